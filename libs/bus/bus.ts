@@ -1,0 +1,100 @@
+// How messages and records travel. Services know this interface; NATS is behind it, or a simulation.
+import type { Bucket } from "../contracts/buckets.ts";
+import type { Channel, Command, Topic } from "../contracts/channels.ts";
+
+/**
+ * What a handler says of a message: `done` acks it; `retry` has it delivered again after a pause, which
+ * grows with the deliveries. A thrown error is logged and means `retry`.
+ */
+export type Verdict = "done" | "retry";
+
+export interface Delivery {
+  readonly subject: string;
+  /** 1 for the first time. */
+  readonly deliveries: number;
+}
+
+export interface Entry<T> {
+  readonly key: string;
+  readonly value: T;
+  readonly revision: number;
+}
+
+/** A change in a bucket. `value` is undefined when the key was deleted. */
+export interface Change<T> {
+  readonly key: string;
+  readonly value: T | undefined;
+  readonly revision: number;
+}
+
+export interface ConsumeOptions {
+  /** The name under which the stream remembers what was handled; all who share it share the work. */
+  readonly durable: string;
+  /** Messages in hand at once, at most. */
+  readonly concurrency: number;
+}
+
+export type Stop = () => Promise<void>;
+
+export interface Bus {
+  /**
+   * Stores a message; answers once the stream has acknowledged it.
+   * @returns duplicate: true when the same thing (by the channel's idOf) was stored before.
+   * @throws GreenroomError storage_full, storage_unavailable
+   */
+  publish<T>(channel: Channel<T>, message: T): Promise<{ duplicate: boolean }>;
+
+  /**
+   * Hands stored messages to `handle`, each until it is `done`. One that isn't of the channel's shape, or
+   * that was delivered too often, goes to the dead letters with a reason.
+   */
+  consume<T>(
+    channel: Channel<T>,
+    options: ConsumeOptions,
+    handle: (message: T, delivery: Delivery) => Promise<Verdict>,
+  ): Promise<Stop>;
+
+  /** The newest stored messages on one subject, oldest first. */
+  recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]>;
+
+  /** Says something to whoever listens now; nobody is an audience too. */
+  announce<T>(topic: Topic<T>, message: T): void;
+  listen<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop>;
+
+  /**
+   * Asks one host.
+   * @throws GreenroomError no_responders (nobody got it), timeout (it may have been done or not)
+   */
+  request<Q, A>(command: Command<Q, A>, host: string, question: Q): Promise<A>;
+  serve<Q, A>(command: Command<Q, A>, host: string, answer: (question: Q) => Promise<A>): Promise<Stop>;
+
+  /** @throws GreenroomError storage_unavailable */
+  read<T>(bucket: Bucket<T>, key: string): Promise<Entry<T> | undefined>;
+
+  /**
+   * Compare-and-set: stores `value` if the key still stands at `revision` (0: there is none).
+   * @returns the new revision, or undefined when somebody else was faster. After a lost answer it looks
+   *   whether the value stands there, so undefined really means that this write didn't happen.
+   * @throws GreenroomError storage_full, storage_unavailable
+   */
+  save<T>(bucket: Bucket<T>, value: T, revision: number): Promise<number | undefined>;
+
+  /** Deletes a key, if it still stands at `revision`; false when it doesn't. */
+  remove<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean>;
+
+  /** Every entry there is. */
+  list<T>(bucket: Bucket<T>): Promise<Entry<T>[]>;
+
+  /** The stored revisions of one key, oldest first. */
+  history<T>(bucket: Bucket<T>, key: string): Promise<Entry<T>[]>;
+
+  /**
+   * Tells every entry there is and then each change, until stopped. Answers when the present ones were all
+   * told. It may skip revisions between two looks: wake up by it and cache from it, don't count on it.
+   */
+  watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop>;
+
+  /** True while the connection stands. */
+  isConnected(): boolean;
+  close(): Promise<void>;
+}

@@ -1,0 +1,218 @@
+// The bus on NATS: one connection, and the rules by which it is kept.
+import { connect, headers, type JetStreamClient, type JetStreamManager, type NatsConnection } from "nats";
+import type { Bucket } from "../contracts/buckets.ts";
+import type { Channel, Command, Topic } from "../contracts/channels.ts";
+import { GreenroomError, messageOf } from "../contracts/errors.ts";
+import type { Log } from "../process/log.ts";
+import type { Bus, Change, ConsumeOptions, Delivery, Entry, Stop, Verdict } from "./bus.ts";
+import { decode, encode } from "./codec.ts";
+import { requestError } from "./nats-errors.ts";
+import { NatsStore } from "./nats-store.ts";
+import { NatsStreams } from "./nats-stream.ts";
+import { provision } from "./provision.ts";
+
+export interface NatsBusOptions {
+  readonly url: string;
+  /** Shown in `nats server report connections`. */
+  readonly name: string;
+  readonly replicas: number;
+  readonly log: Log;
+  /** Called when the connection is closed for good without `close()`: the process should exit. */
+  readonly onLost: (error: unknown) => void;
+}
+
+/** The header of an answer that is an error; its value says which. */
+const ERROR_HEADER = "Greenroom-Error";
+
+/**
+ * Connects, waits until NATS is there, and makes what streams and buckets are missing.
+ *
+ * The client's defaults give up after ten reconnects and notice a dead peer after minutes; these never give
+ * up and notice in seconds.
+ */
+export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
+  const connection = await connect({
+    servers: options.url.split(",").map((server) => server.trim()),
+    name: options.name,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    pingInterval: 3000,
+    maxPingOut: 2,
+    timeout: 2000,
+    waitOnFirstConnect: true,
+    inboxPrefix: `_INBOX.${options.name.replace(/[^A-Za-z0-9_-]/g, "-")}`,
+  });
+  const js = connection.jetstream({ timeout: 5000 });
+  const manager = await retryUntilReady(() => connection.jetstreamManager({ timeout: 5000 }));
+  await retryUntilReady(() => provision(manager, options.replicas));
+  return new NatsBus(connection, js, manager, options);
+}
+
+/** A server that just started answers before JetStream does. */
+async function retryUntilReady<T>(work: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + 30_000;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (performance.now() > deadline) {
+        throw new GreenroomError(
+          "storage_unavailable",
+          `JetStream did not come up within 30 s: ${messageOf(error)}. Is nats-server started with -js?`,
+          { cause: error },
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
+}
+
+class NatsBus implements Bus {
+  readonly #connection: NatsConnection;
+  readonly #streams: NatsStreams;
+  readonly #store: NatsStore;
+  readonly #log: Log;
+  #connected = true;
+  #closing = false;
+
+  constructor(
+    connection: NatsConnection,
+    js: JetStreamClient,
+    manager: JetStreamManager,
+    options: NatsBusOptions,
+  ) {
+    this.#connection = connection;
+    this.#log = options.log;
+    this.#streams = new NatsStreams(connection, js, manager, options.log);
+    this.#store = new NatsStore(js, options.log);
+    void this.#followStatus();
+    void connection.closed().then((error) => {
+      this.#connected = false;
+      if (!this.#closing) options.onLost(error ?? new Error("NATS closed the connection"));
+    });
+  }
+
+  publish<T>(channel: Channel<T>, message: T): Promise<{ duplicate: boolean }> {
+    return this.#streams.publish(channel, message);
+  }
+
+  consume<T>(
+    channel: Channel<T>,
+    options: ConsumeOptions,
+    handle: (message: T, delivery: Delivery) => Promise<Verdict>,
+  ): Promise<Stop> {
+    return this.#streams.consume(channel, options, handle);
+  }
+
+  recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]> {
+    return this.#streams.recent(channel, subject, limit);
+  }
+
+  announce<T>(topic: Topic<T>, message: T): void {
+    // While reconnecting the client keeps it; an old announcement does no harm, a thrown error would.
+    if (!this.#connection.isClosed()) this.#connection.publish(topic.subject, encode(message));
+  }
+
+  async listen<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop> {
+    const subscription = this.#connection.subscribe(topic.subject, {
+      callback: (error, message) => {
+        if (error !== null) return;
+        try {
+          hear(decode(topic.schema, message.data, message.subject));
+        } catch (problem) {
+          this.#log.warn({ error: problem, subject: message.subject }, "an announcement could not be used");
+        }
+      },
+    });
+    return async () => subscription.unsubscribe();
+  }
+
+  async request<Q, A>(command: Command<Q, A>, host: string, question: Q): Promise<A> {
+    const subject = command.subjectOf(host);
+    try {
+      const answer = await this.#connection.request(subject, encode(question), {
+        timeout: command.timeoutMs,
+      });
+      const failed = answer.headers?.get(ERROR_HEADER);
+      if (failed) throw new GreenroomError("internal", `${subject} failed: ${failed}`);
+      return decode(command.answer, answer.data, `the answer of ${subject}`);
+    } catch (error) {
+      throw requestError(subject, error);
+    }
+  }
+
+  async serve<Q, A>(
+    command: Command<Q, A>,
+    host: string,
+    answer: (question: Q) => Promise<A>,
+  ): Promise<Stop> {
+    const running = new Set<Promise<void>>();
+    const subscription = this.#connection.subscribe(command.subjectOf(host), {
+      callback: (error, message) => {
+        if (error !== null) return;
+        const work = (async () => {
+          try {
+            message.respond(encode(await answer(decode(command.request, message.data, message.subject))));
+          } catch (problem) {
+            this.#log.error({ error: problem, subject: message.subject }, "a command failed");
+            const failed = headers();
+            failed.set(ERROR_HEADER, messageOf(problem).replace(/[\r\n]+/g, " "));
+            message.respond(undefined, { headers: failed });
+          }
+        })().finally(() => running.delete(work));
+        running.add(work);
+      },
+    });
+    return async () => {
+      subscription.unsubscribe();
+      await Promise.all(running);
+    };
+  }
+
+  read<T>(bucket: Bucket<T>, key: string): Promise<Entry<T> | undefined> {
+    return this.#store.read(bucket, key);
+  }
+
+  save<T>(bucket: Bucket<T>, value: T, revision: number): Promise<number | undefined> {
+    return this.#store.save(bucket, value, revision);
+  }
+
+  remove<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean> {
+    return this.#store.remove(bucket, key, revision);
+  }
+
+  list<T>(bucket: Bucket<T>): Promise<Entry<T>[]> {
+    return this.#store.list(bucket);
+  }
+
+  history<T>(bucket: Bucket<T>, key: string): Promise<Entry<T>[]> {
+    return this.#store.history(bucket, key);
+  }
+
+  watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop> {
+    return this.#store.watch(bucket, see);
+  }
+
+  isConnected(): boolean {
+    return this.#connected;
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    // `drain` sends what is still in the buffer; with the server gone it would wait for it.
+    if (this.#connected) await this.#connection.drain().catch(() => {});
+    else await this.#connection.close();
+  }
+
+  async #followStatus(): Promise<void> {
+    for await (const status of this.#connection.status()) {
+      if (status.type === "disconnect") {
+        this.#connected = false;
+        this.#log.warn({ server: status.data }, "NATS is away; reconnecting until it is back");
+      } else if (status.type === "reconnect") {
+        this.#connected = true;
+        this.#log.info({ server: status.data }, "NATS is back");
+      }
+    }
+  }
+}

@@ -1,0 +1,63 @@
+// Every KV bucket: what is kept in it, under which key, for how long.
+import type { z } from "zod";
+import { HostRecord } from "./host.ts";
+import { sessionKey } from "./ids.ts";
+import { PoolTarget, Rollup } from "./pool.ts";
+import { SessionRecord } from "./session.ts";
+
+export interface Bucket<T> {
+  readonly name: string;
+  readonly schema: z.ZodType<T>;
+  readonly keyOf: (value: T) => string;
+  /** Revisions kept of each key, the newest included. */
+  readonly history: number;
+  readonly maxBytes: number;
+  readonly maxValueBytes: number;
+  /** Garbage collection, never a lease: an update drops it. */
+  readonly ttlMs?: number;
+}
+
+const MIB = 1024 * 1024;
+
+/** The sessions. Only the dispatcher writes here; the janitor purges what ended long ago. */
+export const sessions: Bucket<SessionRecord> = {
+  name: "sessions",
+  schema: SessionRecord,
+  keyOf: (record) => sessionKey(record.tenant, record.id),
+  history: 64,
+  maxBytes: 1024 * MIB,
+  maxValueBytes: 16 * 1024,
+};
+
+/** The hosts, each written by itself. */
+export const hosts: Bucket<HostRecord> = {
+  name: "hosts",
+  schema: HostRecord,
+  keyOf: (record) => record.id,
+  history: 1,
+  maxBytes: 64 * MIB,
+  maxValueBytes: 128 * 1024,
+};
+
+/** How many agents of each profile the fleet keeps. */
+export const pools: Bucket<PoolTarget> = {
+  name: "pools",
+  schema: PoolTarget,
+  keyOf: (target) => target.profile,
+  history: 1,
+  maxBytes: 16 * MIB,
+  maxValueBytes: 4 * 1024,
+};
+
+/** What ended in each minute. */
+export const rollups: Bucket<Rollup> = {
+  name: "rollups",
+  schema: Rollup,
+  keyOf: (rollup) => `${rollup.tenant}.${rollup.profile}.${rollup.minute.replace(/[^0-9]/g, "")}`,
+  history: 1,
+  maxBytes: 128 * MIB,
+  maxValueBytes: 8 * 1024,
+  ttlMs: 90 * 24 * 60 * 60 * 1000,
+};
+
+export const allBuckets: readonly Bucket<never>[] = [sessions, hosts, pools, rollups] as never;

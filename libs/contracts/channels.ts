@@ -1,0 +1,115 @@
+// Every subject of the system: what travels on it, where it is stored, how a repeat is told.
+import type { z } from "zod";
+import { Assign, AssignAnswer, HostRecord, Ping, Pong, Release, ReleaseAnswer } from "./host.ts";
+import { DeadLetter, LogBatch, RoomHint, ServiceBeat } from "./pool.ts";
+import { SessionEvent } from "./session.ts";
+
+/** A stored stream of messages. */
+export interface Channel<T> {
+  readonly stream: string;
+  readonly subjects: string;
+  readonly schema: z.ZodType<T>;
+  readonly maxAgeMs: number;
+  readonly maxBytes: number;
+  /** What a full stream does: refuse the new, or forget the old. */
+  readonly whenFull: "refuse" | "forget";
+  readonly maxPerSubject?: number;
+  readonly subjectOf: (message: T) => string;
+  /** Equal for two tellings of the same thing, which are then stored once; undefined: each one counts. */
+  readonly idOf: (message: T) => string | undefined;
+}
+
+/** Said once to whoever listens; never stored. */
+export interface Topic<T> {
+  readonly subject: string;
+  readonly schema: z.ZodType<T>;
+}
+
+/** A question to one host, answered at once. */
+export interface Command<Q, A> {
+  readonly name: string;
+  readonly subjectOf: (host: string) => string;
+  readonly request: z.ZodType<Q>;
+  readonly answer: z.ZodType<A>;
+  readonly timeoutMs: number;
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const MIB = 1024 * 1024;
+
+/** What happened to sessions. Written by every service, read by the dispatcher. */
+export const sessionEvents: Channel<SessionEvent> = {
+  stream: "SESSIONS",
+  subjects: "session.*.*.*",
+  schema: SessionEvent,
+  maxAgeMs: 7 * DAY_MS,
+  maxBytes: 1024 * MIB,
+  whenFull: "refuse",
+  subjectOf: (event) => `session.${event.tenant}.${event.sessionId}.${event.type}`,
+  idOf: (event) => {
+    if (event.type === "woken") return undefined;
+    const kind = event.type === "overdue" ? `.${event.state}.${event.kind}` : "";
+    const attempt = "attempt" in event ? event.attempt : 0;
+    return `${event.tenant}.${event.sessionId}.${event.type}${kind}.${attempt}`;
+  },
+};
+
+/** What agents logged, kept for a day. */
+export const sessionLogs: Channel<LogBatch> = {
+  stream: "SESSION_LOGS",
+  subjects: "log.*.*",
+  schema: LogBatch,
+  maxAgeMs: DAY_MS,
+  maxBytes: 256 * MIB,
+  whenFull: "forget",
+  maxPerSubject: 200,
+  subjectOf: (batch) => `log.${batch.tenant}.${batch.session}`,
+  idOf: () => undefined,
+};
+
+/** Messages that nobody could handle; `nats stream view DEAD_LETTERS` shows them. */
+export const deadLetters: Channel<DeadLetter> = {
+  stream: "DEAD_LETTERS",
+  subjects: "dead.>",
+  schema: DeadLetter,
+  maxAgeMs: 7 * DAY_MS,
+  maxBytes: 64 * MIB,
+  whenFull: "forget",
+  subjectOf: (letter) => `dead.${letter.subject}`,
+  idOf: () => undefined,
+};
+
+/** A host's record at every change: the same as in its bucket, but at once and for free. */
+export const hostChanges: Topic<HostRecord> = { subject: "hosts.changed", schema: HostRecord };
+
+/** Every process says every two seconds that it lives. */
+export const serviceBeats: Topic<ServiceBeat> = { subject: "services.beat", schema: ServiceBeat };
+
+/** LiveKit's webhooks, checked and passed on. */
+export const roomHints: Topic<RoomHint> = { subject: "rooms.hint", schema: RoomHint };
+
+export const assignCommand: Command<Assign, AssignAnswer> = {
+  name: "assign",
+  subjectOf: (host) => `host.${host}.assign`,
+  request: Assign,
+  answer: AssignAnswer,
+  timeoutMs: 2000,
+};
+
+export const releaseCommand: Command<Release, ReleaseAnswer> = {
+  name: "release",
+  subjectOf: (host) => `host.${host}.release`,
+  request: Release,
+  answer: ReleaseAnswer,
+  timeoutMs: 2000,
+};
+
+export const pingCommand: Command<z.infer<typeof Ping>, Pong> = {
+  name: "ping",
+  subjectOf: (host) => `host.${host}.ping`,
+  request: Ping,
+  answer: Pong,
+  timeoutMs: 1000,
+};
+
+export const allChannels: readonly Channel<never>[] = [sessionEvents, sessionLogs, deadLetters] as never;

@@ -1,0 +1,83 @@
+// The one table of errors: what each code means, whether to try again, and how HTTP says it.
+
+interface ErrorKind {
+  readonly http: number;
+  readonly retryable: boolean;
+  readonly says: string;
+}
+
+export const errorTable = {
+  invalid_request: {
+    http: 400,
+    retryable: false,
+    says: "The request is not of the shape that this route takes.",
+  },
+  unauthorized: {
+    http: 401,
+    retryable: false,
+    says: "The caller did not say who it is, or the signature is wrong.",
+  },
+  forbidden: { http: 403, retryable: false, says: "The caller may not do this." },
+  not_found: { http: 404, retryable: false, says: "There is nothing by this name." },
+  unknown_profile: { http: 404, retryable: false, says: "No host has an agent file of this name." },
+  method_not_allowed: { http: 405, retryable: false, says: "The route exists, but not with this method." },
+  conflict: { http: 409, retryable: false, says: "The present state does not allow this." },
+  idempotency_conflict: {
+    http: 409,
+    retryable: false,
+    says: "This Idempotency-Key was used with another request.",
+  },
+  payload_too_large: { http: 413, retryable: false, says: "The body is larger than the gateway takes." },
+  unsupported_media_type: {
+    http: 415,
+    retryable: false,
+    says: "Bodies are JSON: send Content-Type: application/json.",
+  },
+  at_capacity: { http: 429, retryable: true, says: "Every agent is busy and the queue is full." },
+  rate_limited: { http: 429, retryable: true, says: "This caller sends requests faster than it may." },
+  internal: { http: 500, retryable: true, says: "A bug. The log has its trace." },
+  no_hosts: { http: 503, retryable: true, says: "No agent-host is up." },
+  profile_unavailable: {
+    http: 503,
+    retryable: true,
+    says: "The profile is disabled or fails on every host.",
+  },
+  storage_full: { http: 503, retryable: true, says: "The store takes no new sessions; running ones go on." },
+  storage_unavailable: { http: 503, retryable: true, says: "NATS did not answer." },
+  livekit_unavailable: { http: 503, retryable: true, says: "LiveKit did not answer, or none is configured." },
+  shutting_down: { http: 503, retryable: true, says: "This gateway is stopping; ask another." },
+  ready_timeout: { http: 504, retryable: true, says: "The agent did not become ready in time." },
+  no_responders: { http: 503, retryable: true, says: "Nobody listens on that subject: the process is gone." },
+  timeout: { http: 504, retryable: true, says: "No answer came in time; it may have been done or not." },
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+/**
+ * An operating failure: something outside the code went wrong.
+ *
+ * `message` says what was being done and what to do about it. Expected outcomes are return values, and bugs
+ * are assertions; neither is ever thrown as this.
+ */
+export class GreenroomError extends Error {
+  readonly code: ErrorCode;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; retryAfterMs?: number } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "GreenroomError";
+    this.code = code;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+
+  get retryable(): boolean {
+    return errorTable[this.code].retryable;
+  }
+}
+
+/** True when `error` is ours and has that code. */
+export const isError = (error: unknown, code: ErrorCode): boolean =>
+  error instanceof GreenroomError && error.code === code;
+
+/** What a person should read of anything that was thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,0 +1,33 @@
+// The names that travel in subjects and keys: what they may look like.
+import { z } from "zod";
+
+/** Safe in a NATS subject token, a KV key and a URL: no dots, spaces, wildcards or slashes. */
+const token = (what: string, maxLength = 64) =>
+  z
+    .string()
+    .regex(/^[A-Za-z0-9_-]+$/, `${what} may hold letters, digits, "-" and "_" only`)
+    .max(maxLength, `${what} may be ${maxLength} characters long at most`);
+
+export const SessionId = token("A session id");
+export const Tenant = token("A tenant");
+export const HostId = token("A host id");
+export const ProfileName = token("A profile name");
+
+/** The tenant of a deployment that has only one. */
+export const DEFAULT_TENANT = "default";
+
+/** The KV key of a session's record. A session is addressed by both parts everywhere. */
+export const sessionKey = (tenant: string, sessionId: string): string => `${tenant}.${sessionId}`;
+
+/** The room of a session that was given none. Never used for standby rooms. */
+export const roomOf = (sessionId: string): string => `session-${sessionId}`;
+
+/** Every standby room starts so; the janitor knows by it whose room it looks at. */
+export const STANDBY_PREFIX = "standby-";
+
+/**
+ * The LiveKit identity of the agent of one attempt. It is never used twice: LiveKit lets the newest holder
+ * of an identity win, so a shared one would let a zombie throw the good agent out.
+ */
+export const agentIdentityOf = (sessionId: string, attempt: number): string =>
+  `agent-${sessionId}-${attempt}`;

@@ -1,0 +1,54 @@
+// LiveKit as the settings say: a real server, a simulated one, or none.
+import { RoomServiceClient } from "livekit-server-sdk";
+import { GreenroomError } from "../contracts/errors.ts";
+import type { CommonConfig } from "../process/common-settings.ts";
+import { liveRooms } from "./live-rooms.ts";
+import type { LiveKit } from "./rooms.ts";
+import { simulatedRooms } from "./simulated-rooms.ts";
+import { createTokens } from "./tokens.ts";
+
+type Config = Pick<
+  CommonConfig,
+  "LIVEKIT_URL" | "LIVEKIT_PUBLIC_URL" | "LIVEKIT_API_KEY" | "LIVEKIT_API_SECRET" | "LIVEKIT_MOCK_MODE"
+>;
+
+/** Only for simulated rooms, which check nothing: tokens have their shape and open no door. */
+const MOCK_KEY = "simulated";
+const MOCK_SECRET = "simulated-rooms-have-no-door-to-open";
+
+/** @returns undefined when no LiveKit is configured; the API runs without, and says so. */
+export function connectLiveKit(config: Config): LiveKit | undefined {
+  if (config.LIVEKIT_MOCK_MODE) {
+    const url = "ws://simulated.invalid";
+    return {
+      rooms: simulatedRooms(),
+      tokens: createTokens(MOCK_KEY, MOCK_SECRET),
+      url,
+      publicUrl: config.LIVEKIT_PUBLIC_URL ?? url,
+      apiKey: MOCK_KEY,
+      apiSecret: MOCK_SECRET,
+      isSimulated: true,
+    };
+  }
+  const { LIVEKIT_URL: url, LIVEKIT_API_KEY: apiKey, LIVEKIT_API_SECRET: apiSecret } = config;
+  if (url === undefined || apiKey === undefined || apiSecret === undefined) return undefined;
+  const api = url.replace(/^ws/, "http");
+  return {
+    rooms: liveRooms(new RoomServiceClient(api, apiKey, apiSecret, { requestTimeout: 5 })),
+    tokens: createTokens(apiKey, apiSecret),
+    url,
+    publicUrl: config.LIVEKIT_PUBLIC_URL ?? url,
+    apiKey,
+    apiSecret,
+    isSimulated: false,
+  };
+}
+
+/** @throws GreenroomError livekit_unavailable when there is none. */
+export function requireLiveKit(livekit: LiveKit | undefined): LiveKit {
+  if (livekit !== undefined) return livekit;
+  throw new GreenroomError(
+    "livekit_unavailable",
+    "No LiveKit is configured. Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, or LIVEKIT_MOCK_MODE=true.",
+  );
+}

@@ -1,0 +1,61 @@
+// Rooms on a real LiveKit server, by its API.
+import { ParticipantInfo_Kind } from "@livekit/protocol";
+import { type RoomServiceClient, TwirpError } from "livekit-server-sdk";
+import { GreenroomError, messageOf } from "../contracts/errors.ts";
+import type { Rooms } from "./rooms.ts";
+
+export const liveRooms = (client: RoomServiceClient): Rooms => ({
+  async create(room, options) {
+    await orUnavailable(`creating room ${room}`, () =>
+      client.createRoom({
+        name: room,
+        emptyTimeout: options.emptyTimeoutS,
+        departureTimeout: options.departureTimeoutS,
+      }),
+    );
+  },
+  async delete(room) {
+    await orUnavailable(`deleting room ${room}`, () => ignoreMissing(client.deleteRoom(room)));
+  },
+  async list() {
+    const rooms = await orUnavailable("listing rooms", () => client.listRooms());
+    return rooms.map((room) => ({
+      name: room.name,
+      createdAtS: Number(room.creationTime),
+      participants: room.numParticipants,
+    }));
+  },
+  async participants(room) {
+    const found = await orUnavailable(`listing who is in ${room}`, () =>
+      ignoreMissing(client.listParticipants(room)),
+    );
+    return (found ?? []).map((participant) => ({
+      identity: participant.identity,
+      isAgent: participant.kind === ParticipantInfo_Kind.AGENT,
+    }));
+  },
+  async remove(room, identity) {
+    await orUnavailable(`putting ${identity} out of ${room}`, () =>
+      ignoreMissing(client.removeParticipant(room, identity)),
+    );
+  },
+});
+
+async function ignoreMissing<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof TwirpError && error.code === "not_found") return undefined;
+    throw error;
+  }
+}
+
+async function orUnavailable<T>(doing: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new GreenroomError("livekit_unavailable", `${doing}: LiveKit said "${messageOf(error)}".`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,111 @@
+// Settings come from the environment alone, are checked once at the start, and are frozen.
+import { z } from "zod";
+
+/** One variable: its schema, which must take a string or nothing, and a sentence for the docs. */
+export interface Setting<T = unknown> {
+  readonly schema: z.ZodType<T>;
+  readonly says: string;
+  readonly default: string | undefined;
+  readonly secret?: boolean;
+}
+
+export type Settings = Readonly<Record<string, Setting>>;
+
+export type ConfigOf<S extends Settings> = Readonly<{
+  [K in keyof S]: S[K] extends Setting<infer T> ? T : never;
+}>;
+
+/** Thrown for settings that can't be used; its message lists every fault, one a line. */
+export class ConfigError extends Error {
+  constructor(faults: readonly string[]) {
+    super(`The settings can't be used:\n${faults.map((fault) => `  ${fault}`).join("\n")}`);
+    this.name = "ConfigError";
+  }
+}
+
+const given = (says: string, fallback?: string) => ({ says, default: fallback });
+
+export const setting = {
+  text: (says: string, fallback?: string): Setting<string> => ({
+    schema: fallback === undefined ? z.string().min(1) : z.string().min(1).default(fallback),
+    ...given(says, fallback),
+  }),
+  optionalText: (says: string): Setting<string | undefined> => ({
+    schema: z
+      .string()
+      .optional()
+      .transform((value) => (value === "" ? undefined : value)) as z.ZodType<string | undefined>,
+    ...given(says),
+  }),
+  secret: (says: string): Setting<string | undefined> => ({ ...setting.optionalText(says), secret: true }),
+  /** A whole number; `min` guards against settings that would stop the service. */
+  integer: (says: string, fallback: number, min = 0, max = Number.MAX_SAFE_INTEGER): Setting<number> => ({
+    schema: z.coerce.number().int().min(min).max(max).default(fallback) as z.ZodType<number>,
+    ...given(says, String(fallback)),
+  }),
+  flag: (says: string, fallback = false): Setting<boolean> => ({
+    schema: z
+      .enum(["true", "false", "1", "0"])
+      .optional()
+      .transform((value) =>
+        value === undefined ? fallback : value === "true" || value === "1",
+      ) as z.ZodType<boolean>,
+    ...given(says, String(fallback)),
+  }),
+  choice: <T extends string>(says: string, values: readonly [T, ...T[]], fallback: T): Setting<T> => ({
+    schema: z.enum(values).default(fallback as never) as unknown as z.ZodType<T>,
+    ...given(`${says} One of ${values.join(", ")}.`, fallback),
+  }),
+};
+
+/**
+ * Reads one service's settings.
+ *
+ * @param known every GREENROOM_* name of any service: the environment is shared, so a name that is another
+ *   service's is fine, and one that is nobody's is a typing error that would otherwise go unnoticed.
+ * @throws ConfigError naming every fault at once, with the nearest known name for an unknown one.
+ */
+export function readConfig<S extends Settings>(
+  settings: S,
+  env: Readonly<Record<string, string | undefined>>,
+  known: Iterable<string>,
+): ConfigOf<S> {
+  const names = new Set([...known, ...Object.keys(settings)]);
+  const faults: string[] = [];
+  for (const name of Object.keys(env)) {
+    if (!name.startsWith("GREENROOM_") || names.has(name)) continue;
+    faults.push(`${name} is not a setting. Did you mean ${nearest(name, names)}?`);
+  }
+  const config: Record<string, unknown> = {};
+  for (const [name, { schema }] of Object.entries(settings)) {
+    const parsed = schema.safeParse(env[name] === "" ? undefined : env[name]);
+    if (parsed.success) config[name] = parsed.data;
+    else faults.push(`${name}: ${parsed.error.issues.map((issue) => issue.message).join("; ")}`);
+  }
+  if (faults.length > 0) throw new ConfigError(faults);
+  return Object.freeze(config) as ConfigOf<S>;
+}
+
+function nearest(name: string, names: Iterable<string>): string {
+  let best = "";
+  let bestDistance = Number.POSITIVE_INFINITY;
+  for (const candidate of names) {
+    const distance = editDistance(name, candidate);
+    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
+  }
+  return best;
+}
+
+/** How many letters must change to get from one name to the other (Levenshtein). */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const change = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1);
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[to.length] ?? 0;
+}

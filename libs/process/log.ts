@@ -1,0 +1,21 @@
+// One log line is one JSON object on stdout; the supervisor makes it pretty on a terminal.
+import { type Logger, pino } from "pino";
+
+export type Log = Pick<Logger, "debug" | "info" | "warn" | "error" | "fatal"> & {
+  child(bindings: Record<string, unknown>): Log;
+};
+
+export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+
+/** The log of a process. Every line names its service. */
+export const createLog = (service: string, level: (typeof logLevels)[number] = "info"): Log =>
+  pino({
+    level,
+    base: { service, pid: process.pid },
+    formatters: { level: (label) => ({ level: label }) },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    serializers: { error: pino.stdSerializers.err },
+  }) as unknown as Log;
+
+/** For tests and simulations that look at other things. */
+export const silentLog: Log = pino({ level: "silent" }) as unknown as Log;

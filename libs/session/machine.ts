@@ -1,0 +1,160 @@
+// The life of a session as a pure XState machine: no clock, no timers, no effects.
+import { assign, setup } from "xstate";
+import type { SessionContext, SessionInput } from "./changes.ts";
+import * as change from "./changes.ts";
+
+export type { DispatcherInput, SessionContext, SessionInput } from "./changes.ts";
+
+type Args = { context: SessionContext; event: SessionInput };
+
+/** Of this try and not of one that was given up; the first half of the fence. */
+const isThisAttempt = ({ context, event }: Args): boolean =>
+  "attempt" in event &&
+  event.attempt === context.attempt &&
+  (!("host" in event) || event.host === context.host);
+
+/** From the host, in the life, that the record names; the second half. */
+const isFromItsHost = ({ context, event }: Args): boolean =>
+  isThisAttempt({ context, event }) && "epoch" in event && event.epoch === context.hostEpoch;
+
+const hasAttemptsLeft = (context: SessionContext): boolean => context.failures + 1 < context.maxAttempts;
+
+const isOverdue = ({ context, event }: Args, state: string): boolean =>
+  event.type === "overdue" && event.state === state && event.attempt === context.attempt;
+
+const failedInItsCode = (args: Args): boolean =>
+  isFromItsHost(args) && args.event.type === "agent_ended" && args.event.error !== undefined;
+
+const isWorthRepeating = ({ context, event }: Args): boolean =>
+  hasAttemptsLeft(context) && !("worthRepeating" in event && !event.worthRepeating);
+
+const changeOn = <T extends SessionInput["type"]>(
+  type: T,
+  of: (context: SessionContext, event: Extract<SessionInput, { type: T }>) => SessionContext,
+) =>
+  assign<SessionContext, SessionInput, undefined, SessionInput, never>(({ context, event }) =>
+    event.type === type ? of(context, event as Extract<SessionInput, { type: T }>) : context,
+  );
+
+const changeBy = (of: (context: SessionContext, event: SessionInput) => SessionContext) =>
+  assign<SessionContext, SessionInput, undefined, SessionInput, never>(({ context, event }) =>
+    of(context, event),
+  );
+
+/**
+ * The machine. Read it as a table: in each state, what may come, under which condition, and where it leads.
+ * An event that a state doesn't list, or whose conditions all fail, changes nothing.
+ */
+export const sessionMachine = setup({
+  types: { context: {} as SessionContext, events: {} as SessionInput, input: {} as SessionContext },
+  guards: {
+    isThisAttempt,
+    isFromItsHost,
+    isWorthRepeating: (args) => isThisAttempt(args) && isWorthRepeating(args),
+    failedInItsCode,
+    failedAndWorthRepeating: (args) => failedInItsCode(args) && isWorthRepeating(args),
+    isOverdueRequested: (args) => isOverdue(args, "requested"),
+    isOverdueDispatched: (args) => isOverdue(args, "dispatched"),
+    isOverdueDispatchedWithAttemptsLeft: (args) =>
+      isOverdue(args, "dispatched") && hasAttemptsLeft(args.context),
+    isOverdueJoined: (args) => isOverdue(args, "joined"),
+    isOverdueJoinedWithAttemptsLeft: (args) => isOverdue(args, "joined") && hasAttemptsLeft(args.context),
+    isOverdueReady: (args) => isOverdue(args, "ready"),
+  },
+  actions: {
+    dispatched: changeOn("host_chosen", change.dispatched),
+    joined: changeOn("joined", change.joined),
+    ready: changeOn("ready", change.ready),
+    declined: changeOn("declined", change.declined),
+    tryAgain: changeBy((context, event) => change.tryAgain(context, event, false)),
+    recover: changeBy((context, event) => change.tryAgain(context, event, true)),
+    endByUserEarly: changeBy((context, event) => change.endedByUser(context, event, false)),
+    endByUser: changeBy((context, event) => change.endedByUser(context, event, true)),
+    endByDeadline: changeOn("overdue", change.endedByDeadline),
+    endCompleted: changeBy((context, event) => change.ended(context, event, "completed")),
+    failLate: changeBy((context, event) => change.giveUp(context, event, "join_timeout")),
+    failNotReady: changeBy((context, event) => change.giveUp(context, event, "ready_timeout")),
+    failLost: changeBy((context, event) => change.giveUp(context, event, "agent_lost")),
+    failInError: changeBy((context, event) => change.giveUp(context, event, "agent_error")),
+  },
+}).createMachine({
+  id: "session",
+  context: ({ input }) => input,
+  initial: "requested",
+  states: {
+    requested: {
+      on: {
+        host_chosen: {
+          guard: ({ context, event }) => event.attempt === context.attempt,
+          target: "dispatched",
+          actions: "dispatched",
+        },
+        overdue: { guard: "isOverdueRequested", target: "ended", actions: "endByDeadline" },
+        end_requested: { target: "ended", actions: "endByUserEarly" },
+      },
+    },
+    dispatched: {
+      on: {
+        declined: { guard: "isThisAttempt", target: "requested", actions: "declined" },
+        assign_failed: [
+          { guard: "isWorthRepeating", target: "requested", actions: "tryAgain" },
+          { guard: "isThisAttempt", target: "ended", actions: "failLate" },
+        ],
+        joined: { guard: "isFromItsHost", target: "joined", actions: "joined" },
+        ready: { guard: "isFromItsHost", target: "ready", actions: "ready" },
+        agent_ended: [
+          { guard: "failedAndWorthRepeating", target: "requested", actions: "tryAgain" },
+          { guard: "failedInItsCode", target: "ended", actions: "failInError" },
+          { guard: "isFromItsHost", target: "ended", actions: "endCompleted" },
+        ],
+        agent_lost: [
+          { guard: "isWorthRepeating", target: "requested", actions: "tryAgain" },
+          { guard: "isThisAttempt", target: "ended", actions: "failLost" },
+        ],
+        overdue: [
+          { guard: "isOverdueDispatchedWithAttemptsLeft", target: "requested", actions: "tryAgain" },
+          { guard: "isOverdueDispatched", target: "ended", actions: "failLate" },
+        ],
+        user_left: { guard: "isFromItsHost", target: "ended", actions: "endByUserEarly" },
+        end_requested: { target: "ended", actions: "endByUserEarly" },
+      },
+    },
+    joined: {
+      on: {
+        ready: { guard: "isFromItsHost", target: "ready", actions: "ready" },
+        agent_ended: [
+          { guard: "failedAndWorthRepeating", target: "requested", actions: "tryAgain" },
+          { guard: "failedInItsCode", target: "ended", actions: "failInError" },
+          { guard: "isFromItsHost", target: "ended", actions: "endCompleted" },
+        ],
+        agent_lost: [
+          { guard: "isWorthRepeating", target: "requested", actions: "tryAgain" },
+          { guard: "isThisAttempt", target: "ended", actions: "failLost" },
+        ],
+        overdue: [
+          { guard: "isOverdueJoinedWithAttemptsLeft", target: "requested", actions: "tryAgain" },
+          { guard: "isOverdueJoined", target: "ended", actions: "failNotReady" },
+        ],
+        user_left: { guard: "isFromItsHost", target: "ended", actions: "endByUserEarly" },
+        end_requested: { target: "ended", actions: "endByUserEarly" },
+      },
+    },
+    ready: {
+      on: {
+        agent_ended: [
+          { guard: "failedAndWorthRepeating", target: "requested", actions: "recover" },
+          { guard: "failedInItsCode", target: "ended", actions: "failInError" },
+          { guard: "isFromItsHost", target: "ended", actions: "endCompleted" },
+        ],
+        agent_lost: [
+          { guard: "isWorthRepeating", target: "requested", actions: "recover" },
+          { guard: "isThisAttempt", target: "ended", actions: "failLost" },
+        ],
+        overdue: { guard: "isOverdueReady", target: "ended", actions: "endByDeadline" },
+        user_left: { guard: "isFromItsHost", target: "ended", actions: "endByUser" },
+        end_requested: { target: "ended", actions: "endByUser" },
+      },
+    },
+    ended: { type: "final" },
+  },
+});

@@ -1,0 +1,22 @@
+// The suites, from the fastest to the slowest. `npm test` runs all of them, `npm run check` the first two.
+import { defineConfig } from "vitest/config";
+
+const suite = (name: string, options: Record<string, unknown> = {}) => ({
+  test: { name, include: [`test/${name}/**/*.test.ts`], environment: "node" as const, ...options },
+});
+
+/** Real processes and servers: one file at a time, and time enough for a noisy machine. */
+const withServers = { testTimeout: 120_000, hookTimeout: 300_000, fileParallelism: false };
+
+export default defineConfig({
+  test: {
+    projects: [
+      suite("unit"),
+      suite("architecture"),
+      suite("simulation", { testTimeout: 300_000 }),
+      suite("conformance", withServers),
+      suite("system", withServers),
+      suite("browser", withServers),
+    ],
+  },
+});
