@@ -1,0 +1,49 @@
+// The hosts as one process sees them: from their bucket, and at once from what they announce.
+import type { Bus, Stop } from "../bus/bus.ts";
+import { hosts } from "../contracts/buckets.ts";
+import { hostChanges } from "../contracts/channels.ts";
+import type { HostRecord } from "../contracts/host.ts";
+
+export interface HostView {
+  /** Every host that is registered, by id. Draining and silent ones too. */
+  all(): HostRecord[];
+  get(id: string): HostRecord | undefined;
+  /** Calls after each change; `gone` is set when a host's registration was removed. */
+  onChange(call: (host: HostRecord | undefined, id: string) => void): void;
+  stop: Stop;
+}
+
+/** Follows the hosts until stopped. Answers when all that are registered are known. */
+export async function watchHosts(bus: Bus): Promise<HostView> {
+  const known = new Map<string, HostRecord>();
+  const listeners: ((host: HostRecord | undefined, id: string) => void)[] = [];
+  const tell = (host: HostRecord | undefined, id: string) => {
+    for (const listener of listeners) listener(host, id);
+  };
+  const take = (host: HostRecord) => {
+    const present = known.get(host.id);
+    // The bucket and the announcements race: an older life, or an older word of this one, is dropped.
+    if (present !== undefined && !isNewer(host, present)) return;
+    known.set(host.id, host);
+    tell(host, host.id);
+  };
+  const stopListening = await bus.listen(hostChanges, take);
+  const stopWatching = await bus.watch(hosts, ({ key, value }) => {
+    if (value !== undefined) take(value);
+    else if (known.delete(key)) tell(undefined, key);
+  });
+  return {
+    all: () => [...known.values()],
+    get: (id) => known.get(id),
+    onChange: (call) => {
+      listeners.push(call);
+    },
+    async stop() {
+      await stopListening();
+      await stopWatching();
+    },
+  };
+}
+
+const isNewer = (host: HostRecord, than: HostRecord): boolean =>
+  host.epoch === than.epoch ? host.sequence > than.sequence : host.epoch > than.epoch;
