@@ -1,0 +1,162 @@
+// Real servers for tests: on free ports, in directories of their own, and gone when they are stopped.
+import type { ChildProcess } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findBinary } from "../../deploy/binaries.ts";
+import { type BinarySpec, livekitServer, natsServer } from "../../deploy/binary-specs.ts";
+import { spawnGuarded } from "../../deploy/guard.ts";
+import { isLiveKitReady, newLiveKitKey, writeLiveKitConfig } from "../../deploy/livekit.ts";
+import { isNatsReady, writeNatsConfig } from "../../deploy/nats.ts";
+import { freePort } from "../../deploy/ports.ts";
+import { startNatsContainer } from "./nats-container.ts";
+import { until } from "./until.ts";
+
+export interface NatsOptions {
+  /** Where its data is; a temporary directory, gone at the end, if not given. */
+  readonly dir?: string;
+  readonly port?: number;
+  readonly syncInterval?: string;
+}
+
+export interface TestNats {
+  readonly url: string;
+  readonly port: number;
+  readonly monitorUrl: string;
+  readonly pid: number;
+  readonly dir: string;
+  /** Ends it and leaves nothing; may be called twice. */
+  stop(): Promise<void>;
+  kill9(): Promise<void>;
+  /** Ends it, if it still runs, and starts it on the same port and data. */
+  restart(): Promise<void>;
+}
+
+export interface TestLiveKit {
+  /** ws:// */
+  readonly url: string;
+  readonly port: number;
+  readonly apiKey: string;
+  readonly apiSecret: string;
+  readonly pid: number;
+  stop(): Promise<void>;
+  kill9(): Promise<void>;
+}
+
+/** A nats-server with JetStream: a container where an engine and the image are at hand, else a process. */
+export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
+  const container = await startNatsContainer(options);
+  if (container !== undefined) return container;
+
+  const binary = await binaryOf(natsServer);
+  const dir = options.dir ?? (await mkdtemp(join(tmpdir(), "greenroom-nats-")));
+  const port = options.port ?? (await freePort());
+  const syncInterval = options.syncInterval ?? "1s";
+  const start = async () => {
+    const { file, monitorUrl } = await writeNatsConfig({ dir, port, syncInterval });
+    const server = await ServerProcess.start("nats-server", binary, ["-c", file], () =>
+      isNatsReady(monitorUrl),
+    );
+    return { server, monitorUrl };
+  };
+  let running = await start();
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    port,
+    dir,
+    get monitorUrl() {
+      return running.monitorUrl;
+    },
+    get pid() {
+      return running.server.pid;
+    },
+    async stop() {
+      await running.server.end("SIGTERM");
+      if (options.dir === undefined) await rm(dir, { recursive: true, force: true });
+    },
+    kill9: () => running.server.end("SIGKILL"),
+    async restart() {
+      await running.server.end("SIGTERM");
+      running = await start();
+    },
+  };
+}
+
+export async function startLiveKit(options: { webhookUrl?: string } = {}): Promise<TestLiveKit> {
+  const binary = await binaryOf(livekitServer);
+  const dir = await mkdtemp(join(tmpdir(), "greenroom-livekit-"));
+  const key = newLiveKitKey();
+  const port = await freePort();
+  const webhook = options.webhookUrl === undefined ? {} : { webhookUrl: options.webhookUrl };
+  const file = await writeLiveKitConfig({ dir, port, key, ...webhook });
+  const server = await ServerProcess.start("livekit-server", binary, ["--config", file], () =>
+    isLiveKitReady(port),
+  );
+  return {
+    url: `ws://127.0.0.1:${port}`,
+    port,
+    ...key,
+    pid: server.pid,
+    async stop() {
+      await server.end("SIGTERM");
+      await rm(dir, { recursive: true, force: true });
+    },
+    kill9: () => server.end("SIGKILL"),
+  };
+}
+
+/** The program, installed when it is missing; what that takes is shown. */
+const binaryOf = (spec: BinarySpec): Promise<string> =>
+  findBinary(spec, { env: process.env, say: (line) => console.error(line) });
+
+const START_MS = 20_000;
+const STOP_MS = 10_000;
+
+class ServerProcess {
+  readonly #child: ChildProcess;
+  readonly #closed: Promise<void>;
+  #output = "";
+
+  static async start(
+    name: string,
+    binary: string,
+    args: readonly string[],
+    isReady: () => Promise<boolean>,
+  ): Promise<ServerProcess> {
+    const server = new ServerProcess(spawnGuarded(binary, args));
+    try {
+      await until(
+        async () => {
+          if (server.#child.exitCode !== null) throw new Error(`${name} ended: ${server.#output}`);
+          return await isReady();
+        },
+        { timeoutMs: START_MS, everyMs: 25, what: () => `${name} answers; it said: ${server.#output}` },
+      );
+    } catch (error) {
+      await server.end("SIGKILL");
+      throw error;
+    }
+    return server;
+  }
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    this.#closed = new Promise((resolve) => child.once("close", () => resolve()));
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.on("data", (part) => {
+        this.#output = (this.#output + part).slice(-8000);
+      });
+    }
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? -1;
+  }
+
+  async end(signal: NodeJS.Signals): Promise<void> {
+    this.#child.kill(signal);
+    const late = setTimeout(() => this.#child.kill("SIGKILL"), STOP_MS);
+    await this.#closed;
+    clearTimeout(late);
+  }
+}
