@@ -1,0 +1,252 @@
+// One session's job in a stage: runs the agent file's `entry`, and tells the host what becomes of it.
+import { type AgentDefinition, JobContext, type JobProcess, runWithJobContextAsync } from "@livekit/agents";
+import { Job, JobType, Room as RoomProto } from "@livekit/protocol";
+import { ParticipantKind, type RemoteParticipant, RoomEvent } from "@livekit/rtc-node";
+import { deferred } from "../../libs/process/deferred.ts";
+import { type GreenroomJob, greenroomJob } from "./agent-api.ts";
+import { type LogOwner, logOwner } from "./stage-log.ts";
+import type { FromStage, StageError, StageJob, StageStart } from "./stage-messages.ts";
+import type { StageRoom } from "./stage-room.ts";
+
+export interface JobDeps {
+  readonly slot: string;
+  readonly agent: AgentDefinition;
+  readonly proc: JobProcess;
+  readonly room: StageRoom;
+  readonly start: StageStart;
+  readonly job: StageJob;
+  readonly inference: ConstructorParameters<typeof JobContext>[5];
+  readonly send: (message: FromStage) => void;
+  readonly warn: (error: unknown, message: string) => void;
+}
+
+interface Ending {
+  readonly why: string;
+  readonly error?: StageError;
+  readonly roomClosed?: boolean;
+  /** Set when the host asked for it and so needs not be told. */
+  readonly released?: boolean;
+}
+
+const ENTRY_END_MS = 5_000;
+const SESSION_CLOSE_MS = 10_000;
+const CALLBACKS_MS = 10_000;
+/** Anyone in the room can read these: a data message under this topic, and an attribute of the agent. */
+const READY_TOPIC = "greenroom";
+const READY_ATTRIBUTE = "greenroom.ready";
+
+/** An AgentSession's close and what JobContext keeps for the library itself. */
+interface ContextInside {
+  _primaryAgentSession?: { close(): Promise<void> };
+  _onSessionEnd(): Promise<void>;
+  shutdownCallbacks: (() => Promise<void>)[];
+  [logOwner]?: LogOwner;
+  [greenroomJob]?: GreenroomJob;
+}
+
+export class RunningJob {
+  readonly #deps: JobDeps;
+  readonly #context: JobContext;
+  readonly #ending = deferred<Ending>();
+  #isReady = false;
+  #isJoined = false;
+  #isOver = false;
+  #present = false;
+
+  constructor(deps: JobDeps) {
+    this.#deps = deps;
+    this.#context = this.#makeContext();
+  }
+
+  /** Runs to the end and cleans up; never throws. */
+  async run(): Promise<void> {
+    const { room, send, slot } = this.#deps;
+    room.belongTo(this.#context);
+    this.#followRoom();
+    room.onConnected = () => this.#joined();
+    if (room.isConnected) this.#joined();
+    const entry = runWithJobContextAsync(this.#context, async () => this.#deps.agent.entry(this.#context));
+    entry.catch((error: unknown) => this.fail(error));
+    const ending = await this.#ending.promise;
+    this.#isOver = true;
+    if (!ending.released) {
+      send({
+        type: "ended",
+        slot,
+        why: ending.why,
+        ...(ending.error === undefined ? {} : { error: ending.error }),
+        roomClosed: ending.roomClosed ?? false,
+      });
+    }
+    await this.#cleanUp(entry);
+    send({ type: "closed", slot });
+  }
+
+  /** The agent's code failed where nobody awaited it, or its `entry` threw. */
+  fail(error: unknown): void {
+    const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    this.#deps.warn(error, "the agent's code failed");
+    this.#ending.resolve({
+      why: "the agent's code failed",
+      error: { message, worthRepeating: isWorthRepeating(error) },
+    });
+  }
+
+  /** The host says that the session is over. */
+  release(why: string): void {
+    this.#ending.resolve({ why, released: true });
+  }
+
+  #makeContext(): JobContext {
+    const { job, start, slot } = this.#deps;
+    const info = {
+      acceptArguments: { name: start.profile, identity: job.identity, metadata: "" },
+      job: new Job({
+        id: `${job.session}-${job.attempt}`,
+        type: JobType.JT_ROOM,
+        agentName: start.profile,
+        metadata: job.metadata,
+        room: new RoomProto({ name: job.room ?? this.#deps.room.name ?? "" }),
+      }),
+      url: start.livekitUrl,
+      token: job.token ?? "",
+      workerId: start.host,
+      apiKey: start.livekitApiKey,
+      apiSecret: start.livekitApiSecret,
+    };
+    const context = new JobContext(
+      this.#deps.proc,
+      info as unknown as ConstructorParameters<typeof JobContext>[1],
+      this.#deps.room,
+      () => {},
+      (reason) => this.#ending.resolve({ why: reason === "" ? "the agent shut down" : reason }),
+      this.#deps.inference,
+    );
+    const inside = context as unknown as ContextInside;
+    inside[logOwner] = { slot, session: job.session };
+    inside[greenroomJob] = {
+      info: {
+        sessionId: job.session,
+        tenant: job.tenant,
+        attempt: job.attempt,
+        user: job.user,
+        resumed: job.recovering,
+      },
+      ready: () => this.#ready(),
+    };
+    return context;
+  }
+
+  #followRoom(): void {
+    const { room, send, slot } = this.#deps;
+    room.on(RoomEvent.Disconnected, (reason) => {
+      this.#ending.resolve({ why: `the room was left or closed (reason ${reason})`, roomClosed: true });
+    });
+    room.on(RoomEvent.ParticipantConnected, (participant) => {
+      this.#countHumans();
+      if (this.#isReady) this.#tell([participant.identity]);
+    });
+    room.on(RoomEvent.ParticipantDisconnected, () => this.#countHumans());
+    room.on(RoomEvent.ActiveSpeakersChanged, (speakers) => {
+      if (speakers.length > 0) send({ type: "active", slot });
+    });
+  }
+
+  #countHumans(): void {
+    const present = [...this.#deps.room.remoteParticipants.values()].some(isHuman);
+    if (present === this.#present) return;
+    this.#present = present;
+    this.#deps.send({ type: "user", slot: this.#deps.slot, present });
+  }
+
+  #joined(): void {
+    if (this.#isJoined || this.#isOver) return;
+    this.#isJoined = true;
+    this.#deps.send({ type: "joined", slot: this.#deps.slot, ...this.#whereabouts() });
+    this.#countHumans();
+  }
+
+  #ready(): void {
+    if (this.#isReady || this.#isOver) return;
+    this.#isReady = true;
+    this.#joined();
+    this.#deps.send({ type: "ready", slot: this.#deps.slot, ...this.#whereabouts() });
+    this.#tell([]);
+  }
+
+  /** Says it in the room too, to those who are there; who comes later finds the attribute, and is told. */
+  #tell(identities: string[]): void {
+    const { job, room } = this.#deps;
+    const local = room.localParticipant;
+    if (local === undefined) return;
+    const message = JSON.stringify({ type: "ready", sessionId: job.session, attempt: job.attempt });
+    const said = [
+      local.publishData(new TextEncoder().encode(message), {
+        reliable: true,
+        topic: READY_TOPIC,
+        ...(identities.length === 0 ? {} : { destination_identities: identities }),
+      }),
+      ...(identities.length === 0
+        ? [local.setAttributes({ ...local.attributes, [READY_ATTRIBUTE]: String(job.attempt) })]
+        : []),
+    ];
+    for (const each of said)
+      each.catch((error: unknown) => this.#deps.warn(error, "saying ready in the room failed"));
+  }
+
+  #whereabouts() {
+    const { room, job } = this.#deps;
+    return { room: room.name ?? job.room ?? "", identity: room.localParticipant?.identity ?? job.identity };
+  }
+
+  /** In the order of LiveKit's own job runner, with a bound on each part. */
+  async #cleanUp(entry: Promise<void>): Promise<void> {
+    const { agent, room } = this.#deps;
+    const context = this.#context as unknown as ContextInside;
+    await this.#within(ENTRY_END_MS, "entry did not return", () => entry.catch(() => {}));
+    await runWithJobContextAsync(this.#context, async () => {
+      await this.#within(SESSION_CLOSE_MS, "closing the AgentSession", async () => {
+        await context._primaryAgentSession?.close();
+      });
+      const { onSessionEnd } = agent as { onSessionEnd?: (context: JobContext) => Promise<void> };
+      if (onSessionEnd) await this.#within(CALLBACKS_MS, "onSessionEnd", () => onSessionEnd(this.#context));
+      await this.#within(CALLBACKS_MS, "the session report", () => context._onSessionEnd());
+      await this.#within(CALLBACKS_MS, "leaving the room", () => room.disconnect());
+      await this.#within(CALLBACKS_MS, "shutdown callbacks", async () => {
+        await Promise.all(
+          context.shutdownCallbacks.map(async (callback) => {
+            try {
+              await callback();
+            } catch (error) {
+              this.#deps.warn(error, "a shutdown callback failed");
+            }
+          }),
+        );
+      });
+    });
+  }
+
+  async #within(ms: number, doing: string, work: () => Promise<unknown>): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`${doing}: not done within ${ms} ms`)), ms);
+    });
+    try {
+      await Promise.race([work(), late]);
+    } catch (error) {
+      this.#deps.warn(error, `${doing} failed; going on`);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+const isHuman = (participant: RemoteParticipant): boolean => participant.info.kind !== ParticipantKind.AGENT;
+
+/** An error in the program itself would be thrown again by the next attempt. */
+function isWorthRepeating(error: unknown): boolean {
+  if (error instanceof Error && "retryable" in error && error.retryable === false) return false;
+  return !["TypeError", "ReferenceError", "SyntaxError", "RangeError", "AssertionError"].includes(
+    error instanceof Error ? error.name : "",
+  );
+}

@@ -1,0 +1,74 @@
+// What a host and its stages say to each other over the child process's channel.
+import type { PoolSettings } from "../../libs/contracts/pool.ts";
+import type { User } from "../../libs/contracts/session.ts";
+
+/** What a stage is started with, as JSON in its environment (STAGE_START). */
+export interface StageStart {
+  readonly profile: string;
+  /** Absolute path of the agent file. */
+  readonly file: string;
+  readonly host: string;
+  readonly livekitUrl: string;
+  readonly livekitApiKey: string;
+  readonly livekitApiSecret: string;
+  /** Rooms are simulated: nothing is connected to, and one imaginary user is there. */
+  readonly simulated: boolean;
+  readonly logLevel: string;
+}
+
+/** One session's job for a slot. */
+export interface StageJob {
+  readonly tenant: string;
+  readonly session: string;
+  readonly attempt: number;
+  /** The room to join; undefined for a hot slot, which is in its own already. */
+  readonly room: string | undefined;
+  readonly token: string | undefined;
+  readonly identity: string;
+  readonly user: User;
+  /** JSON text, as LiveKit gives job metadata. */
+  readonly metadata: string;
+  readonly recovering: boolean;
+}
+
+export type ToStage =
+  | { type: "warm"; slot: string }
+  | { type: "heat"; slot: string; room: string; token: string }
+  | { type: "run"; slot: string; job: StageJob }
+  | { type: "release"; slot: string; why: string }
+  | { type: "ping" };
+
+export interface StageError {
+  readonly message: string;
+  /** False for an error that would only happen again. */
+  readonly worthRepeating: boolean;
+}
+
+export type FromStage =
+  | { type: "loaded"; pool: Partial<PoolSettings> }
+  /** The file asks for something that isn't there: a key, a package. */
+  | { type: "disabled"; why: string }
+  | { type: "load_failed"; error: string }
+  | { type: "warm"; slot: string; tookMs: number }
+  | { type: "warm_failed"; slot: string; error: string }
+  | { type: "hot"; slot: string }
+  | { type: "heat_failed"; slot: string; error: string }
+  | { type: "joined"; slot: string; room: string; identity: string }
+  | { type: "ready"; slot: string; room: string; identity: string }
+  | { type: "user"; slot: string; present: boolean }
+  | { type: "active"; slot: string }
+  /** The job is over by itself: the agent shut down, its room closed, or its code failed. */
+  | { type: "ended"; slot: string; why: string; error?: StageError; roomClosed: boolean }
+  /** Everything of the slot is cleaned up; it is gone. */
+  | { type: "closed"; slot: string }
+  | { type: "log"; slot: string | undefined; session: string | undefined; line: StageLogLine }
+  /** Something failed that can't be traced to one agent: finish what runs and start no more here. */
+  | { type: "tainted"; error: string }
+  | { type: "pong"; memoryMb: number };
+
+export interface StageLogLine {
+  readonly at: string;
+  readonly level: string;
+  readonly message: string;
+  readonly fields: Record<string, unknown>;
+}

@@ -1,0 +1,66 @@
+// A LiveKit room for one of many agents in a process: it hears only its own events, and connects once.
+import { type JobContext, runWithJobContext } from "@livekit/agents";
+import { Room, RoomEvent, type RoomOptions } from "@livekit/rtc-node";
+
+interface FfiEvent {
+  readonly message: { readonly case?: string; readonly value?: { readonly roomHandle?: bigint } };
+}
+
+/** The parts of Room that its types keep private and that this class has to reach. */
+interface RoomInside {
+  onFfiEvent: (event: FfiEvent) => Promise<void>;
+  ffiHandle?: { readonly handle: bigint };
+}
+
+/**
+ * In the library every Room takes a lock for every event of every room in the process, so the cost grows
+ * with rooms × events. Here events of others are dropped before the lock.
+ *
+ * A room may be connected before its job comes (a hot agent): then the agent's own `connect` finds it done.
+ */
+export class StageRoom extends Room {
+  /** Called when the connection stands, by whoever made it. */
+  onConnected: (() => void) | undefined;
+  #job: JobContext | undefined;
+
+  constructor() {
+    super();
+    const inside = this as unknown as RoomInside;
+    const handle = inside.onFfiEvent;
+    inside.onFfiEvent = async (event) => {
+      if (!isFor(event, inside.ffiHandle?.handle)) return;
+      // Native callbacks come from nowhere: without this, what an agent does in a room event would have no job.
+      await (this.#job === undefined ? handle(event) : runWithJobContext(this.#job, () => handle(event)));
+    };
+  }
+
+  /** From now on this room's events belong to that job: its log lines, its errors, its getJobContext(). */
+  belongTo(job: JobContext): void {
+    this.#job = job;
+  }
+
+  override async connect(url: string, token: string, options?: RoomOptions): Promise<void> {
+    if (this.isConnected) {
+      this.#applyLate(options);
+      return;
+    }
+    await super.connect(url, token, options);
+    this.onConnected?.();
+  }
+
+  /** A hot room was connected with autoSubscribe; an agent that wants none gets none. */
+  #applyLate(options: RoomOptions | undefined): void {
+    if (options?.autoSubscribe !== false) return;
+    for (const participant of this.remoteParticipants.values()) {
+      for (const publication of participant.trackPublications.values()) publication.setSubscribed(false);
+    }
+    this.on(RoomEvent.TrackPublished, (publication) => publication.setSubscribed(false));
+  }
+}
+
+function isFor(event: FfiEvent, handle: bigint | undefined): boolean {
+  if (event.message.case === "rpcMethodInvocation") return true;
+  if (event.message.case !== "roomEvent") return false;
+  // Before the handle is known the library keeps events back and sorts them out itself.
+  return handle === undefined || event.message.value?.roomHandle === handle;
+}

@@ -1,0 +1,211 @@
+// A stage: the child process in which agents of one profile run. Its host tells it what to do.
+import { pathToFileURL } from "node:url";
+import { type AgentDefinition, isAgent, JobProcess, voice } from "@livekit/agents";
+import { messageOf } from "../../libs/contracts/errors.ts";
+import type { PoolSettings } from "../../libs/contracts/pool.ts";
+import { ready } from "./agent-api.ts";
+import { createInferenceExecutor } from "./stage-inference.ts";
+import { RunningJob } from "./stage-job.ts";
+import { captureLogs, currentOwner } from "./stage-log.ts";
+import type { FromStage, StageStart, ToStage } from "./stage-messages.ts";
+import { startNativeWithoutLogCapture } from "./stage-native.ts";
+import { resolveFromHere } from "./stage-resolve.ts";
+import { StageRoom } from "./stage-room.ts";
+import { SimulatedRoom } from "./stage-simulated-room.ts";
+
+interface Slot {
+  readonly proc: JobProcess;
+  room: StageRoom | undefined;
+  job: RunningJob | undefined;
+}
+
+process.title = "greenroom-stage";
+const start = JSON.parse(process.env.STAGE_START ?? "{}") as StageStart;
+const slots = new Map<string, Slot>();
+const send = (message: FromStage): void => {
+  if (process.connected) process.send?.(message);
+};
+
+// Whoever started it is gone, so nobody can end it: it ends itself, and its rooms notice.
+process.on("disconnect", () => process.exit(0));
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {});
+
+const log = captureLogs(start.logLevel, send);
+const nativeProblem = startNativeWithoutLogCapture();
+if (nativeProblem !== undefined)
+  log.warn({ nativeProblem }, "LiveKit's native log capture is on; joins are slower");
+resolveFromHere();
+followAgentSessions();
+const inference = createInferenceExecutor();
+const agent = await load();
+
+process.on("uncaughtException", (error) => onStrayError(error));
+process.on("unhandledRejection", (error) => onStrayError(error));
+process.on("message", (message: ToStage) => {
+  handle(message).catch((error: unknown) =>
+    log.error({ error, doing: message.type }, "the stage failed to obey"),
+  );
+});
+
+async function load(): Promise<AgentDefinition> {
+  try {
+    const module = (await import(pathToFileURL(start.file).href)) as Record<string, unknown>;
+    const missing = (Array.isArray(module.requires) ? module.requires : []).filter(
+      (name) => !process.env[name],
+    );
+    if (missing.length > 0) {
+      send({ type: "disabled", why: `${missing.join(" and ")} must be set for it` });
+      return await new Promise<never>(() => {});
+    }
+    const found = agentIn(module);
+    if (found === undefined) {
+      throw new Error("it has no default export made by defineAgent({ prewarm, entry }) of @livekit/agents");
+    }
+    send({ type: "loaded", pool: (module.pool ?? {}) as Partial<PoolSettings> });
+    return found;
+  } catch (error) {
+    const code = (error as { code?: string }).code;
+    if (code === "ERR_MODULE_NOT_FOUND" && /Cannot find package/.test(messageOf(error))) {
+      send({ type: "disabled", why: `${messageOf(error).split(" imported from")[0]}; install it with npm` });
+    } else {
+      send({ type: "load_failed", error: messageOf(error) });
+      log.error({ error }, "the agent file could not be loaded");
+    }
+    return await new Promise<never>(() => {});
+  }
+}
+
+/** TypeScript compiled to CommonJS puts the default export one level deeper. */
+function agentIn(module: Record<string, unknown>): AgentDefinition | undefined {
+  const outer = module.default as { default?: unknown } | undefined;
+  for (const candidate of [outer, outer?.default]) {
+    if (isAgent(candidate)) return candidate as AgentDefinition;
+  }
+  return undefined;
+}
+
+async function handle(message: ToStage): Promise<void> {
+  switch (message.type) {
+    case "warm":
+      return warm(message.slot);
+    case "heat":
+      return heat(message.slot, message.room, message.token);
+    case "run":
+      return run(message);
+    case "release":
+      return release(message.slot, message.why);
+    case "ping":
+      send({ type: "pong", memoryMb: Math.round(process.memoryUsage.rss() / 1_048_576) });
+  }
+}
+
+/** Each slot has a JobProcess of its own: what `prewarm` keeps there is never shared between sessions. */
+async function warm(id: string): Promise<void> {
+  const began = performance.now();
+  const proc = new JobProcess();
+  try {
+    await agent.prewarm?.(proc);
+  } catch (error) {
+    log.error({ error, slot: id }, "prewarm failed");
+    send({ type: "warm_failed", slot: id, error: messageOf(error) });
+    return;
+  }
+  slots.set(id, { proc, room: undefined, job: undefined });
+  send({ type: "warm", slot: id, tookMs: performance.now() - began });
+}
+
+async function heat(id: string, roomName: string, token: string): Promise<void> {
+  const slot = slots.get(id);
+  if (slot === undefined || slot.job !== undefined) return;
+  const room = newRoom(roomName, id);
+  try {
+    await room.connect(start.livekitUrl, token, { autoSubscribe: true, dynacast: false });
+  } catch (error) {
+    send({ type: "heat_failed", slot: id, error: messageOf(error) });
+    return;
+  }
+  if (slot.job !== undefined || slots.get(id) !== slot) {
+    await room.disconnect(); // It was assigned or closed while it connected.
+    return;
+  }
+  slot.room = room;
+  room.once("disconnected", () => {
+    if (slot.room !== room || slot.job !== undefined) return;
+    slot.room = undefined;
+    send({ type: "heat_failed", slot: id, error: "its standby room was closed" });
+  });
+  send({ type: "hot", slot: id });
+}
+
+async function run({ slot: id, job }: Extract<ToStage, { type: "run" }>): Promise<void> {
+  const slot = slots.get(id);
+  if (slot === undefined || slot.job !== undefined) {
+    send({
+      type: "ended",
+      slot: id,
+      why: "the slot is not there any more",
+      roomClosed: false,
+      error: { message: "the slot is not there any more", worthRepeating: true },
+    });
+    send({ type: "closed", slot: id });
+    return;
+  }
+  const standby = slot.room;
+  // A session with a room of its own can't use the standby room: the agent leaves that and goes there.
+  const room =
+    job.room === undefined && standby !== undefined ? standby : newRoom(job.room ?? "", job.identity);
+  if (room !== standby) standby?.disconnect().catch(() => {});
+  slot.room = room;
+  slot.job = new RunningJob({
+    slot: id,
+    agent,
+    proc: slot.proc,
+    room,
+    start,
+    job,
+    inference,
+    send,
+    warn: (error, message) => log.warn({ error, slot: id, session: job.session }, message),
+  });
+  await slot.job.run();
+  slots.delete(id);
+}
+
+async function release(id: string, why: string): Promise<void> {
+  const slot = slots.get(id);
+  if (slot?.job !== undefined) {
+    slot.job.release(why);
+    return;
+  }
+  slots.delete(id);
+  await slot?.room?.disconnect().catch(() => {});
+  send({ type: "closed", slot: id });
+}
+
+const newRoom = (name: string, identity: string): StageRoom =>
+  start.simulated ? new SimulatedRoom(name, identity) : new StageRoom();
+
+/** Ready is the agent's own word: its AgentSession has really started. Files need not be changed for it. */
+function followAgentSessions(): void {
+  const original = voice.AgentSession.prototype.start;
+  voice.AgentSession.prototype.start = async function start(...args: Parameters<typeof original>) {
+    const result = await original.apply(this, args);
+    ready();
+    return result;
+  };
+}
+
+/**
+ * An error that nobody caught. If it can be traced to one session, only that one ends. Otherwise the process
+ * may be in any state: what runs may finish, and the host starts no more here.
+ */
+function onStrayError(error: unknown): void {
+  const owner = currentOwner();
+  const job = owner === undefined ? undefined : slots.get(owner.slot)?.job;
+  if (job !== undefined) {
+    job.fail(error);
+    return;
+  }
+  log.error({ error }, "an error that nobody caught, and that belongs to no session");
+  send({ type: "tainted", error: messageOf(error) });
+}

@@ -1,0 +1,68 @@
+// Which host a session goes to: a pure decision over what the hosts last said.
+import type { HostRecord } from "../../libs/contracts/host.ts";
+import type { SessionRecord, Warmth } from "../../libs/contracts/session.ts";
+import { mayUseHot } from "../../libs/session/step.ts";
+
+export interface HostChoice {
+  readonly host: string;
+  readonly epoch: number;
+  readonly asked: Warmth;
+}
+
+/** How many agents a host could still give, by how ready they are. */
+export interface FreeAgents {
+  readonly hot: number;
+  readonly warm: number;
+  readonly cold: number;
+}
+
+/** What a host has free for a profile by its own last word. */
+export function freeAgents(host: HostRecord, profile: string): FreeAgents {
+  const present = host.profiles[profile];
+  if (present === undefined || present.status !== "running" || host.draining)
+    return { hot: 0, warm: 0, cold: 0 };
+  const busyOnHost = Object.values(host.profiles).reduce((sum, each) => sum + each.busy, 0);
+  const room = Math.max(0, host.maxAgents - busyOnHost);
+  const hot = Math.min(present.hot, room);
+  const warm = Math.min(present.warm, room - hot);
+  const cold = Math.max(0, Math.min(present.max - present.busy, room) - hot - warm);
+  return { hot, warm, cold };
+}
+
+/**
+ * The host for a session, or undefined when none has an agent to give.
+ *
+ * Hot before warm before cold; among equals the host with the least load; a host that just declined or failed
+ * this session only when there is no other.
+ *
+ * @param free what each host has free, less what was promised to others and not yet answered.
+ */
+export function chooseHost(
+  hosts: readonly HostRecord[],
+  record: SessionRecord,
+  free: (host: HostRecord) => FreeAgents = (host) => freeAgents(host, record.profile),
+): HostChoice | undefined {
+  const offers = hosts
+    .flatMap((host) => {
+      const asked = bestOffer(free(host), mayUseHot(record));
+      return asked === undefined ? [] : [{ host, asked }];
+    })
+    .sort(
+      (a, b) =>
+        Number(record.avoid.includes(a.host.id)) - Number(record.avoid.includes(b.host.id)) ||
+        rank[a.asked] - rank[b.asked] ||
+        a.host.load - b.host.load ||
+        a.host.id.localeCompare(b.host.id),
+    );
+  const best = offers[0];
+  return best === undefined ? undefined : { host: best.host.id, epoch: best.host.epoch, asked: best.asked };
+}
+
+const rank: Record<Warmth, number> = { hot: 0, warm: 1, cold: 2 };
+
+/** A host whose only idle agents are hot still serves a session that can't use them: it starts one cold. */
+function bestOffer(free: FreeAgents, mayBeHot: boolean): Warmth | undefined {
+  if (free.hot > 0 && mayBeHot) return "hot";
+  if (free.warm > 0) return "warm";
+  return free.cold > 0 ? "cold" : undefined;
+}

@@ -1,0 +1,41 @@
+// The dispatcher's settings.
+import type { Deadlines } from "../../libs/contracts/session.ts";
+import { commonSettings } from "../../libs/process/common-settings.ts";
+import { type ConfigOf, setting } from "../../libs/process/config.ts";
+
+const MINUTE_MS = 60_000;
+
+export const dispatcherSettings = {
+  ...commonSettings,
+  GREENROOM_MAX_ATTEMPTS: setting.integer("How many attempts may fail before a session ends.", 3, 1, 100),
+  GREENROOM_QUEUE_DEADLINE_MS: setting.integer(
+    "How long a session may wait for an agent to be free.",
+    MINUTE_MS,
+    1,
+  ),
+  GREENROOM_JOIN_DEADLINE_MS: setting.integer("How long an agent may take to join the room.", 10_000, 1),
+  GREENROOM_COLD_EXTRA_MS: setting.integer("What a cold start is granted on top of that.", 20_000, 0),
+  GREENROOM_READY_DEADLINE_MS: setting.integer("How long it may take from joined to ready.", 15_000, 1),
+  GREENROOM_MAX_DURATION_MS: setting.integer("How long a conversation may last.", 240 * MINUTE_MS, 1),
+  GREENROOM_IDLE_MS: setting.integer(
+    "How long nobody may speak before a session ends as idle.",
+    30 * MINUTE_MS,
+    1,
+  ),
+  GREENROOM_USER_ABSENT_MS: setting.integer(
+    "How long a ready agent waits for its user to come.",
+    5 * MINUTE_MS,
+    1,
+  ),
+};
+export type DispatcherConfig = ConfigOf<typeof dispatcherSettings>;
+
+export const deadlinesOf = (config: DispatcherConfig): Deadlines => ({
+  requested: config.GREENROOM_QUEUE_DEADLINE_MS,
+  dispatched: config.GREENROOM_JOIN_DEADLINE_MS,
+  coldExtra: config.GREENROOM_COLD_EXTRA_MS,
+  joined: config.GREENROOM_READY_DEADLINE_MS,
+  maxDuration: config.GREENROOM_MAX_DURATION_MS,
+  idle: config.GREENROOM_IDLE_MS,
+  userAbsent: config.GREENROOM_USER_ABSENT_MS,
+});

@@ -1,0 +1,71 @@
+// The dispatcher: the one writer of sessions. Several of them share the work.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { sessionEvents } from "../../libs/contracts/channels.ts";
+import { sessionKey } from "../../libs/contracts/ids.ts";
+import type { SessionRecord } from "../../libs/contracts/session.ts";
+import { watchHosts } from "../../libs/fleet/host-view.ts";
+import { watchSessions } from "../../libs/fleet/session-view.ts";
+import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import type { Clock } from "../../libs/process/clock.ts";
+import { createInOrder } from "../../libs/process/in-order.ts";
+import type { Log } from "../../libs/process/log.ts";
+import type { SessionDefaults } from "../../libs/session/step.ts";
+import { Fleet } from "./fleet.ts";
+import { onSessionEvent } from "./on-session-event.ts";
+import { WaitingRoom } from "./waiting-room.ts";
+
+export interface DispatcherDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly livekit: LiveKit | undefined;
+  readonly instance: string;
+  readonly defaults: SessionDefaults;
+}
+
+/** Messages in hand at once. Each waits on NATS and hosts, hardly ever on this process. */
+const CONCURRENCY = 256;
+
+export async function startDispatcher(deps: DispatcherDeps): Promise<{ stop(): Promise<void> }> {
+  const { bus, clock, log } = deps;
+  const hosts = await watchHosts(bus);
+  const sessions = await watchSessions(bus, clock);
+  const fleet = new Fleet(hosts);
+  const waitingRoom = new WaitingRoom({
+    bus,
+    clock,
+    log,
+    sessions,
+    freeFor: (profile) => fleet.freeFor(profile),
+  });
+  hosts.onChange(() => waitingRoom.check());
+
+  let writes = 0;
+  const inOrder = createInOrder();
+  const dispatch = {
+    bus,
+    clock,
+    log,
+    livekit: deps.livekit,
+    fleet,
+    defaults: deps.defaults,
+    passOver: (hostId: string) => fleet.passOver(hostId),
+    nextOpId: () => `${deps.instance}:${++writes}`,
+    hasOlderWaiting: (record: SessionRecord) =>
+      sessions.waiting(record.profile).some((other) => other.record.id !== record.id),
+  };
+  const stopConsuming = await bus.consume(
+    sessionEvents,
+    { durable: "dispatcher", concurrency: CONCURRENCY },
+    (event, delivery) =>
+      inOrder(sessionKey(event.tenant, event.sessionId), () => onSessionEvent(dispatch, event, delivery)),
+  );
+  return {
+    async stop() {
+      waitingRoom.stop();
+      await stopConsuming();
+      await hosts.stop();
+      await sessions.stop();
+    },
+  };
+}

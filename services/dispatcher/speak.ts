@@ -1,0 +1,139 @@
+// Says what a record calls for, to hosts and to LiveKit, and learns what comes back.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { assignCommand, releaseCommand } from "../../libs/contracts/channels.ts";
+import { isError, messageOf } from "../../libs/contracts/errors.ts";
+import type { SessionRecord } from "../../libs/contracts/session.ts";
+import { requireLiveKit } from "../../libs/livekit/connect.ts";
+import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import { type Clock, isoNow } from "../../libs/process/clock.ts";
+import type { Log } from "../../libs/process/log.ts";
+import { commandsFor, type SessionCommand } from "../../libs/session/commands-for.ts";
+import type { DispatcherInput } from "../../libs/session/machine.ts";
+
+export interface SpeakDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly livekit: LiveKit | undefined;
+  /** Called for a host that has no agent to give or isn't there: not to be asked until it speaks. */
+  readonly passOver: (hostId: string) => void;
+}
+
+/** An agent's token is for one join, now; LiveKit renews it while the agent is connected. */
+const AGENT_TOKEN_TTL_S = 60;
+/** Without a human a room is closed after this; the janitor knows the finer limits. */
+const ROOM_EMPTY_S = 600;
+const ROOM_DEPARTURE_S = 60;
+
+type Assign = Extract<SessionCommand, { do: "assign" }>;
+
+/**
+ * Gives a record's commands and answers with what the assign led to, if that changes the session.
+ *
+ * Cleaning up after a former attempt runs beside the assign: a caller must not wait for a dead host's silence.
+ * What fails there is logged and left to the janitor, which finds it in LiveKit's own lists.
+ */
+export async function speak(deps: SpeakDeps, record: SessionRecord): Promise<DispatcherInput | undefined> {
+  const commands = commandsFor(record);
+  const assign = commands.find((command): command is Assign => command.do === "assign");
+  const creates = commands.filter((command) => command.do === "create_room");
+  const rest = commands.filter((command) => command.do !== "assign" && command.do !== "create_room");
+  const [input] = await Promise.all([
+    assign === undefined ? undefined : assignTo(deps, record, assign, creates.length > 0),
+    cleanUp(deps, record, rest),
+  ]);
+  return input;
+}
+
+async function assignTo(
+  deps: SpeakDeps,
+  record: SessionRecord,
+  command: Assign,
+  createRoom: boolean,
+): Promise<DispatcherInput | undefined> {
+  const at = isoNow(deps.clock);
+  const began = deps.clock.monotonic();
+  const failed = (step: string, error: unknown): DispatcherInput => ({
+    type: "assign_failed",
+    attempt: command.attempt,
+    host: command.host,
+    at,
+    worthRepeating: true,
+    why: `${step} failed after ${Math.round(deps.clock.monotonic() - began)} ms: ${messageOf(error)}`,
+  });
+  let token: string | undefined;
+  try {
+    if (createRoom) {
+      const { rooms, tokens } = requireLiveKit(deps.livekit);
+      await rooms.create(record.room, { emptyTimeoutS: ROOM_EMPTY_S, departureTimeoutS: ROOM_DEPARTURE_S });
+      token = await tokens.forAgent({
+        room: record.room,
+        identity: command.identity,
+        name: record.profile,
+        ttlS: AGENT_TOKEN_TTL_S,
+      });
+    }
+  } catch (error) {
+    return failed("creating the room", error);
+  }
+  const declined = (why: string): DispatcherInput => {
+    deps.passOver(command.host);
+    return { type: "declined", attempt: command.attempt, host: command.host, why, at };
+  };
+  try {
+    const answer = await deps.bus.request(assignCommand, command.host, {
+      tenant: record.tenant,
+      session: record.id,
+      attempt: command.attempt,
+      epoch: command.epoch,
+      profile: record.profile,
+      asked: command.asked,
+      ...(command.room === undefined ? {} : { room: command.room }),
+      identity: command.identity,
+      ...(token === undefined ? {} : { token }),
+      user: record.user,
+      metadata: record.metadata,
+      recovering: record.recovering,
+    });
+    if (answer.verdict === "accepted") return undefined;
+    return declined(
+      `${command.host} ${answer.verdict === "stale" ? "is in another life" : "declined"}: ${answer.why}`,
+    );
+  } catch (error) {
+    // With no responder nobody got it, so nothing was started; after a time-out somebody may have.
+    if (isError(error, "no_responders")) return declined(`${command.host} is gone: nobody answers for it`);
+    return failed(`assigning to ${command.host}`, error);
+  }
+}
+
+async function cleanUp(deps: SpeakDeps, record: SessionRecord, commands: SessionCommand[]): Promise<void> {
+  for (const command of commands) {
+    try {
+      await carryOut(deps, record, command);
+    } catch (error) {
+      if (isError(error, "no_responders")) continue; // A host that is gone has let go of everything.
+      deps.log.warn({ error, session: record.id, command: command.do }, "cleaning up is left to the janitor");
+    }
+  }
+}
+
+async function carryOut(deps: SpeakDeps, record: SessionRecord, command: SessionCommand): Promise<void> {
+  switch (command.do) {
+    case "release": {
+      const { host, attempt, why } = command;
+      await deps.bus.request(releaseCommand, host, {
+        tenant: record.tenant,
+        session: record.id,
+        attempt,
+        why,
+      });
+      return;
+    }
+    case "remove_participant":
+      await deps.livekit?.rooms.remove(command.room, command.identity);
+      return;
+    case "delete_room":
+      await deps.livekit?.rooms.delete(command.room);
+      return;
+  }
+}
