@@ -42,6 +42,11 @@ export const errorTable = {
     retryable: true,
     says: "The profile is disabled or fails on every host.",
   },
+  agent_failed: {
+    http: 503,
+    retryable: true,
+    says: "The agent failed or was lost before the session was ready, in every attempt.",
+  },
   storage_full: { http: 503, retryable: true, says: "The store takes no new sessions; running ones go on." },
   storage_unavailable: { http: 503, retryable: true, says: "NATS did not answer." },
   livekit_unavailable: { http: 503, retryable: true, says: "LiveKit did not answer, or none is configured." },

@@ -28,10 +28,13 @@ export type Fault = z.infer<typeof Fault>;
 export const Warmth = z.enum(["hot", "warm", "cold"]);
 export type Warmth = z.infer<typeof Warmth>;
 
+const encoder = new TextEncoder();
+const bytesOf = (value: unknown): number => encoder.encode(JSON.stringify(value)).length;
+
 /** Metadata a client gives; it reaches the agent as `ctx.job.metadata`. At most 4 KiB as JSON. */
 export const Metadata = z
   .record(z.string(), z.json())
-  .refine((value) => JSON.stringify(value).length <= 4096, "metadata may be 4,096 bytes of JSON at most");
+  .refine((value) => bytesOf(value) <= 4096, "metadata may be 4,096 bytes of JSON at most");
 
 export const User = z.object({ id: z.string().max(128), name: z.string().max(128) });
 export type User = z.infer<typeof User>;

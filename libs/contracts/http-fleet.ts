@@ -1,0 +1,87 @@
+// What the gateway takes and gives over HTTP about the fleet: health, pools, hosts.
+import { z } from "zod";
+import { HostRecord, ProfileStatus } from "./host.ts";
+import { ProfileName } from "./ids.ts";
+import { PoolTarget } from "./pool.ts";
+
+const count = z.int();
+
+export const ServiceHealth = z
+  .object({
+    status: z.enum(["running", "disabled", "stopped", "failed"]),
+    instances: count,
+    why: z.string().optional(),
+  })
+  .meta({ id: "ServiceHealth" });
+export type ServiceHealth = z.infer<typeof ServiceHealth>;
+
+export const ProfileHealth = z
+  .object({
+    status: ProfileStatus,
+    error: z.string().optional(),
+    warm: count,
+    hot: count,
+    warming: count,
+    busy: count,
+    max: count,
+  })
+  .meta({ id: "ProfileHealth" });
+export type ProfileHealth = z.infer<typeof ProfileHealth>;
+
+export const HealthStatus = z.enum(["healthy", "degraded", "unhealthy"]);
+export type HealthStatus = z.infer<typeof HealthStatus>;
+
+export const HealthAnswer = z
+  .object({
+    success: z.literal(true),
+    status: HealthStatus,
+    sessions: z.object({
+      ready: count,
+      starting: count,
+      pool: count.describe("Idle agents, warm and hot."),
+      total: count,
+    }),
+    stats: z.object({ totalSpawned: count, totalAssigned: count, totalLost: count }),
+    capacity: z.object({ current: count, max: count, available: count }),
+    services: z.object({
+      nats: ServiceHealth,
+      livekit: ServiceHealth,
+      gateway: ServiceHealth,
+      dispatcher: ServiceHealth,
+      "agent-host": ServiceHealth,
+      janitor: ServiceHealth,
+    }),
+    profiles: z.record(z.string(), ProfileHealth),
+    defaultProfile: z.string().nullable().describe("What a start without `profile` gets."),
+  })
+  .meta({ id: "Health" });
+export type HealthAnswer = z.infer<typeof HealthAnswer>;
+
+export const ResizeRequest = z
+  .strictObject({
+    size: z.int().min(0).max(10_000).describe("Idle agents to keep ready, in the whole fleet."),
+    profile: ProfileName.optional(),
+    hot: z.int().min(0).max(10_000).optional().describe("How many of them wait connected to a room."),
+  })
+  .meta({ id: "ResizeRequest" });
+
+export const PoolState = z
+  .object({
+    profile: z.string(),
+    target: PoolTarget.omit({ profile: true }).nullable().describe("Null: no host has told its numbers yet."),
+    present: z.object({ warm: count, hot: count, warming: count, busy: count }),
+    hosts: count.describe("Hosts that run it."),
+  })
+  .meta({ id: "Pool" });
+export type PoolState = z.infer<typeof PoolState>;
+
+export const PoolsAnswer = z
+  .object({ success: z.literal(true), pools: z.array(PoolState) })
+  .meta({ id: "Pools" });
+export const ResizeAnswer = z
+  .object({ success: z.literal(true), pool: PoolState, message: z.string() })
+  .meta({ id: "ResizeAnswer" });
+
+export const HostsAnswer = z
+  .object({ success: z.literal(true), hosts: z.array(HostRecord) })
+  .meta({ id: "Hosts" });
