@@ -1,7 +1,7 @@
 // One session's job in a stage: runs the agent file's `entry`, and tells the host what becomes of it.
 import { type AgentDefinition, JobContext, type JobProcess, runWithJobContextAsync } from "@livekit/agents";
 import { Job, JobType, Room as RoomProto } from "@livekit/protocol";
-import { ParticipantKind, type RemoteParticipant, RoomEvent } from "@livekit/rtc-node";
+import { DisconnectReason, ParticipantKind, type RemoteParticipant, RoomEvent } from "@livekit/rtc-node";
 import { deferred } from "../../libs/process/deferred.ts";
 import { type GreenroomJob, greenroomJob } from "./agent-api.ts";
 import { type LogOwner, logOwner } from "./stage-log.ts";
@@ -23,11 +23,14 @@ export interface JobDeps {
 interface Ending {
   readonly why: string;
   readonly error?: StageError;
-  readonly roomClosed?: boolean;
+  /** The connection broke: nobody ended anything, and another agent should go on. */
+  readonly lost?: boolean;
   /** Set when the host asked for it and so needs not be told. */
   readonly released?: boolean;
 }
 
+/** Most entries have returned long before; one that still waits for its user is freed by leaving the room. */
+const ENTRY_GRACE_MS = 250;
 const ENTRY_END_MS = 5_000;
 const SESSION_CLOSE_MS = 10_000;
 const CALLBACKS_MS = 10_000;
@@ -75,7 +78,7 @@ export class RunningJob {
         slot,
         why: ending.why,
         ...(ending.error === undefined ? {} : { error: ending.error }),
-        roomClosed: ending.roomClosed ?? false,
+        lost: ending.lost ?? false,
       });
     }
     await this.#cleanUp(entry);
@@ -84,6 +87,8 @@ export class RunningJob {
 
   /** The agent's code failed where nobody awaited it, or its `entry` threw. */
   fail(error: unknown): void {
+    // Whatever still waited for something in the room fails when the room is left; that says nothing.
+    if (this.#isOver) return;
     const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     this.#deps.warn(error, "the agent's code failed");
     this.#ending.resolve({
@@ -140,7 +145,12 @@ export class RunningJob {
   #followRoom(): void {
     const { room, send, slot } = this.#deps;
     room.on(RoomEvent.Disconnected, (reason) => {
-      this.#ending.resolve({ why: `the room was left or closed (reason ${reason})`, roomClosed: true });
+      const closed = reason === DisconnectReason.ROOM_DELETED || reason === DisconnectReason.ROOM_CLOSED;
+      this.#ending.resolve(
+        closed
+          ? { why: "the room was closed" }
+          : { why: `the agent lost its room (${DisconnectReason[reason] ?? reason})`, lost: true },
+      );
     });
     room.on(RoomEvent.ParticipantConnected, (participant) => {
       this.#countHumans();
@@ -203,7 +213,8 @@ export class RunningJob {
   async #cleanUp(entry: Promise<void>): Promise<void> {
     const { agent, room } = this.#deps;
     const context = this.#context as unknown as ContextInside;
-    await this.#within(ENTRY_END_MS, "entry did not return", () => entry.catch(() => {}));
+    const entryEnd = entry.catch(() => {});
+    await Promise.race([entryEnd, new Promise((resolve) => setTimeout(resolve, ENTRY_GRACE_MS))]);
     await runWithJobContextAsync(this.#context, async () => {
       await this.#within(SESSION_CLOSE_MS, "closing the AgentSession", async () => {
         await context._primaryAgentSession?.close();
@@ -212,6 +223,7 @@ export class RunningJob {
       if (onSessionEnd) await this.#within(CALLBACKS_MS, "onSessionEnd", () => onSessionEnd(this.#context));
       await this.#within(CALLBACKS_MS, "the session report", () => context._onSessionEnd());
       await this.#within(CALLBACKS_MS, "leaving the room", () => room.disconnect());
+      await this.#within(ENTRY_END_MS, "waiting for entry to return", () => entryEnd);
       await this.#within(CALLBACKS_MS, "shutdown callbacks", async () => {
         await Promise.all(
           context.shutdownCallbacks.map(async (callback) => {

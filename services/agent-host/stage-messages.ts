@@ -57,8 +57,8 @@ export type FromStage =
   | { type: "ready"; slot: string; room: string; identity: string }
   | { type: "user"; slot: string; present: boolean }
   | { type: "active"; slot: string }
-  /** The job is over by itself: the agent shut down, its room closed, or its code failed. */
-  | { type: "ended"; slot: string; why: string; error?: StageError; roomClosed: boolean }
+  /** The job is over by itself: the agent shut down, its room closed, its code failed, or it lost its room. */
+  | { type: "ended"; slot: string; why: string; error?: StageError; lost: boolean }
   /** Everything of the slot is cleaned up; it is gone. */
   | { type: "closed"; slot: string }
   | { type: "log"; slot: string | undefined; session: string | undefined; line: StageLogLine }

@@ -22,6 +22,8 @@ interface Slot {
 process.title = "greenroom-stage";
 const start = JSON.parse(process.env.STAGE_START ?? "{}") as StageStart;
 const slots = new Map<string, Slot>();
+/** Slots that are being made ready; one that is released meanwhile leaves this set and comes to nothing. */
+const warming = new Set<string>();
 const send = (message: FromStage): void => {
   if (process.connected) process.send?.(message);
 };
@@ -103,13 +105,16 @@ async function handle(message: ToStage): Promise<void> {
 async function warm(id: string): Promise<void> {
   const began = performance.now();
   const proc = new JobProcess();
+  warming.add(id);
   try {
     await agent.prewarm?.(proc);
   } catch (error) {
+    warming.delete(id);
     log.error({ error, slot: id }, "prewarm failed");
     send({ type: "warm_failed", slot: id, error: messageOf(error) });
     return;
   }
+  if (!warming.delete(id)) return;
   slots.set(id, { proc, room: undefined, job: undefined });
   send({ type: "warm", slot: id, tookMs: performance.now() - began });
 }
@@ -144,7 +149,7 @@ async function run({ slot: id, job }: Extract<ToStage, { type: "run" }>): Promis
       type: "ended",
       slot: id,
       why: "the slot is not there any more",
-      roomClosed: false,
+      lost: false,
       error: { message: "the slot is not there any more", worthRepeating: true },
     });
     send({ type: "closed", slot: id });
@@ -177,6 +182,7 @@ async function release(id: string, why: string): Promise<void> {
     slot.job.release(why);
     return;
   }
+  warming.delete(id);
   slots.delete(id);
   await slot?.room?.disconnect().catch(() => {});
   send({ type: "closed", slot: id });

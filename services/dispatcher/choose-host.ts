@@ -60,9 +60,9 @@ export function chooseHost(
 
 const rank: Record<Warmth, number> = { hot: 0, warm: 1, cold: 2 };
 
-/** A host whose only idle agents are hot still serves a session that can't use them: it starts one cold. */
+/** A hot agent also serves as a warm one, by leaving its standby room for the session's. */
 function bestOffer(free: FreeAgents, mayBeHot: boolean): Warmth | undefined {
   if (free.hot > 0 && mayBeHot) return "hot";
-  if (free.warm > 0) return "warm";
+  if (free.warm + free.hot > 0) return "warm";
   return free.cold > 0 ? "cold" : undefined;
 }

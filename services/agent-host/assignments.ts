@@ -1,0 +1,163 @@
+// The sessions that a host serves: which slot has which, and what it answered to whom.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { sessions } from "../../libs/contracts/buckets.ts";
+import { isError } from "../../libs/contracts/errors.ts";
+import type { Assign, AssignAnswer, Release, ReleaseAnswer } from "../../libs/contracts/host.ts";
+import { sessionKey } from "../../libs/contracts/ids.ts";
+import type { SessionRecord } from "../../libs/contracts/session.ts";
+import type { Clock } from "../../libs/process/clock.ts";
+import type { Log } from "../../libs/process/log.ts";
+import type { Slot } from "./slots.ts";
+import type { WarmPool } from "./warm-pool.ts";
+
+interface Deps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly hostId: string;
+  readonly epoch: () => number;
+  readonly pools: ReadonlyMap<string, WarmPool>;
+  /** Why the host takes nothing now; undefined while it does. */
+  readonly refuses: () => string | undefined;
+}
+
+interface Served {
+  readonly pool: WarmPool;
+  readonly slot: Slot;
+}
+
+const ANSWERS_KEPT = 2000;
+
+export class Assignments {
+  readonly #deps: Deps;
+  readonly #served = new Map<string, Served>();
+  /** By session and attempt: asked again, it gives the same answer, also when something is free by then. */
+  readonly #answers = new Map<string, Promise<AssignAnswer>>();
+  assigned = 0;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  get count(): number {
+    return this.#served.size;
+  }
+
+  /** Answers an assign. Two tellings of one (session, attempt) start one job. */
+  onAssign(assign: Assign): Promise<AssignAnswer> {
+    const key = `${sessionKey(assign.tenant, assign.session)}.${assign.attempt}`;
+    const known = this.#answers.get(key);
+    if (known !== undefined) return known;
+    const answer = this.#decide(assign);
+    this.#answers.set(key, answer);
+    // A store that could not be asked is no answer to remember.
+    answer.catch(() => this.#answers.delete(key));
+    const oldest = this.#answers.keys().next();
+    if (this.#answers.size > ANSWERS_KEPT && !oldest.done) this.#answers.delete(oldest.value);
+    return answer;
+  }
+
+  onRelease(release: Release): ReleaseAnswer {
+    const served = this.#served.get(sessionKey(release.tenant, release.session));
+    if (served?.slot.assignment?.attempt !== release.attempt) return { released: false };
+    served.pool.release(served.slot, release.why);
+    return { released: true };
+  }
+
+  /** The slot is free of its session: it ended, was lost or closed. */
+  forget(slot: Slot): void {
+    const { assignment } = slot;
+    if (assignment === undefined) return;
+    const key = sessionKey(assignment.tenant, assignment.session);
+    if (this.#served.get(key)?.slot === slot) this.#served.delete(key);
+  }
+
+  /**
+   * Lets go of sessions whose record names another attempt, another host or none: this host was taken for
+   * dead, or a release never reached it. While the store can't be asked, calls go on.
+   */
+  async checkRecords(): Promise<void> {
+    for (const [key, { pool, slot }] of [...this.#served]) {
+      const attempt = slot.assignment?.attempt;
+      if (attempt === undefined || slot.state === "closing") continue;
+      const entry = await this.#deps.bus.read(sessions, key);
+      if (entry !== undefined && this.#names(entry.value, attempt)) continue;
+      if (this.#served.get(key)?.slot !== slot) continue;
+      this.#deps.log.warn(
+        { session: key, attempt },
+        "the session goes on elsewhere or is over; leaving its room",
+      );
+      pool.release(slot, "the session goes on elsewhere or is over");
+    }
+  }
+
+  async #decide(assign: Assign): Promise<AssignAnswer> {
+    const { clock, epoch, pools, refuses } = this.#deps;
+    if (assign.epoch !== epoch()) return { verdict: "stale", why: `this host's epoch is ${epoch()}` };
+    const refusal = refuses();
+    if (refusal !== undefined) return { verdict: "declined", why: refusal };
+    const key = sessionKey(assign.tenant, assign.session);
+    const other = this.#served.get(key);
+    if (other !== undefined) {
+      // An older attempt of this very session still runs here: it goes, and the new one is served beside it.
+      other.pool.release(other.slot, "the session has a newer attempt");
+    }
+    const pool = pools.get(assign.profile);
+    if (pool === undefined) return { verdict: "declined", why: `there is no profile ${assign.profile} here` };
+    const now = clock.monotonic();
+    const slot = pool.take(assign.asked, {
+      tenant: assign.tenant,
+      session: assign.session,
+      attempt: assign.attempt,
+      takenAtMs: now,
+      job: undefined,
+      readyAtMs: undefined,
+      lastActiveAtMs: now,
+      userCame: false,
+      isReleased: false,
+    });
+    if (slot === undefined)
+      return { verdict: "declined", why: `no ${assign.asked} agent of ${assign.profile} is free` };
+    this.#served.set(key, { pool, slot });
+    const refused = await this.#isNotNamed(key, assign.attempt);
+    if (refused !== undefined || slot.assignment?.isReleased) {
+      this.#served.delete(key);
+      pool.giveBack(slot);
+      return { verdict: "stale", why: refused ?? "it was released again" };
+    }
+    this.assigned += 1;
+    pool.run(slot, {
+      tenant: assign.tenant,
+      session: assign.session,
+      attempt: assign.attempt,
+      room: assign.room,
+      token: assign.token,
+      identity: assign.identity,
+      user: assign.user,
+      metadata: JSON.stringify(assign.metadata),
+      recovering: assign.recovering,
+    });
+    return { verdict: "accepted" };
+  }
+
+  /** Before an agent joins, the record is read: a late assign must not bring a second agent into a room. */
+  async #isNotNamed(key: string, attempt: number): Promise<string | undefined> {
+    try {
+      const entry = await this.#deps.bus.read(sessions, key);
+      if (entry === undefined) return "the session has no record";
+      return this.#names(entry.value, attempt) ? undefined : "the record names another attempt";
+    } catch (error) {
+      if (!isError(error, "storage_unavailable")) throw error;
+      return "the record could not be read";
+    }
+  }
+
+  #names(record: SessionRecord, attempt: number): boolean {
+    return (
+      record.state !== "ended" &&
+      record.attempt === attempt &&
+      record.host === this.#deps.hostId &&
+      record.hostEpoch === this.#deps.epoch()
+    );
+  }
+}

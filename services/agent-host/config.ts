@@ -1,0 +1,30 @@
+// The agent-host's settings.
+import { commonSettings } from "../../libs/process/common-settings.ts";
+import { type ConfigOf, setting } from "../../libs/process/config.ts";
+
+export const agentHostSettings = {
+  ...commonSettings,
+  GREENROOM_AGENTS_DIR: setting.text(
+    "The folder of agent files, each a profile by its file's name.",
+    "agents",
+  ),
+  GREENROOM_HOST_ID: setting.optionalText(
+    "The host's name; by default the machine's name and a random part.",
+  ),
+  GREENROOM_MAX_AGENTS: setting.integer(
+    "Agents that may be busy on this host at once, of all profiles.",
+    50,
+    1,
+    10_000,
+  ),
+  GREENROOM_POOL_MIN: setting.integer("Idle agents of a profile whose file says nothing.", 3, 0, 1000),
+  GREENROOM_STAGE_MEMORY_MB: setting.integer("A stage process that grows past this is replaced.", 1500, 100),
+  GREENROOM_STAGE_PING_MS: setting.integer(
+    "How often a stage is asked whether it lives; three misses end it.",
+    1000,
+    50,
+  ),
+  GREENROOM_USER_LEFT_MS: setting.integer("How long after its last user left a session ends.", 10_000, 0),
+  GREENROOM_DRAIN_MS: setting.integer("How long running sessions may go on after SIGTERM.", 600_000, 0),
+};
+export type AgentHostConfig = ConfigOf<typeof agentHostSettings>;

@@ -1,0 +1,78 @@
+// Runs one agent-host on settings from the environment.
+import { randomBytes } from "node:crypto";
+import os from "node:os";
+import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
+import { startBeat } from "../../libs/fleet/beat.ts";
+import { connectLiveKit } from "../../libs/livekit/connect.ts";
+import { systemClock } from "../../libs/process/clock.ts";
+import { allSettingNames } from "../../libs/process/common-settings.ts";
+import { ConfigError, readConfig } from "../../libs/process/config.ts";
+import { runService } from "../../libs/process/run.ts";
+import { startAgentHost } from "./agent-host.ts";
+import { agentHostSettings } from "./config.ts";
+import { findProfiles } from "./find-profiles.ts";
+import { launchStageProcess } from "./stage-link.ts";
+
+/** Past the drain's own limit, for what follows it. */
+const AFTER_DRAIN_MS = 15_000;
+const drainMs = Number(process.env.GREENROOM_DRAIN_MS ?? agentHostSettings.GREENROOM_DRAIN_MS.default);
+
+await runService("agent-host", { stopMs: drainMs + AFTER_DRAIN_MS }, async ({ log, instance, quit }) => {
+  const config = readConfig(agentHostSettings, process.env, allSettingNames);
+  const profiles = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((error: unknown) => {
+    throw new ConfigError([
+      `GREENROOM_AGENTS_DIR: the folder ${config.GREENROOM_AGENTS_DIR} can't be read: ${error}`,
+    ]);
+  });
+  if (profiles.length === 0)
+    log.warn({ folder: config.GREENROOM_AGENTS_DIR }, "there is no agent file in this folder");
+  const livekit = connectLiveKit(config);
+  if (livekit === undefined)
+    log.warn("no LiveKit is configured: agents are kept warm, but none can join a room");
+  const bus = await connectNatsBus({
+    url: config.NATS_URL,
+    name: instance,
+    replicas: config.GREENROOM_REPLICAS,
+    log,
+    onLost: (error) => quit(`NATS is lost: ${error}`, 1),
+  });
+  const random = () => randomBytes(4).toString("hex");
+  const hostId =
+    config.GREENROOM_HOST_ID ??
+    `${os
+      .hostname()
+      .replace(/[^A-Za-z0-9_-]/g, "-")
+      .slice(0, 40)}-${random()}`;
+  const host = await startAgentHost({
+    bus,
+    clock: systemClock,
+    log,
+    livekit,
+    hostId,
+    pid: process.pid,
+    profiles,
+    launch: launchStageProcess(log),
+    newId: () => `${random()}${random()}`,
+    onSupplanted: (why) => quit(why, 1),
+    settings: {
+      maxAgents: config.GREENROOM_MAX_AGENTS,
+      poolMin: config.GREENROOM_POOL_MIN,
+      stageMemoryMb: config.GREENROOM_STAGE_MEMORY_MB,
+      stagePingMs: config.GREENROOM_STAGE_PING_MS,
+      userLeftMs: config.GREENROOM_USER_LEFT_MS,
+      logLevel: config.GREENROOM_LOG_LEVEL,
+    },
+  });
+  log.info(
+    { host: hostId, epoch: host.epoch, profiles: profiles.map(({ profile }) => profile) },
+    "registered",
+  );
+  const stopBeat = startBeat(bus, systemClock, { service: "agent-host", instance });
+  return {
+    async stop() {
+      await host.drain(config.GREENROOM_DRAIN_MS);
+      stopBeat();
+      await bus.close();
+    },
+  };
+});

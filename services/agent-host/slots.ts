@@ -1,0 +1,46 @@
+// The slots and stages of a host, as data.
+import type { SlotState } from "../../libs/contracts/host.ts";
+import type { Warmth } from "../../libs/contracts/session.ts";
+import type { StageLink, StagePulse } from "./stage-link.ts";
+import type { StageJob } from "./stage-messages.ts";
+
+export interface Stage {
+  readonly id: string;
+  readonly slots: Map<string, Slot>;
+  readonly pulse: StagePulse;
+  link: StageLink;
+  isLoaded: boolean;
+  /** Finishes what runs and takes nothing new. */
+  isTainted: boolean;
+  memoryMb: number | undefined;
+}
+
+/** What an agent is busy with. */
+export interface Assignment {
+  readonly tenant: string;
+  readonly session: string;
+  readonly attempt: number;
+  /** How warm the agent was when it was taken. */
+  readonly warmth: Warmth;
+  readonly takenAtMs: number;
+  job: StageJob | undefined;
+  readyAtMs: number | undefined;
+  lastActiveAtMs: number;
+  userCame: boolean;
+  isReleased: boolean;
+}
+
+export interface Slot {
+  readonly id: string;
+  readonly stage: Stage;
+  readonly startedAtMs: number;
+  state: SlotState;
+  /** Its turn to be started has come. */
+  isAdmitted: boolean;
+  isHeating: boolean;
+  /** It is in a standby room that no session has taken over. */
+  hasStandby: boolean;
+  assignment: Assignment | undefined;
+  /** Gives back its place among those being started. */
+  leaveGate: () => void;
+}

@@ -1,0 +1,509 @@
+// The agents of one profile on one host: started ahead of time, given out once, and replaced.
+import { messageOf } from "../../libs/contracts/errors.ts";
+import type { HostProfile, ProfileStatus, StageReport } from "../../libs/contracts/host.ts";
+import type { PoolSettings } from "../../libs/contracts/pool.ts";
+import type { Warmth } from "../../libs/contracts/session.ts";
+import type { Clock } from "../../libs/process/clock.ts";
+import type { Log } from "../../libs/process/log.ts";
+import { Breaker } from "./breaker.ts";
+import { medianOf, reportStage } from "./report.ts";
+import type { Assignment, Slot, Stage } from "./slots.ts";
+import type { SpawnGate } from "./spawn-gate.ts";
+import { type LaunchStage, StagePulse } from "./stage-link.ts";
+import type { FromStage, StageError, StageJob, StageStart } from "./stage-messages.ts";
+
+/** What a pool tells its host. */
+export interface PoolListener {
+  /** Numbers or states changed. */
+  onChange(): void;
+  onLoaded(pool: Partial<PoolSettings>): void;
+  onJoined(slot: Slot, at: { room: string; identity: string }): void;
+  onReady(slot: Slot, at: { room: string; identity: string }): void;
+  onUser(slot: Slot, present: boolean): void;
+  /** The job ended by itself. */
+  onEnded(slot: Slot, ending: { why: string; error?: StageError; lost: boolean }): void;
+  /** The stage died under a busy slot. */
+  onLost(slot: Slot, why: string): void;
+  /** Everything of the slot is cleaned up. */
+  onClosed(slot: Slot): void;
+  onLog(message: Extract<FromStage, { type: "log" }>): void;
+}
+
+export interface PoolDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly start: StageStart;
+  readonly launch: LaunchStage;
+  readonly gate: SpawnGate;
+  readonly pingMs: number;
+  readonly memoryLimitMb: number;
+  readonly newId: () => string;
+  /** Makes and takes away a slot's standby room; undefined when there is no LiveKit. */
+  readonly standby: Standby | undefined;
+  readonly listener: PoolListener;
+}
+
+export interface Standby {
+  make(slot: string): Promise<{ room: string; token: string }>;
+  discard(slot: string): void;
+}
+
+const HEATING_AT_ONCE = 4;
+const HEAT_AGAIN_MS = 2000;
+
+export class WarmPool {
+  readonly #deps: PoolDeps;
+  readonly #stages = new Map<string, Stage>();
+  readonly #breaker = new Breaker();
+  readonly #warmUpsMs: number[] = [];
+  #target: PoolSettings = { min: 0, hot: 0, max: 0, perStage: 1 };
+  #isLoaded = false;
+  #disabledFor: string | undefined;
+  #isClosing = false;
+  #cancelRetry: (() => void) | undefined;
+  #heatAgainAtMs = 0;
+  spawned = 0;
+
+  constructor(deps: PoolDeps) {
+    this.#deps = deps;
+  }
+
+  /** Starts a first stage, which tells whether the file can be used and what pool it asks for. */
+  probe(): void {
+    this.#launchStage();
+  }
+
+  get target(): PoolSettings {
+    return this.#target;
+  }
+
+  setTarget(target: PoolSettings): void {
+    this.#target = target;
+    this.refill();
+  }
+
+  get status(): ProfileStatus {
+    if (this.#disabledFor !== undefined) return "disabled";
+    if (this.#breaker.openFor !== undefined) return "failed";
+    return this.#isLoaded && !this.#isClosing ? "running" : "stopped";
+  }
+
+  profile(): HostProfile {
+    const slots = this.#slots();
+    const count = (state: string) => slots.filter((slot) => slot.state === state).length;
+    const error = this.#disabledFor ?? this.#breaker.lastError;
+    const warmUpMs = medianOf(this.#warmUpsMs);
+    return {
+      status: this.status,
+      ...(error === undefined ? {} : { error }),
+      warm: count("warm"),
+      hot: count("hot"),
+      warming: slots.filter((slot) => slot.state === "warming").length,
+      busy: slots.filter((slot) => slot.assignment !== undefined).length,
+      max: this.#target.max,
+      ...(warmUpMs === undefined ? {} : { warmUpMs }),
+    };
+  }
+
+  stages(): StageReport[] {
+    const now = this.#deps.clock.monotonic();
+    return [...this.#stages.values()].map((stage) => reportStage(stage, this.#deps.start.profile, now));
+  }
+
+  assignmentOf(slotId: string | undefined): Assignment | undefined {
+    return this.#slots().find((slot) => slot.id === slotId)?.assignment;
+  }
+
+  busySlots(): Slot[] {
+    return this.#slots().filter((slot) => slot.assignment !== undefined);
+  }
+
+  /**
+   * Takes an agent for a session, or undefined when there is none of that kind.
+   *
+   * Asked for a hot one it gives nothing else, since the room depends on it. Asked for a warm one it may give
+   * a hot one, which then leaves its standby room. A cold one is started for the purpose.
+   */
+  take(asked: Warmth, assignment: Omit<Assignment, "warmth">): Slot | undefined {
+    const idle = this.#slots().filter((slot) => slot.assignment === undefined && !slot.stage.isTainted);
+    const first = (state: string) => idle.find((slot) => slot.state === state);
+    if (asked === "hot") return this.#give(first("hot"), assignment, "hot");
+    const warm = first("warm") ?? first("hot");
+    if (warm !== undefined) return this.#give(warm, assignment, "warm");
+    if (this.status !== "running" || this.#slots().length >= this.#target.max) return undefined;
+    return this.#give(first("warming") ?? this.#startSlot(), assignment, "cold");
+  }
+
+  /** Nothing was started for the session after all: the agent is idle again. */
+  giveBack(slot: Slot): void {
+    slot.assignment = undefined;
+    if (slot.state === "busy") slot.state = slot.hasStandby ? "hot" : "warm";
+    this.#changed();
+  }
+
+  run(slot: Slot, job: StageJob): void {
+    const { assignment } = slot;
+    if (assignment === undefined) return;
+    assignment.job = job;
+    if (slot.state === "warming") return; // It runs as soon as it is warm.
+    slot.state = "busy";
+    slot.stage.link.send({ type: "run", slot: slot.id, job });
+    // A session that came without a room has the standby room for its own from now on.
+    if (job.room === undefined) slot.hasStandby = false;
+    else this.#discardStandby(slot);
+  }
+
+  release(slot: Slot, why: string): void {
+    if (slot.assignment !== undefined) slot.assignment.isReleased = true;
+    if (slot.state === "closing") return;
+    if (slot.state === "warming") {
+      this.#forget(slot); // It never came so far as to have anything to close.
+    } else {
+      slot.state = "closing";
+    }
+    slot.stage.link.send({ type: "release", slot: slot.id, why });
+    this.#changed();
+  }
+
+  /** Brings the number of idle agents to the target: starts, heats, or lets go. */
+  refill(): void {
+    if (this.#isClosing || !this.#isLoaded || this.#disabledFor !== undefined) return;
+    const idle = this.#slots().filter((slot) => slot.assignment === undefined && slot.state !== "closing");
+    if (this.#cancelRetry === undefined) {
+      const missing = Math.min(this.#target.min - idle.length, this.#target.max - this.#slots().length);
+      for (let i = 0; i < missing; i++) this.#startSlot();
+    }
+    // The surplus goes coldest first: what is hot took the longest to make.
+    const order = { warming: 0, warm: 1, hot: 2, busy: 3, closing: 4 };
+    const surplus = Math.max(0, idle.length - this.#target.min);
+    const byWarmth = idle.sort((a, b) => order[a.state] - order[b.state]);
+    for (const slot of byWarmth.slice(0, surplus)) this.release(slot, "the pool is smaller now");
+    const hot = idle.filter((slot) => slot.state === "hot");
+    for (const slot of hot.slice(this.#target.hot)) this.release(slot, "fewer hot agents are wanted");
+    this.#heatSome();
+  }
+
+  /** Lets idle agents go and takes in no more; busy ones go on. */
+  drain(): void {
+    this.#isClosing = true;
+    this.#cancelRetry?.();
+    for (const slot of this.#slots()) {
+      if (slot.assignment === undefined && slot.state !== "closing")
+        this.release(slot, "the host is draining");
+    }
+    this.#changed();
+  }
+
+  /** Ends every stage at once. */
+  stop(): void {
+    this.#isClosing = true;
+    this.#cancelRetry?.();
+    for (const stage of this.#stages.values()) {
+      stage.pulse.stop();
+      stage.link.kill();
+    }
+  }
+
+  #slots(): Slot[] {
+    return [...this.#stages.values()].flatMap((stage) => [...stage.slots.values()]);
+  }
+
+  #changed(): void {
+    this.#deps.listener.onChange();
+  }
+
+  #give(slot: Slot | undefined, assignment: Omit<Assignment, "warmth">, warmth: Warmth): Slot | undefined {
+    if (slot === undefined) return undefined;
+    slot.assignment = { ...assignment, warmth };
+    if (slot.state !== "warming") slot.state = "busy";
+    this.#changed();
+    this.refill();
+    return slot;
+  }
+
+  #startSlot(): Slot {
+    const open = [...this.#stages.values()].find(
+      (stage) => !stage.isTainted && stage.slots.size < this.#target.perStage,
+    );
+    const stage = open ?? this.#launchStage();
+    const slot: Slot = {
+      id: this.#deps.newId(),
+      stage,
+      startedAtMs: this.#deps.clock.monotonic(),
+      state: "warming",
+      isAdmitted: false,
+      isHeating: false,
+      hasStandby: false,
+      assignment: undefined,
+      leaveGate: () => {},
+    };
+    stage.slots.set(slot.id, slot);
+    this.spawned += 1;
+    slot.leaveGate = this.#deps.gate.pass(() => {
+      slot.isAdmitted = true;
+      if (stage.isLoaded) stage.link.send({ type: "warm", slot: slot.id });
+      // Otherwise it is sent when the file has been loaded.
+    });
+    this.#changed();
+    return slot;
+  }
+
+  #launchStage(): Stage {
+    const { clock, log, memoryLimitMb, pingMs, start } = this.#deps;
+    const pulse = new StagePulse(clock, pingMs);
+    const stage: Stage = {
+      id: this.#deps.newId(),
+      slots: new Map(),
+      pulse,
+      link: { pid: undefined, send: () => {}, kill: () => {} },
+      isLoaded: false,
+      isTainted: false,
+      memoryMb: undefined,
+    };
+    this.#stages.set(stage.id, stage);
+    stage.link = this.#deps.launch(start, {
+      onMessage: (message) => {
+        pulse.answered();
+        if (message.type === "pong") {
+          stage.memoryMb = message.memoryMb;
+          if (message.memoryMb <= memoryLimitMb) return;
+          log.error(
+            { stagePid: stage.link.pid, memoryMb: message.memoryMb, memoryLimitMb },
+            "a stage grew too large",
+          );
+          this.#kill(stage, `the stage grew to ${message.memoryMb} MB, past its limit of ${memoryLimitMb}`);
+          return;
+        }
+        this.#onMessage(stage, message);
+      },
+      onExit: (why) => this.#onExit(stage, why),
+    });
+    const isLoading = () =>
+      !stage.isLoaded || [...stage.slots.values()].some((slot) => slot.state === "warming");
+    pulse.start(
+      () => stage.link.send({ type: "ping" }),
+      isLoading,
+      (silentMs) => {
+        log.error({ stagePid: stage.link.pid, silentMs }, "a stage hangs");
+        this.#kill(stage, `the stage hung: no answer for ${silentMs} ms`);
+      },
+    );
+    return stage;
+  }
+
+  #kill(stage: Stage, why: string): void {
+    stage.link.kill();
+    this.#onExit(stage, why); // Not when the system gets round to it: sessions wait.
+  }
+
+  #onMessage(stage: Stage, message: Exclude<FromStage, { type: "pong" }>): void {
+    const { listener, log } = this.#deps;
+    switch (message.type) {
+      case "loaded":
+        stage.isLoaded = true;
+        this.#isLoaded = true;
+        for (const slot of stage.slots.values()) {
+          if (slot.isAdmitted) stage.link.send({ type: "warm", slot: slot.id });
+        }
+        listener.onLoaded(message.pool);
+        this.refill();
+        this.#changed();
+        return;
+      case "disabled":
+        this.#disabledFor = message.why;
+        log.warn({ profile: this.#deps.start.profile, why: message.why }, "a profile is disabled");
+        this.#kill(stage, message.why);
+        return;
+      case "load_failed":
+        this.#kill(stage, message.error);
+        return;
+      case "tainted":
+        log.error(
+          { stagePid: stage.link.pid, error: message.error },
+          "a stage is finished with and replaced",
+        );
+        this.#taint(stage);
+        return;
+      case "log":
+        listener.onLog(message);
+        return;
+      default: {
+        const slot = stage.slots.get(message.slot);
+        if (slot !== undefined) this.#onSlotMessage(slot, message);
+      }
+    }
+  }
+
+  #onSlotMessage(
+    slot: Slot,
+    message: Extract<FromStage, { slot: string; type: Exclude<string, "log"> }>,
+  ): void {
+    const { listener, clock } = this.#deps;
+    switch (message.type) {
+      case "warm":
+        this.#onWarm(slot);
+        return;
+      case "warm_failed":
+        this.#onStartFailed([slot], message.error);
+        this.#forget(slot);
+        return;
+      case "hot":
+        slot.isHeating = false;
+        if (slot.state === "warm") slot.state = "hot";
+        this.#changed();
+        this.refill();
+        return;
+      case "heat_failed":
+        slot.isHeating = false;
+        this.#discardStandby(slot);
+        if (slot.state === "hot") slot.state = "warm";
+        this.#heatAgainAtMs = clock.monotonic() + HEAT_AGAIN_MS;
+        clock.after(HEAT_AGAIN_MS, () => this.refill());
+        this.#changed();
+        return;
+      case "joined":
+        listener.onJoined(slot, message);
+        return;
+      case "ready":
+        if (slot.assignment !== undefined) slot.assignment.readyAtMs = clock.monotonic();
+        listener.onReady(slot, message);
+        return;
+      case "user":
+        if (slot.assignment !== undefined && message.present) slot.assignment.userCame = true;
+        listener.onUser(slot, message.present);
+        return;
+      case "active":
+        if (slot.assignment !== undefined) slot.assignment.lastActiveAtMs = clock.monotonic();
+        return;
+      case "ended":
+        slot.state = "closing";
+        if (slot.assignment?.isReleased === false) listener.onEnded(slot, message);
+        this.#changed();
+        return;
+      case "closed":
+        listener.onClosed(slot);
+        this.#forget(slot);
+    }
+  }
+
+  #onWarm(slot: Slot): void {
+    slot.leaveGate();
+    this.#breaker.succeeded();
+    const tookMs = this.#deps.clock.monotonic() - slot.startedAtMs;
+    this.#warmUpsMs.push(tookMs);
+    if (this.#warmUpsMs.length > 20) this.#warmUpsMs.shift();
+    if (slot.state !== "warming") return;
+    slot.state = slot.assignment === undefined ? "warm" : "busy";
+    if (slot.assignment?.job !== undefined) this.run(slot, slot.assignment.job);
+    this.#changed();
+    this.refill();
+  }
+
+  #onStartFailed(slots: Slot[], error: string): void {
+    const pauseMs = this.#breaker.failed(error);
+    this.#deps.log.error({ profile: this.#deps.start.profile, error, pauseMs }, "starting an agent failed");
+    for (const slot of slots) {
+      if (slot.assignment === undefined || slot.assignment.isReleased) continue;
+      this.#deps.listener.onEnded(slot, {
+        why: "the agent could not be started",
+        error: { message: `The agent could not be started: ${error}`, worthRepeating: true },
+        lost: false,
+      });
+    }
+    this.#cancelRetry?.();
+    this.#cancelRetry = this.#deps.clock.after(pauseMs, () => {
+      this.#cancelRetry = undefined;
+      if (this.#isClosing) return;
+      if (this.#isLoaded && this.#stages.size > 0) this.refill();
+      else if (this.#isLoaded) this.#startSlot();
+      else this.#launchStage();
+    });
+  }
+
+  #onExit(stage: Stage, why: string): void {
+    if (!this.#stages.delete(stage.id)) return;
+    stage.pulse.stop();
+    const slots = [...stage.slots.values()];
+    for (const slot of slots) slot.leaveGate();
+    if (this.#isClosing || this.#disabledFor !== undefined) {
+      for (const slot of slots) this.#lose(slot, why);
+      this.#changed();
+      return;
+    }
+    this.#deps.log.warn(
+      { profile: this.#deps.start.profile, stagePid: stage.link.pid, why },
+      "a stage is gone",
+    );
+    const starting = slots.filter((slot) => slot.state === "warming");
+    for (const slot of slots) if (slot.state !== "warming") this.#lose(slot, why);
+    // A stage that dies before any of its agents was warm would die again at once.
+    if (!stage.isLoaded || starting.length > 0) this.#onStartFailed(starting, why);
+    this.#changed();
+    this.refill();
+  }
+
+  #discardStandby(slot: Slot): void {
+    if (!slot.hasStandby) return;
+    slot.hasStandby = false;
+    this.#deps.standby?.discard(slot.id);
+  }
+
+  #lose(slot: Slot, why: string): void {
+    this.#discardStandby(slot);
+    const { assignment } = slot;
+    if (assignment !== undefined && !assignment.isReleased) this.#deps.listener.onLost(slot, why);
+  }
+
+  #taint(stage: Stage): void {
+    stage.isTainted = true;
+    for (const slot of stage.slots.values()) {
+      if (slot.assignment === undefined) this.release(slot, "the stage is being replaced");
+    }
+    this.#retireIfEmpty(stage);
+    this.refill();
+  }
+
+  #forget(slot: Slot): void {
+    slot.leaveGate();
+    this.#discardStandby(slot);
+    slot.stage.slots.delete(slot.id);
+    this.#changed();
+    this.refill();
+    this.#retireIfEmpty(slot.stage);
+  }
+
+  /** One loaded stage stays also without agents, so that a cold start needs no new process. */
+  #retireIfEmpty(stage: Stage): void {
+    if (stage.slots.size > 0) return;
+    const others = [...this.#stages.values()].some((other) => other !== stage && !other.isTainted);
+    if (!stage.isTainted && !others) return;
+    this.#stages.delete(stage.id);
+    stage.pulse.stop();
+    stage.link.kill();
+    this.#changed();
+  }
+
+  #heatSome(): void {
+    const { clock, log, standby } = this.#deps;
+    if (standby === undefined || clock.monotonic() < this.#heatAgainAtMs) return;
+    const slots = this.#slots().filter((slot) => !slot.stage.isTainted);
+    const heating = slots.filter((slot) => slot.isHeating).length;
+    const hot = slots.filter((slot) => slot.state === "hot").length;
+    const cold = slots.filter((slot) => slot.state === "warm" && !slot.isHeating);
+    const wanted = Math.min(this.#target.hot - hot - heating, HEATING_AT_ONCE - heating);
+    for (const slot of cold.slice(0, Math.max(0, wanted))) {
+      slot.isHeating = true;
+      standby.make(slot.id).then(
+        ({ room, token }) => {
+          slot.hasStandby = true;
+          if (slot.state === "warm") slot.stage.link.send({ type: "heat", slot: slot.id, room, token });
+          else this.#discardStandby(slot); // It was given out meanwhile.
+        },
+        (error: unknown) => {
+          log.warn({ error: messageOf(error) }, "no standby room could be made; agents stay warm");
+          this.#onSlotMessage(slot, { type: "heat_failed", slot: slot.id, error: messageOf(error) });
+        },
+      );
+    }
+  }
+}
