@@ -1,4 +1,5 @@
 // Puts a program into the cache in one step, so that nobody ever sees half of it.
+import { rmSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
@@ -15,11 +16,14 @@ export async function installInto(
   await mkdir(dirname(target), { recursive: true });
   // In the same directory, since a rename is atomic only on one file system.
   const directory = await mkdtemp(join(dirname(target), ".install-"));
+  const removeAtExit = () => rmSync(directory, { recursive: true, force: true });
+  process.once("exit", removeAtExit);
   try {
     const program = await make(directory);
     await chmod(program, 0o755);
     await rename(program, target);
   } finally {
+    process.off("exit", removeAtExit);
     await rm(directory, { recursive: true, force: true });
   }
 }

@@ -16,6 +16,8 @@ export interface LiveKitLayout {
   readonly key: LiveKitKey;
   /** Where it tells what happens in rooms; none: it doesn't. */
   readonly webhookUrl?: string;
+  /** Its informative lines are many for each participant; by default only what is wrong is logged. */
+  readonly logLevel?: "debug" | "info" | "warn";
 }
 
 /**
@@ -32,7 +34,7 @@ export const livekitConfig = (layout: LiveKitLayout, ports: { udp: number; tcp: 
     use_external_ip: false,
   },
   keys: { [layout.key.apiKey]: layout.key.apiSecret },
-  logging: { level: "info", pion_level: "error", json: true },
+  logging: { level: layout.logLevel ?? "warn", pion_level: "error", json: true },
   ...(layout.webhookUrl === undefined
     ? {}
     : { webhook: { api_key: layout.key.apiKey, urls: [layout.webhookUrl] } }),

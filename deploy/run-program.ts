@@ -32,7 +32,13 @@ export function runProgram(
     child.stderr.on("data", (part) => {
       stderr = (stderr + part).slice(-KEPT_CHARS);
     });
+    // A long build must not go on when we are told to end in the middle of it.
+    const end = () => child.kill("SIGKILL");
+    process.once("exit", end);
     child.on("error", (error) => resolve({ exitCode: undefined, stdout, stderr: error.message }));
-    child.on("close", (code) => resolve({ exitCode: code ?? undefined, stdout, stderr }));
+    child.on("close", (code) => {
+      process.off("exit", end);
+      resolve({ exitCode: code ?? undefined, stdout, stderr });
+    });
   });
 }

@@ -7,15 +7,22 @@ export type Log = Pick<Logger, "debug" | "info" | "warn" | "error" | "fatal"> & 
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
-/** The log of a process. Every line names its service. */
-export const createLog = (service: string, level: (typeof logLevels)[number] = "info"): Log =>
-  pino({
-    level,
-    base: { service, pid: process.pid },
-    formatters: { level: (label) => ({ level: label }) },
-    timestamp: pino.stdTimeFunctions.isoTime,
-    serializers: { error: pino.stdSerializers.err },
-  }) as unknown as Log;
+/** The log of a process. Every line names its service. It goes to stdout, or where it is told to. */
+export const createLog = (
+  service: string,
+  level: (typeof logLevels)[number] = "info",
+  destination: { write(line: string): void } = pino.destination(1),
+): Log =>
+  pino(
+    {
+      level,
+      base: { service, pid: process.pid },
+      formatters: { level: (label) => ({ level: label }) },
+      timestamp: pino.stdTimeFunctions.isoTime,
+      serializers: { error: pino.stdSerializers.err },
+    },
+    destination,
+  ) as unknown as Log;
 
 /** For tests and simulations that look at other things. */
 export const silentLog: Log = pino({ level: "silent" }) as unknown as Log;

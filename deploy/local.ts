@@ -1,0 +1,12 @@
+// `npm start`: NATS, LiveKit and the four services as child processes of one supervisor.
+import { serviceMain } from "./fork-service.ts";
+import { runLocal } from "./run-local.ts";
+
+await runLocal({
+  env: process.env,
+  services: (["gateway", "dispatcher", "agent-host", "janitor"] as const).map((name) => ({
+    name,
+    main: serviceMain(name),
+  })),
+  ports: { nats: 4222, livekit: 7880 },
+});

@@ -1,0 +1,30 @@
+// How the log looks: for people on a terminal, one JSON object a line everywhere else.
+import { prettyFactory } from "pino-pretty";
+import type { LogRecord } from "./log-lines.ts";
+
+const CYAN_TO_RED = [36, 32, 35, 34, 33, 31];
+const SERVICES = ["greenroom", "gateway", "dispatcher", "agent-host", "janitor", "livekit", "nats"];
+
+/** @returns a record as the text that is written, with its line end */
+export function createFormat(options: {
+  isPretty: boolean;
+  hasColor: boolean;
+}): (record: LogRecord) => string {
+  if (!options.isPretty) return (record) => `${JSON.stringify(record)}\n`;
+  const width = Math.max(...SERVICES.map((service) => service.length));
+  const color = (service: string, text: string) => {
+    const code = CYAN_TO_RED[Math.max(0, SERVICES.indexOf(service)) % CYAN_TO_RED.length];
+    return options.hasColor ? `\u001b[${code}m${text}\u001b[0m` : text;
+  };
+  const format = prettyFactory({
+    colorize: options.hasColor,
+    translateTime: "SYS:HH:MM:ss.l",
+    ignore: "pid,hostname,service,instance",
+    singleLine: true,
+    messageFormat: (record, messageKey) => {
+      const service = String(record.service ?? "");
+      return `${color(service, service.padEnd(width))} ${String(record[messageKey] ?? "")}`;
+    },
+  });
+  return (record) => format(record) ?? "";
+}

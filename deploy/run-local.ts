@@ -1,0 +1,208 @@
+// Runs a whole Greenroom on one machine until it is told to stop.
+import { mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { messageOf } from "../libs/contracts/errors.ts";
+import type { ServiceName } from "../libs/contracts/pool.ts";
+import { ConfigError } from "../libs/process/config.ts";
+import { createLog, type Log } from "../libs/process/log.ts";
+import { startAnnouncing } from "./announce.ts";
+import { type BackOff, defaultBackOff } from "./back-off.ts";
+import { bannerText, curlOf, type Health, waitForFirstAgent } from "./banner.ts";
+import { BinaryError } from "./binaries.ts";
+import { type LocalConfig, readLocalConfig } from "./config.ts";
+import { forkService } from "./fork-service.ts";
+import { LockedError, lockDirectory } from "./lock.ts";
+import { createTakeLine, type LogRecord } from "./log-lines.ts";
+import { PidFiles } from "./pid-files.ts";
+import { freePort, isPortFree } from "./ports.ts";
+import { createFormat } from "./pretty.ts";
+import { StartError } from "./start-error.ts";
+import { startLiveKit, startNats } from "./start-servers.ts";
+import { onStopSignals } from "./stop-signals.ts";
+import { Supervisor } from "./supervisor.ts";
+
+export interface LocalService {
+  readonly name: ServiceName;
+  /** The file that is run. */
+  readonly main: string;
+}
+
+export interface LocalOptions {
+  readonly env: NodeJS.ProcessEnv;
+  readonly services: readonly LocalService[];
+  /** Ports that are used if they are free. */
+  readonly ports: { readonly nats: number; readonly livekit: number };
+  readonly backOff?: BackOff;
+}
+
+/** NATS is last: the services need it to stop in order. */
+const STOP_ORDER: readonly (readonly ServiceName[])[] = [
+  ["gateway"],
+  ["agent-host"],
+  ["dispatcher", "janitor"],
+  ["livekit"],
+  ["nats"],
+];
+/** A service gives itself up to 10 s to stop; the agent-host on top of its drain. */
+const SERVICE_STOP_MS = 15_000;
+const ORPHAN_GRACE_MS = 8000;
+const FIRST_AGENT_MS = 60_000;
+
+/** Ends the process when it is done: 0 after a stop, 78 for settings, 1 for what else kept it from running. */
+export async function runLocal(options: LocalOptions): Promise<void> {
+  process.title = "greenroom";
+  const isPretty = process.stdout.isTTY === true;
+  const format = createFormat({ isPretty, hasColor: isPretty && options.env.NO_COLOR === undefined });
+  const write = (record: LogRecord) => void process.stdout.write(format(record));
+  // A terminal or pipe that went away must not end us before our children.
+  process.stdout.on("error", () => {});
+  const level = options.env.GREENROOM_LOG_LEVEL as LocalConfig["GREENROOM_LOG_LEVEL"] | undefined;
+  let log = createLog("greenroom", "info", { write: (line) => write(JSON.parse(line)) });
+  try {
+    const config = readLocalConfig(options.env);
+    log = createLog("greenroom", level ?? "info", { write: (line) => write(JSON.parse(line)) });
+    await new LocalRun(options, config, log, write, isPretty).run();
+  } catch (error) {
+    if (error instanceof ConfigError) log.fatal(error.message);
+    else if (isForPeople(error)) log.fatal(messageOf(error));
+    else log.fatal({ error }, "could not start");
+    process.exit(error instanceof ConfigError ? 78 : 1);
+  }
+}
+
+const isForPeople = (error: unknown): boolean =>
+  error instanceof StartError || error instanceof LockedError || error instanceof BinaryError;
+
+class LocalRun {
+  readonly #options: LocalOptions;
+  readonly #config: LocalConfig;
+  readonly #log: Log;
+  readonly #write: (record: LogRecord) => void;
+  readonly #isPretty: boolean;
+  readonly #dataDir: string;
+  #isStopping = false;
+  #stopAnnouncing: () => Promise<void> = async () => {};
+
+  constructor(
+    options: LocalOptions,
+    config: LocalConfig,
+    log: Log,
+    write: (record: LogRecord) => void,
+    isPretty: boolean,
+  ) {
+    this.#options = options;
+    this.#config = config;
+    this.#log = log;
+    this.#write = write;
+    this.#isPretty = isPretty;
+    this.#dataDir = resolve(config.GREENROOM_DATA_DIR);
+  }
+
+  async run(): Promise<void> {
+    mkdirSync(this.#dataDir, { recursive: true });
+    process.on("exit", lockDirectory(this.#dataDir));
+    const pidFiles = new PidFiles(join(this.#dataDir, "run"));
+    await this.#endOrphans(pidFiles);
+    const port = await this.#gatewayPort();
+
+    const supervisor = new Supervisor({
+      log: this.#log,
+      takeLine: createTakeLine(this.#write, this.#config.GREENROOM_LOG_LEVEL),
+      pidFiles,
+      backOff: this.#options.backOff ?? defaultBackOff,
+      stopOrder: STOP_ORDER,
+    });
+    // Whatever ends this process, a bug included, takes the children with it.
+    process.on("exit", () => supervisor.killAll());
+    onStopSignals(this.#log, () => void this.#stop(supervisor));
+
+    const apiUrl = `http://${hostFor(this.#config.GREENROOM_BIND)}:${port}`;
+    const servers = await this.#startServers(supervisor, port);
+    if (this.#isStopping) return;
+    this.#startServices(supervisor, { ...servers, GREENROOM_PORT: String(port) });
+    const natsUrl = servers.NATS_URL ?? "";
+    this.#stopAnnouncing = startAnnouncing(supervisor, natsUrl, this.#config.GREENROOM_REPLICAS, this.#log);
+
+    const health = await waitForFirstAgent(apiUrl, FIRST_AGENT_MS, () => this.#isStopping);
+    if (!this.#isStopping) this.#showBanner(apiUrl, natsUrl, servers.LIVEKIT_URL, health);
+  }
+
+  async #endOrphans(pidFiles: PidFiles): Promise<void> {
+    const orphans = pidFiles.orphans();
+    if (orphans.length > 0) {
+      const names = orphans.map(({ name, pid }) => `${name} (${pid})`).join(", ");
+      this.#log.warn(`a former start was killed and left ${names}; they are ended first`);
+    }
+    await pidFiles.endOrphans(ORPHAN_GRACE_MS);
+  }
+
+  async #gatewayPort(): Promise<number> {
+    const { GREENROOM_PORT: port, GREENROOM_BIND: bind } = this.#config;
+    if (port === 0) return await freePort(bind);
+    if (await isPortFree(port, bind)) return port;
+    throw new StartError(
+      `The gateway can't listen on ${bind}:${port}: the port is taken, or the address is not this machine's. ` +
+        `Nothing was started. Choose another port: GREENROOM_PORT=${port + 1} npm start`,
+    );
+  }
+
+  async #startServers(supervisor: Supervisor, gatewayPort: number): Promise<Record<string, string>> {
+    const { env, ports } = this.#options;
+    const deps = { config: this.#config, env, dataDir: this.#dataDir, log: this.#log, supervisor };
+    const webhookUrl = `http://${hostFor(this.#config.GREENROOM_BIND, "127.0.0.1")}:${gatewayPort}/api/livekit/webhook`;
+    try {
+      const nats = await startNats(deps, ports.nats);
+      if (this.#isStopping) return nats;
+      return { ...nats, ...(await startLiveKit(deps, ports.livekit, webhookUrl)) };
+    } catch (error) {
+      await this.#stopChildren(supervisor);
+      throw error;
+    }
+  }
+
+  #startServices(supervisor: Supervisor, found: Record<string, string>): void {
+    const drainMs = this.#config.GREENROOM_DRAIN_MS;
+    const env = { ...this.#options.env, ...found, GREENROOM_DRAIN_MS: String(drainMs) };
+    for (const { name, main } of this.#options.services) {
+      const stopMs = name === "agent-host" ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;
+      supervisor.start({ name, start: () => forkService(main, env), stopMs });
+    }
+  }
+
+  #showBanner(
+    apiUrl: string,
+    natsUrl: string,
+    livekitUrl: string | undefined,
+    health: Health | undefined,
+  ): void {
+    const isSimulated = this.#config.LIVEKIT_MOCK_MODE;
+    const text = bannerText({
+      apiUrl,
+      natsUrl,
+      livekitUrl: livekitUrl ?? this.#config.LIVEKIT_URL,
+      isSimulated,
+      dataDir: this.#dataDir,
+      health,
+    });
+    if (this.#isPretty) process.stdout.write(`\n${text}\n\n`);
+    else this.#log.info({ url: apiUrl, page: `${apiUrl}/`, curl: curlOf(apiUrl) }, text);
+  }
+
+  async #stop(supervisor: Supervisor): Promise<void> {
+    this.#isStopping = true;
+    await this.#stopChildren(supervisor);
+    this.#log.info("stopped");
+    process.exit(0);
+  }
+
+  async #stopChildren(supervisor: Supervisor): Promise<void> {
+    await this.#stopAnnouncing();
+    await supervisor.stop();
+  }
+}
+
+/** How to reach the gateway from this machine. */
+function hostFor(bind: string, loopback = "localhost"): string {
+  if (["127.0.0.1", "0.0.0.0", "localhost", "::", "::1"].includes(bind)) return loopback;
+  return bind.includes(":") ? `[${bind}]` : bind;
+}

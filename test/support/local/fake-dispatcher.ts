@@ -1,0 +1,5 @@
+// The fake dispatcher of the supervisor's tests.
+import { runFakeService } from "./fake-service.ts";
+
+const forever = setInterval(() => {}, 1000);
+await runFakeService("dispatcher", async () => ({ stop: async () => clearInterval(forever) }));
