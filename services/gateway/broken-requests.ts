@@ -1,0 +1,40 @@
+// Requests that never reach a route: an address that can't be decoded, or no proper HTTP at all.
+import { STATUS_CODES } from "node:http";
+import type { FastifyServerOptions } from "fastify";
+import { GreenroomError } from "../../libs/contracts/errors.ts";
+import type { ErrorAnswer } from "../../libs/contracts/http.ts";
+import type { Log } from "../../libs/process/log.ts";
+import { sendError } from "./errors.ts";
+
+export const answerBrokenRequests = (
+  log: Log,
+): Required<Pick<FastifyServerOptions, "frameworkErrors" | "clientErrorHandler">> => ({
+  frameworkErrors: (error, request, reply) => {
+    const ours =
+      error.code === "FST_ERR_BAD_URL"
+        ? new GreenroomError(
+            "invalid_request",
+            "The address can't be decoded: a % must be followed by two hex digits.",
+          )
+        : error;
+    sendError(ours, request, reply, log);
+  },
+  clientErrorHandler: (error, socket) => {
+    if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy();
+    const [status, message] = sayClientError(error.code);
+    const answer: ErrorAnswer = {
+      success: false,
+      error: { code: "invalid_request", message, retryable: false, traceId: "none" },
+    };
+    const body = JSON.stringify(answer);
+    socket.end(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    );
+  },
+});
+
+function sayClientError(code: string): [number, string] {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") return [408, "The request took too long to arrive."];
+  if (code === "HPE_HEADER_OVERFLOW") return [431, "The headers are too large."];
+  return [400, "This is not HTTP that the gateway understands."];
+}

@@ -1,0 +1,33 @@
+// What the gateway's routes work with.
+import type { Bus } from "../../libs/bus/bus.ts";
+import type { Requested } from "../../libs/contracts/session.ts";
+import type { HostView } from "../../libs/fleet/host-view.ts";
+import type { SessionView } from "../../libs/fleet/session-view.ts";
+import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import type { Clock } from "../../libs/process/clock.ts";
+import type { Log } from "../../libs/process/log.ts";
+import type { GatewayConfig } from "./config.ts";
+import type { OpenStreams } from "./open-streams.ts";
+import type { SessionFeed } from "./session-feed.ts";
+import type { StartTimes } from "./start-times.ts";
+
+export interface GatewayDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly config: GatewayConfig;
+  /** Undefined when none is configured: the API runs without, and says so. */
+  readonly livekit: LiveKit | undefined;
+  readonly hosts: HostView;
+  readonly sessions: SessionView;
+  readonly instance: string;
+}
+
+export interface Gateway extends GatewayDeps {
+  readonly tenant: string;
+  readonly feed: SessionFeed;
+  readonly startTimes: StartTimes;
+  /** Sessions that this gateway accepted and whose record it hasn't seen yet, by id. */
+  readonly accepted: Map<string, Requested>;
+  readonly streams: OpenStreams;
+}

@@ -1,0 +1,145 @@
+// The gateway's HTTP server: what guards it, and its routes as a table of contents.
+import { randomBytes } from "node:crypto";
+import cors from "@fastify/cors";
+import rateLimit from "@fastify/rate-limit";
+import websocket from "@fastify/websocket";
+import fastify, { type FastifyInstance } from "fastify";
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
+import { GreenroomError } from "../../libs/contracts/errors.ts";
+import { answerBrokenRequests } from "./broken-requests.ts";
+import type { Gateway, GatewayDeps } from "./context.ts";
+import { endSessionRoute } from "./end-session.ts";
+import { sendError } from "./errors.ts";
+import { getSessionRoute } from "./get-session.ts";
+import { healthRoutes } from "./health.ts";
+import { hostsRoute } from "./hosts.ts";
+import { listSessionsRoute } from "./list-sessions.ts";
+import { livekitTokenRoute } from "./livekit-token.ts";
+import { openStreams } from "./open-streams.ts";
+import { describeApi, openApiRoute } from "./openapi.ts";
+import { isAllowedOrigin } from "./origins.ts";
+import { guardBrowsers, servePage } from "./page.ts";
+import { poolRoutes } from "./pools.ts";
+import { guardRequests } from "./request-guards.ts";
+import type { Routes } from "./routes.ts";
+import { type ServiceWatch, watchServices } from "./service-watch.ts";
+import { sessionEventsRoute } from "./session-events.ts";
+import { feedSessions } from "./session-feed.ts";
+import { sessionLogsRoute } from "./session-logs.ts";
+import { sessionSocketRoute } from "./session-socket.ts";
+import { startSessionRoute } from "./start-session.ts";
+import { measureStarts } from "./start-times.ts";
+import { tokenRoute } from "./tokens.ts";
+import { answerUnknownRoutes } from "./unknown-routes.ts";
+import { webhookRoute } from "./webhook.ts";
+
+/**
+ * Builds the server, which listens to nothing yet: `listen` starts it and `inject` tries it.
+ *
+ * Its `close` refuses new requests, ends open streams with a reason, lets the requests in hand finish, and
+ * stops what the gateway itself started; the bus and the views are its caller's.
+ */
+export function buildGateway(deps: GatewayDeps): FastifyInstance {
+  const app = fastify({
+    bodyLimit: deps.config.GREENROOM_BODY_LIMIT_BYTES,
+    // Ours says it in our shape.
+    return503OnClosing: false,
+    // Time for a whole request to arrive, against clients that send a byte a minute.
+    requestTimeout: 30_000,
+    routerOptions: { maxParamLength: 256 },
+    genReqId: ({ headers }) => traceIdOf(headers["x-request-id"]),
+    ...answerBrokenRequests(deps.log),
+  }).withTypeProvider<ZodTypeProvider>();
+  const gateway = createContext(deps);
+  let isStopping = false;
+  let services: ServiceWatch | undefined;
+
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  app.setErrorHandler((error, request, reply) => sendError(error, request, reply, deps.log));
+  app.removeContentTypeParser("text/plain");
+  answerUnknownRoutes(app);
+  guardRequests(app, () => isStopping);
+  guardTraffic(app, deps);
+  describeApi(app);
+  app.register(async (scope: Routes) => {
+    addRoutes(scope, gateway, () => services as ServiceWatch);
+  });
+
+  app.addHook("onReady", async () => {
+    services = await watchServices(deps);
+  });
+  app.addHook("preClose", async () => {
+    isStopping = true;
+    gateway.streams.closeAll();
+    gateway.feed.stop();
+  });
+  app.addHook("onClose", async () => {
+    await services?.stop();
+  });
+  return app as unknown as FastifyInstance;
+}
+
+function addRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch): void {
+  startSessionRoute(app, gateway); //   POST /api/session/start
+  getSessionRoute(app, gateway); //     GET  /api/session/:id
+  listSessionsRoute(app, gateway); //   GET  /api/sessions
+  endSessionRoute(app, gateway); //     POST /api/session/:id/end
+  sessionLogsRoute(app, gateway); //    GET  /api/session/:id/logs
+  sessionEventsRoute(app, gateway); //  GET  /api/session/:id/events
+  sessionSocketRoute(app, gateway); //  GET  /api/session/ws
+  tokenRoute(app, gateway); //          POST /api/token
+  livekitTokenRoute(app, gateway); //   POST /api/livekit/token
+  webhookRoute(app, gateway); //        POST /api/livekit/webhook
+  healthRoutes(app, gateway, services); // GET /api/health /livez /readyz
+  poolRoutes(app, gateway); //          GET  /api/pools, POST /api/pool/resize
+  hostsRoute(app, gateway); //          GET  /api/hosts
+  openApiRoute(app); //                 GET  /openapi.json
+  servePage(app); //                    GET  / /docs /vendor/…
+}
+
+function guardTraffic(app: Routes, { config, livekit }: GatewayDeps): void {
+  guardBrowsers(app, livekit);
+  app.register(cors, {
+    delegator: ({ headers }, done) => {
+      const { origin, host } = headers;
+      done(null, {
+        origin: origin !== undefined && isAllowedOrigin(origin, host, config.GREENROOM_CORS_ORIGIN),
+        exposedHeaders: ["Idempotent-Replayed", "Retry-After", "X-Request-Id", "Greenroom-Session-Id"],
+      });
+    },
+  });
+  app.register(websocket, {
+    options: { maxPayload: config.GREENROOM_BODY_LIMIT_BYTES },
+    // Each client was told why in our own preClose.
+    preClose: (done) => done(),
+  });
+  if (config.GREENROOM_RATE_LIMIT === 0) return;
+  app.register(rateLimit, {
+    max: config.GREENROOM_RATE_LIMIT,
+    timeWindow: 60_000,
+    errorResponseBuilder: (_request, { max, ttl }) =>
+      new GreenroomError("rate_limited", `More than ${max} requests in a minute came from your address.`, {
+        retryAfterMs: ttl,
+      }),
+  });
+}
+
+function createContext(deps: GatewayDeps): Gateway {
+  const tenant = deps.config.GREENROOM_TENANT;
+  return {
+    ...deps,
+    tenant,
+    feed: feedSessions(deps.sessions, deps.clock, tenant),
+    startTimes: measureStarts(deps.sessions),
+    accepted: new Map(),
+    streams: openStreams(),
+  };
+}
+
+/** The caller's own id, where it is harmless in a log line and a header; else a new one. */
+function traceIdOf(given: string | string[] | undefined): string {
+  return typeof given === "string" && /^[A-Za-z0-9_.-]{1,64}$/.test(given)
+    ? given
+    : randomBytes(8).toString("hex");
+}

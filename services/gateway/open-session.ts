@@ -1,0 +1,112 @@
+// Takes a session in: checks that it can be served, and stores the request.
+import { sessionEvents } from "../../libs/contracts/channels.ts";
+import type { Requested } from "../../libs/contracts/session.ts";
+import { isoNow } from "../../libs/process/clock.ts";
+import { capacityFor, mayQueue } from "./capacity.ts";
+import { chooseProfile } from "./choose-profile.ts";
+import type { Gateway } from "./context.ts";
+import { SessionError } from "./errors.ts";
+import { findSession } from "./find-session.ts";
+import { fingerprint } from "./session-ids.ts";
+
+/** A record that isn't seen for so long comes later or never; it no longer counts as one of the queue. */
+const FORGET_ACCEPTED_MS = 60_000;
+
+export type Wish = Pick<Requested, "user" | "metadata"> & {
+  readonly sessionId: string;
+  readonly profile: string | undefined;
+  readonly room: string | undefined;
+  readonly maxDurationMs: number | undefined;
+  /** What the client sent, of which the fingerprint is taken. */
+  readonly asked: unknown;
+  /** True for an id that a repeated or racing request may have given rise to before. */
+  readonly mayBeRepeated: boolean;
+};
+
+/**
+ * Takes a session in. When it answers, the stream has acknowledged the request: the session exists.
+ *
+ * @returns whether it had been taken in before, by an earlier request of the same words
+ * @throws GreenroomError idempotency_conflict, no_hosts, unknown_profile, profile_unavailable, at_capacity,
+ *   storage_full, storage_unavailable
+ */
+export async function openSession(gateway: Gateway, wish: Wish): Promise<{ replayed: boolean }> {
+  const requestHash = fingerprint(wish.asked);
+  if (wish.mayBeRepeated) {
+    const found = await findSession(gateway, wish.sessionId);
+    if (found !== undefined) {
+      refuseOtherWords(wish.sessionId, found.record.requestHash, requestHash);
+      return { replayed: true };
+    }
+  }
+  const profile = chooseProfile(gateway.hosts.all(), wish.profile, gateway.config.GREENROOM_DEFAULT_PROFILE);
+  refuseWhenFull(gateway, wish.sessionId, profile);
+  const requested: Requested = {
+    type: "requested",
+    tenant: gateway.tenant,
+    sessionId: wish.sessionId,
+    at: isoNow(gateway.clock),
+    profile,
+    user: wish.user,
+    metadata: wish.metadata,
+    requestHash,
+    ...(wish.room === undefined ? {} : { room: wish.room }),
+    ...(wish.maxDurationMs === undefined ? {} : { maxDurationMs: wish.maxDurationMs }),
+  };
+  return { replayed: await store(gateway, requested) };
+}
+
+async function store(gateway: Gateway, requested: Requested): Promise<boolean> {
+  const { sessionId } = requested;
+  // Counted from before it is stored: a burst of requests must not all see the same free place.
+  gateway.accepted.set(sessionId, requested);
+  const stopCounting = () => {
+    unfollow();
+    cancel();
+    if (gateway.accepted.get(sessionId) === requested) gateway.accepted.delete(sessionId);
+  };
+  const unfollow = gateway.feed.follow(sessionId, () => stopCounting());
+  const cancel = gateway.clock.after(FORGET_ACCEPTED_MS, () => stopCounting());
+  try {
+    const { duplicate } = await gateway.bus.publish(sessionEvents, requested);
+    if (gateway.sessions.get(gateway.tenant, sessionId) !== undefined) stopCounting();
+    if (!duplicate) return false;
+  } catch (error) {
+    stopCounting();
+    throw error;
+  }
+  await refuseOtherWordsInStream(gateway, requested);
+  return true;
+}
+
+/** Two racing requests with one key: the stream kept the first, whose words count. */
+async function refuseOtherWordsInStream(gateway: Gateway, requested: Requested): Promise<void> {
+  const subject = sessionEvents.subjectOf(requested);
+  const [first] = await gateway.bus.recent(sessionEvents, subject, 1);
+  if (first?.type !== "requested" || first.requestHash === requested.requestHash) return;
+  gateway.accepted.delete(requested.sessionId);
+  refuseOtherWords(requested.sessionId, first.requestHash, requested.requestHash);
+}
+
+function refuseOtherWords(sessionId: string, before: string, now: string): void {
+  if (before === now) return;
+  throw new SessionError(
+    sessionId,
+    "idempotency_conflict",
+    "This Idempotency-Key was used with another request. Repeat that one exactly, or use a new key.",
+  );
+}
+
+function refuseWhenFull(gateway: Gateway, sessionId: string, profile: string): void {
+  const capacity = capacityFor(gateway.hosts.all(), profile);
+  const waiting = gateway.sessions.waiting().length + gateway.accepted.size;
+  if (mayQueue(waiting, capacity, gateway.config.GREENROOM_QUEUE_MAX)) return;
+  const position = gateway.sessions.waiting(profile).length + 1;
+  const estimateMs = gateway.startTimes.estimateMs(profile, capacity, position);
+  throw new SessionError(
+    sessionId,
+    "at_capacity",
+    `Every agent of "${profile}" is busy and ${waiting} sessions wait already. Try again later.`,
+    { retryAfterMs: Math.min(60_000, Math.max(1000, estimateMs)) },
+  );
+}

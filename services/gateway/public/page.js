@@ -1,0 +1,244 @@
+// The page: one button starts a session, joins its room with the microphone, and shows what happens.
+import { createLocalAudioTrack, Room, RoomEvent, Track } from "/vendor/livekit-client.esm.mjs";
+
+const element = (id) => document.getElementById(id);
+const [talk, stop, profiles] = [element("talk"), element("stop"), element("profile")];
+
+/** The conversation that is going on; undefined when there is none. */
+let call;
+
+talk.addEventListener("click", () => startCall());
+stop.addEventListener("click", () => endCall("You ended it."));
+// A page that goes away takes its session along; a beacon is sent even then.
+addEventListener("pagehide", () => {
+  if (call?.sessionId !== undefined) navigator.sendBeacon(`/api/session/${call.sessionId}/end`);
+});
+await showProfiles();
+
+async function startCall() {
+  const mine = { segments: new Map() };
+  call = mine;
+  reset();
+  try {
+    // First of all: a refused microphone should not cost an agent.
+    mine.microphone = await openMicrophone();
+    note("Asking for an agent…");
+    const wish = { userName: "You", wait: 1000 };
+    if (profiles.value !== "") wish.profile = profiles.value;
+    const started = await ask("POST", "/api/session/start", wish);
+    mine.sessionId = started.sessionId;
+    element("session-id").textContent = started.sessionId;
+    if (started.queue) note(`Waiting for a free agent: place ${started.queue.position}.`);
+    else if (started.status === "starting") note(`The agent is being started (${started.estimatedWait}).`);
+    const ready = followSession(mine);
+    const wayIn = started.token ? started : await ready.then(() => askToken(mine.sessionId));
+    if (call !== mine) return;
+    await joinRoom(mine, wayIn);
+  } catch (error) {
+    if (call !== mine) return;
+    showError(error.message);
+    await endCall("");
+  }
+}
+
+async function endCall(why) {
+  const mine = call;
+  if (mine === undefined) return;
+  call = undefined;
+  mine.events?.close();
+  mine.microphone?.stop();
+  stop.disabled = true;
+  if (mine.sessionId !== undefined) {
+    await ask("POST", `/api/session/${mine.sessionId}/end`).catch(() => {});
+    await ask("GET", `/api/session/${mine.sessionId}`).then(showSession, () => {});
+  }
+  await mine.room?.disconnect();
+  element("audio").replaceChildren();
+  show("agent-state", "none");
+  note(why);
+  talk.disabled = false;
+  profiles.disabled = false;
+}
+
+async function openMicrophone() {
+  if (navigator.mediaDevices === undefined) {
+    throw new Error(
+      "The browser gives the microphone to https pages and to localhost only. Open the page there.",
+    );
+  }
+  try {
+    return await createLocalAudioTrack({ echoCancellation: true, noiseSuppression: true });
+  } catch (error) {
+    if (error.name === "NotAllowedError") {
+      throw new Error(
+        "The microphone was refused. Allow it for this page in the browser's address bar, then press Talk.",
+      );
+    }
+    if (error.name === "NotFoundError") {
+      throw new Error("There is no microphone. Plug one in, then press Talk.");
+    }
+    throw new Error(`The microphone can't be used: ${error.message}`);
+  }
+}
+
+/** Shows each change; the answer is kept when the agent is ready and broken when the session ends before. */
+function followSession(mine) {
+  return new Promise((resolve, reject) => {
+    mine.events = new EventSource(`/api/session/${mine.sessionId}/events`);
+    mine.events.addEventListener("state", ({ data }) => {
+      const session = JSON.parse(data);
+      showSession(session);
+      if (session.status === "ready") resolve();
+      if (session.status !== "ended") return;
+      mine.events.close();
+      const why = `The session has ended: ${session.endedReason.replaceAll("_", " ")}.`;
+      reject(new Error(why));
+      if (call === mine && mine.room !== undefined) endCall(why);
+    });
+  });
+}
+
+const askToken = (sessionId) => ask("POST", "/api/token", { sessionId, userName: "You" });
+
+async function joinRoom(mine, { url, token }) {
+  const room = new Room({ adaptiveStream: false, dynacast: false });
+  mine.room = room;
+  room.on(RoomEvent.TrackSubscribed, (track) => {
+    if (track.kind === Track.Kind.Audio) element("audio").append(track.attach());
+  });
+  room.on(RoomEvent.TrackUnsubscribed, (track) => {
+    for (const audio of track.detach()) audio.remove();
+  });
+  room.on(RoomEvent.ParticipantConnected, showAgents);
+  room.on(RoomEvent.ParticipantDisconnected, showAgents);
+  room.on(RoomEvent.ParticipantAttributesChanged, showAgents);
+  room.on(RoomEvent.Disconnected, () => {
+    if (call === mine) endCall("The room was closed.");
+  });
+  room.registerTextStreamHandler("lk.transcription", (reader, from) =>
+    showSpeech(mine, reader, from.identity),
+  );
+  await room.connect(url, token).catch((error) => {
+    throw new Error(`LiveKit at ${url} can't be reached from this browser: ${error.message}`);
+  });
+  if (call !== mine) return room.disconnect();
+  await room.startAudio().catch(() => {});
+  await room.localParticipant.publishTrack(mine.microphone);
+  showAgents();
+  note("Speak: the agent hears you.");
+
+  function showAgents() {
+    const agent = [...room.remoteParticipants.values()].find((other) => other.isAgent);
+    show("agent-state", agent === undefined ? "away" : (agent.attributes["lk.agent.state"] ?? "here"));
+  }
+}
+
+/** One line per utterance: its text grows, and a later version of it takes the former's place. */
+async function showSpeech(mine, reader, identity) {
+  const { attributes = {} } = reader.info;
+  const id = attributes["lk.segment_id"] ?? reader.info.id;
+  const line =
+    mine.segments.get(id) ?? addLine(identity === mine.room.localParticipant.identity ? "you" : "agent");
+  mine.segments.set(id, line);
+  const text = line.querySelector("span");
+  let soFar = "";
+  for await (const piece of reader) {
+    soFar += piece;
+    text.textContent = soFar;
+    element("transcript").scrollTop = element("transcript").scrollHeight;
+  }
+  if (attributes["lk.transcription_final"] !== "false") line.dataset.final = "";
+}
+
+function addLine(who) {
+  element("transcript-hint").hidden = true;
+  const line = document.createElement("li");
+  line.dataset.who = who;
+  const name = document.createElement("b");
+  name.textContent = who === "you" ? "You" : "Agent";
+  line.append(name, document.createElement("span"));
+  element("transcript").append(line);
+  return line;
+}
+
+function showSession(session) {
+  show("state", session.state);
+  element("warm").textContent = session.warm ?? "–";
+  if (session.queue)
+    note(`Waiting for a free agent: place ${session.queue.position} of ${session.queue.length}.`);
+  if (session.recovering) note("The agent was lost; another one takes over.");
+  const startMs = Date.parse(session.history[0].at);
+  element("times").replaceChildren(
+    ...session.history.map(({ state, at, attempt, why, host }) => {
+      const row = document.createElement("tr");
+      const after = `${((Date.parse(at) - startMs) / 1000).toFixed(3)} s`;
+      for (const text of [state, after, String(attempt), why ?? (host === undefined ? "" : `on ${host}`)]) {
+        const cell = document.createElement("td");
+        cell.textContent = text;
+        row.append(cell);
+      }
+      return row;
+    }),
+  );
+}
+
+async function showProfiles() {
+  try {
+    const health = await ask("GET", "/api/health");
+    const options = Object.entries(health.profiles).map(([name, { status, error }]) => {
+      const option = new Option(status === "running" ? name : `${name} (${status})`, name);
+      option.disabled = status !== "running";
+      option.title = error ?? "";
+      option.selected = name === health.defaultProfile;
+      return option;
+    });
+    profiles.replaceChildren(...(options.length > 0 ? options : [new Option("no agent is up", "")]));
+    profiles.disabled = options.length === 0;
+    if (health.services.livekit.status !== "running") showError(`LiveKit: ${health.services.livekit.why}`);
+    else if (options.length === 0) showError("No agent-host is up yet. Reload the page in a moment.");
+  } catch (error) {
+    showError(error.message);
+  }
+}
+
+async function ask(method, path, body) {
+  const response = await fetch(path, {
+    method,
+    ...(body === undefined
+      ? {}
+      : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
+  }).catch(() => {
+    throw new Error("The gateway does not answer. Is it running?");
+  });
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.error?.message ?? `${path} answered ${response.status}.`);
+  return answer;
+}
+
+function reset() {
+  talk.disabled = true;
+  profiles.disabled = true;
+  stop.disabled = false;
+  showError("");
+  show("state", "none");
+  show("agent-state", "none");
+  element("warm").textContent = "–";
+  element("session-id").textContent = "–";
+  element("times").replaceChildren();
+  element("transcript").replaceChildren();
+  note("Asking for the microphone…");
+}
+
+function show(id, state) {
+  element(id).textContent = state;
+  element(id).dataset.state = state;
+}
+
+function note(text) {
+  element("note").textContent = text;
+}
+
+function showError(text) {
+  element("error").textContent = text;
+  element("error").hidden = text === "";
+}
