@@ -32,6 +32,8 @@ export interface ConsumeOptions {
   readonly durable: string;
   /** Messages in hand at once, at most. */
   readonly concurrency: number;
+  /** Deliveries after which a message goes to the dead letters; 30 when nothing is said. */
+  readonly maxDeliveries?: number;
 }
 
 export type Stop = () => Promise<void>;

@@ -6,6 +6,7 @@ import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { Log } from "../process/log.ts";
 import type { Bus, Change, ConsumeOptions, Delivery, Entry, Stop, Verdict } from "./bus.ts";
 import { decode, encode } from "./codec.ts";
+import { STORE_TIMEOUT_MS } from "./delivery-rules.ts";
 import { requestError } from "./nats-errors.ts";
 import { NatsStore } from "./nats-store.ts";
 import { NatsStreams } from "./nats-stream.ts";
@@ -42,8 +43,8 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
     waitOnFirstConnect: true,
     inboxPrefix: `_INBOX.${options.name.replace(/[^A-Za-z0-9_-]/g, "-")}`,
   });
-  const js = connection.jetstream({ timeout: 5000 });
-  const manager = await retryUntilReady(() => connection.jetstreamManager({ timeout: 5000 }));
+  const js = connection.jetstream({ timeout: STORE_TIMEOUT_MS });
+  const manager = await retryUntilReady(() => connection.jetstreamManager({ timeout: STORE_TIMEOUT_MS }));
   await retryUntilReady(() => provision(manager, options.replicas));
   return new NatsBus(connection, js, manager, options);
 }
@@ -135,7 +136,7 @@ class NatsBus implements Bus {
       });
       const failed = answer.headers?.get(ERROR_HEADER);
       if (failed) throw new GreenroomError("internal", `${subject} failed: ${failed}`);
-      return decode(command.answer, answer.data, `the answer of ${subject}`);
+      return decodeAnswer(command, answer.data);
     } catch (error) {
       throw requestError(subject, error);
     }
@@ -214,5 +215,13 @@ class NatsBus implements Bus {
         this.#log.info({ server: status.data }, "NATS is back");
       }
     }
+  }
+}
+
+function decodeAnswer<Q, A>(command: Command<Q, A>, data: Uint8Array): A {
+  try {
+    return decode(command.answer, data, `the answer to ${command.name}`);
+  } catch (error) {
+    throw new GreenroomError("internal", messageOf(error), { cause: error });
   }
 }

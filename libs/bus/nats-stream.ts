@@ -10,19 +10,13 @@ import {
   nanos,
 } from "nats";
 import { type Channel, deadLetters } from "../contracts/channels.ts";
-import { messageOf } from "../contracts/errors.ts";
+import { deferred } from "../process/deferred.ts";
 import type { Log } from "../process/log.ts";
 import type { ConsumeOptions, Delivery, Stop, Verdict } from "./bus.ts";
-import { decode, encode, textOf } from "./codec.ts";
+import { decode, encode } from "./codec.ts";
+import { ACK_WAIT_MS, WORKING_MS } from "./delivery-rules.ts";
 import { isNotFound, storageError } from "./nats-errors.ts";
-
-const ACK_WAIT_MS = 5000;
-const WORKING_MS = 2000;
-/** A message that failed this often is not going to succeed: about four minutes of pauses. */
-export const MAX_DELIVERIES = 30;
-
-/** Pauses between deliveries in ms: quick at first, since most retries wait for a write in flight. */
-export const retryPauseMs = (deliveries: number): number => Math.min(50 * 2 ** (deliveries - 1), 10_000);
+import { type InHand, type Settling, settle } from "./settle.ts";
 
 export class NatsStreams {
   readonly #connection: NatsConnection;
@@ -54,24 +48,28 @@ export class NatsStreams {
     handle: (message: T, delivery: Delivery) => Promise<Verdict>,
   ): Promise<Stop> {
     await this.#ensureConsumer(channel, options);
-    const running = new Set<Promise<void>>();
+    const slots = createSlots(options.concurrency);
+    const settling: Settling<T> = {
+      channel,
+      options,
+      handle,
+      bury: (letter) => this.publish(deadLetters, letter),
+      log: this.#log,
+      now: Date.now,
+    };
     let current: ConsumerMessages | undefined;
     let stopped = false;
     const loop = async () => {
       while (!stopped) {
         try {
           const consumer = await this.#js.consumers.get(channel.stream, options.durable);
-          current = await consumer.consume({
-            max_messages: options.concurrency,
-            expires: 5000,
-            idle_heartbeat: 1000,
-            callback: (message) => {
-              const work = this.#settle(channel, message, handle).finally(() => running.delete(work));
-              running.add(work);
-            },
-          });
-          const closed = await current.closed();
-          if (closed !== undefined) throw closed;
+          while (!stopped) {
+            // Asked for as many as there are free hands: `consume()` would go on asking while they are full.
+            const free = await slots.someFree();
+            if (stopped) return;
+            current = await consumer.fetch({ max_messages: free, expires: 5000, idle_heartbeat: 1000 });
+            for await (const message of current) slots.run(message, settling);
+          }
         } catch (error) {
           if (stopped || this.#connection.isClosed()) return;
           this.#log.warn({ error, stream: channel.stream }, "consuming stopped; it starts again in a second");
@@ -84,7 +82,7 @@ export class NatsStreams {
     return async () => {
       stopped = true;
       current?.stop();
-      await Promise.all(running);
+      await slots.allDone();
     };
   }
 
@@ -117,46 +115,48 @@ export class NatsStreams {
       filter_subject: channel.subjects,
     });
   }
-
-  async #settle<T>(
-    channel: Channel<T>,
-    message: JsMsg,
-    handle: (message: T, delivery: Delivery) => Promise<Verdict>,
-  ): Promise<void> {
-    const working = setInterval(() => message.working(), WORKING_MS);
-    const deliveries = message.info.deliveryCount;
-    try {
-      let value: T;
-      try {
-        value = decode(channel.schema, message.data, message.subject);
-      } catch (error) {
-        await this.#bury(message, messageOf(error), deliveries);
-        return;
-      }
-      const verdict = await handle(value, { subject: message.subject, deliveries });
-      if (verdict === "done") message.ack();
-      else if (deliveries >= MAX_DELIVERIES) await this.#bury(message, "it was tried too often", deliveries);
-      else message.nak(retryPauseMs(deliveries));
-    } catch (error) {
-      this.#log.error({ error, subject: message.subject, deliveries }, "handling a message failed");
-      if (deliveries >= MAX_DELIVERIES)
-        await this.#bury(message, messageOf(error), deliveries).catch(() => {});
-      else message.nak(retryPauseMs(deliveries));
-    } finally {
-      clearInterval(working);
-    }
-  }
-
-  /** Keeps what can't be handled where a person can look at it, and goes on. */
-  async #bury(message: JsMsg, reason: string, deliveries: number): Promise<void> {
-    this.#log.warn({ subject: message.subject, reason, deliveries }, "a message went to the dead letters");
-    await this.publish(deadLetters, {
-      subject: message.subject,
-      reason,
-      deliveries,
-      at: new Date().toISOString(),
-      payload: textOf(message.data),
-    });
-    message.term(reason);
-  }
 }
+
+/** The messages in hand of one consumer: never more at work than it has slots. */
+function createSlots(size: number) {
+  const running = new Set<Promise<void>>();
+  const waiting: (() => void)[] = [];
+  let busy = 0;
+  let freed = deferred<void>();
+  const start = (work: () => Promise<void>) => {
+    busy += 1;
+    const job = work().finally(() => {
+      running.delete(job);
+      busy -= 1;
+      waiting.shift()?.();
+      freed.resolve();
+      freed = deferred<void>();
+    });
+    running.add(job);
+  };
+  return {
+    async someFree(): Promise<number> {
+      while (busy >= size) await freed.promise;
+      return size - busy;
+    },
+    /** After a reconnection the server may send more than was asked for: those wait, and are kept alive. */
+    run<T>(message: JsMsg, settling: Settling<T>): void {
+      const working = setInterval(() => message.working(), WORKING_MS);
+      const work = () => settle(inHand(message), settling).finally(() => clearInterval(working));
+      if (busy < size) start(work);
+      else waiting.push(() => start(work));
+    },
+    async allDone(): Promise<void> {
+      while (running.size > 0) await Promise.all(running);
+    },
+  };
+}
+
+const inHand = (message: JsMsg): InHand => ({
+  subject: message.subject,
+  data: message.data,
+  deliveries: message.info.deliveryCount,
+  ack: () => message.ack(),
+  retryAfter: (ms) => message.nak(ms),
+  giveUp: (reason) => message.term(reason),
+});

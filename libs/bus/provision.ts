@@ -9,9 +9,8 @@ import {
 } from "nats";
 import { allBuckets, type Bucket } from "../contracts/buckets.ts";
 import { allChannels, type Channel } from "../contracts/channels.ts";
+import { DEDUPE_MS } from "./delivery-rules.ts";
 import { isNotFound } from "./nats-errors.ts";
-
-const DEDUPE_MS = 10 * 60 * 1000;
 
 type Config = Partial<StreamConfig> & { name: string };
 

@@ -1,0 +1,72 @@
+// One delivery of a stored message, from its decoding to the word that settles it.
+import type { Channel } from "../contracts/channels.ts";
+import { messageOf } from "../contracts/errors.ts";
+import type { DeadLetter } from "../contracts/pool.ts";
+import type { Log } from "../process/log.ts";
+import type { ConsumeOptions, Delivery, Verdict } from "./bus.ts";
+import { decode, textOf } from "./codec.ts";
+import { MAX_DELIVERIES, retryPauseMs } from "./delivery-rules.ts";
+
+/** A message in hand, whatever carried it. */
+export interface InHand extends Delivery {
+  readonly data: Uint8Array;
+  /** Handled; never delivered again. */
+  ack(): void;
+  /** To be delivered again after a pause. */
+  retryAfter(ms: number): void;
+  /** Given up; never delivered again. */
+  giveUp(reason: string): void;
+}
+
+export interface Settling<T> {
+  readonly channel: Channel<T>;
+  readonly options: ConsumeOptions;
+  readonly handle: (message: T, delivery: Delivery) => Promise<Verdict>;
+  /** Stores a dead letter. */
+  readonly bury: (letter: DeadLetter) => Promise<unknown>;
+  readonly log: Log;
+  readonly now: () => number;
+}
+
+/**
+ * Handles one delivery and says what becomes of the message. It never throws: what can't be said, because
+ * the connection is closed or the store is away, is made good by the next delivery after the ack wait.
+ */
+export async function settle<T>(message: InHand, settling: Settling<T>): Promise<void> {
+  const { log, options } = settling;
+  const { subject, deliveries } = message;
+  try {
+    const failure = await tryToHandle(message, settling);
+    if (failure === undefined) message.ack();
+    else if (failure.isFinal || deliveries >= (options.maxDeliveries ?? MAX_DELIVERIES)) {
+      log.warn({ subject, reason: failure.reason, deliveries }, "a message went to the dead letters");
+      const at = new Date(settling.now()).toISOString();
+      const payload = textOf(message.data);
+      await settling.bury({ subject, reason: failure.reason, deliveries, at, payload });
+      message.giveUp(failure.reason);
+    } else message.retryAfter(retryPauseMs(deliveries));
+  } catch (error) {
+    log.warn({ error, subject, deliveries }, "a message could not be settled; it comes again");
+  }
+}
+
+/** @returns why it failed, or undefined when it is done. */
+async function tryToHandle<T>(
+  message: InHand,
+  { channel, handle, log }: Settling<T>,
+): Promise<{ reason: string; isFinal: boolean } | undefined> {
+  const { subject, deliveries } = message;
+  let value: T;
+  try {
+    value = decode(channel.schema, message.data, subject);
+  } catch (error) {
+    return { reason: messageOf(error), isFinal: true };
+  }
+  try {
+    const verdict = await handle(value, { subject, deliveries });
+    return verdict === "done" ? undefined : { reason: "it was tried too often", isFinal: false };
+  } catch (error) {
+    log.error({ error, subject, deliveries }, "handling a message failed");
+    return { reason: messageOf(error), isFinal: false };
+  }
+}
