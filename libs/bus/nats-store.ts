@@ -40,10 +40,9 @@ export class NatsStore {
     }
     const kv = await this.#open(bucket);
     try {
-      // `create` also succeeds where the key was deleted, which a bare "revision 0" does not.
-      return revision === 0 ? await kv.create(key, data) : await kv.update(key, data, revision);
+      return await kv.put(key, data, { previousSeq: revision });
     } catch (error) {
-      return this.#afterFailedSave(kv, bucket, key, data, error);
+      return this.#afterFailedSave(kv, bucket, key, data, revision, error);
     }
   }
 
@@ -56,19 +55,32 @@ export class NatsStore {
     bucket: Bucket<T>,
     key: string,
     data: Uint8Array,
+    revision: number,
     error: unknown,
   ): Promise<number | undefined> {
+    const doing = `saving ${bucket.name}/${key}`;
+    let present: KvEntry | null;
     try {
-      const present = await kv.get(key);
-      if (present !== null && Buffer.compare(present.value, data) === 0) return present.revision;
+      present = await kv.get(key);
     } catch (readError) {
-      throw storageError(`saving ${bucket.name}/${key}`, readError);
+      throw storageError(doing, readError);
     }
-    if (isConflict(error)) return undefined;
-    throw storageError(`saving ${bucket.name}/${key}`, error);
+    if (present?.operation === "PUT" && Buffer.compare(present.value, data) === 0) return present.revision;
+    if (!isConflict(error)) throw storageError(doing, error);
+    if (revision !== 0 || present === null || present.operation === "PUT") return undefined;
+    // The key was deleted: a new value has to follow the mark that this left. The client's own `create` does
+    // so too, but takes the answer of a replicated stream for another error.
+    const mark = present.revision;
+    try {
+      return await kv.put(key, data, { previousSeq: mark });
+    } catch (again) {
+      return this.#afterFailedSave(kv, bucket, key, data, mark, again);
+    }
   }
 
   async remove<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean> {
+    // To the client, 0 means "whatever stands there".
+    if (revision === 0) return false;
     try {
       const kv = await this.#open(bucket);
       await kv.purge(key, { previousSeq: revision });
