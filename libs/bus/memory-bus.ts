@@ -1,0 +1,224 @@
+// One simulated process's connection to the memory server: the bus as a service on NATS would see it.
+import type { Bucket } from "../contracts/buckets.ts";
+import { type Channel, type Command, deadLetters, type Topic } from "../contracts/channels.ts";
+import { GreenroomError, messageOf } from "../contracts/errors.ts";
+import type { Bus, Change, ConsumeOptions, Delivery, Entry, Stop, Verdict } from "./bus.ts";
+import { decode, encode } from "./codec.ts";
+import { Asking } from "./memory-asking.ts";
+import type { Member } from "./memory-consumer.ts";
+import type { Link } from "./memory-link.ts";
+import { MemoryStore } from "./memory-store.ts";
+import { type MemoryWorld, streamOf } from "./memory-world.ts";
+import { type InHand, settle } from "./settle.ts";
+
+/** A client of the memory server. Only its connection is simulated: the process's own timers go on. */
+export interface MemoryClient extends Bus {
+  readonly name: string;
+  /** As `kill -9`: nothing that it says arrives, no call of it comes back, and it hears nothing, for ever. */
+  crash(): void;
+  /** As SIGSTOP: all it says and hears waits. After 20 s its subscriptions are gone until it resumes. */
+  pause(): void;
+  resume(): void;
+  /** Parts it from the server, as a pulled cable does; calls end in time-outs. */
+  cut(): void;
+  heal(): void;
+}
+
+export class MemoryBus implements MemoryClient {
+  readonly #world: MemoryWorld;
+  readonly #link: Link;
+  readonly #asking: Asking;
+  readonly #store: MemoryStore;
+
+  constructor(world: MemoryWorld, link: Link) {
+    this.#world = world;
+    this.#link = link;
+    this.#asking = new Asking(world, link);
+    this.#store = new MemoryStore(world, link, this.#asking);
+  }
+
+  get name(): string {
+    return this.#link.name;
+  }
+
+  async publish<T>(channel: Channel<T>, message: T): Promise<{ duplicate: boolean }> {
+    const subject = channel.subjectOf(message);
+    const id = channel.idOf(message);
+    const data = encode(message);
+    const stream = streamOf(this.#world, channel);
+    return this.#asking.write(`storing ${subject}`, () => stream.append(subject, data, id));
+  }
+
+  async consume<T>(
+    channel: Channel<T>,
+    options: ConsumeOptions,
+    handle: (message: T, delivery: Delivery) => Promise<Verdict>,
+  ): Promise<Stop> {
+    const { clock, log } = this.#world;
+    const stream = streamOf(this.#world, channel);
+    const running = new Set<Promise<void>>();
+    let isStopped = false;
+    const settling = {
+      channel,
+      options,
+      handle,
+      bury: (letter: Parameters<typeof deadLetters.subjectOf>[0]) => this.publish(deadLetters, letter),
+      log,
+      now: () => clock.now(),
+    };
+    const take = (message: InHand): Promise<void> => {
+      if (isStopped) return Promise.resolve();
+      const work = settle(message, settling).finally(() => running.delete(work));
+      running.add(work);
+      return work;
+    };
+    const member: Member = { link: this.#link, concurrency: options.concurrency, take };
+    const consumer = await this.#asking.read(`consuming ${channel.stream}`, () => {
+      const durable = stream.consumer(options.durable, channel.subjects);
+      durable.join(member);
+      return durable;
+    });
+    return async () => {
+      isStopped = true;
+      this.#link.send(() => consumer.leave(member), true);
+      await Promise.all(running);
+    };
+  }
+
+  async recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]> {
+    const stream = streamOf(this.#world, channel);
+    const messages = await this.#asking.read(`reading ${subject}`, () => stream.matching(subject));
+    return messages.slice(-limit).map((message) => decode(channel.schema, message.data, message.subject));
+  }
+
+  announce<T>(topic: Topic<T>, message: T): void {
+    const data = encode(message);
+    const { fates, listeners } = this.#world;
+    this.#link.send(() => {
+      for (const { link, call } of listeners.on(topic.subject)) {
+        if (!fates.chance(fates.faults().drop)) link.deliver(() => call(data));
+      }
+    });
+  }
+
+  async listen<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop> {
+    const call = (data: Uint8Array) => {
+      try {
+        hear(decode(topic.schema, data, topic.subject));
+      } catch (error) {
+        this.#world.log.warn({ error, subject: topic.subject }, "an announcement could not be used");
+      }
+    };
+    return this.#subscribe((isOpen) =>
+      this.#world.listeners.add(topic.subject, this.#link, (data) => {
+        if (isOpen()) call(data);
+      }),
+    );
+  }
+
+  async request<Q, A>(command: Command<Q, A>, host: string, question: Q): Promise<A> {
+    const subject = command.subjectOf(host);
+    const reply = await this.#asking.host(subject, encode(question), command.timeoutMs);
+    if ("failed" in reply) throw new GreenroomError("internal", `${subject} failed: ${reply.failed}`);
+    try {
+      return decode(command.answer, reply.answer, `the answer of ${subject}`);
+    } catch (error) {
+      throw new GreenroomError("internal", messageOf(error), { cause: error });
+    }
+  }
+
+  async serve<Q, A>(
+    command: Command<Q, A>,
+    host: string,
+    answer: (question: Q) => Promise<A>,
+  ): Promise<Stop> {
+    const subject = command.subjectOf(host);
+    const running = new Set<Promise<unknown>>();
+    const reply = async (data: Uint8Array) => {
+      try {
+        return { answer: encode(await answer(decode(command.request, data, subject))) };
+      } catch (error) {
+        this.#world.log.error({ error, subject }, "a command failed");
+        return { failed: messageOf(error) };
+      }
+    };
+    const unsubscribe = await this.#subscribe((isOpen) =>
+      this.#world.answerers.add(subject, this.#link, (data) => {
+        // Unsubscribed while the question travelled: nobody hears it.
+        if (!isOpen()) return new Promise(() => {});
+        const work = reply(data).finally(() => running.delete(work));
+        running.add(work);
+        return work;
+      }),
+    );
+    return async () => {
+      await unsubscribe();
+      await Promise.all(running);
+    };
+  }
+
+  read<T>(bucket: Bucket<T>, key: string): Promise<Entry<T> | undefined> {
+    return this.#store.read(bucket, key);
+  }
+
+  save<T>(bucket: Bucket<T>, value: T, revision: number): Promise<number | undefined> {
+    return this.#store.save(bucket, value, revision);
+  }
+
+  remove<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean> {
+    return this.#store.remove(bucket, key, revision);
+  }
+
+  list<T>(bucket: Bucket<T>): Promise<Entry<T>[]> {
+    return this.#store.list(bucket);
+  }
+
+  history<T>(bucket: Bucket<T>, key: string): Promise<Entry<T>[]> {
+    return this.#store.history(bucket, key);
+  }
+
+  watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop> {
+    return this.#store.watch(bucket, see);
+  }
+
+  isConnected(): boolean {
+    return this.#link.knowsItIsConnected();
+  }
+
+  async close(): Promise<void> {
+    this.#link.close();
+  }
+
+  crash(): void {
+    this.#link.crash();
+  }
+
+  pause(): void {
+    this.#link.pause();
+  }
+
+  resume(): void {
+    this.#link.resume();
+  }
+
+  cut(): void {
+    this.#link.cut();
+  }
+
+  heal(): void {
+    this.#link.heal();
+  }
+
+  /** As on NATS, nobody waits for the server to know of it; a lost one is said again. */
+  async #subscribe(add: (isOpen: () => boolean) => () => void): Promise<Stop> {
+    let isOpen = true;
+    let remove = () => {};
+    this.#link.send(() => {
+      if (isOpen) remove = add(() => isOpen);
+    }, true);
+    return async () => {
+      isOpen = false;
+      this.#link.send(() => remove(), true);
+    };
+  }
+}

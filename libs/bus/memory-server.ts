@@ -1,0 +1,90 @@
+// NATS as a simulation plays it: one server in memory, and a client of it for each simulated process.
+import type { Bucket } from "../contracts/buckets.ts";
+import { allChannels, type Channel } from "../contracts/channels.ts";
+import type { Clock } from "../process/clock.ts";
+import { type Log, silentLog } from "../process/log.ts";
+import { decode } from "./codec.ts";
+import { DEDUPE_MS } from "./delivery-rules.ts";
+import { createMemoryBuckets } from "./memory-buckets.ts";
+import { MemoryBus, type MemoryClient } from "./memory-bus.ts";
+import { Subscriptions } from "./memory-core.ts";
+import { createFates, type Faults, noFaults } from "./memory-faults.ts";
+import { Link } from "./memory-link.ts";
+import { MemoryStream } from "./memory-streams.ts";
+import { bucketOf, type MemoryWorld, streamOf } from "./memory-world.ts";
+
+export interface MemoryServerOptions {
+  readonly clock: Clock;
+  /** Numbers from 0 to below 1. With a seeded one and a simulated clock, one seed gives one run. */
+  readonly random: () => number;
+  readonly faults?: Partial<Faults>;
+  readonly log?: Log;
+}
+
+/** What a test may look at without being a client: nothing here takes time or goes wrong. */
+export interface MemoryServer {
+  connect(name: string): MemoryClient;
+  /** Changes what goes wrong from now on; what isn't named stays as it is. */
+  setFaults(faults: Partial<Faults>): void;
+  /** No faults, and nobody cut off any more. */
+  calm(): void;
+  /** Every message that is stored. */
+  stored<T>(channel: Channel<T>): { sequence: number; subject: string; message: T }[];
+  /** Every write of a bucket that ever was, deletions (value undefined) and forgotten ones included. */
+  written<T>(bucket: Bucket<T>): { key: string; revision: number; value: T | undefined }[];
+  /** What a durable consumer has not done yet. */
+  backlog<T>(channel: Channel<T>, durable: string): { pending: number; unsettled: number };
+}
+
+/** A server with every stream and bucket of the contracts, all of them empty. */
+export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
+  const { clock, random, log = silentLog } = options;
+  let faults: Faults = { ...noFaults, ...options.faults };
+  const fates = createFates(random, () => faults);
+  const clients: MemoryBus[] = [];
+  const world: MemoryWorld = {
+    clock,
+    fates,
+    log,
+    streams: new Map(
+      allChannels.map((channel) => [channel.stream, new MemoryStream(channel, clock, fates, DEDUPE_MS)]),
+    ),
+    buckets: createMemoryBuckets(clock, fates),
+    listeners: new Subscriptions(),
+    answerers: new Subscriptions(),
+  };
+  return {
+    connect(name) {
+      const client = new MemoryBus(world, new Link(name, clock, fates));
+      clients.push(client);
+      return client;
+    },
+    setFaults(changed) {
+      faults = { ...faults, ...changed };
+    },
+    calm() {
+      faults = noFaults;
+      for (const client of clients) client.heal();
+    },
+    stored: (channel) =>
+      streamOf(world, channel)
+        .matching(">")
+        .map(({ sequence, subject, data }) => ({
+          sequence,
+          subject,
+          message: decode(channel.schema, data, subject),
+        })),
+    written: (bucket) =>
+      bucketOf(world, bucket)
+        .everything()
+        .map(({ key, revision, data }) => ({
+          key,
+          revision,
+          value: data === undefined ? undefined : decode(bucket.schema, data, key),
+        })),
+    backlog(channel, durable) {
+      const consumer = streamOf(world, channel).consumer(durable, channel.subjects);
+      return { pending: consumer.pending(), unsettled: consumer.unsettled() };
+    },
+  };
+}

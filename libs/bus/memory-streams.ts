@@ -1,0 +1,104 @@
+// Streams of the memory server: stored messages, and the durable consumers that hand them out.
+import type { Channel } from "../contracts/channels.ts";
+import { GreenroomError } from "../contracts/errors.ts";
+import type { Clock } from "../process/clock.ts";
+import { MemoryConsumer, type StoredMessage } from "./memory-consumer.ts";
+import type { Fates } from "./memory-faults.ts";
+
+/** Ages and sizes are not bounded: no simulation runs for days. What a full stream does is a fault. */
+export class MemoryStream {
+  readonly #channel: Channel<never>;
+  readonly #clock: Clock;
+  readonly #fates: Fates;
+  readonly #dedupeMs: number;
+  #messages: StoredMessage[] = [];
+  #lastSequence = 0;
+  readonly #perSubject = new Map<string, number>();
+  /** Message ids in the order of their storing, with the time. */
+  readonly #ids = new Map<string, number>();
+  readonly #consumers = new Map<string, MemoryConsumer>();
+
+  constructor(channel: Channel<never>, clock: Clock, fates: Fates, dedupeMs: number) {
+    this.#channel = channel;
+    this.#clock = clock;
+    this.#fates = fates;
+    this.#dedupeMs = dedupeMs;
+  }
+
+  /** @throws GreenroomError storage_full */
+  append(subject: string, data: Uint8Array, id: string | undefined): { duplicate: boolean } {
+    if (id !== undefined) {
+      this.#forgetOldIds();
+      if (this.#ids.has(id)) return { duplicate: true };
+    }
+    if (this.#fates.faults().full && this.#channel.whenFull === "refuse") {
+      throw new GreenroomError("storage_full", `storing ${subject}: the store is full.`);
+    }
+    if (id !== undefined) this.#ids.set(id, this.#clock.monotonic());
+    this.#lastSequence += 1;
+    this.#messages.push({ sequence: this.#lastSequence, subject, data });
+    this.#forgetOldOf(subject);
+    for (const consumer of this.#consumers.values()) consumer.handOut();
+    return { duplicate: false };
+  }
+
+  /** The consumer of that name; it begins with the first message there is on the subjects. */
+  consumer(durable: string, subjects: string): MemoryConsumer {
+    let consumer = this.#consumers.get(durable);
+    if (consumer === undefined) {
+      const source = {
+        after: (sequence: number) => this.#after(sequence, subjects),
+        countAfter: (sequence: number) =>
+          this.matching(subjects).filter((message) => message.sequence > sequence).length,
+      };
+      consumer = new MemoryConsumer(source, this.#clock, this.#fates);
+      this.#consumers.set(durable, consumer);
+    }
+    return consumer;
+  }
+
+  matching(pattern: string): StoredMessage[] {
+    return this.#messages.filter(({ subject }) => subjectMatches(pattern, subject));
+  }
+
+  #after(sequence: number, subjects: string): StoredMessage | undefined {
+    // While nothing was forgotten, the message after a sequence stands at that place.
+    const isWhole = this.#messages.length === this.#lastSequence;
+    for (let index = isWhole ? sequence : 0; index < this.#messages.length; index++) {
+      const message = this.#messages[index] as StoredMessage;
+      if (message.sequence > sequence && subjectMatches(subjects, message.subject)) return message;
+    }
+    return undefined;
+  }
+
+  #forgetOldIds(): void {
+    const before = this.#clock.monotonic() - this.#dedupeMs;
+    for (const [id, atMs] of this.#ids) {
+      if (atMs > before) return;
+      this.#ids.delete(id);
+    }
+  }
+
+  #forgetOldOf(subject: string): void {
+    const { maxPerSubject } = this.#channel;
+    if (maxPerSubject === undefined) return;
+    const stored = (this.#perSubject.get(subject) ?? 0) + 1;
+    if (stored > maxPerSubject) {
+      const oldest = this.#messages.findIndex((message) => message.subject === subject);
+      this.#messages.splice(oldest, 1);
+    } else this.#perSubject.set(subject, stored);
+  }
+}
+
+/** NATS's wildcards: `*` is one token, `>` is one or more to the end. */
+export function subjectMatches(pattern: string, subject: string): boolean {
+  if (pattern === subject) return true;
+  const wanted = pattern.split(".");
+  const tokens = subject.split(".");
+  for (const [index, token] of wanted.entries()) {
+    if (token === ">") return tokens.length > index;
+    if (token !== "*" && token !== tokens[index]) return false;
+    if (tokens[index] === undefined) return false;
+  }
+  return wanted.length === tokens.length;
+}

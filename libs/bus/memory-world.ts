@@ -1,0 +1,31 @@
+// What all clients of one memory server share.
+import type { Bucket } from "../contracts/buckets.ts";
+import type { Channel } from "../contracts/channels.ts";
+import type { Clock } from "../process/clock.ts";
+import type { Log } from "../process/log.ts";
+import type { MemoryBucket } from "./memory-buckets.ts";
+import type { Answering, Subscriptions } from "./memory-core.ts";
+import type { Fates } from "./memory-faults.ts";
+import type { MemoryStream } from "./memory-streams.ts";
+
+export interface MemoryWorld {
+  readonly clock: Clock;
+  readonly fates: Fates;
+  readonly log: Log;
+  readonly streams: ReadonlyMap<string, MemoryStream>;
+  readonly buckets: ReadonlyMap<string, MemoryBucket>;
+  readonly listeners: Subscriptions<(data: Uint8Array) => void>;
+  readonly answerers: Subscriptions<Answering>;
+}
+
+export function streamOf<T>(world: MemoryWorld, channel: Channel<T>): MemoryStream {
+  const stream = world.streams.get(channel.stream);
+  if (stream === undefined) throw new Error(`There is no stream ${channel.stream}: add it to allChannels.`);
+  return stream;
+}
+
+export function bucketOf<T>(world: MemoryWorld, bucket: Bucket<T>): MemoryBucket {
+  const found = world.buckets.get(bucket.name);
+  if (found === undefined) throw new Error(`There is no bucket ${bucket.name}: add it to allBuckets.`);
+  return found;
+}
