@@ -1,0 +1,222 @@
+// Records in buckets behave the same in memory and on NATS.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import type { Bus, Change } from "../../libs/bus/bus.ts";
+import { type Bucket, hosts, pools, sessions } from "../../libs/contracts/buckets.ts";
+import type { SessionRecord } from "../../libs/contracts/session.ts";
+import { eventually, fresh, hostRecord, kinds, poolTarget, sessionRecord, type TestBuses } from "./buses.ts";
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe.each(kinds)("records on %s", (_kind, start) => {
+  let buses: TestBuses;
+  let bus: Bus;
+  beforeAll(async () => {
+    buses = await start();
+    bus = await buses.connect("tester");
+  });
+  afterAll(() => buses?.stop());
+
+  const opIds = (changes: readonly Change<SessionRecord>[]) => changes.map(({ value }) => value?.opId);
+
+  test("an empty bucket is watched without waiting, and lists nothing", async () => {
+    const seen: string[] = [];
+    const stop = await bus.watch(pools, ({ key }) => seen.push(key));
+    expect(seen).toEqual([]);
+    expect(await bus.list(pools)).toEqual([]);
+    await bus.save(pools, poolTarget("first", 1), 0);
+    await eventually(() => seen.length === 1);
+    expect(seen).toEqual(["first"]);
+    await stop();
+  });
+
+  test("a record is saved, read, and saved again on its revision", async () => {
+    const record = sessionRecord("t", fresh("s"));
+    const key = `t.${record.id}`;
+    expect(await bus.read(sessions, key)).toBeUndefined();
+    const first = (await bus.save(sessions, record, 0)) ?? 0;
+    expect(first).toBeGreaterThan(0);
+    const entry = await bus.read(sessions, key);
+    expect(entry).toEqual({ key, value: record, revision: first });
+    expect(entry?.value).not.toBe(record);
+    const second = (await bus.save(sessions, { ...record, opId: "two" }, first)) ?? 0;
+    expect(second).toBeGreaterThan(first);
+    expect((await bus.read(sessions, key))?.value.opId).toBe("two");
+  });
+
+  test("the revisions of a bucket are numbered through over all its keys", async () => {
+    const one = (await bus.save(hosts, hostRecord(fresh("h")), 0)) ?? 0;
+    const two = (await bus.save(hosts, hostRecord(fresh("h")), 0)) ?? 0;
+    expect(two).toBe(one + 1);
+  });
+
+  test("a save on an old revision changes nothing", async () => {
+    const record = sessionRecord("t", fresh("s"));
+    const first = (await bus.save(sessions, record, 0)) ?? 0;
+    const second = await bus.save(sessions, { ...record, opId: "two" }, first);
+    expect(await bus.save(sessions, { ...record, opId: "late" }, first)).toBeUndefined();
+    expect(await bus.save(sessions, { ...record, opId: "new" }, 0)).toBeUndefined();
+    expect(await bus.save(sessions, { ...record, opId: "ahead" }, (second ?? 0) + 1)).toBeUndefined();
+    expect(await bus.read(sessions, `t.${record.id}`)).toMatchObject({
+      value: { opId: "two" },
+      revision: second,
+    });
+  });
+
+  test("an update of a key that isn't there changes nothing", async () => {
+    const record = sessionRecord("t", fresh("s"));
+    expect(await bus.save(sessions, record, 5)).toBeUndefined();
+    expect(await bus.read(sessions, `t.${record.id}`)).toBeUndefined();
+  });
+
+  test("of many who save at once one wins", async () => {
+    const others = await Promise.all(["a", "b", "c", "d"].map((name) => buses.connect(name)));
+    const record = sessionRecord("t", fresh("s"));
+    const first = (await bus.save(sessions, record, 0)) ?? 0;
+    const won = await Promise.all(
+      others.map((other, index) => other.save(sessions, { ...record, opId: `op${index}` }, first)),
+    );
+    const winner = won.findIndex((revision) => revision !== undefined);
+    expect(won.filter((revision) => revision !== undefined)).toHaveLength(1);
+    expect(await bus.read(sessions, `t.${record.id}`)).toMatchObject({
+      value: { opId: `op${winner}` },
+      revision: won[winner],
+    });
+  });
+
+  test("a writer whose answer was lost knows its own write when it tries again", async () => {
+    const record = sessionRecord("t", fresh("s"), { opId: "mine" });
+    const first = await bus.save(sessions, record, 0);
+    expect(await bus.save(sessions, record, 0)).toBe(first);
+    const second = await bus.save(sessions, { ...record, opId: "mine too" }, first ?? 0);
+    expect(await bus.save(sessions, { ...record, opId: "mine too" }, first ?? 0)).toBe(second);
+    expect(await bus.history(sessions, `t.${record.id}`)).toHaveLength(2);
+  });
+
+  test("a record that is too large is refused before it is sent", async () => {
+    const record = sessionRecord("t", fresh("s"), { requestHash: "x".repeat(sessions.maxValueBytes) });
+    await expect(bus.save(sessions, record, 0)).rejects.toMatchObject({ code: "payload_too_large" });
+    expect(await bus.read(sessions, `t.${record.id}`)).toBeUndefined();
+  });
+
+  test("a removed key is gone, can be created again, and its old revisions are worth nothing", async () => {
+    const record = sessionRecord("t", fresh("s"));
+    const key = `t.${record.id}`;
+    const first = (await bus.save(sessions, record, 0)) ?? 0;
+    const second = (await bus.save(sessions, { ...record, opId: "two" }, first)) ?? 0;
+    expect(await bus.remove(sessions, key, first)).toBe(false);
+    expect(await bus.remove(sessions, key, 0)).toBe(false);
+    expect((await bus.read(sessions, key))?.revision).toBe(second);
+    expect(await bus.remove(sessions, key, second)).toBe(true);
+    expect(await bus.read(sessions, key)).toBeUndefined();
+    expect(await bus.history(sessions, key)).toEqual([]);
+    expect(await bus.remove(sessions, key, second)).toBe(false);
+    expect(await bus.save(sessions, { ...record, opId: "late" }, second)).toBeUndefined();
+    const again = (await bus.save(sessions, { ...record, opId: "again" }, 0)) ?? 0;
+    expect(again).toBe(second + 2);
+    expect(await bus.save(sessions, { ...record, opId: "other" }, 0)).toBeUndefined();
+    expect((await bus.history(sessions, key)).map(({ value }) => value.opId)).toEqual(["again"]);
+  });
+
+  test("the removal of what never was says so", async () => {
+    expect(await bus.remove(sessions, `t.${fresh("s")}`, 0)).toBe(false);
+    expect(await bus.remove(sessions, `t.${fresh("s")}`, 3)).toBe(false);
+  });
+
+  test("a key's history is told oldest first, as far as the bucket keeps it", async () => {
+    const record = sessionRecord("t", fresh("s"));
+    const key = `t.${record.id}`;
+    expect(await bus.history(sessions, key)).toEqual([]);
+    let revision = 0;
+    for (let index = 0; index < sessions.history + 3; index++) {
+      revision = (await bus.save(sessions, { ...record, opId: `op${index}` }, revision)) ?? -1;
+    }
+    const kept = await bus.history(sessions, key);
+    expect(kept).toHaveLength(sessions.history);
+    expect(kept[0]?.value.opId).toBe("op3");
+    expect(kept.at(-1)).toMatchObject({ key, revision, value: { opId: `op${sessions.history + 2}` } });
+    const id = fresh("h");
+    const epoch = (await bus.save(hosts, hostRecord(id, 1), 0)) ?? 0;
+    await bus.save(hosts, hostRecord(id, 2), epoch);
+    expect((await bus.history(hosts, id)).map(({ value }) => value.sequence)).toEqual([2]);
+  });
+
+  test("a list has every entry once, at its newest, without the removed ones", async () => {
+    const tenant = fresh("t");
+    const made = await Promise.all(
+      ["a", "b", "c"].map(async (id) => (await bus.save(sessions, sessionRecord(tenant, id), 0)) ?? 0),
+    );
+    await bus.save(sessions, sessionRecord(tenant, "a", { opId: "newer" }), made[0] ?? 0);
+    await bus.remove(sessions, `${tenant}.b`, made[1] ?? 0);
+    const mine = (await bus.list(sessions)).filter(({ value }) => value.tenant === tenant);
+    expect(mine.map(({ key, value }) => [key, value.opId]).sort()).toEqual([
+      [`${tenant}.a`, "newer"],
+      [`${tenant}.c`, ""],
+    ]);
+  });
+
+  test("a watcher is told what is there before the watch answers, and then each change", async () => {
+    const tenant = fresh("t");
+    const other = await buses.connect("watcher");
+    const seen: Change<SessionRecord>[] = [];
+    const first = (await bus.save(sessions, sessionRecord(tenant, "s", { opId: "1" }), 0)) ?? 0;
+    const stop = await other.watch(sessions, (change) => {
+      if (change.key.startsWith(tenant)) seen.push(change);
+    });
+    expect(opIds(seen)).toEqual(["1"]);
+    const second = (await bus.save(sessions, sessionRecord(tenant, "s", { opId: "2" }), first)) ?? 0;
+    await eventually(() => seen.length === 2);
+    await bus.remove(sessions, `${tenant}.s`, second);
+    await eventually(() => seen.length === 3);
+    await bus.save(sessions, sessionRecord(tenant, "s", { opId: "3" }), 0);
+    await eventually(() => seen.length === 4);
+    expect(opIds(seen)).toEqual(["1", "2", undefined, "3"]);
+    expect(seen.map(({ revision }) => revision)).toEqual([first, second, second + 1, second + 2]);
+    expect(new Set(seen.map(({ key }) => key))).toEqual(new Set([`${tenant}.s`]));
+    await stop();
+    await bus.save(sessions, sessionRecord(tenant, "s", { opId: "4" }), second + 2);
+    await pause(150);
+    expect(seen).toHaveLength(4);
+  });
+
+  test("several watchers, in one process and in others, are told the same in the order of writing", async () => {
+    const tenant = fresh("t");
+    const other = await buses.connect("watcher");
+    const told: string[][] = [[], [], []];
+    const stops = await Promise.all(
+      [bus, bus, other].map((watcher, index) =>
+        watcher.watch(sessions, ({ key, value }) => {
+          if (key.startsWith(tenant)) told[index]?.push(`${value?.id} ${value?.opId}`);
+        }),
+      ),
+    );
+    const wanted: string[] = [];
+    for (let round = 0; round < 5; round++) {
+      for (const id of ["a", "b"]) {
+        const present = await bus.read(sessions, `${tenant}.${id}`);
+        await bus.save(sessions, sessionRecord(tenant, id, { opId: String(round) }), present?.revision ?? 0);
+        wanted.push(`${id} ${round}`);
+      }
+    }
+    await eventually(() => told.every((lines) => lines.length === 10));
+    expect(told).toEqual([wanted, wanted, wanted]);
+    for (const stop of stops) await stop();
+  });
+
+  test("a record of no known shape is passed over by watchers and lists, and can't be read", async () => {
+    const tenant = fresh("t");
+    const anything: Bucket<{ key: string }> = { ...sessions, schema: z.any(), keyOf: ({ key }) => key };
+    const bad = `${tenant}.bad`;
+    await bus.save(anything, { key: bad }, 0);
+    await bus.save(sessions, sessionRecord(tenant, "good"), 0);
+    const seen: string[] = [];
+    const stop = await bus.watch(sessions, ({ key }) => {
+      if (key.startsWith(tenant)) seen.push(key);
+    });
+    expect(seen).toEqual([`${tenant}.good`]);
+    const listed = (await bus.list(sessions)).filter(({ value }) => value.tenant === tenant);
+    expect(listed).toHaveLength(1);
+    await expect(bus.read(sessions, bad)).rejects.toMatchObject({ code: "storage_unavailable" });
+    await stop();
+  });
+});

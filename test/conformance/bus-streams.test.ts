@@ -1,0 +1,311 @@
+// Stored messages behave the same in memory and on NATS.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import type { Bus, Verdict } from "../../libs/bus/bus.ts";
+import { type Channel, deadLetters, sessionLogs } from "../../libs/contracts/channels.ts";
+import type { SessionEvent } from "../../libs/contracts/session.ts";
+import { eventsOf, eventually, fresh, kinds, requested, type TestBuses } from "./buses.ts";
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe.each(kinds)("stored messages on %s", (_kind, start) => {
+  let buses: TestBuses;
+  let bus: Bus;
+  beforeAll(async () => {
+    buses = await start();
+    bus = await buses.connect("tester");
+  });
+  afterAll(() => buses?.stop());
+
+  /** A tenant of its own with a consumer's options, so that tests don't hear each other. */
+  const corner = (concurrency = 4) => {
+    const tenant = fresh("t");
+    return { tenant, channel: eventsOf(tenant), options: { durable: fresh("d"), concurrency } };
+  };
+
+  test("a message that is published again within the window is stored once", async () => {
+    const { tenant, channel, options } = corner();
+    const first = await bus.publish(channel, requested(tenant, "a"));
+    const second = await bus.publish(channel, { ...requested(tenant, "a"), at: "later" });
+    const other = await bus.publish(channel, requested(tenant, "b"));
+    expect([first.duplicate, second.duplicate, other.duplicate]).toEqual([false, true, false]);
+
+    const seen: string[] = [];
+    const stop = await bus.consume(channel, options, async (event) => {
+      seen.push(`${event.sessionId} ${event.at}`);
+      return "done";
+    });
+    await eventually(() => seen.length === 2);
+    await pause(100);
+    expect(seen.sort()).toEqual([`a ${requested(tenant, "a").at}`, `b ${requested(tenant, "a").at}`]);
+    await stop();
+  });
+
+  test("messages without an id are stored each time", async () => {
+    const { tenant, channel } = corner();
+    const woken: SessionEvent = { type: "woken", tenant, sessionId: "s", attempt: 1, at: "now" };
+    await bus.publish(channel, woken);
+    expect((await bus.publish(channel, woken)).duplicate).toBe(false);
+    expect(await bus.recent(channel, `session.${tenant}.s.woken`, 10)).toHaveLength(2);
+  });
+
+  test("a consumer that comes late gets what was stored before it", async () => {
+    const { tenant, channel, options } = corner();
+    for (const id of ["a", "b", "c"]) await bus.publish(channel, requested(tenant, id));
+    const seen: string[] = [];
+    const stop = await bus.consume(channel, { ...options, concurrency: 1 }, async (event, delivery) => {
+      seen.push(`${event.sessionId} ${delivery.deliveries} ${delivery.subject}`);
+      return "done";
+    });
+    await eventually(() => seen.length === 3);
+    expect(seen).toEqual(["a", "b", "c"].map((id) => `${id} 1 session.${tenant}.${id}.requested`));
+    await stop();
+  });
+
+  test("a message is delivered again until it is done, and its deliveries are counted", async () => {
+    const { tenant, channel, options } = corner();
+    const seen: number[] = [];
+    const stop = await bus.consume(channel, options, async (_event, { deliveries }): Promise<Verdict> => {
+      seen.push(deliveries);
+      if (deliveries === 2) throw new Error("a bug");
+      return deliveries < 4 ? "retry" : "done";
+    });
+    const startedAt = performance.now();
+    await bus.publish(channel, requested(tenant, "s"));
+    await eventually(() => seen.length === 4);
+    // The pauses are 50, 100 and 200 ms.
+    expect(performance.now() - startedAt).toBeGreaterThan(340);
+    await pause(500);
+    expect(seen).toEqual([1, 2, 3, 4]);
+    await stop();
+  });
+
+  test("a message of the wrong shape goes to the dead letters with the reason", async () => {
+    const { tenant, channel, options } = corner();
+    const subject = `session.${tenant}.s.requested`;
+    const handled: unknown[] = [];
+    const stop = await bus.consume(channel, options, async (event) => {
+      handled.push(event);
+      return "done";
+    });
+    await bus.publish(nonsense(channel, subject), { type: "requested", sessionId: "s" });
+    const letters = await eventually(() => lettersOf(bus, subject));
+    expect(letters).toHaveLength(1);
+    expect(letters[0]).toMatchObject({ subject, deliveries: 1 });
+    expect(letters[0]?.reason).toContain("not of its shape");
+    expect(JSON.parse(letters[0]?.payload ?? "")).toEqual({ type: "requested", sessionId: "s" });
+    expect(handled).toEqual([]);
+    await stop();
+  });
+
+  test("a message that was delivered too often goes to the dead letters", async () => {
+    const { tenant, channel, options } = corner();
+    const seen: number[] = [];
+    const stop = await bus.consume(
+      channel,
+      { ...options, maxDeliveries: 3 },
+      async (event, { deliveries }) => {
+        seen.push(deliveries);
+        if (event.sessionId === "thrown") throw new Error("the handler's own words");
+        return "retry";
+      },
+    );
+    await bus.publish(channel, requested(tenant, "thrown"));
+    await bus.publish(channel, requested(tenant, "retried"));
+    const [thrown] = await eventually(() => lettersOf(bus, `session.${tenant}.thrown.requested`));
+    const [retried] = await eventually(() => lettersOf(bus, `session.${tenant}.retried.requested`));
+    expect(thrown).toMatchObject({ deliveries: 3, reason: "the handler's own words" });
+    expect(retried).toMatchObject({ deliveries: 3, reason: "it was tried too often" });
+    await pause(600);
+    expect(seen).toHaveLength(6);
+    await stop();
+  });
+
+  test("a consumer has no more messages in hand than it said, and uses all its hands", async () => {
+    const { tenant, channel, options } = corner(3);
+    let inHand = 0;
+    let most = 0;
+    let done = 0;
+    const stop = await bus.consume(channel, options, async () => {
+      inHand += 1;
+      most = Math.max(most, inHand);
+      await pause(30);
+      inHand -= 1;
+      done += 1;
+      return "done";
+    });
+    await Promise.all(
+      Array.from({ length: 20 }, (_, index) => bus.publish(channel, requested(tenant, `s${index}`))),
+    );
+    await eventually(() => done === 20);
+    expect(most).toBe(3);
+    await stop();
+  });
+
+  test("consumers of one name share the work, and each message is handled once", async () => {
+    const { tenant, channel, options } = corner(2);
+    const [one, two] = [await buses.connect("one"), await buses.connect("two")];
+    const seen: [string, string][] = [];
+    const share = (name: string, by: Bus) =>
+      by.consume(channel, options, async (event) => {
+        seen.push([name, event.sessionId]);
+        await pause(10);
+        return "done";
+      });
+    const stops = [await share("one", one), await share("two", two)];
+    await Promise.all(
+      Array.from({ length: 40 }, (_, index) => bus.publish(channel, requested(tenant, `s${index}`))),
+    );
+    await eventually(() => seen.length >= 40);
+    await pause(100);
+    expect(new Set(seen.map(([, id]) => id)).size).toBe(40);
+    expect(seen).toHaveLength(40);
+    expect(new Set(seen.map(([name]) => name))).toEqual(new Set(["one", "two"]));
+    for (const stop of stops) await stop();
+  });
+
+  test("consumers of different names each get everything", async () => {
+    const { tenant, channel } = corner();
+    const seen: string[] = [];
+    const stops = await Promise.all(
+      ["x", "y"].map((name) =>
+        bus.consume(channel, { durable: fresh(name), concurrency: 1 }, async (event) => {
+          seen.push(`${name} ${event.sessionId}`);
+          return "done";
+        }),
+      ),
+    );
+    await bus.publish(channel, requested(tenant, "s"));
+    await eventually(() => seen.length === 2);
+    expect(seen.sort()).toEqual(["x s", "y s"]);
+    for (const stop of stops) await stop();
+  });
+
+  test("a slow handler keeps its message for longer than the ack wait", async () => {
+    const { tenant, channel, options } = corner();
+    const seen: number[] = [];
+    const stop = await bus.consume(channel, options, async (_event, { deliveries }) => {
+      seen.push(deliveries);
+      await pause(6500);
+      return "done";
+    });
+    await bus.publish(channel, requested(tenant, "slow"));
+    await pause(7500);
+    expect(seen).toEqual([1]);
+    await stop();
+  });
+
+  test("after a stop the messages go to another consumer of that name", async () => {
+    const { tenant, channel, options } = corner(1);
+    const gone = await buses.connect("gone");
+    const seen: string[] = [];
+    const stop = await gone.consume(channel, options, async (event) => {
+      seen.push(`gone ${event.sessionId}`);
+      await pause(200);
+      return "retry";
+    });
+    await bus.publish(channel, requested(tenant, "first"));
+    await eventually(() => seen.length === 1);
+    await stop();
+    await bus.publish(channel, requested(tenant, "second"));
+    const stopOther = await bus.consume(channel, options, async (event) => {
+      seen.push(`other ${event.sessionId}`);
+      return "done";
+    });
+    await eventually(() => seen.includes("other first") && seen.includes("other second"), 12_000);
+    expect(seen.filter((line) => line.startsWith("gone"))).toEqual(["gone first"]);
+    await stopOther();
+  });
+
+  test("a stop waits for the handlers that are at work", async () => {
+    const { tenant, channel, options } = corner();
+    let [began, ended] = [false, false];
+    const stop = await bus.consume(channel, options, async () => {
+      began = true;
+      await pause(200);
+      ended = true;
+      return "done";
+    });
+    await bus.publish(channel, requested(tenant, "s"));
+    await eventually(() => began);
+    await stop();
+    expect(ended).toBe(true);
+  });
+
+  test("a handler that ends after its bus was closed harms nobody, and another gets the message", async () => {
+    const { tenant, channel, options } = corner();
+    const closing = await buses.connect("closing");
+    let isAtWork = false;
+    await closing.consume(channel, options, async () => {
+      isAtWork = true;
+      await pause(2500);
+      return "done";
+    });
+    await bus.publish(channel, requested(tenant, "s"));
+    await eventually(() => isAtWork);
+    await closing.close();
+    await pause(3000);
+    const seen: number[] = [];
+    const stop = await bus.consume(channel, options, async (_event, { deliveries }) => {
+      seen.push(deliveries);
+      return "done";
+    });
+    await eventually(() => seen.length === 1, 12_000);
+    expect(seen).toEqual([2]);
+    await stop();
+  });
+
+  test("what is recent on a subject comes oldest first, the newest of it", async () => {
+    const session = fresh("s");
+    const batch = (message: string) => ({
+      tenant: "t",
+      session,
+      lines: [{ at: "now", level: "info", message }],
+    });
+    expect(await bus.recent(sessionLogs, `log.t.${session}`, 5)).toEqual([]);
+    for (const word of ["a", "b", "c", "d"]) await bus.publish(sessionLogs, batch(word));
+    await bus.publish(sessionLogs, { ...batch("other"), session: fresh("s") });
+    const found = await bus.recent(sessionLogs, `log.t.${session}`, 3);
+    expect(found).toEqual([batch("b"), batch("c"), batch("d")]);
+  });
+
+  test("a subject keeps as many messages as its channel says", async () => {
+    const session = fresh("s");
+    const batch = (index: number) => ({
+      tenant: "t",
+      session,
+      lines: [{ at: "now", level: "info", message: String(index) }],
+    });
+    await Promise.all(Array.from({ length: 210 }, (_, index) => bus.publish(sessionLogs, batch(index))));
+    const found = await bus.recent(sessionLogs, `log.t.${session}`, 1000);
+    expect(found).toHaveLength(sessionLogs.maxPerSubject ?? 0);
+  });
+
+  test("what a handler gets is its own copy", async () => {
+    const { tenant, channel, options } = corner();
+    const event = requested(tenant, "s");
+    const seen: SessionEvent[] = [];
+    const stop = await bus.consume(channel, options, async (message) => {
+      seen.push(message);
+      return "done";
+    });
+    await bus.publish(channel, event);
+    await eventually(() => seen.length === 1);
+    expect(seen[0]).toEqual(event);
+    expect(seen[0]).not.toBe(event);
+    await stop();
+  });
+});
+
+/** The same channel for messages that nobody checks. */
+const nonsense = (channel: Channel<SessionEvent>, subject: string): Channel<unknown> => ({
+  ...channel,
+  schema: z.unknown(),
+  subjectOf: () => subject,
+  idOf: () => undefined,
+});
+
+const lettersOf = async (bus: Bus, subject: string) => {
+  const letters = await bus.recent(deadLetters, `dead.${subject}`, 10);
+  return letters.length > 0 ? letters : undefined;
+};

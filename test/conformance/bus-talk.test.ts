@@ -1,0 +1,185 @@
+// Questions, answers and announcements behave the same in memory and on NATS.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import type { Bus } from "../../libs/bus/bus.ts";
+import { type Command, hostChanges, pingCommand, releaseCommand } from "../../libs/contracts/channels.ts";
+import { eventually, fresh, hostRecord, kinds, type TestBuses } from "./buses.ts";
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+describe.each(kinds)("talk on %s", (_kind, start) => {
+  let buses: TestBuses;
+  let bus: Bus;
+  let other: Bus;
+  beforeAll(async () => {
+    buses = await start();
+    bus = await buses.connect("asker");
+    other = await buses.connect("host");
+  });
+  afterAll(() => buses?.stop());
+
+  const release = { tenant: "t", session: "s", attempt: 1, why: "ended" };
+
+  test("a question reaches its host and brings the answer back", async () => {
+    const host = fresh("h");
+    const heard: unknown[] = [];
+    const stop = await other.serve(releaseCommand, host, async (question) => {
+      heard.push(question);
+      return { released: question.session === "s" };
+    });
+    await pause(50);
+    expect(await bus.request(releaseCommand, host, release)).toEqual({ released: true });
+    expect(heard).toEqual([release]);
+    expect(heard[0]).not.toBe(release);
+    await stop();
+  });
+
+  test("a host that nobody serves is known at once", async () => {
+    const startedAt = performance.now();
+    await expect(bus.request(pingCommand, fresh("h"), {})).rejects.toMatchObject({ code: "no_responders" });
+    expect(performance.now() - startedAt).toBeLessThan(500);
+  });
+
+  test("after a stop nobody answers", async () => {
+    const host = fresh("h");
+    const stop = await other.serve(releaseCommand, host, async () => ({ released: true }));
+    await pause(50);
+    await stop();
+    await pause(50);
+    await expect(bus.request(releaseCommand, host, release)).rejects.toMatchObject({ code: "no_responders" });
+  });
+
+  test("after a close nobody answers", async () => {
+    const host = fresh("h");
+    const leaving = await buses.connect("leaving");
+    await leaving.serve(releaseCommand, host, async () => ({ released: true }));
+    await pause(50);
+    await leaving.close();
+    await pause(50);
+    await expect(bus.request(releaseCommand, host, release)).rejects.toMatchObject({ code: "no_responders" });
+  });
+
+  test("an answer that takes too long is a time-out", async () => {
+    const host = fresh("h");
+    const stop = await other.serve(pingCommand, host, async () => {
+      await pause(1300);
+      return { id: host, epoch: 1, sequence: 1 };
+    });
+    await pause(50);
+    const startedAt = performance.now();
+    await expect(bus.request(pingCommand, host, {})).rejects.toMatchObject({ code: "timeout" });
+    expect(performance.now() - startedAt).toBeGreaterThan(pingCommand.timeoutMs - 50);
+    await stop();
+  });
+
+  test("an error in the handler comes back with its words", async () => {
+    const host = fresh("h");
+    const stop = await other.serve(releaseCommand, host, async () => {
+      throw new Error("the slot is\nalready gone");
+    });
+    await pause(50);
+    const failed = bus.request(releaseCommand, host, release);
+    await expect(failed).rejects.toMatchObject({ code: "internal" });
+    await expect(failed).rejects.toThrow(/already gone/);
+    await stop();
+  });
+
+  test("a question or an answer of the wrong shape is an internal error that says where", async () => {
+    const host = fresh("h");
+    const careless: Command<unknown, unknown> = {
+      ...releaseCommand,
+      request: z.unknown(),
+      answer: z.unknown(),
+    };
+    const stop = await other.serve(careless, host, async () => ({ released: "perhaps" }));
+    const strictHost = fresh("h");
+    const stopStrict = await other.serve(releaseCommand, strictHost, async () => ({ released: true }));
+    await pause(50);
+    const badAnswer = bus.request(releaseCommand, host, release);
+    await expect(badAnswer).rejects.toMatchObject({ code: "internal" });
+    await expect(badAnswer).rejects.toThrow(/released/);
+    const badQuestion = bus.request(careless, strictHost, { tenant: "t" });
+    await expect(badQuestion).rejects.toMatchObject({ code: "internal" });
+    await expect(badQuestion).rejects.toThrow(/session/);
+    await stop();
+    await stopStrict();
+  });
+
+  test("questions to one host are answered side by side", async () => {
+    const host = fresh("h");
+    const stop = await other.serve(releaseCommand, host, async () => {
+      await pause(200);
+      return { released: true };
+    });
+    await pause(50);
+    const startedAt = performance.now();
+    await Promise.all(Array.from({ length: 5 }, () => bus.request(releaseCommand, host, release)));
+    expect(performance.now() - startedAt).toBeLessThan(600);
+    await stop();
+  });
+
+  test("a stop waits for the answers in hand", async () => {
+    const host = fresh("h");
+    let answered = false;
+    const stop = await other.serve(releaseCommand, host, async () => {
+      await pause(200);
+      answered = true;
+      return { released: true };
+    });
+    await pause(50);
+    const asked = bus.request(releaseCommand, host, release);
+    await pause(50);
+    await stop();
+    expect(answered).toBe(true);
+    expect(await asked).toEqual({ released: true });
+  });
+
+  test("everybody who listens hears an announcement, the speaker too", async () => {
+    const id = fresh("h");
+    const heard: string[] = [];
+    const stops = await Promise.all(
+      [bus, other].map((listener, index) =>
+        listener.listen(hostChanges, (host) => {
+          if (host.id === id) heard.push(`${index} ${host.sequence}`);
+        }),
+      ),
+    );
+    await pause(50);
+    bus.announce(hostChanges, hostRecord(id, 7));
+    await eventually(() => heard.length === 2);
+    expect(heard.sort()).toEqual(["0 7", "1 7"]);
+    for (const stop of stops) await stop();
+    await pause(50);
+    bus.announce(hostChanges, hostRecord(id, 8));
+    await pause(100);
+    expect(heard).toHaveLength(2);
+  });
+
+  test("an announcement of the wrong shape, or one whose listener throws, harms no later one", async () => {
+    const id = fresh("h");
+    const heard: number[] = [];
+    const stop = await other.listen(hostChanges, (host) => {
+      if (host.id !== id) return;
+      heard.push(host.sequence);
+      if (host.sequence === 1) throw new Error("a bug in the listener");
+    });
+    await pause(50);
+    bus.announce({ ...hostChanges, schema: z.unknown() as never }, { id } as never);
+    bus.announce(hostChanges, hostRecord(id, 1));
+    bus.announce(hostChanges, hostRecord(id, 2));
+    await eventually(() => heard.length === 2);
+    expect(heard).toEqual([1, 2]);
+    await stop();
+  });
+
+  test("a bus that was closed announces nothing, and its calls fail", async () => {
+    const closed = await buses.connect("closed");
+    expect(closed.isConnected()).toBe(true);
+    await closed.close();
+    expect(closed.isConnected()).toBe(false);
+    expect(() => closed.announce(hostChanges, hostRecord("h"))).not.toThrow();
+    await expect(closed.request(releaseCommand, "h", release)).rejects.toMatchObject({
+      code: "storage_unavailable",
+    });
+  });
+});

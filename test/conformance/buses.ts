@@ -1,0 +1,128 @@
+// The two buses that one suite is run on, and what the suites say on them.
+import { randomUUID } from "node:crypto";
+import type { Bus } from "../../libs/bus/bus.ts";
+import { createMemoryServer } from "../../libs/bus/memory-server.ts";
+import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
+import { type Channel, sessionEvents } from "../../libs/contracts/channels.ts";
+import type { HostRecord } from "../../libs/contracts/host.ts";
+import type { PoolTarget } from "../../libs/contracts/pool.ts";
+import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
+import { systemClock } from "../../libs/process/clock.ts";
+import { silentLog } from "../../libs/process/log.ts";
+import { newSession } from "../../libs/session/step.ts";
+import { startNats } from "../support/servers.ts";
+import { until } from "../support/until.ts";
+
+export interface TestBuses {
+  /** One more process on the same server. */
+  connect(name: string): Promise<Bus>;
+  /** Closes what is open, and leaves nothing. */
+  stop(): Promise<void>;
+}
+
+export const kinds: [string, () => Promise<TestBuses>][] = [
+  ["memory", startMemory],
+  ["NATS", startReal],
+];
+
+async function startMemory(): Promise<TestBuses> {
+  const server = createMemoryServer({ clock: systemClock, random: Math.random });
+  return { connect: async (name) => server.connect(name), stop: async () => {} };
+}
+
+async function startReal(): Promise<TestBuses> {
+  const nats = await startNats();
+  const open: Bus[] = [];
+  return {
+    async connect(name) {
+      const bus = await connectTo(nats.url, name);
+      open.push(bus);
+      return bus;
+    },
+    async stop() {
+      for (const bus of open) await bus.close();
+      await nats.stop();
+    },
+  };
+}
+
+export const connectTo = (url: string, name: string): Promise<Bus> =>
+  connectNatsBus({
+    url,
+    name,
+    replicas: 1,
+    log: silentLog,
+    onLost: (error) => {
+      throw error;
+    },
+  });
+
+/** Waits until `look` finds something; a test that waits in vain shows what it looked for. */
+export const eventually = <T>(
+  look: () => Promise<T | false | undefined> | T | false | undefined,
+  timeoutMs = 5000,
+): Promise<T> => until(look, { timeoutMs, what: `this finds something: ${look}` });
+
+/** A name that no other test uses: the tests of a suite share one server. */
+export const fresh = (what: string): string => `${what}-${randomUUID().slice(0, 8)}`;
+
+/** The stream of sessions, seen by one tenant only. */
+export const eventsOf = (tenant: string): Channel<SessionEvent> => ({
+  ...sessionEvents,
+  subjects: `session.${tenant}.*.*`,
+});
+
+export const requested = (tenant: string, sessionId: string) =>
+  ({
+    type: "requested",
+    tenant,
+    sessionId,
+    at: "2026-01-01T00:00:00.000Z",
+    profile: "echo",
+    user: { id: "u", name: "U" },
+    metadata: {},
+    requestHash: "hash",
+  }) satisfies SessionEvent;
+
+export const sessionRecord = (
+  tenant: string,
+  id: string,
+  changed: Partial<SessionRecord> = {},
+): SessionRecord => ({
+  ...newSession(requested(tenant, id), {
+    maxAttempts: 3,
+    deadlineMs: {
+      requested: 1000,
+      dispatched: 1000,
+      coldExtra: 0,
+      joined: 1000,
+      maxDuration: 1000,
+      idle: 1000,
+      userAbsent: 1000,
+    },
+  }),
+  ...changed,
+});
+
+export const hostRecord = (id: string, sequence = 1): HostRecord => ({
+  id,
+  epoch: 1,
+  pid: 1,
+  startedAt: "2026-01-01T00:00:00.000Z",
+  draining: false,
+  load: 0,
+  maxAgents: 4,
+  sequence,
+  profiles: {},
+  stages: [],
+  stats: { spawned: 0, assigned: 0, lost: 0 },
+});
+
+export const poolTarget = (profile: string, min: number): PoolTarget => ({
+  profile,
+  min,
+  hot: 0,
+  max: 8,
+  perStage: 1,
+  source: "api",
+});
