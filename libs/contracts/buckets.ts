@@ -27,6 +27,8 @@ export const sessions: Bucket<SessionRecord> = {
   history: 64,
   maxBytes: 1024 * MIB,
   maxValueBytes: 16 * 1024,
+  // For what no janitor purged; no session lasts nearly as long.
+  ttlMs: 30 * 24 * 60 * 60 * 1000,
 };
 
 /** The hosts, each written by itself. */

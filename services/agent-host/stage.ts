@@ -28,8 +28,13 @@ const send = (message: FromStage): void => {
   if (process.connected) process.send?.(message);
 };
 
-// Whoever started it is gone, so nobody can end it: it ends itself, and its rooms notice.
-process.on("disconnect", () => process.exit(0));
+// Whoever started it is gone, so nobody can end it: it ends itself. It leaves its rooms first, since LiveKit
+// takes an agent that just vanished for present for half a minute, and nobody would be sent in its place.
+process.on("disconnect", () => {
+  setTimeout(() => process.exit(0), 1000);
+  const leaving = [...slots.values()].map((slot) => slot.room?.disconnect().catch(() => {}));
+  void Promise.all(leaving).then(() => process.exit(0));
+});
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {});
 
 const log = captureLogs(start.logLevel, send);

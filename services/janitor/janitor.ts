@@ -1,0 +1,232 @@
+// The janitor: says what did not happen, and cleans up what nobody needs. Several of them do no harm.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { hosts as hostsBucket, rollups, sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
+import { roomHints, sessionEvents } from "../../libs/contracts/channels.ts";
+import type { HostRecord, SlotReport } from "../../libs/contracts/host.ts";
+import { sessionKey } from "../../libs/contracts/ids.ts";
+import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
+import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
+import { type SessionView, watchSessions } from "../../libs/fleet/session-view.ts";
+import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import { type Clock, isoNow, repeat } from "../../libs/process/clock.ts";
+import type { Log } from "../../libs/process/log.ts";
+import { HostPulse } from "./find-lost-hosts.ts";
+import { findOrphans, inBoth, type Orphans } from "./find-orphans.ts";
+import { findOverdue, phaseOf } from "./find-overdue.ts";
+import { endedMinute, rollUp } from "./roll-up.ts";
+
+export interface JanitorDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly livekit: LiveKit | undefined;
+  readonly settings: { readonly sweepMs: number; readonly keepEndedMs: number };
+}
+
+const TICK_MS = 500;
+const PING_MS = 500;
+const ROLL_UP_MS = 5000;
+const PURGE_MS = 5000;
+
+export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise<void> }> {
+  const hosts = await watchHosts(deps.bus);
+  const sessions = await watchSessions(deps.bus, deps.clock);
+  const janitor = new Janitor(deps, hosts, sessions);
+  const again = (ms: number, doing: string, work: () => Promise<void>) =>
+    repeat(deps.clock, ms, work, (error) => deps.log.warn({ error }, `${doing} failed; it is tried again`));
+  const stops = [
+    again(TICK_MS, "looking for what is overdue", () => janitor.sayOverdue()),
+    again(PING_MS, "looking for lost hosts", () => janitor.sayLostHosts()),
+    again(ROLL_UP_MS, "rolling up", () => janitor.rollUp()),
+    again(PURGE_MS, "purging", () => janitor.purgeEnded()),
+    again(deps.settings.sweepMs, "sweeping rooms", () => janitor.sweepRooms()),
+  ];
+  // A webhook says that a room is over: look now instead of at the next sweep; what it says is not believed.
+  const stopHints = await deps.bus.listen(roomHints, ({ event }) => {
+    if (event === "room_finished") void janitor.sweepRooms().catch(() => {});
+  });
+  return {
+    async stop() {
+      for (const stop of stops) stop();
+      await stopHints();
+      await hosts.stop();
+      await sessions.stop();
+    },
+  };
+}
+
+interface Since {
+  readonly phase: string;
+  readonly atMs: number;
+  saidAtMs: number;
+  /** The last wait for an agent, also while a host is being tried. */
+  readonly wait: { readonly phase: string; readonly atMs: number } | undefined;
+}
+
+class Janitor {
+  readonly #deps: JanitorDeps;
+  readonly #hosts: HostView;
+  readonly #sessions: SessionView;
+  readonly #pulse: HostPulse;
+  /** When each session's present phase was first seen, on this process's monotonic clock. */
+  readonly #since = new Map<string, Since>();
+  readonly #minutesToRollUp = new Set<string>();
+  #orphansBefore: Orphans | undefined;
+  #isSweeping = false;
+
+  constructor(deps: JanitorDeps, hosts: HostView, sessions: SessionView) {
+    this.#deps = deps;
+    this.#hosts = hosts;
+    this.#sessions = sessions;
+    this.#pulse = new HostPulse(deps.bus);
+    sessions.onChange((session, key) => this.#follow(session?.record, key));
+    for (const { record } of sessions.all()) this.#follow(record, sessionKey(record.tenant, record.id));
+  }
+
+  async sayOverdue(): Promise<void> {
+    const now = this.#deps.clock.monotonic();
+    const aged = this.#sessions.all().flatMap(({ record }) => {
+      const seen = this.#since.get(sessionKey(record.tenant, record.id));
+      return seen === undefined || record.state === "ended" ? [] : [{ record, ageMs: now - seen.atMs }];
+    });
+    const overdue = findOverdue(aged, (record) => this.#slotOf(record), isoNow(this.#deps.clock));
+    for (const event of overdue) {
+      const seen = this.#since.get(sessionKey(event.tenant, event.sessionId));
+      // Once is enough, since it is stored; after a while again, in case the dispatcher couldn't use it yet.
+      if (seen === undefined || now - seen.saidAtMs < 5000) continue;
+      seen.saidAtMs = now;
+      this.#deps.log.info({ session: event.sessionId, attempt: event.attempt, why: event.why }, "overdue");
+      await this.#say(event);
+    }
+  }
+
+  async sayLostHosts(): Promise<void> {
+    for (const { host, why } of await this.#pulse.findLost(this.#hosts.all())) {
+      const theirs = this.#sessions.all().filter(({ record }) => isServedBy(record, host));
+      let left = 0;
+      for (const { record } of theirs) {
+        if (await this.#isStillTalking(record)) left += 1;
+        else await this.#sayLost(record, why);
+      }
+      if (left > 0) continue; // Cut off from NATS, but its calls go on; look again.
+      this.#deps.log.warn({ host: host.id, sessions: theirs.length, why }, "a host is lost");
+      const stored = await this.#deps.bus.read(hostsBucket, host.id);
+      if (stored?.value.epoch === host.epoch)
+        await this.#deps.bus.remove(hostsBucket, host.id, stored.revision);
+    }
+  }
+
+  /** Nothing is decided while LiveKit can't be asked, nor about simulated rooms, which each process has apart. */
+  async sweepRooms(): Promise<void> {
+    const { livekit, log } = this.#deps;
+    if (livekit === undefined || livekit.isSimulated || this.#isSweeping) return;
+    this.#isSweeping = true;
+    try {
+      const rooms = await livekit.rooms.list();
+      const records = this.#sessions.all().map(({ record }) => record);
+      const now = findOrphans(
+        rooms.map((room) => room.name),
+        records,
+        this.#hosts.all(),
+      );
+      const sure = inBoth(this.#orphansBefore, now);
+      this.#orphansBefore = now;
+      for (const room of sure.rooms) {
+        log.info({ room }, "a room that no session needs is deleted");
+        await livekit.rooms.delete(room);
+      }
+      for (const record of sure.sessions)
+        await this.#sayLost(record, `LiveKit has no room ${record.room} any more`);
+    } finally {
+      this.#isSweeping = false;
+    }
+  }
+
+  async rollUp(): Promise<void> {
+    const minutes = new Set(this.#minutesToRollUp);
+    if (minutes.size === 0) return;
+    const records = this.#sessions.all().map(({ record }) => record);
+    for (const rollup of rollUp(records.filter((record) => minutes.has(endedMinute(record) ?? "")))) {
+      for (let tries = 0; tries < 5; tries++) {
+        const stored = await this.#deps.bus.read(rollups, rollups.keyOf(rollup));
+        if (JSON.stringify(stored?.value) === JSON.stringify(rollup)) break;
+        if ((await this.#deps.bus.save(rollups, rollup, stored?.revision ?? 0)) !== undefined) break;
+      }
+    }
+    for (const minute of minutes) this.#minutesToRollUp.delete(minute);
+  }
+
+  async purgeEnded(): Promise<void> {
+    const { bus, clock, log, settings } = this.#deps;
+    const now = clock.monotonic();
+    for (const { record, revision } of this.#sessions.all()) {
+      if (record.state !== "ended" || this.#minutesToRollUp.has(endedMinute(record) ?? "")) continue;
+      const key = sessionKey(record.tenant, record.id);
+      const seen = this.#since.get(key);
+      if (seen === undefined || now - seen.atMs < settings.keepEndedMs) continue;
+      if (await bus.remove(sessionsBucket, key, revision))
+        log.debug({ session: record.id }, "a record is purged");
+    }
+  }
+
+  #follow(record: SessionRecord | undefined, key: string): void {
+    if (record === undefined) {
+      this.#since.delete(key);
+      return;
+    }
+    const minute = endedMinute(record);
+    if (minute !== undefined) this.#minutesToRollUp.add(minute);
+    const phase = phaseOf(record);
+    const before = this.#since.get(key);
+    if (before?.phase === phase) return;
+    const now = this.#deps.clock.monotonic();
+    // A host that declines brings the session back to where it was: its wait went on behind that.
+    const wait =
+      record.state !== "requested" || before?.wait?.phase === phase ? before?.wait : { phase, atMs: now };
+    const atMs = record.state === "requested" ? (wait?.atMs ?? now) : now;
+    this.#since.set(key, { phase, atMs, saidAtMs: Number.NEGATIVE_INFINITY, wait });
+  }
+
+  #slotOf(record: SessionRecord): SlotReport | undefined {
+    const host = record.host === undefined ? undefined : this.#hosts.get(record.host);
+    if (host === undefined || host.epoch !== record.hostEpoch) return undefined;
+    return host.stages
+      .flatMap((stage) => stage.slots)
+      .find(
+        (slot) =>
+          slot.session === record.id && slot.tenant === record.tenant && slot.attempt === record.attempt,
+      );
+  }
+
+  /** A call outlives its host's connection to NATS: while its agent is in the room, it is left alone. */
+  async #isStillTalking(record: SessionRecord): Promise<boolean> {
+    const { livekit } = this.#deps;
+    if (record.state !== "ready" || livekit === undefined || livekit.isSimulated) return false;
+    try {
+      const present = await livekit.rooms.participants(record.room);
+      return present.some(({ identity }) => identity === record.identity);
+    } catch {
+      return true; // LiveKit can't be asked, so nothing destructive is decided.
+    }
+  }
+
+  async #sayLost(record: SessionRecord, why: string): Promise<void> {
+    await this.#say({
+      type: "agent_lost",
+      tenant: record.tenant,
+      sessionId: record.id,
+      attempt: record.attempt,
+      at: isoNow(this.#deps.clock),
+      why,
+    });
+  }
+
+  async #say(event: SessionEvent): Promise<void> {
+    await this.#deps.bus.publish(sessionEvents, event);
+  }
+}
+
+const isServedBy = (record: SessionRecord, host: HostRecord): boolean =>
+  record.host === host.id &&
+  record.hostEpoch === host.epoch &&
+  (record.state === "dispatched" || record.state === "joined" || record.state === "ready");
