@@ -217,8 +217,10 @@ export class NatsStore {
   #open<T>(bucket: Bucket<T>): Promise<KV> {
     let opened = this.#buckets.get(bucket.name);
     if (opened === undefined) {
-      opened = this.#js.views.kv(bucket.name, { bindOnly: true });
-      opened.catch(() => this.#buckets.delete(bucket.name));
+      opened = this.#js.views.kv(bucket.name, { bindOnly: true }).catch((error: unknown) => {
+        this.#buckets.delete(bucket.name);
+        throw storageError(`opening the bucket ${bucket.name}`, error);
+      });
       this.#buckets.set(bucket.name, opened);
     }
     return opened;
