@@ -148,7 +148,9 @@ export const Session = SessionSummary.extend({
 }).meta({ id: "Session" });
 export type Session = z.infer<typeof Session>;
 
-export const SessionAnswer = Session.extend({ success: z.literal(true) }).meta({ id: "SessionAnswer" });
+export const SessionAnswer = z
+  .object({ success: z.literal(true), ...Session.shape })
+  .meta({ id: "SessionAnswer" });
 
 export const ListQuery = z.strictObject({
   state: z.enum([...SessionState.options, "starting"]).optional(),

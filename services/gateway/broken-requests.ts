@@ -1,7 +1,6 @@
 // Requests that never reach a route: an address that can't be decoded, or no proper HTTP at all.
 import { STATUS_CODES } from "node:http";
 import type { FastifyServerOptions } from "fastify";
-import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { ErrorAnswer } from "../../libs/contracts/http.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { sendError } from "./errors.ts";
@@ -10,14 +9,7 @@ export const answerBrokenRequests = (
   log: Log,
 ): Required<Pick<FastifyServerOptions, "frameworkErrors" | "clientErrorHandler">> => ({
   frameworkErrors: (error, request, reply) => {
-    const ours =
-      error.code === "FST_ERR_BAD_URL"
-        ? new GreenroomError(
-            "invalid_request",
-            "The address can't be decoded: a % must be followed by two hex digits.",
-          )
-        : error;
-    sendError(ours, request, reply, log);
+    sendError(error, request, reply, log);
   },
   clientErrorHandler: (error, socket) => {
     if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy();

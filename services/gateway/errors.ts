@@ -27,6 +27,9 @@ const codeOfFastify: Record<string, ErrorCode> = {
 };
 
 const messageOfFastify: Record<string, string> = {
+  FST_ERR_MAX_PARAM_LENGTH: "A part of the address is longer than anything it could name.",
+  FST_ERR_BAD_URL: "The address can't be decoded: a % must be followed by two hex digits.",
+  FST_ERR_CTP_INVALID_JSON_BODY: "The body is not JSON.",
   FST_ERR_CTP_BODY_TOO_LARGE: "The body is larger than GREENROOM_BODY_LIMIT_BYTES allows.",
   FST_ERR_CTP_INVALID_MEDIA_TYPE: "Bodies are JSON: send Content-Type: application/json.",
 };

@@ -57,7 +57,6 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply, deps.log));
-  app.removeContentTypeParser("text/plain");
   answerUnknownRoutes(app);
   guardRequests(app, () => isStopping);
   guardTraffic(app, deps);

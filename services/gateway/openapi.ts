@@ -1,6 +1,7 @@
 // The OpenAPI 3.1 document at /openapi.json, made from the routes' own schemas.
 import swagger from "@fastify/swagger";
 import { jsonSchemaTransform, jsonSchemaTransformObject } from "fastify-type-provider-zod";
+import { tidyDocument } from "./openapi-tidy.ts";
 import type { Routes } from "./routes.ts";
 
 const DESCRIPTION = `Starts conversations with voice agents: a session gets a live, warm agent in a LiveKit room.
@@ -23,7 +24,7 @@ export function describeApi(app: Routes): void {
       ],
     },
     transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
+    transformObject: (input) => tidyDocument(jsonSchemaTransformObject(input)),
   });
 }
 

@@ -6,6 +6,13 @@ import { GreenroomError } from "../../libs/contracts/errors.ts";
 const MAX_DEPTH = 32;
 
 export function guardRequests(app: FastifyInstance, isStopping: () => boolean): void {
+  const parseJson = app.getDefaultJsonParser("error", "error");
+  app.removeContentTypeParser(["application/json", "text/plain"]);
+  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
+    // Many clients always send the header; nothing under it is no body.
+    if (body === "") done(null, undefined);
+    else parseJson(request, body as string, done);
+  });
   app.addHook("onRequest", async (request, reply) => {
     reply.header("X-Request-Id", request.id);
     if (isStopping() && request.url !== "/livez") {
@@ -16,7 +23,7 @@ export function guardRequests(app: FastifyInstance, isStopping: () => boolean): 
   });
   app.addHook("preValidation", async (request) => {
     // `curl -X POST` without a body asks for all the defaults.
-    if (request.method === "POST" && (request.body === undefined || request.body === null)) request.body = {};
+    if (request.method === "POST" && request.body === undefined) request.body = {};
     if (isTooDeep(request.body)) {
       throw new GreenroomError("invalid_request", `body: nested too deeply; ${MAX_DEPTH} levels at most.`);
     }

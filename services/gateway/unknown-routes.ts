@@ -14,7 +14,7 @@ export function answerUnknownRoutes(app: FastifyInstance): void {
     const allowed = [
       ...new Set(routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method)),
     ];
-    if (allowed.length === 0 || request.method === "OPTIONS") {
+    if (allowed.length === 0) {
       throw new GreenroomError(
         "not_found",
         `There is no ${path.slice(0, 200)}. /openapi.json lists what there is.`,
