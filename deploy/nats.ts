@@ -12,7 +12,7 @@ export interface NatsLayout {
 }
 
 /** Over the sum of every stream's and bucket's limit: JetStream reserves those when they are made. */
-const MAX_FILE_STORE = "8GB";
+export const MAX_FILE_STORE_BYTES = 8 * 1024 ** 3;
 
 /**
  * Durations are quoted: nats-server takes `sync_interval: 2m` without quotes as something else and only warns.
@@ -29,7 +29,7 @@ ping_max: 2
 write_deadline: "5s"
 jetstream {
   store_dir: ${JSON.stringify(join(layout.dir, "jetstream"))}
-  max_file_store: ${MAX_FILE_STORE}
+  max_file_store: ${MAX_FILE_STORE_BYTES}
   max_memory_store: 256MB
   sync_interval: ${layout.syncInterval === "always" ? "always" : JSON.stringify(layout.syncInterval)}
 }

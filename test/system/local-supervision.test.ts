@@ -28,7 +28,8 @@ async function stopped(local: LocalProcess): Promise<void> {
 const beatOf = (service: string, status: string) =>
   until(
     async () => {
-      const beats = await getJson<ServiceBeat[]>("/beats");
+      // The gateway may not be up yet.
+      const beats = await getJson<ServiceBeat[]>("/beats").catch(() => []);
       return beats.find(
         (beat) => beat.instance === "supervisor" && beat.service === service && beat.status === status,
       );

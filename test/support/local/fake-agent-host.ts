@@ -1,6 +1,5 @@
 // The fake agent-host of the supervisor's tests: with a child of its own, as a stage is.
 import { runFakeService, startGrandchild } from "./fake-service.ts";
 
-const forever = setInterval(() => {}, 1000);
-startGrandchild();
-await runFakeService("agent-host", async () => ({ stop: async () => clearInterval(forever) }));
+const endGrandchild = startGrandchild();
+await runFakeService("agent-host", async () => ({ stop: async () => endGrandchild() }));

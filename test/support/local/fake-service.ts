@@ -23,13 +23,17 @@ export const runFakeService = (name: string, start: () => Promise<Running>): Pro
     return {
       async stop() {
         await running.stop();
-        if (isNamed("FAKE_NEVER_STOPS", name)) await new Promise(() => {});
+        if (isNamed("FAKE_NEVER_STOPS", name)) await new Promise(() => setInterval(() => {}, 1000));
         if (process.env.FAKE_STOPPED_FILE) appendFileSync(process.env.FAKE_STOPPED_FILE, `${name}\n`);
       },
     };
   });
 
-/** What an agent-host's stages are to the supervisor: a child of its child, which no pipe ties to anything. */
-export function startGrandchild(): void {
-  spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" });
+/**
+ * What a stage is to the supervisor: a child of its child. Nothing ties this one to anything, so it is gone
+ * only if somebody ends it. @returns what ends it
+ */
+export function startGrandchild(): () => void {
+  const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" });
+  return () => child.kill("SIGKILL");
 }
