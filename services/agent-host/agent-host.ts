@@ -12,12 +12,13 @@ import type { Log } from "../../libs/process/log.ts";
 import { type Announcer, register } from "./announcer.ts";
 import { Assignments } from "./assignments.ts";
 import type { ProfileFile } from "./find-profiles.ts";
+import type { Standby } from "./heater.ts";
 import { SessionReports } from "./session-reports.ts";
 import { sharePool } from "./share-pool.ts";
 import type { Slot } from "./slots.ts";
 import { SpawnGate } from "./spawn-gate.ts";
 import type { LaunchStage } from "./stage-link.ts";
-import { type PoolListener, type Standby, WarmPool } from "./warm-pool.ts";
+import { type PoolListener, WarmPool } from "./warm-pool.ts";
 
 export interface AgentHostDeps {
   readonly bus: Bus;

@@ -1,6 +1,27 @@
 // What a host tells of its stages and slots.
-import type { SlotReport, StageReport } from "../../libs/contracts/host.ts";
+import type { HostProfile, ProfileStatus, SlotReport, StageReport } from "../../libs/contracts/host.ts";
 import type { Slot, Stage } from "./slots.ts";
+
+export function profileReport(
+  slots: readonly Slot[],
+  status: ProfileStatus,
+  error: string | undefined,
+  max: number,
+  warmUpsMs: readonly number[],
+): HostProfile {
+  const count = (state: string) => slots.filter((slot) => slot.state === state).length;
+  const warmUpMs = medianOf(warmUpsMs);
+  return {
+    status,
+    ...(error === undefined ? {} : { error }),
+    warm: count("warm"),
+    hot: count("hot"),
+    warming: slots.filter((slot) => slot.state === "warming" && slot.assignment === undefined).length,
+    busy: slots.filter((slot) => slot.assignment !== undefined).length,
+    max,
+    ...(warmUpMs === undefined ? {} : { warmUpMs }),
+  };
+}
 
 export const reportStage = (stage: Stage, profile: string, nowMs: number): StageReport => ({
   id: stage.id,

@@ -1,16 +1,14 @@
 // The agents of one profile on one host: started ahead of time, given out once, and replaced.
-import { messageOf } from "../../libs/contracts/errors.ts";
 import type { HostProfile, ProfileStatus, StageReport } from "../../libs/contracts/host.ts";
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import type { Warmth } from "../../libs/contracts/session.ts";
-import type { Clock } from "../../libs/process/clock.ts";
-import type { Log } from "../../libs/process/log.ts";
 import { Breaker } from "./breaker.ts";
-import { medianOf, reportStage } from "./report.ts";
+import { Heater, type Standby } from "./heater.ts";
+import { profileReport, reportStage } from "./report.ts";
 import type { Assignment, Slot, Stage } from "./slots.ts";
 import type { SpawnGate } from "./spawn-gate.ts";
-import { type LaunchStage, StagePulse } from "./stage-link.ts";
-import type { FromStage, StageError, StageJob, StageStart } from "./stage-messages.ts";
+import type { FromStage, StageError, StageJob } from "./stage-messages.ts";
+import { StageSet, type StageSetDeps } from "./stage-set.ts";
 
 /** What a pool tells its host. */
 export interface PoolListener {
@@ -29,31 +27,18 @@ export interface PoolListener {
   onLog(message: Extract<FromStage, { type: "log" }>): void;
 }
 
-export interface PoolDeps {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly start: StageStart;
-  readonly launch: LaunchStage;
+export interface PoolDeps extends StageSetDeps {
   readonly gate: SpawnGate;
-  readonly pingMs: number;
-  readonly memoryLimitMb: number;
-  readonly newId: () => string;
-  /** Makes and takes away a slot's standby room; undefined when there is no LiveKit. */
   readonly standby: Standby | undefined;
   readonly listener: PoolListener;
 }
 
-export interface Standby {
-  make(slot: string): Promise<{ room: string; token: string }>;
-  discard(slot: string): void;
-}
-
-const HEATING_AT_ONCE = 4;
-const HEAT_AGAIN_MS = 2000;
+type SlotMessage = Extract<FromStage, { slot: string }>;
 
 export class WarmPool {
   readonly #deps: PoolDeps;
-  readonly #stages = new Map<string, Stage>();
+  readonly #stages: StageSet;
+  readonly #heater: Heater;
   readonly #breaker = new Breaker();
   readonly #warmUpsMs: number[] = [];
   #target: PoolSettings = { min: 0, hot: 0, max: 0, perStage: 1 };
@@ -61,16 +46,20 @@ export class WarmPool {
   #disabledFor: string | undefined;
   #isClosing = false;
   #cancelRetry: (() => void) | undefined;
-  #heatAgainAtMs = 0;
   spawned = 0;
 
   constructor(deps: PoolDeps) {
     this.#deps = deps;
+    this.#stages = new StageSet(deps, {
+      onMessage: (stage, message) => this.#onMessage(stage, message),
+      onGone: (stage, why) => this.#onGone(stage, why),
+    });
+    this.#heater = new Heater({ ...deps, onChange: () => this.#afterChange() });
   }
 
   /** Starts a first stage, which tells whether the file can be used and what pool it asks for. */
   probe(): void {
-    this.#launchStage();
+    this.#stages.launch();
   }
 
   get target(): PoolSettings {
@@ -89,33 +78,21 @@ export class WarmPool {
   }
 
   profile(): HostProfile {
-    const slots = this.#slots();
-    const count = (state: string) => slots.filter((slot) => slot.state === state).length;
     const error = this.#disabledFor ?? this.#breaker.lastError;
-    const warmUpMs = medianOf(this.#warmUpsMs);
-    return {
-      status: this.status,
-      ...(error === undefined ? {} : { error }),
-      warm: count("warm"),
-      hot: count("hot"),
-      warming: slots.filter((slot) => slot.state === "warming").length,
-      busy: slots.filter((slot) => slot.assignment !== undefined).length,
-      max: this.#target.max,
-      ...(warmUpMs === undefined ? {} : { warmUpMs }),
-    };
+    return profileReport(this.#stages.slots(), this.status, error, this.#target.max, this.#warmUpsMs);
   }
 
   stages(): StageReport[] {
     const now = this.#deps.clock.monotonic();
-    return [...this.#stages.values()].map((stage) => reportStage(stage, this.#deps.start.profile, now));
+    return this.#stages.all().map((stage) => reportStage(stage, this.#deps.start.profile, now));
   }
 
   assignmentOf(slotId: string | undefined): Assignment | undefined {
-    return this.#slots().find((slot) => slot.id === slotId)?.assignment;
+    return this.#stages.slots().find((slot) => slot.id === slotId)?.assignment;
   }
 
   busySlots(): Slot[] {
-    return this.#slots().filter((slot) => slot.assignment !== undefined);
+    return this.#stages.slots().filter((slot) => slot.assignment !== undefined);
   }
 
   /**
@@ -125,12 +102,14 @@ export class WarmPool {
    * a hot one, which then leaves its standby room. A cold one is started for the purpose.
    */
   take(asked: Warmth, assignment: Omit<Assignment, "warmth">): Slot | undefined {
-    const idle = this.#slots().filter((slot) => slot.assignment === undefined && !slot.stage.isTainted);
+    const idle = this.#stages
+      .slots()
+      .filter((slot) => slot.assignment === undefined && !slot.stage.isTainted);
     const first = (state: string) => idle.find((slot) => slot.state === state);
     if (asked === "hot") return this.#give(first("hot"), assignment, "hot");
     const warm = first("warm") ?? first("hot");
     if (warm !== undefined) return this.#give(warm, assignment, "warm");
-    if (this.status !== "running" || this.#slots().length >= this.#target.max) return undefined;
+    if (this.status !== "running" || this.#stages.slots().length >= this.#target.max) return undefined;
     return this.#give(first("warming") ?? this.#startSlot(), assignment, "cold");
   }
 
@@ -148,9 +127,7 @@ export class WarmPool {
     if (slot.state === "warming") return; // It runs as soon as it is warm.
     slot.state = "busy";
     slot.stage.link.send({ type: "run", slot: slot.id, job });
-    // A session that came without a room has the standby room for its own from now on.
-    if (job.room === undefined) slot.hasStandby = false;
-    else this.#discardStandby(slot);
+    this.#heater.handOver(slot, job.room === undefined);
   }
 
   release(slot: Slot, why: string): void {
@@ -168,10 +145,17 @@ export class WarmPool {
   /** Brings the number of idle agents to the target: starts, heats, or lets go. */
   refill(): void {
     if (this.#isClosing || !this.#isLoaded || this.#disabledFor !== undefined) return;
-    const idle = this.#slots().filter((slot) => slot.assignment === undefined && slot.state !== "closing");
+    const idle = this.#stages
+      .slots()
+      .filter((slot) => slot.assignment === undefined && slot.state !== "closing");
     if (this.#cancelRetry === undefined) {
-      const missing = Math.min(this.#target.min - idle.length, this.#target.max - this.#slots().length);
-      for (let i = 0; i < missing; i++) this.#startSlot();
+      const missing = Math.min(
+        this.#target.min - idle.length,
+        this.#target.max - this.#stages.slots().length,
+      );
+      // While starts fail, one at a time shows whether it works again.
+      const atOnce = this.#breaker.lastError === undefined ? missing : Math.min(1, missing);
+      for (let i = 0; i < atOnce; i++) this.#startSlot();
     }
     // The surplus goes coldest first: what is hot took the longest to make.
     const order = { warming: 0, warm: 1, hot: 2, busy: 3, closing: 4 };
@@ -180,14 +164,14 @@ export class WarmPool {
     for (const slot of byWarmth.slice(0, surplus)) this.release(slot, "the pool is smaller now");
     const hot = idle.filter((slot) => slot.state === "hot");
     for (const slot of hot.slice(this.#target.hot)) this.release(slot, "fewer hot agents are wanted");
-    this.#heatSome();
+    this.#heater.heat(this.#stages.slots(), this.#target.hot);
   }
 
   /** Lets idle agents go and takes in no more; busy ones go on. */
   drain(): void {
     this.#isClosing = true;
     this.#cancelRetry?.();
-    for (const slot of this.#slots()) {
+    for (const slot of this.#stages.slots()) {
       if (slot.assignment === undefined && slot.state !== "closing")
         this.release(slot, "the host is draining");
     }
@@ -198,18 +182,16 @@ export class WarmPool {
   stop(): void {
     this.#isClosing = true;
     this.#cancelRetry?.();
-    for (const stage of this.#stages.values()) {
-      stage.pulse.stop();
-      stage.link.kill();
-    }
-  }
-
-  #slots(): Slot[] {
-    return [...this.#stages.values()].flatMap((stage) => [...stage.slots.values()]);
+    for (const stage of this.#stages.all()) this.#stages.retire(stage);
   }
 
   #changed(): void {
     this.#deps.listener.onChange();
+  }
+
+  #afterChange(): void {
+    this.#changed();
+    this.refill();
   }
 
   #give(slot: Slot | undefined, assignment: Omit<Assignment, "warmth">, warmth: Warmth): Slot | undefined {
@@ -222,10 +204,10 @@ export class WarmPool {
   }
 
   #startSlot(): Slot {
-    const open = [...this.#stages.values()].find(
-      (stage) => !stage.isTainted && stage.slots.size < this.#target.perStage,
-    );
-    const stage = open ?? this.#launchStage();
+    const open = this.#stages
+      .all()
+      .find((stage) => !stage.isTainted && stage.slots.size < this.#target.perStage);
+    const stage = open ?? this.#stages.launch();
     const slot: Slot = {
       id: this.#deps.newId(),
       stage,
@@ -248,54 +230,6 @@ export class WarmPool {
     return slot;
   }
 
-  #launchStage(): Stage {
-    const { clock, log, memoryLimitMb, pingMs, start } = this.#deps;
-    const pulse = new StagePulse(clock, pingMs);
-    const stage: Stage = {
-      id: this.#deps.newId(),
-      slots: new Map(),
-      pulse,
-      link: { pid: undefined, send: () => {}, kill: () => {} },
-      isLoaded: false,
-      isTainted: false,
-      memoryMb: undefined,
-    };
-    this.#stages.set(stage.id, stage);
-    stage.link = this.#deps.launch(start, {
-      onMessage: (message) => {
-        pulse.answered();
-        if (message.type === "pong") {
-          stage.memoryMb = message.memoryMb;
-          if (message.memoryMb <= memoryLimitMb) return;
-          log.error(
-            { stagePid: stage.link.pid, memoryMb: message.memoryMb, memoryLimitMb },
-            "a stage grew too large",
-          );
-          this.#kill(stage, `the stage grew to ${message.memoryMb} MB, past its limit of ${memoryLimitMb}`);
-          return;
-        }
-        this.#onMessage(stage, message);
-      },
-      onExit: (why) => this.#onExit(stage, why),
-    });
-    const isLoading = () =>
-      !stage.isLoaded || [...stage.slots.values()].some((slot) => slot.state === "warming");
-    pulse.start(
-      () => stage.link.send({ type: "ping" }),
-      isLoading,
-      (silentMs) => {
-        log.error({ stagePid: stage.link.pid, silentMs }, "a stage hangs");
-        this.#kill(stage, `the stage hung: no answer for ${silentMs} ms`);
-      },
-    );
-    return stage;
-  }
-
-  #kill(stage: Stage, why: string): void {
-    stage.link.kill();
-    this.#onExit(stage, why); // Not when the system gets round to it: sessions wait.
-  }
-
   #onMessage(stage: Stage, message: Exclude<FromStage, { type: "pong" }>): void {
     const { listener, log } = this.#deps;
     switch (message.type) {
@@ -312,10 +246,10 @@ export class WarmPool {
       case "disabled":
         this.#disabledFor = message.why;
         log.warn({ profile: this.#deps.start.profile, why: message.why }, "a profile is disabled");
-        this.#kill(stage, message.why);
+        this.#stages.kill(stage, message.why);
         return;
       case "load_failed":
-        this.#kill(stage, message.error);
+        this.#stages.kill(stage, message.error);
         return;
       case "tainted":
         log.error(
@@ -334,10 +268,7 @@ export class WarmPool {
     }
   }
 
-  #onSlotMessage(
-    slot: Slot,
-    message: Extract<FromStage, { slot: string; type: Exclude<string, "log"> }>,
-  ): void {
+  #onSlotMessage(slot: Slot, message: SlotMessage): void {
     const { listener, clock } = this.#deps;
     switch (message.type) {
       case "warm":
@@ -348,18 +279,10 @@ export class WarmPool {
         this.#forget(slot);
         return;
       case "hot":
-        slot.isHeating = false;
-        if (slot.state === "warm") slot.state = "hot";
-        this.#changed();
-        this.refill();
+        this.#heater.succeeded(slot);
         return;
       case "heat_failed":
-        slot.isHeating = false;
-        this.#discardStandby(slot);
-        if (slot.state === "hot") slot.state = "warm";
-        this.#heatAgainAtMs = clock.monotonic() + HEAT_AGAIN_MS;
-        clock.after(HEAT_AGAIN_MS, () => this.refill());
-        this.#changed();
+        this.#heater.failed(slot, message.error);
         return;
       case "joined":
         listener.onJoined(slot, message);
@@ -381,7 +304,6 @@ export class WarmPool {
         this.#changed();
         return;
       case "closed":
-        listener.onClosed(slot);
         this.#forget(slot);
     }
   }
@@ -400,8 +322,6 @@ export class WarmPool {
   }
 
   #onStartFailed(slots: Slot[], error: string): void {
-    const pauseMs = this.#breaker.failed(error);
-    this.#deps.log.error({ profile: this.#deps.start.profile, error, pauseMs }, "starting an agent failed");
     for (const slot of slots) {
       if (slot.assignment === undefined || slot.assignment.isReleased) continue;
       this.#deps.listener.onEnded(slot, {
@@ -410,19 +330,20 @@ export class WarmPool {
         lost: false,
       });
     }
-    this.#cancelRetry?.();
+    // Several that were started together and failed for one reason are one try.
+    if (this.#cancelRetry !== undefined) return;
+    const pauseMs = this.#breaker.failed(error);
+    this.#deps.log.error({ profile: this.#deps.start.profile, error, pauseMs }, "starting an agent failed");
     this.#cancelRetry = this.#deps.clock.after(pauseMs, () => {
       this.#cancelRetry = undefined;
       if (this.#isClosing) return;
-      if (this.#isLoaded && this.#stages.size > 0) this.refill();
+      if (this.#isLoaded && this.#stages.all().length > 0) this.refill();
       else if (this.#isLoaded) this.#startSlot();
-      else this.#launchStage();
+      else this.#stages.launch();
     });
   }
 
-  #onExit(stage: Stage, why: string): void {
-    if (!this.#stages.delete(stage.id)) return;
-    stage.pulse.stop();
+  #onGone(stage: Stage, why: string): void {
     const slots = [...stage.slots.values()];
     for (const slot of slots) slot.leaveGate();
     if (this.#isClosing || this.#disabledFor !== undefined) {
@@ -434,24 +355,18 @@ export class WarmPool {
       { profile: this.#deps.start.profile, stagePid: stage.link.pid, why },
       "a stage is gone",
     );
-    const starting = slots.filter((slot) => slot.state === "warming");
-    for (const slot of slots) if (slot.state !== "warming") this.#lose(slot, why);
-    // A stage that dies before any of its agents was warm would die again at once.
-    if (!stage.isLoaded || starting.length > 0) this.#onStartFailed(starting, why);
+    // A stage that dies before any of its agents was warm would most likely die again at once.
+    const hadNone = slots.every((slot) => slot.state === "warming");
+    if (!stage.isLoaded || (hadNone && slots.length > 0)) this.#onStartFailed(slots, why);
+    else for (const slot of slots) this.#lose(slot, why);
     this.#changed();
     this.refill();
   }
 
-  #discardStandby(slot: Slot): void {
-    if (!slot.hasStandby) return;
-    slot.hasStandby = false;
-    this.#deps.standby?.discard(slot.id);
-  }
-
   #lose(slot: Slot, why: string): void {
-    this.#discardStandby(slot);
-    const { assignment } = slot;
-    if (assignment !== undefined && !assignment.isReleased) this.#deps.listener.onLost(slot, why);
+    this.#heater.discard(slot);
+    if (slot.assignment?.isReleased === false) this.#deps.listener.onLost(slot, why);
+    else this.#deps.listener.onClosed(slot);
   }
 
   #taint(stage: Stage): void {
@@ -465,8 +380,9 @@ export class WarmPool {
 
   #forget(slot: Slot): void {
     slot.leaveGate();
-    this.#discardStandby(slot);
+    this.#heater.discard(slot);
     slot.stage.slots.delete(slot.id);
+    this.#deps.listener.onClosed(slot);
     this.#changed();
     this.refill();
     this.#retireIfEmpty(slot.stage);
@@ -475,35 +391,9 @@ export class WarmPool {
   /** One loaded stage stays also without agents, so that a cold start needs no new process. */
   #retireIfEmpty(stage: Stage): void {
     if (stage.slots.size > 0) return;
-    const others = [...this.#stages.values()].some((other) => other !== stage && !other.isTainted);
+    const others = this.#stages.all().some((other) => other !== stage && !other.isTainted);
     if (!stage.isTainted && !others) return;
-    this.#stages.delete(stage.id);
-    stage.pulse.stop();
-    stage.link.kill();
+    this.#stages.retire(stage);
     this.#changed();
-  }
-
-  #heatSome(): void {
-    const { clock, log, standby } = this.#deps;
-    if (standby === undefined || clock.monotonic() < this.#heatAgainAtMs) return;
-    const slots = this.#slots().filter((slot) => !slot.stage.isTainted);
-    const heating = slots.filter((slot) => slot.isHeating).length;
-    const hot = slots.filter((slot) => slot.state === "hot").length;
-    const cold = slots.filter((slot) => slot.state === "warm" && !slot.isHeating);
-    const wanted = Math.min(this.#target.hot - hot - heating, HEATING_AT_ONCE - heating);
-    for (const slot of cold.slice(0, Math.max(0, wanted))) {
-      slot.isHeating = true;
-      standby.make(slot.id).then(
-        ({ room, token }) => {
-          slot.hasStandby = true;
-          if (slot.state === "warm") slot.stage.link.send({ type: "heat", slot: slot.id, room, token });
-          else this.#discardStandby(slot); // It was given out meanwhile.
-        },
-        (error: unknown) => {
-          log.warn({ error: messageOf(error) }, "no standby room could be made; agents stay warm");
-          this.#onSlotMessage(slot, { type: "heat_failed", slot: slot.id, error: messageOf(error) });
-        },
-      );
-    }
   }
 }
