@@ -85,7 +85,7 @@ class NatsBus implements Bus {
     this.#connection = connection;
     this.#log = options.log;
     this.#streams = new NatsStreams(connection, js, manager, options.log);
-    this.#store = new NatsStore(js, options.log);
+    this.#store = new NatsStore(connection, js, options.log);
     void this.#followStatus();
     void connection.closed().then((error) => {
       this.#connected = false;
@@ -212,6 +212,7 @@ class NatsBus implements Bus {
         this.#log.warn({ server: status.data }, "NATS is away; reconnecting until it is back");
       } else if (status.type === "reconnect") {
         this.#connected = true;
+        this.#store.reconnected();
         this.#log.info({ server: status.data }, "NATS is back");
       }
     }

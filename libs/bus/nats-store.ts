@@ -1,21 +1,21 @@
-// Records in KV buckets on JetStream: reading, compare-and-set, watching.
-import { type JetStreamClient, type KV, type KvEntry, KvWatchInclude } from "nats";
+// Records in KV buckets on JetStream: reading and compare-and-set.
+import type { JetStreamClient, KV, KvEntry, NatsConnection } from "nats";
 import type { Bucket } from "../contracts/buckets.ts";
 import { GreenroomError } from "../contracts/errors.ts";
-import { deferred } from "../process/deferred.ts";
 import type { Log } from "../process/log.ts";
 import type { Change, Entry, Stop } from "./bus.ts";
 import { decode, encode } from "./codec.ts";
 import { isConflict, storageError } from "./nats-errors.ts";
+import { NatsWatches } from "./nats-watch.ts";
 
 export class NatsStore {
   readonly #js: JetStreamClient;
-  readonly #log: Log;
   readonly #buckets = new Map<string, Promise<KV>>();
+  readonly #watches: NatsWatches;
 
-  constructor(js: JetStreamClient, log: Log) {
+  constructor(connection: NatsConnection, js: JetStreamClient, log: Log) {
     this.#js = js;
-    this.#log = log;
+    this.#watches = new NatsWatches(connection, log);
   }
 
   async read<T>(bucket: Bucket<T>, key: string): Promise<Entry<T> | undefined> {
@@ -119,99 +119,17 @@ export class NatsStore {
     }
   }
 
-  /**
-   * The client's own watch ends at some errors, so it is begun again until stopped. Keys that vanished in
-   * between are told as deleted: a cache that is fed by this never keeps a ghost.
-   */
+  /** To be called when the connection is back. */
+  reconnected(): void {
+    this.#watches.reconnected();
+  }
+
   async watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop> {
-    const kv = await this.#open(bucket);
-    const known = new Map<string, number>();
-    const tell = (change: Change<T>) => {
-      if (change.value === undefined) known.delete(change.key);
-      else known.set(change.key, change.revision);
-      see(change);
-    };
-    let stopped = false;
-    let current = await this.#watchOnce(kv, bucket, tell).catch((error: unknown) => {
-      throw storageError(`watching ${bucket.name}`, error);
-    });
-    const keepWatching = async () => {
-      while (!stopped) {
-        const error = await current.ended;
-        if (stopped) return;
-        this.#log.warn({ error, bucket: bucket.name }, "watching stopped; it starts again in a second");
-        await new Promise((resolve) => setTimeout(resolve, 1000));
-        const before = new Map(known);
-        const seen = new Set<string>();
-        const again = await this.#watchOnce(kv, bucket, (change) => {
-          seen.add(change.key);
-          tell(change);
-        }).catch(() => undefined);
-        if (again === undefined) continue;
-        current = again;
-        for (const [key, revision] of before) {
-          if (!seen.has(key) && known.get(key) === revision) tell({ key, value: undefined, revision });
-        }
-      }
-    };
-    void keepWatching();
-    return async () => {
-      stopped = true;
-      current.stop();
-      await current.ended;
-    };
-  }
-
-  /** One run of the client's watch; answers when everything that was there has been told. */
-  async #watchOnce<T>(kv: KV, bucket: Bucket<T>, see: (change: Change<T>) => void) {
-    const initialized = deferred<void>();
-    const iterator = await kv.watch({
-      include: KvWatchInclude.LastValue,
-      initializedFn: initialized.resolve,
-    });
-    const caughtUp = deferred<void>();
-    let processed = 0;
-    let goal = Number.POSITIVE_INFINITY;
-    const check = () => {
-      if (processed >= goal) caughtUp.resolve();
-    };
-    const ended = (async () => {
-      for await (const entry of iterator) {
-        this.#tell(bucket, entry, see);
-        processed += 1;
-        check();
-      }
-    })().then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-    // The client may call back while entries still wait in its queue; those belong to what was there.
-    initialized.promise.then(() => {
-      goal = iterator.getReceived();
-      check();
-    });
-    const failed = await Promise.race([
-      caughtUp.promise.then(() => undefined),
-      ended.then((error) => ({ error })),
-    ]);
-    if (failed !== undefined) throw failed.error ?? new Error("the watch ended before it had begun");
-    return { ended, stop: () => iterator.stop() };
-  }
-
-  #tell<T>(bucket: Bucket<T>, entry: KvEntry, see: (change: Change<T>) => void): void {
-    const { key, revision } = entry;
-    if (entry.operation !== "PUT") {
-      see({ key, revision, value: undefined });
-      return;
-    }
-    let value: T;
     try {
-      value = decode(bucket.schema, entry.value, `${bucket.name}/${key}`);
+      return await this.#watches.watch(await this.#open(bucket), bucket, see);
     } catch (error) {
-      this.#log.error({ error }, "a record in the store is of no known shape; it is passed over");
-      return;
+      throw storageError(`watching ${bucket.name}`, error);
     }
-    see({ key, revision, value });
   }
 
   #open<T>(bucket: Bucket<T>): Promise<KV> {
