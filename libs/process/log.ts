@@ -7,11 +7,17 @@ export type Log = Pick<Logger, "debug" | "info" | "warn" | "error" | "fatal"> & 
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
+/**
+ * Synchronous, since pino's other way loops for ever in an exit when the reader of stdout is gone (sonic-boom's
+ * flushSync takes EPIPE for something that passes), and a service must end when its supervisor was killed.
+ */
+const stdout = () => pino.destination({ dest: 1, sync: true });
+
 /** The log of a process. Every line names its service. It goes to stdout, or where it is told to. */
 export const createLog = (
   service: string,
   level: (typeof logLevels)[number] = "info",
-  destination: { write(line: string): void } = pino.destination(1),
+  destination: { write(line: string): void } = stdout(),
 ): Log =>
   pino(
     {

@@ -56,7 +56,7 @@ export async function runService(
   }
   process.on("disconnect", () => quit("the supervisor is gone", 0));
   // It may have gone while this process was still loading its modules; then nobody says so again.
-  if (process.connected === false) quit("the supervisor is gone", 0);
+  if (process.connected === false) return quit("the supervisor is gone", 0);
   process.on("uncaughtException", (error) => {
     log.fatal({ error }, "a bug; the process ends and is to be started again");
     process.exit(70);

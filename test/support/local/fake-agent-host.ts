@@ -1,5 +1,7 @@
 // The fake agent-host of the supervisor's tests: with a child of its own, as a stage is.
 import { runFakeService, startGrandchild } from "./fake-service.ts";
 
-const endGrandchild = startGrandchild();
-await runFakeService("agent-host", async () => ({ stop: async () => endGrandchild() }));
+await runFakeService("agent-host", async () => {
+  const endGrandchild = startGrandchild();
+  return { stop: async () => endGrandchild() };
+});
