@@ -1,5 +1,19 @@
 // Where an agent file's imports are found: LiveKit's packages always in our copy, the rest first in its own.
-import { register } from "node:module";
+import Module, { createRequire, register } from "node:module";
+import * as agents from "@livekit/agents";
+import * as rtc from "@livekit/rtc-node";
+import * as agentApi from "./agent-api.ts";
+
+/** The parts of Node's CommonJS loader that its types leave out. */
+interface CommonJsLoader {
+  _load(request: string, parent: NodeJS.Module | undefined, isMain: boolean): unknown;
+  _resolveFilename(
+    request: string,
+    parent: NodeJS.Module | undefined,
+    isMain: boolean,
+    options?: object,
+  ): string;
+}
 
 /**
  * Two copies of @livekit/agents in one process don't know each other's job contexts, so an agents folder with
@@ -19,4 +33,36 @@ export function resolveFromHere(): void {
       }
     }`;
   register(`data:text/javascript,${encodeURIComponent(hooks)}`);
+  requireFromHere();
+}
+
+/**
+ * The same for `require`, to which also the `import` of a .ts or .js file comes where no package.json says
+ * "type": "module". LiveKit's packages come in a CommonJS build too, which would be a second copy.
+ */
+function requireFromHere(): void {
+  const shared = new Map<string, unknown>([
+    ["@livekit/agents", agents],
+    ["@livekit/rtc-node", rtc],
+    ["greenroom/agent", agentApi],
+  ]);
+  const loader = Module as unknown as CommonJsLoader;
+  const home = createRequire(import.meta.url);
+  const { _load: load, _resolveFilename: resolve } = loader;
+  loader._load = (request, parent, isMain) =>
+    shared.get(request) ?? load.call(Module, request, parent, isMain);
+  loader._resolveFilename = (request, parent, isMain, options) => {
+    try {
+      return resolve.call(Module, request, parent, isMain, options);
+    } catch (error) {
+      const isMissingPackage =
+        (error as { code?: string }).code === "MODULE_NOT_FOUND" && !/^[./]/.test(request);
+      if (!isMissingPackage || parent?.filename === import.meta.filename) throw error;
+      try {
+        return home.resolve(request);
+      } catch {
+        throw error;
+      }
+    }
+  };
 }

@@ -4,6 +4,7 @@ import { type AgentDefinition, isAgent, JobProcess, voice } from "@livekit/agent
 import { messageOf } from "../../libs/contracts/errors.ts";
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import { ready } from "./agent-api.ts";
+import { lookLikeJobProcess } from "./stage-argv.ts";
 import { createInferenceExecutor } from "./stage-inference.ts";
 import { RunningJob } from "./stage-job.ts";
 import { captureLogs, currentOwner } from "./stage-log.ts";
@@ -42,6 +43,7 @@ const nativeProblem = startNativeWithoutLogCapture();
 if (nativeProblem !== undefined)
   log.warn({ nativeProblem }, "LiveKit's native log capture is on; joins are slower");
 resolveFromHere();
+lookLikeJobProcess(start.file);
 followAgentSessions();
 const inference = createInferenceExecutor();
 const agent = await load();
@@ -71,15 +73,22 @@ async function load(): Promise<AgentDefinition> {
     send({ type: "loaded", pool: (module.pool ?? {}) as Partial<PoolSettings> });
     return found;
   } catch (error) {
-    const code = (error as { code?: string }).code;
-    if (code === "ERR_MODULE_NOT_FOUND" && /Cannot find package/.test(messageOf(error))) {
-      send({ type: "disabled", why: `${messageOf(error).split(" imported from")[0]}; install it with npm` });
+    const missing = missingPackage(error);
+    if (missing !== undefined) {
+      send({ type: "disabled", why: `the package ${missing} is missing; install it with npm` });
     } else {
       send({ type: "load_failed", error: messageOf(error) });
       log.error({ error }, "the agent file could not be loaded");
     }
     return await new Promise<never>(() => {});
   }
+}
+
+/** The name of the package that an import did not find; undefined when that is not what went wrong. */
+function missingPackage(error: unknown): string | undefined {
+  const { code } = error as { code?: string };
+  if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") return undefined;
+  return /^Cannot find (?:package|module) '((?:@[^/']+\/)?[^@./'][^/']*)/.exec(messageOf(error))?.[1];
 }
 
 /** TypeScript compiled to CommonJS puts the default export one level deeper. */
