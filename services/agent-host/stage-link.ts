@@ -21,13 +21,16 @@ export interface StageListener {
 /** Starts a stage; a simulation puts an imagined one in its place. */
 export type LaunchStage = (start: StageStart, listener: StageListener) => StageLink;
 
+/** The native library calls every room that is left in order an error of its data channels. */
+const QUIET = "error,livekit::rtc_engine::rtc_session=off";
+
 /** Starts stages as child processes with this process's environment. */
 export const launchStageProcess =
   (log: Log): LaunchStage =>
   (start, listener) => {
     const child = fork(fileURLToPath(new URL("stage.ts", import.meta.url)), {
       execArgv: ["--import", import.meta.resolve("tsx")],
-      env: { RUST_LOG: "error", ...process.env, STAGE_START: JSON.stringify(start) },
+      env: { RUST_LOG: QUIET, ...process.env, STAGE_START: JSON.stringify(start) },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       serialization: "json",
     });

@@ -11,6 +11,7 @@ import { createInOrder } from "../../libs/process/in-order.ts";
 import type { Log } from "../../libs/process/log.ts";
 import type { SessionDefaults } from "../../libs/session/step.ts";
 import { Fleet } from "./fleet.ts";
+import { LastWritten } from "./last-written.ts";
 import { onSessionEvent } from "./on-session-event.ts";
 import { WaitingRoom } from "./waiting-room.ts";
 
@@ -51,6 +52,7 @@ export async function startDispatcher(deps: DispatcherDeps): Promise<{ stop(): P
     defaults: deps.defaults,
     passOver: (hostId: string) => fleet.passOver(hostId),
     nextOpId: () => `${deps.instance}:${++writes}`,
+    lastWritten: new LastWritten(10_000),
     hasOlderWaiting: (record: SessionRecord) =>
       sessions.waiting(record.profile).some((other) => other.record.id !== record.id),
   };

@@ -7,6 +7,7 @@ import { isoNow } from "../../libs/process/clock.ts";
 import type { DispatcherInput } from "../../libs/session/machine.ts";
 import { newSession, type SessionDefaults, step } from "../../libs/session/step.ts";
 import type { Fleet, Promised } from "./fleet.ts";
+import type { LastWritten, Standing } from "./last-written.ts";
 import { type SpeakDeps, speak } from "./speak.ts";
 
 export interface DispatchDeps extends SpeakDeps {
@@ -14,18 +15,16 @@ export interface DispatchDeps extends SpeakDeps {
   readonly defaults: SessionDefaults;
   /** Unique to each write of each dispatcher. */
   readonly nextOpId: () => string;
+  /** What this dispatcher wrote last, to begin from without reading; often right, never trusted. */
+  readonly lastWritten: LastWritten;
   /** True when other sessions of this profile have waited longer, so that a newcomer must not overtake. */
   readonly hasOlderWaiting: (record: SessionRecord) => boolean;
 }
 
-interface Standing {
-  readonly record: SessionRecord;
-  /** 0 while it isn't stored. */
-  readonly revision: number;
-}
-
 /** More turns than hosts that may decline and attempts that may fail; past it the message comes again. */
 const MAX_TURNS = 100;
+/** Lost races after which the message is left to come again. */
+const MAX_RACES = 10;
 
 /**
  * Handles one message. Ack it (`done`) only after the commands that the record calls for were answered, so
@@ -34,12 +33,31 @@ const MAX_TURNS = 100;
 export async function onSessionEvent(
   deps: DispatchDeps,
   event: SessionEvent,
-  _delivery: Delivery,
+  delivery: Delivery,
 ): Promise<Verdict> {
-  const present = await deps.bus.read(sessions, sessionKey(event.tenant, event.sessionId));
-  const before: Standing | undefined =
-    present === undefined ? undefined : { record: present.value, revision: present.revision };
+  for (let race = 0; race < MAX_RACES; race++) {
+    const verdict = await handleOnce(deps, event, race === 0 && delivery.deliveries === 1);
+    if (verdict !== "lost the race") return verdict;
+  }
+  return "retry";
+}
+
+/**
+ * @param mayGuess whether to begin with what this dispatcher last wrote, or with nothing for a new session,
+ *   without reading. A change that is made of a wrong guess fails at the compare-and-set; but that an event
+ *   changes nothing is only believed of what was read.
+ */
+async function handleOnce(
+  deps: DispatchDeps,
+  event: SessionEvent,
+  mayGuess: boolean,
+): Promise<Verdict | "lost the race"> {
+  const key = sessionKey(event.tenant, event.sessionId);
+  const guess = mayGuess ? deps.lastWritten.get(key) : undefined;
+  const isCertain = guess === undefined && !(mayGuess && event.type === "requested");
+  const before = isCertain ? await read(deps, key) : guess;
   const after = applied(deps, before, event);
+  if (!isCertain && (after === undefined || after === before?.record)) return "lost the race";
   if (after === undefined) return "retry"; // It overtook its own `requested`.
 
   let standing = { record: after, revision: before?.revision ?? 0 };
@@ -52,7 +70,7 @@ export async function onSessionEvent(
       const next = withHost(deps, standing.record, promised);
       if (changed || next !== standing.record) {
         const saved = await save(deps, { record: next, revision: standing.revision });
-        if (saved === undefined) return "retry"; // Another dispatcher was faster; read again.
+        if (saved === undefined) return "lost the race";
         standing = saved;
       }
       const input = await speak(deps, standing.record);
@@ -70,6 +88,11 @@ export async function onSessionEvent(
     }
   }
   return "retry";
+}
+
+async function read(deps: DispatchDeps, key: string): Promise<Standing | undefined> {
+  const entry = await deps.bus.read(sessions, key);
+  return entry === undefined ? undefined : { record: entry.value, revision: entry.revision };
 }
 
 function applied(
@@ -108,8 +131,15 @@ const withHost = (
 
 async function save(deps: DispatchDeps, standing: Standing): Promise<Standing | undefined> {
   const record = { ...standing.record, opId: deps.nextOpId() };
+  const key = sessionKey(record.tenant, record.id);
   const revision = await deps.bus.save(sessions, record, standing.revision);
-  return revision === undefined ? undefined : { record, revision };
+  if (revision === undefined) {
+    deps.lastWritten.forget(key);
+    return undefined;
+  }
+  const saved = { record, revision };
+  deps.lastWritten.set(key, saved);
+  return saved;
 }
 
 const why = (input: DispatcherInput) => ("why" in input ? { why: input.why } : {});

@@ -1,0 +1,6 @@
+// The echo agent, four of its idle ones hot.
+import echo from "../../../agents/echo.ts";
+
+export default echo;
+
+export const pool = { min: 6, hot: 4, max: 60, perStage: 30 };
