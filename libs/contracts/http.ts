@@ -102,6 +102,7 @@ export const StartAnswer = z
     success: z.literal(true),
     sessionId: SessionId,
     status: SessionStatus,
+    state: SessionState,
     profile: z.string(),
     attempt: z.int(),
     prewarmed: z.boolean().describe("True when the agent was loaded before the session was asked for."),

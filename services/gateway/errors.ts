@@ -85,6 +85,8 @@ export function describeError(error: unknown, traceId: string, log: Log): ErrorB
 export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log) {
   const body = describeError(error, request.id, log);
   if (body.retryAfterMs !== undefined) reply.header("Retry-After", Math.ceil(body.retryAfterMs / 1000));
+  // A request that was refused before any hook ran has it not yet.
+  reply.header("X-Request-Id", request.id);
   const answer: ErrorAnswer = { success: false, error: body };
   // A serializer of the route would be another place to fail.
   return reply

@@ -1,5 +1,6 @@
 // Takes a session in: checks that it can be served, and stores the request.
 import { sessionEvents } from "../../libs/contracts/channels.ts";
+import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { Requested } from "../../libs/contracts/session.ts";
 import { isoNow } from "../../libs/process/clock.ts";
 import { capacityFor, mayQueue } from "./capacity.ts";
@@ -40,7 +41,7 @@ export async function openSession(gateway: Gateway, wish: Wish): Promise<{ repla
     }
   }
   const profile = chooseProfile(gateway.hosts.all(), wish.profile, gateway.config.GREENROOM_DEFAULT_PROFILE);
-  refuseWhenFull(gateway, wish.sessionId, profile);
+  refuseWhenFull(gateway, profile);
   const requested: Requested = {
     type: "requested",
     tenant: gateway.tenant,
@@ -97,14 +98,13 @@ function refuseOtherWords(sessionId: string, before: string, now: string): void 
   );
 }
 
-function refuseWhenFull(gateway: Gateway, sessionId: string, profile: string): void {
+function refuseWhenFull(gateway: Gateway, profile: string): void {
   const capacity = capacityFor(gateway.hosts.all(), profile);
   const waiting = gateway.sessions.waiting().length + gateway.accepted.size;
   if (mayQueue(waiting, capacity, gateway.config.GREENROOM_QUEUE_MAX)) return;
   const position = gateway.sessions.waiting(profile).length + 1;
   const estimateMs = gateway.startTimes.estimateMs(profile, capacity, position);
-  throw new SessionError(
-    sessionId,
+  throw new GreenroomError(
     "at_capacity",
     `Every agent of "${profile}" is busy and ${waiting} sessions wait already. Try again later.`,
     { retryAfterMs: Math.min(60_000, Math.max(1000, estimateMs)) },

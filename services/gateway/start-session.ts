@@ -106,6 +106,7 @@ async function answerStart(gateway: Gateway, record: Shown, latencyMs: number): 
     success: true,
     sessionId: record.id,
     status,
+    state: record.state,
     profile: record.profile,
     attempt: record.attempt,
     prewarmed: status === "ready" && isPrewarmed(record),

@@ -135,8 +135,7 @@ async function joinRoom(mine, { url, token }) {
 
 /** One line per utterance: its text grows, and a later version of it takes the former's place. */
 async function showSpeech(mine, reader, identity) {
-  const { attributes = {} } = reader.info;
-  const id = attributes["lk.segment_id"] ?? reader.info.id;
+  const id = reader.info.attributes?.["lk.segment_id"] ?? reader.info.id;
   const line =
     mine.segments.get(id) ?? addLine(identity === mine.room.localParticipant.identity ? "you" : "agent");
   mine.segments.set(id, line);
@@ -147,7 +146,8 @@ async function showSpeech(mine, reader, identity) {
     text.textContent = soFar;
     element("transcript").scrollTop = element("transcript").scrollHeight;
   }
-  if (attributes["lk.transcription_final"] !== "false") line.dataset.final = "";
+  // Said at the end of the stream: what the recognizer may still change is shown paler.
+  if (reader.info.attributes?.["lk.transcription_final"] !== "false") line.dataset.final = "";
 }
 
 function addLine(who) {

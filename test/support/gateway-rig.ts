@@ -1,0 +1,243 @@
+// A gateway on the memory bus, with a dispatcher and hosts that a test plays.
+import type { FastifyInstance } from "fastify";
+import type { Entry } from "../../libs/bus/bus.ts";
+import { createMemoryServer, type MemoryServer } from "../../libs/bus/memory-server.ts";
+import { hosts, sessions } from "../../libs/contracts/buckets.ts";
+import { sessionEvents } from "../../libs/contracts/channels.ts";
+import type { HostProfile, HostRecord } from "../../libs/contracts/host.ts";
+import { agentIdentityOf, sessionKey } from "../../libs/contracts/ids.ts";
+import type { SessionEvent, SessionRecord, Warmth } from "../../libs/contracts/session.ts";
+import { watchHosts } from "../../libs/fleet/host-view.ts";
+import { watchSessions } from "../../libs/fleet/session-view.ts";
+import { connectLiveKit } from "../../libs/livekit/connect.ts";
+import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import { systemClock } from "../../libs/process/clock.ts";
+import { readConfig } from "../../libs/process/config.ts";
+import { silentLog } from "../../libs/process/log.ts";
+import type { SessionInput } from "../../libs/session/machine.ts";
+import { newSession, step } from "../../libs/session/step.ts";
+import { gatewaySettings } from "../../services/gateway/config.ts";
+import { buildGateway } from "../../services/gateway/gateway.ts";
+import { createRandom } from "./random.ts";
+import { until } from "./until.ts";
+
+const TENANT = "default";
+const HOST = "host-1";
+const EPOCH = 1;
+const deadlineMs = {
+  requested: 60_000,
+  dispatched: 10_000,
+  coldExtra: 10_000,
+  joined: 15_000,
+  maxDuration: 3_600_000,
+  idle: 1_800_000,
+  userAbsent: 300_000,
+};
+
+/** What the played dispatcher does with a session that is asked for. */
+export type Play = "ready" | "wait" | "ignore" | ((record: SessionRecord) => SessionInput[]);
+
+export interface RigOptions {
+  readonly env?: Record<string, string>;
+  readonly play?: Play;
+  /** Attempts of each session; 1, so that a lost agent ends it. */
+  readonly maxAttempts?: number;
+  readonly hosts?: HostRecord[];
+  /** Null: no LiveKit is configured. */
+  readonly livekit?: LiveKit | null;
+}
+
+export interface Rig {
+  readonly app: FastifyInstance;
+  readonly server: MemoryServer;
+  readonly livekit: LiveKit | undefined;
+  /** A client of the bus that isn't the gateway's. */
+  readonly bus: ReturnType<MemoryServer["connect"]>;
+  /** Another gateway on the same bus. */
+  another(): Promise<FastifyInstance>;
+  post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
+  get(path: string, headers?: Record<string, string>): Promise<Reply>;
+  /** Steps a session as its dispatcher would, and saves each state. */
+  move(sessionId: string, ...inputs: SessionInput[]): Promise<void>;
+  /** Everything that was said about sessions. */
+  said(): SessionEvent[];
+  setPlay(play: Play): void;
+  stop(): Promise<void>;
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Record<string, string | string[] | number | undefined>;
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks at answers of any shape.
+  readonly body: any;
+}
+
+export async function startRig(options: RigOptions = {}): Promise<Rig> {
+  const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
+  const bus = server.connect("test");
+  for (const host of options.hosts ?? [aHost()]) await bus.save(hosts, host, 0);
+  const livekit = options.livekit === null ? undefined : (options.livekit ?? connectLiveKit(mockLiveKit));
+  let play = options.play ?? "ready";
+  const stops: (() => Promise<unknown>)[] = [];
+  stops.push(await playDispatcher(bus, () => play, options.maxAttempts ?? 1));
+
+  const build = async () => {
+    const own = server.connect("gateway");
+    const hostView = await watchHosts(own);
+    const sessionView = await watchSessions(own, systemClock);
+    const app = buildGateway({
+      bus: own,
+      clock: systemClock,
+      log: silentLog,
+      config: readConfig(gatewaySettings, options.env ?? {}, []),
+      livekit,
+      hosts: hostView,
+      sessions: sessionView,
+      instance: "gateway-test",
+    });
+    await app.ready();
+    stops.unshift(async () => {
+      await app.close();
+      await hostView.stop();
+      await sessionView.stop();
+    });
+    return app;
+  };
+  const app = await build();
+  return {
+    app,
+    server,
+    livekit,
+    bus,
+    another: build,
+    post: (path, body, headers = {}) => ask(app, "POST", path, body, headers),
+    get: (path, headers = {}) => ask(app, "GET", path, undefined, headers),
+    move: (sessionId, ...inputs) => move(bus, sessionId, inputs),
+    said: () => server.stored(sessionEvents).map(({ message }) => message),
+    setPlay(next) {
+      play = next;
+    },
+    async stop() {
+      for (const stop of stops) await stop();
+    },
+  };
+}
+
+const mockLiveKit = {
+  LIVEKIT_URL: undefined,
+  LIVEKIT_PUBLIC_URL: undefined,
+  LIVEKIT_API_KEY: undefined,
+  LIVEKIT_API_SECRET: undefined,
+  LIVEKIT_MOCK_MODE: true,
+};
+
+async function ask(
+  app: FastifyInstance,
+  method: "GET" | "POST",
+  url: string,
+  body: unknown,
+  headers: Record<string, string>,
+): Promise<Reply> {
+  const payload = body === undefined ? {} : { payload: body as object };
+  const reply = await app.inject({ method, url, headers, ...payload });
+  const isJson = String(reply.headers["content-type"] ?? "").includes("json");
+  return {
+    status: reply.statusCode,
+    headers: reply.headers,
+    body: isJson ? reply.json() : reply.payload,
+  };
+}
+
+/** A host that runs echo with idle agents, unless something else is said. */
+export const aHost = (
+  profiles: Record<string, Partial<HostProfile>> = { echo: {} },
+  more: Partial<HostRecord> = {},
+): HostRecord => ({
+  id: HOST,
+  epoch: EPOCH,
+  pid: 1,
+  startedAt: "2026-01-01T00:00:00.000Z",
+  draining: false,
+  load: 0,
+  maxAgents: 50,
+  sequence: 1,
+  profiles: Object.fromEntries(
+    Object.entries(profiles).map(([name, profile]) => [
+      name,
+      { status: "running", warm: 2, hot: 1, warming: 0, busy: 0, max: 50, ...profile } as HostProfile,
+    ]),
+  ),
+  stages: [],
+  stats: { spawned: 5, assigned: 2, lost: 1 },
+  ...more,
+});
+
+const at = () => new Date().toISOString();
+
+/** The inputs by which an attempt becomes ready. */
+export function becomeReady(
+  record: Pick<SessionRecord, "id" | "attempt">,
+  warm: Warmth = "hot",
+): SessionInput[] {
+  const { attempt } = record;
+  const said = {
+    tenant: TENANT,
+    sessionId: record.id,
+    attempt,
+    host: HOST,
+    epoch: EPOCH,
+    room: `standby-${record.id}`,
+    identity: agentIdentityOf(record.id, attempt),
+    warm,
+    at: at(),
+  };
+  return [
+    { type: "host_chosen", attempt, host: HOST, epoch: EPOCH, asked: warm, at: at() },
+    { type: "joined", ...said, tookMs: 3 },
+    { type: "ready", ...said, tookMs: 5 },
+  ];
+}
+
+/** The inputs by which an attempt ends because its host lost it. */
+export const loseAgent = (record: Pick<SessionRecord, "id" | "attempt">, why: string): SessionInput => ({
+  type: "agent_lost",
+  tenant: TENANT,
+  sessionId: record.id,
+  attempt: record.attempt,
+  at: at(),
+  why,
+});
+
+type Bus = ReturnType<MemoryServer["connect"]>;
+
+async function playDispatcher(
+  bus: Bus,
+  play: () => Play,
+  maxAttempts: number,
+): Promise<() => Promise<unknown>> {
+  return bus.consume(sessionEvents, { durable: "dispatcher", concurrency: 16 }, async (event) => {
+    const how = play();
+    if (how === "ignore") return "done";
+    if (event.type !== "requested") {
+      await move(bus, event.sessionId, [event]);
+      return "done";
+    }
+    if ((await bus.read(sessions, sessionKey(TENANT, event.sessionId))) !== undefined) return "done";
+    const record = newSession(event, { deadlineMs, maxAttempts });
+    await bus.save(sessions, record, 0);
+    if (how === "ready") await move(bus, record.id, becomeReady(record));
+    else if (typeof how === "function") await move(bus, record.id, how(record));
+    return "done";
+  });
+}
+
+async function move(bus: Bus, sessionId: string, inputs: SessionInput[]): Promise<void> {
+  for (const input of inputs) {
+    const { value, revision } = await until<Entry<SessionRecord>>(
+      () => bus.read(sessions, sessionKey(TENANT, sessionId)),
+      { what: `${sessionId} has a record` },
+    );
+    const next = step(value, input);
+    if (next !== value) await bus.save(sessions, next, revision);
+  }
+}
