@@ -30,8 +30,6 @@ export type CommonConfig = ConfigOf<typeof commonSettings>;
  */
 export const allSettingNames: readonly string[] = [
   "GREENROOM_AGENTS_DIR",
-  "GREENROOM_API_URL",
-  "GREENROOM_BACKOFF_MS",
   "GREENROOM_BIND",
   "GREENROOM_BODY_LIMIT_BYTES",
   "GREENROOM_CORS_ORIGIN",

@@ -1,0 +1,189 @@
+// The documents that are made from the code, as text: contracts, errors and settings.
+import { z } from "zod";
+import { localSettings } from "../deploy/config.ts";
+import { allBuckets, type Bucket } from "../libs/contracts/buckets.ts";
+import {
+  allChannels,
+  assignCommand,
+  type Channel,
+  type Command,
+  hostChanges,
+  pingCommand,
+  releaseCommand,
+  roomHints,
+  serviceBeats,
+  type Topic,
+} from "../libs/contracts/channels.ts";
+import { errorTable } from "../libs/contracts/errors.ts";
+import { commonSettings } from "../libs/process/common-settings.ts";
+import type { Settings } from "../libs/process/config.ts";
+import { agentHostSettings } from "../services/agent-host/config.ts";
+import { dispatcherSettings } from "../services/dispatcher/config.ts";
+import { gatewaySettings } from "../services/gateway/config.ts";
+import { janitorSettings } from "../services/janitor/config.ts";
+
+const NOTE = "<!-- Made by `npm run docs` from the code; a test holds it to that. -->\n";
+
+/** Every generated document by its path under docs/. */
+export const documents: Readonly<Record<string, () => string>> = {
+  "contracts.md": renderContracts,
+  "errors.md": renderErrors,
+  "settings.md": renderSettings,
+};
+
+function renderContracts(): string {
+  const channels = allChannels as unknown as readonly Channel<unknown>[];
+  const buckets = allBuckets as unknown as readonly Bucket<unknown>[];
+  const topics = [hostChanges, serviceBeats, roomHints] as readonly Topic<unknown>[];
+  const commands = [assignCommand, releaseCommand, pingCommand] as unknown as readonly Command<
+    unknown,
+    unknown
+  >[];
+  return [
+    "# Contracts\n",
+    NOTE,
+    "What the services say to each other over NATS. The source is `libs/contracts/`.\n",
+    "## Streams\n",
+    table(
+      ["stream", "subjects", "kept", "at most", "when full"],
+      channels.map((channel) => [
+        code(channel.stream),
+        code(channel.subjects),
+        duration(channel.maxAgeMs),
+        bytes(channel.maxBytes) + (channel.maxPerSubject ? `, ${channel.maxPerSubject} a subject` : ""),
+        channel.whenFull === "refuse" ? "refuses the new" : "forgets the old",
+      ]),
+    ),
+    ...channels.flatMap((channel) => [`### ${channel.stream}\n`, fieldsOf(channel.schema)]),
+    "## KV buckets\n",
+    table(
+      ["bucket", "revisions kept", "largest value", "at most", "expires"],
+      buckets.map((bucket) => [
+        code(bucket.name),
+        String(bucket.history),
+        bytes(bucket.maxValueBytes),
+        bytes(bucket.maxBytes),
+        bucket.ttlMs === undefined ? "never" : duration(bucket.ttlMs),
+      ]),
+    ),
+    ...buckets.flatMap((bucket) => [`### ${bucket.name}\n`, fieldsOf(bucket.schema)]),
+    "## Announcements\n",
+    "Said once to whoever listens, never stored.\n",
+    ...topics.flatMap((topic) => [`### ${code(topic.subject)}\n`, fieldsOf(topic.schema)]),
+    "## Commands to a host\n",
+    ...commands.flatMap((command) => [
+      `### ${code(command.subjectOf("<host>"))}\n`,
+      `Answered within ${command.timeoutMs} ms, or taken for failed.\n`,
+      "Question:\n",
+      fieldsOf(command.request),
+      "Answer:\n",
+      fieldsOf(command.answer),
+    ]),
+  ].join("\n");
+}
+
+function renderErrors(): string {
+  const rows = Object.entries(errorTable).map(([name, kind]) => [
+    code(name),
+    String(kind.http),
+    kind.retryable ? "yes" : "no",
+    kind.says,
+  ]);
+  return [
+    "# Errors\n",
+    NOTE,
+    "Every failure of the HTTP API has one shape:\n",
+    '```json\n{ "success": false, "error": { "code": "at_capacity", "message": "…", "retryable": true, "retryAfterMs": 2000, "sessionId": "s_…", "traceId": "…" } }\n```\n',
+    "`message` says what happened and what to do; `retryAfterMs` comes with a `Retry-After` header.\n",
+    table(["code", "HTTP", "worth repeating", "means"], rows),
+  ].join("\n");
+}
+
+function renderSettings(): string {
+  const common = new Set(Object.keys(commonSettings));
+  const own = (settings: Settings): Settings =>
+    Object.fromEntries(Object.entries(settings).filter(([name]) => !common.has(name)));
+  const section = (title: string, settings: Settings) => [
+    `## ${title}\n`,
+    table(
+      ["variable", "default", "says"],
+      Object.entries(settings).map(([name, each]) => [
+        code(name),
+        each.default ? code(each.default) : "–",
+        each.says,
+      ]),
+    ),
+  ];
+  return [
+    "# Settings\n",
+    NOTE,
+    "All settings are environment variables. An unknown `GREENROOM_*` name refuses the start and names the nearest known one.\n",
+    ...section("Every service", commonSettings),
+    ...section("gateway", own(gatewaySettings)),
+    ...section("dispatcher", own(dispatcherSettings)),
+    ...section("agent-host", own(agentHostSettings)),
+    ...section("janitor", own(janitorSettings)),
+    ...section("`npm start`", own(localSettings)),
+  ].join("\n");
+}
+
+interface JsonSchema {
+  readonly type?: string;
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly required?: readonly string[];
+  readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
+  readonly oneOf?: readonly JsonSchema[];
+  readonly additionalProperties?: JsonSchema | boolean;
+}
+
+function fieldsOf(schema: z.ZodType): string {
+  const json = z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as JsonSchema;
+  const variants = json.anyOf ?? json.oneOf ?? [json];
+  return `${variants.map(variantOf).join("\n")}\n`;
+}
+
+/** One kind of message, a line a field. */
+function variantOf(schema: JsonSchema): string {
+  const fields = Object.entries(schema.properties ?? {});
+  if (fields.length === 0) return "- (empty)";
+  const kind = schema.properties?.type?.const ?? schema.properties?.verdict?.const;
+  const lines = fields.map(([name, field]) => {
+    const optional = schema.required?.includes(name) ? "" : "?";
+    return `${name}${optional}: ${typeOf(field)}`;
+  });
+  return kind === undefined ? `\`{ ${lines.join("; ")} }\`\n` : `- **${kind}** \`{ ${lines.join("; ")} }\``;
+}
+
+function typeOf(schema: JsonSchema): string {
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
+  if (schema.enum !== undefined) return schema.enum.map((value) => JSON.stringify(value)).join(" | ");
+  const variants = schema.anyOf ?? schema.oneOf;
+  if (variants !== undefined) return variants.map(typeOf).join(" | ");
+  if (schema.type === "array") return `[${schema.items === undefined ? "any" : typeOf(schema.items)}]`;
+  if (schema.properties !== undefined) {
+    const required = schema.required ?? [];
+    const fields = Object.entries(schema.properties).map(
+      ([name, field]) => `${name}${required.includes(name) ? "" : "?"}: ${typeOf(field)}`,
+    );
+    return `{ ${fields.join("; ")} }`;
+  }
+  if (typeof schema.additionalProperties === "object")
+    return `{ [name]: ${typeOf(schema.additionalProperties)} }`;
+  return schema.type ?? "any";
+}
+
+const code = (text: string): string => `\`${text}\``;
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  `${[head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n")}\n`;
+
+const bytes = (count: number): string =>
+  count >= 1_048_576 ? `${count / 1_048_576} MiB` : `${count / 1024} KiB`;
+
+function duration(ms: number): string {
+  const days = ms / 86_400_000;
+  return days === 1 ? "1 day" : `${days} days`;
+}

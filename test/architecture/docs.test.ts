@@ -1,0 +1,37 @@
+// The documents that are made from the code say what the code says.
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { localSettings } from "../../deploy/config.ts";
+import { documents } from "../../docs/render.ts";
+import { allSettingNames, commonSettings } from "../../libs/process/common-settings.ts";
+import { agentHostSettings } from "../../services/agent-host/config.ts";
+import { dispatcherSettings } from "../../services/dispatcher/config.ts";
+import { gatewaySettings } from "../../services/gateway/config.ts";
+import { janitorSettings } from "../../services/janitor/config.ts";
+
+describe("generated documents", () => {
+  it.each(Object.keys(documents))("docs/%s is what `npm run docs` writes", (name) => {
+    const stored = readFileSync(new URL(`../../docs/${name}`, import.meta.url), "utf8");
+    expect(stored).toBe(documents[name]?.());
+  });
+});
+
+describe("the list of all settings", () => {
+  const used = [
+    commonSettings,
+    localSettings,
+    agentHostSettings,
+    dispatcherSettings,
+    gatewaySettings,
+    janitorSettings,
+  ].flatMap((settings) => Object.keys(settings).filter((name) => name.startsWith("GREENROOM_")));
+
+  it("has every setting that a service reads", () => {
+    for (const name of used) expect(allSettingNames).toContain(name);
+  });
+
+  it("has none that neither a service nor the tests read", () => {
+    const ofTests = ["GREENROOM_CHROMIUM"];
+    for (const name of allSettingNames) expect([...used, ...ofTests]).toContain(name);
+  });
+});
