@@ -1,0 +1,61 @@
+// `npm start` itself: the real services on real servers, from the start to a session to the end.
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { LocalSite, realLocal } from "../support/local/start-local.ts";
+import { until } from "../support/until.ts";
+
+let site: LocalSite;
+beforeEach(async () => {
+  site = await LocalSite.make();
+});
+afterEach(() => site.clean());
+
+const postJson = async (path: string, body: unknown = {}) => {
+  const response = await fetch(site.url + path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+};
+
+test("one command brings up everything, a session becomes ready, and SIGTERM leaves nothing", async () => {
+  const local = site.start({ LIVEKIT_MOCK_MODE: "false" }, realLocal);
+  const banner = await local.ready(90_000);
+  expect(banner.msg).toMatch(/echo +running: \d+ warm agent/);
+  expect(banner.msg).toMatch(/assistant +disabled: .*OPENAI_API_KEY/);
+
+  const start = await postJson("/api/session/start", { profile: "echo", wait: 20_000 });
+  expect(start.status).toBe(200);
+  expect(start.body).toMatchObject({ success: true, status: "ready", profile: "echo" });
+  const end = await postJson(`/api/session/${start.body.sessionId}/end`);
+  expect(end.status).toBeLessThan(300);
+
+  local.signal("SIGTERM");
+  expect(await local.ended()).toBe(0);
+  await site.isEmpty(1000);
+  const unparsed = local.records().filter((record) => typeof record.service !== "string");
+  expect(unparsed).toEqual([]);
+});
+
+test("with simulated rooms the whole pipeline runs without LiveKit", async () => {
+  const local = site.start({ LIVEKIT_MOCK_MODE: "true" }, realLocal);
+  expect((await local.ready(90_000)).msg).toContain("simulated rooms");
+  const start = await postJson("/api/session/start", { profile: "echo", wait: 20_000 });
+  expect(start.body).toMatchObject({ success: true, status: "ready" });
+  local.signal("SIGTERM");
+  expect(await local.ended()).toBe(0);
+  await site.isEmpty(1000);
+});
+
+test("nothing outlives a killed supervisor, not even the agents' own processes", async () => {
+  const local = site.start({ LIVEKIT_MOCK_MODE: "true", GREENROOM_DRAIN_MS: "500" }, realLocal);
+  await local.ready(90_000);
+  const start = await postJson("/api/session/start", { profile: "echo", wait: 20_000 });
+  expect(start.body).toMatchObject({ status: "ready" });
+  local.signal("SIGKILL");
+  await local.ended();
+  await until(() => site.pids().length === 0, {
+    timeoutMs: 30_000,
+    what: () => `nothing is left; there are ${site.pids().join(", ")}`,
+  });
+});
