@@ -204,7 +204,7 @@ class Host implements AgentHost {
       },
       onJoined: (slot, at) => this.#sayInRoom(slot, "joined", at),
       onReady: (slot, at) => this.#sayInRoom(slot, "ready", at),
-      onUser: (slot, present) => this.#onUser(slot, present),
+      onUser: (slot, user) => this.#onUser(slot, user),
       onEnded: (slot, ending) => {
         if (ending.lost) this.#onLost(slot, ending.why);
         else if (slot.assignment !== undefined) {
@@ -256,12 +256,13 @@ class Host implements AgentHost {
     });
   }
 
-  #onUser(slot: Slot, present: boolean): void {
+  /** A user who lost the connection may come back within the grace; one who hung up has left. */
+  #onUser(slot: Slot, { present, hungUp }: { present: boolean; hungUp: boolean }): void {
     const { clock, settings } = this.#deps;
     this.#userTimers.get(slot)?.();
     this.#userTimers.delete(slot);
     if (present || slot.assignment?.userCame !== true) return;
-    const cancel = clock.after(settings.userLeftMs, () => {
+    const cancel = clock.after(hungUp ? 0 : settings.userLeftMs, () => {
       this.#userTimers.delete(slot);
       if (slot.assignment?.isReleased === false) this.#reports.say(slot.assignment, { type: "user_left" });
     });

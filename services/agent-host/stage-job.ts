@@ -97,6 +97,22 @@ export class RunningJob {
     });
   }
 
+  /**
+   * An AgentSession closes for good when its user hangs up or a provider keeps failing. LiveKit's own job would
+   * go on in silence; here the host is told, so that nobody is left with an agent that hears nothing.
+   */
+  onSessionClosed(session: object, reason: string, error: unknown): void {
+    if (this.#isOver || (this.#context as unknown as ContextInside)._primaryAgentSession !== session) return;
+    if (reason === "error") {
+      this.fail(
+        (error as { error?: unknown } | undefined)?.error ?? error ?? new Error("the AgentSession failed"),
+      );
+    } else if (reason === "participant_disconnected") {
+      this.#present = false;
+      this.#deps.send({ type: "user", slot: this.#deps.slot, present: false, hungUp: true });
+    }
+  }
+
   /** The host says that the session is over. */
   release(why: string): void {
     this.#ending.resolve({ why, released: true });
@@ -166,7 +182,7 @@ export class RunningJob {
     const present = [...this.#deps.room.remoteParticipants.values()].some(isHuman);
     if (present === this.#present) return;
     this.#present = present;
-    this.#deps.send({ type: "user", slot: this.#deps.slot, present });
+    this.#deps.send({ type: "user", slot: this.#deps.slot, present, hungUp: false });
   }
 
   #joined(): void {

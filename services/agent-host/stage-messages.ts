@@ -55,7 +55,8 @@ export type FromStage =
   | { type: "heat_failed"; slot: string; error: string }
   | { type: "joined"; slot: string; room: string; identity: string }
   | { type: "ready"; slot: string; room: string; identity: string }
-  | { type: "user"; slot: string; present: boolean }
+  /** Whether any human is in the room; `hungUp`: the agent's session has closed, so coming back is of no use. */
+  | { type: "user"; slot: string; present: boolean; hungUp: boolean }
   | { type: "active"; slot: string }
   /** The job is over by itself: the agent shut down, its room closed, its code failed, or it lost its room. */
   | { type: "ended"; slot: string; why: string; error?: StageError; lost: boolean }

@@ -209,6 +209,10 @@ const newRoom = (name: string, identity: string): StageRoom =>
 function followAgentSessions(): void {
   const original = voice.AgentSession.prototype.start;
   voice.AgentSession.prototype.start = async function start(...args: Parameters<typeof original>) {
+    const job = currentJob();
+    this.once(voice.AgentSessionEventTypes.Close, (event) =>
+      job?.onSessionClosed(this, event.reason, event.error),
+    );
     const result = await original.apply(this, args);
     ready();
     return result;
@@ -220,12 +224,17 @@ function followAgentSessions(): void {
  * may be in any state: what runs may finish, and the host starts no more here.
  */
 function onStrayError(error: unknown): void {
-  const owner = currentOwner();
-  const job = owner === undefined ? undefined : slots.get(owner.slot)?.job;
+  const job = currentJob();
   if (job !== undefined) {
     job.fail(error);
     return;
   }
   log.error({ error }, "an error that nobody caught, and that belongs to no session");
   send({ type: "tainted", error: messageOf(error) });
+}
+
+/** The job in whose entry, room event or timer this is called. */
+function currentJob(): RunningJob | undefined {
+  const owner = currentOwner();
+  return owner === undefined ? undefined : slots.get(owner.slot)?.job;
 }

@@ -17,7 +17,7 @@ export interface PoolListener {
   onLoaded(pool: Partial<PoolSettings>): void;
   onJoined(slot: Slot, at: { room: string; identity: string }): void;
   onReady(slot: Slot, at: { room: string; identity: string }): void;
-  onUser(slot: Slot, present: boolean): void;
+  onUser(slot: Slot, user: { present: boolean; hungUp: boolean }): void;
   /** The job ended by itself. */
   onEnded(slot: Slot, ending: { why: string; error?: StageError; lost: boolean }): void;
   /** The stage died under a busy slot. */
@@ -293,7 +293,7 @@ export class WarmPool {
         return;
       case "user":
         if (slot.assignment !== undefined && message.present) slot.assignment.userCame = true;
-        listener.onUser(slot, message.present);
+        listener.onUser(slot, message);
         return;
       case "active":
         if (slot.assignment !== undefined) slot.assignment.lastActiveAtMs = clock.monotonic();
