@@ -4,7 +4,8 @@ import { z } from "zod";
 import type { Bus, Change } from "../../libs/bus/bus.ts";
 import { type Bucket, hosts, pools, sessions } from "../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
-import { eventually, fresh, hostRecord, kinds, poolTarget, sessionRecord, type TestBuses } from "./buses.ts";
+import { aHost, aPool } from "../support/examples.ts";
+import { eventually, fresh, kinds, sessionRecord, type TestBuses } from "./buses.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -24,7 +25,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     const stop = await bus.watch(pools, ({ key }) => seen.push(key));
     expect(seen).toEqual([]);
     expect(await bus.list(pools)).toEqual([]);
-    await bus.save(pools, poolTarget("first", 1), 0);
+    await bus.save(pools, aPool("first", 1), 0);
     await eventually(() => seen.length === 1);
     expect(seen).toEqual(["first"]);
     await stop();
@@ -45,8 +46,8 @@ describe.each(kinds)("records on %s", (_kind, start) => {
   });
 
   test("the revisions of a bucket are numbered through over all its keys", async () => {
-    const one = (await bus.save(hosts, hostRecord(fresh("h")), 0)) ?? 0;
-    const two = (await bus.save(hosts, hostRecord(fresh("h")), 0)) ?? 0;
+    const one = (await bus.save(hosts, aHost(fresh("h")), 0)) ?? 0;
+    const two = (await bus.save(hosts, aHost(fresh("h")), 0)) ?? 0;
     expect(two).toBe(one + 1);
   });
 
@@ -136,8 +137,8 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     expect(kept[0]?.value.opId).toBe("op3");
     expect(kept.at(-1)).toMatchObject({ key, revision, value: { opId: `op${sessions.history + 2}` } });
     const id = fresh("h");
-    const epoch = (await bus.save(hosts, hostRecord(id, 1), 0)) ?? 0;
-    await bus.save(hosts, hostRecord(id, 2), epoch);
+    const epoch = (await bus.save(hosts, aHost(id, 1), 0)) ?? 0;
+    await bus.save(hosts, aHost(id, 2), epoch);
     expect((await bus.history(hosts, id)).map(({ value }) => value.sequence)).toEqual([2]);
   });
 

@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Bus } from "../../libs/bus/bus.ts";
 import { type Command, hostChanges, pingCommand, releaseCommand } from "../../libs/contracts/channels.ts";
-import { eventually, fresh, hostRecord, kinds, type TestBuses } from "./buses.ts";
+import { aHost } from "../support/examples.ts";
+import { eventually, fresh, kinds, type TestBuses } from "./buses.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -145,12 +146,12 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
       ),
     );
     await pause(50);
-    bus.announce(hostChanges, hostRecord(id, 7));
+    bus.announce(hostChanges, aHost(id, 7));
     await eventually(() => heard.length === 2);
     expect(heard.sort()).toEqual(["0 7", "1 7"]);
     for (const stop of stops) await stop();
     await pause(50);
-    bus.announce(hostChanges, hostRecord(id, 8));
+    bus.announce(hostChanges, aHost(id, 8));
     await pause(100);
     expect(heard).toHaveLength(2);
   });
@@ -165,8 +166,8 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     });
     await pause(50);
     bus.announce({ ...hostChanges, schema: z.unknown() as never }, { id } as never);
-    bus.announce(hostChanges, hostRecord(id, 1));
-    bus.announce(hostChanges, hostRecord(id, 2));
+    bus.announce(hostChanges, aHost(id, 1));
+    bus.announce(hostChanges, aHost(id, 2));
     await eventually(() => heard.length === 2);
     expect(heard).toEqual([1, 2]);
     await stop();
@@ -177,7 +178,7 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     expect(closed.isConnected()).toBe(true);
     await closed.close();
     expect(closed.isConnected()).toBe(false);
-    expect(() => closed.announce(hostChanges, hostRecord("h"))).not.toThrow();
+    expect(() => closed.announce(hostChanges, aHost("h"))).not.toThrow();
     await expect(closed.request(releaseCommand, "h", release)).rejects.toMatchObject({
       code: "storage_unavailable",
     });

@@ -4,12 +4,10 @@ import type { Bus } from "../../libs/bus/bus.ts";
 import { createMemoryServer } from "../../libs/bus/memory-server.ts";
 import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
 import { type Channel, sessionEvents } from "../../libs/contracts/channels.ts";
-import type { HostRecord } from "../../libs/contracts/host.ts";
-import type { PoolTarget } from "../../libs/contracts/pool.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import { systemClock } from "../../libs/process/clock.ts";
 import { silentLog } from "../../libs/process/log.ts";
-import { newSession } from "../../libs/session/step.ts";
+import { anEvent, aSession } from "../support/examples.ts";
 import { startNats } from "../support/servers.ts";
 import { until } from "../support/until.ts";
 
@@ -72,57 +70,7 @@ export const eventsOf = (tenant: string): Channel<SessionEvent> => ({
   subjects: `session.${tenant}.*.*`,
 });
 
-export const requested = (tenant: string, sessionId: string) =>
-  ({
-    type: "requested",
-    tenant,
-    sessionId,
-    at: "2026-01-01T00:00:00.000Z",
-    profile: "echo",
-    user: { id: "u", name: "U" },
-    metadata: {},
-    requestHash: "hash",
-  }) satisfies SessionEvent;
+export const requested = (tenant: string, sessionId: string) => anEvent(sessionId, { tenant });
 
-export const sessionRecord = (
-  tenant: string,
-  id: string,
-  changed: Partial<SessionRecord> = {},
-): SessionRecord => ({
-  ...newSession(requested(tenant, id), {
-    maxAttempts: 3,
-    deadlineMs: {
-      requested: 1000,
-      dispatched: 1000,
-      coldExtra: 0,
-      joined: 1000,
-      maxDuration: 1000,
-      idle: 1000,
-      userAbsent: 1000,
-    },
-  }),
-  ...changed,
-});
-
-export const hostRecord = (id: string, sequence = 1): HostRecord => ({
-  id,
-  epoch: 1,
-  pid: 1,
-  startedAt: "2026-01-01T00:00:00.000Z",
-  draining: false,
-  load: 0,
-  maxAgents: 4,
-  sequence,
-  profiles: {},
-  stages: [],
-  stats: { spawned: 0, assigned: 0, lost: 0 },
-});
-
-export const poolTarget = (profile: string, min: number): PoolTarget => ({
-  profile,
-  min,
-  hot: 0,
-  max: 8,
-  perStage: 1,
-  source: "api",
-});
+export const sessionRecord = (tenant: string, id: string, changed: Partial<SessionRecord> = {}) =>
+  aSession(id, { tenant, ...changed });

@@ -2,8 +2,9 @@
 import { afterEach, expect, test } from "vitest";
 import { hosts } from "../../libs/contracts/buckets.ts";
 import { hostChanges, pingCommand } from "../../libs/contracts/channels.ts";
+import { aHost } from "../support/examples.ts";
 import { startNats } from "../support/servers.ts";
-import { connectTo, eventsOf, eventually, fresh, hostRecord, requested } from "./buses.ts";
+import { connectTo, eventsOf, eventually, fresh, requested } from "./buses.ts";
 
 const cleanUps: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -37,7 +38,7 @@ test("after a kill -9 and a restart everything goes on by itself", async () => {
   await other.serve(pingCommand, "h", async () => ({ id: "h", epoch: 1, sequence: 5 }));
 
   await bus.publish(channel, requested(tenant, "before"));
-  const revision = (await bus.save(hosts, hostRecord("h", 1), 0)) ?? 0;
+  const revision = (await bus.save(hosts, aHost("h", 1), 0)) ?? 0;
   await eventually(() => handled.includes("before") && watched.get("h") === 1);
 
   await nats.kill9();
@@ -57,13 +58,13 @@ test("after a kill -9 and a restart everything goes on by itself", async () => {
   await eventually(() => handled.includes("during") && handled.includes("after"), BACK_WITHIN_MS);
 
   expect((await bus.read(hosts, "h"))?.revision).toBe(revision);
-  expect(await bus.save(hosts, hostRecord("h", 2), revision)).toBe(revision + 1);
+  expect(await bus.save(hosts, aHost("h", 2), revision)).toBe(revision + 1);
   // The client alone would find out only after some 15 s that the server lost its watch.
   await eventually(() => watched.get("h") === 2, 5000);
-  await bus.save(hosts, hostRecord("new"), 0);
+  await bus.save(hosts, aHost("new"), 0);
   await eventually(() => watched.has("new"), BACK_WITHIN_MS);
 
-  bus.announce(hostChanges, hostRecord("h", 9));
+  bus.announce(hostChanges, aHost("h", 9));
   await eventually(() => heard.includes(9), BACK_WITHIN_MS);
   expect(await bus.request(pingCommand, "h", {})).toMatchObject({ sequence: 5 });
 });
@@ -91,7 +92,7 @@ test("calls fail with storage_unavailable while NATS is away, and buses can be c
   await Promise.all([
     expect(bus.publish(eventsOf(tenant), requested(tenant, "s"))).rejects.toMatchObject(unavailable),
     expect(bus.read(hosts, "h")).rejects.toMatchObject(unavailable),
-    expect(bus.save(hosts, hostRecord("h"), 0)).rejects.toMatchObject(unavailable),
+    expect(bus.save(hosts, aHost("h"), 0)).rejects.toMatchObject(unavailable),
     expect(bus.list(hosts)).rejects.toMatchObject(unavailable),
     expect(bus.history(hosts, "h")).rejects.toMatchObject(unavailable),
     expect(bus.remove(hosts, "h", 1)).rejects.toMatchObject(unavailable),
