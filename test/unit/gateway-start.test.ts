@@ -259,6 +259,16 @@ describe("an Idempotency-Key", () => {
     expect(later.body.error.code).toBe("idempotency_conflict");
   });
 
+  it("refuses another request under the same key in a race of two gateways", async () => {
+    await start({ play: "ignore" });
+    const other = await rig.another();
+    const ask = (userId: string) =>
+      ({ method: "POST", url: START, headers: key, payload: { userId, wait: 0 } }) as const;
+    const race = await Promise.all([rig.app.inject(ask("u")), other.inject(ask("v"))]);
+    expect(race.map(({ statusCode }) => statusCode).sort()).toEqual([202, 409]);
+    expect(rig.said()).toHaveLength(1);
+  });
+
   it("answers a repeat even when every host has gone and the queue is full", async () => {
     await start();
     const first = await rig.post(START, {}, key);

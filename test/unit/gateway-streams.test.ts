@@ -1,6 +1,8 @@
 // Sessions followed live: server-sent events and the WebSocket.
+import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import WebSocket from "ws";
+import { sessions } from "../../libs/contracts/buckets.ts";
 import { becomeReady, type Rig, startRig } from "../support/gateway-rig.ts";
 import { until } from "../support/until.ts";
 
@@ -106,6 +108,42 @@ describe("a session's events", () => {
     const { events } = await reading;
     expect(events.at(-1)).toMatchObject({ event: "closing", data: { code: "shutting_down" } });
   });
+});
+
+const connections = () =>
+  new Promise<number>((resolve) => rig.app.server.getConnections((_error, count) => resolve(count)));
+
+describe("a client that does not read", () => {
+  it("of events is cut, before what waits for it grows without bound", async () => {
+    const id = await start();
+    const entry = await until(() => rig.bus.read(sessions, `default.${id}`), { what: "there is a record" });
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    socket.pause();
+    socket.on("error", () => {});
+    socket.write(`GET /api/session/${id}/events HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await until(async () => (await connections()) === 1, { what: "it is connected" });
+    let { revision } = entry;
+    const why = "x".repeat(10_000);
+    for (let i = 0; i < 2000 && (await connections()) > 0; i++) {
+      const value = { ...entry.value, history: [{ ...entry.value.history[0]!, why: `${i}${why}` }] };
+      revision = (await rig.bus.save(sessions, value, revision)) ?? 0;
+    }
+    expect(await connections()).toBe(0);
+    socket.destroy();
+  }, 20_000);
+
+  it("of the WebSocket is cut as well", async () => {
+    const id = await start();
+    const client = await new Client().open();
+    client.socket.on("error", () => {});
+    client.socket.pause();
+    for (let i = 0; i < 400 && (await connections()) > 0; i++) {
+      for (let n = 0; n < 100; n++) client.say({ type: "follow", sessionId: id });
+      await new Promise(setImmediate);
+    }
+    await until(async () => (await connections()) === 0, { what: "it was cut" });
+    client.socket.terminate();
+  }, 20_000);
 });
 
 class Client {
