@@ -1,32 +1,47 @@
 // Runs LiveKit's local inference (end-of-turn models) for the agents of a stage, in this process.
-import { InferenceRunner, type ipc } from "@livekit/agents";
+import { createRequire } from "node:module";
+import { Worker } from "node:worker_threads";
+import { InferenceRunner, inference, type ipc, type voice } from "@livekit/agents";
 
 interface Runner {
   initialize(): Promise<void>;
   run(data: unknown): Promise<unknown>;
 }
 
+export interface StageInference {
+  readonly executor: ipc.InferenceExecutor;
+  /** Loads the model that this AgentSession will ask at the end of its user's first sentence, if it has one. */
+  prepareFor(session: voice.AgentSession): void;
+}
+
 /** The end-of-turn model that an AgentSession takes when its file names no other. */
 const EOT_METHOD = "lk_eot_audio";
 
 /**
- * LiveKit's own worker runs inference in a process beside its jobs. A stage does it in place, when it is first
- * asked: its agents share one copy of each model, and the models that matter compute on threads of their own.
+ * LiveKit's own worker runs inference in a process beside its jobs. A stage does it in place, when a session
+ * needs it: its agents share one copy of each model, and the models that matter compute on threads of their own.
  */
-export function createInferenceExecutor(): ipc.InferenceExecutor {
+export function createStageInference(): StageInference {
   registerEndOfTurn();
   const runners = new Map<string, Promise<Runner>>();
+  const runnerOf = (method: string): Promise<Runner> => {
+    let runner = runners.get(method);
+    if (runner === undefined) {
+      runner = start(method);
+      runner.catch(() => runners.delete(method));
+      runners.set(method, runner);
+    }
+    return runner;
+  };
   return {
-    async doInference(method: string, data: unknown): Promise<unknown> {
-      let runner = runners.get(method);
-      if (runner === undefined) {
-        runner = start(method);
-        runner.catch(() => runners.delete(method));
-        runners.set(method, runner);
-      }
-      return (await runner).run(data);
+    executor: {
+      doInference: async (method: string, data: unknown) => (await runnerOf(method)).run(data),
+    } as ipc.InferenceExecutor,
+    prepareFor: ({ turnDetection }) => {
+      // What goes wrong here is said by the one who asks the model.
+      if (turnDetection instanceof inference.TurnDetector) runnerOf(EOT_METHOD).catch(() => {});
     },
-  } as ipc.InferenceExecutor;
+  };
 }
 
 async function start(method: string): Promise<Runner> {
@@ -34,10 +49,24 @@ async function start(method: string): Promise<Runner> {
     .registeredRunners;
   const from = registered[method];
   if (from === undefined) throw new Error(`No inference runner is registered for ${method}.`);
+  if (method === EOT_METHOD) await loadEndOfTurn();
   const module = (await import(from)) as { default: new () => Runner };
   const runner = new module.default();
   await runner.initialize();
   return runner;
+}
+
+/**
+ * Loading it takes a third of a second, in which no other agent of the stage could speak or hear. The native
+ * library keeps one copy for the process, whichever thread loads it.
+ */
+async function loadEndOfTurn(): Promise<void> {
+  const file = createRequire(import.meta.resolve("@livekit/agents")).resolve("@livekit/local-inference");
+  const loader = new Worker(`require(${JSON.stringify(file)}).initEot();`, { eval: true, execArgv: [] });
+  await new Promise<void>((resolve, reject) => {
+    loader.once("error", reject);
+    loader.once("exit", () => resolve());
+  });
 }
 
 /** The worker class of the library registers this one; there is no worker here. */

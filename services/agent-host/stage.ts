@@ -5,7 +5,7 @@ import { messageOf } from "../../libs/contracts/errors.ts";
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import { ready } from "./agent-api.ts";
 import { lookLikeJobProcess } from "./stage-argv.ts";
-import { createInferenceExecutor } from "./stage-inference.ts";
+import { createStageInference } from "./stage-inference.ts";
 import { RunningJob } from "./stage-job.ts";
 import { captureLogs, currentOwner } from "./stage-log.ts";
 import type { FromStage, StageStart, ToStage } from "./stage-messages.ts";
@@ -45,7 +45,7 @@ if (nativeProblem !== undefined)
 resolveFromHere();
 lookLikeJobProcess(start.file);
 followAgentSessions();
-const inference = createInferenceExecutor();
+const inference = createStageInference();
 const agent = await load();
 
 process.on("uncaughtException", (error) => onStrayError(error));
@@ -182,7 +182,7 @@ async function run({ slot: id, job }: Extract<ToStage, { type: "run" }>): Promis
     room,
     start,
     job,
-    inference,
+    inference: inference.executor,
     send,
     warn: (error, message) => log.warn({ error, slot: id, session: job.session }, message),
   });
