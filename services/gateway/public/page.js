@@ -1,11 +1,14 @@
 // The page: one button starts a session, joins its room with the microphone, and shows what happens.
 import { createLocalAudioTrack, Room, RoomEvent, Track } from "/vendor/livekit-client.esm.mjs";
+import { followProfiles } from "./profiles.js";
 
 const element = (id) => document.getElementById(id);
 const [talk, stop, profiles] = [element("talk"), element("stop"), element("profile")];
 
 /** The conversation that is going on; undefined when there is none. */
 let call;
+/** What kept every conversation from starting when it was looked at last. */
+let problem = "";
 
 talk.addEventListener("click", () => startCall());
 stop.addEventListener("click", () => endCall("You ended it."));
@@ -13,7 +16,7 @@ stop.addEventListener("click", () => endCall("You ended it."));
 addEventListener("pagehide", () => {
   if (call?.sessionId !== undefined) navigator.sendBeacon(`/api/session/${call.sessionId}/end`);
 });
-await showProfiles();
+await followProfiles(profiles, { ask, isIdle: () => call === undefined, showProblem });
 
 async function startCall() {
   const mine = { segments: new Map() };
@@ -136,8 +139,8 @@ async function joinRoom(mine, { url, token }) {
 /** One line per utterance: its text grows, and a later version of it takes the former's place. */
 async function showSpeech(mine, reader, identity) {
   const id = reader.info.attributes?.["lk.segment_id"] ?? reader.info.id;
-  const line =
-    mine.segments.get(id) ?? addLine(identity === mine.room.localParticipant.identity ? "you" : "agent");
+  const who = identity === mine.room.localParticipant.identity ? "you" : "agent";
+  const line = mine.segments.get(id) ?? addLine(who);
   mine.segments.set(id, line);
   const text = line.querySelector("span");
   let soFar = "";
@@ -146,8 +149,11 @@ async function showSpeech(mine, reader, identity) {
     text.textContent = soFar;
     element("transcript").scrollTop = element("transcript").scrollHeight;
   }
-  // Said at the end of the stream: what the recognizer may still change is shown paler.
-  if (reader.info.attributes?.["lk.transcription_final"] !== "false") line.dataset.final = "";
+  // What the recognizer may still change is shown paler. What the agent says comes once, as it is spoken,
+  // and marked as not final even at its end.
+  if (who === "agent" || reader.info.attributes?.["lk.transcription_final"] !== "false") {
+    line.dataset.final = "";
+  }
 }
 
 function addLine(who) {
@@ -180,25 +186,6 @@ function showSession(session) {
       return row;
     }),
   );
-}
-
-async function showProfiles() {
-  try {
-    const health = await ask("GET", "/api/health");
-    const options = Object.entries(health.profiles).map(([name, { status, error }]) => {
-      const option = new Option(status === "running" ? name : `${name} (${status})`, name);
-      option.disabled = status !== "running";
-      option.title = error ?? "";
-      option.selected = name === health.defaultProfile;
-      return option;
-    });
-    profiles.replaceChildren(...(options.length > 0 ? options : [new Option("no agent is up", "")]));
-    profiles.disabled = options.length === 0;
-    if (health.services.livekit.status !== "running") showError(`LiveKit: ${health.services.livekit.why}`);
-    else if (options.length === 0) showError("No agent-host is up yet. Reload the page in a moment.");
-  } catch (error) {
-    showError(error.message);
-  }
 }
 
 async function ask(method, path, body) {
@@ -236,6 +223,13 @@ function show(id, state) {
 
 function note(text) {
   element("note").textContent = text;
+}
+
+/** A problem that is over takes its own words away, but no other error's. */
+function showProblem(text) {
+  const { textContent } = element("error");
+  if (textContent === problem || textContent === "") showError(text);
+  problem = text;
 }
 
 function showError(text) {
