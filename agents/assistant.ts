@@ -14,14 +14,9 @@ export default defineAgent({
   entry: async (ctx: JobContext) => {
     const session = new voice.AgentSession({
       vad: ctx.proc.userData.vad as inference.VAD,
-      stt: new deepgram.STT({ model: "nova-3", ...baseUrl("DEEPGRAM_BASE_URL", "baseUrl") }),
-      llm: new openai.LLM({ model: "gpt-4.1-mini", ...baseUrl("OPENAI_BASE_URL", "baseURL") }),
-      tts: new openai.TTS({
-        model: "gpt-4o-mini-tts",
-        voice: "alloy",
-        ...baseUrl("OPENAI_BASE_URL", "baseURL"),
-      }),
-      turnHandling: { turnDetection: "vad" },
+      stt: new deepgram.STT({ model: "nova-3", ...deepgramAddress() }),
+      llm: new openai.LLM({ model: "gpt-4.1-mini" }),
+      tts: new openai.TTS({ model: "gpt-4o-mini-tts", voice: "alloy" }),
     });
     await session.start({
       agent: new voice.Agent({
@@ -35,8 +30,8 @@ export default defineAgent({
   },
 });
 
-/** A provider at another address: a proxy, a gateway, a server of one's own. */
-function baseUrl(variable: string, option: string): Record<string, string> {
-  const value = process.env[variable];
-  return value ? { [option]: value } : {};
+/** Deepgram at another address, as when it is self-hosted. OpenAI's client reads OPENAI_BASE_URL by itself. */
+function deepgramAddress(): { baseUrl?: string } {
+  const baseUrl = process.env.DEEPGRAM_BASE_URL;
+  return baseUrl ? { baseUrl } : {};
 }
