@@ -34,9 +34,9 @@ type Said<T extends SessionInput["type"]> = Extract<SessionInput, { type: T }>;
 
 /** The first wait before a host that failed is tried again; each further failure doubles it. */
 export const BACKOFF_BASE_MS = 200;
-const HISTORY_MAX = 40;
+const HISTORY_MAX = 30;
 /** Errors of agents can be pages long, and a record must fit its bucket. */
-const WHY_MAX = 300;
+const WHY_MAX = 240;
 
 const faultOf: Record<EndedReason, Fault> = {
   completed: "none",
