@@ -41,6 +41,8 @@ export interface TestLiveKit {
   readonly pid: number;
   stop(): Promise<void>;
   kill9(): Promise<void>;
+  /** Ends it, if it still runs, and starts it with the same port and key; its rooms are gone. */
+  restart(): Promise<void>;
 }
 
 /** A nats-server with JetStream: a container where an engine and the image are at hand, else a process. */
@@ -89,19 +91,25 @@ export async function startLiveKit(options: { webhookUrl?: string } = {}): Promi
   const port = await freePort();
   const webhook = options.webhookUrl === undefined ? {} : { webhookUrl: options.webhookUrl };
   const file = await writeLiveKitConfig({ dir, port, key, ...webhook });
-  const server = await ServerProcess.start("livekit-server", binary, ["--config", file], () =>
-    isLiveKitReady(port),
-  );
+  const start = () =>
+    ServerProcess.start("livekit-server", binary, ["--config", file], () => isLiveKitReady(port));
+  let server = await start();
   return {
     url: `ws://127.0.0.1:${port}`,
     port,
     ...key,
-    pid: server.pid,
+    get pid() {
+      return server.pid;
+    },
     async stop() {
       await server.end("SIGTERM");
       await rm(dir, { recursive: true, force: true });
     },
     kill9: () => server.end("SIGKILL"),
+    async restart() {
+      await server.end("SIGTERM");
+      server = await start();
+    },
   };
 }
 

@@ -1,0 +1,15 @@
+// An agent for tests: warm, and ready at once.
+import { defineAgent, type JobContext, type JobProcess } from "@livekit/agents";
+import { openSession, tellOfJob } from "./_open-session.ts";
+
+export const pool = { min: 3, hot: 0, max: 50, perStage: 10 };
+
+export default defineAgent({
+  prewarm: async (proc: JobProcess) => {
+    proc.userData.prewarmed = true;
+  },
+  entry: async (ctx: JobContext) => {
+    tellOfJob(ctx);
+    await openSession(ctx);
+  },
+});

@@ -1,0 +1,16 @@
+// An agent for tests whose prewarm takes longer than a caller waits.
+import { defineAgent, type JobContext, type JobProcess } from "@livekit/agents";
+import { openSession, tellOfJob } from "./_open-session.ts";
+
+export const pool = { min: 0, hot: 0, max: 4, perStage: 10 };
+
+export default defineAgent({
+  prewarm: async (proc: JobProcess) => {
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    proc.userData.prewarmed = true;
+  },
+  entry: async (ctx: JobContext) => {
+    tellOfJob(ctx);
+    await openSession(ctx);
+  },
+});

@@ -1,0 +1,14 @@
+// An agent for tests: it waits for its user, and says who came.
+import { defineAgent, type JobContext } from "@livekit/agents";
+import { openSession, tellOfJob } from "./_open-session.ts";
+
+export const pool = { min: 2, hot: 0, max: 20, perStage: 10 };
+
+export default defineAgent({
+  entry: async (ctx: JobContext) => {
+    tellOfJob(ctx);
+    await openSession(ctx);
+    const user = await ctx.waitForParticipant();
+    console.log(`${user.identity} (${user.name}) came`);
+  },
+});

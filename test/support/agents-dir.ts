@@ -1,0 +1,15 @@
+// A folder with some of the agents made for tests, so that a stack starts no process that it doesn't need.
+import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const all = fileURLToPath(new URL("../agents", import.meta.url));
+
+/** Files of test/agents by their names, without ".ts". The folder is gone when this process ends. */
+export function agentsDir(...names: readonly string[]): string {
+  const dir = mkdtempSync(join(tmpdir(), "greenroom-agents-"));
+  for (const name of names) symlinkSync(join(all, `${name}.ts`), join(dir, `${name}.ts`));
+  process.once("exit", () => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
