@@ -1,5 +1,5 @@
 // Messages and records as JSON text, checked against their schema on the way in.
-import type { z } from "zod";
+import type { Topic } from "../contracts/channels.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -7,7 +7,7 @@ const decoder = new TextDecoder();
 export const encode = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value));
 
 /** @throws Error that says where the shape is wrong; never a bare syntax error. */
-export function decode<T>(schema: z.ZodType<T>, data: Uint8Array, what: string): T {
+export function decode<T>(schema: Topic<T>["schema"], data: Uint8Array, what: string): T {
   let json: unknown;
   try {
     json = JSON.parse(decoder.decode(data));
