@@ -1,7 +1,7 @@
 // nats-server in a container, where a Docker engine and the image are at hand.
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import type { NatsOptions, TestNats } from "./servers.ts";
+import type { NatsOptions, TestNats } from "./test-nats.ts";
 
 const IMAGE = "nats:2.15";
 const run = promisify(execFile);

@@ -10,27 +10,8 @@ import { isLiveKitReady, newLiveKitKey, writeLiveKitConfig } from "../../deploy/
 import { isNatsReady, writeNatsConfig } from "../../deploy/nats.ts";
 import { freePort } from "../../deploy/ports.ts";
 import { startNatsContainer } from "./nats-container.ts";
+import type { NatsOptions, TestNats } from "./test-nats.ts";
 import { until } from "./until.ts";
-
-export interface NatsOptions {
-  /** Where its data is; a temporary directory, gone at the end, if not given. */
-  readonly dir?: string;
-  readonly port?: number;
-  readonly syncInterval?: string;
-}
-
-export interface TestNats {
-  readonly url: string;
-  readonly port: number;
-  readonly monitorUrl: string;
-  readonly pid: number;
-  readonly dir: string;
-  /** Ends it and leaves nothing; may be called twice. */
-  stop(): Promise<void>;
-  kill9(): Promise<void>;
-  /** Ends it, if it still runs, and starts it on the same port and data. */
-  restart(): Promise<void>;
-}
 
 export interface TestLiveKit {
   /** ws:// */

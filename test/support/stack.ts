@@ -2,8 +2,9 @@
 import { randomBytes } from "node:crypto";
 import { freePort } from "../../deploy/ports.ts";
 import { membersOfGroups, pidsWithEnvironment } from "../../deploy/processes.ts";
-import { startLiveKit, startNats, type TestLiveKit, type TestNats } from "./servers.ts";
+import { startLiveKit, startNats, type TestLiveKit } from "./servers.ts";
 import { type ServiceKind, ServiceProcess } from "./service-process.ts";
+import type { TestNats } from "./test-nats.ts";
 import { until } from "./until.ts";
 
 export interface StackOptions {
