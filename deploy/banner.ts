@@ -51,8 +51,11 @@ function profileLines(health: Health | undefined): string[] {
 
 const LOOK_EVERY_MS = 500;
 
+/** How long the other profiles are waited for, once there is a warm agent. */
+const SETTLE_MS = 5000;
+
 /**
- * Waits until the gateway is ready and the first agent is warm.
+ * Waits until the gateway is ready and the first agent is warm, and a little for what the other profiles say.
  *
  * @returns the health at that time, or after `timeoutMs` whatever there is then
  */
@@ -61,13 +64,18 @@ export async function waitForFirstAgent(
   timeoutMs: number,
   isCancelled: () => boolean,
 ): Promise<Health | undefined> {
-  const deadline = performance.now() + timeoutMs;
+  let deadline = performance.now() + timeoutMs;
+  let isWarm = false;
   let health: Health | undefined;
   while (!isCancelled() && performance.now() < deadline) {
     if ((await getJson(`${apiUrl}/readyz`)) !== undefined) {
       const parsed = HealthAnswer.safeParse(await getJson(`${apiUrl}/api/health`));
       if (parsed.success) health = parsed.data;
-      if (health !== undefined && health.sessions.pool > 0) return health;
+      if (health !== undefined && health.sessions.pool > 0) {
+        if (Object.values(health.profiles).every((profile) => profile.status !== "stopped")) return health;
+        if (!isWarm) deadline = Math.min(deadline, performance.now() + SETTLE_MS);
+        isWarm = true;
+      }
     }
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }

@@ -37,7 +37,7 @@ export function spawnGuarded(
   args: readonly string[],
   options: GuardOptions = {},
 ): ChildProcess {
-  const { graceMs = 5000, cwd, env = process.env } = options;
+  const { graceMs = 3000, cwd, env = process.env } = options;
   const where = cwd === undefined ? {} : { cwd };
   if (process.platform === "win32") {
     return spawn(file, args, { ...where, env, stdio: ["pipe", "pipe", "pipe"], windowsHide: true });

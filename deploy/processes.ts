@@ -2,6 +2,13 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 
+interface Stat {
+  readonly state: string;
+  readonly parent: number;
+  readonly group: number;
+  readonly startedAt: string;
+}
+
 const hasProc = existsSync("/proc/self/stat");
 
 /**
@@ -51,12 +58,23 @@ const allPids = (): number[] =>
     .filter((name) => /^\d+$/.test(name))
     .map(Number);
 
+/** The parent of a process; undefined when there is no such process, or no way to know. */
+export const parentOf = (pid: number): number | undefined => procStat(pid)?.parent;
+
+/** The name of its program, as `sh`. */
+export const programOf = (pid: number): string | undefined => readProc(pid, "comm")?.trim();
+
 /** Fields of /proc/<pid>/stat (proc(5)); the name, which may hold anything, ends at the last parenthesis. */
-function procStat(pid: number): { state: string; group: number; startedAt: string } | undefined {
+function procStat(pid: number): Stat | undefined {
   const text = readProc(pid, "stat");
   if (text === undefined) return undefined;
   const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return { state: fields[0]!, group: Number(fields[2]), startedAt: fields[19]! };
+  return {
+    state: fields[0]!,
+    parent: Number(fields[1]),
+    group: Number(fields[2]),
+    startedAt: fields[19]!,
+  };
 }
 
 function readProc(pid: number, file: string): string | undefined {

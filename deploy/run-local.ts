@@ -11,6 +11,7 @@ import { bannerText, curlOf, type Health, waitForFirstAgent } from "./banner.ts"
 import { BinaryError } from "./binaries.ts";
 import { type LocalConfig, readLocalConfig } from "./config.ts";
 import { forkService } from "./fork-service.ts";
+import { onLauncherGone } from "./launcher.ts";
 import { LockedError, lockDirectory } from "./lock.ts";
 import { createTakeLine, type LogRecord } from "./log-lines.ts";
 import { PidFiles } from "./pid-files.ts";
@@ -45,7 +46,7 @@ const STOP_ORDER: readonly (readonly ServiceName[])[] = [
 ];
 /** A service gives itself up to 10 s to stop; the agent-host on top of its drain. */
 const SERVICE_STOP_MS = 15_000;
-const ORPHAN_GRACE_MS = 8000;
+const ORPHAN_GRACE_MS = 5000;
 const FIRST_AGENT_MS = 60_000;
 
 /** Ends the process when it is done: 0 after a stop, 78 for settings, 1 for what else kept it from running. */
@@ -115,6 +116,10 @@ class LocalRun {
     // Whatever ends this process, a bug included, takes the children with it.
     process.on("exit", () => supervisor.killAll());
     onStopSignals(this.#log, () => void this.#stop(supervisor));
+    onLauncherGone(() => {
+      this.#log.info("npm is gone; stopping");
+      void this.#stop(supervisor);
+    });
 
     const apiUrl = `http://${hostFor(this.#config.GREENROOM_BIND)}:${port}`;
     const servers = await this.#startServers(supervisor, port);
@@ -189,6 +194,7 @@ class LocalRun {
   }
 
   async #stop(supervisor: Supervisor): Promise<void> {
+    if (this.#isStopping) return;
     this.#isStopping = true;
     await this.#stopChildren(supervisor);
     this.#log.info("stopped");

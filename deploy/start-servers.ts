@@ -23,7 +23,9 @@ export interface ServerDeps {
 
 const LOOPBACK = "127.0.0.1";
 const READY_MS = 30_000;
-const SERVER_STOP_MS = 10_000;
+const NATS_STOP_MS = 10_000;
+/** It waits for whoever is still in a room, and by then no agent is. */
+const LIVEKIT_STOP_MS = 2000;
 
 /** @returns the settings by which the services find it @throws StartError when it doesn't come up */
 export async function startNats(deps: ServerDeps, preferredPort: number): Promise<Record<string, string>> {
@@ -44,7 +46,7 @@ export async function startNats(deps: ServerDeps, preferredPort: number): Promis
     name: "nats",
     start: () => spawnGuarded(binary, ["-c", file]),
     isReady: () => isNatsReady(monitorUrl),
-    stopMs: SERVER_STOP_MS,
+    stopMs: NATS_STOP_MS,
   });
   await running(child, "nats-server");
   const url = `nats://${LOOPBACK}:${port}`;
@@ -81,7 +83,7 @@ export async function startLiveKit(
       name: "livekit",
       start: () => spawnGuarded(binary, ["--config", file]),
       isReady: () => isLiveKitReady(port),
-      stopMs: SERVER_STOP_MS,
+      stopMs: LIVEKIT_STOP_MS,
     });
     const url = `ws://${LOOPBACK}:${port}`;
     await running(child, "livekit-server").then(

@@ -3,6 +3,9 @@ import { randomBytes } from "node:crypto";
 import { ConfigError } from "./config.ts";
 import { createLog, type Log, logLevels } from "./log.ts";
 
+/** NATS and LiveKit end with their supervisor too, so there is nothing to finish that would take longer. */
+const ORPHAN_STOP_MS = 3000;
+
 export interface Running {
   /** Lets work in hand finish, then answers. Called once. */
   stop(): Promise<void>;
@@ -34,14 +37,14 @@ export async function runService(
   let running: Running | undefined;
   let stopping = false;
 
-  const quit = (why: string, exitCode: number) => {
+  const quit = (why: string, exitCode: number, stopMs = options.stopMs) => {
     if (stopping) return;
     stopping = true;
     log.info({ why }, "stopping");
     const impatience = setTimeout(() => {
-      log.warn({ afterMs: options.stopMs }, "stopping took too long; leaving now");
+      log.warn({ afterMs: stopMs }, "stopping took too long; leaving now");
       process.exit(exitCode === 0 ? 1 : exitCode);
-    }, options.stopMs);
+    }, stopMs);
     impatience.unref();
     Promise.resolve(running?.stop())
       .catch((error: unknown) => log.error({ error }, "stopping failed"))
@@ -54,9 +57,10 @@ export async function runService(
       quit(signal, 0);
     });
   }
-  process.on("disconnect", () => quit("the supervisor is gone", 0));
+  const orphaned = () => quit("the supervisor is gone", 0, Math.min(ORPHAN_STOP_MS, options.stopMs));
+  process.on("disconnect", orphaned);
   // It may have gone while this process was still loading its modules; then nobody says so again.
-  if (process.connected === false) return quit("the supervisor is gone", 0);
+  if (process.connected === false) return orphaned();
   process.on("uncaughtException", (error) => {
     log.fatal({ error }, "a bug; the process ends and is to be started again");
     process.exit(70);

@@ -1,7 +1,6 @@
 // `npm start` itself: the real services on real servers, from the start to a session to the end.
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { LocalSite, realLocal } from "../support/local/start-local.ts";
-import { until } from "../support/until.ts";
 
 let site: LocalSite;
 beforeEach(async () => {
@@ -54,8 +53,13 @@ test("nothing outlives a killed supervisor, not even the agents' own processes",
   expect(start.body).toMatchObject({ status: "ready" });
   local.signal("SIGKILL");
   await local.ended();
-  await until(() => site.pids().length === 0, {
-    timeoutMs: 30_000,
-    what: () => `nothing is left; there are ${site.pids().join(", ")}`,
-  });
+  await site.isEmpty();
+});
+
+test.each(["SIGTERM", "SIGKILL"] as const)("a %s to npm stops everything too", async (signal) => {
+  const local = site.startByNpm({ LIVEKIT_MOCK_MODE: "true" });
+  await local.ready(90_000);
+  local.signal(signal);
+  await site.isEmpty();
+  expect(local.records().at(-1)).toMatchObject({ service: "greenroom", msg: "stopped" });
 });

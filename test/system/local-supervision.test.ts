@@ -2,7 +2,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
+import { pools } from "../../libs/contracts/buckets.ts";
 import type { ServiceBeat } from "../../libs/contracts/pool.ts";
+import { silentLog } from "../../libs/process/log.ts";
 import { type LocalProcess, LocalSite } from "../support/local/start-local.ts";
 import { startLiveKit, startNats } from "../support/servers.ts";
 import { until } from "../support/until.ts";
@@ -60,6 +63,16 @@ test("a killed service is started again, and its own children die with it", asyn
 test("killed servers are started again on the same ports, and NATS keeps its data", async () => {
   const local = site.start({ LIVEKIT_MOCK_MODE: "false" });
   await local.ready();
+  const bus = await connectNatsBus({
+    url: `nats://127.0.0.1:${site.natsPort}`,
+    name: "test",
+    replicas: 1,
+    log: silentLog,
+    onLost: () => {},
+  });
+  const target = { profile: "echo", min: 7, hot: 0, max: 9, perStage: 1, source: "api" as const };
+  await bus.save(pools, target, 0);
+
   const before = [pidOf("nats"), pidOf("livekit")];
   for (const pid of before) process.kill(pid, "SIGKILL");
   await local.says(/^nats died/);
@@ -77,6 +90,8 @@ test("killed servers are started again on the same ports, and NATS keeps its dat
   );
   await beatOf("nats", "running");
   expect([pidOf("nats"), pidOf("livekit")].some((pid) => before.includes(pid))).toBe(false);
+  expect((await bus.read(pools, "echo"))?.value).toEqual(target);
+  await bus.close();
   await stopped(local);
 });
 

@@ -49,7 +49,16 @@ export class LocalSite {
 
   /** Starts it with fake services, or another main. Simulated rooms, unless `env` says otherwise. */
   start(env: Record<string, string> = {}, main: string = fakeLocal): LocalProcess {
-    const local = new LocalProcess(main, {
+    return this.#start(process.execPath, ["--import", "tsx", main], env);
+  }
+
+  /** `npm start` as a person types it. */
+  startByNpm(env: Record<string, string> = {}): LocalProcess {
+    return this.#start("npm", ["start", "--silent"], env);
+  }
+
+  #start(program: string, args: readonly string[], env: Record<string, string>): LocalProcess {
+    const local = new LocalProcess(program, args, {
       PATH: process.env.PATH,
       HOME: process.env.HOME,
       XDG_CACHE_HOME: process.env.XDG_CACHE_HOME,
@@ -94,8 +103,8 @@ export class LocalProcess {
   readonly #closed: Promise<void>;
   #output = "";
 
-  constructor(main: string, env: NodeJS.ProcessEnv) {
-    this.#child = spawn(process.execPath, ["--import", "tsx", main], {
+  constructor(program: string, args: readonly string[], env: NodeJS.ProcessEnv) {
+    this.#child = spawn(program, args, {
       cwd: repositoryRoot,
       env,
       stdio: ["ignore", "pipe", "pipe"],
