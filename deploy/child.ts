@@ -31,6 +31,8 @@ export interface ChildStatus {
 /** EX_CONFIG: its settings can't be used, so another try would end the same way. */
 const CONFIG_EXIT = 78;
 const READY_EVERY_MS = 50;
+/** What a dead child leaves behind ends by itself within a second: agents leave their rooms first. */
+const GRACE_MS = 1500;
 /** Pipes that a grandchild holds open must not hold up a restart. */
 const PIPES_MS = 1000;
 
@@ -45,6 +47,8 @@ export class Child {
   #lastError: string | undefined;
   #status: ChildStatus | undefined;
   #death: Promise<void> = Promise.resolve();
+  /** Ends the groups of children that died unasked; each is due soon. */
+  readonly #remains = new Map<number, NodeJS.Timeout>();
 
   constructor(spec: ChildSpec, deps: ChildDeps) {
     this.spec = spec;
@@ -69,6 +73,7 @@ export class Child {
   async stop(): Promise<void> {
     this.#isWanted = false;
     clearTimeout(this.#retry);
+    this.#endRemains();
     const child = this.#process;
     if (child === undefined) return;
     const late = setTimeout(() => {
@@ -85,7 +90,29 @@ export class Child {
   kill(): void {
     this.#isWanted = false;
     clearTimeout(this.#retry);
+    this.#endRemains();
     killGroup(this.#process?.pid, "SIGKILL");
+  }
+
+  #leaveRemains(pid: number | undefined): void {
+    if (pid === undefined) return;
+    if (!this.#isWanted) {
+      killGroup(pid, "SIGKILL");
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#remains.delete(pid);
+      killGroup(pid, "SIGKILL");
+    }, GRACE_MS);
+    this.#remains.set(pid, timer);
+  }
+
+  #endRemains(): void {
+    for (const [pid, timer] of this.#remains) {
+      clearTimeout(timer);
+      killGroup(pid, "SIGKILL");
+    }
+    this.#remains.clear();
   }
 
   #launch(): void {
@@ -107,7 +134,7 @@ export class Child {
         if (child.pid === undefined) this.#onDeath(child, null, null, resolve);
       });
       child.once("exit", (code, signal) => {
-        killGroup(child.pid, "SIGKILL");
+        this.#leaveRemains(child.pid);
         const settle = () => {
           clearTimeout(late);
           child.off("close", settle);

@@ -50,6 +50,7 @@ export interface AgentHost {
 
 const SPAWNS_AT_ONCE = 4;
 const CHECK_RECORDS_MS = 2000;
+const LEAVE_MS = 4000;
 /** LiveKit closes a room that no human comes to; a standby room has to last as long as its agent. */
 const STANDBY_EMPTY_S = 24 * 60 * 60;
 const STANDBY_TOKEN_TTL_S = 60;
@@ -140,13 +141,18 @@ class Host implements AgentHost {
     for (const pool of this.#pools.values()) {
       for (const slot of pool.busySlots()) this.#onLost(slot, "the host stopped before the session was over");
     }
-    const rest = Promise.all([this.#reports.settle(), ...this.#discards]);
-    await Promise.race([rest, sleep(clock, 2000)]);
-    for (const stop of this.#stops) await stop();
-    await this.#announcer
-      ?.stop()
-      .catch((error: unknown) => log.debug({ error }, "the registration stays behind"));
+    // Without NATS none of this would end, and the agents' processes must: what is left, the janitor finds.
+    await Promise.race([this.#leave(), sleep(clock, LEAVE_MS)]);
     for (const pool of this.#pools.values()) pool.stop();
+  }
+
+  /** Says what is left to say, and takes the registration back. */
+  async #leave(): Promise<void> {
+    await Promise.all([this.#reports.settle(), ...this.#discards]);
+    for (const stop of this.#stops) await stop();
+    await this.#announcer?.stop().catch((error: unknown) => {
+      this.#deps.log.debug({ error }, "the registration stays behind");
+    });
   }
 
   #makePool(file: ProfileFile, gate: SpawnGate): WarmPool {
