@@ -65,7 +65,9 @@ function commandsForFormer(record: SessionRecord): SessionCommand[] {
     attempt: former.attempt,
     why: "the session goes on with another agent",
   };
-  return former.room === record.room
+  // A hot agent brings another room, so nobody will use the one that was made for the former.
+  const goesElsewhere = record.state === "dispatched" && record.asked === "hot";
+  return former.room === record.room && !goesElsewhere
     ? [{ do: "remove_participant", room: former.room, identity: former.identity }, release]
     : [release, { do: "delete_room", room: former.room }];
 }

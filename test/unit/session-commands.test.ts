@@ -63,6 +63,14 @@ describe("a session that was given to a host", () => {
     ]);
   });
 
+  test("deletes the room that was made for a former agent when a hot one brings another", () => {
+    expect(commands({ ...given, asked: "hot", former })).toContainEqual({
+      do: "delete_room",
+      room: "session-s",
+    });
+    expect(commands({ ...given, former })).not.toContainEqual({ do: "delete_room", room: "session-s" });
+  });
+
   test("needs no room when a hot agent brings its own", () => {
     expect(commands({ ...given, asked: "hot" })).toEqual([
       { do: "assign", host: "h2", epoch: 9, attempt: 2, asked: "hot", identity: "agent-s-2" },
