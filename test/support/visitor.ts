@@ -14,6 +14,8 @@ export interface Visitor {
   readonly said: readonly Said[];
   /** Who is there, without this one. */
   others(): { identity: string; kind: ParticipantKind | undefined; attributes: Record<string, string> }[];
+  /** True once a track of somebody else has been subscribed to. */
+  hears(): boolean;
   /** True from when LiveKit put this person out, or closed the room. */
   isOut(): boolean;
   leave(): Promise<void>;
@@ -27,7 +29,12 @@ export async function visit(join: { url: string; token: string }): Promise<Visit
   room.on(RoomEvent.DataReceived, (payload, participant, _kind, topic) => {
     said.push({ topic, from: participant?.identity, message: parsed(payload) });
   });
-  await room.connect(join.url, join.token, { autoSubscribe: false, dynacast: false });
+  // It listens, as people do: an AgentSession waits for that before it closes.
+  let hears = false;
+  room.on(RoomEvent.TrackSubscribed, () => {
+    hears = true;
+  });
+  await room.connect(join.url, join.token, { autoSubscribe: true, dynacast: false });
   return {
     said,
     others: () =>
@@ -36,6 +43,7 @@ export async function visit(join: { url: string; token: string }): Promise<Visit
         kind: other.info.kind,
         attributes: { ...other.attributes },
       })),
+    hears: () => hears,
     isOut: () => !room.isConnected,
     leave: () => room.disconnect(),
   };

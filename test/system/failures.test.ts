@@ -1,0 +1,187 @@
+// Agents that fail, hang or grow: one session suffers, the others don't, and everybody can read why.
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { processIdentity } from "../../deploy/processes.ts";
+import { expectNothingLeft } from "../support/nothing-left.ts";
+import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
+import { until } from "../support/until.ts";
+
+let scene: Scene;
+beforeAll(async () => {
+  scene = await openScene({
+    agents: ["quick", "troubled", "throws-on-load", "throws-in-prewarm", "needs-key"],
+    env: {
+      GREENROOM_JOIN_DEADLINE_MS: "3000",
+      GREENROOM_READY_DEADLINE_MS: "3000",
+      GREENROOM_STAGE_MEMORY_MB: "900",
+    },
+  });
+  await scene.pool("quick", { idle: 3 });
+  await scene.pool("troubled", { idle: 3 });
+});
+afterEach(() => expectNothingLeft(scene));
+afterAll(() => scene?.stop());
+
+/** Asks for a session of the troubled agent, and doesn't wait for what becomes of it. */
+async function askForTrouble(trouble: string, more: object = {}): Promise<string> {
+  const { status, body } = await scene.ask({ profile: "troubled", wait: 0, metadata: { trouble, ...more } });
+  expect(status, JSON.stringify(body)).toBe(202);
+  return body.sessionId;
+}
+
+const whysOf = (session: { history: { why?: string }[] }): string[] =>
+  session.history.flatMap(({ why }) => why ?? []);
+
+test("an entry that always throws is tried three times; the error reaches the history and the log", async () => {
+  const neighbour = await scene.start({ profile: "troubled" });
+  const id = await askForTrouble("throw", { attempts: 99 });
+  const session = await scene.ended(id);
+  expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 3, failures: 3 });
+  expect(whysOf(session)).toEqual(Array(3).fill("Error: the agent's provider said no"));
+  for (const attempt of [1, 2, 3]) expect(await scene.job(id, attempt)).toMatchObject({ attempt });
+  expect(await scene.logged(id, "the agent's code failed")).toContain("the agent's provider said no");
+  expect(scene.stack.child("agent-host-1").text()).toContain("the agent's provider said no");
+  expect(await scene.session(neighbour.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
+});
+
+test("an entry that throws once is tried again, and the second attempt serves", async () => {
+  const answer = await scene.start({ profile: "troubled", metadata: { trouble: "throw" } });
+  expect(answer).toMatchObject({ attempt: 2 });
+  const session = await scene.session(answer.sessionId);
+  expect(session).toMatchObject({ failures: 1, recovering: false });
+  expect(lifeOf(session)).toEqual(expect.arrayContaining(["dispatched 1", "requested 2", "ready 2"]));
+  expect(await scene.rooms.participants(answer.room)).toEqual([
+    { identity: `agent-${answer.sessionId}-2`, isAgent: true },
+  ]);
+});
+
+test("an error in the program itself is not repeated", async () => {
+  const id = await askForTrouble("throw TypeError", { attempts: 99 });
+  const session = await scene.ended(id);
+  expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 1, failures: 1 });
+  expect(whysOf(session)[0]).toMatch(/^TypeError: Cannot read properties of undefined/);
+});
+
+test("whoever waits for a start that fails is told why", async () => {
+  const { status, body } = await scene.ask({
+    profile: "troubled",
+    wait: 30_000,
+    metadata: { trouble: "throw TypeError", attempts: 99 },
+  });
+  expect(status).toBe(503);
+  expect(body).toMatchObject({ success: false, error: { code: "agent_failed" } });
+  expect(body.error.message).toContain("TypeError: Cannot read properties of undefined");
+});
+
+test.each([
+  ["throw later", "SyntaxError", 1],
+  ["reject later", "nobody awaits this", 3],
+])("what an agent leaves uncaught (%s) ends only its own session", async (trouble, error, attempts) => {
+  const neighbour = await scene.start({ profile: "troubled" });
+  const id = await askForTrouble(trouble, { attempts: 99 });
+  const session = await scene.ended(id);
+  expect(session).toMatchObject({ endedReason: "agent_error", attempt: attempts });
+  expect(whysOf(session)[0]).toContain(error);
+  expect(await scene.session(neighbour.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
+});
+
+test("an error that belongs to no session retires its stage: what runs there goes on, and new agents get another", async () => {
+  const neighbour = await scene.start({ profile: "troubled" });
+  const before = (await scene.slotOf(neighbour.sessionId))?.stage.pid;
+  const { sessionId } = await scene.start({ profile: "troubled", metadata: { trouble: "fail outside" } });
+  await until(() => scene.stack.child("agent-host-1").text().includes("this belongs to no session"), {
+    timeoutMs: PATIENCE_MS,
+    what: "the host logs the stray error",
+  });
+  const stages = () => scene.hosts().then(([host]) => host.stages);
+  await until(
+    async () =>
+      (await stages()).some((stage: { pid: number; profile: string; slots: { state: string }[] }) => {
+        const isOther = stage.profile === "troubled" && stage.pid !== before;
+        return isOther && stage.slots.filter(({ state }) => state === "warm").length === 3;
+      }),
+    { timeoutMs: PATIENCE_MS, what: "another stage has three warm agents" },
+  );
+  for (const id of [neighbour.sessionId, sessionId])
+    expect(await scene.session(id)).toMatchObject({ state: "ready", attempt: 1 });
+  await scene.end(neighbour.sessionId);
+  await scene.end(sessionId);
+  await until(() => processIdentity(before) === undefined, {
+    timeoutMs: PATIENCE_MS,
+    what: "the old stage is gone with its last session",
+  });
+});
+
+test("an agent that never joins runs out of time, and the history says what was missing", async () => {
+  const session = await scene.ended(await askForTrouble("never join", { attempts: 99 }));
+  expect(session).toMatchObject({ endedReason: "join_timeout", fault: "platform", attempt: 3 });
+  expect(whysOf(session)[0]).toMatch(
+    /the agent on host host-1 did not join room session-\S+ within \d+\.\d s \(limit 3000 ms\)/,
+  );
+});
+
+test("an agent that never gets ready runs out of time, and the history says what was missing", async () => {
+  const session = await scene.ended(await askForTrouble("never ready", { attempts: 99 }));
+  expect(session).toMatchObject({ endedReason: "ready_timeout", fault: "agent", attempt: 3 });
+  for (const why of whysOf(session)) {
+    expect(why).toMatch(
+      /the agent joined but its entry started no AgentSession and called no ready\(\) within \d+\.\d s \(limit 3000 ms\)/,
+    );
+  }
+  expect(lifeOf(session)).not.toContain("ready 1");
+});
+
+test.each([
+  ["hang", /the stage hung: no answer for \d+ ms/],
+  ["grow", /the stage grew to \d+ MB, past its limit of 900/],
+  ["exit", /the stage process ended \(exit code 7\)/],
+])(
+  "a stage in which an agent does this (%s) is replaced, and its sessions go on in the same rooms",
+  async (trouble, why) => {
+    const answer = await scene.start({ profile: "troubled", metadata: { trouble } });
+    const pid = (await scene.slotOf(answer.sessionId))?.stage.pid;
+    const session = await scene.sessionWhen(
+      answer.sessionId,
+      ({ state, attempt }) => state === "ready" && attempt === 2,
+      "is ready again",
+    );
+    expect(session).toMatchObject({ room: answer.room, recovering: false, failures: 1 });
+    expect(whysOf(session)[0]).toMatch(why);
+    expect(await scene.job(answer.sessionId, 2)).toMatchObject({ resumed: true });
+    expect((await scene.slotOf(answer.sessionId))?.stage.pid).not.toBe(pid);
+    await until(() => pid === undefined || processIdentity(pid) === undefined, {
+      timeoutMs: PATIENCE_MS,
+      what: `the old stage ${pid} is gone`,
+    });
+    await scene.pool("troubled", { idle: 3 });
+  },
+);
+
+test("agent files that can't be used say why, and harm nobody", async () => {
+  const health = await until(
+    async () => {
+      const seen = await scene.health();
+      const both = ["throws-on-load", "throws-in-prewarm"].every(
+        (name) => seen.profiles[name].status === "failed",
+      );
+      return both ? seen : undefined;
+    },
+    { timeoutMs: PATIENCE_MS, everyMs: 100, what: "both files have failed for good" },
+  );
+  expect(health.status).toBe("degraded");
+  expect(health.profiles["throws-on-load"].error).toContain("this file fails when it is loaded");
+  expect(health.profiles["throws-in-prewarm"].error).toContain("the model file is missing");
+  expect(health.profiles["needs-key"]).toMatchObject({ status: "disabled" });
+  expect(health.profiles["needs-key"].error).toContain("KEY_THAT_NOBODY_HAS must be set");
+  expect(health.profiles.quick).toMatchObject({ status: "running" });
+  const text = scene.stack.child("agent-host-1").text();
+  for (const error of ["this file fails when it is loaded", "the model file is missing"])
+    expect(text).toContain(error);
+
+  for (const profile of ["throws-on-load", "throws-in-prewarm", "needs-key"]) {
+    const refused = await scene.ask({ profile });
+    expect(refused.status).toBe(503);
+    expect(refused.body.error).toMatchObject({ code: "profile_unavailable" });
+    expect(refused.body.error.message).toContain(health.profiles[profile].error);
+  }
+  await scene.start({ profile: "quick" });
+});
