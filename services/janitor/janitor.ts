@@ -2,7 +2,7 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import { hosts as hostsBucket, rollups, sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import { roomHints, sessionEvents } from "../../libs/contracts/channels.ts";
-import type { HostRecord, SlotReport } from "../../libs/contracts/host.ts";
+import type { SlotReport } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
@@ -10,7 +10,7 @@ import { type SessionView, watchSessions } from "../../libs/fleet/session-view.t
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { type Clock, isoNow, repeat } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
-import { HostPulse } from "./find-lost-hosts.ts";
+import { type HostLife, HostPulse, livesOf } from "./find-lost-hosts.ts";
 import { findOrphans, inBoth, type Orphans } from "./find-orphans.ts";
 import { findOverdue, phaseOf } from "./find-overdue.ts";
 import { endedMinute, rollUp } from "./roll-up.ts";
@@ -101,7 +101,8 @@ class Janitor {
   }
 
   async sayLostHosts(): Promise<void> {
-    for (const { host, why } of await this.#pulse.findLost(this.#hosts.all())) {
+    const records = this.#sessions.all().map(({ record }) => record);
+    for (const { host, why } of await this.#pulse.findLost(livesOf(this.#hosts.all(), records))) {
       const theirs = this.#sessions.all().filter(({ record }) => isServedBy(record, host));
       let left = 0;
       for (const { record } of theirs) {
@@ -226,7 +227,7 @@ class Janitor {
   }
 }
 
-const isServedBy = (record: SessionRecord, host: HostRecord): boolean =>
+const isServedBy = (record: SessionRecord, host: HostLife): boolean =>
   record.host === host.id &&
   record.hostEpoch === host.epoch &&
   (record.state === "dispatched" || record.state === "joined" || record.state === "ready");
