@@ -78,7 +78,7 @@ async function program(name: string, args: string[]): Promise<void> {
 }
 
 /** The samples of a WAV file's "data" chunk. */
-function samplesOf(wav: Buffer): Int16Array {
+export function samplesOf(wav: Buffer): Int16Array {
   for (let at = 12; at + 8 <= wav.length; ) {
     const size = wav.readUInt32LE(at + 4);
     if (wav.toString("latin1", at, at + 4) === "data") {

@@ -1,0 +1,121 @@
+// What a person does on the page at `/`, and what they hear there.
+import { type BrowserOptions, openBrowser, type TestBrowser } from "../support/browser.ts";
+import { envelope, findIn, type Speech } from "../support/speech.ts";
+import type { Json, Stack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+import { endOf, PATIENCE_MS } from "./look.ts";
+
+/** Sound that came through Opus and WebRTC is this like the sound that was sent; others are about 0.3. */
+const SAME_SPEECH = 0.7;
+
+export class Person {
+  readonly browser: TestBrowser;
+  readonly #stack: Stack;
+
+  static async arrive(stack: Stack, options: BrowserOptions = {}): Promise<Person> {
+    const browser = await openBrowser(options);
+    try {
+      await browser.page.goto(stack.url);
+    } catch (error) {
+      await browser.close();
+      throw error;
+    }
+    return new Person(stack, browser);
+  }
+
+  private constructor(stack: Stack, browser: TestBrowser) {
+    this.#stack = stack;
+    this.browser = browser;
+    browser.page.setDefaultTimeout(PATIENCE_MS);
+  }
+
+  /** Waits until the list offers an agent, and takes it. */
+  async choose(profile: string): Promise<void> {
+    const { page } = this.browser;
+    await page.locator(`#profile option[value="${profile}"]:enabled`).waitFor({ state: "attached" });
+    await page.selectOption("#profile", profile);
+  }
+
+  /** Presses Talk; the session's id as soon as the page says that it is ready. */
+  async talk(): Promise<string> {
+    await this.browser.page.click("#talk");
+    await this.sees("#state", "ready");
+    return await this.text("#session-id");
+  }
+
+  /** Waits until an element shows exactly this text. */
+  async sees(selector: string, text: string): Promise<void> {
+    let seen = "";
+    await until(
+      async () => {
+        seen = await this.text(selector);
+        return seen === text;
+      },
+      {
+        timeoutMs: PATIENCE_MS,
+        everyMs: 50,
+        what: () =>
+          `${selector} shows "${text}"; it shows "${seen}", and the page complains: ${this.browser.complaints}`,
+      },
+    );
+  }
+
+  text = async (selector: string): Promise<string> =>
+    ((await this.browser.page.locator(selector).textContent()) ?? "").trim();
+
+  /** The transcript, as "you: …" and "agent: …". */
+  transcript = async (): Promise<string[]> => {
+    const lines = await this.browser.page.locator("#transcript li").all();
+    return await Promise.all(
+      lines.map(async (line) => {
+        const [who, words] = await Promise.all([
+          line.getAttribute("data-who"),
+          line.locator("span").textContent(),
+        ]);
+        return `${who}: ${words}`;
+      }),
+    );
+  };
+
+  /** The first column of the table of times. */
+  states = (): Promise<string[]> => this.browser.page.locator("#times tr td:first-child").allTextContents();
+
+  /**
+   * Waits until the page has played this speech, and not something else.
+   *
+   * @param after sound from before this moment (Date.now()) is not listened to
+   * @returns when it began, by Date.now()
+   */
+  async hears(speech: Speech, after: number): Promise<number> {
+    let best = { at: -1, likeness: 0 };
+    return await until(
+      async () => {
+        const { levels, startedAt, stepMs } = await this.browser.heard();
+        const skipped = Math.max(0, Math.floor((after - startedAt) / stepMs));
+        best = findIn(levels.slice(skipped), envelope(speech, stepMs));
+        return best.likeness > SAME_SPEECH ? startedAt + (skipped + best.at) * stepMs : undefined;
+      },
+      {
+        timeoutMs: PATIENCE_MS,
+        everyMs: 250,
+        what: () => `"${speech.text}" is heard; the nearest sound was ${best.likeness.toFixed(2)} like it`,
+      },
+    );
+  }
+
+  /** How like this speech the likest part of everything heard is, from 0 to 1. */
+  async likeness(speech: Speech): Promise<number> {
+    const { levels, stepMs } = await this.browser.heard();
+    return findIn(levels, envelope(speech, stepMs)).likeness;
+  }
+
+  /** Presses Stop; the session, ended by the API's word and by the page's. */
+  async stop(sessionId: string): Promise<Json> {
+    await this.browser.page.click("#stop");
+    const ended = await endOf(this.#stack, sessionId);
+    await this.sees("#state", "ended");
+    return ended;
+  }
+
+  leave = (): Promise<void> => this.browser.close();
+}
