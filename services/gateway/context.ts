@@ -23,11 +23,17 @@ export interface GatewayDeps {
   readonly instance: string;
 }
 
+export interface Accepted {
+  readonly requested: Requested;
+  /** Until then there is no session: the store may fail, or have another request of the same key. */
+  isStored: boolean;
+}
+
 export interface Gateway extends GatewayDeps {
   readonly tenant: string;
   readonly feed: SessionFeed;
   readonly startTimes: StartTimes;
-  /** Sessions that this gateway accepted and whose record it hasn't seen yet, by id. */
-  readonly accepted: Map<string, Requested>;
+  /** Requests that this gateway is storing, or has stored and whose record it hasn't seen yet, by session. */
+  readonly accepted: Map<string, Accepted>;
   readonly streams: OpenStreams;
 }

@@ -12,14 +12,14 @@ export interface Found {
   readonly revision: number;
 }
 
-/** A session by its id: from the view; from its bucket, if the view is behind; from what this gateway accepted. */
+/** A session by its id: from the view; from its bucket, if the view is behind; from what this gateway stored. */
 export async function findSession(gateway: Gateway, sessionId: string): Promise<Found | undefined> {
   const seen = gateway.sessions.get(gateway.tenant, sessionId);
   if (seen !== undefined) return seen;
   const entry = await gateway.bus.read(sessions, sessionKey(gateway.tenant, sessionId));
   if (entry !== undefined) return { record: entry.value, revision: entry.revision };
-  const requested = gateway.accepted.get(sessionId);
-  return requested === undefined ? undefined : { record: shownOf(requested), revision: 0 };
+  const accepted = gateway.accepted.get(sessionId);
+  return accepted?.isStored ? { record: shownOf(accepted.requested), revision: 0 } : undefined;
 }
 
 /**

@@ -124,7 +124,8 @@ function guardTraffic(app: Routes, { config, livekit }: GatewayDeps): void {
   });
 }
 
-function createContext(deps: GatewayDeps): Gateway {
+/** What the routes work with: the dependencies, and what the gateway itself remembers. */
+export function createContext(deps: GatewayDeps): Gateway {
   const tenant = deps.config.GREENROOM_TENANT;
   return {
     ...deps,

@@ -60,24 +60,25 @@ export async function openSession(gateway: Gateway, wish: Wish): Promise<{ repla
 async function store(gateway: Gateway, requested: Requested): Promise<boolean> {
   const { sessionId } = requested;
   // Counted from before it is stored: a burst of requests must not all see the same free place.
-  gateway.accepted.set(sessionId, requested);
+  const accepted = { requested, isStored: false };
+  gateway.accepted.set(sessionId, accepted);
   const stopCounting = () => {
     unfollow();
     cancel();
-    if (gateway.accepted.get(sessionId) === requested) gateway.accepted.delete(sessionId);
+    if (gateway.accepted.get(sessionId) === accepted) gateway.accepted.delete(sessionId);
   };
   const unfollow = gateway.feed.follow(sessionId, () => stopCounting());
   const cancel = gateway.clock.after(FORGET_ACCEPTED_MS, () => stopCounting());
   try {
     const { duplicate } = await gateway.bus.publish(sessionEvents, requested);
     if (gateway.sessions.get(gateway.tenant, sessionId) !== undefined) stopCounting();
-    if (!duplicate) return false;
+    if (duplicate) await refuseOtherWordsInStream(gateway, requested);
+    accepted.isStored = true;
+    return duplicate;
   } catch (error) {
     stopCounting();
     throw error;
   }
-  await refuseOtherWordsInStream(gateway, requested);
-  return true;
 }
 
 /** Two racing requests with one key: the stream kept the first, whose words count. */
@@ -85,7 +86,6 @@ async function refuseOtherWordsInStream(gateway: Gateway, requested: Requested):
   const subject = sessionEvents.subjectOf(requested);
   const [first] = await gateway.bus.recent(sessionEvents, subject, 1);
   if (first?.type !== "requested" || first.requestHash === requested.requestHash) return;
-  gateway.accepted.delete(requested.sessionId);
   refuseOtherWords(requested.sessionId, first.requestHash, requested.requestHash);
 }
 
