@@ -32,6 +32,8 @@ export interface MemoryServer {
   stored<T>(channel: Channel<T>): { sequence: number; subject: string; message: T }[];
   /** Every write of a bucket that ever was, deletions (value undefined) and forgotten ones included. */
   written<T>(bucket: Bucket<T>): { key: string; revision: number; value: T | undefined }[];
+  /** What stands in a bucket now. */
+  standing<T>(bucket: Bucket<T>): { key: string; revision: number; value: T }[];
   /** What a durable consumer has not done yet. */
   backlog<T>(channel: Channel<T>, durable: string): { pending: number; unsettled: number };
 }
@@ -82,6 +84,12 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
           revision,
           value: data === undefined ? undefined : decode(bucket.schema, data, key),
         })),
+    standing: (bucket) =>
+      bucketOf(world, bucket)
+        .snapshot()
+        .flatMap(({ key, revision, data }) =>
+          data === undefined ? [] : [{ key, revision, value: decode(bucket.schema, data, key) }],
+        ),
     backlog(channel, durable) {
       const consumer = streamOf(world, channel).consumer(durable, channel.subjects);
       return { pending: consumer.pending(), unsettled: consumer.unsettled() };

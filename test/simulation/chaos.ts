@@ -1,0 +1,120 @@
+// What is done to the simulated world while its faults go on.
+import { pools } from "../../libs/contracts/buckets.ts";
+import { sleep } from "../../libs/process/clock.ts";
+import { forkRandom, integerBetween, pickOne, type Random } from "../support/random.ts";
+import type { Forger } from "./forger.ts";
+import type { ChaosKind } from "./scenario.ts";
+import type { SimProcess } from "./sim-process.ts";
+import type { World } from "./world.ts";
+
+export class Chaos {
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #forger: Forger;
+
+  constructor(world: World, forger: Forger) {
+    this.#world = world;
+    this.#random = forkRandom(world.scenario.seed, "chaos");
+    this.#forger = forger;
+  }
+
+  /** Breaks something every now and then until the world is healed. */
+  async run(): Promise<void> {
+    const { clock, scenario } = this.#world;
+    const [first, ...others] = scenario.chaos;
+    if (first === undefined) return;
+    for (;;) {
+      await sleep(clock, this.#random() * 2 * scenario.chaosEveryMs);
+      if (this.#world.isCalm) return;
+      this.#strike(pickOne(this.#random, [first, ...others]));
+    }
+  }
+
+  #strike(kind: ChaosKind): void {
+    const { server, livekit, trace } = this.#world;
+    switch (kind) {
+      case "crash":
+        this.#pickProcess().crash(this.#ms(100, 8000));
+        return;
+      case "pause":
+        this.#during(this.#pickProcess(), "pause", "resume", this.#ms(300, 26_000));
+        return;
+      case "cut":
+        this.#during(this.#pickProcess(), "cut", "heal", this.#ms(300, 15_000));
+        return;
+      case "deploy":
+        this.#world.drainMs = this.#ms(0, 4000);
+        this.#pickProcess().deploy(10_000);
+        return;
+      case "livekit_away":
+        trace.note("livekit", "is away");
+        livekit.isAway = true;
+        this.#later(this.#ms(500, 8000), () => {
+          livekit.isAway = false;
+          trace.note("livekit", "is back");
+        });
+        return;
+      case "livekit_restart":
+        trace.note("livekit", "is restarted");
+        livekit.restart();
+        return;
+      case "stage_dies":
+        this.#pickStage()?.die("the simulation kills it");
+        return;
+      case "stage_hangs": {
+        const stage = this.#pickStage();
+        stage?.hang();
+        this.#later(this.#ms(500, 10_000), () => stage?.resume());
+        return;
+      }
+      case "forge":
+        void this.#forger.forge();
+        return;
+      case "store_full":
+        trace.note("nats", "is full");
+        server.setFaults({ full: true });
+        this.#later(this.#ms(500, 4000), () => server.setFaults({ full: false }));
+        return;
+      case "resize":
+        void this.#resize().catch(() => {});
+    }
+  }
+
+  async #resize(): Promise<void> {
+    const { scenario, server, trace } = this.#world;
+    const profile = pickOne(this.#random, scenario.profiles as [string, ...string[]]);
+    const min = integerBetween(this.#random, 0, 4);
+    const hot = integerBetween(this.#random, 0, min);
+    const operator = server.connect("operator");
+    const stored = await operator.read(pools, profile);
+    const target = { ...scenario.pool, profile, min, hot, source: "api" as const };
+    trace.note("operator", `wants ${min} agents of ${profile}, ${hot} of them hot`);
+    await operator.save(pools, target, stored?.revision ?? 0);
+  }
+
+  #during(process: SimProcess, begin: "pause" | "cut", end: "resume" | "heal", ms: number): void {
+    process[begin]();
+    this.#later(ms, () => process[end]());
+  }
+
+  #later(ms: number, work: () => void): void {
+    this.#world.clock.after(ms, () => {
+      if (!this.#world.isCalm) work();
+    });
+  }
+
+  #pickProcess(): SimProcess {
+    const kind = pickOne(this.#random, ["dispatcher", "agent-host", "agent-host", "janitor", "gateway"]);
+    const of = this.#world.processes.filter((process) => process.kind === kind);
+    return pickOne(this.#random, of as [SimProcess, ...SimProcess[]]);
+  }
+
+  #pickStage() {
+    const [first, ...others] = this.#world.allStages();
+    return first === undefined ? undefined : pickOne(this.#random, [first, ...others]);
+  }
+
+  #ms(from: number, to: number): number {
+    return from + this.#random() ** 2 * (to - from);
+  }
+}

@@ -1,0 +1,127 @@
+// The invariants of the world as a whole: what must be so once its faults are over, and in the end.
+
+import { hosts } from "../../libs/contracts/buckets.ts";
+import { deadLetters, sessionEvents } from "../../libs/contracts/channels.ts";
+import { STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
+import type { SessionRecord } from "../../libs/contracts/session.ts";
+import { freeAgents } from "../../services/dispatcher/choose-host.ts";
+import type { Overdue } from "../../services/janitor/find-overdue.ts";
+import { phaseOf } from "../../services/janitor/find-overdue.ts";
+import type { Client } from "./clients.ts";
+import type { World } from "./world.ts";
+
+/** Ended; or ready, and its agent is there, alive and the only one of its attempt. */
+export function isSettled(world: World, record: SessionRecord): boolean {
+  if (record.state === "ended") return true;
+  if (record.state !== "ready") return false;
+  return world.facts.serving(record.id).some(({ attempt }) => attempt === record.attempt);
+}
+
+/** 2: within the limit after the faults; those that wait for an agent while none is free have their own. */
+export function checkSettled(world: World): void {
+  for (const record of world.records()) {
+    if (isSettled(world, record)) continue;
+    const name = `${world.trace.nameOf(record.id)}#${record.attempt}`;
+    if (record.state === "ready") world.trace.violation(2, `${name} is ready and no agent serves it`);
+    else world.trace.violation(2, `${name} is still ${record.state}`);
+  }
+}
+
+/** 1 and 10: whatever was accepted exists, as one session with the words of those who were accepted. */
+export function checkAccepted(world: World, clients: readonly Client[]): void {
+  const records = new Map(world.records().map((record) => [record.id, record]));
+  for (const client of clients) {
+    for (const { sessionId, requestHash } of client.accepted) {
+      const record = records.get(sessionId);
+      if (record === undefined) world.trace.violation(1, `${client.name} was accepted and does not exist`);
+      else if (record.requestHash !== requestHash)
+        world.trace.violation(10, `${client.name} was accepted with other words than the session has`);
+    }
+    if (new Set(client.accepted.map(({ sessionId }) => sessionId)).size > 1)
+      world.trace.violation(10, `${client.name} was given two sessions for one key`);
+  }
+}
+
+/** What must be gone when every session has been over for a while. */
+export function leftovers(world: World): string[] {
+  const slots = slotsOf(world);
+  const ids = new Set(slots.map(({ id }) => id));
+  const rooms = world.livekit
+    .roomNames()
+    .filter((room) => !(room.startsWith(STANDBY_PREFIX) && ids.has(room.slice(STANDBY_PREFIX.length))))
+    .map((room) => `the room ${room}`);
+  const busy = slots.flatMap(({ id, session }) =>
+    session === undefined ? [] : [`slot ${id} with ${world.trace.nameOf(session)}`],
+  );
+  const agents = world.facts
+    .allServing()
+    .map(({ slot, session }) => `the agent of ${world.trace.nameOf(session)} in ${slot}`);
+  return [...rooms, ...busy, ...agents];
+}
+
+/** 9: nothing outlives its session for long. */
+export function checkNothingLeft(world: World): void {
+  for (const what of leftovers(world)) world.trace.violation(9, `${what} outlives its session`);
+}
+
+/** 13: nothing is stuck, and only what nobody could read was given up. */
+export function checkNothingStuck(world: World): void {
+  const { pending, unsettled } = world.server.backlog(sessionEvents, "dispatcher");
+  if (pending + unsettled > 0)
+    world.trace.violation(13, `${pending} messages are pending and ${unsettled} not settled`);
+  for (const { message } of world.server.stored(deadLetters)) {
+    if (!/is not (JSON|of its shape)/.test(message.reason))
+      world.trace.violation(13, `${message.subject} went to the dead letters: ${message.reason}`);
+  }
+}
+
+/** A limit may be passed on late and never early, whatever the wall clocks say. */
+export function checkDeadlines(world: World): void {
+  for (const { saidAtMs, event, recordThen } of world.facts.overdues) {
+    const limitMs = limitOf(event, recordThen);
+    if (recordThen === undefined || limitMs === undefined) continue;
+    const lastedMs = saidAtMs - world.facts.phaseSinceMs(recordThen);
+    if (lastedMs < limitMs) {
+      const what = `${phaseOf(recordThen)} lasted ${lastedMs.toFixed(0)} of ${limitMs} ms`;
+      world.trace.violation(14, `overdue was said of ${world.trace.nameOf(event.sessionId)} when ${what}`);
+    }
+  }
+}
+
+function limitOf(event: Overdue, record: SessionRecord | undefined): number | undefined {
+  if (record === undefined) return undefined;
+  const limits = record.deadlineMs;
+  switch (event.kind) {
+    case "waiting":
+      return limits.requested;
+    case "join":
+      return limits.dispatched + (record.asked === "cold" ? limits.coldExtra : 0);
+    case "ready":
+      return limits.joined;
+    case "max_duration":
+      return limits.maxDuration;
+    case "user_absent":
+      return limits.userAbsent;
+    case "idle":
+      return limits.idle;
+  }
+}
+
+/** Sessions that wait although a host says that it has an agent for them. */
+export function starving(world: World): string[] {
+  const registered = world.server.standing(hosts).map(({ value }) => value);
+  return world
+    .records()
+    .filter(
+      (record) =>
+        record.state === "requested" &&
+        registered.some((host) => {
+          const { hot, warm, cold } = freeAgents(host, record.profile);
+          return hot + warm + cold > 0;
+        }),
+    )
+    .map(({ id }) => id);
+}
+
+const slotsOf = (world: World) =>
+  world.server.standing(hosts).flatMap(({ value }) => value.stages.flatMap(({ slots }) => slots));

@@ -1,0 +1,178 @@
+// The people who use the simulated world: they ask for sessions, talk, hang up, come back, and repeat themselves.
+import { isError, messageOf } from "../../libs/contracts/errors.ts";
+import type { StartRequest } from "../../libs/contracts/http.ts";
+import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
+import { sleep } from "../../libs/process/clock.ts";
+import type { Gateway } from "../../services/gateway/context.ts";
+import { endSession } from "../../services/gateway/end-session.ts";
+import { fingerprint, sessionIdOfKey } from "../../services/gateway/session-ids.ts";
+import { startSession } from "../../services/gateway/start-session.ts";
+import { forkRandom, integerBetween, pickOne, type Random } from "../support/random.ts";
+import type { Guest } from "./sim-livekit.ts";
+import type { World } from "./world.ts";
+
+/** A start that was answered with success: from then on the session must exist. */
+export interface Accepted {
+  readonly key: string;
+  readonly sessionId: string;
+  readonly requestHash: string;
+}
+
+/** What a client of HTTP waits for an answer. */
+const PATIENCE_MS = 8000;
+const TRIES = 8;
+
+export class Client {
+  readonly name: string;
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #key: string;
+  readonly accepted: Accepted[] = [];
+  readonly sessionId: string;
+  #seat: { room: string; guest: Guest } | undefined;
+
+  constructor(world: World, index: number) {
+    this.#world = world;
+    this.name = `call-${index}`;
+    this.#key = `key of ${this.name}`;
+    this.#random = forkRandom(world.scenario.seed, this.name);
+    this.sessionId = sessionIdOfKey(DEFAULT_TENANT, this.#key);
+    world.trace.label(this.sessionId, this.name);
+  }
+
+  /** Lives its whole life; never throws. */
+  async live(): Promise<void> {
+    const { clock, scenario } = this.#world;
+    const random = this.#random;
+    await sleep(clock, random() * scenario.chaosMs * 0.8);
+    const request = this.#request();
+    const others: Promise<unknown>[] = [];
+    if (random() < 0.3) others.push(this.#start(request));
+    if (random() < 0.15) others.push(this.#start({ ...request, userName: "somebody else" }));
+    await Promise.all([this.#start(request), ...others]);
+    if (this.accepted.length === 0) return;
+    const becameReady = await this.#awaitReady();
+    if (!becameReady || random() < 0.1) return;
+    await sleep(clock, random() * 1000);
+    this.#come();
+    await sleep(clock, random() * 15_000);
+    if (random() < 0.3) {
+      this.#hangUp();
+      await sleep(clock, random() * 5000);
+      this.#come();
+      await sleep(clock, random() * 5000);
+    }
+    const how = pickOne(random, ["ends", "hangs up", "stays"]);
+    if (how === "ends") await this.end(1);
+    if (how !== "stays") this.#hangUp();
+  }
+
+  /** Asks for the end of its session until some gateway has taken it. */
+  async end(tries = 20): Promise<void> {
+    const { clock, trace } = this.#world;
+    for (let turn = 0; turn < tries; turn++) {
+      const gateway = this.#pickGateway();
+      if (gateway !== undefined) {
+        trace.note(this.name, `asks ${gateway.instance} for its end`);
+        const result = await this.#within(endSession(gateway, this.sessionId));
+        if ("value" in result || isError(result.error, "not_found")) return;
+        trace.note(this.name, `could not end: ${messageOf(result.error)}`);
+      }
+      await sleep(clock, 300);
+    }
+  }
+
+  #request(): StartRequest {
+    const random = this.#random;
+    return {
+      profile: pickOne(random, this.#world.scenario.profiles as [string, ...string[]]),
+      userId: this.name,
+      userName: this.name,
+      metadata: { from: this.name },
+      wait: integerBetween(random, 0, 1000),
+      ...(random() < 0.15 ? { room: `room-of-${this.name}` } : {}),
+    };
+  }
+
+  async #start(request: StartRequest): Promise<void> {
+    const { clock, trace } = this.#world;
+    const { wait: _, ...asked } = request;
+    for (let turn = 0; turn < TRIES; turn++) {
+      const gateway = this.#pickGateway();
+      if (gateway === undefined) {
+        await sleep(clock, 500);
+        continue;
+      }
+      trace.note(this.name, `asks ${gateway.instance} for a session of ${request.profile}`);
+      const result = await this.#within(startSession(gateway, request, this.#key));
+      if ("value" in result) {
+        const { sessionId, status } = result.value.answer;
+        trace.note(this.name, `is answered: ${status}`);
+        this.accepted.push({ key: this.#key, sessionId, requestHash: fingerprint(asked) });
+        return;
+      }
+      trace.note(this.name, `is refused: ${messageOf(result.error)}`);
+      if (isError(result.error, "idempotency_conflict")) return;
+      if (this.#world.isCalm) return;
+      await sleep(clock, 200 + this.#random() * 1500);
+    }
+  }
+
+  async #awaitReady(): Promise<boolean> {
+    const { clock } = this.#world;
+    for (let turn = 0; turn < 200; turn++) {
+      const state = this.#pickGateway()?.sessions.get(DEFAULT_TENANT, this.sessionId)?.record.state;
+      if (state === "ready") return true;
+      if (state === "ended") return false;
+      await sleep(clock, 200);
+    }
+    return false;
+  }
+
+  /** Comes into the room that the session has now; where it is put out by a broken server, it comes again. */
+  #come(): void {
+    const record = this.#pickGateway()?.sessions.get(DEFAULT_TENANT, this.sessionId)?.record;
+    if (record?.state !== "ready" || this.#seat !== undefined) return;
+    const { clock, livekit } = this.#world;
+    const token = JSON.stringify({ room: record.room, identity: this.name });
+    this.#seat = livekit.enter(token, ({ identity }) => ({
+      identity,
+      isAgent: false,
+      owner: this.name,
+      onHumans: () => {},
+      onOut: (reason) => {
+        this.#seat = undefined;
+        if (reason === "server_restarted") clock.after(500, () => this.#come());
+      },
+    }));
+  }
+
+  #hangUp(): void {
+    if (this.#seat !== undefined) this.#world.livekit.leave(this.#seat.room, this.#seat.guest);
+    this.#seat = undefined;
+  }
+
+  #pickGateway(): Gateway | undefined {
+    const up = this.#world.processes.filter((process) => process.kind === "gateway" && process.isUp);
+    const gateways = up.flatMap((process) => this.#world.gateways.get(process.name) ?? []);
+    const [first, ...others] = gateways;
+    return first === undefined ? undefined : pickOne(this.#random, [first, ...others]);
+  }
+
+  /** The answer, or what went wrong; a gateway that died never answers. */
+  #within<T>(work: Promise<T>): Promise<{ value: T } | { error: unknown }> {
+    return new Promise((resolve) => {
+      const cancel = this.#world.clock.after(PATIENCE_MS, () => resolve({ error: new Error("no answer") }));
+      work.then(
+        (value) => {
+          cancel();
+          resolve({ value });
+        },
+        (error: unknown) => {
+          cancel();
+          resolve({ error });
+        },
+      );
+    });
+  }
+}

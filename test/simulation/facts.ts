@@ -1,0 +1,171 @@
+// What really happened in the simulated world, and the invariants that can be checked the moment it does.
+import type { SessionRecord } from "../../libs/contracts/session.ts";
+import type { Clock } from "../../libs/process/clock.ts";
+import { type Overdue, phaseOf } from "../../services/janitor/find-overdue.ts";
+import type { Gone, Guest, RoomWatch } from "./sim-livekit.ts";
+import type { Trace } from "./trace.ts";
+
+/** An agent that serves a session in a room. */
+export interface Serving {
+  readonly session: string;
+  readonly attempt: number;
+  readonly slot: string;
+}
+
+/** A write of a session's record that some process asked for. */
+export interface Saving {
+  readonly who: string;
+  readonly record: SessionRecord;
+  /** The revision that it was made from; 0 for a first one. */
+  readonly from: number;
+  /** Whether the entrypoint of this attempt had said ready by then. */
+  readonly wasSaidReady: boolean;
+  /** Where it stands, once its writer knows that it was done. */
+  revision: number | undefined;
+}
+
+/** Two agents of one session may be in its room for so long, when nothing hinders the older one's host. */
+const OVERLAP_MS = 3000;
+
+export class Facts implements RoomWatch {
+  readonly #clock: Clock;
+  readonly #trace: Trace;
+  /** By the mark of the write. */
+  readonly savings = new Map<string, Saving>();
+  readonly #phaseSinceMs = new Map<string, number>();
+  readonly overdues: {
+    readonly saidAtMs: number;
+    readonly event: Overdue;
+    /** The newest record of that state and attempt that was being written by then. */
+    readonly recordThen: SessionRecord | undefined;
+  }[] = [];
+  readonly #saidReady = new Set<string>();
+  readonly #usedSlots = new Map<string, string>();
+  readonly #slotOfAttempt = new Map<string, string>();
+  readonly #ownerOf = new Map<string, string>();
+  /** By room; with each the session it serves, and since when it does. */
+  readonly #serving = new Map<string, Map<Guest, Serving>>();
+  readonly #overlapSinceMs = new Map<string, number>();
+  /** From here on nothing hinders anybody; undefined while faults go on. */
+  calmSinceMs: number | undefined;
+
+  constructor(clock: Clock, trace: Trace) {
+    this.#clock = clock;
+    this.#trace = trace;
+  }
+
+  // --- records ---
+
+  onSave(who: string, kind: string, record: SessionRecord, from: number): void {
+    const wasSaidReady = this.#saidReady.has(`${record.id}#${record.attempt}`);
+    this.savings.set(record.opId, { who, record, from, wasSaidReady, revision: undefined });
+    const phase = `${record.id} ${phaseOf(record)}`;
+    if (!this.#phaseSinceMs.has(phase)) this.#phaseSinceMs.set(phase, this.#clock.monotonic());
+    if (kind !== "dispatcher") this.#trace.violation("one writer", `${who} writes a session's record`);
+  }
+
+  onSaved(opId: string, revision: number): void {
+    const saving = this.savings.get(opId);
+    if (saving !== undefined) saving.revision = revision;
+  }
+
+  /** Since when a session can at most have been in a phase: no write of it was even tried before. */
+  phaseSinceMs(record: SessionRecord): number {
+    return this.#phaseSinceMs.get(`${record.id} ${phaseOf(record)}`) ?? 0;
+  }
+
+  onOverdue(event: Overdue): void {
+    const recordThen = [...this.savings.values()].findLast(
+      ({ record }) =>
+        record.id === event.sessionId && record.attempt === event.attempt && record.state === event.state,
+    )?.record;
+    this.overdues.push({ saidAtMs: this.#clock.monotonic(), event, recordThen });
+  }
+
+  // --- agents ---
+
+  /** An agent begins to work for a session. */
+  onRun(slot: string, session: string, attempt: number): void {
+    const job = `${session}#${attempt}`;
+    const used = this.#usedSlots.get(slot);
+    if (used !== undefined)
+      this.#trace.violation(5, `slot ${slot} is given ${this.#job(job)} after ${this.#job(used)}`);
+    this.#usedSlots.set(slot, job);
+    const other = this.#slotOfAttempt.get(job);
+    if (other !== undefined && other !== slot)
+      this.#trace.violation(6, `${this.#job(job)} runs in the slots ${other} and ${slot}`);
+    this.#slotOfAttempt.set(job, slot);
+  }
+
+  /** The agent's own entrypoint says that it is ready. */
+  onSaysReady(session: string, attempt: number): void {
+    this.#saidReady.add(`${session}#${attempt}`);
+  }
+
+  onServes(room: string, guest: Guest, serving: Serving): void {
+    const inRoom = this.#serving.get(room) ?? new Map<Guest, Serving>();
+    this.#serving.set(room, inRoom.set(guest, serving));
+    this.#lookForOverlap(serving.session);
+  }
+
+  /** The agents that serve a session anywhere now, alive and in a room. */
+  serving(session: string): Serving[] {
+    return [...this.#serving.values()].flatMap((inRoom) =>
+      [...inRoom.values()].filter((each) => each.session === session),
+    );
+  }
+
+  allServing(): Serving[] {
+    return [...this.#serving.values()].flatMap((inRoom) => [...inRoom.values()]);
+  }
+
+  // --- rooms ---
+
+  onIn(room: string, guest: Guest): void {
+    this.#trace.note("livekit", `${guest.identity} comes into ${room}`);
+    if (!guest.isAgent) return;
+    // An agent whose standby room broke down comes again as itself; nobody else may come as it.
+    const before = this.#ownerOf.get(guest.identity);
+    if (before !== undefined && before !== guest.owner)
+      this.#trace.violation(6, `${guest.owner} comes as ${guest.identity}, as ${before} did before`);
+    this.#ownerOf.set(guest.identity, guest.owner);
+  }
+
+  onGone(room: string, guest: Guest, reason: Gone): void {
+    this.#trace.note("livekit", `${guest.identity} is out of ${room}: ${reason}`);
+    const inRoom = this.#serving.get(room);
+    const serving = inRoom?.get(guest);
+    if (inRoom === undefined || serving === undefined) return;
+    inRoom.delete(guest);
+    if (inRoom.size === 0) this.#serving.delete(room);
+    this.#lookForOverlap(serving.session);
+  }
+
+  /** An overlap that still goes on counts as well. To be called at the end. */
+  endOverlaps(): void {
+    for (const session of [...this.#overlapSinceMs.keys()]) this.#endOverlap(session);
+  }
+
+  #lookForOverlap(session: string): void {
+    const attempts = new Set(this.serving(session).map(({ attempt }) => attempt));
+    if (attempts.size < 2) this.#endOverlap(session);
+    else if (!this.#overlapSinceMs.has(session)) this.#overlapSinceMs.set(session, this.#clock.monotonic());
+  }
+
+  /** While faults go on nobody can be told to leave; what counts is what is left when nothing hinders them. */
+  #endOverlap(session: string): void {
+    const since = this.#overlapSinceMs.get(session);
+    this.#overlapSinceMs.delete(session);
+    if (since === undefined || this.calmSinceMs === undefined) return;
+    const ms = this.#clock.monotonic() - Math.max(since, this.calmSinceMs);
+    if (ms > OVERLAP_MS) {
+      const name = this.#trace.nameOf(session);
+      this.#trace.violation(6, `two attempts of ${name} are in its room for ${ms.toFixed(0)} ms`);
+    }
+  }
+
+  #job(job: string): string {
+    const [session = "", attempt] = job.split("#");
+    return `${this.#trace.nameOf(session)}#${attempt}`;
+  }
+}

@@ -1,0 +1,154 @@
+// One simulated run: the world of a seed is broken for a while, healed, and checked.
+import { sleep } from "../../libs/process/clock.ts";
+import { forkRandom } from "../support/random.ts";
+import { Chaos } from "./chaos.ts";
+import { checkRecords } from "./check-records.ts";
+import {
+  checkAccepted,
+  checkDeadlines,
+  checkNothingLeft,
+  checkNothingStuck,
+  checkSettled,
+  isSettled,
+  leftovers,
+  starving,
+} from "./check-world.ts";
+import { Client } from "./clients.ts";
+import { Forger } from "./forger.ts";
+import type { Violation } from "./trace.ts";
+import { World, type WorldOptions } from "./world.ts";
+
+export interface Outcome {
+  readonly seed: number;
+  readonly violations: readonly Violation[];
+  /** Equal for two runs only if they went the same way. */
+  readonly digest: string;
+  /** What became of each session, in words. */
+  readonly sessions: readonly string[];
+  readonly lines: readonly string[];
+  readonly virtualMs: number;
+  readonly world: World;
+}
+
+/** By then the first agents are warm. */
+const WARM_UP_MS = 1500;
+const SETTLE_MS = 30_000;
+/** From the end of the last session to when nothing may be left of it. */
+const CLEAN_UP_MS = 30_000;
+/** For what comes late: a message whose ack was lost comes again after five seconds. */
+const QUIET_MS = 6000;
+/** A lost call ends by its time-out of 5 s, and a host looks at its records every 2 s. */
+const RECOVERY_MS = 7000;
+/** An agent that was free for so long was overlooked. */
+const STARVED_MS = 5000;
+const LOOK_MS = 250;
+
+export async function runSeed(seed: number, options: WorldOptions = {}): Promise<Outcome> {
+  const world = new World(seed, options);
+  const { clock, scenario, trace } = world;
+  const forger = new Forger(world, forkRandom(seed, "forger"));
+  const clients = Array.from({ length: scenario.clients }, (_, index) => new Client(world, index + 1));
+  world.boot();
+  await clock.advance(WARM_UP_MS);
+  world.break();
+  void new Chaos(world, forger).run();
+  for (const client of clients) void client.live();
+  await clock.advance(scenario.chaosMs);
+
+  world.heal();
+  await settle(world);
+  checkSettled(world);
+  checkAccepted(world, clients);
+
+  trace.note("world", "everybody leaves");
+  void endAll(world, clients);
+  const isOver = () => world.records().every(({ state }) => state === "ended");
+  if (!(await lookUntil(world, isOver, SETTLE_MS))) checkAllEnded(world);
+  await lookUntil(world, () => leftovers(world).length === 0, CLEAN_UP_MS);
+  checkNothingLeft(world);
+  await clock.advance(QUIET_MS);
+  checkNothingStuck(world);
+  checkNothingLeft(world);
+  checkAllEnded(world);
+  checkDeadlines(world);
+  checkRecords(world);
+  world.facts.endOverlaps();
+  const virtualMs = clock.monotonic();
+  world.end();
+  return {
+    seed,
+    violations: trace.violations,
+    digest: trace.digest(),
+    sessions: describeSessions(world),
+    lines: trace.lines,
+    virtualMs,
+    world,
+  };
+}
+
+/** Lets the world come to rest after its faults; a session that waits for an agent has its own deadline. */
+async function settle(world: World): Promise<void> {
+  const { clock, facts, scenario } = world;
+  clock.after(RECOVERY_MS, () => {
+    facts.calmSinceMs = clock.monotonic();
+  });
+  const starvedSince = new Map<string, number>();
+  const isAtRest = () => {
+    lookForStarving(world, starvedSince);
+    return facts.calmSinceMs !== undefined && world.records().every((record) => isSettled(world, record));
+  };
+  if (await lookUntil(world, isAtRest, SETTLE_MS)) return;
+  const waits = () => world.records().some(({ state }) => state === "requested");
+  if (waits()) await lookUntil(world, isAtRest, scenario.deadlineMs.requested + SETTLE_MS);
+}
+
+function lookForStarving(world: World, since: Map<string, number>): void {
+  const now = world.clock.monotonic();
+  const ids = starving(world);
+  for (const id of since.keys()) if (!ids.includes(id)) since.delete(id);
+  for (const id of ids) {
+    const sinceMs = since.get(id) ?? now;
+    since.set(id, sinceMs);
+    if (now - sinceMs < STARVED_MS) continue;
+    since.set(id, Number.POSITIVE_INFINITY);
+    const name = world.trace.nameOf(id);
+    world.trace.violation(2, `${name} waits although agents have been free for ${STARVED_MS} ms`);
+  }
+}
+
+async function endAll(world: World, clients: readonly Client[]): Promise<void> {
+  const open = new Set(world.records().flatMap(({ state, id }) => (state === "ended" ? [] : [id])));
+  for (const client of clients) {
+    if (open.has(client.sessionId)) void client.end();
+    await sleep(world.clock, 20);
+  }
+}
+
+function checkAllEnded(world: World): void {
+  for (const { id, state, attempt } of world.records()) {
+    if (state !== "ended")
+      world.trace.violation(
+        2,
+        `${world.trace.nameOf(id)}#${attempt} is ${state} although its end was asked for`,
+      );
+  }
+}
+
+async function lookUntil(world: World, isReached: () => boolean, maxMs: number): Promise<boolean> {
+  for (let waitedMs = 0; waitedMs <= maxMs; waitedMs += LOOK_MS) {
+    if (isReached()) return true;
+    await world.clock.advance(LOOK_MS);
+  }
+  return isReached();
+}
+
+const describeSessions = (world: World): string[] =>
+  world
+    .records()
+    .sort((a, b) => world.trace.nameOf(a.id).localeCompare(world.trace.nameOf(b.id)))
+    .map((record) => {
+      const way = record.history
+        .map(({ state, attempt, host }) => `${state}#${attempt}${host === undefined ? "" : `@${host}`}`)
+        .join(" ");
+      return `${world.trace.nameOf(record.id)}: ${record.state} ${record.endedReason ?? ""}: ${way}`;
+    });

@@ -1,0 +1,157 @@
+// What one seed's world is like: how many processes, which faults, how badly agents behave.
+import type { Faults } from "../../libs/bus/memory-faults.ts";
+import type { PoolSettings } from "../../libs/contracts/pool.ts";
+import type { Deadlines } from "../../libs/contracts/session.ts";
+import { forkRandom, integerBetween, pickOne, type Random } from "../support/random.ts";
+
+/** Probabilities of what an agent may do wrong, each for one load, start or session. */
+export interface Misbehaviour {
+  readonly loadFails: number;
+  readonly warmFails: number;
+  readonly heatFails: number;
+  readonly throws: number;
+  readonly neverReady: number;
+  readonly endsItself: number;
+  readonly dies: number;
+  readonly hangs: number;
+  readonly taints: number;
+}
+
+export type ChaosKind =
+  | "crash"
+  | "pause"
+  | "cut"
+  | "deploy"
+  | "livekit_away"
+  | "livekit_restart"
+  | "stage_dies"
+  | "stage_hangs"
+  | "forge"
+  | "store_full"
+  | "resize";
+
+export interface Scenario {
+  readonly seed: number;
+  readonly dispatchers: number;
+  readonly hosts: number;
+  readonly janitors: number;
+  readonly gateways: number;
+  readonly clients: number;
+  readonly profiles: readonly string[];
+  readonly chaosMs: number;
+  readonly faults: Partial<Faults>;
+  /** Empty for a world in which nothing is broken on purpose. */
+  readonly chaos: readonly ChaosKind[];
+  readonly chaosEveryMs: number;
+  readonly misbehaviour: Misbehaviour;
+  /** Of one call to LiveKit's API. */
+  readonly livekitFails: number;
+  readonly pool: PoolSettings;
+  readonly maxAgents: number;
+  readonly deadlineMs: Deadlines;
+  readonly maxAttempts: number;
+  /** A restarted host has its old name and a new epoch; otherwise a new name. */
+  readonly hostsKeepTheirNames: boolean;
+}
+
+const ALL_CHAOS: readonly ChaosKind[] = [
+  "crash",
+  "crash",
+  "crash",
+  "pause",
+  "pause",
+  "cut",
+  "deploy",
+  "livekit_away",
+  "livekit_restart",
+  "stage_dies",
+  "stage_hangs",
+  "forge",
+  "forge",
+  "store_full",
+  "resize",
+];
+
+export const behaved: Misbehaviour = {
+  loadFails: 0,
+  warmFails: 0,
+  heatFails: 0,
+  throws: 0,
+  neverReady: 0,
+  endsItself: 0,
+  dies: 0,
+  hangs: 0,
+  taints: 0,
+};
+
+/** Between a client and the server in a world where nothing is wrong, in ms. */
+export const HEALTHY_HOP: readonly [number, number] = [0.2, 1.5];
+
+export function scenarioOf(seed: number): Scenario {
+  const random = forkRandom(seed, "scenario");
+  const between = (from: number, to: number) => integerBetween(random, from, to);
+  const severity = pickOne(random, [0, 0.3, 1, 1, 1.5]);
+  const min = between(0, 3);
+  return {
+    seed,
+    dispatchers: between(1, 3),
+    hosts: between(1, 3),
+    janitors: between(1, 2),
+    gateways: between(1, 2),
+    clients: between(2, 9),
+    profiles: random() < 0.3 ? ["echo", "talk"] : ["echo"],
+    chaosMs: between(8, 40) * 1000,
+    faults: faultsOf(random, severity),
+    chaos: severity === 0 ? [] : someOf(random, ALL_CHAOS),
+    chaosEveryMs: between(1000, 6000),
+    misbehaviour: misbehaviourOf(random, severity),
+    livekitFails: severity * pickOne(random, [0, 0.02, 0.1]),
+    pool: { min, hot: between(0, min), max: between(1, 8), perStage: between(1, 4) },
+    maxAgents: between(1, 6),
+    deadlineMs: {
+      requested: pickOne(random, [6000, 15_000]),
+      dispatched: pickOne(random, [3000, 5000]),
+      coldExtra: 4000,
+      joined: pickOne(random, [3000, 5000]),
+      maxDuration: pickOne(random, [3_600_000, 3_600_000, 20_000]),
+      idle: pickOne(random, [1_800_000, 1_800_000, 15_000]),
+      userAbsent: pickOne(random, [300_000, 300_000, 10_000]),
+    },
+    maxAttempts: pickOne(random, [3, 3, 1, 5]),
+    hostsKeepTheirNames: random() < 0.5,
+  };
+}
+
+function faultsOf(random: Random, severity: number): Partial<Faults> {
+  const some = (most: number) => (random() < 0.6 ? random() * most * severity : 0);
+  return {
+    hopMs: pickOne(random, [HEALTHY_HOP, HEALTHY_HOP, [0, 0], [1, 25]] as const),
+    slow: some(0.05),
+    slowMs: pickOne(random, [100, 800, 3000]),
+    drop: some(0.05),
+    repeat: some(0.1),
+    loseAck: some(0.08),
+    ambiguous: some(0.05),
+    refuse: some(0.05),
+    stale: some(0.3),
+    staleMs: pickOne(random, [200, 2000]),
+    skip: some(0.8),
+  };
+}
+
+function misbehaviourOf(random: Random, severity: number): Misbehaviour {
+  const some = (most: number) => (random() < 0.5 ? random() * most * severity : 0);
+  return {
+    loadFails: some(0.2),
+    warmFails: some(0.2),
+    heatFails: some(0.2),
+    throws: some(0.3),
+    neverReady: some(0.2),
+    endsItself: some(0.3),
+    dies: some(0.1),
+    hangs: some(0.1),
+    taints: some(0.1),
+  };
+}
+
+const someOf = <T>(random: Random, items: readonly T[]): T[] => items.filter(() => random() < 0.6);

@@ -1,0 +1,120 @@
+// How each kind of service is started in a simulated process.
+import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
+import { watchHosts } from "../../libs/fleet/host-view.ts";
+import { watchSessions } from "../../libs/fleet/session-view.ts";
+import { readConfig } from "../../libs/process/config.ts";
+import { type Log, silentLog } from "../../libs/process/log.ts";
+import { startAgentHost } from "../../services/agent-host/agent-host.ts";
+import { startDispatcher } from "../../services/dispatcher/dispatcher.ts";
+import { gatewaySettings } from "../../services/gateway/config.ts";
+import { createContext } from "../../services/gateway/gateway.ts";
+import { startJanitor } from "../../services/janitor/janitor.ts";
+import type { Life, Running } from "./sim-process.ts";
+import { SimStage } from "./sim-stage.ts";
+import type { World } from "./world.ts";
+
+export async function dispatcherOf(world: World, name: string, life: Life): Promise<Running> {
+  const { bus, livekit, log, clock } = world.outfit("dispatcher", name, life);
+  const { deadlineMs, maxAttempts } = world.scenario;
+  const dispatcher = await startDispatcher({
+    bus,
+    clock,
+    log,
+    livekit,
+    instance: life.instance,
+    defaults: { deadlineMs, maxAttempts },
+  });
+  return { stop: () => dispatcher.stop().then(() => bus.close()) };
+}
+
+export async function janitorOf(world: World, name: string, life: Life): Promise<Running> {
+  const { bus, livekit, log, clock } = world.outfit("janitor", name, life);
+  const settings = { sweepMs: 10_000, keepEndedMs: 24 * 60 * 60 * 1000 };
+  const janitor = await startJanitor({ bus, clock, log, livekit, settings });
+  return { stop: () => janitor.stop().then(() => bus.close()) };
+}
+
+export async function hostOf(world: World, name: string, life: Life): Promise<Running> {
+  const { bus, livekit, log, clock } = world.outfit("agent-host", name, life);
+  const { scenario } = world;
+  const hostId = scenario.hostsKeepTheirNames ? name : `${name}-${life.number}`;
+  const stages = new Set<SimStage>();
+  world.stages.set(life.instance, stages);
+  let ids = 0;
+  let pids = 0;
+  life.whenDead(() => {
+    for (const stage of stages) stage.orphan();
+  });
+  const host = await startAgentHost({
+    bus,
+    clock,
+    log,
+    livekit,
+    hostId,
+    pid: life.number,
+    profiles: scenario.profiles.map((profile) => ({ profile, file: `/agents/${profile}.ts` })),
+    launch: (start, listener) => {
+      pids += 1;
+      const clocks = { own: world.clock.forProcess(), host: life.clock };
+      const stage = new SimStage(world, `${life.instance}/${pids}`, pids, start, clocks, listener);
+      for (const former of stages) if (former.isDead) stages.delete(former);
+      stages.add(stage);
+      return stage;
+    },
+    newId: () => `${life.instance.replaceAll(".", "-")}-${++ids}`,
+    onSupplanted: (why) => life.quit(why),
+    settings: {
+      maxAgents: scenario.maxAgents,
+      poolMin: 1,
+      stageMemoryMb: 1000,
+      stagePingMs: 1000,
+      userLeftMs: 3000,
+      logLevel: "info",
+    },
+  });
+  return { stop: () => host.drain(world.drainMs).then(() => bus.close()) };
+}
+
+/** The gateway without its HTTP: what its routes call is called by the simulated clients. */
+export async function gatewayOf(world: World, name: string, life: Life): Promise<Running> {
+  const { bus, livekit, log, clock } = world.outfit("gateway", name, life);
+  const hosts = await watchHosts(bus);
+  const sessions = await watchSessions(bus, clock);
+  const config = readConfig(gatewaySettings, { GREENROOM_TENANT: DEFAULT_TENANT }, []);
+  const gateway = createContext({ bus, clock, log, config, livekit, hosts, sessions, instance: name });
+  world.gateways.set(name, gateway);
+  const forget = () => {
+    if (world.gateways.get(name) === gateway) world.gateways.delete(name);
+  };
+  life.whenDead(forget);
+  return {
+    async stop() {
+      forget();
+      gateway.feed.stop();
+      await hosts.stop();
+      await sessions.stop();
+      await bus.close();
+    },
+  };
+}
+
+/** What services log goes into the trace, for people only. */
+export function logInto(remark: ((line: string) => void) | undefined): Log {
+  if (remark === undefined) return silentLog;
+  const line = (level: string) => (fields: unknown, message?: string) =>
+    remark(`${level}: ${message ?? ""} ${fieldsText(fields)}`.slice(0, 300));
+  const log = {
+    debug: line("debug"),
+    info: line("info"),
+    warn: line("warn"),
+    error: line("error"),
+    fatal: line("fatal"),
+    child: () => log,
+  };
+  return log as unknown as Log;
+}
+
+const fieldsText = (fields: unknown): string =>
+  typeof fields === "string"
+    ? fields
+    : JSON.stringify(fields, (_, value) => (value instanceof Error ? (value.stack ?? value.message) : value));

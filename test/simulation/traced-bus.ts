@@ -1,0 +1,129 @@
+// The bus of one simulated process, with everything that it says written down and checked as it is said.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { type Bucket, sessions } from "../../libs/contracts/buckets.ts";
+import { assignCommand, type Command, sessionEvents } from "../../libs/contracts/channels.ts";
+import { messageOf } from "../../libs/contracts/errors.ts";
+import type { Assign, AssignAnswer } from "../../libs/contracts/host.ts";
+import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
+import type { Facts } from "./facts.ts";
+import type { Trace } from "./trace.ts";
+
+export interface BusWatch {
+  readonly who: string;
+  readonly kind: string;
+  readonly trace: Trace;
+  readonly facts: Facts;
+  /** Whether the store ever had a record that sends this attempt to this host. */
+  wasSaved(assign: Assign, host: string): boolean;
+}
+
+/** The same bus; only messages and records of sessions are told of, or a trace would be all host news. */
+export function tracedBus(bus: Bus, watch: BusWatch): Bus {
+  const { who, trace } = watch;
+  return {
+    publish: async (channel, message) => {
+      if (!isAboutSessions(channel)) return bus.publish(channel, message);
+      const event = message as SessionEvent;
+      trace.note(who, `says ${describeEvent(trace, event)}`);
+      if (event.type === "overdue" && watch.kind === "janitor") watch.facts.onOverdue(event);
+      try {
+        return await bus.publish(channel, message);
+      } catch (error) {
+        trace.note(who, `could not say ${describeEvent(trace, event)}: ${messageOf(error)}`);
+        throw error;
+      }
+    },
+    consume: (channel, options, handle) =>
+      bus.consume(channel, options, async (message, delivery) => {
+        const again = delivery.deliveries > 1 ? `, delivery ${delivery.deliveries}` : "";
+        const what = isAboutSessions(channel)
+          ? describeEvent(trace, message as SessionEvent)
+          : delivery.subject;
+        trace.note(who, `hears ${what}${again}`);
+        const verdict = await handle(message, delivery).catch((error: unknown) => {
+          trace.note(who, `fails at ${what}: ${messageOf(error)}`);
+          throw error;
+        });
+        if (verdict !== "done") trace.note(who, `wants ${what} again`);
+        return verdict;
+      }),
+    recent: (channel, subject, limit) => bus.recent(channel, subject, limit),
+    announce: (topic, message) => bus.announce(topic, message),
+    listen: (topic, hear) => bus.listen(topic, hear),
+    request: (command, host, question) => request(bus, watch, command, host, question),
+    serve: (command, host, answer) => bus.serve(command, host, answer),
+    read: (bucket, key) => bus.read(bucket, key),
+    save: (bucket, value, revision) => save(bus, watch, bucket, value, revision),
+    remove: (bucket, key, revision) => {
+      trace.note(who, `removes ${bucket.name}/${key}`);
+      return bus.remove(bucket, key, revision);
+    },
+    list: (bucket) => bus.list(bucket),
+    history: (bucket, key) => bus.history(bucket, key),
+    watch: (bucket, see) => bus.watch(bucket, see),
+    isConnected: () => bus.isConnected(),
+    close: () => bus.close(),
+  };
+}
+
+async function request<Q, A>(
+  bus: Bus,
+  { who, trace, wasSaved }: BusWatch,
+  command: Command<Q, A>,
+  host: string,
+  question: Q,
+): Promise<A> {
+  if (command.name === "ping") return bus.request(command, host, question);
+  const { session, attempt } = question as { session: string; attempt: number };
+  const what = `${command.name} ${trace.nameOf(session)}#${attempt}`;
+  trace.note(who, `asks ${host}: ${what}`);
+  if (command.name === assignCommand.name && !wasSaved(question as Assign, host))
+    trace.violation("save before speaking", `${who} sends ${what} to ${host}, which no saved record does`);
+  try {
+    const answer = await bus.request(command, host, question);
+    const { verdict } = answer as Partial<AssignAnswer>;
+    if (verdict !== undefined) trace.note(who, `is told by ${host}: ${verdict} ${what}`);
+    return answer;
+  } catch (error) {
+    trace.note(who, `gets no answer to ${what}: ${messageOf(error)}`);
+    throw error;
+  }
+}
+
+async function save<T>(
+  bus: Bus,
+  { who, kind, trace, facts }: BusWatch,
+  bucket: Bucket<T>,
+  value: T,
+  revision: number,
+): Promise<number | undefined> {
+  if (bucket.name !== sessions.name) return bus.save(bucket, value, revision);
+  const record = value as SessionRecord;
+  facts.onSave(who, kind, record, revision);
+  const what = `${trace.nameOf(record.id)}#${record.attempt} ${record.state}`;
+  try {
+    const saved = await bus.save(bucket, value, revision);
+    trace.note(who, saved === undefined ? `is too late to save ${what}` : `saved ${what}${detailOf(record)}`);
+    if (saved !== undefined) facts.onSaved(record.opId, saved);
+    return saved;
+  } catch (error) {
+    trace.note(who, `does not know whether it saved ${what}: ${messageOf(error)}`);
+    throw error;
+  }
+}
+
+const isAboutSessions = (channel: { readonly stream: string }): boolean =>
+  channel.stream === sessionEvents.stream;
+
+const detailOf = (record: SessionRecord): string => {
+  if (record.state === "ended") return ` (${record.endedReason}: ${record.history.at(-1)?.why})`;
+  return record.host === undefined ? "" : ` on ${record.host}`;
+};
+
+export function describeEvent(trace: Trace, event: SessionEvent): string {
+  const attempt = "attempt" in event ? `#${event.attempt}` : "";
+  const from = "host" in event ? ` by ${event.host}/${event.epoch}` : "";
+  const kind = event.type === "overdue" ? ` ${event.kind}` : "";
+  const why = "why" in event ? ` (${event.why})` : "";
+  return `${event.type}${kind} ${trace.nameOf(event.sessionId)}${attempt}${from}${why}`;
+}

@@ -1,0 +1,198 @@
+// The simulated world of one seed: every service, LiveKit and NATS in one process and on one virtual clock.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { createMemoryServer, type MemoryServer } from "../../libs/bus/memory-server.ts";
+import { rollups, sessions } from "../../libs/contracts/buckets.ts";
+import { sessionKey } from "../../libs/contracts/ids.ts";
+import type { SessionRecord } from "../../libs/contracts/session.ts";
+import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import type { Clock } from "../../libs/process/clock.ts";
+import type { Log } from "../../libs/process/log.ts";
+import type { Gateway } from "../../services/gateway/context.ts";
+import { forkRandom, pickOne, type Random } from "../support/random.ts";
+import { createSimClock, type SimClock } from "../support/sim-clock.ts";
+import { Facts } from "./facts.ts";
+import type { Plant } from "./plants.ts";
+import { behaved, HEALTHY_HOP, type Misbehaviour, type Scenario, scenarioOf } from "./scenario.ts";
+import { dispatcherOf, gatewayOf, hostOf, janitorOf, logInto } from "./services.ts";
+import { SimLiveKit } from "./sim-livekit.ts";
+import { type Kind, type Life, SimProcess } from "./sim-process.ts";
+import type { SimStage, StageWorld } from "./sim-stage.ts";
+import { Trace } from "./trace.ts";
+import { tracedBus } from "./traced-bus.ts";
+
+export interface WorldOptions {
+  /** Keeps the trace's lines, to be printed. */
+  readonly keepTrace?: boolean;
+  /** A bug that is put in on purpose. */
+  readonly plant?: Plant;
+  /**
+   * For a comparison of two runs of one seed: with right wall clocks, or with each process's wrong by up to an
+   * hour and jumping. Roll-ups are left out of both, since they are made by the minutes of those clocks.
+   */
+  readonly clocks?: "right" | "wrong";
+  readonly scenario?: Partial<Scenario>;
+}
+
+const HOUR_MS = 3_600_000;
+
+const withoutRollUps = (bus: Bus): Bus => ({
+  ...bus,
+  read: async (bucket, key) => (bucket.name === rollups.name ? undefined : bus.read(bucket, key)),
+  save: async (bucket, value, revision) =>
+    bucket.name === rollups.name ? 1 : bus.save(bucket, value, revision),
+});
+
+export class World implements StageWorld {
+  readonly scenario: Scenario;
+  readonly clock: SimClock = createSimClock();
+  readonly trace: Trace;
+  readonly facts: Facts;
+  readonly server: MemoryServer;
+  readonly livekit: SimLiveKit;
+  readonly random: Random;
+  readonly processes: SimProcess[] = [];
+  /** The gateways that take calls, by name. */
+  readonly gateways = new Map<string, Gateway>();
+  /** The stages of each host's life. */
+  readonly stages = new Map<string, Set<SimStage>>();
+  readonly options: WorldOptions;
+  drainMs = 2000;
+  isCalm = true;
+
+  constructor(seed: number, options: WorldOptions) {
+    this.options = options;
+    this.scenario = { ...scenarioOf(seed), ...options.scenario };
+    this.trace = new Trace(this.clock, options.keepTrace ?? false);
+    this.facts = new Facts(this.clock, this.trace);
+    this.random = forkRandom(seed, "agents");
+    this.livekit = new SimLiveKit(this.clock, forkRandom(seed, "livekit"), this.facts);
+    this.server = createMemoryServer({
+      clock: this.clock,
+      random: forkRandom(seed, "bus"),
+      faults: { hopMs: HEALTHY_HOP },
+      log: this.#log("nats"),
+    });
+    const { scenario } = this;
+    this.#add("dispatcher", scenario.dispatchers, dispatcherOf);
+    this.#add("agent-host", scenario.hosts, hostOf);
+    this.#add("janitor", scenario.janitors, janitorOf);
+    this.#add("gateway", scenario.gateways, gatewayOf);
+  }
+
+  get pool() {
+    return this.scenario.pool;
+  }
+
+  misbehaviour(): Misbehaviour {
+    return this.isCalm ? behaved : this.scenario.misbehaviour;
+  }
+
+  boot(): void {
+    for (const process of this.processes) process.boot();
+  }
+
+  /** The world's faults begin. */
+  break(): void {
+    this.isCalm = false;
+    this.server.setFaults(this.scenario.faults);
+    this.livekit.failRate = this.scenario.livekitFails;
+    this.trace.note("world", "faults begin");
+  }
+
+  /** Everything that is broken is mended, and nothing is broken any more. */
+  heal(): void {
+    this.trace.note("world", "all is healed");
+    this.isCalm = true;
+    this.server.calm();
+    this.server.setFaults({ hopMs: HEALTHY_HOP });
+    this.livekit.failRate = 0;
+    this.livekit.isAway = false;
+    for (const process of this.processes) {
+      process.resume();
+      process.heal();
+      process.boot();
+    }
+    for (const stage of this.allStages()) stage.resume();
+  }
+
+  end(): void {
+    for (const process of this.processes) process.end();
+  }
+
+  allStages(): SimStage[] {
+    return [...this.stages.values()].flatMap((stages) => [...stages]).filter((stage) => !stage.isDead);
+  }
+
+  records(): SessionRecord[] {
+    return this.server.standing(sessions).map(({ value }) => value);
+  }
+
+  record(tenant: string, id: string): SessionRecord | undefined {
+    const key = sessionKey(tenant, id);
+    return this.server.standing(sessions).find((entry) => entry.key === key)?.value;
+  }
+
+  /** What a service in one process is given to work with. */
+  outfit(kind: Kind, name: string, life: Life): { bus: Bus; livekit: LiveKit; log: Log; clock: Clock } {
+    const { facts, trace, options } = this;
+    const { plant } = options;
+    const watch = {
+      who: life.instance,
+      kind,
+      trace,
+      facts,
+      wasSaved: (assign: { session: string; attempt: number }, host: string) =>
+        this.#wasSaved(assign.session, assign.attempt, host),
+    };
+    const traced = tracedBus(life.client, watch);
+    const own = options.clocks === undefined ? traced : withoutRollUps(traced);
+    const livekit = this.livekit.forProcess(life.clock);
+    const at = { kind, name, life, world: this };
+    return {
+      bus: plant?.bus?.(own, at) ?? own,
+      livekit: plant?.livekit?.(livekit, at) ?? livekit,
+      log: this.#log(name),
+      clock: plant?.clock?.(life.clock, at) ?? life.clock,
+    };
+  }
+
+  #add(
+    kind: Kind,
+    count: number,
+    start: (world: World, name: string, life: Life) => Promise<{ stop(): Promise<void> }>,
+  ) {
+    for (let index = 1; index <= count; index++) {
+      const name = `${kind === "agent-host" ? "host" : kind}-${index}`;
+      const deps = {
+        clock: this.clock,
+        trace: this.trace,
+        connect: (instance: string) => this.server.connect(instance),
+        wallOffsetMs: this.#wallClock(name),
+      };
+      this.processes.push(new SimProcess(name, kind, deps, (life) => start(this, name, life)));
+    }
+  }
+
+  #wallClock(name: string): () => number {
+    if (this.options.clocks !== "wrong") return () => 0;
+    const random = forkRandom(this.scenario.seed, `clock of ${name}`);
+    const before = pickOne(random, [-HOUR_MS, HOUR_MS, 1234, 0]);
+    const after = pickOne(random, [-HOUR_MS, HOUR_MS, 0]);
+    const jumpsAtMs = random() * this.scenario.chaosMs;
+    return () => (this.clock.monotonic() < jumpsAtMs ? before : after);
+  }
+
+  #wasSaved(session: string, attempt: number, host: string): boolean {
+    const isIt = (record: SessionRecord) =>
+      record.id === session && record.attempt === attempt && record.host === host;
+    for (const { record, revision } of this.facts.savings.values()) {
+      if (revision !== undefined && isIt(record)) return true;
+    }
+    // Its writer may not know of it, when the answer was lost.
+    return this.server.written(sessions).some(({ value }) => value !== undefined && isIt(value));
+  }
+
+  #log(who: string): Log {
+    return logInto(this.options.keepTrace ? (line) => this.trace.remark(who, line) : undefined);
+  }
+}
