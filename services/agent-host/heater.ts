@@ -24,7 +24,7 @@ const AGAIN_MS = 2000;
 
 export class Heater {
   readonly #deps: Deps;
-  #againAtMs = Number.NEGATIVE_INFINITY;
+  #cancelPause: (() => void) | undefined;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -32,8 +32,9 @@ export class Heater {
 
   /** Heats as many of the warm slots as are missing of `target` hot ones. */
   heat(slots: readonly Slot[], target: number): void {
-    if (this.#deps.standby === undefined || this.#deps.clock.monotonic() < this.#againAtMs) return;
-    const heating = slots.filter((slot) => slot.isHeating).length;
+    if (this.#deps.standby === undefined || this.#cancelPause !== undefined) return;
+    // One that was given out meanwhile is busy for a whole call and won't be told of as hot.
+    const heating = slots.filter((slot) => slot.isHeating && slot.state === "warm").length;
     const hot = slots.filter((slot) => slot.state === "hot").length;
     const wanted = Math.max(0, Math.min(target - hot - heating, AT_ONCE - heating));
     const warm = slots.filter((slot) => slot.state === "warm" && !slot.isHeating && !slot.stage.isTainted);
@@ -53,8 +54,12 @@ export class Heater {
     slot.isHeating = false;
     if (slot.state === "hot") slot.state = "warm";
     this.discard(slot);
-    this.#againAtMs = clock.monotonic() + AGAIN_MS;
-    clock.after(AGAIN_MS, onChange);
+    this.#cancelPause?.();
+    // The timer itself ends the pause: one that fires a little early must not find it going on still.
+    this.#cancelPause = clock.after(AGAIN_MS, () => {
+      this.#cancelPause = undefined;
+      onChange();
+    });
     onChange();
   }
 
