@@ -10,6 +10,8 @@ export type Verdict = "done" | "retry";
 
 export interface Delivery {
   readonly subject: string;
+  /** Its place in the stream: the same at every delivery, and larger for what was stored later. */
+  readonly sequence: number;
   /** 1 for the first time. */
   readonly deliveries: number;
 }

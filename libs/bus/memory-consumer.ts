@@ -141,6 +141,7 @@ export class MemoryConsumer {
     const { message, deliveries } = held;
     return {
       subject: message.subject,
+      sequence: message.sequence,
       data: message.data,
       deliveries,
       ack: () => link.send(() => this.#ack(held)),

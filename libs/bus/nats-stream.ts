@@ -154,6 +154,7 @@ function createSlots(size: number) {
 
 const inHand = (message: JsMsg): InHand => ({
   subject: message.subject,
+  sequence: message.seq,
   data: message.data,
   deliveries: message.info.deliveryCount,
   ack: () => message.ack(),

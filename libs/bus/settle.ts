@@ -55,7 +55,7 @@ async function tryToHandle<T>(
   message: InHand,
   { channel, handle, log }: Settling<T>,
 ): Promise<{ reason: string; isFinal: boolean } | undefined> {
-  const { subject, deliveries } = message;
+  const { subject, sequence, deliveries } = message;
   let value: T;
   try {
     value = decode(channel.schema, message.data, subject);
@@ -63,7 +63,7 @@ async function tryToHandle<T>(
     return { reason: messageOf(error), isFinal: true };
   }
   try {
-    const verdict = await handle(value, { subject, deliveries });
+    const verdict = await handle(value, { subject, sequence, deliveries });
     return verdict === "done" ? undefined : { reason: "it was tried too often", isFinal: false };
   } catch (error) {
     log.error({ error, subject, deliveries }, "handling a message failed");

@@ -82,6 +82,8 @@ export const SessionRecord = z.object({
   id: SessionId,
   tenant: Tenant,
   profile: ProfileName,
+  /** Its request's place in the stream. Who waits is served in this order, which no clock has a part in. */
+  place: z.number().int().nonnegative().optional(),
   state: SessionState,
   /** Numbers every try, also one that was declined: it is the fencing token of commands and events. */
   attempt: z.number().int().positive(),

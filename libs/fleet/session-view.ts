@@ -17,7 +17,7 @@ type Listener = (session: SeenSession | undefined, key: string) => void;
 export interface SessionView {
   get(tenant: string, sessionId: string): SeenSession | undefined;
   all(): SeenSession[];
-  /** Sessions that wait for a host, oldest first. */
+  /** Sessions that wait for a host, in the order in which their requests were stored. */
   waiting(profile?: string): SeenSession[];
   /** Calls at each revision that is seen (some may be skipped); undefined: the record was removed. */
   onChange(listener: Listener): () => void;
@@ -50,7 +50,7 @@ export async function watchSessions(bus: Bus, clock: Clock): Promise<SessionView
     waiting: (profile) =>
       [...requested.values()]
         .filter(({ record }) => profile === undefined || record.profile === profile)
-        .sort((a, b) => askedAt(a.record).localeCompare(askedAt(b.record)) || a.revision - b.revision),
+        .sort((a, b) => placeOf(a.record) - placeOf(b.record) || a.revision - b.revision),
     onChange(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -59,4 +59,5 @@ export async function watchSessions(bus: Bus, clock: Clock): Promise<SessionView
   };
 }
 
-const askedAt = (record: SessionRecord): string => record.history[0]?.at ?? "";
+/** Not by the time of the request, which is on the clock of whichever gateway took it. */
+const placeOf = (record: SessionRecord): number => record.place ?? 0;

@@ -27,12 +27,16 @@ export function step(record: SessionRecord, input: SessionInput): SessionRecord 
 const withoutAbsent = (record: SessionRecord): SessionRecord =>
   Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined)) as SessionRecord;
 
-/** The record of a session that was just asked for. */
-export const newSession = (event: Requested, defaults: SessionDefaults): SessionRecord => ({
+/**
+ * The record of a session that was just asked for.
+ * @param place of its request in the stream
+ */
+export const newSession = (event: Requested, defaults: SessionDefaults, place?: number): SessionRecord => ({
   v: 1,
   id: event.sessionId,
   tenant: event.tenant,
   profile: event.profile,
+  ...(place === undefined ? {} : { place }),
   state: "requested",
   attempt: 1,
   failures: 0,

@@ -36,27 +36,29 @@ export async function onSessionEvent(
   delivery: Delivery,
 ): Promise<Verdict> {
   for (let race = 0; race < MAX_RACES; race++) {
-    const verdict = await handleOnce(deps, event, race === 0 && delivery.deliveries === 1);
+    const verdict = await handleOnce(deps, event, delivery, race === 0);
     if (verdict !== "lost the race") return verdict;
   }
   return "retry";
 }
 
 /**
- * @param mayGuess whether to begin with what this dispatcher last wrote, or with nothing for a new session,
+ * @param isFirstTry whether to begin with what this dispatcher last wrote, or with nothing for a new session,
  *   without reading. A change that is made of a wrong guess fails at the compare-and-set; but that an event
  *   changes nothing is only believed of what was read.
  */
 async function handleOnce(
   deps: DispatchDeps,
   event: SessionEvent,
-  mayGuess: boolean,
+  delivery: Delivery,
+  isFirstTry: boolean,
 ): Promise<Verdict | "lost the race"> {
+  const mayGuess = isFirstTry && delivery.deliveries === 1;
   const key = sessionKey(event.tenant, event.sessionId);
   const guess = mayGuess ? deps.lastWritten.get(key) : undefined;
   const isCertain = guess === undefined && !(mayGuess && event.type === "requested");
   const before = isCertain ? await read(deps, key) : guess;
-  const after = applied(deps, before, event);
+  const after = applied(deps, before, event, delivery);
   if (!isCertain && (after === undefined || after === before?.record)) return "lost the race";
   if (after === undefined) return "retry"; // It overtook its own `requested`.
 
@@ -99,8 +101,9 @@ function applied(
   deps: DispatchDeps,
   before: Standing | undefined,
   event: SessionEvent,
+  { sequence }: Delivery,
 ): SessionRecord | undefined {
-  if (event.type === "requested") return before?.record ?? newSession(event, deps.defaults);
+  if (event.type === "requested") return before?.record ?? newSession(event, deps.defaults, sequence);
   return before === undefined ? undefined : step(before.record, event);
 }
 

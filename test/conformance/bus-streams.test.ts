@@ -53,12 +53,16 @@ describe.each(kinds)("stored messages on %s", (_kind, start) => {
     const { tenant, channel, options } = corner();
     for (const id of ["a", "b", "c"]) await bus.publish(channel, requested(tenant, id));
     const seen: string[] = [];
+    const sequences: number[] = [];
     const stop = await bus.consume(channel, { ...options, concurrency: 1 }, async (event, delivery) => {
+      sequences.push(delivery.sequence);
       seen.push(`${event.sessionId} ${delivery.deliveries} ${delivery.subject}`);
       return "done";
     });
     await eventually(() => seen.length === 3);
     expect(seen).toEqual(["a", "b", "c"].map((id) => `${id} 1 session.${tenant}.${id}.requested`));
+    expect(new Set(sequences).size).toBe(3);
+    expect(sequences).toEqual([...sequences].sort((a, b) => a - b));
     await stop();
   });
 

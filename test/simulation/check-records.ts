@@ -122,8 +122,8 @@ function startsOf(
 ): SessionRecord[] {
   const { deadlineMs, maxAttempts } = world.scenario;
   if (before === undefined) {
-    return events.flatMap(({ event }) =>
-      event.type === "requested" ? [newSession(event, { deadlineMs, maxAttempts })] : [],
+    return events.flatMap(({ event, sequence }) =>
+      event.type === "requested" ? [newSession(event, { deadlineMs, maxAttempts }, sequence)] : [],
     );
   }
   const times = new Set(after.history.slice(-3).map(({ at }) => at));
