@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { sessions } from "../../libs/contracts/buckets.ts";
+import { deadLetters } from "../../libs/contracts/channels.ts";
 import { STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import type { Scene } from "./scene.ts";
@@ -28,6 +29,7 @@ export async function expectNothingLeft(scene: Scene): Promise<void> {
     },
   );
   for (const { value } of await scene.bus.list(sessions)) expectLegalLife(await scene.revisions(value.id));
+  expect(await scene.bus.recent(deadLetters, "dead.>", 10), "dead letters").toEqual([]);
 }
 
 async function whatIsLeft(scene: Scene): Promise<string[]> {

@@ -1,5 +1,7 @@
 // What happens in a session's room: who is told of ready, who comes and leaves, and what the end leaves.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { roomHints } from "../../libs/contracts/channels.ts";
+import type { RoomHint } from "../../libs/contracts/pool.ts";
 import { expectNothingLeft } from "../support/nothing-left.ts";
 import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
 import { until } from "../support/until.ts";
@@ -150,9 +152,18 @@ test("an agent that shuts down by itself ends its session", async () => {
   await scene.logged(sessionId, "the shutdown callback ran");
 });
 
-test("a room that somebody else deletes ends its session", async () => {
+test("a room that somebody else deletes ends its session, and LiveKit's webhook is passed on", async () => {
+  const hints: RoomHint[] = [];
+  const stopListening = await scene.bus.listen(roomHints, (hint) => hints.push(hint));
   const { sessionId, room } = await scene.start({ profile: "quick" });
   await scene.rooms.delete(room);
+  for (const event of ["room_started", "participant_joined", "room_finished"]) {
+    await until(() => hints.some((hint) => hint.event === event && hint.room === room), {
+      timeoutMs: PATIENCE_MS,
+      what: () => `LiveKit's ${event} arrives; there came ${JSON.stringify(hints)}`,
+    });
+  }
+  await stopListening();
   const session = await scene.ended(sessionId);
   expect(session.endedReason).toBe("completed");
   expect(lifeOf(session).at(-1)).toBe("ended 1");

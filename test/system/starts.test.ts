@@ -1,7 +1,12 @@
 // How sessions start on real servers: warm, hot, cold, many at once.
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { rollups, sessions } from "../../libs/contracts/buckets.ts";
+import type { Rollup } from "../../libs/contracts/pool.ts";
+import { rollUp } from "../../services/janitor/roll-up.ts";
 import { expectNothingLeft } from "../support/nothing-left.ts";
-import { lifeOf, openScene, type Scene } from "../support/scene.ts";
+import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
+import { until } from "../support/until.ts";
 
 let scene: Scene;
 beforeAll(async () => {
@@ -11,6 +16,8 @@ beforeAll(async () => {
 });
 afterEach(() => expectNothingLeft(scene));
 afterAll(() => scene?.stop());
+
+const byKey = (a: Rollup, b: Rollup): number => rollups.keyOf(a).localeCompare(rollups.keyOf(b));
 
 test("a warm start gives a prewarmed agent, a room and a token, and tells its whole life", async () => {
   const answer = await scene.start({
@@ -131,6 +138,42 @@ test("eight whole flows at once, from start over token to end, don't disturb eac
   };
   const sessions = await Promise.all(Array.from({ length: 8 }, (_, n) => flow(n)));
   for (const session of sessions) expect(session).toMatchObject({ endedReason: "completed", failures: 0 });
+});
+
+test("a session's events tell its life to the end, from wherever one begins to listen", async () => {
+  const { body } = await scene.ask({ profile: "slow-prewarm", wait: 0 });
+  const response = await fetch(`${scene.stack.url}/api/session/${body.sessionId}/events`);
+  expect(response.headers.get("content-type")).toContain("text/event-stream");
+  const ending = scene
+    .sessionWhen(body.sessionId, ({ state }) => state === "ready", "becomes ready")
+    .then(() => scene.end(body.sessionId));
+  const text = await response.text(); // The stream ends after `ended`.
+  await ending;
+  const states = [...text.matchAll(/^data: (.*)$/gm)].map(([, data]) => JSON.parse(data!).state);
+  expect(states).toEqual(expect.arrayContaining(["ready", "ended"]));
+  expect(states.at(-1)).toBe("ended");
+});
+
+test("the minutes' roll-ups are what the records add up to", async () => {
+  const ids = await Promise.all(
+    ["quick", "quick", "hot"].map(async (profile) => (await scene.start({ profile })).sessionId),
+  );
+  await Promise.all(ids.map((id) => scene.end(id)));
+  const records = (await scene.bus.list(sessions)).map(({ value }) => value);
+  expect(records.length).toBeGreaterThanOrEqual(3);
+  const expected = rollUp(records).sort(byKey);
+  let stored: Rollup[] = [];
+  await until(
+    async () => {
+      stored = (await scene.bus.list(rollups)).map(({ value }) => value).sort(byKey);
+      return isDeepStrictEqual(stored, expected);
+    },
+    {
+      timeoutMs: PATIENCE_MS,
+      everyMs: 250,
+      what: () => `the roll-ups are ${JSON.stringify(expected)}; they are ${JSON.stringify(stored)}`,
+    },
+  );
 });
 
 test("a resized pool grows and shrinks, and a size beyond its maximum is refused", async () => {
