@@ -30,6 +30,7 @@ const ANSWERS_KEPT = 2000;
 
 export class Assignments {
   readonly #deps: Deps;
+  /** By session and attempt: a late assign of an old attempt must not touch the agent of a newer one. */
   readonly #served = new Map<string, Served>();
   /** By session and attempt: asked again, it gives the same answer, also when something is free by then. */
   readonly #answers = new Map<string, Promise<AssignAnswer>>();
@@ -45,10 +46,10 @@ export class Assignments {
 
   /** Answers an assign. Two tellings of one (session, attempt) start one job. */
   onAssign(assign: Assign): Promise<AssignAnswer> {
-    const key = `${sessionKey(assign.tenant, assign.session)}.${assign.attempt}`;
+    const key = jobKey(assign);
     const known = this.#answers.get(key);
     if (known !== undefined) return known;
-    const answer = this.#decide(assign);
+    const answer = this.#decide(assign, key);
     this.#answers.set(key, answer);
     // A store that could not be asked is no answer to remember.
     answer.catch(() => this.#answers.delete(key));
@@ -58,8 +59,8 @@ export class Assignments {
   }
 
   onRelease(release: Release): ReleaseAnswer {
-    const served = this.#served.get(sessionKey(release.tenant, release.session));
-    if (served?.slot.assignment?.attempt !== release.attempt) return { released: false };
+    const served = this.#served.get(jobKey(release));
+    if (served === undefined) return { released: false };
     served.pool.release(served.slot, release.why);
     return { released: true };
   }
@@ -68,7 +69,7 @@ export class Assignments {
   forget(slot: Slot): void {
     const { assignment } = slot;
     if (assignment === undefined) return;
-    const key = sessionKey(assignment.tenant, assignment.session);
+    const key = jobKey(assignment);
     if (this.#served.get(key)?.slot === slot) this.#served.delete(key);
   }
 
@@ -78,30 +79,22 @@ export class Assignments {
    */
   async checkRecords(): Promise<void> {
     for (const [key, { pool, slot }] of [...this.#served]) {
-      const attempt = slot.assignment?.attempt;
-      if (attempt === undefined || slot.state === "closing") continue;
-      const entry = await this.#deps.bus.read(sessions, key);
+      const { assignment } = slot;
+      if (assignment === undefined || slot.state === "closing") continue;
+      const { tenant, session, attempt } = assignment;
+      const entry = await this.#deps.bus.read(sessions, sessionKey(tenant, session));
       if (entry !== undefined && this.#names(entry.value, attempt)) continue;
       if (this.#served.get(key)?.slot !== slot) continue;
-      this.#deps.log.warn(
-        { session: key, attempt },
-        "the session goes on elsewhere or is over; leaving its room",
-      );
+      this.#deps.log.warn({ session, attempt }, "the session goes on elsewhere or is over; leaving its room");
       pool.release(slot, "the session goes on elsewhere or is over");
     }
   }
 
-  async #decide(assign: Assign): Promise<AssignAnswer> {
+  async #decide(assign: Assign, key: string): Promise<AssignAnswer> {
     const { clock, epoch, pools, refuses } = this.#deps;
     if (assign.epoch !== epoch()) return { verdict: "stale", why: `this host's epoch is ${epoch()}` };
     const refusal = refuses();
     if (refusal !== undefined) return { verdict: "declined", why: refusal };
-    const key = sessionKey(assign.tenant, assign.session);
-    const other = this.#served.get(key);
-    if (other !== undefined) {
-      // An older attempt of this very session still runs here: it goes, and the new one is served beside it.
-      other.pool.release(other.slot, "the session has a newer attempt");
-    }
     const pool = pools.get(assign.profile);
     if (pool === undefined) return { verdict: "declined", why: `there is no profile ${assign.profile} here` };
     const now = clock.monotonic();
@@ -119,13 +112,14 @@ export class Assignments {
     if (slot === undefined)
       return { verdict: "declined", why: `no ${assign.asked} agent of ${assign.profile} is free` };
     this.#served.set(key, { pool, slot });
-    const refused = await this.#isNotNamed(key, assign.attempt);
+    const refused = await this.#isNotNamed(assign);
     if (refused !== undefined || slot.assignment?.isReleased) {
       this.#served.delete(key);
       pool.giveBack(slot);
       return { verdict: "stale", why: refused ?? "it was released again" };
     }
     this.assigned += 1;
+    this.#releaseOlder(assign);
     pool.run(slot, {
       tenant: assign.tenant,
       session: assign.session,
@@ -140,10 +134,19 @@ export class Assignments {
     return { verdict: "accepted" };
   }
 
+  /** An older attempt of this very session may still run here; now that the record names this one, it goes. */
+  #releaseOlder({ tenant, session, attempt }: Assign): void {
+    for (const { pool, slot } of [...this.#served.values()]) {
+      const { assignment } = slot;
+      if (assignment?.tenant !== tenant || assignment.session !== session) continue;
+      if (assignment.attempt < attempt) pool.release(slot, "the session has a newer attempt");
+    }
+  }
+
   /** Before an agent joins, the record is read: a late assign must not bring a second agent into a room. */
-  async #isNotNamed(key: string, attempt: number): Promise<string | undefined> {
+  async #isNotNamed({ tenant, session, attempt }: Assign): Promise<string | undefined> {
     try {
-      const entry = await this.#deps.bus.read(sessions, key);
+      const entry = await this.#deps.bus.read(sessions, sessionKey(tenant, session));
       if (entry === undefined) return "the session has no record";
       return this.#names(entry.value, attempt) ? undefined : "the record names another attempt";
     } catch (error) {
@@ -161,3 +164,6 @@ export class Assignments {
     );
   }
 }
+
+const jobKey = (of: { tenant: string; session: string; attempt: number }): string =>
+  `${sessionKey(of.tenant, of.session)}.${of.attempt}`;
