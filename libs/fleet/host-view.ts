@@ -16,6 +16,8 @@ export interface HostView {
 /** Follows the hosts until stopped. Answers when all that are registered are known. */
 export async function watchHosts(bus: Bus): Promise<HostView> {
   const known = new Map<string, HostRecord>();
+  /** Hosts whose registration was removed, with the revision of the removal. */
+  const removed = new Map<string, number>();
   const listeners: ((host: HostRecord | undefined, id: string) => void)[] = [];
   const tell = (host: HostRecord | undefined, id: string) => {
     for (const listener of listeners) listener(host, id);
@@ -27,10 +29,18 @@ export async function watchHosts(bus: Bus): Promise<HostView> {
     known.set(host.id, host);
     tell(host, host.id);
   };
-  const stopListening = await bus.listen(hostChanges, take);
-  const stopWatching = await bus.watch(hosts, ({ key, value }) => {
-    if (value !== undefined) take(value);
-    else if (known.delete(key)) tell(undefined, key);
+  const stopListening = await bus.listen(hostChanges, (host) => {
+    // A word of a life that was removed since, come late. If that host lives after all, it registers again.
+    if (host.epoch > (removed.get(host.id) ?? 0)) take(host);
+  });
+  const stopWatching = await bus.watch(hosts, ({ key, value, revision }) => {
+    if (value !== undefined) {
+      removed.delete(key);
+      take(value);
+      return;
+    }
+    removed.set(key, revision);
+    if (known.delete(key)) tell(undefined, key);
   });
   return {
     all: () => [...known.values()],
