@@ -42,7 +42,7 @@ test("a page of another address with TokenSource.endpoint gets a room with an ag
     expect(sessions[0]).toMatchObject({ state: "ready", userId: "ada", userName: "Ada", profile: "echo" });
     expect(sessions[0].room).toBe("a-room-of-its-own");
 
-    await page.close();
+    await page.click("#leave");
     await endOf(stack, sessions[0].sessionId);
     await roomIsGone(stack, "a-room-of-its-own");
     expect(browser.complaints).toEqual([]);
