@@ -1,6 +1,6 @@
 // The janitor: says what did not happen, and cleans up what nobody needs. Several of them do no harm.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { hosts as hostsBucket, rollups, sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
+import { hosts as hostsBucket, sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import { roomHints, sessionEvents } from "../../libs/contracts/channels.ts";
 import type { SlotReport } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
@@ -13,7 +13,7 @@ import type { Log } from "../../libs/process/log.ts";
 import { type HostLife, HostPulse, livesOf } from "./find-lost-hosts.ts";
 import { findOrphans, inBoth, type Orphans } from "./find-orphans.ts";
 import { findOverdue, phaseOf } from "./find-overdue.ts";
-import { endedMinute, rollUp } from "./roll-up.ts";
+import { RollUps } from "./roll-ups.ts";
 
 export interface JanitorDeps {
   readonly bus: Bus;
@@ -70,7 +70,7 @@ class Janitor {
   readonly #pulse: HostPulse;
   /** When each session's present phase was first seen, on this process's monotonic clock. */
   readonly #since = new Map<string, Since>();
-  readonly #minutesToRollUp = new Set<string>();
+  readonly #rollUps: RollUps;
   #orphansBefore: Orphans | undefined;
   #isSweeping = false;
 
@@ -79,6 +79,7 @@ class Janitor {
     this.#hosts = hosts;
     this.#sessions = sessions;
     this.#pulse = new HostPulse(deps.bus);
+    this.#rollUps = new RollUps(deps.bus);
     sessions.onChange((session, key) => this.#follow(session?.record, key));
     for (const { record } of sessions.all()) this.#follow(record, sessionKey(record.tenant, record.id));
   }
@@ -143,25 +144,15 @@ class Janitor {
     }
   }
 
-  async rollUp(): Promise<void> {
-    const minutes = new Set(this.#minutesToRollUp);
-    if (minutes.size === 0) return;
-    const records = this.#sessions.all().map(({ record }) => record);
-    for (const rollup of rollUp(records.filter((record) => minutes.has(endedMinute(record) ?? "")))) {
-      for (let tries = 0; tries < 5; tries++) {
-        const stored = await this.#deps.bus.read(rollups, rollups.keyOf(rollup));
-        if (JSON.stringify(stored?.value) === JSON.stringify(rollup)) break;
-        if ((await this.#deps.bus.save(rollups, rollup, stored?.revision ?? 0)) !== undefined) break;
-      }
-    }
-    for (const minute of minutes) this.#minutesToRollUp.delete(minute);
+  rollUp(): Promise<void> {
+    return this.#rollUps.write(() => this.#sessions.all().map(({ record }) => record));
   }
 
   async purgeEnded(): Promise<void> {
     const { bus, clock, log, settings } = this.#deps;
     const now = clock.monotonic();
     for (const { record, revision } of this.#sessions.all()) {
-      if (record.state !== "ended" || this.#minutesToRollUp.has(endedMinute(record) ?? "")) continue;
+      if (record.state !== "ended" || !this.#rollUps.has(record)) continue;
       const key = sessionKey(record.tenant, record.id);
       const seen = this.#since.get(key);
       if (seen === undefined || now - seen.atMs < settings.keepEndedMs) continue;
@@ -175,8 +166,7 @@ class Janitor {
       this.#since.delete(key);
       return;
     }
-    const minute = endedMinute(record);
-    if (minute !== undefined) this.#minutesToRollUp.add(minute);
+    this.#rollUps.note(record);
     const phase = phaseOf(record);
     const before = this.#since.get(key);
     if (before?.phase === phase) return;

@@ -1,0 +1,51 @@
+// Keeps the bucket of roll-ups true to the records.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { rollups } from "../../libs/contracts/buckets.ts";
+import type { Rollup } from "../../libs/contracts/pool.ts";
+import type { SessionRecord } from "../../libs/contracts/session.ts";
+import { endedMinute, rollUp } from "./roll-up.ts";
+
+const MAX_TRIES = 5;
+
+export class RollUps {
+  readonly #bus: Bus;
+  /** Minutes whose roll-up may be behind, with how often that was noted. */
+  readonly #behind = new Map<string, number>();
+
+  constructor(bus: Bus) {
+    this.#bus = bus;
+  }
+
+  /** A record was seen. If it has ended, its minute is to be made again. */
+  note(record: SessionRecord): void {
+    const minute = endedMinute(record);
+    if (minute !== undefined) this.#behind.set(minute, (this.#behind.get(minute) ?? 0) + 1);
+  }
+
+  /** Whether a record is in its minute's roll-up for sure. */
+  has(record: SessionRecord): boolean {
+    return !this.#behind.has(endedMinute(record) ?? "");
+  }
+
+  /** Makes what is behind from the records there are now. @throws GreenroomError storage_unavailable */
+  async write(records: () => readonly SessionRecord[]): Promise<void> {
+    const due = new Map(this.#behind);
+    if (due.size === 0) return;
+    for (const rollup of rollUp(records().filter((record) => due.has(endedMinute(record) ?? ""))))
+      await this.#store(rollup);
+    for (const [minute, noted] of due) {
+      // Another session of that minute, that ended while this was written, is not in it.
+      if (this.#behind.get(minute) === noted) this.#behind.delete(minute);
+    }
+  }
+
+  /** Of two for one minute the fuller one is right: the other saw less, or came when records were purged. */
+  async #store(rollup: Rollup): Promise<void> {
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const stored = await this.#bus.read(rollups, rollups.keyOf(rollup));
+      if (stored !== undefined && stored.value.sessions > rollup.sessions) return;
+      if (JSON.stringify(stored?.value) === JSON.stringify(rollup)) return;
+      if ((await this.#bus.save(rollups, rollup, stored?.revision ?? 0)) !== undefined) return;
+    }
+  }
+}
