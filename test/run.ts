@@ -31,7 +31,8 @@ async function main(args: readonly string[]): Promise<number> {
   const directory = await mkdtemp(join(tmpdir(), "greenroom-test-"));
   try {
     const report = join(directory, "report.json");
-    const exitCode = await runVitest(args, report, env);
+    // All that the tests leave in temporary folders goes with this one, also what a killed worker left.
+    const exitCode = await runVitest(args, report, { ...env, TMPDIR: directory });
     return await tellCounts(report, exitCode);
   } finally {
     await rm(directory, { recursive: true, force: true });

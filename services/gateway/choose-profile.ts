@@ -18,6 +18,10 @@ export const knownProfiles = (hosts: readonly HostRecord[]): string[] =>
 const runsOn = (hosts: readonly HostRecord[], profile: string): boolean =>
   profileOn(hosts, profile).some(({ status }) => status === "running");
 
+/** Not yet known to work: its file is still being loaded. A host that is leaving is not asked. */
+const startsOn = (hosts: readonly HostRecord[], profile: string): boolean =>
+  profileOn(hosts, profile).some(({ status, error }) => status === "stopped" && error === undefined);
+
 /**
  * The profile of a start that names none: the configured one, else `assistant` where it runs (it needs keys),
  * else `echo`, else the first by name, one that runs before one that doesn't.
@@ -33,7 +37,9 @@ export function defaultProfile(
 }
 
 /**
- * The profile to start.
+ * The profile to start. One that was named may still be loading: its session waits for it like for any agent.
+ * Which one a start gets that named none is only known when they have loaded.
+ *
  * @throws GreenroomError no_hosts, unknown_profile (naming the known ones), profile_unavailable (saying why)
  */
 export function chooseProfile(
@@ -57,7 +63,8 @@ export function chooseProfile(
     const names = known.length === 0 ? "Their agents folders are empty" : `Known: ${known.join(", ")}`;
     throw new GreenroomError("unknown_profile", `No host has an agent file "${profile ?? ""}". ${names}.`);
   }
-  if (!runsOn(hosts, profile)) {
+  const mayWait = asked !== undefined && startsOn(hosts, profile);
+  if (!runsOn(hosts, profile) && !mayWait) {
     throw new GreenroomError("profile_unavailable", whyUnavailable(hosts, profile), {
       retryAfterMs: UNAVAILABLE_RETRY_MS,
     });
@@ -67,6 +74,8 @@ export function chooseProfile(
 
 function whyUnavailable(hosts: readonly HostRecord[], profile: string): string {
   const states = profileOn(hosts, profile);
+  if (startsOn(hosts, profile))
+    return `The profile "${profile}" is still being started. Try again in a moment.`;
   const status = states.find(({ status }) => status === "failed")?.status ?? states[0]?.status ?? "stopped";
   const reasons = [...new Set(states.flatMap(({ error }) => error ?? []))];
   return `The profile "${profile}" is ${status} on every host${reasons.length > 0 ? `: ${reasons.join("; ")}` : "."}`;

@@ -35,6 +35,23 @@ describe("the profile of a start", () => {
   });
 });
 
+describe("a profile whose file is still being loaded", () => {
+  const loading = aHost({ echo: { status: "stopped" } });
+
+  it("is waited for by a session that names it", () => {
+    expect(chooseProfile([loading], "echo", undefined)).toBe("echo");
+  });
+
+  it("is not guessed at: which profile runs is not known yet", () => {
+    expect(() => chooseProfile([loading], undefined, undefined)).toThrow(/still being started/);
+  });
+
+  it("is not waited for when its starts fail", () => {
+    const failing = aHost({ echo: { status: "stopped", error: "boom" } });
+    expect(() => chooseProfile([failing], "echo", undefined)).toThrow(/boom/);
+  });
+});
+
 describe("the capacity for a profile", () => {
   it("is what idle agents and free places of live hosts add up to", () => {
     const one = aHost(
