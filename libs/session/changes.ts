@@ -34,6 +34,8 @@ type Said<T extends SessionInput["type"]> = Extract<SessionInput, { type: T }>;
 
 /** The first wait before a host that failed is tried again; each further failure doubles it. */
 export const BACKOFF_BASE_MS = 200;
+/** The pause after a host that declined again. */
+const DECLINED_AGAIN_MS = 200;
 const HISTORY_MAX = 30;
 /** Errors of agents can be pages long, and a record must fit its bucket. */
 const WHY_MAX = 240;
@@ -101,10 +103,16 @@ export const ready = (context: SessionContext, event: Said<"ready">): SessionCon
     event.at,
   );
 
-/** A try that its host declined: nothing was started, so it costs no failure and leaves nothing to clean. */
+/**
+ * A try that its host declined: nothing was started, so it costs no failure and leaves nothing to clean.
+ *
+ * Another host is asked at once. One that declines a second time says that it has agents and gives none: that
+ * may take a while, and must not go on at the speed of the network.
+ */
 export function declined(context: SessionContext, event: Said<"declined">): SessionContext {
   const avoid = [...new Set([...context.avoid, event.host])];
-  const next = { ...withoutAttempt(context), attempt: context.attempt + 1, backoffMs: 0, avoid };
+  const backoffMs = context.avoid.includes(event.host) ? DECLINED_AGAIN_MS : 0;
+  const next = { ...withoutAttempt(context), attempt: context.attempt + 1, backoffMs, avoid };
   return remember(next, "requested", event.at, event.why);
 }
 
