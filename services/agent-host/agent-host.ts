@@ -1,24 +1,21 @@
 // The agent-host: supervises stages, gives agents to sessions, and says what becomes of them.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { pools as poolsBucket } from "../../libs/contracts/buckets.ts";
 import { assignCommand, pingCommand, releaseCommand } from "../../libs/contracts/channels.ts";
 import type { HostRecord } from "../../libs/contracts/host.ts";
-import { STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
-import { PoolSettings, type PoolTarget } from "../../libs/contracts/pool.ts";
-import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
+import { watchHosts } from "../../libs/fleet/host-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { type Clock, isoNow, repeat, sleep } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { type Announcer, register } from "./announcer.ts";
 import { Assignments } from "./assignments.ts";
 import type { ProfileFile } from "./find-profiles.ts";
-import type { Standby } from "./heater.ts";
+import { PoolTargets } from "./pool-targets.ts";
 import { SessionReports } from "./session-reports.ts";
-import { sharePool } from "./share-pool.ts";
-import type { Slot } from "./slots.ts";
+import { SessionTeller } from "./session-teller.ts";
 import { SpawnGate } from "./spawn-gate.ts";
 import type { LaunchStage } from "./stage-link.ts";
-import { type PoolListener, WarmPool } from "./warm-pool.ts";
+import { StandbyRooms } from "./standby-rooms.ts";
+import { WarmPool } from "./warm-pool.ts";
 
 export interface AgentHostDeps {
   readonly bus: Bus;
@@ -51,9 +48,6 @@ export interface AgentHost {
 const SPAWNS_AT_ONCE = 4;
 const CHECK_RECORDS_MS = 2000;
 const LEAVE_MS = 4000;
-/** LiveKit closes a room that no human comes to; a standby room has to last as long as its agent. */
-const STANDBY_EMPTY_S = 24 * 60 * 60;
-const STANDBY_TOKEN_TTL_S = 60;
 
 export async function startAgentHost(deps: AgentHostDeps): Promise<AgentHost> {
   const host = new Host(deps);
@@ -64,17 +58,15 @@ export async function startAgentHost(deps: AgentHostDeps): Promise<AgentHost> {
 class Host implements AgentHost {
   readonly #deps: AgentHostDeps;
   readonly #pools = new Map<string, WarmPool>();
-  readonly #targets = new Map<string, PoolTarget>();
+  readonly #tellers: SessionTeller[] = [];
+  readonly #targets: PoolTargets;
+  readonly #standby: StandbyRooms | undefined;
   readonly #assignments: Assignments;
   readonly #reports: SessionReports;
-  readonly #userTimers = new Map<Slot, () => void>();
   readonly #startedAt: string;
   readonly #stops: (() => Promise<void> | void)[] = [];
   #announcer: Announcer | undefined;
-  #hosts: HostView | undefined;
-  readonly #discards = new Set<Promise<void>>();
   #isDraining = false;
-  #lost = 0;
 
   constructor(deps: AgentHostDeps) {
     this.#deps = deps;
@@ -93,6 +85,13 @@ class Host implements AgentHost {
       refuses: () =>
         this.#isDraining ? "the host is draining" : this.#isFull() ? "the host is full" : undefined,
     });
+    const { maxAgents, poolMin } = deps.settings;
+    this.#targets = new PoolTargets({
+      ...common,
+      pools: this.#pools,
+      defaults: { min: poolMin, hot: Math.min(1, poolMin), max: maxAgents, perStage: 10 },
+    });
+    this.#standby = deps.livekit === undefined ? undefined : new StandbyRooms(deps.livekit, deps.log);
     const gate = new SpawnGate(SPAWNS_AT_ONCE);
     for (const file of deps.profiles) this.#pools.set(file.profile, this.#makePool(file, gate));
   }
@@ -104,10 +103,10 @@ class Host implements AgentHost {
   async start(): Promise<void> {
     const { bus, clock, hostId, log, onSupplanted } = this.#deps;
     this.#announcer = await register({ bus, clock, log, onSupplanted }, hostId, () => this.#record());
-    this.#hosts = await watchHosts(bus);
-    this.#hosts.onChange(() => this.#shareOut());
+    const hosts = await watchHosts(bus);
     this.#stops.push(
-      this.#hosts.stop,
+      hosts.stop,
+      await this.#targets.follow(hosts),
       await bus.serve(assignCommand, hostId, (assign) => this.#assignments.onAssign(assign)),
       await bus.serve(releaseCommand, hostId, async (release) => this.#assignments.onRelease(release)),
       await bus.serve(pingCommand, hostId, async () => ({
@@ -115,11 +114,6 @@ class Host implements AgentHost {
         epoch: this.epoch,
         sequence: this.#announcer?.sequence() ?? 0,
       })),
-      await bus.watch(poolsBucket, ({ key, value }) => {
-        if (value === undefined) this.#targets.delete(key);
-        else this.#targets.set(key, value);
-        this.#shareOut();
-      }),
       repeat(
         clock,
         CHECK_RECORDS_MS,
@@ -139,7 +133,7 @@ class Host implements AgentHost {
     if (this.#assignments.count > 0) log.info({ sessions: this.#assignments.count, limitMs }, "draining");
     while (this.#assignments.count > 0 && clock.monotonic() - since < limitMs) await sleep(clock, 50);
     for (const pool of this.#pools.values()) {
-      for (const slot of pool.busySlots()) this.#onLost(slot, "the host stopped before the session was over");
+      for (const slot of pool.busySlots()) pool.giveUp(slot, "the host stopped before the session was over");
     }
     // Without NATS none of this would end, and the agents' processes must: what is left, the janitor finds.
     await Promise.race([this.#leave(), sleep(clock, LEAVE_MS)]);
@@ -148,7 +142,7 @@ class Host implements AgentHost {
 
   /** Says what is left to say, and takes the registration back. */
   async #leave(): Promise<void> {
-    await Promise.all([this.#reports.settle(), ...this.#discards]);
+    await Promise.all([this.#reports.settle(), this.#standby?.settle()]);
     for (const stop of this.#stops) await stop();
     await this.#announcer?.stop().catch((error: unknown) => {
       this.#deps.log.debug({ error }, "the registration stays behind");
@@ -175,147 +169,30 @@ class Host implements AgentHost {
         simulated: livekit?.isSimulated ?? false,
         logLevel: settings.logLevel,
       },
-      standby: livekit === undefined ? undefined : this.#standbyIn(livekit),
-      listener: this.#listenerFor(file),
+      standby: this.#standby,
+      listener: this.#tellerFor(file.profile),
     });
   }
 
-  #standbyIn({ rooms, tokens }: LiveKit): Standby {
-    const nameOf = (slot: string) => `${STANDBY_PREFIX}${slot}`;
-    return {
-      async make(slot) {
-        const room = nameOf(slot);
-        await rooms.create(room, { emptyTimeoutS: STANDBY_EMPTY_S, departureTimeoutS: 60 });
-        const token = await tokens.forAgent({ room, identity: `agent-${slot}`, ttlS: STANDBY_TOKEN_TTL_S });
-        return { room, token };
-      },
-      discard: (slot) => {
-        const work = rooms
-          .delete(nameOf(slot))
-          .catch((error: unknown) => this.#deps.log.debug({ error }, "a standby room is left to the janitor"))
-          .finally(() => this.#discards.delete(work));
-        this.#discards.add(work);
-      },
-    };
-  }
-
-  #listenerFor(file: ProfileFile): PoolListener {
-    const { clock, log } = this.#deps;
-    return {
+  #tellerFor(profile: string): SessionTeller {
+    const { clock, log, settings } = this.#deps;
+    const teller = new SessionTeller({
+      clock,
+      log,
+      profile,
+      reports: this.#reports,
+      userLeftMs: settings.userLeftMs,
+      slotById: (slotId) => this.#pools.get(profile)?.slot(slotId),
       onChange: () => this.#announcer?.announce(),
       onLoaded: (exported) => {
-        this.#adoptPool(file.profile, exported).catch((error: unknown) =>
-          log.error({ error, profile: file.profile }, "the pool's numbers could not be stored"),
-        );
+        this.#targets
+          .adopt(profile, exported)
+          .catch((error: unknown) => log.error({ error, profile }, "the pool's numbers could not be stored"));
       },
-      onJoined: (slot, at) => this.#sayInRoom(slot, "joined", at),
-      onReady: (slot, at) => this.#sayInRoom(slot, "ready", at),
-      onUser: (slot, user) => this.#onUser(slot, user),
-      onEnded: (slot, ending) => {
-        if (ending.lost) this.#onLost(slot, ending.why);
-        else if (slot.assignment !== undefined) {
-          this.#reports.say(slot.assignment, {
-            type: "agent_ended",
-            why: ending.why,
-            ...(ending.error === undefined ? {} : { error: ending.error.message }),
-            worthRepeating: ending.error?.worthRepeating ?? true,
-          });
-        }
-        this.#letGo(slot);
-      },
-      onLost: (slot, why) => {
-        this.#onLost(slot, why);
-        this.#letGo(slot);
-      },
-      onClosed: (slot) => this.#letGo(slot),
-      onLog: ({ slot, session, line }) => {
-        const assignment = this.#pools.get(file.profile)?.assignmentOf(slot);
-        const fields = {
-          ...line.fields,
-          profile: file.profile,
-          ...(session === undefined ? {} : { session }),
-        };
-        logAt(log, line.level, fields, line.message);
-        if (assignment === undefined) return;
-        const message =
-          "error" in line.fields ? `${line.message}: ${errorText(line.fields.error)}` : line.message;
-        this.#reports.log(assignment, {
-          at: line.at || isoNow(clock),
-          level: line.level,
-          message,
-          attempt: assignment.attempt,
-        });
-      },
-    };
-  }
-
-  #sayInRoom(slot: Slot, type: "joined" | "ready", at: { room: string; identity: string }): void {
-    const { assignment } = slot;
-    if (assignment === undefined || assignment.isReleased) return;
-    const tookMs = Math.round(this.#deps.clock.monotonic() - assignment.takenAtMs);
-    this.#reports.say(assignment, {
-      type,
-      room: at.room,
-      identity: at.identity,
-      warm: assignment.warmth,
-      tookMs,
+      onFree: (slot) => this.#assignments.forget(slot),
     });
-  }
-
-  /** A user who lost the connection may come back within the grace; one who hung up has left. */
-  #onUser(slot: Slot, { present, hungUp }: { present: boolean; hungUp: boolean }): void {
-    const { clock, settings } = this.#deps;
-    this.#userTimers.get(slot)?.();
-    this.#userTimers.delete(slot);
-    if (present || slot.assignment?.userCame !== true) return;
-    const cancel = clock.after(hungUp ? 0 : settings.userLeftMs, () => {
-      this.#userTimers.delete(slot);
-      if (slot.assignment?.isReleased === false) this.#reports.say(slot.assignment, { type: "user_left" });
-    });
-    this.#userTimers.set(slot, cancel);
-  }
-
-  #onLost(slot: Slot, why: string): void {
-    if (slot.assignment === undefined || slot.assignment.isReleased) return;
-    this.#lost += 1;
-    this.#reports.sayLost(slot.assignment, why);
-  }
-
-  #letGo(slot: Slot): void {
-    this.#userTimers.get(slot)?.();
-    this.#userTimers.delete(slot);
-    this.#assignments.forget(slot);
-  }
-
-  /** The file's numbers are the fleet's, until an operator says other ones. */
-  async #adoptPool(profile: string, exported: Partial<PoolSettings>): Promise<void> {
-    const { bus, log, settings } = this.#deps;
-    const defaults = {
-      min: settings.poolMin,
-      hot: Math.min(1, settings.poolMin),
-      max: settings.maxAgents,
-      perStage: 10,
-    };
-    const parsed = PoolSettings.safeParse({ ...defaults, ...exported });
-    if (!parsed.success)
-      log.warn({ profile, faults: parsed.error.issues }, "the file's pool export is not usable");
-    const wanted: PoolTarget = { ...(parsed.success ? parsed.data : defaults), profile, source: "file" };
-    for (let tries = 0; tries < 10; tries++) {
-      const stored = await bus.read(poolsBucket, profile);
-      if (stored?.value.source === "api" || JSON.stringify(stored?.value) === JSON.stringify(wanted)) break;
-      if ((await bus.save(poolsBucket, wanted, stored?.revision ?? 0)) !== undefined) break;
-    }
-    this.#shareOut();
-  }
-
-  /** Each host takes its own part of every pool; all work it out from the same numbers. */
-  #shareOut(): void {
-    if (this.#isDraining) return;
-    for (const [profile, target] of this.#targets) {
-      const pool = this.#pools.get(profile);
-      const share = sharePool(target, profile, this.#hosts?.all() ?? [], this.#deps.hostId);
-      if (pool !== undefined && !isSame(share, pool.target)) pool.setTarget(share);
-    }
+    this.#tellers.push(teller);
+    return teller;
   }
 
   #isFull(): boolean {
@@ -337,21 +214,8 @@ class Host implements AgentHost {
       stats: {
         spawned: pools.reduce((sum, [, pool]) => sum + pool.spawned, 0),
         assigned: this.#assignments.assigned,
-        lost: this.#lost,
+        lost: this.#tellers.reduce((sum, teller) => sum + teller.lost, 0),
       },
     };
   }
 }
-
-const isSame = (a: PoolSettings, b: PoolSettings): boolean =>
-  a.min === b.min && a.hot === b.hot && a.max === b.max && a.perStage === b.perStage;
-
-function logAt(log: Log, level: string, fields: Record<string, unknown>, message: string): void {
-  if (level === "error" || level === "fatal") log.error(fields, message);
-  else if (level === "warn") log.warn(fields, message);
-  else if (level === "info") log.info(fields, message);
-  else log.debug(fields, message);
-}
-
-const errorText = (error: unknown): string =>
-  typeof error === "object" && error !== null && "message" in error ? String(error.message) : String(error);

@@ -87,8 +87,8 @@ export class WarmPool {
     return this.#stages.all().map((stage) => reportStage(stage, this.#deps.start.profile, now));
   }
 
-  assignmentOf(slotId: string | undefined): Assignment | undefined {
-    return this.#stages.slots().find((slot) => slot.id === slotId)?.assignment;
+  slot(slotId: string | undefined): Slot | undefined {
+    return this.#stages.slots().find((slot) => slot.id === slotId);
   }
 
   busySlots(): Slot[] {
@@ -140,6 +140,11 @@ export class WarmPool {
     }
     slot.stage.link.send({ type: "release", slot: slot.id, why });
     this.#changed();
+  }
+
+  /** Says that a session's agent is lost while it still runs: the host can't wait for it any longer. */
+  giveUp(slot: Slot, why: string): void {
+    if (slot.assignment?.isReleased === false) this.#deps.listener.onLost(slot, why);
   }
 
   /** Brings the number of idle agents to the target: starts, heats, or lets go. */
