@@ -71,9 +71,10 @@ function checkReady(world: World, record: SessionRecord): void {
 function checkTransition(world: World, before: SessionRecord, after: SessionRecord): void {
   const name = world.trace.nameOf(after.id);
   if (before.state === "ended") world.trace.violation(3, `${name} changes after its end`);
-  const known = before.history.length;
-  // The first line and the newest ones are kept of a history that grew too long.
-  const steps = known < 40 ? after.history.slice(known) : after.history.slice(-1);
+  // Of a history that grew too long the oldest lines are forgotten, so its length says nothing.
+  const last = JSON.stringify(before.history.at(-1));
+  const known = after.history.findLastIndex((line) => JSON.stringify(line) === last);
+  const steps = after.history.slice(known + 1);
   if (steps.length === 0) world.trace.violation(3, `${name} changes without a line in its history`);
   let { state, attempt } = before;
   for (const next of steps) {

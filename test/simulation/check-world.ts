@@ -1,7 +1,8 @@
 // The invariants of the world as a whole: what must be so once its faults are over, and in the end.
 
-import { hosts } from "../../libs/contracts/buckets.ts";
+import { hosts, sessions } from "../../libs/contracts/buckets.ts";
 import { deadLetters, sessionEvents } from "../../libs/contracts/channels.ts";
+import type { HostRecord } from "../../libs/contracts/host.ts";
 import { STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { freeAgents } from "../../services/dispatcher/choose-host.ts";
@@ -77,19 +78,23 @@ export function checkNothingStuck(world: World): void {
 
 /** A limit may be passed on late and never early, whatever the wall clocks say. */
 export function checkDeadlines(world: World): void {
-  for (const { saidAtMs, event, recordThen } of world.facts.overdues) {
-    const limitMs = limitOf(event, recordThen);
-    if (recordThen === undefined || limitMs === undefined) continue;
-    const lastedMs = saidAtMs - world.facts.phaseSinceMs(recordThen);
+  const written = world.server.written(sessions).flatMap(({ value }) => value ?? []);
+  for (const { saidAtMs, event } of world.facts.overdues) {
+    const record = written.find(
+      ({ id, attempt, state }) =>
+        id === event.sessionId && attempt === event.attempt && state === event.state,
+    );
+    if (record === undefined) continue;
+    const limitMs = limitOf(event, record);
+    const lastedMs = saidAtMs - world.facts.phaseSinceMs(record);
     if (lastedMs < limitMs) {
-      const what = `${phaseOf(recordThen)} lasted ${lastedMs.toFixed(0)} of ${limitMs} ms`;
+      const what = `${phaseOf(record)} lasted ${lastedMs.toFixed(0)} of ${limitMs} ms`;
       world.trace.violation(14, `overdue was said of ${world.trace.nameOf(event.sessionId)} when ${what}`);
     }
   }
 }
 
-function limitOf(event: Overdue, record: SessionRecord | undefined): number | undefined {
-  if (record === undefined) return undefined;
+function limitOf(event: Overdue, record: SessionRecord): number {
   const limits = record.deadlineMs;
   switch (event.kind) {
     case "waiting":
@@ -109,7 +114,11 @@ function limitOf(event: Overdue, record: SessionRecord | undefined): number | un
 
 /** Sessions that wait although a host says that it has an agent for them. */
 export function starving(world: World): string[] {
-  const registered = world.server.standing(hosts).map(({ value }) => value);
+  const registered = world.server
+    .standing(hosts)
+    .flatMap(({ key, value }) =>
+      world.hostNews.get(key)?.epoch === value.epoch ? [world.hostNews.get(key) as HostRecord] : [],
+    );
   return world
     .records()
     .filter(

@@ -33,12 +33,8 @@ export class Facts implements RoomWatch {
   /** By the mark of the write. */
   readonly savings = new Map<string, Saving>();
   readonly #phaseSinceMs = new Map<string, number>();
-  readonly overdues: {
-    readonly saidAtMs: number;
-    readonly event: Overdue;
-    /** The newest record of that state and attempt that was being written by then. */
-    readonly recordThen: SessionRecord | undefined;
-  }[] = [];
+  readonly overdues: { readonly saidAtMs: number; readonly event: Overdue }[] = [];
+  readonly #readByHost = new Set<string>();
   readonly #saidReady = new Set<string>();
   readonly #usedSlots = new Map<string, string>();
   readonly #slotOfAttempt = new Map<string, string>();
@@ -75,17 +71,22 @@ export class Facts implements RoomWatch {
   }
 
   onOverdue(event: Overdue): void {
-    const recordThen = [...this.savings.values()].findLast(
-      ({ record }) =>
-        record.id === event.sessionId && record.attempt === event.attempt && record.state === event.state,
-    )?.record;
-    this.overdues.push({ saidAtMs: this.#clock.monotonic(), event, recordThen });
+    this.overdues.push({ saidAtMs: this.#clock.monotonic(), event });
   }
 
   // --- agents ---
 
+  /** A host has read a record. */
+  onHostRead(host: string, record: SessionRecord): void {
+    if (record.state !== "ended") this.#readByHost.add(`${host} ${record.id}#${record.attempt}`);
+  }
+
   /** An agent begins to work for a session. */
-  onRun(slot: string, session: string, attempt: number): void {
+  onRun(host: string, slot: string, session: string, attempt: number): void {
+    if (!this.#readByHost.has(`${host} ${session}#${attempt}`)) {
+      const name = this.#trace.nameOf(session);
+      this.#trace.violation("read before joining", `${host} runs ${name}#${attempt}, which it never read`);
+    }
     const job = `${session}#${attempt}`;
     const used = this.#usedSlots.get(slot);
     if (used !== undefined)

@@ -103,6 +103,8 @@ async function settle(world: World): Promise<void> {
 }
 
 function lookForStarving(world: World, since: Map<string, number>): void {
+  // Until then calls to LiveKit that were lost keep the agents that they were made for.
+  if (world.facts.calmSinceMs === undefined) return;
   const now = world.clock.monotonic();
   const ids = starving(world);
   for (const id of since.keys()) if (!ids.includes(id)) since.delete(id);

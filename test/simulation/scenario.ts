@@ -126,8 +126,8 @@ function faultsOf(random: Random, severity: number): Partial<Faults> {
   const some = (most: number) => (random() < 0.6 ? random() * most * severity : 0);
   return {
     hopMs: pickOne(random, [HEALTHY_HOP, HEALTHY_HOP, [0, 0], [1, 25]] as const),
-    slow: some(0.05),
-    slowMs: pickOne(random, [100, 800, 3000]),
+    slow: some(0.1),
+    slowMs: pickOne(random, [100, 800, 3000, 6000]),
     drop: some(0.05),
     repeat: some(0.1),
     loseAck: some(0.08),

@@ -53,14 +53,14 @@ export async function hostOf(world: World, name: string, life: Life): Promise<Ru
     hostId,
     pid: life.number,
     profiles: scenario.profiles.map((profile) => ({ profile, file: `/agents/${profile}.ts` })),
-    launch: (start, listener) => {
+    launch: world.stageLaunch((start, listener) => {
       pids += 1;
       const clocks = { own: world.clock.forProcess(), host: life.clock };
       const stage = new SimStage(world, `${life.instance}/${pids}`, pids, start, clocks, listener);
       for (const former of stages) if (former.isDead) stages.delete(former);
       stages.add(stage);
       return stage;
-    },
+    }),
     newId: () => `${life.instance.replaceAll(".", "-")}-${++ids}`,
     onSupplanted: (why) => life.quit(why),
     settings: {

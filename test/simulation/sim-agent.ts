@@ -7,6 +7,8 @@ import type { Gone, Guest, SimLiveKit } from "./sim-livekit.ts";
 import type { Trace } from "./trace.ts";
 
 export interface AgentWorld {
+  /** The life of the host that it belongs to. */
+  readonly host: string;
   readonly livekit: SimLiveKit;
   readonly facts: Facts;
   readonly trace: Trace;
@@ -65,7 +67,7 @@ export class SimAgent {
   run(job: StageJob): void {
     const { facts, clock, between } = this.#world;
     this.#job = job;
-    facts.onRun(this.#slot, job.session, job.attempt);
+    facts.onRun(this.#world.host, this.#slot, job.session, job.attempt);
     const standby = this.#seat;
     if (job.room === undefined && standby !== undefined) {
       this.#joined(standby);

@@ -149,6 +149,7 @@ export class SimStage implements StageLink {
   #makeAgent(slot: string): SimAgent {
     const { livekit, facts, trace } = this.#world;
     return new SimAgent(slot, {
+      host: this.name.split("/")[0] ?? "",
       livekit,
       facts,
       trace,

@@ -9,6 +9,8 @@ export interface Violation {
   readonly atMs: number;
 }
 
+/** Lines at one moment of virtual time. */
+const MOST_IN_A_MOMENT = 3000;
 /** Past this a run only repeats itself. */
 const VIOLATIONS_KEPT = 20;
 
@@ -17,6 +19,10 @@ export class Trace {
   readonly #hash = createHash("sha256");
   readonly #keep: boolean;
   readonly #labels = new Map<string, string>();
+  #momentMs = 0;
+  #inMoment = 0;
+  /** Called when the world must be stopped. */
+  onLivelock = () => {};
   readonly lines: string[] = [];
   readonly violations: Violation[] = [];
 
@@ -37,6 +43,7 @@ export class Trace {
 
   /** Wall-clock times must not be in it: the same run with other clocks has to give the same trace. */
   note(who: string, what: string): void {
+    this.#watchTime();
     const line = `${this.#clock.monotonic().toFixed(1).padStart(9)} ${who.padEnd(15)} ${what}`;
     this.#hash.update(line);
     if (this.#keep) this.lines.push(line);
@@ -46,6 +53,17 @@ export class Trace {
   remark(who: string, what: string): void {
     if (this.#keep)
       this.lines.push(`${this.#clock.monotonic().toFixed(1).padStart(9)} ${who.padEnd(15)}   (${what})`);
+  }
+
+  /** Things that go on and on without any time passing would never come to an end here. */
+  #watchTime(): void {
+    const now = this.#clock.monotonic();
+    if (now > this.#momentMs) this.#inMoment = 0;
+    this.#momentMs = now;
+    this.#inMoment += 1;
+    if (this.#inMoment !== MOST_IN_A_MOMENT) return;
+    this.violations.push({ invariant: 13, what: "it goes round and round at one moment", atMs: now });
+    this.onLivelock();
   }
 
   violation(invariant: number | string, what: string): void {

@@ -52,7 +52,12 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
     listen: (topic, hear) => bus.listen(topic, hear),
     request: (command, host, question) => request(bus, watch, command, host, question),
     serve: (command, host, answer) => bus.serve(command, host, answer),
-    read: (bucket, key) => bus.read(bucket, key),
+    read: async (bucket, key) => {
+      const entry = await bus.read(bucket, key);
+      if (watch.kind === "agent-host" && bucket.name === sessions.name && entry !== undefined)
+        watch.facts.onHostRead(who, entry.value as SessionRecord);
+      return entry;
+    },
     save: (bucket, value, revision) => save(bus, watch, bucket, value, revision),
     remove: (bucket, key, revision) => {
       trace.note(who, `removes ${bucket.name}/${key}`);

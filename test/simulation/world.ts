@@ -2,11 +2,14 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import { createMemoryServer, type MemoryServer } from "../../libs/bus/memory-server.ts";
 import { rollups, sessions } from "../../libs/contracts/buckets.ts";
+import { hostChanges } from "../../libs/contracts/channels.ts";
+import type { HostRecord } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
+import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
 import { forkRandom, pickOne, type Random } from "../support/random.ts";
 import { createSimClock, type SimClock } from "../support/sim-clock.ts";
@@ -55,6 +58,8 @@ export class World implements StageWorld {
   readonly gateways = new Map<string, Gateway>();
   /** The stages of each host's life. */
   readonly stages = new Map<string, Set<SimStage>>();
+  /** The last word of each host. */
+  readonly hostNews = new Map<string, HostRecord>();
   readonly options: WorldOptions;
   drainMs = 2000;
   isCalm = true;
@@ -63,6 +68,7 @@ export class World implements StageWorld {
     this.options = options;
     this.scenario = { ...scenarioOf(seed), ...options.scenario };
     this.trace = new Trace(this.clock, options.keepTrace ?? false);
+    this.trace.onLivelock = () => this.end();
     this.facts = new Facts(this.clock, this.trace);
     this.random = forkRandom(seed, "agents");
     this.livekit = new SimLiveKit(this.clock, forkRandom(seed, "livekit"), this.facts);
@@ -88,6 +94,7 @@ export class World implements StageWorld {
   }
 
   boot(): void {
+    this.listen();
     for (const process of this.processes) process.boot();
   }
 
@@ -154,6 +161,20 @@ export class World implements StageWorld {
       log: this.#log(name),
       clock: plant?.clock?.(life.clock, at) ?? life.clock,
     };
+  }
+
+  /** How a host's stages are launched here. */
+  stageLaunch(launch: LaunchStage): LaunchStage {
+    return this.options.plant?.launch?.(launch) ?? launch;
+  }
+
+  /** Follows what hosts say of themselves, so that checks need not wait for their bucket. */
+  listen(): void {
+    const observer = this.server.connect("observer");
+    void observer.listen(hostChanges, (host) => {
+      const known = this.hostNews.get(host.id);
+      if (known === undefined || known.epoch <= host.epoch) this.hostNews.set(host.id, host);
+    });
   }
 
   #add(
