@@ -1,8 +1,8 @@
 // The janitor: says what did not happen, and cleans up what nobody needs. Several of them do no harm.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { Bus, Entry } from "../../libs/bus/bus.ts";
 import { hosts as hostsBucket, sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import { roomHints, sessionEvents } from "../../libs/contracts/channels.ts";
-import type { SlotReport } from "../../libs/contracts/host.ts";
+import type { HostRecord, SlotReport } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
@@ -113,7 +113,7 @@ class Janitor {
       if (left > 0) continue; // Cut off from NATS, but its calls go on; look again.
       this.#deps.log.warn({ host: host.id, sessions: theirs.length, why }, "a host is lost");
       const stored = await this.#deps.bus.read(hostsBucket, host.id);
-      if (stored?.value.epoch === host.epoch)
+      if (stored !== undefined && isOfLife(stored, host))
         await this.#deps.bus.remove(hostsBucket, host.id, stored.revision);
     }
   }
@@ -216,6 +216,10 @@ class Janitor {
     await this.#deps.bus.publish(sessionEvents, event);
   }
 }
+
+/** Until a host first saves its record, its registration has no epoch but stands at that revision. */
+const isOfLife = ({ value, revision }: Entry<HostRecord>, { epoch }: HostLife): boolean =>
+  value.epoch === epoch || revision === epoch;
 
 const isServedBy = (record: SessionRecord, host: HostLife): boolean =>
   record.host === host.id &&
