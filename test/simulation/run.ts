@@ -62,14 +62,12 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
 
   trace.note("world", "everybody leaves");
   void endAll(world, clients);
-  const isOver = () => world.records().every(({ state }) => state === "ended");
-  if (!(await lookUntil(world, isOver, SETTLE_MS))) checkAllEnded(world);
-  await lookUntil(world, () => leftovers(world).length === 0, CLEAN_UP_MS);
-  checkNothingLeft(world);
+  await comeToAnEnd(world);
   await clock.advance(QUIET_MS);
-  checkNothingStuck(world);
-  checkNothingLeft(world);
+  await comeToAnEnd(world);
   checkAllEnded(world);
+  checkNothingLeft(world);
+  checkNothingStuck(world);
   checkDeadlines(world);
   checkRecords(world);
   world.facts.endOverlaps();
@@ -118,12 +116,22 @@ function lookForStarving(world: World, since: Map<string, number>): void {
   }
 }
 
+/** A request that was stored late may bring a session into being while everybody leaves; it ends too. */
 async function endAll(world: World, clients: readonly Client[]): Promise<void> {
-  const open = new Set(world.records().flatMap(({ state, id }) => (state === "ended" ? [] : [id])));
-  for (const client of clients) {
-    if (open.has(client.sessionId)) void client.end();
-    await sleep(world.clock, 20);
+  const asked = new Set<string>();
+  for (;;) {
+    for (const { id, state } of world.records()) {
+      if (state === "ended" || asked.has(id)) continue;
+      asked.add(id);
+      void clients.find(({ sessionId }) => sessionId === id)?.end();
+    }
+    await sleep(world.clock, 100);
   }
+}
+
+async function comeToAnEnd(world: World): Promise<void> {
+  await lookUntil(world, () => world.records().every(({ state }) => state === "ended"), SETTLE_MS);
+  await lookUntil(world, () => leftovers(world).length === 0, CLEAN_UP_MS);
 }
 
 function checkAllEnded(world: World): void {
