@@ -6,10 +6,17 @@ import { fileURLToPath } from "node:url";
 
 const all = fileURLToPath(new URL("../agents", import.meta.url));
 
-/** Files of test/agents by their names, without ".ts". The folder is gone when this process ends. */
+const made: string[] = [];
+
+/** Files of test/agents by their names, without ".ts". */
 export function agentsDir(...names: readonly string[]): string {
   const dir = mkdtempSync(join(tmpdir(), "greenroom-agents-"));
   for (const name of names) symlinkSync(join(all, `${name}.ts`), join(dir, `${name}.ts`));
-  process.once("exit", () => rmSync(dir, { recursive: true, force: true }));
+  made.push(dir);
   return dir;
+}
+
+/** Call it when what ran on them has stopped. */
+export function removeAgentsDirs(): void {
+  for (const dir of made.splice(0)) rmSync(dir, { recursive: true, force: true });
 }

@@ -10,7 +10,7 @@ import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { liveRooms } from "../../libs/livekit/live-rooms.ts";
 import type { Rooms } from "../../libs/livekit/rooms.ts";
 import { silentLog } from "../../libs/process/log.ts";
-import { agentsDir } from "./agents-dir.ts";
+import { agentsDir, removeAgentsDirs } from "./agents-dir.ts";
 import { type Answer, type Json, type Stack, type StackOptions, startStack } from "./stack.ts";
 import { until } from "./until.ts";
 
@@ -179,6 +179,7 @@ export class Scene {
   async stop(): Promise<void> {
     await this.bus.close();
     await this.stack.stop();
+    removeAgentsDirs();
   }
 }
 

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { killGroup } from "../../deploy/guard.ts";
 import { freePort } from "../../deploy/ports.ts";
-import { agentsDir } from "../support/agents-dir.ts";
+import { agentsDir, removeAgentsDirs } from "../support/agents-dir.ts";
 import { PATIENCE_MS } from "../support/scene.ts";
 import { startNats } from "../support/servers.ts";
 import type { TestNats } from "../support/test-nats.ts";
@@ -21,7 +21,10 @@ beforeAll(async () => {
 afterEach(async () => {
   await Promise.all(running.splice(0).map((alone) => alone.stop()));
 });
-afterAll(() => nats?.stop());
+afterAll(async () => {
+  removeAgentsDirs();
+  await nats?.stop();
+});
 
 class Alone {
   readonly #child: ChildProcess;
