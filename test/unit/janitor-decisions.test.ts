@@ -1,0 +1,192 @@
+// What the janitor decides: what is overdue, which rooms and sessions are orphans, which hosts are lost.
+import { describe, expect, test } from "vitest";
+import type { Bus } from "../../libs/bus/bus.ts";
+import { GreenroomError } from "../../libs/contracts/errors.ts";
+import type { SlotReport } from "../../libs/contracts/host.ts";
+import type { SessionRecord } from "../../libs/contracts/session.ts";
+import { HostPulse, livesOf } from "../../services/janitor/find-lost-hosts.ts";
+import { findOrphans, inBoth } from "../../services/janitor/find-orphans.ts";
+import { findOverdue, phaseOf } from "../../services/janitor/find-overdue.ts";
+import { rollUp } from "../../services/janitor/roll-up.ts";
+import { AT, aHost, aSession } from "../support/examples.ts";
+
+describe("a session is overdue", () => {
+  const said = (record: SessionRecord, ageMs: number, slot?: SlotReport) =>
+    findOverdue([{ record, ageMs }], () => slot, AT).map(({ kind, state, attempt }) => ({
+      kind,
+      state,
+      attempt,
+    }));
+  const slot = (changed: Partial<SlotReport>): SlotReport => ({ id: "x", state: "busy", ...changed });
+
+  test.each([
+    ["waiting", aSession("s"), 60_000],
+    ["join", aSession("s", { state: "dispatched", asked: "warm" }), 10_000],
+    ["join", aSession("s", { state: "dispatched", asked: "cold" }), 30_000],
+    ["ready", aSession("s", { state: "joined", attempt: 2 }), 15_000],
+    ["max_duration", aSession("s", { state: "ready" }), 3_600_000],
+  ] as const)("as %s from its limit on, and not before", (kind, record, limitMs) => {
+    expect(said(record, limitMs - 1)).toEqual([]);
+    expect(said(record, limitMs)).toEqual([{ kind, state: record.state, attempt: record.attempt }]);
+  });
+
+  test("when nobody spoke for long, by the word of its host", () => {
+    const record = aSession("s", { state: "ready" });
+    expect(said(record, 2_000_000, slot({ userCame: true, idleForMs: 1_700_000 }))).toEqual([]);
+    expect(said(record, 2_000_000, slot({ userCame: true, idleForMs: 1_800_000 }))).toMatchObject([
+      { kind: "idle" },
+    ]);
+  });
+
+  test("when its user never came, and not while its host says nothing of it", () => {
+    const record = aSession("s", { state: "ready" });
+    expect(said(record, 300_000, slot({ userCame: false }))).toMatchObject([{ kind: "user_absent" }]);
+    expect(said(record, 300_000)).toEqual([]);
+  });
+
+  test("never as idle for longer than this janitor has seen it ready", () => {
+    const record = aSession("s", { state: "ready" });
+    expect(said(record, 1000, slot({ userCame: true, idleForMs: 9_000_000 }))).toEqual([]);
+  });
+
+  test("never once it has ended", () => {
+    expect(said(aSession("s", { state: "ended" }), 9_000_000_000)).toEqual([]);
+  });
+
+  test("in words that say which limit was passed, how long it took and what was missing", () => {
+    const [overdue] = findOverdue(
+      [{ record: aSession("s", { state: "dispatched", host: "h", asked: "warm" }), ageMs: 12_345 }],
+      () => undefined,
+      AT,
+    );
+    expect(overdue?.why).toBe(
+      "the agent on host h did not join room session-s within 12.3 s (limit 10000 ms)",
+    );
+    expect(overdue?.waitedMs).toBe(12_345);
+  });
+
+  test("by its wait as a whole, while one host after the other declines it", () => {
+    expect(phaseOf(aSession("s", { attempt: 5 }))).toBe(phaseOf(aSession("s", { attempt: 1 })));
+    expect(phaseOf(aSession("s", { failures: 1 }))).not.toBe(phaseOf(aSession("s")));
+    expect(phaseOf(aSession("s", { state: "joined", attempt: 2 }))).not.toBe(
+      phaseOf(aSession("s", { state: "joined", attempt: 1 })),
+    );
+  });
+});
+
+describe("an orphan is", () => {
+  test("a room of ours that no living session has", () => {
+    const live = aSession("live", { state: "ready" });
+    const over = aSession("over", { state: "ended", room: "named-by-a-client", roomIsNamed: true });
+    const rooms = ["session-live", "session-gone", "named-by-a-client", "somebody-elses"];
+    expect(findOrphans(rooms, [live, over], []).rooms).toEqual(["session-gone", "named-by-a-client"]);
+  });
+
+  test("a standby room whose slot no host has", () => {
+    const slots = [{ id: "s1", state: "hot" as const }];
+    const host = aHost("h", 1, { stages: [{ id: "stage", profile: "echo", slots }] });
+    expect(findOrphans(["standby-s1", "standby-s2"], [], [host]).rooms).toEqual(["standby-s2"]);
+  });
+
+  test("no standby room that a session has taken over", () => {
+    const record = aSession("a", { state: "ready", room: "standby-s1" });
+    expect(findOrphans(["standby-s1"], [record], []).rooms).toEqual([]);
+  });
+
+  test("a ready session without a room, and none that is not ready yet", () => {
+    const ready = aSession("r", { state: "ready" });
+    const records = [ready, aSession("j", { state: "joined" }), aSession("e", { state: "ended" })];
+    expect(findOrphans([], records, []).sessions).toEqual([ready]);
+  });
+
+  test("only what was one the time before too, in the same attempt", () => {
+    const one = aSession("r", { state: "ready", attempt: 1 });
+    const two = { ...one, attempt: 2 };
+    expect(inBoth(undefined, { rooms: ["x"], sessions: [one] })).toEqual({ rooms: [], sessions: [] });
+    const both = inBoth({ rooms: ["x", "y"], sessions: [one] }, { rooms: ["y", "z"], sessions: [two] });
+    expect(both).toEqual({ rooms: ["y"], sessions: [] });
+  });
+});
+
+describe("a host is lost", () => {
+  type Answer = number | "no_responders" | "timeout";
+  /** A pulse that hears these answers, one after the other; a number is the epoch that answers. */
+  const pulseThatHears = (answers: Answer[], connected = true) => {
+    const bus = {
+      isConnected: () => connected,
+      request: async () => {
+        const answer = answers.shift() ?? "timeout";
+        if (typeof answer === "number") return { id: "h", epoch: answer, sequence: 1 };
+        throw new GreenroomError(answer, answer);
+      },
+    } as unknown as Bus;
+    return new HostPulse(bus);
+  };
+  const life = { id: "h", epoch: 7 };
+  const ask = async (answers: Answer[], connected = true): Promise<number> => {
+    const pulse = pulseThatHears([...answers], connected);
+    for (let turn = 1; turn <= answers.length; turn++) {
+      if ((await pulse.findLost([life])).length > 0) return turn;
+    }
+    return 0;
+  };
+
+  test("after two times nobody there, or three silences", async () => {
+    expect(await ask(["no_responders", "no_responders"])).toBe(2);
+    expect(await ask(["timeout", "timeout", "timeout"])).toBe(3);
+  });
+
+  test("not after single misses with answers between them", async () => {
+    expect(await ask(["no_responders", 7, "no_responders", 7, "timeout", "timeout", 7, "timeout"])).toBe(0);
+  });
+
+  test("at once when a later life answers in its name", async () => {
+    expect(await ask([8])).toBe(1);
+    expect(await ask([7])).toBe(0);
+  });
+
+  test("never by the word of a janitor that is cut off itself", async () => {
+    expect(await ask(["timeout", "timeout", "timeout", "timeout"], false)).toBe(0);
+  });
+
+  test("also when it is registered in a later life: its sessions name the former one", () => {
+    const records = [
+      aSession("a", { state: "ready", host: "h", hostEpoch: 3 }),
+      aSession("b", { state: "joined", host: "h", hostEpoch: 7 }),
+      aSession("c", { state: "ended", host: "x", hostEpoch: 1 }),
+      aSession("d", {}),
+    ];
+    expect(livesOf([life], records)).toEqual([life, { id: "h", epoch: 3 }]);
+  });
+});
+
+test("a roll-up is made from the records alone: counts by reason and warmth, and how long starts took", () => {
+  const ended = (id: string, readyAt: string | undefined, changed: Partial<SessionRecord>): SessionRecord =>
+    aSession(id, {
+      state: "ended",
+      ...changed,
+      history: [
+        { state: "requested", at: "2026-01-31T12:34:00.000Z", attempt: 1 },
+        ...(readyAt === undefined ? [] : [{ state: "ready" as const, at: readyAt, attempt: 1 }]),
+        { state: "ended", at: "2026-01-31T12:34:56.000Z", attempt: 1 },
+      ],
+    });
+  const rollups = rollUp([
+    ended("a", "2026-01-31T12:34:00.100Z", { endedReason: "completed", warm: "hot" }),
+    ended("b", "2026-01-31T12:34:00.300Z", { endedReason: "completed", warm: "warm", attempt: 2 }),
+    ended("c", undefined, { endedReason: "no_capacity" }),
+    aSession("running"),
+  ]);
+  expect(rollups).toEqual([
+    {
+      tenant: "t",
+      profile: "echo",
+      minute: "2026-01-31T12:34Z",
+      sessions: 3,
+      byReason: { completed: 2, no_capacity: 1 },
+      byWarmth: { hot: 1, warm: 1, none: 1 },
+      attempts: 4,
+      startMs: { p50: 100, p95: 300, max: 300 },
+    },
+  ]);
+});
