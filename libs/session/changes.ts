@@ -17,7 +17,15 @@ export type SessionContext = Omit<SessionRecord, "state" | "opId">;
 /** What the dispatcher itself decides or learns while it handles a message. */
 export type DispatcherInput =
   | { type: "host_chosen"; attempt: number; host: string; epoch: number; asked: Warmth; at: string }
-  | { type: "declined"; attempt: number; host: string; why: string; at: string }
+  | {
+      type: "declined";
+      attempt: number;
+      host: string;
+      why: string;
+      at: string;
+      /** Set when it was not the host's doing: it is not avoided, and asked again after this. */
+      pauseMs?: number;
+    }
   | {
       type: "assign_failed";
       attempt: number;
@@ -107,11 +115,12 @@ export const ready = (context: SessionContext, event: Said<"ready">): SessionCon
  * A try that its host declined: nothing was started, so it costs no failure and leaves nothing to clean.
  *
  * Another host is asked at once. One that declines a second time says that it has agents and gives none: that
- * may take a while, and must not go on at the speed of the network.
+ * may take a while, and must not go on at the speed of the network. Nor must a try that could not even be made.
  */
 export function declined(context: SessionContext, event: Said<"declined">): SessionContext {
-  const avoid = [...new Set([...context.avoid, event.host])];
-  const backoffMs = context.avoid.includes(event.host) ? DECLINED_AGAIN_MS : 0;
+  const { pauseMs } = event;
+  const avoid = pauseMs === undefined ? [...new Set([...context.avoid, event.host])] : context.avoid;
+  const backoffMs = pauseMs ?? (context.avoid.includes(event.host) ? DECLINED_AGAIN_MS : 0);
   const next = { ...withoutAttempt(context), attempt: context.attempt + 1, backoffMs, avoid };
   return remember(next, "requested", event.at, event.why);
 }

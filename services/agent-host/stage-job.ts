@@ -33,6 +33,8 @@ interface Ending {
 const ENTRY_GRACE_MS = 250;
 const ENTRY_END_MS = 5_000;
 const SESSION_CLOSE_MS = 10_000;
+/** With nobody there to hear the end, closing may wait for a listener that never comes. */
+const DESERTED_CLOSE_MS = 2_000;
 const CALLBACKS_MS = 10_000;
 /** Anyone in the room can read these: a data message under this topic, and an attribute of the agent. */
 const READY_TOPIC = "greenroom";
@@ -232,9 +234,13 @@ export class RunningJob {
     const entryEnd = entry.catch(() => {});
     await Promise.race([entryEnd, new Promise((resolve) => setTimeout(resolve, ENTRY_GRACE_MS))]);
     await runWithJobContextAsync(this.#context, async () => {
-      await this.#within(SESSION_CLOSE_MS, "closing the AgentSession", async () => {
-        await context._primaryAgentSession?.close();
-      });
+      await this.#within(
+        this.#present ? SESSION_CLOSE_MS : DESERTED_CLOSE_MS,
+        "closing the AgentSession",
+        async () => {
+          await context._primaryAgentSession?.close();
+        },
+      );
       const { onSessionEnd } = agent as { onSessionEnd?: (context: JobContext) => Promise<void> };
       if (onSessionEnd) await this.#within(CALLBACKS_MS, "onSessionEnd", () => onSessionEnd(this.#context));
       await this.#within(CALLBACKS_MS, "the session report", () => context._onSessionEnd());

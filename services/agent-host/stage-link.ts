@@ -83,9 +83,10 @@ function logNativeLine(log: Log, line: string): void {
   else log.debug(parsed.msg);
 }
 
-/** Missed answers after which a stage counts as hung; while a file loads much longer, since loading may block. */
+/** Missed answers after which a stage counts as hung. */
 const MISSES = 3;
-const MISSES_WHILE_BUSY = 60;
+/** While a file or a model loads, which may block, it is given this long. */
+const LOADING_MS = 60_000;
 
 /** Asks a stage again and again whether it lives; `onSilent` is called once when it doesn't. */
 export class StagePulse {
@@ -102,7 +103,8 @@ export class StagePulse {
   /** @param isLoading whether the stage may block for long now. */
   start(send: () => void, isLoading: () => boolean, onSilent: (silentMs: number) => void): void {
     const beat = () => {
-      if (this.#missed >= (isLoading() ? MISSES_WHILE_BUSY : MISSES)) {
+      const allowed = isLoading() ? Math.max(MISSES, Math.ceil(LOADING_MS / this.#everyMs)) : MISSES;
+      if (this.#missed >= allowed) {
         onSilent(this.#missed * this.#everyMs);
         return;
       }

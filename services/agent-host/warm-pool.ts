@@ -116,7 +116,7 @@ export class WarmPool {
   /** Nothing was started for the session after all: the agent is idle again. */
   giveBack(slot: Slot): void {
     slot.assignment = undefined;
-    if (slot.state === "busy") slot.state = slot.hasStandby ? "hot" : "warm";
+    if (slot.state === "busy") slot.state = slot.hasStandby && !slot.isHeating ? "hot" : "warm";
     this.#changed();
   }
 

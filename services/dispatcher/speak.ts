@@ -7,6 +7,7 @@ import { requireLiveKit } from "../../libs/livekit/connect.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { type Clock, isoNow } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
+import { whyOf } from "../../libs/session/changes.ts";
 import { commandsFor, type SessionCommand } from "../../libs/session/commands-for.ts";
 import type { DispatcherInput } from "../../libs/session/machine.ts";
 
@@ -24,6 +25,9 @@ const AGENT_TOKEN_TTL_S = 60;
 /** Without a human a room is closed after this; the janitor knows the finer limits. */
 const ROOM_EMPTY_S = 600;
 const ROOM_DEPARTURE_S = 60;
+
+/** How long a session waits that had no room because LiveKit didn't answer. */
+export const LIVEKIT_PAUSE_MS = 2000;
 
 type Assign = Extract<SessionCommand, { do: "assign" }>;
 
@@ -74,7 +78,17 @@ async function assignTo(
       });
     }
   } catch (error) {
-    return failed("creating the room", error);
+    const input = failed("creating the room", error);
+    // While LiveKit is away nothing is decided: no attempt is lost, a call that recovers stays recovering.
+    if (!isError(error, "livekit_unavailable")) return input;
+    return {
+      type: "declined",
+      attempt: command.attempt,
+      host: command.host,
+      at,
+      why: whyOf(input),
+      pauseMs: LIVEKIT_PAUSE_MS,
+    };
   }
   const declined = (why: string): DispatcherInput => {
     deps.passOver(command.host);

@@ -60,7 +60,7 @@ function limitPassed(record: SessionRecord, ageMs: number, slot: SlotReport | un
         "waiting",
         ageMs,
         limits.requested,
-        `no agent of ${record.profile} was free for ${secondsOf(ageMs)}`,
+        `no agent of ${record.profile} was free for ${secondsOf(ageMs)}${lastReason(record)}`,
       );
     case "dispatched": {
       const limitMs = limits.dispatched + (record.asked === "cold" ? limits.coldExtra : 0);
@@ -100,5 +100,11 @@ function limitPassed(record: SessionRecord, ageMs: number, slot: SlotReport | un
       return undefined;
   }
 }
+
+/** Why the last try came to nothing, if there was one. */
+const lastReason = (record: SessionRecord): string => {
+  const why = record.history.at(-1)?.why;
+  return why === undefined ? "" : `; before: ${why}`;
+};
 
 const secondsOf = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;

@@ -4,6 +4,7 @@ import { type Channel, sessionEvents } from "../../libs/contracts/channels.ts";
 import { SessionEvent, type SessionRecord, type SessionState } from "../../libs/contracts/session.ts";
 import type { SessionInput } from "../../libs/session/machine.ts";
 import { newSession, step } from "../../libs/session/step.ts";
+import { LIVEKIT_PAUSE_MS } from "../../services/dispatcher/speak.ts";
 import type { World } from "./world.ts";
 
 interface Written {
@@ -146,6 +147,7 @@ function dispatchersInputs(before: SessionRecord, after: SessionRecord): Session
     if (host === undefined || before.state !== "dispatched") return [];
     return [
       { type: "declined", attempt, host, why, at },
+      { type: "declined", attempt, host, why, at, pauseMs: LIVEKIT_PAUSE_MS },
       { type: "assign_failed", attempt, host, why, worthRepeating: true, at },
     ];
   });

@@ -109,6 +109,20 @@ describe("a session that was given to a host", () => {
     expect(record.avoid).toEqual(["h1", "h2", "h3", "h4", "h5"]);
   });
 
+  test("whose room could not be made waits, loses no attempt and holds nothing against the host", () => {
+    const before = dispatched();
+    const host = before.host ?? "";
+    const after = step(before, {
+      type: "declined",
+      attempt: 1,
+      host,
+      why: "no LiveKit",
+      at: AT,
+      pauseMs: 2000,
+    });
+    expect(after).toMatchObject({ state: "requested", attempt: 2, failures: 0, backoffMs: 2000, avoid: [] });
+  });
+
   test("is tried again after 200, then 400 ms when its host doesn't answer, and not with the same host", () => {
     const first = unanswered(dispatched());
     expect(first).toMatchObject({
