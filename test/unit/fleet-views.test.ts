@@ -102,15 +102,15 @@ describe("the sessions", () => {
     expect(view.get("other", "s")).toBeUndefined();
   });
 
-  test("that wait are told oldest first, of all profiles or of one", async () => {
+  test("that wait are told in the order in which they were asked for, of all profiles or of one", async () => {
     const { clock, bus } = world();
     const view = await watchSessions(bus, clock);
-    const asked = (id: string, at: string, profile = "echo") =>
-      save(bus, sessions, aSession(id, { profile, history: [{ state: "requested", at, attempt: 1 }] }));
-    await asked("young", "2026-01-01T00:00:03.000Z");
-    const revision = await asked("old", "2026-01-01T00:00:01.000Z");
-    await asked("other", "2026-01-01T00:00:02.000Z", "assistant");
-    await asked("second", "2026-01-01T00:00:03.000Z");
+    const asked = (id: string, askedAt: number, profile = "echo") =>
+      save(bus, sessions, aSession(id, { profile, place: askedAt }));
+    await asked("young", 3);
+    const revision = await asked("old", 1);
+    await asked("other", 2, "assistant");
+    await asked("second", 4);
     await clock.settle();
     const waiting = (profile?: string) => view.waiting(profile).map(({ record }) => record.id);
     expect(waiting()).toEqual(["old", "other", "young", "second"]);
