@@ -7,10 +7,9 @@ export function profileReport(
   status: ProfileStatus,
   error: string | undefined,
   max: number,
-  warmUpsMs: readonly number[],
+  warmUpMs: number | undefined,
 ): HostProfile {
   const count = (state: string) => slots.filter((slot) => slot.state === state).length;
-  const warmUpMs = medianOf(warmUpsMs);
   return {
     status,
     ...(error === undefined ? {} : { error }),

@@ -2,13 +2,13 @@
 import type { HostProfile, ProfileStatus, StageReport } from "../../libs/contracts/host.ts";
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import type { Warmth } from "../../libs/contracts/session.ts";
-import { Breaker } from "./breaker.ts";
 import { Heater, type Standby } from "./heater.ts";
 import { profileReport, reportStage } from "./report.ts";
 import type { Assignment, Slot, Stage } from "./slots.ts";
 import type { SpawnGate } from "./spawn-gate.ts";
 import type { FromStage, StageError, StageJob } from "./stage-messages.ts";
 import { StageSet, type StageSetDeps } from "./stage-set.ts";
+import { Starter } from "./starter.ts";
 
 /** What a pool tells its host. */
 export interface PoolListener {
@@ -39,20 +39,23 @@ export class WarmPool {
   readonly #deps: PoolDeps;
   readonly #stages: StageSet;
   readonly #heater: Heater;
-  readonly #breaker = new Breaker();
-  readonly #warmUpsMs: number[] = [];
+  readonly #starter: Starter;
   #target: PoolSettings = { min: 0, hot: 0, max: 0, perStage: 1 };
   #isLoaded = false;
   #disabledFor: string | undefined;
   #isClosing = false;
-  #cancelRetry: (() => void) | undefined;
-  spawned = 0;
 
   constructor(deps: PoolDeps) {
     this.#deps = deps;
     this.#stages = new StageSet(deps, {
       onMessage: (stage, message) => this.#onMessage(stage, message),
       onGone: (stage, why) => this.#onGone(stage, why),
+    });
+    this.#starter = new Starter({
+      ...deps,
+      profile: deps.start.profile,
+      stages: this.#stages,
+      onRetry: () => this.#onRetry(),
     });
     this.#heater = new Heater({ ...deps, onChange: () => this.#afterChange() });
   }
@@ -73,13 +76,18 @@ export class WarmPool {
 
   get status(): ProfileStatus {
     if (this.#disabledFor !== undefined) return "disabled";
-    if (this.#breaker.openFor !== undefined) return "failed";
+    if (this.#starter.openFor !== undefined) return "failed";
     return this.#isLoaded && !this.#isClosing ? "running" : "stopped";
   }
 
   profile(): HostProfile {
-    const error = this.#disabledFor ?? this.#breaker.lastError;
-    return profileReport(this.#stages.slots(), this.status, error, this.#target.max, this.#warmUpsMs);
+    const error = this.#disabledFor ?? this.#starter.lastError;
+    return profileReport(this.#stages.slots(), this.status, error, this.#target.max, this.#starter.warmUpMs);
+  }
+
+  /** Agents that were begun, ever. */
+  get spawned(): number {
+    return this.#starter.started;
   }
 
   stages(): StageReport[] {
@@ -153,15 +161,8 @@ export class WarmPool {
     const idle = this.#stages
       .slots()
       .filter((slot) => slot.assignment === undefined && slot.state !== "closing");
-    if (this.#cancelRetry === undefined) {
-      const missing = Math.min(
-        this.#target.min - idle.length,
-        this.#target.max - this.#stages.slots().length,
-      );
-      // While starts fail, one at a time shows whether it works again.
-      const atOnce = this.#breaker.lastError === undefined ? missing : Math.min(1, missing);
-      for (let i = 0; i < atOnce; i++) this.#startSlot();
-    }
+    const missing = Math.min(this.#target.min - idle.length, this.#target.max - this.#stages.slots().length);
+    for (let i = this.#starter.mayStart(missing); i > 0; i--) this.#startSlot();
     // The surplus goes coldest first: what is hot took the longest to make.
     const order = { warming: 0, warm: 1, hot: 2, busy: 3, closing: 4 };
     const surplus = Math.max(0, idle.length - this.#target.min);
@@ -175,7 +176,7 @@ export class WarmPool {
   /** Lets idle agents go and takes in no more; busy ones go on. */
   drain(): void {
     this.#isClosing = true;
-    this.#cancelRetry?.();
+    this.#starter.stop();
     for (const slot of this.#stages.slots()) {
       if (slot.assignment === undefined && slot.state !== "closing")
         this.release(slot, "the host is draining");
@@ -186,7 +187,7 @@ export class WarmPool {
   /** Ends every stage at once. */
   stop(): void {
     this.#isClosing = true;
-    this.#cancelRetry?.();
+    this.#starter.stop();
     for (const stage of this.#stages.all()) this.#stages.retire(stage);
   }
 
@@ -209,28 +210,7 @@ export class WarmPool {
   }
 
   #startSlot(): Slot {
-    const open = this.#stages
-      .all()
-      .find((stage) => !stage.isTainted && stage.slots.size < this.#target.perStage);
-    const stage = open ?? this.#stages.launch();
-    const slot: Slot = {
-      id: this.#deps.newId(),
-      stage,
-      startedAtMs: this.#deps.clock.monotonic(),
-      state: "warming",
-      isAdmitted: false,
-      isHeating: false,
-      hasStandby: false,
-      assignment: undefined,
-      leaveGate: () => {},
-    };
-    stage.slots.set(slot.id, slot);
-    this.spawned += 1;
-    slot.leaveGate = this.#deps.gate.pass(() => {
-      slot.isAdmitted = true;
-      if (stage.isLoaded) stage.link.send({ type: "warm", slot: slot.id });
-      // Otherwise it is sent when the file has been loaded.
-    });
+    const slot = this.#starter.start(this.#target.perStage);
     this.#changed();
     return slot;
   }
@@ -241,9 +221,7 @@ export class WarmPool {
       case "loaded":
         stage.isLoaded = true;
         this.#isLoaded = true;
-        for (const slot of stage.slots.values()) {
-          if (slot.isAdmitted) stage.link.send({ type: "warm", slot: slot.id });
-        }
+        this.#starter.stageLoaded(stage);
         listener.onLoaded(message.pool);
         this.refill();
         this.#changed();
@@ -314,11 +292,7 @@ export class WarmPool {
   }
 
   #onWarm(slot: Slot): void {
-    slot.leaveGate();
-    this.#breaker.succeeded();
-    const tookMs = this.#deps.clock.monotonic() - slot.startedAtMs;
-    this.#warmUpsMs.push(tookMs);
-    if (this.#warmUpsMs.length > 20) this.#warmUpsMs.shift();
+    this.#starter.succeeded(slot);
     if (slot.state !== "warming") return;
     slot.state = slot.assignment === undefined ? "warm" : "busy";
     if (slot.assignment?.job !== undefined) this.run(slot, slot.assignment.job);
@@ -335,17 +309,14 @@ export class WarmPool {
         lost: false,
       });
     }
-    // Several that were started together and failed for one reason are one try.
-    if (this.#cancelRetry !== undefined) return;
-    const pauseMs = this.#breaker.failed(error);
-    this.#deps.log.error({ profile: this.#deps.start.profile, error, pauseMs }, "starting an agent failed");
-    this.#cancelRetry = this.#deps.clock.after(pauseMs, () => {
-      this.#cancelRetry = undefined;
-      if (this.#isClosing) return;
-      if (this.#isLoaded && this.#stages.all().length > 0) this.refill();
-      else if (this.#isLoaded) this.#startSlot();
-      else this.#stages.launch();
-    });
+    this.#starter.failed(error);
+  }
+
+  #onRetry(): void {
+    if (this.#isClosing) return;
+    if (!this.#isLoaded) this.#stages.launch();
+    else if (this.#stages.all().length > 0) this.refill();
+    else this.#startSlot();
   }
 
   #onGone(stage: Stage, why: string): void {
