@@ -102,6 +102,16 @@ describe("a request", () => {
     expect(record()).not.toHaveProperty("host");
   });
 
+  test("is not thrown at a host again and again that says it has agents and declines", async () => {
+    const { handle, record, assigns } = await scene(
+      { a: ["declined", "declined", "declined", "declined"] },
+      { passOver: () => {} },
+    );
+    expect(await handle(anEvent("s"))).toBe("done");
+    expect(assigns).toHaveLength(2);
+    expect(record()).toMatchObject({ state: "requested", attempt: 3, failures: 0, backoffMs: 200 });
+  });
+
   test("waits without asking anybody while others have waited longer", async () => {
     const { handle, log, record } = await scene({ a: [] }, { hasOlderWaiting: () => true });
     expect(await handle(anEvent("s"))).toBe("done");
