@@ -5,30 +5,9 @@ import { assignCommand, sessionEvents } from "../../libs/contracts/channels.ts";
 import { type Assign, AssignAnswer } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
-import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import type { Clock } from "../../libs/process/clock.ts";
 import { commandsFor } from "../../libs/session/commands-for.ts";
-import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
-import type { Kind, Life } from "./sim-process.ts";
-import type { World } from "./world.ts";
-
-export interface PlantSite {
-  readonly kind: Kind;
-  readonly name: string;
-  readonly life: Life;
-  readonly world: World;
-}
-
-/** Each part stands between a service and what it works with, so no service has a switch for it. */
-export interface Plant {
-  readonly name: string;
-  /** The invariants of which one at least must be seen to break. */
-  readonly breaks: readonly (number | string)[];
-  readonly bus?: (bus: Bus, site: PlantSite) => Bus;
-  readonly livekit?: (livekit: LiveKit, site: PlantSite) => LiveKit;
-  readonly clock?: (clock: Clock, site: PlantSite) => Clock;
-  readonly launch?: (launch: LaunchStage) => LaunchStage;
-}
+import type { Plant, PlantSite } from "./plant.ts";
+import type { Kind } from "./sim-process.ts";
 
 type Of<K extends keyof Bus> = Partial<Pick<Bus, K>>;
 
@@ -180,7 +159,7 @@ export const plants: readonly Plant[] = [
 ];
 
 /** The event as it would be of the present attempt, whatever it says itself. */
-function asOfNow(world: World, event: SessionEvent): SessionEvent {
+function asOfNow(world: PlantSite["world"], event: SessionEvent): SessionEvent {
   const record = world.record(event.tenant, event.sessionId);
   if (record === undefined || !("attempt" in event)) return event;
   const now = { ...event, attempt: record.attempt };

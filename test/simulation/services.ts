@@ -1,19 +1,39 @@
 // How each kind of service is started in a simulated process.
+import type { Bus } from "../../libs/bus/bus.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
 import { watchHosts } from "../../libs/fleet/host-view.ts";
 import { watchSessions } from "../../libs/fleet/session-view.ts";
+import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import type { Clock } from "../../libs/process/clock.ts";
 import { readConfig } from "../../libs/process/config.ts";
 import { type Log, silentLog } from "../../libs/process/log.ts";
 import { startAgentHost } from "../../services/agent-host/agent-host.ts";
+import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
 import { startDispatcher } from "../../services/dispatcher/dispatcher.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
+import type { Gateway } from "../../services/gateway/context.ts";
 import { createContext } from "../../services/gateway/gateway.ts";
 import { startJanitor } from "../../services/janitor/janitor.ts";
-import type { Life, Running } from "./sim-process.ts";
-import { SimStage } from "./sim-stage.ts";
-import type { World } from "./world.ts";
+import type { SimClock } from "../support/sim-clock.ts";
+import type { Scenario } from "./scenario.ts";
+import type { Kind, Life, Running } from "./sim-process.ts";
+import { SimStage, type StageWorld } from "./sim-stage.ts";
 
-export async function dispatcherOf(world: World, name: string, life: Life): Promise<Running> {
+/** What the services of a simulated world are given. */
+export interface ServiceWorld extends StageWorld {
+  readonly clock: SimClock;
+  readonly scenario: Scenario;
+  /** The gateways that take calls, by name. */
+  readonly gateways: Map<string, Gateway>;
+  /** The stages of each host's life. */
+  readonly stages: Map<string, Set<SimStage>>;
+  /** How long a host that is told to stop lets its sessions go on. */
+  readonly drainMs: number;
+  outfit(kind: Kind, name: string, life: Life): { bus: Bus; livekit: LiveKit; log: Log; clock: Clock };
+  stageLaunch(launch: LaunchStage): LaunchStage;
+}
+
+export async function dispatcherOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
   const { bus, livekit, log, clock } = world.outfit("dispatcher", name, life);
   const { deadlineMs, maxAttempts } = world.scenario;
   const dispatcher = await startDispatcher({
@@ -27,14 +47,14 @@ export async function dispatcherOf(world: World, name: string, life: Life): Prom
   return { stop: () => dispatcher.stop().then(() => bus.close()) };
 }
 
-export async function janitorOf(world: World, name: string, life: Life): Promise<Running> {
+export async function janitorOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
   const { bus, livekit, log, clock } = world.outfit("janitor", name, life);
   const settings = { sweepMs: 10_000, keepEndedMs: 24 * 60 * 60 * 1000 };
   const janitor = await startJanitor({ bus, clock, log, livekit, settings });
   return { stop: () => janitor.stop().then(() => bus.close()) };
 }
 
-export async function hostOf(world: World, name: string, life: Life): Promise<Running> {
+export async function hostOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
   const { bus, livekit, log, clock } = world.outfit("agent-host", name, life);
   const { scenario } = world;
   const hostId = scenario.hostsKeepTheirNames ? name : `${name}-${life.number}`;
@@ -76,7 +96,7 @@ export async function hostOf(world: World, name: string, life: Life): Promise<Ru
 }
 
 /** The gateway without its HTTP: what its routes call is called by the simulated clients. */
-export async function gatewayOf(world: World, name: string, life: Life): Promise<Running> {
+export async function gatewayOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
   const { bus, livekit, log, clock } = world.outfit("gateway", name, life);
   const hosts = await watchHosts(bus);
   const sessions = await watchSessions(bus, clock);

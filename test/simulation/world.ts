@@ -14,12 +14,12 @@ import type { Gateway } from "../../services/gateway/context.ts";
 import { forkRandom, pickOne, type Random } from "../support/random.ts";
 import { createSimClock, type SimClock } from "../support/sim-clock.ts";
 import { Facts } from "./facts.ts";
-import type { Plant } from "./plants.ts";
+import type { Plant } from "./plant.ts";
 import { behaved, HEALTHY_HOP, type Misbehaviour, type Scenario, scenarioOf } from "./scenario.ts";
-import { dispatcherOf, gatewayOf, hostOf, janitorOf, logInto } from "./services.ts";
+import { dispatcherOf, gatewayOf, hostOf, janitorOf, logInto, type ServiceWorld } from "./services.ts";
 import { SimLiveKit } from "./sim-livekit.ts";
 import { type Kind, type Life, SimProcess } from "./sim-process.ts";
-import type { SimStage, StageWorld } from "./sim-stage.ts";
+import type { SimStage } from "./sim-stage.ts";
 import { Trace } from "./trace.ts";
 import { tracedBus } from "./traced-bus.ts";
 
@@ -45,7 +45,7 @@ const withoutRollUps = (bus: Bus): Bus => ({
     bucket.name === rollups.name ? 1 : bus.save(bucket, value, revision),
 });
 
-export class World implements StageWorld {
+export class World implements ServiceWorld {
   readonly scenario: Scenario;
   readonly clock: SimClock = createSimClock();
   readonly trace: Trace;

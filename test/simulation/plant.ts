@@ -1,0 +1,31 @@
+// What a planted bug is: something put between a service and what it works with.
+import type { Bus } from "../../libs/bus/bus.ts";
+import type { SessionRecord } from "../../libs/contracts/session.ts";
+import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import type { Clock } from "../../libs/process/clock.ts";
+import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
+import type { Scenario } from "./scenario.ts";
+import type { Kind, Life } from "./sim-process.ts";
+
+export interface PlantSite {
+  readonly kind: Kind;
+  readonly name: string;
+  readonly life: Life;
+  readonly world: {
+    readonly clock: Clock;
+    readonly scenario: Scenario;
+    /** What stands in the store. */
+    record(tenant: string, id: string): SessionRecord | undefined;
+  };
+}
+
+/** Each part stands between a service and what it works with, so no service has a switch for it. */
+export interface Plant {
+  readonly name: string;
+  /** The invariants of which one at least must be seen to break. */
+  readonly breaks: readonly (number | string)[];
+  readonly bus?: (bus: Bus, site: PlantSite) => Bus;
+  readonly livekit?: (livekit: LiveKit, site: PlantSite) => LiveKit;
+  readonly clock?: (clock: Clock, site: PlantSite) => Clock;
+  readonly launch?: (launch: LaunchStage) => LaunchStage;
+}
