@@ -2,17 +2,40 @@
 import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
 
-/** A TCP port that was free a moment ago. */
+/**
+ * Below the ports that systems give to outgoing connections (Linux from 32,768, others from 49,152): one of
+ * those may be taken between the moment it was found free and the moment it is used.
+ */
+const FIRST_PORT = 20_000;
+const PORTS = 12_000;
+const TRIES = 50;
+
+/** A TCP port that was free a moment ago, and is not likely to be taken soon. */
 export async function freePort(host = "127.0.0.1"): Promise<number> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const port = somePort();
+    // Some servers listen on every address whatever they are told.
+    if ((await isPortFree(port, host)) && (await isPortFree(port, "0.0.0.0"))) return port;
+  }
   return await listenOnce(0, host);
 }
 
-/** A UDP port that was free a moment ago. */
-export function freeUdpPort(host = "127.0.0.1"): Promise<number> {
+/** A UDP port that was free a moment ago, and is not likely to be taken soon. */
+export async function freeUdpPort(host = "0.0.0.0"): Promise<number> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const port = await bindUdpOnce(somePort(), host).catch(() => undefined);
+    if (port !== undefined) return port;
+  }
+  return await bindUdpOnce(0, host);
+}
+
+const somePort = (): number => FIRST_PORT + Math.floor(Math.random() * PORTS);
+
+function bindUdpOnce(wanted: number, host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const socket = createSocket("udp4");
     socket.once("error", reject);
-    socket.bind(0, host, () => {
+    socket.bind({ port: wanted, address: host, exclusive: true }, () => {
       const { port } = socket.address();
       socket.close(() => resolve(port));
     });
