@@ -1,0 +1,13 @@
+// Seeds that once showed a bug, and are run always. A seed's world changes when scenario.ts does; then find others.
+
+export const regressions: readonly { readonly seed: number; readonly found: string }[] = [
+  { seed: 48, found: "a repeated request was accepted with other words than the stored one has" },
+  { seed: 302, found: "a repeated request was accepted while the first was being stored" },
+  { seed: 121, found: "sessions of a host that was restarted under its own name were lost for ever" },
+  { seed: 134, found: "sessions of a host that was restarted under its own name were lost for ever" },
+  { seed: 380, found: "a dead host came back into every view by an announcement that was late" },
+  { seed: 1565, found: "a dead host came back into every view by an announcement that was late" },
+  { seed: 682, found: "a late assign of an old attempt threw out the agent of the newer one" },
+  { seed: 1268, found: "a late assign of an old attempt threw out the agent of the newer one" },
+  { seed: 8552, found: "a host that died before its first record was saved stayed registered" },
+];
