@@ -1,4 +1,4 @@
-// Seeds 1 to 600: every invariant holds in each of these worlds. Two files, for two cores.
+// Seeds 1 to 600: every invariant holds in each of these worlds. Two files, so that two cores can share them.
 import { describe, expect, test } from "vitest";
 import { failuresOf, seedsFrom } from "./hold.ts";
 

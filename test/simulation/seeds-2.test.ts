@@ -1,4 +1,4 @@
-// Seeds 601 to 1200: every invariant holds in each of these worlds. Two files, for two cores.
+// Seeds 601 to 1200: every invariant holds in each of these worlds. Two files, so that two cores can share them.
 import { describe, expect, test } from "vitest";
 import { failuresOf, seedsFrom } from "./hold.ts";
 
