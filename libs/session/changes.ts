@@ -25,6 +25,8 @@ export type DispatcherInput =
       at: string;
       /** Set when it was not the host's doing: it is not avoided, and asked again after this. */
       pauseMs?: number;
+      /** Set when an earlier telling may have reached the host: its agent must be out of the room. */
+      mayHaveStarted?: boolean;
     }
   | {
       type: "assign_failed";
@@ -112,7 +114,7 @@ export const ready = (context: SessionContext, event: Said<"ready">): SessionCon
   );
 
 /**
- * A try that its host declined: nothing was started, so it costs no failure and leaves nothing to clean.
+ * A try that its host declined: nothing was started, so it costs no failure.
  *
  * Another host is asked at once. One that declines a second time says that it has agents and gives none: that
  * may take a while, and must not go on at the speed of the network. Nor must a try that could not even be made.
@@ -121,7 +123,8 @@ export function declined(context: SessionContext, event: Said<"declined">): Sess
   const { pauseMs } = event;
   const avoid = pauseMs === undefined ? [...new Set([...context.avoid, event.host])] : context.avoid;
   const backoffMs = pauseMs ?? (context.avoid.includes(event.host) ? DECLINED_AGAIN_MS : 0);
-  const next = { ...withoutAttempt(context), attempt: context.attempt + 1, backoffMs, avoid };
+  const former = event.mayHaveStarted ? formerOf(context) : context.former;
+  const next = { ...withoutAttempt(context), attempt: context.attempt + 1, backoffMs, avoid, former };
   return remember(next, "requested", event.at, event.why);
 }
 

@@ -90,9 +90,9 @@ async function assignTo(
       pauseMs: LIVEKIT_PAUSE_MS,
     };
   }
-  const declined = (why: string): DispatcherInput => {
+  const declined = (why: string, mayHaveStarted: boolean): DispatcherInput => {
     deps.passOver(command.host);
-    return { type: "declined", attempt: command.attempt, host: command.host, why, at };
+    return { type: "declined", attempt: command.attempt, host: command.host, why, at, mayHaveStarted };
   };
   try {
     const answer = await deps.bus.request(assignCommand, command.host, {
@@ -112,10 +112,14 @@ async function assignTo(
     if (answer.verdict === "accepted") return undefined;
     return declined(
       `${command.host} ${answer.verdict === "stale" ? "is in another life" : "declined"}: ${answer.why}`,
+      false,
     );
   } catch (error) {
-    // With no responder nobody got it, so nothing was started; after a time-out somebody may have.
-    if (isError(error, "no_responders")) return declined(`${command.host} is gone: nobody answers for it`);
+    // With no responder nobody got it this time; but a telling before may have started an agent, whose host then
+    // fell silent. After a time-out this very one may have.
+    if (isError(error, "no_responders")) {
+      return declined(`${command.host} is gone: nobody answers for it`, true);
+    }
     return failed(`assigning to ${command.host}`, error);
   }
 }

@@ -147,6 +147,7 @@ function dispatchersInputs(before: SessionRecord, after: SessionRecord): Session
     if (host === undefined || before.state !== "dispatched") return [];
     return [
       { type: "declined", attempt, host, why, at },
+      { type: "declined", attempt, host, why, at, mayHaveStarted: true },
       { type: "declined", attempt, host, why, at, pauseMs: LIVEKIT_PAUSE_MS },
       { type: "assign_failed", attempt, host, why, worthRepeating: true, at },
     ];

@@ -109,6 +109,16 @@ describe("a session that was given to a host", () => {
     expect(record.avoid).toEqual(["h1", "h2", "h3", "h4", "h5"]);
   });
 
+  test("leaves an agent to put out when a host is gone that may have started one", () => {
+    const before = dispatched();
+    const host = before.host ?? "";
+    const gone = { type: "declined", attempt: 1, host, why: "gone", at: AT, mayHaveStarted: true } as const;
+    expect(step(before, gone)).toMatchObject({
+      failures: 0,
+      former: { attempt: 1, host, identity: "agent-s-1" },
+    });
+  });
+
   test("whose room could not be made waits, loses no attempt and holds nothing against the host", () => {
     const before = dispatched();
     const host = before.host ?? "";
