@@ -13,6 +13,8 @@ export interface ChildSpec {
   readonly isReady?: () => Promise<boolean>;
   /** How long it may take to stop in order. */
   readonly stopMs: number;
+  /** How long its own children may go on when it has died, to end by themselves; 0: not at all. */
+  readonly orphanMs?: number;
 }
 
 export interface ChildDeps {
@@ -31,8 +33,6 @@ export interface ChildStatus {
 /** EX_CONFIG: its settings can't be used, so another try would end the same way. */
 const CONFIG_EXIT = 78;
 const READY_EVERY_MS = 50;
-/** What a dead child leaves behind ends by itself within a second: agents leave their rooms first. */
-const GRACE_MS = 1500;
 /** Pipes that a grandchild holds open must not hold up a restart. */
 const PIPES_MS = 1000;
 
@@ -96,14 +96,15 @@ export class Child {
 
   #leaveRemains(pid: number | undefined): void {
     if (pid === undefined) return;
-    if (!this.#isWanted) {
+    const { orphanMs = 0 } = this.spec;
+    if (!this.#isWanted || orphanMs === 0) {
       killGroup(pid, "SIGKILL");
       return;
     }
     const timer = setTimeout(() => {
       this.#remains.delete(pid);
       killGroup(pid, "SIGKILL");
-    }, GRACE_MS);
+    }, orphanMs);
     this.#remains.set(pid, timer);
   }
 

@@ -45,6 +45,8 @@ const STOP_ORDER: readonly (readonly ServiceName[])[] = [
   ["nats"],
 ];
 /** A service gives itself up to 10 s to stop; the agent-host on top of its drain. */
+/** Agents whose host died leave their rooms first, so that LiveKit knows at once that they are gone. */
+const ORPHANED_AGENTS_MS = 1500;
 const SERVICE_STOP_MS = 15_000;
 const ORPHAN_GRACE_MS = 5000;
 const FIRST_AGENT_MS = 60_000;
@@ -170,7 +172,8 @@ class LocalRun {
     const env = { ...this.#options.env, ...found, GREENROOM_DRAIN_MS: String(drainMs) };
     for (const { name, main } of this.#options.services) {
       const stopMs = name === "agent-host" ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;
-      supervisor.start({ name, start: () => forkService(main, env), stopMs });
+      const orphanMs = name === "agent-host" ? ORPHANED_AGENTS_MS : 0;
+      supervisor.start({ name, start: () => forkService(main, env), stopMs, orphanMs });
     }
   }
 
