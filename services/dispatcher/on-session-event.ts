@@ -133,7 +133,7 @@ const withHost = (
       });
 
 async function save(deps: DispatchDeps, standing: Standing): Promise<Standing | undefined> {
-  const record = { ...standing.record, opId: deps.nextOpId() };
+  const record = inReadingOrder({ ...standing.record, opId: deps.nextOpId() });
   const key = sessionKey(record.tenant, record.id);
   const revision = await deps.bus.save(sessions, record, standing.revision);
   if (revision === undefined) {
@@ -143,6 +143,15 @@ async function save(deps: DispatchDeps, standing: Standing): Promise<Standing | 
   const saved = { record, revision };
   deps.lastWritten.set(key, saved);
   return saved;
+}
+
+/**
+ * The attempt first and the state last: `nats kv history` shows the beginning and the end of each value, and so
+ * tells the life of a session at a glance.
+ */
+export function inReadingOrder(record: SessionRecord): SessionRecord {
+  const { attempt, state, ...rest } = record;
+  return { attempt, ...rest, state };
 }
 
 const why = (input: DispatcherInput) => ("why" in input ? { why: input.why } : {});

@@ -9,7 +9,11 @@ import { simulatedRooms } from "../../libs/livekit/simulated-rooms.ts";
 import { silentLog } from "../../libs/process/log.ts";
 import { Fleet } from "../../services/dispatcher/fleet.ts";
 import { LastWritten } from "../../services/dispatcher/last-written.ts";
-import { type DispatchDeps, onSessionEvent } from "../../services/dispatcher/on-session-event.ts";
+import {
+  type DispatchDeps,
+  inReadingOrder,
+  onSessionEvent,
+} from "../../services/dispatcher/on-session-event.ts";
 import { AT, aHost, anEvent, aSession, defaults } from "../support/examples.ts";
 import { world } from "../support/memory-world.ts";
 
@@ -206,4 +210,12 @@ describe("an event", () => {
     await handle({ ...woken, attempt: 3 });
     expect(record()).toMatchObject({ state: "dispatched", attempt: 3, host: "a" });
   });
+});
+
+test("a stored record begins with its attempt and ends in its state, where a list of revisions shows them", () => {
+  const record = aSession("s", { state: "ready", attempt: 2 });
+  const text = JSON.stringify(inReadingOrder(record));
+  expect(text).toMatch(/^\{"attempt":2,/);
+  expect(text).toMatch(/"state":"ready"\}$/);
+  expect(JSON.parse(text)).toEqual(record);
 });
