@@ -1,14 +1,16 @@
 // nats-server in a container, where a Docker engine and the image are at hand.
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { freePort } from "../../deploy/ports.ts";
+import { messageOf } from "../../libs/contracts/errors.ts";
 import type { NatsOptions, TestNats } from "./test-nats.ts";
 
 const IMAGE = "nats:2.15";
 const run = promisify(execFile);
 
 /**
- * @returns undefined where the local binary serves better: no engine, no image (none is pulled), or a test
- *   that needs its own directory or port, since those are the container's private matter.
+ * @returns undefined where the local binary serves better: no engine, no image (none is pulled), an engine
+ *   that starts nothing, or a test that needs its own directory or port, since those are the container's private matter.
  */
 export async function startNatsContainer(options: NatsOptions): Promise<TestNats | undefined> {
   if (options.dir !== undefined || options.port !== undefined) return undefined;
@@ -20,17 +22,24 @@ export async function startNatsContainer(options: NatsOptions): Promise<TestNats
     "max_payload: 256KB",
     `jetstream { store_dir: "/data", max_file_store: 8GB, sync_interval: ${sync === "always" ? sync : `"${sync}"`} }`,
   ].join("\n");
+  // Ports of our own choice stay the same when the container is restarted.
+  const [port, monitorPort] = [await freePort(), await freePort()];
   const container = await new GenericContainer(IMAGE)
     .withCopyContentToContainer([{ content: config, target: "/greenroom.conf" }])
     .withCommand(["-c", "/greenroom.conf"])
-    .withExposedPorts(4222, 8222)
+    .withExposedPorts({ container: 4222, host: port }, { container: 8222, host: monitorPort })
     .withWaitStrategy(Wait.forHttp("/healthz", 8222))
-    .start();
+    .start()
+    .catch((error: unknown) => {
+      console.error(`The image ${IMAGE} is here, but no container could be started: ${messageOf(error)}`);
+      return undefined;
+    });
+  if (container === undefined) return undefined;
   const engine = (...args: string[]) => run("docker", [...args, container.getId()]);
   return {
-    url: `nats://${container.getHost()}:${container.getMappedPort(4222)}`,
-    port: container.getMappedPort(4222),
-    monitorUrl: `http://${container.getHost()}:${container.getMappedPort(8222)}`,
+    url: `nats://${container.getHost()}:${port}`,
+    port,
+    monitorUrl: `http://${container.getHost()}:${monitorPort}`,
     pid: -1,
     dir: "/data",
     stop: async () => void (await container.stop()),
