@@ -11,4 +11,8 @@ export default defineAgent({
     const user = await ctx.waitForParticipant();
     console.log(`${user.identity} (${user.name}) came`);
   },
+  onSessionEnd: async (ctx: JobContext) => {
+    const report = ctx.makeSessionReport();
+    console.log(`the report of ${report.jobId} in ${report.room}`);
+  },
 });

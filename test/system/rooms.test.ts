@@ -73,7 +73,9 @@ test("a person who waits in the room is told when the agent becomes ready, and n
     what: "the visitor is told",
   });
   expect(visitor.said[0]?.message).toMatchObject({ type: "ready", sessionId: listed.sessionId });
-  expect(await scene.session(listed.sessionId)).toMatchObject({ state: "ready", room });
+  // What is said in the room may arrive before the dispatcher has stored it.
+  const session = await scene.sessionWhen(listed.sessionId, ({ state }) => state === "ready", "is ready");
+  expect(session).toMatchObject({ room });
   await heard(visitor);
 });
 
@@ -122,7 +124,7 @@ test("a session whose user never comes expires", async () => {
   expect(session.history.at(-1).why).toMatch(/the user did not come within \d+\.\d s \(limit 8000 ms\)/);
 });
 
-test("the end by API deletes the room, puts everybody out, runs the callbacks and renews the slot", async () => {
+test("the end by API deletes the room, puts everybody out, runs callbacks and report, and renews the slot", async () => {
   const answer = await scene.start({ profile: "visited" });
   const visitor = await join(answer);
   await scene.logged(answer.sessionId, "came");
@@ -135,6 +137,7 @@ test("the end by API deletes the room, puts everybody out, runs the callbacks an
     what: "LiveKit has the room no more",
   });
   await scene.logged(answer.sessionId, "the shutdown callback ran");
+  await scene.logged(answer.sessionId, `the report of ${answer.sessionId}-1 in ${answer.room}`);
   await scene.pool("visited", { idle: 2 });
   const slots = (await scene.hosts()).flatMap(({ stages }) =>
     stages.flatMap((stage: { slots: { id: string }[] }) => stage.slots.map(({ id }) => id)),
