@@ -41,6 +41,22 @@ const changeBy = (of: (context: SessionContext, event: SessionInput) => SessionC
     of(context, event),
   );
 
+/** What may come while an agent is on its way, dispatched or joined. */
+const whileStarting = {
+  ready: { guard: "isFromItsHost", target: "ready", actions: "ready" },
+  agent_ended: [
+    { guard: "failedAndWorthRepeating", target: "requested", actions: "tryAgain" },
+    { guard: "failedInItsCode", target: "ended", actions: "failInError" },
+    { guard: "isFromItsHost", target: "ended", actions: "endCompleted" },
+  ],
+  agent_lost: [
+    { guard: "isWorthRepeating", target: "requested", actions: "tryAgain" },
+    { guard: "isThisAttempt", target: "ended", actions: "failLost" },
+  ],
+  user_left: { guard: "isFromItsHost", target: "ended", actions: "endByUserEarly" },
+  end_requested: { target: "ended", actions: "endByUserEarly" },
+} as const;
+
 /**
  * The machine. Read it as a table: in each state, what may come, under which condition, and where it leads.
  * An event that a state doesn't list, or whose conditions all fail, changes nothing.
@@ -101,42 +117,20 @@ export const sessionMachine = setup({
           { guard: "isThisAttempt", target: "ended", actions: "failLate" },
         ],
         joined: { guard: "isFromItsHost", target: "joined", actions: "joined" },
-        ready: { guard: "isFromItsHost", target: "ready", actions: "ready" },
-        agent_ended: [
-          { guard: "failedAndWorthRepeating", target: "requested", actions: "tryAgain" },
-          { guard: "failedInItsCode", target: "ended", actions: "failInError" },
-          { guard: "isFromItsHost", target: "ended", actions: "endCompleted" },
-        ],
-        agent_lost: [
-          { guard: "isWorthRepeating", target: "requested", actions: "tryAgain" },
-          { guard: "isThisAttempt", target: "ended", actions: "failLost" },
-        ],
+        ...whileStarting,
         overdue: [
           { guard: "isOverdueDispatchedWithAttemptsLeft", target: "requested", actions: "tryAgain" },
           { guard: "isOverdueDispatched", target: "ended", actions: "failLate" },
         ],
-        user_left: { guard: "isFromItsHost", target: "ended", actions: "endByUserEarly" },
-        end_requested: { target: "ended", actions: "endByUserEarly" },
       },
     },
     joined: {
       on: {
-        ready: { guard: "isFromItsHost", target: "ready", actions: "ready" },
-        agent_ended: [
-          { guard: "failedAndWorthRepeating", target: "requested", actions: "tryAgain" },
-          { guard: "failedInItsCode", target: "ended", actions: "failInError" },
-          { guard: "isFromItsHost", target: "ended", actions: "endCompleted" },
-        ],
-        agent_lost: [
-          { guard: "isWorthRepeating", target: "requested", actions: "tryAgain" },
-          { guard: "isThisAttempt", target: "ended", actions: "failLost" },
-        ],
+        ...whileStarting,
         overdue: [
           { guard: "isOverdueJoinedWithAttemptsLeft", target: "requested", actions: "tryAgain" },
           { guard: "isOverdueJoined", target: "ended", actions: "failNotReady" },
         ],
-        user_left: { guard: "isFromItsHost", target: "ended", actions: "endByUserEarly" },
-        end_requested: { target: "ended", actions: "endByUserEarly" },
       },
     },
     ready: {
