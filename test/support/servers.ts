@@ -1,17 +1,14 @@
 // Real servers for tests: on free ports, in directories of their own, and gone when they are stopped.
-import type { ChildProcess } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findBinary } from "../../deploy/binaries.ts";
-import { type BinarySpec, livekitServer, natsServer } from "../../deploy/binary-specs.ts";
-import { spawnGuarded } from "../../deploy/guard.ts";
+import { livekitServer, natsServer } from "../../deploy/binary-specs.ts";
 import { isLiveKitReady, newLiveKitKey, writeLiveKitConfig } from "../../deploy/livekit.ts";
 import { isNatsReady, writeNatsConfig } from "../../deploy/nats.ts";
 import { freePort } from "../../deploy/ports.ts";
 import { startNatsContainer } from "./nats-container.ts";
+import { binaryOf, ServerProcess } from "./server-process.ts";
 import type { NatsOptions, TestNats } from "./test-nats.ts";
-import { until } from "./until.ts";
 
 export interface TestLiveKit {
   /** ws:// */
@@ -92,60 +89,4 @@ export async function startLiveKit(options: { webhookUrl?: string } = {}): Promi
       server = await start();
     },
   };
-}
-
-/** The program, installed when it is missing; what that takes is shown. */
-const binaryOf = (spec: BinarySpec): Promise<string> =>
-  findBinary(spec, { env: process.env, say: (line) => console.error(line) });
-
-const START_MS = 20_000;
-const STOP_MS = 10_000;
-
-class ServerProcess {
-  readonly #child: ChildProcess;
-  readonly #closed: Promise<void>;
-  #output = "";
-
-  static async start(
-    name: string,
-    binary: string,
-    args: readonly string[],
-    isReady: () => Promise<boolean>,
-  ): Promise<ServerProcess> {
-    const server = new ServerProcess(spawnGuarded(binary, args));
-    try {
-      await until(
-        async () => {
-          if (server.#child.exitCode !== null) throw new Error(`${name} ended: ${server.#output}`);
-          return await isReady();
-        },
-        { timeoutMs: START_MS, everyMs: 25, what: () => `${name} answers; it said: ${server.#output}` },
-      );
-    } catch (error) {
-      await server.end("SIGKILL");
-      throw error;
-    }
-    return server;
-  }
-
-  private constructor(child: ChildProcess) {
-    this.#child = child;
-    this.#closed = new Promise((resolve) => child.once("close", () => resolve()));
-    for (const stream of [child.stdout, child.stderr]) {
-      stream?.on("data", (part) => {
-        this.#output = (this.#output + part).slice(-8000);
-      });
-    }
-  }
-
-  get pid(): number {
-    return this.#child.pid ?? -1;
-  }
-
-  async end(signal: NodeJS.Signals): Promise<void> {
-    this.#child.kill(signal);
-    const late = setTimeout(() => this.#child.kill("SIGKILL"), STOP_MS);
-    await this.#closed;
-    clearTimeout(late);
-  }
 }
