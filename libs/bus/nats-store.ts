@@ -1,11 +1,12 @@
 // Records in KV buckets on JetStream: reading and compare-and-set.
-import type { JetStreamClient, KV, KvEntry, NatsConnection } from "nats";
+import type { JetStreamClient, KV, NatsConnection } from "nats";
 import type { Bucket } from "../contracts/buckets.ts";
 import { GreenroomError } from "../contracts/errors.ts";
 import type { Log } from "../process/log.ts";
 import type { Change, Entry, Stop } from "./bus.ts";
 import { decode, encode } from "./codec.ts";
-import { isConflict, storageError } from "./nats-errors.ts";
+import { type Keys, removeKey, saveKey } from "./compare-and-set.ts";
+import { apiCode, storageError } from "./nats-errors.ts";
 import { NatsWatches } from "./nats-watch.ts";
 
 export class NatsStore {
@@ -38,57 +39,11 @@ export class NatsStore {
     if (data.length > bucket.maxValueBytes) {
       throw new GreenroomError("payload_too_large", `${bucket.name}/${key} would have ${data.length} bytes.`);
     }
-    const kv = await this.#open(bucket);
-    try {
-      return await kv.put(key, data, { previousSeq: revision });
-    } catch (error) {
-      return this.#afterFailedSave(kv, bucket, key, data, revision, error);
-    }
-  }
-
-  /**
-   * After any error the key is read again: if what stands there is our own value, the write did happen.
-   * After a conflict it certainly didn't, if it isn't there; after anything else nobody knows.
-   */
-  async #afterFailedSave<T>(
-    kv: KV,
-    bucket: Bucket<T>,
-    key: string,
-    data: Uint8Array,
-    revision: number,
-    error: unknown,
-  ): Promise<number | undefined> {
-    const doing = `saving ${bucket.name}/${key}`;
-    let present: KvEntry | null;
-    try {
-      present = await kv.get(key);
-    } catch (readError) {
-      throw storageError(doing, readError);
-    }
-    if (present?.operation === "PUT" && Buffer.compare(present.value, data) === 0) return present.revision;
-    if (!isConflict(error)) throw storageError(doing, error);
-    if (revision !== 0 || present === null || present.operation === "PUT") return undefined;
-    // The key was deleted: a new value has to follow the mark that this left. The client's own `create` does
-    // so too, but takes the answer of a replicated stream for another error.
-    const mark = present.revision;
-    try {
-      return await kv.put(key, data, { previousSeq: mark });
-    } catch (again) {
-      return this.#afterFailedSave(kv, bucket, key, data, mark, again);
-    }
+    return saveKey(await this.#keys(bucket, `saving ${bucket.name}/${key}`), key, data, revision);
   }
 
   async remove<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean> {
-    // To the client, 0 means "whatever stands there".
-    if (revision === 0) return false;
-    try {
-      const kv = await this.#open(bucket);
-      await kv.purge(key, { previousSeq: revision });
-      return true;
-    } catch (error) {
-      if (isConflict(error)) return false;
-      throw storageError(`removing ${bucket.name}/${key}`, error);
-    }
+    return removeKey(await this.#keys(bucket, `removing ${bucket.name}/${key}`), key, revision);
   }
 
   async list<T>(bucket: Bucket<T>): Promise<Entry<T>[]> {
@@ -130,6 +85,22 @@ export class NatsStore {
     } catch (error) {
       throw storageError(`watching ${bucket.name}`, error);
     }
+  }
+
+  /** The bucket as `compare-and-set.ts` works with it. */
+  async #keys<T>(bucket: Bucket<T>, doing: string): Promise<Keys> {
+    const kv = await this.#open(bucket);
+    return {
+      put: (key, data, revision) => kv.put(key, data, { previousSeq: revision }),
+      purge: (key, revision) => kv.purge(key, { previousSeq: revision }),
+      newest: async (key) => {
+        const entry = await kv.get(key);
+        if (entry === null) return undefined;
+        return { revision: entry.revision, data: entry.operation === "PUT" ? entry.value : undefined };
+      },
+      codeOf: apiCode,
+      wordsFor: (error) => storageError(doing, error),
+    };
   }
 
   #open<T>(bucket: Bucket<T>): Promise<KV> {
