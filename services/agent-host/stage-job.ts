@@ -1,7 +1,19 @@
 // One session's job in a stage: runs the agent file's `entry`, and tells the host what becomes of it.
 import { type AgentDefinition, JobContext, type JobProcess, runWithJobContextAsync } from "@livekit/agents";
 import { Job, JobType, Room as RoomProto } from "@livekit/protocol";
-import { DisconnectReason, ParticipantKind, type RemoteParticipant, RoomEvent } from "@livekit/rtc-node";
+import {
+  DisconnectReason,
+  ParticipantKind,
+  type RemoteParticipant,
+  RoomEvent,
+  RpcError,
+} from "@livekit/rtc-node";
+import {
+  ALIVE_METHOD,
+  type AliveAnswer,
+  READY_ATTRIBUTE,
+  READY_TOPIC,
+} from "../../libs/contracts/room-messages.ts";
 import { deferred } from "../../libs/process/deferred.ts";
 import { type GreenroomJob, greenroomJob } from "./agent-api.ts";
 import { type LogOwner, logOwner } from "./stage-log.ts";
@@ -36,9 +48,6 @@ const SESSION_CLOSE_MS = 10_000;
 /** With nobody there to hear the end, closing may wait for a listener that never comes. */
 const DESERTED_CLOSE_MS = 2_000;
 const CALLBACKS_MS = 10_000;
-/** Anyone in the room can read these: a data message under this topic, and an attribute of the agent. */
-const READY_TOPIC = "greenroom";
-const READY_ATTRIBUTE = "greenroom.ready";
 
 /** An AgentSession's close and what JobContext keeps for the library itself. */
 interface ContextInside {
@@ -190,8 +199,19 @@ export class RunningJob {
   #joined(): void {
     if (this.#isJoined || this.#isOver) return;
     this.#isJoined = true;
+    this.#answerForLife();
     this.#deps.send({ type: "joined", slot: this.#deps.slot, ...this.#whereabouts() });
     this.#countHumans();
+  }
+
+  /** Whoever asks LiveKit whether this agent lives gets an answer from the agent itself, and none once it is over. */
+  #answerForLife(): void {
+    const { job, room } = this.#deps;
+    const answer: AliveAnswer = { sessionId: job.session, attempt: job.attempt };
+    room.localParticipant?.registerRpcMethod(ALIVE_METHOD, async () => {
+      if (this.#isOver) throw RpcError.builtIn("APPLICATION_ERROR", "the agent is leaving");
+      return JSON.stringify(answer);
+    });
   }
 
   #ready(): void {

@@ -3,7 +3,10 @@ import { type JobContext, runWithJobContext } from "@livekit/agents";
 import { Room, RoomEvent, type RoomOptions } from "@livekit/rtc-node";
 
 interface FfiEvent {
-  readonly message: { readonly case?: string; readonly value?: { readonly roomHandle?: bigint } };
+  readonly message: {
+    readonly case?: string;
+    readonly value?: { readonly roomHandle?: bigint; readonly localParticipantHandle?: bigint };
+  };
 }
 
 /** The parts of Room that its types keep private and that this class has to reach. */
@@ -28,7 +31,7 @@ export class StageRoom extends Room {
     const inside = this as unknown as RoomInside;
     const handle = inside.onFfiEvent;
     inside.onFfiEvent = async (event) => {
-      if (!isFor(event, inside.ffiHandle?.handle)) return;
+      if (!isFor(event, inside.ffiHandle?.handle, this.localParticipant?.ffi_handle.handle)) return;
       // Native callbacks come from nowhere: without this, what an agent does in a room event would have no job.
       await (this.#job === undefined ? handle(event) : runWithJobContext(this.#job, () => handle(event)));
     };
@@ -58,9 +61,14 @@ export class StageRoom extends Room {
   }
 }
 
-function isFor(event: FfiEvent, handle: bigint | undefined): boolean {
-  if (event.message.case === "rpcMethodInvocation") return true;
-  if (event.message.case !== "roomEvent") return false;
-  // Before the handle is known the library keeps events back and sorts them out itself.
-  return handle === undefined || event.message.value?.roomHandle === handle;
+/** Before a handle is known the library keeps events back and sorts them out itself. */
+function isFor({ message }: FfiEvent, room: bigint | undefined, participant: bigint | undefined): boolean {
+  switch (message.case) {
+    case "roomEvent":
+      return room === undefined || message.value?.roomHandle === room;
+    case "rpcMethodInvocation":
+      return participant === undefined || message.value?.localParticipantHandle === participant;
+    default:
+      return false;
+  }
 }
