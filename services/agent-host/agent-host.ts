@@ -34,6 +34,8 @@ export interface AgentHostDeps {
     readonly poolMin: number;
     readonly stageMemoryMb: number;
     readonly stagePingMs: number;
+    /** Stages that a profile's idle agents live in at least. */
+    readonly spareStages: number;
     readonly userLeftMs: number;
     readonly logLevel: string;
   };
@@ -159,6 +161,7 @@ class Host implements AgentHost {
       newId,
       pingMs: settings.stagePingMs,
       memoryLimitMb: settings.stageMemoryMb,
+      spreadOver: settings.spareStages,
       start: {
         profile: file.profile,
         file: file.file,

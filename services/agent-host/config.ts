@@ -24,6 +24,12 @@ export const agentHostSettings = {
     1000,
     50,
   ),
+  GREENROOM_SPARE_STAGES: setting.integer(
+    "Stage processes that a profile's idle agents are spread over, so that one's death leaves a warm agent in another.",
+    2,
+    1,
+    100,
+  ),
   GREENROOM_USER_LEFT_MS: setting.integer("How long after its last user left a session ends.", 10_000, 0),
   GREENROOM_DRAIN_MS: setting.integer("How long running sessions may go on after SIGTERM.", 600_000, 0),
 };

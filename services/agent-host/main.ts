@@ -59,6 +59,7 @@ await runService("agent-host", { stopMs: drainMs + AFTER_DRAIN_MS }, async ({ lo
       poolMin: config.GREENROOM_POOL_MIN,
       stageMemoryMb: config.GREENROOM_STAGE_MEMORY_MB,
       stagePingMs: config.GREENROOM_STAGE_PING_MS,
+      spareStages: config.GREENROOM_SPARE_STAGES,
       userLeftMs: config.GREENROOM_USER_LEFT_MS,
       logLevel: config.GREENROOM_LOG_LEVEL,
     },

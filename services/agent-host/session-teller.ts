@@ -2,10 +2,10 @@
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import { type Clock, isoNow } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
+import type { PoolListener } from "./pool-listener.ts";
 import type { SessionReports } from "./session-reports.ts";
 import type { Slot } from "./slots.ts";
 import type { FromStage, StageError } from "./stage-messages.ts";
-import type { PoolListener } from "./warm-pool.ts";
 
 interface Deps {
   readonly clock: Clock;

@@ -2,6 +2,7 @@
 import type { Clock } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { Breaker } from "./breaker.ts";
+import { pickStage, type Spread } from "./pick-slots.ts";
 import { medianOf } from "./report.ts";
 import type { Slot, Stage } from "./slots.ts";
 import type { SpawnGate } from "./spawn-gate.ts";
@@ -53,10 +54,9 @@ export class Starter {
   }
 
   /** Begins a new agent. It is told to its stage when its turn has come and the stage has loaded its file. */
-  start(perStage: number): Slot {
+  start(spread: Spread): Slot {
     const { clock, gate, newId, stages } = this.#deps;
-    const open = stages.all().find((stage) => !stage.isTainted && stage.slots.size < perStage);
-    const stage = open ?? stages.launch();
+    const stage = pickStage(stages.all(), spread) ?? stages.launch();
     const slot: Slot = {
       id: newId(),
       stage,

@@ -3,34 +3,21 @@ import type { HostProfile, ProfileStatus, StageReport } from "../../libs/contrac
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import type { Warmth } from "../../libs/contracts/session.ts";
 import { Heater, type Standby } from "./heater.ts";
+import { isIdle, pickAgent, pickSurplus } from "./pick-slots.ts";
+import { type PoolListener, passOn } from "./pool-listener.ts";
 import { profileReport, reportStage } from "./report.ts";
 import type { Assignment, Slot, Stage } from "./slots.ts";
 import type { SpawnGate } from "./spawn-gate.ts";
-import type { FromStage, StageError, StageJob } from "./stage-messages.ts";
+import type { FromStage, StageJob } from "./stage-messages.ts";
 import { StageSet, type StageSetDeps } from "./stage-set.ts";
 import { Starter } from "./starter.ts";
-
-/** What a pool tells its host. */
-export interface PoolListener {
-  /** Numbers or states changed. */
-  onChange(): void;
-  onLoaded(pool: Partial<PoolSettings>): void;
-  onJoined(slot: Slot, at: { room: string; identity: string }): void;
-  onReady(slot: Slot, at: { room: string; identity: string }): void;
-  onUser(slot: Slot, user: { present: boolean; hungUp: boolean }): void;
-  /** The job ended by itself. */
-  onEnded(slot: Slot, ending: { why: string; error?: StageError; lost: boolean }): void;
-  /** The stage died under a busy slot. */
-  onLost(slot: Slot, why: string): void;
-  /** Everything of the slot is cleaned up. */
-  onClosed(slot: Slot): void;
-  onLog(message: Extract<FromStage, { type: "log" }>): void;
-}
 
 export interface PoolDeps extends StageSetDeps {
   readonly gate: SpawnGate;
   readonly standby: Standby | undefined;
   readonly listener: PoolListener;
+  /** Stages that the idle agents are spread over, as far as there are agents enough. */
+  readonly spreadOver: number;
 }
 
 type SlotMessage = Extract<FromStage, { slot: string }>;
@@ -110,15 +97,12 @@ export class WarmPool {
    * a hot one, which then leaves its standby room. A cold one is started for the purpose.
    */
   take(asked: Warmth, assignment: Omit<Assignment, "warmth">): Slot | undefined {
-    const idle = this.#stages
-      .slots()
-      .filter((slot) => slot.assignment === undefined && !slot.stage.isTainted);
-    const first = (state: string) => idle.find((slot) => slot.state === state);
-    if (asked === "hot") return this.#give(first("hot"), assignment, "hot");
-    const warm = first("warm") ?? first("hot");
+    const slots = this.#stages.slots();
+    if (asked === "hot") return this.#give(pickAgent(slots, "hot"), assignment, "hot");
+    const warm = pickAgent(slots, "warm");
     if (warm !== undefined) return this.#give(warm, assignment, "warm");
-    if (this.status !== "running" || this.#stages.slots().length >= this.#target.max) return undefined;
-    return this.#give(first("warming") ?? this.#startSlot(), assignment, "cold");
+    if (this.status !== "running" || slots.length >= this.#target.max) return undefined;
+    return this.#give(pickAgent(slots, "cold") ?? this.#startSlot(1), assignment, "cold");
   }
 
   /** Nothing was started for the session after all: the agent is idle again. */
@@ -158,16 +142,12 @@ export class WarmPool {
   /** Brings the number of idle agents to the target: starts, heats, or lets go. */
   refill(): void {
     if (this.#isClosing || !this.#isLoaded || this.#disabledFor !== undefined) return;
-    const idle = this.#stages
-      .slots()
-      .filter((slot) => slot.assignment === undefined && slot.state !== "closing");
+    const idle = this.#stages.slots().filter(isIdle);
     const missing = Math.min(this.#target.min - idle.length, this.#target.max - this.#stages.slots().length);
-    for (let i = this.#starter.mayStart(missing); i > 0; i--) this.#startSlot();
-    // The surplus goes coldest first: what is hot took the longest to make.
-    const order = { warming: 0, warm: 1, hot: 2, busy: 3, closing: 4 };
-    const surplus = Math.max(0, idle.length - this.#target.min);
-    const byWarmth = idle.sort((a, b) => order[a.state] - order[b.state]);
-    for (const slot of byWarmth.slice(0, surplus)) this.release(slot, "the pool is smaller now");
+    const spreadOver = Math.min(this.#target.min, this.#deps.spreadOver);
+    for (let i = this.#starter.mayStart(missing); i > 0; i--) this.#startSlot(spreadOver);
+    const surplus = pickSurplus(idle, idle.length - this.#target.min);
+    for (const slot of surplus) this.release(slot, "the pool is smaller now");
     const hot = idle.filter((slot) => slot.state === "hot");
     for (const slot of hot.slice(this.#target.hot)) this.release(slot, "fewer hot agents are wanted");
     this.#heater.heat(this.#stages.slots(), this.#target.hot);
@@ -177,10 +157,7 @@ export class WarmPool {
   drain(): void {
     this.#isClosing = true;
     this.#starter.stop();
-    for (const slot of this.#stages.slots()) {
-      if (slot.assignment === undefined && slot.state !== "closing")
-        this.release(slot, "the host is draining");
-    }
+    for (const slot of this.#stages.slots().filter(isIdle)) this.release(slot, "the host is draining");
     this.#changed();
   }
 
@@ -209,8 +186,8 @@ export class WarmPool {
     return slot;
   }
 
-  #startSlot(): Slot {
-    const slot = this.#starter.start(this.#target.perStage);
+  #startSlot(over: number): Slot {
+    const slot = this.#starter.start({ perStage: this.#target.perStage, over });
     this.#changed();
     return slot;
   }
@@ -267,20 +244,6 @@ export class WarmPool {
       case "heat_failed":
         this.#heater.failed(slot, message.error);
         return;
-      case "joined":
-        listener.onJoined(slot, message);
-        return;
-      case "ready":
-        if (slot.assignment !== undefined) slot.assignment.readyAtMs = clock.monotonic();
-        listener.onReady(slot, message);
-        return;
-      case "user":
-        if (slot.assignment !== undefined && message.present) slot.assignment.userCame = true;
-        listener.onUser(slot, message);
-        return;
-      case "active":
-        if (slot.assignment !== undefined) slot.assignment.lastActiveAtMs = clock.monotonic();
-        return;
       case "ended":
         slot.state = "closing";
         if (slot.assignment?.isReleased === false) listener.onEnded(slot, message);
@@ -288,6 +251,9 @@ export class WarmPool {
         return;
       case "closed":
         this.#forget(slot);
+        return;
+      default:
+        passOn(listener, slot, message, clock.monotonic());
     }
   }
 
@@ -316,7 +282,7 @@ export class WarmPool {
     if (this.#isClosing) return;
     if (!this.#isLoaded) this.#stages.launch();
     else if (this.#stages.all().length > 0) this.refill();
-    else this.#startSlot();
+    else this.#startSlot(1);
   }
 
   #onGone(stage: Stage, why: string): void {

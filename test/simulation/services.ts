@@ -88,6 +88,7 @@ export async function hostOf(world: ServiceWorld, name: string, life: Life): Pro
       poolMin: 1,
       stageMemoryMb: 1000,
       stagePingMs: 1000,
+      spareStages: 2,
       userLeftMs: 3000,
       logLevel: "info",
     },

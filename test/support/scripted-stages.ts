@@ -69,7 +69,7 @@ export interface PoolScene {
 }
 
 /** A pool whose first stage has loaded the file. */
-export function poolScene(target: Partial<PoolSettings> = {}, standby = true): PoolScene {
+export function poolScene(target: Partial<PoolSettings> = {}, standby = true, spreadOver = 1): PoolScene {
   const clock = createSimClock();
   const { launch, stages } = scriptStages();
   const heard: string[] = [];
@@ -84,6 +84,7 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true): P
     newId: () => `id-${++ids}`,
     pingMs: 1000,
     memoryLimitMb: 500,
+    spreadOver,
     start: {
       profile: "echo",
       file: "/agents/echo.ts",

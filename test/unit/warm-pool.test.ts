@@ -5,8 +5,8 @@ import { anAssignment, type PoolScene, poolScene } from "../support/scripted-sta
 const load = ({ stages }: PoolScene) => stages.at(-1)?.say({ type: "loaded", pool: {} });
 
 /** A pool whose agents are warm. */
-function ready(target: Parameters<typeof poolScene>[0], standby = false): PoolScene {
-  const scene = poolScene(target, standby);
+function ready(target: Parameters<typeof poolScene>[0], standby = false, spreadOver = 1): PoolScene {
+  const scene = poolScene(target, standby, spreadOver);
   load(scene);
   for (let turn = 0; turn < 10; turn++) {
     scene.warmUp();
@@ -235,6 +235,60 @@ describe("a stage", () => {
     stage?.say({ type: "closed", slot: slot.id });
     expect(stage?.isKilled).toBe(true);
     expect(scene.heard.some((line) => line.startsWith("lost"))).toBe(false);
+  });
+});
+
+describe("a pool that is spread over two stages", () => {
+  /** How many agents wait in each living stage. */
+  const idle = ({ pool, stages }: PoolScene) =>
+    pool
+      .stages()
+      .filter(({ pid }) => stages[(pid ?? 0) - 1]?.isKilled === false)
+      .map(({ slots }) => slots.filter(({ state }) => state === "warm").length);
+
+  test("keeps its idle agents in both", () => {
+    expect(idle(ready({ min: 3 }, false, 2))).toEqual([2, 1]);
+  });
+
+  test("needs no second stage for a single agent", () => {
+    expect(ready({ min: 1 }, false, 2).stages).toHaveLength(1);
+  });
+
+  test("has an idle agent outside of the stage of every session, however many are given out", () => {
+    const scene = ready({ min: 2, max: 30, perStage: 10 }, false, 2);
+    for (let n = 0; n < 8; n++) {
+      const slot = scene.give(`s${n}`);
+      scene.warmUp();
+      for (const stage of scene.stages) if (stage.told.length === 0) stage.say({ type: "loaded", pool: {} });
+      scene.warmUp();
+      const others = scene.pool.stages().filter(({ id }) => id !== slot?.stage.id);
+      expect(others.flatMap(({ slots }) => slots).some(({ state }) => state === "warm")).toBe(true);
+    }
+    expect(scene.stages).toHaveLength(2);
+  });
+
+  test("gives a session of a dead stage a warm agent at once, and refills in the stage that is left too", () => {
+    const scene = ready({ min: 3 }, false, 2);
+    const lost = scene.give("a");
+    scene.warmUp();
+    const [dead, left] = lost?.stage.id === scene.pool.stages()[0]?.id ? [0, 1] : [1, 0];
+    scene.stages[dead]?.die("SIGKILL");
+    expect(scene.heard).toContain("lost a: SIGKILL");
+    const next = scene.give("a again");
+    expect(next?.assignment?.warmth).toBe("warm");
+    expect(scene.stages[left]?.slots("run")).toContain(next?.id);
+    expect(scene.stages).toHaveLength(3);
+    const before = scene.stages[left]?.slots("warm").length ?? 0;
+    scene.warmUp();
+    expect(scene.pool.profile().warm).toBeGreaterThan(0);
+    expect(before).toBeGreaterThan(1);
+  });
+
+  test("stays spread when it shrinks", () => {
+    const scene = ready({ min: 6 }, false, 2);
+    expect(idle(scene)).toEqual([5, 1]);
+    scene.pool.setTarget({ min: 2, hot: 0, max: 10, perStage: 10 });
+    expect(idle(scene)).toEqual([1, 1]);
   });
 });
 
