@@ -2,6 +2,7 @@
 import { RoomServiceClient } from "livekit-server-sdk";
 import { GreenroomError } from "../contracts/errors.ts";
 import type { CommonConfig } from "../process/common-settings.ts";
+import { askingAgents } from "./ask-agent.ts";
 import { liveRooms } from "./live-rooms.ts";
 import type { LiveKit } from "./rooms.ts";
 import { simulatedRooms } from "./simulated-rooms.ts";
@@ -34,7 +35,10 @@ export function connectLiveKit(config: Config): LiveKit | undefined {
   if (url === undefined || apiKey === undefined || apiSecret === undefined) return undefined;
   const api = url.replace(/^ws/, "http");
   return {
-    rooms: liveRooms(new RoomServiceClient(api, apiKey, apiSecret, { requestTimeout: 5 })),
+    rooms: liveRooms(
+      new RoomServiceClient(api, apiKey, apiSecret, { requestTimeout: 5 }),
+      askingAgents({ api, apiKey, apiSecret }),
+    ),
     tokens: createTokens(apiKey, apiSecret),
     url,
     publicUrl: config.LIVEKIT_PUBLIC_URL ?? url,

@@ -2,9 +2,11 @@
 import { ParticipantInfo_Kind } from "@livekit/protocol";
 import { type RoomServiceClient, TwirpError } from "livekit-server-sdk";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
-import type { Rooms } from "./rooms.ts";
+import type { AskAgent } from "./ask-agent.ts";
+import type { ParticipantInfo, Rooms } from "./rooms.ts";
 
-export const liveRooms = (client: RoomServiceClient): Rooms => ({
+/** @param askAgent passes a question on to an agent; without it, being listed counts as an answer. */
+export const liveRooms = (client: RoomServiceClient, askAgent?: AskAgent): Rooms => ({
   async create(room, options) {
     await orUnavailable(`creating room ${room}`, () =>
       client.createRoom({
@@ -25,14 +27,21 @@ export const liveRooms = (client: RoomServiceClient): Rooms => ({
       participants: room.numParticipants,
     }));
   },
-  async participants(room) {
-    const found = await orUnavailable(`listing who is in ${room}`, () =>
-      ignoreMissing(client.listParticipants(room)),
+  participants: (room) => participantsIn(client, room),
+  async answers(room, identity, withinMs) {
+    // The list says at once that somebody isn't there, for which the question takes seconds.
+    const stop = new AbortController();
+    const answer = orUnavailable(`asking ${identity} in ${room} whether it lives`, async () =>
+      askAgent === undefined ? "unsupported" : await askAgent(room, identity, withinMs, stop.signal),
     );
-    return (found ?? []).map((participant) => ({
-      identity: participant.identity,
-      isAgent: participant.kind === ParticipantInfo_Kind.AGENT,
-    }));
+    answer.catch(() => {});
+    try {
+      const present = await participantsIn(client, room);
+      if (!present.some((participant) => participant.identity === identity)) return false;
+      return (await answer) !== "silent";
+    } finally {
+      stop.abort();
+    }
   },
   async remove(room, identity) {
     await orUnavailable(`putting ${identity} out of ${room}`, () =>
@@ -40,6 +49,16 @@ export const liveRooms = (client: RoomServiceClient): Rooms => ({
     );
   },
 });
+
+async function participantsIn(client: RoomServiceClient, room: string): Promise<ParticipantInfo[]> {
+  const found = await orUnavailable(`listing who is in ${room}`, () =>
+    ignoreMissing(client.listParticipants(room)),
+  );
+  return (found ?? []).map((participant) => ({
+    identity: participant.identity,
+    isAgent: participant.kind === ParticipantInfo_Kind.AGENT,
+  }));
+}
 
 async function ignoreMissing<T>(work: Promise<T>): Promise<T | undefined> {
   try {

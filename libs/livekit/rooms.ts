@@ -28,6 +28,12 @@ export interface Rooms {
   list(): Promise<RoomInfo[]>;
   /** Who is in a room; empty when there is no such room. @throws GreenroomError livekit_unavailable */
   participants(room: string): Promise<ParticipantInfo[]>;
+  /**
+   * Whether an agent lives and serves its session, by its own answer: LiveKit lists one whose process was killed
+   * or stopped for up to half a minute. A server that can't pass on questions is asked who is listed.
+   * @throws GreenroomError livekit_unavailable: then nothing is known
+   */
+  answers(room: string, identity: string, withinMs: number): Promise<boolean>;
   /** Puts one participant out; no such participant is fine. @throws GreenroomError livekit_unavailable */
   remove(room: string, identity: string): Promise<void>;
 }

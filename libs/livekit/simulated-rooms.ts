@@ -31,6 +31,9 @@ export function simulatedRooms(nowS: () => number = () => Math.floor(Date.now() 
     async participants(name) {
       return [...(rooms.get(name)?.inside.values() ?? [])];
     },
+    async answers(name, identity) {
+      return rooms.get(name)?.inside.has(identity) ?? false;
+    },
     async remove(name, identity) {
       rooms.get(name)?.inside.delete(identity);
     },

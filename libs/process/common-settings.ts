@@ -30,6 +30,7 @@ export type CommonConfig = ConfigOf<typeof commonSettings>;
  */
 export const allSettingNames: readonly string[] = [
   "GREENROOM_AGENTS_DIR",
+  "GREENROOM_ALIVE_MS",
   "GREENROOM_BIND",
   "GREENROOM_BODY_LIMIT_BYTES",
   "GREENROOM_CORS_ORIGIN",

@@ -9,6 +9,12 @@ export const janitorSettings = {
     10_000,
     100,
   ),
+  GREENROOM_ALIVE_MS: setting.integer(
+    "How long an agent may take to answer, through LiveKit, whether it lives, once its host is gone.",
+    300,
+    50,
+    10_000,
+  ),
   GREENROOM_KEEP_ENDED_MS: setting.integer(
     "How long the record of an ended session is kept.",
     24 * 60 * 60 * 1000,

@@ -1,8 +1,8 @@
 // The janitor: says what did not happen, and cleans up what nobody needs. Several of them do no harm.
-import type { Bus, Entry } from "../../libs/bus/bus.ts";
-import { hosts as hostsBucket, sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
+import type { Bus } from "../../libs/bus/bus.ts";
+import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import { roomHints, sessionEvents } from "../../libs/contracts/channels.ts";
-import type { HostRecord, SlotReport } from "../../libs/contracts/host.ts";
+import type { SlotReport } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
@@ -10,9 +10,9 @@ import { type SessionView, watchSessions } from "../../libs/fleet/session-view.t
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { type Clock, isoNow, repeat } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
-import { type HostLife, HostPulse, livesOf } from "./find-lost-hosts.ts";
 import { findOrphans, inBoth, type Orphans } from "./find-orphans.ts";
 import { findOverdue, phaseOf } from "./find-overdue.ts";
+import { LostHosts } from "./lost-hosts.ts";
 import { RollUps } from "./roll-ups.ts";
 
 export interface JanitorDeps {
@@ -20,11 +20,17 @@ export interface JanitorDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly livekit: LiveKit | undefined;
-  readonly settings: { readonly sweepMs: number; readonly keepEndedMs: number };
+  readonly settings: {
+    readonly sweepMs: number;
+    readonly keepEndedMs: number;
+    /** How long an agent of a silent host may take to answer whether it lives. */
+    readonly aliveMs: number;
+  };
 }
 
 const TICK_MS = 500;
-const PING_MS = 500;
+const SAY_AGAIN_MS = 5000;
+const FOLLOW_MS = 250;
 const ROLL_UP_MS = 5000;
 const PURGE_MS = 5000;
 
@@ -32,11 +38,18 @@ export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise
   const hosts = await watchHosts(deps.bus);
   const sessions = await watchSessions(deps.bus, deps.clock);
   const janitor = new Janitor(deps, hosts, sessions);
+  const lostHosts = new LostHosts({
+    ...deps,
+    aliveMs: deps.settings.aliveMs,
+    hosts: () => hosts.all(),
+    records: () => sessions.all().map(({ record }) => record),
+    sayLost: (record, why) => janitor.sayLost(record, why),
+  });
   const again = (ms: number, doing: string, work: () => Promise<void>) =>
     repeat(deps.clock, ms, work, (error) => deps.log.warn({ error }, `${doing} failed; it is tried again`));
   const stops = [
     again(TICK_MS, "looking for what is overdue", () => janitor.sayOverdue()),
-    again(PING_MS, "looking for lost hosts", () => janitor.sayLostHosts()),
+    again(FOLLOW_MS, "looking which hosts there are", async () => lostHosts.follow()),
     again(ROLL_UP_MS, "rolling up", () => janitor.rollUp()),
     again(PURGE_MS, "purging", () => janitor.purgeEnded()),
     again(deps.settings.sweepMs, "sweeping rooms", () => janitor.sweepRooms()),
@@ -48,6 +61,7 @@ export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise
   return {
     async stop() {
       for (const stop of stops) stop();
+      lostHosts.stop();
       await stopHints();
       await hosts.stop();
       await sessions.stop();
@@ -67,7 +81,6 @@ class Janitor {
   readonly #deps: JanitorDeps;
   readonly #hosts: HostView;
   readonly #sessions: SessionView;
-  readonly #pulse: HostPulse;
   /** When each session's present phase was first seen, on this process's monotonic clock. */
   readonly #since = new Map<string, Since>();
   readonly #rollUps: RollUps;
@@ -78,7 +91,6 @@ class Janitor {
     this.#deps = deps;
     this.#hosts = hosts;
     this.#sessions = sessions;
-    this.#pulse = new HostPulse(deps.bus);
     this.#rollUps = new RollUps(deps.bus);
     sessions.onChange((session, key) => this.#follow(session?.record, key));
     for (const { record } of sessions.all()) this.#follow(record, sessionKey(record.tenant, record.id));
@@ -94,27 +106,11 @@ class Janitor {
     for (const event of overdue) {
       const seen = this.#since.get(sessionKey(event.tenant, event.sessionId));
       // Once is enough, since it is stored; after a while again, in case the dispatcher couldn't use it yet.
-      if (seen === undefined || now - seen.saidAtMs < 5000) continue;
-      seen.saidAtMs = now;
+      if (seen === undefined || now - seen.saidAtMs < SAY_AGAIN_MS) continue;
       this.#deps.log.info({ session: event.sessionId, attempt: event.attempt, why: event.why }, "overdue");
       await this.#say(event);
-    }
-  }
-
-  async sayLostHosts(): Promise<void> {
-    const records = this.#sessions.all().map(({ record }) => record);
-    for (const { host, why } of await this.#pulse.findLost(livesOf(this.#hosts.all(), records))) {
-      const theirs = this.#sessions.all().filter(({ record }) => isServedBy(record, host));
-      let left = 0;
-      for (const { record } of theirs) {
-        if (await this.#isStillTalking(record)) left += 1;
-        else await this.#sayLost(record, why);
-      }
-      if (left > 0) continue; // Cut off from NATS, but its calls go on; look again.
-      this.#deps.log.warn({ host: host.id, sessions: theirs.length, why }, "a host is lost");
-      const stored = await this.#deps.bus.read(hostsBucket, host.id);
-      if (stored !== undefined && isOfLife(stored, host))
-        await this.#deps.bus.remove(hostsBucket, host.id, stored.revision);
+      // Only now: what could not be stored is said again at the next look.
+      seen.saidAtMs = now;
     }
   }
 
@@ -138,7 +134,7 @@ class Janitor {
         await livekit.rooms.delete(room);
       }
       for (const record of sure.sessions)
-        await this.#sayLost(record, `LiveKit has no room ${record.room} any more`);
+        await this.sayLost(record, `LiveKit has no room ${record.room} any more`);
     } finally {
       this.#isSweeping = false;
     }
@@ -189,19 +185,7 @@ class Janitor {
       );
   }
 
-  /** A call outlives its host's connection to NATS: while its agent is in the room, it is left alone. */
-  async #isStillTalking(record: SessionRecord): Promise<boolean> {
-    const { livekit } = this.#deps;
-    if (record.state !== "ready" || livekit === undefined || livekit.isSimulated) return false;
-    try {
-      const present = await livekit.rooms.participants(record.room);
-      return present.some(({ identity }) => identity === record.identity);
-    } catch {
-      return true; // LiveKit can't be asked, so nothing destructive is decided.
-    }
-  }
-
-  async #sayLost(record: SessionRecord, why: string): Promise<void> {
+  async sayLost(record: SessionRecord, why: string): Promise<void> {
     await this.#say({
       type: "agent_lost",
       tenant: record.tenant,
@@ -216,12 +200,3 @@ class Janitor {
     await this.#deps.bus.publish(sessionEvents, event);
   }
 }
-
-/** Until a host first saves its record, its registration has no epoch but stands at that revision. */
-const isOfLife = ({ value, revision }: Entry<HostRecord>, { epoch }: HostLife): boolean =>
-  value.epoch === epoch || revision === epoch;
-
-const isServedBy = (record: SessionRecord, host: HostLife): boolean =>
-  record.host === host.id &&
-  record.hostEpoch === host.epoch &&
-  (record.state === "dispatched" || record.state === "joined" || record.state === "ready");

@@ -23,7 +23,11 @@ await runService("janitor", { stopMs: 10_000 }, async ({ log, instance, quit }) 
     clock: systemClock,
     log,
     livekit: connectLiveKit(config),
-    settings: { sweepMs: config.GREENROOM_SWEEP_MS, keepEndedMs: config.GREENROOM_KEEP_ENDED_MS },
+    settings: {
+      sweepMs: config.GREENROOM_SWEEP_MS,
+      keepEndedMs: config.GREENROOM_KEEP_ENDED_MS,
+      aliveMs: config.GREENROOM_ALIVE_MS,
+    },
   });
   const stopBeat = startBeat(bus, systemClock, { service: "janitor", instance });
   return {

@@ -16,6 +16,8 @@ export interface AgentWorld {
   say(message: FromStage): void;
   dice(what: keyof Misbehaviour): boolean;
   between(from: number, to: number): number;
+  /** False while its stage hangs. */
+  canHear(): boolean;
   onClosed(): void;
   dieHere(why: string): void;
   hangHere(): void;
@@ -187,6 +189,7 @@ export class SimAgent {
         identity,
         isAgent: true,
         owner: this.#slot,
+        canHear: () => !this.#isOver && this.#world.canHear(),
         onOut: (reason) => clock.after(1, () => this.#onOut(own, reason)),
         onHumans: (present) => clock.after(1, () => this.#onHumans(own, present)),
       }));

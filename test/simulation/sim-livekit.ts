@@ -1,7 +1,7 @@
 // LiveKit as a simulation plays it: rooms, who is in them, an API that takes time and fails.
 import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { LiveKit, RoomOptions, Rooms } from "../../libs/livekit/rooms.ts";
-import type { Clock } from "../../libs/process/clock.ts";
+import { type Clock, sleep } from "../../libs/process/clock.ts";
 import type { Random } from "../support/random.ts";
 
 export type Gone =
@@ -18,6 +18,8 @@ export interface Guest {
   readonly isAgent: boolean;
   /** Who it really is, whatever its token says. */
   readonly owner: string;
+  /** Whether its process can hear a question; without this it always can. */
+  canHear?(): boolean;
   /** Told when it is out and did not go by itself. Nothing is told to one that is dead. */
   onOut(reason: Gone): void;
   /** Told when humans are there, or are no more. */
@@ -136,6 +138,15 @@ export class SimLiveKit {
             isAgent,
           })),
         ),
+      answers: async (room, identity, withinMs) => {
+        const guest = await call(`asking ${identity} in ${room}`, () =>
+          this.#rooms.get(room)?.inside.get(identity),
+        );
+        if (guest === undefined) return false;
+        if (this.inside(room).includes(guest) && guest.canHear?.() !== false) return true;
+        await sleep(clock, withinMs);
+        return false;
+      },
       remove: (room, identity) =>
         call(`putting ${identity} out of ${room}`, () => {
           const guest = this.#rooms.get(room)?.inside.get(identity);

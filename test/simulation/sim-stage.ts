@@ -38,6 +38,7 @@ export class SimStage implements StageLink {
   readonly #agents = new Map<string, SimAgent>();
   readonly #warming = new Set<string>();
   #isDead = false;
+  #isHung = false;
 
   constructor(
     world: StageWorld,
@@ -84,10 +85,12 @@ export class SimStage implements StageLink {
   hang(): void {
     if (this.#isDead) return;
     this.#world.trace.note(this.name, "hangs");
+    this.#isHung = true;
     this.#clock.pause();
   }
 
   resume(): void {
+    this.#isHung = false;
     this.#clock.resume();
   }
 
@@ -157,6 +160,7 @@ export class SimStage implements StageLink {
       say: (message) => this.#say(message),
       dice: (what) => this.#dice(what),
       between: (from, to) => this.#between(from, to),
+      canHear: () => !this.#isHung,
       onClosed: () => this.#agents.delete(slot),
       dieHere: (why) => this.die(why),
       hangHere: () => this.hang(),

@@ -1,10 +1,7 @@
-// What the janitor decides: what is overdue, which rooms and sessions are orphans, which hosts are lost.
+// What the janitor decides: what is overdue, which rooms and sessions are orphans.
 import { describe, expect, test } from "vitest";
-import type { Bus } from "../../libs/bus/bus.ts";
-import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { SlotReport } from "../../libs/contracts/host.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
-import { HostPulse, livesOf } from "../../services/janitor/find-lost-hosts.ts";
 import { findOrphans, inBoth } from "../../services/janitor/find-orphans.ts";
 import { findOverdue, phaseOf } from "../../services/janitor/find-overdue.ts";
 import { rollUp } from "../../services/janitor/roll-up.ts";
@@ -105,58 +102,6 @@ describe("an orphan is", () => {
     expect(inBoth(undefined, { rooms: ["x"], sessions: [one] })).toEqual({ rooms: [], sessions: [] });
     const both = inBoth({ rooms: ["x", "y"], sessions: [one] }, { rooms: ["y", "z"], sessions: [two] });
     expect(both).toEqual({ rooms: ["y"], sessions: [] });
-  });
-});
-
-describe("a host is lost", () => {
-  type Answer = number | "no_responders" | "timeout";
-  /** A pulse that hears these answers, one after the other; a number is the epoch that answers. */
-  const pulseThatHears = (answers: Answer[], connected = true) => {
-    const bus = {
-      isConnected: () => connected,
-      request: async () => {
-        const answer = answers.shift() ?? "timeout";
-        if (typeof answer === "number") return { id: "h", epoch: answer, sequence: 1 };
-        throw new GreenroomError(answer, answer);
-      },
-    } as unknown as Bus;
-    return new HostPulse(bus);
-  };
-  const life = { id: "h", epoch: 7 };
-  const ask = async (answers: Answer[], connected = true): Promise<number> => {
-    const pulse = pulseThatHears([...answers], connected);
-    for (let turn = 1; turn <= answers.length; turn++) {
-      if ((await pulse.findLost([life])).length > 0) return turn;
-    }
-    return 0;
-  };
-
-  test("after two times nobody there, or three silences", async () => {
-    expect(await ask(["no_responders", "no_responders"])).toBe(2);
-    expect(await ask(["timeout", "timeout", "timeout"])).toBe(3);
-  });
-
-  test("not after single misses with answers between them", async () => {
-    expect(await ask(["no_responders", 7, "no_responders", 7, "timeout", "timeout", 7, "timeout"])).toBe(0);
-  });
-
-  test("at once when a later life answers in its name", async () => {
-    expect(await ask([8])).toBe(1);
-    expect(await ask([7])).toBe(0);
-  });
-
-  test("never by the word of a janitor that is cut off itself", async () => {
-    expect(await ask(["timeout", "timeout", "timeout", "timeout"], false)).toBe(0);
-  });
-
-  test("also when it is registered in a later life: its sessions name the former one", () => {
-    const records = [
-      aSession("a", { state: "ready", host: "h", hostEpoch: 3 }),
-      aSession("b", { state: "joined", host: "h", hostEpoch: 7 }),
-      aSession("c", { state: "ended", host: "x", hostEpoch: 1 }),
-      aSession("d", {}),
-    ];
-    expect(livesOf([life], records)).toEqual([life, { id: "h", epoch: 3 }]);
   });
 });
 
