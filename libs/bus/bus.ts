@@ -1,6 +1,7 @@
 // How messages and records travel. Services know this interface; NATS is behind it, or a simulation.
 import type { Bucket } from "../contracts/buckets.ts";
 import type { Channel, Command, Topic } from "../contracts/channels.ts";
+import { GreenroomError } from "../contracts/errors.ts";
 
 /**
  * What a handler says of a message: `done` acks it; `retry` has it delivered again after a pause, which
@@ -40,6 +41,28 @@ export interface ConsumeOptions {
 
 export type Stop = () => Promise<void>;
 
+export interface PageOptions {
+  readonly limit: number;
+  /** Only what was stored before this sequence. */
+  readonly before?: number;
+}
+
+export interface Stored<T> {
+  readonly sequence: number;
+  readonly message: T;
+}
+
+/** Thrown for a key whose value nobody can read: written by hand, by another version, or damaged. */
+export class UnreadableRecord extends GreenroomError {
+  /** At which it stands, for who writes a good one over it. */
+  readonly revision: number;
+
+  constructor(revision: number, why: string) {
+    super("unreadable_record", why);
+    this.revision = revision;
+  }
+}
+
 export interface Bus {
   /**
    * Stores a message; answers once the stream has acknowledged it.
@@ -58,8 +81,11 @@ export interface Bus {
     handle: (message: T, delivery: Delivery) => Promise<Verdict>,
   ): Promise<Stop>;
 
-  /** The newest stored messages on one subject, oldest first. */
+  /** The newest stored messages on one subject, oldest first, without those that nobody could read. */
   recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]>;
+
+  /** The stored messages of a whole stream, newest first, a page at a time. */
+  page<T>(channel: Channel<T>, options: PageOptions): Promise<Stored<T>[]>;
 
   /** Says something to whoever listens now; nobody is an audience too. */
   announce<T>(topic: Topic<T>, message: T): void;
@@ -72,7 +98,7 @@ export interface Bus {
   request<Q, A>(command: Command<Q, A>, host: string, question: Q): Promise<A>;
   serve<Q, A>(command: Command<Q, A>, host: string, answer: (question: Q) => Promise<A>): Promise<Stop>;
 
-  /** @throws GreenroomError storage_unavailable */
+  /** @throws UnreadableRecord; GreenroomError storage_unavailable */
   read<T>(bucket: Bucket<T>, key: string): Promise<Entry<T> | undefined>;
 
   /**
@@ -86,7 +112,7 @@ export interface Bus {
   /** Deletes a key, if it still stands at `revision`; false when it doesn't. */
   remove<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean>;
 
-  /** Every entry there is. */
+  /** Every entry there is, without those that nobody could read. */
   list<T>(bucket: Bucket<T>): Promise<Entry<T>[]>;
 
   /** The stored revisions of one key, oldest first. */
@@ -94,11 +120,29 @@ export interface Bus {
 
   /**
    * Tells every entry there is and then each change, until stopped. Answers when the present ones were all
-   * told. It may skip revisions between two looks: wake up by it and cache from it, don't count on it.
+   * told. What nobody could read is logged and passed over. It may skip revisions between two looks: wake up by
+   * it and cache from it, don't count on it.
    */
   watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop>;
 
   /** True while the connection stands. */
   isConnected(): boolean;
   close(): Promise<void>;
+}
+
+/**
+ * What stands under a key that the caller owns and can make again: with an unreadable value it is only known
+ * where it stands, so that a good one can be saved over it.
+ */
+export async function readOwn<T>(
+  bus: Bus,
+  bucket: Bucket<T>,
+  key: string,
+): Promise<{ readonly value: T | undefined; readonly revision: number }> {
+  try {
+    return (await bus.read(bucket, key)) ?? { value: undefined, revision: 0 };
+  } catch (error) {
+    if (error instanceof UnreadableRecord) return { value: undefined, revision: error.revision };
+    throw error;
+  }
 }

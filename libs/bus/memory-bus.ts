@@ -2,10 +2,20 @@
 import type { Bucket } from "../contracts/buckets.ts";
 import { type Channel, type Command, deadLetters, type Topic } from "../contracts/channels.ts";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
-import type { Bus, Change, ConsumeOptions, Delivery, Entry, Stop, Verdict } from "./bus.ts";
-import { decode, encode } from "./codec.ts";
+import type {
+  Bus,
+  Change,
+  ConsumeOptions,
+  Delivery,
+  Entry,
+  PageOptions,
+  Stop,
+  Stored,
+  Verdict,
+} from "./bus.ts";
+import { decode, decodeMessage, encode } from "./codec.ts";
 import { Asking } from "./memory-asking.ts";
-import type { Member } from "./memory-consumer.ts";
+import type { Member, StoredMessage } from "./memory-consumer.ts";
 import type { Link } from "./memory-link.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { type MemoryWorld, streamOf } from "./memory-world.ts";
@@ -88,7 +98,17 @@ export class MemoryBus implements MemoryClient {
   async recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]> {
     const stream = streamOf(this.#world, channel);
     const messages = await this.#asking.read(`reading ${subject}`, () => stream.matching(subject));
-    return messages.slice(-limit).map((message) => decode(channel.schema, message.data, message.subject));
+    return messages.flatMap((message) => read(channel, message)?.message ?? []).slice(-limit);
+  }
+
+  async page<T>(channel: Channel<T>, { limit, before = Infinity }: PageOptions): Promise<Stored<T>[]> {
+    const stream = streamOf(this.#world, channel);
+    const messages = await this.#asking.read(`reading ${channel.stream}`, () => stream.matching(">"));
+    return messages
+      .filter(({ sequence }) => sequence < before)
+      .reverse()
+      .flatMap((message) => read(channel, message) ?? [])
+      .slice(0, limit);
   }
 
   announce<T>(topic: Topic<T>, message: T): void {
@@ -220,5 +240,13 @@ export class MemoryBus implements MemoryClient {
       isOpen = false;
       this.#link.send(() => remove(), true);
     };
+  }
+}
+
+function read<T>(channel: Channel<T>, { sequence, subject, data }: StoredMessage): Stored<T> | undefined {
+  try {
+    return { sequence, message: decodeMessage(channel, data, subject) };
+  } catch {
+    return undefined;
   }
 }

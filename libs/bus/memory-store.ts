@@ -1,9 +1,9 @@
 // Records as one client of the memory server reads and writes them.
 import type { Bucket } from "../contracts/buckets.ts";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
-import type { Change, Entry, Stop } from "./bus.ts";
-import { decode, encode } from "./codec.ts";
-import { type Asking, unavailable } from "./memory-asking.ts";
+import { type Change, type Entry, type Stop, UnreadableRecord } from "./bus.ts";
+import { decodeRecord, encode } from "./codec.ts";
+import type { Asking } from "./memory-asking.ts";
 import { Conflict, type Revision, type Watcher } from "./memory-buckets.ts";
 import type { Link } from "./memory-link.ts";
 import { bucketOf, type MemoryWorld } from "./memory-world.ts";
@@ -22,7 +22,7 @@ export class MemoryStore {
   async read<T>(bucket: Bucket<T>, key: string): Promise<Entry<T> | undefined> {
     const doing = `reading ${bucket.name}/${key}`;
     const found = await this.#newest(bucket, key, doing);
-    return found?.data === undefined ? undefined : entryOf(bucket, found, doing);
+    return found?.data === undefined ? undefined : entryOf(bucket, found);
   }
 
   async save<T>(bucket: Bucket<T>, value: T, revision: number): Promise<number | undefined> {
@@ -81,7 +81,7 @@ export class MemoryStore {
   async history<T>(bucket: Bucket<T>, key: string): Promise<Entry<T>[]> {
     const doing = `reading the history of ${bucket.name}/${key}`;
     const found = await this.#asking.read(doing, () => [...bucketOf(this.#world, bucket).history(key)]);
-    return found.filter(({ data }) => data !== undefined).map((revision) => entryOf(bucket, revision, doing));
+    return found.filter(({ data }) => data !== undefined).map((revision) => entryOf(bucket, revision));
   }
 
   async watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop> {
@@ -128,19 +128,19 @@ export class MemoryStore {
     }
     let value: T;
     try {
-      value = decode(bucket.schema, data, `${bucket.name}/${key}`);
+      value = decodeRecord(bucket, data, key);
     } catch (error) {
-      this.#world.log.error({ error }, "a record in the store is of no known shape; it is passed over");
+      this.#world.log.error({ error }, "a record in the store can't be read; it is passed over");
       return;
     }
     see({ key, revision, value });
   }
 }
 
-function entryOf<T>(bucket: Bucket<T>, { key, revision, data }: Revision, doing: string): Entry<T> {
+function entryOf<T>(bucket: Bucket<T>, { key, revision, data }: Revision): Entry<T> {
   try {
-    return { key, revision, value: decode(bucket.schema, data as Uint8Array, `${bucket.name}/${key}`) };
+    return { key, revision, value: decodeRecord(bucket, data as Uint8Array, key) };
   } catch (error) {
-    throw unavailable(doing, messageOf(error));
+    throw new UnreadableRecord(revision, messageOf(error));
   }
 }

@@ -4,7 +4,17 @@ import type { Bucket } from "../contracts/buckets.ts";
 import type { Channel, Command, Topic } from "../contracts/channels.ts";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { Log } from "../process/log.ts";
-import type { Bus, Change, ConsumeOptions, Delivery, Entry, Stop, Verdict } from "./bus.ts";
+import type {
+  Bus,
+  Change,
+  ConsumeOptions,
+  Delivery,
+  Entry,
+  PageOptions,
+  Stop,
+  Stored,
+  Verdict,
+} from "./bus.ts";
 import { decode, encode } from "./codec.ts";
 import { STORE_TIMEOUT_MS } from "./delivery-rules.ts";
 import { requestError } from "./nats-errors.ts";
@@ -107,6 +117,10 @@ class NatsBus implements Bus {
 
   recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]> {
     return this.#streams.recent(channel, subject, limit);
+  }
+
+  page<T>(channel: Channel<T>, options: PageOptions): Promise<Stored<T>[]> {
+    return this.#streams.page(channel, options);
   }
 
   announce<T>(topic: Topic<T>, message: T): void {

@@ -1,10 +1,10 @@
 // Records in KV buckets on JetStream: reading and compare-and-set.
-import type { JetStreamClient, KV, NatsConnection } from "nats";
+import type { JetStreamClient, KV, KvEntry, NatsConnection } from "nats";
 import type { Bucket } from "../contracts/buckets.ts";
-import { GreenroomError } from "../contracts/errors.ts";
+import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { Log } from "../process/log.ts";
-import type { Change, Entry, Stop } from "./bus.ts";
-import { decode, encode } from "./codec.ts";
+import { type Change, type Entry, type Stop, UnreadableRecord } from "./bus.ts";
+import { decodeRecord, encode } from "./codec.ts";
 import { type Keys, removeKey, saveKey } from "./compare-and-set.ts";
 import { apiCode, storageError } from "./nats-errors.ts";
 import { NatsWatches } from "./nats-watch.ts";
@@ -23,11 +23,7 @@ export class NatsStore {
     try {
       const entry = await (await this.#open(bucket)).get(key);
       if (entry === null || entry.operation !== "PUT") return undefined;
-      return {
-        key,
-        value: decode(bucket.schema, entry.value, `${bucket.name}/${key}`),
-        revision: entry.revision,
-      };
+      return entryOf(bucket, entry);
     } catch (error) {
       throw storageError(`reading ${bucket.name}/${key}`, error);
     }
@@ -62,11 +58,7 @@ export class NatsStore {
       const found: Entry<T>[] = [];
       for await (const entry of await kv.history({ key })) {
         if (entry.operation !== "PUT") continue;
-        found.push({
-          key,
-          value: decode(bucket.schema, entry.value, `${bucket.name}/${key}`),
-          revision: entry.revision,
-        });
+        found.push(entryOf(bucket, entry));
       }
       return found;
     } catch (error) {
@@ -113,5 +105,13 @@ export class NatsStore {
       this.#buckets.set(bucket.name, opened);
     }
     return opened;
+  }
+}
+
+function entryOf<T>(bucket: Bucket<T>, { key, value, revision }: KvEntry): Entry<T> {
+  try {
+    return { key, value: decodeRecord(bucket, value, key), revision };
+  } catch (error) {
+    throw new UnreadableRecord(revision, messageOf(error));
   }
 }

@@ -12,8 +12,8 @@ import {
 import { type Channel, deadLetters } from "../contracts/channels.ts";
 import { deferred } from "../process/deferred.ts";
 import type { Log } from "../process/log.ts";
-import type { ConsumeOptions, Delivery, Stop, Verdict } from "./bus.ts";
-import { decode, encode } from "./codec.ts";
+import type { ConsumeOptions, Delivery, PageOptions, Stop, Stored, Verdict } from "./bus.ts";
+import { decodeMessage, encode } from "./codec.ts";
 import { ACK_WAIT_MS, WORKING_MS } from "./delivery-rules.ts";
 import { isNotFound, storageError } from "./nats-errors.ts";
 import { type InHand, type Settling, settle } from "./settle.ts";
@@ -93,13 +93,53 @@ export class NatsStreams {
       const found: T[] = [];
       if (pending > 0) {
         for await (const message of await consumer.fetch({ max_messages: pending, expires: 2000 })) {
-          found.push(decode(channel.schema, message.data, message.subject));
+          const value = this.#read(channel, message);
+          if (value !== undefined) found.push(value);
         }
       }
       await consumer.delete().catch(() => {});
       return found.slice(-limit);
     } catch (error) {
       throw storageError(`reading ${subject}`, error);
+    }
+  }
+
+  /** Message by message: a consumer would have to be made and removed for each page. */
+  async page<T>(channel: Channel<T>, { limit, before }: PageOptions): Promise<Stored<T>[]> {
+    try {
+      const { state } = await this.#manager.streams.info(channel.stream);
+      const newest = Math.min(state.last_seq, (before ?? Number.POSITIVE_INFINITY) - 1);
+      const found: Stored<T>[] = [];
+      for (let upTo = newest; upTo >= state.first_seq && found.length < limit; upTo -= limit) {
+        const count = Math.min(limit, upTo - state.first_seq + 1);
+        const stored = await Promise.all(
+          Array.from({ length: count }, (_, index) => this.#messageAt(channel, upTo - index)),
+        );
+        for (const one of stored) if (one !== undefined && found.length < limit) found.push(one);
+      }
+      return found;
+    } catch (error) {
+      throw storageError(`reading ${channel.stream}`, error);
+    }
+  }
+
+  async #messageAt<T>(channel: Channel<T>, sequence: number): Promise<Stored<T> | undefined> {
+    try {
+      const stored = await this.#manager.streams.getMessage(channel.stream, { seq: sequence });
+      const message = this.#read(channel, stored);
+      return message === undefined ? undefined : { sequence, message };
+    } catch (error) {
+      if (isNotFound(error)) return undefined; // It was removed, or is too old.
+      throw error;
+    }
+  }
+
+  #read<T>(channel: Channel<T>, stored: { data: Uint8Array; subject: string }): T | undefined {
+    try {
+      return decodeMessage(channel, stored.data, stored.subject);
+    } catch (error) {
+      this.#log.debug({ error }, "a stored message can't be read; it is passed over");
+      return undefined;
     }
   }
 

@@ -4,7 +4,7 @@ import type { Bucket } from "../contracts/buckets.ts";
 import { deferred } from "../process/deferred.ts";
 import type { Log } from "../process/log.ts";
 import type { Change, Stop } from "./bus.ts";
-import { decode } from "./codec.ts";
+import { decodeRecord } from "./codec.ts";
 
 /** The pause before a watch that ended is tried again. */
 const REWATCH_MS = 250;
@@ -140,9 +140,9 @@ export class NatsWatches {
     }
     let value: T;
     try {
-      value = decode(bucket.schema, entry.value, `${bucket.name}/${key}`);
+      value = decodeRecord(bucket, entry.value, key);
     } catch (error) {
-      this.#log.error({ error }, "a record in the store is of no known shape; it is passed over");
+      this.#log.error({ error }, "a record in the store can't be read; it is passed over");
       return;
     }
     see({ key, revision, value });

@@ -1,10 +1,10 @@
 // One delivery of a stored message, from its decoding to the word that settles it.
 import type { Channel } from "../contracts/channels.ts";
-import { messageOf } from "../contracts/errors.ts";
+import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { DeadLetter } from "../contracts/pool.ts";
 import type { Log } from "../process/log.ts";
 import type { ConsumeOptions, Delivery, Verdict } from "./bus.ts";
-import { decode, textOf } from "./codec.ts";
+import { cut, decodeMessage, textOf } from "./codec.ts";
 import { MAX_DELIVERIES, retryPauseMs } from "./delivery-rules.ts";
 
 /** A message in hand, whatever carried it. */
@@ -34,16 +34,24 @@ export interface Settling<T> {
  */
 export async function settle<T>(message: InHand, settling: Settling<T>): Promise<void> {
   const { log, options } = settling;
-  const { subject, deliveries } = message;
+  const { sequence, deliveries } = message;
+  const subject = cut(message.subject, 1000);
   try {
     const failure = await tryToHandle(message, settling);
     if (failure === undefined) message.ack();
     else if (failure.isFinal || deliveries >= (options.maxDeliveries ?? MAX_DELIVERIES)) {
       log.warn({ subject, reason: failure.reason, deliveries }, "a message went to the dead letters");
       const at = new Date(settling.now()).toISOString();
-      const payload = textOf(message.data);
-      await settling.bury({ subject, reason: failure.reason, deliveries, at, payload });
-      message.giveUp(failure.reason);
+      await settling.bury({
+        subject: message.subject,
+        stream: settling.channel.stream,
+        sequence,
+        reason: failure.reason,
+        deliveries,
+        at,
+        payload: textOf(message.data),
+      });
+      message.giveUp(failure.reason.replace(/\s+/g, " "));
     } else message.retryAfter(retryPauseMs(deliveries));
   } catch (error) {
     log.warn({ error, subject, deliveries }, "a message could not be settled; it comes again");
@@ -58,7 +66,7 @@ async function tryToHandle<T>(
   const { subject, sequence, deliveries } = message;
   let value: T;
   try {
-    value = decode(channel.schema, message.data, subject);
+    value = decodeMessage(channel, message.data, subject);
   } catch (error) {
     return { reason: messageOf(error), isFinal: true };
   }
@@ -67,6 +75,7 @@ async function tryToHandle<T>(
     return verdict === "done" ? undefined : { reason: "it was tried too often", isFinal: false };
   } catch (error) {
     log.error({ error, subject, deliveries }, "handling a message failed");
-    return { reason: messageOf(error), isFinal: false };
+    const isFinal = error instanceof GreenroomError && !error.retryable;
+    return { reason: cut(messageOf(error)), isFinal };
   }
 }

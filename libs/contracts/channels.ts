@@ -36,6 +36,8 @@ export interface Command<Q, A> {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const MIB = 1024 * 1024;
+/** NATS ends the connection of who publishes on a subject of 4 KiB; somebody may have sent one that nearly is. */
+const MAX_SUBJECT = 1024;
 
 /** What happened to sessions. Written by every service, read by the dispatcher. */
 export const sessionEvents: Channel<SessionEvent> = {
@@ -75,8 +77,13 @@ export const deadLetters: Channel<DeadLetter> = {
   maxAgeMs: 7 * DAY_MS,
   maxBytes: 64 * MIB,
   whenFull: "forget",
-  subjectOf: (letter) => `dead.${letter.subject}`,
-  idOf: () => undefined,
+  subjectOf: ({ subject }) =>
+    `dead.${subject}`
+      .slice(0, MAX_SUBJECT)
+      .replace(/[*>\s]/g, "_")
+      .replace(/\.+$/, ""),
+  // Whoever buries it may die before it is settled, and the next one buries it again.
+  idOf: ({ stream, sequence }) => `${stream}.${sequence}`,
 };
 
 /** A host's record at every change: the same as in its bucket, but at once and for free. */

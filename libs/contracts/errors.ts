@@ -48,6 +48,11 @@ export const errorTable = {
     says: "The agent failed or was lost before the session was ready, in every attempt.",
   },
   storage_full: { http: 503, retryable: true, says: "The store takes no new sessions; running ones go on." },
+  unreadable_record: {
+    http: 500,
+    retryable: true,
+    says: "A stored record is of no shape that this version knows. Repair or remove it.",
+  },
   storage_unavailable: { http: 503, retryable: true, says: "NATS did not answer." },
   livekit_unavailable: { http: 503, retryable: true, says: "LiveKit did not answer, or none is configured." },
   shutting_down: { http: 503, retryable: true, says: "This gateway is stopping; ask another." },

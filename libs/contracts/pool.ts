@@ -54,6 +54,9 @@ export type LogLine = LogBatch["lines"][number];
 /** A message that could not be handled, and why. */
 export const DeadLetter = z.object({
   subject: z.string(),
+  /** Where it was stored. */
+  stream: z.string(),
+  sequence: z.number().int(),
   reason: z.string(),
   deliveries: z.number().int(),
   at: z.string(),

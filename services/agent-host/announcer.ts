@@ -1,5 +1,5 @@
 // Tells the fleet what a host has: at once to whoever listens, and soon in its bucket.
-import type { Bus } from "../../libs/bus/bus.ts";
+import { type Bus, readOwn } from "../../libs/bus/bus.ts";
 import { hosts } from "../../libs/contracts/buckets.ts";
 import { hostChanges } from "../../libs/contracts/channels.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
@@ -32,8 +32,8 @@ export async function register(
   present: () => Omit<HostRecord, "epoch" | "sequence">,
 ): Promise<Announcer> {
   const { bus, clock, log } = deps;
-  const former = await bus.read(hosts, hostId);
-  let revision = await bus.save(hosts, { ...present(), epoch: 0, sequence: 0 }, former?.revision ?? 0);
+  const former = await readOwn(bus, hosts, hostId);
+  let revision = await bus.save(hosts, { ...present(), epoch: 0, sequence: 0 }, former.revision);
   if (revision === undefined) {
     throw new GreenroomError(
       "conflict",
@@ -63,13 +63,14 @@ export async function register(
       savedSequence = now.sequence;
       return;
     }
-    const stored = await bus.read(hosts, hostId);
-    if (stored !== undefined && stored.value.epoch !== epoch) {
+    const stored = await readOwn(bus, hosts, hostId);
+    if (stored.value !== undefined && stored.value.epoch !== epoch) {
       deps.onSupplanted(`another process has registered as host ${hostId}`);
       return;
     }
-    // A janitor took this host for lost and removed it, or an answer was lost: go on from what stands there.
-    revision = stored?.revision ?? 0;
+    // A janitor took this host for lost and removed it, an answer was lost, or somebody wrote nonsense there: go on
+    // from what stands there.
+    revision = stored.revision;
   };
   const stopSaving = repeat(
     clock,
@@ -95,8 +96,8 @@ export async function register(
       stopSaving();
       stopBeating();
       await saving.catch(() => {});
-      const stored = await bus.read(hosts, hostId);
-      if (stored?.value.epoch === epoch || stored?.value.epoch === 0)
+      const stored = await readOwn(bus, hosts, hostId);
+      if (stored.value?.epoch === epoch || stored.value?.epoch === 0)
         await bus.remove(hosts, hostId, stored.revision);
     },
   };

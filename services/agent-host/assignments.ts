@@ -1,5 +1,5 @@
 // The sessions that a host serves: which slot has which, and what it answered to whom.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { Bus, Entry } from "../../libs/bus/bus.ts";
 import { sessions } from "../../libs/contracts/buckets.ts";
 import { isError } from "../../libs/contracts/errors.ts";
 import type { Assign, AssignAnswer, Release, ReleaseAnswer } from "../../libs/contracts/host.ts";
@@ -82,11 +82,21 @@ export class Assignments {
       const { assignment } = slot;
       if (assignment === undefined || slot.state === "closing") continue;
       const { tenant, session, attempt } = assignment;
-      const entry = await this.#deps.bus.read(sessions, sessionKey(tenant, session));
-      if (entry !== undefined && this.#names(entry.value, attempt)) continue;
+      const entry = await this.#readAgain(sessionKey(tenant, session));
+      if (entry === "unreadable" || (entry !== undefined && this.#names(entry.value, attempt))) continue;
       if (this.#served.get(key)?.slot !== slot) continue;
       this.#deps.log.warn({ session, attempt }, "the session goes on elsewhere or is over; leaving its room");
       pool.release(slot, "the session goes on elsewhere or is over");
+    }
+  }
+
+  /** One record that nobody can read says nothing of its session, and must not keep the others from being read. */
+  async #readAgain(key: string): Promise<Entry<SessionRecord> | "unreadable" | undefined> {
+    try {
+      return await this.#deps.bus.read(sessions, key);
+    } catch (error) {
+      if (isError(error, "unreadable_record")) return "unreadable";
+      throw error;
     }
   }
 
@@ -150,7 +160,7 @@ export class Assignments {
       if (entry === undefined) return "the session has no record";
       return this.#names(entry.value, attempt) ? undefined : "the record names another attempt";
     } catch (error) {
-      if (!isError(error, "storage_unavailable")) throw error;
+      if (!isError(error, "storage_unavailable") && !isError(error, "unreadable_record")) throw error;
       return "the record could not be read";
     }
   }

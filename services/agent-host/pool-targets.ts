@@ -1,5 +1,5 @@
 // How many agents of each profile this host keeps: its part of the fleet's number.
-import type { Bus, Stop } from "../../libs/bus/bus.ts";
+import { type Bus, readOwn, type Stop } from "../../libs/bus/bus.ts";
 import { pools as poolsBucket } from "../../libs/contracts/buckets.ts";
 import { PoolSettings, type PoolTarget } from "../../libs/contracts/pool.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
@@ -50,9 +50,9 @@ export class PoolTargets {
     }
     const wanted: PoolTarget = { ...(parsed.success ? parsed.data : defaults), profile, source: "file" };
     for (let tries = 0; tries < TRIES; tries++) {
-      const stored = await bus.read(poolsBucket, profile);
-      if (stored?.value.source === "api" || JSON.stringify(stored?.value) === JSON.stringify(wanted)) break;
-      if ((await bus.save(poolsBucket, wanted, stored?.revision ?? 0)) !== undefined) break;
+      const { value, revision } = await readOwn(bus, poolsBucket, profile);
+      if (value?.source === "api" || JSON.stringify(value) === JSON.stringify(wanted)) break;
+      if ((await bus.save(poolsBucket, wanted, revision)) !== undefined) break;
     }
     this.#shareOut();
   }

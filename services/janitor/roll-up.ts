@@ -2,10 +2,16 @@
 import type { Rollup } from "../../libs/contracts/pool.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 
-/** The ISO minute in which a session ended, by its record's own time; undefined while it hasn't. */
+const ISO_MINUTE = /^\d{4}-\d\d-\d\dT\d\d:\d\d/;
+
+/**
+ * The ISO minute in which a session ended, by its record's own time; undefined while it hasn't. An event that
+ * somebody else made may hold anything for a time: then it is the newest time that is one.
+ */
 export function endedMinute(record: SessionRecord): string | undefined {
   if (record.state !== "ended") return undefined;
-  return `${record.history.at(-1)?.at.slice(0, 16)}Z`;
+  const at = record.history.findLast((entry) => ISO_MINUTE.test(entry.at))?.at;
+  return at === undefined ? undefined : `${at.slice(0, 16)}Z`;
 }
 
 /** One roll-up for each tenant, profile and minute in which one of the records ended. */
@@ -42,7 +48,8 @@ export function startMsOf(record: SessionRecord): number | undefined {
   const asked = record.history.find((entry) => entry.state === "requested");
   const ready = record.history.find((entry) => entry.state === "ready");
   if (asked === undefined || ready === undefined) return undefined;
-  return Math.max(0, Date.parse(ready.at) - Date.parse(asked.at));
+  const ms = Date.parse(ready.at) - Date.parse(asked.at);
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
 const countBy = (

@@ -1,5 +1,5 @@
 // Keeps the bucket of roll-ups true to the records.
-import type { Bus } from "../../libs/bus/bus.ts";
+import { type Bus, readOwn } from "../../libs/bus/bus.ts";
 import { rollups } from "../../libs/contracts/buckets.ts";
 import type { Rollup } from "../../libs/contracts/pool.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
@@ -42,10 +42,10 @@ export class RollUps {
   /** Of two for one minute the fuller one is right: the other saw less, or came when records were purged. */
   async #store(rollup: Rollup): Promise<void> {
     for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const stored = await this.#bus.read(rollups, rollups.keyOf(rollup));
-      if (stored !== undefined && stored.value.sessions > rollup.sessions) return;
-      if (JSON.stringify(stored?.value) === JSON.stringify(rollup)) return;
-      if ((await this.#bus.save(rollups, rollup, stored?.revision ?? 0)) !== undefined) return;
+      const { value, revision } = await readOwn(this.#bus, rollups, rollups.keyOf(rollup));
+      if (value !== undefined && value.sessions > rollup.sessions) return;
+      if (JSON.stringify(value) === JSON.stringify(rollup)) return;
+      if ((await this.#bus.save(rollups, rollup, revision)) !== undefined) return;
     }
   }
 }

@@ -1,7 +1,7 @@
 // Records in buckets behave the same in memory and on NATS.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import type { Bus, Change } from "../../libs/bus/bus.ts";
+import { type Bus, type Change, readOwn } from "../../libs/bus/bus.ts";
 import { type Bucket, hosts, pools, sessions } from "../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { aHost, aPool } from "../support/examples.ts";
@@ -217,7 +217,14 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     expect(seen).toEqual([`${tenant}.good`]);
     const listed = (await bus.list(sessions)).filter(({ value }) => value.tenant === tenant);
     expect(listed).toHaveLength(1);
-    await expect(bus.read(sessions, bad)).rejects.toMatchObject({ code: "storage_unavailable" });
+    await expect(bus.read(sessions, bad)).rejects.toMatchObject({ code: "unreadable_record" });
+    // Whoever owns it can write a good one over it.
+    const own = await readOwn(bus, sessions, bad);
+    expect(own.value).toBeUndefined();
+    expect(await bus.save(sessions, sessionRecord(tenant, "bad"), own.revision)).toBeGreaterThan(
+      own.revision,
+    );
+    expect((await bus.read(sessions, bad))?.value.id).toBe("bad");
     await stop();
   });
 });

@@ -48,6 +48,7 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
         return verdict;
       }),
     recent: (channel, subject, limit) => bus.recent(channel, subject, limit),
+    page: (channel, options) => bus.page(channel, options),
     announce: (topic, message) => bus.announce(topic, message),
     listen: (topic, hear) => bus.listen(topic, hear),
     request: (command, host, question) => request(bus, watch, command, host, question),

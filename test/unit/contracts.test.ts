@@ -94,6 +94,8 @@ describe("streams, commands and buckets", () => {
     expect(log).toBe("log.t.s");
     expect(subjectMatches(sessionLogs.subjects, log)).toBe(true);
     const dead = deadLetters.subjectOf({
+      stream: "SESSIONS",
+      sequence: 1,
       subject: "session.t.s.ready",
       reason: "",
       deliveries: 1,
