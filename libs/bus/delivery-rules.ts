@@ -8,6 +8,12 @@ export const WORKING_MS = 2000;
 export const DEDUPE_MS = 10 * 60 * 1000;
 /** How long the store may take for an answer. */
 export const STORE_TIMEOUT_MS = 5000;
+/** How long one try at it may take: one that a dying server swallowed costs no more than this. */
+export const TRY_MS = 2000;
+/** How long it is tried again while it has no leader: a cluster chooses a new one within 4 to 9 s. */
+export const STORE_PATIENCE_MS = 10_000;
+/** How long a connection that is away is waited for before a question fails. */
+export const AWAY_MS = 1500;
 /** A message that failed this often is not going to succeed: about four minutes of pauses. */
 export const MAX_DELIVERIES = 30;
 

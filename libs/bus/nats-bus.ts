@@ -16,8 +16,9 @@ import type {
   Verdict,
 } from "./bus.ts";
 import { decode, encode } from "./codec.ts";
-import { STORE_TIMEOUT_MS } from "./delivery-rules.ts";
+import { STORE_TIMEOUT_MS, TRY_MS } from "./delivery-rules.ts";
 import { requestError } from "./nats-errors.ts";
+import { NatsLink } from "./nats-link.ts";
 import { NatsStore } from "./nats-store.ts";
 import { NatsStreams } from "./nats-stream.ts";
 import { provision } from "./provision.ts";
@@ -42,21 +43,28 @@ const ERROR_HEADER = "Greenroom-Error";
  * up and notice in seconds.
  */
 export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
+  const inboxPrefix = `_INBOX.${options.name.replace(/[^A-Za-z0-9_-]/g, "-")}`;
   const connection = await connect({
     servers: options.url.split(",").map((server) => server.trim()),
     name: options.name,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
-    pingInterval: 3000,
+    pingInterval: 1500,
     maxPingOut: 2,
     timeout: 2000,
     waitOnFirstConnect: true,
-    inboxPrefix: `_INBOX.${options.name.replace(/[^A-Za-z0-9_-]/g, "-")}`,
+    inboxPrefix,
   });
-  const js = connection.jetstream({ timeout: STORE_TIMEOUT_MS });
+  const js = connection.jetstream({ timeout: TRY_MS });
   const manager = await retryUntilReady(() => connection.jetstreamManager({ timeout: STORE_TIMEOUT_MS }));
   await retryUntilReady(() => provision(manager, options.replicas));
-  return new NatsBus(connection, js, manager, options);
+  const link = new NatsLink(connection, inboxPrefix, options.log);
+  return new NatsBus(
+    link,
+    js,
+    await connection.jetstreamManager({ timeout: TRY_MS, checkAPI: false }),
+    options,
+  );
 }
 
 /** A server that just started answers before JetStream does. */
@@ -80,25 +88,19 @@ async function retryUntilReady<T>(work: () => Promise<T>): Promise<T> {
 
 class NatsBus implements Bus {
   readonly #connection: NatsConnection;
+  readonly #link: NatsLink;
   readonly #streams: NatsStreams;
   readonly #store: NatsStore;
   readonly #log: Log;
-  #connected = true;
   #closing = false;
 
-  constructor(
-    connection: NatsConnection,
-    js: JetStreamClient,
-    manager: JetStreamManager,
-    options: NatsBusOptions,
-  ) {
-    this.#connection = connection;
+  constructor(link: NatsLink, js: JetStreamClient, manager: JetStreamManager, options: NatsBusOptions) {
+    this.#link = link;
+    this.#connection = link.connection;
     this.#log = options.log;
-    this.#streams = new NatsStreams(connection, js, manager, options.log);
-    this.#store = new NatsStore(connection, js, options.log);
-    void this.#followStatus();
-    void connection.closed().then((error) => {
-      this.#connected = false;
+    this.#streams = new NatsStreams(link, js, manager, options.log);
+    this.#store = new NatsStore(link, js, manager, options.log);
+    void link.connection.closed().then((error) => {
       if (!this.#closing) options.onLost(error ?? new Error("NATS closed the connection"));
     });
   }
@@ -209,27 +211,14 @@ class NatsBus implements Bus {
   }
 
   isConnected(): boolean {
-    return this.#connected;
+    return this.#link.isConnected;
   }
 
   async close(): Promise<void> {
     this.#closing = true;
     // `drain` sends what is still in the buffer; with the server gone it would wait for it.
-    if (this.#connected) await this.#connection.drain().catch(() => {});
+    if (this.#link.isConnected) await this.#connection.drain().catch(() => {});
     else await this.#connection.close();
-  }
-
-  async #followStatus(): Promise<void> {
-    for await (const status of this.#connection.status()) {
-      if (status.type === "disconnect") {
-        this.#connected = false;
-        this.#log.warn({ server: status.data }, "NATS is away; reconnecting until it is back");
-      } else if (status.type === "reconnect") {
-        this.#connected = true;
-        this.#store.reconnected();
-        this.#log.info({ server: status.data }, "NATS is back");
-      }
-    }
   }
 }
 

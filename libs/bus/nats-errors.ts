@@ -1,7 +1,7 @@
 // NATS's errors in our words.
 import { ErrorCode, NatsError } from "nats";
 import { GreenroomError } from "../contracts/errors.ts";
-import { storageErrorOf } from "./api-errors.ts";
+import { DUPLICATE_IN_FLIGHT, NO_LEADER, storageErrorOf } from "./api-errors.ts";
 
 const NOT_FOUND = [10014, 10037, 10059];
 
@@ -12,6 +12,20 @@ export const apiCode = (error: unknown): number | undefined =>
 export const isNotFound = (error: unknown): boolean =>
   NOT_FOUND.includes(apiCode(error) ?? 0) ||
   (error instanceof NatsError && error.code === ErrorCode.JetStream404NoMessages);
+
+/**
+ * Nothing was done, and a little later it may be: nobody was there to answer, because a cluster chooses a
+ * leader or a server starts, or another telling of the same message is about to be stored.
+ */
+export const wasRefusedForNow = (error: unknown): boolean => {
+  const code = apiCode(error);
+  if (code !== undefined) return code === NO_LEADER || code === DUPLICATE_IN_FLIGHT;
+  return error instanceof NatsError && error.code === ErrorCode.NoResponders;
+};
+
+/** No answer came: it may have been done or not. */
+export const isTimeout = (error: unknown): boolean =>
+  error instanceof NatsError && error.code === ErrorCode.Timeout;
 
 /** A failure of the store while doing something, as the one error class that callers handle. */
 export const storageError = (doing: string, error: unknown): GreenroomError =>

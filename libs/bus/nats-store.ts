@@ -1,5 +1,5 @@
 // Records in KV buckets on JetStream: reading and compare-and-set.
-import type { JetStreamClient, KV, KvEntry, NatsConnection } from "nats";
+import type { JetStreamClient, JetStreamManager, KV, KvEntry } from "nats";
 import type { Bucket } from "../contracts/buckets.ts";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { Log } from "../process/log.ts";
@@ -7,25 +7,30 @@ import { type Change, type Entry, type Stop, UnreadableRecord } from "./bus.ts";
 import { decodeRecord, encode } from "./codec.ts";
 import { type Keys, removeKey, saveKey } from "./compare-and-set.ts";
 import { apiCode, storageError } from "./nats-errors.ts";
+import type { NatsLink } from "./nats-link.ts";
 import { NatsWatches } from "./nats-watch.ts";
 
 export class NatsStore {
+  readonly #link: NatsLink;
   readonly #js: JetStreamClient;
   readonly #buckets = new Map<string, Promise<KV>>();
   readonly #watches: NatsWatches;
 
-  constructor(connection: NatsConnection, js: JetStreamClient, log: Log) {
+  constructor(link: NatsLink, js: JetStreamClient, manager: JetStreamManager, log: Log) {
+    this.#link = link;
     this.#js = js;
-    this.#watches = new NatsWatches(connection, log);
+    this.#watches = new NatsWatches(link, manager, log);
   }
 
   async read<T>(bucket: Bucket<T>, key: string): Promise<Entry<T> | undefined> {
+    const doing = `reading ${bucket.name}/${key}`;
     try {
-      const entry = await (await this.#open(bucket)).get(key);
+      const kv = await this.#open(bucket);
+      const entry = await this.#link.ask(doing, () => kv.get(key), true);
       if (entry === null || entry.operation !== "PUT") return undefined;
       return entryOf(bucket, entry);
     } catch (error) {
-      throw storageError(`reading ${bucket.name}/${key}`, error);
+      throw storageError(doing, error);
     }
   }
 
@@ -66,14 +71,9 @@ export class NatsStore {
     }
   }
 
-  /** To be called when the connection is back. */
-  reconnected(): void {
-    this.#watches.reconnected();
-  }
-
   async watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop> {
     try {
-      return await this.#watches.watch(await this.#open(bucket), bucket, see);
+      return await this.#watches.watch(bucket, see);
     } catch (error) {
       throw storageError(`watching ${bucket.name}`, error);
     }
@@ -82,11 +82,13 @@ export class NatsStore {
   /** The bucket as `compare-and-set.ts` works with it. */
   async #keys<T>(bucket: Bucket<T>, doing: string): Promise<Keys> {
     const kv = await this.#open(bucket);
+    // A write that may have happened isn't repeated here: whether it did is seen in what stands there then.
+    const write = <R>(work: () => Promise<R>) => this.#link.ask(doing, work, false);
     return {
-      put: (key, data, revision) => kv.put(key, data, { previousSeq: revision }),
-      purge: (key, revision) => kv.purge(key, { previousSeq: revision }),
+      put: (key, data, revision) => write(() => kv.put(key, data, { previousSeq: revision })),
+      purge: (key, revision) => write(() => kv.purge(key, { previousSeq: revision })),
       newest: async (key) => {
-        const entry = await kv.get(key);
+        const entry = await this.#link.ask(doing, () => kv.get(key), true);
         if (entry === null) return undefined;
         return { revision: entry.revision, data: entry.operation === "PUT" ? entry.value : undefined };
       },
@@ -98,9 +100,11 @@ export class NatsStore {
   #open<T>(bucket: Bucket<T>): Promise<KV> {
     let opened = this.#buckets.get(bucket.name);
     if (opened === undefined) {
-      opened = this.#js.views.kv(bucket.name, { bindOnly: true }).catch((error: unknown) => {
+      const doing = `opening the bucket ${bucket.name}`;
+      const open = () => this.#js.views.kv(bucket.name, { bindOnly: true });
+      opened = this.#link.ask(doing, open, true).catch((error: unknown) => {
         this.#buckets.delete(bucket.name);
-        throw storageError(`opening the bucket ${bucket.name}`, error);
+        throw storageError(doing, error);
       });
       this.#buckets.set(bucket.name, opened);
     }

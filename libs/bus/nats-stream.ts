@@ -1,31 +1,30 @@
 // Stored messages on JetStream: publishing once, and handling each until it is done.
 import {
   AckPolicy,
-  type ConsumerMessages,
+  type ConsumerInfo,
   DeliverPolicy,
   type JetStreamClient,
   type JetStreamManager,
-  type JsMsg,
-  type NatsConnection,
   nanos,
 } from "nats";
 import { type Channel, deadLetters } from "../contracts/channels.ts";
-import { deferred } from "../process/deferred.ts";
 import type { Log } from "../process/log.ts";
 import type { ConsumeOptions, Delivery, PageOptions, Stop, Stored, Verdict } from "./bus.ts";
 import { decodeMessage, encode } from "./codec.ts";
-import { ACK_WAIT_MS, WORKING_MS } from "./delivery-rules.ts";
+import { ACK_WAIT_MS } from "./delivery-rules.ts";
 import { isNotFound, storageError } from "./nats-errors.ts";
-import { type InHand, type Settling, settle } from "./settle.ts";
+import type { NatsLink } from "./nats-link.ts";
+import { pull } from "./nats-pull.ts";
+import { settle } from "./settle.ts";
 
 export class NatsStreams {
-  readonly #connection: NatsConnection;
+  readonly #link: NatsLink;
   readonly #js: JetStreamClient;
   readonly #manager: JetStreamManager;
   readonly #log: Log;
 
-  constructor(connection: NatsConnection, js: JetStreamClient, manager: JetStreamManager, log: Log) {
-    this.#connection = connection;
+  constructor(link: NatsLink, js: JetStreamClient, manager: JetStreamManager, log: Log) {
+    this.#link = link;
     this.#js = js;
     this.#manager = manager;
     this.#log = log;
@@ -34,8 +33,11 @@ export class NatsStreams {
   async publish<T>(channel: Channel<T>, message: T): Promise<{ duplicate: boolean }> {
     const subject = channel.subjectOf(message);
     const msgID = channel.idOf(message);
+    const data = encode(message);
+    const store = () => this.#js.publish(subject, data, msgID === undefined ? {} : { msgID });
     try {
-      const ack = await this.#js.publish(subject, encode(message), msgID === undefined ? {} : { msgID });
+      // A message with an id is stored once, however often it is sent.
+      const ack = await this.#link.ask(`storing ${subject}`, store, msgID !== undefined);
       return { duplicate: ack.duplicate };
     } catch (error) {
       throw storageError(`storing ${subject}`, error);
@@ -47,43 +49,24 @@ export class NatsStreams {
     options: ConsumeOptions,
     handle: (message: T, delivery: Delivery) => Promise<Verdict>,
   ): Promise<Stop> {
-    await this.#ensureConsumer(channel, options);
-    const slots = createSlots(options.concurrency);
-    const settling: Settling<T> = {
-      channel,
-      options,
-      handle,
-      bury: (letter) => this.publish(deadLetters, letter),
+    const make = () => this.#ensureConsumer(channel, options);
+    const info = await this.#link.ask(`consuming ${channel.stream}`, make, true);
+    return pull({
+      link: this.#link,
+      consumer: this.#js.consumers.getPullConsumerFor(info),
+      concurrency: options.concurrency,
+      take: (message) =>
+        settle(message, {
+          channel,
+          options,
+          handle,
+          bury: (letter) => this.publish(deadLetters, letter),
+          log: this.#log,
+          now: Date.now,
+        }),
+      remake: make,
       log: this.#log,
-      now: Date.now,
-    };
-    let current: ConsumerMessages | undefined;
-    let stopped = false;
-    const loop = async () => {
-      while (!stopped) {
-        try {
-          const consumer = await this.#js.consumers.get(channel.stream, options.durable);
-          while (!stopped) {
-            // Asked for as many as there are free hands: `consume()` would go on asking while they are full.
-            const free = await slots.someFree();
-            if (stopped) return;
-            current = await consumer.fetch({ max_messages: free, expires: 5000, idle_heartbeat: 1000 });
-            for await (const message of current) slots.run(message, settling);
-          }
-        } catch (error) {
-          if (stopped || this.#connection.isClosed()) return;
-          this.#log.warn({ error, stream: channel.stream }, "consuming stopped; it starts again in a second");
-          await new Promise((resolve) => setTimeout(resolve, 1000));
-          if (isNotFound(error)) await this.#ensureConsumer(channel, options).catch(() => {});
-        }
-      }
-    };
-    void loop();
-    return async () => {
-      stopped = true;
-      current?.stop();
-      await slots.allDone();
-    };
+    });
   }
 
   async recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]> {
@@ -143,8 +126,8 @@ export class NatsStreams {
     }
   }
 
-  async #ensureConsumer<T>(channel: Channel<T>, options: ConsumeOptions): Promise<void> {
-    await this.#manager.consumers.add(channel.stream, {
+  async #ensureConsumer<T>(channel: Channel<T>, options: ConsumeOptions): Promise<ConsumerInfo> {
+    return await this.#manager.consumers.add(channel.stream, {
       durable_name: options.durable,
       ack_policy: AckPolicy.Explicit,
       deliver_policy: DeliverPolicy.All,
@@ -156,48 +139,3 @@ export class NatsStreams {
     });
   }
 }
-
-/** The messages in hand of one consumer: never more at work than it has slots. */
-function createSlots(size: number) {
-  const running = new Set<Promise<void>>();
-  const waiting: (() => void)[] = [];
-  let busy = 0;
-  let freed = deferred<void>();
-  const start = (work: () => Promise<void>) => {
-    busy += 1;
-    const job = work().finally(() => {
-      running.delete(job);
-      busy -= 1;
-      waiting.shift()?.();
-      freed.resolve();
-      freed = deferred<void>();
-    });
-    running.add(job);
-  };
-  return {
-    async someFree(): Promise<number> {
-      while (busy >= size) await freed.promise;
-      return size - busy;
-    },
-    /** After a reconnection the server may send more than was asked for: those wait, and are kept alive. */
-    run<T>(message: JsMsg, settling: Settling<T>): void {
-      const working = setInterval(() => message.working(), WORKING_MS);
-      const work = () => settle(inHand(message), settling).finally(() => clearInterval(working));
-      if (busy < size) start(work);
-      else waiting.push(() => start(work));
-    },
-    async allDone(): Promise<void> {
-      while (running.size > 0) await Promise.all(running);
-    },
-  };
-}
-
-const inHand = (message: JsMsg): InHand => ({
-  subject: message.subject,
-  sequence: message.seq,
-  data: message.data,
-  deliveries: message.info.deliveryCount,
-  ack: () => message.ack(),
-  retryAfter: (ms) => message.nak(ms),
-  giveUp: (reason) => message.term(reason),
-});

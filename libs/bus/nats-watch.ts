@@ -1,150 +1,168 @@
-// Watching KV buckets on JetStream, through reconnections and ends of the client's own watch.
-import { type KV, type KvEntry, KvWatchInclude, type NatsConnection } from "nats";
+// Watching KV buckets on JetStream, through reconnections and the deaths of servers.
+import type { JetStreamManager, StoredMsg } from "nats";
 import type { Bucket } from "../contracts/buckets.ts";
-import { deferred } from "../process/deferred.ts";
 import type { Log } from "../process/log.ts";
 import type { Change, Stop } from "./bus.ts";
 import { decodeRecord } from "./codec.ts";
+import { isNotFound } from "./nats-errors.ts";
+import { type Feed, type FeedEntry, openFeed } from "./nats-feed.ts";
+import type { NatsLink } from "./nats-link.ts";
 
 /** The pause before a watch that ended is tried again. */
 const REWATCH_MS = 250;
 
-interface Watching {
-  readonly ended: Promise<unknown>;
-  stop(): void;
-}
-
 const pause = () => new Promise((resolve) => setTimeout(resolve, REWATCH_MS));
 
 export class NatsWatches {
-  readonly #connection: NatsConnection;
+  readonly #link: NatsLink;
+  readonly #manager: JetStreamManager;
   readonly #log: Log;
-  readonly #restarts = new Set<() => void>();
-  #reconnections = 0;
 
-  constructor(connection: NatsConnection, log: Log) {
-    this.#connection = connection;
+  constructor(link: NatsLink, manager: JetStreamManager, log: Log) {
+    this.#link = link;
+    this.#manager = manager;
     this.#log = log;
   }
 
-  /** The consumers behind the watches may be gone with the server; the client alone finds out after 15 s. */
-  reconnected(): void {
-    this.#reconnections += 1;
-    for (const restart of this.#restarts) restart();
-  }
-
   /**
-   * The client's own watch ends at some errors, so it is begun again until stopped. Keys that vanished in
-   * between are told as deleted: a cache that is fed by this never keeps a ghost.
+   * Feeds end when a server or the connection does, so one follows another until stopped. Keys that vanished
+   * in between are told as deleted: a cache that is fed by this never keeps a ghost.
    */
-  async watch<T>(kv: KV, bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop> {
-    const known = new Map<string, number>();
-    const tell = (change: Change<T>) => {
-      if (change.value === undefined) known.delete(change.key);
-      else known.set(change.key, change.revision);
-      see(change);
-    };
+  async watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop> {
+    const view = new View(bucket, see, this.#log);
     let stopped = false;
-    const isOver = () => stopped || this.#connection.isClosed();
-    const reconnections = this.#reconnections;
-    let current = await this.#watchOnce(kv, bucket, tell);
-    const restart = () => current.stop();
-    this.#restarts.add(restart);
-    if (reconnections !== this.#reconnections) restart();
+    const isOver = () => stopped || this.#link.connection.isClosed();
+    let current = await this.#link.ask(`watching ${bucket.name}`, () => this.#open(view), true);
     const keepWatching = async () => {
       for (;;) {
-        const error = await current.ended;
+        const why = await current.ended;
         if (isOver()) return;
-        this.#log.info({ error, bucket: bucket.name }, "watching starts again");
-        if (error !== undefined) await pause();
-        const before = new Map(known);
-        const seen = new Set<string>();
-        const again = await this.#watchAgain(kv, bucket, isOver, (change) => {
-          seen.add(change.key);
-          tell(change);
-        });
-        if (again === undefined) return;
-        current = again;
-        for (const [key, revision] of before) {
-          if (!seen.has(key) && known.get(key) === revision) tell({ key, value: undefined, revision });
-        }
+        this.#log.info({ why: why?.message, bucket: bucket.name }, "watching starts again");
+        const next = await this.#openAgain(view, isOver);
+        if (next === undefined) return;
+        current = next;
+        if (isOver()) current.stop();
       }
     };
     void keepWatching();
     return async () => {
       stopped = true;
-      this.#restarts.delete(restart);
       current.stop();
       await current.ended;
     };
   }
 
-  /** Tries until it works on the connection as it then stands; undefined when stopped before. */
-  async #watchAgain<T>(
-    kv: KV,
-    bucket: Bucket<T>,
-    isOver: () => boolean,
-    see: (change: Change<T>) => void,
-  ): Promise<Watching | undefined> {
+  async #open<T>(view: View<T>): Promise<Feed> {
+    const { state } = await this.#manager.streams.info(`KV_${view.bucket.name}`);
+    view.beginList(state.last_seq);
+    const upTo = state.messages === 0 ? 0 : state.last_seq;
+    const feed = await openFeed(this.#link, this.#manager, view.bucket.name, upTo, (entry) =>
+      view.take(entry),
+    );
+    view.endList();
+    return feed;
+  }
+
+  /** Tries until it works; undefined when stopped before. */
+  async #openAgain<T>(view: View<T>, isOver: () => boolean): Promise<Feed | undefined> {
     while (!isOver()) {
-      const reconnections = this.#reconnections;
-      const watching = await this.#watchOnce(kv, bucket, see).catch(() => undefined);
-      if (watching !== undefined && reconnections === this.#reconnections && !isOver()) return watching;
-      watching?.stop();
+      if (this.#link.isConnected) {
+        const feed = await this.#open(view).catch((error: unknown) => {
+          this.#log.debug({ error, bucket: view.bucket.name }, "watching could not start yet");
+        });
+        if (feed !== undefined) return feed;
+        await this.#readOn(view).catch(() => {});
+      }
       await pause();
     }
     return undefined;
   }
 
-  /** One run of the client's watch; answers when everything that was there has been told. */
-  async #watchOnce<T>(kv: KV, bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Watching> {
-    const initialized = deferred<void>();
-    const iterator = await kv.watch({
-      include: KvWatchInclude.LastValue,
-      initializedFn: initialized.resolve,
-    });
-    const caughtUp = deferred<void>();
-    let processed = 0;
-    let goal = Number.POSITIVE_INFINITY;
-    const check = () => {
-      if (processed >= goal) caughtUp.resolve();
-    };
-    const ended = (async () => {
-      for await (const entry of iterator) {
-        this.#tell(bucket, entry, see);
-        processed += 1;
-        check();
+  /**
+   * Reads the changes one by one. That needs the bucket's leader only, where a consumer needs the cluster's
+   * too: while one is being chosen, what is written in the other buckets is still seen.
+   */
+  async #readOn<T>(view: View<T>): Promise<void> {
+    const stream = `KV_${view.bucket.name}`;
+    const subjects = `$KV.${view.bucket.name}.>`;
+    for (;;) {
+      let stored: StoredMsg;
+      try {
+        // The client's types know the fields of such a question one at a time only.
+        const query = { seq: view.lastRevision + 1, next_by_subj: subjects };
+        stored = await this.#manager.streams.getMessage(stream, query as { seq: number });
+      } catch (error) {
+        if (isNotFound(error)) return;
+        throw error;
       }
-    })().then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-    // The client may call back while entries still wait in its queue; those belong to what was there.
-    initialized.promise.then(() => {
-      goal = iterator.getReceived();
-      check();
-    });
-    const failed = await Promise.race([
-      caughtUp.promise.then(() => undefined),
-      ended.then((error) => ({ error })),
-    ]);
-    if (failed !== undefined) throw failed.error ?? new Error("the watch ended before it had begun");
-    return { ended, stop: () => iterator.stop() };
+      const isMark = stored.header?.get("KV-Operation") || stored.header?.get("Nats-Marker-Reason");
+      const key = stored.subject.slice(subjects.length - 1);
+      view.take({ key, revision: stored.seq, data: isMark ? undefined : stored.data });
+    }
+  }
+}
+
+/** What a watcher was told so far, so that a list that begins anew tells only what is new in it. */
+class View<T> {
+  readonly bucket: Bucket<T>;
+  readonly #see: (change: Change<T>) => void;
+  readonly #log: Log;
+  readonly #known = new Map<string, number>();
+  #lastRevision = 0;
+  #listed: { readonly before: Map<string, number>; readonly seen: Set<string>; upTo: number } | undefined;
+
+  constructor(bucket: Bucket<T>, see: (change: Change<T>) => void, log: Log) {
+    this.bucket = bucket;
+    this.#see = see;
+    this.#log = log;
   }
 
-  #tell<T>(bucket: Bucket<T>, entry: KvEntry, see: (change: Change<T>) => void): void {
-    const { key, revision } = entry;
-    if (entry.operation !== "PUT") {
-      see({ key, revision, value: undefined });
+  get lastRevision(): number {
+    return this.#lastRevision;
+  }
+
+  /** @param newest the newest revision that the bucket's leader has */
+  beginList(newest: number): void {
+    // A store that lost what it had not yet written counts from an earlier number: everything may be new.
+    if (newest < this.#lastRevision) this.#lastRevision = 0;
+    this.#listed = { before: new Map(this.#known), seen: new Set(), upTo: 0 };
+  }
+
+  /** A replica that is behind lists what it has; what we know to be newer than all of it is no ghost. */
+  endList(): void {
+    const listed = this.#listed;
+    this.#listed = undefined;
+    if (listed === undefined) return;
+    for (const [key, revision] of listed.before) {
+      const isGone = !listed.seen.has(key) && this.#known.get(key) === revision && revision <= listed.upTo;
+      if (isGone) this.#tell({ key, value: undefined, revision });
+    }
+  }
+
+  take({ key, revision, data }: FeedEntry): void {
+    if (this.#listed !== undefined) {
+      this.#listed.seen.add(key);
+      this.#listed.upTo = Math.max(this.#listed.upTo, revision);
+    }
+    if (revision <= this.#lastRevision) return;
+    this.#lastRevision = revision;
+    if (data === undefined) {
+      this.#tell({ key, revision, value: undefined });
       return;
     }
     let value: T;
     try {
-      value = decodeRecord(bucket, entry.value, key);
+      value = decodeRecord(this.bucket, data, key);
     } catch (error) {
       this.#log.error({ error }, "a record in the store can't be read; it is passed over");
       return;
     }
-    see({ key, revision, value });
+    this.#tell({ key, revision, value });
+  }
+
+  #tell(change: Change<T>): void {
+    if (change.value === undefined) this.#known.delete(change.key);
+    else this.#known.set(change.key, change.revision);
+    this.#see(change);
   }
 }

@@ -37,6 +37,8 @@ export interface NatsCluster extends TestNats {
   /** Of a stream; a bucket's is called `KV_<name>`. */
   streamLeader(stream: string): Promise<NatsNode>;
   consumerLeader(stream: string, consumer: string): Promise<NatsNode>;
+  /** The node to which the client of this name is connected. */
+  nodeOf(client: string): Promise<NatsNode>;
   /** Waits until all nodes run, agree on a leader and have caught up. */
   healed(): Promise<void>;
 }
@@ -203,6 +205,18 @@ class Cluster implements NatsCluster {
     });
   }
 
+  async nodeOf(client: string): Promise<NatsNode> {
+    const look = async () => {
+      for (const node of this.nodes.filter(({ hasEnded }) => !hasEnded)) {
+        const list = await getJson(`${node.monitorUrl}/connz?limit=10000`);
+        const found = Clients.safeParse(list).data?.connections.some(({ name }) => name === client);
+        if (found === true) return node;
+      }
+      return undefined;
+    };
+    return await until(look, { timeoutMs: HEALED_MS, everyMs: 50, what: `${client} is connected` });
+  }
+
   async healed(): Promise<void> {
     const isHealed = async () => {
       if (this.nodes.some((node) => node.hasEnded)) return false;
@@ -240,11 +254,16 @@ class Cluster implements NatsCluster {
   }
 }
 
+const Clients = z.object({ connections: z.array(z.object({ name: z.string().optional() })) });
+
 async function viewOf(node: NatsNode): Promise<JetStreamView | undefined> {
+  return JetStreamView.safeParse(await getJson(`${node.monitorUrl}/jsz?streams=true&consumers=true`)).data;
+}
+
+/** Undefined when nobody answers within a second. */
+async function getJson(address: string): Promise<unknown> {
   try {
-    const address = `${node.monitorUrl}/jsz?streams=true&consumers=true`;
-    const response = await fetch(address, { signal: AbortSignal.timeout(1000) });
-    return JetStreamView.parse(await response.json());
+    return await (await fetch(address, { signal: AbortSignal.timeout(1000) })).json();
   } catch {
     return undefined;
   }

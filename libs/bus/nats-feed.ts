@@ -1,0 +1,191 @@
+// One run of a consumer on a bucket: what stands there, and then each change, until it breaks.
+import {
+  AckPolicy,
+  createInbox,
+  DeliverPolicy,
+  isFlowControlMsg,
+  isHeartbeatMsg,
+  type JetStreamManager,
+  type Msg,
+  Nuid,
+  nanos,
+} from "nats";
+import { deferred } from "../process/deferred.ts";
+import type { NatsLink } from "./nats-link.ts";
+
+/** The server says so often that the consumer lives. */
+const HEARTBEAT_MS = 1000;
+const LOOK_MS = 500;
+/** Looks in a row without a sign of life. Looks are counted, not time: a process that was stopped has missed nothing. */
+const SILENT_LOOKS = 5;
+/** The server forgets a consumer that nobody listened to for so long. */
+const FORGOTTEN_AFTER_MS = 10_000;
+
+const BEGIN_MS = 30_000;
+
+export interface FeedEntry {
+  readonly key: string;
+  readonly revision: number;
+  /** Undefined for the mark that a deletion leaves. */
+  readonly data: Uint8Array | undefined;
+}
+
+export interface Feed {
+  /** When it is over, with the reason; undefined after `stop`. */
+  readonly ended: Promise<Error | undefined>;
+  stop(): void;
+}
+
+/**
+ * Tells the newest entry of each key and then the changes; answers when all up to the revision `upTo` were told.
+ * A consumer may sit at a replica that is behind, so what it calls everything need not be everything.
+ *
+ * The client's own watch asks for a sign of life every 5 s and waits for a third one before it acts, so the
+ * death of the node that holds its consumer would go unnoticed for 15 s.
+ *
+ * @throws whatever kept it from getting so far
+ */
+export async function openFeed(
+  link: NatsLink,
+  manager: JetStreamManager,
+  bucket: string,
+  upTo: number,
+  tell: (entry: FeedEntry) => void,
+): Promise<Feed> {
+  const feed = new RunningFeed(link, manager, bucket, tell);
+  await feed.begin(upTo);
+  return feed;
+}
+
+class RunningFeed implements Feed {
+  readonly ended: Promise<Error | undefined>;
+  readonly #link: NatsLink;
+  readonly #manager: JetStreamManager;
+  readonly #bucket: string;
+  readonly #tell: (entry: FeedEntry) => void;
+  readonly #end = deferred<Error | undefined>();
+  readonly #caughtUp = deferred<void>();
+  readonly #name = new Nuid().next();
+  readonly #looking: NodeJS.Timeout;
+  readonly #forget: () => void;
+  #received = 0;
+  #upTo = 0;
+  #silentLooks = 0;
+  #isOver = false;
+
+  constructor(link: NatsLink, manager: JetStreamManager, bucket: string, tell: (entry: FeedEntry) => void) {
+    this.#link = link;
+    this.#manager = manager;
+    this.#bucket = bucket;
+    this.#tell = tell;
+    this.ended = this.#end.promise;
+    this.#looking = setInterval(() => this.#look(), LOOK_MS);
+    // The server may be another one, or have forgotten the consumer.
+    this.#forget = link.onReconnected(() => this.#finish(new Error("the connection was lost in between")));
+  }
+
+  async begin(upTo: number): Promise<void> {
+    this.#upTo = upTo;
+    const inbox = createInbox(this.#link.inboxPrefix);
+    const subscription = this.#link.connection.subscribe(inbox, {
+      callback: (error, message) => {
+        if (error !== null) this.#finish(error);
+        else this.#hear(message);
+      },
+    });
+    void this.ended.then(() => subscription.unsubscribe());
+    const late = setTimeout(() => this.#finish(new Error("what is there did not come in time")), BEGIN_MS);
+    try {
+      const made = this.#manager.consumers.add(`KV_${this.#bucket}`, {
+        name: this.#name,
+        deliver_subject: inbox,
+        deliver_policy: DeliverPolicy.LastPerSubject,
+        ack_policy: AckPolicy.None,
+        filter_subject: `$KV.${this.#bucket}.>`,
+        flow_control: true,
+        idle_heartbeat: nanos(HEARTBEAT_MS),
+        inactive_threshold: nanos(FORGOTTEN_AFTER_MS),
+        mem_storage: true,
+        num_replicas: 1,
+        max_deliver: 1,
+      });
+      await unlessOver(made, this.ended);
+      if (upTo > 0) await unlessOver(this.#caughtUp.promise, this.ended);
+    } catch (error) {
+      this.#finish(undefined);
+      throw error;
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  stop(): void {
+    this.#finish(undefined);
+  }
+
+  #finish(why: Error | undefined): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearInterval(this.#looking);
+    this.#forget();
+    this.#end.resolve(why);
+    // Left alone it would be forgotten later.
+    if (this.#link.isConnected) {
+      void this.#manager.consumers.delete(`KV_${this.#bucket}`, this.#name).catch(() => {});
+    }
+  }
+
+  #look(): void {
+    this.#silentLooks += 1;
+    if (this.#silentLooks > SILENT_LOOKS && this.#link.isConnected) {
+      this.#finish(new Error("its consumer gave no sign of life"));
+    }
+  }
+
+  #hear(message: Msg): void {
+    if (this.#isOver) return;
+    this.#silentLooks = 0;
+    if (isFlowControlMsg(message)) message.respond();
+    else if (isHeartbeatMsg(message)) this.#checkNothingMissed(message);
+    else this.#take(message);
+  }
+
+  /** A sign of life says how much was sent, and where to answer when the server waits for us. */
+  #checkNothingMissed(heartbeat: Msg): void {
+    const stalled = heartbeat.headers?.get("Nats-Consumer-Stalled");
+    if (stalled) this.#link.connection.publish(stalled);
+    const sent = Number(heartbeat.headers?.get("Nats-Last-Consumer"));
+    if (sent > this.#received) this.#finish(new Error("a change did not arrive"));
+  }
+
+  #take(message: Msg): void {
+    const { revision, place } = addressOf(message.reply ?? "");
+    if (place !== this.#received + 1) {
+      this.#finish(new Error("a change did not arrive"));
+      return;
+    }
+    const operation = message.headers?.get("KV-Operation") || message.headers?.get("Nats-Marker-Reason");
+    const key = message.subject.slice(`$KV.${this.#bucket}.`.length);
+    this.#tell({ key, revision, data: operation ? undefined : message.data });
+    this.#received = place;
+    if (revision >= this.#upTo) this.#caughtUp.resolve();
+  }
+}
+
+/**
+ * Where a delivered message stands in the stream, and which of its consumer's it is. Both are in the subject
+ * that would ack it (NATS ADR-15): `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.…`,
+ * in front of the stream perhaps a domain and an account, and then one more word at the end.
+ */
+function addressOf(reply: string): { revision: number; place: number } {
+  const words = reply.split(".");
+  const first = words.length > 9 ? 7 : 5;
+  return { revision: Number(words[first]), place: Number(words[first + 1]) };
+}
+
+function unlessOver<T>(work: Promise<T>, ended: Promise<Error | undefined>): Promise<T> {
+  const isOver = ended.then((error) => {
+    throw error ?? new Error("it was stopped");
+  });
+  return Promise.race([work, isOver]);
+}
