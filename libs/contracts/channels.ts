@@ -50,11 +50,15 @@ export const sessionEvents: Channel<SessionEvent> = {
   subjectOf: (event) => `session.${event.tenant}.${event.sessionId}.${event.type}`,
   idOf: (event) => {
     if (event.type === "woken") return undefined;
-    const kind = event.type === "overdue" ? `.${event.state}.${event.kind}` : "";
+    const kind = event.type === "overdue" ? `.${event.state}.${event.kind}` : lostIn(event);
     const attempt = "attempt" in event ? event.attempt : 0;
     return `${event.tenant}.${event.sessionId}.${event.type}${kind}.${attempt}`;
   },
 };
+
+/** A loss that the session's state had overtaken must not hide one that comes later. */
+const lostIn = (event: SessionEvent): string =>
+  event.type === "agent_lost" && event.state !== undefined ? `.${event.state}` : "";
 
 /** What agents logged, kept for a day. */
 export const sessionLogs: Channel<LogBatch> = {

@@ -179,7 +179,14 @@ export const SessionEvent = z.discriminatedUnion("type", [
     /** False for an error that would only happen again. */
     worthRepeating: z.boolean(),
   }),
-  z.object({ ...address, type: z.literal("agent_lost"), attempt, why: z.string() }),
+  z.object({
+    ...address,
+    type: z.literal("agent_lost"),
+    attempt,
+    /** Set when it is only lost if it hasn't come further: nobody asked the agent, whose room isn't known yet. */
+    state: z.literal("dispatched").optional(),
+    why: z.string(),
+  }),
   z.object({
     ...address,
     type: z.literal("overdue"),

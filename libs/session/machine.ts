@@ -11,7 +11,12 @@ type Args = { context: SessionContext; event: SessionInput };
 const isThisAttempt = ({ context, event }: Args): boolean =>
   "attempt" in event &&
   event.attempt === context.attempt &&
-  (!("host" in event) || event.host === context.host);
+  (!("host" in event) || event.host === context.host) &&
+  !isOvertaken({ context, event });
+
+/** Who says that it is lost on its way may not have heard, cut off as it was, that it has arrived since. */
+const isOvertaken = ({ context, event }: Args): boolean =>
+  event.type === "agent_lost" && event.state !== undefined && context.history.at(-1)?.state !== event.state;
 
 /** From the host, in the life, that the record names; the second half. */
 const isFromItsHost = ({ context, event }: Args): boolean =>

@@ -193,6 +193,7 @@ class Janitor {
       attempt: record.attempt,
       at: isoNow(this.#deps.clock),
       why,
+      ...(record.state === "dispatched" ? { state: record.state } : {}),
     });
   }
 

@@ -1,5 +1,6 @@
 // The life of a session, row by row: what each input makes of a record.
 import { describe, expect, test } from "vitest";
+import { sessionEvents } from "../../libs/contracts/channels.ts";
 import type { SessionInput } from "../../libs/session/machine.ts";
 import { mayUseHot, newSession, step } from "../../libs/session/step.ts";
 import { AT, anEvent, defaults } from "../support/examples.ts";
@@ -326,6 +327,19 @@ describe("what is old or foreign", () => {
     ]) {
       expect(step(second, said)).toBe(second);
     }
+  });
+
+  test("a loss that was seen on the way changes nothing once the agent is there", () => {
+    const onItsWay = dispatched();
+    const lost = { ...address, type: "agent_lost", attempt: 1, state: "dispatched", why: "x" } as const;
+    expect(step(onItsWay, lost)).toMatchObject({ state: "requested", attempt: 2 });
+    const there = step(onItsWay, fromHost(onItsWay, { type: "joined", ...inRoom(onItsWay) }));
+    expect(step(there, lost)).toBe(there);
+    const ready = step(there, fromHost(there, { type: "ready", ...inRoom(there) }));
+    expect(step(ready, lost)).toBe(ready);
+    const { state: _, ...known } = lost;
+    expect(step(ready, known)).toMatchObject({ state: "requested", attempt: 2 });
+    expect(sessionEvents.idOf(lost)).not.toBe(sessionEvents.idOf(known));
   });
 
   test("a host in another life, or another host, can't make a session ready", () => {
