@@ -6,6 +6,8 @@ export type Health = Pick<HealthAnswer, "services" | "profiles" | "sessions">;
 
 export interface BannerFacts {
   readonly apiUrl: string;
+  /** Of the other gateways, when there are several. */
+  readonly moreApiUrls?: readonly string[];
   readonly natsUrl: string;
   readonly livekitUrl: string | undefined;
   readonly isSimulated: boolean;
@@ -23,7 +25,8 @@ export function bannerText(facts: BannerFacts): string {
     health === undefined ? "Greenroom is up, but not ready yet; the log says why." : "Greenroom is ready.",
     "",
     `  gateway   ${apiUrl}   (API: ${apiUrl}/docs)`,
-    `  NATS      ${facts.natsUrl}`,
+    ...(facts.moreApiUrls ?? []).map((url) => `            ${url}`),
+    `  NATS      ${facts.natsUrl.split(",").join("\n            ")}`,
     `  LiveKit   ${livekit ?? "none: no agent can join a room; the log says what to do"}`,
     `  data      ${facts.dataDir}`,
     "",

@@ -8,6 +8,8 @@ import type { PidFiles } from "./pid-files.ts";
 
 export interface ChildSpec {
   readonly name: ServiceName;
+  /** Tells several of one name apart, as `gateway-2`. */
+  readonly instance?: string;
   start(): ChildProcess;
   /** For a program that can't say by itself that it runs. */
   readonly isReady?: () => Promise<boolean>;
@@ -29,6 +31,9 @@ export interface ChildStatus {
   readonly status: "running" | "stopped" | "failed";
   readonly why?: string;
 }
+
+/** What it is called in the log and on disk. */
+export const titleOf = ({ name, instance }: ChildSpec): string => instance ?? name;
 
 /** EX_CONFIG: its settings can't be used, so another try would end the same way. */
 const CONFIG_EXIT = 78;
@@ -78,7 +83,8 @@ export class Child {
     if (child === undefined) return;
     const late = setTimeout(() => {
       const { log } = this.#deps;
-      log.warn({ child: this.spec.name, afterMs: this.spec.stopMs }, `${this.spec.name} is killed`);
+      const title = titleOf(this.spec);
+      log.warn({ child: title, afterMs: this.spec.stopMs }, `${title} is killed`);
       killGroup(child.pid, "SIGKILL");
     }, this.spec.stopMs);
     child.kill("SIGTERM");
@@ -121,7 +127,7 @@ export class Child {
     this.#lastError = undefined;
     const child = this.spec.start();
     this.#process = child;
-    if (child.pid !== undefined) this.#deps.pidFiles.write(this.spec.name, child.pid);
+    if (child.pid !== undefined) this.#deps.pidFiles.write(titleOf(this.spec), child.pid);
     this.#readLines(child.stdout, false);
     this.#readLines(child.stderr, true);
     child.on("message", (message) => {
@@ -150,7 +156,8 @@ export class Child {
   #isRunning(child: ChildProcess): void {
     if (this.#process !== child || this.#status?.status === "running") return;
     this.#status = { status: "running" };
-    this.#deps.log.debug({ child: this.spec.name, childPid: child.pid }, `${this.spec.name} runs`);
+    const title = titleOf(this.spec);
+    this.#deps.log.debug({ child: title, childPid: child.pid }, `${title} runs`);
   }
 
   async #pollReady(child: ChildProcess, isReady: () => Promise<boolean>): Promise<void> {
@@ -163,7 +170,7 @@ export class Child {
   #onDeath(child: ChildProcess, code: number | null, signal: string | null, settled: () => void): void {
     if (this.#process !== child) return;
     this.#process = undefined;
-    this.#deps.pidFiles.remove(this.spec.name);
+    this.#deps.pidFiles.remove(titleOf(this.spec));
     if (this.#isWanted) this.#planRestart(describeEnd(code, signal, this.#lastError), code);
     else this.#status = { status: "stopped" };
     settled();
@@ -171,7 +178,7 @@ export class Child {
 
   #planRestart(why: string, code: number | null): void {
     const { log, backOff } = this.#deps;
-    const { name } = this.spec;
+    const name = titleOf(this.spec);
     if (code === CONFIG_EXIT) {
       this.#status = { status: "failed", why };
       log.error({ child: name }, `${name} can't run with these settings and is not started again: ${why}`);
@@ -190,7 +197,7 @@ export class Child {
     let rest = "";
     const take = (line: string) => {
       if (line.trim() === "") return;
-      this.#lastError = this.#deps.takeLine(this.spec.name, line, isError) ?? this.#lastError;
+      this.#lastError = this.#deps.takeLine(titleOf(this.spec), line, isError) ?? this.#lastError;
     };
     stream.setEncoding("utf8");
     stream.on("data", (part: string) => {

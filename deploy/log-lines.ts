@@ -19,18 +19,26 @@ export interface LogRecord {
 export function recordOf(service: string, line: string, isError: boolean, now: () => string): LogRecord {
   const json = parseObject(line);
   if (json !== undefined && typeof json.service === "string" && typeof json.time === "string") {
-    return json as unknown as LogRecord;
+    // Of several processes of one service each has a name of its own.
+    const isOneOfSeveral = service.startsWith(`${json.service}-`);
+    return { ...json, ...(isOneOfSeveral ? { service } : {}) } as unknown as LogRecord;
   }
   if (json !== undefined && typeof json.msg === "string") {
     const { level, ts: _ts, ...fields } = json;
     return { level: String(level ?? "info"), time: now(), service, ...fields } as unknown as LogRecord;
   }
   const nats = line.match(/^\[\d+\] \S+ \S+ \[([A-Z]{3})\] (.*)$/);
-  if (service === "nats" && nats !== null) {
-    return { level: natsLevels[nats[1]!] ?? "info", time: now(), service, msg: nats[2]! };
+  if (isNats(service) && nats !== null) {
+    const msg = nats[2]!;
+    // A node looks for the others until they are there; of one that died the supervisor tells.
+    const isUsual = msg.startsWith("Error trying to connect to route");
+    const level = isUsual ? "debug" : (natsLevels[nats[1]!] ?? "info");
+    return { level, time: now(), service, msg };
   }
   return { level: isError ? "warn" : "info", time: now(), service, msg: line };
 }
+
+const isNats = (service: string): boolean => /^nats(-\d+)?$/.test(service);
 
 /** nats-server greets with thirty lines that only matter when something is wrong with it. */
 const natsLevels: Record<string, string> = {

@@ -11,9 +11,11 @@ export function createFormat(options: {
   hasColor: boolean;
 }): (record: LogRecord) => string {
   if (!options.isPretty) return (record) => `${JSON.stringify(record)}\n`;
-  const width = Math.max(...SERVICES.map((service) => service.length));
+  // Room for the number of one of several, as in `agent-host-2`.
+  const width = Math.max(...SERVICES.map((service) => service.length)) + 2;
   const color = (service: string, text: string) => {
-    const code = CYAN_TO_RED[Math.max(0, SERVICES.indexOf(service)) % CYAN_TO_RED.length];
+    const code =
+      CYAN_TO_RED[Math.max(0, SERVICES.indexOf(service.replace(/-\d+$/, ""))) % CYAN_TO_RED.length];
     return options.hasColor ? `\u001b[${code}m${text}\u001b[0m` : text;
   };
   const format = prettyFactory({

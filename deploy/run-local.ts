@@ -11,14 +11,15 @@ import { bannerText, curlOf, type Health, waitForFirstAgent } from "./banner.ts"
 import { BinaryError } from "./binaries.ts";
 import { type LocalConfig, readLocalConfig } from "./config.ts";
 import { forkService } from "./fork-service.ts";
+import { gatewayPorts } from "./gateway-ports.ts";
 import { onLauncherGone } from "./launcher.ts";
 import { LockedError, lockDirectory } from "./lock.ts";
 import { createTakeLine, type LogRecord } from "./log-lines.ts";
 import { PidFiles } from "./pid-files.ts";
-import { freePort, isPortFree } from "./ports.ts";
 import { createFormat } from "./pretty.ts";
 import { StartError } from "./start-error.ts";
-import { startLiveKit, startNats } from "./start-servers.ts";
+import { startLiveKit } from "./start-livekit.ts";
+import { startNats } from "./start-nats.ts";
 import { onStopSignals } from "./stop-signals.ts";
 import { Supervisor } from "./supervisor.ts";
 
@@ -26,12 +27,16 @@ export interface LocalService {
   readonly name: ServiceName;
   /** The file that is run. */
   readonly main: string;
+  /** How many of it; 1 when nothing is said. */
+  readonly count?: number;
 }
 
 export interface LocalOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly services: readonly LocalService[];
-  /** Ports that are used if they are free. */
+  /** How many nats-servers are started: 1, or the nodes of a cluster. */
+  readonly natsNodes?: number;
+  /** Ports that are used if they are free; the next ones for the next of a kind. */
   readonly ports: { readonly nats: number; readonly livekit: number };
   readonly backOff?: BackOff;
 }
@@ -44,9 +49,9 @@ const STOP_ORDER: readonly (readonly ServiceName[])[] = [
   ["livekit"],
   ["nats"],
 ];
-/** A service gives itself up to 10 s to stop; the agent-host on top of its drain. */
 /** Agents whose host died leave their rooms first, so that LiveKit knows at once that they are gone. */
 const ORPHANED_AGENTS_MS = 1500;
+/** A service gives itself up to 10 s to stop; the agent-host on top of its drain. */
 const SERVICE_STOP_MS = 15_000;
 const ORPHAN_GRACE_MS = 5000;
 const FIRST_AGENT_MS = 60_000;
@@ -106,7 +111,8 @@ class LocalRun {
     process.on("exit", lockDirectory(this.#dataDir));
     const pidFiles = new PidFiles(join(this.#dataDir, "run"));
     await this.#endOrphans(pidFiles);
-    const port = await this.#gatewayPort();
+    const gateways = this.#options.services.find(({ name }) => name === "gateway")?.count ?? 1;
+    const ports = await gatewayPorts(this.#config, gateways, this.#log);
 
     const supervisor = new Supervisor({
       log: this.#log,
@@ -123,15 +129,15 @@ class LocalRun {
       void this.#stop(supervisor);
     });
 
-    const apiUrl = `http://${hostFor(this.#config.GREENROOM_BIND)}:${port}`;
-    const servers = await this.#startServers(supervisor, port);
+    const apiUrls = ports.map((port) => `http://${hostFor(this.#config.GREENROOM_BIND)}:${port}`);
+    const servers = await this.#startServers(supervisor, ports[0]!);
     if (this.#isStopping) return;
-    this.#startServices(supervisor, { ...servers, GREENROOM_PORT: String(port) });
+    this.#startServices(supervisor, servers, ports);
     const natsUrl = servers.NATS_URL ?? "";
     this.#stopAnnouncing = startAnnouncing(supervisor, natsUrl, this.#config.GREENROOM_REPLICAS, this.#log);
 
-    const health = await waitForFirstAgent(apiUrl, FIRST_AGENT_MS, () => this.#isStopping);
-    if (!this.#isStopping) this.#showBanner(apiUrl, natsUrl, servers.LIVEKIT_URL, health);
+    const health = await waitForFirstAgent(apiUrls[0]!, FIRST_AGENT_MS, () => this.#isStopping);
+    if (!this.#isStopping) this.#showBanner(apiUrls, natsUrl, servers.LIVEKIT_URL, health);
   }
 
   async #endOrphans(pidFiles: PidFiles): Promise<void> {
@@ -143,22 +149,20 @@ class LocalRun {
     await pidFiles.endOrphans(ORPHAN_GRACE_MS);
   }
 
-  async #gatewayPort(): Promise<number> {
-    const { GREENROOM_PORT: port, GREENROOM_BIND: bind } = this.#config;
-    if (port === 0) return await freePort(bind);
-    if (await isPortFree(port, bind)) return port;
-    throw new StartError(
-      `The gateway can't listen on ${bind}:${port}: the port is taken, or the address is not this machine's. ` +
-        `Nothing was started. Choose another port: GREENROOM_PORT=${port + 1} npm start`,
-    );
-  }
-
   async #startServers(supervisor: Supervisor, gatewayPort: number): Promise<Record<string, string>> {
-    const { env, ports } = this.#options;
-    const deps = { config: this.#config, env, dataDir: this.#dataDir, log: this.#log, supervisor };
+    const { env, ports, natsNodes = 1 } = this.#options;
+    const isStopping = () => this.#isStopping;
+    const deps = {
+      config: this.#config,
+      env,
+      dataDir: this.#dataDir,
+      log: this.#log,
+      supervisor,
+      isStopping,
+    };
     const webhookUrl = `http://${hostFor(this.#config.GREENROOM_BIND, "127.0.0.1")}:${gatewayPort}/api/livekit/webhook`;
     try {
-      const nats = await startNats(deps, ports.nats);
+      const nats = await startNats(deps, { nodes: natsNodes, port: ports.nats });
       if (this.#isStopping) return nats;
       return { ...nats, ...(await startLiveKit(deps, ports.livekit, webhookUrl)) };
     } catch (error) {
@@ -167,18 +171,27 @@ class LocalRun {
     }
   }
 
-  #startServices(supervisor: Supervisor, found: Record<string, string>): void {
+  #startServices(
+    supervisor: Supervisor,
+    found: Record<string, string>,
+    gatewayPorts: readonly number[],
+  ): void {
     const drainMs = this.#config.GREENROOM_DRAIN_MS;
     const env = { ...this.#options.env, ...found, GREENROOM_DRAIN_MS: String(drainMs) };
-    for (const { name, main } of this.#options.services) {
+    for (const { name, main, count = 1 } of this.#options.services) {
       const stopMs = name === "agent-host" ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;
       const orphanMs = name === "agent-host" ? ORPHANED_AGENTS_MS : 0;
-      supervisor.start({ name, start: () => forkService(main, env), stopMs, orphanMs });
+      for (let number = 1; number <= count; number++) {
+        const port = name === "gateway" ? { GREENROOM_PORT: String(gatewayPorts[number - 1]) } : {};
+        const own = { ...env, ...ownHostId(env, number, count), ...port };
+        const instance = count === 1 ? {} : { instance: `${name}-${number}` };
+        supervisor.start({ name, ...instance, start: () => forkService(main, own), stopMs, orphanMs });
+      }
     }
   }
 
   #showBanner(
-    apiUrl: string,
+    [apiUrl = "", ...moreApiUrls]: readonly string[],
     natsUrl: string,
     livekitUrl: string | undefined,
     health: Health | undefined,
@@ -186,6 +199,7 @@ class LocalRun {
     const isSimulated = this.#config.LIVEKIT_MOCK_MODE;
     const text = bannerText({
       apiUrl,
+      moreApiUrls,
       natsUrl,
       livekitUrl: livekitUrl ?? this.#config.LIVEKIT_URL,
       isSimulated,
@@ -214,4 +228,10 @@ class LocalRun {
 function hostFor(bind: string, loopback = "localhost"): string {
   if (["127.0.0.1", "0.0.0.0", "localhost", "::", "::1"].includes(bind)) return loopback;
   return bind.includes(":") ? `[${bind}]` : bind;
+}
+
+/** A name that was given to the host is made one for each of several. */
+function ownHostId(env: NodeJS.ProcessEnv, number: number, count: number): Record<string, string> {
+  const host = env.GREENROOM_HOST_ID;
+  return host && count > 1 ? { GREENROOM_HOST_ID: `${host}-${number}` } : {};
 }

@@ -1,6 +1,6 @@
 // Keeps child processes alive, and stops them in order.
 import type { ServiceBeat, ServiceName } from "../libs/contracts/pool.ts";
-import { Child, type ChildDeps, type ChildSpec } from "./child.ts";
+import { Child, type ChildDeps, type ChildSpec, titleOf } from "./child.ts";
 
 export interface SupervisorOptions extends ChildDeps {
   /** Who is stopped after whom; those of one row at the same time. */
@@ -9,7 +9,7 @@ export interface SupervisorOptions extends ChildDeps {
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
-  readonly #children = new Map<ServiceName, Child>();
+  readonly #children: Child[] = [];
   readonly #said = new Map<ServiceName, Pick<ServiceBeat, "status" | "why">>();
   #isStopping = false;
 
@@ -20,7 +20,7 @@ export class Supervisor {
   /** Starts a child. Once stopping has begun it starts nothing any more. */
   start(spec: ChildSpec): Child {
     const child = new Child(spec, this.#options);
-    this.#children.set(spec.name, child);
+    this.#children.push(child);
     if (!this.#isStopping) child.start();
     return child;
   }
@@ -35,18 +35,23 @@ export class Supervisor {
    * the two servers, which can't, it is said here.
    */
   beats(): ServiceBeat[] {
-    const beat = (service: ServiceName, state: Pick<ServiceBeat, "status" | "why">): ServiceBeat => ({
+    const beat = (
+      service: ServiceName,
+      state: Pick<ServiceBeat, "status" | "why">,
+      child?: Child,
+    ): ServiceBeat => ({
       service,
-      instance: "supervisor",
-      pid: this.#children.get(service)?.pid ?? process.pid,
+      instance: child?.spec.instance === undefined ? "supervisor" : `supervisor of ${titleOf(child.spec)}`,
+      pid: child?.pid ?? process.pid,
       status: state.status,
       ...(state.why === undefined ? {} : { why: state.why }),
     });
     const beats = [...this.#said].map(([service, state]) => beat(service, state));
-    for (const [service, child] of this.#children) {
+    for (const child of this.#children) {
+      const service = child.spec.name;
       const isServer = service === "nats" || service === "livekit";
       if (child.status === undefined || (child.status.status === "running" && !isServer)) continue;
-      beats.push(beat(service, child.status));
+      beats.push(beat(service, child.status, child));
     }
     return beats;
   }
@@ -54,13 +59,14 @@ export class Supervisor {
   async stop(): Promise<void> {
     this.#isStopping = true;
     for (const names of this.#options.stopOrder) {
-      await Promise.all(names.map((name) => this.#children.get(name)?.stop()));
+      const stopping = this.#children.filter((child) => names.includes(child.spec.name));
+      await Promise.all(stopping.map((child) => child.stop()));
     }
   }
 
   /** Ends everything at once, without a word. */
   killAll(): void {
     this.#isStopping = true;
-    for (const child of this.#children.values()) child.kill();
+    for (const child of this.#children) child.kill();
   }
 }

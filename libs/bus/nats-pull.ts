@@ -41,7 +41,8 @@ export function pull(pulling: Pulling): Stop {
   const onFailure = async (error: unknown) => {
     failures += 1;
     const words = "consuming stopped; it is tried again";
-    if (failures === 1) log.info({ error }, words);
+    // A consumer that was just made has no leader for a moment.
+    if (failures === FAILURES) log.info({ error, failures }, words);
     else log.debug({ error, failures }, words);
     if (failures % FAILURES === 0 && link.isConnected) {
       void pulling.remake().catch((problem: unknown) => {
