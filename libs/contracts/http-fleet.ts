@@ -85,3 +85,25 @@ export const ResizeAnswer = z
 export const HostsAnswer = z
   .object({ success: z.literal(true), hosts: z.array(HostRecord) })
   .meta({ id: "Hosts" });
+
+export const DeadLettersQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().max(64).optional().describe("`nextCursor` of the page before."),
+});
+
+export const DeadLettersAnswer = z
+  .object({
+    success: z.literal(true),
+    deadLetters: z.array(
+      z.object({
+        id: z.number().int().describe("Its place in the stream DEAD_LETTERS."),
+        at: z.string(),
+        subject: z.string(),
+        reason: z.string(),
+        deliveries: z.number().int(),
+        payload: z.string().describe("The first 1,000 characters of what it said."),
+      }),
+    ),
+    nextCursor: z.string().nullable(),
+  })
+  .meta({ id: "DeadLetters" });

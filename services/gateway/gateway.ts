@@ -8,6 +8,7 @@ import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fas
 import { GreenroomError } from "../../libs/contracts/errors.ts";
 import { answerBrokenRequests } from "./broken-requests.ts";
 import type { Gateway, GatewayDeps } from "./context.ts";
+import { deadLettersRoute } from "./dead-letters.ts";
 import { endSessionRoute } from "./end-session.ts";
 import { sendError } from "./errors.ts";
 import { getSessionRoute } from "./get-session.ts";
@@ -93,6 +94,7 @@ function addRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch):
   healthRoutes(app, gateway, services); // GET /api/health /livez /readyz
   poolRoutes(app, gateway); //          GET  /api/pools, POST /api/pool/resize
   hostsRoute(app, gateway); //          GET  /api/hosts
+  deadLettersRoute(app, gateway); //    GET  /api/dead-letters
   openApiRoute(app); //                 GET  /openapi.json
   servePage(app); //                    GET  / /docs /vendor/…
 }
