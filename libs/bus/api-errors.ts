@@ -16,6 +16,13 @@ export const isConflictCode = (code: number | undefined): boolean =>
   code === WRONG_LAST_SEQUENCE || code === WRONG_LAST_SEQUENCE_REPLICATED;
 
 /**
+ * Nothing was done, and a little later it may be: a cluster chooses a leader, or another telling of the same
+ * message is about to be stored.
+ */
+export const wasRefusedForNow = (code: number | undefined): boolean =>
+  code === NO_LEADER || code === DUPLICATE_IN_FLIGHT;
+
+/**
  * A failure of the store while doing something, as the one error class that callers handle.
  *
  * @param code JetStream's number, when it was JetStream that answered

@@ -1,8 +1,21 @@
 // Questions of one client to the memory server and to hosts, with all that can become of them.
 import { GreenroomError } from "../contracts/errors.ts";
-import { STORE_TIMEOUT_MS } from "./delivery-rules.ts";
+import { NO_LEADER, wasRefusedForNow } from "./api-errors.ts";
+import { STORE_PATIENCE_MS, STORE_TIMEOUT_MS } from "./delivery-rules.ts";
 import type { Link } from "./memory-link.ts";
+import { ApiError, apiCode } from "./memory-replication.ts";
 import type { MemoryWorld } from "./memory-world.ts";
+
+/** The pause before something is asked again that nobody was there to answer. */
+const AGAIN_MS = 100;
+
+interface Call {
+  readonly isWrite: boolean;
+  readonly mayRepeat: boolean;
+}
+
+/** It may have been done or not. */
+class NoAnswer extends GreenroomError {}
 
 type Reply = { answer: Uint8Array } | { failed: string };
 
@@ -21,13 +34,17 @@ export class Asking {
   }
 
   /** @throws GreenroomError storage_unavailable, and whatever `atServer` throws */
-  read<T>(doing: string, atServer: () => T): Promise<T> {
-    return this.#call(doing, atServer, false);
+  read<T>(doing: string, atServer: () => T | Promise<T>): Promise<T> {
+    return this.#call(doing, atServer, { isWrite: false, mayRepeat: true });
   }
 
-  /** The same for what changes something: its answer may be lost. */
-  write<T>(doing: string, atServer: () => T): Promise<T> {
-    return this.#call(doing, atServer, true);
+  /**
+   * The same for what changes something: its answer may be lost.
+   *
+   * @param mayRepeat whether it may be asked again when nobody knows if it was carried out
+   */
+  write<T>(doing: string, atServer: () => T | Promise<T>, mayRepeat = false): Promise<T> {
+    return this.#call(doing, atServer, { isWrite: true, mayRepeat });
   }
 
   /** @throws GreenroomError no_responders, timeout */
@@ -42,10 +59,10 @@ export class Asking {
           link.deliver(() => reject(new GreenroomError("no_responders", `Nobody answers on ${subject}.`)));
         }
         for (const { link: host, call } of answering) {
-          if (fates.chance(fates.faults().drop)) continue;
+          if (fates.strikes("drop")) continue;
           host.deliver(async () => {
             const reply = await call(question);
-            const isLost = fates.chance(fates.faults().drop);
+            const isLost = fates.strikes("drop");
             if (!isLost) host.send(() => link.deliver(() => resolve(reply)));
           });
         }
@@ -53,16 +70,37 @@ export class Asking {
     });
   }
 
-  #call<T>(doing: string, atServer: () => T, isWrite: boolean): Promise<T> {
-    const late = () => unavailable(doing, "TIMEOUT");
+  /** What nobody was there to answer is asked again, as the client of NATS does. */
+  async #call<T>(doing: string, atServer: () => T | Promise<T>, call: Call): Promise<T> {
+    const { clock } = this.#world;
+    const startedAtMs = clock.monotonic();
+    for (;;) {
+      try {
+        return await this.#callOnce(doing, atServer, call.isWrite);
+      } catch (error) {
+        const isWorthIt = wasRefusedForNow(apiCode(error)) || (call.mayRepeat && error instanceof NoAnswer);
+        const isOver = clock.monotonic() - startedAtMs > STORE_PATIENCE_MS || this.#link.isClosed();
+        if (!isWorthIt || isOver || !this.#link.knowsItIsConnected()) throw error;
+      }
+      await new Promise<void>((resolve) => clock.after(AGAIN_MS, () => this.#link.run(resolve)));
+    }
+  }
+
+  #callOnce<T>(doing: string, atServer: () => T | Promise<T>, isWrite: boolean): Promise<T> {
+    const late = () => new NoAnswer("storage_unavailable", `${doing}: NATS said "TIMEOUT".`);
     const { clock, fates } = this.#world;
     const link = this.#link;
     return this.#within(STORE_TIMEOUT_MS, doing, late, ({ resolve, reject }) => {
       const fate = fates.ofCall(isWrite);
-      const run = () => {
-        const outcome = attempt(atServer);
+      const isResent = isWrite && fate === "fine" && fates.strikes("resend");
+      const answer = (outcome: Outcome<T>) => {
         if (fate !== "fine") return;
         link.deliver(() => ("error" in outcome ? reject(outcome.error) : resolve(outcome.value)));
+      };
+      const run = () => {
+        if (!fates.faults().leaderless)
+          attempt(atServer, isResent ? () => attempt(atServer, answer) : answer);
+        else if (fates.ofLeaderless() === "refused") link.deliver(() => reject(new ApiError(NO_LEADER)));
       };
       if (fate === "refused") link.send(() => link.deliver(() => reject(unavailable(doing, "503"))));
       else if (fate === "late") {
@@ -98,12 +136,19 @@ export class Asking {
   }
 }
 
-function attempt<T>(work: () => T): { value: T } | { error: unknown } {
+type Outcome<T> = { value: T } | { error: unknown };
+
+/** Does it now, or begins it; what is in flight between replicas comes to an end later or never. */
+function attempt<T>(work: () => T | Promise<T>, then: (outcome: Outcome<T>) => void): void {
+  let value: T | Promise<T>;
   try {
-    return { value: work() };
+    value = work();
   } catch (error) {
-    return { error };
+    then({ error });
+    return;
   }
+  if (value instanceof Promise) void value.then((late) => then({ value: late }));
+  else then({ value });
 }
 
 export const unavailable = (doing: string, why: string): GreenroomError =>

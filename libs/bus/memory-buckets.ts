@@ -1,19 +1,16 @@
 // Buckets of the memory server: revisions, compare-and-set, and who watches them.
 import { allBuckets, type Bucket } from "../contracts/buckets.ts";
-import { GreenroomError } from "../contracts/errors.ts";
 import type { Clock } from "../process/clock.ts";
+import { STORE_FULL, WRONG_LAST_SEQUENCE, WRONG_LAST_SEQUENCE_REPLICATED } from "./api-errors.ts";
+import type { Standing } from "./compare-and-set.ts";
 import type { Fates } from "./memory-faults.ts";
 import type { Link } from "./memory-link.ts";
+import { ApiError, type Replicas, Replication } from "./memory-replication.ts";
 
 /** One write. `data` is undefined for a deletion. */
-export interface Revision {
-  readonly revision: number;
+export interface Revision extends Standing {
   readonly key: string;
-  readonly data: Uint8Array | undefined;
 }
-
-/** Thrown at the server for a write that came too late; the client makes an answer of it. */
-export class Conflict extends Error {}
 
 /** One bucket: a stream of revisions, numbered through over all of its keys. */
 export class MemoryBucket {
@@ -24,9 +21,13 @@ export class MemoryBucket {
   /** What is kept of each key, oldest first. */
   readonly #kept = new Map<string, Revision[]>();
   readonly #watchers = new Set<Watcher>();
+  readonly #replication: Replication;
+  /** Where each write stands that was done, by the bytes that its caller sent. */
+  readonly #done = new WeakMap<Uint8Array, number>();
 
-  constructor(bucket: Bucket<never>, clock: Clock, fates: Fates) {
+  constructor(bucket: Bucket<never>, replicas: Replicas, clock: Clock, fates: Fates) {
     this.#bucket = bucket;
+    this.#replication = new Replication(replicas, clock, fates);
     this.#clock = clock;
     this.#fates = fates;
   }
@@ -50,21 +51,51 @@ export class MemoryBucket {
     return this.#log;
   }
 
-  /** @throws Conflict when the key's newest revision is another; GreenroomError storage_full */
-  put(key: string, data: Uint8Array, expected: number): number {
-    const present = this.newest(key);
-    if ((present?.revision ?? 0) !== expected) throw new Conflict();
-    if (present === undefined && this.#fates.faults().full) {
-      throw new GreenroomError("storage_full", `saving ${this.#bucket.name}/${key}: the store is full.`);
+  /** @throws ApiError when the key's newest revision is another, or may soon be */
+  put(key: string, data: Uint8Array, expected: number): number | Promise<number> {
+    const done = this.#done.get(data);
+    // What was sent once more: three replicas know its id, and a single one looks at the revision first.
+    if (done !== undefined && this.#replication.replicas > 1) return done;
+    this.#demand(key, expected);
+    if (this.newest(key) === undefined && this.#fates.faults().full) {
+      this.#fates.count("full");
+      throw new ApiError(STORE_FULL);
     }
-    return this.#append(key, data);
+    return this.#replication.write(key, () => {
+      const revision = this.#append(key, data);
+      this.#done.set(data, revision);
+      return revision;
+    });
   }
 
-  /** Forgets a key's revisions and leaves a mark. @throws Conflict */
-  purge(key: string, expected: number): void {
-    if (this.newest(key)?.revision !== expected) throw new Conflict();
-    this.#kept.delete(key);
-    this.#append(key, undefined);
+  /** Forgets a key's revisions and leaves a mark. @throws ApiError as `put` does */
+  purge(key: string, expected: number): number | Promise<number> {
+    this.#demand(key, expected);
+    return this.#replication.write(key, () => {
+      this.#kept.delete(key);
+      return this.#append(key, undefined);
+    });
+  }
+
+  /** A new leader is looked for; what was in flight is done or lost. */
+  loseLeader(): void {
+    this.#replication.loseLeader();
+  }
+
+  /** To be called when a leader is there again. */
+  leads(): void {
+    for (const watcher of this.#watchers) watcher.wake();
+  }
+
+  #demand(key: string, expected: number): void {
+    if (this.#replication.isInFlight(key)) {
+      this.#fates.count("refused for a write in flight");
+      throw new ApiError(WRONG_LAST_SEQUENCE_REPLICATED);
+    }
+    if ((this.newest(key)?.revision ?? 0) === expected) return;
+    this.#fates.count("lost compare-and-set");
+    const isReplicated = this.#replication.replicas > 1 && this.#fates.pick([true, false]);
+    throw new ApiError(isReplicated ? WRONG_LAST_SEQUENCE_REPLICATED : WRONG_LAST_SEQUENCE);
   }
 
   /** @param see is called at the client, for each revision that is written from now on. */
@@ -138,9 +169,10 @@ export class Watcher {
 
   wake(): void {
     if (this.#isBusy || this.#isStopped || this.#told >= this.#log.length) return;
+    if (this.#fates.faults().leaderless) return;
     this.#isBusy = true;
-    const { stale, staleMs } = this.#fates.faults();
-    if (this.#fates.chance(stale)) this.#clock.after(this.#fates.between(0, staleMs), () => this.#send());
+    if (this.#fates.strikes("stale"))
+      this.#clock.after(this.#fates.between(0, this.#fates.faults().staleMs), () => this.#send());
     else this.#send();
   }
 
@@ -154,7 +186,7 @@ export class Watcher {
       const upTo = this.#log.length;
       for (let index = from; index < upTo && !this.#isStopped; index++) {
         const revision = this.#log[index] as Revision;
-        if (this.#isSuperseded(revision) && this.#fates.chance(this.#fates.faults().skip)) continue;
+        if (this.#isSuperseded(revision) && this.#fates.strikes("skip")) continue;
         this.#see(revision);
       }
       this.#told = upTo;
@@ -165,5 +197,9 @@ export class Watcher {
 }
 
 /** Every bucket there is, by name. */
-export const createMemoryBuckets = (clock: Clock, fates: Fates): Map<string, MemoryBucket> =>
-  new Map(allBuckets.map((bucket) => [bucket.name, new MemoryBucket(bucket, clock, fates)]));
+export const createMemoryBuckets = (
+  replicas: Replicas,
+  clock: Clock,
+  fates: Fates,
+): Map<string, MemoryBucket> =>
+  new Map(allBuckets.map((bucket) => [bucket.name, new MemoryBucket(bucket, replicas, clock, fates)]));

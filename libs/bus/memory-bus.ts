@@ -2,6 +2,7 @@
 import type { Bucket } from "../contracts/buckets.ts";
 import { type Channel, type Command, deadLetters, type Topic } from "../contracts/channels.ts";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
+import { storageErrorOf } from "./api-errors.ts";
 import type {
   Bus,
   Change,
@@ -17,7 +18,9 @@ import { decode, decodeMessage, encode } from "./codec.ts";
 import { Asking } from "./memory-asking.ts";
 import type { Member, StoredMessage } from "./memory-consumer.ts";
 import type { Link } from "./memory-link.ts";
+import { apiCode } from "./memory-replication.ts";
 import { MemoryStore } from "./memory-store.ts";
+import { readOnce } from "./memory-values.ts";
 import { type MemoryWorld, streamOf } from "./memory-world.ts";
 import { type InHand, settle } from "./settle.ts";
 
@@ -56,7 +59,12 @@ export class MemoryBus implements MemoryClient {
     const id = channel.idOf(message);
     const data = encode(message);
     const stream = streamOf(this.#world, channel);
-    return this.#asking.write(`storing ${subject}`, () => stream.append(subject, data, id));
+    const doing = `storing ${subject}`;
+    try {
+      return await this.#asking.write(doing, () => stream.append(subject, data, id), id !== undefined);
+    } catch (error) {
+      throw storageErrorOf(doing, error, apiCode(error));
+    }
   }
 
   async consume<T>(
@@ -75,6 +83,7 @@ export class MemoryBus implements MemoryClient {
       bury: (letter: Parameters<typeof deadLetters.subjectOf>[0]) => this.publish(deadLetters, letter),
       log,
       now: () => clock.now(),
+      read: readMessage,
     };
     const take = (message: InHand): Promise<void> => {
       if (isStopped) return Promise.resolve();
@@ -116,7 +125,7 @@ export class MemoryBus implements MemoryClient {
     const { fates, listeners } = this.#world;
     this.#link.send(() => {
       for (const { link, call } of listeners.on(topic.subject)) {
-        if (!fates.chance(fates.faults().drop)) link.deliver(() => call(data));
+        if (!fates.strikes("drop")) link.deliver(() => call(data));
       }
     });
   }
@@ -124,7 +133,7 @@ export class MemoryBus implements MemoryClient {
   async listen<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop> {
     const call = (data: Uint8Array) => {
       try {
-        hear(decode(topic.schema, data, topic.subject));
+        hear(readOnce(data, topic.schema, () => decode(topic.schema, data, topic.subject)));
       } catch (error) {
         this.#world.log.warn({ error, subject: topic.subject }, "an announcement could not be used");
       }
@@ -250,3 +259,6 @@ function read<T>(channel: Channel<T>, { sequence, subject, data }: StoredMessage
     return undefined;
   }
 }
+
+const readMessage = <T>(channel: Channel<T>, data: Uint8Array, subject: string): T =>
+  readOnce(data, channel, () => decodeMessage(channel, data, subject));

@@ -78,6 +78,7 @@ export class MemoryConsumer {
 
   /** Gives what there is to those who have a hand free. */
   handOut(): void {
+    if (this.#fates.faults().leaderless) return;
     for (;;) {
       const free = this.#freeMembers();
       if (free.length === 0) return;
@@ -146,15 +147,14 @@ export class MemoryConsumer {
       deliveries,
       ack: () => link.send(() => this.#ack(held)),
       retryAfter: (ms) => link.send(() => this.#retry(held, ms)),
-      giveUp: () => link.send(() => this.#settled(message.sequence)),
+      giveUp: () => link.send(() => this.#giveUp(held)),
     };
   }
 
   #ack(held: Held): void {
-    const { loseAck, repeat } = this.#fates.faults();
-    if (this.#fates.chance(loseAck)) return;
+    if (this.#fates.faults().leaderless || this.#fates.strikes("loseAck")) return;
     this.#settled(held.message.sequence);
-    if (this.#fates.chance(repeat)) {
+    if (this.#fates.strikes("repeat")) {
       this.#clock.after(this.#fates.between(0, ACK_WAIT_MS), () => this.#sendAgain(held));
     }
   }
@@ -175,7 +175,12 @@ export class MemoryConsumer {
     this.handOut();
   }
 
+  #giveUp(held: Held): void {
+    if (!this.#fates.faults().leaderless) this.#settled(held.message.sequence);
+  }
+
   #retry(held: Held, ms: number): void {
+    if (this.#fates.faults().leaderless) return;
     // A word about a delivery that was given to somebody else in the meantime.
     if (this.#held.get(held.message.sequence) !== held) return;
     held.cancel();

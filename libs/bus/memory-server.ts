@@ -4,13 +4,16 @@ import { allChannels, type Channel } from "../contracts/channels.ts";
 import type { Clock } from "../process/clock.ts";
 import { type Log, silentLog } from "../process/log.ts";
 import { decode } from "./codec.ts";
+import type { Keys } from "./compare-and-set.ts";
 import { DEDUPE_MS } from "./delivery-rules.ts";
 import { createMemoryBuckets } from "./memory-buckets.ts";
 import { MemoryBus, type MemoryClient } from "./memory-bus.ts";
 import { Subscriptions } from "./memory-core.ts";
 import { createFates, type Faults, noFaults } from "./memory-faults.ts";
 import { Link } from "./memory-link.ts";
+import type { Replicas } from "./memory-replication.ts";
 import { MemoryStream } from "./memory-streams.ts";
+import { readOnce } from "./memory-values.ts";
 import { bucketOf, type MemoryWorld, streamOf } from "./memory-world.ts";
 
 export interface MemoryServerOptions {
@@ -19,6 +22,10 @@ export interface MemoryServerOptions {
   readonly random: () => number;
   readonly faults?: Partial<Faults>;
   readonly log?: Log;
+  /** How many servers hold each stream: they answer a compare-and-set that fails in different ways. */
+  readonly replicas?: Replicas;
+  /** Stands between the decisions of a compare-and-set and the server: where a test plants a bug. */
+  readonly changeKeys?: (keys: Keys) => Keys;
 }
 
 /** What a test may look at without being a client: nothing here takes time or goes wrong. */
@@ -26,8 +33,13 @@ export interface MemoryServer {
   connect(name: string): MemoryClient;
   /** Changes what goes wrong from now on; what isn't named stays as it is. */
   setFaults(faults: Partial<Faults>): void;
+  /** The leaders of all streams die; until `lead` none answers. What was acknowledged is kept. */
+  loseLeaders(): void;
+  lead(): void;
   /** No faults, and nobody cut off any more. */
   calm(): void;
+  /** How often each thing went wrong so far. */
+  faultCounts(): ReadonlyMap<string, number>;
   /** Every message that is stored. */
   stored<T>(channel: Channel<T>): { sequence: number; subject: string; message: T }[];
   /** Every write of a bucket that ever was, deletions (value undefined) and forgotten ones included. */
@@ -40,7 +52,7 @@ export interface MemoryServer {
 
 /** A server with every stream and bucket of the contracts, all of them empty. */
 export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
-  const { clock, random, log = silentLog } = options;
+  const { clock, random, log = silentLog, replicas = 1 } = options;
   let faults: Faults = { ...noFaults, ...options.faults };
   const fates = createFates(random, () => faults);
   const clients: MemoryBus[] = [];
@@ -49,11 +61,20 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
     fates,
     log,
     streams: new Map(
-      allChannels.map((channel) => [channel.stream, new MemoryStream(channel, clock, fates, DEDUPE_MS)]),
+      allChannels.map((channel) => [
+        channel.stream,
+        new MemoryStream(channel, replicas, clock, fates, DEDUPE_MS),
+      ]),
     ),
-    buckets: createMemoryBuckets(clock, fates),
+    buckets: createMemoryBuckets(replicas, clock, fates),
     listeners: new Subscriptions(),
     answerers: new Subscriptions(),
+    changeKeys: options.changeKeys ?? ((keys) => keys),
+  };
+  const logs = () => [...world.streams.values(), ...world.buckets.values()];
+  const lead = () => {
+    faults = { ...faults, leaderless: false };
+    for (const each of logs()) each.leads();
   };
   return {
     connect(name) {
@@ -64,8 +85,15 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
     setFaults(changed) {
       faults = { ...faults, ...changed };
     },
+    loseLeaders() {
+      faults = { ...faults, leaderless: true };
+      for (const each of logs()) each.loseLeader();
+    },
+    lead,
+    faultCounts: () => fates.counts,
     calm() {
       faults = noFaults;
+      lead();
       for (const client of clients) client.heal();
     },
     stored: (channel) =>
@@ -74,7 +102,7 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
         .map(({ sequence, subject, data }) => ({
           sequence,
           subject,
-          message: decode(channel.schema, data, subject),
+          message: readOnce(data, channel.schema, () => decode(channel.schema, data, subject)),
         })),
     written: (bucket) =>
       bucketOf(world, bucket)
@@ -82,13 +110,24 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
         .map(({ key, revision, data }) => ({
           key,
           revision,
-          value: data === undefined ? undefined : decode(bucket.schema, data, key),
+          value:
+            data === undefined
+              ? undefined
+              : readOnce(data, bucket.schema, () => decode(bucket.schema, data, key)),
         })),
     standing: (bucket) =>
       bucketOf(world, bucket)
         .snapshot()
         .flatMap(({ key, revision, data }) =>
-          data === undefined ? [] : [{ key, revision, value: decode(bucket.schema, data, key) }],
+          data === undefined
+            ? []
+            : [
+                {
+                  key,
+                  revision,
+                  value: readOnce(data, bucket.schema, () => decode(bucket.schema, data, key)),
+                },
+              ],
         ),
     backlog(channel, durable) {
       const consumer = streamOf(world, channel).consumer(durable, channel.subjects);

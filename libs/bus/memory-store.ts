@@ -1,11 +1,15 @@
 // Records as one client of the memory server reads and writes them.
 import type { Bucket } from "../contracts/buckets.ts";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
+import { storageErrorOf } from "./api-errors.ts";
 import { type Change, type Entry, type Stop, UnreadableRecord } from "./bus.ts";
 import { decodeRecord, encode } from "./codec.ts";
+import { type Keys, removeKey, saveKey } from "./compare-and-set.ts";
 import type { Asking } from "./memory-asking.ts";
-import { Conflict, type Revision, type Watcher } from "./memory-buckets.ts";
+import type { Revision, Watcher } from "./memory-buckets.ts";
 import type { Link } from "./memory-link.ts";
+import { apiCode } from "./memory-replication.ts";
+import { readOnce } from "./memory-values.ts";
 import { bucketOf, type MemoryWorld } from "./memory-world.ts";
 
 export class MemoryStore {
@@ -31,38 +35,11 @@ export class MemoryStore {
     if (data.length > bucket.maxValueBytes) {
       throw new GreenroomError("payload_too_large", `${bucket.name}/${key} would have ${data.length} bytes.`);
     }
-    return this.#put(bucket, key, data, revision);
-  }
-
-  /** After any error the key is read again, as NatsStore does: our own value there means that it was done. */
-  async #put<T>(
-    bucket: Bucket<T>,
-    key: string,
-    data: Uint8Array,
-    revision: number,
-  ): Promise<number | undefined> {
-    const doing = `saving ${bucket.name}/${key}`;
-    try {
-      return await this.#asking.write(doing, () => bucketOf(this.#world, bucket).put(key, data, revision));
-    } catch (error) {
-      const present = await this.#newest(bucket, key, doing);
-      if (present?.data !== undefined && Buffer.compare(present.data, data) === 0) return present.revision;
-      if (!(error instanceof Conflict)) throw error;
-      if (revision !== 0 || present === undefined || present.data !== undefined) return undefined;
-      // The key was deleted: a new value has to follow the mark that this left.
-      return this.#put(bucket, key, data, present.revision);
-    }
+    return saveKey(this.#keys(bucket, `saving ${bucket.name}/${key}`), key, data, revision);
   }
 
   async remove<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean> {
-    try {
-      const purge = () => bucketOf(this.#world, bucket).purge(key, revision);
-      await this.#asking.write(`removing ${bucket.name}/${key}`, purge);
-      return true;
-    } catch (error) {
-      if (error instanceof Conflict) return false;
-      throw error;
-    }
+    return removeKey(this.#keys(bucket, `removing ${bucket.name}/${key}`), key, revision);
   }
 
   async list<T>(bucket: Bucket<T>): Promise<Entry<T>[]> {
@@ -117,6 +94,18 @@ export class MemoryStore {
     return async () => unwatch();
   }
 
+  /** The bucket as `compare-and-set.ts` works with it. */
+  #keys<T>(bucket: Bucket<T>, doing: string): Keys {
+    const asked = bucketOf(this.#world, bucket);
+    return this.#world.changeKeys({
+      put: (key, data, revision) => this.#asking.write(doing, () => asked.put(key, data, revision)),
+      purge: (key, revision) => this.#asking.write(doing, () => asked.purge(key, revision)),
+      newest: (key) => this.#newest(bucket, key, doing),
+      codeOf: apiCode,
+      wordsFor: (error) => storageErrorOf(doing, error, apiCode(error)),
+    });
+  }
+
   #newest<T>(bucket: Bucket<T>, key: string, doing: string): Promise<Revision | undefined> {
     return this.#asking.read(doing, () => bucketOf(this.#world, bucket).newest(key));
   }
@@ -128,7 +117,7 @@ export class MemoryStore {
     }
     let value: T;
     try {
-      value = decodeRecord(bucket, data, key);
+      value = recordOf(bucket, data, key);
     } catch (error) {
       this.#world.log.error({ error }, "a record in the store can't be read; it is passed over");
       return;
@@ -139,8 +128,11 @@ export class MemoryStore {
 
 function entryOf<T>(bucket: Bucket<T>, { key, revision, data }: Revision): Entry<T> {
   try {
-    return { key, revision, value: decodeRecord(bucket, data as Uint8Array, key) };
+    return { key, revision, value: recordOf(bucket, data as Uint8Array, key) };
   } catch (error) {
     throw new UnreadableRecord(revision, messageOf(error));
   }
 }
+
+const recordOf = <T>(bucket: Bucket<T>, data: Uint8Array, key: string): T =>
+  readOnce(data, bucket, () => decodeRecord(bucket, data, key));

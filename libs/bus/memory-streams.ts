@@ -1,9 +1,10 @@
 // Streams of the memory server: stored messages, and the durable consumers that hand them out.
 import type { Channel } from "../contracts/channels.ts";
-import { GreenroomError } from "../contracts/errors.ts";
 import type { Clock } from "../process/clock.ts";
+import { DUPLICATE_IN_FLIGHT, STORE_FULL } from "./api-errors.ts";
 import { MemoryConsumer, type StoredMessage } from "./memory-consumer.ts";
 import type { Fates } from "./memory-faults.ts";
+import { ApiError, type Replicas, Replication } from "./memory-replication.ts";
 
 /** Ages and sizes are not bounded: no simulation runs for days. What a full stream does is a fault. */
 export class MemoryStream {
@@ -18,22 +19,51 @@ export class MemoryStream {
   readonly #ids = new Map<string, number>();
   readonly #consumers = new Map<string, MemoryConsumer>();
 
-  constructor(channel: Channel<never>, clock: Clock, fates: Fates, dedupeMs: number) {
+  readonly #replication: Replication;
+
+  constructor(channel: Channel<never>, replicas: Replicas, clock: Clock, fates: Fates, dedupeMs: number) {
+    this.#replication = new Replication(replicas, clock, fates);
     this.#channel = channel;
     this.#clock = clock;
     this.#fates = fates;
     this.#dedupeMs = dedupeMs;
   }
 
-  /** @throws GreenroomError storage_full */
-  append(subject: string, data: Uint8Array, id: string | undefined): { duplicate: boolean } {
+  /** @throws ApiError */
+  append(
+    subject: string,
+    data: Uint8Array,
+    id: string | undefined,
+  ): { duplicate: boolean } | Promise<{ duplicate: boolean }> {
     if (id !== undefined) {
       this.#forgetOldIds();
-      if (this.#ids.has(id)) return { duplicate: true };
+      if (this.#ids.has(id)) {
+        this.#fates.count("duplicate");
+        return { duplicate: true };
+      }
+      if (this.#replication.isInFlight(id)) {
+        this.#fates.count("refused for a message in flight");
+        throw new ApiError(DUPLICATE_IN_FLIGHT);
+      }
     }
     if (this.#fates.faults().full && this.#channel.whenFull === "refuse") {
-      throw new GreenroomError("storage_full", `storing ${subject}: the store is full.`);
+      this.#fates.count("full");
+      throw new ApiError(STORE_FULL);
     }
+    return this.#replication.write(id ?? "", () => this.#store(subject, data, id));
+  }
+
+  /** A new leader is looked for; what was in flight is done or lost. */
+  loseLeader(): void {
+    this.#replication.loseLeader();
+  }
+
+  /** To be called when a leader is there again. */
+  leads(): void {
+    for (const consumer of this.#consumers.values()) consumer.handOut();
+  }
+
+  #store(subject: string, data: Uint8Array, id: string | undefined): { duplicate: boolean } {
     if (id !== undefined) this.#ids.set(id, this.#clock.monotonic());
     this.#lastSequence += 1;
     this.#messages.push({ sequence: this.#lastSequence, subject, data });

@@ -3,6 +3,7 @@ import type { Bucket } from "../contracts/buckets.ts";
 import type { Channel } from "../contracts/channels.ts";
 import type { Clock } from "../process/clock.ts";
 import type { Log } from "../process/log.ts";
+import type { Keys } from "./compare-and-set.ts";
 import type { MemoryBucket } from "./memory-buckets.ts";
 import type { Answering, Subscriptions } from "./memory-core.ts";
 import type { Fates } from "./memory-faults.ts";
@@ -16,6 +17,8 @@ export interface MemoryWorld {
   readonly buckets: ReadonlyMap<string, MemoryBucket>;
   readonly listeners: Subscriptions<(data: Uint8Array) => void>;
   readonly answerers: Subscriptions<Answering>;
+  /** Stands between the decisions of a compare-and-set and the server: where a test plants a bug. */
+  readonly changeKeys: (keys: Keys) => Keys;
 }
 
 export function streamOf<T>(world: MemoryWorld, channel: Channel<T>): MemoryStream {

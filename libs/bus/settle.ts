@@ -26,6 +26,8 @@ export interface Settling<T> {
   readonly bury: (letter: DeadLetter) => Promise<unknown>;
   readonly log: Log;
   readonly now: () => number;
+  /** Reads the message; `decodeMessage` does unless something else is said. */
+  readonly read?: typeof decodeMessage;
 }
 
 /**
@@ -61,12 +63,12 @@ export async function settle<T>(message: InHand, settling: Settling<T>): Promise
 /** @returns why it failed, or undefined when it is done. */
 async function tryToHandle<T>(
   message: InHand,
-  { channel, handle, log }: Settling<T>,
+  { channel, handle, log, read = decodeMessage }: Settling<T>,
 ): Promise<{ reason: string; isFinal: boolean } | undefined> {
   const { subject, sequence, deliveries } = message;
   let value: T;
   try {
-    value = decodeMessage(channel, message.data, subject);
+    value = read(channel, message.data, subject);
   } catch (error) {
     return { reason: messageOf(error), isFinal: true };
   }

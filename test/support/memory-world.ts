@@ -6,9 +6,9 @@ import { createSimClock } from "./sim-clock.ts";
 
 export const MINUTE_MS = 60_000;
 
-export function world(faults: Partial<Faults> = {}, seed = 1) {
+export function world(faults: Partial<Faults> = {}, seed = 1, replicas: 1 | 3 = 1) {
   const clock = createSimClock();
-  const server = createMemoryServer({ clock, random: createRandom(seed), faults });
+  const server = createMemoryServer({ clock, random: createRandom(seed), faults, replicas });
   /** Lets time pass until a promise has settled, and gives what became of it. */
   const outcome = async <T>(promise: Promise<T>): Promise<T> => {
     let settled = false;
