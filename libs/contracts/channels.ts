@@ -120,7 +120,7 @@ export const pingCommand: Command<z.infer<typeof Ping>, Pong> = {
   subjectOf: (host) => `host.${host}.ping`,
   request: Ping,
   answer: Pong,
-  timeoutMs: 1000,
+  timeoutMs: 500,
 };
 
 export const allChannels: readonly Channel<never>[] = [sessionEvents, sessionLogs, deadLetters] as never;

@@ -21,7 +21,7 @@ export const agentHostSettings = {
   GREENROOM_STAGE_MEMORY_MB: setting.integer("A stage process that grows past this is replaced.", 1500, 100),
   GREENROOM_STAGE_PING_MS: setting.integer(
     "How often a stage is asked whether it lives; three misses end it.",
-    1000,
+    600,
     50,
   ),
   GREENROOM_SPARE_STAGES: setting.integer(

@@ -29,24 +29,39 @@ const ROOM_DEPARTURE_S = 60;
 /** How long a session waits that had no room because LiveKit didn't answer. */
 export const LIVEKIT_PAUSE_MS = 2000;
 
+/** How long the message is kept for the sake of a former attempt, while the session lives. */
+const CLEAN_UP_MS = 250;
+
 type Assign = Extract<SessionCommand, { do: "assign" }>;
 
 /**
  * Gives a record's commands and answers with what the assign led to, if that changes the session.
  *
  * Cleaning up after a former attempt runs beside the assign: a caller must not wait for a dead host's silence.
- * What fails there is logged and left to the janitor, which finds it in LiveKit's own lists.
+ * What fails there is logged and left to the janitor, which finds it in LiveKit's own lists. What takes long
+ * goes on by itself; should this dispatcher die over it, the former host finds out when it reads the record.
  */
 export async function speak(deps: SpeakDeps, record: SessionRecord): Promise<DispatcherInput | undefined> {
   const commands = commandsFor(record);
   const assign = commands.find((command): command is Assign => command.do === "assign");
   const creates = commands.filter((command) => command.do === "create_room");
   const rest = commands.filter((command) => command.do !== "assign" && command.do !== "create_room");
-  const [input] = await Promise.all([
-    assign === undefined ? undefined : assignTo(deps, record, assign, creates.length > 0),
-    cleanUp(deps, record, rest),
-  ]);
+  const cleaned = cleanUp(deps, record, rest);
+  const input = assign === undefined ? undefined : await assignTo(deps, record, assign, creates.length > 0);
+  // A host that hangs would hold up the next agent's `joined` and `ready` behind this message.
+  if (record.state === "ended") await cleaned;
+  else await atMost(deps.clock, CLEAN_UP_MS, cleaned);
   return input;
+}
+
+function atMost(clock: Clock, ms: number, work: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.after(ms, resolve);
+    void work.then(() => {
+      cancel();
+      resolve();
+    });
+  });
 }
 
 async function assignTo(

@@ -1,0 +1,179 @@
+// `npm run bench:handover`: how long a caller is without an agent when one dies, hangs or is drained.
+import os from "node:os";
+import { parseArgs } from "node:util";
+import { killGroup } from "../../deploy/guard.ts";
+import { agentsDir, removeAgentsDirs } from "../support/agents-dir.ts";
+import { type Listener, listenIn, longestSilence } from "../support/listener.ts";
+import type { ServiceProcess } from "../support/service-process.ts";
+import { type Json, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+import { followAttempts } from "./follow-attempts.ts";
+import { ms, quantile, table } from "./statistics.ts";
+
+const { values } = parseArgs({ options: { rounds: { type: "string", default: "20" } } });
+const ROUNDS = Number(values.rounds);
+const PATIENCE_MS = 60_000;
+
+/** What one hand-over took, in ms from the signal. */
+interface Taken {
+  /** Until the session's record said ready again, as a client hears it over SSE. */
+  readonly record: number;
+  /** Until the next agent said so in the room. */
+  readonly room: number;
+  /** The longest time that the caller heard nobody. */
+  readonly silence: number;
+}
+
+interface Call {
+  readonly sessionId: string;
+  readonly ears: Listener;
+  readonly slot: { host: Json; stage: Json };
+  readonly process: ServiceProcess;
+}
+
+interface Fault {
+  readonly name: string;
+  readonly p50: number;
+  readonly p95: number;
+  strike(call: Call): void;
+  /** Brings the fleet back to two hosts. */
+  repair(call: Call): Promise<void>;
+}
+
+const anew = async ({ process: host }: Call): Promise<void> => {
+  await host.kill9();
+  await stack.spawnService("agent-host");
+};
+
+const faults: Fault[] = [
+  {
+    name: "kill -9 of the agent's process",
+    p50: 300,
+    p95: 1000,
+    strike: ({ slot }) => process.kill(slot.stage.pid, "SIGKILL"),
+    repair: async () => {},
+  },
+  {
+    name: "kill -9 of its whole host",
+    p50: 600,
+    p95: 1500,
+    strike: ({ process: host }) => killGroup(host.pid, "SIGKILL"),
+    repair: anew,
+  },
+  {
+    name: "SIGSTOP of its whole host",
+    p50: 3000,
+    p95: 3000,
+    strike: ({ process: host }) => killGroup(host.pid, "SIGSTOP"),
+    repair: anew,
+  },
+];
+
+const stack = await startStack({
+  agentsDir: agentsDir("tone"),
+  hosts: 2,
+  env: { GREENROOM_LOG_LEVEL: "warn", GREENROOM_RATE_LIMIT: "100000" },
+});
+try {
+  const rows = [
+    [
+      "from the signal, in ms",
+      "until ready: p50",
+      "p95",
+      "least–most",
+      "in the room: p50",
+      "silence: p50",
+      "p95",
+      "aim",
+    ],
+  ];
+  for (const fault of faults) {
+    const taken: Taken[] = [];
+    for (let round = 0; round < ROUNDS; round++) taken.push(await oneRound(fault));
+    rows.push(rowOf(fault, taken));
+    console.error(rows.at(-1)?.join("  "));
+  }
+  console.log(
+    `\nReal nats-server and livekit-server, two hosts, ${os.cpus().length} cores, Node ${process.version}; ${ROUNDS} rounds each.\n`,
+  );
+  console.log(table(rows));
+} finally {
+  await stack.stop();
+  removeAgentsDirs();
+}
+
+async function oneRound(fault: Fault): Promise<Taken> {
+  await bothHostsAreWarm();
+  const call = await startCall();
+  const ready = await followAttempts(stack.url, call.sessionId);
+  const struckAtMs = performance.now();
+  fault.strike(call);
+  const record = await ready.attemptAfter(1, PATIENCE_MS);
+  const room = await until(() => call.ears.told.find(({ attempt }) => attempt > 1), {
+    timeoutMs: PATIENCE_MS,
+    everyMs: 2,
+    what: "the next agent says ready in the room",
+  });
+  const isHeard = () =>
+    call.ears.sounds.filter(({ from }) => from.endsWith(`-${record.attempt}`)).length > 50;
+  await until(isHeard, { timeoutMs: PATIENCE_MS, everyMs: 10, what: "the next agent is heard" });
+  const silence = longestSilence(call.ears.sounds, struckAtMs, performance.now());
+  await stack.post(`/api/session/${call.sessionId}/end`);
+  ready.stop();
+  await call.ears.leave();
+  await fault.repair(call);
+  return { record: record.atMs - struckAtMs, room: room.atMs - struckAtMs, silence };
+}
+
+async function startCall(): Promise<Call> {
+  const { status, body } = await stack.post("/api/session/start", { profile: "tone", wait: 30_000 });
+  if (status !== 200) throw new Error(`a start was answered ${status}: ${JSON.stringify(body)}`);
+  const ears = await listenIn(body);
+  await until(() => ears.sounds.length > 50, { timeoutMs: PATIENCE_MS, what: "the agent is heard" });
+  const slot = await until(() => slotOf(body.sessionId), {
+    timeoutMs: PATIENCE_MS,
+    what: "its host says which stage it is in",
+  });
+  const host = stack.child(slot.host.id.replace("host-", "agent-host-"));
+  return { sessionId: body.sessionId, ears, slot, process: host };
+}
+
+async function slotOf(sessionId: string): Promise<{ host: Json; stage: Json } | undefined> {
+  for (const host of (await stack.get("/api/hosts")).body.hosts)
+    for (const stage of host.stages)
+      for (const slot of stage.slots) if (slot.session === sessionId) return { host, stage };
+  return undefined;
+}
+
+/** A warm agent elsewhere is what a hand-over is measured with. */
+async function bothHostsAreWarm(): Promise<void> {
+  await until(
+    async () => {
+      const hosts: Json[] = (await stack.get("/api/hosts")).body.hosts;
+      const isWarm = ({ profiles }: Json) => {
+        const { warm = 0, warming = 0, busy = 0 } = profiles.tone ?? {};
+        return warm > 0 && warming === 0 && busy === 0;
+      };
+      return hosts.length === 2 && hosts.every(isWarm);
+    },
+    { timeoutMs: PATIENCE_MS, everyMs: 100, what: "both hosts have warm agents" },
+  );
+}
+
+function rowOf({ name, p50, p95 }: Fault, taken: Taken[]): string[] {
+  const of = (what: keyof Taken) => taken.map((each) => each[what]);
+  const q = (what: keyof Taken, part: number) => ms(quantile(of(what), part));
+  const range = `${ms(Math.min(...of("record")))}–${ms(Math.max(...of("record")))}`;
+  const isReached = quantile(of("record"), 0.5) <= p50 && quantile(of("record"), 0.95) <= p95;
+  const aim = `p50 ≤ ${p50}, p95 ≤ ${p95}: ${isReached ? "reached" : "missed"}`;
+  return [
+    name,
+    q("record", 0.5),
+    q("record", 0.95),
+    range,
+    q("room", 0.5),
+    q("silence", 0.5),
+    q("silence", 0.95),
+    aim,
+  ];
+}
