@@ -4,7 +4,7 @@ import { sleep } from "../../libs/process/clock.ts";
 import { forkRandom, integerBetween, pickOne, type Random } from "../support/random.ts";
 import type { Forger } from "./forger.ts";
 import type { ChaosKind } from "./scenario.ts";
-import type { SimProcess } from "./sim-process.ts";
+import type { Kind, SimProcess } from "./sim-process.ts";
 import type { World } from "./world.ts";
 
 export class Chaos {
@@ -32,6 +32,7 @@ export class Chaos {
 
   #strike(kind: ChaosKind): void {
     const { server, livekit, trace } = this.#world;
+    this.#world.coverage.count(`chaos: ${kind}`);
     switch (kind) {
       case "crash":
         this.#pickProcess().crash(this.#ms(100, 8000));
@@ -77,6 +78,36 @@ export class Chaos {
         return;
       case "resize":
         void this.#resize().catch(() => {});
+        return;
+      case "election":
+        this.#elect();
+        return;
+      case "cut_calls":
+        this.#during(this.#pickHostWithCalls(), "cut", "heal", this.#ms(300, 15_000));
+        return;
+      case "cut_janitor":
+        this.#during(this.#pickOf("janitor"), "cut", "heal", this.#ms(300, 15_000));
+        return;
+      case "cut_livekit": {
+        const { name } = this.#pickProcess();
+        trace.note(name, "is cut off from LiveKit");
+        livekit.cut(name);
+        this.#later(this.#ms(500, 30_000), () => livekit.mend(name));
+      }
+    }
+  }
+
+  /** A server of the cluster dies: its streams need new leaders, and its clients another server. */
+  #elect(): void {
+    const { server, trace, processes } = this.#world;
+    trace.note("nats", "has no leaders");
+    server.loseLeaders();
+    this.#later(this.#ms(300, 9000), () => {
+      trace.note("nats", "has leaders again");
+      server.lead();
+    });
+    for (const process of processes) {
+      if (this.#random() < 1 / 3) this.#during(process, "cut", "heal", this.#ms(100, 3000));
     }
   }
 
@@ -104,9 +135,20 @@ export class Chaos {
   }
 
   #pickProcess(): SimProcess {
-    const kind = pickOne(this.#random, ["dispatcher", "agent-host", "agent-host", "janitor", "gateway"]);
+    return this.#pickOf(
+      pickOne(this.#random, ["dispatcher", "agent-host", "agent-host", "janitor", "gateway"]),
+    );
+  }
+
+  #pickOf(kind: Kind): SimProcess {
     const of = this.#world.processes.filter((process) => process.kind === kind);
     return pickOne(this.#random, of as [SimProcess, ...SimProcess[]]);
+  }
+
+  #pickHostWithCalls(): SimProcess {
+    const serving = new Set(this.#world.facts.allServing().map(({ host }) => host.split(".")[0]));
+    const busy = this.#world.processes.filter((process) => serving.has(process.name));
+    return pickOne(this.#random, [this.#pickOf("agent-host"), ...busy, ...busy]);
   }
 
   #pickStage() {

@@ -57,6 +57,11 @@ function checkChain(world: World, key: string, before: Written | undefined, afte
     const what = `was made from ${saving.from} and follows ${before?.revision ?? 0}`;
     world.trace.violation(4, `${key}: revision ${after.revision} ${what}`);
   }
+  if (saving.wasCalledLost)
+    world.trace.violation(
+      4,
+      `${saving.who} was told that it lost, and revision ${after.revision} of ${key} is its`,
+    );
   if (saving.revision !== undefined && saving.revision !== after.revision)
     world.trace.violation(4, `${saving.who} believes in revision ${saving.revision} of ${key}`);
 }

@@ -10,7 +10,11 @@ export interface Serving {
   readonly session: string;
   readonly attempt: number;
   readonly slot: string;
+  /** The life of its host. */
+  readonly host: string;
 }
+
+type Since<T> = T & { readonly sinceMs: number };
 
 /** A write of a session's record that some process asked for. */
 export interface Saving {
@@ -22,6 +26,8 @@ export interface Saving {
   readonly wasSaidReady: boolean;
   /** Where it stands, once its writer knows that it was done. */
   revision: number | undefined;
+  /** Its writer was told that it certainly didn't happen. */
+  wasCalledLost: boolean;
 }
 
 /** Two agents of one session may be in its room for so long, when nothing hinders the older one's host. */
@@ -40,7 +46,7 @@ export class Facts implements RoomWatch {
   readonly #slotOfAttempt = new Map<string, string>();
   readonly #ownerOf = new Map<string, string>();
   /** By room; with each the session it serves, and since when it does. */
-  readonly #serving = new Map<string, Map<Guest, Serving>>();
+  readonly #serving = new Map<string, Map<Guest, Since<Serving>>>();
   readonly #overlapSinceMs = new Map<string, number>();
   /** From here on nothing hinders anybody; undefined while faults go on. */
   calmSinceMs: number | undefined;
@@ -54,7 +60,14 @@ export class Facts implements RoomWatch {
 
   onSave(who: string, kind: string, record: SessionRecord, from: number): void {
     const wasSaidReady = this.#saidReady.has(`${record.id}#${record.attempt}`);
-    this.savings.set(record.opId, { who, record, from, wasSaidReady, revision: undefined });
+    this.savings.set(record.opId, {
+      who,
+      record,
+      from,
+      wasSaidReady,
+      revision: undefined,
+      wasCalledLost: false,
+    });
     const phase = `${record.id} ${phaseOf(record)}`;
     if (!this.#phaseSinceMs.has(phase)) this.#phaseSinceMs.set(phase, this.#clock.monotonic());
     if (kind !== "dispatcher") this.#trace.violation("one writer", `${who} writes a session's record`);
@@ -63,6 +76,11 @@ export class Facts implements RoomWatch {
   onSaved(opId: string, revision: number): void {
     const saving = this.savings.get(opId);
     if (saving !== undefined) saving.revision = revision;
+  }
+
+  onCalledLost(opId: string): void {
+    const saving = this.savings.get(opId);
+    if (saving !== undefined) saving.wasCalledLost = true;
   }
 
   /** Since when a session can at most have been in a phase: no write of it was even tried before. */
@@ -104,8 +122,8 @@ export class Facts implements RoomWatch {
   }
 
   onServes(room: string, guest: Guest, serving: Serving): void {
-    const inRoom = this.#serving.get(room) ?? new Map<Guest, Serving>();
-    this.#serving.set(room, inRoom.set(guest, serving));
+    const inRoom = this.#serving.get(room) ?? new Map<Guest, Since<Serving>>();
+    this.#serving.set(room, inRoom.set(guest, { ...serving, sinceMs: this.#clock.monotonic() }));
     this.#lookForOverlap(serving.session);
   }
 
@@ -113,6 +131,15 @@ export class Facts implements RoomWatch {
   serving(session: string): Serving[] {
     return [...this.#serving.values()].flatMap((inRoom) =>
       [...inRoom.values()].filter((each) => each.session === session),
+    );
+  }
+
+  /** The agents of one attempt, each with its room and since when it is there. */
+  agentsOf(session: string, attempt: number): { room: string; guest: Guest; sinceMs: number }[] {
+    return [...this.#serving].flatMap(([room, inRoom]) =>
+      [...inRoom].flatMap(([guest, each]) =>
+        each.session === session && each.attempt === attempt ? [{ room, guest, sinceMs: each.sinceMs }] : [],
+      ),
     );
   }
 

@@ -1,5 +1,6 @@
 // What a planted bug is: something put between a service and what it works with.
 import type { Bus } from "../../libs/bus/bus.ts";
+import type { Keys } from "../../libs/bus/compare-and-set.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/process/clock.ts";
@@ -27,5 +28,7 @@ export interface Plant {
   readonly bus?: (bus: Bus, site: PlantSite) => Bus;
   readonly livekit?: (livekit: LiveKit, site: PlantSite) => LiveKit;
   readonly clock?: (clock: Clock, site: PlantSite) => Clock;
+  /** Stands between the decisions of a compare-and-set and the store. */
+  readonly keys?: (keys: Keys) => Keys;
   readonly launch?: (launch: LaunchStage) => LaunchStage;
 }

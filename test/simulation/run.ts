@@ -3,6 +3,7 @@ import { sleep } from "../../libs/process/clock.ts";
 import { forkRandom } from "../support/random.ts";
 import { Chaos } from "./chaos.ts";
 import { checkRecords } from "./check-records.ts";
+import { checkRollUps } from "./check-roll-ups.ts";
 import {
   checkAccepted,
   checkDeadlines,
@@ -70,6 +71,7 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   checkNothingStuck(world);
   checkDeadlines(world);
   checkRecords(world);
+  checkRollUps(world);
   world.facts.endOverlaps();
   const virtualMs = clock.monotonic();
   world.end();

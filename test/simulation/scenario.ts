@@ -28,10 +28,16 @@ export type ChaosKind =
   | "stage_hangs"
   | "forge"
   | "store_full"
-  | "resize";
+  | "resize"
+  | "election"
+  | "cut_calls"
+  | "cut_janitor"
+  | "cut_livekit";
 
 export interface Scenario {
   readonly seed: number;
+  /** How many servers NATS is: they answer in different ways when a compare-and-set fails. */
+  readonly replicas: 1 | 3;
   readonly dispatchers: number;
   readonly hosts: number;
   readonly janitors: number;
@@ -71,6 +77,7 @@ const ALL_CHAOS: readonly ChaosKind[] = [
   "store_full",
   "resize",
 ];
+const MORE_CHAOS: readonly ChaosKind[] = ["election", "cut_calls", "cut_calls", "cut_janitor", "cut_livekit"];
 
 export const behaved: Misbehaviour = {
   loadFails: 0,
@@ -86,14 +93,19 @@ export const behaved: Misbehaviour = {
 
 /** Between a client and the server in a world where nothing is wrong, in ms. */
 export const HEALTHY_HOP: readonly [number, number] = [0.2, 1.5];
+/** Between replicas of the store, in ms. */
+export const HEALTHY_IN_FLIGHT: readonly [number, number] = [0.2, 2];
 
 export function scenarioOf(seed: number): Scenario {
   const random = forkRandom(seed, "scenario");
+  // What was added later has a generator of its own, or every older seed would be another world.
+  const more = forkRandom(seed, "scenario, continued");
   const between = (from: number, to: number) => integerBetween(random, from, to);
   const severity = pickOne(random, [0, 0.3, 1, 1, 1.5]);
   const min = between(0, 3);
   return {
     seed,
+    replicas: pickOne(more, [1, 3, 3]),
     dispatchers: between(1, 3),
     hosts: between(1, 3),
     janitors: between(1, 2),
@@ -101,8 +113,8 @@ export function scenarioOf(seed: number): Scenario {
     clients: between(2, 9),
     profiles: random() < 0.3 ? ["echo", "talk"] : ["echo"],
     chaosMs: between(8, 40) * 1000,
-    faults: faultsOf(random, severity),
-    chaos: severity === 0 ? [] : someOf(random, ALL_CHAOS),
+    faults: { ...faultsOf(random, severity), ...moreFaultsOf(more, severity) },
+    chaos: severity === 0 ? [] : [...someOf(random, ALL_CHAOS), ...someOf(more, MORE_CHAOS)],
     chaosEveryMs: between(1000, 6000),
     misbehaviour: misbehaviourOf(random, severity),
     livekitFails: severity * pickOne(random, [0, 0.02, 0.1]),
@@ -136,6 +148,13 @@ function faultsOf(random: Random, severity: number): Partial<Faults> {
     stale: some(0.3),
     staleMs: pickOne(random, [200, 2000]),
     skip: some(0.8),
+  };
+}
+
+function moreFaultsOf(random: Random, severity: number): Partial<Faults> {
+  return {
+    resend: random() < 0.5 ? random() * 0.05 * severity : 0,
+    inFlightMs: pickOne(random, [HEALTHY_IN_FLIGHT, [1, 30], [5, 300]] as const),
   };
 }
 

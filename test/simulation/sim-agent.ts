@@ -18,6 +18,7 @@ export interface AgentWorld {
   between(from: number, to: number): number;
   /** False while its stage hangs. */
   canHear(): boolean;
+  hearsSinceMs(): number;
   onClosed(): void;
   dieHere(why: string): void;
   hangHere(): void;
@@ -153,7 +154,7 @@ export class SimAgent {
     const { session, attempt } = this.#job as StageJob;
     // It may have been put out already without having heard of it.
     if (livekit.inside(seat.room).includes(seat.guest))
-      facts.onServes(seat.room, seat.guest, { session, attempt, slot: this.#slot });
+      facts.onServes(seat.room, seat.guest, { session, attempt, slot: this.#slot, host: this.#world.host });
     say({ type: "joined", slot: this.#slot, ...this.#whereabouts() });
     if (this.#humans) say({ type: "user", slot: this.#slot, present: true, hungUp: false });
   }
@@ -189,6 +190,8 @@ export class SimAgent {
         identity,
         isAgent: true,
         owner: this.#slot,
+        process: this.#world.host.split(".")[0] ?? "",
+        hearsSinceMs: () => this.#world.hearsSinceMs(),
         canHear: () => !this.#isOver && this.#world.canHear(),
         onOut: (reason) => clock.after(1, () => this.#onOut(own, reason)),
         onHumans: (present) => clock.after(1, () => this.#onHumans(own, present)),

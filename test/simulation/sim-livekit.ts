@@ -10,6 +10,7 @@ export type Gone =
   | "room_deleted"
   | "removed"
   | "duplicate_identity"
+  | "connection_lost"
   | "server_restarted";
 
 /** One participant, as its own client sees the room. */
@@ -18,8 +19,12 @@ export interface Guest {
   readonly isAgent: boolean;
   /** Who it really is, whatever its token says. */
   readonly owner: string;
+  /** The process over whose network it comes, when it isn't a human's own. */
+  readonly process?: string;
   /** Whether its process can hear a question; without this it always can. */
   canHear?(): boolean;
+  /** Since when it can without a pause, in ms of the world's clock. */
+  hearsSinceMs?(): number;
   /** Told when it is out and did not go by itself. Nothing is told to one that is dead. */
   onOut(reason: Gone): void;
   /** Told when humans are there, or are no more. */
@@ -47,6 +52,8 @@ interface Pass {
 const CALL_TIMEOUT_MS = 5000;
 /** A process that was killed says no goodbye; the server notices after this. */
 const LINGER_MS: readonly [number, number] = [2000, 20_000];
+/** After this LiveKit gives up one whose network is broken, and its client knows of it. */
+const CUT_LIMIT_MS = 15_000;
 const DEFAULT_OPTIONS: RoomOptions = { emptyTimeoutS: 300, departureTimeoutS: 20 };
 
 export class SimLiveKit {
@@ -57,6 +64,9 @@ export class SimLiveKit {
   /** Of one call to the API. */
   failRate = 0;
   isAway = false;
+  readonly #mendedAtMs = new Map<string, number>();
+  /** Processes whose network to LiveKit is broken, each with what its clients are told when it is mended. */
+  readonly #cut = new Map<string, (() => void)[]>();
 
   constructor(clock: Clock, random: Random, watch: RoomWatch) {
     this.#clock = clock;
@@ -65,10 +75,10 @@ export class SimLiveKit {
   }
 
   /** LiveKit for one process, whose clock the answers come on. */
-  forProcess(clock: Clock): LiveKit {
+  forProcess(process: string, clock: Clock): LiveKit {
     const pass = async (wish: Pass) => JSON.stringify({ room: wish.room, identity: wish.identity });
     return {
-      rooms: this.#api(clock),
+      rooms: this.#api(process, clock),
       tokens: { forUser: pass, forAgent: pass },
       url: "ws://simulated.invalid",
       publicUrl: "ws://simulated.invalid",
@@ -76,6 +86,44 @@ export class SimLiveKit {
       apiSecret: "secret",
       isSimulated: false,
     };
+  }
+
+  /** Breaks the network between one process and LiveKit, for its agents too. */
+  cut(process: string): void {
+    if (this.#cut.has(process)) return;
+    const untold: (() => void)[] = [];
+    this.#cut.set(process, untold);
+    this.#clock.after(CUT_LIMIT_MS, () => {
+      if (this.#cut.get(process) === untold) this.#giveUp(process);
+    });
+  }
+
+  mend(process: string): void {
+    if (this.#cut.has(process)) this.#mendedAtMs.set(process, this.#clock.monotonic());
+    const untold = this.#cut.get(process) ?? [];
+    this.#cut.delete(process);
+    for (const tell of untold) tell();
+  }
+
+  /** Nothing is wrong any more. */
+  heal(): void {
+    this.failRate = 0;
+    this.isAway = false;
+    for (const process of [...this.#cut.keys()]) this.mend(process);
+  }
+
+  isCut(process: string | undefined): boolean {
+    return process !== undefined && this.#cut.has(process);
+  }
+
+  /** Whether it could be asked and would answer; a ghost can't, nor one whose process or network hangs. */
+  canBeAsked(room: string, guest: Guest): boolean {
+    return this.inside(room).includes(guest) && guest.canHear?.() !== false && !this.isCut(guest.process);
+  }
+
+  /** Since when that was so without a pause. */
+  couldBeAskedSinceMs(guest: Guest): number {
+    return Math.max(guest.hearsSinceMs?.() ?? 0, this.#mendedAtMs.get(guest.process ?? "") ?? 0);
   }
 
   roomNames(): string[] {
@@ -93,6 +141,7 @@ export class SimLiveKit {
     if (this.isAway) return undefined;
     const pass = JSON.parse(token) as Pass;
     const guest = make(pass);
+    if (this.isCut(guest.process)) return undefined;
     const room = this.#open(pass.room, DEFAULT_OPTIONS);
     const other = room.inside.get(guest.identity);
     if (other !== undefined) this.#take(pass.room, other, "duplicate_identity");
@@ -122,8 +171,8 @@ export class SimLiveKit {
     for (const name of [...this.#rooms.keys()]) this.#delete(name, "server_restarted");
   }
 
-  #api(clock: Clock): Rooms {
-    const call = <T>(doing: string, work: () => T) => this.#call(clock, doing, work);
+  #api(process: string, clock: Clock): Rooms {
+    const call = <T>(doing: string, work: () => T) => this.#call(process, clock, doing, work);
     return {
       create: (room, options) => call(`creating room ${room}`, () => void this.#open(room, options)),
       delete: (room) => call(`deleting room ${room}`, () => this.#delete(room, "room_deleted")),
@@ -143,7 +192,7 @@ export class SimLiveKit {
           this.#rooms.get(room)?.inside.get(identity),
         );
         if (guest === undefined) return false;
-        if (this.inside(room).includes(guest) && guest.canHear?.() !== false) return true;
+        if (this.canBeAsked(room, guest)) return true;
         await sleep(clock, withinMs);
         return false;
       },
@@ -156,20 +205,21 @@ export class SimLiveKit {
   }
 
   /** It may fail before or after it was done, and at once or after a time-out, as calls over a network do. */
-  #call<T>(clock: Clock, doing: string, work: () => T): Promise<T> {
+  #call<T>(process: string, clock: Clock, doing: string, work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       const fails = this.#random() < this.failRate;
       const isDone = this.#random() < 0.5;
       const slowly = this.#random() < 0.3;
       this.#clock.after(this.#between(1, 15), () => {
-        const isRefused = this.isAway || (fails && !isDone);
+        const isCut = this.isCut(process);
+        const isRefused = this.isAway || isCut || (fails && !isDone);
         const result = isRefused ? undefined : work();
         if (!isRefused && !fails) {
           clock.after(1, () => resolve(result as T));
           return;
         }
         const error = new GreenroomError("livekit_unavailable", `${doing}: the simulation lets it fail.`);
-        clock.after(slowly ? CALL_TIMEOUT_MS : 2, () => reject(error));
+        clock.after(slowly || isCut ? CALL_TIMEOUT_MS : 2, () => reject(error));
       });
     });
   }
@@ -207,7 +257,20 @@ export class SimLiveKit {
   #out(name: string, room: Room, guest: Guest, reason: Gone): void {
     if (room.ghosts.has(guest)) return;
     this.#watch.onGone(name, guest, reason);
-    if (reason !== "left") guest.onOut(reason);
+    if (reason === "left") return;
+    const untold =
+      guest.process === undefined || reason === "connection_lost" ? undefined : this.#cut.get(guest.process);
+    if (untold === undefined) guest.onOut(reason);
+    else untold.push(() => guest.onOut(reason));
+  }
+
+  #giveUp(process: string): void {
+    for (const [name, { inside }] of [...this.#rooms]) {
+      for (const guest of [...inside.values()]) {
+        if (guest.process !== process) continue;
+        this.#take(name, guest, "connection_lost");
+      }
+    }
   }
 
   #tellHumans(room: Room): void {

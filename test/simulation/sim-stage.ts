@@ -1,6 +1,7 @@
 // A stage as a simulation plays it: what services/agent-host/stage.ts does, with agents that may misbehave.
 
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
+import type { Clock } from "../../libs/process/clock.ts";
 import type { StageLink, StageListener } from "../../services/agent-host/stage-link.ts";
 import type { FromStage, StageStart, ToStage } from "../../services/agent-host/stage-messages.ts";
 import type { Random } from "../support/random.ts";
@@ -13,6 +14,7 @@ import type { Trace } from "./trace.ts";
 
 export interface StageWorld {
   readonly livekit: SimLiveKit;
+  readonly clock: Clock;
   readonly facts: Facts;
   readonly trace: Trace;
   readonly random: Random;
@@ -39,6 +41,7 @@ export class SimStage implements StageLink {
   readonly #warming = new Set<string>();
   #isDead = false;
   #isHung = false;
+  #hearsSinceMs = 0;
 
   constructor(
     world: StageWorld,
@@ -90,6 +93,7 @@ export class SimStage implements StageLink {
   }
 
   resume(): void {
+    if (this.#isHung) this.#hearsSinceMs = this.#world.clock.monotonic();
     this.#isHung = false;
     this.#clock.resume();
   }
@@ -160,6 +164,7 @@ export class SimStage implements StageLink {
       say: (message) => this.#say(message),
       dice: (what) => this.#dice(what),
       between: (from, to) => this.#between(from, to),
+      hearsSinceMs: () => this.#hearsSinceMs,
       canHear: () => !this.#isHung,
       onClosed: () => this.#agents.delete(slot),
       dieHere: (why) => this.die(why),

@@ -15,6 +15,8 @@ export interface BusWatch {
   readonly facts: Facts;
   /** Whether the store ever had a record that sends this attempt to this host. */
   wasSaved(assign: Assign, host: string): boolean;
+  /** The janitor says that an attempt's agent is lost. */
+  onGivenUp(event: Extract<SessionEvent, { type: "agent_lost" }>): void;
 }
 
 /** The same bus; only messages and records of sessions are told of, or a trace would be all host news. */
@@ -26,6 +28,7 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
       const event = message as SessionEvent;
       trace.note(who, `says ${describeEvent(trace, event)}`);
       if (event.type === "overdue" && watch.kind === "janitor") watch.facts.onOverdue(event);
+      if (event.type === "agent_lost" && watch.kind === "janitor") watch.onGivenUp(event);
       try {
         return await bus.publish(channel, message);
       } catch (error) {
@@ -110,7 +113,8 @@ async function save<T>(
   try {
     const saved = await bus.save(bucket, value, revision);
     trace.note(who, saved === undefined ? `is too late to save ${what}` : `saved ${what}${detailOf(record)}`);
-    if (saved !== undefined) facts.onSaved(record.opId, saved);
+    if (saved === undefined) facts.onCalledLost(record.opId);
+    else facts.onSaved(record.opId, saved);
     return saved;
   } catch (error) {
     trace.note(who, `does not know whether it saved ${what}: ${messageOf(error)}`);

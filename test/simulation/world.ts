@@ -5,7 +5,7 @@ import { rollups, sessions } from "../../libs/contracts/buckets.ts";
 import { hostChanges } from "../../libs/contracts/channels.ts";
 import type { HostRecord } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
-import type { SessionRecord } from "../../libs/contracts/session.ts";
+import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
@@ -13,9 +13,17 @@ import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
 import { forkRandom, pickOne, type Random } from "../support/random.ts";
 import { createSimClock, type SimClock } from "../support/sim-clock.ts";
+import { Coverage } from "./coverage.ts";
 import { Facts } from "./facts.ts";
 import type { Plant } from "./plant.ts";
-import { behaved, HEALTHY_HOP, type Misbehaviour, type Scenario, scenarioOf } from "./scenario.ts";
+import {
+  behaved,
+  HEALTHY_HOP,
+  HEALTHY_IN_FLIGHT,
+  type Misbehaviour,
+  type Scenario,
+  scenarioOf,
+} from "./scenario.ts";
 import { dispatcherOf, gatewayOf, hostOf, janitorOf, logInto, type ServiceWorld } from "./services.ts";
 import { SimLiveKit } from "./sim-livekit.ts";
 import { type Kind, type Life, SimProcess } from "./sim-process.ts";
@@ -35,6 +43,10 @@ export interface WorldOptions {
   readonly clocks?: "right" | "wrong";
   readonly scenario?: Partial<Scenario>;
 }
+
+/** An agent that couldn't be asked for a moment may be given up by what was found then. */
+const ASKED_AGAIN_MS = 3000;
+type AgentLost = Extract<SessionEvent, { type: "agent_lost" }>;
 
 const HOUR_MS = 3_600_000;
 
@@ -61,6 +73,8 @@ export class World implements ServiceWorld {
   /** The last word of each host. */
   readonly hostNews = new Map<string, HostRecord>();
   readonly options: WorldOptions;
+  readonly coverage = new Coverage();
+  readonly #givenUp = new Set<string>();
   drainMs = 2000;
   isCalm = true;
 
@@ -75,8 +89,10 @@ export class World implements ServiceWorld {
     this.server = createMemoryServer({
       clock: this.clock,
       random: forkRandom(seed, "bus"),
-      faults: { hopMs: HEALTHY_HOP },
+      faults: { hopMs: HEALTHY_HOP, inFlightMs: HEALTHY_IN_FLIGHT },
       log: this.#log("nats"),
+      replicas: this.scenario.replicas,
+      ...(options.plant?.keys === undefined ? {} : { changeKeys: options.plant.keys }),
     });
     const { scenario } = this;
     this.#add("dispatcher", scenario.dispatchers, dispatcherOf);
@@ -111,9 +127,8 @@ export class World implements ServiceWorld {
     this.trace.note("world", "all is healed");
     this.isCalm = true;
     this.server.calm();
-    this.server.setFaults({ hopMs: HEALTHY_HOP });
-    this.livekit.failRate = 0;
-    this.livekit.isAway = false;
+    this.server.setFaults({ hopMs: HEALTHY_HOP, inFlightMs: HEALTHY_IN_FLIGHT });
+    this.livekit.heal();
     for (const process of this.processes) {
       process.resume();
       process.heal();
@@ -150,10 +165,11 @@ export class World implements ServiceWorld {
       facts,
       wasSaved: (assign: { session: string; attempt: number }, host: string) =>
         this.#wasSaved(assign.session, assign.attempt, host),
+      onGivenUp: (event: AgentLost) => this.#checkGivenUp(life.instance, event),
     };
     const traced = tracedBus(life.client, watch);
     const own = options.clocks === undefined ? traced : withoutRollUps(traced);
-    const livekit = this.livekit.forProcess(life.clock);
+    const livekit = this.livekit.forProcess(name, life.clock);
     const at = { kind, name, life, world: this };
     return {
       bus: plant?.bus?.(own, at) ?? own,
@@ -211,6 +227,26 @@ export class World implements ServiceWorld {
     }
     // Its writer may not know of it, when the answer was lost.
     return this.server.written(sessions).some(({ value }) => value !== undefined && isIt(value));
+  }
+
+  /** 6: an agent that answers in its room is left alone, though its host be cut off or stopped. */
+  #checkGivenUp(who: string, lost: AgentLost): void {
+    this.coverage.count("the janitor gives an agent up");
+    // What it only takes for lost on its way is overtaken by the agent's arrival, and means nothing.
+    if (lost.state === "dispatched") return;
+    // What was said once is repeated until the record shows it, however the agent fares meanwhile.
+    const said = `${who} ${lost.sessionId}#${lost.attempt}`;
+    if (this.#givenUp.has(said)) return;
+    this.#givenUp.add(said);
+    const record = this.record(lost.tenant, lost.sessionId);
+    if (record?.attempt !== lost.attempt || (record.state !== "ready" && record.state !== "joined")) return;
+    for (const { room, guest, sinceMs } of this.facts.agentsOf(lost.sessionId, lost.attempt)) {
+      if (room !== record.room || !this.livekit.canBeAsked(room, guest)) continue;
+      const forMs = this.clock.monotonic() - Math.max(sinceMs, this.livekit.couldBeAskedSinceMs(guest));
+      if (forMs < ASKED_AGAIN_MS) continue;
+      const name = `${this.trace.nameOf(lost.sessionId)}#${lost.attempt}`;
+      this.trace.violation(6, `${who} gives up the agent of ${name}, which has answered all the while`);
+    }
   }
 
   #log(who: string): Log {
