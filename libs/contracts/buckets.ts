@@ -1,5 +1,6 @@
 // Every KV bucket: what is kept in it, under which key, for how long.
 import type { z } from "zod";
+import { CONVERSATION_BYTES_MAX, ConversationRecord } from "./conversation.ts";
 import { HostRecord } from "./host.ts";
 import { sessionKey } from "./ids.ts";
 import { PoolTarget, Rollup } from "./pool.ts";
@@ -51,6 +52,20 @@ export const pools: Bucket<PoolTarget> = {
   maxValueBytes: 4 * 1024,
 };
 
+/**
+ * What was said in each running session, written by the host of its agent. The janitor removes it when the session
+ * ends; the time to live is for what no janitor removed.
+ */
+export const conversations: Bucket<ConversationRecord> = {
+  name: "conversations",
+  schema: ConversationRecord,
+  keyOf: (record) => sessionKey(record.tenant, record.session),
+  history: 1,
+  maxBytes: 1024 * MIB,
+  maxValueBytes: CONVERSATION_BYTES_MAX + 4 * 1024,
+  ttlMs: 24 * 60 * 60 * 1000,
+};
+
 /** What ended in each minute. */
 export const rollups: Bucket<Rollup> = {
   name: "rollups",
@@ -62,4 +77,4 @@ export const rollups: Bucket<Rollup> = {
   ttlMs: 90 * 24 * 60 * 60 * 1000,
 };
 
-export const allBuckets: readonly Bucket<never>[] = [sessions, hosts, pools, rollups] as never;
+export const allBuckets: readonly Bucket<never>[] = [sessions, hosts, pools, conversations, rollups] as never;

@@ -5,11 +5,10 @@ import { logLevels } from "./log.ts";
 export const commonSettings = {
   NATS_URL: setting.text("Where NATS is; several servers are separated by commas.", "nats://127.0.0.1:4222"),
   GREENROOM_TENANT: setting.text("The tenant of everything that this deployment serves.", "default"),
-  GREENROOM_REPLICAS: setting.integer(
-    "Copies of every stream and bucket: 1 on one server, 3 on a cluster.",
+  GREENROOM_REPLICAS: setting.numberOf(
+    "Copies of every stream and bucket: 1 on one server, 3 on a cluster. More are made when it is raised; to take some away is left to an operator.",
+    [1, 3, 5],
     1,
-    1,
-    5,
   ),
   GREENROOM_LOG_LEVEL: setting.choice("What is logged at least.", logLevels, "info"),
   LIVEKIT_URL: setting.optionalText(
@@ -37,6 +36,7 @@ export const allSettingNames: readonly string[] = [
   "GREENROOM_DATA_DIR",
   "GREENROOM_DEFAULT_PROFILE",
   "GREENROOM_DRAIN_MS",
+  "GREENROOM_HANDOVER_SENTENCE",
   "GREENROOM_HOST_ID",
   "GREENROOM_IDLE_MS",
   "GREENROOM_JOIN_DEADLINE_MS",
@@ -59,6 +59,7 @@ export const allSettingNames: readonly string[] = [
   "GREENROOM_READY_DEADLINE_MS",
   "GREENROOM_RELEASES_URL",
   "GREENROOM_REPLICAS",
+  "GREENROOM_RESTORE_CONVERSATION",
   "GREENROOM_SPARE_STAGES",
   "GREENROOM_STAGE_MEMORY_MB",
   "GREENROOM_STAGE_PING_MS",

@@ -7,6 +7,8 @@ export interface Setting<T = unknown> {
   readonly says: string;
   readonly default: string | undefined;
   readonly secret?: boolean;
+  /** Set to nothing it is nothing, and not the default. */
+  readonly mayBeEmpty?: boolean;
 }
 
 export type Settings = Readonly<Record<string, Setting>>;
@@ -37,11 +39,25 @@ export const setting = {
       .transform((value) => (value === "" ? undefined : value)) as z.ZodType<string | undefined>,
     ...given(says),
   }),
+  /** A text that may also be set to nothing. */
+  sentence: (says: string, fallback: string): Setting<string> => ({
+    schema: z.string().max(500).default(fallback),
+    mayBeEmpty: true,
+    ...given(says, fallback),
+  }),
   secret: (says: string): Setting<string | undefined> => ({ ...setting.optionalText(says), secret: true }),
   /** A whole number; `min` guards against settings that would stop the service. */
   integer: (says: string, fallback: number, min = 0, max = Number.MAX_SAFE_INTEGER): Setting<number> => ({
     schema: z.coerce.number().int().min(min).max(max).default(fallback) as z.ZodType<number>,
     ...given(says, String(fallback)),
+  }),
+  /** One of a few whole numbers. */
+  numberOf: (says: string, values: readonly number[], fallback: number): Setting<number> => ({
+    schema: z.coerce
+      .number()
+      .refine((value) => values.includes(value), `must be one of ${values.join(", ")}`)
+      .default(fallback) as z.ZodType<number>,
+    ...given(`${says} One of ${values.join(", ")}.`, String(fallback)),
   }),
   flag: (says: string, fallback = false): Setting<boolean> => ({
     schema: z
@@ -77,8 +93,8 @@ export function readConfig<S extends Settings>(
     faults.push(`${name} is not a setting. Did you mean ${nearest(name, names)}?`);
   }
   const config: Record<string, unknown> = {};
-  for (const [name, { schema }] of Object.entries(settings)) {
-    const parsed = schema.safeParse(env[name] === "" ? undefined : env[name]);
+  for (const [name, { schema, mayBeEmpty }] of Object.entries(settings)) {
+    const parsed = schema.safeParse(env[name] === "" && mayBeEmpty !== true ? undefined : env[name]);
     if (parsed.success) config[name] = parsed.data;
     else faults.push(`${name}: ${parsed.error.issues.map((issue) => issue.message).join("; ")}`);
   }

@@ -1,5 +1,5 @@
 // What an agent file may import from "greenroom/agent". None of it is needed to run here.
-import { getJobContext } from "@livekit/agents";
+import { getJobContext, type llm } from "@livekit/agents";
 import type { User } from "../../libs/contracts/session.ts";
 
 export interface SessionInfo {
@@ -12,12 +12,26 @@ export interface SessionInfo {
   readonly resumed: boolean;
 }
 
+/** What a former agent of this session left to go on from. */
+export interface Resumption {
+  /** The attempt that the former agent served. */
+  readonly attempt: number;
+  /** What was said until it was lost, calls of tools and their outputs included; a copy of your own. */
+  readonly chatCtx: llm.ChatContext;
+  /** How many of the oldest items are missing, since a conversation is kept only up to 128 KB. */
+  readonly omitted: number;
+  /** The `id` of the Agent that talked last, for a file with several. */
+  readonly agentId: string | undefined;
+}
+
 /** Under this a stage keeps its hooks on the job's context. */
 export const greenroomJob = Symbol.for("greenroom.job");
 
 export interface GreenroomJob {
   readonly info: SessionInfo;
   ready(): void;
+  resumesFrom(): Resumption | undefined;
+  greetsItself(): void;
 }
 
 /**
@@ -31,6 +45,26 @@ export function ready(): void {
 /** The session that this job serves; undefined outside Greenroom. */
 export function sessionInfo(): SessionInfo | undefined {
   return present()?.info;
+}
+
+/**
+ * What this agent goes on from, when another one was lost in the middle of a conversation; undefined for a
+ * conversation that begins.
+ *
+ * A file need not ask: what was said is in its agent's context before the AgentSession has started. This is for
+ * files that want to know, as to begin with another Agent or to read again what they looked up.
+ */
+export function resumesFrom(): Resumption | undefined {
+  return present()?.resumesFrom();
+}
+
+/**
+ * Says that this file opens a resumed conversation by itself. Otherwise what `entry` or `onEnter` say first is held
+ * back, since the user was greeted long ago, and a short sentence is said in its place. Call it before
+ * `session.start`; for a conversation that begins it changes nothing.
+ */
+export function greetsItself(): void {
+  present()?.greetsItself();
 }
 
 const present = (): GreenroomJob | undefined =>

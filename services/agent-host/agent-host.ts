@@ -8,12 +8,14 @@ import { type Clock, isoNow, repeat, sleep } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { type Announcer, register } from "./announcer.ts";
 import { Assignments } from "./assignments.ts";
+import { ConversationKeeper } from "./conversation-keeper.ts";
 import type { ProfileFile } from "./find-profiles.ts";
 import { PoolTargets } from "./pool-targets.ts";
 import { SessionReports } from "./session-reports.ts";
 import { SessionTeller } from "./session-teller.ts";
 import { SpawnGate } from "./spawn-gate.ts";
 import type { LaunchStage } from "./stage-link.ts";
+import type { StageHandover } from "./stage-messages.ts";
 import { StandbyRooms } from "./standby-rooms.ts";
 import { WarmPool } from "./warm-pool.ts";
 
@@ -38,6 +40,7 @@ export interface AgentHostDeps {
     readonly spareStages: number;
     readonly userLeftMs: number;
     readonly logLevel: string;
+    readonly handover: StageHandover;
   };
 }
 
@@ -65,6 +68,7 @@ class Host implements AgentHost {
   readonly #standby: StandbyRooms | undefined;
   readonly #assignments: Assignments;
   readonly #reports: SessionReports;
+  readonly #conversations: ConversationKeeper;
   readonly #startedAt: string;
   readonly #stops: (() => Promise<void> | void)[] = [];
   #announcer: Announcer | undefined;
@@ -81,9 +85,11 @@ class Host implements AgentHost {
       epoch: () => this.epoch,
     };
     this.#reports = new SessionReports(common);
+    this.#conversations = new ConversationKeeper({ ...common, enabled: deps.settings.handover.restore });
     this.#assignments = new Assignments({
       ...common,
       pools: this.#pools,
+      conversations: this.#conversations,
       refuses: () =>
         this.#isDraining ? "the host is draining" : this.#isFull() ? "the host is full" : undefined,
     });
@@ -171,6 +177,7 @@ class Host implements AgentHost {
         livekitApiSecret: livekit?.apiSecret ?? "",
         simulated: livekit?.isSimulated ?? false,
         logLevel: settings.logLevel,
+        handover: settings.handover,
       },
       standby: this.#standby,
       listener: this.#tellerFor(file.profile),
@@ -184,6 +191,7 @@ class Host implements AgentHost {
       log,
       profile,
       reports: this.#reports,
+      conversations: this.#conversations,
       userLeftMs: settings.userLeftMs,
       slotById: (slotId) => this.#pools.get(profile)?.slot(slotId),
       onChange: () => this.#announcer?.announce(),

@@ -7,6 +7,7 @@ import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import type { Clock } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
+import type { ConversationKeeper } from "./conversation-keeper.ts";
 import type { Slot } from "./slots.ts";
 import type { WarmPool } from "./warm-pool.ts";
 
@@ -17,6 +18,7 @@ interface Deps {
   readonly hostId: string;
   readonly epoch: () => number;
   readonly pools: ReadonlyMap<string, WarmPool>;
+  readonly conversations: Pick<ConversationKeeper, "leftFor">;
   /** Why the host takes nothing now; undefined while it does. */
   readonly refuses: () => string | undefined;
 }
@@ -122,7 +124,10 @@ export class Assignments {
     if (slot === undefined)
       return { verdict: "declined", why: `no ${assign.asked} agent of ${assign.profile} is free` };
     this.#served.set(key, { pool, slot });
-    const refused = await this.#isNotNamed(assign);
+    const [refused, resumes] = await Promise.all([
+      this.#isNotNamed(assign),
+      this.#deps.conversations.leftFor(assign),
+    ]);
     if (refused !== undefined || slot.assignment?.isReleased) {
       this.#served.delete(key);
       pool.giveBack(slot);
@@ -140,6 +145,7 @@ export class Assignments {
       user: assign.user,
       metadata: JSON.stringify(assign.metadata),
       recovering: assign.recovering,
+      ...(resumes === undefined ? {} : { resumes }),
     });
     return { verdict: "accepted" };
   }

@@ -31,6 +31,14 @@ export const agentHostSettings = {
     100,
   ),
   GREENROOM_USER_LEFT_MS: setting.integer("How long after its last user left a session ends.", 10_000, 0),
+  GREENROOM_RESTORE_CONVERSATION: setting.flag(
+    "Keeps what was said while a session runs, so that the next agent goes on from it; false: nothing is stored.",
+    true,
+  ),
+  GREENROOM_HANDOVER_SENTENCE: setting.sentence(
+    "What an agent says first that goes on with a conversation; empty: nothing.",
+    "Sorry, I was cut off for a moment.",
+  ),
   GREENROOM_DRAIN_MS: setting.integer("How long running sessions may go on after SIGTERM.", 600_000, 0),
 };
 export type AgentHostConfig = ConfigOf<typeof agentHostSettings>;

@@ -62,6 +62,10 @@ await runService("agent-host", { stopMs: drainMs + AFTER_DRAIN_MS }, async ({ lo
       spareStages: config.GREENROOM_SPARE_STAGES,
       userLeftMs: config.GREENROOM_USER_LEFT_MS,
       logLevel: config.GREENROOM_LOG_LEVEL,
+      handover: {
+        restore: config.GREENROOM_RESTORE_CONVERSATION,
+        sentence: config.GREENROOM_HANDOVER_SENTENCE,
+      },
     },
   });
   log.info(

@@ -1,4 +1,5 @@
 // What a pool tells its host of its agents, and what it notes of each on the way.
+import type { SavedConversation } from "../../libs/contracts/conversation.ts";
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import type { Slot } from "./slots.ts";
 import type { FromStage, StageError } from "./stage-messages.ts";
@@ -16,11 +17,16 @@ export interface PoolListener {
   onLost(slot: Slot, why: string): void;
   /** Everything of the slot is cleaned up. */
   onClosed(slot: Slot): void;
+  /** Something was said in the session; all of it so far. */
+  onConversation(slot: Slot, saved: SavedConversation): void;
   onLog(message: Extract<FromStage, { type: "log" }>): void;
 }
 
 /** What an agent says while it serves its session; it changes nothing in the pool. */
-export type ServingMessage = Extract<FromStage, { type: "joined" | "ready" | "user" | "active" }>;
+export type ServingMessage = Extract<
+  FromStage,
+  { type: "joined" | "ready" | "user" | "active" | "conversation" }
+>;
 
 export function passOn(listener: PoolListener, slot: Slot, message: ServingMessage, nowMs: number): void {
   const { assignment } = slot;
@@ -35,6 +41,9 @@ export function passOn(listener: PoolListener, slot: Slot, message: ServingMessa
     case "user":
       if (assignment !== undefined && message.present) assignment.userCame = true;
       listener.onUser(slot, message);
+      return;
+    case "conversation":
+      listener.onConversation(slot, { items: message.items, omitted: message.omitted });
       return;
     case "active":
       if (assignment !== undefined) assignment.lastActiveAtMs = nowMs;

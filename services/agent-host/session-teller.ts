@@ -1,7 +1,9 @@
 // Turns what happens in a pool's stages into what the host says of its sessions.
+import type { SavedConversation } from "../../libs/contracts/conversation.ts";
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import { type Clock, isoNow } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
+import type { ConversationKeeper } from "./conversation-keeper.ts";
 import type { PoolListener } from "./pool-listener.ts";
 import type { SessionReports } from "./session-reports.ts";
 import type { Slot } from "./slots.ts";
@@ -12,6 +14,7 @@ interface Deps {
   readonly log: Log;
   readonly profile: string;
   readonly reports: SessionReports;
+  readonly conversations: Pick<ConversationKeeper, "keep" | "forget">;
   /** How long a user may be gone without having hung up. */
   readonly userLeftMs: number;
   readonly slotById: (slotId: string | undefined) => Slot | undefined;
@@ -78,7 +81,12 @@ export class SessionTeller implements PoolListener {
 
   onClosed(slot: Slot): void {
     this.#cancelTimer(slot);
+    if (slot.assignment !== undefined) this.#deps.conversations.forget(slot.assignment);
     this.#deps.onFree(slot);
+  }
+
+  onConversation(slot: Slot, saved: SavedConversation): void {
+    if (slot.assignment !== undefined) this.#deps.conversations.keep(slot.assignment, saved);
   }
 
   /** An agent's line goes to the host's own log, and to its session's. */

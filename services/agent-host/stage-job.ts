@@ -1,5 +1,11 @@
 // One session's job in a stage: runs the agent file's `entry`, and tells the host what becomes of it.
-import { type AgentDefinition, JobContext, type JobProcess, runWithJobContextAsync } from "@livekit/agents";
+import {
+  type AgentDefinition,
+  JobContext,
+  type JobProcess,
+  runWithJobContextAsync,
+  type voice,
+} from "@livekit/agents";
 import { Job, JobType, Room as RoomProto } from "@livekit/protocol";
 import {
   DisconnectReason,
@@ -16,8 +22,10 @@ import {
 } from "../../libs/contracts/room-messages.ts";
 import { deferred } from "../../libs/process/deferred.ts";
 import { type GreenroomJob, greenroomJob } from "./agent-api.ts";
+import { StageConversation } from "./stage-conversation.ts";
 import { type LogOwner, logOwner } from "./stage-log.ts";
-import type { FromStage, StageError, StageJob, StageStart } from "./stage-messages.ts";
+import type { FromStage, StageError, StageHandover, StageJob, StageStart } from "./stage-messages.ts";
+import { inEntry, StageOpening } from "./stage-opening.ts";
 import type { StageRoom } from "./stage-room.ts";
 
 export interface JobDeps {
@@ -26,6 +34,7 @@ export interface JobDeps {
   readonly proc: JobProcess;
   readonly room: StageRoom;
   readonly start: StageStart;
+  readonly handover: StageHandover;
   readonly job: StageJob;
   readonly inference: ConstructorParameters<typeof JobContext>[5];
   readonly send: (message: FromStage) => void;
@@ -62,6 +71,10 @@ export class RunningJob {
   readonly #deps: JobDeps;
   readonly #context: JobContext;
   readonly #ending = deferred<Ending>();
+  readonly #conversation: StageConversation;
+  readonly opening: StageOpening;
+  /** The first AgentSession that `entry` started: the conversation that is handed over. */
+  #session: voice.AgentSession | undefined;
   #isReady = false;
   #isJoined = false;
   #isOver = false;
@@ -69,6 +82,10 @@ export class RunningJob {
 
   constructor(deps: JobDeps) {
     this.#deps = deps;
+    const { handover, job, send, slot, warn } = deps;
+    const resumes = handover.restore ? job.resumes : undefined;
+    this.#conversation = new StageConversation({ slot, resumes, keep: handover.restore, send });
+    this.opening = new StageOpening(this.#conversation, handover.sentence, warn);
     this.#context = this.#makeContext();
   }
 
@@ -79,7 +96,9 @@ export class RunningJob {
     this.#followRoom();
     room.onConnected = () => this.#joined();
     if (room.isConnected) this.#joined();
-    const entry = runWithJobContextAsync(this.#context, async () => this.#deps.agent.entry(this.#context));
+    const entry = runWithJobContextAsync(this.#context, () =>
+      inEntry(async () => this.#deps.agent.entry(this.#context)),
+    );
     entry.catch((error: unknown) => this.fail(error));
     const ending = await this.#ending.promise;
     this.#isOver = true;
@@ -106,6 +125,20 @@ export class RunningJob {
       why: "the agent's code failed",
       error: { message, worthRepeating: isWorthRepeating(error) },
     });
+  }
+
+  isPrimary(session: voice.AgentSession): boolean {
+    return this.#session === session;
+  }
+
+  /** @returns true for the first session of the job, in whose history the conversation goes on. */
+  onSessionStarting(session: voice.AgentSession, agent: voice.Agent): boolean {
+    if (this.#session !== undefined) return false;
+    this.#session = session;
+    this.#conversation.restoreInto(session, agent);
+    this.#conversation.follow(session);
+    this.opening.begin(session);
+    return true;
   }
 
   /**
@@ -164,7 +197,9 @@ export class RunningJob {
         user: job.user,
         resumed: job.recovering,
       },
-      ready: () => this.#ready(),
+      ready: () => this.ready(),
+      resumesFrom: () => this.#conversation.resumption(),
+      greetsItself: () => this.opening.leaveToFile(),
     };
     return context;
   }
@@ -214,7 +249,8 @@ export class RunningJob {
     });
   }
 
-  #ready(): void {
+  /** The agent says so; the first time counts. */
+  ready(): void {
     if (this.#isReady || this.#isOver) return;
     this.#isReady = true;
     this.#joined();

@@ -1,4 +1,5 @@
 // What a host and its stages say to each other over the child process's channel.
+import type { SavedConversation } from "../../libs/contracts/conversation.ts";
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import type { User } from "../../libs/contracts/session.ts";
 
@@ -14,6 +15,20 @@ export interface StageStart {
   /** Rooms are simulated: nothing is connected to, and one imaginary user is there. */
   readonly simulated: boolean;
   readonly logLevel: string;
+  readonly handover: StageHandover;
+}
+
+/** What the host's settings say of hand-overs; an agent file may say otherwise. */
+export interface StageHandover {
+  /** Conversations are kept and restored. */
+  readonly restore: boolean;
+  /** What a resuming agent says first; empty: nothing. */
+  readonly sentence: string;
+}
+
+/** The conversation that a former attempt left. */
+export interface StageResume extends SavedConversation {
+  readonly attempt: number;
 }
 
 /** One session's job for a slot. */
@@ -29,6 +44,7 @@ export interface StageJob {
   /** JSON text, as LiveKit gives job metadata. */
   readonly metadata: string;
   readonly recovering: boolean;
+  readonly resumes?: StageResume;
 }
 
 export type ToStage =
@@ -58,6 +74,8 @@ export type FromStage =
   /** Whether any human is in the room; `hungUp`: the agent's session has closed, so coming back is of no use. */
   | { type: "user"; slot: string; present: boolean; hungUp: boolean }
   | { type: "active"; slot: string }
+  /** All that was said so far; sent again whenever something is added. */
+  | ({ type: "conversation"; slot: string } & SavedConversation)
   /** The job is over by itself: the agent shut down, its room closed, its code failed, or it lost its room. */
   | { type: "ended"; slot: string; why: string; error?: StageError; lost: boolean }
   /** Everything of the slot is cleaned up; it is gone. */

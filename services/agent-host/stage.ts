@@ -1,17 +1,18 @@
 // A stage: the child process in which agents of one profile run. Its host tells it what to do.
 import { pathToFileURL } from "node:url";
-import { type AgentDefinition, isAgent, JobProcess, voice } from "@livekit/agents";
+import { type AgentDefinition, isAgent, JobProcess } from "@livekit/agents";
+import { HandoverSettings } from "../../libs/contracts/conversation.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
-import { ready } from "./agent-api.ts";
 import { lookLikeJobProcess } from "./stage-argv.ts";
 import { createStageInference } from "./stage-inference.ts";
 import { RunningJob } from "./stage-job.ts";
 import { captureLogs, currentOwner } from "./stage-log.ts";
-import type { FromStage, StageStart, ToStage } from "./stage-messages.ts";
+import type { FromStage, StageHandover, StageStart, ToStage } from "./stage-messages.ts";
 import { startNativeWithoutLogCapture } from "./stage-native.ts";
 import { resolveFromHere } from "./stage-resolve.ts";
 import { StageRoom } from "./stage-room.ts";
+import { followAgentSessions } from "./stage-sessions.ts";
 import { SimulatedRoom } from "./stage-simulated-room.ts";
 
 interface Slot {
@@ -44,7 +45,8 @@ if (nativeProblem !== undefined)
   log.warn({ nativeProblem }, "LiveKit's native log capture is on; joins are slower");
 resolveFromHere();
 lookLikeJobProcess(start.file);
-followAgentSessions();
+followAgentSessions(currentJob);
+let handover: StageHandover = start.handover;
 const inference = createStageInference();
 const agent = await load();
 
@@ -70,6 +72,7 @@ async function load(): Promise<AgentDefinition> {
     if (found === undefined) {
       throw new Error("it has no default export made by defineAgent({ prewarm, entry }) of @livekit/agents");
     }
+    handover = handoverOf(module);
     send({ type: "loaded", pool: (module.pool ?? {}) as Partial<PoolSettings> });
     return found;
   } catch (error) {
@@ -82,6 +85,17 @@ async function load(): Promise<AgentDefinition> {
     }
     return await new Promise<never>(() => {});
   }
+}
+
+/** What the file says of hand-overs goes before the settings, but for those that keep nothing at all. */
+function handoverOf(module: Record<string, unknown>): StageHandover {
+  const said = HandoverSettings.safeParse(module.handover ?? {});
+  if (!said.success) {
+    log.warn({ faults: said.error.issues }, "the file's handover export can't be used; the settings are");
+    return start.handover;
+  }
+  const { restore = true, sentence = start.handover.sentence } = said.data;
+  return { restore: restore && start.handover.restore, sentence };
 }
 
 /** The name of the package that an import did not find; undefined when that is not what went wrong. */
@@ -181,6 +195,7 @@ async function run({ slot: id, job }: Extract<ToStage, { type: "run" }>): Promis
     proc: slot.proc,
     room,
     start,
+    handover,
     job,
     inference: inference.executor,
     send,
@@ -204,20 +219,6 @@ async function release(id: string, why: string): Promise<void> {
 
 const newRoom = (name: string, identity: string): StageRoom =>
   start.simulated ? new SimulatedRoom(name, identity) : new StageRoom();
-
-/** Ready is the agent's own word: its AgentSession has really started. Files need not be changed for it. */
-function followAgentSessions(): void {
-  const original = voice.AgentSession.prototype.start;
-  voice.AgentSession.prototype.start = async function start(...args: Parameters<typeof original>) {
-    const job = currentJob();
-    this.once(voice.AgentSessionEventTypes.Close, (event) =>
-      job?.onSessionClosed(this, event.reason, event.error),
-    );
-    const result = await original.apply(this, args);
-    ready();
-    return result;
-  };
-}
 
 /**
  * An error that nobody caught. If it can be traced to one session, only that one ends. Otherwise the process

@@ -12,6 +12,7 @@ import { type Clock, isoNow, repeat } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { findOrphans, inBoth, type Orphans } from "./find-orphans.ts";
 import { findOverdue, phaseOf } from "./find-overdue.ts";
+import { removeLeftConversations } from "./left-conversations.ts";
 import { LostHosts } from "./lost-hosts.ts";
 import { RollUps } from "./roll-ups.ts";
 
@@ -53,6 +54,7 @@ export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise
     again(ROLL_UP_MS, "rolling up", () => janitor.rollUp()),
     again(PURGE_MS, "purging", () => janitor.purgeEnded()),
     again(deps.settings.sweepMs, "sweeping rooms", () => janitor.sweepRooms()),
+    removeLeftConversations(deps, sessions),
   ];
   // A webhook says that a room is over: look now instead of at the next sweep; what it says is not believed.
   const stopHints = await deps.bus.listen(roomHints, ({ event }) => {
@@ -191,9 +193,9 @@ class Janitor {
       tenant: record.tenant,
       sessionId: record.id,
       attempt: record.attempt,
+      ...(record.state === "dispatched" ? { state: record.state } : {}),
       at: isoNow(this.#deps.clock),
       why,
-      ...(record.state === "dispatched" ? { state: record.state } : {}),
     });
   }
 

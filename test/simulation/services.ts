@@ -89,6 +89,7 @@ export async function hostOf(world: ServiceWorld, name: string, life: Life): Pro
       stageMemoryMb: 1000,
       stagePingMs: 1000,
       spareStages: 2,
+      handover: { restore: true, sentence: "" },
       userLeftMs: 3000,
       logLevel: "info",
     },

@@ -94,6 +94,7 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
       livekitApiSecret: "",
       simulated: false,
       logLevel: "info",
+      handover: { restore: true, sentence: "" },
     },
     standby: standby
       ? {
@@ -113,6 +114,7 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
       onEnded: (slot, { why, error }) => heard.push(`ended ${of(slot)}: ${error?.message ?? why}`),
       onLost: (slot, why) => heard.push(`lost ${of(slot)}: ${why}`),
       onClosed: (slot) => heard.push(`closed ${of(slot)}`),
+      onConversation: (slot, { items }) => heard.push(`said ${of(slot)}: ${items.length}`),
       onLog: () => {},
     },
   });

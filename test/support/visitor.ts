@@ -18,6 +18,8 @@ export interface Visitor {
   hears(): boolean;
   /** True from when LiveKit put this person out, or closed the room. */
   isOut(): boolean;
+  /** Writes to the agent, which takes it as if it had been said. */
+  write(text: string): Promise<void>;
   leave(): Promise<void>;
 }
 
@@ -45,6 +47,9 @@ export async function visit(join: { url: string; token: string }): Promise<Visit
       })),
     hears: () => hears,
     isOut: () => !room.isConnected,
+    write: async (text) => {
+      await room.localParticipant?.sendText(text, { topic: "lk.chat" });
+    },
     leave: () => room.disconnect(),
   };
 }

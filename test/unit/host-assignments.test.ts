@@ -7,6 +7,7 @@ import type { Assign } from "../../libs/contracts/host.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { silentLog } from "../../libs/process/log.ts";
 import { Assignments } from "../../services/agent-host/assignments.ts";
+import type { StageResume } from "../../services/agent-host/stage-messages.ts";
 import { aSession } from "../support/examples.ts";
 import { poolScene } from "../support/scripted-stages.ts";
 
@@ -17,6 +18,7 @@ function scene(options: { min?: number; refuses?: () => string | undefined } = {
   pool.stages[0]?.say({ type: "loaded", pool: {} });
   pool.warmUp();
   const stored = new Map<string, SessionRecord>();
+  const left = new Map<string, StageResume>();
   const store = { isDown: false, beforeAnswer: () => {} };
   const bus = {
     read: async (_bucket: unknown, key: string) => {
@@ -33,6 +35,7 @@ function scene(options: { min?: number; refuses?: () => string | undefined } = {
     hostId: "h",
     epoch: () => EPOCH,
     pools: new Map([["echo", pool.pool]]),
+    conversations: { leftFor: async ({ session }) => left.get(session) },
     refuses: options.refuses ?? (() => undefined),
   });
   /** The dispatcher has saved that this attempt is this host's. */
@@ -40,7 +43,7 @@ function scene(options: { min?: number; refuses?: () => string | undefined } = {
     const record = aSession(id, { state: "dispatched", host: "h", hostEpoch: EPOCH, attempt, ...changed });
     stored.set(sessions.keyOf(record), record);
   };
-  return { ...pool, assignments, dispatch, store };
+  return { ...pool, assignments, dispatch, store, left };
 }
 
 const anAssign = (session: string, attempt: number, changed: Partial<Assign> = {}): Assign => ({
@@ -69,6 +72,17 @@ describe("an assign", () => {
     expect(answers).toEqual([1, 2, 3].map(() => ({ verdict: "accepted" })));
     expect(stages[0]?.slots("run")).toHaveLength(1);
     expect(assignments.assigned).toBe(1);
+  });
+
+  test("of a session that recovers brings what the former agent left", async () => {
+    const { assignments, dispatch, stages, left } = scene();
+    const said = { id: "i", type: "message" as const, createdAt: 1, role: "user", content: ["Hello."] };
+    left.set("a", { attempt: 1, items: [said], omitted: 0 });
+    dispatch("a", 2);
+    await assignments.onAssign(anAssign("a", 2, { recovering: true }));
+    expect(stages[0]?.told.find(({ type }) => type === "run")).toMatchObject({
+      job: { attempt: 2, recovering: true, resumes: { attempt: 1, items: [said] } },
+    });
   });
 
   test("that was declined stays so when something is free by then", async () => {

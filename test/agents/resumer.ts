@@ -1,0 +1,34 @@
+// An agent for tests: it opens a resumed conversation by itself.
+import { defineAgent, type JobContext, voice } from "@livekit/agents";
+import * as openai from "@livekit/agents-plugin-openai";
+import { greetsItself, resumesFrom } from "greenroom/agent";
+
+export const pool = { min: 2, hot: 0, max: 20, perStage: 10 };
+
+export default defineAgent({
+  entry: async (ctx: JobContext) => {
+    greetsItself();
+    const resumption = resumesFrom();
+    const session = new voice.AgentSession({
+      vad: null,
+      turnHandling: { turnDetection: null },
+      llm: new openai.LLM({ model: "gpt-4.1-mini" }),
+      tts: new openai.TTS({ voice: "ash" }),
+    });
+    await session.start({
+      agent: new voice.Agent({ id: "receptionist", instructions: "You are a receptionist." }),
+      room: ctx.room,
+      inputOptions: { audioEnabled: false },
+    });
+    await ctx.connect();
+    if (resumption === undefined) {
+      session.say("Welcome.");
+      return;
+    }
+    const said = resumption.chatCtx.items.flatMap((item) =>
+      item.type === "message" ? item.textContent : [],
+    );
+    console.log("resumes", JSON.stringify({ ...resumption, chatCtx: said }));
+    session.say(`I remember that we said ${said.length} things.`);
+  },
+});

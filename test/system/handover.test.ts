@@ -1,0 +1,221 @@
+// A conversation outlives the agents that hold it: killed with -9, the next one goes on from what was said.
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { conversations } from "../../libs/contracts/buckets.ts";
+import { DEFAULT_TENANT, sessionKey } from "../../libs/contracts/ids.ts";
+import { type DeepgramStandIn, startDeepgramStandIn } from "../support/deepgram-stand-in.ts";
+import { expectNothingLeft } from "../support/nothing-left.ts";
+import {
+  type ChatRequest,
+  lastOf,
+  type OpenAiStandIn,
+  startOpenAiStandIn,
+  textOf,
+} from "../support/openai-stand-in.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
+import { until } from "../support/until.ts";
+import { type Visitor, visit } from "../support/visitor.ts";
+
+const GREETING = "Hello, what can I do for you?";
+const SENTENCE = "Sorry, I was cut off for a moment.";
+
+let scene: Scene;
+let openai: OpenAiStandIn;
+let deepgram: DeepgramStandIn;
+let visitor: Visitor | undefined;
+
+beforeAll(async () => {
+  [openai, deepgram] = await Promise.all([startOpenAiStandIn(), startDeepgramStandIn()]);
+  scene = await openScene({
+    agents: ["stock/stock-agent", "forgetful", "resumer"],
+    env: {
+      GREENROOM_MAX_ATTEMPTS: "5",
+      GREENROOM_POOL_MIN: "2",
+      OPENAI_API_KEY: "a-key",
+      OPENAI_BASE_URL: openai.url,
+      DEEPGRAM_API_KEY: "a-key",
+      DEEPGRAM_BASE_URL: deepgram.url,
+    },
+  });
+});
+afterEach(async () => {
+  await visitor?.leave();
+  visitor = undefined;
+  openai.chats.length = 0;
+  openai.speeches.length = 0;
+  await expectNothingLeft(scene);
+});
+afterAll(async () => {
+  await scene?.stop();
+  await Promise.all([openai?.close(), deepgram?.close()]);
+});
+
+interface Talk {
+  readonly id: string;
+  readonly visitor: Visitor;
+}
+
+/** Starts a session of an agent that is warm in two stages, and comes to it. */
+async function begin(profile: string): Promise<Talk> {
+  openai.answerWith((messages) => {
+    const asked = lastOf(messages, "user");
+    return asked === undefined ? GREETING : `About ${asked}: that is so.`;
+  });
+  await scene.pool(profile, { idle: 2 });
+  const answer = await scene.start({ profile });
+  const joined = await visit(answer);
+  visitor = joined;
+  // What is written before the agent knows of its writer is lost.
+  await until(() => joined.hears(), { timeoutMs: PATIENCE_MS, what: "the visitor hears the agent" });
+  return { id: answer.sessionId, visitor: joined };
+}
+
+const untilSpoken = (input: string, times = 1) =>
+  until(() => openai.speeches.filter((speech) => speech.input === input).length >= times, {
+    timeoutMs: PATIENCE_MS,
+    what: () => `"${input}" is spoken; spoken was ${JSON.stringify(openai.speeches.map((one) => one.input))}`,
+  });
+
+const stored = async (id: string) =>
+  (await scene.bus.read(conversations, sessionKey(DEFAULT_TENANT, id)))?.value;
+
+/** Waits until the store has a conversation whose last message is this. */
+async function untilStored(id: string, text: string): Promise<void> {
+  let last: unknown;
+  await until(
+    async () => {
+      last = (await stored(id))?.items.findLast(({ type }) => type === "message")?.content;
+      return Array.isArray(last) && last.join("") === text;
+    },
+    {
+      timeoutMs: PATIENCE_MS,
+      everyMs: 50,
+      what: () => `"${text}" is stored; there is ${JSON.stringify(last)}`,
+    },
+  );
+}
+
+/** Asks, and waits until the answer was said to its end and is stored. */
+async function ask({ id, visitor: person }: Talk, question: string): Promise<string> {
+  await person.write(question);
+  await untilStored(id, `About ${question}: that is so.`);
+  return `About ${question}: that is so.`;
+}
+
+/** Kills the agent's process; answers when the next attempt is ready in another one. */
+async function killAgent(id: string): Promise<void> {
+  const before = await scene.session(id);
+  const pid = (await scene.slotOf(id))?.stage.pid;
+  await scene.pool(before.profile, { idle: 2 });
+  process.kill(pid, "SIGKILL");
+  const after = await scene.sessionWhen(
+    id,
+    ({ state, attempt }) => state === "ready" && attempt === before.attempt + 1,
+    "is ready in its next attempt",
+  );
+  expect(after).toMatchObject({ room: before.room, prewarmed: true });
+}
+
+/** What the model was asked with, as "role: text"; instructions apart. */
+const saidIn = (chat: ChatRequest | undefined): string[] =>
+  (chat?.messages ?? [])
+    .filter(({ role }) => role !== "system")
+    .map(({ role, content }) => `${role}: ${textOf(content)}`);
+
+test("a stock agent that is killed twice goes on each time with the whole conversation", async () => {
+  const talk = await begin("stock-agent");
+  await untilStored(talk.id, GREETING);
+  const first = await ask(talk, "the weather");
+  await killAgent(talk.id);
+  await untilSpoken(SENTENCE);
+  const second = await ask(talk, "the news");
+  await killAgent(talk.id);
+  await untilSpoken(SENTENCE, 2);
+  await ask(talk, "the time");
+
+  const last = openai.chats.at(-1);
+  expect(saidIn(last)).toEqual([
+    `assistant: ${GREETING}`,
+    "user: the weather",
+    `assistant: ${first}`,
+    "user: the news",
+    `assistant: ${second}`,
+    "user: the time",
+  ]);
+  const instructions = last?.messages.filter(({ role }) => role === "system");
+  expect(instructions?.map(({ content }) => textOf(content))).toEqual([
+    "You are a helpful voice AI assistant.",
+  ]);
+  // Greeted once, by the first agent: no model was asked to greet again, and nothing but the sentence was said.
+  expect(openai.chats).toHaveLength(4);
+  expect(openai.speeches.filter(({ input }) => input === GREETING)).toHaveLength(1);
+  expect(talk.visitor.isOut()).toBe(false);
+
+  expect(await stored(talk.id)).toMatchObject({ attempt: 3, omitted: 0 });
+  await scene.end(talk.id);
+  await until(async () => (await stored(talk.id)) === undefined, {
+    timeoutMs: PATIENCE_MS,
+    what: "what was said is removed with the end of the session",
+  });
+});
+
+test("a question whose answer was cut off is answered by the next agent", async () => {
+  const talk = await begin("stock-agent");
+  await untilStored(talk.id, GREETING);
+  const long = "This is a long answer, and it goes on, and on. ".repeat(8).trim();
+  openai.answerWith(() => long);
+  await talk.visitor.write("the whole story");
+  await untilStored(talk.id, "the whole story");
+  await until(() => openai.speeches.some(({ input }) => long.startsWith(input)), {
+    timeoutMs: PATIENCE_MS,
+    what: "the answer has begun",
+  });
+  openai.answerWith(() => "In short: they lived happily.");
+  await killAgent(talk.id);
+  await untilStored(talk.id, "In short: they lived happily.");
+  expect(saidIn(openai.chats.at(-1))).toEqual([`assistant: ${GREETING}`, "user: the whole story"]);
+  const spoken = openai.speeches.map(({ input }) => input);
+  expect(spoken.indexOf(SENTENCE)).toBeGreaterThan(-1);
+  expect(spoken.indexOf(SENTENCE)).toBeLessThan(spoken.indexOf("In short: they lived happily."));
+  await scene.end(talk.id);
+});
+
+test("a file that keeps nothing has nothing stored, and its next agent begins anew", async () => {
+  const talk = await begin("forgetful");
+  await untilSpoken(GREETING);
+  await talk.visitor.write("a secret");
+  await untilSpoken("About a secret: that is so.");
+  await killAgent(talk.id);
+  await untilSpoken(GREETING, 2);
+  expect(
+    openai.chats
+      .at(-1)
+      ?.messages.map(({ content }) => textOf(content))
+      .join(),
+  ).not.toContain("secret");
+  expect(await scene.bus.history(conversations, sessionKey(DEFAULT_TENANT, talk.id))).toEqual([]);
+  expect(openai.speeches.map(({ input }) => input)).not.toContain(SENTENCE);
+  await scene.end(talk.id);
+});
+
+test("a file that asks for it reads what it resumes from, and opens by itself", async () => {
+  const talk = await begin("resumer");
+  await untilStored(talk.id, "Welcome.");
+  const answer = await ask(talk, "my name");
+  await killAgent(talk.id);
+  await untilSpoken("I remember that we said 3 things.");
+  const line = await scene.logged(talk.id, "resumes");
+  expect(JSON.parse(line.slice("resumes ".length))).toEqual({
+    attempt: 1,
+    omitted: 0,
+    agentId: "receptionist",
+    chatCtx: ["Welcome.", "my name", answer],
+  });
+  expect(openai.speeches.map(({ input }) => input)).not.toContain(SENTENCE);
+  await ask(talk, "my address");
+  expect(saidIn(openai.chats.at(-1)).slice(0, 3)).toEqual([
+    "assistant: Welcome.",
+    "user: my name",
+    `assistant: ${answer}`,
+  ]);
+  await scene.end(talk.id);
+});
