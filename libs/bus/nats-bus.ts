@@ -19,6 +19,7 @@ import { decode, encode } from "./codec.ts";
 import { STORE_TIMEOUT_MS, TRY_MS } from "./delivery-rules.ts";
 import { requestError } from "./nats-errors.ts";
 import { NatsLink } from "./nats-link.ts";
+import { whenReady } from "./nats-ready.ts";
 import { NatsStore } from "./nats-store.ts";
 import { NatsStreams } from "./nats-stream.ts";
 import { provision } from "./provision.ts";
@@ -56,8 +57,12 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
     inboxPrefix,
   });
   const js = connection.jetstream({ timeout: TRY_MS });
-  const manager = await retryUntilReady(() => connection.jetstreamManager({ timeout: STORE_TIMEOUT_MS }));
-  await retryUntilReady(() => provision(manager, options.replicas));
+  try {
+    await whenReady(() => prepare(connection, options), options.replicas, options.log);
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
   const link = new NatsLink(connection, inboxPrefix, options.log);
   return new NatsBus(
     link,
@@ -67,23 +72,9 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
   );
 }
 
-/** A server that just started answers before JetStream does. */
-async function retryUntilReady<T>(work: () => Promise<T>): Promise<T> {
-  const deadline = performance.now() + 30_000;
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      if (performance.now() > deadline) {
-        throw new GreenroomError(
-          "storage_unavailable",
-          `JetStream did not come up within 30 s: ${messageOf(error)}. Is nats-server started with -js?`,
-          { cause: error },
-        );
-      }
-      await new Promise((resolve) => setTimeout(resolve, 250));
-    }
-  }
+async function prepare(connection: NatsConnection, { replicas, log }: NatsBusOptions): Promise<void> {
+  const manager = await connection.jetstreamManager({ timeout: STORE_TIMEOUT_MS });
+  await provision(manager, replicas, log);
 }
 
 class NatsBus implements Bus {

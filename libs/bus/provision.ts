@@ -9,6 +9,7 @@ import {
 } from "nats";
 import { allBuckets, type Bucket } from "../contracts/buckets.ts";
 import { allChannels, type Channel } from "../contracts/channels.ts";
+import type { Log } from "../process/log.ts";
 import { DEDUPE_MS } from "./delivery-rules.ts";
 import { isNotFound } from "./nats-errors.ts";
 
@@ -46,25 +47,43 @@ const bucketOf = (bucket: Bucket<never>, replicas: number): Config => ({
   duplicate_window: nanos(bucket.ttlMs === undefined ? 120_000 : Math.min(bucket.ttlMs, 120_000)),
 });
 
-/** Creates what is missing. What is there stays as an operator set it, but for the subjects. */
-export async function provision(manager: JetStreamManager, replicas: number): Promise<void> {
+/**
+ * Creates what is missing. What is there stays as an operator set it, but for the number of copies: it grows to
+ * what is asked for. It never shrinks by itself, since a process that was started without the setting would
+ * else take the copies away from all others.
+ */
+export async function provision(manager: JetStreamManager, replicas: number, log: Log): Promise<void> {
   const wanted = [
     ...allChannels.map((channel) => streamOf(channel, replicas)),
     ...allBuckets.map((bucket) => bucketOf(bucket, replicas)),
   ];
-  for (const config of wanted) await createIfMissing(manager, config);
+  const ampler: string[] = [];
+  for (const config of wanted) {
+    const present = await createIfMissing(manager, config);
+    if (present < replicas) {
+      await manager.streams.update(config.name, { num_replicas: replicas });
+      log.info({ stream: config.name, from: present, to: replicas }, "a stream is given more copies");
+    } else if (present > replicas) ampler.push(`${config.name} (${present})`);
+  }
+  if (ampler.length === 0) return;
+  log.info(
+    `GREENROOM_REPLICAS is ${replicas}, but these keep more copies and stay so: ${ampler.join(", ")}. ` +
+      `To take copies away on purpose: nats stream edit <name> --replicas=${replicas}`,
+  );
 }
 
-async function createIfMissing(manager: JetStreamManager, config: Config): Promise<void> {
+/** @returns how many copies it has */
+async function createIfMissing(manager: JetStreamManager, config: Config): Promise<number> {
+  const look = async () => (await manager.streams.info(config.name)).config.num_replicas;
   try {
-    await manager.streams.info(config.name);
+    return await look();
   } catch (error) {
     if (!isNotFound(error)) throw error;
     try {
-      await manager.streams.add(config);
+      return (await manager.streams.add(config)).config.num_replicas;
     } catch (addError) {
       // Another process was faster; anything else shows when it is looked at again.
-      await manager.streams.info(config.name).catch(() => {
+      return await look().catch(() => {
         throw addError;
       });
     }

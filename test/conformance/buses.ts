@@ -1,4 +1,4 @@
-// The two buses that one suite is run on, and what the suites say on them.
+// The buses that one suite is run on, and what the suites say on them.
 import { randomUUID } from "node:crypto";
 import type { Bus } from "../../libs/bus/bus.ts";
 import { createMemoryServer } from "../../libs/bus/memory-server.ts";
@@ -8,7 +8,9 @@ import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.t
 import { systemClock } from "../../libs/process/clock.ts";
 import { silentLog } from "../../libs/process/log.ts";
 import { anEvent, aSession } from "../support/examples.ts";
+import { startNatsCluster } from "../support/nats-cluster.ts";
 import { startNats } from "../support/servers.ts";
+import type { TestNats } from "../support/test-nats.ts";
 import { until } from "../support/until.ts";
 
 export interface TestBuses {
@@ -20,7 +22,8 @@ export interface TestBuses {
 
 export const kinds: [string, () => Promise<TestBuses>][] = [
   ["memory", startMemory],
-  ["NATS", startReal],
+  ["NATS", () => startReal(startNats, 1)],
+  ["three NATS nodes", () => startReal(startNatsCluster, 3)],
 ];
 
 async function startMemory(): Promise<TestBuses> {
@@ -28,12 +31,12 @@ async function startMemory(): Promise<TestBuses> {
   return { connect: async (name) => server.connect(name), stop: async () => {} };
 }
 
-async function startReal(): Promise<TestBuses> {
-  const nats = await startNats();
+async function startReal(startServers: () => Promise<TestNats>, replicas: number): Promise<TestBuses> {
+  const nats = await startServers();
   const open: Bus[] = [];
   return {
     async connect(name) {
-      const bus = await connectTo(nats.url, name);
+      const bus = await connectTo(nats.url, name, replicas);
       open.push(bus);
       return bus;
     },
@@ -44,11 +47,11 @@ async function startReal(): Promise<TestBuses> {
   };
 }
 
-export const connectTo = (url: string, name: string): Promise<Bus> =>
+export const connectTo = (url: string, name: string, replicas = 1): Promise<Bus> =>
   connectNatsBus({
     url,
     name,
-    replicas: 1,
+    replicas,
     log: silentLog,
     onLost: (error) => {
       throw error;

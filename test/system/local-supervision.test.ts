@@ -173,6 +173,8 @@ test("without a LiveKit to be had the API still starts and says what to do", asy
 test("every line of the log is JSON and names its service", async () => {
   const local = site.start({ LIVEKIT_MOCK_MODE: "false", GREENROOM_LOG_LEVEL: "debug" });
   await local.ready();
+  // It is ready when its gateway is; one that is stopped before it runs may have said nothing.
+  for (const service of ["dispatcher", "agent-host", "janitor"]) await local.says(/^running$/, service);
   await stopped(local);
   const services = new Set(local.records().map((record) => record.service));
   expect([...services].sort()).toEqual([

@@ -1,0 +1,119 @@
+// Steady traffic on a cluster, by which one sees how long each way of it stands still.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { hosts } from "../../libs/contracts/buckets.ts";
+import { aHost } from "../support/examples.ts";
+import { eventsOf, fresh, requested } from "./buses.ts";
+
+const EVERY_MS = 50;
+
+/** The longest pause of each way, in ms. */
+export interface Gaps {
+  readonly publishing: number;
+  readonly consuming: number;
+  readonly saving: number;
+  readonly watching: number;
+}
+
+type Way = keyof Gaps;
+const ways: readonly Way[] = ["publishing", "consuming", "saving", "watching"];
+
+export interface Traffic {
+  /** Begins to count pauses anew. */
+  reset(): void;
+  /** The longest pauses since then, the present ones included. */
+  gaps(): Gaps;
+  /** Whether each way has moved within the last second. */
+  isMoving(): boolean;
+  /** Ends it, when all that was published is consumed, or after `timeoutMs`. */
+  stop(timeoutMs: number): Promise<{ published: Set<string>; consumed: Map<string, number> }>;
+}
+
+/** Each bus is a process of its own: one writes, one consumes, one watches. */
+export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher: Bus }, durable: string) {
+  const channel = eventsOf(fresh("t"));
+  const tenant = channel.subjects.split(".")[1]!;
+  const published = new Set<string>();
+  const consumed = new Map<string, number>();
+  const longest = new Map<Way, number>();
+  const last = new Map<Way, number>();
+  const mark = (way: Way) => {
+    const now = performance.now();
+    longest.set(way, Math.max(longest.get(way) ?? 0, now - (last.get(way) ?? now)));
+    last.set(way, now);
+  };
+  const host = fresh("h");
+  const stopConsuming = await buses.consumer.consume(channel, { durable, concurrency: 16 }, async (event) => {
+    consumed.set(event.sessionId, (consumed.get(event.sessionId) ?? 0) + 1);
+    mark("consuming");
+    return "done";
+  });
+  const stopWatching = await buses.watcher.watch(hosts, ({ key }) => {
+    if (key === host) mark("watching");
+  });
+  let isStopped = false;
+  const underWay = new Set<Promise<void>>();
+  // A new one every 50 ms, whether the ones before were answered or not: each request has its own caller.
+  const publishing = setInterval(() => {
+    const id = fresh("s");
+    const work = (async () => {
+      while (!isStopped) {
+        try {
+          await buses.writer.publish(channel, requested(tenant, id));
+          published.add(id);
+          return mark("publishing");
+        } catch {
+          await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+        }
+      }
+    })().finally(() => underWay.delete(work));
+    underWay.add(work);
+  }, EVERY_MS);
+  const saving = (async () => {
+    for (let sequence = 1; !isStopped; sequence++) {
+      try {
+        const revision = (await buses.writer.read(hosts, host))?.revision ?? 0;
+        const saved = await buses.writer.save(hosts, aHost(host, sequence), revision);
+        if (saved !== undefined) mark("saving");
+      } catch {
+        // It is tried again.
+      }
+      await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+    }
+  })();
+  const traffic: Traffic = {
+    reset() {
+      for (const way of ways) {
+        longest.set(way, 0);
+        last.set(way, performance.now());
+      }
+    },
+    gaps() {
+      const now = performance.now();
+      const gapOf = (way: Way) => Math.round(Math.max(longest.get(way) ?? 0, now - (last.get(way) ?? now)));
+      return {
+        publishing: gapOf("publishing"),
+        consuming: gapOf("consuming"),
+        saving: gapOf("saving"),
+        watching: gapOf("watching"),
+      };
+    },
+    isMoving() {
+      const oldest = performance.now() - 1000;
+      return ways.every((way) => (last.get(way) ?? 0) > oldest);
+    },
+    async stop(timeoutMs) {
+      clearInterval(publishing);
+      const deadline = performance.now() + timeoutMs;
+      const isDone = () => underWay.size === 0 && [...published].every((id) => consumed.has(id));
+      while (!isDone() && performance.now() < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+      }
+      isStopped = true;
+      await saving;
+      await stopConsuming();
+      await stopWatching();
+      return { published, consumed };
+    },
+  };
+  return traffic;
+}
