@@ -14,7 +14,7 @@ export function trimConversation(
 ): SavedConversation {
   const sizes = items.map(bytesOf);
   const isTurn = items.map(beginsTurn);
-  let size = sizes.reduce((sum, each) => sum + each, 0);
+  let size = sizes.reduce((sum, each) => sum + each, 1);
   let first = 0;
   const lastTurn = isTurn.lastIndexOf(true);
   while (size > limitBytes && first < items.length) {
