@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
+import { isStopped } from "./is-stopped.ts";
 import type { FromStage, StageStart, ToStage } from "./stage-messages.ts";
 
 export interface StageLink {
@@ -11,6 +12,8 @@ export interface StageLink {
   send(message: ToStage): void;
   /** Ends it at once. `onExit` is called as for any other end. */
   kill(): void;
+  /** Whether its process stands still by a signal. Left out where nobody can tell. */
+  isStopped?(): boolean;
 }
 
 export interface StageListener {
@@ -66,6 +69,7 @@ export const launchStageProcess =
       kill: () => {
         child.kill("SIGKILL");
       },
+      isStopped: () => isStopped(child.pid),
     };
   };
 
@@ -88,20 +92,36 @@ const MISSES = 3;
 /** While a file or a model loads, which may block, it is given this long. */
 const LOADING_MS = 60_000;
 
-/** Asks a stage again and again whether it lives; `onSilent` is called once when it doesn't. */
+/** One that was stopped is seen at two looks, so that a stop of a moment costs no call. */
+const LOOK_MS = 250;
+
+export interface PulseOptions {
+  readonly send: () => void;
+  /** Whether the stage may block for long now. */
+  readonly isLoading: () => boolean;
+  readonly isStopped?: (() => boolean) | undefined;
+  /** Called once, with how long it has been silent at least. */
+  readonly onSilent: (silentMs: number) => void;
+}
+
+/**
+ * Asks a stage again and again whether it lives. A busy one is given time; one that was stopped doesn't hear its
+ * callers any more, and nothing but the system could tell that early.
+ */
 export class StagePulse {
   readonly #clock: Clock;
   readonly #everyMs: number;
   #missed = 0;
   #cancel: () => void = () => {};
+  #cancelLook: () => void = () => {};
 
   constructor(clock: Clock, everyMs: number) {
     this.#clock = clock;
     this.#everyMs = everyMs;
   }
 
-  /** @param isLoading whether the stage may block for long now. */
-  start(send: () => void, isLoading: () => boolean, onSilent: (silentMs: number) => void): void {
+  start({ send, isLoading, isStopped, onSilent }: PulseOptions): void {
+    if (isStopped !== undefined) this.#lookForStop(isStopped, onSilent);
     const beat = () => {
       const allowed = isLoading() ? Math.max(MISSES, Math.ceil(LOADING_MS / this.#everyMs)) : MISSES;
       if (this.#missed >= allowed) {
@@ -121,5 +141,20 @@ export class StagePulse {
 
   stop(): void {
     this.#cancel();
+    this.#cancelLook();
+  }
+
+  #lookForStop(isStopped: () => boolean, onSilent: (silentMs: number) => void): void {
+    let wasStopped = false;
+    const look = () => {
+      const stands = isStopped();
+      if (stands && wasStopped) {
+        onSilent(LOOK_MS);
+        return;
+      }
+      wasStopped = stands;
+      this.#cancelLook = this.#clock.after(LOOK_MS, look);
+    };
+    this.#cancelLook = this.#clock.after(LOOK_MS, look);
   }
 }

@@ -59,15 +59,16 @@ export class StageSet {
       },
       onExit: (why) => this.#onGone(stage, why),
     });
-    stage.pulse.start(
-      () => stage.link.send({ type: "ping" }),
+    stage.pulse.start({
+      send: () => stage.link.send({ type: "ping" }),
       // Loading a file or a model may block for long.
-      () => !stage.isLoaded || [...stage.slots.values()].some((slot) => slot.state === "warming"),
-      (silentMs) => {
+      isLoading: () => !stage.isLoaded || [...stage.slots.values()].some((slot) => slot.state === "warming"),
+      isStopped: stage.link.isStopped,
+      onSilent: (silentMs) => {
         log.error({ stagePid: stage.link.pid, silentMs }, "a stage hangs and is killed");
         this.kill(stage, `the stage hung: no answer for ${silentMs} ms`);
       },
-    );
+    });
     return stage;
   }
 

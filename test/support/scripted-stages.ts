@@ -16,6 +16,8 @@ export interface ScriptedStage {
   readonly isKilled: boolean;
   /** Whether it answers pings. */
   isSilent: boolean;
+  /** Whether its process stands still. */
+  isStopped: boolean;
   memoryMb: number;
   say(message: FromStage): void;
   die(why: string): void;
@@ -33,6 +35,7 @@ export function scriptStages(): { launch: LaunchStage; stages: ScriptedStage[] }
         return isKilled;
       },
       isSilent: false,
+      isStopped: false,
       memoryMb: 100,
       say: (message) => listener.onMessage(message),
       die: (why) => listener.onExit(why),
@@ -48,6 +51,7 @@ export function scriptStages(): { launch: LaunchStage; stages: ScriptedStage[] }
       kill: () => {
         isKilled = true;
       },
+      isStopped: () => stage.isStopped,
     };
   };
   return { launch, stages };

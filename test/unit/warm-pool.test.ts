@@ -201,6 +201,22 @@ describe("a stage", () => {
     expect(scene.heard.some((line) => line.startsWith("lost a: the stage hung"))).toBe(true);
   });
 
+  test("that was stopped is killed within half a second, also while it loads, and not for a moment's stop", async () => {
+    const scene = ready({ min: 2 });
+    scene.give("a");
+    const [stage] = scene.stages as [(typeof scene.stages)[number]];
+    stage.isStopped = true;
+    await scene.clock.advance(250);
+    stage.isStopped = false;
+    await scene.clock.advance(250);
+    expect(stage.isKilled).toBe(false);
+    stage.isStopped = true;
+    expect(scene.numbers().warming).toBe(1);
+    await scene.clock.advance(500);
+    expect(stage.isKilled).toBe(true);
+    expect(scene.heard.some((line) => line.startsWith("lost a: the stage hung"))).toBe(true);
+  });
+
   test("may be silent for long while it loads", async () => {
     const scene = poolScene({ min: 1 });
     const [stage] = scene.stages;
