@@ -104,20 +104,45 @@ function checkExplained(
   after: SessionRecord,
   events: readonly Said[],
 ): void {
-  const wanted = canonical(after);
-  for (const start of startsOf(world, before, after, events)) {
-    if (canonical(start) === wanted) return;
-    for (const input of dispatchersInputs(start, after)) {
-      const next = step(start, input);
-      if (canonical(next) === wanted) return;
-      for (const further of dispatchersInputs(next, after)) {
-        if (canonical(step(next, further)) === wanted) return;
-      }
-    }
+  const isIt = sameAs(after);
+  for (const way of waysFrom(world, before, after, events)) {
+    if (!isIt(way.at(-1)?.to)) continue;
+    for (const each of way) countStep(world, each);
+    return;
   }
   const last = after.history.at(-1);
   const what = `${after.state}#${after.attempt} (${last?.why ?? last?.host ?? ""})`;
   world.trace.violation(7, `nothing that was said makes ${world.trace.nameOf(after.id)} ${what}`);
+}
+
+/** One input that led from a record to the next. */
+interface Step {
+  readonly from: SessionRecord | undefined;
+  readonly by: SessionInput["type"] | "requested" | "nothing";
+  readonly to: SessionRecord;
+}
+
+/** What a handler may have done: apply its message, and decide up to twice itself. */
+function* waysFrom(
+  world: World,
+  before: SessionRecord | undefined,
+  after: SessionRecord,
+  events: readonly Said[],
+): Generator<readonly Step[]> {
+  for (const start of startsOf(world, before, after, events)) {
+    yield [start];
+    for (const input of dispatchersInputs(start.to, after)) {
+      const next = { from: start.to, by: input.type, to: step(start.to, input) };
+      if (next.to === start.to) continue;
+      yield [start, next];
+      for (const further of dispatchersInputs(next.to, after))
+        yield [start, next, { from: next.to, by: further.type, to: step(next.to, further) }];
+    }
+  }
+}
+
+function countStep(world: World, { from, by, to }: Step): void {
+  if (from !== undefined && from !== to) world.coverage.count(`move: ${from.state} ${by} ${to.state}`);
 }
 
 /** What the record may have been when the handler had applied its message. */
@@ -126,18 +151,21 @@ function startsOf(
   before: SessionRecord | undefined,
   after: SessionRecord,
   events: readonly Said[],
-): SessionRecord[] {
+): Step[] {
   const { deadlineMs, maxAttempts } = world.scenario;
   if (before === undefined) {
     return events.flatMap(({ event, sequence }) =>
-      event.type === "requested" ? [newSession(event, { deadlineMs, maxAttempts }, sequence)] : [],
+      event.type === "requested"
+        ? [{ from: before, by: event.type, to: newSession(event, { deadlineMs, maxAttempts }, sequence) }]
+        : [],
     );
   }
   const times = new Set(after.history.slice(-3).map(({ at }) => at));
   const inputs = events.flatMap(({ event }) =>
     event.type === "requested" || !times.has(event.at) ? [] : [event],
   );
-  return [before, ...inputs.map((event) => step(before, event))];
+  const asItWas: Step = { from: before, by: "nothing", to: before };
+  return [asItWas, ...inputs.map((event) => ({ from: before, by: event.type, to: step(before, event) }))];
 }
 
 /** What the dispatcher may have decided or learnt itself, read back from the history that it led to. */
@@ -188,6 +216,17 @@ const storedEvents = (world: World): Said[] =>
   world.server
     .stored(readable)
     .flatMap(({ message, sequence }) => (message === undefined ? [] : [{ event: message, sequence }]));
+
+/** Whether a record is the wanted one; most are not, which shows without their whole text. */
+function sameAs(wanted: SessionRecord): (record: SessionRecord | undefined) => boolean {
+  const text = canonical(wanted);
+  return (record) =>
+    record !== undefined &&
+    record.state === wanted.state &&
+    record.attempt === wanted.attempt &&
+    record.history.length === wanted.history.length &&
+    canonical(record) === text;
+}
 
 /** The same text for the same record, whoever made it; the mark of its write apart. */
 const canonical = (record: SessionRecord): string =>

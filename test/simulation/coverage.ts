@@ -1,5 +1,6 @@
 // What simulated runs contained: a schedule in which nothing happened would hold every invariant.
 import type { SessionRecord } from "../../libs/contracts/session.ts";
+import { sessionMachine } from "../../libs/session/machine.ts";
 
 export class Coverage {
   readonly counts = new Map<string, number>();
@@ -13,23 +14,42 @@ export class Coverage {
     for (const [what, times] of counts) this.count(prefix + what, times);
   }
 
-  /** Counts one session's life, from one saved revision to the next. */
-  session(revisions: readonly SessionRecord[]): void {
+  of(what: string): number {
+    return this.counts.get(what) ?? 0;
+  }
+
+  /** The sum of all whose names begin so. */
+  all(prefix: string): number {
+    return [...this.counts].reduce((sum, [what, times]) => (what.startsWith(prefix) ? sum + times : sum), 0);
+  }
+
+  session({ attempt, endedReason, warm, history }: SessionRecord): void {
     this.count("sessions");
-    const last = revisions.at(-1);
-    if (last === undefined) return;
-    this.count("attempts", last.attempt);
-    this.count(`ended: ${last.endedReason ?? "not"}`);
-    if (last.warm !== undefined) this.count(`agent: ${last.warm}`);
-    let before = "nothing";
-    let wasReady = 0;
-    for (const { state, attempt } of last.history) {
-      this.count(`step: ${before} to ${state}`);
-      before = state;
-      if (state === "ready" && attempt > wasReady) {
-        if (wasReady > 0) this.count("ready again after another attempt was");
-        wasReady = attempt;
-      }
+    this.count("attempts", attempt);
+    this.count(`ended: ${endedReason ?? "not"}`);
+    if (warm !== undefined) this.count(`agent: ${warm}`);
+    const readied = new Set(history.filter(({ state }) => state === "ready").map((line) => line.attempt));
+    if (readied.size > 1) this.count("ready again in another attempt");
+  }
+
+  /** As lines to read, the largest first within each kind. */
+  lines(): string[] {
+    const kindOf = (what: string) => what.split(":")[0] ?? "";
+    return [...this.counts]
+      .sort(([a, x], [b, y]) => kindOf(a).localeCompare(kindOf(b)) || y - x)
+      .map(([what, times]) => `${String(times).padStart(9)}  ${what}`);
+  }
+}
+
+/** Every way from one state to another that the machine has, as `countStep` names it. */
+export function movesOfTheMachine(): string[] {
+  const { states } = sessionMachine.config;
+  const moves = new Set<string>();
+  for (const [state, { on = {} }] of Object.entries(states ?? {})) {
+    for (const [event, ways] of Object.entries(on as Record<string, unknown>)) {
+      for (const way of [ways].flat() as { target: string }[])
+        moves.add(`move: ${state} ${event} ${way.target}`);
     }
   }
+  return [...moves].sort();
 }

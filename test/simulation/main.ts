@@ -1,20 +1,23 @@
 // `npm run sim`: repeats one seed with all that happened in it, or runs many and names those that fail.
 import { parseArgs } from "node:util";
 import { runSeed } from "./run.ts";
+import { commandFor, runMany } from "./run-many.ts";
 
 const { values } = parseArgs({
   options: {
     seed: { type: "string", short: "s" },
     count: { type: "string", short: "n" },
     from: { type: "string", default: "1" },
+    workers: { type: "string" },
     "wrong-clocks": { type: "boolean", default: false },
     quiet: { type: "boolean", default: false },
+    coverage: { type: "boolean", default: false },
   },
 });
 const clocks = values["wrong-clocks"] ? { clocks: "wrong" as const } : {};
 
 if (values.seed !== undefined) process.exitCode = await showOne(whole(values.seed, "--seed"));
-else process.exitCode = await runMany(whole(values.from, "--from"), whole(values.count ?? "100", "--count"));
+else process.exitCode = await showMany(whole(values.from, "--from"), whole(values.count ?? "100", "--count"));
 
 async function showOne(seed: number): Promise<number> {
   const outcome = await runSeed(seed, { keepTrace: !values.quiet, ...clocks });
@@ -28,19 +31,24 @@ async function showOne(seed: number): Promise<number> {
   return outcome.violations.length === 0 ? 0 : 1;
 }
 
-async function runMany(from: number, count: number): Promise<number> {
+async function showMany(from: number, count: number): Promise<number> {
   const began = performance.now();
-  const failing: number[] = [];
-  for (let seed = from; seed < from + count; seed++) {
-    const { violations } = await runSeed(seed, clocks);
-    if (violations.length === 0) continue;
-    failing.push(seed);
-    const [first] = violations;
-    console.log(`seed ${seed}: ${violations.length} violated, first ${first?.invariant}: ${first?.what}`);
-    console.log(`  npm run sim -- --seed ${seed}`);
-  }
+  const workers = values.workers === undefined ? {} : { workers: whole(values.workers, "--workers") };
+  const { failing, coverage, virtualMs, cpuMs } = await runMany({
+    from,
+    count,
+    options: clocks,
+    ...workers,
+    onFailing: ({ seed, violations, first }) => {
+      console.log(`seed ${seed}: ${violations} violated, first ${first.invariant}: ${first.what}`);
+      console.log(`  ${commandFor(seed)}`);
+    },
+  });
+  if (values.coverage) console.log(`${coverage.lines().join("\n")}\n`);
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
-  console.log(`${count} seeds from ${from} in ${seconds} s: ${failing.length} failed ${failing.join(" ")}`);
+  const cost = `${(cpuMs / count).toFixed(0)} ms of a core and ${(virtualMs / count / 1000).toFixed(0)} s of virtual time each`;
+  const seeds = failing.map(({ seed }) => seed).join(" ");
+  console.log(`${count} seeds from ${from} in ${seconds} s, ${cost}: ${failing.length} failed ${seeds}`);
   return failing.length === 0 ? 0 : 1;
 }
 

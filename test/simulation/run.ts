@@ -73,6 +73,9 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   checkRecords(world);
   checkRollUps(world);
   world.facts.endOverlaps();
+  for (const record of world.records()) world.coverage.session(record);
+  world.coverage.add(world.server.faultCounts(), "bus: ");
+  world.coverage.count(`replicas: ${scenario.replicas}`);
   const virtualMs = clock.monotonic();
   world.end();
   return {

@@ -96,12 +96,17 @@ export const HEALTHY_HOP: readonly [number, number] = [0.2, 1.5];
 /** Between replicas of the store, in ms. */
 export const HEALTHY_IN_FLIGHT: readonly [number, number] = [0.2, 2];
 
+/** Below it all worlds are large. */
+export const FIRST_SMALL_SEED = 10_000;
+
 export function scenarioOf(seed: number): Scenario {
   const random = forkRandom(seed, "scenario");
   // What was added later has a generator of its own, or every older seed would be another world.
   const more = forkRandom(seed, "scenario, continued");
   const between = (from: number, to: number) => integerBetween(random, from, to);
-  const severity = pickOne(random, [0, 0.3, 1, 1, 1.5]);
+  const drawn = pickOne(random, [0, 0.3, 1, 1, 1.5]);
+  const small = smallSize(seed);
+  const severity = small === undefined ? drawn : drawn || 1;
   const min = between(0, 3);
   return {
     seed,
@@ -131,6 +136,21 @@ export function scenarioOf(seed: number): Scenario {
     },
     maxAttempts: pickOne(random, [3, 3, 1, 5]),
     hostsKeepTheirNames: random() < 0.5,
+    ...small,
+  };
+}
+
+/**
+ * Of the later seeds most are small: few people for a short time, and faults in quick succession. They find
+ * most bugs, and several of them fit into the time of a large one.
+ */
+function smallSize(seed: number): Pick<Scenario, "clients" | "chaosMs" | "chaosEveryMs"> | undefined {
+  const random = forkRandom(seed, "size");
+  if (seed < FIRST_SMALL_SEED || random() < 0.15) return undefined;
+  return {
+    clients: integerBetween(random, 1, 4),
+    chaosMs: integerBetween(random, 4000, 12_000),
+    chaosEveryMs: integerBetween(random, 400, 2000),
   };
 }
 
