@@ -7,6 +7,7 @@ const [talk, stop, profiles] = [element("talk"), element("stop"), element("profi
 
 /** The conversation that is going on; undefined when there is none. */
 let call;
+const LOST = "The agent was lost; another one takes over.";
 /** What kept every conversation from starting when it was looked at last. */
 let problem = "";
 
@@ -172,7 +173,9 @@ function showSession(session) {
   element("warm").textContent = session.warm ?? "–";
   if (session.queue)
     note(`Waiting for a free agent: place ${session.queue.position} of ${session.queue.length}.`);
-  if (session.recovering) note("The agent was lost; another one takes over.");
+  if (session.recovering) note(LOST);
+  else if (session.state === "ready" && element("note").textContent === LOST)
+    note("Another agent has taken over: go on speaking.");
   const startMs = Date.parse(session.history[0].at);
   element("times").replaceChildren(
     ...session.history.map(({ state, at, attempt, why, host }) => {
