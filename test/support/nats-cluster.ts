@@ -182,6 +182,10 @@ class Cluster implements NatsCluster {
     return this.nodes[0]!.port;
   }
 
+  get replicas(): number {
+    return this.nodes.length;
+  }
+
   get monitorUrl(): string {
     return this.nodes[0]!.monitorUrl;
   }

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { freePort } from "../../deploy/ports.ts";
 import { membersOfGroups, pidsWithEnvironment } from "../../deploy/processes.ts";
+import { startNatsCluster } from "./nats-cluster.ts";
 import { startLiveKit, startNats, type TestLiveKit } from "./servers.ts";
 import { type ServiceKind, ServiceProcess } from "./service-process.ts";
 import type { TestNats } from "./test-nats.ts";
@@ -58,8 +59,12 @@ export interface Stack {
 const MARK = "STACK_OF_TEST";
 const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "SystemRoot", "NODE_EXTRA_CA_CERTS"];
 
+/** The suites of the project `system-cluster` are the same as those of `system`, on three nodes. */
+const natsNodes = Number(process.env.STACK_NATS_NODES ?? "1");
+
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const nats = options.nats ?? (await startNats());
+  const nats =
+    options.nats ?? (await (natsNodes === 1 ? startNats() : startNatsCluster({ nodes: natsNodes })));
   const ports = await Promise.all(Array.from({ length: options.gateways ?? 1 }, () => freePort()));
   let livekit: TestLiveKit | undefined;
   try {
@@ -110,6 +115,7 @@ class RunningStack implements Stack {
       ...Object.fromEntries(INHERITED.map((name) => [name, process.env[name]])),
       [MARK]: this.#mark,
       NATS_URL: nats.url,
+      GREENROOM_REPLICAS: String(nats.replicas ?? 1),
       ...(livekit === undefined
         ? { LIVEKIT_MOCK_MODE: "true" }
         : {

@@ -13,6 +13,8 @@ export interface TestNats {
   readonly monitorUrl: string;
   readonly pid: number;
   readonly dir: string;
+  /** Copies of each stream that it can keep; 1 when nothing is said. */
+  readonly replicas?: number;
   /** Ends it and leaves nothing; may be called twice. */
   stop(): Promise<void>;
   kill9(): Promise<void>;

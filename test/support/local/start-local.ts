@@ -21,6 +21,7 @@ export type LogRecord = {
 const MARK = "LOCAL_OF_TEST";
 const fakeLocal = fileURLToPath(new URL("./fake-local.ts", import.meta.url));
 export const realLocal = join(repositoryRoot, "deploy", "local.ts");
+export const realCluster = join(repositoryRoot, "deploy", "cluster.ts");
 
 /** A data directory, ports and a mark of one test; several supervisors may run on it, one after another. */
 export class LocalSite {
