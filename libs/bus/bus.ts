@@ -63,6 +63,9 @@ export class UnreadableRecord extends GreenroomError {
   }
 }
 
+// biome-ignore lint/suspicious/noExplicitAny: what is in it is of no matter.
+export type AnyStore = Channel<any> | Bucket<any>;
+
 export interface Bus {
   /**
    * Stores a message; answers once the stream has acknowledged it.
@@ -80,6 +83,12 @@ export interface Bus {
     options: ConsumeOptions,
     handle: (message: T, delivery: Delivery) => Promise<Verdict>,
   ): Promise<Stop>;
+
+  /**
+   * How full a stream or bucket is, from 0 to 1 of the bytes that it may have.
+   * @throws GreenroomError storage_unavailable
+   */
+  fullness(store: AnyStore): Promise<number>;
 
   /** The newest stored messages on one subject, oldest first, without those that nobody could read. */
   recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]>;

@@ -4,6 +4,7 @@ import { type Channel, type Command, deadLetters, type Topic } from "../contract
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import { storageErrorOf } from "./api-errors.ts";
 import type {
+  AnyStore,
   Bus,
   Change,
   ConsumeOptions,
@@ -108,6 +109,12 @@ export class MemoryBus implements MemoryClient {
     const stream = streamOf(this.#world, channel);
     const messages = await this.#asking.read(`reading ${subject}`, () => stream.matching(subject));
     return messages.flatMap((message) => read(channel, message)?.message ?? []).slice(-limit);
+  }
+
+  /** Sizes are not bounded in memory: it is full, or not at all. */
+  async fullness(store: AnyStore): Promise<number> {
+    const name = "stream" in store ? store.stream : store.name;
+    return this.#asking.read(`asking how full ${name} is`, () => (this.#world.fates.faults().full ? 1 : 0));
   }
 
   async page<T>(channel: Channel<T>, { limit, before = Infinity }: PageOptions): Promise<Stored<T>[]> {

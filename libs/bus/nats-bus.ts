@@ -5,6 +5,7 @@ import type { Channel, Command, Topic } from "../contracts/channels.ts";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { Log } from "../process/log.ts";
 import type {
+  AnyStore,
   Bus,
   Change,
   ConsumeOptions,
@@ -110,6 +111,10 @@ class NatsBus implements Bus {
 
   recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]> {
     return this.#streams.recent(channel, subject, limit);
+  }
+
+  fullness(store: AnyStore): Promise<number> {
+    return this.#streams.fullness(store);
   }
 
   page<T>(channel: Channel<T>, options: PageOptions): Promise<Stored<T>[]> {

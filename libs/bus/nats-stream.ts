@@ -9,7 +9,7 @@ import {
 } from "nats";
 import { type Channel, deadLetters } from "../contracts/channels.ts";
 import type { Log } from "../process/log.ts";
-import type { ConsumeOptions, Delivery, PageOptions, Stop, Stored, Verdict } from "./bus.ts";
+import type { AnyStore, ConsumeOptions, Delivery, PageOptions, Stop, Stored, Verdict } from "./bus.ts";
 import { decodeMessage, encode } from "./codec.ts";
 import { ACK_WAIT_MS } from "./delivery-rules.ts";
 import { isNotFound, storageError } from "./nats-errors.ts";
@@ -84,6 +84,16 @@ export class NatsStreams {
       return found.slice(-limit);
     } catch (error) {
       throw storageError(`reading ${subject}`, error);
+    }
+  }
+
+  async fullness(store: AnyStore): Promise<number> {
+    const name = "stream" in store ? store.stream : `KV_${store.name}`;
+    try {
+      const { config, state } = await this.#manager.streams.info(name);
+      return config.max_bytes > 0 ? state.bytes / config.max_bytes : 0;
+    } catch (error) {
+      throw storageError(`asking how full ${name} is`, error);
     }
   }
 

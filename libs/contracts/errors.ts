@@ -34,6 +34,11 @@ export const errorTable = {
     says: "Bodies are JSON: send Content-Type: application/json.",
   },
   at_capacity: { http: 429, retryable: true, says: "Every agent is busy and the queue is full." },
+  overloaded: {
+    http: 429,
+    retryable: true,
+    says: "This gateway has as many starts under way as it can take on. Wait as long as it says.",
+  },
   rate_limited: { http: 429, retryable: true, says: "This caller sends requests faster than it may." },
   internal: { http: 500, retryable: true, says: "A bug. The log has its trace." },
   no_hosts: { http: 503, retryable: true, says: "No agent-host is up." },

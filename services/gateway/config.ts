@@ -16,6 +16,32 @@ export const gatewaySettings = {
     "How many sessions may wait for capacity before more are refused with 429.",
     100,
   ),
+  GREENROOM_STARTS_MAX: setting.integer(
+    "How many starts may be under way at one gateway before more are refused with 429: asked for, and not yet taken up by a dispatcher.",
+    256,
+    1,
+  ),
+  GREENROOM_LAG_MAX_MS: setting.integer(
+    "How far the gateway's own work may lag behind (the median of a second, in ms) before starts are refused with 429.",
+    500,
+    10,
+  ),
+  GREENROOM_CONNECTIONS_MAX: setting.integer("Connections to one gateway at once, of any kind.", 20_000, 1),
+  GREENROOM_STREAMS_MAX: setting.integer(
+    "Event streams and WebSockets that may be open at one gateway.",
+    10_000,
+    0,
+  ),
+  GREENROOM_STREAMS_PER_CLIENT: setting.integer(
+    "How many of those one address may have open; 0 sets no limit, as behind a proxy.",
+    0,
+  ),
+  GREENROOM_REQUEST_MS: setting.integer("How long a request may take to arrive, in ms.", 30_000, 100),
+  GREENROOM_UNREAD_MS: setting.integer(
+    "How long a client may leave what it was sent unread before it is cut, in ms.",
+    60_000,
+    100,
+  ),
   GREENROOM_DEFAULT_PROFILE: setting.optionalText(
     "The profile of a start that names none. Default: assistant where it runs, else echo.",
   ),

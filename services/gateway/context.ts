@@ -6,6 +6,7 @@ import type { SessionView } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
+import type { Admission } from "./admission.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { OpenStreams } from "./open-streams.ts";
 import type { SessionFeed } from "./session-feed.ts";
@@ -35,5 +36,6 @@ export interface Gateway extends GatewayDeps {
   readonly startTimes: StartTimes;
   /** Requests that this gateway is storing, or has stored and whose record it hasn't seen yet, by session. */
   readonly accepted: Map<string, Accepted>;
+  readonly admission: Admission;
   readonly streams: OpenStreams;
 }

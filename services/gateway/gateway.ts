@@ -5,7 +5,9 @@ import rateLimit from "@fastify/rate-limit";
 import websocket from "@fastify/websocket";
 import fastify, { type FastifyInstance } from "fastify";
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
+import type { Stop } from "../../libs/bus/bus.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
+import { createAdmission } from "./admission.ts";
 import { answerBrokenRequests } from "./broken-requests.ts";
 import type { Gateway, GatewayDeps } from "./context.ts";
 import { deadLettersRoute } from "./dead-letters.ts";
@@ -34,6 +36,9 @@ import { tokenRoute } from "./tokens.ts";
 import { answerUnknownRoutes } from "./unknown-routes.ts";
 import { webhookRoute } from "./webhook.ts";
 
+/** A start may be told to wait for 30 s, and nothing moves on its connection meanwhile. */
+const LONGEST_ANSWER_MS = 45_000;
+
 /**
  * Builds the server, which listens to nothing yet: `listen` starts it and `inject` tries it.
  *
@@ -46,14 +51,23 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
     // Ours says it in our shape.
     return503OnClosing: false,
     // Time for a whole request to arrive, against clients that send a byte a minute.
-    requestTimeout: 30_000,
+    requestTimeout: deps.config.GREENROOM_REQUEST_MS,
+    http: {
+      // Node looks at bodies only when the time for headers is the shorter one.
+      headersTimeout: Math.min(10_000, deps.config.GREENROOM_REQUEST_MS / 2),
+      connectionsCheckingInterval: Math.min(5000, deps.config.GREENROOM_REQUEST_MS),
+    },
+    // A connection on which nothing moves at all: its client has left, or doesn't read. Streams beat faster.
+    connectionTimeout: Math.max(deps.config.GREENROOM_UNREAD_MS, LONGEST_ANSWER_MS),
     routerOptions: { maxParamLength: 256 },
     genReqId: ({ headers }) => traceIdOf(headers["x-request-id"]),
     ...answerBrokenRequests(deps.log),
   }).withTypeProvider<ZodTypeProvider>();
   const gateway = createContext(deps);
+  app.server.maxConnections = deps.config.GREENROOM_CONNECTIONS_MAX;
   let isStopping = false;
   let services: ServiceWatch | undefined;
+  let stopAdmission: Stop | undefined;
 
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
@@ -68,6 +82,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
 
   app.addHook("onReady", async () => {
     services = await watchServices(deps);
+    stopAdmission = await gateway.admission.watch();
   });
   app.addHook("preClose", async () => {
     isStopping = true;
@@ -75,6 +90,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
     gateway.feed.stop();
   });
   app.addHook("onClose", async () => {
+    await stopAdmission?.();
     await services?.stop();
   });
   return app as unknown as FastifyInstance;
@@ -135,7 +151,11 @@ export function createContext(deps: GatewayDeps): Gateway {
     feed: feedSessions(deps.sessions, deps.clock, tenant),
     startTimes: measureStarts(deps.sessions),
     accepted: new Map(),
-    streams: openStreams(),
+    admission: createAdmission(deps),
+    streams: openStreams({
+      max: deps.config.GREENROOM_STREAMS_MAX,
+      maxPerClient: deps.config.GREENROOM_STREAMS_PER_CLIENT,
+    }),
   };
 }
 

@@ -28,8 +28,8 @@ export type Wish = Pick<Requested, "user" | "metadata"> & {
  * Takes a session in. When it answers, the stream has acknowledged the request: the session exists.
  *
  * @returns whether it had been taken in before, by an earlier request of the same words
- * @throws GreenroomError idempotency_conflict, no_hosts, unknown_profile, profile_unavailable, at_capacity,
- *   storage_full, storage_unavailable
+ * @throws GreenroomError idempotency_conflict, no_hosts, unknown_profile, profile_unavailable, overloaded,
+ *   at_capacity, storage_full, storage_unavailable
  */
 export async function openSession(gateway: Gateway, wish: Wish): Promise<{ replayed: boolean }> {
   const requestHash = fingerprint(wish.asked);
@@ -41,6 +41,7 @@ export async function openSession(gateway: Gateway, wish: Wish): Promise<{ repla
     }
   }
   const profile = chooseProfile(gateway.hosts.all(), wish.profile, gateway.config.GREENROOM_DEFAULT_PROFILE);
+  gateway.admission.refuseIfOverloaded(gateway.accepted.size);
   refuseWhenFull(gateway, profile);
   const requested: Requested = {
     type: "requested",

@@ -31,7 +31,8 @@ export function sessionEventsRoute(app: Routes, gateway: Gateway): void {
         },
       },
     },
-    async ({ params, headers }, reply) => {
+    async ({ params, headers, ip }, reply) => {
+      gateway.streams.refuseIfTooMany(ip);
       const found = await requireSession(gateway, params.id);
       const lastSeen = headers["last-event-id"];
       // 204 is how a browser's EventSource is told to stop connecting again.
@@ -41,16 +42,15 @@ export function sessionEventsRoute(app: Routes, gateway: Gateway): void {
         if (value !== undefined) reply.raw.setHeader(name, value);
       }
       reply.hijack();
-      stream(gateway, params.id, found, lastSeen, reply.raw);
+      stream(gateway, { sessionId: params.id, lastSeen, client: ip }, found, reply.raw);
     },
   );
 }
 
 function stream(
   gateway: Gateway,
-  sessionId: string,
+  { sessionId, lastSeen, client }: { sessionId: string; lastSeen: string | undefined; client: string },
   present: Found,
-  lastSeen: string | undefined,
   raw: ServerResponse,
 ): void {
   raw.writeHead(200, {
@@ -73,11 +73,14 @@ function stream(
     if (closed) return;
     raw.write(text);
     if (raw.writableLength <= MAX_BACKLOG_BYTES) return;
+    cut();
+  };
+  const cut = () => {
     gateway.log.warn({ sessionId, unread: raw.writableLength }, "a client that doesn't read was cut");
     raw.destroy();
     close();
   };
-  const forget = gateway.streams.add(() => {
+  const forget = gateway.streams.add(client, () => {
     write(`event: closing\ndata: ${JSON.stringify({ code: "shutting_down", sessionId })}\n\n`);
     close();
   });
@@ -94,8 +97,14 @@ function stream(
     }
     if (session.record.state === "ended") close();
   };
+  // What doesn't even leave the process from one beat to the next is not being read.
+  let sentBefore: number | undefined;
   const beat = () => {
-    cancelHeartbeat = gateway.clock.after(HEARTBEAT_MS, () => {
+    const beatMs = Math.min(HEARTBEAT_MS, gateway.config.GREENROOM_UNREAD_MS / 2);
+    cancelHeartbeat = gateway.clock.after(beatMs, () => {
+      const sent = (raw.socket?.bytesWritten ?? 0) - raw.writableLength;
+      if (raw.writableLength > 0 && sent === sentBefore) return cut();
+      sentBefore = sent;
       write(": still here\n\n");
       if (!closed) beat();
     });

@@ -17,6 +17,8 @@ import { joinOf } from "./tokens.ts";
 
 const HEARTBEAT_MS = 15_000;
 const MAX_BACKLOG_BYTES = 256 * 1024;
+/** How long a client that is cut has to read why. */
+const LAST_WORD_MS = 1000;
 /** Requests of one client that are being worked on, and sessions it follows. */
 const MAX_IN_HAND = 32;
 const MAX_FOLLOWED = 256;
@@ -26,11 +28,14 @@ export function sessionSocketRoute(app: Routes, gateway: Gateway): void {
     method: "GET",
     url: "/api/session/ws",
     schema: { hide: true },
-    preValidation: async (request) => refuseForeignPage(gateway, request),
+    preValidation: async (request) => {
+      refuseForeignPage(gateway, request);
+      gateway.streams.refuseIfTooMany(request.ip);
+    },
     handler: async () => {
       throw new GreenroomError("invalid_request", "This address speaks WebSocket: connect with ws://.");
     },
-    wsHandler: (socket, request) => new SocketClient(gateway, socket, request.id).serve(),
+    wsHandler: (socket, request) => new SocketClient(gateway, socket, request.id, request.ip).serve(),
   });
 }
 
@@ -48,19 +53,23 @@ class SocketClient {
   readonly #gateway: Gateway;
   readonly #socket: WebSocket;
   readonly #traceId: string;
+  readonly #client: string;
   readonly #followed = new Map<string, () => void>();
   #inHand = 0;
   #answersPing = true;
   #cancelHeartbeat = () => {};
 
-  constructor(gateway: Gateway, socket: WebSocket, traceId: string) {
+  constructor(gateway: Gateway, socket: WebSocket, traceId: string, client: string) {
     this.#gateway = gateway;
     this.#socket = socket;
     this.#traceId = traceId;
+    this.#client = client;
   }
 
   serve(): void {
-    const forget = this.#gateway.streams.add(() => this.#socket.close(1001, "the gateway is stopping"));
+    const forget = this.#gateway.streams.add(this.#client, () =>
+      this.#socket.close(1001, "the gateway is stopping"),
+    );
     this.#socket.on("message", (data, isBinary) => void this.#take(data.toString(), isBinary));
     this.#socket.on("pong", () => {
       this.#answersPing = true;
@@ -165,17 +174,21 @@ class SocketClient {
 
   #send(message: Record<string, unknown>): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return;
-    if (this.#socket.bufferedAmount > MAX_BACKLOG_BYTES) {
-      this.#gateway.log.warn({ unread: this.#socket.bufferedAmount }, "a client that doesn't read was cut");
-      this.#socket.terminate();
-      return;
-    }
-    this.#socket.send(JSON.stringify(message));
+    if (this.#socket.bufferedAmount > MAX_BACKLOG_BYTES) this.#cut();
+    else this.#socket.send(JSON.stringify(message));
+  }
+
+  /** One that reads after all learns why; the connection goes soon, whether it does or not. */
+  #cut(): void {
+    this.#gateway.log.warn({ unread: this.#socket.bufferedAmount }, "a client that doesn't read was cut");
+    this.#socket.close(1013, "what you were sent stays unread");
+    this.#gateway.clock.after(LAST_WORD_MS, () => this.#socket.terminate());
   }
 
   #beat(): void {
-    this.#cancelHeartbeat = this.#gateway.clock.after(HEARTBEAT_MS, () => {
-      if (!this.#answersPing) return this.#socket.terminate();
+    const { GREENROOM_UNREAD_MS } = this.#gateway.config;
+    this.#cancelHeartbeat = this.#gateway.clock.after(Math.min(HEARTBEAT_MS, GREENROOM_UNREAD_MS / 2), () => {
+      if (!this.#answersPing) return this.#cut();
       this.#answersPing = false;
       this.#socket.ping();
       this.#beat();

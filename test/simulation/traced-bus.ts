@@ -51,6 +51,7 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
         return verdict;
       }),
     recent: (channel, subject, limit) => bus.recent(channel, subject, limit),
+    fullness: (store) => bus.fullness(store),
     page: (channel, options) => bus.page(channel, options),
     announce: (topic, message) => bus.announce(topic, message),
     listen: (topic, hear) => bus.listen(topic, hear),

@@ -1,4 +1,5 @@
 // A gateway on the memory bus, with a dispatcher and hosts that a test plays.
+import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { Entry } from "../../libs/bus/bus.ts";
 import { createMemoryServer, type MemoryServer } from "../../libs/bus/memory-server.ts";
@@ -62,6 +63,8 @@ export interface Rig {
   /** Everything that was said about sessions. */
   said(): SessionEvent[];
   setPlay(play: Play): void;
+  /** The server's side of the connections that are open, once it listens. */
+  openSockets(): readonly Socket[];
   stop(): Promise<void>;
 }
 
@@ -104,6 +107,11 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     return app;
   };
   const app = await build();
+  const sockets = new Set<Socket>();
+  app.server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+  });
   return {
     app,
     server,
@@ -117,6 +125,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     setPlay(next) {
       play = next;
     },
+    openSockets: () => [...sockets],
     async stop() {
       for (const stop of stops) await stop();
     },
