@@ -1,5 +1,6 @@
 // A conversation outlives the agents that hold it: killed with -9, the next one goes on from what was said.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { processIdentity } from "../../deploy/processes.ts";
 import { conversations } from "../../libs/contracts/buckets.ts";
 import { DEFAULT_TENANT, sessionKey } from "../../libs/contracts/ids.ts";
 import { type DeepgramStandIn, startDeepgramStandIn } from "../support/deepgram-stand-in.ts";
@@ -17,6 +18,8 @@ import { type Visitor, visit } from "../support/visitor.ts";
 
 const GREETING = "Hello, what can I do for you?";
 const SENTENCE = "Sorry, I was cut off for a moment.";
+/** What is said takes as long as speech takes. */
+const TALK_MS = 240_000;
 
 let scene: Scene;
 let openai: OpenAiStandIn;
@@ -121,42 +124,46 @@ const saidIn = (chat: ChatRequest | undefined): string[] =>
     .filter(({ role }) => role !== "system")
     .map(({ role, content }) => `${role}: ${textOf(content)}`);
 
-test("a stock agent that is killed twice goes on each time with the whole conversation", async () => {
-  const talk = await begin("stock-agent");
-  await untilStored(talk.id, GREETING);
-  const first = await ask(talk, "the weather");
-  await killAgent(talk.id);
-  await untilSpoken(SENTENCE);
-  const second = await ask(talk, "the news");
-  await killAgent(talk.id);
-  await untilSpoken(SENTENCE, 2);
-  await ask(talk, "the time");
+test(
+  "a stock agent that is killed twice goes on each time with the whole conversation",
+  async () => {
+    const talk = await begin("stock-agent");
+    await untilStored(talk.id, GREETING);
+    const first = await ask(talk, "the weather");
+    await killAgent(talk.id);
+    await untilSpoken(SENTENCE);
+    const second = await ask(talk, "the news");
+    await killAgent(talk.id);
+    await untilSpoken(SENTENCE, 2);
+    await ask(talk, "the time");
 
-  const last = openai.chats.at(-1);
-  expect(saidIn(last)).toEqual([
-    `assistant: ${GREETING}`,
-    "user: the weather",
-    `assistant: ${first}`,
-    "user: the news",
-    `assistant: ${second}`,
-    "user: the time",
-  ]);
-  const instructions = last?.messages.filter(({ role }) => role === "system");
-  expect(instructions?.map(({ content }) => textOf(content))).toEqual([
-    "You are a helpful voice AI assistant.",
-  ]);
-  // Greeted once, by the first agent: no model was asked to greet again, and nothing but the sentence was said.
-  expect(openai.chats).toHaveLength(4);
-  expect(openai.speeches.filter(({ input }) => input === GREETING)).toHaveLength(1);
-  expect(talk.visitor.isOut()).toBe(false);
+    const last = openai.chats.at(-1);
+    expect(saidIn(last)).toEqual([
+      `assistant: ${GREETING}`,
+      "user: the weather",
+      `assistant: ${first}`,
+      "user: the news",
+      `assistant: ${second}`,
+      "user: the time",
+    ]);
+    const instructions = last?.messages.filter(({ role }) => role === "system");
+    expect(instructions?.map(({ content }) => textOf(content))).toEqual([
+      "You are a helpful voice AI assistant.",
+    ]);
+    // Greeted once, by the first agent: no model was asked to greet again, and nothing but the sentence was said.
+    expect(openai.chats).toHaveLength(4);
+    expect(openai.speeches.filter(({ input }) => input === GREETING)).toHaveLength(1);
+    expect(talk.visitor.isOut()).toBe(false);
 
-  expect(await stored(talk.id)).toMatchObject({ attempt: 3, omitted: 0 });
-  await scene.end(talk.id);
-  await until(async () => (await stored(talk.id)) === undefined, {
-    timeoutMs: PATIENCE_MS,
-    what: "what was said is removed with the end of the session",
-  });
-});
+    expect(await stored(talk.id)).toMatchObject({ attempt: 3, omitted: 0 });
+    await scene.end(talk.id);
+    await until(async () => (await stored(talk.id)) === undefined, {
+      timeoutMs: PATIENCE_MS,
+      what: "what was said is removed with the end of the session",
+    });
+  },
+  TALK_MS,
+);
 
 test("a question whose answer was cut off is answered by the next agent", async () => {
   const talk = await begin("stock-agent");
@@ -176,6 +183,38 @@ test("a question whose answer was cut off is answered by the next agent", async 
   const spoken = openai.speeches.map(({ input }) => input);
   expect(spoken.indexOf(SENTENCE)).toBeGreaterThan(-1);
   expect(spoken.indexOf(SENTENCE)).toBeLessThan(spoken.indexOf("In short: they lived happily."));
+  await scene.end(talk.id);
+});
+
+test("an agent whose process is stopped is replaced, and the process is no more", async () => {
+  const talk = await begin("stock-agent");
+  await untilStored(talk.id, GREETING);
+  const before = await scene.session(talk.id);
+  const pid = (await scene.slotOf(talk.id))?.stage.pid as number;
+  const life = processIdentity(pid);
+  process.kill(pid, "SIGSTOP");
+  const after = await scene.sessionWhen(
+    talk.id,
+    ({ state, attempt }) => state === "ready" && attempt === 2,
+    "is ready in its second attempt",
+  );
+  expect(after.history.find(({ attempt }: { attempt: number }) => attempt === 2).why).toContain("hung");
+  await until(() => processIdentity(pid) !== life, {
+    timeoutMs: PATIENCE_MS,
+    what: "the stopped process is gone",
+  });
+  await until(
+    async () => {
+      const agents = (await scene.rooms.participants(before.room)).filter(({ isAgent }) => isAgent);
+      return agents.length === 1 && agents[0]?.identity === `agent-${talk.id}-2`;
+    },
+    { timeoutMs: PATIENCE_MS, what: "only the second agent is in the room" },
+  );
+  const answer = await ask(talk, "the weather");
+  expect(saidIn(openai.chats.at(-1))).toEqual([`assistant: ${GREETING}`, "user: the weather"]);
+  await talk.visitor.write("the news");
+  await untilStored(talk.id, "About the news: that is so.");
+  expect(saidIn(openai.chats.at(-1))).toContain(`assistant: ${answer}`);
   await scene.end(talk.id);
 });
 
