@@ -92,7 +92,6 @@ test("each NATS node is killed under live sessions: none is lost, new ones are s
 
   const live: Json[] = [await start(urls[0]!)];
   const visitor: Visitor = await visit(live[0]);
-  cleanUps.push(() => visitor.leave());
   await until(() => visitor.hears(), { timeoutMs: PATIENCE_MS, what: "the visitor hears the agent" });
   for (const node of ["nats-1", "nats-2", "nats-3"]) {
     const before = pidOf(node);
@@ -114,6 +113,7 @@ test("each NATS node is killed under live sessions: none is lost, new ones are s
   const kept = (await bus.list(sessions)).map(({ value }) => value);
   expect(kept.map(({ id }) => id).sort()).toEqual(live.map(({ sessionId }) => sessionId).sort());
   for (const { id, state, history } of kept) expect(state, `${id}: ${JSON.stringify(history)}`).toBe("ready");
+  await visitor.leave();
   await stopped(local);
 
   const again = site.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);

@@ -121,3 +121,29 @@ test("the banner doesn't call ready what isn't, nor LiveKit present when it is n
   expect(bannerText({ ...facts, livekitUrl: undefined })).toContain("LiveKit   none");
   expect(bannerText({ ...facts, isSimulated: true })).toContain("LiveKit   simulated rooms");
 });
+
+test("of several processes of one service each has its own name in the log", () => {
+  const line = '{"level":"info","time":"t","service":"gateway","msg":"running"}';
+  expect(record("gateway", line).service).toBe("gateway");
+  expect(record("gateway-2", line)).toMatchObject({ service: "gateway-2", msg: "running" });
+  expect(record("nats-3", "[1] 2026/01/01 00:00:00.000001 [WRN] slow")).toMatchObject({
+    service: "nats-3",
+    level: "warn",
+    msg: "slow",
+  });
+});
+
+test("a NATS node that looks for one that isn't there yet is no error", () => {
+  const line = "[1] 2026/01/01 00:00:00.000001 [ERR] Error trying to connect to route (attempt 1): refused";
+  expect(record("nats-1", line).level).toBe("debug");
+  expect(record("nats-1", line.replace("connect to route", "write")).level).toBe("error");
+});
+
+test("the banner of a cluster names every gateway and every NATS node", () => {
+  const natsUrl = "nats://127.0.0.1:4222,nats://127.0.0.1:4223";
+  const text = bannerText({ ...facts, natsUrl, moreApiUrls: ["http://localhost:8081"] });
+  const lines = text.split("\n").map((line) => line.trim());
+  expect(lines).toContain("http://localhost:8081");
+  expect(lines).toContain("NATS      nats://127.0.0.1:4222");
+  expect(lines).toContain("nats://127.0.0.1:4223");
+});

@@ -1,14 +1,18 @@
 // The supervisor's settings, its back-off, and the servers' configurations.
 import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { defaultBackOff, restartDelay } from "../../deploy/back-off.ts";
 import { readLocalConfig } from "../../deploy/config.ts";
+import { gatewayPorts } from "../../deploy/gateway-ports.ts";
 import { livekitConfig, livekitKey } from "../../deploy/livekit.ts";
 import { MAX_FILE_STORE_BYTES, natsConfigText } from "../../deploy/nats.ts";
+import { freePort } from "../../deploy/ports.ts";
 import { allBuckets } from "../../libs/contracts/buckets.ts";
 import { allChannels } from "../../libs/contracts/channels.ts";
+import { silentLog } from "../../libs/process/log.ts";
 
 test("without any setting there is a NATS and a LiveKit to be started, on loopback", () => {
   const config = readLocalConfig({});
@@ -54,6 +58,45 @@ test("NATS quotes durations, listens on loopback and may store what all streams 
   expect(MAX_FILE_STORE_BYTES).toBeGreaterThan(reserved);
   const always = natsConfigText({ dir: "/data", port: 1, monitorPort: 2, syncInterval: "always" });
   expect(always).toContain("sync_interval: always");
+});
+
+test("a NATS node says its own name, its cluster's, and the others' routes, all on loopback", () => {
+  const routes = ["nats://127.0.0.1:6222", "nats://127.0.0.1:6223"];
+  const cluster = { nodeName: "nats-2", clusterName: "greenroom", routePort: 6223, routes };
+  const layout = { dir: "/data", port: 4223, monitorPort: 8223, syncInterval: "1s", cluster };
+  const text = natsConfigText({ ...layout, extra: "max_connections: 7\n" });
+  expect(text).toContain("server_name: nats-2\n");
+  expect(text).toMatch(/cluster \{\n {2}name: greenroom\n {2}listen: "127\.0\.0\.1:6223"/);
+  expect(text).toContain(JSON.stringify(routes));
+  expect(text).toMatch(/max_connections: 7\n$/);
+});
+
+test("copies are 1, 3 or 5: an even number can't lose more nodes than the odd one below it", () => {
+  expect(readLocalConfig({ GREENROOM_REPLICAS: "3" }).GREENROOM_REPLICAS).toBe(3);
+  for (const replicas of ["0", "2", "4", "7", "many"]) {
+    expect(() => readLocalConfig({ GREENROOM_REPLICAS: replicas })).toThrow("GREENROOM_REPLICAS");
+  }
+});
+
+test("several gateways have the ports after the first, and others where those are taken", async () => {
+  const first = await freePort();
+  const config = readLocalConfig({ GREENROOM_PORT: String(first) });
+  const taker = createServer();
+  // Should somebody else have that port, it is taken all the same.
+  await new Promise<void>((resolve) => {
+    taker.once("error", () => resolve());
+    taker.listen(first + 1, "127.0.0.1", resolve);
+  });
+  try {
+    const ports = await gatewayPorts(config, 3, silentLog);
+    expect(ports[0]).toBe(first);
+    expect(ports).not.toContain(first + 1);
+    expect(new Set(ports).size).toBe(3);
+    const taken = readLocalConfig({ GREENROOM_PORT: String(first + 1) });
+    await expect(gatewayPorts(taken, 1, silentLog)).rejects.toThrow("the port is taken");
+  } finally {
+    taker.close();
+  }
 });
 
 test("LiveKit is on loopback, media included, and signs its webhooks with the key it has", () => {
