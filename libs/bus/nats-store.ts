@@ -1,5 +1,5 @@
 // Records in KV buckets on JetStream: reading and compare-and-set.
-import type { JetStreamClient, JetStreamManager, KV, KvEntry } from "nats";
+import { headers, type JetStreamClient, type JetStreamManager, JsHeaders, type KV, type KvEntry } from "nats";
 import type { Bucket } from "../contracts/buckets.ts";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { Log } from "../process/log.ts";
@@ -9,6 +9,9 @@ import { type Keys, removeKey, saveKey } from "./compare-and-set.ts";
 import { apiCode, storageError } from "./nats-errors.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { NatsWatches } from "./nats-watch.ts";
+
+/** A watcher that was cut off for longer lists anew, and finds what is gone by that. */
+const MARK_TTL_S = 120;
 
 export class NatsStore {
   readonly #link: NatsLink;
@@ -79,6 +82,21 @@ export class NatsStore {
     }
   }
 
+  /**
+   * As the client's own `purge`, whose mark would stay for as long as the bucket keeps anything: one for each
+   * session that there ever was. This one goes when everybody who watches has seen it.
+   */
+  #purge<T>(bucket: Bucket<T>, key: string, revision: number) {
+    const mark = headers();
+    mark.set("KV-Operation", "PURGE");
+    mark.set(JsHeaders.RollupHdr, "sub");
+    mark.set("Nats-TTL", `${MARK_TTL_S}s`);
+    return this.#js.publish(`$KV.${bucket.name}.${key}`, undefined, {
+      headers: mark,
+      expect: { lastSubjectSequence: revision },
+    });
+  }
+
   /** The bucket as `compare-and-set.ts` works with it. */
   async #keys<T>(bucket: Bucket<T>, doing: string): Promise<Keys> {
     const kv = await this.#open(bucket);
@@ -86,7 +104,7 @@ export class NatsStore {
     const write = <R>(work: () => Promise<R>) => this.#link.ask(doing, work, false);
     return {
       put: (key, data, revision) => write(() => kv.put(key, data, { previousSeq: revision })),
-      purge: (key, revision) => write(() => kv.purge(key, { previousSeq: revision })),
+      purge: (key, revision) => write(() => this.#purge(bucket, key, revision)),
       newest: async (key) => {
         const entry = await this.#link.ask(doing, () => kv.get(key), true);
         if (entry === null) return undefined;

@@ -13,7 +13,8 @@ import type { Log } from "../process/log.ts";
 import { DEDUPE_MS } from "./delivery-rules.ts";
 import { isNotFound } from "./nats-errors.ts";
 
-type Config = Partial<StreamConfig> & { name: string };
+/** The client's types are older than the server's marks that go by themselves (NATS ADR-43). */
+type Config = Partial<StreamConfig> & { name: string; allow_msg_ttl?: boolean };
 
 const streamOf = (channel: Channel<never>, replicas: number): Config => ({
   name: channel.stream,
@@ -42,6 +43,8 @@ const bucketOf = (bucket: Bucket<never>, replicas: number): Config => ({
   discard: DiscardPolicy.New,
   allow_rollup_hdrs: true,
   deny_delete: true,
+  // The mark of a removed key goes by itself.
+  allow_msg_ttl: true,
   // A direct get may be answered by a replica that is behind.
   allow_direct: false,
   duplicate_window: nanos(bucket.ttlMs === undefined ? 120_000 : Math.min(bucket.ttlMs, 120_000)),
@@ -59,7 +62,10 @@ export async function provision(manager: JetStreamManager, replicas: number, log
   ];
   const ampler: string[] = [];
   for (const config of wanted) {
-    const present = await createIfMissing(manager, config);
+    const { num_replicas: present, allow_msg_ttl: mayExpire } = await createIfMissing(manager, config);
+    // A bucket of an earlier version; this can't be taken back, and harms nobody.
+    if (config.allow_msg_ttl === true && mayExpire !== true)
+      await manager.streams.update(config.name, { allow_msg_ttl: true } as Partial<Config>);
     if (present < replicas) {
       await manager.streams.update(config.name, { num_replicas: replicas });
       log.info({ stream: config.name, from: present, to: replicas }, "a stream is given more copies");
@@ -72,15 +78,18 @@ export async function provision(manager: JetStreamManager, replicas: number, log
   );
 }
 
-/** @returns how many copies it has */
-async function createIfMissing(manager: JetStreamManager, config: Config): Promise<number> {
-  const look = async () => (await manager.streams.info(config.name)).config.num_replicas;
+/** @returns it as it stands */
+async function createIfMissing(
+  manager: JetStreamManager,
+  config: Config,
+): Promise<StreamConfig & { allow_msg_ttl?: boolean }> {
+  const look = async () => (await manager.streams.info(config.name)).config;
   try {
     return await look();
   } catch (error) {
     if (!isNotFound(error)) throw error;
     try {
-      return (await manager.streams.add(config)).config.num_replicas;
+      return (await manager.streams.add(config)).config;
     } catch (addError) {
       // Another process was faster; anything else shows when it is looked at again.
       return await look().catch(() => {

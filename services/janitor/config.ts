@@ -16,9 +16,9 @@ export const janitorSettings = {
     10_000,
   ),
   GREENROOM_KEEP_ENDED_MS: setting.integer(
-    "How long the record of an ended session is kept.",
+    "How long the record of an ended session is kept: longer than a minute, since a minute's roll-up is made from the records of all sessions that ended in it.",
     24 * 60 * 60 * 1000,
-    1000,
+    70_000,
   ),
 };
 export type JanitorConfig = ConfigOf<typeof janitorSettings>;

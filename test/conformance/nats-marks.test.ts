@@ -1,0 +1,68 @@
+// What is left in NATS of a key that was removed: a mark for those who watch, which goes by itself.
+import { connect, headers, type NatsConnection } from "nats";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Bus } from "../../libs/bus/bus.ts";
+import { allBuckets, sessions } from "../../libs/contracts/buckets.ts";
+import { startNats } from "../support/servers.ts";
+import type { TestNats } from "../support/test-nats.ts";
+import { connectTo, eventually, fresh, sessionRecord } from "./buses.ts";
+
+let nats: TestNats;
+let connection: NatsConnection;
+let bus: Bus;
+beforeAll(async () => {
+  nats = await startNats();
+  connection = await connect({ servers: nats.url });
+  const manager = await connection.jetstreamManager();
+  // As an earlier version made it.
+  await manager.streams.add({ name: "KV_sessions", subjects: ["$KV.sessions.>"], allow_rollup_hdrs: true });
+  bus = await connectTo(nats.url, "tester");
+});
+afterAll(async () => {
+  await bus?.close();
+  await connection?.close();
+  await nats?.stop();
+});
+
+const streams = async () => (await connection.jetstreamManager()).streams;
+
+test("every bucket lets marks go, also one that an earlier version made", async () => {
+  for (const { name } of allBuckets) {
+    const { config } = await (await streams()).info(`KV_${name}`);
+    expect(config, name).toMatchObject({ allow_msg_ttl: true });
+  }
+});
+
+test("the mark of a removed key has a time to live, and everybody sees it", async () => {
+  const id = fresh("s");
+  const revision = await bus.save(sessions, sessionRecord("default", id), 0);
+  const seen: unknown[] = [];
+  const stop = await bus.watch(sessions, ({ key, value }) => {
+    if (key === `default.${id}`) seen.push(value?.id);
+  });
+  expect(await bus.remove(sessions, `default.${id}`, revision! + 1)).toBe(false);
+  expect(await bus.remove(sessions, `default.${id}`, revision!)).toBe(true);
+  await eventually(() => seen.length === 2);
+  expect(seen).toEqual([id, undefined]);
+  const mark = await (await streams()).getMessage("KV_sessions", {
+    last_by_subj: `$KV.sessions.default.${id}`,
+  });
+  expect(mark.header.get("KV-Operation")).toBe("PURGE");
+  expect(mark.header.get("Nats-TTL")).toBe("120s");
+  await stop();
+});
+
+test("the server really removes what has a time to live, and the key can be made anew", async () => {
+  const id = fresh("s");
+  const subject = `$KV.sessions.default.${id}`;
+  const mark = headers();
+  mark.set("KV-Operation", "PURGE");
+  mark.set("Nats-TTL", "1s");
+  await connection.jetstream().publish(subject, undefined, { headers: mark });
+  const countOf = async () =>
+    (await (await streams()).info("KV_sessions", { subjects_filter: subject })).state.subjects?.[subject] ??
+    0;
+  expect(await countOf()).toBe(1);
+  await eventually(async () => (await countOf()) === 0, 30_000);
+  expect(await bus.save(sessions, sessionRecord("default", id), 0)).toBeGreaterThan(0);
+});
