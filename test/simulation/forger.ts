@@ -4,6 +4,7 @@ import type { MemoryClient } from "../../libs/bus/memory-bus.ts";
 import { type Channel, sessionEvents } from "../../libs/contracts/channels.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import { pickOne, type Random } from "../support/random.ts";
+import { staleEvent } from "../support/stale-events.ts";
 import { describeEvent } from "./traced-bus.ts";
 import type { World } from "./world.ts";
 
@@ -40,8 +41,7 @@ export class Forger {
     if (first === undefined) return;
     const record = pickOne(this.#random, [first, ...others]);
     if (this.#random() < 0.2) return this.#poison(record);
-    const event = this.#stale(record);
-    if (event === undefined) return;
+    const event = staleEvent(this.#random, record, new Date(this.#world.clock.now()).toISOString());
     this.#world.trace.note("forger", `says ${describeEvent(this.#world.trace, event)}`);
     await this.#client.publish(unchecked, event).catch(() => {});
   }
@@ -53,32 +53,5 @@ export class Forger {
     await this.#client
       .publish(poison, { subject, nonsense: this.#random() < 0.5 ? "text" : { type: "joined" } })
       .catch(() => {});
-  }
-
-  /** An event of an older attempt; or of this one, from a life that its host no longer has, or another host. */
-  #stale(record: SessionRecord): SessionEvent | undefined {
-    const random = this.#random;
-    const isOld = record.attempt > 1 && random() < 0.7;
-    const attempt = isOld ? 1 + Math.floor(random() * (record.attempt - 1)) : record.attempt;
-    const at = new Date(this.#world.clock.now()).toISOString();
-    const address = { tenant: record.tenant, sessionId: record.id, at, attempt };
-    const epoch = (record.hostEpoch ?? 1000) - (isOld ? 0 : 1);
-    const host = isOld || random() < 0.5 ? (record.host ?? "host-1") : "host-nowhere";
-    const by = { ...address, host, epoch };
-    const place = { room: "a-forged-room", identity: "a-forged-agent", warm: "hot", tookMs: 1 } as const;
-    const ofHost: [SessionEvent, ...SessionEvent[]] = [
-      { ...by, ...place, type: "joined" },
-      { ...by, ...place, type: "ready" },
-      { ...by, type: "user_left" },
-      { ...by, type: "agent_ended", why: "forged", worthRepeating: false },
-      { ...by, type: "agent_ended", why: "forged", error: "forged", worthRepeating: true },
-    ];
-    if (!isOld) return pickOne(random, ofHost);
-    return pickOne(random, [
-      ...ofHost,
-      { ...address, type: "agent_lost", why: "forged" },
-      { ...address, type: "overdue", state: "ready", kind: "max_duration", waitedMs: 1, why: "forged" },
-      { ...address, type: "overdue", state: "dispatched", kind: "join", waitedMs: 1, why: "forged" },
-    ]);
   }
 }
