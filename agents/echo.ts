@@ -12,9 +12,12 @@ import {
   RoomEvent,
   TrackKind,
 } from "@livekit/rtc-node";
+import { greetsItself, resumesFrom } from "greenroom/agent";
 
 const SAMPLE_RATE = 24_000;
 const GREETING = "Hello! I am echo. Say something, and I will say it back.";
+/** Said instead when another echo was lost in the middle of the conversation. */
+const BACK = "Sorry, I was cut off for a moment. Please say that again.";
 /** Louder than this counts as speech; full scale is 32,767. */
 const SPEECH_LEVEL = 600;
 const SILENCE_ENDS_TURN_MS = 700;
@@ -25,9 +28,12 @@ export const pool = { min: 3, hot: 1, max: 50, perStage: 10 };
 export default defineAgent({
   prewarm: async (proc: JobProcess) => {
     proc.userData.greeting = loadWav(new URL("assets/hello.wav", import.meta.url));
+    proc.userData.back = loadWav(new URL("assets/back.wav", import.meta.url));
   },
   entry: async (ctx: JobContext) => {
     await ctx.connect();
+    // It has no speech synthesis, with which Greenroom would say a sentence for it.
+    greetsItself();
     const session = new voice.AgentSession({ vad: null, turnHandling: { turnDetection: null } });
     await session.start({
       agent: new voice.Agent({ instructions: "You repeat what you hear." }),
@@ -45,7 +51,11 @@ export default defineAgent({
       for (const { track } of participant.trackPublications.values()) if (track) listenTo(track, participant);
     }
     await ctx.waitForParticipant();
-    session.say(GREETING, { audio: framesOf(ctx.proc.userData.greeting as Int16Array) });
+    if (resumesFrom() === undefined) {
+      session.say(GREETING, { audio: framesOf(ctx.proc.userData.greeting as Int16Array) });
+    } else {
+      session.say(BACK, { audio: framesOf(ctx.proc.userData.back as Int16Array), addToChatCtx: false });
+    }
   },
 });
 

@@ -43,7 +43,7 @@ export class StageConversation {
   /** What an agent file can read of it; each time a copy, which the file may change. */
   resumption(): Resumption | undefined {
     const { resumes } = this.#deps;
-    if (resumes === undefined) return undefined;
+    if (resumes === undefined || !this.hasBegun) return undefined;
     const handoff = this.#restored.findLast((item) => item.type === "agent_handoff");
     return {
       attempt: resumes.attempt,

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { samplesOf, speak } from "../support/speech.ts";
 import { type Stack, startStack } from "../support/stack.ts";
-import { poolIs } from "./look.ts";
+import { poolIs, stagePidOf } from "./look.ts";
 import { Person } from "./person.ts";
 
 const SPOKEN = "The green room is where the actors wait.";
@@ -37,6 +37,31 @@ test("without any key a person is greeted by echo, and hears what they said", as
     await person.leave();
   }
 });
+
+test("a person whose echo is killed hears that it is back, and is heard again", async () => {
+  const back = {
+    text: "that echo is back",
+    sampleRate: 24_000,
+    audio: samplesOf(await readFile(new URL("../../agents/assets/back.wav", import.meta.url))),
+  };
+  const spoken = await speak(SPOKEN, 48_000);
+  const person = await Person.arrive(stack, { says: { text: SPOKEN, before: 9, after: 9 } });
+  try {
+    await person.choose("echo");
+    await poolIs(stack, "echo", { idle: 3, hot: 1 });
+    const arrived = Date.now();
+    const sessionId = await person.talk();
+    await person.hears(spoken, arrived);
+    const killedAt = Date.now();
+    process.kill(await stagePidOf(stack, sessionId), "SIGKILL");
+    const isBack = await person.hears(back, killedAt);
+    expect(await person.hears(spoken, isBack)).toBeGreaterThan(isBack);
+    await person.stop(sessionId);
+    expect(person.browser.complaints).toEqual([]);
+  } finally {
+    await person.leave();
+  }
+}, 240_000);
 
 test("the page says which keys the assistant lacks, and does not offer it", async () => {
   const person = await Person.arrive(stack);

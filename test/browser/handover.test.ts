@@ -4,7 +4,7 @@ import { type DeepgramStandIn, startDeepgramStandIn } from "../support/deepgram-
 import { lastOf, type OpenAiStandIn, startOpenAiStandIn, textOf } from "../support/openai-stand-in.ts";
 import { type Json, type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
-import { PATIENCE_MS, poolIs, roomIsGone } from "./look.ts";
+import { PATIENCE_MS, poolIs, roomIsGone, stagePidOf } from "./look.ts";
 import { Person } from "./person.ts";
 
 const GREETING = "Hello, this is Greenroom speaking.";
@@ -39,6 +39,7 @@ afterAll(async () => {
 
 /** The person's turns come every 20 s, and are waited for. */
 const TEST_MS = 300_000;
+const SAID_MS = 120_000;
 
 test(
   "a person whose agent is killed stays in the room, and the next agent knows what was said",
@@ -64,7 +65,7 @@ test(
 
       deepgram.understand(QUESTIONS[1]);
       const killedAt = Date.now();
-      process.kill(await stagePidOf(sessionId), "SIGKILL");
+      process.kill(await stagePidOf(stack, sessionId), "SIGKILL");
 
       const bridge = await untilSaid(BRIDGE);
       await person.hears(bridge.speech, killedAt);
@@ -100,16 +101,10 @@ test(
 
 const session = async (id: string): Promise<Json> => (await stack.get(`/api/session/${id}`)).body;
 
-async function stagePidOf(sessionId: string): Promise<number> {
-  const { hosts } = (await stack.get("/api/hosts")).body;
-  const stages: Json[] = hosts.flatMap((host: Json) => host.stages);
-  const stage = stages.find(({ slots }) => slots.some((slot: Json) => slot.session === sessionId));
-  expect(stage, "the stage that serves the session").toBeDefined();
-  return stage.pid;
-}
-
 const untilSaid = (input: string) =>
   until(() => openai.speeches.find((speech) => speech.input === input), {
-    timeoutMs: PATIENCE_MS,
-    what: () => `"${input}" is spoken; spoken was ${JSON.stringify(openai.speeches.map((one) => one.input))}`,
+    timeoutMs: SAID_MS,
+    what: () =>
+      `"${input}" is spoken; spoken was ${JSON.stringify(openai.speeches.map((one) => one.input))}, ` +
+      `heard ${JSON.stringify(deepgram.heard)}\n${stack.child("agent-host-1").text().slice(-4000)}`,
   });

@@ -57,6 +57,15 @@ export async function slotOf(stack: Stack, sessionId: string): Promise<string | 
   return slots.find((slot) => slot.session === sessionId)?.id;
 }
 
+/** The process in which a session's agent runs. @throws Error when none does */
+export async function stagePidOf(stack: Stack, sessionId: string): Promise<number> {
+  const { hosts } = (await stack.get("/api/hosts")).body;
+  const stages: Json[] = hosts.flatMap((host: Json) => host.stages);
+  const stage = stages.find(({ slots }) => slots.some((slot: Json) => slot.session === sessionId));
+  if (stage === undefined) throw new Error(`No stage serves ${sessionId}`);
+  return stage.pid;
+}
+
 /** By LiveKit's own word. */
 export async function roomNames(stack: Stack): Promise<string[]> {
   const { url, apiKey, apiSecret } = stack.livekit!;
