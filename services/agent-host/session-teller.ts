@@ -42,10 +42,12 @@ export class SessionTeller implements PoolListener {
   }
 
   onJoined(slot: Slot, at: { room: string; identity: string }): void {
+    this.#note(slot, at, "the agent is in its room");
     this.#sayInRoom(slot, "joined", at);
   }
 
   onReady(slot: Slot, at: { room: string; identity: string }): void {
+    this.#note(slot, at, "the agent's entrypoint says that it is ready");
     this.#sayInRoom(slot, "ready", at);
   }
 
@@ -103,6 +105,13 @@ export class SessionTeller implements PoolListener {
       message: `${line.message}${error}`,
       attempt: assignment.attempt,
     });
+  }
+
+  /** Before it is said, so that whoever compares finds the cause in the log ahead of its effect. */
+  #note(slot: Slot, at: { room: string; identity: string }, what: string): void {
+    const { session, attempt } = slot.assignment ?? {};
+    const { room, identity } = at;
+    this.#deps.log.debug({ session, attempt, slot: slot.id, room, identity }, what);
   }
 
   #sayInRoom(slot: Slot, type: "joined" | "ready", at: { room: string; identity: string }): void {

@@ -25,6 +25,8 @@ export interface Asked {
 /** One revision of one key of the `sessions` bucket, in the order of the stream; undefined: it was removed. */
 export interface Written {
   readonly seenAtMs: RunMs;
+  /** When the server stored it, by its own clock, which no fault touches: exact where `seenAtMs` may be late. */
+  readonly storedAtMs?: RunMs;
   readonly key: string;
   readonly revision: number;
   readonly record: SessionRecord | undefined;
@@ -33,6 +35,8 @@ export interface Written {
 /** A message of the SESSIONS stream; `event` is undefined when it isn't of the contract's shape. */
 export interface Said {
   readonly sequence: number;
+  /** When the server stored it. Without it nothing can be said of whether it was said too early. */
+  readonly storedAtMs?: RunMs;
   readonly subject: string;
   readonly event: SessionEvent | undefined;
   /** Stored by the run itself, to see whether it does harm. */
