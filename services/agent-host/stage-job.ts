@@ -135,7 +135,12 @@ export class RunningJob {
   onSessionStarting(session: voice.AgentSession, agent: voice.Agent): boolean {
     if (this.#session !== undefined) return false;
     this.#session = session;
-    this.#conversation.restoreInto(session, agent);
+    try {
+      this.#conversation.restoreInto(session, agent);
+    } catch (error) {
+      this.#deps.warn(error, "the conversation could not be restored; the agent begins anew");
+      this.opening.leaveToFile();
+    }
     this.#conversation.follow(session);
     this.opening.begin(session);
     return true;

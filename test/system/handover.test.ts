@@ -29,7 +29,7 @@ let visitor: Visitor | undefined;
 beforeAll(async () => {
   [openai, deepgram] = await Promise.all([startOpenAiStandIn(), startDeepgramStandIn()]);
   scene = await openScene({
-    agents: ["stock/stock-agent", "forgetful", "resumer"],
+    agents: ["stock/stock-agent", "forgetful", "resumer", "enters"],
     env: {
       GREENROOM_MAX_ATTEMPTS: "5",
       GREENROOM_POOL_MIN: "2",
@@ -233,6 +233,29 @@ test("a file that keeps nothing has nothing stored, and its next agent begins an
   ).not.toContain("secret");
   expect(await scene.bus.history(conversations, sessionKey(DEFAULT_TENANT, talk.id))).toEqual([]);
   expect(openai.speeches.map(({ input }) => input)).not.toContain(SENTENCE);
+  await scene.end(talk.id);
+});
+
+test("a greeting made in onEnter is held back too, and the file's own sentence is said", async () => {
+  const talk = await begin("enters");
+  await untilStored(talk.id, "Come in.");
+  await ask(talk, "the weather");
+  await killAgent(talk.id);
+  await untilSpoken("There I am again.");
+  await until(
+    async () =>
+      (await scene.logs(talk.id)).filter(({ message }) => message === "the opening was said").length === 2,
+    { timeoutMs: PATIENCE_MS, what: "onEnter has waited for the sentence in the place of its greeting" },
+  );
+  await ask(talk, "the news");
+  expect(openai.speeches.map(({ input }) => input)).not.toContain(SENTENCE);
+  expect(openai.speeches.filter(({ input }) => input === "Come in.")).toHaveLength(1);
+  expect(saidIn(openai.chats.at(-1)).map((line) => line.split(":")[0])).toEqual([
+    "assistant",
+    "user",
+    "assistant",
+    "user",
+  ]);
   await scene.end(talk.id);
 });
 
