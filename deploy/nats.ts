@@ -24,6 +24,8 @@ export interface ClusterSeat {
   readonly routePort: number;
   /** The addresses of all nodes' routes; a node's own among them does no harm. */
   readonly routes: readonly string[];
+  /** Tells clients of no other nodes, since they are to reach each by an address of their own. */
+  readonly isSecretive?: boolean;
 }
 
 /** Over the sum of every stream's and bucket's limit: JetStream reserves those when they are made. */
@@ -54,7 +56,7 @@ ${layout.cluster === undefined ? "" : clusterText(layout.cluster)}${layout.extra
 const clusterText = (seat: ClusterSeat): string => `cluster {
   name: ${seat.clusterName}
   listen: "127.0.0.1:${seat.routePort}"
-  routes: ${JSON.stringify(seat.routes)}
+  routes: ${JSON.stringify(seat.routes)}${seat.isSecretive === true ? "\n  no_advertise: true" : ""}
 }
 `;
 

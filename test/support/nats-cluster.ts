@@ -16,7 +16,9 @@ export interface NatsClusterOptions {
   /** More lines of one node's configuration; index 0 is the first node. */
   readonly extra?: (index: number) => string;
   /** A directory of the test's own for one node's data; else all are in one temporary directory. */
-  readonly dirOf?: (index: number) => string;
+  readonly dirOf?: (index: number) => string | undefined;
+  /** Clients learn of no node but those they were told of, so that none goes around the proxies before it. */
+  readonly isSecretive?: boolean;
 }
 
 export interface NatsNode extends TestNats {
@@ -59,7 +61,13 @@ export async function startNatsCluster(options: NatsClusterOptions = {}): Promis
       port,
       monitorPort,
       syncInterval: options.syncInterval ?? "1s",
-      cluster: { nodeName, clusterName: "greenroom-test", routePort, routes },
+      cluster: {
+        nodeName,
+        clusterName: "greenroom-test",
+        routePort,
+        routes,
+        isSecretive: options.isSecretive ?? false,
+      },
       extra: options.extra?.(index) ?? "",
     };
     nodes.push(new Node(layout));
