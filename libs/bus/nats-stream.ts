@@ -11,7 +11,7 @@ import { type Channel, deadLetters } from "../contracts/channels.ts";
 import type { Log } from "../process/log.ts";
 import type { AnyStore, ConsumeOptions, Delivery, PageOptions, Stop, Stored, Verdict } from "./bus.ts";
 import { decodeMessage, encode } from "./codec.ts";
-import { ACK_WAIT_MS } from "./delivery-rules.ts";
+import { ACK_WAIT_MS, TRY_MS } from "./delivery-rules.ts";
 import { isNotFound, storageError } from "./nats-errors.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { pull } from "./nats-pull.ts";
@@ -70,21 +70,40 @@ export class NatsStreams {
   }
 
   async recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]> {
+    const doing = `reading ${subject}`;
     try {
-      const consumer = await this.#js.consumers.get(channel.stream, { filterSubjects: [subject] });
-      const { num_pending: pending } = await consumer.info();
-      const found: T[] = [];
-      if (pending > 0) {
-        for await (const message of await consumer.fetch({ max_messages: pending, expires: 2000 })) {
-          const value = this.#read(channel, message);
-          if (value !== undefined) found.push(value);
-        }
-      }
-      await consumer.delete().catch(() => {});
-      return found.slice(-limit);
+      const newest =
+        limit === 1 ? await this.#link.ask(doing, () => this.#newest(channel, subject), true) : undefined;
+      return newest ?? (await this.#link.ask(doing, () => this.#recent(channel, subject, limit), true));
     } catch (error) {
-      throw storageError(`reading ${subject}`, error);
+      throw storageError(doing, error);
     }
+  }
+
+  /** The newest alone takes one question to the stream's leader; undefined when nobody can read it. */
+  async #newest<T>(channel: Channel<T>, subject: string): Promise<T[] | undefined> {
+    try {
+      const stored = await this.#manager.streams.getMessage(channel.stream, { last_by_subj: subject });
+      const value = this.#read(channel, stored);
+      return value === undefined ? undefined : [value];
+    } catch (error) {
+      if (isNotFound(error)) return [];
+      throw error;
+    }
+  }
+
+  async #recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]> {
+    const consumer = await this.#js.consumers.get(channel.stream, { filterSubjects: [subject] });
+    const { num_pending: pending } = await consumer.info();
+    const found: T[] = [];
+    if (pending > 0) {
+      for await (const message of await consumer.fetch({ max_messages: pending, expires: TRY_MS })) {
+        const value = this.#read(channel, message);
+        if (value !== undefined) found.push(value);
+      }
+    }
+    await consumer.delete().catch(() => {});
+    return found.slice(-limit);
   }
 
   async fullness(store: AnyStore): Promise<number> {
