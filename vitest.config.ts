@@ -16,6 +16,13 @@ export default defineConfig({
       suite("simulation", { testTimeout: 300_000 }),
       suite("conformance", withServers),
       suite("system", withServers),
+      // The same on three NATS nodes, but for what runs a NATS of its own.
+      suite("system-cluster", {
+        ...withServers,
+        include: ["test/system/**/*.test.ts"],
+        exclude: ["local-*", "alone", "power-loss"].map((name) => `test/system/${name}.test.ts`),
+        env: { STACK_NATS_NODES: "3" },
+      }),
       suite("browser", withServers),
     ],
   },
