@@ -9,6 +9,7 @@ import { livekitServer, natsServer } from "../deploy/binary-specs.ts";
 import { repositoryRoot } from "../deploy/fork-service.ts";
 import { messageOf } from "../libs/contracts/errors.ts";
 import { countTests, summaryOf } from "./support/count-tests.ts";
+import { unmountBelow } from "./support/loop-disk.ts";
 import { ensureTools } from "./support/tools.ts";
 
 const say = (line: string) => console.error(line);
@@ -35,6 +36,7 @@ async function main(args: readonly string[]): Promise<number> {
     const exitCode = await runVitest(args, report, { ...env, TMPDIR: directory });
     return await tellCounts(report, exitCode);
   } finally {
+    await unmountBelow(directory);
     await rm(directory, { recursive: true, force: true });
   }
 }

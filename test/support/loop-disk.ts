@@ -1,6 +1,6 @@
 // A disk of a test's own: a file system in a file, whose state at an instant can be kept, as a power cut would.
 import { execFile } from "node:child_process";
-import { copyFile, mkdir, mkdtemp, open, rm } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -74,4 +74,13 @@ async function mountImage(home: string, image: string): Promise<LoopDisk> {
       await rm(home, { recursive: true, force: true });
     },
   };
+}
+
+/** Unmounts what a killed test left mounted anywhere below a directory, so that this can be removed. */
+export async function unmountBelow(dir: string): Promise<void> {
+  const mounts = await readFile("/proc/self/mounts", "utf8").catch(() => "");
+  // The second field is the place; a space in it is written as \040 (proc(5)), and our names have none.
+  const places = mounts.split("\n").flatMap((line) => line.split(" ")[1] ?? []);
+  for (const place of places.filter((one) => one.startsWith(`${dir}/`)))
+    await run("umount", ["--lazy", place]);
 }
