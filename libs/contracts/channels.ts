@@ -1,6 +1,17 @@
 // Every subject of the system: what travels on it, where it is stored, how a repeat is told.
 import type { z } from "zod";
-import { Assign, AssignAnswer, HostRecord, Ping, Pong, Release, ReleaseAnswer } from "./host.ts";
+import {
+  Assign,
+  AssignAnswer,
+  Drain,
+  DrainAnswer,
+  HostRecord,
+  Ping,
+  Pong,
+  Release,
+  ReleaseAnswer,
+  Undrain,
+} from "./host.ts";
 import { DeadLetter, LogBatch, RoomHint, ServiceBeat } from "./pool.ts";
 import { SessionEvent } from "./session.ts";
 
@@ -112,6 +123,22 @@ export const releaseCommand: Command<Release, ReleaseAnswer> = {
   subjectOf: (host) => `host.${host}.release`,
   request: Release,
   answer: ReleaseAnswer,
+  timeoutMs: 2000,
+};
+
+export const drainCommand: Command<Drain, DrainAnswer> = {
+  name: "drain",
+  subjectOf: (host) => `host.${host}.drain`,
+  request: Drain,
+  answer: DrainAnswer,
+  timeoutMs: 2000,
+};
+
+export const undrainCommand: Command<z.infer<typeof Undrain>, DrainAnswer> = {
+  name: "undrain",
+  subjectOf: (host) => `host.${host}.undrain`,
+  request: Undrain,
+  answer: DrainAnswer,
   timeoutMs: 2000,
 };
 

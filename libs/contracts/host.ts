@@ -53,7 +53,10 @@ export const HostRecord = z.object({
   epoch: z.number().int(),
   pid: z.number().int(),
   startedAt: z.string(),
+  /** It takes nothing new, and is to be empty. */
   draining: z.boolean(),
+  /** Sessions that it serves now. */
+  sessions: z.number().int().default(0),
   /** Busy agents over the host's own limit, 0 to 1. */
   load: z.number(),
   maxAgents: z.number().int(),
@@ -103,6 +106,19 @@ export type Release = z.infer<typeof Release>;
 
 export const ReleaseAnswer = z.object({ released: z.boolean() });
 export type ReleaseAnswer = z.infer<typeof ReleaseAnswer>;
+
+/** What becomes of the sessions that are left when a drain's time is over. */
+export const OnDeadline = z.enum(["handover", "wait"]);
+export type OnDeadline = z.infer<typeof OnDeadline>;
+
+export const Drain = z.object({ deadlineMs: z.number().int().nonnegative(), onDeadline: OnDeadline });
+export type Drain = z.infer<typeof Drain>;
+
+export const Undrain = z.object({});
+
+/** How the host stands now. */
+export const DrainAnswer = z.object({ draining: z.boolean(), sessions: z.number().int() });
+export type DrainAnswer = z.infer<typeof DrainAnswer>;
 
 export const Ping = z.object({});
 export const Pong = z.object({ id: HostId, epoch: z.number().int(), sequence: z.number().int() });

@@ -1,7 +1,7 @@
 // What the gateway takes and gives over HTTP about the fleet: health, pools, hosts.
 import { z } from "zod";
-import { HostRecord, ProfileStatus } from "./host.ts";
-import { ProfileName } from "./ids.ts";
+import { HostRecord, OnDeadline, ProfileStatus } from "./host.ts";
+import { HostId, ProfileName } from "./ids.ts";
 import { PoolTarget } from "./pool.ts";
 
 const count = z.int();
@@ -81,6 +81,25 @@ export const PoolsAnswer = z
 export const ResizeAnswer = z
   .object({ success: z.literal(true), pool: PoolState, message: z.string() })
   .meta({ id: "ResizeAnswer" });
+
+export const DrainRequest = z
+  .strictObject({
+    deadlineS: z.number().min(0).max(86_400).describe("How long its sessions may go on, in seconds."),
+    onDeadline: OnDeadline.default("handover").describe(
+      "What becomes of those that are left by then: another host takes them over, or they are waited for.",
+    ),
+  })
+  .meta({ id: "DrainRequest" });
+
+export const DrainStateAnswer = z
+  .object({
+    success: z.literal(true),
+    host: HostId,
+    draining: z.boolean(),
+    sessions: count.describe("Sessions that it still serves."),
+    message: z.string(),
+  })
+  .meta({ id: "DrainState" });
 
 export const HostsAnswer = z
   .object({ success: z.literal(true), hosts: z.array(HostRecord) })

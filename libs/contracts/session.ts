@@ -74,6 +74,8 @@ export const FormerAttempt = z.object({
   hostEpoch: z.number().int(),
   room: z.string(),
   identity: z.string(),
+  /** It was handed over and not lost: its agent goes on serving until the next one is in the room. */
+  stays: z.literal(true).optional(),
 });
 export type FormerAttempt = z.infer<typeof FormerAttempt>;
 
@@ -179,6 +181,8 @@ export const SessionEvent = z.discriminatedUnion("type", [
     /** False for an error that would only happen again. */
     worthRepeating: z.boolean(),
   }),
+  /** Its host is to stop and asks that another agent takes over. It serves on until then. */
+  z.object({ ...byHost, type: z.literal("handed_over"), why: z.string() }),
   z.object({
     ...address,
     type: z.literal("agent_lost"),

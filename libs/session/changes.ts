@@ -103,7 +103,8 @@ export const ready = (context: SessionContext, event: Said<"ready">): SessionCon
   remember(
     {
       ...inRoom(context, event),
-      former: undefined,
+      // One that stayed until now is told to go by what its record calls for.
+      former: context.former?.stays === true ? context.former : undefined,
       recovering: false,
       avoid: [],
       backoffMs: 0,
@@ -144,6 +145,25 @@ export function tryAgain(context: SessionContext, event: SessionInput, wasReady:
     recovering,
     backoffMs: wasReady ? 0 : BACKOFF_BASE_MS * 2 ** (failures - 1),
     // The user of a running session stays where they are; before that nobody was told the room.
+    room: recovering || context.roomIsNamed ? context.room : roomOf(context.id),
+    avoid: context.host === undefined ? context.avoid : [context.host],
+  };
+  return remember(next, "requested", event.at, whyOf(event));
+}
+
+/**
+ * The next attempt after a host gave its session away in order: nothing failed. An agent that serves goes on
+ * until the next one is in the room, so that its user isn't left alone meanwhile.
+ */
+export function handOver(context: SessionContext, event: SessionInput, wasReady: boolean): SessionContext {
+  const recovering = context.recovering || wasReady;
+  const former = formerOf(context);
+  const next: SessionContext = {
+    ...withoutAttempt(context),
+    former: wasReady && former !== undefined ? { ...former, stays: true } : former,
+    attempt: context.attempt + 1,
+    recovering,
+    backoffMs: 0,
     room: recovering || context.roomIsNamed ? context.room : roomOf(context.id),
     avoid: context.host === undefined ? context.avoid : [context.host],
   };

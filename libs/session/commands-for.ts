@@ -26,12 +26,12 @@ export type SessionCommand =
 export function commandsFor(record: SessionRecord): SessionCommand[] {
   switch (record.state) {
     case "requested":
-      return commandsForFormer(record);
+      return commandsForLost(record);
     case "dispatched":
-      return [...commandsForAssign(record), ...commandsForFormer(record)];
+      return [...commandsForAssign(record), ...commandsForLost(record)];
     case "joined":
     case "ready":
-      return [];
+      return record.former?.stays === true ? commandsForFormer(record) : [];
     case "ended":
       return [...commandsForFormer(record), ...commandsForEnd(record)];
   }
@@ -55,6 +55,10 @@ function commandsForAssign(record: SessionRecord): SessionCommand[] {
   ];
 }
 
+/** One that was handed over stays until the next is in the room; one that was lost goes before. */
+const commandsForLost = (record: SessionRecord): SessionCommand[] =>
+  record.former?.stays === true ? [] : commandsForFormer(record);
+
 /** A former agent is told to go and is also put out of the room: it may be a zombie that hears nothing. */
 function commandsForFormer(record: SessionRecord): SessionCommand[] {
   const { former } = record;
@@ -67,6 +71,9 @@ function commandsForFormer(record: SessionRecord): SessionCommand[] {
   };
   // A hot agent brings another room, so nobody will use the one that was made for the former.
   const goesElsewhere = record.state === "dispatched" && record.asked === "hot";
+  // Told first, one that serves can end in order what it has in hand; it is out of the room at once all the same.
+  if (former.stays === true)
+    return [release, { do: "remove_participant", room: former.room, identity: former.identity }];
   return former.room === record.room && !goesElsewhere
     ? [{ do: "remove_participant", room: former.room, identity: former.identity }, release]
     : [release, { do: "delete_room", room: former.room }];

@@ -1,16 +1,24 @@
 // The agent-host: supervises stages, gives agents to sessions, and says what becomes of them.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { assignCommand, pingCommand, releaseCommand } from "../../libs/contracts/channels.ts";
-import type { HostRecord } from "../../libs/contracts/host.ts";
-import { watchHosts } from "../../libs/fleet/host-view.ts";
+import {
+  assignCommand,
+  drainCommand,
+  pingCommand,
+  releaseCommand,
+  undrainCommand,
+} from "../../libs/contracts/channels.ts";
+import type { DrainAnswer, HostRecord, OnDeadline } from "../../libs/contracts/host.ts";
+import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import { type Clock, isoNow, repeat, sleep } from "../../libs/process/clock.ts";
+import { type Clock, isoNow, sleep } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { type Announcer, register } from "./announcer.ts";
 import { Assignments } from "./assignments.ts";
 import { ConversationKeeper } from "./conversation-keeper.ts";
+import { Drain } from "./drain.ts";
 import type { ProfileFile } from "./find-profiles.ts";
 import { PoolTargets } from "./pool-targets.ts";
+import { repeatRecordChecks } from "./record-checks.ts";
 import { SessionReports } from "./session-reports.ts";
 import { SessionTeller } from "./session-teller.ts";
 import { SpawnGate } from "./spawn-gate.ts";
@@ -46,12 +54,16 @@ export interface AgentHostDeps {
 
 export interface AgentHost {
   readonly epoch: number;
-  /** Takes no new sessions, lets running ones finish for `limitMs`, then gives the rest up and leaves. */
-  drain(limitMs: number): Promise<void>;
+  /**
+   * Takes no new sessions, lets running ones go on for `limitMs`, and leaves. What is left by then goes to other
+   * hosts, or with "wait" is waited for without a limit; for what nobody could take it doesn't wait.
+   */
+  drain(limitMs: number, onDeadline?: OnDeadline): Promise<void>;
 }
 
 const SPAWNS_AT_ONCE = 4;
-const CHECK_RECORDS_MS = 2000;
+/** How long the last sessions may take to find another host. */
+const HANDOVER_MS = 8000;
 const LEAVE_MS = 4000;
 
 export async function startAgentHost(deps: AgentHostDeps): Promise<AgentHost> {
@@ -72,7 +84,8 @@ class Host implements AgentHost {
   readonly #startedAt: string;
   readonly #stops: (() => Promise<void> | void)[] = [];
   #announcer: Announcer | undefined;
-  #isDraining = false;
+  readonly #drain: Drain;
+  #hosts: HostView | undefined;
 
   constructor(deps: AgentHostDeps) {
     this.#deps = deps;
@@ -91,7 +104,14 @@ class Host implements AgentHost {
       pools: this.#pools,
       conversations: this.#conversations,
       refuses: () =>
-        this.#isDraining ? "the host is draining" : this.#isFull() ? "the host is full" : undefined,
+        this.#drain.isOn ? "the host is draining" : this.#isFull() ? "the host is full" : undefined,
+    });
+    this.#drain = new Drain({
+      ...common,
+      pools: this.#pools,
+      hosts: () => this.#hosts?.all() ?? [],
+      handOver: (of, why) => this.#reports.say(of, { type: "handed_over", why }),
+      onChange: () => this.#announcer?.announce(),
     });
     const { maxAgents, poolMin } = deps.settings;
     this.#targets = new PoolTargets({
@@ -112,6 +132,7 @@ class Host implements AgentHost {
     const { bus, clock, hostId, log, onSupplanted } = this.#deps;
     this.#announcer = await register({ bus, clock, log, onSupplanted }, hostId, () => this.#record());
     const hosts = await watchHosts(bus);
+    this.#hosts = hosts;
     this.#stops.push(
       hosts.stop,
       await this.#targets.follow(hosts),
@@ -122,30 +143,45 @@ class Host implements AgentHost {
         epoch: this.epoch,
         sequence: this.#announcer?.sequence() ?? 0,
       })),
-      repeat(
-        clock,
-        CHECK_RECORDS_MS,
-        () => this.#assignments.checkRecords(),
-        (error) => log.debug({ error }, "records could not be checked; calls go on"),
-      ),
+      await bus.serve(drainCommand, hostId, async (options) => {
+        log.info(options, "told to drain");
+        this.#drain.begin(options);
+        return this.#drained();
+      }),
+      await bus.serve(undrainCommand, hostId, async () => {
+        log.info("told to take sessions again");
+        this.#drain.undo();
+        return this.#drained();
+      }),
+      repeatRecordChecks({ bus, clock, log }, () => this.#assignments.checkRecords()),
     );
     for (const pool of this.#pools.values()) pool.probe();
   }
 
-  async drain(limitMs: number): Promise<void> {
+  async drain(limitMs: number, onDeadline: OnDeadline = "handover"): Promise<void> {
     const { clock, log } = this.#deps;
-    this.#isDraining = true;
-    for (const pool of this.#pools.values()) pool.drain();
-    this.#announcer?.announce();
+    this.#drain.begin({ deadlineMs: limitMs, onDeadline });
     const since = clock.monotonic();
-    if (this.#assignments.count > 0) log.info({ sessions: this.#assignments.count, limitMs }, "draining");
-    while (this.#assignments.count > 0 && clock.monotonic() - since < limitMs) await sleep(clock, 50);
+    if (this.#assignments.count > 0)
+      log.info({ sessions: this.#assignments.count, limitMs, onDeadline }, "draining");
+    while (this.#assignments.count > 0) {
+      const pastMs = clock.monotonic() - since - limitMs;
+      if (onDeadline === "handover" && pastMs >= 0) {
+        if (pastMs > HANDOVER_MS || !this.#drain.isWorthWaiting) break;
+      }
+      await sleep(clock, 50);
+    }
+    this.#drain.stop();
     for (const pool of this.#pools.values()) {
       for (const slot of pool.busySlots()) pool.giveUp(slot, "the host stopped before the session was over");
     }
     // Without NATS none of this would end, and the agents' processes must: what is left, the janitor finds.
     await Promise.race([this.#leave(), sleep(clock, LEAVE_MS)]);
     for (const pool of this.#pools.values()) pool.stop();
+  }
+
+  #drained(): DrainAnswer {
+    return { draining: this.#drain.isOn, sessions: this.#assignments.count };
   }
 
   /** Says what is left to say, and takes the registration back. */
@@ -217,7 +253,8 @@ class Host implements AgentHost {
       id: hostId,
       pid,
       startedAt: this.#startedAt,
-      draining: this.#isDraining,
+      draining: this.#drain.isOn,
+      sessions: this.#assignments.count,
       load: Math.min(1, this.#assignments.count / settings.maxAgents),
       maxAgents: settings.maxAgents,
       profiles: Object.fromEntries(pools.map(([profile, pool]) => [profile, pool.profile()])),

@@ -80,16 +80,21 @@ export class Assignments {
    * dead, or a release never reached it. While the store can't be asked, calls go on.
    */
   async checkRecords(): Promise<void> {
-    for (const [key, { pool, slot }] of [...this.#served]) {
-      const { assignment } = slot;
-      if (assignment === undefined || slot.state === "closing") continue;
-      const { tenant, session, attempt } = assignment;
-      const entry = await this.#readAgain(sessionKey(tenant, session));
-      if (entry === "unreadable" || (entry !== undefined && this.#names(entry.value, attempt))) continue;
-      if (this.#served.get(key)?.slot !== slot) continue;
-      this.#deps.log.warn({ session, attempt }, "the session goes on elsewhere or is over; leaving its room");
-      pool.release(slot, "the session goes on elsewhere or is over");
-    }
+    const checks = await Promise.allSettled(
+      [...this.#served].map(([key, served]) => this.#checkRecord(key, served)),
+    );
+    for (const check of checks) if (check.status === "rejected") throw check.reason;
+  }
+
+  async #checkRecord(key: string, { pool, slot }: Served): Promise<void> {
+    const { assignment } = slot;
+    if (assignment === undefined || slot.state === "closing") return;
+    const { tenant, session, attempt } = assignment;
+    const entry = await this.#readAgain(sessionKey(tenant, session));
+    if (entry === "unreadable" || (entry !== undefined && this.#mayServe(entry.value, attempt))) return;
+    if (this.#served.get(key)?.slot !== slot) return;
+    this.#deps.log.warn({ session, attempt }, "the session goes on elsewhere or is over; leaving its room");
+    pool.release(slot, "the session goes on elsewhere or is over");
   }
 
   /** One record that nobody can read says nothing of its session, and must not keep the others from being read. */
@@ -169,6 +174,18 @@ export class Assignments {
       if (!isError(error, "storage_unavailable") && !isError(error, "unreadable_record")) throw error;
       return "the record could not be read";
     }
+  }
+
+  /** The record names it, or lets it go on until the next attempt is in the room. */
+  #mayServe(record: SessionRecord, attempt: number): boolean {
+    const { former, state } = record;
+    const stays =
+      former?.stays === true &&
+      former.attempt === attempt &&
+      former.host === this.#deps.hostId &&
+      former.hostEpoch === this.#deps.epoch() &&
+      (state === "requested" || state === "dispatched");
+    return stays || this.#names(record, attempt);
   }
 
   #names(record: SessionRecord, attempt: number): boolean {

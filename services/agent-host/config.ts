@@ -40,5 +40,10 @@ export const agentHostSettings = {
     "Sorry, I was cut off for a moment.",
   ),
   GREENROOM_DRAIN_MS: setting.integer("How long running sessions may go on after SIGTERM.", 600_000, 0),
+  GREENROOM_DRAIN_END: setting.choice(
+    "What becomes of those that are left by then: another host takes over, or they are waited for.",
+    ["handover", "wait"],
+    "handover",
+  ),
 };
 export type AgentHostConfig = ConfigOf<typeof agentHostSettings>;

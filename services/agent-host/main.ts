@@ -16,8 +16,12 @@ import { launchStageProcess } from "./stage-link.ts";
 /** Past the drain's own limit, for what follows it. */
 const AFTER_DRAIN_MS = 15_000;
 const drainMs = Number(process.env.GREENROOM_DRAIN_MS ?? agentHostSettings.GREENROOM_DRAIN_MS.default);
+/** The longest that a timer can be set to: one that waits for its sessions isn't hurried. */
+const FOR_EVER_MS = 2 ** 31 - 1;
+const stopMs =
+  process.env.GREENROOM_DRAIN_END === "wait" ? FOR_EVER_MS : Math.min(drainMs + AFTER_DRAIN_MS, FOR_EVER_MS);
 
-await runService("agent-host", { stopMs: drainMs + AFTER_DRAIN_MS }, async ({ log, instance, quit }) => {
+await runService("agent-host", { stopMs }, async ({ log, instance, quit }) => {
   const config = readConfig(agentHostSettings, process.env, allSettingNames);
   const profiles = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((error: unknown) => {
     throw new ConfigError([
@@ -75,7 +79,7 @@ await runService("agent-host", { stopMs: drainMs + AFTER_DRAIN_MS }, async ({ lo
   const stopBeat = startBeat(bus, systemClock, { service: "agent-host", instance });
   return {
     async stop() {
-      await host.drain(config.GREENROOM_DRAIN_MS);
+      await host.drain(config.GREENROOM_DRAIN_MS, config.GREENROOM_DRAIN_END);
       stopBeat();
       await bus.close();
     },

@@ -105,5 +105,6 @@ export class Starter {
 
   stop(): void {
     this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
   }
 }

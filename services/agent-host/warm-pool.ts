@@ -161,6 +161,14 @@ export class WarmPool {
     this.#changed();
   }
 
+  /** Fills up again, after a drain that was undone. */
+  resume(): void {
+    this.#isClosing = false;
+    if (this.#stages.all().length === 0) this.#stages.launch();
+    this.refill();
+    this.#changed();
+  }
+
   /** Ends every stage at once. */
   stop(): void {
     this.#isClosing = true;

@@ -11,6 +11,7 @@ import { createAdmission } from "./admission.ts";
 import { answerBrokenRequests } from "./broken-requests.ts";
 import type { Gateway, GatewayDeps } from "./context.ts";
 import { deadLettersRoute } from "./dead-letters.ts";
+import { drainHostRoutes } from "./drain-host.ts";
 import { endSessionRoute } from "./end-session.ts";
 import { sendError } from "./errors.ts";
 import { getSessionRoute } from "./get-session.ts";
@@ -110,6 +111,7 @@ function addRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch):
   healthRoutes(app, gateway, services); // GET /api/health /livez /readyz
   poolRoutes(app, gateway); //          GET  /api/pools, POST /api/pool/resize
   hostsRoute(app, gateway); //          GET  /api/hosts
+  drainHostRoutes(app, gateway); //     POST, DELETE /api/hosts/:id/drain
   deadLettersRoute(app, gateway); //    GET  /api/dead-letters
   openApiRoute(app); //                 GET  /openapi.json
   servePage(app); //                    GET  / /docs /vendor/…

@@ -67,6 +67,17 @@ const faults: Fault[] = [
     strike: ({ process: host }) => killGroup(host.pid, "SIGSTOP"),
     repair: anew,
   },
+  {
+    name: "drain of its host, handed over at once",
+    p50: 300,
+    p95: 1000,
+    strike: ({ slot }) => {
+      void stack.post(`/api/hosts/${slot.host.id}/drain`, { deadlineS: 0, onDeadline: "handover" });
+    },
+    repair: async ({ slot }) => {
+      await fetch(`${stack.url}/api/hosts/${slot.host.id}/drain`, { method: "DELETE" });
+    },
+  },
 ];
 
 const stack = await startStack({

@@ -43,6 +43,7 @@ export const aHost = (id: string, sequence = 1, changed: Partial<HostRecord> = {
   pid: 1,
   startedAt: AT,
   draining: false,
+  sessions: 0,
   load: 0,
   maxAgents: 4,
   sequence,

@@ -58,6 +58,7 @@ export interface Rig {
   another(): Promise<FastifyInstance>;
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
   get(path: string, headers?: Record<string, string>): Promise<Reply>;
+  remove(path: string): Promise<Reply>;
   /** Steps a session as its dispatcher would, and saves each state. */
   move(sessionId: string, ...inputs: SessionInput[]): Promise<void>;
   /** Everything that was said about sessions. */
@@ -120,6 +121,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     another: build,
     post: (path, body, headers = {}) => ask(app, "POST", path, body, headers),
     get: (path, headers = {}) => ask(app, "GET", path, undefined, headers),
+    remove: (path) => ask(app, "DELETE", path, undefined, {}),
     move: (sessionId, ...inputs) => move(bus, sessionId, inputs),
     said: () => server.stored(sessionEvents).map(({ message }) => message),
     setPlay(next) {
@@ -142,7 +144,7 @@ const mockLiveKit = {
 
 async function ask(
   app: FastifyInstance,
-  method: "GET" | "POST",
+  method: "GET" | "POST" | "DELETE",
   url: string,
   body: unknown,
   headers: Record<string, string>,
@@ -167,6 +169,7 @@ export const aHost = (
   pid: 1,
   startedAt: "2026-01-01T00:00:00.000Z",
   draining: false,
+  sessions: 0,
   load: 0,
   maxAgents: 50,
   sequence: 1,
