@@ -1,0 +1,20 @@
+// Every invariant of a chaos run, held against what the run has seen.
+import { checkClocks } from "./check-clocks.ts";
+import { checkRecords } from "./check-records.ts";
+import { checkRemains } from "./check-remains.ts";
+import { checkRooms } from "./check-rooms.ts";
+import { checkSessions } from "./check-sessions.ts";
+import type { Evidence, Violation } from "./evidence.ts";
+import { readEvidence } from "./read-evidence.ts";
+
+/** @returns what did not hold, in the order of the table of invariants */
+export function checkEvidence(evidence: Evidence): Violation[] {
+  const read = readEvidence(evidence);
+  return [
+    ...checkSessions(read),
+    ...checkRecords(read),
+    ...checkRooms(read),
+    ...checkRemains(read),
+    ...checkClocks(read),
+  ].sort((a, b) => a.invariant - b.invariant);
+}
