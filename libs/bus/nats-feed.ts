@@ -20,8 +20,8 @@ const LOOK_MS = 500;
 const SILENT_LOOKS = 5;
 /** The server forgets a consumer that nobody listened to for so long. */
 const FORGOTTEN_AFTER_MS = 10_000;
-
-const BEGIN_MS = 30_000;
+/** A replica that lives and never catches up is given up after so long without an entry. */
+const STUCK_MS = 20_000;
 
 export interface FeedEntry {
   readonly key: string;
@@ -70,6 +70,7 @@ class RunningFeed implements Feed {
   readonly #forget: () => void;
   #received = 0;
   #upTo = 0;
+  #stuck: NodeJS.Timeout | undefined;
   #silentLooks = 0;
   #isOver = false;
 
@@ -94,7 +95,7 @@ class RunningFeed implements Feed {
       },
     });
     void this.ended.then(() => subscription.unsubscribe());
-    const late = setTimeout(() => this.#finish(new Error("what is there did not come in time")), BEGIN_MS);
+    this.#stuck = setTimeout(() => this.#finish(new Error("its consumer does not catch up")), STUCK_MS);
     try {
       const made = this.#manager.consumers.add(`KV_${this.#bucket}`, {
         name: this.#name,
@@ -115,7 +116,8 @@ class RunningFeed implements Feed {
       this.#finish(undefined);
       throw error;
     } finally {
-      clearTimeout(late);
+      clearTimeout(this.#stuck);
+      this.#stuck = undefined;
     }
   }
 
@@ -168,6 +170,7 @@ class RunningFeed implements Feed {
     const key = message.subject.slice(`$KV.${this.#bucket}.`.length);
     this.#tell({ key, revision, data: operation ? undefined : message.data });
     this.#received = place;
+    this.#stuck?.refresh();
     if (revision >= this.#upTo) this.#caughtUp.resolve();
   }
 }
