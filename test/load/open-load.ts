@@ -74,8 +74,8 @@ export async function offer(stack: Stack, options: OfferOptions): Promise<Outcom
   clearInterval(watch);
   await Promise.all(underway);
   const figures = (values: readonly number[]) => ({
-    p50: Math.round(quantile(values, 0.5)),
-    p99: Math.round(quantile(values, 0.99)),
+    p50: values.length === 0 ? 0 : Math.round(quantile(values, 0.5)),
+    p99: values.length === 0 ? 0 : Math.round(quantile(values, 0.99)),
   });
   return {
     offered,

@@ -78,8 +78,9 @@ function judge(outcome: Outcome, recoveredMs: number): number {
   return faults.length === 0 ? 0 : 1;
 }
 
-const memoryOf = (outcome: Outcome, name: string): number[] =>
-  outcome.seconds.flatMap(({ memoryMb }) => memoryMb[name] ?? []);
+function memoryOf(outcome: Outcome, name: string): number[] {
+  return outcome.seconds.flatMap(({ memoryMb }) => memoryMb[name] ?? []);
+}
 
 function grown({ seconds, ...rest }: Outcome): [string, number][] {
   const names = Object.keys(seconds[0]?.memoryMb ?? {});
