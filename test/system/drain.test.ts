@@ -1,0 +1,205 @@
+// Hosts that are emptied by an operator, and a deploy of every service: callers keep hearing an agent.
+import { randomUUID } from "node:crypto";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { type Listener, listenIn } from "../support/listener.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
+import type { ServiceKind, ServiceProcess } from "../support/service-process.ts";
+import type { Json } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+let scene: Scene;
+beforeAll(async () => {
+  scene = await openScene({
+    agents: ["tone"],
+    hosts: 2,
+    gateways: 2,
+    dispatchers: 2,
+    janitors: 2,
+    env: { GREENROOM_DRAIN_MS: "0", GREENROOM_RATE_LIMIT: "0" },
+  });
+  await bothAreWarm();
+});
+const calls: Call[] = [];
+afterEach(async () => {
+  for (const { answer, ears } of calls.splice(0)) {
+    await scene.end(answer.sessionId);
+    await ears.leave();
+  }
+});
+afterAll(() => scene?.stop());
+
+interface Call {
+  readonly answer: Json;
+  readonly ears: Listener;
+}
+
+async function openCall(): Promise<Call> {
+  const answer = await scene.start({ profile: "tone" });
+  const call = { answer, ears: await listenIn(answer) };
+  calls.push(call);
+  await isHeard(call);
+  return call;
+}
+
+/** Waits until the agent that serves by now is heard anew. */
+async function isHeard({ answer, ears }: Call): Promise<void> {
+  const { attempt } = await scene.session(answer.sessionId);
+  const after = ears.sounds.length;
+  const identity = `agent-${answer.sessionId}-${attempt}`;
+  await until(() => ears.sounds.slice(after).filter(({ from }) => from === identity).length > 20, {
+    timeoutMs: PATIENCE_MS,
+    what: `${identity} is heard`,
+  });
+}
+
+const bothAreWarm = () =>
+  until(
+    async () => {
+      const hosts = (await scene.hosts()).filter(({ draining }) => !draining);
+      return hosts.length === 2 && hosts.every(({ profiles }) => profiles.tone?.warm > 0);
+    },
+    { timeoutMs: PATIENCE_MS, what: "two hosts have warm agents" },
+  );
+const hostCalled = async (id: string): Promise<Json> =>
+  (await scene.hosts()).find((host: Json) => host.id === id);
+const undrain = async (id: string) => {
+  const answer = await fetch(`${scene.stack.url}/api/hosts/${id}/drain`, { method: "DELETE" });
+  expect(answer.status).toBe(200);
+};
+
+test("a drained host's sessions go to the other host without a failure; it stays empty until that is undone", async () => {
+  const call = await openCall();
+  const { host } = await scene.session(call.answer.sessionId);
+  const answer = await scene.stack.post(`/api/hosts/${host}/drain`, { deadlineS: 0 });
+  expect(answer.status).toBe(202);
+  expect(answer.body).toMatchObject({ host, draining: true, sessions: 1 });
+  const after = await scene.sessionWhen(
+    call.answer.sessionId,
+    ({ state, attempt }) => state === "ready" && attempt === 2,
+    "is ready at the other host",
+  );
+  expect(after).toMatchObject({ room: call.answer.room, failures: 0, recovering: false });
+  expect(after.host).not.toBe(host);
+  expect(after.history.find((step: Json) => step.attempt === 2).why).toBe(`host ${host} drains`);
+  expect(await scene.job(call.answer.sessionId, 2)).toMatchObject({ resumed: true });
+  await isHeard(call);
+  expect(call.ears.isOut()).toBe(false);
+  await until(() => call.ears.others().join() === `agent-${call.answer.sessionId}-2`, {
+    timeoutMs: PATIENCE_MS,
+    what: "only the second agent is in the room",
+  });
+  await until(async () => (await hostCalled(host)).sessions === 0, {
+    timeoutMs: PATIENCE_MS,
+    what: "the drained host serves nobody",
+  });
+  expect(await hostCalled(host)).toMatchObject({ draining: true });
+  await undrain(host);
+  await bothAreWarm();
+});
+
+test("a drain that waits leaves sessions where they are, and gives the host nothing new", async () => {
+  const call = await openCall();
+  const { host } = await scene.session(call.answer.sessionId);
+  await scene.stack.post(`/api/hosts/${host}/drain`, { deadlineS: 0, onDeadline: "wait" });
+  const others = [await openCall(), await openCall()];
+  for (const { answer } of others) expect((await scene.session(answer.sessionId)).host).not.toBe(host);
+  await isHeard(call);
+  expect(await scene.session(call.answer.sessionId)).toMatchObject({ state: "ready", attempt: 1, host });
+  await undrain(host);
+  await bothAreWarm();
+});
+
+test("a host that there isn't can't be drained", async () => {
+  const { status, body } = await scene.stack.post("/api/hosts/nobody/drain", { deadlineS: 0 });
+  expect(status).toBe(404);
+  expect(body.error.message).toMatch(/no host "nobody".*host-1/);
+});
+
+test("a rolling restart of every service loses no session and no call, and starts go on", async () => {
+  const ongoing = [await openCall(), await openCall()];
+  const load = steadyStarts();
+  for (const service of ["gateway", "dispatcher", "janitor", "agent-host"] as const) {
+    const former = scene.stack.children.filter((child) => child.service === service && !child.hasEnded);
+    expect(former).toHaveLength(2);
+    for (const [i, child] of former.entries()) await replace(service, child, scene.stack.urls[i] ?? "");
+  }
+  const started = await load.stop();
+  expect(started.length).toBeGreaterThan(3);
+  for (const id of started) expect((await scene.ended(id)).endedReason).toBe("completed");
+  for (const call of ongoing) {
+    expect(await scene.session(call.answer.sessionId)).toMatchObject({ state: "ready", failures: 0 });
+    expect(call.ears.isOut()).toBe(false);
+    await isHeard(call);
+  }
+}, 300_000);
+
+/** As a deploy does: a host's successor is there before it goes, and a gateway's has its address. */
+async function replace(service: ServiceKind, former: ServiceProcess, url: string): Promise<void> {
+  if (service === "agent-host") {
+    await scene.stack.spawnService(service);
+    await until(
+      async () => (await scene.hosts()).filter(({ profiles }) => profiles.tone?.warm > 0).length > 2,
+      { timeoutMs: PATIENCE_MS, what: "the new host has warm agents" },
+    );
+  }
+  former.signal("SIGTERM");
+  await until(() => former.hasEnded, { timeoutMs: PATIENCE_MS, what: `${former.name} ends` });
+  expect(former.exitCode, `${former.name} said:\n${former.text()}`).toBe(0);
+  if (service === "agent-host") return;
+  await scene.stack.spawnService(service, service === "gateway" ? { GREENROOM_PORT: new URL(url).port } : {});
+}
+
+/** Starts a session, ends it, and starts the next; a start that a gateway can't take is repeated at the other. */
+function steadyStarts(): { stop(): Promise<string[]> } {
+  const started: string[] = [];
+  let isOver = false;
+  const starting = (async () => {
+    while (!isOver) {
+      const { sessionId } = await startAnywhere();
+      started.push(sessionId);
+      await until(() => tryAnywhere(`/api/session/${sessionId}/end`, {}), {
+        timeoutMs: PATIENCE_MS,
+        what: "a gateway takes the end",
+      });
+    }
+  })();
+  starting.catch(() => {});
+  return {
+    async stop() {
+      isOver = true;
+      await starting;
+      return started;
+    },
+  };
+}
+
+async function startAnywhere(): Promise<Json> {
+  const key = randomUUID();
+  return await until(
+    async () => {
+      const body = await tryAnywhere("/api/session/start", { profile: "tone", wait: 10_000 }, key);
+      return body?.status === "ready" ? body : undefined;
+    },
+    { timeoutMs: PATIENCE_MS, everyMs: 100, what: "a start succeeds" },
+  );
+}
+
+/** The first good answer of a gateway; undefined when none of them has one now. */
+async function tryAnywhere(path: string, body: object, key?: string): Promise<Json> {
+  for (const url of scene.stack.urls) {
+    try {
+      const answer = await fetch(url + path, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          ...(key === undefined ? {} : { "idempotency-key": key }),
+        },
+        body: JSON.stringify(body),
+      });
+      if (answer.ok) return await answer.json();
+    } catch {
+      // It is being replaced; the other one is there.
+    }
+  }
+  return undefined;
+}
