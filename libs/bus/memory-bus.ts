@@ -81,7 +81,7 @@ export class MemoryBus implements MemoryClient {
       channel,
       options,
       handle,
-      bury: (letter: Parameters<typeof deadLetters.subjectOf>[0]) => this.publish(deadLetters, letter),
+      bury: this.#world.changeBury((letter) => this.publish(deadLetters, letter)),
       log,
       now: () => clock.now(),
       read: readMessage,

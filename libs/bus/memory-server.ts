@@ -14,7 +14,7 @@ import { Link } from "./memory-link.ts";
 import type { Replicas } from "./memory-replication.ts";
 import { MemoryStream } from "./memory-streams.ts";
 import { readOnce } from "./memory-values.ts";
-import { bucketOf, type MemoryWorld, streamOf } from "./memory-world.ts";
+import { type Bury, bucketOf, type MemoryWorld, streamOf } from "./memory-world.ts";
 
 export interface MemoryServerOptions {
   readonly clock: Clock;
@@ -26,6 +26,7 @@ export interface MemoryServerOptions {
   readonly replicas?: Replicas;
   /** Stands between the decisions of a compare-and-set and the server: where a test plants a bug. */
   readonly changeKeys?: (keys: Keys) => Keys;
+  readonly changeBury?: (bury: Bury) => Bury;
 }
 
 /** What a test may look at without being a client: nothing here takes time or goes wrong. */
@@ -70,6 +71,7 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
     listeners: new Subscriptions(),
     answerers: new Subscriptions(),
     changeKeys: options.changeKeys ?? ((keys) => keys),
+    changeBury: options.changeBury ?? ((bury) => bury),
   };
   const logs = () => [...world.streams.values(), ...world.buckets.values()];
   const lead = () => {

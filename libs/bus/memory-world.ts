@@ -1,6 +1,7 @@
 // What all clients of one memory server share.
 import type { Bucket } from "../contracts/buckets.ts";
 import type { Channel } from "../contracts/channels.ts";
+import type { DeadLetter } from "../contracts/pool.ts";
 import type { Clock } from "../process/clock.ts";
 import type { Log } from "../process/log.ts";
 import type { Keys } from "./compare-and-set.ts";
@@ -8,6 +9,8 @@ import type { MemoryBucket } from "./memory-buckets.ts";
 import type { Answering, Subscriptions } from "./memory-core.ts";
 import type { Fates } from "./memory-faults.ts";
 import type { MemoryStream } from "./memory-streams.ts";
+
+export type Bury = (letter: DeadLetter) => Promise<unknown>;
 
 export interface MemoryWorld {
   readonly clock: Clock;
@@ -19,6 +22,8 @@ export interface MemoryWorld {
   readonly answerers: Subscriptions<Answering>;
   /** Stands between the decisions of a compare-and-set and the server: where a test plants a bug. */
   readonly changeKeys: (keys: Keys) => Keys;
+  /** The same for what stores a dead letter. */
+  readonly changeBury: (bury: Bury) => Bury;
 }
 
 export function streamOf<T>(world: MemoryWorld, channel: Channel<T>): MemoryStream {

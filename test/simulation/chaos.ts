@@ -93,8 +93,26 @@ export class Chaos {
         trace.note(name, "is cut off from LiveKit");
         livekit.cut(name);
         this.#later(this.#ms(500, 30_000), () => livekit.mend(name));
+        return;
       }
+      case "freeze":
+        this.#freeze(this.#pickHostWithCalls());
     }
+  }
+
+  /** A whole machine stands still, its agents too, and goes on as if nothing had been: the making of a zombie. */
+  #freeze(host: SimProcess): void {
+    const { livekit, trace } = this.#world;
+    trace.note(host.name, "freezes with all its agents");
+    const stages = this.#world.allStages().filter(({ name }) => name.startsWith(`${host.name}.`));
+    host.pause();
+    livekit.cut(host.name);
+    for (const stage of stages) stage.hang();
+    this.#later(this.#ms(1000, 20_000), () => {
+      host.resume();
+      livekit.mend(host.name);
+      for (const stage of stages) stage.resume();
+    });
   }
 
   /** A server of the cluster dies: its streams need new leaders, and its clients another server. */

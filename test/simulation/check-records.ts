@@ -212,6 +212,10 @@ const readable: Channel<SessionEvent | undefined> = {
   idOf: () => undefined,
 };
 
+/** The places of what is stored and can't be read. */
+export const unreadable = (world: World): number[] =>
+  world.server.stored(readable).flatMap(({ message, sequence }) => (message === undefined ? [sequence] : []));
+
 const storedEvents = (world: World): Said[] =>
   world.server
     .stored(readable)

@@ -1,6 +1,6 @@
 // The invariants of the world as a whole: what must be so once its faults are over, and in the end.
 
-import { hosts, sessions } from "../../libs/contracts/buckets.ts";
+import { conversations, hosts, sessions } from "../../libs/contracts/buckets.ts";
 import { deadLetters, sessionEvents } from "../../libs/contracts/channels.ts";
 import type { HostRecord } from "../../libs/contracts/host.ts";
 import { STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
@@ -8,6 +8,7 @@ import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { freeAgents } from "../../services/dispatcher/choose-host.ts";
 import type { Overdue } from "../../services/janitor/find-overdue.ts";
 import { phaseOf } from "../../services/janitor/find-overdue.ts";
+import { unreadable } from "./check-records.ts";
 import type { Client } from "./clients.ts";
 import type { World } from "./world.ts";
 
@@ -57,7 +58,13 @@ export function leftovers(world: World): string[] {
   const agents = world.facts
     .allServing()
     .map(({ slot, session }) => `the agent of ${world.trace.nameOf(session)} in ${slot}`);
-  return [...rooms, ...busy, ...agents];
+  const ended = new Set(world.records().flatMap(({ id, state }) => (state === "ended" ? [id] : [])));
+  const said = world.server
+    .standing(conversations)
+    .flatMap(({ value }) =>
+      ended.has(value.session) ? [`what was said in ${world.trace.nameOf(value.session)}`] : [],
+    );
+  return [...rooms, ...busy, ...agents, ...said];
 }
 
 /** 9: nothing outlives its session for long. */
@@ -65,14 +72,20 @@ export function checkNothingLeft(world: World): void {
   for (const what of leftovers(world)) world.trace.violation(9, `${what} outlives its session`);
 }
 
-/** 13: nothing is stuck, and only what nobody could read was given up. */
+/** 13: nothing is stuck, and what nobody could read was given up, with a letter, and nothing else. */
 export function checkNothingStuck(world: World): void {
   const { pending, unsettled } = world.server.backlog(sessionEvents, "dispatcher");
   if (pending + unsettled > 0)
     world.trace.violation(13, `${pending} messages are pending and ${unsettled} not settled`);
+  const buried = new Set<number>();
   for (const { message } of world.server.stored(deadLetters)) {
+    if (message.stream === sessionEvents.stream) buried.add(message.sequence ?? 0);
     if (!/is not (JSON|of its shape)/.test(message.reason))
       world.trace.violation(13, `${message.subject} went to the dead letters: ${message.reason}`);
+  }
+  for (const sequence of unreadable(world)) {
+    if (!buried.has(sequence))
+      world.trace.violation(13, `message ${sequence} can't be read and is not among the dead letters`);
   }
 }
 

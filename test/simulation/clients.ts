@@ -2,6 +2,7 @@
 import { isError, messageOf } from "../../libs/contracts/errors.ts";
 import type { StartRequest } from "../../libs/contracts/http.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
+import type { SessionState } from "../../libs/contracts/session.ts";
 import { sleep } from "../../libs/process/clock.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
 import { endSession } from "../../services/gateway/end-session.ts";
@@ -26,6 +27,8 @@ export class Client {
   readonly name: string;
   readonly #world: World;
   readonly #random: Random;
+  /** For what was added later, so that older seeds stay what they were. */
+  readonly #habits: Random;
   readonly #key: string;
   readonly accepted: Accepted[] = [];
   readonly sessionId: string;
@@ -36,6 +39,7 @@ export class Client {
     this.name = `call-${index}`;
     this.#key = `key of ${this.name}`;
     this.#random = forkRandom(world.scenario.seed, this.name);
+    this.#habits = forkRandom(world.scenario.seed, `habits of ${this.name}`);
     this.sessionId = sessionIdOfKey(DEFAULT_TENANT, this.#key);
     world.trace.label(this.sessionId, this.name);
   }
@@ -51,6 +55,7 @@ export class Client {
     if (random() < 0.15) others.push(this.#start({ ...request, userName: "somebody else" }));
     await Promise.all([this.#start(request), ...others]);
     if (this.accepted.length === 0) return;
+    if (this.#habits() < 0.2) void this.#comeEarly();
     const becameReady = await this.#awaitReady();
     if (!becameReady || random() < 0.1) return;
     await sleep(clock, random() * 1000);
@@ -129,10 +134,22 @@ export class Client {
     return false;
   }
 
+  /** Comes before its agent is ready, as one does who was given a token at once, and may be gone before it is. */
+  async #comeEarly(): Promise<void> {
+    const { clock } = this.#world;
+    for (let turn = 0; turn < 20 && this.#seat === undefined; turn++) {
+      this.#come(["dispatched", "joined", "ready"]);
+      await sleep(clock, 50 + this.#habits() * 200);
+    }
+    await sleep(clock, this.#habits() * 3000);
+    if (this.#habits() < 0.5) this.#hangUp();
+    if (this.#habits() < 0.3) await this.end(1);
+  }
+
   /** Comes into the room that the session has now; where it is put out by a broken server, it comes again. */
-  #come(): void {
+  #come(when: readonly SessionState[] = ["ready"]): void {
     const record = this.#pickGateway()?.sessions.get(DEFAULT_TENANT, this.sessionId)?.record;
-    if (record?.state !== "ready" || this.#seat !== undefined) return;
+    if (record === undefined || !when.includes(record.state) || this.#seat !== undefined) return;
     const { clock, livekit } = this.#world;
     const token = JSON.stringify({ room: record.room, identity: this.name });
     this.#seat = livekit.enter(token, ({ identity }) => ({

@@ -1,6 +1,7 @@
 // What a planted bug is: something put between a service and what it works with.
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { Keys } from "../../libs/bus/compare-and-set.ts";
+import type { Bury } from "../../libs/bus/memory-world.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/process/clock.ts";
@@ -30,5 +31,15 @@ export interface Plant {
   readonly clock?: (clock: Clock, site: PlantSite) => Clock;
   /** Stands between the decisions of a compare-and-set and the store. */
   readonly keys?: (keys: Keys) => Keys;
+  /** Stands between what settles a message and the dead letters. */
+  readonly bury?: (bury: Bury) => Bury;
   readonly launch?: (launch: LaunchStage) => LaunchStage;
 }
+
+type Of<K extends keyof Bus> = Partial<Pick<Bus, K>>;
+
+/** The bus of the services of one kind, with some of its methods replaced. */
+export const busOf =
+  <K extends keyof Bus>(kind: Kind, change: (bus: Bus, site: PlantSite) => Of<K>) =>
+  (bus: Bus, site: PlantSite): Bus =>
+    site.kind === kind ? { ...bus, ...change(bus, site) } : bus;

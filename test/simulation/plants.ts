@@ -6,20 +6,12 @@ import { type Assign, AssignAnswer } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import { commandsFor } from "../../libs/session/commands-for.ts";
-import type { Plant, PlantSite } from "./plant.ts";
-import type { Kind } from "./sim-process.ts";
-
-type Of<K extends keyof Bus> = Partial<Pick<Bus, K>>;
-
-/** The bus of the services of one kind, with some of its methods replaced. */
-const busOf =
-  <K extends keyof Bus>(kind: Kind, change: (bus: Bus, site: PlantSite) => Of<K>) =>
-  (bus: Bus, site: PlantSite): Bus =>
-    site.kind === kind ? { ...bus, ...change(bus, site) } : bus;
+import { morePlants } from "./more-plants.ts";
+import { busOf, type Plant, type PlantSite } from "./plant.ts";
 
 const isSessions = (bucket: { readonly name: string }): boolean => bucket.name === sessions.name;
 
-export const plants: readonly Plant[] = [
+const firstPlants: readonly Plant[] = [
   {
     name: "the dispatcher takes events of any attempt for those of the present one",
     breaks: [7, 8],
@@ -157,6 +149,8 @@ export const plants: readonly Plant[] = [
       }),
   },
 ];
+
+export const plants: readonly Plant[] = [...firstPlants, ...morePlants];
 
 /** The event as it would be of the present attempt, whatever it says itself. */
 function asOfNow(world: PlantSite["world"], event: SessionEvent): SessionEvent {

@@ -1,4 +1,5 @@
 // One simulated run: the world of a seed is broken for a while, healed, and checked.
+import { conversations } from "../../libs/contracts/buckets.ts";
 import { sleep } from "../../libs/process/clock.ts";
 import { forkRandom } from "../support/random.ts";
 import { Chaos } from "./chaos.ts";
@@ -72,6 +73,7 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   checkDeadlines(world);
   checkRecords(world);
   checkRollUps(world);
+  world.conversations.check(world.server.written(conversations));
   world.facts.endOverlaps();
   for (const record of world.records()) world.coverage.session(record);
   world.coverage.add(world.server.faultCounts(), "bus: ");

@@ -15,6 +15,8 @@ export interface Misbehaviour {
   readonly dies: number;
   readonly hangs: number;
   readonly taints: number;
+  /** Never gets into its room, and never says so. */
+  readonly staysOut: number;
 }
 
 export type ChaosKind =
@@ -32,7 +34,8 @@ export type ChaosKind =
   | "election"
   | "cut_calls"
   | "cut_janitor"
-  | "cut_livekit";
+  | "cut_livekit"
+  | "freeze";
 
 export interface Scenario {
   readonly seed: number;
@@ -60,7 +63,7 @@ export interface Scenario {
   readonly hostsKeepTheirNames: boolean;
 }
 
-const ALL_CHAOS: readonly ChaosKind[] = [
+const CHAOS: readonly ChaosKind[] = [
   "crash",
   "crash",
   "crash",
@@ -77,7 +80,18 @@ const ALL_CHAOS: readonly ChaosKind[] = [
   "store_full",
   "resize",
 ];
-const MORE_CHAOS: readonly ChaosKind[] = ["election", "cut_calls", "cut_calls", "cut_janitor", "cut_livekit"];
+const MORE_CHAOS: readonly ChaosKind[] = [
+  "election",
+  "cut_calls",
+  "cut_calls",
+  "cut_janitor",
+  "cut_livekit",
+  "freeze",
+  "freeze",
+];
+
+/** Everything that may be done to a world. */
+export const allChaos: readonly ChaosKind[] = [...CHAOS, ...MORE_CHAOS];
 
 export const behaved: Misbehaviour = {
   loadFails: 0,
@@ -89,6 +103,7 @@ export const behaved: Misbehaviour = {
   dies: 0,
   hangs: 0,
   taints: 0,
+  staysOut: 0,
 };
 
 /** Between a client and the server in a world where nothing is wrong, in ms. */
@@ -119,9 +134,12 @@ export function scenarioOf(seed: number): Scenario {
     profiles: random() < 0.3 ? ["echo", "talk"] : ["echo"],
     chaosMs: between(8, 40) * 1000,
     faults: { ...faultsOf(random, severity), ...moreFaultsOf(more, severity) },
-    chaos: severity === 0 ? [] : [...someOf(random, ALL_CHAOS), ...someOf(more, MORE_CHAOS)],
+    chaos: severity === 0 ? [] : [...someOf(random, CHAOS), ...someOf(more, MORE_CHAOS)],
     chaosEveryMs: between(1000, 6000),
-    misbehaviour: misbehaviourOf(random, severity),
+    misbehaviour: {
+      ...misbehaviourOf(random, severity),
+      staysOut: more() < 0.5 ? more() * 0.1 * severity : 0,
+    },
     livekitFails: severity * pickOne(random, [0, 0.02, 0.1]),
     pool: { min, hot: between(0, min), max: between(1, 8), perStage: between(1, 4) },
     maxAgents: between(1, 6),
@@ -149,7 +167,7 @@ function smallSize(seed: number): Pick<Scenario, "clients" | "chaosMs" | "chaosE
   if (seed < FIRST_SMALL_SEED || random() < 0.15) return undefined;
   return {
     clients: integerBetween(random, 1, 4),
-    chaosMs: integerBetween(random, 4000, 12_000),
+    chaosMs: integerBetween(random, 3000, 9000),
     chaosEveryMs: integerBetween(random, 400, 2000),
   };
 }
@@ -178,7 +196,7 @@ function moreFaultsOf(random: Random, severity: number): Partial<Faults> {
   };
 }
 
-function misbehaviourOf(random: Random, severity: number): Misbehaviour {
+function misbehaviourOf(random: Random, severity: number): Omit<Misbehaviour, "staysOut"> {
   const some = (most: number) => (random() < 0.5 ? random() * most * severity : 0);
   return {
     loadFails: some(0.2),

@@ -1,4 +1,5 @@
 // One agent in a simulated stage: its room, and what its `entry` does with a session.
+import type { ConversationItem } from "../../libs/contracts/conversation.ts";
 import type { Clock } from "../../libs/process/clock.ts";
 import type { FromStage, StageError, StageJob } from "../../services/agent-host/stage-messages.ts";
 import type { Facts } from "./facts.ts";
@@ -19,6 +20,8 @@ export interface AgentWorld {
   /** False while its stage hangs. */
   canHear(): boolean;
   hearsSinceMs(): number;
+  /** It begins with what a former attempt left, or with nothing. */
+  onResumes(job: StageJob): void;
   onClosed(): void;
   dieHere(why: string): void;
   hangHere(): void;
@@ -38,6 +41,7 @@ export class SimAgent {
   readonly #world: AgentWorld;
   #seat: Seat | undefined;
   #job: StageJob | undefined;
+  #said: ConversationItem[] = [];
   #isOver = false;
   #isReady = false;
   #humans = false;
@@ -49,6 +53,10 @@ export class SimAgent {
 
   get isBusy(): boolean {
     return this.#job !== undefined;
+  }
+
+  get jobNow(): StageJob | undefined {
+    return this.#job;
   }
 
   /** Goes into a standby room, to be there when a session comes. */
@@ -70,6 +78,8 @@ export class SimAgent {
   run(job: StageJob): void {
     const { facts, clock, between } = this.#world;
     this.#job = job;
+    this.#said = job.resumes?.items ?? [];
+    this.#world.onResumes(job);
     facts.onRun(this.#world.host, this.#slot, job.session, job.attempt);
     const standby = this.#seat;
     if (job.room === undefined && standby !== undefined) {
@@ -83,6 +93,7 @@ export class SimAgent {
       this.#end({ why: "the agent's code failed", error: { message: "no token", worthRepeating: true } });
       return;
     }
+    if (this.#world.dice("staysOut")) return;
     this.#enter(job.token, (seat) => {
       if (this.#isOver) this.#leave(seat);
       else if (seat === undefined)
@@ -145,8 +156,19 @@ export class SimAgent {
 
   #speak(): void {
     if (this.#isOver) return;
-    if (this.#humans) this.#world.say({ type: "active", slot: this.#slot });
+    if (this.#humans) {
+      this.#world.say({ type: "active", slot: this.#slot });
+      this.#checkpoint();
+    }
     this.#world.clock.after(SPEAKS_EVERY_MS, () => this.#speak());
+  }
+
+  /** One more thing was said: the whole conversation goes to the host, as after each turn. */
+  #checkpoint(): void {
+    const { session = "", attempt = 0 } = this.#job ?? {};
+    const item = { id: `${session}#${attempt}.${this.#said.length}`, type: "message", createdAt: 0 } as const;
+    this.#said = [...this.#said, item];
+    this.#world.say({ type: "conversation", slot: this.#slot, items: this.#said, omitted: 0 });
   }
 
   #joined(seat: Seat): void {

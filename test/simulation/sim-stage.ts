@@ -3,9 +3,10 @@
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import type { Clock } from "../../libs/process/clock.ts";
 import type { StageLink, StageListener } from "../../services/agent-host/stage-link.ts";
-import type { FromStage, StageStart, ToStage } from "../../services/agent-host/stage-messages.ts";
+import type { FromStage, StageJob, StageStart, ToStage } from "../../services/agent-host/stage-messages.ts";
 import type { Random } from "../support/random.ts";
 import type { ProcessClock } from "../support/sim-clock.ts";
+import type { Conversations } from "./conversations.ts";
 import type { Facts } from "./facts.ts";
 import type { Misbehaviour } from "./scenario.ts";
 import { SimAgent } from "./sim-agent.ts";
@@ -15,12 +16,15 @@ import type { Trace } from "./trace.ts";
 export interface StageWorld {
   readonly livekit: SimLiveKit;
   readonly clock: Clock;
+  readonly conversations: Conversations;
   readonly facts: Facts;
   readonly trace: Trace;
   readonly random: Random;
   readonly pool: PoolSettings;
   /** What agents may do wrong at present. */
   misbehaviour(): Misbehaviour;
+  /** A host has told an agent to let go of its session. */
+  onFreed(host: string, job: StageJob | undefined, why: string): void;
 }
 
 /** The channel between a host and its stage keeps the order. */
@@ -166,6 +170,7 @@ export class SimStage implements StageLink {
       between: (from, to) => this.#between(from, to),
       hearsSinceMs: () => this.#hearsSinceMs,
       canHear: () => !this.#isHung,
+      onResumes: (job) => this.#world.conversations.onResumes(this.name.split("/")[0] ?? "", job),
       onClosed: () => this.#agents.delete(slot),
       dieHere: (why) => this.die(why),
       hangHere: () => this.hang(),
@@ -191,6 +196,7 @@ export class SimStage implements StageLink {
   #release(slot: string, why: string): void {
     const agent = this.#agents.get(slot);
     if (agent?.isBusy) {
+      this.#world.onFreed(this.name.split("/")[0] ?? "", agent.jobNow, why);
       agent.release(why);
       return;
     }

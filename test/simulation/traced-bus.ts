@@ -1,7 +1,8 @@
 // The bus of one simulated process, with everything that it says written down and checked as it is said.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { type Bucket, sessions } from "../../libs/contracts/buckets.ts";
+import { type Bucket, conversations, sessions } from "../../libs/contracts/buckets.ts";
 import { assignCommand, type Command, sessionEvents } from "../../libs/contracts/channels.ts";
+import type { ConversationRecord } from "../../libs/contracts/conversation.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import type { Assign, AssignAnswer } from "../../libs/contracts/host.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
@@ -15,7 +16,11 @@ export interface BusWatch {
   readonly facts: Facts;
   /** Whether the store ever had a record that sends this attempt to this host. */
   wasSaved(assign: Assign, host: string): boolean;
-  /** The janitor says that an attempt's agent is lost. */
+  /** A host knows that it has stored what was said. */
+  onKept(record: ConversationRecord): void;
+  /** A host has read what stands there of a conversation. */
+  onReadBack(record: ConversationRecord | undefined): void;
+  /** A janitor or a host says that an attempt's agent is lost. */
   onGivenUp(event: Extract<SessionEvent, { type: "agent_lost" }>): void;
 }
 
@@ -28,7 +33,7 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
       const event = message as SessionEvent;
       trace.note(who, `says ${describeEvent(trace, event)}`);
       if (event.type === "overdue" && watch.kind === "janitor") watch.facts.onOverdue(event);
-      if (event.type === "agent_lost" && watch.kind === "janitor") watch.onGivenUp(event);
+      if (event.type === "agent_lost" && watch.kind !== "gateway") watch.onGivenUp(event);
       try {
         return await bus.publish(channel, message);
       } catch (error) {
@@ -59,6 +64,8 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
     serve: (command, host, answer) => bus.serve(command, host, answer),
     read: async (bucket, key) => {
       const entry = await bus.read(bucket, key);
+      if (watch.kind === "agent-host" && bucket.name === conversations.name)
+        watch.onReadBack(entry?.value as ConversationRecord | undefined);
       if (watch.kind === "agent-host" && bucket.name === sessions.name && entry !== undefined)
         watch.facts.onHostRead(who, entry.value as SessionRecord);
       return entry;
@@ -102,11 +109,16 @@ async function request<Q, A>(
 
 async function save<T>(
   bus: Bus,
-  { who, kind, trace, facts }: BusWatch,
+  { who, kind, trace, facts, onKept }: BusWatch,
   bucket: Bucket<T>,
   value: T,
   revision: number,
 ): Promise<number | undefined> {
+  if (bucket.name === conversations.name) {
+    const kept = await bus.save(bucket, value, revision);
+    if (kept !== undefined) onKept(value as ConversationRecord);
+    return kept;
+  }
   if (bucket.name !== sessions.name) return bus.save(bucket, value, revision);
   const record = value as SessionRecord;
   facts.onSave(who, kind, record, revision);

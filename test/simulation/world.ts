@@ -3,6 +3,7 @@ import type { Bus } from "../../libs/bus/bus.ts";
 import { createMemoryServer, type MemoryServer } from "../../libs/bus/memory-server.ts";
 import { rollups, sessions } from "../../libs/contracts/buckets.ts";
 import { hostChanges } from "../../libs/contracts/channels.ts";
+import type { ConversationRecord } from "../../libs/contracts/conversation.ts";
 import type { HostRecord } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
@@ -10,9 +11,11 @@ import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
+import type { StageJob } from "../../services/agent-host/stage-messages.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
 import { forkRandom, pickOne, type Random } from "../support/random.ts";
 import { createSimClock, type SimClock } from "../support/sim-clock.ts";
+import { Conversations } from "./conversations.ts";
 import { Coverage } from "./coverage.ts";
 import { Facts } from "./facts.ts";
 import type { Plant } from "./plant.ts";
@@ -48,6 +51,8 @@ export interface WorldOptions {
 const ASKED_AGAIN_MS = 3000;
 type AgentLost = Extract<SessionEvent, { type: "agent_lost" }>;
 
+/** In the words of a host that has waited in vain for others to take its sessions over. */
+const STOPPED = "the host stopped before the session was over";
 const HOUR_MS = 3_600_000;
 
 const withoutRollUps = (bus: Bus): Bus => ({
@@ -64,6 +69,7 @@ export class World implements ServiceWorld {
   readonly facts: Facts;
   readonly server: MemoryServer;
   readonly livekit: SimLiveKit;
+  readonly conversations: Conversations;
   readonly random: Random;
   readonly processes: SimProcess[] = [];
   /** The gateways that take calls, by name. */
@@ -84,6 +90,7 @@ export class World implements ServiceWorld {
     this.trace = new Trace(this.clock, options.keepTrace ?? false);
     this.trace.onLivelock = () => this.end();
     this.facts = new Facts(this.clock, this.trace);
+    this.conversations = new Conversations(this.clock, this.trace, this.coverage);
     this.random = forkRandom(seed, "agents");
     this.livekit = new SimLiveKit(this.clock, forkRandom(seed, "livekit"), this.facts);
     this.server = createMemoryServer({
@@ -93,6 +100,7 @@ export class World implements ServiceWorld {
       log: this.#log("nats"),
       replicas: this.scenario.replicas,
       ...(options.plant?.keys === undefined ? {} : { changeKeys: options.plant.keys }),
+      ...(options.plant?.bury === undefined ? {} : { changeBury: options.plant.bury }),
     });
     const { scenario } = this;
     this.#add("dispatcher", scenario.dispatchers, dispatcherOf);
@@ -165,7 +173,10 @@ export class World implements ServiceWorld {
       facts,
       wasSaved: (assign: { session: string; attempt: number }, host: string) =>
         this.#wasSaved(assign.session, assign.attempt, host),
-      onGivenUp: (event: AgentLost) => this.#checkGivenUp(life.instance, event),
+      onGivenUp: (event: AgentLost) => this.#checkGivenUp(life.instance, kind, event),
+      onKept: (record: ConversationRecord) => this.conversations.onKept(record),
+      onReadBack: (record: ConversationRecord | undefined) =>
+        this.conversations.onReadBack(life.instance, record),
     };
     const traced = tracedBus(life.client, watch);
     const own = options.clocks === undefined ? traced : withoutRollUps(traced);
@@ -182,6 +193,16 @@ export class World implements ServiceWorld {
   /** How a host's stages are launched here. */
   stageLaunch(launch: LaunchStage): LaunchStage {
     return this.options.plant?.launch?.(launch) ?? launch;
+  }
+
+  /** A host lets go of a session only by what it has read: its record names another, or nobody any more. */
+  onFreed(host: string, job: StageJob | undefined, why: string): void {
+    if (job === undefined || !why.includes("goes on elsewhere")) return;
+    const record = this.record(job.tenant, job.session);
+    const names = record?.attempt === job.attempt && record.state !== "ended";
+    const name = `${this.trace.nameOf(job.session)}#${job.attempt}`;
+    if (names)
+      this.trace.violation("free after reading", `${host} lets go of ${name}, which its record names`);
   }
 
   /** Follows what hosts say of themselves, so that checks need not wait for their bucket. */
@@ -230,10 +251,12 @@ export class World implements ServiceWorld {
   }
 
   /** 6: an agent that answers in its room is left alone, though its host be cut off or stopped. */
-  #checkGivenUp(who: string, lost: AgentLost): void {
-    this.coverage.count("the janitor gives an agent up");
+  #checkGivenUp(who: string, kind: Kind, lost: AgentLost): void {
+    if (kind === "janitor") this.coverage.count("the janitor gives an agent up");
     // What it only takes for lost on its way is overtaken by the agent's arrival, and means nothing.
     if (lost.state === "dispatched") return;
+    // A host that stops gives up what no other host took over in time.
+    if (kind === "agent-host" && lost.why === STOPPED) return;
     // What was said once is repeated until the record shows it, however the agent fares meanwhile.
     const said = `${who} ${lost.sessionId}#${lost.attempt}`;
     if (this.#givenUp.has(said)) return;

@@ -1,0 +1,66 @@
+// Twenty thousand worlds in which every invariant holds, and the proof that enough went on in them.
+import { describe, expect, test } from "vitest";
+import { Coverage, movesOfTheMachine } from "./coverage.ts";
+import { commandFor, type Failing, runMany } from "./run-many.ts";
+import { allChaos, FIRST_SMALL_SEED } from "./scenario.ts";
+
+const LARGE = { from: 1, count: 1000 };
+const MIXED = { from: FIRST_SMALL_SEED, count: 19_000 };
+/** What a machine that others use too may need. */
+const PATIENCE_MS = 45 * 60_000;
+
+const lineOf = ({ seed, first }: Failing): string =>
+  `seed ${seed}: invariant ${first.invariant}: ${first.what}; repeat it with: ${commandFor(seed)}`;
+
+/** Too few to be counted on: what must go wrong in one moment of a few milliseconds. */
+const RARE_MOVES = ["move: dispatched user_left ended", "move: joined user_left ended"];
+
+describe("the services of the simulated worlds", () => {
+  const coverage = new Coverage();
+
+  test("keep every invariant in twenty thousand of them", { timeout: PATIENCE_MS }, async () => {
+    const failures: string[] = [];
+    for (const seeds of [LARGE, MIXED]) {
+      const result = await runMany(seeds);
+      failures.push(...result.failing.map(lineOf));
+      coverage.add(result.coverage.counts);
+    }
+    console.log(`what ${LARGE.count + MIXED.count} worlds contained:\n${coverage.lines().join("\n")}`);
+    expect(failures).toEqual([]);
+  });
+
+  test("are all used: sessions and attempts by the ten thousands", () => {
+    expect(coverage.of("sessions")).toBeGreaterThan(40_000);
+    expect(coverage.of("attempts")).toBeGreaterThan(60_000);
+    expect(coverage.all("chaos: ")).toBeGreaterThan(60_000);
+    expect(coverage.of("ready again in another attempt")).toBeGreaterThan(2000);
+    expect(coverage.of("the janitor gives an agent up")).toBeGreaterThan(2000);
+  });
+
+  test.each([...new Set(allChaos)])("are struck by %s more than a thousand times", (kind) => {
+    expect(coverage.of(`chaos: ${kind}`)).toBeGreaterThan(1000);
+  });
+
+  const faults = ["slow", "drop", "repeat", "loseAck", "refused", "unsent", "unanswered", "late"];
+  const more = ["stale", "skip", "resend", "full", "duplicate", "lost compare-and-set"];
+  const replicated = ["refused for a write in flight", "refused for a message in flight"];
+  test.each([...faults, ...more, ...replicated])("meet the fault %s more than a thousand times", (fault) => {
+    expect(coverage.of(`bus: ${fault}`)).toBeGreaterThan(1000);
+  });
+
+  test.each(["lost at an election", "kept at an election"])("have writes that were %s", (fate) => {
+    expect(coverage.of(`bus: ${fate}`)).toBeGreaterThan(50);
+  });
+
+  test.each(movesOfTheMachine())("make the %s", (move) => {
+    if (!RARE_MOVES.includes(move)) expect(coverage.of(move)).toBeGreaterThanOrEqual(3);
+  });
+
+  const reasons = ["completed", "cancelled", "no_capacity", "join_timeout", "ready_timeout", "agent_lost"];
+  test.each([...reasons, "agent_error", "max_duration", "expired"])(
+    "have sessions that end as %s",
+    (reason) => {
+      expect(coverage.of(`ended: ${reason}`)).toBeGreaterThan(20);
+    },
+  );
+});
