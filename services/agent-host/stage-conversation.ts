@@ -86,7 +86,8 @@ export class StageConversation {
       this.#isDue = false;
       const { resumes, send, slot } = this.#deps;
       const saved = trimConversation(itemsOf(session.history), CONVERSATION_BYTES_MAX, resumes?.omitted);
-      send({ type: "conversation", slot, ...saved });
+      // Until somebody has spoken there is nothing to go on from, and a start should cost no write.
+      if (saved.items.some(({ type }) => type === "message")) send({ type: "conversation", slot, ...saved });
     });
   }
 }

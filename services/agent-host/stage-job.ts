@@ -1,12 +1,5 @@
 // One session's job in a stage: runs the agent file's `entry`, and tells the host what becomes of it.
-import {
-  type AgentDefinition,
-  JobContext,
-  type JobProcess,
-  runWithJobContextAsync,
-  type voice,
-} from "@livekit/agents";
-import { Job, JobType, Room as RoomProto } from "@livekit/protocol";
+import { type AgentDefinition, type JobContext, runWithJobContextAsync, type voice } from "@livekit/agents";
 import {
   DisconnectReason,
   ParticipantKind,
@@ -21,22 +14,15 @@ import {
   READY_TOPIC,
 } from "../../libs/contracts/room-messages.ts";
 import { deferred } from "../../libs/process/deferred.ts";
-import { type GreenroomJob, greenroomJob } from "./agent-api.ts";
+import { closeJob } from "./stage-closing.ts";
+import { type ContextDeps, insideOf, makeContext } from "./stage-context.ts";
 import { StageConversation } from "./stage-conversation.ts";
-import { type LogOwner, logOwner } from "./stage-log.ts";
-import type { FromStage, StageError, StageHandover, StageJob, StageStart } from "./stage-messages.ts";
+import type { FromStage, StageError, StageHandover } from "./stage-messages.ts";
 import { inEntry, StageOpening } from "./stage-opening.ts";
-import type { StageRoom } from "./stage-room.ts";
 
-export interface JobDeps {
-  readonly slot: string;
+export interface JobDeps extends ContextDeps {
   readonly agent: AgentDefinition;
-  readonly proc: JobProcess;
-  readonly room: StageRoom;
-  readonly start: StageStart;
   readonly handover: StageHandover;
-  readonly job: StageJob;
-  readonly inference: ConstructorParameters<typeof JobContext>[5];
   readonly send: (message: FromStage) => void;
   readonly warn: (error: unknown, message: string) => void;
 }
@@ -48,23 +34,6 @@ interface Ending {
   readonly lost?: boolean;
   /** Set when the host asked for it and so needs not be told. */
   readonly released?: boolean;
-}
-
-/** Most entries have returned long before; one that still waits for its user is freed by leaving the room. */
-const ENTRY_GRACE_MS = 250;
-const ENTRY_END_MS = 5_000;
-const SESSION_CLOSE_MS = 10_000;
-/** With nobody there to hear the end, closing may wait for a listener that never comes. */
-const DESERTED_CLOSE_MS = 2_000;
-const CALLBACKS_MS = 10_000;
-
-/** An AgentSession's close and what JobContext keeps for the library itself. */
-interface ContextInside {
-  _primaryAgentSession?: { close(): Promise<void> };
-  _onSessionEnd(): Promise<void>;
-  shutdownCallbacks: (() => Promise<void>)[];
-  [logOwner]?: LogOwner;
-  [greenroomJob]?: GreenroomJob;
 }
 
 export class RunningJob {
@@ -111,7 +80,8 @@ export class RunningJob {
         lost: ending.lost ?? false,
       });
     }
-    await this.#cleanUp(entry);
+    const { agent, warn } = this.#deps;
+    await closeJob({ agent, context: this.#context, room, entry, isDeserted: () => !this.#present, warn });
     send({ type: "closed", slot });
   }
 
@@ -151,7 +121,7 @@ export class RunningJob {
    * go on in silence; here the host is told, so that nobody is left with an agent that hears nothing.
    */
   onSessionClosed(session: object, reason: string, error: unknown): void {
-    if (this.#isOver || (this.#context as unknown as ContextInside)._primaryAgentSession !== session) return;
+    if (this.#isOver || insideOf(this.#context)._primaryAgentSession !== session) return;
     if (reason === "error") {
       this.fail(
         (error as { error?: unknown } | undefined)?.error ?? error ?? new Error("the AgentSession failed"),
@@ -168,45 +138,15 @@ export class RunningJob {
   }
 
   #makeContext(): JobContext {
-    const { job, start, slot } = this.#deps;
-    const info = {
-      acceptArguments: { name: start.profile, identity: job.identity, metadata: "" },
-      job: new Job({
-        id: `${job.session}-${job.attempt}`,
-        type: JobType.JT_ROOM,
-        agentName: start.profile,
-        metadata: job.metadata,
-        room: new RoomProto({ name: job.room ?? this.#deps.room.name ?? "" }),
-      }),
-      url: start.livekitUrl,
-      token: job.token ?? "",
-      workerId: start.host,
-      apiKey: start.livekitApiKey,
-      apiSecret: start.livekitApiSecret,
-    };
-    const context = new JobContext(
-      this.#deps.proc,
-      info as unknown as ConstructorParameters<typeof JobContext>[1],
-      this.#deps.room,
-      () => {},
-      (reason) => this.#ending.resolve({ why: reason === "" ? "the agent shut down" : reason }),
-      this.#deps.inference,
-    );
-    const inside = context as unknown as ContextInside;
-    inside[logOwner] = { slot, session: job.session };
-    inside[greenroomJob] = {
-      info: {
-        sessionId: job.session,
-        tenant: job.tenant,
-        attempt: job.attempt,
-        user: job.user,
-        resumed: job.recovering,
+    return makeContext(
+      this.#deps,
+      {
+        ready: () => this.ready(),
+        resumesFrom: () => this.#conversation.resumption(),
+        greetsItself: () => this.opening.leaveToFile(),
       },
-      ready: () => this.ready(),
-      resumesFrom: () => this.#conversation.resumption(),
-      greetsItself: () => this.opening.leaveToFile(),
-    };
-    return context;
+      (why) => this.#ending.resolve({ why }),
+    );
   }
 
   #followRoom(): void {
@@ -286,53 +226,6 @@ export class RunningJob {
   #whereabouts() {
     const { room, job } = this.#deps;
     return { room: room.name ?? job.room ?? "", identity: room.localParticipant?.identity ?? job.identity };
-  }
-
-  /** In the order of LiveKit's own job runner, with a bound on each part. */
-  async #cleanUp(entry: Promise<void>): Promise<void> {
-    const { agent, room } = this.#deps;
-    const context = this.#context as unknown as ContextInside;
-    const entryEnd = entry.catch(() => {});
-    await Promise.race([entryEnd, new Promise((resolve) => setTimeout(resolve, ENTRY_GRACE_MS))]);
-    await runWithJobContextAsync(this.#context, async () => {
-      await this.#within(
-        this.#present ? SESSION_CLOSE_MS : DESERTED_CLOSE_MS,
-        "closing the AgentSession",
-        async () => {
-          await context._primaryAgentSession?.close();
-        },
-      );
-      const { onSessionEnd } = agent as { onSessionEnd?: (context: JobContext) => Promise<void> };
-      if (onSessionEnd) await this.#within(CALLBACKS_MS, "onSessionEnd", () => onSessionEnd(this.#context));
-      await this.#within(CALLBACKS_MS, "the session report", () => context._onSessionEnd());
-      await this.#within(CALLBACKS_MS, "leaving the room", () => room.disconnect());
-      await this.#within(ENTRY_END_MS, "waiting for entry to return", () => entryEnd);
-      await this.#within(CALLBACKS_MS, "shutdown callbacks", async () => {
-        await Promise.all(
-          context.shutdownCallbacks.map(async (callback) => {
-            try {
-              await callback();
-            } catch (error) {
-              this.#deps.warn(error, "a shutdown callback failed");
-            }
-          }),
-        );
-      });
-    });
-  }
-
-  async #within(ms: number, doing: string, work: () => Promise<unknown>): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`${doing}: not done within ${ms} ms`)), ms);
-    });
-    try {
-      await Promise.race([work(), late]);
-    } catch (error) {
-      this.#deps.warn(error, `${doing} failed; going on`);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 }
 

@@ -102,6 +102,18 @@ describe("a former conversation", () => {
     expect(told).toEqual([]);
   });
 
+  test("is told to nobody before somebody has spoken", async () => {
+    const { conversation, told } = conversationOf([]);
+    const session = newSession();
+    conversation.follow(session);
+    session._conversationItemAdded(llm.AgentHandoffItem.create({ newAgentId: "receptionist" }));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(told).toEqual([]);
+    session._conversationItemAdded(message("assistant", "Hello.", Date.now()));
+    await vi.waitFor(() => expect(told).toHaveLength(1));
+    expect(told[0]?.items).toHaveLength(2);
+  });
+
   test("is shown to the file that asks, as a copy, with the agent that talked last", () => {
     const { conversation } = conversationOf(SAID);
     const resumption = conversation.resumption();
