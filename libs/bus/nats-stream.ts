@@ -121,9 +121,11 @@ export class NatsStreams {
     try {
       const { state } = await this.#manager.streams.info(channel.stream);
       const newest = Math.min(state.last_seq, (before ?? Number.POSITIVE_INFINITY) - 1);
+      // An empty stream begins at 0 on a node that was started again, and there is no message 0 to ask for.
+      const oldest = Math.max(1, state.first_seq);
       const found: Stored<T>[] = [];
-      for (let upTo = newest; upTo >= state.first_seq && found.length < limit; upTo -= limit) {
-        const count = Math.min(limit, upTo - state.first_seq + 1);
+      for (let upTo = newest; upTo >= oldest && found.length < limit; upTo -= limit) {
+        const count = Math.min(limit, upTo - oldest + 1);
         const stored = await Promise.all(
           Array.from({ length: count }, (_, index) => this.#messageAt(channel, upTo - index)),
         );
