@@ -155,13 +155,17 @@ function checkLeaks({ evidence, lives }: Read): Violation[] {
   const secrets = evidence.asked.filter(({ canary }) => canary !== "");
   const seen = evidence.looked.flatMap(({ as, path, text }) =>
     secrets.flatMap((asked): Violation[] => {
-      if (as === asked.tenant || !text.includes(asked.canary)) return [];
-      const what = `${as} reads ${asked.canary} of ${asked.tenant} in ${path}`;
+      if (as === asked.canary || !text.includes(asked.canary)) return [];
+      const what = `${as} reads ${asked.canary} in ${path}`;
       return [
         { invariant: 11, what, ...(asked.sessionId === undefined ? {} : { sessionId: asked.sessionId }) },
       ];
     }),
   );
+  const toldTo = new Map<string, Set<string>>();
+  for (const { canary, tenant, sessionId } of secrets)
+    if (sessionId !== undefined)
+      toldTo.set(canary, (toldTo.get(canary) ?? new Set()).add(sessionKey(tenant, sessionId)));
   const kept = lives.flatMap((life) => {
     const last = life.revisions.at(-1)?.record;
     if (last === undefined) return [];
@@ -173,10 +177,9 @@ function checkLeaks({ evidence, lives }: Read): Violation[] {
         sessionId: life.id,
       });
     const text = JSON.stringify(last);
-    for (const { canary, tenant, sessionId } of secrets) {
-      if (sessionId === undefined || sessionKey(tenant, sessionId) === life.key || !text.includes(canary))
-        continue;
-      const what = `the record of ${life.key} holds ${canary}, which was told to ${sessionKey(tenant, sessionId)}`;
+    for (const [canary, told] of toldTo) {
+      if (told.has(life.key) || !text.includes(canary)) continue;
+      const what = `the record of ${life.key} holds ${canary}, which was told to ${[...told].join(" and ")}`;
       found.push({ invariant: 11, what, sessionId: life.id });
     }
     return found;
