@@ -1,0 +1,110 @@
+// Strikes every few seconds, as the seed says: which fault, whom, and for how long.
+import { messageOf } from "../../libs/contracts/errors.ts";
+import { forkRandom, integerBetween, pickOne, type Random } from "../support/random.ts";
+import type { Fault, RunMs } from "./evidence.ts";
+import { type FaultKind, type FaultScene, faultKinds } from "./faults.ts";
+import type { World } from "./world.ts";
+
+const PAUSE_MS: readonly [number, number] = [800, 4500];
+const AT_ONCE = 3;
+
+interface Options {
+  readonly world: World;
+  readonly seed: number;
+  readonly now: () => RunMs;
+  readonly say: (line: string) => void;
+  readonly hostRecord: FaultScene["hostRecord"];
+  readonly forge: FaultScene["forge"];
+}
+
+export class FaultSchedule {
+  readonly faults: Fault[] = [];
+  /** What could not be done or undone: a fault of the run, not of the product. */
+  readonly troubles: string[] = [];
+  readonly #options: Options;
+  readonly #random: Random;
+  readonly #held = new Set<string>();
+  readonly #underWay = new Set<Promise<void>>();
+
+  constructor(options: Options) {
+    this.#options = options;
+    this.#random = forkRandom(options.seed, "faults");
+  }
+
+  /** Strikes until then; answers when all that it did is undone. */
+  async runUntil(untilMs: RunMs, isStopped: () => boolean): Promise<void> {
+    while (this.#options.now() < untilMs && !isStopped()) {
+      await sleep(integerBetween(this.#random, ...PAUSE_MS));
+      if (this.#underWay.size >= AT_ONCE) continue;
+      const fault = this.#inject(this.#choose(), untilMs);
+      this.#underWay.add(fault);
+      void fault.finally(() => this.#underWay.delete(fault));
+    }
+    await Promise.all(this.#underWay);
+  }
+
+  #choose(): FaultKind {
+    const total = faultKinds.reduce((sum, { weight }) => sum + weight, 0);
+    let left = this.#random() * total;
+    for (const fault of faultKinds) {
+      left -= fault.weight;
+      if (left < 0) return fault;
+    }
+    return faultKinds[0]!;
+  }
+
+  async #inject(fault: FaultKind, untilMs: RunMs): Promise<void> {
+    const { now, say } = this.#options;
+    // Chosen before anything is awaited, so that a seed's numbers don't depend on how long things take.
+    const holdMs = integerBetween(this.#random, ...fault.holdMs);
+    const held = new Set<string>();
+    if (fault.needs === "nats" || fault.needs === "livekit") {
+      if (this.#held.has(fault.needs)) return;
+      this.#hold(fault.needs, held);
+    }
+    const fromMs = now();
+    let target = "";
+    try {
+      const strike = await fault.strike(this.#scene(held));
+      if (strike === undefined) return;
+      target = strike.target;
+      say(`${seconds(fromMs)} ${fault.kind}: ${target}, for ${(holdMs / 1000).toFixed(1)} s`);
+      await sleep(Math.max(0, Math.min(holdMs, untilMs - now())));
+      await strike.cure();
+    } catch (error) {
+      this.troubles.push(`${fault.kind} (${target}): ${messageOf(error)}`);
+    } finally {
+      for (const key of held) this.#held.delete(key);
+    }
+    if (target !== "") this.faults.push({ kind: fault.kind, target, fromMs, untilMs: now() });
+  }
+
+  #scene(held: Set<string>): FaultScene {
+    const { world, hostRecord, forge } = this.#options;
+    return {
+      world,
+      random: this.#random,
+      hostRecord,
+      forge,
+      freeService: (kinds) => {
+        const [first, ...others] = world.services
+          .filter(({ service, isRunning }) => isRunning && (kinds === undefined || kinds.includes(service)))
+          .map(({ name }) => name)
+          .filter((name) => !this.#held.has(name));
+        if (first === undefined) return undefined;
+        const name = pickOne(this.#random, [first, ...others]);
+        this.#hold(name, held);
+        return name;
+      },
+    };
+  }
+
+  #hold(key: string, held: Set<string>): void {
+    this.#held.add(key);
+    held.add(key);
+  }
+}
+
+const seconds = (ms: RunMs): string => `${(ms / 1000).toFixed(1).padStart(6)} s`;
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

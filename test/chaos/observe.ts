@@ -1,0 +1,194 @@
+// Watches the cluster directly, past every proxy: each revision of a session, and what hosts say of themselves.
+import { connect, DeliverPolicy, type JetStreamManager, type JsMsg, type NatsConnection } from "nats";
+import { sessions } from "../../libs/contracts/buckets.ts";
+import { hostChanges, sessionEvents } from "../../libs/contracts/channels.ts";
+import { HostRecord } from "../../libs/contracts/host.ts";
+import { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
+import type { HostSaid, RunMs, Said, Written } from "./evidence.ts";
+
+const KV_STREAM = `KV_${sessions.name}`;
+const KEY_PREFIX = `$KV.${sessions.name}.`;
+const AGAIN_MS = 500;
+const READ_AT_ONCE = 16;
+const NOT_FOUND = "10037";
+
+interface StoredMessage {
+  readonly seq: number;
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly operation: string;
+  /** By the server's clock, in ms since 1970. */
+  readonly storedAt: number;
+}
+
+export class Observer {
+  readonly hosts: HostSaid[] = [];
+  readonly #written = new Map<number, Written>();
+  readonly #connection: NatsConnection;
+  readonly #manager: JetStreamManager;
+  readonly #now: () => RunMs;
+  /** When the run began, by the clock of this machine, which is the servers' too. */
+  readonly #beganAt: number;
+  #isOver = false;
+
+  static async connect(url: string, now: () => RunMs): Promise<Observer> {
+    const connection = await connect({
+      servers: url.split(","),
+      name: "chaos-observer",
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 250,
+      pingInterval: 2000,
+      maxPingOut: 2,
+      timeout: 5000,
+    });
+    const manager = await connection.jetstreamManager({ checkAPI: false, timeout: 5000 });
+    return new Observer(connection, manager, now);
+  }
+
+  private constructor(connection: NatsConnection, manager: JetStreamManager, now: () => RunMs) {
+    this.#connection = connection;
+    this.#manager = manager;
+    this.#now = now;
+    this.#beganAt = Date.now() - now();
+    connection.subscribe(hostChanges.subject, { callback: (_, message) => this.#hearHost(message.data) });
+    void this.#follow();
+  }
+
+  /** In the order of the stream. */
+  written(): Written[] {
+    return [...this.#written.values()].sort((a, b) => a.revision - b.revision);
+  }
+
+  /** The newest record of each session, by its key. */
+  records(): Map<string, SessionRecord> {
+    const newest = new Map<string, SessionRecord>();
+    for (const { key, record } of this.written()) {
+      if (record === undefined) newest.delete(key);
+      else newest.set(key, record);
+    }
+    return newest;
+  }
+
+  /**
+   * Reads the whole bucket once more, for what the watch has missed.
+   * @returns the revisions that were seen and aren't stored any more, or are stored with another value
+   */
+  async complete(): Promise<{ key: string; revision: number; what: string }[]> {
+    const stored = new Map((await this.#readAll(KV_STREAM)).map((message) => [message.seq, message]));
+    const changed = [...this.#written.values()].flatMap((seen) => {
+      const now = stored.get(seen.revision);
+      if (now === undefined) return [{ ...seen, what: "was seen and is no longer stored" }];
+      const isSame = JSON.stringify(this.#parsed(now).record) === JSON.stringify(seen.record);
+      return isSame ? [] : [{ ...seen, what: "was seen with another value than is stored" }];
+    });
+    for (const message of stored.values()) this.#see(message);
+    return changed.map(({ key, revision, what }) => ({ key, revision, what }));
+  }
+
+  /** Everything that the SESSIONS stream holds. */
+  async said(): Promise<Said[]> {
+    return (await this.#readAll(sessionEvents.stream)).map(({ seq, subject, data, storedAt }) => {
+      const event = SessionEvent.safeParse(jsonOf(data)).data;
+      return { sequence: seq, storedAtMs: storedAt - this.#beganAt, subject, event };
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#isOver = true;
+    await this.#connection.close();
+  }
+
+  /** From the first revision on, and after every interruption from the last that was seen. */
+  async #follow(): Promise<void> {
+    let last = 0;
+    while (!this.#isOver) {
+      try {
+        const from =
+          last === 0
+            ? { deliver_policy: DeliverPolicy.All }
+            : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: last + 1 };
+        const consumer = await this.#connection.jetstream().consumers.get(KV_STREAM, from);
+        const messages = await consumer.consume({ expires: 5000, idle_heartbeat: 1000 });
+        for await (const message of messages) {
+          this.#see(storedOf(message));
+          last = message.seq;
+        }
+      } catch {
+        // The stream has no leader, or the connection is away; what was missed is read later.
+      }
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
+  }
+
+  #see(message: StoredMessage): void {
+    if (!this.#written.has(message.seq)) this.#written.set(message.seq, this.#parsed(message));
+  }
+
+  #parsed({ seq, subject, data, operation, storedAt }: StoredMessage): Written {
+    const isRemoval = operation === "DEL" || operation === "PURGE";
+    return {
+      seenAtMs: this.#now(),
+      storedAtMs: storedAt - this.#beganAt,
+      key: subject.slice(KEY_PREFIX.length),
+      revision: seq,
+      record: isRemoval ? undefined : SessionRecord.parse(jsonOf(data)),
+    };
+  }
+
+  #hearHost(data: Uint8Array): void {
+    const said = HostRecord.safeParse(jsonOf(data)).data;
+    if (said !== undefined) this.hosts.push({ atMs: this.#now(), host: said });
+  }
+
+  /** One by one, by number: no consumer is between, which could skip something. */
+  async #readAll(stream: string): Promise<StoredMessage[]> {
+    const { state } = await this.#manager.streams.info(stream);
+    const found: StoredMessage[] = [];
+    let next = Math.max(1, state.first_seq);
+    const readOn = async () => {
+      while (next <= state.last_seq) {
+        const seq = next++;
+        try {
+          const stored = await this.#manager.streams.getMessage(stream, { seq });
+          const operation = stored.header?.get("KV-Operation") ?? "";
+          found.push({
+            seq,
+            subject: stored.subject,
+            data: stored.data,
+            operation,
+            storedAt: stored.time.getTime(),
+          });
+        } catch (error) {
+          if (!isMissing(error)) throw error;
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: READ_AT_ONCE }, readOn));
+    return found.sort((a, b) => a.seq - b.seq);
+  }
+}
+
+const isMissing = (error: unknown): boolean => {
+  const { code, message, api_error } = error as {
+    code?: string;
+    message?: string;
+    api_error?: { err_code?: number };
+  };
+  return code === "404" || String(api_error?.err_code) === NOT_FOUND || message === "no message found";
+};
+
+const storedOf = (message: JsMsg): StoredMessage => ({
+  seq: message.seq,
+  subject: message.subject,
+  data: message.data,
+  operation: message.headers?.get("KV-Operation") ?? "",
+  storedAt: message.info.timestampNanos / 1e6,
+});
+
+function jsonOf(data: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(data));
+  } catch {
+    return undefined;
+  }
+}
