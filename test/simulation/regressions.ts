@@ -10,4 +10,6 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   { seed: 682, found: "a late assign of an old attempt threw out the agent of the newer one" },
   { seed: 1268, found: "a late assign of an old attempt threw out the agent of the newer one" },
   { seed: 8552, found: "a host that died before its first record was saved stayed registered" },
+  { seed: 165, found: "a janitor that was cut off gave up a ready agent which it took for one on its way" },
+  { seed: 73, found: "a janitor that was cut off gave up a ready agent which it took for one on its way" },
 ];
