@@ -16,6 +16,11 @@ export interface BusWatch {
   readonly facts: Facts;
   /** Whether the store ever had a record that sends this attempt to this host. */
   wasSaved(assign: Assign, host: string): boolean;
+  /**
+   * Whether a write was done and another one made over it. Its writer can't see that any more when the store was
+   * told twice and answered the second telling; it is called lost then, and its writer looks again.
+   */
+  wasOverwritten(record: SessionRecord): boolean;
   /** A host knows that it has stored what was said. */
   onKept(record: ConversationRecord): void;
   /** A host has read what stands there of a conversation. */
@@ -109,7 +114,7 @@ async function request<Q, A>(
 
 async function save<T>(
   bus: Bus,
-  { who, kind, trace, facts, onKept }: BusWatch,
+  { who, kind, trace, facts, onKept, wasOverwritten }: BusWatch,
   bucket: Bucket<T>,
   value: T,
   revision: number,
@@ -126,8 +131,8 @@ async function save<T>(
   try {
     const saved = await bus.save(bucket, value, revision);
     trace.note(who, saved === undefined ? `is too late to save ${what}` : `saved ${what}${detailOf(record)}`);
-    if (saved === undefined) facts.onCalledLost(record.opId);
-    else facts.onSaved(record.opId, saved);
+    if (saved === undefined && !wasOverwritten(record)) facts.onCalledLost(record.opId);
+    if (saved !== undefined) facts.onSaved(record.opId, saved);
     return saved;
   } catch (error) {
     trace.note(who, `does not know whether it saved ${what}: ${messageOf(error)}`);

@@ -175,6 +175,7 @@ export class World implements ServiceWorld {
         this.#wasSaved(assign.session, assign.attempt, host),
       onGivenUp: (event: AgentLost) => this.#checkGivenUp(life.instance, kind, event),
       onKept: (record: ConversationRecord) => this.conversations.onKept(record),
+      wasOverwritten: (record: SessionRecord) => this.#wasOverwritten(record),
       onReadBack: (record: ConversationRecord | undefined) =>
         this.conversations.onReadBack(life.instance, record),
     };
@@ -238,6 +239,11 @@ export class World implements ServiceWorld {
     const after = pickOne(random, [-HOUR_MS, HOUR_MS, 0]);
     const jumpsAtMs = random() * this.scenario.chaosMs;
     return () => (this.clock.monotonic() < jumpsAtMs ? before : after);
+  }
+
+  #wasOverwritten({ tenant, id, opId }: SessionRecord): boolean {
+    const isDone = this.server.written(sessions).some(({ value }) => value?.opId === opId);
+    return isDone && this.record(tenant, id)?.opId !== opId;
   }
 
   #wasSaved(session: string, attempt: number, host: string): boolean {
