@@ -37,6 +37,8 @@ process.on("disconnect", () => {
   const leaving = [...slots.values()].map((slot) => slot.room?.disconnect().catch(() => {}));
   void Promise.all(leaving).then(() => process.exit(0));
 });
+// It may have gone while this process was still loading its modules; then nobody says so again.
+if (!process.connected) process.exit(0);
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {});
 
 const log = captureLogs(start.logLevel, send);
