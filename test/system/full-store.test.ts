@@ -1,6 +1,6 @@
 // A store that is nearly full takes no new session, and all that running ones need.
 import { connect, type NatsConnection } from "nats";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
 import { until } from "../support/until.ts";
@@ -23,11 +23,19 @@ async function streams() {
   return (await nats.jetstreamManager()).streams;
 }
 
+/** What sets the limits back, also after a test that failed. */
+const restores: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const restore of restores.splice(0)) await restore();
+});
+
 /** Sets the limit of a stream so that it is full to this part. @returns what sets it back */
 async function fillTo(stream: string, part: number): Promise<() => Promise<unknown>> {
   const { config, state } = await (await streams()).info(stream);
   await (await streams()).update(stream, { max_bytes: Math.ceil(state.bytes / part) });
-  return async () => (await streams()).update(stream, { max_bytes: config.max_bytes });
+  const restore = async () => (await streams()).update(stream, { max_bytes: config.max_bytes });
+  restores.push(restore);
+  return restore;
 }
 
 /** Words about a session that is over: they change nothing, and take room. */
@@ -91,7 +99,8 @@ test.each([
     process.kill((await scene.slotOf(running.sessionId))?.stage.pid, "SIGKILL");
     await scene.sessionWhen(
       running.sessionId,
-      ({ state, attempt }) => state === "ready" && attempt === 2,
+      // On a starved machine the next agent may be lost as well.
+      ({ state, attempt }) => state === "ready" && attempt > 1,
       "is ready again",
     );
     expect((await scene.end(running.sessionId)).endedReason).toBe("completed");
