@@ -24,6 +24,8 @@ export default defineConfig({
         env: { STACK_NATS_NODES: "3" },
       }),
       suite("browser", withServers),
+      // Minutes of faults, and a machine with much to do.
+      suite("chaos", { ...withServers, testTimeout: 900_000 }),
     ],
   },
 });

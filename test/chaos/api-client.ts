@@ -32,9 +32,10 @@ export class ApiClient {
     return await this.#ask(gateway, path, { method: "POST", headers, body: JSON.stringify(body) });
   }
 
-  async get(gateway: number, path: string): Promise<Answer> {
+  /** @param as the canary of whoever looks */
+  async get(gateway: number, path: string, as = this.tenant): Promise<Answer> {
     const answer = await this.#ask(gateway, path, {});
-    this.looked.push({ as: this.tenant, path, text: JSON.stringify(answer.body) ?? "" });
+    this.looked.push({ as, path, text: JSON.stringify(answer.body) ?? "" });
     return answer;
   }
 

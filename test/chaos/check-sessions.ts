@@ -155,7 +155,7 @@ function checkLeaks({ evidence, lives }: Read): Violation[] {
   const secrets = evidence.asked.filter(({ canary }) => canary !== "");
   const seen = evidence.looked.flatMap(({ as, path, text }) =>
     secrets.flatMap((asked): Violation[] => {
-      if (as === asked.canary || !text.includes(asked.canary)) return [];
+      if (as === asked.canary || as === asked.tenant || !text.includes(asked.canary)) return [];
       const what = `${as} reads ${asked.canary} in ${path}`;
       return [
         { invariant: 11, what, ...(asked.sessionId === undefined ? {} : { sessionId: asked.sessionId }) },

@@ -11,6 +11,8 @@ const START_WAIT_MS = 5000;
 const TRIES_MS = 40_000;
 /** How long it looks whether the session is ready. */
 const READY_MS = 40_000;
+/** How long LiveKit may take to let somebody in. */
+const JOIN_MS = 15_000;
 /** Silence that counts. */
 const GAP_MS = 500;
 
@@ -83,12 +85,12 @@ export class Client {
     if (kind === "left") return;
     if (kind === "words") await this.#otherWords(wanted, gateway);
     if (kind === "call" || kind === "race") {
-      await this.#call(sessionId, join, integerBetween(random, 5000, 20_000));
+      await this.#call(sessionId, join, wanted.canary, integerBetween(random, 5000, 20_000));
       if (random() < 0.5) return; // It ends because its user has left.
     } else {
       await sleep(integerBetween(random, 500, 6000));
     }
-    await this.#api.get(gateway, `/api/session/${sessionId}`);
+    await this.#api.get(gateway, `/api/session/${sessionId}`, wanted.canary);
     await this.#end(sessionId, gateway);
   }
 
@@ -160,7 +162,7 @@ export class Client {
     if (first.body.status === "ready") return first.body as Join;
     const untilMs = this.#options.now() + READY_MS;
     for (let tries = 0; this.#options.now() < untilMs; tries++) {
-      const { body } = await this.#api.get(gateway + tries, `/api/session/${id}`);
+      const { body } = await this.#api.get(gateway + tries, `/api/session/${id}`, wanted.canary);
       if (body?.status === "ended") return undefined;
       if (body?.status === "ready") {
         const again = await this.#start(wanted, gateway + tries, untilMs);
@@ -171,11 +173,14 @@ export class Client {
     return undefined;
   }
 
-  async #call(sessionId: string, join: Join, talkMs: number): Promise<void> {
+  async #call(sessionId: string, join: Join, canary: string, talkMs: number): Promise<void> {
+    const joining = listenIn(join);
     let ears: Listener;
     try {
-      ears = await within(15_000, listenIn(join));
+      ears = await within(JOIN_MS, joining);
     } catch (error) {
+      // One that gets in later after all is not to stay.
+      joining.then((late) => late.leave()).catch(() => {});
       this.#options.notes.troubles.push(`${sessionId}: its user could not join: ${error}`);
       return;
     }
@@ -187,7 +192,7 @@ export class Client {
     }
     const overAtMs = this.#options.now();
     if (wasPutOutAtMs === undefined) await within(5000, ears.leave()).catch(() => {});
-    else if (await this.#hasEnded(sessionId)) wasPutOutAtMs = undefined;
+    else if (await this.#hasEnded(sessionId, canary)) wasPutOutAtMs = undefined;
     // The listener's times are of performance.now(), ours count from the beginning of the run.
     const shift = performance.now() - this.#options.now();
     const sounds = ears.sounds.map(({ atMs }) => atMs - shift);
@@ -199,9 +204,9 @@ export class Client {
     });
   }
 
-  async #hasEnded(sessionId: string): Promise<boolean> {
+  async #hasEnded(sessionId: string, canary: string): Promise<boolean> {
     for (let gateway = 0; gateway < 4; gateway++) {
-      const { body } = await this.#api.get(gateway, `/api/session/${sessionId}`);
+      const { body } = await this.#api.get(gateway, `/api/session/${sessionId}`, canary);
       if (body?.status !== undefined) return body.status === "ended";
     }
     return false;

@@ -90,6 +90,7 @@ export interface Heard {
 
 /** Answers of the HTTP API that were looked through for canaries of others. */
 export interface Looked {
+  /** The canary of whoever looked at what is theirs, or a tenant that looked at all it has. */
   readonly as: string;
   readonly path: string;
   readonly text: string;

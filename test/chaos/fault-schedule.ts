@@ -7,6 +7,8 @@ import type { World } from "./world.ts";
 
 const PAUSE_MS: readonly [number, number] = [800, 4500];
 const AT_ONCE = 3;
+/** How often a host is hurt only while the other one is well. */
+const SPARED = 0.85;
 
 interface Options {
   readonly world: World;
@@ -87,16 +89,31 @@ export class FaultSchedule {
       hostRecord,
       forge,
       freeService: (kinds) => {
+        const sparesHosts = this.#random() < SPARED;
         const [first, ...others] = world.services
           .filter(({ service, isRunning }) => isRunning && (kinds === undefined || kinds.includes(service)))
           .map(({ name }) => name)
-          .filter((name) => !this.#held.has(name));
+          .filter((name) => !this.#held.has(name) && this.#mayBeHurt(name, sparesHosts));
         if (first === undefined) return undefined;
         const name = pickOne(this.#random, [first, ...others]);
         this.#hold(name, held);
         return name;
       },
     };
+  }
+
+  /** Mostly one host is left alone, since a call can be handed over only to somebody. */
+  #mayBeHurt(name: string, sparesHosts: boolean): boolean {
+    const { services } = this.#options.world;
+    if (!sparesHosts || !name.startsWith("agent-host")) return true;
+    return services.every(
+      (other) =>
+        other.service !== "agent-host" ||
+        other.name === name ||
+        (other.isRunning &&
+          !this.#held.has(other.name) &&
+          this.#options.hostRecord(other.name) !== undefined),
+    );
   }
 
   #hold(key: string, held: Set<string>): void {

@@ -1,5 +1,5 @@
 // Watches the cluster directly, past every proxy: each revision of a session, and what hosts say of themselves.
-import { connect, DeliverPolicy, type JetStreamManager, type JsMsg, type NatsConnection } from "nats";
+import { connect, type JetStreamManager, type NatsConnection } from "nats";
 import { sessions } from "../../libs/contracts/buckets.ts";
 import { hostChanges, sessionEvents } from "../../libs/contracts/channels.ts";
 import { HostRecord } from "../../libs/contracts/host.ts";
@@ -8,7 +8,7 @@ import type { HostSaid, RunMs, Said, Written } from "./evidence.ts";
 
 const KV_STREAM = `KV_${sessions.name}`;
 const KEY_PREFIX = `$KV.${sessions.name}.`;
-const AGAIN_MS = 500;
+const EVERY_MS = 200;
 const READ_AT_ONCE = 16;
 const NOT_FOUND = "10037";
 
@@ -98,25 +98,22 @@ export class Observer {
     await this.#connection.close();
   }
 
-  /** From the first revision on, and after every interruption from the last that was seen. */
+  /**
+   * Message by message, as they are numbered: no consumer is between, which would have to be made anew on another
+   * node whenever the one that holds it is hurt.
+   */
   async #follow(): Promise<void> {
-    let last = 0;
+    let next = 1;
     while (!this.#isOver) {
       try {
-        const from =
-          last === 0
-            ? { deliver_policy: DeliverPolicy.All }
-            : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: last + 1 };
-        const consumer = await this.#connection.jetstream().consumers.get(KV_STREAM, from);
-        const messages = await consumer.consume({ expires: 5000, idle_heartbeat: 1000 });
-        for await (const message of messages) {
-          this.#see(storedOf(message));
-          last = message.seq;
+        for (const message of await this.#readAll(KV_STREAM, next)) {
+          this.#see(message);
+          next = message.seq + 1;
         }
       } catch {
         // The stream has no leader, or the connection is away; what was missed is read later.
       }
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
     }
   }
 
@@ -140,11 +137,10 @@ export class Observer {
     if (said !== undefined) this.hosts.push({ atMs: this.#now(), host: said });
   }
 
-  /** One by one, by number: no consumer is between, which could skip something. */
-  async #readAll(stream: string): Promise<StoredMessage[]> {
+  async #readAll(stream: string, from = 1): Promise<StoredMessage[]> {
     const { state } = await this.#manager.streams.info(stream);
     const found: StoredMessage[] = [];
-    let next = Math.max(1, state.first_seq);
+    let next = Math.max(from, state.first_seq);
     const readOn = async () => {
       while (next <= state.last_seq) {
         const seq = next++;
@@ -176,14 +172,6 @@ const isMissing = (error: unknown): boolean => {
   };
   return code === "404" || String(api_error?.err_code) === NOT_FOUND || message === "no message found";
 };
-
-const storedOf = (message: JsMsg): StoredMessage => ({
-  seq: message.seq,
-  subject: message.subject,
-  data: message.data,
-  operation: message.headers?.get("KV-Operation") ?? "",
-  storedAt: message.info.timestampNanos / 1e6,
-});
 
 function jsonOf(data: Uint8Array): unknown {
   try {
