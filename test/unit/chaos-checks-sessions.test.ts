@@ -108,6 +108,18 @@ describe("11: nobody sees another's", () => {
     expect(words).toContain("canary-calm reads canary-moved in /api/session/calm");
   });
 
+  test("a tenant sees all that is its own, and nothing of another", () => {
+    const path = "/api/sessions";
+    expect(foundIn(({ looked }) => looked.push({ as: "t", path, text: "canary-calm" })).invariants).toEqual(
+      [],
+    );
+    const { invariants, words } = foundIn(({ looked }) => {
+      looked.push({ as: "other", path, text: "canary-calm" });
+    });
+    expect(invariants).toEqual([11]);
+    expect(words).toContain("other reads canary-calm in /api/sessions");
+  });
+
   test("a canary in another session's record is told", () => {
     const { invariants } = foundIn((draft) => {
       for (const { record } of writesOf(draft, "late")) record!.user.name = "canary-calm";
