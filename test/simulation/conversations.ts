@@ -19,8 +19,8 @@ interface Written {
   readonly value: ConversationRecord | undefined;
 }
 
-/** From the reading of a conversation to the agent that runs with it, at most. */
-const ON_ITS_WAY_MS = 3000;
+/** From the reading of a conversation to the agent that runs with it, at most: its record may be asked for in vain. */
+const ON_ITS_WAY_MS = 15_000;
 /** A reading that comes this soon before the agent runs was in time for it. */
 const JUST_READ_MS = 500;
 
@@ -54,7 +54,9 @@ export class Conversations {
     const before = (this.#kept.get(sessionKey(tenant, session)) ?? []).filter(
       (kept) => kept.attempt < attempt && now - kept.atMs > ON_ITS_WAY_MS,
     );
-    const last = before.at(-1);
+    // An answer may come late, so an older attempt's may be heard of after a newer one's.
+    const newest = Math.max(0, ...before.map((kept) => kept.attempt));
+    const last = before.filter((kept) => kept.attempt === newest).at(-1);
     const name = `${this.#trace.nameOf(session)}#${attempt}`;
     if (resumes !== undefined) this.#coverage.count("conversations resumed");
     if (resumes !== undefined && resumes.attempt >= attempt)
