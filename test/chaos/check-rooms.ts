@@ -12,7 +12,7 @@ export const OUTLIVE_MS = 30_000;
 
 export function checkRooms(read: Read): Violation[] {
   return [
-    ...checkSlots(read.evidence),
+    ...checkSlots(read),
     ...checkIdentities(read),
     ...checkOverlaps(read),
     ...checkRoomsEnd(read),
@@ -39,16 +39,27 @@ function* slotsIn({ hosts }: Evidence): Generator<SlotSeen> {
 
 const lifeOf = (host: HostRecord): string => `${host.id} in its life ${host.epoch}`;
 
-/** 5: a slot is used once, in one life of one host; 6: and an attempt has one slot. */
-function checkSlots(evidence: Evidence): Violation[] {
+/**
+ * 5: a slot is used once, in one life of one host; 6: and an attempt has one slot. One that was taken and given back,
+ * since the record named another by then, served nobody: its host keeps it while it reads.
+ */
+function checkSlots({ evidence, lives }: Read): Violation[] {
+  const joined = new Set(
+    lives.flatMap(({ genuine }) =>
+      genuine.flatMap(({ event }) =>
+        event.type === "joined" || event.type === "ready" ? nameOf(event.sessionId, event.attempt) : [],
+      ),
+    ),
+  );
   const found = new Map<string, Violation>();
   const jobOf = new Map<string, SlotSeen>();
   const slotOf = new Map<string, SlotSeen>();
   const tell = (invariant: number, what: string, seen: SlotSeen) =>
-    found.set(what, { invariant, what, sessionId: seen.slot.session });
+    found.set(`${invariant} ${seen.slot.id} ${seen.job}`, { invariant, what, sessionId: seen.slot.session });
   for (const seen of slotsIn(evidence)) {
     const { slot, host, job, atMs } = seen;
-    const before = jobOf.get(slot.id) ?? seen;
+    const known = jobOf.get(slot.id) ?? seen;
+    const before = joined.has(known.job) ? known : seen;
     jobOf.set(slot.id, before);
     if (before.job !== job) {
       const when = `at ${secondsOf(atMs)} and ${before.job} at ${secondsOf(before.atMs)}`;
