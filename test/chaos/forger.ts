@@ -1,5 +1,12 @@
 // Stores what is no longer true, or never was: repeated, late and forged messages, and nonsense.
-import { connect, type JetStreamClient, type JetStreamManager, type NatsConnection, StringCodec } from "nats";
+import {
+  connect,
+  headers,
+  type JetStreamClient,
+  type JetStreamManager,
+  type NatsConnection,
+  StringCodec,
+} from "nats";
 import { sessionEvents } from "../../libs/contracts/channels.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { nonsense } from "../support/poison.ts";
@@ -13,6 +20,9 @@ export interface Forged {
   readonly subject: string;
   readonly forgery: NonNullable<Said["forgery"]>;
 }
+
+/** Marks what is forged in the stream itself, since an answer to storing it may be lost. */
+export const FORGERY_HEADER = "Chaos-Forgery";
 
 /** How far back it looks for messages to repeat. */
 const LATEST = 200;
@@ -97,7 +107,9 @@ export class Forger {
 
   /** Without a message id, or the stream would drop what it has stored before. */
   async #store(subject: string, data: Uint8Array, forgery: Forged["forgery"]): Promise<Forged> {
-    const { seq } = await this.#js.publish(subject, data);
+    const mark = headers();
+    mark.set(FORGERY_HEADER, forgery);
+    const { seq } = await this.#js.publish(subject, data, { headers: mark });
     return { sequence: seq, subject, forgery };
   }
 }

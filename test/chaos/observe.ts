@@ -5,6 +5,7 @@ import { hostChanges, sessionEvents } from "../../libs/contracts/channels.ts";
 import { HostRecord } from "../../libs/contracts/host.ts";
 import { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import type { HostSaid, RunMs, Said, Written } from "./evidence.ts";
+import { FORGERY_HEADER } from "./forger.ts";
 
 const KV_STREAM = `KV_${sessions.name}`;
 const KEY_PREFIX = `$KV.${sessions.name}.`;
@@ -19,6 +20,7 @@ interface StoredMessage {
   readonly operation: string;
   /** By the server's clock, in ms since 1970. */
   readonly storedAt: number;
+  readonly forgery: Said["forgery"];
 }
 
 export class Observer {
@@ -87,9 +89,10 @@ export class Observer {
 
   /** Everything that the SESSIONS stream holds. */
   async said(): Promise<Said[]> {
-    return (await this.#readAll(sessionEvents.stream)).map(({ seq, subject, data, storedAt }) => {
+    return (await this.#readAll(sessionEvents.stream)).map(({ seq, subject, data, storedAt, forgery }) => {
       const event = SessionEvent.safeParse(jsonOf(data)).data;
-      return { sequence: seq, storedAtMs: storedAt - this.#beganAt, subject, event };
+      const said = { sequence: seq, storedAtMs: storedAt - this.#beganAt, subject, event };
+      return forgery === undefined ? said : { ...said, forgery };
     });
   }
 
@@ -153,6 +156,7 @@ export class Observer {
             data: stored.data,
             operation,
             storedAt: stored.time.getTime(),
+            forgery: (stored.header?.get(FORGERY_HEADER) || undefined) as Said["forgery"],
           });
         } catch (error) {
           if (!isMissing(error)) throw error;
