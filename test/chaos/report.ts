@@ -37,7 +37,7 @@ interface Spread {
 }
 
 interface HistoryLine {
-  readonly seenAtMs: number;
+  readonly atMs: number;
   readonly revision: number;
   readonly state: string;
   readonly attempt: number;
@@ -62,7 +62,7 @@ export function reportOn(
       return life === undefined ? violation : { ...violation, history: life.map(lineOf) };
     }),
     sessions: {
-      asked: new Set(evidence.asked.map(({ idempotencyKey }) => idempotencyKey)).size,
+      asked: new Set(evidence.asked.map(({ tenant, idempotencyKey }) => `${tenant} ${idempotencyKey}`)).size,
       accepted: accepted.size,
       becameReady: [...lives.values()].filter((life) => life.some(({ record }) => record?.state === "ready"))
         .length,
@@ -103,8 +103,8 @@ export function textOf(report: Report): string {
   for (const { invariant, what, sessionId, history } of violations) {
     lines.push(`- invariant ${invariant}${sessionId === undefined ? "" : `, session ${sessionId}`}: ${what}`);
     for (const line of history ?? []) {
-      const { seenAtMs, revision, state, attempt, host, why } = line;
-      const at = `${(seenAtMs / 1000).toFixed(2)} s`.padStart(10);
+      const { atMs, revision, state, attempt, host, why } = line;
+      const at = `${(atMs / 1000).toFixed(2)} s`.padStart(10);
       lines.push(`  ${at}  #${revision}  ${state} ${attempt}  ${host ?? "–"}  ${why ?? ""}`);
     }
   }
@@ -129,15 +129,18 @@ const wasHandedOver = (life: Life): boolean => {
   return new Set(ready).size > 1;
 };
 
-/** How long a session whose agent was ready waited for the next one. */
+/** How long a session whose agent was ready waited for the next one, by the server's clock. */
 function waitsIn(life: Life): number[] {
   const waits: number[] = [];
   let before: SessionRecord | undefined;
   let lostAtMs: number | undefined;
-  for (const { record, seenAtMs } of life) {
-    if (before?.state === "ready" && record?.state === "requested") lostAtMs = seenAtMs;
+  for (const written of life) {
+    const { record } = written;
+    const atMs = written.storedAtMs ?? written.seenAtMs;
+    // Where a host is free, one revision says both that the agent is lost and who is next.
+    if (before?.state === "ready" && record!.attempt > before.attempt) lostAtMs = atMs;
     if (record?.state === "ready" && lostAtMs !== undefined) {
-      waits.push(seenAtMs - lostAtMs);
+      waits.push(atMs - lostAtMs);
       lostAtMs = undefined;
     }
     before = record;
@@ -145,10 +148,10 @@ function waitsIn(life: Life): number[] {
   return waits;
 }
 
-function lineOf({ seenAtMs, revision, record }: Written): HistoryLine {
+function lineOf({ storedAtMs, seenAtMs, revision, record }: Written): HistoryLine {
   const last = record!.history.at(-1);
   const { state, attempt, host } = record!;
-  return { seenAtMs, revision, state, attempt, host, why: last?.why };
+  return { atMs: storedAtMs ?? seenAtMs, revision, state, attempt, host, why: last?.why };
 }
 
 const spread = (values: readonly number[]): Spread => {
