@@ -41,7 +41,10 @@ export async function listenIn(join: { url: string; token: string }): Promise<Li
     told.push({ type: String(type), attempt: Number(attempt), atMs: performance.now() });
   });
   room.on(RoomEvent.TrackSubscribed, (track, _publication, participant) => {
-    if (track.kind === TrackKind.KIND_AUDIO) void hear(track, participant.identity, sounds);
+    if (track.kind === TrackKind.KIND_AUDIO) {
+      // A track whose agent died at this moment is gone before it is heard.
+      hear(track, participant.identity, sounds).catch(() => {});
+    }
   });
   await room.connect(join.url, join.token, { autoSubscribe: true, dynacast: false });
   return {
