@@ -1,6 +1,6 @@
 // Three minutes of chaos, each time with another seed, which is printed and repeats them.
 import { spawn } from "node:child_process";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { repositoryRoot } from "../../deploy/fork-service.ts";
 
 const MINUTES = 3;
@@ -8,7 +8,15 @@ const seed = Number(process.env.CHAOS_SEED ?? Math.floor(Math.random() * 2 ** 31
 
 test(`nothing is lost in ${MINUTES} minutes of faults (seed ${seed})`, async () => {
   const args = ["--import", "tsx", "test/chaos/main.ts", "--minutes", `${MINUTES}`, "--seed", `${seed}`];
-  const child = spawn(process.execPath, args, { cwd: repositoryRoot, stdio: ["ignore", "pipe", "inherit"] });
+  // LiveKit's client tells its developers of each connection otherwise.
+  const env = { ...process.env, NODE_ENV: "production" };
+  const child = spawn(process.execPath, args, {
+    cwd: repositoryRoot,
+    env,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  // All that it has started ends with it.
+  onTestFinished(() => void child.kill("SIGKILL"));
   let report = "";
   child.stdout.setEncoding("utf8").on("data", (part: string) => {
     report += part;

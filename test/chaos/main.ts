@@ -34,6 +34,14 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
+// A bug of the run itself, or of a library that it uses: what was started is ended in order all the same.
+let bug: unknown;
+process.on("uncaughtException", (error) => {
+  console.error(error);
+  bug ??= error;
+  isStopped = true;
+});
+
 const result = await runChaos({
   minutes,
   seed,
@@ -51,4 +59,5 @@ await writeFile(file.replace(/(\.json)?$/, ".txt"), `${textOf(report)}\n`);
 if (values.evidence || violations.length > 0)
   await writeFile(file.replace(/(\.json)?$/, "-evidence.json"), JSON.stringify(result.evidence));
 console.log(`\nThe report is in ${file}; again: npm run chaos -- --minutes ${minutes} --seed ${seed}`);
-process.exit(violations.length === 0 ? 0 : 1);
+if (bug !== undefined) console.error("The run ended early by a bug of its own, and says nothing.");
+process.exit(violations.length === 0 && bug === undefined ? 0 : 1);
