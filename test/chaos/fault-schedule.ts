@@ -2,7 +2,8 @@
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { forkRandom, integerBetween, pickOne, type Random } from "../support/random.ts";
 import type { Fault, RunMs } from "./evidence.ts";
-import { type FaultKind, type FaultScene, faultKinds } from "./faults.ts";
+import type { FaultKind, FaultScene } from "./fault.ts";
+import { faultKinds } from "./faults.ts";
 import type { World } from "./world.ts";
 
 const PAUSE_MS: readonly [number, number] = [800, 4500];
