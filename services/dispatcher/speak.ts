@@ -135,6 +135,11 @@ async function assignTo(
     if (isError(error, "no_responders")) {
       return declined(`${command.host} is gone: nobody answers for it`, true);
     }
+    // It hangs, or can't read the record while a NATS node is away: nothing that the session did, so it loses
+    // nothing by it. Should the host have taken it after all, the record will name another by then.
+    if (isError(error, "timeout")) {
+      return declined(`${command.host} did not answer in time`, true);
+    }
     return failed(`assigning to ${command.host}`, error);
   }
 }

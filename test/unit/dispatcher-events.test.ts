@@ -17,7 +17,7 @@ import {
 import { AT, aHost, anEvent, aSession, defaults } from "../support/examples.ts";
 import { world } from "../support/memory-world.ts";
 
-type Answer = AssignAnswer["verdict"] | "silence";
+type Answer = AssignAnswer["verdict"] | "silence" | "failure";
 
 const echo: HostProfile = { status: "running", warm: 5, hot: 0, warming: 0, busy: 0, max: 9 };
 
@@ -47,6 +47,7 @@ async function scene(answers: Record<string, Answer[] | "gone">, changed: Partia
       log.push(`${id} is assigned ${assign.attempt}, saved as ${record()?.state} ${record()?.attempt}`);
       const answer = ofHost.shift() ?? "accepted";
       if (answer === "silence") return new Promise(() => {});
+      if (answer === "failure") return Promise.reject(new Error("it broke"));
       return Promise.resolve(answer === "accepted" ? { verdict: answer } : { verdict: answer, why: "so" });
     });
     await host.serve(releaseCommand, id, async ({ attempt }) => {
@@ -131,11 +132,20 @@ describe("a request", () => {
     expect(record().history.map(({ why }) => why)).toContain("a is gone: nobody answers for it");
   });
 
-  test("whose host is silent fails, waits its pause, and has the silent host told to let go", async () => {
-    const { handle, log, record } = await scene({ a: ["silence"], b: [] });
+  test("whose host is silent loses nothing, goes to another, and the silent one is told to let go", async () => {
+    const { handle, log, record } = await scene({ a: ["silence"], z: [] });
+    expect(await handle(anEvent("s"))).toBe("done");
+    expect(record()).toMatchObject({ state: "dispatched", host: "z", attempt: 2, failures: 0 });
+    expect(record().history.map(({ why }) => why)).toContain("a did not answer in time");
+    expect(log[0]).toBe("a is assigned 1, saved as dispatched 1");
+    expect(log.slice(1).sort()).toEqual(["a is told to release 1", "z is assigned 2, saved as dispatched 2"]);
+  });
+
+  test("whose host breaks over it fails, waits its pause, and has that host told to let go", async () => {
+    const { handle, log, record } = await scene({ a: ["failure"], b: [] });
     expect(await handle(anEvent("s"))).toBe("done");
     expect(record()).toMatchObject({ state: "requested", attempt: 2, failures: 1, backoffMs: 200 });
-    expect(record().history.at(-1)?.why).toMatch(/^assigning to a failed after 2\d\d\d ms: No answer came/);
+    expect(record().history.at(-1)?.why).toMatch(/^assigning to a failed after \d+ ms: .*it broke/);
     expect(log).toEqual(["a is assigned 1, saved as dispatched 1", "a is told to release 1"]);
   });
 
@@ -150,7 +160,7 @@ describe("a request", () => {
 
   test("ends when the last attempt has failed, and its room and agent are taken back", async () => {
     const { handle, record, log, rooms } = await scene(
-      { a: ["silence"] },
+      { a: ["failure"] },
       {
         defaults: { ...defaults, maxAttempts: 1 },
       },
