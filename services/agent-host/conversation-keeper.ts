@@ -116,6 +116,9 @@ export class ConversationKeeper {
         }
         log.debug({ error, session: kept.session }, "a conversation could not be stored; it is tried again");
         kept.next ??= saved;
+        // By then another attempt may have come and gone, and its conversation been removed with the session:
+        // what is known of the key from before says nothing any more.
+        kept.revision = undefined;
         await sleep(clock, AGAIN_MS);
       }
     }

@@ -12,4 +12,5 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   { seed: 8552, found: "a host that died before its first record was saved stayed registered" },
   { seed: 165, found: "a janitor that was cut off gave up a ready agent which it took for one on its way" },
   { seed: 73, found: "a janitor that was cut off gave up a ready agent which it took for one on its way" },
+  { seed: 11644, found: "an old attempt's checkpoint came back after its session was over" },
 ];

@@ -34,6 +34,14 @@ interface Seat {
 }
 
 /** A speaker is noticed so often while a human is there. */
+/** Agents that end by themselves: those that have talked for long do so because a provider fails under them. */
+const LONGEST_TALK_MS = 8000;
+const LONG_TALK_MS = 6000;
+const SHUT_DOWN = { why: "the agent shut down" };
+const PROVIDER_FAILED = {
+  why: "the agent's code failed",
+  error: { message: "APIError: the provider is away", worthRepeating: true },
+};
 const SPEAKS_EVERY_MS = 3000;
 
 export class SimAgent {
@@ -137,7 +145,10 @@ export class SimAgent {
     const { dice, taint, clock, between } = this.#world;
     if (dice("taints")) taint();
     if (!dice("neverReady")) this.#ready();
-    if (dice("endsItself")) clock.after(between(0, 8000), () => this.#end({ why: "the agent shut down" }));
+    if (dice("endsItself")) {
+      const lastsMs = between(0, LONGEST_TALK_MS);
+      clock.after(lastsMs, () => this.#end(lastsMs < LONG_TALK_MS ? SHUT_DOWN : PROVIDER_FAILED));
+    }
     this.#speak();
   }
 
