@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { Clock } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { isStopped } from "./is-stopped.ts";
+import { runDelayMs } from "./run-delay.ts";
 import type { FromStage, StageStart, ToStage } from "./stage-messages.ts";
 
 export interface StageLink {
@@ -14,6 +15,8 @@ export interface StageLink {
   kill(): void;
   /** Whether its process stands still by a signal. Left out where nobody can tell. */
   isStopped?(): boolean;
+  /** How long it has waited for a CPU so far, in ms. Left out or undefined where nobody can tell. */
+  runDelayMs?(): number | undefined;
 }
 
 export interface StageListener {
@@ -70,6 +73,7 @@ export const launchStageProcess =
         child.kill("SIGKILL");
       },
       isStopped: () => isStopped(child.pid),
+      runDelayMs: () => runDelayMs(child.pid),
     };
   };
 
@@ -92,6 +96,14 @@ const MISSES = 3;
 /** While a file or a model loads, which may block, it is given this long. */
 const LOADING_MS = 60_000;
 
+/**
+ * One that waits for a CPU most of the time would answer if it got one. Killing it would only make more work for
+ * a machine that has too much already: its agents would have to be started again.
+ */
+const STARVED_SHARE = 0.5;
+const STARVED_MS = 20_000;
+const STARVED_TIMES = 3;
+
 /** One that was stopped is seen at two looks, so that a stop of a moment costs no call. */
 const LOOK_MS = 250;
 
@@ -100,6 +112,7 @@ export interface PulseOptions {
   /** Whether the stage may block for long now. */
   readonly isLoading: () => boolean;
   readonly isStopped?: (() => boolean) | undefined;
+  readonly runDelayMs?: (() => number | undefined) | undefined;
   /** Called once, with how long it has been silent at least. */
   readonly onSilent: (silentMs: number) => void;
 }
@@ -112,6 +125,8 @@ export class StagePulse {
   readonly #clock: Clock;
   readonly #everyMs: number;
   #missed = 0;
+  /** How long it had waited for a CPU when the first of the missed answers was asked for. */
+  #delayBefore: number | undefined;
   #cancel: () => void = () => {};
   #cancelLook: () => void = () => {};
 
@@ -120,14 +135,15 @@ export class StagePulse {
     this.#everyMs = everyMs;
   }
 
-  start({ send, isLoading, isStopped, onSilent }: PulseOptions): void {
+  start({ send, isLoading, isStopped, runDelayMs, onSilent }: PulseOptions): void {
     if (isStopped !== undefined) this.#lookForStop(isStopped, onSilent);
     const beat = () => {
       const allowed = isLoading() ? Math.max(MISSES, Math.ceil(LOADING_MS / this.#everyMs)) : MISSES;
-      if (this.#missed >= allowed) {
+      if (this.#missed >= allowed && !this.#isStarved(runDelayMs?.(), allowed)) {
         onSilent(this.#missed * this.#everyMs);
         return;
       }
+      if (this.#missed === 0) this.#delayBefore = runDelayMs?.();
       this.#missed += 1;
       send();
       this.#cancel = this.#clock.after(this.#everyMs, beat);
@@ -142,6 +158,14 @@ export class StagePulse {
   stop(): void {
     this.#cancel();
     this.#cancelLook();
+  }
+
+  /** @param allowed how many answers one may miss that is not starved */
+  #isStarved(delayMs: number | undefined, allowed: number): boolean {
+    if (delayMs === undefined || this.#delayBefore === undefined) return false;
+    const silentMs = this.#missed * this.#everyMs;
+    const limitMs = Math.max(STARVED_MS, STARVED_TIMES * allowed * this.#everyMs);
+    return silentMs < limitMs && delayMs - this.#delayBefore >= STARVED_SHARE * silentMs;
   }
 
   #lookForStop(isStopped: () => boolean, onSilent: (silentMs: number) => void): void {

@@ -64,6 +64,7 @@ export class StageSet {
       // Loading a file or a model may block for long.
       isLoading: () => !stage.isLoaded || [...stage.slots.values()].some((slot) => slot.state === "warming"),
       isStopped: stage.link.isStopped,
+      runDelayMs: stage.link.runDelayMs,
       onSilent: (silentMs) => {
         log.error({ stagePid: stage.link.pid, silentMs }, "a stage hangs and is killed");
         this.kill(stage, `the stage hung: no answer for ${silentMs} ms`);

@@ -18,6 +18,8 @@ export interface ScriptedStage {
   isSilent: boolean;
   /** Whether its process stands still. */
   isStopped: boolean;
+  /** How long it has waited for a CPU so far. */
+  runDelayMs: () => number;
   memoryMb: number;
   say(message: FromStage): void;
   die(why: string): void;
@@ -36,6 +38,7 @@ export function scriptStages(): { launch: LaunchStage; stages: ScriptedStage[] }
       },
       isSilent: false,
       isStopped: false,
+      runDelayMs: () => 0,
       memoryMb: 100,
       say: (message) => listener.onMessage(message),
       die: (why) => listener.onExit(why),
@@ -52,6 +55,7 @@ export function scriptStages(): { launch: LaunchStage; stages: ScriptedStage[] }
         isKilled = true;
       },
       isStopped: () => stage.isStopped,
+      runDelayMs: () => stage.runDelayMs(),
     };
   };
   return { launch, stages };

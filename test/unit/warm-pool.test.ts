@@ -201,6 +201,36 @@ describe("a stage", () => {
     expect(scene.heard.some((line) => line.startsWith("lost a: the stage hung"))).toBe(true);
   });
 
+  test("that gets no CPU is given time, until it gets some and still doesn't answer", async () => {
+    const scene = ready({ min: 1 });
+    scene.give("a");
+    scene.warmUp();
+    const [stage] = scene.stages as [(typeof scene.stages)[number]];
+    stage.isSilent = true;
+    let delayMs = 0;
+    stage.runDelayMs = () => delayMs;
+    for (let second = 0; second < 10; second++) {
+      await scene.clock.advance(1000);
+      delayMs += 900;
+    }
+    expect(stage.isKilled).toBe(false);
+    await scene.clock.advance(12_000);
+    expect(stage.isKilled).toBe(true);
+  });
+
+  test("that never gets any CPU is killed in the end", async () => {
+    const scene = ready({ min: 1 });
+    scene.give("a");
+    scene.warmUp();
+    const [stage] = scene.stages as [(typeof scene.stages)[number]];
+    stage.isSilent = true;
+    stage.runDelayMs = () => scene.clock.monotonic();
+    await scene.clock.advance(15_000);
+    expect(stage.isKilled).toBe(false);
+    await scene.clock.advance(10_000);
+    expect(stage.isKilled).toBe(true);
+  });
+
   test("that was stopped is killed within half a second, also while it loads, and not for a moment's stop", async () => {
     const scene = ready({ min: 2 });
     scene.give("a");
