@@ -52,13 +52,14 @@ export function startMsOf(record: SessionRecord): number | undefined {
   return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
+/** In the order of their names, so that two janitors write the same. */
 const countBy = (
   records: SessionRecord[],
   keyOf: (record: SessionRecord) => string,
 ): Record<string, number> => {
   const counts: Record<string, number> = {};
   for (const record of records) counts[keyOf(record)] = (counts[keyOf(record)] ?? 0) + 1;
-  return counts;
+  return Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)));
 };
 
 const quantile = (sorted: number[], q: number): number =>
