@@ -37,6 +37,8 @@ const GONE_CERTAIN_MS = 2000;
 const SILENCES_TO_BE_SURE = 3;
 const SILENT_SURE_MS = 1400;
 const SILENT_CERTAIN_MS = 3000;
+/** A janitor that hears of a ping's time-out so much too late can't tell who was silent, and begins anew. */
+const OWN_LAG_MS = 500;
 /** One that nobody expects an answer of any more is asked at this pace, in case it was only cut off. */
 const LOST_ASK_MS = 500;
 
@@ -104,8 +106,10 @@ export class HostPulse {
     const askedAtMs = clock.monotonic();
     const answer = await this.#answerOf(followed.life);
     if (this.#followed.get(nameOf(followed.life)) !== followed) return;
-    // Without a connection of its own a janitor knows nothing about anybody.
-    if (answer === "fine" || !bus.isConnected()) {
+    // Without a connection of its own a janitor knows nothing about anybody; nor does one that was stopped itself,
+    // or gets no CPU: whatever it held against others may have been over for long.
+    const wasAway = clock.monotonic() - askedAtMs > pingCommand.timeoutMs + OWN_LAG_MS;
+    if (answer === "fine" || wasAway || !bus.isConnected()) {
       if (followed.misses.length > 0) onSuspicion(followed.life, undefined);
       followed.misses = [];
       this.#askAgain(followed, Math.max(ASK_MS, ASK_MS_PER_HOST * this.#followed.size));

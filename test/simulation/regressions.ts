@@ -13,4 +13,5 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   { seed: 165, found: "a janitor that was cut off gave up a ready agent which it took for one on its way" },
   { seed: 73, found: "a janitor that was cut off gave up a ready agent which it took for one on its way" },
   { seed: 11644, found: "an old attempt's checkpoint came back after its session was over" },
+  { seed: 17333, found: "a janitor that had been stopped itself took a host for hanging all that time" },
 ];

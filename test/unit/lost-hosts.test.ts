@@ -33,6 +33,8 @@ function scene(records: SessionRecord[], options: { simulated?: boolean } = {}) 
   const clock = createSimClock();
   const world = {
     host: 7 as Answer,
+    /** When the janitor hears that a ping was not answered; later if it was stopped itself. */
+    silenceMs: PING_TIMEOUT_MS,
     agents: true as AgentAnswer,
     connected: true,
     stored: aHost("h", 1, { epoch: 7 }) as HostRecord | undefined,
@@ -55,7 +57,7 @@ function scene(records: SessionRecord[], options: { simulated?: boolean } = {}) 
     request: () => {
       world.asked += 1;
       const { host } = world;
-      return after(host === "timeout" ? PING_TIMEOUT_MS : 1, () => {
+      return after(host === "timeout" ? world.silenceMs : 1, () => {
         if (typeof host === "number") return { id: "h", epoch: host, sequence: 1 };
         throw new GreenroomError(host, host);
       });
@@ -138,6 +140,19 @@ describe("a killed host's", () => {
 });
 
 describe("a hanging host's", () => {
+  test("sessions are left alone by a janitor that was stopped itself, until it has asked anew", async () => {
+    const { clock, world, sessions } = scene([served("a")]);
+    world.host = "timeout";
+    world.agents = false;
+    await clock.advance(900);
+    world.silenceMs = 5000;
+    await clock.advance(6000);
+    expect(sessions()).toEqual([]);
+    world.silenceMs = PING_TIMEOUT_MS;
+    await clock.advance(7500);
+    expect(sessions()).toEqual(["a"]);
+  });
+
   test("sessions are given up after three silences, when their agents are silent too", async () => {
     const { clock, world, sessions } = scene([served("a")]);
     world.host = "timeout";
