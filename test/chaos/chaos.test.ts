@@ -1,10 +1,11 @@
-// Three minutes of chaos, each time with another seed, which is printed and repeats them.
+// Three minutes of chaos, with a seed that is printed and repeats its choices.
 import { spawn } from "node:child_process";
 import { expect, onTestFinished, test } from "vitest";
 import { repositoryRoot } from "../../deploy/fork-service.ts";
 
 const MINUTES = 3;
-const seed = Number(process.env.CHAOS_SEED ?? Math.floor(Math.random() * 2 ** 31));
+/** The same in each run, so that what fails it is a change and not the dice. Others are for `npm run chaos`. */
+const seed = Number(process.env.CHAOS_SEED ?? 6);
 
 test(`nothing is lost in ${MINUTES} minutes of faults (seed ${seed})`, async () => {
   const args = ["--import", "tsx", "test/chaos/main.ts", "--minutes", `${MINUTES}`, "--seed", `${seed}`];

@@ -13,6 +13,8 @@ beforeAll(async () => {
       GREENROOM_JOIN_DEADLINE_MS: "3000",
       GREENROOM_READY_DEADLINE_MS: "3000",
       GREENROOM_STAGE_MEMORY_MB: "900",
+      // All idle agents in one stage: what one does to its process then surely meets a neighbour.
+      GREENROOM_SPARE_STAGES: "1",
     },
   });
   await scene.pool("quick", { idle: 3 });
