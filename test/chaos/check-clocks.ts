@@ -1,6 +1,6 @@
 // 14: no limit is said to have passed early, whatever the wall clocks of the processes say.
-import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { type Overdue, phaseOf } from "../../services/janitor/find-overdue.ts";
+import { limitOf } from "../support/limit-of.ts";
 import type { Said, Violation } from "./evidence.ts";
 import { isUnreadable, type Life, nameOf, type Read } from "./read-evidence.ts";
 
@@ -25,26 +25,9 @@ function tooEarly(life: Life, event: Overdue, { sequence, storedAtMs }: Said): V
   const phase = phaseOf(about.record);
   const since = life.revisions.find(({ record }) => phaseOf(record) === phase);
   const lastedMs = storedAtMs - (since ?? about).atMs;
-  const limitMs = limitOf(event, about.record);
+  const limitMs = limitOf(event.kind, about.record);
   if (lastedMs + ROUNDING_MS >= limitMs) return [];
   const name = nameOf(event.sessionId, event.attempt);
   const what = `message ${sequence} says that ${name} is overdue (${event.kind}) when it had been ${event.state} for ${Math.round(lastedMs)} of ${limitMs} ms`;
   return [{ invariant: 14, what, sessionId: event.sessionId }];
-}
-
-function limitOf({ kind }: Overdue, { deadlineMs: limits, asked }: SessionRecord): number {
-  switch (kind) {
-    case "waiting":
-      return limits.requested;
-    case "join":
-      return limits.dispatched + (asked === "cold" ? limits.coldExtra : 0);
-    case "ready":
-      return limits.joined;
-    case "max_duration":
-      return limits.maxDuration;
-    case "user_absent":
-      return limits.userAbsent;
-    case "idle":
-      return limits.idle;
-  }
 }

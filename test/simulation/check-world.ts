@@ -6,8 +6,8 @@ import type { HostRecord } from "../../libs/contracts/host.ts";
 import { STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { freeAgents } from "../../services/dispatcher/choose-host.ts";
-import type { Overdue } from "../../services/janitor/find-overdue.ts";
 import { phaseOf } from "../../services/janitor/find-overdue.ts";
+import { limitOf } from "../support/limit-of.ts";
 import { unreadable } from "./check-records.ts";
 import type { Client } from "./clients.ts";
 import type { World } from "./world.ts";
@@ -98,30 +98,12 @@ export function checkDeadlines(world: World): void {
         id === event.sessionId && attempt === event.attempt && state === event.state,
     );
     if (record === undefined) continue;
-    const limitMs = limitOf(event, record);
+    const limitMs = limitOf(event.kind, record);
     const lastedMs = saidAtMs - world.facts.phaseSinceMs(record);
     if (lastedMs < limitMs) {
       const what = `${phaseOf(record)} lasted ${lastedMs.toFixed(0)} of ${limitMs} ms`;
       world.trace.violation(14, `overdue was said of ${world.trace.nameOf(event.sessionId)} when ${what}`);
     }
-  }
-}
-
-function limitOf(event: Overdue, record: SessionRecord): number {
-  const limits = record.deadlineMs;
-  switch (event.kind) {
-    case "waiting":
-      return limits.requested;
-    case "join":
-      return limits.dispatched + (record.asked === "cold" ? limits.coldExtra : 0);
-    case "ready":
-      return limits.joined;
-    case "max_duration":
-      return limits.maxDuration;
-    case "user_absent":
-      return limits.userAbsent;
-    case "idle":
-      return limits.idle;
   }
 }
 
