@@ -1,6 +1,7 @@
 // Keeps the bucket of roll-ups true to the records.
 import { type Bus, readOwn } from "../../libs/bus/bus.ts";
 import { rollups } from "../../libs/contracts/buckets.ts";
+import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { Rollup } from "../../libs/contracts/pool.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { endedMinute, rollUp } from "./roll-up.ts";
@@ -47,5 +48,10 @@ export class RollUps {
       if (JSON.stringify(value) === JSON.stringify(rollup)) return;
       if ((await this.#bus.save(rollups, rollup, revision)) !== undefined) return;
     }
+    // Its minute stays behind and is made again: records are only purged once they are in their roll-up.
+    throw new GreenroomError(
+      "storage_unavailable",
+      `The roll-up ${rollups.keyOf(rollup)} was written by others ${MAX_TRIES} times while it was made.`,
+    );
   }
 }

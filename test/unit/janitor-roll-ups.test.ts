@@ -1,5 +1,5 @@
 // Roll-ups as they are kept in their bucket: behind for a moment, and never less than they were.
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { rollups } from "../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { RollUps } from "../../services/janitor/roll-ups.ts";
@@ -50,4 +50,18 @@ test("a janitor that finds half of a minute's records purged leaves that minute'
   await outcome(restarted.write(() => [ended("two")]));
   expect(await stored()).toEqual([2]);
   expect(restarted.has(ended("two"))).toBe(true);
+});
+
+test("a roll-up that others write over and over is not taken for written, and its records are kept", async () => {
+  const { bus, outcome, stored } = scene();
+  const contended = vi.spyOn(bus, "save").mockResolvedValue(undefined);
+  const kept = new RollUps(bus);
+  kept.note(ended("one"));
+  const write = () => outcome(kept.write(() => [ended("one")]));
+  await expect(write()).rejects.toThrow(/was written by others 5 times/);
+  expect(kept.has(ended("one"))).toBe(false);
+  contended.mockRestore();
+  await write();
+  expect(await stored()).toEqual([1]);
+  expect(kept.has(ended("one"))).toBe(true);
 });
