@@ -20,7 +20,7 @@ export default defineConfig({
       suite("system-cluster", {
         ...withServers,
         include: ["test/system/**/*.test.ts"],
-        exclude: ["local-*", "alone", "power-loss"].map((name) => `test/system/${name}.test.ts`),
+        exclude: ["local-*", "alone", "power-loss", "full-disk"].map((name) => `test/system/${name}.test.ts`),
         env: { STACK_NATS_NODES: "3" },
       }),
       suite("browser", withServers),

@@ -28,8 +28,23 @@ export const isTimeout = (error: unknown): boolean =>
   error instanceof NatsError && error.code === ErrorCode.Timeout;
 
 /** A failure of the store while doing something, as the one error class that callers handle. */
-export const storageError = (doing: string, error: unknown): GreenroomError =>
-  storageErrorOf(doing, error, apiCode(error));
+export function storageError(doing: string, error: unknown): GreenroomError {
+  const silence = whySilent(error);
+  if (silence === undefined) return storageErrorOf(doing, error, apiCode(error));
+  return new GreenroomError("storage_unavailable", `${doing}: ${silence}`, { cause: error });
+}
+
+/** The client's own words for "no answer" are TIMEOUT and 503, which tell nobody what to look at. */
+function whySilent(error: unknown): string | undefined {
+  // nats-server leaves a write that its disk has no room for unanswered, and all that follow.
+  if (isTimeout(error)) {
+    return "NATS did not answer in time. Its /healthz says whether a write failed: one whose disk was full needs room and a restart.";
+  }
+  if (error instanceof NatsError && error.code === ErrorCode.NoResponders) {
+    return "nobody answers for NATS's store. Is JetStream on, and in a cluster, do more than half of the nodes run? /healthz of each node says what is wrong.";
+  }
+  return undefined;
+}
 
 /** A failed question to a host. */
 export function requestError(subject: string, error: unknown): GreenroomError {
