@@ -1,0 +1,73 @@
+// A gateway that can't keep up with its work refuses starts, serves what there is, and takes starts again afterwards.
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { type Crowd, gather } from "../support/crowd.ts";
+import { expectNothingLeft } from "../support/nothing-left.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
+import { until } from "../support/until.ts";
+
+/** Far above what a gateway has to itself, far below what the crowd makes of it. */
+const LAG_MAX_MS = 100;
+const CLIENTS = 800;
+
+let scene: Scene;
+let crowd: Crowd | undefined;
+beforeAll(async () => {
+  scene = await openScene({
+    agents: ["quick"],
+    mock: true,
+    env: { GREENROOM_LAG_MAX_MS: String(LAG_MAX_MS) },
+  });
+  await scene.pool("quick", { idle: 3 });
+});
+afterEach(async () => {
+  crowd?.leave();
+  await expectNothingLeft(scene);
+});
+afterAll(() => scene?.stop());
+
+test("a gateway that lags tells starts 429 and when to come back, goes on with the rest, and gets over it", async () => {
+  const key = { "idempotency-key": "asked before the crowd came" };
+  const ask = { profile: "quick", wait: 30_000 };
+  const running = (await scene.ask(ask, key)).body;
+  expect(running).toMatchObject({ status: "ready", attempt: 1 });
+
+  // Work that a gateway does itself, and that makes no session: a thousand things to read, and no such agent.
+  const metadata = { things: Array.from({ length: 1000 }, (_, index) => index) };
+  const body = JSON.stringify({ profile: "nobody", metadata });
+  crowd = gather(scene.stack.url, CLIENTS, "/api/session/start", body);
+  const refused = await until(
+    async () => {
+      const answer = await scene.ask({ profile: "quick", wait: 0 });
+      return answer.status === 429 ? answer : undefined;
+    },
+    { timeoutMs: PATIENCE_MS, everyMs: 250, what: () => `a start is refused; ${said(crowd)}` },
+  );
+  expect(refused.body.error).toMatchObject({ code: "overloaded", retryable: true });
+  const lagMs = Number(/This gateway lags by (\d+) ms/.exec(refused.body.error.message)?.[1]);
+  expect(lagMs).toBeGreaterThan(LAG_MAX_MS);
+  expect(refused.body.error.retryAfterMs).toBeGreaterThanOrEqual(1000);
+  expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+  // What was taken on is told again, and can be looked at.
+  const again = await scene.ask(ask, key);
+  expect(again.status).toBe(200);
+  expect(again.body).toMatchObject({ sessionId: running.sessionId, status: "ready" });
+  expect(await scene.session(running.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
+  expect([...crowd.answers.keys()]).toEqual([404]);
+  console.log(`the gateway lagged by ${lagMs} ms; ${said(crowd)}`);
+
+  crowd.leave();
+  const next = await until(
+    async () => {
+      const answer = await scene.ask(ask);
+      return answer.status === 429 ? undefined : answer;
+    },
+    { timeoutMs: PATIENCE_MS, everyMs: 250, what: "starts are taken again" },
+  );
+  expect(next.body).toMatchObject({ status: "ready" });
+  expect(await scene.end(running.sessionId)).toMatchObject({ endedReason: "completed", attempt: 1 });
+  expect((await scene.health()).status).toBe("healthy");
+  expect(scene.stack.children.filter(({ hasEnded }) => hasEnded)).toEqual([]);
+});
+
+const said = (asked: Crowd | undefined): string =>
+  `the crowd was answered ${JSON.stringify(Object.fromEntries(asked?.answers ?? []))}`;
