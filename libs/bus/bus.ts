@@ -134,6 +134,9 @@ export interface Bus {
    */
   watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop>;
 
+  /** Looks after what nobody else does: which node of a cluster leads which stream. To be called every now and then. */
+  tend(): Promise<void>;
+
   /** True while the connection stands. */
   isConnected(): boolean;
   close(): Promise<void>;

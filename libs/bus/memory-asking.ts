@@ -11,7 +11,14 @@ const AGAIN_MS = 100;
 
 interface Call {
   readonly isWrite: boolean;
+  /** Whether it may be asked again when nobody knows if it was carried out. */
   readonly mayRepeat: boolean;
+}
+
+/** One try, and whether that which is asked has no leader at the moment. */
+interface Try<T> {
+  readonly isLeaderless: () => boolean;
+  readonly atServer: () => T | Promise<T>;
 }
 
 /** It may have been done or not. */
@@ -35,7 +42,7 @@ export class Asking {
 
   /** @throws GreenroomError storage_unavailable, and whatever `atServer` throws */
   read<T>(doing: string, atServer: () => T | Promise<T>): Promise<T> {
-    return this.#call(doing, atServer, { isWrite: false, mayRepeat: true });
+    return this.ask(doing, () => this.#tryOf(atServer), { isWrite: false, mayRepeat: true });
   }
 
   /**
@@ -44,7 +51,7 @@ export class Asking {
    * @param mayRepeat whether it may be asked again when nobody knows if it was carried out
    */
   write<T>(doing: string, atServer: () => T | Promise<T>, mayRepeat = false): Promise<T> {
-    return this.#call(doing, atServer, { isWrite: true, mayRepeat });
+    return this.ask(doing, () => this.#tryOf(atServer), { isWrite: true, mayRepeat });
   }
 
   /** @throws GreenroomError no_responders, timeout */
@@ -70,13 +77,21 @@ export class Asking {
     });
   }
 
-  /** What nobody was there to answer is asked again, as the client of NATS does. */
-  async #call<T>(doing: string, atServer: () => T | Promise<T>, call: Call): Promise<T> {
+  #tryOf<T>(atServer: () => T | Promise<T>): Try<T> {
+    return { isLeaderless: () => this.#world.fates.faults().leaderless, atServer };
+  }
+
+  /**
+   * What nobody was there to answer is asked again, as the client of NATS does.
+   *
+   * @param next is told for how long it has been tried, in ms
+   */
+  async ask<T>(doing: string, next: (triedMs: number) => Try<T>, call: Call): Promise<T> {
     const { clock } = this.#world;
     const startedAtMs = clock.monotonic();
     for (;;) {
       try {
-        return await this.#callOnce(doing, atServer, call.isWrite);
+        return await this.#callOnce(doing, next(clock.monotonic() - startedAtMs), call.isWrite);
       } catch (error) {
         const isWorthIt = wasRefusedForNow(apiCode(error)) || (call.mayRepeat && error instanceof NoAnswer);
         const isOver = clock.monotonic() - startedAtMs > STORE_PATIENCE_MS || this.#link.isClosed();
@@ -86,7 +101,7 @@ export class Asking {
     }
   }
 
-  #callOnce<T>(doing: string, atServer: () => T | Promise<T>, isWrite: boolean): Promise<T> {
+  #callOnce<T>(doing: string, { isLeaderless, atServer }: Try<T>, isWrite: boolean): Promise<T> {
     const late = () => new NoAnswer("storage_unavailable", `${doing}: NATS said "TIMEOUT".`);
     const { clock, fates } = this.#world;
     const link = this.#link;
@@ -98,8 +113,7 @@ export class Asking {
         link.deliver(() => ("error" in outcome ? reject(outcome.error) : resolve(outcome.value)));
       };
       const run = () => {
-        if (!fates.faults().leaderless)
-          attempt(atServer, isResent ? () => attempt(atServer, answer) : answer);
+        if (!isLeaderless()) attempt(atServer, isResent ? () => attempt(atServer, answer) : answer);
         else if (fates.ofLeaderless() === "refused") link.deliver(() => reject(new ApiError(NO_LEADER)));
       };
       if (fate === "refused") link.send(() => link.deliver(() => reject(unavailable(doing, "503"))));

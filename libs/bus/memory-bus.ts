@@ -23,6 +23,7 @@ import { apiCode } from "./memory-replication.ts";
 import { MemoryStore } from "./memory-store.ts";
 import { readOnce } from "./memory-values.ts";
 import { type MemoryWorld, streamOf } from "./memory-world.ts";
+import { takersOf } from "./relief.ts";
 import { type InHand, settle } from "./settle.ts";
 
 /** A client of the memory server. Only its connection is simulated: the process's own timers go on. */
@@ -59,10 +60,18 @@ export class MemoryBus implements MemoryClient {
     const subject = channel.subjectOf(message);
     const id = channel.idOf(message);
     const data = encode(message);
-    const stream = streamOf(this.#world, channel);
+    const takerFor = takersOf(channel);
     const doing = `storing ${subject}`;
+    const store = (triedMs: number) => {
+      const taker = takerFor(triedMs);
+      const stream = streamOf(this.#world, taker);
+      return {
+        isLeaderless: () => stream.isLeaderless(),
+        atServer: () => stream.append(taker.subjectOf(message), data, id),
+      };
+    };
     try {
-      return await this.#asking.write(doing, () => stream.append(subject, data, id), id !== undefined);
+      return await this.#asking.ask(doing, store, { isWrite: true, mayRepeat: id !== undefined });
     } catch (error) {
       throw storageErrorOf(doing, error, apiCode(error));
     }
@@ -93,11 +102,16 @@ export class MemoryBus implements MemoryClient {
       return work;
     };
     const member: Member = { link: this.#link, concurrency: options.concurrency, take };
-    const consumer = await this.#asking.read(`consuming ${channel.stream}`, () => {
+    const join = () => {
       const durable = stream.consumer(options.durable, channel.subjects);
       durable.join(member);
       return durable;
-    });
+    };
+    const consumer = await this.#asking.ask(
+      `consuming ${channel.stream}`,
+      () => ({ isLeaderless: () => stream.isLeaderless(), atServer: join }),
+      { isWrite: false, mayRepeat: true },
+    );
     return async () => {
       isStopped = true;
       this.#link.send(() => consumer.leave(member), true);
@@ -216,6 +230,9 @@ export class MemoryBus implements MemoryClient {
   watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop> {
     return this.#store.watch(bucket, see);
   }
+
+  /** Which streams lose their leaders is for the faults to say. */
+  async tend(): Promise<void> {}
 
   isConnected(): boolean {
     return this.#link.knowsItIsConnected();

@@ -42,6 +42,7 @@ export class MemoryConsumer {
   readonly #source: Source;
   readonly #clock: Clock;
   readonly #fates: Fates;
+  readonly #isLeaderless: () => boolean;
   readonly #members = new Map<Member, { inHand: number }>();
   /** The newest delivery of each message that was handed out and not settled, by its sequence. */
   readonly #held = new Map<number, Held>();
@@ -49,10 +50,11 @@ export class MemoryConsumer {
   readonly #ready = new Map<number, Ready>();
   #handedOutUpTo = 0;
 
-  constructor(source: Source, clock: Clock, fates: Fates) {
+  constructor(source: Source, clock: Clock, fates: Fates, isLeaderless: () => boolean) {
     this.#source = source;
     this.#clock = clock;
     this.#fates = fates;
+    this.#isLeaderless = isLeaderless;
   }
 
   join(member: Member): void {
@@ -78,7 +80,7 @@ export class MemoryConsumer {
 
   /** Gives what there is to those who have a hand free. */
   handOut(): void {
-    if (this.#fates.faults().leaderless) return;
+    if (this.#isLeaderless()) return;
     for (;;) {
       const free = this.#freeMembers();
       if (free.length === 0) return;
@@ -152,7 +154,7 @@ export class MemoryConsumer {
   }
 
   #ack(held: Held): void {
-    if (this.#fates.faults().leaderless || this.#fates.strikes("loseAck")) return;
+    if (this.#isLeaderless() || this.#fates.strikes("loseAck")) return;
     this.#settled(held.message.sequence);
     if (this.#fates.strikes("repeat")) {
       this.#clock.after(this.#fates.between(0, ACK_WAIT_MS), () => this.#sendAgain(held));
@@ -176,11 +178,11 @@ export class MemoryConsumer {
   }
 
   #giveUp(held: Held): void {
-    if (!this.#fates.faults().leaderless) this.#settled(held.message.sequence);
+    if (!this.#isLeaderless()) this.#settled(held.message.sequence);
   }
 
   #retry(held: Held, ms: number): void {
-    if (this.#fates.faults().leaderless) return;
+    if (this.#isLeaderless()) return;
     // A word about a delivery that was given to somebody else in the meantime.
     if (this.#held.get(held.message.sequence) !== held) return;
     held.cancel();

@@ -30,6 +30,8 @@ export interface Faults {
   readonly full: boolean;
   /** No leader: calls to the store are refused or never answered, and nothing is handed out or acked. */
   readonly leaderless: boolean;
+  /** With `leaderless`: streams that are another's relief have a leader all the same. */
+  readonly reliefLeads: boolean;
 }
 
 export const noFaults: Faults = {
@@ -48,6 +50,7 @@ export const noFaults: Faults = {
   inFlightMs: [0, 0],
   full: false,
   leaderless: false,
+  reliefLeads: false,
 };
 
 /** The faults that strike by chance. */

@@ -34,8 +34,11 @@ export interface MemoryServer {
   connect(name: string): MemoryClient;
   /** Changes what goes wrong from now on; what isn't named stays as it is. */
   setFaults(faults: Partial<Faults>): void;
-  /** The leaders of all streams die; until `lead` none answers. What was acknowledged is kept. */
-  loseLeaders(): void;
+  /**
+   * The leaders of all streams die; until `lead` none answers. What was acknowledged is kept.
+   * @param reliefLeads whether those of the streams that relieve others are spared, being on another node
+   */
+  loseLeaders(reliefLeads?: boolean): void;
   lead(): void;
   /** No faults, and nobody cut off any more. */
   calm(): void;
@@ -75,7 +78,7 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
   };
   const logs = () => [...world.streams.values(), ...world.buckets.values()];
   const lead = () => {
-    faults = { ...faults, leaderless: false };
+    faults = { ...faults, leaderless: false, reliefLeads: false };
     for (const each of logs()) each.leads();
   };
   return {
@@ -87,9 +90,10 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
     setFaults(changed) {
       faults = { ...faults, ...changed };
     },
-    loseLeaders() {
-      faults = { ...faults, leaderless: true };
-      for (const each of logs()) each.loseLeader();
+    loseLeaders(reliefLeads = false) {
+      faults = { ...faults, leaderless: true, reliefLeads };
+      for (const each of world.buckets.values()) each.loseLeader();
+      for (const each of world.streams.values()) if (each.isLeaderless()) each.loseLeader();
     },
     lead,
     faultCounts: () => fates.counts,

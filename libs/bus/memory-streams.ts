@@ -1,5 +1,5 @@
 // Streams of the memory server: stored messages, and the durable consumers that hand them out.
-import type { Channel } from "../contracts/channels.ts";
+import { allChannels, type Channel } from "../contracts/channels.ts";
 import type { Clock } from "../process/clock.ts";
 import { DUPLICATE_IN_FLIGHT, STORE_FULL } from "./api-errors.ts";
 import { MemoryConsumer, type StoredMessage } from "./memory-consumer.ts";
@@ -21,9 +21,13 @@ export class MemoryStream {
 
   readonly #replication: Replication;
 
+  /** Whether it is another stream's relief, and so led by another node. */
+  readonly isRelief: boolean;
+
   constructor(channel: Channel<never>, replicas: Replicas, clock: Clock, fates: Fates, dedupeMs: number) {
     this.#replication = new Replication(replicas, clock, fates);
     this.#channel = channel;
+    this.isRelief = allChannels.some(({ relief }) => relief?.stream === channel.stream);
     this.#clock = clock;
     this.#fates = fates;
     this.#dedupeMs = dedupeMs;
@@ -53,6 +57,11 @@ export class MemoryStream {
     return this.#replication.write(id ?? "", () => this.#store(subject, data, id));
   }
 
+  isLeaderless(): boolean {
+    const { leaderless, reliefLeads } = this.#fates.faults();
+    return leaderless && !(reliefLeads && this.isRelief);
+  }
+
   /** A new leader is looked for; what was in flight is done or lost. */
   loseLeader(): void {
     this.#replication.loseLeader();
@@ -65,6 +74,7 @@ export class MemoryStream {
 
   #store(subject: string, data: Uint8Array, id: string | undefined): { duplicate: boolean } {
     if (id !== undefined) this.#ids.set(id, this.#clock.monotonic());
+    if (this.isRelief) this.#fates.count("relieved");
     this.#lastSequence += 1;
     this.#messages.push({ sequence: this.#lastSequence, subject, data });
     this.#forgetOldOf(subject);
@@ -81,7 +91,7 @@ export class MemoryStream {
         countAfter: (sequence: number) =>
           this.matching(subjects).filter((message) => message.sequence > sequence).length,
       };
-      consumer = new MemoryConsumer(source, this.#clock, this.#fates);
+      consumer = new MemoryConsumer(source, this.#clock, this.#fates, () => this.isLeaderless());
       this.#consumers.set(durable, consumer);
     }
     return consumer;

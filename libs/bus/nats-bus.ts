@@ -19,6 +19,7 @@ import type {
 import { decode, encode } from "./codec.ts";
 import { STORE_TIMEOUT_MS, TRY_MS } from "./delivery-rules.ts";
 import { requestError } from "./nats-errors.ts";
+import { keepLeadersApart } from "./nats-leaders.ts";
 import { NatsLink } from "./nats-link.ts";
 import { whenReady } from "./nats-ready.ts";
 import { NatsStore } from "./nats-store.ts";
@@ -81,6 +82,7 @@ async function prepare(connection: NatsConnection, { replicas, log }: NatsBusOpt
 class NatsBus implements Bus {
   readonly #connection: NatsConnection;
   readonly #link: NatsLink;
+  readonly #manager: JetStreamManager;
   readonly #streams: NatsStreams;
   readonly #store: NatsStore;
   readonly #log: Log;
@@ -89,6 +91,7 @@ class NatsBus implements Bus {
   constructor(link: NatsLink, js: JetStreamClient, manager: JetStreamManager, options: NatsBusOptions) {
     this.#link = link;
     this.#connection = link.connection;
+    this.#manager = manager;
     this.#log = options.log;
     this.#streams = new NatsStreams(link, js, manager, options.log);
     this.#store = new NatsStore(link, js, manager, options.log);
@@ -204,6 +207,10 @@ class NatsBus implements Bus {
 
   watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop> {
     return this.#store.watch(bucket, see);
+  }
+
+  tend(): Promise<void> {
+    return keepLeadersApart(this.#connection, this.#manager, this.#log);
   }
 
   isConnected(): boolean {

@@ -44,15 +44,17 @@ export class NatsLink {
    * Asks the store. What nobody was there to answer is asked again: a cluster that lost a leader has none for
    * some seconds (nats-server's followers wait 4 to 9 s before they choose a new one).
    *
+   * @param ask is told for how long it has been tried, in ms
    * @param mayRepeat whether it may also be asked again when nobody knows if it was carried out
    * @throws what the last try threw, or GreenroomError storage_unavailable when there is no connection
    */
-  async ask<T>(doing: string, ask: () => Promise<T>, mayRepeat: boolean): Promise<T> {
-    const deadline = performance.now() + STORE_PATIENCE_MS;
+  async ask<T>(doing: string, ask: (triedMs: number) => Promise<T>, mayRepeat: boolean): Promise<T> {
+    const startedAt = performance.now();
+    const deadline = startedAt + STORE_PATIENCE_MS;
     for (;;) {
       await this.#connectedSoon(doing);
       try {
-        return await this.#unlessLost(ask());
+        return await this.#unlessLost(ask(performance.now() - startedAt));
       } catch (error) {
         const isWorthIt = wasRefusedForNow(error) || (mayRepeat && isUncertain(error));
         if (!isWorthIt || performance.now() > deadline) throw error;

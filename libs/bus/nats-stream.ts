@@ -15,6 +15,7 @@ import { ACK_WAIT_MS, TRY_MS } from "./delivery-rules.ts";
 import { isNotFound, storageError } from "./nats-errors.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { pull } from "./nats-pull.ts";
+import { takersOf } from "./relief.ts";
 import { settle } from "./settle.ts";
 
 export class NatsStreams {
@@ -34,7 +35,9 @@ export class NatsStreams {
     const subject = channel.subjectOf(message);
     const msgID = channel.idOf(message);
     const data = encode(message);
-    const store = () => this.#js.publish(subject, data, msgID === undefined ? {} : { msgID });
+    const takerFor = takersOf(channel);
+    const store = (triedMs: number) =>
+      this.#js.publish(takerFor(triedMs).subjectOf(message), data, msgID === undefined ? {} : { msgID });
     try {
       // A message with an id is stored once, however often it is sent.
       const ack = await this.#link.ask(`storing ${subject}`, store, msgID !== undefined);

@@ -28,6 +28,8 @@ export interface Channel<T> {
   readonly subjectOf: (message: T) => string;
   /** Equal for two tellings of the same thing, which are then stored once; undefined: each one counts. */
   readonly idOf: (message: T) => string | undefined;
+  /** Takes what this stream can't while it has no leader, and hands it on: another stream, led by another node. */
+  readonly relief?: Channel<T> | undefined;
 }
 
 /** Said once to whoever listens; never stored. */
@@ -50,8 +52,8 @@ const MIB = 1024 * 1024;
 /** NATS ends the connection of who publishes on a subject of 4 KiB; somebody may have sent one that nearly is. */
 const MAX_SUBJECT = 1024;
 
-/** What happened to sessions. Written by every service, read by the dispatcher. */
-export const sessionEvents: Channel<SessionEvent> = {
+/** The stream of sessions by itself, without its relief. */
+export const settledEvents: Omit<Channel<SessionEvent>, "relief"> = {
   stream: "SESSIONS",
   subjects: "session.*.*.*",
   schema: SessionEvent,
@@ -66,6 +68,18 @@ export const sessionEvents: Channel<SessionEvent> = {
     return `${event.tenant}.${event.sessionId}.${event.type}${kind}.${attempt}`;
   },
 };
+
+/** What could not be stored in SESSIONS at once. The dispatchers hand it on to there; nobody else reads it. */
+export const reliefEvents: Channel<SessionEvent> = {
+  ...settledEvents,
+  stream: "SESSIONS_RELIEF",
+  subjects: `relief.${settledEvents.subjects}`,
+  maxBytes: 64 * MIB,
+  subjectOf: (event) => `relief.${settledEvents.subjectOf(event)}`,
+};
+
+/** What happened to sessions. Written by every service, read by the dispatcher. */
+export const sessionEvents: Channel<SessionEvent> = { ...settledEvents, relief: reliefEvents };
 
 /** A loss that the session's state had overtaken must not hide one that comes later. */
 const lostIn = (event: SessionEvent): string =>
@@ -150,4 +164,9 @@ export const pingCommand: Command<z.infer<typeof Ping>, Pong> = {
   timeoutMs: 500,
 };
 
-export const allChannels: readonly Channel<never>[] = [sessionEvents, sessionLogs, deadLetters] as never;
+export const allChannels: readonly Channel<never>[] = [
+  sessionEvents,
+  reliefEvents,
+  sessionLogs,
+  deadLetters,
+] as never;

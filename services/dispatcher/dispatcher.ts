@@ -1,5 +1,6 @@
 // The dispatcher: the one writer of sessions. Several of them share the work.
 import type { Bus } from "../../libs/bus/bus.ts";
+import { handOn } from "../../libs/bus/relief.ts";
 import { sessionEvents } from "../../libs/contracts/channels.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
@@ -62,10 +63,11 @@ export async function startDispatcher(deps: DispatcherDeps): Promise<{ stop(): P
     (event, delivery) =>
       inOrder(sessionKey(event.tenant, event.sessionId), () => onSessionEvent(dispatch, event, delivery)),
   );
+  const stopHandingOn = await handOn(bus, sessionEvents);
   return {
     async stop() {
       waitingRoom.stop();
-      await stopConsuming();
+      await Promise.all([stopHandingOn(), stopConsuming()]);
       await hosts.stop();
       await sessions.stop();
     },

@@ -1,5 +1,5 @@
 // Takes a session in: checks that it can be served, and stores the request.
-import { sessionEvents } from "../../libs/contracts/channels.ts";
+import { sessionEvents, settledEvents } from "../../libs/contracts/channels.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { Requested } from "../../libs/contracts/session.ts";
 import { isoNow } from "../../libs/process/clock.ts";
@@ -55,11 +55,13 @@ export async function openSession(gateway: Gateway, wish: Wish): Promise<{ repla
     ...(wish.room === undefined ? {} : { room: wish.room }),
     ...(wish.maxDurationMs === undefined ? {} : { maxDurationMs: wish.maxDurationMs }),
   };
-  return { replayed: await store(gateway, requested) };
+  return { replayed: await store(gateway, requested, wish.mayBeRepeated) };
 }
 
-async function store(gateway: Gateway, requested: Requested): Promise<boolean> {
+async function store(gateway: Gateway, requested: Requested, mayBeRepeated: boolean): Promise<boolean> {
   const { sessionId } = requested;
+  // Only one stream can tell which of two racing requests came first, so they wait until it has a leader.
+  const channel = mayBeRepeated ? settledEvents : sessionEvents;
   // Counted from before it is stored: a burst of requests must not all see the same free place.
   const accepted = { requested, isStored: false };
   gateway.accepted.set(sessionId, accepted);
@@ -71,7 +73,7 @@ async function store(gateway: Gateway, requested: Requested): Promise<boolean> {
   const unfollow = gateway.feed.follow(sessionId, () => stopCounting());
   const cancel = gateway.clock.after(FORGET_ACCEPTED_MS, () => stopCounting());
   try {
-    const { duplicate } = await gateway.bus.publish(sessionEvents, requested);
+    const { duplicate } = await gateway.bus.publish(channel, requested);
     if (gateway.sessions.get(gateway.tenant, sessionId) !== undefined) stopCounting();
     if (duplicate) await refuseOtherWordsInStream(gateway, requested);
     accepted.isStored = true;

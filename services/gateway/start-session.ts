@@ -47,18 +47,19 @@ export function startSessionRoute(app: Routes, gateway: Gateway): void {
 
 /**
  * Starts a session and waits for its agent as long as the request says.
+ * @param newId the id of a session that has no key; a simulation gives its own
  * @throws GreenroomError what refused it, or why the session ended before it was ready
  */
 export async function startSession(
   gateway: Gateway,
   request: StartRequest,
   idempotencyKey: string | undefined,
+  newId: () => string = randomSessionId,
 ): Promise<{ answer: StartAnswer; revision: number; replayed: boolean }> {
   const startedAtMs = gateway.clock.monotonic();
   requireLiveKit(gateway.livekit);
   const { wait = gateway.config.GREENROOM_WAIT_MS, ...asked } = request;
-  const sessionId =
-    idempotencyKey === undefined ? randomSessionId() : sessionIdOfKey(gateway.tenant, idempotencyKey);
+  const sessionId = idempotencyKey === undefined ? newId() : sessionIdOfKey(gateway.tenant, idempotencyKey);
   if (asked.room !== undefined) refuseTakenRoom(gateway, asked.room, sessionId);
 
   const { replayed } = await openSession(gateway, {

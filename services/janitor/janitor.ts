@@ -34,6 +34,8 @@ const SAY_AGAIN_MS = 5000;
 const FOLLOW_MS = 250;
 const ROLL_UP_MS = 5000;
 const PURGE_MS = 5000;
+/** With room to spare within the time after which a node's loss may be followed by another's. */
+const TEND_MS = 5000;
 
 export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise<void> }> {
   const hosts = await watchHosts(deps.bus);
@@ -54,6 +56,7 @@ export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise
     again(ROLL_UP_MS, "rolling up", () => janitor.rollUp()),
     again(PURGE_MS, "purging", () => janitor.purgeEnded()),
     again(deps.settings.sweepMs, "sweeping rooms", () => janitor.sweepRooms()),
+    again(TEND_MS, "looking after the streams", () => deps.bus.tend()),
     removeLeftConversations(deps, sessions),
   ];
   // A webhook says that a room is over: look now instead of at the next sweep; what it says is not believed.

@@ -3,7 +3,7 @@
 import { connect } from "nats";
 import type { Bus } from "../../libs/bus/bus.ts";
 import { allBuckets, conversations, hosts, rollups, sessions } from "../../libs/contracts/buckets.ts";
-import { deadLetters, sessionEvents } from "../../libs/contracts/channels.ts";
+import { deadLetters, reliefEvents, sessionEvents } from "../../libs/contracts/channels.ts";
 import { STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
 import type { Rooms } from "../../libs/livekit/rooms.ts";
 import type { Remains, RunMs } from "./evidence.ts";
@@ -61,7 +61,11 @@ async function durableConsumers(world: World): Promise<Remains["consumers"]> {
   const connection = await connect({ servers: world.cluster.url.split(","), timeout: 5000 });
   try {
     const manager = await connection.jetstreamManager({ checkAPI: false, timeout: 5000 });
-    const streams = [sessionEvents.stream, ...allBuckets.map(({ name }) => `KV_${name}`)];
+    const streams = [
+      sessionEvents.stream,
+      reliefEvents.stream,
+      ...allBuckets.map(({ name }) => `KV_${name}`),
+    ];
     const found: Remains["consumers"][number][] = [];
     for (const stream of streams) {
       for (const info of await manager.consumers.list(stream).next()) {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Bus, Verdict } from "../../libs/bus/bus.ts";
+import { handOn } from "../../libs/bus/relief.ts";
 import { type Channel, deadLetters, sessionLogs } from "../../libs/contracts/channels.ts";
 import type { SessionEvent } from "../../libs/contracts/session.ts";
 import { eventsOf, eventually, fresh, kinds, requested, type TestBuses } from "./buses.ts";
@@ -38,6 +39,26 @@ describe.each(kinds)("stored messages on %s", (_kind, start) => {
     await eventually(() => seen.length === 2);
     await pause(100);
     expect(seen.sort()).toEqual([`a ${requested(tenant, "a").at}`, `b ${requested(tenant, "a").at}`]);
+    await stop();
+  });
+
+  test("what the relief took is handed on to its stream, once", async () => {
+    const { tenant, channel, options } = corner();
+    const relief = channel.relief!;
+    await bus.publish(relief, requested(tenant, "a"));
+    await bus.publish(channel, requested(tenant, "b"));
+    await bus.publish(relief, requested(tenant, "b"));
+    await bus.publish(relief, requested(tenant, "c"));
+    const seen: string[] = [];
+    const stop = await bus.consume(channel, options, async (event, { subject }) => {
+      seen.push(subject);
+      return event.type === "requested" ? "done" : "retry";
+    });
+    const stopHandingOn = await handOn(bus, channel);
+    await eventually(() => seen.length === 3);
+    await pause(200);
+    expect(seen.sort()).toEqual(["a", "b", "c"].map((id) => `session.${tenant}.${id}.requested`));
+    await stopHandingOn();
     await stop();
   });
 
@@ -304,6 +325,7 @@ describe.each(kinds)("stored messages on %s", (_kind, start) => {
 /** The same channel for messages that nobody checks. */
 const nonsense = (channel: Channel<SessionEvent>, subject: string): Channel<unknown> => ({
   ...channel,
+  relief: undefined,
   schema: z.unknown(),
   subjectOf: () => subject,
   idOf: () => undefined,

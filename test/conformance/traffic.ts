@@ -1,10 +1,12 @@
 // Steady traffic on a cluster, by which one sees how long each way of it stands still.
 import type { Bus } from "../../libs/bus/bus.ts";
+import { handOn } from "../../libs/bus/relief.ts";
 import { hosts } from "../../libs/contracts/buckets.ts";
 import { aHost } from "../support/examples.ts";
 import { eventsOf, fresh, requested } from "./buses.ts";
 
 const EVERY_MS = 50;
+const TEND_MS = 1000;
 
 /** The longest pause of each way, in ms. */
 export interface Gaps {
@@ -47,6 +49,9 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
     mark("consuming");
     return "done";
   });
+  // As the processes do that consume, and those that look after things.
+  const stopHandingOn = await handOn(buses.consumer, channel);
+  const tending = setInterval(() => void buses.watcher.tend().catch(() => {}), TEND_MS);
   const stopWatching = await buses.watcher.watch(hosts, ({ key }) => {
     if (key === host) mark("watching");
   });
@@ -110,6 +115,8 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
       }
       isStopped = true;
       await saving;
+      clearInterval(tending);
+      await stopHandingOn();
       await stopConsuming();
       await stopWatching();
       return { published, consumed };

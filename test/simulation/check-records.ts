@@ -1,6 +1,6 @@
 // The invariants of records: each key's whole history is replayed and explained by what was said.
 import { sessions } from "../../libs/contracts/buckets.ts";
-import { type Channel, sessionEvents } from "../../libs/contracts/channels.ts";
+import { type Channel, settledEvents } from "../../libs/contracts/channels.ts";
 import { SessionEvent, type SessionRecord } from "../../libs/contracts/session.ts";
 import { explain, illegalSteps, type SaidAt } from "../support/record-replay.ts";
 import type { World } from "./world.ts";
@@ -98,7 +98,7 @@ function writtenByKey(world: World): Map<string, Written[]> {
 
 /** What is of no known shape says nothing. */
 const readable: Channel<SessionEvent | undefined> = {
-  ...sessionEvents,
+  ...settledEvents,
   schema: SessionEvent.optional().catch(undefined),
   subjectOf: () => "",
   idOf: () => undefined,

@@ -1,7 +1,7 @@
 // The invariants of the world as a whole: what must be so once its faults are over, and in the end.
 
 import { conversations, hosts, sessions } from "../../libs/contracts/buckets.ts";
-import { deadLetters, sessionEvents } from "../../libs/contracts/channels.ts";
+import { deadLetters, reliefEvents, sessionEvents } from "../../libs/contracts/channels.ts";
 import type { HostRecord } from "../../libs/contracts/host.ts";
 import { STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
@@ -74,9 +74,15 @@ export function checkNothingLeft(world: World): void {
 
 /** 13: nothing is stuck, and what nobody could read was given up, with a letter, and nothing else. */
 export function checkNothingStuck(world: World): void {
-  const { pending, unsettled } = world.server.backlog(sessionEvents, "dispatcher");
-  if (pending + unsettled > 0)
-    world.trace.violation(13, `${pending} messages are pending and ${unsettled} not settled`);
+  const consumers = [
+    { channel: sessionEvents, durable: "dispatcher" },
+    { channel: reliefEvents, durable: "relief" },
+  ];
+  for (const { channel, durable } of consumers) {
+    const { pending, unsettled } = world.server.backlog(channel, durable);
+    const what = `${pending} messages of ${channel.stream} are pending and ${unsettled} not settled`;
+    if (pending + unsettled > 0) world.trace.violation(13, what);
+  }
   const buried = new Set<number>();
   for (const { message } of world.server.stored(deadLetters)) {
     if (message.stream === sessionEvents.stream) buried.add(message.sequence ?? 0);

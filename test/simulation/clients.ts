@@ -30,6 +30,8 @@ export class Client {
   /** For what was added later, so that older seeds stay what they were. */
   readonly #habits: Random;
   readonly #key: string;
+  /** Without a key nobody repeats or races a request: each one would be another session. */
+  readonly #hasKey: boolean;
   readonly accepted: Accepted[] = [];
   readonly sessionId: string;
   #seat: { room: string; guest: Guest } | undefined;
@@ -40,6 +42,7 @@ export class Client {
     this.#key = `key of ${this.name}`;
     this.#random = forkRandom(world.scenario.seed, this.name);
     this.#habits = forkRandom(world.scenario.seed, `habits of ${this.name}`);
+    this.#hasKey = forkRandom(world.scenario.seed, `key of ${this.name}`)() < 0.6;
     this.sessionId = sessionIdOfKey(DEFAULT_TENANT, this.#key);
     world.trace.label(this.sessionId, this.name);
   }
@@ -51,8 +54,8 @@ export class Client {
     await sleep(clock, random() * scenario.chaosMs * 0.8);
     const request = this.#request();
     const others: Promise<unknown>[] = [];
-    if (random() < 0.3) others.push(this.#start(request));
-    if (random() < 0.15) others.push(this.#start({ ...request, userName: "somebody else" }));
+    if (random() < 0.3 && this.#hasKey) others.push(this.#start(request));
+    if (random() < 0.15 && this.#hasKey) others.push(this.#start({ ...request, userName: "somebody else" }));
     await Promise.all([this.#start(request), ...others]);
     if (this.accepted.length === 0) return;
     if (this.#habits() < 0.2) void this.#comeEarly();
@@ -109,7 +112,8 @@ export class Client {
         continue;
       }
       trace.note(this.name, `asks ${gateway.instance} for a session of ${request.profile}`);
-      const result = await this.#within(startSession(gateway, request, this.#key));
+      const key = this.#hasKey ? this.#key : undefined;
+      const result = await this.#within(startSession(gateway, request, key, () => this.sessionId));
       if ("value" in result) {
         const { sessionId, status } = result.value.answer;
         trace.note(this.name, `is answered: ${status}`);
@@ -118,7 +122,7 @@ export class Client {
       }
       trace.note(this.name, `is refused: ${messageOf(result.error)}`);
       if (isError(result.error, "idempotency_conflict")) return;
-      if (this.#world.isCalm) return;
+      if (this.#world.isCalm || !this.#hasKey) return;
       await sleep(clock, 200 + this.#random() * 1500);
     }
   }

@@ -71,7 +71,9 @@ export class Conversations {
       return;
     }
     const items = resumes.items.length;
-    if (last !== undefined && items < last.items)
+    // An attempt that began anew has less to leave than the one before it.
+    const isOfNewer = last !== undefined && resumes.attempt > last.attempt;
+    if (last !== undefined && items < last.items && !isOfNewer)
       this.#trace.violation("resume", `${name} goes on from ${items} of ${last.items} things that were said`);
   }
 

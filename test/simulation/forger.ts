@@ -1,7 +1,7 @@
 // Says what is no longer true: events of attempts that are over, of hosts in former lives, and plain nonsense.
 import { z } from "zod";
 import type { MemoryClient } from "../../libs/bus/memory-bus.ts";
-import { type Channel, sessionEvents } from "../../libs/contracts/channels.ts";
+import { type Channel, settledEvents } from "../../libs/contracts/channels.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import { pickOne, type Random } from "../support/random.ts";
 import { staleEvent } from "../support/stale-events.ts";
@@ -9,7 +9,7 @@ import { describeEvent } from "./traced-bus.ts";
 import type { World } from "./world.ts";
 
 /** Without message ids, or the stream would take a forged event for a repetition of the real one. */
-const unchecked: Channel<SessionEvent> = { ...sessionEvents, idOf: () => undefined };
+const unchecked: Channel<SessionEvent> = { ...settledEvents, idOf: () => undefined };
 
 interface Poison {
   readonly subject: string;
@@ -17,7 +17,7 @@ interface Poison {
 }
 
 const poison: Channel<Poison> = {
-  ...sessionEvents,
+  ...settledEvents,
   schema: z.any(),
   subjectOf: ({ subject }) => subject,
   idOf: () => undefined,

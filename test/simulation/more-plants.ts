@@ -1,7 +1,7 @@
 // More planted bugs: what hosts, janitors and the store's clients could do wrong when calls are handed over.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { type Bucket, conversations, rollups, sessions } from "../../libs/contracts/buckets.ts";
-import { releaseCommand, sessionEvents } from "../../libs/contracts/channels.ts";
+import { releaseCommand, reliefEvents, sessionEvents } from "../../libs/contracts/channels.ts";
 import type { ConversationRecord } from "../../libs/contracts/conversation.ts";
 import { isError } from "../../libs/contracts/errors.ts";
 import type { Rollup } from "../../libs/contracts/pool.ts";
@@ -92,6 +92,29 @@ export const morePlants: readonly Plant[] = [
         const lost: SessionEvent = { type: "agent_lost", tenant, sessionId, attempt, at, why };
         return bus.publish(sessionEvents, lost);
       },
+    })),
+  },
+  {
+    name: "what the relief took is acked and not handed on",
+    breaks: [1, 2],
+    bus: busOf("dispatcher", (bus) => ({
+      consume: (channel, options, handle) =>
+        bus.consume(channel, options, async (message, delivery) =>
+          channel.stream === reliefEvents.stream ? "done" : handle(message, delivery),
+        ),
+    })),
+  },
+  {
+    name: "a request that may be a repetition goes to the relief",
+    breaks: [10],
+    bus: busOf("gateway", (bus) => ({
+      publish: (channel, message) =>
+        bus.publish(
+          channel.stream === sessionEvents.stream
+            ? { ...channel, relief: reliefEvents as unknown as typeof channel }
+            : channel,
+          message,
+        ),
     })),
   },
   {

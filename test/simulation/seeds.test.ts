@@ -61,6 +61,10 @@ describe("the services of the simulated worlds", () => {
     expect(coverage.of(`bus: ${fate}`)).toBeGreaterThan(50);
   });
 
+  test("store in the relief what has no leader to go to", () => {
+    expect(coverage.of("bus: relieved")).toBeGreaterThan(1000);
+  });
+
   const moves = movesOfTheMachine().filter((move) => !RARE_MOVES.includes(move));
   test.each(moves)("make the %s", (move) => {
     expect(coverage.of(move)).toBeGreaterThanOrEqual(3);

@@ -38,7 +38,9 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
       const event = message as SessionEvent;
       trace.note(who, `says ${describeEvent(trace, event)}`);
       if (event.type === "overdue" && watch.kind === "janitor") watch.facts.onOverdue(event);
-      if (event.type === "agent_lost" && watch.kind !== "gateway") watch.onGivenUp(event);
+      // Whoever hands on what the relief took has judged nothing.
+      const isHandedOn = watch.kind === "dispatcher" && channel.relief === undefined;
+      if (event.type === "agent_lost" && watch.kind !== "gateway" && !isHandedOn) watch.onGivenUp(event);
       try {
         return await bus.publish(channel, message);
       } catch (error) {
@@ -83,6 +85,7 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
     list: (bucket) => bus.list(bucket),
     history: (bucket, key) => bus.history(bucket, key),
     watch: (bucket, see) => bus.watch(bucket, see),
+    tend: () => bus.tend(),
     isConnected: () => bus.isConnected(),
     close: () => bus.close(),
   };

@@ -108,11 +108,17 @@ describe("streams, commands and buckets", () => {
   });
 
   test("no subject is stored by two streams", () => {
-    const examples = ["session.t.s.ready", "log.t.s", "dead.session.t.s.ready", "host.h.assign"];
+    const examples = [
+      "session.t.s.ready",
+      "relief.session.t.s.ready",
+      "log.t.s",
+      "dead.session.t.s.ready",
+      "host.h.assign",
+    ];
     const stored = examples.map((subject) =>
       allChannels.filter(({ subjects }) => subjectMatches(subjects, subject)).map(({ stream }) => stream),
     );
-    expect(stored).toEqual([["SESSIONS"], ["SESSION_LOGS"], ["DEAD_LETTERS"], []]);
+    expect(stored).toEqual([["SESSIONS"], ["SESSIONS_RELIEF"], ["SESSION_LOGS"], ["DEAD_LETTERS"], []]);
   });
 
   test("a command is addressed to one host", () => {
