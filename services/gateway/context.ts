@@ -11,6 +11,7 @@ import type { GatewayConfig } from "./config.ts";
 import type { OpenStreams } from "./open-streams.ts";
 import type { SessionFeed } from "./session-feed.ts";
 import type { StartTimes } from "./start-times.ts";
+import type { StoreTrouble } from "./store-trouble.ts";
 
 export interface GatewayDeps {
   readonly bus: Bus;
@@ -37,5 +38,6 @@ export interface Gateway extends GatewayDeps {
   /** Requests that this gateway is storing, or has stored and whose record it hasn't seen yet, by session. */
   readonly accepted: Map<string, Accepted>;
   readonly admission: Admission;
+  readonly storeTrouble: StoreTrouble;
   readonly streams: OpenStreams;
 }

@@ -33,6 +33,7 @@ import { sessionLogsRoute } from "./session-logs.ts";
 import { sessionSocketRoute } from "./session-socket.ts";
 import { startSessionRoute } from "./start-session.ts";
 import { measureStarts } from "./start-times.ts";
+import { noticeStoreTrouble } from "./store-trouble.ts";
 import { tokenRoute } from "./tokens.ts";
 import { answerUnknownRoutes } from "./unknown-routes.ts";
 import { webhookRoute } from "./webhook.ts";
@@ -72,7 +73,10 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
 
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
-  app.setErrorHandler((error, request, reply) => sendError(error, request, reply, deps.log));
+  app.setErrorHandler((error, request, reply) => {
+    gateway.storeTrouble.notice(error);
+    return sendError(error, request, reply, deps.log);
+  });
   answerUnknownRoutes(app);
   guardRequests(app, () => isStopping);
   guardTraffic(app, deps);
@@ -82,7 +86,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   });
 
   app.addHook("onReady", async () => {
-    services = await watchServices(deps);
+    services = await watchServices(gateway);
     stopAdmission = await gateway.admission.watch();
   });
   app.addHook("preClose", async () => {
@@ -154,6 +158,7 @@ export function createContext(deps: GatewayDeps): Gateway {
     startTimes: measureStarts(deps.sessions),
     accepted: new Map(),
     admission: createAdmission(deps),
+    storeTrouble: noticeStoreTrouble(deps),
     streams: openStreams({
       max: deps.config.GREENROOM_STREAMS_MAX,
       maxPerClient: deps.config.GREENROOM_STREAMS_PER_CLIENT,

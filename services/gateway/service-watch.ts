@@ -7,6 +7,7 @@ import type { ServiceBeat, ServiceName } from "../../libs/contracts/pool.ts";
 import { SILENT_MS } from "../../libs/fleet/beat.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { type Clock, repeat } from "../../libs/process/clock.ts";
+import type { StoreTrouble } from "./store-trouble.ts";
 
 const ASK_LIVEKIT_MS = 10_000;
 
@@ -20,10 +21,15 @@ interface Seen {
   readonly atMs: number;
 }
 
-type Deps = { readonly bus: Bus; readonly clock: Clock; readonly livekit: LiveKit | undefined };
+interface Deps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly livekit: LiveKit | undefined;
+  readonly storeTrouble: StoreTrouble;
+}
 
 /** Listens until stopped. Answers when LiveKit was asked once. */
-export async function watchServices({ bus, clock, livekit }: Deps): Promise<ServiceWatch> {
+export async function watchServices({ bus, clock, livekit, storeTrouble }: Deps): Promise<ServiceWatch> {
   const seen = new Map<string, Seen>();
   const stopListening = await bus.listen(serviceBeats, (beat) => {
     seen.set(`${beat.service}/${beat.instance}`, { beat, atMs: clock.monotonic() });
@@ -46,7 +52,7 @@ export async function watchServices({ bus, clock, livekit }: Deps): Promise<Serv
   return {
     health(service) {
       const said = sumUp(beatsOf(service));
-      if (service === "nats") return natsHealth(bus.isConnected(), said);
+      if (service === "nats") return natsHealth(bus.isConnected(), storeTrouble.why(), said);
       if (service === "livekit") return livekitHealth(livekit, livekitFault, said);
       return said;
     },
@@ -67,13 +73,11 @@ function sumUp(beats: readonly ServiceBeat[]): ServiceHealth {
   return { status: worst.status, instances: 0, ...(worst.why === undefined ? {} : { why: worst.why }) };
 }
 
-function natsHealth(isConnected: boolean, said: ServiceHealth): ServiceHealth {
-  if (isConnected) return { status: "running", instances: Math.max(1, said.instances) };
-  return {
-    status: "failed",
-    instances: 0,
-    why: "This gateway has lost its connection and tries to get it back.",
-  };
+function natsHealth(isConnected: boolean, trouble: string | undefined, said: ServiceHealth): ServiceHealth {
+  const failed = (why: string): ServiceHealth => ({ status: "failed", instances: 0, why });
+  if (!isConnected) return failed("This gateway has lost its connection and tries to get it back.");
+  if (trouble !== undefined) return failed(trouble);
+  return { status: "running", instances: Math.max(1, said.instances) };
 }
 
 function livekitHealth(

@@ -102,6 +102,7 @@ class SocketClient {
       });
       await this.#answer(request);
     } catch (error) {
+      this.#gateway.storeTrouble.notice(error);
       const body = describeError(error, this.#traceId, this.#gateway.log);
       this.#send({ type: "error", ...(requestId === undefined ? {} : { requestId }), error: body });
     } finally {

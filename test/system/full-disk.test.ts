@@ -17,6 +17,8 @@ if (problem !== undefined)
 const DISK_MB = 64;
 /** The longest that a client may be told to wait for a start: no refusal takes longer. */
 const LONGEST_START_MS = 30_000;
+/** Longer than all that is waited for in it, so that what is missing can be said. */
+const TEST_MS = 300_000;
 
 const cleanUps: (() => unknown)[] = [];
 afterEach(async () => {
@@ -46,6 +48,10 @@ test.skipIf(problem !== undefined)(
     const accepted = await startsUntilRefused(scene);
     const end = await scene.stack.post(`/api/session/${id}/end`);
     expectRefusal(end);
+    expect(await scene.health()).toMatchObject({
+      status: "unhealthy",
+      services: { nats: { status: "failed", why: end.body.error.message } },
+    });
     await goesOn(scene, id, listener);
     expect(processIdentity(pid)).toBe(life);
     expect(listener.isOut()).toBe(false);
@@ -55,6 +61,10 @@ test.skipIf(problem !== undefined)(
     disk.free();
     await nats.restart();
     const next = await scene.start({ profile: "tone" });
+    expect(await scene.health()).toMatchObject({
+      status: "healthy",
+      services: { nats: { status: "running" } },
+    });
     await goesOn(scene, id, listener);
     // What was acknowledged is there, and is served now.
     for (const sessionId of accepted)
@@ -66,6 +76,7 @@ test.skipIf(problem !== undefined)(
     await expectNothingLeft(scene);
     expect(scene.stack.children.filter(({ hasEnded }) => hasEnded)).toEqual([]);
   },
+  TEST_MS,
 );
 
 /** The record says that the first agent serves, and its user still hears it. */

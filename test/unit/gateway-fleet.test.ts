@@ -58,6 +58,24 @@ describe("health", () => {
     expect(services.nats).toEqual({ status: "running", instances: 1 });
   });
 
+  it("tells what the store said when it failed a request, until a record is saved again", async () => {
+    await start();
+    for (const service of everyService) beat(service);
+    await until(async () => (await health()).status === "healthy", { what: "it is healthy" });
+    rig.server.setFaults({ refuse: 1 });
+    const { status, body } = await rig.post("/api/session/start", {});
+    expect(status).toBe(503);
+    expect((await health()).services.nats).toEqual({
+      status: "failed",
+      instances: 0,
+      why: body.error.message,
+    });
+    expect((await health()).status).toBe("unhealthy");
+    rig.server.setFaults({ refuse: 0 });
+    expect((await rig.post("/api/session/start", {})).status).toBe(200);
+    expect((await health()).services.nats).toEqual({ status: "running", instances: 1 });
+  });
+
   it("is degraded without a janitor, and unhealthy without a dispatcher", async () => {
     await start();
     for (const service of everyService) beat(service);
