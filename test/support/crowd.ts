@@ -2,23 +2,35 @@
 import { connect, type Socket } from "node:net";
 
 export interface Crowd {
+  readonly size: number;
   /** How many answers there were, by their status. */
   readonly answers: ReadonlyMap<number, number>;
+  /** So many more come. */
+  grow(clients: number): void;
   /** They all go, whatever they were promised. */
   leave(): void;
 }
 
-/** Each has a connection of its own, and sends the same POST on it again and again. */
-export function gather(url: string, clients: number, path: string, body: string): Crowd {
+/** Nobody at first. Each who comes has a connection of its own, and sends the same POST on it again and again. */
+export function gather(url: string, path: string, body: string): Crowd {
   const { hostname, port, host } = new URL(url);
   const head = `POST ${path} HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\n`;
   // Made once: who asks must need far less time for it than who answers.
   const request = Buffer.from(`${head}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
   const answers = new Map<number, number>();
-  const sockets = Array.from({ length: clients }, () => connect(Number(port), hostname));
-  for (const socket of sockets) askAgainAndAgain(socket, request, answers);
+  const sockets: Socket[] = [];
   return {
+    get size() {
+      return sockets.length;
+    },
     answers,
+    grow(clients) {
+      for (let n = 0; n < clients; n++) {
+        const socket = connect(Number(port), hostname);
+        sockets.push(socket);
+        askAgainAndAgain(socket, request, answers);
+      }
+    },
     leave() {
       for (const socket of sockets) socket.destroy();
     },
