@@ -101,6 +101,8 @@ export const Release = z.object({
   session: SessionId,
   attempt: z.number().int().positive(),
   why: z.string(),
+  /** Answer when the agent has left its room, or a second later: the room is about to be deleted. */
+  untilLeft: z.boolean().optional(),
 });
 export type Release = z.infer<typeof Release>;
 

@@ -13,7 +13,7 @@ export type SessionCommand =
       room?: string;
       identity: string;
     }
-  | { do: "release"; host: string; attempt: number; why: string }
+  | { do: "release"; host: string; attempt: number; why: string; untilLeft?: true }
   | { do: "remove_participant"; room: string; identity: string }
   | { do: "delete_room"; room: string };
 
@@ -79,9 +79,12 @@ function commandsForFormer(record: SessionRecord): SessionCommand[] {
     : [release, { do: "delete_room", room: former.room }];
 }
 
+/** LiveKit's native library never frees what an agent sounded in a room that was closed under it: it leaves first. */
 function commandsForEnd(record: SessionRecord): SessionCommand[] {
   const why = record.endedReason ?? "ended";
   const release: SessionCommand[] =
-    record.host === undefined ? [] : [{ do: "release", host: record.host, attempt: record.attempt, why }];
+    record.host === undefined
+      ? []
+      : [{ do: "release", host: record.host, attempt: record.attempt, why, untilLeft: true }];
   return [...release, { do: "delete_room", room: record.room }];
 }

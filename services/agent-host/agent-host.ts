@@ -137,7 +137,7 @@ class Host implements AgentHost {
       hosts.stop,
       await this.#targets.follow(hosts),
       await bus.serve(assignCommand, hostId, (assign) => this.#assignments.onAssign(assign)),
-      await bus.serve(releaseCommand, hostId, async (release) => this.#assignments.onRelease(release)),
+      await bus.serve(releaseCommand, hostId, (release) => this.#assignments.onRelease(release)),
       await bus.serve(pingCommand, hostId, async () => ({
         id: hostId,
         epoch: this.epoch,

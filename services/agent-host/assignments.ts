@@ -5,7 +5,7 @@ import { isError } from "../../libs/contracts/errors.ts";
 import type { Assign, AssignAnswer, Release, ReleaseAnswer } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
-import type { Clock } from "../../libs/process/clock.ts";
+import { type Clock, sleep } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import type { ConversationKeeper } from "./conversation-keeper.ts";
 import type { Slot } from "./slots.ts";
@@ -29,6 +29,8 @@ interface Served {
 }
 
 const ANSWERS_KEPT = 2000;
+/** Most agents are out of their rooms within a fraction of it; a caller isn't kept in a dead room for longer. */
+const LEAVING_MS = 1000;
 
 export class Assignments {
   readonly #deps: Deps;
@@ -60,10 +62,12 @@ export class Assignments {
     return answer;
   }
 
-  onRelease(release: Release): ReleaseAnswer {
+  async onRelease(release: Release): Promise<ReleaseAnswer> {
     const served = this.#served.get(jobKey(release));
     if (served === undefined) return { released: false };
-    served.pool.release(served.slot, release.why);
+    const { pool, slot } = served;
+    pool.release(slot, release.why);
+    if (release.untilLeft) await Promise.race([slot.left.promise, sleep(this.#deps.clock, LEAVING_MS)]);
     return { released: true };
   }
 

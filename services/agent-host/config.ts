@@ -18,7 +18,11 @@ export const agentHostSettings = {
     10_000,
   ),
   GREENROOM_POOL_MIN: setting.integer("Idle agents of a profile whose file says nothing.", 3, 0, 1000),
-  GREENROOM_STAGE_MEMORY_MB: setting.integer("A stage process that grows past this is replaced.", 1500, 100),
+  GREENROOM_STAGE_MEMORY_MB: setting.integer(
+    "A stage process that grows past this is killed and replaced; past six tenths of it, it takes no new sessions and is replaced once those that run are over.",
+    1500,
+    100,
+  ),
   GREENROOM_STAGE_PING_MS: setting.integer(
     "How often a stage is asked whether it lives; three misses end it.",
     600,

@@ -1,6 +1,7 @@
 // The slots and stages of a host, as data.
 import type { SlotState } from "../../libs/contracts/host.ts";
 import type { Warmth } from "../../libs/contracts/session.ts";
+import type { Deferred } from "../../libs/process/deferred.ts";
 import type { StageLink, StagePulse } from "./stage-link.ts";
 import type { StageJob } from "./stage-messages.ts";
 
@@ -13,6 +14,8 @@ export interface Stage {
   /** Finishes what runs and takes nothing new. */
   isTainted: boolean;
   memoryMb: number | undefined;
+  /** Sessions that its agents were given, ever. */
+  served: number;
 }
 
 /** What an agent is busy with. */
@@ -41,6 +44,8 @@ export interface Slot {
   /** It is in a standby room that no session has taken over. */
   hasStandby: boolean;
   assignment: Assignment | undefined;
+  /** Settles when its agent is out of its room, in whatever way. */
+  readonly left: Deferred<void>;
   /** Gives back its place among those being started. */
   leaveGate: () => void;
 }

@@ -11,6 +11,8 @@ export interface ClosingJob {
   readonly entry: Promise<void>;
   /** Whether no human is in the room any more. */
   readonly isDeserted: () => boolean;
+  /** Called when the room is left. */
+  readonly onLeft: () => void;
   readonly warn: (error: unknown, message: string) => void;
 }
 
@@ -23,7 +25,15 @@ const DESERTED_CLOSE_MS = 2_000;
 const CALLBACKS_MS = 10_000;
 
 /** In the order of LiveKit's own job runner. Never throws. */
-export async function closeJob({ agent, context, room, entry, isDeserted, warn }: ClosingJob): Promise<void> {
+export async function closeJob({
+  agent,
+  context,
+  room,
+  entry,
+  isDeserted,
+  onLeft,
+  warn,
+}: ClosingJob): Promise<void> {
   const inside = insideOf(context);
   const entryEnd = entry.catch(() => {});
   await Promise.race([entryEnd, new Promise((resolve) => setTimeout(resolve, ENTRY_GRACE_MS))]);
@@ -53,6 +63,7 @@ export async function closeJob({ agent, context, room, entry, isDeserted, warn }
     if (onSessionEnd) await within(CALLBACKS_MS, "onSessionEnd", () => onSessionEnd(context));
     await within(CALLBACKS_MS, "the session report", () => inside._onSessionEnd());
     await within(CALLBACKS_MS, "leaving the room", () => room.disconnect());
+    onLeft();
     await within(ENTRY_END_MS, "waiting for entry to return", () => entryEnd);
     await within(CALLBACKS_MS, "shutdown callbacks", () =>
       Promise.all(inside.shutdownCallbacks.map((callback) => callBack(callback))),

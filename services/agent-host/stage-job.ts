@@ -81,7 +81,15 @@ export class RunningJob {
       });
     }
     const { agent, warn } = this.#deps;
-    await closeJob({ agent, context: this.#context, room, entry, isDeserted: () => !this.#present, warn });
+    await closeJob({
+      agent,
+      context: this.#context,
+      room,
+      entry,
+      isDeserted: () => !this.#present,
+      onLeft: () => send({ type: "left", slot }),
+      warn,
+    });
     send({ type: "closed", slot });
   }
 

@@ -78,6 +78,8 @@ export type FromStage =
   | ({ type: "conversation"; slot: string } & SavedConversation)
   /** The job is over by itself: the agent shut down, its room closed, its code failed, or it lost its room. */
   | { type: "ended"; slot: string; why: string; error?: StageError; lost: boolean }
+  /** The agent is out of its room; what else it has to do goes on. */
+  | { type: "left"; slot: string }
   /** Everything of the slot is cleaned up; it is gone. */
   | { type: "closed"; slot: string }
   | { type: "log"; slot: string | undefined; session: string | undefined; line: StageLogLine }

@@ -19,7 +19,14 @@ export interface StageSetListener {
   onMessage(stage: Stage, message: Exclude<FromStage, { type: "pong" }>): void;
   /** It died or was killed; it is no longer in the set. Not called for one that was retired. */
   onGone(stage: Stage, why: string): void;
+  /** It should be replaced before it is so large that it has to be killed. */
+  onGrown(stage: Stage): void;
 }
+
+/** Of the limit; past it a stage is replaced, and what runs in it may finish. */
+const GROWN = 0.6;
+/** One that was large from the start would be no smaller in another process. */
+const SERVED_TO_GROW = 20;
 
 export class StageSet {
   readonly #deps: StageSetDeps;
@@ -49,6 +56,7 @@ export class StageSet {
       isLoaded: false,
       isTainted: false,
       memoryMb: undefined,
+      served: 0,
     };
     this.#stages.set(stage.id, stage);
     stage.link = launch(start, {
@@ -89,7 +97,16 @@ export class StageSet {
   #onPong(stage: Stage, memoryMb: number): void {
     const { log, memoryLimitMb } = this.#deps;
     stage.memoryMb = memoryMb;
-    if (memoryMb <= memoryLimitMb) return;
+    if (memoryMb <= memoryLimitMb) {
+      const hasGrown = memoryMb > GROWN * memoryLimitMb && stage.served >= SERVED_TO_GROW;
+      if (!hasGrown || stage.isTainted) return;
+      log.warn(
+        { stagePid: stage.link.pid, memoryMb, memoryLimitMb, served: stage.served },
+        "a stage has grown and is replaced; what runs in it may finish",
+      );
+      this.#listener.onGrown(stage);
+      return;
+    }
     log.error({ stagePid: stage.link.pid, memoryMb, memoryLimitMb }, "a stage grew too large and is killed");
     this.kill(stage, `the stage grew to ${memoryMb} MB, past its limit of ${memoryLimitMb}`);
   }

@@ -1,5 +1,6 @@
 // Starts agents: in a stage with room or a new one, in their turn, and not again and again what keeps failing.
 import type { Clock } from "../../libs/process/clock.ts";
+import { deferred } from "../../libs/process/deferred.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { Breaker } from "./breaker.ts";
 import { pickStage, type Spread } from "./pick-slots.ts";
@@ -66,6 +67,7 @@ export class Starter {
       isHeating: false,
       hasStandby: false,
       assignment: undefined,
+      left: deferred(),
       leaveGate: () => {},
     };
     stage.slots.set(slot.id, slot);

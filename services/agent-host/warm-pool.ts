@@ -37,6 +37,7 @@ export class WarmPool {
     this.#stages = new StageSet(deps, {
       onMessage: (stage, message) => this.#onMessage(stage, message),
       onGone: (stage, why) => this.#onGone(stage, why),
+      onGrown: (stage) => this.#taint(stage),
     });
     this.#starter = new Starter({
       ...deps,
@@ -118,6 +119,7 @@ export class WarmPool {
     assignment.job = job;
     if (slot.state === "warming") return; // It runs as soon as it is warm.
     slot.state = "busy";
+    slot.stage.served += 1;
     slot.stage.link.send({ type: "run", slot: slot.id, job });
     this.#heater.handOver(slot, job.room === undefined);
   }
@@ -257,6 +259,9 @@ export class WarmPool {
         if (slot.assignment?.isReleased === false) listener.onEnded(slot, message);
         this.#changed();
         return;
+      case "left":
+        slot.left.resolve();
+        return;
       case "closed":
         this.#forget(slot);
         return;
@@ -314,6 +319,7 @@ export class WarmPool {
   }
 
   #lose(slot: Slot, why: string): void {
+    slot.left.resolve();
     this.#heater.discard(slot);
     if (slot.assignment?.isReleased === false) this.#deps.listener.onLost(slot, why);
     else this.#deps.listener.onClosed(slot);
@@ -329,6 +335,7 @@ export class WarmPool {
   }
 
   #forget(slot: Slot): void {
+    slot.left.resolve();
     slot.leaveGate();
     this.#heater.discard(slot);
     slot.stage.slots.delete(slot.id);

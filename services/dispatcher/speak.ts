@@ -158,12 +158,13 @@ async function cleanUp(deps: SpeakDeps, record: SessionRecord, commands: Session
 async function carryOut(deps: SpeakDeps, record: SessionRecord, command: SessionCommand): Promise<void> {
   switch (command.do) {
     case "release": {
-      const { host, attempt, why } = command;
+      const { host, attempt, why, untilLeft } = command;
       await deps.bus.request(releaseCommand, host, {
         tenant: record.tenant,
         session: record.id,
         attempt,
         why,
+        ...(untilLeft === undefined ? {} : { untilLeft }),
       });
       return;
     }

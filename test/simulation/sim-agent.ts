@@ -210,6 +210,7 @@ export class SimAgent {
     clock.after(between(1, 400), () => {
       this.#leave(this.#seat);
       this.#seat = undefined;
+      say({ type: "left", slot: this.#slot });
       onClosed();
       say({ type: "closed", slot: this.#slot });
     });

@@ -126,7 +126,7 @@ describe("an assign", () => {
     await assignments.onAssign(anAssign("a", 2));
     expect(await assignments.onAssign(anAssign("a", 1))).toMatchObject({ verdict: "stale" });
     expect(stages[0]?.slots("release")).toEqual([]);
-    expect(assignments.onRelease(aRelease("a", 2))).toEqual({ released: true });
+    expect(await assignments.onRelease(aRelease("a", 2))).toEqual({ released: true });
   });
 
   test("of a newer attempt sends the agent of the older one away", async () => {
@@ -138,7 +138,7 @@ describe("an assign", () => {
     const [first, second] = stages[0]?.slots("run") ?? [];
     expect(second).toBeDefined();
     expect(stages[0]?.slots("release")).toEqual([first]);
-    expect(assignments.onRelease(aRelease("a", 2))).toEqual({ released: true });
+    expect(await assignments.onRelease(aRelease("a", 2))).toEqual({ released: true });
   });
 
   test("that crosses with the next one ends with the newer agent known, whichever was read first", async () => {
@@ -151,7 +151,7 @@ describe("an assign", () => {
     expect([old.verdict, now.verdict]).toEqual(["stale", "accepted"]);
     expect(assignments.count).toBe(1);
     expect(numbers().busy).toBe(1);
-    expect(assignments.onRelease(aRelease("a", 2))).toEqual({ released: true });
+    expect(await assignments.onRelease(aRelease("a", 2))).toEqual({ released: true });
   });
 
   test("that is released while the record is read starts nothing", async () => {
@@ -192,8 +192,40 @@ describe("a release", () => {
     const { assignments, dispatch, stages } = scene();
     dispatch("a", 2);
     await assignments.onAssign(anAssign("a", 2));
-    expect(assignments.onRelease(aRelease("a", 1))).toEqual({ released: false });
+    expect(await assignments.onRelease(aRelease("a", 1))).toEqual({ released: false });
     expect(stages[0]?.slots("release")).toEqual([]);
+  });
+});
+
+describe("a release before a room is deleted", () => {
+  const released = () => {
+    const all = scene();
+    all.dispatch("a", 1);
+    const answers: unknown[] = [];
+    const release = async () => {
+      await all.assignments.onAssign(anAssign("a", 1));
+      void all.assignments.onRelease({ ...aRelease("a", 1), untilLeft: true }).then((it) => answers.push(it));
+      await all.clock.advance(500);
+      return all.stages[0]?.slots("release")[0] ?? "";
+    };
+    return { ...all, answers, release };
+  };
+
+  test("is answered when the agent has left it", async () => {
+    const { answers, clock, release, stages } = released();
+    const slot = await release();
+    expect(answers).toEqual([]);
+    stages[0]?.say({ type: "left", slot });
+    await clock.advance(0);
+    expect(answers).toEqual([{ released: true }]);
+  });
+
+  test("is answered after a second when the agent doesn't leave", async () => {
+    const { answers, clock, release } = released();
+    await release();
+    expect(answers).toEqual([]);
+    await clock.advance(500);
+    expect(answers).toEqual([{ released: true }]);
   });
 });
 

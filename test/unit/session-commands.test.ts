@@ -101,7 +101,7 @@ test.each(["joined", "ready"] as const)("a session that is %s calls for nothing"
 describe("a session that ended", () => {
   test("releases its agent and deletes its room", () => {
     expect(commands({ ...given, state: "ended", endedReason: "idle" })).toEqual([
-      { do: "release", host: "h2", attempt: 2, why: "idle" },
+      { do: "release", host: "h2", attempt: 2, why: "idle", untilLeft: true },
       { do: "delete_room", room: "session-s" },
     ]);
   });
@@ -117,7 +117,7 @@ describe("a session that ended", () => {
     expect(commands({ ...ended, former: { ...former, room: "standby-x" } })).toEqual([
       releaseFormer,
       { do: "delete_room", room: "standby-x" },
-      { do: "release", host: "h2", attempt: 2, why: "completed" },
+      { do: "release", host: "h2", attempt: 2, why: "completed", untilLeft: true },
       { do: "delete_room", room: "session-s" },
     ]);
   });

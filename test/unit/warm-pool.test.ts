@@ -267,6 +267,27 @@ describe("a stage", () => {
     expect(scene.heard.some((line) => line.startsWith("lost a: the stage grew to 501 MB"))).toBe(true);
   });
 
+  test("that has served many and grown is replaced, and what runs in it may finish", async () => {
+    const scene = ready({ min: 1 });
+    const [stage] = scene.stages;
+    if (stage !== undefined) stage.memoryMb = 400;
+    await scene.clock.advance(1000);
+    expect(scene.stages).toHaveLength(1);
+    for (let turn = 0; turn < 20; turn++) {
+      const slot = scene.give(`a${turn}`);
+      scene.warmUp();
+      stage?.say({ type: "closed", slot: slot?.id ?? "" });
+    }
+    const last = scene.give("last");
+    await scene.clock.advance(1000);
+    expect(scene.stages).toHaveLength(2);
+    expect(stage?.isKilled).toBe(false);
+    expect(scene.heard.some((line) => line.startsWith("lost"))).toBe(false);
+    for (const id of stage?.slots("release") ?? []) stage?.say({ type: "closed", slot: id });
+    stage?.say({ type: "closed", slot: last?.id ?? "" });
+    expect(stage?.isKilled).toBe(true);
+  });
+
   test("that is tainted finishes what runs, starts nothing more, and is replaced", () => {
     const scene = ready({ min: 2 });
     const slot = scene.give("a") as NonNullable<ReturnType<typeof scene.give>>;
