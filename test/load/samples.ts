@@ -46,11 +46,15 @@ export async function takeSample({ stack, rooms }: Watched): Promise<Sample> {
       .map(({ name, pid }): [string, number] => [name, pid]),
     ["nats-server", stack.nats.pid],
     ...(stack.livekit === undefined ? [] : ([["livekit-server", stack.livekit.pid]] as [string, number][])),
-    ...stages
-      .filter(({ pid }) => pid !== undefined)
-      .map(({ id, profile, pid }): [string, number] => [`stage ${profile} ${id}`, pid]),
   ];
   for (const [name, pid] of processes) Object.assign(sample, processSample(name, pid));
+  // Stages come and go, so what counts is what all of them take together.
+  for (const { profile, pid } of stages) {
+    if (pid === undefined) continue;
+    for (const [name, value] of Object.entries(processSample(`stages of ${profile}`, pid)))
+      sample[name] = (sample[name] ?? 0) + value;
+    sample[`stages of ${profile}`] = (sample[`stages of ${profile}`] ?? 0) + 1;
+  }
 
   const slots: Json[] = stages.flatMap((stage) => stage.slots);
   sample["slots: all"] = slots.length;

@@ -38,6 +38,8 @@ const stack = await startStack({
     GREENROOM_KEEP_ENDED_MS: String(KEEP_S * 1000),
     GREENROOM_USER_LEFT_MS: "1000",
     GREENROOM_MAX_AGENTS: "50",
+    // Small enough that stages are replaced within the run, as they are within days otherwise.
+    GREENROOM_STAGE_MEMORY_MB: "500",
   },
 });
 const { livekit } = stack;
