@@ -14,6 +14,7 @@ import {
   READY_TOPIC,
 } from "../../libs/contracts/room-messages.ts";
 import { deferred } from "../../libs/process/deferred.ts";
+import { withoutTokens } from "../../libs/process/without-tokens.ts";
 import { closeJob } from "./stage-closing.ts";
 import { type ContextDeps, insideOf, makeContext } from "./stage-context.ts";
 import { StageConversation } from "./stage-conversation.ts";
@@ -97,7 +98,7 @@ export class RunningJob {
   fail(error: unknown): void {
     // Whatever still waited for something in the room fails when the room is left; that says nothing.
     if (this.#isOver) return;
-    const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    const message = withoutTokens(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
     this.#deps.warn(error, "the agent's code failed");
     this.#ending.resolve({
       why: "the agent's code failed",

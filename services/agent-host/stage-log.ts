@@ -2,6 +2,7 @@
 import { format } from "node:util";
 import { getJobContext } from "@livekit/agents";
 import { type Logger, pino, stdSerializers } from "pino";
+import { withoutTokens } from "../../libs/process/without-tokens.ts";
 import type { FromStage, StageLogLine } from "./stage-messages.ts";
 
 /** What a log line belongs to; kept on the job's context, found again through async context. */
@@ -28,7 +29,7 @@ export const currentOwner = (): LogOwner | undefined =>
 export function captureLogs(level: string, send: (message: FromStage) => void): Logger {
   const base = pino(
     { level, base: null, serializers: { error: stdSerializers.err, err: stdSerializers.err } },
-    { write: (text: string) => send(parsed(text)) },
+    { write: (text: string) => send(parsed(withoutTokens(text))) },
   );
   const children = new Map<string, Logger>();
   const present = (): Logger => {

@@ -4,6 +4,7 @@ import { type AgentDefinition, isAgent, JobProcess } from "@livekit/agents";
 import { HandoverSettings } from "../../libs/contracts/conversation.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
+import { withoutTokens } from "../../libs/process/without-tokens.ts";
 import { lookLikeJobProcess } from "./stage-argv.ts";
 import { createStageInference } from "./stage-inference.ts";
 import { RunningJob } from "./stage-job.ts";
@@ -156,7 +157,7 @@ async function heat(id: string, roomName: string, token: string): Promise<void> 
   try {
     await room.connect(start.livekitUrl, token, { autoSubscribe: true, dynacast: false });
   } catch (error) {
-    send({ type: "heat_failed", slot: id, error: messageOf(error) });
+    send({ type: "heat_failed", slot: id, error: withoutTokens(messageOf(error)) });
     return;
   }
   if (slot.job !== undefined || slots.get(id) !== slot) {
