@@ -26,4 +26,5 @@ test(`nothing is lost in ${MINUTES} minutes of faults (seed ${seed})`, async () 
   console.log(report);
   expect(exitCode, report).toBe(0);
   expect(report).toContain("No violation.");
+  expect(report, "what was forged").toMatch(/^forged: \w+ \d/m);
 });

@@ -8,6 +8,7 @@ import type { World } from "./world.ts";
 
 const PAUSE_MS: readonly [number, number] = [800, 4500];
 const AT_ONCE = 3;
+const TRIES_FIRST = 3;
 /** How often a host is hurt only while the other one is well. */
 const SPARED = 0.85;
 
@@ -26,6 +27,8 @@ export class FaultSchedule {
   readonly troubles: string[] = [];
   readonly #options: Options;
   readonly #random: Random;
+  /** Kinds that have not struck yet, with how often each is still tried first: a short run has all of them too. */
+  readonly #notYet = new Map(faultKinds.map((kind) => [kind, TRIES_FIRST]));
   readonly #held = new Set<string>();
   readonly #underWay = new Set<Promise<void>>();
 
@@ -47,13 +50,22 @@ export class FaultSchedule {
   }
 
   #choose(): FaultKind {
-    const total = faultKinds.reduce((sum, { weight }) => sum + weight, 0);
+    const kinds = this.#notYet.size > 0 ? [...this.#notYet.keys()] : faultKinds;
+    const total = kinds.reduce((sum, { weight }) => sum + weight, 0);
     let left = this.#random() * total;
-    for (const fault of faultKinds) {
+    for (const fault of kinds) {
       left -= fault.weight;
-      if (left < 0) return fault;
+      if (left < 0) return this.#tried(fault);
     }
-    return faultKinds[0]!;
+    return this.#tried(kinds[0]!);
+  }
+
+  /** One that can't strike, for want of a victim or of a right, must not keep the others from striking for ever. */
+  #tried(fault: FaultKind): FaultKind {
+    const left = (this.#notYet.get(fault) ?? 0) - 1;
+    if (left > 0) this.#notYet.set(fault, left);
+    else this.#notYet.delete(fault);
+    return fault;
   }
 
   async #inject(fault: FaultKind, untilMs: RunMs): Promise<void> {
@@ -71,6 +83,7 @@ export class FaultSchedule {
       const strike = await fault.strike(this.#scene(held));
       if (strike === undefined) return;
       target = strike.target;
+      this.#notYet.delete(fault);
       say(`${seconds(fromMs)} ${fault.kind}: ${target}, for ${(holdMs / 1000).toFixed(1)} s`);
       await sleep(Math.max(0, Math.min(holdMs, untilMs - now())));
       await strike.cure();
