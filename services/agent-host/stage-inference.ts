@@ -1,7 +1,7 @@
 // Runs LiveKit's local inference (end-of-turn models) for the agents of a stage, in this process.
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
-import { InferenceRunner, inference, type ipc, type voice } from "@livekit/agents";
+import { InferenceRunner, type ipc } from "@livekit/agents";
 
 interface Runner {
   initialize(): Promise<void>;
@@ -10,8 +10,6 @@ interface Runner {
 
 export interface StageInference {
   readonly executor: ipc.InferenceExecutor;
-  /** Loads the model that this AgentSession will ask at the end of its user's first sentence, if it has one. */
-  prepareFor(session: voice.AgentSession): void;
 }
 
 /** The end-of-turn model that an AgentSession takes when its file names no other. */
@@ -37,10 +35,6 @@ export function createStageInference(): StageInference {
     executor: {
       doInference: async (method: string, data: unknown) => (await runnerOf(method)).run(data),
     } as ipc.InferenceExecutor,
-    prepareFor: ({ turnDetection }) => {
-      // What goes wrong here is said by the one who asks the model.
-      if (turnDetection instanceof inference.TurnDetector) runnerOf(EOT_METHOD).catch(() => {});
-    },
   };
 }
 
