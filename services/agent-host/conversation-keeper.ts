@@ -1,7 +1,7 @@
 // Keeps the conversations of a host's sessions in the store, so that an agent elsewhere can go on from them.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { conversations, sessions } from "../../libs/contracts/buckets.ts";
-import type { SavedConversation } from "../../libs/contracts/conversation.ts";
+import { CONVERSATION_BYTES_MAX, type SavedConversation } from "../../libs/contracts/conversation.ts";
 import { isError } from "../../libs/contracts/errors.ts";
 import type { Assign } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
@@ -9,6 +9,7 @@ import { type Clock, sleep } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import type { Assignment } from "./slots.ts";
 import type { StageResume } from "./stage-messages.ts";
+import { trimConversation } from "./trim-conversation.ts";
 
 interface Deps {
   readonly bus: Bus;
@@ -29,6 +30,8 @@ interface Kept {
   /** Where the key stands; undefined until it was read. */
   revision: number | undefined;
   stored: number;
+  /** What a former attempt left that this one was never given: it stays in front of what is said now. */
+  before: SavedConversation | undefined;
   /** The agent is done: what can't be stored now never will be. */
   isOver: boolean;
   /** Another attempt has taken over, or the session is over: nothing of this one is stored any more. */
@@ -42,6 +45,8 @@ const READ_MS = 1000;
 export class ConversationKeeper {
   readonly #deps: Deps;
   readonly #kept = new Map<string, Kept>();
+  /** Attempts that go on from what a former one left, so that it is part of what they say. */
+  readonly #resumed = new Set<string>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -61,6 +66,7 @@ export class ConversationKeeper {
         isWriting: false,
         revision: undefined,
         stored: 0,
+        before: undefined,
         isOver: false,
         isFenced: false,
       };
@@ -76,6 +82,7 @@ export class ConversationKeeper {
     const kept = this.#kept.get(key);
     if (kept !== undefined) kept.isOver = true;
     this.#kept.delete(key);
+    this.#resumed.delete(key);
   }
 
   /**
@@ -94,6 +101,7 @@ export class ConversationKeeper {
       if (entry === undefined || entry.value.attempt >= attempt || entry.value.items.length === 0)
         return undefined;
       const { attempt: from, items, omitted } = entry.value;
+      this.#resumed.add(`${sessionKey(tenant, session)}.${attempt}`);
       return { attempt: from, items, omitted };
     } catch (error) {
       log.warn({ error, session, attempt }, "the conversation could not be read; the agent begins anew");
@@ -134,11 +142,13 @@ export class ConversationKeeper {
       kept.isFenced = (entry?.value.attempt ?? 0) > attempt || !(await this.#isServed(kept));
       if (kept.isFenced) return true;
       kept.revision = entry?.revision ?? 0;
+      if (entry !== undefined && entry.value.attempt < attempt && !this.#isResumed(kept))
+        kept.before = entry.value;
     }
     const checkpoint = kept.stored + 1;
     kept.revision = await bus.save(
       conversations,
-      { ...saved, tenant, session, attempt, checkpoint },
+      { ...withBefore(kept.before, saved), tenant, session, attempt, checkpoint },
       kept.revision,
     );
     if (kept.revision === undefined) return false;
@@ -146,9 +156,21 @@ export class ConversationKeeper {
     return true;
   }
 
+  #isResumed({ tenant, session, attempt }: Kept): boolean {
+    return this.#resumed.has(`${sessionKey(tenant, session)}.${attempt}`);
+  }
+
   /** Without this look, an agent that slept could bring back what was removed with the end of its session. */
   async #isServed({ tenant, session, attempt }: Kept): Promise<boolean> {
     const entry = await this.#deps.bus.read(sessions, sessionKey(tenant, session));
     return entry !== undefined && entry.value.state !== "ended" && entry.value.attempt === attempt;
   }
+}
+
+/** An agent that began anew, because the store was late, must not cost the next one what was said before. */
+function withBefore(before: SavedConversation | undefined, saved: SavedConversation): SavedConversation {
+  if (before === undefined) return saved;
+  const known = new Set(saved.items.map(({ id }) => id));
+  const items = [...before.items.filter(({ id }) => !known.has(id)), ...saved.items];
+  return trimConversation(items, CONVERSATION_BYTES_MAX, before.omitted + saved.omitted);
 }

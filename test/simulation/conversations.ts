@@ -71,9 +71,7 @@ export class Conversations {
       return;
     }
     const items = resumes.items.length;
-    // An attempt that began anew has less to leave than the one before it.
-    const isOfNewer = last !== undefined && resumes.attempt > last.attempt;
-    if (last !== undefined && items < last.items && !isOfNewer)
+    if (last !== undefined && items < last.items)
       this.#trace.violation("resume", `${name} goes on from ${items} of ${last.items} things that were said`);
   }
 

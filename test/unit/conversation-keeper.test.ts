@@ -84,6 +84,27 @@ describe("a conversation", () => {
     expect(stored()).toMatchObject([{ attempt: 2, items: said("a", "b", "c").items }]);
   });
 
+  test("of a former attempt stays in front of one that began anew, and is not doubled by one that went on", async () => {
+    const { keeper, session, stored, of, leftFor, clock, outcome } = keeperScene();
+    await session();
+    keeper("first").keep(of(1), said("a", "b"));
+    await clock.advance(100);
+    await session({ attempt: 2 });
+    const anew = keeper("anew");
+    anew.keep(of(2), said("c"));
+    await clock.advance(100);
+    anew.keep(of(2), said("c", "d"));
+    await clock.advance(100);
+    const ids = () => stored().map(({ attempt, items }) => [attempt, items.map(({ id }) => id).join("")]);
+    expect(ids()).toEqual([[2, "abcd"]]);
+    await session({ attempt: 3 });
+    const on = keeper("on");
+    expect((await outcome(on.leftFor(leftFor(3))))?.items).toHaveLength(4);
+    on.keep(of(3), said("b", "c", "d", "e"));
+    await clock.advance(100);
+    expect(ids()).toEqual([[3, "bcde"]]);
+  });
+
   test("is not begun by an attempt that the session has left behind", async () => {
     const { keeper, session, stored, of, clock } = keeperScene();
     await session({ attempt: 2 });
