@@ -36,6 +36,8 @@ export function storageError(doing: string, error: unknown): GreenroomError {
 
 /** The client's own words for "no answer" are TIMEOUT and 503, which tell nobody what to look at. */
 function whySilent(error: unknown): string | undefined {
+  // What JetStream itself refuses, because it is full for example, comes with the same 503 and its own number.
+  if (apiCode(error) !== undefined) return undefined;
   // nats-server leaves a write that its disk has no room for unanswered, and all that follow.
   if (isTimeout(error)) {
     return "NATS did not answer in time. Its /healthz says whether a write failed: one whose disk was full needs room and a restart.";
