@@ -4,6 +4,7 @@ import { CONVERSATION_BYTES_MAX, ConversationRecord } from "./conversation.ts";
 import { HostRecord } from "./host.ts";
 import { sessionKey } from "./ids.ts";
 import { PoolTarget, Rollup } from "./pool.ts";
+import { LaunchRecord, launchKey } from "./provider.ts";
 import { SessionRecord } from "./session.ts";
 
 export interface Bucket<T> {
@@ -77,4 +78,22 @@ export const rollups: Bucket<Rollup> = {
   ttlMs: 90 * 24 * 60 * 60 * 1000,
 };
 
-export const allBuckets: readonly Bucket<never>[] = [sessions, hosts, pools, conversations, rollups] as never;
+/** What providers were asked for and what came of it, written by connectors. */
+export const launches: Bucket<LaunchRecord> = {
+  name: "launches",
+  schema: LaunchRecord,
+  keyOf: (launch) => launchKey(launch.tenant, launch.session, launch.attempt),
+  history: 16,
+  maxBytes: 256 * MIB,
+  maxValueBytes: 8 * 1024,
+  ttlMs: 7 * 24 * 60 * 60 * 1000,
+};
+
+export const allBuckets: readonly Bucket<never>[] = [
+  sessions,
+  hosts,
+  pools,
+  conversations,
+  rollups,
+  launches,
+] as never;

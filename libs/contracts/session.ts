@@ -1,6 +1,7 @@
 // What a session is on the wire: its record, and everything that is said about it.
 import { z } from "zod";
 import { HostId, ProfileName, SessionId, Tenant } from "./ids.ts";
+import { ConnectedCall, ProviderName } from "./provider.ts";
 
 export const SessionState = z.enum(["requested", "dispatched", "joined", "ready", "ended"]);
 export type SessionState = z.infer<typeof SessionState>;
@@ -89,6 +90,10 @@ export const SessionRecord = z.object({
   id: SessionId,
   tenant: Tenant,
   profile: ProfileName,
+  /** Who gives the agent; absent: the fleet's own pool. */
+  provider: ProviderName.optional(),
+  /** The telephone call that the session is made for. */
+  call: ConnectedCall.optional(),
   /** Its request's place in the stream. Who waits is served in this order, which no clock has a part in. */
   place: z.number().int().nonnegative().optional(),
   state: SessionState,
@@ -146,6 +151,8 @@ export const Requested = z.object({
   metadata: Metadata,
   room: z.string().optional(),
   requestHash: z.string(),
+  provider: ProviderName.optional(),
+  call: ConnectedCall.optional(),
   /** A duration in the request's own words wins over the dispatcher's setting. */
   maxDurationMs: z.number().int().positive().optional(),
 });

@@ -36,6 +36,8 @@ export const newSession = (event: Requested, defaults: SessionDefaults, place?: 
   id: event.sessionId,
   tenant: event.tenant,
   profile: event.profile,
+  ...(event.provider === undefined ? {} : { provider: event.provider }),
+  ...(event.call === undefined ? {} : { call: event.call }),
   ...(place === undefined ? {} : { place }),
   state: "requested",
   attempt: 1,
