@@ -19,6 +19,7 @@ const layers: [folder: string, layer: Layer][] = [
   ["libs/contracts", { packages: ["zod"], folders: [] }],
   ["libs/session", { packages: ["xstate"], folders: ["libs/contracts"] }],
   ["libs/process", { packages: ["zod", "pino", "prom-client", "node:"], folders: [] }],
+  ["libs/auth", { packages: ["jose", "node:"], folders: ["libs/contracts", "libs/process"] }],
   ["libs/bus", { packages: ["nats"], folders: ["libs/contracts", "libs/process"] }],
   ["libs/fleet", { packages: [], folders: ["libs/contracts", "libs/bus", "libs/process"] }],
   [
@@ -41,6 +42,7 @@ const layers: [folder: string, layer: Layer][] = [
 /** Packages that only these files may import: the wire, the rooms and the agents each have one door. */
 const doors: [packages: readonly string[], files: RegExp, says: string][] = [
   [["nats"], /^(libs\/bus\/(nats-[^/]+|provision)\.ts|test\/)/, "libs/bus"],
+  [["jose"], /^(libs\/auth\/|examples\/|test\/)/, "libs/auth"],
   [["livekit-server-sdk"], /^(libs\/livekit\/|agents\/|test\/)/, "libs/livekit"],
   [
     ["@livekit/agents", "@livekit/rtc-node"],
