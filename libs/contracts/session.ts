@@ -192,6 +192,15 @@ export const SessionEvent = z.discriminatedUnion("type", [
     error: z.string().optional(),
     /** False for an error that would only happen again. */
     worthRepeating: z.boolean(),
+    /** Set when not the agent failed, but the provider that was to give one. */
+    cause: z.literal("provider").optional(),
+  }),
+  /** Its provider found nobody who takes it. Nothing runs, so it waits like any other, and a pause at first. */
+  z.object({
+    ...byHost,
+    type: z.literal("not_taken"),
+    why: z.string(),
+    pauseMs: z.number().int().nonnegative(),
   }),
   /** Its host is to stop and asks that another agent takes over. It serves on until then. */
   z.object({ ...byHost, type: z.literal("handed_over"), why: z.string() }),

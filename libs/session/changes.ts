@@ -130,6 +130,20 @@ export function declined(context: SessionContext, event: Said<"declined">): Sess
 }
 
 /**
+ * A try for which its provider found nobody: no failure, as with a host that declines. What was asked for may still
+ * come of it, so it is taken back.
+ */
+export function notTaken(context: SessionContext, event: Said<"not_taken">): SessionContext {
+  const next = {
+    ...withoutAttempt(context),
+    former: formerOf(context),
+    attempt: context.attempt + 1,
+    backoffMs: event.pauseMs,
+  };
+  return remember(next, "requested", event.at, event.why);
+}
+
+/**
  * The next attempt after one that failed.
  *
  * A caller who already talked must not wait, so only an agent that never became ready is given a pause.
@@ -173,6 +187,10 @@ export function handOver(context: SessionContext, event: SessionInput, wasReady:
 /** The end after a failure; `failures` counts that one too. */
 export const giveUp = (context: SessionContext, event: SessionInput, reason: EndedReason): SessionContext =>
   ended({ ...context, failures: context.failures + 1 }, event, reason);
+
+/** The end after an error: of the agent's code, or of who was to give the agent. */
+export const failedInError = (context: SessionContext, event: SessionInput): SessionContext =>
+  giveUp(context, event, "cause" in event && event.cause === "provider" ? "provider_error" : "agent_error");
 
 export function ended(
   context: SessionContext,

@@ -88,6 +88,7 @@ export const sessionMachine = setup({
     joined: changeOn("joined", change.joined),
     ready: changeOn("ready", change.ready),
     declined: changeOn("declined", change.declined),
+    notTaken: changeOn("not_taken", change.notTaken),
     tryAgain: changeBy((context, event) => change.tryAgain(context, event, false)),
     recover: changeBy((context, event) => change.tryAgain(context, event, true)),
     handOverEarly: changeBy((context, event) => change.handOver(context, event, false)),
@@ -99,7 +100,7 @@ export const sessionMachine = setup({
     failLate: changeBy((context, event) => change.giveUp(context, event, "join_timeout")),
     failNotReady: changeBy((context, event) => change.giveUp(context, event, "ready_timeout")),
     failLost: changeBy((context, event) => change.giveUp(context, event, "agent_lost")),
-    failInError: changeBy((context, event) => change.giveUp(context, event, "agent_error")),
+    failInError: changeBy((context, event) => change.failedInError(context, event)),
   },
 }).createMachine({
   id: "session",
@@ -120,6 +121,7 @@ export const sessionMachine = setup({
     dispatched: {
       on: {
         declined: { guard: "isThisAttempt", target: "requested", actions: "declined" },
+        not_taken: { guard: "isFromItsHost", target: "requested", actions: "notTaken" },
         assign_failed: [
           { guard: "isWorthRepeating", target: "requested", actions: "tryAgain" },
           { guard: "isThisAttempt", target: "ended", actions: "failLate" },

@@ -36,6 +36,7 @@ const oneOfEach: SessionEvent[] = [
   { ...byHost, type: "ready", ...place },
   { ...byHost, type: "user_left" },
   { ...byHost, type: "agent_ended", why: "w", worthRepeating: true },
+  { ...byHost, type: "not_taken", why: "w", pauseMs: 500 },
   { ...byHost, type: "handed_over", why: "w" },
   { ...address, type: "agent_lost", attempt: 2, why: "w" },
   overdue,

@@ -103,9 +103,11 @@ function ofHost({ attempt, host, epoch }: By): SessionInput[] {
     { ...by, type: "ready", ...place },
     { ...by, type: "user_left" },
     { ...by, type: "handed_over", why: "its host drains" },
+    { ...by, type: "not_taken", why: "no worker took it", pauseMs: 500 },
     { ...by, type: "agent_ended", why: "it said goodbye", worthRepeating: true },
     { ...by, type: "agent_ended", why: "a bug", error: "a bug", worthRepeating: true },
     { ...by, type: "agent_ended", why: "a bug", error: "a bug", worthRepeating: false },
+    { ...by, type: "agent_ended", why: "403", error: "403", worthRepeating: false, cause: "provider" },
   ];
 }
 
