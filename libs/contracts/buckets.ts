@@ -1,11 +1,13 @@
 // Every KV bucket: what is kept in it, under which key, for how long.
 import type { z } from "zod";
 import { CONVERSATION_BYTES_MAX, ConversationRecord } from "./conversation.ts";
+import { DispatchRecord, dispatchKey } from "./dispatch.ts";
 import { HostRecord } from "./host.ts";
 import { sessionKey } from "./ids.ts";
 import { PoolTarget, Rollup } from "./pool.ts";
 import { LaunchRecord, launchKey } from "./provider.ts";
 import { SessionRecord } from "./session.ts";
+import { TASK_LINES_KEY, TaskLines, TaskRecord, taskKey } from "./task.ts";
 
 export interface Bucket<T> {
   readonly name: string;
@@ -89,6 +91,43 @@ export const launches: Bucket<LaunchRecord> = {
   ttlMs: 7 * 24 * 60 * 60 * 1000,
 };
 
+/**
+ * What agent runners may claim. Connectors offer, expire and remove them; a gateway writes the claim. The time to live
+ * is for what no connector removed.
+ */
+export const dispatches: Bucket<DispatchRecord> = {
+  name: "dispatches",
+  schema: DispatchRecord,
+  keyOf: (dispatch) => dispatchKey(dispatch.tenant, dispatch.id),
+  history: 8,
+  maxBytes: 64 * MIB,
+  maxValueBytes: 4 * 1024,
+  ttlMs: 7 * 24 * 60 * 60 * 1000,
+};
+
+/** The outbound tasks. Only outbound writes here. */
+export const tasks: Bucket<TaskRecord> = {
+  name: "tasks",
+  schema: TaskRecord,
+  keyOf: (record) => taskKey(record.tenant, record.id),
+  // Three attempts with every state of each, and a life or two more.
+  history: 32,
+  maxBytes: 1024 * MIB,
+  maxValueBytes: 24 * 1024,
+  // Longer than a task can be planned ahead, and wait after that.
+  ttlMs: 90 * 24 * 60 * 60 * 1000,
+};
+
+/** Which tasks have a line, in one record. Only outbound writes here. */
+export const taskLines: Bucket<TaskLines> = {
+  name: "task_lines",
+  schema: TaskLines,
+  keyOf: () => TASK_LINES_KEY,
+  history: 1,
+  maxBytes: 8 * MIB,
+  maxValueBytes: 128 * 1024,
+};
+
 export const allBuckets: readonly Bucket<never>[] = [
   sessions,
   hosts,
@@ -96,4 +135,5 @@ export const allBuckets: readonly Bucket<never>[] = [
   conversations,
   rollups,
   launches,
+  dispatches,
 ] as never;

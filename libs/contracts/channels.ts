@@ -1,5 +1,6 @@
 // Every subject of the system: what travels on it, where it is stored, how a repeat is told.
-import type { z } from "zod";
+import { z } from "zod";
+import { RuntimeEvent, runtimeEventId } from "./dispatch.ts";
 import {
   Assign,
   AssignAnswer,
@@ -119,6 +120,71 @@ export const deadLetters: Channel<DeadLetter> = {
 export const hostChanges: Topic<HostRecord> = { subject: "hosts.changed", schema: HostRecord };
 
 /** Every process says every two seconds that it lives. */
+/**
+ * What other systems and we say to each other about handoffs: their requests, and what we tell them. It is short-lived:
+ * a handoff is about a call that waits.
+ */
+export const runtimeEvents: Channel<RuntimeEvent> = {
+  stream: "RUNTIME",
+  subjects: "runtime.>",
+  schema: RuntimeEvent,
+  maxAgeMs: DAY_MS,
+  maxBytes: 128 * MIB,
+  whenFull: "forget",
+  subjectOf: ({ type }) => `runtime.${type}`,
+  idOf: runtimeEventId,
+};
+
+/** The requests among them, of any shape: who sent one that is wrong is told so. */
+export const handoffRequests: Channel<unknown> = {
+  ...runtimeEvents,
+  subjects: "runtime.handoff_requested",
+  schema: z.json(),
+  subjectOf: () => "runtime.handoff_requested",
+  idOf: () => undefined,
+};
+
+/** Outbound tasks as they are asked for, by the gateway or by anybody's message. Read by outbound. */
+export const taskRequests: Channel<TaskRequest> = {
+  stream: "TASK_REQUESTS",
+  subjects: "tasks.outbound.*",
+  schema: TaskRequest,
+  // As long as outbound may be away before a request is lost.
+  maxAgeMs: 30 * DAY_MS,
+  maxBytes: 256 * MIB,
+  whenFull: "refuse",
+  subjectOf: ({ tenant }) => `tasks.outbound.${tenant}`,
+  idOf: ({ tenant, taskId, idempotencyKey }) =>
+    taskId ?? (idempotencyKey === undefined ? undefined : `${tenant}.key.${idempotencyKey}`),
+};
+
+/** What happened to tasks. Written by outbound and the gateway, read by outbound. */
+export const taskEvents: Channel<TaskEvent> = {
+  stream: "TASKS",
+  subjects: "task.*.*.*",
+  schema: TaskEvent,
+  maxAgeMs: 7 * DAY_MS,
+  maxBytes: 256 * MIB,
+  whenFull: "refuse",
+  subjectOf: (event) => `task.${event.tenant}.${event.taskId}.${event.type}`,
+  idOf: (event) => {
+    const id = `${event.tenant}.${event.taskId}.${event.type}.${event.attempt}`;
+    switch (event.type) {
+      case "call_moved":
+        return `${id}.${event.revision}`;
+      case "retry_requested":
+        return `${id}.${event.life}`;
+      // Said until it is heard: the record decides whether it still counts.
+      case "line_given":
+      case "cancel_requested":
+      case "overdue":
+        return undefined;
+      default:
+        return id;
+    }
+  },
+};
+
 export const serviceBeats: Topic<ServiceBeat> = { subject: "services.beat", schema: ServiceBeat };
 
 /** LiveKit's webhooks, checked and passed on. */
@@ -170,3 +236,6 @@ export const allChannels: readonly Channel<never>[] = [
   sessionLogs,
   deadLetters,
 ] as never;
+  runtimeEvents,
+  taskRequests,
+  taskEvents,
