@@ -7,7 +7,6 @@ import { sessionKey } from "./ids.ts";
 import { PoolTarget, Rollup } from "./pool.ts";
 import { LaunchRecord, launchKey } from "./provider.ts";
 import { SessionRecord } from "./session.ts";
-import { TASK_LINES_KEY, TaskLines, TaskRecord, taskKey } from "./task.ts";
 
 export interface Bucket<T> {
   readonly name: string;
@@ -103,29 +102,6 @@ export const dispatches: Bucket<DispatchRecord> = {
   maxBytes: 64 * MIB,
   maxValueBytes: 4 * 1024,
   ttlMs: 7 * 24 * 60 * 60 * 1000,
-};
-
-/** The outbound tasks. Only outbound writes here. */
-export const tasks: Bucket<TaskRecord> = {
-  name: "tasks",
-  schema: TaskRecord,
-  keyOf: (record) => taskKey(record.tenant, record.id),
-  // Three attempts with every state of each, and a life or two more.
-  history: 32,
-  maxBytes: 1024 * MIB,
-  maxValueBytes: 24 * 1024,
-  // Longer than a task can be planned ahead, and wait after that.
-  ttlMs: 90 * 24 * 60 * 60 * 1000,
-};
-
-/** Which tasks have a line, in one record. Only outbound writes here. */
-export const taskLines: Bucket<TaskLines> = {
-  name: "task_lines",
-  schema: TaskLines,
-  keyOf: () => TASK_LINES_KEY,
-  history: 1,
-  maxBytes: 8 * MIB,
-  maxValueBytes: 128 * 1024,
 };
 
 export const allBuckets: readonly Bucket<never>[] = [

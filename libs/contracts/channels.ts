@@ -116,10 +116,6 @@ export const deadLetters: Channel<DeadLetter> = {
   idOf: ({ stream, sequence }) => `${stream}.${sequence}`,
 };
 
-/** A host's record at every change: the same as in its bucket, but at once and for free. */
-export const hostChanges: Topic<HostRecord> = { subject: "hosts.changed", schema: HostRecord };
-
-/** Every process says every two seconds that it lives. */
 /**
  * What other systems and we say to each other about handoffs: their requests, and what we tell them. It is short-lived:
  * a handoff is about a call that waits.
@@ -144,47 +140,10 @@ export const handoffRequests: Channel<unknown> = {
   idOf: () => undefined,
 };
 
-/** Outbound tasks as they are asked for, by the gateway or by anybody's message. Read by outbound. */
-export const taskRequests: Channel<TaskRequest> = {
-  stream: "TASK_REQUESTS",
-  subjects: "tasks.outbound.*",
-  schema: TaskRequest,
-  // As long as outbound may be away before a request is lost.
-  maxAgeMs: 30 * DAY_MS,
-  maxBytes: 256 * MIB,
-  whenFull: "refuse",
-  subjectOf: ({ tenant }) => `tasks.outbound.${tenant}`,
-  idOf: ({ tenant, taskId, idempotencyKey }) =>
-    taskId ?? (idempotencyKey === undefined ? undefined : `${tenant}.key.${idempotencyKey}`),
-};
+/** A host's record at every change: the same as in its bucket, but at once and for free. */
+export const hostChanges: Topic<HostRecord> = { subject: "hosts.changed", schema: HostRecord };
 
-/** What happened to tasks. Written by outbound and the gateway, read by outbound. */
-export const taskEvents: Channel<TaskEvent> = {
-  stream: "TASKS",
-  subjects: "task.*.*.*",
-  schema: TaskEvent,
-  maxAgeMs: 7 * DAY_MS,
-  maxBytes: 256 * MIB,
-  whenFull: "refuse",
-  subjectOf: (event) => `task.${event.tenant}.${event.taskId}.${event.type}`,
-  idOf: (event) => {
-    const id = `${event.tenant}.${event.taskId}.${event.type}.${event.attempt}`;
-    switch (event.type) {
-      case "call_moved":
-        return `${id}.${event.revision}`;
-      case "retry_requested":
-        return `${id}.${event.life}`;
-      // Said until it is heard: the record decides whether it still counts.
-      case "line_given":
-      case "cancel_requested":
-      case "overdue":
-        return undefined;
-      default:
-        return id;
-    }
-  },
-};
-
+/** Every process says every two seconds that it lives. */
 export const serviceBeats: Topic<ServiceBeat> = { subject: "services.beat", schema: ServiceBeat };
 
 /** LiveKit's webhooks, checked and passed on. */
@@ -235,7 +194,5 @@ export const allChannels: readonly Channel<never>[] = [
   reliefEvents,
   sessionLogs,
   deadLetters,
-] as never;
   runtimeEvents,
-  taskRequests,
-  taskEvents,
+] as never;
