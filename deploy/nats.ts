@@ -29,7 +29,7 @@ export interface ClusterSeat {
 }
 
 /** Over the sum of every stream's and bucket's limit: JetStream reserves those when they are made. */
-export const MAX_FILE_STORE_BYTES = 8 * 1024 ** 3;
+export const MAX_FILE_STORE_BYTES = 16 * 1024 ** 3;
 
 /**
  * Durations are quoted: nats-server takes `sync_interval: 2m` without quotes as something else and only warns.

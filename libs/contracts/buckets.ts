@@ -1,9 +1,11 @@
 // Every KV bucket: what is kept in it, under which key, for how long.
 import type { z } from "zod";
+import { RECORDER_MARK_KEY, RecorderMark, reportKey, SessionReport } from "./call.ts";
 import { CONVERSATION_BYTES_MAX, ConversationRecord } from "./conversation.ts";
 import { DispatchRecord, dispatchKey } from "./dispatch.ts";
 import { HostRecord } from "./host.ts";
 import { sessionKey } from "./ids.ts";
+import { DailyKpi, kpiKey } from "./kpi.ts";
 import { PoolTarget, Rollup } from "./pool.ts";
 import { LaunchRecord, launchKey } from "./provider.ts";
 import { SessionRecord } from "./session.ts";
@@ -104,6 +106,37 @@ export const dispatches: Bucket<DispatchRecord> = {
   ttlMs: 7 * 24 * 60 * 60 * 1000,
 };
 
+/** What agents measured while they served, each written by its host; the recorder makes call records of them. */
+export const sessionReports: Bucket<SessionReport> = {
+  name: "session_reports",
+  schema: SessionReport,
+  keyOf: (report) => reportKey(report.tenant, report.session, report.attempt),
+  history: 1,
+  maxBytes: 256 * MIB,
+  maxValueBytes: 64 * 1024,
+  ttlMs: 7 * 24 * 60 * 60 * 1000,
+};
+
+/** How the calls of each day went; made of the call records, by recorders. */
+export const dailyKpis: Bucket<DailyKpi> = {
+  name: "daily_kpis",
+  schema: DailyKpi,
+  keyOf: (kpi) => kpiKey(kpi.tenant, kpi.day, kpi.profile),
+  history: 1,
+  maxBytes: 128 * MIB,
+  maxValueBytes: 64 * 1024,
+};
+
+/** That calls are recorded here: the janitor then purges no session before its call is. Written by recorders. */
+export const recorderMarks: Bucket<RecorderMark> = {
+  name: "recorder_marks",
+  schema: RecorderMark,
+  keyOf: () => RECORDER_MARK_KEY,
+  history: 1,
+  maxBytes: MIB,
+  maxValueBytes: 1024,
+};
+
 export const allBuckets: readonly Bucket<never>[] = [
   sessions,
   hosts,
@@ -111,5 +144,8 @@ export const allBuckets: readonly Bucket<never>[] = [
   conversations,
   rollups,
   launches,
+  sessionReports,
+  dailyKpis,
+  recorderMarks,
   dispatches,
 ] as never;

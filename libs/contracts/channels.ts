@@ -1,5 +1,6 @@
 // Every subject of the system: what travels on it, where it is stored, how a repeat is told.
 import { z } from "zod";
+import { CallRecord, callSubject, dayOf } from "./call.ts";
 import { RuntimeEvent, runtimeEventId } from "./dispatch.ts";
 import {
   Assign,
@@ -25,7 +26,10 @@ export interface Channel<T> {
   readonly maxBytes: number;
   /** What a full stream does: refuse the new, or forget the old. */
   readonly whenFull: "refuse" | "forget";
+  /** With 1, a message replaces the one before it on its subject, if its id is not that one's. */
   readonly maxPerSubject?: number;
+  /** Whether any replica may answer who scans it, perhaps one that is behind: quick, and quick among millions. */
+  readonly direct?: true;
   readonly subjectOf: (message: T) => string;
   /** Equal for two tellings of the same thing, which are then stored once; undefined: each one counts. */
   readonly idOf: (message: T) => string | undefined;
@@ -140,6 +144,25 @@ export const handoffRequests: Channel<unknown> = {
   idOf: () => undefined,
 };
 
+/**
+ * The ended sessions, one message each: a call that is recorded again replaces what was there. Subjects are by tenant
+ * and day, in UTC, so that a day can be listed and removed. Written by the recorder.
+ */
+export const calls: Channel<CallRecord> = {
+  stream: "CALLS",
+  subjects: "call.*.*.*",
+  schema: CallRecord,
+  maxAgeMs: 400 * DAY_MS,
+  // Some million calls. A full stream must not stop anything: the oldest calls go.
+  maxBytes: 2048 * MIB,
+  whenFull: "forget",
+  maxPerSubject: 1,
+  direct: true,
+  subjectOf: (call) => callSubject(call.tenant, dayOf(call.endedAt), call.sessionId),
+  // What is said again may say more.
+  idOf: () => undefined,
+};
+
 /** A host's record at every change: the same as in its bucket, but at once and for free. */
 export const hostChanges: Topic<HostRecord> = { subject: "hosts.changed", schema: HostRecord };
 
@@ -194,5 +217,6 @@ export const allChannels: readonly Channel<never>[] = [
   reliefEvents,
   sessionLogs,
   deadLetters,
+  calls,
   runtimeEvents,
 ] as never;

@@ -22,7 +22,7 @@ export const PoolTarget = PoolSettings.extend({
 });
 export type PoolTarget = z.infer<typeof PoolTarget>;
 
-export const ServiceName = z.enum(["gateway", "dispatcher", "agent-host", "janitor", "nats", "livekit"]);
+export const ServiceName = z.enum(["gateway", "dispatcher", "agent-host", "janitor", "recorder", "nats", "livekit"]);
 export type ServiceName = z.infer<typeof ServiceName>;
 
 /** The beat of a process; also what a supervisor says of one that it could not keep alive. */

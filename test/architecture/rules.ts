@@ -21,6 +21,7 @@ const layers: [folder: string, layer: Layer][] = [
   ["libs/process", { packages: ["zod", "pino", "prom-client", "node:"], folders: [] }],
   ["libs/auth", { packages: ["jose", "node:"], folders: ["libs/contracts", "libs/process"] }],
   ["libs/bus", { packages: ["nats"], folders: ["libs/contracts", "libs/process"] }],
+  ["libs/calls", { packages: [], folders: ["libs/contracts"] }],
   ["libs/fleet", { packages: [], folders: ["libs/contracts", "libs/bus", "libs/process"] }],
   [
     "libs/livekit",
@@ -33,6 +34,7 @@ const layers: [folder: string, layer: Layer][] = [
   ["services/dispatcher", ofServices],
   ["services/agent-host", ofServices],
   ["services/janitor", ofServices],
+  ["services/recorder", ofServices],
   ["deploy", { packages: "any", folders: ["services", "libs"] }],
   ["agents", { packages: "any", folders: [] }],
   ["docs", { packages: "any", folders: ["libs", "services", "deploy"] }],

@@ -20,7 +20,7 @@ export async function startNatsContainer(options: NatsOptions): Promise<TestNats
   const config = [
     "http: 8222",
     "max_payload: 256KB",
-    `jetstream { store_dir: "/data", max_file_store: 8GB, sync_interval: ${sync === "always" ? sync : `"${sync}"`} }`,
+    `jetstream { store_dir: "/data", max_file_store: 16GB, sync_interval: ${sync === "always" ? sync : `"${sync}"`} }`,
   ].join("\n");
   // Ports of our own choice stay the same when the container is restarted.
   const [port, monitorPort] = [await freePort(), await freePort()];
