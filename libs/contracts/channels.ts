@@ -137,9 +137,12 @@ export const runtimeEvents: Channel<RuntimeEvent> = {
 
 /** The requests among them, of any shape: who sent one that is wrong is told so. */
 export const handoffRequests: Channel<unknown> = {
-  ...runtimeEvents,
+  stream: runtimeEvents.stream,
   subjects: "runtime.handoff_requested",
   schema: z.json(),
+  maxAgeMs: runtimeEvents.maxAgeMs,
+  maxBytes: runtimeEvents.maxBytes,
+  whenFull: runtimeEvents.whenFull,
   subjectOf: () => "runtime.handoff_requested",
   idOf: () => undefined,
 };
