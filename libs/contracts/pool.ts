@@ -22,7 +22,16 @@ export const PoolTarget = PoolSettings.extend({
 });
 export type PoolTarget = z.infer<typeof PoolTarget>;
 
-export const ServiceName = z.enum(["gateway", "dispatcher", "agent-host", "janitor", "recorder", "nats", "livekit"]);
+export const ServiceName = z.enum([
+  "gateway",
+  "dispatcher",
+  "agent-host",
+  "janitor",
+  "connector",
+  "recorder",
+  "nats",
+  "livekit",
+]);
 export type ServiceName = z.infer<typeof ServiceName>;
 
 /** The beat of a process; also what a supervisor says of one that it could not keep alive. */
@@ -66,7 +75,13 @@ export const DeadLetter = z.object({
 export type DeadLetter = z.infer<typeof DeadLetter>;
 
 /** What LiveKit's webhook said: a hint, never the truth. */
-export const RoomHint = z.object({ event: z.string(), room: z.string(), identity: z.string().optional() });
+export const RoomHint = z.object({
+  event: z.string(),
+  room: z.string(),
+  identity: z.string().optional(),
+  /** How somebody left, by LiveKit's name for it, as CLIENT_INITIATED. */
+  reason: z.string().optional(),
+});
 export type RoomHint = z.infer<typeof RoomHint>;
 
 /** What ended in one minute, per tenant and profile; recomputable from the records. */

@@ -1,4 +1,5 @@
 // LiveKit's webhooks: whether one is really LiveKit's, and what it hints at.
+import { DisconnectReason } from "@livekit/protocol";
 import { WebhookReceiver } from "livekit-server-sdk";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { RoomHint } from "../contracts/pool.ts";
@@ -30,7 +31,19 @@ export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): 
       const room = event.room?.name;
       if (room === undefined || room === "") return undefined;
       const identity = event.participant?.identity;
-      return { event: event.event, room, ...(identity === undefined ? {} : { identity }) };
+      const reason = event.event === "participant_left" ? reasonOf(event.participant) : undefined;
+      return {
+        event: event.event,
+        room,
+        ...(identity === undefined ? {} : { identity }),
+        ...(reason === undefined ? {} : { reason }),
+      };
     },
   };
 }
+
+/** Undefined also where LiveKit doesn't know it. */
+const reasonOf = (participant: { disconnectReason: DisconnectReason } | undefined): string | undefined =>
+  participant === undefined || participant.disconnectReason === DisconnectReason.UNKNOWN_REASON
+    ? undefined
+    : DisconnectReason[participant.disconnectReason];

@@ -1,0 +1,80 @@
+// The connector: launches agents with other systems and keeps what was launched. Several of them share the work.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { launches as launchesBucket } from "../../libs/contracts/buckets.ts";
+import { assignCommand, releaseCommand, roomHints } from "../../libs/contracts/channels.ts";
+import { externalProviders, providerHostOf } from "../../libs/contracts/provider.ts";
+import { watchSessions } from "../../libs/fleet/session-view.ts";
+import { type Clock, repeat } from "../../libs/process/clock.ts";
+import type { Log } from "../../libs/process/log.ts";
+import type { Limits } from "./events-for.ts";
+import { LaunchKeeper } from "./launch-keeper.ts";
+import { watchLiving } from "./living.ts";
+import { onAssign, onRelease } from "./on-assign.ts";
+import type { Provider } from "./providers/provider.ts";
+import { Pursuit } from "./pursuit.ts";
+
+export interface ConnectorDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly instance: string;
+  /** Every provider that a launch may name, also those that aren't set up. */
+  readonly providers: readonly Provider[];
+  readonly limits: Limits & { readonly observeMs: number };
+}
+
+/** All who serve with it share the questions. */
+const QUEUE = "connectors";
+const TICK_MS = 50;
+const PURSUE_MS = 500;
+
+export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Promise<void> }> {
+  const { bus, clock, log, instance } = deps;
+  const sessions = await watchSessions(bus, clock);
+  const living = await watchLiving(bus, clock);
+  const providers = new Map(deps.providers.map((provider) => [provider.name as string, provider]));
+  const keeper = new LaunchKeeper({ bus, clock, log, sessions, instance, providers, limits: deps.limits });
+  const pursuit = new Pursuit({ clock, log, instance, providers, living, keeper });
+  const stopWatching = await bus.watch(launchesBucket, (change) => pursuit.see(change));
+  const stopHints = await bus.listen(roomHints, ({ event, room, identity, reason }) =>
+    keeper.hint(room, identity, leftInOrder(event, reason)),
+  );
+  const again = (ms: number, doing: string, work: () => Promise<void> | void) =>
+    repeat(clock, ms, work, (error) => log.warn({ error }, `${doing} failed; it is tried again`));
+  const stops = [
+    again(TICK_MS, "looking at launches", () => keeper.tick()),
+    again(PURSUE_MS, "taking up what others left", () => pursuit.takeUp()),
+  ];
+  const served = await Promise.all(
+    externalProviders.flatMap((provider) => [
+      bus.serve(
+        assignCommand,
+        providerHostOf(provider),
+        (assign) => onAssign({ bus, log, keeper }, provider, assign),
+        { queue: QUEUE },
+      ),
+      bus.serve(
+        releaseCommand,
+        providerHostOf(provider),
+        (release) => onRelease({ clock, keeper }, release),
+        { queue: QUEUE },
+      ),
+    ]),
+  );
+  return {
+    async stop() {
+      await Promise.all(served.map((stop) => stop()));
+      for (const stop of stops) stop();
+      await keeper.settle();
+      await Promise.all([stopWatching(), stopHints(), living.stop(), sessions.stop()]);
+    },
+  };
+}
+
+/** What LiveKit's webhook says of how somebody left, where that tells an end in order from a loss. */
+export function leftInOrder(event: string, reason: string | undefined): string | undefined {
+  if (event === "room_finished") return "its room was closed";
+  if (event === "participant_left" && reason === "CLIENT_INITIATED")
+    return "the agent left the room by itself";
+  return undefined;
+}

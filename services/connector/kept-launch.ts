@@ -1,0 +1,261 @@
+// One launch, from its intent to its end: asks the provider, looks how it stands, and says what happened.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { launches, sessions } from "../../libs/contracts/buckets.ts";
+import { sessionEvents } from "../../libs/contracts/channels.ts";
+import { GreenroomError, messageOf } from "../../libs/contracts/errors.ts";
+import { sessionKey } from "../../libs/contracts/ids.ts";
+import { isExternal, type LaunchRecord, providerHostOf } from "../../libs/contracts/provider.ts";
+import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
+import type { SessionView } from "../../libs/fleet/session-view.ts";
+import { type Clock, isoNow } from "../../libs/process/clock.ts";
+import type { Log } from "../../libs/process/log.ts";
+import { withoutTokens } from "../../libs/process/without-tokens.ts";
+import { eventsFor, firstMemory, type Limits, type Memory, nextLookInMs } from "./events-for.ts";
+import type { LaunchHandle, LaunchOrder, Provider } from "./providers/provider.ts";
+
+export interface KeeperDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly sessions: SessionView;
+  /** Which connector this is. */
+  readonly instance: string;
+  readonly providers: ReadonlyMap<string, Provider>;
+  readonly limits: Limits & {
+    /** How often a launch that is ready is looked at. */
+    readonly observeMs: number;
+  };
+}
+
+/** What was said and led to nothing is said again after this. */
+const SAY_AGAIN_MS = 2000;
+const WHY_MAX = 480;
+
+let writes = 0;
+
+/** A record as it is about to be written by this connector. */
+export const written = (deps: KeeperDeps, launch: Omit<LaunchRecord, "at" | "opId">): LaunchRecord => ({
+  ...launch,
+  at: isoNow(deps.clock),
+  opId: `${deps.instance}:${++writes}`,
+});
+
+export class KeptLaunch {
+  readonly #deps: KeeperDeps;
+  readonly #saidAtMs = new Map<string, number>();
+  #launch: LaunchRecord;
+  #revision: number;
+  #memory: Memory;
+  #nextLookAtMs: number;
+  #isHinted = false;
+  /** It was refused, or nothing came of it: said until the session has moved on. */
+  #failure: { readonly why: string; readonly worthRepeating: boolean } | undefined;
+  /** Nothing of it is left, or another connector has it: nothing more is done here. */
+  isLetGo = false;
+
+  constructor(deps: KeeperDeps, launch: LaunchRecord, revision: number) {
+    this.#deps = deps;
+    this.#launch = launch;
+    this.#revision = revision;
+    const now = deps.clock.monotonic();
+    this.#memory = firstMemory(now);
+    this.#nextLookAtMs = now;
+  }
+
+  get record(): LaunchRecord {
+    return this.#launch;
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  isDue(nowMs: number): boolean {
+    return this.#isHinted || this.#nextLookAtMs <= nowMs;
+  }
+
+  lookLater(inMs: number): void {
+    this.#nextLookAtMs = this.#deps.clock.monotonic() + inMs;
+  }
+
+  /** Something may have happened in its room. @param leftInOrder in words, when LiveKit says so of its agent */
+  hint(identity: string | undefined, leftInOrder: string | undefined): void {
+    this.#isHinted = true;
+    if (leftInOrder === undefined) return;
+    if (identity === undefined || identity === this.#launch.identity)
+      this.#memory = { ...this.#memory, leftInOrder };
+  }
+
+  /** Asks the provider; right after the intent was saved, and not again. */
+  async launch(): Promise<void> {
+    const record = await this.#session();
+    if (record === undefined) return this.finish("the session goes on elsewhere or is over");
+    if (isExternal(this.#launch.provider) && record.state !== "dispatched") return;
+    const launched = await this.#provider()
+      .launch(orderOf(this.#launch, record))
+      .catch((error: unknown) => ({ is: "unclear" as const, why: messageOf(error) }));
+    if (launched.is === "launched") return this.#launched(launched);
+    if (launched.is === "refused") return this.#fail(record, launched.why, launched.worthRepeating);
+    const { session, attempt } = this.#launch;
+    this.#deps.log.warn({ session, attempt, why: launched.why }, "a launch is unclear and is looked up");
+    // Not asked a second time under this number: the first asking may still arrive.
+    await this.#lookUp(record, { mayLaunch: false, why: launched.why });
+  }
+
+  /** Looks how it stands, and does what that calls for. @throws when it couldn't be told */
+  async look(): Promise<void> {
+    this.#isHinted = false;
+    const record = await this.#session();
+    if (record === undefined) return this.finish("the session goes on elsewhere or is over");
+    if (this.#failure !== undefined)
+      return this.#fail(record, this.#failure.why, this.#failure.worthRepeating);
+    if (this.#launch.state === "unknown") return this.#fail(record, this.#launch.why ?? "", false);
+    // It was taken up: its former keeper is gone, and may have asked or not.
+    if (this.#launch.state === "intended") return this.#lookUp(record, { mayLaunch: true, why: "" });
+    await this.#observe(record);
+  }
+
+  /** Sees to it that nothing of it is left. @throws when that isn't known; it is tried again then */
+  async finish(why: string): Promise<void> {
+    if (this.isLetGo) return;
+    await this.#provider().end(this.#launch, why);
+    await this.#save({ ...this.#launch, state: "over", why: why.slice(0, WHY_MAX) });
+    this.isLetGo = true;
+  }
+
+  async #observe(record: SessionRecord): Promise<void> {
+    const { clock, limits } = this.#deps;
+    const observation = await this.#provider().observe(this.#launch);
+    const now = clock.monotonic();
+    const decision = eventsFor({
+      launch: this.#launch,
+      record,
+      observation,
+      memory: this.#memory,
+      limits,
+      nowMs: now,
+      at: isoNow(clock),
+    });
+    this.#memory = decision.memory;
+    const ageMs = now - this.#memory.sinceMs;
+    this.#nextLookAtMs = now + nextLookInMs({ record, memory: this.#memory }, ageMs, limits.observeMs);
+    if (decision.launch !== this.#launch && !(await this.#save(decision.launch))) return;
+    for (const event of decision.events) await this.#say(event);
+  }
+
+  /**
+   * What became of an intent, by the provider's own word.
+   * @param mayLaunch whether it is launched when nothing of it is there
+   */
+  async #lookUp(
+    record: SessionRecord,
+    { mayLaunch, why }: { mayLaunch: boolean; why: string },
+  ): Promise<void> {
+    const found = await this.#provider().observe(this.#launch);
+    switch (found.is) {
+      case "absent":
+        if (mayLaunch) return this.launch();
+        return this.#fail(record, `${why}; ${found.why}`, true);
+      case "untellable":
+        await this.#save({ ...this.#launch, state: "unknown", why: readable(`${why} ${found.why}`) });
+        return;
+      case "ended":
+        return this.#observe(record);
+      default:
+        return this.#launched(found);
+    }
+  }
+
+  async #launched({ externalId, identity, call }: LaunchHandle): Promise<void> {
+    await this.#save({
+      ...this.#launch,
+      state: "launched",
+      ...(externalId === undefined ? {} : { externalId }),
+      ...(identity === undefined ? {} : { identity }),
+      ...(call === undefined ? {} : { call }),
+    });
+    this.#nextLookAtMs = this.#deps.clock.monotonic();
+  }
+
+  async #fail(record: SessionRecord, why: string, worthRepeating: boolean): Promise<void> {
+    const { clock } = this.#deps;
+    this.#failure = { why, worthRepeating };
+    this.lookLater(SAY_AGAIN_MS);
+    await this.#say({
+      type: "agent_ended",
+      tenant: this.#launch.tenant,
+      sessionId: this.#launch.session,
+      attempt: this.#launch.attempt,
+      at: isoNow(clock),
+      host: record.host ?? "",
+      epoch: record.hostEpoch ?? 0,
+      why: readable(why),
+      error: readable(why),
+      worthRepeating,
+      cause: "provider",
+    });
+  }
+
+  /** Said again only after a while: it is stored, and its id makes two tellings one. */
+  async #say(event: SessionEvent): Promise<void> {
+    const { bus, clock, log } = this.#deps;
+    const now = clock.monotonic();
+    const saidAtMs = this.#saidAtMs.get(event.type);
+    if (saidAtMs !== undefined && now - saidAtMs < SAY_AGAIN_MS) return;
+    await bus.publish(sessionEvents, event);
+    this.#saidAtMs.set(event.type, now);
+    const { session, attempt, provider } = this.#launch;
+    const why = "why" in event ? { why: event.why } : {};
+    log.info({ session, attempt, provider, ...why }, `said: ${event.type.replaceAll("_", " ")}`);
+  }
+
+  /** @returns false when another connector has it by now */
+  async #save(launch: LaunchRecord): Promise<boolean> {
+    const next = written(this.#deps, launch);
+    const revision = await this.#deps.bus.save(launches, next, this.#revision);
+    if (revision === undefined) {
+      this.isLetGo = true;
+      return false;
+    }
+    this.#launch = next;
+    this.#revision = revision;
+    return true;
+  }
+
+  /** The session's record while it names this launch. The view may be behind, so a no is read again. */
+  async #session(): Promise<SessionRecord | undefined> {
+    const { bus, sessions: view } = this.#deps;
+    const { tenant, session } = this.#launch;
+    const seen = view.get(tenant, session)?.record;
+    if (seen !== undefined && isNamedBy(seen, this.#launch)) return seen;
+    const read = (await bus.read(sessions, sessionKey(tenant, session)))?.value;
+    return read !== undefined && isNamedBy(read, this.#launch) ? read : undefined;
+  }
+
+  #provider(): Provider {
+    const provider = this.#deps.providers.get(this.#launch.provider);
+    if (provider !== undefined) return provider;
+    throw new GreenroomError("internal", `This connector has no provider ${this.#launch.provider}.`);
+  }
+}
+
+/** An agent that comes from elsewhere is one attempt's; a call that was made into a room is its session's. */
+const isNamedBy = (record: SessionRecord, launch: LaunchRecord): boolean =>
+  record.state !== "ended" &&
+  (isExternal(launch.provider)
+    ? record.attempt === launch.attempt && record.host === providerHostOf(launch.provider)
+    : true);
+
+const readable = (why: string): string => withoutTokens(why).trim().slice(0, WHY_MAX);
+
+const orderOf = (launch: LaunchRecord, record: SessionRecord): LaunchOrder => ({
+  tenant: launch.tenant,
+  session: launch.session,
+  attempt: launch.attempt,
+  profile: launch.profile,
+  room: launch.room ?? record.room,
+  user: record.user,
+  metadata: record.metadata,
+  recovering: record.recovering,
+  ...(record.call === undefined ? {} : { call: record.call }),
+});
