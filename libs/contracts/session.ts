@@ -127,6 +127,8 @@ export const SessionRecord = z.object({
   former: FormerAttempt.optional(),
   deadlineMs: Deadlines,
   history: z.array(HistoryEntry),
+  /** How often an agent became ready; the history forgets its older lines. */
+  readies: z.number().int().positive().optional(),
   /** Durations in ms, each from one process's monotonic clock. */
   timings: z.object({
     /** From the host's acceptance to the agent's join, and to its ready. */

@@ -108,11 +108,16 @@ export const ready = (context: SessionContext, event: Said<"ready">): SessionCon
       recovering: false,
       avoid: [],
       backoffMs: 0,
+      readies: readiesOf(context) + 1,
       timings: { ...context.timings, readyMs: event.tookMs },
     },
     "ready",
     event.at,
   );
+
+/** A record of an earlier version doesn't count them itself, and its history may have forgotten some. */
+export const readiesOf = ({ readies, history }: Pick<SessionContext, "readies" | "history">): number =>
+  Math.max(readies ?? 0, history.filter(({ state }) => state === "ready").length);
 
 /**
  * A try that its host declined: nothing was started, so it costs no failure.
