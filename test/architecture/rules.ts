@@ -17,6 +17,7 @@ const ofServices: Layer = { packages: "any", folders: ["libs"] };
 /** The first folder that a path begins with decides. */
 const layers: [folder: string, layer: Layer][] = [
   ["libs/contracts", { packages: ["zod"], folders: [] }],
+  ["libs/task", { packages: ["xstate", "node:crypto"], folders: ["libs/contracts"] }],
   ["libs/session", { packages: ["xstate"], folders: ["libs/contracts"] }],
   ["libs/process", { packages: ["zod", "pino", "prom-client", "node:"], folders: [] }],
   ["libs/auth", { packages: ["jose", "node:"], folders: ["libs/contracts", "libs/process"] }],
@@ -34,6 +35,8 @@ const layers: [folder: string, layer: Layer][] = [
   ["services/dispatcher", ofServices],
   ["services/agent-host", ofServices],
   ["services/janitor", ofServices],
+  ["services/connector", ofServices],
+  ["services/outbound", ofServices],
   ["services/recorder", ofServices],
   ["deploy", { packages: "any", folders: ["services", "libs"] }],
   ["agents", { packages: "any", folders: [] }],
