@@ -47,6 +47,19 @@ export interface PageOptions {
   readonly before?: number;
 }
 
+export interface ScanOptions {
+  /** One subject, or many by NATS's wildcards: `*` is one token, `>` is one or more to the end. */
+  readonly subject: string;
+  /** Only what was stored after this sequence. */
+  readonly after?: number;
+  readonly limit: number;
+}
+
+export interface ServeOptions {
+  /** Each question goes to one of those who serve with the same queue; without one, to everybody who serves. */
+  readonly queue?: string;
+}
+
 export interface Stored<T> {
   readonly sequence: number;
   readonly message: T;
@@ -85,6 +98,45 @@ export interface Bus {
   ): Promise<Stop>;
 
   /**
+   * Hands each stored revision of a bucket to one of those who share `durable`, until it is `done`: the news of a
+   * bucket for who must not miss any, as `consume` is for a stream. It begins with what stands there already.
+   *
+   * - What the bucket no longer holds is passed over: revisions that were pushed out of a key's history, before
+   *   they were handed out or before they were `done`. The newest of each key always comes.
+   * - A removed key comes with the value undefined, if there is somebody to hear of it within two minutes: the
+   *   mark of a removal lives no longer. What the bucket's time to live took comes not at all.
+   * - The revisions of one key may come out of order, at the same time, and again, also to different processes.
+   *   A handler that needs the order looks at `revision`, or reads what stands there now.
+   * - A record that nobody can read, or that was delivered too often, goes to the dead letters.
+   *
+   * The delivery's sequence is the revision, and its subject `$KV.<bucket>.<key>`.
+   * @throws GreenroomError storage_unavailable
+   */
+  follow<T>(
+    bucket: Bucket<T>,
+    options: ConsumeOptions,
+    handle: (change: Change<T>, delivery: Delivery) => Promise<Verdict>,
+  ): Promise<Stop>;
+
+  /**
+   * Removes all that is stored, when it is called, on the subjects of a stream or under the keys of a bucket that
+   * a filter with wildcards covers (`call.acme.>`, `acme.>`). What is stored meanwhile may stay, so who has to be
+   * certain stops what writes and purges until nothing went.
+   *
+   * - Of a channel that has a relief, what that still holds goes too, or it would be handed on later.
+   * - Ids of purged messages stay known for ten minutes: the same thing published again is a duplicate, and is
+   *   not stored.
+   * - Nobody who consumes or follows is given any more what is gone; what they have in hand, they have.
+   * - The keys of a bucket go one by one, each leaving the mark of a removal for those who watch and follow. Where
+   *   it fails on the way, a part is gone; done again, it removes the rest.
+   *
+   * @param filter never a part of a token: `acme.s*` covers the key of that name only
+   * @returns how many messages or revisions went; too few when an answer was lost and it was asked again
+   * @throws GreenroomError storage_unavailable
+   */
+  purge(store: AnyStore, filter: string): Promise<number>;
+
+  /**
    * How full a stream or bucket is, from 0 to 1 of the bytes that it may have.
    * @throws GreenroomError storage_unavailable
    */
@@ -96,6 +148,17 @@ export interface Bus {
   /** The stored messages of a whole stream, newest first, a page at a time. */
   page<T>(channel: Channel<T>, options: PageOptions): Promise<Stored<T>[]>;
 
+  /**
+   * A page of the stored messages on some subjects, oldest first, without those that nobody could read. Fewer than
+   * `limit` means that there are no more. The next page comes after the last one's sequence; on a channel with one
+   * message a subject, what was replaced meanwhile has moved to the end, and comes again.
+   *
+   * On a channel with `direct` any replica answers, perhaps one that is behind by some messages; on others the
+   * stream's leader does, a question for each message.
+   * @throws GreenroomError storage_unavailable
+   */
+  scan<T>(channel: Channel<T>, options: ScanOptions): Promise<Stored<T>[]>;
+
   /** Says something to whoever listens now; nobody is an audience too. */
   announce<T>(topic: Topic<T>, message: T): void;
   listen<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop>;
@@ -105,7 +168,18 @@ export interface Bus {
    * @throws GreenroomError no_responders (nobody got it), timeout (it may have been done or not)
    */
   request<Q, A>(command: Command<Q, A>, host: string, question: Q): Promise<A>;
-  serve<Q, A>(command: Command<Q, A>, host: string, answer: (question: Q) => Promise<A>): Promise<Stop>;
+
+  /**
+   * Answers the questions to one host. The answer of one that dies while it has a question is a time-out to who
+   * asked; the next question goes to another of its queue, once the server knows of the death: at once for a
+   * process that ended, within 20 s for one that hangs or was cut off.
+   */
+  serve<Q, A>(
+    command: Command<Q, A>,
+    host: string,
+    answer: (question: Q) => Promise<A>,
+    options?: ServeOptions,
+  ): Promise<Stop>;
 
   /** @throws UnreadableRecord; GreenroomError storage_unavailable */
   read<T>(bucket: Bucket<T>, key: string): Promise<Entry<T> | undefined>;
@@ -121,8 +195,11 @@ export interface Bus {
   /** Deletes a key, if it still stands at `revision`; false when it doesn't. */
   remove<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean>;
 
-  /** Every entry there is, without those that nobody could read. */
-  list<T>(bucket: Bucket<T>): Promise<Entry<T>[]>;
+  /**
+   * Every entry there is, without those that nobody could read.
+   * @param filter only those under the keys that it covers, by NATS's wildcards, as `acme.>`
+   */
+  list<T>(bucket: Bucket<T>, filter?: string): Promise<Entry<T>[]>;
 
   /** The stored revisions of one key, oldest first. */
   history<T>(bucket: Bucket<T>, key: string): Promise<Entry<T>[]>;

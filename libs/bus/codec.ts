@@ -1,6 +1,7 @@
 // Messages and records as JSON text, checked against their shape and their address on the way in.
 import type { Bucket } from "../contracts/buckets.ts";
 import type { Channel, Topic } from "../contracts/channels.ts";
+import type { Change } from "./bus.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -48,6 +49,32 @@ export function decodeRecord<T>(bucket: Bucket<T>, data: Uint8Array, key: string
   const own = bucket.keyOf(record);
   if (own !== key) throw new Error(cut(`${bucket.name}/${cut(key, 200)} holds the record of ${own}`));
   return record;
+}
+
+/** The subject of a key, or of many by wildcards (NATS ADR-8). */
+export const subjectOfKey = (bucket: { readonly name: string }, key: string): string =>
+  `$KV.${bucket.name}.${key}`;
+
+export const keyOfSubject = (bucket: { readonly name: string }, subject: string): string =>
+  subject.slice(subjectOfKey(bucket, "").length);
+
+/** One stored revision. @throws Error that says what is wrong */
+export function decodeChange<T>(
+  bucket: Bucket<T>,
+  stored: StoredRevision,
+  read: typeof decodeRecord<T> = decodeRecord,
+): Change<T> {
+  const key = keyOfSubject(bucket, stored.subject);
+  const value = stored.isMark ? undefined : read(bucket, stored.data, key);
+  return { key, value, revision: stored.sequence };
+}
+
+interface StoredRevision {
+  readonly subject: string;
+  readonly sequence: number;
+  readonly data: Uint8Array;
+  /** It is the mark that a deletion leaves. */
+  readonly isMark: boolean;
 }
 
 /** The payload for a dead letter: readable and bounded. */

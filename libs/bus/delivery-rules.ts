@@ -6,6 +6,8 @@ export const ACK_WAIT_MS = 5000;
 export const WORKING_MS = 2000;
 /** How long the same message id is known, so that a repeat is stored once. */
 export const DEDUPE_MS = 10 * 60 * 1000;
+/** How long the mark of a removed key stays: a watcher that was cut off for longer lists anew, and finds what is gone. */
+export const MARK_TTL_MS = 120_000;
 /** How long the store may take for an answer. */
 export const STORE_TIMEOUT_MS = 5000;
 /** How long one try at it may take: one that a dying server swallowed costs no more than this. */

@@ -2,6 +2,7 @@
 import { GreenroomError } from "../contracts/errors.ts";
 import { NO_LEADER, wasRefusedForNow } from "./api-errors.ts";
 import { STORE_PATIENCE_MS, STORE_TIMEOUT_MS } from "./delivery-rules.ts";
+import { addresseesOf } from "./memory-core.ts";
 import type { Link } from "./memory-link.ts";
 import { ApiError, apiCode } from "./memory-replication.ts";
 import type { MemoryWorld } from "./memory-world.ts";
@@ -61,7 +62,7 @@ export class Asking {
     const link = this.#link;
     return this.#within(timeoutMs, `asking on ${subject}`, late, ({ resolve, reject }) => {
       link.send(() => {
-        const answering = answerers.on(subject);
+        const answering = addresseesOf(answerers.on(subject), fates.pick);
         if (answering.length === 0) {
           link.deliver(() => reject(new GreenroomError("no_responders", `Nobody answers on ${subject}.`)));
         }

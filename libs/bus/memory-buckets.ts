@@ -2,15 +2,16 @@
 import { allBuckets, type Bucket } from "../contracts/buckets.ts";
 import type { Clock } from "../process/clock.ts";
 import { STORE_FULL, WRONG_LAST_SEQUENCE, WRONG_LAST_SEQUENCE_REPLICATED } from "./api-errors.ts";
-import type { Standing } from "./compare-and-set.ts";
+import { subjectOfKey } from "./codec.ts";
+import { MARK_TTL_MS } from "./delivery-rules.ts";
+import { MemoryConsumer, type Source, type StoredMessage } from "./memory-consumer.ts";
 import type { Fates } from "./memory-faults.ts";
 import type { Link } from "./memory-link.ts";
 import { ApiError, type Replicas, Replication } from "./memory-replication.ts";
+import { subjectMatches } from "./memory-streams.ts";
+import { type Revision, Watcher } from "./memory-watcher.ts";
 
-/** One write. `data` is undefined for a deletion. */
-export interface Revision extends Standing {
-  readonly key: string;
-}
+const NOTHING = new Uint8Array();
 
 /** One bucket: a stream of revisions, numbered through over all of its keys. */
 export class MemoryBucket {
@@ -21,6 +22,7 @@ export class MemoryBucket {
   /** What is kept of each key, oldest first. */
   readonly #kept = new Map<string, Revision[]>();
   readonly #watchers = new Set<Watcher>();
+  readonly #consumers = new Map<string, MemoryConsumer>();
   readonly #replication: Replication;
   /** Where each write stands that was done, by the bytes that its caller sent. */
   readonly #done = new WeakMap<Uint8Array, number>();
@@ -68,9 +70,13 @@ export class MemoryBucket {
     });
   }
 
-  /** Forgets a key's revisions and leaves a mark. @throws ApiError as `put` does */
-  purge(key: string, expected: number): number | Promise<number> {
-    this.#demand(key, expected);
+  /**
+   * Forgets a key's revisions and leaves a mark.
+   * @param expected as of `put`; undefined: whatever stands there
+   * @throws ApiError as `put` does
+   */
+  purge(key: string, expected?: number): number | Promise<number> {
+    if (expected !== undefined) this.#demand(key, expected);
     return this.#replication.write(key, () => {
       this.#kept.delete(key);
       return this.#append(key, undefined);
@@ -84,7 +90,62 @@ export class MemoryBucket {
 
   /** To be called when a leader is there again. */
   leads(): void {
+    this.#wake();
+  }
+
+  /** How many revisions stand under each key of a filter of which more than a mark is left. */
+  purgeable(filter: string): Map<string, number> {
+    const found = new Map<string, number>();
+    for (const [key, kept] of this.#kept) {
+      const isMarkAlone = kept.length === 1 && kept[0]?.data === undefined;
+      if (!isMarkAlone && subjectMatches(filter, key)) found.set(key, kept.length);
+    }
+    return found;
+  }
+
+  /** The consumer of that name; it begins with the first revision that is kept. */
+  consumer(durable: string): MemoryConsumer {
+    let consumer = this.#consumers.get(durable);
+    if (consumer === undefined) {
+      const isLeaderless = () => this.#fates.faults().leaderless;
+      consumer = new MemoryConsumer(this.#source(), this.#clock, this.#fates, isLeaderless);
+      this.#consumers.set(durable, consumer);
+    }
+    return consumer;
+  }
+
+  #source(): Source {
+    const log = this.#log;
+    const isStored = (revision: Revision | undefined): revision is Revision =>
+      revision !== undefined && this.#isStored(revision);
+    return {
+      after: (sequence) => {
+        // A revision stands in the log at the place before its number.
+        for (let index = sequence; index < log.length; index++) {
+          const revision = log[index];
+          if (isStored(revision)) return this.#asMessage(revision);
+        }
+        return undefined;
+      },
+      countAfter: (sequence) => log.slice(sequence).filter(isStored).length,
+      has: (sequence) => isStored(log[sequence - 1]),
+    };
+  }
+
+  /** Marks go by themselves; for reading and writing it makes no difference whether one stands there. */
+  #isStored(revision: Revision): boolean {
+    const isOldMark = revision.data === undefined && this.#clock.monotonic() - revision.atMs > MARK_TTL_MS;
+    return !isOldMark && this.history(revision.key).includes(revision);
+  }
+
+  #asMessage({ key, revision, data }: Revision): StoredMessage {
+    const message = { sequence: revision, subject: subjectOfKey(this.#bucket, key) };
+    return data === undefined ? { ...message, data: NOTHING, isMark: true } : { ...message, data };
+  }
+
+  #wake(): void {
     for (const watcher of this.#watchers) watcher.wake();
+    for (const consumer of this.#consumers.values()) consumer.handOut();
   }
 
   #demand(key: string, expected: number): void {
@@ -114,85 +175,19 @@ export class MemoryBucket {
   }
 
   #append(key: string, data: Uint8Array | undefined): number {
-    const written: Revision = { revision: this.#log.length + 1, key, data };
+    const written: Revision = {
+      revision: this.#log.length + 1,
+      key,
+      data,
+      atMs: this.#clock.monotonic(),
+    };
     this.#log.push(written);
     const kept = this.#kept.get(key) ?? [];
     kept.push(written);
     if (kept.length > this.#bucket.history) kept.shift();
     this.#kept.set(key, kept);
-    for (const watcher of this.#watchers) watcher.wake();
+    this.#wake();
     return written.revision;
-  }
-}
-
-/**
- * Tells one client the revisions, each key's in order and its newest for certain.
- *
- * What is told is decided when it is sent, at the server; the hop comes on top. A client that was cut off is
- * told from where it stopped, as an ordered consumer of JetStream does.
- */
-export class Watcher {
-  readonly #log: readonly Revision[];
-  readonly #link: Link;
-  readonly #clock: Clock;
-  readonly #fates: Fates;
-  readonly #see: (revision: Revision) => void;
-  readonly #isSuperseded: (revision: Revision) => boolean;
-  /** Revisions up to this one were told, or passed over. */
-  #told: number;
-  #isBusy = false;
-  #isStopped = false;
-  readonly #forgetBack: () => void;
-
-  constructor(
-    log: readonly Revision[],
-    link: Link,
-    clock: Clock,
-    fates: Fates,
-    see: (revision: Revision) => void,
-    isSuperseded: (revision: Revision) => boolean,
-  ) {
-    this.#log = log;
-    this.#link = link;
-    this.#clock = clock;
-    this.#fates = fates;
-    this.#see = see;
-    this.#isSuperseded = isSuperseded;
-    this.#told = log.length;
-    this.#forgetBack = link.whenBack(() => this.wake());
-  }
-
-  stop(): void {
-    this.#isStopped = true;
-    this.#forgetBack();
-  }
-
-  wake(): void {
-    if (this.#isBusy || this.#isStopped || this.#told >= this.#log.length) return;
-    if (this.#fates.faults().leaderless) return;
-    this.#isBusy = true;
-    if (this.#fates.strikes("stale"))
-      this.#clock.after(this.#fates.between(0, this.#fates.faults().staleMs), () => this.#send());
-    else this.#send();
-  }
-
-  #send(): void {
-    const from = this.#told;
-    const lost = () => {
-      // Told again when the client is back.
-      this.#isBusy = false;
-    };
-    this.#link.deliver(() => {
-      const upTo = this.#log.length;
-      for (let index = from; index < upTo && !this.#isStopped; index++) {
-        const revision = this.#log[index] as Revision;
-        if (this.#isSuperseded(revision) && this.#fates.strikes("skip")) continue;
-        this.#see(revision);
-      }
-      this.#told = upTo;
-      this.#isBusy = false;
-      this.wake();
-    }, lost);
   }
 }
 

@@ -11,20 +11,22 @@ import type {
   Delivery,
   Entry,
   PageOptions,
+  ScanOptions,
+  ServeOptions,
   Stop,
   Stored,
   Verdict,
 } from "./bus.ts";
-import { decode, decodeMessage, encode } from "./codec.ts";
+import { decode, decodeChange, decodeMessage, encode } from "./codec.ts";
 import { Asking } from "./memory-asking.ts";
-import type { Member, StoredMessage } from "./memory-consumer.ts";
+import type { StoredMessage } from "./memory-consumer.ts";
 import type { Link } from "./memory-link.ts";
 import { apiCode } from "./memory-replication.ts";
-import { MemoryStore } from "./memory-store.ts";
+import { MemoryStore, recordOf } from "./memory-store.ts";
+import { type SharedWork, takeFrom } from "./memory-taking.ts";
 import { readOnce } from "./memory-values.ts";
-import { type MemoryWorld, streamOf } from "./memory-world.ts";
-import { takersOf } from "./relief.ts";
-import { type InHand, settle } from "./settle.ts";
+import { bucketOf, type MemoryWorld, streamOf } from "./memory-world.ts";
+import { reliefFilter, takersOf } from "./relief.ts";
 
 /** A client of the memory server. Only its connection is simulated: the process's own timers go on. */
 export interface MemoryClient extends Bus {
@@ -77,46 +79,53 @@ export class MemoryBus implements MemoryClient {
     }
   }
 
-  async consume<T>(
+  consume<T>(
     channel: Channel<T>,
     options: ConsumeOptions,
     handle: (message: T, delivery: Delivery) => Promise<Verdict>,
   ): Promise<Stop> {
-    const { clock, log } = this.#world;
     const stream = streamOf(this.#world, channel);
-    const running = new Set<Promise<void>>();
-    let isStopped = false;
-    const settling = {
-      channel,
+    return this.#take({
+      stream: channel.stream,
+      read: ({ data, subject }) => readOnce(data, channel, () => decodeMessage(channel, data, subject)),
       options,
       handle,
-      bury: this.#world.changeBury((letter) => this.publish(deadLetters, letter)),
-      log,
-      now: () => clock.now(),
-      read: readMessage,
-    };
-    const take = (message: InHand): Promise<void> => {
-      if (isStopped) return Promise.resolve();
-      const work = settle(message, settling).finally(() => running.delete(work));
-      running.add(work);
-      return work;
-    };
-    const member: Member = { link: this.#link, concurrency: options.concurrency, take };
-    const join = () => {
-      const durable = stream.consumer(options.durable, channel.subjects);
-      durable.join(member);
-      return durable;
-    };
-    const consumer = await this.#asking.ask(
-      `consuming ${channel.stream}`,
-      () => ({ isLeaderless: () => stream.isLeaderless(), atServer: join }),
-      { isWrite: false, mayRepeat: true },
-    );
-    return async () => {
-      isStopped = true;
-      this.#link.send(() => consumer.leave(member), true);
-      await Promise.all(running);
-    };
+      isLeaderless: () => stream.isLeaderless(),
+      consumer: () => stream.consumer(options.durable, channel.subjects),
+    });
+  }
+
+  follow<T>(
+    bucket: Bucket<T>,
+    options: ConsumeOptions,
+    handle: (change: Change<T>, delivery: Delivery) => Promise<Verdict>,
+  ): Promise<Stop> {
+    return this.#take({
+      stream: `KV_${bucket.name}`,
+      read: (message) => decodeChange(bucket, message, recordOf),
+      options,
+      handle,
+      isLeaderless: () => this.#world.fates.faults().leaderless,
+      consumer: () => bucketOf(this.#world, bucket).consumer(options.durable),
+    });
+  }
+
+  async purge(store: AnyStore, filter: string): Promise<number> {
+    if (!("stream" in store)) return this.#store.purge(store, filter);
+    const { relief } = store;
+    const relieved = relief === undefined ? 0 : await this.purge(relief, reliefFilter(store, relief, filter));
+    return relieved + (await this.#purgeStream(store, filter));
+  }
+
+  async #purgeStream<T>(channel: Channel<T>, filter: string): Promise<number> {
+    const stream = streamOf(this.#world, channel);
+    const doing = `purging ${filter}`;
+    const next = () => ({ isLeaderless: () => stream.isLeaderless(), atServer: () => stream.purge(filter) });
+    try {
+      return await this.#asking.ask(doing, next, { isWrite: true, mayRepeat: true });
+    } catch (error) {
+      throw storageErrorOf(doing, error, apiCode(error));
+    }
   }
 
   async recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]> {
@@ -139,6 +148,12 @@ export class MemoryBus implements MemoryClient {
       .reverse()
       .flatMap((message) => read(channel, message) ?? [])
       .slice(0, limit);
+  }
+
+  async scan<T>(channel: Channel<T>, { subject, after, limit }: ScanOptions): Promise<Stored<T>[]> {
+    const stream = streamOf(this.#world, channel);
+    const messages = await this.#asking.read(`scanning ${subject}`, () => stream.matching(subject, after));
+    return messages.flatMap((message) => read(channel, message) ?? []).slice(0, limit);
   }
 
   announce<T>(topic: Topic<T>, message: T): void {
@@ -181,6 +196,7 @@ export class MemoryBus implements MemoryClient {
     command: Command<Q, A>,
     host: string,
     answer: (question: Q) => Promise<A>,
+    { queue }: ServeOptions = {},
   ): Promise<Stop> {
     const subject = command.subjectOf(host);
     const running = new Set<Promise<unknown>>();
@@ -192,15 +208,16 @@ export class MemoryBus implements MemoryClient {
         return { failed: messageOf(error) };
       }
     };
-    const unsubscribe = await this.#subscribe((isOpen) =>
-      this.#world.answerers.add(subject, this.#link, (data) => {
+    const unsubscribe = await this.#subscribe((isOpen) => {
+      const answerOne = (data: Uint8Array) => {
         // Unsubscribed while the question travelled: nobody hears it.
-        if (!isOpen()) return new Promise(() => {});
+        if (!isOpen()) return new Promise<never>(() => {});
         const work = reply(data).finally(() => running.delete(work));
         running.add(work);
         return work;
-      }),
-    );
+      };
+      return this.#world.answerers.add(subject, this.#link, answerOne, queue);
+    });
     return async () => {
       await unsubscribe();
       await Promise.all(running);
@@ -219,8 +236,8 @@ export class MemoryBus implements MemoryClient {
     return this.#store.remove(bucket, key, revision);
   }
 
-  list<T>(bucket: Bucket<T>): Promise<Entry<T>[]> {
-    return this.#store.list(bucket);
+  list<T>(bucket: Bucket<T>, filter?: string): Promise<Entry<T>[]> {
+    return this.#store.list(bucket, filter);
   }
 
   history<T>(bucket: Bucket<T>, key: string): Promise<Entry<T>[]> {
@@ -262,6 +279,11 @@ export class MemoryBus implements MemoryClient {
     this.#link.heal();
   }
 
+  #take<T>(work: Omit<SharedWork<T>, "bury">): Promise<Stop> {
+    const bury = this.#world.changeBury((letter) => this.publish(deadLetters, letter));
+    return takeFrom(this.#world, this.#link, this.#asking, { ...work, bury });
+  }
+
   /** As on NATS, nobody waits for the server to know of it; a lost one is said again. */
   async #subscribe(add: (isOpen: () => boolean) => () => void): Promise<Stop> {
     let isOpen = true;
@@ -283,6 +305,3 @@ function read<T>(channel: Channel<T>, { sequence, subject, data }: StoredMessage
     return undefined;
   }
 }
-
-const readMessage = <T>(channel: Channel<T>, data: Uint8Array, subject: string): T =>
-  readOnce(data, channel, () => decodeMessage(channel, data, subject));

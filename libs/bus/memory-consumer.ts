@@ -9,13 +9,17 @@ export interface StoredMessage {
   readonly sequence: number;
   readonly subject: string;
   readonly data: Uint8Array;
+  /** It is the mark that the deletion of a key leaves in a bucket. */
+  readonly isMark?: true;
 }
 
-/** The stored messages of the subjects that this consumer is for. */
+/** What is stored on the subjects that this consumer is for. */
 export interface Source {
   /** The first one after a sequence. */
   after(sequence: number): StoredMessage | undefined;
   countAfter(sequence: number): number;
+  /** Whether it is stored still: what is gone isn't delivered again. */
+  has(sequence: number): boolean;
 }
 
 /** One process that shares the work. */
@@ -101,6 +105,7 @@ export class MemoryConsumer {
   #takeNext(): Ready | undefined {
     for (const [sequence, ready] of this.#ready) {
       this.#ready.delete(sequence);
+      if (!this.#source.has(sequence)) continue;
       return { message: ready.message, deliveries: ready.deliveries + 1 };
     }
     const message = this.#source.after(this.#handedOutUpTo);
@@ -146,6 +151,7 @@ export class MemoryConsumer {
       subject: message.subject,
       sequence: message.sequence,
       data: message.data,
+      isMark: message.isMark ?? false,
       deliveries,
       ack: () => link.send(() => this.#ack(held)),
       retryAfter: (ms) => link.send(() => this.#retry(held, ms)),

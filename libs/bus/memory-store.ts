@@ -6,10 +6,11 @@ import { type Change, type Entry, type Stop, UnreadableRecord } from "./bus.ts";
 import { decodeRecord, encode } from "./codec.ts";
 import { type Keys, removeKey, saveKey } from "./compare-and-set.ts";
 import type { Asking } from "./memory-asking.ts";
-import type { Revision, Watcher } from "./memory-buckets.ts";
 import type { Link } from "./memory-link.ts";
 import { apiCode } from "./memory-replication.ts";
+import { subjectMatches } from "./memory-streams.ts";
 import { readOnce } from "./memory-values.ts";
+import type { Revision, Watcher } from "./memory-watcher.ts";
 import { bucketOf, type MemoryWorld } from "./memory-world.ts";
 
 export class MemoryStore {
@@ -42,9 +43,25 @@ export class MemoryStore {
     return removeKey(this.#keys(bucket, `removing ${bucket.name}/${key}`), key, revision);
   }
 
-  async list<T>(bucket: Bucket<T>): Promise<Entry<T>[]> {
-    const found = await this.#asking.read(`listing ${bucket.name}`, () =>
-      bucketOf(this.#world, bucket).snapshot(),
+  /** Key by key, as on NATS: whoever is cut off on the way has purged a part. */
+  async purge<T>(bucket: Bucket<T>, filter: string): Promise<number> {
+    const doing = `purging ${bucket.name}/${filter}`;
+    const asked = bucketOf(this.#world, bucket);
+    const found = await this.#asking.read(doing, () => asked.purgeable(filter));
+    const purgeOne = (key: string) => this.#asking.write(doing, () => asked.purge(key), true);
+    try {
+      await Promise.all([...found.keys()].map(purgeOne));
+    } catch (error) {
+      throw storageErrorOf(doing, error, apiCode(error));
+    }
+    return [...found.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  async list<T>(bucket: Bucket<T>, filter = ">"): Promise<Entry<T>[]> {
+    const found = await this.#asking.read(`listing ${bucket.name}/${filter}`, () =>
+      bucketOf(this.#world, bucket)
+        .snapshot()
+        .filter(({ key }) => subjectMatches(filter, key)),
     );
     const entries: Entry<T>[] = [];
     for (const revision of found) {
@@ -134,5 +151,5 @@ function entryOf<T>(bucket: Bucket<T>, { key, revision, data }: Revision): Entry
   }
 }
 
-const recordOf = <T>(bucket: Bucket<T>, data: Uint8Array, key: string): T =>
+export const recordOf = <T>(bucket: Bucket<T>, data: Uint8Array, key: string): T =>
   readOnce(data, bucket, () => decodeRecord(bucket, data, key));

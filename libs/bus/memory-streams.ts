@@ -88,8 +88,8 @@ export class MemoryStream {
     if (consumer === undefined) {
       const source = {
         after: (sequence: number) => this.#after(sequence, subjects),
-        countAfter: (sequence: number) =>
-          this.matching(subjects).filter((message) => message.sequence > sequence).length,
+        countAfter: (sequence: number) => this.matching(subjects, sequence).length,
+        has: (sequence: number) => this.#messages[this.#indexAfter(sequence - 1)]?.sequence === sequence,
       };
       consumer = new MemoryConsumer(source, this.#clock, this.#fates, () => this.isLeaderless());
       this.#consumers.set(durable, consumer);
@@ -97,18 +97,45 @@ export class MemoryStream {
     return consumer;
   }
 
-  matching(pattern: string): StoredMessage[] {
-    return this.#messages.filter(({ subject }) => subjectMatches(pattern, subject));
+  /** Those on some subjects that were stored after a sequence, oldest first. */
+  matching(pattern: string, after = 0): StoredMessage[] {
+    return this.#messages
+      .slice(this.#indexAfter(after))
+      .filter(({ subject }) => subjectMatches(pattern, subject));
+  }
+
+  /** Removes what is stored on some subjects. @returns how many messages went */
+  purge(pattern: string): number | Promise<number> {
+    return this.#replication.write(`purging ${pattern}`, () => {
+      const before = this.#messages.length;
+      this.#messages = this.#messages.filter(({ subject }) => {
+        const isGone = subjectMatches(pattern, subject);
+        if (isGone) this.#perSubject.delete(subject);
+        return !isGone;
+      });
+      return before - this.#messages.length;
+    });
   }
 
   #after(sequence: number, subjects: string): StoredMessage | undefined {
-    // While nothing was forgotten, the message after a sequence stands at that place.
-    const isWhole = this.#messages.length === this.#lastSequence;
-    for (let index = isWhole ? sequence : 0; index < this.#messages.length; index++) {
+    for (let index = this.#indexAfter(sequence); index < this.#messages.length; index++) {
       const message = this.#messages[index] as StoredMessage;
-      if (message.sequence > sequence && subjectMatches(subjects, message.subject)) return message;
+      if (subjectMatches(subjects, message.subject)) return message;
     }
     return undefined;
+  }
+
+  /** Where the first message after a sequence stands. */
+  #indexAfter(sequence: number): number {
+    // While nothing was forgotten, it stands at that place.
+    if (this.#messages.length === this.#lastSequence) return sequence;
+    let [low, high] = [0, this.#messages.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#messages[middle] as StoredMessage).sequence > sequence) high = middle;
+      else low = middle + 1;
+    }
+    return low;
   }
 
   #forgetOldIds(): void {

@@ -1,7 +1,7 @@
 // The bus on NATS: one connection, and the rules by which it is kept.
 import { connect, headers, type JetStreamClient, type JetStreamManager, type NatsConnection } from "nats";
 import type { Bucket } from "../contracts/buckets.ts";
-import type { Channel, Command, Topic } from "../contracts/channels.ts";
+import { type Channel, type Command, deadLetters, type Topic } from "../contracts/channels.ts";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { Log } from "../process/log.ts";
 import type {
@@ -12,6 +12,8 @@ import type {
   Delivery,
   Entry,
   PageOptions,
+  ScanOptions,
+  ServeOptions,
   Stop,
   Stored,
   Verdict,
@@ -112,6 +114,18 @@ class NatsBus implements Bus {
     return this.#streams.consume(channel, options, handle);
   }
 
+  follow<T>(
+    bucket: Bucket<T>,
+    options: ConsumeOptions,
+    handle: (change: Change<T>, delivery: Delivery) => Promise<Verdict>,
+  ): Promise<Stop> {
+    return this.#store.follow(bucket, options, handle, (letter) => this.publish(deadLetters, letter));
+  }
+
+  purge(store: AnyStore, filter: string): Promise<number> {
+    return "stream" in store ? this.#streams.purge(store, filter) : this.#store.purge(store, filter);
+  }
+
   recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]> {
     return this.#streams.recent(channel, subject, limit);
   }
@@ -122,6 +136,10 @@ class NatsBus implements Bus {
 
   page<T>(channel: Channel<T>, options: PageOptions): Promise<Stored<T>[]> {
     return this.#streams.page(channel, options);
+  }
+
+  scan<T>(channel: Channel<T>, options: ScanOptions): Promise<Stored<T>[]> {
+    return this.#streams.scan(channel, options);
   }
 
   announce<T>(topic: Topic<T>, message: T): void {
@@ -161,9 +179,11 @@ class NatsBus implements Bus {
     command: Command<Q, A>,
     host: string,
     answer: (question: Q) => Promise<A>,
+    { queue }: ServeOptions = {},
   ): Promise<Stop> {
     const running = new Set<Promise<void>>();
     const subscription = this.#connection.subscribe(command.subjectOf(host), {
+      ...(queue === undefined ? {} : { queue }),
       callback: (error, message) => {
         if (error !== null) return;
         const work = (async () => {
@@ -197,8 +217,8 @@ class NatsBus implements Bus {
     return this.#store.remove(bucket, key, revision);
   }
 
-  list<T>(bucket: Bucket<T>): Promise<Entry<T>[]> {
-    return this.#store.list(bucket);
+  list<T>(bucket: Bucket<T>, filter?: string): Promise<Entry<T>[]> {
+    return this.#store.list(bucket, filter);
   }
 
   history<T>(bucket: Bucket<T>, key: string): Promise<Entry<T>[]> {

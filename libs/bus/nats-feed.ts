@@ -11,7 +11,9 @@ import {
   nanos,
 } from "nats";
 import { deferred } from "../process/deferred.ts";
+import { keyOfSubject } from "./codec.ts";
 import type { NatsLink } from "./nats-link.ts";
+import { isMark } from "./nats-marks.ts";
 
 /** The server says so often that the consumer lives. */
 const HEARTBEAT_MS = 1000;
@@ -22,6 +24,16 @@ const SILENT_LOOKS = 5;
 const FORGOTTEN_AFTER_MS = 10_000;
 /** A replica that lives and never catches up is given up after so long without an entry. */
 const STUCK_MS = 20_000;
+
+export interface FeedOptions {
+  readonly bucket: string;
+  /** The subjects of the keys that are told. */
+  readonly subjects: string;
+  /** Answers when all up to this revision were told, which must be one on these subjects; 0 when there is none. */
+  readonly upTo: number;
+  /** Tells no values, only which keys there are: whatever isn't a mark is empty. */
+  readonly keysOnly?: boolean;
+}
 
 export interface FeedEntry {
   readonly key: string;
@@ -37,7 +49,7 @@ export interface Feed {
 }
 
 /**
- * Tells the newest entry of each key and then the changes; answers when all up to the revision `upTo` were told.
+ * Tells the newest entry of each key and then the changes; answers when all up to a revision were told.
  * A consumer may sit at a replica that is behind, so what it calls everything need not be everything.
  *
  * The client's own watch asks for a sign of life every 5 s and waits for a third one before it acts, so the
@@ -48,12 +60,11 @@ export interface Feed {
 export async function openFeed(
   link: NatsLink,
   manager: JetStreamManager,
-  bucket: string,
-  upTo: number,
+  options: FeedOptions,
   tell: (entry: FeedEntry) => void,
 ): Promise<Feed> {
-  const feed = new RunningFeed(link, manager, bucket, tell);
-  await feed.begin(upTo);
+  const feed = new RunningFeed(link, manager, options, tell);
+  await feed.begin();
   return feed;
 }
 
@@ -61,7 +72,7 @@ class RunningFeed implements Feed {
   readonly ended: Promise<Error | undefined>;
   readonly #link: NatsLink;
   readonly #manager: JetStreamManager;
-  readonly #bucket: string;
+  readonly #options: FeedOptions;
   readonly #tell: (entry: FeedEntry) => void;
   readonly #end = deferred<Error | undefined>();
   readonly #caughtUp = deferred<void>();
@@ -69,15 +80,19 @@ class RunningFeed implements Feed {
   readonly #looking: NodeJS.Timeout;
   readonly #forget: () => void;
   #received = 0;
-  #upTo = 0;
   #stuck: NodeJS.Timeout | undefined;
   #silentLooks = 0;
   #isOver = false;
 
-  constructor(link: NatsLink, manager: JetStreamManager, bucket: string, tell: (entry: FeedEntry) => void) {
+  constructor(
+    link: NatsLink,
+    manager: JetStreamManager,
+    options: FeedOptions,
+    tell: (entry: FeedEntry) => void,
+  ) {
     this.#link = link;
     this.#manager = manager;
-    this.#bucket = bucket;
+    this.#options = options;
     this.#tell = tell;
     this.ended = this.#end.promise;
     this.#looking = setInterval(() => this.#look(), LOOK_MS);
@@ -85,8 +100,8 @@ class RunningFeed implements Feed {
     this.#forget = link.onReconnected(() => this.#finish(new Error("the connection was lost in between")));
   }
 
-  async begin(upTo: number): Promise<void> {
-    this.#upTo = upTo;
+  async begin(): Promise<void> {
+    const { bucket, subjects, upTo, keysOnly = false } = this.#options;
     const inbox = createInbox(this.#link.inboxPrefix);
     const subscription = this.#link.connection.subscribe(inbox, {
       callback: (error, message) => {
@@ -97,12 +112,13 @@ class RunningFeed implements Feed {
     void this.ended.then(() => subscription.unsubscribe());
     this.#stuck = setTimeout(() => this.#finish(new Error("its consumer does not catch up")), STUCK_MS);
     try {
-      const made = this.#manager.consumers.add(`KV_${this.#bucket}`, {
+      const made = this.#manager.consumers.add(`KV_${bucket}`, {
         name: this.#name,
         deliver_subject: inbox,
         deliver_policy: DeliverPolicy.LastPerSubject,
         ack_policy: AckPolicy.None,
-        filter_subject: `$KV.${this.#bucket}.>`,
+        filter_subject: subjects,
+        headers_only: keysOnly,
         flow_control: true,
         idle_heartbeat: nanos(HEARTBEAT_MS),
         inactive_threshold: nanos(FORGOTTEN_AFTER_MS),
@@ -133,7 +149,7 @@ class RunningFeed implements Feed {
     this.#end.resolve(why);
     // Left alone it would be forgotten later.
     if (this.#link.isConnected) {
-      void this.#manager.consumers.delete(`KV_${this.#bucket}`, this.#name).catch(() => {});
+      void this.#manager.consumers.delete(`KV_${this.#options.bucket}`, this.#name).catch(() => {});
     }
   }
 
@@ -166,12 +182,11 @@ class RunningFeed implements Feed {
       this.#finish(new Error("a change did not arrive"));
       return;
     }
-    const operation = message.headers?.get("KV-Operation") || message.headers?.get("Nats-Marker-Reason");
-    const key = message.subject.slice(`$KV.${this.#bucket}.`.length);
-    this.#tell({ key, revision, data: operation ? undefined : message.data });
+    const key = keyOfSubject({ name: this.#options.bucket }, message.subject);
+    this.#tell({ key, revision, data: isMark(message.headers) ? undefined : message.data });
     this.#received = place;
     this.#stuck?.refresh();
-    if (revision >= this.#upTo) this.#caughtUp.resolve();
+    if (revision >= this.#options.upTo) this.#caughtUp.resolve();
   }
 }
 

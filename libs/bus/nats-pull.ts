@@ -5,6 +5,7 @@ import type { Log } from "../process/log.ts";
 import type { Stop } from "./bus.ts";
 import { WORKING_MS } from "./delivery-rules.ts";
 import type { NatsLink } from "./nats-link.ts";
+import { isMark } from "./nats-marks.ts";
 import type { InHand } from "./settle.ts";
 
 const EXPIRES_MS = 5000;
@@ -117,6 +118,7 @@ const inHand = (message: JsMsg): InHand => ({
   subject: message.subject,
   sequence: message.seq,
   data: message.data,
+  isMark: isMark(message.headers),
   deliveries: message.info.deliveryCount,
   ack: () => message.ack(),
   retryAfter: (ms) => message.nak(ms),

@@ -1,27 +1,41 @@
 // Records in KV buckets on JetStream: reading and compare-and-set.
-import { headers, type JetStreamClient, type JetStreamManager, JsHeaders, type KV, type KvEntry } from "nats";
+import type { JetStreamClient, JetStreamManager, KV, KvEntry } from "nats";
 import type { Bucket } from "../contracts/buckets.ts";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { Log } from "../process/log.ts";
-import { type Change, type Entry, type Stop, UnreadableRecord } from "./bus.ts";
-import { decodeRecord, encode } from "./codec.ts";
+import {
+  type Change,
+  type ConsumeOptions,
+  type Delivery,
+  type Entry,
+  type Stop,
+  UnreadableRecord,
+  type Verdict,
+} from "./bus.ts";
+import { decodeChange, decodeRecord, encode, subjectOfKey } from "./codec.ts";
 import { type Keys, removeKey, saveKey } from "./compare-and-set.ts";
+import { takeFrom } from "./nats-durable.ts";
 import { apiCode, storageError } from "./nats-errors.ts";
+import { readKeys } from "./nats-keys.ts";
 import type { NatsLink } from "./nats-link.ts";
+import { markHeaders } from "./nats-marks.ts";
+import { purgeKeys } from "./nats-purge.ts";
 import { NatsWatches } from "./nats-watch.ts";
-
-/** A watcher that was cut off for longer lists anew, and finds what is gone by that. */
-const MARK_TTL_S = 120;
+import { type InHand, type Settling, settle } from "./settle.ts";
 
 export class NatsStore {
   readonly #link: NatsLink;
   readonly #js: JetStreamClient;
+  readonly #manager: JetStreamManager;
+  readonly #log: Log;
   readonly #buckets = new Map<string, Promise<KV>>();
   readonly #watches: NatsWatches;
 
   constructor(link: NatsLink, js: JetStreamClient, manager: JetStreamManager, log: Log) {
     this.#link = link;
     this.#js = js;
+    this.#manager = manager;
+    this.#log = log;
     this.#watches = new NatsWatches(link, manager, log);
   }
 
@@ -50,7 +64,8 @@ export class NatsStore {
     return removeKey(await this.#keys(bucket, `removing ${bucket.name}/${key}`), key, revision);
   }
 
-  async list<T>(bucket: Bucket<T>): Promise<Entry<T>[]> {
+  async list<T>(bucket: Bucket<T>, filter?: string): Promise<Entry<T>[]> {
+    if (filter !== undefined) return this.#listSome(bucket, filter);
     const found = new Map<string, Entry<T>>();
     const stop = await this.watch(bucket, ({ key, value, revision }) => {
       if (value === undefined) found.delete(key);
@@ -58,6 +73,21 @@ export class NatsStore {
     });
     await stop();
     return [...found.values()];
+  }
+
+  async #listSome<T>(bucket: Bucket<T>, filter: string): Promise<Entry<T>[]> {
+    const doing = `listing ${bucket.name}/${filter}`;
+    const entries = await this.#asking(doing, () => readKeys(this.#link, this.#manager, { bucket, filter }));
+    const found: Entry<T>[] = [];
+    for (const { key, revision, data } of entries) {
+      if (data === undefined) continue;
+      try {
+        found.push({ key, value: decodeRecord(bucket, data, key), revision });
+      } catch (error) {
+        this.#log.error({ error }, "a record in the store can't be read; it is passed over");
+      }
+    }
+    return found;
   }
 
   async history<T>(bucket: Bucket<T>, key: string): Promise<Entry<T>[]> {
@@ -82,17 +112,54 @@ export class NatsStore {
     }
   }
 
-  /**
-   * As the client's own `purge`, whose mark would stay for as long as the bucket keeps anything: one for each
-   * session that there ever was. This one goes when everybody who watches has seen it.
-   */
+  async purge<T>(bucket: Bucket<T>, filter: string): Promise<number> {
+    const purging = { link: this.#link, js: this.#js, manager: this.#manager };
+    return await purgeKeys(purging, bucket, filter).catch((error: unknown) => {
+      throw storageError(`purging ${bucket.name}/${filter}`, error);
+    });
+  }
+
+  /** @param bury stores a dead letter */
+  async follow<T>(
+    bucket: Bucket<T>,
+    options: ConsumeOptions,
+    handle: (change: Change<T>, delivery: Delivery) => Promise<Verdict>,
+    bury: Settling<T>["bury"],
+  ): Promise<Stop> {
+    const stream = `KV_${bucket.name}`;
+    const settling = {
+      stream,
+      read: (message: InHand) => decodeChange(bucket, message),
+      options,
+      handle,
+      bury,
+      log: this.#log,
+      now: Date.now,
+    };
+    const work = {
+      link: this.#link,
+      js: this.#js,
+      manager: this.#manager,
+      stream,
+      subjects: subjectOfKey(bucket, ">"),
+      options,
+      take: (message: InHand) => settle(message, settling),
+      log: this.#log,
+    };
+    return await takeFrom(work).catch((error: unknown) => {
+      throw storageError(`following ${bucket.name}`, error);
+    });
+  }
+
+  #asking<R>(doing: string, work: () => Promise<R>): Promise<R> {
+    return this.#link.ask(doing, work, true).catch((error: unknown) => {
+      throw storageError(doing, error);
+    });
+  }
+
   #purge<T>(bucket: Bucket<T>, key: string, revision: number) {
-    const mark = headers();
-    mark.set("KV-Operation", "PURGE");
-    mark.set(JsHeaders.RollupHdr, "sub");
-    mark.set("Nats-TTL", `${MARK_TTL_S}s`);
-    return this.#js.publish(`$KV.${bucket.name}.${key}`, undefined, {
-      headers: mark,
+    return this.#js.publish(subjectOfKey(bucket, key), undefined, {
+      headers: markHeaders(),
       expect: { lastSubjectSequence: revision },
     });
   }

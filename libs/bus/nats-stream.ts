@@ -1,20 +1,24 @@
 // Stored messages on JetStream: publishing once, and handling each until it is done.
-import {
-  AckPolicy,
-  type ConsumerInfo,
-  DeliverPolicy,
-  type JetStreamClient,
-  type JetStreamManager,
-  nanos,
-} from "nats";
+import type { JetStreamClient, JetStreamManager } from "nats";
 import { type Channel, deadLetters } from "../contracts/channels.ts";
 import type { Log } from "../process/log.ts";
-import type { AnyStore, ConsumeOptions, Delivery, PageOptions, Stop, Stored, Verdict } from "./bus.ts";
+import type {
+  AnyStore,
+  ConsumeOptions,
+  Delivery,
+  PageOptions,
+  ScanOptions,
+  Stop,
+  Stored,
+  Verdict,
+} from "./bus.ts";
 import { decodeMessage, encode } from "./codec.ts";
-import { ACK_WAIT_MS, TRY_MS } from "./delivery-rules.ts";
+import { TRY_MS } from "./delivery-rules.ts";
+import { takeFrom } from "./nats-durable.ts";
 import { isNotFound, storageError } from "./nats-errors.ts";
 import type { NatsLink } from "./nats-link.ts";
-import { pull } from "./nats-pull.ts";
+import { purgeStream } from "./nats-purge.ts";
+import { type RawMessage, scanStream } from "./nats-scan.ts";
 import { takersOf } from "./relief.ts";
 import { settle } from "./settle.ts";
 
@@ -52,22 +56,23 @@ export class NatsStreams {
     options: ConsumeOptions,
     handle: (message: T, delivery: Delivery) => Promise<Verdict>,
   ): Promise<Stop> {
-    const make = () => this.#ensureConsumer(channel, options);
-    const info = await this.#link.ask(`consuming ${channel.stream}`, make, true);
-    return pull({
+    return takeFrom({
       link: this.#link,
-      consumer: this.#js.consumers.getPullConsumerFor(info),
-      concurrency: options.concurrency,
+      js: this.#js,
+      manager: this.#manager,
+      stream: channel.stream,
+      subjects: channel.subjects,
+      options,
       take: (message) =>
         settle(message, {
-          channel,
+          stream: channel.stream,
+          read: ({ data, subject }) => decodeMessage(channel, data, subject),
           options,
           handle,
           bury: (letter) => this.publish(deadLetters, letter),
           log: this.#log,
           now: Date.now,
         }),
-      remake: make,
       log: this.#log,
     });
   }
@@ -140,6 +145,29 @@ export class NatsStreams {
     }
   }
 
+  async scan<T>(channel: Channel<T>, options: ScanOptions): Promise<Stored<T>[]> {
+    const found: Stored<T>[] = [];
+    const take = (stored: RawMessage): boolean => {
+      const message = this.#read(channel, stored);
+      if (message !== undefined) found.push({ sequence: stored.sequence, message });
+      return message !== undefined;
+    };
+    try {
+      await scanStream({ link: this.#link, manager: this.#manager }, channel, options, take);
+      return found;
+    } catch (error) {
+      throw storageError(`scanning ${options.subject}`, error);
+    }
+  }
+
+  async purge<T>(channel: Channel<T>, filter: string): Promise<number> {
+    try {
+      return await purgeStream({ link: this.#link, js: this.#js, manager: this.#manager }, channel, filter);
+    } catch (error) {
+      throw storageError(`purging ${filter}`, error);
+    }
+  }
+
   async #messageAt<T>(channel: Channel<T>, sequence: number): Promise<Stored<T> | undefined> {
     try {
       const stored = await this.#manager.streams.getMessage(channel.stream, { seq: sequence });
@@ -158,18 +186,5 @@ export class NatsStreams {
       this.#log.debug({ error }, "a stored message can't be read; it is passed over");
       return undefined;
     }
-  }
-
-  async #ensureConsumer<T>(channel: Channel<T>, options: ConsumeOptions): Promise<ConsumerInfo> {
-    return await this.#manager.consumers.add(channel.stream, {
-      durable_name: options.durable,
-      ack_policy: AckPolicy.Explicit,
-      deliver_policy: DeliverPolicy.All,
-      ack_wait: nanos(ACK_WAIT_MS),
-      // Never given up by the server: a message past its deliveries would stay stored and undeliverable.
-      max_deliver: -1,
-      max_ack_pending: 10_000,
-      filter_subject: channel.subjects,
-    });
   }
 }

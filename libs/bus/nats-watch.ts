@@ -3,10 +3,11 @@ import type { JetStreamManager, StoredMsg } from "nats";
 import type { Bucket } from "../contracts/buckets.ts";
 import type { Log } from "../process/log.ts";
 import type { Change, Stop } from "./bus.ts";
-import { decodeRecord } from "./codec.ts";
+import { decodeRecord, keyOfSubject, subjectOfKey } from "./codec.ts";
 import { isNotFound } from "./nats-errors.ts";
 import { type Feed, type FeedEntry, openFeed } from "./nats-feed.ts";
 import type { NatsLink } from "./nats-link.ts";
+import { isMark } from "./nats-marks.ts";
 
 /** The pause before a watch that ended is tried again. */
 const REWATCH_MS = 250;
@@ -55,10 +56,12 @@ export class NatsWatches {
   async #open<T>(view: View<T>): Promise<Feed> {
     const { state } = await this.#manager.streams.info(`KV_${view.bucket.name}`);
     view.beginList(state.last_seq);
-    const upTo = state.messages === 0 ? 0 : state.last_seq;
-    const feed = await openFeed(this.#link, this.#manager, view.bucket.name, upTo, (entry) =>
-      view.take(entry),
-    );
+    const options = {
+      bucket: view.bucket.name,
+      subjects: subjectOfKey(view.bucket, ">"),
+      upTo: state.messages === 0 ? 0 : state.last_seq,
+    };
+    const feed = await openFeed(this.#link, this.#manager, options, (entry) => view.take(entry));
     view.endList();
     return feed;
   }
@@ -84,7 +87,7 @@ export class NatsWatches {
    */
   async #readOn<T>(view: View<T>): Promise<void> {
     const stream = `KV_${view.bucket.name}`;
-    const subjects = `$KV.${view.bucket.name}.>`;
+    const subjects = subjectOfKey(view.bucket, ">");
     for (;;) {
       let stored: StoredMsg;
       try {
@@ -95,9 +98,8 @@ export class NatsWatches {
         if (isNotFound(error)) return;
         throw error;
       }
-      const isMark = stored.header?.get("KV-Operation") || stored.header?.get("Nats-Marker-Reason");
-      const key = stored.subject.slice(subjects.length - 1);
-      view.take({ key, revision: stored.seq, data: isMark ? undefined : stored.data });
+      const key = keyOfSubject(view.bucket, stored.subject);
+      view.take({ key, revision: stored.seq, data: isMark(stored.header) ? undefined : stored.data });
     }
   }
 }

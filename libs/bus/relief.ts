@@ -22,6 +22,12 @@ export function takersOf<T>(channel: Channel<T>): (triedMs: number) => Channel<T
   };
 }
 
+/** The subjects of the relief on which it takes what belongs on some subjects of its channel. */
+export function reliefFilter<T>(channel: Channel<T>, relief: Channel<T>, filter: string): string {
+  const [before, after] = relief.subjects.split(channel.subjects);
+  return `${before ?? ""}${filter}${after ?? ""}`;
+}
+
 /**
  * Hands on what the relief of a channel took, as soon as its own stream takes something again. Whoever stored it
  * was told that it is safe: nothing is given up, however long that takes.

@@ -1,15 +1,16 @@
 // One delivery of a stored message, from its decoding to the word that settles it.
-import type { Channel } from "../contracts/channels.ts";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { DeadLetter } from "../contracts/pool.ts";
 import type { Log } from "../process/log.ts";
 import type { ConsumeOptions, Delivery, Verdict } from "./bus.ts";
-import { cut, decodeMessage, textOf } from "./codec.ts";
+import { cut, textOf } from "./codec.ts";
 import { MAX_DELIVERIES, retryPauseMs } from "./delivery-rules.ts";
 
 /** A message in hand, whatever carried it. */
 export interface InHand extends Delivery {
   readonly data: Uint8Array;
+  /** It is the mark that the deletion of a key leaves in a bucket. */
+  readonly isMark: boolean;
   /** Handled; never delivered again. */
   ack(): void;
   /** To be delivered again after a pause. */
@@ -19,15 +20,16 @@ export interface InHand extends Delivery {
 }
 
 export interface Settling<T> {
-  readonly channel: Channel<T>;
+  /** The name of the stream that it comes from. */
+  readonly stream: string;
+  /** What the message says. @throws Error that says what is wrong with it, and it is buried */
+  readonly read: (message: InHand) => T;
   readonly options: ConsumeOptions;
   readonly handle: (message: T, delivery: Delivery) => Promise<Verdict>;
   /** Stores a dead letter. */
   readonly bury: (letter: DeadLetter) => Promise<unknown>;
   readonly log: Log;
   readonly now: () => number;
-  /** Reads the message; `decodeMessage` does unless something else is said. */
-  readonly read?: typeof decodeMessage;
 }
 
 /**
@@ -46,7 +48,7 @@ export async function settle<T>(message: InHand, settling: Settling<T>): Promise
       const at = new Date(settling.now()).toISOString();
       await settling.bury({
         subject: message.subject,
-        stream: settling.channel.stream,
+        stream: settling.stream,
         sequence,
         reason: failure.reason,
         deliveries,
@@ -63,12 +65,12 @@ export async function settle<T>(message: InHand, settling: Settling<T>): Promise
 /** @returns why it failed, or undefined when it is done. */
 async function tryToHandle<T>(
   message: InHand,
-  { channel, handle, log, read = decodeMessage }: Settling<T>,
+  { read, handle, log }: Settling<T>,
 ): Promise<{ reason: string; isFinal: boolean } | undefined> {
   const { subject, sequence, deliveries } = message;
   let value: T;
   try {
-    value = read(channel, message.data, subject);
+    value = read(message);
   } catch (error) {
     return { reason: messageOf(error), isFinal: true };
   }

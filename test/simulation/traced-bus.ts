@@ -62,13 +62,27 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
         if (verdict !== "done") trace.note(who, `wants ${what} again`);
         return verdict;
       }),
+    follow: (bucket, options, handle) =>
+      bus.follow(bucket, options, async (change, delivery) => {
+        const verdict = await handle(change, delivery).catch((error: unknown) => {
+          trace.note(who, `fails at ${delivery.subject}: ${messageOf(error)}`);
+          throw error;
+        });
+        if (verdict !== "done") trace.note(who, `wants ${delivery.subject} again`);
+        return verdict;
+      }),
+    purge: (store, filter) => {
+      trace.note(who, `purges ${filter}`);
+      return bus.purge(store, filter);
+    },
+    scan: (channel, options) => bus.scan(channel, options),
     recent: (channel, subject, limit) => bus.recent(channel, subject, limit),
     fullness: (store) => bus.fullness(store),
     page: (channel, options) => bus.page(channel, options),
     announce: (topic, message) => bus.announce(topic, message),
     listen: (topic, hear) => bus.listen(topic, hear),
     request: (command, host, question) => request(bus, watch, command, host, question),
-    serve: (command, host, answer) => bus.serve(command, host, answer),
+    serve: (command, host, answer, options) => bus.serve(command, host, answer, options),
     read: async (bucket, key) => {
       const entry = await bus.read(bucket, key);
       if (watch.kind === "agent-host" && bucket.name === conversations.name)
@@ -82,7 +96,7 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
       trace.note(who, `removes ${bucket.name}/${key}`);
       return bus.remove(bucket, key, revision);
     },
-    list: (bucket) => bus.list(bucket),
+    list: (bucket, filter) => bus.list(bucket, filter),
     history: (bucket, key) => bus.history(bucket, key),
     watch: (bucket, see) => bus.watch(bucket, see),
     tend: () => bus.tend(),
