@@ -9,6 +9,7 @@ import { DailyKpi, kpiKey } from "./kpi.ts";
 import { PoolTarget, Rollup } from "./pool.ts";
 import { LaunchRecord, launchKey } from "./provider.ts";
 import { SessionRecord } from "./session.ts";
+import { TASK_LINES_KEY, TaskLines, TaskRecord, taskKey } from "./task.ts";
 
 export interface Bucket<T> {
   readonly name: string;
@@ -106,6 +107,29 @@ export const dispatches: Bucket<DispatchRecord> = {
   ttlMs: 7 * 24 * 60 * 60 * 1000,
 };
 
+/** The outbound tasks. Only outbound writes here. */
+export const tasks: Bucket<TaskRecord> = {
+  name: "tasks",
+  schema: TaskRecord,
+  keyOf: (record) => taskKey(record.tenant, record.id),
+  // Three attempts with every state of each, and a life or two more.
+  history: 32,
+  maxBytes: 1024 * MIB,
+  maxValueBytes: 24 * 1024,
+  // Longer than a task can be planned ahead, and wait after that.
+  ttlMs: 90 * 24 * 60 * 60 * 1000,
+};
+
+/** Which tasks have a line, in one record. Only outbound writes here. */
+export const taskLines: Bucket<TaskLines> = {
+  name: "task_lines",
+  schema: TaskLines,
+  keyOf: () => TASK_LINES_KEY,
+  history: 1,
+  maxBytes: 8 * MIB,
+  maxValueBytes: 128 * 1024,
+};
+
 /** What agents measured while they served, each written by its host; the recorder makes call records of them. */
 export const sessionReports: Bucket<SessionReport> = {
   name: "session_reports",
@@ -148,4 +172,6 @@ export const allBuckets: readonly Bucket<never>[] = [
   dailyKpis,
   recorderMarks,
   dispatches,
+  tasks,
+  taskLines,
 ] as never;

@@ -16,6 +16,7 @@ import {
 } from "./host.ts";
 import { DeadLetter, LogBatch, RoomHint, ServiceBeat } from "./pool.ts";
 import { SessionEvent } from "./session.ts";
+import { TaskEvent, TaskRequest } from "./task.ts";
 
 /** A stored stream of messages. */
 export interface Channel<T> {
@@ -147,6 +148,51 @@ export const handoffRequests: Channel<unknown> = {
   idOf: () => undefined,
 };
 
+/** Outbound tasks as they are asked for, by the gateway or by anybody's message. Read by outbound. */
+export const taskRequests: Channel<TaskRequest> = {
+  stream: "TASK_REQUESTS",
+  subjects: "tasks.outbound.*",
+  schema: TaskRequest,
+  // As long as outbound may be away before a request is lost.
+  maxAgeMs: 30 * DAY_MS,
+  maxBytes: 256 * MIB,
+  whenFull: "refuse",
+  subjectOf: ({ tenant }) => `tasks.outbound.${tenant}`,
+  idOf: ({ tenant, taskId, idempotencyKey }) =>
+    taskId !== undefined
+      ? `${tenant}.${taskId}`
+      : idempotencyKey === undefined
+        ? undefined
+        : `${tenant}.key.${idempotencyKey}`,
+};
+
+/** What happened to tasks. Written by outbound and the gateway, read by outbound. */
+export const taskEvents: Channel<TaskEvent> = {
+  stream: "TASKS",
+  subjects: "task.*.*.*",
+  schema: TaskEvent,
+  maxAgeMs: 7 * DAY_MS,
+  maxBytes: 256 * MIB,
+  whenFull: "refuse",
+  subjectOf: (event) => `task.${event.tenant}.${event.taskId}.${event.type}`,
+  idOf: (event) => {
+    const id = `${event.tenant}.${event.taskId}.${event.type}.${event.attempt}`;
+    switch (event.type) {
+      case "call_moved":
+        return `${id}.${event.revision}`;
+      case "retry_requested":
+        return `${id}.${event.life}`;
+      // Said until it is heard: the record decides whether it still counts.
+      case "line_given":
+      case "cancel_requested":
+      case "overdue":
+        return undefined;
+      default:
+        return id;
+    }
+  },
+};
+
 /**
  * The ended sessions, one message each: a call that is recorded again replaces what was there. Subjects are by tenant
  * and day, in UTC, so that a day can be listed and removed. Written by the recorder.
@@ -222,4 +268,6 @@ export const allChannels: readonly Channel<never>[] = [
   deadLetters,
   calls,
   runtimeEvents,
+  taskRequests,
+  taskEvents,
 ] as never;

@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 /** Safe in a NATS subject token, a KV key and a URL: no dots, spaces, wildcards or slashes. */
-const token = (what: string, maxLength = 64) =>
+export const token = (what: string, maxLength = 64) =>
   z
     .string()
     .regex(/^[A-Za-z0-9_-]+$/, `${what} may hold letters, digits, "-" and "_" only`)
