@@ -27,6 +27,17 @@ export const errorTable = {
     retryable: false,
     says: "This Idempotency-Key was used with another request.",
   },
+  dispatch_used: {
+    http: 409,
+    retryable: false,
+    says: "Somebody has claimed the dispatch; it gives one token.",
+  },
+  dispatch_expired: { http: 410, retryable: false, says: "Nobody claimed the dispatch in time." },
+  dispatch_over: {
+    http: 410,
+    retryable: false,
+    says: "The session has ended or went on with another attempt: leave its room.",
+  },
   payload_too_large: { http: 413, retryable: false, says: "The body is larger than the gateway takes." },
   unsupported_media_type: {
     http: 415,

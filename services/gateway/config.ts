@@ -1,9 +1,11 @@
 // The gateway's settings.
+import { serviceJwtSettings } from "../../libs/auth/service-jwt.ts";
 import { commonSettings } from "../../libs/process/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/process/config.ts";
 
 export const gatewaySettings = {
   ...commonSettings,
+  ...serviceJwtSettings,
   GREENROOM_PORT: setting.integer("The port of the API and the page; 0 takes any free one.", 8080, 0, 65_535),
   GREENROOM_BIND: setting.text("The address to listen on; 0.0.0.0 is every one.", "127.0.0.1"),
   GREENROOM_WAIT_MS: setting.integer(

@@ -1,4 +1,5 @@
 // What the gateway's routes work with.
+import type { ServiceJwts } from "../../libs/auth/service-jwt.ts";
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { Requested } from "../../libs/contracts/session.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
@@ -40,4 +41,6 @@ export interface Gateway extends GatewayDeps {
   readonly admission: Admission;
   readonly storeTrouble: StoreTrouble;
   readonly streams: OpenStreams;
+  /** Undefined when no key is set: then no other system can show who it is. */
+  readonly serviceJwts: ServiceJwts | undefined;
 }

@@ -5,12 +5,15 @@ import rateLimit from "@fastify/rate-limit";
 import websocket from "@fastify/websocket";
 import fastify, { type FastifyInstance } from "fastify";
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from "fastify-type-provider-zod";
+import { createServiceJwts } from "../../libs/auth/service-jwt.ts";
 import type { Stop } from "../../libs/bus/bus.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
 import { createAdmission } from "./admission.ts";
 import { answerBrokenRequests } from "./broken-requests.ts";
 import type { Gateway, GatewayDeps } from "./context.ts";
 import { deadLettersRoute } from "./dead-letters.ts";
+import { dispatchReportRoutes } from "./dispatch-reports.ts";
+import { dispatchRoutes } from "./dispatches.ts";
 import { drainHostRoutes } from "./drain-host.ts";
 import { endSessionRoute } from "./end-session.ts";
 import { sendError } from "./errors.ts";
@@ -117,6 +120,8 @@ function addRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch):
   hostsRoute(app, gateway); //          GET  /api/hosts
   drainHostRoutes(app, gateway); //     POST, DELETE /api/hosts/:id/drain
   deadLettersRoute(app, gateway); //    GET  /api/dead-letters
+  dispatchRoutes(app, gateway); //      GET  /api/dispatches/:id, POST …/claim
+  dispatchReportRoutes(app, gateway); // POST /api/dispatches/:id/joined, ready, ended
   openApiRoute(app); //                 GET  /openapi.json
   servePage(app); //                    GET  / /docs /vendor/…
 }
@@ -159,6 +164,7 @@ export function createContext(deps: GatewayDeps): Gateway {
     accepted: new Map(),
     admission: createAdmission(deps),
     storeTrouble: noticeStoreTrouble(deps),
+    serviceJwts: createServiceJwts(deps.config),
     streams: openStreams({
       max: deps.config.GREENROOM_STREAMS_MAX,
       maxPerClient: deps.config.GREENROOM_STREAMS_PER_CLIENT,

@@ -20,6 +20,7 @@ export function describeApi(app: Routes): void {
         { name: "sessions", description: "Conversations: start, watch, end." },
         { name: "tokens", description: "Ways into a room." },
         { name: "fleet", description: "Health, pools and hosts." },
+        { name: "dispatches", description: "What agent runners elsewhere claim, and what they say of it." },
         { name: "livekit", description: "What LiveKit itself calls." },
       ],
     },
