@@ -71,6 +71,11 @@ export const errorTable = {
   },
   storage_unavailable: { http: 503, retryable: true, says: "NATS did not answer." },
   livekit_unavailable: { http: 503, retryable: true, says: "LiveKit did not answer, or none is configured." },
+  provider_unavailable: {
+    http: 503,
+    retryable: true,
+    says: "Who makes the calls or gives the agents did not answer, or gave no answer that can be read.",
+  },
   shutting_down: { http: 503, retryable: true, says: "This gateway is stopping; ask another." },
   ready_timeout: { http: 504, retryable: true, says: "The agent did not become ready in time." },
   no_responders: { http: 503, retryable: true, says: "Nobody listens on that subject: the process is gone." },
