@@ -12,6 +12,7 @@ import {
 } from "nats";
 import { deferred } from "../process/deferred.ts";
 import { keyOfSubject } from "./codec.ts";
+import { isNotFound } from "./nats-errors.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { isMark } from "./nats-marks.ts";
 
@@ -29,8 +30,6 @@ export interface FeedOptions {
   readonly bucket: string;
   /** The subjects of the keys that are told. */
   readonly subjects: string;
-  /** Answers when all up to this revision were told, which must be one on these subjects; 0 when there is none. */
-  readonly upTo: number;
   /** Tells no values, only which keys there are: whatever isn't a mark is empty. */
   readonly keysOnly?: boolean;
 }
@@ -49,8 +48,8 @@ export interface Feed {
 }
 
 /**
- * Tells the newest entry of each key and then the changes; answers when all up to a revision were told.
- * A consumer may sit at a replica that is behind, so what it calls everything need not be everything.
+ * Tells the newest entry of each key and then the changes; answers when all that stands there by now was told.
+ * What that is, the bucket's leader knows: a consumer may sit at a replica that is behind, so what it calls everything need not be everything.
  *
  * The client's own watch asks for a sign of life every 5 s and waits for a third one before it acts, so the
  * death of the node that holds its consumer would go unnoticed for 15 s.
@@ -63,8 +62,9 @@ export async function openFeed(
   options: FeedOptions,
   tell: (entry: FeedEntry) => void,
 ): Promise<Feed> {
+  const upTo = await newestRevision(manager, options);
   const feed = new RunningFeed(link, manager, options, tell);
-  await feed.begin();
+  await feed.begin(upTo);
   return feed;
 }
 
@@ -80,6 +80,11 @@ class RunningFeed implements Feed {
   readonly #looking: NodeJS.Timeout;
   readonly #forget: () => void;
   #received = 0;
+  /** The newest revision that was told. */
+  #told = 0;
+  /** The one that is told last of what stands there. */
+  #upTo = 0;
+  #isCaughtUp = false;
   #stuck: NodeJS.Timeout | undefined;
   #silentLooks = 0;
   #isOver = false;
@@ -100,8 +105,9 @@ class RunningFeed implements Feed {
     this.#forget = link.onReconnected(() => this.#finish(new Error("the connection was lost in between")));
   }
 
-  async begin(): Promise<void> {
-    const { bucket, subjects, upTo, keysOnly = false } = this.#options;
+  async begin(upTo: number): Promise<void> {
+    const { bucket, subjects, keysOnly = false } = this.#options;
+    this.#upTo = upTo;
     const inbox = createInbox(this.#link.inboxPrefix);
     const subscription = this.#link.connection.subscribe(inbox, {
       callback: (error, message) => {
@@ -127,7 +133,8 @@ class RunningFeed implements Feed {
         max_deliver: 1,
       });
       await unlessOver(made, this.ended);
-      if (upTo > 0) await unlessOver(this.#caughtUp.promise, this.ended);
+      this.#lookWhetherCaughtUp();
+      await unlessOver(this.#caughtUp.promise, this.ended);
     } catch (error) {
       this.#finish(undefined);
       throw error;
@@ -174,6 +181,7 @@ class RunningFeed implements Feed {
     if (stalled) this.#link.connection.publish(stalled);
     const sent = Number(heartbeat.headers?.get("Nats-Last-Consumer"));
     if (sent > this.#received) this.#finish(new Error("a change did not arrive"));
+    else if (!this.#isCaughtUp) void this.#askAgain().catch(() => {});
   }
 
   #take(message: Msg): void {
@@ -185,8 +193,32 @@ class RunningFeed implements Feed {
     const key = keyOfSubject({ name: this.#options.bucket }, message.subject);
     this.#tell({ key, revision, data: isMark(message.headers) ? undefined : message.data });
     this.#received = place;
+    this.#told = revision;
     this.#stuck?.refresh();
-    if (revision >= this.#options.upTo) this.#caughtUp.resolve();
+    this.#lookWhetherCaughtUp();
+  }
+
+  #lookWhetherCaughtUp(): void {
+    if (this.#isCaughtUp || this.#told < this.#upTo) return;
+    this.#isCaughtUp = true;
+    this.#caughtUp.resolve();
+  }
+
+  /** What was the newest when it was asked may be gone before it is sent, as the mark of a removal is in time. */
+  async #askAgain(): Promise<void> {
+    this.#upTo = await newestRevision(this.#manager, this.#options);
+    this.#lookWhetherCaughtUp();
+  }
+}
+
+/** The newest revision that stands there, as the bucket's leader has it; 0 when there is none. */
+async function newestRevision(manager: JetStreamManager, { bucket, subjects }: FeedOptions): Promise<number> {
+  try {
+    // Not the number of the last write: its message may have had a time to live, as marks do.
+    return (await manager.streams.getMessage(`KV_${bucket}`, { last_by_subj: subjects })).seq;
+  } catch (error) {
+    if (isNotFound(error)) return 0;
+    throw error;
   }
 }
 

@@ -1,7 +1,6 @@
 // What stands in a bucket under some of its keys, read once.
 import type { JetStreamManager } from "nats";
 import { subjectOfKey } from "./codec.ts";
-import { isNotFound } from "./nats-errors.ts";
 import { type FeedEntry, openFeed } from "./nats-feed.ts";
 import type { NatsLink } from "./nats-link.ts";
 
@@ -20,25 +19,9 @@ export async function readKeys(
   { bucket, filter, keysOnly = false }: KeysOptions,
 ): Promise<FeedEntry[]> {
   const subjects = subjectOfKey(bucket, filter);
-  const upTo = await newestRevision(manager, bucket, subjects);
-  if (upTo === 0) return [];
   const found = new Map<string, FeedEntry>();
-  const options = { bucket: bucket.name, subjects, upTo, keysOnly };
+  const options = { bucket: bucket.name, subjects, keysOnly };
   const feed = await openFeed(link, manager, options, (entry) => found.set(entry.key, entry));
   feed.stop();
   return [...found.values()];
-}
-
-/** The newest revision that stands on some of a bucket's subjects, as its leader has it; 0 when there is none. */
-async function newestRevision(
-  manager: JetStreamManager,
-  bucket: { readonly name: string },
-  subjects: string,
-): Promise<number> {
-  try {
-    return (await manager.streams.getMessage(`KV_${bucket.name}`, { last_by_subj: subjects })).seq;
-  } catch (error) {
-    if (isNotFound(error)) return 0;
-    throw error;
-  }
 }

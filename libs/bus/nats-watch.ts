@@ -56,11 +56,7 @@ export class NatsWatches {
   async #open<T>(view: View<T>): Promise<Feed> {
     const { state } = await this.#manager.streams.info(`KV_${view.bucket.name}`);
     view.beginList(state.last_seq);
-    const options = {
-      bucket: view.bucket.name,
-      subjects: subjectOfKey(view.bucket, ">"),
-      upTo: state.messages === 0 ? 0 : state.last_seq,
-    };
+    const options = { bucket: view.bucket.name, subjects: subjectOfKey(view.bucket, ">") };
     const feed = await openFeed(this.#link, this.#manager, options, (entry) => view.take(entry));
     view.endList();
     return feed;

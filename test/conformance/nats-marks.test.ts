@@ -66,3 +66,31 @@ test("the server really removes what has a time to live, and the key can be made
   await eventually(async () => (await countOf()) === 0, 30_000);
   expect(await bus.save(sessions, sessionRecord("default", id), 0)).toBeGreaterThan(0);
 });
+
+test("a bucket whose last write was a mark that is gone is watched and listed without waiting", async () => {
+  const id = fresh("s");
+  await bus.save(sessions, sessionRecord("default", id), 0);
+  const gone = fresh("s");
+  await bus.save(sessions, sessionRecord("default", gone), 0);
+  const mark = headers();
+  mark.set("KV-Operation", "PURGE");
+  mark.set("Nats-Rollup", "sub");
+  mark.set("Nats-TTL", "1s");
+  const { seq } = await connection
+    .jetstream()
+    .publish(`$KV.sessions.default.${gone}`, undefined, { headers: mark });
+  const markIsGone = async () => {
+    const found = await (await streams()).getMessage("KV_sessions", { seq }).catch(() => undefined);
+    return found === undefined;
+  };
+  await eventually(markIsGone, 30_000);
+  expect((await (await streams()).info("KV_sessions")).state.last_seq).toBe(seq);
+
+  // A list that waits for what never comes fails after 20 s.
+  expect((await bus.list(sessions)).map(({ key }) => key)).toContain(`default.${id}`);
+  const seen: string[] = [];
+  const stop = await bus.watch(sessions, ({ key }) => seen.push(key));
+  expect(seen).toContain(`default.${id}`);
+  expect(seen).not.toContain(`default.${gone}`);
+  await stop();
+});
