@@ -1,5 +1,6 @@
 // Which host a session goes to: a pure decision over what the hosts last said.
 import type { HostRecord } from "../../libs/contracts/host.ts";
+import { type ExternalProvider, PROVIDER_EPOCH, providerHostOf } from "../../libs/contracts/provider.ts";
 import type { SessionRecord, Warmth } from "../../libs/contracts/session.ts";
 import { mayUseHot } from "../../libs/session/step.ts";
 
@@ -57,6 +58,16 @@ export function chooseHost(
   const best = offers[0];
   return best === undefined ? undefined : { host: best.host.id, epoch: best.host.epoch, asked: best.asked };
 }
+
+/**
+ * What stands for a host where a provider brings the agent: any connector answers for it. Whether the provider has
+ * an agent to give only the provider knows, so it is always asked.
+ */
+export const chooseProvider = (provider: ExternalProvider): HostChoice => ({
+  host: providerHostOf(provider),
+  epoch: PROVIDER_EPOCH,
+  asked: "cold",
+});
 
 const rank: Record<Warmth, number> = { hot: 0, warm: 1, cold: 2 };
 

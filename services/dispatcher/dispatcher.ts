@@ -3,6 +3,7 @@ import type { Bus } from "../../libs/bus/bus.ts";
 import { handOn } from "../../libs/bus/relief.ts";
 import { sessionEvents } from "../../libs/contracts/channels.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
+import { isExternal } from "../../libs/contracts/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { watchHosts } from "../../libs/fleet/host-view.ts";
 import { watchSessions } from "../../libs/fleet/session-view.ts";
@@ -38,7 +39,7 @@ export async function startDispatcher(deps: DispatcherDeps): Promise<{ stop(): P
     clock,
     log,
     sessions,
-    freeFor: (profile) => fleet.freeFor(profile),
+    freeFor: (record) => fleet.freeFor(record),
   });
   hosts.onChange(() => waitingRoom.check());
 
@@ -54,8 +55,12 @@ export async function startDispatcher(deps: DispatcherDeps): Promise<{ stop(): P
     passOver: (hostId: string) => fleet.passOver(hostId),
     nextOpId: () => `${deps.instance}:${++writes}`,
     lastWritten: new LastWritten(10_000),
+    // A provider is asked for each by itself: nobody there waits for what another would take.
     hasOlderWaiting: (record: SessionRecord) =>
-      sessions.waiting(record.profile).some((other) => other.record.id !== record.id),
+      !isExternal(record.provider) &&
+      sessions
+        .waiting(record.profile)
+        .some(({ record: other }) => other.id !== record.id && !isExternal(other.provider)),
   };
   const stopConsuming = await bus.consume(
     sessionEvents,

@@ -1,8 +1,9 @@
 // The hosts with what this dispatcher promised of them and knows to be out of date.
 import type { HostRecord } from "../../libs/contracts/host.ts";
+import { isExternal } from "../../libs/contracts/provider.ts";
 import type { SessionRecord, Warmth } from "../../libs/contracts/session.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
-import { chooseHost, type FreeAgents, freeAgents, type HostChoice } from "./choose-host.ts";
+import { chooseHost, chooseProvider, type FreeAgents, freeAgents, type HostChoice } from "./choose-host.ts";
 
 export interface Promised {
   readonly choice: HostChoice;
@@ -25,8 +26,9 @@ export class Fleet {
     this.#view = view;
   }
 
-  /** Chooses a host and promises one of its agents. */
+  /** Chooses a host and promises one of its agents, or the provider that brings its own. */
   choose(record: SessionRecord): Promised | undefined {
+    if (isExternal(record.provider)) return { choice: chooseProvider(record.provider), settle: () => {} };
     const choice = chooseHost(this.#usable(), record, (host) => this.#free(host, record.profile));
     if (choice === undefined) return undefined;
     const key = `${choice.host}/${record.profile}`;
@@ -44,8 +46,9 @@ export class Fleet {
     };
   }
 
-  /** How many sessions of a profile could be dispatched now. */
-  freeFor(profile: string): number {
+  /** How many sessions like this one could be dispatched now. */
+  freeFor({ profile, provider }: Pick<SessionRecord, "profile" | "provider">): number {
+    if (isExternal(provider)) return Number.POSITIVE_INFINITY;
     return this.#usable().reduce((sum, host) => {
       const free = this.#free(host, profile);
       return sum + free.hot + free.warm + free.cold;

@@ -2,6 +2,7 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import { assignCommand, releaseCommand } from "../../libs/contracts/channels.ts";
 import { isError, messageOf } from "../../libs/contracts/errors.ts";
+import { isExternal, isProviderHost } from "../../libs/contracts/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { requireLiveKit } from "../../libs/livekit/connect.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
@@ -29,6 +30,9 @@ const ROOM_DEPARTURE_S = 60;
 /** How long a session waits that had no room because LiveKit didn't answer. */
 export const LIVEKIT_PAUSE_MS = 2000;
 
+const CONNECTOR_PAUSE_MS = 500;
+const CONNECTOR_PAUSE_MAX_MS = 5000;
+
 /** How long the message is kept for the sake of a former attempt, while the session lives. */
 const CLEAN_UP_MS = 250;
 
@@ -45,14 +49,26 @@ export async function speak(deps: SpeakDeps, record: SessionRecord): Promise<Dis
   const commands = commandsFor(record);
   const assign = commands.find((command): command is Assign => command.do === "assign");
   const creates = commands.filter((command) => command.do === "create_room");
-  const rest = commands.filter((command) => command.do !== "assign" && command.do !== "create_room");
+  const rest = commands.filter(
+    (command) =>
+      command.do === "release" ||
+      (command.do !== "assign" && command.do !== "create_room" && hasRoom(record)),
+  );
   const cleaned = cleanUp(deps, record, rest);
-  const input = assign === undefined ? undefined : await assignTo(deps, record, assign, creates.length > 0);
+  const needsRoom = creates.length > 0 && hasRoom(record);
+  const input = assign === undefined ? undefined : await assignTo(deps, record, assign, needsRoom);
   // A host that hangs would hold up the next agent's `joined` and `ready` behind this message.
   if (record.state === "ended") await cleaned;
   else await atMost(deps.clock, CLEAN_UP_MS, cleaned);
   return input;
 }
+
+/** VAPI makes its calls without any room of ours. */
+const hasRoom = ({ provider }: SessionRecord): boolean => provider !== "vapi";
+
+/** How long a session waits whose connectors don't answer: twice as long each time. */
+export const pauseAfter = (formerMs: number): number =>
+  Math.min(CONNECTOR_PAUSE_MAX_MS, Math.max(CONNECTOR_PAUSE_MS, formerMs * 2));
 
 function atMost(clock: Clock, ms: number, work: Promise<void>): Promise<void> {
   return new Promise((resolve) => {
@@ -85,12 +101,14 @@ async function assignTo(
     if (createRoom) {
       const { rooms, tokens } = requireLiveKit(deps.livekit);
       await rooms.create(record.room, { emptyTimeoutS: ROOM_EMPTY_S, departureTimeoutS: ROOM_DEPARTURE_S });
-      token = await tokens.forAgent({
-        room: record.room,
-        identity: command.identity,
-        name: record.profile,
-        ttlS: AGENT_TOKEN_TTL_S,
-      });
+      // A provider's agent is given its way in by its provider.
+      if (!isExternal(record.provider))
+        token = await tokens.forAgent({
+          room: record.room,
+          identity: command.identity,
+          name: record.profile,
+          ttlS: AGENT_TOKEN_TTL_S,
+        });
     }
   } catch (error) {
     const input = failed("creating the room", error);
@@ -107,7 +125,17 @@ async function assignTo(
   }
   const declined = (why: string, mayHaveStarted: boolean): DispatcherInput => {
     deps.passOver(command.host);
-    return { type: "declined", attempt: command.attempt, host: command.host, why, at, mayHaveStarted };
+    // There is no other host for it, so it is this one that is asked again.
+    const pause = isProviderHost(command.host) ? { pauseMs: pauseAfter(record.backoffMs) } : {};
+    return {
+      type: "declined",
+      attempt: command.attempt,
+      host: command.host,
+      why,
+      at,
+      mayHaveStarted,
+      ...pause,
+    };
   };
   try {
     const answer = await deps.bus.request(assignCommand, command.host, {
@@ -133,7 +161,12 @@ async function assignTo(
     // With no responder nobody got it this time; but a telling before may have started an agent, whose host then
     // fell silent. After a time-out this very one may have.
     if (isError(error, "no_responders")) {
-      return declined(`${command.host} is gone: nobody answers for it`, true);
+      return declined(
+        isProviderHost(command.host)
+          ? `no connector is up that would ask the provider ${record.provider}`
+          : `${command.host} is gone: nobody answers for it`,
+        true,
+      );
     }
     // It hangs, or can't read the record while a NATS node is away: nothing that the session did, so it loses
     // nothing by it. Should the host have taken it after all, the record will name another by then.

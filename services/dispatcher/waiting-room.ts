@@ -1,6 +1,8 @@
 // Who waits for an agent, and whose turn it is when one is free.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { sessionEvents } from "../../libs/contracts/channels.ts";
+import { isExternal } from "../../libs/contracts/provider.ts";
+import type { SessionRecord } from "../../libs/contracts/session.ts";
 import type { SeenSession, SessionView } from "../../libs/fleet/session-view.ts";
 import { type Clock, isoNow, repeat } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
@@ -10,7 +12,7 @@ interface Deps {
   readonly clock: Clock;
   readonly log: Log;
   readonly sessions: SessionView;
-  readonly freeFor: (profile: string) => number;
+  readonly freeFor: (record: SessionRecord) => number;
 }
 
 /** A woken session that is still there after this is woken again. */
@@ -81,10 +83,10 @@ export class WaitingRoom {
     const waiting = this.#deps.sessions.waiting().filter((session) => this.#isRested(session));
     const free = new Map<string, number>();
     for (const session of waiting) {
-      const { profile } = session.record;
-      const left = free.get(profile) ?? this.#deps.freeFor(profile);
+      const line = lineOf(session.record);
+      const left = free.get(line) ?? this.#deps.freeFor(session.record);
       if (left > 0) this.#wake(session);
-      free.set(profile, left - 1);
+      free.set(line, left - 1);
     }
   }
 
@@ -116,5 +118,9 @@ export class WaitingRoom {
       });
   }
 }
+
+/** Who waits for the same agents: those of the fleet, or a provider's. */
+export const lineOf = ({ profile, provider }: SessionRecord): string =>
+  isExternal(provider) ? `${provider}:${profile}` : profile;
 
 const keyOf = ({ record }: SeenSession): string => `${record.tenant}.${record.id}`;

@@ -2,6 +2,7 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import { pingCommand } from "../../libs/contracts/channels.ts";
 import { isError } from "../../libs/contracts/errors.ts";
+import { isProviderHost } from "../../libs/contracts/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import type { Clock } from "../../libs/process/clock.ts";
 
@@ -44,12 +45,13 @@ const LOST_ASK_MS = 500;
 
 /**
  * Every life that matters: the registered ones, and those that sessions still name. A host that was restarted
- * has overwritten its former registration, and nobody else would ever ask after the sessions of that life.
+ * has overwritten its former registration, and nobody else would ever ask after the sessions of that life. A
+ * provider has no life that could end: connectors look after its agents, and after each other.
  */
 export function livesOf(hosts: readonly HostLife[], records: readonly SessionRecord[]): HostLife[] {
   const lives = new Map(hosts.map(({ id, epoch }) => [nameOf({ id, epoch }), { id, epoch }]));
   for (const { state, host: id, hostEpoch: epoch } of records) {
-    if (state === "ended" || id === undefined || epoch === undefined) continue;
+    if (state === "ended" || id === undefined || epoch === undefined || isProviderHost(id)) continue;
     lives.set(nameOf({ id, epoch }), { id, epoch });
   }
   return [...lives.values()];

@@ -35,9 +35,14 @@ export function findOrphans(
   const present = new Set(rooms);
   return {
     rooms: rooms.filter(isOrphan),
-    sessions: live.filter((record) => record.state === "ready" && !present.has(record.room)),
+    sessions: live.filter(
+      (record) => record.state === "ready" && hasRoom(record) && !present.has(record.room),
+    ),
   };
 }
+
+/** VAPI makes its calls without any room of ours. */
+const hasRoom = ({ provider }: SessionRecord): boolean => provider !== "vapi";
 
 /** Keeps what was also found the time before: between two looks things settle that only crossed each other. */
 export function inBoth(before: Orphans | undefined, now: Orphans): Orphans {

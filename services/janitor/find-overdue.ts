@@ -1,5 +1,6 @@
 // Which sessions have been as they are for too long: a pure decision.
 import type { SlotReport } from "../../libs/contracts/host.ts";
+import { isExternal } from "../../libs/contracts/provider.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 
 export interface AgedSession {
@@ -68,7 +69,7 @@ function limitPassed(record: SessionRecord, ageMs: number, slot: SlotReport | un
         "join",
         ageMs,
         limitMs,
-        `the agent on host ${record.host} did not join room ${record.room} within ${secondsOf(ageMs)}`,
+        `${agentOf(record)} did not join room ${record.room} within ${secondsOf(ageMs)}`,
       );
     }
     case "joined":
@@ -76,7 +77,7 @@ function limitPassed(record: SessionRecord, ageMs: number, slot: SlotReport | un
         "ready",
         ageMs,
         limits.joined,
-        `the agent joined but its entry started no AgentSession and called no ready() within ${secondsOf(ageMs)}`,
+        `the agent joined but ${whatIsMissing(record)} within ${secondsOf(ageMs)}`,
       );
     case "ready": {
       // Of all attempts together only the dispatcher's history knows; a hand-over restarts this clock.
@@ -100,6 +101,12 @@ function limitPassed(record: SessionRecord, ageMs: number, slot: SlotReport | un
       return undefined;
   }
 }
+
+const agentOf = ({ host, provider }: SessionRecord): string =>
+  isExternal(provider) ? `the agent of the provider ${provider}` : `the agent on host ${host}`;
+
+const whatIsMissing = ({ provider }: SessionRecord): string =>
+  isExternal(provider) ? "didn't become ready" : "its entry started no AgentSession and called no ready()";
 
 /** Why the last try came to nothing, if there was one. */
 const lastReason = (record: SessionRecord): string => {

@@ -97,7 +97,7 @@ describe("a fleet", () => {
     const { fleet } = fleetOf(host("h", { warm: 2, max: 3 }));
     const asked = [1, 2, 3, 4].map((n) => fleet.choose(aSession(`s${n}`))?.choice.asked);
     expect(asked).toEqual(["warm", "warm", "cold", undefined]);
-    expect(fleet.freeFor("echo")).toBe(0);
+    expect(fleet.freeFor({ profile: "echo" })).toBe(0);
   });
 
   test("may promise it again once the host has answered", () => {
@@ -106,7 +106,7 @@ describe("a fleet", () => {
     expect(fleet.choose(aSession("b"))).toBeUndefined();
     promised?.settle();
     promised?.settle();
-    expect(fleet.freeFor("echo")).toBe(1);
+    expect(fleet.freeFor({ profile: "echo" })).toBe(1);
     expect(fleet.choose(aSession("b"))).toBeDefined();
   });
 
@@ -114,7 +114,7 @@ describe("a fleet", () => {
     const { fleet, say } = fleetOf(host("h", { warm: 1 }));
     fleet.passOver("h");
     expect(fleet.choose(aSession("a"))).toBeUndefined();
-    expect(fleet.freeFor("echo")).toBe(0);
+    expect(fleet.freeFor({ profile: "echo" })).toBe(0);
     say(host("h", { warm: 1 }, { sequence: 2 }));
     expect(fleet.choose(aSession("a"))).toBeDefined();
   });

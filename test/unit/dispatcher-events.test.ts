@@ -172,6 +172,50 @@ describe("a request", () => {
   });
 });
 
+describe("a request for a provider", () => {
+  test.each(["livekit", "webhook"] as const)(
+    "%s: there is a room, and no token for its agent",
+    async (name) => {
+      const { handle, assigns, record, rooms } = await scene({ a: [], [`provider-${name}`]: [] });
+      expect(await handle(anEvent("s", { provider: name }))).toBe("done");
+      expect(record()).toMatchObject({ state: "dispatched", host: `provider-${name}`, hostEpoch: 1 });
+      expect(assigns).toHaveLength(1);
+      expect(assigns[0]).toMatchObject({ asked: "cold", room: "session-s", epoch: 1 });
+      expect(assigns[0]).not.toHaveProperty("token");
+      expect((await rooms.list()).map(({ name: room }) => room)).toEqual(["session-s"]);
+    },
+  );
+
+  test("vapi: nothing is asked of LiveKit, which may be away or not there at all", async () => {
+    const { handle, record, log } = await scene({ "provider-vapi": [] }, { livekit: undefined });
+    expect(await handle(anEvent("s", { provider: "vapi" }))).toBe("done");
+    expect(record()).toMatchObject({ state: "dispatched", host: "provider-vapi" });
+    expect(log).toEqual(["provider-vapi is assigned 1, saved as dispatched 1"]);
+    await handle({ ...by("provider-vapi"), type: "user_left" });
+    expect(log.at(-1)).toBe("provider-vapi is told to release 1");
+  });
+
+  test("sip: it is the fleet's own agent that is asked for", async () => {
+    const { handle, record } = await scene({ a: [], "provider-sip": [] });
+    expect(await handle(anEvent("s", { provider: "sip" }))).toBe("done");
+    expect(record().host).toBe("a");
+  });
+
+  test("that nobody answers for waits, longer each time, and asks no other host", async () => {
+    const { handle, record, log } = await scene({ a: [], "provider-livekit": "gone" });
+    await handle(anEvent("s", { provider: "livekit" }));
+    const pauses = [record().backoffMs];
+    for (let attempt = 2; attempt < 7; attempt++) {
+      const woken = { type: "woken" as const, tenant: "t", sessionId: "s", at: AT, attempt };
+      await handle(woken);
+      pauses.push(record().backoffMs);
+    }
+    expect(pauses).toEqual([500, 1000, 2000, 4000, 5000, 5000]);
+    expect(record()).toMatchObject({ state: "requested", attempt: 7, failures: 0 });
+    expect(log).toEqual([]);
+  });
+});
+
 describe("an event", () => {
   test("that overtakes its request is kept for later", async () => {
     const { handle, written } = await scene({ a: [] });

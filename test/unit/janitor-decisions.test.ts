@@ -96,6 +96,12 @@ describe("an orphan is", () => {
     expect(findOrphans([], records, []).sessions).toEqual([ready]);
   });
 
+  test("a ready session of LiveKit's dispatch without a room, but no call of VAPI's, which never had one", () => {
+    const dispatched = aSession("d", { state: "ready", provider: "livekit" });
+    const called = aSession("v", { state: "ready", provider: "vapi" });
+    expect(findOrphans([], [dispatched, called], []).sessions).toEqual([dispatched]);
+  });
+
   test("only what was one the time before too, in the same attempt", () => {
     const one = aSession("r", { state: "ready", attempt: 1 });
     const two = { ...one, attempt: 2 };

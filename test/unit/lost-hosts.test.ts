@@ -262,6 +262,11 @@ test("a host that was restarted is asked for in its former life too, while sessi
   expect(livesOf([life], records)).toEqual([life, { id: "h", epoch: 3 }]);
 });
 
+test("a provider that stands for a host is never asked whether it lives", () => {
+  const records = [served("a", { provider: "livekit", host: "provider-livekit", hostEpoch: 1 })];
+  expect(livesOf([life], records)).toEqual([life]);
+});
+
 describe("of an agent says LiveKit's refusal", () => {
   const body = (code: string, msg: string) => JSON.stringify({ code, msg });
 
