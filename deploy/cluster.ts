@@ -6,10 +6,13 @@ await runLocal({
   // What is set wins. Its own directory: a cluster can't take over the data of a single server.
   env: { GREENROOM_REPLICAS: "3", GREENROOM_DATA_DIR: ".greenroom-cluster", ...process.env },
   natsNodes: 3,
-  services: (["gateway", "dispatcher", "agent-host", "janitor"] as const).map((name) => ({
-    name,
-    main: serviceMain(name),
-    count: 2,
-  })),
+  services: [
+    ...(["gateway", "dispatcher", "agent-host", "janitor"] as const).map((name) => ({
+      name,
+      main: serviceMain(name),
+      count: 2,
+    })),
+    { name: "recorder", main: serviceMain("recorder"), count: 2, isLater: true },
+  ],
   ports: { nats: 4222, livekit: 7880 },
 });

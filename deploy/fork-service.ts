@@ -1,4 +1,4 @@
-// Starts one of the four services as a child process.
+// Starts one of the services as a child process.
 import { type ChildProcess, fork } from "node:child_process";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";

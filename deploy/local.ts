@@ -1,12 +1,15 @@
-// `npm start`: NATS, LiveKit and the four services as child processes of one supervisor.
+// `npm start`: NATS, LiveKit and the services as child processes of one supervisor.
 import { serviceMain } from "./fork-service.ts";
 import { runLocal } from "./run-local.ts";
 
 await runLocal({
   env: process.env,
-  services: (["gateway", "dispatcher", "agent-host", "janitor"] as const).map((name) => ({
-    name,
-    main: serviceMain(name),
-  })),
+  services: [
+    ...(["gateway", "dispatcher", "agent-host", "janitor"] as const).map((name) => ({
+      name,
+      main: serviceMain(name),
+    })),
+    { name: "recorder", main: serviceMain("recorder"), isLater: true },
+  ],
   ports: { nats: 4222, livekit: 7880 },
 });

@@ -3,7 +3,16 @@ import { prettyFactory } from "pino-pretty";
 import type { LogRecord } from "./log-lines.ts";
 
 const CYAN_TO_RED = [36, 32, 35, 34, 33, 31];
-const SERVICES = ["greenroom", "gateway", "dispatcher", "agent-host", "janitor", "livekit", "nats"];
+const SERVICES = [
+  "greenroom",
+  "gateway",
+  "dispatcher",
+  "agent-host",
+  "janitor",
+  "recorder",
+  "livekit",
+  "nats",
+];
 
 /** @returns a record as the text that is written, with its line end */
 export function createFormat(options: {

@@ -27,6 +27,8 @@ export interface LocalService {
   readonly name: ServiceName;
   /** The file that is run. */
   readonly main: string;
+  /** It is started once an agent is there, so that nobody waits for it who wants to talk. */
+  readonly isLater?: true;
   /** How many of it; 1 when nothing is said. */
   readonly count?: number;
 }
@@ -45,7 +47,7 @@ export interface LocalOptions {
 const STOP_ORDER: readonly (readonly ServiceName[])[] = [
   ["gateway"],
   ["agent-host"],
-  ["dispatcher", "janitor"],
+  ["dispatcher", "janitor", "recorder"],
   ["livekit"],
   ["nats"],
 ];
@@ -132,12 +134,16 @@ class LocalRun {
     const apiUrls = ports.map((port) => `http://${hostFor(this.#config.GREENROOM_BIND)}:${port}`);
     const servers = await this.#startServers(supervisor, ports[0]!);
     if (this.#isStopping) return;
-    this.#startServices(supervisor, servers, ports);
+    const later = (wanted: boolean) =>
+      this.#options.services.filter(({ isLater = false }) => isLater === wanted);
+    this.#startServices(supervisor, later(false), servers, ports);
     const natsUrl = servers.NATS_URL ?? "";
     this.#stopAnnouncing = startAnnouncing(supervisor, natsUrl, this.#config.GREENROOM_REPLICAS, this.#log);
 
     const health = await waitForFirstAgent(apiUrls[0]!, FIRST_AGENT_MS, () => this.#isStopping);
-    if (!this.#isStopping) this.#showBanner(apiUrls, natsUrl, servers.LIVEKIT_URL, health);
+    if (this.#isStopping) return;
+    this.#startServices(supervisor, later(true), servers, ports);
+    this.#showBanner(apiUrls, natsUrl, servers.LIVEKIT_URL, health);
   }
 
   async #endOrphans(pidFiles: PidFiles): Promise<void> {
@@ -173,12 +179,13 @@ class LocalRun {
 
   #startServices(
     supervisor: Supervisor,
+    services: readonly LocalService[],
     found: Record<string, string>,
     gatewayPorts: readonly number[],
   ): void {
     const drainMs = this.#config.GREENROOM_DRAIN_MS;
     const env = { ...this.#options.env, ...found, GREENROOM_DRAIN_MS: String(drainMs) };
-    for (const { name, main, count = 1 } of this.#options.services) {
+    for (const { name, main, count = 1 } of services) {
       const stopMs = name === "agent-host" ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;
       const orphanMs = name === "agent-host" ? ORPHANED_AGENTS_MS : 0;
       for (let number = 1; number <= count; number++) {

@@ -50,6 +50,7 @@ export const HealthAnswer = z
       dispatcher: ServiceHealth,
       "agent-host": ServiceHealth,
       janitor: ServiceHealth,
+      recorder: ServiceHealth,
     }),
     profiles: z.record(z.string(), ProfileHealth),
     defaultProfile: z.string().nullable().describe("What a start without `profile` gets."),

@@ -11,6 +11,8 @@ export const SILENT_MS = 3 * BEAT_MS;
 export interface BeatOptions {
   readonly service: ServiceName;
   readonly instance: string;
+  /** What is to be known although it runs; asked at each beat. */
+  readonly trouble?: () => string | undefined;
 }
 
 /**
@@ -19,9 +21,17 @@ export interface BeatOptions {
  * The answer stops it and says `stopped`, so that health shows an orderly end at once; call it while the bus
  * is still open.
  */
-export function startBeat(bus: Bus, clock: Clock, { service, instance }: BeatOptions): () => void {
-  const say = (status: "running" | "stopped") =>
-    bus.announce(serviceBeats, { service, instance, pid: process.pid, status });
+export function startBeat(bus: Bus, clock: Clock, { service, instance, trouble }: BeatOptions): () => void {
+  const say = (status: "running" | "stopped") => {
+    const why = status === "running" ? trouble?.() : undefined;
+    bus.announce(serviceBeats, {
+      service,
+      instance,
+      pid: process.pid,
+      status,
+      ...(why === undefined ? {} : { why }),
+    });
+  };
   let cancel = () => {};
   const beat = () => {
     say("running");

@@ -61,6 +61,7 @@ function describeHealth(gateway: Gateway, watch: ServiceWatch): HealthAnswer {
     dispatcher: watch.health("dispatcher"),
     "agent-host": watch.health("agent-host"),
     janitor: watch.health("janitor"),
+    recorder: watch.health("recorder"),
   };
   // This one answers, so one runs, even if its own beat can't get around.
   if (services.gateway.status !== "running") services.gateway = { status: "running", instances: 1 };

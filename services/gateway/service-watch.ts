@@ -66,7 +66,10 @@ export async function watchServices({ bus, clock, livekit, storeTrouble }: Deps)
 /** Several processes of one service as one: it runs while any does. */
 function sumUp(beats: readonly ServiceBeat[]): ServiceHealth {
   const running = beats.filter(({ status }) => status === "running");
-  if (running.length > 0) return { status: "running", instances: running.length };
+  if (running.length > 0) {
+    const why = running.find((beat) => beat.why !== undefined)?.why;
+    return { status: "running", instances: running.length, ...(why === undefined ? {} : { why }) };
+  }
   const worst =
     beats.find(({ status }) => status === "failed") ?? beats.find(({ status }) => status === "disabled");
   if (worst === undefined) return { status: "stopped", instances: 0 };

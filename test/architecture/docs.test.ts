@@ -8,6 +8,7 @@ import { agentHostSettings } from "../../services/agent-host/config.ts";
 import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import { janitorSettings } from "../../services/janitor/config.ts";
+import { recorderSettings } from "../../services/recorder/config.ts";
 
 describe("generated documents", () => {
   it.each(Object.keys(documents))("docs/%s is what `npm run docs` writes", (name) => {
@@ -24,6 +25,7 @@ describe("the list of all settings", () => {
     dispatcherSettings,
     gatewaySettings,
     janitorSettings,
+    recorderSettings,
   ].flatMap((settings) => Object.keys(settings).filter((name) => name.startsWith("GREENROOM_")));
 
   it("has every setting that a service reads", () => {

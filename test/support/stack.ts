@@ -16,6 +16,8 @@ export interface StackOptions {
   readonly gateways?: number;
   readonly dispatchers?: number;
   readonly janitors?: number;
+  /** None when nothing is said. */
+  readonly recorders?: number;
   /** Simulated rooms, and no LiveKit. */
   readonly mock?: boolean;
   /** How long a service may take to stop. */
@@ -130,7 +132,7 @@ class RunningStack implements Stack {
   }
 
   async start(): Promise<void> {
-    const { hosts = 1, dispatchers = 1, janitors = 1 } = this.#options;
+    const { hosts = 1, dispatchers = 1, janitors = 1, recorders = 0 } = this.#options;
     const several = (count: number, service: ServiceKind) =>
       Array.from({ length: count }, () => this.spawnService(service));
     await Promise.all([
@@ -138,6 +140,7 @@ class RunningStack implements Stack {
       ...several(dispatchers, "dispatcher"),
       ...several(hosts, "agent-host"),
       ...several(janitors, "janitor"),
+      ...several(recorders, "recorder"),
     ]);
     for (const url of this.urls) {
       await until(async () => (await this.#fetch(url, "/readyz", {})).status === 200, {
@@ -192,7 +195,7 @@ class RunningStack implements Stack {
       }
     };
     await stopAll("gateway", "agent-host");
-    await stopAll("dispatcher", "janitor");
+    await stopAll("dispatcher", "janitor", "recorder");
     // A service that ended may have left its own children, who need a moment to notice.
     await until(() => this.leftovers().length === 0, { timeoutMs: 5000, what: "nothing is left" }).catch(
       () => {

@@ -18,6 +18,7 @@ const health: HealthAnswer = {
     dispatcher: running,
     "agent-host": running,
     janitor: running,
+    recorder: running,
   },
   profiles: {
     echo: { status: "running", warm: 1, hot: 1, warming: 0, busy: 0, max: 4 },

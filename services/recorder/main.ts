@@ -1,0 +1,45 @@
+// Runs one recorder on settings from the environment.
+import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
+import { startBeat } from "../../libs/fleet/beat.ts";
+import { systemClock } from "../../libs/process/clock.ts";
+import { allSettingNames } from "../../libs/process/common-settings.ts";
+import { readConfig } from "../../libs/process/config.ts";
+import { runService } from "../../libs/process/run.ts";
+import { recorderSettings } from "./config.ts";
+import { startRecorder } from "./recorder.ts";
+
+await runService("recorder", { stopMs: 10_000 }, async ({ log, instance, quit }) => {
+  const config = readConfig(recorderSettings, process.env, allSettingNames);
+  const bus = await connectNatsBus({
+    url: config.NATS_URL,
+    name: instance,
+    replicas: config.GREENROOM_REPLICAS,
+    log,
+    onLost: (error) => quit(`NATS is lost: ${error}`, 1),
+  });
+  const recorder = await startRecorder({
+    bus,
+    clock: systemClock,
+    log,
+    instance,
+    settings: {
+      reportWaitMs: config.GREENROOM_REPORT_WAIT_MS,
+      metricsLookbackDays: config.METRICS_LOOKBACK_DAYS,
+      kpis: config.KPI_ROLLUP_ENABLED,
+      kpiIntervalMs: config.KPI_ROLLUP_INTERVAL_MS,
+      kpiLookbackDays: config.KPI_LOOKBACK_DAYS,
+    },
+  });
+  const stopBeat = startBeat(bus, systemClock, {
+    service: "recorder",
+    instance,
+    trouble: () => recorder.trouble(),
+  });
+  return {
+    async stop() {
+      stopBeat();
+      await recorder.stop();
+      await bus.close();
+    },
+  };
+});
