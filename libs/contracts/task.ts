@@ -163,6 +163,17 @@ export const TaskRecord = z.object({
   error: TaskError.optional(),
   createdAt: z.string(),
   endedAt: z.string().optional(),
+  /** The newest changes of its state, numbered through from 1: by these numbers it is told to others. */
+  moves: z
+    .array(
+      z.object({
+        n: z.number().int().positive(),
+        state: TaskState,
+        attempt: z.number().int().nonnegative(),
+        at: z.string(),
+      }),
+    )
+    .optional(),
   /** Fingerprint of the request, so that a repeated idempotency key with another request is noticed. */
   requestHash: z.string(),
   /** Marks the write, so that after a lost answer the writer knows its own. */

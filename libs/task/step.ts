@@ -27,8 +27,19 @@ export function step(record: TaskRecord, event: TaskEvent): TaskRecord {
   const before = taskMachine.resolveState({ value: state, context });
   const [after] = transition(taskMachine, before, event);
   if (after.value === before.value && after.context === before.context) return record;
-  return withoutAbsent({ ...after.context, state: after.value, opId } as TaskRecord);
+  const next = withoutAbsent({ ...after.context, state: after.value, opId } as TaskRecord);
+  return next.state === state ? next : { ...next, moves: movesWith(record.moves, next, event.at) };
 }
+
+/** So many changes of state are kept; each is told when it is saved, and a task makes six with one attempt. */
+const MOVES_MAX = 20;
+
+const movesWith = (
+  before: TaskRecord["moves"] = [],
+  { state, attempt }: Pick<TaskRecord, "state" | "attempt">,
+  at: string,
+): NonNullable<TaskRecord["moves"]> =>
+  [...before, { n: (before.at(-1)?.n ?? 0) + 1, state, attempt, at }].slice(-MOVES_MAX);
 
 /** The machine can only set a field to undefined; a record on the wire has no such fields. */
 const withoutAbsent = (record: TaskRecord): TaskRecord =>
@@ -46,6 +57,7 @@ export interface TakenIn {
 export function newTask(request: TaskRequest, defaults: TaskDefaults, taken: TakenIn): TaskRecord {
   const { tenant, to, from, profile, scheduleAt } = request;
   const { refused } = taken;
+  const state = refused === undefined ? "queued" : "failed";
   return {
     v: 1,
     id: taskIdOf(request, taken.place),
@@ -57,7 +69,7 @@ export function newTask(request: TaskRequest, defaults: TaskDefaults, taken: Tak
     metadata: request.metadata ?? {},
     ...(scheduleAt === undefined ? {} : { scheduleAt }),
     retry: request.retry ?? TaskRetry.parse({}),
-    state: refused === undefined ? "queued" : "failed",
+    state,
     attempt: 0,
     failures: 0,
     life: 1,
@@ -67,6 +79,7 @@ export function newTask(request: TaskRequest, defaults: TaskDefaults, taken: Tak
     attempts: [],
     ...(refused === undefined ? {} : { error: refused, endedAt: taken.at }),
     createdAt: taken.at,
+    moves: movesWith([], { state, attempt: 0 }, taken.at),
     requestHash: requestHashOf(request),
     opId: "",
   };
