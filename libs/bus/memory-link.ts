@@ -66,7 +66,10 @@ export class Link {
   }
 
   close(): void {
-    if (this.#state === "open") this.#leave("closed");
+    if (this.#state !== "open") return;
+    // What it has in hand it can't say any more that it works on.
+    this.#silentSinceMs ??= this.#clock.monotonic();
+    this.#leave("closed");
   }
 
   pause(): void {

@@ -1,9 +1,13 @@
 // Following a bucket behaves the same in memory and on NATS: nothing of it is missed, whoever dies.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Bus, Change, Verdict } from "../../libs/bus/bus.ts";
-import { sessions } from "../../libs/contracts/buckets.ts";
+import { type Bucket, hosts, sessions } from "../../libs/contracts/buckets.ts";
+import { deadLetters } from "../../libs/contracts/channels.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
+import { aHost } from "../support/examples.ts";
 import { eventually, fresh, kinds, sessionRecord, type TestBuses } from "./buses.ts";
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe.each(kinds)("following on %s", (_kind, start) => {
   let buses: TestBuses;
@@ -14,21 +18,37 @@ describe.each(kinds)("following on %s", (_kind, start) => {
   });
   afterAll(() => buses?.stop());
 
-  test("each revision there is and each that comes is handed out once it is saved, and a removal too", async () => {
+  /** A tenant of its own, since followers hear of a whole bucket. */
+  const corner = (concurrency = 4) => {
     const tenant = fresh("t");
-    const first = (await bus.save(sessions, sessionRecord(tenant, "s", { opId: "1" }), 0)) ?? 0;
-    const second = (await bus.save(sessions, sessionRecord(tenant, "s", { opId: "2" }), first)) ?? 0;
+    const options = { durable: fresh("d"), concurrency };
+    const follow = (
+      by: Bus,
+      handle: (change: Change<SessionRecord>, deliveries: number) => Promise<Verdict>,
+    ) =>
+      by.follow(sessions, options, async (change, { deliveries }) =>
+        change.key.startsWith(`${tenant}.`) ? handle(change, deliveries) : "done",
+      );
+    const save = async (id: string, opId: string, revision = 0) =>
+      (await bus.save(sessions, sessionRecord(tenant, id, { opId }), revision)) ?? -1;
+    return { tenant, options, follow, save };
+  };
+
+  test("each revision there is, each that comes, and a removal are handed out in their order to one hand", async () => {
+    const { tenant, options, save } = corner(1);
+    const first = await save("s", "1");
+    const second = await save("s", "2", first);
     const seen: [string, number, string | undefined][] = [];
-    const stop = await bus.follow(
-      sessions,
-      { durable: fresh("d"), concurrency: 1 },
-      async ({ key, revision, value }) => {
-        if (key.startsWith(tenant)) seen.push([key, revision, value?.opId]);
-        return "done";
-      },
-    );
+    const subjects = new Set<string>();
+    const stop = await bus.follow(sessions, options, async ({ key, revision, value }, delivery) => {
+      if (!key.startsWith(tenant)) return "done";
+      seen.push([key, revision, value?.opId]);
+      subjects.add(delivery.subject);
+      expect(delivery).toMatchObject({ sequence: revision, deliveries: 1 });
+      return "done";
+    });
     await eventually(() => seen.length === 2);
-    const third = (await bus.save(sessions, sessionRecord(tenant, "s", { opId: "3" }), second)) ?? 0;
+    const third = await save("s", "3", second);
     await eventually(() => seen.length === 3);
     await bus.remove(sessions, `${tenant}.s`, third);
     await eventually(() => seen.length === 4);
@@ -39,6 +59,164 @@ describe.each(kinds)("following on %s", (_kind, start) => {
       [key, third, "3"],
       [key, third + 1, undefined],
     ]);
+    expect([...subjects]).toEqual([`$KV.sessions.${key}`]);
+    await stop();
+  });
+
+  test("what was done is not handed out again to who follows later under the same name", async () => {
+    const { save, follow } = corner();
+    const first = await save("s", "1");
+    const seen: string[] = [];
+    const note = async ({ value }: Change<SessionRecord>): Promise<Verdict> => {
+      seen.push(value?.opId ?? "gone");
+      return "done";
+    };
+    const stop = await follow(bus, note);
+    await eventually(() => seen.length === 1);
+    await pause(100); // For the ack to arrive.
+    await stop();
+    await save("s", "2", first);
+    const stopAgain = await follow(await buses.connect("later"), note);
+    await eventually(() => seen.length === 2);
+    await pause(200);
+    expect(seen).toEqual(["1", "2"]);
+    await stopAgain();
+  });
+
+  test("a change that is to be tried again comes again until it is done, and its deliveries are counted", async () => {
+    const { save, follow } = corner();
+    const seen: number[] = [];
+    const stop = await follow(bus, async (_change, deliveries) => {
+      seen.push(deliveries);
+      if (deliveries === 2) throw new Error("a bug that goes away");
+      return deliveries < 4 ? "retry" : "done";
+    });
+    await save("s", "1");
+    await eventually(() => seen.length === 4);
+    await pause(300);
+    expect(seen).toEqual([1, 2, 3, 4]);
+    await stop();
+  });
+
+  test("those who follow by one name share the changes, and each is handled once", async () => {
+    const { save, follow } = corner(2);
+    const others = await Promise.all(["a", "b", "c"].map((name) => buses.connect(name)));
+    const seen: string[] = [];
+    const byWhom = new Map<string, number>();
+    const stops = await Promise.all(
+      others.map((other, index) =>
+        follow(other, async ({ key }) => {
+          seen.push(key);
+          byWhom.set(`${index}`, (byWhom.get(`${index}`) ?? 0) + 1);
+          await pause(20);
+          return "done";
+        }),
+      ),
+    );
+    const ids = Array.from({ length: 60 }, (_, index) => `s${index}`);
+    await Promise.all(ids.map((id) => save(id, "1")));
+    await eventually(() => seen.length >= ids.length, 20_000);
+    await pause(200);
+    expect(new Set(seen).size).toBe(ids.length);
+    expect(seen).toHaveLength(ids.length);
+    expect(byWhom.size).toBeGreaterThan(1);
+    for (const stop of stops) await stop();
+  });
+
+  test("a follower that dies mid-way hands its unfinished changes to another, and nothing is missed", async () => {
+    const { save, follow } = corner(4);
+    const dying = await buses.connect("dying");
+    const heir = await buses.connect("heir");
+    const ids = Array.from({ length: 12 }, (_, index) => `s${index}`);
+    for (const id of ids) await save(id, "1");
+
+    const done = new Set<string>();
+    const begun = new Set<string>();
+    // It does four of them; what it begins then it never ends.
+    await follow(dying, async ({ key }) => {
+      begun.add(key);
+      if (done.size < 4) {
+        done.add(key);
+        return "done";
+      }
+      return new Promise<Verdict>(() => {});
+    });
+    await eventually(() => begun.size === 8);
+    await pause(100); // For its acks to arrive.
+    await dying.close();
+
+    const inherited: [string, number][] = [];
+    const stop = await follow(heir, async ({ key }, deliveries) => {
+      inherited.push([key, deliveries]);
+      return "done";
+    });
+    await eventually(() => inherited.length >= 8, 20_000);
+    await pause(200);
+    const keys = inherited.map(([key]) => key);
+    expect(new Set([...done, ...keys]).size).toBe(ids.length);
+    expect(keys).toHaveLength(8);
+    for (const [key, deliveries] of inherited) expect(deliveries, key).toBe(begun.has(key) ? 2 : 1);
+    await stop();
+  });
+
+  test("revisions that a bucket no longer holds are passed over, also those that were to be tried again", async () => {
+    const id = fresh("h");
+    const options = { durable: fresh("d"), concurrency: 1 };
+    const seen: number[] = [];
+    let isOpen = false;
+    const stop = await bus.follow(hosts, options, async ({ key, value }) => {
+      if (key !== id) return "done";
+      seen.push(value?.sequence ?? -1);
+      return isOpen ? "done" : "retry";
+    });
+    let revision = 0;
+    for (let sequence = 1; sequence <= 5; sequence++) {
+      revision = (await bus.save(hosts, aHost(id, sequence), revision)) ?? -1;
+    }
+    await eventually(() => seen.includes(5));
+    isOpen = true;
+    const before = seen.length;
+    await eventually(() => seen.length > before);
+    await pause(1500); // Longer than any pause before a retry so far.
+    // The bucket keeps one revision of a key: once the fifth stands there, no other is told.
+    expect(seen.slice(seen.indexOf(5))).toEqual(seen.slice(seen.indexOf(5)).map(() => 5));
+    expect(seen.slice(before)).toEqual([5]);
+    await stop();
+  });
+
+  test("a record that nobody can read goes to the dead letters, and its neighbours are handed out", async () => {
+    const { tenant, save, follow } = corner();
+    const seen: string[] = [];
+    const stop = await follow(bus, async ({ key }) => {
+      seen.push(key);
+      return "done";
+    });
+    // Under its key stands what is said to be another's.
+    const elsewhere: Bucket<SessionRecord> = { ...sessions, keyOf: () => `${tenant}.wrong` };
+    await bus.save(elsewhere, sessionRecord(tenant, "right"), 0);
+    await save("s", "1");
+    await eventually(() => seen.length === 1);
+    expect(seen).toEqual([`${tenant}.s`]);
+    const letters = await eventually(async () => {
+      const found = await bus.recent(deadLetters, `dead.$KV.sessions.${tenant}.wrong`, 10);
+      return found.length > 0 ? found : undefined;
+    });
+    expect(letters[0]).toMatchObject({ stream: "KV_sessions", subject: `$KV.sessions.${tenant}.wrong` });
+    expect(letters[0]?.reason).toContain(`holds the record of ${tenant}.right`);
+    await stop();
+  });
+
+  test("a change that was delivered too often goes to the dead letters", async () => {
+    const { tenant, options } = corner();
+    const stop = await bus.follow(sessions, { ...options, maxDeliveries: 3 }, async ({ key }) =>
+      key.startsWith(tenant) ? "retry" : "done",
+    );
+    const revision = await bus.save(sessions, sessionRecord(tenant, "s"), 0);
+    const [letter] = await eventually(async () => {
+      const found = await bus.recent(deadLetters, `dead.$KV.sessions.${tenant}.s`, 10);
+      return found.length > 0 ? found : undefined;
+    });
+    expect(letter).toMatchObject({ deliveries: 3, sequence: revision });
     await stop();
   });
 });
