@@ -19,8 +19,8 @@ export interface Memory {
   /** Whether any human was ever in the room, and since when none is. */
   readonly usersCame: boolean;
   readonly noUsersSinceMs?: number;
-  /** LiveKit hinted that the agent hung up by itself, or that its room was closed in order. */
-  readonly leftInOrder?: string;
+  /** LiveKit hinted that the agent hung up by itself, or that its room was closed in order: in words, and when. */
+  readonly leftInOrder?: { readonly why: string; readonly atMs: number };
 }
 
 export interface Limits {
@@ -55,6 +55,9 @@ export const LOOKS_TO_BE_SURE = 2;
 export const GONE_MS = 400;
 export const SILENT_MS = 1500;
 
+/** A hint that is as old and of which nothing has come was of somebody else, as of the room's former life. */
+const HINT_MS = 5000;
+
 export const firstMemory = (nowMs: number): Memory => ({ sinceMs: nowMs, usersCame: false });
 
 export function eventsFor(look: Look): Decision {
@@ -85,12 +88,14 @@ function isMissing(look: Look): boolean {
 
 function remembered(look: Look): Memory {
   const { observation, record, nowMs } = look;
-  const { untakenSinceMs, missing, readySinceMs, noUsersSinceMs, ...kept } = look.memory;
+  const { untakenSinceMs, missing, readySinceMs, noUsersSinceMs, leftInOrder, ...kept } = look.memory;
+  const isHintOld = leftInOrder !== undefined && nowMs - leftInOrder.atMs > HINT_MS && missing === undefined;
   const users = isPresent(observation) ? observation.users : undefined;
   const usersCame = kept.usersCame || (users ?? 0) > 0;
   return {
     ...kept,
     usersCame,
+    ...(leftInOrder === undefined || isHintOld ? {} : { leftInOrder }),
     ...(observation.is === "untaken" ? { untakenSinceMs: untakenSinceMs ?? nowMs } : {}),
     ...(isMissing(look)
       ? { missing: { sinceMs: missing?.sinceMs ?? nowMs, looks: (missing?.looks ?? 0) + 1 } }
@@ -154,7 +159,7 @@ function lossOf(look: Look): SessionEvent | undefined {
   const { missing } = memory;
   if (missing === undefined) return undefined;
   if (memory.leftInOrder !== undefined && hasJoined(look) && !isSilent(observation))
-    return { ...byHost(look), type: "agent_ended", why: memory.leftInOrder, worthRepeating: false };
+    return { ...byHost(look), type: "agent_ended", why: memory.leftInOrder.why, worthRepeating: false };
   const forMs = nowMs - missing.sinceMs;
   if (missing.looks < LOOKS_TO_BE_SURE) return undefined;
   if (forMs < (isSilent(observation) ? SILENT_MS : GONE_MS)) return undefined;
@@ -238,7 +243,7 @@ export function nextLookInMs(
   ageMs: number,
   observeMs: number,
 ): number {
-  if (memory.missing !== undefined) return 400;
+  if (memory.missing !== undefined || memory.leftInOrder !== undefined) return 400;
   if (record.state !== "ready") return ageMs < 10_000 ? 150 : 500;
   return observeMs;
 }

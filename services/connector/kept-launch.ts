@@ -83,7 +83,10 @@ export class KeptLaunch {
     this.#isHinted = true;
     if (leftInOrder === undefined) return;
     if (identity === undefined || identity === this.#launch.identity)
-      this.#memory = { ...this.#memory, leftInOrder };
+      this.#memory = {
+        ...this.#memory,
+        leftInOrder: { why: leftInOrder, atMs: this.#deps.clock.monotonic() },
+      };
   }
 
   /** Asks the provider; right after the intent was saved, and not again. */
