@@ -36,6 +36,15 @@ export const PhoneNumber = z
     "A number is written as +15550100, or is a SIP user name",
   );
 
+/**
+ * The identity of the callee of a session in its room, where LiveKit SIP makes the call. A session has one call, so
+ * there is one of it however many agents serve the session.
+ */
+export const calleeIdentityOf = (sessionId: string): string => `phone-${sessionId}`;
+
+/** As long as any carrier lets a telephone ring, in ms: what waits for an answer waits at least so long. */
+export const RINGING_MAX_MS = 180_000;
+
 /** The call that a session is made for, as it was asked. */
 export const ConnectedCall = z.object({
   to: PhoneNumber,

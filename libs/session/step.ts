@@ -1,6 +1,7 @@
 // What a session becomes when something reaches it, and how one begins.
 import { transition } from "xstate";
 import { roomOf } from "../contracts/ids.ts";
+import { RINGING_MAX_MS } from "../contracts/provider.ts";
 import type { Deadlines, Requested, SessionRecord } from "../contracts/session.ts";
 import { type SessionInput, sessionMachine } from "./machine.ts";
 
@@ -52,13 +53,24 @@ export const newSession = (event: Requested, defaults: SessionDefaults, place?: 
   requestHash: event.requestHash,
   recovering: false,
   deadlineMs: {
-    ...defaults.deadlineMs,
+    ...whileItRings(event, defaults.deadlineMs),
     ...(event.maxDurationMs === undefined ? {} : { maxDuration: event.maxDurationMs }),
   },
   history: [{ state: "requested", at: event.at, attempt: 1 }],
   timings: {},
   opId: "",
 });
+
+/**
+ * A telephone rings for longer than an agent takes to start or a user to come, and whoever makes the call ends the
+ * ringing. VAPI's agent is there when somebody has answered; a call by SIP is made when the agent is there.
+ */
+function whileItRings({ provider }: Requested, limits: Deadlines): Deadlines {
+  const atLeast = (ms: number): number => Math.max(ms, RINGING_MAX_MS);
+  if (provider === "vapi")
+    return { ...limits, dispatched: atLeast(limits.dispatched), joined: atLeast(limits.joined) };
+  return provider === "sip" ? { ...limits, userAbsent: atLeast(limits.userAbsent) } : limits;
+}
 
 /** A hot agent brings its own room, so it can only serve a session that nobody is in yet. */
 export const mayUseHot = (record: SessionRecord): boolean => !record.roomIsNamed && !record.recovering;
