@@ -1,0 +1,162 @@
+// What VAPI's words for a call mean: the table of its statuses and reasons, row by row.
+import { describe, expect, test } from "vitest";
+import { callOfSipCode } from "../../services/connector/providers/call-of-sip-code.ts";
+import {
+  callNameOf,
+  endingOf,
+  observationOf,
+  type VapiCall,
+} from "../../services/connector/providers/vapi-calls.ts";
+
+const call = (changed: Partial<VapiCall>): VapiCall => ({ id: "c", ...changed });
+const ended = (endedReason: string, changed: Partial<VapiCall> = {}) =>
+  observationOf(call({ status: "ended", endedReason, ...changed }), false);
+
+describe("a call on its way", () => {
+  test.each([
+    ["scheduled", "launched", "dialing"],
+    ["queued", "launched", "dialing"],
+    ["ringing", "joined", "ringing"],
+    ["in-progress", "ready", "answered"],
+    ["forwarding", "ready", "answered"],
+    ["a status of next year", "launched", "dialing"],
+    [undefined, "launched", "dialing"],
+  ])("that is %s counts as %s, and its telephone as %s", (status, is, progress) => {
+    expect(observationOf({ id: "c", ...(status === undefined ? {} : { status }) }, false)).toEqual({
+      is,
+      externalId: "c",
+      call: { status: progress },
+    });
+  });
+});
+
+describe("the end of a call", () => {
+  test.each([
+    ["customer-busy", "busy"],
+    ["customer-did-not-answer", "noAnswer"],
+    ["voicemail", "voicemail"],
+    ["customer-ended-call", "hungUp"],
+    ["customer-ended-call-during-transfer", "hungUp"],
+    ["assistant-ended-call", "hungUp"],
+    ["assistant-said-end-call-phrase", "hungUp"],
+    ["assistant-forwarded-call", "hungUp"],
+    ["silence-timed-out", "hungUp"],
+    ["exceeded-max-duration", "hungUp"],
+    ["call.in-progress.twilio-completed-call", "hungUp"],
+  ])("by %s leaves it %s, and nothing failed", (reason, status) => {
+    const found = ended(reason);
+    expect(found).toMatchObject({ is: "ended", call: { status, providerReason: reason } });
+    expect(found).not.toHaveProperty("error");
+  });
+
+  test.each([
+    ["twilio-failed-to-connect-call", "failed", true],
+    ["vonage-rejected", "failed", true],
+    ["call.in-progress.error-sip-outbound-call-failed-to-connect", "failed", true],
+    ["call.in-progress.error-vapifault-transport-never-connected", "failed", true],
+    ["call.in-progress.error-vapifault-worker-died", "failed", true],
+    ["call.start.error-subscription-concurrency-limit-reached", "failed", true],
+    ["call.start.error-subscription-insufficient-credits", "failed", false],
+    ["call.start.error-get-phone-number", "failed", false],
+    ["call-start-error-neither-assistant-nor-server-set", "failed", false],
+    ["assistant-not-found", "failed", false],
+    ["assistant-request-returned-error", "failed", false],
+    ["twilio-reported-customer-misdialed", "failed", false],
+    ["manually-canceled", "unknown", false],
+    ["scheduled-call-deleted", "unknown", false],
+    ["a reason of next year", "unknown", false],
+    ["toString", "unknown", false],
+  ])("by %s before any answer leaves it %s", (reason, status, worthRepeating) => {
+    const found = ended(reason);
+    expect(found).toMatchObject({ is: "ended", call: { status }, cause: "provider", worthRepeating });
+    expect("error" in found ? found.error : "").toContain(reason);
+  });
+
+  test("by a pipeline's error is a call that broke off, and not one to be made again", () => {
+    for (const reason of [
+      "call.in-progress.error-vapifault-openai-429-exceeded-quota",
+      "pipeline-error-openai-llm-failed",
+    ])
+      expect(ended(reason, { startedAt: "2026-01-01T00:00:00Z" })).toMatchObject({
+        is: "ended",
+        call: { status: "hungUp" },
+        cause: "provider",
+        worthRepeating: false,
+      });
+  });
+
+  test("by the carrier's SIP response has its code", () => {
+    expect(
+      ended("call.in-progress.error-providerfault-outbound-sip-480-temporarily-unavailable"),
+    ).toMatchObject({
+      call: { status: "noAnswer", sipCode: 480 },
+    });
+    expect(ended("call.in-progress.error-providerfault-outbound-sip-403-forbidden")).toMatchObject({
+      call: { status: "failed", sipCode: 403 },
+      worthRepeating: false,
+    });
+    expect(ended("call.in-progress.error-providerfault-outbound-sip-503-service-unavailable")).toMatchObject({
+      call: { status: "failed", sipCode: 503 },
+      worthRepeating: true,
+    });
+  });
+
+  test("by a voicemail says that a machine answered", () => {
+    expect(ended("voicemail")).toMatchObject({ call: { answeredBy: "machine" } });
+  });
+
+  test("after an answer is never one that would have somebody called again", () => {
+    const again = ["busy", "noAnswer", "failed"];
+    for (const reason of [
+      "customer-busy",
+      "customer-did-not-answer",
+      "worker-shutdown",
+      "manually-canceled",
+      "anything",
+    ]) {
+      expect(again).not.toContain(endingOf(reason, true).status);
+      expect(endingOf(reason, true).status).toBe("hungUp");
+      expect(observationOf(call({ status: "ended", endedReason: reason }), true)).toMatchObject({
+        call: { status: "hungUp" },
+      });
+    }
+  });
+
+  test("says in words what VAPI adds", () => {
+    expect(ended("customer-busy", { endedMessage: "the line is engaged" })).toMatchObject({
+      why: "the callee was busy (VAPI: customer-busy): the line is engaged",
+    });
+  });
+
+  test("of a call that VAPI knows no more is unknown", () => {
+    expect(observationOf(call({ status: "not-found" }), false)).toMatchObject({
+      call: { status: "unknown" },
+    });
+  });
+});
+
+describe("a SIP response", () => {
+  test.each([
+    [486, "busy"],
+    [600, "busy"],
+    [603, "busy"],
+    [408, "noAnswer"],
+    [480, "noAnswer"],
+    [487, "noAnswer"],
+    [404, "failed"],
+    [403, "failed"],
+    [484, "failed"],
+    [500, "failed"],
+    [503, "failed"],
+    [604, "failed"],
+  ])("%i leaves the call %s", (sipCode, status) => {
+    expect(callOfSipCode(sipCode)).toEqual({ status, sipCode });
+  });
+});
+
+test("a call's name is its session's, fits VAPI's 40 characters and tells tenants apart", () => {
+  const name = callNameOf("t", "s_0123456789012345678901");
+  expect(name).toBe(callNameOf("t", "s_0123456789012345678901"));
+  expect(name.length).toBeLessThanOrEqual(40);
+  expect(new Set([name, callNameOf("u", "s_0123456789012345678901"), callNameOf("t", "s")]).size).toBe(3);
+});
