@@ -21,6 +21,7 @@ import { agentHostSettings } from "../services/agent-host/config.ts";
 import { dispatcherSettings } from "../services/dispatcher/config.ts";
 import { gatewaySettings } from "../services/gateway/config.ts";
 import { janitorSettings } from "../services/janitor/config.ts";
+import { outboundSettings } from "../services/outbound/config.ts";
 import { recorderSettings } from "../services/recorder/config.ts";
 
 const NOTE = "<!-- Made by `npm run docs` from the code; a test holds it to that. -->\n";
@@ -125,6 +126,7 @@ function renderSettings(): string {
     ...section("agent-host", own(agentHostSettings)),
     ...section("janitor", own(janitorSettings)),
     ...section("recorder", own(recorderSettings)),
+    ...section("outbound", own(outboundSettings)),
     ...section("`npm start`", own(localSettings)),
   ].join("\n");
 }

@@ -51,6 +51,7 @@ export const HealthAnswer = z
       "agent-host": ServiceHealth,
       janitor: ServiceHealth,
       recorder: ServiceHealth,
+      outbound: ServiceHealth,
     }),
     profiles: z.record(z.string(), ProfileHealth),
     defaultProfile: z.string().nullable().describe("What a start without `profile` gets."),

@@ -29,6 +29,7 @@ export const ServiceName = z.enum([
   "janitor",
   "connector",
   "recorder",
+  "outbound",
   "nats",
   "livekit",
 ]);

@@ -191,7 +191,7 @@ const attemptOrNone = z.number().int().nonnegative();
 /** Everything that is said about tasks, by whoever saw it happen. */
 export const TaskEvent = z.discriminatedUnion("type", [
   /** It was given a line: its attempt may begin. */
-  z.object({ ...address, type: z.literal("line_given"), attempt }),
+  z.object({ ...address, type: z.literal("line_given"), attempt, life: z.number().int().positive() }),
   /** The provider's word on the telephone call. `revision` is the launch record's. */
   z.object({
     ...address,
@@ -246,6 +246,7 @@ export const TaskLine = z.object({
   tenant: Tenant,
   task: TaskId,
   attempt: z.number().int().positive(),
+  life: z.number().int().positive(),
   provider: ProviderName,
 });
 export type TaskLine = z.infer<typeof TaskLine>;

@@ -88,7 +88,7 @@ export const taskMachine = setup({
     queued: {
       on: {
         line_given: {
-          guard: ({ context, event }) => event.attempt === context.attempt + 1,
+          guard: ({ context, event }) => event.attempt === context.attempt + 1 && event.life === context.life,
           target: "dialing",
           actions: assign(({ context, event }) => change.begun(context, event)),
         },

@@ -62,6 +62,7 @@ function describeHealth(gateway: Gateway, watch: ServiceWatch): HealthAnswer {
     "agent-host": watch.health("agent-host"),
     janitor: watch.health("janitor"),
     recorder: watch.health("recorder"),
+    outbound: watch.health("outbound"),
   };
   // This one answers, so one runs, even if its own beat can't get around.
   if (services.gateway.status !== "running") services.gateway = { status: "running", instances: 1 };

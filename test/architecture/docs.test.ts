@@ -8,6 +8,7 @@ import { agentHostSettings } from "../../services/agent-host/config.ts";
 import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import { janitorSettings } from "../../services/janitor/config.ts";
+import { outboundSettings } from "../../services/outbound/config.ts";
 import { recorderSettings } from "../../services/recorder/config.ts";
 
 describe("generated documents", () => {
@@ -25,6 +26,7 @@ describe("the list of all settings", () => {
     dispatcherSettings,
     gatewaySettings,
     janitorSettings,
+    outboundSettings,
     recorderSettings,
   ].flatMap((settings) => Object.keys(settings).filter((name) => name.startsWith("GREENROOM_")));
 

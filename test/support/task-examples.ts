@@ -21,11 +21,11 @@ type Said<T extends TaskEvent["type"]> = Extract<TaskEvent, { type: T }>;
 type OfTask = Pick<TaskRecord, "id" | "tenant" | "attempt">;
 const of = ({ id, tenant }: OfTask) => ({ tenant, taskId: id, at: AT });
 
-export const lineGiven = (task: OfTask, attempt = task.attempt + 1): Said<"line_given"> => ({
-  ...of(task),
-  type: "line_given",
-  attempt,
-});
+export const lineGiven = (
+  task: OfTask & Pick<TaskRecord, "life">,
+  attempt = task.attempt + 1,
+  life = task.life,
+): Said<"line_given"> => ({ ...of(task), type: "line_given", attempt, life });
 export const callMoved = (
   task: OfTask,
   status: CallProgress["status"],

@@ -59,6 +59,7 @@ function everyEvent(record: TaskRecord): TaskEvent[] {
     ),
     ...attempts.flatMap((attempt): TaskEvent[] => [
       lineGiven(record, attempt),
+      lineGiven(record, attempt, record.life + 1),
       sessionReady(record, attempt),
       ...CallStatus.options.map((status) => callMoved(record, status, {}, attempt)),
       callMoved(record, "failed", { sipCode: 404 }, attempt),
@@ -83,7 +84,8 @@ function everyEvent(record: TaskRecord): TaskEvent[] {
 const isForeign = (record: TaskRecord, event: TaskEvent): boolean => {
   if (event.type === "cancel_requested") return false;
   if (event.type === "retry_requested") return event.life !== record.life;
-  return event.attempt !== (event.type === "line_given" ? record.attempt + 1 : record.attempt);
+  if (event.type !== "line_given") return event.attempt !== record.attempt;
+  return event.attempt !== record.attempt + 1 || event.life !== record.life;
 };
 
 /** Somebody may have been reached in this attempt, or nobody can tell. */

@@ -19,6 +19,7 @@ const health: HealthAnswer = {
     "agent-host": running,
     janitor: running,
     recorder: running,
+    outbound: running,
   },
   profiles: {
     echo: { status: "running", warm: 1, hot: 1, warming: 0, busy: 0, max: 4 },

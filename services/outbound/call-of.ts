@@ -1,0 +1,46 @@
+// How the telephone call of a session stands, by what its provider's connector stored.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { launches } from "../../libs/contracts/buckets.ts";
+import type { CallProgress, LaunchRecord, ProviderName } from "../../libs/contracts/provider.ts";
+import { isTelephone } from "../../libs/task/outcome.ts";
+
+/** What tells most about whether somebody may have been reached comes last. */
+const RANK: Record<CallProgress["status"], number> = {
+  failed: 0,
+  noAnswer: 1,
+  busy: 1,
+  dialing: 2,
+  ringing: 3,
+  unknown: 4,
+  voicemail: 5,
+  answered: 6,
+  hungUp: 7,
+};
+
+/**
+ * The call of a session, over all launches that it had, read from the store as it stands; undefined when nothing was
+ * ever dialled for it. Of several launches the one counts that went furthest.
+ */
+export async function callOf(
+  bus: Bus,
+  tenant: string,
+  session: string,
+  provider: ProviderName,
+): Promise<CallProgress | undefined> {
+  if (!isTelephone(provider)) return undefined;
+  const found = await bus.list(launches, `${tenant}.${session}.*`);
+  let best: CallProgress | undefined;
+  for (const { value } of found) {
+    const call = callOfLaunch(value);
+    if (call === undefined) continue;
+    if (best === undefined || RANK[call.status] > RANK[best.status]) best = call;
+  }
+  return best;
+}
+
+/** A launch that was asked for and of which nothing came back may have dialled; one that is over without a call hasn't. */
+export function callOfLaunch(launch: LaunchRecord): CallProgress | undefined {
+  if (launch.call !== undefined) return launch.call;
+  if (!isTelephone(launch.provider) || launch.state === "over") return undefined;
+  return { status: launch.state === "unknown" ? "unknown" : "dialing" };
+}
