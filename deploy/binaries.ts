@@ -36,8 +36,7 @@ export async function findBinary(spec: BinarySpec, options: FindOptions): Promis
   const onPath = await findOnPath(spec, env, tried, say);
   if (onPath !== undefined) return onPath;
 
-  const directory = cacheDirectory(env);
-  const cached = join(directory, `${spec.name}-${spec.version}${process.platform === "win32" ? ".exe" : ""}`);
+  const cached = cachedPath(spec, env);
   if (await isExecutable(cached)) return cached;
   tried.push(`${cached}: not there`);
 
@@ -60,6 +59,27 @@ export async function findBinary(spec: BinarySpec, options: FindOptions): Promis
       `on PATH, or set ${spec.pathSetting} to its path, or install Go and start again.`,
   );
 }
+
+/** What `findBinary` would find without installing anything; `problem` is about the one that a setting names. */
+export async function findInstalled(
+  spec: BinarySpec,
+  env: FindOptions["env"],
+): Promise<{ readonly path: string | undefined; readonly problem: string | undefined }> {
+  const named = env[spec.pathSetting];
+  if (named) {
+    return await checkNamed(spec, named).then(
+      (path) => ({ path, problem: undefined }),
+      (error: unknown) => ({ path: undefined, problem: messageOf(error).replace(/\.$/, "") }),
+    );
+  }
+  const cached = cachedPath(spec, env);
+  const path =
+    (await findOnPath(spec, env, [], () => {})) ?? ((await isExecutable(cached)) ? cached : undefined);
+  return { path, problem: undefined };
+}
+
+const cachedPath = (spec: BinarySpec, env: FindOptions["env"]): string =>
+  join(cacheDirectory(env), `${spec.name}-${spec.version}${process.platform === "win32" ? ".exe" : ""}`);
 
 /** Where installed binaries are kept: shared by every checkout of this user. */
 export function cacheDirectory(env: FindOptions["env"]): string {

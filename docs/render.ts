@@ -1,6 +1,7 @@
 // The documents that are made from the code, as text: contracts, errors and settings.
 import { z } from "zod";
 import { localSettings } from "../deploy/config.ts";
+import { doctorSettings } from "../deploy/doctor/config.ts";
 import { allBuckets, type Bucket } from "../libs/contracts/buckets.ts";
 import {
   allChannels,
@@ -130,6 +131,7 @@ function renderSettings(): string {
     ...section("`npm start`", own(localSettings)),
   ].join("\n");
 }
+    ...section("`npm run doctor`", own(doctorSettings)),
 
 interface JsonSchema {
   readonly type?: string;

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { localSettings } from "../../deploy/config.ts";
+import { doctorSettings } from "../../deploy/doctor/config.ts";
 import { documents } from "../../docs/render.ts";
 import { allSettingNames, commonSettings } from "../../libs/process/common-settings.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
@@ -23,6 +24,7 @@ describe("the list of all settings", () => {
     commonSettings,
     localSettings,
     agentHostSettings,
+    doctorSettings,
     dispatcherSettings,
     gatewaySettings,
     janitorSettings,

@@ -50,10 +50,16 @@ const doors: [packages: readonly string[], files: RegExp, says: string][] = [
   [["jose"], /^(libs\/auth\/|examples\/|test\/)/, "libs/auth"],
   [["livekit-server-sdk"], /^(libs\/livekit\/|agents\/|test\/)/, "libs/livekit"],
   [
-    ["@livekit/agents", "@livekit/rtc-node"],
+    ["@livekit/agents"],
     // agent-api.ts is what agent files import of us: it runs in the stage, with them.
     /^(services\/agent-host\/(stage[^/]*|agent-api)\.ts|agents\/|test\/)/,
     "services/agent-host/stage* and agent files",
+  ],
+  [
+    ["@livekit/rtc-node"],
+    // The doctor makes a call of its own, in a process of its own.
+    /^(services\/agent-host\/(stage[^/]*|agent-api)\.ts|deploy\/doctor\/call-child\.ts|agents\/|test\/)/,
+    "services/agent-host/stage*, the doctor's call-child.ts and agent files",
   ],
 ];
 

@@ -1,0 +1,33 @@
+// All checks, in the order in which they are made: first what everything else stands on.
+import { agentsCheck, keysCheck } from "./agent-checks.ts";
+import type { Check } from "./check.ts";
+import { clocksCheck } from "./clock-check.ts";
+import { audioCheck, livekitCheck, webhooksCheck } from "./livekit-checks.ts";
+import { diskCheck, limitsCheck, nodeCheck, portsCheck } from "./machine-checks.ts";
+import { jetstreamCheck, natsCheck, storeRightsCheck, subjectRightsCheck, syncCheck } from "./nats-checks.ts";
+import { programsCheck } from "./program-checks.ts";
+import { settingsCheck } from "./settings-check.ts";
+import type { Sources } from "./sources.ts";
+import { backlogCheck, streamsCheck } from "./stream-checks.ts";
+
+export const allChecks: readonly Check<Sources>[] = [
+  settingsCheck,
+  nodeCheck,
+  limitsCheck,
+  programsCheck,
+  portsCheck,
+  diskCheck,
+  natsCheck,
+  subjectRightsCheck,
+  jetstreamCheck,
+  storeRightsCheck,
+  streamsCheck,
+  backlogCheck,
+  syncCheck,
+  livekitCheck,
+  clocksCheck,
+  audioCheck,
+  webhooksCheck,
+  agentsCheck,
+  keysCheck,
+];

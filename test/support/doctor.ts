@@ -1,0 +1,50 @@
+// Runs `npm run doctor` as a person would, and reads its answer.
+import { spawn } from "node:child_process";
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+import { repositoryRoot } from "../../deploy/fork-service.ts";
+
+export interface DoctorAnswer {
+  readonly exitCode: number | null;
+  readonly ok: boolean;
+  readonly summary: string;
+  readonly checks: readonly {
+    readonly name: string;
+    readonly level: string;
+    readonly findings: readonly { readonly level: string; readonly says: string; readonly todo?: string }[];
+  }[];
+  /** Names of the checks that ended so. */
+  named(level: string): string[];
+  /** All that one check found, as text. */
+  says(name: string): string;
+}
+
+const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+
+export async function runDoctor(env: Readonly<Record<string, string | undefined>>): Promise<DoctorAnswer> {
+  const child = spawn(
+    process.execPath,
+    ["--import", tsx, `${repositoryRoot}deploy/doctor/main.ts`, "--json"],
+    {
+      cwd: repositoryRoot,
+      env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
+    },
+  );
+  let text = "";
+  let errors = "";
+  child.stdout.on("data", (part: Buffer) => {
+    text += part.toString();
+  });
+  child.stderr.on("data", (part: Buffer) => {
+    errors += part.toString();
+  });
+  const exitCode = await new Promise<number | null>((resolve) => child.once("close", resolve));
+  if (text === "") throw new Error(`The doctor said nothing, and on stderr: ${errors}`);
+  const answer = JSON.parse(text) as Pick<DoctorAnswer, "ok" | "summary" | "checks">;
+  return {
+    exitCode,
+    ...answer,
+    named: (level) => answer.checks.filter((check) => check.level === level).map(({ name }) => name),
+    says: (name) => JSON.stringify(answer.checks.find((check) => check.name === name)?.findings),
+  };
+}
