@@ -1,0 +1,185 @@
+// The provider `webhook`: an agent runner elsewhere is asked by HTTP, and claims what it was asked for.
+
+import { sessions } from "../../../libs/contracts/buckets.ts";
+import type { DispatchRecord } from "../../../libs/contracts/dispatch.ts";
+import { dispatchIdOf } from "../../../libs/contracts/dispatch.ts";
+import { agentIdentityOf, sessionKey } from "../../../libs/contracts/ids.ts";
+import { type LaunchRecord, launchKey, providerHostOf } from "../../../libs/contracts/provider.ts";
+import type { LiveKit } from "../../../libs/livekit/rooms.ts";
+import { sleep } from "../../../libs/process/clock.ts";
+import type { Log } from "../../../libs/process/log.ts";
+import {
+  type OfferDeps,
+  offerDispatch,
+  originOf,
+  readDispatch,
+  withdrawDispatch,
+} from "../dispatch-offers.ts";
+import { type LaunchReply, requestLaunch } from "../launch-request.ts";
+import type { Launched, LaunchHandle, LaunchOrder, Observation, Provider } from "./provider.ts";
+
+export interface Runner {
+  /** The whole address that is asked. */
+  readonly url: string;
+  /** What it calls the agent. */
+  readonly agent: string;
+}
+
+export interface WebhookDeps extends OfferDeps {
+  readonly log: Log;
+  readonly livekit: LiveKit | undefined;
+  /** Who runs a profile; undefined: nobody, as the settings are. */
+  readonly runnerOf: (profile: string) => Runner | undefined;
+  readonly secrets: readonly string[];
+  readonly claimMs: number;
+  /** Under which a runner finds the claim's route, when it isn't to know that itself. */
+  readonly claimUrlOf: (dispatchId: string) => string | undefined;
+  readonly ask?: typeof fetch;
+}
+
+/** One try; a runner answers when it has taken the job, not when its agent runs. */
+const TRY_MS = 5000;
+/** For so long a runner that can't is asked again; then the attempt has failed, and the next may find it well. */
+const RETRY_FOR_MS = 12_000;
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 4000;
+
+/**
+ * What makes it safe: the runner gets no token but the right to claim one, and only one can claim. So a request whose
+ * answer was lost can be sent again, and when it is given up the offer is withdrawn: then nothing can come of it,
+ * whoever has read the request by then.
+ */
+export function webhookProvider(deps: WebhookDeps): Provider {
+  return {
+    name: "webhook",
+    launchLimitMs: RETRY_FOR_MS + TRY_MS,
+    launch: (order) => launch(deps, order),
+    observe: (launched) => observe(deps, launched),
+    async end(launched, why) {
+      await withdrawDispatch(deps, launched, why);
+    },
+  };
+}
+
+async function launch(deps: WebhookDeps, order: LaunchOrder): Promise<Launched> {
+  const runner = deps.runnerOf(order.profile);
+  if (runner === undefined) {
+    const why = `Nobody runs "${order.profile}": set AGENT_LAUNCHER_URL, or its own address in GREENROOM_PROVIDERS.`;
+    return { is: "refused", why, worthRepeating: false };
+  }
+  const dispatch = await offerDispatch(deps, { ...order, claimMs: deps.claimMs });
+  if (dispatch.claimedBy !== undefined) return launchedAs(dispatch);
+  if (dispatch.state === "expired")
+    return { is: "refused", why: dispatch.why ?? "its dispatch has expired", worthRepeating: true };
+  const startedAtMs = deps.clock.monotonic();
+  for (let tries = 1; ; tries++) {
+    const reply = await request(deps, runner, order, dispatch);
+    if (reply.is === "taken") return launchedAs(dispatch);
+    const { session, attempt } = order;
+    deps.log.info({ session, attempt, tries, why: reply.why }, `the agent runner ${reply.is}`);
+    if (reply.is === "refused") return giveUp(deps, order, reply.why, false);
+    const spentMs = deps.clock.monotonic() - startedAtMs;
+    const pauseMs = pauseAfter(tries, reply);
+    if (spentMs + pauseMs > RETRY_FOR_MS) return giveUp(deps, order, reply.why, true);
+    await sleep(deps.clock, pauseMs);
+    const standing = await readDispatch(deps.bus, order.tenant, session, attempt);
+    // The answer was lost and the request was not: it has claimed already.
+    if (standing?.value.claimedBy !== undefined) return launchedAs(standing.value);
+    if (!(await isWanted(deps, order))) return giveUp(deps, order, "the session goes on elsewhere", false);
+  }
+}
+
+const request = (
+  deps: WebhookDeps,
+  runner: Runner,
+  order: LaunchOrder,
+  dispatch: DispatchRecord,
+): Promise<LaunchReply> => {
+  const { tenant, session, attempt, room, metadata, recovering } = order;
+  const origin = originOf(session, metadata);
+  const claimUrl = deps.claimUrlOf(dispatch.id);
+  return requestLaunch(
+    {
+      url: runner.url,
+      id: launchKey(tenant, session, attempt),
+      secrets: deps.secrets,
+      now: new Date(deps.clock.now()),
+      timeoutMs: TRY_MS,
+      body: {
+        type: "agent_session.launch",
+        version: 1,
+        trace_id: dispatch.traceId,
+        tenant_id: tenant,
+        agent_id: runner.agent,
+        session_id: session,
+        attempt,
+        room,
+        ...(origin?.call_id === undefined ? {} : { call_id: origin.call_id }),
+        dispatch_id: dispatch.id,
+        dispatch_expires_at: dispatch.expiresAt,
+        ...(claimUrl === undefined ? {} : { claim_url: claimUrl }),
+        recovering,
+        metadata,
+      },
+    },
+    deps.ask,
+  );
+};
+
+/** With the offer withdrawn nothing can come of it any more; but a claim may have been faster. */
+async function giveUp(
+  deps: WebhookDeps,
+  order: LaunchOrder,
+  why: string,
+  worthRepeating: boolean,
+): Promise<Launched> {
+  const dispatch = await withdrawDispatch(deps, order, why);
+  if (dispatch?.claimedBy !== undefined) return launchedAs(dispatch);
+  return { is: "refused", why, worthRepeating };
+}
+
+const pauseAfter = (tries: number, { retryAfterMs = 0 }: { readonly retryAfterMs?: number }): number =>
+  Math.max(retryAfterMs, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, tries - 1)));
+
+/** Whether the session still waits for this very attempt. */
+async function isWanted({ bus }: WebhookDeps, { tenant, session, attempt }: LaunchOrder): Promise<boolean> {
+  const record = (await bus.read(sessions, sessionKey(tenant, session)))?.value;
+  return (
+    record?.state === "dispatched" && record.attempt === attempt && record.host === providerHostOf("webhook")
+  );
+}
+
+const launchedAs = (dispatch: DispatchRecord): { is: "launched" } & LaunchHandle => ({
+  is: "launched",
+  ...handleOf(dispatch),
+});
+
+const handleOf = ({ id, identity }: DispatchRecord): LaunchHandle => ({ externalId: id, identity });
+
+/** By the dispatch and by who is in the room. That it is ready is the runner's own word, which the gateway takes. */
+async function observe(deps: WebhookDeps, launch: LaunchRecord): Promise<Observation> {
+  const { tenant, session, attempt } = launch;
+  const dispatch = (await readDispatch(deps.bus, tenant, session, attempt))?.value;
+  if (dispatch === undefined || dispatch.state === "offered") {
+    // It may have been asked or not; asked again, the runner knows it by its id, and one claim counts.
+    if (launch.state === "intended") return { is: "absent", why: "nobody has claimed it" };
+    if (dispatch !== undefined) return { is: "launched", ...handleOf(dispatch) };
+  }
+  if (dispatch?.state === "expired") {
+    const why = `the agent runner took the job and didn't claim it: ${dispatch.why ?? "it has expired"}`;
+    return { is: "ended", why, error: why, worthRepeating: true, cause: "provider" };
+  }
+  return inRoom(deps, launch);
+}
+
+async function inRoom({ livekit }: WebhookDeps, launch: LaunchRecord): Promise<Observation> {
+  const { session, attempt, room } = launch;
+  const identity = agentIdentityOf(session, attempt);
+  const handle = { externalId: dispatchIdOf(session, attempt), identity };
+  // Nobody can be in a simulated room: then the claim stands for it.
+  if (livekit === undefined || livekit.isSimulated || room === undefined) return { is: "joined", ...handle };
+  const present = await livekit.rooms.participants(room);
+  const users = present.filter((participant) => !participant.isAgent).length;
+  const isThere = present.some((participant) => participant.identity === identity);
+  return { is: isThere ? "joined" : "launched", ...handle, users };
+}

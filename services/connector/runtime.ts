@@ -1,0 +1,46 @@
+// Everything about handoffs and dispatches that a connector does: takes in, keeps, and tells.
+import type { Stop } from "../../libs/bus/bus.ts";
+import type { ProviderName } from "../../libs/contracts/provider.ts";
+import type { HostView } from "../../libs/fleet/host-view.ts";
+import type { SessionView } from "../../libs/fleet/session-view.ts";
+import { type DispatchKeeperDeps, keepDispatches } from "./dispatch-keeper.ts";
+import { takeHandoffs } from "./handoffs.ts";
+import { tellRuntime } from "./runtime-teller.ts";
+
+export interface RuntimeDeps extends Omit<DispatchKeeperDeps, "sessions"> {
+  readonly sessions: SessionView;
+  readonly hosts: Pick<HostView, "all">;
+  /** False: handoffs are left in their stream. */
+  readonly takesHandoffs: boolean;
+  readonly batchSize: number;
+  /** Who gives the agents of all handoffs; undefined: each profile's own provider. */
+  readonly launcher: ProviderName | undefined;
+  /** Which other provider than the pool a profile has, by the settings. */
+  readonly configuredFor: (profile: string) => ProviderName | undefined;
+}
+
+export async function startRuntime(deps: RuntimeDeps): Promise<{ stop: Stop }> {
+  const keeper = await keepDispatches(deps);
+  const teller = await tellRuntime(deps);
+  const stopTaking = deps.takesHandoffs
+    ? await takeHandoffs({ ...deps, providerOf: (agentId) => providerOf(deps, agentId) })
+    : undefined;
+  return {
+    async stop() {
+      await stopTaking?.();
+      await teller.stop();
+      await keeper.stop();
+    },
+  };
+}
+
+/** While no host is up at all nobody knows what agents there are: then a handoff waits for one, as any session does. */
+function providerOf(
+  { configuredFor, hosts, launcher }: RuntimeDeps,
+  agentId: string,
+): ProviderName | undefined {
+  const configured = launcher ?? configuredFor(agentId);
+  if (configured !== undefined) return configured;
+  const all = hosts.all();
+  return all.length === 0 || all.some(({ profiles }) => agentId in profiles) ? "pool" : undefined;
+}
