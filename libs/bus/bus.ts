@@ -159,6 +159,12 @@ export interface Bus {
    */
   scan<T>(channel: Channel<T>, options: ScanOptions): Promise<Stored<T>[]>;
 
+  /**
+   * Where the newest message on some subjects stands, 0 when there is none; wildcards as in `scan`.
+   * @throws GreenroomError storage_unavailable
+   */
+  lastSequence<T>(channel: Channel<T>, subject: string): Promise<number>;
+
   /** Says something to whoever listens now; nobody is an audience too. */
   announce<T>(topic: Topic<T>, message: T): void;
   listen<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop>;

@@ -150,6 +150,12 @@ export class MemoryBus implements MemoryClient {
       .slice(0, limit);
   }
 
+  async lastSequence<T>(channel: Channel<T>, subject: string): Promise<number> {
+    const stream = streamOf(this.#world, channel);
+    const last = () => stream.matching(subject).at(-1)?.sequence ?? 0;
+    return this.#asking.read(`looking for the newest of ${subject}`, last);
+  }
+
   async scan<T>(channel: Channel<T>, { subject, after, limit }: ScanOptions): Promise<Stored<T>[]> {
     const stream = streamOf(this.#world, channel);
     const messages = await this.#asking.read(`scanning ${subject}`, () => stream.matching(subject, after));

@@ -138,6 +138,10 @@ class NatsBus implements Bus {
     return this.#streams.page(channel, options);
   }
 
+  lastSequence<T>(channel: Channel<T>, subject: string): Promise<number> {
+    return this.#streams.lastSequence(channel, subject);
+  }
+
   scan<T>(channel: Channel<T>, options: ScanOptions): Promise<Stored<T>[]> {
     return this.#streams.scan(channel, options);
   }

@@ -88,6 +88,17 @@ export class NatsStreams {
     }
   }
 
+  async lastSequence<T>(channel: Channel<T>, subject: string): Promise<number> {
+    const doing = `looking for the newest of ${subject}`;
+    try {
+      const look = () => this.#manager.streams.getMessage(channel.stream, { last_by_subj: subject });
+      return (await this.#link.ask(doing, look, true)).seq;
+    } catch (error) {
+      if (isNotFound(error)) return 0;
+      throw storageError(doing, error);
+    }
+  }
+
   /** The newest alone takes one question to the stream's leader; undefined when nobody can read it. */
   async #newest<T>(channel: Channel<T>, subject: string): Promise<T[] | undefined> {
     try {

@@ -17,9 +17,12 @@ import { dispatchRoutes } from "./dispatches.ts";
 import { drainHostRoutes } from "./drain-host.ts";
 import { endSessionRoute } from "./end-session.ts";
 import { sendError } from "./errors.ts";
+import { exportCallsRoute } from "./export-calls.ts";
 import { getSessionRoute } from "./get-session.ts";
 import { healthRoutes } from "./health.ts";
 import { hostsRoute } from "./hosts.ts";
+import { kpisRoute } from "./kpis.ts";
+import { listCallsRoutes } from "./list-calls.ts";
 import { listSessionsRoute } from "./list-sessions.ts";
 import { livekitTokenRoute } from "./livekit-token.ts";
 import { openStreams } from "./open-streams.ts";
@@ -122,6 +125,9 @@ function addRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch):
   deadLettersRoute(app, gateway); //    GET  /api/dead-letters
   dispatchRoutes(app, gateway); //      GET  /api/dispatches/:id, POST …/claim
   dispatchReportRoutes(app, gateway); // POST /api/dispatches/:id/joined, ready, ended
+  listCallsRoutes(app, gateway); //      GET  /api/calls, /api/calls/:sessionId
+  exportCallsRoute(app, gateway); //     GET  /api/calls/export
+  kpisRoute(app, gateway); //            GET  /api/kpis
   openApiRoute(app); //                 GET  /openapi.json
   servePage(app); //                    GET  / /docs /vendor/…
 }

@@ -76,6 +76,7 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
       return bus.purge(store, filter);
     },
     scan: (channel, options) => bus.scan(channel, options),
+    lastSequence: (channel, subject) => bus.lastSequence(channel, subject),
     recent: (channel, subject, limit) => bus.recent(channel, subject, limit),
     fullness: (store) => bus.fullness(store),
     page: (channel, options) => bus.page(channel, options),

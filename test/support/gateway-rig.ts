@@ -151,7 +151,7 @@ async function ask(
 ): Promise<Reply> {
   const payload = body === undefined ? {} : { payload: body as object };
   const reply = await app.inject({ method, url, headers, ...payload });
-  const isJson = String(reply.headers["content-type"] ?? "").includes("json");
+  const isJson = /[/+]json/.test(String(reply.headers["content-type"] ?? ""));
   return {
     status: reply.statusCode,
     headers: reply.headers,

@@ -222,7 +222,7 @@ class RunningStack implements Stack {
   async #fetch(url: string, path: string, init: RequestInit): Promise<Answer> {
     const response = await fetch(url + path, { ...init, signal: AbortSignal.timeout(60_000) });
     const text = await response.text();
-    const isJson = response.headers.get("content-type")?.includes("json") === true;
+    const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
     return {
       status: response.status,
       headers: response.headers,
