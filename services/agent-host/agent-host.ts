@@ -19,6 +19,7 @@ import { Drain } from "./drain.ts";
 import type { ProfileFile } from "./find-profiles.ts";
 import { PoolTargets } from "./pool-targets.ts";
 import { repeatRecordChecks } from "./record-checks.ts";
+import { ReportKeeper } from "./report-keeper.ts";
 import { SessionReports } from "./session-reports.ts";
 import { SessionTeller } from "./session-teller.ts";
 import { SpawnGate } from "./spawn-gate.ts";
@@ -81,6 +82,7 @@ class Host implements AgentHost {
   readonly #assignments: Assignments;
   readonly #reports: SessionReports;
   readonly #conversations: ConversationKeeper;
+  readonly #measured: ReportKeeper;
   readonly #startedAt: string;
   readonly #stops: (() => Promise<void> | void)[] = [];
   #announcer: Announcer | undefined;
@@ -98,6 +100,7 @@ class Host implements AgentHost {
       epoch: () => this.epoch,
     };
     this.#reports = new SessionReports(common);
+    this.#measured = new ReportKeeper(common);
     this.#conversations = new ConversationKeeper({ ...common, enabled: deps.settings.handover.restore });
     this.#assignments = new Assignments({
       ...common,
@@ -110,7 +113,10 @@ class Host implements AgentHost {
       ...common,
       pools: this.#pools,
       hosts: () => this.#hosts?.all() ?? [],
-      handOver: (of, why) => this.#reports.say(of, { type: "handed_over", why }),
+      handOver: (of, why) => {
+        this.#reports.say(of, { type: "handed_over", why });
+        this.#measured.storeNow(of);
+      },
       onChange: () => this.#announcer?.announce(),
     });
     const { maxAgents, poolMin } = deps.settings;
@@ -186,7 +192,7 @@ class Host implements AgentHost {
 
   /** Says what is left to say, and takes the registration back. */
   async #leave(): Promise<void> {
-    await Promise.all([this.#reports.settle(), this.#standby?.settle()]);
+    await Promise.all([this.#reports.settle(), this.#measured.settle(), this.#standby?.settle()]);
     for (const stop of this.#stops) await stop();
     await this.#announcer?.stop().catch((error: unknown) => {
       this.#deps.log.debug({ error }, "the registration stays behind");
@@ -228,6 +234,7 @@ class Host implements AgentHost {
       profile,
       reports: this.#reports,
       conversations: this.#conversations,
+      measured: this.#measured,
       userLeftMs: settings.userLeftMs,
       slotById: (slotId) => this.#pools.get(profile)?.slot(slotId),
       onChange: () => this.#announcer?.announce(),

@@ -1,4 +1,5 @@
 // What a pool tells its host of its agents, and what it notes of each on the way.
+import type { AgentMeasures } from "../../libs/contracts/call.ts";
 import type { SavedConversation } from "../../libs/contracts/conversation.ts";
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import type { Slot } from "./slots.ts";
@@ -19,13 +20,15 @@ export interface PoolListener {
   onClosed(slot: Slot): void;
   /** Something was said in the session; all of it so far. */
   onConversation(slot: Slot, saved: SavedConversation): void;
+  /** What its sessions have measured so far, all of it. */
+  onMeasures(slot: Slot, measures: AgentMeasures): void;
   onLog(message: Extract<FromStage, { type: "log" }>): void;
 }
 
 /** What an agent says while it serves its session; it changes nothing in the pool. */
 export type ServingMessage = Extract<
   FromStage,
-  { type: "joined" | "ready" | "user" | "active" | "conversation" }
+  { type: "joined" | "ready" | "user" | "active" | "conversation" | "measures" }
 >;
 
 export function passOn(listener: PoolListener, slot: Slot, message: ServingMessage, nowMs: number): void {
@@ -44,6 +47,9 @@ export function passOn(listener: PoolListener, slot: Slot, message: ServingMessa
       return;
     case "conversation":
       listener.onConversation(slot, { items: message.items, omitted: message.omitted });
+      return;
+    case "measures":
+      listener.onMeasures(slot, message.measures);
       return;
     case "active":
       if (assignment !== undefined) assignment.lastActiveAtMs = nowMs;

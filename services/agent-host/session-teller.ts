@@ -1,12 +1,14 @@
 // Turns what happens in a pool's stages into what the host says of its sessions.
+import type { AgentMeasures } from "../../libs/contracts/call.ts";
 import type { SavedConversation } from "../../libs/contracts/conversation.ts";
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import { type Clock, isoNow } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import type { ConversationKeeper } from "./conversation-keeper.ts";
 import type { PoolListener } from "./pool-listener.ts";
+import type { ReportKeeper } from "./report-keeper.ts";
 import type { SessionReports } from "./session-reports.ts";
-import type { Slot } from "./slots.ts";
+import type { AssignmentEnd, Slot } from "./slots.ts";
 import type { FromStage, StageError } from "./stage-messages.ts";
 
 interface Deps {
@@ -15,6 +17,7 @@ interface Deps {
   readonly profile: string;
   readonly reports: SessionReports;
   readonly conversations: Pick<ConversationKeeper, "keep" | "forget">;
+  readonly measured: Pick<ReportKeeper, "note" | "finish">;
   /** How long a user may be gone without having hung up. */
   readonly userLeftMs: number;
   readonly slotById: (slotId: string | undefined) => Slot | undefined;
@@ -64,6 +67,7 @@ export class SessionTeller implements PoolListener {
   }
 
   onEnded(slot: Slot, ending: { why: string; error?: StageError; lost: boolean }): void {
+    this.#noteEnd(slot, ending.lost ? "lost" : "ended", ending.error?.message ?? ending.why);
     if (ending.lost) this.#sayLost(slot, ending.why);
     else if (slot.assignment !== undefined) {
       this.#deps.reports.say(slot.assignment, {
@@ -73,15 +77,23 @@ export class SessionTeller implements PoolListener {
         worthRepeating: ending.error?.worthRepeating ?? true,
       });
     }
-    this.onClosed(slot);
+    // What it measured to the last comes until it is closed.
+    this.#free(slot);
   }
 
   onLost(slot: Slot, why: string): void {
+    this.#noteEnd(slot, "lost", why);
     this.#sayLost(slot, why);
     this.onClosed(slot);
   }
 
   onClosed(slot: Slot): void {
+    this.#free(slot);
+    const { measured, profile } = this.#deps;
+    if (slot.assignment !== undefined) measured.finish(slot.assignment, profile);
+  }
+
+  #free(slot: Slot): void {
     this.#cancelTimer(slot);
     if (slot.assignment !== undefined) this.#deps.conversations.forget(slot.assignment);
     this.#deps.onFree(slot);
@@ -89,6 +101,11 @@ export class SessionTeller implements PoolListener {
 
   onConversation(slot: Slot, saved: SavedConversation): void {
     if (slot.assignment !== undefined) this.#deps.conversations.keep(slot.assignment, saved);
+  }
+
+  onMeasures(slot: Slot, measures: AgentMeasures): void {
+    if (slot.assignment !== undefined)
+      this.#deps.measured.note(slot.assignment, this.#deps.profile, measures);
   }
 
   /** An agent's line goes to the host's own log, and to its session's. */
@@ -118,6 +135,8 @@ export class SessionTeller implements PoolListener {
     const { assignment } = slot;
     if (assignment === undefined || assignment.isReleased) return;
     const tookMs = Math.round(this.#deps.clock.monotonic() - assignment.takenAtMs);
+    if (type === "joined") assignment.joinMs = tookMs;
+    else assignment.readyMs = tookMs;
     this.#deps.reports.say(assignment, {
       type,
       room: at.room,
@@ -125,6 +144,10 @@ export class SessionTeller implements PoolListener {
       warm: assignment.warmth,
       tookMs,
     });
+  }
+
+  #noteEnd({ assignment }: Slot, how: AssignmentEnd["how"], why: string): void {
+    if (assignment !== undefined) assignment.over ??= { how, why, atMs: this.#deps.clock.monotonic() };
   }
 
   #sayLost(slot: Slot, why: string): void {

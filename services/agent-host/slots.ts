@@ -31,6 +31,17 @@ export interface Assignment {
   lastActiveAtMs: number;
   userCame: boolean;
   isReleased: boolean;
+  /** How long it took to join and to become ready, in ms. */
+  joinMs?: number;
+  readyMs?: number;
+  /** How it came to its end, and when, on the host's monotonic clock. */
+  over?: AssignmentEnd;
+}
+
+export interface AssignmentEnd {
+  readonly how: "released" | "ended" | "lost";
+  readonly why: string;
+  readonly atMs: number;
 }
 
 export interface Slot {

@@ -18,6 +18,7 @@ import { withoutTokens } from "../../libs/process/without-tokens.ts";
 import { closeJob } from "./stage-closing.ts";
 import { type ContextDeps, insideOf, makeContext } from "./stage-context.ts";
 import { StageConversation } from "./stage-conversation.ts";
+import { StageMeasures } from "./stage-measures.ts";
 import type { FromStage, StageError, StageHandover } from "./stage-messages.ts";
 import { inEntry, StageOpening } from "./stage-opening.ts";
 
@@ -42,6 +43,7 @@ export class RunningJob {
   readonly #context: JobContext;
   readonly #ending = deferred<Ending>();
   readonly #conversation: StageConversation;
+  readonly #measures: StageMeasures;
   readonly opening: StageOpening;
   /** The first AgentSession that `entry` started: the conversation that is handed over. */
   #session: voice.AgentSession | undefined;
@@ -55,6 +57,7 @@ export class RunningJob {
     const { handover, job, send, slot, warn } = deps;
     const resumes = handover.restore ? job.resumes : undefined;
     this.#conversation = new StageConversation({ slot, resumes, keep: handover.restore, send });
+    this.#measures = new StageMeasures({ slot, send });
     this.opening = new StageOpening(this.#conversation, handover.sentence, warn);
     this.#context = this.#makeContext();
   }
@@ -88,7 +91,11 @@ export class RunningJob {
       room,
       entry,
       isDeserted: () => !this.#present,
-      onLeft: () => send({ type: "left", slot }),
+      onLeft: () => {
+        // The sessions are closed by now, and have told the last of what they measured.
+        this.#measures.finish();
+        send({ type: "left", slot });
+      },
       warn,
     });
     send({ type: "closed", slot });
@@ -112,6 +119,7 @@ export class RunningJob {
 
   /** @returns true for the first session of the job, in whose history the conversation goes on. */
   onSessionStarting(session: voice.AgentSession, agent: voice.Agent): boolean {
+    this.#measures.follow(session);
     if (this.#session !== undefined) return false;
     this.#session = session;
     try {

@@ -1,4 +1,5 @@
 // What a host and its stages say to each other over the child process's channel.
+import type { AgentMeasures } from "../../libs/contracts/call.ts";
 import type { SavedConversation } from "../../libs/contracts/conversation.ts";
 import type { PoolSettings } from "../../libs/contracts/pool.ts";
 import type { User } from "../../libs/contracts/session.ts";
@@ -76,6 +77,8 @@ export type FromStage =
   | { type: "active"; slot: string }
   /** All that was said so far; sent again whenever something is added. */
   | ({ type: "conversation"; slot: string } & SavedConversation)
+  /** All that its sessions have measured so far; sent now and then, and when they are over. */
+  | { type: "measures"; slot: string; measures: AgentMeasures }
   /** The job is over by itself: the agent shut down, its room closed, its code failed, or it lost its room. */
   | { type: "ended"; slot: string; why: string; error?: StageError; lost: boolean }
   /** The agent is out of its room; what else it has to do goes on. */

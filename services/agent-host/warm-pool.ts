@@ -125,7 +125,10 @@ export class WarmPool {
   }
 
   release(slot: Slot, why: string): void {
-    if (slot.assignment !== undefined) slot.assignment.isReleased = true;
+    if (slot.assignment !== undefined) {
+      slot.assignment.isReleased = true;
+      slot.assignment.over ??= { how: "released", why, atMs: this.#deps.clock.monotonic() };
+    }
     if (slot.state === "closing") return;
     if (slot.state === "warming") {
       this.#forget(slot); // It never came so far as to have anything to close.

@@ -123,6 +123,7 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
       onLost: (slot, why) => heard.push(`lost ${of(slot)}: ${why}`),
       onClosed: (slot) => heard.push(`closed ${of(slot)}`),
       onConversation: (slot, { items }) => heard.push(`said ${of(slot)}: ${items.length}`),
+      onMeasures: (slot, { agentTurns }) => heard.push(`measured ${of(slot)}: ${agentTurns}`),
       onLog: () => {},
     },
   });
