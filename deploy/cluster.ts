@@ -13,6 +13,7 @@ await runLocal({
       count: 2,
     })),
     { name: "recorder", main: serviceMain("recorder"), count: 2, isLater: true },
+    { name: "outbound", main: serviceMain("outbound"), count: 2, isLater: true },
   ],
   ports: { nats: 4222, livekit: 7880 },
 });

@@ -10,6 +10,7 @@ await runLocal({
       main: serviceMain(name),
     })),
     { name: "recorder", main: serviceMain("recorder"), isLater: true },
+    { name: "outbound", main: serviceMain("outbound"), isLater: true },
   ],
   ports: { nats: 4222, livekit: 7880 },
 });

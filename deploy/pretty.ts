@@ -10,6 +10,7 @@ const SERVICES = [
   "agent-host",
   "janitor",
   "recorder",
+  "outbound",
   "livekit",
   "nats",
 ];

@@ -47,7 +47,7 @@ export interface LocalOptions {
 const STOP_ORDER: readonly (readonly ServiceName[])[] = [
   ["gateway"],
   ["agent-host"],
-  ["dispatcher", "janitor", "recorder"],
+  ["dispatcher", "janitor", "recorder", "outbound"],
   ["livekit"],
   ["nats"],
 ];

@@ -18,6 +18,7 @@ export interface StackOptions {
   readonly janitors?: number;
   /** None when nothing is said. */
   readonly recorders?: number;
+  readonly outbounds?: number;
   /** Simulated rooms, and no LiveKit. */
   readonly mock?: boolean;
   /** How long a service may take to stop. */
@@ -132,7 +133,7 @@ class RunningStack implements Stack {
   }
 
   async start(): Promise<void> {
-    const { hosts = 1, dispatchers = 1, janitors = 1, recorders = 0 } = this.#options;
+    const { hosts = 1, dispatchers = 1, janitors = 1, recorders = 0, outbounds = 0 } = this.#options;
     const several = (count: number, service: ServiceKind) =>
       Array.from({ length: count }, () => this.spawnService(service));
     await Promise.all([
@@ -141,6 +142,7 @@ class RunningStack implements Stack {
       ...several(hosts, "agent-host"),
       ...several(janitors, "janitor"),
       ...several(recorders, "recorder"),
+      ...several(outbounds, "outbound"),
     ]);
     for (const url of this.urls) {
       await until(async () => (await this.#fetch(url, "/readyz", {})).status === 200, {
@@ -195,7 +197,7 @@ class RunningStack implements Stack {
       }
     };
     await stopAll("gateway", "agent-host");
-    await stopAll("dispatcher", "janitor", "recorder");
+    await stopAll("dispatcher", "janitor", "recorder", "outbound");
     // A service that ended may have left its own children, who need a moment to notice.
     await until(() => this.leftovers().length === 0, { timeoutMs: 5000, what: "nothing is left" }).catch(
       () => {
