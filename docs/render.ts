@@ -129,9 +129,9 @@ function renderSettings(): string {
     ...section("recorder", own(recorderSettings)),
     ...section("outbound", own(outboundSettings)),
     ...section("`npm start`", own(localSettings)),
+    ...section("`npm run doctor`", own(doctorSettings)),
   ].join("\n");
 }
-    ...section("`npm run doctor`", own(doctorSettings)),
 
 interface JsonSchema {
   readonly type?: string;
