@@ -10,6 +10,7 @@ import { PoolTarget, Rollup } from "./pool.ts";
 import { LaunchRecord, launchKey } from "./provider.ts";
 import { SessionRecord } from "./session.ts";
 import { TASK_LINES_KEY, TaskLines, TaskRecord, taskKey } from "./task.ts";
+import { endpointKey, WebhookEndpoint, WebhookQueue } from "./webhook.ts";
 
 export interface Bucket<T> {
   readonly name: string;
@@ -161,6 +162,26 @@ export const recorderMarks: Bucket<RecorderMark> = {
   maxValueBytes: 1024,
 };
 
+/** Whom to tell what happens. Only gateways write here. */
+export const webhookEndpoints: Bucket<WebhookEndpoint> = {
+  name: "webhook_endpoints",
+  schema: WebhookEndpoint,
+  keyOf: (endpoint) => endpointKey(endpoint.tenant, endpoint.id),
+  history: 1,
+  maxBytes: 16 * MIB,
+  maxValueBytes: 8 * 1024,
+};
+
+/** How far the deliveries to each of those have come. Only recorders write here. */
+export const webhookQueues: Bucket<WebhookQueue> = {
+  name: "webhook_queues",
+  schema: WebhookQueue,
+  keyOf: (queue) => endpointKey(queue.tenant, queue.endpoint),
+  history: 1,
+  maxBytes: 64 * MIB,
+  maxValueBytes: 64 * 1024,
+};
+
 export const allBuckets: readonly Bucket<never>[] = [
   sessions,
   hosts,
@@ -174,4 +195,6 @@ export const allBuckets: readonly Bucket<never>[] = [
   dispatches,
   tasks,
   taskLines,
+  webhookEndpoints,
+  webhookQueues,
 ] as never;

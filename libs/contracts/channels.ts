@@ -17,6 +17,7 @@ import {
 import { DeadLetter, LogBatch, RoomHint, ServiceBeat } from "./pool.ts";
 import { SessionEvent } from "./session.ts";
 import { TaskEvent, TaskRequest } from "./task.ts";
+import { WebhookDelivery, WebhookMessage, WebhookQueued, webhookSubject } from "./webhook.ts";
 
 /** A stored stream of messages. */
 export interface Channel<T> {
@@ -212,6 +213,37 @@ export const calls: Channel<CallRecord> = {
   idOf: () => undefined,
 };
 
+/** Events on their way to webhooks, one a subject. Kept after their delivery, for who asks for them again. */
+export const webhooks: Channel<WebhookMessage> = {
+  stream: "WEBHOOKS",
+  subjects: "webhook.>",
+  schema: WebhookMessage,
+  maxAgeMs: 7 * DAY_MS,
+  maxBytes: 512 * MIB,
+  // A dead endpoint must not keep the others from being told: the oldest go, which were mostly delivered.
+  whenFull: "forget",
+  maxPerSubject: 1,
+  direct: true,
+  subjectOf: (message) => webhookSubject(message, message.about, message.event.sequence, message.replay),
+  idOf: (message) => webhookSubject(message, message.about, message.event.sequence, message.replay),
+};
+
+/** How deliveries went, try by try. */
+export const webhookDeliveries: Channel<WebhookDelivery> = {
+  stream: "WEBHOOK_DELIVERIES",
+  subjects: "delivery.*.*.*",
+  schema: WebhookDelivery,
+  maxAgeMs: 7 * DAY_MS,
+  maxBytes: 128 * MIB,
+  whenFull: "forget",
+  direct: true,
+  subjectOf: ({ tenant, endpoint, of }) => `delivery.${tenant}.${endpoint}.${of}`,
+  idOf: () => undefined,
+};
+
+/** Something was put into the queue of an endpoint that another recorder holds. */
+export const webhooksQueued: Topic<WebhookQueued> = { subject: "webhooks.queued", schema: WebhookQueued };
+
 /** A host's record at every change: the same as in its bucket, but at once and for free. */
 export const hostChanges: Topic<HostRecord> = { subject: "hosts.changed", schema: HostRecord };
 
@@ -270,4 +302,6 @@ export const allChannels: readonly Channel<never>[] = [
   runtimeEvents,
   taskRequests,
   taskEvents,
+  webhooks,
+  webhookDeliveries,
 ] as never;

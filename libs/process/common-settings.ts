@@ -85,4 +85,6 @@ export const allSettingNames: readonly string[] = [
   "GREENROOM_USER_ABSENT_MS",
   "GREENROOM_USER_LEFT_MS",
   "GREENROOM_WAIT_MS",
+  "GREENROOM_WEBHOOK_ALLOW",
+  "GREENROOM_WEBHOOK_TIMEOUT_MS",
 ];

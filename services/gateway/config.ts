@@ -2,9 +2,11 @@
 import { serviceJwtSettings } from "../../libs/auth/service-jwt.ts";
 import { commonSettings } from "../../libs/process/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/process/config.ts";
+import { webhookSettings } from "../../libs/process/webhook-settings.ts";
 
 export const gatewaySettings = {
   ...commonSettings,
+  ...webhookSettings,
   ...serviceJwtSettings,
   GREENROOM_PORT: setting.integer("The port of the API and the page; 0 takes any free one.", 8080, 0, 65_535),
   GREENROOM_BIND: setting.text("The address to listen on; 0.0.0.0 is every one.", "127.0.0.1"),

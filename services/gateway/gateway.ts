@@ -43,6 +43,8 @@ import { noticeStoreTrouble } from "./store-trouble.ts";
 import { tokenRoute } from "./tokens.ts";
 import { answerUnknownRoutes } from "./unknown-routes.ts";
 import { webhookRoute } from "./webhook.ts";
+import { webhookDeliveryRoutes } from "./webhook-deliveries.ts";
+import { webhookOutRoutes } from "./webhooks-out.ts";
 
 /** A start may be told to wait for 30 s, and nothing moves on its connection meanwhile. */
 const LONGEST_ANSWER_MS = 45_000;
@@ -128,6 +130,8 @@ function addRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch):
   listCallsRoutes(app, gateway); //      GET  /api/calls, /api/calls/:sessionId
   exportCallsRoute(app, gateway); //     GET  /api/calls/export
   kpisRoute(app, gateway); //            GET  /api/kpis
+  webhookOutRoutes(app, gateway); //    GET, POST /api/webhooks, GET, DELETE …/:id, POST …/:id/enable
+  webhookDeliveryRoutes(app, gateway); // GET /api/webhooks/:id/deliveries, POST …/:id/replay
   openApiRoute(app); //                 GET  /openapi.json
   servePage(app); //                    GET  / /docs /vendor/…
 }

@@ -22,6 +22,7 @@ export function describeApi(app: Routes): void {
         { name: "fleet", description: "Health, pools and hosts." },
         { name: "dispatches", description: "What agent runners elsewhere claim, and what they say of it." },
         { name: "calls", description: "What became of sessions that are over, and figures of days." },
+        { name: "webhooks", description: "Events told to addresses of yours." },
         { name: "livekit", description: "What LiveKit itself calls." },
       ],
     },

@@ -1,9 +1,17 @@
 // The recorder's settings.
 import { commonSettings } from "../../libs/process/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/process/config.ts";
+import { webhookSettings } from "../../libs/process/webhook-settings.ts";
 
 export const recorderSettings = {
   ...commonSettings,
+  ...webhookSettings,
+  GREENROOM_WEBHOOK_TIMEOUT_MS: setting.integer(
+    "How long a webhook may take to be reached and to answer, in ms.",
+    10_000,
+    100,
+    60_000,
+  ),
   GREENROOM_REPORT_WAIT_MS: setting.integer(
     "How long after a session's end its call record waits for what the agents measured; what comes later is put in later.",
     5000,

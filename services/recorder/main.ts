@@ -1,4 +1,5 @@
 // Runs one recorder on settings from the environment.
+import { randomBytes } from "node:crypto";
 import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
 import { startBeat } from "../../libs/fleet/beat.ts";
 import { systemClock } from "../../libs/process/clock.ts";
@@ -7,6 +8,8 @@ import { readConfig } from "../../libs/process/config.ts";
 import { runService } from "../../libs/process/run.ts";
 import { recorderSettings } from "./config.ts";
 import { startRecorder } from "./recorder.ts";
+import { sendTo } from "./webhooks/deliver.ts";
+import { startWebhooks } from "./webhooks/webhooks.ts";
 
 await runService("recorder", { stopMs: 10_000 }, async ({ log, instance, quit }) => {
   const config = readConfig(recorderSettings, process.env, allSettingNames);
@@ -30,6 +33,14 @@ await runService("recorder", { stopMs: 10_000 }, async ({ log, instance, quit })
       kpiLookbackDays: config.KPI_LOOKBACK_DAYS,
     },
   });
+  const webhooks = await startWebhooks({
+    bus,
+    clock: systemClock,
+    log,
+    instance,
+    send: sendTo(config.GREENROOM_WEBHOOK_ALLOW, config.GREENROOM_WEBHOOK_TIMEOUT_MS),
+    nextOpId: () => randomBytes(9).toString("base64url"),
+  });
   const stopBeat = startBeat(bus, systemClock, {
     service: "recorder",
     instance,
@@ -38,7 +49,7 @@ await runService("recorder", { stopMs: 10_000 }, async ({ log, instance, quit })
   return {
     async stop() {
       stopBeat();
-      await recorder.stop();
+      await Promise.all([webhooks.stop(), recorder.stop()]);
       await bus.close();
     },
   };
