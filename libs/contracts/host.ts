@@ -84,6 +84,8 @@ export const Assign = z.object({
   user: User,
   metadata: Metadata,
   recovering: z.boolean(),
+  /** Whom a telephone call reaches, by their identity in the room: the agent is silent until they have answered. */
+  callee: z.string().optional(),
 });
 export type Assign = z.infer<typeof Assign>;
 

@@ -9,6 +9,13 @@ export const READY_TOPIC = "greenroom";
 export const READY_ATTRIBUTE = "greenroom.ready";
 
 /**
+ * The attribute of a SIP participant that says how its line stands, as LiveKit SIP sets it: dialing, ringing,
+ * automation (keys are sent after the answer), active, hangup. The participant is in the room from the dialling on.
+ */
+export const CALL_STATUS = "sip.callStatus";
+export const ANSWERED = "active";
+
+/**
  * The LiveKit RPC method that an agent answers while it serves a session. LiveKit lists a participant for up to
  * half a minute after its process died: one that answers is no ghost.
  */

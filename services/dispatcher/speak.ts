@@ -2,7 +2,7 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import { assignCommand, releaseCommand } from "../../libs/contracts/channels.ts";
 import { isError, messageOf } from "../../libs/contracts/errors.ts";
-import { isExternal, isProviderHost } from "../../libs/contracts/provider.ts";
+import { calleeIdentityOf, isExternal, isProviderHost } from "../../libs/contracts/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { requireLiveKit } from "../../libs/livekit/connect.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
@@ -151,6 +151,7 @@ async function assignTo(
       user: record.user,
       metadata: record.metadata,
       recovering: record.recovering,
+      ...(record.provider === "sip" ? { callee: calleeIdentityOf(record.id) } : {}),
     });
     if (answer.verdict === "accepted") return undefined;
     return declined(

@@ -93,6 +93,15 @@ describe("a request", () => {
     expect((await rooms.list()).map(({ name }) => name)).toEqual(["session-s"]);
   });
 
+  test("for a call by SIP goes to the pool, and the host hears for whose answer its agent waits", async () => {
+    const { handle, assigns, record } = await scene({ a: [] });
+    await handle(anEvent("s", { provider: "sip", call: { to: "+15550100" } }));
+    expect(record()).toMatchObject({ state: "dispatched", host: "a", call: { to: "+15550100" } });
+    expect(assigns[0]).toMatchObject({ callee: "phone-s", room: "session-s", token: "token" });
+    await handle(anEvent("other"));
+    expect(assigns[1]).not.toHaveProperty("callee");
+  });
+
   test("goes to the next host when one declines, with a new number and no failure", async () => {
     const { handle, log, record } = await scene({ a: ["declined"], b: ["stale"], c: [] });
     expect(await handle(anEvent("s"))).toBe("done");
