@@ -40,6 +40,8 @@ const layers: [folder: string, layer: Layer][] = [
   ["services/recorder", ofServices],
   ["deploy", { packages: "any", folders: ["services", "libs"] }],
   ["agents", { packages: "any", folders: [] }],
+  // As somebody else's service would be: nothing of ours.
+  ["examples", { packages: "any", folders: [] }],
   ["docs", { packages: "any", folders: ["libs", "services", "deploy"] }],
   ["test", { packages: "any", folders: ["libs", "services", "deploy", "agents", "docs"] }],
 ];
@@ -58,8 +60,8 @@ const doors: [packages: readonly string[], files: RegExp, says: string][] = [
   [
     ["@livekit/rtc-node"],
     // The doctor makes a call of its own, in a process of its own.
-    /^(services\/agent-host\/(stage[^/]*|agent-api)\.ts|deploy\/doctor\/call-child\.ts|agents\/|test\/)/,
-    "services/agent-host/stage*, the doctor's call-child.ts and agent files",
+    /^(services\/agent-host\/(stage[^/]*|agent-api)\.ts|deploy\/doctor\/call-child\.ts|agents\/|examples\/|test\/)/,
+    "services/agent-host/stage*, the doctor's call-child.ts, agent files and examples",
   ],
 ];
 

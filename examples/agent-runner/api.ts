@@ -1,0 +1,98 @@
+// What the runner says to Greenroom's API: claims a dispatch, and reports what becomes of its agent.
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { SignJWT } from "jose";
+import type { Launch } from "./launches.ts";
+import type { Settings } from "./settings.ts";
+
+export interface Claimed {
+  readonly sessionId: string;
+  readonly attempt: number;
+  readonly profile: string;
+  readonly url: string;
+  readonly token: string;
+  readonly room: string;
+  readonly identity: string;
+  readonly user: { readonly id: string; readonly name: string };
+  readonly metadata: Record<string, unknown>;
+  readonly recovering: boolean;
+}
+
+export interface EndReport {
+  readonly why?: string;
+  readonly error?: string;
+  readonly worthRepeating?: boolean;
+  readonly userLeft?: boolean;
+}
+
+export interface Api {
+  /** @throws Refused when it is somebody else's, has expired, or its session went on without it */
+  claim(launch: Launch): Promise<Claimed>;
+  /** @throws Refused when the session went on without this agent: then it has to leave */
+  report(launch: Launch, type: "joined" | "ready", tookMs: number): Promise<void>;
+  ended(launch: Launch, report: EndReport): Promise<void>;
+}
+
+/** A no that stays one. */
+export class Refused extends Error {}
+
+const TRIES = 6;
+const FIRST_PAUSE_MS = 200;
+const ANSWER_MS = 5000;
+
+export function createApi(settings: Settings): Api {
+  const key = new TextEncoder().encode(settings.jwtSecret);
+  /** Made for each request, so that none is worth stealing. */
+  const tokenFor = (tenant: string): Promise<string> =>
+    new SignJWT({ tenant })
+      .setProtectedHeader({ alg: "HS256" })
+      .setSubject(settings.name)
+      .setAudience("greenroom")
+      .setExpirationTime("60s")
+      .sign(key);
+
+  /** Everything here is harmless when repeated: a claim by its nonce, a report by what it says. */
+  const post = async (launch: Launch, what: string, body: object): Promise<unknown> => {
+    const url = `${settings.apiUrl}/api/dispatches/${launch.dispatch_id}/${what}`;
+    for (let tries = 1; ; tries++) {
+      const answer = await ask(url, await tokenFor(launch.tenant_id), body);
+      if (answer.ok) return answer.body;
+      if (answer.isFinal || tries === TRIES) throw new Refused(answer.why);
+      await sleep(FIRST_PAUSE_MS * 2 ** (tries - 1));
+    }
+  };
+
+  return {
+    async claim(launch) {
+      const nonce = randomBytes(24).toString("base64url");
+      return (await post(launch, "claim", { nonce })) as Claimed;
+    },
+    async report(launch, type, tookMs) {
+      await post(launch, type, { tookMs });
+    },
+    async ended(launch, report) {
+      await post(launch, "ended", report);
+    },
+  };
+}
+
+type Answer =
+  | { readonly ok: true; readonly body: unknown }
+  | { readonly ok: false; readonly isFinal: boolean; readonly why: string };
+
+async function ask(url: string, token: string, body: object): Promise<Answer> {
+  try {
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(ANSWER_MS),
+    });
+    const answer = (await response.json()) as { error?: { code: string; message: string } };
+    if (response.ok) return { ok: true, body: answer };
+    const isFinal = response.status < 500 && response.status !== 429;
+    return { ok: false, isFinal, why: answer.error?.message ?? `${url} answered ${response.status}` };
+  } catch (error) {
+    return { ok: false, isFinal: false, why: `${url} can't be asked: ${error}` };
+  }
+}

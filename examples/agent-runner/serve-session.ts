@@ -1,0 +1,59 @@
+// One session from its claim to its end: joins its room, lets the agent do its work, and reports.
+import { ParticipantKind, Room, RoomEvent } from "@livekit/rtc-node";
+import { echo } from "./agent.ts";
+import { type Api, type EndReport, Refused } from "./api.ts";
+import type { Launch } from "./launches.ts";
+import { log } from "./settings.ts";
+
+/** How long the last person may be away, as one whose network changes is. */
+const AWAY_MS = 5000;
+
+export async function serveSession(api: Api, launch: Launch, stopping: AbortSignal): Promise<void> {
+  const startedAtMs = performance.now();
+  const tookMs = () => Math.round(performance.now() - startedAtMs);
+  const fields = { session: launch.session_id, attempt: launch.attempt };
+  const room = new Room();
+  try {
+    const claimed = await api.claim(launch);
+    log("claimed", fields);
+    await room.connect(claimed.url, claimed.token, { autoSubscribe: true, dynacast: false });
+    const end = endOf(room, stopping);
+    await api.report(launch, "joined", tookMs());
+    await echo(room);
+    // Ready is the agent's own word: from now on it answers.
+    await api.report(launch, "ready", tookMs());
+    log("ready", { ...fields, tookMs: tookMs() });
+    const report = await end;
+    await api.ended(launch, report);
+    log("ended", { ...fields, ...report });
+  } catch (error) {
+    // Refused: somebody else serves it, or nobody has to. Anything else is our fault, and the session is tried again.
+    const why = error instanceof Error ? error.message : String(error);
+    log(error instanceof Refused ? "refused" : "failed", { ...fields, why });
+    if (!(error instanceof Refused)) await api.ended(launch, { error: why }).catch(() => {});
+  } finally {
+    await room.disconnect();
+  }
+}
+
+/** What ends the session first: its people leave, its room is closed, or this runner stops. */
+function endOf(room: Room, stopping: AbortSignal): Promise<EndReport> {
+  return new Promise((resolve) => {
+    let away: NodeJS.Timeout | undefined;
+    const people = () =>
+      [...room.remoteParticipants.values()].filter(({ kind }) => kind !== ParticipantKind.AGENT).length;
+    room.on(RoomEvent.ParticipantConnected, () => clearTimeout(away));
+    room.on(RoomEvent.ParticipantDisconnected, () => {
+      if (people() > 0) return;
+      clearTimeout(away);
+      away = setTimeout(() => resolve({ userLeft: true, why: "the caller left" }), AWAY_MS);
+    });
+    room.on(RoomEvent.Disconnected, () => {
+      clearTimeout(away);
+      resolve({ why: "the room was closed" });
+    });
+    const onStop = () => resolve({ error: "the agent runner stops" });
+    if (stopping.aborted) onStop();
+    else stopping.addEventListener("abort", onStop, { once: true });
+  });
+}
