@@ -156,6 +156,33 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     ]);
   });
 
+  test("a list may be of some keys only, and has none that was removed", async () => {
+    const [tenant, other] = [fresh("t"), fresh("t")];
+    for (const id of ["a", "b", "c"]) await bus.save(sessions, sessionRecord(tenant, id), 0);
+    await bus.save(sessions, sessionRecord(other, "a"), 0);
+    const revision = (await bus.read(sessions, `${tenant}.b`))?.revision ?? 0;
+    await bus.remove(sessions, `${tenant}.b`, revision);
+    const keysOf = async (filter: string) => (await bus.list(sessions, filter)).map(({ key }) => key).sort();
+    const left = [`${tenant}.a`, `${tenant}.c`];
+    expect(await keysOf(`${tenant}.*`)).toEqual(left);
+    expect(await keysOf(`${tenant}.>`)).toEqual(left);
+    expect(await keysOf(`${tenant}.c`)).toEqual([`${tenant}.c`]);
+    expect(await keysOf(`${tenant}.b`)).toEqual([]);
+    expect(await keysOf(`${fresh("t")}.>`)).toEqual([]);
+    expect(await keysOf(`${tenant}.*.*`)).toEqual([]);
+    expect(await keysOf("*.a")).toEqual(expect.arrayContaining([`${tenant}.a`, `${other}.a`]));
+    const [entry] = await bus.list(sessions, `${tenant}.a`);
+    expect(entry).toEqual(await bus.read(sessions, `${tenant}.a`));
+  });
+
+  test("a list of some keys passes over what nobody can read", async () => {
+    const tenant = fresh("t");
+    const careless: Bucket<SessionRecord> = { ...sessions, keyOf: ({ id }) => `${tenant}.${id}` };
+    await bus.save(careless, sessionRecord(fresh("t"), "bad"), 0);
+    await bus.save(sessions, sessionRecord(tenant, "good"), 0);
+    expect((await bus.list(sessions, `${tenant}.>`)).map(({ key }) => key)).toEqual([`${tenant}.good`]);
+  });
+
   test("a watcher is told what is there before the watch answers, and then each change", async () => {
     const tenant = fresh("t");
     const other = await buses.connect("watcher");

@@ -73,6 +73,58 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     await stop();
   });
 
+  test("those who serve with one queue share the questions, and each is answered once", async () => {
+    const host = fresh("h");
+    const members = await Promise.all(["q1", "q2", "q3"].map((name) => buses.connect(name)));
+    const heard: [number, string][] = [];
+    const serve = (by: Bus, index: number, queue?: string) =>
+      by.serve(
+        releaseCommand,
+        host,
+        async ({ session }) => {
+          heard.push([index, session]);
+          return { released: true };
+        },
+        queue === undefined ? {} : { queue },
+      );
+    const stops = await Promise.all(members.map((member, index) => serve(member, index, "workers")));
+    await pause(50);
+    const ids = Array.from({ length: 60 }, (_, index) => `s${index}`);
+    await Promise.all(ids.map((session) => bus.request(releaseCommand, host, { ...release, session })));
+    expect(heard.map(([, session]) => session).sort()).toEqual([...ids].sort());
+    // That one of three is never chosen in 60 questions happens once in ten thousand million.
+    expect(new Set(heard.map(([index]) => index))).toEqual(new Set([0, 1, 2]));
+
+    // Another queue and one without get each question too.
+    heard.length = 0;
+    stops.push(await serve(other, 3, "auditors"), await serve(other, 4));
+    await pause(50);
+    await bus.request(releaseCommand, host, release);
+    await eventually(() => heard.length === 3);
+    const who = heard.map(([index]) => index).sort();
+    expect(who.slice(1)).toEqual([3, 4]);
+    expect(who[0]).toBeLessThan(3);
+    for (const stop of stops) await stop();
+  });
+
+  test("when one of a queue dies or stops, the others answer all questions", async () => {
+    const host = fresh("h");
+    const [dying, leaving, staying] = await Promise.all(["d", "l", "s"].map((name) => buses.connect(name)));
+    const answeredBy = (name: string) => async () => ({ id: name, epoch: 1, sequence: 1 });
+    const options = { queue: "workers" };
+    await dying!.serve(pingCommand, host, () => new Promise(() => {}), options);
+    const stopLeaving = await leaving!.serve(pingCommand, host, answeredBy("leaving"), options);
+    await staying!.serve(pingCommand, host, answeredBy("staying"), options);
+    await pause(50);
+    await dying!.close();
+    await stopLeaving();
+    await pause(50);
+    for (let n = 0; n < 30; n++) expect((await bus.request(pingCommand, host, {})).id).toBe("staying");
+    await staying!.close();
+    await pause(50);
+    await expect(bus.request(pingCommand, host, {})).rejects.toMatchObject({ code: "no_responders" });
+  });
+
   test("an error in the handler comes back with its words", async () => {
     const host = fresh("h");
     const stop = await other.serve(releaseCommand, host, async () => {
