@@ -12,8 +12,12 @@ await runLocal({
       main: serviceMain(name),
       count: 2,
     })),
-    { name: "recorder", main: serviceMain("recorder"), count: 2, isLater: true },
-    { name: "outbound", main: serviceMain("outbound"), count: 2, isLater: true },
+    ...(["connector", "recorder", "outbound"] as const).map((name) => ({
+      name,
+      main: serviceMain(name),
+      count: 2,
+      isLater: true as const,
+    })),
   ],
   ports: { nats: 4222, livekit: 7880 },
 });

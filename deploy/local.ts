@@ -9,8 +9,11 @@ await runLocal({
       name,
       main: serviceMain(name),
     })),
-    { name: "recorder", main: serviceMain("recorder"), isLater: true },
-    { name: "outbound", main: serviceMain("outbound"), isLater: true },
+    ...(["connector", "recorder", "outbound"] as const).map((name) => ({
+      name,
+      main: serviceMain(name),
+      isLater: true as const,
+    })),
   ],
   ports: { nats: 4222, livekit: 7880 },
 });

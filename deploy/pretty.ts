@@ -9,6 +9,7 @@ const SERVICES = [
   "dispatcher",
   "agent-host",
   "janitor",
+  "connector",
   "recorder",
   "outbound",
   "livekit",

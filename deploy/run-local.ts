@@ -47,7 +47,7 @@ export interface LocalOptions {
 const STOP_ORDER: readonly (readonly ServiceName[])[] = [
   ["gateway"],
   ["agent-host"],
-  ["dispatcher", "janitor", "recorder", "outbound"],
+  ["dispatcher", "janitor", "connector", "recorder", "outbound"],
   ["livekit"],
   ["nats"],
 ];

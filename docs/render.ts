@@ -19,6 +19,7 @@ import { errorTable } from "../libs/contracts/errors.ts";
 import { commonSettings } from "../libs/process/common-settings.ts";
 import type { Settings } from "../libs/process/config.ts";
 import { agentHostSettings } from "../services/agent-host/config.ts";
+import { connectorSettings } from "../services/connector/config.ts";
 import { dispatcherSettings } from "../services/dispatcher/config.ts";
 import { gatewaySettings } from "../services/gateway/config.ts";
 import { janitorSettings } from "../services/janitor/config.ts";
@@ -126,6 +127,7 @@ function renderSettings(): string {
     ...section("dispatcher", own(dispatcherSettings)),
     ...section("agent-host", own(agentHostSettings)),
     ...section("janitor", own(janitorSettings)),
+    ...section("connector", own(connectorSettings)),
     ...section("recorder", own(recorderSettings)),
     ...section("outbound", own(outboundSettings)),
     ...section("`npm start`", own(localSettings)),

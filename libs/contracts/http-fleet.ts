@@ -3,6 +3,7 @@ import { z } from "zod";
 import { HostRecord, OnDeadline, ProfileStatus } from "./host.ts";
 import { HostId, ProfileName } from "./ids.ts";
 import { PoolTarget } from "./pool.ts";
+import { ProviderName } from "./provider.ts";
 
 const count = z.int();
 
@@ -17,13 +18,14 @@ export type ServiceHealth = z.infer<typeof ServiceHealth>;
 
 export const ProfileHealth = z
   .object({
+    provider: ProviderName.optional().describe("Who gives its agents; absent: the hosts."),
     status: ProfileStatus,
     error: z.string().optional(),
     warm: count,
     hot: count,
     warming: count,
     busy: count,
-    max: count,
+    max: count.describe("0 with a provider: only it knows how many it has."),
   })
   .meta({ id: "ProfileHealth" });
 export type ProfileHealth = z.infer<typeof ProfileHealth>;
@@ -50,6 +52,7 @@ export const HealthAnswer = z
       dispatcher: ServiceHealth,
       "agent-host": ServiceHealth,
       janitor: ServiceHealth,
+      connector: ServiceHealth,
       recorder: ServiceHealth,
       outbound: ServiceHealth,
     }),

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { type ErrorCode, errorTable } from "./errors.ts";
 import { ProfileName, SessionId, STANDBY_PREFIX } from "./ids.ts";
 import { LogBatch } from "./pool.ts";
+import { ProviderName } from "./provider.ts";
 import {
   EndedReason,
   Fault,
@@ -66,6 +67,10 @@ export const StartRequest = z
     userId: UserId.optional(),
     userName: UserName.optional(),
     profile: ProfileName.optional().describe("Which kind of agent. Default: the deployment's."),
+    provider: z
+      .enum(["pool", "livekit", "webhook"])
+      .optional()
+      .describe("Who gives the agent. Default: what GREENROOM_PROVIDERS says of the profile, else the pool."),
     metadata: Metadata.optional().describe("Reaches the agent as job metadata. At most 4 KiB as JSON."),
     room: RoomName.refine(
       (room) => !isReservedRoom(room),
@@ -104,6 +109,7 @@ export const StartAnswer = z
     status: SessionStatus,
     state: SessionState,
     profile: z.string(),
+    provider: ProviderName,
     attempt: z.int(),
     prewarmed: z.boolean().describe("True when the agent was loaded before the session was asked for."),
     warm: Warmth.nullable(),
@@ -127,6 +133,7 @@ export const SessionSummary = z
     userId: z.string(),
     userName: z.string(),
     profile: z.string(),
+    provider: ProviderName.describe("Who gives the agent; pool: the deployment's own hosts."),
     createdAt: z.int().describe("Seconds since 1970."),
     startupTime: z.number().nullable().describe("Seconds from the request to the agent's first ready."),
     prewarmed: z.boolean(),

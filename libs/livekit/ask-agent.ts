@@ -26,25 +26,67 @@ const GRACE_MS = 2000;
 const TOKEN_TTL_S = 60;
 
 export const askingAgents =
-  ({ api, apiKey, apiSecret }: Server): AskAgent =>
+  (server: Server): AskAgent =>
   async (room, identity, withinMs, signal) => {
-    const token = new AccessToken(apiKey, apiSecret, { ttl: TOKEN_TTL_S });
-    token.addGrant({ roomAdmin: true, room });
-    const question = new PerformRpcRequest({
-      room,
-      destinationIdentity: identity,
-      method: ALIVE_METHOD,
-      responseTimeoutMs: withinMs,
-    });
-    const response = await fetch(new URL("/twirp/livekit.RoomService/PerformRpc", api), {
-      method: "POST",
-      headers: { "content-type": "application/json", authorization: `Bearer ${await token.toJwt()}` },
-      body: question.toJsonString(),
-      signal: AbortSignal.any([signal, AbortSignal.timeout(withinMs + GRACE_MS)]),
-    });
-    const text = await response.text();
-    return response.ok ? "answers" : whatAnErrorSays(response.status, text);
+    const { isOk, status, text } = await ask(server, room, identity, withinMs, signal);
+    return isOk ? "answers" : whatAnErrorSays(status, text);
   };
+
+/** Whether a participant's client answers anything at all, if only that it knows no such question. */
+export type AskClient = (
+  room: string,
+  identity: string,
+  withinMs: number,
+) => Promise<"responds" | "silent" | "unknown">;
+
+/** Never throws: what can't be asked is unknown. */
+export const askingClients =
+  (server: Server): AskClient =>
+  async (room, identity, withinMs) => {
+    try {
+      const { isOk, text } = await ask(server, room, identity, withinMs, new AbortController().signal);
+      return isOk ? "responds" : whatAnErrorSaysOfClient(text);
+    } catch {
+      return "unknown";
+    }
+  };
+
+async function ask(
+  { api, apiKey, apiSecret }: Server,
+  room: string,
+  identity: string,
+  withinMs: number,
+  signal: AbortSignal,
+): Promise<{ isOk: boolean; status: number; text: string }> {
+  const token = new AccessToken(apiKey, apiSecret, { ttl: TOKEN_TTL_S });
+  token.addGrant({ roomAdmin: true, room });
+  const question = new PerformRpcRequest({
+    room,
+    destinationIdentity: identity,
+    method: ALIVE_METHOD,
+    responseTimeoutMs: withinMs,
+  });
+  const response = await fetch(new URL("/twirp/livekit.RoomService/PerformRpc", api), {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: `Bearer ${await token.toJwt()}` },
+    body: question.toJsonString(),
+    signal: AbortSignal.any([signal, AbortSignal.timeout(withinMs + GRACE_MS)]),
+  });
+  return { isOk: response.ok, status: response.status, text: await response.text() };
+}
+
+/** RPC errors by their numbers in LiveKit's SDKs: those that a living client gave itself, and those for nobody there. */
+const OF_THE_LIVING = [1400, 1402, 1500, 1504];
+const OF_THE_SILENT = [1401, 1501, 1502, 1503];
+
+/** An older server or client may not pass on questions at all: then nothing is known. */
+export function whatAnErrorSaysOfClient(body: string): "responds" | "silent" | "unknown" {
+  const { code, msg } = parsed(body);
+  const number = Number(/RpcError (\d+)/.exec(msg)?.[1]);
+  if (OF_THE_LIVING.includes(number)) return "responds";
+  if (OF_THE_SILENT.includes(number) || code === "not_found") return "silent";
+  return "unknown";
+}
 
 /**
  * What LiveKit's refusal says of the agent. Its words were looked up in livekit-server 1.13.

@@ -57,6 +57,8 @@ async function participantsIn(client: RoomServiceClient, room: string): Promise<
   return (found ?? []).map((participant) => ({
     identity: participant.identity,
     isAgent: participant.kind === ParticipantInfo_Kind.AGENT,
+    attributes: participant.attributes,
+    joinedAtMs: Number(participant.joinedAtMs),
   }));
 }
 

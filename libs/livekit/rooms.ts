@@ -10,6 +10,10 @@ export interface RoomInfo {
 export interface ParticipantInfo {
   readonly identity: string;
   readonly isAgent: boolean;
+  /** What it says of itself, where that is known: as `lk.agent.state`. */
+  readonly attributes?: Readonly<Record<string, string>>;
+  /** ms since 1970 on LiveKit's clock; to be compared with its own times only. */
+  readonly joinedAtMs?: number;
 }
 
 export interface RoomOptions {

@@ -68,6 +68,24 @@ export const setting = {
       ) as z.ZodType<boolean>,
     ...given(says, String(fallback)),
   }),
+  /** A text that has a form of its own. @param parse throws in words what it can't read */
+  parsed: <T>(says: string, parse: (text: string) => T, fallback = ""): Setting<T> => ({
+    schema: z
+      .string()
+      .default(fallback)
+      .transform((text, context) => {
+        try {
+          return parse(text);
+        } catch (error) {
+          context.addIssue({
+            code: "custom",
+            message: error instanceof Error ? error.message : String(error),
+          });
+          return z.NEVER;
+        }
+      }) as unknown as z.ZodType<T>,
+    ...given(says, fallback === "" ? undefined : fallback),
+  }),
   choice: <T extends string>(says: string, values: readonly [T, ...T[]], fallback: T): Setting<T> => ({
     schema: z.enum(values).default(fallback as never) as unknown as z.ZodType<T>,
     ...given(`${says} One of ${values.join(", ")}.`, fallback),

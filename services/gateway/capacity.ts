@@ -1,5 +1,9 @@
 // How many agents of a profile could take a session now, and whether another one may still wait.
 import type { HostRecord } from "../../libs/contracts/host.ts";
+import { isExternal } from "../../libs/contracts/provider.ts";
+import type { SessionRecord } from "../../libs/contracts/session.ts";
+import type { HostView } from "../../libs/fleet/host-view.ts";
+import type { SeenSession, SessionView } from "../../libs/fleet/session-view.ts";
 import { liveHosts } from "./choose-profile.ts";
 
 export interface Capacity {
@@ -11,8 +15,37 @@ export interface Capacity {
   readonly warmUpMs: number | undefined;
 }
 
+/** What is asked for: a profile, of the fleet or of a provider. */
+export type Wanted = Pick<SessionRecord, "profile" | "provider">;
+
+interface Views {
+  readonly hosts: Pick<HostView, "all">;
+  readonly sessions: Pick<SessionView, "waiting">;
+}
+
+/**
+ * What there is left for one profile: with the live hosts, or with its provider, which alone knows it. There as many
+ * may be asked for as one likes, until one had to be asked for again.
+ */
+export function capacityFor({ hosts, sessions }: Views, wanted: Wanted): Capacity {
+  if (!isExternal(wanted.provider)) return capacityOnHosts(hosts.all(), wanted.profile);
+  const isShort = waitingWith(sessions, wanted).some(({ record }) => record.attempt > 1);
+  return { idle: 0, cold: isShort ? 0 : Number.MAX_SAFE_INTEGER, warmUpMs: undefined };
+}
+
+/** Those that wait for the same agents, oldest first. */
+export const waitingWith = (
+  sessions: Pick<SessionView, "waiting">,
+  { profile, provider }: Wanted,
+): SeenSession[] =>
+  sessions.waiting(profile).filter(({ record }) => lineOf(record) === lineOf({ profile, provider }));
+
+/** One line of those who wait, and of starts that are measured together. */
+export const lineOf = ({ profile, provider }: Wanted): string =>
+  isExternal(provider) ? `${provider}:${profile}` : profile;
+
 /** What the live hosts have left for one profile. */
-export function capacityFor(hosts: readonly HostRecord[], profile: string): Capacity {
+export function capacityOnHosts(hosts: readonly HostRecord[], profile: string): Capacity {
   let idle = 0;
   let cold = 0;
   const warmUps: number[] = [];

@@ -40,12 +40,14 @@ export function defaultProfile(
  * The profile to start. One that was named may still be loading: its session waits for it like for any agent.
  * Which one a start gets that named none is only known when they have loaded.
  *
+ * @param others profiles that are known, but not served by hosts
  * @throws GreenroomError no_hosts, unknown_profile (naming the known ones), profile_unavailable (saying why)
  */
 export function chooseProfile(
   allHosts: readonly HostRecord[],
   asked: string | undefined,
   configured: string | undefined,
+  others: readonly string[] = [],
 ): string {
   const hosts = liveHosts(allHosts);
   if (hosts.length === 0) {
@@ -60,7 +62,8 @@ export function chooseProfile(
   const profile = asked ?? defaultProfile(hosts, configured);
   const known = knownProfiles(hosts);
   if (profile === undefined || !known.includes(profile)) {
-    const names = known.length === 0 ? "Their agents folders are empty" : `Known: ${known.join(", ")}`;
+    const all = [...new Set([...known, ...others])].sort();
+    const names = all.length === 0 ? "Their agents folders are empty" : `Known: ${all.join(", ")}`;
     throw new GreenroomError("unknown_profile", `No host has an agent file "${profile ?? ""}". ${names}.`);
   }
   const mayWait = asked !== undefined && startsOn(hosts, profile);

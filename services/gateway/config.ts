@@ -1,5 +1,6 @@
 // The gateway's settings.
 import { serviceJwtSettings } from "../../libs/auth/service-jwt.ts";
+import { PROVIDERS_SAYS, parseProviderRules } from "../../libs/contracts/provider-choice.ts";
 import { commonSettings } from "../../libs/process/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/process/config.ts";
 import { webhookSettings } from "../../libs/process/webhook-settings.ts";
@@ -49,8 +50,14 @@ export const gatewaySettings = {
   GREENROOM_DEFAULT_PROFILE: setting.optionalText(
     "The profile of a start that names none. Default: assistant where it runs, else echo.",
   ),
+  GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_SAYS, parseProviderRules),
   GREENROOM_TOKEN_TTL_S: setting.integer("How long a user may wait before joining, in s.", 600, 10, 86_400),
   GREENROOM_BODY_LIMIT_BYTES: setting.integer("The largest body that is taken, in bytes.", 65_536, 1024),
+  GREENROOM_BULK_LIMIT_BYTES: setting.integer(
+    "The largest body of a bulk of tasks, in bytes; it is read as a stream.",
+    64 * 1024 * 1024,
+    1024,
+  ),
   GREENROOM_CORS_ORIGIN: setting.optionalText(
     "The web pages that may use the API: origins separated by commas, or *. Default: those of this machine.",
   ),

@@ -1,7 +1,9 @@
 // What clients are told of a session's record.
 import type { Session, SessionStatus, SessionSummary } from "../../libs/contracts/http.ts";
 import { roomOf } from "../../libs/contracts/ids.ts";
+import { isExternal } from "../../libs/contracts/provider.ts";
 import type { Requested, SessionRecord, SessionState } from "../../libs/contracts/session.ts";
+import { waitingWith } from "./capacity.ts";
 import type { Gateway } from "./context.ts";
 
 /** The part of a record that is shown; one that was only just accepted has it too. */
@@ -18,6 +20,7 @@ export const shownOf = (requested: Requested): Shown => ({
   id: requested.sessionId,
   tenant: requested.tenant,
   profile: requested.profile,
+  ...(requested.provider === undefined ? {} : { provider: requested.provider }),
   state: "requested",
   attempt: 1,
   failures: 0,
@@ -34,10 +37,10 @@ export const shownOf = (requested: Requested): Shown => ({
  * Whether the session's room can't become another one any more.
  *
  * A hot agent brings its own room, and until one is ready the next attempt may be given to another: whoever
- * was sent to the room of the first would sit there alone.
+ * was sent to the room of the first would sit there alone. Only agents of the fleet are hot.
  */
 export const isRoomSettled = (record: Shown): boolean =>
-  record.state === "ready" || record.roomIsNamed || record.recovering;
+  record.state === "ready" || record.roomIsNamed || record.recovering || isExternal(record.provider);
 
 export function summarize(gateway: Gateway, record: Shown): SessionSummary {
   const queue = queuePlaceOf(gateway, record);
@@ -48,6 +51,7 @@ export function summarize(gateway: Gateway, record: Shown): SessionSummary {
     userId: record.user.id,
     userName: record.user.name,
     profile: record.profile,
+    provider: record.provider ?? "pool",
     createdAt: Math.floor(createdAtMs(record) / 1000),
     startupTime: startupTimeOf(record),
     prewarmed: isPrewarmed(record),
@@ -88,10 +92,10 @@ function startupTimeOf(record: Shown): number | null {
   return Math.round(Math.max(byClocks, atLeast, 0)) / 1000;
 }
 
-/** Its place among those that wait for the same profile. A session that waits is not yet with a host. */
+/** Its place among those that wait for the same agents. A session that waits is not yet with a host. */
 function queuePlaceOf(gateway: Gateway, record: Shown): SessionSummary["queue"] {
   if (record.state !== "requested") return undefined;
-  const waiting = gateway.sessions.waiting(record.profile);
+  const waiting = waitingWith(gateway.sessions, record);
   const index = waiting.findIndex((other) => other.record.id === record.id);
   return index < 0 ? undefined : { position: index + 1, length: waiting.length };
 }

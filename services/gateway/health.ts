@@ -7,6 +7,7 @@ import { HealthAnswer, type HealthStatus, type ProfileHealth } from "../../libs/
 import { defaultProfile, knownProfiles, liveHosts, profileOn } from "./choose-profile.ts";
 import type { Gateway } from "./context.ts";
 import { statusOf } from "./describe-session.ts";
+import { providerProfiles } from "./provider-health.ts";
 import type { Routes } from "./routes.ts";
 import type { ServiceWatch } from "./service-watch.ts";
 
@@ -53,7 +54,6 @@ export function healthRoutes(app: Routes, gateway: Gateway, services: () => Serv
 function describeHealth(gateway: Gateway, watch: ServiceWatch): HealthAnswer {
   const hosts = gateway.hosts.all();
   const live = liveHosts(hosts);
-  const profiles = Object.fromEntries(knownProfiles(hosts).map((name) => [name, profileHealth(hosts, name)]));
   const services = {
     nats: watch.health("nats"),
     livekit: watch.health("livekit"),
@@ -61,8 +61,13 @@ function describeHealth(gateway: Gateway, watch: ServiceWatch): HealthAnswer {
     dispatcher: watch.health("dispatcher"),
     "agent-host": watch.health("agent-host"),
     janitor: watch.health("janitor"),
+    connector: watch.health("connector"),
     recorder: watch.health("recorder"),
     outbound: watch.health("outbound"),
+  };
+  const profiles = {
+    ...Object.fromEntries(knownProfiles(hosts).map((name) => [name, profileHealth(hosts, name)])),
+    ...providerProfiles(gateway.config.GREENROOM_PROVIDERS, services.connector, gateway.sessions),
   };
   // This one answers, so one runs, even if its own beat can't get around.
   if (services.gateway.status !== "running") services.gateway = { status: "running", instances: 1 };
@@ -123,8 +128,9 @@ function profileHealth(hosts: readonly HostRecord[], name: string): ProfileHealt
 /** Unhealthy: no session can be served. Degraded: some can't, or nobody cleans up. */
 function overall(services: HealthAnswer["services"], profiles: readonly ProfileHealth[]): HealthStatus {
   const runs = (service: keyof HealthAnswer["services"]) => services[service].status === "running";
-  const canServe =
-    runs("nats") && runs("dispatcher") && runs("agent-host") && services.livekit.status !== "failed";
+  const usesProviders = profiles.some(({ provider }) => provider !== undefined);
+  const givesAgents = runs("agent-host") || (usesProviders && runs("connector"));
+  const canServe = runs("nats") && runs("dispatcher") && givesAgents && services.livekit.status !== "failed";
   if (!canServe || !profiles.some(({ status }) => status === "running")) return "unhealthy";
   const isWhole = runs("livekit") && runs("janitor") && profiles.every(({ status }) => status !== "failed");
   return isWhole ? "healthy" : "degraded";

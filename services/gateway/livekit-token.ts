@@ -82,6 +82,7 @@ async function ensureSession(
     await openSession(gateway, {
       sessionId,
       profile: profileOf(gateway, agent?.agent_name),
+      provider: undefined,
       user,
       metadata: metadataOf(agent?.metadata),
       room,
@@ -96,6 +97,10 @@ async function ensureSession(
 
 /** Starter apps name LiveKit's own agent names; one that is no profile of ours means "whichever there is". */
 function profileOf(gateway: Gateway, agentName: string | undefined): string | undefined {
+  const rule = gateway.config.GREENROOM_PROVIDERS.find(
+    ({ profile, provider, name }) => profile === agentName || (provider === "livekit" && name === agentName),
+  );
+  if (rule !== undefined) return rule.profile;
   const name = ProfileName.safeParse(agentName);
   return name.success && knownProfiles(liveHosts(gateway.hosts.all())).includes(name.data)
     ? name.data

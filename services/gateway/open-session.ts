@@ -1,10 +1,11 @@
 // Takes a session in: checks that it can be served, and stores the request.
 import { sessionEvents, settledEvents } from "../../libs/contracts/channels.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
+import { isExternal, type ProviderName } from "../../libs/contracts/provider.ts";
 import type { Requested } from "../../libs/contracts/session.ts";
 import { isoNow } from "../../libs/process/clock.ts";
-import { capacityFor, mayQueue } from "./capacity.ts";
-import { chooseProfile } from "./choose-profile.ts";
+import { capacityFor, lineOf, mayQueue, type Wanted, waitingWith } from "./capacity.ts";
+import { chooseAgent } from "./choose-agent.ts";
 import type { Gateway } from "./context.ts";
 import { SessionError } from "./errors.ts";
 import { findSession } from "./find-session.ts";
@@ -16,6 +17,7 @@ const FORGET_ACCEPTED_MS = 60_000;
 export type Wish = Pick<Requested, "user" | "metadata"> & {
   readonly sessionId: string;
   readonly profile: string | undefined;
+  readonly provider: ProviderName | undefined;
   readonly room: string | undefined;
   readonly maxDurationMs: number | undefined;
   /** What the client sent, of which the fingerprint is taken. */
@@ -40,15 +42,15 @@ export async function openSession(gateway: Gateway, wish: Wish): Promise<{ repla
       return { replayed: true };
     }
   }
-  const profile = chooseProfile(gateway.hosts.all(), wish.profile, gateway.config.GREENROOM_DEFAULT_PROFILE);
+  const wanted = chooseAgent(gateway.hosts.all(), gateway.config, wish);
   gateway.admission.refuseIfOverloaded(gateway.accepted.size);
-  refuseWhenFull(gateway, profile);
+  refuseWhenFull(gateway, wanted);
   const requested: Requested = {
     type: "requested",
     tenant: gateway.tenant,
     sessionId: wish.sessionId,
     at: isoNow(gateway.clock),
-    profile,
+    ...wanted,
     user: wish.user,
     metadata: wish.metadata,
     requestHash,
@@ -101,12 +103,17 @@ function refuseOtherWords(sessionId: string, before: string, now: string): void 
   );
 }
 
-function refuseWhenFull(gateway: Gateway, profile: string): void {
-  const capacity = capacityFor(gateway.hosts.all(), profile);
-  const waiting = gateway.sessions.waiting().length + gateway.accepted.size;
+function refuseWhenFull(gateway: Gateway, wanted: Wanted): void {
+  const { profile, provider } = wanted;
+  const capacity = capacityFor(gateway, wanted);
+  // What waits for a provider is in nobody's way who waits for a host.
+  const waitsToo = (other: Wanted) => isExternal(other.provider) === isExternal(provider);
+  const waiting =
+    gateway.sessions.waiting().filter(({ record }) => waitsToo(record)).length +
+    [...gateway.accepted.values()].filter(({ requested }) => waitsToo(requested)).length;
   if (mayQueue(waiting, capacity, gateway.config.GREENROOM_QUEUE_MAX)) return;
-  const position = gateway.sessions.waiting(profile).length + 1;
-  const estimateMs = gateway.startTimes.estimateMs(profile, capacity, position);
+  const position = waitingWith(gateway.sessions, wanted).length + 1;
+  const estimateMs = gateway.startTimes.estimateMs(lineOf(wanted), capacity, position);
   throw new GreenroomError(
     "at_capacity",
     `Every agent of "${profile}" is busy and ${waiting} sessions wait already. Try again later.`,

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { GreenroomError } from "../../libs/contracts/errors.ts";
 import { ErrorAnswer, StartAnswer, StartRequest } from "../../libs/contracts/http.ts";
 import { requireLiveKit } from "../../libs/livekit/connect.ts";
-import { capacityFor } from "./capacity.ts";
+import { capacityFor, lineOf } from "./capacity.ts";
 import type { Gateway } from "./context.ts";
 import { isPrewarmed, isRoomSettled, lastWhy, type Shown, statusOf, summarize } from "./describe-session.ts";
 import { SessionError } from "./errors.ts";
@@ -65,6 +65,7 @@ export async function startSession(
   const { replayed } = await openSession(gateway, {
     sessionId,
     profile: asked.profile,
+    provider: asked.provider,
     user: userOf(asked),
     metadata: asked.metadata ?? {},
     room: asked.room,
@@ -109,6 +110,7 @@ async function answerStart(gateway: Gateway, record: Shown, latencyMs: number): 
     status,
     state: record.state,
     profile: record.profile,
+    provider: record.provider ?? "pool",
     attempt: record.attempt,
     prewarmed: status === "ready" && isPrewarmed(record),
     warm: record.warm ?? null,
@@ -127,9 +129,9 @@ function messageFor(record: Shown): string {
   return isPrewarmed(record) ? "Assigned a pre-warmed agent." : "The agent was started and is ready.";
 }
 
-function waitFields(gateway: Gateway, { profile }: Shown, queue: StartAnswer["queue"]): Partial<StartAnswer> {
-  const capacity = capacityFor(gateway.hosts.all(), profile);
-  const estimatedWaitMs = gateway.startTimes.estimateMs(profile, capacity, queue?.position ?? 0);
+function waitFields(gateway: Gateway, record: Shown, queue: StartAnswer["queue"]): Partial<StartAnswer> {
+  const capacity = capacityFor(gateway, record);
+  const estimatedWaitMs = gateway.startTimes.estimateMs(lineOf(record), capacity, queue?.position ?? 0);
   return {
     estimatedWait: rangeOf(estimatedWaitMs),
     estimatedWaitMs,

@@ -1,6 +1,6 @@
 // How long starts took lately, as this gateway saw it, and how long the next will take.
 import type { SeenSession, SessionView } from "../../libs/fleet/session-view.ts";
-import { type Capacity, median } from "./capacity.ts";
+import { type Capacity, lineOf, median } from "./capacity.ts";
 
 /** What an estimate is made of before anything was measured. */
 const FIRST_GUESS_MS = { warm: 500, cold: 3000, free: 30_000 };
@@ -10,8 +10,12 @@ const REMEMBERED = 32;
 const PARALLEL_STARTS = 4;
 
 export interface StartTimes {
-  /** How long a session will take until it is ready, in ms; `position` is its place in the queue, 0 for none. */
-  estimateMs(profile: string, capacity: Capacity, position: number): number;
+  /**
+   * How long a session will take until it is ready, in ms.
+   * @param line of those that are measured together, by `lineOf`
+   * @param position its place in the queue, 0 for none
+   */
+  estimateMs(line: string, capacity: Capacity, position: number): number;
 }
 
 interface Measured {
@@ -40,7 +44,7 @@ export function measureStarts(sessions: SessionView): StartTimes {
     if (record.state !== "ready" && record.state !== "ended") return;
     const startedAt = startedAtMs.get(key);
     startedAtMs.delete(key);
-    const profile = of(record.profile);
+    const profile = of(lineOf(record));
     if (record.state === "ended") keep(profile.freedAtMs, seenAtMs);
     // A start that was tried again says more of failures than of how long starts take.
     else if (startedAt !== undefined && record.failures === 0) {

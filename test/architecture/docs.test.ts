@@ -6,6 +6,7 @@ import { doctorSettings } from "../../deploy/doctor/config.ts";
 import { documents } from "../../docs/render.ts";
 import { allSettingNames, commonSettings } from "../../libs/process/common-settings.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
+import { connectorSettings } from "../../services/connector/config.ts";
 import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import { janitorSettings } from "../../services/janitor/config.ts";
@@ -23,11 +24,12 @@ describe("the list of all settings", () => {
   const used = [
     commonSettings,
     localSettings,
-    agentHostSettings,
     doctorSettings,
+    agentHostSettings,
     dispatcherSettings,
     gatewaySettings,
     janitorSettings,
+    connectorSettings,
     outboundSettings,
     recorderSettings,
   ].flatMap((settings) => Object.keys(settings).filter((name) => name.startsWith("GREENROOM_")));

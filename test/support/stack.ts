@@ -17,6 +17,7 @@ export interface StackOptions {
   readonly dispatchers?: number;
   readonly janitors?: number;
   /** None when nothing is said. */
+  readonly connectors?: number;
   readonly recorders?: number;
   readonly outbounds?: number;
   /** Simulated rooms, and no LiveKit. */
@@ -133,7 +134,7 @@ class RunningStack implements Stack {
   }
 
   async start(): Promise<void> {
-    const { hosts = 1, dispatchers = 1, janitors = 1, recorders = 0, outbounds = 0 } = this.#options;
+    const { hosts = 1, dispatchers = 1, janitors = 1, connectors = 0, recorders = 0, outbounds = 0 } = this.#options;
     const several = (count: number, service: ServiceKind) =>
       Array.from({ length: count }, () => this.spawnService(service));
     await Promise.all([
@@ -141,6 +142,7 @@ class RunningStack implements Stack {
       ...several(dispatchers, "dispatcher"),
       ...several(hosts, "agent-host"),
       ...several(janitors, "janitor"),
+      ...several(connectors, "connector"),
       ...several(recorders, "recorder"),
       ...several(outbounds, "outbound"),
     ]);
@@ -197,7 +199,7 @@ class RunningStack implements Stack {
       }
     };
     await stopAll("gateway", "agent-host");
-    await stopAll("dispatcher", "janitor", "recorder", "outbound");
+    await stopAll("dispatcher", "janitor", "connector", "recorder", "outbound");
     // A service that ended may have left its own children, who need a moment to notice.
     await until(() => this.leftovers().length === 0, { timeoutMs: 5000, what: "nothing is left" }).catch(
       () => {

@@ -90,6 +90,17 @@ describe("settings", () => {
     ).not.toThrow();
   });
 
+  test("with a form of their own are refused in the words of whoever reads them", () => {
+    const even = (text: string) => {
+      if (text.length % 2 === 1) throw new Error(`"${text}" is odd`);
+      return text.length;
+    };
+    const settings = { LENGTH: setting.parsed("Something.", even) };
+    expect(readConfig(settings, { LENGTH: "four" }, [])).toEqual({ LENGTH: 4 });
+    expect(readConfig(settings, {}, [])).toEqual({ LENGTH: 0 });
+    expect(() => readConfig(settings, { LENGTH: "odd" }, [])).toThrow('LENGTH: "odd" is odd');
+  });
+
   test("that must be given are missed by name", () => {
     expect(() => readConfig({ NATS_URL: setting.text("Where.") }, {}, [])).toThrow(/NATS_URL/);
   });

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import type { SeenSession, SessionView } from "../../libs/fleet/session-view.ts";
-import { capacityFor, mayQueue } from "../../services/gateway/capacity.ts";
+import { capacityOnHosts, mayQueue } from "../../services/gateway/capacity.ts";
 import { chooseProfile, defaultProfile } from "../../services/gateway/choose-profile.ts";
 import { isAllowedOrigin } from "../../services/gateway/origins.ts";
 import { livekitSources } from "../../services/gateway/page.ts";
@@ -60,13 +60,16 @@ describe("the capacity for a profile", () => {
     );
     const two = aHost({ echo: { warm: 0, hot: 0, busy: 5, max: 5 } }, { id: "host-2" });
     const draining = aHost({ echo: {} }, { id: "host-3", draining: true });
-    expect(capacityFor([one, two, draining], "echo")).toEqual({ idle: 3, cold: 3, warmUpMs: 900 });
+    expect(capacityOnHosts([one, two, draining], "echo")).toEqual({ idle: 3, cold: 3, warmUpMs: 900 });
   });
 
   it("is nothing where the profile does not run, or the host is full", () => {
-    expect(capacityFor([aHost({ echo: { status: "failed" } })], "echo")).toMatchObject({ idle: 0, cold: 0 });
+    expect(capacityOnHosts([aHost({ echo: { status: "failed" } })], "echo")).toMatchObject({
+      idle: 0,
+      cold: 0,
+    });
     const full = aHost({ echo: { warm: 0, hot: 0, busy: 3, max: 50 } }, { maxAgents: 3 });
-    expect(capacityFor([full], "echo")).toMatchObject({ idle: 0, cold: 0 });
+    expect(capacityOnHosts([full], "echo")).toMatchObject({ idle: 0, cold: 0 });
   });
 
   it("lets as many wait as the queue takes, beside those that find an agent", () => {

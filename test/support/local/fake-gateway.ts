@@ -18,6 +18,7 @@ const health: HealthAnswer = {
     dispatcher: running,
     "agent-host": running,
     janitor: running,
+    connector: running,
     recorder: running,
     outbound: running,
   },

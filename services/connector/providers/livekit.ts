@@ -1,0 +1,200 @@
+// The provider `livekit`: workers of LiveKit's own agent framework, in Python or Node, by its agent dispatch.
+import type { LaunchRecord } from "../../../libs/contracts/provider.ts";
+import type { Dispatch, Dispatches, DispatchJob } from "../../../libs/livekit/dispatches.ts";
+import type { ParticipantInfo, Rooms } from "../../../libs/livekit/rooms.ts";
+import { type Clock, sleep } from "../../../libs/process/clock.ts";
+import type { Launched, LaunchOrder, Observation, Present, Provider } from "./provider.ts";
+
+export interface LiveKitProviderDeps {
+  readonly clock: Clock;
+  readonly rooms: Pick<Rooms, "participants" | "remove">;
+  readonly dispatches: Dispatches;
+  /** The name under which workers for a profile have registered. */
+  readonly agentNameOf: (profile: string) => string;
+}
+
+/** Set by LiveKit's server from the worker's registration; a client can't. */
+const AGENT_NAME = "lk.agent_name";
+/** Set by LiveKit's AgentSession once it has started. */
+const AGENT_STATE = "lk.agent.state";
+/** What an agent without an AgentSession sets itself, by `setAttributes`, when it is ready, and when it has finished. */
+const READY = "greenroom.ready";
+const ENDED = "greenroom.ended";
+
+/** Past LiveKit's own time-outs of 5 s for each of the calls that a launch and its lookup take. */
+const LAUNCH_LIMIT_MS = 15_000;
+const ANSWER_MS = 1500;
+/** How often and how many times it is looked whether an agent that was told to go has gone. */
+const LEAVING_LOOK_MS = 100;
+const LEAVING_LOOKS = 8;
+
+export function createLiveKitProvider(deps: LiveKitProviderDeps): Provider {
+  const { dispatches, rooms, agentNameOf } = deps;
+  /** Agents that answered before, by their identities: only their silence says anything. */
+  const responded = new Set<string>();
+
+  const observe = async (launch: LaunchRecord): Promise<Observation> => {
+    const room = launch.room ?? "";
+    const agents = agentsOf(await rooms.participants(room), agentNameOf(launch.profile));
+    const known = agents.named.find(({ identity }) => identity === launch.identity);
+    if (known !== undefined && launch.state !== "intended")
+      return present(known, agents.users, await isSilent(launch, known));
+    const listed = await dispatches.list(room);
+    if (listed === undefined) return { is: "absent", why: `LiveKit has no room ${room}` };
+    const dispatch = await theOne(listed, launch);
+    if (dispatch === undefined)
+      return {
+        is: "absent",
+        why: `LiveKit has no dispatch of ${agentNameOf(launch.profile)} to room ${room}`,
+      };
+    const agent = agentOf(dispatch, agents.named);
+    if (agent === undefined) return notInRoom(launch, dispatch);
+    const found = present(agent, agents.users, false);
+    return found.is === "ended" ? found : { ...found, externalId: dispatch.id };
+  };
+
+  /** Of several with the same launch, as after a lost answer, one stays, and it is the same for everybody. */
+  const theOne = async (listed: readonly Dispatch[], launch: LaunchRecord): Promise<Dispatch | undefined> => {
+    const mine = listed
+      .filter((dispatch) => isOf(dispatch, launch))
+      .sort((a, b) => a.createdAtMs - b.createdAtMs || a.id.localeCompare(b.id));
+    const kept = mine.find(({ id }) => id === launch.externalId) ?? mine[0];
+    for (const { id } of mine) if (id !== kept?.id) await dispatches.delete(launch.room ?? "", id);
+    return kept;
+  };
+
+  const isSilent = async (launch: LaunchRecord, { identity }: ParticipantInfo): Promise<boolean> => {
+    // While it starts it is looked at several times a second, and its deadlines are short.
+    if (launch.state !== "ready") return false;
+    const answer = await dispatches.askClient(launch.room ?? "", identity, ANSWER_MS);
+    if (answer === "responds") responded.add(identity);
+    return answer === "silent" && responded.has(identity);
+  };
+
+  return {
+    name: "livekit",
+    launchLimitMs: LAUNCH_LIMIT_MS,
+    async launch(order): Promise<Launched> {
+      const created = await dispatches.create(order.room, agentNameOf(order.profile), metadataOf(order));
+      if (created.is === "refused") return { ...created, worthRepeating: false };
+      return { is: "launched", externalId: created.id };
+    },
+    observe,
+    async end(launch) {
+      const room = launch.room ?? "";
+      const listed = (await dispatches.list(room))?.filter((dispatch) => isOf(dispatch, launch));
+      if (listed === undefined) return;
+      const named = agentsOf(await rooms.participants(room), agentNameOf(launch.profile)).named;
+      const identities = new Set(
+        listed.flatMap((dispatch) => agentOf(dispatch, named)?.identity ?? []).concat(launch.identity ?? []),
+      );
+      for (const { id } of listed) await dispatches.delete(room, id);
+      // Told to go, it can end in order what it has in hand; then it is put out.
+      await untilGone(deps, room, identities);
+      for (const identity of identities) {
+        await rooms.remove(room, identity);
+        responded.delete(identity);
+      }
+    },
+  };
+}
+
+/**
+ * What the worker gets as its job's metadata: the session's own, as a warm agent would, and under `greenroom` what
+ * a lookup finds the dispatch by.
+ */
+export const metadataOf = ({ metadata, tenant, session, attempt, user, recovering }: LaunchOrder): string =>
+  JSON.stringify({ ...metadata, greenroom: { tenant, session, attempt, user, recovering } });
+
+/** Whether a dispatch was made for this very attempt. */
+export function isOf(
+  { metadata }: Dispatch,
+  launch: Pick<LaunchRecord, "tenant" | "session" | "attempt">,
+): boolean {
+  try {
+    const { greenroom } = JSON.parse(metadata) as { greenroom?: Record<string, unknown> };
+    return (
+      greenroom?.tenant === launch.tenant &&
+      greenroom.session === launch.session &&
+      greenroom.attempt === launch.attempt
+    );
+  } catch {
+    return false;
+  }
+}
+
+type Ended = Extract<Observation, { is: "ended" }>;
+
+interface Agents {
+  /** Those of the workers with this name. */
+  readonly named: readonly ParticipantInfo[];
+  /** How many humans there are. */
+  readonly users: number;
+}
+
+const agentsOf = (participants: readonly ParticipantInfo[], agentName: string): Agents => ({
+  named: participants.filter(({ isAgent, attributes }) => isAgent && attributes?.[AGENT_NAME] === agentName),
+  users: participants.filter(({ isAgent }) => !isAgent).length,
+});
+
+/**
+ * The agent of a dispatch: the one that its job names, or while no job is listed yet, the first that came after it
+ * was made. Both times are of the node that has the room.
+ */
+export function agentOf(dispatch: Dispatch, named: readonly ParticipantInfo[]): ParticipantInfo | undefined {
+  const identities = dispatch.jobs.map(({ identity }) => identity).filter((identity) => identity !== "");
+  if (identities.length > 0) return named.find(({ identity }) => identities.includes(identity));
+  return [...named]
+    .sort((a, b) => (a.joinedAtMs ?? 0) - (b.joinedAtMs ?? 0))
+    .find(({ joinedAtMs = 0 }) => joinedAtMs >= dispatch.createdAtMs);
+}
+
+function present(agent: ParticipantInfo, users: number, isSilent: boolean): Present | Ended {
+  const { attributes = {}, identity } = agent;
+  const ended = attributes[ENDED];
+  if (ended !== undefined && ended !== "")
+    return {
+      is: "ended",
+      why: `the agent says that it has finished: ${ended.slice(0, 200)}`,
+      worthRepeating: false,
+    };
+  const found: Present = { is: isReady(attributes) ? "ready" : "joined", identity, users };
+  return isSilent ? { ...found, isSilent: true } : found;
+}
+
+/** Never by its presence: the AgentSession has started, or the agent says so itself. */
+export function isReady(attributes: Readonly<Record<string, string>>): boolean {
+  const state = attributes[AGENT_STATE];
+  const hasStarted = state !== undefined && state !== "" && state !== "initializing";
+  return hasStarted || (attributes[READY] !== undefined && attributes[READY] !== "");
+}
+
+/** A dispatch whose agent isn't in the room: it is on its way, nobody took it, or its job is over. */
+function notInRoom(launch: LaunchRecord, { id, jobs }: Dispatch): Observation {
+  const handle = { externalId: id };
+  const job = jobs.at(-1);
+  if (job === undefined) return { is: "untaken", why: "no worker of LiveKit's took the dispatch", ...handle };
+  const hasJoined = launch.state === "joined" || launch.state === "ready";
+  const over = jobs.every(({ status }) => status !== "running") ? overBy(job, hasJoined) : undefined;
+  return over ?? { is: "launched", ...handle, ...(job.identity === "" ? {} : { identity: job.identity }) };
+}
+
+function overBy({ status, error }: DispatchJob, hasJoined: boolean): Observation {
+  if (status === "failed")
+    return { is: "ended", why: "the worker's job failed", error: error || "the worker's job failed" };
+  if (hasJoined) return { is: "ended", why: "the worker's job is done", worthRepeating: false };
+  const why = "a worker refused the job and said that nobody else is to be asked";
+  return { is: "ended", why, error: why, worthRepeating: false, cause: "provider" };
+}
+
+async function untilGone(
+  { clock, rooms }: Pick<LiveKitProviderDeps, "clock" | "rooms">,
+  room: string,
+  identities: ReadonlySet<string>,
+): Promise<void> {
+  for (let look = 0; look < LEAVING_LOOKS; look++) {
+    const inside = await rooms.participants(room);
+    if (!inside.some(({ identity }) => identities.has(identity))) return;
+    await sleep(clock, LEAVING_LOOK_MS);
+  }
+}
