@@ -137,6 +137,14 @@ export interface Bus {
   purge(store: AnyStore, filter: string): Promise<number>;
 
   /**
+   * Removes one stored message, whose bytes the server overwrites. For what no subject tells apart; `purge` is for
+   * the rest. Whoever has it in hand has it.
+   * @returns false when there is none (any more)
+   * @throws GreenroomError storage_unavailable
+   */
+  erase<T>(channel: Channel<T>, sequence: number): Promise<boolean>;
+
+  /**
    * How full a stream or bucket is, from 0 to 1 of the bytes that it may have.
    * @throws GreenroomError storage_unavailable
    */

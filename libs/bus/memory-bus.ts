@@ -117,6 +117,20 @@ export class MemoryBus implements MemoryClient {
     return relieved + (await this.#purgeStream(store, filter));
   }
 
+  async erase<T>(channel: Channel<T>, sequence: number): Promise<boolean> {
+    const stream = streamOf(this.#world, channel);
+    const doing = `erasing the message ${sequence} of ${channel.stream}`;
+    const next = () => ({
+      isLeaderless: () => stream.isLeaderless(),
+      atServer: () => stream.erase(sequence),
+    });
+    try {
+      return await this.#asking.ask(doing, next, { isWrite: true, mayRepeat: true });
+    } catch (error) {
+      throw storageErrorOf(doing, error, apiCode(error));
+    }
+  }
+
   async #purgeStream<T>(channel: Channel<T>, filter: string): Promise<number> {
     const stream = streamOf(this.#world, channel);
     const doing = `purging ${filter}`;

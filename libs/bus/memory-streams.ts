@@ -117,6 +117,20 @@ export class MemoryStream {
     });
   }
 
+  /** Removes one message. @returns whether there was one */
+  erase(sequence: number): boolean | Promise<boolean> {
+    return this.#replication.write(`erasing ${sequence}`, () => {
+      const index = this.#indexAfter(sequence - 1);
+      const message = this.#messages[index];
+      if (message?.sequence !== sequence) return false;
+      this.#messages.splice(index, 1);
+      const left = (this.#perSubject.get(message.subject) ?? 1) - 1;
+      if (left > 0) this.#perSubject.set(message.subject, left);
+      else this.#perSubject.delete(message.subject);
+      return true;
+    });
+  }
+
   #after(sequence: number, subjects: string): StoredMessage | undefined {
     for (let index = this.#indexAfter(sequence); index < this.#messages.length; index++) {
       const message = this.#messages[index] as StoredMessage;

@@ -126,6 +126,10 @@ class NatsBus implements Bus {
     return "stream" in store ? this.#streams.purge(store, filter) : this.#store.purge(store, filter);
   }
 
+  erase<T>(channel: Channel<T>, sequence: number): Promise<boolean> {
+    return this.#streams.erase(channel, sequence);
+  }
+
   recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]> {
     return this.#streams.recent(channel, subject, limit);
   }

@@ -179,6 +179,24 @@ export class NatsStreams {
     }
   }
 
+  async erase<T>(channel: Channel<T>, sequence: number): Promise<boolean> {
+    const doing = `erasing the message ${sequence} of ${channel.stream}`;
+    const look = () => this.#manager.streams.getMessage(channel.stream, { seq: sequence });
+    try {
+      if ((await this.#link.ask(doing, look, true).catch(nothingIfNotFound)) === undefined) return false;
+      const work = () => this.#manager.streams.deleteMessage(channel.stream, sequence, true);
+      try {
+        return await this.#link.ask(doing, work, true);
+      } catch (error) {
+        // Somebody else was faster, or the answer to it was lost: either way it isn't there any more.
+        if ((await this.#link.ask(doing, look, true).catch(nothingIfNotFound)) === undefined) return true;
+        throw error;
+      }
+    } catch (error) {
+      throw storageError(doing, error);
+    }
+  }
+
   async #messageAt<T>(channel: Channel<T>, sequence: number): Promise<Stored<T> | undefined> {
     try {
       const stored = await this.#manager.streams.getMessage(channel.stream, { seq: sequence });
@@ -199,3 +217,7 @@ export class NatsStreams {
     }
   }
 }
+
+const nothingIfNotFound = (error: unknown): undefined => {
+  if (!isNotFound(error)) throw error;
+};

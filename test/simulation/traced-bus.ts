@@ -75,6 +75,10 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
       trace.note(who, `purges ${filter}`);
       return bus.purge(store, filter);
     },
+    erase: (channel, sequence) => {
+      trace.note(who, `erases ${sequence} of ${channel.stream}`);
+      return bus.erase(channel, sequence);
+    },
     scan: (channel, options) => bus.scan(channel, options),
     lastSequence: (channel, subject) => bus.lastSequence(channel, subject),
     recent: (channel, subject, limit) => bus.recent(channel, subject, limit),

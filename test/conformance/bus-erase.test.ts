@@ -1,0 +1,46 @@
+// Erasing one message removes that one alone, for everybody: in memory and on NATS.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Bus } from "../../libs/bus/bus.ts";
+import { sessionEvents } from "../../libs/contracts/channels.ts";
+import { eventsOf, fresh, kinds, requested, type TestBuses } from "./buses.ts";
+
+describe.each(kinds)("erasing on %s", (_kind, start) => {
+  let buses: TestBuses;
+  let bus: Bus;
+  beforeAll(async () => {
+    buses = await start();
+    bus = await buses.connect("tester");
+  });
+  afterAll(() => buses?.stop());
+
+  const stored = (tenant: string) => bus.scan(sessionEvents, { subject: `session.${tenant}.>`, limit: 100 });
+
+  test("one message goes, its neighbours stay, and a second time there is none", async () => {
+    const tenant = fresh("t");
+    for (const id of ["a", "b", "c"]) await bus.publish(eventsOf(tenant), requested(tenant, id));
+    const sequence = (await stored(tenant))[1]?.sequence ?? 0;
+    expect(await bus.erase(sessionEvents, sequence)).toBe(true);
+    expect((await stored(tenant)).map(({ message }) => message.sessionId)).toEqual(["a", "c"]);
+    expect(await bus.erase(sessionEvents, sequence)).toBe(false);
+    expect(await bus.erase(sessionEvents, 1_000_000)).toBe(false);
+  });
+
+  test("a consumer is never given what was erased before its turn, and goes on behind it", async () => {
+    const tenant = fresh("t");
+    const channel = eventsOf(tenant);
+    for (const id of ["a", "b", "c"]) await bus.publish(channel, requested(tenant, id));
+    const sequence = (await stored(tenant))[0]?.sequence ?? 0;
+    await bus.erase(sessionEvents, sequence);
+    const seen: string[] = [];
+    const stop = await bus.consume(
+      channel,
+      { durable: fresh("d"), concurrency: 1 },
+      async ({ sessionId }) => {
+        seen.push(sessionId);
+        return "done";
+      },
+    );
+    await expect.poll(() => seen, { timeout: 30_000 }).toEqual(["b", "c"]);
+    await stop();
+  });
+});
