@@ -63,10 +63,9 @@ export async function provision(manager: JetStreamManager, replicas: number, log
   ];
   const ampler: string[] = [];
   for (const config of wanted) {
-    const { num_replicas: present, allow_msg_ttl: mayExpire } = await createIfMissing(manager, config);
-    // A bucket of an earlier version; this can't be taken back, and harms nobody.
-    if (config.allow_msg_ttl === true && mayExpire !== true)
-      await manager.streams.update(config.name, { allow_msg_ttl: true } as Partial<Config>);
+    const standing = await createIfMissing(manager, config);
+    const { num_replicas: present } = standing;
+    await allow(manager, config, standing);
     if (present < replicas) {
       await manager.streams.update(config.name, { num_replicas: replicas });
       log.info({ stream: config.name, from: present, to: replicas }, "a stream is given more copies");
@@ -77,6 +76,17 @@ export async function provision(manager: JetStreamManager, replicas: number, log
     `GREENROOM_REPLICAS is ${replicas}, but these keep more copies and stay so: ${ampler.join(", ")}. ` +
       `To take copies away on purpose: nats stream edit <name> --replicas=${replicas}`,
   );
+}
+
+/**
+ * What a store of an earlier version doesn't allow and this one needs: marks that go by themselves, which can't be taken
+ * back and harm nobody, and reads from any replica, without which whoever scans would find nobody to ask.
+ */
+async function allow(manager: JetStreamManager, wanted: Config, standing: Config): Promise<void> {
+  const missing: Partial<Config> = {};
+  if (wanted.allow_msg_ttl === true && standing.allow_msg_ttl !== true) missing.allow_msg_ttl = true;
+  if (wanted.allow_direct === true && standing.allow_direct !== true) missing.allow_direct = true;
+  if (Object.keys(missing).length > 0) await manager.streams.update(wanted.name, missing);
 }
 
 /** @returns it as it stands */

@@ -1,8 +1,9 @@
-// What is left in NATS of a key that was removed: a mark for those who watch, which goes by itself.
+// How streams and buckets are set up in NATS, and what is left there of a removed key: a mark that goes by itself.
 import { connect, headers, type NatsConnection } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Bus } from "../../libs/bus/bus.ts";
 import { allBuckets, sessions } from "../../libs/contracts/buckets.ts";
+import { allChannels } from "../../libs/contracts/channels.ts";
 import { startNats } from "../support/servers.ts";
 import type { TestNats } from "../support/test-nats.ts";
 import { connectTo, eventually, fresh, sessionRecord } from "./buses.ts";
@@ -16,6 +17,7 @@ beforeAll(async () => {
   const manager = await connection.jetstreamManager();
   // As an earlier version made it.
   await manager.streams.add({ name: "KV_sessions", subjects: ["$KV.sessions.>"], allow_rollup_hdrs: true });
+  await manager.streams.add({ name: "CALLS", subjects: ["call.*.*.*"], allow_direct: false });
   bus = await connectTo(nats.url, "tester");
 });
 afterAll(async () => {
@@ -30,6 +32,13 @@ test("every bucket lets marks go, also one that an earlier version made", async 
   for (const { name } of allBuckets) {
     const { config } = await (await streams()).info(`KV_${name}`);
     expect(config, name).toMatchObject({ allow_msg_ttl: true });
+  }
+});
+
+test("every stream whose channel says so is read from any replica, also one that an earlier version made", async () => {
+  for (const { stream, direct = false } of allChannels) {
+    const { config } = await (await streams()).info(stream);
+    expect(config.allow_direct, stream).toBe(direct);
   }
 });
 
