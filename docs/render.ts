@@ -8,6 +8,7 @@ import {
   assignCommand,
   type Channel,
   type Command,
+  handoffRequests,
   hostChanges,
   pingCommand,
   releaseCommand,
@@ -15,6 +16,7 @@ import {
   serviceBeats,
   type Topic,
 } from "../libs/contracts/channels.ts";
+import { HandoffRequested } from "../libs/contracts/dispatch.ts";
 import { errorTable } from "../libs/contracts/errors.ts";
 import { commonSettings } from "../libs/process/common-settings.ts";
 import type { Settings } from "../libs/process/config.ts";
@@ -59,6 +61,9 @@ function renderContracts(): string {
       ]),
     ),
     ...channels.flatMap((channel) => [`### ${channel.stream}\n`, fieldsOf(channel.schema)]),
+    `### ${code(handoffRequests.subjects)}\n`,
+    "In RUNTIME, and said by other systems. What it holds besides is ignored.\n",
+    fieldsOf(HandoffRequested),
     "## KV buckets\n",
     table(
       ["bucket", "revisions kept", "largest value", "at most", "expires"],

@@ -3,7 +3,7 @@ import type { Bus } from "../../libs/bus/bus.ts";
 import { launches as launchesBucket } from "../../libs/contracts/buckets.ts";
 import { assignCommand, releaseCommand, roomHints } from "../../libs/contracts/channels.ts";
 import { externalProviders, providerHostOf } from "../../libs/contracts/provider.ts";
-import { watchSessions } from "../../libs/fleet/session-view.ts";
+import { type SessionView, watchSessions } from "../../libs/fleet/session-view.ts";
 import { type Clock, repeat } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import type { Limits } from "./events-for.ts";
@@ -21,6 +21,8 @@ export interface ConnectorDeps {
   /** Every provider that a launch may name, also those that aren't set up. */
   readonly providers: readonly Provider[];
   readonly limits: Limits & { readonly observeMs: number };
+  /** Its caller's, to share; its own when there is none. */
+  readonly sessions?: SessionView;
 }
 
 /** All who serve with it share the questions. */
@@ -30,7 +32,7 @@ const PURSUE_MS = 500;
 
 export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Promise<void> }> {
   const { bus, clock, log, instance } = deps;
-  const sessions = await watchSessions(bus, clock);
+  const sessions = deps.sessions ?? (await watchSessions(bus, clock));
   const living = await watchLiving(bus, clock);
   const providers = new Map(deps.providers.map((provider) => [provider.name as string, provider]));
   const keeper = new LaunchKeeper({ bus, clock, log, sessions, instance, providers, limits: deps.limits });
@@ -66,7 +68,8 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
       await Promise.all(served.map((stop) => stop()));
       for (const stop of stops) stop();
       await keeper.settle();
-      await Promise.all([stopWatching(), stopHints(), living.stop(), sessions.stop()]);
+      await Promise.all([stopWatching(), stopHints(), living.stop()]);
+      if (deps.sessions === undefined) await sessions.stop();
     },
   };
 }

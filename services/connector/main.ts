@@ -1,6 +1,8 @@
 // Runs one connector on settings from the environment.
 import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
 import { startBeat } from "../../libs/fleet/beat.ts";
+import { watchHosts } from "../../libs/fleet/host-view.ts";
+import { watchSessions } from "../../libs/fleet/session-view.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
 import { systemClock } from "../../libs/process/clock.ts";
 import { allSettingNames } from "../../libs/process/common-settings.ts";
@@ -9,9 +11,12 @@ import { runService } from "../../libs/process/run.ts";
 import { connectorSettings } from "./config.ts";
 import { startConnector } from "./connector.ts";
 import { createProviders } from "./providers.ts";
+import { roomProviderOf, startRuntime } from "./runtime.ts";
+import { setUpRuntime } from "./runtime-settings.ts";
 
 await runService("connector", { stopMs: 10_000 }, async ({ log, instance, quit }) => {
   const config = readConfig(connectorSettings, process.env, allSettingNames);
+  const setUp = setUpRuntime(config, config.GREENROOM_PROVIDERS, log);
   const bus = await connectNatsBus({
     url: config.NATS_URL,
     name: instance,
@@ -19,23 +24,39 @@ await runService("connector", { stopMs: 10_000 }, async ({ log, instance, quit }
     log,
     onLost: (error) => quit(`NATS is lost: ${error}`, 1),
   });
+  const sessions = await watchSessions(bus, systemClock);
+  const hosts = await watchHosts(bus);
+  const common = { bus, clock: systemClock, log, instance, sessions, livekit: connectLiveKit(config) };
   const connector = await startConnector({
-    bus,
-    clock: systemClock,
-    log,
-    instance,
-    providers: createProviders(config, { clock: systemClock, livekit: connectLiveKit(config) }),
+    ...common,
+    providers: createProviders(config, { ...common, runtime: setUp }),
     limits: {
       takeMs: config.GREENROOM_LIVEKIT_TAKE_MS,
       userLeftMs: config.GREENROOM_USER_LEFT_MS,
       observeMs: config.GREENROOM_OBSERVE_MS,
     },
   });
+  const runtime = await startRuntime({
+    ...common,
+    hosts,
+    limits: {
+      claimMs: config.GREENROOM_DISPATCH_CLAIM_MS,
+      repeatMs: config.GREENROOM_DISPATCH_REPEAT_MS,
+      keepMs: config.GREENROOM_DISPATCH_KEEP_MS,
+    },
+    takesHandoffs: config.INGESTION_ENABLED,
+    batchSize: config.INGESTION_BATCH_SIZE,
+    launcher: config.LAUNCHER_ENABLED ? "webhook" : undefined,
+    configuredFor: (profile) => roomProviderOf(config.GREENROOM_PROVIDERS, profile),
+  });
   const stopBeat = startBeat(bus, systemClock, { service: "connector", instance });
   return {
     async stop() {
       // What is in hand is finished first: at the beat's end others take up what is left.
+      await runtime.stop();
       await connector.stop();
+      await hosts.stop();
+      await sessions.stop();
       stopBeat();
       await bus.close();
     },

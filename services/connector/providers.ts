@@ -2,18 +2,24 @@
 import { nameWith } from "../../libs/contracts/provider-choice.ts";
 import { connectDispatches } from "../../libs/livekit/dispatches.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import type { Clock } from "../../libs/process/clock.ts";
+import type { Log } from "../../libs/process/log.ts";
 import type { ConnectorConfig } from "./config.ts";
+import type { OfferDeps } from "./dispatch-offers.ts";
+import { launchUrlOf } from "./launch-request.ts";
 import { createLiveKitProvider } from "./providers/livekit.ts";
 import type { Provider } from "./providers/provider.ts";
 import { unconfigured } from "./providers/unconfigured.ts";
+import { type Runner, webhookProvider } from "./providers/webhook.ts";
+import type { RuntimeSetUp } from "./runtime-settings.ts";
 
-interface Deps {
-  readonly clock: Clock;
+interface Deps extends OfferDeps {
+  readonly log: Log;
   readonly livekit: LiveKit | undefined;
+  readonly runtime: RuntimeSetUp;
 }
 
-export function createProviders(config: ConnectorConfig, { clock, livekit }: Deps): Provider[] {
+export function createProviders(config: ConnectorConfig, deps: Deps): Provider[] {
+  const { clock, livekit, runtime } = deps;
   const { GREENROOM_PROVIDERS: rules } = config;
   return [
     livekit === undefined || livekit.isSimulated
@@ -24,7 +30,19 @@ export function createProviders(config: ConnectorConfig, { clock, livekit }: Dep
           dispatches: connectDispatches(livekit),
           agentNameOf: (profile) => nameWith(rules, "livekit", profile),
         }),
-    unconfigured("webhook", "this version has no webhook runner."),
+    webhookProvider({
+      ...deps,
+      secrets: runtime.secrets,
+      claimUrlOf: runtime.claimUrlOf,
+      claimMs: config.GREENROOM_DISPATCH_CLAIM_MS,
+      runnerOf: (profile) => runnerOf(runtime, nameWith(rules, "webhook", profile), profile),
+    }),
     unconfigured("vapi", "this version makes no calls by VAPI."),
   ];
+}
+
+/** A rule may give a profile's own runner by its address, or what the runner of all calls its agent. */
+function runnerOf({ launcherUrl }: RuntimeSetUp, name: string, profile: string): Runner | undefined {
+  if (/^https?:/.test(name)) return { url: launchUrlOf(name), agent: profile };
+  return launcherUrl === undefined ? undefined : { url: launcherUrl, agent: name };
 }

@@ -1,4 +1,5 @@
 // The settings of handoffs, claims and agent runners elsewhere, under the names that earlier systems gave them.
+import type { ProviderRules } from "../../libs/contracts/provider-choice.ts";
 import { ConfigError, type ConfigOf, setting } from "../../libs/process/config.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { launchUrlOf } from "./launch-request.ts";
@@ -52,16 +53,30 @@ export interface RuntimeSetUp {
 
 const SECRET_BYTES_MIN = 24;
 
-/** @throws ConfigError for settings that don't fit together, or that something is expected of which isn't done */
-export function setUpRuntime(config: RuntimeConfig, log: Pick<Log, "info">): RuntimeSetUp {
+/**
+ * @param rules of which profiles have a runner of their own, by its address
+ * @throws ConfigError for settings that don't fit together, or that something is expected of which isn't done
+ */
+export function setUpRuntime(
+  config: RuntimeConfig,
+  rules: ProviderRules,
+  log: Pick<Log, "info">,
+): RuntimeSetUp {
   const faults: string[] = [];
+  const hasRunner =
+    config.AGENT_LAUNCHER_URL !== undefined || rules.some(({ provider }) => provider === "webhook");
+  for (const { profile, provider, name } of rules)
+    if (provider === "webhook" && config.AGENT_LAUNCHER_URL === undefined && !isHttp(name))
+      faults.push(
+        `GREENROOM_PROVIDERS: "${profile}" has no agent runner; set AGENT_LAUNCHER_URL, or write ${profile}=webhook:<its address>.`,
+      );
   if (config.CLAIMER_ENABLED)
     faults.push(
       "CLAIMER_ENABLED: a connector claims nothing. Agent runners do, at POST /api/dispatches/:id/claim of the gateway; set it to false.",
     );
   if (config.LAUNCHER_ENABLED && config.AGENT_LAUNCHER_URL === undefined)
     faults.push("LAUNCHER_ENABLED: there is no agent runner to ask; set AGENT_LAUNCHER_URL too.");
-  if (config.AGENT_LAUNCHER_URL !== undefined && config.AGENT_LAUNCHER_SECRET === undefined)
+  if (hasRunner && config.AGENT_LAUNCHER_SECRET === undefined)
     faults.push(
       "AGENT_LAUNCHER_SECRET: launches are signed, and there is nothing to sign them with. Make one with: echo whsec_$(openssl rand -base64 32)",
     );

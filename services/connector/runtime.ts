@@ -1,6 +1,7 @@
 // Everything about handoffs and dispatches that a connector does: takes in, keeps, and tells.
 import type { Stop } from "../../libs/bus/bus.ts";
 import type { ProviderName } from "../../libs/contracts/provider.ts";
+import type { ProviderRules } from "../../libs/contracts/provider-choice.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
 import { type DispatchKeeperDeps, keepDispatches } from "./dispatch-keeper.ts";
@@ -15,7 +16,7 @@ export interface RuntimeDeps extends Omit<DispatchKeeperDeps, "sessions"> {
   readonly batchSize: number;
   /** Who gives the agents of all handoffs; undefined: each profile's own provider. */
   readonly launcher: ProviderName | undefined;
-  /** Which other provider than the pool a profile has, by the settings. */
+  /** What the settings say of a profile, where they say anything. */
   readonly configuredFor: (profile: string) => ProviderName | undefined;
 }
 
@@ -32,6 +33,13 @@ export async function startRuntime(deps: RuntimeDeps): Promise<{ stop: Stop }> {
       await keeper.stop();
     },
   };
+}
+
+/** Who brings an agent into a room that is there: of a profile that others only call with, the pool. */
+export function roomProviderOf(rules: ProviderRules, profile: string): ProviderName | undefined {
+  const named = rules.filter((rule) => rule.profile === profile && rule.provider !== "vapi");
+  const provider = named[0]?.provider;
+  return provider === "sip" ? "pool" : provider;
 }
 
 /** While no host is up at all nobody knows what agents there are: then a handoff waits for one, as any session does. */

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import { Webhook } from "standardwebhooks";
 import { afterEach, describe, expect, it, test } from "vitest";
 import { sessionEvents } from "../../libs/contracts/channels.ts";
+import { parseProviderRules } from "../../libs/contracts/provider-choice.ts";
 import { ConfigError, readConfig } from "../../libs/process/config.ts";
 import { launchUrlOf, requestLaunch } from "../../services/connector/launch-request.ts";
 import { runtimeSettings, setUpRuntime } from "../../services/connector/runtime-settings.ts";
@@ -252,8 +253,8 @@ describe("the request", () => {
 });
 
 describe("the settings", () => {
-  const setUp = (env: Record<string, string>, said: string[] = []) =>
-    setUpRuntime(readConfig(runtimeSettings, env, []), {
+  const setUp = ({ rules = "", ...env }: Record<string, string>, said: string[] = []) =>
+    setUpRuntime(readConfig(runtimeSettings, env, []), parseProviderRules(rules), {
       info: (text: unknown) => said.push(String(text)),
     } as never);
   const launcher = { AGENT_LAUNCHER_URL: "http://runner:4100", AGENT_LAUNCHER_SECRET: RUNNER_SECRET };
@@ -284,6 +285,8 @@ describe("the settings", () => {
     ["a claimer", { CLAIMER_ENABLED: "true" }, /CLAIMER_ENABLED: a connector claims nothing/],
     ["a launcher that nobody can find", { LAUNCHER_ENABLED: "true" }, /AGENT_LAUNCHER_URL/],
     ["a launcher that can't sign", { AGENT_LAUNCHER_URL: "http://r" }, /AGENT_LAUNCHER_SECRET/],
+    ["a profile's runner that nobody can find", { rules: "a=webhook" }, /"a" has no agent runner/],
+    ["a profile's runner that can't be signed for", { rules: "a=webhook:http://r" }, /AGENT_LAUNCHER_SECRET/],
     ["an address that is none", { ...launcher, AGENT_LAUNCHER_URL: "runner:4100" }, /no http/],
     [
       "another address that is none",
