@@ -1,5 +1,6 @@
 // The janitor: says what did not happen, and cleans up what nobody needs. Several of them do no harm.
 import type { Bus } from "../../libs/bus/bus.ts";
+import { hasEnded } from "../../libs/calls/call-of.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import { roomHints, sessionEvents } from "../../libs/contracts/channels.ts";
 import type { SlotReport } from "../../libs/contracts/host.ts";
@@ -15,6 +16,7 @@ import { findOverdue, phaseOf } from "./find-overdue.ts";
 import { removeLeftConversations } from "./left-conversations.ts";
 import { LostHosts } from "./lost-hosts.ts";
 import { RollUps } from "./roll-ups.ts";
+import { UnrecordedCalls } from "./unrecorded-calls.ts";
 
 export interface JanitorDeps {
   readonly bus: Bus;
@@ -34,6 +36,8 @@ const SAY_AGAIN_MS = 5000;
 const FOLLOW_MS = 250;
 const ROLL_UP_MS = 5000;
 const PURGE_MS = 5000;
+/** Sessions whose call isn't recorded yet, after which a purge leaves the others to the next. */
+const UNRECORDED_MAX = 200;
 /** With room to spare within the time after which a node's loss may be followed by another's. */
 const TEND_MS = 5000;
 
@@ -89,6 +93,7 @@ class Janitor {
   /** When each session's present phase was first seen, on this process's monotonic clock. */
   readonly #since = new Map<string, Since>();
   readonly #rollUps: RollUps;
+  readonly #unrecorded: UnrecordedCalls;
   #orphansBefore: Orphans | undefined;
   #isSweeping = false;
 
@@ -97,6 +102,7 @@ class Janitor {
     this.#hosts = hosts;
     this.#sessions = sessions;
     this.#rollUps = new RollUps(deps.bus);
+    this.#unrecorded = new UnrecordedCalls(deps);
     sessions.onChange((session, key) => this.#follow(session?.record, key));
     for (const { record } of sessions.all()) this.#follow(record, sessionKey(record.tenant, record.id));
   }
@@ -152,11 +158,18 @@ class Janitor {
   async purgeEnded(): Promise<void> {
     const { bus, clock, log, settings } = this.#deps;
     const now = clock.monotonic();
+    let unrecorded = 0;
     for (const { record, revision } of this.#sessions.all()) {
-      if (record.state !== "ended" || !this.#rollUps.has(record)) continue;
+      if (!hasEnded(record) || !this.#rollUps.has(record)) continue;
       const key = sessionKey(record.tenant, record.id);
       const seen = this.#since.get(key);
-      if (seen === undefined || now - seen.atMs < settings.keepEndedMs) continue;
+      const keptMs = seen === undefined ? 0 : now - seen.atMs;
+      if (seen === undefined || keptMs < settings.keepEndedMs) continue;
+      if (!(await this.#unrecorded.mayPurge(record, keptMs, settings.keepEndedMs))) {
+        unrecorded += 1;
+        if (unrecorded === UNRECORDED_MAX) return;
+        continue;
+      }
       if (await bus.remove(sessionsBucket, key, revision))
         log.debug({ session: record.id }, "a record is purged");
     }
