@@ -6,6 +6,7 @@ import { externalProviders, providerHostOf } from "../../libs/contracts/provider
 import { type SessionView, watchSessions } from "../../libs/fleet/session-view.ts";
 import { type Clock, repeat } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
+import { CallStarter } from "./call-starter.ts";
 import type { Limits } from "./events-for.ts";
 import { LaunchKeeper } from "./launch-keeper.ts";
 import { watchLiving } from "./living.ts";
@@ -29,6 +30,7 @@ export interface ConnectorDeps {
 const QUEUE = "connectors";
 const TICK_MS = 50;
 const PURSUE_MS = 500;
+const SWEEP_CALLS_MS = 1000;
 
 export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Promise<void> }> {
   const { bus, clock, log, instance } = deps;
@@ -36,6 +38,7 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
   const living = await watchLiving(bus, clock);
   const providers = new Map(deps.providers.map((provider) => [provider.name as string, provider]));
   const keeper = new LaunchKeeper({ bus, clock, log, sessions, instance, providers, limits: deps.limits });
+  const calls = new CallStarter({ sessions, keeper, log });
   const pursuit = new Pursuit({ clock, log, instance, providers, living, keeper });
   const stopWatching = await bus.watch(launchesBucket, (change) => pursuit.see(change));
   const stopHints = await bus.listen(roomHints, ({ event, room, identity, reason }) =>
@@ -46,6 +49,7 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
   const stops = [
     again(TICK_MS, "looking at launches", () => keeper.tick()),
     again(PURSUE_MS, "taking up what others left", () => pursuit.takeUp()),
+    again(SWEEP_CALLS_MS, "looking for sessions that wait for their call", () => calls.sweep()),
   ];
   const served = await Promise.all(
     externalProviders.flatMap((provider) => [
@@ -67,6 +71,7 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
     async stop() {
       await Promise.all(served.map((stop) => stop()));
       for (const stop of stops) stop();
+      calls.stop();
       await keeper.settle();
       await Promise.all([stopWatching(), stopHints(), living.stop()]);
       if (deps.sessions === undefined) await sessions.stop();

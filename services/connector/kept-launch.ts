@@ -10,6 +10,8 @@ import type { SessionView } from "../../libs/fleet/session-view.ts";
 import { type Clock, isoNow } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { withoutTokens } from "../../libs/process/without-tokens.ts";
+import { isTelephone } from "../../libs/task/outcome.ts";
+import { CALL_LOOK_MS, callEventsFor, couldNotCall } from "./call-events.ts";
 import { eventsFor, firstMemory, type Limits, type Memory, nextLookInMs } from "./events-for.ts";
 import type { LaunchHandle, LaunchOrder, Provider } from "./providers/provider.ts";
 
@@ -98,7 +100,11 @@ export class KeptLaunch {
       .launch(orderOf(this.#launch, record))
       .catch((error: unknown) => ({ is: "unclear" as const, why: messageOf(error) }));
     if (launched.is === "launched") return this.#launched(launched);
-    if (launched.is === "refused") return this.#fail(record, launched.why, launched.worthRepeating);
+    if (launched.is === "refused") {
+      // Nothing was started, and whoever reads it must not take it for a call that may have been made.
+      await this.#save({ ...this.#launch, state: "over", why: readable(launched.why) });
+      return this.#fail(record, launched.why, launched.worthRepeating);
+    }
     const { session, attempt } = this.#launch;
     this.#deps.log.warn({ session, attempt, why: launched.why }, "a launch is unclear and is looked up");
     // Not asked a second time under this number: the first asking may still arrive.
@@ -122,7 +128,15 @@ export class KeptLaunch {
   async finish(why: string): Promise<void> {
     if (this.isLetGo) return;
     await this.#provider().end(this.#launch, why);
-    await this.#save({ ...this.#launch, state: "over", why: why.slice(0, WHY_MAX) });
+    const { call, provider, state, takenUp } = this.#launch;
+    // Its former keeper may have had the call made.
+    const unknown = isTelephone(provider) && call === undefined && state === "intended" && takenUp > 0;
+    await this.#save({
+      ...this.#launch,
+      state: "over",
+      why: why.slice(0, WHY_MAX),
+      ...(unknown ? { call: { status: "unknown" as const } } : {}),
+    });
     this.isLetGo = true;
   }
 
@@ -130,7 +144,8 @@ export class KeptLaunch {
     const { clock, limits } = this.#deps;
     const observation = await this.#provider().observe(this.#launch);
     const now = clock.monotonic();
-    const decision = eventsFor({
+    const isOwn = isExternal(this.#launch.provider);
+    const decision = (isOwn ? eventsFor : callEventsFor)({
       launch: this.#launch,
       record,
       observation,
@@ -141,7 +156,8 @@ export class KeptLaunch {
     });
     this.#memory = decision.memory;
     const ageMs = now - this.#memory.sinceMs;
-    this.#nextLookAtMs = now + nextLookInMs({ record, memory: this.#memory }, ageMs, limits.observeMs);
+    this.#nextLookAtMs =
+      now + (isOwn ? nextLookInMs({ record, memory: this.#memory }, ageMs, limits.observeMs) : CALL_LOOK_MS);
     if (decision.launch !== this.#launch && !(await this.#save(decision.launch))) return;
     for (const event of decision.events) await this.#say(event);
   }
@@ -160,7 +176,12 @@ export class KeptLaunch {
         if (mayLaunch) return this.launch();
         return this.#fail(record, `${why}; ${found.why}`, true);
       case "untellable":
-        await this.#save({ ...this.#launch, state: "unknown", why: readable(`${why} ${found.why}`) });
+        await this.#save({
+          ...this.#launch,
+          state: "unknown",
+          why: readable(`${why} ${found.why}`),
+          ...(isTelephone(this.#launch.provider) ? { call: { status: "unknown" as const } } : {}),
+        });
         return;
       case "ended":
         return this.#observe(record);
@@ -184,6 +205,10 @@ export class KeptLaunch {
     const { clock } = this.#deps;
     this.#failure = { why, worthRepeating };
     this.lookLater(SAY_AGAIN_MS);
+    if (!isExternal(this.#launch.provider)) {
+      await this.#say(couldNotCall(this.#launch, record, readable(why), worthRepeating, isoNow(clock)));
+      return;
+    }
     await this.#say({
       type: "agent_ended",
       tenant: this.#launch.tenant,
@@ -260,5 +285,6 @@ const orderOf = (launch: LaunchRecord, record: SessionRecord): LaunchOrder => ({
   user: record.user,
   metadata: record.metadata,
   recovering: record.recovering,
+  longestMs: record.deadlineMs.maxDuration,
   ...(record.call === undefined ? {} : { call: record.call }),
 });

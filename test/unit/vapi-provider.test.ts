@@ -44,6 +44,7 @@ const order = (changed: Partial<LaunchOrder> = {}): LaunchOrder => ({
   user: { id: "ann", name: "Ann" },
   metadata: { topic: "billing" },
   recovering: false,
+  longestMs: 60_000,
   call: { to: "+15550100" },
   ...changed,
 });

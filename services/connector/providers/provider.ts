@@ -19,6 +19,8 @@ export interface LaunchOrder {
   readonly metadata: SessionRecord["metadata"];
   /** True when its user is in the room and was left by a former agent. */
   readonly recovering: boolean;
+  /** How long the conversation may last, in ms. */
+  readonly longestMs: number;
   readonly call?: ConnectedCall;
 }
 
