@@ -149,16 +149,19 @@ export const handoffRequests: Channel<unknown> = {
   idOf: () => undefined,
 };
 
-/** Outbound tasks as they are asked for, by the gateway or by anybody's message. Read by outbound. */
+/**
+ * Outbound tasks as they are asked for, by the gateway or by anybody's message on `tasks.outbound.<tenant>`. One that
+ * brings its own id has a subject of its own, by which it is found. Read by outbound.
+ */
 export const taskRequests: Channel<TaskRequest> = {
   stream: "TASK_REQUESTS",
-  subjects: "tasks.outbound.*",
+  subjects: "tasks.outbound.>",
   schema: TaskRequest,
   // As long as outbound may be away before a request is lost.
   maxAgeMs: 30 * DAY_MS,
   maxBytes: 256 * MIB,
   whenFull: "refuse",
-  subjectOf: ({ tenant }) => `tasks.outbound.${tenant}`,
+  subjectOf: ({ tenant, taskId }) => `tasks.outbound.${tenant}${taskId === undefined ? "" : `.${taskId}`}`,
   idOf: ({ tenant, taskId, idempotencyKey }) =>
     taskId !== undefined
       ? `${tenant}.${taskId}`

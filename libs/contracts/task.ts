@@ -71,7 +71,7 @@ export const taskWish = {
   retry: TaskRetry.optional().describe("Default: 3 attempts, 10 s apart, doubling up to 1 min."),
 };
 
-/** A task asked for by message on `tasks.outbound.<tenant>`. The tenant must be the subject's. */
+/** A task asked for by message on `tasks.outbound.<tenant>`. The tenant must be the subject's, as must an id. */
 export const TaskRequest = z.strictObject({
   tenant: Tenant,
   ...taskWish,
@@ -80,7 +80,10 @@ export const TaskRequest = z.strictObject({
     .string()
     .regex(/^[\x20-\x7e]{1,255}$/, "An idempotency key is 1 to 255 printable ASCII characters")
     .optional(),
-  /** The id that it gets; without one it is made of the key, or of the message's place in the stream. */
+  /**
+   * The id that it gets, on `tasks.outbound.<tenant>.<taskId>`. Without one it is made of the key, or of the message's
+   * place in the stream.
+   */
   taskId: TaskId.optional(),
 });
 export type TaskRequest = z.infer<typeof TaskRequest>;

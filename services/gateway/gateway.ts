@@ -14,6 +14,7 @@ import type { Gateway, GatewayDeps } from "./context.ts";
 import { deadLettersRoute } from "./dead-letters.ts";
 import { dispatchReportRoutes } from "./dispatch-reports.ts";
 import { dispatchRoutes } from "./dispatches.ts";
+import { deleteDataRoutes } from "./delete-data.ts";
 import { drainHostRoutes } from "./drain-host.ts";
 import { endSessionRoute } from "./end-session.ts";
 import { sendError } from "./errors.ts";
@@ -40,6 +41,7 @@ import { sessionSocketRoute } from "./session-socket.ts";
 import { startSessionRoute } from "./start-session.ts";
 import { measureStarts } from "./start-times.ts";
 import { noticeStoreTrouble } from "./store-trouble.ts";
+import { taskRoutes } from "./task-routes.ts";
 import { tokenRoute } from "./tokens.ts";
 import { answerUnknownRoutes } from "./unknown-routes.ts";
 import { webhookRoute } from "./webhook.ts";
@@ -132,6 +134,8 @@ function addRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch):
   kpisRoute(app, gateway); //            GET  /api/kpis
   webhookOutRoutes(app, gateway); //    GET, POST /api/webhooks, GET, DELETE …/:id, POST …/:id/enable
   webhookDeliveryRoutes(app, gateway); // GET /api/webhooks/:id/deliveries, POST …/:id/replay
+  taskRoutes(app, gateway); //          POST, GET /api/tasks, /bulk, GET /:id, POST /:id/cancel /:id/retry
+  deleteDataRoutes(app, gateway); //    DELETE /api/tenants/:t/data, …/users/:id/data, GET /api/deletion-jobs
   openApiRoute(app); //                 GET  /openapi.json
   servePage(app); //                    GET  / /docs /vendor/…
 }

@@ -18,11 +18,13 @@ export function describeApi(app: Routes): void {
       info: { title: "Greenroom", description: DESCRIPTION, version: "0.1.0" },
       tags: [
         { name: "sessions", description: "Conversations: start, watch, end." },
+        { name: "tasks", description: "Outbound calls: ask for them, watch, cancel, retry." },
         { name: "tokens", description: "Ways into a room." },
         { name: "fleet", description: "Health, pools and hosts." },
         { name: "dispatches", description: "What agent runners elsewhere claim, and what they say of it." },
         { name: "calls", description: "What became of sessions that are over, and figures of days." },
         { name: "webhooks", description: "Events told to addresses of yours." },
+        { name: "privacy", description: "Removing what is kept of people, and the proof of it." },
         { name: "livekit", description: "What LiveKit itself calls." },
       ],
     },

@@ -1,6 +1,7 @@
 // The settings of outbound.
 import { z } from "zod";
 import { ProviderName } from "../../libs/contracts/provider.ts";
+import { PROVIDERS_SAYS, parseProviderRules } from "../../libs/contracts/provider-choice.ts";
 import { TASK_LINES_MAX } from "../../libs/contracts/task.ts";
 import { commonSettings } from "../../libs/process/common-settings.ts";
 import { type ConfigOf, type Setting, setting } from "../../libs/process/config.ts";
@@ -8,28 +9,6 @@ import { type CallingHours, parseCallingHours } from "./calling-hours.ts";
 
 /** A limit for every provider, and others for some. */
 export type ProviderLimits = (provider: ProviderName) => number;
-
-const providerLimits: Setting<ProviderLimits> = {
-  schema: z
-    .string()
-    .default("10")
-    .transform((text, context) =>
-      parsed(context, () => parseProviderLimits(text)),
-    ) as z.ZodType<ProviderLimits>,
-  says: "Tasks of one provider that may be under way at once: a number for each, as 10, and others for some, as 10 sip=30 vapi=5.",
-  default: "10",
-};
-
-const callingHours: Setting<CallingHours | undefined> = {
-  schema: z
-    .string()
-    .optional()
-    .transform((text, context) =>
-      text === undefined || text === "" ? undefined : parsed(context, () => parseCallingHours(text)),
-    ) as z.ZodType<CallingHours | undefined>,
-  says: "When tasks may begin, as Mo-Fr 09:00-20:00 Europe/Berlin, several spans separated by commas. Default: always.",
-  default: undefined,
-};
 
 const rate: Setting<number> = {
   schema: z.coerce.number().positive().max(1000).default(5) as z.ZodType<number>,
@@ -45,9 +24,17 @@ export const outboundSettings = {
     1,
     TASK_LINES_MAX,
   ),
-  GREENROOM_TASKS_PER_PROVIDER: providerLimits,
+  GREENROOM_TASKS_PER_PROVIDER: setting.parsed<ProviderLimits>(
+    "Tasks of one provider that may be under way at once: a number for each, as 10, and others for some, as 10 sip=30 vapi=5.",
+    parseProviderLimits,
+    "10",
+  ),
   GREENROOM_TASK_RATE: rate,
-  GREENROOM_CALLING_HOURS: callingHours,
+  GREENROOM_CALLING_HOURS: setting.parsed<CallingHours | undefined>(
+    "When tasks may begin, as Mo-Fr 09:00-20:00 Europe/Berlin, several spans separated by commas. Default: always.",
+    (text) => (text === "" ? undefined : parseCallingHours(text)),
+  ),
+  GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_SAYS, parseProviderRules),
   GREENROOM_TASK_ATTEMPT_MS: setting.integer(
     "How long one attempt of a task may take, the conversation included.",
     15 * 60_000,
@@ -75,13 +62,4 @@ export function parseProviderLimits(text: string): ProviderLimits {
     else throw new Error(`"${name}" is no provider; there are ${ProviderName.options.join(", ")}`);
   }
   return (provider) => limits.get(provider) ?? general;
-}
-
-function parsed<T>(context: z.RefinementCtx, parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
-    return z.NEVER;
-  }
 }

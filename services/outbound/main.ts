@@ -32,7 +32,9 @@ await runService("outbound", { stopMs: 10_000 }, async ({ log, instance, quit })
       },
       rate: config.GREENROOM_TASK_RATE,
       deadlineMs: { attempt: config.GREENROOM_TASK_ATTEMPT_MS },
-      providerOf: () => config.GREENROOM_TASK_PROVIDER,
+      providerOf: (profile) =>
+        config.GREENROOM_PROVIDERS.find((rule) => rule.profile === profile)?.provider ??
+        config.GREENROOM_TASK_PROVIDER,
     },
   });
   const stopBeat = startBeat(bus, systemClock, { service: "outbound", instance });

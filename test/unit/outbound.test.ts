@@ -1,11 +1,14 @@
 // Outbound on a memory bus: tasks from their request to their end, through crashes, repeats and several processes.
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { sessions, taskLines, tasks } from "../../libs/contracts/buckets.ts";
 import { type Channel, sessionEvents, taskEvents, taskRequests } from "../../libs/contracts/channels.ts";
 import { isTaskEnd, type TaskRecord } from "../../libs/contracts/task.ts";
 import { parseCallingHours } from "../../services/outbound/calling-hours.ts";
 import { AT } from "../support/examples.ts";
 import { type Intercept, notReached, TALK, taskWorld } from "../support/task-world.ts";
+
+// Hours of simulated time, on a machine that may have much else to do.
+vi.setConfig({ testTimeout: 120_000 });
 
 const MINUTE_MS = 60_000;
 const isOver = ({ state }: TaskRecord): boolean => isTaskEnd(state);
