@@ -21,7 +21,7 @@ import { defaults } from "./examples.ts";
 import { world } from "./memory-world.ts";
 
 export const RUNNER_SECRET = `whsec_${Buffer.from("a secret of an agent runner, in tests").toString("base64")}`;
-export const LIMITS = { claimMs: 8000, repeatMs: 30_000, keepMs: 60_000 };
+export const LIMITS = { claimMs: 20_000, repeatMs: 30_000, keepMs: 60_000 };
 
 export interface LaunchSeen {
   readonly url: string;
@@ -57,11 +57,14 @@ export interface RuntimeWorldOptions {
   /** False: handoffs get their agents from the pool. */
   readonly launcher?: boolean;
   readonly maxAttempts?: number;
+  /** How long a dispatch may stand unclaimed. */
+  readonly claimMs?: number;
 }
 
 export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
   const { clock, server, connect, outcome } = world(options.faults, options.seed, options.replicas);
   const runner = new PlayedRunner();
+  const limits = { ...LIMITS, claimMs: options.claimMs ?? LIMITS.claimMs };
   let tokens = 0;
   const token = async () => `eyJhbGciOiJub25lIn0.token-${++tokens}.signature`;
   const livekit = {
@@ -96,20 +99,20 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
           ? undefined
           : { url: `http://runner/launch/${profile}`, agent: `its-${profile}` },
       secrets: [RUNNER_SECRET],
-      claimMs: LIMITS.claimMs,
+      claimMs: limits.claimMs,
       claimUrlOf: (id) => `https://greenroom.example/api/dispatches/${id}/claim`,
       ask: runner.ask,
     });
-    const limits = { takeMs: 4000, userLeftMs: 3000, observeMs: 1000 };
+    const looks = { takeMs: 4000, userLeftMs: 3000, observeMs: 1000 };
     const start = async () => {
       const sessionView = await watchSessions(bus, own);
       const hosts = await watchHosts(bus);
-      const connecting = await startConnector({ ...common, providers: [provider], limits });
+      const connecting = await startConnector({ ...common, providers: [provider], limits: looks });
       const runtime = await startRuntime({
         ...common,
         sessions: sessionView,
         hosts,
-        limits: LIMITS,
+        limits,
         takesHandoffs: true,
         batchSize: 4,
         launcher: options.launcher === false ? undefined : "webhook",

@@ -153,7 +153,7 @@ describe("a dispatch", () => {
     await world.clock.advance(LIMITS.claimMs - 1000);
     expect(world.dispatch(id)?.state).toBe("offered");
     await world.clock.advance(2000);
-    expect(world.dispatch(id)).toMatchObject({ state: "expired", why: "nobody claimed it within 8 s" });
+    expect(world.dispatch(id)).toMatchObject({ state: "expired", why: "nobody claimed it within 20 s" });
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "dispatch_expired" });
   });
 

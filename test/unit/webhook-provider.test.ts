@@ -94,6 +94,15 @@ describe("an agent runner", () => {
     expect(tries).toBeLessThan(12);
   });
 
+  it("that is away for longer than a dispatch may stand is not asked for what has expired", async () => {
+    const { world, session } = await started({ claimMs: 3000 });
+    while (world.runner.script.length < 50) world.runner.script.push(unreachable);
+    await world.handOff(aHandoff());
+    await world.until(() => session()?.attempt === 2, "the next attempt");
+    expect(world.clock.monotonic()).toBeLessThan(9000);
+    expect(session()?.history.at(-1)?.why).toBe("nobody claimed it within 3 s");
+  });
+
   it("whose answers are all lost is launched by its claim", async () => {
     const { world, session } = await started();
     const takenButSilent = async (seen: { body: { dispatch_id: string } }): Promise<Response> => {

@@ -68,9 +68,8 @@ async function launch(deps: WebhookDeps, order: LaunchOrder): Promise<Launched> 
     return { is: "refused", why, worthRepeating: false };
   }
   const dispatch = await offerDispatch(deps, { ...order, claimMs: deps.claimMs });
-  if (dispatch.claimedBy !== undefined) return launchedAs(dispatch);
-  if (dispatch.state === "expired")
-    return { is: "refused", why: dispatch.why ?? "its dispatch has expired", worthRepeating: true };
+  const before = settledBy(dispatch);
+  if (before !== undefined) return before;
   const startedAtMs = deps.clock.monotonic();
   for (let tries = 1; ; tries++) {
     const reply = await request(deps, runner, order, dispatch);
@@ -83,10 +82,18 @@ async function launch(deps: WebhookDeps, order: LaunchOrder): Promise<Launched> 
     if (spentMs + pauseMs > RETRY_FOR_MS) return giveUp(deps, order, reply.why, true);
     await sleep(deps.clock, pauseMs);
     const standing = await readDispatch(deps.bus, order.tenant, session, attempt);
-    // The answer was lost and the request was not: it has claimed already.
-    if (standing?.value.claimedBy !== undefined) return launchedAs(standing.value);
+    const meanwhile = standing === undefined ? undefined : settledBy(standing.value);
+    if (meanwhile !== undefined) return meanwhile;
     if (!(await isWanted(deps, order))) return giveUp(deps, order, "the session goes on elsewhere", false);
   }
+}
+
+/** What a dispatch that isn't offered (any more) says of its launch, whatever became of the request. */
+function settledBy(dispatch: DispatchRecord): Launched | undefined {
+  // The answer was lost and the request was not: it has claimed already.
+  if (dispatch.claimedBy !== undefined) return launchedAs(dispatch);
+  if (dispatch.state !== "expired") return undefined;
+  return { is: "refused", why: dispatch.why ?? "its dispatch has expired", worthRepeating: true };
 }
 
 const request = (
