@@ -2,6 +2,7 @@
 import { PROVIDERS_SAYS, parseProviderRules } from "../../libs/contracts/provider-choice.ts";
 import { commonSettings } from "../../libs/process/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/process/config.ts";
+import { callSettings } from "./call-settings.ts";
 import { runtimeSettings } from "./runtime-settings.ts";
 
 export const connectorSettings = {
@@ -18,6 +19,7 @@ export const connectorSettings = {
     100,
   ),
   GREENROOM_USER_LEFT_MS: setting.integer("How long after its last user left a session ends.", 10_000, 0),
+  ...callSettings,
   ...runtimeSettings,
 };
 export type ConnectorConfig = ConfigOf<typeof connectorSettings>;

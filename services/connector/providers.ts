@@ -1,14 +1,19 @@
 // The providers of this connector: each as its settings say, and a refusal in words for those that aren't set up.
 import { nameWith } from "../../libs/contracts/provider-choice.ts";
 import { connectDispatches } from "../../libs/livekit/dispatches.ts";
+import { connectPhones } from "../../libs/livekit/phones.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Log } from "../../libs/process/log.ts";
+import { givenName } from "./call-settings.ts";
 import type { ConnectorConfig } from "./config.ts";
 import type { OfferDeps } from "./dispatch-offers.ts";
 import { launchUrlOf } from "./launch-request.ts";
+import { mayCall } from "./one-call.ts";
 import { createLiveKitProvider } from "./providers/livekit.ts";
 import type { Provider } from "./providers/provider.ts";
+import { sipProvider } from "./providers/sip.ts";
 import { unconfigured } from "./providers/unconfigured.ts";
+import { vapiProvider } from "./providers/vapi.ts";
 import { type Runner, webhookProvider } from "./providers/webhook.ts";
 import type { RuntimeSetUp } from "./runtime-settings.ts";
 
@@ -37,7 +42,35 @@ export function createProviders(config: ConnectorConfig, deps: Deps): Provider[]
       claimMs: config.GREENROOM_DISPATCH_CLAIM_MS,
       runnerOf: (profile) => runnerOf(runtime, nameWith(rules, "webhook", profile), profile),
     }),
-    unconfigured("vapi", "this version makes no calls by VAPI."),
+    ...telephones(config, deps),
+  ];
+}
+
+function telephones(config: ConnectorConfig, { bus, clock, livekit }: Deps): Provider[] {
+  const { GREENROOM_PROVIDERS: rules, GREENROOM_VAPI_KEY: key } = config;
+  return [
+    livekit === undefined || livekit.isSimulated
+      ? unconfigured("sip", "set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET.")
+      : sipProvider({
+          clock,
+          phones: connectPhones(livekit),
+          rooms: livekit.rooms,
+          trunkOf: (profile) => givenName(rules, "sip", profile) ?? config.GREENROOM_SIP_TRUNK,
+          ringS: config.GREENROOM_SIP_RING_S,
+          mayCall: (order) => mayCall(bus, order),
+        }),
+    key === undefined
+      ? unconfigured("vapi", "set GREENROOM_VAPI_KEY.")
+      : vapiProvider({
+          key,
+          clock,
+          url: config.GREENROOM_VAPI_URL,
+          assistantOf: (profile) => givenName(rules, "vapi", profile),
+          numbers: config.GREENROOM_VAPI_NUMBERS,
+          pollMs: config.GREENROOM_VAPI_POLL_MS,
+          answerMs: config.GREENROOM_VAPI_ANSWER_MS,
+          mayCall: (order) => mayCall(bus, order),
+        }),
   ];
 }
 
