@@ -1,15 +1,19 @@
-// `npm run doctor`: on a good stack all is well, and it names exactly what was broken.
+// What tells operators how it stands: `npm run doctor` and `npm run inspect`, on a real stack.
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { connect as connectNats } from "nats";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { natsServer } from "../../deploy/binary-specs.ts";
 import { freePort } from "../../deploy/ports.ts";
+import { deadLetters } from "../../libs/contracts/channels.ts";
 import { agentsDir, removeAgentsDirs } from "../support/agents-dir.ts";
-import { runDoctor } from "../support/doctor.ts";
-import { openScene, type Scene } from "../support/scene.ts";
+import { runDoctor, runTool } from "../support/run-tool.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
 import { binaryOf, ServerProcess } from "../support/server-process.ts";
+import type { Json } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 
 let scene: Scene;
 let dir: string;
@@ -113,6 +117,102 @@ no_auth_user: doctor
     await server.end("SIGTERM");
   }
 });
+
+describe("a session whose agent was killed once", () => {
+  /** Of the shape of a token, and nobody's. */
+  const token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJub2JvZHkifQ.bm8tc2lnbmF0dXJl";
+  let id: string;
+  const inspect = (...args: string[]) => runTool("inspect", args, env);
+
+  beforeAll(async () => {
+    id = (await scene.start({ profile: "quick", metadata: { plan: "gold", token } })).sessionId;
+    const slot = await scene.slotOf(id);
+    process.kill(slot?.stage.pid, "SIGKILL");
+    await scene.sessionWhen(id, ({ state, attempt }) => state === "ready" && attempt === 2, "is ready again");
+    await poison(`session.default.${id}.nonsense`);
+  });
+
+  test("is told in the order in which it happened, with what each revision called for, and how it stands", async () => {
+    const { exitCode, text } = await inspect(id);
+    expect(exitCode, text).toBe(0);
+    const places = [
+      "said: requested",
+      "saved: requested → dispatched, attempt 1",
+      "calls for assign: host host-1",
+      "said: ready, attempt 1",
+      "saved: ready, attempt 1",
+      "said: agent_lost, attempt 1",
+      "saved: requested → dispatched, attempt 2",
+      `calls for remove participant: room session-${id}, identity agent-${id}-1`,
+      "saved: ready, attempt 2",
+      "How long each state lasted",
+      "Now:",
+      `agent-${id}-2 (agent)`,
+      "is busy with attempt 2",
+    ].map((words) => [words, text.indexOf(words)] as const);
+    for (const [words, place] of places) expect(place, `${words} in\n${text}`).toBeGreaterThanOrEqual(0);
+    expect(places.map(([, place]) => place)).toEqual(places.map(([, place]) => place).sort((a, b) => a - b));
+    expect(text).toContain("log warn: the session is open (attempt 2)");
+    expect(text).toContain(`DEAD LETTER on session.default.${id}.nonsense`);
+    expect(text).toContain("metadata plan, token");
+    expect(text).not.toContain(scene.stack.livekit!.apiSecret);
+    expect(text).not.toContain("eyJ");
+  });
+
+  test("is found by the beginning of its id, also for programs", async () => {
+    const { exitCode, text } = await inspect(id.slice(0, -2), "--json");
+    expect(exitCode).toBe(0);
+    const story: Json = JSON.parse(text);
+    expect(story.subject).toEqual({ kind: "session", tenant: "default", id });
+    const saved = story.happenings.filter(({ stream }: Json) => stream === "KV_sessions");
+    const revisions = await scene.revisions(id);
+    expect(saved.map(({ data }: Json) => `${data.state} ${data.attempt}`)).toEqual(
+      revisions.map(({ state, attempt }) => `${state} ${attempt}`),
+    );
+    expect(story.steps.at(-1)).toMatchObject({ state: "ready", attempt: 2, host: "host-1" });
+    expect(text).not.toContain("eyJ");
+  });
+
+  test("has its end told, and what is gone since", async () => {
+    await scene.end(id);
+    await until(async () => (await inspect(id)).text.includes("LiveKit has no room"), {
+      timeoutMs: PATIENCE_MS,
+      everyMs: 500,
+      what: "the room is gone",
+    });
+    const { text } = await inspect(`default.${id}`);
+    expect(text).toContain("saved: ended, attempt 2 as completed (fault: none)");
+    expect(text).toContain("calls for delete room");
+    expect(text).toContain("Its conversation is gone");
+    expect(text).toContain("has no slot for it, as is right for one that ended");
+  });
+
+  test("isn't taken for another: an id that nobody knows is told so, and of several all are listed", async () => {
+    const other = (await scene.start({ profile: "quick" })).sessionId;
+    const unknown = await inspect("s_nobody-has-this");
+    expect(unknown.exitCode).toBe(1);
+    expect(unknown.errors).toContain("Nothing is known");
+    const several = await inspect("s_");
+    expect(several.exitCode).toBe(2);
+    expect(several.errors).toContain(`default.${id}  (session)`);
+    expect(several.errors).toContain(`default.${other}  (session)`);
+    await scene.end(other);
+  });
+});
+
+/** Says what nobody can read, and waits until it is among the dead letters. */
+async function poison(subject: string): Promise<void> {
+  const nats = await connectNats({ servers: scene.stack.natsUrl.split(",") });
+  try {
+    await nats.jetstream().publish(subject, "this is no JSON");
+  } finally {
+    await nats.close();
+  }
+  await until(async () => (await scene.bus.recent(deadLetters, `dead.${subject}`, 1)).length > 0, {
+    timeoutMs: PATIENCE_MS,
+    what: `${subject} is among the dead letters`,
+  });
+}
 
 async function streamNames(): Promise<string[]> {
   const answer = await fetch(`${scene.stack.nats.monitorUrl}/jsz?streams=true`);

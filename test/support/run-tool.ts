@@ -1,4 +1,4 @@
-// Runs `npm run doctor` as a person would, and reads its answer.
+// Runs the tools `npm run doctor` and `npm run inspect` as a person would, and reads what they say.
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
@@ -22,14 +22,27 @@ export interface DoctorAnswer {
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
 
 export async function runDoctor(env: Readonly<Record<string, string | undefined>>): Promise<DoctorAnswer> {
-  const child = spawn(
-    process.execPath,
-    ["--import", tsx, `${repositoryRoot}deploy/doctor/main.ts`, "--json"],
-    {
-      cwd: repositoryRoot,
-      env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
-    },
-  );
+  const { exitCode, text, errors } = await runTool("doctor", ["--json"], env);
+  if (text === "") throw new Error(`The doctor said nothing, and on stderr: ${errors}`);
+  const answer = JSON.parse(text) as Pick<DoctorAnswer, "ok" | "summary" | "checks">;
+  return {
+    exitCode,
+    ...answer,
+    named: (level) => answer.checks.filter((check) => check.level === level).map(({ name }) => name),
+    says: (name) => JSON.stringify(answer.checks.find((check) => check.name === name)?.findings),
+  };
+}
+
+export async function runTool(
+  tool: "doctor" | "inspect",
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<{ exitCode: number | null; text: string; errors: string }> {
+  const main = `${repositoryRoot}deploy/${tool}/main.ts`;
+  const child = spawn(process.execPath, ["--import", tsx, main, ...args], {
+    cwd: repositoryRoot,
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
+  });
   let text = "";
   let errors = "";
   child.stdout.on("data", (part: Buffer) => {
@@ -39,12 +52,5 @@ export async function runDoctor(env: Readonly<Record<string, string | undefined>
     errors += part.toString();
   });
   const exitCode = await new Promise<number | null>((resolve) => child.once("close", resolve));
-  if (text === "") throw new Error(`The doctor said nothing, and on stderr: ${errors}`);
-  const answer = JSON.parse(text) as Pick<DoctorAnswer, "ok" | "summary" | "checks">;
-  return {
-    exitCode,
-    ...answer,
-    named: (level) => answer.checks.filter((check) => check.level === level).map(({ name }) => name),
-    says: (name) => JSON.stringify(answer.checks.find((check) => check.name === name)?.findings),
-  };
+  return { exitCode, text, errors };
 }
