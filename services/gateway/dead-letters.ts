@@ -47,8 +47,25 @@ async function pageOf(gateway: Gateway, limit: number, cursor: number | undefine
   return { deadLetters: found.map(shown), nextCursor: before === undefined ? null : String(before) };
 }
 
+/**
+ * Which word of a subject is the tenant, by the word that it begins with. A letter on any other subject belongs to
+ * no tenant: `nats stream view DEAD_LETTERS` shows it to who runs the servers.
+ */
+const tenantsPlace = new Map([
+  ...["session", "log", "call", "task", "webhook", "delivery"].map((word) => [word, 1] as const),
+  // What is in front of the tenant could be a tenant's name too, and must not be taken for one.
+  ...["relief", "tasks", "$KV"].map((word) => [word, 2] as const),
+]);
+
 /** By the subject it was sent on: what its body says of itself is what nobody could believe. */
-const isOfTenant = ({ subject }: DeadLetter, tenant: string): boolean => subject.split(".")[1] === tenant;
+function isOfTenant({ subject }: DeadLetter, tenant: string): boolean {
+  const words = subject.split(".");
+  const place = tenantsPlace.get(words[0] ?? "");
+  if (place === undefined) return false;
+  // The keys of some buckets are names alone, of hosts and profiles: they are no tenant's.
+  if (words[0] === "$KV" && words.length < 4) return false;
+  return words[place] === tenant;
+}
 
 const shown = ({ id, letter }: { id: number; letter: DeadLetter }) => ({
   id,

@@ -6,7 +6,7 @@ import { type Rig, startRig } from "../support/gateway-rig.ts";
 let rig: Rig;
 afterEach(() => rig.stop());
 
-const bury = (n: number, tenant = "default", more: { payload?: string } = {}) =>
+const bury = (n: number, tenant = "default", more: { payload?: string; subject?: string } = {}) =>
   rig.bus.publish(deadLetters, {
     subject: `session.${tenant}.s${n}.ready`,
     stream: "SESSIONS",
@@ -56,6 +56,26 @@ describe("dead letters", () => {
     const { body } = await rig.get("/api/dead-letters?limit=2");
     expect(body.deadLetters.map(({ id }: { id: number }) => id)).toEqual([1]);
     expect(JSON.stringify(body)).not.toContain("other");
+  });
+
+  it.each([
+    ["session.default.s1.ready", true],
+    ["relief.session.default.s1.ready", true],
+    ["relief.default.other.s1.ready", false],
+    ["$KV.sessions.default.s1", true],
+    ["$KV.launches.default.s1.2", true],
+    ["call.default.20260101.s1", true],
+    ["tasks.outbound.default", true],
+    ["$KV.default.other.s1", false],
+    ["$KV.hosts.default", false],
+    ["tasks.default.other", false],
+    ["default.default", false],
+    ["dead.default.s1", false],
+  ])("on %s are a tenant's own: %s, by the word where the tenant stands", async (subject, isShown) => {
+    rig = await startRig();
+    await bury(1, "default", { subject });
+    const { body } = await rig.get("/api/dead-letters");
+    expect(body.deadLetters).toHaveLength(isShown ? 1 : 0);
   });
 
   it("refuse a cursor that isn't theirs", async () => {
