@@ -35,10 +35,10 @@ export function createLiveKitProvider(deps: LiveKitProviderDeps): Provider {
 
   const observe = async (launch: LaunchRecord): Promise<Observation> => {
     const room = launch.room ?? "";
-    const agents = agentsOf(await rooms.participants(room), agentNameOf(launch.profile));
-    const known = agents.named.find(({ identity }) => identity === launch.identity);
-    if (known !== undefined && launch.state !== "intended")
-      return present(known, agents.users, await isSilent(launch, known));
+    const { named, users } = agentsOf(await rooms.participants(room), agentNameOf(launch.profile));
+    const known = named.find(({ identity }) => identity === launch.identity);
+    if (known !== undefined && named.length === 1 && launch.state !== "intended")
+      return present(known, users, await isSilent(launch, known));
     const listed = await dispatches.list(room);
     if (listed === undefined) return { is: "absent", why: `LiveKit has no room ${room}` };
     const dispatch = await theOne(listed, launch);
@@ -47,9 +47,10 @@ export function createLiveKitProvider(deps: LiveKitProviderDeps): Provider {
         is: "absent",
         why: `LiveKit has no dispatch of ${agentNameOf(launch.profile)} to room ${room}`,
       };
-    const agent = agentOf(dispatch, agents.named);
+    const { agent, surplus } = chooseAgent(launch, dispatch, listed, named);
+    for (const { identity } of surplus) await rooms.remove(room, identity);
     if (agent === undefined) return notInRoom(launch, dispatch);
-    const found = present(agent, agents.users, false);
+    const found = present(agent, users, await isSilent(launch, agent));
     return found.is === "ended" ? found : { ...found, externalId: dispatch.id };
   };
 
@@ -82,13 +83,12 @@ export function createLiveKitProvider(deps: LiveKitProviderDeps): Provider {
     observe,
     async end(launch) {
       const room = launch.room ?? "";
-      const listed = (await dispatches.list(room))?.filter((dispatch) => isOf(dispatch, launch));
-      if (listed === undefined) return;
-      const named = agentsOf(await rooms.participants(room), agentNameOf(launch.profile)).named;
+      const mine = (await dispatches.list(room))?.filter((dispatch) => isOf(dispatch, launch));
+      if (mine === undefined) return;
       const identities = new Set(
-        listed.flatMap((dispatch) => agentOf(dispatch, named)?.identity ?? []).concat(launch.identity ?? []),
+        mine.flatMap(({ jobs }) => jobs.map(({ identity }) => identity)).concat(launch.identity ?? []),
       );
-      for (const { id } of listed) await dispatches.delete(room, id);
+      for (const { id } of mine) await dispatches.delete(room, id);
       // Told to go, it can end in order what it has in hand; then it is put out.
       await untilGone(deps, room, identities);
       for (const identity of identities) {
@@ -103,23 +103,32 @@ export function createLiveKitProvider(deps: LiveKitProviderDeps): Provider {
  * What the worker gets as its job's metadata: the session's own, as a warm agent would, and under `greenroom` what
  * a lookup finds the dispatch by.
  */
-export const metadataOf = ({ metadata, tenant, session, attempt, user, recovering }: LaunchOrder): string =>
+export const metadataOf = ({
+  metadata,
+  tenant,
+  session,
+  attempt,
+  user,
+  recovering,
+}: Pick<LaunchOrder, "metadata" | "tenant" | "session" | "attempt" | "user" | "recovering">): string =>
   JSON.stringify({ ...metadata, greenroom: { tenant, session, attempt, user, recovering } });
 
 /** Whether a dispatch was made for this very attempt. */
-export function isOf(
-  { metadata }: Dispatch,
+export const isOf = (
+  dispatch: Dispatch,
   launch: Pick<LaunchRecord, "tenant" | "session" | "attempt">,
-): boolean {
+): boolean => isOfSession(dispatch, launch) && madeFor(dispatch)?.attempt === launch.attempt;
+
+const isOfSession = (dispatch: Dispatch, launch: Pick<LaunchRecord, "tenant" | "session">): boolean => {
+  const made = madeFor(dispatch);
+  return made?.tenant === launch.tenant && made.session === launch.session;
+};
+
+function madeFor({ metadata }: Dispatch): Record<string, unknown> | undefined {
   try {
-    const { greenroom } = JSON.parse(metadata) as { greenroom?: Record<string, unknown> };
-    return (
-      greenroom?.tenant === launch.tenant &&
-      greenroom.session === launch.session &&
-      greenroom.attempt === launch.attempt
-    );
+    return (JSON.parse(metadata) as { greenroom?: Record<string, unknown> } | null)?.greenroom;
   } catch {
-    return false;
+    return undefined;
   }
 }
 
@@ -137,16 +146,36 @@ const agentsOf = (participants: readonly ParticipantInfo[], agentName: string): 
   users: participants.filter(({ isAgent }) => !isAgent).length,
 });
 
+interface Chosen {
+  readonly agent: ParticipantInfo | undefined;
+  /** Agents of this session too many, to be put out: a session has one. */
+  readonly surplus: readonly ParticipantInfo[];
+}
+
 /**
- * The agent of a dispatch: the one that its job names, or while no job is listed yet, the first that came after it
- * was made. Both times are of the node that has the room.
+ * The agent that serves: the one that does already, else the first that came after this attempt was dispatched.
+ *
+ * That may be one that an earlier attempt asked for: a worker starts its jobs one after the other, and doesn't drop
+ * one that was taken back while it waited its turn. The first to come serves, and the others are put out. Whose a
+ * job is, LiveKit may tell only seconds after its agent has come; all times are of the node that has the room.
  */
-export function agentOf(dispatch: Dispatch, named: readonly ParticipantInfo[]): ParticipantInfo | undefined {
-  const identities = dispatch.jobs.map(({ identity }) => identity).filter((identity) => identity !== "");
-  if (identities.length > 0) return named.find(({ identity }) => identities.includes(identity));
-  return [...named]
-    .sort((a, b) => (a.joinedAtMs ?? 0) - (b.joinedAtMs ?? 0))
-    .find(({ joinedAtMs = 0 }) => joinedAtMs >= dispatch.createdAtMs);
+export function chooseAgent(
+  launch: Pick<LaunchRecord, "tenant" | "session" | "identity">,
+  dispatch: Dispatch,
+  listed: readonly Dispatch[],
+  named: readonly ParticipantInfo[],
+): Chosen {
+  const others = listed.filter(
+    (other) => other.agentName === dispatch.agentName && !isOfSession(other, launch),
+  );
+  const theirs = new Set(others.flatMap(({ jobs }) => jobs.map(({ identity }) => identity)));
+  const candidates = named
+    .filter(({ identity, joinedAtMs = 0 }) => joinedAtMs >= dispatch.createdAtMs && !theirs.has(identity))
+    .sort((a, b) => (a.joinedAtMs ?? 0) - (b.joinedAtMs ?? 0) || a.identity.localeCompare(b.identity));
+  const agent = named.find(({ identity }) => identity === launch.identity) ?? candidates[0];
+  // While somebody else's dispatch has no job listed, one of these may be its.
+  const isSettled = others.every(({ jobs }) => jobs.length > 0);
+  return { agent, surplus: isSettled ? candidates.filter((each) => each !== agent) : [] };
 }
 
 function present(agent: ParticipantInfo, users: number, isSilent: boolean): Present | Ended {
