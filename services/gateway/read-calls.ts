@@ -51,7 +51,8 @@ export async function pageOfCalls(
     let high = after?.day === day ? after.before - 1 : await bus.lastSequence(calls, subject);
     looked += COST_OF_A_DAY;
     let first: number | undefined;
-    for (let width = limit; high > 0 && high >= (first ?? 0); width = Math.min(2 * width, WINDOW_MAX)) {
+    // One more than the page holds tells whether there is a next one.
+    for (let width = limit + 1; high > 0 && high >= (first ?? 0); width = Math.min(2 * width, WINDOW_MAX)) {
       const low = Math.max(0, high - width);
       const inWindow = await bus.scan(calls, { subject, after: low, limit: width });
       looked += width;

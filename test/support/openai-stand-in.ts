@@ -23,6 +23,12 @@ export interface SpeechRequest {
   readonly speech: Speech;
 }
 
+/** What a model says that wants a tool called. */
+export interface ToolCall {
+  readonly tool: string;
+  readonly arguments: object;
+}
+
 export interface OpenAiStandIn {
   /** For OPENAI_BASE_URL. */
   readonly url: string;
@@ -31,7 +37,7 @@ export interface OpenAiStandIn {
   /** How many requests were refused for want of a key. */
   refused(): number;
   /** What the model says from now on. */
-  answerWith(answer: (messages: readonly ChatMessage[]) => string): void;
+  answerWith(answer: (messages: readonly ChatMessage[]) => string | ToolCall): void;
   close(): Promise<void>;
 }
 
@@ -62,7 +68,7 @@ class StandIn implements OpenAiStandIn {
   readonly chats: ChatRequest[] = [];
   readonly speeches: SpeechRequest[] = [];
   #refused = 0;
-  #answer: (messages: readonly ChatMessage[]) => string = (messages) =>
+  #answer: (messages: readonly ChatMessage[]) => string | ToolCall = (messages) =>
     `You said: ${lastOf(messages, "user") ?? "nothing"}.`;
   readonly #server = createServer((request, response) => {
     this.#handle(request, response).catch((error: unknown) => {
@@ -77,7 +83,7 @@ class StandIn implements OpenAiStandIn {
 
   refused = (): number => this.#refused;
 
-  answerWith(answer: (messages: readonly ChatMessage[]) => string): void {
+  answerWith(answer: (messages: readonly ChatMessage[]) => string | ToolCall): void {
     this.#answer = answer;
   }
 
@@ -121,13 +127,14 @@ class StandIn implements OpenAiStandIn {
     };
     response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
     send({ role: "assistant", content: "", refusal: null }, null);
-    for (const word of this.#answer(body.messages).split(/(?= )/)) {
+    const answer = this.#answer(body.messages);
+    for (const delta of deltasOf(answer, `call_${this.chats.length}`)) {
       await new Promise((resolve) => setTimeout(resolve, WORD_MS));
       // A caller that was interrupted hangs up.
       if (response.destroyed) return;
-      send({ content: word }, null);
+      send(delta, null);
     }
-    send({}, "stop");
+    send({}, typeof answer === "string" ? "stop" : "tool_calls");
     if (body.stream_options?.include_usage === true) {
       send(undefined, null, { usage: { prompt_tokens: 10, completion_tokens: 10, total_tokens: 20 } });
     }
@@ -146,6 +153,16 @@ class StandIn implements OpenAiStandIn {
     const { buffer, byteOffset, byteLength } = speech.audio;
     response.end(Buffer.from(buffer, byteOffset, byteLength));
   }
+}
+
+/** As OpenAI streams it: a text word by word, a call of a tool by its name and then its arguments. */
+function deltasOf(answer: string | ToolCall, id: string): object[] {
+  if (typeof answer === "string") return answer.split(/(?= )/).map((content) => ({ content }));
+  const part = (call: object) => ({ tool_calls: [{ index: 0, ...call }] });
+  return [
+    part({ id, type: "function", function: { name: answer.tool, arguments: "" } }),
+    part({ function: { arguments: JSON.stringify(answer.arguments) } }),
+  ];
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a request's body.

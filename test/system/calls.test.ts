@@ -1,0 +1,224 @@
+// A call with real models' protocols, a tool and a hand-over becomes a call record with everything that was measured.
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { conversations } from "../../libs/contracts/buckets.ts";
+import { DEFAULT_TENANT, sessionKey } from "../../libs/contracts/ids.ts";
+import { type DeepgramStandIn, startDeepgramStandIn } from "../support/deepgram-stand-in.ts";
+import { expectNothingLeft } from "../support/nothing-left.ts";
+import {
+  type ChatMessage,
+  lastOf,
+  type OpenAiStandIn,
+  startOpenAiStandIn,
+} from "../support/openai-stand-in.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
+import { speak } from "../support/speech.ts";
+import type { Json } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+import { type Visitor, visit } from "../support/visitor.ts";
+
+const QUESTION = "where is order seven";
+const GREETING = "Hello, what can I do for you?";
+const SENTENCE = "Sorry, I was cut off for a moment.";
+const TALK_MS = 240_000;
+/** What the stand-in says that each request took. */
+const TOKENS = 10;
+/** Longer than a stage goes without telling what it measured. */
+const TOLD_MS = 7000;
+
+let scene: Scene;
+let openai: OpenAiStandIn;
+let deepgram: DeepgramStandIn;
+const visitors: Visitor[] = [];
+
+beforeAll(async () => {
+  [openai, deepgram] = await Promise.all([startOpenAiStandIn(), startDeepgramStandIn()]);
+  deepgram.understand(QUESTION);
+  openai.answerWith(answerTo);
+  scene = await openScene({
+    agents: ["with-tool"],
+    recorders: 2,
+    env: {
+      // All in one process, so that what they share could be mixed up.
+      GREENROOM_SPARE_STAGES: "1",
+      KPI_ROLLUP_INTERVAL_MS: "500",
+      OPENAI_API_KEY: "a-key",
+      OPENAI_BASE_URL: openai.url,
+      DEEPGRAM_API_KEY: "a-key",
+      DEEPGRAM_BASE_URL: deepgram.url,
+    },
+  });
+});
+afterEach(async () => {
+  for (const visitor of visitors.splice(0)) await visitor.leave();
+  await expectNothingLeft(scene);
+});
+afterAll(async () => {
+  await scene?.stop();
+  await Promise.all([openai?.close(), deepgram?.close()]);
+});
+
+function answerTo(messages: readonly ChatMessage[]) {
+  const last = messages.at(-1);
+  if (last?.role === "tool") return `I looked it up: ${JSON.parse(String(last.content))}.`;
+  const asked = lastOf(messages, "user");
+  if (asked === undefined) return GREETING;
+  return asked === QUESTION
+    ? { tool: "lookUpOrder", arguments: { order: "seven" } }
+    : `About ${asked}: that is so.`;
+}
+
+interface Talk {
+  readonly id: string;
+  readonly visitor: Visitor;
+}
+
+async function begin(): Promise<Talk> {
+  await scene.pool("with-tool", { idle: 2 });
+  const answer = await scene.start({ profile: "with-tool", userName: "=cmd()" });
+  const visitor = await visit(answer);
+  visitors.push(visitor);
+  await until(() => visitor.hears(), { timeoutMs: PATIENCE_MS, what: "the visitor hears the agent" });
+  const talk = { id: answer.sessionId, visitor };
+  await hasSaid(talk, GREETING);
+  return talk;
+}
+
+/** Waits until the agent has said it to its end. */
+async function hasSaid({ id }: Talk, text: string): Promise<void> {
+  await until(
+    async () => {
+      const entry = await scene.bus.read(conversations, sessionKey(DEFAULT_TENANT, id));
+      return JSON.stringify(entry?.value.items ?? []).includes(text);
+    },
+    {
+      timeoutMs: PATIENCE_MS,
+      everyMs: 100,
+      what: () => `"${text}" is said; asked was ${JSON.stringify(openai.chats.at(-1)?.messages)}`,
+    },
+  );
+}
+
+async function callOf({ id }: Talk): Promise<Json> {
+  await scene.stack.post(`/api/session/${id}/end`);
+  return until(
+    async () => {
+      const { status, body } = await scene.stack.get(`/api/calls/${id}`);
+      return status === 200 ? body : undefined;
+    },
+    { timeoutMs: PATIENCE_MS, everyMs: 200, what: `the call ${id} is recorded` },
+  );
+}
+
+const usageOf = (call: Json, kind: string): Json => call.metrics.usage.find((one: Json) => one.kind === kind);
+
+test(
+  "two calls in one process are told apart, each with what its own models and tools took",
+  async () => {
+    const [asking, writing] = [await begin(), await begin()];
+    await asking.visitor.say(await speak("Where is order seven?", 48_000));
+    await hasSaid(asking, "I looked it up: order seven is on its way.");
+    await writing.visitor.write("the weather");
+    await hasSaid(writing, "About the weather: that is so.");
+    const asked = await callOf(asking);
+    const wrote = await callOf(writing);
+
+    expect(asked).toMatchObject({
+      profile: "with-tool",
+      provider: "pool",
+      outcome: "completed",
+      reason: "completed",
+      answered: true,
+      warm: "warm",
+      handovers: 0,
+      attempts: [{ attempt: 1, host: "host-1", warm: "warm" }],
+      metrics: {
+        toolCalls: 1,
+        toolErrors: 0,
+        tools: [{ name: "lookUpOrder", calls: 1, errors: 0 }],
+        userTurns: 1,
+      },
+    });
+    expect(asked.attempts[0].readyMs).toBeGreaterThan(0);
+    expect(asked.startMs).toBeGreaterThanOrEqual(asked.attempts[0].readyMs);
+    expect(asked.metrics.durationMs).toBeGreaterThan(1000);
+    expect(asked.metrics.toolExecutionMs).toBeGreaterThanOrEqual(190);
+    for (const latency of ["llm", "tts", "stt", "endOfTurn", "response"])
+      expect(asked.metrics[latency], latency).toMatchObject({ count: expect.any(Number) });
+    // The greeting, the question and what the tool said.
+    expect(asked.metrics.llm.count).toBe(3);
+    expect(asked.metrics.response.p50Ms).toBeGreaterThan(0);
+    expect(usageOf(asked, "llm")).toMatchObject({
+      model: "gpt-4.1-mini",
+      inputTokens: 3 * TOKENS,
+      requests: 3,
+    });
+    // Deepgram's plugin tells every five seconds of audio, and not of the rest.
+    expect(usageOf(asked, "stt").audioMs).toBeGreaterThan(0);
+    expect(usageOf(asked, "tts").characters).toBeGreaterThan(50);
+
+    expect(wrote.metrics).toMatchObject({ toolCalls: 0, tools: [], userTurns: 1, agentTurns: 2 });
+    expect(wrote.metrics.llm.count).toBe(2);
+    expect(usageOf(wrote, "llm")).toMatchObject({ inputTokens: 2 * TOKENS, requests: 2 });
+  },
+  TALK_MS,
+);
+
+test(
+  "a call whose agent is killed has what both its agents measured, and the day's figures have all calls",
+  async () => {
+    const talk = await begin();
+    await talk.visitor.write("the first thing");
+    await hasSaid(talk, "About the first thing: that is so.");
+    await new Promise((resolve) => setTimeout(resolve, TOLD_MS));
+    process.kill((await scene.slotOf(talk.id))?.stage.pid, "SIGKILL");
+    await scene.sessionWhen(
+      talk.id,
+      ({ state, attempt }) => state === "ready" && attempt > 1,
+      "is ready in its next attempt",
+    );
+    await until(() => openai.speeches.some(({ input }) => input === SENTENCE), {
+      timeoutMs: PATIENCE_MS,
+      what: "the next agent has begun to speak",
+    });
+    await talk.visitor.write("the second thing");
+    await hasSaid(talk, "About the second thing: that is so.");
+    const call = await callOf(talk);
+    expect(call).toMatchObject({
+      outcome: "completed",
+      handovers: 1,
+      handoverReason: expect.stringContaining("the stage process ended"),
+      failures: 1,
+      metrics: { userTurns: 2 },
+    });
+    expect(call.attempts[0]).toMatchObject({ attempt: 1, warm: "warm", ended: call.handoverReason });
+    expect(call.attempts.at(-1)).toMatchObject({ host: "host-1", readyMs: expect.any(Number) });
+    expect(call.metrics.llm.count).toBeGreaterThanOrEqual(3);
+
+    const { total } = await until(
+      async () => {
+        const { body } = await scene.stack.get("/api/kpis");
+        return body.total.calls === 3 ? body : undefined;
+      },
+      { timeoutMs: PATIENCE_MS, everyMs: 200, what: "the figures have all three calls" },
+    );
+    expect(total).toMatchObject({
+      answered: 3,
+      completed: 3,
+      successRate: 1,
+      handovers: 1,
+      handedOver: 1,
+      toolCalls: 1,
+      startMs: { count: 3 },
+      durationMs: { count: 3 },
+      reasons: { completed: 3 },
+    });
+    const { body: csv } = await scene.stack.get("/api/calls/export?format=csv");
+    const lines = csv.trim().split("\r\n");
+    expect(lines).toHaveLength(4);
+    for (const line of lines.slice(1)) expect(line).toContain(`"'=cmd()"`);
+    const { body: listed } = await scene.stack.get("/api/calls");
+    expect(listed.calls[0].sessionId).toBe(talk.id);
+    expect(listed.calls).toHaveLength(3);
+  },
+  TALK_MS,
+);
