@@ -1,13 +1,14 @@
 // Takes handoffs from other systems in: each becomes a session, or is told why it doesn't.
 import type { Bus, Delivery, Stop, Verdict } from "../../libs/bus/bus.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
-import { handoffRequests, runtimeEvents, sessionEvents } from "../../libs/contracts/channels.ts";
+import { deadLetters, handoffRequests, runtimeEvents, sessionEvents } from "../../libs/contracts/channels.ts";
+import { HandoffRequested, type RuntimeEvent } from "../../libs/contracts/dispatch.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { ProviderName } from "../../libs/contracts/provider.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
 import { type Clock, isoNow } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
-import { decideHandoff } from "./decide-handoff.ts";
+import { decideHandoff, sessionIdOf } from "./decide-handoff.ts";
 import { refusedHandoff } from "./runtime-events.ts";
 
 export interface HandoffDeps {
@@ -22,7 +23,14 @@ export interface HandoffDeps {
 }
 
 /** All connectors share the handoffs; each is in hand until it is a session, or was answered. */
-export const takeHandoffs = (deps: HandoffDeps): Promise<Stop> =>
+export async function takeHandoffs(deps: HandoffDeps): Promise<Stop> {
+  const stops = await Promise.all([takeReadable(deps), answerDead(deps)]);
+  return async () => {
+    await Promise.all(stops.map((stop) => stop()));
+  };
+}
+
+const takeReadable = (deps: HandoffDeps): Promise<Stop> =>
   deps.bus.consume(
     handoffRequests,
     { durable: "handoffs", concurrency: deps.batchSize },
@@ -75,3 +83,28 @@ export async function onHandoff(
 
 const isThere = async (bus: Bus, tenant: string, sessionId: string): Promise<boolean> =>
   (await bus.read(sessionsBucket, sessionKey(tenant, sessionId))) !== undefined;
+
+/** What went to the dead letters, as what is no JSON does, is answered all the same: never with silence. */
+const answerDead = ({ bus, clock }: HandoffDeps): Promise<Stop> =>
+  bus.consume(
+    { ...deadLetters, subjects: `dead.${handoffRequests.subjects}` },
+    { durable: "dead-handoffs", concurrency: 4 },
+    async ({ payload, reason, sequence }) => {
+      const at = isoNow(clock);
+      const handoff = HandoffRequested.safeParse(parsed(payload)).data;
+      const answer: RuntimeEvent =
+        handoff === undefined
+          ? { version: 1, type: "handoff_invalid_payload", at, sequence, message: reason }
+          : refusedHandoff(handoff, sessionIdOf(handoff), { reason: "not_handled", message: reason }, at);
+      await bus.publish(runtimeEvents, answer);
+      return "done";
+    },
+  );
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

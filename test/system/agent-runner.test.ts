@@ -1,6 +1,7 @@
 // Handoffs served by the example agent runner, a process of its own, through real NATS and in real LiveKit rooms.
 import { randomBytes, randomUUID } from "node:crypto";
 import { createServer, type Server } from "node:http";
+import { connect } from "nats";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { freePort } from "../../deploy/ports.ts";
 import { signServiceJwt } from "../../libs/auth/service-jwt.ts";
@@ -255,6 +256,17 @@ test("what can't be a handoff is told so, and stands in nobody's way", async () 
   const { trace } = await handOff({ room: "standby-of-another" });
   const invalid = await told(trace, "handoff_invalid_payload");
   expect(invalid.message).toContain("standby-of-another");
+  const other = await connect({ servers: scene.stack.natsUrl });
+  other.publish(handoffRequests.subjects, "not json");
+  await other.drain();
+  await until(
+    async () =>
+      (await scene.bus.page(runtimeEvents, { limit: 1000 })).some(
+        ({ message }) =>
+          message.type === "handoff_invalid_payload" && message.message.includes("is not JSON"),
+      ),
+    { timeoutMs: PATIENCE_MS, everyMs: 100, what: "what is no JSON is answered" },
+  );
 });
 
 test("no token, nonce or secret is in any stream, bucket or log", async () => {

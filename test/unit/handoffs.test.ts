@@ -1,7 +1,7 @@
 // Handoffs from their message to their session, in simulated time: taken once, told once, and nothing is lost.
 import { describe, expect, it, test } from "vitest";
 import { hosts } from "../../libs/contracts/buckets.ts";
-import { handoffRequests, sessionEvents } from "../../libs/contracts/channels.ts";
+import { deadLetters, handoffRequests, sessionEvents } from "../../libs/contracts/channels.ts";
 import { decideHandoff, type HandoffFacts, sessionIdOf } from "../../services/connector/decide-handoff.ts";
 import { AT, aHost } from "../support/examples.ts";
 import { aHandoff, runtimeWorld } from "../support/runtime-world.ts";
@@ -286,5 +286,29 @@ describe("a message that is no handoff", () => {
       places.slice(0, wrong.length),
     );
     expect(world.all()).toHaveLength(1);
+  });
+
+  it("and no JSON either is answered too, as is one that nobody could handle", async () => {
+    const world = await runtimeWorld();
+    await world.connector("connector-1");
+    const dead = (sequence: number, payload: string, reason: string) =>
+      world.outcome(
+        world.client.publish(deadLetters, {
+          subject: handoffRequests.subjects,
+          stream: handoffRequests.stream,
+          sequence,
+          reason,
+          deliveries: 1,
+          at: AT,
+          payload,
+        }),
+      );
+    await dead(7, "not json", "it is not JSON");
+    await dead(8, JSON.stringify(aHandoff()), "it failed 30 times");
+    await world.until(() => world.told().length === 2, "the answers");
+    expect(world.told()).toMatchObject([
+      { type: "handoff_invalid_payload", sequence: 7, message: "it is not JSON" },
+      { type: "handoff_failed", trace_id: "trace-1", reason: "not_handled", message: "it failed 30 times" },
+    ]);
   });
 });

@@ -75,11 +75,18 @@ async function launch(deps: WebhookDeps, order: LaunchOrder): Promise<Launched> 
     const reply = await request(deps, runner, order, dispatch);
     if (reply.is === "taken") return launchedAs(dispatch);
     const { session, attempt } = order;
-    deps.log.info({ session, attempt, tries, why: reply.why }, `the agent runner ${reply.is}`);
-    if (reply.is === "refused") return giveUp(deps, order, reply.why, false);
+    const fields = { session, attempt, tries, why: reply.why };
+    if (reply.is === "refused") {
+      deps.log.warn(fields, "an agent runner refuses a launch");
+      return giveUp(deps, order, reply.why, false);
+    }
     const spentMs = deps.clock.monotonic() - startedAtMs;
     const pauseMs = pauseAfter(tries, reply);
-    if (spentMs + pauseMs > RETRY_FOR_MS) return giveUp(deps, order, reply.why, true);
+    if (spentMs + pauseMs > RETRY_FOR_MS) {
+      deps.log.warn(fields, "an agent runner took no launch; the attempt is given up");
+      return giveUp(deps, order, reply.why, true);
+    }
+    deps.log.info({ ...fields, pauseMs }, "an agent runner could not take a launch; it is asked again");
     await sleep(deps.clock, pauseMs);
     const standing = await readDispatch(deps.bus, order.tenant, session, attempt);
     const meanwhile = standing === undefined ? undefined : settledBy(standing.value);
