@@ -74,7 +74,7 @@ async function nextOfLeader(
  * Two questions, to any replica.
  *
  * nats-server looks for as many messages as it is asked for, and if there are fewer it reads all the rest of the
- * stream to find that out, which takes seconds of a large one. So it is first asked for one message, which comes with
+ * stream to find that out, which takes long of a large one. So it is first asked for one message, which comes with
  * the number of those after it, and then for no more than there are. And since a page's last message leads to the next
  * page, that first one is sought from where the page before ended, where something is found at once.
  */

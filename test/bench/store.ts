@@ -1,0 +1,172 @@
+// `npm run bench:store`: how long pages, lists and purges take of a stream of a million calls, on a real nats-server.
+import { parseArgs } from "node:util";
+import { connect, type JetStreamClient } from "nats";
+import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
+import { sessions } from "../../libs/contracts/buckets.ts";
+import { callSubject } from "../../libs/contracts/call.ts";
+import { calls } from "../../libs/contracts/channels.ts";
+import { silentLog } from "../../libs/process/log.ts";
+import { aCall } from "../support/call-examples.ts";
+import { aSession } from "../support/examples.ts";
+import { startNats } from "../support/servers.ts";
+import { ms, quantile, table } from "./statistics.ts";
+
+const { values } = parseArgs({
+  options: {
+    calls: { type: "string", default: "1000000" },
+    tenants: { type: "string", default: "20" },
+    days: { type: "string", default: "30" },
+    keys: { type: "string", default: "100000" },
+    looks: { type: "string", default: "200" },
+  },
+});
+const [CALLS, TENANTS, DAYS] = [Number(values.calls), Number(values.tenants), Number(values.days)];
+const [KEYS, LOOKS] = [Number(values.keys), Number(values.looks)];
+const PAGE = 50;
+/** Messages on their way at once. */
+const BATCH = 2000;
+
+const tenantOf = (n: number): string => `tenant${n % TENANTS}`;
+/** Days follow each other in the stream as they do in life; the tenants of a day are mixed. */
+const dayOfCall = (n: number): number => Math.floor((n / CALLS) * DAYS);
+const isoDay = (day: number): string => new Date(Date.UTC(2026, 0, 1 + day)).toISOString().slice(0, 10);
+const pickDay = (): string => isoDay(Math.floor(Math.random() * DAYS)).replaceAll("-", "");
+const pickTenant = (): string => tenantOf(Math.floor(Math.random() * TENANTS));
+
+const nats = await startNats();
+try {
+  const options = { url: nats.url, name: "bench", replicas: 1, log: silentLog, onLost: () => {} };
+  let bus = await connectNatsBus(options);
+  await fill();
+  const rows = [["what", "p50 ms", "p95 ms", "p99 ms", "most ms"]];
+  await nats.restart();
+  await bus.close();
+  bus = await connectNatsBus(options);
+  const daysPage = (after = 0) => {
+    const subject = `call.${pickTenant()}.${pickDay()}.*`;
+    return bus.scan(calls, { subject, after, limit: PAGE });
+  };
+  rows.push(
+    await measure(`first page of ${PAGE} of a tenant's day, nothing in memory`, 20, () => daysPage()),
+  );
+  rows.push(await measure(`first page of ${PAGE} of a tenant's day`, LOOKS, () => daysPage()));
+  rows.push(await measure("all pages of a tenant's day", Math.ceil(LOOKS / 10), readDay));
+  rows.push(
+    await measure("first page of all days of a tenant", LOOKS, () => firstPage(`call.${pickTenant()}.>`)),
+  );
+  rows.push(
+    await measure("a page of a day that has no calls", LOOKS, () =>
+      firstPage(`call.${pickTenant()}.20250101.*`),
+    ),
+  );
+  const { subject, after } = await lastOfADay();
+  const behind = () => bus.scan(calls, { subject, after, limit: PAGE });
+  rows.push(await measure("a page behind the last call of an old day", 20, behind));
+  rows.push(
+    await measure("one call", LOOKS, () => bus.recent(calls, callSubject("tenant1", "20260101", "s1"), 1)),
+  );
+  const { direct: _direct, ...led } = calls;
+  rows.push(
+    await measure(`first page of ${PAGE} of a tenant's day, from the leader message by message`, 20, () =>
+      bus.scan(led, { subject: `call.${pickTenant()}.${pickDay()}.*`, limit: PAGE }),
+    ),
+  );
+  const list = () => bus.list(sessions, `${pickTenant()}.*`);
+  rows.push(await measure(`list of ${KEYS / TENANTS} keys of ${KEYS}`, 20, list));
+  rows.push(await measure("list of one key of them", LOOKS, () => bus.list(sessions, "tenant1.s1")));
+  let day = 0;
+  rows.push(
+    await measure("purge of a tenant's day", Math.min(DAYS, 10), () =>
+      purge(`call.tenant1.${isoDay(day++).replaceAll("-", "")}.*`),
+    ),
+  );
+  rows.push(await measure("purge of a tenant", 1, () => purge("call.tenant2.>")));
+  rows.push(await measure(`purge of ${KEYS / TENANTS} keys`, 1, () => bus.purge(sessions, "tenant2.*")));
+  console.log(table(rows));
+  await bus.close();
+
+  async function firstPage(subject: string): Promise<unknown> {
+    return bus.scan(calls, { subject, limit: PAGE });
+  }
+
+  async function readDay(): Promise<void> {
+    const subject = `call.${pickTenant()}.${pickDay()}.*`;
+    for (let after = 0; ; ) {
+      const page = await bus.scan(calls, { subject, after, limit: PAGE });
+      if (page.length < PAGE) return;
+      after = page.at(-1)?.sequence ?? after;
+    }
+  }
+
+  async function lastOfADay(): Promise<{ subject: string; after: number }> {
+    const subject = `call.${pickTenant()}.20260102.*`;
+    const day = await bus.scan(calls, { subject, limit: CALLS });
+    return { subject, after: day.at(-1)?.sequence ?? 0 };
+  }
+
+  async function purge(filter: string): Promise<void> {
+    const gone = await bus.purge(calls, filter);
+    if (gone === 0) throw new Error(`${filter} had nothing to purge`);
+  }
+} finally {
+  await nats.stop();
+}
+
+async function fill(): Promise<void> {
+  const connection = await connect({ servers: nats.url });
+  const js = connection.jetstream({ timeout: 60_000 });
+  const startedAt = performance.now();
+  const template = JSON.stringify(
+    aCall({
+      id: "the-session",
+      tenant: "the-tenant",
+      startedAtMs: Date.UTC(2026, 0, 1, 12),
+      startMs: 40,
+      talkMs: 120_000,
+    }),
+  );
+  const atDay = template.match(/"endedAt":"(\d{4}-\d\d-\d\d)/)?.[1] ?? "";
+  await inBatches(js, CALLS, (n) => {
+    const [tenant, day] = [tenantOf(n), isoDay(dayOfCall(n))];
+    const data = template
+      .replaceAll("the-session", `s${n}`)
+      .replaceAll("the-tenant", tenant)
+      .replaceAll(atDay, day);
+    return [callSubject(tenant, day.replaceAll("-", ""), `s${n}`), data];
+  });
+  const record = JSON.stringify(aSession("the-session", { tenant: "the-tenant" }));
+  await inBatches(js, KEYS, (n) => {
+    const tenant = tenantOf(n);
+    const data = record.replaceAll("the-session", `s${n}`).replaceAll("the-tenant", tenant);
+    return [`$KV.sessions.${tenant}.s${n}`, data];
+  });
+  const { state } = await (await connection.jetstreamManager()).streams.info("CALLS");
+  await connection.close();
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
+  const mib = (state.bytes / 2 ** 20).toFixed(0);
+  console.log(
+    `${state.messages} calls (${mib} MiB, ${TENANTS} tenants, ${DAYS} days), ${KEYS} keys: ${seconds} s`,
+  );
+}
+
+async function inBatches(
+  js: JetStreamClient,
+  count: number,
+  messageOf: (n: number) => [subject: string, data: string],
+): Promise<void> {
+  for (let at = 0; at < count; at += BATCH) {
+    const size = Math.min(BATCH, count - at);
+    await Promise.all(Array.from({ length: size }, (_, index) => js.publish(...messageOf(at + index))));
+  }
+}
+
+/** How long a thing takes when it is done so often, one after the other. */
+async function measure(what: string, times: number, work: () => Promise<unknown>): Promise<string[]> {
+  const took: number[] = [];
+  for (let n = 0; n < times; n++) {
+    const startedAt = performance.now();
+    await work();
+    took.push(performance.now() - startedAt);
+  }
+  return [what, ...[0.5, 0.95, 0.99, 1].map((q) => ms(quantile(took, q)))];
+}
