@@ -1,5 +1,7 @@
 // A call with real models' protocols, a tool and a hand-over becomes a call record with everything that was measured.
+import { fork } from "node:child_process";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { repositoryRoot } from "../../deploy/fork-service.ts";
 import { conversations } from "../../libs/contracts/buckets.ts";
 import { DEFAULT_TENANT, sessionKey } from "../../libs/contracts/ids.ts";
 import { type DeepgramStandIn, startDeepgramStandIn } from "../support/deepgram-stand-in.ts";
@@ -109,6 +111,20 @@ async function callOf({ id }: Talk): Promise<Json> {
   );
 }
 
+/** Runs `npm run kpis`, which makes figures again from their calls or compares them. */
+async function expectKpis(args: readonly string[], code: number, says: RegExp): Promise<void> {
+  const run = fork(`${repositoryRoot}services/recorder/kpis-main.ts`, args, {
+    execArgv: ["--import", "tsx"],
+    env: { ...process.env, NATS_URL: scene.stack.natsUrl },
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+  });
+  let said = "";
+  for (const stream of [run.stdout, run.stderr]) stream?.on("data", (text) => (said += text));
+  const ended = await new Promise((resolve) => run.once("close", resolve));
+  expect(said).toMatch(says);
+  expect(ended).toBe(code);
+}
+
 const usageOf = (call: Json, kind: string): Json => call.metrics.usage.find((one: Json) => one.kind === kind);
 
 test(
@@ -212,6 +228,8 @@ test(
       durationMs: { count: 3 },
       reasons: { completed: 3 },
     });
+    await expectKpis(["--check"], 0, /^\d{8}: the figures agree with their calls$/m);
+
     const { body: csv } = await scene.stack.get("/api/calls/export?format=csv");
     const lines = csv.trim().split("\r\n");
     expect(lines).toHaveLength(4);
