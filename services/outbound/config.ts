@@ -48,6 +48,15 @@ export const outboundSettings = {
 };
 export type OutboundConfig = ConfigOf<typeof outboundSettings>;
 
+/** Who makes the call of a task: whom it names, whom its profile has, or the default. */
+export const providerFor = (
+  config: Pick<OutboundConfig, "GREENROOM_PROVIDERS" | "GREENROOM_TASK_PROVIDER">,
+  { profile, provider }: { readonly profile: string; readonly provider?: ProviderName | undefined },
+): ProviderName =>
+  provider ??
+  config.GREENROOM_PROVIDERS.find((rule) => rule.profile === profile)?.provider ??
+  config.GREENROOM_TASK_PROVIDER;
+
 /** @throws Error that says what is wrong */
 export function parseProviderLimits(text: string): ProviderLimits {
   const limits = new Map<string, number>();

@@ -1,4 +1,5 @@
 // Runs one outbound process on settings from the environment.
+import { measuredBus } from "../../libs/bus/measured-bus.ts";
 import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
 import { TASK_LINES_MAX } from "../../libs/contracts/task.ts";
 import { startBeat } from "../../libs/fleet/beat.ts";
@@ -6,18 +7,19 @@ import { systemClock } from "../../libs/process/clock.ts";
 import { allSettingNames } from "../../libs/process/common-settings.ts";
 import { readConfig } from "../../libs/process/config.ts";
 import { runService } from "../../libs/process/run.ts";
-import { outboundSettings } from "./config.ts";
+import { outboundSettings, providerFor } from "./config.ts";
 import { startOutbound } from "./outbound.ts";
 
-await runService("outbound", { stopMs: 10_000 }, async ({ log, instance, quit }) => {
+await runService("outbound", { stopMs: 10_000 }, async ({ log, metrics, instance, quit }) => {
   const config = readConfig(outboundSettings, process.env, allSettingNames);
-  const bus = await connectNatsBus({
+  const connected = await connectNatsBus({
     url: config.NATS_URL,
     name: instance,
     replicas: config.GREENROOM_REPLICAS,
     log,
     onLost: (error) => quit(`NATS is lost: ${error}`, 1),
   });
+  const bus = measuredBus(connected, metrics);
   const outbound = await startOutbound({
     bus,
     clock: systemClock,
@@ -32,9 +34,7 @@ await runService("outbound", { stopMs: 10_000 }, async ({ log, instance, quit })
       },
       rate: config.GREENROOM_TASK_RATE,
       deadlineMs: { attempt: config.GREENROOM_TASK_ATTEMPT_MS },
-      providerOf: (profile) =>
-        config.GREENROOM_PROVIDERS.find((rule) => rule.profile === profile)?.provider ??
-        config.GREENROOM_TASK_PROVIDER,
+      providerOf: (profile) => providerFor(config, { profile }),
     },
   });
   const stopBeat = startBeat(bus, systemClock, { service: "outbound", instance });

@@ -1,7 +1,13 @@
 // Outbound on a memory bus: tasks from their request to their end, through crashes, repeats and several processes.
 import { describe, expect, test, vi } from "vitest";
 import { sessions, taskLines, tasks } from "../../libs/contracts/buckets.ts";
-import { type Channel, sessionEvents, taskEvents, taskRequests } from "../../libs/contracts/channels.ts";
+import {
+  type Channel,
+  deadLetters,
+  sessionEvents,
+  taskEvents,
+  taskRequests,
+} from "../../libs/contracts/channels.ts";
 import { isTaskEnd, type TaskRecord } from "../../libs/contracts/task.ts";
 import { parseCallingHours } from "../../services/outbound/calling-hours.ts";
 import { AT } from "../support/examples.ts";
@@ -173,6 +179,24 @@ describe("a task", () => {
     expect(mine.map(({ value }) => value.state)).toEqual(["completed"]);
     expect(world.exchange.dialled).toHaveLength(1);
   });
+});
+
+test("a request that can't be read is a dead letter, and holds up none behind it", async () => {
+  const world = await taskWorld();
+  await world.host();
+  await world.outbound("outbound-1");
+  const { outcome, client } = world;
+  const far = { tenant: "t", to: "+15550100", profile: "echo", scheduleAt: "2026-06-01T00:00:00Z" };
+  for (const request of [{ tenant: "t", to: "call me", profile: "echo" }, far, { ...far, provider: "fax" }])
+    await outcome(client.publish(taskRequests, request as never));
+  await world.ask("t_1");
+  await world.when("t_1", isOver);
+  const letters = world.server.stored(deadLetters).map(({ message }) => message.reason);
+  expect(letters).toEqual([
+    expect.stringContaining("A number is written as"),
+    expect.stringContaining("60 days ahead"),
+    expect.stringContaining("provider"),
+  ]);
 });
 
 describe("several processes", () => {
