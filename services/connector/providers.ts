@@ -26,13 +26,14 @@ interface Deps extends OfferDeps {
 export function createProviders(config: ConnectorConfig, deps: Deps): Provider[] {
   const { clock, livekit, runtime } = deps;
   const { GREENROOM_PROVIDERS: rules } = config;
+  const dispatches = livekit === undefined || livekit.isSimulated ? undefined : connectDispatches(livekit);
   return [
-    livekit === undefined || livekit.isSimulated
+    livekit === undefined || dispatches === undefined
       ? unconfigured("livekit", "set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET.")
       : createLiveKitProvider({
           clock,
           rooms: livekit.rooms,
-          dispatches: connectDispatches(livekit),
+          dispatches,
           agentNameOf: (profile) => nameWith(rules, "livekit", profile),
         }),
     webhookProvider({
@@ -40,6 +41,7 @@ export function createProviders(config: ConnectorConfig, deps: Deps): Provider[]
       secrets: runtime.secrets,
       claimUrlOf: runtime.claimUrlOf,
       claimMs: config.GREENROOM_DISPATCH_CLAIM_MS,
+      askClient: dispatches?.askClient ?? (async () => "unknown"),
       runnerOf: (profile) => runnerOf(runtime, nameWith(rules, "webhook", profile), profile),
     }),
     ...telephones(config, deps),

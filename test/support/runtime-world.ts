@@ -35,6 +35,8 @@ export interface LaunchSeen {
 export class PlayedRunner {
   readonly seen: LaunchSeen[] = [];
   /** What becomes of the next requests; then each is answered 202. */
+  /** How the clients of its agents answer. */
+  client: "responds" | "silent" | "unknown" = "unknown";
   readonly script: ((seen: LaunchSeen) => Promise<Response>)[] = [];
 
   readonly ask: typeof fetch = async (url, init) => {
@@ -102,6 +104,7 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
       claimMs: limits.claimMs,
       claimUrlOf: (id) => `https://greenroom.example/api/dispatches/${id}/claim`,
       ask: runner.ask,
+      askClient: async () => runner.client,
     });
     const looks = { takeMs: 4000, userLeftMs: 3000, observeMs: 1000 };
     const start = async () => {

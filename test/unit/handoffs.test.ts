@@ -1,5 +1,6 @@
 // Handoffs from their message to their session, in simulated time: taken once, told once, and nothing is lost.
 import { describe, expect, it, test } from "vitest";
+import { DEDUPE_MS } from "../../libs/bus/delivery-rules.ts";
 import { hosts } from "../../libs/contracts/buckets.ts";
 import { deadLetters, handoffRequests, sessionEvents } from "../../libs/contracts/channels.ts";
 import { decideHandoff, type HandoffFacts, sessionIdOf } from "../../services/connector/decide-handoff.ts";
@@ -160,6 +161,23 @@ describe("a handoff with an agent runner", () => {
     const asked = world.server.stored(sessionEvents).filter(({ message }) => message.type === "requested");
     expect(asked).toHaveLength(1);
     expect(world.words()).toEqual(["handoff_dispatched 1"]);
+  });
+
+  it("that is sent again when no stream knows its id any more changes nothing", async () => {
+    const world = await runtimeWorld();
+    await world.connector("connector-1");
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length > 0, "the launch");
+    const claimed = await world.outcome(world.claim(`${world.all()[0]?.id}-1`));
+    world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
+    world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
+    await world.report(claimed, "ready");
+    await world.clock.advance(2 * DEDUPE_MS);
+    const before = world.server.stored(sessionEvents).length;
+    await world.handOff(aHandoff());
+    await world.clock.advance(5000);
+    expect(world.server.stored(sessionEvents)).toHaveLength(before);
+    expect(world.all()).toMatchObject([{ state: "ready", attempt: 1 }]);
   });
 
   it("that nobody claims is tried again, and told to have failed when that is over", async () => {

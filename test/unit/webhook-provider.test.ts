@@ -160,6 +160,28 @@ describe("an agent runner", () => {
     expect(session()).toMatchObject({ attempt: 2, recovering: true });
   });
 
+  it("whose agent is still listed and answers nothing any more is missed within seconds", async () => {
+    const { world, session } = await started();
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length === 1, "the asking");
+    const claimed = await world.outcome(world.claim(`${session()?.id}-1`));
+    world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
+    world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
+    await world.report(claimed, "ready");
+    await world.until(() => session()?.state === "ready", "ready");
+    // One that never answered may be of a kind that can't.
+    world.runner.client = "silent";
+    await world.clock.advance(20_000);
+    expect(session()).toMatchObject({ state: "ready", attempt: 1 });
+    world.runner.client = "responds";
+    await world.clock.advance(5000);
+    world.runner.client = "silent";
+    const fellSilentAtMs = world.clock.monotonic();
+    await world.until(() => session()?.attempt === 2, "the next attempt");
+    expect(world.clock.monotonic() - fellSilentAtMs).toBeLessThan(6000);
+    expect(session()?.history.find(({ why }) => why?.includes("answers nothing"))).toBeDefined();
+  });
+
   it("that is asked while its connector dies is asked again by the next, with the same id", async () => {
     const { world, connector, session } = await started();
     world.runner.script.push(() => new Promise(() => {}));

@@ -5,6 +5,7 @@ import type { DispatchRecord } from "../../../libs/contracts/dispatch.ts";
 import { dispatchIdOf } from "../../../libs/contracts/dispatch.ts";
 import { agentIdentityOf, sessionKey } from "../../../libs/contracts/ids.ts";
 import { type LaunchRecord, launchKey, providerHostOf } from "../../../libs/contracts/provider.ts";
+import type { AskClient } from "../../../libs/livekit/ask-agent.ts";
 import type { LiveKit } from "../../../libs/livekit/rooms.ts";
 import { sleep } from "../../../libs/process/clock.ts";
 import type { Log } from "../../../libs/process/log.ts";
@@ -16,6 +17,7 @@ import {
   withdrawDispatch,
 } from "../dispatch-offers.ts";
 import { type LaunchReply, requestLaunch } from "../launch-request.ts";
+import { listenForSilence, type Silence } from "../silence.ts";
 import type { Launched, LaunchHandle, LaunchOrder, Observation, Provider } from "./provider.ts";
 
 export interface Runner {
@@ -34,6 +36,8 @@ export interface WebhookDeps extends OfferDeps {
   readonly claimMs: number;
   /** Under which a runner finds the claim's route, when it isn't to know that itself. */
   readonly claimUrlOf: (dispatchId: string) => string | undefined;
+  /** Asks a participant's client for a sign of life. */
+  readonly askClient: AskClient;
   readonly ask?: typeof fetch;
 }
 
@@ -50,13 +54,15 @@ const LONGEST_PAUSE_MS = 4000;
  * whoever has read the request by then.
  */
 export function webhookProvider(deps: WebhookDeps): Provider {
+  const silence = listenForSilence(deps.clock, deps.askClient);
   return {
     name: "webhook",
     launchLimitMs: RETRY_FOR_MS + TRY_MS,
     launch: (order) => launch(deps, order),
-    observe: (launched) => observe(deps, launched),
+    observe: (launched) => observe(deps, silence, launched),
     async end(launched, why) {
       await withdrawDispatch(deps, launched, why);
+      silence.forget(agentIdentityOf(launched.session, launched.attempt));
     },
   };
 }
@@ -171,7 +177,7 @@ const launchedAs = (dispatch: DispatchRecord): { is: "launched" } & LaunchHandle
 const handleOf = ({ id, identity }: DispatchRecord): LaunchHandle => ({ externalId: id, identity });
 
 /** By the dispatch and by who is in the room. That it is ready is the runner's own word, which the gateway takes. */
-async function observe(deps: WebhookDeps, launch: LaunchRecord): Promise<Observation> {
+async function observe(deps: WebhookDeps, silence: Silence, launch: LaunchRecord): Promise<Observation> {
   const { tenant, session, attempt } = launch;
   const dispatch = (await readDispatch(deps.bus, tenant, session, attempt))?.value;
   if (dispatch === undefined || dispatch.state === "offered") {
@@ -183,10 +189,14 @@ async function observe(deps: WebhookDeps, launch: LaunchRecord): Promise<Observa
     const why = `the agent runner took the job and didn't claim it: ${dispatch.why ?? "it has expired"}`;
     return { is: "ended", why, error: why, worthRepeating: true, cause: "provider" };
   }
-  return inRoom(deps, launch);
+  return inRoom(deps, silence, launch);
 }
 
-async function inRoom({ livekit }: WebhookDeps, launch: LaunchRecord): Promise<Observation> {
+async function inRoom(
+  { livekit }: WebhookDeps,
+  silence: Silence,
+  launch: LaunchRecord,
+): Promise<Observation> {
   const { session, attempt, room } = launch;
   const identity = agentIdentityOf(session, attempt);
   const handle = { externalId: dispatchIdOf(session, attempt), identity };
@@ -194,6 +204,8 @@ async function inRoom({ livekit }: WebhookDeps, launch: LaunchRecord): Promise<O
   if (livekit === undefined || livekit.isSimulated || room === undefined) return { is: "joined", ...handle };
   const present = await livekit.rooms.participants(room);
   const users = present.filter((participant) => !participant.isAgent).length;
-  const isThere = present.some((participant) => participant.identity === identity);
-  return { is: isThere ? "joined" : "launched", ...handle, users };
+  if (!present.some((participant) => participant.identity === identity))
+    return { is: "launched", ...handle, users };
+  const isSilent = await silence.of(room, identity);
+  return { is: "joined", ...handle, users, ...(isSilent ? { isSilent } : {}) };
 }
