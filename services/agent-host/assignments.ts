@@ -154,6 +154,7 @@ export class Assignments {
       user: assign.user,
       metadata: JSON.stringify(assign.metadata),
       recovering: assign.recovering,
+      ...(assign.callee === undefined ? {} : { callee: assign.callee }),
       ...(resumes === undefined ? {} : { resumes }),
     });
     return { verdict: "accepted" };

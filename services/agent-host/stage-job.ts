@@ -1,12 +1,6 @@
 // One session's job in a stage: runs the agent file's `entry`, and tells the host what becomes of it.
 import { type AgentDefinition, type JobContext, runWithJobContextAsync, type voice } from "@livekit/agents";
-import {
-  DisconnectReason,
-  ParticipantKind,
-  type RemoteParticipant,
-  RoomEvent,
-  RpcError,
-} from "@livekit/rtc-node";
+import { DisconnectReason, RoomEvent, RpcError } from "@livekit/rtc-node";
 import {
   ALIVE_METHOD,
   type AliveAnswer,
@@ -15,6 +9,7 @@ import {
 } from "../../libs/contracts/room-messages.ts";
 import { deferred } from "../../libs/process/deferred.ts";
 import { withoutTokens } from "../../libs/process/without-tokens.ts";
+import { StageAnswer } from "./stage-answer.ts";
 import { closeJob } from "./stage-closing.ts";
 import { type ContextDeps, insideOf, makeContext } from "./stage-context.ts";
 import { StageConversation } from "./stage-conversation.ts";
@@ -45,6 +40,7 @@ export class RunningJob {
   readonly #conversation: StageConversation;
   readonly #measures: StageMeasures;
   readonly opening: StageOpening;
+  readonly answer: StageAnswer;
   /** The first AgentSession that `entry` started: the conversation that is handed over. */
   #session: voice.AgentSession | undefined;
   #isReady = false;
@@ -59,7 +55,9 @@ export class RunningJob {
     this.#conversation = new StageConversation({ slot, resumes, keep: handover.restore, send });
     this.#measures = new StageMeasures({ slot, send });
     this.opening = new StageOpening(this.#conversation, handover.sentence, warn);
+    this.answer = new StageAnswer(job.callee, deps.room);
     this.#context = this.#makeContext();
+    this.answer.standInFrontOf(this.#context, () => this.ready());
   }
 
   /** Runs to the end and cleans up; never throws. */
@@ -75,6 +73,7 @@ export class RunningJob {
     entry.catch((error: unknown) => this.fail(error));
     const ending = await this.#ending.promise;
     this.#isOver = true;
+    this.answer.giveUp();
     if (!ending.released) {
       send({
         type: "ended",
@@ -176,6 +175,7 @@ export class RunningJob {
           : { why: `the agent lost its room (${DisconnectReason[reason] ?? reason})`, lost: true },
       );
     });
+    this.answer.follow(() => this.#countHumans());
     room.on(RoomEvent.ParticipantConnected, (participant) => {
       this.#countHumans();
       if (this.#isReady) this.#tell([participant.identity]);
@@ -187,10 +187,11 @@ export class RunningJob {
   }
 
   #countHumans(): void {
-    const present = [...this.#deps.room.remoteParticipants.values()].some(isHuman);
+    const { room, send, slot } = this.#deps;
+    const present = [...room.remoteParticipants.values()].some((one) => this.answer.isThere(one));
     if (present === this.#present) return;
     this.#present = present;
-    this.#deps.send({ type: "user", slot: this.#deps.slot, present, hungUp: false });
+    send({ type: "user", slot, present, hungUp: !present && this.answer.hasHungUp });
   }
 
   #joined(): void {
@@ -198,6 +199,7 @@ export class RunningJob {
     this.#isJoined = true;
     this.#answerForLife();
     this.#deps.send({ type: "joined", slot: this.#deps.slot, ...this.#whereabouts() });
+    this.answer.look();
     this.#countHumans();
   }
 
@@ -245,8 +247,6 @@ export class RunningJob {
     return { room: room.name ?? job.room ?? "", identity: room.localParticipant?.identity ?? job.identity };
   }
 }
-
-const isHuman = (participant: RemoteParticipant): boolean => participant.info.kind !== ParticipantKind.AGENT;
 
 /** An error in the program itself would be thrown again by the next attempt. */
 function isWorthRepeating(error: unknown): boolean {

@@ -45,6 +45,8 @@ export interface StageJob {
   /** JSON text, as LiveKit gives job metadata. */
   readonly metadata: string;
   readonly recovering: boolean;
+  /** Whom a telephone call reaches, by their identity in the room; absent without one. */
+  readonly callee?: string;
   readonly resumes?: StageResume;
 }
 

@@ -14,6 +14,7 @@ import { startNativeWithoutLogCapture } from "./stage-native.ts";
 import { resolveFromHere } from "./stage-resolve.ts";
 import { StageRoom } from "./stage-room.ts";
 import { followAgentSessions } from "./stage-sessions.ts";
+import { holdSoundsUntilAnswered } from "./stage-silence.ts";
 import { SimulatedRoom } from "./stage-simulated-room.ts";
 
 interface Slot {
@@ -49,6 +50,7 @@ if (nativeProblem !== undefined)
 resolveFromHere();
 lookLikeJobProcess(start.file);
 followAgentSessions(currentJob);
+holdSoundsUntilAnswered(currentJob);
 let handover: StageHandover = start.handover;
 const inference = createStageInference();
 const agent = await load();

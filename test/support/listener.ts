@@ -41,10 +41,7 @@ export async function listenIn(join: { url: string; token: string }): Promise<Li
     told.push({ type: String(type), attempt: Number(attempt), atMs: performance.now() });
   });
   room.on(RoomEvent.TrackSubscribed, (track, _publication, participant) => {
-    if (track.kind === TrackKind.KIND_AUDIO) {
-      // A track whose agent died at this moment is gone before it is heard.
-      hear(track, participant.identity, sounds).catch(() => {});
-    }
+    heardIn(track, participant.identity, sounds);
   });
   await room.connect(join.url, join.token, { autoSubscribe: true, dynacast: false });
   return {
@@ -54,6 +51,13 @@ export async function listenIn(join: { url: string; token: string }): Promise<Li
     isOut: () => !room.isConnected,
     leave: () => room.disconnect(),
   };
+}
+
+/** Notes from now on what is heard in a track. */
+export function heardIn(track: RemoteTrack, from: string, sounds: Sound[]): void {
+  if (track.kind !== TrackKind.KIND_AUDIO) return;
+  // A track whose agent died at this moment is gone before it is heard.
+  hear(track, from, sounds).catch(() => {});
 }
 
 /** The longest time without any sound between two moments, in ms. */
