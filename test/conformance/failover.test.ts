@@ -78,6 +78,7 @@ describe.each([
     expect(gaps.consuming, "consuming").toBeLessThan(BOUND_MS);
     expect(gaps.saving, "saving").toBeLessThan(BOUND_MS);
     expect(gaps.watching, "watching").toBeLessThan(BOUND_MS);
+    expect(gaps.following, "following").toBeLessThan(BOUND_MS);
   });
 });
 
@@ -87,8 +88,10 @@ test("consuming usually goes on within twelve seconds", () => {
   expect(pauses[Math.floor(pauses.length / 2)]).toBeLessThan(USUAL_CONSUMING_MS);
 });
 
-test("nothing that was published is lost, and the writer was told of all of it", async () => {
-  const { published, consumed } = await traffic.stop(60_000);
+test("nothing that was published or saved is lost, and the writer was told of all of it", async () => {
+  const { published, consumed, savedUpTo, followedUpTo } = await traffic.stop(60_000);
+  expect(savedUpTo).toBeGreaterThan(0);
+  expect(followedUpTo).toBeGreaterThanOrEqual(savedUpTo);
   expect(published.size).toBeGreaterThan(100);
   expect([...published].filter((id) => !consumed.has(id))).toEqual([]);
 });

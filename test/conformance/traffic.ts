@@ -14,10 +14,19 @@ export interface Gaps {
   readonly consuming: number;
   readonly saving: number;
   readonly watching: number;
+  readonly following: number;
 }
 
 type Way = keyof Gaps;
-const ways: readonly Way[] = ["publishing", "consuming", "saving", "watching"];
+const ways: readonly Way[] = ["publishing", "consuming", "saving", "watching", "following"];
+
+export interface Seen {
+  readonly published: Set<string>;
+  readonly consumed: Map<string, number>;
+  /** The newest revision that was saved, and the newest that who follows was handed. */
+  readonly savedUpTo: number;
+  readonly followedUpTo: number;
+}
 
 export interface Traffic {
   /** Begins to count pauses anew. */
@@ -27,7 +36,7 @@ export interface Traffic {
   /** Whether each way has moved within the last second. */
   isMoving(): boolean;
   /** Ends it, when all that was published is consumed, or after `timeoutMs`. */
-  stop(timeoutMs: number): Promise<{ published: Set<string>; consumed: Map<string, number> }>;
+  stop(timeoutMs: number): Promise<Seen>;
 }
 
 /** Each bus is a process of its own: one writes, one consumes, one watches. */
@@ -49,6 +58,17 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
     mark("consuming");
     return "done";
   });
+  let [savedUpTo, followedUpTo] = [0, 0];
+  const stopFollowing = await buses.consumer.follow(
+    hosts,
+    { durable, concurrency: 4 },
+    async ({ key, revision }) => {
+      if (key !== host) return "done";
+      followedUpTo = Math.max(followedUpTo, revision);
+      mark("following");
+      return "done";
+    },
+  );
   // As the processes do that consume, and those that look after things.
   const stopHandingOn = await handOn(buses.consumer, channel);
   const tending = setInterval(() => void buses.watcher.tend().catch(() => {}), TEND_MS);
@@ -56,6 +76,7 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
     if (key === host) mark("watching");
   });
   let isStopped = false;
+  let isSaving = true;
   const underWay = new Set<Promise<void>>();
   // A new one every 50 ms, whether the ones before were answered or not: each request has its own caller.
   const publishing = setInterval(() => {
@@ -74,11 +95,14 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
     underWay.add(work);
   }, EVERY_MS);
   const saving = (async () => {
-    for (let sequence = 1; !isStopped; sequence++) {
+    for (let sequence = 1; isSaving; sequence++) {
       try {
         const revision = (await buses.writer.read(hosts, host))?.revision ?? 0;
         const saved = await buses.writer.save(hosts, aHost(host, sequence), revision);
-        if (saved !== undefined) mark("saving");
+        if (saved !== undefined) {
+          savedUpTo = saved;
+          mark("saving");
+        }
       } catch {
         // It is tried again.
       }
@@ -100,6 +124,7 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
         consuming: gapOf("consuming"),
         saving: gapOf("saving"),
         watching: gapOf("watching"),
+        following: gapOf("following"),
       };
     },
     isMoving() {
@@ -109,17 +134,20 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
     async stop(timeoutMs) {
       clearInterval(publishing);
       const deadline = performance.now() + timeoutMs;
-      const isDone = () => underWay.size === 0 && [...published].every((id) => consumed.has(id));
+      const isDone = () =>
+        underWay.size === 0 && [...published].every((id) => consumed.has(id)) && followedUpTo >= savedUpTo;
+      isSaving = false;
+      await saving;
       while (!isDone() && performance.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
       }
       isStopped = true;
-      await saving;
       clearInterval(tending);
+      await stopFollowing();
       await stopHandingOn();
       await stopConsuming();
       await stopWatching();
-      return { published, consumed };
+      return { published, consumed, savedUpTo, followedUpTo };
     },
   };
   return traffic;
