@@ -22,6 +22,7 @@ interface Deps {
 }
 
 const TICK_MS = 500;
+const SOON_MS = 25;
 /** A line that was given and whose task still waits after this is said again: who gave it may be gone. */
 const SAY_AGAIN_MS = 2000;
 const OVERDUE_AGAIN_MS = 5000;
@@ -36,6 +37,7 @@ export class Scheduler {
   readonly #deps: Deps;
   readonly #saidAtMs = new Map<string, number>();
   readonly #stopRepeating: () => void;
+  #cancelSoon = () => {};
   #isAtWork = false;
   #isDue = false;
   #isStopped = false;
@@ -52,13 +54,14 @@ export class Scheduler {
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#stopRepeating();
+    this.#cancelSoon();
   }
 
-  /** Several changes in a row make one look. */
+  /** Many changes in a row make one look, which goes through the whole queue. */
   #soon(onError: (error: unknown) => void): void {
     if (this.#isDue || this.#isStopped) return;
     this.#isDue = true;
-    queueMicrotask(() => {
+    this.#cancelSoon = this.#deps.clock.after(SOON_MS, () => {
       this.#isDue = false;
       this.#giveOut().catch(onError);
     });

@@ -1,0 +1,160 @@
+// Outbound tasks on real servers and processes: to their end, through restarts, canceled, and by the thousand.
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { taskRequests } from "../../libs/contracts/channels.ts";
+import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
+import { taskIdOfKey } from "../../libs/task/task-ids.ts";
+import { expectNothingLeft } from "../support/nothing-left.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
+import type { Json } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+import { visit } from "../support/visitor.ts";
+
+let scene: Scene;
+beforeAll(async () => {
+  scene = await openScene({
+    agents: ["visited"],
+    outbounds: 1,
+    env: { GREENROOM_TASK_PROVIDER: "pool", GREENROOM_TASKS_PER_TENANT: "2", GREENROOM_TASK_RATE: "20" },
+  });
+  await scene.pool("visited", { idle: 2 });
+});
+afterEach(() => expectNothingLeft(scene));
+afterAll(() => scene?.stop());
+
+const ask = async (more: object = {}): Promise<string> => {
+  const answer = await scene.stack.post("/api/tasks", { to: "+15550100", profile: "visited", ...more });
+  expect(answer.status, JSON.stringify(answer.body)).toBe(202);
+  return answer.body.taskId;
+};
+
+const taskWhen = async (id: string, state: string): Promise<Json> => {
+  let seen: Json;
+  return await until(
+    async () => {
+      seen = (await scene.stack.get(`/api/tasks/${id}`)).body;
+      return seen.state === state ? seen : undefined;
+    },
+    {
+      timeoutMs: PATIENCE_MS,
+      everyMs: 50,
+      what: () => `task ${id} is ${state}; it is ${JSON.stringify(seen)}`,
+    },
+  );
+};
+
+/** A callee who is called into the room instead of by telephone, and hangs up. */
+async function pickUpAndLeave(sessionId: string): Promise<void> {
+  const { body } = await scene.stack.post("/api/token", { sessionId, userName: "Callee" });
+  const callee = await visit(body);
+  // Not before the agent has noticed: a callee who is gone at once was never there for it.
+  await scene.logged(sessionId, "(Callee) came");
+  await callee.leave();
+}
+
+test("a task over the pool is completed when its callee has left, and tells each state of its attempt", async () => {
+  const id = await ask({ metadata: { order: 7 } });
+  const running = await taskWhen(id, "inProgress");
+  const [{ session }] = running.attempts;
+  expect(session).toBe(`${id}-1`);
+  expect((await scene.job(session)).metadata).toMatchObject({ order: 7 });
+  await pickUpAndLeave(session);
+  const done = await taskWhen(id, "completed");
+  expect(done.attempts).toHaveLength(1);
+  expect(done.attempts[0].states.map(({ state }: Json) => state)).toEqual([
+    "dialing",
+    "inProgress",
+    "completed",
+  ]);
+});
+
+test("tasks survive the death of outbound and a restart of the gateway, and each is called once", async () => {
+  const { stack } = scene;
+  const ids = [await ask(), await ask(), await ask(), await ask()];
+  await taskWhen(ids[0]!, "inProgress");
+  await taskWhen(ids[1]!, "inProgress");
+  await stack.child("outbound-1").kill9();
+  await scene.end(`${ids[0]}-1`);
+  await stack.child("gateway-1").stop(15_000);
+  await stack.spawnService("gateway", { GREENROOM_PORT: new URL(stack.url).port });
+  // What ended while nobody was there to hear of it is told to the two that take over.
+  await Promise.all([stack.spawnService("outbound"), stack.spawnService("outbound")]);
+  await taskWhen(ids[0]!, "completed");
+  await taskWhen(ids[2]!, "inProgress");
+  const { body } = await stack.get("/api/tasks?state=active");
+  expect(body.tasks.map(({ taskId }: Json) => taskId).sort()).toEqual([ids[1], ids[2]].sort());
+  await scene.end(`${ids[1]}-1`);
+  await taskWhen(ids[3]!, "inProgress");
+  for (const id of ids.slice(2)) await scene.end(`${id}-1`);
+  for (const id of ids) expect((await taskWhen(id, "completed")).attempts).toHaveLength(1);
+});
+
+test("a task under way is canceled with its session, and begins again when somebody wants it to", async () => {
+  const id = await ask();
+  await taskWhen(id, "inProgress");
+  const canceled = await scene.stack.post(`/api/tasks/${id}/cancel`);
+  expect(canceled.body, JSON.stringify(canceled)).toMatchObject({ success: true });
+  await taskWhen(id, "canceled");
+  expect(await scene.ended(`${id}-1`)).toMatchObject({ endedReason: "completed" });
+  expect((await scene.stack.post(`/api/tasks/${id}/retry`)).status).toBe(202);
+  const again = await taskWhen(id, "inProgress");
+  expect(again).toMatchObject({ attempt: 2, life: 2 });
+  await scene.end(`${id}-2`);
+  await taskWhen(id, "completed");
+});
+
+test("a message on the ancestor's topic is a task", async () => {
+  const idempotencyKey = "by message";
+  await scene.bus.publish(taskRequests, {
+    tenant: DEFAULT_TENANT,
+    to: "sales",
+    profile: "visited",
+    idempotencyKey,
+  });
+  const id = taskIdOfKey(DEFAULT_TENANT, idempotencyKey);
+  await taskWhen(id, "inProgress");
+  await scene.end(`${id}-1`);
+  await taskWhen(id, "completed");
+});
+
+test("a thousand tasks are taken in by one request, once, and listed", async () => {
+  const scheduleAt = new Date(Date.now() + 3_600_000).toISOString();
+  const wishes = Array.from({ length: 1000 }, (_, n) => ({
+    to: `+1555${String(n).padStart(6, "0")}`,
+    profile: "visited",
+    scheduleAt,
+    idempotencyKey: `bulk ${n}`,
+  }));
+  const linesOf = async () => {
+    const { status, body } = await scene.stack.post("/api/tasks/bulk", wishes);
+    expect(status).toBe(200);
+    return (body as string)
+      .trim()
+      .split("\n")
+      .map((line): Json => JSON.parse(line));
+  };
+  const lines = await linesOf();
+  expect(lines.at(-1)).toEqual({ done: true, accepted: 1000, refused: 0 });
+  const ids = lines.slice(0, -1).map(({ taskId }) => taskId as string);
+  expect(new Set(ids).size).toBe(1000);
+  const again = await linesOf();
+  expect(again.slice(0, -1).every(({ taskId, replayed }, n) => taskId === ids[n] && replayed)).toBe(true);
+  let missing = ids;
+  await until(
+    async () => {
+      const listed = await listQueued();
+      missing = ids.filter((id) => !listed.has(id));
+      return missing.length === 0;
+    },
+    { timeoutMs: PATIENCE_MS, everyMs: 500, what: () => `all are listed; ${missing.length} are not` },
+  );
+});
+
+async function listQueued(): Promise<Set<string>> {
+  const listed = new Set<string>();
+  for (let cursor = ""; ; ) {
+    const { body } = await scene.stack.get(`/api/tasks?state=queued&limit=200${cursor}`);
+    for (const { taskId } of body.tasks) listed.add(taskId);
+    if (body.nextCursor === null) return listed;
+    cursor = `&cursor=${body.nextCursor}`;
+  }
+}
