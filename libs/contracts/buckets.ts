@@ -2,6 +2,7 @@
 import type { z } from "zod";
 import { RECORDER_MARK_KEY, RecorderMark, reportKey, SessionReport } from "./call.ts";
 import { CONVERSATION_BYTES_MAX, ConversationRecord } from "./conversation.ts";
+import { DeletionJob, deletionJobKey } from "./deletion.ts";
 import { DispatchRecord, dispatchKey } from "./dispatch.ts";
 import { HostRecord } from "./host.ts";
 import { sessionKey } from "./ids.ts";
@@ -182,6 +183,20 @@ export const webhookQueues: Bucket<WebhookQueue> = {
   maxValueBytes: 64 * 1024,
 };
 
+/**
+ * What was removed, or is being removed: a gateway or the retention's clock asks, and the recorder that carries it out
+ * writes from then on. The proof is kept for longer than anything that it is about.
+ */
+export const deletionJobs: Bucket<DeletionJob> = {
+  name: "deletion_jobs",
+  schema: DeletionJob,
+  keyOf: (job) => deletionJobKey(job.tenant, job.id),
+  history: 1,
+  maxBytes: 64 * MIB,
+  maxValueBytes: 200 * 1024,
+  ttlMs: 3 * 365 * 24 * 60 * 60 * 1000,
+};
+
 export const allBuckets: readonly Bucket<never>[] = [
   sessions,
   hosts,
@@ -197,4 +212,5 @@ export const allBuckets: readonly Bucket<never>[] = [
   taskLines,
   webhookEndpoints,
   webhookQueues,
+  deletionJobs,
 ] as never;

@@ -14,6 +14,7 @@ import type { Gateway, GatewayDeps } from "./context.ts";
 import { deadLettersRoute } from "./dead-letters.ts";
 import { dispatchReportRoutes } from "./dispatch-reports.ts";
 import { dispatchRoutes } from "./dispatches.ts";
+import { deleteDataRoutes } from "./delete-data.ts";
 import { drainHostRoutes } from "./drain-host.ts";
 import { endSessionRoute } from "./end-session.ts";
 import { sendError } from "./errors.ts";
@@ -134,6 +135,7 @@ function addRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch):
   webhookOutRoutes(app, gateway); //    GET, POST /api/webhooks, GET, DELETE …/:id, POST …/:id/enable
   webhookDeliveryRoutes(app, gateway); // GET /api/webhooks/:id/deliveries, POST …/:id/replay
   taskRoutes(app, gateway); //          POST, GET /api/tasks, /bulk, GET /:id, POST /:id/cancel /:id/retry
+  deleteDataRoutes(app, gateway); //    DELETE /api/tenants/:t/data, …/users/:id/data, GET /api/deletion-jobs
   openApiRoute(app); //                 GET  /openapi.json
   servePage(app); //                    GET  / /docs /vendor/…
 }

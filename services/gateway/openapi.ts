@@ -24,6 +24,7 @@ export function describeApi(app: Routes): void {
         { name: "dispatches", description: "What agent runners elsewhere claim, and what they say of it." },
         { name: "calls", description: "What became of sessions that are over, and figures of days." },
         { name: "webhooks", description: "Events told to addresses of yours." },
+        { name: "privacy", description: "Removing what is kept of people, and the proof of it." },
         { name: "livekit", description: "What LiveKit itself calls." },
       ],
     },

@@ -1,11 +1,22 @@
 // The recorder's settings.
+import { receiptSettings } from "../../libs/auth/receipts.ts";
 import { commonSettings } from "../../libs/process/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/process/config.ts";
 import { webhookSettings } from "../../libs/process/webhook-settings.ts";
+import { retentionDays } from "./erasure/retention-days.ts";
 
 export const recorderSettings = {
   ...commonSettings,
   ...webhookSettings,
+  ...receiptSettings,
+  RETENTION_CLEANUP_ENABLED: setting.flag("Removes what is older than RETENTION_DAYS says. Off, nothing is removed by age but what a store forgets itself."),
+  RETENTION_CLEANUP_INTERVAL_MS: setting.integer("How often that is done.", 24 * 60 * 60 * 1000, 1000),
+  RETENTION_DAYS: retentionDays,
+  GREENROOM_ERASURE_SETTLE_MS: setting.integer(
+    "How long the removal of a tenant's or a user's data waits for what is written late, before it goes through all stores once more. Longer than a host that hung may take, and than key figures are made anew.",
+    40_000,
+    100,
+  ),
   GREENROOM_WEBHOOK_TIMEOUT_MS: setting.integer(
     "How long a webhook may take to be reached and to answer, in ms.",
     10_000,

@@ -7,6 +7,7 @@ import { allSettingNames } from "../../libs/process/common-settings.ts";
 import { readConfig } from "../../libs/process/config.ts";
 import { runService } from "../../libs/process/run.ts";
 import { recorderSettings } from "./config.ts";
+import { startDeletions } from "./erasure/deletions.ts";
 import { startRecorder } from "./recorder.ts";
 import { sendTo } from "./webhooks/deliver.ts";
 import { startWebhooks } from "./webhooks/webhooks.ts";
@@ -41,6 +42,13 @@ await runService("recorder", { stopMs: 10_000 }, async ({ log, instance, quit })
     send: sendTo(config.GREENROOM_WEBHOOK_ALLOW, config.GREENROOM_WEBHOOK_TIMEOUT_MS),
     nextOpId: () => randomBytes(9).toString("base64url"),
   });
+  const stopDeletions = await startDeletions(config, {
+    bus,
+    clock: systemClock,
+    log,
+    instance,
+    nextOpId: () => randomBytes(9).toString("base64url"),
+  });
   const stopBeat = startBeat(bus, systemClock, {
     service: "recorder",
     instance,
@@ -49,7 +57,7 @@ await runService("recorder", { stopMs: 10_000 }, async ({ log, instance, quit })
   return {
     async stop() {
       stopBeat();
-      await Promise.all([webhooks.stop(), recorder.stop()]);
+      await Promise.all([webhooks.stop(), recorder.stop(), stopDeletions()]);
       await bus.close();
     },
   };

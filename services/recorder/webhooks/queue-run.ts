@@ -29,15 +29,26 @@ export const BEAT_MS = 10_000;
 const CHECKPOINT_MS = 1000;
 /** How long the deliveries in hand may go on when the process is to end. */
 const STOP_MS = 2000;
+/** For so long what was read is taken for what is stored. */
+const FRESH_MS = 2000;
 /** How long after a failure of the store it is asked again. */
 const STORE_PAUSE_MS = 1000;
+
+interface Sending {
+  readonly key: string;
+  readonly sequence: number;
+  readonly tries: number;
+  readonly message: WebhookMessage;
+  readonly readAtMs: number;
+}
 
 /** Holds one endpoint's queue until nothing waits in it, somebody else holds it, or it is told to stop. */
 export class QueueRun {
   readonly #deps: QueueRunDeps;
   readonly #endpoint: () => WebhookEndpoint | undefined;
   readonly #plan: DeliveryPlan;
-  readonly #messages = new Map<number, WebhookMessage>();
+  /** What is in hand, and when it was read. */
+  readonly #messages = new Map<number, { readonly message: WebhookMessage; readonly readAtMs: number }>();
   readonly #sending = new Set<Promise<void>>();
   #stored: WebhookQueue;
   #revision: number;
@@ -120,11 +131,15 @@ export class QueueRun {
         after: sequence - 1,
         limit: 1,
       });
-      if (found?.sequence === sequence) this.#messages.set(sequence, found.message);
+      if (found?.sequence === sequence) this.#hold(sequence, found.message);
       else this.#plan.drop(sequence);
     }
     this.#isRestored = true;
     return true;
+  }
+
+  #hold(sequence: number, message: WebhookMessage): void {
+    this.#messages.set(sequence, { message, readAtMs: this.#deps.clock.monotonic() });
   }
 
   /** What the stream has after the cursor, as far as there is room for it. */
@@ -138,7 +153,7 @@ export class QueueRun {
         limit,
       });
       for (const { sequence, message } of found) {
-        this.#messages.set(sequence, message);
+        this.#hold(sequence, message);
         this.#plan.add(sequence, laneOf(message), this.#deps.clock.monotonic());
         this.#isChanged = true;
       }
@@ -151,9 +166,9 @@ export class QueueRun {
 
   #startSending(endpoint: WebhookEndpoint): void {
     for (const { key, sequence, tries } of this.#plan.due(this.#deps.clock.monotonic())) {
-      const message = this.#messages.get(sequence);
-      if (message === undefined) throw new Error(`the message ${sequence} is in the plan and not in hand`);
-      const work = this.#send(endpoint, key, sequence, message, tries)
+      const held = this.#messages.get(sequence);
+      if (held === undefined) throw new Error(`the message ${sequence} is in the plan and not in hand`);
+      const work = this.#send(endpoint, { key, sequence, tries, ...held })
         .catch((error: unknown) => this.#deps.log.error({ error }, "a delivery failed by a bug"))
         .finally(() => {
           this.#sending.delete(work);
@@ -165,12 +180,23 @@ export class QueueRun {
 
   async #send(
     endpoint: WebhookEndpoint,
-    key: string,
-    sequence: number,
-    message: WebhookMessage,
-    tries: number,
+    { key, sequence, tries, message, readAtMs }: Sending,
   ): Promise<void> {
     const { clock } = this.#deps;
+    // It may have waited for a day: what was removed meanwhile isn't sent any more.
+    if (clock.monotonic() - readAtMs > FRESH_MS && !(await this.#isStored(sequence, message))) {
+      this.#plan.drop(sequence);
+      this.#messages.delete(sequence);
+      this.#isChanged = true;
+      return;
+    }
+    // A day may lie between two tries: what was removed meanwhile isn't sent any more.
+    if (tries > 1 && !(await this.#isStored(sequence, message))) {
+      this.#plan.drop(sequence);
+      this.#messages.delete(sequence);
+      this.#isChanged = true;
+      return;
+    }
     const beganMs = clock.monotonic();
     const delivered = await deliver(this.#deps, endpoint, message);
     const nowMs = clock.monotonic();
@@ -195,6 +221,14 @@ export class QueueRun {
       this.#messages.delete(sequence);
     }
     await this.#note(message, tries, outcomeOf(delivered, then, tookMs));
+  }
+
+  async #isStored(sequence: number, message: WebhookMessage): Promise<boolean> {
+    const subject = webhooks.subjectOf(message);
+    const look = this.#deps.bus.scan(webhooks, { subject, after: sequence - 1, limit: 1 });
+    // A store that doesn't answer says nothing against it.
+    const [found] = await look.catch(() => [{ sequence }]);
+    return found?.sequence === sequence;
   }
 
   #disable(endpoint: WebhookEndpoint, why: string): void {
