@@ -9,7 +9,9 @@ export const recorderSettings = {
   ...commonSettings,
   ...webhookSettings,
   ...receiptSettings,
-  RETENTION_CLEANUP_ENABLED: setting.flag("Removes what is older than RETENTION_DAYS says. Off, nothing is removed by age but what a store forgets itself."),
+  RETENTION_CLEANUP_ENABLED: setting.flag(
+    "Removes what is older than RETENTION_DAYS says. Off, nothing is removed by age but what a store forgets itself.",
+  ),
   RETENTION_CLEANUP_INTERVAL_MS: setting.integer("How often that is done.", 24 * 60 * 60 * 1000, 1000),
   RETENTION_DAYS: retentionDays,
   GREENROOM_ERASURE_SETTLE_MS: setting.integer(

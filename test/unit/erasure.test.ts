@@ -1,3 +1,4 @@
+// Removing a tenant's and a person's data: what goes, what stays, and the proof; and retention, which removes by age.
 import { describe, expect, test } from "vitest";
 import { createReceiptSigner, type ReceiptConfig, verifyReceipt } from "../../libs/auth/receipts.ts";
 import { deletionJobs, sessions, tasks } from "../../libs/contracts/buckets.ts";

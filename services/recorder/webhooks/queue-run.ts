@@ -190,13 +190,6 @@ export class QueueRun {
       this.#isChanged = true;
       return;
     }
-    // A day may lie between two tries: what was removed meanwhile isn't sent any more.
-    if (tries > 1 && !(await this.#isStored(sequence, message))) {
-      this.#plan.drop(sequence);
-      this.#messages.delete(sequence);
-      this.#isChanged = true;
-      return;
-    }
     const beganMs = clock.monotonic();
     const delivered = await deliver(this.#deps, endpoint, message);
     const nowMs = clock.monotonic();
