@@ -59,6 +59,8 @@ export interface RuntimeWorldOptions {
   /** False: handoffs get their agents from the pool. */
   readonly launcher?: boolean;
   readonly maxAttempts?: number;
+  /** True: rooms are simulated, as with LIVEKIT_MOCK_MODE. */
+  readonly mock?: boolean;
   /** How long a dispatch may stand unclaimed. */
   readonly claimMs?: number;
 }
@@ -76,7 +78,7 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
     publicUrl: "wss://livekit.example",
     apiKey: "",
     apiSecret: "",
-    isSimulated: false,
+    isSimulated: options.mock === true,
   };
   await outcome(
     startDispatcher({

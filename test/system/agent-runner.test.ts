@@ -252,6 +252,22 @@ test("a hundred claims race over two gateways, and one gets the token", async ()
   await scene.end(sessionId);
 });
 
+test("a start over HTTP goes to the runner that its profile has", async () => {
+  const { status, body } = await scene.ask({ profile: "raced", wait: 0, metadata: { topic: "weather" } });
+  expect(status).toBe(202);
+  const isIts = (launch: Json) => launch.session_id === body.sessionId;
+  await until(() => launches.some(isIts), { timeoutMs: PATIENCE_MS, what: "its runner is asked" });
+  expect(launches.find(isIts)).toMatchObject({
+    type: "agent_session.launch",
+    tenant_id: DEFAULT_TENANT,
+    agent_id: "raced",
+    attempt: 1,
+    trace_id: body.sessionId,
+    metadata: { topic: "weather" },
+  });
+  expect((await scene.end(body.sessionId)).endedReason).toBe("cancelled");
+});
+
 test("what can't be a handoff is told so, and stands in nobody's way", async () => {
   const { trace } = await handOff({ room: "standby-of-another" });
   const invalid = await told(trace, "handoff_invalid_payload");

@@ -150,6 +150,19 @@ describe("a handoff with an agent runner", () => {
     expect(JSON.stringify(world.told())).not.toContain("eyJ");
   });
 
+  it("runs through without any LiveKit too, where rooms are simulated", async () => {
+    const world = await runtimeWorld({ mock: true });
+    await world.connector("connector-1");
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length > 0, "the launch");
+    const claimed = await world.outcome(world.claim(world.runner.seen[0]?.body.dispatch_id));
+    await world.until(() => world.all()[0]?.state === "joined", "joined, which the claim stands for");
+    await world.report(claimed, "ready");
+    await world.until(() => world.all()[0]?.state === "ready", "ready");
+    await world.clock.advance(60_000);
+    expect(world.all()).toMatchObject([{ state: "ready", attempt: 1 }]);
+  });
+
   it("that is delivered and sent again is one session", async () => {
     const world = await runtimeWorld({ faults: { loseAck: 0.5, repeat: 0.5 }, seed: 3 });
     await world.connector("connector-1");
