@@ -1,5 +1,6 @@
 // Requests that never reach a route: an address that can't be decoded, or no proper HTTP at all.
-import { STATUS_CODES } from "node:http";
+import { type ServerResponse, STATUS_CODES } from "node:http";
+import type { Socket } from "node:net";
 import type { FastifyServerOptions } from "fastify";
 import type { ErrorAnswer } from "../../libs/contracts/http.ts";
 import type { Log } from "../../libs/process/log.ts";
@@ -12,7 +13,7 @@ export const answerBrokenRequests = (
     sendError(error, request, reply, log);
   },
   clientErrorHandler: (error, socket) => {
-    if (!socket.writable || error.code === "ECONNRESET") return void socket.destroy();
+    if (!socket.writable || error.code === "ECONNRESET" || isAnswered(socket)) return void socket.destroy();
     const [status, message] = sayClientError(error.code);
     const answer: ErrorAnswer = {
       success: false,
@@ -24,6 +25,10 @@ export const answerBrokenRequests = (
     );
   },
 });
+
+/** An answer has begun: whatever is written now would be taken for a part of it. */
+const isAnswered = (socket: Socket): boolean =>
+  (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage?.headersSent === true;
 
 function sayClientError(code: string): [number, string] {
   if (code === "ERR_HTTP_REQUEST_TIMEOUT") return [408, "The request took too long to arrive."];

@@ -32,6 +32,7 @@ import { isAllowedOrigin } from "./origins.ts";
 import { guardBrowsers, servePage } from "./page.ts";
 import { poolRoutes } from "./pools.ts";
 import { guardRequests } from "./request-guards.ts";
+import { guardArrival, LONGEST_ARRIVAL_MS } from "./request-arrival.ts";
 import type { Routes } from "./routes.ts";
 import { type ServiceWatch, watchServices } from "./service-watch.ts";
 import { sessionEventsRoute } from "./session-events.ts";
@@ -62,8 +63,8 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
     bodyLimit: deps.config.GREENROOM_BODY_LIMIT_BYTES,
     // Ours says it in our shape.
     return503OnClosing: false,
-    // Time for a whole request to arrive, against clients that send a byte a minute.
-    requestTimeout: deps.config.GREENROOM_REQUEST_MS,
+    // For a whole request to arrive; most have less, see guardArrival.
+    requestTimeout: LONGEST_ARRIVAL_MS,
     http: {
       // Node looks at bodies only when the time for headers is the shorter one.
       headersTimeout: Math.min(10_000, deps.config.GREENROOM_REQUEST_MS / 2),
@@ -89,6 +90,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   });
   answerUnknownRoutes(app);
   guardRequests(app, () => isStopping);
+  guardArrival(app, deps.config.GREENROOM_REQUEST_MS);
   guardTraffic(app, deps);
   describeApi(app);
   app.register(async (scope: Routes) => {

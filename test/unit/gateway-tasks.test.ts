@@ -283,6 +283,35 @@ describe("POST /api/tasks/bulk", () => {
     expect(lines.slice(0, -1).map(({ index }) => index)).toEqual(Array.from({ length: 201 }, (_, n) => n));
   });
 
+  test("may take longer to arrive than other requests may, and is cut when its client is gone", async () => {
+    const { rig } = await open({ withOutbound: false, env: { GREENROOM_REQUEST_MS: "300" } });
+    await rig.app.listen({ host: "127.0.0.1", port: 0 });
+    const { port } = rig.app.server.address() as { port: number };
+    let text = "";
+    const options = { port, host: "127.0.0.1", path: "/api/tasks/bulk", method: "POST" };
+    const ended = new Promise<void>((resolve, reject) => {
+      const request = httpRequest(options, (response) => {
+        response.on("data", (part) => {
+          text += part;
+        });
+        response.on("end", resolve);
+      });
+      request.on("error", reject);
+      request.setHeader("content-type", "application/x-ndjson");
+      request.write(`${JSON.stringify(aTask())}\n`);
+      setTimeout(() => request.end(JSON.stringify(aTask())), 1000);
+    });
+    await ended;
+    expect(linesOf(text).at(-1)).toEqual({ done: true, accepted: 2, refused: 0 });
+
+    const leaving = httpRequest(options);
+    leaving.on("error", () => {});
+    leaving.write(`${JSON.stringify(aTask())}\n`);
+    await until(() => rig.openSockets().length > 0, { what: "it has come" });
+    leaving.destroy();
+    await until(() => rig.openSockets().length === 0, { what: "nothing of it is left" });
+  });
+
   test("stops at 10,000 tasks and at its own limit of bytes, and says so at the end", async () => {
     const { rig } = await open({ withOutbound: false, env: { GREENROOM_BULK_LIMIT_BYTES: "2000000" } });
     const answer = linesOf((await bulk(rig, "7\n".repeat(10_001))).payload);
