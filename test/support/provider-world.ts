@@ -91,8 +91,8 @@ export class ScriptedProvider implements Provider {
 export const LIMITS = { takeMs: 4000, userLeftMs: 3000, observeMs: 1000 };
 
 /** A dispatcher, a janitor, and as many connectors as a test starts. */
-export async function providerWorld(options: { janitor?: boolean; queueMs?: number } = {}) {
-  const { clock, server, connect, outcome } = world();
+export async function providerWorld(options: { janitor?: boolean; queueMs?: number; seed?: number } = {}) {
+  const { clock, server, connect, outcome } = world({}, options.seed ?? 1);
   const provider = new ScriptedProvider();
   const token = async () => "token";
   const livekit = {

@@ -1,0 +1,16 @@
+// An agent for tests as people have it who run LiveKit's own workers: it knows nothing of us.
+import { defineAgent, type JobContext, voice } from "@livekit/agents";
+
+export default defineAgent({
+  entry: async (ctx: JobContext) => {
+    console.log(`job ${ctx.job.id} in ${ctx.room.name ?? ctx.job.room?.name} with ${ctx.job.metadata}`);
+    ctx.addShutdownCallback(async () => console.log(`the job is over: ${ctx.job.id}`));
+    await ctx.connect();
+    const session = new voice.AgentSession({ vad: null, turnHandling: { turnDetection: null } });
+    await session.start({
+      agent: new voice.Agent({ instructions: "You are there, and no more." }),
+      room: ctx.room,
+      inputOptions: { audioEnabled: false },
+    });
+  },
+});

@@ -1,0 +1,18 @@
+// One of LiveKit's own workers, as people run them: `node livekit-worker.ts start`. A child process of tests.
+import { type AgentServer, cli, ServerOptions } from "@livekit/agents";
+
+const { WORKER_AGENT_FILE = "", WORKER_AGENT_NAME = "", WORKER_PORT = "0" } = process.env;
+
+cli.runApp(
+  new ServerOptions({
+    agent: WORKER_AGENT_FILE,
+    agentName: WORKER_AGENT_NAME,
+    // The machine of a test has other work; what it has left is no reason to refuse a job.
+    loadFunc: async (server: AgentServer) => Math.min(0.6, server.activeJobs.length / 50),
+    numIdleProcesses: 2,
+    initializeProcessTimeout: 60_000,
+    host: "127.0.0.1",
+    port: Number(WORKER_PORT),
+    logLevel: "info",
+  }),
+);
