@@ -91,6 +91,7 @@ class LocalRun {
   readonly #isPretty: boolean;
   readonly #dataDir: string;
   #isStopping = false;
+  #metricsPorts = 0;
   #stopAnnouncing: () => Promise<void> = async () => {};
 
   constructor(
@@ -190,11 +191,20 @@ class LocalRun {
       const orphanMs = name === "agent-host" ? ORPHANED_AGENTS_MS : 0;
       for (let number = 1; number <= count; number++) {
         const port = name === "gateway" ? { GREENROOM_PORT: String(gatewayPorts[number - 1]) } : {};
-        const own = { ...env, ...ownHostId(env, number, count), ...port };
+        const own = { ...env, ...ownHostId(env, number, count), ...port, ...this.#metricsPort(name) };
         const instance = count === 1 ? {} : { instance: `${name}-${number}` };
         supervisor.start({ name, ...instance, start: () => forkService(main, own), stopMs, orphanMs });
       }
     }
+  }
+
+  /** A gateway has its own port for them, and no two processes can share one. */
+  #metricsPort(name: ServiceName): Record<string, string> {
+    const first = this.#config.GREENROOM_METRICS_PORT;
+    if (first === 0 || name === "gateway") return { GREENROOM_METRICS_PORT: "0" };
+    this.#metricsPorts += 1;
+    const port = first + this.#metricsPorts - 1;
+    return { GREENROOM_METRICS_PORT: String(port <= 65_535 ? port : 0) };
   }
 
   #showBanner(

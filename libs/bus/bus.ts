@@ -60,6 +60,22 @@ export interface ServeOptions {
   readonly queue?: string;
 }
 
+/** A stream or bucket, and who takes from it. */
+export interface StoreStanding {
+  /** As its channel or bucket names it. */
+  readonly name: string;
+  readonly messages: number;
+  readonly bytes: number;
+  /** 0 for no limit. */
+  readonly maxBytes: number;
+  readonly consumers: readonly {
+    readonly durable: string;
+    /** Stored and not yet handed out; handed out and not yet done. */
+    readonly pending: number;
+    readonly inHand: number;
+  }[];
+}
+
 export interface Stored<T> {
   readonly sequence: number;
   readonly message: T;
@@ -149,6 +165,12 @@ export interface Bus {
    * @throws GreenroomError storage_unavailable
    */
   fullness(store: AnyStore): Promise<number>;
+
+  /**
+   * How every stream and bucket of ours that is there stands, and what those who share a durable have before them.
+   * @throws GreenroomError storage_unavailable
+   */
+  standings(): Promise<StoreStanding[]>;
 
   /** The newest stored messages on one subject, oldest first, without those that nobody could read. */
   recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]>;

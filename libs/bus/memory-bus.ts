@@ -1,6 +1,6 @@
 // One simulated process's connection to the memory server: the bus as a service on NATS would see it.
 import type { Bucket } from "../contracts/buckets.ts";
-import { type Channel, type Command, deadLetters, type Topic } from "../contracts/channels.ts";
+import { allChannels, type Channel, type Command, deadLetters, type Topic } from "../contracts/channels.ts";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import { storageErrorOf } from "./api-errors.ts";
 import type {
@@ -15,6 +15,7 @@ import type {
   ServeOptions,
   Stop,
   Stored,
+  StoreStanding,
   Verdict,
 } from "./bus.ts";
 import { decode, decodeChange, decodeMessage, encode } from "./codec.ts";
@@ -152,6 +153,19 @@ export class MemoryBus implements MemoryClient {
   async fullness(store: AnyStore): Promise<number> {
     const name = "stream" in store ? store.stream : store.name;
     return this.#asking.read(`asking how full ${name} is`, () => (this.#world.fates.faults().full ? 1 : 0));
+  }
+
+  /** Nobody counts here who has taken what: what was said is all that is told. */
+  async standings(): Promise<StoreStanding[]> {
+    return this.#asking.read("asking how the stores stand", () =>
+      allChannels.map((channel) => ({
+        name: channel.stream,
+        messages: streamOf(this.#world, channel).matching(">").length,
+        bytes: 0,
+        maxBytes: channel.maxBytes,
+        consumers: [],
+      })),
+    );
   }
 
   async page<T>(channel: Channel<T>, { limit, before = Infinity }: PageOptions): Promise<Stored<T>[]> {

@@ -16,14 +16,16 @@ import type {
   ServeOptions,
   Stop,
   Stored,
+  StoreStanding,
   Verdict,
 } from "./bus.ts";
 import { decode, encode } from "./codec.ts";
 import { STORE_TIMEOUT_MS, TRY_MS } from "./delivery-rules.ts";
-import { requestError } from "./nats-errors.ts";
+import { requestError, storageError } from "./nats-errors.ts";
 import { keepLeadersApart } from "./nats-leaders.ts";
 import { NatsLink } from "./nats-link.ts";
 import { whenReady } from "./nats-ready.ts";
+import { storeStandings } from "./nats-standings.ts";
 import { NatsStore } from "./nats-store.ts";
 import { NatsStreams } from "./nats-stream.ts";
 import { provision } from "./provision.ts";
@@ -136,6 +138,14 @@ class NatsBus implements Bus {
 
   fullness(store: AnyStore): Promise<number> {
     return this.#streams.fullness(store);
+  }
+
+  standings(): Promise<StoreStanding[]> {
+    return this.#link
+      .ask("asking how the stores stand", () => storeStandings(this.#manager), true)
+      .catch((error: unknown) => {
+        throw storageError("asking how the stores stand", error);
+      });
   }
 
   page<T>(channel: Channel<T>, options: PageOptions): Promise<Stored<T>[]> {

@@ -1,7 +1,9 @@
 // How a process lives: it names itself, starts, beats, and ends in order.
 import { randomBytes } from "node:crypto";
-import { ConfigError } from "./config.ts";
+import { commonSettings } from "./common-settings.ts";
+import { ConfigError, readConfig } from "./config.ts";
 import { createLog, type Log, logLevels } from "./log.ts";
+import { createMetrics, type Metrics, serveMetrics } from "./metrics.ts";
 
 /** NATS and LiveKit end with their supervisor too, so there is nothing to finish that would take longer. */
 const ORPHAN_STOP_MS = 3000;
@@ -13,6 +15,8 @@ export interface Running {
 
 export interface ServiceContext {
   readonly log: Log;
+  /** Served where GREENROOM_METRICS_PORT says, once the service runs. */
+  readonly metrics: Metrics;
   /** Tells two processes of one service apart, as in `dispatcher-3f9a`. */
   readonly instance: string;
   /** Ends the process after an orderly stop, as SIGTERM would; `why` is logged. */
@@ -75,7 +79,9 @@ export async function runService(
 
   try {
     const instance = `${service}-${randomBytes(3).toString("hex")}`;
-    running = await start({ log, instance, quit });
+    const metrics = createMetrics(service);
+    running = await start({ log, metrics, instance, quit });
+    await offerMetrics(metrics, log);
     log.info({ instance }, "running");
     process.send?.({ type: "running" });
   } catch (error) {
@@ -86,4 +92,13 @@ export async function runService(
     log.fatal({ error }, "could not start");
     process.exit(1);
   }
+}
+
+async function offerMetrics(metrics: Metrics, log: Log): Promise<void> {
+  const { GREENROOM_METRICS_PORT, GREENROOM_METRICS_BIND } = commonSettings;
+  // The service itself has read all settings, so that these can be used too.
+  const settings = { GREENROOM_METRICS_PORT, GREENROOM_METRICS_BIND };
+  const config = readConfig(settings, process.env, Object.keys(process.env));
+  const port = config.GREENROOM_METRICS_PORT;
+  if (port > 0) await serveMetrics(metrics, { port, bind: config.GREENROOM_METRICS_BIND }, log);
 }

@@ -1,6 +1,7 @@
 // Runs one agent-host on settings from the environment.
 import { randomBytes } from "node:crypto";
 import os from "node:os";
+import { measuredBus } from "../../libs/bus/measured-bus.ts";
 import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
 import { startBeat } from "../../libs/fleet/beat.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
@@ -11,6 +12,7 @@ import { runService } from "../../libs/process/run.ts";
 import { startAgentHost } from "./agent-host.ts";
 import { agentHostSettings } from "./config.ts";
 import { findProfiles } from "./find-profiles.ts";
+import { measureHost } from "./host-metrics.ts";
 import { launchStageProcess } from "./stage-link.ts";
 
 /** Past the drain's own limit, for what follows it. */
@@ -21,7 +23,7 @@ const FOR_EVER_MS = 2 ** 31 - 1;
 const stopMs =
   process.env.GREENROOM_DRAIN_END === "wait" ? FOR_EVER_MS : Math.min(drainMs + AFTER_DRAIN_MS, FOR_EVER_MS);
 
-await runService("agent-host", { stopMs }, async ({ log, instance, quit }) => {
+await runService("agent-host", { stopMs }, async ({ log, metrics, instance, quit }) => {
   const config = readConfig(agentHostSettings, process.env, allSettingNames);
   const profiles = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((error: unknown) => {
     throw new ConfigError([
@@ -33,13 +35,14 @@ await runService("agent-host", { stopMs }, async ({ log, instance, quit }) => {
   const livekit = connectLiveKit(config);
   if (livekit === undefined)
     log.warn("no LiveKit is configured: agents are kept warm, but none can join a room");
-  const bus = await connectNatsBus({
+  const connected = await connectNatsBus({
     url: config.NATS_URL,
     name: instance,
     replicas: config.GREENROOM_REPLICAS,
     log,
     onLost: (error) => quit(`NATS is lost: ${error}`, 1),
   });
+  const bus = measuredBus(connected, metrics, measureHost(metrics));
   const random = () => randomBytes(4).toString("hex");
   const hostId =
     config.GREENROOM_HOST_ID ??

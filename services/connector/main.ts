@@ -1,4 +1,5 @@
 // Runs one connector on settings from the environment.
+import { measuredBus } from "../../libs/bus/measured-bus.ts";
 import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
 import { startBeat } from "../../libs/fleet/beat.ts";
 import { watchHosts } from "../../libs/fleet/host-view.ts";
@@ -14,16 +15,17 @@ import { createProviders } from "./providers.ts";
 import { roomProviderOf, startRuntime } from "./runtime.ts";
 import { setUpRuntime } from "./runtime-settings.ts";
 
-await runService("connector", { stopMs: 10_000 }, async ({ log, instance, quit }) => {
+await runService("connector", { stopMs: 10_000 }, async ({ log, metrics, instance, quit }) => {
   const config = readConfig(connectorSettings, process.env, allSettingNames);
   const setUp = setUpRuntime(config, config.GREENROOM_PROVIDERS, log);
-  const bus = await connectNatsBus({
+  const connected = await connectNatsBus({
     url: config.NATS_URL,
     name: instance,
     replicas: config.GREENROOM_REPLICAS,
     log,
     onLost: (error) => quit(`NATS is lost: ${error}`, 1),
   });
+  const bus = measuredBus(connected, metrics);
   const sessions = await watchSessions(bus, systemClock);
   const hosts = await watchHosts(bus);
   const common = { bus, clock: systemClock, log, instance, sessions, livekit: connectLiveKit(config) };

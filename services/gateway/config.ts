@@ -61,6 +61,11 @@ export const gatewaySettings = {
   GREENROOM_CORS_ORIGIN: setting.optionalText(
     "The web pages that may use the API: origins separated by commas, or *. Default: those of this machine.",
   ),
+  GREENROOM_METRICS: setting.choice(
+    "Who may read the gateway's /metrics: programs on its own machine that come through no proxy (loopback), everybody who reaches the gateway (all), or nobody (off).",
+    ["loopback", "all", "off"],
+    "loopback",
+  ),
   GREENROOM_RATE_LIMIT: setting.integer(
     "Requests per minute that one address may send; 0 sets no limit, as behind a proxy that has its own.",
     0,

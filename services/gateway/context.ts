@@ -7,6 +7,7 @@ import type { SessionView } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
+import type { Metrics } from "../../libs/process/metrics.ts";
 import type { Admission } from "./admission.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { OpenStreams } from "./open-streams.ts";
@@ -23,6 +24,8 @@ export interface GatewayDeps {
   readonly livekit: LiveKit | undefined;
   readonly hosts: HostView;
   readonly sessions: SessionView;
+  /** Without them nothing is measured, and /metrics has nothing to tell. */
+  readonly metrics?: Metrics;
   readonly instance: string;
 }
 

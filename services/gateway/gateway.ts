@@ -26,6 +26,7 @@ import { kpisRoute } from "./kpis.ts";
 import { listCallsRoutes } from "./list-calls.ts";
 import { listSessionsRoute } from "./list-sessions.ts";
 import { livekitTokenRoute } from "./livekit-token.ts";
+import { measureRequests, metricsRoute } from "./metrics.ts";
 import { openStreams } from "./open-streams.ts";
 import { describeApi, openApiRoute } from "./openapi.ts";
 import { isAllowedOrigin } from "./origins.ts";
@@ -93,6 +94,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   guardArrival(app, deps.config.GREENROOM_REQUEST_MS);
   guardTraffic(app, deps);
   describeApi(app);
+  measureRequests(app, deps.metrics);
   app.register(async (scope: Routes) => {
     addRoutes(scope, gateway, () => services as ServiceWatch);
   });
@@ -138,6 +140,7 @@ function addRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch):
   webhookDeliveryRoutes(app, gateway); // GET /api/webhooks/:id/deliveries, POST …/:id/replay
   taskRoutes(app, gateway); //          POST, GET /api/tasks, /bulk, GET /:id, POST /:id/cancel /:id/retry
   deleteDataRoutes(app, gateway); //    DELETE /api/tenants/:t/data, …/users/:id/data, GET /api/deletion-jobs
+  metricsRoute(app, gateway); //        GET  /metrics
   openApiRoute(app); //                 GET  /openapi.json
   servePage(app); //                    GET  / /docs /vendor/…
 }

@@ -1,4 +1,5 @@
 // Starts a gateway: settings, NATS, LiveKit, the views of hosts and sessions, and the server.
+import { measuredBus } from "../../libs/bus/measured-bus.ts";
 import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
 import { startBeat } from "../../libs/fleet/beat.ts";
 import { watchHosts } from "../../libs/fleet/host-view.ts";
@@ -12,9 +13,9 @@ import { gatewaySettings } from "./config.ts";
 import { buildGateway } from "./gateway.ts";
 import { listen } from "./listen.ts";
 
-await runService("gateway", { stopMs: 10_000 }, async ({ log, instance, quit }) => {
+await runService("gateway", { stopMs: 10_000 }, async ({ log, metrics, instance, quit }) => {
   const config = readConfig(gatewaySettings, process.env, allSettingNames);
-  const bus = await connectNatsBus({
+  const connected = await connectNatsBus({
     url: config.NATS_URL,
     name: instance,
     replicas: config.GREENROOM_REPLICAS,
@@ -24,11 +25,22 @@ await runService("gateway", { stopMs: 10_000 }, async ({ log, instance, quit }) 
       quit("NATS closed the connection for good", 1);
     },
   });
+  const bus = measuredBus(connected, metrics);
   const livekit = connectLiveKit(config);
   if (livekit === undefined) log.warn("no LiveKit is configured: sessions can't start; see /api/health");
   const hosts = await watchHosts(bus);
   const sessions = await watchSessions(bus, systemClock);
-  const app = buildGateway({ bus, clock: systemClock, log, config, livekit, hosts, sessions, instance });
+  const app = buildGateway({
+    bus,
+    clock: systemClock,
+    log,
+    config,
+    livekit,
+    hosts,
+    sessions,
+    metrics,
+    instance,
+  });
   const url = await listen(app, config.GREENROOM_BIND, config.GREENROOM_PORT);
   log.info({ url }, "the API listens");
   const stopBeat = startBeat(bus, systemClock, { service: "gateway", instance });

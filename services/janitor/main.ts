@@ -1,4 +1,5 @@
 // Runs one janitor on settings from the environment.
+import { measuredBus } from "../../libs/bus/measured-bus.ts";
 import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
 import { startBeat } from "../../libs/fleet/beat.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
@@ -9,15 +10,16 @@ import { runService } from "../../libs/process/run.ts";
 import { janitorSettings } from "./config.ts";
 import { startJanitor } from "./janitor.ts";
 
-await runService("janitor", { stopMs: 10_000 }, async ({ log, instance, quit }) => {
+await runService("janitor", { stopMs: 10_000 }, async ({ log, metrics, instance, quit }) => {
   const config = readConfig(janitorSettings, process.env, allSettingNames);
-  const bus = await connectNatsBus({
+  const connected = await connectNatsBus({
     url: config.NATS_URL,
     name: instance,
     replicas: config.GREENROOM_REPLICAS,
     log,
     onLost: (error) => quit(`NATS is lost: ${error}`, 1),
   });
+  const bus = measuredBus(connected, metrics);
   const janitor = await startJanitor({
     bus,
     clock: systemClock,

@@ -1,5 +1,6 @@
 // Runs one recorder on settings from the environment.
 import { randomBytes } from "node:crypto";
+import { measuredBus } from "../../libs/bus/measured-bus.ts";
 import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
 import { startBeat } from "../../libs/fleet/beat.ts";
 import { systemClock } from "../../libs/process/clock.ts";
@@ -12,15 +13,16 @@ import { startRecorder } from "./recorder.ts";
 import { sendTo } from "./webhooks/deliver.ts";
 import { startWebhooks } from "./webhooks/webhooks.ts";
 
-await runService("recorder", { stopMs: 10_000 }, async ({ log, instance, quit }) => {
+await runService("recorder", { stopMs: 10_000 }, async ({ log, metrics, instance, quit }) => {
   const config = readConfig(recorderSettings, process.env, allSettingNames);
-  const bus = await connectNatsBus({
+  const connected = await connectNatsBus({
     url: config.NATS_URL,
     name: instance,
     replicas: config.GREENROOM_REPLICAS,
     log,
     onLost: (error) => quit(`NATS is lost: ${error}`, 1),
   });
+  const bus = measuredBus(connected, metrics);
   const recorder = await startRecorder({
     bus,
     clock: systemClock,

@@ -83,6 +83,7 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
     lastSequence: (channel, subject) => bus.lastSequence(channel, subject),
     recent: (channel, subject, limit) => bus.recent(channel, subject, limit),
     fullness: (store) => bus.fullness(store),
+    standings: () => bus.standings(),
     page: (channel, options) => bus.page(channel, options),
     announce: (topic, message) => bus.announce(topic, message),
     listen: (topic, hear) => bus.listen(topic, hear),

@@ -15,6 +15,7 @@ import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { systemClock } from "../../libs/process/clock.ts";
 import { readConfig } from "../../libs/process/config.ts";
 import { silentLog } from "../../libs/process/log.ts";
+import { createMetrics } from "../../libs/process/metrics.ts";
 import type { SessionInput } from "../../libs/session/machine.ts";
 import { newSession, step } from "../../libs/session/step.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
@@ -97,6 +98,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       livekit,
       hosts: hostView,
       sessions: sessionView,
+      metrics: createMetrics("gateway"),
       instance: "gateway-test",
     });
     await app.ready();

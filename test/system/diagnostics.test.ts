@@ -17,11 +17,18 @@ import { until } from "../support/until.ts";
 
 let scene: Scene;
 let dir: string;
+const metricsUrls: Record<string, string> = {};
 let env: Record<string, string>;
 
 beforeAll(async () => {
-  scene = await openScene({ agents: ["quick"] });
+  // Those two tell their metrics, each on a port of its own.
+  scene = await openScene({ agents: ["quick"], dispatchers: 0, hosts: 0 });
   const { stack } = scene;
+  for (const service of ["dispatcher", "agent-host"] as const) {
+    const port = await freePort();
+    metricsUrls[service] = `http://127.0.0.1:${port}/metrics`;
+    await stack.spawnService(service, { GREENROOM_METRICS_PORT: String(port) });
+  }
   dir = await mkdtemp(join(tmpdir(), "greenroom-doctor-"));
   env = {
     NATS_URL: stack.natsUrl,
@@ -198,6 +205,48 @@ describe("a session whose agent was killed once", () => {
     expect(several.errors).toContain(`default.${other}  (session)`);
     await scene.end(other);
   });
+});
+
+test("what happened is in the metrics of the gateway, the dispatcher and the host", async () => {
+  const scrape = async (url: string) => (await fetch(url)).text();
+  const gateway = await scrape(`${scene.stack.url}/metrics`);
+  for (const line of [
+    'greenroom_up{service="gateway"} 1',
+    'greenroom_consumer_pending{store="SESSIONS",consumer="dispatcher"} 0',
+    'greenroom_hosts{draining="false"} 1',
+    "greenroom_dead_letters 1",
+    'greenroom_session_start_seconds_count{warmth="warm"} 2',
+  ]) {
+    expect(gateway).toContain(`\n${line}\n`);
+  }
+  expect(gateway).toMatch(/\ngreenroom_pool_agents\{profile="quick",state="warm"\} [1-9]/);
+  expect(gateway).toMatch(/\ngreenroom_store_bytes\{store="SESSIONS"\} [1-9]/);
+  expect(gateway).toMatch(
+    /\ngreenroom_http_request_seconds_count\{method="POST",route="\/api\/session\/start",status="200"\} /,
+  );
+
+  const dispatcher = await scrape(metricsUrls.dispatcher ?? "");
+  for (const line of [
+    'greenroom_sessions_started_total{profile="quick",provider="pool"} 2',
+    'greenroom_sessions_ready_total{profile="quick",warmth="warm",kind="start"} 2',
+    'greenroom_sessions_ready_total{profile="quick",warmth="warm",kind="handover"} 1',
+    'greenroom_sessions_ended_total{profile="quick",reason="completed",fault="none"} 2',
+    'greenroom_attempts_failed_total{profile="quick"} 1',
+    'greenroom_command_seconds_count{command="assign",outcome="accepted"} 3',
+  ]) {
+    expect(dispatcher).toContain(`\n${line}\n`);
+  }
+  // Its last agent leaves a moment after its session has ended.
+  let host = "";
+  await until(
+    async () => {
+      host = await scrape(metricsUrls["agent-host"] ?? "");
+      return /\nlk_agents_active_job_count\{nodename="[^"]+"\} 0\n/.test(host);
+    },
+    { timeoutMs: PATIENCE_MS, everyMs: 250, what: () => `no agent of the host is busy; it told ${host}` },
+  );
+  expect(host).toMatch(/\ngreenroom_host_agents_total\{what="assigned"\} 3\n/);
+  expect(host).toMatch(/\nnodejs_eventloop_lag_p99_seconds /);
 });
 
 /** Says what nobody can read, and waits until it is among the dead letters. */
