@@ -72,6 +72,7 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
       await Promise.all(served.map((stop) => stop()));
       for (const stop of stops) stop();
       calls.stop();
+      for (const provider of deps.providers) provider.stop?.();
       await keeper.settle();
       await Promise.all([stopWatching(), stopHints(), living.stop()]);
       if (deps.sessions === undefined) await sessions.stop();

@@ -100,6 +100,10 @@ export class KeptLaunch {
       .launch(orderOf(this.#launch, record))
       .catch((error: unknown) => ({ is: "unclear" as const, why: messageOf(error) }));
     if (launched.is === "launched") return this.#launched(launched);
+    if (launched.is === "left") {
+      this.isLetGo = true;
+      return;
+    }
     if (launched.is === "refused") {
       // Nothing was started, and whoever reads it must not take it for a call that may have been made.
       await this.#save({ ...this.#launch, state: "over", why: readable(launched.why) });
@@ -230,8 +234,8 @@ export class KeptLaunch {
     const now = clock.monotonic();
     const saidAtMs = this.#saidAtMs.get(event.type);
     if (saidAtMs !== undefined && now - saidAtMs < SAY_AGAIN_MS) return;
+    this.#saidAtMs.set(event.type, Number.POSITIVE_INFINITY);
     await bus.publish(sessionEvents, event);
-    this.#saidAtMs.set(event.type, now);
     const { session, attempt, provider } = this.#launch;
     const why = "why" in event ? { why: event.why } : {};
     log.info({ session, attempt, provider, ...why }, `said: ${event.type.replaceAll("_", " ")}`);

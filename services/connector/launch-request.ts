@@ -17,6 +17,8 @@ export interface LaunchRequest {
   /** For the signature's time stamp. */
   readonly now: Date;
   readonly timeoutMs: number;
+  /** Breaks the request off; it may be sent again. */
+  readonly signal?: AbortSignal;
 }
 
 export type LaunchReply =
@@ -38,7 +40,10 @@ export async function requestLaunch(request: LaunchRequest, ask: typeof fetch = 
       body,
       // A signed request is for whom it was made for, and nobody else.
       redirect: "manual",
-      signal: AbortSignal.timeout(request.timeoutMs),
+      signal: AbortSignal.any([
+        AbortSignal.timeout(request.timeoutMs),
+        ...(request.signal === undefined ? [] : [request.signal]),
+      ]),
     });
     return await meaningOf(response, request.url);
   } catch (error) {

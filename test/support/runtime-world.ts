@@ -48,7 +48,13 @@ export class PlayedRunner {
     const isSigned = headers["webhook-signature"]?.split(" ").includes(expected) === true;
     const seen = { url: String(url), id, isSigned, body: JSON.parse(body) };
     this.seen.push(seen);
-    return (await this.script.shift()?.(seen)) ?? new Response(null, { status: 202 });
+    const signal = init?.signal;
+    const broken = new Promise<never>((_, reject) =>
+      signal?.addEventListener("abort", () => reject(signal.reason), { once: true }),
+    );
+    broken.catch(() => {});
+    const answer = await Promise.race([this.script.shift()?.(seen), broken]);
+    return answer ?? new Response(null, { status: 202 });
   };
 }
 

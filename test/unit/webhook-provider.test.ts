@@ -195,6 +195,27 @@ describe("an agent runner", () => {
   });
 });
 
+describe("a connector that stops", () => {
+  test.each([
+    ["while its request is under way", () => new Promise<Response>(() => {})],
+    ["while it waits before it asks again", unreachable],
+  ])("%s leaves the launch to another at once, and no attempt is lost", async (_what, once) => {
+    const { world, connector, session } = await started();
+    world.runner.script.push(once);
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length === 1, "the asking");
+    const stoppedAtMs = world.clock.monotonic();
+    await connector.stop();
+    expect(world.clock.monotonic() - stoppedAtMs).toBeLessThan(1000);
+    expect(session()).toMatchObject({ state: "dispatched", attempt: 1, failures: 0 });
+    await world.connector("connector-2");
+    await world.until(() => world.runner.seen.length === 2, "the next asking");
+    expect(world.runner.seen[1]).toEqual(world.runner.seen[0]);
+    const claimed = await world.outcome(world.claim(`${session()?.id}-1`));
+    expect(claimed.attempt).toBe(1);
+  });
+});
+
 describe("the request", () => {
   const servers: ReturnType<typeof createServer>[] = [];
   afterEach(() => {

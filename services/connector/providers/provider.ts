@@ -38,7 +38,9 @@ export type Launched =
   /** It said no: nothing was started, for sure. */
   | { readonly is: "refused"; readonly why: string; readonly worthRepeating: boolean }
   /** It may have been done or not, as after a time-out: it is looked up before anything else. */
-  | { readonly is: "unclear"; readonly why: string };
+  | { readonly is: "unclear"; readonly why: string }
+  /** This connector stops before it knows, and asking again is harmless: another takes the intent up. */
+  | { readonly is: "left" };
 
 /** How a launch stands, by the provider's own word and by who is in the room. */
 export type Observation =
@@ -87,4 +89,6 @@ export interface Provider {
   observe(launch: LaunchRecord): Promise<Observation>;
   /** Sees to it that nothing of the launch is left; also when nothing ever was. @throws when that isn't known */
   end(launch: LaunchRecord, why: string): Promise<void>;
+  /** This connector stops: a launch that would take long is left to another. */
+  stop?(): void;
 }

@@ -7,7 +7,7 @@ import { agentIdentityOf, sessionKey } from "../../../libs/contracts/ids.ts";
 import { type LaunchRecord, launchKey, providerHostOf } from "../../../libs/contracts/provider.ts";
 import type { AskClient } from "../../../libs/livekit/ask-agent.ts";
 import type { LiveKit } from "../../../libs/livekit/rooms.ts";
-import { sleep } from "../../../libs/process/clock.ts";
+import type { Clock } from "../../../libs/process/clock.ts";
 import type { Log } from "../../../libs/process/log.ts";
 import {
   type OfferDeps,
@@ -55,19 +55,21 @@ const LONGEST_PAUSE_MS = 4000;
  */
 export function webhookProvider(deps: WebhookDeps): Provider {
   const silence = listenForSilence(deps.clock, deps.askClient);
+  const stopping = new AbortController();
   return {
     name: "webhook",
     launchLimitMs: RETRY_FOR_MS + TRY_MS,
-    launch: (order) => launch(deps, order),
+    launch: (order) => launch(deps, order, stopping.signal),
     observe: (launched) => observe(deps, silence, launched),
     async end(launched, why) {
       await withdrawDispatch(deps, launched, why);
       silence.forget(agentIdentityOf(launched.session, launched.attempt));
     },
+    stop: () => stopping.abort(),
   };
 }
 
-async function launch(deps: WebhookDeps, order: LaunchOrder): Promise<Launched> {
+async function launch(deps: WebhookDeps, order: LaunchOrder, stopping: AbortSignal): Promise<Launched> {
   const runner = deps.runnerOf(order.profile);
   if (runner === undefined) {
     const why = `Nobody runs "${order.profile}": set AGENT_LAUNCHER_URL, or its own address in GREENROOM_PROVIDERS.`;
@@ -78,8 +80,9 @@ async function launch(deps: WebhookDeps, order: LaunchOrder): Promise<Launched> 
   if (before !== undefined) return before;
   const startedAtMs = deps.clock.monotonic();
   for (let tries = 1; ; tries++) {
-    const reply = await request(deps, runner, order, dispatch);
+    const reply = await request(deps, runner, order, dispatch, stopping);
     if (reply.is === "taken") return launchedAs(dispatch);
+    if (reply.is === "failed" && stopping.aborted) return { is: "left" };
     const { session, attempt } = order;
     const fields = { session, attempt, tries, why: reply.why };
     if (reply.is === "refused") {
@@ -93,7 +96,8 @@ async function launch(deps: WebhookDeps, order: LaunchOrder): Promise<Launched> 
       return giveUp(deps, order, reply.why, true);
     }
     deps.log.info({ ...fields, pauseMs }, "an agent runner could not take a launch; it is asked again");
-    await sleep(deps.clock, pauseMs);
+    await sleepUnless(deps.clock, pauseMs, stopping);
+    if (stopping.aborted) return { is: "left" };
     const standing = await readDispatch(deps.bus, order.tenant, session, attempt);
     const meanwhile = standing === undefined ? undefined : settledBy(standing.value);
     if (meanwhile !== undefined) return meanwhile;
@@ -114,6 +118,7 @@ const request = (
   runner: Runner,
   order: LaunchOrder,
   dispatch: DispatchRecord,
+  stopping: AbortSignal,
 ): Promise<LaunchReply> => {
   const { tenant, session, attempt, room, metadata, recovering } = order;
   const origin = originOf(session, metadata);
@@ -125,6 +130,7 @@ const request = (
       secrets: deps.secrets,
       now: new Date(deps.clock.now()),
       timeoutMs: TRY_MS,
+      signal: stopping,
       body: {
         type: "agent_session.launch",
         version: 1,
@@ -156,6 +162,20 @@ async function giveUp(
   const dispatch = await withdrawDispatch(deps, order, why);
   if (dispatch?.claimedBy !== undefined) return launchedAs(dispatch);
   return { is: "refused", why, worthRepeating };
+}
+
+/** Answers after `ms`, or at once when the connector stops. */
+function sleepUnless(clock: Clock, ms: number, stopping: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (stopping.aborted) return resolve();
+    const wake = () => {
+      cancel();
+      stopping.removeEventListener("abort", wake);
+      resolve();
+    };
+    const cancel = clock.after(ms, wake);
+    stopping.addEventListener("abort", wake, { once: true });
+  });
 }
 
 const pauseAfter = (tries: number, { retryAfterMs = 0 }: { readonly retryAfterMs?: number }): number =>
