@@ -234,7 +234,7 @@ export class KeptLaunch {
     const now = clock.monotonic();
     const saidAtMs = this.#saidAtMs.get(event.type);
     if (saidAtMs !== undefined && now - saidAtMs < SAY_AGAIN_MS) return;
-    this.#saidAtMs.set(event.type, Number.POSITIVE_INFINITY);
+    this.#saidAtMs.set(event.type, now);
     await bus.publish(sessionEvents, event);
     const { session, attempt, provider } = this.#launch;
     const why = "why" in event ? { why: event.why } : {};
