@@ -234,8 +234,8 @@ export class KeptLaunch {
     const now = clock.monotonic();
     const saidAtMs = this.#saidAtMs.get(event.type);
     if (saidAtMs !== undefined && now - saidAtMs < SAY_AGAIN_MS) return;
-    this.#saidAtMs.set(event.type, now);
     await bus.publish(sessionEvents, event);
+    this.#saidAtMs.set(event.type, now);
     const { session, attempt, provider } = this.#launch;
     const why = "why" in event ? { why: event.why } : {};
     log.info({ session, attempt, provider, ...why }, `said: ${event.type.replaceAll("_", " ")}`);

@@ -1,4 +1,5 @@
 // Dispatchers and connectors on a memory bus in simulated time, with a provider that does as a test says.
+import type { Bus } from "../../libs/bus/bus.ts";
 import { launches, sessions } from "../../libs/contracts/buckets.ts";
 import { sessionEvents } from "../../libs/contracts/channels.ts";
 import type { LaunchRecord } from "../../libs/contracts/provider.ts";
@@ -130,26 +131,27 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
   const client = connect("client");
 
   /** Starts a connector; `kill` ends it as `kill -9` would. */
-  const connector = async (instance: string, of: Provider = provider) => {
+  const connector = async (instance: string, change: (bus: Bus) => Bus = (bus) => bus) => {
     const own = clock.forProcess();
-    const bus = connect(instance);
+    const client = connect(instance);
+    const bus = change(client);
     const running = await outcome(
-      startConnector({ bus, clock: own, log: silentLog, instance, providers: [of], limits: LIMITS }),
+      startConnector({ bus, clock: own, log: silentLog, instance, providers: [provider], limits: LIMITS }),
     );
     const stopBeat = startBeat(bus, own, { service: "connector", instance });
     return {
       kill() {
         own.kill();
-        bus.crash();
+        client.crash();
       },
       /** As SIGSTOP. */
       pause() {
         own.pause();
-        bus.pause();
+        client.pause();
       },
       resume() {
         own.resume();
-        bus.resume();
+        client.resume();
       },
       async stop() {
         await outcome(running.stop());

@@ -308,6 +308,22 @@ describe("when a connector dies", () => {
   });
 });
 
+test("what could not be said is said again, without any janitor", async () => {
+  const { connector, request, when, provider } = await providerWorld();
+  let refusals = 2;
+  await connector("c-1", (bus) => {
+    const publish = bus.publish.bind(bus);
+    return Object.assign(bus, {
+      publish: (...said: Parameters<typeof publish>) =>
+        refusals-- > 0 ? Promise.reject(new Error("the stream is away")) : publish(...said),
+    });
+  });
+  provider.first = { is: "ready" };
+  await request("s");
+  expect(await when("s", "ready", 1, 10_000)).toMatchObject({ failures: 0 });
+  expect(refusals).toBeLessThan(0);
+});
+
 describe("an answer of the provider that is lost", () => {
   test("is made good by looking: the launch goes on", async () => {
     const { connector, request, when, provider } = await providerWorld();
