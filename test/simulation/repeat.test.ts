@@ -33,7 +33,8 @@ describe("a simulated world", () => {
   test("is what it claims to be: sessions become ready, are handed over, wait in vain, and are lost", async () => {
     const seen = new Set<string>();
     let sessions = 0;
-    for (const seed of seedsFrom(1, 60)) {
+    // The rarest of these ends come in one world of thirty.
+    for (const seed of seedsFrom(1, 240)) {
       const { world } = await runSeed(seed);
       for (const record of world.records()) {
         sessions += 1;
