@@ -50,25 +50,25 @@ describe("the end of a call", () => {
   });
 
   test.each([
-    ["twilio-failed-to-connect-call", "failed", true],
-    ["vonage-rejected", "failed", true],
-    ["call.in-progress.error-sip-outbound-call-failed-to-connect", "failed", true],
-    ["call.in-progress.error-vapifault-transport-never-connected", "failed", true],
-    ["call.in-progress.error-vapifault-worker-died", "failed", true],
-    ["call.start.error-subscription-concurrency-limit-reached", "failed", true],
-    ["call.start.error-subscription-insufficient-credits", "failed", false],
-    ["call.start.error-get-phone-number", "failed", false],
-    ["call-start-error-neither-assistant-nor-server-set", "failed", false],
-    ["assistant-not-found", "failed", false],
-    ["assistant-request-returned-error", "failed", false],
-    ["twilio-reported-customer-misdialed", "failed", false],
-    ["manually-canceled", "unknown", false],
-    ["scheduled-call-deleted", "unknown", false],
-    ["a reason of next year", "unknown", false],
-    ["toString", "unknown", false],
-  ])("by %s before any answer leaves it %s", (reason, status, worthRepeating) => {
+    ["twilio-failed-to-connect-call", "failed"],
+    ["vonage-rejected", "failed"],
+    ["call.in-progress.error-sip-outbound-call-failed-to-connect", "failed"],
+    ["call.in-progress.error-vapifault-transport-never-connected", "failed"],
+    ["call.in-progress.error-vapifault-worker-died", "failed"],
+    ["call.start.error-subscription-concurrency-limit-reached", "failed"],
+    ["call.start.error-subscription-insufficient-credits", "failed"],
+    ["call.start.error-get-phone-number", "failed"],
+    ["call-start-error-neither-assistant-nor-server-set", "failed"],
+    ["assistant-not-found", "failed"],
+    ["assistant-request-returned-error", "failed"],
+    ["twilio-reported-customer-misdialed", "failed"],
+    ["manually-canceled", "unknown"],
+    ["scheduled-call-deleted", "unknown"],
+    ["a reason of next year", "unknown"],
+    ["toString", "unknown"],
+  ])("by %s before any answer leaves it %s, and the session at its end", (reason, status) => {
     const found = ended(reason);
-    expect(found).toMatchObject({ is: "ended", call: { status }, cause: "provider", worthRepeating });
+    expect(found).toMatchObject({ is: "ended", call: { status }, cause: "provider", worthRepeating: false });
     expect("error" in found ? found.error : "").toContain(reason);
   });
 
@@ -93,11 +93,11 @@ describe("the end of a call", () => {
     });
     expect(ended("call.in-progress.error-providerfault-outbound-sip-403-forbidden")).toMatchObject({
       call: { status: "failed", sipCode: 403 },
-      worthRepeating: false,
+      cause: "provider",
     });
     expect(ended("call.in-progress.error-providerfault-outbound-sip-503-service-unavailable")).toMatchObject({
       call: { status: "failed", sipCode: 503 },
-      worthRepeating: true,
+      cause: "provider",
     });
   });
 

@@ -62,23 +62,16 @@ function endOf(call: VapiCall, wasAnswered: boolean): Observation {
   };
   const detail = call.endedMessage ? `: ${call.endedMessage.slice(0, 200)}` : "";
   const why = `${says} (VAPI: ${reason})${detail}`;
-  return failed === undefined
-    ? { is: "ended", why, call: progress }
-    : {
-        is: "ended",
-        why,
-        error: why,
-        cause: "provider",
-        worthRepeating: failed === "passing",
-        call: progress,
-      };
+  if (failed !== true) return { is: "ended", why, call: progress };
+  // A session has one call: whether another is made is for whoever asked for this one.
+  return { is: "ended", why, error: why, cause: "provider", worthRepeating: false, call: progress };
 }
 
 interface Ending {
   readonly status: CallProgress["status"];
   readonly sipCode?: number;
-  /** Set when something failed; `passing`: the same call may be made later. */
-  readonly failed?: "passing" | "final";
+  /** Set when something failed that isn't the callee's doing. */
+  readonly failed?: true;
   readonly says: string;
 }
 
@@ -94,7 +87,7 @@ export function endingOf(reason: string, wasAnswered: boolean): Ending {
       ? { status: "hungUp", says: "the call ended" }
       : {
           status: "unknown",
-          failed: "final",
+          failed: true,
           says: "the call ended, and nobody can tell whether it was answered",
         };
   // Somebody was on the line, so that "no answer" or "failed" would have them called again.
@@ -104,8 +97,8 @@ export function endingOf(reason: string, wasAnswered: boolean): Ending {
 
 const hungUp = (says: string): Ending => ({ status: "hungUp", says });
 /** Something broke in a conversation: an error, and no reason to call again. */
-const brokeOff = (says: string): Ending => ({ status: "hungUp", failed: "final", says });
-const notMade = (failed: "passing" | "final", says: string): Ending => ({ status: "failed", failed, says });
+const brokeOff = (says: string): Ending => ({ status: "hungUp", failed: true, says });
+const notMade = (says: string): Ending => ({ status: "failed", failed: true, says });
 
 const byName: ReadonlyMap<string, Ending> = new Map([
   ["customer-busy", { status: "busy", says: "the callee was busy" }],
@@ -126,32 +119,29 @@ const byName: ReadonlyMap<string, Ending> = new Map([
   ["call.in-progress.sip-completed-call", hungUp("the carrier completed the call")],
   ["vonage-completed", hungUp("the carrier completed the call")],
   // Somebody wants no call to be made: by "failed" it would be made again.
-  ["manually-canceled", { status: "unknown", failed: "final", says: "the call was cancelled at VAPI" }],
-  ["scheduled-call-deleted", { status: "unknown", failed: "final", says: "the call was deleted at VAPI" }],
-  ["call-deleted", { status: "unknown", failed: "final", says: "the call was deleted at VAPI" }],
-  ["twilio-failed-to-connect-call", notMade("passing", "the carrier could not connect the call")],
-  ["vonage-failed-to-connect-call", notMade("passing", "the carrier could not connect the call")],
-  ["vonage-rejected", notMade("passing", "the carrier rejected the call")],
-  ["twilio-reported-customer-misdialed", notMade("final", "the carrier says that there is no such number")],
-  [
-    "call.start.error-vapi-number-international",
-    notMade("final", "this VAPI number makes no international calls"),
-  ],
+  ["manually-canceled", { status: "unknown", failed: true, says: "the call was cancelled at VAPI" }],
+  ["scheduled-call-deleted", { status: "unknown", failed: true, says: "the call was deleted at VAPI" }],
+  ["call-deleted", { status: "unknown", failed: true, says: "the call was deleted at VAPI" }],
+  ["twilio-failed-to-connect-call", notMade("the carrier could not connect the call")],
+  ["vonage-failed-to-connect-call", notMade("the carrier could not connect the call")],
+  ["vonage-rejected", notMade("the carrier rejected the call")],
+  ["twilio-reported-customer-misdialed", notMade("the carrier says that there is no such number")],
+  ["call.start.error-vapi-number-international", notMade("this VAPI number makes no international calls")],
   [
     "call.start.error-vapi-number-outbound-daily-limit",
-    notMade("passing", "the VAPI number has made all its calls of the day"),
+    notMade("the VAPI number has made all its calls of the day"),
   ],
   [
     "call.start.error-subscription-concurrency-limit-reached",
-    notMade("passing", "VAPI has as many calls under way as the account may have"),
+    notMade("VAPI has as many calls under way as the account may have"),
   ],
-  ["call.start.error-vapifault-database-error", notMade("passing", "VAPI could not begin the call")],
-  ["call.start.error-get-transport", notMade("passing", "VAPI could not begin the call")],
-  ["assistant-join-timed-out", notMade("passing", "the assistant did not join the call in time")],
-  ["assistant-not-found", notMade("final", "VAPI knows no such assistant")],
-  ["assistant-not-valid", notMade("final", "VAPI can't use the assistant as it is set up")],
-  ["worker-shutdown", notMade("passing", "VAPI's worker stopped")],
-  ["phone-call-provider-closed-websocket", notMade("passing", "the carrier closed its connection to VAPI")],
+  ["call.start.error-vapifault-database-error", notMade("VAPI could not begin the call")],
+  ["call.start.error-get-transport", notMade("VAPI could not begin the call")],
+  ["assistant-join-timed-out", notMade("the assistant did not join the call in time")],
+  ["assistant-not-found", notMade("VAPI knows no such assistant")],
+  ["assistant-not-valid", notMade("VAPI can't use the assistant as it is set up")],
+  ["worker-shutdown", notMade("VAPI's worker stopped")],
+  ["phone-call-provider-closed-websocket", notMade("the carrier closed its connection to VAPI")],
 ]);
 
 const SIP_CODE = /sip-(\d{3})\b/;
@@ -159,17 +149,14 @@ const SIP_CODE = /sip-(\d{3})\b/;
 /** In this order; the names above go first. */
 const patterns: readonly (readonly [RegExp, (reason: string) => Ending])[] = [
   [/outbound-sip-\d{3}-/, (reason) => ofSipCode(Number(SIP_CODE.exec(reason)?.[1]))],
-  [
-    /sip-outbound-call-failed-to-connect$/,
-    () => notMade("passing", "the carrier could not connect the call"),
-  ],
+  [/sip-outbound-call-failed-to-connect$/, () => notMade("the carrier could not connect the call")],
   [
     /transport-never-connected$|worker-not-available$|worker-died$/,
-    () => notMade("passing", "VAPI could not carry the call"),
+    () => notMade("VAPI could not carry the call"),
   ],
-  [/^call[.-]start[.-]error/, () => notMade("final", "VAPI did not begin the call")],
-  [/^assistant-request-/, () => notMade("final", "VAPI could not get the assistant for the call")],
-  [/^customer-did-not-give-microphone-permission$/, () => notMade("final", "the callee gave no microphone")],
+  [/^call[.-]start[.-]error/, () => notMade("VAPI did not begin the call")],
+  [/^assistant-request-/, () => notMade("VAPI could not get the assistant for the call")],
+  [/^customer-did-not-give-microphone-permission$/, () => notMade("the callee gave no microphone")],
   [/^customer-ended-call/, () => hungUp("the callee hung up")],
   [/^assistant-(ended|said)-/, () => hungUp("the assistant ended the call")],
   [
@@ -182,5 +169,5 @@ function ofSipCode(sipCode: number): Ending {
   const { status } = callOfSipCode(sipCode);
   const says = `the carrier answered SIP ${sipCode}`;
   if (status !== "failed") return { status, sipCode, says };
-  return { status, sipCode, failed: sipCode >= 500 && sipCode < 600 ? "passing" : "final", says };
+  return { status, sipCode, failed: true, says };
 }

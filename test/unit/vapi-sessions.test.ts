@@ -1,0 +1,242 @@
+// Sessions whose call VAPI makes: dispatcher and connectors on a memory bus, and a server that stands in for VAPI.
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { createMemoryServer } from "../../libs/bus/memory-server.ts";
+import { launches, sessions } from "../../libs/contracts/buckets.ts";
+import { sessionEvents } from "../../libs/contracts/channels.ts";
+import type { LaunchRecord } from "../../libs/contracts/provider.ts";
+import type { SessionRecord } from "../../libs/contracts/session.ts";
+import { startBeat } from "../../libs/fleet/beat.ts";
+import { type Clock, systemClock } from "../../libs/process/clock.ts";
+import { silentLog } from "../../libs/process/log.ts";
+import { startConnector } from "../../services/connector/connector.ts";
+import { mayCall } from "../../services/connector/one-call.ts";
+import { vapiProvider } from "../../services/connector/providers/vapi.ts";
+import { startDispatcher } from "../../services/dispatcher/dispatcher.ts";
+import { AT, anEvent, defaults } from "../support/examples.ts";
+import { LIMITS } from "../support/provider-world.ts";
+import { createRandom } from "../support/random.ts";
+import { until } from "../support/until.ts";
+import { type StandInCall, startVapiStandIn, VAPI_KEY, type VapiStandIn } from "../support/vapi-stand-in.ts";
+
+const ASSISTANT = "0f1e2d3c-0000-4000-8000-000000000001";
+const NUMBER = "0f1e2d3c-0000-4000-8000-000000000002";
+
+let vapi: VapiStandIn;
+const stops: (() => unknown)[] = [];
+beforeEach(async () => {
+  vapi = await startVapiStandIn();
+});
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+  await vapi.close();
+});
+
+async function scene() {
+  const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
+  const dispatcher = await startDispatcher({
+    bus: server.connect("dispatcher"),
+    clock: systemClock,
+    log: silentLog,
+    // VAPI needs no room of ours.
+    livekit: undefined,
+    instance: "dispatcher-1",
+    defaults,
+  });
+  stops.push(() => dispatcher.stop());
+  const client = server.connect("client");
+  const connector = async (instance: string) => {
+    const bus = server.connect(instance);
+    let isAlive = true;
+    const clock: Clock = {
+      ...systemClock,
+      after: (ms, work) => systemClock.after(ms, () => (isAlive ? work() : undefined)),
+    };
+    const provider = vapiProvider({
+      url: vapi.url,
+      key: VAPI_KEY,
+      clock,
+      assistantOf: () => ASSISTANT,
+      numbers: new Map([["+15550199", NUMBER]]),
+      pollMs: 20,
+      answerMs: 500,
+      lookUpAfterMs: [0, 50, 100],
+      mayCall: (order) => mayCall(bus, order),
+    });
+    const running = await startConnector({
+      bus,
+      clock,
+      log: silentLog,
+      instance,
+      providers: [provider],
+      limits: { ...LIMITS, observeMs: 100 },
+    });
+    const stopBeat = startBeat(bus, clock, { service: "connector", instance });
+    stops.push(async () => {
+      if (!isAlive) return;
+      stopBeat();
+      await running.stop();
+    });
+    /** As `kill -9`. */
+    const kill = () => {
+      isAlive = false;
+      bus.crash();
+    };
+    return { kill };
+  };
+  const call = (id: string) =>
+    client.publish(
+      sessionEvents,
+      anEvent(id, { profile: "sales", provider: "vapi", call: { to: "+15550100" } }),
+    );
+  const record = (id: string): SessionRecord | undefined =>
+    server.standing(sessions).find(({ value }) => value.id === id)?.value;
+  const launch = (id: string): LaunchRecord | undefined =>
+    server.standing(launches).find(({ value }) => value.session === id)?.value;
+  const when = (id: string, state: SessionRecord["state"]) =>
+    until(() => (record(id)?.state === state ? record(id) : undefined), {
+      timeoutMs: 20_000,
+      what: () => `${id} is ${state}; it is ${JSON.stringify(record(id))}, ${JSON.stringify(launch(id))}`,
+    });
+  const launchWhen = (id: string, is: (launch: LaunchRecord) => boolean) =>
+    until(
+      () => {
+        const now = launch(id);
+        return now !== undefined && is(now) ? now : undefined;
+      },
+      { timeoutMs: 20_000, what: () => `the launch is as wanted; it is ${JSON.stringify(launch(id))}` },
+    );
+  return { client, connector, call, record, launch, when, launchWhen };
+}
+
+const theCall = (): Promise<StandInCall> =>
+  until(() => vapi.calls[0], { timeoutMs: 20_000, what: "VAPI has a call" });
+const asked = (): number => vapi.requests.filter((route) => route === "POST /call").length;
+
+describe("a session that VAPI calls for", () => {
+  test("joins as the telephone rings, is ready at the answer, and is completed when the callee hangs up", async () => {
+    const { connector, call, when, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    const { id } = await theCall();
+    await launchWhen("s", (launch) => launch.call?.status === "dialing" && launch.externalId === id);
+    vapi.move(id, "ringing");
+    await when("s", "joined");
+    vapi.move(id, "in-progress");
+    expect(await when("s", "ready")).toMatchObject({ host: "provider-vapi", attempt: 1 });
+    vapi.move(id, "ended", "customer-ended-call");
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "completed", fault: "none" });
+    expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+      call: { status: "hungUp", providerReason: "customer-ended-call" },
+    });
+    expect(asked()).toBe(1);
+  });
+
+  test("whose request's answer was lost is looked up, and exactly one call is made", async () => {
+    vapi.next("POST /call", { is: "lost answer" });
+    const { connector, call, when, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    const { id } = await theCall();
+    expect(await launchWhen("s", ({ state }) => state === "launched")).toMatchObject({
+      externalId: id,
+      attempt: 1,
+    });
+    vapi.move(id, "in-progress");
+    await when("s", "ready");
+    expect(vapi.calls).toHaveLength(1);
+    expect(asked()).toBe(1);
+  });
+
+  test("whose request vanished is unknown, and is not made again", async () => {
+    vapi.next("POST /call", { is: "cut" });
+    const { connector, call, when, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error", attempt: 1 });
+    expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+      call: { status: "unknown" },
+    });
+    expect(asked()).toBe(1);
+  });
+
+  test("that VAPI refuses ends at once in VAPI's words, and nothing counts as called", async () => {
+    const says = { message: ["customer.number is not allowed"], statusCode: 400 };
+    vapi.next("POST /call", { is: "answer", status: 400, body: says });
+    const { connector, call, when, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    const record = await when("s", "ended");
+    expect(record).toMatchObject({ endedReason: "provider_error", failures: 1 });
+    expect(record?.history.at(-1)?.why).toContain("customer.number is not allowed");
+    expect(await launchWhen("s", ({ state }) => state === "over")).not.toHaveProperty("call");
+    expect(asked()).toBe(1);
+  });
+
+  test("that comes too fast is tried again, since nobody was called", async () => {
+    vapi.next("POST /call", { is: "answer", status: 429, body: {}, headers: { "retry-after": "0" } });
+    const { connector, call, when } = await scene();
+    await connector("c-1");
+    await call("s");
+    vapi.move((await theCall()).id, "in-progress");
+    expect(await when("s", "ready")).toMatchObject({ attempt: 2, failures: 1 });
+    expect(vapi.calls).toHaveLength(1);
+    expect(asked()).toBe(2);
+  });
+
+  test.each([
+    ["customer-busy", "busy", "completed"],
+    ["customer-did-not-answer", "noAnswer", "completed"],
+    ["voicemail", "voicemail", "completed"],
+    ["call.in-progress.error-sip-outbound-call-failed-to-connect", "failed", "provider_error"],
+  ] as const)(
+    "that ends by %s leaves the call %s, and is not made again",
+    async (reason, status, endedReason) => {
+      const { connector, call, when, launchWhen } = await scene();
+      await connector("c-1");
+      await call("s");
+      const { id } = await theCall();
+      vapi.move(id, "ringing");
+      await when("s", "joined");
+      vapi.move(id, "ended", reason);
+      expect(await when("s", "ended")).toMatchObject({ endedReason, attempt: 1 });
+      expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({ call: { status } });
+      expect(asked()).toBe(1);
+    },
+  );
+
+  test("ends its call when it is ended", async () => {
+    const { client, connector, call, when, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    const { id } = await theCall();
+    vapi.move(id, "in-progress");
+    await when("s", "ready");
+    const why = "the api said so";
+    await client.publish(sessionEvents, {
+      type: "end_requested",
+      tenant: "t",
+      sessionId: "s",
+      at: AT,
+      reason: "completed",
+      why,
+    });
+    await when("s", "ended");
+    await launchWhen("s", ({ state }) => state === "over");
+    expect(vapi.calls[0]).toMatchObject({ status: "ended", endedReason: "manually-canceled" });
+  });
+
+  test("goes on with another connector when its own dies, and is called once", async () => {
+    const { connector, call, when, launchWhen } = await scene();
+    const first = await connector("c-1");
+    await call("s");
+    const { id } = await theCall();
+    vapi.move(id, "in-progress");
+    await when("s", "ready");
+    first.kill();
+    await connector("c-2");
+    await launchWhen("s", ({ by }) => by === "c-2");
+    vapi.move(id, "ended", "assistant-ended-call");
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
+    expect(asked()).toBe(1);
+  }, 30_000);
+});
