@@ -21,7 +21,7 @@ const RATE = 48_000;
 const FRAME_MS = 20;
 /** Far from each other and from harmonics, so that one's own echo is never taken for the other. */
 const TONES_HZ = [700, 1150] as const;
-const HEAR_MS = 10_000;
+const HEAR_MS = 15_000;
 /** One frame of a tone may be chance. */
 const FRAMES_IN_A_ROW = 5;
 

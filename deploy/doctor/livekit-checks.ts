@@ -82,7 +82,7 @@ const newRoom = (): string => `doctor-${randomBytes(6).toString("hex")}`;
 export const audioCheck = check({
   name: "livekit-audio",
   title: "a call through LiveKit",
-  timeoutMs: 30_000,
+  timeoutMs: 45_000,
   needs: ["livekit"],
   todo: "See that its media ports (rtc.udp_port, rtc.tcp_port) can be reached from here, and that rtc.node_ip is right.",
   look: async ({ livekit }: Sources, signal): Promise<CallFacts> => {

@@ -13,7 +13,7 @@ const NODE_VERSION = "20.19.0";
 export const nodeCheck = check({
   name: "node",
   title: "Node.js",
-  timeoutMs: 1000,
+  timeoutMs: 10_000,
   todo: `Install Node.js ${NODE_VERSION} or newer.`,
   look: async (_: Sources) => ({
     version: process.versions.node,
@@ -41,7 +41,7 @@ export interface LimitFacts {
 export const limitsCheck = check({
   name: "limits",
   title: "limits of a process",
-  timeoutMs: 1000,
+  timeoutMs: 10_000,
   todo: "See `ulimit -a`.",
   look: async (_: Sources) => limitsOf(await readFile("/proc/self/limits", "utf8").catch(() => "")),
   judge(limits: LimitFacts | undefined) {
@@ -85,7 +85,7 @@ const GIB = 1024 ** 3;
 export const diskCheck = check({
   name: "disk",
   title: "room for NATS's data",
-  timeoutMs: 2000,
+  timeoutMs: 10_000,
   todo: "See that GREENROOM_DATA_DIR is a directory that this user may write to.",
   look: async ({ dataDir, isNatsGiven }: Sources) => {
     if (isNatsGiven) return undefined;
@@ -127,7 +127,7 @@ export interface PortFacts {
 export const portsCheck = check({
   name: "ports",
   title: "ports",
-  timeoutMs: 5000,
+  timeoutMs: 15_000,
   todo: "See which programs listen: ss -ltnp",
   look: async ({ config, isNatsGiven, isLiveKitGiven, natsUrl, livekit }: Sources): Promise<PortFacts[]> => {
     const { GREENROOM_BIND: bind, GREENROOM_PORT: port } = config;
@@ -156,7 +156,7 @@ async function portFacts(
     port,
     isFree,
     isOurs: !isFree && (await belongs()),
-    holder: isFree ? undefined : await whoHas(port),
+    holder: isFree ? undefined : whoHas(port),
   };
 }
 

@@ -66,7 +66,7 @@ export type AccountSeen = { readonly account: AccountFacts } | { readonly refuse
 export const jetstreamCheck = check({
   name: "jetstream",
   title: "JetStream",
-  timeoutMs: 5000,
+  timeoutMs: 10_000,
   needs: ["nats"],
   todo: "See that nats-server is started with JetStream (a jetstream block in its configuration, or -js).",
   look: async ({ nats }: Sources): Promise<AccountSeen> => {
@@ -139,7 +139,7 @@ export interface SyncFacts {
 export const syncCheck = check({
   name: "nats-sync",
   title: "how soon NATS writes to the disk",
-  timeoutMs: 5000,
+  timeoutMs: 10_000,
   needs: ["jetstream"],
   todo: "See that GREENROOM_NATS_MONITOR_URL is the http address of a NATS node.",
   look: async ({ monitorUrl, config }: Sources, signal): Promise<SyncFacts> => {
@@ -180,7 +180,7 @@ export const syncCheck = check({
 export const subjectRightsCheck = check({
   name: "nats-rights",
   title: "rights on subjects",
-  timeoutMs: 5000,
+  timeoutMs: 10_000,
   needs: ["nats"],
   todo: "See the permissions of this user in NATS's configuration.",
   look: async ({ nats }: Sources) => await trySubjects(await nats()),

@@ -1,5 +1,5 @@
 // Which program listens on a port, as Linux tells of the processes of one's own user.
-import { readdir, readFile, readlink } from "node:fs/promises";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { programOf } from "../processes.ts";
 
 export interface PortHolder {
@@ -7,23 +7,34 @@ export interface PortHolder {
   readonly program: string;
 }
 
-/** @returns undefined where nobody can tell: another user's process, another system than Linux */
-export async function whoHas(port: number): Promise<PortHolder | undefined> {
-  const tables = await Promise.all(
-    ["tcp", "tcp6"].map((name) => readFile(`/proc/net/${name}`, "utf8").catch(() => "")),
-  );
+/**
+ * Without promises: there may be many thousands of files to look at, of which each takes microseconds.
+ *
+ * @returns undefined where nobody can tell: another user's process, another system than Linux
+ */
+export function whoHas(port: number): PortHolder | undefined {
+  const tables = ["tcp", "tcp6"].map((name) => orElse("", () => readFileSync(`/proc/net/${name}`, "utf8")));
   const sockets = new Set(
     tables.flatMap((table) => listeningInodes(table, port)).map((inode) => `socket:[${inode}]`),
   );
   if (sockets.size === 0) return undefined;
-  for (const pid of (await readdir("/proc")).filter((name) => /^\d+$/.test(name))) {
-    const files = await readdir(`/proc/${pid}/fd`).catch((): string[] => []);
-    for (const file of files) {
-      const target = await readlink(`/proc/${pid}/fd/${file}`).catch(() => "");
-      if (sockets.has(target)) return { pid: Number(pid), program: programOf(Number(pid)) ?? "a program" };
-    }
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    const files = orElse<string[]>([], () => readdirSync(`/proc/${pid}/fd`));
+    const holds = files.some((file) =>
+      sockets.has(orElse("", () => readlinkSync(`/proc/${pid}/fd/${file}`))),
+    );
+    if (holds) return { pid: Number(pid), program: programOf(Number(pid)) ?? "a program" };
   }
   return undefined;
+}
+
+/** Processes and their files go while one looks. */
+function orElse<T>(otherwise: T, look: () => T): T {
+  try {
+    return look();
+  } catch {
+    return otherwise;
+  }
 }
 
 const LISTENS = "0A";

@@ -24,7 +24,7 @@ const everySettings: readonly Settings[] = [
 export const settingsCheck = check({
   name: "settings",
   title: "settings",
-  timeoutMs: 1000,
+  timeoutMs: 10_000,
   todo: "See docs/settings.md.",
   look: async ({ env }: Sources) => ({
     faults: settingFaults(env),
