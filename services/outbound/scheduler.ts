@@ -26,6 +26,7 @@ const SOON_MS = 25;
 /** A line that was given and whose task still waits after this is said again: who gave it may be gone. */
 const SAY_AGAIN_MS = 2000;
 const OVERDUE_AGAIN_MS = 5000;
+const LOOK_FOR_EXPIRED_MS = 60_000;
 /** A task that waited so long after its time is wanted by nobody any more, and the store would soon forget it. */
 const EXPIRED_MS = 14 * 24 * 60 * 60 * 1000;
 
@@ -165,10 +166,10 @@ export class Scheduler {
   }
 
   async #sayExpired(): Promise<void> {
+    if (this.#wasSaid("looked for what has expired", LOOK_FOR_EXPIRED_MS)) return;
     const now = this.#deps.clock.now();
     for (const { record } of this.#deps.tasks.queued()) {
-      const wantedAt = Date.parse(record.scheduleAt ?? record.createdAt);
-      if (now - wantedAt < EXPIRED_MS || this.#wasSaid(`expired ${record.id}`, OVERDUE_AGAIN_MS)) continue;
+      if (now - wantedAtMs(record) < EXPIRED_MS) continue;
       await this.#say({
         ...this.#about(record),
         type: "expired",
@@ -215,8 +216,12 @@ export class Scheduler {
   #forgetSaid(): void {
     const now = this.#deps.clock.monotonic();
     for (const [what, atMs] of this.#saidAtMs)
-      if (now - atMs > 2 * OVERDUE_AGAIN_MS) this.#saidAtMs.delete(what);
+      if (now - atMs > 2 * LOOK_FOR_EXPIRED_MS) this.#saidAtMs.delete(what);
   }
 }
+
+/** Its own time, or when it was queued last, as by somebody who gave it another life. */
+const wantedAtMs = ({ scheduleAt, createdAt, moves }: SeenTask["record"]): number =>
+  Math.max(Date.parse(scheduleAt ?? createdAt), Date.parse(moves?.at(-1)?.at ?? createdAt));
 
 const keyOf = ({ tenant, task, attempt, life }: TaskLine): string => `${tenant}.${task}.${attempt}.${life}`;

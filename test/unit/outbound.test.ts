@@ -132,6 +132,22 @@ describe("a task", () => {
     expect(await beganAt("t_3")).toBe("2026-01-01T01:00");
   });
 
+  test("that could not begin for two weeks ends as expired, and is wanted anew from when it gets another life", async () => {
+    const world = await taskWorld();
+    await world.ask("t_1");
+    const first = await world.outbound("outbound-1");
+    await world.when("t_1", () => true);
+    await first.stop();
+    await world.clock.advance(15 * 24 * 60 * MINUTE_MS);
+    await world.outbound("outbound-2");
+    const expired = await world.when("t_1", isOver);
+    expect(expired).toMatchObject({ state: "failed", attempt: 0, error: { code: "expired" } });
+    await world.say({ ...about(expired), type: "retry_requested", life: 1 });
+    await world.when("t_1", ({ life }) => life === 2);
+    await world.clock.advance(5 * MINUTE_MS);
+    expect(world.task("t_1")).toMatchObject({ state: "queued", life: 2 });
+  });
+
   test("past the limit of its attempt is ended, and so is its session", async () => {
     const script = () => [...TALK.slice(0, 7), { wait: 60 * MINUTE_MS }];
     const world = await taskWorld({ script });
