@@ -130,13 +130,17 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
   }
   const client = connect("client");
 
-  /** Starts a connector; `kill` ends it as `kill -9` would. */
-  const connector = async (instance: string, change: (bus: Bus) => Bus = (bus) => bus) => {
+  /** Starts a connector of one provider, on a bus as a test changes it; `kill` ends it as `kill -9` would. */
+  const connector = async (
+    instance: string,
+    change: (bus: Bus) => Bus = (bus) => bus,
+    of: Provider = provider,
+  ) => {
     const own = clock.forProcess();
     const client = connect(instance);
     const bus = change(client);
     const running = await outcome(
-      startConnector({ bus, clock: own, log: silentLog, instance, providers: [provider], limits: LIMITS }),
+      startConnector({ bus, clock: own, log: silentLog, instance, providers: [of], limits: LIMITS }),
     );
     const stopBeat = startBeat(bus, own, { service: "connector", instance });
     return {

@@ -34,6 +34,7 @@ async function callWorld() {
   const started = (instance: string) =>
     connector(
       instance,
+      undefined,
       sipProvider({
         clock,
         phones,
