@@ -42,7 +42,9 @@ export function mergeMeasures(all: readonly (AgentMeasures | undefined)[]): Agen
 export function sumTools(uses: readonly ToolUse[]): ToolUse[] {
   const byName = new Map<string, ToolUse>();
   for (const use of uses) {
-    const name = byName.has(use.name) || byName.size < TOOLS_MAX ? use.name : OTHER;
+    // What goes together already takes no other's place when it is added up again.
+    const named = byName.size - (byName.has(OTHER) ? 1 : 0);
+    const name = byName.has(use.name) || use.name === OTHER || named < TOOLS_MAX ? use.name : OTHER;
     const before = byName.get(name) ?? { name, calls: 0, errors: 0, totalMs: 0, maxMs: 0 };
     byName.set(name, {
       name,
@@ -66,13 +68,15 @@ const amounts = [
   "requests",
 ] as const;
 
+const isOther = ({ provider, model }: ModelUsage): boolean => provider === OTHER && model === OTHER;
 const nameOf = ({ kind, provider, model }: ModelUsage): string => `${kind} ${provider} ${model}`;
 
 /** By model, in the order of their names. What stayed at nothing is left out. */
 export function sumUsage(usages: readonly ModelUsage[]): ModelUsage[] {
   const byModel = new Map<string, ModelUsage>();
   for (const usage of usages) {
-    const isKnown = byModel.has(nameOf(usage)) || byModel.size < MODELS_MAX;
+    const named = [...byModel.values()].filter((one) => !isOther(one)).length;
+    const isKnown = byModel.has(nameOf(usage)) || isOther(usage) || named < MODELS_MAX;
     const of = isKnown ? usage : { ...usage, provider: OTHER, model: OTHER };
     const before = byModel.get(nameOf(of)) ?? { kind: of.kind, provider: of.provider, model: of.model };
     const summed: ModelUsage = { ...before };

@@ -33,7 +33,7 @@ export const ToolUse = z.object({
 });
 export type ToolUse = z.infer<typeof ToolUse>;
 
-/** So many different ones are told apart; what comes after them is counted together, as "other". */
+/** So many different ones are told apart; what comes after them is counted together, as "other" (models by kind). */
 export const TOOLS_MAX = 24;
 export const MODELS_MAX = 16;
 
@@ -51,7 +51,7 @@ export const AgentMeasures = z.object({
   endOfTurn: Spread.optional(),
   vad: z.object({ inferences: count, totalMs: ms }).optional(),
   tools: z.array(ToolUse).max(TOOLS_MAX + 1),
-  usage: z.array(ModelUsage).max(MODELS_MAX + 1),
+  usage: z.array(ModelUsage).max(MODELS_MAX + 5),
   /** What was said by whom. */
   userTurns: count,
   agentTurns: count,

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import { callOf, type EndedSession, endedAtOf, readyAttempts } from "../../libs/calls/call-of.ts";
 import { SpreadMaker } from "../../libs/calls/histogram.ts";
-import type { AgentMeasures, SessionReport } from "../../libs/contracts/call.ts";
+import { sumTools, sumUsage } from "../../libs/calls/measures.ts";
+import { type AgentMeasures, MODELS_MAX, type SessionReport, TOOLS_MAX } from "../../libs/contracts/call.ts";
 import { calls } from "../../libs/contracts/channels.ts";
 import type { LaunchRecord } from "../../libs/contracts/provider.ts";
 import type { HistoryEntry, SessionRecord } from "../../libs/contracts/session.ts";
@@ -248,5 +249,24 @@ describe("records that somebody has spoilt", () => {
       why: "no agent was free",
       metrics: { durationMs: 0 },
     });
+  });
+});
+
+describe("more tools and models than are told apart", () => {
+  const tool = (n: number) => ({ name: `tool-${n}`, calls: 1, errors: 0, totalMs: 10, maxMs: 10 });
+  const usage = (n: number) => ({ kind: "llm" as const, provider: "p", model: `m-${n}`, inputTokens: 1 });
+  const numbers = Array.from({ length: 40 }, (_, n) => n);
+
+  test("are counted together, the same one by one as at once", () => {
+    let tools: ReturnType<typeof sumTools> = [];
+    for (const n of numbers) tools = sumTools([...tools, tool(n)]);
+    expect(tools).toEqual(sumTools(numbers.map(tool)));
+    expect(tools).toHaveLength(TOOLS_MAX + 1);
+    expect(tools.find(({ name }) => name === "other")).toMatchObject({ calls: 40 - TOOLS_MAX });
+    let models: ReturnType<typeof sumUsage> = [];
+    for (const n of numbers) models = sumUsage([...models, usage(n)]);
+    expect(models).toEqual(sumUsage(numbers.map(usage)));
+    expect(models).toHaveLength(MODELS_MAX + 1);
+    expect(models.find(({ model }) => model === "other")).toMatchObject({ inputTokens: 40 - MODELS_MAX });
   });
 });
