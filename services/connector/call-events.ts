@@ -3,8 +3,11 @@ import type { CallProgress, LaunchRecord } from "../../libs/contracts/provider.t
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import type { Decision, Look } from "./events-for.ts";
 
-/** A telephone that rings is looked at so often, and one that was answered as often as any agent. */
-export const CALL_LOOK_MS = 500;
+const RINGING_LOOK_MS = 500;
+
+/** When to look next, in ms from now. Once it is answered, the agent's own host sees the callee hang up at once. */
+export const nextCallLookInMs = ({ call }: LaunchRecord, observeMs: number): number =>
+  call?.status === "answered" ? observeMs : RINGING_LOOK_MS;
 
 export function callEventsFor(look: Look): Decision {
   const launch = followed(look);

@@ -11,7 +11,7 @@ import { type Clock, isoNow } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { withoutTokens } from "../../libs/process/without-tokens.ts";
 import { isTelephone } from "../../libs/task/outcome.ts";
-import { CALL_LOOK_MS, callEventsFor, couldNotCall } from "./call-events.ts";
+import { callEventsFor, couldNotCall, nextCallLookInMs } from "./call-events.ts";
 import { eventsFor, firstMemory, type Limits, type Memory, nextLookInMs } from "./events-for.ts";
 import type { LaunchHandle, LaunchOrder, Provider } from "./providers/provider.ts";
 
@@ -161,7 +161,10 @@ export class KeptLaunch {
     this.#memory = decision.memory;
     const ageMs = now - this.#memory.sinceMs;
     this.#nextLookAtMs =
-      now + (isOwn ? nextLookInMs({ record, memory: this.#memory }, ageMs, limits.observeMs) : CALL_LOOK_MS);
+      now +
+      (isOwn
+        ? nextLookInMs({ record, memory: this.#memory }, ageMs, limits.observeMs)
+        : nextCallLookInMs(decision.launch, limits.observeMs));
     if (decision.launch !== this.#launch && !(await this.#save(decision.launch))) return;
     for (const event of decision.events) await this.#say(event);
   }
