@@ -86,7 +86,7 @@ const heard = (telephone: Telephone): Promise<boolean> =>
 
 test("an agent's greeting waits while the telephone rings, and is heard from its beginning when it is answered", async () => {
   const to = number();
-  sip.behave(to, { ringMs: 3000 });
+  sip.behave(to, { ringMs: 5000 });
   const id = await call(to);
   const telephone = await telephoneOf(to);
   expect(telephone).toMatchObject({ trunk: TRUNK, from: "+15550199", identity: `phone-${id}-1`, ringS: 45 });
@@ -94,6 +94,10 @@ test("an agent's greeting waits while the telephone rings, and is heard from its
   await taskWhen(id, "ringing");
   expect(telephone.found).toEqual([`agent-${id}-1-1`]);
   await launchWhen(id, ({ call: line }) => line?.status === "ringing");
+  // Its captions would go out if it took itself for speaking.
+  const agent = (await scene.rooms.participants(telephone.room)).find(({ isAgent }) => isAgent);
+  expect(telephone.answeredAtMs, "it still rings").toBeUndefined();
+  expect(agent?.attributes?.["lk.agent.state"]).toBe("listening");
   const answeredAtMs = await answered(telephone);
   expect(telephone.sounds.filter(({ atMs }) => atMs < answeredAtMs)).toEqual([]);
   expect((await scene.logs(`${id}-1`)).map(({ message }) => message)).not.toContain("the greeting was said");
