@@ -8,6 +8,11 @@ const suite = (name: string, options: Record<string, unknown> = {}) => ({
 /** Real processes and servers: one file at a time, and time enough for a noisy machine. */
 const withServers = { testTimeout: 120_000, hookTimeout: 300_000, fileParallelism: false };
 
+/** They run a NATS of their own. */
+const withOwnNats = ["local-*", "alone", "power-loss", "full-disk"];
+/** What they show is between Greenroom and others: the store has the same part in it on one node and on three. */
+const aboutOthers = ["calls", "diagnostics", "livekit-provider", "phone-calls"];
+
 export default defineConfig({
   test: {
     projects: [
@@ -16,11 +21,11 @@ export default defineConfig({
       suite("simulation", { testTimeout: 300_000 }),
       suite("conformance", withServers),
       suite("system", withServers),
-      // The same on three NATS nodes, but for what runs a NATS of its own.
+      // The same on three NATS nodes.
       suite("system-cluster", {
         ...withServers,
         include: ["test/system/**/*.test.ts"],
-        exclude: ["local-*", "alone", "power-loss", "full-disk"].map((name) => `test/system/${name}.test.ts`),
+        exclude: [...withOwnNats, ...aboutOthers].map((name) => `test/system/${name}.test.ts`),
         env: { STACK_NATS_NODES: "3" },
       }),
       suite("browser", withServers),
