@@ -14,7 +14,7 @@ export type AgentFacts = { readonly profile: string; readonly file: string } & (
   | { readonly outcome: "disabled" | "failed"; readonly why: string }
 );
 
-const LOAD_MS = 60_000;
+const LOAD_MS = 120_000;
 /** As many files as can be loaded without holding up each other much. */
 const AT_ONCE = 2;
 

@@ -69,7 +69,8 @@ function askedFinding(seen: Extract<LiveKitSeen, { kind: "asked" }>): Finding {
       "Start that LiveKit, or set LIVEKIT_URL to the address of one that runs.",
     );
   }
-  if (seen.refusal === undefined) return ok(`${seen.url} takes our key; it has ${seen.rooms} rooms.`);
+  if (seen.refusal === undefined)
+    return ok(`${seen.url} takes our key; it has ${seen.rooms} ${seen.rooms === 1 ? "room" : "rooms"}.`);
   return failure(
     `LiveKit at ${seen.url} refuses our key: ${seen.refusal}.`,
     "Set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to a pair of that server's `keys`; and see that its clock is right.",

@@ -50,10 +50,10 @@ export const providers: readonly Provider[] = [
   },
   {
     name: "VAPI",
-    key: "VAPI_API_KEY",
-    base: "VAPI_BASE_URL",
+    key: "GREENROOM_VAPI_KEY",
+    base: "GREENROOM_VAPI_URL",
     defaultBase: "https://api.vapi.ai",
-    mark: /\bVAPI_API_KEY\b/,
+    mark: /\bGREENROOM_VAPI_KEY\b/,
     path: "/assistant?limit=1",
     headers: bearer,
   },

@@ -2,9 +2,11 @@
 import { allSettingNames } from "../../libs/process/common-settings.ts";
 import { ConfigError, readConfig, type Settings } from "../../libs/process/config.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
+import { connectorSettings } from "../../services/connector/config.ts";
 import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import { janitorSettings } from "../../services/janitor/config.ts";
+import { outboundSettings } from "../../services/outbound/config.ts";
 import { recorderSettings } from "../../services/recorder/config.ts";
 import { localSettings } from "../config.ts";
 import { check, failure, ok } from "./check.ts";
@@ -18,6 +20,8 @@ const everySettings: readonly Settings[] = [
   dispatcherSettings,
   agentHostSettings,
   janitorSettings,
+  connectorSettings,
+  outboundSettings,
   recorderSettings,
 ];
 

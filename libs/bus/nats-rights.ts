@@ -1,7 +1,7 @@
 // Tries whether NATS lets a process do what the services do, without a trace: for tools.
 import { AckPolicy, DiscardPolicy, nanos, nuid, RetentionPolicy, StorageType } from "nats";
 import { allBuckets } from "../contracts/buckets.ts";
-import { allChannels, hostChanges, roomHints, serviceBeats } from "../contracts/channels.ts";
+import { allChannels, hostChanges, roomHints, serviceBeats, webhooksQueued } from "../contracts/channels.ts";
 import { messageOf } from "../contracts/errors.ts";
 import { encode } from "./codec.ts";
 import { apiCode } from "./nats-errors.ts";
@@ -66,6 +66,7 @@ const subjectsHeard = (): string[] => [
   hostChanges.subject,
   serviceBeats.subject,
   roomHints.subject,
+  webhooksQueued.subject,
 ];
 
 /** Of the right shape, so that nobody logs them, and about nobody. */

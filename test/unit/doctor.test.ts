@@ -257,7 +257,7 @@ describe("agent files and keys", () => {
     expect(used.map(({ provider, usedBy }) => [provider.key, usedBy])).toEqual([
       ["OPENAI_API_KEY", ["talks"]],
       ["DEEPGRAM_API_KEY", ["hears"]],
-      ["VAPI_API_KEY", ["legacy"]],
+      ["GREENROOM_VAPI_KEY", ["legacy"]],
     ]);
   });
 
