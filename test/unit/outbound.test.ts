@@ -1,6 +1,6 @@
 // Outbound on a memory bus: tasks from their request to their end, through crashes, repeats and several processes.
 import { describe, expect, test, vi } from "vitest";
-import { sessions, taskLines, tasks } from "../../libs/contracts/buckets.ts";
+import { type Bucket, sessions, taskLines, tasks } from "../../libs/contracts/buckets.ts";
 import {
   type Channel,
   deadLetters,
@@ -262,6 +262,35 @@ const dieAt =
       return isIt ? die() : answer;
     },
   });
+
+test("an attempt whose saving loses to a cancellation is never asked for", async () => {
+  const world = await taskWorld();
+  await world.host();
+  let hasRaced = false;
+  await world.outbound("outbound-1", (bus) => ({
+    async save<T>(bucket: Bucket<T>, value: T, revision: number) {
+      const task = value as unknown as TaskRecord;
+      if ((bucket as unknown) === tasks && task.state === "dialing" && !hasRaced) {
+        hasRaced = true;
+        const error = { code: "canceled" as const, message: "by the API", worthRepeating: false };
+        const canceled = {
+          ...task,
+          state: "canceled" as const,
+          attempt: 0,
+          attempts: [],
+          error,
+          endedAt: AT,
+        };
+        expect(await bus.save(tasks, { ...canceled, opId: "another" }, revision)).toBeGreaterThan(revision);
+      }
+      return bus.save(bucket, value, revision);
+    },
+  }));
+  await world.ask("t_1");
+  await world.when("t_1", ({ state }) => state === "canceled");
+  await world.clock.advance(5 * MINUTE_MS);
+  expect(world.server.stored(sessionEvents)).toEqual([]);
+});
 
 describe("a process that dies", () => {
   test.each([
