@@ -164,6 +164,11 @@ export const isDisabled = (
   queue: WebhookQueue | undefined,
 ): boolean => queue?.disabled?.generation === endpoint.generation;
 
-/** Said to the recorder that holds an endpoint's queue. */
-export const WebhookQueued = z.object({ tenant: Tenant, endpoint: EndpointId });
+/** Something was put into an endpoint's queue; said to the recorder that holds it. */
+export const WebhookQueued = z.object({
+  tenant: Tenant,
+  endpoint: EndpointId,
+  /** Not put in, but taken out: what is in hand is to be looked at once more. */
+  removed: z.literal(true).optional(),
+});
 export type WebhookQueued = z.infer<typeof WebhookQueued>;

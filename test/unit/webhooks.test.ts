@@ -2,7 +2,13 @@
 import { describe, expect, test } from "vitest";
 import { callOf, type EndedSession } from "../../libs/calls/call-of.ts";
 import { sessions, webhookEndpoints, webhookQueues } from "../../libs/contracts/buckets.ts";
-import { calls, deadLetters, webhookDeliveries, webhooks } from "../../libs/contracts/channels.ts";
+import {
+  calls,
+  deadLetters,
+  webhookDeliveries,
+  webhooks,
+  webhooksQueued,
+} from "../../libs/contracts/channels.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { endpointKey, type WebhookEndpoint, type WebhookEvent } from "../../libs/contracts/webhook.ts";
 import { silentLog } from "../../libs/process/log.ts";
@@ -272,6 +278,10 @@ describe("an endpoint", () => {
     for (const id of ["s1", "s2"]) await live(w, s, id);
     await w.clock.advance(MINUTE_MS);
     await w.outcome(s.bus.purge(webhooks, "webhook.t.*.s1.*"));
+    expect(JSON.stringify(await s.queue("a"))).toContain("session-s1");
+    s.bus.announce(webhooksQueued, { tenant: "t", endpoint: "a", removed: true });
+    await w.clock.advance(5000);
+    expect(JSON.stringify(await s.queue("a"))).not.toContain("session-s1");
     isDead = false;
     const tries = s.got.length;
     await w.clock.advance(10 * MINUTE_MS);

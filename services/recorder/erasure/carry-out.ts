@@ -1,8 +1,8 @@
 // Carries a deletion out: ends what runs, empties every store of its part, and again until nothing more is found.
 import type { Bus } from "../../../libs/bus/bus.ts";
-import { sessions, tasks } from "../../../libs/contracts/buckets.ts";
+import { sessions, tasks, webhookEndpoints } from "../../../libs/contracts/buckets.ts";
 import { dayOf } from "../../../libs/contracts/call.ts";
-import { calls, sessionEvents, taskEvents } from "../../../libs/contracts/channels.ts";
+import { calls, sessionEvents, taskEvents, webhooksQueued } from "../../../libs/contracts/channels.ts";
 import { type DeletionJob, FOUND_MAX } from "../../../libs/contracts/deletion.ts";
 import { isTaskEnd } from "../../../libs/contracts/task.ts";
 import { type Clock, isoNow, sleep } from "../../../libs/process/clock.ts";
@@ -138,7 +138,14 @@ async function emptyAll(
     if (removed > 0 && !(await held.change({ counts }))) return undefined;
     if (isStopped()) return undefined;
   }
+  await tellQueues(deps.bus, scope);
   return all;
+}
+
+/** Recorders have messages in hand, and their places in the queues, that aren't stored any more. */
+async function tellQueues(bus: Bus, { tenant }: Scope): Promise<void> {
+  for (const { value } of await bus.list(webhookEndpoints, `${tenant}.>`))
+    bus.announce(webhooksQueued, { tenant, endpoint: value.id, removed: true });
 }
 
 async function empty(bus: Bus, rule: StoreRule, scope: Scope): Promise<number> {

@@ -159,7 +159,7 @@ export const storeRules: readonly StoreRule[] = [
     store: webhookQueues,
     ofTenant: (tenant) => [`${tenant}.>`],
     staysForPerson:
-      "it holds ids of sessions whose events wait; one that is gone leaves it when its turn comes",
+      "it holds ids of sessions whose events wait; what is removed leaves it when its holder hears",
   },
   {
     store: deadLetters,

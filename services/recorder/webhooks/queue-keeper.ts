@@ -52,8 +52,8 @@ export class QueueKeeper {
         if (value === undefined) this.#queues.delete(key);
         else this.#queues.set(key, { queue: value, revision, seenAtMs: clock.monotonic() });
       }),
-      await bus.listen(webhooksQueued, ({ tenant, endpoint }) =>
-        this.#hint(endpointKey(tenant, endpoint), false),
+      await bus.listen(webhooksQueued, ({ tenant, endpoint, removed }) =>
+        this.#hint(endpointKey(tenant, endpoint), false, removed),
       ),
       repeat(
         clock,
@@ -84,10 +84,10 @@ export class QueueKeeper {
   }
 
   /** @param mayTell whether who holds it elsewhere is to be told */
-  #hint(key: string, mayTell: boolean): void {
+  #hint(key: string, mayTell: boolean, removed?: true): void {
     const held = this.#runs.get(key);
     const endpoint = this.#endpoints.get(key);
-    if (held !== undefined) held.run.poke();
+    if (held !== undefined) held.run.poke(removed);
     else if (endpoint === undefined || this.#isStopping) return;
     else if (this.#isHeldElsewhere(key)) {
       if (mayTell)

@@ -50,6 +50,7 @@ export class QueueRun {
   /** What is in hand, and when it was read. */
   readonly #messages = new Map<number, { readonly message: WebhookMessage; readonly readAtMs: number }>();
   readonly #sending = new Set<Promise<void>>();
+  readonly #inFlight = new Set<number>();
   #stored: WebhookQueue;
   #revision: number;
   #storedAtMs: number;
@@ -57,6 +58,8 @@ export class QueueRun {
   #isStopping = false;
   /** What the former owner had in hand is in hand again. */
   #isRestored = false;
+  /** What is in hand may be stored no more. */
+  #isDoubtful = false;
   #isWoken = false;
   #endSleep = () => {};
   /** Something was put into the queue, or may have been, since the stream was last read. */
@@ -75,8 +78,9 @@ export class QueueRun {
     this.#plan = new DeliveryPlan(held.queue, deps.clock.monotonic());
   }
 
-  /** There may be more to deliver. */
-  poke(): void {
+  /** There may be more to deliver, or less. */
+  poke(removed?: true): void {
+    if (removed) this.#isDoubtful = true;
     this.#isHinted = true;
     this.#wake();
   }
@@ -96,6 +100,7 @@ export class QueueRun {
       if (endpoint === undefined || isDisabled(endpoint, this.#stored) || this.#isStopping) break;
       if (!this.#isRestored) await this.#trying(() => this.#loadHeld());
       else if (this.#isHinted) await this.#trying(() => this.#load());
+      if (this.#isDoubtful) await this.#dropRemoved();
       if (this.#isRestored) this.#startSending(endpoint);
       if (this.#isSaveDue()) isHeld = await this.#trying(() => this.#save(this.#deps.instance));
       if (isHeld && this.#isDone()) break;
@@ -113,6 +118,9 @@ export class QueueRun {
       return await work();
     } catch (error) {
       this.#deps.log.warn({ error, webhook: this.#stored.endpoint }, "a webhook's queue is tried again");
+      // Whichever it was, it isn't done.
+      this.#isHinted = true;
+      this.#isChanged = true;
       await sleep(this.#deps.clock, STORE_PAUSE_MS);
       return true;
     }
@@ -164,14 +172,31 @@ export class QueueRun {
     return true;
   }
 
+  /** What is being sent is left alone: how that goes decides about it. */
+  async #dropRemoved(): Promise<void> {
+    this.#isDoubtful = false;
+    for (const [sequence, { message }] of [...this.#messages]) {
+      if (this.#inFlight.has(sequence) || (await this.#isStored(sequence, message))) continue;
+      this.#drop(sequence);
+    }
+  }
+
+  #drop(sequence: number): void {
+    this.#plan.drop(sequence);
+    this.#messages.delete(sequence);
+    this.#isChanged = true;
+  }
+
   #startSending(endpoint: WebhookEndpoint): void {
     for (const { key, sequence, tries } of this.#plan.due(this.#deps.clock.monotonic())) {
       const held = this.#messages.get(sequence);
       if (held === undefined) throw new Error(`the message ${sequence} is in the plan and not in hand`);
+      this.#inFlight.add(sequence);
       const work = this.#send(endpoint, { key, sequence, tries, ...held })
         .catch((error: unknown) => this.#deps.log.error({ error }, "a delivery failed by a bug"))
         .finally(() => {
           this.#sending.delete(work);
+          this.#inFlight.delete(sequence);
           this.#wake();
         });
       this.#sending.add(work);
@@ -185,9 +210,7 @@ export class QueueRun {
     const { clock } = this.#deps;
     // It may have waited for a day: what was removed meanwhile isn't sent any more.
     if (clock.monotonic() - readAtMs > FRESH_MS && !(await this.#isStored(sequence, message))) {
-      this.#plan.drop(sequence);
-      this.#messages.delete(sequence);
-      this.#isChanged = true;
+      this.#drop(sequence);
       return;
     }
     const beganMs = clock.monotonic();
