@@ -12,5 +12,7 @@ export default defineAgent({
       room: ctx.room,
       inputOptions: { audioEnabled: false },
     });
+    const { leavesAfterMs } = JSON.parse(ctx.job.metadata || "{}") as { leavesAfterMs?: number };
+    if (leavesAfterMs !== undefined) setTimeout(() => ctx.shutdown("everything was said"), leavesAfterMs);
   },
 });
