@@ -9,7 +9,7 @@ import { eventsOf, eventually, fresh, kinds, requested, type TestBuses } from ".
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe.each(kinds)("stored messages on %s", (_kind, start) => {
+describe.each(kinds)("stored messages on %s", (kind, start) => {
   let buses: TestBuses;
   let bus: Bus;
   beforeAll(async () => {
@@ -39,6 +39,27 @@ describe.each(kinds)("stored messages on %s", (_kind, start) => {
     await eventually(() => seen.length === 2);
     await pause(100);
     expect(seen.sort()).toEqual([`a ${requested(tenant, "a").at}`, `b ${requested(tenant, "a").at}`]);
+    await stop();
+  });
+
+  test("how the stores stand is told of every stream, and of who takes from it where there is a server", async () => {
+    const { tenant, channel, options } = corner();
+    const sessionsBefore = (await bus.standings()).find(({ name }) => name === "SESSIONS")?.messages ?? 0;
+    await bus.publish(channel, requested(tenant, "a"));
+    await bus.publish(channel, requested(tenant, "b"));
+    let taken = 0;
+    const stop = await bus.consume(channel, options, async () => {
+      taken += 1;
+      return "done";
+    });
+    await eventually(() => taken === 2);
+    await eventually(async () => {
+      const standing = (await bus.standings()).find(({ name }) => name === "SESSIONS");
+      const consumer = standing?.consumers.find(({ durable }) => durable === options.durable);
+      const isTold =
+        kind === "memory" ? consumer === undefined : consumer?.pending === 0 && consumer.inHand === 0;
+      return standing?.messages === sessionsBefore + 2 && isTold;
+    });
     await stop();
   });
 
