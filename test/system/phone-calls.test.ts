@@ -130,6 +130,24 @@ test("a file that plays its own sound is silent too, and one that waits for its 
   for (const id of ids) await taskWhen(id, "completed");
 });
 
+test("an agent that takes over after the answer is heard at once, and nobody is called again", async () => {
+  const to = number();
+  const id = await call(to, "tone");
+  const telephone = await telephoneOf(to);
+  await heard(telephone);
+  const pid = (await scene.slotOf(`${id}-1`))?.stage.pid;
+  process.kill(pid, "SIGKILL");
+  await until(() => telephone.sounds.some(({ from }) => from === `agent-${id}-1-2`), {
+    timeoutMs: PATIENCE_MS,
+    what: "the next agent is heard",
+  });
+  expect(await launchWhen(id, ({ call: line }) => line?.status === "answered")).toMatchObject({ attempt: 1 });
+  await telephone.hangUp();
+  await taskWhen(id, "completed");
+  expect(await scene.ended(`${id}-1`)).toMatchObject({ endedReason: "completed", attempt: 2 });
+  expect(sip.telephones.filter((one) => one.to === to)).toHaveLength(1);
+});
+
 test("a callee who is busy ends the session, with the carrier's own code", async () => {
   const to = number();
   sip.behave(to, { ringMs: 300, refuses: { code: 486, reason: "Busy Here" } });
