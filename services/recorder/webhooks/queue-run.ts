@@ -31,6 +31,7 @@ const CHECKPOINT_MS = 1000;
 const STOP_MS = 2000;
 /** For so long what was read is taken for what is stored. */
 const FRESH_MS = 2000;
+const GIVE_BACK_TRIES = 3;
 /** How long after a failure of the store it is asked again. */
 const STORE_PAUSE_MS = 1000;
 
@@ -93,7 +94,6 @@ export class QueueRun {
 
   /** @returns when the queue is given back, or was taken away */
   async run(): Promise<void> {
-    const { log } = this.#deps;
     let isHeld = true;
     while (isHeld) {
       const endpoint = this.#endpoint();
@@ -109,7 +109,7 @@ export class QueueRun {
     // What is still being sent when the process has to end is sent again by the next owner, with the same id.
     const ended = Promise.all(this.#sending);
     await (this.#isStopping ? Promise.race([ended, sleep(this.#deps.clock, STOP_MS)]) : ended);
-    if (isHeld) await this.#giveBack().catch((error: unknown) => log.debug({ error }, "a queue is left"));
+    if (isHeld) await this.#giveBack();
   }
 
   /** @returns false when the queue is somebody else's by now */
@@ -319,9 +319,20 @@ export class QueueRun {
     return this.#isRestored && this.#plan.isEmpty && this.#sending.size === 0 && !this.#isHinted;
   }
 
-  /** Without an owner: the next one goes on from there. A queue whose endpoint is gone is removed by its keeper. */
+  /**
+   * Without an owner: the next one goes on from there. If that can't be stored, what was taken since the last time is
+   * sent once more. A queue whose endpoint is gone is removed by its keeper.
+   */
   async #giveBack(): Promise<void> {
-    await this.#save(undefined);
+    for (let tries = 1; tries <= GIVE_BACK_TRIES; tries++) {
+      try {
+        await this.#save(undefined);
+        return;
+      } catch (error) {
+        this.#deps.log.debug({ error, webhook: this.#stored.endpoint }, "a queue could not be given back");
+        await sleep(this.#deps.clock, STORE_PAUSE_MS);
+      }
+    }
   }
 
   async #wait(): Promise<void> {
