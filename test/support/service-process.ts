@@ -6,7 +6,14 @@ import { until } from "./until.ts";
 
 export type LogLine = Record<string, unknown> & { level?: string; service?: string; msg?: string };
 
-export type ServiceKind = "gateway" | "dispatcher" | "agent-host" | "janitor" | "connector" | "recorder" | "outbound";
+export type ServiceKind =
+  | "gateway"
+  | "dispatcher"
+  | "agent-host"
+  | "janitor"
+  | "connector"
+  | "recorder"
+  | "outbound";
 
 const KEPT_LINES = 5000;
 

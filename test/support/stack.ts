@@ -134,7 +134,14 @@ class RunningStack implements Stack {
   }
 
   async start(): Promise<void> {
-    const { hosts = 1, dispatchers = 1, janitors = 1, connectors = 0, recorders = 0, outbounds = 0 } = this.#options;
+    const {
+      hosts = 1,
+      dispatchers = 1,
+      janitors = 1,
+      connectors = 0,
+      recorders = 0,
+      outbounds = 0,
+    } = this.#options;
     const several = (count: number, service: ServiceKind) =>
       Array.from({ length: count }, () => this.spawnService(service));
     await Promise.all([

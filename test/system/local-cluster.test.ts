@@ -25,10 +25,9 @@ const READY_MS = 120_000;
 const PATIENCE_MS = 90_000;
 const RUNNING = [
   ...["nats-1", "nats-2", "nats-3", "livekit"],
-  ...["gateway", "dispatcher", "agent-host", "janitor", "connector", "recorder", "outbound"].flatMap((name) => [
-    `${name}-1`,
-    `${name}-2`,
-  ]),
+  ...["gateway", "dispatcher", "agent-host", "janitor", "connector", "recorder", "outbound"].flatMap(
+    (name) => [`${name}-1`, `${name}-2`],
+  ),
 ].sort();
 
 const running = (): string[] =>
