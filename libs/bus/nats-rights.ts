@@ -4,7 +4,7 @@ import { allBuckets } from "../contracts/buckets.ts";
 import { allChannels, hostChanges, roomHints, serviceBeats, webhooksQueued } from "../contracts/channels.ts";
 import { messageOf } from "../contracts/errors.ts";
 import { encode } from "./codec.ts";
-import { apiCode } from "./nats-errors.ts";
+import { apiCode, wasRefusedForNow } from "./nats-errors.ts";
 import { type NatsLook, refusedByEveryStream } from "./nats-look.ts";
 
 export interface SubjectRights {
@@ -100,6 +100,12 @@ const TRIAL_PREFIX = "GREENROOM_DOCTOR_";
 const TRIAL_BYTES = 64 * 1024;
 /** What a trial that was killed left behind is removed by the next one, once it can't be in use any more. */
 const ABANDONED_MS = 5 * 60_000;
+/** In a cluster what was just made has a leader only after a moment, and until then nobody answers for it. */
+const LEADERLESS_MS = 5000;
+
+/** The client says it by a message alone where it pulls. */
+const hasNoLeaderYet = (error: unknown): boolean =>
+  wasRefusedForNow(error) || /no responders/i.test(messageOf(error));
 
 /** Makes a stream of its own with that many copies, does with it what the services do with theirs, and removes it. */
 export async function tryStore(look: NatsLook, replicas: number): Promise<StoreTrial> {
@@ -118,7 +124,15 @@ export async function tryStore(look: NatsLook, replicas: number): Promise<StoreT
   });
   const step = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
     doing = what;
-    return await work();
+    const deadline = performance.now() + LEADERLESS_MS;
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!hasNoLeaderYet(error) || performance.now() > deadline) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
   };
   try {
     await step(`making a stream with ${replicas} ${replicas === 1 ? "copy" : "copies"}`, async () => {
