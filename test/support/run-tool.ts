@@ -1,4 +1,4 @@
-// Runs the tools `npm run doctor` and `npm run inspect` as a person would, and reads what they say.
+// Runs the tools that a person runs, as `npm run doctor`, and reads what they say.
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
@@ -33,13 +33,29 @@ export async function runDoctor(env: Readonly<Record<string, string | undefined>
   };
 }
 
-export async function runTool(
+interface ToolAnswer {
+  readonly exitCode: number | null;
+  readonly text: string;
+  readonly errors: string;
+}
+
+export const runTool = (
   tool: "doctor" | "inspect",
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-): Promise<{ exitCode: number | null; text: string; errors: string }> {
-  const main = `${repositoryRoot}deploy/${tool}/main.ts`;
-  const child = spawn(process.execPath, ["--import", tsx, main, ...args], {
+): Promise<ToolAnswer> => startTool(`deploy/${tool}/main.ts`, args, env).ended;
+
+/** @param main the file that is run, from the repository's root */
+export function startTool(
+  main: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): {
+  /** What it said so far. */
+  said(): string;
+  readonly ended: Promise<ToolAnswer>;
+} {
+  const child = spawn(process.execPath, ["--import", tsx, `${repositoryRoot}${main}`, ...args], {
     cwd: repositoryRoot,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
   });
@@ -51,6 +67,8 @@ export async function runTool(
   child.stderr.on("data", (part: Buffer) => {
     errors += part.toString();
   });
-  const exitCode = await new Promise<number | null>((resolve) => child.once("close", resolve));
-  return { exitCode, text, errors };
+  const ended = new Promise<ToolAnswer>((resolve) =>
+    child.once("close", (exitCode) => resolve({ exitCode, text, errors })),
+  );
+  return { said: () => text, ended };
 }

@@ -4,6 +4,7 @@ import { taskRequests } from "../../libs/contracts/channels.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
 import { taskIdOfKey } from "../../libs/task/task-ids.ts";
 import { expectNothingLeft } from "../support/nothing-left.ts";
+import { startTool } from "../support/run-tool.ts";
 import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
 import type { Json } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -102,7 +103,7 @@ test("a task under way is canceled with its session, and begins again when someb
   await taskWhen(id, "completed");
 });
 
-test("a message on the ancestor's topic is a task", async () => {
+test("a message on the topic of tasks is one", async () => {
   const idempotencyKey = "by message";
   await scene.bus.publish(taskRequests, {
     tenant: DEFAULT_TENANT,
@@ -114,6 +115,22 @@ test("a message on the ancestor's topic is a task", async () => {
   await taskWhen(id, "inProgress");
   await scene.end(`${id}-1`);
   await taskWhen(id, "completed");
+});
+
+test("a task in direct mode goes past the queue, and tells each step", async () => {
+  const wish = ["--direct", "--to", "1001", "--profile", "visited", "--provider", "pool"];
+  const running = startTool("services/outbound/run-task.ts", wish, { NATS_URL: scene.stack.natsUrl });
+  const sessionId = await until(async () => running.said().match(/session (direct_\w+) is asked for/)?.[1], {
+    timeoutMs: PATIENCE_MS,
+    everyMs: 100,
+    what: () => `it says which session it asked for: ${running.said()}`,
+  });
+  await scene.sessionWhen(sessionId, ({ state }) => state === "ready", "is ready");
+  await pickUpAndLeave(sessionId);
+  const { exitCode, text, errors } = await running.ended;
+  expect(exitCode, errors).toBe(0);
+  expect(text).toMatch(/session: dispatched, attempt 1 on .+\n.*session: joined, .+\n.*session: ready, /s);
+  expect(text).toContain("session: ended as completed, fault: none");
 });
 
 test("a thousand tasks are taken in by one request, once, and listed", async () => {
