@@ -17,6 +17,7 @@ import { LockedError, lockDirectory } from "./lock.ts";
 import { createTakeLine, type LogRecord } from "./log-lines.ts";
 import { PidFiles } from "./pid-files.ts";
 import { createFormat } from "./pretty.ts";
+import { receiptKey } from "./receipt-key.ts";
 import { StartError } from "./start-error.ts";
 import { startLiveKit } from "./start-livekit.ts";
 import { startNats } from "./start-nats.ts";
@@ -133,7 +134,10 @@ class LocalRun {
     });
 
     const apiUrls = ports.map((port) => `http://${hostFor(this.#config.GREENROOM_BIND)}:${port}`);
-    const servers = await this.#startServers(supervisor, ports[0]!);
+    const servers = {
+      ...(await this.#startServers(supervisor, ports[0]!)),
+      ...(await receiptKey(this.#options.env, this.#dataDir)),
+    };
     if (this.#isStopping) return;
     const later = (wanted: boolean) =>
       this.#options.services.filter(({ isLater = false }) => isLater === wanted);
