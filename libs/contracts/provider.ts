@@ -76,6 +76,8 @@ export const CallProgress = z.object({
   sipCode: z.number().int().optional(),
   providerReason: z.string().max(240).optional(),
   answeredBy: z.enum(["human", "machine", "unknown"]).optional(),
+  /** Set on a call that failed and would only fail again, as to a number that doesn't exist. */
+  isFinal: z.literal(true).optional(),
 });
 export type CallProgress = z.infer<typeof CallProgress>;
 

@@ -23,7 +23,13 @@ export type Dialled =
   /** It rang for as long as it may. */
   | { readonly is: "rang out"; readonly why: string }
   /** The call came to nothing, by the carrier's response or by LiveKit's refusal. */
-  | { readonly is: "refused"; readonly sipCode?: number; readonly why: string }
+  | {
+      readonly is: "refused";
+      readonly sipCode?: number;
+      readonly why: string;
+      /** Set when LiveKit would refuse it again. */
+      readonly isFinal?: true;
+    }
   /** Not one byte of the request went out. */
   | { readonly is: "not sent"; readonly why: string }
   /** It may have been dialled, and may ring or be answered now. */
@@ -93,7 +99,7 @@ export function connectPhones({
   };
 }
 
-/** LiveKit refuses so before it asks LiveKit SIP, and LiveKit SIP before it sends an INVITE. */
+/** LiveKit refuses so before it asks LiveKit SIP, and LiveKit SIP before it sends an INVITE; it would again. */
 const REFUSALS = [
   "invalid_argument",
   "malformed",
@@ -139,7 +145,7 @@ export function whatDiallingSays(error: unknown): Exclude<Dialled, { is: "answer
     return { is: "refused", sipCode, why: `SIP ${sipCode} ${metadata?.sip_status ?? ""}`.trim() };
   const why = `LiveKit said: ${code} ${message}`.slice(0, 240);
   if (code === "canceled" && message.includes("sip request timed out")) return { is: "rang out", why };
-  if (REFUSALS.includes(code) || NOTHING_DIALLED.some((words) => message.includes(words)))
-    return { is: "refused", why };
+  if (NOTHING_DIALLED.some((words) => message.includes(words))) return { is: "refused", why };
+  if (REFUSALS.includes(code)) return { is: "refused", why, isFinal: true };
   return { is: "unclear", why };
 }

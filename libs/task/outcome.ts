@@ -60,8 +60,10 @@ function ofCall(context: TaskContext, call: CallProgress): Outcome | undefined {
         return over("failed", failure("lost_after_answer", `after the answer: ${said}`, false));
       if (call.status === "busy") return repeated(context, "busy", failure("busy", said, true));
       if (call.status === "noAnswer") return repeated(context, "noAnswer", failure("no_answer", said, true));
-      const isFinal = isBadNumber(call.sipCode);
-      return repeated(context, "failed", failure(isFinal ? "bad_number" : "call_failed", said, !isFinal));
+      const isFinal = call.isFinal === true;
+      // A carrier's final word is about the number; any other is about how calls are set up.
+      const code = isFinal && call.sipCode !== undefined ? "bad_number" : "call_failed";
+      return repeated(context, "failed", failure(code, said, !isFinal));
     }
     case "voicemail":
       return over("voicemail", failure("voicemail", said, false));
@@ -167,18 +169,6 @@ export const newest = (context: Pick<TaskContext, "attempts">): TaskAttempt | un
 
 const hasAnswered = (attempt: TaskAttempt | undefined): boolean =>
   attempt?.states.some(({ state }) => state === "answered" || state === "inProgress") === true;
-
-/**
- * The carrier said that this call can't be made: no such number, not allowed, not understood. Those of the 4xx that
- * tell of the callee's or the carrier's present state are left out.
- */
-const isBadNumber = (sipCode: number | undefined): boolean => {
-  if (sipCode === undefined) return false;
-  if (sipCode === 604 || sipCode === 606) return true;
-  return sipCode >= 400 && sipCode < 500 && !PASSING_4XX.has(sipCode);
-};
-/** Request Timeout, Too Many Requests, Temporarily Unavailable, Busy Here, Request Terminated, Request Pending. */
-const PASSING_4XX: ReadonlySet<number> = new Set([408, 429, 480, 486, 487, 491]);
 
 function sayCall({ status, sipCode, providerReason }: CallProgress): string {
   const code = sipCode === undefined ? "" : ` (SIP ${sipCode})`;

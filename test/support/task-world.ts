@@ -38,12 +38,16 @@ export const TALK: readonly Scene[] = [
 ];
 
 /** A call that comes to nothing. */
-export const notReached = (status: "busy" | "noAnswer" | "failed", sipCode: number): readonly Scene[] => [
+export const notReached = (
+  status: "busy" | "noAnswer" | "failed",
+  sipCode: number,
+  more: Partial<CallProgress> = {},
+): readonly Scene[] => [
   { wait: 50 },
   { ready: true },
   { call: "dialing" },
   { wait: 1000 },
-  { call: status, more: { sipCode } },
+  { call: status, more: { ...more, sipCode } },
   { ends: "provider_error" },
 ];
 

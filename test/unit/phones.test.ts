@@ -39,6 +39,15 @@ describe("a call that ended in an error", () => {
     ["not_found", "requested sip trunk does not exist"],
     ["permission_denied", "permissions denied"],
     ["unauthenticated", "invalid API key"],
+  ])("that LiveKit refuses by itself would be refused again (%s: %s)", (code, message) => {
+    expect(whatDiallingSays(twirp(code, message))).toEqual({
+      is: "refused",
+      why: `LiveKit said: ${code} ${message}`,
+      isFinal: true,
+    });
+  });
+
+  test.each([
     ["internal", "sip not connected (redis required)"],
     ["unavailable", "no response from servers"],
     ["unavailable", "cpu exhausted"],

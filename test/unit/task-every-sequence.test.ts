@@ -62,7 +62,7 @@ function everyEvent(record: TaskRecord): TaskEvent[] {
       lineGiven(record, attempt, record.life + 1),
       sessionReady(record, attempt),
       ...CallStatus.options.map((status) => callMoved(record, status, {}, attempt)),
-      callMoved(record, "failed", { sipCode: 404 }, attempt),
+      callMoved(record, "failed", { sipCode: 404, isFinal: true }, attempt),
       overdue(record, { attempt }),
       overdue(record, { attempt, call: { status: "busy" } }),
       ...EndedReason.options.flatMap((reason) =>

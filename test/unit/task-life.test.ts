@@ -73,14 +73,26 @@ describe("a telephone call", () => {
     expect(become(dialing({ retry }), busy, lineGiven, busy).backoffMs).toBe(60_000);
   });
 
-  test.each([400, 403, 404, 484, 604])("to a number that SIP %i refuses ends at once", (sipCode) => {
-    const ended = become(dialing(), (task) => callMoved(task, "failed", { sipCode }));
-    expect([stateOf(ended), ended.error?.code]).toEqual(["failed 1", "bad_number"]);
+  test.each([
+    [{ sipCode: 404, isFinal: true }, "bad_number"],
+    [{ providerReason: "assistant-not-found", isFinal: true }, "call_failed"],
+  ] as const)("that would only fail again ends at once (%o)", (more, code) => {
+    const failed = { code, worthRepeating: false };
+    const ended = become(dialing(), (task) => callMoved(task, "failed", more));
+    expect(stateOf(ended)).toBe("failed 1");
+    expect(ended.error).toMatchObject(failed);
+    const byItsEnd = become(dialing(), (task) =>
+      sessionEnded(task, { reason: "provider_error", call: { status: "failed", ...more } }),
+    );
+    expect([stateOf(byItsEnd), byItsEnd.error]).toMatchObject(["failed 1", failed]);
   });
 
-  test.each([408, 480, 487, 500, 503])("that SIP %i failed is tried again", (sipCode) => {
-    expect(become(dialing(), (task) => callMoved(task, "failed", { sipCode })).state).toBe("queued");
-  });
+  test.each([{ sipCode: 503 }, { providerReason: "worker-shutdown" }])(
+    "that failed for a passing reason is tried again (%o)",
+    (more) => {
+      expect(become(dialing(), (task) => callMoved(task, "failed", more)).state).toBe("queued");
+    },
+  );
 
   test.each(["failed", "busy", "noAnswer"] as const)(
     "that was answered and then is told to be %s is never repeated",
@@ -217,7 +229,7 @@ describe("a person", () => {
   });
 
   test("gives an ended task another life once, in which attempts are counted on", () => {
-    const failed = become(dialing(), (task) => callMoved(task, "failed", { sipCode: 404 }));
+    const failed = become(dialing(), (task) => callMoved(task, "failed", { isFinal: true }));
     const revived = step(failed, retryRequested(failed));
     expect(revived).toMatchObject({ state: "queued", life: 2, failures: 0, attempt: 1 });
     expect(revived.error).toBeUndefined();

@@ -72,6 +72,44 @@ describe("the end of a call", () => {
     expect("error" in found ? found.error : "").toContain(reason);
   });
 
+  test.each([
+    "assistant-not-found",
+    "assistant-not-valid",
+    "twilio-reported-customer-misdialed",
+    "call.start.error-vapi-number-international",
+    "call.start.error-vapi-number-outbound-daily-limit",
+    "call.start.error-get-assistant",
+    "call.start.error-get-phone-number",
+    "call.start.error-get-resources-validation",
+    "call.start.error-fraud-check-failed",
+    "call.start.error-subscription-frozen",
+    "call.start.error-subscription-insufficient-credits",
+    "call.start.error-enterprise-feature-not-available-recording-consent",
+    "call-start-error-neither-assistant-nor-server-set",
+    "call.in-progress.error-providerfault-outbound-sip-403-forbidden",
+  ])("by %s would only come again", (reason) => {
+    expect(ended(reason)).toMatchObject({ call: { status: "failed", isFinal: true } });
+    expect(observationOf(call({ status: "ended", endedReason: reason }), true)).not.toHaveProperty(
+      "call.isFinal",
+    );
+  });
+
+  test.each([
+    "twilio-failed-to-connect-call",
+    "vonage-rejected",
+    "assistant-join-timed-out",
+    "assistant-request-failed",
+    "worker-shutdown",
+    "call.start.error-subscription-concurrency-limit-reached",
+    "call.start.error-vapifault-database-error",
+    "call.start.error-get-transport",
+    "call.start.error-get-org",
+    "call.in-progress.error-providerfault-outbound-sip-503-service-unavailable",
+  ])("by %s may be another the next time", (reason) => {
+    expect(ended(reason)).toMatchObject({ call: { status: "failed" } });
+    expect(ended(reason)).not.toHaveProperty("call.isFinal");
+  });
+
   test("by a pipeline's error is a call that broke off, and not one to be made again", () => {
     for (const reason of [
       "call.in-progress.error-vapifault-openai-429-exceeded-quota",
@@ -143,15 +181,21 @@ describe("a SIP response", () => {
     [408, "noAnswer"],
     [480, "noAnswer"],
     [487, "noAnswer"],
-    [404, "failed"],
-    [403, "failed"],
-    [484, "failed"],
+    [429, "failed"],
+    [491, "failed"],
     [500, "failed"],
     [503, "failed"],
-    [604, "failed"],
-  ])("%i leaves the call %s", (sipCode, status) => {
+    [699, "failed"],
+  ])("%i leaves the call %s for now", (sipCode, status) => {
     expect(callOfSipCode(sipCode)).toEqual({ status, sipCode });
   });
+
+  test.each([400, 401, 403, 404, 407, 410, 484, 485, 488, 604, 606, 607, 608])(
+    "%i says that the call would only fail again",
+    (sipCode) => {
+      expect(callOfSipCode(sipCode)).toEqual({ status: "failed", sipCode, isFinal: true });
+    },
+  );
 });
 
 test("a call's name is its session's, fits VAPI's 40 characters and tells tenants apart", () => {

@@ -171,10 +171,10 @@ function endByDial(dialled: Dialled | undefined): Observation | undefined {
     case "not sent":
       return ended({ status: "failed", providerReason: dialled.why }, dialled.why);
     case "refused": {
-      const { sipCode, why } = dialled;
-      const call =
+      const { isFinal, sipCode, why } = dialled;
+      const call: CallProgress =
         sipCode === undefined
-          ? { status: "failed" as const, providerReason: why }
+          ? { status: "failed", providerReason: why, ...(isFinal ? { isFinal } : {}) }
           : { ...callOfSipCode(sipCode), providerReason: why };
       return ended(call, `${WORDS[call.status]}: ${why}`);
     }

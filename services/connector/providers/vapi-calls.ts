@@ -53,11 +53,12 @@ export const isOver = ({ status }: VapiCall): boolean =>
 
 function endOf(call: VapiCall, wasAnswered: boolean): Observation {
   const reason = call.endedReason ?? call.status ?? "unknown";
-  const { status, sipCode, failed, says } = endingOf(reason, wasAnswered);
+  const { status, sipCode, failed, isFinal, says } = endingOf(reason, wasAnswered);
   const progress: CallProgress = {
     status,
     providerReason: reason.slice(0, 240),
     ...(sipCode === undefined ? {} : { sipCode }),
+    ...(isFinal === true && status === "failed" ? { isFinal } : {}),
     ...(status === "voicemail" ? { answeredBy: "machine" as const } : {}),
   };
   const detail = call.endedMessage ? `: ${call.endedMessage.slice(0, 200)}` : "";
@@ -72,6 +73,8 @@ interface Ending {
   readonly sipCode?: number;
   /** Set when something failed that isn't the callee's doing. */
   readonly failed?: true;
+  /** Set when the next call would fail in the same way. */
+  readonly isFinal?: true;
   readonly says: string;
 }
 
@@ -99,6 +102,8 @@ const hungUp = (says: string): Ending => ({ status: "hungUp", says });
 /** Something broke in a conversation: an error, and no reason to call again. */
 const brokeOff = (says: string): Ending => ({ status: "hungUp", failed: true, says });
 const notMade = (says: string): Ending => ({ status: "failed", failed: true, says });
+/** The number, the assistant or the account is to be set right first. */
+const neverMade = (says: string): Ending => ({ ...notMade(says), isFinal: true });
 
 const byName: ReadonlyMap<string, Ending> = new Map([
   ["customer-busy", { status: "busy", says: "the callee was busy" }],
@@ -125,11 +130,11 @@ const byName: ReadonlyMap<string, Ending> = new Map([
   ["twilio-failed-to-connect-call", notMade("the carrier could not connect the call")],
   ["vonage-failed-to-connect-call", notMade("the carrier could not connect the call")],
   ["vonage-rejected", notMade("the carrier rejected the call")],
-  ["twilio-reported-customer-misdialed", notMade("the carrier says that there is no such number")],
-  ["call.start.error-vapi-number-international", notMade("this VAPI number makes no international calls")],
+  ["twilio-reported-customer-misdialed", neverMade("the carrier says that there is no such number")],
+  ["call.start.error-vapi-number-international", neverMade("this VAPI number makes no international calls")],
   [
     "call.start.error-vapi-number-outbound-daily-limit",
-    notMade("the VAPI number has made all its calls of the day"),
+    neverMade("the VAPI number has made all its calls of the day"),
   ],
   [
     "call.start.error-subscription-concurrency-limit-reached",
@@ -137,9 +142,22 @@ const byName: ReadonlyMap<string, Ending> = new Map([
   ],
   ["call.start.error-vapifault-database-error", notMade("VAPI could not begin the call")],
   ["call.start.error-get-transport", notMade("VAPI could not begin the call")],
+  [
+    "call.start.error-get-assistant",
+    neverMade("VAPI can't get the assistant: is its id right in GREENROOM_PROVIDERS?"),
+  ],
+  [
+    "call.start.error-get-phone-number",
+    neverMade("VAPI can't get the number to call from: is its id right in GREENROOM_VAPI_NUMBERS?"),
+  ],
+  [
+    "call.start.error-get-resources-validation",
+    neverMade("VAPI can't use the assistant or its tools as they are set up"),
+  ],
+  ["call.start.error-fraud-check-failed", neverMade("VAPI blocked the call as fraud")],
   ["assistant-join-timed-out", notMade("the assistant did not join the call in time")],
-  ["assistant-not-found", notMade("VAPI knows no such assistant")],
-  ["assistant-not-valid", notMade("VAPI can't use the assistant as it is set up")],
+  ["assistant-not-found", neverMade("VAPI knows no such assistant")],
+  ["assistant-not-valid", neverMade("VAPI can't use the assistant as it is set up")],
   ["worker-shutdown", notMade("VAPI's worker stopped")],
   ["phone-call-provider-closed-websocket", notMade("the carrier closed its connection to VAPI")],
 ]);
@@ -154,6 +172,14 @@ const patterns: readonly (readonly [RegExp, (reason: string) => Ending])[] = [
     /transport-never-connected$|worker-not-available$|worker-died$/,
     () => notMade("VAPI could not carry the call"),
   ],
+  [
+    /^call\.start\.error-(subscription|enterprise-feature)-/,
+    () => neverMade("VAPI makes no calls for the account as it stands"),
+  ],
+  [
+    /^call-start-error-neither-assistant-nor-server-set$|^assistant-(not-provided|not-invalid)$/,
+    () => neverMade("VAPI was told no assistant that it can use"),
+  ],
   [/^call[.-]start[.-]error/, () => notMade("VAPI did not begin the call")],
   [/^assistant-request-/, () => notMade("VAPI could not get the assistant for the call")],
   [/^customer-did-not-give-microphone-permission$/, () => notMade("the callee gave no microphone")],
@@ -166,8 +192,7 @@ const patterns: readonly (readonly [RegExp, (reason: string) => Ending])[] = [
 ];
 
 function ofSipCode(sipCode: number): Ending {
-  const { status } = callOfSipCode(sipCode);
+  const call = callOfSipCode(sipCode);
   const says = `the carrier answered SIP ${sipCode}`;
-  if (status !== "failed") return { status, sipCode, says };
-  return { status, sipCode, failed: true, says };
+  return call.status === "failed" ? { ...call, failed: true, says } : { ...call, says };
 }
