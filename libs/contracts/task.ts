@@ -214,8 +214,10 @@ export const TaskEvent = z.discriminatedUnion("type", [
     wasReady: z.boolean(),
     /** False for an error that would only happen again. */
     worthRepeating: z.boolean(),
-    /** The provider's last word on the call, read when the session had ended; absent: it was never dialled. */
+    /** The provider's last word on the call, read when the session had ended. */
     call: CallProgress.optional(),
+    /** Set when the launches say so for sure, whatever an intent made one suspect before. */
+    notDialled: z.literal(true).optional(),
   }),
   z.object({
     ...address,

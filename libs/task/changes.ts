@@ -112,7 +112,12 @@ function noted(attempt: TaskAttempt, event: TaskEvent): TaskAttempt {
       ? { agentReady: true as const }
       : {};
   const said = "call" in event ? event.call : undefined;
-  if (said === undefined) return { ...attempt, ...isReady };
+  if (said === undefined) {
+    // It was only intended, and what is shown is that nobody was called.
+    const { call: _, ...withoutCall } = attempt;
+    const isNone = event.type === "session_ended" && event.notDialled === true;
+    return { ...(isNone ? withoutCall : attempt), ...isReady };
+  }
   const before = attempt.call;
   const status =
     before !== undefined && RANK[before.status] > RANK[said.status] ? before.status : said.status;

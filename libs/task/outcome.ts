@@ -78,7 +78,7 @@ type SessionEnded = Extract<TaskEvent, { type: "session_ended" }>;
 
 function ofSessionEnd(context: TaskContext, event: SessionEnded): Outcome {
   const attempt = newest(context);
-  const call = event.call ?? attempt?.call;
+  const call = event.call ?? (event.notDialled ? undefined : attempt?.call);
   const byCall = call === undefined ? undefined : ofCall(context, call);
   if (byCall !== undefined) return byCall;
   if (isTelephone(context.provider)) {

@@ -17,17 +17,21 @@ const RANK: Record<CallProgress["status"], number> = {
   hungUp: 7,
 };
 
-/**
- * The call of a session, over all launches that it had, read from the store as it stands; undefined when nothing was
- * ever dialled for it. Of several launches the one counts that went furthest.
- */
+export interface CallStanding {
+  /** Of several launches the one that went furthest; undefined when none has dialled so far. */
+  readonly call: CallProgress | undefined;
+  /** There were launches, and nothing more comes of any of them: without a call nobody was ever dialled. */
+  readonly isOver: boolean;
+}
+
+/** The call of a session, over all launches that it had, read from the store as it stands. */
 export async function callOf(
   bus: Bus,
   tenant: string,
   session: string,
   provider: ProviderName,
-): Promise<CallProgress | undefined> {
-  if (!isTelephone(provider)) return undefined;
+): Promise<CallStanding> {
+  if (!isTelephone(provider)) return { call: undefined, isOver: false };
   const found = await bus.list(launches, `${tenant}.${session}.*`);
   let best: CallProgress | undefined;
   for (const { value } of found) {
@@ -35,7 +39,8 @@ export async function callOf(
     if (call === undefined) continue;
     if (best === undefined || RANK[call.status] > RANK[best.status]) best = call;
   }
-  return best;
+  const isOver = found.length > 0 && found.every(({ value }) => ["over", "unknown"].includes(value.state));
+  return { call: best, isOver };
 }
 
 /** A launch that was asked for and of which nothing came back may have dialled; one that is over without a call hasn't. */

@@ -46,7 +46,7 @@ async function newsOfSession({ bus, clock }: Deps, record: SessionRecord): Promi
   if (record.state === "ready") return { ...about, type: "session_ready" };
   if (record.state !== "ended") return undefined;
   // Its connector stored the call's end before it said that the session is over: the session's end says both.
-  const call = await callOf(bus, record.tenant, record.id, record.provider ?? "pool");
+  const { call, isOver } = await callOf(bus, record.tenant, record.id, record.provider ?? "pool");
   return {
     ...about,
     type: "session_ended",
@@ -55,6 +55,7 @@ async function newsOfSession({ bus, clock }: Deps, record: SessionRecord): Promi
     wasReady: record.timings.readyMs !== undefined || record.history.some(({ state }) => state === "ready"),
     worthRepeating: isWorthRepeating(record),
     ...(call === undefined ? {} : { call }),
+    ...(isOver && call === undefined ? { notDialled: true as const } : {}),
   };
 }
 

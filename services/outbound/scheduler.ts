@@ -153,7 +153,7 @@ export class Scheduler {
       if (waitedMs < record.deadlineMs.attempt) continue;
       const session = record.attempts.at(-1)?.session;
       if (session === undefined || this.#wasSaid(`overdue ${record.id}`, OVERDUE_AGAIN_MS)) continue;
-      const call = await callOf(bus, record.tenant, session, record.provider);
+      const { call } = await callOf(bus, record.tenant, session, record.provider);
       log.warn({ task: record.id, attempt: record.attempt, waitedMs }, "an attempt is past its limit");
       await this.#say({
         ...this.#about(record),

@@ -20,6 +20,8 @@ import { aRequest } from "./task-examples.ts";
 export type Scene =
   | { wait: number }
   | { call: CallProgress["status"]; more?: Partial<CallProgress> }
+  /** Its connector saves an intent, as of a call; or that nothing came of it. */
+  | { launch: "intended" | "over" }
   | { ready: true }
   | { ends: EndedReason; wasWorthIt?: false };
 
@@ -209,6 +211,7 @@ class Exchange {
       const session = await this.#surely(() => this.#bus.read(sessions, key));
       if (session === undefined || session.value.state === "ended") return;
       if ("call" in scene) await this.#call(session.value, scene.call, scene.more ?? {});
+      else if ("launch" in scene) await this.#launch(session.value, scene.launch);
       else if ("ready" in scene)
         await this.#change(sessions, key, (record) => ({
           ...record,
@@ -220,9 +223,13 @@ class Exchange {
   }
 
   async #call(session: SessionRecord, status: CallProgress["status"], more: Partial<CallProgress>) {
+    if (status === "dialing") this.dialled.push(session.id);
+    await this.#launch(session, "ready", { ...more, status });
+  }
+
+  async #launch(session: SessionRecord, state: LaunchRecord["state"], call?: CallProgress): Promise<void> {
     const key = launchKey(session.tenant, session.id, 1);
     const before = await this.#surely(() => this.#bus.read(launches, key));
-    if (status === "dialing") this.dialled.push(session.id);
     const launch: LaunchRecord = {
       v: 1,
       tenant: session.tenant,
@@ -230,12 +237,12 @@ class Exchange {
       attempt: 1,
       provider: session.provider ?? "pool",
       profile: session.profile,
-      state: "ready",
+      state,
       by: "exchange",
       takenUp: 0,
       at: AT,
-      opId: `${status} ${this.#clock.monotonic()}`,
-      call: { ...before?.value.call, ...more, status },
+      opId: `${state} ${call?.status} ${this.#clock.monotonic()}`,
+      ...(call === undefined ? {} : { call: { ...before?.value.call, ...call } }),
     };
     await this.#surely(() => this.#bus.save(launches, launch, before?.revision ?? 0));
   }

@@ -137,6 +137,18 @@ describe("a telephone call", () => {
     },
   );
 
+  test("that was only intended, and was never dialled, is judged by its session's end alone", () => {
+    const intended = become(dialing(), sessionReady, (task) => callMoved(task, "dialing"));
+    const end = { reason: "provider_error", notDialled: true } as const;
+    const refused = become(intended, (task) => sessionEnded(task, { ...end, worthRepeating: false }));
+    expect([stateOf(refused), refused.error?.code]).toEqual(["failed 1", "provider_failed"]);
+    expect(refused.attempts[0]).not.toHaveProperty("call");
+    expect(become(intended, (task) => sessionEnded(task, end)).state).toBe("queued");
+    expect(
+      become(intended, (task) => sessionEnded(task, { reason: "cancelled", ...{ notDialled: true } })).state,
+    ).toBe("canceled");
+  });
+
   test("an error of the provider that would only happen again ends it at once", () => {
     const refused = become(dialing(), (task) =>
       sessionEnded(task, { reason: "provider_error", worthRepeating: false, wasReady: false }),
