@@ -158,6 +158,7 @@ function telephoneOf(record: SessionRecord, launches: readonly LaunchRecord[]): 
     ...record.call,
     ...defined({
       status: progress?.status,
+      unanswered: progress?.unanswered,
       sipCode: progress?.sipCode,
       answeredBy: progress?.answeredBy,
       reason: progress?.providerReason,
@@ -168,7 +169,7 @@ function telephoneOf(record: SessionRecord, launches: readonly LaunchRecord[]): 
 const UNTAKEN = ["dialing", "ringing", "busy", "noAnswer", "voicemail", "failed", "unknown"];
 
 const wasTaken = (telephone: TelephoneCall | undefined): boolean =>
-  telephone?.status === undefined || !UNTAKEN.includes(telephone.status);
+  telephone?.status === undefined || (!UNTAKEN.includes(telephone.status) && !telephone.unanswered);
 
 function outcomeOf(
   { endedReason, fault }: SessionRecord,

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { Latency, Spread } from "./histogram.ts";
 import { HostId, ProfileName, SessionId, Tenant } from "./ids.ts";
-import { CallStatus, ConnectedCall, ProviderName } from "./provider.ts";
+import { CallProgress, CallStatus, ConnectedCall, ProviderName } from "./provider.ts";
 import { EndedReason, Fault, User, Warmth } from "./session.ts";
 
 const count = z.number().int().nonnegative();
@@ -138,6 +138,7 @@ export type CallMetrics = z.infer<typeof CallMetrics>;
 /** How the telephone call of a session went. */
 export const TelephoneCall = ConnectedCall.extend({
   status: CallStatus.optional(),
+  unanswered: CallProgress.shape.unanswered,
   sipCode: z.number().int().optional(),
   answeredBy: z.enum(["human", "machine", "unknown"]).optional(),
   reason: z.string().max(240).optional(),

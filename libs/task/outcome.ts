@@ -86,12 +86,31 @@ function ofSessionEnd(context: TaskContext, event: SessionEnded): Outcome {
     if (call.status === "dialing" || call.status === "ringing") {
       return over("unknown", failure("unknown_outcome", `${event.why}; the call was ${call.status}`, false));
     }
+    if (call.unanswered && !hasAnswered(attempt)) return whileItRang(context, event);
     return afterAnswer(event);
   }
   const wasReached = event.wasReady || attempt?.agentReady === true || hasAnswered(attempt);
   if (!wasReached) return beforeDialling(context, event);
   if (event.reason !== "expired") return afterAnswer(event);
   return over("noAnswer", failure("no_answer", `nobody came into the room: ${event.why}`, false));
+}
+
+/** Its telephone was hung up from here, and nobody had answered: that is certain, so that it may be called again. */
+function whileItRang(context: TaskContext, event: SessionEnded): Outcome {
+  const why = `nobody had answered: ${event.why}`;
+  switch (event.reason) {
+    case "completed":
+    case "cancelled":
+      return over("canceled", failure("canceled", `its session was ended by somebody: ${event.why}`, false));
+    case "expired":
+      return repeated(context, "noAnswer", failure("no_answer", why, true));
+    case "max_duration":
+      return over("failed", failure("attempt_limit", why, false));
+    case "provider_error":
+      return repeated(context, "failed", failure("provider_failed", why, event.worthRepeating));
+    default:
+      return repeated(context, "failed", failure("agent_failed", why, event.worthRepeating));
+  }
 }
 
 function beforeDialling(context: TaskContext, event: SessionEnded): Outcome {

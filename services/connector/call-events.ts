@@ -79,6 +79,28 @@ function nobodyCame(
   };
 }
 
+/**
+ * How a call stands in the end that was ended from here.
+ * @param told the provider's word on that @param mayHaveBegun whether it may have been made without its being saved
+ */
+export function callAtItsEnd(
+  { call }: Pick<LaunchRecord, "call">,
+  told: CallProgress | undefined,
+  mayHaveBegun: boolean,
+): CallProgress | undefined {
+  switch (call?.status) {
+    case "answered":
+      return { ...call, ...(told?.status === "hungUp" && !told.unanswered ? told : {}), status: "hungUp" };
+    case "dialing":
+    case "ringing":
+      return told ?? { status: "unknown", providerReason: "who dialled is gone, and so is the callee" };
+    case undefined:
+      return told ?? (mayHaveBegun ? { status: "unknown" } : undefined);
+    default:
+      return call;
+  }
+}
+
 /** Not the agent failed, but who was to make the call. */
 export function couldNotCall(
   { tenant, session: sessionId }: Pick<LaunchRecord, "tenant" | "session">,

@@ -4,14 +4,19 @@ import { launches, sessions } from "../../libs/contracts/buckets.ts";
 import { sessionEvents } from "../../libs/contracts/channels.ts";
 import { GreenroomError, messageOf } from "../../libs/contracts/errors.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
-import { isExternal, type LaunchRecord, providerHostOf } from "../../libs/contracts/provider.ts";
+import {
+  type CallProgress,
+  isExternal,
+  type LaunchRecord,
+  providerHostOf,
+} from "../../libs/contracts/provider.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
 import { type Clock, isoNow } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { withoutTokens } from "../../libs/process/without-tokens.ts";
 import { isTelephone } from "../../libs/task/outcome.ts";
-import { callEventsFor, couldNotCall, nextCallLookInMs } from "./call-events.ts";
+import { callAtItsEnd, callEventsFor, couldNotCall, nextCallLookInMs } from "./call-events.ts";
 import { eventsFor, firstMemory, type Limits, type Memory, nextLookInMs } from "./events-for.ts";
 import type { LaunchHandle, LaunchOrder, Provider } from "./providers/provider.ts";
 
@@ -52,6 +57,10 @@ export class KeptLaunch {
   #isHinted = false;
   /** It was refused, or nothing came of it: said until the session has moved on. */
   #failure: { readonly why: string; readonly worthRepeating: boolean } | undefined;
+  /** Whether the provider was asked to launch it, from here. */
+  #wasAsked = false;
+  /** Nothing of it is left with the provider, and what that said to it. */
+  #end: { readonly told: CallProgress | undefined } | undefined;
   /** Nothing of it is left, or another connector has it: nothing more is done here. */
   isLetGo = false;
 
@@ -96,6 +105,7 @@ export class KeptLaunch {
     const record = await this.#session();
     if (record === undefined) return this.finish("the session goes on elsewhere or is over");
     if (isExternal(this.#launch.provider) && record.state !== "dispatched") return;
+    this.#wasAsked = true;
     const launched = await this.#provider()
       .launch(orderOf(this.#launch, record))
       .catch((error: unknown) => ({ is: "unclear" as const, why: messageOf(error) }));
@@ -131,15 +141,17 @@ export class KeptLaunch {
   /** Sees to it that nothing of it is left. @throws when that isn't known; it is tried again then */
   async finish(why: string): Promise<void> {
     if (this.isLetGo) return;
-    await this.#provider().end(this.#launch, why);
-    const { call, provider, state, takenUp } = this.#launch;
-    // Its former keeper may have had the call made.
-    const unknown = isTelephone(provider) && call === undefined && state === "intended" && takenUp > 0;
+    // Told once: a provider that is asked again, since this could not be saved, has forgotten it.
+    this.#end ??= { told: await this.#provider().end(this.#launch, why) };
+    const { provider, state, takenUp } = this.#launch;
+    // It was made by its former keeper perhaps, or here, and could not be saved.
+    const mayHaveBegun = state === "intended" && (takenUp > 0 || this.#wasAsked);
+    const call = isTelephone(provider) ? callAtItsEnd(this.#launch, this.#end.told, mayHaveBegun) : undefined;
     await this.#save({
       ...this.#launch,
       state: "over",
       why: why.slice(0, WHY_MAX),
-      ...(unknown ? { call: { status: "unknown" as const } } : {}),
+      ...(call === undefined ? {} : { call }),
     });
     this.isLetGo = true;
   }

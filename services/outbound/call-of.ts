@@ -17,6 +17,8 @@ const RANK: Record<CallProgress["status"], number> = {
   hungUp: 7,
 };
 
+const rankOf = ({ status, unanswered }: CallProgress): number => RANK[unanswered ? "noAnswer" : status];
+
 export interface CallStanding {
   /** Of several launches the one that went furthest; undefined when none has dialled so far. */
   readonly call: CallProgress | undefined;
@@ -37,7 +39,7 @@ export async function callOf(
   for (const { value } of found) {
     const call = callOfLaunch(value);
     if (call === undefined) continue;
-    if (best === undefined || RANK[call.status] > RANK[best.status]) best = call;
+    if (best === undefined || rankOf(call) > rankOf(best)) best = call;
   }
   const isOver = found.length > 0 && found.every(({ value }) => ["over", "unknown"].includes(value.state));
   return { call: best, isOver };

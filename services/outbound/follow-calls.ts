@@ -16,6 +16,8 @@ interface Deps {
 }
 
 const CONCURRENCY = 128;
+/** About 30 s of deliveries, in which a connector hangs up, also one that must first take up what another left. */
+const HANGING_UP_DELIVERIES = 11;
 
 /** Follows until stopped; all outbound processes share the work. */
 export async function followCalls(deps: Deps): Promise<Stop> {
@@ -27,7 +29,11 @@ export async function followCalls(deps: Deps): Promise<Stop> {
   const stopSessions = await bus.follow(
     sessions,
     { durable: "outbound-sessions", concurrency: CONCURRENCY },
-    async ({ value }) => say(value === undefined ? undefined : await newsOfSession(deps, value)),
+    async ({ value }, { deliveries }) => {
+      const news = value === undefined ? undefined : await newsOfSession(deps, value);
+      if (isHangingUp(news) && deliveries < HANGING_UP_DELIVERIES) return "retry";
+      return say(news);
+    },
   );
   const stopLaunches = await bus.follow(
     launches,
@@ -58,6 +64,10 @@ async function newsOfSession({ bus, clock }: Deps, record: SessionRecord): Promi
     ...(isOver && call === undefined ? { notDialled: true as const } : {}),
   };
 }
+
+/** The session was ended while its telephone rang; whether somebody answered just then its connector knows soon. */
+const isHangingUp = (news: TaskEvent | undefined): boolean =>
+  news?.type === "session_ended" && (news.call?.status === "dialing" || news.call?.status === "ringing");
 
 /** An error that ended the session although it had attempts left was said to be one that would only come again. */
 const isWorthRepeating = ({ endedReason, failures, maxAttempts }: SessionRecord): boolean =>

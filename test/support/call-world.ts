@@ -1,4 +1,5 @@
 // Sessions that are made for a telephone call: a host whose agents are ready at once, connectors, scripted telephones.
+import type { Bus } from "../../libs/bus/bus.ts";
 import { hosts } from "../../libs/contracts/buckets.ts";
 import { assignCommand, releaseCommand, sessionEvents } from "../../libs/contracts/channels.ts";
 import type { Assign } from "../../libs/contracts/host.ts";
@@ -30,10 +31,10 @@ export async function callWorld() {
   await outcome(client.serve(releaseCommand, "h1", async () => ({ released: true })));
   const support = { status: "running" as const, warm: 9, hot: 0, warming: 0, busy: 0, max: 99 };
   await outcome(client.save(hosts, aHost("h1", 1, { maxAgents: 99, profiles: { support } }), 0));
-  const started = (instance: string) =>
+  const started = (instance: string, change?: (bus: Bus) => Bus) =>
     connector(
       instance,
-      undefined,
+      change,
       sipProvider({
         clock,
         phones,

@@ -61,7 +61,7 @@ export class ScriptedProvider implements Provider {
       : ({ externalId: job.id, identity: `agent-${job.id}`, ...job.observation } as Observation);
   }
 
-  async end(launch: LaunchRecord, _why: string): Promise<void> {
+  async end(launch: LaunchRecord, _why: string): Promise<undefined> {
     if (!this.isReachable) throw new Error("the provider is away");
     this.ended.push(`${launch.session}.${launch.attempt}`);
     const job = this.of(launch);

@@ -19,7 +19,7 @@ import { aRequest } from "./task-examples.ts";
 /** What happens in a session, one after the other. */
 export type Scene =
   | { wait: number }
-  | { call: CallProgress["status"]; more?: Partial<CallProgress> }
+  | { call: CallProgress["status"]; more?: Partial<CallProgress>; afterItsEnd?: true }
   /** Its connector saves an intent, as of a call; or that nothing came of it. */
   | { launch: "intended" | "over" }
   | { ready: true }
@@ -209,7 +209,8 @@ class Exchange {
     for (const scene of this.#script(event, event.call?.taskAttempt ?? 0)) {
       if ("wait" in scene) await sleep(this.#clock, scene.wait);
       const session = await this.#surely(() => this.#bus.read(sessions, key));
-      if (session === undefined || session.value.state === "ended") return;
+      if (session === undefined) return;
+      if (session.value.state === "ended" && !("wait" in scene || "afterItsEnd" in scene)) continue;
       if ("call" in scene) await this.#call(session.value, scene.call, scene.more ?? {});
       else if ("launch" in scene) await this.#launch(session.value, scene.launch);
       else if ("ready" in scene)
@@ -292,7 +293,7 @@ async function surely<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** The same bus, but for what stands in front of it. */
-function withOther(bus: Bus, other: Partial<Bus>): Bus {
+export function withOther(bus: Bus, other: Partial<Bus>): Bus {
   return new Proxy(bus, {
     get(target, name) {
       const mine = (other as Record<string | symbol, unknown>)[name];

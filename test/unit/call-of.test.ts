@@ -217,6 +217,11 @@ describe("how a call came out", () => {
     expect(call).not.toHaveProperty("answeredAt");
   });
 
+  test("a telephone that was hung up from here as it rang is unanswered", () => {
+    const call = callOf(toNumber, [], [launch({ status: "hungUp", unanswered: true })]);
+    expect(call).toMatchObject({ outcome: "unanswered", answered: false, telephone: { unanswered: true } });
+  });
+
   test("a telephone that was answered is a call like others", () => {
     const call = callOf(toNumber, [], [launch({ status: "hungUp", answeredBy: "human" })]);
     expect(call).toMatchObject({ outcome: "completed", answered: true, provider: "sip" });

@@ -1,8 +1,13 @@
 // Telephone calls into a room where a warm agent waits: dispatcher and connectors together, with scripted telephones.
 import { describe, expect, test } from "vitest";
+import type { Bus } from "../../libs/bus/bus.ts";
 import { hosts, launches } from "../../libs/contracts/buckets.ts";
+import { GreenroomError } from "../../libs/contracts/errors.ts";
 import { callWorld } from "../support/call-world.ts";
 import { AT, aHost } from "../support/examples.ts";
+import { withOther } from "../support/task-world.ts";
+
+const HUNG_UP = { status: "hungUp", unanswered: true, providerReason: "ended before it was answered" };
 
 describe("a call by SIP", () => {
   test("is dialled once when its agent is ready, into the agent's room, and told how it goes", async () => {
@@ -145,7 +150,7 @@ describe("a call by SIP", () => {
     await endAsked("s");
     await when("s", "ended");
     const over = await launchWhen("s", ({ state }) => state === "over");
-    expect(over.call).toEqual({ status: "ringing" });
+    expect(over.call).toEqual(HUNG_UP);
     expect(phones.removed).toContain("session-s/phone-s");
     await clock.advance(10_000);
     expect(await phones.look("session-s", "phone-s")).toBeUndefined();
@@ -161,7 +166,53 @@ describe("a call by SIP", () => {
     await endAsked("s");
     dial.settle({ is: "rang out", why: "LiveKit said: canceled sip request timed out" });
     await when("s", "ended");
-    expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual({ status: "ringing" });
+    expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(HUNG_UP);
+  });
+
+  test("that was answered as its session ended was answered", async () => {
+    const { connector, call, dialled, phones, launchWhen, endAsked } = await callWorld();
+    await connector("c-1");
+    await call("s");
+    const dial = await dialled();
+    phones.line(dial, "ringing");
+    await launchWhen("s", (launch) => launch.call?.status === "ringing");
+    await endAsked("s");
+    dial.settle({ is: "answered", callId: "SCL_1" });
+    expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual({ status: "hungUp" });
+  });
+
+  test("that was hung up is told so, also when its end could not be saved at first", async () => {
+    const { connector, call, dialled, phones, launchWhen, endAsked } = await callWorld();
+    let failures = 0;
+    await connector("c-1", (bus) => {
+      const save: Bus["save"] = async (bucket, value, revision) => {
+        const isEnd = bucket.name === "launches" && (value as { state?: string }).state === "over";
+        if (isEnd && ++failures <= 2) throw new GreenroomError("storage_unavailable", "no leader");
+        return bus.save(bucket, value, revision);
+      };
+      return withOther(bus, { save });
+    });
+    await call("s");
+    const dial = await dialled();
+    phones.line(dial, "ringing");
+    await launchWhen("s", (launch) => launch.call?.status === "ringing");
+    await endAsked("s");
+    expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(HUNG_UP);
+    expect(failures).toBe(3);
+  });
+
+  test("that nobody can tell the end of is unknown when its session ends", async () => {
+    const { connector, call, dialled, phones, launchWhen, endAsked } = await callWorld();
+    const first = await connector("c-1");
+    await call("s");
+    const dial = await dialled();
+    phones.line(dial, "ringing");
+    await launchWhen("s", (launch) => launch.call?.status === "ringing");
+    first.kill();
+    await endAsked("s");
+    await connector("c-2");
+    const { call: told } = await launchWhen("s", ({ state }) => state === "over");
+    expect(told).toMatchObject({ status: "unknown" });
   });
 
   test("is not made anew when its agent is handed over, and goes on with the next agent", async () => {

@@ -11,7 +11,7 @@ import {
 import { isTaskEnd, type TaskRecord } from "../../libs/contracts/task.ts";
 import { parseCallingHours } from "../../services/outbound/calling-hours.ts";
 import { AT } from "../support/examples.ts";
-import { type Intercept, notReached, type Scene, TALK, taskWorld } from "../support/task-world.ts";
+import { type Intercept, notReached, TALK, taskWorld } from "../support/task-world.ts";
 
 // Hours of simulated time, on a machine that may have much else to do.
 vi.setConfig({ testTimeout: 120_000 });
@@ -74,26 +74,6 @@ describe("a task", () => {
       state: "failed",
       attempt: 0,
       error: { code: "unknown_profile", worthRepeating: false },
-    });
-  });
-
-  test("that its provider refuses ends at once, also when its intent was seen before", async () => {
-    const refused: readonly Scene[] = [
-      { ready: true },
-      { launch: "intended" },
-      { wait: 2000 },
-      { launch: "over" },
-      { ends: "provider_error", wasWorthIt: false },
-    ];
-    const world = await taskWorld({ script: () => refused });
-    await world.host();
-    await world.outbound("outbound-1");
-    await world.ask("t_1");
-    await world.when("t_1", ({ attempts }) => attempts[0]?.call?.status === "dialing");
-    expect(await world.when("t_1", isOver)).toMatchObject({
-      state: "failed",
-      attempt: 1,
-      error: { code: "provider_failed", worthRepeating: false },
     });
   });
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { callOfSipCode } from "../../services/connector/providers/call-of-sip-code.ts";
 import {
   callNameOf,
+  endFromHere,
   endingOf,
   observationOf,
   type VapiCall,
@@ -170,6 +171,28 @@ describe("the end of a call", () => {
     expect(observationOf(call({ status: "not-found" }), false)).toMatchObject({
       call: { status: "unknown" },
     });
+  });
+});
+
+describe("a call that was told to end from here", () => {
+  const told = (endedReason: string, startedAt?: string) =>
+    endFromHere(call({ status: "ended", endedReason, startedAt }));
+
+  test.each(["manually-canceled", "call-deleted", "customer-busy", "customer-did-not-answer"])(
+    "and ended by %s had not been answered",
+    (reason) => {
+      expect(told(reason)).toMatchObject({ status: "hungUp", unanswered: true });
+      expect(told(reason, "2026-01-01T00:00:00Z")).toEqual({ status: "hungUp", providerReason: reason });
+    },
+  );
+
+  test("may have been answered by a reason that nobody knows, or that only comes of a conversation", () => {
+    expect(told("a reason of next year")).toBeUndefined();
+    expect(told("assistant-ended-call")).toEqual({
+      status: "hungUp",
+      providerReason: "assistant-ended-call",
+    });
+    expect(told("voicemail")).toMatchObject({ status: "voicemail" });
   });
 });
 

@@ -4,7 +4,7 @@ import { createMemoryServer } from "../../libs/bus/memory-server.ts";
 import { launches, sessions } from "../../libs/contracts/buckets.ts";
 import { sessionEvents } from "../../libs/contracts/channels.ts";
 import type { LaunchRecord } from "../../libs/contracts/provider.ts";
-import type { SessionRecord } from "../../libs/contracts/session.ts";
+import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import { startBeat } from "../../libs/fleet/beat.ts";
 import { type Clock, systemClock } from "../../libs/process/clock.ts";
 import { silentLog } from "../../libs/process/log.ts";
@@ -110,6 +110,14 @@ async function scene() {
 
 const theCall = (): Promise<StandInCall> =>
   until(() => vapi.calls[0], { timeoutMs: 20_000, what: "VAPI has a call" });
+const endAsked = (sessionId: string): SessionEvent => ({
+  type: "end_requested",
+  tenant: "t",
+  sessionId,
+  at: AT,
+  reason: "completed",
+  why: "the api said so",
+});
 const asked = (): number => vapi.requests.filter((route) => route === "POST /call").length;
 
 describe("a session that VAPI calls for", () => {
@@ -211,18 +219,26 @@ describe("a session that VAPI calls for", () => {
     const { id } = await theCall();
     vapi.move(id, "in-progress");
     await when("s", "ready");
-    const why = "the api said so";
-    await client.publish(sessionEvents, {
-      type: "end_requested",
-      tenant: "t",
-      sessionId: "s",
-      at: AT,
-      reason: "completed",
-      why,
-    });
+    await client.publish(sessionEvents, endAsked("s"));
     await when("s", "ended");
     await launchWhen("s", ({ state }) => state === "over");
     expect(vapi.calls[0]).toMatchObject({ status: "ended", endedReason: "manually-canceled" });
+  });
+
+  test.each([
+    ["queued", "ended before it was answered: it was deleted"],
+    ["ringing", "ended before it was answered: manually-canceled"],
+  ] as const)("that is ended while its call is %s was hung up unanswered", async (status, providerReason) => {
+    const { client, connector, call, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    const { id } = await theCall();
+    vapi.move(id, status);
+    await launchWhen("s", (launch) => launch.externalId === id);
+    await client.publish(sessionEvents, endAsked("s"));
+    expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+      call: { status: "hungUp", unanswered: true, providerReason },
+    });
   });
 
   test("goes on with another connector when its own dies, and is called once", async () => {

@@ -81,7 +81,7 @@ export function createLiveKitProvider(deps: LiveKitProviderDeps): Provider {
       return { is: "launched", externalId: created.id };
     },
     observe,
-    async end(launch) {
+    async end(launch): Promise<undefined> {
       const room = launch.room ?? "";
       const mine = (await dispatches.list(room))?.filter((dispatch) => isOf(dispatch, launch));
       if (mine === undefined) return;

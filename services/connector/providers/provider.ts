@@ -42,6 +42,9 @@ export type Launched =
   /** This connector stops before it knows, and asking again is harmless: another takes the intent up. */
   | { readonly is: "left" };
 
+/** Why a call that rang has ended, when neither its callee nor its carrier ended it. */
+export const ENDED_UNANSWERED = "ended before it was answered";
+
 /** How a launch stands, by the provider's own word and by who is in the room. */
 export type Observation =
   /** Nothing of it is there, and the provider can be believed in that: it may be launched again. */
@@ -87,8 +90,12 @@ export interface Provider {
    * @throws when the provider can't be asked: then nothing is decided, and it is asked again
    */
   observe(launch: LaunchRecord): Promise<Observation>;
-  /** Sees to it that nothing of the launch is left; also when nothing ever was. @throws when that isn't known */
-  end(launch: LaunchRecord, why: string): Promise<void>;
+  /**
+   * Sees to it that nothing of the launch is left; also when nothing ever was.
+   * @returns how its telephone call ended by that, where this can be told
+   * @throws when it isn't known whether something is left
+   */
+  end(launch: LaunchRecord, why: string): Promise<CallProgress | undefined>;
   /** This connector stops: a launch that would take long is left to another. */
   stop?(): void;
 }

@@ -5,7 +5,13 @@ import type { Rooms } from "../../../libs/livekit/rooms.ts";
 import { type Clock, sleep } from "../../../libs/process/clock.ts";
 import type { MayCall } from "../one-call.ts";
 import { callOfSipCode } from "./call-of-sip-code.ts";
-import type { Launched, LaunchOrder, Observation, Provider } from "./provider.ts";
+import {
+  ENDED_UNANSWERED,
+  type Launched,
+  type LaunchOrder,
+  type Observation,
+  type Provider,
+} from "./provider.ts";
 
 export interface SipOptions {
   readonly clock: Clock;
@@ -92,7 +98,7 @@ export function sipProvider(options: SipOptions): Provider {
       return endOfGone(launch, dial?.dialled);
     },
 
-    async end(launch): Promise<void> {
+    async end(launch): Promise<CallProgress | undefined> {
       const key = keyOf(launch);
       const identity = calleeIdentityOf(launch.session);
       for (let look = 0; ; look++) {
@@ -105,8 +111,10 @@ export function sipProvider(options: SipOptions): Provider {
         await Promise.race([dial.done, sleep(clock, ENDING_LOOK_MS)]);
         if (dial.dialled !== undefined) await rooms.remove(launch.room ?? "", identity);
       }
+      const dial = dials.get(key);
       dials.delete(key);
       goneSinceMs.delete(key);
+      return endFromHere(dial?.dialled);
     },
   };
 }
@@ -177,6 +185,27 @@ function endByDial(dialled: Dialled | undefined): Observation | undefined {
           ? { status: "failed", providerReason: why, ...(isFinal ? { isFinal } : {}) }
           : { ...callOfSipCode(sipCode), providerReason: why };
       return ended(call, `${WORDS[call.status]}: ${why}`);
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** How a call ended that was dialled here and then hung up from here; who dialled knows whether it was answered. */
+function endFromHere(dialled: Dialled | undefined): CallProgress | undefined {
+  switch (dialled?.is) {
+    case "answered":
+      return { status: "hungUp" };
+    case "rang out":
+    case "not sent":
+    case "refused": {
+      const sipCode = dialled.is === "refused" ? dialled.sipCode : undefined;
+      return {
+        status: "hungUp",
+        unanswered: true,
+        providerReason: ENDED_UNANSWERED,
+        ...(sipCode === undefined ? {} : { sipCode }),
+      };
     }
     default:
       return undefined;

@@ -12,5 +12,5 @@ export const unconfigured = (name: ProviderName, what: string): Provider => ({
     worthRepeating: false,
   }),
   observe: async () => ({ is: "absent", why: `the provider ${name} is not set up` }),
-  end: async () => {},
+  end: async () => undefined,
 });

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { CallProgress } from "../../../libs/contracts/provider.ts";
 import { callOfSipCode } from "./call-of-sip-code.ts";
-import type { Observation } from "./provider.ts";
+import { ENDED_UNANSWERED, type Observation } from "./provider.ts";
 
 /** The fields of VAPI's Call object that are used. It has many more, and more reasons for an end every month. */
 export const VapiCall = z.object({
@@ -66,6 +66,19 @@ function endOf(call: VapiCall, wasAnswered: boolean): Observation {
   if (failed !== true) return { is: "ended", why, call: progress };
   // A session has one call: whether another is made is for whoever asked for this one.
   return { is: "ended", why, error: why, cause: "provider", worthRepeating: false, call: progress };
+}
+
+/** VAPI's words for a call that was ended from here, or that nobody had answered when it was. */
+const ENDED_FROM_HERE = new Set(["manually-canceled", "scheduled-call-deleted", "call-deleted"]);
+
+/** How a call ended that was told to end from here; undefined when nobody can tell whether it was answered. */
+export function endFromHere(call: VapiCall): CallProgress | undefined {
+  const reason = call.endedReason ?? call.status ?? "unknown";
+  const { status } = endingOf(reason, typeof call.startedAt === "string");
+  if (status === "hungUp" || status === "voicemail") return { status, providerReason: reason.slice(0, 240) };
+  if (status === "unknown" && !ENDED_FROM_HERE.has(reason)) return undefined;
+  const providerReason = `${ENDED_UNANSWERED}: ${reason}`.slice(0, 240);
+  return { status: "hungUp", unanswered: true, providerReason };
 }
 
 interface Ending {

@@ -1,10 +1,16 @@
 // VAPI makes the call and brings its assistant: launched, observed and ended over VAPI's HTTP API.
-import type { LaunchRecord } from "../../../libs/contracts/provider.ts";
+import type { CallProgress, LaunchRecord } from "../../../libs/contracts/provider.ts";
 import { type Clock, sleep } from "../../../libs/process/clock.ts";
 import type { MayCall } from "../one-call.ts";
-import type { Launched, LaunchOrder, Observation, Provider } from "./provider.ts";
+import {
+  ENDED_UNANSWERED,
+  type Launched,
+  type LaunchOrder,
+  type Observation,
+  type Provider,
+} from "./provider.ts";
 import { VapiApi } from "./vapi-api.ts";
-import { callNameOf, isOver, observationOf } from "./vapi-calls.ts";
+import { callNameOf, endFromHere, isOver, observationOf } from "./vapi-calls.ts";
 
 export interface VapiOptions {
   readonly url: string;
@@ -87,34 +93,47 @@ export function vapiProvider(options: VapiOptions): Provider {
       return looks.note(externalId, observationOf(call, launch.call?.status === "answered"));
     },
 
-    async end(launch): Promise<void> {
+    async end(launch): Promise<CallProgress | undefined> {
       const assistantId = options.assistantOf(launch.profile);
       const id =
         launch.externalId ?? (assistantId === undefined ? undefined : (await find(launch, assistantId))?.id);
-      if (id === undefined) return;
+      if (id === undefined) return undefined;
       looks.forget(id);
-      await endCall(api, clock, id);
+      return endCall(api, clock, id);
     },
   };
 }
+
+/** It was still queued a moment before, so that nobody was rung. */
+const endOfDeleted: CallProgress = {
+  status: "hungUp",
+  unanswered: true,
+  providerReason: `${ENDED_UNANSWERED}: it was deleted`,
+};
 
 /** A call that was told to end is looked at until it has, and a little longer than that takes. */
 const ENDING_LOOKS = 3;
 const ENDING_LOOK_MS = 700;
 
 /** @throws when it goes on all the same: it is tried again then */
-async function endCall(api: VapiApi, clock: Clock, id: string): Promise<void> {
+async function endCall(api: VapiApi, clock: Clock, id: string): Promise<CallProgress | undefined> {
+  let isDeleted = false;
   for (let look = 0; look < ENDING_LOOKS; look++) {
     const call = await api.get(id);
-    if (call === undefined || isOver(call)) return;
+    if (call === undefined) return isDeleted ? endOfDeleted : undefined;
+    if (isOver(call)) return endFromHere(call);
     const controlUrl = call.monitor?.controlUrl;
     const isTold = controlUrl ? await api.hangUp(controlUrl) : false;
     // One that nobody was rung for has nothing to lose by being deleted, and no other way to be stopped.
-    if (!isTold && (call.status === "queued" || call.status === "scheduled")) await api.delete(id);
+    if (!isTold && (call.status === "queued" || call.status === "scheduled")) {
+      await api.delete(id);
+      isDeleted = true;
+    }
     await sleep(clock, ENDING_LOOK_MS);
   }
   const call = await api.get(id);
-  if (call === undefined || isOver(call)) return;
+  if (call === undefined) return isDeleted ? endOfDeleted : undefined;
+  if (isOver(call)) return endFromHere(call);
   throw new Error(
     `VAPI's call ${id} is ${call.status} and can't be ended: is controlEnabled off in its assistant's monitorPlan?`,
   );

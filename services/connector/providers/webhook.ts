@@ -61,7 +61,7 @@ export function webhookProvider(deps: WebhookDeps): Provider {
     launchLimitMs: RETRY_FOR_MS + TRY_MS,
     launch: (order) => launch(deps, order, stopping.signal),
     observe: (launched) => observe(deps, silence, launched),
-    async end(launched, why) {
+    async end(launched, why): Promise<undefined> {
       await withdrawDispatch(deps, launched, why);
       silence.forget(agentIdentityOf(launched.session, launched.attempt));
     },
