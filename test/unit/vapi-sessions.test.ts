@@ -1,8 +1,10 @@
 // Sessions whose call VAPI makes: dispatcher and connectors on a memory bus, and a server that stands in for VAPI.
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Bus } from "../../libs/bus/bus.ts";
 import { createMemoryServer } from "../../libs/bus/memory-server.ts";
 import { launches, sessions } from "../../libs/contracts/buckets.ts";
 import { sessionEvents } from "../../libs/contracts/channels.ts";
+import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { LaunchRecord } from "../../libs/contracts/provider.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import { startBeat } from "../../libs/fleet/beat.ts";
@@ -15,6 +17,7 @@ import { startDispatcher } from "../../services/dispatcher/dispatcher.ts";
 import { AT, anEvent, defaults } from "../support/examples.ts";
 import { LIMITS } from "../support/provider-world.ts";
 import { createRandom } from "../support/random.ts";
+import { withOther } from "../support/task-world.ts";
 import { until } from "../support/until.ts";
 import { type StandInCall, startVapiStandIn, VAPI_KEY, type VapiStandIn } from "../support/vapi-stand-in.ts";
 
@@ -44,8 +47,9 @@ async function scene() {
   });
   stops.push(() => dispatcher.stop());
   const client = server.connect("client");
-  const connector = async (instance: string) => {
-    const bus = server.connect(instance);
+  const connector = async (instance: string, change: (bus: Bus) => Bus = (bus) => bus) => {
+    const link = server.connect(instance);
+    const bus = change(link);
     let isAlive = true;
     const clock: Clock = {
       ...systemClock,
@@ -79,7 +83,7 @@ async function scene() {
     /** As `kill -9`. */
     const kill = () => {
       isAlive = false;
-      bus.crash();
+      link.crash();
     };
     return { kill };
   };
@@ -90,8 +94,8 @@ async function scene() {
     );
   const record = (id: string): SessionRecord | undefined =>
     server.standing(sessions).find(({ value }) => value.id === id)?.value;
-  const launch = (id: string): LaunchRecord | undefined =>
-    server.standing(launches).find(({ value }) => value.session === id)?.value;
+  const launch = (id: string, attempt = 1): LaunchRecord | undefined =>
+    server.standing(launches).find(({ value }) => value.session === id && value.attempt === attempt)?.value;
   const when = (id: string, state: SessionRecord["state"]) =>
     until(() => (record(id)?.state === state ? record(id) : undefined), {
       timeoutMs: 20_000,
@@ -110,6 +114,18 @@ async function scene() {
 
 const theCall = (): Promise<StandInCall> =>
   until(() => vapi.calls[0], { timeoutMs: 20_000, what: "VAPI has a call" });
+/** The janitor's word on a session whose agent never came. */
+const joinOverdue = (sessionId: string): SessionEvent => ({
+  type: "overdue",
+  tenant: "t",
+  sessionId,
+  at: AT,
+  attempt: 1,
+  state: "dispatched",
+  kind: "join",
+  waitedMs: 200_000,
+  why: "it didn't join",
+});
 const endAsked = (sessionId: string): SessionEvent => ({
   type: "end_requested",
   tenant: "t",
@@ -255,4 +271,61 @@ describe("a session that VAPI calls for", () => {
     expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
     expect(asked()).toBe(1);
   }, 30_000);
+});
+
+describe("a second attempt of a session whose call was made", () => {
+  const isRefused = (record: SessionRecord | undefined) => {
+    expect(record).toMatchObject({ endedReason: "provider_error", attempt: 2 });
+    expect(record?.history.at(-1)?.why).toContain("a session has one call");
+    expect(asked()).toBe(1);
+  };
+
+  test("calls nobody when the agent was lost after the answer", async () => {
+    const { connector, call, when, launch, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    const { id } = await theCall();
+    vapi.move(id, "in-progress");
+    await when("s", "ready");
+    await launchWhen("s", (launch) => launch.call?.status === "answered");
+    // VAPI knows it no more, as after its worker was lost with it.
+    vapi.calls.splice(0);
+    isRefused(await when("s", "ended"));
+    expect(launch("s", 1)?.call).toMatchObject({ status: "hungUp" });
+    expect(launch("s", 2)).toMatchObject({ state: "over" });
+    expect(launch("s", 2)).not.toHaveProperty("call");
+  });
+
+  test("calls nobody when its connector died as it asked, and another has the next attempt", async () => {
+    vapi.next("POST /call", { is: "slow", ms: 300 });
+    const { client, connector, call, when } = await scene();
+    const first = await connector("c-1");
+    await call("s");
+    await until(() => asked() === 1, { timeoutMs: 20_000, what: "VAPI is asked" });
+    first.kill();
+    await client.publish(sessionEvents, joinOverdue("s"));
+    await connector("c-2");
+    isRefused(await when("s", "ended"));
+  }, 30_000);
+
+  test("calls nobody when the call could neither be saved nor found", async () => {
+    vapi.listAfter(600_000);
+    const { client, connector, call, when, launchWhen } = await scene();
+    await connector("c-1", (bus) => {
+      const save: Bus["save"] = async (bucket, value, revision) => {
+        const { attempt, state } = value as Partial<LaunchRecord>;
+        if (bucket.name === "launches" && attempt === 1 && state !== "intended" && state !== "over")
+          throw new GreenroomError("storage_unavailable", "no leader");
+        return bus.save(bucket, value, revision);
+      };
+      return withOther(bus, { save });
+    });
+    await call("s");
+    await theCall();
+    await client.publish(sessionEvents, joinOverdue("s"));
+    isRefused(await when("s", "ended"));
+    expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+      call: { status: "unknown" },
+    });
+  });
 });
