@@ -27,6 +27,10 @@ const hasAttemptsLeft = (context: SessionContext): boolean => context.failures +
 const isOverdue = ({ context, event }: Args, state: string): boolean =>
   event.type === "overdue" && event.state === state && event.attempt === context.attempt;
 
+/** Its telephone was answered by nobody, and its agent only comes with the answer. */
+const isUnanswered = (args: Args, state: string): boolean =>
+  isOverdue(args, state) && args.event.type === "overdue" && args.event.kind === "user_absent";
+
 const failedInItsCode = (args: Args): boolean =>
   isFromItsHost(args) && args.event.type === "agent_ended" && args.event.error !== undefined;
 
@@ -76,6 +80,8 @@ export const sessionMachine = setup({
     failedInItsCode,
     failedAndWorthRepeating: (args) => failedInItsCode(args) && isWorthRepeating(args),
     isOverdueRequested: (args) => isOverdue(args, "requested"),
+    isUnansweredDispatched: (args) => isUnanswered(args, "dispatched"),
+    isUnansweredJoined: (args) => isUnanswered(args, "joined"),
     isOverdueDispatched: (args) => isOverdue(args, "dispatched"),
     isOverdueDispatchedWithAttemptsLeft: (args) =>
       isOverdue(args, "dispatched") && hasAttemptsLeft(args.context),
@@ -129,6 +135,7 @@ export const sessionMachine = setup({
         joined: { guard: "isFromItsHost", target: "joined", actions: "joined" },
         ...whileStarting,
         overdue: [
+          { guard: "isUnansweredDispatched", target: "ended", actions: "endByDeadline" },
           { guard: "isOverdueDispatchedWithAttemptsLeft", target: "requested", actions: "tryAgain" },
           { guard: "isOverdueDispatched", target: "ended", actions: "failLate" },
         ],
@@ -138,6 +145,7 @@ export const sessionMachine = setup({
       on: {
         ...whileStarting,
         overdue: [
+          { guard: "isUnansweredJoined", target: "ended", actions: "endByDeadline" },
           { guard: "isOverdueJoinedWithAttemptsLeft", target: "requested", actions: "tryAgain" },
           { guard: "isOverdueJoined", target: "ended", actions: "failNotReady" },
         ],

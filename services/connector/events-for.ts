@@ -135,12 +135,33 @@ function followed({ launch, observation }: Look): LaunchRecord {
 
 function saidOf(look: Look): SessionEvent[] {
   const { observation } = look;
-  if (observation.is === "ended") return [endedBy(look, observation)];
+  if (observation.is === "ended") return [isUnanswered(look) ? nobodyCame(look) : endedBy(look, observation)];
   const lost = lossOf(look);
   if (lost !== undefined) return [lost];
   if (observation.is === "untaken") return notTaken(look);
   if (isInRoom(observation)) return [...arrivals(look), ...ofUsers(look)];
   return [];
+}
+
+/** Nothing failed: its telephone was called, and nobody came to it. */
+function isUnanswered({ observation }: Look): boolean {
+  if (observation.is !== "ended" || observation.error !== undefined) return false;
+  const { call } = observation;
+  return call?.status === "busy" || call?.status === "noAnswer" || call?.status === "voicemail";
+}
+
+/** As of an agent of the pool whose user never came, in whichever state the session waits. */
+function nobodyCame(look: Look): SessionEvent {
+  const { memory, nowMs, observation, record } = look;
+  const { host: _, epoch: __, ...address } = byHost(look);
+  return {
+    ...address,
+    type: "overdue",
+    state: record.state === "dispatched" || record.state === "joined" ? record.state : "ready",
+    kind: "user_absent",
+    waitedMs: Math.round(nowMs - memory.sinceMs),
+    why: observation.is === "ended" ? observation.why : "",
+  };
 }
 
 function endedBy(look: Look, ended: Extract<Observation, { is: "ended" }>): SessionEvent {

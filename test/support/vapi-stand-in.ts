@@ -198,6 +198,9 @@ class StandIn implements VapiStandIn {
     if (customer?.numberE164CheckEnabled !== false && !/^\+[1-9]\d{5,14}$/.test(number))
       faults.push("customer.number must be a valid phone number in the E.164 format");
     if (!/^\+?[a-zA-Z0-9]+$/.test(number)) faults.push("customer.number must be alphanumeric");
+    const { maxDurationSeconds = 600 } = (body.assistantOverrides ?? {}) as { maxDurationSeconds?: number };
+    if (!(maxDurationSeconds >= 10 && maxDurationSeconds <= 43_200))
+      faults.push("assistantOverrides.maxDurationSeconds must be from 10 to 43200");
     if (faults.length > 0) return [400, { message: faults, error: "Bad Request", statusCode: 400 }];
     const id = randomUUID();
     const now = new Date().toISOString();

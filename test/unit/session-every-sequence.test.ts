@@ -82,6 +82,8 @@ const overdues = [
   ["ready", "max_duration"],
   ["ready", "idle"],
   ["ready", "user_absent"],
+  ["joined", "user_absent"],
+  ["dispatched", "user_absent"],
 ] as const;
 
 const ofDispatcher = ({ attempt, host }: By): SessionInput[] => [

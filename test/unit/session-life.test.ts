@@ -195,6 +195,18 @@ describe("a session that was given to a host", () => {
   });
 });
 
+describe("a session whose agent comes with the answer of a telephone", () => {
+  test.each([dispatched(), joined(dispatched())])("expires when nobody answers it ($state)", (record) => {
+    expect(overdue(record, "user_absent")).toMatchObject({
+      state: "ended",
+      endedReason: "expired",
+      fault: "customer",
+      attempt: 1,
+      failures: 0,
+    });
+  });
+});
+
 describe("a session whose agent is in the room", () => {
   test("is tried again when it doesn't get ready in time, and ends with ready_timeout the third time", () => {
     const second = overdue(joined(dispatched()), "ready");

@@ -89,6 +89,15 @@ describe("asking for a call", () => {
     });
   });
 
+  test.each([
+    [1, 61],
+    [3_600_000, 3660],
+    [24 * 3_600_000, 43_200],
+  ])("lets the call last a minute longer than its session may, %i ms, as far as VAPI does", async (ms, s) => {
+    expect(await provider().launch(order({ longestMs: ms }))).toMatchObject({ is: "launched" });
+    expect(made().assistantOverrides?.maxDurationSeconds).toBe(s);
+  });
+
   test("calls from the number that the request names, and refuses one that VAPI has no id for", async () => {
     await provider().launch(order({ call: { to: "+15550100", from: "+15550198" } }));
     expect(made().phoneNumberId).toBe(OTHER_NUMBER);

@@ -208,9 +208,9 @@ describe("a session that VAPI calls for", () => {
   });
 
   test.each([
-    ["customer-busy", "busy", "completed"],
-    ["customer-did-not-answer", "noAnswer", "completed"],
-    ["voicemail", "voicemail", "completed"],
+    ["customer-busy", "busy", "expired"],
+    ["customer-did-not-answer", "noAnswer", "expired"],
+    ["voicemail", "voicemail", "expired"],
     ["call.in-progress.error-sip-outbound-call-failed-to-connect", "failed", "provider_error"],
   ] as const)(
     "that ends by %s leaves the call %s, and is not made again",
@@ -227,6 +227,15 @@ describe("a session that VAPI calls for", () => {
       expect(asked()).toBe(1);
     },
   );
+
+  test("that is busy before any look at its ringing expires too", async () => {
+    const { connector, call, when } = await scene();
+    await connector("c-1");
+    await call("s");
+    vapi.move((await theCall()).id, "ended", "customer-busy");
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "expired", fault: "customer", attempt: 1 });
+    expect(asked()).toBe(1);
+  });
 
   test("ends its call when it is ended", async () => {
     const { client, connector, call, when, launchWhen } = await scene();

@@ -33,6 +33,10 @@ export interface VapiOptions {
 const LOOK_UP_AFTER_MS = [0, 1000, 3000, 6000];
 /** Our clock may be so far ahead of VAPI's. One that is further ahead finds nothing, which dials nothing either. */
 const CLOCKS_APART_MS = 60 * 60 * 1000;
+/** VAPI lets no call last longer: https://docs.vapi.ai, Call timeout settings. */
+const LONGEST_S = 43_200;
+/** On top of the longest conversation, for the ringing before it. */
+const SPARE_S = 60;
 /** VAPI's words for a telephone number of its own kind, or of a SIP trunk. */
 const E164 = /^\+[1-9]\d{5,14}$/;
 const ALPHANUMERIC = /^[A-Za-z0-9]+$/;
@@ -165,6 +169,9 @@ function requestFor(order: LaunchOrder, { assistantOf, numbers }: VapiOptions): 
       // For the assistant's {{templates}}, and for whoever looks at the call at VAPI.
       variableValues: metadata,
       metadata: { greenroom: { tenant, session, attempt } },
+      // VAPI's own limit is 10 min, whatever a session may last. The janitor ends one that lasts too long; this is
+      // for when nobody is left to do so, and to let a longer one go on.
+      maxDurationSeconds: Math.min(LONGEST_S, Math.ceil(order.longestMs / 1000) + SPARE_S),
     },
   };
 }
