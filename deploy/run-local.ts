@@ -54,7 +54,7 @@ const STOP_ORDER: readonly (readonly ServiceName[])[] = [
 ];
 /** Agents whose host died leave their rooms first, so that LiveKit knows at once that they are gone. */
 const ORPHANED_AGENTS_MS = 1500;
-/** A service gives itself up to 10 s to stop; the agent-host on top of its drain. */
+/** A service gives itself up to 10 s to stop; the agent-host and the connector on top of their drain. */
 const SERVICE_STOP_MS = 15_000;
 const ORPHAN_GRACE_MS = 5000;
 const FIRST_AGENT_MS = 60_000;
@@ -191,7 +191,8 @@ class LocalRun {
     const drainMs = this.#config.GREENROOM_DRAIN_MS;
     const env = { ...this.#options.env, ...found, GREENROOM_DRAIN_MS: String(drainMs) };
     for (const { name, main, count = 1 } of services) {
-      const stopMs = name === "agent-host" ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;
+      const isDraining = name === "agent-host" || name === "connector";
+      const stopMs = isDraining ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;
       const orphanMs = name === "agent-host" ? ORPHANED_AGENTS_MS : 0;
       for (let number = 1; number <= count; number++) {
         const port = name === "gateway" ? { GREENROOM_PORT: String(gatewayPorts[number - 1]) } : {};

@@ -22,8 +22,9 @@ export class CallStarter {
   readonly #deps: Deps;
   /** Sessions whose call was begun, here or elsewhere, until they end. */
   readonly #begun = new Set<string>();
-  readonly #beginning = new Set<string>();
+  readonly #beginning = new Map<string, Promise<void>>();
   readonly #stopFollowing: () => void;
+  #isStopped = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -38,15 +39,23 @@ export class CallStarter {
     await Promise.all(this.#deps.sessions.all().map(({ record }) => this.#consider(record)));
   }
 
-  stop(): void {
+  /** Begins no more; answers when what was being begun is. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
     this.#stopFollowing();
+    await Promise.all(this.#beginning.values());
   }
 
   async #consider(record: SessionRecord): Promise<void> {
-    const { keeper, log } = this.#deps;
     const key = sessionKey(record.tenant, record.id);
-    if (!isToBeCalled(record) || this.#begun.has(key) || this.#beginning.has(key)) return;
-    this.#beginning.add(key);
+    if (this.#isStopped || !isToBeCalled(record) || this.#begun.has(key) || this.#beginning.has(key)) return;
+    const beginning = this.#begin(record, key);
+    this.#beginning.set(key, beginning);
+    await beginning;
+  }
+
+  async #begin(record: SessionRecord, key: string): Promise<void> {
+    const { keeper, log } = this.#deps;
     try {
       const { id: session, profile, room, tenant } = record;
       const intent = { tenant, session, attempt: CALL_ATTEMPT, provider: "sip" as const, profile, room };

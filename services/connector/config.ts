@@ -18,6 +18,11 @@ export const connectorSettings = {
     3000,
     100,
   ),
+  GREENROOM_DRAIN_MS: setting.integer(
+    "How long telephones may ring on after SIGTERM before they are left to another connector, which can't learn why nobody answered; never longer than they may ring.",
+    600_000,
+    0,
+  ),
   GREENROOM_USER_LEFT_MS: setting.integer("How long after its last user left a session ends.", 10_000, 0),
   ...callSettings,
   ...runtimeSettings,

@@ -8,6 +8,7 @@ import { type Clock, repeat } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { CallStarter } from "./call-starter.ts";
 import type { Limits } from "./events-for.ts";
+import { untilLastRings } from "./last-rings.ts";
 import { LaunchKeeper } from "./launch-keeper.ts";
 import { watchLiving } from "./living.ts";
 import { onAssign, onRelease } from "./on-assign.ts";
@@ -22,6 +23,8 @@ export interface ConnectorDeps {
   /** Every provider that a launch may name, also those that aren't set up. */
   readonly providers: readonly Provider[];
   readonly limits: Limits & { readonly observeMs: number };
+  /** How long it waits at its stop for telephones that ring, in ms. */
+  readonly lastRingsMs: number;
   /** Its caller's, to share; its own when there is none. */
   readonly sessions?: SessionView;
 }
@@ -46,32 +49,38 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
   );
   const again = (ms: number, doing: string, work: () => Promise<void> | void) =>
     repeat(clock, ms, work, (error) => log.warn({ error }, `${doing} failed; it is tried again`));
-  const stops = [
-    again(TICK_MS, "looking at launches", () => keeper.tick()),
+  const stopTicking = again(TICK_MS, "looking at launches", () => keeper.tick());
+  const stopTaking = [
     again(PURSUE_MS, "taking up what others left", () => pursuit.takeUp()),
     again(SWEEP_CALLS_MS, "looking for sessions that wait for their call", () => calls.sweep()),
   ];
-  const served = await Promise.all(
-    externalProviders.flatMap((provider) => [
+  const assigns = await Promise.all(
+    externalProviders.map((provider) =>
       bus.serve(
         assignCommand,
         providerHostOf(provider),
         (assign) => onAssign({ bus, log, keeper }, provider, assign),
         { queue: QUEUE },
       ),
+    ),
+  );
+  const releases = await Promise.all(
+    externalProviders.map((provider) =>
       bus.serve(
         releaseCommand,
         providerHostOf(provider),
         (release) => onRelease({ clock, keeper }, release),
         { queue: QUEUE },
       ),
-    ]),
+    ),
   );
   return {
     async stop() {
-      await Promise.all(served.map((stop) => stop()));
-      for (const stop of stops) stop();
-      calls.stop();
+      for (const stop of stopTaking) stop();
+      await Promise.all([...assigns.map((stop) => stop()), calls.stop()]);
+      await untilLastRings({ bus, clock, log, keeper }, deps.lastRingsMs);
+      await Promise.all(releases.map((stop) => stop()));
+      stopTicking();
       for (const provider of deps.providers) provider.stop?.();
       await keeper.settle();
       await Promise.all([stopWatching(), stopHints(), living.stop()]);

@@ -97,6 +97,16 @@ export class LaunchKeeper {
     }
   }
 
+  /** How many launches there are whose end would be lost with this process. */
+  unfinished(): number {
+    const { providers } = this.#deps;
+    return [...this.#kept.values()].filter(({ inHand, launch }) => {
+      const provider = providers.get(launch.record.provider);
+      if (provider?.isUnfinished === undefined || launch.isLetGo) return false;
+      return inHand !== undefined || provider.isUnfinished(launch.record);
+    }).length;
+  }
+
   /** Answers when nothing is in hand any more; what is kept stays as it is saved, for another connector. */
   async settle(): Promise<void> {
     await Promise.all([...this.#kept.values()].map(({ inHand }) => inHand));

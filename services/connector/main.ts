@@ -11,11 +11,23 @@ import { readConfig } from "../../libs/process/config.ts";
 import { runService } from "../../libs/process/run.ts";
 import { connectorSettings } from "./config.ts";
 import { startConnector } from "./connector.ts";
+import { lastRingsMs } from "./last-rings.ts";
 import { createProviders } from "./providers.ts";
 import { roomProviderOf, startRuntime } from "./runtime.ts";
 import { setUpRuntime } from "./runtime-settings.ts";
 
-await runService("connector", { stopMs: 10_000 }, async ({ log, metrics, instance, quit }) => {
+/** Past the last telephone that rings, for what follows it. */
+const AFTER_RINGING_MS = 10_000;
+// Settings that can't be read end the start below, before any of this counts.
+const { GREENROOM_DRAIN_MS: drain, GREENROOM_SIP_RING_S: ring } = connectorSettings;
+const stopMs =
+  AFTER_RINGING_MS +
+  lastRingsMs(
+    Number(process.env.GREENROOM_SIP_RING_S ?? ring.default),
+    Number(process.env.GREENROOM_DRAIN_MS ?? drain.default),
+  );
+
+await runService("connector", { stopMs }, async ({ log, metrics, instance, quit }) => {
   const config = readConfig(connectorSettings, process.env, allSettingNames);
   const setUp = setUpRuntime(config, config.GREENROOM_PROVIDERS, log);
   const connected = await connectNatsBus({
@@ -37,6 +49,7 @@ await runService("connector", { stopMs: 10_000 }, async ({ log, metrics, instanc
       userLeftMs: config.GREENROOM_USER_LEFT_MS,
       observeMs: config.GREENROOM_OBSERVE_MS,
     },
+    lastRingsMs: lastRingsMs(config.GREENROOM_SIP_RING_S, config.GREENROOM_DRAIN_MS),
   });
   const runtime = await startRuntime({
     ...common,

@@ -140,7 +140,15 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
     const client = connect(instance);
     const bus = change(client);
     const running = await outcome(
-      startConnector({ bus, clock: own, log: silentLog, instance, providers: [of], limits: LIMITS }),
+      startConnector({
+        bus,
+        clock: own,
+        log: silentLog,
+        instance,
+        providers: [of],
+        limits: LIMITS,
+        lastRingsMs: 60_000,
+      }),
     );
     const stopBeat = startBeat(bus, own, { service: "connector", instance });
     return {

@@ -118,7 +118,12 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
     const start = async () => {
       const sessionView = await watchSessions(bus, own);
       const hosts = await watchHosts(bus);
-      const connecting = await startConnector({ ...common, providers: [provider], limits: looks });
+      const connecting = await startConnector({
+        ...common,
+        providers: [provider],
+        limits: looks,
+        lastRingsMs: 60_000,
+      });
       const runtime = await startRuntime({
         ...common,
         sessions: sessionView,

@@ -73,6 +73,7 @@ async function scene() {
       instance,
       providers: [provider],
       limits: { ...LIMITS, observeMs: 100 },
+      lastRingsMs: 60_000,
     });
     const stopBeat = startBeat(bus, clock, { service: "connector", instance });
     stops.push(async () => {

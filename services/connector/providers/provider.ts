@@ -96,6 +96,8 @@ export interface Provider {
    * @throws when it isn't known whether something is left
    */
   end(launch: LaunchRecord, why: string): Promise<CallProgress | undefined>;
+  /** Whether only this process can learn how a launch ends, so that it doesn't stop before. */
+  isUnfinished?(launch: LaunchRecord): boolean;
   /** This connector stops: a launch that would take long is left to another. */
   stop?(): void;
 }

@@ -98,6 +98,13 @@ export function sipProvider(options: SipOptions): Provider {
       return endOfGone(launch, dial?.dialled);
     },
 
+    /** The answer to a dialling comes here and nowhere else, and counts once it is saved. */
+    isUnfinished(launch) {
+      const dial = dials.get(keyOf(launch));
+      if (dial === undefined || dial.dialled?.is === "unclear") return false;
+      return dial.dialled === undefined || ["dialing", "ringing"].includes(launch.call?.status ?? "dialing");
+    },
+
     async end(launch): Promise<CallProgress | undefined> {
       const key = keyOf(launch);
       const identity = calleeIdentityOf(launch.session);
