@@ -18,6 +18,8 @@ test("SIGTERM stops everything in order and leaves nothing", async () => {
   const order = join(site.dataDir, "stopped.txt");
   const local = site.start({ FAKE_STOPPED_FILE: order });
   await local.ready();
+  // Ready needs neither of these: one that is still being loaded has nothing yet that it could stop in order.
+  for (const name of ["dispatcher", "janitor"]) await local.says(/^fake /, name);
   expect(site.pids().length).toBeGreaterThan(6);
   expect(isLocked()).toBe(true);
 

@@ -92,6 +92,8 @@ test("after three quick restarts in a row every service still works", async () =
   const answers = await Promise.all(Array.from({ length: 6 }, () => scene.start({ profile: "quick" })));
   for (const { sessionId } of answers) {
     const session = await scene.end(sessionId);
-    expect(lifeOf(session)).toEqual(expect.arrayContaining(["requested 1", "ready 1", "ended 1"]));
+    // A host whose client is back a moment later than the dispatcher's is passed over, which costs no failure.
+    expect(session, JSON.stringify(session.history)).toMatchObject({ endedReason: "completed", failures: 0 });
+    expect(lifeOf(session)).toEqual(expect.arrayContaining([expect.stringMatching(/^ready /)]));
   }
 });
