@@ -68,7 +68,7 @@ const isReady = (url: string, id: string) =>
 async function stopped(local: LocalProcess): Promise<void> {
   local.signal("SIGINT");
   expect(await local.ended()).toBe(0);
-  await site.isEmpty(1000);
+  await site.isEmpty();
   expect(running()).toEqual([]);
 }
 

@@ -25,7 +25,7 @@ test("SIGTERM stops everything in order and leaves nothing", async () => {
 
   local.signal("SIGTERM");
   expect(await local.ended()).toBe(0);
-  await site.isEmpty(1000);
+  await site.isEmpty();
   expect(isLocked()).toBe(false);
   expect(readdirSync(join(site.dataDir, "run"))).toEqual([]);
   const stopped = readFileSync(order, "utf8").trim().split("\n");
@@ -39,7 +39,7 @@ test("one Ctrl+C that npm passes on a second time still stops in order", async (
   local.signal("SIGINT");
   local.signal("SIGINT");
   expect(await local.ended()).toBe(0);
-  await site.isEmpty(1000);
+  await site.isEmpty();
 });
 
 test("a second Ctrl+C ends at once what would not stop", async () => {
@@ -61,7 +61,7 @@ test("SIGTERM while it is still starting leaves nothing", async () => {
   await local.says(/^NATS runs/);
   local.signal("SIGTERM");
   expect(await local.ended()).toBe(0);
-  await site.isEmpty(1000);
+  await site.isEmpty();
   expect(isLocked()).toBe(false);
 });
 
@@ -78,7 +78,7 @@ test("nothing outlives a supervisor that is killed, and the next start works on 
   expect(banner.msg).toContain(`ws://127.0.0.1:${site.livekitPort}`);
   second.signal("SIGTERM");
   expect(await second.ended()).toBe(0);
-  await site.isEmpty(1000);
+  await site.isEmpty();
 });
 
 test("a supervisor that is killed as soon as it has started its services leaves nothing", async () => {
@@ -105,7 +105,7 @@ test("what refuses to go with a killed supervisor is ended by the next start", a
   expect((await second.ready()).msg).toContain(`http://localhost:${site.port}`);
   second.signal("SIGTERM");
   expect(await second.ended()).toBe(0);
-  await site.isEmpty(1000);
+  await site.isEmpty();
 });
 
 test("a second start on the same data is refused and harms the first one in nothing", async () => {

@@ -31,7 +31,7 @@ test("one command brings up everything, a session becomes ready, and SIGTERM lea
 
   local.signal("SIGTERM");
   expect(await local.ended()).toBe(0);
-  await site.isEmpty(1000);
+  await site.isEmpty();
   const unparsed = local.records().filter((record) => typeof record.service !== "string");
   expect(unparsed).toEqual([]);
 });
@@ -43,7 +43,7 @@ test("with simulated rooms the whole pipeline runs without LiveKit", async () =>
   expect(start.body).toMatchObject({ success: true, status: "ready" });
   local.signal("SIGTERM");
   expect(await local.ended()).toBe(0);
-  await site.isEmpty(1000);
+  await site.isEmpty();
 });
 
 test("nothing outlives a killed supervisor, not even the agents' own processes", async () => {

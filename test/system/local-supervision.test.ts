@@ -24,7 +24,7 @@ const getJson = async <T>(path: string): Promise<T> => (await (await fetch(site.
 async function stopped(local: LocalProcess): Promise<void> {
   local.signal("SIGTERM");
   expect(await local.ended()).toBe(0);
-  await site.isEmpty(1000);
+  await site.isEmpty();
 }
 
 /** Waits for what the supervisor tells the fleet of a service. */
