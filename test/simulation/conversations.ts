@@ -81,6 +81,12 @@ export class Conversations {
     this.#read.set(`${host} ${session}`, { attempt, items: items.length, atMs: this.#clock.monotonic() });
   }
 
+  /** What it read before was for another attempt, which came to nothing: for this one it got nothing. */
+  onReadInVain(host: string, key: string): void {
+    const [, session] = key.split(".");
+    this.#read.delete(`${host} ${session}`);
+  }
+
   /** An older attempt's checkpoint never follows a newer one's. */
   check(written: readonly Written[]): void {
     const newest = new Map<string, number>();

@@ -25,6 +25,8 @@ export interface BusWatch {
   onKept(record: ConversationRecord): void;
   /** A host has read what stands there of a conversation. */
   onReadBack(record: ConversationRecord | undefined): void;
+  /** It asked for one, and the store gave none. */
+  onReadInVain(key: string): void;
   /** A janitor or a host says that an attempt's agent is lost. */
   onGivenUp(event: Extract<SessionEvent, { type: "agent_lost" }>): void;
 }
@@ -90,9 +92,12 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
     request: (command, host, question) => request(bus, watch, command, host, question),
     serve: (command, host, answer, options) => bus.serve(command, host, answer, options),
     read: async (bucket, key) => {
-      const entry = await bus.read(bucket, key);
-      if (watch.kind === "agent-host" && bucket.name === conversations.name)
-        watch.onReadBack(entry?.value as ConversationRecord | undefined);
+      const isConversation = watch.kind === "agent-host" && bucket.name === conversations.name;
+      const entry = await bus.read(bucket, key).catch((error: unknown) => {
+        if (isConversation) watch.onReadInVain(key);
+        throw error;
+      });
+      if (isConversation) watch.onReadBack(entry?.value as ConversationRecord | undefined);
       if (watch.kind === "agent-host" && bucket.name === sessions.name && entry !== undefined)
         watch.facts.onHostRead(who, entry.value as SessionRecord);
       return entry;

@@ -178,6 +178,7 @@ export class World implements ServiceWorld {
       wasOverwritten: (record: SessionRecord) => this.#wasOverwritten(record),
       onReadBack: (record: ConversationRecord | undefined) =>
         this.conversations.onReadBack(life.instance, record),
+      onReadInVain: (key: string) => this.conversations.onReadInVain(life.instance, key),
     };
     const traced = tracedBus(life.client, watch);
     const own = options.clocks === undefined ? traced : withoutRollUps(traced);
