@@ -1,6 +1,7 @@
 // `npm run bench:handover`: how long a caller is without an agent when one dies, hangs or is drained.
 import os from "node:os";
 import { parseArgs } from "node:util";
+import { dispose } from "@livekit/rtc-node";
 import { killGroup } from "../../deploy/guard.ts";
 import { agentsDir, removeAgentsDirs } from "../support/agents-dir.ts";
 import { type Listener, listenIn, longestSilence } from "../support/listener.ts";
@@ -111,6 +112,7 @@ try {
 } finally {
   await stack.stop();
   removeAgentsDirs();
+  await dispose();
 }
 
 async function oneRound(fault: Fault): Promise<Taken> {
