@@ -30,6 +30,8 @@ export interface Suspicion {
 /** A host that lives is asked so often, and a fleet of any size no more than 500 times a second. */
 const ASK_MS = 100;
 const ASK_MS_PER_HOST = 2;
+/** A host that dies takes the question in its hands with it; without another one its time-out would be waited for. */
+const ASK_ANEW_MS = 150;
 /** Whether one that is gone stays gone: the client of one that lives is back soon after 250 ms. */
 const CONFIRM_MS = 100;
 const GONE_SURE_MS = 200;
@@ -65,6 +67,8 @@ export interface PulseDeps {
   /** Called at each unanswered question; undefined: it answers, nothing is held against it any more. */
   readonly onSuspicion: (life: HostLife, suspicion: Suspicion | undefined) => void;
 }
+
+type Answer = "fine" | "restarted" | "gone" | "silent" | "unknown";
 
 interface Followed {
   readonly life: HostLife;
@@ -134,7 +138,23 @@ export class HostPulse {
     followed.cancel = this.#deps.clock.after(afterMs, () => void this.#ask(followed));
   }
 
-  async #answerOf({ id, epoch }: HostLife): Promise<"fine" | "restarted" | "gone" | "silent" | "unknown"> {
+  /** Of a second question only what it knows better than the first: that somebody is there, or nobody. */
+  async #answerOf(life: HostLife): Promise<Answer> {
+    const first = this.#answerTo(life);
+    let cancel = () => {};
+    const second = new Promise<Answer>((resolve) => {
+      cancel = this.#deps.clock.after(ASK_ANEW_MS, async () => {
+        const answer = await this.#answerTo(life);
+        if (answer !== "silent" && answer !== "unknown") resolve(answer);
+      });
+    });
+    const answer = await Promise.race([first, second]);
+    cancel();
+    return answer;
+  }
+
+  /** Asks once. */
+  async #answerTo({ id, epoch }: HostLife): Promise<Answer> {
     try {
       const pong = await this.#deps.bus.request(pingCommand, id, {});
       return pong.epoch > epoch && epoch > 0 ? "restarted" : "fine";

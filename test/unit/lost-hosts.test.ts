@@ -118,6 +118,20 @@ describe("a killed host's", () => {
     }
   });
 
+  test("last question, which it took along, is not waited for", async () => {
+    const { clock, world, sessions } = scene([served("a")]);
+    await clock.advance(1000);
+    const { asked } = world;
+    world.host = "timeout";
+    world.agents = false;
+    const since = clock.monotonic();
+    await clock.runUntil(() => world.asked > asked, 1000);
+    world.host = "no_responders";
+    await clock.advance(1000);
+    expect(sessions()).toEqual(["a"]);
+    expect((world.lost[0]?.atMs ?? 0) - since).toBeLessThan(PING_TIMEOUT_MS + ALIVE_MS);
+  });
+
   test("sessions on their way are given up only when it has been gone for long", async () => {
     const { clock, world, sessions } = scene([served("a", { state: "dispatched", identity: undefined })]);
     world.host = "no_responders";
