@@ -157,6 +157,21 @@ export const RuntimeEvent = z.discriminatedUnion("type", [
 export type RuntimeEvent = z.infer<typeof RuntimeEvent>;
 export type RuntimeEventType = RuntimeEvent["type"];
 
+/** What everything that is told of a dispatch says. */
+export const dispatchTold = (dispatch: DispatchRecord, at: string) => ({
+  version: 1 as const,
+  at,
+  trace_id: dispatch.traceId,
+  tenant_id: dispatch.tenant,
+  session_id: dispatch.session,
+  attempt: dispatch.attempt,
+  agent_id: dispatch.profile,
+  room: dispatch.room,
+  provider: dispatch.provider,
+  dispatch_id: dispatch.id,
+  dispatch_expires_at: dispatch.expiresAt,
+});
+
 /** Equal for two tellings of the same thing. */
 export function runtimeEventId(event: RuntimeEvent): string {
   switch (event.type) {

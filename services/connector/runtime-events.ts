@@ -1,6 +1,7 @@
 // What other systems are told of a handoff: a pure reading of the session's record and of its dispatch.
 import {
   type DispatchRecord,
+  dispatchTold,
   HANDOFF_PREFIX,
   type HandoffRequested,
   type RuntimeEvent,
@@ -54,19 +55,7 @@ export function eventsOfSession(
 
 /** What one stored revision of a dispatch has to tell. */
 export function eventsOfDispatch(dispatch: DispatchRecord, at: string): RuntimeEvent[] {
-  const told = {
-    version: 1 as const,
-    at,
-    trace_id: dispatch.traceId,
-    tenant_id: dispatch.tenant,
-    session_id: dispatch.session,
-    attempt: dispatch.attempt,
-    agent_id: dispatch.profile,
-    room: dispatch.room,
-    provider: dispatch.provider,
-    dispatch_id: dispatch.id,
-    dispatch_expires_at: dispatch.expiresAt,
-  };
+  const told = dispatchTold(dispatch, at);
   switch (dispatch.state) {
     case "offered":
       return [{ ...told, type: "handoff_dispatched" }];

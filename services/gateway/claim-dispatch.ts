@@ -4,7 +4,12 @@ import type { ServiceCaller } from "../../libs/auth/service-jwt.ts";
 import type { Entry } from "../../libs/bus/bus.ts";
 import { dispatches, sessions } from "../../libs/contracts/buckets.ts";
 import { runtimeEvents } from "../../libs/contracts/channels.ts";
-import { type ClaimRefusal, type DispatchRecord, dispatchKey } from "../../libs/contracts/dispatch.ts";
+import {
+  type ClaimRefusal,
+  type DispatchRecord,
+  dispatchKey,
+  dispatchTold,
+} from "../../libs/contracts/dispatch.ts";
 import { type ErrorCode, GreenroomError } from "../../libs/contracts/errors.ts";
 import type { ClaimAnswer } from "../../libs/contracts/http-dispatch.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
@@ -115,18 +120,8 @@ function refused(
   // For others to know; whether it could be told changes nothing for the caller.
   void gateway.bus
     .publish(runtimeEvents, {
-      version: 1,
+      ...dispatchTold(dispatch, isoNow(gateway.clock)),
       type: "dispatch_claim_failed",
-      at: isoNow(gateway.clock),
-      trace_id: dispatch.traceId,
-      tenant_id: dispatch.tenant,
-      session_id: dispatch.session,
-      attempt: dispatch.attempt,
-      agent_id: dispatch.profile,
-      room: dispatch.room,
-      provider: dispatch.provider,
-      dispatch_id: dispatch.id,
-      dispatch_expires_at: dispatch.expiresAt,
       reason,
       message: why,
     })
