@@ -234,6 +234,19 @@ describe("a call by SIP", () => {
   });
 });
 
+/** A telephone rings when the connector that dialled dies; another one is there by then. */
+async function followedByAnother() {
+  const world = await callWorld();
+  const first = await world.connector("c-1");
+  await world.call("s");
+  const dial = await world.dialled();
+  world.phones.line(dial, "ringing");
+  await world.launchWhen("s", (launch) => launch.call?.status === "ringing");
+  first.kill();
+  await world.connector("c-2");
+  return { ...world, dial };
+}
+
 describe("with several connectors", () => {
   test("one of them dials", async () => {
     const { connector, call, dialled, phones, clock } = await callWorld();
@@ -247,14 +260,7 @@ describe("with several connectors", () => {
   });
 
   test("another follows a telephone that rings when its connector dies, and doesn't dial again", async () => {
-    const { connector, call, dialled, phones, launchWhen, when, clock } = await callWorld();
-    const first = await connector("c-1");
-    await call("s");
-    const dial = await dialled();
-    phones.line(dial, "ringing");
-    await launchWhen("s", (launch) => launch.call?.status === "ringing");
-    first.kill();
-    await connector("c-2");
+    const { dial, phones, launchWhen, when, clock } = await followedByAnother();
     await launchWhen("s", ({ by }) => by === "c-2");
     phones.line(dial, "active");
     await launchWhen("s", (launch) => launch.call?.status === "answered");
@@ -265,14 +271,7 @@ describe("with several connectors", () => {
   });
 
   test("a call whose connector died, and whose callee is gone unanswered, is unknown and not dialled again", async () => {
-    const { connector, call, dialled, phones, launchWhen, when, clock } = await callWorld();
-    const first = await connector("c-1");
-    await call("s");
-    const dial = await dialled();
-    phones.line(dial, "ringing");
-    await launchWhen("s", (launch) => launch.call?.status === "ringing");
-    first.kill();
-    await connector("c-2");
+    const { dial, phones, launchWhen, when, clock } = await followedByAnother();
     phones.line(dial, undefined);
     expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error", fault: "provider" });
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({

@@ -7,18 +7,11 @@ import { step as stepTask } from "../../libs/task/step.ts";
 import { callSequenceOf, sessionNews } from "../../services/recorder/webhooks/session-news.ts";
 import { taskNews } from "../../services/recorder/webhooks/task-news.ts";
 import { AT, aSession } from "../support/examples.ts";
+import { endByApi, getReady } from "../support/session-steps.ts";
 import { aTask, callMoved, lineGiven } from "../support/task-examples.ts";
 
 const told = (record: SessionRecord) =>
   sessionNews(record).map(({ type, sequence }) => `${sequence} ${type}`);
-
-/** The next attempt gets ready. */
-function getReady(record: SessionRecord): SessionRecord {
-  const { attempt, tenant, id } = record;
-  const chosen = step(record, { type: "host_chosen", attempt, host: "h", epoch: 1, asked: "warm", at: AT });
-  const said = { tenant, sessionId: id, attempt, host: "h", epoch: 1, room: record.room, at: AT };
-  return step(chosen, { type: "ready", ...said, identity: `agent-${attempt}`, warm: "warm", tookMs: 5 });
-}
 
 const handOver = (record: SessionRecord): SessionRecord =>
   step(record, {
@@ -32,16 +25,6 @@ const handOver = (record: SessionRecord): SessionRecord =>
     why: "the host drains",
   });
 
-const end = (record: SessionRecord): SessionRecord =>
-  step(record, {
-    type: "end_requested",
-    tenant: record.tenant,
-    sessionId: record.id,
-    at: AT,
-    reason: "completed",
-    why: "ended by the API",
-  });
-
 describe("a session's news", () => {
   test("are nothing before it is ready, then each readiness, then the end", () => {
     const asked = aSession("s");
@@ -50,13 +33,13 @@ describe("a session's news", () => {
     expect(told(ready)).toEqual(["1 session.ready"]);
     const again = getReady(handOver(ready));
     expect(told(again)).toEqual(["1 session.ready", "2 session.ready"]);
-    expect(told(end(again))).toEqual(["1 session.ready", "2 session.ready", "3 session.ended"]);
-    expect(callSequenceOf(end(again))).toBe(4);
+    expect(told(endByApi(again))).toEqual(["1 session.ready", "2 session.ready", "3 session.ended"]);
+    expect(callSequenceOf(endByApi(again))).toBe(4);
   });
 
   test("of one that never got ready are its end alone", () => {
-    expect(told(end(aSession("s")))).toEqual(["1 session.ended"]);
-    expect(callSequenceOf(end(aSession("s")))).toBe(2);
+    expect(told(endByApi(aSession("s")))).toEqual(["1 session.ended"]);
+    expect(callSequenceOf(endByApi(aSession("s")))).toBe(2);
   });
 
   test("keep their numbers when the history has forgotten the older lines", () => {
@@ -64,7 +47,7 @@ describe("a session's news", () => {
     const before = sessionNews(record);
     for (let handovers = 0; handovers < 20; handovers++) record = getReady(handOver(record));
     expect(record.history.filter(({ state }) => state === "ready").length).toBeLessThan(21);
-    const news = sessionNews(end(record));
+    const news = sessionNews(endByApi(record));
     expect(news.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 22 }, (_, i) => i + 1));
     expect(news.map(({ id }) => id)).toEqual(
       news.map(({ sequence }) => webhookEventId("session", "s", sequence)),
@@ -76,12 +59,12 @@ describe("a session's news", () => {
   });
 
   test("of a record of an earlier version are numbered by its history", () => {
-    const { readies: _, ...older } = end(getReady(aSession("s")));
+    const { readies: _, ...older } = endByApi(getReady(aSession("s")));
     expect(told(older)).toEqual(["1 session.ready", "2 session.ended"]);
   });
 
   test("say who, why and whose fault it was", () => {
-    const record = end(getReady(aSession("s", { metadata: { order: 7 } })));
+    const record = endByApi(getReady(aSession("s", { metadata: { order: 7 } })));
     expect(sessionNews(record).at(-1)).toMatchObject({
       id: "evt_session_s_2",
       sessionId: "s",

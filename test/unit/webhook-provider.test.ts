@@ -28,6 +28,20 @@ async function started(options: Parameters<typeof runtimeWorld>[0] = {}) {
   return { world, connector, session };
 }
 
+/** One whose agent was claimed, is in the room with its caller, and said that it is ready. */
+async function ready() {
+  const all = await started();
+  const { world, session } = all;
+  await world.handOff(aHandoff());
+  await world.until(() => world.runner.seen.length === 1, "the asking");
+  const claimed = await world.outcome(world.claim(`${session()?.id}-1`));
+  world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
+  world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
+  await world.report(claimed, "ready");
+  await world.until(() => session()?.state === "ready", "ready");
+  return { ...all, claimed };
+}
+
 describe("an agent runner", () => {
   test.each([
     ["answers 500", answer(500, "oh")],
@@ -145,14 +159,7 @@ describe("an agent runner", () => {
   });
 
   it("whose agent leaves the room is missed, and another takes over in the same room", async () => {
-    const { world, session } = await started();
-    await world.handOff(aHandoff());
-    await world.until(() => world.runner.seen.length === 1, "the asking");
-    const claimed = await world.outcome(world.claim(`${session()?.id}-1`));
-    world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
-    world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
-    await world.report(claimed, "ready");
-    await world.until(() => session()?.state === "ready", "ready");
+    const { world, session, claimed } = await ready();
     await world.clock.advance(3000);
     world.livekit.rooms.leave("call-1", claimed.identity);
     await world.until(() => world.runner.seen.length === 2, "the next asking");
@@ -161,14 +168,7 @@ describe("an agent runner", () => {
   });
 
   it("whose agent is still listed and answers nothing any more is missed within seconds", async () => {
-    const { world, session } = await started();
-    await world.handOff(aHandoff());
-    await world.until(() => world.runner.seen.length === 1, "the asking");
-    const claimed = await world.outcome(world.claim(`${session()?.id}-1`));
-    world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
-    world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
-    await world.report(claimed, "ready");
-    await world.until(() => session()?.state === "ready", "ready");
+    const { world, session } = await ready();
     // One that never answered may be of a kind that can't.
     world.runner.client = "silent";
     await world.clock.advance(20_000);

@@ -18,6 +18,7 @@ import type { Posted } from "../../services/recorder/webhooks/post.ts";
 import { startWebhooks } from "../../services/recorder/webhooks/webhooks.ts";
 import { AT, aSession } from "../support/examples.ts";
 import { MINUTE_MS, world } from "../support/memory-world.ts";
+import { endByApi, getReady } from "../support/session-steps.ts";
 
 const HOUR_MS = 60 * MINUTE_MS;
 /** Hours and days of simulated time take some real seconds on a busy machine. */
@@ -108,30 +109,13 @@ async function start(
   };
 }
 
-function getReady(record: SessionRecord): SessionRecord {
-  const { attempt, tenant, id } = record;
-  const chosen = step(record, { type: "host_chosen", attempt, host: "h", epoch: 1, asked: "warm", at: AT });
-  const said = { tenant, sessionId: id, attempt, host: "h", epoch: 1, room: record.room, at: AT };
-  return step(chosen, { type: "ready", ...said, identity: `agent-${attempt}`, warm: "warm", tookMs: 5 });
-}
-
-const end = (record: SessionRecord): EndedSession =>
-  step(record, {
-    type: "end_requested",
-    tenant: record.tenant,
-    sessionId: record.id,
-    at: AT,
-    reason: "completed",
-    why: "ended by the API",
-  }) as EndedSession;
-
 /** A session from its request to its call record. */
 async function live(w: World, s: Awaited<ReturnType<typeof start>>, id: string): Promise<void> {
   await s.save(aSession(id));
   const ready = getReady(aSession(id));
   await s.save(ready);
   await w.clock.advance(100);
-  const ended = end(ready);
+  const ended = endByApi(ready);
   await s.save(ended);
   await s.record(ended);
   await w.clock.advance(100);
