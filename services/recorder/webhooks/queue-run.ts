@@ -1,23 +1,14 @@
 // Delivers what waits for one endpoint, as long as this recorder holds its queue.
-import type { Bus } from "../../../libs/bus/bus.ts";
 import { webhookQueues } from "../../../libs/contracts/buckets.ts";
-import { deadLetters, webhookDeliveries, webhooks } from "../../../libs/contracts/channels.ts";
-import {
-  isDisabled,
-  type WebhookDelivery,
-  type WebhookEndpoint,
-  type WebhookMessage,
-  type WebhookQueue,
-} from "../../../libs/contracts/webhook.ts";
-import { type Clock, isoNow, sleep } from "../../../libs/process/clock.ts";
-import type { Log } from "../../../libs/process/log.ts";
-import { type Delivered, deliver, type Send } from "./deliver.ts";
-import { DeliveryPlan, type Failed } from "./delivery-plan.ts";
+import { isDisabled, type WebhookEndpoint, type WebhookQueue } from "../../../libs/contracts/webhook.ts";
+import { isoNow, sleep } from "../../../libs/process/clock.ts";
+import { Doze } from "../../../libs/process/doze.ts";
+import { deliver, type Send } from "./deliver.ts";
+import { buryDelivery, howItFailed, type NotesDeps, noteDelivery } from "./delivery-notes.ts";
+import { DeliveryPlan } from "./delivery-plan.ts";
+import { type Held, InHand } from "./in-hand.ts";
 
-export interface QueueRunDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface QueueRunDeps extends NotesDeps {
   readonly instance: string;
   readonly send: Send;
   readonly nextOpId: () => string;
@@ -29,8 +20,6 @@ export const BEAT_MS = 10_000;
 const CHECKPOINT_MS = 1000;
 /** How long the deliveries in hand may go on when the process is to end. */
 const STOP_MS = 2000;
-/** For so long what was read is taken for what is stored. */
-const FRESH_MS = 2000;
 const GIVE_BACK_TRIES = 3;
 /** How long after a failure of the store it is asked again. */
 const STORE_PAUSE_MS = 1000;
@@ -39,8 +28,6 @@ interface Sending {
   readonly key: string;
   readonly sequence: number;
   readonly tries: number;
-  readonly message: WebhookMessage;
-  readonly readAtMs: number;
 }
 
 /** Holds one endpoint's queue until nothing waits in it, somebody else holds it, or it is told to stop. */
@@ -48,8 +35,8 @@ export class QueueRun {
   readonly #deps: QueueRunDeps;
   readonly #endpoint: () => WebhookEndpoint | undefined;
   readonly #plan: DeliveryPlan;
-  /** What is in hand, and when it was read. */
-  readonly #messages = new Map<number, { readonly message: WebhookMessage; readonly readAtMs: number }>();
+  readonly #inHand: InHand;
+  readonly #doze: Doze;
   readonly #sending = new Set<Promise<void>>();
   readonly #inFlight = new Set<number>();
   #stored: WebhookQueue;
@@ -61,8 +48,6 @@ export class QueueRun {
   #isRestored = false;
   /** What is in hand may be stored no more. */
   #isDoubtful = false;
-  #isWoken = false;
-  #endSleep = () => {};
   /** Something was put into the queue, or may have been, since the stream was last read. */
   #isHinted = true;
 
@@ -77,19 +62,21 @@ export class QueueRun {
     this.#revision = held.revision;
     this.#storedAtMs = deps.clock.monotonic();
     this.#plan = new DeliveryPlan(held.queue, deps.clock.monotonic());
+    this.#inHand = new InHand(deps, this.#plan, held.queue);
+    this.#doze = new Doze(deps.clock);
   }
 
   /** There may be more to deliver, or less. */
   poke(removed?: true): void {
     if (removed) this.#isDoubtful = true;
     this.#isHinted = true;
-    this.#wake();
+    this.#doze.wake();
   }
 
   /** Asks it to end; `run` answers when what it was sending is done. */
   stop(): void {
     this.#isStopping = true;
-    this.#wake();
+    this.#doze.wake();
   }
 
   /** @returns when the queue is given back, or was taken away */
@@ -98,7 +85,7 @@ export class QueueRun {
     while (isHeld) {
       const endpoint = this.#endpoint();
       if (endpoint === undefined || isDisabled(endpoint, this.#stored) || this.#isStopping) break;
-      if (!this.#isRestored) await this.#trying(() => this.#loadHeld());
+      if (!this.#isRestored) await this.#trying(() => this.#restore());
       else if (this.#isHinted) await this.#trying(() => this.#load());
       if (this.#isDoubtful) await this.#dropRemoved();
       if (this.#isRestored) this.#startSending(endpoint);
@@ -126,91 +113,51 @@ export class QueueRun {
     }
   }
 
-  get #subject(): string {
-    return `webhook.${this.#stored.tenant}.${this.#stored.endpoint}.>`;
-  }
-
-  /** What a former owner had in hand. What is stored no more is passed over. */
-  async #loadHeld(): Promise<boolean> {
-    for (const sequence of this.#plan.sequences.sort((a, b) => a - b)) {
-      if (this.#messages.has(sequence)) continue;
-      const [found] = await this.#deps.bus.scan(webhooks, {
-        subject: this.#subject,
-        after: sequence - 1,
-        limit: 1,
-      });
-      if (found?.sequence === sequence) this.#hold(sequence, found.message);
-      else this.#plan.drop(sequence);
-    }
+  async #restore(): Promise<boolean> {
+    await this.#inHand.restore();
     this.#isRestored = true;
     return true;
   }
 
-  #hold(sequence: number, message: WebhookMessage): void {
-    this.#messages.set(sequence, { message, readAtMs: this.#deps.clock.monotonic() });
-  }
-
   /** What the stream has after the cursor, as far as there is room for it. */
   async #load(): Promise<boolean> {
-    while (this.#plan.room > 0) {
+    do {
       this.#isHinted = false;
-      const limit = Math.min(this.#plan.room, 100);
-      const found = await this.#deps.bus.scan(webhooks, {
-        subject: this.#subject,
-        after: this.#plan.cursor,
-        limit,
-      });
-      for (const { sequence, message } of found) {
-        this.#hold(sequence, message);
-        this.#plan.add(sequence, laneOf(message), this.#deps.clock.monotonic());
-        this.#isChanged = true;
-      }
-      if (found.length < limit) return true;
-    }
+      const { count, mayBeMore } = await this.#inHand.readOn();
+      if (count > 0) this.#isChanged = true;
+      if (!mayBeMore) return true;
+    } while (this.#plan.room > 0);
     // The rest is read when there is room again.
     this.#isHinted = true;
     return true;
   }
 
-  /** What is being sent is left alone: how that goes decides about it. */
   async #dropRemoved(): Promise<void> {
     this.#isDoubtful = false;
-    for (const [sequence, { message }] of [...this.#messages]) {
-      if (this.#inFlight.has(sequence) || (await this.#isStored(sequence, message))) continue;
-      this.#drop(sequence);
-    }
-  }
-
-  #drop(sequence: number): void {
-    this.#plan.drop(sequence);
-    this.#messages.delete(sequence);
-    this.#isChanged = true;
+    if (await this.#inHand.dropRemoved((sequence) => this.#inFlight.has(sequence))) this.#isChanged = true;
   }
 
   #startSending(endpoint: WebhookEndpoint): void {
     for (const { key, sequence, tries } of this.#plan.due(this.#deps.clock.monotonic())) {
-      const held = this.#messages.get(sequence);
-      if (held === undefined) throw new Error(`the message ${sequence} is in the plan and not in hand`);
+      const held = this.#inHand.get(sequence);
       this.#inFlight.add(sequence);
-      const work = this.#send(endpoint, { key, sequence, tries, ...held })
+      const work = this.#send(endpoint, { key, sequence, tries }, held)
         .catch((error: unknown) => this.#deps.log.error({ error }, "a delivery failed by a bug"))
         .finally(() => {
           this.#sending.delete(work);
           this.#inFlight.delete(sequence);
-          this.#wake();
+          this.#doze.wake();
         });
       this.#sending.add(work);
     }
   }
 
-  async #send(
-    endpoint: WebhookEndpoint,
-    { key, sequence, tries, message, readAtMs }: Sending,
-  ): Promise<void> {
+  async #send(endpoint: WebhookEndpoint, { key, sequence, tries }: Sending, held: Held): Promise<void> {
     const { clock } = this.#deps;
-    // It may have waited for a day: what was removed meanwhile isn't sent any more.
-    if (clock.monotonic() - readAtMs > FRESH_MS && !(await this.#isStored(sequence, message))) {
-      this.#drop(sequence);
+    const { message } = held;
+    if (!(await this.#inHand.isStillStored(sequence, held))) {
+      this.#inHand.drop(sequence);
+      this.#isChanged = true;
       return;
     }
     const beganMs = clock.monotonic();
@@ -220,8 +167,9 @@ export class QueueRun {
     this.#isChanged = true;
     if (delivered.outcome === "taken") {
       this.#plan.took(key, nowMs);
-      this.#messages.delete(sequence);
-      await this.#note(message, tries, { outcome: "delivered", status: delivered.status, tookMs });
+      this.#inHand.release(sequence);
+      const how = { outcome: "delivered" as const, status: delivered.status, tookMs };
+      await noteDelivery(this.#deps, message, tries, how);
       return;
     }
     if (delivered.outcome === "gone") this.#disable(endpoint, delivered.why);
@@ -233,18 +181,10 @@ export class QueueRun {
     };
     if (then.becomes === "dead") {
       if (then.isHopeless) this.#disable(endpoint, `nothing was taken for a day; at last ${delivered.why}`);
-      await this.#bury(sequence, message, tries, delivered.why);
-      this.#messages.delete(sequence);
+      await buryDelivery(this.#deps, sequence, message, tries, delivered.why);
+      this.#inHand.release(sequence);
     }
-    await this.#note(message, tries, outcomeOf(delivered, then, tookMs));
-  }
-
-  async #isStored(sequence: number, message: WebhookMessage): Promise<boolean> {
-    const subject = webhooks.subjectOf(message);
-    const look = this.#deps.bus.scan(webhooks, { subject, after: sequence - 1, limit: 1 });
-    // A store that doesn't answer says nothing against it.
-    const [found] = await look.catch(() => [{ sequence }]);
-    return found?.sequence === sequence;
+    await noteDelivery(this.#deps, message, tries, howItFailed(delivered, then, tookMs));
   }
 
   #disable(endpoint: WebhookEndpoint, why: string): void {
@@ -255,38 +195,6 @@ export class QueueRun {
       at: isoNow(this.#deps.clock),
     };
     this.#stored = { ...this.#stored, disabled };
-  }
-
-  async #bury(sequence: number, message: WebhookMessage, tries: number, why: string): Promise<void> {
-    const { bus, clock, log } = this.#deps;
-    await bus
-      .publish(deadLetters, {
-        subject: webhooks.subjectOf(message),
-        stream: webhooks.stream,
-        sequence,
-        reason: `it could not be delivered: ${why}`,
-        deliveries: tries,
-        at: isoNow(clock),
-        payload: JSON.stringify(message.event).slice(0, 16_384),
-      })
-      .catch((error: unknown) => log.warn({ error, event: message.event.id }, "a dead letter is lost"));
-  }
-
-  async #note(
-    { tenant, endpoint, of, event, replay }: WebhookMessage,
-    tries: number,
-    how: Pick<WebhookDelivery, "outcome" | "status" | "why" | "tookMs" | "nextInMs">,
-  ): Promise<void> {
-    const { bus, clock, log } = this.#deps;
-    const { id: eventId, type, sequence } = event;
-    const at = isoNow(clock);
-    await bus
-      .publish(webhookDeliveries, {
-        ...{ tenant, endpoint, of, eventId, type, sequence, tries, at },
-        ...(replay === undefined ? {} : { replay }),
-        ...how,
-      })
-      .catch((error: unknown) => log.debug({ error, event: eventId }, "a delivery is not listed"));
   }
 
   #isSaveDue(): boolean {
@@ -345,40 +253,6 @@ export class QueueRun {
     // All that may be sent at once is being sent: the end of one of them wakes it.
     const isFull = this.#sending.size > 0 && sendInMs <= 0;
     if (mayLoad) return;
-    await this.#sleep(Math.max(0, Math.min(saveInMs, isFull ? BEAT_MS : sendInMs)));
-  }
-
-  #wake(): void {
-    this.#isWoken = true;
-    this.#endSleep();
-  }
-
-  /** Until it is woken, also by what happened just before. */
-  async #sleep(ms: number): Promise<void> {
-    if (!this.#isWoken) {
-      await new Promise<void>((resolve) => {
-        const cancel = this.#deps.clock.after(ms, resolve);
-        this.#endSleep = () => {
-          cancel();
-          resolve();
-        };
-      });
-    }
-    this.#isWoken = false;
+    await this.#doze.sleep(Math.max(0, Math.min(saveInMs, isFull ? BEAT_MS : sendInMs)));
   }
 }
-
-/** A session's events go one after the other; so does what is repeated, behind them. */
-const laneOf = ({ about, of }: WebhookMessage): string => `${about}-${of}`;
-
-const outcomeOf = (
-  delivered: Exclude<Delivered, { outcome: "taken" }>,
-  then: Failed,
-  tookMs: number,
-): Pick<WebhookDelivery, "outcome" | "status" | "why" | "tookMs" | "nextInMs"> => ({
-  outcome: then.becomes,
-  ...(delivered.status === undefined ? {} : { status: delivered.status }),
-  why: delivered.why.slice(0, 300),
-  tookMs,
-  ...(then.becomes === "failed" ? { nextInMs: then.nextInMs } : {}),
-});
