@@ -6,6 +6,7 @@ import { externalProviders, providerHostOf } from "../../libs/contracts/provider
 import { type SessionView, watchSessions } from "../../libs/fleet/session-view.ts";
 import { type Clock, repeat } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
+import type { Metrics } from "../../libs/process/metrics.ts";
 import { CallStarter } from "./call-starter.ts";
 import type { Limits } from "./events-for.ts";
 import { untilLastRings } from "./last-rings.ts";
@@ -20,6 +21,7 @@ export interface ConnectorDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly instance: string;
+  readonly metrics?: Metrics;
   /** Every provider that a launch may name, also those that aren't set up. */
   readonly providers: readonly Provider[];
   readonly limits: Limits & { readonly observeMs: number };
@@ -41,6 +43,14 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
   const living = await watchLiving(bus, clock);
   const providers = new Map(deps.providers.map((provider) => [provider.name as string, provider]));
   const keeper = new LaunchKeeper({ bus, clock, log, sessions, instance, providers, limits: deps.limits });
+  deps.metrics?.gauge(
+    "greenroom_launches",
+    "Launches that this connector keeps: agents and calls with other systems that aren't over.",
+    ["provider", "state"],
+    (set) => {
+      for (const { provider, state } of keeper.records()) set(1, { provider, state });
+    },
+  );
   const calls = new CallStarter({ sessions, keeper, log });
   const pursuit = new Pursuit({ clock, log, instance, providers, living, keeper });
   const stopWatching = await bus.watch(launchesBucket, (change) => pursuit.see(change));

@@ -32,6 +32,11 @@ export class LaunchKeeper {
     return this.#kept.size;
   }
 
+  /** As they stand. */
+  records(): LaunchRecord[] {
+    return [...this.#kept.values()].map(({ launch }) => launch.record);
+  }
+
   has(key: string): boolean {
     return this.#kept.has(key);
   }

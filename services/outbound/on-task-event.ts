@@ -6,6 +6,7 @@ import type { Clock } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import { step } from "../../libs/task/step.ts";
 import { speak } from "./speak.ts";
+import type { CountTask } from "./task-metrics.ts";
 
 export interface TaskDeps {
   readonly bus: Bus;
@@ -13,6 +14,7 @@ export interface TaskDeps {
   readonly log: Log;
   /** Unique to each write of each process. */
   readonly nextOpId: () => string;
+  readonly count?: CountTask | undefined;
 }
 
 /** Lost races after which the message is left to come again. */
@@ -31,6 +33,7 @@ export async function onTaskEvent(deps: TaskDeps, event: TaskEvent): Promise<Ver
     if (after !== before.value) {
       const record = { ...after, opId: deps.nextOpId() };
       if ((await deps.bus.save(tasks, record, before.revision)) === undefined) continue;
+      deps.count?.(record, before.value);
       tell(deps.log, before.value, record);
     }
     if (!isLastWord(event, after)) await speak(deps, after);

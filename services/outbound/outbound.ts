@@ -7,12 +7,14 @@ import { watchHosts } from "../../libs/fleet/host-view.ts";
 import type { Clock } from "../../libs/process/clock.ts";
 import { createInOrder } from "../../libs/process/in-order.ts";
 import type { Log } from "../../libs/process/log.ts";
+import type { Metrics } from "../../libs/process/metrics.ts";
 import type { Limits } from "./choose-next.ts";
 import { followCalls } from "./follow-calls.ts";
 import { Lines } from "./lines.ts";
 import { onTaskEvent } from "./on-task-event.ts";
 import { Scheduler } from "./scheduler.ts";
 import { takeIn } from "./take-in.ts";
+import { countTasks, measureTasks } from "./task-metrics.ts";
 import { watchTasks } from "./task-view.ts";
 
 export interface OutboundDeps {
@@ -20,6 +22,7 @@ export interface OutboundDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly instance: string;
+  readonly metrics?: Metrics;
   readonly settings: {
     readonly limits: Pick<Limits, "perTenant" | "perProvider" | "total" | "callingHours">;
     /** Tasks that begin in a second at most. */
@@ -33,11 +36,13 @@ export interface OutboundDeps {
 const CONCURRENCY = 128;
 
 export async function startOutbound(deps: OutboundDeps): Promise<{ stop(): Promise<void> }> {
-  const { bus, clock, log, settings } = deps;
+  const { bus, clock, log, settings, metrics } = deps;
   let writes = 0;
   const nextOpId = () => `${deps.instance}:${++writes}`;
   const hosts = await watchHosts(bus);
   const tasks = await watchTasks(bus, clock);
+  const count = metrics === undefined ? undefined : countTasks(metrics);
+  if (metrics !== undefined) measureTasks(metrics, tasks);
   const lines = new Lines({ bus, clock, tasks, rate: settings.rate, nextOpId });
   const stopLines = await lines.watch();
 
@@ -46,6 +51,7 @@ export async function startOutbound(deps: OutboundDeps): Promise<{ stop(): Promi
     clock,
     log,
     nextOpId,
+    count,
     hosts: () => hosts.all(),
     providerOf: settings.providerOf,
     deadlineMs: settings.deadlineMs,
@@ -60,7 +66,9 @@ export async function startOutbound(deps: OutboundDeps): Promise<{ stop(): Promi
     taskEvents,
     { durable: "outbound", concurrency: CONCURRENCY },
     (event) =>
-      inOrder(taskKey(event.tenant, event.taskId), () => onTaskEvent({ bus, clock, log, nextOpId }, event)),
+      inOrder(taskKey(event.tenant, event.taskId), () =>
+        onTaskEvent({ bus, clock, log, nextOpId, count }, event),
+      ),
   );
   const stopFollowing = await followCalls({ bus, clock });
   const scheduler = new Scheduler({ bus, clock, log, tasks, hosts, lines, limits: settings.limits });

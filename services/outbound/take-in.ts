@@ -10,6 +10,7 @@ import type { Log } from "../../libs/process/log.ts";
 import { failure } from "../../libs/task/outcome.ts";
 import { newTask, requestHashOf, type TaskDefaults, taskIdOf } from "../../libs/task/step.ts";
 import { isKnownProfile } from "./free-agents.ts";
+import type { CountTask } from "./task-metrics.ts";
 
 export interface TakeInDeps {
   readonly bus: Bus;
@@ -19,6 +20,7 @@ export interface TakeInDeps {
   readonly providerOf: (profile: string) => ProviderName;
   readonly deadlineMs: TaskDefaults["deadlineMs"];
   readonly nextOpId: () => string;
+  readonly count?: CountTask | undefined;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -51,8 +53,11 @@ export async function takeIn(
         : undefined,
     },
   );
+  const saved = await bus.save(tasks, { ...task, opId: deps.nextOpId() }, 0);
   // Another process was faster: the message comes again, and finds the record.
-  return (await bus.save(tasks, { ...task, opId: deps.nextOpId() }, 0)) === undefined ? "retry" : "done";
+  if (saved === undefined) return "retry";
+  deps.count?.(task);
+  return "done";
 }
 
 /** @throws GreenroomError invalid_request, on which the message goes to the dead letters */
