@@ -1,14 +1,9 @@
 // Runs one agent-host on settings from the environment.
 import { randomBytes } from "node:crypto";
 import os from "node:os";
-import { measuredBus } from "../../libs/bus/measured-bus.ts";
-import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
-import { startBeat } from "../../libs/fleet/beat.ts";
+import { runOnBus } from "../../libs/fleet/run-on-bus.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
-import { systemClock } from "../../libs/process/clock.ts";
-import { allSettingNames } from "../../libs/process/common-settings.ts";
-import { ConfigError, readConfig } from "../../libs/process/config.ts";
-import { runService } from "../../libs/process/run.ts";
+import { ConfigError } from "../../libs/process/config.ts";
 import { startAgentHost } from "./agent-host.ts";
 import { agentHostSettings } from "./config.ts";
 import { findProfiles } from "./find-profiles.ts";
@@ -23,8 +18,9 @@ const FOR_EVER_MS = 2 ** 31 - 1;
 const stopMs =
   process.env.GREENROOM_DRAIN_END === "wait" ? FOR_EVER_MS : Math.min(drainMs + AFTER_DRAIN_MS, FOR_EVER_MS);
 
-await runService("agent-host", { stopMs }, async ({ log, metrics, instance, quit }) => {
-  const config = readConfig(agentHostSettings, process.env, allSettingNames);
+const run = { settings: agentHostSettings, stopMs };
+
+await runOnBus("agent-host", run, async ({ config, log, clock, metrics, quit, connect }) => {
   const profiles = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((error: unknown) => {
     throw new ConfigError([
       `GREENROOM_AGENTS_DIR: the folder ${config.GREENROOM_AGENTS_DIR} can't be read: ${error}`,
@@ -35,14 +31,7 @@ await runService("agent-host", { stopMs }, async ({ log, metrics, instance, quit
   const livekit = connectLiveKit(config);
   if (livekit === undefined)
     log.warn("no LiveKit is configured: agents are kept warm, but none can join a room");
-  const connected = await connectNatsBus({
-    url: config.NATS_URL,
-    name: instance,
-    replicas: config.GREENROOM_REPLICAS,
-    log,
-    onLost: (error) => quit(`NATS is lost: ${error}`, 1),
-  });
-  const bus = measuredBus(connected, metrics, measureHost(metrics));
+  const bus = await connect(measureHost(metrics));
   const random = () => randomBytes(4).toString("hex");
   const hostId =
     config.GREENROOM_HOST_ID ??
@@ -52,7 +41,7 @@ await runService("agent-host", { stopMs }, async ({ log, metrics, instance, quit
       .slice(0, 40)}-${random()}`;
   const host = await startAgentHost({
     bus,
-    clock: systemClock,
+    clock,
     log,
     livekit,
     hostId,
@@ -79,12 +68,5 @@ await runService("agent-host", { stopMs }, async ({ log, metrics, instance, quit
     { host: hostId, epoch: host.epoch, profiles: profiles.map(({ profile }) => profile) },
     "registered",
   );
-  const stopBeat = startBeat(bus, systemClock, { service: "agent-host", instance });
-  return {
-    async stop() {
-      await host.drain(config.GREENROOM_DRAIN_MS, config.GREENROOM_DRAIN_END);
-      stopBeat();
-      await bus.close();
-    },
-  };
+  return { stop: () => host.drain(config.GREENROOM_DRAIN_MS, config.GREENROOM_DRAIN_END) };
 });

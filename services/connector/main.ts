@@ -1,14 +1,8 @@
 // Runs one connector on settings from the environment.
-import { measuredBus } from "../../libs/bus/measured-bus.ts";
-import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
-import { startBeat } from "../../libs/fleet/beat.ts";
 import { watchHosts } from "../../libs/fleet/host-view.ts";
+import { runOnBus } from "../../libs/fleet/run-on-bus.ts";
 import { watchSessions } from "../../libs/fleet/session-view.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
-import { systemClock } from "../../libs/process/clock.ts";
-import { allSettingNames } from "../../libs/process/common-settings.ts";
-import { readConfig } from "../../libs/process/config.ts";
-import { runService } from "../../libs/process/run.ts";
 import { connectorSettings } from "./config.ts";
 import { startConnector } from "./connector.ts";
 import { lastRingsMs } from "./last-rings.ts";
@@ -27,22 +21,17 @@ const stopMs =
     Number(process.env.GREENROOM_DRAIN_MS ?? drain.default),
   );
 
-await runService("connector", { stopMs }, async ({ log, metrics, instance, quit }) => {
-  const config = readConfig(connectorSettings, process.env, allSettingNames);
+const run = { settings: connectorSettings, stopMs };
+
+await runOnBus("connector", run, async ({ config, log, clock, metrics, instance, connect }) => {
   const setUp = setUpRuntime(config, config.GREENROOM_PROVIDERS, log);
-  const connected = await connectNatsBus({
-    url: config.NATS_URL,
-    name: instance,
-    replicas: config.GREENROOM_REPLICAS,
-    log,
-    onLost: (error) => quit(`NATS is lost: ${error}`, 1),
-  });
-  const bus = measuredBus(connected, metrics);
-  const sessions = await watchSessions(bus, systemClock);
+  const bus = await connect();
+  const sessions = await watchSessions(bus, clock);
   const hosts = await watchHosts(bus);
-  const common = { bus, clock: systemClock, log, instance, sessions, livekit: connectLiveKit(config) };
+  const common = { bus, clock, log, instance, sessions, livekit: connectLiveKit(config) };
   const connector = await startConnector({
     ...common,
+    metrics,
     providers: createProviders(config, { ...common, runtime: setUp }),
     limits: {
       takeMs: config.GREENROOM_LIVEKIT_TAKE_MS,
@@ -64,16 +53,12 @@ await runService("connector", { stopMs }, async ({ log, metrics, instance, quit 
     launcher: config.LAUNCHER_ENABLED ? "webhook" : undefined,
     configuredFor: (profile) => roomProviderOf(config.GREENROOM_PROVIDERS, profile),
   });
-  const stopBeat = startBeat(bus, systemClock, { service: "connector", instance });
   return {
     async stop() {
-      // What is in hand is finished first: at the beat's end others take up what is left.
       await runtime.stop();
       await connector.stop();
       await hosts.stop();
       await sessions.stop();
-      stopBeat();
-      await bus.close();
     },
   };
 });

@@ -1,30 +1,18 @@
 // Runs one outbound process on settings from the environment.
-import { measuredBus } from "../../libs/bus/measured-bus.ts";
-import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
 import { TASK_LINES_MAX } from "../../libs/contracts/task.ts";
-import { startBeat } from "../../libs/fleet/beat.ts";
-import { systemClock } from "../../libs/process/clock.ts";
-import { allSettingNames } from "../../libs/process/common-settings.ts";
-import { readConfig } from "../../libs/process/config.ts";
-import { runService } from "../../libs/process/run.ts";
+import { runOnBus } from "../../libs/fleet/run-on-bus.ts";
 import { outboundSettings, providerFor } from "./config.ts";
 import { startOutbound } from "./outbound.ts";
 
-await runService("outbound", { stopMs: 10_000 }, async ({ log, metrics, instance, quit }) => {
-  const config = readConfig(outboundSettings, process.env, allSettingNames);
-  const connected = await connectNatsBus({
-    url: config.NATS_URL,
-    name: instance,
-    replicas: config.GREENROOM_REPLICAS,
-    log,
-    onLost: (error) => quit(`NATS is lost: ${error}`, 1),
-  });
-  const bus = measuredBus(connected, metrics);
-  const outbound = await startOutbound({
-    bus,
-    clock: systemClock,
+const run = { settings: outboundSettings, stopMs: 10_000 };
+
+await runOnBus("outbound", run, async ({ config, log, clock, metrics, instance, connect }) =>
+  startOutbound({
+    bus: await connect(),
+    clock,
     log,
     instance,
+    metrics,
     settings: {
       limits: {
         perTenant: config.GREENROOM_TASKS_PER_TENANT,
@@ -36,13 +24,5 @@ await runService("outbound", { stopMs: 10_000 }, async ({ log, metrics, instance
       deadlineMs: { attempt: config.GREENROOM_TASK_ATTEMPT_MS },
       providerOf: (profile) => providerFor(config, { profile }),
     },
-  });
-  const stopBeat = startBeat(bus, systemClock, { service: "outbound", instance });
-  return {
-    async stop() {
-      stopBeat();
-      await outbound.stop();
-      await bus.close();
-    },
-  };
-});
+  }),
+);
