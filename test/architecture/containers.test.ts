@@ -1,0 +1,277 @@
+// Dockerfile, compose.yaml and .env.example fit the code: its services, settings, servers and imports.
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join, posix } from "node:path";
+import { describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import { livekitServer, natsServer } from "../../deploy/binary-specs.ts";
+import { programs, services } from "../../deploy/container/programs.ts";
+import { natsConfigText } from "../../deploy/nats.ts";
+import { ServiceName } from "../../libs/contracts/pool.ts";
+import { allSettingNames } from "../../libs/process/common-settings.ts";
+import { readConfig, type Settings } from "../../libs/process/config.ts";
+import { agentHostSettings } from "../../services/agent-host/config.ts";
+import { connectorSettings } from "../../services/connector/config.ts";
+import { lastRingsMs } from "../../services/connector/last-rings.ts";
+import { dispatcherSettings } from "../../services/dispatcher/config.ts";
+import { gatewaySettings } from "../../services/gateway/config.ts";
+import { janitorSettings } from "../../services/janitor/config.ts";
+import { outboundSettings } from "../../services/outbound/config.ts";
+import { recorderSettings } from "../../services/recorder/config.ts";
+import { durationMs, readCompose, readEnvFile } from "../support/compose-file.ts";
+import { readDockerfile } from "../support/dockerfile.ts";
+import { readSource } from "./read-source.ts";
+
+const root = join(import.meta.dirname, "../..");
+const read = (path: string): string => readFileSync(join(root, path), "utf8");
+
+const composeText = read("compose.yaml");
+const envLines = readEnvFile(read(".env.example"));
+const image = readDockerfile(read("Dockerfile"));
+const needed = { LIVEKIT_API_KEY: "APIexample", LIVEKIT_API_SECRET: "x".repeat(32) };
+const compose = readCompose(composeText, needed);
+
+const settingsOf: Readonly<Record<string, Settings>> = {
+  gateway: gatewaySettings,
+  dispatcher: dispatcherSettings,
+  "agent-host": agentHostSettings,
+  janitor: janitorSettings,
+  connector: connectorSettings,
+  recorder: recorderSettings,
+  outbound: outboundSettings,
+};
+const allSettings = Object.assign({}, ...Object.values(settingsOf)) as Settings;
+/** What the agent files of this repository ask for. */
+const ofAgents = ["OPENAI_API_KEY", "DEEPGRAM_API_KEY"];
+/** Variables of compose.yaml alone; services are given them too, and don't look. */
+const ofCompose = ["IMAGE", "LIVEKIT_NODE_IP", "AGENT_HOST_STOP_GRACE", "CONNECTOR_STOP_GRACE"];
+const known = new Set([...Object.keys(allSettings), ...allSettingNames, ...ofAgents, ...ofCompose]);
+
+const variables = [...new Set([...composeText.matchAll(/\$\{(\w+)/g)].map(([, name = ""]) => name))];
+const ours = services.map((name) => [name, compose.services[name]!] as const);
+
+describe("compose.yaml", () => {
+  it("has every service and both servers, and nothing else", () => {
+    expect(Object.keys(compose.services).sort()).toEqual([...ServiceName.options].sort());
+  });
+
+  it.each(ours)("runs %s by its name, started again when it ends", (name, service) => {
+    expect(service.command).toEqual([name]);
+    expect(service.restart).toBe("unless-stopped");
+    expect(service.depends_on?.nats?.condition).toBe("service_healthy");
+  });
+
+  it("has the servers in the versions that npm start installs", () => {
+    expect(compose.services.nats?.image).toBe(`nats:${natsServer.version}-alpine`);
+    expect(compose.services.livekit?.image).toBe(`livekit/livekit-server:v${livekitServer.version}`);
+  });
+
+  it("names settings that there are", () => {
+    expect(variables.filter((name) => !known.has(name))).toEqual([]);
+    for (const [name, { environment = {} }] of ours) {
+      expect(
+        Object.keys(environment).filter((key) => !known.has(key)),
+        name,
+      ).toEqual([]);
+    }
+  });
+
+  it.each(ours)("gives %s settings that it takes, with all that .env.example shows", (name, service) => {
+    const shown = Object.fromEntries(envLines.map(({ name: key, value }) => [key, value]));
+    const env = { ...image.env, ...shown, ...needed, ...service.environment };
+    const config = readConfig(settingsOf[name]!, env, allSettingNames);
+    expect(config).toMatchObject({
+      NATS_URL: "nats://nats:4222",
+      LIVEKIT_URL: "ws://livekit:7880",
+      LIVEKIT_PUBLIC_URL: "ws://localhost:7880",
+      ...needed,
+    });
+  });
+
+  it("lets agent-hosts be several, each with a name of its own", () => {
+    const host = compose.services["agent-host"]!;
+    expect(host).not.toHaveProperty("container_name");
+    expect(host.ports).toBeUndefined();
+    const env = { GREENROOM_HOST_ID: "mine", ...host.environment };
+    expect(readConfig(agentHostSettings, env, allSettingNames).GREENROOM_HOST_ID).toBeUndefined();
+  });
+
+  it.each(Object.keys(needed))("says what to do when %s isn't set", (name) => {
+    const without = { ...needed, [name]: "" };
+    expect(() => readCompose(composeText, without)).toThrow(
+      `required variable ${name} is missing a value: copy .env.example to .env`,
+    );
+  });
+
+  it("gives each service the time that it may take to stop", () => {
+    const defaultOf = (settings: Settings, name: string) => Number(settings[name]?.default);
+    const drainMs = defaultOf(agentHostSettings, "GREENROOM_DRAIN_MS");
+    const ringS = defaultOf(connectorSettings, "GREENROOM_SIP_RING_S");
+    const takes: Record<string, number> = {
+      "agent-host": drainMs + 15_000,
+      connector: lastRingsMs(ringS, defaultOf(connectorSettings, "GREENROOM_DRAIN_MS")) + 10_000,
+    };
+    for (const [name, service] of ours) {
+      expect(durationMs(service.stop_grace_period ?? "10s"), name).toBeGreaterThan(takes[name] ?? 10_000);
+    }
+  });
+
+  it("stops agent-hosts before LiveKit, and all before NATS", () => {
+    expect(compose.services["agent-host"]?.depends_on).toHaveProperty("livekit");
+    for (const [name, service] of ours) expect(service.depends_on, name).toHaveProperty("nats");
+  });
+
+  it("offers nothing but to this machine, unless somebody says so", () => {
+    const published = Object.values(compose.services).flatMap(({ ports = [] }) => ports);
+    expect(published).toHaveLength(4);
+    for (const port of published) expect(port).toMatch(/^127\.0\.0\.1:/);
+    expect(compose.services.nats?.ports).toBeUndefined();
+    const open = readCompose(composeText, { ...needed, GREENROOM_BIND: "0.0.0.0", GREENROOM_PORT: "80" });
+    expect(open.services.gateway?.ports).toEqual(["0.0.0.0:80:8080"]);
+  });
+});
+
+describe("the servers of compose.yaml", () => {
+  it("LiveKit has the ports that are published, and tells the gateway by a route that there is", () => {
+    const { environment = {}, ports } = compose.services.livekit!;
+    const config = parse(environment.LIVEKIT_CONFIG ?? "");
+    const inside = [config.port, config.rtc.tcp_port, `${config.rtc.udp_port}/udp`];
+    expect(ports?.map((port) => port.split(":").at(-1))).toEqual(inside.map(String));
+    const [webhook] = config.webhook.urls;
+    expect(webhook).toBe(`http://gateway:${image.env.GREENROOM_PORT ?? "8080"}/api/livekit/webhook`);
+    expect(read("services/gateway/webhook.ts")).toContain('"/api/livekit/webhook"');
+    expect(parse(environment.LIVEKIT_KEYS ?? "")).toEqual({
+      [needed.LIVEKIT_API_KEY]: needed.LIVEKIT_API_SECRET,
+    });
+    expect(config.webhook.api_key).toBe(needed.LIVEKIT_API_KEY);
+  });
+
+  it("NATS is configured as npm start does it, and writes to its disk before it acknowledges", () => {
+    const linesOf = (text: string) =>
+      text
+        .split("\n")
+        .map((line) => line.trim())
+        .filter((line) => !/^(#|$|listen:|http:|pid_file:)/.test(line));
+    const layout = { dir: "/data", port: 4222, monitorPort: 8222, syncInterval: "always" };
+    const npmStart = natsConfigText(layout).replace('"/data/jetstream"', '"/data"');
+    expect(linesOf(read("deploy/container/nats.conf"))).toEqual(linesOf(npmStart));
+    expect(compose.services.nats?.volumes).toEqual([
+      "./deploy/container/nats.conf:/etc/nats/greenroom.conf:ro",
+      "nats:/data",
+    ]);
+  });
+});
+
+describe(".env.example", () => {
+  it("names every variable that compose.yaml reads, and only settings that there are", () => {
+    const names = envLines.map(({ name }) => name);
+    expect(variables.filter((name) => !names.includes(name))).toEqual([]);
+    expect(names.filter((name) => !known.has(name))).toEqual([]);
+    expect(names).toEqual([...new Set(names)]);
+  });
+
+  it("has nothing in it that opens a door: what is secret or needed is left empty", () => {
+    const secret = (name: string) =>
+      name in needed || ofAgents.includes(name) || allSettings[name]?.secret === true;
+    expect(envLines.filter(({ name, value }) => secret(name) && value !== "")).toEqual([]);
+    for (const name of Object.keys(needed)) {
+      expect(envLines).toContainEqual({ name, value: "", isComment: false });
+    }
+  });
+
+  it("shows no default that isn't one", () => {
+    for (const { name, value } of envLines.filter((line) => line.isComment && line.value !== "")) {
+      const byCompose = new RegExp(`\\$\\{${name}:-(?:\\$\\{\\w+:-)?([^}]*)\\}`).exec(composeText)?.[1];
+      expect(value, name).toBe(byCompose ?? allSettings[name]?.default);
+    }
+  });
+
+  it("and what is made of it are kept out of git and of the image", () => {
+    expect(read(".gitignore").split("\n")).toContain(".env");
+    expect(read(".dockerignore").split("\n")).toContain("**/.env*");
+  });
+});
+
+describe("the image", () => {
+  const copied = (path: string) =>
+    image.copies.some(({ from }) => path === from || path.startsWith(`${from}/`));
+  const { name: itself, scripts, engines } = JSON.parse(read("package.json"));
+  const locked = JSON.parse(read("package-lock.json")).packages;
+  /** Without those of development, as `npm ci --omit=dev` does it. */
+  const isInstalled = (name: string): boolean => {
+    const found = locked[`node_modules/${name}`];
+    return name === itself || (found !== undefined && found.dev !== true);
+  };
+  const sources = image.copies
+    .flatMap(({ from }) => filesOf(from))
+    .filter((path) => path.endsWith(".ts"))
+    .map((path) => readSource(path, read(path)));
+
+  it("copies what there is, to where it is here, and what .dockerignore lets through", () => {
+    const allowed = read(".dockerignore")
+      .split("\n")
+      .filter((line) => line.startsWith("!"));
+    for (const { from, to } of image.copies) {
+      expect(existsSync(join(root, from)), from).toBe(true);
+      expect(to).toBe(`./${from}`);
+    }
+    const lockFiles = ["package-lock.json"];
+    expect([...image.copies.map(({ from }) => from), ...lockFiles].sort()).toEqual(
+      allowed.map((line) => line.slice(1)).sort(),
+    );
+  });
+
+  it("has every file and package that is imported in it, without those of development", () => {
+    expect(sources.length).toBeGreaterThan(200);
+    const missing = sources.flatMap(({ path, imports }) =>
+      imports
+        .filter((name) => !name.startsWith("node:"))
+        .filter((name) => {
+          if (!name.startsWith(".")) return !isInstalled(packageOf(name));
+          const target = posix.join(posix.dirname(path), name);
+          return !copied(target) || !existsSync(join(root, target));
+        })
+        .map((name) => `${path} imports ${name}`),
+    );
+    expect(missing).toEqual([]);
+    expect([isInstalled("tsx"), isInstalled("vitest")]).toEqual([true, false]);
+  });
+
+  it.each([...programs])("runs %s by the same file as npm", (name, path) => {
+    expect(scripts[name]).toBe(`node --import tsx ${path}`);
+    expect(copied(path) && existsSync(join(root, path))).toBe(true);
+  });
+
+  it("begins with files that are in it, and not as root", () => {
+    for (const command of [image.entrypoint, image.healthCheck]) {
+      const file = command.at(-1) ?? "";
+      expect(command[0]).toBe("node");
+      expect(copied(file) && existsSync(join(root, file)), file).toBe(true);
+    }
+    expect(image.user).toMatch(/^[1-9]\d*:[1-9]\d*$/);
+  });
+
+  it("has a Node.js that the services run on", () => {
+    const [, major = "0"] = /^node:(\d+)-/.exec(image.base) ?? [];
+    const [, least = ""] = /^>=(\d+)\./.exec(engines.node) ?? [];
+    expect(Number(major)).toBeGreaterThanOrEqual(Number(least));
+  });
+
+  it("asks for health where its metrics are, and offers them to its network", () => {
+    expect(image.env).toMatchObject({ GREENROOM_METRICS_PORT: "9464", GREENROOM_METRICS_BIND: "0.0.0.0" });
+    for (const [name, { environment = {} }] of ours) {
+      expect(environment.GREENROOM_METRICS_PORT, name).toBe(image.env.GREENROOM_METRICS_PORT);
+    }
+  });
+});
+
+function filesOf(path: string): string[] {
+  if (!statSync(join(root, path)).isDirectory()) return [path];
+  const entries = readdirSync(join(root, path), { recursive: true, encoding: "utf8" });
+  return entries.map((entry) => posix.join(path, entry));
+}
+
+/** `@scope/name/part` is the package `@scope/name`. */
+function packageOf(name: string): string {
+  const parts = name.split("/");
+  return parts.slice(0, name.startsWith("@") ? 2 : 1).join("/");
+}

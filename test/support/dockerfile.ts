@@ -1,0 +1,59 @@
+// Reads a Dockerfile: what its last stage copies, sets and runs.
+
+export interface Instruction {
+  readonly word: string;
+  readonly rest: string;
+}
+
+export interface Image {
+  readonly base: string;
+  /** What it copies out of the repository, and where to below its working directory. */
+  readonly copies: readonly { readonly from: string; readonly to: string }[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly entrypoint: readonly string[];
+  readonly user: string;
+  readonly healthCheck: readonly string[];
+}
+
+export function readDockerfile(text: string): Image {
+  const all = instructionsOf(text);
+  const last = all.slice(all.findLastIndex(({ word }) => word === "FROM"));
+  const only = (word: string): string => {
+    const found = last.filter((instruction) => instruction.word === word);
+    if (found.length !== 1) throw new Error(`The last stage has ${found.length} × ${word}, and not one.`);
+    return found[0]!.rest;
+  };
+  const copies = last
+    .filter(({ word, rest }) => word === "COPY" && !rest.startsWith("--from="))
+    .flatMap(({ rest }) => {
+      const paths = rest.split(/\s+/);
+      const to = paths.pop() ?? "";
+      return paths.map((from) => ({ from, to: to.endsWith("/") ? `${to}${from}` : to }));
+    });
+  const env = last
+    .filter(({ word }) => word === "ENV")
+    .flatMap(({ rest }) => rest.split(/\s+/).map((pair) => pair.split("=") as [string, string]));
+  const base = all.find(({ word, rest }) => word === "ARG" && rest.startsWith("BASE_IMAGE="));
+  return {
+    base: base?.rest.split("=")[1] ?? "",
+    copies,
+    env: Object.fromEntries(env),
+    entrypoint: JSON.parse(only("ENTRYPOINT")),
+    user: only("USER"),
+    healthCheck: JSON.parse(only("HEALTHCHECK").split(" CMD ")[1] ?? "[]"),
+  };
+}
+
+function instructionsOf(text: string): Instruction[] {
+  return text
+    .split("\n")
+    .filter((line) => !line.trimStart().startsWith("#"))
+    .join("\n")
+    .replace(/\\\n\s*/g, "")
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .map((line) => {
+      const [, word = "", rest = ""] = /^(\S+)\s+(.*)$/.exec(line.trim()) ?? [];
+      return { word: word.toUpperCase(), rest };
+    });
+}
