@@ -87,7 +87,8 @@ export class LaunchKeeper {
   async end(key: string, why: string): Promise<boolean> {
     const kept = this.#kept.get(key);
     if (kept === undefined) return false;
-    await kept.inHand;
+    // Others may wait for the same: whoever was first has it in hand again by now.
+    while (kept.inHand !== undefined) await kept.inHand;
     if (!kept.launch.isLetGo) await this.#hand(kept, () => kept.launch.finish(why));
     return true;
   }
