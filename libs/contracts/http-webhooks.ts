@@ -48,6 +48,10 @@ export const WebhookCreated = z
   })
   .meta({ id: "WebhookCreated" });
 
+export const WebhookRotated = WebhookCreated.extend({
+  formerUntil: z.string().describe("Until then deliveries are signed with the former secret too."),
+}).meta({ id: "WebhookRotated" });
+
 export const WebhookAnswer = z
   .object({ success: z.literal(true), webhook: WebhookState })
   .meta({ id: "WebhookAnswer" });

@@ -31,6 +31,8 @@ export const WebhookEndpoint = z.object({
   url: z.string().max(2048),
   /** `whsec_` and the key in base64, as Standard Webhooks writes it. */
   secret: z.string().max(256),
+  /** The secret before it, which signs too until then (an ISO time): a receiver needs time to change. */
+  former: z.object({ secret: z.string().max(256), until: z.string() }).optional(),
   events: z.array(WebhookFilter).min(1).max(32),
   description: z.string().max(200).optional(),
   /** Grows when a person enables it again: what was decided about the former generation is void then. */

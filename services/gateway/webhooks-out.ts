@@ -10,6 +10,7 @@ import {
   WebhookParams,
   WebhookRemoved,
   WebhookRequest,
+  WebhookRotated,
   type WebhookState,
   WebhooksAnswer,
 } from "../../libs/contracts/http-webhooks.ts";
@@ -29,6 +30,8 @@ import { randomToken } from "./session-ids.ts";
 const ENDPOINTS_MAX = 50;
 /** As long as the hash that signs is. */
 const SECRET_BYTES = 32;
+/** For so long after a change of the secret both sign. */
+const FORMER_SECRET_MS = 24 * 60 * 60 * 1000;
 const TRIES = 5;
 
 const errors = { "4xx": ErrorAnswer, "5xx": ErrorAnswer };
@@ -85,6 +88,7 @@ export function webhookOutRoutes(app: Routes, gateway: Gateway): void {
   );
   removalRoute(app, gateway);
   enablingRoute(app, gateway);
+  rotationRoute(app, gateway);
 }
 
 function removalRoute(app: Routes, gateway: Gateway): void {
@@ -120,8 +124,42 @@ function enablingRoute(app: Routes, gateway: Gateway): void {
       },
     },
     async ({ params: { id } }) => {
-      const endpoint = await enable(gateway, id);
+      const endpoint = await change(gateway, id, (present) => ({
+        ...present,
+        generation: present.generation + 1,
+      }));
       return { success: true as const, webhook: shown(endpoint, await queueOf(gateway, id)) };
+    },
+  );
+}
+
+function rotationRoute(app: Routes, gateway: Gateway): void {
+  app.post(
+    "/api/webhooks/:id/rotate",
+    {
+      schema: {
+        summary: "Give a webhook another secret",
+        description:
+          "For a day each delivery is signed with both, so that a receiver that knows either verifies it. A second change within that day ends the first secret at once.",
+        tags,
+        params: WebhookParams,
+        response: { 200: WebhookRotated, ...errors },
+      },
+    },
+    async ({ params: { id } }, reply) => {
+      const until = new Date(gateway.clock.now() + FORMER_SECRET_MS).toISOString();
+      const endpoint = await change(gateway, id, (present) => ({
+        ...present,
+        secret: newSecret(),
+        former: { secret: present.secret, until },
+      }));
+      reply.header("Cache-Control", "no-store");
+      return {
+        success: true as const,
+        webhook: shown(endpoint, await queueOf(gateway, id)),
+        secret: endpoint.secret,
+        formerUntil: until,
+      };
     },
   );
 }
@@ -151,7 +189,7 @@ async function register(
     tenant,
     id: `wh_${randomToken()}`,
     url,
-    secret: `whsec_${randomBytes(SECRET_BYTES).toString("base64")}`,
+    secret: newSecret(),
     events: [...new Set(events)],
     ...(description === undefined ? {} : { description }),
     generation: 1,
@@ -174,10 +212,17 @@ async function removeEndpoint(gateway: Gateway, id: string): Promise<void> {
   await bus.purge(webhookDeliveries, `delivery.${tenant}.${id}.*`);
 }
 
-async function enable(gateway: Gateway, id: string): Promise<WebhookEndpoint> {
+const newSecret = (): string => `whsec_${randomBytes(SECRET_BYTES).toString("base64")}`;
+
+/** @throws GreenroomError not_found, conflict */
+async function change(
+  gateway: Gateway,
+  id: string,
+  to: (present: WebhookEndpoint) => WebhookEndpoint,
+): Promise<WebhookEndpoint> {
   for (let tries = 0; tries < TRIES; tries++) {
     const { value, revision } = await requireEndpoint(gateway, id);
-    const next = { ...value, generation: value.generation + 1, opId: randomToken() };
+    const next = { ...to(value), opId: randomToken() };
     if ((await gateway.bus.save(webhookEndpoints, next, revision)) !== undefined) return next;
   }
   throw new GreenroomError("conflict", "The webhook is being changed by others. Try again.");

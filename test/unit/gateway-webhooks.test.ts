@@ -124,6 +124,20 @@ describe("a webhook", () => {
     expect((await rig.get(`/api/webhooks/${id}`)).body.webhook.status).toBe("active");
   });
 
+  test("is given another secret once, and its former one signs for a day", async () => {
+    const before = await rig.bus.read(webhookEndpoints, endpointKey("default", id));
+    const { status, body, headers } = await rig.post(`/api/webhooks/${id}/rotate`);
+    expect([status, headers["cache-control"]]).toEqual([200, "no-store"]);
+    expect(body.secret).not.toBe(before?.value.secret);
+    const after = (await rig.bus.read(webhookEndpoints, endpointKey("default", id)))?.value;
+    expect(after?.secret).toBe(body.secret);
+    expect(after?.former).toEqual({ secret: before?.value.secret, until: body.formerUntil });
+    expect(Date.parse(body.formerUntil) - Date.now()).toBeGreaterThan(23 * 60 * 60 * 1000);
+    expect(after?.generation).toBe(before?.value.generation);
+    expect(JSON.stringify((await rig.get(`/api/webhooks/${id}`)).body)).not.toContain("whsec_");
+    expect((await rig.post("/api/webhooks/wh_none/rotate")).status).toBe(404);
+  });
+
   test("that is removed takes what waits for it along, and leaves others alone", async () => {
     const other = (await register()).body.webhook.id;
     for (const endpoint of [id, other]) await rig.bus.publish(webhooks, aMessage(endpoint, 1));

@@ -177,15 +177,31 @@ describe("a delivery", () => {
       data: { profile: "echo", name: "Zoë" },
     },
   };
-  const deliverTo = (url: string) =>
+  const deliverTo = (url: string, former?: { secret: string; until: string }) =>
     deliver(
       {
         clock: systemClock,
         send: (to, body, headers) => post(to, body, headers, { allowed: loopback, timeoutMs: 5000 }),
       },
-      { url, secret },
+      { url, secret, ...(former === undefined ? {} : { former }) },
       message,
     );
+
+  test("is signed with the former secret too until its time is over", async () => {
+    const former = `whsec_${Buffer.from("the key of two and thirty before").toString("base64")}`;
+    const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
+    await deliverTo(`http://127.0.0.1:${port()}/`, { secret: former, until: inMs(60_000) });
+    await deliverTo(`http://127.0.0.1:${port()}/`, { secret: former, until: inMs(-1) });
+    const verify =
+      (key: string, { headers, body }: (typeof requests)[0]) =>
+      () =>
+        new Webhook(key).verify(body, headers as Record<string, string>);
+    const [both, one] = requests as [(typeof requests)[0], (typeof requests)[0]];
+    expect(verify(secret, both)()).toEqual(message.event);
+    expect(verify(former, both)()).toEqual(message.event);
+    expect(verify(secret, one)()).toEqual(message.event);
+    expect(verify(former, one)).toThrow();
+  });
 
   test("is signed so that the standard's own library verifies it, and nobody without the secret", async () => {
     expect(await deliverTo(`http://127.0.0.1:${port()}/`)).toEqual({ outcome: "taken", status: 204 });

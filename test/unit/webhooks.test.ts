@@ -12,7 +12,6 @@ import {
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { endpointKey, type WebhookEndpoint, type WebhookEvent } from "../../libs/contracts/webhook.ts";
 import { silentLog } from "../../libs/process/log.ts";
-import { step } from "../../libs/session/step.ts";
 import type { Send } from "../../services/recorder/webhooks/deliver.ts";
 import type { Posted } from "../../services/recorder/webhooks/post.ts";
 import { startWebhooks } from "../../services/recorder/webhooks/webhooks.ts";

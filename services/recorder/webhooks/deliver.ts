@@ -28,20 +28,26 @@ export function sendTo(allow: string | undefined, timeoutMs: number): Send {
 /** Delivers one message once. It never throws. */
 export async function deliver(
   { send, clock }: { readonly send: Send; readonly clock: Clock },
-  { url, secret }: Pick<WebhookEndpoint, "url" | "secret">,
+  endpoint: Pick<WebhookEndpoint, "url" | "secret" | "former">,
   { event }: WebhookMessage,
 ): Promise<Delivered> {
   const body = JSON.stringify(event);
   const at = new Date(clock.now());
-  const posted = await send(url, body, {
+  const posted = await send(endpoint.url, body, {
     "content-type": "application/json",
     "user-agent": "Greenroom-Webhooks/1",
     "webhook-id": event.id,
     "webhook-timestamp": String(Math.floor(at.getTime() / 1000)),
-    "webhook-signature": new Webhook(secret).sign(event.id, at, body),
+    // A receiver takes it when one of them is right.
+    "webhook-signature": secretsOf(endpoint, at)
+      .map((secret) => new Webhook(secret).sign(event.id, at, body))
+      .join(" "),
   });
   return meaningOf(posted);
 }
+
+const secretsOf = ({ secret, former }: Pick<WebhookEndpoint, "secret" | "former">, at: Date): string[] =>
+  former !== undefined && at.getTime() < Date.parse(former.until) ? [secret, former.secret] : [secret];
 
 /** 2xx is taken, 410 is the end of the endpoint, and everything else is tried again. */
 export function meaningOf(posted: Posted): Delivered {
