@@ -16,7 +16,7 @@ FROM ${BASE_IMAGE}
 # The native LiveKit library trusts the system's certificates, which slim bases don't have: no wss:// without them.
 RUN test -e /etc/ssl/certs/ca-certificates.crt \
   || { apt-get update -q \
-    && apt-get install -y -q --no-install-recommends ca-certificates \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/*; }
 WORKDIR /app
 # In a container of its own each process may have the same port for its metrics; the health check asks there.

@@ -43,7 +43,14 @@ const allSettings = Object.assign({}, ...Object.values(settingsOf)) as Settings;
 /** What the agent files of this repository ask for. */
 const ofAgents = ["OPENAI_API_KEY", "DEEPGRAM_API_KEY"];
 /** Variables of compose.yaml alone; services are given them too, and don't look. */
-const ofCompose = ["IMAGE", "LIVEKIT_NODE_IP", "AGENT_HOST_STOP_GRACE", "CONNECTOR_STOP_GRACE"];
+const ofCompose = [
+  "IMAGE",
+  "BASE_IMAGE",
+  "NPM_CONFIG_REGISTRY",
+  "LIVEKIT_NODE_IP",
+  "AGENT_HOST_STOP_GRACE",
+  "CONNECTOR_STOP_GRACE",
+];
 const known = new Set([...Object.keys(allSettings), ...allSettingNames, ...ofAgents, ...ofCompose]);
 
 const variables = [...new Set([...composeText.matchAll(/\$\{(\w+)/g)].map(([, name = ""]) => name))];
@@ -180,6 +187,8 @@ describe(".env.example", () => {
 
   it("shows no default that isn't one", () => {
     for (const { name, value } of envLines.filter((line) => line.isComment && line.value !== "")) {
+      if (name === "BASE_IMAGE") expect(value).toBe(image.base);
+      if (name === "BASE_IMAGE") continue;
       const byCompose = new RegExp(`\\$\\{${name}:-(?:\\$\\{\\w+:-)?([^}]*)\\}`).exec(composeText)?.[1];
       expect(value, name).toBe(byCompose ?? allSettings[name]?.default);
     }
