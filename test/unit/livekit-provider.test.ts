@@ -143,10 +143,28 @@ describe("an agent", () => {
     expect(isReady(attributes)).toBe(is);
   });
 
-  test("of a former attempt that died and is listed still is nobody's", async () => {
+  test("of a former attempt that is listed still serves no other, and is put out", async () => {
     const dispatch = aDispatch("AD_2", 100, anOrder(2));
     const { provider, livekit } = scene([dispatch], [anAgent("dead", 50, LISTENING)]);
     expect(await provider.observe(aLaunch({ attempt: 2 }))).toMatchObject({ is: "untaken" });
+    expect(livekit.done).toEqual(["remove dead"]);
+  });
+
+  test("whose dispatch LiveKit has forgotten goes on when it serves, and else is put out", async () => {
+    const agents = () => [anAgent("first", 120, LISTENING), anAgent("second", 150, LISTENING)];
+    const serving = scene([], agents());
+    const known = aLaunch({ state: "ready", identity: "second", externalId: "AD_1" });
+    expect(await serving.provider.observe(known)).toMatchObject({ is: "ready", identity: "second" });
+    expect(serving.livekit.done).toEqual(["remove first"]);
+    const coming = scene([], agents().slice(0, 1));
+    expect(await coming.provider.observe(aLaunch())).toMatchObject({ is: "absent" });
+    expect(coming.livekit.done).toEqual(["remove first"]);
+  });
+
+  test("is not put out by whoever still looks for an attempt before its own", async () => {
+    const listed = [aDispatch("AD_1", 100, anOrder(1)), aDispatch("AD_2", 200, anOrder(2))];
+    const { provider, livekit } = scene(listed, [anAgent("a", 150), anAgent("b", 250, LISTENING)]);
+    await provider.observe(aLaunch({ identity: "a" }));
     expect(livekit.done).toEqual([]);
   });
 

@@ -42,16 +42,15 @@ export function createLiveKitProvider(deps: LiveKitProviderDeps): Provider {
     const listed = await dispatches.list(room);
     if (listed === undefined) return { is: "absent", why: `LiveKit has no room ${room}` };
     const dispatch = await theOne(listed, launch);
-    if (dispatch === undefined)
-      return {
-        is: "absent",
-        why: `LiveKit has no dispatch of ${agentNameOf(launch.profile)} to room ${room}`,
-      };
     const { agent, surplus } = chooseAgent(launch, dispatch, listed, named);
     for (const { identity } of surplus) await rooms.remove(room, identity);
-    if (agent === undefined) return notInRoom(launch, dispatch);
-    const found = present(agent, users, await isSilent(launch, agent));
-    return found.is === "ended" ? found : { ...found, externalId: dispatch.id };
+    if (agent !== undefined) {
+      const found = present(agent, users, await isSilent(launch, agent));
+      return found.is === "ended" || dispatch === undefined ? found : { ...found, externalId: dispatch.id };
+    }
+    if (dispatch !== undefined) return notInRoom(launch, dispatch);
+    const why = `LiveKit has no dispatch of ${agentNameOf(launch.profile)} to room ${room}`;
+    return { is: "absent", why };
   };
 
   /** Of several with the same launch, as after a lost answer, one stays, and it is the same for everybody. */
@@ -156,26 +155,31 @@ interface Chosen {
  * The agent that serves: the one that does already, else the first that came after this attempt was dispatched.
  *
  * That may be one that an earlier attempt asked for: a worker starts its jobs one after the other, and doesn't drop
- * one that was taken back while it waited its turn. The first to come serves, and the others are put out. Whose a
- * job is, LiveKit may tell only seconds after its agent has come; all times are of the node that has the room.
+ * one that was taken back while it waited its turn. The first to come serves, and the others are put out, also those
+ * that came before: a LiveKit that was restarted has forgotten the dispatch of an agent that comes all the same. Whose
+ * a job is, LiveKit may tell only seconds after its agent has come; all times are of the node that has the room.
  */
 export function chooseAgent(
-  launch: Pick<LaunchRecord, "tenant" | "session" | "identity">,
-  dispatch: Dispatch,
+  launch: Pick<LaunchRecord, "tenant" | "session" | "attempt" | "identity">,
+  dispatch: Dispatch | undefined,
   listed: readonly Dispatch[],
   named: readonly ParticipantInfo[],
 ): Chosen {
-  const others = listed.filter(
-    (other) => other.agentName === dispatch.agentName && !isOfSession(other, launch),
-  );
+  const ofSession = listed.filter((each) => isOfSession(each, launch));
+  const agentName = named[0]?.attributes?.[AGENT_NAME];
+  const others = listed.filter((each) => each.agentName === agentName && !ofSession.includes(each));
   const theirs = new Set(others.flatMap(({ jobs }) => jobs.map(({ identity }) => identity)));
-  const candidates = named
-    .filter(({ identity, joinedAtMs = 0 }) => joinedAtMs >= dispatch.createdAtMs && !theirs.has(identity))
+  const own = named
+    .filter(({ identity }) => !theirs.has(identity))
     .sort((a, b) => (a.joinedAtMs ?? 0) - (b.joinedAtMs ?? 0) || a.identity.localeCompare(b.identity));
-  const agent = named.find(({ identity }) => identity === launch.identity) ?? candidates[0];
+  const agent =
+    named.find(({ identity }) => identity === launch.identity) ??
+    own.find(({ joinedAtMs = 0 }) => dispatch !== undefined && joinedAtMs >= dispatch.createdAtMs);
   // While somebody else's dispatch has no job listed, one of these may be its.
   const isSettled = others.every(({ jobs }) => jobs.length > 0);
-  return { agent, surplus: isSettled ? candidates.filter((each) => each !== agent) : [] };
+  // Who looks for an attempt that has been given up has nobody to put out.
+  const isPast = ofSession.some((each) => Number(madeFor(each)?.attempt) > launch.attempt);
+  return { agent, surplus: isSettled && !isPast ? own.filter((each) => each !== agent) : [] };
 }
 
 function present(agent: ParticipantInfo, users: number, isSilent: boolean): Present | Ended {
