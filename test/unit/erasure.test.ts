@@ -1,23 +1,16 @@
 // Removing a tenant's and a person's data: what goes, what stays, and the proof; and retention, which removes by age.
 import { describe, expect, test } from "vitest";
-import { createReceiptSigner, type ReceiptConfig, verifyReceipt } from "../../libs/auth/receipts.ts";
+import { verifyReceipt } from "../../libs/auth/receipts.ts";
 import { deletionJobs, sessions, tasks } from "../../libs/contracts/buckets.ts";
-import {
-  allChannels,
-  type Channel,
-  calls,
-  handoffRequests,
-  sessionEvents,
-  taskEvents,
-} from "../../libs/contracts/channels.ts";
-import { type DeletionJob, deletionJobKey } from "../../libs/contracts/deletion.ts";
+import { calls, sessionEvents, taskEvents } from "../../libs/contracts/channels.ts";
+import type { DeletionJob } from "../../libs/contracts/deletion.ts";
 import { silentLog } from "../../libs/process/log.ts";
-import { startDeletionJobs } from "../../services/recorder/erasure/deletion-jobs.ts";
 import { askForRuns, nextRun } from "../../services/recorder/erasure/retention.ts";
 import { daysFor, readRetentionDays } from "../../services/recorder/erasure/retention-days.ts";
-import { endedSession, leaveTraces, type Person, textsOfBuckets } from "../support/canary.ts";
+import { endedSession, type Person } from "../support/canary.ts";
+import { ann, bob, type ErasureWorld, erasureWorld, eve, SECRET } from "../support/erasure-world.ts";
 import { AT, aSession } from "../support/examples.ts";
-import { MINUTE_MS, world } from "../support/memory-world.ts";
+import { MINUTE_MS } from "../support/memory-world.ts";
 
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
@@ -32,62 +25,6 @@ const aJob = (changed: Partial<DeletionJob>): DeletionJob => ({
   ...{ takenUp: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, beat: 0, opId: "x" },
   ...changed,
 });
-
-const config = (changed: Partial<ReceiptConfig>): ReceiptConfig => ({
-  GREENROOM_RECEIPT_PRIVATE_KEY: undefined,
-  GREENROOM_RECEIPT_PUBLIC_KEY: undefined,
-  GREENROOM_RECEIPT_SECRET: undefined,
-  ...changed,
-});
-const SECRET = "a secret of two and thirty bytes!";
-
-function start() {
-  const w = world();
-  const bus = w.connect("test");
-  const recorder = async (name: string) => {
-    const own = w.connect(name);
-    let op = 0;
-    const stop = await w.outcome(
-      startDeletionJobs({
-        ...{ bus: own, clock: w.clock, log: silentLog, instance: name, settleMs: 5000 },
-        nextOpId: () => `${name}-${++op}`,
-        signer: createReceiptSigner(config({ GREENROOM_RECEIPT_SECRET: SECRET })),
-      }),
-    );
-    return { bus: own, stop: () => w.outcome(stop()) };
-  };
-  /** Everything that is stored, by the name of its store. */
-  const everything = async () => {
-    const texts = await w.outcome(textsOfBuckets(bus));
-    for (const channel of [...(allChannels as unknown as readonly Channel<unknown>[]), handoffRequests]) {
-      const stored = await w.outcome(bus.scan(channel, { subject: channel.subjects, limit: 10_000 }));
-      texts.set(channel.stream, (texts.get(channel.stream) ?? "") + JSON.stringify(stored));
-    }
-    return texts;
-  };
-  return {
-    ...w,
-    bus,
-    recorder,
-    ask: (job: DeletionJob) => w.outcome(bus.save(deletionJobs, job, 0)),
-    job: async (id = "del_1") => (await w.outcome(bus.read(deletionJobs, deletionJobKey("acme", id))))?.value,
-    /** Signing is done by another thread, on which simulated time has no hold. */
-    async pass(ms: number) {
-      await w.clock.advance(ms);
-      for (let turns = 0; turns < 20; turns++) {
-        await new Promise((resolve) => setTimeout(resolve, 2));
-        await w.clock.advance(1);
-      }
-    },
-    traces: (person: Person, at = AT) => w.outcome(leaveTraces(bus, person, { at })),
-    holding: async (text: string) =>
-      [...(await everything())].filter(([, content]) => content.includes(text)).map(([name]) => name),
-  };
-}
-
-const ann: Person = { tenant: "acme", user: "ann", canary: "Canary-Ann-7c1f", name: "ann" };
-const bob: Person = { tenant: "acme", user: "bob", canary: "Canary-Bob-91d2", name: "bob" };
-const eve: Person = { tenant: "other", user: "ann", canary: "Canary-Eve-55aa", name: "eve" };
 
 /** Every store in which something of a person may be. */
 const PERSONAL = [
@@ -105,7 +42,7 @@ const PERSONAL = [
 
 describe("removing a person's data", () => {
   test("leaves nothing of them anywhere, and everything of everybody else", async () => {
-    const s = start();
+    const s = erasureWorld();
     for (const person of [ann, bob, eve]) await s.traces(person);
     expect((await s.holding(ann.canary)).sort()).toEqual([...PERSONAL].sort());
     const others = { bob: await s.holding(bob.canary), eve: await s.holding(eve.canary) };
@@ -120,7 +57,7 @@ describe("removing a person's data", () => {
   });
 
   test("finds their sessions also when the records are gone, and by the number that was called", async () => {
-    const s = start();
+    const s = erasureWorld();
     const called: Person = { ...ann, user: "+15550100" };
     await s.traces(called);
     await s.outcome(s.bus.purge(sessions, "acme.>"));
@@ -132,7 +69,7 @@ describe("removing a person's data", () => {
   });
 
   test("ends what runs first, and waits until it has ended", async () => {
-    const s = start();
+    const s = erasureWorld();
     const running = aSession("s_run", { tenant: "acme", user: { id: "ann", name: ann.canary } });
     await s.outcome(s.bus.save(sessions, running, 0));
     await s.recorder("one");
@@ -149,7 +86,7 @@ describe("removing a person's data", () => {
   });
 
   test("cancels their open tasks", async () => {
-    const s = start();
+    const s = erasureWorld();
     await s.traces({ ...ann, user: "+15550100" });
     const entry = await s.outcome(s.bus.read(tasks, "acme.t_ann"));
     const { endedAt: _, ...open } = { ...entry!.value, state: "queued" as const };
@@ -163,7 +100,7 @@ describe("removing a person's data", () => {
   });
 
   test("takes along what is written late, after a store was gone through", async () => {
-    const s = start();
+    const s = erasureWorld();
     await s.traces(ann);
     await s.recorder("one");
     await s.ask(aJob({ kind: "user", user: "ann" }));
@@ -185,7 +122,7 @@ const lateCall = async () => {
 
 describe("removing a tenant's data", () => {
   test("leaves nothing of it in any store but the proof, and everything of others", async () => {
-    const s = start();
+    const s = erasureWorld();
     for (const person of [ann, bob, eve]) await s.traces(person);
     const eves = await s.holding(eve.canary);
     await s.recorder("one");
@@ -208,7 +145,7 @@ describe("removing a tenant's data", () => {
   });
 
   test("gives a receipt that says the counts, and that nobody can change", async () => {
-    const s = start();
+    const s = erasureWorld();
     await s.traces(ann);
     await s.recorder("one");
     await s.ask(aJob({ kind: "tenant", askedBy: "api: the controller" }));
@@ -233,7 +170,7 @@ describe("removing a tenant's data", () => {
   });
 
   test("goes on with another recorder when the first one dies, and is done once by several", async () => {
-    const s = start();
+    const s = erasureWorld();
     for (const person of [ann, bob]) await s.traces(person);
     const one = await s.recorder("one");
     await s.ask(aJob({ kind: "user", user: "ann" }));
@@ -253,13 +190,13 @@ describe("removing a tenant's data", () => {
 
 describe("retention", () => {
   const old = "2025-12-20T10:00:00.000Z";
-  const deps = (s: ReturnType<typeof start>, days: string) => ({
+  const deps = (s: ErasureWorld, days: string) => ({
     ...{ bus: s.bus, clock: s.clock, log: silentLog, instance: "one", nextOpId: () => "op" },
     settings: { intervalMs: DAY_MS, days: readRetentionDays(days), tenant: "acme" },
   });
 
   test("removes what is older than it may be kept, and leaves what isn't", async () => {
-    const s = start();
+    const s = erasureWorld();
     await s.traces(ann, old);
     await s.traces(bob, AT);
     const bobs = await s.holding(bob.canary);
@@ -281,7 +218,7 @@ describe("retention", () => {
   });
 
   test("asks once a day, however many recorders look, and never while a run is under way", async () => {
-    const s = start();
+    const s = erasureWorld();
     const both = () => Promise.all([askForRuns(deps(s, "7")), askForRuns(deps(s, "7"))]);
     await s.outcome(both());
     await s.outcome(both());
@@ -298,7 +235,7 @@ describe("retention", () => {
   });
 
   test("is of each tenant as the setting says", async () => {
-    const s = start();
+    const s = erasureWorld();
     await s.traces(ann, old);
     await s.traces(eve, old);
     await s.outcome(askForRuns(deps(s, "30, other=5, acme=off")));
