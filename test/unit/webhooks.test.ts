@@ -1,115 +1,20 @@
 // Webhooks from what happens to a session until an endpoint has taken it, on the memory bus in simulated time.
 import { describe, expect, test } from "vitest";
-import { callOf, type EndedSession } from "../../libs/calls/call-of.ts";
-import { sessions, webhookEndpoints, webhookQueues } from "../../libs/contracts/buckets.ts";
-import {
-  calls,
-  deadLetters,
-  webhookDeliveries,
-  webhooks,
-  webhooksQueued,
-} from "../../libs/contracts/channels.ts";
+import { sessions, webhookEndpoints } from "../../libs/contracts/buckets.ts";
+import { deadLetters, webhookDeliveries, webhooks, webhooksQueued } from "../../libs/contracts/channels.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
-import { endpointKey, type WebhookEndpoint, type WebhookEvent } from "../../libs/contracts/webhook.ts";
-import { silentLog } from "../../libs/process/log.ts";
-import type { Send } from "../../services/recorder/webhooks/deliver.ts";
+import { endpointKey } from "../../libs/contracts/webhook.ts";
 import type { Posted } from "../../services/recorder/webhooks/post.ts";
-import { startWebhooks } from "../../services/recorder/webhooks/webhooks.ts";
-import { AT, aSession } from "../support/examples.ts";
+import { aSession } from "../support/examples.ts";
 import { MINUTE_MS, world } from "../support/memory-world.ts";
 import { endByApi, getReady } from "../support/session-steps.ts";
+import { anEndpoint, type World, webhookWorld } from "../support/webhook-world.ts";
 
 const HOUR_MS = 60 * MINUTE_MS;
 /** Hours and days of simulated time take some real seconds on a busy machine. */
 const HOURS = { timeout: 60_000 };
-const SECRET = `whsec_${Buffer.from("a key of two and thirty letters!").toString("base64")}`;
-type World = ReturnType<typeof world>;
-
-const anEndpoint = (id: string, changed: Partial<WebhookEndpoint> = {}): WebhookEndpoint => ({
-  v: 1,
-  tenant: "t",
-  id,
-  url: `https://${id}.example/hook`,
-  secret: SECRET,
-  events: ["*"],
-  generation: 1,
-  createdAt: AT,
-  opId: "op",
-  ...changed,
-});
-
-interface Got {
-  readonly to: string;
-  readonly event: WebhookEvent;
-  readonly atMs: number;
-  readonly by: string;
-}
-
-/** Endpoints that answer as they are told, and some recorders. */
-async function start(
-  { clock, connect, outcome }: World,
-  answers: (got: Got) => Posted | Promise<Posted> = () => ({ status: 204 }),
-) {
-  const got: Got[] = [];
-  const bus = connect("test");
-  /** The test's own calls are refused now and then too. */
-  const insist = async <T>(work: () => Promise<T>): Promise<T> => {
-    for (;;) {
-      try {
-        return await outcome(work());
-      } catch {
-        await clock.advance(50);
-      }
-    }
-  };
-  const sendBy =
-    (by: string): Send =>
-    async (url, body) => {
-      const one = {
-        to: url.slice(8).split(".")[0] ?? "",
-        event: JSON.parse(body),
-        atMs: clock.monotonic(),
-        by,
-      };
-      got.push(one);
-      return answers(one);
-    };
-  const recorder = async (name: string) => {
-    const own = connect(name);
-    let op = 0;
-    let starts = 0;
-    const running = await insist(() =>
-      startWebhooks({
-        bus: own,
-        clock,
-        log: silentLog,
-        // A start that failed may have left something behind, which is another one then.
-        instance: starts++ === 0 ? name : `${name}-${starts}`,
-        send: sendBy(name),
-        nextOpId: () => `${name}-${++op}`,
-      }),
-    );
-    return { bus: own, stop: () => outcome(running.stop()) };
-  };
-  return {
-    bus,
-    got,
-    told: (to: string) =>
-      got.filter((one) => one.to === to).map(({ event }) => `${event.sequence} ${event.type}`),
-    recorder,
-    register: (endpoint: WebhookEndpoint) => insist(() => bus.save(webhookEndpoints, endpoint, 0)),
-    queue: async (id: string) => (await outcome(bus.read(webhookQueues, endpointKey("t", id))))?.value,
-    save: (record: SessionRecord) =>
-      insist(async () => {
-        const stands = await bus.read(sessions, `${record.tenant}.${record.id}`);
-        await bus.save(sessions, record, stands?.revision ?? 0);
-      }),
-    record: (ended: EndedSession) => insist(() => bus.publish(calls, callOf(ended, [], []))),
-  };
-}
-
 /** A session from its request to its call record. */
-async function live(w: World, s: Awaited<ReturnType<typeof start>>, id: string): Promise<void> {
+async function live(w: World, s: Awaited<ReturnType<typeof webhookWorld>>, id: string): Promise<void> {
   await s.save(aSession(id));
   const ready = getReady(aSession(id));
   await s.save(ready);
@@ -125,7 +30,7 @@ const WHOLE = ["1 session.ready", "2 session.ended", "3 call.completed"];
 describe("an endpoint", () => {
   test("is told a session's whole story, in order and once", async () => {
     const w = world();
-    const s = await start(w);
+    const s = await webhookWorld(w);
     await s.recorder("one");
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
@@ -144,7 +49,7 @@ describe("an endpoint", () => {
       };
       for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
         const w = world(faults, seed, seed % 2 === 0 ? 3 : 1);
-        const s = await start(w);
+        const s = await webhookWorld(w);
         for (const name of ["one", "two", "three"]) await s.recorder(name);
         await s.register(anEndpoint("a"));
         await w.clock.advance(MINUTE_MS);
@@ -167,7 +72,7 @@ describe("an endpoint", () => {
 
   test("is told what it asked for alone, with the session's own numbers", async () => {
     const w = world();
-    const s = await start(w);
+    const s = await webhookWorld(w);
     await s.recorder("one");
     await s.register(anEndpoint("a", { events: ["session.ended"] }));
     await s.register(anEndpoint("b", { tenant: "other" }));
@@ -180,7 +85,7 @@ describe("an endpoint", () => {
   test("that is dead holds up no other, and is told all of it in order when it is back", HOURS, async () => {
     const w = world();
     let isDead = true;
-    const s = await start(w, ({ to }) => (to === "a" && isDead ? { status: 500 } : { status: 200 }));
+    const s = await webhookWorld(w, ({ to }) => (to === "a" && isDead ? { status: 500 } : { status: 200 }));
     await s.recorder("one");
     await s.register(anEndpoint("a"));
     await s.register(anEndpoint("b"));
@@ -207,7 +112,7 @@ describe("an endpoint", () => {
   test("that answers 410 is disabled at once, and told again when a person enables it", async () => {
     const w = world();
     let isGone = true;
-    const s = await start(w, () => (isGone ? { status: 410 } : { status: 200 }));
+    const s = await webhookWorld(w, () => (isGone ? { status: 410 } : { status: 200 }));
     await s.recorder("one");
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
@@ -233,7 +138,7 @@ describe("an endpoint", () => {
     HOURS,
     async () => {
       const w = world();
-      const s = await start(w, () => ({ status: undefined, why: "ECONNREFUSED" }));
+      const s = await webhookWorld(w, () => ({ status: undefined, why: "ECONNREFUSED" }));
       await s.recorder("one");
       await s.register(anEndpoint("a"));
       await live(w, s, "s1");
@@ -255,7 +160,7 @@ describe("an endpoint", () => {
   test("that is back is not told what was removed meanwhile", async () => {
     const w = world();
     let isDead = true;
-    const s = await start(w, () => ({ status: isDead ? 500 : 200 }));
+    const s = await webhookWorld(w, () => ({ status: isDead ? 500 : 200 }));
     await s.recorder("one");
     await s.register(anEndpoint("a"));
     for (const id of ["s1", "s2"]) await live(w, s, id);
@@ -274,7 +179,7 @@ describe("an endpoint", () => {
 
   test("is not told more once it is removed, and its queue goes with it", async () => {
     const w = world();
-    const s = await start(w, () => ({ status: 500 }));
+    const s = await webhookWorld(w, () => ({ status: 500 }));
     await s.recorder("one");
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
@@ -293,7 +198,7 @@ describe("recorders", () => {
   test("that die while they deliver leave it to another, which repeats only what was in hand", async () => {
     const w = world();
     let isSlow = true;
-    const s = await start(w, ({ by }) =>
+    const s = await webhookWorld(w, ({ by }) =>
       isSlow && by === "one" ? new Promise<Posted>(() => {}) : { status: 200 },
     );
     const one = await s.recorder("one");
@@ -311,7 +216,7 @@ describe("recorders", () => {
   test("that stop in order hand their queues on at once, with the waits that were left", async () => {
     const w = world();
     let isDead = true;
-    const s = await start(w, () => (isDead ? { status: 503 } : { status: 200 }));
+    const s = await webhookWorld(w, () => (isDead ? { status: 503 } : { status: 200 }));
     const recorders = { one: await s.recorder("one"), two: await s.recorder("two") };
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
@@ -330,7 +235,7 @@ describe("recorders", () => {
 
   test("tell nothing again when they read everything once more", async () => {
     const w = world();
-    const s = await start(w);
+    const s = await webhookWorld(w);
     const one = await s.recorder("one");
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
@@ -351,7 +256,7 @@ describe("recorders", () => {
   test("list how each delivery went, without what was sent", async () => {
     const w = world();
     let failures = 1;
-    const s = await start(w, () => (failures-- > 0 ? { status: 500 } : { status: 200 }));
+    const s = await webhookWorld(w, () => (failures-- > 0 ? { status: 500 } : { status: 200 }));
     await s.recorder("one");
     await s.register(anEndpoint("a"));
     await s.save(getReady(aSession("s1", { metadata: { name: "Erika Muster" } })));
