@@ -11,7 +11,7 @@ const withServers = { testTimeout: 120_000, hookTimeout: 300_000, fileParallelis
 /** They run a NATS of their own. */
 const withOwnNats = ["local-*", "alone", "power-loss", "full-disk"];
 /** What they show is between Greenroom and others: the store has the same part in it on one node and on three. */
-const aboutOthers = ["calls", "diagnostics", "erasure", "livekit-provider", "phone-calls"];
+const aboutOthers = ["calls", "diagnostics", "erasure", "livekit-provider", "inbound", "phone-calls"];
 
 export default defineConfig({
   test: {

@@ -1,9 +1,25 @@
 // LiveKit's webhooks: whether one is really LiveKit's, and what it hints at.
-import { DisconnectReason } from "@livekit/protocol";
+import { DisconnectReason, ParticipantInfo_Kind } from "@livekit/protocol";
 import { WebhookReceiver } from "livekit-server-sdk";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { RoomHint } from "../contracts/pool.ts";
 import type { LiveKit } from "./rooms.ts";
+
+/** A person, or a telephone, that came into a room. */
+export interface Arrival {
+  readonly room: string;
+  /** When the room was made: seconds since 1970 on LiveKit's clock. Tells it from a later one of its name. */
+  readonly createdAtS: number;
+  readonly identity: string;
+  readonly name?: string;
+  /** Of a telephone: `sip.phoneNumber` and others. */
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+export interface RoomNews {
+  readonly hint: RoomHint;
+  readonly arrival?: Arrival;
+}
 
 export interface Webhooks {
   /**
@@ -11,7 +27,7 @@ export interface Webhooks {
    * @returns undefined for one that is about no room.
    * @throws GreenroomError unauthorized, when it isn't signed with our key
    */
-  receive(body: string, authorization: string | undefined): Promise<RoomHint | undefined>;
+  receive(body: string, authorization: string | undefined): Promise<RoomNews | undefined>;
 }
 
 export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): Webhooks {
@@ -29,18 +45,35 @@ export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): 
         );
       }
       const room = event.room?.name;
-      if (room === undefined || room === "") return undefined;
+      if (event.room === undefined || room === undefined || room === "") return undefined;
       const identity = event.participant?.identity;
       const reason = event.event === "participant_left" ? reasonOf(event.participant) : undefined;
-      return {
+      const hint = {
         event: event.event,
         room,
         ...(identity === undefined ? {} : { identity }),
         ...(reason === undefined ? {} : { reason }),
       };
+      const { participant } = event;
+      if (event.event !== "participant_joined" || participant === undefined || !isPerson(participant.kind))
+        return { hint };
+      const { name, attributes } = participant;
+      return {
+        hint,
+        arrival: {
+          room,
+          createdAtS: Number(event.room.creationTime),
+          identity: participant.identity,
+          ...(name === "" ? {} : { name }),
+          attributes,
+        },
+      };
     },
   };
 }
+
+const isPerson = (kind: ParticipantInfo_Kind): boolean =>
+  kind === ParticipantInfo_Kind.STANDARD || kind === ParticipantInfo_Kind.SIP;
 
 /** Undefined also where LiveKit doesn't know it. */
 const reasonOf = (participant: { disconnectReason: DisconnectReason } | undefined): string | undefined =>

@@ -1,5 +1,6 @@
 // The gateway's settings.
 import { serviceJwtSettings } from "../../libs/auth/service-jwt.ts";
+import { INBOUND_SAYS, parseInboundRules } from "../../libs/contracts/inbound-rules.ts";
 import { PROVIDERS_SAYS, parseProviderRules } from "../../libs/contracts/provider-choice.ts";
 import { commonSettings } from "../../libs/process/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/process/config.ts";
@@ -50,6 +51,7 @@ export const gatewaySettings = {
   GREENROOM_DEFAULT_PROFILE: setting.optionalText(
     "The profile of a start that names none. Default: assistant where it runs, else echo.",
   ),
+  GREENROOM_INBOUND: setting.parsed(INBOUND_SAYS, parseInboundRules),
   GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_SAYS, parseProviderRules),
   GREENROOM_TOKEN_TTL_S: setting.integer("How long a user may wait before joining, in s.", 600, 10, 86_400),
   GREENROOM_BODY_LIMIT_BYTES: setting.integer("The largest body that is taken, in bytes.", 65_536, 1024),

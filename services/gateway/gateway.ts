@@ -22,6 +22,7 @@ import { exportCallsRoute } from "./export-calls.ts";
 import { getSessionRoute } from "./get-session.ts";
 import { healthRoutes } from "./health.ts";
 import { hostsRoute } from "./hosts.ts";
+import { sweepInbound } from "./inbound.ts";
 import { kpisRoute } from "./kpis.ts";
 import { listCallsRoutes } from "./list-calls.ts";
 import { listSessionsRoute } from "./list-sessions.ts";
@@ -82,6 +83,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   let isStopping = false;
   let services: ServiceWatch | undefined;
   let stopAdmission: Stop | undefined;
+  let stopInbound = () => {};
 
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
@@ -102,9 +104,11 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   app.addHook("onReady", async () => {
     services = await watchServices(gateway);
     stopAdmission = await gateway.admission.watch();
+    stopInbound = sweepInbound(gateway);
   });
   app.addHook("preClose", async () => {
     isStopping = true;
+    stopInbound();
     gateway.streams.closeAll();
     gateway.feed.stop();
   });

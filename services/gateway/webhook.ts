@@ -1,10 +1,11 @@
-// POST /api/livekit/webhook: what LiveKit says of its rooms, checked and passed on as a hint.
+// POST /api/livekit/webhook: what LiveKit says of its rooms, checked; passed on as a hint, and answered by an agent.
 import { z } from "zod";
 import { roomHints } from "../../libs/contracts/channels.ts";
 import { ErrorAnswer } from "../../libs/contracts/http.ts";
 import { requireLiveKit } from "../../libs/livekit/connect.ts";
 import { createWebhooks } from "../../libs/livekit/webhooks.ts";
 import type { Gateway } from "./context.ts";
+import { answerArrival } from "./inbound.ts";
 import type { Routes } from "./routes.ts";
 
 /** Events carry the room's and the participant's metadata, which may be large. */
@@ -37,8 +38,9 @@ export function webhookRoute(app: Routes, gateway: Gateway): void {
       async ({ body, headers }) => {
         const webhooks = createWebhooks(requireLiveKit(gateway.livekit));
         const text = typeof body === "string" ? body : "";
-        const hint = await webhooks.receive(text, headers.authorization);
-        if (hint !== undefined) gateway.bus.announce(roomHints, hint);
+        const news = await webhooks.receive(text, headers.authorization);
+        if (news !== undefined) gateway.bus.announce(roomHints, news.hint);
+        if (news?.arrival !== undefined) await answerArrival(gateway, news.arrival);
         return { success: true as const };
       },
     );

@@ -190,7 +190,7 @@ const at = () => new Date().toISOString();
 
 /** The inputs by which an attempt becomes ready. */
 export function becomeReady(
-  record: Pick<SessionRecord, "id" | "attempt">,
+  record: Pick<SessionRecord, "id" | "attempt"> & Partial<Pick<SessionRecord, "room" | "roomIsNamed">>,
   warm: Warmth = "hot",
 ): SessionInput[] {
   const { attempt } = record;
@@ -200,7 +200,7 @@ export function becomeReady(
     attempt,
     host: HOST,
     epoch: EPOCH,
-    room: `standby-${record.id}`,
+    room: (record.roomIsNamed && record.room) || `standby-${record.id}`,
     identity: agentIdentityOf(record.id, attempt),
     warm,
     at: at(),
