@@ -78,11 +78,14 @@ describe("the list of features", () => {
   });
 
   it.each(rows)("$capability: shown by a test that there is", ({ shownBy }) => {
-    const [, file = "", title = ""] = shownBy.match(/^`([a-z-]+\/[a-z-]+)` "(.+)"$/) ?? [];
-    const path = `test/${file}.test.ts`;
-    expect(existsSync(new URL(path, root)), `${shownBy} names no file of tests`).toBe(true);
-    // Some titles are put together for several cases, so a part of one is enough.
-    expect(read(path).includes(title), `${path} has no test "${title}"`).toBe(true);
-    expect(title.length).toBeGreaterThan(10);
+    const tests = [...shownBy.matchAll(/`([a-z-]+\/[a-z-]+)` "([^"]+)"/g)];
+    expect(tests.map(([whole]) => whole).join(", ")).toBe(shownBy);
+    for (const [, file = "", title = ""] of tests) {
+      const path = `test/${file}.test.ts`;
+      expect(existsSync(new URL(path, root)), `${shownBy} names no file of tests`).toBe(true);
+      // Some titles are put together for several cases, so a part of one is enough.
+      expect(read(path).includes(title), `${path} has no test "${title}"`).toBe(true);
+      expect(title.length).toBeGreaterThan(10);
+    }
   });
 });
