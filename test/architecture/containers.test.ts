@@ -45,6 +45,7 @@ const ofAgents = ["OPENAI_API_KEY", "DEEPGRAM_API_KEY"];
 /** Variables of compose.yaml alone; services are given them too, and don't look. */
 const ofCompose = [
   "IMAGE",
+  "PULL_POLICY",
   "BASE_IMAGE",
   "NPM_CONFIG_REGISTRY",
   "LIVEKIT_NODE_IP",
