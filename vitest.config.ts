@@ -9,7 +9,7 @@ const suite = (name: string, options: Record<string, unknown> = {}) => ({
 const withServers = { testTimeout: 120_000, hookTimeout: 300_000, fileParallelism: false };
 
 /** They run a NATS of their own. */
-const withOwnNats = ["local-*", "alone", "power-loss", "full-disk"];
+const withOwnNats = ["local-*", "alone", "containers", "power-loss", "full-disk"];
 /** What they show is between Greenroom and others: the store has the same part in it on one node and on three. */
 const aboutOthers = ["calls", "diagnostics", "erasure", "livekit-provider", "inbound", "phone-calls"];
 
