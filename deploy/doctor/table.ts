@@ -7,6 +7,7 @@ import { diskCheck, limitsCheck, nodeCheck, portsCheck } from "./machine-checks.
 import { jetstreamCheck, natsCheck, storeRightsCheck, subjectRightsCheck, syncCheck } from "./nats-checks.ts";
 import { programsCheck } from "./program-checks.ts";
 import { settingsCheck } from "./settings-check.ts";
+import { sipCheck } from "./sip-check.ts";
 import type { Sources } from "./sources.ts";
 import { backlogCheck, streamsCheck } from "./stream-checks.ts";
 
@@ -28,6 +29,7 @@ export const allChecks: readonly Check<Sources>[] = [
   clocksCheck,
   audioCheck,
   webhooksCheck,
+  sipCheck,
   agentsCheck,
   keysCheck,
 ];

@@ -99,6 +99,16 @@ export function connectPhones({
   };
 }
 
+/** The ids of LiveKit's outbound trunks. @throws Error when LiveKit can't tell, as one without SIP */
+export async function outboundTrunks({
+  url,
+  apiKey,
+  apiSecret,
+}: Pick<LiveKit, "url" | "apiKey" | "apiSecret">): Promise<string[]> {
+  const client = new SipClient(url.replace(/^ws/, "http"), apiKey, apiSecret, { requestTimeout: 5 });
+  return (await client.listSipOutboundTrunk()).map(({ sipTrunkId }) => sipTrunkId);
+}
+
 /** LiveKit refuses so before it asks LiveKit SIP, and LiveKit SIP before it sends an INVITE; it would again. */
 const REFUSALS = [
   "invalid_argument",

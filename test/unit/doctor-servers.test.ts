@@ -10,6 +10,7 @@ import {
   subjectRightsCheck,
   syncCheck,
 } from "../../deploy/doctor/nats-checks.ts";
+import { sipCheck, trunksIn } from "../../deploy/doctor/sip-check.ts";
 import {
   backlogCheck,
   type StreamFacts,
@@ -17,10 +18,48 @@ import {
   wantedStreams,
 } from "../../deploy/doctor/stream-checks.ts";
 import { isTone, toneOf } from "../../deploy/doctor/tone.ts";
+import { parseProviderRules } from "../../libs/contracts/provider-choice.ts";
 
 const levels = (findings: readonly Finding[]) => findings.map(({ level }) => level);
 const text = (findings: readonly Finding[]) =>
   findings.map(({ says, todo }) => `${says} ${todo ?? ""}`).join("\n");
+
+describe("telephone calls", () => {
+  const rules = parseProviderRules("sales=sip, support=sip:ST_own, legacy=webhook");
+
+  test("go out on the profile's own trunk, else on the common one", () => {
+    expect(trunksIn(rules, "ST_all")).toEqual({
+      trunks: [
+        { id: "ST_all", usedBy: ["GREENROOM_SIP_TRUNK", "sales"] },
+        { id: "ST_own", usedBy: ["support"] },
+      ],
+      without: [],
+    });
+    expect(trunksIn(rules, undefined)).toEqual({
+      trunks: [{ id: "ST_own", usedBy: ["support"] }],
+      without: ["sales"],
+    });
+    expect(trunksIn([], "")).toEqual({ trunks: [], without: [] });
+  });
+
+  test("need a trunk that LiveKit has", () => {
+    const wanted = trunksIn(rules, "ST_all");
+    expect(levels(sipCheck.judge({ ...wanted, known: ["ST_all", "ST_own"] }))).toEqual(["ok", "ok"]);
+    const other = sipCheck.judge({ ...wanted, known: ["ST_own", "ST_x"] });
+    expect(levels(other)).toEqual(["warning", "ok"]);
+    expect(text(other)).toContain("It has ST_own, ST_x.");
+    const without = sipCheck.judge({ ...trunksIn(rules, undefined), known: ["ST_own"] });
+    expect(levels(without)).toEqual(["failure", "ok"]);
+    expect(text(without)).toContain("sales=sip:ST_");
+  });
+
+  test("need a LiveKit that has SIP, and nothing where nobody calls", () => {
+    const refused = sipCheck.judge({ ...trunksIn(rules, "ST_all"), refusal: "sip not connected" });
+    expect(levels(refused)).toEqual(["failure"]);
+    expect(text(refused)).toMatch(/sip not connected.*livekit-sip/s);
+    expect(levels(sipCheck.judge(trunksIn([], undefined)))).toEqual(["skipped"]);
+  });
+});
 
 describe("NATS", () => {
   const server = {
