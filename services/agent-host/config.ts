@@ -51,3 +51,38 @@ export const agentHostSettings = {
   ),
 };
 export type AgentHostConfig = ConfigOf<typeof agentHostSettings>;
+
+export const hostSettingsOf = (config: AgentHostConfig) => ({
+  maxAgents: config.GREENROOM_MAX_AGENTS,
+  poolMin: config.GREENROOM_POOL_MIN,
+  stageMemoryMb: config.GREENROOM_STAGE_MEMORY_MB,
+  stagePingMs: config.GREENROOM_STAGE_PING_MS,
+  spareStages: config.GREENROOM_SPARE_STAGES,
+  userLeftMs: config.GREENROOM_USER_LEFT_MS,
+  logLevel: config.GREENROOM_LOG_LEVEL,
+  handover: {
+    restore: config.GREENROOM_RESTORE_CONVERSATION,
+    sentence: config.GREENROOM_HANDOVER_SENTENCE,
+  },
+});
+
+/** What SIGTERM begins. */
+export const drainOf = (config: AgentHostConfig) => ({
+  limitMs: config.GREENROOM_DRAIN_MS,
+  onDeadline: config.GREENROOM_DRAIN_END,
+});
+
+/** Past the drain's own limit, for what follows it. */
+const AFTER_DRAIN_MS = 15_000;
+/** The longest that a timer can be set to: one that waits for its sessions isn't hurried. */
+const FOR_EVER_MS = 2 ** 31 - 1;
+
+/**
+ * How long a stop may take. It counts before settings are read; those that can't be read end the start. One that is set
+ * to nothing has its default, as everywhere.
+ */
+export function stopMsOf(env: Readonly<Record<string, string | undefined>>): number {
+  const { GREENROOM_DRAIN_MS: drain, GREENROOM_DRAIN_END: end } = agentHostSettings;
+  if ((env.GREENROOM_DRAIN_END || end.default) === "wait") return FOR_EVER_MS;
+  return Math.min(Number(env.GREENROOM_DRAIN_MS || drain.default) + AFTER_DRAIN_MS, FOR_EVER_MS);
+}

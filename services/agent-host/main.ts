@@ -5,20 +5,12 @@ import { runOnBus } from "../../libs/fleet/run-on-bus.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
 import { ConfigError } from "../../libs/process/config.ts";
 import { startAgentHost } from "./agent-host.ts";
-import { agentHostSettings } from "./config.ts";
+import { agentHostSettings, drainOf, hostSettingsOf, stopMsOf } from "./config.ts";
 import { findProfiles } from "./find-profiles.ts";
 import { measureHost } from "./host-metrics.ts";
 import { launchStageProcess } from "./stage-link.ts";
 
-/** Past the drain's own limit, for what follows it. */
-const AFTER_DRAIN_MS = 15_000;
-const drainMs = Number(process.env.GREENROOM_DRAIN_MS ?? agentHostSettings.GREENROOM_DRAIN_MS.default);
-/** The longest that a timer can be set to: one that waits for its sessions isn't hurried. */
-const FOR_EVER_MS = 2 ** 31 - 1;
-const stopMs =
-  process.env.GREENROOM_DRAIN_END === "wait" ? FOR_EVER_MS : Math.min(drainMs + AFTER_DRAIN_MS, FOR_EVER_MS);
-
-const run = { settings: agentHostSettings, stopMs };
+const run = { settings: agentHostSettings, stopMs: stopMsOf(process.env) };
 
 await runOnBus("agent-host", run, async ({ config, log, clock, metrics, quit, connect }) => {
   const profiles = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((error: unknown) => {
@@ -50,23 +42,12 @@ await runOnBus("agent-host", run, async ({ config, log, clock, metrics, quit, co
     launch: launchStageProcess(log),
     newId: () => `${random()}${random()}`,
     onSupplanted: (why) => quit(why, 1),
-    settings: {
-      maxAgents: config.GREENROOM_MAX_AGENTS,
-      poolMin: config.GREENROOM_POOL_MIN,
-      stageMemoryMb: config.GREENROOM_STAGE_MEMORY_MB,
-      stagePingMs: config.GREENROOM_STAGE_PING_MS,
-      spareStages: config.GREENROOM_SPARE_STAGES,
-      userLeftMs: config.GREENROOM_USER_LEFT_MS,
-      logLevel: config.GREENROOM_LOG_LEVEL,
-      handover: {
-        restore: config.GREENROOM_RESTORE_CONVERSATION,
-        sentence: config.GREENROOM_HANDOVER_SENTENCE,
-      },
-    },
+    settings: hostSettingsOf(config),
   });
   log.info(
     { host: hostId, epoch: host.epoch, profiles: profiles.map(({ profile }) => profile) },
     "registered",
   );
-  return { stop: () => host.drain(config.GREENROOM_DRAIN_MS, config.GREENROOM_DRAIN_END) };
+  const { limitMs, onDeadline } = drainOf(config);
+  return { stop: () => host.drain(limitMs, onDeadline) };
 });

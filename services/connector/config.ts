@@ -3,6 +3,7 @@ import { PROVIDERS_SAYS, parseProviderRules } from "../../libs/contracts/provide
 import { commonSettings } from "../../libs/process/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/process/config.ts";
 import { callSettings } from "./call-settings.ts";
+import { lastRingsMs } from "./last-rings.ts";
 import { runtimeSettings } from "./runtime-settings.ts";
 
 export const connectorSettings = {
@@ -28,3 +29,36 @@ export const connectorSettings = {
   ...runtimeSettings,
 };
 export type ConnectorConfig = ConfigOf<typeof connectorSettings>;
+
+export const launchSettingsOf = (config: ConnectorConfig) => ({
+  limits: {
+    takeMs: config.GREENROOM_LIVEKIT_TAKE_MS,
+    userLeftMs: config.GREENROOM_USER_LEFT_MS,
+    observeMs: config.GREENROOM_OBSERVE_MS,
+  },
+  lastRingsMs: lastRingsMs(config.GREENROOM_SIP_RING_S, config.GREENROOM_DRAIN_MS),
+});
+
+export const handoffSettingsOf = (config: ConnectorConfig) => ({
+  limits: {
+    claimMs: config.GREENROOM_DISPATCH_CLAIM_MS,
+    repeatMs: config.GREENROOM_DISPATCH_REPEAT_MS,
+    keepMs: config.GREENROOM_DISPATCH_KEEP_MS,
+  },
+  takesHandoffs: config.INGESTION_ENABLED,
+  batchSize: config.INGESTION_BATCH_SIZE,
+  launcher: config.LAUNCHER_ENABLED ? ("webhook" as const) : undefined,
+});
+
+/** Past the last telephone that rings, for what follows it. */
+const AFTER_RINGING_MS = 10_000;
+
+/**
+ * How long a stop may take. It counts before settings are read; those that can't be read end the start. One that is set
+ * to nothing has its default, as everywhere.
+ */
+export function stopMsOf(env: Readonly<Record<string, string | undefined>>): number {
+  const { GREENROOM_DRAIN_MS: drain, GREENROOM_SIP_RING_S: ring } = connectorSettings;
+  const ringS = Number(env.GREENROOM_SIP_RING_S || ring.default);
+  return AFTER_RINGING_MS + lastRingsMs(ringS, Number(env.GREENROOM_DRAIN_MS || drain.default));
+}

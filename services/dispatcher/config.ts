@@ -30,7 +30,13 @@ export const dispatcherSettings = {
 };
 export type DispatcherConfig = ConfigOf<typeof dispatcherSettings>;
 
-export const deadlinesOf = (config: DispatcherConfig): Deadlines => ({
+/** What the record of a new session says. */
+export const sessionDefaultsOf = (config: DispatcherConfig) => ({
+  deadlineMs: deadlinesOf(config),
+  maxAttempts: config.GREENROOM_MAX_ATTEMPTS,
+});
+
+const deadlinesOf = (config: DispatcherConfig): Deadlines => ({
   requested: config.GREENROOM_QUEUE_DEADLINE_MS,
   dispatched: config.GREENROOM_JOIN_DEADLINE_MS,
   coldExtra: config.GREENROOM_COLD_EXTRA_MS,

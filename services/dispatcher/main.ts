@@ -1,7 +1,7 @@
 // Runs one dispatcher on settings from the environment.
 import { runOnBus } from "../../libs/fleet/run-on-bus.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
-import { deadlinesOf, dispatcherSettings } from "./config.ts";
+import { dispatcherSettings, sessionDefaultsOf } from "./config.ts";
 import { startDispatcher } from "./dispatcher.ts";
 import { countSessions } from "./session-metrics.ts";
 
@@ -14,6 +14,6 @@ await runOnBus("dispatcher", run, async ({ config, log, clock, metrics, instance
     log,
     livekit: connectLiveKit(config),
     instance,
-    defaults: { deadlineMs: deadlinesOf(config), maxAttempts: config.GREENROOM_MAX_ATTEMPTS },
+    defaults: sessionDefaultsOf(config),
   }),
 );

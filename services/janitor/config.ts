@@ -22,3 +22,9 @@ export const janitorSettings = {
   ),
 };
 export type JanitorConfig = ConfigOf<typeof janitorSettings>;
+
+export const sweepSettingsOf = (config: JanitorConfig) => ({
+  sweepMs: config.GREENROOM_SWEEP_MS,
+  keepEndedMs: config.GREENROOM_KEEP_ENDED_MS,
+  aliveMs: config.GREENROOM_ALIVE_MS,
+});

@@ -1,7 +1,7 @@
 // Runs one janitor on settings from the environment.
 import { runOnBus } from "../../libs/fleet/run-on-bus.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
-import { janitorSettings } from "./config.ts";
+import { janitorSettings, sweepSettingsOf } from "./config.ts";
 import { startJanitor } from "./janitor.ts";
 
 const run = { settings: janitorSettings, stopMs: 10_000 };
@@ -12,10 +12,6 @@ await runOnBus("janitor", run, async ({ config, log, clock, connect }) =>
     clock,
     log,
     livekit: connectLiveKit(config),
-    settings: {
-      sweepMs: config.GREENROOM_SWEEP_MS,
-      keepEndedMs: config.GREENROOM_KEEP_ENDED_MS,
-      aliveMs: config.GREENROOM_ALIVE_MS,
-    },
+    settings: sweepSettingsOf(config),
   }),
 );

@@ -48,6 +48,18 @@ export const outboundSettings = {
 };
 export type OutboundConfig = ConfigOf<typeof outboundSettings>;
 
+export const outboundSettingsOf = (config: OutboundConfig) => ({
+  limits: {
+    perTenant: config.GREENROOM_TASKS_PER_TENANT,
+    perProvider: config.GREENROOM_TASKS_PER_PROVIDER,
+    total: TASK_LINES_MAX,
+    callingHours: config.GREENROOM_CALLING_HOURS,
+  },
+  rate: config.GREENROOM_TASK_RATE,
+  deadlineMs: { attempt: config.GREENROOM_TASK_ATTEMPT_MS },
+  providerOf: (profile: string) => providerFor(config, { profile }),
+});
+
 /** Who makes the call of a task: whom it names, whom its profile has, or the default. */
 export const providerFor = (
   config: Pick<OutboundConfig, "GREENROOM_PROVIDERS" | "GREENROOM_TASK_PROVIDER">,

@@ -51,3 +51,11 @@ export const recorderSettings = {
   ),
 };
 export type RecorderConfig = ConfigOf<typeof recorderSettings>;
+
+export const callSettingsOf = (config: RecorderConfig) => ({
+  reportWaitMs: config.GREENROOM_REPORT_WAIT_MS,
+  metricsLookbackDays: config.METRICS_LOOKBACK_DAYS,
+  kpis: config.KPI_ROLLUP_ENABLED,
+  kpiIntervalMs: config.KPI_ROLLUP_INTERVAL_MS,
+  kpiLookbackDays: config.KPI_LOOKBACK_DAYS,
+});

@@ -1,7 +1,7 @@
 // Runs one recorder on settings from the environment.
 import { randomBytes } from "node:crypto";
 import { runOnBus } from "../../libs/fleet/run-on-bus.ts";
-import { recorderSettings } from "./config.ts";
+import { callSettingsOf, recorderSettings } from "./config.ts";
 import { startDeletions } from "./erasure/deletions.ts";
 import { startRecorder } from "./recorder.ts";
 import { sendTo } from "./webhooks/deliver.ts";
@@ -13,16 +13,7 @@ const run = { settings: recorderSettings, stopMs: 10_000 };
 await runOnBus("recorder", run, async ({ config, log, clock, metrics, instance, connect }) => {
   const nextOpId = () => randomBytes(9).toString("base64url");
   const common = { bus: await connect(), clock, log, instance, nextOpId };
-  const recorder = await startRecorder({
-    ...common,
-    settings: {
-      reportWaitMs: config.GREENROOM_REPORT_WAIT_MS,
-      metricsLookbackDays: config.METRICS_LOOKBACK_DAYS,
-      kpis: config.KPI_ROLLUP_ENABLED,
-      kpiIntervalMs: config.KPI_ROLLUP_INTERVAL_MS,
-      kpiLookbackDays: config.KPI_LOOKBACK_DAYS,
-    },
-  });
+  const recorder = await startRecorder({ ...common, settings: callSettingsOf(config) });
   const webhooks = await startWebhooks({
     ...common,
     count: countDeliveries(metrics),
