@@ -37,6 +37,8 @@ export interface KeeperDeps {
 /** What was said and led to nothing is said again after this. */
 const SAY_AGAIN_MS = 2000;
 const WHY_MAX = 480;
+/** Well below the silence after which others take a connector for dead, and up what it had. */
+const SURELY_HELD_MS = 2000;
 
 let writes = 0;
 
@@ -52,6 +54,8 @@ export class KeptLaunch {
   readonly #saidAtMs = new Map<string, number>();
   #launch: LaunchRecord;
   #revision: number;
+  /** Since when it is known to be this connector's: nobody else had written it then. */
+  #heldAtMs: number;
   #memory: Memory;
   #nextLookAtMs: number;
   #isHinted = false;
@@ -64,10 +68,12 @@ export class KeptLaunch {
   /** Nothing of it is left, or another connector has it: nothing more is done here. */
   isLetGo = false;
 
-  constructor(deps: KeeperDeps, launch: LaunchRecord, revision: number) {
+  /** @param heldAtMs when the save of this revision was begun */
+  constructor(deps: KeeperDeps, launch: LaunchRecord, revision: number, heldAtMs: number) {
     this.#deps = deps;
     this.#launch = launch;
     this.#revision = revision;
+    this.#heldAtMs = heldAtMs;
     const now = deps.clock.monotonic();
     this.#memory = firstMemory(now);
     this.#nextLookAtMs = now;
@@ -105,6 +111,7 @@ export class KeptLaunch {
     const record = await this.#session();
     if (record === undefined) return this.finish("the session goes on elsewhere or is over");
     if (isExternal(this.#launch.provider) && record.state !== "dispatched") return;
+    if (!(await this.#isHeld())) return;
     this.#wasAsked = true;
     const launched = await this.#provider()
       .launch(orderOf(this.#launch, record))
@@ -259,6 +266,7 @@ export class KeptLaunch {
   /** @returns false when another connector has it by now */
   async #save(launch: LaunchRecord): Promise<boolean> {
     const next = written(this.#deps, launch);
+    const beganAtMs = this.#deps.clock.monotonic();
     const revision = await this.#deps.bus.save(launches, next, this.#revision);
     if (revision === undefined) {
       this.isLetGo = true;
@@ -266,7 +274,20 @@ export class KeptLaunch {
     }
     this.#launch = next;
     this.#revision = revision;
+    this.#heldAtMs = beganAtMs;
     return true;
+  }
+
+  /** Whether it is this connector's still: one that stood still for long was taken for dead, and doesn't know it. */
+  async #isHeld(): Promise<boolean> {
+    const { bus, clock } = this.#deps;
+    while (!this.isLetGo && clock.monotonic() - this.#heldAtMs > SURELY_HELD_MS) {
+      const askedAtMs = clock.monotonic();
+      const found = await bus.read(launches, launches.keyOf(this.#launch));
+      if (found?.revision === this.#revision) this.#heldAtMs = askedAtMs;
+      else this.isLetGo = true;
+    }
+    return !this.isLetGo;
   }
 
   /** The session's record while it names this launch. The view may be behind, so a no is read again. */

@@ -47,24 +47,26 @@ export class LaunchKeeper {
    * @throws GreenroomError storage_unavailable, storage_full: then nothing is launched
    */
   async begin(intent: Intent): Promise<boolean> {
-    const { bus, instance } = this.#deps;
+    const { bus, clock, instance } = this.#deps;
+    const beganAtMs = clock.monotonic();
     const launch = written(this.#deps, { v: 1, ...intent, state: "intended", by: instance, takenUp: 0 });
     const revision = await bus.save(launches, launch, 0);
     if (revision === undefined) return false;
-    const kept = this.#keep(launch, revision);
+    const kept = this.#keep(launch, revision, beganAtMs);
     void this.#hand(kept, () => kept.launch.launch());
     return true;
   }
 
   /** Makes a launch this connector's own whose keeper is gone. @returns false when another was faster */
   async takeUp(launch: LaunchRecord, revision: number): Promise<boolean> {
-    const { bus, instance, log } = this.#deps;
+    const { bus, clock, instance, log } = this.#deps;
+    const beganAtMs = clock.monotonic();
     const mine = written(this.#deps, { ...launch, by: instance, takenUp: launch.takenUp + 1 });
     const saved = await bus.save(launches, mine, revision);
     if (saved === undefined) return false;
     const { session, attempt, state, by: from } = launch;
     log.warn({ session, attempt, state, from }, "a launch is taken up from a connector that is gone");
-    this.#keep(mine, saved);
+    this.#keep(mine, saved, beganAtMs);
     return true;
   }
 
@@ -118,9 +120,9 @@ export class LaunchKeeper {
     await Promise.all([...this.#kept.values()].map(({ inHand }) => inHand));
   }
 
-  #keep(record: LaunchRecord, revision: number): Kept {
+  #keep(record: LaunchRecord, revision: number, heldAtMs: number): Kept {
     const kept: Kept = {
-      launch: new KeptLaunch(this.#deps, record, revision),
+      launch: new KeptLaunch(this.#deps, record, revision, heldAtMs),
       inHand: undefined,
       failures: 0,
     };
