@@ -71,6 +71,14 @@ export interface RuntimeWorldOptions {
   readonly claimMs?: number;
 }
 
+export interface ConnectorOptions {
+  /** False: handoffs stay in their stream. */
+  readonly takesHandoffs?: boolean;
+  readonly batchSize?: number;
+  /** Holds up what it says about sessions, as a handoff's request. */
+  readonly beforePublish?: () => Promise<void>;
+}
+
 export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
   const { clock, server, connect, outcome } = world(options.faults, options.seed, options.replicas);
   const runner = new PlayedRunner();
@@ -98,9 +106,17 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
   );
   const client = connect("client");
 
-  const connector = async (instance: string) => {
+  const connector = async (instance: string, by: ConnectorOptions = {}) => {
     const own = clock.forProcess();
     const bus = connect(instance);
+    const { beforePublish } = by;
+    if (beforePublish !== undefined) {
+      const publish = bus.publish.bind(bus);
+      bus.publish = async (channel, message) => {
+        if ((channel as unknown) === sessionEvents) await beforePublish();
+        return publish(channel, message);
+      };
+    }
     const common = { bus, clock: own, log: silentLog, instance, livekit };
     const provider = webhookProvider({
       ...common,
@@ -129,8 +145,8 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
         sessions: sessionView,
         hosts,
         limits,
-        takesHandoffs: true,
-        batchSize: 4,
+        takesHandoffs: by.takesHandoffs ?? true,
+        batchSize: by.batchSize ?? 4,
         launcher: options.launcher === false ? undefined : "webhook",
         configuredFor: (profile) => (profile === "elsewhere" ? "webhook" : undefined),
       });

@@ -117,6 +117,21 @@ describe("a start whose agent takes longer", () => {
     expect(await answer).toMatchObject({ status: 200, body: { status: "ready" } });
   });
 
+  it("waits as long as is set where the client says nothing, and no longer", async () => {
+    await start({ play: "wait", env: { GREENROOM_WAIT_MS: "30000" } });
+    const answer = rig.post(START, { userId: "u" });
+    const requested = await until(() => rig.said()[0], { what: "the request is stored" });
+    // Longer than it waits by default.
+    await new Promise((resolve) => setTimeout(resolve, 800));
+    await rig.move(requested.sessionId, ...becomeReady({ id: requested.sessionId, attempt: 1 }));
+    expect(await answer).toMatchObject({ status: 200, body: { status: "ready" } });
+    await rig.stop();
+    await start({ play: "wait", env: { GREENROOM_WAIT_MS: "1" } });
+    const beganAtMs = performance.now();
+    expect(await rig.post(START, {})).toMatchObject({ status: 202, body: { status: "starting" } });
+    expect(performance.now() - beganAtMs).toBeLessThan(25_000);
+  });
+
   it("is answered at once, as starting, when the gateway stops", async () => {
     await start({ play: "wait" });
     const answer = rig.post(START, { wait: 20_000 });

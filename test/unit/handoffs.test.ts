@@ -88,6 +88,44 @@ describe("what a handoff comes to", () => {
   });
 });
 
+describe("handoffs that aren't to be taken in", () => {
+  it("stay in their stream, unanswered, until a connector runs that is to", async () => {
+    const world = await runtimeWorld();
+    const idle = await world.connector("connector-1", { takesHandoffs: false });
+    await world.handOff(aHandoff());
+    await world.clock.advance(120_000);
+    expect(world.all()).toEqual([]);
+    expect(world.told()).toEqual([]);
+    expect(world.server.stored(handoffRequests)).toHaveLength(1);
+    await idle.stop();
+    await world.connector("connector-2");
+    await world.until(() => world.all().length > 0, "the session");
+    expect(world.all()).toMatchObject([{ room: "call-1", profile: "support" }]);
+  });
+
+  it("are no more in hand at once than are set, and the rest is taken when those are", async () => {
+    const world = await runtimeWorld();
+    const held: (() => void)[] = [];
+    await world.connector("connector-1", {
+      batchSize: 3,
+      async beforePublish() {
+        await new Promise<void>((resolve) => held.push(resolve));
+      },
+    });
+    for (let n = 1; n <= 8; n++) await world.handOff(aHandoff({ trace_id: `trace-${n}`, room: `call-${n}` }));
+    await world.clock.advance(2000);
+    expect(held).toHaveLength(3);
+    held.shift()?.();
+    await world.clock.advance(2000);
+    expect(held).toHaveLength(3);
+    for (let rest = 7; rest > 0; rest--) {
+      held.shift()?.();
+      await world.clock.advance(2000);
+    }
+    expect(world.all()).toHaveLength(8);
+  });
+});
+
 describe("a handoff with an agent runner", () => {
   it("goes from its message to ready and its end, and every step is told once", async () => {
     const world = await runtimeWorld();

@@ -144,6 +144,28 @@ describe("figures that are kept", () => {
     );
   });
 
+  test("are of as many days back as are set, and of none before, whatever is told of those", async () => {
+    const { bus, clock, outcome, keeper } = scene();
+    const kept = keeper("one");
+    await clock.advance(12 * 60 * 60 * 1000);
+    const callOn = (daysAgo: number, id: string) =>
+      aCall({ id, startedAtMs: NOON - daysAgo * DAY_MS - 60_000, startMs: 10, talkMs: 1000 });
+    const store = (call: CallRecord) => outcome(bus.publish(calls, call));
+    const counted = async () =>
+      (await outcome(bus.list(dailyKpis))).map(({ value }) => `${value.day} ${value.calls}`).sort();
+    for (const daysAgo of [0, 1, 2, 3, 4]) await store(callOn(daysAgo, `a${daysAgo}`));
+    await outcome(kept.refresh());
+    const threeDays = ["20251230 1", "20251231 1", "20260101 1"];
+    expect(await counted()).toEqual(threeDays);
+    for (const daysAgo of [0, 2, 3]) {
+      const call = callOn(daysAgo, `b${daysAgo}`);
+      await store(call);
+      kept.note(call);
+    }
+    await outcome(kept.refresh());
+    expect(await counted()).toEqual(["20251230 2", "20251231 1", "20260101 2"]);
+  });
+
   test("a check tells which figures don't agree with their calls", async () => {
     const { bus, outcome, keeper } = scene();
     const kept = keeper("one");

@@ -120,6 +120,21 @@ test("what is said of a session days after its end changes nothing any more", as
   expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 0 } }]);
 });
 
+test("what is said of it within those days still changes its call, and not a moment after them", async () => {
+  const DAY_MS = 24 * 60 * 60 * 1000;
+  const { clock, save, tell, stored } = await scene();
+  const [early, late] = [session("a"), session("b")];
+  for (const record of [early, late]) await save(record);
+  const endedMs = 300 + 60_000;
+  await clock.advance(endedMs + 2 * DAY_MS - 60_000 - clock.monotonic());
+  await tell(reportsOf(early)[0]!);
+  await clock.advance(120_000);
+  await tell(reportsOf(late)[0]!);
+  await clock.advance(10_000);
+  const toolCalls = (await stored()).map(({ sessionId, metrics }) => `${sessionId} ${metrics.toolCalls}`);
+  expect(toolCalls).toEqual(["b 0", "a 2"]);
+});
+
 test("a session that goes on is not recorded, and neither are its reports", async () => {
   const { clock, save, tell, stored } = await scene();
   const record = session("a");
@@ -177,6 +192,16 @@ describe("several recorders, and a bus that repeats, delays and loses", () => {
 test("a recorder leaves its mark before it records anything", async () => {
   const { client, outcome } = await scene();
   expect((await outcome(client.read(recorderMarks, "recorder")))?.value).toMatchObject({ by: "recorder-1" });
+});
+
+test("a recorder that isn't to keep key figures records calls, and makes none, also when it stops", async () => {
+  const { clock, client, outcome, save, start, stored } = await scene({ recorders: 0 });
+  const recorder = await start("recorder", false);
+  await save(session("a"));
+  await clock.advance(2 * 60 * 60 * 1000);
+  await outcome(recorder.stop());
+  expect(await stored()).toMatchObject([{ sessionId: "a" }]);
+  expect(await outcome(client.list(dailyKpis))).toEqual([]);
 });
 
 test("one that is far behind says so, until it has caught up", async () => {
