@@ -47,6 +47,11 @@ function missing(name: string): string | undefined {
     const script = name.replace(/^npm (run )?/, "");
     return scripts[script] === undefined ? `the command ${name}` : undefined;
   }
+  if (name.startsWith("docker compose ")) {
+    const [, service] = name.match(/--scale ([a-z-]+)=\d+$/) ?? [];
+    const isThere = service === undefined || composeFile.includes(`\n  ${service}:\n`);
+    return isThere ? undefined : `the service of ${name}`;
+  }
   if (/^[A-Z_]+$/.test(name)) return settings.includes(`\`${name}\``) ? undefined : `the setting ${name}`;
   if (name.startsWith("greenroom/"))
     return exports[`./${name.split("/")[1]}`] ? undefined : `the export ${name}`;
@@ -65,6 +70,7 @@ function isKnownWord(name: string): boolean {
 const handoffs = read("libs/contracts/dispatch.ts");
 const agentApi = read("services/agent-host/agent-api.ts");
 const agentFile = read("agents/echo.ts");
+const composeFile = read("compose.yaml");
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
 
 describe("the list of features", () => {
