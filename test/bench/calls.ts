@@ -176,9 +176,11 @@ async function measure(running: Stack): Promise<void> {
     n += 1;
     return callAt((n * 7) % DAYS, (n * 4099) % PER_DAY).sessionId;
   };
-  const rows = [["what", "p50 ms", "p95 ms", "gateway's CPU ms", "aim"]];
+  const rows = [["what", "p50 ms", "p95 ms", "gateway's CPU ms", "aim for p95"]];
   const { pid } = running.child("gateway-1");
-  const add = async (what: string, path: () => string, check: (body: Answer) => boolean, aim = "") => {
+  const missed: string[] = [];
+  /** @param aimMs what 19 of 20 answers may take at most; the bench ends with 1 when it is missed */
+  const add = async (what: string, path: () => string, check: (body: Answer) => boolean, aimMs?: number) => {
     const times: number[] = [];
     const cpuBefore = cpuMs(pid);
     for (let round = 0; round < ROUNDS; round++) {
@@ -188,46 +190,44 @@ async function measure(running: Stack): Promise<void> {
       if (status !== 200 || !check(body))
         throw new Error(`${what}: ${status} ${JSON.stringify(body).slice(0, 300)}`);
     }
+    const p95 = quantile(times, 0.95);
     rows.push([
       what,
       ms(quantile(times, 0.5)),
-      ms(quantile(times, 0.95)),
+      ms(p95),
       ms((cpuMs(pid) - cpuBefore) / ROUNDS),
-      aim,
+      aimMs === undefined ? "" : `≤ ${aimMs}`,
     ]);
+    if (aimMs !== undefined && p95 > aimMs) missed.push(`${what}: ${ms(p95)} ms, and not ${aimMs}`);
   };
   const isFull = (body: Answer) => body.calls?.length === 50;
   const hasSome = (body: Answer) => (body.calls?.length ?? 0) > 0;
-  await add("a day's first page", () => `/api/calls?${one}`, isFull, "≤ 50");
-  await add("a page from its middle", () => `/api/calls?${one}&cursor=${cursorAt(0.5)}`, isFull, "≤ 50");
-  await add(
-    "its last page",
-    () => `/api/calls?${one}&cursor=${compact}.${day * PER_DAY + 51}`,
-    isFull,
-    "≤ 50",
-  );
-  await add("the newest calls, of a week", () => "/api/calls", isFull, "");
-  await add("a day's failed ones (1 %)", () => `/api/calls?${one}&outcome=failed`, hasSome, "");
+  await add("a day's first page", () => `/api/calls?${one}`, isFull, 50);
+  await add("a page from its middle", () => `/api/calls?${one}&cursor=${cursorAt(0.5)}`, isFull, 50);
+  await add("its last page", () => `/api/calls?${one}&cursor=${compact}.${day * PER_DAY + 51}`, isFull, 50);
+  await add("the newest calls, of a week", () => "/api/calls", isFull);
+  await add("a day's failed ones (1 %)", () => `/api/calls?${one}&outcome=failed`, hasSome);
   await add(
     "one call by its id",
     () => `/api/calls/${someId()}`,
     (body) => body.sessionId !== undefined,
-    "",
   );
   await add(
     "key figures of 30 days",
     () => "/api/kpis",
     (body) => (body.total?.calls ?? 0) > 0,
-    "≤ 200",
+    200,
   );
   await add(
     "key figures of a day",
     () => `/api/kpis?${one}`,
     (body) => body.total?.calls === PER_DAY,
-    "",
   );
   console.log(table(rows));
   for (const format of ["ndjson", "csv"]) await exportDays(running, format);
+  if (missed.length === 0) return;
+  say(`Aims are missed:\n${missed.map((one) => `  ${one}`).join("\n")}`);
+  process.exitCode = 1;
 }
 
 interface Answer {
