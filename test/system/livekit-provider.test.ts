@@ -82,12 +82,21 @@ test("without a worker a start is asked for again, and ends with a reason, never
   const answer = await scene.ask({ profile: "nobody", wait: 0 });
   expect(answer.status).toBe(202);
   expect(answer.body).toMatchObject({ provider: "livekit", status: "starting" });
+  const roomOf = async () => {
+    const { room } = await scene.session(answer.body.sessionId);
+    return (await scene.rooms.list()).find(({ name }) => name === room);
+  };
+  await until(roomOf, { timeoutMs: PATIENCE_MS, everyMs: 50, what: "the room is there for the worker" });
   const session = await scene.ended(answer.body.sessionId);
   expect(session).toMatchObject({ endedReason: "no_capacity", fault: "platform", failures: 0 });
   expect(session.attempt).toBeGreaterThan(1);
   const whys = session.history.map(({ why }: Json) => why ?? "");
   expect(whys).toContainEqual(expect.stringMatching(/^no worker of LiveKit's took the dispatch for \d/));
   expect(whys.at(-1)).toMatch(/^no agent of nobody was free for .*; before: no worker of LiveKit's took/);
+  await until(async () => (await roomOf()) === undefined, {
+    timeoutMs: PATIENCE_MS,
+    what: "the room is gone, also from LiveKit's own list",
+  });
 });
 
 test("a start becomes ready by the worker's own agent state, and its end leaves nothing behind", async () => {
