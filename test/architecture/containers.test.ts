@@ -153,6 +153,15 @@ describe("the servers of compose.yaml", () => {
     expect(config.webhook.api_key).toBe(needed.LIVEKIT_API_KEY);
   });
 
+  it("LiveKit offers browsers on this machine 127.0.0.1, or all the one address that it is given", () => {
+    const rtcWith = (env: Record<string, string>) => {
+      const { environment = {} } = readCompose(composeText, { ...needed, ...env }).services.livekit!;
+      return [environment.NODE_IP, parse(environment.LIVEKIT_CONFIG ?? "").rtc.enable_loopback_candidate];
+    };
+    expect(rtcWith({})).toEqual(["", true]);
+    expect(rtcWith({ LIVEKIT_NODE_IP: "198.51.100.7" })).toEqual(["198.51.100.7", undefined]);
+  });
+
   it("NATS is configured as npm start does it, and writes to its disk before it acknowledges", () => {
     const linesOf = (text: string) =>
       text

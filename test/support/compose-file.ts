@@ -29,17 +29,18 @@ function interpolated(value: unknown, env: Readonly<Record<string, string>>): un
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, interpolated(one, env)]));
 }
 
-/** `${NAME:-default}`, whose default may hold another, and `${NAME:?message}`. */
+/** `${NAME:-default}`, whose default may hold another, `${NAME:?message}`, and `${NAME:+instead}`. */
 export function interpolate(text: string, env: Readonly<Record<string, string>>): string {
   const begin = text.indexOf("${");
   if (begin < 0) return text;
   const end = endOf(text, begin + 2);
-  const [, name = "", kind, rest = ""] = /^(\w+)(?::([-?])(.*))?$/s.exec(text.slice(begin + 2, end)) ?? [];
+  const [, name = "", kind, rest = ""] = /^(\w+)(?::([-?+])(.*))?$/s.exec(text.slice(begin + 2, end)) ?? [];
   if (name === "") throw new Error(`This can't be read: ${text}`);
   const given = env[name] || undefined;
   if (given === undefined && kind === "?")
     throw new Error(`required variable ${name} is missing a value: ${rest}`);
-  const value = given ?? (kind === "-" ? interpolate(rest, env) : "");
+  const instead = kind === "+" && given !== undefined ? rest : given;
+  const value = instead ?? (kind === "-" ? interpolate(rest, env) : "");
   return text.slice(0, begin) + value + interpolate(text.slice(end + 1), env);
 }
 
