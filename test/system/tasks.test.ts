@@ -68,7 +68,13 @@ test("a task over the pool is completed when its callee has left, and tells each
   ]);
 });
 
-test("tasks survive the death of outbound and a restart of the gateway, and each is called once", async () => {
+/** They and no others are under way. */
+async function expectActive(ids: readonly (string | undefined)[]): Promise<void> {
+  const { body } = await scene.stack.get("/api/tasks?state=active");
+  expect(body.tasks.map(({ taskId }: Json) => taskId).sort()).toEqual([...ids].sort());
+}
+
+test("tasks survive the death of outbound and a restart of the gateway, and each is called once, also when NATS and the dispatcher die", async () => {
   const { stack } = scene;
   const ids = [await ask(), await ask(), await ask(), await ask()];
   await taskWhen(ids[0]!, "inProgress");
@@ -81,8 +87,16 @@ test("tasks survive the death of outbound and a restart of the gateway, and each
   await Promise.all([stack.spawnService("outbound"), stack.spawnService("outbound")]);
   await taskWhen(ids[0]!, "completed");
   await taskWhen(ids[2]!, "inProgress");
-  const { body } = await stack.get("/api/tasks?state=active");
-  expect(body.tasks.map(({ taskId }: Json) => taskId).sort()).toEqual([ids[1], ids[2]].sort());
+  await expectActive([ids[1], ids[2]]);
+  // Now what all of it is stored in, and who makes sessions of it.
+  await Promise.all([stack.nats.kill9(), stack.child("dispatcher-1").kill9()]);
+  await stack.nats.restart();
+  await stack.spawnService("dispatcher");
+  await until(async () => (await stack.get("/readyz")).status === 200 && scene.bus.isConnected(), {
+    timeoutMs: PATIENCE_MS,
+    what: "NATS is back for the gateway and for the test",
+  });
+  await expectActive([ids[1], ids[2]]);
   await scene.end(`${ids[1]}-1`);
   await taskWhen(ids[3]!, "inProgress");
   for (const id of ids.slice(2)) await scene.end(`${id}-1`);
