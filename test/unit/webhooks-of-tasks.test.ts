@@ -8,6 +8,7 @@ import { MINUTE_MS, world } from "../support/memory-world.ts";
 import { getReady } from "../support/session-steps.ts";
 import {
   aTask,
+  become,
   callMoved,
   cancelRequested,
   lineGiven,
@@ -120,6 +121,8 @@ describe("an endpoint", () => {
     await s.register(anEndpoint("a", { events: ["task.*"] }));
     await s.register(anEndpoint("b", { events: ["session.*"] }));
     await live(w, s, aTask("t1"), lineGiven, answered, sessionReady, sessionEnded);
+    // As it is when the store keeps no more of a task than how it stands now.
+    await s.saveTask(become(aTask("t2", once), lineGiven, (task) => callMoved(task, "busy")));
     await s.recorder("one");
     await s.save(getReady(aSession("s1")));
     await w.clock.advance(MINUTE_MS);
@@ -129,8 +132,15 @@ describe("an endpoint", () => {
     await w.clock.advance(10 * MINUTE_MS);
     const story = ["queued", "dialing", "answered", "inProgress", "completed"];
     const late = s.got.slice(from).filter(({ to }) => to === "a");
-    expect(late.map(({ event }) => event.type)).toEqual(story.map((state) => `task.${state}`));
+    const lateOf = (id: string) => late.filter(({ event }) => event.taskId === id).map(({ event }) => event);
+    expect(lateOf("t1").map(({ type }) => type)).toEqual(story.map((state) => `task.${state}`));
     expect(late.filter((one) => !isSigned(one))).toEqual([]);
+    // Why it ended is no part of what came before, though it is known by now.
+    expect(lateOf("t2").map(({ type, data }) => `${type} ${"error" in data}`)).toEqual([
+      "task.queued false",
+      "task.dialing false",
+      "task.busy true",
+    ]);
     expect(new Set(s.told("b"))).toEqual(new Set(["1 session.ready"]));
   });
 });
