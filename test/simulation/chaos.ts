@@ -157,9 +157,11 @@ export class Chaos {
   }
 
   #pickProcess(): SimProcess {
-    return this.#pickOf(
-      pickOne(this.#random, ["dispatcher", "agent-host", "agent-host", "janitor", "gateway"]),
-    );
+    const kinds: [Kind, ...Kind[]] = ["dispatcher", "agent-host", "agent-host", "janitor", "gateway"];
+    if (this.#world.scenario.outside !== undefined) kinds.push("connector", "connector", "connector");
+    const kind = pickOne(this.#random, kinds);
+    if (kind === "connector") this.#world.coverage.count("a connector is struck");
+    return this.#pickOf(kind);
   }
 
   #pickOf(kind: Kind): SimProcess {
@@ -173,8 +175,9 @@ export class Chaos {
     return pickOne(this.#random, [this.#pickOf("agent-host"), ...busy, ...busy]);
   }
 
+  /** A process of agents: a host's stage, or a worker's job. */
   #pickStage() {
-    const [first, ...others] = this.#world.allStages();
+    const [first, ...others] = [...this.#world.allStages(), ...this.#world.workers.jobs()];
     return first === undefined ? undefined : pickOne(this.#random, [first, ...others]);
   }
 

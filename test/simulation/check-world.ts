@@ -4,19 +4,21 @@ import { conversations, hosts, sessions } from "../../libs/contracts/buckets.ts"
 import { deadLetters, reliefEvents, sessionEvents } from "../../libs/contracts/channels.ts";
 import type { HostRecord } from "../../libs/contracts/host.ts";
 import { STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
+import { isExternal } from "../../libs/contracts/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { freeAgents } from "../../services/dispatcher/choose-host.ts";
 import { phaseOf } from "../../services/janitor/find-overdue.ts";
 import { limitOf } from "../support/limit-of.ts";
+import { leftLaunches } from "./check-launches.ts";
 import { unreadable } from "./check-records.ts";
 import type { Client } from "./clients.ts";
+import { OVERLAP_MS } from "./facts.ts";
 import type { World } from "./world.ts";
 
 /** Ended; or ready, and its agent is there, alive and the only one of its attempt. */
 export function isSettled(world: World, record: SessionRecord): boolean {
   if (record.state === "ended") return true;
-  if (record.state !== "ready") return false;
-  return world.facts.serving(record.id).some(({ attempt }) => attempt === record.attempt);
+  return record.state === "ready" && world.facts.agentsOf(record).length > 0;
 }
 
 /** 2: within the limit after the faults; those that wait for an agent while none is free have their own. */
@@ -26,6 +28,19 @@ export function checkSettled(world: World): void {
     const name = `${world.trace.nameOf(record.id)}#${record.attempt}`;
     if (record.state === "ready") world.trace.violation(2, `${name} is ready and no agent serves it`);
     else world.trace.violation(2, `${name} is still ${record.state}`);
+  }
+}
+
+/** 6: of the agents that a provider brought for a session one serves it, and the others are gone by now. */
+export function checkAlone(world: World): void {
+  const now = world.clock.monotonic();
+  for (const record of world.records()) {
+    if (record.state !== "ready" || !isExternal(record.provider)) continue;
+    for (const { guest, sinceMs } of world.facts.othersThan(record)) {
+      if (now - sinceMs < OVERLAP_MS) continue;
+      const name = `${world.trace.nameOf(record.id)}#${record.attempt}`;
+      world.trace.violation(6, `${guest.identity} is in a room for ${name}, which ${record.identity} serves`);
+    }
   }
 }
 
@@ -64,7 +79,7 @@ export function leftovers(world: World): string[] {
     .flatMap(({ value }) =>
       ended.has(value.session) ? [`what was said in ${world.trace.nameOf(value.session)}`] : [],
     );
-  return [...rooms, ...busy, ...agents, ...said];
+  return [...rooms, ...busy, ...agents, ...said, ...leftLaunches(world)];
 }
 
 /** 9: nothing outlives its session for long. */
@@ -115,6 +130,8 @@ export function checkDeadlines(world: World): void {
 
 /** Sessions that wait although a host says that it has an agent for them. */
 export function starving(world: World): string[] {
+  const now = world.clock.monotonic();
+  const connectors = world.processes.filter(({ kind, isUp }) => kind === "connector" && isUp);
   const registered = world.server
     .standing(hosts)
     .flatMap(({ key, value }) =>
@@ -122,13 +139,15 @@ export function starving(world: World): string[] {
     );
   return world
     .records()
-    .filter(
-      (record) =>
-        record.state === "requested" &&
-        registered.some((host) => {
-          const { hot, warm, cold } = freeAgents(host, record.profile);
-          return hot + warm + cold > 0;
-        }),
+    .filter((record) =>
+      record.state === "requested" && isExternal(record.provider)
+        ? connectors.length > 0 &&
+          now > (world.facts.savings.get(record.opId)?.atMs ?? now) + record.backoffMs
+        : record.state === "requested" &&
+          registered.some((host) => {
+            const { hot, warm, cold } = freeAgents(host, record.profile);
+            return hot + warm + cold > 0;
+          }),
     )
     .map(({ id }) => id);
 }

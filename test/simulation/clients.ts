@@ -9,6 +9,7 @@ import { endSession } from "../../services/gateway/end-session.ts";
 import { fingerprint, sessionIdOfKey } from "../../services/gateway/session-ids.ts";
 import { startSession } from "../../services/gateway/start-session.ts";
 import { forkRandom, integerBetween, pickOne, type Random } from "../support/random.ts";
+import { PROVIDED } from "./services.ts";
 import type { Guest } from "./sim-livekit.ts";
 import type { World } from "./world.ts";
 
@@ -29,6 +30,8 @@ export class Client {
   readonly #random: Random;
   /** For what was added later, so that older seeds stay what they were. */
   readonly #habits: Random;
+  /** Whether it wants an agent from outside. */
+  readonly #wishes: Random;
   readonly #key: string;
   /** Without a key nobody repeats or races a request: each one would be another session. */
   readonly #hasKey: boolean;
@@ -42,6 +45,7 @@ export class Client {
     this.#key = `key of ${this.name}`;
     this.#random = forkRandom(world.scenario.seed, this.name);
     this.#habits = forkRandom(world.scenario.seed, `habits of ${this.name}`);
+    this.#wishes = forkRandom(world.scenario.seed, `wishes of ${this.name}`);
     this.#hasKey = forkRandom(world.scenario.seed, `key of ${this.name}`)() < 0.6;
     this.sessionId = sessionIdOfKey(DEFAULT_TENANT, this.#key);
     world.trace.label(this.sessionId, this.name);
@@ -92,7 +96,7 @@ export class Client {
 
   #request(): StartRequest {
     const random = this.#random;
-    return {
+    const request: StartRequest = {
       profile: pickOne(random, this.#world.scenario.profiles as [string, ...string[]]),
       userId: this.name,
       userName: this.name,
@@ -100,6 +104,10 @@ export class Client {
       wait: integerBetween(random, 0, 1000),
       ...(random() < 0.15 ? { room: `room-of-${this.name}` } : {}),
     };
+    const { outside } = this.#world.scenario;
+    if (outside === undefined || this.#wishes() >= outside.wanted) return request;
+    // The gateway's settings say whose a profile is, or the request does.
+    return this.#wishes() < 0.7 ? { ...request, profile: PROVIDED } : { ...request, provider: "livekit" };
   }
 
   async #start(request: StartRequest): Promise<void> {

@@ -1,4 +1,5 @@
 // What really happened in the simulated world, and the invariants that can be checked the moment it does.
+import { isProviderHost } from "../../libs/contracts/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import type { Clock } from "../../libs/process/clock.ts";
 import { type Overdue, phaseOf } from "../../services/janitor/find-overdue.ts";
@@ -12,6 +13,14 @@ export interface Serving {
   readonly slot: string;
   /** The life of its host. */
   readonly host: string;
+  /** It was brought by a provider: whose it is shows by its identity, and `attempt` is the one that asked for it. */
+  readonly isExternal?: true;
+}
+
+export interface Agent {
+  readonly room: string;
+  readonly guest: Guest;
+  readonly sinceMs: number;
 }
 
 type Since<T> = T & { readonly sinceMs: number };
@@ -20,6 +29,7 @@ type Since<T> = T & { readonly sinceMs: number };
 export interface Saving {
   readonly who: string;
   readonly record: SessionRecord;
+  readonly atMs: number;
   /** The revision that it was made from; 0 for a first one. */
   readonly from: number;
   /** Whether the entrypoint of this attempt had said ready by then. */
@@ -31,7 +41,7 @@ export interface Saving {
 }
 
 /** Two agents of one session may be in its room for so long, when nothing hinders the older one's host. */
-const OVERLAP_MS = 3000;
+export const OVERLAP_MS = 3000;
 
 export class Facts implements RoomWatch {
   readonly #clock: Clock;
@@ -59,10 +69,13 @@ export class Facts implements RoomWatch {
   // --- records ---
 
   onSave(who: string, kind: string, record: SessionRecord, from: number): void {
-    const wasSaidReady = this.#saidReady.has(`${record.id}#${record.attempt}`);
+    const wasSaidReady = this.#saidReady.has(
+      isProviderHost(record.host) ? (record.identity ?? "") : `${record.id}#${record.attempt}`,
+    );
     this.savings.set(record.opId, {
       who,
       record,
+      atMs: this.#clock.monotonic(),
       from,
       wasSaidReady,
       revision: undefined,
@@ -121,6 +134,15 @@ export class Facts implements RoomWatch {
     this.#saidReady.add(`${session}#${attempt}`);
   }
 
+  /** The same of one that a provider brought. */
+  onSaysReadyAs(identity: string): void {
+    this.#saidReady.add(identity);
+  }
+
+  hasSaidReady(identity: string): boolean {
+    return this.#saidReady.has(identity);
+  }
+
   onServes(room: string, guest: Guest, serving: Serving): void {
     const inRoom = this.#serving.get(room) ?? new Map<Guest, Since<Serving>>();
     this.#serving.set(room, inRoom.set(guest, { ...serving, sinceMs: this.#clock.monotonic() }));
@@ -134,12 +156,25 @@ export class Facts implements RoomWatch {
     );
   }
 
-  /** The agents of one attempt, each with its room and since when it is there. */
-  agentsOf(session: string, attempt: number): { room: string; guest: Guest; sinceMs: number }[] {
+  /** The agents of a record's attempt, each with its room and since when it is there. */
+  agentsOf(record: Pick<SessionRecord, "id" | "attempt" | "identity">): Agent[] {
+    return this.#agents(record, true);
+  }
+
+  /** The agents of the same session that its record doesn't speak of. */
+  othersThan(record: Pick<SessionRecord, "id" | "attempt" | "identity">): Agent[] {
+    return this.#agents(record, false);
+  }
+
+  #agents(
+    { id, attempt, identity }: Pick<SessionRecord, "id" | "attempt" | "identity">,
+    wanted: boolean,
+  ): Agent[] {
     return [...this.#serving].flatMap(([room, inRoom]) =>
-      [...inRoom].flatMap(([guest, each]) =>
-        each.session === session && each.attempt === attempt ? [{ room, guest, sinceMs: each.sinceMs }] : [],
-      ),
+      [...inRoom].flatMap(([guest, each]) => {
+        const isIts = each.isExternal ? guest.identity === identity : each.attempt === attempt;
+        return each.session === id && isIts === wanted ? [{ room, guest, sinceMs: each.sinceMs }] : [];
+      }),
     );
   }
 
@@ -175,8 +210,8 @@ export class Facts implements RoomWatch {
   }
 
   #lookForOverlap(session: string): void {
-    const attempts = new Set(this.serving(session).map(({ attempt }) => attempt));
-    if (attempts.size < 2) this.#endOverlap(session);
+    const serving = this.serving(session).map((each) => (each.isExternal ? each.slot : each.attempt));
+    if (new Set(serving).size < 2) this.#endOverlap(session);
     else if (!this.#overlapSinceMs.has(session)) this.#overlapSinceMs.set(session, this.#clock.monotonic());
   }
 

@@ -119,6 +119,7 @@ export const morePlants: readonly Plant[] = [
   },
   {
     name: "an old attempt's checkpoint overwrites a newer one's",
+    worlds: "large",
     breaks: ["checkpoint"],
     bus: busOf("agent-host", (bus) => ({
       read: async (bucket, key) => {

@@ -6,6 +6,7 @@ import type { SessionRecord } from "../../libs/contracts/session.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/process/clock.ts";
 import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
+import type { Provider } from "../../services/connector/providers/provider.ts";
 import type { Scenario } from "./scenario.ts";
 import type { Kind, Life } from "./sim-process.ts";
 
@@ -26,6 +27,8 @@ export interface Plant {
   readonly name: string;
   /** The invariants of which one at least must be seen to break. */
   readonly breaks: readonly (number | string)[];
+  /** Where it is looked for: in worlds that have connectors, or where much is said; else in small ones. */
+  readonly worlds?: "connected" | "large";
   readonly bus?: (bus: Bus, site: PlantSite) => Bus;
   readonly livekit?: (livekit: LiveKit, site: PlantSite) => LiveKit;
   readonly clock?: (clock: Clock, site: PlantSite) => Clock;
@@ -34,6 +37,7 @@ export interface Plant {
   /** Stands between what settles a message and the dead letters. */
   readonly bury?: (bury: Bury) => Bury;
   readonly launch?: (launch: LaunchStage) => LaunchStage;
+  readonly provider?: (provider: Provider, site: PlantSite) => Provider;
 }
 
 type Of<K extends keyof Bus> = Partial<Pick<Bus, K>>;

@@ -13,5 +13,11 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   { seed: 165, found: "a janitor that was cut off gave up a ready agent which it took for one on its way" },
   { seed: 73, found: "a janitor that was cut off gave up a ready agent which it took for one on its way" },
   { seed: 11644, found: "an old attempt's checkpoint came back after its session was over" },
+  { seed: 40012, found: "a launch that two releases ended at once was ended twice" },
+  { seed: 40141, found: "an agent that came between two attempts stayed beside the next one" },
+  {
+    seed: 42738,
+    found: "an agent whose dispatch LiveKit had forgotten stayed while the next one was launched",
+  },
   { seed: 17333, found: "a janitor that had been stopped itself took a host for hanging all that time" },
 ];

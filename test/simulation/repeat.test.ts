@@ -2,10 +2,17 @@
 import { describe, expect, test } from "vitest";
 import { seedsFrom } from "./hold.ts";
 import { runSeed } from "./run.ts";
+import { FIRST_CONNECTED_SEED } from "./scenario.ts";
+
+/** Worlds of both kinds: of the fleet alone, and with connectors. */
+const someOfEach = (count: number, connected: number): number[] => [
+  ...seedsFrom(1, count),
+  ...seedsFrom(FIRST_CONNECTED_SEED, connected),
+];
 
 describe("a simulated world", () => {
   test("goes the very same way when its seed is run again", async () => {
-    for (const seed of seedsFrom(1, 20)) {
+    for (const seed of someOfEach(20, 20)) {
       const [first, second] = [await runSeed(seed), await runSeed(seed)];
       expect({ seed, digest: second.digest }).toEqual({ seed, digest: first.digest });
     }
@@ -19,7 +26,7 @@ describe("a simulated world", () => {
 
   // Invariant 14: no decision is made by a wall clock, nor by comparing those of two machines.
   test("goes the very same way when wall clocks are an hour off, and jump", async () => {
-    for (const seed of seedsFrom(1, 80)) {
+    for (const seed of someOfEach(80, 80)) {
       const right = await runSeed(seed, { clocks: "right" });
       const wrong = await runSeed(seed, { clocks: "wrong" });
       expect({ seed, digest: wrong.digest, violations: wrong.violations }).toEqual({

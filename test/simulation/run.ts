@@ -3,10 +3,12 @@ import { conversations } from "../../libs/contracts/buckets.ts";
 import { sleep } from "../../libs/process/clock.ts";
 import { forkRandom } from "../support/random.ts";
 import { Chaos } from "./chaos.ts";
+import { checkLaunches, checkOver } from "./check-launches.ts";
 import { checkRecords } from "./check-records.ts";
 import { checkRollUps } from "./check-roll-ups.ts";
 import {
   checkAccepted,
+  checkAlone,
   checkDeadlines,
   checkNothingLeft,
   checkNothingStuck,
@@ -41,6 +43,8 @@ const CLEAN_UP_MS = 30_000;
 const QUIET_MS = 6000;
 /** A lost call ends by its time-out of 5 s, and a host looks at its records every 2 s. */
 const RECOVERY_MS = 7000;
+/** A connector tries again after 10 s at most what failed, and takes up after 6 s of silence what another left. */
+const CONNECTED_RECOVERY_MS = 16_000;
 /** An agent that was free for so long was overlooked. */
 const STARVED_MS = 5000;
 const LOOK_MS = 250;
@@ -60,6 +64,8 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   world.heal();
   await settle(world);
   checkSettled(world);
+  checkAlone(world);
+  checkOver(world);
   checkAccepted(world, clients);
 
   trace.note("world", "everybody leaves");
@@ -73,6 +79,7 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   checkDeadlines(world);
   checkRecords(world);
   checkRollUps(world);
+  checkLaunches(world);
   world.conversations.check(world.server.written(conversations));
   world.facts.endOverlaps();
   for (const record of world.records()) world.coverage.session(record);
@@ -94,7 +101,8 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
 /** Lets the world come to rest after its faults; a session that waits for an agent has its own deadline. */
 async function settle(world: World): Promise<void> {
   const { clock, facts, scenario } = world;
-  clock.after(RECOVERY_MS, () => {
+  const recoveryMs = scenario.outside === undefined ? RECOVERY_MS : CONNECTED_RECOVERY_MS;
+  clock.after(recoveryMs, () => {
     facts.calmSinceMs = clock.monotonic();
   });
   const starvedSince = new Map<string, number>();

@@ -37,6 +37,22 @@ export type ChaosKind =
   | "cut_livekit"
   | "freeze";
 
+/** What other systems are like that give sessions their agents: workers of LiveKit's agent framework. */
+export interface Outside {
+  readonly connectors: number;
+  /** Of the clients' wishes, those for an agent from outside. */
+  readonly wanted: number;
+  /** Of dispatches: nobody takes it, somebody does late, somebody refuses it for everybody. */
+  readonly untaken: number;
+  readonly late: number;
+  readonly refuses: number;
+  /** Whether LiveKit tells of the ends of jobs, and whether its webhooks arrive. */
+  readonly tellsEnds: boolean;
+  readonly hasWebhooks: boolean;
+  readonly takeMs: number;
+  readonly observeMs: number;
+}
+
 export interface Scenario {
   readonly seed: number;
   /** How many servers NATS is: they answer in different ways when a compare-and-set fails. */
@@ -61,6 +77,8 @@ export interface Scenario {
   readonly maxAttempts: number;
   /** A restarted host has its old name and a new epoch; otherwise a new name. */
   readonly hostsKeepTheirNames: boolean;
+  /** Undefined in worlds without connectors, where every agent is of the pool. */
+  readonly outside: Outside | undefined;
 }
 
 const CHAOS: readonly ChaosKind[] = [
@@ -113,6 +131,8 @@ export const HEALTHY_IN_FLIGHT: readonly [number, number] = [0.2, 2];
 
 /** Below it all worlds are large. */
 export const FIRST_SMALL_SEED = 10_000;
+/** From here on worlds have connectors; all seeds before are what they were when there were none. */
+export const FIRST_CONNECTED_SEED = 40_000;
 
 export function scenarioOf(seed: number): Scenario {
   const random = forkRandom(seed, "scenario");
@@ -154,6 +174,7 @@ export function scenarioOf(seed: number): Scenario {
     },
     maxAttempts: pickOne(random, [3, 3, 1, 5]),
     hostsKeepTheirNames: random() < 0.5,
+    outside: seed < FIRST_CONNECTED_SEED ? undefined : outsideOf(forkRandom(seed, "connectors"), severity),
     ...small,
   };
 }
@@ -208,6 +229,21 @@ function misbehaviourOf(random: Random, severity: number): Omit<Misbehaviour, "s
     dies: some(0.1),
     hangs: some(0.1),
     taints: some(0.1),
+  };
+}
+
+function outsideOf(random: Random, severity: number): Outside {
+  const some = (most: number) => (random() < 0.6 ? random() * most * severity : 0);
+  return {
+    connectors: integerBetween(random, 1, 2),
+    wanted: pickOne(random, [0.5, 0.8, 1]),
+    untaken: some(0.5),
+    late: some(0.4),
+    refuses: some(0.1),
+    tellsEnds: random() < 0.3,
+    hasWebhooks: random() < 0.5,
+    takeMs: pickOne(random, [1500, 3000]),
+    observeMs: pickOne(random, [500, 1000, 2000]),
   };
 }
 

@@ -2,10 +2,13 @@
 import { describe, expect, test } from "vitest";
 import { Coverage, movesOfTheMachine } from "./coverage.ts";
 import { commandFor, type Failing, runMany } from "./run-many.ts";
-import { allChaos, FIRST_SMALL_SEED } from "./scenario.ts";
+import { allChaos, FIRST_CONNECTED_SEED, FIRST_SMALL_SEED } from "./scenario.ts";
 
 const LARGE = { from: 1, count: 500 };
-const MIXED = { from: FIRST_SMALL_SEED, count: 19_500 };
+const MIXED = { from: FIRST_SMALL_SEED, count: 15_500 };
+/** With connectors, and agents that others bring. */
+const CONNECTED = { from: FIRST_CONNECTED_SEED, count: 4000 };
+const ALL = [LARGE, MIXED, CONNECTED];
 /** What a machine that others use too may need. */
 const PATIENCE_MS = 45 * 60_000;
 
@@ -24,20 +27,18 @@ const RARE_MOVES = [
   "move: joined user_left ended",
 ];
 
-/** What only a connector says; these worlds have none. */
-const OTHERS_MOVES = ["move: dispatched not_taken requested"];
-
 describe("the services of the simulated worlds", () => {
   const coverage = new Coverage();
 
   test("keep every invariant in twenty thousand of them", { timeout: PATIENCE_MS }, async () => {
     const failures: string[] = [];
-    for (const seeds of [LARGE, MIXED]) {
+    for (const seeds of ALL) {
       const result = await runMany(seeds);
       failures.push(...result.failing.map(lineOf));
       coverage.add(result.coverage.counts);
     }
-    console.log(`what ${LARGE.count + MIXED.count} worlds contained:\n${coverage.lines().join("\n")}`);
+    const worlds = ALL.reduce((sum, { count }) => sum + count, 0);
+    console.log(`what ${worlds} worlds contained:\n${coverage.lines().join("\n")}`);
     expect(failures).toEqual([]);
   });
 
@@ -68,7 +69,20 @@ describe("the services of the simulated worlds", () => {
     expect(coverage.of("bus: relieved")).toBeGreaterThan(1000);
   });
 
-  const moves = movesOfTheMachine().filter((move) => ![...RARE_MOVES, ...OTHERS_MOVES].includes(move));
+  test("have agents of others, of which connectors keep what they launch, also what a dead one left", () => {
+    expect(coverage.of("launches")).toBeGreaterThan(8000);
+    expect(coverage.of("launches: ready")).toBeGreaterThan(5000);
+    expect(coverage.of("launches: unclear")).toBeGreaterThan(150);
+    expect(coverage.of("launches: taken up")).toBeGreaterThan(300);
+    expect(coverage.of("launches: looked up and found")).toBeGreaterThan(100);
+    expect(coverage.of("launches: looked up in vain")).toBeGreaterThan(100);
+    expect(coverage.of("launches: said not to be taken")).toBeGreaterThan(500);
+    expect(coverage.of("dispatches that are taken late")).toBeGreaterThan(300);
+    expect(coverage.of("a connector gives an agent up")).toBeGreaterThan(400);
+    expect(coverage.of("a connector is struck")).toBeGreaterThan(1500);
+  });
+
+  const moves = movesOfTheMachine().filter((move) => !RARE_MOVES.includes(move));
   test.each(moves)("make the %s", (move) => {
     expect(coverage.of(move)).toBeGreaterThanOrEqual(3);
   });

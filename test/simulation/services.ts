@@ -1,6 +1,8 @@
 // How each kind of service is started in a simulated process.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
+import { nameWith, parseProviderRules } from "../../libs/contracts/provider-choice.ts";
+import { startBeat } from "../../libs/fleet/beat.ts";
 import { watchHosts } from "../../libs/fleet/host-view.ts";
 import { watchSessions } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
@@ -9,6 +11,9 @@ import { readConfig } from "../../libs/process/config.ts";
 import { type Log, silentLog } from "../../libs/process/log.ts";
 import { startAgentHost } from "../../services/agent-host/agent-host.ts";
 import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
+import { startConnector } from "../../services/connector/connector.ts";
+import { createLiveKitProvider } from "../../services/connector/providers/livekit.ts";
+import type { Provider } from "../../services/connector/providers/provider.ts";
 import { startDispatcher } from "../../services/dispatcher/dispatcher.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
@@ -16,6 +21,7 @@ import { createContext } from "../../services/gateway/gateway.ts";
 import { startJanitor } from "../../services/janitor/janitor.ts";
 import type { SimClock } from "../support/sim-clock.ts";
 import type { Scenario } from "./scenario.ts";
+import type { SimDispatches } from "./sim-dispatches.ts";
 import type { Kind, Life, Running } from "./sim-process.ts";
 import { SimStage, type StageWorld } from "./sim-stage.ts";
 
@@ -31,7 +37,16 @@ export interface ServiceWorld extends StageWorld {
   readonly drainMs: number;
   outfit(kind: Kind, name: string, life: Life): { bus: Bus; livekit: LiveKit; log: Log; clock: Clock };
   stageLaunch(launch: LaunchStage): LaunchStage;
+  /** LiveKit's agent dispatch, where there are connectors. */
+  readonly dispatches: SimDispatches;
+  /** A connector's provider as it is used here. */
+  provider(provider: Provider, name: string, life: Life): Provider;
 }
+
+/** A profile that workers from outside serve, and how connectors and gateways are told so. */
+export const PROVIDED = "support";
+const PROVIDERS = `${PROVIDED}=livekit:support-agent`;
+const USER_LEFT_MS = 3000;
 
 export async function dispatcherOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
   const { bus, livekit, log, clock } = world.outfit("dispatcher", name, life);
@@ -52,6 +67,38 @@ export async function janitorOf(world: ServiceWorld, name: string, life: Life): 
   const settings = { sweepMs: 10_000, keepEndedMs: 24 * 60 * 60 * 1000, aliveMs: 300 };
   const janitor = await startJanitor({ bus, clock, log, livekit, settings });
   return { stop: () => janitor.stop().then(() => bus.close()) };
+}
+
+export async function connectorOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
+  const { bus, livekit, log, clock } = world.outfit("connector", name, life);
+  const { outside } = world.scenario;
+  const provider = createLiveKitProvider({
+    clock,
+    rooms: livekit.rooms,
+    dispatches: world.dispatches.forProcess(name, clock),
+    agentNameOf: (profile) => nameWith(parseProviderRules(PROVIDERS), "livekit", profile),
+  });
+  const connector = await startConnector({
+    bus,
+    clock,
+    log,
+    instance: life.instance,
+    providers: [world.provider(provider, name, life)],
+    limits: {
+      takeMs: outside?.takeMs ?? 0,
+      userLeftMs: USER_LEFT_MS,
+      observeMs: outside?.observeMs ?? 0,
+    },
+    lastRingsMs: 0,
+  });
+  const stopBeat = startBeat(bus, clock, { service: "connector", instance: life.instance });
+  return {
+    async stop() {
+      await connector.stop();
+      stopBeat();
+      await bus.close();
+    },
+  };
 }
 
 export async function hostOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
@@ -90,7 +137,7 @@ export async function hostOf(world: ServiceWorld, name: string, life: Life): Pro
       stagePingMs: 1000,
       spareStages: 2,
       handover: { restore: true, sentence: "" },
-      userLeftMs: 3000,
+      userLeftMs: USER_LEFT_MS,
       logLevel: "info",
     },
   });
@@ -102,7 +149,8 @@ export async function gatewayOf(world: ServiceWorld, name: string, life: Life): 
   const { bus, livekit, log, clock } = world.outfit("gateway", name, life);
   const hosts = await watchHosts(bus);
   const sessions = await watchSessions(bus, clock);
-  const config = readConfig(gatewaySettings, { GREENROOM_TENANT: DEFAULT_TENANT }, []);
+  const providers = world.scenario.outside === undefined ? {} : { GREENROOM_PROVIDERS: PROVIDERS };
+  const config = readConfig(gatewaySettings, { GREENROOM_TENANT: DEFAULT_TENANT, ...providers }, []);
   const gateway = createContext({ bus, clock, log, config, livekit, hosts, sessions, instance: name });
   world.gateways.set(name, gateway);
   const forget = () => {

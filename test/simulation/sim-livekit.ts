@@ -21,6 +21,9 @@ export interface Guest {
   readonly owner: string;
   /** The process over whose network it comes, when it isn't a human's own. */
   readonly process?: string;
+  /** What it says of itself, and when it came, where a provider looks at that. */
+  attributes?(): Readonly<Record<string, string>>;
+  readonly joinedAtMs?: number;
   /** Whether its process can hear a question; without this it always can. */
   canHear?(): boolean;
   /** Since when it can without a pause, in ms of the world's clock. */
@@ -64,6 +67,8 @@ export class SimLiveKit {
   /** Of one call to the API. */
   failRate = 0;
   isAway = false;
+  /** Called for each room that is over: what it held is over too. */
+  onRoomGone: (room: string) => void = () => {};
   readonly #mendedAtMs = new Map<string, number>();
   /** Processes whose network to LiveKit is broken, each with what its clients are told when it is mended. */
   readonly #cut = new Map<string, (() => void)[]>();
@@ -130,6 +135,25 @@ export class SimLiveKit {
     return [...this.#rooms.keys()];
   }
 
+  has(room: string): boolean {
+    return this.#rooms.has(room);
+  }
+
+  /** The room comes into being when it is missing, as with `auto_create`. */
+  ensure(room: string): void {
+    this.#open(room, DEFAULT_OPTIONS);
+  }
+
+  /** The server puts somebody out. */
+  putOut(room: string, guest: Guest): void {
+    if (this.#rooms.get(room)?.inside.get(guest.identity) === guest) this.#take(room, guest, "removed");
+  }
+
+  /** Whoever has this identity, though it be a ghost. */
+  listed(room: string, identity: string): Guest | undefined {
+    return this.#rooms.get(room)?.inside.get(identity);
+  }
+
   /** Those who are there and alive. */
   inside(room: string): Guest[] {
     const found = this.#rooms.get(room);
@@ -172,7 +196,7 @@ export class SimLiveKit {
   }
 
   #api(process: string, clock: Clock): Rooms {
-    const call = <T>(doing: string, work: () => T) => this.#call(process, clock, doing, work);
+    const call = <T>(doing: string, work: () => T) => this.call(process, clock, doing, work);
     return {
       create: (room, options) => call(`creating room ${room}`, () => void this.#open(room, options)),
       delete: (room) => call(`deleting room ${room}`, () => this.#delete(room, "room_deleted")),
@@ -182,9 +206,11 @@ export class SimLiveKit {
         ),
       participants: (room) =>
         call(`listing who is in ${room}`, () =>
-          [...(this.#rooms.get(room)?.inside.values() ?? [])].map(({ identity, isAgent }) => ({
-            identity,
-            isAgent,
+          [...(this.#rooms.get(room)?.inside.values() ?? [])].map((guest) => ({
+            identity: guest.identity,
+            isAgent: guest.isAgent,
+            ...(guest.attributes === undefined ? {} : { attributes: { ...guest.attributes() } }),
+            ...(guest.joinedAtMs === undefined ? {} : { joinedAtMs: guest.joinedAtMs }),
           })),
         ),
       answers: async (room, identity, withinMs) => {
@@ -205,7 +231,7 @@ export class SimLiveKit {
   }
 
   /** It may fail before or after it was done, and at once or after a time-out, as calls over a network do. */
-  #call<T>(process: string, clock: Clock, doing: string, work: () => T): Promise<T> {
+  call<T>(process: string, clock: Clock, doing: string, work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       const fails = this.#random() < this.failRate;
       const isDone = this.#random() < 0.5;
@@ -238,6 +264,7 @@ export class SimLiveKit {
     if (room === undefined) return;
     this.#rooms.delete(name);
     room.close();
+    this.onRoomGone(name);
     for (const guest of room.inside.values()) this.#out(name, room, guest, reason);
   }
 

@@ -4,7 +4,7 @@ import { messageOf } from "../../libs/contracts/errors.ts";
 import type { ProcessClock, SimClock } from "../support/sim-clock.ts";
 import type { Trace } from "./trace.ts";
 
-export type Kind = "gateway" | "dispatcher" | "agent-host" | "janitor";
+export type Kind = "gateway" | "dispatcher" | "agent-host" | "janitor" | "connector";
 
 /** One life of a process, from its start to its end. */
 export interface Life {

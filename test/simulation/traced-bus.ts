@@ -1,10 +1,11 @@
 // The bus of one simulated process, with everything that it says written down and checked as it is said.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { type Bucket, conversations, sessions } from "../../libs/contracts/buckets.ts";
+import { type Bucket, conversations, launches, sessions } from "../../libs/contracts/buckets.ts";
 import { assignCommand, type Command, sessionEvents } from "../../libs/contracts/channels.ts";
 import type { ConversationRecord } from "../../libs/contracts/conversation.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import type { Assign, AssignAnswer } from "../../libs/contracts/host.ts";
+import type { LaunchRecord } from "../../libs/contracts/provider.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import type { Facts } from "./facts.ts";
 import type { Trace } from "./trace.ts";
@@ -27,7 +28,9 @@ export interface BusWatch {
   onReadBack(record: ConversationRecord | undefined): void;
   /** It asked for one, and the store gave none. */
   onReadInVain(key: string): void;
-  /** A janitor or a host says that an attempt's agent is lost. */
+  /** A connector says that nobody took what it asked for. */
+  onNotTaken(): void;
+  /** A janitor, a host or a connector says that an attempt's agent is lost. */
   onGivenUp(event: Extract<SessionEvent, { type: "agent_lost" }>): void;
 }
 
@@ -39,7 +42,8 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
       if (!isAboutSessions(channel)) return bus.publish(channel, message);
       const event = message as SessionEvent;
       trace.note(who, `says ${describeEvent(trace, event)}`);
-      if (event.type === "overdue" && watch.kind === "janitor") watch.facts.onOverdue(event);
+      if (event.type === "not_taken") watch.onNotTaken();
+      if (event.type === "overdue" && watch.kind !== "dispatcher") watch.facts.onOverdue(event);
       // Whoever hands on what the relief took has judged nothing.
       const isHandedOn = watch.kind === "dispatcher" && channel.relief === undefined;
       if (event.type === "agent_lost" && watch.kind !== "gateway" && !isHandedOn) watch.onGivenUp(event);
@@ -152,6 +156,7 @@ async function save<T>(
     if (kept !== undefined) onKept(value as ConversationRecord);
     return kept;
   }
+  if (bucket.name === launches.name) return saveLaunch(bus, { who, trace }, bucket, value, revision);
   if (bucket.name !== sessions.name) return bus.save(bucket, value, revision);
   const record = value as SessionRecord;
   facts.onSave(who, kind, record, revision);
@@ -161,6 +166,25 @@ async function save<T>(
     trace.note(who, saved === undefined ? `is too late to save ${what}` : `saved ${what}${detailOf(record)}`);
     if (saved === undefined && !wasOverwritten(record)) facts.onCalledLost(record.opId);
     if (saved !== undefined) facts.onSaved(record.opId, saved);
+    return saved;
+  } catch (error) {
+    trace.note(who, `does not know whether it saved ${what}: ${messageOf(error)}`);
+    throw error;
+  }
+}
+
+async function saveLaunch<T>(
+  bus: Bus,
+  { who, trace }: Pick<BusWatch, "who" | "trace">,
+  bucket: Bucket<T>,
+  value: T,
+  revision: number,
+): Promise<number | undefined> {
+  const { session, attempt, state, takenUp } = value as LaunchRecord;
+  const what = `the launch ${trace.nameOf(session)}#${attempt} ${state}, taken up ${takenUp}`;
+  try {
+    const saved = await bus.save(bucket, value, revision);
+    trace.note(who, saved === undefined ? `is too late to save ${what}` : `saved ${what}`);
     return saved;
   } catch (error) {
     trace.note(who, `does not know whether it saved ${what}: ${messageOf(error)}`);

@@ -2,7 +2,7 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import { createMemoryServer, type MemoryServer } from "../../libs/bus/memory-server.ts";
 import { rollups, sessions } from "../../libs/contracts/buckets.ts";
-import { hostChanges } from "../../libs/contracts/channels.ts";
+import { hostChanges, roomHints } from "../../libs/contracts/channels.ts";
 import type { ConversationRecord } from "../../libs/contracts/conversation.ts";
 import type { HostRecord } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
@@ -12,9 +12,11 @@ import type { Clock } from "../../libs/process/clock.ts";
 import type { Log } from "../../libs/process/log.ts";
 import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
 import type { StageJob } from "../../services/agent-host/stage-messages.ts";
+import type { Provider } from "../../services/connector/providers/provider.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
 import { forkRandom, pickOne, type Random } from "../support/random.ts";
 import { createSimClock, type SimClock } from "../support/sim-clock.ts";
+import { checkDispatch } from "./check-launches.ts";
 import { Conversations } from "./conversations.ts";
 import { Coverage } from "./coverage.ts";
 import { Facts } from "./facts.ts";
@@ -27,10 +29,20 @@ import {
   type Scenario,
   scenarioOf,
 } from "./scenario.ts";
-import { dispatcherOf, gatewayOf, hostOf, janitorOf, logInto, type ServiceWorld } from "./services.ts";
-import { SimLiveKit } from "./sim-livekit.ts";
+import {
+  connectorOf,
+  dispatcherOf,
+  gatewayOf,
+  hostOf,
+  janitorOf,
+  logInto,
+  type ServiceWorld,
+} from "./services.ts";
+import { SimDispatches } from "./sim-dispatches.ts";
+import { type Gone, type Guest, SimLiveKit } from "./sim-livekit.ts";
 import { type Kind, type Life, SimProcess } from "./sim-process.ts";
 import type { SimStage } from "./sim-stage.ts";
+import { SimWorkers } from "./sim-workers.ts";
 import { Trace } from "./trace.ts";
 import { tracedBus } from "./traced-bus.ts";
 
@@ -69,6 +81,8 @@ export class World implements ServiceWorld {
   readonly facts: Facts;
   readonly server: MemoryServer;
   readonly livekit: SimLiveKit;
+  readonly dispatches: SimDispatches;
+  readonly workers: SimWorkers;
   readonly conversations: Conversations;
   readonly random: Random;
   readonly processes: SimProcess[] = [];
@@ -81,6 +95,7 @@ export class World implements ServiceWorld {
   readonly options: WorldOptions;
   readonly coverage = new Coverage();
   readonly #givenUp = new Set<string>();
+  #hints: Bus | undefined;
   drainMs = 2000;
   isCalm = true;
 
@@ -92,7 +107,15 @@ export class World implements ServiceWorld {
     this.facts = new Facts(this.clock, this.trace);
     this.conversations = new Conversations(this.clock, this.trace, this.coverage);
     this.random = forkRandom(seed, "agents");
-    this.livekit = new SimLiveKit(this.clock, forkRandom(seed, "livekit"), this.facts);
+    this.livekit = new SimLiveKit(this.clock, forkRandom(seed, "livekit"), {
+      onIn: (room, guest) => this.facts.onIn(room, guest),
+      onGone: (room, guest, reason) => this.#onGone(room, guest, reason),
+    });
+    this.workers = new SimWorkers(this, forkRandom(seed, "workers"));
+    this.dispatches = new SimDispatches(this.clock, this.livekit, {
+      onDispatch: (madeFor) => checkDispatch(this, madeFor),
+      launch: (dispatch) => this.workers.launch(dispatch),
+    });
     this.server = createMemoryServer({
       clock: this.clock,
       random: forkRandom(seed, "bus"),
@@ -107,6 +130,7 @@ export class World implements ServiceWorld {
     this.#add("agent-host", scenario.hosts, hostOf);
     this.#add("janitor", scenario.janitors, janitorOf);
     this.#add("gateway", scenario.gateways, gatewayOf);
+    this.#add("connector", scenario.outside?.connectors ?? 0, connectorOf);
   }
 
   get pool() {
@@ -143,6 +167,7 @@ export class World implements ServiceWorld {
       process.boot();
     }
     for (const stage of this.allStages()) stage.resume();
+    this.workers.resumeAll();
   }
 
   end(): void {
@@ -173,6 +198,7 @@ export class World implements ServiceWorld {
       facts,
       wasSaved: (assign: { session: string; attempt: number }, host: string) =>
         this.#wasSaved(assign.session, assign.attempt, host),
+      onNotTaken: () => this.coverage.count("launches: said not to be taken"),
       onGivenUp: (event: AgentLost) => this.#checkGivenUp(life.instance, kind, event),
       onKept: (record: ConversationRecord) => this.conversations.onKept(record),
       wasOverwritten: (record: SessionRecord) => this.#wasOverwritten(record),
@@ -195,6 +221,31 @@ export class World implements ServiceWorld {
   /** How a host's stages are launched here. */
   stageLaunch(launch: LaunchStage): LaunchStage {
     return this.options.plant?.launch?.(launch) ?? launch;
+  }
+
+  /** A connector's provider, with what it is asked for counted. */
+  provider(provider: Provider, name: string, life: Life): Provider {
+    const { coverage, options } = this;
+    const counted: Provider = {
+      ...provider,
+      launch: async (order) => {
+        try {
+          return await provider.launch(order);
+        } catch (error) {
+          coverage.count("launches: unclear");
+          throw error;
+        }
+      },
+      observe: async (launch) => {
+        const observation = await provider.observe(launch);
+        if (launch.state === "intended")
+          coverage.count(
+            observation.is === "absent" ? "launches: looked up in vain" : "launches: looked up and found",
+          );
+        return observation;
+      },
+    };
+    return options.plant?.provider?.(counted, { kind: "connector", name, life, world: this }) ?? counted;
   }
 
   /** A host lets go of a session only by what it has read: its record names another, or nobody any more. */
@@ -233,6 +284,26 @@ export class World implements ServiceWorld {
     }
   }
 
+  #onGone(room: string, guest: Guest, reason: Gone): void {
+    this.facts.onGone(room, guest, reason);
+    if (this.scenario.outside?.hasWebhooks && reason !== "vanished") this.#webhook(room, guest, reason);
+  }
+
+  /** LiveKit's webhook to some gateway, which passes it on. */
+  #webhook(room: string, { identity }: Guest, reason: Gone): void {
+    this.#hints ??= this.server.connect("webhooks");
+    const hint =
+      reason === "room_deleted"
+        ? { event: "room_finished", room }
+        : {
+            event: "participant_left",
+            room,
+            identity,
+            reason: reason === "left" ? "CLIENT_INITIATED" : "OTHER",
+          };
+    this.#hints.announce(roomHints, hint);
+  }
+
   #wallClock(name: string): () => number {
     if (this.options.clocks !== "wrong") return () => 0;
     const random = forkRandom(this.scenario.seed, `clock of ${name}`);
@@ -259,6 +330,7 @@ export class World implements ServiceWorld {
 
   /** 6: an agent that answers in its room is left alone, though its host be cut off or stopped. */
   #checkGivenUp(who: string, kind: Kind, lost: AgentLost): void {
+    if (kind === "connector") this.coverage.count("a connector gives an agent up");
     if (kind === "janitor") this.coverage.count("the janitor gives an agent up");
     // What it only takes for lost on its way is overtaken by the agent's arrival, and means nothing.
     if (lost.state === "dispatched") return;
@@ -270,7 +342,7 @@ export class World implements ServiceWorld {
     this.#givenUp.add(said);
     const record = this.record(lost.tenant, lost.sessionId);
     if (record?.attempt !== lost.attempt || (record.state !== "ready" && record.state !== "joined")) return;
-    for (const { room, guest, sinceMs } of this.facts.agentsOf(lost.sessionId, lost.attempt)) {
+    for (const { room, guest, sinceMs } of this.facts.agentsOf(record)) {
       if (room !== record.room || !this.livekit.canBeAsked(room, guest)) continue;
       const forMs = this.clock.monotonic() - Math.max(sinceMs, this.livekit.couldBeAskedSinceMs(guest));
       if (forMs < ASKED_AGAIN_MS) continue;

@@ -1,5 +1,6 @@
 // Whether a session's record may follow another one, and what that was said explains it. Pure: history in, words out.
 import { sessions } from "../../libs/contracts/buckets.ts";
+import { isProviderHost } from "../../libs/contracts/provider.ts";
 import type {
   HistoryEntry,
   SessionEvent,
@@ -8,7 +9,7 @@ import type {
 } from "../../libs/contracts/session.ts";
 import type { SessionInput } from "../../libs/session/machine.ts";
 import { newSession, type SessionDefaults, step } from "../../libs/session/step.ts";
-import { LIVEKIT_PAUSE_MS } from "../../services/dispatcher/speak.ts";
+import { LIVEKIT_PAUSE_MS, pauseAfter } from "../../services/dispatcher/speak.ts";
 
 /** A message of the stream of events, and its place there. */
 export interface SaidAt {
@@ -133,9 +134,26 @@ function dispatchersInputs(before: SessionRecord, after: SessionRecord): Session
       { type: "declined", attempt, host, why, at },
       { type: "declined", attempt, host, why, at, mayHaveStarted: true },
       { type: "declined", attempt, host, why, at, pauseMs: LIVEKIT_PAUSE_MS },
+      ...(isProviderHost(host) ? declinedByConnectors(before, { attempt, host, why, at }) : []),
       { type: "assign_failed", attempt, host, why, worthRepeating: true, at },
     ];
   });
+}
+
+/**
+ * There is no other host for it, so these are asked again after a pause. By their words, since what a connector says
+ * may lead to the same.
+ */
+function declinedByConnectors(
+  { backoffMs }: SessionRecord,
+  said: { attempt: number; host: string; why: string; at: string },
+): SessionInput[] {
+  if (!said.why.startsWith(said.host) && !said.why.startsWith("no connector is up")) return [];
+  const declined = { ...said, type: "declined" as const, pauseMs: pauseAfter(backoffMs) };
+  return [
+    { ...declined, mayHaveStarted: false },
+    { ...declined, mayHaveStarted: true },
+  ];
 }
 
 /** Whether a record is the wanted one; most are not, which shows without their whole text. */
