@@ -46,7 +46,7 @@ type Said<T extends SessionInput["type"]> = Extract<SessionInput, { type: T }>;
 export const BACKOFF_BASE_MS = 200;
 /** The pause after a host that declined again. */
 const DECLINED_AGAIN_MS = 200;
-const HISTORY_MAX = 30;
+export const HISTORY_MAX = 30;
 /** Errors of agents can be pages long, and a record must fit its bucket. */
 const WHY_MAX = 240;
 
