@@ -31,5 +31,5 @@ export function countTests(report: JsonReport): TestCounts {
 }
 
 export function summaryOf({ passed, failed, skipped }: TestCounts): string {
-  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+  return `${skipped > 0 ? `${skipped} skipped\n` : ""}${passed} passed, ${failed} failed`;
 }

@@ -10,10 +10,10 @@ const report: JsonReport = {
   testResults: [{ status: "failed", assertionResults: [{}, {}, {}, {}] }],
 };
 
-test("passed and failed tests are counted, and skipped ones are told only when there are some", () => {
+test("passed and failed tests are counted, and skipped ones are told on a line of their own, when there are some", () => {
   expect(summaryOf(countTests(report))).toBe("3 passed, 1 failed");
   expect(summaryOf(countTests({ ...report, numPendingTests: 2, numTodoTests: 1 }))).toBe(
-    "3 passed, 1 failed, 3 skipped",
+    "3 skipped\n3 passed, 1 failed",
   );
 });
 
