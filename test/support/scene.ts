@@ -189,3 +189,14 @@ const matches = (message: string, text: string | RegExp): boolean =>
 /** "requested 1, dispatched 1, …": the states and attempts of a session's history, in short. */
 export const lifeOf = (session: { history: { state: string; attempt: number }[] }): string[] =>
   session.history.map(({ state, attempt }) => `${state} ${attempt}`);
+
+/** What the steps of a session's history say about why they were taken. */
+export const whysOf = (session: { history: { why?: string }[] }): string[] =>
+  session.history.flatMap(({ why }) => why ?? []);
+
+/** Asks for a session of the troubled agent, and doesn't wait for what becomes of it. */
+export async function askForTrouble(scene: Scene, trouble: string, more: object = {}): Promise<string> {
+  const { status, body } = await scene.ask({ profile: "troubled", wait: 0, metadata: { trouble, ...more } });
+  expect(status, JSON.stringify(body)).toBe(202);
+  return body.sessionId;
+}

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { processIdentity } from "../../deploy/processes.ts";
 import { expectNothingLeft } from "../support/nothing-left.ts";
-import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
+import { askForTrouble, lifeOf, openScene, PATIENCE_MS, type Scene, whysOf } from "../support/scene.ts";
 import { until } from "../support/until.ts";
 
 let scene: Scene;
@@ -10,8 +10,6 @@ beforeAll(async () => {
   scene = await openScene({
     agents: ["quick", "troubled", "throws-on-load", "throws-in-prewarm", "needs-key"],
     env: {
-      GREENROOM_JOIN_DEADLINE_MS: "3000",
-      GREENROOM_READY_DEADLINE_MS: "3000",
       GREENROOM_STAGE_MEMORY_MB: "900",
       // All idle agents in one stage: what one does to its process then surely meets a neighbour.
       GREENROOM_SPARE_STAGES: "1",
@@ -23,19 +21,9 @@ beforeAll(async () => {
 afterEach(() => expectNothingLeft(scene));
 afterAll(() => scene?.stop());
 
-/** Asks for a session of the troubled agent, and doesn't wait for what becomes of it. */
-async function askForTrouble(trouble: string, more: object = {}): Promise<string> {
-  const { status, body } = await scene.ask({ profile: "troubled", wait: 0, metadata: { trouble, ...more } });
-  expect(status, JSON.stringify(body)).toBe(202);
-  return body.sessionId;
-}
-
-const whysOf = (session: { history: { why?: string }[] }): string[] =>
-  session.history.flatMap(({ why }) => why ?? []);
-
 test("an entry that always throws is tried three times; the error reaches the history and the log", async () => {
   const neighbour = await scene.start({ profile: "troubled" });
-  const id = await askForTrouble("throw", { attempts: 99 });
+  const id = await askForTrouble(scene, "throw", { attempts: 99 });
   const session = await scene.ended(id);
   expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 3, failures: 3 });
   expect(whysOf(session)).toEqual(Array(3).fill("Error: the agent's provider said no"));
@@ -57,7 +45,7 @@ test("an entry that throws once is tried again, and the second attempt serves", 
 });
 
 test("an error in the program itself is not repeated", async () => {
-  const id = await askForTrouble("throw TypeError", { attempts: 99 });
+  const id = await askForTrouble(scene, "throw TypeError", { attempts: 99 });
   const session = await scene.ended(id);
   expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 1, failures: 1 });
   expect(whysOf(session)[0]).toMatch(/^TypeError: Cannot read properties of undefined/);
@@ -79,7 +67,7 @@ test.each([
   ["reject later", "nobody awaits this", 3],
 ])("what an agent leaves uncaught (%s) ends only its own session", async (trouble, error, attempts) => {
   const neighbour = await scene.start({ profile: "troubled" });
-  const id = await askForTrouble(trouble, { attempts: 99 });
+  const id = await askForTrouble(scene, trouble, { attempts: 99 });
   const session = await scene.ended(id);
   expect(session).toMatchObject({ endedReason: "agent_error", attempt: attempts });
   expect(whysOf(session)[0]).toContain(error);
@@ -111,25 +99,6 @@ test("an error that belongs to no session retires its stage: what runs there goe
     timeoutMs: PATIENCE_MS,
     what: "the old stage is gone with its last session",
   });
-});
-
-test("an agent that never joins runs out of time, and the history says what was missing", async () => {
-  const session = await scene.ended(await askForTrouble("never join", { attempts: 99 }));
-  expect(session).toMatchObject({ endedReason: "join_timeout", fault: "platform", attempt: 3 });
-  expect(whysOf(session)[0]).toMatch(
-    /the agent on host host-1 did not join room session-\S+ within \d+\.\d s \(limit 3000 ms\)/,
-  );
-});
-
-test("an agent that never gets ready runs out of time, and the history says what was missing", async () => {
-  const session = await scene.ended(await askForTrouble("never ready", { attempts: 99 }));
-  expect(session).toMatchObject({ endedReason: "ready_timeout", fault: "agent", attempt: 3 });
-  for (const why of whysOf(session)) {
-    expect(why).toMatch(
-      /the agent joined but its entry started no AgentSession and called no ready\(\) within \d+\.\d s \(limit 3000 ms\)/,
-    );
-  }
-  expect(lifeOf(session)).not.toContain("ready 1");
 });
 
 test.each([

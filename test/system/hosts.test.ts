@@ -1,4 +1,5 @@
 // What two hosts do together: they share the pool, and one goes on with what the other can't.
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { killGroup } from "../../deploy/guard.ts";
 import { processIdentity } from "../../deploy/processes.ts";
@@ -190,8 +191,33 @@ test("a host that is told to stop takes nothing new, lets its sessions finish, a
 });
 
 test("what a host still serves when its drain is over goes on at another", async () => {
-  const hasty = await scene.stack.spawnService("agent-host", { GREENROOM_DRAIN_MS: "500" });
-  const id = hasty.name.replace("agent-host-", "host-");
+  const { child, id, answer } = await servedByAnotherHost({ GREENROOM_DRAIN_MS: "500" });
+  child.signal("SIGTERM");
+  const after = await secondAttempt(answer.sessionId);
+  expect(after).toMatchObject({ room: answer.room, failures: 0 });
+  expect(after.history.find((step: Json) => step.attempt === 2).why).toBe(`host ${id} drains`);
+  await until(() => child.hasEnded, { timeoutMs: PATIENCE_MS, what: "the host ends by itself" });
+  expect(child.exitCode).toBe(0);
+});
+
+test("a host that is set to wait keeps what it serves past its drain, and leaves when that is over", async () => {
+  const { child, id, answer } = await servedByAnotherHost({
+    GREENROOM_DRAIN_MS: "500",
+    GREENROOM_DRAIN_END: "wait",
+  });
+  child.signal("SIGTERM");
+  await sleep(4000);
+  expect(await scene.session(answer.sessionId)).toMatchObject({ state: "ready", attempt: 1, host: id });
+  expect(child.hasEnded).toBe(false);
+  await scene.end(answer.sessionId);
+  await until(() => child.hasEnded, { timeoutMs: PATIENCE_MS, what: "the host ends by itself" });
+  expect(child.exitCode).toBe(0);
+});
+
+/** A host of its own settings, and a session that it serves. */
+async function servedByAnotherHost(env: Readonly<Record<string, string>>) {
+  const child = await scene.stack.spawnService("agent-host", env);
+  const id = child.name.replace("agent-host-", "host-");
   await scene.pool("quick", { idle: 3 });
   let answer: Json;
   await until(
@@ -199,12 +225,7 @@ test("what a host still serves when its drain is over goes on at another", async
       answer = await scene.start({ profile: "quick" });
       return (await scene.session(answer.sessionId)).host === id;
     },
-    { timeoutMs: PATIENCE_MS, what: "a session is served by the third host" },
+    { timeoutMs: PATIENCE_MS, what: `a session is served by ${id}` },
   );
-  hasty.signal("SIGTERM");
-  const after = await secondAttempt(answer.sessionId);
-  expect(after).toMatchObject({ room: answer.room, failures: 0 });
-  expect(after.history.find((step: Json) => step.attempt === 2).why).toBe(`host ${id} drains`);
-  await until(() => hasty.hasEnded, { timeoutMs: PATIENCE_MS, what: "the host ends by itself" });
-  expect(hasty.exitCode).toBe(0);
-});
+  return { child, id, answer };
+}
