@@ -7,8 +7,9 @@ import { isoNow } from "../../libs/process/clock.ts";
 import { capacityFor, lineOf, mayQueue, type Wanted, waitingWith } from "./capacity.ts";
 import { chooseAgent } from "./choose-agent.ts";
 import type { Gateway } from "./context.ts";
+import { shownOf } from "./describe-session.ts";
 import { SessionError } from "./errors.ts";
-import { findSession } from "./find-session.ts";
+import { type Found, findSession } from "./find-session.ts";
 import { fingerprint } from "./session-ids.ts";
 
 /** A record that isn't seen for so long comes later or never; it no longer counts as one of the queue. */
@@ -29,17 +30,17 @@ export type Wish = Pick<Requested, "user" | "metadata"> & {
 /**
  * Takes a session in. When it answers, the stream has acknowledged the request: the session exists.
  *
- * @returns whether it had been taken in before, by an earlier request of the same words
+ * @returns how it stands, and whether it had been taken in before, by an earlier request of the same words
  * @throws GreenroomError idempotency_conflict, no_hosts, unknown_profile, profile_unavailable, overloaded,
  *   at_capacity, storage_full, storage_unavailable
  */
-export async function openSession(gateway: Gateway, wish: Wish): Promise<{ replayed: boolean }> {
+export async function openSession(gateway: Gateway, wish: Wish): Promise<Found & { replayed: boolean }> {
   const requestHash = fingerprint(wish.asked);
   if (wish.mayBeRepeated) {
     const found = await findSession(gateway, wish.sessionId);
     if (found !== undefined) {
       refuseOtherWords(wish.sessionId, found.record.requestHash, requestHash);
-      return { replayed: true };
+      return { ...found, replayed: true };
     }
   }
   const wanted = chooseAgent(gateway.hosts.all(), gateway.config, wish);
@@ -57,7 +58,8 @@ export async function openSession(gateway: Gateway, wish: Wish): Promise<{ repla
     ...(wish.room === undefined ? {} : { room: wish.room }),
     ...(wish.maxDurationMs === undefined ? {} : { maxDurationMs: wish.maxDurationMs }),
   };
-  return { replayed: await store(gateway, requested, wish.mayBeRepeated) };
+  const replayed = await store(gateway, requested, wish.mayBeRepeated);
+  return { record: shownOf(requested), revision: 0, replayed };
 }
 
 async function store(gateway: Gateway, requested: Requested, mayBeRepeated: boolean): Promise<boolean> {

@@ -7,7 +7,7 @@ import { capacityFor, lineOf } from "./capacity.ts";
 import type { Gateway } from "./context.ts";
 import { isPrewarmed, isRoomSettled, lastWhy, type Shown, statusOf, summarize } from "./describe-session.ts";
 import { SessionError } from "./errors.ts";
-import { requireSession } from "./find-session.ts";
+import { findSession } from "./find-session.ts";
 import { openSession } from "./open-session.ts";
 import type { Routes } from "./routes.ts";
 import { randomSessionId, randomToken, sessionIdOfKey } from "./session-ids.ts";
@@ -62,7 +62,7 @@ export async function startSession(
   const sessionId = idempotencyKey === undefined ? newId() : sessionIdOfKey(gateway.tenant, idempotencyKey);
   if (asked.room !== undefined) refuseTakenRoom(gateway, asked.room, sessionId);
 
-  const { replayed } = await openSession(gateway, {
+  const opened = await openSession(gateway, {
     sessionId,
     profile: asked.profile,
     provider: asked.provider,
@@ -75,9 +75,10 @@ export async function startSession(
   });
   // It looks at the present state first, so nothing that happened meanwhile is missed.
   const seen = await gateway.feed.until(sessionId, isDecided, wait);
-  const { record, revision } = seen ?? (await requireSession(gateway, sessionId));
+  // What was taken in exists, also when a store that is behind knows nothing of it yet, or once more.
+  const { record, revision } = seen ?? (await findSession(gateway, sessionId)) ?? opened;
   const answer = await answerStart(gateway, record, gateway.clock.monotonic() - startedAtMs);
-  return { answer, revision, replayed };
+  return { answer, revision, replayed: opened.replayed };
 }
 
 const isDecided = ({ record }: { record: Shown }): boolean =>

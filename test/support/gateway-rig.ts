@@ -55,8 +55,8 @@ export interface Rig {
   readonly livekit: LiveKit | undefined;
   /** A client of the bus that isn't the gateway's. */
   readonly bus: ReturnType<MemoryServer["connect"]>;
-  /** Another gateway on the same bus. */
-  another(): Promise<FastifyInstance>;
+  /** Another gateway on the same bus, or on what is made of it. */
+  another(change?: (bus: Bus) => Bus): Promise<FastifyInstance>;
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
   get(path: string, headers?: Record<string, string>): Promise<Reply>;
   remove(path: string): Promise<Reply>;
@@ -86,8 +86,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const stops: (() => Promise<unknown>)[] = [];
   stops.push(await playDispatcher(bus, () => play, options.maxAttempts ?? 1));
 
-  const build = async () => {
-    const own = server.connect("gateway");
+  const build = async (change: (bus: Bus) => Bus = (same) => same) => {
+    const own = change(server.connect("gateway"));
     const hostView = await watchHosts(own);
     const sessionView = await watchSessions(own, systemClock);
     const app = buildGateway({

@@ -284,6 +284,24 @@ describe("an Idempotency-Key", () => {
     expect(rig.said()).toHaveLength(1);
   });
 
+  it("never says of a session that was taken in that there is none, however far behind a store is", async () => {
+    await start({ play: "wait" });
+    const first = await rig.post(START, { wait: 0 }, key);
+    let reads = 0;
+    const forgetful = await rig.another((bus) => {
+      const read = bus.read.bind(bus);
+      return Object.assign(bus, {
+        watch: async () => async () => {},
+        read: async (...asked: Parameters<typeof read>) => (reads++ === 0 ? await read(...asked) : undefined),
+        recent: async () => [],
+      });
+    });
+    const ask = { method: "POST", url: START, headers: key, payload: { wait: 0 } } as const;
+    const again = await forgetful.inject(ask);
+    expect([again.statusCode, again.json().sessionId]).toEqual([202, first.body.sessionId]);
+    expect(reads).toBeGreaterThan(1);
+  });
+
   it("answers a repeat even when every host has gone and the queue is full", async () => {
     await start();
     const first = await rig.post(START, {}, key);
