@@ -13,9 +13,13 @@ export function checkClocks({ evidence, lives }: Read): Violation[] {
     const { event, forgery } = said;
     if (event?.type !== "overdue" || forgery !== undefined || isUnreadable(said)) return [];
     const life = byKey.get(`${event.tenant}.${event.sessionId}`);
-    return life === undefined ? [] : tooEarly(life, event, said);
+    return life === undefined || isUnanswered(life, event) ? [] : tooEarly(life, event, said);
   });
 }
+
+/** Who didn't take the call is said to have never come, which the telephone tells long before any limit does. */
+const isUnanswered = ({ revisions }: Life, { kind }: Overdue): boolean =>
+  kind === "user_absent" && revisions.some(({ record }) => record.call !== undefined);
 
 function tooEarly(life: Life, event: Overdue, { sequence, storedAtMs }: Said): Violation[] {
   const about = life.revisions.findLast(

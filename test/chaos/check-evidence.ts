@@ -1,9 +1,11 @@
 // Every invariant of a chaos run, held against what the run has seen.
+import { checkCalls } from "./check-calls.ts";
 import { checkClocks } from "./check-clocks.ts";
 import { checkRecords } from "./check-records.ts";
 import { checkRemains } from "./check-remains.ts";
 import { checkRooms } from "./check-rooms.ts";
 import { checkSessions } from "./check-sessions.ts";
+import { checkTasks } from "./check-tasks.ts";
 import type { Evidence, Violation } from "./evidence.ts";
 import { readEvidence } from "./read-evidence.ts";
 
@@ -16,5 +18,7 @@ export function checkEvidence(evidence: Evidence): Violation[] {
     ...checkRooms(read),
     ...checkRemains(read),
     ...checkClocks(read),
+    ...checkTasks(read.evidence),
+    ...checkCalls(read),
   ].sort((a, b) => a.invariant - b.invariant);
 }

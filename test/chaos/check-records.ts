@@ -1,4 +1,5 @@
 // Of the records: 3 legal steps, 4 no revision lost or forked, 7 old attempts change nothing, 8 ready is the agent's word.
+import { isExternal } from "../../libs/contracts/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { canonical, explain, gainedLines, illegalSteps } from "../support/record-replay.ts";
 import type { Evidence, Logged, Violation } from "./evidence.ts";
@@ -144,7 +145,10 @@ function checkReady({ logs }: Evidence, lives: readonly Life[]): Violation[] {
     ({ line }) => nameOf(String(line.session), Number(line.attempt)),
   );
   return lives.flatMap((life) => {
-    const readies = life.revisions.filter(({ record }) => record.state === "ready");
+    // Of an agent that somebody else brought there is no host that could say so.
+    const readies = life.revisions.filter(
+      ({ record }) => record.state === "ready" && !isExternal(record.provider),
+    );
     return readies.flatMap(({ atMs, record, revision }) => {
       const name = nameOf(life.id, record.attempt);
       const lines = said.get(name) ?? [];

@@ -13,6 +13,8 @@ const TRIES_MS = 40_000;
 const READY_MS = 40_000;
 /** How long LiveKit may take to let somebody in. */
 const JOIN_MS = 15_000;
+/** LiveKit repeats them in its errors. */
+const TOKENS = /eyJ[\w.-]+/g;
 /** Silence that counts. */
 const GAP_MS = 500;
 
@@ -181,7 +183,9 @@ export class Client {
     } catch (error) {
       // One that gets in later after all is not to stay.
       joining.then((late) => late.leave()).catch(() => {});
-      this.#options.notes.troubles.push(`${sessionId}: its user could not join: ${error}`);
+      this.#options.notes.troubles.push(
+        `${sessionId}: its user could not join: ${String(error).replace(TOKENS, "[token]")}`,
+      );
       return;
     }
     const untilMs = this.#options.now() + talkMs;

@@ -1,7 +1,10 @@
 // What a chaos run has seen, from outside of the product. The checks of its invariants read nothing else.
+import type { CallRecord, SessionReport } from "../../libs/contracts/call.ts";
 import type { HostRecord } from "../../libs/contracts/host.ts";
 import type { DeadLetter, Rollup } from "../../libs/contracts/pool.ts";
+import type { LaunchRecord } from "../../libs/contracts/provider.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
+import type { TaskRecord } from "../../libs/contracts/task.ts";
 
 /** Milliseconds since the run began, on its own monotonic clock, which no fault touches. */
 export type RunMs = number;
@@ -20,6 +23,28 @@ export interface Asked {
   readonly errorCode?: string;
   /** Told to one user only; found with anybody else it shows a leak. */
   readonly canary: string;
+}
+
+/** An outbound task that a client asked for, and what it was told. */
+export interface AskedTask {
+  readonly askedAtMs: RunMs;
+  readonly tenant: string;
+  readonly idempotencyKey: string;
+  readonly status: number;
+  /** Present when it was accepted. */
+  readonly taskId?: string;
+}
+
+/** A call that the telephone provider made. */
+export interface Dialled {
+  readonly atMs: RunMs;
+  readonly id: string;
+  /** As the connector names the call of a session. */
+  readonly name: string;
+  readonly to: string;
+  readonly wasAnswered: boolean;
+  /** It goes on. */
+  readonly isLive: boolean;
 }
 
 /** One revision of one key of the `sessions` bucket, in the order of the stream; undefined: it was removed. */
@@ -114,11 +139,20 @@ export interface Remains {
   readonly rollups: readonly Rollup[];
   /** Keys of the `conversations` bucket. */
   readonly conversations: readonly string[];
+  readonly tasks: readonly TaskRecord[];
+  readonly launches: readonly LaunchRecord[];
+  readonly reports: readonly SessionReport[];
+  /** What the telephone provider has been asked for from the beginning. */
+  readonly dialled: readonly Dialled[];
+  readonly calls: readonly CallRecord[];
+  /** Key figures of days that differ from what the stored calls give, by their keys. */
+  readonly falseKpis: readonly string[];
 }
 
 export interface Evidence {
   readonly seed: number;
   readonly asked: readonly Asked[];
+  readonly askedTasks: readonly AskedTask[];
   readonly written: readonly Written[];
   readonly said: readonly Said[];
   readonly rooms: readonly RoomsSeen[];

@@ -1,8 +1,9 @@
-// The load of a chaos run: some clients, of two tenants, each with one session after the other.
+// The load of a chaos run: some clients, of two tenants, each with one session after the other, or one task.
 import { forkRandom } from "../support/random.ts";
 import type { ApiClient } from "./api-client.ts";
 import { Client, type Notes } from "./client.ts";
-import type { Asked, Heard, RunMs } from "./evidence.ts";
+import type { Asked, AskedTask, Heard, RunMs } from "./evidence.ts";
+import { TaskClient } from "./task-client.ts";
 
 /** Every so manieth client is of the second tenant. */
 const OTHERS = 3;
@@ -17,6 +18,7 @@ interface Options {
 
 export class Load implements Notes {
   readonly asked: Asked[] = [];
+  readonly askedTasks: AskedTask[] = [];
   readonly heard: Heard[] = [];
   readonly troubles: string[] = [];
   readonly #clients: Promise<void>[];
@@ -34,6 +36,12 @@ export class Load implements Notes {
       });
       await client.run(() => this.#isOver);
     });
+    for (const [index, api] of apis.entries()) {
+      const name = `${seed}-tasks`;
+      const random = forkRandom(seed, `tasks ${index}`);
+      const client = new TaskClient({ name, random, api, now, askedTasks: this.askedTasks });
+      this.#clients.push(client.run(() => this.#isOver));
+    }
   }
 
   /** Starts nothing more; answers when what has begun is over. */

@@ -20,6 +20,14 @@ export interface Report {
   readonly forged: Readonly<Record<string, number>>;
   readonly revisions: number;
   readonly calls: number;
+  readonly tasks: {
+    readonly asked: number;
+    readonly accepted: number;
+    readonly byState: Readonly<Record<string, number>>;
+    readonly dialled: number;
+  };
+  /** Of ended sessions. */
+  readonly callRecords: number;
   /** In ms, from the revision that says that an agent is lost to the one that says that the next is ready. */
   readonly lossToReady: Spread;
   /** In ms: silences of over half a second that people heard. */
@@ -52,7 +60,12 @@ export function reportOn(
   troubles: readonly string[],
 ): Report {
   const lives = livesIn(evidence.written);
-  const newest = [...lives.values()].map((life) => life.at(-1)!.record!);
+  // Those of tasks are counted by their tasks.
+  const ofTasks = new Set(
+    evidence.remains.tasks.flatMap(({ attempts }) => attempts.map(({ session }) => session)),
+  );
+  const started = [...lives].flatMap(([id, life]) => (ofTasks.has(id) ? [] : [life]));
+  const newest = started.map((life) => life.at(-1)!.record!);
   const accepted = new Set(evidence.asked.flatMap(({ sessionId }) => sessionId ?? []));
   return {
     seed: evidence.seed,
@@ -64,9 +77,8 @@ export function reportOn(
     sessions: {
       asked: new Set(evidence.asked.map(({ tenant, idempotencyKey }) => `${tenant} ${idempotencyKey}`)).size,
       accepted: accepted.size,
-      becameReady: [...lives.values()].filter((life) => life.some(({ record }) => record?.state === "ready"))
-        .length,
-      handedOver: [...lives.values()].filter(wasHandedOver).length,
+      becameReady: started.filter((life) => life.some(({ record }) => record?.state === "ready")).length,
+      handedOver: started.filter(wasHandedOver).length,
       endedByReason: counts(newest.map(({ state, endedReason }) => endedReason ?? state)),
       byAttempts: counts(newest.map(({ attempt }) => String(attempt))),
     },
@@ -77,6 +89,14 @@ export function reportOn(
     forged: counts(evidence.said.flatMap(({ forgery }) => forgery ?? [])),
     revisions: evidence.written.length,
     calls: evidence.heard.length,
+    tasks: {
+      asked: new Set(evidence.askedTasks.map(({ tenant, idempotencyKey }) => `${tenant} ${idempotencyKey}`))
+        .size,
+      accepted: new Set(evidence.askedTasks.flatMap(({ taskId }) => taskId ?? [])).size,
+      byState: counts(evidence.remains.tasks.map(({ state }) => state)),
+      dialled: evidence.remains.dialled.length,
+    },
+    callRecords: evidence.remains.calls.length,
     lossToReady: spread([...lives.values()].flatMap(waitsIn)),
     silence: spread(evidence.heard.flatMap(({ gaps }) => gaps.map(({ fromMs, toMs }) => toMs - fromMs))),
     deadLetters: evidence.remains.deadLetters.length,
@@ -85,7 +105,7 @@ export function reportOn(
 }
 
 export function textOf(report: Report): string {
-  const { sessions, violations } = report;
+  const { sessions, tasks, violations } = report;
   const lines = [
     `Chaos run of ${report.minutes} min, seed ${report.seed}`,
     `sessions: ${sessions.asked} asked for, ${sessions.accepted} accepted, ${sessions.becameReady} became ready, ${sessions.handedOver} were handed over`,
@@ -94,7 +114,8 @@ export function textOf(report: Report): string {
     `answers to starts: ${listOf(report.answers)}`,
     `faults: ${listOf(report.faults)}`,
     `forged: ${listOf(report.forged)}; dead letters: ${report.deadLetters}`,
-    `revisions: ${report.revisions}; calls: ${report.calls}`,
+    `revisions: ${report.revisions}; calls: ${report.calls}; call records: ${report.callRecords}`,
+    `tasks: ${tasks.asked} asked for, ${tasks.accepted} accepted, ${tasks.dialled} calls dialled; ended: ${listOf(tasks.byState)}`,
     `from a loss to the next ready: ${spreadText(report.lossToReady)}`,
     `silences over half a second: ${spreadText(report.silence)}`,
     ...report.troubles.map((trouble) => `trouble: ${trouble}`),

@@ -2,8 +2,10 @@
 
 import type { Bus } from "../../libs/bus/bus.ts";
 import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
+import { tasks } from "../../libs/contracts/buckets.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
+import { isTaskEnd } from "../../libs/contracts/task.ts";
 import { silentLog } from "../../libs/process/log.ts";
 import { forkRandom } from "../support/random.ts";
 import { ApiClient, CLIENT_TIMEOUT_MS } from "./api-client.ts";
@@ -12,7 +14,8 @@ import { FaultSchedule } from "./fault-schedule.ts";
 import { type Forged, Forger } from "./forger.ts";
 import { Load } from "./load.ts";
 import { Observer } from "./observe.ts";
-import { collectRemains, whatIsLeft } from "./remains.ts";
+import { Phones } from "./phones.ts";
+import { collectRemains, type Sources, whatIsLeft } from "./remains.ts";
 import { RoomWatch, roomsOf } from "./watch-rooms.ts";
 import { OTHER_TENANT, startWorld, type World } from "./world.ts";
 
@@ -65,7 +68,9 @@ class Run {
     const { seed, minutes, clients, say, isStopped } = this.#options;
     const now = this.#now;
     say(`seed ${seed}: starting three NATS nodes, a LiveKit and two of each service`);
-    const world = await this.#startWorld();
+    const phones = await Phones.open(forkRandom(seed, "phones"), now);
+    this.#stops.push(() => phones.stop());
+    const world = await this.#startWorld(phones.settings);
     const observer = await Observer.connect(world.cluster.url, now);
     this.#stops.push(() => observer.stop());
     const watch = new RoomWatch(roomsOf(world.livekit), now);
@@ -95,8 +100,9 @@ class Run {
     const bus = await this.#connectBus(world);
     const endedAtMs = now();
     await this.#listAll(apis);
+    await this.#cancelAll(bus, apis);
     await this.#endAll(observer, apis);
-    const remains = await this.#drain(world, bus, endedAtMs);
+    const remains = await this.#drain({ world, bus, phones, rooms: roomsOf(world.livekit), now }, endedAtMs);
     await watch.stop();
     for (const { key, revision, what } of await observer.complete())
       this.#violations.push({ invariant: 4, what: `revision ${revision} of ${key} ${what}` });
@@ -104,6 +110,7 @@ class Run {
     const evidence: Evidence = {
       seed,
       asked: load.asked,
+      askedTasks: load.askedTasks,
       written: observer.written(),
       said,
       rooms: watch.seen,
@@ -131,9 +138,10 @@ class Run {
 
   readonly #now = (): RunMs => performance.now() - this.#beganAtMs;
 
-  async #startWorld(): Promise<World> {
+  async #startWorld(phones: Phones["settings"]): Promise<World> {
     const world = await startWorld({
       seed: this.#options.seed,
+      phones,
       say: this.#options.say,
       onLine: (process, line) => this.#log(process, line),
       onOwnEnd: (process, exitCode) => {
@@ -204,11 +212,23 @@ class Run {
     );
   }
 
+  /** Before the ends of sessions, or a task would begin another attempt. */
+  async #cancelAll(bus: Bus, apis: readonly ApiClient[]): Promise<void> {
+    const open = (await bus.list(tasks)).filter(({ value }) => !isTaskEnd(value.state));
+    await Promise.all(
+      open.map(async ({ value: { id, tenant } }, index) => {
+        const api = apis.find((one) => one.tenant === tenant)!;
+        const { status } = await api.post(index, `/api/tasks/${id}/cancel`, {});
+        if (status === 0 || status >= 500)
+          this.#violations.push({ invariant: 2, what: `the end of task ${id} was answered ${status}` });
+      }),
+    );
+  }
+
   /** Waits until nothing is left, or until it should not be there any more. */
-  async #drain(world: World, bus: Bus, endedAtMs: RunMs): Promise<Remains> {
-    const rooms = roomsOf(world.livekit);
+  async #drain(sources: Sources, endedAtMs: RunMs): Promise<Remains> {
     for (;;) {
-      const remains = await collectRemains({ world, bus, rooms, now: this.#now });
+      const remains = await collectRemains(sources);
       const left = whatIsLeft(remains);
       if (left.length === 0 || remains.atMs > endedAtMs + DRAIN_MS) return remains;
       await sleep(1000);

@@ -3,13 +3,15 @@ import { pickOne } from "../support/random.ts";
 import { type FaultKind, nothing, type Strike } from "./fault.ts";
 import type { World } from "./world.ts";
 
+const WITHOUT_CHILDREN = ["gateway", "dispatcher", "janitor", "connector", "outbound", "recorder"];
+
 const killService: FaultKind = {
   kind: "kill -9 of a service",
-  weight: 5,
+  weight: 8,
   holdMs: [0, 500],
   needs: "service",
   async strike({ world, freeService }) {
-    const target = freeService(["gateway", "dispatcher", "janitor"]);
+    const target = freeService(WITHOUT_CHILDREN);
     if (target === undefined) return undefined;
     world.service(target).signal("SIGKILL", "group");
     return { target, cure: nothing };
@@ -18,11 +20,11 @@ const killService: FaultKind = {
 
 const stopService: FaultKind = {
   kind: "SIGSTOP of a service",
-  weight: 4,
+  weight: 6,
   holdMs: [1000, 9000],
   needs: "service",
   async strike({ world, freeService }) {
-    const target = freeService(["gateway", "dispatcher", "janitor"]);
+    const target = freeService(WITHOUT_CHILDREN);
     if (target === undefined) return undefined;
     return pause(world, target, "group");
   },

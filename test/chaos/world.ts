@@ -21,10 +21,8 @@ import { Supervised } from "./supervised.ts";
 /** Marks every process of the run; inherited, so that the agents' own processes are found too. */
 const MARK = "CHAOS_RUN";
 const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS"];
-const NAMES = ["gateway", "dispatcher", "janitor", "agent-host"].flatMap((kind) => [
-  `${kind}-1`,
-  `${kind}-2`,
-]);
+const KINDS = ["gateway", "dispatcher", "janitor", "agent-host", "connector", "outbound", "recorder"];
+const NAMES = KINDS.flatMap((kind) => [`${kind}-1`, `${kind}-2`]);
 /** One more gateway, for another tenant: the rest serves both. */
 const OTHER_GATEWAY = "gateway-3";
 export const OTHER_TENANT = "other";
@@ -48,10 +46,17 @@ const SETTINGS = {
   GREENROOM_DRAIN_MS: "1000",
   GREENROOM_QUEUE_MAX: "1000",
   GREENROOM_RATE_LIMIT: "0",
+  GREENROOM_TASK_PROVIDER: "pool",
+  GREENROOM_TASK_RATE: "50",
+  GREENROOM_VAPI_POLL_MS: "500",
+  GREENROOM_REPORT_WAIT_MS: "3000",
+  KPI_ROLLUP_INTERVAL_MS: "2000",
 };
 
 export interface WorldOptions {
   readonly seed: number;
+  /** Of the telephone provider. */
+  readonly phones: Readonly<Record<string, string>>;
   readonly say: (line: string) => void;
   readonly onLine: (process: string, line: string) => void;
   readonly onOwnEnd: (process: string, exitCode: number) => void;
@@ -128,7 +133,8 @@ export class World {
         }),
       );
     };
-    await end("gateway", "agent-host");
+    await end("gateway", "outbound", "agent-host");
+    await end("connector", "recorder");
     await end("dispatcher", "janitor");
     await until(() => this.processes().length === 0, { timeoutMs: 5000, what: "nothing is left" }).catch(
       () => {
@@ -208,7 +214,7 @@ function supervise(
   name: string,
   parts: Parts,
   gatewayPorts: readonly number[],
-  { seed, onLine, onOwnEnd }: WorldOptions,
+  { seed, phones, onLine, onOwnEnd }: WorldOptions,
 ): Supervised {
   const random = forkRandom(seed, name);
   const number = Number(name.at(-1));
@@ -224,6 +230,7 @@ function supervise(
       ...Object.fromEntries(INHERITED.map((variable) => [variable, process.env[variable]])),
       ...parts.clocks.envOf(name),
       ...SETTINGS,
+      ...phones,
       ...(name === OTHER_GATEWAY ? { GREENROOM_TENANT: OTHER_TENANT } : {}),
       [MARK]: parts.mark,
       NATS_URL: links.natsUrl,

@@ -1,12 +1,17 @@
 // Tells a chaos run step by step, by the product's own rules, and makes its evidence: what a check must see.
 
+import { callOf, hasEnded } from "../../libs/calls/call-of.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
+import type { TaskEvent, TaskRecord } from "../../libs/contracts/task.ts";
 import type { SessionInput } from "../../libs/session/machine.ts";
 import { newSession, step } from "../../libs/session/step.ts";
+import { step as taskStep } from "../../libs/task/step.ts";
+import { callNameOf } from "../../services/connector/providers/vapi-calls.ts";
 import { rollUp } from "../../services/janitor/roll-up.ts";
 import { READY_LINE } from "../chaos/check-records.ts";
 import type { Evidence, Said } from "../chaos/evidence.ts";
 import { aHost, defaults } from "./examples.ts";
+import { aTask, callMoved, lineGiven, sessionEnded, sessionReady } from "./task-examples.ts";
 
 type Mutable<T> = T extends readonly (infer U)[]
   ? Mutable<U>[]
@@ -117,6 +122,34 @@ export class Story {
     this.say(nowMs + 20, id, { type: "ready", ...inRoom } as never);
   }
 
+  /** A callee who is busy at first, and then takes the call. */
+  task(id: string): void {
+    const asked = { tenant: TENANT, idempotencyKey: `key-${id}`, taskId: id, status: 202 };
+    this.draft.askedTasks.push({ ...asked, askedAtMs: 1000 }, { ...asked, askedAtMs: 1500 });
+    const steps: ((task: TaskRecord) => TaskEvent)[] = [
+      lineGiven,
+      (task) => callMoved(task, "busy"),
+      (task) => sessionEnded(task, { reason: "provider_error", wasReady: false }),
+      lineGiven,
+      (task) => callMoved(task, "answered"),
+      sessionReady,
+      sessionEnded,
+    ];
+    let task = aTask(id);
+    for (const next of steps) task = taskStep(task, next(task));
+    this.draft.remains.tasks.push(task as Draft["remains"]["tasks"][number]);
+    for (const { n, session } of task.attempts) {
+      this.draft.remains.dialled.push({
+        atMs: 1000 * n,
+        id: `call-${session}`,
+        name: callNameOf(TENANT, session),
+        to: task.to,
+        wasAnswered: n === 2,
+        isLive: false,
+      });
+    }
+  }
+
   /** What the run itself stored, to see whether it does harm. */
   forge(nowMs: number, forgery: NonNullable<Said["forgery"]>, event: SessionEvent): void {
     this.#store(nowMs, event, forgery);
@@ -157,6 +190,7 @@ export class Story {
     const records = [...this.#records.values()];
     draft.remains.records = structuredClone(records) as Draft["remains"]["records"];
     draft.remains.rollups = rollUp(records) as Draft["remains"]["rollups"];
+    recordCalls(draft);
     draft.remains.hosts = ["h1", "h2"].map((id) => hostWith(id, OVER_MS, []));
     return structuredClone(draft);
   }
@@ -186,6 +220,12 @@ export class Story {
     this.draft.said.push(structuredClone(said) as Draft["said"][number]);
     return said;
   }
+}
+
+/** As the recorder does. */
+export function recordCalls({ remains }: Draft): void {
+  const ended = (remains.records as SessionRecord[]).filter(hasEnded);
+  remains.calls = ended.map((record) => callOf(record, [])) as Draft["remains"]["calls"];
 }
 
 export const at = (nowMs: number, host?: string): string =>
@@ -222,6 +262,7 @@ function hostWith(id: string, atMs: number, present: readonly Serving[]): Draft[
 const emptyDraft = (): Draft => ({
   seed: 1,
   asked: [],
+  askedTasks: [],
   written: [],
   said: [],
   rooms: [],
@@ -245,5 +286,11 @@ const emptyDraft = (): Draft => ({
     deadLetters: [],
     rollups: [],
     conversations: [],
+    tasks: [],
+    launches: [],
+    reports: [],
+    dialled: [],
+    calls: [],
+    falseKpis: [],
   },
 });

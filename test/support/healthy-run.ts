@@ -6,6 +6,7 @@ import { address, at, type Draft, ENDED_MS, Story } from "./chaos-story.ts";
  * Four sessions: `calm` begins hot and its user hangs up; `moved` loses its agent to a kill and goes on with another,
  * while LiveKit still lists the dead one; `slow` is declined, then its agent never joins and is overdue; `late`
  * is ready until the end of all is asked for.
+ * And one task, `called`.
  */
 export function healthyRun(): Draft {
   const story = new Story();
@@ -49,6 +50,7 @@ export function healthyRun(): Draft {
       reason: "completed",
       why: "the API was asked to",
     } as never);
+  story.task("called");
   story.look();
   return story.end();
 }

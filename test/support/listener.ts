@@ -1,4 +1,5 @@
 // A person in a room who notes when which agent was heard: what the silence of a hand-over is measured with.
+import "./quiet-rtc.ts";
 import { AudioStream, type RemoteTrack, Room, RoomEvent, TrackKind } from "@livekit/rtc-node";
 import { startNativeWithoutLogCapture } from "../../services/agent-host/stage-native.ts";
 

@@ -1,7 +1,7 @@
 // The checks of records in a chaos run each see their own defect: 3, 4, 7 and 8.
 import { describe, expect, test } from "vitest";
 import type { SessionEvent } from "../../libs/contracts/session.ts";
-import type { Draft } from "../support/chaos-story.ts";
+import { type Draft, recordCalls } from "../support/chaos-story.ts";
 import { foundIn, lastOf, saidOf, without, writesOf } from "../support/spoilt-run.ts";
 
 describe("3: only legal steps", () => {
@@ -128,4 +128,5 @@ describe("8: ready is the entrypoint's own word", () => {
 
 function replace(draft: Draft, record: Draft["remains"]["records"][number]): void {
   draft.remains.records = draft.remains.records.map((each) => (each.id === record.id ? record : each));
+  recordCalls(draft);
 }

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { checkEvidence } from "../chaos/check-evidence.ts";
 import type { Draft } from "../support/chaos-story.ts";
 import { healthyRun } from "../support/healthy-run.ts";
-import { foundIn, saidOf } from "../support/spoilt-run.ts";
+import { foundIn, saidOf, writesOf } from "../support/spoilt-run.ts";
 
 test("nothing is wrong with a healthy run", () => {
   expect(checkEvidence(healthyRun())).toEqual([]);
@@ -70,5 +70,15 @@ describe("14: no limit passes early", () => {
     });
     expect(invariants).toEqual([14]);
     expect(words).toMatch(/slow#2 is overdue \(join\) when it had been dispatched for 3000 of 10000 ms/);
+  });
+
+  test("a telephone that is busy needs no limit to say that nobody came", () => {
+    const { words } = foundIn((draft) => {
+      const overdue = saidOf(draft, "slow", "overdue");
+      overdue.storedAtMs = 55_060;
+      Object.assign(overdue.event!, { kind: "user_absent" });
+      for (const { record } of writesOf(draft, "slow")) record!.call = { to: "+15550100" };
+    });
+    expect(words).not.toMatch(/is overdue/);
   });
 });

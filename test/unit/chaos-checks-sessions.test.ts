@@ -1,6 +1,6 @@
 // The checks of sessions in a chaos run each see their own defect: 1, 2, 10 and 11.
 import { describe, expect, test } from "vitest";
-import { type Draft, ENDED_MS, HEALED_MS } from "../support/chaos-story.ts";
+import { type Draft, ENDED_MS, HEALED_MS, recordCalls } from "../support/chaos-story.ts";
 import { healthyRun } from "../support/healthy-run.ts";
 import { foundIn, lastOf, saidOf, standing, without, writesOf } from "../support/spoilt-run.ts";
 
@@ -11,6 +11,15 @@ describe("1: what was accepted exists", () => {
     });
     expect(invariants).toEqual([1]);
     expect(words).toContain("lost was accepted at 1.0 s with status 202 and never had a record");
+  });
+
+  test("a start that was told that there is no such session is told", () => {
+    const { invariants, words } = foundIn(({ asked }) => {
+      const { sessionId: _, ...first } = asked[0]!;
+      asked.push({ ...first, status: 404, errorCode: "not_found" });
+    });
+    expect(invariants).toEqual([1]);
+    expect(words).toBe("the start with the key key-calm was answered at 1.0 s that there is no such session");
   });
 
   test("a record that is removed before its session's end is missed; after it, it isn't", () => {
@@ -24,6 +33,7 @@ describe("1: what was accepted exists", () => {
       draft.written = without(draft.written, (each) => each === lastOf(draft, "late"));
       remove(draft, ENDED_MS + 50);
       dropFromRollUps(draft, "late");
+      recordCalls(draft);
     });
     expect(early.invariants).toEqual([1]);
     expect(early.words).toContain("the record of late was removed at 105.0 s while it was ready");
