@@ -36,8 +36,9 @@ export interface KeeperDeps {
 
 /** What was said and led to nothing is said again after this. */
 const SAY_AGAIN_MS = 2000;
+const READ_AGAIN_MS = 100;
 const WHY_MAX = 480;
-/** Well below the silence after which others take a connector for dead, and up what it had. */
+/** Well below the silence after a write, after which others take a connector for dead, and up what it had. */
 const SURELY_HELD_MS = 2000;
 
 let writes = 0;
@@ -148,18 +149,28 @@ export class KeptLaunch {
   /** Sees to it that nothing of it is left. @throws when that isn't known; it is tried again then */
   async finish(why: string): Promise<void> {
     if (this.isLetGo) return;
+    // It was refused, or its end was saved already though nobody here was told.
+    if (this.#launch.state === "over") {
+      this.isLetGo = true;
+      return;
+    }
     // Told once: a provider that is asked again, since this could not be saved, has forgotten it.
     this.#end ??= { told: await this.#provider().end(this.#launch, why) };
     const { provider, state, takenUp } = this.#launch;
     // It was made by its former keeper perhaps, or here, and could not be saved.
     const mayHaveBegun = state === "intended" && (takenUp > 0 || this.#wasAsked);
     const call = isTelephone(provider) ? callAtItsEnd(this.#launch, this.#end.told, mayHaveBegun) : undefined;
-    await this.#save({
+    const isSaved = await this.#save({
       ...this.#launch,
       state: "over",
       why: why.slice(0, WHY_MAX),
       ...(call === undefined ? {} : { call }),
     });
+    if (!isSaved && !this.isLetGo)
+      throw new GreenroomError(
+        "storage_unavailable",
+        "An earlier write of this launch was stored after all.",
+      );
     this.isLetGo = true;
   }
 
@@ -263,19 +274,35 @@ export class KeptLaunch {
     log.info({ session, attempt, provider, ...why }, `said: ${event.type.replaceAll("_", " ")}`);
   }
 
-  /** @returns false when another connector has it by now */
+  /** @returns false when another connector has it by now, or an earlier write from here was stored after all */
   async #save(launch: LaunchRecord): Promise<boolean> {
     const next = written(this.#deps, launch);
     const beganAtMs = this.#deps.clock.monotonic();
     const revision = await this.#deps.bus.save(launches, next, this.#revision);
     if (revision === undefined) {
-      this.isLetGo = true;
+      await this.#readAgain();
       return false;
     }
     this.#launch = next;
     this.#revision = revision;
     this.#heldAtMs = beganAtMs;
     return true;
+  }
+
+  /** A write was lost: to another connector, or to one from here whose answer had been lost. */
+  async #readAgain(): Promise<void> {
+    const { bus, clock, instance } = this.#deps;
+    const askedAtMs = clock.monotonic();
+    const found = await bus.read(launches, launches.keyOf(this.#launch));
+    if (found?.value.by !== instance || found.value.takenUp !== this.#launch.takenUp) {
+      this.isLetGo = true;
+      return;
+    }
+    this.lookLater(READ_AGAIN_MS);
+    if (found.revision <= this.#revision) return;
+    this.#launch = found.value;
+    this.#revision = found.revision;
+    this.#heldAtMs = askedAtMs;
   }
 
   /** Whether it is this connector's still: one that stood still for long was taken for dead, and doesn't know it. */

@@ -23,6 +23,8 @@ export class LaunchKeeper {
   readonly #deps: KeeperDeps;
   readonly #kept = new Map<string, Kept>();
   readonly #inHand = new Map<string, number>();
+  /** The marks of intents of which nobody knows whether they were saved, by their keys. */
+  readonly #unclear = new Map<string, string>();
 
   constructor(deps: KeeperDeps) {
     this.#deps = deps;
@@ -50,11 +52,31 @@ export class LaunchKeeper {
     const { bus, clock, instance } = this.#deps;
     const beganAtMs = clock.monotonic();
     const launch = written(this.#deps, { v: 1, ...intent, state: "intended", by: instance, takenUp: 0 });
-    const revision = await bus.save(launches, launch, 0);
+    const revision = await bus.save(launches, launch, 0).catch((error: unknown) => {
+      this.#unclear.set(launches.keyOf(launch), launch.opId);
+      throw error;
+    });
     if (revision === undefined) return false;
-    const kept = this.#keep(launch, revision, beganAtMs);
-    void this.#hand(kept, () => kept.launch.launch());
+    this.#launch(launch, revision, beganAtMs);
     return true;
+  }
+
+  /**
+   * Goes on with an intent that was saved from here although the answer said otherwise: nobody has asked for it yet.
+   * @param seenAtMs when it was first seen to stand so
+   * @returns false when it is none of these
+   */
+  adopt(intent: LaunchRecord, revision: number, seenAtMs: number): boolean {
+    const key = launches.keyOf(intent);
+    if (this.#unclear.get(key) !== intent.opId) return false;
+    this.#unclear.delete(key);
+    this.#launch(intent, revision, seenAtMs);
+    return true;
+  }
+
+  #launch(intent: LaunchRecord, revision: number, heldAtMs: number): void {
+    const kept = this.#keep(intent, revision, heldAtMs);
+    void this.#hand(kept, () => kept.launch.launch());
   }
 
   /** Makes a launch this connector's own whose keeper is gone. @returns false when another was faster */

@@ -5,8 +5,11 @@ import { SILENT_MS } from "../../libs/fleet/beat.ts";
 import { type Clock, repeat } from "../../libs/process/clock.ts";
 
 export interface Living {
-  /** True when so much of its silence was heard that it must be dead, or it said itself that it stops. */
-  isDead(instance: string): boolean;
+  /**
+   * True when so much of its silence was heard that it must be dead, or it said itself that it stops.
+   * @param signOfLifeAtMs when something else was seen of it, on the monotonic clock
+   */
+  isDead(instance: string, signOfLifeAtMs: number): boolean;
   stop: Stop;
 }
 
@@ -38,11 +41,11 @@ export async function watchLiving(bus: Bus, clock: Clock): Promise<Living> {
     () => {},
   );
   return {
-    isDead(instance) {
+    isDead(instance, signOfLifeAtMs) {
       const now = clock.monotonic();
       if (!bus.isConnected() || now - lastTickMs > TICK_MS + SLEPT_MS) return false;
       if (stopped.has(instance)) return true;
-      return now - Math.max(sinceMs, heardAtMs.get(instance) ?? 0) > SILENT_MS;
+      return now - Math.max(sinceMs, heardAtMs.get(instance) ?? 0, signOfLifeAtMs) > SILENT_MS;
     },
     async stop() {
       stopTicking();

@@ -14,7 +14,7 @@ interface Deps {
   readonly instance: string;
   readonly providers: ReadonlyMap<string, Pick<Provider, "launchLimitMs">>;
   readonly living: Pick<Living, "isDead">;
-  readonly keeper: Pick<LaunchKeeper, "has" | "takeUp" | "drop">;
+  readonly keeper: Pick<LaunchKeeper, "has" | "adopt" | "takeUp" | "drop">;
 }
 
 /** A launch that isn't over, as the bucket has it. */
@@ -49,7 +49,8 @@ export class Pursuit {
   async takeUp(): Promise<void> {
     const { keeper, log } = this.#deps;
     for (const [key, { launch, revision, seenAtMs }] of [...this.#seen]) {
-      if (keeper.has(key) || !this.#isLeft(launch, seenAtMs)) continue;
+      if (keeper.has(key) || keeper.adopt(launch, revision, seenAtMs)) continue;
+      if (!this.#isLeft(launch, seenAtMs)) continue;
       try {
         // Taken, or lost to another: the bucket tells of it.
         await keeper.takeUp(launch, revision);
@@ -61,7 +62,8 @@ export class Pursuit {
 
   #isLeft(launch: LaunchRecord, seenAtMs: number): boolean {
     const { clock, instance, living, providers } = this.#deps;
-    if (launch.by !== instance && living.isDead(launch.by)) return true;
+    // Who has just written it lives, though its beats be lost.
+    if (launch.by !== instance && living.isDead(launch.by, seenAtMs)) return true;
     // One of its own that it doesn't keep was saved, and the store's answer was lost.
     if (launch.state !== "intended" && launch.by !== instance) return false;
     const limitMs = (providers.get(launch.provider)?.launchLimitMs ?? 0) + SAVING_MS;

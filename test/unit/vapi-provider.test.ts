@@ -29,11 +29,14 @@ const provider = (changed: Partial<VapiOptions> = {}): Provider =>
       ["+15550198", OTHER_NUMBER],
     ]),
     pollMs: 0,
-    answerMs: 300,
+    answerMs: 20_000,
     lookUpAfterMs: [0, 50, 100],
     mayCall: async () => "yes",
     ...changed,
   });
+
+/** Where an answer may not come in time. */
+const impatient = (): Provider => provider({ answerMs: 300 });
 
 const order = (changed: Partial<LaunchOrder> = {}): LaunchOrder => ({
   tenant: "t",
@@ -185,7 +188,7 @@ describe("asking for a call", () => {
     ["an answer that is no call", { is: "answer", status: 201, body: { results: [] } }],
   ] as const)("is unclear after %s, and is not sent a second time", async (_, mishap) => {
     vapi.next("POST /call", mishap);
-    expect(await provider().launch(order())).toMatchObject({ is: "unclear" });
+    expect(await impatient().launch(order())).toMatchObject({ is: "unclear" });
     expect(vapi.requests).toEqual(["POST /call"]);
   });
 
@@ -286,10 +289,11 @@ describe("looking at a call", () => {
     [{ is: "cut" }],
     [{ is: "slow", ms: 600 }],
   ] as const)("decides nothing by %o", async (mishap) => {
-    const calls = provider();
-    await calls.launch(order());
+    await provider().launch(order());
     vapi.next("GET /call/:id", mishap);
-    await expect(calls.observe(launch({ state: "launched", externalId: made().id }))).rejects.toMatchObject({
+    await expect(
+      impatient().observe(launch({ state: "launched", externalId: made().id })),
+    ).rejects.toMatchObject({
       code: "provider_unavailable",
     });
   });

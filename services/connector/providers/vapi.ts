@@ -12,6 +12,9 @@ import {
 import { VapiApi } from "./vapi-api.ts";
 import { callNameOf, endFromHere, isOver, observationOf } from "./vapi-calls.ts";
 
+/** What of VAPI is used. */
+export type Vapi = Pick<VapiApi, "create" | "get" | "find" | "hangUp" | "delete">;
+
 export interface VapiOptions {
   readonly url: string;
   readonly key: string;
@@ -26,6 +29,8 @@ export interface VapiOptions {
   readonly answerMs: number;
   /** In ms; a call that was asked for may be listed a little later, so it is looked for after each of these. */
   readonly lookUpAfterMs?: readonly number[];
+  /** VAPI itself, when it isn't reached over HTTP. */
+  readonly api?: Vapi;
   /** Read when the intent is saved. */
   readonly mayCall: (order: LaunchOrder) => Promise<MayCall>;
 }
@@ -48,7 +53,7 @@ const NOT_CALLED: Record<Exclude<MayCall, "yes">, string> = {
 
 export function vapiProvider(options: VapiOptions): Provider {
   const { answerMs, clock, lookUpAfterMs = LOOK_UP_AFTER_MS } = options;
-  const api = new VapiApi(options);
+  const api = options.api ?? new VapiApi(options);
   const looks = new RecentLooks(clock, options.pollMs);
 
   /** A call of which only the intent is known. */
@@ -120,7 +125,7 @@ const ENDING_LOOKS = 3;
 const ENDING_LOOK_MS = 700;
 
 /** @throws when it goes on all the same: it is tried again then */
-async function endCall(api: VapiApi, clock: Clock, id: string): Promise<CallProgress | undefined> {
+async function endCall(api: Vapi, clock: Clock, id: string): Promise<CallProgress | undefined> {
   let isDeleted = false;
   for (let look = 0; look < ENDING_LOOKS; look++) {
     const call = await api.get(id);
