@@ -1,5 +1,6 @@
 // What the dispatcher does with one message about a session: read, decide, save, speak.
 import type { Delivery, Verdict } from "../../libs/bus/bus.ts";
+import { MAX_DELIVERIES } from "../../libs/bus/delivery-rules.ts";
 import { sessions } from "../../libs/contracts/buckets.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
@@ -60,7 +61,8 @@ async function handleOnce(
   const before = isCertain ? await read(deps, key) : guess;
   const after = applied(deps, before, event, delivery);
   if (!isCertain && (after === undefined || after === before?.record)) return "lost the race";
-  if (after === undefined) return "retry"; // It overtook its own `requested`.
+  // It overtook its own `requested`, or nobody ever made that: then an end has nothing to end.
+  if (after === undefined) return isInVain(event, delivery) ? "done" : "retry";
 
   let standing = { record: after, revision: before?.revision ?? 0 };
   let changed = after !== before?.record;
@@ -96,6 +98,10 @@ async function read(deps: DispatchDeps, key: string): Promise<Standing | undefin
   const entry = await deps.bus.read(sessions, key);
   return entry === undefined ? undefined : { record: entry.value, revision: entry.revision };
 }
+
+/** Whoever asks for an end may not know whether what was to begin had been stored: waiting for it is enough. */
+const isInVain = ({ type }: SessionEvent, { deliveries }: Delivery): boolean =>
+  type === "end_requested" && deliveries >= MAX_DELIVERIES;
 
 function applied(
   deps: DispatchDeps,

@@ -1,5 +1,6 @@
 // What a dispatcher does with one message: read, decide, save, speak; when hosts decline, fail and are slow.
 import { describe, expect, test } from "vitest";
+import { MAX_DELIVERIES } from "../../libs/bus/delivery-rules.ts";
 import { sessions } from "../../libs/contracts/buckets.ts";
 import { assignCommand, releaseCommand } from "../../libs/contracts/channels.ts";
 import type { Assign, AssignAnswer, HostProfile } from "../../libs/contracts/host.ts";
@@ -281,4 +282,16 @@ test("a stored record begins with its attempt and ends in its state, where a lis
   expect(text).toMatch(/^\{"attempt":2,/);
   expect(text).toMatch(/"state":"ready"\}$/);
   expect(JSON.parse(text)).toEqual(record);
+});
+
+test("an end of what never began is waited with, and then has been reached", async () => {
+  const { handle, written } = await scene({ a: [] });
+  const about = { tenant: "t", sessionId: "s", at: AT };
+  const end = { ...about, type: "end_requested", reason: "cancelled", why: "canceled" } as const;
+  expect(await handle(end)).toBe("retry");
+  expect(await handle(end, MAX_DELIVERIES - 1)).toBe("retry");
+  expect(await handle(end, MAX_DELIVERIES)).toBe("done");
+  const left = { ...by("a"), type: "user_left" } as const;
+  expect(await handle(left, MAX_DELIVERIES)).toBe("retry");
+  expect(written()).toEqual([]);
 });
