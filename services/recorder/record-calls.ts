@@ -1,5 +1,6 @@
 // Makes a call record of every session that has ended, and again when news of it comes late.
 import type { Bus, Stop } from "../../libs/bus/bus.ts";
+import { STORE_TIMEOUT_MS } from "../../libs/bus/delivery-rules.ts";
 import { callOf, type EndedSession, endedAtOf, hasEnded, readyAttempts } from "../../libs/calls/call-of.ts";
 import { launches, sessionReports, sessions } from "../../libs/contracts/buckets.ts";
 import {
@@ -33,6 +34,8 @@ export interface RecordCallsDeps {
 const IN_HAND = 500;
 const LOOK_MS = 250;
 const DAY_MS = 24 * 60 * 60 * 1000;
+/** By then a write whose answer never came is stored, or never will be. */
+const LATE_MS = 2 * STORE_TIMEOUT_MS + 5000;
 /** News that comes while a record is written is put in at once; more often than this nothing changes so fast. */
 const TRIES = 5;
 
@@ -68,6 +71,8 @@ export class CallRecorder {
   #lagMs = 0;
   #lagAtMs = Number.NEGATIVE_INFINITY;
   #isStopping = false;
+  /** The sessions that are looked at again. */
+  readonly #later = new Set<string>();
 
   constructor(deps: RecordCallsDeps) {
     this.#deps = deps;
@@ -129,11 +134,27 @@ export class CallRecorder {
       const call = callOf(record, await this.#reportsOf(record), await this.#launchesOf(record));
       // Told also of what was stored before: whoever stored it may have died before it told anybody.
       if (stored !== undefined && isSame(call, stored)) return onRecorded(call);
-      await bus.publish(calls, call);
+      await bus.publish(calls, call).catch((error: unknown) => {
+        this.#lookLater(record);
+        throw error;
+      });
       log.debug({ session: record.id, outcome: call.outcome }, "a call is recorded");
       stored = call;
     }
     if (stored !== undefined) onRecorded(stored);
+  }
+
+  /** What could not be stored may be stored yet, over what is stored meanwhile. */
+  #lookLater({ tenant, id }: EndedSession): void {
+    if (this.#later.has(sessionKey(tenant, id))) return;
+    this.#later.add(sessionKey(tenant, id));
+    this.#deps.clock.after(LATE_MS, () => {
+      this.#later.delete(sessionKey(tenant, id));
+      if (this.#isStopping) return;
+      this.onNews(tenant, id).catch((error: unknown) =>
+        this.#deps.log.debug({ session: id, error }, "a call could not be looked at again"),
+      );
+    });
   }
 
   async #storedOf(record: EndedSession): Promise<CallRecord | undefined> {

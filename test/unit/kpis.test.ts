@@ -1,15 +1,18 @@
 // The key figures of days: made of call records, kept true to them, and added up.
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { Bus } from "../../libs/bus/bus.ts";
 import { quantileOf } from "../../libs/calls/histogram.ts";
 import { DailyKpis, mergeKpis } from "../../libs/calls/kpis-of.ts";
 import { dailyKpis } from "../../libs/contracts/buckets.ts";
 import type { CallRecord } from "../../libs/contracts/call.ts";
 import { calls } from "../../libs/contracts/channels.ts";
 import type { DailyKpi } from "../../libs/contracts/kpi.ts";
+import { sleep } from "../../libs/process/clock.ts";
 import { KpiKeeper } from "../../services/recorder/keep-kpis.ts";
 import { aCall } from "../support/call-examples.ts";
 import { world } from "../support/memory-world.ts";
+import { withOther } from "../support/task-world.ts";
 
 const NOON = Date.UTC(2026, 0, 1, 12);
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -100,9 +103,9 @@ describe("figures that are kept", () => {
   function scene() {
     const { clock, connect, outcome } = world();
     const bus = connect("recorder");
-    const keeper = (name: string) =>
+    const keeper = (name: string, change = (bus: Bus): Bus => bus) =>
       new KpiKeeper({
-        bus: connect(name),
+        bus: change(connect(name)),
         clock,
         log: quiet,
         settings: { intervalMs: 1000, lookbackDays: 3 },
@@ -142,6 +145,33 @@ describe("figures that are kept", () => {
       ),
       { numRuns: 40 },
     );
+  });
+
+  test("don't rest for long after they had to wait for the store", async () => {
+    const { bus, clock, outcome, keeper, stored } = scene();
+    const kept = keeper("one", (bus) => {
+      let reads = 0;
+      return withOther(bus, {
+        scan: async (channel, options) => {
+          // As with a store that is away for a minute.
+          if (reads++ === 0) await sleep(clock, 60_000);
+          return bus.scan(channel, options);
+        },
+      });
+    });
+    const stop = kept.start();
+    const store = async (id: string) => {
+      const call = aCall({ id, startedAtMs: NOON, startMs: 900, talkMs: 60_000 });
+      await outcome(bus.publish(calls, call));
+      kept.note(call);
+    };
+    await store("a");
+    await clock.advance(70_000);
+    expect(await stored()).toMatchObject([{ calls: 1 }]);
+    await store("b");
+    await clock.advance(5000);
+    expect(await stored()).toMatchObject([{ calls: 2 }]);
+    stop();
   });
 
   test("are of as many days back as are set, and of none before, whatever is told of those", async () => {

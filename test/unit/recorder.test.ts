@@ -11,7 +11,7 @@ import {
 } from "../../libs/contracts/buckets.ts";
 import type { SessionReport } from "../../libs/contracts/call.ts";
 import { calls } from "../../libs/contracts/channels.ts";
-import { isError } from "../../libs/contracts/errors.ts";
+import { GreenroomError, isError } from "../../libs/contracts/errors.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import { startRecorder } from "../../services/recorder/recorder.ts";
 import { anEndedSession, reportsOf } from "../support/call-examples.ts";
@@ -24,9 +24,11 @@ interface SceneOptions {
   readonly faults?: Partial<Faults>;
   readonly recorders?: number;
   readonly seed?: number;
+  /** The first call that is stored is stored so many ms later, and its recorder told that it isn't. */
+  readonly lateMs?: number;
 }
 
-async function scene({ faults = {}, recorders = 1, seed = 1 }: SceneOptions = {}) {
+async function scene({ faults = {}, recorders = 1, seed = 1, lateMs }: SceneOptions = {}) {
   const { clock, connect, outcome } = world(faults, seed);
   const client = connect("client");
   const published: unknown[] = [];
@@ -35,6 +37,10 @@ async function scene({ faults = {}, recorders = 1, seed = 1 }: SceneOptions = {}
     const publish = bus.publish.bind(bus);
     vi.spyOn(bus, "publish").mockImplementation((channel, message) => {
       published.push(message);
+      if (lateMs !== undefined && published.length === 1) {
+        clock.after(lateMs, () => void publish(channel, message));
+        return Promise.reject(new GreenroomError("storage_unavailable", "no answer"));
+      }
       return publish(channel, message);
     });
     return outcome(
@@ -107,6 +113,21 @@ test("a report that comes too late is put into the call that is stored", async (
   expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 0 } }]);
   await tell(reportsOf(record)[0]!);
   await clock.advance(1000);
+  expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 2 } }]);
+});
+
+test("a call that is stored after all, over a newer one, is made right", async () => {
+  const { clock, save, tell, stored } = await scene({ lateMs: 8000 });
+  const record = session("a");
+  await save(record);
+  await clock.advance(11_000);
+  expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 0 } }]);
+  await tell(reportsOf(record)[0]!);
+  await clock.advance(1000);
+  expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 2 } }]);
+  await clock.advance(2000);
+  expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 0 } }]);
+  await clock.advance(10_000);
   expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 2 } }]);
 });
 
