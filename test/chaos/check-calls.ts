@@ -6,7 +6,23 @@ import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { Remains, Violation } from "./evidence.ts";
 import { groupBy, type Read } from "./read-evidence.ts";
 
+/** What call records are made of, and those that stand. */
+export type Recorded = Pick<Remains, "records" | "reports" | "launches" | "calls">;
+
 export function checkCalls({ evidence: { remains }, lives }: Read): Violation[] {
+  // A session's record may be gone long before its call's.
+  const over = new Set(
+    lives.flatMap(({ key, revisions }) => (revisions.at(-1)?.record.state === "ended" ? [key] : [])),
+  );
+  const figures = remains.falseKpis.map((key) => ({
+    invariant: 12,
+    what: `the key figures ${key} are not what the call records give`,
+  }));
+  return [...wrongCalls(remains, over), ...figures];
+}
+
+/** @param over the sessions that ended, by their keys */
+export function wrongCalls(remains: Recorded, over: ReadonlySet<string>): Violation[] {
   const stored = groupBy(remains.calls, ({ tenant, sessionId }) => sessionKey(tenant, sessionId));
   const found: Violation[] = [];
   const tell = (what: string, sessionId: string) => found.push({ invariant: 12, what, sessionId });
@@ -19,20 +35,12 @@ export function checkCalls({ evidence: { remains }, lives }: Read): Violation[] 
     else if (textOf(call) !== textOf(wanted))
       tell(`the call record of ${key} says ${differences(call, wanted)}`, wanted.sessionId);
   }
-  // A session's record may be gone long before its call's.
-  const over = new Set(
-    lives.flatMap(({ key, revisions }) => (revisions.at(-1)?.record.state === "ended" ? [key] : [])),
-  );
   for (const [key, [call]] of stored)
     if (!over.has(key)) tell(`${key} has a call record and did not end`, call?.sessionId ?? key);
-  const figures = remains.falseKpis.map((key) => ({
-    invariant: 12,
-    what: `the key figures ${key} are not what the call records give`,
-  }));
-  return [...found, ...figures];
+  return found;
 }
 
-function callsOf({ records, reports, launches }: Remains): CallRecord[] {
+function callsOf({ records, reports, launches }: Recorded): CallRecord[] {
   const reported = groupBy(reports, ({ tenant, session }) => sessionKey(tenant, session));
   const launched = groupBy(launches, ({ tenant, session }) => sessionKey(tenant, session));
   return records.filter(hasEnded).map((record) => {

@@ -2,10 +2,16 @@
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import { isTaskEnd, type TaskRecord, taskKey } from "../../libs/contracts/task.ts";
 import { callNameOf } from "../../services/connector/providers/vapi-calls.ts";
-import type { AskedTask, Evidence, Violation } from "./evidence.ts";
+import type { AskedTask, Remains, Violation } from "./evidence.ts";
 import { groupBy, secondsOf } from "./read-evidence.ts";
 
-export function checkTasks(evidence: Evidence): Violation[] {
+/** What is known of tasks, and of what they led to. */
+export interface TaskEvidence {
+  readonly askedTasks: readonly AskedTask[];
+  readonly remains: Pick<Remains, "tasks" | "dialled" | "launches" | "records">;
+}
+
+export function checkTasks(evidence: TaskEvidence): Violation[] {
   return [
     ...checkAccepted(evidence),
     ...checkEnded(evidence),
@@ -17,7 +23,7 @@ export function checkTasks(evidence: Evidence): Violation[] {
 const isAccepted = (asked: AskedTask): asked is AskedTask & { taskId: string } => asked.taskId !== undefined;
 
 /** 1: a task that was accepted is there in the end, and 10: its key had no other. */
-function checkAccepted({ askedTasks, remains }: Evidence): Violation[] {
+function checkAccepted({ askedTasks, remains }: TaskEvidence): Violation[] {
   const found: Violation[] = [];
   const there = new Set(remains.tasks.map(({ tenant, id }) => taskKey(tenant, id)));
   const accepted = askedTasks.filter(isAccepted);
@@ -39,7 +45,7 @@ function checkAccepted({ askedTasks, remains }: Evidence): Violation[] {
 }
 
 /** 2: everything was canceled that went on, and so is over. */
-const checkEnded = ({ remains }: Evidence): Violation[] =>
+const checkEnded = ({ remains }: TaskEvidence): Violation[] =>
   remains.tasks
     .filter(({ state }) => !isTaskEnd(state))
     .map(({ id, state, attempt }) => ({
@@ -48,7 +54,7 @@ const checkEnded = ({ remains }: Evidence): Violation[] =>
     }));
 
 /** 15: one call for an attempt, one conversation for a task, none that no task wanted; 9: and none goes on. */
-function checkDialled({ remains }: Evidence): Violation[] {
+function checkDialled({ remains }: TaskEvidence): Violation[] {
   const owners = new Map(remains.tasks.flatMap(namesOf));
   const found: Violation[] = [];
   for (const [name, calls] of groupBy(remains.dialled, (call) => call.name)) {
@@ -85,7 +91,7 @@ const namesOf = ({ tenant, id, attempts }: TaskRecord) =>
   );
 
 /** 9: what a provider was asked for is over, or nobody can tell any more. */
-const checkLaunches = ({ remains }: Evidence): Violation[] => {
+const checkLaunches = ({ remains }: TaskEvidence): Violation[] => {
   const ended = new Set(
     remains.records.flatMap(({ tenant, id, state }) => (state === "ended" ? [sessionKey(tenant, id)] : [])),
   );

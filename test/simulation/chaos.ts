@@ -159,8 +159,11 @@ export class Chaos {
   #pickProcess(): SimProcess {
     const kinds: [Kind, ...Kind[]] = ["dispatcher", "agent-host", "agent-host", "janitor", "gateway"];
     if (this.#world.scenario.outside !== undefined) kinds.push("connector", "connector", "connector");
+    if (this.#world.scenario.calling !== undefined) kinds.push("outbound", "outbound");
+    if (this.#world.processes.some((process) => process.kind === "recorder")) kinds.push("recorder");
     const kind = pickOne(this.#random, kinds);
-    if (kind === "connector") this.#world.coverage.count("a connector is struck");
+    if (kind === "connector" || kind === "outbound" || kind === "recorder")
+      this.#world.coverage.count(`a${kind === "outbound" ? "n" : ""} ${kind} is struck`);
     return this.#pickOf(kind);
   }
 

@@ -1,6 +1,7 @@
 // What must hold of launches: the intent before the asking, one asking an attempt, a history in order, an end.
 import type { MemoryServer } from "../../libs/bus/memory-server.ts";
 import { launches } from "../../libs/contracts/buckets.ts";
+import { agentIdentityOf } from "../../libs/contracts/ids.ts";
 import { type LaunchRecord, launchKey } from "../../libs/contracts/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
 import type { Coverage } from "./coverage.ts";
@@ -64,7 +65,8 @@ export function checkLaunches(world: LaunchWorld): void {
     for (const launch of revisions) {
       for (const fault of faultsOf(before, launch))
         world.trace.violation("launch", `${nameOf(world, launch)} ${fault} (${key})`);
-      if (launch.state === "ready" && !world.facts.hasSaidReady(launch.identity ?? ""))
+      const identity = launch.identity ?? agentIdentityOf(launch.session, launch.attempt);
+      if (launch.state === "ready" && !world.facts.hasSaidReady(identity))
         world.trace.violation(8, `${nameOf(world, launch)} is ready, and its agent never said so`);
       if (launch.state !== before?.state) world.coverage.count(`launches: ${launch.state}`);
       if (launch.takenUp > (before?.takenUp ?? 0)) world.coverage.count("launches: taken up");
@@ -96,7 +98,7 @@ export function leftLaunches(world: LaunchWorld): string[] {
   const records = world.server
     .standing(launches)
     .flatMap(({ value }) =>
-      value.state !== "over" && ended.has(value.session)
+      value.state !== "over" && !isUntellable(value) && ended.has(value.session)
         ? [`the launch of ${nameOf(world, value)}, ${value.state} by ${value.by},`]
         : [],
     );
@@ -112,6 +114,10 @@ export function leftLaunches(world: LaunchWorld): string[] {
     );
   return [...records, ...dispatches, ...jobs];
 }
+
+/** Whether a telephone rang that nobody asked after in time. */
+const isUntellable = ({ provider, state }: LaunchRecord): boolean =>
+  provider === "vapi" && state === "unknown";
 
 const nameOf = (world: LaunchWorld, { session, attempt }: { session: string; attempt: number }): string =>
   `${world.trace.nameOf(session)}#${attempt}`;

@@ -108,6 +108,8 @@ const readable: Channel<SessionEvent | undefined> = {
 export const unreadable = (world: World): number[] =>
   world.server.stored(readable).flatMap(({ message, sequence }) => (message === undefined ? [sequence] : []));
 
+export const readableEvents = (world: World): SessionEvent[] => storedEvents(world).map(({ event }) => event);
+
 const storedEvents = (world: World): SaidAt[] =>
   world.server
     .stored(readable)

@@ -1,16 +1,23 @@
 // The invariants of the world as a whole: what must be so once its faults are over, and in the end.
 
 import { conversations, hosts, sessions } from "../../libs/contracts/buckets.ts";
-import { deadLetters, reliefEvents, sessionEvents } from "../../libs/contracts/channels.ts";
+import {
+  deadLetters,
+  reliefEvents,
+  sessionEvents,
+  taskEvents,
+  taskRequests,
+} from "../../libs/contracts/channels.ts";
 import type { HostRecord } from "../../libs/contracts/host.ts";
 import { STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
 import { isExternal } from "../../libs/contracts/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/session.ts";
+import { callNameOf } from "../../services/connector/providers/vapi-calls.ts";
 import { freeAgents } from "../../services/dispatcher/choose-host.ts";
 import { phaseOf } from "../../services/janitor/find-overdue.ts";
 import { limitOf } from "../support/limit-of.ts";
 import { leftLaunches } from "./check-launches.ts";
-import { unreadable } from "./check-records.ts";
+import { readableEvents, unreadable } from "./check-records.ts";
 import type { Client } from "./clients.ts";
 import { OVERLAP_MS } from "./facts.ts";
 import type { World } from "./world.ts";
@@ -18,8 +25,13 @@ import type { World } from "./world.ts";
 /** Ended; or ready, and its agent is there, alive and the only one of its attempt. */
 export function isSettled(world: World, record: SessionRecord): boolean {
   if (record.state === "ended") return true;
-  return record.state === "ready" && world.facts.agentsOf(record).length > 0;
+  if (record.state !== "ready") return false;
+  if (record.provider === "vapi") return isTalking(world, record);
+  return world.facts.agentsOf(record).length > 0;
 }
+
+const isTalking = (world: World, { tenant, id }: SessionRecord): boolean =>
+  world.vapi.live().some(({ name, status }) => status === "in-progress" && name === callNameOf(tenant, id));
 
 /** 2: within the limit after the faults; those that wait for an agent while none is free have their own. */
 export function checkSettled(world: World): void {
@@ -35,7 +47,7 @@ export function checkSettled(world: World): void {
 export function checkAlone(world: World): void {
   const now = world.clock.monotonic();
   for (const record of world.records()) {
-    if (record.state !== "ready" || !isExternal(record.provider)) continue;
+    if (record.state !== "ready" || !isExternal(record.provider) || record.provider === "vapi") continue;
     for (const { guest, sinceMs } of world.facts.othersThan(record)) {
       if (now - sinceMs < OVERLAP_MS) continue;
       const name = `${world.trace.nameOf(record.id)}#${record.attempt}`;
@@ -89,12 +101,12 @@ export function checkNothingLeft(world: World): void {
 
 /** 13: nothing is stuck, and what nobody could read was given up, with a letter, and nothing else. */
 export function checkNothingStuck(world: World): void {
-  const consumers = [
-    { channel: sessionEvents, durable: "dispatcher" },
-    { channel: reliefEvents, durable: "relief" },
+  const backlogs = [
+    { channel: sessionEvents, ...withoutVainEnds(world, world.server.backlog(sessionEvents, "dispatcher")) },
+    { channel: reliefEvents, ...world.server.backlog(reliefEvents, "relief") },
+    ...taskBacklogs(world),
   ];
-  for (const { channel, durable } of consumers) {
-    const { pending, unsettled } = world.server.backlog(channel, durable);
+  for (const { channel, pending, unsettled } of backlogs) {
     const what = `${pending} messages of ${channel.stream} are pending and ${unsettled} not settled`;
     if (pending + unsettled > 0) world.trace.violation(13, what);
   }
@@ -110,6 +122,24 @@ export function checkNothingStuck(world: World): void {
   }
 }
 
+/** The end of a task's session whose request was never stored is waited with for minutes. */
+function withoutVainEnds(world: World, backlog: { pending: number; unsettled: number }) {
+  if (world.scenario.calling === undefined) return backlog;
+  const known = new Set(world.records().map(({ id }) => id));
+  const vain = readableEvents(world).filter(
+    (event) => event.type === "end_requested" && !known.has(event.sessionId),
+  );
+  return { ...backlog, unsettled: Math.max(0, backlog.unsettled - vain.length) };
+}
+
+const taskBacklogs = ({ scenario, server }: World) =>
+  scenario.calling === undefined
+    ? []
+    : [
+        { channel: taskRequests, ...server.backlog(taskRequests, "outbound") },
+        { channel: taskEvents, ...server.backlog(taskEvents, "outbound") },
+      ];
+
 /** A limit may be passed on late and never early, whatever the wall clocks say. */
 export function checkDeadlines(world: World): void {
   const written = world.server.written(sessions).flatMap(({ value }) => value ?? []);
@@ -119,6 +149,8 @@ export function checkDeadlines(world: World): void {
         id === event.sessionId && attempt === event.attempt && state === event.state,
     );
     if (record === undefined) continue;
+    // A telephone tells long before any limit that nobody comes.
+    if (event.kind === "user_absent" && record.call !== undefined) continue;
     const limitMs = limitOf(event.kind, record);
     const lastedMs = saidAtMs - world.facts.phaseSinceMs(record);
     if (lastedMs < limitMs) {

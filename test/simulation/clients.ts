@@ -4,11 +4,11 @@ import type { StartRequest } from "../../libs/contracts/http.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
 import type { SessionState } from "../../libs/contracts/session.ts";
 import { sleep } from "../../libs/process/clock.ts";
-import type { Gateway } from "../../services/gateway/context.ts";
 import { endSession } from "../../services/gateway/end-session.ts";
 import { fingerprint, sessionIdOfKey } from "../../services/gateway/session-ids.ts";
 import { startSession } from "../../services/gateway/start-session.ts";
 import { forkRandom, integerBetween, pickOne, type Random } from "../support/random.ts";
+import { answered, pickGateway } from "./ask-gateway.ts";
 import { PROVIDED } from "./services.ts";
 import type { Guest } from "./sim-livekit.ts";
 import type { World } from "./world.ts";
@@ -20,8 +20,6 @@ export interface Accepted {
   readonly requestHash: string;
 }
 
-/** What a client of HTTP waits for an answer. */
-const PATIENCE_MS = 8000;
 const TRIES = 8;
 
 export class Client {
@@ -83,10 +81,10 @@ export class Client {
   async end(tries = 20): Promise<void> {
     const { clock, trace } = this.#world;
     for (let turn = 0; turn < tries; turn++) {
-      const gateway = this.#pickGateway();
+      const gateway = pickGateway(this.#world, this.#random);
       if (gateway !== undefined) {
         trace.note(this.name, `asks ${gateway.instance} for its end`);
-        const result = await this.#within(endSession(gateway, this.sessionId));
+        const result = await answered(clock, endSession(gateway, this.sessionId));
         if ("value" in result || isError(result.error, "not_found")) return;
         trace.note(this.name, `could not end: ${messageOf(result.error)}`);
       }
@@ -114,14 +112,17 @@ export class Client {
     const { clock, trace } = this.#world;
     const { wait: _, ...asked } = request;
     for (let turn = 0; turn < TRIES; turn++) {
-      const gateway = this.#pickGateway();
+      const gateway = pickGateway(this.#world, this.#random);
       if (gateway === undefined) {
         await sleep(clock, 500);
         continue;
       }
       trace.note(this.name, `asks ${gateway.instance} for a session of ${request.profile}`);
       const key = this.#hasKey ? this.#key : undefined;
-      const result = await this.#within(startSession(gateway, request, key, () => this.sessionId));
+      const result = await answered(
+        clock,
+        startSession(gateway, request, key, () => this.sessionId),
+      );
       if ("value" in result) {
         const { sessionId, status } = result.value.answer;
         trace.note(this.name, `is answered: ${status}`);
@@ -138,7 +139,8 @@ export class Client {
   async #awaitReady(): Promise<boolean> {
     const { clock } = this.#world;
     for (let turn = 0; turn < 200; turn++) {
-      const state = this.#pickGateway()?.sessions.get(DEFAULT_TENANT, this.sessionId)?.record.state;
+      const state = pickGateway(this.#world, this.#random)?.sessions.get(DEFAULT_TENANT, this.sessionId)
+        ?.record.state;
       if (state === "ready") return true;
       if (state === "ended") return false;
       await sleep(clock, 200);
@@ -160,7 +162,10 @@ export class Client {
 
   /** Comes into the room that the session has now; where it is put out by a broken server, it comes again. */
   #come(when: readonly SessionState[] = ["ready"]): void {
-    const record = this.#pickGateway()?.sessions.get(DEFAULT_TENANT, this.sessionId)?.record;
+    const record = pickGateway(this.#world, this.#random)?.sessions.get(
+      DEFAULT_TENANT,
+      this.sessionId,
+    )?.record;
     if (record === undefined || !when.includes(record.state) || this.#seat !== undefined) return;
     const { clock, livekit } = this.#world;
     const token = JSON.stringify({ room: record.room, identity: this.name });
@@ -179,29 +184,5 @@ export class Client {
   #hangUp(): void {
     if (this.#seat !== undefined) this.#world.livekit.leave(this.#seat.room, this.#seat.guest);
     this.#seat = undefined;
-  }
-
-  #pickGateway(): Gateway | undefined {
-    const up = this.#world.processes.filter((process) => process.kind === "gateway" && process.isUp);
-    const gateways = up.flatMap((process) => this.#world.gateways.get(process.name) ?? []);
-    const [first, ...others] = gateways;
-    return first === undefined ? undefined : pickOne(this.#random, [first, ...others]);
-  }
-
-  /** The answer, or what went wrong; a gateway that died never answers. */
-  #within<T>(work: Promise<T>): Promise<{ value: T } | { error: unknown }> {
-    return new Promise((resolve) => {
-      const cancel = this.#world.clock.after(PATIENCE_MS, () => resolve({ error: new Error("no answer") }));
-      work.then(
-        (value) => {
-          cancel();
-          resolve({ value });
-        },
-        (error: unknown) => {
-          cancel();
-          resolve({ error });
-        },
-      );
-    });
   }
 }

@@ -3,13 +3,14 @@ import { describe, expect, test } from "vitest";
 import { failuresOf, seedsFrom } from "./hold.ts";
 import { plants } from "./plants.ts";
 import { runSeed } from "./run.ts";
-import { FIRST_CONNECTED_SEED, FIRST_SMALL_SEED } from "./scenario.ts";
+import { FIRST_CALLING_SEED, FIRST_CONNECTED_SEED, FIRST_SMALL_SEED } from "./scenario.ts";
 
 /** Each is found within so many worlds; most of them within ten, and the rarest, which takes a race in an election, within 200. */
 const WORLDS = {
   small: seedsFrom(FIRST_SMALL_SEED + 1, 400),
   large: seedsFrom(1, 200),
   connected: seedsFrom(FIRST_CONNECTED_SEED, 400),
+  calling: seedsFrom(FIRST_CALLING_SEED, 400),
 };
 const PATIENCE_MS = 15 * 60_000;
 

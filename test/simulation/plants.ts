@@ -6,6 +6,7 @@ import { type Assign, AssignAnswer } from "../../libs/contracts/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import { commandsFor } from "../../libs/session/commands-for.ts";
+import { callingPlants } from "./calling-plants.ts";
 import { connectorPlants } from "./connector-plants.ts";
 import { morePlants } from "./more-plants.ts";
 import { busOf, type Plant, type PlantSite } from "./plant.ts";
@@ -151,7 +152,7 @@ const firstPlants: readonly Plant[] = [
   },
 ];
 
-export const plants: readonly Plant[] = [...firstPlants, ...morePlants, ...connectorPlants];
+export const plants: readonly Plant[] = [...firstPlants, ...morePlants, ...connectorPlants, ...callingPlants];
 
 /** The event as it would be of the present attempt, whatever it says itself. */
 function asOfNow(world: PlantSite["world"], event: SessionEvent): SessionEvent {

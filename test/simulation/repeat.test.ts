@@ -2,12 +2,13 @@
 import { describe, expect, test } from "vitest";
 import { seedsFrom } from "./hold.ts";
 import { runSeed } from "./run.ts";
-import { FIRST_CONNECTED_SEED } from "./scenario.ts";
+import { FIRST_CALLING_SEED, FIRST_CONNECTED_SEED } from "./scenario.ts";
 
-/** Worlds of both kinds: of the fleet alone, and with connectors. */
-const someOfEach = (count: number, connected: number): number[] => [
+/** Worlds of each kind: of the fleet alone, with connectors, and with tasks too. */
+const someOfEach = (count: number, others: number): number[] => [
   ...seedsFrom(1, count),
-  ...seedsFrom(FIRST_CONNECTED_SEED, connected),
+  ...seedsFrom(FIRST_CONNECTED_SEED, others),
+  ...seedsFrom(FIRST_CALLING_SEED, others),
 ];
 
 describe("a simulated world", () => {

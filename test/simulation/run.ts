@@ -1,8 +1,11 @@
 // One simulated run: the world of a seed is broken for a while, healed, and checked.
 import { conversations } from "../../libs/contracts/buckets.ts";
+import { isTaskEnd } from "../../libs/contracts/task.ts";
 import { sleep } from "../../libs/process/clock.ts";
 import { forkRandom } from "../support/random.ts";
+import { Caller } from "./callers.ts";
 import { Chaos } from "./chaos.ts";
+import { checkCalls, isBehind, standingTasks } from "./check-calls.ts";
 import { checkLaunches, checkOver } from "./check-launches.ts";
 import { checkRecords } from "./check-records.ts";
 import { checkRollUps } from "./check-roll-ups.ts";
@@ -59,6 +62,11 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   world.break();
   void new Chaos(world, forger).run();
   for (const client of clients) void client.live();
+  const callers = Array.from(
+    { length: scenario.calling?.callers ?? 0 },
+    (_, index) => new Caller(world, index + 1),
+  );
+  for (const caller of callers) void caller.live();
   await clock.advance(scenario.chaosMs);
 
   world.heal();
@@ -69,7 +77,7 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   checkAccepted(world, clients);
 
   trace.note("world", "everybody leaves");
-  void endAll(world, clients);
+  void endAll(world, clients, callers);
   await comeToAnEnd(world);
   await clock.advance(QUIET_MS);
   await comeToAnEnd(world);
@@ -80,6 +88,7 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   checkRecords(world);
   checkRollUps(world);
   checkLaunches(world);
+  checkCalls(world, callers);
   world.conversations.check(world.server.written(conversations));
   world.facts.endOverlaps();
   for (const record of world.records()) world.coverage.session(record);
@@ -132,9 +141,14 @@ function lookForStarving(world: World, since: Map<string, number>): void {
 }
 
 /** A request that was stored late may bring a session into being while everybody leaves; it ends too. */
-async function endAll(world: World, clients: readonly Client[]): Promise<void> {
+async function endAll(world: World, clients: readonly Client[], callers: readonly Caller[]): Promise<void> {
   const asked = new Set<string>();
   for (;;) {
+    for (const { id, state } of standingTasks(world)) {
+      if (isTaskEnd(state) || asked.has(id)) continue;
+      asked.add(id);
+      void callers.find(({ taskId }) => taskId === id)?.cancel();
+    }
     for (const { id, state } of world.records()) {
       if (state === "ended" || asked.has(id)) continue;
       asked.add(id);
@@ -146,7 +160,7 @@ async function endAll(world: World, clients: readonly Client[]): Promise<void> {
 
 async function comeToAnEnd(world: World): Promise<void> {
   await lookUntil(world, () => world.records().every(({ state }) => state === "ended"), SETTLE_MS);
-  await lookUntil(world, () => leftovers(world).length === 0, CLEAN_UP_MS);
+  await lookUntil(world, () => leftovers(world).length === 0 && !isBehind(world), CLEAN_UP_MS);
 }
 
 function checkAllEnded(world: World): void {

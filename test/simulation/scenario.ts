@@ -53,6 +53,18 @@ export interface Outside {
   readonly observeMs: number;
 }
 
+/** Outbound tasks, the telephones that they call, and records of every call. */
+export interface Calling {
+  readonly outbounds: number;
+  readonly recorders: number;
+  readonly callers: number;
+  /** Of the tasks, those whose call VAPI makes; the others are for agents of the pool. */
+  readonly byPhone: number;
+  /** Of one call to VAPI's API. */
+  readonly vapiFails: number;
+  readonly perTenant: number;
+}
+
 export interface Scenario {
   readonly seed: number;
   /** How many servers NATS is: they answer in different ways when a compare-and-set fails. */
@@ -79,6 +91,8 @@ export interface Scenario {
   readonly hostsKeepTheirNames: boolean;
   /** Undefined in worlds without connectors, where every agent is of the pool. */
   readonly outside: Outside | undefined;
+  /** Undefined in worlds without tasks. */
+  readonly calling: Calling | undefined;
 }
 
 const CHAOS: readonly ChaosKind[] = [
@@ -133,6 +147,8 @@ export const HEALTHY_IN_FLIGHT: readonly [number, number] = [0.2, 2];
 export const FIRST_SMALL_SEED = 10_000;
 /** From here on worlds have connectors; all seeds before are what they were when there were none. */
 export const FIRST_CONNECTED_SEED = 40_000;
+/** From here on they have tasks and recorders too. */
+export const FIRST_CALLING_SEED = 60_000;
 
 export function scenarioOf(seed: number): Scenario {
   const random = forkRandom(seed, "scenario");
@@ -175,6 +191,7 @@ export function scenarioOf(seed: number): Scenario {
     maxAttempts: pickOne(random, [3, 3, 1, 5]),
     hostsKeepTheirNames: random() < 0.5,
     outside: seed < FIRST_CONNECTED_SEED ? undefined : outsideOf(forkRandom(seed, "connectors"), severity),
+    calling: seed < FIRST_CALLING_SEED ? undefined : callingOf(forkRandom(seed, "calling"), severity),
     ...small,
   };
 }
@@ -244,6 +261,17 @@ function outsideOf(random: Random, severity: number): Outside {
     hasWebhooks: random() < 0.5,
     takeMs: pickOne(random, [1500, 3000]),
     observeMs: pickOne(random, [500, 1000, 2000]),
+  };
+}
+
+function callingOf(random: Random, severity: number): Calling {
+  return {
+    outbounds: integerBetween(random, 1, 2),
+    recorders: integerBetween(random, 1, 2),
+    callers: integerBetween(random, 1, 4),
+    byPhone: pickOne(random, [0.5, 0.8, 1]),
+    vapiFails: severity * pickOne(random, [0, 0.05, 0.2]),
+    perTenant: integerBetween(random, 1, 4),
   };
 }
 

@@ -1,14 +1,16 @@
-// Twenty thousand worlds in which every invariant holds, and the proof that enough went on in them.
+// More than twenty thousand worlds in which every invariant holds, and the proof that enough went on in them.
 import { describe, expect, test } from "vitest";
 import { Coverage, movesOfTheMachine } from "./coverage.ts";
 import { commandFor, type Failing, runMany } from "./run-many.ts";
-import { allChaos, FIRST_CONNECTED_SEED, FIRST_SMALL_SEED } from "./scenario.ts";
+import { allChaos, FIRST_CALLING_SEED, FIRST_CONNECTED_SEED, FIRST_SMALL_SEED } from "./scenario.ts";
 
 const LARGE = { from: 1, count: 500 };
 const MIXED = { from: FIRST_SMALL_SEED, count: 15_500 };
 /** With connectors, and agents that others bring. */
 const CONNECTED = { from: FIRST_CONNECTED_SEED, count: 4000 };
-const ALL = [LARGE, MIXED, CONNECTED];
+/** With tasks, telephones and recorders too. */
+const CALLING = { from: FIRST_CALLING_SEED, count: 1500 };
+const ALL = [LARGE, MIXED, CONNECTED, CALLING];
 /** What a machine that others use too may need. */
 const PATIENCE_MS = 45 * 60_000;
 
@@ -80,6 +82,21 @@ describe("the services of the simulated worlds", () => {
     expect(coverage.of("dispatches that are taken late")).toBeGreaterThan(300);
     expect(coverage.of("a connector gives an agent up")).toBeGreaterThan(400);
     expect(coverage.of("a connector is struck")).toBeGreaterThan(1500);
+  });
+
+  test("have tasks, whose telephones ring, and a record of every call", () => {
+    expect(coverage.of("tasks")).toBeGreaterThan(3000);
+    expect(coverage.of("attempts of tasks")).toBeGreaterThan(3200);
+    expect(coverage.of("call records")).toBeGreaterThan(6000);
+    expect(coverage.of("calls that VAPI made")).toBeGreaterThan(2000);
+    expect(coverage.of("calls that were answered")).toBeGreaterThan(900);
+    expect(coverage.of("an outbound is struck")).toBeGreaterThan(300);
+    expect(coverage.of("a recorder is struck")).toBeGreaterThan(150);
+  });
+
+  const ends = ["completed", "canceled", "voicemail", "noAnswer", "busy", "failed", "unknown"];
+  test.each(ends)("have tasks that end as %s", (end) => {
+    expect(coverage.of(`tasks: ${end}`)).toBeGreaterThan(15);
   });
 
   const moves = movesOfTheMachine().filter((move) => !RARE_MOVES.includes(move));

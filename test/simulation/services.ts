@@ -12,18 +12,23 @@ import { type Log, silentLog } from "../../libs/process/log.ts";
 import { startAgentHost } from "../../services/agent-host/agent-host.ts";
 import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
 import { startConnector } from "../../services/connector/connector.ts";
+import { mayCall } from "../../services/connector/one-call.ts";
 import { createLiveKitProvider } from "../../services/connector/providers/livekit.ts";
 import type { Provider } from "../../services/connector/providers/provider.ts";
+import { vapiProvider } from "../../services/connector/providers/vapi.ts";
 import { startDispatcher } from "../../services/dispatcher/dispatcher.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
 import { createContext } from "../../services/gateway/gateway.ts";
 import { startJanitor } from "../../services/janitor/janitor.ts";
+import { startOutbound } from "../../services/outbound/outbound.ts";
+import { startRecorder } from "../../services/recorder/recorder.ts";
 import type { SimClock } from "../support/sim-clock.ts";
 import type { Scenario } from "./scenario.ts";
 import type { SimDispatches } from "./sim-dispatches.ts";
 import type { Kind, Life, Running } from "./sim-process.ts";
 import { SimStage, type StageWorld } from "./sim-stage.ts";
+import type { SimVapi } from "./sim-vapi.ts";
 
 /** What the services of a simulated world are given. */
 export interface ServiceWorld extends StageWorld {
@@ -39,13 +44,19 @@ export interface ServiceWorld extends StageWorld {
   stageLaunch(launch: LaunchStage): LaunchStage;
   /** LiveKit's agent dispatch, where there are connectors. */
   readonly dispatches: SimDispatches;
+  /** The telephones, where there are tasks. */
+  readonly vapi: SimVapi;
   /** A connector's provider as it is used here. */
   provider(provider: Provider, name: string, life: Life): Provider;
 }
 
 /** A profile that workers from outside serve, and how connectors and gateways are told so. */
 export const PROVIDED = "support";
-const PROVIDERS = `${PROVIDED}=livekit:support-agent`;
+/** One whose calls VAPI makes. */
+export const TELEPHONED = "phone";
+const PROVIDERS = `${PROVIDED}=livekit:support-agent, ${TELEPHONED}=vapi:assistant`;
+const VAPI_POLL_MS = 500;
+const VAPI_ANSWER_MS = 3000;
 const USER_LEFT_MS = 3000;
 
 export async function dispatcherOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
@@ -83,7 +94,7 @@ export async function connectorOf(world: ServiceWorld, name: string, life: Life)
     clock,
     log,
     instance: life.instance,
-    providers: [world.provider(provider, name, life)],
+    providers: [provider, ...phonesOf(world, life, bus)].map((one) => world.provider(one, name, life)),
     limits: {
       takeMs: outside?.takeMs ?? 0,
       userLeftMs: USER_LEFT_MS,
@@ -99,6 +110,59 @@ export async function connectorOf(world: ServiceWorld, name: string, life: Life)
       await bus.close();
     },
   };
+}
+
+function phonesOf({ scenario, vapi }: ServiceWorld, { clock }: Life, bus: Bus): Provider[] {
+  if (scenario.calling === undefined) return [];
+  return [
+    vapiProvider({
+      url: "",
+      key: "",
+      clock,
+      assistantOf: (profile) => (profile === TELEPHONED ? "assistant" : undefined),
+      numbers: new Map([["any", "number"]]),
+      pollMs: VAPI_POLL_MS,
+      answerMs: VAPI_ANSWER_MS,
+      mayCall: (order) => mayCall(bus, order),
+      api: vapi.forProcess(clock),
+    }),
+  ];
+}
+
+export async function outboundOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
+  const { bus, log, clock } = world.outfit("outbound", name, life);
+  const perTenant = world.scenario.calling?.perTenant ?? 1;
+  const outbound = await startOutbound({
+    bus,
+    clock,
+    log,
+    instance: life.instance,
+    settings: {
+      limits: { perTenant, perProvider: () => perTenant, total: 100, callingHours: undefined },
+      rate: 50,
+      deadlineMs: { attempt: 900_000 },
+      providerOf: (profile) => (profile === TELEPHONED ? "vapi" : "pool"),
+    },
+  });
+  return { stop: () => outbound.stop().then(() => bus.close()) };
+}
+
+export async function recorderOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
+  const { bus, log, clock } = world.outfit("recorder", name, life);
+  const recorder = await startRecorder({
+    bus,
+    clock,
+    log,
+    instance: life.instance,
+    settings: {
+      reportWaitMs: 1000,
+      metricsLookbackDays: 2,
+      kpis: true,
+      kpiIntervalMs: 2000,
+      kpiLookbackDays: 3,
+    },
+  });
+  return { stop: () => recorder.stop().then(() => bus.close()) };
 }
 
 export async function hostOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {

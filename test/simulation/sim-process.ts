@@ -4,7 +4,14 @@ import { messageOf } from "../../libs/contracts/errors.ts";
 import type { ProcessClock, SimClock } from "../support/sim-clock.ts";
 import type { Trace } from "./trace.ts";
 
-export type Kind = "gateway" | "dispatcher" | "agent-host" | "janitor" | "connector";
+export type Kind =
+  | "gateway"
+  | "dispatcher"
+  | "agent-host"
+  | "janitor"
+  | "connector"
+  | "outbound"
+  | "recorder";
 
 /** One life of a process, from its start to its end. */
 export interface Life {

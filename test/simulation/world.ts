@@ -5,7 +5,7 @@ import { rollups, sessions } from "../../libs/contracts/buckets.ts";
 import { hostChanges, roomHints } from "../../libs/contracts/channels.ts";
 import type { ConversationRecord } from "../../libs/contracts/conversation.ts";
 import type { HostRecord } from "../../libs/contracts/host.ts";
-import { sessionKey } from "../../libs/contracts/ids.ts";
+import { agentIdentityOf, sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/process/clock.ts";
@@ -13,6 +13,7 @@ import type { Log } from "../../libs/process/log.ts";
 import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
 import type { StageJob } from "../../services/agent-host/stage-messages.ts";
 import type { Provider } from "../../services/connector/providers/provider.ts";
+import { callNameOf } from "../../services/connector/providers/vapi-calls.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
 import { forkRandom, pickOne, type Random } from "../support/random.ts";
 import { createSimClock, type SimClock } from "../support/sim-clock.ts";
@@ -36,12 +37,15 @@ import {
   hostOf,
   janitorOf,
   logInto,
+  outboundOf,
+  recorderOf,
   type ServiceWorld,
 } from "./services.ts";
 import { SimDispatches } from "./sim-dispatches.ts";
 import { type Gone, type Guest, SimLiveKit } from "./sim-livekit.ts";
 import { type Kind, type Life, SimProcess } from "./sim-process.ts";
 import type { SimStage } from "./sim-stage.ts";
+import { SimVapi } from "./sim-vapi.ts";
 import { SimWorkers } from "./sim-workers.ts";
 import { Trace } from "./trace.ts";
 import { tracedBus } from "./traced-bus.ts";
@@ -53,7 +57,7 @@ export interface WorldOptions {
   readonly plant?: Plant;
   /**
    * For a comparison of two runs of one seed: with right wall clocks, or with each process's wrong by up to an
-   * hour and jumping. Roll-ups are left out of both, since they are made by the minutes of those clocks.
+   * hour and jumping. Roll-ups and recorders are left out of both, since they go by the minutes and days of those.
    */
   readonly clocks?: "right" | "wrong";
   readonly scenario?: Partial<Scenario>;
@@ -83,6 +87,7 @@ export class World implements ServiceWorld {
   readonly livekit: SimLiveKit;
   readonly dispatches: SimDispatches;
   readonly workers: SimWorkers;
+  readonly vapi: SimVapi;
   readonly conversations: Conversations;
   readonly random: Random;
   readonly processes: SimProcess[] = [];
@@ -116,6 +121,10 @@ export class World implements ServiceWorld {
       onDispatch: (madeFor) => checkDispatch(this, madeFor),
       launch: (dispatch) => this.workers.launch(dispatch),
     });
+    this.vapi = new SimVapi(this.clock, forkRandom(seed, "vapi"), {
+      failRate: () => (this.isCalm ? 0 : (this.scenario.calling?.vapiFails ?? 0)),
+      watch: { onDial: (name) => this.#onDial(name), onAnswer: (name) => this.#onAnswer(name) },
+    });
     this.server = createMemoryServer({
       clock: this.clock,
       random: forkRandom(seed, "bus"),
@@ -131,6 +140,9 @@ export class World implements ServiceWorld {
     this.#add("janitor", scenario.janitors, janitorOf);
     this.#add("gateway", scenario.gateways, gatewayOf);
     this.#add("connector", scenario.outside?.connectors ?? 0, connectorOf);
+    this.#add("outbound", scenario.calling?.outbounds ?? 0, outboundOf);
+    const recorders = options.clocks === undefined ? scenario.calling?.recorders : 0;
+    this.#add("recorder", recorders ?? 0, recorderOf);
   }
 
   get pool() {
@@ -282,6 +294,30 @@ export class World implements ServiceWorld {
       };
       this.processes.push(new SimProcess(name, kind, deps, (life) => start(this, name, life)));
     }
+  }
+
+  #onDial(name: string): void {
+    const session = this.#calledBy(name);
+    this.trace.note(
+      "vapi",
+      `calls somebody for ${session === undefined ? name : this.trace.nameOf(session.id)}`,
+    );
+    this.coverage.count("calls that VAPI made");
+  }
+
+  /** Its assistant speaks then, in whichever attempt: a session has one call. */
+  #onAnswer(name: string): void {
+    const session = this.#calledBy(name);
+    this.trace.note("vapi", `somebody takes the call for ${this.trace.nameOf(session?.id ?? name)}`);
+    this.coverage.count("calls that were answered");
+    for (let attempt = 1; attempt <= (session?.attempt ?? 0); attempt++)
+      this.facts.onSaysReadyAs(agentIdentityOf(session?.id ?? "", attempt));
+  }
+
+  #calledBy(name: string): SessionRecord | undefined {
+    return this.records().find(
+      ({ id, provider, tenant }) => provider === "vapi" && callNameOf(tenant, id) === name,
+    );
   }
 
   #onGone(room: string, guest: Guest, reason: Gone): void {
