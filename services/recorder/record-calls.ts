@@ -98,13 +98,17 @@ export class CallRecorder {
 
   /** A report or a launch changed. If the call is recorded already, it is recorded again. */
   async onNews(tenant: string, sessionId: string): Promise<void> {
-    const { bus, clock, settings } = this.#deps;
+    await this.#again(tenant, sessionId, this.#deps.settings.lookbackDays * DAY_MS);
+  }
+
+  /** Records a call again that is stored, and ended no longer ago than that. */
+  async #again(tenant: string, sessionId: string, maxAgeMs: number): Promise<void> {
+    const { bus, clock } = this.#deps;
     const entry = await readable(bus.read(sessions, sessionKey(tenant, sessionId)));
     const record = entry?.value;
     // Of one that goes on, or whose record is gone, there is nothing to record (any more).
     if (record === undefined || !hasEnded(record)) return;
-    const ageMs = clock.now() - Date.parse(endedAtOf(record));
-    if (ageMs > settings.lookbackDays * DAY_MS) return;
+    if (clock.now() - Date.parse(endedAtOf(record)) > maxAgeMs) return;
     if ((await this.#storedOf(record)) === undefined) return;
     await this.#record(record);
   }
@@ -145,15 +149,18 @@ export class CallRecorder {
   }
 
   /** What could not be stored may be stored yet, over what is stored meanwhile. */
-  #lookLater({ tenant, id }: EndedSession): void {
-    if (this.#later.has(sessionKey(tenant, id))) return;
-    this.#later.add(sessionKey(tenant, id));
-    this.#deps.clock.after(LATE_MS, () => {
-      this.#later.delete(sessionKey(tenant, id));
+  #lookLater({ tenant, id }: Pick<EndedSession, "tenant" | "id">): void {
+    const { clock, log } = this.#deps;
+    const key = sessionKey(tenant, id);
+    if (this.#later.has(key)) return;
+    this.#later.add(key);
+    clock.after(LATE_MS, () => {
+      this.#later.delete(key);
       if (this.#isStopping) return;
-      this.onNews(tenant, id).catch((error: unknown) =>
-        this.#deps.log.debug({ session: id, error }, "a call could not be looked at again"),
-      );
+      this.#again(tenant, id, Number.POSITIVE_INFINITY).catch((error: unknown) => {
+        log.debug({ session: id, error }, "a call could not be looked at again; it is tried later");
+        this.#lookLater({ tenant, id });
+      });
     });
   }
 
