@@ -16,6 +16,8 @@ interface Kept {
 
 /** In hand at once with one provider, so that a slow one doesn't hold up the others. */
 const AT_ONCE = 64;
+/** After that an intent of which nobody knew is taken up as any other. */
+const UNCLEAR_MS = 60_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
 
@@ -53,7 +55,7 @@ export class LaunchKeeper {
     const beganAtMs = clock.monotonic();
     const launch = written(this.#deps, { v: 1, ...intent, state: "intended", by: instance, takenUp: 0 });
     const revision = await bus.save(launches, launch, 0).catch((error: unknown) => {
-      this.#unclear.set(launches.keyOf(launch), launch.opId);
+      this.#remember(launch);
       throw error;
     });
     if (revision === undefined) return false;
@@ -72,6 +74,15 @@ export class LaunchKeeper {
     this.#unclear.delete(key);
     this.#launch(intent, revision, seenAtMs);
     return true;
+  }
+
+  /** For as long as it may still turn out to be stored. */
+  #remember(intent: LaunchRecord): void {
+    const key = launches.keyOf(intent);
+    this.#unclear.set(key, intent.opId);
+    this.#deps.clock.after(UNCLEAR_MS, () => {
+      if (this.#unclear.get(key) === intent.opId) this.#unclear.delete(key);
+    });
   }
 
   #launch(intent: LaunchRecord, revision: number, heldAtMs: number): void {
