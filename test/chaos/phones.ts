@@ -1,6 +1,7 @@
 // The telephones that VAPI's stand-in calls: they ring, are answered or not, talk, and hang up, as the seed says.
 import { randomUUID } from "node:crypto";
 import { integerBetween, pickOne, type Random } from "../support/random.ts";
+import { telephoneFates } from "../support/telephone-fates.ts";
 import { type StandInCall, startVapiStandIn, VAPI_KEY, type VapiStandIn } from "../support/vapi-stand-in.ts";
 import type { Dialled, RunMs } from "./evidence.ts";
 
@@ -10,7 +11,7 @@ const EVERY_MS = 50;
 
 interface Phone {
   readonly call: StandInCall;
-  readonly fate: "answered" | "customer-busy" | "customer-did-not-answer" | "voicemail";
+  readonly fate: (typeof telephoneFates)[number];
   readonly dialledAtMs: RunMs;
   readonly ringsAtMs: RunMs;
   readonly decidesAtMs: RunMs;
@@ -76,14 +77,7 @@ export class Phones {
 
   #phoneOf(call: StandInCall, now: RunMs): Phone {
     const random = this.#random;
-    const fate = pickOne<Phone["fate"]>(random, [
-      "answered",
-      "answered",
-      "answered",
-      "customer-busy",
-      "customer-did-not-answer",
-      "voicemail",
-    ]);
+    const fate = pickOne(random, telephoneFates);
     const ringsAtMs = now + integerBetween(random, 100, 1500);
     const decidesAtMs = ringsAtMs + integerBetween(random, 300, 6000);
     const hangsUpAtMs = decidesAtMs + integerBetween(random, 500, 12_000);

@@ -5,6 +5,7 @@ import type { Vapi } from "../../services/connector/providers/vapi.ts";
 import type { Created } from "../../services/connector/providers/vapi-api.ts";
 import type { VapiCall } from "../../services/connector/providers/vapi-calls.ts";
 import { pickOne, type Random } from "../support/random.ts";
+import { telephoneFates } from "../support/telephone-fates.ts";
 
 export interface SimCall {
   readonly id: string;
@@ -30,14 +31,6 @@ interface Settings {
 const ANSWER_MS = 3000;
 /** Somebody must hang up such a call from here. */
 const LONG_MS = 300_000;
-const FATES = [
-  "answered",
-  "answered",
-  "answered",
-  "customer-busy",
-  "customer-did-not-answer",
-  "voicemail",
-] as const;
 
 export class SimVapi {
   /** Every call that was ever made. */
@@ -99,7 +92,7 @@ export class SimVapi {
       wasAnswered: false,
     };
     this.calls.push(call);
-    const fate = pickOne(this.#random, FATES);
+    const fate = pickOne(this.#random, telephoneFates);
     const ringsAfter = this.#between(50, 1500);
     const decidesAfter = ringsAfter + this.#between(200, 3500);
     const isLong = this.#random() < 0.2;
