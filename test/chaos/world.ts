@@ -122,6 +122,11 @@ export class World {
     return pidsWithEnvironment(MARK, this.#mark);
   }
 
+  /** For a run that ends at once: a process that is stopped doesn't notice that its parent is gone. */
+  readonly killAll = (): void => {
+    for (const pid of this.processes()) process.kill(pid, "SIGKILL");
+  };
+
   /** Ends everything. @returns what didn't end by itself */
   async stop(): Promise<string[]> {
     const forced: string[] = [];
@@ -149,6 +154,7 @@ export class World {
     await this.cluster.stop();
     await this.disk?.remove();
     await rm(this.#dir, { recursive: true, force: true });
+    process.off("exit", this.killAll);
     removeAgentsDirs();
     return forced;
   }
@@ -200,6 +206,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   ];
   const gatewayUrls = { [DEFAULT_TENANT]: [first, second], [OTHER_TENANT]: [other] };
   const world = new World(parts, services, gatewayUrls);
+  process.once("exit", world.killAll);
   try {
     for (const service of services) service.start();
     await Promise.all(services.map((service) => service.running(START_MS)));
