@@ -38,4 +38,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["node", "deploy/container/health.mjs"]
 # No shell and no npm in between, so the service itself gets the signals.
-ENTRYPOINT ["node", "--import", "tsx", "deploy/container/entry.ts"]
+ENTRYPOINT ["node", "--import", "tsx", "cli/container/entry.ts"]

@@ -30,7 +30,7 @@ export default defineConfig({
       }),
       suite("browser", withServers),
       // Minutes of faults, and a machine with much to do.
-      suite("chaos", { ...withServers, testTimeout: 900_000 }),
+      suite("chaos", { ...withServers, include: ["test/full/chaos/**/*.test.ts"], testTimeout: 900_000 }),
     ],
   },
 });

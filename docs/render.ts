@@ -1,8 +1,10 @@
 // The documents that are made from the code, as text: contracts, errors and settings.
 import { z } from "zod";
-import { localSettings } from "../deploy/config.ts";
-import { doctorSettings } from "../deploy/doctor/config.ts";
+import { doctorSettings } from "../cli/doctor/config.ts";
+import { localSettings } from "../cli/supervisor/config.ts";
 import { allBuckets, type Bucket } from "../libs/contracts/buckets.ts";
+import { HandoffRequested } from "../libs/contracts/claims/claim.ts";
+import { errorTable } from "../libs/contracts/errors.ts";
 import {
   allChannels,
   assignCommand,
@@ -15,18 +17,16 @@ import {
   roomHints,
   serviceBeats,
   type Topic,
-} from "../libs/contracts/channels.ts";
-import { HandoffRequested } from "../libs/contracts/dispatch.ts";
-import { errorTable } from "../libs/contracts/errors.ts";
-import { commonSettings } from "../libs/process/common-settings.ts";
-import type { Settings } from "../libs/process/config.ts";
+} from "../libs/contracts/streams.ts";
+import { commonSettings } from "../libs/runtime/common-settings.ts";
+import type { Settings } from "../libs/runtime/config.ts";
 import { agentHostSettings } from "../services/agent-host/config.ts";
-import { connectorSettings } from "../services/connector/config.ts";
+import { recorderSettings } from "../services/calls/config.ts";
 import { dispatcherSettings } from "../services/dispatcher/config.ts";
 import { gatewaySettings } from "../services/gateway/config.ts";
 import { janitorSettings } from "../services/janitor/config.ts";
-import { outboundSettings } from "../services/outbound/config.ts";
-import { recorderSettings } from "../services/recorder/config.ts";
+import { connectorSettings } from "../services/providers/config.ts";
+import { outboundSettings } from "../services/tasks/config.ts";
 
 const NOTE = "<!-- Made by `npm run docs` from the code; a test holds it to that. -->\n";
 

@@ -4,13 +4,13 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { findBinary } from "../deploy/binaries.ts";
-import { livekitServer, natsServer } from "../deploy/binary-specs.ts";
-import { repositoryRoot } from "../deploy/fork-service.ts";
+import { findBinary } from "../cli/servers/binaries.ts";
+import { livekitServer, natsServer } from "../cli/servers/binary-specs.ts";
+import { repositoryRoot } from "../cli/supervisor/fork-service.ts";
 import { messageOf } from "../libs/contracts/errors.ts";
-import { countTests, summaryOf } from "./support/count-tests.ts";
-import { unmountBelow } from "./support/loop-disk.ts";
-import { ensureTools } from "./support/tools.ts";
+import { countTests, summaryOf } from "./kit/count-tests.ts";
+import { unmountBelow } from "./kit/servers/loop-disk.ts";
+import { ensureTools } from "./kit/servers/tools.ts";
 
 const say = (line: string) => console.error(line);
 

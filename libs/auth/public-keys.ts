@@ -1,7 +1,7 @@
 // Reads Ed25519 public keys as operators have them: a JWKS, PEM blocks, or a file with either.
 import { createPublicKey, type JsonWebKey, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { ConfigError } from "../process/config.ts";
+import { ConfigError } from "../runtime/config.ts";
 
 export interface PublicKey {
   /** The `kid` by which a token may name it; a PEM has none. */

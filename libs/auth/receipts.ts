@@ -2,9 +2,9 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { CompactSign, compactVerify, decodeProtectedHeader } from "jose";
-import { DeletionReceipt } from "../contracts/deletion.ts";
 import { messageOf } from "../contracts/errors.ts";
-import { ConfigError, type ConfigOf, setting } from "../process/config.ts";
+import { DeletionReceipt } from "../contracts/privacy/deletion.ts";
+import { ConfigError, type ConfigOf, setting } from "../runtime/config.ts";
 
 export const receiptSettings = {
   GREENROOM_RECEIPT_PRIVATE_KEY: setting.secret(

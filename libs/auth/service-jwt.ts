@@ -3,7 +3,7 @@ import type { KeyObject } from "node:crypto";
 import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify, SignJWT } from "jose";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import { Tenant } from "../contracts/ids.ts";
-import { ConfigError, type ConfigOf, setting } from "../process/config.ts";
+import { ConfigError, type ConfigOf, setting } from "../runtime/config.ts";
 import { type PublicKey, readPublicKeys } from "./public-keys.ts";
 
 export const serviceJwtSettings = {

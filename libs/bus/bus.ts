@@ -1,7 +1,7 @@
 // How messages and records travel. Services know this interface; NATS is behind it, or a simulation.
 import type { Bucket } from "../contracts/buckets.ts";
-import type { Channel, Command, Topic } from "../contracts/channels.ts";
 import { GreenroomError } from "../contracts/errors.ts";
+import type { Channel, Command, Topic } from "../contracts/streams.ts";
 
 /**
  * What a handler says of a message: `done` acks it; `retry` has it delivered again after a pause, which

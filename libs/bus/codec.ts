@@ -1,6 +1,6 @@
 // Messages and records as JSON text, checked against their shape and their address on the way in.
 import type { Bucket } from "../contracts/buckets.ts";
-import type { Channel, Topic } from "../contracts/channels.ts";
+import type { Channel, Topic } from "../contracts/streams.ts";
 import type { Change } from "./bus.ts";
 
 const encoder = new TextEncoder();

@@ -1,6 +1,6 @@
 // Writing a key by compare-and-set: what is made of each answer of JetStream. The same on NATS and in memory.
 import type { GreenroomError } from "../contracts/errors.ts";
-import { isConflictCode } from "./api-errors.ts";
+import { isConflictCode } from "./jetstream-errors.ts";
 
 /** What stands at a key; `data` is undefined for the mark that a deletion leaves. */
 export interface Standing {

@@ -1,17 +1,17 @@
 // Every KV bucket: what is kept in it, under which key, for how long.
 import type { z } from "zod";
-import { RECORDER_MARK_KEY, RecorderMark, reportKey, SessionReport } from "./call.ts";
-import { CONVERSATION_BYTES_MAX, ConversationRecord } from "./conversation.ts";
-import { DeletionJob, deletionJobKey } from "./deletion.ts";
-import { DispatchRecord, dispatchKey } from "./dispatch.ts";
-import { HostRecord } from "./host.ts";
+import { RECORDER_MARK_KEY, RecorderMark, reportKey, SessionReport } from "./calls/call.ts";
+import { DailyKpi, kpiKey } from "./calls/kpi.ts";
+import { DispatchRecord, dispatchKey } from "./claims/claim.ts";
+import { HostRecord } from "./fleet/host.ts";
+import { PoolTarget, Rollup } from "./fleet/pool.ts";
 import { sessionKey } from "./ids.ts";
-import { DailyKpi, kpiKey } from "./kpi.ts";
-import { PoolTarget, Rollup } from "./pool.ts";
-import { LaunchRecord, launchKey } from "./provider.ts";
-import { SessionRecord } from "./session.ts";
-import { TASK_LINES_KEY, TaskLines, TaskRecord, taskKey } from "./task.ts";
-import { endpointKey, WebhookEndpoint, WebhookQueue } from "./webhook.ts";
+import { DeletionJob, deletionJobKey } from "./privacy/deletion.ts";
+import { LaunchRecord, launchKey } from "./providers/provider.ts";
+import { CONVERSATION_BYTES_MAX, ConversationRecord } from "./sessions/conversation.ts";
+import { SessionRecord } from "./sessions/session.ts";
+import { TASK_LINES_KEY, TaskLines, TaskRecord, taskKey } from "./tasks/task.ts";
+import { endpointKey, WebhookEndpoint, WebhookQueue } from "./webhooks/webhook.ts";
 
 export interface Bucket<T> {
   readonly name: string;

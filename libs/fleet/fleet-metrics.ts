@@ -1,9 +1,9 @@
 // What one process sees of the whole fleet, for Prometheus: every gateway tells the same, so that one is enough.
 import type { Bus, StoreStanding } from "../bus/bus.ts";
-import { deadLetters } from "../contracts/channels.ts";
-import { isProviderHost } from "../contracts/provider.ts";
-import type { Clock } from "../process/clock.ts";
-import type { Metrics } from "../process/metrics.ts";
+import { isProviderHost } from "../contracts/providers/provider.ts";
+import { deadLetters } from "../contracts/streams.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Metrics } from "../runtime/metrics.ts";
 import type { HostView } from "./host-view.ts";
 import type { SeenSession, SessionView } from "./session-view.ts";
 

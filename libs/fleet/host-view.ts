@@ -1,8 +1,8 @@
 // The hosts as one process sees them: from their bucket, and at once from what they announce.
 import type { Bus, Stop } from "../bus/bus.ts";
 import { hosts } from "../contracts/buckets.ts";
-import { hostChanges } from "../contracts/channels.ts";
-import type { HostRecord } from "../contracts/host.ts";
+import type { HostRecord } from "../contracts/fleet/host.ts";
+import { hostChanges } from "../contracts/streams.ts";
 
 export interface HostView {
   /** Every host that is registered, by id. Draining and silent ones too. */

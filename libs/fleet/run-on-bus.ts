@@ -1,13 +1,13 @@
 // How a service lives on the bus: its settings, its connection to NATS, its beat, and its end in order.
 import type { Bus } from "../bus/bus.ts";
-import { type BusHooks, measuredBus } from "../bus/measured-bus.ts";
-import { connectNatsBus } from "../bus/nats-bus.ts";
-import type { ServiceName } from "../contracts/pool.ts";
-import { type Clock, systemClock } from "../process/clock.ts";
-import { allSettingNames, type commonSettings } from "../process/common-settings.ts";
-import { type ConfigOf, readConfig, type Settings } from "../process/config.ts";
-import { type Running, runService, type ServiceContext } from "../process/run.ts";
-import { startBeat } from "./beat.ts";
+import { type BusHooks, measuredBus } from "../bus/instrumented-bus.ts";
+import { connectNatsBus } from "../bus/nats/nats-bus.ts";
+import type { ServiceName } from "../contracts/fleet/pool.ts";
+import { type Clock, systemClock } from "../runtime/clock.ts";
+import { allSettingNames, type commonSettings } from "../runtime/common-settings.ts";
+import { type ConfigOf, readConfig, type Settings } from "../runtime/config.ts";
+import { type Running, runService, type ServiceContext } from "../runtime/run-service.ts";
+import { startBeat } from "./heartbeat.ts";
 
 export interface BusServiceContext<S extends Settings> extends ServiceContext {
   readonly config: ConfigOf<S>;

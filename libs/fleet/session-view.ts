@@ -2,8 +2,8 @@
 import type { Bus, Stop } from "../bus/bus.ts";
 import { sessions } from "../contracts/buckets.ts";
 import { sessionKey } from "../contracts/ids.ts";
-import type { SessionRecord } from "../contracts/session.ts";
-import type { Clock } from "../process/clock.ts";
+import type { SessionRecord } from "../contracts/sessions/session.ts";
+import type { Clock } from "../runtime/clock.ts";
 
 export interface SeenSession {
   readonly record: SessionRecord;

@@ -1,7 +1,7 @@
 // Asks an agent through LiveKit's server whether it lives. The SDK has no call for it, so it is made here.
 import { PerformRpcRequest } from "@livekit/protocol";
 import { AccessToken } from "livekit-server-sdk";
-import { ALIVE_METHOD } from "../contracts/room-messages.ts";
+import { ALIVE_METHOD } from "../contracts/sessions/room-messages.ts";
 
 /** `unsupported`: this server can't pass on questions. */
 export type AgentAnswer = "answers" | "silent" | "unsupported";

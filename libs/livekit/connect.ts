@@ -1,7 +1,7 @@
 // LiveKit as the settings say: a real server, a simulated one, or none.
 import { RoomServiceClient } from "livekit-server-sdk";
 import { GreenroomError } from "../contracts/errors.ts";
-import type { CommonConfig } from "../process/common-settings.ts";
+import type { CommonConfig } from "../runtime/common-settings.ts";
 import { askingAgents } from "./ask-agent.ts";
 import { liveRooms } from "./live-rooms.ts";
 import type { LiveKit } from "./rooms.ts";

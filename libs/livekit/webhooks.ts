@@ -2,7 +2,7 @@
 import { DisconnectReason, ParticipantInfo_Kind } from "@livekit/protocol";
 import { WebhookReceiver } from "livekit-server-sdk";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
-import type { RoomHint } from "../contracts/pool.ts";
+import type { RoomHint } from "../contracts/fleet/pool.ts";
 import type { LiveKit } from "./rooms.ts";
 
 /** A person, or a telephone, that came into a room. */

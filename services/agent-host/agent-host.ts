@@ -1,32 +1,32 @@
 // The agent-host: supervises stages, gives agents to sessions, and says what becomes of them.
 import type { Bus } from "../../libs/bus/bus.ts";
+import type { DrainAnswer, HostRecord, OnDeadline } from "../../libs/contracts/fleet/host.ts";
 import {
   assignCommand,
   drainCommand,
   pingCommand,
   releaseCommand,
   undrainCommand,
-} from "../../libs/contracts/channels.ts";
-import type { DrainAnswer, HostRecord, OnDeadline } from "../../libs/contracts/host.ts";
+} from "../../libs/contracts/streams.ts";
 import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import { type Clock, isoNow, sleep } from "../../libs/process/clock.ts";
-import type { Log } from "../../libs/process/log.ts";
-import { type Announcer, register } from "./announcer.ts";
-import { Assignments } from "./assignments.ts";
-import { ConversationKeeper } from "./conversation-keeper.ts";
-import { Drain } from "./drain.ts";
-import type { ProfileFile } from "./find-profiles.ts";
-import { PoolTargets } from "./pool-targets.ts";
-import { repeatRecordChecks } from "./record-checks.ts";
-import { ReportKeeper } from "./report-keeper.ts";
-import { SessionReports } from "./session-reports.ts";
-import { SessionTeller } from "./session-teller.ts";
-import { SpawnGate } from "./spawn-gate.ts";
-import type { LaunchStage } from "./stage-link.ts";
-import type { StageHandover } from "./stage-messages.ts";
-import { StandbyRooms } from "./standby-rooms.ts";
-import { WarmPool } from "./warm-pool.ts";
+import { type Clock, isoNow, sleep } from "../../libs/runtime/clock.ts";
+import type { Log } from "../../libs/runtime/log.ts";
+import { type Announcer, register } from "./host-registration.ts";
+import { WarmPool } from "./pool/agent-pool.ts";
+import type { ProfileFile } from "./pool/find-profiles.ts";
+import type { StageHandover } from "./pool/messages.ts";
+import { PoolTargets } from "./pool/pool-targets.ts";
+import { SpawnGate } from "./pool/spawn-limiter.ts";
+import { StandbyRooms } from "./pool/standby-rooms.ts";
+import type { LaunchStage } from "./pool/supervised-process.ts";
+import { Assignments } from "./sessions/assignments.ts";
+import { ConversationKeeper } from "./sessions/conversation-store.ts";
+import { Drain } from "./sessions/drain.ts";
+import { SessionReports } from "./sessions/event-publisher.ts";
+import { repeatRecordChecks } from "./sessions/fencing.ts";
+import { SessionTeller } from "./sessions/session-reporter.ts";
+import { ReportKeeper } from "./sessions/usage-reporter.ts";
 
 export interface AgentHostDeps {
   readonly bus: Bus;

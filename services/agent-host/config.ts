@@ -1,6 +1,6 @@
 // The agent-host's settings.
-import { commonSettings } from "../../libs/process/common-settings.ts";
-import { type ConfigOf, setting } from "../../libs/process/config.ts";
+import { commonSettings } from "../../libs/runtime/common-settings.ts";
+import { type ConfigOf, setting } from "../../libs/runtime/config.ts";
 
 export const agentHostSettings = {
   ...commonSettings,

@@ -1,9 +1,9 @@
 // What a host measures: read off the record that it announces at every change.
 import os from "node:os";
-import type { BusHooks } from "../../libs/bus/measured-bus.ts";
-import { hostChanges } from "../../libs/contracts/channels.ts";
-import type { HostRecord } from "../../libs/contracts/host.ts";
-import type { Metrics } from "../../libs/process/metrics.ts";
+import type { BusHooks } from "../../libs/bus/instrumented-bus.ts";
+import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
+import { hostChanges } from "../../libs/contracts/streams.ts";
+import type { Metrics } from "../../libs/runtime/metrics.ts";
 
 /** To be told of every announcement. */
 export function measureHost(metrics: Metrics): BusHooks {

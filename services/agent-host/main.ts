@@ -3,12 +3,12 @@ import { randomBytes } from "node:crypto";
 import os from "node:os";
 import { runOnBus } from "../../libs/fleet/run-on-bus.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
-import { ConfigError } from "../../libs/process/config.ts";
+import { ConfigError } from "../../libs/runtime/config.ts";
 import { startAgentHost } from "./agent-host.ts";
 import { agentHostSettings, drainOf, hostSettingsOf, stopMsOf } from "./config.ts";
-import { findProfiles } from "./find-profiles.ts";
 import { measureHost } from "./host-metrics.ts";
-import { launchStageProcess } from "./stage-link.ts";
+import { findProfiles } from "./pool/find-profiles.ts";
+import { launchStageProcess } from "./pool/supervised-process.ts";
 
 const run = { settings: agentHostSettings, stopMs: stopMsOf(process.env) };
 

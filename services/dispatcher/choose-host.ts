@@ -1,8 +1,12 @@
 // Which host a session goes to: a pure decision over what the hosts last said.
-import type { HostRecord } from "../../libs/contracts/host.ts";
-import { type ExternalProvider, PROVIDER_EPOCH, providerHostOf } from "../../libs/contracts/provider.ts";
-import type { SessionRecord, Warmth } from "../../libs/contracts/session.ts";
-import { mayUseHot } from "../../libs/session/step.ts";
+import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
+import {
+  type ExternalProvider,
+  PROVIDER_EPOCH,
+  providerHostOf,
+} from "../../libs/contracts/providers/provider.ts";
+import type { SessionRecord, Warmth } from "../../libs/contracts/sessions/session.ts";
+import { mayUseHot } from "../../libs/domain/session/reduce.ts";
 
 export interface HostChoice {
   readonly host: string;

@@ -1,7 +1,7 @@
 // The dispatcher's settings.
-import type { Deadlines } from "../../libs/contracts/session.ts";
-import { commonSettings } from "../../libs/process/common-settings.ts";
-import { type ConfigOf, setting } from "../../libs/process/config.ts";
+import type { Deadlines } from "../../libs/contracts/sessions/session.ts";
+import { commonSettings } from "../../libs/runtime/common-settings.ts";
+import { type ConfigOf, setting } from "../../libs/runtime/config.ts";
 
 const MINUTE_MS = 60_000;
 

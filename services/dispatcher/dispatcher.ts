@@ -1,21 +1,21 @@
 // The dispatcher: the one writer of sessions. Several of them share the work.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { handOn } from "../../libs/bus/relief.ts";
-import { sessionEvents } from "../../libs/contracts/channels.ts";
+import { handOn } from "../../libs/bus/overflow.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
-import { isExternal } from "../../libs/contracts/provider.ts";
-import type { SessionRecord } from "../../libs/contracts/session.ts";
+import { isExternal } from "../../libs/contracts/providers/provider.ts";
+import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { sessionEvents } from "../../libs/contracts/streams.ts";
+import type { SessionDefaults } from "../../libs/domain/session/reduce.ts";
 import { watchHosts } from "../../libs/fleet/host-view.ts";
 import { watchSessions } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import type { Clock } from "../../libs/process/clock.ts";
-import { createInOrder } from "../../libs/process/in-order.ts";
-import type { Log } from "../../libs/process/log.ts";
-import type { SessionDefaults } from "../../libs/session/step.ts";
-import { Fleet } from "./fleet.ts";
-import { LastWritten } from "./last-written.ts";
-import { onSessionEvent } from "./on-session-event.ts";
-import { WaitingRoom } from "./waiting-room.ts";
+import type { Clock } from "../../libs/runtime/clock.ts";
+import { createInOrder } from "../../libs/runtime/keyed-queue.ts";
+import type { Log } from "../../libs/runtime/log.ts";
+import { onSessionEvent } from "./handle-session-event.ts";
+import { Fleet } from "./host-reservations.ts";
+import { LastWritten } from "./record-cache.ts";
+import { WaitingRoom } from "./wait-queue.ts";
 
 export interface DispatcherDeps {
   readonly bus: Bus;

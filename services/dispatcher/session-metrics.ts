@@ -1,8 +1,8 @@
 // What the dispatchers count of sessions. Each change is saved by one of them, so all together count it once.
-import type { BusHooks } from "../../libs/bus/measured-bus.ts";
+import type { BusHooks } from "../../libs/bus/instrumented-bus.ts";
 import { sessions } from "../../libs/contracts/buckets.ts";
-import type { SessionRecord } from "../../libs/contracts/session.ts";
-import type { Metrics } from "../../libs/process/metrics.ts";
+import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import type { Metrics } from "../../libs/runtime/metrics.ts";
 
 /** Sessions of which is remembered which attempt was counted as ready; the oldest go. */
 const REMEMBERED = 10_000;

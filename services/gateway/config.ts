@@ -1,10 +1,10 @@
 // The gateway's settings.
 import { serviceJwtSettings } from "../../libs/auth/service-jwt.ts";
-import { INBOUND_SAYS, parseInboundRules } from "../../libs/contracts/inbound-rules.ts";
-import { PROVIDERS_SAYS, parseProviderRules } from "../../libs/contracts/provider-choice.ts";
-import { commonSettings } from "../../libs/process/common-settings.ts";
-import { type ConfigOf, setting } from "../../libs/process/config.ts";
-import { webhookSettings } from "../../libs/process/webhook-settings.ts";
+import { PROVIDERS_SAYS, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
+import { INBOUND_SAYS, parseInboundRules } from "../../libs/contracts/sessions/inbound-rooms.ts";
+import { commonSettings } from "../../libs/runtime/common-settings.ts";
+import { type ConfigOf, setting } from "../../libs/runtime/config.ts";
+import { webhookSettings } from "../../libs/runtime/webhook-settings.ts";
 
 export const gatewaySettings = {
   ...commonSettings,

@@ -1,19 +1,19 @@
 // What the gateway's routes work with.
 import type { ServiceJwts } from "../../libs/auth/service-jwt.ts";
 import type { Bus } from "../../libs/bus/bus.ts";
-import type { Requested } from "../../libs/contracts/session.ts";
+import type { Requested } from "../../libs/contracts/sessions/session.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import type { Clock } from "../../libs/process/clock.ts";
-import type { Log } from "../../libs/process/log.ts";
-import type { Metrics } from "../../libs/process/metrics.ts";
-import type { Admission } from "./admission.ts";
+import type { Clock } from "../../libs/runtime/clock.ts";
+import type { Log } from "../../libs/runtime/log.ts";
+import type { Metrics } from "../../libs/runtime/metrics.ts";
 import type { GatewayConfig } from "./config.ts";
-import type { OpenStreams } from "./open-streams.ts";
-import type { SessionFeed } from "./session-feed.ts";
-import type { StartTimes } from "./start-times.ts";
-import type { StoreTrouble } from "./store-trouble.ts";
+import type { StoreTrouble } from "./http/store-health.ts";
+import type { OpenStreams } from "./http/stream-limits.ts";
+import type { Admission } from "./sessions/admission.ts";
+import type { SessionFeed } from "./sessions/session-subscriptions.ts";
+import type { StartTimes } from "./sessions/start-times.ts";
 
 export interface GatewayDeps {
   readonly bus: Bus;

@@ -5,7 +5,7 @@ import { watchSessions } from "../../libs/fleet/session-view.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
 import { gatewaySettings } from "./config.ts";
 import { buildGateway } from "./gateway.ts";
-import { listen } from "./listen.ts";
+import { listen } from "./http/listen.ts";
 
 const run = { settings: gatewaySettings, stopMs: 10_000 };
 

@@ -1,7 +1,7 @@
 // Rooms without sessions and sessions without rooms: a pure comparison, made twice before anything is done.
-import type { HostRecord } from "../../libs/contracts/host.ts";
+import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
 import { roomOf, STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
-import type { SessionRecord } from "../../libs/contracts/session.ts";
+import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 
 export interface Orphans {
   /** Rooms that nobody needs. */

@@ -1,22 +1,22 @@
 // The janitor: says what did not happen, and cleans up what nobody needs. Several of them do no harm.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { hasEnded } from "../../libs/calls/call-of.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
-import { roomHints, sessionEvents } from "../../libs/contracts/channels.ts";
-import type { SlotReport } from "../../libs/contracts/host.ts";
+import type { SlotReport } from "../../libs/contracts/fleet/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
-import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
+import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { roomHints, sessionEvents } from "../../libs/contracts/streams.ts";
+import { hasEnded } from "../../libs/domain/call/build-call.ts";
 import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
 import { type SessionView, watchSessions } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import { type Clock, isoNow, repeat } from "../../libs/process/clock.ts";
-import type { Log } from "../../libs/process/log.ts";
+import { type Clock, isoNow, repeat } from "../../libs/runtime/clock.ts";
+import type { Log } from "../../libs/runtime/log.ts";
+import { removeLeftConversations } from "./delete-conversations.ts";
+import { findOverdue, phaseOf } from "./find-expired.ts";
 import { findOrphans, inBoth, type Orphans } from "./find-orphans.ts";
-import { findOverdue, phaseOf } from "./find-overdue.ts";
-import { removeLeftConversations } from "./left-conversations.ts";
-import { LostHosts } from "./lost-hosts.ts";
-import { RollUps } from "./roll-ups.ts";
-import { UnrecordedCalls } from "./unrecorded-calls.ts";
+import { LostHosts } from "./handle-lost-hosts.ts";
+import { UnrecordedCalls } from "./purge-guard.ts";
+import { RollUps } from "./rollup-writer.ts";
 
 export interface JanitorDeps {
   readonly bus: Bus;

@@ -3,22 +3,22 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, posix } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { livekitServer, natsServer } from "../../deploy/binary-specs.ts";
-import { programs, services } from "../../deploy/container/programs.ts";
-import { natsConfigText } from "../../deploy/nats.ts";
-import { ServiceName } from "../../libs/contracts/pool.ts";
-import { allSettingNames } from "../../libs/process/common-settings.ts";
-import { readConfig, type Settings } from "../../libs/process/config.ts";
+import { programs, services } from "../../cli/container/programs.ts";
+import { livekitServer, natsServer } from "../../cli/servers/binary-specs.ts";
+import { natsConfigText } from "../../cli/servers/nats.ts";
+import { ServiceName } from "../../libs/contracts/fleet/pool.ts";
+import { allSettingNames } from "../../libs/runtime/common-settings.ts";
+import { readConfig, type Settings } from "../../libs/runtime/config.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
-import { connectorSettings } from "../../services/connector/config.ts";
-import { lastRingsMs } from "../../services/connector/last-rings.ts";
+import { recorderSettings } from "../../services/calls/config.ts";
 import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import { janitorSettings } from "../../services/janitor/config.ts";
-import { outboundSettings } from "../../services/outbound/config.ts";
-import { recorderSettings } from "../../services/recorder/config.ts";
-import { durationMs, readCompose, readEnvFile } from "../support/compose-file.ts";
-import { readDockerfile } from "../support/dockerfile.ts";
+import { connectorSettings } from "../../services/providers/config.ts";
+import { lastRingsMs } from "../../services/providers/launches/wait-for-ringing-calls.ts";
+import { outboundSettings } from "../../services/tasks/config.ts";
+import { durationMs, readCompose, readEnvFile } from "../kit/checks/compose-file.ts";
+import { readDockerfile } from "../kit/checks/dockerfile.ts";
 import { readSource } from "./read-source.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -146,7 +146,7 @@ describe("the servers of compose.yaml", () => {
     expect(ports?.map((port) => port.split(":").at(-1))).toEqual(inside.map(String));
     const [webhook] = config.webhook.urls;
     expect(webhook).toBe(`http://gateway:${image.env.GREENROOM_PORT ?? "8080"}/api/livekit/webhook`);
-    expect(read("services/gateway/webhook.ts")).toContain('"/api/livekit/webhook"');
+    expect(read("services/gateway/sessions/livekit-webhook.ts")).toContain('"/api/livekit/webhook"');
     expect(parse(environment.LIVEKIT_KEYS ?? "")).toEqual({
       [needed.LIVEKIT_API_KEY]: needed.LIVEKIT_API_SECRET,
     });

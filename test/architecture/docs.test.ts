@@ -1,17 +1,17 @@
 // The documents that are made from the code say what the code says.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { localSettings } from "../../deploy/config.ts";
-import { doctorSettings } from "../../deploy/doctor/config.ts";
+import { doctorSettings } from "../../cli/doctor/config.ts";
+import { localSettings } from "../../cli/supervisor/config.ts";
 import { documents } from "../../docs/render.ts";
-import { allSettingNames, commonSettings } from "../../libs/process/common-settings.ts";
+import { allSettingNames, commonSettings } from "../../libs/runtime/common-settings.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
-import { connectorSettings } from "../../services/connector/config.ts";
+import { recorderSettings } from "../../services/calls/config.ts";
 import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import { janitorSettings } from "../../services/janitor/config.ts";
-import { outboundSettings } from "../../services/outbound/config.ts";
-import { recorderSettings } from "../../services/recorder/config.ts";
+import { connectorSettings } from "../../services/providers/config.ts";
+import { outboundSettings } from "../../services/tasks/config.ts";
 
 describe("generated documents", () => {
   it.each(Object.keys(documents))("docs/%s is what `npm run docs` writes", (name) => {

@@ -67,8 +67,8 @@ function isKnownWord(name: string): boolean {
   return contracts.includes(`\`${name.split("<")[0]}`);
 }
 
-const handoffs = read("libs/contracts/dispatch.ts");
-const agentApi = read("services/agent-host/agent-api.ts");
+const handoffs = read("libs/contracts/claims/claim.ts");
+const agentApi = read("services/agent-host/agent-process/agent-api.ts");
 const agentFile = read("agents/echo.ts");
 const composeFile = read("compose.yaml");
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");

@@ -19,7 +19,7 @@ import {
 } from "./rules.ts";
 
 const root = join(import.meta.dirname, "../..");
-const folders = ["libs", "services", "deploy", "agents", "examples", "docs", "test"];
+const folders = ["libs", "services", "cli", "deploy", "agents", "examples", "docs", "test"];
 
 function everySource(): Source[] {
   const paths = folders.flatMap((folder) =>
@@ -57,30 +57,30 @@ describe("a bad sample is found", () => {
   test.each([
     ["libs/contracts/a.ts", 'import { x } from "node:fs";'],
     ["libs/contracts/a.ts", 'import type { Bus } from "../bus/bus.ts";'],
-    ["libs/session/a.ts", 'import { z } from "zod";'],
-    ["libs/session/a.ts", 'import type { Clock } from "../process/clock.ts";'],
-    ["libs/process/a.ts", 'import { connect } from "nats";'],
-    ["libs/process/a.ts", 'import { hosts } from "../contracts/buckets.ts";'],
-    ["libs/bus/a.ts", 'import { step } from "../session/step.ts";'],
+    ["libs/domain/session/a.ts", 'import { z } from "zod";'],
+    ["libs/domain/session/a.ts", 'import type { Clock } from "../../runtime/clock.ts";'],
+    ["libs/runtime/a.ts", 'import { connect } from "nats";'],
+    ["libs/runtime/a.ts", 'import { hosts } from "../contracts/buckets.ts";'],
+    ["libs/bus/a.ts", 'import { step } from "../domain/session/reduce.ts";'],
     ["libs/fleet/a.ts", 'import { z } from "zod";'],
     ["libs/livekit/a.ts", 'import type { Bus } from "../bus/bus.ts";'],
     ["services/gateway/a.ts", 'import {\n  x,\n} from "../dispatcher/x.ts";'],
-    ["services/janitor/a.ts", 'import { x } from "../../deploy/x.ts";'],
+    ["services/janitor/a.ts", 'import { x } from "../../cli/x.ts";'],
     ["services/agent-host/a.ts", 'await import("../gateway/gateway.ts");'],
     ["services/dispatcher/a.ts", 'export { x } from "../gateway/x.ts";'],
-    ["deploy/a.ts", 'import "../test/support/x.ts";'],
-    ["agents/a.ts", 'import { x } from "../libs/process/log.ts";'],
-    ["examples/a/b.ts", 'import { x } from "../../libs/process/log.ts";'],
+    ["deploy/a.ts", 'import "../test/kit/x.ts";'],
+    ["agents/a.ts", 'import { x } from "../libs/runtime/log.ts";'],
+    ["examples/a/b.ts", 'import { x } from "../../libs/runtime/log.ts";'],
     ["libs/auth/a.ts", 'import type { Bus } from "../bus/bus.ts";'],
   ])("in the layers: %s with %s", (path, text) => {
     expect(said(importsStayInTheirLayer, { [path]: text })).toHaveLength(1);
   });
 
   test.each([
-    ["libs/bus/memory-x.ts", 'import type { KV } from "nats";'],
+    ["libs/bus/memory-bus.ts", 'import type { KV } from "nats";'],
     ["services/gateway/a.ts", 'import { connect } from "nats";'],
     ["services/gateway/a.ts", 'import { AccessToken } from "livekit-server-sdk";'],
-    ["services/agent-host/warm-pool.ts", 'import { voice } from "@livekit/agents";'],
+    ["services/agent-host/pool/agent-pool.ts", 'import { voice } from "@livekit/agents";'],
     ["services/agent-host/agent-host.ts", 'import type { Room } from "@livekit/rtc-node";'],
     ["services/gateway/a.ts", 'import { jwtVerify } from "jose";'],
     ["examples/a/b.ts", 'import { voice } from "@livekit/agents";'],
@@ -90,7 +90,7 @@ describe("a bad sample is found", () => {
   });
 
   test("when something imports test", () => {
-    const text = 'import { until } from "../../test/support/until.ts";';
+    const text = 'import { until } from "../../test/kit/until.ts";';
     expect(said(nothingImportsTest, { "services/gateway/a.ts": text })).toHaveLength(1);
     expect(said(nothingImportsTest, { "test/unit/a.test.ts": text })).toEqual([]);
   });
@@ -149,10 +149,10 @@ describe("a bad sample is found", () => {
 describe("a good sample passes", () => {
   test("with imports that its layer may have", () => {
     const files = {
-      "libs/bus/nats-bus.ts":
+      "libs/bus/nats/nats-bus.ts":
         '// Says.\nimport { connect } from "nats";\nimport { x } from "./bus.ts";\nexport const a = 1;\n',
-      "services/agent-host/stage-job.ts": '// Says.\nimport { voice } from "@livekit/agents";\n',
-      "libs/process/log.ts": '// Says.\nimport { pino } from "pino";\nimport fs from "node:fs";\n',
+      "services/agent-host/agent-process/job.ts": '// Says.\nimport { voice } from "@livekit/agents";\n',
+      "libs/runtime/log.ts": '// Says.\nimport { pino } from "pino";\nimport fs from "node:fs";\n',
     };
     for (const rule of Object.values(allRules)) expect(said(rule, files)).toEqual([]);
   });

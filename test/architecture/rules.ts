@@ -17,51 +17,53 @@ const ofServices: Layer = { packages: "any", folders: ["libs"] };
 /** The first folder that a path begins with decides. */
 const layers: [folder: string, layer: Layer][] = [
   ["libs/contracts", { packages: ["zod"], folders: [] }],
-  ["libs/task", { packages: ["xstate", "node:crypto"], folders: ["libs/contracts"] }],
-  ["libs/session", { packages: ["xstate"], folders: ["libs/contracts"] }],
-  ["libs/process", { packages: ["zod", "pino", "prom-client", "node:"], folders: [] }],
-  ["libs/auth", { packages: ["jose", "node:"], folders: ["libs/contracts", "libs/process"] }],
-  ["libs/bus", { packages: ["nats"], folders: ["libs/contracts", "libs/process"] }],
-  ["libs/calls", { packages: [], folders: ["libs/contracts"] }],
-  ["libs/fleet", { packages: [], folders: ["libs/contracts", "libs/bus", "libs/process"] }],
+  ["libs/domain", { packages: ["xstate", "node:crypto"], folders: ["libs/contracts"] }],
+  ["libs/runtime", { packages: ["zod", "pino", "prom-client", "node:"], folders: [] }],
+  ["libs/auth", { packages: ["jose", "node:"], folders: ["libs/contracts", "libs/runtime"] }],
+  ["libs/bus", { packages: ["nats"], folders: ["libs/contracts", "libs/runtime"] }],
+  ["libs/fleet", { packages: [], folders: ["libs/contracts", "libs/bus", "libs/runtime"] }],
   [
     "libs/livekit",
     {
       packages: ["livekit-server-sdk", "@livekit/protocol"],
-      folders: ["libs/contracts", "libs/process"],
+      folders: ["libs/contracts", "libs/runtime"],
     },
   ],
   ["services/gateway", ofServices],
   ["services/dispatcher", ofServices],
   ["services/agent-host", ofServices],
   ["services/janitor", ofServices],
-  ["services/connector", ofServices],
-  ["services/outbound", ofServices],
-  ["services/recorder", ofServices],
-  ["deploy", { packages: "any", folders: ["services", "libs"] }],
+  ["services/providers", { packages: "any", folders: ["libs", "services/handoffs"] }],
+  ["services/handoffs", ofServices],
+  ["services/tasks", ofServices],
+  ["services/calls", { packages: "any", folders: ["libs", "services/webhooks", "services/privacy"] }],
+  ["services/webhooks", ofServices],
+  ["services/privacy", { packages: "any", folders: ["libs", "services/calls"] }],
+  ["cli", { packages: "any", folders: ["services", "libs"] }],
+  ["deploy", { packages: "any", folders: ["cli", "services", "libs"] }],
   ["agents", { packages: "any", folders: [] }],
   // As somebody else's service would be: nothing of ours.
   ["examples", { packages: "any", folders: [] }],
-  ["docs", { packages: "any", folders: ["libs", "services", "deploy"] }],
-  ["test", { packages: "any", folders: ["libs", "services", "deploy", "agents", "docs"] }],
+  ["docs", { packages: "any", folders: ["libs", "services", "cli"] }],
+  ["test", { packages: "any", folders: ["libs", "services", "cli", "deploy", "agents", "docs"] }],
 ];
 
 /** Packages that only these files may import: the wire, the rooms and the agents each have one door. */
 const doors: [packages: readonly string[], files: RegExp, says: string][] = [
-  [["nats"], /^(libs\/bus\/(nats-[^/]+|provision)\.ts|test\/)/, "libs/bus"],
+  [["nats"], /^(libs\/bus\/nats\/|test\/)/, "libs/bus/nats"],
   [["jose"], /^(libs\/auth\/|examples\/|test\/)/, "libs/auth"],
   [["livekit-server-sdk"], /^(libs\/livekit\/|agents\/|test\/)/, "libs/livekit"],
   [
     ["@livekit/agents"],
-    // agent-api.ts is what agent files import of us: it runs in the stage, with them.
-    /^(services\/agent-host\/(stage[^/]*|agent-api)\.ts|agents\/|test\/)/,
-    "services/agent-host/stage* and agent files",
+    // agent-api.ts is what agent files import of us: it runs in the agent process, with them.
+    /^(services\/agent-host\/agent-process\/|agents\/|test\/)/,
+    "services/agent-host/agent-process and agent files",
   ],
   [
     ["@livekit/rtc-node"],
     // The doctor makes a call of its own, in a process of its own.
-    /^(services\/agent-host\/(stage[^/]*|agent-api)\.ts|deploy\/doctor\/call-child\.ts|agents\/|examples\/|test\/)/,
-    "services/agent-host/stage*, the doctor's call-child.ts, agent files and examples",
+    /^(services\/agent-host\/agent-process\/|cli\/doctor\/call-child\.ts|agents\/|examples\/|test\/)/,
+    "services/agent-host/agent-process, the doctor's call-child.ts, agent files and examples",
   ],
 ];
 

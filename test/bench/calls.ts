@@ -3,16 +3,16 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { connect } from "nats";
 import { encode } from "../../libs/bus/codec.ts";
-import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
-import type { CallRecord } from "../../libs/contracts/call.ts";
-import { calls } from "../../libs/contracts/channels.ts";
+import { connectNatsBus } from "../../libs/bus/nats/nats-bus.ts";
+import type { CallRecord } from "../../libs/contracts/calls/call.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
-import { systemClock } from "../../libs/process/clock.ts";
-import { silentLog } from "../../libs/process/log.ts";
-import { KpiKeeper } from "../../services/recorder/keep-kpis.ts";
-import { aCall } from "../support/call-examples.ts";
-import { startNats } from "../support/servers.ts";
-import { type Stack, startStack } from "../support/stack.ts";
+import { calls } from "../../libs/contracts/streams.ts";
+import { systemClock } from "../../libs/runtime/clock.ts";
+import { silentLog } from "../../libs/runtime/log.ts";
+import { KpiKeeper } from "../../services/calls/kpi-writer.ts";
+import { aCall } from "../kit/fixtures/calls.ts";
+import { startNats } from "../kit/servers/servers.ts";
+import { type Stack, startStack } from "../kit/stack/stack.ts";
 import { ms, quantile, table } from "./statistics.ts";
 
 const { values } = parseArgs({

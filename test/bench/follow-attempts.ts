@@ -1,5 +1,5 @@
 // Follows a session's server-sent events and notes when each attempt was ready, as a client sees it.
-import { until } from "../support/until.ts";
+import { until } from "../kit/until.ts";
 
 export interface Ready {
   readonly attempt: number;

@@ -2,12 +2,12 @@
 import os from "node:os";
 import { parseArgs } from "node:util";
 import { dispose } from "@livekit/rtc-node";
-import { killGroup } from "../../deploy/guard.ts";
-import { agentsDir, removeAgentsDirs } from "../support/agents-dir.ts";
-import { type Listener, listenIn, longestSilence } from "../support/listener.ts";
-import type { ServiceProcess } from "../support/service-process.ts";
-import { type Json, startStack } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import { killGroup } from "../../cli/supervisor/guard.ts";
+import { agentsDir, removeAgentsDirs } from "../kit/stack/agents-dir.ts";
+import { type Listener, listenIn, longestSilence } from "../kit/stack/listener.ts";
+import type { ServiceProcess } from "../kit/stack/service-process.ts";
+import { type Json, startStack } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 import { followAttempts } from "./follow-attempts.ts";
 import { ms, quantile, table } from "./statistics.ts";
 

@@ -2,8 +2,8 @@
 import os from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type Stack, startStack } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import { type Stack, startStack } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 import { overRounds, quantile, table } from "./statistics.ts";
 
 const { values } = parseArgs({

@@ -1,14 +1,14 @@
 // `npm run bench:store`: how long pages, lists and purges take of a stream of a million calls, on a real nats-server.
 import { parseArgs } from "node:util";
 import { connect, type JetStreamClient } from "nats";
-import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
+import { connectNatsBus } from "../../libs/bus/nats/nats-bus.ts";
 import { sessions } from "../../libs/contracts/buckets.ts";
-import { callSubject } from "../../libs/contracts/call.ts";
-import { calls } from "../../libs/contracts/channels.ts";
-import { silentLog } from "../../libs/process/log.ts";
-import { aCall } from "../support/call-examples.ts";
-import { aSession } from "../support/examples.ts";
-import { startNats } from "../support/servers.ts";
+import { callSubject } from "../../libs/contracts/calls/call.ts";
+import { calls } from "../../libs/contracts/streams.ts";
+import { silentLog } from "../../libs/runtime/log.ts";
+import { aCall } from "../kit/fixtures/calls.ts";
+import { aSession } from "../kit/fixtures/sessions.ts";
+import { startNats } from "../kit/servers/servers.ts";
 import { ms, quantile, table } from "./statistics.ts";
 
 const { values } = parseArgs({

@@ -1,10 +1,10 @@
 // A person in a browser talks with `assistant`, through the real OpenAI and Deepgram plugins.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type DeepgramStandIn, startDeepgramStandIn } from "../support/deepgram-stand-in.ts";
-import { lastOf, type OpenAiStandIn, startOpenAiStandIn } from "../support/openai-stand-in.ts";
-import { speak } from "../support/speech.ts";
-import { type Stack, startStack } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import { type DeepgramStandIn, startDeepgramStandIn } from "../kit/fakes/deepgram.ts";
+import { lastOf, type OpenAiStandIn, startOpenAiStandIn } from "../kit/fakes/openai.ts";
+import { speak } from "../kit/fixtures/speech.ts";
+import { type Stack, startStack } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 import { endOf, PATIENCE_MS, poolIs, roomIsGone, roomNames, slotIds, slotOf } from "./look.ts";
 import { Person } from "./person.ts";
 

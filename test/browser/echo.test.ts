@@ -1,8 +1,8 @@
 // A person in a browser talks with `echo`, on a machine that has no provider's key.
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { samplesOf, speak } from "../support/speech.ts";
-import { type Stack, startStack } from "../support/stack.ts";
+import { samplesOf, speak } from "../kit/fixtures/speech.ts";
+import { type Stack, startStack } from "../kit/stack/stack.ts";
 import { poolIs, stagePidOf } from "./look.ts";
 import { Person } from "./person.ts";
 

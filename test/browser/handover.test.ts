@@ -1,9 +1,9 @@
 // A person in a browser keeps talking with `assistant` while its process is killed with -9.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type DeepgramStandIn, startDeepgramStandIn } from "../support/deepgram-stand-in.ts";
-import { lastOf, type OpenAiStandIn, startOpenAiStandIn, textOf } from "../support/openai-stand-in.ts";
-import { type Json, type Stack, startStack } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import { type DeepgramStandIn, startDeepgramStandIn } from "../kit/fakes/deepgram.ts";
+import { lastOf, type OpenAiStandIn, startOpenAiStandIn, textOf } from "../kit/fakes/openai.ts";
+import { type Json, type Stack, startStack } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 import { PATIENCE_MS, poolIs, roomIsGone, stagePidOf } from "./look.ts";
 import { Person } from "./person.ts";
 

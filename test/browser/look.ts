@@ -1,7 +1,7 @@
 // What the browser tests look at beside the page: the API's word, LiveKit's, and the slots.
 import { RoomServiceClient } from "livekit-server-sdk";
-import type { Json, Stack } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import type { Json, Stack } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 
 /** Says when a test gives up, never how fast something is. */
 export const PATIENCE_MS = 60_000;

@@ -1,8 +1,9 @@
 // What a person does on the page at `/`, and what they hear there.
-import { type BrowserOptions, openBrowser, type TestBrowser } from "../support/browser.ts";
-import { envelope, findIn, type Speech } from "../support/speech.ts";
-import type { Json, Stack } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+
+import { envelope, findIn, type Speech } from "../kit/fixtures/speech.ts";
+import { type BrowserOptions, openBrowser, type TestBrowser } from "../kit/servers/browser.ts";
+import type { Json, Stack } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 import { endOf, PATIENCE_MS } from "./look.ts";
 
 /** Sound that came through Opus and WebRTC is this like the sound that was sent; others are about 0.3. */

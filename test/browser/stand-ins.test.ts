@@ -1,9 +1,9 @@
 // The providers' stand-ins refuse what the real ones refuse, so that the other tests mean something.
 import { expect, test } from "vitest";
 import { WebSocket } from "ws";
-import { startDeepgramStandIn } from "../support/deepgram-stand-in.ts";
-import { startOpenAiStandIn } from "../support/openai-stand-in.ts";
-import { speak } from "../support/speech.ts";
+import { startDeepgramStandIn } from "../kit/fakes/deepgram.ts";
+import { startOpenAiStandIn } from "../kit/fakes/openai.ts";
+import { speak } from "../kit/fixtures/speech.ts";
 
 test("OpenAI's stand-in refuses a request without a key", async () => {
   const openai = await startOpenAiStandIn();

@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type DeepgramStandIn, startDeepgramStandIn } from "../support/deepgram-stand-in.ts";
-import { lastOf, type OpenAiStandIn, startOpenAiStandIn } from "../support/openai-stand-in.ts";
-import { type Stack, startStack } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import { type DeepgramStandIn, startDeepgramStandIn } from "../kit/fakes/deepgram.ts";
+import { lastOf, type OpenAiStandIn, startOpenAiStandIn } from "../kit/fakes/openai.ts";
+import { type Stack, startStack } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 import { PATIENCE_MS, poolIs } from "./look.ts";
 import { Person } from "./person.ts";
 

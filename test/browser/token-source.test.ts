@@ -6,9 +6,9 @@ import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openBrowser } from "../support/browser.ts";
-import { type Stack, startStack } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import { openBrowser } from "../kit/servers/browser.ts";
+import { type Stack, startStack } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 import { endOf, PATIENCE_MS, poolIs, roomIsGone } from "./look.ts";
 
 let stack: Stack;

@@ -1,7 +1,7 @@
 // Erasing one message removes that one alone, for everybody: in memory and on NATS.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Bus } from "../../libs/bus/bus.ts";
-import { sessionEvents } from "../../libs/contracts/channels.ts";
+import { sessionEvents } from "../../libs/contracts/streams.ts";
 import { eventsOf, fresh, kinds, requested, type TestBuses } from "./buses.ts";
 
 describe.each(kinds)("erasing on %s", (_kind, start) => {

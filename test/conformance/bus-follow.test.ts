@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Bus, Change, Verdict } from "../../libs/bus/bus.ts";
 import { type Bucket, hosts, sessions } from "../../libs/contracts/buckets.ts";
-import { deadLetters } from "../../libs/contracts/channels.ts";
-import type { SessionRecord } from "../../libs/contracts/session.ts";
-import { aHost } from "../support/examples.ts";
+import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { deadLetters } from "../../libs/contracts/streams.ts";
+import { aHost } from "../kit/fixtures/sessions.ts";
 import { eventually, fresh, kinds, sessionRecord, type TestBuses } from "./buses.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Bus } from "../../libs/bus/bus.ts";
-import { type Channel, deadLetters } from "../../libs/contracts/channels.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
-import type { SessionEvent } from "../../libs/contracts/session.ts";
+import type { SessionEvent } from "../../libs/contracts/sessions/session.ts";
+import { type Channel, deadLetters } from "../../libs/contracts/streams.ts";
 import { eventsOf, eventually, fresh, kinds, requested, type TestBuses } from "./buses.ts";
 
 describe.each(kinds)("poison on %s", (_kind, start) => {

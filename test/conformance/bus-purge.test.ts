@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Bus, Change } from "../../libs/bus/bus.ts";
 import { hosts, sessions } from "../../libs/contracts/buckets.ts";
-import { sessionEvents } from "../../libs/contracts/channels.ts";
-import type { SessionRecord } from "../../libs/contracts/session.ts";
+import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { sessionEvents } from "../../libs/contracts/streams.ts";
 import { eventsOf, eventually, fresh, kinds, requested, sessionRecord, type TestBuses } from "./buses.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

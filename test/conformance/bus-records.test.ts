@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { type Bus, type Change, readOwn } from "../../libs/bus/bus.ts";
 import { type Bucket, hosts, pools, sessions } from "../../libs/contracts/buckets.ts";
-import type { SessionRecord } from "../../libs/contracts/session.ts";
-import { aHost, aPool } from "../support/examples.ts";
+import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { aHost, aPool } from "../kit/fixtures/sessions.ts";
 import { eventually, fresh, kinds, sessionRecord, type TestBuses } from "./buses.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Bus, Stored } from "../../libs/bus/bus.ts";
-import { type Channel, calls } from "../../libs/contracts/channels.ts";
+import { type Channel, calls } from "../../libs/contracts/streams.ts";
 import { eventually, fresh, kinds, type TestBuses } from "./buses.ts";
 
 const Note = z.object({ tenant: z.string(), day: z.string(), id: z.string(), text: z.string() });

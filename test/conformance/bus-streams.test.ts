@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Bus, Verdict } from "../../libs/bus/bus.ts";
-import { handOn } from "../../libs/bus/relief.ts";
-import { type Channel, deadLetters, sessionLogs } from "../../libs/contracts/channels.ts";
-import type { SessionEvent } from "../../libs/contracts/session.ts";
+import { handOn } from "../../libs/bus/overflow.ts";
+import type { SessionEvent } from "../../libs/contracts/sessions/session.ts";
+import { type Channel, deadLetters, sessionLogs } from "../../libs/contracts/streams.ts";
 import { eventsOf, eventually, fresh, kinds, requested, type TestBuses } from "./buses.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

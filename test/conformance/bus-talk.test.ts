@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Bus } from "../../libs/bus/bus.ts";
-import { type Command, hostChanges, pingCommand, releaseCommand } from "../../libs/contracts/channels.ts";
-import { aHost } from "../support/examples.ts";
+import { type Command, hostChanges, pingCommand, releaseCommand } from "../../libs/contracts/streams.ts";
+import { aHost } from "../kit/fixtures/sessions.ts";
 import { eventually, fresh, kinds, type TestBuses } from "./buses.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,17 +1,17 @@
 // The buses that one suite is run on, and what the suites say on them.
 import { randomUUID } from "node:crypto";
 import type { Bus } from "../../libs/bus/bus.ts";
-import { createMemoryServer } from "../../libs/bus/memory-server.ts";
-import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
-import { type Channel, sessionEvents } from "../../libs/contracts/channels.ts";
-import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
-import { systemClock } from "../../libs/process/clock.ts";
-import { silentLog } from "../../libs/process/log.ts";
-import { anEvent, aSession } from "../support/examples.ts";
-import { startNatsCluster } from "../support/nats-cluster.ts";
-import { startNats } from "../support/servers.ts";
-import type { TestNats } from "../support/test-nats.ts";
-import { until } from "../support/until.ts";
+import { connectNatsBus } from "../../libs/bus/nats/nats-bus.ts";
+import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { type Channel, sessionEvents } from "../../libs/contracts/streams.ts";
+import { systemClock } from "../../libs/runtime/clock.ts";
+import { silentLog } from "../../libs/runtime/log.ts";
+import { anEvent, aSession } from "../kit/fixtures/sessions.ts";
+import { startNatsCluster } from "../kit/servers/nats-cluster.ts";
+import { startNats } from "../kit/servers/servers.ts";
+import type { TestNats } from "../kit/servers/test-nats.ts";
+import { until } from "../kit/until.ts";
+import { createMemoryServer } from "../simulation/nats/memory-server.ts";
 
 export interface TestBuses {
   /** One more process on the same server. */

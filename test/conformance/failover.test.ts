@@ -1,8 +1,8 @@
 // Each node of a NATS cluster is killed in turn, and stopped in turn, under traffic: everything goes on.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Bus } from "../../libs/bus/bus.ts";
-import { type NatsCluster, type NatsNode, startNatsCluster } from "../support/nats-cluster.ts";
-import { until } from "../support/until.ts";
+import { type NatsCluster, type NatsNode, startNatsCluster } from "../kit/servers/nats-cluster.ts";
+import { until } from "../kit/until.ts";
 import { connectTo, fresh } from "./buses.ts";
 import { type Gaps, startTraffic, type Traffic } from "./traffic.ts";
 

@@ -3,9 +3,9 @@ import { connect, headers, type NatsConnection } from "nats";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Bus } from "../../libs/bus/bus.ts";
 import { allBuckets, sessions } from "../../libs/contracts/buckets.ts";
-import { allChannels } from "../../libs/contracts/channels.ts";
-import { startNats } from "../support/servers.ts";
-import type { TestNats } from "../support/test-nats.ts";
+import { allChannels } from "../../libs/contracts/streams.ts";
+import { startNats } from "../kit/servers/servers.ts";
+import type { TestNats } from "../kit/servers/test-nats.ts";
 import { connectTo, eventually, fresh, sessionRecord } from "./buses.ts";
 
 let nats: TestNats;

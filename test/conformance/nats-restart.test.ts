@@ -1,9 +1,9 @@
 // A NATS server that is killed and started again: publishing, consuming, watching and talking go on.
 import { afterEach, expect, test } from "vitest";
 import { hosts } from "../../libs/contracts/buckets.ts";
-import { hostChanges, pingCommand } from "../../libs/contracts/channels.ts";
-import { aHost } from "../support/examples.ts";
-import { startNats } from "../support/servers.ts";
+import { hostChanges, pingCommand } from "../../libs/contracts/streams.ts";
+import { aHost } from "../kit/fixtures/sessions.ts";
+import { startNats } from "../kit/servers/servers.ts";
 import { connectTo, eventsOf, eventually, fresh, requested } from "./buses.ts";
 
 const cleanUps: (() => Promise<void>)[] = [];

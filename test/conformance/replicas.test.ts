@@ -1,12 +1,12 @@
 // How many copies NATS keeps: growing, never shrinking by itself, and what is said when it can't be done.
 import { connect } from "nats";
 import { afterEach, expect, test } from "vitest";
-import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
+import { connectNatsBus } from "../../libs/bus/nats/nats-bus.ts";
 import { hosts } from "../../libs/contracts/buckets.ts";
-import { createLog, type Log } from "../../libs/process/log.ts";
-import { aHost } from "../support/examples.ts";
-import { type NatsCluster, startNatsCluster } from "../support/nats-cluster.ts";
-import { startNats } from "../support/servers.ts";
+import { createLog, type Log } from "../../libs/runtime/log.ts";
+import { aHost } from "../kit/fixtures/sessions.ts";
+import { type NatsCluster, startNatsCluster } from "../kit/servers/nats-cluster.ts";
+import { startNats } from "../kit/servers/servers.ts";
 import { connectTo, eventually } from "./buses.ts";
 
 const cleanUps: (() => Promise<void>)[] = [];

@@ -1,8 +1,8 @@
 // Steady traffic on a cluster, by which one sees how long each way of it stands still.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { handOn } from "../../libs/bus/relief.ts";
+import { handOn } from "../../libs/bus/overflow.ts";
 import { hosts } from "../../libs/contracts/buckets.ts";
-import { aHost } from "../support/examples.ts";
+import { aHost } from "../kit/fixtures/sessions.ts";
 import { eventsOf, fresh, requested } from "./buses.ts";
 
 const EVERY_MS = 50;

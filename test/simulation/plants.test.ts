@@ -1,7 +1,7 @@
 // What shows that the simulation can see: each bug that is planted into it is found, and nothing where none is.
 import { describe, expect, test } from "vitest";
-import { failuresOf, seedsFrom } from "./hold.ts";
-import { plants } from "./plants.ts";
+import { failuresOf, seedsFrom } from "./assert-seeds.ts";
+import { plants } from "./plants/plants.ts";
 import { runSeed } from "./run.ts";
 import { FIRST_CALLING_SEED, FIRST_CONNECTED_SEED, FIRST_SMALL_SEED } from "./scenario.ts";
 

@@ -1,6 +1,6 @@
 // Every seed that once showed a bug holds now.
 import { expect, test } from "vitest";
-import { failuresOf } from "./hold.ts";
+import { failuresOf } from "./assert-seeds.ts";
 import { regressions } from "./regressions.ts";
 
 test.each(regressions)("the world of seed $seed holds: once, $found", async ({ seed }) => {

@@ -1,6 +1,6 @@
 // One seed is one run: the same again, and the same whatever the wall clocks say.
 import { describe, expect, test } from "vitest";
-import { seedsFrom } from "./hold.ts";
+import { seedsFrom } from "./assert-seeds.ts";
 import { runSeed } from "./run.ts";
 import { FIRST_CALLING_SEED, FIRST_CONNECTED_SEED } from "./scenario.ts";
 

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
-import { Coverage } from "./coverage.ts";
+import { Coverage } from "./checks/coverage.ts";
 import type { Violation } from "./trace.ts";
 
 /** What a worker process is given; it can't be given a planted bug, which is code. */

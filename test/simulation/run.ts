@@ -1,14 +1,16 @@
 // One simulated run: the world of a seed is broken for a while, healed, and checked.
 import { conversations } from "../../libs/contracts/buckets.ts";
-import { isTaskEnd } from "../../libs/contracts/task.ts";
-import { sleep } from "../../libs/process/clock.ts";
-import { forkRandom } from "../support/random.ts";
-import { Caller } from "./callers.ts";
-import { Chaos } from "./chaos.ts";
-import { checkCalls, isBehind, standingTasks } from "./check-calls.ts";
-import { checkLaunches, checkOver } from "./check-launches.ts";
-import { checkRecords } from "./check-records.ts";
-import { checkRollUps } from "./check-roll-ups.ts";
+import { isTaskEnd } from "../../libs/contracts/tasks/task.ts";
+import { sleep } from "../../libs/runtime/clock.ts";
+import { forkRandom } from "../kit/random.ts";
+import { Caller } from "./actors/callers.ts";
+import { Chaos } from "./actors/chaos.ts";
+import { Client } from "./actors/clients.ts";
+import { Forger } from "./actors/forger.ts";
+import { checkCalls, isBehind, standingTasks } from "./checks/check-calls.ts";
+import { checkLaunches, checkOver } from "./checks/check-launches.ts";
+import { checkRecords } from "./checks/check-records.ts";
+import { checkRollUps } from "./checks/check-rollups.ts";
 import {
   checkAccepted,
   checkAlone,
@@ -19,9 +21,7 @@ import {
   isSettled,
   leftovers,
   starving,
-} from "./check-world.ts";
-import { Client } from "./clients.ts";
-import { Forger } from "./forger.ts";
+} from "./checks/check-world.ts";
 import type { Violation } from "./trace.ts";
 import { World, type WorldOptions } from "./world.ts";
 

@@ -1,8 +1,9 @@
 // What one seed's world is like: how many processes, which faults, how badly agents behave.
-import type { Faults } from "../../libs/bus/memory-faults.ts";
-import type { PoolSettings } from "../../libs/contracts/pool.ts";
-import type { Deadlines } from "../../libs/contracts/session.ts";
-import { forkRandom, integerBetween, pickOne, type Random } from "../support/random.ts";
+
+import type { PoolSettings } from "../../libs/contracts/fleet/pool.ts";
+import type { Deadlines } from "../../libs/contracts/sessions/session.ts";
+import { forkRandom, integerBetween, pickOne, type Random } from "../kit/random.ts";
+import type { Faults } from "./nats/faults.ts";
 
 /** Probabilities of what an agent may do wrong, each for one load, start or session. */
 export interface Misbehaviour {

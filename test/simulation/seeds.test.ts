@@ -1,6 +1,6 @@
 // More than twenty thousand worlds in which every invariant holds, and the proof that enough went on in them.
 import { describe, expect, test } from "vitest";
-import { Coverage, movesOfTheMachine } from "./coverage.ts";
+import { Coverage, movesOfTheMachine } from "./checks/coverage.ts";
 import { commandFor, type Failing, runMany } from "./run-many.ts";
 import { allChaos, FIRST_CALLING_SEED, FIRST_CONNECTED_SEED, FIRST_SMALL_SEED } from "./scenario.ts";
 

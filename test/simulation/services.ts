@@ -1,34 +1,34 @@
 // How each kind of service is started in a simulated process.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
-import { nameWith, parseProviderRules } from "../../libs/contracts/provider-choice.ts";
-import { startBeat } from "../../libs/fleet/beat.ts";
+import { nameWith, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
+import { startBeat } from "../../libs/fleet/heartbeat.ts";
 import { watchHosts } from "../../libs/fleet/host-view.ts";
 import { watchSessions } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import type { Clock } from "../../libs/process/clock.ts";
-import { readConfig } from "../../libs/process/config.ts";
-import { type Log, silentLog } from "../../libs/process/log.ts";
+import type { Clock } from "../../libs/runtime/clock.ts";
+import { readConfig } from "../../libs/runtime/config.ts";
+import { type Log, silentLog } from "../../libs/runtime/log.ts";
 import { startAgentHost } from "../../services/agent-host/agent-host.ts";
-import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
-import { startConnector } from "../../services/connector/connector.ts";
-import { mayCall } from "../../services/connector/one-call.ts";
-import { createLiveKitProvider } from "../../services/connector/providers/livekit.ts";
-import type { Provider } from "../../services/connector/providers/provider.ts";
-import { vapiProvider } from "../../services/connector/providers/vapi.ts";
+import type { LaunchStage } from "../../services/agent-host/pool/supervised-process.ts";
+import { startRecorder } from "../../services/calls/calls.ts";
 import { startDispatcher } from "../../services/dispatcher/dispatcher.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
 import { createContext } from "../../services/gateway/gateway.ts";
 import { startJanitor } from "../../services/janitor/janitor.ts";
-import { startOutbound } from "../../services/outbound/outbound.ts";
-import { startRecorder } from "../../services/recorder/recorder.ts";
-import type { SimClock } from "../support/sim-clock.ts";
+import type { Provider } from "../../services/providers/drivers/driver.ts";
+import { createLiveKitProvider } from "../../services/providers/drivers/livekit.ts";
+import { vapiProvider } from "../../services/providers/drivers/vapi.ts";
+import { mayCall } from "../../services/providers/launches/dial-guard.ts";
+import { startConnector } from "../../services/providers/providers.ts";
+import { startOutbound } from "../../services/tasks/tasks.ts";
+import type { SimClock } from "../kit/sim-clock.ts";
+import { SimStage, type StageWorld } from "./actors/sim-agent-process.ts";
+import type { SimVapi } from "./actors/sim-vapi.ts";
+import type { SimDispatches } from "./livekit/sim-agent-dispatch.ts";
 import type { Scenario } from "./scenario.ts";
-import type { SimDispatches } from "./sim-dispatches.ts";
 import type { Kind, Life, Running } from "./sim-process.ts";
-import { SimStage, type StageWorld } from "./sim-stage.ts";
-import type { SimVapi } from "./sim-vapi.ts";
 
 /** What the services of a simulated world are given. */
 export interface ServiceWorld extends StageWorld {

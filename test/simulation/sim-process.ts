@@ -1,7 +1,8 @@
 // One simulated process: it lives, dies and is started again, as under a supervisor.
-import type { MemoryClient } from "../../libs/bus/memory-bus.ts";
+
 import { messageOf } from "../../libs/contracts/errors.ts";
-import type { ProcessClock, SimClock } from "../support/sim-clock.ts";
+import type { ProcessClock, SimClock } from "../kit/sim-clock.ts";
+import type { MemoryClient } from "./nats/memory-bus.ts";
 import type { Trace } from "./trace.ts";
 
 export type Kind =

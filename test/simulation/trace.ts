@@ -1,6 +1,6 @@
 // The trace of one simulated run: what happened when, as text to read and as a hash to compare.
 import { createHash } from "node:crypto";
-import type { Clock } from "../../libs/process/clock.ts";
+import type { Clock } from "../../libs/runtime/clock.ts";
 
 export interface Violation {
   /** Its number in the table of invariants, or a word for one that stands outside of it. */

@@ -1,13 +1,13 @@
 // The bus of one simulated process, with everything that it says written down and checked as it is said.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { type Bucket, conversations, launches, sessions } from "../../libs/contracts/buckets.ts";
-import { assignCommand, type Command, sessionEvents } from "../../libs/contracts/channels.ts";
-import type { ConversationRecord } from "../../libs/contracts/conversation.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
-import type { Assign, AssignAnswer } from "../../libs/contracts/host.ts";
-import type { LaunchRecord } from "../../libs/contracts/provider.ts";
-import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
-import type { Facts } from "./facts.ts";
+import type { Assign, AssignAnswer } from "../../libs/contracts/fleet/host.ts";
+import type { LaunchRecord } from "../../libs/contracts/providers/provider.ts";
+import type { ConversationRecord } from "../../libs/contracts/sessions/conversation.ts";
+import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { assignCommand, type Command, sessionEvents } from "../../libs/contracts/streams.ts";
+import type { Facts } from "./checks/facts.ts";
 import type { Trace } from "./trace.ts";
 
 export interface BusWatch {

@@ -1,5 +1,5 @@
 // A process that runs the seeds it is sent, and says what each chunk of them showed.
-import { Coverage } from "./coverage.ts";
+import { Coverage } from "./checks/coverage.ts";
 import { runSeed } from "./run.ts";
 import type { Done, Failing, FromWorker, Task } from "./run-many.ts";
 

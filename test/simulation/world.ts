@@ -1,27 +1,32 @@
 // The simulated world of one seed: every service, LiveKit and NATS in one process and on one virtual clock.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { createMemoryServer, type MemoryServer } from "../../libs/bus/memory-server.ts";
 import { rollups, sessions } from "../../libs/contracts/buckets.ts";
-import { hostChanges, roomHints } from "../../libs/contracts/channels.ts";
-import type { ConversationRecord } from "../../libs/contracts/conversation.ts";
-import type { HostRecord } from "../../libs/contracts/host.ts";
+import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
 import { agentIdentityOf, sessionKey } from "../../libs/contracts/ids.ts";
-import type { SessionEvent, SessionRecord } from "../../libs/contracts/session.ts";
+import type { ConversationRecord } from "../../libs/contracts/sessions/conversation.ts";
+import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { hostChanges, roomHints } from "../../libs/contracts/streams.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import type { Clock } from "../../libs/process/clock.ts";
-import type { Log } from "../../libs/process/log.ts";
-import type { LaunchStage } from "../../services/agent-host/stage-link.ts";
-import type { StageJob } from "../../services/agent-host/stage-messages.ts";
-import type { Provider } from "../../services/connector/providers/provider.ts";
-import { callNameOf } from "../../services/connector/providers/vapi-calls.ts";
+import type { Clock } from "../../libs/runtime/clock.ts";
+import type { Log } from "../../libs/runtime/log.ts";
+import type { StageJob } from "../../services/agent-host/pool/messages.ts";
+import type { LaunchStage } from "../../services/agent-host/pool/supervised-process.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
-import { forkRandom, pickOne, type Random } from "../support/random.ts";
-import { createSimClock, type SimClock } from "../support/sim-clock.ts";
-import { checkDispatch } from "./check-launches.ts";
-import { Conversations } from "./conversations.ts";
-import { Coverage } from "./coverage.ts";
-import { Facts } from "./facts.ts";
-import type { Plant } from "./plant.ts";
+import type { Provider } from "../../services/providers/drivers/driver.ts";
+import { callNameOf } from "../../services/providers/drivers/vapi-status.ts";
+import { forkRandom, pickOne, type Random } from "../kit/random.ts";
+import { createSimClock, type SimClock } from "../kit/sim-clock.ts";
+import type { SimStage } from "./actors/sim-agent-process.ts";
+import { SimVapi } from "./actors/sim-vapi.ts";
+import { checkDispatch } from "./checks/check-launches.ts";
+import { Conversations } from "./checks/conversations.ts";
+import { Coverage } from "./checks/coverage.ts";
+import { Facts } from "./checks/facts.ts";
+import { SimDispatches } from "./livekit/sim-agent-dispatch.ts";
+import { type Gone, type Guest, SimLiveKit } from "./livekit/sim-livekit.ts";
+import { SimWorkers } from "./livekit/sim-workers.ts";
+import { createMemoryServer, type MemoryServer } from "./nats/memory-server.ts";
+import type { Plant } from "./plants/plant.ts";
 import {
   behaved,
   HEALTHY_HOP,
@@ -41,12 +46,7 @@ import {
   recorderOf,
   type ServiceWorld,
 } from "./services.ts";
-import { SimDispatches } from "./sim-dispatches.ts";
-import { type Gone, type Guest, SimLiveKit } from "./sim-livekit.ts";
 import { type Kind, type Life, SimProcess } from "./sim-process.ts";
-import type { SimStage } from "./sim-stage.ts";
-import { SimVapi } from "./sim-vapi.ts";
-import { SimWorkers } from "./sim-workers.ts";
 import { Trace } from "./trace.ts";
 import { tracedBus } from "./traced-bus.ts";
 

@@ -1,9 +1,9 @@
 // An agent answers for its life: whoever asks LiveKit for it hears from the agent itself, in its own room only.
 import { AccessToken } from "livekit-server-sdk";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { ALIVE_METHOD } from "../../libs/contracts/room-messages.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { openScene, type Scene } from "../support/scene.ts";
+import { ALIVE_METHOD } from "../../libs/contracts/sessions/room-messages.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { openScene, type Scene } from "../kit/stack/scene.ts";
 
 let scene: Scene;
 beforeAll(async () => {

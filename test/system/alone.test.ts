@@ -2,13 +2,13 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { killGroup } from "../../deploy/guard.ts";
-import { freePort } from "../../deploy/ports.ts";
-import { agentsDir, removeAgentsDirs } from "../support/agents-dir.ts";
-import { PATIENCE_MS } from "../support/scene.ts";
-import { startNats } from "../support/servers.ts";
-import type { TestNats } from "../support/test-nats.ts";
-import { until } from "../support/until.ts";
+import { freePort } from "../../cli/servers/ports.ts";
+import { killGroup } from "../../cli/supervisor/guard.ts";
+import { startNats } from "../kit/servers/servers.ts";
+import type { TestNats } from "../kit/servers/test-nats.ts";
+import { agentsDir, removeAgentsDirs } from "../kit/stack/agents-dir.ts";
+import { PATIENCE_MS } from "../kit/stack/scene.ts";
+import { until } from "../kit/until.ts";
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
 const SERVICES = ["gateway", "dispatcher", "agent-host", "janitor"] as const;

@@ -1,10 +1,10 @@
 // Each of a session's agents is killed in turn: after the last attempt it ends, its room is closed, and all can see it.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import type { Json } from "../support/stack.ts";
-import { until } from "../support/until.ts";
-import { type Visitor, visit } from "../support/visitor.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import type { Json } from "../kit/stack/stack.ts";
+import { type Visitor, visit } from "../kit/stack/visitor.ts";
+import { until } from "../kit/until.ts";
 
 /** Of GREENROOM_MAX_ATTEMPTS, which nothing here sets. */
 const DEFAULT_MAX_ATTEMPTS = 3;

@@ -1,22 +1,17 @@
 // A call with real models' protocols, a tool and a hand-over becomes a call record with everything that was measured.
 import { fork } from "node:child_process";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { repositoryRoot } from "../../deploy/fork-service.ts";
+import { repositoryRoot } from "../../cli/supervisor/fork-service.ts";
 import { conversations } from "../../libs/contracts/buckets.ts";
 import { DEFAULT_TENANT, sessionKey } from "../../libs/contracts/ids.ts";
-import { type DeepgramStandIn, startDeepgramStandIn } from "../support/deepgram-stand-in.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import {
-  type ChatMessage,
-  lastOf,
-  type OpenAiStandIn,
-  startOpenAiStandIn,
-} from "../support/openai-stand-in.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import { speak } from "../support/speech.ts";
-import type { Json } from "../support/stack.ts";
-import { until } from "../support/until.ts";
-import { type Visitor, visit } from "../support/visitor.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { type DeepgramStandIn, startDeepgramStandIn } from "../kit/fakes/deepgram.ts";
+import { type ChatMessage, lastOf, type OpenAiStandIn, startOpenAiStandIn } from "../kit/fakes/openai.ts";
+import { speak } from "../kit/fixtures/speech.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import type { Json } from "../kit/stack/stack.ts";
+import { type Visitor, visit } from "../kit/stack/visitor.ts";
+import { until } from "../kit/until.ts";
 
 const QUESTION = "where is order seven";
 const GREETING = "Hello, what can I do for you?";
@@ -113,7 +108,7 @@ async function callOf({ id }: Talk): Promise<Json> {
 
 /** Runs `npm run kpis`, which makes figures again from their calls or compares them. */
 async function expectKpis(args: readonly string[], code: number, says: RegExp): Promise<void> {
-  const run = fork(`${repositoryRoot}services/recorder/kpis-main.ts`, args, {
+  const run = fork(`${repositoryRoot}cli/kpis.ts`, args, {
     execArgv: ["--import", "tsx"],
     env: { ...process.env, NATS_URL: scene.stack.natsUrl },
     stdio: ["ignore", "pipe", "pipe", "ipc"],

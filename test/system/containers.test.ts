@@ -2,14 +2,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
-import { services } from "../../deploy/container/programs.ts";
-import { freePort } from "../../deploy/ports.ts";
-import type { Contained, Container } from "../support/contained.ts";
-import { buildImage, hasBaseImage } from "../support/docker-image.ts";
-import { readDockerfile } from "../support/dockerfile.ts";
-import { layOutImage } from "../support/image-tree.ts";
-import { startLiveKit, startNats } from "../support/servers.ts";
-import { until } from "../support/until.ts";
+import { services } from "../../cli/container/programs.ts";
+import { freePort } from "../../cli/servers/ports.ts";
+import { readDockerfile } from "../kit/checks/dockerfile.ts";
+import { buildImage, hasBaseImage } from "../kit/servers/docker-image.ts";
+import { startLiveKit, startNats } from "../kit/servers/servers.ts";
+import type { Contained, Container } from "../kit/stack/contained.ts";
+import { layOutImage } from "../kit/stack/image-tree.ts";
+import { until } from "../kit/until.ts";
 
 const root = join(import.meta.dirname, "../..");
 const image = readDockerfile(readFileSync(join(root, "Dockerfile"), "utf8"));

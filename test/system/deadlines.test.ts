@@ -1,7 +1,7 @@
 // Agents that take too long: each limit has its own reason, and the history says what was missing.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { askForTrouble, lifeOf, openScene, type Scene, whysOf } from "../support/scene.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { askForTrouble, lifeOf, openScene, type Scene, whysOf } from "../kit/stack/scene.ts";
 
 let scene: Scene;
 beforeAll(async () => {

@@ -1,11 +1,11 @@
 // Hosts that are emptied by an operator, and a deploy of every service: callers keep hearing an agent.
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type Listener, listenIn } from "../support/listener.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import type { ServiceKind, ServiceProcess } from "../support/service-process.ts";
-import type { Json } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import { type Listener, listenIn } from "../kit/stack/listener.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import type { ServiceKind, ServiceProcess } from "../kit/stack/service-process.ts";
+import type { Json } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 beforeAll(async () => {

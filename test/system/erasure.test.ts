@@ -7,10 +7,10 @@ import { connect, type NatsConnection } from "nats";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { verifyReceipt } from "../../libs/auth/receipts.ts";
-import { leaveTraces, type Person } from "../support/canary.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import type { Json } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import { leaveTraces, type Person } from "../kit/fixtures/canary.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import type { Json } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 
 const SECRET = "receipts of a test are signed by this";
 const ann: Person = { tenant: "default", user: "ann-4711", canary: "Canary-Ann-7c1f09", name: "ann" };

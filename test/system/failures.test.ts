@@ -1,9 +1,9 @@
 // Agents that fail, hang or grow: one session suffers, the others don't, and everybody can read why.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { processIdentity } from "../../deploy/processes.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { askForTrouble, lifeOf, openScene, PATIENCE_MS, type Scene, whysOf } from "../support/scene.ts";
-import { until } from "../support/until.ts";
+import { processIdentity } from "../../cli/supervisor/processes.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { askForTrouble, lifeOf, openScene, PATIENCE_MS, type Scene, whysOf } from "../kit/stack/scene.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 beforeAll(async () => {

@@ -1,14 +1,14 @@
 // The disk under nats-server is full: starts are refused, the call goes on, and with room and a restart all is well.
 import { afterEach, expect, test } from "vitest";
-import { processIdentity } from "../../deploy/processes.ts";
-import { makeSmallDisk } from "../chaos/full-disk.ts";
-import { type Listener, listenIn } from "../support/listener.ts";
-import { whyNoLoopDisk } from "../support/loop-disk.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import { startNats } from "../support/servers.ts";
-import type { Answer, Json } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import { processIdentity } from "../../cli/supervisor/processes.ts";
+import { makeSmallDisk } from "../full/chaos/full-disk.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { whyNoLoopDisk } from "../kit/servers/loop-disk.ts";
+import { startNats } from "../kit/servers/servers.ts";
+import { type Listener, listenIn } from "../kit/stack/listener.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import type { Answer, Json } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 
 const problem = await whyNoLoopDisk();
 if (problem !== undefined)

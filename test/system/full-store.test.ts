@@ -1,9 +1,9 @@
 // A store that is nearly full takes no new session, and all that running ones need.
 import { connect, type NatsConnection } from "nats";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import type { SessionRecord } from "../../libs/contracts/session.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import { until } from "../support/until.ts";
+import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 let nats: NatsConnection;

@@ -1,20 +1,20 @@
 // A conversation outlives the agents that hold it: killed with -9, the next one goes on from what was said.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { processIdentity } from "../../deploy/processes.ts";
+import { processIdentity } from "../../cli/supervisor/processes.ts";
 import { conversations } from "../../libs/contracts/buckets.ts";
 import { DEFAULT_TENANT, sessionKey } from "../../libs/contracts/ids.ts";
-import { type DeepgramStandIn, startDeepgramStandIn } from "../support/deepgram-stand-in.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { type DeepgramStandIn, startDeepgramStandIn } from "../kit/fakes/deepgram.ts";
 import {
   type ChatRequest,
   lastOf,
   type OpenAiStandIn,
   startOpenAiStandIn,
   textOf,
-} from "../support/openai-stand-in.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import { until } from "../support/until.ts";
-import { type Visitor, visit } from "../support/visitor.ts";
+} from "../kit/fakes/openai.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import { type Visitor, visit } from "../kit/stack/visitor.ts";
+import { until } from "../kit/until.ts";
 
 const GREETING = "Hello, what can I do for you?";
 const SENTENCE = "Sorry, I was cut off for a moment.";

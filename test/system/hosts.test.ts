@@ -1,13 +1,13 @@
 // What two hosts do together: they share the pool, and one goes on with what the other can't.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { killGroup } from "../../deploy/guard.ts";
-import { processIdentity } from "../../deploy/processes.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import type { Json } from "../support/stack.ts";
-import { until } from "../support/until.ts";
-import { type Visitor, visit } from "../support/visitor.ts";
+import { killGroup } from "../../cli/supervisor/guard.ts";
+import { processIdentity } from "../../cli/supervisor/processes.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import type { Json } from "../kit/stack/stack.ts";
+import { type Visitor, visit } from "../kit/stack/visitor.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 let visitor: Visitor | undefined;

@@ -2,11 +2,11 @@
 import { AccessToken } from "livekit-server-sdk";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { sessions } from "../../libs/contracts/buckets.ts";
-import type { SessionRecord } from "../../libs/contracts/session.ts";
-import { type Listener, listenIn } from "../support/listener.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import { until } from "../support/until.ts";
+import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { type Listener, listenIn } from "../kit/stack/listener.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 beforeAll(async () => {

@@ -1,8 +1,8 @@
 // What two janitors see to with simulated rooms: limits that pass, and records that were kept long enough.
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { rollups } from "../../libs/contracts/buckets.ts";
-import { openScene, type Scene } from "../support/scene.ts";
-import { until } from "../support/until.ts";
+import { openScene, type Scene } from "../kit/stack/scene.ts";
+import { until } from "../kit/until.ts";
 
 /** The shortest that a record may be kept, and time to notice. */
 const REMOVED_WITHIN_MS = 150_000;

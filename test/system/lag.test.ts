@@ -1,9 +1,9 @@
 // A gateway that can't keep up with its work refuses starts, serves what there is, and takes starts again afterwards.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { type Crowd, gather } from "../support/crowd.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import { until } from "../support/until.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { type Crowd, gather } from "../kit/stack/crowd.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import { until } from "../kit/until.ts";
 
 /** Far above that of a gateway with little to do. */
 const LAG_MAX_MS = 100;

@@ -1,9 +1,9 @@
 // LiveKit is killed and comes back: the API stays up and says so, and nothing hangs for ever.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import type { Json } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import type { Json } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 beforeAll(async () => {

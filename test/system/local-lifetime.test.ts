@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { LocalSite } from "../support/local/start-local.ts";
-import { until } from "../support/until.ts";
+import { LocalSite } from "../kit/stack/start-local.ts";
+import { until } from "../kit/until.ts";
 
 let site: LocalSite;
 beforeEach(async () => {

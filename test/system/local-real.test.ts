@@ -1,6 +1,6 @@
 // `npm start` itself: the real services on real servers, from the start to a session to the end.
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { LocalSite, realLocal } from "../support/local/start-local.ts";
+import { LocalSite, realLocal } from "../kit/stack/start-local.ts";
 
 let site: LocalSite;
 beforeEach(async () => {

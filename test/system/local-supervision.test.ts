@@ -2,13 +2,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { connectNatsBus } from "../../libs/bus/nats-bus.ts";
+import { connectNatsBus } from "../../libs/bus/nats/nats-bus.ts";
 import { pools } from "../../libs/contracts/buckets.ts";
-import type { ServiceBeat } from "../../libs/contracts/pool.ts";
-import { silentLog } from "../../libs/process/log.ts";
-import { type LocalProcess, LocalSite } from "../support/local/start-local.ts";
-import { startLiveKit, startNats } from "../support/servers.ts";
-import { until } from "../support/until.ts";
+import type { ServiceBeat } from "../../libs/contracts/fleet/pool.ts";
+import { silentLog } from "../../libs/runtime/log.ts";
+import { startLiveKit, startNats } from "../kit/servers/servers.ts";
+import { type LocalProcess, LocalSite } from "../kit/stack/start-local.ts";
+import { until } from "../kit/until.ts";
 
 let site: LocalSite;
 beforeEach(async () => {

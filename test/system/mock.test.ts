@@ -1,7 +1,7 @@
 // The whole pipeline with simulated rooms: no LiveKit, and nobody can talk.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { lifeOf, openScene, type Scene } from "../support/scene.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { lifeOf, openScene, type Scene } from "../kit/stack/scene.ts";
 
 let scene: Scene;
 beforeAll(async () => {

@@ -1,9 +1,9 @@
 // NATS is killed and comes back: what runs goes on, what starts meanwhile is refused, and all of it recovers.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import { until } from "../support/until.ts";
-import { type Visitor, visit } from "../support/visitor.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import { type Visitor, visit } from "../kit/stack/visitor.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 let visitor: Visitor | undefined;

@@ -1,8 +1,8 @@
 // Twice as many starts as there can be agents: the rest is told so, nothing grows, and soon all is well again.
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { offer, say } from "../load/open-load.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import { until } from "../support/until.ts";
+import { offer, say } from "../bench/load/open-load.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import { until } from "../kit/until.ts";
 
 const AGENTS = 4;
 const QUEUE = 5;

@@ -1,12 +1,12 @@
 // Telephone calls with a warm agent in the room, on real servers and processes; LiveKit SIP is a stand-in.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { launches } from "../../libs/contracts/buckets.ts";
-import type { LaunchRecord } from "../../libs/contracts/provider.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import { type SipStandIn, startSipStandIn, type Telephone, TRUNK } from "../support/sip-stand-in.ts";
-import type { Json } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import type { LaunchRecord } from "../../libs/contracts/providers/provider.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { type SipStandIn, startSipStandIn, type Telephone, TRUNK } from "../kit/fakes/sip.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import type { Json } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 let sip: SipStandIn;

@@ -3,10 +3,10 @@ import { randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { connect, type JetStreamClient, type NatsConnection } from "nats";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { deadLetters } from "../../libs/contracts/channels.ts";
-import { anyPayload, nonsense } from "../support/poison.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import { until } from "../support/until.ts";
+import { deadLetters } from "../../libs/contracts/streams.ts";
+import { anyPayload, nonsense } from "../kit/fixtures/poison.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 let nats: NatsConnection;

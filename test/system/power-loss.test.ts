@@ -2,12 +2,12 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, expect, test } from "vitest";
-import { agentsDir, removeAgentsDirs } from "../support/agents-dir.ts";
-import { type LoopDisk, makeLoopDisk, whyNoLoopDisk } from "../support/loop-disk.ts";
-import { startNats } from "../support/servers.ts";
-import { type Stack, startStack } from "../support/stack.ts";
-import type { TestNats } from "../support/test-nats.ts";
-import { until } from "../support/until.ts";
+import { type LoopDisk, makeLoopDisk, whyNoLoopDisk } from "../kit/servers/loop-disk.ts";
+import { startNats } from "../kit/servers/servers.ts";
+import type { TestNats } from "../kit/servers/test-nats.ts";
+import { agentsDir, removeAgentsDirs } from "../kit/stack/agents-dir.ts";
+import { type Stack, startStack } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 
 const problem = await whyNoLoopDisk();
 if (problem !== undefined)

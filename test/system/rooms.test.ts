@@ -1,11 +1,11 @@
 // What happens in a session's room: who is told of ready, who comes and leaves, and what the end leaves.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { roomHints } from "../../libs/contracts/channels.ts";
-import type { RoomHint } from "../../libs/contracts/pool.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import { until } from "../support/until.ts";
-import { type Visitor, visit } from "../support/visitor.ts";
+import type { RoomHint } from "../../libs/contracts/fleet/pool.ts";
+import { roomHints } from "../../libs/contracts/streams.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import { type Visitor, visit } from "../kit/stack/visitor.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 const visitors: Visitor[] = [];

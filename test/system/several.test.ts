@@ -1,10 +1,10 @@
 // Two of every service at once: they share the work, agree, and one may die.
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import type { Json } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import type { Json } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 beforeAll(async () => {

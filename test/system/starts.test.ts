@@ -2,11 +2,11 @@
 import { isDeepStrictEqual } from "node:util";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { rollups, sessions } from "../../libs/contracts/buckets.ts";
-import type { Rollup } from "../../libs/contracts/pool.ts";
-import { rollUp } from "../../services/janitor/roll-up.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import { until } from "../support/until.ts";
+import type { Rollup } from "../../libs/contracts/fleet/pool.ts";
+import { rollUp } from "../../services/janitor/rollup.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 beforeAll(async () => {

@@ -1,14 +1,14 @@
 // Outbound tasks on real servers and processes: to their end, through restarts, canceled, and by the thousand.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { taskRequests } from "../../libs/contracts/channels.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
-import { taskIdOfKey } from "../../libs/task/task-ids.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
-import { startTool } from "../support/run-tool.ts";
-import { openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import type { Json } from "../support/stack.ts";
-import { until } from "../support/until.ts";
-import { visit } from "../support/visitor.ts";
+import { taskRequests } from "../../libs/contracts/streams.ts";
+import { taskIdOfKey } from "../../libs/domain/task/task-ids.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
+import { startTool } from "../kit/stack/run-tool.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import type { Json } from "../kit/stack/stack.ts";
+import { visit } from "../kit/stack/visitor.ts";
+import { until } from "../kit/until.ts";
 
 let scene: Scene;
 beforeAll(async () => {
@@ -133,7 +133,7 @@ test("a message on the topic of tasks is one", async () => {
 
 test("a task in direct mode goes past the queue, and tells each step", async () => {
   const wish = ["--direct", "--to", "1001", "--profile", "visited", "--provider", "pool"];
-  const running = startTool("services/outbound/run-task.ts", wish, { NATS_URL: scene.stack.natsUrl });
+  const running = startTool("cli/task/main.ts", wish, { NATS_URL: scene.stack.natsUrl });
   const sessionId = await until(async () => running.said().match(/session (direct_\w+) is asked for/)?.[1], {
     timeoutMs: PATIENCE_MS,
     everyMs: 100,

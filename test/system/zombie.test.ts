@@ -1,19 +1,19 @@
 // A host wakes long after its session went on elsewhere: its agent is out of the room at once, and changes nothing.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { killGroup } from "../../deploy/guard.ts";
-import { processIdentity } from "../../deploy/processes.ts";
-import { type Listener, listenIn } from "../support/listener.ts";
-import { expectNothingLeft } from "../support/nothing-left.ts";
+import { killGroup } from "../../cli/supervisor/guard.ts";
+import { processIdentity } from "../../cli/supervisor/processes.ts";
+import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
 import {
   lastSeenMs,
   longestPauseMs,
   longestTogether,
   lookInto,
   type RoomLooks,
-} from "../support/room-looks.ts";
-import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../support/scene.ts";
-import type { Json } from "../support/stack.ts";
-import { until } from "../support/until.ts";
+} from "../kit/checks/room-looks.ts";
+import { type Listener, listenIn } from "../kit/stack/listener.ts";
+import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
+import type { Json } from "../kit/stack/stack.ts";
+import { until } from "../kit/until.ts";
 
 /** What is promised: two attempts are in a room for no longer, and one that wakes is out of it by then. */
 const OVERLAP_MS = 3000;

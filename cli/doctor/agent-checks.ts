@@ -1,0 +1,179 @@
+// Checks of the agent files and of the keys that they need: each file is loaded in a stage, as a host does it.
+import { readFile } from "node:fs/promises";
+import { messageOf } from "../../libs/contracts/errors.ts";
+import { PoolSettings } from "../../libs/contracts/fleet/pool.ts";
+import { silentLog } from "../../libs/runtime/log.ts";
+import { findProfiles, type ProfileFile } from "../../services/agent-host/pool/find-profiles.ts";
+import { launchStageProcess } from "../../services/agent-host/pool/supervised-process.ts";
+import { check, type Finding, failure, ok, skipped, warning } from "./check.ts";
+import { type KeyFacts, providersIn, tryKey } from "./provider-keys.ts";
+import type { Sources } from "./sources.ts";
+
+export type AgentFacts = { readonly profile: string; readonly file: string } & (
+  | { readonly outcome: "warm"; readonly tookMs: number; readonly poolFaults: readonly string[] }
+  | { readonly outcome: "disabled" | "failed"; readonly why: string }
+);
+
+const LOAD_MS = 120_000;
+/** As many files as can be loaded without holding up each other much. */
+const AT_ONCE = 2;
+
+export const agentsCheck = check({
+  name: "agents",
+  title: "agent files",
+  timeoutMs: 5 * 60_000,
+  todo: "See that GREENROOM_AGENTS_DIR is a folder of agent files that this user may read.",
+  look: async ({ config }: Sources, signal): Promise<{ folder: string; agents: AgentFacts[] }> => {
+    const folder = config.GREENROOM_AGENTS_DIR;
+    const files = await findProfiles(folder);
+    const agents: AgentFacts[] = [];
+    const next = async (): Promise<void> => {
+      for (let file = files.shift(); file !== undefined && !signal.aborted; file = files.shift()) {
+        agents.push(await loadAgent(file, signal));
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, next));
+    return { folder, agents: agents.sort((a, b) => a.profile.localeCompare(b.profile)) };
+  },
+  judge({ folder, agents }: { folder: string; agents: readonly AgentFacts[] }): Finding[] {
+    if (agents.length > 0) return agents.flatMap(agentFindings);
+    return [
+      warning(
+        `There is no agent file in ${folder}.`,
+        "Put one there, as support.ts; or set GREENROOM_AGENTS_DIR to the folder that has them.",
+      ),
+    ];
+  },
+});
+
+function agentFindings(agent: AgentFacts): Finding[] {
+  const { profile, file } = agent;
+  switch (agent.outcome) {
+    case "failed":
+      return [failure(`${profile} (${file}): ${agent.why}.`, "Mend the file; no host can run this profile.")];
+    case "disabled":
+      return [warning(`${profile} is disabled: ${agent.why}.`, "Give it what it needs, or remove the file.")];
+    case "warm":
+      return agent.poolFaults.length === 0
+        ? [ok(`${profile} was loaded and prewarmed in ${Math.round(agent.tookMs)} ms.`)]
+        : [
+            failure(
+              `${profile}: its pool export can't be used: ${agent.poolFaults.join("; ")}.`,
+              `Correct it in ${file}: { min, hot, max, perStage } as whole numbers. Hosts use defaults instead.`,
+            ),
+          ];
+  }
+}
+
+/** Of what a file may leave out. */
+const POOL = { min: 0, hot: 0, max: 1, perStage: 1 };
+
+export function poolFaultsOf(pool: unknown): string[] {
+  const parsed = PoolSettings.safeParse({ ...POOL, ...(pool as object) });
+  return parsed.success
+    ? []
+    : parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+}
+
+function loadAgent({ profile, file }: ProfileFile, signal: AbortSignal): Promise<AgentFacts> {
+  return new Promise((resolve) => {
+    const began = performance.now();
+    let poolFaults: string[] = [];
+    const end = (facts: AgentFacts) => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", aborted);
+      link.kill();
+      resolve(facts);
+    };
+    const failed = (why: string) => end({ profile, file, outcome: "failed", why: why.replace(/\.$/, "") });
+    const aborted = () => failed("there was no time left to load it");
+    const timer = setTimeout(() => failed(`it did not load within ${LOAD_MS / 1000} s`), LOAD_MS);
+    const link = launchStageProcess(silentLog)(
+      {
+        profile,
+        file,
+        host: "doctor",
+        livekitUrl: "ws://doctor.invalid",
+        livekitApiKey: "doctor",
+        livekitApiSecret: "the-doctor-joins-no-room-with-this",
+        simulated: true,
+        logLevel: "error",
+        handover: { restore: false, sentence: "" },
+      },
+      {
+        onMessage(message) {
+          if (message.type === "loaded") {
+            poolFaults = poolFaultsOf(message.pool);
+            link.send({ type: "warm", slot: "doctor" });
+          } else if (message.type === "warm") {
+            end({ profile, file, outcome: "warm", tookMs: performance.now() - began, poolFaults });
+          } else if (message.type === "disabled")
+            end({ profile, file, outcome: "disabled", why: message.why });
+          else if (message.type === "load_failed") failed(message.error);
+          else if (message.type === "warm_failed") failed(`its prewarm failed: ${message.error}`);
+        },
+        onExit: failed,
+      },
+    );
+    signal.addEventListener("abort", aborted, { once: true });
+  });
+}
+
+export const keysCheck = check({
+  name: "keys",
+  title: "keys of providers",
+  timeoutMs: 60_000,
+  todo: "See that the agent files can be read.",
+  look: async ({ config, env, isOnline }: Sources, signal): Promise<KeyFacts[]> => {
+    const files = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((): ProfileFile[] => []);
+    const texts = await Promise.all(
+      files.map(async ({ profile, file }) => ({
+        profile,
+        text: await readFile(file, "utf8").catch(() => ""),
+      })),
+    );
+    return await Promise.all(
+      providersIn(texts, env).map(async ({ provider, usedBy }) => ({
+        name: provider.key,
+        provider: provider.name,
+        usedBy,
+        isSet: Boolean(env[provider.key]),
+        answer:
+          isOnline && env[provider.key]
+            ? await tryKey(provider, env, signal).catch((error: unknown) => ({
+                kind: "unreachable" as const,
+                why: messageOf(error),
+              }))
+            : undefined,
+      })),
+    );
+  },
+  judge: (keys: readonly KeyFacts[]): Finding[] =>
+    keys.length === 0 ? [ok("No agent file names a provider that needs a key.")] : keys.map(keyFinding),
+});
+
+function keyFinding({ name, provider, usedBy, isSet, answer }: KeyFacts): Finding {
+  const whom = usedBy.join(", ");
+  if (!isSet) return warning(`${name} is not set, which ${whom} needs.`, `Set it to a key of ${provider}.`);
+  if (answer === undefined)
+    return skipped(`${name} is set, for ${whom}; npm run doctor -- --online tries it.`);
+  switch (answer.kind) {
+    case "taken":
+      return ok(`${provider} takes ${name} (for ${whom}).`);
+    case "refused":
+      return failure(
+        `${provider} refuses ${name} (HTTP ${answer.status}).`,
+        `Set it to a key that ${provider} knows.`,
+      );
+    case "odd":
+      return warning(
+        `${provider} answers ${name} with HTTP ${answer.status}.`,
+        "See the provider's own status page; calls may fail.",
+      );
+    case "unreachable":
+      return failure(
+        `${provider} can't be reached: ${answer.why}.`,
+        "See that this machine reaches the Internet, or set the provider's base URL.",
+      );
+  }
+}

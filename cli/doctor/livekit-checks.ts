@@ -1,0 +1,193 @@
+// Checks of LiveKit: its API with our key, a call in a room of its own, and whether its webhooks reach a gateway.
+import { randomBytes } from "node:crypto";
+import { messageOf } from "../../libs/contracts/errors.ts";
+import { roomHints, serviceBeats } from "../../libs/contracts/streams.ts";
+import { BEAT_MS } from "../../libs/fleet/heartbeat.ts";
+import { requireLiveKit } from "../../libs/livekit/connect.ts";
+import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import { type CallFacts, callEachOther } from "./call-each-other.ts";
+import { check, type Finding, failure, ok, skipped, warning } from "./check.ts";
+import type { Sources } from "./sources.ts";
+
+export type LiveKitSeen =
+  | { readonly kind: "none" | "simulated" }
+  | { readonly kind: "missing"; readonly names: readonly string[] }
+  | {
+      readonly kind: "asked";
+      readonly url: string;
+      /** Whether anything answers at its address at all, and what its API said to our key. */
+      readonly answers: boolean;
+      readonly refusal: string | undefined;
+      readonly rooms: number;
+    };
+
+const NAMES = ["LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"] as const;
+
+export const livekitCheck = check({
+  name: "livekit",
+  title: "LiveKit",
+  timeoutMs: 10_000,
+  todo: "See that livekit-server runs, and that LIVEKIT_URL leads to it.",
+  look: async ({ livekit, config }: Sources, signal): Promise<LiveKitSeen> => {
+    if (config.LIVEKIT_MOCK_MODE) return { kind: "simulated" };
+    const names = NAMES.filter((name) => config[name] === undefined);
+    if (livekit === undefined)
+      return names.length < NAMES.length ? { kind: "missing", names } : { kind: "none" };
+    const answers = await fetch(livekit.url.replace(/^ws/, "http"), { signal }).then(
+      () => true,
+      () => false,
+    );
+    const list = await livekit.rooms.list().then(
+      (rooms) => ({ refusal: undefined, rooms: rooms.length }),
+      (error: unknown) => ({ refusal: messageOf((error as Error).cause ?? error), rooms: 0 }),
+    );
+    return { kind: "asked", url: livekit.url, answers, ...list };
+  },
+  judge(seen: LiveKitSeen): Finding[] {
+    switch (seen.kind) {
+      case "simulated":
+        return [skipped("Rooms are simulated (LIVEKIT_MOCK_MODE).")];
+      case "none":
+        return [skipped("No LIVEKIT_URL is set; npm start brings a LiveKit of its own.")];
+      case "missing":
+        return [
+          failure(
+            `${seen.names.join(" and ")} ${seen.names.length === 1 ? "is" : "are"} not set.`,
+            `LiveKit needs all three: ${NAMES.join(", ")}.`,
+          ),
+        ];
+      case "asked":
+        return [askedFinding(seen)];
+    }
+  },
+});
+
+function askedFinding(seen: Extract<LiveKitSeen, { kind: "asked" }>): Finding {
+  if (!seen.answers) {
+    return failure(
+      `Nothing answers at ${seen.url}.`,
+      "Start that LiveKit, or set LIVEKIT_URL to the address of one that runs.",
+    );
+  }
+  if (seen.refusal === undefined)
+    return ok(`${seen.url} takes our key; it has ${seen.rooms} ${seen.rooms === 1 ? "room" : "rooms"}.`);
+  return failure(
+    `LiveKit at ${seen.url} refuses our key: ${seen.refusal}.`,
+    "Set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to a pair of that server's `keys`; and see that its clock is right.",
+  );
+}
+
+const ROOM = { emptyTimeoutS: 30, departureTimeoutS: 5 };
+const newRoom = (): string => `doctor-${randomBytes(6).toString("hex")}`;
+
+export const audioCheck = check({
+  name: "livekit-audio",
+  title: "a call through LiveKit",
+  timeoutMs: 45_000,
+  needs: ["livekit"],
+  todo: "See that its media ports (rtc.udp_port, rtc.tcp_port) can be reached from here, and that rtc.node_ip is right.",
+  look: async ({ livekit }: Sources, signal): Promise<CallFacts> => {
+    const { rooms, tokens, url } = requireLiveKit(livekit);
+    const room = newRoom();
+    await rooms.create(room, ROOM);
+    try {
+      const tokenOf = (identity: string) => tokens.forUser({ room, identity, ttlS: 60 });
+      return await callEachOther(
+        { url, tokens: [await tokenOf("doctor-1"), await tokenOf("doctor-2")] },
+        signal,
+      );
+    } finally {
+      await rooms.delete(room).catch(() => {});
+    }
+  },
+  judge({ joinMs, heardMs, error }: CallFacts): Finding[] {
+    if (error !== undefined) {
+      return [failure(`Two participants could not talk: ${error}.`, audioCheck.todo)];
+    }
+    const deaf = heardMs.filter((ms) => ms === undefined).length;
+    if (deaf > 0) {
+      return [
+        failure(
+          `Two participants joined, but ${deaf === 2 ? "neither" : "only one"} heard the other's tone.`,
+          audioCheck.todo,
+        ),
+      ];
+    }
+    const slowest = Math.max(...heardMs.map((ms) => ms ?? 0));
+    return [
+      ok(
+        `Two participants joined in ${Math.round(joinMs)} ms and heard each other's tone after ${Math.round(slowest)} ms.`,
+      ),
+    ];
+  },
+});
+
+export interface WebhookFacts {
+  readonly gateways: number;
+  /** How long it took from the room's making until a gateway told of it. */
+  readonly heardMs: number | undefined;
+}
+
+const HINT_MS = 5000;
+
+export const webhooksCheck = check({
+  name: "livekit-webhooks",
+  title: "LiveKit's webhooks",
+  timeoutMs: 20_000,
+  needs: ["livekit", "nats"],
+  todo: "See LiveKit's log for webhooks that could not be sent.",
+  look: async ({ livekit, nats }: Sources): Promise<WebhookFacts> => {
+    const look = await nats();
+    const gateways = new Set<string>();
+    const room = newRoom();
+    let heardAt: number | undefined;
+    const stops = [
+      look.hear(serviceBeats.subject, ({ service, status, instance }) => {
+        if (service === "gateway" && status === "running") gateways.add(String(instance));
+      }),
+      look.hear(roomHints.subject, (hint) => {
+        if (hint.room === room) heardAt ??= performance.now();
+      }),
+    ];
+    try {
+      await new Promise((resolve) => setTimeout(resolve, BEAT_MS * 1.5));
+      if (gateways.size === 0) return { gateways: 0, heardMs: undefined };
+      return { gateways: gateways.size, heardMs: await hintOf(requireLiveKit(livekit), room, () => heardAt) };
+    } finally {
+      for (const stop of stops) stop();
+    }
+  },
+  judge({ gateways, heardMs }: WebhookFacts): Finding[] {
+    if (gateways === 0) {
+      return [
+        skipped("No gateway runs that could receive them, so it can't be told whether they are configured."),
+      ];
+    }
+    if (heardMs !== undefined)
+      return [ok(`A new room was told to a gateway within ${Math.round(heardMs)} ms.`)];
+    return [
+      warning(
+        `LiveKit did not tell any gateway of a new room within ${HINT_MS / 1000} s. Sessions work; what happens in rooms is noticed later.`,
+        "Set webhook.urls in LiveKit's configuration to <gateway>/api/livekit/webhook, and webhook.api_key to our key.",
+      ),
+    ];
+  },
+});
+
+async function hintOf(
+  { rooms }: LiveKit,
+  room: string,
+  heardAt: () => number | undefined,
+): Promise<number | undefined> {
+  const began = performance.now();
+  await rooms.create(room, ROOM);
+  try {
+    while (heardAt() === undefined && performance.now() - began < HINT_MS) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const at = heardAt();
+    return at === undefined ? undefined : at - began;
+  } finally {
+    await rooms.delete(room).catch(() => {});
+  }
+}

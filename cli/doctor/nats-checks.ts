@@ -1,0 +1,258 @@
+// Checks of NATS itself: whether it answers, what it lets us do, and how soon it writes to the disk.
+import { z } from "zod";
+import type { AccountFacts, ServerFacts } from "../../libs/bus/nats/inspect.ts";
+import {
+  type StoreTrial,
+  type SubjectRights,
+  tryStore,
+  trySubjects,
+} from "../../libs/bus/nats/permissions.ts";
+import { allBuckets } from "../../libs/contracts/buckets.ts";
+import { isError, messageOf } from "../../libs/contracts/errors.ts";
+import { allChannels } from "../../libs/contracts/streams.ts";
+import { natsServer } from "../servers/binary-specs.ts";
+import { check, type Finding, failure, ok, skipped, warning } from "./check.ts";
+import type { Sources } from "./sources.ts";
+
+const LARGEST_MESSAGE = Math.max(...allBuckets.map(({ maxValueBytes }) => maxValueBytes));
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export type Reached =
+  | { readonly server: ServerFacts; readonly url: string }
+  | { readonly server: undefined; readonly url: string; readonly why: string; readonly isGiven: boolean };
+
+export const natsCheck = check({
+  name: "nats",
+  title: "NATS",
+  timeoutMs: 10_000,
+  todo: "See that nats-server runs, and that NATS_URL leads to it.",
+  look: async ({ nats, natsUrl, isNatsGiven }: Sources): Promise<Reached> => {
+    const url = natsUrl.replace(/\/\/[^@/,]*@/g, "//");
+    try {
+      return { server: (await nats()).server, url };
+    } catch (error) {
+      if (!isError(error, "storage_unavailable")) throw error;
+      const why = messageOf((error as Error).cause ?? error);
+      return { server: undefined, url, why, isGiven: isNatsGiven };
+    }
+  },
+  judge(seen: Reached): Finding[] {
+    if (seen.server === undefined) {
+      const says = `Nothing can be had of NATS at ${seen.url}: ${seen.why}.`;
+      return [
+        seen.isGiven
+          ? failure(says, "Start that server, or set NATS_URL to one that runs and lets us in.")
+          : skipped(`${says} No NATS_URL is set; npm start brings a NATS of its own.`),
+      ];
+    }
+    const { version, maxPayloadBytes, cluster, roundTripMs } = seen.server;
+    const problem = natsServer.problemOf(version);
+    if (problem !== undefined) return [failure(`${problem}.`, "Install a newer nats-server and restart it.")];
+    const found = [
+      ok(
+        `nats-server ${version} answers at ${seen.url} in ${Math.round(roundTripMs)} ms${cluster === undefined ? "" : `, in the cluster ${cluster}`}.`,
+      ),
+    ];
+    if (maxPayloadBytes < LARGEST_MESSAGE) {
+      found.push(
+        failure(
+          `NATS takes messages of ${maxPayloadBytes / KIB} KiB at most; a conversation may have ${LARGEST_MESSAGE / KIB} KiB.`,
+          "Set max_payload: 256KB in its configuration.",
+        ),
+      );
+    }
+    return found;
+  },
+});
+
+export type AccountSeen = { readonly account: AccountFacts } | { readonly refused: string };
+
+export const jetstreamCheck = check({
+  name: "jetstream",
+  title: "JetStream",
+  timeoutMs: 10_000,
+  needs: ["nats"],
+  todo: "See that nats-server is started with JetStream (a jetstream block in its configuration, or -js).",
+  look: async ({ nats }: Sources): Promise<AccountSeen> => {
+    try {
+      return { account: await (await nats()).account() };
+    } catch (error) {
+      return { refused: messageOf(error) };
+    }
+  },
+  judge(seen: AccountSeen): Finding[] {
+    if ("refused" in seen) {
+      return [
+        failure(
+          `NATS gives this account no JetStream: ${seen.refused}.`,
+          "Start nats-server with a jetstream block in its configuration (or -js), and enable it for the account.",
+        ),
+      ];
+    }
+    const { storage, streams, limits, domain } = seen.account;
+    const used = `${Math.ceil(storage / MIB)} MiB in ${streams} streams`;
+    const where = domain === undefined || domain === "" ? "" : `, in the domain ${domain}`;
+    if (limits.max_storage === 0) {
+      return [failure("This account may store nothing.", "Give it JetStream storage (max_file).")];
+    }
+    const found = [ok(`JetStream is on${where}: ${used}.`)];
+    const reserved = reservedBytes();
+    if (limits.max_storage > 0 && limits.max_storage < reserved) {
+      found.push(
+        warning(
+          `The account may store ${Math.floor(limits.max_storage / MIB)} MiB; all streams and buckets together reserve ${Math.ceil(reserved / MIB)} MiB.`,
+          "Raise the account's limit, or the last of them can't be made.",
+        ),
+      );
+    }
+    const wanted = allChannels.length + allBuckets.length;
+    if (limits.max_streams > 0 && limits.max_streams < wanted) {
+      found.push(
+        failure(
+          `The account may have ${limits.max_streams} streams; ${wanted} are needed, since a bucket is one too.`,
+          "Raise the account's max_streams.",
+        ),
+      );
+    }
+    return found;
+  },
+});
+
+const reservedBytes = (): number =>
+  [...allChannels, ...allBuckets].reduce((sum, { maxBytes }) => sum + maxBytes, 0);
+
+/** What /varz says of JetStream's configuration; the interval is in ns. */
+const Varz = z.object({
+  now: z.string().optional(),
+  jetstream: z
+    .object({
+      config: z
+        .object({ sync_interval: z.number().optional(), sync_always: z.boolean().optional() })
+        .optional(),
+    })
+    .optional(),
+});
+
+export interface SyncFacts {
+  readonly monitorUrl: string | undefined;
+  readonly replicas: number;
+  readonly intervalMs: number | undefined;
+  readonly isAlways: boolean;
+}
+
+export const syncCheck = check({
+  name: "nats-sync",
+  title: "how soon NATS writes to the disk",
+  timeoutMs: 10_000,
+  needs: ["jetstream"],
+  todo: "See that GREENROOM_NATS_MONITOR_URL is the http address of a NATS node.",
+  look: async ({ monitorUrl, config }: Sources, signal): Promise<SyncFacts> => {
+    const replicas = config.GREENROOM_REPLICAS;
+    if (monitorUrl === undefined) return { monitorUrl, replicas, intervalMs: undefined, isAlways: false };
+    const response = await fetch(`${monitorUrl}/varz`, { signal });
+    const { jetstream } = Varz.parse(await response.json());
+    const ns = jetstream?.config?.sync_interval;
+    return {
+      monitorUrl,
+      replicas,
+      intervalMs: ns === undefined ? undefined : ns / 1e6,
+      isAlways: jetstream?.config?.sync_always === true,
+    };
+  },
+  judge({ monitorUrl, replicas, intervalMs, isAlways }: SyncFacts): Finding[] {
+    if (monitorUrl === undefined) {
+      return [
+        skipped(
+          "It can't be seen: NATS tells its sync_interval on its monitoring port only (GREENROOM_NATS_MONITOR_URL).",
+        ),
+      ];
+    }
+    if (isAlways) return [ok("Every acknowledged message is on the disk (sync_interval: always).")];
+    if (intervalMs === undefined) return [skipped(`${monitorUrl}/varz says nothing of the sync interval.`)];
+    const shown = intervalMs >= 1000 ? `${intervalMs / 1000} s` : `${intervalMs} ms`;
+    const says = `Acknowledged messages may wait ${shown} for the disk (sync_interval).`;
+    if (intervalMs <= 1000) return [ok(says)];
+    return [
+      warning(
+        `${says} ${replicas > 1 ? "If most nodes lose power at once, that is lost." : "If this machine loses power, that is lost."}`,
+        `Set sync_interval: ${replicas > 1 ? '"1s"' : "always"} in the jetstream block (durations in quotes).`,
+      ),
+    ];
+  },
+});
+
+export const subjectRightsCheck = check({
+  name: "nats-rights",
+  title: "rights on subjects",
+  timeoutMs: 10_000,
+  needs: ["nats"],
+  todo: "See the permissions of this user in NATS's configuration.",
+  look: async ({ nats }: Sources) => await trySubjects(await nats()),
+  judge({ mayNotPublish, mayNotSubscribe }: SubjectRights): Finding[] {
+    const found = [
+      ...deniedFinding("publish on", mayNotPublish),
+      ...deniedFinding("subscribe to", mayNotSubscribe),
+    ];
+    return found.length > 0 ? found : [ok("All subjects of the services may be published on and heard.")];
+  },
+});
+
+const deniedFinding = (what: string, subjects: readonly string[]): Finding[] =>
+  subjects.length === 0
+    ? []
+    : [
+        failure(
+          `NATS lets this user not ${what} ${subjects.join(", ")}.`,
+          "Allow it in the user's permissions; docs/contracts.md lists every subject.",
+        ),
+      ];
+
+const REPLICAS_NOT_SUPPORTED = 10074;
+const NO_SUITABLE_PEERS = 10005;
+
+export const storeRightsCheck = check({
+  name: "nats-store",
+  title: "storing and reading",
+  timeoutMs: 20_000,
+  needs: ["jetstream"],
+  todo: "See NATS's own /healthz: it says which stream has no leader or can't write.",
+  look: async ({ nats, config }: Sources) => ({
+    trial: await tryStore(await nats(), config.GREENROOM_REPLICAS),
+    replicas: config.GREENROOM_REPLICAS,
+  }),
+  judge({ trial, replicas }: { trial: StoreTrial; replicas: number }): Finding[] {
+    const { failed, tookMs } = trial;
+    if (failed === undefined) {
+      const copies = replicas === 1 ? "one copy" : `${replicas} copies`;
+      return [
+        ok(
+          `A stream with ${copies} was made, written, read, purged and removed in ${Math.round(tookMs)} ms.`,
+        ),
+      ];
+    }
+    const says = `${failed.doing[0]?.toUpperCase()}${failed.doing.slice(1)} failed: ${failed.error}.`;
+    if (failed.code === REPLICAS_NOT_SUPPORTED) {
+      return [
+        failure(
+          `GREENROOM_REPLICAS is ${replicas}, but NATS is a single server, which can keep one copy.`,
+          `Set GREENROOM_REPLICAS=1, or connect to a cluster of ${replicas} nodes.`,
+        ),
+      ];
+    }
+    if (failed.code === NO_SUITABLE_PEERS) {
+      return [
+        failure(
+          `The cluster has no ${replicas} nodes that could keep a copy each: ${failed.error}.`,
+          "See that all nodes are up, with JetStream and max_file_store free; else lower GREENROOM_REPLICAS.",
+        ),
+      ];
+    }
+    return [
+      failure(
+        says,
+        "Allow $JS.API.>, $JS.ACK.> and _INBOX.> in the user's permissions, and see NATS's /healthz.",
+      ),
+    ];
+  },
+});

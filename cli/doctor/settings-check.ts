@@ -1,0 +1,57 @@
+// Whether the settings in the environment can be used by every service, and what the services would say of them.
+import { allSettingNames } from "../../libs/runtime/common-settings.ts";
+import { ConfigError, readConfig, type Settings } from "../../libs/runtime/config.ts";
+import { agentHostSettings } from "../../services/agent-host/config.ts";
+import { recorderSettings } from "../../services/calls/config.ts";
+import { dispatcherSettings } from "../../services/dispatcher/config.ts";
+import { gatewaySettings } from "../../services/gateway/config.ts";
+import { janitorSettings } from "../../services/janitor/config.ts";
+import { connectorSettings } from "../../services/providers/config.ts";
+import { outboundSettings } from "../../services/tasks/config.ts";
+import { localSettings } from "../supervisor/config.ts";
+import { check, failure, ok } from "./check.ts";
+import { doctorSettings } from "./config.ts";
+import type { Sources } from "./sources.ts";
+
+const everySettings: readonly Settings[] = [
+  doctorSettings,
+  localSettings,
+  gatewaySettings,
+  dispatcherSettings,
+  agentHostSettings,
+  janitorSettings,
+  connectorSettings,
+  outboundSettings,
+  recorderSettings,
+];
+
+export const settingsCheck = check({
+  name: "settings",
+  title: "settings",
+  timeoutMs: 10_000,
+  todo: "See docs/settings.md.",
+  look: async ({ env }: Sources) => ({
+    faults: settingFaults(env),
+    given: Object.keys(env).filter((name) => /^(GREENROOM_|LIVEKIT_|NATS_URL$)/.test(name)).length,
+  }),
+  judge: ({ faults, given }: { faults: readonly string[]; given: number }) =>
+    faults.length === 0
+      ? [ok(`${given === 0 ? "None is set; defaults are used" : `${given} are set, and can be used`}.`)]
+      : faults.map((fault) =>
+          failure(`${fault.replace(/\.?$/, ".")}`, "docs/settings.md lists every setting."),
+        ),
+});
+
+/** Each fault once, however many services read the setting. */
+export function settingFaults(env: Readonly<Record<string, string | undefined>>): string[] {
+  const faults = new Set<string>();
+  for (const settings of everySettings) {
+    try {
+      readConfig(settings, env, allSettingNames);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      for (const line of error.message.split("\n").slice(1)) faults.add(line.trim());
+    }
+  }
+  return [...faults];
+}

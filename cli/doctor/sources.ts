@@ -1,0 +1,77 @@
+// What the checks look with: the settings, and connections that are made once and shared.
+import { resolve } from "node:path";
+import { lookAtNats, type NatsLook } from "../../libs/bus/nats/inspect.ts";
+import { connectLiveKit } from "../../libs/livekit/connect.ts";
+import type { LiveKit } from "../../libs/livekit/rooms.ts";
+import { readConfig } from "../../libs/runtime/config.ts";
+import { type DoctorConfig, doctorSettings } from "./config.ts";
+import { findLocal } from "./find-local.ts";
+
+export interface Sources {
+  readonly env: NodeJS.ProcessEnv;
+  readonly config: DoctorConfig;
+  /** Providers may be called, which costs something. */
+  readonly isOnline: boolean;
+  readonly dataDir: string;
+  readonly natsUrl: string;
+  /** False when no setting names a NATS: then `npm start` brings its own. */
+  readonly isNatsGiven: boolean;
+  readonly monitorUrl: string | undefined;
+  readonly isLiveKitGiven: boolean;
+  readonly livekit: LiveKit | undefined;
+  /** Connects at the first call. @throws GreenroomError */
+  nats(): Promise<NatsLook>;
+  close(): Promise<void>;
+}
+
+const DEFAULT_NATS = "nats://127.0.0.1:4222";
+
+/**
+ * With settings that can't be used the defaults stand in for the wrong ones, so that all else can be looked at; the
+ * check of the settings says what is wrong with them.
+ */
+export async function openSources(env: NodeJS.ProcessEnv, isOnline: boolean): Promise<Sources> {
+  const config = readConfig(doctorSettings, usable(env), Object.keys(env));
+  const dataDir = resolve(config.GREENROOM_DATA_DIR);
+  const local = await findLocal(dataDir);
+  const natsUrl = config.NATS_URL ?? local.natsUrl ?? DEFAULT_NATS;
+  const livekit = connectLiveKit({
+    ...config,
+    ...(config.LIVEKIT_URL !== undefined || local.livekit === undefined
+      ? {}
+      : {
+          LIVEKIT_URL: local.livekit.url,
+          LIVEKIT_API_KEY: local.livekit.apiKey,
+          LIVEKIT_API_SECRET: local.livekit.apiSecret,
+        }),
+  });
+  let look: Promise<NatsLook> | undefined;
+  return {
+    env,
+    config,
+    isOnline,
+    dataDir,
+    natsUrl,
+    isNatsGiven: config.NATS_URL !== undefined,
+    monitorUrl:
+      config.GREENROOM_NATS_MONITOR_URL ?? (config.NATS_URL === undefined ? local.monitorUrl : undefined),
+    isLiveKitGiven: config.LIVEKIT_URL !== undefined,
+    livekit,
+    nats() {
+      look ??= lookAtNats(natsUrl, "greenroom-doctor");
+      return look;
+    },
+    async close() {
+      await look?.then((open) => open.close()).catch(() => {});
+    },
+  };
+}
+
+function usable(env: NodeJS.ProcessEnv): Record<string, string | undefined> {
+  const kept: Record<string, string | undefined> = {};
+  for (const [name, { schema }] of Object.entries(doctorSettings)) {
+    if (env[name] !== undefined && env[name] !== "" && schema.safeParse(env[name]).success)
+      kept[name] = env[name];
+  }
+  return kept;
+}

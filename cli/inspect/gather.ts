@@ -1,0 +1,146 @@
+// Reads all that is stored about one session or task.
+import type { NatsLook, RawStored } from "../../libs/bus/nats/inspect.ts";
+import { tasks } from "../../libs/contracts/buckets.ts";
+import { dispatchIdOf, dispatchKey, HANDOFF_PREFIX } from "../../libs/contracts/claims/claim.ts";
+import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import type { TaskRecord } from "../../libs/contracts/tasks/task.ts";
+import type { Subject } from "./find-subject.ts";
+import { type Happening, inOrder, parsed } from "./happening.ts";
+import { type TellOptions, tellStored } from "./tell-others.ts";
+import { type Step, tellRecord } from "./tell-record.ts";
+
+export interface SessionStory {
+  readonly subject: Subject;
+  readonly happenings: readonly Happening[];
+  readonly record: SessionRecord | undefined;
+  readonly steps: readonly Step[];
+  /** What isn't there any more, or never was, and why. */
+  readonly gone: readonly string[];
+}
+
+export interface TaskStory {
+  readonly subject: Subject;
+  readonly happenings: readonly Happening[];
+  readonly record: TaskRecord | undefined;
+  readonly gone: readonly string[];
+  /** Those of its attempts, oldest first. */
+  readonly sessions: readonly SessionStory[];
+}
+
+type Look = Pick<NatsLook, "stored">;
+
+/** More than any session has; a stream that has more is shown in part. */
+const AT_MOST = 5000;
+
+export async function sessionStory(
+  look: Look,
+  subject: Subject,
+  options: TellOptions,
+): Promise<SessionStory> {
+  const { tenant, id } = subject;
+  const read = (stream: string, filter: string) => look.stored(stream, filter, AT_MOST);
+  const told = tellRecord(await read("KV_sessions", `$KV.sessions.${tenant}.${id}`), options.metadata);
+  const attempts = Array.from({ length: told.record?.attempt ?? 1 }, (_, index) => index + 1);
+  const lists = await Promise.all([
+    read("SESSIONS", `session.${tenant}.${id}.*`),
+    read("SESSIONS_RELIEF", `relief.session.${tenant}.${id}.*`),
+    read("KV_launches", `$KV.launches.${tenant}.${id}.*`),
+    ...attempts.map((n) =>
+      read("KV_dispatches", `$KV.dispatches.${dispatchKey(tenant, dispatchIdOf(id, n))}`),
+    ),
+    read("KV_conversations", `$KV.conversations.${tenant}.${id}`),
+    read("KV_session_reports", `$KV.session_reports.${tenant}.${id}.*`),
+    read("SESSION_LOGS", `log.${tenant}.${id}`),
+    read("CALLS", `call.${tenant}.*.${id}`),
+    read("WEBHOOKS", `webhook.${tenant}.*.${id}.*`),
+    read("WEBHOOK_DELIVERIES", `delivery.${tenant}.*.${id}`),
+    runtimeOf(look, subject, told.record),
+    ...deadSubjects(tenant, id).map((filter) => read("DEAD_LETTERS", filter)),
+  ]);
+  const others = lists.flat();
+  return {
+    subject,
+    happenings: inOrder([...told.happenings, ...others.flatMap((stored) => tellStored(stored, options))]),
+    record: told.record,
+    steps: told.steps,
+    gone: [...told.gone, ...goneOf(others, told.record)],
+  };
+}
+
+/** The letters about a session, whichever stream they came from. */
+const deadSubjects = (tenant: string, id: string): string[] => [
+  `dead.session.${tenant}.${id}.*`,
+  `dead.relief.session.${tenant}.${id}.*`,
+  `dead.log.${tenant}.${id}`,
+  `dead.$KV.sessions.${tenant}.${id}`,
+  `dead.$KV.launches.${tenant}.${id}.*`,
+];
+
+/** What other systems were told, which says its session inside: looked through only where there may be any. */
+async function runtimeOf(
+  look: Look,
+  { tenant, id }: Subject,
+  record: SessionRecord | undefined,
+): Promise<RawStored[]> {
+  if (!id.startsWith(HANDOFF_PREFIX) && record?.provider !== "webhook") return [];
+  const all = await look.stored("RUNTIME", "runtime.>", AT_MOST);
+  return all.filter(({ text }) => {
+    const value = parsed(text);
+    return value?.session_id === id && value.tenant_id === tenant;
+  });
+}
+
+function goneOf(stored: readonly RawStored[], record: SessionRecord | undefined): string[] {
+  const has = (stream: string) => stored.some((one) => one.stream === stream);
+  const isOver = record === undefined || record.state === "ended";
+  const wasServed = record?.history.some(({ state }) => state === "joined" || state === "ready") === true;
+  return [
+    ...(has("SESSIONS") || has("SESSIONS_RELIEF")
+      ? []
+      : ["Its messages are gone: the stream SESSIONS keeps them for 7 days."]),
+    ...(has("SESSION_LOGS")
+      ? []
+      : ["There are no log lines: they are kept for a day, the newest 200 batches."]),
+    ...(has("KV_conversations") || !wasServed
+      ? []
+      : isOver
+        ? ["Its conversation is gone: it is removed when the session ends."]
+        : ["There is no checkpoint of its conversation: nothing was said yet, or none is kept."]),
+    ...(isOver && !has("CALLS")
+      ? ["There is no call record: no recorder runs, or none has got to it yet."]
+      : []),
+  ];
+}
+
+export async function taskStory(look: Look, subject: Subject, options: TellOptions): Promise<TaskStory> {
+  const { tenant, id } = subject;
+  const lists = await Promise.all([
+    look.stored("KV_tasks", `$KV.tasks.${tenant}.${id}`, AT_MOST),
+    look.stored("TASKS", `task.${tenant}.${id}.*`, AT_MOST),
+    look.stored("DEAD_LETTERS", `dead.task.${tenant}.${id}.*`, AT_MOST),
+    look.stored("DEAD_LETTERS", `dead.$KV.tasks.${tenant}.${id}`, AT_MOST),
+  ]);
+  const revisions = lists[0] ?? [];
+  const newest = tasks.schema.safeParse(parsed(revisions.at(-1)?.text));
+  const record = newest.success ? newest.data : undefined;
+  const sessions: SessionStory[] = [];
+  for (const { session } of record?.attempts ?? []) {
+    sessions.push(await sessionStory(look, { kind: "session", tenant, id: session }, options));
+  }
+  const older = (record?.attempt ?? 0) - sessions.length;
+  return {
+    subject,
+    happenings: inOrder(lists.flat().flatMap((stored) => tellStored(stored, options))),
+    record,
+    gone: [
+      ...(revisions.length === 0
+        ? ["Its record is gone: tasks are kept for 90 days after their last change."]
+        : []),
+      ...((lists[1] ?? []).length === 0
+        ? ["Its messages are gone: the stream TASKS keeps them for 7 days."]
+        : []),
+      ...(older > 0 ? [`${older} of its attempts are not in its record any more.`] : []),
+    ],
+    sessions,
+  };
+}

@@ -1,0 +1,136 @@
+// Decides which NATS is used, and starts one server or a cluster if none is given.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { spawnGuarded } from "../supervisor/guard.ts";
+import { StartError } from "../supervisor/start-error.ts";
+import { findBinary } from "./binaries.ts";
+import { natsServer } from "./binary-specs.ts";
+import { isClusterFormed, isNatsReady, writeNatsConfig } from "./nats.ts";
+import { freePort, isPortFree } from "./ports.ts";
+import { choosePort, LOOPBACK, running, type ServerDeps } from "./server-child.ts";
+
+const STOP_MS = 10_000;
+const FORMED_MS = 60_000;
+const CLUSTER_NAME = "greenroom";
+/** Where NATS's own examples have their routes: as far from the port of the clients. */
+const ROUTES_ABOVE = 2000;
+
+export interface NatsPlan {
+  /** 1, or the nodes of a cluster. */
+  readonly nodes: number;
+  /** Of the first node, if it is free; the others have the next ones. */
+  readonly port: number;
+}
+
+interface Seat {
+  /** Undefined for a server that is alone. */
+  readonly instance: string | undefined;
+  readonly dir: string;
+  readonly port: number;
+  readonly routePort: number;
+}
+
+/** @returns the settings by which the services find it @throws StartError when it doesn't come up */
+export async function startNats(deps: ServerDeps, plan: NatsPlan): Promise<Record<string, string>> {
+  const { config, env, dataDir, log } = deps;
+  if (config.NATS_URL !== undefined) {
+    log.info({ url: config.NATS_URL }, "NATS is given; none is started");
+    return { NATS_URL: config.NATS_URL };
+  }
+  refuseTooManyReplicas(config.GREENROOM_REPLICAS, plan.nodes);
+  refuseForeignData(dataDir, plan.nodes);
+  const binary = await findBinary(natsServer, { env, say: (line) => log.info(line) });
+  const seats: Seat[] = [];
+  for (let index = 0; index < plan.nodes; index++) seats.push(await seatOf(index, deps, plan, seats));
+  const monitorUrls = await Promise.all(seats.map((seat) => startNode(deps, binary, seat, seats)));
+  if (seats.length > 1) await formed(monitorUrls, deps);
+  const url = seats.map(({ port }) => `nats://${LOOPBACK}:${port}`).join(",");
+  log.info({ url, monitorUrls }, seats.length > 1 ? "the NATS cluster runs" : "NATS runs");
+  return { NATS_URL: url };
+}
+
+function refuseTooManyReplicas(replicas: number, nodes: number): void {
+  if (replicas <= nodes) return;
+  throw new StartError(
+    `GREENROOM_REPLICAS is ${replicas}, but ${nodes === 1 ? "npm start runs one NATS server" : `this cluster has ${nodes} nodes`}. ` +
+      "Lower it, use npm run start:cluster for 3, or set NATS_URL to a larger cluster.",
+  );
+}
+
+const natsDir = (dataDir: string, instance: string | undefined) => join(dataDir, instance ?? "nats");
+const hasData = (dir: string): boolean => existsSync(join(dir, "jetstream"));
+
+/** One server's data is of no use to a cluster, nor the other way: beside it one would begin with nothing. */
+function refuseForeignData(dataDir: string, nodes: number): void {
+  const isCluster = nodes > 1;
+  if (!hasData(natsDir(dataDir, isCluster ? undefined : "nats-1"))) return;
+  const [theirs, ours] = isCluster
+    ? ["a single NATS (npm start)", "a cluster"]
+    : ["a NATS cluster (npm run start:cluster)", "a single NATS"];
+  throw new StartError(
+    `${dataDir} holds the data of ${theirs}, which ${ours} can't take over. Nothing was started and nothing ` +
+      "changed. Set GREENROOM_DATA_DIR to another directory, or leave it unset: each of the two commands has its own.",
+  );
+}
+
+async function seatOf(
+  index: number,
+  { dataDir, log }: ServerDeps,
+  plan: NatsPlan,
+  taken: readonly Seat[],
+): Promise<Seat> {
+  const instance = plan.nodes === 1 ? undefined : `nats-${index + 1}`;
+  const used = new Set(taken.flatMap(({ port, routePort }) => [port, routePort]));
+  const unused = async (wanted: number): Promise<number> => {
+    let port = wanted;
+    while (used.has(port)) port = await freePort();
+    used.add(port);
+    return port;
+  };
+  const port = await unused(await choosePort("NATS", plan.port + index, log));
+  const wanted = plan.port + ROUTES_ABOVE + index;
+  const routePort = await unused((await isPortFree(wanted, LOOPBACK)) ? wanted : await freePort());
+  return { instance, dir: natsDir(dataDir, instance), port, routePort };
+}
+
+/** @returns where its state can be asked for */
+async function startNode(
+  { config, supervisor }: ServerDeps,
+  binary: string,
+  { instance, dir, port, routePort }: Seat,
+  seats: readonly Seat[],
+): Promise<string> {
+  const routes = seats.map((seat) => `nats://${LOOPBACK}:${seat.routePort}`);
+  const { file, monitorUrl } = await writeNatsConfig({
+    dir,
+    port,
+    syncInterval: config.GREENROOM_NATS_SYNC,
+    ...(instance === undefined
+      ? {}
+      : { cluster: { nodeName: instance, clusterName: CLUSTER_NAME, routePort, routes } }),
+  });
+  const child = supervisor.start({
+    name: "nats",
+    ...(instance === undefined ? {} : { instance }),
+    start: () => spawnGuarded(binary, ["-c", file]),
+    isReady: () => isNatsReady(monitorUrl),
+    stopMs: STOP_MS,
+  });
+  await running(child, instance ?? "nats-server");
+  return monitorUrl;
+}
+
+async function formed(monitorUrls: readonly string[], { log, isStopping }: ServerDeps): Promise<void> {
+  const deadline = performance.now() + FORMED_MS;
+  for (let looks = 1; !isStopping(); looks++) {
+    if (await isClusterFormed(monitorUrls)) return;
+    if (performance.now() > deadline) {
+      throw new StartError(
+        `The NATS servers did not agree on a leader within ${FORMED_MS / 1000} s. Their lines in the log say why ` +
+          "(GREENROOM_LOG_LEVEL=debug shows all of them).",
+      );
+    }
+    if (looks % 50 === 0) log.info("the NATS servers have not agreed on a leader yet");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}

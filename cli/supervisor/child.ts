@@ -1,0 +1,220 @@
+// One child process that is kept alive: started again when it dies, with growing pauses.
+import type { ChildProcess } from "node:child_process";
+import type { ServiceName } from "../../libs/contracts/fleet/pool.ts";
+import type { Log } from "../../libs/runtime/log.ts";
+import { type BackOff, restartDelay } from "./back-off.ts";
+import { killGroup } from "./guard.ts";
+import type { PidFiles } from "./pid-files.ts";
+
+export interface ChildSpec {
+  readonly name: ServiceName;
+  /** Tells several of one name apart, as `gateway-2`. */
+  readonly instance?: string;
+  start(): ChildProcess;
+  /** For a program that can't say by itself that it runs. */
+  readonly isReady?: () => Promise<boolean>;
+  /** How long it may take to stop in order. */
+  readonly stopMs: number;
+  /** How long its own children may go on when it has died, to end by themselves; 0: not at all. */
+  readonly orphanMs?: number;
+}
+
+export interface ChildDeps {
+  readonly log: Log;
+  /** Takes a line that the child wrote; answers what it says if it is an error. */
+  readonly takeLine: (service: string, line: string, isError: boolean) => string | undefined;
+  readonly pidFiles: PidFiles;
+  readonly backOff: BackOff;
+}
+
+export interface ChildStatus {
+  readonly status: "running" | "stopped" | "failed";
+  readonly why?: string;
+}
+
+/** What it is called in the log and on disk. */
+export const titleOf = ({ name, instance }: ChildSpec): string => instance ?? name;
+
+/** EX_CONFIG: its settings can't be used, so another try would end the same way. */
+const CONFIG_EXIT = 78;
+const READY_EVERY_MS = 50;
+/** Pipes that a grandchild holds open must not hold up a restart. */
+const PIPES_MS = 1000;
+
+export class Child {
+  readonly spec: ChildSpec;
+  readonly #deps: ChildDeps;
+  #process: ChildProcess | undefined;
+  #isWanted = false;
+  #retry: NodeJS.Timeout | undefined;
+  #quickDeaths = 0;
+  #startedAt = 0;
+  #lastError: string | undefined;
+  #status: ChildStatus | undefined;
+  #death: Promise<void> = Promise.resolve();
+  /** Ends the groups of children that died unasked; each is due soon. */
+  readonly #remains = new Map<number, NodeJS.Timeout>();
+
+  constructor(spec: ChildSpec, deps: ChildDeps) {
+    this.spec = spec;
+    this.#deps = deps;
+  }
+
+  /** Undefined until it ran or died for the first time. */
+  get status(): ChildStatus | undefined {
+    return this.#status;
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  start(): void {
+    this.#isWanted = true;
+    this.#launch();
+  }
+
+  /** SIGTERM, and SIGKILL for it and its whole group if it takes too long. Not started again. */
+  async stop(): Promise<void> {
+    this.#isWanted = false;
+    clearTimeout(this.#retry);
+    this.#endRemains();
+    const child = this.#process;
+    if (child === undefined) return;
+    const late = setTimeout(() => {
+      const { log } = this.#deps;
+      const title = titleOf(this.spec);
+      log.warn({ child: title, afterMs: this.spec.stopMs }, `${title} is killed`);
+      killGroup(child.pid, "SIGKILL");
+    }, this.spec.stopMs);
+    child.kill("SIGTERM");
+    await this.#death;
+    clearTimeout(late);
+  }
+
+  /** Ends it and its group at once. Not started again. */
+  kill(): void {
+    this.#isWanted = false;
+    clearTimeout(this.#retry);
+    this.#endRemains();
+    killGroup(this.#process?.pid, "SIGKILL");
+  }
+
+  #leaveRemains(pid: number | undefined): void {
+    if (pid === undefined) return;
+    const { orphanMs = 0 } = this.spec;
+    if (!this.#isWanted || orphanMs === 0) {
+      killGroup(pid, "SIGKILL");
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#remains.delete(pid);
+      killGroup(pid, "SIGKILL");
+    }, orphanMs);
+    this.#remains.set(pid, timer);
+  }
+
+  #endRemains(): void {
+    for (const [pid, timer] of this.#remains) {
+      clearTimeout(timer);
+      killGroup(pid, "SIGKILL");
+    }
+    this.#remains.clear();
+  }
+
+  #launch(): void {
+    this.#startedAt = performance.now();
+    this.#lastError = undefined;
+    const child = this.spec.start();
+    this.#process = child;
+    if (child.pid !== undefined) this.#deps.pidFiles.write(titleOf(this.spec), child.pid);
+    this.#readLines(child.stdout, false);
+    this.#readLines(child.stderr, true);
+    child.on("message", (message) => {
+      if ((message as { type?: unknown } | null)?.type === "running") this.#isRunning(child);
+    });
+    if (this.spec.isReady !== undefined) void this.#pollReady(child, this.spec.isReady);
+    this.#death = new Promise((resolve) => {
+      child.once("error", (error) => {
+        this.#lastError = error.message;
+        // One that could not be started at all has no exit.
+        if (child.pid === undefined) this.#onDeath(child, null, null, resolve);
+      });
+      child.once("exit", (code, signal) => {
+        this.#leaveRemains(child.pid);
+        const settle = () => {
+          clearTimeout(late);
+          child.off("close", settle);
+          this.#onDeath(child, code, signal, resolve);
+        };
+        const late = setTimeout(settle, PIPES_MS);
+        child.once("close", settle);
+      });
+    });
+  }
+
+  #isRunning(child: ChildProcess): void {
+    if (this.#process !== child || this.#status?.status === "running") return;
+    this.#status = { status: "running" };
+    const title = titleOf(this.spec);
+    this.#deps.log.debug({ child: title, childPid: child.pid }, `${title} runs`);
+  }
+
+  async #pollReady(child: ChildProcess, isReady: () => Promise<boolean>): Promise<void> {
+    while (this.#process === child) {
+      if (await isReady()) return this.#isRunning(child);
+      await new Promise((resolve) => setTimeout(resolve, READY_EVERY_MS));
+    }
+  }
+
+  #onDeath(child: ChildProcess, code: number | null, signal: string | null, settled: () => void): void {
+    if (this.#process !== child) return;
+    this.#process = undefined;
+    this.#deps.pidFiles.remove(titleOf(this.spec));
+    if (this.#isWanted) this.#planRestart(describeEnd(code, signal, this.#lastError), code);
+    else this.#status = { status: "stopped" };
+    settled();
+  }
+
+  #planRestart(why: string, code: number | null): void {
+    const { log, backOff } = this.#deps;
+    const name = titleOf(this.spec);
+    if (code === CONFIG_EXIT) {
+      this.#status = { status: "failed", why };
+      log.error({ child: name }, `${name} can't run with these settings and is not started again: ${why}`);
+      return;
+    }
+    const upMs = Math.round(performance.now() - this.#startedAt);
+    this.#quickDeaths = upMs < backOff.steadyMs ? this.#quickDeaths + 1 : 1;
+    const { delayMs, hasFailed } = restartDelay(backOff, this.#quickDeaths);
+    this.#status = { status: hasFailed ? "failed" : "stopped", why };
+    log.warn({ child: name, upMs, delayMs }, `${name} died: ${why}; it is started again in ${delayMs} ms`);
+    this.#retry = setTimeout(() => this.#launch(), delayMs);
+  }
+
+  #readLines(stream: NodeJS.ReadableStream | null, isError: boolean): void {
+    if (stream === null) return;
+    let rest = "";
+    const take = (line: string) => {
+      if (line.trim() === "") return;
+      this.#lastError = this.#deps.takeLine(titleOf(this.spec), line, isError) ?? this.#lastError;
+    };
+    stream.setEncoding("utf8");
+    stream.on("data", (part: string) => {
+      const lines = (rest + part).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) take(line);
+    });
+    stream.on("end", () => take(rest));
+  }
+}
+
+function describeEnd(code: number | null, signal: string | null, lastError: string | undefined): string {
+  const end =
+    signal !== null
+      ? `ended by ${signal}`
+      : code === null
+        ? "it could not be started"
+        : `ended with exit code ${code}`;
+  return lastError === undefined ? end : `${end} (${lastError})`;
+}

@@ -1,0 +1,259 @@
+// Runs a whole Greenroom on one machine until it is told to stop.
+import { mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { messageOf } from "../../libs/contracts/errors.ts";
+import type { ServiceName } from "../../libs/contracts/fleet/pool.ts";
+import { ConfigError } from "../../libs/runtime/config.ts";
+import { createLog, type Log } from "../../libs/runtime/log.ts";
+import { BinaryError } from "../servers/binaries.ts";
+import { startLiveKit } from "../servers/start-livekit.ts";
+import { startNats } from "../servers/start-nats.ts";
+import { startAnnouncing } from "./announce.ts";
+import { type BackOff, defaultBackOff } from "./back-off.ts";
+import { bannerText, curlOf, type Health, waitForFirstAgent } from "./banner.ts";
+import { type LocalConfig, readLocalConfig } from "./config.ts";
+import { forkService } from "./fork-service.ts";
+import { gatewayPorts } from "./gateway-ports.ts";
+import { onLauncherGone } from "./launcher.ts";
+import { LockedError, lockDirectory } from "./lock.ts";
+import { createTakeLine, type LogRecord } from "./log-lines.ts";
+import { PidFiles } from "./pid-files.ts";
+import { createFormat } from "./pretty.ts";
+import { receiptKey } from "./receipt-key.ts";
+import { StartError } from "./start-error.ts";
+import { onStopSignals } from "./stop-signals.ts";
+import { Supervisor } from "./supervisor.ts";
+
+export interface LocalService {
+  readonly name: ServiceName;
+  /** The file that is run. */
+  readonly main: string;
+  /** It is started once an agent is there, so that nobody waits for it who wants to talk. */
+  readonly isLater?: true;
+  /** How many of it; 1 when nothing is said. */
+  readonly count?: number;
+}
+
+export interface LocalOptions {
+  readonly env: NodeJS.ProcessEnv;
+  readonly services: readonly LocalService[];
+  /** How many nats-servers are started: 1, or the nodes of a cluster. */
+  readonly natsNodes?: number;
+  /** Ports that are used if they are free; the next ones for the next of a kind. */
+  readonly ports: { readonly nats: number; readonly livekit: number };
+  readonly backOff?: BackOff;
+}
+
+/** NATS is last: the services need it to stop in order. */
+const STOP_ORDER: readonly (readonly ServiceName[])[] = [
+  ["gateway"],
+  ["agent-host"],
+  ["dispatcher", "janitor", "connector", "recorder", "outbound"],
+  ["livekit"],
+  ["nats"],
+];
+/** Agents whose host died leave their rooms first, so that LiveKit knows at once that they are gone. */
+const ORPHANED_AGENTS_MS = 1500;
+/** A service gives itself up to 10 s to stop; the agent-host and the connector on top of their drain. */
+const SERVICE_STOP_MS = 15_000;
+const ORPHAN_GRACE_MS = 5000;
+const FIRST_AGENT_MS = 60_000;
+
+/** Ends the process when it is done: 0 after a stop, 78 for settings, 1 for what else kept it from running. */
+export async function runLocal(options: LocalOptions): Promise<void> {
+  process.title = "greenroom";
+  const isPretty = process.stdout.isTTY === true;
+  const format = createFormat({ isPretty, hasColor: isPretty && options.env.NO_COLOR === undefined });
+  const write = (record: LogRecord) => void process.stdout.write(format(record));
+  // A terminal or pipe that went away must not end us before our children.
+  process.stdout.on("error", () => {});
+  const level = options.env.GREENROOM_LOG_LEVEL as LocalConfig["GREENROOM_LOG_LEVEL"] | undefined;
+  let log = createLog("greenroom", "info", { write: (line) => write(JSON.parse(line)) });
+  try {
+    const config = readLocalConfig(options.env);
+    log = createLog("greenroom", level ?? "info", { write: (line) => write(JSON.parse(line)) });
+    await new LocalRun(options, config, log, write, isPretty).run();
+  } catch (error) {
+    if (error instanceof ConfigError) log.fatal(error.message);
+    else if (isForPeople(error)) log.fatal(messageOf(error));
+    else log.fatal({ error }, "could not start");
+    process.exit(error instanceof ConfigError ? 78 : 1);
+  }
+}
+
+const isForPeople = (error: unknown): boolean =>
+  error instanceof StartError || error instanceof LockedError || error instanceof BinaryError;
+
+class LocalRun {
+  readonly #options: LocalOptions;
+  readonly #config: LocalConfig;
+  readonly #log: Log;
+  readonly #write: (record: LogRecord) => void;
+  readonly #isPretty: boolean;
+  readonly #dataDir: string;
+  #isStopping = false;
+  #metricsPorts = 0;
+  #stopAnnouncing: () => Promise<void> = async () => {};
+
+  constructor(
+    options: LocalOptions,
+    config: LocalConfig,
+    log: Log,
+    write: (record: LogRecord) => void,
+    isPretty: boolean,
+  ) {
+    this.#options = options;
+    this.#config = config;
+    this.#log = log;
+    this.#write = write;
+    this.#isPretty = isPretty;
+    this.#dataDir = resolve(config.GREENROOM_DATA_DIR);
+  }
+
+  async run(): Promise<void> {
+    mkdirSync(this.#dataDir, { recursive: true });
+    process.on("exit", lockDirectory(this.#dataDir));
+    const pidFiles = new PidFiles(join(this.#dataDir, "run"));
+    await this.#endOrphans(pidFiles);
+    const gateways = this.#options.services.find(({ name }) => name === "gateway")?.count ?? 1;
+    const ports = await gatewayPorts(this.#config, gateways, this.#log);
+
+    const supervisor = new Supervisor({
+      log: this.#log,
+      takeLine: createTakeLine(this.#write, this.#config.GREENROOM_LOG_LEVEL),
+      pidFiles,
+      backOff: this.#options.backOff ?? defaultBackOff,
+      stopOrder: STOP_ORDER,
+    });
+    // Whatever ends this process, a bug included, takes the children with it.
+    process.on("exit", () => supervisor.killAll());
+    onStopSignals(this.#log, () => void this.#stop(supervisor));
+    onLauncherGone(() => {
+      this.#log.info("npm is gone; stopping");
+      void this.#stop(supervisor);
+    });
+
+    const apiUrls = ports.map((port) => `http://${hostFor(this.#config.GREENROOM_BIND)}:${port}`);
+    const servers = {
+      ...(await this.#startServers(supervisor, ports[0]!)),
+      ...(await receiptKey(this.#options.env, this.#dataDir)),
+    };
+    if (this.#isStopping) return;
+    const later = (wanted: boolean) =>
+      this.#options.services.filter(({ isLater = false }) => isLater === wanted);
+    this.#startServices(supervisor, later(false), servers, ports);
+    const natsUrl = servers.NATS_URL ?? "";
+    this.#stopAnnouncing = startAnnouncing(supervisor, natsUrl, this.#config.GREENROOM_REPLICAS, this.#log);
+
+    const health = await waitForFirstAgent(apiUrls[0]!, FIRST_AGENT_MS, () => this.#isStopping);
+    if (this.#isStopping) return;
+    this.#startServices(supervisor, later(true), servers, ports);
+    this.#showBanner(apiUrls, natsUrl, servers.LIVEKIT_URL, health);
+  }
+
+  async #endOrphans(pidFiles: PidFiles): Promise<void> {
+    const orphans = pidFiles.orphans();
+    if (orphans.length > 0) {
+      const names = orphans.map(({ name, pid }) => `${name} (${pid})`).join(", ");
+      this.#log.warn(`a former start was killed and left ${names}; they are ended first`);
+    }
+    await pidFiles.endOrphans(ORPHAN_GRACE_MS);
+  }
+
+  async #startServers(supervisor: Supervisor, gatewayPort: number): Promise<Record<string, string>> {
+    const { env, ports, natsNodes = 1 } = this.#options;
+    const isStopping = () => this.#isStopping;
+    const deps = {
+      config: this.#config,
+      env,
+      dataDir: this.#dataDir,
+      log: this.#log,
+      supervisor,
+      isStopping,
+    };
+    const webhookUrl = `http://${hostFor(this.#config.GREENROOM_BIND, "127.0.0.1")}:${gatewayPort}/api/livekit/webhook`;
+    try {
+      const nats = await startNats(deps, { nodes: natsNodes, port: ports.nats });
+      if (this.#isStopping) return nats;
+      return { ...nats, ...(await startLiveKit(deps, ports.livekit, webhookUrl)) };
+    } catch (error) {
+      await this.#stopChildren(supervisor);
+      throw error;
+    }
+  }
+
+  #startServices(
+    supervisor: Supervisor,
+    services: readonly LocalService[],
+    found: Record<string, string>,
+    gatewayPorts: readonly number[],
+  ): void {
+    const drainMs = this.#config.GREENROOM_DRAIN_MS;
+    const env = { ...this.#options.env, ...found, GREENROOM_DRAIN_MS: String(drainMs) };
+    for (const { name, main, count = 1 } of services) {
+      const isDraining = name === "agent-host" || name === "connector";
+      const stopMs = isDraining ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;
+      const orphanMs = name === "agent-host" ? ORPHANED_AGENTS_MS : 0;
+      for (let number = 1; number <= count; number++) {
+        const port = name === "gateway" ? { GREENROOM_PORT: String(gatewayPorts[number - 1]) } : {};
+        const own = { ...env, ...ownHostId(env, number, count), ...port, ...this.#metricsPort(name) };
+        const instance = count === 1 ? {} : { instance: `${name}-${number}` };
+        supervisor.start({ name, ...instance, start: () => forkService(main, own), stopMs, orphanMs });
+      }
+    }
+  }
+
+  /** A gateway has its own port for them, and no two processes can share one. */
+  #metricsPort(name: ServiceName): Record<string, string> {
+    const first = this.#config.GREENROOM_METRICS_PORT;
+    if (first === 0 || name === "gateway") return { GREENROOM_METRICS_PORT: "0" };
+    this.#metricsPorts += 1;
+    const port = first + this.#metricsPorts - 1;
+    return { GREENROOM_METRICS_PORT: String(port <= 65_535 ? port : 0) };
+  }
+
+  #showBanner(
+    [apiUrl = "", ...moreApiUrls]: readonly string[],
+    natsUrl: string,
+    livekitUrl: string | undefined,
+    health: Health | undefined,
+  ): void {
+    const isSimulated = this.#config.LIVEKIT_MOCK_MODE;
+    const text = bannerText({
+      apiUrl,
+      moreApiUrls,
+      natsUrl,
+      livekitUrl: livekitUrl ?? this.#config.LIVEKIT_URL,
+      isSimulated,
+      dataDir: this.#dataDir,
+      health,
+    });
+    if (this.#isPretty) process.stdout.write(`\n${text}\n\n`);
+    else this.#log.info({ url: apiUrl, page: `${apiUrl}/`, curl: curlOf(apiUrl) }, text);
+  }
+
+  async #stop(supervisor: Supervisor): Promise<void> {
+    if (this.#isStopping) return;
+    this.#isStopping = true;
+    await this.#stopChildren(supervisor);
+    this.#log.info("stopped");
+    process.exit(0);
+  }
+
+  async #stopChildren(supervisor: Supervisor): Promise<void> {
+    await this.#stopAnnouncing();
+    await supervisor.stop();
+  }
+}
+
+/** How to reach the gateway from this machine. */
+function hostFor(bind: string, loopback = "localhost"): string {
+  if (["127.0.0.1", "0.0.0.0", "localhost", "::", "::1"].includes(bind)) return loopback;
+  return bind.includes(":") ? `[${bind}]` : bind;
+}
+
+/** A name that was given to the host is made one for each of several. */
+function ownHostId(env: NodeJS.ProcessEnv, number: number, count: number): Record<string, string> {
+  const host = env.GREENROOM_HOST_ID;
+  return host && count > 1 ? { GREENROOM_HOST_ID: `${host}-${number}` } : {};
+}

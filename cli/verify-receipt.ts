@@ -1,0 +1,36 @@
+// `npm run verify-receipt -- <receipt or file>`: checks the signature of a deletion's receipt, and shows what it says.
+import { existsSync, readFileSync } from "node:fs";
+import { verifyReceipt } from "../libs/auth/receipts.ts";
+import { messageOf } from "../libs/contracts/errors.ts";
+import { receiptPublicKeyFile } from "./supervisor/receipt-key.ts";
+
+const USAGE = `Say the receipt, or the file that it is in: npm run verify-receipt -- receipt.jws
+Its key is in GREENROOM_RECEIPT_PUBLIC_KEY (a PEM, or a file with one), or in GREENROOM_RECEIPT_SECRET. Without
+either it is the one that npm start made in its data directory (GREENROOM_DATA_DIR).`;
+
+process.exitCode = await main(process.argv.slice(2), process.env);
+
+async function main([receiptOrFile]: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  if (receiptOrFile === undefined) {
+    console.error(USAGE);
+    return 2;
+  }
+  const jws = (existsSync(receiptOrFile) ? readFileSync(receiptOrFile, "utf8") : receiptOrFile).trim();
+  try {
+    const secret = env.GREENROOM_RECEIPT_SECRET || undefined;
+    const given = env.GREENROOM_RECEIPT_PUBLIC_KEY || env.GREENROOM_RECEIPT_PRIVATE_KEY || undefined;
+    const key = given ?? (secret === undefined ? localKey(env) : undefined);
+    const receipt = await verifyReceipt(jws, { key, secret });
+    console.log(JSON.stringify(receipt, null, 2));
+    console.error("The signature is right: this is what was removed.");
+    return 0;
+  } catch (error) {
+    console.error(messageOf(error));
+    return 1;
+  }
+}
+
+function localKey(env: NodeJS.ProcessEnv): string | undefined {
+  const file = receiptPublicKeyFile(env.GREENROOM_DATA_DIR || ".greenroom");
+  return existsSync(file) ? file : undefined;
+}

@@ -1,0 +1,133 @@
+// What the gateway takes and gives over HTTP about the fleet: health, pools, hosts.
+import { z } from "zod";
+import { HostId, ProfileName } from "../ids.ts";
+import { ProviderName } from "../providers/provider.ts";
+import { HostRecord, OnDeadline, ProfileStatus } from "./host.ts";
+import { PoolTarget } from "./pool.ts";
+
+const count = z.int();
+
+export const ServiceHealth = z
+  .object({
+    status: z.enum(["running", "disabled", "stopped", "failed"]),
+    instances: count,
+    why: z.string().optional(),
+  })
+  .meta({ id: "ServiceHealth" });
+export type ServiceHealth = z.infer<typeof ServiceHealth>;
+
+export const ProfileHealth = z
+  .object({
+    provider: ProviderName.optional().describe("Who gives its agents; absent: the hosts."),
+    status: ProfileStatus,
+    error: z.string().optional(),
+    warm: count,
+    hot: count,
+    warming: count,
+    busy: count,
+    max: count.describe("0 with a provider: only it knows how many it has."),
+  })
+  .meta({ id: "ProfileHealth" });
+export type ProfileHealth = z.infer<typeof ProfileHealth>;
+
+export const HealthStatus = z.enum(["healthy", "degraded", "unhealthy"]);
+export type HealthStatus = z.infer<typeof HealthStatus>;
+
+export const HealthAnswer = z
+  .object({
+    success: z.literal(true),
+    status: HealthStatus,
+    sessions: z.object({
+      ready: count,
+      starting: count,
+      pool: count.describe("Idle agents, warm and hot."),
+      total: count,
+    }),
+    stats: z.object({ totalSpawned: count, totalAssigned: count, totalLost: count }),
+    capacity: z.object({ current: count, max: count, available: count }),
+    services: z.object({
+      nats: ServiceHealth,
+      livekit: ServiceHealth,
+      gateway: ServiceHealth,
+      dispatcher: ServiceHealth,
+      "agent-host": ServiceHealth,
+      janitor: ServiceHealth,
+      connector: ServiceHealth,
+      recorder: ServiceHealth,
+      outbound: ServiceHealth,
+    }),
+    profiles: z.record(z.string(), ProfileHealth),
+    defaultProfile: z.string().nullable().describe("What a start without `profile` gets."),
+  })
+  .meta({ id: "Health" });
+export type HealthAnswer = z.infer<typeof HealthAnswer>;
+
+export const ResizeRequest = z
+  .strictObject({
+    size: z.int().min(0).max(10_000).describe("Idle agents to keep ready, in the whole fleet."),
+    profile: ProfileName.optional(),
+    hot: z.int().min(0).max(10_000).optional().describe("How many of them wait connected to a room."),
+  })
+  .meta({ id: "ResizeRequest" });
+
+export const PoolState = z
+  .object({
+    profile: z.string(),
+    target: PoolTarget.omit({ profile: true }).nullable().describe("Null: no host has told its numbers yet."),
+    present: z.object({ warm: count, hot: count, warming: count, busy: count }),
+    hosts: count.describe("Hosts that run it."),
+  })
+  .meta({ id: "Pool" });
+export type PoolState = z.infer<typeof PoolState>;
+
+export const PoolsAnswer = z
+  .object({ success: z.literal(true), pools: z.array(PoolState) })
+  .meta({ id: "Pools" });
+export const ResizeAnswer = z
+  .object({ success: z.literal(true), pool: PoolState, message: z.string() })
+  .meta({ id: "ResizeAnswer" });
+
+export const DrainRequest = z
+  .strictObject({
+    deadlineS: z.number().min(0).max(86_400).describe("How long its sessions may go on, in seconds."),
+    onDeadline: OnDeadline.default("handover").describe(
+      "What becomes of those that are left by then: another host takes them over, or they are waited for.",
+    ),
+  })
+  .meta({ id: "DrainRequest" });
+
+export const DrainStateAnswer = z
+  .object({
+    success: z.literal(true),
+    host: HostId,
+    draining: z.boolean(),
+    sessions: count.describe("Sessions that it still serves."),
+    message: z.string(),
+  })
+  .meta({ id: "DrainState" });
+
+export const HostsAnswer = z
+  .object({ success: z.literal(true), hosts: z.array(HostRecord) })
+  .meta({ id: "Hosts" });
+
+export const DeadLettersQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().max(64).optional().describe("`nextCursor` of the page before."),
+});
+
+export const DeadLettersAnswer = z
+  .object({
+    success: z.literal(true),
+    deadLetters: z.array(
+      z.object({
+        id: z.number().int().describe("Its place in the stream DEAD_LETTERS."),
+        at: z.string(),
+        subject: z.string(),
+        reason: z.string(),
+        deliveries: z.number().int(),
+        payload: z.string().describe("The first 1,000 characters of what it said."),
+      }),
+    ),
+    nextCursor: z.string().nullable(),
+  })
+  .meta({ id: "DeadLetters" });

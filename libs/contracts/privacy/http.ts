@@ -1,0 +1,43 @@
+// What the gateway takes and gives over HTTP about the removal of data.
+import { z } from "zod";
+import { Tenant } from "../ids.ts";
+import { DeletionJob, DeletionJobId } from "./deletion.ts";
+
+export const TenantParams = z.strictObject({ tenant: Tenant });
+export const TenantUserParams = z.strictObject({
+  tenant: Tenant,
+  userId: z.string().min(1).max(128).describe("A user's id, or the number that was called."),
+});
+export const DeletionJobParams = z.strictObject({ id: DeletionJobId });
+
+export const DeletionQuery = z.strictObject({
+  askedBy: z
+    .string()
+    .min(1)
+    .max(200)
+    .regex(/^\P{Cc}*$/u, "askedBy may not hold control characters")
+    .optional()
+    .describe("Who asks, for the record and the receipt."),
+});
+
+export const DeletionJobState = DeletionJob.omit({
+  v: true,
+  found: true,
+  by: true,
+  beat: true,
+  opId: true,
+  user: true,
+}).meta({ id: "DeletionJob" });
+
+export const DeletionAnswer = z
+  .object({ success: z.literal(true), job: DeletionJobState, message: z.string() })
+  .meta({ id: "DeletionAnswer" });
+export const DeletionJobAnswer = z
+  .object({ success: z.literal(true), job: DeletionJobState })
+  .meta({ id: "DeletionJobAnswer" });
+export const DeletionJobsQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(500).default(50),
+});
+export const DeletionJobsAnswer = z
+  .object({ success: z.literal(true), jobs: z.array(DeletionJobState) })
+  .meta({ id: "DeletionJobs" });

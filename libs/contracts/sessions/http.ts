@@ -1,0 +1,235 @@
+// What the gateway takes and gives over HTTP about sessions; the OpenAPI document is made from these.
+import { z } from "zod";
+import { type ErrorCode, errorTable } from "../errors.ts";
+import { LogBatch } from "../fleet/pool.ts";
+import { ProfileName, SessionId, STANDBY_PREFIX } from "../ids.ts";
+import { ProviderName } from "../providers/provider.ts";
+import {
+  EndedReason,
+  Fault,
+  HistoryEntry,
+  Metadata,
+  SessionRecord,
+  SessionState,
+  Warmth,
+} from "./session.ts";
+
+/** Any text a person could type, without control characters, which would garble logs and headers. */
+const text = (what: string, max: number) =>
+  z
+    .string()
+    .max(max, `${what} may be ${max} characters long at most`)
+    .regex(/^\P{Cc}*$/u, `${what} may not hold control characters`);
+
+/** Agents' identities start so. LiveKit lets the newest holder of an identity win: nobody else may use one. */
+export const AGENT_IDENTITY_PREFIX = "agent-";
+/** Rooms that are named by the system, and by nobody else. */
+const RESERVED_ROOMS = [STANDBY_PREFIX, "session-"];
+
+export const isReservedRoom = (room: string): boolean =>
+  RESERVED_ROOMS.some((prefix) => room.startsWith(prefix));
+
+const UserId = text("A user id", 128)
+  .min(1, "A user id may not be empty")
+  .refine((id) => !id.startsWith(AGENT_IDENTITY_PREFIX), `A user id may not start with "agent-"`)
+  .describe("Who talks. Also the identity in the room.");
+const UserName = text("A user name", 128).describe("The name that others in the room see.");
+const RoomName = text("A room name", 128).min(1, "A room name may not be empty");
+
+/** What clients are told of a state; `state` beside it has the exact one. */
+export const SessionStatus = z.enum(["starting", "ready", "ended"]);
+export type SessionStatus = z.infer<typeof SessionStatus>;
+
+export const ErrorBody = z
+  .object({
+    code: z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]]),
+    message: z.string().describe("What happened and what to do about it."),
+    retryable: z.boolean(),
+    retryAfterMs: z.number().optional(),
+    sessionId: z.string().optional(),
+    traceId: z.string().describe("The request's id; the gateway's log has it too."),
+  })
+  .meta({ id: "ErrorBody" });
+export type ErrorBody = z.infer<typeof ErrorBody>;
+
+export const ErrorAnswer = z
+  .object({ success: z.literal(false), error: ErrorBody })
+  .meta({ id: "Error", description: "The one shape of every error." });
+export type ErrorAnswer = z.infer<typeof ErrorAnswer>;
+
+const QueuePlace = z.object({
+  position: z.number().int().describe("1 is next."),
+  length: z.number().int(),
+});
+
+export const StartRequest = z
+  .strictObject({
+    userId: UserId.optional(),
+    userName: UserName.optional(),
+    profile: ProfileName.optional().describe("Which kind of agent. Default: the deployment's."),
+    provider: z
+      .enum(["pool", "livekit", "webhook"])
+      .optional()
+      .describe("Who gives the agent. Default: what GREENROOM_PROVIDERS says of the profile, else the pool."),
+    metadata: Metadata.optional().describe("Reaches the agent as job metadata. At most 4 KiB as JSON."),
+    room: RoomName.refine(
+      (room) => !isReservedRoom(room),
+      `A room name may not start with ${RESERVED_ROOMS.map((prefix) => `"${prefix}"`).join(" or ")}`,
+    )
+      .optional()
+      .describe("The room to use. Without it the agent brings its own, which is faster."),
+    wait: z
+      .int()
+      .min(0)
+      .max(30_000)
+      .optional()
+      .describe("How long to wait for the agent, in ms, before answering 202."),
+    maxDurationMs: z
+      .int()
+      .min(1000)
+      .max(24 * 60 * 60 * 1000)
+      .optional()
+      .describe("How long the conversation may last."),
+  })
+  .meta({ id: "StartRequest" });
+export type StartRequest = z.infer<typeof StartRequest>;
+
+/** How to join the room. */
+const joinFields = {
+  url: z.string().describe("LiveKit's address."),
+  token: z.string().describe("The user's token for the room; it lives for minutes."),
+  room: z.string(),
+  identity: z.string(),
+};
+
+export const StartAnswer = z
+  .object({
+    success: z.literal(true),
+    sessionId: SessionId,
+    status: SessionStatus,
+    state: SessionState,
+    profile: z.string(),
+    provider: ProviderName,
+    attempt: z.int(),
+    prewarmed: z.boolean().describe("True when the agent was loaded before the session was asked for."),
+    warm: Warmth.nullable(),
+    message: z.string(),
+    latencyMs: z.number().describe("How long the gateway took for this answer."),
+    startupTime: z.number().nullable().describe("Seconds from the request to the agent's ready."),
+    estimatedWait: z.string().optional().describe('As "1-2s", from measured start times.'),
+    estimatedWaitMs: z.number().optional(),
+    queue: QueuePlace.optional().describe("Present while the session waits for capacity."),
+    endedReason: EndedReason.optional(),
+    ...z.object(joinFields).partial().shape,
+  })
+  .meta({ id: "StartAnswer" });
+export type StartAnswer = z.infer<typeof StartAnswer>;
+
+export const SessionSummary = z
+  .object({
+    sessionId: SessionId,
+    status: SessionStatus,
+    state: SessionState,
+    userId: z.string(),
+    userName: z.string(),
+    profile: z.string(),
+    provider: ProviderName.describe("Who gives the agent; pool: the deployment's own hosts."),
+    createdAt: z.int().describe("Seconds since 1970."),
+    startupTime: z.number().nullable().describe("Seconds from the request to the agent's first ready."),
+    prewarmed: z.boolean(),
+    warm: Warmth.nullable(),
+    attempt: z.int(),
+    failures: z.int(),
+    recovering: z.boolean().describe("True from the loss of an agent until the next is ready."),
+    host: z.string().nullable(),
+    room: z.string().nullable().describe("Null until it is settled which room it will be."),
+    endedReason: EndedReason.optional(),
+    fault: Fault.optional(),
+    queue: QueuePlace.optional(),
+  })
+  .meta({ id: "SessionSummary" });
+export type SessionSummary = z.infer<typeof SessionSummary>;
+
+export const Session = SessionSummary.extend({
+  history: z.array(HistoryEntry),
+  timings: SessionRecord.shape.timings,
+}).meta({ id: "Session" });
+export type Session = z.infer<typeof Session>;
+
+export const SessionAnswer = z
+  .object({ success: z.literal(true), ...Session.shape })
+  .meta({ id: "SessionAnswer" });
+
+export const ListQuery = z.strictObject({
+  state: z.enum([...SessionState.options, "starting"]).optional(),
+  profile: ProfileName.optional(),
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().max(512).optional().describe("`nextCursor` of the page before."),
+});
+export type ListQuery = z.infer<typeof ListQuery>;
+
+export const ListAnswer = z
+  .object({
+    success: z.literal(true),
+    sessions: z.array(SessionSummary),
+    nextCursor: z.string().nullable(),
+  })
+  .meta({ id: "SessionList" });
+
+export const EndAnswer = z
+  .object({
+    success: z.literal(true),
+    sessionId: SessionId,
+    status: SessionStatus,
+    endedReason: EndedReason.optional(),
+    message: z.string(),
+  })
+  .meta({ id: "EndAnswer" });
+export type EndAnswer = z.infer<typeof EndAnswer>;
+
+export const LogsQuery = z.strictObject({ limit: z.coerce.number().int().min(1).max(1000).default(50) });
+
+export const LogsAnswer = z
+  .object({ success: z.literal(true), sessionId: SessionId, lines: LogBatch.shape.lines })
+  .meta({ id: "SessionLogs" });
+
+export const TokenRequest = z
+  .strictObject({ sessionId: SessionId, userName: UserName.min(1), userId: UserId.optional() })
+  .meta({ id: "TokenRequest" });
+
+export const TokenAnswer = z
+  .object({ success: z.literal(true), ...joinFields, expiresIn: z.int().describe("Seconds.") })
+  .meta({ id: "TokenAnswer" });
+
+/** LiveKit's TokenSource request. Fields that newer clients may send are let through. */
+export const LiveKitTokenRequest = z
+  .looseObject({
+    room_name: RoomName.optional(),
+    participant_identity: UserId.optional(),
+    participant_name: UserName.optional(),
+    participant_metadata: z.string().max(4096).optional(),
+    participant_attributes: z.record(z.string().max(256), z.string().max(1024)).optional(),
+    room_config: z
+      .looseObject({
+        agents: z
+          .array(z.looseObject({ agent_name: z.string().optional(), metadata: z.string().optional() }))
+          .optional(),
+      })
+      .optional(),
+  })
+  .meta({ id: "LiveKitTokenRequest" });
+export type LiveKitTokenRequest = z.infer<typeof LiveKitTokenRequest>;
+
+export const LiveKitTokenAnswer = z
+  .object({ server_url: z.string(), participant_token: z.string() })
+  .meta({ id: "LiveKitTokenAnswer" });
+
+/** What a client says on the WebSocket. `requestId` comes back in the answer. */
+const requestId = z.string().max(128).optional();
+export const SocketRequest = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("start"), requestId, ...StartRequest.shape }),
+  z.strictObject({ type: z.literal("follow"), requestId, sessionId: SessionId }),
+  z.strictObject({ type: z.literal("end"), requestId, sessionId: SessionId }),
+  z.strictObject({ type: z.literal("ping"), requestId }),
+]);
+export type SocketRequest = z.infer<typeof SocketRequest>;

@@ -1,0 +1,40 @@
+// Which rooms are given an agent when somebody comes into them: the setting GREENROOM_INBOUND, read and looked up.
+
+import { ProfileName } from "../ids.ts";
+import { isReservedRoom } from "./http.ts";
+
+export interface InboundRule {
+  /** What the room's name begins with. */
+  readonly prefix: string;
+  readonly profile: string;
+}
+
+export type InboundRules = readonly InboundRule[];
+
+/** What the setting says of itself in the documents. */
+export const INBOUND_SAYS =
+  "Rooms that others make and that get an agent as soon as a person or a telephone comes into them, as call-=support, help-=assistant: what the room's name begins with, and the profile. For incoming calls by LiveKit SIP, the prefix is its dispatch rule's.";
+
+/**
+ * Reads GREENROOM_INBOUND. White space and an empty text are fine.
+ * @throws Error in words, when it can't be read
+ */
+export function parseInboundRules(text: string): InboundRules {
+  const rules: InboundRule[] = [];
+  for (const part of text.split(",").map((each) => each.trim())) {
+    if (part === "") continue;
+    const [, prefix = "", profile = ""] = /^(\S+?)\s*=\s*(\S+)$/.exec(part) ?? [];
+    if (prefix === "") throw new Error(`"${part}" is not of the form prefix=profile`);
+    if (isReservedRoom(prefix)) throw new Error(`"${prefix}": rooms of that name are Greenroom's own`);
+    const known = ProfileName.safeParse(profile);
+    if (!known.success) throw new Error(`"${profile}": ${known.error.issues[0]?.message}`);
+    if (rules.some((rule) => rule.prefix === prefix)) throw new Error(`"${prefix}" is given twice`);
+    rules.push({ prefix, profile });
+  }
+  return rules;
+}
+
+/** The profile of a room: that of the longest prefix it begins with. */
+export const inboundProfileOf = (rules: InboundRules, room: string): string | undefined =>
+  rules.filter(({ prefix }) => room.startsWith(prefix)).sort((a, b) => b.prefix.length - a.prefix.length)[0]
+    ?.profile;

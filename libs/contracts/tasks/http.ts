@@ -1,0 +1,99 @@
+// What the gateway takes and gives over HTTP about outbound tasks; the OpenAPI document is made from these.
+import { z } from "zod";
+import { ProviderName } from "../providers/provider.ts";
+import { ErrorBody } from "../sessions/http.ts";
+import { TaskAttempt, TaskError, TaskId, TaskRetry, TaskState, taskWish } from "./task.ts";
+
+export const CreateTaskRequest = z
+  .strictObject({
+    ...taskWish,
+    idempotencyKey: z
+      .string()
+      .min(1)
+      .max(255)
+      .optional()
+      .describe("As the header Idempotency-Key: two requests with the same key are one task."),
+  })
+  .meta({ id: "CreateTaskRequest" });
+export type CreateTaskRequest = z.infer<typeof CreateTaskRequest>;
+
+export const CreateTaskAnswer = z
+  .object({ success: z.literal(true), taskId: TaskId, state: TaskState, message: z.string() })
+  .meta({ id: "CreateTaskAnswer" });
+
+export const TaskSummary = z
+  .object({
+    taskId: TaskId,
+    state: TaskState,
+    to: z.string(),
+    from: z.string().nullable(),
+    profile: z.string(),
+    provider: ProviderName.nullable().describe("Null until it is settled who makes the call."),
+    attempt: z.int().describe("The number of the newest attempt, 0 before the first."),
+    failures: z.int().describe("Attempts that failed; an attempt that found no agent costs none."),
+    retry: TaskRetry,
+    createdAt: z.string().nullable().describe("Null while no outbound process has taken it in."),
+    scheduleAt: z.string().nullable(),
+    endedAt: z.string().nullable(),
+    error: TaskError.nullable().describe("Why it ended, when it isn't completed."),
+  })
+  .meta({ id: "TaskSummary" });
+export type TaskSummary = z.infer<typeof TaskSummary>;
+
+export const Task = TaskSummary.extend({
+  metadata: z.record(z.string(), z.unknown()),
+  life: z.int().describe("1, and one more with each retry that was asked for."),
+  backoffMs: z.int().describe("How long the next attempt is held back since the last one ended."),
+  attempts: z
+    .array(TaskAttempt)
+    .describe("Every attempt with its session, its states and its error. Of many, the first and the newest."),
+}).meta({ id: "Task" });
+export type Task = z.infer<typeof Task>;
+
+export const TaskAnswer = z.object({ success: z.literal(true), ...Task.shape }).meta({ id: "TaskAnswer" });
+
+export const ListTasksQuery = z.strictObject({
+  state: z
+    .enum([...TaskState.options, "active", "ended"])
+    .optional()
+    .describe("A state; `active` is any from dialing to inProgress, `ended` any end."),
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().max(512).optional().describe("`nextCursor` of the page before."),
+});
+export type ListTasksQuery = z.infer<typeof ListTasksQuery>;
+
+export const ListTasksAnswer = z
+  .object({ success: z.literal(true), tasks: z.array(TaskSummary), nextCursor: z.string().nullable() })
+  .meta({ id: "TaskList" });
+
+export const RetryTaskRequest = z
+  .strictObject({
+    evenIfUnknown: z
+      .boolean()
+      .default(false)
+      .describe("Dials again although nobody can tell whether the callee was reached before."),
+  })
+  .meta({ id: "RetryTaskRequest" });
+
+export const ChangeTaskAnswer = z
+  .object({ success: z.literal(true), taskId: TaskId, state: TaskState, message: z.string() })
+  .meta({ id: "ChangeTaskAnswer" });
+
+/** One line of a bulk's answer: what became of one task, or at the end of all of them. */
+export const BulkLine = z
+  .union([
+    z.object({
+      index: z.int().describe("Counts the tasks of the request from 0."),
+      taskId: TaskId,
+      replayed: z.literal(true).optional().describe("It had been asked for before, with the same key."),
+    }),
+    z.object({ index: z.int(), error: ErrorBody.pick({ code: true, message: true, retryable: true }) }),
+    z.object({
+      done: z.boolean().describe("False when the rest of the request was not looked at; `error` says why."),
+      accepted: z.int(),
+      refused: z.int(),
+      error: ErrorBody.pick({ code: true, message: true, retryable: true }).optional(),
+    }),
+  ])
+  .meta({ id: "BulkLine" });
+export type BulkLine = z.infer<typeof BulkLine>;

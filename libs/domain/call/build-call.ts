@@ -1,0 +1,232 @@
+// The call record of an ended session, made of its record and of what hosts and providers said: a pure function.
+import type {
+  AgentMeasures,
+  CallAttempt,
+  CallMetrics,
+  CallOutcome,
+  CallRecord,
+  SessionReport,
+  TelephoneCall,
+} from "../../contracts/calls/call.ts";
+import type { LaunchRecord } from "../../contracts/providers/provider.ts";
+import type { HistoryEntry, SessionRecord } from "../../contracts/sessions/session.ts";
+import { latencyOf } from "./histogram.ts";
+import { mergeMeasures } from "./usage.ts";
+
+/** An ended session as `callOf` needs it. */
+export type EndedSession = SessionRecord & { state: "ended" };
+
+export const hasEnded = (record: SessionRecord): record is EndedSession => record.state === "ended";
+
+/** What is in a record only when somebody wrote it by hand or forged the time of an event. */
+const NO_TIME = "1970-01-01T00:00:00.000Z";
+const WHY_MAX = 240;
+
+/**
+ * @param reports of any attempts of it, in any order; what isn't there yet is left out, and the record made again later
+ * @param launches what providers were asked for it
+ */
+export function callOf(
+  record: EndedSession,
+  reports: readonly SessionReport[],
+  launches: readonly LaunchRecord[] = [],
+): CallRecord {
+  const { history } = record;
+  const ordered = [...reports].sort((a, b) => a.attempt - b.attempt);
+  const telephone = telephoneOf(record, launches);
+  const ready = history.find(({ state }) => state === "ready");
+  const answered = ready !== undefined && wasTaken(telephone);
+  const attempts = attemptsOf(record, ordered);
+  const first = attempts.find(({ attempt }) => attempt === ready?.attempt);
+  const takeovers = takeoversIn(history);
+  const startMs = startMsOf(record, first);
+  const why = history.at(-1)?.why;
+  const answeredAt = ready === undefined ? undefined : isoOf(ready.at);
+  const endedAt = endedAtOf(record);
+  return {
+    v: 1,
+    tenant: record.tenant,
+    sessionId: record.id,
+    profile: record.profile,
+    provider: record.provider ?? "pool",
+    user: record.user,
+    room: record.room,
+    ...(telephone === undefined ? {} : { telephone }),
+    startedAt: history.map(({ at }) => isoOf(at)).find((at) => at !== undefined) ?? NO_TIME,
+    ...(answered && answeredAt !== undefined ? { answeredAt } : {}),
+    endedAt,
+    outcome: outcomeOf(record, answered, telephone),
+    reason: record.endedReason ?? "completed",
+    fault: record.fault ?? "none",
+    ...(why === undefined ? {} : { why }),
+    answered,
+    ...(startMs === undefined ? {} : { startMs }),
+    ...(first?.warm === undefined ? {} : { warm: first.warm }),
+    handovers: takeovers.length,
+    ...(takeovers.at(-1)?.why === undefined ? {} : { handoverReason: takeovers.at(-1)?.why }),
+    failures: record.failures,
+    stateMs: stateMsOf(history),
+    attemptCount: record.attempt,
+    attempts,
+    metrics: metricsOf(
+      mergeMeasures(ordered.map(({ measures }) => measures)),
+      talkMsOf(ordered, answeredAt, endedAt),
+    ),
+  };
+}
+
+/** Attempts that got ready: what they measured is waited for. */
+export const readyAttempts = ({ history }: SessionRecord): number[] => [
+  ...new Set(history.filter(({ state }) => state === "ready").map(({ attempt }) => attempt)),
+];
+
+/** Its subject's day hangs on it, so it is the same whenever it is asked. */
+export function endedAtOf({ history }: SessionRecord): string {
+  return history.map(({ at }) => isoOf(at)).findLast((at) => at !== undefined) ?? NO_TIME;
+}
+
+/** A time in one way of writing; undefined when it is none. */
+function isoOf(at: string): string | undefined {
+  const ms = Date.parse(at);
+  if (Number.isNaN(ms)) return undefined;
+  const iso = new Date(ms).toISOString();
+  return /^\d{4}-/.test(iso) ? iso : undefined;
+}
+
+const msBetween = (from: string | undefined, to: string | undefined): number | undefined => {
+  const ms = Date.parse(to ?? "") - Date.parse(from ?? "");
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
+};
+
+/** Not less than what the host measured on its own: the request's time is on another clock. */
+function startMsOf({ history }: SessionRecord, first: CallAttempt | undefined): number | undefined {
+  const ready = history.find(({ state }) => state === "ready");
+  const ms = ready === undefined ? undefined : msBetween(history[0]?.at, ready.at);
+  return ms === undefined ? undefined : Math.max(ms, Math.round(first?.readyMs ?? 0));
+}
+
+/** Where an agent that was ready is followed by another. */
+const takeoversIn = (history: readonly HistoryEntry[]): HistoryEntry[] =>
+  history.filter((entry, i) => entry.state === "requested" && history[i - 1]?.state === "ready");
+
+function stateMsOf(history: readonly HistoryEntry[]): CallRecord["stateMs"] {
+  const sums = { requested: 0, dispatched: 0, joined: 0, ready: 0 };
+  for (const [i, { state, at }] of history.entries()) {
+    if (state !== "ended") sums[state] += msBetween(at, history[i + 1]?.at) ?? 0;
+  }
+  return sums;
+}
+
+function attemptsOf(record: SessionRecord, reports: readonly SessionReport[]): CallAttempt[] {
+  const { history } = record;
+  const numbers = [...new Set(history.map(({ attempt }) => attempt))].sort((a, b) => a - b);
+  return numbers.flatMap((attempt) => {
+    const own = history.filter((entry) => entry.attempt === attempt);
+    const host = own.find((entry) => entry.host !== undefined)?.host;
+    // One that waited for an agent and got none was no try.
+    if (host === undefined) return [];
+    const report = reports.find((one) => one.attempt === attempt);
+    const next = history[history.lastIndexOf(own.at(-1) as HistoryEntry) + 1];
+    const was = (state: string) => own.find((entry) => entry.state === state);
+    const isLast = attempt === record.attempt;
+    const ended = isLast ? own.at(-1)?.why : next?.why;
+    const { joinMs, readyMs } = record.timings;
+    return [
+      defined({
+        attempt,
+        host,
+        warm: report?.warm ?? (isLast && was("ready") ? record.warm : undefined),
+        joinMs: report?.joinMs ?? (isLast && was("joined") ? joinMs : undefined),
+        readyMs: report?.readyMs ?? (isLast && was("ready") ? readyMs : undefined),
+        servedMs:
+          report?.servedMs ??
+          (was("ready") ? msBetween(was("ready")?.at, isLast ? own.at(-1)?.at : next?.at) : undefined),
+        ended: (ended ?? report?.why)?.slice(0, WHY_MAX),
+      }),
+    ];
+  });
+}
+
+/** The newest that is known of the telephone call, of whichever attempt. */
+function telephoneOf(record: SessionRecord, launches: readonly LaunchRecord[]): TelephoneCall | undefined {
+  if (record.call === undefined) return undefined;
+  const progress = launches
+    .filter(({ call }) => call !== undefined)
+    .sort((a, b) => a.attempt - b.attempt)
+    .at(-1)?.call;
+  return {
+    ...record.call,
+    ...defined({
+      status: progress?.status,
+      unanswered: progress?.unanswered,
+      sipCode: progress?.sipCode,
+      answeredBy: progress?.answeredBy,
+      reason: progress?.providerReason,
+    }),
+  };
+}
+
+const UNTAKEN = ["dialing", "ringing", "busy", "noAnswer", "voicemail", "failed", "unknown"];
+
+const wasTaken = (telephone: TelephoneCall | undefined): boolean =>
+  telephone?.status === undefined || (!UNTAKEN.includes(telephone.status) && !telephone.unanswered);
+
+function outcomeOf(
+  { endedReason, fault }: SessionRecord,
+  answered: boolean,
+  telephone: TelephoneCall | undefined,
+): CallOutcome {
+  const { status } = telephone ?? {};
+  if (status === "busy" || status === "noAnswer" || status === "voicemail") return "unanswered";
+  if (status === "failed" || (fault !== "none" && fault !== "customer")) return "failed";
+  if (!answered) return telephone === undefined || fault === "customer" ? "abandoned" : "unanswered";
+  return endedReason === "expired" ? "abandoned" : "completed";
+}
+
+/** By the one host's monotonic clock where one agent served the whole of it, else by the clocks of who spoke. */
+function talkMsOf(
+  reports: readonly SessionReport[],
+  answeredAt: string | undefined,
+  endedAt: string,
+): number {
+  const served = reports.filter(({ readyMs }) => readyMs !== undefined);
+  const [only] = served;
+  if (answeredAt !== undefined && served.length === 1 && only?.ended !== undefined)
+    return Math.round(only.servedMs);
+  return msBetween(answeredAt, answeredAt === undefined ? undefined : endedAt) ?? 0;
+}
+
+function metricsOf(measures: AgentMeasures | undefined, durationMs: number): CallMetrics {
+  const { tools = [], usage = [] } = measures ?? {};
+  const sum = (of: (of: (typeof usage)[number]) => number | undefined) =>
+    usage.reduce((all, one) => all + (of(one) ?? 0), 0);
+  const latencies = Object.fromEntries(
+    (["response", "llm", "stt", "tts", "endOfTurn"] as const).flatMap((name) => {
+      const latency = latencyOf(measures?.[name]);
+      return latency === undefined ? [] : [[name, latency]];
+    }),
+  );
+  return {
+    durationMs,
+    toolCalls: tools.reduce((all, { calls }) => all + calls, 0),
+    toolErrors: tools.reduce((all, { errors }) => all + errors, 0),
+    toolExecutionMs: tools.reduce((all, { totalMs }) => all + totalMs, 0),
+    tools,
+    userTurns: measures?.userTurns ?? 0,
+    agentTurns: measures?.agentTurns ?? 0,
+    interruptions: measures?.interruptions ?? 0,
+    modelErrors: measures?.errors ?? 0,
+    ...latencies,
+    ...(measures?.vad === undefined ? {} : { vad: measures.vad }),
+    inputTokens: sum(({ inputTokens }) => inputTokens),
+    outputTokens: sum(({ outputTokens }) => outputTokens),
+    characters: sum(({ characters }) => characters),
+    heardMs: sum(({ kind, audioMs }) => (kind === "stt" ? audioMs : 0)),
+    spokenMs: sum(({ kind, audioMs }) => (kind === "tts" ? audioMs : 0)),
+    usage,
+  };
+}
+
+/** Without the fields that have no value: on the wire there are none. */
+const defined = <T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;

@@ -1,0 +1,21 @@
+// The setting about webhooks that two services read: a gateway refuses early, a recorder for certain.
+import { z } from "zod";
+import type { Setting } from "./config.ts";
+import { readAllowedTargets } from "./url-guard.ts";
+
+const allow: Setting<string | undefined> = {
+  schema: z
+    .string()
+    .optional()
+    .superRefine((text, context) => {
+      try {
+        readAllowedTargets(text);
+      } catch (error) {
+        context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
+      }
+    }),
+  says: "Private targets that webhooks may call all the same: host names, addresses and networks, separated by commas, as hooks.internal, 10.2.0.0/16.",
+  default: undefined,
+};
+
+export const webhookSettings = { GREENROOM_WEBHOOK_ALLOW: allow };

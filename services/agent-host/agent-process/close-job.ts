@@ -1,0 +1,84 @@
+// Ends a job: closes its AgentSession, leaves its room and runs its callbacks, each within its time.
+import { type AgentDefinition, type JobContext, runWithJobContextAsync } from "@livekit/agents";
+import { insideOf } from "./job-context.ts";
+import type { StageRoom } from "./room.ts";
+
+export interface ClosingJob {
+  readonly agent: AgentDefinition;
+  readonly context: JobContext;
+  readonly room: StageRoom;
+  /** Settles when the file's `entry` has returned. */
+  readonly entry: Promise<void>;
+  /** Whether no human is in the room any more. */
+  readonly isDeserted: () => boolean;
+  /** Called when the room is left. */
+  readonly onLeft: () => void;
+  readonly warn: (error: unknown, message: string) => void;
+}
+
+/** Most entries have returned long before; one that still waits for its user is freed by leaving the room. */
+const ENTRY_GRACE_MS = 250;
+const ENTRY_END_MS = 5_000;
+const SESSION_CLOSE_MS = 10_000;
+/** With nobody there to hear the end, closing may wait for a listener that never comes. */
+const DESERTED_CLOSE_MS = 2_000;
+const CALLBACKS_MS = 10_000;
+
+/** In the order of LiveKit's own job runner. Never throws. */
+export async function closeJob({
+  agent,
+  context,
+  room,
+  entry,
+  isDeserted,
+  onLeft,
+  warn,
+}: ClosingJob): Promise<void> {
+  const inside = insideOf(context);
+  const entryEnd = entry.catch(() => {});
+  await Promise.race([entryEnd, new Promise((resolve) => setTimeout(resolve, ENTRY_GRACE_MS))]);
+  const within = async (ms: number, doing: string, work: () => Promise<unknown>): Promise<void> => {
+    try {
+      await inTime(ms, doing, work);
+    } catch (error) {
+      warn(error, `${doing} failed; going on`);
+    }
+  };
+  const callBack = async (callback: () => Promise<void>): Promise<void> => {
+    try {
+      await callback();
+    } catch (error) {
+      warn(error, "a shutdown callback failed");
+    }
+  };
+  await runWithJobContextAsync(context, async () => {
+    await within(
+      isDeserted() ? DESERTED_CLOSE_MS : SESSION_CLOSE_MS,
+      "closing the AgentSession",
+      async () => {
+        await inside._primaryAgentSession?.close();
+      },
+    );
+    const { onSessionEnd } = agent as { onSessionEnd?: (context: JobContext) => Promise<void> };
+    if (onSessionEnd) await within(CALLBACKS_MS, "onSessionEnd", () => onSessionEnd(context));
+    await within(CALLBACKS_MS, "the session report", () => inside._onSessionEnd());
+    await within(CALLBACKS_MS, "leaving the room", () => room.disconnect());
+    onLeft();
+    await within(ENTRY_END_MS, "waiting for entry to return", () => entryEnd);
+    await within(CALLBACKS_MS, "shutdown callbacks", () =>
+      Promise.all(inside.shutdownCallbacks.map((callback) => callBack(callback))),
+    );
+  });
+}
+
+async function inTime(ms: number, doing: string, work: () => Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${doing}: not done within ${ms} ms`)), ms);
+  });
+  try {
+    await Promise.race([work(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,66 @@
+// The JobContext that an agent file's `entry` is given: LiveKit's own, with what Greenroom keeps on it.
+import { JobContext, type JobProcess } from "@livekit/agents";
+import { Job, JobType, Room as RoomProto } from "@livekit/protocol";
+import type { StageJob, StageStart } from "../pool/messages.ts";
+import { type GreenroomJob, greenroomJob } from "./agent-api.ts";
+import { type LogOwner, logOwner } from "./log.ts";
+import type { StageRoom } from "./room.ts";
+
+export interface ContextDeps {
+  readonly slot: string;
+  readonly proc: JobProcess;
+  readonly room: StageRoom;
+  readonly start: StageStart;
+  readonly job: StageJob;
+  readonly inference: ConstructorParameters<typeof JobContext>[5];
+}
+
+/** An AgentSession's close and what JobContext keeps for the library itself. */
+export interface ContextInside {
+  _primaryAgentSession?: { close(): Promise<void> };
+  _onSessionEnd(): Promise<void>;
+  shutdownCallbacks: (() => Promise<void>)[];
+  [logOwner]?: LogOwner;
+  [greenroomJob]?: GreenroomJob;
+}
+
+export const insideOf = (context: JobContext): ContextInside => context as unknown as ContextInside;
+
+/** @param onShutdown called when the agent itself ends its job, with the reason in words */
+export function makeContext(
+  { slot, proc, room, start, job, inference }: ContextDeps,
+  hooks: Omit<GreenroomJob, "info">,
+  onShutdown: (why: string) => void,
+): JobContext {
+  const info = {
+    acceptArguments: { name: start.profile, identity: job.identity, metadata: "" },
+    job: new Job({
+      id: `${job.session}-${job.attempt}`,
+      type: JobType.JT_ROOM,
+      agentName: start.profile,
+      metadata: job.metadata,
+      room: new RoomProto({ name: job.room ?? room.name ?? "" }),
+    }),
+    url: start.livekitUrl,
+    token: job.token ?? "",
+    workerId: start.host,
+    apiKey: start.livekitApiKey,
+    apiSecret: start.livekitApiSecret,
+  };
+  const context = new JobContext(
+    proc,
+    info as unknown as ConstructorParameters<typeof JobContext>[1],
+    room,
+    () => {},
+    (reason) => onShutdown(reason === "" ? "the agent shut down" : reason),
+    inference,
+  );
+  const { tenant, attempt, user, recovering } = job;
+  const inside = insideOf(context);
+  inside[logOwner] = { slot, session: job.session };
+  inside[greenroomJob] = {
+    info: { sessionId: job.session, tenant, attempt, user, resumed: recovering },
+    ...hooks,
+  };
+  return context;
+}

@@ -1,0 +1,56 @@
+// What a host tells of its stages and slots.
+import type {
+  HostProfile,
+  ProfileStatus,
+  SlotReport,
+  StageReport,
+} from "../../../libs/contracts/fleet/host.ts";
+import type { Slot, Stage } from "./slots.ts";
+
+export function profileReport(
+  slots: readonly Slot[],
+  status: ProfileStatus,
+  error: string | undefined,
+  max: number,
+  warmUpMs: number | undefined,
+): HostProfile {
+  const count = (state: string) => slots.filter((slot) => slot.state === state).length;
+  return {
+    status,
+    ...(error === undefined ? {} : { error }),
+    warm: count("warm"),
+    hot: count("hot"),
+    warming: slots.filter((slot) => slot.state === "warming" && slot.assignment === undefined).length,
+    busy: slots.filter((slot) => slot.assignment !== undefined).length,
+    max,
+    ...(warmUpMs === undefined ? {} : { warmUpMs }),
+  };
+}
+
+export const reportStage = (stage: Stage, profile: string, nowMs: number): StageReport => ({
+  id: stage.id,
+  profile,
+  ...(stage.link.pid === undefined ? {} : { pid: stage.link.pid }),
+  ...(stage.memoryMb === undefined ? {} : { memoryMb: stage.memoryMb }),
+  slots: [...stage.slots.values()].map((slot) => reportSlot(slot, nowMs)),
+});
+
+function reportSlot(slot: Slot, nowMs: number): SlotReport {
+  const { assignment } = slot;
+  if (assignment === undefined) return { id: slot.id, state: slot.state };
+  return {
+    id: slot.id,
+    state: slot.state,
+    tenant: assignment.tenant,
+    session: assignment.session,
+    attempt: assignment.attempt,
+    ...(assignment.readyAtMs === undefined ? {} : { readyForMs: Math.round(nowMs - assignment.readyAtMs) }),
+    idleForMs: Math.round(nowMs - assignment.lastActiveAtMs),
+    userCame: assignment.userCame,
+  };
+}
+
+export function medianOf(values: readonly number[]): number | undefined {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}

@@ -1,0 +1,62 @@
+// The slots and stages of a host, as data.
+import type { SlotState } from "../../../libs/contracts/fleet/host.ts";
+import type { Warmth } from "../../../libs/contracts/sessions/session.ts";
+import type { Deferred } from "../../../libs/runtime/with-resolvers.ts";
+import type { StageJob } from "./messages.ts";
+import type { StageLink, StagePulse } from "./supervised-process.ts";
+
+export interface Stage {
+  readonly id: string;
+  readonly slots: Map<string, Slot>;
+  readonly pulse: StagePulse;
+  link: StageLink;
+  isLoaded: boolean;
+  /** Finishes what runs and takes nothing new. */
+  isTainted: boolean;
+  memoryMb: number | undefined;
+  /** Sessions that its agents were given, ever. */
+  served: number;
+}
+
+/** What an agent is busy with. */
+export interface Assignment {
+  readonly tenant: string;
+  readonly session: string;
+  readonly attempt: number;
+  /** How warm the agent was when it was taken. */
+  readonly warmth: Warmth;
+  readonly takenAtMs: number;
+  job: StageJob | undefined;
+  readyAtMs: number | undefined;
+  lastActiveAtMs: number;
+  userCame: boolean;
+  isReleased: boolean;
+  /** How long it took to join and to become ready, in ms. */
+  joinMs?: number;
+  readyMs?: number;
+  /** How it came to its end, and when, on the host's monotonic clock. */
+  over?: AssignmentEnd;
+}
+
+export interface AssignmentEnd {
+  readonly how: "released" | "ended" | "lost";
+  readonly why: string;
+  readonly atMs: number;
+}
+
+export interface Slot {
+  readonly id: string;
+  readonly stage: Stage;
+  readonly startedAtMs: number;
+  state: SlotState;
+  /** Its turn to be started has come. */
+  isAdmitted: boolean;
+  isHeating: boolean;
+  /** It is in a standby room that no session has taken over. */
+  hasStandby: boolean;
+  assignment: Assignment | undefined;
+  /** Settles when its agent is out of its room, in whatever way. */
+  readonly left: Deferred<void>;
+  /** Gives back its place among those being started. */
+  leaveGate: () => void;
+}

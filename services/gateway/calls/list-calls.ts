@@ -1,0 +1,89 @@
+// GET /api/calls and /api/calls/:sessionId: the sessions that are over, newest first, and one of them.
+import { z } from "zod";
+import { sessions } from "../../../libs/contracts/buckets.ts";
+import { type CallRecord, callSubject, dayOf } from "../../../libs/contracts/calls/call.ts";
+import { type Call, CallAnswer, CallsAnswer, CallsQuery } from "../../../libs/contracts/calls/http.ts";
+import { GreenroomError, isError } from "../../../libs/contracts/errors.ts";
+import { SessionId, sessionKey } from "../../../libs/contracts/ids.ts";
+import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { calls } from "../../../libs/contracts/streams.ts";
+import { endedAtOf, hasEnded } from "../../../libs/domain/call/build-call.ts";
+import type { Gateway } from "../context.ts";
+import type { Routes } from "../http/routes.ts";
+import { callRange } from "./call-range.ts";
+import { pageOfCalls } from "./read-calls.ts";
+
+const DEFAULT_DAYS = 7;
+
+export function listCallsRoutes(app: Routes, gateway: Gateway): void {
+  app.get(
+    "/api/calls",
+    {
+      schema: {
+        summary: "List calls that are over, newest first",
+        description:
+          "Every session becomes a call some seconds after its end, with its outcome, its attempts and what its agents measured.",
+        tags: ["calls"],
+        querystring: CallsQuery,
+        response: { 200: CallsAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
+      },
+      // Each was held against its schema when it was read; once more would take longer than all the rest.
+      serializerCompiler: () => JSON.stringify,
+    },
+    async ({ query }) => {
+      const { bus, clock, tenant } = gateway;
+      const range = callRange(query, clock.now(), DEFAULT_DAYS);
+      const page = await pageOfCalls({ bus, tenant, range, filter: query }, query);
+      return { success: true as const, calls: page.calls.map(shown), nextCursor: page.nextCursor };
+    },
+  );
+  app.get(
+    "/api/calls/:sessionId",
+    {
+      schema: {
+        summary: "Get what became of a session that is over",
+        tags: ["calls"],
+        params: z.strictObject({ sessionId: SessionId }),
+        response: { 200: CallAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
+      },
+    },
+    async ({ params }) => ({
+      success: true as const,
+      ...shown(await requireCall(gateway, params.sessionId)),
+    }),
+  );
+}
+
+/** @throws GreenroomError not_found, which says whether it may come yet */
+async function requireCall(gateway: Gateway, sessionId: string): Promise<CallRecord> {
+  const { bus, tenant } = gateway;
+  const record = await recordOf(gateway, sessionId);
+  const day = record !== undefined && hasEnded(record) ? dayOf(endedAtOf(record)) : "*";
+  const [call] = await bus.recent(calls, callSubject(tenant, day, sessionId), 1);
+  if (call !== undefined) return call;
+  throw new GreenroomError(
+    "not_found",
+    record === undefined
+      ? `There is no call "${sessionId}". It may have been removed since.`
+      : `There is no call "${sessionId}" yet: ${record.state === "ended" ? "its session ended just now" : `its session is ${record.state}`}.`,
+  );
+}
+
+/** With it the day is known, which makes one subject out of many. */
+async function recordOf(
+  { bus, sessions: view, tenant }: Gateway,
+  sessionId: string,
+): Promise<SessionRecord | undefined> {
+  const seen = view.get(tenant, sessionId);
+  if (seen !== undefined) return seen.record;
+  try {
+    return (await bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
+  } catch (error) {
+    if (isError(error, "unreadable_record")) return undefined;
+    throw error;
+  }
+}
+
+/** A caller knows whose tenant it is. */
+export const shown = ({ v: _v, tenant: _tenant, ...call }: CallRecord): Call => call;

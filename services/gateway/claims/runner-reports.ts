@@ -1,0 +1,139 @@
+// POST /api/dispatches/:id/joined, ready, ended: an agent runner says what an agent-host would.
+import type { ServiceCaller } from "../../../libs/auth/service-jwt.ts";
+import type { DispatchRecord } from "../../../libs/contracts/claims/claim.ts";
+import {
+  ArrivalReport,
+  DispatchParams,
+  EndReport,
+  ReportAnswer,
+  ServiceHeaders,
+} from "../../../libs/contracts/claims/http.ts";
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import { isExternal, PROVIDER_EPOCH, providerHostOf } from "../../../libs/contracts/providers/provider.ts";
+import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { sessionEvents } from "../../../libs/contracts/streams.ts";
+import { isoNow } from "../../../libs/runtime/clock.ts";
+import { withoutTokens } from "../../../libs/runtime/redact-tokens.ts";
+import type { Gateway } from "../context.ts";
+import { requireService } from "../http/authenticate-service.ts";
+import { SessionError } from "../http/errors.ts";
+import type { Routes } from "../http/routes.ts";
+import { whyOver } from "./decide-claim.ts";
+import { recordOf, requireDispatch } from "./take-claim.ts";
+
+export function dispatchReportRoutes(app: Routes, gateway: Gateway): void {
+  const common = {
+    tags: ["dispatches"],
+    params: DispatchParams,
+    headers: ServiceHeaders,
+    response: { 200: ReportAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
+  };
+  for (const type of ["joined", "ready"] as const) {
+    const summary = type === "joined" ? "Say that the agent is in the room" : "Say that the agent is ready";
+    app.post(
+      `/api/dispatches/:id/${type}`,
+      {
+        schema: {
+          ...common,
+          summary,
+          description: "`dispatch_over` means that the session went on without it: leave the room.",
+          body: ArrivalReport,
+        },
+      },
+      async ({ params, headers, body }) => {
+        const caller = await requireService(gateway, headers.authorization);
+        const { dispatch, record } = await claimed(gateway, caller, params.id);
+        refuseOver(dispatch, record);
+        const tookMs = Math.round(body.tookMs ?? measured(gateway, record));
+        const { room, identity } = dispatch;
+        await gateway.bus.publish(sessionEvents, {
+          ...byRunner(gateway, dispatch),
+          type,
+          room,
+          identity,
+          warm: "cold",
+          tookMs,
+        });
+        return answered(dispatch, record);
+      },
+    );
+  }
+  app.post(
+    "/api/dispatches/:id/ended",
+    {
+      schema: {
+        ...common,
+        summary: "Say that the agent has ended",
+        description: "Also for a runner that can't serve what it was asked for, claimed or not.",
+        body: EndReport,
+      },
+    },
+    async ({ params, headers, body }) => {
+      const caller = await requireService(gateway, headers.authorization);
+      const { dispatch, record } = await claimed(gateway, caller, params.id, true);
+      // It is over already, which is what was to be said.
+      if (record === undefined || whyOver(dispatch, record) !== undefined) return answered(dispatch, record);
+      await gateway.bus.publish(sessionEvents, endEvent(gateway, dispatch, body));
+      return answered(dispatch, record);
+    },
+  );
+}
+
+async function claimed(
+  gateway: Gateway,
+  caller: ServiceCaller,
+  id: string,
+  mayBeUnclaimed = false,
+): Promise<{ dispatch: DispatchRecord; record: SessionRecord | undefined }> {
+  const { value: dispatch } = await requireDispatch(gateway, caller, id);
+  if (dispatch.claimedBy === undefined && !mayBeUnclaimed)
+    throw new GreenroomError("conflict", `Nobody has claimed the dispatch "${id}": claim it first.`);
+  if (dispatch.claimedBy !== undefined && dispatch.claimedBy !== caller.subject)
+    throw new GreenroomError("forbidden", `The dispatch "${id}" was claimed by somebody else.`);
+  return { dispatch, record: await recordOf(gateway, dispatch) };
+}
+
+function refuseOver(
+  dispatch: DispatchRecord,
+  record: SessionRecord | undefined,
+): asserts record is SessionRecord {
+  const why = whyOver(dispatch, record);
+  if (why !== undefined) throw new SessionError(dispatch.session, "dispatch_over", `Leave the room: ${why}.`);
+}
+
+const byRunner = (gateway: Gateway, { tenant, session, attempt, provider }: DispatchRecord) => ({
+  tenant,
+  sessionId: session,
+  attempt,
+  at: isoNow(gateway.clock),
+  host: isExternal(provider) ? providerHostOf(provider) : "",
+  epoch: PROVIDER_EPOCH,
+});
+
+function endEvent(gateway: Gateway, dispatch: DispatchRecord, report: EndReport): SessionEvent {
+  const said = byRunner(gateway, dispatch);
+  if (report.userLeft && report.error === undefined) return { ...said, type: "user_left" };
+  const error = report.error === undefined ? undefined : withoutTokens(report.error);
+  return {
+    ...said,
+    type: "agent_ended",
+    why: withoutTokens(report.why ?? error ?? "the agent runner said that it ended"),
+    ...(error === undefined ? {} : { error }),
+    worthRepeating: report.worthRepeating,
+  };
+}
+
+/** Since this gateway first saw what the session's record says now, and what the runner told before. */
+function measured(gateway: Gateway, record: SessionRecord): number {
+  const seen = gateway.sessions.get(record.tenant, record.id);
+  const sinceMs = seen === undefined ? 0 : gateway.clock.monotonic() - seen.seenAtMs;
+  return sinceMs + (record.state === "dispatched" ? 0 : (record.timings.joinMs ?? 0));
+}
+
+const answered = (dispatch: DispatchRecord, record: SessionRecord | undefined) => ({
+  success: true as const,
+  sessionId: dispatch.session,
+  attempt: dispatch.attempt,
+  state: record?.state ?? ("ended" as const),
+});

@@ -1,0 +1,133 @@
+// Claims a dispatch: the one way in which an agent runner gets a token, and it gets it once.
+import { createHash, randomUUID } from "node:crypto";
+import type { ServiceCaller } from "../../../libs/auth/service-jwt.ts";
+import type { Entry } from "../../../libs/bus/bus.ts";
+import { dispatches, sessions } from "../../../libs/contracts/buckets.ts";
+import {
+  type ClaimRefusal,
+  type DispatchRecord,
+  dispatchKey,
+  dispatchTold,
+} from "../../../libs/contracts/claims/claim.ts";
+import type { ClaimAnswer } from "../../../libs/contracts/claims/http.ts";
+import { type ErrorCode, GreenroomError } from "../../../libs/contracts/errors.ts";
+import { sessionKey } from "../../../libs/contracts/ids.ts";
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { runtimeEvents } from "../../../libs/contracts/streams.ts";
+import { requireLiveKit } from "../../../libs/livekit/connect.ts";
+import { isoNow } from "../../../libs/runtime/clock.ts";
+import type { Gateway } from "../context.ts";
+import { SessionError } from "../http/errors.ts";
+import { type Claim, claimedDispatch, decideClaim } from "./decide-claim.ts";
+
+/** It is for one join, now; LiveKit renews it while the agent is connected. */
+const TOKEN_TTL_S = 60;
+/** Whoever lost a race finds at its next look that somebody has won it. */
+const MAX_RACES = 10;
+
+const codeOf: Record<ClaimRefusal, ErrorCode> = {
+  expired: "dispatch_expired",
+  used: "dispatch_used",
+  over: "dispatch_over",
+};
+
+/**
+ * Read, decide, save, and only then make the token. It is stored nowhere: a claim whose answer was lost is known by its
+ * nonce and gets a new one, until a connector has seen the claim stand for long enough.
+ *
+ * @throws GreenroomError not_found, dispatch_expired, dispatch_used, dispatch_over, livekit_unavailable
+ */
+export async function claimDispatch(
+  gateway: Gateway,
+  caller: ServiceCaller,
+  id: string,
+  nonce: string,
+): Promise<ClaimAnswer> {
+  requireLiveKit(gateway.livekit); // Before anything is used up.
+  const claim = { by: caller.subject, nonceHash: hashOf(caller.tenant, id, nonce) };
+  for (let race = 0; race < MAX_RACES; race++) {
+    const entry = await requireDispatch(gateway, caller, id);
+    const dispatch = entry.value;
+    const verdict = decideClaim(dispatch, await recordOf(gateway, dispatch), claim);
+    if ("refuse" in verdict) throw refused(gateway, dispatch, verdict.refuse, verdict.why);
+    if (verdict.give === "first" && !(await save(gateway, entry, claim))) continue;
+    return await answerClaim(gateway, dispatch, verdict.record);
+  }
+  throw new GreenroomError("storage_unavailable", `claiming ${id}: others write to it all the time.`);
+}
+
+/** @throws GreenroomError not_found: also for another tenant's, of which nobody learns whether it exists */
+export async function requireDispatch(
+  gateway: Gateway,
+  caller: ServiceCaller,
+  id: string,
+): Promise<Entry<DispatchRecord>> {
+  const entry = await gateway.bus.read(dispatches, dispatchKey(caller.tenant, id));
+  if (entry !== undefined) return entry;
+  throw new GreenroomError(
+    "not_found",
+    `The tenant "${caller.tenant}" has no dispatch "${id}". It may have been removed: that is done some time after its attempt.`,
+  );
+}
+
+/** From its bucket: the gateway's own view may be behind, and the record is what fences. */
+export async function recordOf(
+  gateway: Gateway,
+  { tenant, session }: DispatchRecord,
+): Promise<SessionRecord | undefined> {
+  return (await gateway.bus.read(sessions, sessionKey(tenant, session)))?.value;
+}
+
+/** @returns false when somebody else was faster */
+async function save(gateway: Gateway, { value, revision }: Entry<DispatchRecord>, claim: Claim) {
+  const claimed = claimedDispatch(value, claim, isoNow(gateway.clock), `${gateway.instance}:${randomUUID()}`);
+  if ((await gateway.bus.save(dispatches, claimed, revision)) === undefined) return false;
+  gateway.log.info({ session: value.session, dispatch: value.id, by: claim.by }, "a dispatch is claimed");
+  return true;
+}
+
+async function answerClaim(
+  gateway: Gateway,
+  dispatch: DispatchRecord,
+  record: SessionRecord,
+): Promise<ClaimAnswer> {
+  const { tokens, publicUrl } = requireLiveKit(gateway.livekit);
+  const { room, identity, profile } = dispatch;
+  return {
+    success: true,
+    dispatchId: dispatch.id,
+    sessionId: record.id,
+    attempt: dispatch.attempt,
+    profile,
+    url: publicUrl,
+    token: await tokens.forAgent({ room, identity, name: profile, ttlS: TOKEN_TTL_S }),
+    expiresIn: TOKEN_TTL_S,
+    room,
+    identity,
+    user: record.user,
+    metadata: record.metadata,
+    recovering: record.recovering,
+  };
+}
+
+function refused(
+  gateway: Gateway,
+  dispatch: DispatchRecord,
+  reason: ClaimRefusal,
+  why: string,
+): GreenroomError {
+  gateway.log.info({ session: dispatch.session, dispatch: dispatch.id, reason }, "a claim is refused");
+  // For others to know; whether it could be told changes nothing for the caller.
+  void gateway.bus
+    .publish(runtimeEvents, {
+      ...dispatchTold(dispatch, isoNow(gateway.clock)),
+      type: "dispatch_claim_failed",
+      reason,
+      message: why,
+    })
+    .catch((error: unknown) => gateway.log.warn({ error }, "that a claim was refused could not be told"));
+  return new SessionError(dispatch.session, codeOf[reason], `The dispatch "${dispatch.id}": ${why}.`);
+}
+
+const hashOf = (...parts: string[]): string =>
+  createHash("sha256").update(JSON.stringify(parts)).digest("hex");

@@ -1,0 +1,84 @@
+// GET /api/dead-letters: messages that nobody could handle, newest first, and why.
+
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import { DeadLettersAnswer, DeadLettersQuery } from "../../../libs/contracts/fleet/http.ts";
+import type { DeadLetter } from "../../../libs/contracts/fleet/pool.ts";
+import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import { deadLetters } from "../../../libs/contracts/streams.ts";
+import type { Gateway } from "../context.ts";
+import type { Routes } from "../http/routes.ts";
+
+/** Letters of other tenants are passed over; a page looks at so many at most, and the next one goes on there. */
+const MAX_LOOKED_AT = 2000;
+/** Payloads are for people; the whole of it is in the stream. */
+const SHOWN_PAYLOAD = 1000;
+
+export function deadLettersRoute(app: Routes, gateway: Gateway): void {
+  app.get(
+    "/api/dead-letters",
+    {
+      schema: {
+        summary: "List the messages that nobody could handle, newest first",
+        description: "Each with its subject, the reason, and the beginning of what it said.",
+        tags: ["fleet"],
+        querystring: DeadLettersQuery,
+        response: { 200: DeadLettersAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
+      },
+    },
+    async ({ query }) => ({
+      success: true as const,
+      ...(await pageOf(gateway, query.limit, readCursor(query.cursor))),
+    }),
+  );
+}
+
+async function pageOf(gateway: Gateway, limit: number, cursor: number | undefined) {
+  const found: { id: number; letter: DeadLetter }[] = [];
+  let before = cursor;
+  for (let looked = 0; looked < MAX_LOOKED_AT; looked += limit) {
+    const page = await gateway.bus.page(deadLetters, { limit, ...(before === undefined ? {} : { before }) });
+    for (const { sequence, message } of page) {
+      before = sequence;
+      if (!isOfTenant(message, gateway.tenant)) continue;
+      found.push({ id: sequence, letter: message });
+      if (found.length === limit) return { deadLetters: found.map(shown), nextCursor: String(before) };
+    }
+    if (page.length < limit) return { deadLetters: found.map(shown), nextCursor: null };
+  }
+  return { deadLetters: found.map(shown), nextCursor: before === undefined ? null : String(before) };
+}
+
+/**
+ * Which word of a subject is the tenant, by the word that it begins with. A letter on any other subject belongs to
+ * no tenant: `nats stream view DEAD_LETTERS` shows it to who runs the servers.
+ */
+const tenantsPlace = new Map([
+  ...["session", "log", "call", "task", "webhook", "delivery"].map((word) => [word, 1] as const),
+  // What is in front of the tenant could be a tenant's name too, and must not be taken for one.
+  ...["relief", "tasks", "$KV"].map((word) => [word, 2] as const),
+]);
+
+/** By the subject it was sent on: what its body says of itself is what nobody could believe. */
+function isOfTenant({ subject }: DeadLetter, tenant: string): boolean {
+  const words = subject.split(".");
+  const place = tenantsPlace.get(words[0] ?? "");
+  if (place === undefined) return false;
+  // The keys of some buckets are names alone, of hosts and profiles: they are no tenant's.
+  if (words[0] === "$KV" && words.length < 4) return false;
+  return words[place] === tenant;
+}
+
+const shown = ({ id, letter }: { id: number; letter: DeadLetter }) => ({
+  id,
+  at: letter.at,
+  subject: letter.subject,
+  reason: letter.reason,
+  deliveries: letter.deliveries,
+  payload: letter.payload.slice(0, SHOWN_PAYLOAD),
+});
+
+function readCursor(cursor: string | undefined): number | undefined {
+  if (cursor === undefined) return undefined;
+  if (/^[1-9]\d{0,15}$/.test(cursor)) return Number(cursor);
+  throw new GreenroomError("invalid_request", "query.cursor: take it from nextCursor of the page before.");
+}

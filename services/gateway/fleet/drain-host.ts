@@ -1,0 +1,74 @@
+// POST and DELETE /api/hosts/:id/drain: empties a host before its machine is taken away, and takes that back.
+import { z } from "zod";
+import { GreenroomError, isError } from "../../../libs/contracts/errors.ts";
+import type { DrainAnswer } from "../../../libs/contracts/fleet/host.ts";
+import { DrainRequest, DrainStateAnswer } from "../../../libs/contracts/fleet/http.ts";
+import { HostId } from "../../../libs/contracts/ids.ts";
+import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import { drainCommand, undrainCommand } from "../../../libs/contracts/streams.ts";
+import type { Gateway } from "../context.ts";
+import type { Routes } from "../http/routes.ts";
+
+const HostParams = z.strictObject({ id: HostId });
+
+export function drainHostRoutes(app: Routes, gateway: Gateway): void {
+  app.post(
+    "/api/hosts/:id/drain",
+    {
+      schema: {
+        summary: "Empty a host",
+        description:
+          "From now on it takes nothing new. Its sessions may go on for `deadlineS`; then another host takes each over in its room, or with `wait` they go on to their end. The host stays, empty and draining, until it is stopped or the drain is undone; GET /api/hosts shows how many sessions are left.",
+        tags: ["fleet"],
+        params: HostParams,
+        body: DrainRequest,
+        response: { 202: DrainStateAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
+      },
+    },
+    async ({ params, body }, reply) => {
+      const { deadlineS, onDeadline } = body;
+      const options = { deadlineMs: Math.round(deadlineS * 1000), onDeadline };
+      const state = await asking(gateway, params.id, () =>
+        gateway.bus.request(drainCommand, params.id, options),
+      );
+      const then = onDeadline === "wait" ? "are waited for" : `are handed over after ${deadlineS} s`;
+      return reply.code(202).send({
+        ...answer(params.id, state),
+        message: `Host ${params.id} takes nothing new. The ${state.sessions} sessions that it serves ${then}.`,
+      });
+    },
+  );
+  app.delete(
+    "/api/hosts/:id/drain",
+    {
+      schema: {
+        summary: "Let a host take sessions again",
+        tags: ["fleet"],
+        params: HostParams,
+        response: { 200: DrainStateAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
+      },
+    },
+    async ({ params }) => {
+      const state = await asking(gateway, params.id, () =>
+        gateway.bus.request(undrainCommand, params.id, {}),
+      );
+      return { ...answer(params.id, state), message: `Host ${params.id} takes sessions again.` };
+    },
+  );
+}
+
+const answer = (host: string, state: DrainAnswer) => ({ success: true as const, host, ...state });
+
+/** @throws GreenroomError not_found, no_responders, timeout */
+async function asking(gateway: Gateway, id: string, ask: () => Promise<DrainAnswer>): Promise<DrainAnswer> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (!isError(error, "no_responders") || gateway.hosts.get(id) !== undefined) throw error;
+    const known = gateway.hosts.all().map((host) => host.id);
+    throw new GreenroomError(
+      "not_found",
+      `There is no host "${id}". ${known.length === 0 ? "No host is up." : `Up are: ${known.sort().join(", ")}.`}`,
+    );
+  }
+}

@@ -1,0 +1,137 @@
+// GET /api/health for people and dashboards; /livez and /readyz for whatever restarts and routes.
+import { z } from "zod";
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
+import { HealthAnswer, type HealthStatus, type ProfileHealth } from "../../../libs/contracts/fleet/http.ts";
+import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import type { Gateway } from "../context.ts";
+import type { Routes } from "../http/routes.ts";
+import { statusOf } from "../sessions/public-session.ts";
+import { defaultProfile, knownProfiles, liveHosts, profileOn } from "../sessions/resolve-profile.ts";
+import { providerProfiles } from "./provider-health.ts";
+import type { ServiceWatch } from "./service-watch.ts";
+
+const Alive = z.object({ success: z.literal(true) });
+
+export function healthRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch): void {
+  app.get(
+    "/api/health",
+    {
+      schema: {
+        summary: "How everything is",
+        description: "Always 200 while the gateway answers; `status` says the rest.",
+        tags: ["fleet"],
+        response: { 200: HealthAnswer },
+      },
+    },
+    async () => describeHealth(gateway, services()),
+  );
+  app.get(
+    "/livez",
+    {
+      config: { rateLimit: false },
+      schema: { summary: "Whether this process lives", tags: ["fleet"], response: { 200: Alive } },
+    },
+    async () => ({ success: true as const }),
+  );
+  app.get(
+    "/readyz",
+    {
+      config: { rateLimit: false },
+      schema: {
+        summary: "Whether this gateway can serve: NATS is connected",
+        tags: ["fleet"],
+        response: { 200: Alive, 503: ErrorAnswer },
+      },
+    },
+    async () => {
+      if (gateway.bus.isConnected()) return { success: true as const };
+      throw new GreenroomError("storage_unavailable", "NATS is away; reconnecting.", { retryAfterMs: 1000 });
+    },
+  );
+}
+
+function describeHealth(gateway: Gateway, watch: ServiceWatch): HealthAnswer {
+  const hosts = gateway.hosts.all();
+  const live = liveHosts(hosts);
+  const services = {
+    nats: watch.health("nats"),
+    livekit: watch.health("livekit"),
+    gateway: watch.health("gateway"),
+    dispatcher: watch.health("dispatcher"),
+    "agent-host": watch.health("agent-host"),
+    janitor: watch.health("janitor"),
+    connector: watch.health("connector"),
+    recorder: watch.health("recorder"),
+    outbound: watch.health("outbound"),
+  };
+  const profiles = {
+    ...Object.fromEntries(knownProfiles(hosts).map((name) => [name, profileHealth(hosts, name)])),
+    ...providerProfiles(gateway.config.GREENROOM_PROVIDERS, services.connector, gateway.sessions),
+  };
+  // This one answers, so one runs, even if its own beat can't get around.
+  if (services.gateway.status !== "running") services.gateway = { status: "running", instances: 1 };
+
+  const count = { ready: 0, starting: 0, ended: 0 };
+  for (const { record } of gateway.sessions.all()) count[statusOf(record.state)]++;
+  const sum = (of: (host: HostRecord) => number, from = hosts) =>
+    from.reduce((all, host) => all + of(host), 0);
+  const current = sum(busyOn, live);
+  const max = sum((host) => host.maxAgents, live);
+  return {
+    success: true,
+    status: overall(services, Object.values(profiles)),
+    sessions: {
+      ready: count.ready,
+      starting: count.starting,
+      pool: sum(
+        (host) => Object.values(host.profiles).reduce((idle, { warm, hot }) => idle + warm + hot, 0),
+        live,
+      ),
+      total: count.ready + count.starting,
+    },
+    stats: {
+      totalSpawned: sum((host) => host.stats.spawned),
+      totalAssigned: sum((host) => host.stats.assigned),
+      totalLost: sum((host) => host.stats.lost),
+    },
+    capacity: { current, max, available: Math.max(0, max - current) },
+    services,
+    profiles,
+    defaultProfile: defaultProfile(live, gateway.config.GREENROOM_DEFAULT_PROFILE) ?? null,
+  };
+}
+
+const busyOn = (host: HostRecord): number =>
+  Object.values(host.profiles).reduce((busy, profile) => busy + profile.busy, 0);
+
+const RANK = ["running", "failed", "disabled", "stopped"] as const;
+
+/** One profile over all hosts: it runs where any host runs it, else it is what is worst to know. */
+function profileHealth(hosts: readonly HostRecord[], name: string): ProfileHealth {
+  const states = profileOn(hosts, name);
+  const status = RANK.find((rank) => states.some((state) => state.status === rank)) ?? "stopped";
+  const error = states.find((state) => state.error !== undefined)?.error;
+  const sum = (of: "warm" | "hot" | "warming" | "busy" | "max") =>
+    states.reduce((all, state) => all + state[of], 0);
+  return {
+    status,
+    ...(error === undefined ? {} : { error }),
+    warm: sum("warm"),
+    hot: sum("hot"),
+    warming: sum("warming"),
+    busy: sum("busy"),
+    max: sum("max"),
+  };
+}
+
+/** Unhealthy: no session can be served. Degraded: some can't, or nobody cleans up. */
+function overall(services: HealthAnswer["services"], profiles: readonly ProfileHealth[]): HealthStatus {
+  const runs = (service: keyof HealthAnswer["services"]) => services[service].status === "running";
+  const usesProviders = profiles.some(({ provider }) => provider !== undefined);
+  const givesAgents = runs("agent-host") || (usesProviders && runs("connector"));
+  const canServe = runs("nats") && runs("dispatcher") && givesAgents && services.livekit.status !== "failed";
+  if (!canServe || !profiles.some(({ status }) => status === "running")) return "unhealthy";
+  const isWhole = runs("livekit") && runs("janitor") && profiles.every(({ status }) => status !== "failed");
+  return isWhole ? "healthy" : "degraded";
+}

@@ -1,0 +1,126 @@
+// The pools: how many agents the fleet is to keep ready, and how many there are.
+import { pools } from "../../../libs/contracts/buckets.ts";
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
+import {
+  type PoolState,
+  PoolsAnswer,
+  ResizeAnswer,
+  ResizeRequest,
+} from "../../../libs/contracts/fleet/http.ts";
+import type { PoolTarget } from "../../../libs/contracts/fleet/pool.ts";
+import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import type { Gateway } from "../context.ts";
+import type { Routes } from "../http/routes.ts";
+import { defaultProfile, knownProfiles, liveHosts, profileOn } from "../sessions/resolve-profile.ts";
+
+/** Two operators at once are rare, and each of their writes takes milliseconds. */
+const MAX_TRIES = 8;
+
+export function poolRoutes(app: Routes, gateway: Gateway): void {
+  app.get(
+    "/api/pools",
+    {
+      schema: {
+        summary: "List the pools: what is wanted and what is there",
+        tags: ["fleet"],
+        response: { 200: PoolsAnswer, "5xx": ErrorAnswer },
+      },
+    },
+    async () => {
+      const targets = new Map((await gateway.bus.list(pools)).map(({ value }) => [value.profile, value]));
+      const hosts = gateway.hosts.all();
+      const names = [...new Set([...targets.keys(), ...knownProfiles(hosts)])].sort();
+      return {
+        success: true as const,
+        pools: names.map((name) => poolState(hosts, name, targets.get(name))),
+      };
+    },
+  );
+  app.post(
+    "/api/pool/resize",
+    {
+      schema: {
+        summary: "Change how many agents of a profile are kept ready",
+        description: "`size` is of the whole fleet; the hosts share it out by themselves within a second.",
+        tags: ["fleet"],
+        body: ResizeRequest,
+        response: { 200: ResizeAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
+      },
+    },
+    async ({ body }) => {
+      const profile = profileToResize(gateway, body.profile);
+      const target = await resize(gateway, profile, body.size, body.hot);
+      return {
+        success: true as const,
+        pool: poolState(gateway.hosts.all(), profile, target),
+        message: `The fleet keeps ${target.min} agents of "${profile}" ready, ${target.hot} of them hot.`,
+      };
+    },
+  );
+}
+
+function profileToResize(gateway: Gateway, asked: string | undefined): string {
+  const profile =
+    asked ?? defaultProfile(liveHosts(gateway.hosts.all()), gateway.config.GREENROOM_DEFAULT_PROFILE);
+  if (profile !== undefined) return profile;
+  throw new GreenroomError("no_hosts", "No agent-host is up, so there is no profile to resize.", {
+    retryAfterMs: 2000,
+  });
+}
+
+/** Writes the new target by compare-and-set, again when somebody else was faster. */
+async function resize(
+  gateway: Gateway,
+  profile: string,
+  size: number,
+  hot: number | undefined,
+): Promise<PoolTarget> {
+  for (let tries = 0; tries < MAX_TRIES; tries++) {
+    const entry = await gateway.bus.read(pools, profile);
+    if (entry === undefined) throw unknownPool(gateway, profile);
+    const target = resized(entry.value, size, hot);
+    if ((await gateway.bus.save(pools, target, entry.revision)) !== undefined) return target;
+  }
+  throw new GreenroomError("conflict", `The pool of "${profile}" is being changed by others. Try again.`);
+}
+
+/** @throws GreenroomError invalid_request when it doesn't fit the pool's maximum */
+export function resized(target: PoolTarget, size: number, hot: number | undefined): PoolTarget {
+  if (size > target.max) {
+    throw new GreenroomError(
+      "invalid_request",
+      `body.size: the pool of "${target.profile}" has ${target.max} agents at most. Its agent file's \`pool\` says so.`,
+    );
+  }
+  if (hot !== undefined && hot > size) {
+    throw new GreenroomError(
+      "invalid_request",
+      `body.hot: hot agents are part of the ${size} that are kept.`,
+    );
+  }
+  return { ...target, min: size, hot: hot ?? Math.min(target.hot, size), source: "api" };
+}
+
+function unknownPool(gateway: Gateway, profile: string): GreenroomError {
+  const known = knownProfiles(gateway.hosts.all());
+  if (!known.includes(profile)) {
+    const names = known.length === 0 ? "No host has any." : `Known: ${known.join(", ")}.`;
+    return new GreenroomError("unknown_profile", `No host has an agent file "${profile}". ${names}`);
+  }
+  return new GreenroomError("profile_unavailable", `No host has told the pool of "${profile}" yet.`, {
+    retryAfterMs: 2000,
+  });
+}
+
+function poolState(hosts: readonly HostRecord[], profile: string, target: PoolTarget | undefined): PoolState {
+  const states = profileOn(liveHosts(hosts), profile);
+  const sum = (of: "warm" | "hot" | "warming" | "busy") => states.reduce((all, state) => all + state[of], 0);
+  const { profile: _, ...numbers } = target ?? { profile };
+  return {
+    profile,
+    target: target === undefined ? null : (numbers as Omit<PoolTarget, "profile">),
+    present: { warm: sum("warm"), hot: sum("hot"), warming: sum("warming"), busy: sum("busy") },
+    hosts: states.filter(({ status }) => status === "running").length,
+  };
+}

@@ -1,0 +1,36 @@
+// How the profiles are that providers serve: as far as this side of them can be seen.
+import type { ProfileHealth, ServiceHealth } from "../../../libs/contracts/fleet/http.ts";
+import { isExternal } from "../../../libs/contracts/providers/provider.ts";
+import type { ProviderRules } from "../../../libs/contracts/providers/provider-rules.ts";
+import type { SessionView } from "../../../libs/fleet/session-view.ts";
+
+/**
+ * By profile, for the first provider that is named for each. Whether a provider has agents to give only it knows, so
+ * a profile counts as running while a connector is there to ask it.
+ */
+export function providerProfiles(
+  rules: ProviderRules,
+  connector: ServiceHealth,
+  sessions: Pick<SessionView, "all">,
+): Record<string, ProfileHealth> {
+  const profiles: Record<string, ProfileHealth> = {};
+  for (const { profile, provider } of rules) {
+    if (!isExternal(provider) || profiles[profile] !== undefined) continue;
+    const states = sessions
+      .all()
+      .filter(({ record }) => record.profile === profile && record.provider === provider)
+      .map(({ record }) => record.state);
+    const isUp = connector.status === "running";
+    profiles[profile] = {
+      provider,
+      status: isUp ? "running" : "failed",
+      ...(isUp ? {} : { error: "No connector is up that would ask the provider: run `npm run connector`." }),
+      warm: 0,
+      hot: 0,
+      warming: states.filter((state) => state === "dispatched" || state === "joined").length,
+      busy: states.filter((state) => state === "ready").length,
+      max: 0,
+    };
+  }
+  return profiles;
+}

@@ -1,0 +1,37 @@
+// What an address that has no route is told: 405 where only the method is wrong, else 404.
+import type { FastifyInstance } from "fastify";
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+
+/** Must be called before the routes are added, since it keeps a list of them. */
+export function answerUnknownRoutes(app: FastifyInstance): void {
+  const routes: { pattern: RegExp; method: string }[] = [];
+  app.addHook("onRoute", ({ url, method }) => {
+    const pattern = patternOf(url);
+    for (const one of [method].flat()) routes.push({ pattern, method: one });
+  });
+  app.setNotFoundHandler(async (request, reply) => {
+    const path = request.url.split("?")[0] ?? "";
+    const allowed = [
+      ...new Set(routes.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method)),
+    ];
+    if (allowed.length === 0) {
+      throw new GreenroomError(
+        "not_found",
+        `There is no ${path.slice(0, 200)}. /openapi.json lists what there is.`,
+      );
+    }
+    reply.header("Allow", allowed.sort().join(", "));
+    throw new GreenroomError(
+      "method_not_allowed",
+      `${path} takes ${allowed.sort().join(" and ")}, not ${request.method}.`,
+    );
+  });
+}
+
+function patternOf(url: string): RegExp {
+  const path = url
+    .split("/")
+    .map((part) => (part.startsWith(":") ? "[^/]+" : part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")))
+    .join("/");
+  return new RegExp(`^${path}$`);
+}

@@ -1,0 +1,46 @@
+// What is looked at in every request before its route is.
+import type { FastifyInstance } from "fastify";
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+
+/** Deeper than any sensible metadata, and far from where a recursive check would overflow the stack. */
+const MAX_DEPTH = 32;
+
+export function guardRequests(app: FastifyInstance, isStopping: () => boolean): void {
+  const parseJson = app.getDefaultJsonParser("error", "error");
+  app.removeContentTypeParser(["application/json", "text/plain"]);
+  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
+    // Many clients always send the header; nothing under it is no body.
+    if (body === "") done(null, undefined);
+    else parseJson(request, body as string, done);
+  });
+  app.addHook("onRequest", async (request, reply) => {
+    reply.header("X-Request-Id", request.id);
+    if (isStopping() && request.url !== "/livez") {
+      throw new GreenroomError("shutting_down", "This gateway is stopping. Ask again; another one answers.", {
+        retryAfterMs: 1000,
+      });
+    }
+  });
+  app.addHook("preValidation", async (request) => {
+    // `curl -X POST` without a body asks for all the defaults.
+    if (request.method === "POST" && request.body === undefined) request.body = {};
+    if (isTooDeep(request.body)) {
+      throw new GreenroomError("invalid_request", `body: nested too deeply; ${MAX_DEPTH} levels at most.`);
+    }
+  });
+}
+
+/** Without recursion, since it is there to protect what recurses. */
+export function isTooDeep(value: unknown): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; depth <= MAX_DEPTH; depth++) {
+    const next: unknown[] = [];
+    for (const item of level) {
+      if (typeof item !== "object" || item === null) continue;
+      for (const child of Object.values(item)) next.push(child);
+    }
+    if (next.length === 0) return false;
+    level = next;
+  }
+  return true;
+}

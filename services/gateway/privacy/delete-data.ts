@@ -1,0 +1,149 @@
+// DELETE /api/tenants/:tenant/data, …/users/:userId/data and GET /api/deletion-jobs: removing what is kept of people.
+import { createHash } from "node:crypto";
+import { deletionJobs } from "../../../libs/contracts/buckets.ts";
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import { type DeletionJob, deletionJobKey, isOver } from "../../../libs/contracts/privacy/deletion.ts";
+import {
+  DeletionAnswer,
+  DeletionJobAnswer,
+  DeletionJobParams,
+  DeletionJobsAnswer,
+  DeletionJobsQuery,
+  DeletionQuery,
+  TenantParams,
+  TenantUserParams,
+} from "../../../libs/contracts/privacy/http.ts";
+import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import { isoNow } from "../../../libs/runtime/clock.ts";
+import type { Gateway } from "../context.ts";
+import type { Routes } from "../http/routes.ts";
+import { randomToken } from "../sessions/session-ids.ts";
+
+const errors = { "4xx": ErrorAnswer, "5xx": ErrorAnswer };
+const tags = ["privacy"];
+
+export function deleteDataRoutes(app: Routes, gateway: Gateway): void {
+  app.delete(
+    "/api/tenants/:tenant/data",
+    {
+      schema: {
+        summary: "Remove everything that is kept of a tenant",
+        description:
+          "Sessions that run are ended, and tasks canceled. Stop what starts new ones first: they are removed too, and it goes on until there is nothing more. A recorder does it; the job shows how far it is, and has a signed receipt in the end.",
+        tags,
+        params: TenantParams,
+        querystring: DeletionQuery,
+        response: { 202: DeletionAnswer, ...errors },
+      },
+    },
+    async ({ params, query }, reply) => {
+      requireOwn(gateway, params.tenant);
+      const job = await ask(gateway, { kind: "tenant", askedBy: askerOf(query.askedBy) });
+      return reply.code(202).send({ success: true as const, job: shown(job), message: toldOf(job) });
+    },
+  );
+  app.delete(
+    "/api/tenants/:tenant/users/:userId/data",
+    {
+      schema: {
+        summary: "Remove everything that is kept of one user",
+        description:
+          "All sessions in which they talked or were called, and the tasks that call them. Figures of a minute or a day stay: they hold nothing of one person.",
+        tags,
+        params: TenantUserParams,
+        querystring: DeletionQuery,
+        response: { 202: DeletionAnswer, ...errors },
+      },
+    },
+    async ({ params, query }, reply) => {
+      requireOwn(gateway, params.tenant);
+      const user = params.userId;
+      const job = await ask(gateway, { kind: "user", user, askedBy: askerOf(query.askedBy) });
+      return reply.code(202).send({ success: true as const, job: shown(job), message: toldOf(job) });
+    },
+  );
+  jobRoutes(app, gateway);
+}
+
+function jobRoutes(app: Routes, gateway: Gateway): void {
+  app.get(
+    "/api/deletion-jobs",
+    {
+      schema: {
+        summary: "List what was removed, or is being removed, newest first",
+        tags,
+        querystring: DeletionJobsQuery,
+        response: { 200: DeletionJobsAnswer, ...errors },
+      },
+    },
+    async ({ query }) => {
+      const jobs = (await jobsOf(gateway)).sort((a, b) => (a.askedAt > b.askedAt ? -1 : 1));
+      return { success: true as const, jobs: jobs.slice(0, query.limit).map(shown) };
+    },
+  );
+  app.get(
+    "/api/deletion-jobs/:id",
+    {
+      schema: {
+        summary: "Get a deletion's state, counts and receipt",
+        tags,
+        params: DeletionJobParams,
+        response: { 200: DeletionJobAnswer, ...errors },
+      },
+    },
+    async ({ params: { id } }) => {
+      const entry = await gateway.bus.read(deletionJobs, deletionJobKey(gateway.tenant, id));
+      if (entry === undefined) throw new GreenroomError("not_found", `There is no deletion job "${id}".`);
+      return { success: true as const, job: shown(entry.value) };
+    },
+  );
+}
+
+/** A gateway speaks for one tenant, and for no other. */
+function requireOwn(gateway: Gateway, tenant: string): void {
+  if (tenant === gateway.tenant) return;
+  throw new GreenroomError("forbidden", `This gateway serves the tenant "${gateway.tenant}", and no other.`);
+}
+
+const askerOf = (name: string | undefined): string =>
+  name === undefined ? "api" : `api: ${name}`.slice(0, 200);
+
+/** Who asks twice is told of the job that is under way. */
+async function ask(
+  gateway: Gateway,
+  wish: { readonly kind: "tenant" | "user"; readonly user?: string; readonly askedBy: string },
+): Promise<DeletionJob> {
+  const { bus, clock, tenant } = gateway;
+  const same = (await jobsOf(gateway)).find(
+    (job) => !isOver(job) && job.kind === wish.kind && job.user === wish.user,
+  );
+  if (same !== undefined) return same;
+  const job: DeletionJob = {
+    v: 1,
+    id: `del_${randomToken()}`,
+    tenant,
+    ...wish,
+    ...(wish.user === undefined ? {} : { userHash: userHash(tenant, wish.user) }),
+    askedAt: isoNow(clock),
+    state: "asked",
+    ...{ takenUp: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, beat: 0 },
+    opId: randomToken(),
+  };
+  await bus.save(deletionJobs, job, 0);
+  return job;
+}
+
+/** docs/operations.md says how to make it with shasum. */
+export const userHash = (tenant: string, user: string): string =>
+  createHash("sha256").update(`${tenant}\n${user}`).digest("hex");
+
+const jobsOf = async ({ bus, tenant }: Gateway): Promise<DeletionJob[]> =>
+  (await bus.list(deletionJobs, `${tenant}.>`)).map(({ value }) => value);
+
+const toldOf = ({ id }: DeletionJob): string =>
+  `It is being removed. GET /api/deletion-jobs/${id} shows how far it is, and the receipt in the end.`;
+
+function shown(job: DeletionJob) {
+  const { v: _, found: __, by: ___, beat: ____, opId: _____, user: ______, ...rest } = job;
+  return rest;
+}

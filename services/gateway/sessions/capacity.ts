@@ -1,0 +1,75 @@
+// How many agents of a profile could take a session now, and whether another one may still wait.
+import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
+import { isExternal } from "../../../libs/contracts/providers/provider.ts";
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import type { HostView } from "../../../libs/fleet/host-view.ts";
+import type { SeenSession, SessionView } from "../../../libs/fleet/session-view.ts";
+import { liveHosts } from "./resolve-profile.ts";
+
+export interface Capacity {
+  /** Agents that wait for a session, warm and hot. */
+  readonly idle: number;
+  /** Agents that could still be started. */
+  readonly cold: number;
+  /** Median of the hosts' own warm-up times in ms, where they have measured it. */
+  readonly warmUpMs: number | undefined;
+}
+
+/** What is asked for: a profile, of the fleet or of a provider. */
+export type Wanted = Pick<SessionRecord, "profile" | "provider">;
+
+interface Views {
+  readonly hosts: Pick<HostView, "all">;
+  readonly sessions: Pick<SessionView, "waiting">;
+}
+
+/**
+ * What there is left for one profile: with the live hosts, or with its provider, which alone knows it. There as many
+ * may be asked for as one likes, until one had to be asked for again.
+ */
+export function capacityFor({ hosts, sessions }: Views, wanted: Wanted): Capacity {
+  if (!isExternal(wanted.provider)) return capacityOnHosts(hosts.all(), wanted.profile);
+  const isShort = waitingWith(sessions, wanted).some(({ record }) => record.attempt > 1);
+  return { idle: 0, cold: isShort ? 0 : Number.MAX_SAFE_INTEGER, warmUpMs: undefined };
+}
+
+/** Those that wait for the same agents, oldest first. */
+export const waitingWith = (
+  sessions: Pick<SessionView, "waiting">,
+  { profile, provider }: Wanted,
+): SeenSession[] =>
+  sessions.waiting(profile).filter(({ record }) => lineOf(record) === lineOf({ profile, provider }));
+
+/** One line of those who wait, and of starts that are measured together. */
+export const lineOf = ({ profile, provider }: Wanted): string =>
+  isExternal(provider) ? `${provider}:${profile}` : profile;
+
+/** What the live hosts have left for one profile. */
+export function capacityOnHosts(hosts: readonly HostRecord[], profile: string): Capacity {
+  let idle = 0;
+  let cold = 0;
+  const warmUps: number[] = [];
+  for (const host of liveHosts(hosts)) {
+    const mine = host.profiles[profile];
+    if (mine === undefined || mine.status !== "running") continue;
+    idle += mine.warm + mine.hot;
+    const busy = Object.values(host.profiles).reduce((sum, other) => sum + other.busy, 0);
+    // Idle agents of other profiles give way to a cold start, so only the busy ones count against the host.
+    const leftOnHost = host.maxAgents - busy - mine.warm - mine.hot;
+    cold += Math.max(0, Math.min(mine.max - mine.warm - mine.hot - mine.busy, leftOnHost));
+    if (mine.warmUpMs !== undefined) warmUps.push(mine.warmUpMs);
+  }
+  return { idle, cold, warmUpMs: median(warmUps) };
+}
+
+/**
+ * True while one more session may be taken in: it finds an agent, or a place in the queue.
+ * @param waiting sessions that wait for an agent, with those that were accepted a moment ago
+ */
+export const mayQueue = (waiting: number, capacity: Capacity, queueMax: number): boolean =>
+  waiting < queueMax + capacity.idle + capacity.cold;
+
+export function median(values: readonly number[]): number | undefined {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}

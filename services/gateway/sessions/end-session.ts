@@ -1,0 +1,61 @@
+// POST /api/session/:id/end: asks for a session's end, and waits briefly until it has come.
+import { z } from "zod";
+import { EndAnswer, ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import { sessionEvents } from "../../../libs/contracts/streams.ts";
+import { isoNow } from "../../../libs/runtime/clock.ts";
+import type { Gateway } from "../context.ts";
+import type { Routes } from "../http/routes.ts";
+import { requireSession } from "./find-session.ts";
+import { SessionParams } from "./get-session.ts";
+import { statusOf } from "./public-session.ts";
+
+const WAIT_FOR_END_MS = 2000;
+
+export function endSessionRoute(app: Routes, gateway: Gateway): void {
+  app.post(
+    "/api/session/:id/end",
+    {
+      schema: {
+        summary: "End a session",
+        description:
+          "Answers 200 when it has ended, also when it had before, and 202 when that takes longer.",
+        tags: ["sessions"],
+        params: SessionParams,
+        body: z.strictObject({}),
+        response: { 200: EndAnswer, 202: EndAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
+      },
+    },
+    async ({ params }, reply) => {
+      const answer = await endSession(gateway, params.id);
+      return reply.code(answer.status === "ended" ? 200 : 202).send(answer);
+    },
+  );
+}
+
+/** @throws GreenroomError not_found, storage_full, storage_unavailable */
+export async function endSession(gateway: Gateway, sessionId: string): Promise<EndAnswer> {
+  let { record } = await requireSession(gateway, sessionId);
+  if (record.state !== "ended") {
+    await gateway.bus.publish(sessionEvents, {
+      type: "end_requested",
+      tenant: gateway.tenant,
+      sessionId,
+      at: isoNow(gateway.clock),
+      reason: "completed",
+      why: "ended by the API",
+    });
+    const seen = await gateway.feed.until(sessionId, isEnded, WAIT_FOR_END_MS);
+    record = seen?.record ?? record;
+  }
+  const status = statusOf(record.state);
+  return {
+    success: true,
+    sessionId,
+    status,
+    message:
+      status === "ended" ? "The session has ended." : "The end was asked for and is being carried out.",
+    ...(record.endedReason === undefined ? {} : { endedReason: record.endedReason }),
+  };
+}
+
+const isEnded = ({ record }: { record: { state: string } }): boolean => record.state === "ended";

@@ -1,0 +1,42 @@
+// Finds one session, wherever it is known by now.
+import { sessions } from "../../../libs/contracts/buckets.ts";
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import { sessionKey } from "../../../libs/contracts/ids.ts";
+import { sessionEvents } from "../../../libs/contracts/streams.ts";
+import type { Gateway } from "../context.ts";
+import { type Shown, shownOf } from "./public-session.ts";
+
+export interface Found {
+  readonly record: Shown;
+  /** 0 while there is no record. */
+  readonly revision: number;
+}
+
+/** A session by its id: from the view; from its bucket, if the view is behind; from what this gateway stored. */
+export async function findSession(gateway: Gateway, sessionId: string): Promise<Found | undefined> {
+  const seen = gateway.sessions.get(gateway.tenant, sessionId);
+  if (seen !== undefined) return seen;
+  const entry = await gateway.bus.read(sessions, sessionKey(gateway.tenant, sessionId));
+  if (entry !== undefined) return { record: entry.value, revision: entry.revision };
+  const accepted = gateway.accepted.get(sessionId);
+  return accepted?.isStored ? { record: shownOf(accepted.requested), revision: 0 } : undefined;
+}
+
+/**
+ * The same, and also from the stream, where one that another gateway accepted waits while no dispatcher is up.
+ * @throws GreenroomError not_found
+ */
+export async function requireSession(gateway: Gateway, sessionId: string): Promise<Found> {
+  const found = await findSession(gateway, sessionId);
+  if (found !== undefined) return found;
+  const requested = await findRequested(gateway, sessionId);
+  if (requested !== undefined) return { record: shownOf(requested), revision: 0 };
+  throw new GreenroomError("not_found", `There is no session "${sessionId}". It may have ended long ago.`);
+}
+
+/** The stored request of a session that nothing else was said about: one that was is gone for good. */
+async function findRequested(gateway: Gateway, sessionId: string) {
+  const subject = `session.${gateway.tenant}.${sessionId}.*`;
+  const [first, ...others] = await gateway.bus.recent(sessionEvents, subject, 2);
+  return first?.type === "requested" && others.length === 0 ? first : undefined;
+}

@@ -1,0 +1,48 @@
+// POST /api/livekit/webhook: what LiveKit says of its rooms, checked; passed on as a hint, and answered by an agent.
+import { z } from "zod";
+import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import { roomHints } from "../../../libs/contracts/streams.ts";
+import { requireLiveKit } from "../../../libs/livekit/connect.ts";
+import { createWebhooks } from "../../../libs/livekit/webhooks.ts";
+import type { Gateway } from "../context.ts";
+import type { Routes } from "../http/routes.ts";
+import { answerArrival } from "./inbound-rooms.ts";
+
+/** Events carry the room's and the participant's metadata, which may be large. */
+const BODY_LIMIT_BYTES = 256 * 1024;
+
+export function webhookRoute(app: Routes, gateway: Gateway): void {
+  app.register(async (scope: Routes) => {
+    // The signature is over the bytes as they were sent, so nothing here may parse them.
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser(
+      ["application/webhook+json", "application/json"],
+      { parseAs: "string", bodyLimit: BODY_LIMIT_BYTES },
+      (_request, body, done) => done(null, body),
+    );
+    scope.post(
+      "/api/livekit/webhook",
+      {
+        bodyLimit: BODY_LIMIT_BYTES,
+        schema: {
+          summary: "Receive LiveKit's webhooks",
+          tags: ["livekit"],
+          consumes: ["application/webhook+json"],
+          response: {
+            200: z.object({ success: z.literal(true) }),
+            "4xx": ErrorAnswer,
+            "5xx": ErrorAnswer,
+          },
+        },
+      },
+      async ({ body, headers }) => {
+        const webhooks = createWebhooks(requireLiveKit(gateway.livekit));
+        const text = typeof body === "string" ? body : "";
+        const news = await webhooks.receive(text, headers.authorization);
+        if (news !== undefined) gateway.bus.announce(roomHints, news.hint);
+        if (news?.arrival !== undefined) await answerArrival(gateway, news.arrival);
+        return { success: true as const };
+      },
+    );
+  });
+}

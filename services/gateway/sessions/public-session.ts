@@ -1,0 +1,102 @@
+// What clients are told of a session's record.
+
+import { roomOf } from "../../../libs/contracts/ids.ts";
+import { isExternal } from "../../../libs/contracts/providers/provider.ts";
+import type { Session, SessionStatus, SessionSummary } from "../../../libs/contracts/sessions/http.ts";
+import type { Requested, SessionRecord, SessionState } from "../../../libs/contracts/sessions/session.ts";
+import type { Gateway } from "../context.ts";
+import { waitingWith } from "./capacity.ts";
+
+/** The part of a record that is shown; one that was only just accepted has it too. */
+export type Shown = Omit<
+  SessionRecord,
+  "v" | "opId" | "deadlineMs" | "maxAttempts" | "backoffMs" | "avoid" | "metadata"
+>;
+
+export const statusOf = (state: SessionState): SessionStatus =>
+  state === "ready" || state === "ended" ? state : "starting";
+
+/** A session whose record no dispatcher has saved yet. */
+export const shownOf = (requested: Requested): Shown => ({
+  id: requested.sessionId,
+  tenant: requested.tenant,
+  profile: requested.profile,
+  ...(requested.provider === undefined ? {} : { provider: requested.provider }),
+  state: "requested",
+  attempt: 1,
+  failures: 0,
+  room: requested.room ?? roomOf(requested.sessionId),
+  roomIsNamed: requested.room !== undefined,
+  user: requested.user,
+  requestHash: requested.requestHash,
+  recovering: false,
+  history: [{ state: "requested", at: requested.at, attempt: 1 }],
+  timings: {},
+});
+
+/**
+ * Whether the session's room can't become another one any more.
+ *
+ * A hot agent brings its own room, and until one is ready the next attempt may be given to another: whoever
+ * was sent to the room of the first would sit there alone. Only agents of the fleet are hot.
+ */
+export const isRoomSettled = (record: Shown): boolean =>
+  record.state === "ready" || record.roomIsNamed || record.recovering || isExternal(record.provider);
+
+export function summarize(gateway: Gateway, record: Shown): SessionSummary {
+  const queue = queuePlaceOf(gateway, record);
+  return {
+    sessionId: record.id,
+    status: statusOf(record.state),
+    state: record.state,
+    userId: record.user.id,
+    userName: record.user.name,
+    profile: record.profile,
+    provider: record.provider ?? "pool",
+    createdAt: Math.floor(createdAtMs(record) / 1000),
+    startupTime: startupTimeOf(record),
+    prewarmed: isPrewarmed(record),
+    warm: record.warm ?? null,
+    attempt: record.attempt,
+    failures: record.failures,
+    recovering: record.recovering,
+    host: record.host ?? null,
+    room: isRoomSettled(record) || record.state === "ended" ? record.room : null,
+    ...(record.endedReason === undefined ? {} : { endedReason: record.endedReason }),
+    ...(record.fault === undefined ? {} : { fault: record.fault }),
+    ...(queue === undefined ? {} : { queue }),
+  };
+}
+
+export const describe = (gateway: Gateway, record: Shown): Session => ({
+  ...summarize(gateway, record),
+  history: record.history,
+  timings: record.timings,
+});
+
+export const isPrewarmed = ({ warm }: Shown): boolean => warm === "hot" || warm === "warm";
+
+/** Why the last step was taken, in the words of whoever took it. */
+export const lastWhy = (record: Shown): string => record.history.at(-1)?.why ?? "no reason was given";
+
+const createdAtMs = (record: Shown): number => Date.parse(record.history[0]?.at ?? "") || 0;
+
+/**
+ * Seconds from the request to the first ready, for people: two clocks may have told them, so it is never less
+ * than what the host measured on its own.
+ */
+function startupTimeOf(record: Shown): number | null {
+  const ready = record.history.find(({ state }) => state === "ready");
+  if (ready === undefined) return null;
+  const byClocks = Date.parse(ready.at) - createdAtMs(record);
+  const atLeast = ready.attempt === record.attempt ? (record.timings.readyMs ?? 0) : 0;
+  return Math.round(Math.max(byClocks, atLeast, 0)) / 1000;
+}
+
+/** Its place among those that wait for the same agents. A session that waits is not yet with a host. */
+function queuePlaceOf(gateway: Gateway, record: Shown): SessionSummary["queue"] {
+  if (record.state !== "requested") return undefined;
+  const waiting = waitingWith(gateway.sessions, record);
+  const index = waiting.findIndex((other) => other.record.id === record.id);
+  return index < 0 ? undefined : { position: index + 1, length: waiting.length };
+}

@@ -1,0 +1,81 @@
+// How long starts took lately, as this gateway saw it, and how long the next will take.
+import type { SeenSession, SessionView } from "../../../libs/fleet/session-view.ts";
+import { type Capacity, lineOf, median } from "./capacity.ts";
+
+/** What an estimate is made of before anything was measured. */
+const FIRST_GUESS_MS = { warm: 500, cold: 3000, free: 30_000 };
+/** Starts of which a median is taken. */
+const REMEMBERED = 32;
+/** A host starts this many agents at a time. */
+const PARALLEL_STARTS = 4;
+
+export interface StartTimes {
+  /**
+   * How long a session will take until it is ready, in ms.
+   * @param line of those that are measured together, by `lineOf`
+   * @param position its place in the queue, 0 for none
+   */
+  estimateMs(line: string, capacity: Capacity, position: number): number;
+}
+
+interface Measured {
+  readonly warmMs: number[];
+  readonly coldMs: number[];
+  /** When agents were freed by sessions that ended. */
+  readonly freedAtMs: number[];
+}
+
+/** Measures every start that it sees from its first moment; needs no stop of its own. */
+export function measureStarts(sessions: SessionView): StartTimes {
+  const measured = new Map<string, Measured>();
+  const startedAtMs = new Map<string, number>();
+  const of = (profile: string): Measured => {
+    const present = measured.get(profile) ?? { warmMs: [], coldMs: [], freedAtMs: [] };
+    measured.set(profile, present);
+    return present;
+  };
+  sessions.onChange((session, key) => {
+    if (session === undefined) startedAtMs.delete(key);
+    else take(session, key);
+  });
+  const take = ({ record, seenAtMs }: SeenSession, key: string) => {
+    const isFresh = record.history.length <= 2 && record.state !== "ready" && record.state !== "ended";
+    if (isFresh && !startedAtMs.has(key)) startedAtMs.set(key, seenAtMs);
+    if (record.state !== "ready" && record.state !== "ended") return;
+    const startedAt = startedAtMs.get(key);
+    startedAtMs.delete(key);
+    const profile = of(lineOf(record));
+    if (record.state === "ended") keep(profile.freedAtMs, seenAtMs);
+    // A start that was tried again says more of failures than of how long starts take.
+    else if (startedAt !== undefined && record.failures === 0) {
+      keep(record.warm === "cold" ? profile.coldMs : profile.warmMs, seenAtMs - startedAt);
+    }
+  };
+  return {
+    estimateMs(name, capacity, position) {
+      const { warmMs, coldMs, freedAtMs } = of(name);
+      const cold = () => median(coldMs) ?? (capacity.warmUpMs ?? FIRST_GUESS_MS.cold) + FIRST_GUESS_MS.warm;
+      if (capacity.idle >= Math.max(1, position)) return Math.round(median(warmMs) ?? FIRST_GUESS_MS.warm);
+      if (capacity.cold > 0) return Math.round(cold() * Math.max(1, Math.ceil(position / PARALLEL_STARTS)));
+      return Math.round((meanGapMs(freedAtMs) ?? FIRST_GUESS_MS.free) * Math.max(1, position));
+    },
+  };
+}
+
+function keep(values: number[], value: number): void {
+  values.push(value);
+  if (values.length > REMEMBERED) values.shift();
+}
+
+function meanGapMs(times: readonly number[]): number | undefined {
+  const first = times[0];
+  const last = times.at(-1);
+  if (first === undefined || last === undefined || times.length < 3) return undefined;
+  return (last - first) / (times.length - 1);
+}
+
+/** An estimate as people read it: "1-2s". The upper end leaves half as much again. */
+export function rangeOf(ms: number): string {
+  const low = Math.floor(ms / 1000);
+  return `${low}-${Math.max(low + 1, Math.ceil((ms * 1.5) / 1000))}s`;
+}

@@ -1,0 +1,56 @@
+// Ways into a session's room: POST /api/token, and the part that other answers share.
+import { ErrorAnswer, TokenAnswer, TokenRequest } from "../../../libs/contracts/sessions/http.ts";
+import type { User } from "../../../libs/contracts/sessions/session.ts";
+import { requireLiveKit } from "../../../libs/livekit/connect.ts";
+import type { TokenRequest as Wish } from "../../../libs/livekit/rooms.ts";
+import type { Gateway } from "../context.ts";
+import { SessionError } from "../http/errors.ts";
+import type { Routes } from "../http/routes.ts";
+import { requireSession } from "./find-session.ts";
+import { isRoomSettled, type Shown } from "./public-session.ts";
+import { randomToken } from "./session-ids.ts";
+
+export function tokenRoute(app: Routes, gateway: Gateway): void {
+  app.post(
+    "/api/token",
+    {
+      schema: {
+        summary: "Get a token for a session's room",
+        description:
+          "Without userId the token is for a new identity, so that two people never put each other out of the room.",
+        tags: ["tokens"],
+        body: TokenRequest,
+        response: { 200: TokenAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
+      },
+    },
+    async ({ body }) => {
+      requireLiveKit(gateway.livekit);
+      const { record } = await requireSession(gateway, body.sessionId);
+      refuseUnsettled(record);
+      const user = { id: body.userId ?? `user-${randomToken()}`, name: body.userName };
+      const join = await joinOf(gateway, record, user);
+      return { success: true as const, ...join, expiresIn: gateway.config.GREENROOM_TOKEN_TTL_S };
+    },
+  );
+}
+
+/** What somebody needs to join a session's room. @throws GreenroomError livekit_unavailable */
+export async function joinOf(gateway: Gateway, { room }: Pick<Shown, "room">, user: User) {
+  const token = await tokenFor(gateway, { room, identity: user.id, name: user.name });
+  return { url: requireLiveKit(gateway.livekit).publicUrl, token, room, identity: user.id };
+}
+
+export const tokenFor = (gateway: Gateway, wish: Omit<Wish, "ttlS">): Promise<string> =>
+  requireLiveKit(gateway.livekit).tokens.forUser({ ...wish, ttlS: gateway.config.GREENROOM_TOKEN_TTL_S });
+
+function refuseUnsettled(record: Shown): void {
+  if (record.state === "ended") {
+    throw new SessionError(record.id, "conflict", "The session has ended. Start another one.");
+  }
+  if (isRoomSettled(record)) return;
+  throw new SessionError(
+    record.id,
+    "conflict",
+    `The session is ${record.state}, and the agent that gets it may bring its own room. Ask again when its status is ready.`,
+  );
+}

@@ -1,0 +1,168 @@
+// POST /api/tasks/bulk: thousands of tasks in one request, read and answered as a stream.
+import { Readable } from "node:stream";
+import { z } from "zod";
+import {
+  type ErrorCode,
+  errorTable,
+  GreenroomError,
+  isError,
+  messageOf,
+} from "../../../libs/contracts/errors.ts";
+import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import {
+  type BulkLine,
+  BulkLine as BulkLineSchema,
+  CreateTaskRequest,
+} from "../../../libs/contracts/tasks/http.ts";
+import type { Gateway } from "../context.ts";
+import { type Element, ElementSplitter } from "../http/json-stream.ts";
+import { isTooDeep } from "../http/request-guards.ts";
+import type { Routes } from "../http/routes.ts";
+import { openTask } from "./create-task.ts";
+
+export const BULK_TASKS_MAX = 10_000;
+/** A task with all its metadata has a quarter of this. */
+const ELEMENT_MAX = 32 * 1024;
+/** Tasks that are being stored at once; no more of the body is read meanwhile. */
+const AT_ONCE = 64;
+/**
+ * More than all results together can have. They wait here for a client that sends its whole body before it reads
+ * anything: to wait for it instead would have both wait for ever.
+ */
+const RESULTS_BYTES_MAX = 16 * 1024 * 1024;
+const MESSAGE_MAX = 300;
+
+export function bulkTasksRoute(app: Routes, gateway: Gateway): void {
+  app.register(async (scope: Routes) => {
+    scope.removeAllContentTypeParsers();
+    // Nothing is read before the handler does, and no more than it can store.
+    scope.addContentTypeParser("*", (_request, _payload, done) => done(null, undefined));
+    scope.post(
+      "/api/tasks/bulk",
+      {
+        schema: {
+          summary: "Ask for up to 10,000 outbound calls at once",
+          description: `Takes NDJSON, a task a line, or a JSON array of tasks, each as in POST /api/tasks with its own idempotencyKey. Answers NDJSON in the same order while it reads: \`{index, taskId}\` or \`{index, error}\` for each, and \`{done, accepted, refused}\` at the end. An answer without that end was broken off: repeat the request with the same keys.`,
+          tags: ["tasks"],
+          body: z.any().describe("NDJSON or a JSON array."),
+          response: {
+            200: { content: { "application/x-ndjson": { schema: BulkLineSchema } } },
+            "4xx": ErrorAnswer,
+            "5xx": ErrorAnswer,
+          },
+        },
+      },
+      async (request, reply) => {
+        const lines = Readable.from(resultLines(gateway, request.raw, request.id), {
+          objectMode: false,
+          highWaterMark: RESULTS_BYTES_MAX,
+        });
+        return reply.type("application/x-ndjson; charset=utf-8").send(lines as never);
+      },
+    );
+  });
+}
+
+/** Each result as a line, in the order of the tasks, and at the end what they come to. */
+export async function* resultLines(
+  gateway: Gateway,
+  body: Readable,
+  traceId: string,
+): AsyncGenerator<Buffer> {
+  const count = { accepted: 0, refused: 0 };
+  const under: Promise<BulkLine>[] = [];
+  const storing = createStoring(gateway);
+  const shown = (line: BulkLine): Buffer => {
+    if ("taskId" in line) count.accepted += 1;
+    else count.refused += 1;
+    return Buffer.from(`${JSON.stringify(line)}\n`);
+  };
+  let index = 0;
+  let broken: unknown;
+  try {
+    for await (const element of elementsOf(body, gateway.config.GREENROOM_BULK_LIMIT_BYTES)) {
+      if (index >= BULK_TASKS_MAX)
+        throw new GreenroomError("payload_too_large", `A bulk may have ${BULK_TASKS_MAX} tasks at most.`);
+      under.push(storing(element, index++));
+      if (under.length >= AT_ONCE) yield shown(await (under.shift() as Promise<BulkLine>));
+    }
+  } catch (error) {
+    broken = error;
+  }
+  for (const result of under) yield shown(await result);
+  if (broken !== undefined) {
+    gateway.log.info({ error: broken, traceId }, "a bulk of tasks broke off");
+    // What is left of it is read and thrown away, or the client would wait with it for ever.
+    body.resume();
+  }
+  const end: BulkLine = {
+    done: broken === undefined,
+    ...count,
+    ...(broken === undefined ? {} : { error: sayError(broken) }),
+  };
+  yield Buffer.from(`${JSON.stringify(end)}\n`);
+}
+
+/** @throws GreenroomError payload_too_large, and what the connection breaks with */
+async function* elementsOf(body: Readable, limitBytes: number): AsyncGenerator<Element> {
+  const splitter = new ElementSplitter(ELEMENT_MAX);
+  const decoder = new TextDecoder();
+  let bytes = 0;
+  // Left early it must not be destroyed, or the connection goes before the results do.
+  for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > limitBytes)
+      throw new GreenroomError(
+        "payload_too_large",
+        `The body is larger than GREENROOM_BULK_LIMIT_BYTES allows (${limitBytes}).`,
+      );
+    yield* splitter.push(decoder.decode(chunk, { stream: true }));
+  }
+  yield* splitter.push(decoder.decode());
+  yield* splitter.end();
+}
+
+/** Stores one task after the other; never throws. Once the store is away, the rest isn't tried: each would wait. */
+function createStoring(gateway: Gateway): (element: Element, index: number) => Promise<BulkLine> {
+  let trouble: GreenroomError | undefined;
+  return async (element, index) => {
+    try {
+      if (trouble !== undefined) throw trouble;
+      const { taskId, replayed } = await openTask(gateway, readTask(element));
+      return { index, taskId, ...(replayed ? { replayed } : {}) };
+    } catch (error) {
+      if (isError(error, "storage_unavailable") || isError(error, "storage_full"))
+        trouble = error as GreenroomError;
+      else if (!(error instanceof GreenroomError))
+        gateway.log.error({ error }, "a task of a bulk could not be stored");
+      return { index, error: sayError(error) };
+    }
+  };
+}
+
+/** @throws GreenroomError invalid_request */
+function readTask(element: Element): CreateTaskRequest {
+  const refuse = (why: string) => new GreenroomError("invalid_request", why);
+  if ("fault" in element) throw refuse(element.fault);
+  let value: unknown;
+  try {
+    value = JSON.parse(element.text);
+  } catch {
+    throw refuse("It is not JSON.");
+  }
+  if (element.text.includes('"__proto__"')) throw refuse("A field may not be called __proto__.");
+  if (isTooDeep(value)) throw refuse("It is nested too deeply.");
+  const parsed = CreateTaskRequest.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.slice(0, 3).map(({ path, message }) => `${path.join(".")}: ${message}`);
+  throw refuse(faults.join("; "));
+}
+
+function sayError(error: unknown): { code: ErrorCode; message: string; retryable: boolean } {
+  const code = error instanceof GreenroomError ? error.code : "internal";
+  const message =
+    error instanceof GreenroomError
+      ? messageOf(error)
+      : "Something went wrong inside the gateway, or the connection broke.";
+  return { code, message: message.slice(0, MESSAGE_MAX), retryable: errorTable[code].retryable };
+}

@@ -1,0 +1,92 @@
+// Takes an outbound task in: checks that it could be done, and stores the request.
+import { tasks } from "../../../libs/contracts/buckets.ts";
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import { isExternal } from "../../../libs/contracts/providers/provider.ts";
+import { providerOf } from "../../../libs/contracts/providers/provider-rules.ts";
+import { taskRequests } from "../../../libs/contracts/streams.ts";
+import type { CreateTaskRequest } from "../../../libs/contracts/tasks/http.ts";
+import { SCHEDULE_AHEAD_DAYS_MAX, type TaskRequest, taskKey } from "../../../libs/contracts/tasks/task.ts";
+import { requestHashOf } from "../../../libs/domain/task/reduce.ts";
+import { taskIdOfKey } from "../../../libs/domain/task/task-ids.ts";
+import type { Gateway } from "../context.ts";
+import { knownProfiles } from "../sessions/resolve-profile.ts";
+import { randomToken } from "../sessions/session-ids.ts";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+export interface OpenedTask {
+  readonly taskId: string;
+  /** Whether it had been taken in before, by an earlier request with the same key. */
+  readonly replayed: boolean;
+}
+
+/**
+ * Takes a task in. When it answers, the stream has acknowledged the request: the task exists.
+ * @throws GreenroomError invalid_request, unknown_profile, idempotency_conflict, storage_full, storage_unavailable
+ */
+export async function openTask(
+  gateway: Gateway,
+  body: CreateTaskRequest,
+  headerKey?: string | undefined,
+): Promise<OpenedTask> {
+  const { idempotencyKey: bodyKey, ...wish } = body;
+  if (headerKey !== undefined && bodyKey !== undefined && headerKey !== bodyKey)
+    throw new GreenroomError(
+      "invalid_request",
+      "body.idempotencyKey: it differs from the header Idempotency-Key.",
+    );
+  const key = headerKey ?? bodyKey;
+  const taskId = key === undefined ? `t_${randomToken()}` : taskIdOfKey(gateway.tenant, key);
+  const request: TaskRequest = { tenant: gateway.tenant, taskId, ...wish };
+  if (key !== undefined && (await wasTakenIn(gateway, request))) return { taskId, replayed: true };
+  refuseFarAhead(gateway, wish);
+  refuseUnknownProfile(gateway, wish);
+  const { duplicate } = await gateway.bus.publish(taskRequests, request);
+  // Two racing requests with one key: the stream kept the first, whose words count.
+  if (duplicate) refuseOtherWords(await findTaskRequest(gateway, taskId), request);
+  return { taskId, replayed: duplicate };
+}
+
+/** The stored request of a task that may not have a record yet. */
+export async function findTaskRequest(gateway: Gateway, taskId: string): Promise<TaskRequest | undefined> {
+  const subject = `tasks.outbound.${gateway.tenant}.${taskId}`;
+  const [first] = await gateway.bus.recent(taskRequests, subject, 1);
+  return first;
+}
+
+async function wasTakenIn(gateway: Gateway, request: TaskRequest): Promise<boolean> {
+  const { tenant, taskId = "" } = request;
+  const entry = await gateway.bus.read(tasks, taskKey(tenant, taskId));
+  if (entry !== undefined && entry.value.requestHash !== requestHashOf(request)) throw otherWords();
+  return entry !== undefined;
+}
+
+function refuseOtherWords(first: TaskRequest | undefined, now: TaskRequest): void {
+  if (first !== undefined && requestHashOf(first) !== requestHashOf(now)) throw otherWords();
+}
+
+const otherWords = () =>
+  new GreenroomError(
+    "idempotency_conflict",
+    "This Idempotency-Key was used with another task. Repeat that one exactly, or use a new key.",
+  );
+
+function refuseFarAhead({ clock }: Gateway, { scheduleAt }: CreateTaskRequest): void {
+  if (scheduleAt === undefined) return;
+  if (Date.parse(scheduleAt) - clock.now() <= SCHEDULE_AHEAD_DAYS_MAX * DAY_MS) return;
+  throw new GreenroomError(
+    "invalid_request",
+    `body.scheduleAt: it may be ${SCHEDULE_AHEAD_DAYS_MAX} days ahead at most.`,
+  );
+}
+
+/** As far as hosts are there to be asked: without any the task waits for one. */
+function refuseUnknownProfile(gateway: Gateway, { profile, provider }: CreateTaskRequest): void {
+  const known = knownProfiles(gateway.hosts.all());
+  if (known.length === 0 || known.includes(profile)) return;
+  if (isExternal(providerOf(gateway.config.GREENROOM_PROVIDERS, profile, provider))) return;
+  throw new GreenroomError(
+    "unknown_profile",
+    `No host has an agent file "${profile}", and no provider is named for it. Known: ${known.join(", ")}.`,
+  );
+}

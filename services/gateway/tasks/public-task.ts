@@ -1,0 +1,58 @@
+// A task as clients see it.
+import { tasks } from "../../../libs/contracts/buckets.ts";
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import type { Task, TaskSummary } from "../../../libs/contracts/tasks/http.ts";
+import { type TaskRecord, type TaskRequest, TaskRetry, taskKey } from "../../../libs/contracts/tasks/task.ts";
+import type { Gateway } from "../context.ts";
+import { findTaskRequest } from "./create-task.ts";
+
+/** A task's record, or its request while outbound has not taken it in. */
+export type FoundTask = TaskRecord | TaskRequest;
+
+export const isTakenIn = (task: FoundTask): task is TaskRecord => "attempts" in task;
+
+/** @throws GreenroomError not_found */
+export async function requireTask(gateway: Gateway, taskId: string): Promise<FoundTask> {
+  const entry = await gateway.bus.read(tasks, taskKey(gateway.tenant, taskId));
+  const found = entry?.value ?? (await findTaskRequest(gateway, taskId));
+  if (found !== undefined) return found;
+  throw new GreenroomError("not_found", `There is no task "${taskId}". It may have ended long ago.`);
+}
+
+export function describeTask(task: FoundTask): Task {
+  if (!isTakenIn(task)) {
+    return {
+      ...summaryOf({ ...task, id: task.taskId ?? "", state: "queued", attempt: 0, failures: 0 }),
+      metadata: task.metadata ?? {},
+      life: 1,
+      backoffMs: 0,
+      attempts: [],
+    };
+  }
+  const { metadata, life, backoffMs, attempts } = task;
+  return { ...summaryOf(task), metadata, life, backoffMs, attempts };
+}
+
+export const summarizeTask = (task: TaskRecord): TaskSummary => summaryOf(task);
+
+type Summed = Pick<TaskRecord, "id" | "state" | "to" | "profile" | "attempt" | "failures"> & {
+  readonly [K in "from" | "provider" | "retry" | "createdAt" | "scheduleAt" | "endedAt" | "error"]?:
+    | TaskRecord[K]
+    | undefined;
+};
+
+const summaryOf = (task: Summed): TaskSummary => ({
+  taskId: task.id,
+  state: task.state,
+  to: task.to,
+  from: task.from ?? null,
+  profile: task.profile,
+  provider: task.provider ?? null,
+  attempt: task.attempt,
+  failures: task.failures,
+  retry: task.retry ?? TaskRetry.parse({}),
+  createdAt: task.createdAt ?? null,
+  scheduleAt: task.scheduleAt ?? null,
+  endedAt: task.endedAt ?? null,
+  error: task.error ?? null,
+});

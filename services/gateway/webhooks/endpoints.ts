@@ -1,0 +1,258 @@
+// /api/webhooks: who is told of what happens, and whether they take it.
+import { randomBytes } from "node:crypto";
+import { webhookEndpoints, webhookQueues } from "../../../libs/contracts/buckets.ts";
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import { webhookDeliveries, webhooks } from "../../../libs/contracts/streams.ts";
+import {
+  WebhookAnswer,
+  WebhookCreated,
+  WebhookParams,
+  WebhookRemoved,
+  WebhookRequest,
+  WebhookRotated,
+  type WebhookState,
+  WebhooksAnswer,
+} from "../../../libs/contracts/webhooks/http.ts";
+import {
+  endpointKey,
+  isDisabled,
+  type WebhookEndpoint,
+  type WebhookQueue,
+} from "../../../libs/contracts/webhooks/webhook.ts";
+import { isoNow } from "../../../libs/runtime/clock.ts";
+import { readAllowedTargets, refusalOf } from "../../../libs/runtime/url-guard.ts";
+import type { Gateway } from "../context.ts";
+import type { Routes } from "../http/routes.ts";
+import { randomToken } from "../sessions/session-ids.ts";
+
+/** Each event is stored once for each of them. */
+const ENDPOINTS_MAX = 50;
+/** As long as the hash that signs is. */
+const SECRET_BYTES = 32;
+/** For so long after a change of the secret both sign. */
+const FORMER_SECRET_MS = 24 * 60 * 60 * 1000;
+const TRIES = 5;
+
+const errors = { "4xx": ErrorAnswer, "5xx": ErrorAnswer };
+const tags = ["webhooks"];
+
+export function webhookOutRoutes(app: Routes, gateway: Gateway): void {
+  app.post(
+    "/api/webhooks",
+    {
+      schema: {
+        summary: "Have events told to an address of yours",
+        description:
+          "Each is a POST, signed as Standard Webhooks says, with a body `{id, type, sessionId | taskId, sequence, timestamp, data}`. What isn't answered with 2xx is tried again for a day.",
+        tags,
+        body: WebhookRequest,
+        response: { 201: WebhookCreated, ...errors },
+      },
+    },
+    async ({ body }, reply) => {
+      const endpoint = await register(gateway, body);
+      reply.header("Cache-Control", "no-store");
+      return reply
+        .code(201)
+        .send({ success: true as const, webhook: shown(endpoint, undefined), secret: endpoint.secret });
+    },
+  );
+  app.get(
+    "/api/webhooks",
+    { schema: { summary: "List the webhooks", tags, response: { 200: WebhooksAnswer, ...errors } } },
+    async () => {
+      const [endpoints, queues] = await Promise.all([
+        gateway.bus.list(webhookEndpoints, `${gateway.tenant}.>`),
+        gateway.bus.list(webhookQueues, `${gateway.tenant}.>`),
+      ]);
+      const queueOf = new Map(queues.map(({ value }) => [value.endpoint, value]));
+      const sorted = endpoints.map(({ value }) => value).sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
+      return { success: true as const, webhooks: sorted.map((one) => shown(one, queueOf.get(one.id))) };
+    },
+  );
+  app.get(
+    "/api/webhooks/:id",
+    {
+      schema: {
+        summary: "Get a webhook",
+        tags,
+        params: WebhookParams,
+        response: { 200: WebhookAnswer, ...errors },
+      },
+    },
+    async ({ params }) => {
+      const { value } = await requireEndpoint(gateway, params.id);
+      return { success: true as const, webhook: shown(value, await queueOf(gateway, params.id)) };
+    },
+  );
+  removalRoute(app, gateway);
+  enablingRoute(app, gateway);
+  rotationRoute(app, gateway);
+}
+
+function removalRoute(app: Routes, gateway: Gateway): void {
+  app.delete(
+    "/api/webhooks/:id",
+    {
+      schema: {
+        summary: "Remove a webhook",
+        description: "Nothing more is sent to it, and what waits for it is removed.",
+        tags,
+        params: WebhookParams,
+        response: { 200: WebhookRemoved, ...errors },
+      },
+    },
+    async ({ params: { id } }) => {
+      await removeEndpoint(gateway, id);
+      return { success: true as const, id, message: "It is removed. A delivery under way may still arrive." };
+    },
+  );
+}
+
+function enablingRoute(app: Routes, gateway: Gateway): void {
+  app.post(
+    "/api/webhooks/:id/enable",
+    {
+      schema: {
+        summary: "Enable a webhook that was disabled",
+        description:
+          "What waited when it was disabled is delivered. What happened since isn't: `replay` can't bring it either.",
+        tags,
+        params: WebhookParams,
+        response: { 200: WebhookAnswer, ...errors },
+      },
+    },
+    async ({ params: { id } }) => {
+      const endpoint = await change(gateway, id, (present) => ({
+        ...present,
+        generation: present.generation + 1,
+      }));
+      return { success: true as const, webhook: shown(endpoint, await queueOf(gateway, id)) };
+    },
+  );
+}
+
+function rotationRoute(app: Routes, gateway: Gateway): void {
+  app.post(
+    "/api/webhooks/:id/rotate",
+    {
+      schema: {
+        summary: "Give a webhook another secret",
+        description:
+          "For a day each delivery is signed with both, so that a receiver that knows either verifies it. A second change within that day ends the first secret at once.",
+        tags,
+        params: WebhookParams,
+        response: { 200: WebhookRotated, ...errors },
+      },
+    },
+    async ({ params: { id } }, reply) => {
+      const until = new Date(gateway.clock.now() + FORMER_SECRET_MS).toISOString();
+      const endpoint = await change(gateway, id, (present) => ({
+        ...present,
+        secret: newSecret(),
+        former: { secret: present.secret, until },
+      }));
+      reply.header("Cache-Control", "no-store");
+      return {
+        success: true as const,
+        webhook: shown(endpoint, await queueOf(gateway, id)),
+        secret: endpoint.secret,
+        formerUntil: until,
+      };
+    },
+  );
+}
+
+async function register(
+  gateway: Gateway,
+  {
+    url,
+    events,
+    description,
+  }: { url: string; events: WebhookEndpoint["events"]; description?: string | undefined },
+): Promise<WebhookEndpoint> {
+  const { bus, clock, config, tenant } = gateway;
+  const refusal = refusalOf(readAllowedTargets(config.GREENROOM_WEBHOOK_ALLOW), url);
+  if (refusal !== undefined) {
+    throw new GreenroomError(
+      "invalid_request",
+      `body.url: it is refused, since ${refusal}. An operator may allow it by GREENROOM_WEBHOOK_ALLOW.`,
+    );
+  }
+  const present = await bus.list(webhookEndpoints, `${tenant}.>`);
+  if (present.length >= ENDPOINTS_MAX) {
+    throw new GreenroomError("conflict", `There are ${ENDPOINTS_MAX} webhooks already. Remove one first.`);
+  }
+  const endpoint: WebhookEndpoint = {
+    v: 1,
+    tenant,
+    id: `wh_${randomToken()}`,
+    url,
+    secret: newSecret(),
+    events: [...new Set(events)],
+    ...(description === undefined ? {} : { description }),
+    generation: 1,
+    createdAt: isoNow(clock),
+    opId: randomToken(),
+  };
+  await bus.save(webhookEndpoints, endpoint, 0);
+  return endpoint;
+}
+
+async function removeEndpoint(gateway: Gateway, id: string): Promise<void> {
+  const { bus, tenant } = gateway;
+  for (let tries = 0; ; tries++) {
+    const { key, revision } = await requireEndpoint(gateway, id);
+    if (await bus.remove(webhookEndpoints, key, revision)) break;
+    if (tries >= TRIES)
+      throw new GreenroomError("conflict", "The webhook is being changed by others. Try again.");
+  }
+  await bus.purge(webhooks, `webhook.${tenant}.${id}.>`);
+  await bus.purge(webhookDeliveries, `delivery.${tenant}.${id}.*`);
+}
+
+const newSecret = (): string => `whsec_${randomBytes(SECRET_BYTES).toString("base64")}`;
+
+/** @throws GreenroomError not_found, conflict */
+async function change(
+  gateway: Gateway,
+  id: string,
+  to: (present: WebhookEndpoint) => WebhookEndpoint,
+): Promise<WebhookEndpoint> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const { value, revision } = await requireEndpoint(gateway, id);
+    const next = { ...to(value), opId: randomToken() };
+    if ((await gateway.bus.save(webhookEndpoints, next, revision)) !== undefined) return next;
+  }
+  throw new GreenroomError("conflict", "The webhook is being changed by others. Try again.");
+}
+
+/** @throws GreenroomError not_found */
+export async function requireEndpoint(gateway: Gateway, id: string) {
+  const entry = await gateway.bus.read(webhookEndpoints, endpointKey(gateway.tenant, id));
+  if (entry === undefined) throw new GreenroomError("not_found", `There is no webhook "${id}".`);
+  return entry;
+}
+
+const queueOf = async (gateway: Gateway, id: string): Promise<WebhookQueue | undefined> =>
+  (await gateway.bus.read(webhookQueues, endpointKey(gateway.tenant, id)))?.value;
+
+/** As anybody may see it: without its secret. */
+function shown(endpoint: WebhookEndpoint, queue: WebhookQueue | undefined): WebhookState {
+  const { id, url, events, description, createdAt } = endpoint;
+  const isGone = isDisabled(endpoint, queue);
+  const isFailing = (queue?.failures ?? 0) > 0;
+  const why = isGone ? queue?.disabled?.why : isFailing ? queue?.lastFailure?.why : undefined;
+  return {
+    id,
+    url,
+    events,
+    ...(description === undefined ? {} : { description }),
+    status: isGone ? "disabled" : isFailing ? "failing" : "active",
+    ...(why === undefined ? {} : { why }),
+    waiting: (queue?.lanes ?? []).reduce((sum, { sequences }) => sum + sequences.length, 0),
+    delivered: queue?.taken ?? 0,
+    createdAt,
+  };
+}

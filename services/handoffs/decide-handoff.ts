@@ -1,0 +1,109 @@
+// What a handoff comes to: a pure decision over its message and what is known of agents and rooms.
+import { createHash } from "node:crypto";
+import { HANDOFF_PREFIX, HandoffRequested, TraceId } from "../../libs/contracts/claims/claim.ts";
+import { Tenant } from "../../libs/contracts/ids.ts";
+import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
+import { isReservedRoom } from "../../libs/contracts/sessions/http.ts";
+import { Metadata, type Requested } from "../../libs/contracts/sessions/session.ts";
+
+export interface HandoffFacts {
+  /** Who gives the agent of a profile; undefined when nobody does. */
+  readonly providerOf: (agentId: string) => ProviderName | undefined;
+  /** The session that has a room now, if any. */
+  readonly sessionIn: (tenant: string, room: string) => string | undefined;
+  /** ISO time, for people. */
+  readonly at: string;
+}
+
+export type HandoffDecision =
+  | { readonly do: "request"; readonly requested: Requested }
+  | {
+      readonly do: "refuse";
+      readonly handoff: HandoffRequested;
+      readonly sessionId: string;
+      readonly reason: "unknown_agent" | "room_taken";
+      readonly message: string;
+    }
+  | {
+      readonly do: "tell_invalid";
+      readonly message: string;
+      readonly traceId: string | undefined;
+      readonly tenant: string | undefined;
+    };
+
+const FAULTS_MAX = 3;
+const MESSAGE_MAX = 480;
+
+export function decideHandoff(message: unknown, facts: HandoffFacts): HandoffDecision {
+  const parsed = HandoffRequested.safeParse(message);
+  if (!parsed.success) return invalid(message, faultsOf(parsed.error.issues));
+  const handoff = parsed.data;
+  if (isReservedRoom(handoff.room))
+    return invalid(message, `room: "${handoff.room}" begins like a room that only Greenroom itself names`);
+  const metadata = Metadata.safeParse(metadataOf(handoff));
+  if (!metadata.success)
+    return invalid(message, "metadata: with the trace and the call they are more than 4,096 bytes of JSON");
+
+  const sessionId = sessionIdOf(handoff);
+  const refuse = (reason: "unknown_agent" | "room_taken", words: string): HandoffDecision => ({
+    do: "refuse",
+    handoff,
+    sessionId,
+    reason,
+    message: words,
+  });
+  const provider = facts.providerOf(handoff.agent_id);
+  if (provider === undefined)
+    return refuse("unknown_agent", `Neither a host nor a provider has an agent "${handoff.agent_id}".`);
+  const other = facts.sessionIn(handoff.tenant_id, handoff.room);
+  if (other !== undefined && other !== sessionId)
+    return refuse("room_taken", `The room "${handoff.room}" has the session ${other} already.`);
+  return {
+    do: "request",
+    requested: {
+      type: "requested",
+      tenant: handoff.tenant_id,
+      sessionId,
+      at: facts.at,
+      profile: handoff.agent_id,
+      user: { id: handoff.call_id ?? "caller", name: "Caller" },
+      metadata: metadata.data,
+      room: handoff.room,
+      requestHash: sha256(handoff).toString("hex").slice(0, 32),
+      ...(provider === "pool" ? {} : { provider }),
+    },
+  };
+}
+
+/**
+ * Equal for the same handoff, however often it is sent and delivered: one trace hands one room over to one agent once.
+ * Another agent in the same trace is another handoff.
+ */
+export const sessionIdOf = ({ tenant_id, trace_id, agent_id, room }: HandoffRequested): string =>
+  HANDOFF_PREFIX +
+  sha256([tenant_id, trace_id, agent_id, room]).toString("base64url").slice(0, 22).replaceAll("-", "0");
+
+/** The agent knows the call that it is for; the handoff's own metadata stand beside. */
+const metadataOf = ({ trace_id, call_id, metadata }: HandoffRequested) => ({
+  ...metadata,
+  handoff: { trace_id, ...(call_id === undefined ? {} : { call_id }) },
+});
+
+function invalid(message: unknown, words: string): HandoffDecision {
+  const field = (name: string): unknown =>
+    typeof message === "object" && message !== null ? (message as Record<string, unknown>)[name] : undefined;
+  return {
+    do: "tell_invalid",
+    message: words.slice(0, MESSAGE_MAX),
+    traceId: TraceId.safeParse(field("trace_id")).data,
+    tenant: Tenant.safeParse(field("tenant_id")).data,
+  };
+}
+
+const faultsOf = (issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[]) =>
+  issues
+    .slice(0, FAULTS_MAX)
+    .map(({ path, message }) => (path.length === 0 ? message : `${path.map(String).join(".")}: ${message}`))
+    .join("; ");
+
+const sha256 = (value: unknown): Buffer => createHash("sha256").update(JSON.stringify(value)).digest();

@@ -1,0 +1,53 @@
+// Tells other systems on `runtime.<event>` what becomes of handoffs and dispatches, off what was saved.
+import type { Bus, Stop, Verdict } from "../../libs/bus/bus.ts";
+import { dispatches, sessions } from "../../libs/contracts/buckets.ts";
+import type { DispatchRecord, RuntimeEvent } from "../../libs/contracts/claims/claim.ts";
+import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { runtimeEvents } from "../../libs/contracts/streams.ts";
+import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
+import { readDispatch } from "./claim-offers.ts";
+import { attemptTold, eventsOfDispatch, eventsOfSession, isTold } from "./handoff-events.ts";
+
+interface Deps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+}
+
+const CONCURRENCY = 64;
+
+/** Every stored revision is told of once, also those that were saved while no connector was up. */
+export async function tellRuntime(deps: Deps): Promise<{ stop: Stop }> {
+  const { bus } = deps;
+  const stops = await Promise.all([
+    bus.follow(sessions, { durable: "runtime-sessions", concurrency: CONCURRENCY }, ({ value }) =>
+      value === undefined || !isTold(value) ? done() : tellOfSession(deps, value),
+    ),
+    bus.follow(dispatches, { durable: "runtime-dispatches", concurrency: CONCURRENCY }, ({ value }) =>
+      value === undefined ? done() : tellOfDispatch(deps, value),
+    ),
+  ]);
+  return {
+    async stop() {
+      await Promise.all(stops.map((stop) => stop()));
+    },
+  };
+}
+
+const done = async (): Promise<Verdict> => "done";
+
+async function tellOfSession(deps: Deps, record: SessionRecord): Promise<Verdict> {
+  const dispatch =
+    record.provider === "webhook"
+      ? await readDispatch(deps.bus, record.tenant, record.id, attemptTold(record))
+      : undefined;
+  return tell(deps, eventsOfSession(record, dispatch?.value, isoNow(deps.clock)));
+}
+
+const tellOfDispatch = (deps: Deps, dispatch: DispatchRecord): Promise<Verdict> =>
+  tell(deps, eventsOfDispatch(dispatch, isoNow(deps.clock)));
+
+/** In their order; what could not be stored is thrown, and the whole is handed over again. */
+async function tell({ bus }: Deps, events: readonly RuntimeEvent[]): Promise<Verdict> {
+  for (const event of events) await bus.publish(runtimeEvents, event);
+  return "done";
+}

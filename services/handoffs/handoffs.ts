@@ -1,0 +1,54 @@
+// Everything about handoffs and dispatches that a connector does: takes in, keeps, and tells.
+import type { Stop } from "../../libs/bus/bus.ts";
+import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
+import type { ProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
+import type { HostView } from "../../libs/fleet/host-view.ts";
+import type { SessionView } from "../../libs/fleet/session-view.ts";
+import { type DispatchKeeperDeps, keepDispatches } from "./claim-manager.ts";
+import { takeHandoffs } from "./handle-handoff.ts";
+import { tellRuntime } from "./handoff-publisher.ts";
+
+export interface RuntimeDeps extends Omit<DispatchKeeperDeps, "sessions"> {
+  readonly sessions: SessionView;
+  readonly hosts: Pick<HostView, "all">;
+  /** False: handoffs are left in their stream. */
+  readonly takesHandoffs: boolean;
+  readonly batchSize: number;
+  /** Who gives the agents of all handoffs; undefined: each profile's own provider. */
+  readonly launcher: ProviderName | undefined;
+  /** What the settings say of a profile, where they say anything. */
+  readonly configuredFor: (profile: string) => ProviderName | undefined;
+}
+
+export async function startRuntime(deps: RuntimeDeps): Promise<{ stop: Stop }> {
+  const keeper = await keepDispatches(deps);
+  const teller = await tellRuntime(deps);
+  const stopTaking = deps.takesHandoffs
+    ? await takeHandoffs({ ...deps, providerOf: (agentId) => providerOf(deps, agentId) })
+    : undefined;
+  return {
+    async stop() {
+      await stopTaking?.();
+      await teller.stop();
+      await keeper.stop();
+    },
+  };
+}
+
+/** Who brings an agent into a room that is there: of a profile that others only call with, the pool. */
+export function roomProviderOf(rules: ProviderRules, profile: string): ProviderName | undefined {
+  const named = rules.filter((rule) => rule.profile === profile && rule.provider !== "vapi");
+  const provider = named[0]?.provider;
+  return provider === "sip" ? "pool" : provider;
+}
+
+/** While no host is up at all nobody knows what agents there are: then a handoff waits for one, as any session does. */
+function providerOf(
+  { configuredFor, hosts, launcher }: RuntimeDeps,
+  agentId: string,
+): ProviderName | undefined {
+  const configured = launcher ?? configuredFor(agentId);
+  if (configured !== undefined) return configured;
+  const all = hosts.all();
+  return all.length === 0 || all.some(({ profiles }) => agentId in profiles) ? "pool" : undefined;
+}

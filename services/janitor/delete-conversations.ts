@@ -1,0 +1,72 @@
+// Removes what was said in a session as soon as the session is over: nobody will go on from it.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { conversations, sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
+import type { SessionView } from "../../libs/fleet/session-view.ts";
+import type { Clock } from "../../libs/runtime/clock.ts";
+import type { Log } from "../../libs/runtime/log.ts";
+
+interface Deps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A host that hung while its session ended may still write once; this is later than any such write. */
+const LOOK_AGAIN_MS = 30_000;
+const TRIES = 5;
+
+/**
+ * Looks at each session that has ended or whose record was removed, also at those that had before this janitor
+ * began: once at once, and once more later.
+ *
+ * @returns how to stop
+ */
+export function removeLeftConversations(deps: Deps, sessions: SessionView): () => void {
+  const { clock, log } = deps;
+  const seen = new Set<string>();
+  const timers = new Set<() => void>();
+  let work = Promise.resolve();
+  let isStopped = false;
+  /** One after the other: a janitor that starts may find the sessions of a whole day. */
+  const remove = (key: string) => {
+    work = work
+      .then(() => (isStopped ? undefined : removeIfOver(deps, key)))
+      .catch((error: unknown) =>
+        log.debug({ error, key }, "a conversation is left until it is looked at again"),
+      );
+  };
+  const onOver = (key: string) => {
+    if (seen.has(key)) return;
+    seen.add(key);
+    remove(key);
+    const cancel = clock.after(LOOK_AGAIN_MS, () => {
+      timers.delete(cancel);
+      remove(key);
+    });
+    timers.add(cancel);
+  };
+  const follow = (state: string | undefined, key: string) => {
+    if (state === "ended") onOver(key);
+    else if (state === undefined) {
+      onOver(key);
+      seen.delete(key);
+    }
+  };
+  for (const { record } of sessions.all()) follow(record.state, sessionsBucket.keyOf(record));
+  const stopFollowing = sessions.onChange((session, key) => follow(session?.record.state, key));
+  return () => {
+    isStopped = true;
+    stopFollowing();
+    for (const cancel of timers) cancel();
+  };
+}
+
+async function removeIfOver({ bus, log }: Deps, key: string): Promise<void> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const [left, session] = [await bus.read(conversations, key), await bus.read(sessionsBucket, key)];
+    if (left === undefined || (session !== undefined && session.value.state !== "ended")) return;
+    if (!(await bus.remove(conversations, key, left.revision))) continue; // It was written meanwhile.
+    log.debug({ key }, "what was said in a session that is over is removed");
+    return;
+  }
+}

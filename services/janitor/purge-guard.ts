@@ -1,0 +1,59 @@
+// Which ended sessions may be purged: where calls are recorded, only those whose call is.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { recorderMarks } from "../../libs/contracts/buckets.ts";
+import { callSubject, dayOf, RECORDER_MARK_KEY } from "../../libs/contracts/calls/call.ts";
+import { isError } from "../../libs/contracts/errors.ts";
+import { calls } from "../../libs/contracts/streams.ts";
+import { type EndedSession, endedAtOf } from "../../libs/domain/call/build-call.ts";
+import type { Clock } from "../../libs/runtime/clock.ts";
+import type { Log } from "../../libs/runtime/log.ts";
+
+interface Deps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** While there was never a recorder, it is looked for anew each so often. */
+const LOOK_MS = 60_000;
+/** So many times as long as others a session is kept whose call nobody records; the bucket must not grow for ever. */
+const LONGER = 7;
+
+export class UnrecordedCalls {
+  readonly #deps: Deps;
+  #hasRecorder = false;
+  #lookedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * @param keptMs for how long it has been kept since its end
+   * @param keepMs how long sessions are kept
+   */
+  async mayPurge(record: EndedSession, keptMs: number, keepMs: number): Promise<boolean> {
+    if (!(await this.#isRecordedHere()) || (await this.#isRecorded(record))) return true;
+    if (keptMs < LONGER * keepMs) return false;
+    this.#deps.log.warn({ session: record.id, keptMs }, "a session is purged whose call nobody recorded");
+    return true;
+  }
+
+  async #isRecordedHere(): Promise<boolean> {
+    const { bus, clock } = this.#deps;
+    if (this.#hasRecorder || clock.monotonic() - this.#lookedAtMs < LOOK_MS) return this.#hasRecorder;
+    try {
+      this.#hasRecorder = (await bus.read(recorderMarks, RECORDER_MARK_KEY)) !== undefined;
+    } catch (error) {
+      if (!isError(error, "unreadable_record")) throw error;
+      this.#hasRecorder = true;
+    }
+    this.#lookedAtMs = clock.monotonic();
+    return this.#hasRecorder;
+  }
+
+  async #isRecorded(record: EndedSession): Promise<boolean> {
+    const subject = callSubject(record.tenant, dayOf(endedAtOf(record)), record.id);
+    return (await this.#deps.bus.lastSequence(calls, subject)) > 0;
+  }
+}

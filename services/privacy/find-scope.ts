@@ -1,0 +1,95 @@
+// Which sessions and tasks a deletion is about: those of a person, or those that are older than they may be kept.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { sessions, tasks } from "../../libs/contracts/buckets.ts";
+import type { CallRecord } from "../../libs/contracts/calls/call.ts";
+import type { DeletionJob } from "../../libs/contracts/privacy/deletion.ts";
+import type { ConnectedCall } from "../../libs/contracts/providers/provider.ts";
+import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { type Channel, calls, reliefEvents, sessionEvents } from "../../libs/contracts/streams.ts";
+import { isTaskEnd, type TaskRecord } from "../../libs/contracts/tasks/task.ts";
+
+export interface Found {
+  readonly sessions: Set<string>;
+  readonly tasks: Set<string>;
+}
+
+const PAGE = 500;
+
+/**
+ * What there is by now. A person is who talks in a session, or whose number is called.
+ * @param found is added to: what was found before may be gone from where it was found
+ */
+export async function findParts(bus: Bus, job: DeletionJob, found: Found): Promise<void> {
+  if (job.kind === "user") await findPerson(bus, job.tenant, job.user ?? "", found);
+  if (job.kind === "retention") await findOld(bus, job.tenant, Date.parse(job.before ?? ""), found);
+}
+
+async function findPerson(bus: Bus, tenant: string, user: string, found: Found): Promise<void> {
+  const isTheirs = (who: {
+    readonly user?: { readonly id: string };
+    readonly call?: ConnectedCall | undefined;
+  }) => who.user?.id === user || who.call?.to === user;
+  for (const { value } of await bus.list(tasks, `${tenant}.>`)) {
+    if (value.to === user || value.attempts.some(({ session }) => found.sessions.has(session)))
+      addTask(found, value);
+  }
+  for (const { value } of await bus.list(sessions, `${tenant}.>`))
+    if (isTheirs(value)) addSession(found, value);
+  for await (const event of requestsOf(bus, tenant)) {
+    if (event.type === "requested" && isTheirs(event))
+      addSession(found, { id: event.sessionId, call: event.call });
+  }
+  for await (const call of callsOf(bus, tenant)) {
+    if (call.user.id === user || call.telephone?.to === user)
+      addSession(found, { id: call.sessionId, call: call.telephone });
+  }
+}
+
+/** Calls are removed by whole days, apart from this. */
+async function findOld(bus: Bus, tenant: string, beforeMs: number, found: Found): Promise<void> {
+  const isOld = (at: string | undefined) => at !== undefined && Date.parse(at) < beforeMs;
+  const standing = new Set<string>();
+  for (const { value } of await bus.list(sessions, `${tenant}.>`)) {
+    standing.add(value.id);
+    if (value.state === "ended" && isOld(value.history.at(-1)?.at)) found.sessions.add(value.id);
+  }
+  for await (const event of requestsOf(bus, tenant)) {
+    // One whose record is gone has ended, long enough ago for it to be purged.
+    if (isOld(event.at) && !standing.has(event.sessionId)) found.sessions.add(event.sessionId);
+  }
+  for (const { value } of await bus.list(tasks, `${tenant}.>`))
+    if (isTaskEnd(value.state) && isOld(value.endedAt)) addTask(found, value);
+}
+
+function addSession(
+  found: Found,
+  { id, call }: { readonly id: string; readonly call?: SessionRecord["call"] },
+): void {
+  found.sessions.add(id);
+  if (call?.task !== undefined) found.tasks.add(call.task);
+}
+
+function addTask(found: Found, { id, attempts }: TaskRecord): void {
+  found.tasks.add(id);
+  for (const { session } of attempts) found.sessions.add(session);
+}
+
+async function* requestsOf(bus: Bus, tenant: string): AsyncGenerator<SessionEvent> {
+  yield* scanned(bus, sessionEvents, `session.${tenant}.*.requested`);
+  yield* scanned(bus, reliefEvents, `relief.session.${tenant}.*.requested`);
+}
+
+const callsOf = (bus: Bus, tenant: string): AsyncGenerator<CallRecord> =>
+  scanned(bus, calls, `call.${tenant}.>`);
+
+async function* scanned<T>(bus: Bus, channel: Channel<T>, subject: string): AsyncGenerator<T> {
+  let after = 0;
+  for (;;) {
+    const page = await bus.scan(channel, { subject, after, limit: PAGE });
+    for (const { sequence, message } of page) {
+      after = sequence;
+      yield message;
+    }
+    if (page.length < PAGE) return;
+  }
+}

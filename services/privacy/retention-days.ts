@@ -1,0 +1,47 @@
+// For how many days each tenant's data are kept, as one setting says it.
+import { z } from "zod";
+import type { Setting } from "../../libs/runtime/config.ts";
+
+export interface RetentionDays {
+  /** Of everybody who isn't named; undefined: for ever, or as long as the stores themselves keep things. */
+  readonly others: number | undefined;
+  readonly tenants: ReadonlyMap<string, number | undefined>;
+}
+
+export const daysFor = ({ others, tenants }: RetentionDays, tenant: string): number | undefined =>
+  tenants.has(tenant) ? tenants.get(tenant) : others;
+
+const DAYS_MAX = 3650;
+
+/** @throws Error that names the part that can't be used */
+export function readRetentionDays(text: string | undefined): RetentionDays {
+  let others: number | undefined;
+  const tenants = new Map<string, number | undefined>();
+  for (const part of (text ?? "").split(",").map((one) => one.trim())) {
+    if (part === "") continue;
+    const match = /^(?:([A-Za-z0-9_-]{1,64})\s*=\s*)?(\d{1,4}|off)$/.exec(part);
+    const days = match?.[2] === "off" ? undefined : Number(match?.[2]);
+    if (match === null || (days !== undefined && (days < 1 || days > DAYS_MAX))) {
+      throw new Error(`"${part}" is no number of days from 1 to ${DAYS_MAX}, as 30, acme=7 or acme=off`);
+    }
+    if (match[1] === undefined) others = days;
+    else tenants.set(match[1], days);
+  }
+  return { others, tenants };
+}
+
+export const retentionDays: Setting<RetentionDays> = {
+  schema: z
+    .string()
+    .optional()
+    .transform((text, context) => {
+      try {
+        return readRetentionDays(text);
+      } catch (error) {
+        context.addIssue({ code: "custom", message: (error as Error).message });
+        return z.NEVER;
+      }
+    }) as unknown as z.ZodType<RetentionDays>,
+  says: "For how many days calls and whatever else is kept of sessions and tasks stay: a number, and others for some tenants, as `30, acme=7, big=off`. Without it, as long as each store keeps things.",
+  default: undefined,
+};

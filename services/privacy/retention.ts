@@ -1,0 +1,87 @@
+// Retention: at its times, a job for each tenant whose data may only be kept for so many days.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { dailyKpis, deletionJobs, rollups, sessions } from "../../libs/contracts/buckets.ts";
+import type { DeletionJob } from "../../libs/contracts/privacy/deletion.ts";
+import { type Clock, isoNow, repeat } from "../../libs/runtime/clock.ts";
+import type { Log } from "../../libs/runtime/log.ts";
+import { daysFor, type RetentionDays } from "./retention-days.ts";
+
+export interface RetentionDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly instance: string;
+  readonly nextOpId: () => string;
+  readonly settings: {
+    readonly intervalMs: number;
+    readonly days: RetentionDays;
+    /** The deployment's own tenant, of which there may be nothing yet. */
+    readonly tenant: string;
+  };
+}
+
+/** It is looked so often whether a run is due; runs themselves are days apart. */
+const LOOK_MS = 30_000;
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** All recorders may do it: the next run has a number, which only one of them can take. */
+export function startRetention(deps: RetentionDeps): () => void {
+  const { clock, log, settings } = deps;
+  return repeat(
+    clock,
+    Math.min(LOOK_MS, settings.intervalMs),
+    () => askForRuns(deps),
+    (error) => log.warn({ error }, "looking whether data are too old failed; it is tried again"),
+  );
+}
+
+export async function askForRuns(deps: RetentionDeps): Promise<void> {
+  const { bus, clock, log, nextOpId, settings } = deps;
+  const jobs = (await bus.list(deletionJobs)).map(({ value }) => value);
+  for (const tenant of await tenantsOf(bus, settings)) {
+    const days = daysFor(settings.days, tenant);
+    if (days === undefined) continue;
+    const mine = jobs.filter((job) => job.kind === "retention" && job.tenant === tenant);
+    const number = nextRun(mine, clock.now(), settings.intervalMs);
+    if (number === undefined) continue;
+    const job: DeletionJob = {
+      v: 1,
+      id: runId(number),
+      tenant,
+      kind: "retention",
+      before: new Date(clock.now() - days * DAY_MS).toISOString(),
+      askedBy: "schedule",
+      askedAt: isoNow(clock),
+      state: "asked",
+      ...{ takenUp: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, beat: 0 },
+      opId: nextOpId(),
+    };
+    if ((await bus.save(deletionJobs, job, 0)) !== undefined)
+      log.info({ job: job.id, tenant, before: job.before }, "what is too old is to be removed");
+  }
+}
+
+const runId = (number: number): string => `retention-${String(number).padStart(6, "0")}`;
+
+/**
+ * The number of the run that is due, if one is. Its time is a matter of the calendar: it comes from when the last one
+ * was asked for, by the clock of whoever did.
+ */
+export function nextRun(
+  runs: readonly Pick<DeletionJob, "id" | "askedAt" | "state">[],
+  nowMs: number,
+  intervalMs: number,
+): number | undefined {
+  const numbered = runs.map((run) => ({ ...run, number: Number(run.id.split("-").at(-1)) }));
+  const last = numbered.sort((a, b) => a.number - b.number).at(-1);
+  if (last === undefined) return 1;
+  if (last.state !== "done" && last.state !== "failed") return undefined;
+  return nowMs - Date.parse(last.askedAt) >= intervalMs ? last.number + 1 : undefined;
+}
+
+/** Of whom anything may be stored: days' figures are kept for longer than all that retention is about. */
+async function tenantsOf(bus: Bus, { days, tenant }: RetentionDeps["settings"]): Promise<string[]> {
+  const entries = await Promise.all([bus.list(sessions), bus.list(rollups), bus.list(dailyKpis)]);
+  const seen = entries.flat().map(({ key }) => key.split(".")[0] ?? "");
+  return [...new Set([tenant, ...days.tenants.keys(), ...seen])].sort();
+}

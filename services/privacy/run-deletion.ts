@@ -1,0 +1,199 @@
+// Carries a deletion out: ends what runs, empties every store of its part, and again until nothing more is found.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { sessions, tasks, webhookEndpoints } from "../../libs/contracts/buckets.ts";
+import { dayOf } from "../../libs/contracts/calls/call.ts";
+import { type DeletionJob, FOUND_MAX } from "../../libs/contracts/privacy/deletion.ts";
+import { calls, sessionEvents, taskEvents, webhooksQueued } from "../../libs/contracts/streams.ts";
+import { isTaskEnd } from "../../libs/contracts/tasks/task.ts";
+import { type Clock, isoNow, sleep } from "../../libs/runtime/clock.ts";
+import type { Log } from "../../libs/runtime/log.ts";
+import { type MessageRule, type Scope, type StoreRule, storeName, storeRules } from "./data-map.ts";
+import { type Found, findParts } from "./find-scope.ts";
+
+export interface CarryOutDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** How long it waits for what is written late before it goes through all of it again, in ms. */
+  readonly settleMs: number;
+}
+
+/** The job as whoever holds it may change it. */
+export interface HeldJob {
+  readonly job: DeletionJob;
+  /** @returns false when somebody else holds it by now: then nothing more is to be done */
+  change(by: Partial<DeletionJob>): Promise<boolean>;
+}
+
+export type CarriedOut = "done" | "failed" | "lost";
+
+/** How often it is looked whether what was told to end has ended. */
+const LOOK_MS = 1000;
+/** A tenant that goes on writing is never empty. */
+const PASSES_MAX = 100;
+const PAGE = 500;
+const DAY_MS = 24 * 60 * 60 * 1000;
+/** Calls are kept for so many days at most. */
+const CALL_DAYS = calls.maxAgeMs / DAY_MS + 1;
+
+/**
+ * Goes through all stores until two passes in a row find nothing: what is written late, by somebody who was at it when
+ * one pass came by, is found in the next.
+ */
+export async function carryOut(
+  deps: CarryOutDeps,
+  held: HeldJob,
+  isStopped: () => boolean,
+): Promise<CarriedOut> {
+  const { bus, clock } = deps;
+  const { job } = held;
+  const found: Found = { sessions: new Set(job.found ?? []), tasks: new Set(job.found ?? []) };
+  for (let pass = job.passes + 1, isClean = false; ; pass++) {
+    if (pass > PASSES_MAX) return (await held.change(tooLong(clock))) ? "failed" : "lost";
+    if (job.kind !== "tenant") await findParts(bus, job, found);
+    const ended = await endWhatRuns(deps, held, found, isStopped);
+    if (ended !== "ended") return ended;
+    const scope = scopeOf(job, found);
+    const removed = await emptyAll(deps, held, scope, isStopped);
+    if (removed === undefined) return "lost";
+    if (!(await held.change({ passes: pass, ...foundIn(job, found) }))) return "lost";
+    // Nothing is written any more about what was over long ago.
+    if (job.kind === "retention" || (removed === 0 && isClean)) return "done";
+    isClean = removed === 0;
+    await sleep(clock, deps.settleMs);
+    if (isStopped()) return "lost";
+  }
+}
+
+const tooLong = (clock: Clock): Partial<DeletionJob> => ({
+  state: "failed",
+  finishedAt: isoNow(clock),
+  why: `After ${PASSES_MAX} passes there was still something new: stop what writes for this tenant, then ask again.`,
+});
+
+function scopeOf({ tenant, kind, user }: DeletionJob, found: Found): Scope {
+  if (kind === "tenant") return { tenant };
+  return { tenant, parts: { ...found, ...(user === undefined ? {} : { user }) } };
+}
+
+function foundIn(job: DeletionJob, found: Found): Partial<DeletionJob> {
+  if (job.kind === "tenant") return {};
+  const ids = [...[...found.sessions].slice(0, FOUND_MAX), ...[...found.tasks].slice(0, FOUND_MAX)];
+  return { sessions: found.sessions.size, tasks: found.tasks.size, found: [...new Set(ids)] };
+}
+
+/** Sessions are told to end and tasks are canceled, and they are waited for. Of what is old nothing runs. */
+async function endWhatRuns(
+  { bus, clock, settleMs }: CarryOutDeps,
+  held: HeldJob,
+  found: Found,
+  isStopped: () => boolean,
+): Promise<"ended" | "lost"> {
+  const { tenant, kind } = held.job;
+  if (kind === "retention") return "ended";
+  const isMeant = (set: ReadonlySet<string>, id: string) => kind === "tenant" || set.has(id);
+  const why = "its data are to be removed";
+  for (let toldAtMs = Number.NEGATIVE_INFINITY; ; ) {
+    const open = (await bus.list(tasks, `${tenant}.>`)).filter(
+      ({ value }) => !isTaskEnd(value.state) && isMeant(found.tasks, value.id),
+    );
+    const running = (await bus.list(sessions, `${tenant}.>`)).filter(
+      ({ value }) => value.state !== "ended" && isMeant(found.sessions, value.id),
+    );
+    if (open.length + running.length === 0)
+      return (await held.change({ state: "running" })) ? "ended" : "lost";
+    if (clock.monotonic() - toldAtMs >= settleMs) {
+      toldAtMs = clock.monotonic();
+      const at = isoNow(clock);
+      for (const { value } of open) {
+        const { id: taskId, attempt } = value;
+        await bus.publish(taskEvents, { type: "cancel_requested", tenant, taskId, at, attempt, why });
+      }
+      for (const { value } of running)
+        await bus.publish(sessionEvents, {
+          ...({ type: "end_requested", tenant, sessionId: value.id, at, reason: "completed", why } as const),
+        });
+    }
+    const waits = `${running.length} sessions and ${open.length} tasks were told to end, and haven't yet. Are a dispatcher and outbound up?`;
+    if (!(await held.change({ state: "waiting", why: waits }))) return "lost";
+    await sleep(clock, LOOK_MS);
+    if (isStopped()) return "lost";
+  }
+}
+
+/** @returns how many messages and revisions went; undefined when it is somebody else's job by now */
+async function emptyAll(
+  deps: CarryOutDeps,
+  held: HeldJob,
+  scope: Scope,
+  isStopped: () => boolean,
+): Promise<number | undefined> {
+  let all = 0;
+  for (const rule of storeRules) {
+    const days = rule.store === calls ? await removeDays(deps.bus, held.job) : 0;
+    const removed = days + (await empty(deps.bus, rule, scope));
+    all += removed;
+    const name = storeName(rule.store);
+    const counts = { ...held.job.counts, [name]: (held.job.counts[name] ?? 0) + removed };
+    if (removed > 0 && !(await held.change({ counts }))) return undefined;
+    if (isStopped()) return undefined;
+  }
+  await tellQueues(deps.bus, scope);
+  return all;
+}
+
+/** Recorders have messages in hand, and their places in the queues, that aren't stored any more. */
+async function tellQueues(bus: Bus, { tenant }: Scope): Promise<void> {
+  for (const { value } of await bus.list(webhookEndpoints, `${tenant}.>`))
+    bus.announce(webhooksQueued, { tenant, endpoint: value.id, removed: true });
+}
+
+async function empty(bus: Bus, rule: StoreRule, scope: Scope): Promise<number> {
+  const { tenant, parts } = scope;
+  let removed = 0;
+  const filters =
+    parts === undefined
+      ? (rule.ofTenant?.(tenant) ?? [])
+      : [
+          ...[...parts.sessions].flatMap((id) => rule.ofSession?.(tenant, id) ?? []),
+          ...[...parts.tasks].flatMap((id) => rule.ofTask?.(tenant, id) ?? []),
+        ];
+  for (const filter of filters) removed += await bus.purge(rule.store, filter);
+  for (const messages of rule.messages ?? []) {
+    if (parts !== undefined || messages.isForPartsOnly !== true)
+      removed += await eraseMessages(bus, messages, scope);
+  }
+  const { records, store } = rule;
+  if (parts !== undefined && records !== undefined && !("stream" in store)) {
+    for (const { key, value } of await bus.list(store, `${tenant}.>`))
+      if (records(value as never, scope)) removed += await bus.purge(store, key);
+  }
+  return removed;
+}
+
+async function eraseMessages(
+  bus: Bus,
+  { channel, subject, isOf }: MessageRule<never>,
+  scope: Scope,
+): Promise<number> {
+  let removed = 0;
+  for (let after = 0; ; ) {
+    const page = await bus.scan(channel, { subject: subject(scope.tenant), after, limit: PAGE });
+    for (const { sequence, message } of page) {
+      after = sequence;
+      if (isOf(message, scope) && (await bus.erase(channel, sequence))) removed += 1;
+    }
+    if (page.length < PAGE) return removed;
+  }
+}
+
+/** Whole days of calls that are old, by their subjects. */
+async function removeDays(bus: Bus, { kind, tenant, before }: DeletionJob): Promise<number> {
+  if (kind !== "retention" || before === undefined) return 0;
+  let removed = 0;
+  for (let day = 1; day <= CALL_DAYS; day++) {
+    const old = new Date(Date.parse(before) - day * DAY_MS).toISOString();
+    removed += await bus.purge(calls, `call.${tenant}.${dayOf(old)}.*`);
+  }
+  return removed;
+}

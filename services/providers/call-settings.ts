@@ -1,0 +1,65 @@
+// The settings of telephone calls: by LiveKit SIP, and by VAPI.
+
+import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
+import { PhoneNumber } from "../../libs/contracts/providers/provider.ts";
+import type { ProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
+import { RING_S_MAX } from "../../libs/livekit/sip-calls.ts";
+import { setting } from "../../libs/runtime/config.ts";
+
+export const callSettings = {
+  GREENROOM_SIP_TRUNK: setting.optionalText(
+    "LiveKit's id of the outbound SIP trunk that calls go out on, as ST_abc. GREENROOM_PROVIDERS may name a profile's own, as sales=sip:ST_abc.",
+  ),
+  GREENROOM_SIP_RING_S: setting.integer(
+    "How long a telephone may ring, in seconds. LiveKit's server waits no longer than 80 s for an answer.",
+    45,
+    5,
+    RING_S_MAX,
+  ),
+  GREENROOM_VAPI_URL: setting.text("Where VAPI's API is.", "https://api.vapi.ai"),
+  GREENROOM_VAPI_KEY: setting.secret(
+    "VAPI's private API key. GREENROOM_PROVIDERS names the assistants, as sales=vapi:<assistant id>.",
+  ),
+  GREENROOM_VAPI_NUMBERS: setting.parsed(
+    "VAPI's ids of the numbers that it calls from, as +15550100=<id>, +15550101=<id>; or one id alone. The first is the one of a call that names none.",
+    parseNumbers,
+  ),
+  GREENROOM_VAPI_POLL_MS: setting.integer("How often a call is looked at with VAPI.", 2000, 250, 60_000),
+  GREENROOM_VAPI_ANSWER_MS: setting.integer(
+    "How long VAPI may take to answer. A request for a call that got no answer is looked up, and never made again.",
+    15_000,
+    1000,
+    60_000,
+  ),
+};
+
+/** The number of an id that was given alone. */
+const ANY = "any";
+
+/** @throws Error in words, when it can't be read */
+export function parseNumbers(text: string): ReadonlyMap<string, string> {
+  const parts = text
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+  const numbers = new Map<string, string>();
+  for (const part of parts) {
+    const [, number = ANY, id = ""] = /^(?:([^=\s]+)\s*=\s*)?([^=\s]+)$/.exec(part) ?? [];
+    if (id === "" || (number === ANY && parts.length > 1))
+      throw new Error(`"${part}" is not of the form number=id`);
+    if (!PhoneNumber.safeParse(number).success) throw new Error(`"${number}" is no number as +15550100`);
+    if (numbers.has(number)) throw new Error(`${number} is named twice`);
+    numbers.set(number, id);
+  }
+  return numbers;
+}
+
+/** The provider's own name for a profile, where a rule gives one. */
+export const givenName = (
+  rules: ProviderRules,
+  provider: ProviderName,
+  profile: string,
+): string | undefined => {
+  const name = rules.find((rule) => rule.profile === profile && rule.provider === provider)?.name;
+  return name === profile ? undefined : name;
+};

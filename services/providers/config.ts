@@ -1,0 +1,64 @@
+// The connector's settings.
+import { PROVIDERS_SAYS, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
+import { commonSettings } from "../../libs/runtime/common-settings.ts";
+import { type ConfigOf, setting } from "../../libs/runtime/config.ts";
+import { callSettings } from "./call-settings.ts";
+import { lastRingsMs } from "./launches/wait-for-ringing-calls.ts";
+import { runtimeSettings } from "./runner-settings.ts";
+
+export const connectorSettings = {
+  ...commonSettings,
+  GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_SAYS, parseProviderRules),
+  GREENROOM_LIVEKIT_TAKE_MS: setting.integer(
+    "How long LiveKit may take to find a worker for a dispatch, before it is taken back and made again.",
+    7000,
+    500,
+  ),
+  GREENROOM_OBSERVE_MS: setting.integer(
+    "How often an agent that a provider brought is looked after while it serves.",
+    3000,
+    100,
+  ),
+  GREENROOM_DRAIN_MS: setting.integer(
+    "How long telephones may ring on after SIGTERM before they are left to another connector, which can't learn why nobody answered; never longer than they may ring.",
+    600_000,
+    0,
+  ),
+  GREENROOM_USER_LEFT_MS: setting.integer("How long after its last user left a session ends.", 10_000, 0),
+  ...callSettings,
+  ...runtimeSettings,
+};
+export type ConnectorConfig = ConfigOf<typeof connectorSettings>;
+
+export const launchSettingsOf = (config: ConnectorConfig) => ({
+  limits: {
+    takeMs: config.GREENROOM_LIVEKIT_TAKE_MS,
+    userLeftMs: config.GREENROOM_USER_LEFT_MS,
+    observeMs: config.GREENROOM_OBSERVE_MS,
+  },
+  lastRingsMs: lastRingsMs(config.GREENROOM_SIP_RING_S, config.GREENROOM_DRAIN_MS),
+});
+
+export const handoffSettingsOf = (config: ConnectorConfig) => ({
+  limits: {
+    claimMs: config.GREENROOM_DISPATCH_CLAIM_MS,
+    repeatMs: config.GREENROOM_DISPATCH_REPEAT_MS,
+    keepMs: config.GREENROOM_DISPATCH_KEEP_MS,
+  },
+  takesHandoffs: config.INGESTION_ENABLED,
+  batchSize: config.INGESTION_BATCH_SIZE,
+  launcher: config.LAUNCHER_ENABLED ? ("webhook" as const) : undefined,
+});
+
+/** Past the last telephone that rings, for what follows it. */
+const AFTER_RINGING_MS = 10_000;
+
+/**
+ * How long a stop may take. It counts before settings are read; those that can't be read end the start. One that is set
+ * to nothing has its default, as everywhere.
+ */
+export function stopMsOf(env: Readonly<Record<string, string | undefined>>): number {
+  const { GREENROOM_DRAIN_MS: drain, GREENROOM_SIP_RING_S: ring } = connectorSettings;
+  const ringS = Number(env.GREENROOM_SIP_RING_S || ring.default);
+  return AFTER_RINGING_MS + lastRingsMs(ringS, Number(env.GREENROOM_DRAIN_MS || drain.default));
+}

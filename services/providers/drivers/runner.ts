@@ -1,0 +1,231 @@
+// The provider `webhook`: an agent runner elsewhere is asked by HTTP, and claims what it was asked for.
+
+import { sessions } from "../../../libs/contracts/buckets.ts";
+import type { DispatchRecord } from "../../../libs/contracts/claims/claim.ts";
+import { dispatchIdOf } from "../../../libs/contracts/claims/claim.ts";
+import { agentIdentityOf, sessionKey } from "../../../libs/contracts/ids.ts";
+import { type LaunchRecord, launchKey, providerHostOf } from "../../../libs/contracts/providers/provider.ts";
+import type { AskClient } from "../../../libs/livekit/ask-agent.ts";
+import type { LiveKit } from "../../../libs/livekit/rooms.ts";
+import type { Clock } from "../../../libs/runtime/clock.ts";
+import type { Log } from "../../../libs/runtime/log.ts";
+import {
+  type OfferDeps,
+  offerDispatch,
+  originOf,
+  readDispatch,
+  withdrawDispatch,
+} from "../../handoffs/claim-offers.ts";
+import type { Launched, LaunchHandle, LaunchOrder, Observation, Provider } from "./driver.ts";
+import { type LaunchReply, requestLaunch } from "./runner-request.ts";
+import { listenForSilence, type Silence } from "./unresponsive-agents.ts";
+
+export interface Runner {
+  /** The whole address that is asked. */
+  readonly url: string;
+  /** What it calls the agent. */
+  readonly agent: string;
+}
+
+export interface WebhookDeps extends OfferDeps {
+  readonly log: Log;
+  readonly livekit: LiveKit | undefined;
+  /** Who runs a profile; undefined: nobody, as the settings are. */
+  readonly runnerOf: (profile: string) => Runner | undefined;
+  readonly secrets: readonly string[];
+  readonly claimMs: number;
+  /** Under which a runner finds the claim's route, when it isn't to know that itself. */
+  readonly claimUrlOf: (dispatchId: string) => string | undefined;
+  /** Asks a participant's client for a sign of life. */
+  readonly askClient: AskClient;
+  readonly ask?: typeof fetch;
+}
+
+/** One try; a runner answers when it has taken the job, not when its agent runs. */
+const TRY_MS = 5000;
+/** For so long a runner that can't is asked again; then the attempt has failed, and the next may find it well. */
+const RETRY_FOR_MS = 12_000;
+const FIRST_PAUSE_MS = 250;
+const LONGEST_PAUSE_MS = 4000;
+
+/**
+ * What makes it safe: the runner gets no token but the right to claim one, and only one can claim. So a request whose
+ * answer was lost can be sent again, and when it is given up the offer is withdrawn: then nothing can come of it,
+ * whoever has read the request by then.
+ */
+export function webhookProvider(deps: WebhookDeps): Provider {
+  const silence = listenForSilence(deps.clock, deps.askClient);
+  const stopping = new AbortController();
+  return {
+    name: "webhook",
+    launchLimitMs: RETRY_FOR_MS + TRY_MS,
+    launch: (order) => launch(deps, order, stopping.signal),
+    observe: (launched) => observe(deps, silence, launched),
+    async end(launched, why): Promise<undefined> {
+      await withdrawDispatch(deps, launched, why);
+      silence.forget(agentIdentityOf(launched.session, launched.attempt));
+    },
+    stop: () => stopping.abort(),
+  };
+}
+
+async function launch(deps: WebhookDeps, order: LaunchOrder, stopping: AbortSignal): Promise<Launched> {
+  const runner = deps.runnerOf(order.profile);
+  if (runner === undefined) {
+    const why = `Nobody runs "${order.profile}": set AGENT_LAUNCHER_URL, or its own address in GREENROOM_PROVIDERS.`;
+    return { is: "refused", why, worthRepeating: false };
+  }
+  const dispatch = await offerDispatch(deps, { ...order, claimMs: deps.claimMs });
+  const before = settledBy(dispatch);
+  if (before !== undefined) return before;
+  const startedAtMs = deps.clock.monotonic();
+  for (let tries = 1; ; tries++) {
+    const reply = await request(deps, runner, order, dispatch, stopping);
+    if (reply.is === "taken") return launchedAs(dispatch);
+    if (reply.is === "failed" && stopping.aborted) return { is: "left" };
+    const { session, attempt } = order;
+    const fields = { session, attempt, tries, why: reply.why };
+    if (reply.is === "refused") {
+      deps.log.warn(fields, "an agent runner refuses a launch");
+      return giveUp(deps, order, reply.why, false);
+    }
+    const spentMs = deps.clock.monotonic() - startedAtMs;
+    const pauseMs = pauseAfter(tries, reply);
+    if (spentMs + pauseMs > RETRY_FOR_MS) {
+      deps.log.warn(fields, "an agent runner took no launch; the attempt is given up");
+      return giveUp(deps, order, reply.why, true);
+    }
+    deps.log.info({ ...fields, pauseMs }, "an agent runner could not take a launch; it is asked again");
+    await sleepUnless(deps.clock, pauseMs, stopping);
+    if (stopping.aborted) return { is: "left" };
+    const standing = await readDispatch(deps.bus, order.tenant, session, attempt);
+    const meanwhile = standing === undefined ? undefined : settledBy(standing.value);
+    if (meanwhile !== undefined) return meanwhile;
+    if (!(await isWanted(deps, order))) return giveUp(deps, order, "the session goes on elsewhere", false);
+  }
+}
+
+/** What a dispatch that isn't offered (any more) says of its launch, whatever became of the request. */
+function settledBy(dispatch: DispatchRecord): Launched | undefined {
+  // The answer was lost and the request was not: it has claimed already.
+  if (dispatch.claimedBy !== undefined) return launchedAs(dispatch);
+  if (dispatch.state !== "expired") return undefined;
+  return { is: "refused", why: dispatch.why ?? "its dispatch has expired", worthRepeating: true };
+}
+
+const request = (
+  deps: WebhookDeps,
+  runner: Runner,
+  order: LaunchOrder,
+  dispatch: DispatchRecord,
+  stopping: AbortSignal,
+): Promise<LaunchReply> => {
+  const { tenant, session, attempt, room, metadata, recovering } = order;
+  const origin = originOf(session, metadata);
+  const claimUrl = deps.claimUrlOf(dispatch.id);
+  return requestLaunch(
+    {
+      url: runner.url,
+      id: launchKey(tenant, session, attempt),
+      secrets: deps.secrets,
+      now: new Date(deps.clock.now()),
+      timeoutMs: TRY_MS,
+      signal: stopping,
+      body: {
+        type: "agent_session.launch",
+        version: 1,
+        trace_id: dispatch.traceId,
+        tenant_id: tenant,
+        agent_id: runner.agent,
+        session_id: session,
+        attempt,
+        room,
+        ...(origin?.call_id === undefined ? {} : { call_id: origin.call_id }),
+        dispatch_id: dispatch.id,
+        dispatch_expires_at: dispatch.expiresAt,
+        ...(claimUrl === undefined ? {} : { claim_url: claimUrl }),
+        recovering,
+        metadata,
+      },
+    },
+    deps.ask,
+  );
+};
+
+/** With the offer withdrawn nothing can come of it any more; but a claim may have been faster. */
+async function giveUp(
+  deps: WebhookDeps,
+  order: LaunchOrder,
+  why: string,
+  worthRepeating: boolean,
+): Promise<Launched> {
+  const dispatch = await withdrawDispatch(deps, order, why);
+  if (dispatch?.claimedBy !== undefined) return launchedAs(dispatch);
+  return { is: "refused", why, worthRepeating };
+}
+
+/** Answers after `ms`, or at once when the connector stops. */
+function sleepUnless(clock: Clock, ms: number, stopping: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (stopping.aborted) return resolve();
+    const wake = () => {
+      cancel();
+      stopping.removeEventListener("abort", wake);
+      resolve();
+    };
+    const cancel = clock.after(ms, wake);
+    stopping.addEventListener("abort", wake, { once: true });
+  });
+}
+
+const pauseAfter = (tries: number, { retryAfterMs = 0 }: { readonly retryAfterMs?: number }): number =>
+  Math.max(retryAfterMs, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, tries - 1)));
+
+/** Whether the session still waits for this very attempt. */
+async function isWanted({ bus }: WebhookDeps, { tenant, session, attempt }: LaunchOrder): Promise<boolean> {
+  const record = (await bus.read(sessions, sessionKey(tenant, session)))?.value;
+  return (
+    record?.state === "dispatched" && record.attempt === attempt && record.host === providerHostOf("webhook")
+  );
+}
+
+const launchedAs = (dispatch: DispatchRecord): { is: "launched" } & LaunchHandle => ({
+  is: "launched",
+  ...handleOf(dispatch),
+});
+
+const handleOf = ({ id, identity }: DispatchRecord): LaunchHandle => ({ externalId: id, identity });
+
+/** By the dispatch and by who is in the room. That it is ready is the runner's own word, which the gateway takes. */
+async function observe(deps: WebhookDeps, silence: Silence, launch: LaunchRecord): Promise<Observation> {
+  const { tenant, session, attempt } = launch;
+  const dispatch = (await readDispatch(deps.bus, tenant, session, attempt))?.value;
+  if (dispatch === undefined || dispatch.state === "offered") {
+    // It may have been asked or not; asked again, the runner knows it by its id, and one claim counts.
+    if (launch.state === "intended") return { is: "absent", why: "nobody has claimed it" };
+    if (dispatch !== undefined) return { is: "launched", ...handleOf(dispatch) };
+  }
+  if (dispatch?.state === "expired") {
+    const why = `the agent runner took the job and didn't claim it: ${dispatch.why ?? "it has expired"}`;
+    return { is: "ended", why, error: why, worthRepeating: true, cause: "provider" };
+  }
+  return inRoom(deps, silence, launch);
+}
+
+async function inRoom(
+  { livekit }: WebhookDeps,
+  silence: Silence,
+  launch: LaunchRecord,
+): Promise<Observation> {
+  const { session, attempt, room } = launch;
+  const identity = agentIdentityOf(session, attempt);
+  const handle = { externalId: dispatchIdOf(session, attempt), identity };
+  // Nobody can be in a simulated room: then the claim stands for it.
+  if (livekit === undefined || livekit.isSimulated || room === undefined) return { is: "joined", ...handle };
+  const present = await livekit.rooms.participants(room);
+  const users = present.filter((participant) => !participant.isAgent).length;
+  if (!present.some((participant) => participant.identity === identity))
+    return { is: "launched", ...handle, users };
+  const isSilent = await silence.of(room, identity);
+  return { is: "joined", ...handle, users, ...(isSilent ? { isSilent } : {}) };
+}

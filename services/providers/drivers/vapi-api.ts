@@ -1,0 +1,242 @@
+// VAPI's HTTP API as far as it is used: who asks when, how long, and what a missing answer means.
+import { GreenroomError, messageOf } from "../../../libs/contracts/errors.ts";
+import type { Clock } from "../../../libs/runtime/clock.ts";
+import { VapiCall } from "./vapi-status.ts";
+
+export interface VapiAccount {
+  /** As https://api.vapi.ai */
+  readonly url: string;
+  /** The private key; it is in no message and no log line. */
+  readonly key: string;
+  readonly clock: Clock;
+  /** In ms; how long an answer may take. */
+  readonly answerMs: number;
+}
+
+/** `refused`: nothing was done, for sure. `unclear`: it may have been done. */
+export type Created =
+  | { readonly is: "created"; readonly call: VapiCall }
+  | { readonly is: "refused"; readonly why: string; readonly worthRepeating: boolean }
+  | { readonly is: "unclear"; readonly why: string };
+
+/** As many as VAPI lists at once, and as many pages as are looked through for one call. */
+const PAGE = 1000;
+const PAGES_MAX = 10;
+/** The longest that VAPI's Retry-After is believed, in ms. */
+const REST_MAX_MS = 60_000;
+const REST_MS = 1000;
+const WHY_MAX = 240;
+
+/** Errors of a connection that was never made: not one byte of the request went out. */
+const NEVER_SENT = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "ENETUNREACH",
+  "EHOSTUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "CERT_HAS_EXPIRED",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+]);
+
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+  /** VAPI's own words when it says no. */
+  readonly says: string;
+}
+
+export class VapiApi {
+  readonly #account: VapiAccount;
+  /** Until then VAPI wants to be asked nothing; on the monotonic clock. */
+  #restUntilMs = 0;
+
+  constructor(account: VapiAccount) {
+    this.#account = account;
+  }
+
+  /** Asks for one call, once: it is never sent a second time, whatever comes back. */
+  async create(body: unknown): Promise<Created> {
+    const restMs = this.#restMs();
+    // Not asked at all, so that nothing can have been done.
+    if (restMs > 0) return { is: "refused", why: restingFor(restMs), worthRepeating: true };
+    let answer: Answer;
+    try {
+      answer = await this.#ask("POST", "/call", body);
+    } catch (error) {
+      const why = `VAPI could not be asked for the call: ${reasonOf(error)}`;
+      return wasNeverSent(error) ? { is: "refused", why, worthRepeating: true } : { is: "unclear", why };
+    }
+    const { status, says } = answer;
+    if (status >= 200 && status < 300) {
+      const call = VapiCall.safeParse(answer.body);
+      if (call.success) return { is: "created", call: call.data };
+      return { is: "unclear", why: `VAPI answered ${status} to the call, but no call that can be read` };
+    }
+    if (status === 429)
+      return { is: "refused", why: `VAPI refused the call: 429 ${says}`, worthRepeating: true };
+    // A redirect isn't followed: it would send the call and the key to somewhere else.
+    if (status >= 300 && status < 500)
+      return { is: "refused", why: `VAPI refused the call: ${status} ${says}`, worthRepeating: false };
+    return { is: "unclear", why: `VAPI failed over the call: ${status} ${says}` };
+  }
+
+  /** @returns undefined when there is no such call. @throws GreenroomError provider_unavailable */
+  async get(id: string): Promise<VapiCall | undefined> {
+    const answer = await this.#asked("GET", `/call/${encodeURIComponent(id)}`, `looking at call ${id}`);
+    if (answer.status === 404) return undefined;
+    return readable(VapiCall, answer, `looking at call ${id}`);
+  }
+
+  /**
+   * Finds a call by its name among those made since a time.
+   * @throws GreenroomError provider_unavailable
+   */
+  async find(
+    name: string,
+    { since, assistantId }: { since: string; assistantId: string },
+  ): Promise<VapiCall | undefined> {
+    let before: string | undefined;
+    for (let page = 0; page < PAGES_MAX; page++) {
+      const query = new URLSearchParams({ assistantId, createdAtGe: since, limit: String(PAGE) });
+      if (before !== undefined) query.set("createdAtLt", before);
+      const answer = await this.#asked("GET", `/call?${query}`, "listing calls");
+      const calls = readable(VapiCall.array(), answer, "listing calls");
+      const found = calls.find((call) => call.name === name);
+      if (found !== undefined || calls.length < PAGE) return found;
+      const oldest = calls.map(({ createdAt }) => createdAt ?? "").sort()[0];
+      if (!oldest || oldest === before) return undefined;
+      before = oldest;
+    }
+    return undefined;
+  }
+
+  /**
+   * Tells a live call to end, by the address that VAPI gave for it. The key isn't sent there.
+   * @returns false when VAPI takes no commands for it, as before it is live
+   */
+  async hangUp(controlUrl: string): Promise<boolean> {
+    const target = controlTarget(controlUrl, this.#account.url);
+    if (target === undefined) return false;
+    try {
+      const response = await fetch(target, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ type: "end-call" }),
+        redirect: "manual",
+        signal: AbortSignal.timeout(this.#account.answerMs),
+      });
+      await response.body?.cancel();
+      return response.ok;
+    } catch (error) {
+      throw unavailable(`ending a call: ${reasonOf(error)}`, error);
+    }
+  }
+
+  /** Takes back a call that hasn't begun. @throws GreenroomError provider_unavailable */
+  async delete(id: string): Promise<void> {
+    const answer = await this.#asked("DELETE", `/call/${encodeURIComponent(id)}`, `deleting call ${id}`, {});
+    if (answer.status === 404 || (answer.status >= 200 && answer.status < 300)) return;
+    throw unavailable(`deleting call ${id}: VAPI answered ${answer.status} ${answer.says}`);
+  }
+
+  async #asked(method: string, path: string, doing: string, body?: unknown): Promise<Answer> {
+    const restMs = this.#restMs();
+    if (restMs > 0) throw unavailable(`${doing}: ${restingFor(restMs)}`);
+    try {
+      return await this.#ask(method, path, body);
+    } catch (error) {
+      throw unavailable(`${doing}: ${reasonOf(error)}`, error);
+    }
+  }
+
+  async #ask(method: string, path: string, body?: unknown): Promise<Answer> {
+    const { answerMs, key, url } = this.#account;
+    const response = await fetch(`${url.replace(/\/+$/, "")}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${key}`,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      redirect: "manual",
+      signal: AbortSignal.timeout(answerMs),
+    });
+    if (response.status === 429 || response.status === 503) this.#rest(response.headers.get("retry-after"));
+    const text = await response.text();
+    const parsed = parse(text);
+    return { status: response.status, body: parsed, says: wordsOf(parsed, text) };
+  }
+
+  #restMs(): number {
+    return Math.max(0, this.#restUntilMs - this.#account.clock.monotonic());
+  }
+
+  /** Retry-After is in seconds, or a date on VAPI's clock, which is taken for ours: it only makes a pause. */
+  #rest(retryAfter: string | null): void {
+    const { clock } = this.#account;
+    const seconds = Number(retryAfter ?? Number.NaN);
+    const dated = Date.parse(retryAfter ?? "") - clock.now();
+    const ms = Number.isFinite(seconds) ? seconds * 1000 : Number.isFinite(dated) ? dated : REST_MS;
+    this.#restUntilMs = clock.monotonic() + Math.min(REST_MAX_MS, Math.max(0, ms));
+  }
+}
+
+const restingFor = (ms: number): string =>
+  `VAPI asked to be left alone for another ${(ms / 1000).toFixed(1)} s`;
+
+const unavailable = (doing: string, cause?: unknown): GreenroomError =>
+  new GreenroomError("provider_unavailable", `${doing}.`, cause === undefined ? {} : { cause });
+
+function readable<T>(
+  schema: { safeParse(value: unknown): { success: true; data: T } | { success: false } },
+  answer: Answer,
+  doing: string,
+): T {
+  const { status, says } = answer;
+  if (status < 200 || status >= 300) throw unavailable(`${doing}: VAPI answered ${status} ${says}`);
+  const parsed = schema.safeParse(answer.body);
+  if (!parsed.success) throw unavailable(`${doing}: VAPI's answer can't be read`);
+  return parsed.data;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** VAPI says what is wrong in `message`, a text or a list of texts. */
+function wordsOf(body: unknown, text: string): string {
+  const { message } = (body ?? {}) as { message?: unknown };
+  const words = Array.isArray(message) ? message.join("; ") : typeof message === "string" ? message : text;
+  return words.replace(/\s+/g, " ").slice(0, WHY_MAX);
+}
+
+/** fetch hides what went wrong in its cause. */
+const codeOf = (error: unknown): string | undefined => (error as { cause?: { code?: string } }).cause?.code;
+
+const wasNeverSent = (error: unknown): boolean => NEVER_SENT.has(codeOf(error) ?? "");
+
+function reasonOf(error: unknown): string {
+  if ((error as { name?: string }).name === "TimeoutError") return "no answer came in time";
+  const cause = (error as { cause?: unknown }).cause;
+  return cause === undefined ? messageOf(error) : (codeOf(error) ?? messageOf(cause));
+}
+
+/** Commands go where VAPI says, but never in the clear when VAPI itself is asked over TLS. */
+function controlTarget(controlUrl: string, apiUrl: string): URL | undefined {
+  // The documentation's own example has it in angle brackets.
+  const bare = controlUrl.replace(/^<|>$/g, "");
+  if (!URL.canParse(bare)) return undefined;
+  const target = new URL(bare);
+  const isSafe =
+    target.protocol === "https:" || (target.protocol === "http:" && new URL(apiUrl).protocol === "http:");
+  return isSafe ? target : undefined;
+}

@@ -1,0 +1,211 @@
+// What VAPI's words for a call mean here: a pure table over its `status` and `endedReason`.
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import type { CallProgress } from "../../../libs/contracts/providers/provider.ts";
+import { ENDED_UNANSWERED, type Observation } from "./driver.ts";
+import { callOfSipCode } from "./sip-status.ts";
+
+/** The fields of VAPI's Call object that are used. It has many more, and more reasons for an end every month. */
+export const VapiCall = z.object({
+  id: z.string().min(1).max(256),
+  status: z.string().optional(),
+  endedReason: z.string().optional(),
+  endedMessage: z.string().nullish(),
+  name: z.string().nullish(),
+  createdAt: z.string().optional(),
+  /** Set when somebody had answered. */
+  startedAt: z.string().nullish(),
+  monitor: z.object({ controlUrl: z.string().nullish() }).nullish(),
+});
+export type VapiCall = z.infer<typeof VapiCall>;
+
+/**
+ * The name that the call of a session bears at VAPI, by which it is found again. VAPI takes 40 characters, and no
+ * metadata of a call's own. It is the session's and not the attempt's: a session has one call at most.
+ */
+export const callNameOf = (tenant: string, session: string): string =>
+  `greenroom ${createHash("sha256")
+    .update(JSON.stringify([tenant, session]))
+    .digest("base64url")
+    .slice(0, 22)}`;
+
+/** @param wasAnswered whether an earlier look found it answered */
+export function observationOf(call: VapiCall, wasAnswered: boolean): Observation {
+  const handle = { externalId: call.id };
+  switch (call.status) {
+    case "ringing":
+      return { is: "joined", ...handle, call: { status: "ringing" } };
+    case "in-progress":
+    case "forwarding":
+      return { is: "ready", ...handle, call: { status: "answered" } };
+    case "ended":
+    case "not-found":
+    case "deletion-failed":
+      return endOf(call, wasAnswered || typeof call.startedAt === "string");
+    default:
+      // scheduled, queued, and what VAPI may call other states before an answer.
+      return { is: "launched", ...handle, call: { status: wasAnswered ? "answered" : "dialing" } };
+  }
+}
+
+export const isOver = ({ status }: VapiCall): boolean =>
+  status === "ended" || status === "not-found" || status === "deletion-failed";
+
+function endOf(call: VapiCall, wasAnswered: boolean): Observation {
+  const reason = call.endedReason ?? call.status ?? "unknown";
+  const { status, sipCode, failed, isFinal, says } = endingOf(reason, wasAnswered);
+  const progress: CallProgress = {
+    status,
+    providerReason: reason.slice(0, 240),
+    ...(sipCode === undefined ? {} : { sipCode }),
+    ...(isFinal === true && status === "failed" ? { isFinal } : {}),
+    ...(status === "voicemail" ? { answeredBy: "machine" as const } : {}),
+  };
+  const detail = call.endedMessage ? `: ${call.endedMessage.slice(0, 200)}` : "";
+  const why = `${says} (VAPI: ${reason})${detail}`;
+  if (failed !== true) return { is: "ended", why, call: progress };
+  // A session has one call: whether another is made is for whoever asked for this one.
+  return { is: "ended", why, error: why, cause: "provider", worthRepeating: false, call: progress };
+}
+
+/** VAPI's words for a call that was ended from here, or that nobody had answered when it was. */
+const ENDED_FROM_HERE = new Set(["manually-canceled", "scheduled-call-deleted", "call-deleted"]);
+
+/** How a call ended that was told to end from here; undefined when nobody can tell whether it was answered. */
+export function endFromHere(call: VapiCall): CallProgress | undefined {
+  const reason = call.endedReason ?? call.status ?? "unknown";
+  const { status } = endingOf(reason, typeof call.startedAt === "string");
+  if (status === "hungUp" || status === "voicemail") return { status, providerReason: reason.slice(0, 240) };
+  if (status === "unknown" && !ENDED_FROM_HERE.has(reason)) return undefined;
+  const providerReason = `${ENDED_UNANSWERED}: ${reason}`.slice(0, 240);
+  return { status: "hungUp", unanswered: true, providerReason };
+}
+
+interface Ending {
+  readonly status: CallProgress["status"];
+  readonly sipCode?: number;
+  /** Set when something failed that isn't the callee's doing. */
+  readonly failed?: true;
+  /** Set when the next call would fail in the same way. */
+  readonly isFinal?: true;
+  readonly says: string;
+}
+
+/**
+ * How a call came to its end by VAPI's reason for it. A reason that isn't known here counts as the end of a
+ * conversation where there was one. Where there was none nobody can tell whether anybody was reached, and it is
+ * `unknown`, so that it is not dialled again.
+ */
+export function endingOf(reason: string, wasAnswered: boolean): Ending {
+  const found = byName.get(reason) ?? patterns.find(([pattern]) => pattern.test(reason))?.[1](reason);
+  if (found === undefined)
+    return wasAnswered
+      ? { status: "hungUp", says: "the call ended" }
+      : {
+          status: "unknown",
+          failed: true,
+          says: "the call ended, and nobody can tell whether it was answered",
+        };
+  // Somebody was on the line, so that "no answer" or "failed" would have them called again.
+  const isUnanswered = ["busy", "noAnswer", "failed", "unknown"].includes(found.status);
+  return wasAnswered && isUnanswered ? { ...found, status: "hungUp" } : found;
+}
+
+const hungUp = (says: string): Ending => ({ status: "hungUp", says });
+/** Something broke in a conversation: an error, and no reason to call again. */
+const brokeOff = (says: string): Ending => ({ status: "hungUp", failed: true, says });
+const notMade = (says: string): Ending => ({ status: "failed", failed: true, says });
+/** The number, the assistant or the account is to be set right first. */
+const neverMade = (says: string): Ending => ({ ...notMade(says), isFinal: true });
+
+const byName: ReadonlyMap<string, Ending> = new Map([
+  ["customer-busy", { status: "busy", says: "the callee was busy" }],
+  ["customer-did-not-answer", { status: "noAnswer", says: "nobody answered" }],
+  ["voicemail", { status: "voicemail", says: "a voicemail answered" }],
+  ["assistant-ended-call", hungUp("the assistant ended the call")],
+  ["assistant-ended-call-after-message-spoken", hungUp("the assistant ended the call after its last words")],
+  ["assistant-ended-call-with-hangup-task", hungUp("the assistant ended the call")],
+  ["assistant-said-end-call-phrase", hungUp("the assistant said the words that end a call")],
+  ["assistant-forwarded-call", hungUp("the assistant passed the call on")],
+  ["customer-ended-call", hungUp("the callee hung up")],
+  ["customer-ended-call-before-warm-transfer", hungUp("the callee hung up")],
+  ["customer-ended-call-after-warm-transfer-attempt", hungUp("the callee hung up")],
+  ["customer-ended-call-during-transfer", hungUp("the callee hung up")],
+  ["exceeded-max-duration", hungUp("the call reached the longest that VAPI lets it last")],
+  ["silence-timed-out", hungUp("nobody spoke for too long")],
+  ["call.in-progress.twilio-completed-call", hungUp("the carrier completed the call")],
+  ["call.in-progress.sip-completed-call", hungUp("the carrier completed the call")],
+  ["vonage-completed", hungUp("the carrier completed the call")],
+  // Somebody wants no call to be made: by "failed" it would be made again.
+  ["manually-canceled", { status: "unknown", failed: true, says: "the call was cancelled at VAPI" }],
+  ["scheduled-call-deleted", { status: "unknown", failed: true, says: "the call was deleted at VAPI" }],
+  ["call-deleted", { status: "unknown", failed: true, says: "the call was deleted at VAPI" }],
+  ["twilio-failed-to-connect-call", notMade("the carrier could not connect the call")],
+  ["vonage-failed-to-connect-call", notMade("the carrier could not connect the call")],
+  ["vonage-rejected", notMade("the carrier rejected the call")],
+  ["twilio-reported-customer-misdialed", neverMade("the carrier says that there is no such number")],
+  ["call.start.error-vapi-number-international", neverMade("this VAPI number makes no international calls")],
+  [
+    "call.start.error-vapi-number-outbound-daily-limit",
+    neverMade("the VAPI number has made all its calls of the day"),
+  ],
+  [
+    "call.start.error-subscription-concurrency-limit-reached",
+    notMade("VAPI has as many calls under way as the account may have"),
+  ],
+  ["call.start.error-vapifault-database-error", notMade("VAPI could not begin the call")],
+  ["call.start.error-get-transport", notMade("VAPI could not begin the call")],
+  [
+    "call.start.error-get-assistant",
+    neverMade("VAPI can't get the assistant: is its id right in GREENROOM_PROVIDERS?"),
+  ],
+  [
+    "call.start.error-get-phone-number",
+    neverMade("VAPI can't get the number to call from: is its id right in GREENROOM_VAPI_NUMBERS?"),
+  ],
+  [
+    "call.start.error-get-resources-validation",
+    neverMade("VAPI can't use the assistant or its tools as they are set up"),
+  ],
+  ["call.start.error-fraud-check-failed", neverMade("VAPI blocked the call as fraud")],
+  ["assistant-join-timed-out", notMade("the assistant did not join the call in time")],
+  ["assistant-not-found", neverMade("VAPI knows no such assistant")],
+  ["assistant-not-valid", neverMade("VAPI can't use the assistant as it is set up")],
+  ["worker-shutdown", notMade("VAPI's worker stopped")],
+  ["phone-call-provider-closed-websocket", notMade("the carrier closed its connection to VAPI")],
+]);
+
+const SIP_CODE = /sip-(\d{3})\b/;
+
+/** In this order; the names above go first. */
+const patterns: readonly (readonly [RegExp, (reason: string) => Ending])[] = [
+  [/outbound-sip-\d{3}-/, (reason) => ofSipCode(Number(SIP_CODE.exec(reason)?.[1]))],
+  [/sip-outbound-call-failed-to-connect$/, () => notMade("the carrier could not connect the call")],
+  [
+    /transport-never-connected$|worker-not-available$|worker-died$/,
+    () => notMade("VAPI could not carry the call"),
+  ],
+  [
+    /^call\.start\.error-(subscription|enterprise-feature)-/,
+    () => neverMade("VAPI makes no calls for the account as it stands"),
+  ],
+  [
+    /^call-start-error-neither-assistant-nor-server-set$|^assistant-(not-provided|not-invalid)$/,
+    () => neverMade("VAPI was told no assistant that it can use"),
+  ],
+  [/^call[.-]start[.-]error/, () => notMade("VAPI did not begin the call")],
+  [/^assistant-request-/, () => notMade("VAPI could not get the assistant for the call")],
+  [/^customer-did-not-give-microphone-permission$/, () => notMade("the callee gave no microphone")],
+  [/^customer-ended-call/, () => hungUp("the callee hung up")],
+  [/^assistant-(ended|said)-/, () => hungUp("the assistant ended the call")],
+  [
+    /^call\.in-progress\.error|^pipeline-|^vonage-disconnected$|^call\.(ending|forwarding)\./,
+    () => brokeOff("the call broke off"),
+  ],
+];
+
+function ofSipCode(sipCode: number): Ending {
+  const call = callOfSipCode(sipCode);
+  const says = `the carrier answered SIP ${sipCode}`;
+  return call.status === "failed" ? { ...call, failed: true, says } : { ...call, says };
+}

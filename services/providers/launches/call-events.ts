@@ -1,0 +1,125 @@
+// What a look at a telephone call into a room calls for: a pure decision. Its agent is the pool's, and its host's care.
+import type { CallProgress, LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
+import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import type { Decision, Look } from "./events-for.ts";
+
+const RINGING_LOOK_MS = 500;
+
+/** When to look next, in ms from now. Once it is answered, the agent's own host sees the callee hang up at once. */
+export const nextCallLookInMs = ({ call }: LaunchRecord, observeMs: number): number =>
+  call?.status === "answered" ? observeMs : RINGING_LOOK_MS;
+
+export function callEventsFor(look: Look): Decision {
+  const launch = followed(look);
+  return { launch, memory: look.memory, events: saidOf({ ...look, launch }) };
+}
+
+/** How far a call has come: what is told late takes nothing back. */
+const rankOf = (status: CallProgress["status"] | undefined): number =>
+  status === undefined
+    ? -1
+    : status === "dialing"
+      ? 0
+      : status === "ringing"
+        ? 1
+        : status === "answered"
+          ? 2
+          : 3;
+
+function followed({ launch, observation }: Look): LaunchRecord {
+  if (observation.is === "absent" || observation.is === "untellable") return launch;
+  const { call } = observation;
+  const isNews = call !== undefined && rankOf(call.status) > rankOf(launch.call?.status);
+  const externalId = "externalId" in observation ? observation.externalId : undefined;
+  const isReady = observation.is === "ready" && launch.state !== "over";
+  if (!isNews && (externalId === undefined || externalId === launch.externalId)) return launch;
+  return {
+    ...launch,
+    ...(isReady ? { state: "ready" as const } : {}),
+    ...(isNews ? { call } : {}),
+    ...(externalId === undefined ? {} : { externalId }),
+  };
+}
+
+function saidOf({ launch, record, observation, memory, nowMs, at }: Look): SessionEvent[] {
+  if (observation.is !== "ended") return [];
+  const { tenant, session: sessionId } = launch;
+  const { why } = observation;
+  switch (launch.call?.status) {
+    // Its host sees it too, unless the agent is handed over at this moment.
+    case "hungUp":
+      return [{ type: "end_requested", tenant, sessionId, at, reason: "completed", why }];
+    case "busy":
+    case "noAnswer":
+    case "voicemail":
+      return [nobodyCame(launch, record, why, nowMs - memory.sinceMs, at)];
+    default:
+      return [couldNotCall(launch, record, why, false, at)];
+  }
+}
+
+/** The agent was ready and its user never came: that is what a call is to which nobody answered. */
+function nobodyCame(
+  { tenant, session: sessionId }: LaunchRecord,
+  record: SessionRecord,
+  why: string,
+  waitedMs: number,
+  at: string,
+): SessionEvent {
+  const about = { tenant, sessionId, at, why };
+  // Between two agents there is none that waits.
+  if (record.state !== "ready") return { ...about, type: "end_requested", reason: "cancelled" };
+  return {
+    ...about,
+    type: "overdue",
+    attempt: record.attempt,
+    state: "ready",
+    kind: "user_absent",
+    waitedMs: Math.round(waitedMs),
+  };
+}
+
+/**
+ * How a call stands in the end that was ended from here.
+ * @param told the provider's word on that @param mayHaveBegun whether it may have been made without its being saved
+ */
+export function callAtItsEnd(
+  { call }: Pick<LaunchRecord, "call">,
+  told: CallProgress | undefined,
+  mayHaveBegun: boolean,
+): CallProgress | undefined {
+  switch (call?.status) {
+    case "answered":
+      return { ...call, ...(told?.status === "hungUp" && !told.unanswered ? told : {}), status: "hungUp" };
+    case "dialing":
+    case "ringing":
+      return told ?? { status: "unknown", providerReason: "who dialled is gone, and so is the callee" };
+    case undefined:
+      return told ?? (mayHaveBegun ? { status: "unknown" } : undefined);
+    default:
+      return call;
+  }
+}
+
+/** Not the agent failed, but who was to make the call. */
+export function couldNotCall(
+  { tenant, session: sessionId }: Pick<LaunchRecord, "tenant" | "session">,
+  { attempt, host, hostEpoch }: SessionRecord,
+  why: string,
+  worthRepeating: boolean,
+  at: string,
+): SessionEvent {
+  const about = { tenant, sessionId, at, why };
+  if (host === undefined || hostEpoch === undefined)
+    return { ...about, type: "end_requested", reason: "cancelled" };
+  return {
+    ...about,
+    type: "agent_ended",
+    attempt,
+    host,
+    epoch: hostEpoch,
+    error: why,
+    worthRepeating,
+    cause: "provider",
+  };
+}

@@ -1,0 +1,53 @@
+// How the telephone call of a session stands, by what its provider's connector stored.
+import type { Bus } from "../../libs/bus/bus.ts";
+import { launches } from "../../libs/contracts/buckets.ts";
+import type { CallProgress, LaunchRecord, ProviderName } from "../../libs/contracts/providers/provider.ts";
+import { isTelephone } from "../../libs/domain/task/outcome.ts";
+
+/** What tells most about whether somebody may have been reached comes last. */
+const RANK: Record<CallProgress["status"], number> = {
+  failed: 0,
+  noAnswer: 1,
+  busy: 1,
+  dialing: 2,
+  ringing: 3,
+  unknown: 4,
+  voicemail: 5,
+  answered: 6,
+  hungUp: 7,
+};
+
+const rankOf = ({ status, unanswered }: CallProgress): number => RANK[unanswered ? "noAnswer" : status];
+
+export interface CallStanding {
+  /** Of several launches the one that went furthest; undefined when none has dialled so far. */
+  readonly call: CallProgress | undefined;
+  /** There were launches, and nothing more comes of any of them: without a call nobody was ever dialled. */
+  readonly isOver: boolean;
+}
+
+/** The call of a session, over all launches that it had, read from the store as it stands. */
+export async function callOf(
+  bus: Bus,
+  tenant: string,
+  session: string,
+  provider: ProviderName,
+): Promise<CallStanding> {
+  if (!isTelephone(provider)) return { call: undefined, isOver: false };
+  const found = await bus.list(launches, `${tenant}.${session}.*`);
+  let best: CallProgress | undefined;
+  for (const { value } of found) {
+    const call = callOfLaunch(value);
+    if (call === undefined) continue;
+    if (best === undefined || rankOf(call) > rankOf(best)) best = call;
+  }
+  const isOver = found.length > 0 && found.every(({ value }) => ["over", "unknown"].includes(value.state));
+  return { call: best, isOver };
+}
+
+/** A launch that was asked for and of which nothing came back may have dialled; one that is over without a call hasn't. */
+export function callOfLaunch(launch: LaunchRecord): CallProgress | undefined {
+  if (launch.call !== undefined) return launch.call;
+  if (!isTelephone(launch.provider) || launch.state === "over") return undefined;
+  return { status: launch.state === "unknown" ? "unknown" : "dialing" };
+}

@@ -1,0 +1,112 @@
+// Which waiting tasks begin now: a pure decision.
+import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
+import type { TaskLine } from "../../libs/contracts/tasks/task.ts";
+import { type CallingHours, isOpen } from "./calling-hours.ts";
+
+/** A task that waits, with the attempt that would be its next. */
+export interface QueuedTask extends TaskLine {
+  readonly profile: string;
+  readonly place: number;
+  /** Not before this time, in ms since 1970; a calendar's time, which only the wall clock knows. */
+  readonly notBeforeMs?: number | undefined;
+  /** How much of its back-off is left, in ms. */
+  readonly restMs: number;
+}
+
+export interface Limits {
+  /** Attempts under way, of one tenant, of one provider, and all together. */
+  readonly perTenant: number;
+  readonly perProvider: (provider: ProviderName) => number;
+  readonly total: number;
+  /** How many may begin now, by the rate. */
+  readonly starts: number;
+  readonly callingHours: CallingHours | undefined;
+  /** Agents that a profile has left for such a task; infinite where somebody else brings them. */
+  readonly freeAgents: (provider: ProviderName, profile: string) => number;
+}
+
+/**
+ * The tasks that begin now, in that order. A tenant with fewer attempts under way comes before one with more; of
+ * one tenant, and between equals, the oldest comes first. One that can't begin yet holds up nobody behind it.
+ *
+ * @param queued oldest first
+ * @param running every attempt that has a line
+ * @param now in ms since 1970
+ */
+export function chooseNext(
+  queued: readonly QueuedTask[],
+  running: readonly Pick<TaskLine, "tenant" | "provider">[],
+  limits: Limits,
+  now: number,
+): QueuedTask[] {
+  if (limits.callingHours !== undefined && !isOpen(limits.callingHours, now)) return [];
+  const ofTenant = countBy(running, ({ tenant }) => tenant);
+  const ofProvider = countBy(running, ({ provider }) => provider);
+  const ofProfile = new Map<string, number>();
+  const inQueues = queues(queued);
+  const most = Math.min(limits.starts, limits.total - running.length);
+
+  const mayBegin = (task: QueuedTask): boolean =>
+    task.restMs <= 0 &&
+    (task.notBeforeMs === undefined || task.notBeforeMs <= now) &&
+    countOf(ofProvider, task.provider) < limits.perProvider(task.provider) &&
+    countOf(ofProfile, agentsOf(task)) < limits.freeAgents(task.provider, task.profile);
+
+  const chosen: QueuedTask[] = [];
+  while (chosen.length < most) {
+    let next: { task: QueuedTask; queue: Queue } | undefined;
+    for (const queue of inQueues) {
+      if (countOf(ofTenant, queue.tenant) >= limits.perTenant) continue;
+      // What can't begin now can't begin later in this round either: others only take away from it.
+      while (queue.at < queue.tasks.length && !mayBegin(queue.tasks[queue.at] as QueuedTask)) queue.at += 1;
+      const task = queue.tasks[queue.at];
+      if (task === undefined) continue;
+      const isBetter =
+        next === undefined ||
+        countOf(ofTenant, task.tenant) - countOf(ofTenant, next.task.tenant) < 0 ||
+        (countOf(ofTenant, task.tenant) === countOf(ofTenant, next.task.tenant) &&
+          task.place < next.task.place);
+      if (isBetter) next = { task, queue };
+    }
+    if (next === undefined) break;
+    const { task, queue } = next;
+    queue.at += 1;
+    chosen.push(task);
+    add(ofTenant, task.tenant);
+    add(ofProvider, task.provider);
+    add(ofProfile, agentsOf(task));
+  }
+  return chosen;
+}
+
+interface Queue {
+  readonly tenant: string;
+  readonly tasks: QueuedTask[];
+  at: number;
+}
+
+function queues(queued: readonly QueuedTask[]): Queue[] {
+  const found = new Map<string, Queue>();
+  for (const task of queued) {
+    const queue = found.get(task.tenant);
+    if (queue === undefined) found.set(task.tenant, { tenant: task.tenant, tasks: [task], at: 0 });
+    else queue.tasks.push(task);
+  }
+  return [...found.values()];
+}
+
+/** Those who take from the same agents. */
+const agentsOf = ({ provider, profile }: QueuedTask): string =>
+  provider === "pool" || provider === "sip" ? profile : `${provider}/${profile}`;
+
+const countOf = (counts: ReadonlyMap<string, number>, key: string): number => counts.get(key) ?? 0;
+
+const add = (counts: Map<string, number>, key: string): void => {
+  counts.set(key, countOf(counts, key) + 1);
+};
+
+function countBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of items) add(counts, keyOf(item));
+  return counts;
+}

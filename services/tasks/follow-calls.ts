@@ -1,0 +1,89 @@
+// Turns what is stored of sessions and launches into what happened to tasks.
+import type { Bus, Stop } from "../../libs/bus/bus.ts";
+import { launches, sessions } from "../../libs/contracts/buckets.ts";
+import type { LaunchRecord } from "../../libs/contracts/providers/provider.ts";
+import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { taskEvents } from "../../libs/contracts/streams.ts";
+import type { TaskEvent } from "../../libs/contracts/tasks/task.ts";
+import { isTelephone } from "../../libs/domain/task/outcome.ts";
+import { attemptOfSession } from "../../libs/domain/task/task-ids.ts";
+import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
+import { callOf, callOfLaunch } from "./call-status.ts";
+
+interface Deps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+}
+
+const CONCURRENCY = 128;
+/** About 30 s of deliveries, in which a connector hangs up, also one that must first take up what another left. */
+const HANGING_UP_DELIVERIES = 11;
+
+/** Follows until stopped; all outbound processes share the work. */
+export async function followCalls(deps: Deps): Promise<Stop> {
+  const { bus } = deps;
+  const say = async (event: TaskEvent | undefined) => {
+    if (event !== undefined) await bus.publish(taskEvents, event);
+    return "done" as const;
+  };
+  const stopSessions = await bus.follow(
+    sessions,
+    { durable: "outbound-sessions", concurrency: CONCURRENCY },
+    async ({ value }, { deliveries }) => {
+      const news = value === undefined ? undefined : await newsOfSession(deps, value);
+      if (isHangingUp(news) && deliveries < HANGING_UP_DELIVERIES) return "retry";
+      return say(news);
+    },
+  );
+  const stopLaunches = await bus.follow(
+    launches,
+    { durable: "outbound-launches", concurrency: CONCURRENCY },
+    ({ value, revision }) => say(value === undefined ? undefined : newsOfLaunch(deps, value, revision)),
+  );
+  return async () => {
+    await Promise.all([stopSessions(), stopLaunches()]);
+  };
+}
+
+async function newsOfSession({ bus, clock }: Deps, record: SessionRecord): Promise<TaskEvent | undefined> {
+  const of = attemptOfSession(record.id);
+  if (of === undefined || record.call?.task !== of.taskId) return undefined;
+  const about = { tenant: record.tenant, taskId: of.taskId, attempt: of.attempt, at: isoNow(clock) };
+  if (record.state === "ready") return { ...about, type: "session_ready" };
+  if (record.state !== "ended") return undefined;
+  // Its connector stored the call's end before it said that the session is over: the session's end says both.
+  const { call, isOver } = await callOf(bus, record.tenant, record.id, record.provider ?? "pool");
+  return {
+    ...about,
+    type: "session_ended",
+    reason: record.endedReason ?? "completed",
+    why: record.history.at(-1)?.why ?? record.endedReason ?? "",
+    wasReady: record.timings.readyMs !== undefined || record.history.some(({ state }) => state === "ready"),
+    worthRepeating: isWorthRepeating(record),
+    ...(call === undefined ? {} : { call }),
+    ...(isOver && call === undefined ? { notDialled: true as const } : {}),
+  };
+}
+
+/** The session was ended while its telephone rang; whether somebody answered just then its connector knows soon. */
+const isHangingUp = (news: TaskEvent | undefined): boolean =>
+  news?.type === "session_ended" && (news.call?.status === "dialing" || news.call?.status === "ringing");
+
+/** An error that ended the session although it had attempts left was said to be one that would only come again. */
+const isWorthRepeating = ({ endedReason, failures, maxAttempts }: SessionRecord): boolean =>
+  !((endedReason === "agent_error" || endedReason === "provider_error") && failures < maxAttempts);
+
+function newsOfLaunch({ clock }: Deps, launch: LaunchRecord, revision: number): TaskEvent | undefined {
+  const of = attemptOfSession(launch.session);
+  const call = callOfLaunch(launch);
+  if (of === undefined || call === undefined || !isTelephone(launch.provider)) return undefined;
+  return {
+    type: "call_moved",
+    tenant: launch.tenant,
+    taskId: of.taskId,
+    attempt: of.attempt,
+    at: isoNow(clock),
+    call,
+    revision,
+  };
+}

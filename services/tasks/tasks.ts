@@ -1,0 +1,82 @@
+// Outbound: the one writer of tasks. Several processes share the work.
+import type { Bus } from "../../libs/bus/bus.ts";
+import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
+import { taskEvents, taskRequests } from "../../libs/contracts/streams.ts";
+import { type TaskRecord, taskKey } from "../../libs/contracts/tasks/task.ts";
+import { watchHosts } from "../../libs/fleet/host-view.ts";
+import type { Clock } from "../../libs/runtime/clock.ts";
+import { createInOrder } from "../../libs/runtime/keyed-queue.ts";
+import type { Log } from "../../libs/runtime/log.ts";
+import type { Metrics } from "../../libs/runtime/metrics.ts";
+import { Lines } from "./call-slots.ts";
+import type { Limits } from "./choose-next.ts";
+import { followCalls } from "./follow-calls.ts";
+import { onTaskEvent } from "./handle-task-event.ts";
+import { takeIn } from "./handle-task-request.ts";
+import { Scheduler } from "./scheduler.ts";
+import { countTasks, measureTasks } from "./task-metrics.ts";
+import { watchTasks } from "./task-view.ts";
+
+export interface OutboundDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly instance: string;
+  readonly metrics?: Metrics;
+  readonly settings: {
+    readonly limits: Pick<Limits, "perTenant" | "perProvider" | "total" | "callingHours">;
+    /** Tasks that begin in a second at most. */
+    readonly rate: number;
+    readonly deadlineMs: TaskRecord["deadlineMs"];
+    /** Who makes the call of a task that names nobody. */
+    readonly providerOf: (profile: string) => ProviderName;
+  };
+}
+
+const CONCURRENCY = 128;
+
+export async function startOutbound(deps: OutboundDeps): Promise<{ stop(): Promise<void> }> {
+  const { bus, clock, log, settings, metrics } = deps;
+  let writes = 0;
+  const nextOpId = () => `${deps.instance}:${++writes}`;
+  const hosts = await watchHosts(bus);
+  const tasks = await watchTasks(bus, clock);
+  const count = metrics === undefined ? undefined : countTasks(metrics);
+  if (metrics !== undefined) measureTasks(metrics, tasks);
+  const lines = new Lines({ bus, clock, tasks, rate: settings.rate, nextOpId });
+  const stopLines = await lines.watch();
+
+  const takeInDeps = {
+    bus,
+    clock,
+    log,
+    nextOpId,
+    count,
+    hosts: () => hosts.all(),
+    providerOf: settings.providerOf,
+    deadlineMs: settings.deadlineMs,
+  };
+  const stopRequests = await bus.consume(
+    taskRequests,
+    { durable: "outbound", concurrency: CONCURRENCY },
+    (request, delivery) => takeIn(takeInDeps, request, delivery),
+  );
+  const inOrder = createInOrder();
+  const stopEvents = await bus.consume(
+    taskEvents,
+    { durable: "outbound", concurrency: CONCURRENCY },
+    (event) =>
+      inOrder(taskKey(event.tenant, event.taskId), () =>
+        onTaskEvent({ bus, clock, log, nextOpId, count }, event),
+      ),
+  );
+  const stopFollowing = await followCalls({ bus, clock });
+  const scheduler = new Scheduler({ bus, clock, log, tasks, hosts, lines, limits: settings.limits });
+  return {
+    async stop() {
+      await scheduler.stop();
+      await Promise.all([stopRequests(), stopEvents(), stopFollowing()]);
+      await Promise.all([stopLines(), tasks.stop(), hosts.stop()]);
+    },
+  };
+}

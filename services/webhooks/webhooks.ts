@@ -1,0 +1,88 @@
+// Webhooks that we send: follows sessions, calls and tasks, tells the endpoints, and sees that they are told.
+import type { Verdict } from "../../libs/bus/bus.ts";
+import { sessions, tasks } from "../../libs/contracts/buckets.ts";
+import type { CallRecord } from "../../libs/contracts/calls/call.ts";
+import { isError } from "../../libs/contracts/errors.ts";
+import { sessionKey } from "../../libs/contracts/ids.ts";
+import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import { calls, webhooks } from "../../libs/contracts/streams.ts";
+import type { WebhookEvent } from "../../libs/contracts/webhooks/webhook.ts";
+import { type News, tell } from "./enqueue.ts";
+import { QueueKeeper, type QueueKeeperDeps } from "./queue-owner.ts";
+import { callEvent, callSequenceOf, sessionNews } from "./session-events.ts";
+import { taskNews } from "./task-events.ts";
+
+const AT_ONCE = 64;
+/** The store may be away for longer than this; then what wasn't told goes to the dead letters. */
+const DELIVERIES_MAX = 1000;
+const durable = { durable: "webhooks", concurrency: AT_ONCE, maxDeliveries: DELIVERIES_MAX };
+
+export interface Webhooks {
+  stop(): Promise<void>;
+}
+
+/** All recorders share the work, and what two of them do at the same time comes to the same. */
+export async function startWebhooks(deps: QueueKeeperDeps): Promise<Webhooks> {
+  const { bus } = deps;
+  const keeper = new QueueKeeper(deps);
+  // Before any news comes: who wants it has to be known.
+  await keeper.start();
+  const say = async (news: News): Promise<Verdict> => {
+    await tell(
+      { bus, endpointsOf: (tenant) => keeper.endpointsOf(tenant), queued: (to) => keeper.queued(to) },
+      news,
+    );
+    return "done";
+  };
+  const hasEndpoints = (tenant: string) => keeper.endpointsOf(tenant).length > 0;
+  const stops = await Promise.all([
+    bus.follow(sessions, durable, async ({ value }) =>
+      value === undefined ? "done" : say(newsOfSession(value)),
+    ),
+    bus.follow(tasks, durable, async ({ value }) => (value === undefined ? "done" : say(taskNews(value)))),
+    bus.consume(calls, durable, async (call) =>
+      hasEndpoints(call.tenant) ? say(await newsOfCall(deps, keeper, call)) : "done",
+    ),
+  ]);
+  return {
+    async stop() {
+      for (const stop of stops) await stop();
+      await keeper.stop();
+    },
+  };
+}
+
+const newsOfSession = (record: SessionRecord): News => ({
+  tenant: record.tenant,
+  about: "session",
+  of: record.id,
+  events: sessionNews(record),
+});
+
+/** The call is told last, behind all that its session has to tell; that is put in front of it here. */
+async function newsOfCall(
+  { bus, log }: QueueKeeperDeps,
+  keeper: QueueKeeper,
+  call: CallRecord,
+): Promise<News> {
+  const { tenant, sessionId: of } = call;
+  const record = await bus.read(sessions, sessionKey(tenant, of)).catch((error: unknown) => {
+    if (isError(error, "unreadable_record")) return undefined;
+    throw error;
+  });
+  if (record !== undefined) {
+    const events = [...sessionNews(record.value), callEvent(call, callSequenceOf(record.value))];
+    return { tenant, about: "session", of, events };
+  }
+  // The record was purged meanwhile, a day after the end: its number is the one after the end that was told.
+  for (const { id: endpoint } of keeper.endpointsOf(tenant)) {
+    const subject = `webhook.${tenant}.${endpoint}.${of}.>`;
+    const told = await bus.scan(webhooks, { subject, limit: 100 });
+    const end = told.find(({ message }) => message.event.type === "session.ended");
+    if (end === undefined) continue;
+    const events: WebhookEvent[] = [callEvent(call, end.message.event.sequence + 1)];
+    return { tenant, about: "session", of, events };
+  }
+  log.warn({ session: of, tenant }, "a call is not told to webhooks: its session's record is gone");
+  return { tenant, about: "session", of, events: [] };
+}

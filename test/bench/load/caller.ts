@@ -1,0 +1,50 @@
+// A person on the line: joins the room with a real WebRTC client, talks for a while, and hangs up.
+import {
+  AudioFrame,
+  AudioSource,
+  LocalAudioTrack,
+  Room,
+  TrackPublishOptions,
+  TrackSource,
+} from "@livekit/rtc-node";
+import { startNativeWithoutLogCapture } from "../../../services/agent-host/agent-process/native.ts";
+
+const SAMPLE_RATE = 48_000;
+const FRAME_MS = 20;
+/** A hum that no agent takes for silence. */
+const LOUDNESS = 4000;
+const HERTZ = 220;
+
+/** @returns whether anything of the agent was heard */
+export async function call(join: { url: string; token: string }, talkMs: number): Promise<boolean> {
+  startNativeWithoutLogCapture();
+  const room = new Room();
+  let hears = false;
+  room.on("trackSubscribed", () => {
+    hears = true;
+  });
+  await room.connect(join.url, join.token, { autoSubscribe: true, dynacast: false });
+  const source = new AudioSource(SAMPLE_RATE, 1);
+  const track = LocalAudioTrack.createAudioTrack("microphone", source);
+  try {
+    const options = new TrackPublishOptions();
+    options.source = TrackSource.SOURCE_MICROPHONE;
+    await room.localParticipant?.publishTrack(track, options);
+    const frames = Math.round(talkMs / FRAME_MS);
+    // It comes back when there is room in its queue, so this goes at the speed of speech.
+    for (let frame = 0; frame < frames && room.isConnected; frame++) await source.captureFrame(hum(frame));
+    return hears;
+  } finally {
+    await track.close();
+    await room.disconnect();
+  }
+}
+
+function hum(frame: number): AudioFrame {
+  const length = (SAMPLE_RATE * FRAME_MS) / 1000;
+  const samples = new Int16Array(length);
+  for (let i = 0; i < length; i++) {
+    samples[i] = LOUDNESS * Math.sin((2 * Math.PI * HERTZ * (frame * length + i)) / SAMPLE_RATE);
+  }
+  return new AudioFrame(samples, SAMPLE_RATE, 1, length);
+}

@@ -1,0 +1,69 @@
+// 12, of call records and key figures: each ended session has one, as its records give it, and the days' figures agree with them.
+
+import type { CallRecord } from "../../../libs/contracts/calls/call.ts";
+import { sessionKey } from "../../../libs/contracts/ids.ts";
+import { calls as callsChannel } from "../../../libs/contracts/streams.ts";
+import { callOf, hasEnded, readyAttempts } from "../../../libs/domain/call/build-call.ts";
+import type { Remains, Violation } from "./evidence.ts";
+import { groupBy, type Read } from "./read-evidence.ts";
+
+/** What call records are made of, and those that stand. */
+export type Recorded = Pick<Remains, "records" | "reports" | "launches" | "calls">;
+
+export function checkCalls({ evidence: { remains }, lives }: Read): Violation[] {
+  // A session's record may be gone long before its call's.
+  const over = new Set(
+    lives.flatMap(({ key, revisions }) => (revisions.at(-1)?.record.state === "ended" ? [key] : [])),
+  );
+  const figures = remains.falseKpis.map((key) => ({
+    invariant: 12,
+    what: `the key figures ${key} are not what the call records give`,
+  }));
+  return [...wrongCalls(remains, over), ...figures];
+}
+
+/** @param over the sessions that ended, by their keys */
+export function wrongCalls(remains: Recorded, over: ReadonlySet<string>): Violation[] {
+  const stored = groupBy(remains.calls, ({ tenant, sessionId }) => sessionKey(tenant, sessionId));
+  const found: Violation[] = [];
+  const tell = (what: string, sessionId: string) => found.push({ invariant: 12, what, sessionId });
+  for (const wanted of callsOf(remains)) {
+    const key = sessionKey(wanted.tenant, wanted.sessionId);
+    const [call, ...others] = stored.get(key) ?? [];
+    stored.delete(key);
+    if (call === undefined) tell(`the ended session ${key} has no call record`, wanted.sessionId);
+    else if (others.length > 0) tell(`${key} has ${others.length + 1} call records`, wanted.sessionId);
+    else if (textOf(call) !== textOf(wanted))
+      tell(`the call record of ${key} says ${differences(call, wanted)}`, wanted.sessionId);
+  }
+  for (const [key, [call]] of stored)
+    if (!over.has(key)) tell(`${key} has a call record and did not end`, call?.sessionId ?? key);
+  return found;
+}
+
+function callsOf({ records, reports, launches }: Recorded): CallRecord[] {
+  const reported = groupBy(reports, ({ tenant, session }) => sessionKey(tenant, session));
+  const launched = groupBy(launches, ({ tenant, session }) => sessionKey(tenant, session));
+  return records.filter(hasEnded).map((record) => {
+    const key = sessionKey(record.tenant, record.id);
+    const served = readyAttempts(record);
+    return callOf(
+      record,
+      (reported.get(key) ?? []).filter(({ attempt }) => served.includes(attempt)),
+      record.call === undefined ? [] : (launched.get(key) ?? []),
+    );
+  });
+}
+
+const textOf = (call: CallRecord): string => JSON.stringify(callsChannel.schema.parse(call));
+
+function differences(is: CallRecord, should: CallRecord): string {
+  const fields = Object.keys({ ...is, ...should }) as (keyof CallRecord)[];
+  return fields
+    .filter((field) => JSON.stringify(is[field]) !== JSON.stringify(should[field]))
+    .map(
+      (field) =>
+        `${field} ${JSON.stringify(is[field])}, and its records give ${JSON.stringify(should[field])}`,
+    )
+    .join("; ");
+}

@@ -1,0 +1,132 @@
+// What is there when a chaos run is over, and whether it is what should be there.
+
+import { connect } from "nats";
+import type { Bus } from "../../../libs/bus/bus.ts";
+import {
+  allBuckets,
+  conversations,
+  hosts,
+  launches,
+  rollups,
+  sessionReports,
+  sessions,
+  tasks,
+} from "../../../libs/contracts/buckets.ts";
+import { type CallRecord, dayOf } from "../../../libs/contracts/calls/call.ts";
+import { STANDBY_PREFIX, sessionKey } from "../../../libs/contracts/ids.ts";
+import { allChannels, calls, deadLetters } from "../../../libs/contracts/streams.ts";
+import { isTaskEnd } from "../../../libs/contracts/tasks/task.ts";
+import type { Rooms } from "../../../libs/livekit/rooms.ts";
+import { systemClock } from "../../../libs/runtime/clock.ts";
+import { silentLog } from "../../../libs/runtime/log.ts";
+import { KpiKeeper } from "../../../services/calls/kpi-writer.ts";
+import type { Remains, RunMs } from "./evidence.ts";
+import type { Phones } from "./phones.ts";
+import { isStage, programOf } from "./processes.ts";
+import type { World } from "./world.ts";
+
+export interface Sources {
+  readonly world: World;
+  readonly bus: Bus;
+  readonly rooms: Rooms;
+  readonly phones: Phones;
+  readonly now: () => RunMs;
+}
+
+const LETTERS = 1000;
+const PAGE = 500;
+
+export async function collectRemains({ world, bus, rooms, phones, now }: Sources): Promise<Remains> {
+  const registered = (await bus.list(hosts)).map(({ value }) => value);
+  const recorded = await allCalls(bus);
+  return {
+    atMs: now(),
+    records: (await bus.list(sessions)).map(({ value }) => value),
+    rooms: (await rooms.list()).map(({ name }) => name),
+    hosts: registered,
+    strayProcesses: strays(world, registered),
+    consumers: await durableConsumers(world),
+    deadLetters: (await bus.page(deadLetters, { limit: LETTERS })).map(({ message }) => message),
+    rollups: (await bus.list(rollups)).map(({ value }) => value),
+    conversations: (await bus.list(conversations)).map(({ key }) => key),
+    tasks: (await bus.list(tasks)).map(({ value }) => value),
+    launches: (await bus.list(launches)).map(({ value }) => value),
+    reports: (await bus.list(sessionReports)).map(({ value }) => value),
+    dialled: phones.dialled(),
+    calls: recorded,
+    falseKpis: await falseKpis(bus, recorded),
+  };
+}
+
+/** What still has to go before the run may be judged; empty when nothing has. */
+export function whatIsLeft(remains: Remains): string[] {
+  const slots = remains.hosts.flatMap(({ stages }) => stages.flatMap((stage) => stage.slots));
+  const standby = new Set(slots.map(({ id }) => STANDBY_PREFIX + id));
+  return [
+    ...remains.records.filter(({ state }) => state !== "ended").map(({ id }) => `session ${id}`),
+    ...remains.rooms.filter((name) => !standby.has(name)).map((name) => `room ${name}`),
+    ...slots.filter(({ session }) => session !== undefined).map(({ session }) => `slot of ${session}`),
+    ...remains.strayProcesses,
+    ...remains.conversations.map((key) => `conversation ${key}`),
+    ...remains.tasks.filter(({ state }) => !isTaskEnd(state)).map(({ id, state }) => `task ${id} (${state})`),
+    ...remains.dialled.filter(({ isLive }) => isLive).map(({ to }) => `call to ${to}`),
+    ...unrecorded(remains).map((id) => `no call record of ${id}`),
+    ...remains.falseKpis.map((key) => `key figures ${key}`),
+    ...remains.consumers
+      .filter(({ pending, ackPending }) => pending + ackPending > 0)
+      .map(({ stream, name, pending, ackPending }) => `${stream} > ${name}: ${pending} and ${ackPending}`),
+  ];
+}
+
+function unrecorded({ records, calls: recorded }: Remains): string[] {
+  const known = new Set(recorded.map(({ tenant, sessionId }) => sessionKey(tenant, sessionId)));
+  const ended = records.filter(({ state }) => state === "ended");
+  return ended.flatMap(({ tenant, id }) => (known.has(sessionKey(tenant, id)) ? [] : [id]));
+}
+
+async function allCalls(bus: Bus): Promise<CallRecord[]> {
+  const found: CallRecord[] = [];
+  for (let after = 0; ; ) {
+    const page = await bus.scan(calls, { subject: "call.*.*.*", after, limit: PAGE });
+    found.push(...page.map(({ message }) => message));
+    after = page.at(-1)?.sequence ?? after;
+    if (page.length < PAGE) return found;
+  }
+}
+
+/** By the product's own recomputation, which `npm run kpis -- --check` is too. */
+async function falseKpis(bus: Bus, recorded: readonly CallRecord[]): Promise<string[]> {
+  const settings = { intervalMs: 1000, lookbackDays: 1 };
+  const keeper = new KpiKeeper({ bus, clock: systemClock, log: silentLog, settings });
+  const days = [...new Set(recorded.map(({ endedAt }) => dayOf(endedAt)))];
+  return (await Promise.all(days.map((day) => keeper.check({ tenant: "*", day })))).flat();
+}
+
+/** Processes that outlived who started them, and stages that no host knows. */
+function strays(world: World, registered: Remains["hosts"]): string[] {
+  const known = new Set(registered.flatMap(({ stages }) => stages.flatMap(({ pid }) => pid ?? [])));
+  const unknown = world.processes().filter((pid) => isStage(pid) && !known.has(pid));
+  return [...new Set([...world.orphans(), ...unknown])].map((pid) => `process ${pid} (${programOf(pid)})`);
+}
+
+async function durableConsumers(world: World): Promise<Remains["consumers"]> {
+  const connection = await connect({ servers: world.cluster.url.split(","), timeout: 5000 });
+  try {
+    const manager = await connection.jetstreamManager({ checkAPI: false, timeout: 5000 });
+    const streams = new Set([
+      ...allChannels.map(({ stream }) => stream),
+      ...allBuckets.map(({ name }) => `KV_${name}`),
+    ]);
+    const found: Remains["consumers"][number][] = [];
+    for (const stream of streams) {
+      for (const info of await manager.consumers.list(stream).next()) {
+        if (info.config.durable_name === undefined) continue;
+        const { name, num_pending: pending, num_ack_pending: ackPending } = info;
+        found.push({ stream, name, pending, ackPending });
+      }
+    }
+    return found;
+  } finally {
+    await connection.close();
+  }
+}

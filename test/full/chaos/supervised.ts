@@ -1,0 +1,112 @@
+// A service process of the run: started again when it is gone, as a supervisor would, and hurt on request.
+import type { ChildProcess } from "node:child_process";
+import { forkService, serviceMain } from "../../../cli/supervisor/fork-service.ts";
+import { killGroup } from "../../../cli/supervisor/guard.ts";
+import type { ServiceKind } from "../../kit/stack/service-process.ts";
+import { until } from "../../kit/until.ts";
+
+interface Options {
+  readonly service: ServiceKind;
+  readonly name: string;
+  readonly env: NodeJS.ProcessEnv;
+  /** How long after its end it is started again, in ms. */
+  readonly pauseMs: () => number;
+  readonly onLine: (line: string) => void;
+  /** It ended without having been killed or stopped by the run. */
+  readonly onOwnEnd: (exitCode: number) => void;
+}
+
+const STOP_MS = 12_000;
+
+export class Supervised {
+  readonly #options: Options;
+  #child: ChildProcess | undefined;
+  #again: NodeJS.Timeout | undefined;
+  #isRunning = false;
+  #isWanted = false;
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  get service(): ServiceKind {
+    return this.#options.service;
+  }
+
+  /** Undefined while there is none. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** It said so since it was last started. */
+  get isRunning(): boolean {
+    return this.#isRunning;
+  }
+
+  start(): void {
+    this.#isWanted = true;
+    const child = forkService(serviceMain(this.service), this.#options.env);
+    this.#child = child;
+    child.on("message", (message) => {
+      if ((message as { type?: unknown }).type === "running") this.#isRunning = true;
+    });
+    child.on("error", () => {});
+    child.on("exit", (code) => this.#ended(code));
+    for (const stream of [child.stdout, child.stderr]) readLines(stream!, this.#options.onLine);
+  }
+
+  async running(timeoutMs: number): Promise<void> {
+    await until(() => this.#isRunning, { timeoutMs, everyMs: 50, what: `${this.name} runs` });
+  }
+
+  /** A signal for the process alone, or for its children too. */
+  signal(signal: NodeJS.Signals, whom: "alone" | "group"): void {
+    if (this.#child === undefined) return;
+    if (whom === "alone") this.#child.kill(signal);
+    else killGroup(this.#child.pid, signal);
+  }
+
+  /** Ends it in order, by force if it takes too long; it isn't started again. @returns whether force was needed */
+  async end(): Promise<boolean> {
+    this.#isWanted = false;
+    clearTimeout(this.#again);
+    const child = this.#child;
+    if (child === undefined) return false;
+    killGroup(child.pid, "SIGCONT");
+    child.kill("SIGTERM");
+    let isForced = false;
+    const late = setTimeout(() => {
+      isForced = true;
+      killGroup(child.pid, "SIGKILL");
+    }, STOP_MS);
+    await until(() => this.#child === undefined, {
+      timeoutMs: STOP_MS * 2,
+      everyMs: 20,
+      what: `${this.name} has ended`,
+    });
+    clearTimeout(late);
+    return isForced;
+  }
+
+  #ended(code: number | null): void {
+    this.#child = undefined;
+    this.#isRunning = false;
+    if (!this.#isWanted) return;
+    if (code !== null) this.#options.onOwnEnd(code);
+    this.#again = setTimeout(() => this.start(), this.#options.pauseMs());
+  }
+}
+
+function readLines(stream: NodeJS.ReadableStream, onLine: (line: string) => void): void {
+  let rest = "";
+  stream.setEncoding("utf8");
+  stream.on("data", (part: string) => {
+    const lines = (rest + part).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) if (line !== "") onLine(line);
+  });
+}

@@ -1,0 +1,117 @@
+// One who has people called, and notes what it was told: over the pool and by telephone, one task after the other.
+import { setTimeout as sleep } from "node:timers/promises";
+import { isTaskEnd } from "../../../libs/contracts/tasks/task.ts";
+import { integerBetween, pickOne, type Random } from "../../kit/random.ts";
+import type { Answer, ApiClient } from "./api-client.ts";
+import type { AskedTask, RunMs } from "./evidence.ts";
+import { PHONE_PROFILE } from "./phones.ts";
+
+const TRIES_MS = 40_000;
+const FOLLOWED_MS = 40_000;
+const LOOK_MS = 400;
+
+interface Options {
+  readonly name: string;
+  readonly random: Random;
+  readonly api: ApiClient;
+  readonly now: () => RunMs;
+  readonly askedTasks: AskedTask[];
+}
+
+interface Wish {
+  readonly key: string;
+  readonly body: { readonly to: string; readonly profile: string } & Record<string, unknown>;
+}
+
+export class TaskClient {
+  readonly #options: Options;
+  #count = 0;
+
+  constructor(options: Options) {
+    this.#options = options;
+  }
+
+  async run(isOver: () => boolean): Promise<void> {
+    const { random } = this.#options;
+    while (!isOver()) {
+      await this.#oneTask(random);
+      await sleep(integerBetween(random, 200, 2000));
+    }
+  }
+
+  async #oneTask(random: Random): Promise<void> {
+    const wish = this.#wish(random);
+    const gateway = integerBetween(random, 0, 1);
+    const isRace = random() < 0.3;
+    const asking = Array.from({ length: isRace ? 3 : 1 }, (_, index) => this.#ask(wish, gateway + index));
+    const taskId = (await Promise.all(asking)).find((id) => id !== undefined);
+    if (taskId === undefined) return;
+    const end = pickOne(random, ["end", "end", "cancel", "left"]);
+    const isCanceledEarly = random() < 0.1;
+    const afterMs = integerBetween(random, 500, 5000);
+    if (isCanceledEarly) {
+      await sleep(afterMs);
+      await this.#post(gateway, `/api/tasks/${taskId}/cancel`);
+      return;
+    }
+    const session = await this.#underWay(taskId, gateway);
+    // Who is called by telephone hangs up.
+    if (session === undefined || end === "left") return;
+    await sleep(afterMs);
+    if (end === "cancel") await this.#post(gateway, `/api/tasks/${taskId}/cancel`);
+    else if (wish.body.profile !== PHONE_PROFILE) await this.#post(gateway, `/api/session/${session}/end`);
+  }
+
+  #wish(random: Random): Wish {
+    this.#count += 1;
+    const name = `${this.#options.name}-${this.#count}`;
+    const isPhone = random() < 0.6;
+    const number = String(integerBetween(random, 0, 9_999_999)).padStart(7, "0");
+    return {
+      key: `key-${name}`,
+      body: {
+        to: `+1555${number}`,
+        profile: isPhone ? PHONE_PROFILE : "heard",
+        metadata: { words: `words of ${name}` },
+        retry: { maxAttempts: 2, initialMs: 500, maxMs: 1000 },
+      },
+    };
+  }
+
+  /** Asks until it is told, each time at the other gateway. */
+  async #ask(wish: Wish, gateway: number): Promise<string | undefined> {
+    const { api, now, askedTasks } = this.#options;
+    const untilMs = now() + TRIES_MS;
+    for (let tries = 0; now() < untilMs; tries++) {
+      const askedAtMs = now();
+      const { status, body } = await api.post(gateway + tries, "/api/tasks", wish.body, wish.key);
+      const taskId: string | undefined = status === 202 ? body.taskId : undefined;
+      const told = { askedAtMs, tenant: api.tenant, idempotencyKey: wish.key, status };
+      askedTasks.push(taskId === undefined ? told : { ...told, taskId });
+      if (taskId !== undefined) return taskId;
+      await sleep(500);
+    }
+    return undefined;
+  }
+
+  /** @returns the session of the attempt that is in progress; undefined when it is over first, or takes too long */
+  async #underWay(taskId: string, gateway: number): Promise<string | undefined> {
+    const { api, now } = this.#options;
+    const untilMs = now() + FOLLOWED_MS;
+    for (let tries = 0; now() < untilMs; tries++) {
+      const { body } = await api.get(gateway + tries, `/api/tasks/${taskId}`);
+      if (body?.state === "inProgress") return body.attempts.at(-1)?.session;
+      if (body?.state !== undefined && isTaskEnd(body.state)) return undefined;
+      await sleep(LOOK_MS);
+    }
+    return undefined;
+  }
+
+  async #post(gateway: number, path: string): Promise<void> {
+    for (let tries = 0; tries < 4; tries++) {
+      const answer: Answer = await this.#options.api.post(gateway + tries, path, {});
+      if (answer.status >= 200 && answer.status < 500) return;
+      await sleep(500);
+    }
+  }
+}

@@ -1,0 +1,255 @@
+// What a chaos run hurts: three NATS nodes, a LiveKit, and two of each service behind proxies of their own.
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "../../../cli/servers/ports.ts";
+import { membersOfGroups, pidsWithEnvironment } from "../../../cli/supervisor/processes.ts";
+import { DEFAULT_TENANT } from "../../../libs/contracts/ids.ts";
+import { forkRandom, integerBetween } from "../../kit/random.ts";
+import { whyNoLoopDisk } from "../../kit/servers/loop-disk.ts";
+import { type NatsCluster, startNatsCluster } from "../../kit/servers/nats-cluster.ts";
+import { startLiveKit, type TestLiveKit } from "../../kit/servers/servers.ts";
+import { agentsDir, removeAgentsDirs } from "../../kit/stack/agents-dir.ts";
+import type { ServiceKind } from "../../kit/stack/service-process.ts";
+import { until } from "../../kit/until.ts";
+import { makeSmallDisk, type SmallDisk } from "./full-disk.ts";
+import { Links } from "./links.ts";
+import { createShiftedClocks, type ShiftedClocks } from "./shifted-clock.ts";
+import { Supervised } from "./supervised.ts";
+
+/** Marks every process of the run; inherited, so that the agents' own processes are found too. */
+const MARK = "CHAOS_RUN";
+const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS"];
+const KINDS = ["gateway", "dispatcher", "janitor", "agent-host", "connector", "outbound", "recorder"];
+const NAMES = KINDS.flatMap((kind) => [`${kind}-1`, `${kind}-2`]);
+/** One more gateway, for another tenant: the rest serves both. */
+const OTHER_GATEWAY = "gateway-3";
+export const OTHER_TENANT = "other";
+const START_MS = 120_000;
+/** Room for what a run of ten minutes stores, and quickly filled. */
+const DISK_MB = 192;
+
+/** Deadlines that a run can wait for; the defaults are made for people. */
+const SETTINGS = {
+  GREENROOM_REPLICAS: "3",
+  // The checks read which slot serves whom.
+  GREENROOM_LOG_LEVEL: "debug",
+  GREENROOM_QUEUE_DEADLINE_MS: "15000",
+  GREENROOM_JOIN_DEADLINE_MS: "8000",
+  GREENROOM_COLD_EXTRA_MS: "8000",
+  GREENROOM_READY_DEADLINE_MS: "8000",
+  GREENROOM_USER_ABSENT_MS: "20000",
+  GREENROOM_MAX_DURATION_MS: "120000",
+  GREENROOM_USER_LEFT_MS: "1000",
+  GREENROOM_SWEEP_MS: "2000",
+  GREENROOM_DRAIN_MS: "1000",
+  GREENROOM_QUEUE_MAX: "1000",
+  GREENROOM_RATE_LIMIT: "0",
+  GREENROOM_TASK_PROVIDER: "pool",
+  GREENROOM_TASK_RATE: "50",
+  GREENROOM_VAPI_POLL_MS: "500",
+  GREENROOM_REPORT_WAIT_MS: "3000",
+  KPI_ROLLUP_INTERVAL_MS: "2000",
+};
+
+export interface WorldOptions {
+  readonly seed: number;
+  /** Of the telephone provider. */
+  readonly phones: Readonly<Record<string, string>>;
+  readonly say: (line: string) => void;
+  readonly onLine: (process: string, line: string) => void;
+  readonly onOwnEnd: (process: string, exitCode: number) => void;
+}
+
+export class World {
+  readonly cluster: NatsCluster;
+  readonly livekit: TestLiveKit;
+  readonly services: readonly Supervised[];
+  /** Of each tenant. */
+  readonly gatewayUrls: Readonly<Record<string, readonly string[]>>;
+  readonly clocks: ShiftedClocks;
+  /** The last NATS node's; undefined where none can be mounted. */
+  readonly disk: SmallDisk | undefined;
+  readonly #links: ReadonlyMap<string, Links>;
+  readonly #mark: string;
+  readonly #dir: string;
+
+  constructor(parts: Parts, services: readonly Supervised[], gatewayUrls: World["gatewayUrls"]) {
+    this.cluster = parts.cluster;
+    this.livekit = parts.livekit;
+    this.clocks = parts.clocks;
+    this.disk = parts.disk;
+    this.#links = parts.links;
+    this.#mark = parts.mark;
+    this.#dir = parts.dir;
+    this.services = services;
+    this.gatewayUrls = gatewayUrls;
+  }
+
+  service(name: string): Supervised {
+    return this.services.find((one) => one.name === name)!;
+  }
+
+  linksOf(name: string): Links {
+    return this.#links.get(name)!;
+  }
+
+  /** Everything works again; answers when it does. */
+  async heal(): Promise<void> {
+    for (const service of this.services) service.signal("SIGCONT", "group");
+    for (const links of this.#links.values()) links.heal();
+    this.clocks.heal();
+    this.disk?.free();
+    for (const node of this.cluster.nodes) {
+      node.resume();
+      if (node.hasEnded) await node.restart();
+    }
+    process.kill(this.livekit.pid, "SIGCONT");
+    await this.cluster.healed();
+    await Promise.all(this.services.map((service) => service.running(START_MS)));
+  }
+
+  /** Living processes of the run that belong to no child, as a stage that outlived its host. */
+  orphans(): number[] {
+    const groups = new Set(this.services.flatMap(({ pid }) => pid ?? []));
+    const owned = new Set(membersOfGroups(groups));
+    return pidsWithEnvironment(MARK, this.#mark).filter((pid) => !owned.has(pid));
+  }
+
+  /** Living processes of the run, its services included. */
+  processes(): number[] {
+    return pidsWithEnvironment(MARK, this.#mark);
+  }
+
+  /** For a run that ends at once: a process that is stopped doesn't notice that its parent is gone. */
+  readonly killAll = (): void => {
+    for (const pid of this.processes()) process.kill(pid, "SIGKILL");
+  };
+
+  /** Ends everything. @returns what didn't end by itself */
+  async stop(): Promise<string[]> {
+    const forced: string[] = [];
+    const end = async (...kinds: ServiceKind[]) => {
+      const ending = this.services.filter(({ service }) => kinds.includes(service));
+      await Promise.all(
+        ending.map(async (service) => {
+          if (await service.end()) forced.push(`${service.name} had to be killed at the end`);
+        }),
+      );
+    };
+    await end("gateway", "outbound", "agent-host");
+    await end("connector", "recorder");
+    await end("dispatcher", "janitor");
+    await until(() => this.processes().length === 0, { timeoutMs: 5000, what: "nothing is left" }).catch(
+      () => {
+        for (const pid of this.processes()) {
+          forced.push(`the process ${pid} was left at the end`);
+          process.kill(pid, "SIGKILL");
+        }
+      },
+    );
+    await Promise.all([...this.#links.values()].map((links) => links.close()));
+    await this.livekit.stop();
+    await this.cluster.stop();
+    await this.disk?.remove();
+    await rm(this.#dir, { recursive: true, force: true });
+    process.off("exit", this.killAll);
+    removeAgentsDirs();
+    return forced;
+  }
+}
+
+interface Parts {
+  readonly cluster: NatsCluster;
+  readonly livekit: TestLiveKit;
+  readonly clocks: ShiftedClocks;
+  readonly disk: SmallDisk | undefined;
+  readonly links: ReadonlyMap<string, Links>;
+  readonly mark: string;
+  readonly dir: string;
+  /** The folder of agent files. */
+  readonly agents: string;
+}
+
+export async function startWorld(options: WorldOptions): Promise<World> {
+  const dir = await mkdtemp(join(tmpdir(), "greenroom-chaos-"));
+  const whyNoDisk = await whyNoLoopDisk();
+  if (whyNoDisk !== undefined) options.say(`no disk gets full in this run: ${whyNoDisk}`);
+  const disk = whyNoDisk === undefined ? await makeSmallDisk(DISK_MB) : undefined;
+  const gatewayPorts = [await freePort(), await freePort(), await freePort()];
+  const dirOf = (index: number) => (index === 2 && disk !== undefined ? disk.dir : undefined);
+  const cluster = await startNatsCluster({ dirOf, isSecretive: true });
+  const livekit = await startLiveKit({
+    webhookUrl: `http://127.0.0.1:${gatewayPorts[0]}/api/livekit/webhook`,
+  });
+  const names = [...NAMES, OTHER_GATEWAY];
+  const natsPorts = cluster.nodes.map(({ port }) => port);
+  const opened = names.map(async (name): Promise<[string, Links]> => {
+    return [name, await Links.open({ natsPorts, livekitPort: livekit.port })];
+  });
+  const parts: Parts = {
+    cluster,
+    livekit,
+    disk,
+    dir,
+    agents: agentsDir("heard"),
+    clocks: createShiftedClocks(dir),
+    links: new Map(await Promise.all(opened)),
+    mark: randomBytes(8).toString("hex"),
+  };
+  const services = names.map((name) => supervise(name, parts, gatewayPorts, options));
+  const [first, second, other] = gatewayPorts.map((port) => `http://127.0.0.1:${port}`) as [
+    string,
+    string,
+    string,
+  ];
+  const gatewayUrls = { [DEFAULT_TENANT]: [first, second], [OTHER_TENANT]: [other] };
+  const world = new World(parts, services, gatewayUrls);
+  process.once("exit", world.killAll);
+  try {
+    for (const service of services) service.start();
+    await Promise.all(services.map((service) => service.running(START_MS)));
+  } catch (error) {
+    await world.stop();
+    throw error;
+  }
+  return world;
+}
+
+function supervise(
+  name: string,
+  parts: Parts,
+  gatewayPorts: readonly number[],
+  { seed, phones, onLine, onOwnEnd }: WorldOptions,
+): Supervised {
+  const random = forkRandom(seed, name);
+  const number = Number(name.at(-1));
+  const service = name.slice(0, -2) as ServiceKind;
+  const links = parts.links.get(name)!;
+  return new Supervised({
+    service,
+    name,
+    pauseMs: () => integerBetween(random, 500, 2000),
+    onLine: (line) => onLine(name, line),
+    onOwnEnd: (exitCode) => onOwnEnd(name, exitCode),
+    env: {
+      ...Object.fromEntries(INHERITED.map((variable) => [variable, process.env[variable]])),
+      ...parts.clocks.envOf(name),
+      ...SETTINGS,
+      ...phones,
+      ...(name === OTHER_GATEWAY ? { GREENROOM_TENANT: OTHER_TENANT } : {}),
+      [MARK]: parts.mark,
+      NATS_URL: links.natsUrl,
+      LIVEKIT_URL: links.livekitUrl,
+      LIVEKIT_API_KEY: parts.livekit.apiKey,
+      LIVEKIT_API_SECRET: parts.livekit.apiSecret,
+      // The people's own way to LiveKit is hurt only with LiveKit itself.
+      LIVEKIT_PUBLIC_URL: parts.livekit.url,
+      ...(service === "gateway" ? { GREENROOM_PORT: String(gatewayPorts[number - 1]) } : {}),
+      ...(service === "agent-host"
+        ? { GREENROOM_HOST_ID: `host-${number}`, GREENROOM_AGENTS_DIR: parts.agents }
+        : {}),
+    },
+  });
+}

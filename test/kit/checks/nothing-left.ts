@@ -1,0 +1,115 @@
+// What must hold after every scenario: legal histories, and no room, slot or process that nobody needs.
+import { readdirSync, readFileSync } from "node:fs";
+import { expect } from "vitest";
+import { sessions } from "../../../libs/contracts/buckets.ts";
+import { STANDBY_PREFIX } from "../../../libs/contracts/ids.ts";
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { deadLetters } from "../../../libs/contracts/streams.ts";
+import { HISTORY_MAX } from "../../../libs/domain/session/transitions.ts";
+import type { Scene } from "../stack/scene.ts";
+import type { Json } from "../stack/stack.ts";
+import { until } from "../until.ts";
+import { gainedLines } from "./record-replay.ts";
+
+/** The longest that a room, a slot or a process may outlive its session. */
+const LEFT_MS = 30_000;
+
+/** Ends what still runs, and waits until nothing of any session is left. */
+export async function expectNothingLeft(scene: Scene): Promise<void> {
+  const open = (await scene.bus.list(sessions)).filter(({ value }) => value.state !== "ended");
+  await Promise.all(open.map(({ value }) => scene.end(value.id)));
+  let left: string[] = [];
+  await until(
+    async () => {
+      left = await whatIsLeft(scene);
+      return left.length === 0;
+    },
+    {
+      timeoutMs: LEFT_MS,
+      everyMs: 250,
+      what: () => `nothing outlives its session; there is ${left.join(", ")}`,
+    },
+  );
+  for (const { value } of await scene.bus.list(sessions)) expectLegalLife(await scene.revisions(value.id));
+  expect(await scene.bus.recent(deadLetters, "dead.>", 10), "dead letters").toEqual([]);
+}
+
+async function whatIsLeft(scene: Scene): Promise<string[]> {
+  const hosts = await scene.hosts();
+  const stages = hosts.flatMap((host) => host.stages);
+  const slots = stages.flatMap((stage) => stage.slots);
+  const standby = new Set(slots.map((slot: Json) => STANDBY_PREFIX + slot.id));
+  const rooms = scene.stack.livekit === undefined ? [] : await scene.rooms.list();
+  const known = new Set(stages.map((stage: Json) => stage.pid));
+  return [
+    ...rooms.filter(({ name }) => !standby.has(name)).map(({ name }) => `the room ${name}`),
+    ...slots.filter((slot: Json) => slot.session).map((slot: Json) => `the slot of session ${slot.session}`),
+    ...stagePids(scene)
+      .filter((pid) => !known.has(pid))
+      .map((pid) => `the stage process ${pid}, which no host knows`),
+  ];
+}
+
+/** The stack's stage processes, also those whose host is dead. On Linux only; none elsewhere. */
+export function stagePids(scene: Scene): number[] {
+  const pids = new Set(scene.stack.leftovers());
+  return numbersIn("/proc").filter((pid) => pids.has(pid) && isStage(environmentOf(pid)));
+}
+
+/** A stage's own children (the compiler of its TypeScript) inherit the first of these, and not the second. */
+const isStage = (environment: string): boolean =>
+  environment.includes("\0STAGE_START=") && environment.includes("\0NODE_CHANNEL_FD=");
+
+function numbersIn(folder: string): number[] {
+  try {
+    return readdirSync(folder).map(Number).filter(Number.isInteger);
+  } catch {
+    return [];
+  }
+}
+
+function environmentOf(pid: number): string {
+  try {
+    return `\0${readFileSync(`/proc/${pid}/environ`, "utf8")}`;
+  } catch {
+    return ""; // It has just ended.
+  }
+}
+
+const NEXT: Record<string, readonly string[]> = {
+  requested: ["dispatched", "ended"],
+  dispatched: ["joined", "ready", "requested", "ended"],
+  joined: ["ready", "requested", "ended"],
+  ready: ["requested", "ended"],
+  ended: [],
+};
+
+/** Holds every stored revision of one record against the rules of the machine's transitions. */
+export function expectLegalLife(revisions: readonly SessionRecord[]): void {
+  const [first] = revisions;
+  const about = `session ${first?.id}`;
+  /** Its whole life, also what the record itself has forgotten. */
+  const steps = [...(first?.history ?? [])];
+  expect(first?.history[0], about).toMatchObject({ state: "requested", attempt: 1 });
+  for (const [index, record] of revisions.entries()) {
+    expect(record.history.at(-1), about).toMatchObject({ state: record.state, attempt: record.attempt });
+    const before = revisions[index - 1];
+    if (before === undefined) continue;
+    expect(before.state, `${about} was changed after its end`).not.toBe("ended");
+    const gained = gainedLines(before, record);
+    expect(gained, `${about} goes on from where it was`).toBeDefined();
+    const all = [...before.history, ...(gained ?? [])];
+    // One that grew too long keeps its first line and the newest.
+    const kept = [...all.slice(0, 1), ...all.slice(1).slice(1 - HISTORY_MAX)];
+    expect(record.history, `${about} keeps its history`).toEqual(kept);
+    steps.push(...(gained ?? []));
+  }
+  for (const [index, step] of steps.entries()) {
+    const before = steps[index - 1];
+    const mayHaveForgotten = index === 1 && first?.history.length === HISTORY_MAX;
+    if (before === undefined || mayHaveForgotten) continue;
+    expect(NEXT[before.state], `${about}: from ${before.state}`).toContain(step.state);
+    const isNewAttempt = step.state === "requested";
+    expect(step.attempt, `${about}: ${step.state}`).toBe(before.attempt + (isNewAttempt ? 1 : 0));
+  }
+}

@@ -1,0 +1,207 @@
+// A server that speaks Deepgram's streaming protocol: it hears when someone speaks, and is told which words.
+import { randomUUID } from "node:crypto";
+import { createServer, type IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer } from "ws";
+import { level } from "../fixtures/speech.ts";
+
+export interface HeardUtterance {
+  /** When its end was noticed, by this process's Date.now(). */
+  readonly at: number;
+  readonly transcript: string;
+  /** How long the sound lasted, without the silence that ended it. */
+  readonly durationMs: number;
+  /** The loudest 100 ms, from 0 to 1. */
+  readonly peak: number;
+}
+
+export interface DeepgramStandIn {
+  /** For DEEPGRAM_BASE_URL. */
+  readonly url: string;
+  readonly heard: HeardUtterance[];
+  /** The query of each connection that was opened. */
+  readonly connections: URLSearchParams[];
+  refused(): number;
+  /** What the n-th utterance from now on is taken for; the last one also for all that follow. */
+  understand(...transcripts: string[]): void;
+  close(): Promise<void>;
+}
+
+/** Louder than this is speech; a root mean square, from 0 to 1. */
+const SPEECH_LEVEL = 0.01;
+const SILENCE_ENDS_MS = 400;
+/** Shorter sounds, such as a click, are not speech. */
+const SHORTEST_MS = 100;
+const INTERIM_EVERY_MS = 300;
+
+export async function startDeepgramStandIn(): Promise<DeepgramStandIn> {
+  const sockets = new WebSocketServer({ noServer: true });
+  const server = createServer((_request, response) => response.writeHead(404).end());
+  const heard: HeardUtterance[] = [];
+  const connections: URLSearchParams[] = [];
+  let refused = 0;
+  let script = ["hello"];
+  const nextTranscript = (): string => (script.length > 1 ? script.shift()! : script[0]!);
+
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const url = new URL(request.url ?? "", "http://deepgram");
+    if (!/^Token \S+$/.test(request.headers.authorization ?? "")) {
+      refused += 1;
+      return refuse(socket, 401, { err_code: "INVALID_AUTH", err_msg: "Invalid credentials." });
+    }
+    if (url.pathname !== "/v1/listen" || url.searchParams.get("encoding") !== "linear16") {
+      return refuse(socket, 400, { err_code: "Bad Request", err_msg: `It can't be listened to ${url}` });
+    }
+    sockets.handleUpgrade(request, socket, head, (client) => {
+      connections.push(url.searchParams);
+      new Listener(client, Number(url.searchParams.get("sample_rate")), {
+        transcript: nextTranscript,
+        onHeard: (utterance) => heard.push(utterance),
+      });
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    heard,
+    connections,
+    refused: () => refused,
+    understand: (...transcripts) => {
+      script = transcripts;
+    },
+    async close() {
+      for (const client of sockets.clients) client.terminate();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+function refuse(socket: Duplex, status: 400 | 401, body: object): void {
+  const text = JSON.stringify({ ...body, request_id: randomUUID() });
+  const head = `HTTP/1.1 ${status} ${status === 401 ? "Unauthorized" : "Bad Request"}`;
+  const headers = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close`;
+  socket.end(`${head}\r\n${headers}\r\n\r\n${text}`);
+}
+
+interface ListenerDeps {
+  readonly transcript: () => string;
+  readonly onHeard: (utterance: HeardUtterance) => void;
+}
+
+interface Utterance {
+  readonly transcript: string;
+  readonly startMs: number;
+  /** The end of the last sound so far. */
+  endMs: number;
+  peak: number;
+  toldMs: number;
+}
+
+/** One connection. Its time is that of the audio it was sent, as with the real one. */
+class Listener {
+  readonly #client: WebSocket;
+  readonly #sampleRate: number;
+  readonly #deps: ListenerDeps;
+  readonly #requestId = randomUUID();
+  #nowMs = 0;
+  #utterance: Utterance | undefined;
+  #lull: NodeJS.Timeout | undefined;
+
+  constructor(client: WebSocket, sampleRate: number, deps: ListenerDeps) {
+    this.#client = client;
+    this.#sampleRate = sampleRate;
+    this.#deps = deps;
+    client.on("message", (data: Buffer, isBinary) =>
+      isBinary ? this.#hear(data) : this.#obey(data.toString()),
+    );
+    client.on("close", () => clearTimeout(this.#lull));
+  }
+
+  #hear(data: Buffer): void {
+    // A copy, since the bytes may not begin at an even address.
+    const samples = new Int16Array(new Uint8Array(data).buffer);
+    const loudness = level(samples);
+    const tookMs = (samples.length / this.#sampleRate) * 1000;
+    this.#nowMs += tookMs;
+    if (loudness > SPEECH_LEVEL) this.#sound(loudness, tookMs);
+    else if (this.#utterance && this.#nowMs - this.#utterance.endMs >= SILENCE_ENDS_MS) this.#finish();
+    // A client may send nothing while it is silent; then the time that passes is the silence.
+    clearTimeout(this.#lull);
+    this.#lull = setTimeout(() => this.#finish(), 2 * SILENCE_ENDS_MS);
+  }
+
+  #sound(loudness: number, tookMs: number): void {
+    if (this.#utterance === undefined) {
+      const startMs = this.#nowMs - tookMs;
+      this.#utterance = {
+        transcript: this.#deps.transcript(),
+        startMs,
+        endMs: this.#nowMs,
+        peak: loudness,
+        toldMs: startMs,
+      };
+      this.#say({ type: "SpeechStarted", channel: [0], timestamp: startMs / 1000 });
+      return;
+    }
+    const utterance = this.#utterance;
+    utterance.endMs = this.#nowMs;
+    utterance.peak = Math.max(utterance.peak, loudness);
+    if (this.#nowMs - utterance.toldMs < INTERIM_EVERY_MS) return;
+    utterance.toldMs = this.#nowMs;
+    // About three words a second, as people speak.
+    const words = utterance.transcript.split(" ");
+    const spoken = Math.ceil(((this.#nowMs - utterance.startMs) / 1000) * 3);
+    this.#results(utterance, words.slice(0, spoken).join(" "), { is_final: false, speech_final: false });
+  }
+
+  #finish(fromFinalize = false): void {
+    const utterance = this.#utterance;
+    if (utterance === undefined) return;
+    this.#utterance = undefined;
+    const durationMs = utterance.endMs - utterance.startMs;
+    const transcript = durationMs < SHORTEST_MS ? "" : utterance.transcript;
+    const flags = { is_final: true, speech_final: true, from_finalize: fromFinalize };
+    this.#results(utterance, transcript, flags);
+    if (transcript === "") return;
+    this.#deps.onHeard({ at: Date.now(), transcript, durationMs, peak: utterance.peak });
+  }
+
+  #obey(text: string): void {
+    const { type } = JSON.parse(text) as { type: string };
+    if (type === "Finalize") this.#finish(true);
+    if (type !== "CloseStream") return;
+    this.#finish();
+    this.#say({ type: "Metadata", request_id: this.#requestId, duration: this.#nowMs / 1000, channels: 1 });
+    this.#client.close(1000);
+  }
+
+  #results(utterance: Utterance, transcript: string, flags: object): void {
+    const [start, duration] = [utterance.startMs / 1000, (utterance.endMs - utterance.startMs) / 1000];
+    const spoken = transcript === "" ? [] : transcript.split(" ");
+    const words = spoken.map((word, i) => ({
+      word: word.toLowerCase(),
+      punctuated_word: word,
+      start: start + (duration * i) / spoken.length,
+      end: start + (duration * (i + 1)) / spoken.length,
+      confidence: 0.99,
+    }));
+    this.#say({
+      type: "Results",
+      channel_index: [0, 1],
+      start,
+      duration,
+      from_finalize: false,
+      ...flags,
+      channel: { alternatives: [{ transcript, confidence: 0.99, words }] },
+      metadata: {
+        request_id: this.#requestId,
+        model_info: { name: "stand-in", version: "1", arch: "stand-in" },
+      },
+    });
+  }
+
+  #say(message: object): void {
+    if (this.#client.readyState === this.#client.OPEN) this.#client.send(JSON.stringify(message));
+  }
+}

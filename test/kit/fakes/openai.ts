@@ -1,0 +1,180 @@
+// A server that speaks OpenAI's protocol: chat completions as a stream, and speech that can really be heard.
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type Speech, speak } from "../fixtures/speech.ts";
+
+export interface ChatMessage {
+  readonly role: string;
+  readonly content: unknown;
+}
+
+export interface ChatRequest {
+  readonly at: number;
+  readonly model: string;
+  readonly messages: readonly ChatMessage[];
+}
+
+export interface SpeechRequest {
+  /** When the speech was sent, by this process's Date.now(). */
+  readonly at: number;
+  readonly model: string;
+  readonly voice: string;
+  readonly input: string;
+  readonly speech: Speech;
+}
+
+/** What a model says that wants a tool called. */
+export interface ToolCall {
+  readonly tool: string;
+  readonly arguments: object;
+}
+
+export interface OpenAiStandIn {
+  /** For OPENAI_BASE_URL. */
+  readonly url: string;
+  readonly chats: ChatRequest[];
+  readonly speeches: SpeechRequest[];
+  /** How many requests were refused for want of a key. */
+  refused(): number;
+  /** What the model says from now on. */
+  answerWith(answer: (messages: readonly ChatMessage[]) => string | ToolCall): void;
+  close(): Promise<void>;
+}
+
+/** PCM as OpenAI gives it has this rate, in Hz. */
+const PCM_RATE = 24_000;
+/** Between two words of an answer. */
+const WORD_MS = 15;
+
+export const lastOf = (messages: readonly ChatMessage[], role: string): string | undefined => {
+  const found = messages.findLast((message) => message.role === role);
+  return found === undefined ? undefined : textOf(found.content);
+};
+
+/** A message's content is a text or a list of parts. */
+export function textOf(content: unknown): string {
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) return "";
+  return content.map((part) => (part as { text?: string }).text ?? "").join("");
+}
+
+export async function startOpenAiStandIn(): Promise<OpenAiStandIn> {
+  const standIn = new StandIn();
+  await standIn.listen();
+  return standIn;
+}
+
+class StandIn implements OpenAiStandIn {
+  readonly chats: ChatRequest[] = [];
+  readonly speeches: SpeechRequest[] = [];
+  #refused = 0;
+  #answer: (messages: readonly ChatMessage[]) => string | ToolCall = (messages) =>
+    `You said: ${lastOf(messages, "user") ?? "nothing"}.`;
+  readonly #server = createServer((request, response) => {
+    this.#handle(request, response).catch((error: unknown) => {
+      if (!response.headersSent) refuse(response, 500, "server_error", String(error));
+      else response.destroy();
+    });
+  });
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/v1`;
+  }
+
+  refused = (): number => this.#refused;
+
+  answerWith(answer: (messages: readonly ChatMessage[]) => string | ToolCall): void {
+    this.#answer = answer;
+  }
+
+  listen(): Promise<void> {
+    return new Promise((resolve) => this.#server.listen(0, "127.0.0.1", () => resolve()));
+  }
+
+  close(): Promise<void> {
+    this.#server.closeAllConnections();
+    return new Promise((resolve) => this.#server.close(() => resolve()));
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (!/^Bearer \S+$/.test(request.headers.authorization ?? "")) {
+      this.#refused += 1;
+      const message = "You didn't provide an API key.";
+      return refuse(response, 401, "invalid_request_error", message);
+    }
+    const route = `${request.method} ${request.url}`;
+    // The client asks for this to have its connection early.
+    if (route === "GET /v1/models") return json(response, 200, { object: "list", data: [] });
+    if (route === "POST /v1/chat/completions") return this.#chat(await bodyOf(request), response);
+    if (route === "POST /v1/audio/speech") return this.#speak(await bodyOf(request), response);
+    refuse(response, 404, "invalid_request_error", `Unknown request URL: ${route}`);
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: a request's body.
+  async #chat(body: any, response: ServerResponse): Promise<void> {
+    this.chats.push({ at: Date.now(), model: body.model, messages: body.messages });
+    const common = {
+      id: `chatcmpl-${this.chats.length}`,
+      object: "chat.completion.chunk",
+      created: Math.floor(Date.now() / 1000),
+      model: body.model,
+      service_tier: "default",
+      system_fingerprint: "fp_1",
+    };
+    const send = (delta: object | undefined, finish: string | null, rest: object = {}): void => {
+      const choices = delta === undefined ? [] : [{ index: 0, delta, logprobs: null, finish_reason: finish }];
+      response.write(`data: ${JSON.stringify({ ...common, choices, ...rest })}\n\n`);
+    };
+    response.writeHead(200, { "content-type": "text/event-stream; charset=utf-8" });
+    send({ role: "assistant", content: "", refusal: null }, null);
+    const answer = this.#answer(body.messages);
+    for (const delta of deltasOf(answer, `call_${this.chats.length}`)) {
+      await new Promise((resolve) => setTimeout(resolve, WORD_MS));
+      // A caller that was interrupted hangs up.
+      if (response.destroyed) return;
+      send(delta, null);
+    }
+    send({}, typeof answer === "string" ? "stop" : "tool_calls");
+    if (body.stream_options?.include_usage === true) {
+      send(undefined, null, { usage: { prompt_tokens: 10, completion_tokens: 10, total_tokens: 20 } });
+    }
+    response.end("data: [DONE]\n\n");
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: a request's body.
+  async #speak(body: any, response: ServerResponse): Promise<void> {
+    if (body.response_format !== "pcm") {
+      const message = `This stand-in gives pcm, not ${body.response_format}.`;
+      return refuse(response, 400, "invalid_request_error", message);
+    }
+    const speech = await speak(body.input, PCM_RATE);
+    this.speeches.push({ at: Date.now(), model: body.model, voice: body.voice, input: body.input, speech });
+    response.writeHead(200, { "content-type": "audio/pcm" });
+    const { buffer, byteOffset, byteLength } = speech.audio;
+    response.end(Buffer.from(buffer, byteOffset, byteLength));
+  }
+}
+
+/** As OpenAI streams it: a text word by word, a call of a tool by its name and then its arguments. */
+function deltasOf(answer: string | ToolCall, id: string): object[] {
+  if (typeof answer === "string") return answer.split(/(?= )/).map((content) => ({ content }));
+  const part = (call: object) => ({ tool_calls: [{ index: 0, ...call }] });
+  return [
+    part({ id, type: "function", function: { name: answer.tool, arguments: "" } }),
+    part({ function: { arguments: JSON.stringify(answer.arguments) } }),
+  ];
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a request's body.
+async function bodyOf(request: IncomingMessage): Promise<any> {
+  const parts: Buffer[] = [];
+  for await (const part of request) parts.push(part as Buffer);
+  return JSON.parse(Buffer.concat(parts).toString());
+}
+
+function json(response: ServerResponse, status: number, body: object): void {
+  response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+}
+
+const refuse = (response: ServerResponse, status: number, type: string, message: string): void =>
+  json(response, status, { error: { message, type, param: null, code: null } });

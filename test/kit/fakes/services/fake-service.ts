@@ -1,0 +1,39 @@
+// A service that does nothing but live and die as a real one does, told how by FAKE_* variables.
+import { spawn } from "node:child_process";
+import { appendFileSync } from "node:fs";
+import { allSettingNames } from "../../../../libs/runtime/common-settings.ts";
+import { readConfig } from "../../../../libs/runtime/config.ts";
+import { type Running, runService } from "../../../../libs/runtime/run-service.ts";
+
+/**
+ * FAKE_DIES, FAKE_BAD_SETTINGS, FAKE_NEVER_STOPS: names of services, separated by commas.
+ * FAKE_STOPPED_FILE: gets the name of each service that stops in order.
+ */
+const isNamed = (variable: string, name: string): boolean =>
+  (process.env[variable] ?? "").split(",").includes(name);
+
+export const runFakeService = (name: string, start: () => Promise<Running>): Promise<void> =>
+  runService(name, { stopMs: 60_000 }, async ({ log }) => {
+    if (isNamed("FAKE_BAD_SETTINGS", name)) {
+      readConfig({}, { ...process.env, GREENROOM_PROT: "1" }, allSettingNames);
+    }
+    if (isNamed("FAKE_DIES", name)) throw new Error("it was told to die");
+    log.info({ natsUrl: process.env.NATS_URL, drainMs: process.env.GREENROOM_DRAIN_MS }, `fake ${name}`);
+    const running = await start();
+    return {
+      async stop() {
+        await running.stop();
+        if (isNamed("FAKE_NEVER_STOPS", name)) await new Promise(() => setInterval(() => {}, 1000));
+        if (process.env.FAKE_STOPPED_FILE) appendFileSync(process.env.FAKE_STOPPED_FILE, `${name}\n`);
+      },
+    };
+  });
+
+/**
+ * What a stage is to the supervisor: a child of its child. Nothing ties this one to anything, so it is gone
+ * only if somebody ends it. @returns what ends it
+ */
+export function startGrandchild(): () => void {
+  const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" });
+  return () => child.kill("SIGKILL");
+}

@@ -1,0 +1,84 @@
+// Starts and ends LiveKit's own workers as child processes, each with the processes of its jobs.
+import { type ChildProcess, spawn } from "node:child_process";
+import { createRequire } from "node:module";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { freePort } from "../../../cli/servers/ports.ts";
+import { killGroup } from "../../../cli/supervisor/guard.ts";
+import { until } from "../until.ts";
+import type { TestLiveKit } from "./servers.ts";
+
+const main = fileURLToPath(new URL("./livekit-worker.ts", import.meta.url));
+const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+/** Loading the agent framework on a machine with much to do takes long. */
+const REGISTERED_MS = 120_000;
+
+export class LiveKitWorker {
+  readonly #child: ChildProcess;
+  readonly #closed: Promise<void>;
+  #text = "";
+
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+    this.#closed = new Promise((resolve) => child.once("close", () => resolve()));
+    for (const stream of [child.stdout, child.stderr])
+      stream?.setEncoding("utf8").on("data", (part: string) => {
+        this.#text += part;
+      });
+  }
+
+  /**
+   * Starts a worker and waits until LiveKit has it.
+   * @param agentFile an ordinary agent file
+   * @param agentName under which it registers
+   */
+  static async start(livekit: TestLiveKit, agentFile: string, agentName: string): Promise<LiveKitWorker> {
+    const child = spawn(process.execPath, ["--import", tsx, main, "start"], {
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: {
+        PATH: process.env.PATH,
+        HOME: process.env.HOME,
+        LIVEKIT_URL: livekit.url,
+        LIVEKIT_API_KEY: livekit.apiKey,
+        LIVEKIT_API_SECRET: livekit.apiSecret,
+        WORKER_AGENT_FILE: agentFile,
+        WORKER_AGENT_NAME: agentName,
+        WORKER_PORT: String(await freePort()),
+      },
+    });
+    const worker = new LiveKitWorker(child);
+    try {
+      await until(
+        () => {
+          if (child.exitCode !== null) throw new Error(`The worker ended:\n${worker.#text}`);
+          return worker.#text.includes("registered worker");
+        },
+        {
+          timeoutMs: REGISTERED_MS,
+          everyMs: 100,
+          what: () => `a worker registers; it said:\n${worker.#text}`,
+        },
+      );
+    } catch (error) {
+      await worker.kill9();
+      throw error;
+    }
+    return worker;
+  }
+
+  /** How many jobs it was ever given. */
+  get jobs(): number {
+    return this.#text.split("received job request").length - 1;
+  }
+
+  /** Everything that it and its jobs wrote. */
+  text(): string {
+    return this.#text;
+  }
+
+  /** Kills it and the processes of its jobs. */
+  async kill9(): Promise<void> {
+    killGroup(this.#child.pid, "SIGKILL");
+    await this.#closed;
+  }
+}

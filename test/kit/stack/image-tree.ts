@@ -1,0 +1,67 @@
+// The image without an engine: a folder with what the Dockerfile copies, whose services run as processes.
+import { type ChildProcess, spawn } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { freePort } from "../../../cli/servers/ports.ts";
+import type { Image } from "../checks/dockerfile.ts";
+import type { Contained, Container } from "./contained.ts";
+
+const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS"];
+
+/** Packages of development are not in it: what one of its files imports of them isn't found. */
+export function layOutImage(root: string, image: Image): Container {
+  const dir = mkdtempSync(join(tmpdir(), "greenroom-image-"));
+  for (const { from, to } of image.copies) cpSync(join(root, from), join(dir, to), { recursive: true });
+  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  for (const [path, { dev }] of Object.entries<{ dev?: boolean }>(packages)) {
+    const isDirect = /^node_modules\/(@[^/]+\/)?[^/]+$/.test(path);
+    if (!isDirect || dev === true) continue;
+    mkdirSync(dirname(join(dir, path)), { recursive: true });
+    symlinkSync(join(root, path), join(dir, path));
+  }
+  const started: Child[] = [];
+  return {
+    async run(words, env) {
+      const metrics = { GREENROOM_METRICS_PORT: String(await freePort()) };
+      const own = Object.fromEntries(INHERITED.map((name) => [name, process.env[name]]));
+      const child = new Child(dir, image, words, { ...own, ...image.env, ...metrics, ...env });
+      started.push(child);
+      return child;
+    },
+    async remove() {
+      for (const child of started) child.kill();
+      await Promise.all(started.map((child) => child.ended()));
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+class Child implements Contained {
+  readonly #run: (command: readonly string[]) => ChildProcess;
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<number>;
+  #text = "";
+
+  constructor(dir: string, image: Image, words: readonly string[], env: NodeJS.ProcessEnv) {
+    this.#run = ([program = "", ...rest]) => spawn(program, rest, { cwd: dir, env, stdio: "pipe" });
+    this.#child = this.#run([...image.entrypoint, ...words]);
+    this.#ended = new Promise((resolve) => this.#child.on("close", (code) => resolve(code ?? -1)));
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.on("data", (part) => {
+        this.#text = (this.#text + part).slice(-20_000);
+      });
+    }
+    this.#healthCheck = image.healthCheck;
+  }
+  readonly #healthCheck: readonly string[];
+
+  isHealthy(): Promise<boolean> {
+    const check = this.#run(this.#healthCheck);
+    return new Promise((resolve) => check.on("close", (code) => resolve(code === 0)));
+  }
+  terminate = async (): Promise<void> => void this.#child.kill("SIGTERM");
+  ended = (): Promise<number> => this.#ended;
+  text = async (): Promise<string> => this.#text;
+  kill = (): void => void this.#child.kill("SIGKILL");
+}

@@ -1,0 +1,202 @@
+// A running stack as the system tests use it: start sessions, look at them from every side, leave nothing.
+import { randomUUID } from "node:crypto";
+import { RoomServiceClient } from "livekit-server-sdk";
+import { expect } from "vitest";
+import type { Bus } from "../../../libs/bus/bus.ts";
+import { connectNatsBus } from "../../../libs/bus/nats/nats-bus.ts";
+import { sessions } from "../../../libs/contracts/buckets.ts";
+import { DEFAULT_TENANT, sessionKey } from "../../../libs/contracts/ids.ts";
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { liveRooms } from "../../../libs/livekit/live-rooms.ts";
+import type { Rooms } from "../../../libs/livekit/rooms.ts";
+import { silentLog } from "../../../libs/runtime/log.ts";
+import { until } from "../until.ts";
+import { agentsDir, removeAgentsDirs } from "./agents-dir.ts";
+import { type Answer, type Json, type Stack, type StackOptions, startStack } from "./stack.ts";
+
+export interface SceneOptions extends Omit<StackOptions, "agentsDir"> {
+  /** Files of test/agents, by their names. */
+  readonly agents: readonly string[];
+}
+
+/** Long enough for the slowest machine: it says when a test gives up, never how fast something is. */
+export const PATIENCE_MS = 90_000;
+/** The longest that the API takes. */
+const WAIT_MS = 30_000;
+
+/** Limits that a test can wait for; the defaults are made for people. */
+const QUICK = {
+  GREENROOM_SWEEP_MS: "1000",
+  GREENROOM_USER_LEFT_MS: "500",
+};
+
+export async function openScene({ agents, env, ...options }: SceneOptions): Promise<Scene> {
+  const stack = await startStack({
+    ...options,
+    agentsDir: agentsDir(...agents),
+    env: { ...QUICK, ...env },
+  });
+  try {
+    const bus = await connectNatsBus({
+      url: stack.natsUrl,
+      name: "test",
+      replicas: 1,
+      log: silentLog,
+      onLost: () => {},
+    });
+    return new Scene(stack, bus);
+  } catch (error) {
+    await stack.stop();
+    throw error;
+  }
+}
+
+export class Scene {
+  readonly stack: Stack;
+  /** For looking only: what is told there by a test would be a forgery. */
+  readonly bus: Bus;
+
+  constructor(stack: Stack, bus: Bus) {
+    this.stack = stack;
+    this.bus = bus;
+  }
+
+  /** LiveKit's own word on its rooms. */
+  get rooms(): Rooms {
+    const { livekit } = this.stack;
+    if (livekit === undefined) throw new Error("This stack has no LiveKit");
+    const api = livekit.url.replace(/^ws/, "http");
+    return liveRooms(new RoomServiceClient(api, livekit.apiKey, livekit.apiSecret, { requestTimeout: 5 }));
+  }
+
+  /** Asks for a session without any expectation. */
+  ask(body: object = {}, headers: Record<string, string> = {}): Promise<Answer> {
+    return this.stack.post("/api/session/start", body, headers);
+  }
+
+  /** Starts a session, which must become ready. */
+  async start(body: object = {}): Promise<Json> {
+    const key = { "idempotency-key": randomUUID() };
+    const ask = () => this.ask({ wait: WAIT_MS, ...body }, key);
+    let answer = await ask();
+    for (let again = 0; again < 2 && answer.status === 202; again++) answer = await ask();
+    expect(answer.body, "the start's answer").toMatchObject({ success: true, status: "ready" });
+    expect(answer.status).toBe(200);
+    return answer.body;
+  }
+
+  async session(id: string): Promise<Json> {
+    const answer = await this.stack.get(`/api/session/${id}`);
+    expect(answer.status, JSON.stringify(answer.body)).toBe(200);
+    return answer.body;
+  }
+
+  /** The session as soon as it is as wanted. */
+  async sessionWhen(id: string, wanted: (session: Json) => boolean, what: string): Promise<Json> {
+    let seen: Json;
+    return await until(
+      async () => {
+        seen = (await this.stack.get(`/api/session/${id}`)).body;
+        return seen.success === true && wanted(seen) ? seen : undefined;
+      },
+      {
+        timeoutMs: PATIENCE_MS,
+        everyMs: 50,
+        what: () => `session ${id} ${what}; it is ${JSON.stringify(seen)}`,
+      },
+    );
+  }
+
+  ended(id: string): Promise<Json> {
+    return this.sessionWhen(id, ({ state }) => state === "ended", "ends");
+  }
+
+  async end(id: string): Promise<Json> {
+    await this.stack.post(`/api/session/${id}/end`);
+    return await this.ended(id);
+  }
+
+  async logs(id: string): Promise<{ level: string; message: string; attempt?: number }[]> {
+    return (await this.stack.get(`/api/session/${id}/logs?limit=1000`)).body.lines;
+  }
+
+  /** The first line of a session's log that holds this text. */
+  async logged(id: string, text: string | RegExp): Promise<string> {
+    let lines: { message: string }[] = [];
+    return await until(
+      async () => {
+        lines = await this.logs(id);
+        return lines.find(({ message }) => matches(message, text))?.message;
+      },
+      {
+        timeoutMs: PATIENCE_MS,
+        everyMs: 100,
+        what: () => `session ${id} logs ${text}; it logged ${JSON.stringify(lines)}`,
+      },
+    );
+  }
+
+  /** What the agent of an attempt found when its `entry` began; test agents log it. */
+  async job(id: string, attempt = 1): Promise<Json> {
+    const line = await this.logged(id, new RegExp(`^job .*"attempt":${attempt}[,}]`));
+    return JSON.parse(line.slice("job ".length));
+  }
+
+  health = async (): Promise<Json> => (await this.stack.get("/api/health")).body;
+  hosts = async (): Promise<Json[]> => (await this.stack.get("/api/hosts")).body.hosts;
+
+  /** The host, stage and slot that serve a session by the hosts' own word. */
+  async slotOf(id: string): Promise<{ host: Json; stage: Json; slot: Json } | undefined> {
+    for (const host of await this.hosts())
+      for (const stage of host.stages)
+        for (const slot of stage.slots) if (slot.session === id) return { host, stage, slot };
+    return undefined;
+  }
+
+  /** Waits until a pool has so many idle agents and starts no more. */
+  async pool(profile: string, wanted: { idle: number; hot?: number }): Promise<void> {
+    let seen: Json;
+    await until(
+      async () => {
+        seen = (await this.health()).profiles?.[profile];
+        if (seen === undefined || seen.warming > 0) return false;
+        return seen.warm + seen.hot === wanted.idle && (wanted.hot === undefined || seen.hot === wanted.hot);
+      },
+      {
+        timeoutMs: PATIENCE_MS,
+        everyMs: 50,
+        what: () => `${profile} has ${JSON.stringify(wanted)}; it has ${JSON.stringify(seen)}`,
+      },
+    );
+  }
+
+  /** Every stored revision of a session's record, oldest first. */
+  async revisions(id: string): Promise<SessionRecord[]> {
+    const entries = await this.bus.history(sessions, sessionKey(DEFAULT_TENANT, id));
+    return entries.map(({ value }) => value);
+  }
+
+  async stop(): Promise<void> {
+    await this.bus.close();
+    await this.stack.stop();
+    removeAgentsDirs();
+  }
+}
+
+const matches = (message: string, text: string | RegExp): boolean =>
+  typeof text === "string" ? message.includes(text) : text.test(message);
+
+/** "requested 1, dispatched 1, …": the states and attempts of a session's history, in short. */
+export const lifeOf = (session: { history: { state: string; attempt: number }[] }): string[] =>
+  session.history.map(({ state, attempt }) => `${state} ${attempt}`);
+
+/** What the steps of a session's history say about why they were taken. */
+export const whysOf = (session: { history: { why?: string }[] }): string[] =>
+  session.history.flatMap(({ why }) => why ?? []);
+
+/** Asks for a session of the troubled agent, and doesn't wait for what becomes of it. */
+export async function askForTrouble(scene: Scene, trouble: string, more: object = {}): Promise<string> {
+  const { status, body } = await scene.ask({ profile: "troubled", wait: 0, metadata: { trouble, ...more } });
+  expect(status, JSON.stringify(body)).toBe(202);
+  return body.sessionId;
+}

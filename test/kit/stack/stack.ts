@@ -1,0 +1,243 @@
+// A whole Greenroom for a system test: real NATS, real LiveKit, and the real services as processes.
+import { randomBytes } from "node:crypto";
+import { freePort } from "../../../cli/servers/ports.ts";
+import { membersOfGroups, pidsWithEnvironment } from "../../../cli/supervisor/processes.ts";
+import { startNatsCluster } from "../servers/nats-cluster.ts";
+import { startLiveKit, startNats, type TestLiveKit } from "../servers/servers.ts";
+import type { TestNats } from "../servers/test-nats.ts";
+import { until } from "../until.ts";
+import { type ServiceKind, ServiceProcess } from "./service-process.ts";
+
+export interface StackOptions {
+  readonly agentsDir?: string;
+  /** Settings of every service. Nothing but PATH, HOME and the like comes from the test's own environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly hosts?: number;
+  readonly gateways?: number;
+  readonly dispatchers?: number;
+  readonly janitors?: number;
+  /** None when nothing is said. */
+  readonly connectors?: number;
+  readonly recorders?: number;
+  readonly outbounds?: number;
+  /** Simulated rooms, and no LiveKit. */
+  readonly mock?: boolean;
+  /** How long a service may take to stop. */
+  readonly stopMs?: number;
+  /** A NATS that the test started and will stop. */
+  readonly nats?: TestNats;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a test looks at answers of any shape.
+export type Json = any;
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** Parsed when it is JSON, else the text. */
+  readonly body: Json;
+}
+
+export interface Stack {
+  /** The first gateway. */
+  readonly url: string;
+  readonly urls: readonly string[];
+  readonly natsUrl: string;
+  readonly nats: TestNats;
+  readonly livekit: TestLiveKit | undefined;
+  /** Every service process that was ever started, also those that have ended. */
+  readonly children: readonly ServiceProcess[];
+  /** A child by its name, as `gateway-1` or `agent-host-2`. */
+  child(name: string): ServiceProcess;
+  post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
+  get(path: string, headers?: Record<string, string>): Promise<Answer>;
+  /** Starts one more process of a service and waits until it runs. */
+  spawnService(service: ServiceKind, env?: Readonly<Record<string, string>>): Promise<ServiceProcess>;
+  /** Stops everything. @throws Error when a service had to be killed, or left a process behind */
+  stop(): Promise<void>;
+  /** Living processes that this stack started, their own children included. */
+  leftovers(): number[];
+}
+
+/** Marks every process of a stack; inherited, so that the agents' own processes are found too. */
+const MARK = "STACK_OF_TEST";
+const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "SystemRoot", "NODE_EXTRA_CA_CERTS"];
+
+/** The suites of the project `system-cluster` are the same as those of `system`, on three nodes. */
+const natsNodes = Number(process.env.STACK_NATS_NODES ?? "1");
+
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const nats =
+    options.nats ?? (await (natsNodes === 1 ? startNats() : startNatsCluster({ nodes: natsNodes })));
+  const ports = await Promise.all(Array.from({ length: options.gateways ?? 1 }, () => freePort()));
+  let livekit: TestLiveKit | undefined;
+  try {
+    if (options.mock !== true) {
+      const webhookUrl = `http://127.0.0.1:${ports[0]}/api/livekit/webhook`;
+      livekit = await startLiveKit({ webhookUrl });
+    }
+  } catch (error) {
+    if (options.nats === undefined) await nats.stop();
+    throw error;
+  }
+  const stack = new RunningStack(options, nats, livekit, ports);
+  try {
+    await stack.start();
+  } catch (error) {
+    await stack.stop().catch(() => {});
+    throw error;
+  }
+  return stack;
+}
+
+class RunningStack implements Stack {
+  readonly url: string;
+  readonly urls: readonly string[];
+  readonly natsUrl: string;
+  readonly nats: TestNats;
+  readonly livekit: TestLiveKit | undefined;
+  readonly children: ServiceProcess[] = [];
+  readonly #options: StackOptions;
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #ports: readonly number[];
+  readonly #mark = randomBytes(8).toString("hex");
+
+  constructor(
+    options: StackOptions,
+    nats: TestNats,
+    livekit: TestLiveKit | undefined,
+    ports: readonly number[],
+  ) {
+    this.#options = options;
+    this.#ports = ports;
+    this.nats = nats;
+    this.livekit = livekit;
+    this.natsUrl = nats.url;
+    this.urls = ports.map((port) => `http://127.0.0.1:${port}`);
+    this.url = this.urls[0]!;
+    this.#env = {
+      ...Object.fromEntries(INHERITED.map((name) => [name, process.env[name]])),
+      [MARK]: this.#mark,
+      NATS_URL: nats.url,
+      GREENROOM_REPLICAS: String(nats.replicas ?? 1),
+      ...(livekit === undefined
+        ? { LIVEKIT_MOCK_MODE: "true" }
+        : {
+            LIVEKIT_URL: livekit.url,
+            LIVEKIT_API_KEY: livekit.apiKey,
+            LIVEKIT_API_SECRET: livekit.apiSecret,
+          }),
+      GREENROOM_DRAIN_MS: "1000",
+      ...(options.agentsDir === undefined ? {} : { GREENROOM_AGENTS_DIR: options.agentsDir }),
+      ...options.env,
+    };
+  }
+
+  async start(): Promise<void> {
+    const {
+      hosts = 1,
+      dispatchers = 1,
+      janitors = 1,
+      connectors = 0,
+      recorders = 0,
+      outbounds = 0,
+    } = this.#options;
+    const several = (count: number, service: ServiceKind) =>
+      Array.from({ length: count }, () => this.spawnService(service));
+    await Promise.all([
+      ...this.#ports.map((port) => this.spawnService("gateway", { GREENROOM_PORT: String(port) })),
+      ...several(dispatchers, "dispatcher"),
+      ...several(hosts, "agent-host"),
+      ...several(janitors, "janitor"),
+      ...several(connectors, "connector"),
+      ...several(recorders, "recorder"),
+      ...several(outbounds, "outbound"),
+    ]);
+    for (const url of this.urls) {
+      await until(async () => (await this.#fetch(url, "/readyz", {})).status === 200, {
+        timeoutMs: 30_000,
+        what: () => `${url}/readyz answers 200; the gateways said:\n${this.#textOf("gateway")}`,
+      });
+    }
+  }
+
+  child(name: string): ServiceProcess {
+    const child = this.children.find((one) => one.name === name);
+    if (child === undefined) {
+      throw new Error(`There is no ${name}; there are ${this.children.map((one) => one.name).join(", ")}`);
+    }
+    return child;
+  }
+
+  async spawnService(
+    service: ServiceKind,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<ServiceProcess> {
+    const number = this.children.filter((child) => child.service === service).length + 1;
+    const own: Record<string, string> = {};
+    if (service === "agent-host") own.GREENROOM_HOST_ID = `host-${number}`;
+    if (service === "gateway" && env.GREENROOM_PORT === undefined)
+      own.GREENROOM_PORT = String(await freePort());
+    const child = new ServiceProcess(service, `${service}-${number}`, { ...this.#env, ...own, ...env });
+    this.children.push(child);
+    await child.running();
+    return child;
+  }
+
+  post(path: string, body: unknown = {}, headers: Record<string, string> = {}): Promise<Answer> {
+    return this.#fetch(this.url, path, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: JSON.stringify(body),
+    });
+  }
+
+  get(path: string, headers: Record<string, string> = {}): Promise<Answer> {
+    return this.#fetch(this.url, path, { headers });
+  }
+
+  async stop(): Promise<void> {
+    const stopMs = this.#options.stopMs ?? 15_000;
+    const failures: unknown[] = [];
+    const stopAll = async (...services: ServiceKind[]) => {
+      const stopping = this.children.filter((child) => services.includes(child.service) && !child.hasEnded);
+      for (const result of await Promise.allSettled(stopping.map((child) => child.stop(stopMs)))) {
+        if (result.status === "rejected") failures.push(result.reason);
+      }
+    };
+    await stopAll("gateway", "agent-host");
+    await stopAll("dispatcher", "janitor", "connector", "recorder", "outbound");
+    // A service that ended may have left its own children, who need a moment to notice.
+    await until(() => this.leftovers().length === 0, { timeoutMs: 5000, what: "nothing is left" }).catch(
+      () => {
+        const left = this.leftovers();
+        for (const pid of left) process.kill(pid, "SIGKILL");
+        failures.push(new Error(`The stack left the processes ${left.join(", ")} behind`));
+      },
+    );
+    await this.livekit?.stop();
+    if (this.#options.nats === undefined) await this.nats.stop();
+    if (failures.length > 0) throw new AggregateError(failures, failures.map(String).join("\n"));
+  }
+
+  leftovers(): number[] {
+    const groups = new Set(this.children.map((child) => child.pid));
+    return [...new Set([...membersOfGroups(groups), ...pidsWithEnvironment(MARK, this.#mark)])];
+  }
+
+  #textOf(service: ServiceKind): string {
+    const texts = this.children.filter((child) => child.service === service).map((child) => child.text());
+    return texts.join("\n");
+  }
+
+  async #fetch(url: string, path: string, init: RequestInit): Promise<Answer> {
+    const response = await fetch(url + path, { ...init, signal: AbortSignal.timeout(60_000) });
+    const text = await response.text();
+    const isJson = /[/+]json/.test(response.headers.get("content-type") ?? "");
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: isJson && text !== "" ? JSON.parse(text) : text,
+    };
+  }
+}

@@ -1,0 +1,257 @@
+// A gateway on the memory bus, with a dispatcher and hosts that a test plays.
+import type { Socket } from "node:net";
+import type { FastifyInstance } from "fastify";
+import type { Entry } from "../../../libs/bus/bus.ts";
+import { hosts, sessions } from "../../../libs/contracts/buckets.ts";
+import type { HostProfile, HostRecord } from "../../../libs/contracts/fleet/host.ts";
+import { agentIdentityOf, sessionKey } from "../../../libs/contracts/ids.ts";
+import type { SessionEvent, SessionRecord, Warmth } from "../../../libs/contracts/sessions/session.ts";
+import { sessionEvents } from "../../../libs/contracts/streams.ts";
+import type { SessionInput } from "../../../libs/domain/session/machine.ts";
+import { newSession, step } from "../../../libs/domain/session/reduce.ts";
+import { watchHosts } from "../../../libs/fleet/host-view.ts";
+import { watchSessions } from "../../../libs/fleet/session-view.ts";
+import { connectLiveKit } from "../../../libs/livekit/connect.ts";
+import type { LiveKit } from "../../../libs/livekit/rooms.ts";
+import { systemClock } from "../../../libs/runtime/clock.ts";
+import { readConfig } from "../../../libs/runtime/config.ts";
+import { silentLog } from "../../../libs/runtime/log.ts";
+import { createMetrics } from "../../../libs/runtime/metrics.ts";
+import { gatewaySettings } from "../../../services/gateway/config.ts";
+import { buildGateway } from "../../../services/gateway/gateway.ts";
+import { createMemoryServer, type MemoryServer } from "../../simulation/nats/memory-server.ts";
+import { createRandom } from "../random.ts";
+import { until } from "../until.ts";
+
+const TENANT = "default";
+const HOST = "host-1";
+const EPOCH = 1;
+const deadlineMs = {
+  requested: 60_000,
+  dispatched: 10_000,
+  coldExtra: 10_000,
+  joined: 15_000,
+  maxDuration: 3_600_000,
+  idle: 1_800_000,
+  userAbsent: 300_000,
+};
+
+/** What the played dispatcher does with a session that is asked for. */
+export type Play = "ready" | "wait" | "ignore" | ((record: SessionRecord) => SessionInput[]);
+
+export interface RigOptions {
+  readonly env?: Record<string, string>;
+  readonly play?: Play;
+  /** Attempts of each session; 1, so that a lost agent ends it. */
+  readonly maxAttempts?: number;
+  readonly hosts?: HostRecord[];
+  /** Null: no LiveKit is configured. */
+  readonly livekit?: LiveKit | null;
+}
+
+export interface Rig {
+  readonly app: FastifyInstance;
+  readonly server: MemoryServer;
+  readonly livekit: LiveKit | undefined;
+  /** A client of the bus that isn't the gateway's. */
+  readonly bus: ReturnType<MemoryServer["connect"]>;
+  /** Another gateway on the same bus, or on what is made of it. */
+  another(change?: (bus: Bus) => Bus): Promise<FastifyInstance>;
+  post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
+  get(path: string, headers?: Record<string, string>): Promise<Reply>;
+  remove(path: string): Promise<Reply>;
+  /** Steps a session as its dispatcher would, and saves each state. */
+  move(sessionId: string, ...inputs: SessionInput[]): Promise<void>;
+  /** Everything that was said about sessions. */
+  said(): SessionEvent[];
+  setPlay(play: Play): void;
+  /** The server's side of the connections that are open, once it listens. */
+  openSockets(): readonly Socket[];
+  stop(): Promise<void>;
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Record<string, string | string[] | number | undefined>;
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks at answers of any shape.
+  readonly body: any;
+}
+
+export async function startRig(options: RigOptions = {}): Promise<Rig> {
+  const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
+  const bus = server.connect("test");
+  for (const host of options.hosts ?? [aHost()]) await bus.save(hosts, host, 0);
+  const livekit = options.livekit === null ? undefined : (options.livekit ?? connectLiveKit(mockLiveKit));
+  let play = options.play ?? "ready";
+  const stops: (() => Promise<unknown>)[] = [];
+  stops.push(await playDispatcher(bus, () => play, options.maxAttempts ?? 1));
+
+  const build = async (change: (bus: Bus) => Bus = (same) => same) => {
+    const own = change(server.connect("gateway"));
+    const hostView = await watchHosts(own);
+    const sessionView = await watchSessions(own, systemClock);
+    const app = buildGateway({
+      bus: own,
+      clock: systemClock,
+      log: silentLog,
+      config: readConfig(gatewaySettings, options.env ?? {}, []),
+      livekit,
+      hosts: hostView,
+      sessions: sessionView,
+      metrics: createMetrics("gateway"),
+      instance: "gateway-test",
+    });
+    await app.ready();
+    stops.unshift(async () => {
+      await app.close();
+      await hostView.stop();
+      await sessionView.stop();
+    });
+    return app;
+  };
+  const app = await build();
+  const sockets = new Set<Socket>();
+  app.server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+  });
+  return {
+    app,
+    server,
+    livekit,
+    bus,
+    another: build,
+    post: (path, body, headers = {}) => ask(app, "POST", path, body, headers),
+    get: (path, headers = {}) => ask(app, "GET", path, undefined, headers),
+    remove: (path) => ask(app, "DELETE", path, undefined, {}),
+    move: (sessionId, ...inputs) => move(bus, sessionId, inputs),
+    said: () => server.stored(sessionEvents).map(({ message }) => message),
+    setPlay(next) {
+      play = next;
+    },
+    openSockets: () => [...sockets],
+    async stop() {
+      for (const stop of stops) await stop();
+    },
+  };
+}
+
+const mockLiveKit = {
+  LIVEKIT_URL: undefined,
+  LIVEKIT_PUBLIC_URL: undefined,
+  LIVEKIT_API_KEY: undefined,
+  LIVEKIT_API_SECRET: undefined,
+  LIVEKIT_MOCK_MODE: true,
+};
+
+async function ask(
+  app: FastifyInstance,
+  method: "GET" | "POST" | "DELETE",
+  url: string,
+  body: unknown,
+  headers: Record<string, string>,
+): Promise<Reply> {
+  const payload = body === undefined ? {} : { payload: body as object };
+  const reply = await app.inject({ method, url, headers, ...payload });
+  const isJson = /[/+]json/.test(String(reply.headers["content-type"] ?? ""));
+  return {
+    status: reply.statusCode,
+    headers: reply.headers,
+    body: isJson ? reply.json() : reply.payload,
+  };
+}
+
+/** A host that runs echo with idle agents, unless something else is said. */
+export const aHost = (
+  profiles: Record<string, Partial<HostProfile>> = { echo: {} },
+  more: Partial<HostRecord> = {},
+): HostRecord => ({
+  id: HOST,
+  epoch: EPOCH,
+  pid: 1,
+  startedAt: "2026-01-01T00:00:00.000Z",
+  draining: false,
+  sessions: 0,
+  load: 0,
+  maxAgents: 50,
+  sequence: 1,
+  profiles: Object.fromEntries(
+    Object.entries(profiles).map(([name, profile]) => [
+      name,
+      { status: "running", warm: 2, hot: 1, warming: 0, busy: 0, max: 50, ...profile } as HostProfile,
+    ]),
+  ),
+  stages: [],
+  stats: { spawned: 5, assigned: 2, lost: 1 },
+  ...more,
+});
+
+const at = () => new Date().toISOString();
+
+/** The inputs by which an attempt becomes ready. */
+export function becomeReady(
+  record: Pick<SessionRecord, "id" | "attempt"> & Partial<Pick<SessionRecord, "room" | "roomIsNamed">>,
+  warm: Warmth = "hot",
+): SessionInput[] {
+  const { attempt } = record;
+  const said = {
+    tenant: TENANT,
+    sessionId: record.id,
+    attempt,
+    host: HOST,
+    epoch: EPOCH,
+    room: (record.roomIsNamed && record.room) || `standby-${record.id}`,
+    identity: agentIdentityOf(record.id, attempt),
+    warm,
+    at: at(),
+  };
+  return [
+    { type: "host_chosen", attempt, host: HOST, epoch: EPOCH, asked: warm, at: at() },
+    { type: "joined", ...said, tookMs: 3 },
+    { type: "ready", ...said, tookMs: 5 },
+  ];
+}
+
+/** The inputs by which an attempt ends because its host lost it. */
+export const loseAgent = (record: Pick<SessionRecord, "id" | "attempt">, why: string): SessionInput => ({
+  type: "agent_lost",
+  tenant: TENANT,
+  sessionId: record.id,
+  attempt: record.attempt,
+  at: at(),
+  why,
+});
+
+type Bus = ReturnType<MemoryServer["connect"]>;
+
+async function playDispatcher(
+  bus: Bus,
+  play: () => Play,
+  maxAttempts: number,
+): Promise<() => Promise<unknown>> {
+  return bus.consume(sessionEvents, { durable: "dispatcher", concurrency: 16 }, async (event) => {
+    const how = play();
+    if (how === "ignore") return "done";
+    if (event.type !== "requested") {
+      await move(bus, event.sessionId, [event]);
+      return "done";
+    }
+    if ((await bus.read(sessions, sessionKey(TENANT, event.sessionId))) !== undefined) return "done";
+    const record = newSession(event, { deadlineMs, maxAttempts });
+    await bus.save(sessions, record, 0);
+    if (how === "ready") await move(bus, record.id, becomeReady(record));
+    else if (typeof how === "function") await move(bus, record.id, how(record));
+    return "done";
+  });
+}
+
+async function move(bus: Bus, sessionId: string, inputs: SessionInput[]): Promise<void> {
+  for (const input of inputs) {
+    const { value, revision } = await until<Entry<SessionRecord>>(
+      () => bus.read(sessions, sessionKey(TENANT, sessionId)),
+      { what: `${sessionId} has a record` },
+    );
+    const next = step(value, input);
+    if (next !== value) await bus.save(sessions, next, revision);
+  }
+}

@@ -1,0 +1,244 @@
+// Handoffs and an agent runner on a memory bus in simulated time: a real dispatcher, real connectors, real claims.
+import { Webhook } from "standardwebhooks";
+import { dispatches, sessions } from "../../../libs/contracts/buckets.ts";
+import { type DispatchRecord, RuntimeEvent } from "../../../libs/contracts/claims/claim.ts";
+import type { ClaimAnswer } from "../../../libs/contracts/claims/http.ts";
+import { PROVIDER_EPOCH } from "../../../libs/contracts/providers/provider.ts";
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { handoffRequests, sessionEvents } from "../../../libs/contracts/streams.ts";
+import { watchHosts } from "../../../libs/fleet/host-view.ts";
+import { watchSessions } from "../../../libs/fleet/session-view.ts";
+import { simulatedRooms } from "../../../libs/livekit/simulated-rooms.ts";
+import { silentLog } from "../../../libs/runtime/log.ts";
+import { startDispatcher } from "../../../services/dispatcher/dispatcher.ts";
+import { claimDispatch } from "../../../services/gateway/claims/take-claim.ts";
+import type { Gateway } from "../../../services/gateway/context.ts";
+import { startRuntime } from "../../../services/handoffs/handoffs.ts";
+import { webhookProvider } from "../../../services/providers/drivers/runner.ts";
+import { startConnector } from "../../../services/providers/providers.ts";
+import type { Faults } from "../../simulation/nats/faults.ts";
+import { defaults } from "../fixtures/sessions.ts";
+import { world } from "./memory-world.ts";
+
+export const RUNNER_SECRET = `whsec_${Buffer.from("a secret of an agent runner, in tests").toString("base64")}`;
+export const LIMITS = { claimMs: 20_000, repeatMs: 30_000, keepMs: 60_000 };
+
+export interface LaunchSeen {
+  readonly url: string;
+  readonly id: string;
+  readonly isSigned: boolean;
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks at bodies of any shape.
+  readonly body: any;
+}
+
+/** An agent runner as it is seen from outside: what it was asked, and what it answers. */
+export class PlayedRunner {
+  readonly seen: LaunchSeen[] = [];
+  /** What becomes of the next requests; then each is answered 202. */
+  /** How the clients of its agents answer. */
+  client: "responds" | "silent" | "unknown" = "unknown";
+  readonly script: ((seen: LaunchSeen) => Promise<Response>)[] = [];
+
+  readonly ask: typeof fetch = async (url, init) => {
+    const headers = init?.headers as Record<string, string>;
+    const body = String(init?.body);
+    const id = headers["webhook-id"] ?? "";
+    const at = new Date(Number(headers["webhook-timestamp"]) * 1000);
+    const expected = new Webhook(RUNNER_SECRET).sign(id, at, body);
+    const isSigned = headers["webhook-signature"]?.split(" ").includes(expected) === true;
+    const seen = { url: String(url), id, isSigned, body: JSON.parse(body) };
+    this.seen.push(seen);
+    const signal = init?.signal;
+    const broken = new Promise<never>((_, reject) =>
+      signal?.addEventListener("abort", () => reject(signal.reason), { once: true }),
+    );
+    broken.catch(() => {});
+    const answer = await Promise.race([this.script.shift()?.(seen), broken]);
+    return answer ?? new Response(null, { status: 202 });
+  };
+}
+
+export interface RuntimeWorldOptions {
+  readonly faults?: Partial<Faults>;
+  readonly seed?: number;
+  readonly replicas?: 1 | 3;
+  /** False: handoffs get their agents from the pool. */
+  readonly launcher?: boolean;
+  readonly maxAttempts?: number;
+  /** True: rooms are simulated, as with LIVEKIT_MOCK_MODE. */
+  readonly mock?: boolean;
+  /** How long a dispatch may stand unclaimed. */
+  readonly claimMs?: number;
+}
+
+export interface ConnectorOptions {
+  /** False: handoffs stay in their stream. */
+  readonly takesHandoffs?: boolean;
+  readonly batchSize?: number;
+  /** Holds up what it says about sessions, as a handoff's request. */
+  readonly beforePublish?: () => Promise<void>;
+}
+
+export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
+  const { clock, server, connect, outcome } = world(options.faults, options.seed, options.replicas);
+  const runner = new PlayedRunner();
+  const limits = { ...LIMITS, claimMs: options.claimMs ?? LIMITS.claimMs };
+  let tokens = 0;
+  const token = async () => `eyJhbGciOiJub25lIn0.token-${++tokens}.signature`;
+  const livekit = {
+    rooms: simulatedRooms(() => 0),
+    tokens: { forUser: token, forAgent: token },
+    url: "ws://livekit",
+    publicUrl: "wss://livekit.example",
+    apiKey: "",
+    apiSecret: "",
+    isSimulated: options.mock === true,
+  };
+  await outcome(
+    startDispatcher({
+      bus: connect("dispatcher"),
+      clock,
+      log: silentLog,
+      livekit,
+      instance: "dispatcher-1",
+      defaults: { ...defaults, maxAttempts: options.maxAttempts ?? 3 },
+    }),
+  );
+  const client = connect("client");
+
+  const connector = async (instance: string, by: ConnectorOptions = {}) => {
+    const own = clock.forProcess();
+    const bus = connect(instance);
+    const { beforePublish } = by;
+    if (beforePublish !== undefined) {
+      const publish = bus.publish.bind(bus);
+      bus.publish = async (channel, message) => {
+        if ((channel as unknown) === sessionEvents) await beforePublish();
+        return publish(channel, message);
+      };
+    }
+    const common = { bus, clock: own, log: silentLog, instance, livekit };
+    const provider = webhookProvider({
+      ...common,
+      runnerOf: (profile) =>
+        profile === "nobody"
+          ? undefined
+          : { url: `http://runner/launch/${profile}`, agent: `its-${profile}` },
+      secrets: [RUNNER_SECRET],
+      claimMs: limits.claimMs,
+      claimUrlOf: (id) => `https://greenroom.example/api/dispatches/${id}/claim`,
+      ask: runner.ask,
+      askClient: async () => runner.client,
+    });
+    const looks = { takeMs: 4000, userLeftMs: 3000, observeMs: 1000 };
+    const start = async () => {
+      const sessionView = await watchSessions(bus, own);
+      const hosts = await watchHosts(bus);
+      const connecting = await startConnector({
+        ...common,
+        providers: [provider],
+        limits: looks,
+        lastRingsMs: 60_000,
+      });
+      const runtime = await startRuntime({
+        ...common,
+        sessions: sessionView,
+        hosts,
+        limits,
+        takesHandoffs: by.takesHandoffs ?? true,
+        batchSize: by.batchSize ?? 4,
+        launcher: options.launcher === false ? undefined : "webhook",
+        configuredFor: (profile) => (profile === "elsewhere" ? "webhook" : undefined),
+      });
+      return async () => {
+        await runtime.stop();
+        await connecting.stop();
+      };
+    };
+    const stop = await outcome(start());
+    return {
+      kill() {
+        own.kill();
+        bus.crash();
+      },
+      stop: () => outcome(stop()),
+    };
+  };
+
+  /** A gateway as far as claims need one. */
+  const gateway = (name: string) =>
+    ({ bus: connect(name), clock, log: silentLog, livekit, instance: name }) as unknown as Gateway;
+  const first = gateway("gateway-1");
+  const record = (id: string): SessionRecord | undefined =>
+    server.standing(sessions).find(({ value }) => value.id === id)?.value;
+  const all = (): SessionRecord[] => server.standing(sessions).map(({ value }) => value);
+  const told = (): RuntimeEvent[] =>
+    server
+      .stored<unknown>(handoffRequests)
+      .filter(({ subject }) => subject !== handoffRequests.subjects)
+      .map(({ message }) => RuntimeEvent.parse(message));
+
+  return {
+    clock,
+    server,
+    runner,
+    livekit,
+    client,
+    connector,
+    gateway,
+    outcome,
+    record,
+    all,
+    told,
+    /** What was told, in short: "handoff_dispatched 1, …" with the attempts. */
+    words: () => told().map((event) => `${event.type} ${"attempt" in event ? event.attempt : "-"}`),
+    handOff: (message: unknown) => outcome(client.publish(handoffRequests, message)),
+    claim: (
+      id: string,
+      by: { nonce?: string; subject?: string; tenant?: string; at?: Gateway } = {},
+    ): Promise<ClaimAnswer> =>
+      claimDispatch(
+        by.at ?? first,
+        { tenant: by.tenant ?? "acme", subject: by.subject ?? "runner" },
+        id,
+        by.nonce ?? "nonce-of-the-runner",
+      ),
+    dispatch: (id: string): DispatchRecord | undefined =>
+      server.standing(dispatches).find(({ value }) => value.id === id)?.value,
+    /** What the gateway's routes say when a runner reports. */
+    report: (claimed: ClaimAnswer, type: "joined" | "ready") =>
+      outcome(
+        client.publish(sessionEvents, {
+          type,
+          tenant: "acme",
+          sessionId: claimed.sessionId,
+          attempt: claimed.attempt,
+          at: "2026-01-01T00:00:00.000Z",
+          host: "provider-webhook",
+          epoch: PROVIDER_EPOCH,
+          room: claimed.room,
+          identity: claimed.identity,
+          warm: "cold",
+          tookMs: 1,
+        }),
+      ),
+    async until(isReached: () => boolean, what: string, maxMs = 120_000): Promise<void> {
+      if (await clock.runUntil(isReached, maxMs)) return;
+      throw new Error(
+        `${what} never came; sessions: ${JSON.stringify(all())}; told: ${JSON.stringify(told())}`,
+      );
+    },
+  };
+}
+
+/** A handoff as another system sends it. */
+export const aHandoff = (changed: Record<string, unknown> = {}) => ({
+  version: 1,
+  trace_id: "trace-1",
+  tenant_id: "acme",
+  agent_id: "support",
+  room: "call-1",
+  call_id: "CA-1",
+  metadata: { language: "de" },
+  ...changed,
+});

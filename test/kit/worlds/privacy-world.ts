@@ -1,0 +1,69 @@
+// Recorders that remove data on a memory bus in simulated time, and what is left in each store.
+import { createReceiptSigner, type ReceiptConfig } from "../../../libs/auth/receipts.ts";
+import { deletionJobs } from "../../../libs/contracts/buckets.ts";
+import { type DeletionJob, deletionJobKey } from "../../../libs/contracts/privacy/deletion.ts";
+import { allChannels, type Channel, handoffRequests } from "../../../libs/contracts/streams.ts";
+import { silentLog } from "../../../libs/runtime/log.ts";
+import { startDeletionJobs } from "../../../services/privacy/deletion-jobs.ts";
+import { leaveTraces, type Person, textsOfBuckets } from "../fixtures/canary.ts";
+import { AT } from "../fixtures/sessions.ts";
+import { world } from "./memory-world.ts";
+
+export const ann: Person = { tenant: "acme", user: "ann", canary: "Canary-Ann-7c1f", name: "ann" };
+export const bob: Person = { tenant: "acme", user: "bob", canary: "Canary-Bob-91d2", name: "bob" };
+export const eve: Person = { tenant: "other", user: "ann", canary: "Canary-Eve-55aa", name: "eve" };
+
+/** What the receipts of its recorders are signed with. */
+export const SECRET = "a secret of two and thirty bytes!";
+const receipts: ReceiptConfig = {
+  GREENROOM_RECEIPT_PRIVATE_KEY: undefined,
+  GREENROOM_RECEIPT_PUBLIC_KEY: undefined,
+  GREENROOM_RECEIPT_SECRET: SECRET,
+};
+
+export type ErasureWorld = ReturnType<typeof erasureWorld>;
+
+export function erasureWorld() {
+  const w = world();
+  const bus = w.connect("test");
+  const recorder = async (name: string) => {
+    const own = w.connect(name);
+    let op = 0;
+    const stop = await w.outcome(
+      startDeletionJobs({
+        ...{ bus: own, clock: w.clock, log: silentLog, instance: name, settleMs: 5000 },
+        nextOpId: () => `${name}-${++op}`,
+        signer: createReceiptSigner(receipts),
+      }),
+    );
+    return { bus: own, stop: () => w.outcome(stop()) };
+  };
+  /** Everything that is stored, by the name of its store. */
+  const everything = async () => {
+    const texts = await w.outcome(textsOfBuckets(bus));
+    for (const channel of [...(allChannels as unknown as readonly Channel<unknown>[]), handoffRequests]) {
+      const stored = await w.outcome(bus.scan(channel, { subject: channel.subjects, limit: 10_000 }));
+      texts.set(channel.stream, (texts.get(channel.stream) ?? "") + JSON.stringify(stored));
+    }
+    return texts;
+  };
+  return {
+    ...w,
+    bus,
+    recorder,
+    ask: (job: DeletionJob) => w.outcome(bus.save(deletionJobs, job, 0)),
+    job: async (id = "del_1") => (await w.outcome(bus.read(deletionJobs, deletionJobKey("acme", id))))?.value,
+    jobs: async () => (await w.outcome(bus.list(deletionJobs))).map(({ value }) => value),
+    /** Signing is done by another thread, on which simulated time has no hold. */
+    async pass(ms: number) {
+      await w.clock.advance(ms);
+      for (let turns = 0; turns < 20; turns++) {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        await w.clock.advance(1);
+      }
+    },
+    traces: (person: Person, at = AT) => w.outcome(leaveTraces(bus, person, { at })),
+    holding: async (text: string) =>
+      [...(await everything())].filter(([, content]) => content.includes(text)).map(([name]) => name),
+  };
+}

@@ -1,0 +1,193 @@
+// Dispatchers and connectors on a memory bus in simulated time, with a provider that does as a test says.
+import type { Bus } from "../../../libs/bus/bus.ts";
+import { launches, sessions } from "../../../libs/contracts/buckets.ts";
+import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { sessionEvents } from "../../../libs/contracts/streams.ts";
+import { startBeat } from "../../../libs/fleet/heartbeat.ts";
+import { simulatedRooms } from "../../../libs/livekit/simulated-rooms.ts";
+import { silentLog } from "../../../libs/runtime/log.ts";
+import { startDispatcher } from "../../../services/dispatcher/dispatcher.ts";
+import { startJanitor } from "../../../services/janitor/janitor.ts";
+import type {
+  Launched,
+  LaunchOrder,
+  Observation,
+  Provider,
+} from "../../../services/providers/drivers/driver.ts";
+import { startConnector } from "../../../services/providers/providers.ts";
+import { anEvent, defaults } from "../fixtures/sessions.ts";
+import { world } from "./memory-world.ts";
+
+/** What an external system has of one launch. */
+export interface Job {
+  readonly order: LaunchOrder;
+  readonly id: string;
+  observation: Observation;
+}
+
+/** An external system with two ways in: what connectors ask of it, and what a test makes it do. */
+export class ScriptedProvider implements Provider {
+  readonly name = "livekit" as const;
+  readonly launchLimitMs = 5000;
+  /** Every launch that ever arrived, by session and attempt. */
+  readonly jobs: Job[] = [];
+  /** Launches that it was told to end. */
+  readonly ended: string[] = [];
+  /** What becomes of the next launches, one after the other; then they are taken at once. */
+  readonly script: ((order: LaunchOrder, start: () => Job) => Promise<Launched>)[] = [];
+  /** Undefined: it can't be asked. */
+  isReachable = true;
+  /** False: a lookup by session and attempt is of no use. */
+  canLookUp = true;
+  /** How an agent that was just launched stands. */
+  first: Observation = { is: "launched" };
+
+  async launch(order: LaunchOrder): Promise<Launched> {
+    const start = () => this.#start(order);
+    const next = this.script.shift();
+    if (next !== undefined) return next(order, start);
+    return { is: "launched", externalId: start().id };
+  }
+
+  async observe(launch: LaunchRecord): Promise<Observation> {
+    if (!this.isReachable) throw new Error("the provider is away");
+    if (launch.state === "intended" && !this.canLookUp)
+      return { is: "untellable", why: "it keeps no list of what it was asked" };
+    const job = this.of(launch);
+    if (job === undefined) return { is: "absent", why: "the provider has nothing of it" };
+    return "externalId" in job.observation || job.observation.is === "absent"
+      ? job.observation
+      : ({ externalId: job.id, identity: `agent-${job.id}`, ...job.observation } as Observation);
+  }
+
+  async end(launch: LaunchRecord, _why: string): Promise<undefined> {
+    if (!this.isReachable) throw new Error("the provider is away");
+    this.ended.push(`${launch.session}.${launch.attempt}`);
+    const job = this.of(launch);
+    if (job !== undefined) this.jobs.splice(this.jobs.indexOf(job), 1);
+  }
+
+  of({ session, attempt }: { session: string; attempt: number }): Job | undefined {
+    return this.jobs.find(({ order }) => order.session === session && order.attempt === attempt);
+  }
+
+  /** How the agent of an attempt stands from now on. */
+  become(session: string, attempt: number, observation: Observation): void {
+    const job = this.of({ session, attempt });
+    if (job === undefined) throw new Error(`The provider has no launch ${session}.${attempt}`);
+    job.observation = observation;
+  }
+
+  launched: string[] = [];
+
+  #start(order: LaunchOrder): Job {
+    this.launched.push(`${order.session}.${order.attempt}`);
+    const job = { order, id: `job-${this.launched.length}`, observation: this.first };
+    this.jobs.push(job);
+    return job;
+  }
+}
+
+export const LIMITS = { takeMs: 4000, userLeftMs: 3000, observeMs: 1000 };
+
+/** A dispatcher, a janitor, and as many connectors as a test starts. */
+export async function providerWorld(options: { janitor?: boolean; queueMs?: number; seed?: number } = {}) {
+  const { clock, server, connect, outcome } = world({}, options.seed ?? 1);
+  const provider = new ScriptedProvider();
+  const token = async () => "token";
+  const livekit = {
+    rooms: simulatedRooms(() => 0),
+    tokens: { forUser: token, forAgent: token },
+    url: "",
+    publicUrl: "",
+    apiKey: "",
+    apiSecret: "",
+    isSimulated: true,
+  };
+  const dispatcherBus = connect("dispatcher");
+  const deadlineMs = { ...defaults.deadlineMs, requested: options.queueMs ?? defaults.deadlineMs.requested };
+  await outcome(
+    startDispatcher({
+      bus: dispatcherBus,
+      clock,
+      log: silentLog,
+      livekit,
+      instance: "dispatcher-1",
+      defaults: { ...defaults, deadlineMs },
+    }),
+  );
+  if (options.janitor === true) {
+    await outcome(
+      startJanitor({
+        bus: connect("janitor"),
+        clock,
+        log: silentLog,
+        livekit,
+        settings: { sweepMs: 10_000, keepEndedMs: 24 * 60 * 60 * 1000, aliveMs: 300 },
+      }),
+    );
+  }
+  const client = connect("client");
+
+  /** Starts a connector of one provider, on a bus as a test changes it; `kill` ends it as `kill -9` would. */
+  const connector = async (
+    instance: string,
+    change: (bus: Bus) => Bus = (bus) => bus,
+    of: Provider = provider,
+  ) => {
+    const own = clock.forProcess();
+    const client = connect(instance);
+    const bus = change(client);
+    const running = await outcome(
+      startConnector({
+        bus,
+        clock: own,
+        log: silentLog,
+        instance,
+        providers: [of],
+        limits: LIMITS,
+        lastRingsMs: 60_000,
+      }),
+    );
+    const stopBeat = startBeat(bus, own, { service: "connector", instance });
+    return {
+      kill() {
+        own.kill();
+        client.crash();
+      },
+      /** As SIGSTOP. */
+      pause() {
+        own.pause();
+        client.pause();
+      },
+      resume() {
+        own.resume();
+        client.resume();
+      },
+      async stop() {
+        await outcome(running.stop());
+        stopBeat();
+      },
+    };
+  };
+  const request = (id: string, changed: Parameters<typeof anEvent>[1] = {}) =>
+    outcome(
+      client.publish(sessionEvents, anEvent(id, { profile: "support", provider: "livekit", ...changed })),
+    );
+  const record = (id: string): SessionRecord | undefined =>
+    server.standing(sessions).find(({ value }) => value.id === id)?.value;
+  const launch = (id: string, attempt = 1): LaunchRecord | undefined =>
+    server.standing(launches).find(({ value }) => value.session === id && value.attempt === attempt)?.value;
+  /** Lets time pass until the session is as wanted. */
+  const when = async (id: string, state: SessionRecord["state"], attempt?: number, maxMs = 60_000) => {
+    const is = () => {
+      const now = record(id);
+      return now?.state === state && (attempt === undefined || now.attempt === attempt);
+    };
+    if (!(await clock.runUntil(is, maxMs)))
+      throw new Error(`session ${id} never was ${state} ${attempt ?? ""}: ${JSON.stringify(record(id))}`);
+    return record(id) as SessionRecord;
+  };
+  return { clock, server, provider, livekit, client, connector, request, record, launch, when, outcome };
+}

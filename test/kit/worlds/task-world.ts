@@ -1,0 +1,309 @@
+// Outbound processes on a memory bus in simulated time, with a telephone exchange that does as a test says.
+import type { Bus } from "../../../libs/bus/bus.ts";
+import { handOn } from "../../../libs/bus/overflow.ts";
+import { type Bucket, hosts, launches, sessions, tasks } from "../../../libs/contracts/buckets.ts";
+import { sessionKey } from "../../../libs/contracts/ids.ts";
+import {
+  type CallProgress,
+  type LaunchRecord,
+  launchKey,
+} from "../../../libs/contracts/providers/provider.ts";
+import type { EndedReason, Requested, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { sessionEvents, taskEvents, taskRequests } from "../../../libs/contracts/streams.ts";
+import { isActiveTask, type TaskRecord, type TaskRequest } from "../../../libs/contracts/tasks/task.ts";
+import { newSession } from "../../../libs/domain/session/reduce.ts";
+import { sleep } from "../../../libs/runtime/clock.ts";
+import { silentLog } from "../../../libs/runtime/log.ts";
+import { type OutboundDeps, startOutbound } from "../../../services/tasks/tasks.ts";
+import type { Faults } from "../../simulation/nats/faults.ts";
+import { AT, aHost, defaults } from "../fixtures/sessions.ts";
+import { aRequest } from "../fixtures/tasks.ts";
+import { world } from "./memory-world.ts";
+
+/** What happens in a session, one after the other. */
+export type Scene =
+  | { wait: number }
+  | { call: CallProgress["status"]; more?: Partial<CallProgress>; afterItsEnd?: true }
+  /** Its connector saves an intent, as of a call; or that nothing came of it. */
+  | { launch: "intended" | "over" }
+  | { ready: true }
+  | { ends: EndedReason; wasWorthIt?: false };
+
+/** A call that is answered, and ends after a while. */
+export const TALK: readonly Scene[] = [
+  { wait: 50 },
+  { ready: true },
+  { call: "dialing" },
+  { wait: 1000 },
+  { call: "ringing" },
+  { wait: 2000 },
+  { call: "answered", more: { sipCode: 200, answeredBy: "human" } },
+  { wait: 20_000 },
+  { call: "hungUp" },
+  { ends: "completed" },
+];
+
+/** A call that comes to nothing. */
+export const notReached = (
+  status: "busy" | "noAnswer" | "failed",
+  sipCode: number,
+  more: Partial<CallProgress> = {},
+): readonly Scene[] => [
+  { wait: 50 },
+  { ready: true },
+  { call: "dialing" },
+  { wait: 1000 },
+  { call: status, more: { ...more, sipCode } },
+  { ends: "provider_error" },
+];
+
+export type Script = (requested: Requested, taskAttempt: number) => readonly Scene[];
+
+export interface TaskWorldOptions {
+  readonly faults?: Partial<Faults>;
+  readonly seed?: number;
+  readonly replicas?: 1 | 3;
+  readonly script?: Script;
+  readonly settings?: Partial<OutboundDeps["settings"]>;
+}
+
+const limits = { perTenant: 10, perProvider: () => 10, total: 100, callingHours: undefined };
+
+/** Lets a test stand in front of the bus of one process, as to kill it in the middle of something. */
+export type Intercept = (bus: Bus, die: () => Promise<never>) => Partial<Bus>;
+
+export async function taskWorld(options: TaskWorldOptions = {}) {
+  const { clock, server, connect, outcome } = world({}, options.seed, options.replicas);
+  const exchange = new Exchange(connect("exchange"), clock, options.script ?? (() => TALK));
+  await outcome(exchange.open());
+  const client = connect("client");
+  await outcome(
+    client.publish(taskRequests, aRequest({ taskId: "t_warm-up", profile: "nobody", provider: "pool" })),
+  );
+  if (options.faults !== undefined) server.setFaults(options.faults);
+
+  /** Starts one, again and again until it runs, as its supervisor would. */
+  const outbound = (instance: string, intercept?: Intercept) => surely(() => startOne(instance, intercept));
+  const startOne = async (instance: string, intercept?: Intercept) => {
+    const own = clock.forProcess();
+    const link = connect(instance);
+    const kill = () => {
+      own.kill();
+      link.crash();
+    };
+    const die = () => {
+      kill();
+      return new Promise<never>(() => {});
+    };
+    const bus = intercept === undefined ? link : withOther(link, intercept(link, die));
+    const running = await outcome(
+      startOutbound({
+        bus,
+        clock: own,
+        log: silentLog,
+        instance,
+        settings: {
+          limits,
+          rate: 100,
+          deadlineMs: { attempt: 900_000 },
+          providerOf: () => "sip",
+          ...options.settings,
+        },
+      }).catch((error: unknown) => {
+        kill();
+        throw error;
+      }),
+    );
+    return {
+      kill,
+      pause() {
+        own.pause();
+        link.pause();
+      },
+      resume() {
+        own.resume();
+        link.resume();
+      },
+      stop: () => outcome(running.stop()),
+    };
+  };
+  const task = (id: string): TaskRecord | undefined =>
+    server.standing(tasks).find(({ value }) => value.id === id)?.value;
+  const when = async (id: string, is: (task: TaskRecord) => boolean, maxMs = 30 * 60_000) => {
+    const holds = () => {
+      const now = task(id);
+      return now !== undefined && is(now);
+    };
+    if (!(await clock.runUntil(holds, maxMs)))
+      throw new Error(`it never happened to task ${id}; it is ${JSON.stringify(task(id))}`);
+    return task(id) as TaskRecord;
+  };
+  return {
+    clock,
+    server,
+    client,
+    exchange,
+    outcome,
+    outbound,
+    task,
+    when,
+    /** As a client that repeats what it got no answer to. */
+    ask: (id: string, changed: Partial<TaskRequest> = {}) =>
+      surely(() => outcome(client.publish(taskRequests, aRequest({ taskId: id, ...changed })))),
+    say: (event: Parameters<typeof taskEvents.subjectOf>[0]) => outcome(client.publish(taskEvents, event)),
+    async host(maxAgents = 100) {
+      const profile = { status: "running", warm: 5, hot: 0, warming: 0, busy: 0, max: 100 } as const;
+      const host = aHost("host-1", 1, { maxAgents, profiles: { echo: profile } });
+      await surely(() => outcome(client.save(hosts, host, 0)));
+    },
+    /** The most attempts that were ever under way at once, by the order of the writes. */
+    mostAtOnce(of: (task: TaskRecord) => boolean = () => true): number {
+      const active = new Set<string>();
+      let most = 0;
+      for (const { key, value } of server.written(tasks)) {
+        if (value !== undefined && of(value) && isActiveTask(value.state)) active.add(key);
+        else active.delete(key);
+        most = Math.max(most, active.size);
+      }
+      return most;
+    },
+  };
+}
+
+export type TaskWorld = Awaited<ReturnType<typeof taskWorld>>;
+
+/** Plays the dispatcher, the hosts and the connector: makes sessions, dials, and ends them. */
+class Exchange {
+  /** Every session that was made, as often as it was made. */
+  readonly made: string[] = [];
+  /** Every call that was dialled. */
+  readonly dialled: string[] = [];
+  readonly ended: string[] = [];
+  readonly #bus: Bus;
+  readonly #clock: Parameters<typeof sleep>[0];
+  readonly #script: Script;
+
+  constructor(bus: Bus, clock: Parameters<typeof sleep>[0], script: Script) {
+    this.#bus = bus;
+    this.#clock = clock;
+    this.#script = script;
+  }
+
+  async open(): Promise<void> {
+    await handOn(this.#bus, sessionEvents);
+    await this.#bus.consume(sessionEvents, { durable: "dispatcher", concurrency: 100 }, async (event) => {
+      const key = sessionKey(event.tenant, event.sessionId);
+      const found = await this.#bus.read(sessions, key);
+      if (event.type === "end_requested") {
+        if (found === undefined) return "retry";
+        this.ended.push(event.sessionId);
+        await this.#end(key, "cancelled", event.why);
+        return "done";
+      }
+      if (event.type !== "requested" || found !== undefined) return "done";
+      const saved = await this.#bus.save(sessions, { ...newSession(event, defaults), opId: key }, 0);
+      if (saved === undefined) return "retry";
+      this.made.push(event.sessionId);
+      void this.#play(event, key);
+      return "done";
+    });
+  }
+
+  async #play(event: Requested, key: string): Promise<void> {
+    for (const scene of this.#script(event, event.call?.taskAttempt ?? 0)) {
+      if ("wait" in scene) await sleep(this.#clock, scene.wait);
+      const session = await this.#surely(() => this.#bus.read(sessions, key));
+      if (session === undefined) return;
+      if (session.value.state === "ended" && !("wait" in scene || "afterItsEnd" in scene)) continue;
+      if ("call" in scene) await this.#call(session.value, scene.call, scene.more ?? {});
+      else if ("launch" in scene) await this.#launch(session.value, scene.launch);
+      else if ("ready" in scene)
+        await this.#change(sessions, key, (record) => ({
+          ...record,
+          state: "ready",
+          timings: { readyMs: 5 },
+        }));
+      else if ("ends" in scene) await this.#end(key, scene.ends, `as ${scene.ends}`, scene.wasWorthIt);
+    }
+  }
+
+  async #call(session: SessionRecord, status: CallProgress["status"], more: Partial<CallProgress>) {
+    if (status === "dialing") this.dialled.push(session.id);
+    await this.#launch(session, "ready", { ...more, status });
+  }
+
+  async #launch(session: SessionRecord, state: LaunchRecord["state"], call?: CallProgress): Promise<void> {
+    const key = launchKey(session.tenant, session.id, 1);
+    const before = await this.#surely(() => this.#bus.read(launches, key));
+    const launch: LaunchRecord = {
+      v: 1,
+      tenant: session.tenant,
+      session: session.id,
+      attempt: 1,
+      provider: session.provider ?? "pool",
+      profile: session.profile,
+      state,
+      by: "exchange",
+      takenUp: 0,
+      at: AT,
+      opId: `${state} ${call?.status} ${this.#clock.monotonic()}`,
+      ...(call === undefined ? {} : { call: { ...before?.value.call, ...call } }),
+    };
+    await this.#surely(() => this.#bus.save(launches, launch, before?.revision ?? 0));
+  }
+
+  #end(key: string, reason: EndedReason, why: string, wasWorthIt?: false): Promise<void> {
+    return this.#change(sessions, key, (record) => ({
+      ...record,
+      state: "ended",
+      endedReason: reason,
+      failures: wasWorthIt === false ? 1 : record.maxAttempts,
+      history: [...record.history, { state: "ended", at: AT, attempt: 1, why }],
+    }));
+  }
+
+  async #change(
+    bucket: Bucket<SessionRecord>,
+    key: string,
+    change: (record: SessionRecord) => SessionRecord,
+  ): Promise<void> {
+    for (;;) {
+      const found = await this.#surely(() => this.#bus.read(bucket, key));
+      if (found === undefined || found.value.state === "ended") return;
+      const next = { ...change(found.value), opId: `exchange ${this.#clock.monotonic()} ${found.revision}` };
+      if ((await this.#surely(() => this.#bus.save(bucket, next, found.revision))) !== undefined) return;
+    }
+  }
+
+  async #surely<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch {
+        await sleep(this.#clock, 100);
+      }
+    }
+  }
+}
+
+async function surely<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (tries === 20) throw error;
+    }
+  }
+}
+
+/** The same bus, but for what stands in front of it. */
+export function withOther(bus: Bus, other: Partial<Bus>): Bus {
+  return new Proxy(bus, {
+    get(target, name) {
+      const mine = (other as Record<string | symbol, unknown>)[name];
+      if (mine !== undefined) return mine;
+      const found = Reflect.get(target, name, target);
+      return typeof found === "function" ? found.bind(target) : found;
+    },
+  });
+}

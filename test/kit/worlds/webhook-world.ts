@@ -1,0 +1,114 @@
+// Endpoints that are told of sessions and tasks, and the recorders that tell them, in simulated time.
+
+import { sessions, tasks, webhookEndpoints, webhookQueues } from "../../../libs/contracts/buckets.ts";
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { calls } from "../../../libs/contracts/streams.ts";
+import { type TaskRecord, taskKey } from "../../../libs/contracts/tasks/task.ts";
+import {
+  endpointKey,
+  type WebhookEndpoint,
+  type WebhookEvent,
+} from "../../../libs/contracts/webhooks/webhook.ts";
+import { callOf, type EndedSession } from "../../../libs/domain/call/build-call.ts";
+import { silentLog } from "../../../libs/runtime/log.ts";
+import type { Send } from "../../../services/webhooks/deliver.ts";
+import type { Posted } from "../../../services/webhooks/post.ts";
+import { startWebhooks } from "../../../services/webhooks/webhooks.ts";
+import { AT } from "../fixtures/sessions.ts";
+import type { world } from "./memory-world.ts";
+
+export const SECRET = `whsec_${Buffer.from("a key of two and thirty letters!").toString("base64")}`;
+export type World = ReturnType<typeof world>;
+
+export const anEndpoint = (id: string, changed: Partial<WebhookEndpoint> = {}): WebhookEndpoint => ({
+  v: 1,
+  tenant: "t",
+  id,
+  url: `https://${id}.example/hook`,
+  secret: SECRET,
+  events: ["*"],
+  generation: 1,
+  createdAt: AT,
+  opId: "op",
+  ...changed,
+});
+
+/** One delivery that an endpoint got. */
+export interface Got {
+  readonly to: string;
+  readonly event: WebhookEvent;
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly atMs: number;
+  readonly by: string;
+}
+
+/** Endpoints that answer as they are told, and some recorders. */
+export async function webhookWorld(
+  { clock, connect, outcome }: World,
+  answers: (got: Got) => Posted | Promise<Posted> = () => ({ status: 204 }),
+) {
+  const got: Got[] = [];
+  const bus = connect("test");
+  /** The test's own calls are refused now and then too. */
+  const insist = async <T>(work: () => Promise<T>): Promise<T> => {
+    for (;;) {
+      try {
+        return await outcome(work());
+      } catch {
+        await clock.advance(50);
+      }
+    }
+  };
+  const sendBy =
+    (by: string): Send =>
+    async (url, body, headers) => {
+      const one = {
+        to: url.slice(8).split(".")[0] ?? "",
+        event: JSON.parse(body),
+        body,
+        headers,
+        atMs: clock.monotonic(),
+        by,
+      };
+      got.push(one);
+      return answers(one);
+    };
+  const recorder = async (name: string) => {
+    const own = connect(name);
+    let op = 0;
+    let starts = 0;
+    const running = await insist(() =>
+      startWebhooks({
+        bus: own,
+        clock,
+        log: silentLog,
+        // A start that failed may have left something behind, which is another one then.
+        instance: starts++ === 0 ? name : `${name}-${starts}`,
+        send: sendBy(name),
+        nextOpId: () => `${name}-${++op}`,
+      }),
+    );
+    return { bus: own, stop: () => outcome(running.stop()) };
+  };
+  return {
+    bus,
+    got,
+    told: (to: string) =>
+      got.filter((one) => one.to === to).map(({ event }) => `${event.sequence} ${event.type}`),
+    recorder,
+    register: (endpoint: WebhookEndpoint) => insist(() => bus.save(webhookEndpoints, endpoint, 0)),
+    queue: async (id: string) => (await outcome(bus.read(webhookQueues, endpointKey("t", id))))?.value,
+    save: (record: SessionRecord) =>
+      insist(async () => {
+        const stands = await bus.read(sessions, `${record.tenant}.${record.id}`);
+        await bus.save(sessions, record, stands?.revision ?? 0);
+      }),
+    saveTask: (record: TaskRecord) =>
+      insist(async () => {
+        const stands = await bus.read(tasks, taskKey(record.tenant, record.id));
+        await bus.save(tasks, record, stands?.revision ?? 0);
+      }),
+    record: (ended: EndedSession) => insist(() => bus.publish(calls, callOf(ended, [], []))),
+  };
+}

@@ -1,0 +1,125 @@
+// Those who have others called in the simulated world: they ask for a task, repeat themselves, and cancel some.
+import { tasks } from "../../../libs/contracts/buckets.ts";
+import { isError, messageOf } from "../../../libs/contracts/errors.ts";
+import { DEFAULT_TENANT } from "../../../libs/contracts/ids.ts";
+import { isTaskEnd, type TaskRecord } from "../../../libs/contracts/tasks/task.ts";
+import { taskIdOfKey } from "../../../libs/domain/task/task-ids.ts";
+import { sleep } from "../../../libs/runtime/clock.ts";
+import { endSession } from "../../../services/gateway/sessions/end-session.ts";
+import { cancelTask } from "../../../services/gateway/tasks/change-task.ts";
+import { openTask } from "../../../services/gateway/tasks/create-task.ts";
+import { forkRandom, pickOne, type Random } from "../../kit/random.ts";
+import { TELEPHONED } from "../services.ts";
+import type { World } from "../world.ts";
+import { answered, pickGateway } from "./gateway-client.ts";
+
+const TRIES = 8;
+const FOLLOWED_MS = 40_000;
+/** As sessions of it are named in the trace. */
+const ATTEMPTS_NAMED = 9;
+
+export class Caller {
+  readonly name: string;
+  readonly key: string;
+  readonly taskId: string;
+  /** By the ids that it was told. */
+  readonly accepted: string[] = [];
+  readonly #world: World;
+  readonly #random: Random;
+
+  constructor(world: World, index: number) {
+    this.#world = world;
+    this.name = `task-${index}`;
+    this.key = `key of ${this.name}`;
+    this.taskId = taskIdOfKey(DEFAULT_TENANT, this.key);
+    this.#random = forkRandom(world.scenario.seed, this.name);
+    for (let n = 1; n <= ATTEMPTS_NAMED; n++) world.trace.label(`${this.taskId}-${n}`, `${this.name}/${n}`);
+  }
+
+  /** Lives its whole life; never throws. */
+  async live(): Promise<void> {
+    const { clock, scenario } = this.#world;
+    const random = this.#random;
+    await sleep(clock, random() * scenario.chaosMs * 0.8);
+    const isPhone = random() < (scenario.calling?.byPhone ?? 0);
+    const isRace = random() < 0.3;
+    const wishes = Array.from({ length: isRace ? 2 : 1 }, () => this.#ask(isPhone));
+    await Promise.all(wishes);
+    if (this.accepted.length === 0) return;
+    const how = pickOne(random, ["ends", "ends", "cancels", "cancels early", "stays"]);
+    if (how === "cancels early") {
+      await sleep(clock, random() * 3000);
+      return await this.cancel(1);
+    }
+    const session = await this.#underWay();
+    if (session === undefined || how === "stays") return;
+    await sleep(clock, random() * 4000);
+    if (how === "cancels") await this.cancel(1);
+    // Who is called by telephone hangs up.
+    else if (!isPhone) await this.#end(session);
+  }
+
+  record(): TaskRecord | undefined {
+    return this.#world.server.standing(tasks).find(({ value }) => value.id === this.taskId)?.value;
+  }
+
+  /** Asks for its end until some gateway has taken that. */
+  async cancel(tries = 20): Promise<void> {
+    const { clock, trace } = this.#world;
+    for (let turn = 0; turn < tries; turn++) {
+      const gateway = pickGateway(this.#world, this.#random);
+      if (gateway !== undefined) {
+        trace.note(this.name, `asks ${gateway.instance} to cancel it`);
+        const result = await answered(clock, cancelTask(gateway, this.taskId));
+        if ("value" in result) return;
+        if (isError(result.error, "not_found") || isError(result.error, "conflict")) return;
+        trace.note(this.name, `could not cancel: ${messageOf(result.error)}`);
+      }
+      await sleep(clock, 300);
+    }
+  }
+
+  async #ask(isPhone: boolean): Promise<void> {
+    const { clock, scenario, trace } = this.#world;
+    const profile = isPhone ? TELEPHONED : (scenario.profiles[0] ?? "");
+    const to = `+1555010${this.name.length}${this.name.at(-1)}`;
+    const retry = { maxAttempts: 2, initialMs: 500, maxMs: 1000 };
+    const wish = { to, profile, metadata: { from: this.name }, retry, idempotencyKey: this.key };
+    for (let turn = 0; turn < TRIES; turn++) {
+      const gateway = pickGateway(this.#world, this.#random);
+      if (gateway === undefined) {
+        await sleep(clock, 500);
+        continue;
+      }
+      trace.note(this.name, `asks ${gateway.instance} for a call by ${profile}`);
+      const result = await answered(clock, openTask(gateway, wish));
+      if ("value" in result) {
+        trace.note(this.name, "is accepted");
+        this.accepted.push(result.value.taskId);
+        return;
+      }
+      trace.note(this.name, `is refused: ${messageOf(result.error)}`);
+      if (this.#world.isCalm) return;
+      await sleep(clock, 200 + this.#random() * 1500);
+    }
+  }
+
+  /** @returns the session of its attempt in progress; undefined when it is over first, or takes too long */
+  async #underWay(): Promise<string | undefined> {
+    const { clock } = this.#world;
+    for (const untilMs = clock.monotonic() + FOLLOWED_MS; clock.monotonic() < untilMs; ) {
+      const task = this.record();
+      if (task?.state === "inProgress") return task.attempts.at(-1)?.session;
+      if (task !== undefined && isTaskEnd(task.state)) return undefined;
+      await sleep(clock, 200);
+    }
+    return undefined;
+  }
+
+  async #end(session: string): Promise<void> {
+    const gateway = pickGateway(this.#world, this.#random);
+    if (gateway === undefined) return;
+    this.#world.trace.note(this.name, `asks ${gateway.instance} for the end of ${session}`);
+    await answered(this.#world.clock, endSession(gateway, session));
+  }
+}

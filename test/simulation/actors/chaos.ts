@@ -1,0 +1,190 @@
+// What is done to the simulated world while its faults go on.
+import { pools } from "../../../libs/contracts/buckets.ts";
+import { sleep } from "../../../libs/runtime/clock.ts";
+import { forkRandom, integerBetween, pickOne, type Random } from "../../kit/random.ts";
+import type { ChaosKind } from "../scenario.ts";
+import type { Kind, SimProcess } from "../sim-process.ts";
+import type { World } from "../world.ts";
+import type { Forger } from "./forger.ts";
+
+export class Chaos {
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #forger: Forger;
+  #elections = 0;
+
+  constructor(world: World, forger: Forger) {
+    this.#world = world;
+    this.#random = forkRandom(world.scenario.seed, "chaos");
+    this.#forger = forger;
+  }
+
+  /** Breaks something every now and then until the world is healed. */
+  async run(): Promise<void> {
+    const { clock, scenario } = this.#world;
+    const [first, ...others] = scenario.chaos;
+    if (first === undefined) return;
+    for (;;) {
+      await sleep(clock, this.#random() * 2 * scenario.chaosEveryMs);
+      if (this.#world.isCalm) return;
+      this.#strike(pickOne(this.#random, [first, ...others]));
+    }
+  }
+
+  #strike(kind: ChaosKind): void {
+    const { server, livekit, trace } = this.#world;
+    this.#world.coverage.count(`chaos: ${kind}`);
+    switch (kind) {
+      case "crash":
+        this.#pickProcess().crash(this.#ms(100, 8000));
+        return;
+      case "pause":
+        this.#during(this.#pickProcess(), "pause", "resume", this.#ms(300, 26_000));
+        return;
+      case "cut":
+        this.#during(this.#pickProcess(), "cut", "heal", this.#ms(300, 15_000));
+        return;
+      case "deploy":
+        this.#world.drainMs = this.#ms(0, 4000);
+        this.#pickProcess().deploy(10_000);
+        return;
+      case "livekit_away":
+        trace.note("livekit", "is away");
+        livekit.isAway = true;
+        this.#later(this.#ms(500, 8000), () => {
+          livekit.isAway = false;
+          trace.note("livekit", "is back");
+        });
+        return;
+      case "livekit_restart":
+        trace.note("livekit", "is restarted");
+        livekit.restart();
+        return;
+      case "stage_dies":
+        this.#pickStage()?.die("the simulation kills it");
+        return;
+      case "stage_hangs": {
+        const stage = this.#pickStage();
+        stage?.hang();
+        this.#later(this.#ms(500, 10_000), () => stage?.resume());
+        return;
+      }
+      case "forge":
+        void this.#forger.forge();
+        return;
+      case "store_full":
+        trace.note("nats", "is full");
+        server.setFaults({ full: true });
+        this.#later(this.#ms(500, 4000), () => server.setFaults({ full: false }));
+        return;
+      case "resize":
+        void this.#resize().catch(() => {});
+        return;
+      case "election":
+        this.#elect();
+        return;
+      case "cut_calls":
+        this.#during(this.#pickHostWithCalls(), "cut", "heal", this.#ms(300, 15_000));
+        return;
+      case "cut_janitor":
+        this.#during(this.#pickOf("janitor"), "cut", "heal", this.#ms(300, 15_000));
+        return;
+      case "cut_livekit": {
+        const { name } = this.#pickProcess();
+        trace.note(name, "is cut off from LiveKit");
+        livekit.cut(name);
+        this.#later(this.#ms(500, 30_000), () => livekit.mend(name));
+        return;
+      }
+      case "freeze":
+        this.#freeze(this.#pickHostWithCalls());
+    }
+  }
+
+  /** A whole machine stands still, its agents too, and goes on as if nothing had been: the making of a zombie. */
+  #freeze(host: SimProcess): void {
+    const { livekit, trace } = this.#world;
+    trace.note(host.name, "freezes with all its agents");
+    const stages = this.#world.allStages().filter(({ name }) => name.startsWith(`${host.name}.`));
+    host.pause();
+    livekit.cut(host.name);
+    for (const stage of stages) stage.hang();
+    this.#later(this.#ms(1000, 20_000), () => {
+      host.resume();
+      livekit.mend(host.name);
+      for (const stage of stages) stage.resume();
+    });
+  }
+
+  /** A server of the cluster dies: its streams need new leaders, and its clients another server. */
+  #elect(): void {
+    const { server, trace, processes } = this.#world;
+    // The relief is led by another server, if the janitor had the time to see to that since the last election.
+    this.#elections += 1;
+    const reliefLeads = (this.#world.scenario.seed + this.#elections) % 4 !== 0;
+    trace.note("nats", reliefLeads ? "has no leaders but the relief's" : "has no leaders");
+    server.loseLeaders(reliefLeads);
+    this.#later(this.#ms(300, 9000), () => {
+      trace.note("nats", "has leaders again");
+      server.lead();
+    });
+    for (const process of processes) {
+      if (this.#random() < 1 / 3) this.#during(process, "cut", "heal", this.#ms(100, 3000));
+    }
+  }
+
+  async #resize(): Promise<void> {
+    const { scenario, server, trace } = this.#world;
+    const profile = pickOne(this.#random, scenario.profiles as [string, ...string[]]);
+    const min = integerBetween(this.#random, 0, 4);
+    const hot = integerBetween(this.#random, 0, min);
+    const operator = server.connect("operator");
+    const stored = await operator.read(pools, profile);
+    const target = { ...scenario.pool, profile, min, hot, source: "api" as const };
+    trace.note("operator", `wants ${min} agents of ${profile}, ${hot} of them hot`);
+    await operator.save(pools, target, stored?.revision ?? 0);
+  }
+
+  #during(process: SimProcess, begin: "pause" | "cut", end: "resume" | "heal", ms: number): void {
+    process[begin]();
+    this.#later(ms, () => process[end]());
+  }
+
+  #later(ms: number, work: () => void): void {
+    this.#world.clock.after(ms, () => {
+      if (!this.#world.isCalm) work();
+    });
+  }
+
+  #pickProcess(): SimProcess {
+    const kinds: [Kind, ...Kind[]] = ["dispatcher", "agent-host", "agent-host", "janitor", "gateway"];
+    if (this.#world.scenario.outside !== undefined) kinds.push("connector", "connector", "connector");
+    if (this.#world.scenario.calling !== undefined) kinds.push("outbound", "outbound");
+    if (this.#world.processes.some((process) => process.kind === "recorder")) kinds.push("recorder");
+    const kind = pickOne(this.#random, kinds);
+    if (kind === "connector" || kind === "outbound" || kind === "recorder")
+      this.#world.coverage.count(`a${kind === "outbound" ? "n" : ""} ${kind} is struck`);
+    return this.#pickOf(kind);
+  }
+
+  #pickOf(kind: Kind): SimProcess {
+    const of = this.#world.processes.filter((process) => process.kind === kind);
+    return pickOne(this.#random, of as [SimProcess, ...SimProcess[]]);
+  }
+
+  #pickHostWithCalls(): SimProcess {
+    const serving = new Set(this.#world.facts.allServing().map(({ host }) => host.split(".")[0]));
+    const busy = this.#world.processes.filter((process) => serving.has(process.name));
+    return pickOne(this.#random, [this.#pickOf("agent-host"), ...busy, ...busy]);
+  }
+
+  /** A process of agents: a host's stage, or a worker's job. */
+  #pickStage() {
+    const [first, ...others] = [...this.#world.allStages(), ...this.#world.workers.jobs()];
+    return first === undefined ? undefined : pickOne(this.#random, [first, ...others]);
+  }
+
+  #ms(from: number, to: number): number {
+    return from + this.#random() ** 2 * (to - from);
+  }
+}

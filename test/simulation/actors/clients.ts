@@ -1,0 +1,188 @@
+// The people who use the simulated world: they ask for sessions, talk, hang up, come back, and repeat themselves.
+import { isError, messageOf } from "../../../libs/contracts/errors.ts";
+import { DEFAULT_TENANT } from "../../../libs/contracts/ids.ts";
+import type { StartRequest } from "../../../libs/contracts/sessions/http.ts";
+import type { SessionState } from "../../../libs/contracts/sessions/session.ts";
+import { sleep } from "../../../libs/runtime/clock.ts";
+import { endSession } from "../../../services/gateway/sessions/end-session.ts";
+import { fingerprint, sessionIdOfKey } from "../../../services/gateway/sessions/session-ids.ts";
+import { startSession } from "../../../services/gateway/sessions/start-session.ts";
+import { forkRandom, integerBetween, pickOne, type Random } from "../../kit/random.ts";
+import type { Guest } from "../livekit/sim-livekit.ts";
+import { PROVIDED } from "../services.ts";
+import type { World } from "../world.ts";
+import { answered, pickGateway } from "./gateway-client.ts";
+
+/** A start that was answered with success: from then on the session must exist. */
+export interface Accepted {
+  readonly key: string;
+  readonly sessionId: string;
+  readonly requestHash: string;
+}
+
+const TRIES = 8;
+
+export class Client {
+  readonly name: string;
+  readonly #world: World;
+  readonly #random: Random;
+  /** For what was added later, so that older seeds stay what they were. */
+  readonly #habits: Random;
+  /** Whether it wants an agent from outside. */
+  readonly #wishes: Random;
+  readonly #key: string;
+  /** Without a key nobody repeats or races a request: each one would be another session. */
+  readonly #hasKey: boolean;
+  readonly accepted: Accepted[] = [];
+  readonly sessionId: string;
+  #seat: { room: string; guest: Guest } | undefined;
+
+  constructor(world: World, index: number) {
+    this.#world = world;
+    this.name = `call-${index}`;
+    this.#key = `key of ${this.name}`;
+    this.#random = forkRandom(world.scenario.seed, this.name);
+    this.#habits = forkRandom(world.scenario.seed, `habits of ${this.name}`);
+    this.#wishes = forkRandom(world.scenario.seed, `wishes of ${this.name}`);
+    this.#hasKey = forkRandom(world.scenario.seed, `key of ${this.name}`)() < 0.6;
+    this.sessionId = sessionIdOfKey(DEFAULT_TENANT, this.#key);
+    world.trace.label(this.sessionId, this.name);
+  }
+
+  /** Lives its whole life; never throws. */
+  async live(): Promise<void> {
+    const { clock, scenario } = this.#world;
+    const random = this.#random;
+    await sleep(clock, random() * scenario.chaosMs * 0.8);
+    const request = this.#request();
+    const others: Promise<unknown>[] = [];
+    if (random() < 0.3 && this.#hasKey) others.push(this.#start(request));
+    if (random() < 0.15 && this.#hasKey) others.push(this.#start({ ...request, userName: "somebody else" }));
+    await Promise.all([this.#start(request), ...others]);
+    if (this.accepted.length === 0) return;
+    if (this.#habits() < 0.2) void this.#comeEarly();
+    const becameReady = await this.#awaitReady();
+    if (!becameReady || random() < 0.1) return;
+    await sleep(clock, random() * 1000);
+    this.#come();
+    await sleep(clock, random() * 15_000);
+    if (random() < 0.3) {
+      this.#hangUp();
+      await sleep(clock, random() * 5000);
+      this.#come();
+      await sleep(clock, random() * 5000);
+    }
+    const how = pickOne(random, ["ends", "hangs up", "stays"]);
+    if (how === "ends") await this.end(1);
+    if (how !== "stays") this.#hangUp();
+  }
+
+  /** Asks for the end of its session until some gateway has taken it. */
+  async end(tries = 20): Promise<void> {
+    const { clock, trace } = this.#world;
+    for (let turn = 0; turn < tries; turn++) {
+      const gateway = pickGateway(this.#world, this.#random);
+      if (gateway !== undefined) {
+        trace.note(this.name, `asks ${gateway.instance} for its end`);
+        const result = await answered(clock, endSession(gateway, this.sessionId));
+        if ("value" in result || isError(result.error, "not_found")) return;
+        trace.note(this.name, `could not end: ${messageOf(result.error)}`);
+      }
+      await sleep(clock, 300);
+    }
+  }
+
+  #request(): StartRequest {
+    const random = this.#random;
+    const request: StartRequest = {
+      profile: pickOne(random, this.#world.scenario.profiles as [string, ...string[]]),
+      userId: this.name,
+      userName: this.name,
+      metadata: { from: this.name },
+      wait: integerBetween(random, 0, 1000),
+      ...(random() < 0.15 ? { room: `room-of-${this.name}` } : {}),
+    };
+    const { outside } = this.#world.scenario;
+    if (outside === undefined || this.#wishes() >= outside.wanted) return request;
+    // The gateway's settings say whose a profile is, or the request does.
+    return this.#wishes() < 0.7 ? { ...request, profile: PROVIDED } : { ...request, provider: "livekit" };
+  }
+
+  async #start(request: StartRequest): Promise<void> {
+    const { clock, trace } = this.#world;
+    const { wait: _, ...asked } = request;
+    for (let turn = 0; turn < TRIES; turn++) {
+      const gateway = pickGateway(this.#world, this.#random);
+      if (gateway === undefined) {
+        await sleep(clock, 500);
+        continue;
+      }
+      trace.note(this.name, `asks ${gateway.instance} for a session of ${request.profile}`);
+      const key = this.#hasKey ? this.#key : undefined;
+      const result = await answered(
+        clock,
+        startSession(gateway, request, key, () => this.sessionId),
+      );
+      if ("value" in result) {
+        const { sessionId, status } = result.value.answer;
+        trace.note(this.name, `is answered: ${status}`);
+        this.accepted.push({ key: this.#key, sessionId, requestHash: fingerprint(asked) });
+        return;
+      }
+      trace.note(this.name, `is refused: ${messageOf(result.error)}`);
+      if (isError(result.error, "idempotency_conflict")) return;
+      if (this.#world.isCalm || !this.#hasKey) return;
+      await sleep(clock, 200 + this.#random() * 1500);
+    }
+  }
+
+  async #awaitReady(): Promise<boolean> {
+    const { clock } = this.#world;
+    for (let turn = 0; turn < 200; turn++) {
+      const state = pickGateway(this.#world, this.#random)?.sessions.get(DEFAULT_TENANT, this.sessionId)
+        ?.record.state;
+      if (state === "ready") return true;
+      if (state === "ended") return false;
+      await sleep(clock, 200);
+    }
+    return false;
+  }
+
+  /** Comes before its agent is ready, as one does who was given a token at once, and may be gone before it is. */
+  async #comeEarly(): Promise<void> {
+    const { clock } = this.#world;
+    for (let turn = 0; turn < 20 && this.#seat === undefined; turn++) {
+      this.#come(["dispatched", "joined", "ready"]);
+      await sleep(clock, 50 + this.#habits() * 200);
+    }
+    await sleep(clock, this.#habits() * 3000);
+    if (this.#habits() < 0.5) this.#hangUp();
+    if (this.#habits() < 0.3) await this.end(1);
+  }
+
+  /** Comes into the room that the session has now; where it is put out by a broken server, it comes again. */
+  #come(when: readonly SessionState[] = ["ready"]): void {
+    const record = pickGateway(this.#world, this.#random)?.sessions.get(
+      DEFAULT_TENANT,
+      this.sessionId,
+    )?.record;
+    if (record === undefined || !when.includes(record.state) || this.#seat !== undefined) return;
+    const { clock, livekit } = this.#world;
+    const token = JSON.stringify({ room: record.room, identity: this.name });
+    this.#seat = livekit.enter(token, ({ identity }) => ({
+      identity,
+      isAgent: false,
+      owner: this.name,
+      onHumans: () => {},
+      onOut: (reason) => {
+        this.#seat = undefined;
+        if (reason === "server_restarted") clock.after(500, () => this.#come());
+      },
+    }));
+  }
+
+  #hangUp(): void {
+    if (this.#seat !== undefined) this.#world.livekit.leave(this.#seat.room, this.#seat.guest);
+    this.#seat = undefined;
+  }
+}

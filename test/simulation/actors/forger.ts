@@ -1,0 +1,57 @@
+// Says what is no longer true: events of attempts that are over, of hosts in former lives, and plain nonsense.
+import { z } from "zod";
+import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { type Channel, settledEvents } from "../../../libs/contracts/streams.ts";
+import { staleEvent } from "../../kit/fixtures/stale-events.ts";
+import { pickOne, type Random } from "../../kit/random.ts";
+import type { MemoryClient } from "../nats/memory-bus.ts";
+import { describeEvent } from "../traced-bus.ts";
+import type { World } from "../world.ts";
+
+/** Without message ids, or the stream would take a forged event for a repetition of the real one. */
+const unchecked: Channel<SessionEvent> = { ...settledEvents, idOf: () => undefined };
+
+interface Poison {
+  readonly subject: string;
+  readonly nonsense: unknown;
+}
+
+const poison: Channel<Poison> = {
+  ...settledEvents,
+  schema: z.any(),
+  subjectOf: ({ subject }) => subject,
+  idOf: () => undefined,
+};
+
+export class Forger {
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #client: MemoryClient;
+  /** Messages that can only go to the dead letters. */
+  poisoned = 0;
+
+  constructor(world: World, random: Random) {
+    this.#world = world;
+    this.#random = random;
+    this.#client = world.server.connect("forger");
+  }
+
+  async forge(): Promise<void> {
+    const [first, ...others] = this.#world.records();
+    if (first === undefined) return;
+    const record = pickOne(this.#random, [first, ...others]);
+    if (this.#random() < 0.2) return this.#poison(record);
+    const event = staleEvent(this.#random, record, new Date(this.#world.clock.now()).toISOString());
+    this.#world.trace.note("forger", `says ${describeEvent(this.#world.trace, event)}`);
+    await this.#client.publish(unchecked, event).catch(() => {});
+  }
+
+  async #poison(record: SessionRecord): Promise<void> {
+    const subject = `session.${record.tenant}.${record.id}.joined`;
+    this.#world.trace.note("forger", `says nonsense on ${subject}`);
+    // Counted by what the stream has in the end, since even this may not be stored.
+    await this.#client
+      .publish(poison, { subject, nonsense: this.#random() < 0.5 ? "text" : { type: "joined" } })
+      .catch(() => {});
+  }
+}

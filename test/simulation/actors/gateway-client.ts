@@ -1,0 +1,33 @@
+// How a simulated client asks: any gateway that is up, and not for ever.
+import type { Clock } from "../../../libs/runtime/clock.ts";
+import type { Gateway } from "../../../services/gateway/context.ts";
+import { pickOne, type Random } from "../../kit/random.ts";
+import type { World } from "../world.ts";
+
+/** What a client of HTTP waits for an answer. */
+const PATIENCE_MS = 8000;
+
+/** Undefined while none is up. */
+export function pickGateway(world: World, random: Random): Gateway | undefined {
+  const up = world.processes.filter((process) => process.kind === "gateway" && process.isUp);
+  const gateways = up.flatMap((process) => world.gateways.get(process.name) ?? []);
+  const [first, ...others] = gateways;
+  return first === undefined ? undefined : pickOne(random, [first, ...others]);
+}
+
+/** The answer, or what went wrong; a gateway that died never answers. */
+export function answered<T>(clock: Clock, work: Promise<T>): Promise<{ value: T } | { error: unknown }> {
+  return new Promise((resolve) => {
+    const cancel = clock.after(PATIENCE_MS, () => resolve({ error: new Error("no answer") }));
+    work.then(
+      (value) => {
+        cancel();
+        resolve({ value });
+      },
+      (error: unknown) => {
+        cancel();
+        resolve({ error });
+      },
+    );
+  });
+}

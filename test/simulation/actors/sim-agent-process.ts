@@ -1,0 +1,217 @@
+// A stage as a simulation plays it: what services/agent-host/agent-process/main.ts does, with agents that may misbehave.
+
+import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
+import type { Clock } from "../../../libs/runtime/clock.ts";
+import type { FromStage, StageJob, StageStart, ToStage } from "../../../services/agent-host/pool/messages.ts";
+import type { StageLink, StageListener } from "../../../services/agent-host/pool/supervised-process.ts";
+import type { Random } from "../../kit/random.ts";
+import type { ProcessClock } from "../../kit/sim-clock.ts";
+import type { Conversations } from "../checks/conversations.ts";
+import type { Facts } from "../checks/facts.ts";
+import type { SimLiveKit } from "../livekit/sim-livekit.ts";
+import type { Misbehaviour } from "../scenario.ts";
+import type { Trace } from "../trace.ts";
+import { SimAgent } from "./sim-agent.ts";
+
+export interface StageWorld {
+  readonly livekit: SimLiveKit;
+  readonly clock: Clock;
+  readonly conversations: Conversations;
+  readonly facts: Facts;
+  readonly trace: Trace;
+  readonly random: Random;
+  readonly pool: PoolSettings;
+  /** What agents may do wrong at present. */
+  misbehaviour(): Misbehaviour;
+  /** A host has told an agent to let go of its session. */
+  onFreed(host: string, job: StageJob | undefined, why: string): void;
+}
+
+/** The channel between a host and its stage keeps the order. */
+const CHANNEL_MS = 1;
+/** After its host is gone a stage ends by itself. */
+const ORPHANED_MS = 1000;
+
+export class SimStage implements StageLink {
+  readonly pid: number;
+  readonly name: string;
+  readonly #world: StageWorld;
+  readonly #start: StageStart;
+  readonly #clock: ProcessClock;
+  /** The host's, on which it hears of its stage. */
+  readonly #hostClock: ProcessClock;
+  readonly #listener: StageListener;
+  readonly #agents = new Map<string, SimAgent>();
+  readonly #warming = new Set<string>();
+  #isDead = false;
+  #isHung = false;
+  #hearsSinceMs = 0;
+
+  constructor(
+    world: StageWorld,
+    name: string,
+    pid: number,
+    start: StageStart,
+    clocks: { own: ProcessClock; host: ProcessClock },
+    listener: StageListener,
+  ) {
+    this.#world = world;
+    this.name = name;
+    this.pid = pid;
+    this.#start = start;
+    this.#clock = clocks.own;
+    this.#hostClock = clocks.host;
+    this.#listener = listener;
+    this.#clock.after(this.#between(20, 300), () => this.#load());
+  }
+
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  send(message: ToStage): void {
+    if (this.#isDead) return;
+    this.#clock.after(CHANNEL_MS, () => this.#obey(message));
+  }
+
+  kill(): void {
+    this.die("SIGKILL");
+  }
+
+  /** Ends at once, without a goodbye to anybody. */
+  die(why: string): void {
+    if (this.#isDead) return;
+    this.#isDead = true;
+    this.#clock.kill();
+    this.#world.trace.note(this.name, `is dead (${why})`);
+    for (const agent of this.#agents.values()) agent.vanish();
+    this.#hostClock.after(CHANNEL_MS, () => this.#listener.onExit(`the stage process ended (${why})`));
+  }
+
+  /** Its event loop stands still: it hears and says nothing, and its media goes on. */
+  hang(): void {
+    if (this.#isDead) return;
+    this.#world.trace.note(this.name, "hangs");
+    this.#isHung = true;
+    this.#clock.pause();
+  }
+
+  resume(): void {
+    if (this.#isHung) this.#hearsSinceMs = this.#world.clock.monotonic();
+    this.#isHung = false;
+    this.#clock.resume();
+  }
+
+  /** Its host is gone: it leaves its rooms and ends. */
+  orphan(): void {
+    if (this.#isDead) return;
+    this.#clock.after(this.#between(0, 200), () => {
+      for (const agent of this.#agents.values()) agent.leaveRoom();
+    });
+    this.#clock.after(ORPHANED_MS, () => this.die("its host is gone"));
+  }
+
+  #say(message: FromStage): void {
+    if (this.#isDead) return;
+    this.#hostClock.after(CHANNEL_MS, () => this.#listener.onMessage(message));
+  }
+
+  #load(): void {
+    if (this.#dice("loadFails")) {
+      this.#say({ type: "load_failed", error: "the file can't be loaded" });
+      return;
+    }
+    this.#say({ type: "loaded", pool: this.#world.pool });
+  }
+
+  #obey(message: ToStage): void {
+    switch (message.type) {
+      case "warm":
+        this.#warm(message.slot);
+        return;
+      case "heat":
+        this.#agents.get(message.slot)?.heat(message.token);
+        return;
+      case "run":
+        this.#run(message);
+        return;
+      case "release":
+        this.#release(message.slot, message.why);
+        return;
+      case "ping":
+        this.#say({ type: "pong", memoryMb: 100 });
+    }
+  }
+
+  #warm(slot: string): void {
+    this.#warming.add(slot);
+    this.#clock.after(this.#between(5, 400), () => {
+      if (this.#dice("warmFails")) {
+        this.#warming.delete(slot);
+        this.#say({ type: "warm_failed", slot, error: "prewarm threw" });
+        return;
+      }
+      if (!this.#warming.delete(slot)) return;
+      this.#agents.set(slot, this.#makeAgent(slot));
+      this.#say({ type: "warm", slot, tookMs: 10 });
+    });
+  }
+
+  #makeAgent(slot: string): SimAgent {
+    const { livekit, facts, trace } = this.#world;
+    return new SimAgent(slot, {
+      host: this.name.split("/")[0] ?? "",
+      livekit,
+      facts,
+      trace,
+      clock: this.#clock,
+      say: (message) => this.#say(message),
+      dice: (what) => this.#dice(what),
+      between: (from, to) => this.#between(from, to),
+      hearsSinceMs: () => this.#hearsSinceMs,
+      canHear: () => !this.#isHung,
+      onResumes: (job) => this.#world.conversations.onResumes(this.name.split("/")[0] ?? "", job),
+      onClosed: () => this.#agents.delete(slot),
+      dieHere: (why) => this.die(why),
+      hangHere: () => this.hang(),
+      taint: () => this.#say({ type: "tainted", error: "an error that belongs to no session" }),
+    });
+  }
+
+  #run({ slot, job }: Extract<ToStage, { type: "run" }>): void {
+    const agent = this.#agents.get(slot);
+    if (agent === undefined || agent.isBusy) {
+      const why = "the slot is not there any more";
+      this.#say({ type: "ended", slot, why, lost: false, error: { message: why, worthRepeating: true } });
+      this.#say({ type: "closed", slot });
+      return;
+    }
+    this.#world.trace.note(
+      this.name,
+      `runs ${this.#world.trace.nameOf(job.session)}#${job.attempt} of ${this.#start.profile} in ${slot}`,
+    );
+    agent.run(job);
+  }
+
+  #release(slot: string, why: string): void {
+    const agent = this.#agents.get(slot);
+    if (agent?.isBusy) {
+      this.#world.onFreed(this.name.split("/")[0] ?? "", agent.jobNow, why);
+      agent.release(why);
+      return;
+    }
+    this.#warming.delete(slot);
+    this.#agents.delete(slot);
+    agent?.leaveRoom();
+    this.#say({ type: "closed", slot });
+  }
+
+  #dice(what: keyof Misbehaviour): boolean {
+    const chance = this.#world.misbehaviour()[what];
+    return chance > 0 && this.#world.random() < chance;
+  }
+
+  #between(from: number, to: number): number {
+    return from + this.#world.random() * (to - from);
+  }
+}

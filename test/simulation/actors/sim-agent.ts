@@ -1,0 +1,257 @@
+// One agent in a simulated stage: its room, and what its `entry` does with a session.
+import type { ConversationItem } from "../../../libs/contracts/sessions/conversation.ts";
+import type { Clock } from "../../../libs/runtime/clock.ts";
+import type { FromStage, StageError, StageJob } from "../../../services/agent-host/pool/messages.ts";
+import type { Facts } from "../checks/facts.ts";
+import type { Gone, Guest, SimLiveKit } from "../livekit/sim-livekit.ts";
+import type { Misbehaviour } from "../scenario.ts";
+import type { Trace } from "../trace.ts";
+
+export interface AgentWorld {
+  /** The life of the host that it belongs to. */
+  readonly host: string;
+  readonly livekit: SimLiveKit;
+  readonly facts: Facts;
+  readonly trace: Trace;
+  readonly clock: Clock;
+  say(message: FromStage): void;
+  dice(what: keyof Misbehaviour): boolean;
+  between(from: number, to: number): number;
+  /** False while its stage hangs. */
+  canHear(): boolean;
+  hearsSinceMs(): number;
+  /** It begins with what a former attempt left, or with nothing. */
+  onResumes(job: StageJob): void;
+  onClosed(): void;
+  dieHere(why: string): void;
+  hangHere(): void;
+  taint(): void;
+}
+
+interface Seat {
+  readonly room: string;
+  readonly guest: Guest;
+}
+
+/** A speaker is noticed so often while a human is there. */
+/** Agents that end by themselves: those that have talked for long do so because a provider fails under them. */
+const LONGEST_TALK_MS = 8000;
+const LONG_TALK_MS = 6000;
+const SHUT_DOWN = { why: "the agent shut down" };
+const PROVIDER_FAILED = {
+  why: "the agent's code failed",
+  error: { message: "APIError: the provider is away", worthRepeating: true },
+};
+const SPEAKS_EVERY_MS = 3000;
+
+export class SimAgent {
+  readonly #slot: string;
+  readonly #world: AgentWorld;
+  #seat: Seat | undefined;
+  #job: StageJob | undefined;
+  #said: ConversationItem[] = [];
+  #isOver = false;
+  #isReady = false;
+  #humans = false;
+
+  constructor(slot: string, world: AgentWorld) {
+    this.#slot = slot;
+    this.#world = world;
+  }
+
+  get isBusy(): boolean {
+    return this.#job !== undefined;
+  }
+
+  get jobNow(): StageJob | undefined {
+    return this.#job;
+  }
+
+  /** Goes into a standby room, to be there when a session comes. */
+  heat(token: string): void {
+    if (this.#job !== undefined) return;
+    const { dice, say } = this.#world;
+    this.#enter(token, (seat) => {
+      if (seat === undefined || dice("heatFails")) {
+        this.#leave(seat);
+        say({ type: "heat_failed", slot: this.#slot, error: "the standby room can't be joined" });
+      } else if (this.#job !== undefined || this.#isOver) this.#leave(seat);
+      else {
+        this.#seat = seat;
+        say({ type: "hot", slot: this.#slot });
+      }
+    });
+  }
+
+  run(job: StageJob): void {
+    const { facts, clock, between } = this.#world;
+    this.#job = job;
+    this.#said = job.resumes?.items ?? [];
+    this.#world.onResumes(job);
+    facts.onRun(this.#world.host, this.#slot, job.session, job.attempt);
+    const standby = this.#seat;
+    if (job.room === undefined && standby !== undefined) {
+      this.#joined(standby);
+      clock.after(between(1, 60), () => this.#entry());
+      return;
+    }
+    this.#seat = undefined;
+    this.#leave(standby);
+    if (job.token === undefined) {
+      this.#end({ why: "the agent's code failed", error: { message: "no token", worthRepeating: true } });
+      return;
+    }
+    if (this.#world.dice("staysOut")) return;
+    this.#enter(job.token, (seat) => {
+      if (this.#isOver) this.#leave(seat);
+      else if (seat === undefined)
+        this.#end({ why: "the agent's code failed", error: { message: "no room", worthRepeating: true } });
+      else {
+        this.#seat = seat;
+        this.#joined(seat);
+        clock.after(between(1, 200), () => this.#entry());
+      }
+    });
+  }
+
+  /** The host wants it out of its session. */
+  release(why: string): void {
+    if (!this.#isOver) this.#finish(why);
+  }
+
+  leaveRoom(): void {
+    this.#isOver = true;
+    this.#leave(this.#seat);
+    this.#seat = undefined;
+  }
+
+  /** Its process was killed. */
+  vanish(): void {
+    this.#isOver = true;
+    if (this.#seat !== undefined) this.#world.livekit.vanish(this.#seat.room, this.#seat.guest);
+  }
+
+  /** What the user's file does, once it is in the room. */
+  #entry(): void {
+    if (this.#isOver) return;
+    const { dice, dieHere, hangHere } = this.#world;
+    if (dice("throws")) this.#throw();
+    else if (dice("dies")) dieHere("a bug in the agent");
+    else if (dice("hangs")) hangHere();
+    else this.#converse();
+  }
+
+  #converse(): void {
+    const { dice, taint, clock, between } = this.#world;
+    if (dice("taints")) taint();
+    if (!dice("neverReady")) this.#ready();
+    if (dice("endsItself")) {
+      const lastsMs = between(0, LONGEST_TALK_MS);
+      clock.after(lastsMs, () => this.#end(lastsMs < LONG_TALK_MS ? SHUT_DOWN : PROVIDER_FAILED));
+    }
+    this.#speak();
+  }
+
+  #throw(): void {
+    const worthRepeating = this.#world.between(0, 1) < 0.7;
+    this.#end({ why: "the agent's code failed", error: { message: "Error: entry threw", worthRepeating } });
+  }
+
+  #ready(): void {
+    if (this.#job === undefined || this.#isOver || this.#isReady) return;
+    this.#isReady = true;
+    const { facts, say } = this.#world;
+    facts.onSaysReady(this.#job.session, this.#job.attempt);
+    say({ type: "ready", slot: this.#slot, ...this.#whereabouts() });
+  }
+
+  #speak(): void {
+    if (this.#isOver) return;
+    if (this.#humans) {
+      this.#world.say({ type: "active", slot: this.#slot });
+      this.#checkpoint();
+    }
+    this.#world.clock.after(SPEAKS_EVERY_MS, () => this.#speak());
+  }
+
+  /** One more thing was said: the whole conversation goes to the host, as after each turn. */
+  #checkpoint(): void {
+    const { session = "", attempt = 0 } = this.#job ?? {};
+    const item = { id: `${session}#${attempt}.${this.#said.length}`, type: "message", createdAt: 0 } as const;
+    this.#said = [...this.#said, item];
+    this.#world.say({ type: "conversation", slot: this.#slot, items: this.#said, omitted: 0 });
+  }
+
+  #joined(seat: Seat): void {
+    const { facts, livekit, say } = this.#world;
+    const { session, attempt } = this.#job as StageJob;
+    // It may have been put out already without having heard of it.
+    if (livekit.inside(seat.room).includes(seat.guest))
+      facts.onServes(seat.room, seat.guest, { session, attempt, slot: this.#slot, host: this.#world.host });
+    say({ type: "joined", slot: this.#slot, ...this.#whereabouts() });
+    if (this.#humans) say({ type: "user", slot: this.#slot, present: true, hungUp: false });
+  }
+
+  #whereabouts() {
+    return { room: this.#seat?.room ?? "", identity: this.#seat?.guest.identity ?? "" };
+  }
+
+  #end(ending: { why: string; error?: StageError; lost?: boolean }): void {
+    if (this.#isOver) return;
+    this.#world.say({ type: "ended", slot: this.#slot, lost: false, ...ending });
+    this.#finish(ending.why);
+  }
+
+  /** Cleans up, which takes a while, and leaves. */
+  #finish(why: string): void {
+    this.#isOver = true;
+    const { between, clock, onClosed, say, trace } = this.#world;
+    trace.remark(this.#slot, `leaves: ${why}`);
+    clock.after(between(1, 400), () => {
+      this.#leave(this.#seat);
+      this.#seat = undefined;
+      say({ type: "left", slot: this.#slot });
+      onClosed();
+      say({ type: "closed", slot: this.#slot });
+    });
+  }
+
+  #enter(token: string, then: (seat: Seat | undefined) => void): void {
+    const { between, clock, livekit } = this.#world;
+    clock.after(between(10, 150), () => {
+      let own: Seat | undefined;
+      own = livekit.enter(token, ({ identity }) => ({
+        identity,
+        isAgent: true,
+        owner: this.#slot,
+        process: this.#world.host.split(".")[0] ?? "",
+        hearsSinceMs: () => this.#world.hearsSinceMs(),
+        canHear: () => !this.#isOver && this.#world.canHear(),
+        onOut: (reason) => clock.after(1, () => this.#onOut(own, reason)),
+        onHumans: (present) => clock.after(1, () => this.#onHumans(own, present)),
+      }));
+      then(own);
+    });
+  }
+
+  #onOut(seat: Seat | undefined, reason: Gone): void {
+    if (seat === undefined || seat !== this.#seat) return;
+    if (this.#job === undefined) {
+      this.#seat = undefined;
+      const error = "its standby room was closed";
+      if (!this.#isOver) this.#world.say({ type: "heat_failed", slot: this.#slot, error });
+    } else if (reason === "room_deleted") this.#end({ why: "the room was closed" });
+    else this.#end({ why: `the agent lost its room (${reason})`, lost: true });
+  }
+
+  #onHumans(seat: Seat | undefined, present: boolean): void {
+    if (seat === undefined || seat !== this.#seat || this.#humans === present) return;
+    this.#humans = present;
+    if (this.#job !== undefined && !this.#isOver)
+      this.#world.say({ type: "user", slot: this.#slot, present, hungUp: false });
+  }
+
+  #leave(seat: Seat | undefined): void {
+    if (seat !== undefined) this.#world.livekit.leave(seat.room, seat.guest);
+  }
+}

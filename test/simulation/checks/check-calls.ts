@@ -1,0 +1,91 @@
+// The invariants of tasks, telephone calls and call records, where a world has them: those of a chaos run.
+
+import { dailyKpis, launches, sessionReports, tasks } from "../../../libs/contracts/buckets.ts";
+import { DEFAULT_TENANT, sessionKey } from "../../../libs/contracts/ids.ts";
+import { calls } from "../../../libs/contracts/streams.ts";
+import { isTaskEnd, type TaskRecord } from "../../../libs/contracts/tasks/task.ts";
+import { DailyKpis } from "../../../libs/domain/call/build-kpis.ts";
+import { wrongCalls } from "../../full/chaos/check-calls.ts";
+import { checkTasks } from "../../full/chaos/check-tasks.ts";
+import type { Violation } from "../../full/chaos/evidence.ts";
+import type { Caller } from "../actors/callers.ts";
+import type { World } from "../world.ts";
+
+/** 1, 2, 9, 10, 12 and 15. */
+export function checkCalls(world: World, callers: readonly Caller[]): void {
+  if (world.scenario.calling === undefined) return;
+  const askedTasks = callers.flatMap(({ accepted, key }) =>
+    accepted.map((taskId) => ({
+      askedAtMs: 0,
+      tenant: DEFAULT_TENANT,
+      idempotencyKey: key,
+      status: 202,
+      taskId,
+    })),
+  );
+  const dialled = world.vapi.calls.map(({ id, name, to, madeAtMs, status, wasAnswered }) => ({
+    atMs: madeAtMs,
+    id,
+    name,
+    to,
+    wasAnswered,
+    isLive: status !== "ended",
+  }));
+  const remains = { ...stored(world), tasks: standingTasks(world), dialled };
+  for (const { invariant, what } of [...checkTasks({ askedTasks, remains }), ...wrongRecords(world)])
+    world.trace.violation(invariant, what);
+  for (const { state, attempt } of remains.tasks) {
+    world.coverage.count("tasks");
+    world.coverage.count("attempts of tasks", attempt);
+    world.coverage.count(`tasks: ${state}`);
+  }
+  world.coverage.count("call records", world.server.stored(calls).length);
+}
+
+/** What tasks, telephones and recorders have still to do before the world may be judged. */
+export function isBehind(world: World): boolean {
+  if (world.scenario.calling === undefined) return false;
+  return (
+    standingTasks(world).some(({ state }) => !isTaskEnd(state)) ||
+    world.vapi.live().length > 0 ||
+    wrongRecords(world).length > 0
+  );
+}
+
+export const standingTasks = (world: World): TaskRecord[] =>
+  world.server.standing(tasks).map(({ value }) => value);
+
+const stored = (world: World) => ({
+  records: world.records(),
+  launches: world.server.standing(launches).map(({ value }) => value),
+});
+
+/** 12: each ended session's call, and the figures of each day. */
+function wrongRecords(world: World): Violation[] {
+  if (world.options.clocks !== undefined) return [];
+  const remains = {
+    ...stored(world),
+    reports: world.server.standing(sessionReports).map(({ value }) => value),
+    calls: world.server.stored(calls).map(({ message }) => message),
+  };
+  const over = new Set(
+    remains.records.flatMap(({ tenant, id, state }) => (state === "ended" ? [sessionKey(tenant, id)] : [])),
+  );
+  return [...wrongCalls(remains, over), ...wrongFigures(world)];
+}
+
+function wrongFigures(world: World): Violation[] {
+  const counted = new DailyKpis();
+  for (const { message } of world.server.stored(calls)) counted.add(message);
+  const wanted = new Map(counted.all().map((kpi) => [dailyKpis.keyOf(kpi), textOf(kpi)]));
+  const standing = new Map(world.server.standing(dailyKpis).map(({ key, value }) => [key, textOf(value)]));
+  const keys = [...new Set([...wanted.keys(), ...standing.keys()])];
+  return keys
+    .filter((key) => wanted.get(key) !== standing.get(key))
+    .map((key) => ({
+      invariant: 12,
+      what: `the key figures ${key} are ${standing.get(key)}, and the calls give ${wanted.get(key)}`,
+    }));
+}
+
+const textOf = (kpi: unknown): string => JSON.stringify(dailyKpis.schema.parse(kpi));

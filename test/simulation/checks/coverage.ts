@@ -1,0 +1,55 @@
+// What simulated runs contained: a schedule in which nothing happened would hold every invariant.
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { sessionMachine } from "../../../libs/domain/session/machine.ts";
+
+export class Coverage {
+  readonly counts = new Map<string, number>();
+
+  count(what: string, times = 1): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + times);
+  }
+
+  /** Adds what another run contained. */
+  add(counts: Iterable<readonly [string, number]>, prefix = ""): void {
+    for (const [what, times] of counts) this.count(prefix + what, times);
+  }
+
+  of(what: string): number {
+    return this.counts.get(what) ?? 0;
+  }
+
+  /** The sum of all whose names begin so. */
+  all(prefix: string): number {
+    return [...this.counts].reduce((sum, [what, times]) => (what.startsWith(prefix) ? sum + times : sum), 0);
+  }
+
+  session({ attempt, endedReason, warm, history }: SessionRecord): void {
+    this.count("sessions");
+    this.count("attempts", attempt);
+    this.count(`ended: ${endedReason ?? "not"}`);
+    if (warm !== undefined) this.count(`agent: ${warm}`);
+    const readied = new Set(history.filter(({ state }) => state === "ready").map((line) => line.attempt));
+    if (readied.size > 1) this.count("ready again in another attempt");
+  }
+
+  /** As lines to read, the largest first within each kind. */
+  lines(): string[] {
+    const kindOf = (what: string) => what.split(":")[0] ?? "";
+    return [...this.counts]
+      .sort(([a, x], [b, y]) => kindOf(a).localeCompare(kindOf(b)) || y - x)
+      .map(([what, times]) => `${String(times).padStart(9)}  ${what}`);
+  }
+}
+
+/** Every way from one state to another that the machine has, as `countStep` names it. */
+export function movesOfTheMachine(): string[] {
+  const { states } = sessionMachine.config;
+  const moves = new Set<string>();
+  for (const [state, { on = {} }] of Object.entries(states ?? {})) {
+    for (const [event, ways] of Object.entries(on as Record<string, unknown>)) {
+      for (const way of [ways].flat() as { target: string }[])
+        moves.add(`move: ${state} ${event} ${way.target}`);
+    }
+  }
+  return [...moves].sort();
+}

@@ -1,0 +1,205 @@
+// Buckets of the memory server: revisions, compare-and-set, and who watches them.
+
+import { subjectOfKey } from "../../../libs/bus/codec.ts";
+import { MARK_TTL_MS } from "../../../libs/bus/delivery-rules.ts";
+import {
+  STORE_FULL,
+  WRONG_LAST_SEQUENCE,
+  WRONG_LAST_SEQUENCE_REPLICATED,
+} from "../../../libs/bus/jetstream-errors.ts";
+import { allBuckets, type Bucket } from "../../../libs/contracts/buckets.ts";
+import type { Clock } from "../../../libs/runtime/clock.ts";
+import type { Link } from "./connection.ts";
+import { MemoryConsumer, type Source, type StoredMessage } from "./consumer.ts";
+import type { Fates } from "./faults.ts";
+import { ApiError, type Replicas, Replication } from "./replication.ts";
+import { subjectMatches } from "./streams.ts";
+import { type Revision, Watcher } from "./watcher.ts";
+
+const NOTHING = new Uint8Array();
+
+/** One bucket: a stream of revisions, numbered through over all of its keys. */
+export class MemoryBucket {
+  readonly #bucket: Bucket<never>;
+  readonly #clock: Clock;
+  readonly #fates: Fates;
+  readonly #log: Revision[] = [];
+  /** What is kept of each key, oldest first. */
+  readonly #kept = new Map<string, Revision[]>();
+  readonly #watchers = new Set<Watcher>();
+  readonly #consumers = new Map<string, MemoryConsumer>();
+  readonly #replication: Replication;
+  /** Where each write stands that was done, by the bytes that its caller sent. */
+  readonly #done = new WeakMap<Uint8Array, number>();
+
+  constructor(bucket: Bucket<never>, replicas: Replicas, clock: Clock, fates: Fates) {
+    this.#bucket = bucket;
+    this.#replication = new Replication(replicas, clock, fates);
+    this.#clock = clock;
+    this.#fates = fates;
+  }
+
+  newest(key: string): Revision | undefined {
+    return this.#kept.get(key)?.at(-1);
+  }
+
+  history(key: string): readonly Revision[] {
+    return this.#kept.get(key) ?? [];
+  }
+
+  /** The newest revision of each key, deletions too, in the order of their writing. */
+  snapshot(): Revision[] {
+    const newest = [...this.#kept.values()].map((revisions) => revisions.at(-1) as Revision);
+    return newest.sort((a, b) => a.revision - b.revision);
+  }
+
+  /** Every write there ever was: for invariants, not for services. */
+  everything(): readonly Revision[] {
+    return this.#log;
+  }
+
+  /** @throws ApiError when the key's newest revision is another, or may soon be */
+  put(key: string, data: Uint8Array, expected: number): number | Promise<number> {
+    const done = this.#done.get(data);
+    // What was sent once more: three replicas know its id, and a single one looks at the revision first.
+    if (done !== undefined && this.#replication.replicas > 1) return done;
+    this.#demand(key, expected);
+    if (this.newest(key) === undefined && this.#fates.faults().full) {
+      this.#fates.count("full");
+      throw new ApiError(STORE_FULL);
+    }
+    return this.#replication.write(key, () => {
+      const revision = this.#append(key, data);
+      this.#done.set(data, revision);
+      return revision;
+    });
+  }
+
+  /**
+   * Forgets a key's revisions and leaves a mark.
+   * @param expected as of `put`; undefined: whatever stands there
+   * @throws ApiError as `put` does
+   */
+  purge(key: string, expected?: number): number | Promise<number> {
+    if (expected !== undefined) this.#demand(key, expected);
+    return this.#replication.write(key, () => {
+      this.#kept.delete(key);
+      return this.#append(key, undefined);
+    });
+  }
+
+  /** A new leader is looked for; what was in flight is done or lost. */
+  loseLeader(): void {
+    this.#replication.loseLeader();
+  }
+
+  /** To be called when a leader is there again. */
+  leads(): void {
+    this.#wake();
+  }
+
+  /** How many revisions stand under each key of a filter of which more than a mark is left. */
+  purgeable(filter: string): Map<string, number> {
+    const found = new Map<string, number>();
+    for (const [key, kept] of this.#kept) {
+      const isMarkAlone = kept.length === 1 && kept[0]?.data === undefined;
+      if (!isMarkAlone && subjectMatches(filter, key)) found.set(key, kept.length);
+    }
+    return found;
+  }
+
+  /** The consumer of that name; it begins with the first revision that is kept. */
+  consumer(durable: string): MemoryConsumer {
+    let consumer = this.#consumers.get(durable);
+    if (consumer === undefined) {
+      const isLeaderless = () => this.#fates.faults().leaderless;
+      consumer = new MemoryConsumer(this.#source(), this.#clock, this.#fates, isLeaderless);
+      this.#consumers.set(durable, consumer);
+    }
+    return consumer;
+  }
+
+  #source(): Source {
+    const log = this.#log;
+    const isStored = (revision: Revision | undefined): revision is Revision =>
+      revision !== undefined && this.#isStored(revision);
+    return {
+      after: (sequence) => {
+        // A revision stands in the log at the place before its number.
+        for (let index = sequence; index < log.length; index++) {
+          const revision = log[index];
+          if (isStored(revision)) return this.#asMessage(revision);
+        }
+        return undefined;
+      },
+      countAfter: (sequence) => log.slice(sequence).filter(isStored).length,
+      has: (sequence) => isStored(log[sequence - 1]),
+    };
+  }
+
+  /** Marks go by themselves; for reading and writing it makes no difference whether one stands there. */
+  #isStored(revision: Revision): boolean {
+    const isOldMark = revision.data === undefined && this.#clock.monotonic() - revision.atMs > MARK_TTL_MS;
+    return !isOldMark && this.history(revision.key).includes(revision);
+  }
+
+  #asMessage({ key, revision, data }: Revision): StoredMessage {
+    const message = { sequence: revision, subject: subjectOfKey(this.#bucket, key) };
+    return data === undefined ? { ...message, data: NOTHING, isMark: true } : { ...message, data };
+  }
+
+  #wake(): void {
+    for (const watcher of this.#watchers) watcher.wake();
+    for (const consumer of this.#consumers.values()) consumer.handOut();
+  }
+
+  #demand(key: string, expected: number): void {
+    if (this.#replication.isInFlight(key)) {
+      this.#fates.count("refused for a write in flight");
+      throw new ApiError(WRONG_LAST_SEQUENCE_REPLICATED);
+    }
+    if ((this.newest(key)?.revision ?? 0) === expected) return;
+    this.#fates.count("lost compare-and-set");
+    const isReplicated = this.#replication.replicas > 1 && this.#fates.pick([true, false]);
+    throw new ApiError(isReplicated ? WRONG_LAST_SEQUENCE_REPLICATED : WRONG_LAST_SEQUENCE);
+  }
+
+  /** @param see is called at the client, for each revision that is written from now on. */
+  watch(link: Link, see: (revision: Revision) => void): Watcher {
+    const watcher = new Watcher(this.#log, link, this.#clock, this.#fates, see, (revision) => {
+      return this.newest(revision.key) !== revision;
+    });
+    this.#watchers.add(watcher);
+    link.whenGone(() => this.unwatch(watcher));
+    return watcher;
+  }
+
+  unwatch(watcher: Watcher): void {
+    watcher.stop();
+    this.#watchers.delete(watcher);
+  }
+
+  #append(key: string, data: Uint8Array | undefined): number {
+    const written: Revision = {
+      revision: this.#log.length + 1,
+      key,
+      data,
+      atMs: this.#clock.monotonic(),
+    };
+    this.#log.push(written);
+    const kept = this.#kept.get(key) ?? [];
+    kept.push(written);
+    if (kept.length > this.#bucket.history) kept.shift();
+    this.#kept.set(key, kept);
+    this.#wake();
+    return written.revision;
+  }
+}
+
+/** Every bucket there is, by name. */
+export const createMemoryBuckets = (
+  replicas: Replicas,
+  clock: Clock,
+  fates: Fates,
+): Map<string, MemoryBucket> =>
+  new Map(allBuckets.map((bucket) => [bucket.name, new MemoryBucket(bucket, replicas, clock, fates)]));

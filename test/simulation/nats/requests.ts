@@ -1,0 +1,171 @@
+// Questions of one client to the memory server and to hosts, with all that can become of them.
+
+import { STORE_PATIENCE_MS, STORE_TIMEOUT_MS } from "../../../libs/bus/delivery-rules.ts";
+import { NO_LEADER, wasRefusedForNow } from "../../../libs/bus/jetstream-errors.ts";
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import type { Link } from "./connection.ts";
+import { addresseesOf } from "./core.ts";
+import { ApiError, apiCode } from "./replication.ts";
+import type { MemoryWorld } from "./shared.ts";
+
+/** The pause before something is asked again that nobody was there to answer. */
+const AGAIN_MS = 100;
+
+interface Call {
+  readonly isWrite: boolean;
+  /** Whether it may be asked again when nobody knows if it was carried out. */
+  readonly mayRepeat: boolean;
+}
+
+/** One try, and whether that which is asked has no leader at the moment. */
+interface Try<T> {
+  readonly isLeaderless: () => boolean;
+  readonly atServer: () => T | Promise<T>;
+}
+
+/** It may have been done or not. */
+class NoAnswer extends GreenroomError {}
+
+type Reply = { answer: Uint8Array } | { failed: string };
+
+interface Ends<T> {
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class Asking {
+  readonly #world: MemoryWorld;
+  readonly #link: Link;
+
+  constructor(world: MemoryWorld, link: Link) {
+    this.#world = world;
+    this.#link = link;
+  }
+
+  /** @throws GreenroomError storage_unavailable, and whatever `atServer` throws */
+  read<T>(doing: string, atServer: () => T | Promise<T>): Promise<T> {
+    return this.ask(doing, () => this.#tryOf(atServer), { isWrite: false, mayRepeat: true });
+  }
+
+  /**
+   * The same for what changes something: its answer may be lost.
+   *
+   * @param mayRepeat whether it may be asked again when nobody knows if it was carried out
+   */
+  write<T>(doing: string, atServer: () => T | Promise<T>, mayRepeat = false): Promise<T> {
+    return this.ask(doing, () => this.#tryOf(atServer), { isWrite: true, mayRepeat });
+  }
+
+  /** @throws GreenroomError no_responders, timeout */
+  host(subject: string, question: Uint8Array, timeoutMs: number): Promise<Reply> {
+    const late = () => new GreenroomError("timeout", `No answer came on ${subject} in time.`);
+    const { fates, answerers } = this.#world;
+    const link = this.#link;
+    return this.#within(timeoutMs, `asking on ${subject}`, late, ({ resolve, reject }) => {
+      link.send(() => {
+        const answering = addresseesOf(answerers.on(subject), fates.pick);
+        if (answering.length === 0) {
+          link.deliver(() => reject(new GreenroomError("no_responders", `Nobody answers on ${subject}.`)));
+        }
+        for (const { link: host, call } of answering) {
+          if (fates.strikes("drop")) continue;
+          host.deliver(async () => {
+            const reply = await call(question);
+            const isLost = fates.strikes("drop");
+            if (!isLost) host.send(() => link.deliver(() => resolve(reply)));
+          });
+        }
+      });
+    });
+  }
+
+  #tryOf<T>(atServer: () => T | Promise<T>): Try<T> {
+    return { isLeaderless: () => this.#world.fates.faults().leaderless, atServer };
+  }
+
+  /**
+   * What nobody was there to answer is asked again, as the client of NATS does.
+   *
+   * @param next is told for how long it has been tried, in ms
+   */
+  async ask<T>(doing: string, next: (triedMs: number) => Try<T>, call: Call): Promise<T> {
+    const { clock } = this.#world;
+    const startedAtMs = clock.monotonic();
+    for (;;) {
+      try {
+        return await this.#callOnce(doing, next(clock.monotonic() - startedAtMs), call.isWrite);
+      } catch (error) {
+        const isWorthIt = wasRefusedForNow(apiCode(error)) || (call.mayRepeat && error instanceof NoAnswer);
+        const isOver = clock.monotonic() - startedAtMs > STORE_PATIENCE_MS || this.#link.isClosed();
+        if (!isWorthIt || isOver || !this.#link.knowsItIsConnected()) throw error;
+      }
+      await new Promise<void>((resolve) => clock.after(AGAIN_MS, () => this.#link.run(resolve)));
+    }
+  }
+
+  #callOnce<T>(doing: string, { isLeaderless, atServer }: Try<T>, isWrite: boolean): Promise<T> {
+    const late = () => new NoAnswer("storage_unavailable", `${doing}: NATS said "TIMEOUT".`);
+    const { clock, fates } = this.#world;
+    const link = this.#link;
+    return this.#within(STORE_TIMEOUT_MS, doing, late, ({ resolve, reject }) => {
+      const fate = fates.ofCall(isWrite);
+      const isResent = isWrite && fate === "fine" && fates.strikes("resend");
+      const answer = (outcome: Outcome<T>) => {
+        if (fate !== "fine") return;
+        link.deliver(() => ("error" in outcome ? reject(outcome.error) : resolve(outcome.value)));
+      };
+      const run = () => {
+        if (!isLeaderless()) attempt(atServer, isResent ? () => attempt(atServer, answer) : answer);
+        else if (fates.ofLeaderless() === "refused") link.deliver(() => reject(new ApiError(NO_LEADER)));
+      };
+      if (fate === "refused") link.send(() => link.deliver(() => reject(unavailable(doing, "503"))));
+      else if (fate === "late") {
+        // The server does it only when its caller has long given up.
+        const lateMs = fates.between(STORE_TIMEOUT_MS, 2 * STORE_TIMEOUT_MS);
+        link.send(() => clock.after(lateMs, run));
+      } else if (fate !== "unsent") link.send(run);
+    });
+  }
+
+  #within<T>(
+    ms: number,
+    doing: string,
+    late: () => GreenroomError,
+    start: (ends: Ends<T>) => void,
+  ): Promise<T> {
+    if (this.#link.isClosed()) return Promise.reject(unavailable(doing, "CONNECTION_CLOSED"));
+    return new Promise<T>((resolve, reject) => {
+      // A killed process waits for nothing; its promises stay open.
+      if (this.#link.hasCrashed()) return;
+      const cancel = this.#world.clock.after(ms, () => this.#link.run(() => reject(late())));
+      start({
+        resolve: (value) => {
+          cancel();
+          resolve(value);
+        },
+        reject: (error) => {
+          cancel();
+          reject(error);
+        },
+      });
+    });
+  }
+}
+
+type Outcome<T> = { value: T } | { error: unknown };
+
+/** Does it now, or begins it; what is in flight between replicas comes to an end later or never. */
+function attempt<T>(work: () => T | Promise<T>, then: (outcome: Outcome<T>) => void): void {
+  let value: T | Promise<T>;
+  try {
+    value = work();
+  } catch (error) {
+    then({ error });
+    return;
+  }
+  if (value instanceof Promise) void value.then((late) => then({ value: late }));
+  else then({ value });
+}
+
+export const unavailable = (doing: string, why: string): GreenroomError =>
+  new GreenroomError("storage_unavailable", `${doing}: NATS said "${why}".`);

@@ -1,0 +1,186 @@
+// Streams of the memory server: stored messages, and the durable consumers that hand them out.
+
+import { DUPLICATE_IN_FLIGHT, STORE_FULL } from "../../../libs/bus/jetstream-errors.ts";
+import { allChannels, type Channel } from "../../../libs/contracts/streams.ts";
+import type { Clock } from "../../../libs/runtime/clock.ts";
+import { MemoryConsumer, type StoredMessage } from "./consumer.ts";
+import type { Fates } from "./faults.ts";
+import { ApiError, type Replicas, Replication } from "./replication.ts";
+
+/** Ages and sizes are not bounded: no simulation runs for days. What a full stream does is a fault. */
+export class MemoryStream {
+  readonly #channel: Channel<never>;
+  readonly #clock: Clock;
+  readonly #fates: Fates;
+  readonly #dedupeMs: number;
+  #messages: StoredMessage[] = [];
+  #lastSequence = 0;
+  readonly #perSubject = new Map<string, number>();
+  /** Message ids in the order of their storing, with the time. */
+  readonly #ids = new Map<string, number>();
+  readonly #consumers = new Map<string, MemoryConsumer>();
+
+  readonly #replication: Replication;
+
+  /** Whether it is another stream's relief, and so led by another node. */
+  readonly isRelief: boolean;
+
+  constructor(channel: Channel<never>, replicas: Replicas, clock: Clock, fates: Fates, dedupeMs: number) {
+    this.#replication = new Replication(replicas, clock, fates);
+    this.#channel = channel;
+    this.isRelief = allChannels.some(({ relief }) => relief?.stream === channel.stream);
+    this.#clock = clock;
+    this.#fates = fates;
+    this.#dedupeMs = dedupeMs;
+  }
+
+  /** @throws ApiError */
+  append(
+    subject: string,
+    data: Uint8Array,
+    id: string | undefined,
+  ): { duplicate: boolean } | Promise<{ duplicate: boolean }> {
+    if (id !== undefined) {
+      this.#forgetOldIds();
+      if (this.#ids.has(id)) {
+        this.#fates.count("duplicate");
+        return { duplicate: true };
+      }
+      if (this.#replication.isInFlight(id)) {
+        this.#fates.count("refused for a message in flight");
+        throw new ApiError(DUPLICATE_IN_FLIGHT);
+      }
+    }
+    if (this.#fates.faults().full && this.#channel.whenFull === "refuse") {
+      this.#fates.count("full");
+      throw new ApiError(STORE_FULL);
+    }
+    return this.#replication.write(id ?? "", () => this.#store(subject, data, id));
+  }
+
+  isLeaderless(): boolean {
+    const { leaderless, reliefLeads } = this.#fates.faults();
+    return leaderless && !(reliefLeads && this.isRelief);
+  }
+
+  /** A new leader is looked for; what was in flight is done or lost. */
+  loseLeader(): void {
+    this.#replication.loseLeader();
+  }
+
+  /** To be called when a leader is there again. */
+  leads(): void {
+    for (const consumer of this.#consumers.values()) consumer.handOut();
+  }
+
+  #store(subject: string, data: Uint8Array, id: string | undefined): { duplicate: boolean } {
+    if (id !== undefined) this.#ids.set(id, this.#clock.monotonic());
+    if (this.isRelief) this.#fates.count("relieved");
+    this.#lastSequence += 1;
+    this.#messages.push({ sequence: this.#lastSequence, subject, data });
+    this.#forgetOldOf(subject);
+    for (const consumer of this.#consumers.values()) consumer.handOut();
+    return { duplicate: false };
+  }
+
+  /** The consumer of that name; it begins with the first message there is on the subjects. */
+  consumer(durable: string, subjects: string): MemoryConsumer {
+    let consumer = this.#consumers.get(durable);
+    if (consumer === undefined) {
+      const source = {
+        after: (sequence: number) => this.#after(sequence, subjects),
+        countAfter: (sequence: number) => this.matching(subjects, sequence).length,
+        has: (sequence: number) => this.#messages[this.#indexAfter(sequence - 1)]?.sequence === sequence,
+      };
+      consumer = new MemoryConsumer(source, this.#clock, this.#fates, () => this.isLeaderless());
+      this.#consumers.set(durable, consumer);
+    }
+    return consumer;
+  }
+
+  /** Those on some subjects that were stored after a sequence, oldest first. */
+  matching(pattern: string, after = 0): StoredMessage[] {
+    return this.#messages
+      .slice(this.#indexAfter(after))
+      .filter(({ subject }) => subjectMatches(pattern, subject));
+  }
+
+  /** Removes what is stored on some subjects. @returns how many messages went */
+  purge(pattern: string): number | Promise<number> {
+    return this.#replication.write(`purging ${pattern}`, () => {
+      const before = this.#messages.length;
+      this.#messages = this.#messages.filter(({ subject }) => {
+        const isGone = subjectMatches(pattern, subject);
+        if (isGone) this.#perSubject.delete(subject);
+        return !isGone;
+      });
+      return before - this.#messages.length;
+    });
+  }
+
+  /** Removes one message. @returns whether there was one */
+  erase(sequence: number): boolean | Promise<boolean> {
+    return this.#replication.write(`erasing ${sequence}`, () => {
+      const index = this.#indexAfter(sequence - 1);
+      const message = this.#messages[index];
+      if (message?.sequence !== sequence) return false;
+      this.#messages.splice(index, 1);
+      const left = (this.#perSubject.get(message.subject) ?? 1) - 1;
+      if (left > 0) this.#perSubject.set(message.subject, left);
+      else this.#perSubject.delete(message.subject);
+      return true;
+    });
+  }
+
+  #after(sequence: number, subjects: string): StoredMessage | undefined {
+    for (let index = this.#indexAfter(sequence); index < this.#messages.length; index++) {
+      const message = this.#messages[index] as StoredMessage;
+      if (subjectMatches(subjects, message.subject)) return message;
+    }
+    return undefined;
+  }
+
+  /** Where the first message after a sequence stands. */
+  #indexAfter(sequence: number): number {
+    // While nothing was forgotten, it stands at that place.
+    if (this.#messages.length === this.#lastSequence) return sequence;
+    let [low, high] = [0, this.#messages.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#messages[middle] as StoredMessage).sequence > sequence) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  #forgetOldIds(): void {
+    const before = this.#clock.monotonic() - this.#dedupeMs;
+    for (const [id, atMs] of this.#ids) {
+      if (atMs > before) return;
+      this.#ids.delete(id);
+    }
+  }
+
+  #forgetOldOf(subject: string): void {
+    const { maxPerSubject } = this.#channel;
+    if (maxPerSubject === undefined) return;
+    const stored = (this.#perSubject.get(subject) ?? 0) + 1;
+    if (stored > maxPerSubject) {
+      const oldest = this.#messages.findIndex((message) => message.subject === subject);
+      this.#messages.splice(oldest, 1);
+    } else this.#perSubject.set(subject, stored);
+  }
+}
+
+/** NATS's wildcards: `*` is one token, `>` is one or more to the end. */
+export function subjectMatches(pattern: string, subject: string): boolean {
+  if (pattern === subject) return true;
+  const wanted = pattern.split(".");
+  const tokens = subject.split(".");
+  for (const [index, token] of wanted.entries()) {
+    if (token === ">") return tokens.length > index;
+    if (token !== "*" && token !== tokens[index]) return false;
+    if (tokens[index] === undefined) return false;
+  }
+  return wanted.length === tokens.length;
+}

@@ -1,0 +1,84 @@
+// Who watches a bucket of the memory server: what it is told, how late, and what it is never told.
+
+import type { Standing } from "../../../libs/bus/compare-and-set.ts";
+import type { Clock } from "../../../libs/runtime/clock.ts";
+import type { Link } from "./connection.ts";
+import type { Fates } from "./faults.ts";
+
+/** One write. `data` is undefined for a deletion. */
+export interface Revision extends Standing {
+  readonly key: string;
+  /** When it was written, by the server's monotonic clock. */
+  readonly atMs: number;
+}
+
+/**
+ * Tells one client the revisions, each key's in order and its newest for certain.
+ *
+ * What is told is decided when it is sent, at the server; the hop comes on top. A client that was cut off is
+ * told from where it stopped, as an ordered consumer of JetStream does.
+ */
+export class Watcher {
+  readonly #log: readonly Revision[];
+  readonly #link: Link;
+  readonly #clock: Clock;
+  readonly #fates: Fates;
+  readonly #see: (revision: Revision) => void;
+  readonly #isSuperseded: (revision: Revision) => boolean;
+  /** Revisions up to this one were told, or passed over. */
+  #told: number;
+  #isBusy = false;
+  #isStopped = false;
+  readonly #forgetBack: () => void;
+
+  constructor(
+    log: readonly Revision[],
+    link: Link,
+    clock: Clock,
+    fates: Fates,
+    see: (revision: Revision) => void,
+    isSuperseded: (revision: Revision) => boolean,
+  ) {
+    this.#log = log;
+    this.#link = link;
+    this.#clock = clock;
+    this.#fates = fates;
+    this.#see = see;
+    this.#isSuperseded = isSuperseded;
+    this.#told = log.length;
+    this.#forgetBack = link.whenBack(() => this.wake());
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#forgetBack();
+  }
+
+  wake(): void {
+    if (this.#isBusy || this.#isStopped || this.#told >= this.#log.length) return;
+    if (this.#fates.faults().leaderless) return;
+    this.#isBusy = true;
+    if (this.#fates.strikes("stale"))
+      this.#clock.after(this.#fates.between(0, this.#fates.faults().staleMs), () => this.#send());
+    else this.#send();
+  }
+
+  #send(): void {
+    const from = this.#told;
+    const lost = () => {
+      // Told again when the client is back.
+      this.#isBusy = false;
+    };
+    this.#link.deliver(() => {
+      const upTo = this.#log.length;
+      for (let index = from; index < upTo && !this.#isStopped; index++) {
+        const revision = this.#log[index] as Revision;
+        if (this.#isSuperseded(revision) && this.#fates.strikes("skip")) continue;
+        this.#see(revision);
+      }
+      this.#told = upTo;
+      this.#isBusy = false;
+      this.wake();
+    }, lost);
+  }
+}

@@ -1,0 +1,51 @@
+// More planted bugs: what outbound, recorders and the connectors of telephones could do wrong.
+
+import { tasks } from "../../../libs/contracts/buckets.ts";
+import { calls } from "../../../libs/contracts/streams.ts";
+import type { TaskRecord } from "../../../libs/contracts/tasks/task.ts";
+import { busOf, type Plant } from "./plant.ts";
+
+const some: readonly Omit<Plant, "worlds">[] = [
+  {
+    name: "a call whose answer was lost is asked for once more",
+    breaks: [15],
+    provider: (provider) => ({
+      ...provider,
+      launch: async (order) => {
+        const launched = await provider.launch(order);
+        return launched.is === "unclear" ? provider.launch(order) : launched;
+      },
+    }),
+  },
+  {
+    name: "a telephone isn't hung up when its session is over",
+    breaks: [9],
+    provider: (provider) =>
+      provider.name === "vapi" ? { ...provider, end: async () => undefined } : provider,
+  },
+  {
+    name: "outbound forgets which attempt it gave a line to",
+    breaks: [2, 10, 15],
+    bus: busOf("outbound", (bus) => ({
+      save: (bucket, value, revision) => {
+        if (bucket.name !== tasks.name) return bus.save(bucket, value, revision);
+        const task = value as TaskRecord;
+        const isSecond = task.attempt === 2 && task.state === "dialing";
+        const forgetful = isSecond ? { ...task, attempts: task.attempts.slice(1) } : task;
+        return bus.save(bucket, forgetful as typeof value, revision);
+      },
+    })),
+  },
+  {
+    name: "a recorder takes a session for recorded before its call is stored",
+    breaks: [12],
+    bus: busOf("recorder", (bus) => ({
+      publish: (channel, message) =>
+        channel.stream === calls.stream
+          ? bus.publish(channel, message).catch(() => ({ duplicate: false }))
+          : bus.publish(channel, message),
+    })),
+  },
+];
+
+export const callingPlants: readonly Plant[] = some.map((plant) => ({ ...plant, worlds: "calling" }));

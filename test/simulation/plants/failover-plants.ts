@@ -1,0 +1,200 @@
+// More planted bugs: what hosts, janitors and the store's clients could do wrong when calls are handed over.
+import type { Bus } from "../../../libs/bus/bus.ts";
+import { type Bucket, conversations, rollups, sessions } from "../../../libs/contracts/buckets.ts";
+import { isError } from "../../../libs/contracts/errors.ts";
+import type { Rollup } from "../../../libs/contracts/fleet/pool.ts";
+import type { ConversationRecord } from "../../../libs/contracts/sessions/conversation.ts";
+import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { releaseCommand, reliefEvents, sessionEvents } from "../../../libs/contracts/streams.ts";
+import { busOf, type Plant } from "./plant.ts";
+
+const isSessions = (bucket: { readonly name: string }): boolean => bucket.name === sessions.name;
+
+export const morePlants: readonly Plant[] = [
+  {
+    // The record is the last of three nets: without the other two it shows whether the zombie looks at it.
+    name: "a zombie doesn't look at its records on waking, and neither releases nor LiveKit put it out",
+    breaks: [6, 9],
+    bus: busOf("agent-host", (bus) => {
+      const own = new Map<string, SessionRecord>();
+      return {
+        serve: (command, host, answer) =>
+          bus.serve(command, host, async (question) =>
+            command.name === releaseCommand.name
+              ? command.answer.parse({ released: false })
+              : answer(question),
+          ),
+        read: async (bucket, key) => {
+          const entry = await bus.read(bucket, key);
+          if (entry === undefined || !isSessions(bucket)) return entry;
+          const record = entry.value as SessionRecord;
+          const known = own.get(key);
+          // What it saw first in each attempt of its own is what it goes on to believe.
+          if (known !== undefined && known.host === record.host && known.attempt !== record.attempt)
+            own.set(key, record);
+          else if (known === undefined && record.state !== "ended") own.set(key, record);
+          return { ...entry, value: (own.get(key) ?? record) as typeof entry.value };
+        },
+      };
+    }),
+    livekit: (livekit) => ({ ...livekit, rooms: { ...livekit.rooms, remove: async () => {} } }),
+  },
+  {
+    name: "the host frees a slot when it can't read the record",
+    breaks: ["free after reading"],
+    bus: busOf("agent-host", (bus) => ({
+      read: (bucket, key) =>
+        bus.read(bucket, key).catch((error: unknown) => {
+          if (isSessions(bucket)) return undefined;
+          throw error;
+        }),
+    })),
+  },
+  {
+    name: "the janitor gives up a living call whose host is cut off",
+    breaks: [6],
+    livekit: (livekit, { kind }) =>
+      kind === "janitor" ? { ...livekit, rooms: { ...livekit.rooms, answers: async () => false } } : livekit,
+  },
+  {
+    name: "a refused compare-and-set is called lost without reading again",
+    breaks: [4],
+    keys: (keys) => ({
+      ...keys,
+      // Sent once more, as after a lost answer: a single server refuses what it has done already.
+      put: async (key, data, revision) => {
+        await keys.put(key, data, revision);
+        return keys.put(key, data, revision);
+      },
+      newest: async () => undefined,
+    }),
+  },
+  {
+    name: "the gateway takes a time-out for a failure and asks for a second session",
+    breaks: [10],
+    bus: busOf("gateway", (bus) => ({
+      publish: (channel, message) =>
+        bus.publish(channel, message).catch((error: unknown) => {
+          if (!isError(error, "storage_unavailable")) throw error;
+          return bus.publish({ ...channel, idOf: () => undefined }, message);
+        }),
+    })),
+  },
+  {
+    name: "the host says that it lost an agent which it should hand over",
+    breaks: [6],
+    bus: busOf("agent-host", (bus) => ({
+      publish: (channel, message) => {
+        const event = message as SessionEvent;
+        if (channel.stream !== sessionEvents.stream || event.type !== "handed_over")
+          return bus.publish(channel, message);
+        const { tenant, sessionId, attempt, at, why } = event;
+        const lost: SessionEvent = { type: "agent_lost", tenant, sessionId, attempt, at, why };
+        return bus.publish(sessionEvents, lost);
+      },
+    })),
+  },
+  {
+    name: "what the relief took is acked and not handed on",
+    breaks: [1, 2],
+    bus: busOf("dispatcher", (bus) => ({
+      consume: (channel, options, handle) =>
+        bus.consume(channel, options, async (message, delivery) =>
+          channel.stream === reliefEvents.stream ? "done" : handle(message, delivery),
+        ),
+    })),
+  },
+  {
+    name: "a request that may be a repetition goes to the relief",
+    breaks: [10],
+    bus: busOf("gateway", (bus) => ({
+      publish: (channel, message) =>
+        bus.publish(
+          channel.stream === sessionEvents.stream
+            ? { ...channel, relief: reliefEvents as unknown as typeof channel }
+            : channel,
+          message,
+        ),
+    })),
+  },
+  {
+    name: "an old attempt's checkpoint overwrites a newer one's",
+    worlds: "large",
+    breaks: ["checkpoint"],
+    bus: busOf("agent-host", (bus) => ({
+      read: async (bucket, key) => {
+        const entry = await bus.read(bucket, key);
+        if (entry === undefined || bucket.name !== conversations.name) return entry;
+        return { ...entry, value: { ...entry.value, attempt: 1 } };
+      },
+      save: (bucket, value, revision) => saveOver(bus, bucket, value, revision),
+    })),
+  },
+  {
+    name: "nobody removes what was said when its session is over",
+    breaks: [9],
+    bus: busOf("janitor", (bus) => ({
+      remove: async (bucket, key, revision) =>
+        bucket.name === conversations.name ? true : bus.remove(bucket, key, revision),
+    })),
+  },
+  {
+    name: "the next agent is given nothing of what was said",
+    breaks: ["resume"],
+    launch: (launch) => (start, listener) => {
+      const stage = launch(start, listener);
+      return {
+        get pid() {
+          return stage.pid;
+        },
+        kill: (...how) => stage.kill(...how),
+        send: (message) => {
+          if (message.type !== "run") return stage.send(message);
+          const { resumes: _, ...job } = message.job;
+          stage.send({ ...message, job });
+        },
+      };
+    },
+  },
+  {
+    name: "the waiting room wakes nobody",
+    breaks: [2],
+    bus: busOf("dispatcher", (bus) => ({
+      publish: async (channel, message) => {
+        const isWaking =
+          channel.stream === sessionEvents.stream && (message as SessionEvent).type === "woken";
+        return isWaking ? { duplicate: true } : bus.publish(channel, message);
+      },
+    })),
+  },
+  {
+    name: "what nobody can read is dropped without a dead letter",
+    breaks: [13],
+    bury: () => async () => {},
+  },
+  {
+    name: "the janitor adds to a roll-up what it has counted already",
+    breaks: [12],
+    bus: busOf("janitor", (bus) => ({
+      save: async (bucket, value, revision) => {
+        if (bucket.name !== rollups.name) return bus.save(bucket, value, revision);
+        const rollup = value as Rollup;
+        const before = (await bus.read(rollups, rollups.keyOf(rollup)))?.value.sessions ?? 0;
+        return bus.save(rollups, { ...rollup, sessions: before + rollup.sessions }, revision);
+      },
+    })),
+  },
+];
+
+async function saveOver<T>(
+  bus: Bus,
+  bucket: Bucket<T>,
+  value: T,
+  revision: number,
+): Promise<number | undefined> {
+  const saved = await bus.save(bucket, value, revision);
+  if (saved !== undefined || bucket.name !== conversations.name) return saved;
+  const key = conversations.keyOf(value as unknown as ConversationRecord);
+  const present = await bus.read(conversations, key);
+  return bus.save(bucket, value, present?.revision ?? 0);
+}

@@ -1,0 +1,182 @@
+// Bugs that are put into a simulated world on purpose, one at a time, to see whether its checks see them.
+import type { Bus } from "../../../libs/bus/bus.ts";
+import { sessions } from "../../../libs/contracts/buckets.ts";
+import { type Assign, AssignAnswer } from "../../../libs/contracts/fleet/host.ts";
+import { sessionKey } from "../../../libs/contracts/ids.ts";
+import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { assignCommand, sessionEvents } from "../../../libs/contracts/streams.ts";
+import { commandsFor } from "../../../libs/domain/session/commands-for.ts";
+import { callingPlants } from "./call-plants.ts";
+import { morePlants } from "./failover-plants.ts";
+import { busOf, type Plant, type PlantSite } from "./plant.ts";
+import { connectorPlants } from "./provider-plants.ts";
+
+const isSessions = (bucket: { readonly name: string }): boolean => bucket.name === sessions.name;
+
+const firstPlants: readonly Plant[] = [
+  {
+    name: "the dispatcher takes events of any attempt for those of the present one",
+    breaks: [7, 8],
+    bus: busOf("dispatcher", (bus, { world }) => ({
+      consume: (channel, options, handle) =>
+        bus.consume(channel, options, (message, delivery) =>
+          handle(asOfNow(world, message as SessionEvent) as typeof message, delivery),
+        ),
+    })),
+  },
+  {
+    name: "the dispatcher acks a message before it has saved what follows from it",
+    breaks: [1, 2],
+    bus: busOf("dispatcher", (bus) => ({
+      consume: (channel, options, handle) =>
+        bus.consume(channel, options, async (message, delivery) => {
+          void handle(message, delivery).catch(() => {});
+          return "done";
+        }),
+    })),
+  },
+  {
+    name: "the dispatcher tells the host before it saves",
+    breaks: ["save before speaking"],
+    bus: busOf("dispatcher", (bus) => ({
+      save: async (bucket, value, revision) => {
+        if (isSessions(bucket)) await assignAlready(bus, value as SessionRecord);
+        return bus.save(bucket, value, revision);
+      },
+    })),
+  },
+  {
+    name: "all attempts of a session have one identity",
+    breaks: [6],
+    bus: busOf("dispatcher", (bus) => ({
+      request: (command, host, question) => {
+        if (command.name !== assignCommand.name) return bus.request(command, host, question);
+        const assign = question as Assign;
+        return bus.request(command, host, { ...question, identity: `agent-${assign.session}` });
+      },
+    })),
+    livekit: (livekit, { kind }) =>
+      kind !== "dispatcher"
+        ? livekit
+        : {
+            ...livekit,
+            tokens: {
+              ...livekit.tokens,
+              forAgent: (wish) =>
+                livekit.tokens.forAgent({ ...wish, identity: wish.identity.replace(/-\d+$/, "") }),
+            },
+          },
+  },
+  {
+    name: "the host takes an agent's presence for its being ready",
+    breaks: [8],
+    launch: (launch) => (start, listener) =>
+      launch(start, {
+        ...listener,
+        onMessage: (message) => {
+          listener.onMessage(message);
+          if (message.type === "joined") listener.onMessage({ ...message, type: "ready" });
+        },
+      }),
+  },
+  {
+    name: "the host believes an assign without reading the record, and never looks again",
+    breaks: ["read before joining"],
+    bus: busOf("agent-host", (bus) => {
+      const told = new Map<string, { host: string; attempt: number; hostEpoch: number }>();
+      return {
+        serve: (command, host, answer) =>
+          bus.serve(command, host, (question) => {
+            const { tenant = "", session = "", attempt = 0, epoch = 0 } = question as Partial<Assign>;
+            if (command.name === assignCommand.name)
+              told.set(sessionKey(tenant, session), { host, attempt, hostEpoch: epoch });
+            return answer(question);
+          }),
+        read: async (bucket, key) => {
+          const entry = await bus.read(bucket, key);
+          const believed = told.get(key);
+          if (entry === undefined || !isSessions(bucket) || believed === undefined) return entry;
+          return { ...entry, value: { ...entry.value, state: "dispatched", ...believed } };
+        },
+      };
+    }),
+  },
+  {
+    name: "nobody deletes rooms",
+    breaks: [9],
+    livekit: (livekit) => ({ ...livekit, rooms: { ...livekit.rooms, delete: async () => {} } }),
+  },
+  {
+    name: "the janitor measures by the wall clock",
+    breaks: [14],
+    clock: (clock, { kind, world }) => {
+      if (kind !== "janitor") return clock;
+      const jumpsAtMs = world.scenario.chaosMs / 2;
+      const jumped = () => (world.clock.monotonic() > jumpsAtMs ? 3_600_000 : 0);
+      return { ...clock, monotonic: () => clock.monotonic() + jumped() };
+    },
+  },
+  {
+    name: "the gateway stores a request as often as it comes",
+    breaks: [10],
+    bus: busOf("gateway", (bus) => ({
+      publish: (channel, message) =>
+        bus.publish(
+          channel.stream === sessionEvents.stream ? { ...channel, idOf: () => undefined } : channel,
+          message,
+        ),
+    })),
+  },
+  {
+    name: "the dispatcher writes over what somebody else wrote first",
+    breaks: [3, 4, 7],
+    bus: busOf("dispatcher", (bus) => ({
+      save: async (bucket, value, revision) => {
+        const saved = await bus.save(bucket, value, revision);
+        if (saved !== undefined || !isSessions(bucket)) return saved;
+        const present = await bus.read(bucket, bucket.keyOf(value));
+        return bus.save(bucket, value, present?.revision ?? 0);
+      },
+    })),
+  },
+  {
+    name: "the host never hears that a slot is cleaned up",
+    breaks: [9],
+    launch: (launch) => (start, listener) =>
+      launch(start, {
+        ...listener,
+        onMessage: (message) => {
+          if (message.type !== "closed") listener.onMessage(message);
+        },
+      }),
+  },
+];
+
+export const plants: readonly Plant[] = [...firstPlants, ...morePlants, ...connectorPlants, ...callingPlants];
+
+/** The event as it would be of the present attempt, whatever it says itself. */
+function asOfNow(world: PlantSite["world"], event: SessionEvent): SessionEvent {
+  const record = world.record(event.tenant, event.sessionId);
+  if (record === undefined || !("attempt" in event)) return event;
+  const now = { ...event, attempt: record.attempt };
+  if (!("host" in now)) return now;
+  return { ...now, host: record.host ?? now.host, epoch: record.hostEpoch ?? now.epoch };
+}
+
+async function assignAlready(bus: Bus, record: SessionRecord): Promise<void> {
+  for (const command of commandsFor(record)) {
+    if (command.do !== "assign") continue;
+    const { host, attempt, epoch, asked, identity, room } = command;
+    const { tenant, id: session, profile, user, metadata, recovering } = record;
+    const to = { tenant, session, profile, user, metadata, recovering };
+    const assign: Assign = {
+      ...to,
+      attempt,
+      epoch,
+      asked,
+      identity,
+      ...(room === undefined ? {} : { room, token: JSON.stringify({ room, identity }) }),
+    };
+    await bus.request(assignCommand, host, assign).then(AssignAnswer.parse, () => {});
+  }
+}

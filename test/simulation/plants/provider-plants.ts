@@ -1,0 +1,109 @@
+// More planted bugs: what connectors could do wrong with what they launch.
+import type { Bus } from "../../../libs/bus/bus.ts";
+import { type Bucket, launches } from "../../../libs/contracts/buckets.ts";
+import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
+import type { Provider } from "../../../services/providers/drivers/driver.ts";
+import type { Life } from "../sim-process.ts";
+import { busOf, type Plant, type PlantSite } from "./plant.ts";
+
+const launchOf = (bucket: { readonly name: string }, value: unknown): LaunchRecord | undefined =>
+  bucket.name === launches.name ? (value as LaunchRecord) : undefined;
+
+/** The provider of each connector's life, for a bug that asks it out of turn. */
+const providers = new WeakMap<Life, Provider>();
+
+const some: readonly Omit<Plant, "worlds">[] = [
+  {
+    name: "a connector launches before the intent is saved",
+    breaks: ["save before speaking"],
+    provider: (provider, { life }) => {
+      providers.set(life, provider);
+      return provider;
+    },
+    bus: busOf("connector", (bus, site) => ({
+      save: async (bucket, value, revision) => {
+        const launch = launchOf(bucket, value);
+        if (launch !== undefined && revision === 0) await launchAlready(site, launch);
+        return bus.save(bucket, value, revision);
+      },
+    })),
+  },
+  {
+    name: "a launch that was taken up is launched again without being looked up",
+    breaks: ["launch once"],
+    provider: (provider) => ({
+      ...provider,
+      observe: async (launch) =>
+        launch.state === "intended" ? { is: "absent", why: "nobody looked" } : provider.observe(launch),
+    }),
+  },
+  {
+    name: "what a dead connector has left is taken up by nobody",
+    breaks: [9],
+    bus: busOf("connector", (bus) => ({
+      save: async (bucket, value, revision) =>
+        (launchOf(bucket, value)?.takenUp ?? 0) > 0 ? undefined : bus.save(bucket, value, revision),
+    })),
+  },
+  {
+    name: "the provider takes an agent's presence for its being ready",
+    breaks: [8],
+    provider: (provider) => ({
+      ...provider,
+      observe: async (launch) => {
+        const found = await provider.observe(launch);
+        return found.is === "joined" ? { ...found, is: "ready" } : found;
+      },
+    }),
+  },
+  {
+    name: "an end that failed isn't repeated",
+    breaks: [6, 9],
+    provider: (provider) => ({
+      ...provider,
+      end: (launch, why) => provider.end(launch, why).catch(() => undefined),
+    }),
+  },
+  {
+    name: "a connector writes over a launch that another has taken up",
+    breaks: ["launch"],
+    bus: busOf("connector", (bus) => ({
+      save: (bucket, value, revision) => saveOver(bus, bucket, value, revision),
+    })),
+  },
+  {
+    name: "a provider that can't be asked is taken for one that has nothing",
+    breaks: [6, "launch once"],
+    provider: (provider) => ({
+      ...provider,
+      observe: (launch) =>
+        provider.observe(launch).catch(() => ({ is: "absent" as const, why: "it could not be asked" })),
+    }),
+  },
+];
+
+export const connectorPlants: readonly Plant[] = some.map((plant) => ({ ...plant, worlds: "connected" }));
+
+async function launchAlready({ life, world }: PlantSite, launch: LaunchRecord): Promise<void> {
+  const { tenant, session, attempt, profile } = launch;
+  const record = world.record(tenant, session);
+  if (record === undefined) return;
+  const { metadata, recovering, room, user } = record;
+  const order = { tenant, session, attempt, profile, room, user, metadata, recovering, longestMs: 60_000 };
+  await providers
+    .get(life)
+    ?.launch(order)
+    .catch(() => {});
+}
+
+async function saveOver<T>(
+  bus: Bus,
+  bucket: Bucket<T>,
+  value: T,
+  revision: number,
+): Promise<number | undefined> {
+  const saved = await bus.save(bucket, value, revision);
+  if (saved !== undefined || bucket.name !== launches.name || revision === 0) return saved;
+  const present = await bus.read(bucket, bucket.keyOf(value));
+  return bus.save(bucket, value, present?.revision ?? 0);
+}

@@ -1,0 +1,299 @@
+// The doctor's judgement of the machine, the settings and the agent files, and how it runs its checks.
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { agentsCheck, keysCheck, poolFaultsOf } from "../../../../cli/doctor/agent-checks.ts";
+import { type Check, check, type Finding, failure, ok, warning } from "../../../../cli/doctor/check.ts";
+import { livekitOf, natsAddresses } from "../../../../cli/doctor/find-local.ts";
+import {
+  diskCheck,
+  limitsCheck,
+  limitsOf,
+  nodeCheck,
+  type PortFacts,
+  portsCheck,
+} from "../../../../cli/doctor/machine-checks.ts";
+import { listeningInodes } from "../../../../cli/doctor/port-holder.ts";
+import { jsonOf, resultText, sumUp } from "../../../../cli/doctor/print.ts";
+import { programsCheck } from "../../../../cli/doctor/program-checks.ts";
+import { providers, providersIn, tryKey } from "../../../../cli/doctor/provider-keys.ts";
+import { type CheckResult, runChecks } from "../../../../cli/doctor/run-checks.ts";
+import { settingFaults } from "../../../../cli/doctor/settings-check.ts";
+import { openSources } from "../../../../cli/doctor/sources.ts";
+import { allChecks } from "../../../../cli/doctor/table.ts";
+import { natsConfigText } from "../../../../cli/servers/nats.ts";
+
+const levels = (findings: readonly Finding[]) => findings.map(({ level }) => level);
+const text = (findings: readonly Finding[]) =>
+  findings.map(({ says, todo }) => `${says} ${todo ?? ""}`).join("\n");
+
+describe("checks are run", () => {
+  const quick = (name: string, findings: Finding[], needs: string[] = []): Check<object> =>
+    check({
+      ...{ name, title: name, timeoutMs: 1000, needs, todo: "Do it." },
+      look: async () => findings,
+      judge: (seen: Finding[]) => seen,
+    });
+  const run = async (checks: Check<object>[]) => {
+    const told: string[] = [];
+    const results = await runChecks(checks, {}, ({ name }) => told.push(name));
+    expect(told).toEqual(checks.map(({ name }) => name));
+    return Object.fromEntries(results.map((result) => [result.name, result]));
+  };
+
+  test("in their order, and not when what they need has failed or was skipped itself", async () => {
+    const results = await run([
+      quick("a", [failure("It is broken.", "Mend it.")]),
+      quick("b", [ok("It is well.")], ["a"]),
+      quick("c", [ok("It is well.")], ["b"]),
+      quick("d", [warning("It is odd.", "Look."), ok("Else well.")]),
+      quick("e", [ok("It is well.")], ["d"]),
+    ]);
+    expect(Object.values(results).map(({ level }) => level)).toEqual([
+      "failure",
+      "skipped",
+      "skipped",
+      "warning",
+      "ok",
+    ]);
+    expect(results.c?.findings[0]?.says).toContain('"b"');
+  });
+
+  test("each within its time, so that one that hangs is a failure and holds up no other", async () => {
+    let aborted = false;
+    const hanging: Check<object> = check({
+      ...{ name: "hangs", title: "hangs", timeoutMs: 30, todo: "Wake it." },
+      look: (_: object, signal) => {
+        signal.addEventListener("abort", () => {
+          aborted = true;
+        });
+        return new Promise<never>(() => {});
+      },
+      judge: () => [],
+    });
+    const results = await run([hanging, quick("next", [ok("Here.")])]);
+    expect(results.hangs?.findings).toEqual([failure("There was no answer within 0.03 s.", "Wake it.")]);
+    expect(aborted).toBe(true);
+    expect(results.next?.level).toBe("ok");
+  });
+
+  test("and what one throws is its failure, with what to do", async () => {
+    const throwing: Check<object> = check({
+      ...{ name: "throws", title: "throws", timeoutMs: 1000, todo: "Mend it." },
+      look: async (_: object): Promise<never> => {
+        throw new Error("the wire is cut");
+      },
+      judge: () => [],
+    });
+    expect((await run([throwing])).throws?.findings).toEqual([failure("the wire is cut.", "Mend it.")]);
+  });
+
+  test("from a table whose names are unique, whose needs come first, and which all have a time", () => {
+    const seen: string[] = [];
+    for (const { name, needs = [], timeoutMs } of allChecks) {
+      expect(seen).not.toContain(name);
+      for (const need of needs) expect(seen).toContain(need);
+      expect(timeoutMs).toBeGreaterThan(0);
+      seen.push(name);
+    }
+  });
+});
+
+describe("what is printed", () => {
+  const results: CheckResult[] = [
+    { name: "a", title: "A", level: "ok", findings: [ok("Well.")], tookMs: 1 },
+    { name: "b", title: "B", level: "failure", findings: [failure("Broken.", "Mend it.")], tookMs: 1 },
+  ];
+
+  test("is a line each, with what to do below it, in colours only where they are wanted", () => {
+    expect(resultText(results[1]!, false)).toBe("FAILURE  B: Broken.\n         → Mend it.");
+    expect(resultText(results[1]!, true)).toContain("\u001b[31m");
+  });
+
+  test("sums up failures and warnings, also for programs", () => {
+    expect(sumUp(results)).toBe("1 failure.");
+    expect(sumUp(results.slice(0, 1))).toBe("All is well.");
+    const odd = { ...results[0]!, level: "warning" as const, findings: [warning("Odd.", "Look.")] };
+    expect(sumUp([odd, odd])).toBe("Nothing is broken; 2 warnings.");
+    expect(JSON.parse(jsonOf(results))).toMatchObject({ ok: false, summary: "1 failure." });
+    expect(JSON.parse(jsonOf([odd]))).toMatchObject({ ok: true });
+  });
+});
+
+describe("the machine", () => {
+  test("needs a new Node", () => {
+    expect(levels(nodeCheck.judge({ version: "18.20.1", platform: "linux x64" }))).toEqual(["failure"]);
+    expect(levels(nodeCheck.judge({ version: "20.19.0", platform: "linux x64" }))).toEqual(["ok"]);
+    expect(levels(nodeCheck.judge({ version: "24.1.0", platform: "linux x64" }))).toEqual(["ok"]);
+  });
+
+  test("has limits, read off their table", () => {
+    const table = [
+      "Limit                     Soft Limit           Hard Limit           Units     ",
+      "Max processes             96365                96365                processes ",
+      "Max open files            1024                 1048576              files     ",
+    ].join("\n");
+    expect(limitsOf(table)).toEqual({ openFiles: 1024, processes: 96_365 });
+    expect(limitsOf(table.replace("96365 ", "unlimited "))?.processes).toBe(Number.POSITIVE_INFINITY);
+    expect(limitsOf("")).toBeUndefined();
+    expect(levels(limitsCheck.judge({ openFiles: 1024, processes: 96_365 }))).toEqual(["warning"]);
+    expect(levels(limitsCheck.judge({ openFiles: 256, processes: 100 }))).toEqual(["failure", "failure"]);
+    expect(levels(limitsCheck.judge({ openFiles: 20_000, processes: Number.POSITIVE_INFINITY }))).toEqual([
+      "ok",
+    ]);
+    expect(levels(limitsCheck.judge(undefined))).toEqual(["skipped"]);
+  });
+
+  test("needs room where NATS's data is, if it is here", () => {
+    const free = (freeBytes: number) => levels(diskCheck.judge({ dataDir: "/data", freeBytes }));
+    expect(free(2 ** 20)).toEqual(["failure"]);
+    expect(free(2 * 2 ** 30)).toEqual(["warning"]);
+    expect(free(20 * 2 ** 30)).toEqual(["ok"]);
+    expect(levels(diskCheck.judge(undefined))).toEqual(["skipped"]);
+  });
+
+  test("has a port for the gateway, or tells who took it", () => {
+    const gateway: PortFacts = {
+      service: "gateway",
+      port: 8080,
+      isFree: false,
+      isOurs: false,
+      holder: undefined,
+    };
+    const taken = portsCheck.judge([{ ...gateway, holder: { pid: 7, program: "apache2" } }]);
+    expect(levels(taken)).toEqual(["failure"]);
+    expect(text(taken)).toContain("apache2 (process 7)");
+    expect(levels(portsCheck.judge([gateway]))).toEqual(["failure"]);
+    expect(levels(portsCheck.judge([{ ...gateway, isOurs: true }]))).toEqual(["ok"]);
+    expect(levels(portsCheck.judge([{ ...gateway, isFree: true }]))).toEqual(["ok"]);
+    // npm start takes another port for these two.
+    expect(levels(portsCheck.judge([{ ...gateway, service: "NATS", port: 4222 }]))).toEqual(["ok"]);
+  });
+
+  test("tells the sockets that listen on a port, and not those that are connected to it", () => {
+    const table = [
+      "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
+      "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100",
+      "   1: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0 100",
+      "   2: 0100007F:D431 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 4713 1 0 100",
+    ].join("\n");
+    expect(listeningInodes(table, 8080)).toEqual(["4711"]);
+    expect(listeningInodes(table, 4222)).toEqual([]);
+  });
+
+  test("has the servers' programs, or gets them, unless it may not", () => {
+    const program = {
+      ...{ name: "nats-server", version: "2.15.2", isNeeded: true, path: undefined, problem: undefined },
+      mayDownload: true,
+    };
+    expect(levels(programsCheck.judge([program]))).toEqual(["ok"]);
+    expect(levels(programsCheck.judge([{ ...program, mayDownload: false }]))).toEqual(["warning"]);
+    expect(levels(programsCheck.judge([{ ...program, problem: "GREENROOM_NATS_SERVER is x" }]))).toEqual([
+      "failure",
+    ]);
+    expect(levels(programsCheck.judge([{ ...program, isNeeded: false }]))).toEqual(["skipped"]);
+  });
+
+  test("has settings that every service can use, each fault told once", () => {
+    expect(settingFaults({})).toEqual([]);
+    const faults = settingFaults({ GREENROOM_PROT: "8080", GREENROOM_MAX_ATTEMPTS: "none" });
+    expect(faults).toHaveLength(2);
+    expect(faults.join()).toContain("Did you mean GREENROOM_PORT?");
+    expect(faults.join()).toContain("GREENROOM_MAX_ATTEMPTS");
+  });
+
+  test("is looked at with defaults where a setting can't be used", async () => {
+    const sources = await openSources({ GREENROOM_PORT: "many", NATS_URL: "nats://10.0.0.1:4222" }, false);
+    expect(sources.config.GREENROOM_PORT).toBe(8080);
+    expect(sources.natsUrl).toBe("nats://10.0.0.1:4222");
+    expect(sources.isNatsGiven).toBe(true);
+  });
+});
+
+describe("servers that npm start runs", () => {
+  test("are found by the configuration that it wrote", () => {
+    const layout = { dir: "/data", port: 4300, monitorPort: 8300, syncInterval: "1s" };
+    expect(natsAddresses(natsConfigText(layout))).toEqual({
+      listen: "127.0.0.1:4300",
+      http: "http://127.0.0.1:8300",
+    });
+    const cluster = { nodeName: "n1", clusterName: "c", routePort: 6222, routes: [] };
+    expect(natsAddresses(natsConfigText({ ...layout, cluster })).listen).toBe("127.0.0.1:4300");
+    expect(livekitOf(JSON.stringify({ port: 7880, keys: { key: "secret" } }))).toEqual({
+      url: "ws://127.0.0.1:7880",
+      apiKey: "key",
+      apiSecret: "secret",
+    });
+    expect(livekitOf("port: 7880\n")).toBeUndefined();
+  });
+});
+
+describe("agent files and keys", () => {
+  test("of which each is warm, disabled or broken", () => {
+    const warm = { profile: "a", file: "/a.ts", outcome: "warm", tookMs: 5, poolFaults: [] } as const;
+    const judge = (agents: Parameters<typeof agentsCheck.judge>[0]["agents"]) =>
+      agentsCheck.judge({ folder: "agents", agents });
+    expect(levels(judge([warm]))).toEqual(["ok"]);
+    expect(levels(judge([]))).toEqual(["warning"]);
+    expect(levels(judge([{ ...warm, poolFaults: poolFaultsOf({ min: -1 }) }]))).toEqual(["failure"]);
+    const { profile, file } = warm;
+    expect(levels(judge([{ profile, file, outcome: "failed", why: "it throws" }]))).toEqual(["failure"]);
+    expect(levels(judge([{ profile, file, outcome: "disabled", why: "a key" }]))).toEqual(["warning"]);
+  });
+
+  test("whose pool export may leave things out, and must not be wrong", () => {
+    expect(poolFaultsOf({ min: 3, hot: 1 })).toEqual([]);
+    expect(poolFaultsOf({})).toEqual([]);
+    expect(poolFaultsOf({ min: "three" }).join()).toContain("min");
+  });
+
+  test("that name a provider need its key", () => {
+    const files = [
+      { profile: "talks", text: 'import * as openai from "@livekit/agents-plugin-openai";' },
+      { profile: "hears", text: "process.env.DEEPGRAM_API_KEY" },
+      { profile: "plays", text: "nothing" },
+    ];
+    const used = providersIn(files, { GREENROOM_PROVIDERS: "legacy=vapi:abc, other=livekit" });
+    expect(used.map(({ provider, usedBy }) => [provider.key, usedBy])).toEqual([
+      ["OPENAI_API_KEY", ["talks"]],
+      ["DEEPGRAM_API_KEY", ["hears"]],
+      ["GREENROOM_VAPI_KEY", ["legacy"]],
+    ]);
+  });
+
+  test("and each is missing, untried, taken, refused or out of reach", () => {
+    const key = { name: "K", provider: "P", usedBy: ["a"], isSet: true };
+    const judge = (isSet: boolean, answer: Parameters<typeof keysCheck.judge>[0][number]["answer"]) =>
+      levels(keysCheck.judge([{ ...key, isSet, answer }]));
+    expect(judge(false, undefined)).toEqual(["warning"]);
+    expect(judge(true, undefined)).toEqual(["skipped"]);
+    expect(judge(true, { kind: "taken" })).toEqual(["ok"]);
+    expect(judge(true, { kind: "refused", status: 401 })).toEqual(["failure"]);
+    expect(judge(true, { kind: "odd", status: 500 })).toEqual(["warning"]);
+    expect(judge(true, { kind: "unreachable", why: "no route" })).toEqual(["failure"]);
+    expect(levels(keysCheck.judge([]))).toEqual(["ok"]);
+  });
+});
+
+describe("a provider is asked about a key", () => {
+  let server: Server | undefined;
+  afterEach(() => server?.close());
+
+  test("at the address that a setting names, with the key in its header", async () => {
+    const asked: (string | undefined)[] = [];
+    server = createServer((request, response) => {
+      asked.push(`${request.url} ${request.headers.authorization}`);
+      response.statusCode = request.headers.authorization?.endsWith("good") ? 200 : 401;
+      response.end("{}");
+    });
+    await new Promise<void>((resolve) => server?.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const [openai, deepgram] = providers;
+    const signal = new AbortController().signal;
+    const env = { OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`, OPENAI_API_KEY: "good" };
+    expect(await tryKey(openai!, env, signal)).toEqual({ kind: "taken" });
+    const other = { DEEPGRAM_BASE_URL: `ws://127.0.0.1:${port}/v1/listen`, DEEPGRAM_API_KEY: "bad" };
+    expect(await tryKey(deepgram!, other, signal)).toEqual({ kind: "refused", status: 401 });
+    expect(asked).toEqual(["/v1/models Bearer good", "/v1/projects Token bad"]);
+  });
+});

@@ -1,0 +1,359 @@
+// How `npm run inspect` finds what is meant, and tells a story of what is stored.
+import { describe, expect, test } from "vitest";
+import { findSubject } from "../../../../cli/inspect/find-subject.ts";
+import { sessionStory, taskStory } from "../../../../cli/inspect/gather.ts";
+import { jsonOf } from "../../../../cli/inspect/happening.ts";
+import { lookLive } from "../../../../cli/inspect/look-live.ts";
+import { durationOf, plain, sessionText, taskText } from "../../../../cli/inspect/print.ts";
+import type { RawStored } from "../../../../libs/bus/nats/inspect.ts";
+import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
+import type { TaskRecord } from "../../../../libs/contracts/tasks/task.ts";
+
+const TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJub2JvZHkifQ.bm8tc2lnbmF0dXJl";
+const BEGAN_MS = Date.parse("2026-01-31T12:00:00.000Z");
+
+/** What a NATS holds, written down by hand: stream, subject, ms after the beginning, value. */
+type Row = [stream: string, subject: string, ms: number, value: unknown];
+
+function nats(rows: readonly Row[]) {
+  const counts = new Map<string, number>();
+  const stored = rows.map(([stream, subject, ms, value]): RawStored => {
+    const sequence = (counts.get(stream) ?? 0) + 1;
+    counts.set(stream, sequence);
+    const text = value === undefined ? undefined : typeof value === "string" ? value : JSON.stringify(value);
+    return { stream, subject, sequence, at: new Date(BEGAN_MS + ms), text };
+  });
+  const matching = (stream: string, filter: string) =>
+    stored.filter((one) => one.stream === stream && covers(filter, one.subject));
+  return {
+    subjects: async (stream: string, filter: string) => [
+      ...new Set(matching(stream, filter).map(({ subject }) => subject)),
+    ],
+    stored: async (stream: string, filter: string, limit: number) => matching(stream, filter).slice(0, limit),
+  };
+}
+
+function covers(filter: string, subject: string): boolean {
+  const wanted = filter.split(".");
+  const tokens = subject.split(".");
+  if (wanted.at(-1) !== ">" && wanted.length !== tokens.length) return false;
+  return wanted.every((part, i) => part === ">" || part === "*" || part === tokens[i]);
+}
+
+const record = (change: Partial<SessionRecord> = {}): SessionRecord => ({
+  ...{ v: 1, id: "s_abc", tenant: "default", profile: "echo", state: "dispatched", attempt: 1, failures: 0 },
+  ...{
+    maxAttempts: 3,
+    backoffMs: 0,
+    host: "host-1",
+    hostEpoch: 4,
+    asked: "warm",
+    avoid: [],
+    room: "session-s_abc",
+  },
+  ...{ roomIsNamed: false, user: { id: "u", name: "U" }, metadata: { plan: "gold" }, requestHash: "x" },
+  recovering: false,
+  deadlineMs: {
+    ...{ requested: 1, dispatched: 1, coldExtra: 1, joined: 1, maxDuration: 1, idle: 1, userAbsent: 1 },
+  },
+  history: [
+    { state: "requested", at: "t", attempt: 1 },
+    { state: "dispatched", at: "t", attempt: 1, host: "host-1" },
+  ],
+  timings: {},
+  opId: "dispatcher-1:1",
+  ...change,
+});
+
+const ready = record({
+  state: "ready",
+  identity: "agent-s_abc-1",
+  history: [...record().history, { state: "ready", at: "t", attempt: 1, host: "host-1" }],
+  timings: { joinMs: 90, readyMs: 120 },
+});
+const KEY = "$KV.sessions.default.s_abc";
+
+const life: Row[] = [
+  ["KV_sessions", KEY, 10, record()],
+  ["KV_sessions", KEY, 210, ready],
+  [
+    "SESSIONS",
+    "session.default.s_abc.requested",
+    10,
+    { type: "requested", profile: "echo", metadata: { plan: TOKEN } },
+  ],
+  ["SESSIONS", "session.default.s_abc.ready", 200, { type: "ready", attempt: 1, host: "host-1" }],
+  ["SESSIONS", "session.default.s_abcd.requested", 0, { type: "requested", profile: "other" }],
+  [
+    "SESSION_LOGS",
+    "log.default.s_abc",
+    1000,
+    {
+      lines: [
+        {
+          at: new Date(BEGAN_MS + 150).toISOString(),
+          level: "info",
+          message: `joined with ${TOKEN}`,
+          attempt: 1,
+        },
+        {
+          at: new Date(BEGAN_MS + 9_000_000).toISOString(),
+          level: "warn",
+          message: "from a clock that is off",
+        },
+      ],
+    },
+  ],
+  [
+    "KV_conversations",
+    "$KV.conversations.default.s_abc",
+    500,
+    {
+      ...{ checkpoint: 2, attempt: 1, omitted: 1 },
+      items: [{ type: "message", role: "user", content: ["my number is 42"] }],
+    },
+  ],
+];
+const subject = { kind: "session", tenant: "default", id: "s_abc" } as const;
+const terse = { metadata: false, conversation: false };
+
+describe("an id", () => {
+  const look = nats([
+    ["KV_sessions", KEY, 0, {}],
+    ["KV_sessions", "$KV.sessions.default.s_abd", 0, {}],
+    ["SESSIONS", "session.other.s_abc.requested", 0, {}],
+    ["CALLS", "call.default.20260131.s_old", 0, {}],
+    ["KV_tasks", "$KV.tasks.default.t_1", 0, {}],
+    ["KV_sessions", "$KV.sessions.default.t_1-1", 0, {}],
+  ]);
+
+  test("that is whole is found, whether its record or only its call is left", async () => {
+    expect(await findSubject(look, "s_abd")).toEqual({
+      found: { kind: "session", tenant: "default", id: "s_abd" },
+    });
+    expect(await findSubject(look, "s_old")).toEqual({
+      found: { kind: "session", tenant: "default", id: "s_old" },
+    });
+    expect(await findSubject(look, "t_1")).toEqual({ found: { kind: "task", tenant: "default", id: "t_1" } });
+    expect(await findSubject(look, "t_1-1")).toMatchObject({ found: { kind: "session" } });
+  });
+
+  test("of two tenants is asked for with its tenant", async () => {
+    const several = await findSubject(look, "s_abc");
+    expect(several).toMatchObject({ several: [{ tenant: "default" }, { tenant: "other" }] });
+    expect(await findSubject(look, "other.s_abc")).toEqual({
+      found: { kind: "session", tenant: "other", id: "s_abc" },
+    });
+  });
+
+  test("may be given in part, if only one begins so", async () => {
+    expect(await findSubject(look, "s_o")).toMatchObject({ found: { id: "s_old" } });
+    expect(await findSubject(look, "s_a")).toMatchObject({
+      several: [{ id: "s_abc" }, { id: "s_abc" }, { id: "s_abd" }],
+    });
+    expect(await findSubject(look, "x")).toMatchObject({ none: expect.stringContaining("Nothing is known") });
+    for (const wrong of ["s *", "a.b.c", ">", "", "s_*"]) {
+      expect(await findSubject(look, wrong)).toMatchObject({ none: expect.stringContaining("no id") });
+    }
+  });
+});
+
+describe("a session's story", () => {
+  test("is in the order of what was stored, causes before effects, and of itself only", async () => {
+    const { happenings } = await sessionStory(nats(life), subject, terse);
+    expect(happenings.map(({ what }) => what)).toEqual([
+      "said: requested",
+      "saved: requested → dispatched, attempt 1",
+      "log info: joined with (a token) (attempt 1)",
+      "said: ready, attempt 1",
+      "saved: ready, attempt 1",
+      "checkpoint 2 of the conversation, attempt 1: 1 items, 113 bytes, 1 older ones left out",
+      // Its host's clock is hours ahead, so it is told when NATS had it.
+      "log warn: from a clock that is off",
+    ]);
+  });
+
+  test("says what each revision changed and calls for", async () => {
+    const { happenings } = await sessionStory(nats(life), subject, terse);
+    const [first, second] = happenings.filter(({ stream }) => stream === "KV_sessions");
+    expect(first?.details).toContain("calls for create room: room session-s_abc");
+    expect(first?.details.join("\n")).toMatch(
+      /calls for assign: host host-1, epoch 4, attempt 1, asked warm/,
+    );
+    expect(second?.details).toEqual(['timings {"joinMs":90,"readyMs":120}, identity agent-s_abc-1']);
+  });
+
+  test("measures states by NATS's clock, and says what the host measured", async () => {
+    const story = await sessionStory(nats(life), subject, terse);
+    expect(story.steps).toEqual([
+      { state: "dispatched", attempt: 1, host: "host-1", lastedMs: 200 },
+      { state: "ready", attempt: 1, host: "host-1", lastedMs: undefined },
+    ]);
+    const text = sessionText(story, { room: "A room.", host: "A host." }, plain);
+    expect(text).toContain("dispatched attempt 1 on host-1: 200 ms");
+    expect(text).toContain("joined after 90 ms, ready after 120 ms");
+    expect(text).toContain("Now:\n  A room.\n  A host.");
+  });
+
+  test("has no tokens in it, and metadata and what was said only where they are asked for", async () => {
+    const story = await sessionStory(nats(life), subject, terse);
+    for (const text of [sessionText(story, undefined, plain), jsonOf(story, false)]) {
+      expect(text).not.toContain("eyJ");
+      expect(text).not.toContain("gold");
+      expect(text).not.toContain("my number");
+      expect(text).toContain("plan (");
+    }
+    const whole = await sessionStory(nats(life), subject, { metadata: true, conversation: true });
+    const text = sessionText(whole, undefined, plain);
+    expect(text).toContain("user: my number is 42");
+    expect(text).toContain('{"plan":"gold"}');
+    expect(text).not.toContain("eyJ");
+    expect(jsonOf(whole, true)).toContain("gold");
+  });
+
+  test("tells removals, dead letters, and what nobody can read", async () => {
+    const rows: Row[] = [
+      ["KV_sessions", KEY, 10, record()],
+      ["KV_sessions", KEY, 20, '{"state":"?"}'],
+      ["KV_sessions", KEY, 30, undefined],
+      ["SESSIONS", "session.default.s_abc.x", 15, "no JSON"],
+      [
+        "DEAD_LETTERS",
+        "dead.session.default.s_abc.x",
+        16,
+        {
+          subject: "session.default.s_abc.x",
+          stream: "SESSIONS",
+          sequence: 1,
+          reason: "it is not JSON",
+          deliveries: 1,
+          payload: "no JSON",
+        },
+      ],
+    ];
+    const story = await sessionStory(nats(rows), subject, terse);
+    expect(story.record).toBeUndefined();
+    expect(story.happenings.map(({ what }) => what)).toEqual([
+      "saved: requested → dispatched, attempt 1",
+      "a message that isn't JSON",
+      "DEAD LETTER on session.default.s_abc.x (SESSIONS 1): it is not JSON",
+      "a record that nobody can read",
+      "the record is removed",
+    ]);
+  });
+
+  test("says clearly what is gone by age", async () => {
+    const call: Row = [
+      "CALLS",
+      "call.default.20260131.s_abc",
+      0,
+      { outcome: "completed", endedReason: "completed" },
+    ];
+    const { gone, happenings } = await sessionStory(nats([call]), subject, terse);
+    expect(happenings.map(({ what }) => what)).toEqual(["recorded as a call: completed"]);
+    expect(gone.join("\n")).toMatch(/record is gone[\s\S]*messages are gone[\s\S]*no log lines/);
+    const whole = await sessionStory(nats(life), subject, terse);
+    expect(whole.gone).toEqual([]);
+  });
+});
+
+describe("a session now", () => {
+  const host = (change: object) => ({
+    ...{
+      id: "host-1",
+      epoch: 4,
+      pid: 1,
+      startedAt: "t",
+      draining: false,
+      load: 0,
+      maxAgents: 5,
+      sequence: 1,
+    },
+    ...{ profiles: {}, stats: { spawned: 1, assigned: 1, lost: 0 } },
+    stages: [
+      {
+        id: "st",
+        profile: "echo",
+        pid: 7,
+        slots: [{ id: "sl", state: "busy", session: "s_abc", attempt: 1 }],
+      },
+    ],
+    ...change,
+  });
+  const on = async (change: object) =>
+    (await lookLive(nats([["KV_hosts", "$KV.hosts.host-1", 0, host(change)]]), undefined, ready)).host;
+
+  test("is in a slot of its host, or that isn't so any more", async () => {
+    expect(await on({})).toContain("slot sl is busy with attempt 1, in stage st (process 7)");
+    expect(await on({ epoch: 5 })).toContain("in another life");
+    expect(await on({ stages: [] })).toContain("has no slot for it");
+    expect((await lookLive(nats([]), undefined, ready)).host).toContain("not registered any more");
+    expect((await lookLive(nats([]), undefined, record({ host: "provider-livekit" }))).host).toContain(
+      "elsewhere",
+    );
+  });
+
+  test("has a room, where LiveKit can be asked", async () => {
+    expect((await lookLive(nats([]), undefined, ready)).room).toContain("can't be asked");
+    const rooms = {
+      list: async () => [{ name: "session-s_abc", createdAtS: 0, participants: 1 }],
+      participants: async () => [{ identity: "agent-s_abc-1", isAgent: true }],
+    };
+    const livekit = { rooms, isSimulated: false } as never;
+    expect((await lookLive(nats([]), livekit, ready)).room).toBe(
+      "In LiveKit's room session-s_abc: agent-s_abc-1 (agent).",
+    );
+  });
+});
+
+describe("a task's story", () => {
+  test("has its attempts, each with its session", async () => {
+    const task: TaskRecord = {
+      ...{
+        v: 1,
+        id: "t_1",
+        tenant: "default",
+        to: "+15550100",
+        profile: "echo",
+        provider: "pool",
+        metadata: {},
+      },
+      ...{
+        retry: { maxAttempts: 3, initialMs: 1, maxMs: 1 },
+        state: "queued",
+        attempt: 1,
+        failures: 1,
+        life: 1,
+      },
+      ...{ backoffMs: 0, deadlineMs: { attempt: 1 }, place: 1, createdAt: "t", requestHash: "x", opId: "o" },
+      attempts: [
+        {
+          ...{ n: 1, session: "s_abc", state: "busy", states: [] },
+          error: { code: "busy", message: "the line was busy", worthRepeating: true },
+        },
+      ],
+    };
+    const rows: Row[] = [
+      ["KV_tasks", "$KV.tasks.default.t_1", 5, task],
+      ["TASKS", "task.default.t_1.line_given", 2, { type: "line_given", attempt: 1 }],
+      ...life,
+    ];
+    const story = await taskStory(nats(rows), { kind: "task", tenant: "default", id: "t_1" }, terse);
+    expect(story.sessions.map(({ subject: { id } }) => id)).toEqual(["s_abc"]);
+    const text = taskText(story, plain);
+    expect(text).toContain("Task t_1 of default: queued, 1 attempts, to +15550100");
+    expect(text.indexOf("said: line_given")).toBeLessThan(text.indexOf("task: queued"));
+    expect(text).toContain("Attempt 1, busy: busy, the line was busy");
+    expect(text).toContain("Session s_abc of default: ready, attempt 1");
+  });
+});
+
+test("durations are told as people say them", () => {
+  expect([4, 999, 1500, 130_000, 8_000_000].map(durationOf)).toEqual([
+    "4 ms",
+    "999 ms",
+    "1.5 s",
+    "2 min 10 s",
+    "2.2 h",
+  ]);
+});

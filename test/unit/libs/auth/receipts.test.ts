@@ -1,0 +1,57 @@
+// Receipts of deletions: who can make them, and who can check them.
+import { generateKeyPairSync } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import { createReceiptSigner, type ReceiptConfig, verifyReceipt } from "../../../../libs/auth/receipts.ts";
+import { AT } from "../../../kit/fixtures/sessions.ts";
+
+const config = (changed: Partial<ReceiptConfig>): ReceiptConfig => ({
+  GREENROOM_RECEIPT_PRIVATE_KEY: undefined,
+  GREENROOM_RECEIPT_PUBLIC_KEY: undefined,
+  GREENROOM_RECEIPT_SECRET: undefined,
+  ...changed,
+});
+const SECRET = "a secret of two and thirty bytes!";
+
+describe("a receipt", () => {
+  const receipt = {
+    ...{ iss: "greenroom" as const, jti: "j", iat: 1, tenant: "t", kind: "tenant" as const, askedBy: "api" },
+    ...{ askedAt: AT, startedAt: AT, finishedAt: AT, counts: { CALLS: 1 }, total: 1 },
+  };
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519", {
+    privateKeyEncoding: { type: "pkcs8", format: "pem" },
+    publicKeyEncoding: { type: "spki", format: "pem" },
+  });
+
+  test("is checked with the public key, and made with the private one only", async () => {
+    const oneLine = privateKey.replaceAll("\n", "\\n");
+    const signer = createReceiptSigner(config({ GREENROOM_RECEIPT_PRIVATE_KEY: oneLine }));
+    const jws = (await signer?.sign(receipt)) ?? "";
+    expect(await verifyReceipt(jws, { key: publicKey })).toEqual(receipt);
+    expect(await verifyReceipt(jws, { key: privateKey })).toEqual(receipt);
+    await expect(verifyReceipt(jws, { secret: SECRET })).rejects.toThrow("public key is needed");
+    const other = generateKeyPairSync("ed25519").publicKey.export({ type: "spki", format: "pem" }).toString();
+    await expect(verifyReceipt(jws, { key: other })).rejects.toThrow("signature is wrong");
+  });
+
+  test("signed by a secret isn't taken for one signed by a key", async () => {
+    // The public key as a secret: what a verifier that goes by the header alone would fall for.
+    const signer = createReceiptSigner(config({ GREENROOM_RECEIPT_SECRET: publicKey }));
+    const jws = (await signer?.sign(receipt)) ?? "";
+    await expect(verifyReceipt(jws, { key: publicKey })).rejects.toThrow("secret is needed");
+  });
+
+  test("isn't made without a key, nor with one that can't be used", () => {
+    expect(createReceiptSigner(config({}))).toBeUndefined();
+    expect(() => createReceiptSigner(config({ GREENROOM_RECEIPT_SECRET: "short" }))).toThrow("32 bytes");
+    expect(() => createReceiptSigner(config({ GREENROOM_RECEIPT_PRIVATE_KEY: "/nowhere" }))).toThrow(
+      "neither",
+    );
+    const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({
+      type: "pkcs8",
+      format: "pem",
+    });
+    expect(() => createReceiptSigner(config({ GREENROOM_RECEIPT_PRIVATE_KEY: rsa.toString() }))).toThrow(
+      "rsa",
+    );
+  });
+});

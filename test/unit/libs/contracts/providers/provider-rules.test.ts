@@ -1,0 +1,44 @@
+// How GREENROOM_PROVIDERS is read, and whom it chooses.
+import { describe, expect, test } from "vitest";
+import {
+  nameWith,
+  parseProviderRules,
+  providerOf,
+} from "../../../../../libs/contracts/providers/provider-rules.ts";
+
+describe("the rules", () => {
+  test("are read with and without the provider's own name, with white space and without", () => {
+    expect(
+      parseProviderRules(" support=livekit:support-agent,legacy = webhook , a=vapi: asst_1:2 ,"),
+    ).toEqual([
+      { profile: "support", provider: "livekit", name: "support-agent" },
+      { profile: "legacy", provider: "webhook", name: "legacy" },
+      { profile: "a", provider: "vapi", name: "asst_1:2" },
+    ]);
+    expect(parseProviderRules("")).toEqual([]);
+  });
+
+  test.each([
+    ["support", '"support" is not of the form profile=provider or profile=provider:name'],
+    ["support=", '"support=" is not of the form profile=provider or profile=provider:name'],
+    ["=livekit", '"=livekit" is not of the form profile=provider or profile=provider:name'],
+    ["support=livekit:", '"support=livekit:" is not of the form profile=provider or profile=provider:name'],
+    ["a b=livekit", '"a b=livekit" is not of the form profile=provider or profile=provider:name'],
+    ["a.b=livekit", '"a.b": A profile name may hold letters, digits, "-" and "_" only'],
+    ["a=livkit", '"livkit" is no provider; there are pool, livekit, webhook, vapi, sip'],
+    ["a=livekit,a=livekit:b", '"a" is given to livekit twice'],
+  ])("%s is refused in words", (text, says) => {
+    expect(() => parseProviderRules(text)).toThrow(says);
+  });
+});
+
+test("a profile's provider is the one asked for, else the first named for it, else the pool", () => {
+  const rules = parseProviderRules("support=livekit:sup, support=webhook");
+  expect(providerOf(rules, "support", undefined)).toBe("livekit");
+  expect(providerOf(rules, "support", "webhook")).toBe("webhook");
+  expect(providerOf(rules, "support", "pool")).toBe("pool");
+  expect(providerOf(rules, "echo", undefined)).toBe("pool");
+  expect(nameWith(rules, "livekit", "support")).toBe("sup");
+  expect(nameWith(rules, "webhook", "support")).toBe("support");
+  expect(nameWith(rules, "livekit", "other")).toBe("other");
+});

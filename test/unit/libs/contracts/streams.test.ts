@@ -1,0 +1,209 @@
+// Subjects, keys and message ids: what travels where, and what counts as the same thing said twice.
+import { describe, expect, test } from "vitest";
+import { allBuckets, hosts, pools, rollups, sessions } from "../../../../libs/contracts/buckets.ts";
+import { errorTable, GreenroomError, isError, messageOf } from "../../../../libs/contracts/errors.ts";
+import {
+  agentIdentityOf,
+  roomOf,
+  SessionId,
+  STANDBY_PREFIX,
+  sessionKey,
+} from "../../../../libs/contracts/ids.ts";
+import { Metadata, SessionEvent } from "../../../../libs/contracts/sessions/session.ts";
+import {
+  allChannels,
+  assignCommand,
+  deadLetters,
+  pingCommand,
+  releaseCommand,
+  sessionEvents,
+  sessionLogs,
+} from "../../../../libs/contracts/streams.ts";
+import { AT, aHost, anEvent, aPool, aSession } from "../../../kit/fixtures/sessions.ts";
+import { subjectMatches } from "../../../simulation/nats/streams.ts";
+
+const address = { tenant: "t", sessionId: "s", at: AT };
+const byHost = { ...address, attempt: 2, host: "h", epoch: 3 };
+const place = { room: "r", identity: "i", warm: "warm", tookMs: 1 } as const;
+const overdue = {
+  ...address,
+  type: "overdue",
+  attempt: 2,
+  state: "ready",
+  kind: "idle",
+  waitedMs: 1,
+  why: "w",
+} as const;
+
+const oneOfEach: SessionEvent[] = [
+  anEvent("s"),
+  { ...address, type: "end_requested", reason: "completed", why: "w" },
+  { ...byHost, type: "joined", ...place },
+  { ...byHost, type: "ready", ...place },
+  { ...byHost, type: "user_left" },
+  { ...byHost, type: "agent_ended", why: "w", worthRepeating: true },
+  { ...byHost, type: "not_taken", why: "w", pauseMs: 500 },
+  { ...byHost, type: "handed_over", why: "w" },
+  { ...address, type: "agent_lost", attempt: 2, why: "w" },
+  overdue,
+  { ...address, type: "woken", attempt: 2 },
+];
+
+describe("what is said about sessions", () => {
+  test("there is an example of every type here", () => {
+    const types = SessionEvent.options.map((option) => option.shape.type.value);
+    expect(oneOfEach.map(({ type }) => type).sort()).toEqual([...types].sort());
+  });
+
+  test.each(oneOfEach.map((event) => [event.type, event] as const))(
+    "%s is of its shape and on its subject",
+    (type, event) => {
+      expect(SessionEvent.parse(JSON.parse(JSON.stringify(event)))).toStrictEqual(event);
+      expect(sessionEvents.subjectOf(event)).toBe(`session.t.s.${type}`);
+      expect(subjectMatches(sessionEvents.subjects, sessionEvents.subjectOf(event))).toBe(true);
+    },
+  );
+
+  test("the same thing said twice has one id, whoever says it and when", () => {
+    for (const event of oneOfEach.filter(({ type }) => type !== "woken")) {
+      expect(sessionEvents.idOf({ ...event, at: "later" })).toBe(sessionEvents.idOf(event));
+      expect(sessionEvents.idOf(event)).toMatch(/^t\.s\./);
+    }
+    const lost = { ...address, type: "agent_lost", attempt: 2 } as const;
+    expect(sessionEvents.idOf({ ...lost, why: "the host says so" })).toBe(
+      sessionEvents.idOf({ ...lost, why: "the janitor says so" }),
+    );
+  });
+
+  test("different things have different ids: by session, tenant, type, attempt and deadline", () => {
+    const all: SessionEvent[] = [
+      ...oneOfEach,
+      anEvent("other"),
+      anEvent("s", { tenant: "other" }),
+      { ...byHost, type: "joined", ...place, attempt: 3 },
+      { ...address, type: "agent_lost", attempt: 3, why: "w" },
+      { ...overdue, kind: "max_duration" },
+      { ...overdue, state: "joined" },
+      { ...overdue, attempt: 3 },
+    ];
+    const ids = all.map((event) => sessionEvents.idOf(event)).filter((id) => id !== undefined);
+    expect(ids).toHaveLength(all.length - 1);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  test("each wake-up counts: it has no id", () => {
+    expect(sessionEvents.idOf({ ...address, type: "woken", attempt: 1 })).toBeUndefined();
+  });
+});
+
+describe("streams, commands and buckets", () => {
+  test("logs and dead letters have their own subjects within their streams", () => {
+    const log = sessionLogs.subjectOf({ tenant: "t", session: "s", lines: [] });
+    expect(log).toBe("log.t.s");
+    expect(subjectMatches(sessionLogs.subjects, log)).toBe(true);
+    const dead = deadLetters.subjectOf({
+      stream: "SESSIONS",
+      sequence: 1,
+      subject: "session.t.s.ready",
+      reason: "",
+      deliveries: 1,
+      at: AT,
+      payload: "",
+    });
+    expect(dead).toBe("dead.session.t.s.ready");
+    expect(subjectMatches(deadLetters.subjects, dead)).toBe(true);
+  });
+
+  test("no subject is stored by two streams", () => {
+    const examples = [
+      "session.t.s.ready",
+      "relief.session.t.s.ready",
+      "log.t.s",
+      "dead.session.t.s.ready",
+      "host.h.assign",
+    ];
+    const stored = examples.map((subject) =>
+      allChannels.filter(({ subjects }) => subjectMatches(subjects, subject)).map(({ stream }) => stream),
+    );
+    expect(stored).toEqual([["SESSIONS"], ["SESSIONS_RELIEF"], ["SESSION_LOGS"], ["DEAD_LETTERS"], []]);
+  });
+
+  test("a command is addressed to one host", () => {
+    expect([assignCommand, releaseCommand, pingCommand].map((command) => command.subjectOf("h1"))).toEqual([
+      "host.h1.assign",
+      "host.h1.release",
+      "host.h1.ping",
+    ]);
+  });
+
+  test("a record's key is made of its own fields, and is one that NATS takes", () => {
+    const rollup = {
+      tenant: "t",
+      profile: "echo",
+      minute: "2026-01-31T12:34Z",
+      sessions: 1,
+      byReason: {},
+      byWarmth: {},
+      attempts: 1,
+    };
+    const keys = [
+      sessions.keyOf(aSession("s")),
+      hosts.keyOf(aHost("h")),
+      pools.keyOf(aPool("echo")),
+      rollups.keyOf(rollup),
+    ];
+    expect(keys).toEqual(["t.s", "h", "echo", "t.echo.202601311234"]);
+    for (const key of keys) expect(key).toMatch(/^[-/=.\w]+$/);
+    expect(new Set(allBuckets.map(({ name }) => name)).size).toBe(allBuckets.length);
+  });
+});
+
+describe("names", () => {
+  test.each(["a", "A-b_9", "x".repeat(64)])("%s is a session id", (id) => {
+    expect(SessionId.safeParse(id).success).toBe(true);
+  });
+
+  test.each(["", "a.b", "a b", "a*", ">", "a/b", "ä", "x".repeat(65), "a\n"])("%j is none", (id) => {
+    expect(SessionId.safeParse(id).success).toBe(false);
+  });
+
+  test("rooms, keys and identities are told apart by session and attempt", () => {
+    expect([roomOf("s"), sessionKey("t", "s"), agentIdentityOf("s", 2)]).toEqual([
+      "session-s",
+      "t.s",
+      "agent-s-2",
+    ]);
+    expect(roomOf("s").startsWith(STANDBY_PREFIX)).toBe(false);
+  });
+
+  test("metadata takes 4 KiB and no more", () => {
+    expect(Metadata.safeParse({ a: "x".repeat(4000) }).success).toBe(true);
+    expect(Metadata.safeParse({ a: "x".repeat(4100) }).success).toBe(false);
+  });
+});
+
+describe("errors", () => {
+  test("every code has a status, a sentence and a word on trying again", () => {
+    for (const [code, { http, says, retryable }] of Object.entries(errorTable)) {
+      expect([code, http >= 400 && http < 600, says.endsWith("."), typeof retryable]).toEqual([
+        code,
+        true,
+        true,
+        "boolean",
+      ]);
+    }
+  });
+
+  test("an error knows its code, its cause and whether to try again", () => {
+    const cause = new Error("the socket closed");
+    const error = new GreenroomError("storage_unavailable", "saving x: NATS is away.", {
+      cause,
+      retryAfterMs: 5,
+    });
+    expect(error).toMatchObject({ code: "storage_unavailable", retryable: true, retryAfterMs: 5, cause });
+    expect(isError(error, "storage_unavailable")).toBe(true);
+    expect(isError(error, "storage_full")).toBe(false);
+    expect(isError(cause, "storage_unavailable")).toBe(false);
+    expect([messageOf(error), messageOf("text")]).toEqual(["saving x: NATS is away.", "text"]);
+  });
+});

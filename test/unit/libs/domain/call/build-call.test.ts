@@ -1,0 +1,287 @@
+// The call record of an ended session: what it tells of each way in which sessions go.
+import { describe, expect, test } from "vitest";
+import {
+  type AgentMeasures,
+  MODELS_MAX,
+  type SessionReport,
+  TOOLS_MAX,
+} from "../../../../../libs/contracts/calls/call.ts";
+import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
+import type { HistoryEntry, SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
+import { calls } from "../../../../../libs/contracts/streams.ts";
+import {
+  callOf,
+  type EndedSession,
+  endedAtOf,
+  readyAttempts,
+} from "../../../../../libs/domain/call/build-call.ts";
+import { SpreadMaker } from "../../../../../libs/domain/call/histogram.ts";
+import { sumTools, sumUsage } from "../../../../../libs/domain/call/usage.ts";
+import { aSession } from "../../../../kit/fixtures/sessions.ts";
+
+const second = (n: number): string => new Date(Date.UTC(2026, 0, 31, 12, 0, 0) + n * 1000).toISOString();
+const at = (
+  n: number,
+  state: HistoryEntry["state"],
+  attempt: number,
+  rest: Partial<HistoryEntry> = {},
+): HistoryEntry => ({ state, at: second(n), attempt, ...rest });
+
+const ended = (history: HistoryEntry[], rest: Partial<SessionRecord> = {}): EndedSession => ({
+  ...aSession("s1"),
+  attempt: history.at(-1)?.attempt ?? 1,
+  endedReason: "completed",
+  fault: "none",
+  history,
+  ...rest,
+  state: "ended",
+});
+
+const oneAttempt = [
+  at(0, "requested", 1),
+  at(1, "dispatched", 1, { host: "h1" }),
+  at(2, "joined", 1, { host: "h1" }),
+  at(3, "ready", 1, { host: "h1" }),
+  at(63, "ended", 1, { host: "h1", why: "user left" }),
+];
+
+const report = (attempt: number, rest: Partial<SessionReport> = {}): SessionReport => ({
+  v: 1,
+  tenant: "t",
+  session: "s1",
+  attempt,
+  profile: "echo",
+  host: `h${attempt}`,
+  warm: "hot",
+  joinMs: 5,
+  readyMs: 20,
+  servedMs: 59_000,
+  ended: "released",
+  at: second(64),
+  ...rest,
+});
+
+const spread = (...values: number[]) => {
+  const maker = new SpreadMaker();
+  for (const value of values) maker.add(value);
+  return maker.spread();
+};
+
+const measures = (rest: Partial<AgentMeasures> = {}): AgentMeasures => ({
+  tools: [],
+  usage: [],
+  userTurns: 2,
+  agentTurns: 3,
+  interruptions: 1,
+  errors: 0,
+  ...rest,
+});
+
+describe("a call that one agent served", () => {
+  const record = ended(oneAttempt, { warm: "hot", timings: { joinMs: 4, readyMs: 19 } });
+
+  test("tells when it was, how long each state took, and how it ended", () => {
+    const call = callOf(record, [report(1)]);
+    expect(call).toMatchObject({
+      startedAt: second(0),
+      answeredAt: second(3),
+      endedAt: second(63),
+      outcome: "completed",
+      reason: "completed",
+      fault: "none",
+      why: "user left",
+      answered: true,
+      startMs: 3000,
+      warm: "hot",
+      provider: "pool",
+      handovers: 0,
+      stateMs: { requested: 1000, dispatched: 1000, joined: 1000, ready: 60_000 },
+      attempts: [{ attempt: 1, host: "h1", warm: "hot", joinMs: 5, readyMs: 20, ended: "user left" }],
+    });
+    expect(call).not.toHaveProperty("handoverReason");
+  });
+
+  test("is as long as its host measured, and without a report as the clocks say", () => {
+    expect(callOf(record, [report(1)]).metrics.durationMs).toBe(59_000);
+    expect(callOf(record, []).metrics.durationMs).toBe(60_000);
+    expect(callOf(record, []).attempts).toMatchObject([{ warm: "hot", joinMs: 4, readyMs: 19 }]);
+  });
+
+  test("goes by its subject, of the shape that is stored", () => {
+    const call = callOf(record, [report(1, { measures: measures({ llm: spread(100) }) })]);
+    expect(calls.schema.parse(JSON.parse(JSON.stringify(call)))).toEqual(call);
+    expect(calls.subjectOf(call)).toBe("call.t.20260131.s1");
+  });
+});
+
+describe("a call that was handed over", () => {
+  const record = ended(
+    [
+      ...oneAttempt.slice(0, 4),
+      at(10, "requested", 2, { why: "host h1 is gone" }),
+      at(11, "dispatched", 2, { host: "h2" }),
+      at(12, "ready", 2, { host: "h2" }),
+      at(33, "ended", 2, { host: "h2", why: "user left" }),
+    ],
+    { failures: 1, warm: "warm" },
+  );
+
+  test("counts it, tells why, and lists both attempts", () => {
+    const call = callOf(record, [report(2, { warm: "warm" }), report(1, { ended: "lost" })]);
+    expect(call).toMatchObject({
+      handovers: 1,
+      handoverReason: "host h1 is gone",
+      failures: 1,
+      warm: "hot",
+      attempts: [
+        { attempt: 1, host: "h1", warm: "hot", ended: "host h1 is gone" },
+        { attempt: 2, host: "h2", warm: "warm", ended: "user left" },
+      ],
+    });
+    expect(call.metrics.durationMs).toBe(30_000);
+  });
+
+  test("adds up what both agents measured, in whatever order the reports come", () => {
+    const first = report(1, {
+      measures: measures({
+        llm: spread(100, 200),
+        tools: [{ name: "look_up", calls: 2, errors: 1, totalMs: 300, maxMs: 200 }],
+        usage: [{ kind: "llm", provider: "openai", model: "m", inputTokens: 10, outputTokens: 5 }],
+      }),
+    });
+    const next = report(2, {
+      measures: measures({
+        llm: spread(400),
+        tools: [{ name: "look_up", calls: 1, errors: 0, totalMs: 50, maxMs: 50 }],
+        usage: [
+          { kind: "llm", provider: "openai", model: "m", inputTokens: 1, outputTokens: 2 },
+          { kind: "tts", provider: "openai", model: "t", characters: 80, audioMs: 4000 },
+        ],
+      }),
+    });
+    const call = callOf(record, [first, next]);
+    expect(call.metrics).toMatchObject({
+      toolCalls: 3,
+      toolErrors: 1,
+      toolExecutionMs: 350,
+      tools: [{ name: "look_up", calls: 3, errors: 1, totalMs: 350, maxMs: 200 }],
+      llm: { count: 3, maxMs: 400 },
+      inputTokens: 11,
+      outputTokens: 7,
+      characters: 80,
+      spokenMs: 4000,
+      userTurns: 4,
+      agentTurns: 6,
+      interruptions: 2,
+    });
+    expect(callOf(record, [next, first])).toEqual(call);
+  });
+
+  test("waits for the reports of the attempts that got ready", () => {
+    expect(readyAttempts(record)).toEqual([1, 2]);
+  });
+});
+
+describe("how a call came out", () => {
+  const cut = (states: number, reason: SessionRecord["endedReason"], fault: SessionRecord["fault"]) =>
+    callOf(ended([...oneAttempt.slice(0, states), at(63, "ended", 1)], { endedReason: reason, fault }), [])
+      .outcome;
+
+  test.each([
+    [4, "completed", "none", "completed"],
+    [4, "max_duration", "none", "completed"],
+    [4, "idle", "customer", "completed"],
+    [4, "expired", "customer", "abandoned"],
+    [2, "cancelled", "customer", "abandoned"],
+    [1, "no_capacity", "platform", "failed"],
+    [4, "agent_lost", "platform", "failed"],
+    [2, "agent_error", "agent", "failed"],
+    [2, "provider_error", "provider", "failed"],
+  ] as const)("after %i states, ended as %s by %s: %s", (states, reason, fault, outcome) => {
+    expect(cut(states, reason, fault)).toBe(outcome);
+  });
+
+  const launch = (call: LaunchRecord["call"]): LaunchRecord => ({
+    v: 1,
+    tenant: "t",
+    session: "s1",
+    attempt: 1,
+    provider: "sip",
+    profile: "echo",
+    state: "over",
+    by: "c",
+    takenUp: 0,
+    call,
+    at: second(9),
+    opId: "o",
+  });
+  const toNumber = ended(oneAttempt, { provider: "sip", call: { to: "+15550100" } });
+
+  test.each(["busy", "noAnswer", "voicemail"] as const)("a telephone that is %s is unanswered", (status) => {
+    const call = callOf(toNumber, [], [launch({ status, sipCode: 486 })]);
+    expect(call).toMatchObject({
+      outcome: "unanswered",
+      answered: false,
+      telephone: { to: "+15550100", status, sipCode: 486 },
+    });
+    expect(call).not.toHaveProperty("answeredAt");
+  });
+
+  test("a telephone that was hung up from here as it rang is unanswered", () => {
+    const call = callOf(toNumber, [], [launch({ status: "hungUp", unanswered: true })]);
+    expect(call).toMatchObject({ outcome: "unanswered", answered: false, telephone: { unanswered: true } });
+  });
+
+  test("a telephone that was answered is a call like others", () => {
+    const call = callOf(toNumber, [], [launch({ status: "hungUp", answeredBy: "human" })]);
+    expect(call).toMatchObject({ outcome: "completed", answered: true, provider: "sip" });
+  });
+});
+
+describe("records that somebody has spoilt", () => {
+  test("a time that is none is passed over", () => {
+    const record = ended([...oneAttempt, { state: "ended", at: "soon", attempt: 1 }]);
+    expect(endedAtOf(record)).toBe(second(63));
+    expect(calls.schema.safeParse(callOf(record, [])).success).toBe(true);
+  });
+
+  test("clocks that run backwards give no negative durations", () => {
+    const record = ended([at(10, "requested", 1), at(5, "ready", 1, { host: "h" }), at(1, "ended", 1)]);
+    const call = callOf(record, []);
+    expect(call).toMatchObject({ startMs: 0, stateMs: { requested: 0, ready: 0 } });
+    expect(call.metrics.durationMs).toBe(0);
+    expect(calls.schema.safeParse(call).success).toBe(true);
+  });
+
+  test("a session that never found an agent has no attempt", () => {
+    const record = ended([at(0, "requested", 1), at(9, "ended", 1, { why: "no agent was free" })], {
+      endedReason: "no_capacity",
+      fault: "platform",
+    });
+    expect(callOf(record, [])).toMatchObject({
+      attempts: [],
+      answered: false,
+      why: "no agent was free",
+      metrics: { durationMs: 0 },
+    });
+  });
+});
+
+describe("more tools and models than are told apart", () => {
+  const tool = (n: number) => ({ name: `tool-${n}`, calls: 1, errors: 0, totalMs: 10, maxMs: 10 });
+  const usage = (n: number) => ({ kind: "llm" as const, provider: "p", model: `m-${n}`, inputTokens: 1 });
+  const numbers = Array.from({ length: 40 }, (_, n) => n);
+
+  test("are counted together, the same one by one as at once", () => {
+    let tools: ReturnType<typeof sumTools> = [];
+    for (const n of numbers) tools = sumTools([...tools, tool(n)]);
+    expect(tools).toEqual(sumTools(numbers.map(tool)));
+    expect(tools).toHaveLength(TOOLS_MAX + 1);
+    expect(tools.find(({ name }) => name === "other")).toMatchObject({ calls: 40 - TOOLS_MAX });
+    let models: ReturnType<typeof sumUsage> = [];
+    for (const n of numbers) models = sumUsage([...models, usage(n)]);
+    expect(models).toEqual(sumUsage(numbers.map(usage)));
+    expect(models).toHaveLength(MODELS_MAX + 1);
+    expect(models.find(({ model }) => model === "other")).toMatchObject({ inputTokens: 40 - MODELS_MAX });
+  });
+});

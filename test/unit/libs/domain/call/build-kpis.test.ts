@@ -1,0 +1,250 @@
+// The key figures of days: made of call records, kept true to them, and added up.
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Bus } from "../../../../../libs/bus/bus.ts";
+import { dailyKpis } from "../../../../../libs/contracts/buckets.ts";
+import type { CallRecord } from "../../../../../libs/contracts/calls/call.ts";
+import type { DailyKpi } from "../../../../../libs/contracts/calls/kpi.ts";
+import { calls } from "../../../../../libs/contracts/streams.ts";
+import { DailyKpis, mergeKpis } from "../../../../../libs/domain/call/build-kpis.ts";
+import { quantileOf } from "../../../../../libs/domain/call/histogram.ts";
+import { sleep } from "../../../../../libs/runtime/clock.ts";
+import { KpiKeeper } from "../../../../../services/calls/kpi-writer.ts";
+import { aCall } from "../../../../kit/fixtures/calls.ts";
+import { world } from "../../../../kit/worlds/memory-world.ts";
+import { withOther } from "../../../../kit/worlds/task-world.ts";
+
+const NOON = Date.UTC(2026, 0, 1, 12);
+const DAY_MS = 24 * 60 * 60 * 1000;
+const quiet = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} } as never;
+
+const someCall = fc
+  .record({
+    id: fc.integer({ min: 0, max: 12 }).map((n) => `s${n}`),
+    tenant: fc.constantFrom("acme", "other"),
+    startedAtMs: fc.constantFrom(NOON, NOON + 60_000, NOON - DAY_MS),
+    startMs: fc.integer({ min: 0, max: 20_000 }),
+    talkMs: fc.option(fc.integer({ min: 0, max: 600_000 }), { nil: undefined }),
+    reason: fc.constantFrom("completed" as const, "agent_lost" as const, "idle" as const),
+    fault: fc.constantFrom("none" as const, "platform" as const),
+    warm: fc.constantFrom("hot" as const, "warm" as const, "cold" as const),
+    isHandedOver: fc.boolean(),
+    turns: fc.integer({ min: 1, max: 9 }),
+  })
+  .map((shape) =>
+    aCall({
+      ...shape,
+      // A session's profile never changes.
+      profile: Number(shape.id.slice(1)) % 2 === 0 ? "echo" : "support",
+      isHandedOver: shape.isHandedOver && shape.talkMs !== undefined,
+    }),
+  );
+
+const made = (all: readonly CallRecord[]): DailyKpi[] => {
+  const kpis = new DailyKpis();
+  for (const call of all) kpis.add(call);
+  return kpis.all();
+};
+
+/** What stands last on each subject, as the stream keeps it. */
+const lastOfEach = (all: readonly CallRecord[]): CallRecord[] => [
+  ...new Map(all.map((call) => [calls.subjectOf(call), call])).values(),
+];
+
+describe("figures of calls", () => {
+  test("count calls, answers, warm hits, hand-overs and reasons", () => {
+    const base = { startedAtMs: NOON, startMs: 900, talkMs: 60_000 };
+    const [kpi] = made([
+      aCall({ ...base, id: "a" }),
+      aCall({ ...base, id: "b", warm: "cold", isHandedOver: true }),
+      aCall({ ...base, id: "c", talkMs: undefined, reason: "no_capacity", fault: "platform" }),
+    ]);
+    expect(kpi).toMatchObject({
+      tenant: "t",
+      profile: "echo",
+      day: "20260101",
+      calls: 3,
+      answered: 2,
+      completed: 2,
+      warmHits: 1,
+      gotAgent: 2,
+      handovers: 1,
+      handedOver: 1,
+      outcomes: { completed: 2, failed: 1 },
+      reasons: { completed: 2, no_capacity: 1 },
+      faults: { none: 2, platform: 1 },
+      start: { count: 2 },
+      duration: { count: 2 },
+      response: { count: 2 },
+    });
+    expect(dailyKpis.schema.parse(kpi)).toEqual(kpi);
+  });
+
+  test("are the same whatever the order of the calls", () => {
+    fc.assert(
+      fc.property(fc.array(someCall, { maxLength: 30 }), (all) => {
+        expect(made([...all].reverse())).toEqual(made(all));
+      }),
+    );
+  });
+
+  test("of several days add up to those of all their calls", () => {
+    fc.assert(
+      fc.property(fc.array(someCall, { minLength: 1, maxLength: 30 }), (all) => {
+        const oneDay = all.map((call) => ({ ...call, tenant: "t", profile: "p", endedAt: all[0]!.endedAt }));
+        const { v, tenant, profile, day, ...whole } = made(oneDay)[0]!;
+        expect(mergeKpis(made(all))).toEqual(whole);
+      }),
+    );
+  });
+});
+
+describe("figures that are kept", () => {
+  function scene() {
+    const { clock, connect, outcome } = world();
+    const bus = connect("recorder");
+    const keeper = (name: string, change = (bus: Bus): Bus => bus) =>
+      new KpiKeeper({
+        bus: change(connect(name)),
+        clock,
+        log: quiet,
+        settings: { intervalMs: 1000, lookbackDays: 3 },
+      });
+    const stored = async () =>
+      (await outcome(bus.list(dailyKpis)))
+        .map(({ value }) => value)
+        .sort((a, b) => (dailyKpis.keyOf(a) < dailyKpis.keyOf(b) ? -1 : 1));
+    return { bus, clock, outcome, keeper, stored };
+  }
+
+  test("equal a recomputation after repeated, replaced and reordered calls, by two recorders", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(someCall, fc.constantFrom("store", "one", "two", "both")), { maxLength: 25 }),
+        async (steps) => {
+          const { bus, outcome, keeper, stored } = scene();
+          const [one, two] = [keeper("one"), keeper("two")];
+          const said: CallRecord[] = [];
+          for (const [call, what] of steps) {
+            await outcome(bus.publish(calls, call));
+            said.push(call);
+            // Either recorder may have stored it, and may be told twice.
+            for (const each of what === "one" ? [one, one] : what === "two" ? [two] : [one, two])
+              each.note(call);
+            const { tenant } = call;
+            const day = calls.subjectOf(call).split(".")[2] as string;
+            if (what === "both")
+              await outcome(Promise.all([one.make({ tenant, day }), two.make({ tenant, day })]));
+          }
+          await outcome(Promise.all([one.refresh(), two.refresh()]));
+          await outcome(one.make({ tenant: "*", day: "20260101" }));
+          await outcome(one.make({ tenant: "*", day: "20251231" }));
+          expect(await stored()).toEqual(made(lastOfEach(said)));
+          expect(await outcome(two.check({ tenant: "*", day: "20260101" }))).toEqual([]);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  test("don't rest for long after they had to wait for the store", async () => {
+    const { bus, clock, outcome, keeper, stored } = scene();
+    const kept = keeper("one", (bus) => {
+      let reads = 0;
+      return withOther(bus, {
+        scan: async (channel, options) => {
+          // As with a store that is away for a minute.
+          if (reads++ === 0) await sleep(clock, 60_000);
+          return bus.scan(channel, options);
+        },
+      });
+    });
+    const stop = kept.start();
+    const store = async (id: string) => {
+      const call = aCall({ id, startedAtMs: NOON, startMs: 900, talkMs: 60_000 });
+      await outcome(bus.publish(calls, call));
+      kept.note(call);
+    };
+    await store("a");
+    await clock.advance(70_000);
+    expect(await stored()).toMatchObject([{ calls: 1 }]);
+    await store("b");
+    await clock.advance(5000);
+    expect(await stored()).toMatchObject([{ calls: 2 }]);
+    stop();
+  });
+
+  test("are of as many days back as are set, and of none before, whatever is told of those", async () => {
+    const { bus, clock, outcome, keeper } = scene();
+    const kept = keeper("one");
+    await clock.advance(12 * 60 * 60 * 1000);
+    const callOn = (daysAgo: number, id: string) =>
+      aCall({ id, startedAtMs: NOON - daysAgo * DAY_MS - 60_000, startMs: 10, talkMs: 1000 });
+    const store = (call: CallRecord) => outcome(bus.publish(calls, call));
+    const counted = async () =>
+      (await outcome(bus.list(dailyKpis))).map(({ value }) => `${value.day} ${value.calls}`).sort();
+    for (const daysAgo of [0, 1, 2, 3, 4]) await store(callOn(daysAgo, `a${daysAgo}`));
+    await outcome(kept.refresh());
+    const threeDays = ["20251230 1", "20251231 1", "20260101 1"];
+    expect(await counted()).toEqual(threeDays);
+    for (const daysAgo of [0, 2, 3]) {
+      const call = callOn(daysAgo, `b${daysAgo}`);
+      await store(call);
+      kept.note(call);
+    }
+    await outcome(kept.refresh());
+    expect(await counted()).toEqual(["20251230 2", "20251231 1", "20260101 2"]);
+  });
+
+  test("a check tells which figures don't agree with their calls", async () => {
+    const { bus, outcome, keeper } = scene();
+    const kept = keeper("one");
+    const call = aCall({ id: "a", startedAtMs: NOON, startMs: 10, talkMs: 1000 });
+    await outcome(bus.publish(calls, call));
+    const of = { tenant: "t", day: "20260101" };
+    expect(await outcome(kept.check(of))).toEqual(["t.20260101.echo"]);
+    await outcome(kept.make(of));
+    expect(await outcome(kept.check(of))).toEqual([]);
+    const [entry] = await outcome(bus.list(dailyKpis));
+    await outcome(bus.save(dailyKpis, { ...entry!.value, calls: 7 }, entry!.revision));
+    expect(await outcome(kept.check(of))).toEqual(["t.20260101.echo"]);
+  });
+
+  test("a day whose calls are all erased keeps no figures when it is made to prune them", async () => {
+    const { bus, outcome, keeper, stored } = scene();
+    const kept = keeper("one");
+    const of = { tenant: "t", day: "20260101" };
+    await outcome(bus.publish(calls, aCall({ id: "a", startedAtMs: NOON, startMs: 10, talkMs: 1000 })));
+    await outcome(kept.make(of));
+    expect(await stored()).toHaveLength(1);
+    await outcome(bus.purge(calls, "call.t.20260101.*"));
+    await outcome(kept.make(of));
+    expect(await stored()).toHaveLength(1);
+    await outcome(kept.make(of, { prune: true }));
+    expect(await stored()).toEqual([]);
+  });
+
+  test("figures that were read before a newer ones were stored are not put back", async () => {
+    const { bus, outcome, keeper, stored } = scene();
+    const [slow, quick] = [keeper("slow"), keeper("quick")];
+    const of = { tenant: "t", day: "20260101" };
+    const call = (id: string) => aCall({ id, startedAtMs: NOON, startMs: 10, talkMs: 1000 });
+    await outcome(bus.publish(calls, call("a")));
+    const making = slow.make(of);
+    await outcome(bus.publish(calls, call("b")).then(() => quick.make(of)));
+    await outcome(making);
+    expect((await stored()).map((kpi) => kpi.calls)).toEqual([2]);
+  });
+
+  test("percentiles of a kept day are those of its calls", async () => {
+    const { bus, outcome, keeper, stored } = scene();
+    for (let n = 1; n <= 100; n++) {
+      await outcome(
+        bus.publish(calls, aCall({ id: `s${n}`, startedAtMs: NOON, startMs: n * 10, talkMs: 1000 })),
+      );
+    }
+    await outcome(keeper("one").make({ tenant: "t", day: "20260101" }));
+    const [kpi] = await stored();
+    expect(Math.abs(quantileOf(kpi!.start, 0.95) - 950)).toBeLessThanOrEqual(19);
+  });
+});

@@ -1,0 +1,253 @@
+// Every sequence of up to six events through the task machine, and what holds at each step of each.
+import { isDeepStrictEqual } from "node:util";
+import { describe, expect, test } from "vitest";
+import { CallStatus, type ProviderName } from "../../../../../libs/contracts/providers/provider.ts";
+import { EndedReason } from "../../../../../libs/contracts/sessions/session.ts";
+import {
+  isActiveTask,
+  isTaskEnd,
+  type TaskEvent,
+  TaskRecord,
+  type TaskState,
+} from "../../../../../libs/contracts/tasks/task.ts";
+import { step } from "../../../../../libs/domain/task/reduce.ts";
+import { AT } from "../../../../kit/fixtures/sessions.ts";
+import {
+  aTask,
+  callMoved,
+  cancelRequested,
+  lineGiven,
+  overdue,
+  retryRequested,
+  sessionEnded,
+  sessionReady,
+} from "../../../../kit/fixtures/tasks.ts";
+
+const LENGTH = 6;
+
+const ends: TaskState[] = ["completed", "busy", "noAnswer", "voicemail", "failed", "canceled", "unknown"];
+const mayBecome: Record<TaskState, TaskState[]> = {
+  queued: ["dialing", "canceled", "failed"],
+  dialing: ["ringing", "answered", "inProgress", "queued", ...ends],
+  ringing: ["answered", "inProgress", "queued", ...ends],
+  answered: ["inProgress", ...ends],
+  inProgress: ends,
+  completed: [],
+  ...(Object.fromEntries(ends.slice(1).map((end) => [end, ["queued"]])) as Record<
+    "busy" | "noAnswer" | "voicemail" | "failed" | "canceled" | "unknown",
+    TaskState[]
+  >),
+};
+
+/** Every kind of event: of this attempt, of an older one and of one that doesn't exist yet. */
+function everyEvent(record: TaskRecord): TaskEvent[] {
+  const attempts = [record.attempt - 1, record.attempt, record.attempt + 1].filter((n) => n > 0);
+  return [
+    cancelRequested(record),
+    retryRequested(record),
+    retryRequested(record, record.life + 1),
+    ...(record.life > 1 ? [retryRequested(record, record.life - 1)] : []),
+    ...[0, ...attempts].map(
+      (attempt): TaskEvent => ({
+        type: "expired",
+        tenant: record.tenant,
+        taskId: record.id,
+        at: AT,
+        attempt,
+        why: "too late",
+      }),
+    ),
+    ...attempts.flatMap((attempt): TaskEvent[] => [
+      lineGiven(record, attempt),
+      lineGiven(record, attempt, record.life + 1),
+      sessionReady(record, attempt),
+      ...CallStatus.options.map((status) => callMoved(record, status, {}, attempt)),
+      callMoved(record, "failed", { sipCode: 404, isFinal: true }, attempt),
+      overdue(record, { attempt }),
+      overdue(record, { attempt, call: { status: "busy" } }),
+      ...EndedReason.options.flatMap((reason) =>
+        [true, false].map((wasReady) => sessionEnded(record, { attempt, reason, wasReady })),
+      ),
+      ...CallStatus.options.map((status) =>
+        sessionEnded(record, { attempt, reason: "agent_lost", call: { status } }),
+      ),
+      sessionEnded(record, {
+        attempt,
+        reason: "provider_error",
+        wasReady: false,
+        worthRepeating: false,
+      }),
+    ]),
+  ];
+}
+
+const isForeign = (record: TaskRecord, event: TaskEvent): boolean => {
+  if (event.type === "cancel_requested") return false;
+  if (event.type === "retry_requested") return event.life !== record.life;
+  if (event.type !== "line_given") return event.attempt !== record.attempt;
+  return event.attempt !== record.attempt + 1 || event.life !== record.life;
+};
+
+/** Somebody may have been reached in this attempt, or nobody can tell. */
+const mayHaveReached = (attempt: TaskRecord["attempts"][number] | undefined): boolean =>
+  attempt !== undefined &&
+  (attempt.states.some(({ state }) => state === "answered" || state === "inProgress") ||
+    ["completed", "voicemail", "unknown", "canceled"].includes(attempt.state));
+
+/** One step; throws what does not hold, with the record and the event. */
+function checkedStep(before: TaskRecord, event: TaskEvent, take = step): TaskRecord {
+  const after = take(before, event);
+  const fail = (what: string): never => {
+    throw new Error(
+      `${what}\nbefore: ${JSON.stringify(before)}\nevent: ${JSON.stringify(event)}\nafter: ${JSON.stringify(after)}`,
+    );
+  };
+  if (after === before) return after;
+  if (isForeign(before, event)) fail("news of another attempt or life changed something");
+  if (after.state !== before.state && !mayBecome[before.state].includes(after.state))
+    fail("no such transition");
+  if (isTaskEnd(before.state) && event.type !== "retry_requested") fail("an ended task changed");
+  if (after.attempt < before.attempt) fail("the attempt fell");
+  const isNew = after.attempt !== before.attempt;
+  if (
+    isNew &&
+    (after.attempt !== before.attempt + 1 || after.state !== "dialing" || before.state !== "queued")
+  )
+    fail("an attempt begins from the queue, one by one");
+  const last = after.attempts.at(-1);
+  if (before.state !== "queued" && after.state === "queued" && event.type !== "retry_requested") {
+    if (mayHaveReached(last)) fail("what may have reached somebody is repeated");
+    if (after.failures >= after.retry.maxAttempts) fail("more attempts than there may be");
+    if (after.backoffMs === 0) fail("an attempt is repeated without a pause");
+  }
+  if (isActiveTask(after.state) && last?.state !== after.state) fail("the attempt tells another state");
+  if (isTaskEnd(after.state) !== (after.endedAt !== undefined)) fail("an end, and only that, has its time");
+  if (after.state === "completed" && after.error !== undefined) fail("what is completed has no error");
+  if (isTaskEnd(after.state) && after.state !== "completed" && after.error === undefined)
+    fail("an end has no reason");
+  if (last !== undefined && last.n !== after.attempt) fail("the newest attempt is not the last");
+  if (new Set(after.attempts.map(({ session }) => session)).size !== after.attempts.length)
+    fail("two attempts have one session");
+  const shorter = before.attempts.some(
+    ({ n, states }) => (after.attempts.find((one) => one.n === n)?.states.length ?? 0) < states.length,
+  );
+  if (shorter && after.attempts.length < 12) fail("an attempt's history was rewritten");
+  // What is undefined would be lost on the wire, and would make the next reader's record another one.
+  if (!isDeepStrictEqual(TaskRecord.parse(JSON.parse(JSON.stringify(after))), after))
+    fail("the wire changes it");
+  if (take(after, event) !== after) fail("the same event changed something again");
+  return after;
+}
+
+/** All that the machine can decide by; the rest of a record only tells how it came to be. */
+const essence = (record: TaskRecord): string => {
+  const last = record.attempts.at(-1);
+  const reached = last?.states.some(({ state }) => state === "answered" || state === "inProgress");
+  return [
+    record.state,
+    record.attempt,
+    record.failures,
+    record.life,
+    last?.agentReady,
+    last?.call?.status,
+    last?.call?.sipCode,
+    reached,
+  ].join(" ");
+};
+
+function deepFreeze<T>(value: T): T {
+  for (const part of Object.values(value as object)) {
+    if (typeof part === "object" && part !== null && !Object.isFrozen(part)) deepFreeze(part);
+  }
+  return Object.freeze(value);
+}
+
+/** Breadth first: records that agree in essence have the same future, so each is gone on from once. */
+function explore(start: TaskRecord) {
+  const known = new Set([essence(start)]);
+  const moves = new Set<string>();
+  const errors = new Set<string>();
+  let [steps, changes] = [0, 0];
+  let edge = [start];
+  for (let depth = 0; depth < LENGTH; depth++) {
+    const next: TaskRecord[] = [];
+    for (const before of edge.map(deepFreeze)) {
+      for (const event of everyEvent(before)) {
+        const after = checkedStep(before, event);
+        steps += 1;
+        if (after === before) continue;
+        changes += 1;
+        if (after.state !== before.state) moves.add(`${before.state} → ${after.state}`);
+        for (const { error } of after.attempts) if (error !== undefined) errors.add(error.code);
+        if (known.has(essence(after))) continue;
+        known.add(essence(after));
+        next.push(after);
+      }
+    }
+    edge = next;
+  }
+  return { steps, changes, moves, errors };
+}
+
+const allMoves = (without: (from: string, to: string) => boolean): string[] =>
+  Object.entries(mayBecome)
+    .flatMap(([from, tos]) => tos.filter((to) => !without(from, to)).map((to) => `${from} → ${to}`))
+    .sort();
+
+describe("every sequence of events", () => {
+  test.each([
+    ["sip", 2],
+    ["vapi", 1],
+  ] as [ProviderName, number][])(
+    "keeps the rules for %s with %i attempts",
+    (provider, maxAttempts) => {
+      const retry = { maxAttempts, initialMs: 10_000, maxMs: 60_000 };
+      const seen = explore(aTask("t_1", { provider, retry }));
+      // Whoever answered is never told to have been busy. With one attempt only what found no agent is tried again.
+      const isNever = (from: string, to: string) =>
+        (["answered", "inProgress"].includes(from) && ["busy", "noAnswer"].includes(to)) ||
+        (maxAttempts === 1 && from === "ringing" && to === "queued");
+      expect([...seen.moves].sort()).toEqual(allMoves(isNever));
+      expect(seen.changes).toBeGreaterThan(500);
+      expect(seen.steps).toBeGreaterThan(5 * seen.changes);
+      for (const code of [
+        "busy",
+        "no_answer",
+        "bad_number",
+        "no_capacity",
+        "unknown_outcome",
+        "attempt_limit",
+      ]) {
+        expect(seen.errors).toContain(code);
+      }
+    },
+    60_000,
+  );
+
+  test("keeps the rules for a session of the pool, which has no telephone", () => {
+    const seen = explore(aTask("t_1", { provider: "pool" }));
+    expect(seen.moves).toContain("dialing → inProgress");
+    expect(seen.moves).toContain("inProgress → completed");
+    expect(seen.moves).toContain("inProgress → noAnswer");
+    expect(seen.moves).not.toContain("inProgress → queued");
+  }, 180_000);
+
+  test("the rules can fail: a step that breaks one is found", () => {
+    const waiting = aTask("t_1");
+    const dialing = step(waiting, lineGiven(waiting));
+    const answered = step(dialing, callMoved(dialing, "answered"));
+    const ended = sessionEnded(answered, { reason: "agent_lost" });
+    const broken: [TaskRecord, TaskEvent, TaskRecord][] = [
+      [waiting, lineGiven(waiting), { ...dialing, attempt: 2 }],
+      [waiting, lineGiven(waiting), { ...dialing, state: "completed" }],
+      [answered, ended, { ...answered, state: "queued", backoffMs: 1 }],
+      [dialing, callMoved(dialing, "busy"), { ...dialing, state: "queued", failures: 1, backoffMs: 0 }],
+      [dialing, callMoved(dialing, "ringing", {}, 7), { ...dialing, state: "ringing" }],
+      [dialing, callMoved(dialing, "unknown"), { ...dialing, state: "unknown" }],
+    ];
+    for (const [before, event, after] of broken) {
+      expect(() => checkedStep(before, event, () => after)).toThrow(/before: /);
+    }
+    expect(() => checkedStep(waiting, lineGiven(waiting))).not.toThrow();
+  });
+});

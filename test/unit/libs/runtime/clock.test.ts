@@ -1,0 +1,82 @@
+// Repeating work on a clock: never twice at once, through failures, until stopped.
+import { expect, test } from "vitest";
+import { isoNow, repeat, sleep } from "../../../../libs/runtime/clock.ts";
+import { createSimClock } from "../../../kit/sim-clock.ts";
+
+const never = (error: unknown) => {
+  throw error;
+};
+
+test("work is repeated, first after one interval", async () => {
+  const clock = createSimClock();
+  const at: number[] = [];
+  repeat(clock, 100, () => void at.push(clock.monotonic()), never);
+  await clock.advance(350);
+  expect(at).toEqual([100, 200, 300]);
+});
+
+test("two calls never overlap: the interval begins when the former call has ended", async () => {
+  const clock = createSimClock();
+  const events: string[] = [];
+  repeat(
+    clock,
+    100,
+    async () => {
+      events.push(`begins at ${clock.monotonic()}`);
+      await sleep(clock, 250);
+      events.push(`ends at ${clock.monotonic()}`);
+    },
+    never,
+  );
+  await clock.advance(800);
+  expect(events).toEqual(["begins at 100", "ends at 350", "begins at 450", "ends at 700", "begins at 800"]);
+});
+
+test("a failure is told and doesn't end the repetition, whether it is thrown or comes later", async () => {
+  const clock = createSimClock();
+  const errors: string[] = [];
+  let calls = 0;
+  repeat(
+    clock,
+    10,
+    () => {
+      calls += 1;
+      if (calls === 1) throw new Error("thrown");
+      return calls === 2 ? Promise.reject(new Error("later")) : undefined;
+    },
+    (error) => errors.push((error as Error).message),
+  );
+  await clock.advance(45);
+  expect(calls).toBe(4);
+  expect(errors).toEqual(["thrown", "later"]);
+});
+
+test("after a stop nothing is called any more, not even when it is stopped during a call", async () => {
+  const clock = createSimClock();
+  let calls = 0;
+  const stop = repeat(
+    clock,
+    10,
+    async () => {
+      calls += 1;
+      await sleep(clock, 5);
+    },
+    never,
+  );
+  await clock.advance(12);
+  stop();
+  await clock.advance(1000);
+  expect(calls).toBe(1);
+  const at: number[] = [];
+  const stopEarly = repeat(clock, 10, () => void at.push(1), never);
+  stopEarly();
+  await clock.advance(1000);
+  expect(at).toEqual([]);
+});
+
+test("now is told in ISO, for people", async () => {
+  const clock = createSimClock();
+  expect(isoNow(clock)).toBe("2026-01-01T00:00:00.000Z");
+  await clock.advance(1500);
+  expect(isoNow(clock)).toBe("2026-01-01T00:00:01.500Z");
+});

@@ -1,0 +1,120 @@
+// Settings from the environment: all faults at once, near misses named, and nothing changed afterwards.
+import { describe, expect, test } from "vitest";
+import { allSettingNames, commonSettings } from "../../../../libs/runtime/common-settings.ts";
+import { ConfigError, readConfig, setting } from "../../../../libs/runtime/config.ts";
+
+const settings = {
+  GREENROOM_PORT: setting.integer("The port.", 8080, 1, 65_535),
+  GREENROOM_NAME: setting.text("A name.", "green"),
+  GREENROOM_MODE: setting.choice("How.", ["calm", "wild"], "calm"),
+  GREENROOM_FAST: setting.flag("Whether it is fast."),
+  LIVEKIT_URL: setting.optionalText("Where."),
+  LIVEKIT_API_SECRET: setting.secret("The secret."),
+};
+
+const read = (env: Record<string, string | undefined>, known: string[] = []) =>
+  readConfig(settings, env, known);
+
+const faultsOf = (env: Record<string, string>, known: string[] = []): string => {
+  try {
+    read(env, known);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError);
+    return (error as ConfigError).message;
+  }
+  throw new Error("these settings were taken");
+};
+
+describe("settings", () => {
+  test("have their defaults when nothing is said, or an empty text", () => {
+    const defaults = {
+      GREENROOM_PORT: 8080,
+      GREENROOM_NAME: "green",
+      GREENROOM_MODE: "calm",
+      GREENROOM_FAST: false,
+      LIVEKIT_URL: undefined,
+      LIVEKIT_API_SECRET: undefined,
+    };
+    expect(read({})).toEqual(defaults);
+    expect(read({ GREENROOM_PORT: "", GREENROOM_NAME: "", LIVEKIT_URL: "", GREENROOM_FAST: "" })).toEqual(
+      defaults,
+    );
+  });
+
+  test("are read as numbers, words and flags", () => {
+    const env = { GREENROOM_PORT: "9000", GREENROOM_MODE: "wild", LIVEKIT_URL: "ws://x" };
+    expect(read(env)).toMatchObject({ GREENROOM_PORT: 9000, GREENROOM_MODE: "wild", LIVEKIT_URL: "ws://x" });
+    for (const [text, value] of Object.entries({ true: true, "1": true, false: false, "0": false })) {
+      expect(read({ GREENROOM_FAST: text }).GREENROOM_FAST).toBe(value);
+    }
+  });
+
+  test("are frozen", () => {
+    const config = read({});
+    expect(Object.isFrozen(config)).toBe(true);
+    expect(() => Object.assign(config, { GREENROOM_PORT: 1 })).toThrow(TypeError);
+  });
+
+  test("with several faults are refused with all of them, one a line", () => {
+    const message = faultsOf({
+      GREENROOM_PORT: "99999",
+      GREENROOM_MODE: "loud",
+      GREENROOM_FAST: "yes",
+      GREENROOM_PROT: "1",
+    });
+    const [head, ...lines] = message.split("\n");
+    expect(head).toContain("can't be used");
+    expect(lines).toHaveLength(4);
+    for (const name of ["GREENROOM_PORT:", "GREENROOM_MODE:", "GREENROOM_FAST:", "GREENROOM_PROT "]) {
+      expect(lines.filter((line) => line.includes(name))).toHaveLength(1);
+    }
+  });
+
+  test.each(["1.5", "eight", "-1", "0", "NaN", "1e9"])("don't take %s for a port", (port) => {
+    expect(faultsOf({ GREENROOM_PORT: port })).toContain("GREENROOM_PORT");
+  });
+
+  test("that nobody knows are refused, and the nearest known name is said", () => {
+    expect(faultsOf({ GREENROOM_PROT: "1" })).toContain(
+      "GREENROOM_PROT is not a setting. Did you mean GREENROOM_PORT?",
+    );
+    expect(faultsOf({ GREENROOM_NAMES: "x" })).toContain("Did you mean GREENROOM_NAME?");
+    expect(faultsOf({ GREENROOM_HOSTID: "x" }, ["GREENROOM_HOST_ID"])).toContain(
+      "Did you mean GREENROOM_HOST_ID?",
+    );
+  });
+
+  test("of another service, and names that aren't ours, are passed over", () => {
+    expect(() =>
+      read({ GREENROOM_HOST_ID: "x", PATH: "/bin", GREEN: "1" }, ["GREENROOM_HOST_ID"]),
+    ).not.toThrow();
+  });
+
+  test("with a form of their own are refused in the words of whoever reads them", () => {
+    const even = (text: string) => {
+      if (text.length % 2 === 1) throw new Error(`"${text}" is odd`);
+      return text.length;
+    };
+    const settings = { LENGTH: setting.parsed("Something.", even) };
+    expect(readConfig(settings, { LENGTH: "four" }, [])).toEqual({ LENGTH: 4 });
+    expect(readConfig(settings, {}, [])).toEqual({ LENGTH: 0 });
+    expect(() => readConfig(settings, { LENGTH: "odd" }, [])).toThrow('LENGTH: "odd" is odd');
+  });
+
+  test("that must be given are missed by name", () => {
+    expect(() => readConfig({ NATS_URL: setting.text("Where.") }, {}, [])).toThrow(/NATS_URL/);
+  });
+
+  test("never show a secret in a fault", () => {
+    expect(faultsOf({ LIVEKIT_API_SECRET: "hush", GREENROOM_PORT: "x" })).not.toContain("hush");
+    expect(settings.LIVEKIT_API_SECRET.secret).toBe(true);
+  });
+});
+
+test("the common settings can be read from an empty environment, and all are among the known names", () => {
+  const config = readConfig(commonSettings, {}, allSettingNames);
+  expect(config).toMatchObject({ NATS_URL: "nats://127.0.0.1:4222", GREENROOM_TENANT: "default" });
+  const ours = Object.keys(commonSettings).filter((name) => name.startsWith("GREENROOM_"));
+  expect(allSettingNames).toEqual(expect.arrayContaining(ours));
+  expect(new Set(allSettingNames).size).toBe(allSettingNames.length);
+});

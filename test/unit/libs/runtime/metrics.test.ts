@@ -1,0 +1,322 @@
+// What processes measure for Prometheus: what is counted, once, under few names.
+import { afterEach, describe, expect, test } from "vitest";
+import type { Bus } from "../../../../libs/bus/bus.ts";
+import { measuredBus } from "../../../../libs/bus/instrumented-bus.ts";
+import { pools, sessions } from "../../../../libs/contracts/buckets.ts";
+import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
+import { deadLetters, hostChanges, pingCommand, sessionEvents } from "../../../../libs/contracts/streams.ts";
+import { systemClock } from "../../../../libs/runtime/clock.ts";
+import { createLog, silentLog } from "../../../../libs/runtime/log.ts";
+import { createMetrics, type Metrics, serveMetrics } from "../../../../libs/runtime/metrics.ts";
+import { measureHost } from "../../../../services/agent-host/host-metrics.ts";
+import { countSessions } from "../../../../services/dispatcher/session-metrics.ts";
+import { isFromHere } from "../../../../services/gateway/http/metrics.ts";
+import { aHost, anEvent, aPool, aSession } from "../../../kit/fixtures/sessions.ts";
+import { createRandom } from "../../../kit/random.ts";
+import { until } from "../../../kit/until.ts";
+import {
+  loseAgent,
+  type Rig,
+  type RigOptions,
+  aHost as rigHost,
+  startRig,
+} from "../../../kit/worlds/gateway-world.ts";
+import { createMemoryServer } from "../../../simulation/nats/memory-server.ts";
+
+/** The lines of one metric without their help, as Prometheus reads them. */
+const linesOf = async (metrics: Metrics, name: string): Promise<string[]> =>
+  linesIn(await metrics.text(), name);
+const linesIn = (text: string, name: string): string[] =>
+  text.split("\n").filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+
+describe("metrics", () => {
+  test("tell the process itself: its memory, its event loop, and that it is up", async () => {
+    const text = await createMetrics("janitor").text();
+    expect(linesIn(text, "greenroom_up")).toEqual(['greenroom_up{service="janitor"} 1']);
+    for (const name of [
+      "process_resident_memory_bytes",
+      "nodejs_eventloop_lag_p99_seconds",
+      "process_open_fds",
+    ]) {
+      expect(linesIn(text, name)).toHaveLength(1);
+    }
+  });
+
+  test("have few profiles and tenants, however many there are, and lose none in the sum", async () => {
+    const metrics = createMetrics("test");
+    const count = metrics.counter("test_total", "Test.", ["profile", "reason"]);
+    for (let n = 0; n < 200; n++) count({ profile: `p${n}`, reason: `r${n % 2}` });
+    count({ profile: "p3", reason: "r1" });
+    metrics.gauge("test_now", "Test.", ["profile"], (set) => {
+      for (let n = 0; n < 200; n++) set(1, { profile: `p${n}` });
+    });
+    const lines = await linesOf(metrics, "test_total");
+    expect(new Set(lines.map((line) => /profile="([^"]*)"/.exec(line)?.[1])).size).toBe(51);
+    expect(lines).toContain('test_total{profile="p3",reason="r1"} 2');
+    expect(lines).toContain('test_total{profile="other",reason="r0"} 75');
+    expect(await linesOf(metrics, "test_now")).toContain('test_now{profile="other"} 150');
+  });
+
+  test("of what is there now forget what is not there any more", async () => {
+    const metrics = createMetrics("test");
+    let profiles = ["a", "b"];
+    metrics.gauge("test_now", "Test.", ["profile"], (set) => {
+      for (const profile of profiles) set(2, { profile });
+    });
+    expect(await linesOf(metrics, "test_now")).toEqual([
+      'test_now{profile="a"} 2',
+      'test_now{profile="b"} 2',
+    ]);
+    profiles = ["b"];
+    expect(await linesOf(metrics, "test_now")).toEqual(['test_now{profile="b"} 2']);
+  });
+
+  test("are served on a port of their own, and nothing else is", async () => {
+    const url = await serveMetrics(createMetrics("test"), { port: 0, bind: "127.0.0.1" }, silentLog);
+    const answer = await fetch(url ?? "");
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("content-type")).toContain("text/plain");
+    expect(await answer.text()).toContain('greenroom_up{service="test"} 1');
+    expect((await fetch((url ?? "").replace("/metrics", "/"))).status).toBe(404);
+    expect((await fetch(url ?? "", { method: "POST" })).status).toBe(404);
+  });
+
+  test("that can't have their port say so, and the process goes on", async () => {
+    const url = new URL(
+      (await serveMetrics(createMetrics("a"), { port: 0, bind: "127.0.0.1" }, silentLog)) ?? "",
+    );
+    const lines: string[] = [];
+    const log = createLog("test", "info", { write: (line) => lines.push(line) });
+    expect(
+      await serveMetrics(createMetrics("b"), { port: Number(url.port), bind: "127.0.0.1" }, log),
+    ).toBeUndefined();
+    expect(lines.join()).toContain("GREENROOM_METRICS_PORT");
+  });
+});
+
+describe("a measured bus", () => {
+  const start = () => {
+    const metrics = createMetrics("test");
+    const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
+    return { metrics, server, bus: measuredBus(server.connect("measured"), metrics) };
+  };
+
+  test("does what the bus does, and counts what was stored, once or again", async () => {
+    const { metrics, bus } = start();
+    await bus.publish(sessionEvents, anEvent("s"));
+    expect(await bus.publish(sessionEvents, anEvent("s"))).toEqual({ duplicate: true });
+    expect(await bus.recent(sessionEvents, "session.*.s.requested", 5)).toHaveLength(1);
+    expect(await linesOf(metrics, "greenroom_messages_stored_total")).toEqual([
+      'greenroom_messages_stored_total{stream="SESSIONS",outcome="stored"} 1',
+      'greenroom_messages_stored_total{stream="SESSIONS",outcome="duplicate"} 1',
+    ]);
+    expect(await linesOf(metrics, "greenroom_nats_connected")).toEqual(["greenroom_nats_connected 1"]);
+  });
+
+  test("counts saves by state, and the races that were lost", async () => {
+    const { metrics, bus } = start();
+    const first = await bus.save(sessions, aSession("s"), 0);
+    expect(first).toBeGreaterThan(0);
+    expect(await bus.save(sessions, aSession("s", { opId: "other" }), 0)).toBeUndefined();
+    await bus.save(pools, aPool("echo"), 0);
+    expect(await linesOf(metrics, "greenroom_records_saved_total")).toEqual([
+      'greenroom_records_saved_total{bucket="sessions",state="requested",outcome="saved"} 1',
+      'greenroom_records_saved_total{bucket="sessions",state="requested",outcome="lost_race"} 1',
+      'greenroom_records_saved_total{bucket="pools",state="",outcome="saved"} 1',
+    ]);
+  });
+
+  test("times the handling of messages by what came of it", async () => {
+    const { metrics, bus } = start();
+    let tries = 0;
+    const stop = await bus.consume(sessionEvents, { durable: "d", concurrency: 1 }, async () => {
+      tries += 1;
+      if (tries === 1) throw new Error("not yet");
+      return tries === 2 ? "retry" : "done";
+    });
+    await bus.publish(sessionEvents, anEvent("s"));
+    await until(() => tries === 3, { what: "it is done" });
+    await stop();
+    const counts = await linesOf(metrics, "greenroom_message_handling_seconds_count");
+    for (const outcome of ["failed", "retry", "done"]) {
+      expect(counts).toContain(
+        `greenroom_message_handling_seconds_count{consumer="d",outcome="${outcome}"} 1`,
+      );
+    }
+  });
+
+  test("times commands, also those that nobody answers", async () => {
+    const { metrics, bus } = start();
+    const stop = await bus.serve(pingCommand, "h", async () => ({ id: "h", epoch: 1, sequence: 1 }));
+    await bus.request(pingCommand, "h", {});
+    await stop();
+    await expect(bus.request(pingCommand, "h", {})).rejects.toMatchObject({ code: "no_responders" });
+    expect(await linesOf(metrics, "greenroom_command_seconds_count")).toEqual([
+      'greenroom_command_seconds_count{command="ping",outcome="answered"} 1',
+      'greenroom_command_seconds_count{command="ping",outcome="no_responders"} 1',
+    ]);
+  });
+});
+
+describe("dispatchers", () => {
+  const entry = (state: SessionRecord["state"], attempt: number) => ({ state, attempt, at: "t" });
+  const ready = (attempt: number, ...before: SessionRecord["history"]): Partial<SessionRecord> => ({
+    ...{ state: "ready", attempt, warm: "hot", history: [...before, entry("ready", attempt)] },
+  });
+
+  test("count each start, hand-over and end once", async () => {
+    const metrics = createMetrics("dispatcher");
+    const { saved } = countSessions(metrics);
+    const say = (change: Partial<SessionRecord>, revision: number) =>
+      saved?.(sessions as never, aSession("s", change), revision);
+    say({}, 0);
+    say(ready(1), 1);
+    // Something else of it changed.
+    say({ ...ready(1), timings: { readyMs: 5 } }, 2);
+    say({ state: "dispatched", attempt: 2, failures: 1, history: [entry("ready", 1)] }, 3);
+    say({ ...ready(2, entry("ready", 1)), failures: 1, warm: "warm" }, 4);
+    say({ state: "ended", attempt: 2, failures: 1, endedReason: "completed", fault: "none" }, 5);
+    saved?.(pools as never, aPool("echo"), 0);
+
+    expect(await linesOf(metrics, "greenroom_sessions_started_total")).toEqual([
+      'greenroom_sessions_started_total{profile="echo",provider="pool"} 1',
+    ]);
+    expect(await linesOf(metrics, "greenroom_sessions_ready_total")).toEqual([
+      'greenroom_sessions_ready_total{profile="echo",warmth="hot",kind="start"} 1',
+      'greenroom_sessions_ready_total{profile="echo",warmth="warm",kind="handover"} 1',
+    ]);
+    expect(await linesOf(metrics, "greenroom_sessions_ended_total")).toEqual([
+      'greenroom_sessions_ended_total{profile="echo",reason="completed",fault="none"} 1',
+    ]);
+    expect(await linesOf(metrics, "greenroom_attempts_failed_total")).toEqual([
+      'greenroom_attempts_failed_total{profile="echo"} 1',
+    ]);
+  });
+});
+
+describe("an agent-host", () => {
+  test("tells its agents by LiveKit's names, and what it started since", async () => {
+    const metrics = createMetrics("agent-host");
+    const { announced } = measureHost(metrics);
+    expect(await linesOf(metrics, "lk_agents_active_job_count")).toEqual([]);
+    const profiles = { echo: { status: "running", warm: 2, hot: 1, warming: 0, busy: 4, max: 9 } } as const;
+    const host = aHost("h", 1, { profiles, load: 0.5, draining: false });
+    announced?.(hostChanges as never, { ...host, stats: { spawned: 3, assigned: 1, lost: 0 } });
+    announced?.(hostChanges as never, { ...host, stats: { spawned: 7, assigned: 2, lost: 1 } });
+
+    const text = await metrics.text();
+    expect(linesIn(text, "lk_agents_active_job_count").join()).toMatch(/nodename="[^"]+"} 4$/);
+    expect(linesIn(text, "lk_agents_worker_load").join()).toMatch(/} 0.5$/);
+    expect(linesIn(text, "greenroom_host_agents")).toContain(
+      'greenroom_host_agents{profile="echo",state="hot"} 1',
+    );
+    expect(linesIn(text, "greenroom_host_agents_total")).toEqual([
+      'greenroom_host_agents_total{what="spawned"} 7',
+      'greenroom_host_agents_total{what="assigned"} 2',
+      'greenroom_host_agents_total{what="lost"} 1',
+    ]);
+  });
+});
+
+describe("a gateway", () => {
+  let rig: Rig;
+  const start = async (options?: RigOptions) => {
+    rig = await startRig(options);
+  };
+  afterEach(() => rig.stop());
+  const scraped = async (headers: Record<string, string> = {}) =>
+    (await rig.get("/metrics", headers)).body as string;
+
+  test("tells the fleet's sessions, queue, agents and starts, and its own requests by route", async () => {
+    await start({ hosts: [rigHost(), rigHost({ echo: { warm: 5 } }, { id: "host-2", draining: true })] });
+    const { sessionId } = (await rig.post("/api/session/start", {})).body;
+    rig.setPlay("wait");
+    await rig.post("/api/session/start", { wait: 0 });
+    await rig.get(`/api/session/${sessionId}`);
+    await rig.get("/nowhere/at/all");
+    await until(async () => linesIn(await scraped(), "greenroom_queue_length").length === 1, {
+      what: "one waits",
+    });
+
+    const text = await scraped();
+    expect(linesIn(text, "greenroom_sessions")).toEqual(
+      expect.arrayContaining([
+        'greenroom_sessions{profile="echo",state="ready"} 1',
+        'greenroom_sessions{profile="echo",state="requested"} 1',
+      ]),
+    );
+    expect(linesIn(text, "greenroom_queue_length")).toEqual(['greenroom_queue_length{profile="echo"} 1']);
+    expect(linesIn(text, "greenroom_hosts").sort()).toEqual([
+      'greenroom_hosts{draining="false"} 1',
+      'greenroom_hosts{draining="true"} 1',
+    ]);
+    expect(linesIn(text, "greenroom_pool_agents")).toContain(
+      'greenroom_pool_agents{profile="echo",state="warm"} 7',
+    );
+    expect(linesIn(text, "greenroom_session_start_seconds_count")).toEqual([
+      'greenroom_session_start_seconds_count{warmth="hot"} 1',
+    ]);
+    const requests = linesIn(text, "greenroom_http_request_seconds_count");
+    expect(requests).toContain(
+      'greenroom_http_request_seconds_count{method="GET",route="/api/session/:id",status="200"} 1',
+    );
+    expect(requests.join()).toContain('status="404"');
+    // No session, host or address is a label.
+    for (const name of [sessionId, "host-1", "/nowhere"]) expect(text).not.toContain(name);
+  });
+
+  test("tells how many messages nobody could handle", async () => {
+    await start();
+    const letter = { subject: "session.default.s.x", stream: "SESSIONS", sequence: 1, reason: "r" };
+    await rig.bus.publish(deadLetters, { ...letter, deliveries: 1, at: "t", payload: "" });
+    expect(linesIn(await scraped(), "greenroom_dead_letters")).toEqual(["greenroom_dead_letters 1"]);
+    expect(linesIn(await scraped(), "greenroom_store_messages")).toContain(
+      'greenroom_store_messages{store="DEAD_LETTERS"} 1',
+    );
+  });
+
+  test("measures a start that was handed over only to its first ready", async () => {
+    await start({ maxAttempts: 3 });
+    const { sessionId } = (await rig.post("/api/session/start", {})).body;
+    await rig.move(sessionId, loseAgent({ id: sessionId, attempt: 1 }, "killed"));
+    await until(async () => linesIn(await scraped(), "greenroom_queue_length").length === 1, {
+      what: "it waits",
+    });
+    expect(linesIn(await scraped(), "greenroom_session_start_seconds_count")).toEqual([
+      'greenroom_session_start_seconds_count{warmth="hot"} 1',
+    ]);
+  });
+
+  test("shows its metrics to programs on its own machine only, unless a setting says otherwise", async () => {
+    await start();
+    expect((await rig.get("/metrics")).headers["content-type"]).toContain("text/plain");
+    const proxied = await rig.get("/metrics", { "x-forwarded-for": "203.0.113.9" });
+    expect(proxied.status).toBe(403);
+    expect(proxied.body.error.code).toBe("forbidden");
+    await rig.stop();
+    await start({ env: { GREENROOM_METRICS: "all" } });
+    expect((await rig.get("/metrics", { "x-forwarded-for": "203.0.113.9" })).status).toBe(200);
+    await rig.stop();
+    await start({ env: { GREENROOM_METRICS: "off" } });
+    expect((await rig.get("/metrics")).status).toBe(404);
+  });
+
+  test("knows loopback by its addresses", async () => {
+    await start();
+    for (const ip of ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"])
+      expect(isFromHere({ ip, headers: {} })).toBe(true);
+    for (const ip of ["10.0.0.1", "203.0.113.9", "::ffff:10.0.0.1", "2001:db8::1", "12.7.0.1"]) {
+      expect(isFromHere({ ip, headers: {} })).toBe(false);
+    }
+    expect(isFromHere({ ip: "127.0.0.1", headers: { forwarded: "for=203.0.113.9" } })).toBe(false);
+  });
+});
+
+test("a bus without its own word for it goes through unmeasured", async () => {
+  const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
+  const bus: Bus = measuredBus(server.connect("measured"), createMetrics("test"));
+  expect(await bus.fullness(sessions)).toBe(0);
+  expect(bus.isConnected()).toBe(true);
+  await bus.close();
+  expect(bus.isConnected()).toBe(false);
+});

@@ -1,0 +1,189 @@
+// What a stage adds up of its sessions' own measurements: each job its own, also where sessions share a model.
+import { EventEmitter } from "node:events";
+import { type JobContext, runWithJobContextAsync, type voice } from "@livekit/agents";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { AgentMeasures, TOOLS_MAX } from "../../../../../libs/contracts/calls/call.ts";
+import { quantileOf } from "../../../../../libs/domain/call/histogram.ts";
+import { logOwner } from "../../../../../services/agent-host/agent-process/log.ts";
+import { StageMeasures } from "../../../../../services/agent-host/agent-process/usage.ts";
+import type { FromStage } from "../../../../../services/agent-host/pool/messages.ts";
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function job(slot: string) {
+  const told: FromStage[] = [];
+  const measures = new StageMeasures({ slot, send: (message) => told.push(message) });
+  const session = new EventEmitter();
+  measures.follow(session as unknown as voice.AgentSession);
+  const last = (): AgentMeasures => {
+    const message = told.at(-1);
+    if (message?.type !== "measures") throw new Error("nothing was told");
+    return message.measures;
+  };
+  return { measures, session, told, last };
+}
+
+const metrics = (of: object) => ({ type: "metrics_collected", metrics: { timestamp: 1, label: "l", ...of } });
+const llm = (ttftMs: number, promptTokens = 100) =>
+  metrics({
+    type: "llm_metrics",
+    ttftMs,
+    promptTokens,
+    promptCachedTokens: 0,
+    completionTokens: 20,
+    metadata: { modelProvider: "openai", modelName: "gpt" },
+  });
+
+/** As it is in the stage: what a job's models tell runs in that job's context. */
+const inJob = (slot: string, call: () => void): Promise<void> =>
+  runWithJobContextAsync({ [logOwner]: { slot, session: slot } } as unknown as JobContext, async () =>
+    call(),
+  );
+
+describe("what is added up", () => {
+  test("latencies, usage and turns, of the shape that is stored", () => {
+    const { session, measures, last } = job("a");
+    session.emit("metrics_collected", llm(300));
+    session.emit("metrics_collected", llm(500));
+    // A request that was cancelled before its first token has no such time.
+    session.emit("metrics_collected", llm(-1, 0));
+    session.emit(
+      "metrics_collected",
+      metrics({
+        type: "tts_metrics",
+        ttfbMs: 200,
+        charactersCount: 40,
+        audioDurationMs: 3000.4,
+        metadata: { modelProvider: "openai", modelName: "tts" },
+      }),
+    );
+    session.emit("metrics_collected", metrics({ type: "stt_metrics", audioDurationMs: 5000 }));
+    session.emit(
+      "metrics_collected",
+      metrics({ type: "eou_metrics", endOfUtteranceDelayMs: 600, transcriptionDelayMs: 0 }),
+    );
+    session.emit("conversation_item_added", { item: { type: "message", role: "user", metrics: {} } });
+    session.emit("conversation_item_added", {
+      item: { type: "message", role: "assistant", interrupted: true, metrics: { e2eLatency: 1.25 } },
+    });
+    session.emit("conversation_item_added", { item: { type: "agent_handoff" } });
+    session.emit("error", { type: "error" });
+    measures.finish();
+    const found = last();
+    expect(AgentMeasures.parse(JSON.parse(JSON.stringify(found)))).toEqual(found);
+    expect(found).toMatchObject({
+      llm: { count: 2, sumMs: 800, maxMs: 500 },
+      tts: { count: 1 },
+      endOfTurn: { count: 1, sumMs: 600 },
+      response: { count: 1, sumMs: 1250 },
+      userTurns: 1,
+      agentTurns: 1,
+      interruptions: 1,
+      errors: 1,
+    });
+    // Nothing stands for: the end of the speech was not heard.
+    expect(found).not.toHaveProperty("stt");
+    expect(quantileOf(found.llm!, 1)).toBeCloseTo(500, -1);
+    expect(found.usage).toEqual([
+      { kind: "llm", provider: "openai", model: "gpt", inputTokens: 200, outputTokens: 60, requests: 3 },
+      { kind: "stt", provider: "", model: "", audioMs: 5000 },
+      { kind: "tts", provider: "openai", model: "tts", characters: 40, audioMs: 3000, requests: 1 },
+    ]);
+  });
+
+  test("tools by their names, and those past the limit together", () => {
+    const { session, measures, last } = job("a");
+    const at = Date.now();
+    vi.spyOn(performance, "now").mockReturnValue(1e9);
+    for (let n = 0; n < TOOLS_MAX + 3; n++) {
+      session.emit("function_tools_executed", {
+        functionCalls: [{ name: `tool-${n}`, createdAt: at }],
+        functionCallOutputs: [{ createdAt: at + 100, isError: n === 0 }],
+      });
+    }
+    measures.finish();
+    vi.restoreAllMocks();
+    const { tools } = last();
+    expect(tools).toHaveLength(TOOLS_MAX + 1);
+    expect(tools.find(({ name }) => name === "tool-0")).toEqual({
+      name: "tool-0",
+      calls: 1,
+      errors: 1,
+      totalMs: 100,
+      maxMs: 100,
+    });
+    expect(tools.find(({ name }) => name === "other")).toMatchObject({ calls: 3, totalMs: 300 });
+  });
+
+  test("a clock that was set while a tool ran makes it take no longer than the session", () => {
+    const { session, measures, last } = job("a");
+    session.emit("function_tools_executed", {
+      functionCalls: [{ name: "t", createdAt: 0 }],
+      functionCallOutputs: [{ createdAt: 3_600_000, isError: false }],
+    });
+    session.emit("function_tools_executed", {
+      functionCalls: [{ name: "t", createdAt: 3_600_000 }],
+      functionCallOutputs: [{ createdAt: 0, isError: false }],
+    });
+    measures.finish();
+    expect(last().tools[0]).toMatchObject({ calls: 2 });
+    expect(last().tools[0]!.totalMs).toBeLessThan(60_000);
+  });
+});
+
+describe("sessions in one process", () => {
+  test("that share a model count each what it was asked by themselves", async () => {
+    const [one, two] = [job("one"), job("two")];
+    // The model tells both, since both listen to it.
+    await inJob("one", () => {
+      for (const { session } of [one, two]) session.emit("metrics_collected", llm(100));
+    });
+    await inJob("two", () => {
+      for (const { session } of [one, two]) session.emit("metrics_collected", llm(900));
+    });
+    one.measures.finish();
+    two.measures.finish();
+    expect(one.last().llm).toMatchObject({ count: 1, maxMs: 100 });
+    expect(two.last().llm).toMatchObject({ count: 1, maxMs: 900 });
+  });
+
+  test("of one job are added up together", () => {
+    const { measures, session, last } = job("a");
+    const second = new EventEmitter();
+    measures.follow(second as unknown as voice.AgentSession);
+    measures.follow(second as unknown as voice.AgentSession);
+    session.emit("metrics_collected", llm(100));
+    second.emit("metrics_collected", llm(200));
+    measures.finish();
+    expect(last().llm).toMatchObject({ count: 2 });
+  });
+});
+
+describe("when it is told", () => {
+  test("at most every five seconds, and only after something changed", () => {
+    const { session, told } = job("a");
+    vi.advanceTimersByTime(60_000);
+    expect(told).toHaveLength(0);
+    for (let n = 0; n < 100; n++) session.emit("metrics_collected", llm(n));
+    vi.advanceTimersByTime(4999);
+    expect(told).toHaveLength(0);
+    vi.advanceTimersByTime(1);
+    expect(told).toHaveLength(1);
+    vi.advanceTimersByTime(60_000);
+    expect(told).toHaveLength(1);
+  });
+
+  test("once more at the end, and never where no session was", () => {
+    const { measures, told } = job("a");
+    measures.finish();
+    expect(told).toHaveLength(1);
+    const none: FromStage[] = [];
+    new StageMeasures({ slot: "b", send: (message) => none.push(message) }).finish();
+    expect(none).toHaveLength(0);
+  });
+});

@@ -1,0 +1,297 @@
+// What a dispatcher does with one message: read, decide, save, speak; when hosts decline, fail and are slow.
+import { describe, expect, test } from "vitest";
+import { MAX_DELIVERIES } from "../../../../libs/bus/delivery-rules.ts";
+import { sessions } from "../../../../libs/contracts/buckets.ts";
+import type { Assign, AssignAnswer, HostProfile } from "../../../../libs/contracts/fleet/host.ts";
+import type { SessionEvent, SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
+import { assignCommand, releaseCommand } from "../../../../libs/contracts/streams.ts";
+import type { LiveKit } from "../../../../libs/livekit/rooms.ts";
+import { simulatedRooms } from "../../../../libs/livekit/simulated-rooms.ts";
+import { silentLog } from "../../../../libs/runtime/log.ts";
+import {
+  type DispatchDeps,
+  inReadingOrder,
+  onSessionEvent,
+} from "../../../../services/dispatcher/handle-session-event.ts";
+import { Fleet } from "../../../../services/dispatcher/host-reservations.ts";
+import { LastWritten } from "../../../../services/dispatcher/record-cache.ts";
+import { AT, aHost, anEvent, aSession, defaults } from "../../../kit/fixtures/sessions.ts";
+import { world } from "../../../kit/worlds/memory-world.ts";
+
+type Answer = AssignAnswer["verdict"] | "silence" | "failure";
+
+const echo: HostProfile = { status: "running", warm: 5, hot: 0, warming: 0, busy: 0, max: 9 };
+
+/** A dispatcher with hosts that answer as they are told: each their answers one after the other, then yes. */
+async function scene(answers: Record<string, Answer[] | "gone">, changed: Partial<DispatchDeps> = {}) {
+  const { clock, server, connect, outcome } = world();
+  const bus = connect("dispatcher");
+  const log: string[] = [];
+  const rooms = simulatedRooms(() => 0);
+  const token = async () => "token";
+  const livekit: LiveKit = {
+    rooms,
+    tokens: { forUser: token, forAgent: token },
+    url: "",
+    publicUrl: "",
+    apiKey: "",
+    apiSecret: "",
+    isSimulated: false,
+  };
+  const record = () => server.standing(sessions)[0]?.value as SessionRecord;
+  const assigns: Assign[] = [];
+  for (const [id, ofHost] of Object.entries(answers)) {
+    if (ofHost === "gone") continue;
+    const host = connect(id);
+    await host.serve(assignCommand, id, (assign) => {
+      assigns.push(assign);
+      log.push(`${id} is assigned ${assign.attempt}, saved as ${record()?.state} ${record()?.attempt}`);
+      const answer = ofHost.shift() ?? "accepted";
+      if (answer === "silence") return new Promise(() => {});
+      if (answer === "failure") return Promise.reject(new Error("it broke"));
+      return Promise.resolve(answer === "accepted" ? { verdict: answer } : { verdict: answer, why: "so" });
+    });
+    await host.serve(releaseCommand, id, async ({ attempt }) => {
+      log.push(`${id} is told to release ${attempt}`);
+      return { released: true };
+    });
+  }
+  await clock.settle();
+  const known = Object.keys(answers).map((id) => aHost(id, 1, { maxAgents: 9, profiles: { echo } }));
+  const fleet = new Fleet({ all: () => known, get: (id) => known.find((host) => host.id === id) });
+  let writes = 0;
+  const deps: DispatchDeps = {
+    bus,
+    clock,
+    log: silentLog,
+    livekit,
+    fleet,
+    defaults,
+    passOver: (id) => fleet.passOver(id),
+    nextOpId: () => `op-${++writes}`,
+    lastWritten: new LastWritten(10),
+    hasOlderWaiting: () => false,
+    ...changed,
+  };
+  const handle = (event: SessionEvent, deliveries = 1) =>
+    outcome(onSessionEvent(deps, event, { subject: "s", sequence: 11, deliveries }));
+  const written = () =>
+    server
+      .written(sessions)
+      .map(({ value }) => `${value?.state} ${value?.attempt} ${value?.host ?? ""}`.trim());
+  return { server, bus, clock, outcome, deps, handle, log, record, written, assigns, rooms };
+}
+
+const by = (host: string, attempt = 1) => ({ tenant: "t", sessionId: "s", at: AT, attempt, host, epoch: 1 });
+
+describe("a request", () => {
+  test("is saved as dispatched before its host hears of it", async () => {
+    const { handle, log, written, record, rooms } = await scene({ a: [] });
+    expect(await handle(anEvent("s"))).toBe("done");
+    expect(log).toEqual(["a is assigned 1, saved as dispatched 1"]);
+    expect(written()).toEqual(["dispatched 1 a"]);
+    expect(record().place).toBe(11);
+    expect((await rooms.list()).map(({ name }) => name)).toEqual(["session-s"]);
+  });
+
+  test("for a call by SIP goes to the pool, and the host hears for whose answer its agent waits", async () => {
+    const { handle, assigns, record } = await scene({ a: [] });
+    await handle(anEvent("s", { provider: "sip", call: { to: "+15550100" } }));
+    expect(record()).toMatchObject({ state: "dispatched", host: "a", call: { to: "+15550100" } });
+    expect(assigns[0]).toMatchObject({ callee: "phone-s", room: "session-s", token: "token" });
+    await handle(anEvent("other"));
+    expect(assigns[1]).not.toHaveProperty("callee");
+  });
+
+  test("goes to the next host when one declines, with a new number and no failure", async () => {
+    const { handle, log, record } = await scene({ a: ["declined"], b: ["stale"], c: [] });
+    expect(await handle(anEvent("s"))).toBe("done");
+    expect(log).toHaveLength(3);
+    expect(record()).toMatchObject({ state: "dispatched", host: "c", attempt: 3, failures: 0 });
+  });
+
+  test("waits in its record when every host declines", async () => {
+    const { handle, record } = await scene({ a: ["declined"], b: ["declined"] });
+    expect(await handle(anEvent("s"))).toBe("done");
+    expect(record()).toMatchObject({ state: "requested", attempt: 3, failures: 0 });
+    expect(record()).not.toHaveProperty("host");
+  });
+
+  test("is not thrown at a host again and again that says it has agents and declines", async () => {
+    const { handle, record, assigns } = await scene(
+      { a: ["declined", "declined", "declined", "declined"] },
+      { passOver: () => {} },
+    );
+    expect(await handle(anEvent("s"))).toBe("done");
+    expect(assigns).toHaveLength(2);
+    expect(record()).toMatchObject({ state: "requested", attempt: 3, failures: 0, backoffMs: 200 });
+  });
+
+  test("waits without asking anybody while others have waited longer", async () => {
+    const { handle, log, record } = await scene({ a: [] }, { hasOlderWaiting: () => true });
+    expect(await handle(anEvent("s"))).toBe("done");
+    expect(log).toEqual([]);
+    expect(record().state).toBe("requested");
+  });
+
+  test("whose host is gone goes to another at once", async () => {
+    const { handle, record, log } = await scene({ a: "gone", z: [] });
+    expect(await handle(anEvent("s"))).toBe("done");
+    expect(log).toEqual(["z is assigned 2, saved as dispatched 2"]);
+    expect(record()).toMatchObject({ host: "z", failures: 0 });
+    expect(record().history.map(({ why }) => why)).toContain("a is gone: nobody answers for it");
+  });
+
+  test("whose host is silent loses nothing, goes to another, and the silent one is told to let go", async () => {
+    const { handle, log, record } = await scene({ a: ["silence"], z: [] });
+    expect(await handle(anEvent("s"))).toBe("done");
+    expect(record()).toMatchObject({ state: "dispatched", host: "z", attempt: 2, failures: 0 });
+    expect(record().history.map(({ why }) => why)).toContain("a did not answer in time");
+    expect(log[0]).toBe("a is assigned 1, saved as dispatched 1");
+    expect(log.slice(1).sort()).toEqual(["a is told to release 1", "z is assigned 2, saved as dispatched 2"]);
+  });
+
+  test("whose host breaks over it fails, waits its pause, and has that host told to let go", async () => {
+    const { handle, log, record } = await scene({ a: ["failure"], b: [] });
+    expect(await handle(anEvent("s"))).toBe("done");
+    expect(record()).toMatchObject({ state: "requested", attempt: 2, failures: 1, backoffMs: 200 });
+    expect(record().history.at(-1)?.why).toMatch(/^assigning to a failed after \d+ ms: .*it broke/);
+    expect(log).toEqual(["a is assigned 1, saved as dispatched 1", "a is told to release 1"]);
+  });
+
+  test("that is delivered again says the same to the same host and writes nothing", async () => {
+    const { handle, assigns, written } = await scene({ a: [] });
+    await handle(anEvent("s"));
+    expect(await handle(anEvent("s"), 2)).toBe("done");
+    expect(assigns).toHaveLength(2);
+    expect(assigns[1]).toEqual(assigns[0]);
+    expect(written()).toHaveLength(1);
+  });
+
+  test("ends when the last attempt has failed, and its room and agent are taken back", async () => {
+    const { handle, record, log, rooms } = await scene(
+      { a: ["failure"] },
+      {
+        defaults: { ...defaults, maxAttempts: 1 },
+      },
+    );
+    expect(await handle(anEvent("s"))).toBe("done");
+    expect(record()).toMatchObject({ state: "ended", endedReason: "join_timeout", failures: 1 });
+    expect(log).toContain("a is told to release 1");
+    expect(await rooms.list()).toEqual([]);
+  });
+});
+
+describe("a request for a provider", () => {
+  test.each(["livekit", "webhook"] as const)(
+    "%s: there is a room, and no token for its agent",
+    async (name) => {
+      const { handle, assigns, record, rooms } = await scene({ a: [], [`provider-${name}`]: [] });
+      expect(await handle(anEvent("s", { provider: name }))).toBe("done");
+      expect(record()).toMatchObject({ state: "dispatched", host: `provider-${name}`, hostEpoch: 1 });
+      expect(assigns).toHaveLength(1);
+      expect(assigns[0]).toMatchObject({ asked: "cold", room: "session-s", epoch: 1 });
+      expect(assigns[0]).not.toHaveProperty("token");
+      expect((await rooms.list()).map(({ name: room }) => room)).toEqual(["session-s"]);
+    },
+  );
+
+  test("vapi: nothing is asked of LiveKit, which may be away or not there at all", async () => {
+    const { handle, record, log } = await scene({ "provider-vapi": [] }, { livekit: undefined });
+    expect(await handle(anEvent("s", { provider: "vapi" }))).toBe("done");
+    expect(record()).toMatchObject({ state: "dispatched", host: "provider-vapi" });
+    expect(log).toEqual(["provider-vapi is assigned 1, saved as dispatched 1"]);
+    await handle({ ...by("provider-vapi"), type: "user_left" });
+    expect(log.at(-1)).toBe("provider-vapi is told to release 1");
+  });
+
+  test("sip: it is the fleet's own agent that is asked for", async () => {
+    const { handle, record } = await scene({ a: [], "provider-sip": [] });
+    expect(await handle(anEvent("s", { provider: "sip" }))).toBe("done");
+    expect(record().host).toBe("a");
+  });
+
+  test("that nobody answers for waits, longer each time, and asks no other host", async () => {
+    const { handle, record, log } = await scene({ a: [], "provider-livekit": "gone" });
+    await handle(anEvent("s", { provider: "livekit" }));
+    const pauses = [record().backoffMs];
+    for (let attempt = 2; attempt < 7; attempt++) {
+      const woken = { type: "woken" as const, tenant: "t", sessionId: "s", at: AT, attempt };
+      await handle(woken);
+      pauses.push(record().backoffMs);
+    }
+    expect(pauses).toEqual([500, 1000, 2000, 4000, 5000, 5000]);
+    expect(record()).toMatchObject({ state: "requested", attempt: 7, failures: 0 });
+    expect(log).toEqual([]);
+  });
+});
+
+describe("an event", () => {
+  test("that overtakes its request is kept for later", async () => {
+    const { handle, written } = await scene({ a: [] });
+    const ready = { room: "r", identity: "i", warm: "warm" as const, tookMs: 1 };
+    expect(await handle({ ...by("a"), ...ready, type: "ready" })).toBe("retry");
+    expect(written()).toEqual([]);
+  });
+
+  test("of an old attempt writes nothing, and what the record calls for is said again", async () => {
+    const { handle, written, log } = await scene({ a: ["declined"], b: [] });
+    await handle(anEvent("s"));
+    const before = written();
+    expect(await handle({ ...by("a", 1), type: "agent_lost", why: "late" } as SessionEvent)).toBe("done");
+    expect(written()).toEqual(before);
+    expect(log.at(-1)).toBe("b is assigned 2, saved as dispatched 2");
+  });
+
+  test("is applied to what stands in the store, when this dispatcher's memory of it is old", async () => {
+    const { handle, bus, outcome, record, deps } = await scene({ a: [] });
+    await handle(anEvent("s"));
+    const present = await outcome(bus.read(sessions, "t.s"));
+    const joined = { ...(present?.value as SessionRecord), state: "joined" as const, opId: "another's" };
+    await outcome(bus.save(sessions, joined, present?.revision ?? 0));
+    expect(deps.lastWritten.get("t.s")?.record.state).toBe("dispatched");
+    await handle({ ...by("a"), type: "user_left" });
+    expect(record()).toMatchObject({ state: "ended", endedReason: "cancelled" });
+  });
+
+  test("is retried while the store is away, and changes nothing meanwhile", async () => {
+    const { handle, server, written, log } = await scene({ a: [] });
+    server.setFaults({ refuse: 1 });
+    await expect(handle(anEvent("s"))).rejects.toMatchObject({ code: "storage_unavailable" });
+    expect(log).toEqual([]);
+    server.calm();
+    expect(await handle(anEvent("s"), 2)).toBe("done");
+    expect(written()).toEqual(["dispatched 1 a"]);
+  });
+
+  test("that wakes a session is of use only to the attempt that waits", async () => {
+    const { handle, outcome, bus, record } = await scene({ a: [] });
+    const waiting = aSession("s", { attempt: 3, backoffMs: 400, failures: 1 });
+    await outcome(bus.save(sessions, waiting, 0));
+    const woken = { type: "woken" as const, tenant: "t", sessionId: "s", at: AT };
+    await handle({ ...woken, attempt: 2 });
+    expect(record().state).toBe("requested");
+    await handle({ ...woken, attempt: 3 });
+    expect(record()).toMatchObject({ state: "dispatched", attempt: 3, host: "a" });
+  });
+});
+
+test("a stored record begins with its attempt and ends in its state, where a list of revisions shows them", () => {
+  const record = aSession("s", { state: "ready", attempt: 2 });
+  const text = JSON.stringify(inReadingOrder(record));
+  expect(text).toMatch(/^\{"attempt":2,/);
+  expect(text).toMatch(/"state":"ready"\}$/);
+  expect(JSON.parse(text)).toEqual(record);
+});
+
+test("an end of what never began is waited with, and then has been reached", async () => {
+  const { handle, written } = await scene({ a: [] });
+  const about = { tenant: "t", sessionId: "s", at: AT };
+  const end = { ...about, type: "end_requested", reason: "cancelled", why: "canceled" } as const;
+  expect(await handle(end)).toBe("retry");
+  expect(await handle(end, MAX_DELIVERIES - 1)).toBe("retry");
+  expect(await handle(end, MAX_DELIVERIES)).toBe("done");
+  const left = { ...by("a"), type: "user_left" } as const;
+  expect(await handle(left, MAX_DELIVERIES)).toBe("retry");
+  expect(written()).toEqual([]);
+});

@@ -1,0 +1,287 @@
+// Calls over HTTP: pages, one call, exports that spreadsheets can't be tricked by, and key figures.
+import fc from "fast-check";
+import { afterEach, describe, expect, test } from "vitest";
+import type { CallRecord } from "../../../../../libs/contracts/calls/call.ts";
+import { calls } from "../../../../../libs/contracts/streams.ts";
+import { callOf } from "../../../../../libs/domain/call/build-call.ts";
+import { systemClock } from "../../../../../libs/runtime/clock.ts";
+import { silentLog } from "../../../../../libs/runtime/log.ts";
+import { KpiKeeper } from "../../../../../services/calls/kpi-writer.ts";
+import { csvCell, csvHeader, csvLine } from "../../../../../services/gateway/calls/call-csv.ts";
+import { callRange, daysOf } from "../../../../../services/gateway/calls/call-range.ts";
+import { aCall, anEndedSession, reportsOf } from "../../../../kit/fixtures/calls.ts";
+import { type Rig, type RigOptions, startRig } from "../../../../kit/worlds/gateway-world.ts";
+
+let rig: Rig;
+const start = async (options?: RigOptions) => {
+  rig = await startRig(options);
+};
+afterEach(() => rig?.stop());
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+/** Within the day that the test runs in, whatever the hour. */
+const TODAY = Math.floor(Date.now() / DAY_MS) * DAY_MS;
+const day = (back: number): string => new Date(TODAY - back * DAY_MS).toISOString().slice(0, 10);
+
+interface Stored {
+  readonly daysBack?: number;
+  readonly tenant?: string;
+  readonly profile?: string;
+  readonly isFailed?: boolean;
+}
+
+const store = async (id: string, { daysBack = 1, tenant = "default", profile, isFailed }: Stored = {}) => {
+  const call = aCall({
+    id,
+    tenant,
+    startedAtMs: TODAY - daysBack * DAY_MS + 1000,
+    startMs: 500,
+    talkMs: isFailed === true ? undefined : 60_000,
+    ...(profile === undefined ? {} : { profile }),
+    ...(isFailed === true ? { reason: "no_capacity" as const, fault: "platform" as const } : {}),
+  });
+  await rig.bus.publish(calls, call);
+  return call;
+};
+
+const idsOf = (body: { calls: { sessionId: string }[] }): string[] =>
+  body.calls.map(({ sessionId }) => sessionId);
+
+async function allPages(path: string): Promise<string[][]> {
+  const pages: string[][] = [];
+  for (let cursor: string | null = ""; cursor !== null; ) {
+    const { status, body } = await rig.get(`${path}${cursor === "" ? "" : `&cursor=${cursor}`}`);
+    expect(status).toBe(200);
+    pages.push(idsOf(body));
+    cursor = body.nextCursor;
+  }
+  return pages;
+}
+
+describe("the list of calls", () => {
+  test("is of one tenant, newest first, and goes on over pages and days", async () => {
+    await start();
+    for (let n = 1; n <= 5; n++) {
+      await store(`old-${n}`, { daysBack: 2 });
+      await store(`theirs-${n}`, { tenant: "other" });
+    }
+    for (let n = 1; n <= 4; n++) await store(`new-${n}`);
+    const pages = await allPages("/api/calls?limit=3");
+    expect(pages.flat()).toEqual([
+      "new-4",
+      "new-3",
+      "new-2",
+      "new-1",
+      "old-5",
+      "old-4",
+      "old-3",
+      "old-2",
+      "old-1",
+    ]);
+    expect(pages.map(({ length }) => length)).toEqual([3, 3, 3]);
+  });
+
+  test("is whole however the calls of days and tenants are mixed in the stream", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.record({ daysBack: fc.integer({ min: 0, max: 3 }), isOurs: fc.boolean() }), {
+          maxLength: 40,
+        }),
+        fc.integer({ min: 1, max: 7 }),
+        async (all, limit) => {
+          await start();
+          for (const [n, { daysBack, isOurs }] of all.entries())
+            await store(`s${n}`, { daysBack, tenant: isOurs ? "default" : "other" });
+          const wanted = [0, 1, 2, 3].flatMap((back) =>
+            all
+              .flatMap(({ daysBack, isOurs }, n) => (isOurs && daysBack === back ? [`s${n}`] : []))
+              .reverse(),
+          );
+          expect((await allPages(`/api/calls?limit=${limit}`)).flat()).toEqual(wanted);
+          await rig.stop();
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
+
+  test("is filtered by profile, outcome, day and time", async () => {
+    await start();
+    await store("a", { profile: "support" });
+    await store("b", { isFailed: true });
+    await store("c", { daysBack: 3 });
+    const list = async (query: string) => idsOf((await rig.get(`/api/calls?${query}`)).body);
+    expect(await list("profile=support")).toEqual(["a"]);
+    expect(await list("outcome=failed")).toEqual(["b"]);
+    expect(await list(`from=${day(1)}&to=${day(1)}`)).toEqual(["b", "a"]);
+    expect(await list(`from=${day(3)}&to=${day(3)}`)).toEqual(["c"]);
+    // "b" ended half a second after its start, "a" a minute later.
+    expect(await list(`from=${day(1)}T00:00:00Z&to=${day(1)}T00:00:30Z`)).toEqual(["b"]);
+    expect(await list(`from=${day(1)}T02:00:00%2B02:00&to=${day(1)}T00:00:30Z`)).toEqual(["b"]);
+  });
+
+  test("refuses a cursor that isn't its own, and a range that ends before it begins", async () => {
+    await start();
+    expect(await rig.get("/api/calls?cursor=nonsense")).toMatchObject({
+      status: 400,
+      body: { error: { message: expect.stringContaining("nextCursor") } },
+    });
+    expect((await rig.get(`/api/calls?from=${day(0)}&to=${day(3)}`)).status).toBe(400);
+    expect((await rig.get("/api/calls?from=yesterday")).status).toBe(400);
+    expect((await rig.get("/api/calls?from=2020-01-01")).body.error.message).toContain("400 days");
+  });
+});
+
+describe("one call", () => {
+  test("is found by its session, with everything but its tenant", async () => {
+    await start();
+    const { tenant: _tenant, v: _v, ...call } = await store("a");
+    expect((await rig.get("/api/calls/a")).body).toEqual({ success: true, ...call });
+  });
+
+  test("of a session that goes on there is none yet", async () => {
+    await start();
+    const { sessionId } = (await rig.post("/api/session/start", {})).body;
+    const { status, body } = await rig.get(`/api/calls/${sessionId}`);
+    expect(status).toBe(404);
+    expect(body.error.message).toContain("its session is ready");
+    expect((await rig.get("/api/calls/nobody")).status).toBe(404);
+  });
+
+  test("of another tenant is none", async () => {
+    await start();
+    await store("theirs", { tenant: "other" });
+    expect((await rig.get("/api/calls/theirs")).status).toBe(404);
+  });
+});
+
+describe("an export", () => {
+  test("gives each call a line, as CSV and as NDJSON", async () => {
+    await start();
+    const stored = [await store("a", { daysBack: 2 }), await store("b")];
+    await store("theirs", { tenant: "other" });
+    const csv = await rig.get("/api/calls/export");
+    expect(csv.headers["content-type"]).toContain("text/csv");
+    expect(csv.headers["content-disposition"]).toMatch(/^attachment; filename="calls-\d{8}-\d{8}\.csv"$/);
+    expect(csv.body).toBe(csvHeader() + stored.map(csvLine).join(""));
+    const lines = await rig.get("/api/calls/export?format=ndjson");
+    expect(lines.headers["content-type"]).toContain("application/x-ndjson");
+    const parsed = String(lines.body)
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(parsed.map(({ sessionId }) => sessionId)).toEqual(["a", "b"]);
+    const byAccept = await rig.get("/api/calls/export", { accept: "application/x-ndjson" });
+    expect(byAccept.body).toEqual(lines.body);
+  });
+
+  test("goes on over many pages, each call once", async () => {
+    await start();
+    for (let n = 0; n < 600; n++) await store(`s${n}`);
+    const { body } = await rig.get("/api/calls/export?format=ndjson");
+    const ids = String(body)
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line).sessionId);
+    expect(ids).toEqual(Array.from({ length: 600 }, (_, n) => `s${n}`));
+  });
+
+  test("of nothing is a header alone", async () => {
+    await start();
+    expect((await rig.get("/api/calls/export")).body).toBe(csvHeader());
+    expect((await rig.get("/api/calls/export?format=ndjson")).body).toBe("");
+  });
+});
+
+describe("a cell", () => {
+  test.each(["=1+1", "+15550100", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1"])(
+    "that a spreadsheet would take for a formula becomes text: %j",
+    (value) => {
+      expect(csvCell(value)).toBe(`"'${value.replaceAll('"', '""')}"`);
+    },
+  );
+
+  test("with commas, quotes or line ends is quoted, a plain one is not", () => {
+    expect(csvCell('a "b", c')).toBe('"a ""b"", c"');
+    expect(csvCell("two\nlines")).toBe('"two\nlines"');
+    expect(csvCell("plain")).toBe("plain");
+    expect(csvCell(-5)).toBe("-5");
+    expect(csvCell(undefined)).toBe("");
+  });
+
+  test("whatever it holds, a line has as many cells as the header", () => {
+    const cells = (line: string): number =>
+      [...line.matchAll(/(?:^|,)(?:"(?:[^"]|"")*"|[^",\r\n]*)/g)].length;
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme" }), fc.string(), (name, why) => {
+        const record = anEndedSession({ id: "a", startedAtMs: TODAY, startMs: 1, talkMs: 1 });
+        const call: CallRecord = {
+          ...callOf({ ...record, user: { id: "u", name } }, reportsOf(record)),
+          why,
+        };
+        expect(cells(csvLine(call).replace(/\r\n$/, ""))).toBe(cells(csvHeader().trim()));
+      }),
+    );
+  });
+});
+
+describe("key figures", () => {
+  test("are told by day, by profile and of all together, and agree with the calls", async () => {
+    await start();
+    await store("a", { daysBack: 2 });
+    await store("b");
+    await store("c", { profile: "support", isFailed: true });
+    await store("theirs", { tenant: "other" });
+    const keeper = new KpiKeeper({
+      bus: rig.bus,
+      clock: systemClock,
+      log: silentLog,
+      settings: { intervalMs: 1000, lookbackDays: 3 },
+    });
+    await keeper.refresh();
+    const { status, body } = await rig.get("/api/kpis");
+    expect(status).toBe(200);
+    expect(body.days.map(({ day: at, calls: n }: { day: string; calls: number }) => [at, n])).toEqual([
+      [day(2), 1],
+      [day(1), 2],
+    ]);
+    expect(body.total).toMatchObject({ calls: 3, answered: 2, successRate: 2 / 3, warmHitRate: 1 });
+    expect(body.total.startMs).toMatchObject({ count: 2, avgMs: 500 });
+    expect(body.profiles).toMatchObject({
+      echo: { calls: 2, successRate: 1 },
+      support: { calls: 1, successRate: 0, warmHitRate: null, outcomes: { failed: 1 } },
+    });
+    expect((await rig.get(`/api/kpis?from=${day(1)}&profile=support`)).body).toMatchObject({
+      total: { calls: 1 },
+      days: [{ day: day(1), calls: 1 }],
+    });
+  });
+
+  test("of days without calls are nothing, and no share of it", async () => {
+    await start();
+    const { body } = await rig.get("/api/kpis");
+    expect(body).toMatchObject({
+      days: [],
+      profiles: {},
+      total: { calls: 0, successRate: null, startMs: null },
+    });
+  });
+});
+
+describe("a range", () => {
+  const NOON = Date.UTC(2026, 0, 31, 12);
+
+  test("of days holds both, a time is left out where it ends", () => {
+    const days = callRange({ from: "2026-01-30", to: "2026-01-31" }, NOON, 7);
+    expect(daysOf(days)).toEqual(["20260130", "20260131"]);
+    expect(days.includes("2026-01-31T23:59:59.999Z")).toBe(true);
+    expect(days.includes("2026-02-01T00:00:00.000Z")).toBe(false);
+    const times = callRange({ from: "2026-01-30T23:00:00Z", to: "2026-01-31T00:00:00Z" }, NOON, 7);
+    expect(daysOf(times)).toEqual(["20260130"]);
+    expect(times.includes("2026-01-31T00:00:00.000Z")).toBe(false);
+  });
+
+  test("that isn't said is the last days, today included", () => {
+    expect(daysOf(callRange({}, NOON, 3))).toEqual(["20260129", "20260130", "20260131"]);
+  });
+});

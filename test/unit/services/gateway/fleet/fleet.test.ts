@@ -1,0 +1,320 @@
+// Health, pools, hosts, LiveKit's webhooks, the OpenAPI document and the page.
+import { createHash } from "node:crypto";
+import { AccessToken } from "livekit-server-sdk";
+import { afterEach, describe, expect, it } from "vitest";
+import { hosts, pools } from "../../../../../libs/contracts/buckets.ts";
+import type { RoomHint, ServiceName } from "../../../../../libs/contracts/fleet/pool.ts";
+import { roomHints, serviceBeats } from "../../../../../libs/contracts/streams.ts";
+import { startBeat } from "../../../../../libs/fleet/heartbeat.ts";
+import { connectLiveKit } from "../../../../../libs/livekit/connect.ts";
+import { systemClock } from "../../../../../libs/runtime/clock.ts";
+import { until } from "../../../../kit/until.ts";
+import { aHost, type Rig, type RigOptions, startRig } from "../../../../kit/worlds/gateway-world.ts";
+
+let rig: Rig;
+const start = async (options?: RigOptions) => {
+  rig = await startRig(options);
+};
+afterEach(() => rig.stop());
+
+const health = async () => (await rig.get("/api/health")).body;
+const beat = (service: ServiceName, status: "running" | "failed" | "stopped" = "running", why?: string) =>
+  rig.bus.announce(serviceBeats, {
+    service,
+    instance: `${service}-1`,
+    pid: 1,
+    status,
+    ...(why === undefined ? {} : { why }),
+  });
+const everyService: ServiceName[] = ["gateway", "dispatcher", "agent-host", "janitor"];
+
+describe("health", () => {
+  it("counts sessions, agents, stats and capacity over all hosts", async () => {
+    const second = aHost(
+      { echo: { warm: 1, hot: 0, busy: 3 } },
+      { id: "host-2", maxAgents: 10, stats: { spawned: 7, assigned: 3, lost: 0 } },
+    );
+    await start({ hosts: [aHost(), second] });
+    await rig.post("/api/session/start", {});
+    rig.setPlay("wait");
+    await rig.post("/api/session/start", { wait: 0 });
+    await until(async () => (await health()).sessions.total === 2, { what: "both are known" });
+    expect(await health()).toMatchObject({
+      success: true,
+      sessions: { ready: 1, starting: 1, pool: 4, total: 2 },
+      stats: { totalSpawned: 12, totalAssigned: 5, totalLost: 1 },
+      capacity: { current: 3, max: 60, available: 57 },
+      profiles: { echo: { status: "running", warm: 3, hot: 1, busy: 3, max: 100 } },
+      defaultProfile: "echo",
+    });
+  });
+
+  it("is healthy when every service beats and a profile runs", async () => {
+    await start();
+    for (const service of everyService) beat(service);
+    await until(async () => (await health()).status === "healthy", { what: "it is healthy" });
+    const { services } = await health();
+    expect(services.dispatcher).toEqual({ status: "running", instances: 1 });
+    expect(services.nats).toEqual({ status: "running", instances: 1 });
+  });
+
+  it("tells what the store said when it failed a request, until a record is saved again", async () => {
+    await start();
+    for (const service of everyService) beat(service);
+    await until(async () => (await health()).status === "healthy", { what: "it is healthy" });
+    rig.server.setFaults({ refuse: 1 });
+    const { status, body } = await rig.post("/api/session/start", {});
+    expect(status).toBe(503);
+    expect((await health()).services.nats).toEqual({
+      status: "failed",
+      instances: 0,
+      why: body.error.message,
+    });
+    expect((await health()).status).toBe("unhealthy");
+    rig.server.setFaults({ refuse: 0 });
+    expect((await rig.post("/api/session/start", {})).status).toBe(200);
+    expect((await health()).services.nats).toEqual({ status: "running", instances: 1 });
+  });
+
+  it("is degraded without a janitor, and unhealthy without a dispatcher", async () => {
+    await start();
+    for (const service of everyService) beat(service);
+    await until(async () => (await health()).status === "healthy", { what: "it is healthy" });
+    beat("janitor", "stopped");
+    await until(async () => (await health()).status === "degraded", { what: "it is degraded" });
+    beat("dispatcher", "failed", "it exits at once");
+    await until(async () => (await health()).status === "unhealthy", { what: "it is unhealthy" });
+    expect((await health()).services.dispatcher).toEqual({
+      status: "failed",
+      instances: 0,
+      why: "it exits at once",
+    });
+  });
+
+  it("takes a service that falls silent for stopped", async () => {
+    await start();
+    beat("janitor");
+    await until(async () => (await health()).services.janitor.status === "running", { what: "it runs" });
+    await until(async () => (await health()).services.janitor.status === "stopped", {
+      what: "it counts as stopped",
+      timeoutMs: 8000,
+      everyMs: 200,
+    });
+  }, 12_000);
+
+  it("hears a beat at once, and its end at once", async () => {
+    await start();
+    const stop = startBeat(rig.bus, systemClock, { service: "janitor", instance: "janitor-x" });
+    await until(async () => (await health()).services.janitor.status === "running", { what: "it runs" });
+    stop();
+    await until(async () => (await health()).services.janitor.status === "stopped", { what: "it stopped" });
+  });
+
+  it("says why a profile is disabled, and prefers one that runs", async () => {
+    const profiles = {
+      assistant: { status: "disabled" as const, error: "OPENAI_API_KEY must be set", warm: 0, hot: 0 },
+      echo: {},
+    };
+    await start({ hosts: [aHost(profiles)] });
+    const answer = await health();
+    expect(answer.profiles.assistant).toMatchObject({
+      status: "disabled",
+      error: "OPENAI_API_KEY must be set",
+    });
+    expect(answer.defaultProfile).toBe("echo");
+  });
+
+  it("says that LiveKit is disabled, simulated, or does not answer", async () => {
+    await start({ livekit: null });
+    expect((await health()).services.livekit).toMatchObject({ status: "disabled" });
+    await rig.stop();
+    await start();
+    expect((await health()).services.livekit.why).toContain("simulated");
+    await rig.stop();
+    const real = connectLiveKit({
+      LIVEKIT_URL: "ws://127.0.0.1:1",
+      LIVEKIT_PUBLIC_URL: undefined,
+      LIVEKIT_API_KEY: "key",
+      LIVEKIT_API_SECRET: "secret-secret-secret-secret-secret",
+      LIVEKIT_MOCK_MODE: false,
+    });
+    await start({ livekit: real ?? null });
+    expect((await health()).services.livekit).toMatchObject({ status: "failed" });
+    expect((await health()).status).toBe("unhealthy");
+  });
+
+  it("is ready only with NATS, and alive always", async () => {
+    await start();
+    expect((await rig.get("/readyz")).status).toBe(200);
+    expect((await rig.get("/livez")).status).toBe(200);
+  });
+});
+
+describe("pools", () => {
+  const target = { profile: "echo", min: 3, hot: 2, max: 8, perStage: 4, source: "file" as const };
+
+  it("are listed with what is wanted and what is there", async () => {
+    await start({ hosts: [aHost(), aHost({ echo: { warm: 0, hot: 1, busy: 4 } }, { id: "host-2" })] });
+    expect((await rig.get("/api/pools")).body.pools).toEqual([
+      { profile: "echo", target: null, present: { warm: 2, hot: 2, warming: 0, busy: 4 }, hosts: 2 },
+    ]);
+    await rig.bus.save(pools, target, 0);
+    const { profile: _, ...numbers } = target;
+    expect((await rig.get("/api/pools")).body.pools[0].target).toEqual(numbers);
+  });
+
+  it("are resized for the whole fleet, hot agents within the size", async () => {
+    await start();
+    await rig.bus.save(pools, target, 0);
+    const smaller = await rig.post("/api/pool/resize", { size: 1 });
+    expect(smaller).toMatchObject({ status: 200, body: { success: true, pool: { profile: "echo" } } });
+    expect((await rig.bus.read(pools, "echo"))?.value).toEqual({ ...target, min: 1, hot: 1, source: "api" });
+    await rig.post("/api/pool/resize", { size: 5, hot: 4, profile: "echo" });
+    expect((await rig.bus.read(pools, "echo"))?.value).toMatchObject({ min: 5, hot: 4, max: 8 });
+  });
+
+  it("keep both changes of two who resize at once, one after the other", async () => {
+    await start();
+    await rig.bus.save(pools, target, 0);
+    const answers = await Promise.all([1, 2, 3, 4].map((size) => rig.post("/api/pool/resize", { size })));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    expect(rig.server.written(pools)).toHaveLength(5);
+  });
+
+  it("refuse more than their maximum, naming it, and profiles that aren't there", async () => {
+    await start({ hosts: [aHost({ echo: {}, tutor: {} })] });
+    await rig.bus.save(pools, target, 0);
+    const large = await rig.post("/api/pool/resize", { size: 9 });
+    expect(large.status).toBe(400);
+    expect(large.body.error.message).toContain("8");
+    expect((await rig.post("/api/pool/resize", { size: 1, hot: 2 })).status).toBe(400);
+    expect((await rig.post("/api/pool/resize", {})).status).toBe(400);
+    expect((await rig.post("/api/pool/resize", { size: -1 })).status).toBe(400);
+    expect((await rig.post("/api/pool/resize", { size: 1, profile: "x" })).body.error.code).toBe(
+      "unknown_profile",
+    );
+    const untold = await rig.post("/api/pool/resize", { size: 1, profile: "tutor" });
+    expect(untold.body.error.code).toBe("profile_unavailable");
+  });
+});
+
+describe("hosts", () => {
+  it("are listed with their stages and slots, and go when their registration goes", async () => {
+    const stages = [
+      {
+        id: "stage-1",
+        profile: "echo",
+        pid: 42,
+        memoryMb: 120,
+        slots: [{ id: "slot-1", state: "busy" as const, session: "s_1", attempt: 1 }],
+      },
+    ];
+    await start({ hosts: [aHost({ echo: {} }, { stages })] });
+    const { body } = await rig.get("/api/hosts");
+    expect(body.hosts).toEqual([{ ...aHost({ echo: {} }), stages }]);
+    const entry = await rig.bus.read(hosts, "host-1");
+    await rig.bus.remove(hosts, "host-1", entry?.revision ?? 0);
+    await until(async () => (await rig.get("/api/hosts")).body.hosts.length === 0, { what: "it is gone" });
+  });
+});
+
+describe("LiveKit's webhook", () => {
+  const body = JSON.stringify({
+    event: "participant_left",
+    id: "EV_1",
+    room: { name: "session-s_1", sid: "RM_1" },
+    participant: { identity: "bob" },
+    fieldOfAnotherVersion: 1,
+  });
+
+  async function signed(payload: string, secret?: string): Promise<Record<string, string>> {
+    const { apiKey = "", apiSecret = "" } = rig.livekit ?? {};
+    const token = new AccessToken(apiKey, secret ?? apiSecret);
+    token.sha256 = createHash("sha256").update(payload).digest("base64");
+    return { "content-type": "application/webhook+json", authorization: await token.toJwt() };
+  }
+
+  it("is passed on as a hint when its signature is right", async () => {
+    await start();
+    const hints: RoomHint[] = [];
+    await rig.bus.listen(roomHints, (hint) => hints.push(hint));
+    const reply = await rig.app.inject({
+      method: "POST",
+      url: "/api/livekit/webhook",
+      headers: await signed(body),
+      payload: body,
+    });
+    expect(reply.statusCode).toBe(200);
+    await until(() => hints.length > 0, { what: "the hint came" });
+    expect(hints).toEqual([{ event: "participant_left", room: "session-s_1", identity: "bob" }]);
+  });
+
+  it("is 401 without a signature, with a wrong one, and for another body", async () => {
+    await start();
+    const hints: RoomHint[] = [];
+    await rig.bus.listen(roomHints, (hint) => hints.push(hint));
+    const type = { "content-type": "application/webhook+json" };
+    for (const [headers, payload] of [
+      [type, body],
+      [{ ...type, authorization: "nonsense" }, body],
+      [await signed(body, "another-secret-another-secret-another"), body],
+      [await signed(body), body.replace("bob", "eve")],
+      [type, "{"],
+    ] as const) {
+      const reply = await rig.app.inject({ method: "POST", url: "/api/livekit/webhook", headers, payload });
+      expect(reply.json()).toMatchObject({ success: false, error: { code: "unauthorized" } });
+      expect(reply.statusCode).toBe(401);
+    }
+    expect(hints).toEqual([]);
+  });
+});
+
+describe("what a browser gets", () => {
+  it("is an OpenAPI 3.1 document whose every reference leads somewhere", async () => {
+    await start();
+    const { body } = await rig.get("/openapi.json");
+    expect(body.openapi).toMatch(/^3\.1/);
+    expect(Object.keys(body.paths)).toEqual(
+      expect.arrayContaining([
+        "/api/session/start",
+        "/api/session/{id}",
+        "/api/livekit/token",
+        "/api/health",
+      ]),
+    );
+    const refs = [...JSON.stringify(body).matchAll(/"\$ref":"([^"]+)"/g)].map(([, ref]) => ref ?? "");
+    expect(refs.length).toBeGreaterThan(10);
+    for (const ref of refs) {
+      expect(Object.keys(body.components.schemas)).toContain(ref.replace("#/components/schemas/", ""));
+    }
+    const start_ = body.paths["/api/session/start"].post;
+    expect(Object.keys(start_.responses)).toEqual(expect.arrayContaining(["200", "202", "4XX"]));
+  });
+
+  it("is a page that may load from here and connect to LiveKit only", async () => {
+    await start();
+    const page = await rig.get("/");
+    expect(page.status).toBe(200);
+    for (const id of ["talk", "stop", "state", "agent-state", "transcript", "times", "profile"]) {
+      expect(page.body).toContain(`id="${id}"`);
+    }
+    const policy = String(page.headers["content-security-policy"]);
+    expect(policy).toContain("default-src 'self'");
+    expect(policy).toContain("connect-src 'self' ws://simulated.invalid http://simulated.invalid");
+    expect(policy).not.toContain("unsafe");
+    const foreign = [...String(page.body).matchAll(/(?:src|href)="([^"]+)"/g)].filter(
+      ([, address]) => !address?.startsWith("/"),
+    );
+    expect(foreign).toEqual([]);
+    for (const path of [
+      "/page.js",
+      "/style.css",
+      "/icon.svg",
+      "/docs",
+      "/docs.js",
+      "/vendor/livekit-client.esm.mjs",
+    ]) {
+      expect({ path, status: (await rig.get(path)).status }).toEqual({ path, status: 200 });
+    }
+  });
+});

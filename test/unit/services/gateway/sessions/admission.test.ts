@@ -1,0 +1,193 @@
+// What the gateway refuses so that what it has taken on goes well.
+import { connect } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import WebSocket from "ws";
+import { until } from "../../../../kit/until.ts";
+import { becomeReady, type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
+
+let rig: Rig;
+afterEach(() => rig.stop());
+
+const start = (body: object = { wait: 0 }, headers: Record<string, string> = {}) =>
+  rig.post("/api/session/start", body, headers);
+
+describe("a gateway with as many starts under way as it may have", () => {
+  it("says 429 and when to come back, and takes more when those were taken up", async () => {
+    rig = await startRig({ play: "ignore", env: { GREENROOM_STARTS_MAX: "3" } });
+    for (let n = 0; n < 3; n++) expect((await start()).status).toBe(202);
+    const refused = await start();
+    expect(refused.status).toBe(429);
+    expect(refused.body.error).toMatchObject({ code: "overloaded", retryable: true });
+    expect(refused.body.error.retryAfterMs).toBeGreaterThanOrEqual(1000);
+    expect(Number(refused.headers["retry-after"])).toBeGreaterThanOrEqual(1);
+    // Nobody knows of the one that was refused.
+    expect(rig.said().filter(({ type }) => type === "requested")).toHaveLength(3);
+    for (const event of rig.said()) await takeUp(event.sessionId);
+    await until(async () => (await start()).status === 202, { what: "another one is taken on" });
+  });
+
+  it("answers a repeated request all the same, and everything that isn't a start", async () => {
+    rig = await startRig({ play: "ignore", env: { GREENROOM_STARTS_MAX: "1" } });
+    const key = { "idempotency-key": "again" };
+    const { body } = await start({ wait: 0 }, key);
+    expect((await start()).status).toBe(429);
+    expect((await start({ wait: 0 }, key)).body).toMatchObject({ success: true, sessionId: body.sessionId });
+    expect((await rig.get(`/api/session/${body.sessionId}`)).status).toBe(200);
+    expect((await rig.get("/api/health")).status).toBe(200);
+  });
+});
+
+/** As a dispatcher that comes back would: the record appears. */
+async function takeUp(sessionId: string): Promise<void> {
+  const { newSession } = await import("../../../../../libs/domain/session/reduce.ts");
+  const { sessions } = await import("../../../../../libs/contracts/buckets.ts");
+  const asked = rig.said().find((event) => event.sessionId === sessionId && event.type === "requested");
+  if (asked?.type !== "requested") throw new Error(`nobody asked for ${sessionId}`);
+  const ms = 60_000;
+  const deadlineMs = {
+    ...{ requested: ms, dispatched: ms, coldExtra: 0, joined: ms },
+    ...{ maxDuration: ms, idle: ms, userAbsent: ms },
+  };
+  await rig.bus.save(sessions, newSession(asked, { deadlineMs, maxAttempts: 1 }), 0);
+}
+
+describe("a store that is nearly full", () => {
+  it("is kept for the sessions there are: starts are 503, the others are followed and ended", async () => {
+    rig = await startRig({ play: "ready" });
+    const { body } = await start({});
+    expect(body.status).toBe("ready");
+    rig.server.setFaults({ full: true });
+    const refused = await until(
+      async () => {
+        const answer = await start();
+        return answer.status === 503 ? answer : undefined;
+      },
+      { what: "starts are refused" },
+    );
+    expect(refused.body.error).toMatchObject({ code: "storage_full", retryable: true });
+    expect((await rig.get(`/api/session/${body.sessionId}`)).body.state).toBe("ready");
+    rig.server.setFaults({ full: false });
+    await until(async () => (await start({})).status === 200, { what: "starts are taken again" });
+  });
+});
+
+describe("streams", () => {
+  const open = async (url: string) => {
+    const socket = new WebSocket(`${url.replace("http", "ws")}/api/session/ws`);
+    return new Promise<{ socket: WebSocket; status: number }>((resolve) => {
+      socket.on("open", () => resolve({ socket, status: 101 }));
+      socket.on("unexpected-response", (_request, response) =>
+        resolve({ socket, status: response.statusCode ?? 0 }),
+      );
+      socket.on("error", () => {});
+    });
+  };
+
+  it("are as many as an address may have; one that closes makes room", async () => {
+    rig = await startRig({ play: "wait", env: { GREENROOM_STREAMS_PER_CLIENT: "2" } });
+    const url = await rig.app.listen({ host: "127.0.0.1", port: 0 });
+    const first = await open(url);
+    await open(url);
+    expect((await open(url)).status).toBe(429);
+    const { body } = await start();
+    expect((await rig.get(`/api/session/${body.sessionId}/events`)).body.error).toMatchObject({
+      code: "rate_limited",
+    });
+    first.socket.close();
+    await until(async () => (await open(url)).status === 101, { what: "there is room again" });
+  });
+
+  it("are as many as the gateway keeps", async () => {
+    rig = await startRig({ play: "wait", env: { GREENROOM_STREAMS_MAX: "1" } });
+    const url = await rig.app.listen({ host: "127.0.0.1", port: 0 });
+    expect((await open(url)).status).toBe(101);
+    expect((await open(url)).status).toBe(429);
+  });
+});
+
+describe("a client that sends or reads too slowly", () => {
+  const connections = () =>
+    new Promise<number>((resolve) => rig.app.server.getConnections((_error, count) => resolve(count)));
+
+  /** A raw connection, with what came back on it. */
+  const dial = async (url: string, ...pieces: string[]) => {
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    let text = "";
+    socket.on("data", (data) => {
+      text += data;
+    });
+    socket.on("error", () => {});
+    for (const piece of pieces) socket.write(piece);
+    return { socket, text: () => text };
+  };
+
+  it("of headers or of a body is told 408 and cut, while others are served", async () => {
+    rig = await startRig({ env: { GREENROOM_REQUEST_MS: "400" } });
+    const url = await rig.app.listen({ host: "127.0.0.1", port: 0 });
+    const ofHeaders = await dial(url, "GET /api/health HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+    const ofBody = await dial(
+      url,
+      "POST /api/session/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
+    );
+    const drip = setInterval(() => {
+      for (const { socket } of [ofHeaders, ofBody]) if (socket.writable) socket.write(" ");
+    }, 50);
+    expect((await fetch(`${url}/api/health`)).status).toBe(200);
+    await until(() => /408/.test(ofHeaders.text()) && /408/.test(ofBody.text()), {
+      timeoutMs: 15_000,
+      what: () => `both are told; they were told "${ofHeaders.text()}" and "${ofBody.text()}"`,
+    });
+    clearInterval(drip);
+    for (const { socket } of [ofHeaders, ofBody]) socket.destroy();
+  }, 30_000);
+
+  it("of the WebSocket's pings is cut, one that reads is not", async () => {
+    rig = await startRig({ play: "wait", env: { GREENROOM_UNREAD_MS: "600" } });
+    const url = (await rig.app.listen({ host: "127.0.0.1", port: 0 })).replace("http", "ws");
+    const deaf = new WebSocket(`${url}/api/session/ws`);
+    const good = new WebSocket(`${url}/api/session/ws`);
+    deaf.on("error", () => {});
+    await Promise.all([deaf, good].map((one) => new Promise((resolve) => one.once("open", resolve))));
+    deaf.pause();
+    await until(async () => (await connections()) === 1, { timeoutMs: 15_000, what: "one was cut" });
+    expect(good.readyState).toBe(WebSocket.OPEN);
+    good.close();
+    deaf.terminate();
+  }, 30_000);
+
+  it("of events whose last ones don't get out is cut, without another event", async () => {
+    rig = await startRig({ play: "wait", env: { GREENROOM_UNREAD_MS: "600" } });
+    const url = await rig.app.listen({ host: "127.0.0.1", port: 0 });
+    const { body } = await start();
+    const { socket } = await dial(
+      url,
+      `GET /api/session/${body.sessionId}/events HTTP/1.1\r\nHost: x\r\n\r\n`,
+    );
+    socket.pause();
+    const good = await dial(url, `GET /api/session/${body.sessionId}/events HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await until(async () => (await connections()) === 2, { what: "both are connected" });
+    // Much smaller than what the kernel takes for a client, many times: until it takes no more.
+    await fillKernelBuffer(body.sessionId);
+    await until(async () => (await connections()) === 1, { timeoutMs: 15_000, what: "one was cut" });
+    await rig.move(body.sessionId, ...becomeReady({ id: body.sessionId, attempt: 1 }));
+    await until(() => good.text().includes('"state":"ready"'), { what: "the other one hears on" });
+    socket.destroy();
+    good.socket.destroy();
+  }, 30_000);
+});
+
+/** Changes the session's record until a client that doesn't read has a little unread in the process itself. */
+async function fillKernelBuffer(sessionId: string): Promise<void> {
+  const { sessions } = await import("../../../../../libs/contracts/buckets.ts");
+  const why = "x".repeat(10_000);
+  const unread = () => Math.max(0, ...rig.openSockets().map((socket) => socket.writableLength));
+  for (let n = 0; n < 2000 && unread() < 20_000; n++) {
+    const entry = await rig.bus.read(sessions, `default.${sessionId}`);
+    if (entry === undefined) throw new Error("there is no record");
+    const [first] = entry.value.history;
+    const value = { ...entry.value, history: [{ ...first!, why: `${n}${why}` }] };
+    await rig.bus.save(sessions, value, entry.revision);
+    await new Promise(setImmediate);
+  }
+  expect(unread()).toBeGreaterThan(0);
+}

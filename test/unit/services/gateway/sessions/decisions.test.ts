@@ -1,0 +1,222 @@
+// The gateway's pure decisions: profiles, capacity, estimates, pages, origins, ids.
+import { describe, expect, it } from "vitest";
+import type { SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
+import type { SeenSession, SessionView } from "../../../../../libs/fleet/session-view.ts";
+import { isAllowedOrigin } from "../../../../../services/gateway/http/cors-origins.ts";
+import { livekitSources } from "../../../../../services/gateway/http/page.ts";
+import { isTooDeep } from "../../../../../services/gateway/http/request-guards.ts";
+import { capacityOnHosts, mayQueue } from "../../../../../services/gateway/sessions/capacity.ts";
+import { chooseProfile, defaultProfile } from "../../../../../services/gateway/sessions/resolve-profile.ts";
+import {
+  fingerprint,
+  randomSessionId,
+  sessionIdOfKey,
+  sessionIdOfRoom,
+} from "../../../../../services/gateway/sessions/session-ids.ts";
+import { measureStarts, rangeOf } from "../../../../../services/gateway/sessions/start-times.ts";
+import { aHost } from "../../../../kit/worlds/gateway-world.ts";
+
+describe("the profile of a start", () => {
+  it("that names none is the configured one, assistant where it runs, echo, or the first that runs", () => {
+    const disabled = { status: "disabled" as const };
+    expect(defaultProfile([aHost({ assistant: {}, echo: {} })], undefined)).toBe("assistant");
+    expect(defaultProfile([aHost({ assistant: disabled, echo: {} })], undefined)).toBe("echo");
+    expect(defaultProfile([aHost({ assistant: disabled, tutor: {}, coach: {} })], undefined)).toBe("coach");
+    expect(defaultProfile([aHost({ assistant: disabled })], undefined)).toBe("assistant");
+    expect(defaultProfile([aHost({ assistant: {} })], "tutor")).toBe("tutor");
+    expect(defaultProfile([], undefined)).toBeUndefined();
+  });
+
+  it("runs when any host that isn't draining runs it", () => {
+    const failed = aHost({ echo: { status: "failed", error: "boom" } });
+    expect(chooseProfile([failed, aHost({ echo: {} }, { id: "host-2" })], "echo", undefined)).toBe("echo");
+    const draining = aHost({ echo: {} }, { id: "host-2", draining: true });
+    expect(() => chooseProfile([failed, draining], "echo", undefined)).toThrow(/failed on every host: boom/);
+  });
+});
+
+describe("a profile whose file is still being loaded", () => {
+  const loading = aHost({ echo: { status: "stopped" } });
+
+  it("is waited for by a session that names it", () => {
+    expect(chooseProfile([loading], "echo", undefined)).toBe("echo");
+  });
+
+  it("is not guessed at: which profile runs is not known yet", () => {
+    expect(() => chooseProfile([loading], undefined, undefined)).toThrow(/still being started/);
+  });
+
+  it("is not waited for when its starts fail", () => {
+    const failing = aHost({ echo: { status: "stopped", error: "boom" } });
+    expect(() => chooseProfile([failing], "echo", undefined)).toThrow(/boom/);
+  });
+});
+
+describe("the capacity for a profile", () => {
+  it("is what idle agents and free places of live hosts add up to", () => {
+    const one = aHost(
+      { echo: { warm: 2, hot: 1, busy: 4, max: 10, warmUpMs: 900 }, other: { busy: 2 } },
+      { maxAgents: 12 },
+    );
+    const two = aHost({ echo: { warm: 0, hot: 0, busy: 5, max: 5 } }, { id: "host-2" });
+    const draining = aHost({ echo: {} }, { id: "host-3", draining: true });
+    expect(capacityOnHosts([one, two, draining], "echo")).toEqual({ idle: 3, cold: 3, warmUpMs: 900 });
+  });
+
+  it("is nothing where the profile does not run, or the host is full", () => {
+    expect(capacityOnHosts([aHost({ echo: { status: "failed" } })], "echo")).toMatchObject({
+      idle: 0,
+      cold: 0,
+    });
+    const full = aHost({ echo: { warm: 0, hot: 0, busy: 3, max: 50 } }, { maxAgents: 3 });
+    expect(capacityOnHosts([full], "echo")).toMatchObject({ idle: 0, cold: 0 });
+  });
+
+  it("lets as many wait as the queue takes, beside those that find an agent", () => {
+    const none = { idle: 0, cold: 0, warmUpMs: undefined };
+    expect(mayQueue(4, none, 5)).toBe(true);
+    expect(mayQueue(5, none, 5)).toBe(false);
+    expect(mayQueue(6, { ...none, idle: 1, cold: 1 }, 5)).toBe(true);
+  });
+});
+
+describe("the estimate of a wait", () => {
+  const measured = () => {
+    let tell: Parameters<SessionView["onChange"]>[0] = () => {};
+    const view: SessionView = {
+      get: () => undefined,
+      all: () => [],
+      waiting: () => [],
+      onChange: (listener) => {
+        tell = listener;
+        return () => {};
+      },
+      stop: async () => {},
+    };
+    const times = measureStarts(view);
+    const see = (id: string, state: string, seenAtMs: number, more: Partial<SessionRecord> = {}) => {
+      const history = state === "requested" ? [{}] : [{}, {}, {}, {}];
+      const record = {
+        id,
+        profile: "echo",
+        state,
+        failures: 0,
+        history,
+        ...more,
+      } as unknown as SessionRecord;
+      tell({ record, revision: 1, seenAtMs } as SeenSession, id);
+    };
+    return { times, see };
+  };
+  const idle = { idle: 3, cold: 5, warmUpMs: 2000 };
+  const cold = { idle: 0, cold: 5, warmUpMs: 2000 };
+  const full = { idle: 0, cold: 0, warmUpMs: 2000 };
+
+  it("is a guess from the hosts' warm-up before anything was measured", () => {
+    const { times } = measured();
+    expect(times.estimateMs("echo", idle, 0)).toBe(500);
+    expect(times.estimateMs("echo", cold, 0)).toBe(2500);
+    expect(times.estimateMs("echo", full, 2)).toBe(60_000);
+  });
+
+  it("is the median of the starts that were seen, warm and cold apart", () => {
+    const { times, see } = measured();
+    for (const [index, tookMs] of [40, 60, 9000].entries()) {
+      see(`s${index}`, "requested", 1000);
+      see(`s${index}`, "ready", 1000 + tookMs, { warm: "hot" });
+    }
+    see("c", "requested", 0);
+    see("c", "ready", 4000, { warm: "cold" });
+    expect(times.estimateMs("echo", idle, 0)).toBe(60);
+    expect(times.estimateMs("echo", cold, 0)).toBe(4000);
+    expect(times.estimateMs("other", idle, 0)).toBe(500);
+  });
+
+  it("leaves out starts that failed once, and ones whose beginning was not seen", () => {
+    const { times, see } = measured();
+    see("a", "requested", 0);
+    see("a", "ready", 30_000, { warm: "warm", failures: 1 });
+    see("b", "ready", 30_000, { warm: "warm" });
+    expect(times.estimateMs("echo", idle, 0)).toBe(500);
+  });
+
+  it("grows with the place in the queue by the pace at which agents are freed", () => {
+    const { times, see } = measured();
+    for (let i = 0; i < 5; i++) see(`s${i}`, "ended", i * 2000);
+    expect(times.estimateMs("echo", full, 1)).toBe(2000);
+    expect(times.estimateMs("echo", full, 4)).toBe(8000);
+  });
+
+  it("reads as a range", () => {
+    expect([0, 400, 1000, 1200, 16_000].map(rangeOf)).toEqual(["0-1s", "0-1s", "1-2s", "1-2s", "16-24s"]);
+  });
+});
+
+describe("ids", () => {
+  it("of keys and rooms are the same for the same words, and no others", () => {
+    expect(sessionIdOfKey("t", "k")).toBe(sessionIdOfKey("t", "k"));
+    const ids = [
+      sessionIdOfKey("t", "k"),
+      sessionIdOfKey("t2", "k"),
+      sessionIdOfKey("t", "k2"),
+      sessionIdOfKey("tk", ""),
+      sessionIdOfRoom("t", "k", 0),
+      sessionIdOfRoom("t", "k", 1),
+      randomSessionId(),
+      randomSessionId(),
+    ];
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const id of ids) expect(id).toMatch(/^s_[0-9A-Za-z]{22}$/);
+  });
+
+  it("of requests don't depend on the order of fields, but on everything else", () => {
+    expect(fingerprint({ a: 1, b: { c: [1, 2], d: undefined } })).toBe(
+      fingerprint({ b: { c: [1, 2] }, a: 1 }),
+    );
+    expect(fingerprint({ a: [1, 2] })).not.toBe(fingerprint({ a: [2, 1] }));
+    expect(fingerprint({ a: "1" })).not.toBe(fingerprint({ a: 1 }));
+    expect(fingerprint({ a: {} })).not.toBe(fingerprint({ a: [] }));
+  });
+});
+
+describe("a browser's page", () => {
+  it("may use the API from this address, this machine, or where the settings say", () => {
+    const may = (origin: string | undefined, setting?: string) =>
+      isAllowedOrigin(origin, "gw.example:8080", setting);
+    expect(may(undefined)).toBe(true);
+    expect(may("http://gw.example:8080")).toBe(true);
+    expect(may("http://localhost:3000")).toBe(true);
+    expect(may("http://[::1]:3000")).toBe(true);
+    expect(may("http://localhost.evil.example")).toBe(false);
+    expect(may("null")).toBe(false);
+    expect(may("https://a.example", "https://b.example, https://a.example/")).toBe(true);
+    expect(may("http://localhost:3000", "https://a.example")).toBe(false);
+    expect(may("https://anyone.example", "*")).toBe(true);
+  });
+
+  it("may connect to LiveKit by WebSocket and HTTP, and to every region of LiveKit Cloud", () => {
+    expect(livekitSources(undefined)).toEqual([]);
+    expect(livekitSources({ publicUrl: "wss://lk.example/path" })).toEqual([
+      "wss://lk.example",
+      "https://lk.example",
+    ]);
+    expect(livekitSources({ publicUrl: "ws://127.0.0.1:7880" })).toEqual([
+      "ws://127.0.0.1:7880",
+      "http://127.0.0.1:7880",
+    ]);
+    expect(livekitSources({ publicUrl: "wss://me.livekit.cloud" })).toContain("wss://*.livekit.cloud");
+  });
+});
+
+describe("depth", () => {
+  it("is bounded without recursion", () => {
+    const nest = (levels: number) => {
+      let value: unknown = 1;
+      for (let i = 0; i < levels; i++) value = [value];
+      return value;
+    };
+    expect(isTooDeep(nest(32))).toBe(false);
+    expect(isTooDeep(nest(34))).toBe(true);
+    expect(isTooDeep(nest(200_000))).toBe(true);
+  });
+});

@@ -1,0 +1,234 @@
+// Dispatches in simulated time: claimed once whatever the store does, expired, closed and removed on time.
+import { describe, expect, it, test } from "vitest";
+import { dispatches, sessions } from "../../../../libs/contracts/buckets.ts";
+import type { DispatchRecord } from "../../../../libs/contracts/claims/claim.ts";
+import { isError } from "../../../../libs/contracts/errors.ts";
+import { sessionEvents } from "../../../../libs/contracts/streams.ts";
+import { type DispatchLimits, dispatchDue, whyOver } from "../../../../services/handoffs/decide-expiry.ts";
+import { AT, aSession } from "../../../kit/fixtures/sessions.ts";
+import { aHandoff, LIMITS, runtimeWorld } from "../../../kit/worlds/handoff-world.ts";
+
+const limits: DispatchLimits = { claimMs: 1000, repeatMs: 300, keepMs: 5000 };
+const aDispatch = (changed: Partial<DispatchRecord> = {}): DispatchRecord => ({
+  v: 1,
+  id: "s-2",
+  tenant: "t",
+  session: "s",
+  attempt: 2,
+  provider: "webhook",
+  profile: "echo",
+  room: "r",
+  identity: "agent-s-2",
+  traceId: "trace-1",
+  state: "offered",
+  expiresAt: AT,
+  at: AT,
+  opId: "x:1",
+  ...changed,
+});
+const running = aSession("s", { state: "dispatched", attempt: 2, host: "provider-webhook" });
+
+describe("what comes due of a dispatch", () => {
+  test.each<
+    [string, DispatchRecord["state"], number, Parameters<typeof aSession>[1] | null, string | undefined]
+  >([
+    ["an offer stands", "offered", 999, {}, undefined],
+    ["an offer that nobody claims expires", "offered", 1000, {}, "expired"],
+    ["an offer whose session ended expires at once", "offered", 0, { state: "ended" }, "expired"],
+    ["an offer whose session goes on without it expires at once", "offered", 0, { attempt: 3 }, "expired"],
+    [
+      "an offer that is ahead of what is known of its session stands",
+      "offered",
+      0,
+      { attempt: 1 },
+      undefined,
+    ],
+    ["an offer of a session that isn't known yet stands", "offered", 0, null, undefined],
+    ["an offer of a session that never comes expires", "offered", 5000, null, "expired"],
+    ["a claim may be repeated", "claimed", 299, {}, undefined],
+    ["a claim is used after a while", "claimed", 300, {}, "used"],
+    ["a claim of what is over is used at once", "claimed", 0, { state: "ended" }, "used"],
+    ["what was used is kept while its attempt lasts", "used", 1e9, {}, undefined],
+    ["what was used is kept for a while after", "used", 4999, { state: "ended" }, undefined],
+    ["what was used is removed then", "used", 5000, { state: "ended" }, "removed"],
+    ["what has expired is kept while its attempt lasts", "expired", 1e9, {}, undefined],
+    ["what has expired is removed after its attempt", "expired", 5000, { attempt: 3 }, "removed"],
+  ])("%s", (_what, state, ageMs, session, become) => {
+    const record = session === null ? undefined : { ...running, ...session };
+    const why = whyOver(aDispatch(), record, ageMs >= limits.keepMs);
+    const age = { ageMs, ...(why === undefined ? {} : { over: { why, forMs: ageMs } }) };
+    expect(dispatchDue(aDispatch({ state }), age, limits)?.become).toBe(become);
+  });
+});
+
+/** A handed-over session with the launch at its runner. */
+async function launched(options: Parameters<typeof runtimeWorld>[0] = {}) {
+  const world = await runtimeWorld(options);
+  await world.connector("connector-1");
+  await world.handOff(aHandoff());
+  await world.until(() => world.runner.seen.length > 0, "the launch");
+  const session = world.all()[0]?.id ?? "";
+  return { world, session, id: `${session}-1` };
+}
+
+const end = (world: Awaited<ReturnType<typeof runtimeWorld>>, sessionId: string) =>
+  world.outcome(
+    world.client.publish(sessionEvents, {
+      type: "end_requested",
+      tenant: "acme",
+      sessionId,
+      at: AT,
+      reason: "completed",
+      why: "enough",
+    }),
+  );
+
+describe("a hundred racing claims", () => {
+  const faults = {
+    hopMs: [1, 30],
+    slow: 0.2,
+    slowMs: 200,
+    ambiguous: 0.1,
+    resend: 0.1,
+    refuse: 0.05,
+    inFlightMs: [1, 20],
+  } as const;
+
+  test.each(
+    [1, 2, 3, 4, 5, 6].flatMap((seed) => [1, 3].map((replicas) => [seed, replicas as 1 | 3] as const)),
+  )(
+    "give one token, by two gateways and a store that loses answers (seed %i, %i replicas)",
+    async (seed, replicas) => {
+      const { world, id } = await launched({ seed, replicas });
+      world.server.setFaults(faults);
+      const gateways = [world.gateway("gateway-a"), world.gateway("gateway-b")] as const;
+      const claims = Array.from({ length: 100 }, (_, index) =>
+        world
+          .claim(id, { nonce: `nonce-${index}`, at: gateways[index % 2 === 0 ? 0 : 1] })
+          .then((answer) => ({ answer, nonce: `nonce-${index}` }))
+          .catch((error: unknown) => ({ error })),
+      );
+      const results = await world.outcome(Promise.all(claims));
+      world.server.calm();
+      const won = results.filter((result) => "answer" in result);
+      const wrong = results.filter(
+        (result) =>
+          "error" in result &&
+          !isError(result.error, "dispatch_used") &&
+          !isError(result.error, "storage_unavailable"),
+      );
+      expect(wrong).toEqual([]);
+      // The store may have kept the winner's answer to itself: then its nonce still gets the token, and no other.
+      expect(won.length).toBeLessThanOrEqual(1);
+      const again = await world.outcome(
+        Promise.all(
+          results.map((_, index) => world.claim(id, { nonce: `nonce-${index}` }).catch(() => undefined)),
+        ),
+      );
+      expect(again.filter((answer) => answer !== undefined)).toHaveLength(1);
+      const writes = world.server
+        .written(dispatches)
+        .filter(({ value }) => value?.id === id && value.state === "claimed");
+      expect(new Set(writes.map(({ value }) => value?.nonceHash)).size).toBe(1);
+    },
+  );
+});
+
+describe("a dispatch", () => {
+  it("may be claimed again by the same nonce until its answer must have arrived, and then by nobody", async () => {
+    const { world, id } = await launched();
+    const first = await world.outcome(world.claim(id));
+    world.livekit.rooms.join("call-1", { identity: first.identity, isAgent: true });
+    await world.clock.advance(LIMITS.repeatMs - 2000);
+    const again = await world.outcome(world.claim(id));
+    expect(again.token).not.toBe(first.token);
+    expect({ ...again, token: "" }).toEqual({ ...first, token: "" });
+    await world.clock.advance(4000);
+    expect(world.dispatch(id)?.state).toBe("used");
+    await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "dispatch_used" });
+  });
+
+  it("expires when nobody comes, by no clock but a connector's own", async () => {
+    const { world, id } = await launched({ maxAttempts: 1 });
+    await world.clock.advance(LIMITS.claimMs - 1000);
+    expect(world.dispatch(id)?.state).toBe("offered");
+    await world.clock.advance(2000);
+    expect(world.dispatch(id)).toMatchObject({ state: "expired", why: "nobody claimed it within 20 s" });
+    await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "dispatch_expired" });
+  });
+
+  it("is counted from when a connector first sees it, also by one that comes later", async () => {
+    const { world, id } = await launched();
+    await world.clock.advance(LIMITS.claimMs - 1000);
+    await world.connector("connector-2");
+    await world.clock.advance(900);
+    expect(world.dispatch(id)?.state).toBe("offered");
+  });
+
+  it("stays while its session lasts, and is removed some time after", async () => {
+    const { world, session, id } = await launched();
+    const claimed = await world.outcome(world.claim(id));
+    world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
+    world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
+    await world.report(claimed, "ready");
+    await world.clock.advance(LIMITS.repeatMs + 5 * LIMITS.keepMs);
+    expect(world.dispatch(id)?.state).toBe("used");
+    await end(world, session);
+    await world.clock.advance(1000);
+    await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "dispatch_used" });
+    await world.clock.advance(LIMITS.keepMs + 1000);
+    expect(world.dispatch(id)).toBeUndefined();
+    await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "not_found" });
+  });
+
+  it("is withdrawn when its session ends, so that nobody gets a token for an empty room", async () => {
+    const { world, session, id } = await launched();
+    await end(world, session);
+    await expect(world.outcome(world.claim(id))).rejects.toMatchObject({
+      code: expect.stringMatching(/over|expired/),
+    });
+    await world.until(() => world.dispatch(id)?.state === "expired", "its end");
+  });
+
+  it("lets a runner that comes too late not stay in the room", async () => {
+    const { world, session, id } = await launched();
+    const claimed = await world.outcome(world.claim(id));
+    // Its session is taken from it before it joins.
+    await world.outcome(
+      world.client.publish(sessionEvents, {
+        type: "agent_lost",
+        tenant: "acme",
+        sessionId: session,
+        attempt: 1,
+        at: AT,
+        why: "it took too long",
+      }),
+    );
+    await world.until(() => world.record(session)?.attempt === 2, "the next attempt");
+    await world.clock.advance(5000);
+    world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
+    const isThere = async () =>
+      (await world.livekit.rooms.participants("call-1")).some(
+        ({ identity }) => identity === claimed.identity,
+      );
+    expect(await isThere()).toBe(true);
+    await world.clock.advance(2600);
+    expect(await isThere()).toBe(false);
+  });
+
+  it("holds no token, nor does anything else that is stored", async () => {
+    const { world, session, id } = await launched();
+    const claimed = await world.outcome(world.claim(id));
+    await world.report(claimed, "ready");
+    await world.until(() => world.record(session)?.state === "ready", "ready");
+    const everything = JSON.stringify([
+      world.server.written(dispatches),
+      world.server.written(sessions),
+      world.server.stored(sessionEvents),
+      world.told(),
+      world.runner.seen,
+    ]);
+    expect(everything).not.toContain(claimed.token);
+    expect(everything).not.toContain("eyJ");
+  });
+});

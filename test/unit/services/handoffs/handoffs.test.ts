@@ -1,0 +1,387 @@
+// Handoffs from their message to their session, in simulated time: taken once, told once, and nothing is lost.
+import { describe, expect, it, test } from "vitest";
+import { DEDUPE_MS } from "../../../../libs/bus/delivery-rules.ts";
+import { hosts } from "../../../../libs/contracts/buckets.ts";
+import { deadLetters, handoffRequests, sessionEvents } from "../../../../libs/contracts/streams.ts";
+import {
+  decideHandoff,
+  type HandoffFacts,
+  sessionIdOf,
+} from "../../../../services/handoffs/decide-handoff.ts";
+import { AT, aHost } from "../../../kit/fixtures/sessions.ts";
+import { aHandoff, runtimeWorld } from "../../../kit/worlds/handoff-world.ts";
+
+const facts: HandoffFacts = { providerOf: () => "webhook", sessionIn: () => undefined, at: AT };
+
+describe("what a handoff comes to", () => {
+  it("is a session in its room, with the agent that it names and the call that it is for", () => {
+    const decision = decideHandoff(aHandoff(), facts);
+    expect(decision).toMatchObject({
+      do: "request",
+      requested: {
+        tenant: "acme",
+        profile: "support",
+        room: "call-1",
+        provider: "webhook",
+        user: { id: "CA-1" },
+        metadata: { language: "de", handoff: { trace_id: "trace-1", call_id: "CA-1" } },
+      },
+    });
+  });
+
+  it("is a session of the fleet's own pool where no provider is named for its agent", () => {
+    const decision = decideHandoff(aHandoff(), { ...facts, providerOf: () => "pool" });
+    expect(decision.do === "request" && "provider" in decision.requested).toBe(false);
+  });
+
+  it("is the same session for the same handoff, and another one for another", () => {
+    const idOf = (changed: Record<string, unknown> = {}) => {
+      const decision = decideHandoff(aHandoff(changed), facts);
+      if (decision.do !== "request") throw new Error(JSON.stringify(decision));
+      return decision.requested.sessionId;
+    };
+    expect(idOf()).toMatch(/^h_[A-Za-z0-9_]{22}$/);
+    expect([idOf(), idOf({ metadata: {} }), idOf({ call_id: undefined }), idOf({ more: 1 })]).toEqual(
+      Array(4).fill(idOf()),
+    );
+    const others = [
+      { trace_id: "trace-2" },
+      { tenant_id: "other" },
+      { agent_id: "sales" },
+      { room: "call-2" },
+    ].map(idOf);
+    expect(new Set([idOf(), ...others]).size).toBe(5);
+  });
+
+  test.each<[string, unknown, RegExp]>([
+    ["no object", "call me", /object/],
+    ["nothing", null, /object/],
+    ["another version", aHandoff({ version: 2 }), /version/],
+    ["no room", aHandoff({ room: undefined }), /room/],
+    ["a room that only Greenroom names", aHandoff({ room: "standby-1" }), /only Greenroom/],
+    ["metadata that leave no place for the call", aHandoff({ metadata: { a: "x".repeat(4060) } }), /4,096/],
+    ["many faults", {}, /version.*trace_id.*tenant_id/s],
+  ])("is told to be invalid: %s", (_what, message, says) => {
+    expect(decideHandoff(message, facts)).toMatchObject({
+      do: "tell_invalid",
+      message: expect.stringMatching(says),
+    });
+  });
+
+  it("is told with the trace and the tenant, where those can be read", () => {
+    expect(decideHandoff(aHandoff({ room: 7 }), facts)).toMatchObject({ traceId: "trace-1", tenant: "acme" });
+    expect(decideHandoff(aHandoff({ room: 7, tenant_id: "a.*", trace_id: "" }), facts)).toMatchObject({
+      traceId: undefined,
+      tenant: undefined,
+    });
+  });
+
+  it("is refused for an agent that nobody has, and for a room that another session has", () => {
+    expect(decideHandoff(aHandoff(), { ...facts, providerOf: () => undefined })).toMatchObject({
+      do: "refuse",
+      reason: "unknown_agent",
+      message: expect.stringContaining('"support"'),
+    });
+    expect(decideHandoff(aHandoff(), { ...facts, sessionIn: () => "s_other" })).toMatchObject({
+      do: "refuse",
+      reason: "room_taken",
+      message: expect.stringContaining("s_other"),
+    });
+    const own = sessionIdOf(aHandoff() as never);
+    expect(decideHandoff(aHandoff(), { ...facts, sessionIn: () => own }).do).toBe("request");
+  });
+});
+
+describe("handoffs that aren't to be taken in", () => {
+  it("stay in their stream, unanswered, until a connector runs that is to", async () => {
+    const world = await runtimeWorld();
+    const idle = await world.connector("connector-1", { takesHandoffs: false });
+    await world.handOff(aHandoff());
+    await world.clock.advance(120_000);
+    expect(world.all()).toEqual([]);
+    expect(world.told()).toEqual([]);
+    expect(world.server.stored(handoffRequests)).toHaveLength(1);
+    await idle.stop();
+    await world.connector("connector-2");
+    await world.until(() => world.all().length > 0, "the session");
+    expect(world.all()).toMatchObject([{ room: "call-1", profile: "support" }]);
+  });
+
+  it("are no more in hand at once than are set, and the rest is taken when those are", async () => {
+    const world = await runtimeWorld();
+    const held: (() => void)[] = [];
+    await world.connector("connector-1", {
+      batchSize: 3,
+      async beforePublish() {
+        await new Promise<void>((resolve) => held.push(resolve));
+      },
+    });
+    for (let n = 1; n <= 8; n++) await world.handOff(aHandoff({ trace_id: `trace-${n}`, room: `call-${n}` }));
+    await world.clock.advance(2000);
+    expect(held).toHaveLength(3);
+    held.shift()?.();
+    await world.clock.advance(2000);
+    expect(held).toHaveLength(3);
+    for (let rest = 7; rest > 0; rest--) {
+      held.shift()?.();
+      await world.clock.advance(2000);
+    }
+    expect(world.all()).toHaveLength(8);
+  });
+});
+
+describe("a handoff with an agent runner", () => {
+  it("goes from its message to ready and its end, and every step is told once", async () => {
+    const world = await runtimeWorld();
+    await world.connector("connector-1");
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length > 0, "the launch");
+    const [seen] = world.runner.seen;
+    const session = world.all()[0];
+    if (session === undefined || seen === undefined) throw new Error("there is none");
+    expect(seen).toMatchObject({
+      url: "http://runner/launch/support",
+      isSigned: true,
+      id: `acme.${session.id}.1`,
+    });
+    expect(seen.body).toEqual({
+      type: "agent_session.launch",
+      version: 1,
+      trace_id: "trace-1",
+      tenant_id: "acme",
+      agent_id: "its-support",
+      session_id: session.id,
+      attempt: 1,
+      room: "call-1",
+      call_id: "CA-1",
+      dispatch_id: `${session.id}-1`,
+      dispatch_expires_at: expect.stringMatching(/^2026-/),
+      claim_url: `https://greenroom.example/api/dispatches/${session.id}-1/claim`,
+      recovering: false,
+      metadata: { language: "de", handoff: { trace_id: "trace-1", call_id: "CA-1" } },
+    });
+    expect((await world.livekit.rooms.list()).map(({ name }) => name)).toEqual(["call-1"]);
+
+    const claimed = await world.outcome(world.claim(seen.body.dispatch_id));
+    world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
+    world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
+    await world.report(claimed, "joined");
+    await world.report(claimed, "ready");
+    await world.until(() => world.record(session.id)?.state === "ready", "ready");
+    await world.clock.advance(20_000);
+    expect(world.record(session.id)?.state).toBe("ready");
+    world.livekit.rooms.leave("call-1", "caller");
+    await world.until(() => world.record(session.id)?.state === "ended", "the end");
+    expect(world.record(session.id)?.endedReason).toBe("completed");
+    await world.clock.advance(5000);
+    expect(world.words()).toEqual([
+      "handoff_dispatched 1",
+      "dispatch_claimed 1",
+      "agent_session_bootstrap_ready 1",
+      "agent_session_launch_succeeded 1",
+    ]);
+    for (const event of world.told()) {
+      expect(event).toMatchObject({
+        trace_id: "trace-1",
+        tenant_id: "acme",
+        session_id: session.id,
+        dispatch_id: `${session.id}-1`,
+        dispatch_expires_at: seen.body.dispatch_expires_at,
+      });
+    }
+    expect(JSON.stringify(world.told())).not.toContain("eyJ");
+  });
+
+  it("runs through without any LiveKit too, where rooms are simulated", async () => {
+    const world = await runtimeWorld({ mock: true });
+    await world.connector("connector-1");
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length > 0, "the launch");
+    const claimed = await world.outcome(world.claim(world.runner.seen[0]?.body.dispatch_id));
+    await world.until(() => world.all()[0]?.state === "joined", "joined, which the claim stands for");
+    await world.report(claimed, "ready");
+    await world.until(() => world.all()[0]?.state === "ready", "ready");
+    await world.clock.advance(60_000);
+    expect(world.all()).toMatchObject([{ state: "ready", attempt: 1 }]);
+  });
+
+  it("that is delivered and sent again is one session", async () => {
+    const world = await runtimeWorld({ faults: { loseAck: 0.5, repeat: 0.5 }, seed: 3 });
+    await world.connector("connector-1");
+    await world.connector("connector-2");
+    for (let again = 0; again < 5; again++) await world.handOff(aHandoff({ metadata: { again } }));
+    await world.until(() => world.runner.seen.length > 0, "the launch");
+    await world.clock.advance(7000);
+    expect(world.all()).toHaveLength(1);
+    const asked = world.server.stored(sessionEvents).filter(({ message }) => message.type === "requested");
+    expect(asked).toHaveLength(1);
+    expect(world.words()).toEqual(["handoff_dispatched 1"]);
+  });
+
+  it("that is sent again when no stream knows its id any more changes nothing", async () => {
+    const world = await runtimeWorld();
+    await world.connector("connector-1");
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length > 0, "the launch");
+    const claimed = await world.outcome(world.claim(`${world.all()[0]?.id}-1`));
+    world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
+    world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
+    await world.report(claimed, "ready");
+    await world.clock.advance(2 * DEDUPE_MS);
+    const before = world.server.stored(sessionEvents).length;
+    await world.handOff(aHandoff());
+    await world.clock.advance(5000);
+    expect(world.server.stored(sessionEvents)).toHaveLength(before);
+    expect(world.all()).toMatchObject([{ state: "ready", attempt: 1 }]);
+  });
+
+  it("that nobody claims is tried again, and told to have failed when that is over", async () => {
+    const world = await runtimeWorld({ maxAttempts: 2 });
+    await world.connector("connector-1");
+    await world.handOff(aHandoff());
+    await world.until(() => world.all()[0]?.state === "ended", "the end");
+    await world.clock.advance(1000);
+    expect(world.words()).toEqual([
+      "handoff_dispatched 1",
+      "dispatch_claim_failed 1",
+      "agent_session_launch_failed 1",
+      "handoff_dispatched 2",
+      "dispatch_claim_failed 2",
+      "agent_session_launch_failed 2",
+    ]);
+    const failed = world.told().filter(({ type }) => type === "agent_session_launch_failed");
+    expect(failed).toMatchObject([
+      { reason: "tried_again", final: false, dispatch_id: expect.stringMatching(/-1$/) },
+      { reason: "provider_error", final: true, dispatch_id: expect.stringMatching(/-2$/) },
+    ]);
+    expect(world.runner.seen.map(({ body }) => body.attempt)).toEqual([1, 2]);
+  });
+
+  it("survives a connector that dies at any moment, and is neither lost nor served twice", async () => {
+    for (let dieAtMs = 0; dieAtMs < 60; dieAtMs += 3) {
+      const world = await runtimeWorld({ faults: { hopMs: [1, 4] }, seed: dieAtMs + 1 });
+      const first = await world.connector("connector-1");
+      await world.handOff(aHandoff());
+      await world.clock.advance(dieAtMs);
+      first.kill();
+      await world.connector("connector-2");
+      await world.until(
+        () => world.runner.seen.length > 0 && world.all()[0]?.state === "dispatched",
+        `the launch after a death at ${dieAtMs} ms`,
+      );
+      const attempt = world.all()[0]?.attempt ?? 0;
+      await world.until(() => world.runner.seen.some(({ body }) => body.attempt === attempt), "this launch");
+      const claimed = await world.outcome(world.claim(`${world.all()[0]?.id}-${attempt}`));
+      world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
+      await world.report(claimed, "ready");
+      await world.until(() => world.all()[0]?.state === "ready", `ready after a death at ${dieAtMs} ms`);
+      await world.clock.advance(3000);
+      expect(world.all()).toHaveLength(1);
+      expect(new Set(world.words()).size).toBe(world.words().length);
+      expect(world.words()).toContain(`agent_session_launch_succeeded ${attempt}`);
+    }
+  });
+});
+
+describe("a handoff without an agent runner", () => {
+  it("gets its agent from the provider that its profile has, or waits for one of the pool", async () => {
+    const world = await runtimeWorld({ launcher: false });
+    await world.connector("connector-1");
+    await world.handOff(aHandoff({ agent_id: "elsewhere" }));
+    await world.until(() => world.runner.seen.length > 0, "the launch");
+    expect(world.all()[0]).toMatchObject({ provider: "webhook", profile: "elsewhere" });
+    // No host is up, so nobody knows whether there will be such an agent.
+    await world.handOff(aHandoff({ agent_id: "echo", room: "call-2" }));
+    await world.until(() => world.all().length === 2, "the session");
+    const waiting = world.all().find(({ profile }) => profile === "echo");
+    expect(waiting).toMatchObject({ state: "requested", room: "call-2" });
+    expect(waiting).not.toHaveProperty("provider");
+  });
+
+  it("is told to have failed for an agent that no host has, and for a room that is taken", async () => {
+    const world = await runtimeWorld({ launcher: false });
+    await world.outcome(world.client.save(hosts, aHost("host-1"), 0));
+    await world.connector("connector-1");
+    await world.handOff(aHandoff({ agent_id: "nobody-knows" }));
+    await world.until(() => world.told().length > 0, "the answer");
+    expect(world.told()).toMatchObject([
+      { type: "handoff_failed", reason: "unknown_agent", trace_id: "trace-1", agent_id: "nobody-knows" },
+    ]);
+    await world.handOff(aHandoff({ agent_id: "elsewhere" }));
+    await world.until(() => world.all().length === 1, "the session");
+    await world.handOff(aHandoff({ agent_id: "elsewhere", trace_id: "trace-2" }));
+    await world.until(
+      () => world.told().some((event) => "reason" in event && event.reason === "room_taken"),
+      "no",
+    );
+    expect(world.all()).toHaveLength(1);
+  });
+
+  it("is told to have failed when its session ends before any agent was asked for", async () => {
+    const world = await runtimeWorld({ launcher: false });
+    await world.connector("connector-1");
+    await world.handOff(aHandoff({ agent_id: "echo" }));
+    await world.until(() => world.all().length === 1, "the session");
+    const { id: sessionId = "" } = world.all()[0] ?? {};
+    await world.outcome(
+      world.client.publish(sessionEvents, {
+        type: "end_requested",
+        tenant: "acme",
+        sessionId,
+        at: AT,
+        reason: "cancelled",
+        why: "the caller hung up",
+      }),
+    );
+    await world.until(() => world.told().length > 0, "the answer");
+    await world.clock.advance(1000);
+    expect(world.told()).toMatchObject([
+      { type: "handoff_failed", session_id: sessionId, reason: "cancelled", message: "the caller hung up" },
+    ]);
+  });
+});
+
+describe("a message that is no handoff", () => {
+  it("is answered once with what is wrong, and holds up nobody", async () => {
+    const world = await runtimeWorld();
+    await world.connector("connector-1");
+    await world.connector("connector-2");
+    const wrong = [aHandoff({ version: 3 }), "text", 7, null, [], aHandoff({ metadata: 1 })];
+    for (const message of wrong) await world.handOff(message);
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length > 0 && world.told().length > wrong.length, "the launch");
+    await world.clock.advance(10_000);
+    const invalid = world.told().filter(({ type }) => type === "handoff_invalid_payload");
+    const places = world.server
+      .stored<unknown>(handoffRequests)
+      .flatMap(({ subject, sequence }) => (subject === handoffRequests.subjects ? [sequence] : []));
+    expect(invalid.map((event) => "sequence" in event && event.sequence)).toEqual(
+      places.slice(0, wrong.length),
+    );
+    expect(world.all()).toHaveLength(1);
+  });
+
+  it("and no JSON either is answered too, as is one that nobody could handle", async () => {
+    const world = await runtimeWorld();
+    await world.connector("connector-1");
+    const dead = (sequence: number, payload: string, reason: string) =>
+      world.outcome(
+        world.client.publish(deadLetters, {
+          subject: handoffRequests.subjects,
+          stream: handoffRequests.stream,
+          sequence,
+          reason,
+          deliveries: 1,
+          at: AT,
+          payload,
+        }),
+      );
+    await dead(7, "not json", "it is not JSON");
+    await dead(8, JSON.stringify(aHandoff()), "it failed 30 times");
+    await world.until(() => world.told().length === 2, "the answers");
+    expect(world.told()).toMatchObject([
+      { type: "handoff_invalid_payload", sequence: 7, message: "it is not JSON" },
+      { type: "handoff_failed", trace_id: "trace-1", reason: "not_handled", message: "it failed 30 times" },
+    ]);
+  });
+});

@@ -1,0 +1,311 @@
+// When a janitor gives a host's sessions up, and when it leaves them alone.
+import { describe, expect, test } from "vitest";
+import type { Bus } from "../../../../libs/bus/bus.ts";
+import { GreenroomError } from "../../../../libs/contracts/errors.ts";
+import type { HostRecord } from "../../../../libs/contracts/fleet/host.ts";
+import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
+import { whatAnErrorSays } from "../../../../libs/livekit/ask-agent.ts";
+import type { LiveKit } from "../../../../libs/livekit/rooms.ts";
+import { silentLog } from "../../../../libs/runtime/log.ts";
+import { LostHosts } from "../../../../services/janitor/handle-lost-hosts.ts";
+import { livesOf } from "../../../../services/janitor/host-monitor.ts";
+import { aHost, aSession } from "../../../kit/fixtures/sessions.ts";
+import { createSimClock } from "../../../kit/sim-clock.ts";
+
+/** What a host does when it is asked: its epoch answers, nobody is there, or nothing comes. */
+type Answer = number | "no_responders" | "timeout";
+/** What LiveKit says of an agent: whether it answers, or that LiveKit can't be asked. */
+type AgentAnswer = boolean | "unavailable";
+
+const PING_TIMEOUT_MS = 500;
+const ALIVE_MS = 300;
+const life = { id: "h", epoch: 7 };
+const served = (id: string, changed: Partial<SessionRecord> = {}): SessionRecord =>
+  aSession(id, {
+    state: "ready",
+    host: "h",
+    hostEpoch: 7,
+    identity: `agent-${id}-1`,
+    ...changed,
+  });
+
+function scene(records: SessionRecord[], options: { simulated?: boolean } = {}) {
+  const clock = createSimClock();
+  const world = {
+    host: 7 as Answer,
+    /** When the janitor hears that a ping was not answered; later if it was stopped itself. */
+    silenceMs: PING_TIMEOUT_MS,
+    agents: true as AgentAnswer,
+    connected: true,
+    stored: aHost("h", 1, { epoch: 7 }) as HostRecord | undefined,
+    asked: 0,
+    probed: 0,
+    lost: [] as { session: string; why: string; atMs: number }[],
+  };
+  const after = <T>(ms: number, settle: () => T): Promise<T> =>
+    new Promise((resolve, reject) => {
+      clock.after(ms, () => {
+        try {
+          resolve(settle());
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+  const bus = {
+    isConnected: () => world.connected,
+    request: () => {
+      world.asked += 1;
+      const { host } = world;
+      return after(host === "timeout" ? world.silenceMs : 1, () => {
+        if (typeof host === "number") return { id: "h", epoch: host, sequence: 1 };
+        throw new GreenroomError(host, host);
+      });
+    },
+    read: async () =>
+      world.stored === undefined ? undefined : { key: "h", value: world.stored, revision: 1 },
+    remove: async () => {
+      world.stored = undefined;
+      return true;
+    },
+  } as unknown as Bus;
+  const livekit = {
+    isSimulated: options.simulated ?? false,
+    rooms: {
+      answers: (_room: string, _identity: string, withinMs: number) => {
+        world.probed += 1;
+        const { agents } = world;
+        return after(agents === true ? 5 : withinMs, () => {
+          if (agents === "unavailable") throw new GreenroomError("livekit_unavailable", "away");
+          return agents;
+        });
+      },
+    },
+  } as unknown as LiveKit;
+  const lostHosts = new LostHosts({
+    bus,
+    clock,
+    log: silentLog,
+    livekit,
+    aliveMs: ALIVE_MS,
+    hosts: () => (world.stored === undefined ? [] : [world.stored]),
+    records: () => records,
+    sayLost: async (record, why) => {
+      world.lost.push({ session: record.id, why, atMs: clock.monotonic() });
+      const at = records.indexOf(record);
+      if (at >= 0) records[at] = { ...record, state: "requested" };
+    },
+  });
+  lostHosts.follow();
+  const sessions = () => world.lost.map(({ session }) => session);
+  return { clock, world, lostHosts, sessions };
+}
+
+describe("a killed host's", () => {
+  test("ready sessions are given up as soon as their agents had their time to answer", async () => {
+    const { clock, world, sessions } = scene([served("a"), served("b")]);
+    await clock.advance(1000);
+    expect(sessions()).toEqual([]);
+    world.host = "no_responders";
+    world.agents = false;
+    const since = clock.monotonic();
+    await clock.advance(600);
+    expect(sessions()).toEqual(["a", "b"]);
+    for (const { atMs, why } of world.lost) {
+      expect(atMs - since).toBeGreaterThanOrEqual(ALIVE_MS);
+      expect(atMs - since).toBeLessThanOrEqual(ALIVE_MS + 110);
+      expect(why).toBe("host h is gone: nobody answers for it");
+    }
+  });
+
+  test("last question, which it took along, is not waited for", async () => {
+    const { clock, world, sessions } = scene([served("a")]);
+    await clock.advance(1000);
+    const { asked } = world;
+    world.host = "timeout";
+    world.agents = false;
+    const since = clock.monotonic();
+    await clock.runUntil(() => world.asked > asked, 1000);
+    world.host = "no_responders";
+    await clock.advance(1000);
+    expect(sessions()).toEqual(["a"]);
+    expect((world.lost[0]?.atMs ?? 0) - since).toBeLessThan(PING_TIMEOUT_MS + ALIVE_MS);
+  });
+
+  test("sessions on their way are given up only when it has been gone for long", async () => {
+    const { clock, world, sessions } = scene([served("a", { state: "dispatched", identity: undefined })]);
+    world.host = "no_responders";
+    world.agents = false;
+    await clock.advance(1900);
+    expect(sessions()).toEqual([]);
+    await clock.advance(800);
+    expect(sessions()).toEqual(["a"]);
+  });
+
+  test("registration is taken away when it is certain, and not before", async () => {
+    const { clock, world } = scene([served("a")]);
+    world.host = "no_responders";
+    world.agents = false;
+    await clock.advance(1900);
+    expect(world.stored).toBeDefined();
+    await clock.advance(800);
+    expect(world.stored).toBeUndefined();
+  });
+});
+
+describe("a hanging host's", () => {
+  test("sessions are left alone by a janitor that was stopped itself, until it has asked anew", async () => {
+    const { clock, world, sessions } = scene([served("a")]);
+    world.host = "timeout";
+    world.agents = false;
+    await clock.advance(900);
+    world.silenceMs = 5000;
+    await clock.advance(6000);
+    expect(sessions()).toEqual([]);
+    world.silenceMs = PING_TIMEOUT_MS;
+    await clock.advance(7500);
+    expect(sessions()).toEqual(["a"]);
+  });
+
+  test("sessions are given up after three silences, when their agents are silent too", async () => {
+    const { clock, world, sessions } = scene([served("a")]);
+    world.host = "timeout";
+    world.agents = false;
+    await clock.advance(1400);
+    expect(sessions()).toEqual([]);
+    await clock.advance(800);
+    expect(sessions()).toEqual(["a"]);
+    expect(world.lost[0]?.why).toMatch(/^host h hangs: it answered nothing for \d\.\d s$/);
+  });
+
+  test("sessions stay when it answers again in time", async () => {
+    const { clock, world, sessions } = scene([served("a")]);
+    world.agents = false;
+    for (let i = 0; i < 5; i++) {
+      world.host = "timeout";
+      await clock.advance(900);
+      world.host = 7;
+      await clock.advance(700);
+    }
+    expect(sessions()).toEqual([]);
+  });
+});
+
+describe("sessions are left alone", () => {
+  test("while their agents answer, however long their host is cut off; and it stays registered", async () => {
+    const { clock, world, sessions } = scene([served("a"), served("b", { state: "joined" })]);
+    world.host = "no_responders";
+    await clock.advance(60_000);
+    expect(sessions()).toEqual([]);
+    expect(world.stored).toBeDefined();
+    world.agents = false;
+    await clock.advance(3000);
+    expect(sessions()).toEqual(["a", "b"]);
+  });
+
+  test("while LiveKit can't be asked", async () => {
+    const { clock, world, sessions } = scene([served("a")]);
+    world.host = "no_responders";
+    world.agents = "unavailable";
+    await clock.advance(30_000);
+    expect(sessions()).toEqual([]);
+  });
+
+  test("by a janitor that is cut off itself", async () => {
+    const { clock, world, sessions } = scene([served("a")]);
+    world.host = "timeout";
+    world.agents = false;
+    world.connected = false;
+    await clock.advance(30_000);
+    expect(sessions()).toEqual([]);
+  });
+
+  test("when their host reconnects, as a client does whose NATS server went away", async () => {
+    const { clock, world, sessions } = scene([served("a"), served("b", { state: "dispatched" })]);
+    for (let i = 0; i < 5; i++) {
+      world.host = "no_responders";
+      await clock.advance(700);
+      world.host = 7;
+      await clock.advance(300);
+    }
+    expect(sessions()).toEqual([]);
+    expect(world.stored).toBeDefined();
+  });
+});
+
+test("the sessions of a host's former life are given up when another life answers", async () => {
+  const { clock, world, sessions } = scene([served("a"), served("b", { hostEpoch: 8 })]);
+  world.agents = false;
+  world.host = 8;
+  await clock.advance(1000);
+  expect(sessions()).toEqual(["a"]);
+});
+
+test("with simulated rooms, which nobody else can see, a host's own silence decides", async () => {
+  const { clock, world, sessions } = scene([served("a")], { simulated: true });
+  world.host = "no_responders";
+  await clock.advance(1900);
+  expect(sessions()).toEqual([]);
+  await clock.advance(800);
+  expect(sessions()).toEqual(["a"]);
+  expect(world.probed).toBe(0);
+});
+
+test("a host that is lost is asked less often, and one that is not there any more not at all", async () => {
+  const { clock, world, lostHosts } = scene([]);
+  await clock.advance(10_000);
+  const alive = world.asked;
+  expect(alive).toBeGreaterThan(80);
+  world.host = "timeout";
+  await clock.advance(4000);
+  world.stored = undefined;
+  lostHosts.follow();
+  await clock.advance(1000);
+  const before = world.asked;
+  await clock.advance(10_000);
+  expect(world.asked).toBe(before);
+});
+
+test("a host that was restarted is asked for in its former life too, while sessions name that", () => {
+  const records = [
+    served("a", { hostEpoch: 3 }),
+    served("b", { state: "joined" }),
+    served("c", { state: "ended", host: "x", hostEpoch: 1 }),
+    aSession("d", {}),
+  ];
+  expect(livesOf([life], records)).toEqual([life, { id: "h", epoch: 3 }]);
+});
+
+test("a provider that stands for a host is never asked whether it lives", () => {
+  const records = [served("a", { provider: "livekit", host: "provider-livekit", hostEpoch: 1 })];
+  expect(livesOf([life], records)).toEqual([life]);
+});
+
+describe("of an agent says LiveKit's refusal", () => {
+  const body = (code: string, msg: string) => JSON.stringify({ code, msg });
+
+  test.each([
+    ["nothing came in time", 408, body("canceled", "twirp error unknown: RpcError 1502: Response timeout")],
+    ["it knows no such question", 400, body("invalid_argument", "RpcError 1400: Method not supported")],
+    ["it is leaving", 500, body("internal", "RpcError 1500: the agent is leaving")],
+    ["no node has it", 503, body("unavailable", "twirp error unknown: no response from servers")],
+    ["it isn't there", 404, body("not_found", "participant does not exist")],
+  ])("that it serves nobody (%s)", (_, status, text) => {
+    expect(whatAnErrorSays(status, text)).toBe("silent");
+  });
+
+  test.each([
+    ["twirp", 404, body("bad_route", "no handler for path")],
+    ["a proxy", 404, "404 page not found"],
+  ])("nothing, by a server that can't pass on questions (%s)", (_, status, text) => {
+    expect(whatAnErrorSays(status, text)).toBe("unsupported");
+  });
+
+  test.each([
+    [503, body("unavailable", "could not reach redis")],
+    [401, body("unauthenticated", "invalid token")],
+    [502, "Bad Gateway"],
+  ])("nothing, when LiveKit itself is in trouble (%d)", (status, text) => {
+    expect(() => whatAnErrorSays(status, text)).toThrow(String(status));
+  });
+});

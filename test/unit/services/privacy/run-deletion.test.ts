@@ -1,0 +1,267 @@
+// Removing a tenant's and a person's data: what goes, what stays, and the proof; and retention, which removes by age.
+import { describe, expect, test } from "vitest";
+import { verifyReceipt } from "../../../../libs/auth/receipts.ts";
+import { deletionJobs, sessions, tasks } from "../../../../libs/contracts/buckets.ts";
+import type { DeletionJob } from "../../../../libs/contracts/privacy/deletion.ts";
+import { calls, sessionEvents, taskEvents } from "../../../../libs/contracts/streams.ts";
+import { silentLog } from "../../../../libs/runtime/log.ts";
+import { askForRuns, nextRun } from "../../../../services/privacy/retention.ts";
+import { daysFor, readRetentionDays } from "../../../../services/privacy/retention-days.ts";
+import { endedSession, type Person } from "../../../kit/fixtures/canary.ts";
+import { AT, aSession } from "../../../kit/fixtures/sessions.ts";
+import { MINUTE_MS } from "../../../kit/worlds/memory-world.ts";
+import { ann, bob, type ErasureWorld, erasureWorld, eve, SECRET } from "../../../kit/worlds/privacy-world.ts";
+
+const DAY_MS = 24 * 60 * MINUTE_MS;
+
+const aJob = (changed: Partial<DeletionJob>): DeletionJob => ({
+  v: 1,
+  id: "del_1",
+  tenant: "acme",
+  kind: "tenant",
+  askedBy: "api",
+  askedAt: AT,
+  state: "asked",
+  ...{ takenUp: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, beat: 0, opId: "x" },
+  ...changed,
+});
+
+/** Every store in which something of a person may be. */
+const PERSONAL = [
+  ...["CALLS", "DEAD_LETTERS", "RUNTIME", "SESSIONS", "SESSION_LOGS", "TASKS", "TASK_REQUESTS", "WEBHOOKS"],
+  ...[
+    "WEBHOOK_DELIVERIES",
+    "conversations",
+    "dispatches",
+    "launches",
+    "session_reports",
+    "sessions",
+    "tasks",
+  ],
+];
+
+describe("removing a person's data", () => {
+  test("leaves nothing of them anywhere, and everything of everybody else", async () => {
+    const s = erasureWorld();
+    for (const person of [ann, bob, eve]) await s.traces(person);
+    expect((await s.holding(ann.canary)).sort()).toEqual([...PERSONAL].sort());
+    const others = { bob: await s.holding(bob.canary), eve: await s.holding(eve.canary) };
+    await s.recorder("one");
+    await s.ask(aJob({ kind: "user", user: "ann", userHash: "hash" }));
+    await s.pass(2 * MINUTE_MS);
+    expect(await s.job()).toMatchObject({ state: "done", sessions: 2, tasks: 1, userHash: "hash" });
+    for (const left of [ann.canary, "s_ann", "t_ann"]) expect(await s.holding(left)).toEqual([]);
+    expect(JSON.stringify(await s.job())).not.toContain('"ann"');
+    expect(await s.holding(bob.canary)).toEqual(others.bob);
+    expect(await s.holding(eve.canary)).toEqual(others.eve);
+  });
+
+  test("finds their sessions also when the records are gone, and by the number that was called", async () => {
+    const s = erasureWorld();
+    const called: Person = { ...ann, user: "+15550100" };
+    await s.traces(called);
+    await s.outcome(s.bus.purge(sessions, "acme.>"));
+    await s.recorder("one");
+    await s.ask(aJob({ kind: "user", user: "+15550100" }));
+    await s.pass(2 * MINUTE_MS);
+    expect((await s.job())?.state).toBe("done");
+    expect(await s.holding(ann.canary)).toEqual([]);
+  });
+
+  test("ends what runs first, and waits until it has ended", async () => {
+    const s = erasureWorld();
+    const running = aSession("s_run", { tenant: "acme", user: { id: "ann", name: ann.canary } });
+    await s.outcome(s.bus.save(sessions, running, 0));
+    await s.recorder("one");
+    await s.ask(aJob({ kind: "user", user: "ann" }));
+    await s.pass(MINUTE_MS);
+    expect(await s.job()).toMatchObject({ state: "waiting", why: expect.stringContaining("1 sessions") });
+    const said = s.server.stored(sessionEvents).map(({ message }) => message);
+    expect(said).toMatchObject([{ type: "end_requested", sessionId: "s_run" }]);
+    const entry = await s.outcome(s.bus.read(sessions, "acme.s_run"));
+    await s.outcome(s.bus.save(sessions, { ...running, state: "ended" as const }, entry?.revision ?? 0));
+    await s.pass(2 * MINUTE_MS);
+    expect((await s.job())?.state).toBe("done");
+    expect(await s.holding("s_run")).toEqual([]);
+  });
+
+  test("cancels their open tasks", async () => {
+    const s = erasureWorld();
+    await s.traces({ ...ann, user: "+15550100" });
+    const entry = await s.outcome(s.bus.read(tasks, "acme.t_ann"));
+    const { endedAt: _, ...open } = { ...entry!.value, state: "queued" as const };
+    await s.outcome(s.bus.save(tasks, open, entry!.revision));
+    await s.outcome(s.bus.purge(taskEvents, "task.acme.>"));
+    await s.recorder("one");
+    await s.ask(aJob({ kind: "user", user: "+15550100" }));
+    await s.pass(MINUTE_MS);
+    expect(s.server.stored(taskEvents).map(({ message }) => message.type)).toContain("cancel_requested");
+    expect((await s.job())?.state).toBe("waiting");
+  });
+
+  test("takes along what is written late, after a store was gone through", async () => {
+    const s = erasureWorld();
+    await s.traces(ann);
+    await s.recorder("one");
+    await s.ask(aJob({ kind: "user", user: "ann" }));
+    await s.pass(3000);
+    expect(await s.holding(ann.canary)).toEqual([]);
+    // A recorder that was at it stores the call now, and a webhook is told.
+    await s.outcome(s.bus.publish(calls, { ...(await lateCall()), why: ann.canary }));
+    expect(await s.holding(ann.canary)).toEqual(["CALLS"]);
+    await s.pass(2 * MINUTE_MS);
+    expect((await s.job())?.state).toBe("done");
+    expect(await s.holding(ann.canary)).toEqual([]);
+  });
+});
+
+const lateCall = async () => {
+  const { callOf } = await import("../../../../libs/domain/call/build-call.ts");
+  return callOf(endedSession(ann, AT), [], []);
+};
+
+describe("removing a tenant's data", () => {
+  test("leaves nothing of it in any store but the proof, and everything of others", async () => {
+    const s = erasureWorld();
+    for (const person of [ann, bob, eve]) await s.traces(person);
+    const eves = await s.holding(eve.canary);
+    await s.recorder("one");
+    await s.ask(aJob({ kind: "tenant" }));
+    await s.pass(2 * MINUTE_MS);
+    const job = await s.job();
+    expect(job?.state).toBe("done");
+    expect(await s.holding(ann.canary)).toEqual([]);
+    expect(await s.holding(bob.canary)).toEqual([]);
+    expect(await s.holding("acme")).toEqual(["deletion_jobs"]);
+    expect(await s.holding(eve.canary)).toEqual(eves);
+    // Nothing is counted that wasn't there: two people, one session each.
+    expect(job?.counts).toMatchObject({
+      CALLS: 2,
+      sessions: 2,
+      conversations: 2,
+      RUNTIME: 4,
+      DEAD_LETTERS: 2,
+    });
+  });
+
+  test("gives a receipt that says the counts, and that nobody can change", async () => {
+    const s = erasureWorld();
+    await s.traces(ann);
+    await s.recorder("one");
+    await s.ask(aJob({ kind: "tenant", askedBy: "api: the controller" }));
+    await s.pass(2 * MINUTE_MS);
+    const { receipt = "", counts } = (await s.job()) ?? {};
+    const said = await verifyReceipt(receipt, { secret: SECRET });
+    expect(said).toMatchObject({
+      jti: "del_1",
+      tenant: "acme",
+      kind: "tenant",
+      counts,
+      askedBy: "api: the controller",
+    });
+    const [header, payload, signature] = receipt.split(".");
+    const forged = Buffer.from(JSON.stringify({ ...said, total: 0 })).toString("base64url");
+    await expect(verifyReceipt(`${header}.${forged}.${signature}`, { secret: SECRET })).rejects.toThrow(
+      "changed",
+    );
+    await expect(
+      verifyReceipt(`${header}.${payload}.${signature}`, { secret: `${SECRET}!` }),
+    ).rejects.toThrow();
+  });
+
+  test("goes on with another recorder when the first one dies, and is done once by several", async () => {
+    const s = erasureWorld();
+    for (const person of [ann, bob]) await s.traces(person);
+    const one = await s.recorder("one");
+    await s.ask(aJob({ kind: "user", user: "ann" }));
+    await s.pass(2000);
+    expect((await s.job())?.by).toBe("one");
+    (one.bus as unknown as { crash(): void }).crash();
+    await s.recorder("two");
+    await s.recorder("three");
+    await s.pass(3 * MINUTE_MS);
+    expect(await s.job()).toMatchObject({ state: "done", takenUp: 2 });
+    expect(await s.holding(ann.canary)).toEqual([]);
+    const { beat } = (await s.job()) ?? {};
+    await s.pass(MINUTE_MS);
+    expect((await s.job())?.beat).toBe(beat);
+  });
+});
+
+describe("retention", () => {
+  const old = "2025-12-20T10:00:00.000Z";
+  const deps = (s: ErasureWorld, days: string) => ({
+    ...{ bus: s.bus, clock: s.clock, log: silentLog, instance: "one", nextOpId: () => "op" },
+    settings: { intervalMs: DAY_MS, days: readRetentionDays(days), tenant: "acme" },
+  });
+
+  test("removes what is older than it may be kept, and leaves what isn't", async () => {
+    const s = erasureWorld();
+    await s.traces(ann, old);
+    await s.traces(bob, AT);
+    const bobs = await s.holding(bob.canary);
+    await s.outcome(askForRuns(deps(s, "7")));
+    await s.recorder("one");
+    await s.pass(MINUTE_MS);
+    expect(await s.job("retention-000001")).toMatchObject({
+      state: "done",
+      kind: "retention",
+      askedBy: "schedule",
+    });
+    // Handoffs are kept for a day, and letters for seven: they go by themselves.
+    expect(
+      (await s.holding(ann.canary)).filter(
+        (store) => !["RUNTIME", "DEAD_LETTERS", "TASK_REQUESTS"].includes(store),
+      ),
+    ).toEqual([]);
+    expect(await s.holding(bob.canary)).toEqual(bobs);
+  });
+
+  test("asks once a day, however many recorders look, and never while a run is under way", async () => {
+    const s = erasureWorld();
+    const both = () => Promise.all([askForRuns(deps(s, "7")), askForRuns(deps(s, "7"))]);
+    await s.outcome(both());
+    await s.outcome(both());
+    expect((await s.outcome(s.bus.list(deletionJobs))).map(({ value }) => value.id)).toEqual([
+      "retention-000001",
+    ]);
+    await s.recorder("one");
+    await s.pass(MINUTE_MS);
+    await s.outcome(both());
+    expect(await s.outcome(s.bus.list(deletionJobs))).toHaveLength(1);
+    await s.pass(DAY_MS);
+    await s.outcome(both());
+    expect((await s.job("retention-000002"))?.state).toBe("asked");
+  });
+
+  test("is of each tenant as the setting says", async () => {
+    const s = erasureWorld();
+    await s.traces(ann, old);
+    await s.traces(eve, old);
+    await s.outcome(askForRuns(deps(s, "30, other=5, acme=off")));
+    expect((await s.outcome(s.bus.list(deletionJobs))).map(({ key }) => key)).toEqual([
+      "other.retention-000001",
+    ]);
+  });
+
+  test("days are read from one setting", () => {
+    const days = readRetentionDays("30, acme=7, big=off");
+    expect([daysFor(days, "acme"), daysFor(days, "big"), daysFor(days, "else")]).toEqual([7, undefined, 30]);
+    expect(daysFor(readRetentionDays(undefined), "acme")).toBeUndefined();
+    for (const wrong of ["0", "-1", "acme=", "acme=x", "7 days", "4000"])
+      expect(() => readRetentionDays(wrong)).toThrow(wrong);
+  });
+
+  test("a run is due when the last one is done and was asked for long enough ago", () => {
+    const run = (number: number, state: DeletionJob["state"], askedAt = AT) => ({
+      id: `retention-00000${number}`,
+      state,
+      askedAt,
+    });
+    const now = Date.parse(AT);
+    expect(nextRun([], now, DAY_MS)).toBe(1);
+    expect(nextRun([run(1, "running")], now + 9 * DAY_MS, DAY_MS)).toBeUndefined();
+    expect(nextRun([run(1, "done")], now + DAY_MS - 1, DAY_MS)).toBeUndefined();
+    expect(nextRun([run(2, "failed"), run(1, "done")], now + DAY_MS, DAY_MS)).toBe(3);
+  });
+});

@@ -1,0 +1,308 @@
+// The provider `livekit`, on a LiveKit that a test plays: which agent is whose, and what is said of it.
+import { describe, expect, test } from "vitest";
+import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
+import type { Created, Dispatch, DispatchJob } from "../../../../../libs/livekit/agent-dispatch.ts";
+import { whatAnErrorSaysOfClient } from "../../../../../libs/livekit/ask-agent.ts";
+import type { ParticipantInfo } from "../../../../../libs/livekit/rooms.ts";
+import type { LaunchOrder } from "../../../../../services/providers/drivers/driver.ts";
+import {
+  createLiveKitProvider,
+  isReady,
+  metadataOf,
+} from "../../../../../services/providers/drivers/livekit.ts";
+import { AT } from "../../../../kit/fixtures/sessions.ts";
+import { createSimClock } from "../../../../kit/sim-clock.ts";
+
+const NAME = "support-agent";
+const ROOM = "session-s";
+
+const anOrder = (attempt = 1, session = "s"): LaunchOrder => ({
+  tenant: "t",
+  session,
+  attempt,
+  profile: "support",
+  room: ROOM,
+  user: { id: "u", name: "U" },
+  metadata: { topic: "billing" },
+  recovering: false,
+  longestMs: 60_000,
+});
+
+const aLaunch = (changed: Partial<LaunchRecord> = {}): LaunchRecord => ({
+  v: 1,
+  tenant: "t",
+  session: "s",
+  attempt: 1,
+  provider: "livekit",
+  profile: "support",
+  room: ROOM,
+  state: "launched",
+  by: "connector-1",
+  takenUp: 0,
+  at: AT,
+  opId: "op",
+  ...changed,
+});
+
+const anAgent = (
+  identity: string,
+  joinedAtMs: number,
+  attributes: Record<string, string> = {},
+): ParticipantInfo => ({
+  identity,
+  isAgent: true,
+  joinedAtMs,
+  attributes: { "lk.agent_name": NAME, ...attributes },
+});
+const LISTENING = { "lk.agent.state": "listening" };
+const aUser: ParticipantInfo = { identity: "u", isAgent: false, joinedAtMs: 0, attributes: {} };
+
+const aDispatch = (
+  id: string,
+  createdAtMs: number,
+  order: LaunchOrder,
+  jobs: DispatchJob[] = [],
+): Dispatch => ({
+  id,
+  agentName: NAME,
+  metadata: metadataOf(order),
+  createdAtMs,
+  jobs,
+});
+const aJob = (identity: string, changed: Partial<DispatchJob> = {}): DispatchJob => ({
+  identity,
+  status: "running",
+  error: "",
+  ...changed,
+});
+
+/** LiveKit as it stands, and what was done to it. */
+function scene(dispatches: Dispatch[], participants: ParticipantInfo[]) {
+  const clock = createSimClock();
+  const livekit = {
+    dispatches: dispatches as Dispatch[] | undefined,
+    participants,
+    answer: "responds" as "responds" | "silent" | "unknown",
+    created: { is: "created", id: "AD_new" } as Created,
+    done: [] as string[],
+  };
+  const provider = createLiveKitProvider({
+    clock,
+    agentNameOf: () => NAME,
+    rooms: {
+      participants: async () => [...livekit.participants],
+      remove: async (_room, identity) => {
+        livekit.done.push(`remove ${identity}`);
+        livekit.participants = livekit.participants.filter((each) => each.identity !== identity);
+      },
+    },
+    dispatches: {
+      create: async (room, agentName, metadata) => {
+        livekit.done.push(`create ${agentName} in ${room} with ${metadata}`);
+        return livekit.created;
+      },
+      list: async () => livekit.dispatches,
+      delete: async (_room, id) => {
+        livekit.done.push(`delete ${id}`);
+        livekit.dispatches = livekit.dispatches?.filter((each) => each.id !== id);
+      },
+      askClient: async () => livekit.answer,
+    },
+  });
+  return { clock, livekit, provider };
+}
+
+test("a launch is a dispatch whose metadata is the session's own, and says what it was made for", async () => {
+  const { livekit, provider } = scene([], []);
+  expect(await provider.launch(anOrder())).toEqual({ is: "launched", externalId: "AD_new" });
+  const made = {
+    topic: "billing",
+    greenroom: { tenant: "t", session: "s", attempt: 1, user: { id: "u", name: "U" }, recovering: false },
+  };
+  expect(livekit.done).toEqual([`create ${NAME} in ${ROOM} with ${JSON.stringify(made)}`]);
+  livekit.created = { is: "refused", why: "metadata exceeds limits" };
+  expect(await provider.launch(anOrder())).toMatchObject({ is: "refused", worthRepeating: false });
+});
+
+describe("an agent", () => {
+  test("that is in the room before LiveKit tells whose it is, is its dispatch's", async () => {
+    const { provider } = scene([aDispatch("AD_1", 100, anOrder())], [aUser, anAgent("a", 150)]);
+    expect(await provider.observe(aLaunch())).toEqual({
+      is: "joined",
+      identity: "a",
+      users: 1,
+      externalId: "AD_1",
+    });
+  });
+
+  test.each([
+    [{}, false],
+    [{ "lk.agent.state": "initializing" }, false],
+    [{ "lk.agent.state": "" }, false],
+    [{ "lk.agent.state": "listening" }, true],
+    [{ "lk.agent.state": "speaking" }, true],
+    [{ "greenroom.ready": "1" }, true],
+    [{ "lk.agent.state": "initializing", "greenroom.ready": "yes" }, true],
+  ])("with %j is ready: %s", (attributes, is) => {
+    expect(isReady(attributes)).toBe(is);
+  });
+
+  test("of a former attempt that is listed still serves no other, and is put out", async () => {
+    const dispatch = aDispatch("AD_2", 100, anOrder(2));
+    const { provider, livekit } = scene([dispatch], [anAgent("dead", 50, LISTENING)]);
+    expect(await provider.observe(aLaunch({ attempt: 2 }))).toMatchObject({ is: "untaken" });
+    expect(livekit.done).toEqual(["remove dead"]);
+  });
+
+  test("whose dispatch LiveKit has forgotten goes on when it serves, and else is put out", async () => {
+    const agents = () => [anAgent("first", 120, LISTENING), anAgent("second", 150, LISTENING)];
+    const serving = scene([], agents());
+    const known = aLaunch({ state: "ready", identity: "second", externalId: "AD_1" });
+    expect(await serving.provider.observe(known)).toMatchObject({ is: "ready", identity: "second" });
+    expect(serving.livekit.done).toEqual(["remove first"]);
+    const coming = scene([], agents().slice(0, 1));
+    expect(await coming.provider.observe(aLaunch())).toMatchObject({ is: "absent" });
+    expect(coming.livekit.done).toEqual(["remove first"]);
+  });
+
+  test("is not put out by whoever still looks for an attempt before its own", async () => {
+    const listed = [aDispatch("AD_1", 100, anOrder(1)), aDispatch("AD_2", 200, anOrder(2))];
+    const { provider, livekit } = scene(listed, [anAgent("a", 150), anAgent("b", 250, LISTENING)]);
+    await provider.observe(aLaunch({ identity: "a" }));
+    expect(livekit.done).toEqual([]);
+  });
+
+  test("that a former attempt asked for and that comes first serves; the next is put out", async () => {
+    const dispatch = aDispatch("AD_2", 100, anOrder(2), [aJob("second")]);
+    const { provider, livekit } = scene([dispatch], [anAgent("late", 150, LISTENING)]);
+    const first = await provider.observe(aLaunch({ attempt: 2 }));
+    expect(first).toMatchObject({ is: "ready", identity: "late" });
+    livekit.participants.push(anAgent("second", 170, LISTENING));
+    const second = await provider.observe(aLaunch({ attempt: 2, state: "ready", identity: "late" }));
+    expect(second).toMatchObject({ is: "ready", identity: "late" });
+    expect(livekit.done).toEqual(["remove second"]);
+  });
+
+  test("of another name, or of a dispatch of somebody else's, is left alone", async () => {
+    const foreign: Dispatch = { ...aDispatch("AD_x", 90, anOrder()), metadata: "{}", jobs: [aJob("theirs")] };
+    const other = { ...anAgent("other", 160), attributes: { "lk.agent_name": "other-agent" } };
+    const agents = [anAgent("theirs", 120, LISTENING), other, anAgent("mine", 170, LISTENING)];
+    const { provider, livekit } = scene([foreign, aDispatch("AD_1", 100, anOrder())], agents);
+    expect(await provider.observe(aLaunch())).toMatchObject({ is: "ready", identity: "mine" });
+    expect(livekit.done).toEqual([]);
+  });
+
+  test("is not put out while a dispatch of somebody else's may be its", async () => {
+    const foreign: Dispatch = { ...aDispatch("AD_x", 90, anOrder()), metadata: "not ours" };
+    const agents = [anAgent("a", 120, LISTENING), anAgent("b", 170, LISTENING)];
+    const { provider, livekit } = scene([foreign, aDispatch("AD_1", 100, anOrder())], agents);
+    await provider.observe(aLaunch());
+    expect(livekit.done).toEqual([]);
+  });
+
+  test("that says itself that it has finished has ended in order", async () => {
+    const agent = anAgent("a", 150, { ...LISTENING, "greenroom.ended": "everything was said" });
+    const { provider } = scene([aDispatch("AD_1", 100, anOrder())], [agent]);
+    expect(await provider.observe(aLaunch({ state: "ready", identity: "a" }))).toMatchObject({
+      is: "ended",
+      why: "the agent says that it has finished: everything was said",
+      worthRepeating: false,
+    });
+  });
+
+  test("that answered before and answers nothing any more is silent; one that never did is not", async () => {
+    const ready = aLaunch({ state: "ready", identity: "a" });
+    const { provider, livekit } = scene([aDispatch("AD_1", 100, anOrder())], [anAgent("a", 150, LISTENING)]);
+    livekit.answer = "silent";
+    expect(await provider.observe(ready)).not.toHaveProperty("isSilent");
+    livekit.answer = "responds";
+    await provider.observe(ready);
+    livekit.answer = "unknown";
+    expect(await provider.observe(ready)).not.toHaveProperty("isSilent");
+    livekit.answer = "silent";
+    expect(await provider.observe(ready)).toMatchObject({ is: "ready", isSilent: true });
+  });
+});
+
+describe("a lookup", () => {
+  const intended = aLaunch({ state: "intended" });
+
+  test("finds nothing of another attempt, another session or another tenant", async () => {
+    const others = [anOrder(2), anOrder(1, "other"), { ...anOrder(), tenant: "other" }];
+    const { provider } = scene(
+      others.map((order, index) => aDispatch(`AD_${index}`, 100, order)),
+      [],
+    );
+    expect(await provider.observe(intended)).toEqual({
+      is: "absent",
+      why: `LiveKit has no dispatch of ${NAME} to room ${ROOM}`,
+    });
+  });
+
+  test("finds nothing where there is no room", async () => {
+    const { provider, livekit } = scene([], []);
+    livekit.dispatches = undefined;
+    expect(await provider.observe(intended)).toEqual({ is: "absent", why: `LiveKit has no room ${ROOM}` });
+  });
+
+  test("of what was made twice keeps one, whoever looks", async () => {
+    const twice = [aDispatch("AD_b", 110, anOrder()), aDispatch("AD_a", 100, anOrder())];
+    const first = scene([...twice], []);
+    expect(await first.provider.observe(intended)).toMatchObject({ is: "untaken", externalId: "AD_a" });
+    expect(first.livekit.done).toEqual(["delete AD_b"]);
+    const second = scene([...twice], []);
+    await second.provider.observe(aLaunch({ externalId: "AD_b" }));
+    expect(second.livekit.done).toEqual(["delete AD_a"]);
+  });
+});
+
+describe("a dispatch without an agent in the room", () => {
+  const observe = (jobs: DispatchJob[], launch = aLaunch()) =>
+    scene([aDispatch("AD_1", 100, anOrder(), jobs)], []).provider.observe(launch);
+
+  test("is untaken without a job, and on its way with one", async () => {
+    expect(await observe([])).toMatchObject({ is: "untaken", externalId: "AD_1" });
+    expect(await observe([aJob("a")])).toEqual({ is: "launched", externalId: "AD_1", identity: "a" });
+  });
+
+  test("has ended when its job has: failed, refused for good, or done", async () => {
+    expect(await observe([aJob("a", { status: "failed", error: "boom" })])).toMatchObject({
+      is: "ended",
+      error: "boom",
+    });
+    const refused = await observe([aJob("", { status: "succeeded" })]);
+    expect(refused).toMatchObject({ is: "ended", worthRepeating: false, cause: "provider" });
+    const done = await observe(
+      [aJob("a", { status: "succeeded" })],
+      aLaunch({ state: "ready", identity: "a" }),
+    );
+    expect(done).toMatchObject({ is: "ended", worthRepeating: false });
+    expect(done).not.toHaveProperty("error");
+  });
+});
+
+test("its end takes every dispatch of the attempt back, lets the agent go, and puts out one that stays", async () => {
+  const mine = aDispatch("AD_1", 100, anOrder(), [aJob("a")]);
+  const next = aDispatch("AD_2", 200, anOrder(2), [aJob("b")]);
+  const { clock, livekit, provider } = scene([mine, next], [aUser, anAgent("a", 150), anAgent("b", 250)]);
+  const ending = provider.end(aLaunch({ identity: "a" }), "lost");
+  await clock.advance(10);
+  expect(livekit.done).toEqual(["delete AD_1"]);
+  await clock.advance(2000);
+  await ending;
+  expect(livekit.done).toEqual(["delete AD_1", "remove a"]);
+  expect(livekit.participants.map(({ identity }) => identity)).toEqual(["u", "b"]);
+  livekit.dispatches = undefined;
+  await provider.end(aLaunch({ identity: "a" }), "again");
+});
+
+test.each([
+  ["responds", "it knows no such question", "RpcError 1400: Method not supported at destination"],
+  ["responds", "its own code failed", "RpcError 1500: Application error"],
+  ["silent", "nothing came in time", "RpcError 1502: Response timeout"],
+  ["silent", "it can't be reached", "RpcError 1501: Connection timeout"],
+  ["unknown", "LiveKit is at its end", "transport failure"],
+  ["unknown", "it is too old to be asked", "RpcError 1404: Unsupported version"],
+])("a client %s when %s", (says, _why, msg) => {
+  expect(whatAnErrorSaysOfClient(JSON.stringify({ code: "internal", msg }))).toBe(says);
+});

@@ -1,0 +1,358 @@
+// The provider `webhook`: what each answer of an agent runner leads to, and that nothing is ever served twice.
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Webhook } from "standardwebhooks";
+import { afterEach, describe, expect, it, test } from "vitest";
+import { parseProviderRules } from "../../../../../libs/contracts/providers/provider-rules.ts";
+import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
+import { ConfigError, readConfig } from "../../../../../libs/runtime/config.ts";
+import { launchUrlOf, requestLaunch } from "../../../../../services/providers/drivers/runner-request.ts";
+import { runtimeSettings, setUpRuntime } from "../../../../../services/providers/runner-settings.ts";
+import { AT } from "../../../../kit/fixtures/sessions.ts";
+import { aHandoff, RUNNER_SECRET, runtimeWorld } from "../../../../kit/worlds/handoff-world.ts";
+
+const answer =
+  (status: number, body?: string, headers: Record<string, string> = {}) =>
+  async () =>
+    new Response(body ?? null, { status, headers });
+const unreachable = async () => {
+  throw new TypeError("fetch failed", {
+    cause: Object.assign(new Error("refused"), { code: "ECONNREFUSED" }),
+  });
+};
+
+async function started(options: Parameters<typeof runtimeWorld>[0] = {}) {
+  const world = await runtimeWorld(options);
+  const connector = await world.connector("connector-1");
+  const session = () => world.all()[0];
+  return { world, connector, session };
+}
+
+/** One whose agent was claimed, is in the room with its caller, and said that it is ready. */
+async function ready() {
+  const all = await started();
+  const { world, session } = all;
+  await world.handOff(aHandoff());
+  await world.until(() => world.runner.seen.length === 1, "the asking");
+  const claimed = await world.outcome(world.claim(`${session()?.id}-1`));
+  world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
+  world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
+  await world.report(claimed, "ready");
+  await world.until(() => session()?.state === "ready", "ready");
+  return { ...all, claimed };
+}
+
+describe("an agent runner", () => {
+  test.each([
+    ["answers 500", answer(500, "oh")],
+    ["answers 503", answer(503)],
+    ["has too much to do", answer(429)],
+    ["can't be reached", unreachable],
+  ])("that %s is asked again with the same id and the same words", async (_what, once) => {
+    const { world, session } = await started();
+    world.runner.script.push(once, once);
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length === 3, "the third asking");
+    await world.clock.advance(500);
+    const [first, ...others] = world.runner.seen;
+    for (const other of others) expect({ ...other }).toEqual({ ...first });
+    expect(first?.isSigned).toBe(true);
+    expect(session()).toMatchObject({ state: "dispatched", attempt: 1, failures: 0 });
+    const claimed = await world.outcome(world.claim(`${session()?.id}-1`));
+    expect(claimed.attempt).toBe(1);
+  });
+
+  it("that says when to come back is left alone until then", async () => {
+    const { world } = await started();
+    world.runner.script.push(answer(503, "", { "retry-after": "5" }));
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length === 1, "the asking");
+    await world.clock.advance(4900);
+    expect(world.runner.seen).toHaveLength(1);
+    await world.clock.advance(200);
+    expect(world.runner.seen).toHaveLength(2);
+  });
+
+  test.each([
+    ["refuses", answer(404, "no such agent"), /answered 404: no such agent/],
+    ["sends elsewhere", answer(302, "", { location: "http://elsewhere" }), /redirect/],
+  ])("that %s ends the session, in its own words", async (_what, once, says) => {
+    const { world, session } = await started();
+    world.runner.script.push(once);
+    await world.handOff(aHandoff());
+    await world.until(() => session()?.state === "ended", "the end");
+    expect(session()).toMatchObject({ endedReason: "provider_error", fault: "provider" });
+    expect(session()?.history.at(-1)?.why).toMatch(says);
+    await world.clock.advance(30_000);
+    expect(world.runner.seen).toHaveLength(1);
+  });
+
+  it("that is away for long fails the attempt; the next one may find it well", async () => {
+    const { world, session } = await started();
+    while (world.runner.script.length < 50) world.runner.script.push(unreachable);
+    await world.handOff(aHandoff());
+    await world.until(() => session()?.attempt === 2, "the next attempt");
+    world.runner.script.length = 0;
+    // Withdrawn before it was given up, and not because the session went on.
+    expect(world.dispatch(`${session()?.id}-1`)).toMatchObject({
+      state: "expired",
+      why: expect.stringContaining("ECONNREFUSED"),
+    });
+    await world.until(() => world.runner.seen.some(({ body }) => body.attempt === 2), "its asking");
+    await world.outcome(world.claim(`${session()?.id}-2`));
+    await expect(world.outcome(world.claim(`${session()?.id}-1`))).rejects.toMatchObject({
+      code: "dispatch_expired",
+    });
+    const tries = world.runner.seen.filter(({ body }) => body.attempt === 1).length;
+    expect(tries).toBeGreaterThan(4);
+    expect(tries).toBeLessThan(12);
+  });
+
+  it("that is away for longer than a dispatch may stand is not asked for what has expired", async () => {
+    const { world, session } = await started({ claimMs: 3000 });
+    while (world.runner.script.length < 50) world.runner.script.push(unreachable);
+    await world.handOff(aHandoff());
+    await world.until(() => session()?.attempt === 2, "the next attempt");
+    expect(world.clock.monotonic()).toBeLessThan(9000);
+    expect(session()?.history.at(-1)?.why).toBe("nobody claimed it within 3 s");
+  });
+
+  it("whose answers are all lost is launched by its claim", async () => {
+    const { world, session } = await started();
+    const takenButSilent = async (seen: { body: { dispatch_id: string } }): Promise<Response> => {
+      await world.claim(seen.body.dispatch_id);
+      return unreachable();
+    };
+    world.runner.script.push(takenButSilent as never);
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length === 1, "the asking");
+    await world.clock.advance(20_000);
+    expect(world.runner.seen).toHaveLength(1);
+    expect(session()).toMatchObject({ state: "dispatched", attempt: 1 });
+  });
+
+  it("isn't asked again for a session that is over", async () => {
+    const { world, session } = await started();
+    while (world.runner.script.length < 50) world.runner.script.push(unreachable);
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length === 2, "the second asking");
+    await world.outcome(
+      world.client.publish(sessionEvents, {
+        type: "end_requested",
+        tenant: "acme",
+        sessionId: session()?.id ?? "",
+        at: AT,
+        reason: "cancelled",
+        why: "enough",
+      }),
+    );
+    await world.until(() => session()?.state === "ended", "the end");
+    await world.clock.advance(20_000);
+    expect(world.runner.seen.length).toBeLessThanOrEqual(3);
+  });
+
+  it("that nobody has set up is no reason to wait", async () => {
+    const { world, session } = await started();
+    await world.handOff(aHandoff({ agent_id: "nobody" }));
+    await world.until(() => session()?.state === "ended", "the end");
+    expect(session()?.history.at(-1)?.why).toContain("AGENT_LAUNCHER_URL");
+  });
+
+  it("whose agent leaves the room is missed, and another takes over in the same room", async () => {
+    const { world, session, claimed } = await ready();
+    await world.clock.advance(3000);
+    world.livekit.rooms.leave("call-1", claimed.identity);
+    await world.until(() => world.runner.seen.length === 2, "the next asking");
+    expect(world.runner.seen[1]?.body).toMatchObject({ attempt: 2, recovering: true, room: "call-1" });
+    expect(session()).toMatchObject({ attempt: 2, recovering: true });
+  });
+
+  it("whose agent is still listed and answers nothing any more is missed within seconds", async () => {
+    const { world, session } = await ready();
+    // One that never answered may be of a kind that can't.
+    world.runner.client = "silent";
+    await world.clock.advance(20_000);
+    expect(session()).toMatchObject({ state: "ready", attempt: 1 });
+    world.runner.client = "responds";
+    await world.clock.advance(5000);
+    world.runner.client = "silent";
+    const fellSilentAtMs = world.clock.monotonic();
+    await world.until(() => session()?.attempt === 2, "the next attempt");
+    expect(world.clock.monotonic() - fellSilentAtMs).toBeLessThan(6000);
+    expect(session()?.history.find(({ why }) => why?.includes("answers nothing"))).toBeDefined();
+  });
+
+  it("that is asked while its connector dies is asked again by the next, with the same id", async () => {
+    const { world, connector, session } = await started();
+    world.runner.script.push(() => new Promise(() => {}));
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length === 1, "the asking");
+    connector.kill();
+    await world.connector("connector-2");
+    await world.until(() => world.runner.seen.length === 2, "the next asking");
+    expect(world.runner.seen[1]).toEqual(world.runner.seen[0]);
+    expect(session()).toMatchObject({ state: "dispatched", attempt: 1 });
+  });
+});
+
+describe("a connector that stops", () => {
+  test.each([
+    ["while its request is under way", () => new Promise<Response>(() => {})],
+    ["while it waits before it asks again", unreachable],
+  ])("%s leaves the launch to another at once, and no attempt is lost", async (_what, once) => {
+    const { world, connector, session } = await started();
+    world.runner.script.push(once);
+    await world.handOff(aHandoff());
+    await world.until(() => world.runner.seen.length === 1, "the asking");
+    const stoppedAtMs = world.clock.monotonic();
+    await connector.stop();
+    expect(world.clock.monotonic() - stoppedAtMs).toBeLessThan(1000);
+    expect(session()).toMatchObject({ state: "dispatched", attempt: 1, failures: 0 });
+    await world.connector("connector-2");
+    await world.until(() => world.runner.seen.length === 2, "the next asking");
+    expect(world.runner.seen[1]).toEqual(world.runner.seen[0]);
+    const claimed = await world.outcome(world.claim(`${session()?.id}-1`));
+    expect(claimed.attempt).toBe(1);
+  });
+});
+
+describe("the request", () => {
+  const servers: ReturnType<typeof createServer>[] = [];
+  afterEach(() => {
+    for (const server of servers.splice(0)) {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  /** A real server, so that what is said of the network is what Node's fetch makes of it. */
+  async function listening(handle: Parameters<typeof createServer>[1]): Promise<string> {
+    const server = createServer(handle as never);
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+  const ask = (url: string, more: Partial<Parameters<typeof requestLaunch>[0]> = {}) =>
+    requestLaunch({
+      url: launchUrlOf(url),
+      id: "acme.s.1",
+      body: { a: "ä" },
+      secrets: [RUNNER_SECRET],
+      now: new Date(),
+      timeoutMs: 5000,
+      ...more,
+    });
+
+  it("is one that any Standard Webhooks library accepts, by the old secret and by the new", async () => {
+    const other = `whsec_${Buffer.from("another secret of an agent runner").toString("base64")}`;
+    const verified: unknown[] = [];
+    const url = await listening(async (request, response) => {
+      const parts: Buffer[] = [];
+      for await (const part of request) parts.push(part);
+      const body = Buffer.concat(parts).toString();
+      for (const secret of [RUNNER_SECRET, other])
+        verified.push(new Webhook(secret).verify(body, request.headers as Record<string, string>));
+      response.writeHead(request.url === "/runtime/agent-sessions/launch" ? 202 : 404).end();
+    });
+    expect(await ask(url, { secrets: [RUNNER_SECRET, other] })).toEqual({ is: "taken" });
+    expect(verified).toEqual([{ a: "ä" }, { a: "ä" }]);
+  });
+
+  it("follows no redirect, reads no endless answer, and tells no token that it is told", async () => {
+    const elsewhere = await listening((_request, response) => response.end());
+    const url = await listening((request, response) => {
+      if (request.headers["webhook-id"] === "redirect") {
+        response.writeHead(307, { location: elsewhere }).end();
+      } else if (request.headers["webhook-id"] === "endless") {
+        response.writeHead(400);
+        const more = () => {
+          if (response.writable && !response.destroyed)
+            response.write("x".repeat(10_000), () => setImmediate(more));
+        };
+        more();
+      } else response.writeHead(403).end("bad token eyJhbGciOi.eyJzdWIi.c2lnbmF0dXJl\n\n here");
+    });
+    expect(await ask(url, { id: "redirect" })).toMatchObject({
+      is: "refused",
+      why: expect.stringContaining("307"),
+    });
+    const endless = await ask(url, { id: "endless" });
+    expect(endless).toMatchObject({ is: "refused" });
+    expect("why" in endless && endless.why.length).toBeLessThan(300);
+    expect(await ask(url)).toMatchObject({ why: expect.stringMatching(/403: bad token \(a token\) here$/) });
+  });
+
+  it("says why nobody could be asked", async () => {
+    const url = await listening((_request, response) => response.destroy());
+    expect(await ask(url)).toMatchObject({
+      is: "failed",
+      why: expect.stringMatching(/closed|socket|reset/i),
+    });
+    for (const server of servers.splice(0)) server.close();
+    expect(await ask(url)).toMatchObject({ is: "failed", why: expect.stringContaining("ECONNREFUSED") });
+    const silent = await listening(() => {});
+    expect(await ask(silent, { timeoutMs: 50 })).toMatchObject({
+      is: "failed",
+      why: expect.stringMatching(/timeout/i),
+    });
+  });
+
+  test.each([
+    ["http://r:4100", "http://r:4100/runtime/agent-sessions/launch"],
+    ["http://r:4100/", "http://r:4100/runtime/agent-sessions/launch"],
+    ["http://r/base/", "http://r/base/runtime/agent-sessions/launch"],
+    ["http://r/runtime/agent-sessions/launch", "http://r/runtime/agent-sessions/launch"],
+    ["https://r/runtime/agent-sessions/launch/?k=1", "https://r/runtime/agent-sessions/launch?k=1"],
+  ])("goes for %s to %s", (base, whole) => {
+    expect(launchUrlOf(base)).toBe(whole);
+  });
+});
+
+describe("the settings", () => {
+  const setUp = ({ rules = "", ...env }: Record<string, string>, said: string[] = []) =>
+    setUpRuntime(readConfig(runtimeSettings, env, []), parseProviderRules(rules), {
+      info: (text: unknown) => said.push(String(text)),
+    } as never);
+  const launcher = { AGENT_LAUNCHER_URL: "http://runner:4100", AGENT_LAUNCHER_SECRET: RUNNER_SECRET };
+
+  it("name the runner, the secrets and the claim's address", () => {
+    const set = setUp({
+      ...launcher,
+      AGENT_LAUNCHER_SECRET: `${RUNNER_SECRET}, ${RUNNER_SECRET}`,
+      LAUNCHER_ENABLED: "true",
+      CONTROL_PLANE_BASE_URL: "https://api.example/",
+    });
+    expect(set.launcherUrl).toBe("http://runner:4100/runtime/agent-sessions/launch");
+    expect(set.secrets).toEqual([RUNNER_SECRET, RUNNER_SECRET]);
+    expect(set.claimUrlOf("d-1")).toBe("https://api.example/api/dispatches/d-1/claim");
+    expect(setUp({}).claimUrlOf("d-1")).toBeUndefined();
+  });
+
+  it("say of a poll's interval that nothing is polled", () => {
+    const said: string[] = [];
+    setUp({ INGESTION_POLL_INTERVAL_MS: "1000" }, said);
+    expect(said.join()).toContain("INGESTION_POLL_INTERVAL_MS is ignored");
+    said.length = 0;
+    setUp({}, said);
+    expect(said).toEqual([]);
+  });
+
+  test.each<[string, Record<string, string>, RegExp]>([
+    ["a claimer", { CLAIMER_ENABLED: "true" }, /CLAIMER_ENABLED: a connector claims nothing/],
+    ["a launcher that nobody can find", { LAUNCHER_ENABLED: "true" }, /AGENT_LAUNCHER_URL/],
+    ["a launcher that can't sign", { AGENT_LAUNCHER_URL: "http://r" }, /AGENT_LAUNCHER_SECRET/],
+    ["a profile's runner that nobody can find", { rules: "a=webhook" }, /"a" has no agent runner/],
+    ["a profile's runner that can't be signed for", { rules: "a=webhook:http://r" }, /AGENT_LAUNCHER_SECRET/],
+    ["an address that is none", { ...launcher, AGENT_LAUNCHER_URL: "runner:4100" }, /no http/],
+    [
+      "another address that is none",
+      { CONTROL_PLANE_BASE_URL: "ftp://x" },
+      /CONTROL_PLANE_BASE_URL: it is no http/,
+    ],
+    ["a secret that is short", { ...launcher, AGENT_LAUNCHER_SECRET: "whsec_c2hvcnQ=" }, /whsec_/],
+    ["a secret of another kind", { ...launcher, AGENT_LAUNCHER_SECRET: "x".repeat(40) }, /whsec_/],
+  ])("refuse the start with %s", (_what, env, says) => {
+    expect(() => setUp(env)).toThrow(ConfigError);
+    expect(() => setUp(env)).toThrow(says);
+  });
+});

@@ -1,0 +1,349 @@
+// Calls by VAPI's API, against a server that stands in for it: asked for once, found again, ended.
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
+import { systemClock } from "../../../../../libs/runtime/clock.ts";
+import type { LaunchOrder, Provider } from "../../../../../services/providers/drivers/driver.ts";
+import { type VapiOptions, vapiProvider } from "../../../../../services/providers/drivers/vapi.ts";
+import { callNameOf } from "../../../../../services/providers/drivers/vapi-status.ts";
+import type { MayCall } from "../../../../../services/providers/launches/dial-guard.ts";
+import {
+  type StandInCall,
+  startVapiStandIn,
+  VAPI_KEY,
+  type VapiStandIn,
+} from "../../../../kit/fakes/vapi.ts";
+
+const ASSISTANT = "0f1e2d3c-0000-4000-8000-000000000001";
+const NUMBER = "0f1e2d3c-0000-4000-8000-000000000002";
+const OTHER_NUMBER = "0f1e2d3c-0000-4000-8000-000000000003";
+
+let vapi: VapiStandIn;
+beforeEach(async () => {
+  vapi = await startVapiStandIn();
+});
+afterEach(() => vapi.close());
+
+const provider = (changed: Partial<VapiOptions> = {}): Provider =>
+  vapiProvider({
+    url: vapi.url,
+    key: VAPI_KEY,
+    clock: systemClock,
+    assistantOf: (profile) => (profile === "support" ? ASSISTANT : undefined),
+    numbers: new Map([
+      ["+15550199", NUMBER],
+      ["+15550198", OTHER_NUMBER],
+    ]),
+    pollMs: 0,
+    answerMs: 20_000,
+    lookUpAfterMs: [0, 50, 100],
+    mayCall: async () => "yes",
+    ...changed,
+  });
+
+/** Where an answer may not come in time. */
+const impatient = (): Provider => provider({ answerMs: 300 });
+
+const order = (changed: Partial<LaunchOrder> = {}): LaunchOrder => ({
+  tenant: "t",
+  session: "s_1",
+  attempt: 1,
+  profile: "support",
+  room: "session-s_1",
+  user: { id: "ann", name: "Ann" },
+  metadata: { topic: "billing" },
+  recovering: false,
+  longestMs: 60_000,
+  call: { to: "+15550100" },
+  ...changed,
+});
+
+const launch = (changed: Partial<LaunchRecord> = {}): LaunchRecord => ({
+  v: 1,
+  tenant: "t",
+  session: "s_1",
+  attempt: 1,
+  provider: "vapi",
+  profile: "support",
+  state: "intended",
+  by: "c-1",
+  takenUp: 0,
+  at: new Date().toISOString(),
+  opId: "o",
+  ...changed,
+});
+
+const made = (): StandInCall => {
+  const [call] = vapi.calls;
+  if (call === undefined || vapi.calls.length > 1) throw new Error(`${vapi.calls.length} calls were made`);
+  return call;
+};
+
+describe("asking for a call", () => {
+  test("names the assistant, the numbers, the session and what is known of the callee", async () => {
+    expect(await provider().launch(order())).toEqual({
+      is: "launched",
+      externalId: made().id,
+      call: { status: "dialing" },
+    });
+    expect(made()).toMatchObject({
+      name: callNameOf("t", "s_1"),
+      assistantId: ASSISTANT,
+      phoneNumberId: NUMBER,
+      customer: { number: "+15550100" },
+      assistantOverrides: {
+        variableValues: { topic: "billing" },
+        metadata: { greenroom: { tenant: "t", session: "s_1", attempt: 1 } },
+      },
+    });
+  });
+
+  test.each([
+    [1, 61],
+    [3_600_000, 3660],
+    [24 * 3_600_000, 43_200],
+  ])("lets the call last a minute longer than its session may, %i ms, as far as VAPI does", async (ms, s) => {
+    expect(await provider().launch(order({ longestMs: ms }))).toMatchObject({ is: "launched" });
+    expect(made().assistantOverrides?.maxDurationSeconds).toBe(s);
+  });
+
+  test("calls from the number that the request names, and refuses one that VAPI has no id for", async () => {
+    await provider().launch(order({ call: { to: "+15550100", from: "+15550198" } }));
+    expect(made().phoneNumberId).toBe(OTHER_NUMBER);
+    const refused = await provider().launch(
+      order({ session: "s_2", call: { to: "+15550100", from: "+15550111" } }),
+    );
+    expect(refused).toMatchObject({ is: "refused", worthRepeating: false });
+    expect(refused).toHaveProperty("why", expect.stringContaining("GREENROOM_VAPI_NUMBERS"));
+    made();
+  });
+
+  test("takes a SIP user's name as VAPI does, and refuses one that VAPI can't call", async () => {
+    await provider().launch(order({ call: { to: "reception" } }));
+    expect(made().customer).toEqual({ number: "reception", numberE164CheckEnabled: false });
+    expect(await provider().launch(order({ call: { to: "front-desk" } }))).toMatchObject({ is: "refused" });
+    made();
+  });
+
+  test.each([
+    ["a session without a number to call", order({ call: undefined as never }), {}, "call.to"],
+    ["a profile without an assistant", order({ profile: "sales" }), {}, "sales=vapi:"],
+    ["no number to call from", order(), { numbers: new Map() }, "GREENROOM_VAPI_NUMBERS"],
+  ])("is refused for good with %s, and nobody is asked", async (_, asked, changed, says) => {
+    const refused = await provider(changed).launch(asked);
+    expect(refused).toMatchObject({ is: "refused", worthRepeating: false });
+    expect(refused).toHaveProperty("why", expect.stringContaining(says));
+    expect(vapi.requests).toEqual([]);
+  });
+
+  test.each<[MayCall, string]>([
+    ["moved on", "went on with another attempt"],
+    ["made before", "a session has one call"],
+  ])("is not done when the session has %s", async (may, says) => {
+    const refused = await provider({ mayCall: async () => may }).launch(order());
+    expect(refused).toMatchObject({ is: "refused", worthRepeating: false });
+    expect(refused).toHaveProperty("why", expect.stringContaining(says));
+    expect(vapi.requests).toEqual([]);
+  });
+
+  test("that VAPI refuses is final, in VAPI's own words", async () => {
+    const refused = await provider({ numbers: new Map([["+15550199", "not-an-id"]]) }).launch(order());
+    expect(refused).toEqual({
+      is: "refused",
+      why: "VAPI refused the call: 400 phoneNumberId must be a UUID",
+      worthRepeating: false,
+    });
+  });
+
+  test("with a wrong key is refused for good, and the key is in no word of it", async () => {
+    const refused = await provider({ key: "wrong-key-1234" }).launch(order());
+    expect(refused).toMatchObject({ is: "refused", worthRepeating: false });
+    expect(JSON.stringify(refused)).not.toContain("wrong-key-1234");
+    expect(vapi.refused()).toBe(1);
+  });
+
+  test("that comes too fast may be repeated, after the pause that VAPI asks for", async () => {
+    const busy = { message: "Too Many Requests", statusCode: 429 };
+    vapi.next("POST /call", { is: "answer", status: 429, body: busy, headers: { "retry-after": "1" } });
+    const calls = provider();
+    expect(await calls.launch(order())).toMatchObject({ is: "refused", worthRepeating: true });
+    // Within the pause VAPI isn't asked at all.
+    expect(await calls.launch(order())).toMatchObject({ is: "refused", worthRepeating: true });
+    await expect(calls.observe(launch({ state: "launched", externalId: "c" }))).rejects.toThrow(/left alone/);
+    expect(vapi.requests).toEqual(["POST /call"]);
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    expect(await calls.launch(order())).toMatchObject({ is: "launched" });
+    made();
+  });
+
+  test("of a VAPI that can't be reached may be repeated, since nothing was sent", async () => {
+    const gone = await startVapiStandIn();
+    const calls = provider({ url: gone.url });
+    await gone.close();
+    const refused = await calls.launch(order());
+    expect(refused).toMatchObject({ is: "refused", worthRepeating: true });
+    expect(refused).toHaveProperty("why", expect.stringContaining("ECONNREFUSED"));
+  });
+
+  test.each([
+    ["a lost answer", { is: "lost answer" }],
+    ["a cut connection", { is: "cut" }],
+    ["an answer that doesn't come in time", { is: "slow", ms: 600 }],
+    ["a failure", { is: "answer", status: 500, body: { message: "queue" } }],
+    ["a gateway's failure", { is: "answer", status: 502, body: "bad gateway" }],
+    ["an answer that is no call", { is: "answer", status: 201, body: { results: [] } }],
+  ] as const)("is unclear after %s, and is not sent a second time", async (_, mishap) => {
+    vapi.next("POST /call", mishap);
+    expect(await impatient().launch(order())).toMatchObject({ is: "unclear" });
+    expect(vapi.requests).toEqual(["POST /call"]);
+  });
+
+  test("goes nowhere else when it is redirected", async () => {
+    const elsewhere = await startVapiStandIn();
+    vapi.next("POST /call", {
+      is: "answer",
+      status: 307,
+      body: {},
+      headers: { location: `${elsewhere.url}/call` },
+    });
+    expect(await provider().launch(order())).toMatchObject({ is: "refused", worthRepeating: false });
+    expect(elsewhere.requests).toEqual([]);
+    await elsewhere.close();
+  });
+});
+
+describe("looking up a call of which only the intent is known", () => {
+  test("finds the one that was made", async () => {
+    vapi.next("POST /call", { is: "lost answer" });
+    const calls = provider();
+    await calls.launch(order());
+    vapi.move(made().id, "ringing");
+    expect(await calls.observe(launch())).toEqual({
+      is: "joined",
+      externalId: made().id,
+      call: { status: "ringing" },
+    });
+    expect(vapi.requests.filter((route) => route === "POST /call")).toHaveLength(1);
+  });
+
+  test("finds one that VAPI lists only a moment later", async () => {
+    vapi.listAfter(80);
+    const calls = provider();
+    await calls.launch(order());
+    expect(await calls.observe(launch())).toMatchObject({ is: "launched", externalId: made().id });
+    expect(vapi.requests.filter((route) => route === "GET /call").length).toBeGreaterThan(1);
+  });
+
+  test("tells calls of other sessions and tenants from it, and can't tell when there is none", async () => {
+    const calls = provider();
+    await calls.launch(order({ session: "s_2" }));
+    await calls.launch(order({ tenant: "u" }));
+    expect(await calls.observe(launch())).toMatchObject({ is: "untellable" });
+    expect(vapi.calls).toHaveLength(2);
+  });
+
+  test("finds it among more calls than VAPI lists at once", async () => {
+    const calls = provider();
+    await calls.launch(order());
+    const { name, ...first } = made();
+    for (let i = 1; i <= 1500; i++) {
+      const createdAt = new Date(Date.parse(first.createdAt) + i).toISOString();
+      vapi.calls.push({ ...first, id: `00000000-0000-4000-8000-${String(i).padStart(12, "0")}`, createdAt });
+    }
+    expect(await calls.observe(launch())).toMatchObject({ is: "launched", externalId: first.id });
+    expect(name).toBe(callNameOf("t", "s_1"));
+    expect(vapi.requests.filter((route) => route === "GET /call")).toHaveLength(2);
+  });
+
+  test("decides nothing while VAPI can't be asked", async () => {
+    vapi.next("GET /call", { is: "answer", status: 503, body: {} });
+    await expect(provider().observe(launch())).rejects.toMatchObject({ code: "provider_unavailable" });
+  });
+});
+
+describe("looking at a call", () => {
+  test("tells how it stands, and an answer is remembered", async () => {
+    const calls = provider();
+    await calls.launch(order());
+    const { id } = made();
+    const known = launch({ state: "launched", externalId: id });
+    vapi.move(id, "in-progress");
+    expect(await calls.observe(known)).toMatchObject({ is: "ready", call: { status: "answered" } });
+    vapi.move(id, "ended", "worker-shutdown");
+    expect(await calls.observe({ ...known, call: { status: "answered" } })).toMatchObject({
+      is: "ended",
+      call: { status: "hungUp", providerReason: "worker-shutdown" },
+    });
+  });
+
+  test("asks VAPI no more often than it was told to", async () => {
+    const calls = provider({ pollMs: 60_000 });
+    await calls.launch(order());
+    const known = launch({ state: "launched", externalId: made().id });
+    for (let i = 0; i < 5; i++) await calls.observe(known);
+    expect(vapi.requests.filter((route) => route === "GET /call/:id")).toHaveLength(1);
+  });
+
+  test("finds that VAPI knows it no more", async () => {
+    const found = await provider().observe(launch({ state: "launched", externalId: "gone" }));
+    expect(found).toEqual({ is: "absent", why: "VAPI knows no call gone any more" });
+  });
+
+  test.each([
+    [{ is: "answer", status: 500, body: {} }],
+    [{ is: "answer", status: 200, body: { no: "id" } }],
+    [{ is: "cut" }],
+    [{ is: "slow", ms: 600 }],
+  ] as const)("decides nothing by %o", async (mishap) => {
+    await provider().launch(order());
+    vapi.next("GET /call/:id", mishap);
+    await expect(
+      impatient().observe(launch({ state: "launched", externalId: made().id })),
+    ).rejects.toMatchObject({
+      code: "provider_unavailable",
+    });
+  });
+});
+
+describe("ending a call", () => {
+  test("tells a live one to end, without the key, and sees that it has", async () => {
+    const calls = provider();
+    await calls.launch(order());
+    vapi.move(made().id, "in-progress");
+    await calls.end(launch({ state: "ready", externalId: made().id }), "the user asked");
+    expect(made()).toMatchObject({ status: "ended", endedReason: "manually-canceled" });
+  });
+
+  test("takes back one for which nobody was rung yet", async () => {
+    const calls = provider();
+    await calls.launch(order());
+    await calls.end(launch({ state: "launched", externalId: made().id }), "cancelled");
+    expect(vapi.calls).toEqual([]);
+  });
+
+  test("finds the one of which only the intent is known", async () => {
+    const calls = provider();
+    await calls.launch(order());
+    vapi.move(made().id, "ringing");
+    await calls.end(launch(), "cancelled");
+    expect(made().status).toBe("ended");
+  });
+
+  test("of none, or of one that is over, is done", async () => {
+    const calls = provider();
+    await calls.end(launch(), "cancelled");
+    await calls.launch(order());
+    vapi.move(made().id, "ended", "customer-busy");
+    await calls.end(launch({ externalId: made().id }), "over");
+    expect(vapi.requests).not.toContain("POST /control");
+  });
+
+  test("isn't done while a live one can't be controlled", async () => {
+    vapi.withoutControl();
+    const calls = provider();
+    await calls.launch(order());
+    vapi.move(made().id, "in-progress");
+    const ending = calls.end(launch({ state: "ready", externalId: made().id }), "the user asked");
+    await expect(ending).rejects.toThrow(/controlEnabled/);
+    expect(made().status).toBe("in-progress");
+  });
+});

@@ -1,0 +1,383 @@
+// Telephone calls into a room where a warm agent waits: dispatcher and connectors together, with scripted telephones.
+import { describe, expect, test } from "vitest";
+import type { Bus } from "../../../../../libs/bus/bus.ts";
+import { hosts, launches } from "../../../../../libs/contracts/buckets.ts";
+import { GreenroomError } from "../../../../../libs/contracts/errors.ts";
+import { AT, aHost } from "../../../../kit/fixtures/sessions.ts";
+import { callWorld } from "../../../../kit/worlds/call-world.ts";
+import { withOther } from "../../../../kit/worlds/task-world.ts";
+
+const HUNG_UP = { status: "hungUp", unanswered: true, providerReason: "ended before it was answered" };
+
+describe("a call by SIP", () => {
+  test("is dialled once when its agent is ready, into the agent's room, and told how it goes", async () => {
+    const { connector, call, dialled, phones, launchWhen, record, when, clock } = await callWorld();
+    await connector("c-1");
+    await call("s", { call: { to: "+15550100", from: "+15550199" }, user: { id: "ann", name: "Ann" } });
+    const dial = await dialled();
+    expect(record("s")?.state).toBe("ready");
+    expect(dial).toMatchObject({
+      trunkId: "ST_1",
+      to: "+15550100",
+      from: "+15550199",
+      room: "session-s",
+      identity: "phone-s",
+      name: "Ann",
+      ringS: 45,
+    });
+    // LiveKit SIP hangs up by itself when nobody else is left to do so, and not before.
+    expect(dial.longestS * 1000).toBeGreaterThan(record("s")?.deadlineMs.maxDuration ?? Number.NaN);
+    expect(await launchWhen("s", (launch) => launch.call?.status === "dialing")).toMatchObject({
+      provider: "sip",
+      state: "launched",
+      identity: "phone-s",
+    });
+    phones.line(dial, "ringing");
+    await launchWhen("s", (launch) => launch.call?.status === "ringing");
+    phones.answer(dial);
+    expect(await launchWhen("s", (launch) => launch.call?.status === "answered")).toMatchObject({
+      state: "ready",
+      externalId: "SCL_1",
+    });
+    await clock.advance(60_000);
+    expect(record("s")?.state).toBe("ready");
+    // A glimpse without the callee, as when a bridge reconnects, ends nothing.
+    phones.line(dial, undefined);
+    await clock.advance(700);
+    phones.line(dial, "active");
+    await clock.advance(5000);
+    expect(record("s")?.state).toBe("ready");
+    phones.line(dial, undefined);
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
+    expect(await launchWhen("s", (launch) => launch.state === "over")).toMatchObject({
+      call: { status: "hungUp" },
+    });
+    expect(phones.dialled).toHaveLength(1);
+  });
+
+  test("is not dialled before its agent is ready, nor when the session names nobody", async () => {
+    const { connector, call, phones, clock, request } = await callWorld();
+    await connector("c-1");
+    await call("s");
+    await clock.advance(150);
+    expect(phones.dialled).toEqual([]);
+    await request("silent", { provider: "sip" });
+    await clock.advance(10_000);
+    expect(phones.dialled.map(({ room }) => room)).toEqual(["session-s"]);
+  });
+
+  test.each([
+    [486, "Busy Here", "busy", "the callee was busy: SIP 486 Busy Here"],
+    [603, "Decline", "busy", "the callee was busy: SIP 603 Decline"],
+    [480, "Temporarily Unavailable", "noAnswer", "nobody answered: SIP 480 Temporarily Unavailable"],
+  ] as const)(
+    "that SIP %i ends expires, as one whose user never came",
+    async (sipCode, words, status, why) => {
+      const { connector, call, dialled, when, launchWhen, phones } = await callWorld();
+      await connector("c-1");
+      await call("s");
+      (await dialled()).settle({ is: "refused", sipCode, why: `SIP ${sipCode} ${words}` });
+      const record = await when("s", "ended");
+      expect(record).toMatchObject({ endedReason: "expired", fault: "customer" });
+      expect(record.history.at(-1)?.why).toBe(why);
+      expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+        call: { status, sipCode },
+      });
+      expect(phones.dialled).toHaveLength(1);
+    },
+  );
+
+  test("that rings out expires", async () => {
+    const { connector, call, dialled, when, launchWhen } = await callWorld();
+    await connector("c-1");
+    await call("s");
+    (await dialled()).settle({ is: "rang out", why: "LiveKit said: canceled sip request timed out" });
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "expired" });
+    expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+      call: { status: "noAnswer" },
+    });
+  });
+
+  test.each([
+    [
+      { is: "refused", sipCode: 404, why: "SIP 404 Not Found" } as const,
+      { status: "failed", sipCode: 404, providerReason: "SIP 404 Not Found", isFinal: true },
+    ],
+    [
+      { is: "refused", why: "no such trunk", isFinal: true } as const,
+      { status: "failed", providerReason: "no such trunk", isFinal: true },
+    ],
+    [
+      { is: "refused", why: "sip not connected (redis required)" } as const,
+      { status: "failed", providerReason: "sip not connected (redis required)" },
+    ],
+  ])("that could not be made ends by its provider's fault, and is not made again", async (dial, told) => {
+    const { connector, call, dialled, when, launchWhen, phones, clock } = await callWorld();
+    await connector("c-1");
+    await call("s");
+    (await dialled()).settle(dial);
+    const record = await when("s", "ended");
+    expect(record).toMatchObject({ endedReason: "provider_error", fault: "provider", attempt: 1 });
+    expect(record.history.at(-1)?.why).toContain(dial.why);
+    expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(told);
+    await clock.advance(60_000);
+    expect(phones.dialled).toHaveLength(1);
+  });
+
+  test("without a trunk is refused, and says which setting is missing; nothing counts as dialled", async () => {
+    const { connector, call, when, launchWhen, phones, client, outcome } = await callWorld();
+    await connector("c-1");
+    const sales = { status: "running" as const, warm: 9, hot: 0, warming: 0, busy: 0, max: 99 };
+    const before = await outcome(client.read(hosts, "h1"));
+    await outcome(
+      client.save(hosts, aHost("h1", 2, { maxAgents: 99, profiles: { sales } }), before?.revision ?? 0),
+    );
+    await call("s", { profile: "sales" });
+    const record = await when("s", "ended");
+    expect(record.endedReason).toBe("provider_error");
+    expect(record.history.at(-1)?.why).toContain("GREENROOM_SIP_TRUNK");
+    expect(await launchWhen("s", ({ state }) => state === "over")).not.toHaveProperty("call");
+    expect(phones.dialled).toEqual([]);
+  });
+
+  test("is put out of the room when the session ends while it rings, and nobody takes that for no answer", async () => {
+    const { connector, call, dialled, phones, launchWhen, endAsked, when, clock } = await callWorld();
+    await connector("c-1");
+    await call("s");
+    const dial = await dialled();
+    phones.line(dial, "ringing");
+    await launchWhen("s", (launch) => launch.call?.status === "ringing");
+    await endAsked("s");
+    await when("s", "ended");
+    const over = await launchWhen("s", ({ state }) => state === "over");
+    expect(over.call).toEqual(HUNG_UP);
+    expect(phones.removed).toContain("session-s/phone-s");
+    await clock.advance(10_000);
+    expect(await phones.look("session-s", "phone-s")).toBeUndefined();
+  });
+
+  test("whose room LiveKit closed with the session isn't told as unanswered", async () => {
+    const { connector, call, dialled, phones, launchWhen, endAsked, when } = await callWorld();
+    await connector("c-1");
+    await call("s");
+    const dial = await dialled();
+    phones.line(dial, "ringing");
+    await launchWhen("s", (launch) => launch.call?.status === "ringing");
+    await endAsked("s");
+    dial.settle({ is: "rang out", why: "LiveKit said: canceled sip request timed out" });
+    await when("s", "ended");
+    expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(HUNG_UP);
+  });
+
+  test("that was answered as its session ended was answered", async () => {
+    const { connector, call, dialled, phones, launchWhen, endAsked } = await callWorld();
+    await connector("c-1");
+    await call("s");
+    const dial = await dialled();
+    phones.line(dial, "ringing");
+    await launchWhen("s", (launch) => launch.call?.status === "ringing");
+    await endAsked("s");
+    dial.settle({ is: "answered", callId: "SCL_1" });
+    expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual({ status: "hungUp" });
+  });
+
+  test("that was hung up is told so, also when its end could not be saved at first", async () => {
+    const { connector, call, dialled, phones, launchWhen, endAsked } = await callWorld();
+    let failures = 0;
+    await connector("c-1", (bus) => {
+      const save: Bus["save"] = async (bucket, value, revision) => {
+        const isEnd = bucket.name === "launches" && (value as { state?: string }).state === "over";
+        if (isEnd && ++failures <= 2) throw new GreenroomError("storage_unavailable", "no leader");
+        return bus.save(bucket, value, revision);
+      };
+      return withOther(bus, { save });
+    });
+    await call("s");
+    const dial = await dialled();
+    phones.line(dial, "ringing");
+    await launchWhen("s", (launch) => launch.call?.status === "ringing");
+    await endAsked("s");
+    expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(HUNG_UP);
+    expect(failures).toBe(3);
+  });
+
+  test("that nobody can tell the end of is unknown when its session ends", async () => {
+    const { connector, call, dialled, phones, launchWhen, endAsked } = await callWorld();
+    const first = await connector("c-1");
+    await call("s");
+    const dial = await dialled();
+    phones.line(dial, "ringing");
+    await launchWhen("s", (launch) => launch.call?.status === "ringing");
+    first.kill();
+    await endAsked("s");
+    await connector("c-2");
+    const { call: told } = await launchWhen("s", ({ state }) => state === "over");
+    expect(told).toMatchObject({ status: "unknown" });
+  });
+
+  test("is not made anew when its agent is handed over, and goes on with the next agent", async () => {
+    const { connector, call, dialled, phones, launchWhen, when, say, clock, assigns } = await callWorld();
+    await connector("c-1");
+    await connector("c-2");
+    await call("s");
+    const dial = await dialled();
+    phones.answer(dial);
+    await launchWhen("s", (launch) => launch.call?.status === "answered");
+    const about = { tenant: "t", sessionId: "s", attempt: 1, at: AT };
+    await say({ ...about, type: "agent_lost", why: "its process died" });
+    await when("s", "ready", 2);
+    await clock.advance(30_000);
+    expect(phones.dialled).toHaveLength(1);
+    expect(assigns.map(({ callee }) => callee)).toEqual(["phone-s", "phone-s"]);
+    phones.line(dial, undefined);
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "completed", attempt: 2 });
+  });
+});
+
+/** A telephone rings when the connector that dialled dies; another one is there by then. */
+async function followedByAnother() {
+  const world = await callWorld();
+  const first = await world.connector("c-1");
+  await world.call("s");
+  const dial = await world.dialled();
+  world.phones.line(dial, "ringing");
+  await world.launchWhen("s", (launch) => launch.call?.status === "ringing");
+  first.kill();
+  await world.connector("c-2");
+  return { ...world, dial };
+}
+
+describe("with several connectors", () => {
+  test("one of them dials", async () => {
+    const { connector, call, dialled, phones, clock } = await callWorld();
+    for (const name of ["c-1", "c-2", "c-3"]) await connector(name);
+    for (const id of ["a", "b", "c", "d"]) await call(id);
+    await dialled(4);
+    await clock.advance(20_000);
+    expect(phones.dialled.map(({ room }) => room).sort()).toEqual(
+      ["a", "b", "c", "d"].map((id) => `session-${id}`),
+    );
+  });
+
+  test("another follows a telephone that rings when its connector dies, and doesn't dial again", async () => {
+    const { dial, phones, launchWhen, when, clock } = await followedByAnother();
+    await launchWhen("s", ({ by }) => by === "c-2");
+    phones.line(dial, "active");
+    await launchWhen("s", (launch) => launch.call?.status === "answered");
+    phones.line(dial, undefined);
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
+    await clock.advance(10_000);
+    expect(phones.dialled).toHaveLength(1);
+  });
+
+  test("a call whose connector died, and whose callee is gone unanswered, is unknown and not dialled again", async () => {
+    const { dial, phones, launchWhen, when, clock } = await followedByAnother();
+    phones.line(dial, undefined);
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error", fault: "provider" });
+    expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+      call: { status: "unknown" },
+    });
+    await clock.advance(60_000);
+    expect(phones.dialled).toHaveLength(1);
+  });
+
+  test("an intent that its connector may have dialled on is unknown when nobody is in the room", async () => {
+    const { call, client, when, launch, phones, connector, outcome, launchWhen, clock } = await callWorld();
+    await call("s");
+    await when("s", "ready");
+    await outcome(
+      client.save(
+        launches,
+        {
+          v: 1,
+          tenant: "t",
+          session: "s",
+          attempt: 1,
+          provider: "sip",
+          profile: "support",
+          room: "session-s",
+          state: "intended",
+          by: "c-0",
+          takenUp: 0,
+          at: AT,
+          opId: "o",
+        },
+        0,
+      ),
+    );
+    await connector("c-1");
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error" });
+    expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+      call: { status: "unknown" },
+      takenUp: 1,
+    });
+    await clock.advance(60_000);
+    expect(phones.dialled).toEqual([]);
+    expect(launch("s")?.by).toBe("c-1");
+  });
+});
+
+describe("when LiveKit is away", () => {
+  test("a request that never went out is made again, and dials once", async () => {
+    const { connector, call, dialled, phones, launchWhen } = await callWorld();
+    const away = { is: "not sent" as const, why: "LiveKit can't be reached: ECONNREFUSED" };
+    phones.mishaps.push(away, away, away);
+    await connector("c-1");
+    await call("s");
+    phones.answer(await dialled());
+    await launchWhen("s", (launch) => launch.call?.status === "answered");
+    expect(phones.dialled).toHaveLength(1);
+  });
+
+  test("a request that never goes out fails, and nobody was called", async () => {
+    const { connector, call, when, phones, launchWhen } = await callWorld();
+    phones.mishaps.push(
+      ...Array.from({ length: 9 }, () => ({ is: "not sent" as const, why: "ECONNREFUSED" })),
+    );
+    await connector("c-1");
+    await call("s");
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error" });
+    expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+      call: { status: "failed" },
+    });
+    expect(phones.dialled).toEqual([]);
+  });
+
+  test("a session that ends before the request could go out calls nobody", async () => {
+    const { connector, call, phones, endAsked, when, clock } = await callWorld();
+    phones.mishaps.push({ is: "not sent", why: "ECONNREFUSED" }, { is: "not sent", why: "ECONNREFUSED" });
+    await connector("c-1");
+    await call("s");
+    await when("s", "ready");
+    await endAsked("s");
+    await when("s", "ended");
+    await clock.advance(30_000);
+    expect(phones.dialled).toEqual([]);
+  });
+
+  test("an answer that was lost is looked up, and dials once", async () => {
+    const { connector, call, dialled, phones, launchWhen, record, clock } = await callWorld();
+    phones.mishaps.push({ is: "unclear", why: "LiveKit gave no answer to the call: ECONNRESET" });
+    await connector("c-1");
+    await call("s");
+    const dial = await dialled();
+    phones.line(dial, "ringing");
+    await launchWhen("s", (launch) => launch.call?.status === "ringing");
+    phones.line(dial, "active");
+    await launchWhen("s", (launch) => launch.call?.status === "answered");
+    await clock.advance(10_000);
+    expect(record("s")?.state).toBe("ready");
+    expect(phones.dialled).toHaveLength(1);
+  });
+
+  test("nothing is decided of a call that goes on", async () => {
+    const { connector, call, dialled, phones, launchWhen, record, clock } = await callWorld();
+    await connector("c-1");
+    await call("s");
+    phones.answer(await dialled());
+    await launchWhen("s", (launch) => launch.call?.status === "answered");
+    phones.isReachable = false;
+    await clock.advance(60_000);
+    expect(record("s")?.state).toBe("ready");
+  });
+});

@@ -1,0 +1,71 @@
+// What connectors must get right when two things happen to one launch at once.
+import { expect, test } from "vitest";
+import { sessions } from "../../../../../libs/contracts/buckets.ts";
+import { providerHostOf } from "../../../../../libs/contracts/providers/provider.ts";
+import { releaseCommand } from "../../../../../libs/contracts/streams.ts";
+import { sleep } from "../../../../../libs/runtime/clock.ts";
+import type { Provider } from "../../../../../services/providers/drivers/driver.ts";
+import { providerWorld } from "../../../../kit/worlds/provider-world.ts";
+import { withOther } from "../../../../kit/worlds/task-world.ts";
+
+test("a launch is not launched by a connector that was stopped before it asked, once another has", async () => {
+  const { connector, request, when, provider, launch, clock } = await providerWorld();
+  let goOn: () => void = () => {};
+  const heard = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  // It has accepted, and reads the record once more when it is stopped.
+  const first = await connector("c-1", (bus) =>
+    withOther(bus, {
+      watch: (bucket, see) => bus.watch(bucket, bucket.name === sessions.name ? () => {} : see),
+      read: async (bucket, key) => {
+        const entry = await bus.read(bucket, key);
+        if (bucket.name === sessions.name && launch("s") !== undefined) await heard;
+        return entry;
+      },
+    }),
+  );
+  await request("s");
+  expect(await clock.runUntil(() => launch("s") !== undefined, 10_000)).toBe(true);
+  first.pause();
+  await connector("c-2");
+  provider.first = { is: "ready", users: 1 };
+  expect(await when("s", "ready")).toMatchObject({ attempt: 1 });
+  expect(launch("s")).toMatchObject({ by: "c-2", takenUp: 1 });
+  first.resume();
+  goOn();
+  await clock.advance(5000);
+  expect(provider.launched).toEqual(["s.1"]);
+  expect(launch("s")).toMatchObject({ by: "c-2", state: "ready" });
+});
+
+test("a launch is ended once with its provider when it is told so twice while it is looked at", async () => {
+  const { connector, request, when, provider, launch, client, clock, outcome } = await providerWorld();
+  let looks = 0;
+  const slow: Provider = {
+    name: provider.name,
+    launchLimitMs: provider.launchLimitMs,
+    launch: (order) => provider.launch(order),
+    observe: async (of) => {
+      looks += 1;
+      await sleep(clock, 300);
+      looks -= 1;
+      return provider.observe(of);
+    },
+    end: async (of, why) => {
+      await sleep(clock, 50);
+      return provider.end(of, why);
+    },
+  };
+  await connector("c-1", undefined, slow);
+  provider.first = { is: "ready", users: 1 };
+  await request("s");
+  await when("s", "ready");
+  expect(await clock.runUntil(() => looks > 0, 10_000)).toBe(true);
+  const release = { tenant: "t", session: "s", attempt: 1, why: "the user hung up" };
+  const host = providerHostOf("livekit");
+  const told = [1, 2].map(() => client.request(releaseCommand, host, release));
+  await outcome(Promise.all(told));
+  expect(launch("s")?.state).toBe("over");
+  expect(provider.ended).toEqual(["s.1"]);
+});

@@ -1,0 +1,75 @@
+// What a connector saves of its launches, and whose it takes it for when an answer of the store was lost.
+import { describe, expect, test } from "vitest";
+import type { Bus } from "../../../../../libs/bus/bus.ts";
+import { launches } from "../../../../../libs/contracts/buckets.ts";
+import { GreenroomError } from "../../../../../libs/contracts/errors.ts";
+import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
+import { sleep } from "../../../../../libs/runtime/clock.ts";
+import { providerWorld } from "../../../../kit/worlds/provider-world.ts";
+import { withOther } from "../../../../kit/worlds/task-world.ts";
+
+describe("what a connector writes of a launch", () => {
+  test("and what is stored though the answer was lost, is its own: it goes on from there at once", async () => {
+    const { connector, request, when, provider, launch } = await providerWorld();
+    let lost = 0;
+    await connector("c-1", (bus) => losingFirst(bus, "launched", () => lost++));
+    await request("s");
+    await when("s", "dispatched");
+    provider.first = { is: "launched" };
+    provider.become("s", 1, { is: "ready", identity: "agent-job-1" });
+    expect(await when("s", "ready", 1, 5000)).toMatchObject({ failures: 0 });
+    expect(launch("s")).toMatchObject({ state: "ready", by: "c-1", takenUp: 0 });
+    expect(lost).toBeGreaterThan(1);
+  });
+
+  test("is its own too when it is the intent: nobody was asked, and it is over when nobody wants it", async () => {
+    const { clock, connector, request, when, provider, launch } = await providerWorld();
+    let lost = 0;
+    await connector("c-1", (bus) => losingFirst(bus, "intended", () => lost++));
+    provider.first = { is: "ready" };
+    await request("s");
+    await when("s", "ready", 2, 8000);
+    await clock.advance(3000);
+    expect(launch("s", 1)).toMatchObject({ state: "over", takenUp: 0 });
+    expect(provider.launched).toEqual(["s.2"]);
+  });
+
+  test("is over once", async () => {
+    const { clock, connector, request, server, when, provider } = await providerWorld();
+    await connector("c-1");
+    provider.script.push(async () => ({ is: "refused", why: "no such agent", worthRepeating: false }));
+    await request("s");
+    await when("s", "ended");
+    await clock.advance(10_000);
+    const states = server.written(launches).map(({ value }) => value?.state);
+    expect(states).toEqual(["intended", "over"]);
+  });
+
+  test("is a sign of its life, though none of its beats was heard", async () => {
+    const { clock, connector, request, when, provider, launch } = await providerWorld();
+    await connector("c-1");
+    await connector("c-2", (bus) => withOther(bus, { listen: async () => async () => {} }));
+    await clock.advance(10_000);
+    provider.first = { is: "ready" };
+    provider.script.push(async (_order, start) => {
+      await sleep(clock, 4000);
+      return { is: "launched", externalId: start().id };
+    });
+    await request("s");
+    await when("s", "ready");
+    expect(provider.launched).toEqual(["s.1"]);
+    expect(launch("s")).toMatchObject({ takenUp: 0 });
+  });
+});
+
+/** A bus that tells nobody that the first launch of a state was saved. */
+function losingFirst(bus: Bus, state: LaunchRecord["state"], count: () => number): Bus {
+  return withOther(bus, {
+    save: async (bucket, value, revision) => {
+      const saved = await bus.save(bucket, value, revision);
+      const isIt = bucket.name === launches.name && (value as { state?: string }).state === state;
+      if (isIt && count() === 0) throw new GreenroomError("storage_unavailable", "no answer");
+      return saved;
+    },
+  });
+}

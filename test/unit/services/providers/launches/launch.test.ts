@@ -1,0 +1,352 @@
+// Sessions whose agent a provider brings: dispatcher, connectors and janitor together, with a scripted provider.
+import { describe, expect, test } from "vitest";
+import { providerHostOf } from "../../../../../libs/contracts/providers/provider.ts";
+import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
+import { AT } from "../../../../kit/fixtures/sessions.ts";
+import { LIMITS, providerWorld } from "../../../../kit/worlds/provider-world.ts";
+
+const ended = (sessionId: string) =>
+  ({
+    type: "end_requested",
+    tenant: "t",
+    sessionId,
+    at: AT,
+    reason: "completed",
+    why: "the user hung up",
+  }) as const;
+
+describe("a session of a provider", () => {
+  test("is launched once, and joined and ready as the provider tells", async () => {
+    const { connector, request, when, provider, launch, livekit } = await providerWorld();
+    await connector("c-1");
+    await request("s", { metadata: { topic: "billing" }, user: { id: "ann", name: "Ann" } });
+    await when("s", "dispatched");
+    expect((await livekit.rooms.list()).map(({ name }) => name)).toEqual(["session-s"]);
+    await when("s", "dispatched");
+    provider.first = { is: "launched" };
+    provider.become("s", 1, { is: "joined", identity: "agent-job-1" });
+    await when("s", "joined");
+    provider.become("s", 1, { is: "ready", identity: "agent-job-1", users: 0 });
+    const record = await when("s", "ready");
+    expect(record).toMatchObject({
+      host: providerHostOf("livekit"),
+      attempt: 1,
+      identity: "agent-job-1",
+      room: "session-s",
+      warm: "cold",
+    });
+    expect(record.timings.readyMs).toBeGreaterThanOrEqual(record.timings.joinMs ?? Number.NaN);
+    expect(provider.launched).toEqual(["s.1"]);
+    expect(provider.jobs[0]?.order).toMatchObject({
+      profile: "support",
+      room: "session-s",
+      metadata: { topic: "billing" },
+      user: { id: "ann", name: "Ann" },
+      recovering: false,
+    });
+    expect(launch("s")).toMatchObject({ state: "ready", externalId: "job-1", by: "c-1", takenUp: 0 });
+  });
+
+  test("is ended with its provider when it ends, and its launch is over", async () => {
+    const { connector, request, when, provider, launch, client, clock, outcome } = await providerWorld();
+    await connector("c-1");
+    provider.first = { is: "ready", users: 1 };
+    await request("s");
+    await when("s", "ready");
+    await outcome(client.publish(sessionEvents, ended("s")));
+    await when("s", "ended");
+    await clock.advance(2000);
+    expect(provider.ended).toContain("s.1");
+    expect(provider.jobs).toEqual([]);
+    expect(launch("s")?.state).toBe("over");
+  });
+
+  test("is ended with its provider also when that can't be reached for a while", async () => {
+    const { connector, request, when, provider, launch, client, clock, outcome } = await providerWorld();
+    await connector("c-1");
+    provider.first = { is: "ready" };
+    await request("s");
+    await when("s", "ready");
+    provider.isReachable = false;
+    await outcome(client.publish(sessionEvents, ended("s")));
+    await when("s", "ended");
+    await clock.advance(30_000);
+    expect(launch("s")?.state).toBe("ready");
+    provider.isReachable = true;
+    await clock.advance(15_000);
+    expect(launch("s")?.state).toBe("over");
+    expect(provider.jobs).toEqual([]);
+  });
+
+  test("that nobody takes is asked for again after pauses, and ends for want of capacity", async () => {
+    const { connector, request, when, provider } = await providerWorld({ janitor: true, queueMs: 40_000 });
+    await connector("c-1");
+    provider.first = { is: "untaken", why: "no worker took the job" };
+    await request("s");
+    const record = await when("s", "ended", undefined, 180_000);
+    expect(record).toMatchObject({ endedReason: "no_capacity", fault: "platform", failures: 0 });
+    expect(record.history.at(-1)?.why).toMatch(
+      /no agent of support was free for .*no worker took the job for 4/,
+    );
+    expect(provider.launched.length).toBeGreaterThan(3);
+    expect(new Set(provider.launched).size).toBe(provider.launched.length);
+    // Each was taken back before the next was asked for.
+    expect(provider.jobs).toEqual([]);
+  });
+
+  test("that a worker takes at the second asking becomes ready without a failure", async () => {
+    const { connector, request, when, provider } = await providerWorld();
+    await connector("c-1");
+    provider.first = { is: "untaken", why: "no worker took the job" };
+    await request("s");
+    await when("s", "requested", 2);
+    provider.first = { is: "ready" };
+    expect(await when("s", "ready")).toMatchObject({ attempt: 2, failures: 0 });
+    expect(provider.launched).toEqual(["s.1", "s.2"]);
+  });
+
+  test("that its provider refuses for good ends at once, with the provider's words and fault", async () => {
+    const { connector, request, when, provider } = await providerWorld();
+    await connector("c-1");
+    provider.script.push(async () => ({ is: "refused", why: "403: no such runner", worthRepeating: false }));
+    await request("s");
+    const record = await when("s", "ended");
+    expect(record).toMatchObject({ endedReason: "provider_error", fault: "provider", attempt: 1 });
+    expect(record.history.at(-1)?.why).toBe("403: no such runner");
+    expect(provider.launched).toEqual([]);
+  });
+
+  test("that its provider refuses for now is tried again as often as attempts are allowed", async () => {
+    const { connector, request, when, provider } = await providerWorld();
+    await connector("c-1");
+    const refusal = async () => ({ is: "refused" as const, why: "503", worthRepeating: true });
+    provider.script.push(refusal, refusal, refusal);
+    await request("s");
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error", failures: 3 });
+  });
+
+  test("whose agent is gone goes on with the next, in the same room", async () => {
+    const { connector, request, when, provider, clock } = await providerWorld();
+    await connector("c-1");
+    provider.first = { is: "ready", users: 1 };
+    await request("s");
+    const before = await when("s", "ready");
+    provider.become("s", 1, { is: "launched" });
+    const after = await when("s", "ready", 2);
+    expect(after).toMatchObject({ failures: 1, room: before.room });
+    expect(after.history.map(({ why }) => why)).toContain(
+      "the agent agent-job-1 is not in room session-s any more",
+    );
+    expect(provider.jobs.find(({ order }) => order.attempt === 2)?.order.recovering).toBe(true);
+    await clock.advance(3000);
+    expect(provider.ended).toContain("s.1");
+  });
+
+  test("whose user left for good ends, and one who is back in time goes on", async () => {
+    const { connector, request, when, provider, clock, record } = await providerWorld();
+    await connector("c-1");
+    provider.first = { is: "ready", users: 1 };
+    await request("s");
+    await when("s", "ready");
+    await clock.advance(2000);
+    provider.become("s", 1, { is: "ready", users: 0 });
+    await clock.advance(LIMITS.userLeftMs - 500);
+    provider.become("s", 1, { is: "ready", users: 1 });
+    await clock.advance(10_000);
+    expect(record("s")?.state).toBe("ready");
+    provider.become("s", 1, { is: "ready", users: 0 });
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
+  });
+
+  test("whose user never comes expires", async () => {
+    const { connector, request, when, provider } = await providerWorld();
+    await connector("c-1");
+    provider.first = { is: "ready", users: 0 };
+    await request("s");
+    await when("s", "ready");
+    const record = await when("s", "ended", undefined, 400_000);
+    expect(record).toMatchObject({ endedReason: "expired", fault: "customer" });
+  });
+});
+
+describe("without any connector", () => {
+  test("a session waits, is tried again after pauses, and is launched when one comes", async () => {
+    const { connector, request, when, record, provider, clock } = await providerWorld();
+    await request("s");
+    await clock.advance(20_000);
+    expect(record("s")).toMatchObject({ state: "requested", failures: 0, backoffMs: 5000 });
+    expect(record("s")?.attempt).toBeLessThan(12);
+    expect(record("s")?.history.at(-1)?.why).toBe("no connector is up that would ask the provider livekit");
+    provider.first = { is: "ready" };
+    await connector("c-1");
+    expect(await when("s", "ready")).toMatchObject({ failures: 0 });
+    expect(provider.launched).toHaveLength(1);
+  });
+
+  test("a session that waits doesn't hold up one of the same profile that the pool serves", async () => {
+    const { request, record, clock } = await providerWorld();
+    await request("external");
+    await clock.advance(3000);
+    await request("pooled", { provider: undefined });
+    await clock.advance(100);
+    expect(record("pooled")).toMatchObject({ state: "requested", attempt: 1 });
+    expect(record("pooled")?.history).toHaveLength(1);
+  });
+});
+
+describe("when a connector dies", () => {
+  test("between the intent and the launch, another takes up and launches once", async () => {
+    const { connector, request, when, provider, launch, clock } = await providerWorld();
+    const first = await connector("c-1");
+    provider.script.push(() => new Promise(() => {}));
+    await request("s");
+    await when("s", "dispatched");
+    await clock.advance(100);
+    expect(launch("s")).toMatchObject({ state: "intended", by: "c-1" });
+    first.kill();
+    await connector("c-2");
+    provider.first = { is: "ready" };
+    expect(await when("s", "ready")).toMatchObject({ attempt: 1, failures: 0 });
+    expect(provider.launched).toEqual(["s.1"]);
+    expect(launch("s")).toMatchObject({ by: "c-2", takenUp: 1 });
+  });
+
+  test("after the launch and before that was saved, another finds it and launches nothing", async () => {
+    const { connector, request, when, provider, launch, clock } = await providerWorld();
+    const first = await connector("c-1");
+    provider.script.push((_order, start) => {
+      start();
+      return new Promise(() => {});
+    });
+    provider.first = { is: "ready" };
+    await request("s");
+    await when("s", "dispatched");
+    await clock.advance(100);
+    first.kill();
+    await connector("c-2");
+    expect(await when("s", "ready")).toMatchObject({ attempt: 1, failures: 0 });
+    expect(provider.launched).toEqual(["s.1"]);
+    expect(launch("s")).toMatchObject({ externalId: "job-1", takenUp: 1 });
+  });
+
+  test("and nobody can look up what it asked for, that is never asked again", async () => {
+    const { connector, request, when, provider, launch, clock } = await providerWorld();
+    const first = await connector("c-1");
+    provider.canLookUp = false;
+    provider.script.push((_order, start) => {
+      start();
+      return new Promise(() => {});
+    });
+    await request("s");
+    await when("s", "dispatched");
+    await clock.advance(100);
+    first.kill();
+    await connector("c-2");
+    const record = await when("s", "ended");
+    expect(record).toMatchObject({ endedReason: "provider_error", attempt: 1 });
+    expect(record.history.at(-1)?.why).toBe("it keeps no list of what it was asked");
+    expect(provider.launched).toEqual(["s.1"]);
+    await clock.advance(60_000);
+    expect(provider.launched).toEqual(["s.1"]);
+    expect(launch("s")?.state).toBe("over");
+  });
+
+  test("while its agent serves, another looks after it and finds its loss", async () => {
+    const { connector, request, when, provider, clock, launch } = await providerWorld();
+    const first = await connector("c-1");
+    await connector("c-2");
+    provider.first = { is: "ready", users: 1 };
+    const { by } = await (async () => {
+      await request("s");
+      await when("s", "ready");
+      return launch("s") as { by: string };
+    })();
+    if (by === "c-1") first.kill();
+    else throw new Error(`The questions go to the first of a queue; it went to ${by}`);
+    await clock.advance(10_000);
+    expect(launch("s")).toMatchObject({ by: "c-2", state: "ready" });
+    provider.become("s", 1, { is: "launched" });
+    expect(await when("s", "ready", 2)).toMatchObject({ failures: 1 });
+  });
+
+  test("in order, another takes up at once", async () => {
+    const { connector, request, when, provider, clock, launch } = await providerWorld();
+    const first = await connector("c-1");
+    provider.first = { is: "ready", users: 1 };
+    await request("s");
+    await when("s", "ready");
+    await connector("c-2");
+    await clock.advance(7000);
+    await first.stop();
+    await clock.advance(1000);
+    expect(launch("s")).toMatchObject({ by: "c-2" });
+  });
+
+  test("only as it seems, being stopped, it leaves to the other what that took up", async () => {
+    const { connector, request, when, provider, clock, launch } = await providerWorld();
+    const first = await connector("c-1");
+    let go: () => void = () => {};
+    provider.script.push(
+      (_order, start) =>
+        new Promise((resolve) => {
+          const job = start();
+          go = () => resolve({ is: "launched", externalId: job.id });
+        }),
+    );
+    provider.first = { is: "ready" };
+    await request("s");
+    await when("s", "dispatched");
+    await clock.advance(100);
+    first.pause();
+    await connector("c-2");
+    await when("s", "ready");
+    first.resume();
+    go();
+    await clock.advance(30_000);
+    expect(launch("s")).toMatchObject({ by: "c-2", takenUp: 1, state: "ready" });
+    expect(provider.launched).toEqual(["s.1"]);
+  });
+});
+
+test("what could not be said is said again, without any janitor", async () => {
+  const { connector, request, when, provider } = await providerWorld();
+  let refusals = 2;
+  await connector("c-1", (bus) => {
+    const publish = bus.publish.bind(bus);
+    return Object.assign(bus, {
+      publish: (...said: Parameters<typeof publish>) =>
+        refusals-- > 0 ? Promise.reject(new Error("the stream is away")) : publish(...said),
+    });
+  });
+  provider.first = { is: "ready" };
+  await request("s");
+  expect(await when("s", "ready", 1, 10_000)).toMatchObject({ failures: 0 });
+  expect(refusals).toBeLessThan(0);
+});
+
+describe("an answer of the provider that is lost", () => {
+  test("is made good by looking: the launch goes on", async () => {
+    const { connector, request, when, provider } = await providerWorld();
+    await connector("c-1");
+    provider.first = { is: "ready" };
+    provider.script.push(async (_order, start) => {
+      start();
+      throw new Error("no answer within 5 s");
+    });
+    await request("s");
+    expect(await when("s", "ready")).toMatchObject({ attempt: 1, failures: 0 });
+    expect(provider.launched).toEqual(["s.1"]);
+  });
+
+  test("and of which nothing is there fails the attempt: under its number it is not asked again", async () => {
+    const { connector, request, when, provider } = await providerWorld();
+    await connector("c-1");
+    provider.first = { is: "ready" };
+    provider.script.push(async () => {
+      throw new Error("no answer within 5 s");
+    });
+    await request("s");
+    expect(await when("s", "ready")).toMatchObject({ attempt: 2, failures: 1 });
+    expect(provider.launched).toEqual(["s.2"]);
+  });
+});

@@ -1,0 +1,346 @@
+// Sessions whose call VAPI makes: dispatcher and connectors on a memory bus, and a server that stands in for VAPI.
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Bus } from "../../../../../libs/bus/bus.ts";
+import { launches, sessions } from "../../../../../libs/contracts/buckets.ts";
+import { GreenroomError } from "../../../../../libs/contracts/errors.ts";
+import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
+import type { SessionEvent, SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
+import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
+import { startBeat } from "../../../../../libs/fleet/heartbeat.ts";
+import { type Clock, systemClock } from "../../../../../libs/runtime/clock.ts";
+import { silentLog } from "../../../../../libs/runtime/log.ts";
+import { startDispatcher } from "../../../../../services/dispatcher/dispatcher.ts";
+import { vapiProvider } from "../../../../../services/providers/drivers/vapi.ts";
+import { mayCall } from "../../../../../services/providers/launches/dial-guard.ts";
+import { startConnector } from "../../../../../services/providers/providers.ts";
+import {
+  type StandInCall,
+  startVapiStandIn,
+  VAPI_KEY,
+  type VapiStandIn,
+} from "../../../../kit/fakes/vapi.ts";
+import { AT, anEvent, defaults } from "../../../../kit/fixtures/sessions.ts";
+import { createRandom } from "../../../../kit/random.ts";
+import { until } from "../../../../kit/until.ts";
+import { LIMITS } from "../../../../kit/worlds/provider-world.ts";
+import { withOther } from "../../../../kit/worlds/task-world.ts";
+import { createMemoryServer } from "../../../../simulation/nats/memory-server.ts";
+
+const ASSISTANT = "0f1e2d3c-0000-4000-8000-000000000001";
+const NUMBER = "0f1e2d3c-0000-4000-8000-000000000002";
+
+let vapi: VapiStandIn;
+const stops: (() => unknown)[] = [];
+beforeEach(async () => {
+  vapi = await startVapiStandIn();
+});
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop();
+  await vapi.close();
+});
+
+async function scene() {
+  const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
+  const dispatcher = await startDispatcher({
+    bus: server.connect("dispatcher"),
+    clock: systemClock,
+    log: silentLog,
+    // VAPI needs no room of ours.
+    livekit: undefined,
+    instance: "dispatcher-1",
+    defaults,
+  });
+  stops.push(() => dispatcher.stop());
+  const client = server.connect("client");
+  const connector = async (instance: string, change: (bus: Bus) => Bus = (bus) => bus) => {
+    const link = server.connect(instance);
+    const bus = change(link);
+    let isAlive = true;
+    const clock: Clock = {
+      ...systemClock,
+      after: (ms, work) => systemClock.after(ms, () => (isAlive ? work() : undefined)),
+    };
+    const provider = vapiProvider({
+      url: vapi.url,
+      key: VAPI_KEY,
+      clock,
+      assistantOf: () => ASSISTANT,
+      numbers: new Map([["+15550199", NUMBER]]),
+      pollMs: 20,
+      answerMs: 500,
+      lookUpAfterMs: [0, 50, 100],
+      mayCall: (order) => mayCall(bus, order),
+    });
+    const running = await startConnector({
+      bus,
+      clock,
+      log: silentLog,
+      instance,
+      providers: [provider],
+      limits: { ...LIMITS, observeMs: 100 },
+      lastRingsMs: 60_000,
+    });
+    const stopBeat = startBeat(bus, clock, { service: "connector", instance });
+    stops.push(async () => {
+      if (!isAlive) return;
+      stopBeat();
+      await running.stop();
+    });
+    /** As `kill -9`. */
+    const kill = () => {
+      isAlive = false;
+      link.crash();
+    };
+    return { kill };
+  };
+  const call = (id: string) =>
+    client.publish(
+      sessionEvents,
+      anEvent(id, { profile: "sales", provider: "vapi", call: { to: "+15550100" } }),
+    );
+  const record = (id: string): SessionRecord | undefined =>
+    server.standing(sessions).find(({ value }) => value.id === id)?.value;
+  const launch = (id: string, attempt = 1): LaunchRecord | undefined =>
+    server.standing(launches).find(({ value }) => value.session === id && value.attempt === attempt)?.value;
+  const when = (id: string, state: SessionRecord["state"]) =>
+    until(() => (record(id)?.state === state ? record(id) : undefined), {
+      timeoutMs: 20_000,
+      what: () => `${id} is ${state}; it is ${JSON.stringify(record(id))}, ${JSON.stringify(launch(id))}`,
+    });
+  const launchWhen = (id: string, is: (launch: LaunchRecord) => boolean) =>
+    until(
+      () => {
+        const now = launch(id);
+        return now !== undefined && is(now) ? now : undefined;
+      },
+      { timeoutMs: 20_000, what: () => `the launch is as wanted; it is ${JSON.stringify(launch(id))}` },
+    );
+  return { client, connector, call, record, launch, when, launchWhen };
+}
+
+const theCall = (): Promise<StandInCall> =>
+  until(() => vapi.calls[0], { timeoutMs: 20_000, what: "VAPI has a call" });
+/** The janitor's word on a session whose agent never came. */
+const joinOverdue = (sessionId: string): SessionEvent => ({
+  type: "overdue",
+  tenant: "t",
+  sessionId,
+  at: AT,
+  attempt: 1,
+  state: "dispatched",
+  kind: "join",
+  waitedMs: 200_000,
+  why: "it didn't join",
+});
+const endAsked = (sessionId: string): SessionEvent => ({
+  type: "end_requested",
+  tenant: "t",
+  sessionId,
+  at: AT,
+  reason: "completed",
+  why: "the api said so",
+});
+const asked = (): number => vapi.requests.filter((route) => route === "POST /call").length;
+
+describe("a session that VAPI calls for", () => {
+  test("joins as the telephone rings, is ready at the answer, and is completed when the callee hangs up", async () => {
+    const { connector, call, when, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    const { id } = await theCall();
+    await launchWhen("s", (launch) => launch.call?.status === "dialing" && launch.externalId === id);
+    vapi.move(id, "ringing");
+    await when("s", "joined");
+    vapi.move(id, "in-progress");
+    expect(await when("s", "ready")).toMatchObject({ host: "provider-vapi", attempt: 1 });
+    vapi.move(id, "ended", "customer-ended-call");
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "completed", fault: "none" });
+    expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+      call: { status: "hungUp", providerReason: "customer-ended-call" },
+    });
+    expect(asked()).toBe(1);
+  });
+
+  test("whose request's answer was lost is looked up, and exactly one call is made", async () => {
+    vapi.next("POST /call", { is: "lost answer" });
+    const { connector, call, when, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    const { id } = await theCall();
+    expect(await launchWhen("s", ({ state }) => state === "launched")).toMatchObject({
+      externalId: id,
+      attempt: 1,
+    });
+    vapi.move(id, "in-progress");
+    await when("s", "ready");
+    expect(vapi.calls).toHaveLength(1);
+    expect(asked()).toBe(1);
+  });
+
+  test("whose request vanished is unknown, and is not made again", async () => {
+    vapi.next("POST /call", { is: "cut" });
+    const { connector, call, when, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error", attempt: 1 });
+    expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+      call: { status: "unknown" },
+    });
+    expect(asked()).toBe(1);
+  });
+
+  test("that VAPI refuses ends at once in VAPI's words, and nothing counts as called", async () => {
+    const says = { message: ["customer.number is not allowed"], statusCode: 400 };
+    vapi.next("POST /call", { is: "answer", status: 400, body: says });
+    const { connector, call, when, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    const record = await when("s", "ended");
+    expect(record).toMatchObject({ endedReason: "provider_error", failures: 1 });
+    expect(record?.history.at(-1)?.why).toContain("customer.number is not allowed");
+    expect(await launchWhen("s", ({ state }) => state === "over")).not.toHaveProperty("call");
+    expect(asked()).toBe(1);
+  });
+
+  test("that comes too fast is tried again, since nobody was called", async () => {
+    vapi.next("POST /call", { is: "answer", status: 429, body: {}, headers: { "retry-after": "0" } });
+    const { connector, call, when } = await scene();
+    await connector("c-1");
+    await call("s");
+    vapi.move((await theCall()).id, "in-progress");
+    expect(await when("s", "ready")).toMatchObject({ attempt: 2, failures: 1 });
+    expect(vapi.calls).toHaveLength(1);
+    expect(asked()).toBe(2);
+  });
+
+  test.each([
+    ["customer-busy", "busy", "expired"],
+    ["customer-did-not-answer", "noAnswer", "expired"],
+    ["voicemail", "voicemail", "expired"],
+    ["call.in-progress.error-sip-outbound-call-failed-to-connect", "failed", "provider_error"],
+  ] as const)(
+    "that ends by %s leaves the call %s, and is not made again",
+    async (reason, status, endedReason) => {
+      const { connector, call, when, launchWhen } = await scene();
+      await connector("c-1");
+      await call("s");
+      const { id } = await theCall();
+      vapi.move(id, "ringing");
+      await when("s", "joined");
+      vapi.move(id, "ended", reason);
+      expect(await when("s", "ended")).toMatchObject({ endedReason, attempt: 1 });
+      expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({ call: { status } });
+      expect(asked()).toBe(1);
+    },
+  );
+
+  test("that is busy before any look at its ringing expires too", async () => {
+    const { connector, call, when } = await scene();
+    await connector("c-1");
+    await call("s");
+    vapi.move((await theCall()).id, "ended", "customer-busy");
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "expired", fault: "customer", attempt: 1 });
+    expect(asked()).toBe(1);
+  });
+
+  test("ends its call when it is ended", async () => {
+    const { client, connector, call, when, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    const { id } = await theCall();
+    vapi.move(id, "in-progress");
+    await when("s", "ready");
+    await client.publish(sessionEvents, endAsked("s"));
+    await when("s", "ended");
+    await launchWhen("s", ({ state }) => state === "over");
+    expect(vapi.calls[0]).toMatchObject({ status: "ended", endedReason: "manually-canceled" });
+  });
+
+  test.each([
+    ["queued", "ended before it was answered: it was deleted"],
+    ["ringing", "ended before it was answered: manually-canceled"],
+  ] as const)("that is ended while its call is %s was hung up unanswered", async (status, providerReason) => {
+    const { client, connector, call, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    const { id } = await theCall();
+    vapi.move(id, status);
+    await launchWhen("s", (launch) => launch.externalId === id);
+    await client.publish(sessionEvents, endAsked("s"));
+    expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+      call: { status: "hungUp", unanswered: true, providerReason },
+    });
+  });
+
+  test("goes on with another connector when its own dies, and is called once", async () => {
+    const { connector, call, when, launchWhen } = await scene();
+    const first = await connector("c-1");
+    await call("s");
+    const { id } = await theCall();
+    vapi.move(id, "in-progress");
+    await when("s", "ready");
+    first.kill();
+    await connector("c-2");
+    await launchWhen("s", ({ by }) => by === "c-2");
+    vapi.move(id, "ended", "assistant-ended-call");
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
+    expect(asked()).toBe(1);
+  }, 30_000);
+});
+
+describe("a second attempt of a session whose call was made", () => {
+  const isRefused = (record: SessionRecord | undefined) => {
+    expect(record).toMatchObject({ endedReason: "provider_error", attempt: 2 });
+    expect(record?.history.at(-1)?.why).toContain("a session has one call");
+    expect(asked()).toBe(1);
+  };
+
+  test("calls nobody when the agent was lost after the answer", async () => {
+    const { connector, call, when, launch, launchWhen } = await scene();
+    await connector("c-1");
+    await call("s");
+    const { id } = await theCall();
+    vapi.move(id, "in-progress");
+    await when("s", "ready");
+    await launchWhen("s", (launch) => launch.call?.status === "answered");
+    // VAPI knows it no more, as after its worker was lost with it.
+    vapi.calls.splice(0);
+    isRefused(await when("s", "ended"));
+    expect(launch("s", 1)?.call).toMatchObject({ status: "hungUp" });
+    expect(launch("s", 2)).toMatchObject({ state: "over" });
+    expect(launch("s", 2)).not.toHaveProperty("call");
+  });
+
+  test("calls nobody when its connector died as it asked, and another has the next attempt", async () => {
+    vapi.next("POST /call", { is: "slow", ms: 300 });
+    const { client, connector, call, when } = await scene();
+    const first = await connector("c-1");
+    await call("s");
+    await until(() => asked() === 1, { timeoutMs: 20_000, what: "VAPI is asked" });
+    first.kill();
+    await client.publish(sessionEvents, joinOverdue("s"));
+    await connector("c-2");
+    isRefused(await when("s", "ended"));
+  }, 30_000);
+
+  test("calls nobody when the call could neither be saved nor found", async () => {
+    vapi.listAfter(600_000);
+    const { client, connector, call, when, launchWhen } = await scene();
+    await connector("c-1", (bus) => {
+      const save: Bus["save"] = async (bucket, value, revision) => {
+        const { attempt, state } = value as Partial<LaunchRecord>;
+        if (bucket.name === "launches" && attempt === 1 && state !== "intended" && state !== "over")
+          throw new GreenroomError("storage_unavailable", "no leader");
+        return bus.save(bucket, value, revision);
+      };
+      return withOther(bus, { save });
+    });
+    await call("s");
+    await theCall();
+    await client.publish(sessionEvents, joinOverdue("s"));
+    isRefused(await when("s", "ended"));
+    expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
+      call: { status: "unknown" },
+    });
+  });
+});

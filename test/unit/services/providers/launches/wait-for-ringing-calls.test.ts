@@ -1,0 +1,85 @@
+// A connector that is stopped in order while telephones ring: it learns what becomes of them before it goes.
+import { describe, expect, test } from "vitest";
+import { lastRingsMs } from "../../../../../services/providers/launches/wait-for-ringing-calls.ts";
+import { callWorld } from "../../../../kit/worlds/call-world.ts";
+
+/** A telephone that rings, dialled by c-1; at its stop that waits for 60 s at most. */
+async function ringing() {
+  const world = await callWorld();
+  const { connector, call, dialled, phones, launchWhen } = world;
+  const first = await connector("c-1");
+  await call("s");
+  const dial = await dialled();
+  phones.line(dial, "ringing");
+  await launchWhen("s", (launch) => launch.call?.status === "ringing");
+  const stopping = async () => {
+    const atMs = world.clock.monotonic();
+    await first.stop();
+    return world.clock.monotonic() - atMs;
+  };
+  return { ...world, dial, stopping };
+}
+
+describe("a connector that is stopped while a telephone rings", () => {
+  test("saves the carrier's answer before it goes", async () => {
+    const { clock, dial, stopping, launch, record } = await ringing();
+    clock.after(20_000, () => dial.settle({ is: "refused", sipCode: 486, why: "SIP 486 Busy Here" }));
+    const tookMs = await stopping();
+    expect(tookMs).toBeGreaterThan(20_000);
+    expect(tookMs).toBeLessThan(25_000);
+    expect(launch("s")).toMatchObject({ by: "c-1", call: { status: "busy", sipCode: 486 } });
+    await clock.advance(5000);
+    expect(record("s")).toMatchObject({ endedReason: "expired" });
+  });
+
+  test("leaves an answered call to another, which follows it", async () => {
+    const { clock, connector, dial, phones, stopping, launchWhen, when } = await ringing();
+    clock.after(5000, () => phones.answer(dial));
+    expect(await stopping()).toBeLessThan(10_000);
+    await connector("c-2");
+    await launchWhen("s", ({ by, call }) => by === "c-2" && call?.status === "answered");
+    phones.line(dial, undefined);
+    expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
+    expect(phones.dialled).toHaveLength(1);
+  });
+
+  test("hangs up when the session is ended meanwhile", async () => {
+    const { clock, endAsked, stopping, launch } = await ringing();
+    clock.after(3000, () => void endAsked("s"));
+    expect(await stopping()).toBeLessThan(10_000);
+    expect(launch("s")).toMatchObject({ call: { status: "hungUp", unanswered: true } });
+  });
+
+  test("calls nobody else meanwhile; another connector does", async () => {
+    const { clock, connector, call, phones, stopping, launch } = await ringing();
+    clock.after(1000, () => void call("later"));
+    await stopping();
+    expect(phones.dialled).toHaveLength(1);
+    await connector("c-2");
+    await clock.advance(5000);
+    expect(phones.dialled.map(({ room }) => room)).toEqual(["session-s", "session-later"]);
+    expect(launch("later")?.by).toBe("c-2");
+  });
+
+  test("goes all the same when one rings for longer than any may", async () => {
+    const { stopping, launch } = await ringing();
+    const tookMs = await stopping();
+    expect(tookMs).toBeGreaterThanOrEqual(60_000);
+    expect(tookMs).toBeLessThan(62_000);
+    expect(launch("s")?.call).toEqual({ status: "ringing" });
+  });
+
+  test("waits for none that it doesn't ring itself", async () => {
+    const { connector, clock } = await ringing();
+    const idle = await connector("c-2");
+    const atMs = clock.monotonic();
+    await idle.stop();
+    expect(clock.monotonic() - atMs).toBeLessThan(1000);
+  });
+});
+
+test("it waits no longer than a telephone may ring, nor than the drain", () => {
+  expect(lastRingsMs(45, 600_000)).toBe(70_000);
+  expect(lastRingsMs(45, 5000)).toBe(5000);
+  expect(lastRingsMs(45, 0)).toBe(0);
+});

@@ -1,0 +1,162 @@
+// The providers that a connector's settings make: who is really asked, where, with which key, and how often.
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, expect, test } from "vitest";
+import { sessions } from "../../../../libs/contracts/buckets.ts";
+import type { LaunchRecord, ProviderName } from "../../../../libs/contracts/providers/provider.ts";
+import { systemClock } from "../../../../libs/runtime/clock.ts";
+import { allSettingNames } from "../../../../libs/runtime/common-settings.ts";
+import { readConfig } from "../../../../libs/runtime/config.ts";
+import { silentLog } from "../../../../libs/runtime/log.ts";
+import { connectorSettings } from "../../../../services/providers/config.ts";
+import { createProviders } from "../../../../services/providers/create-drivers.ts";
+import type { LaunchOrder } from "../../../../services/providers/drivers/driver.ts";
+import { setUpRuntime } from "../../../../services/providers/runner-settings.ts";
+import { startVapiStandIn, VAPI_KEY } from "../../../kit/fakes/vapi.ts";
+import { AT, aSession } from "../../../kit/fixtures/sessions.ts";
+import { createRandom } from "../../../kit/random.ts";
+import { createMemoryServer } from "../../../simulation/nats/memory-server.ts";
+
+const ASSISTANT = "0f1e2d3c-0000-4000-8000-000000000001";
+const NUMBER = "0f1e2d3c-0000-4000-8000-000000000002";
+
+const stops: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const stop of stops.splice(0)) await stop();
+});
+
+/** A provider as the environment makes it, and a session that wants it. */
+async function providerBy(name: ProviderName, env: Record<string, string>) {
+  const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
+  const bus = server.connect("connector");
+  const config = readConfig(connectorSettings, env, allSettingNames);
+  const runtime = setUpRuntime(config, config.GREENROOM_PROVIDERS, silentLog);
+  const common = { bus, clock: systemClock, log: silentLog, instance: "c-1", livekit: undefined };
+  const provider = createProviders(config, { ...common, runtime }).find((one) => one.name === name);
+  if (provider === undefined) throw new Error(`there is no ${name}`);
+  await bus.save(sessions, aSession("s_1", { provider: name, profile: "support" }), 0);
+  return provider;
+}
+
+const order = (changed: Partial<LaunchOrder> = {}): LaunchOrder => ({
+  ...{ tenant: "t", session: "s_1", attempt: 1, profile: "support", room: "session-s_1" },
+  ...{ user: { id: "ann", name: "Ann" }, metadata: {}, recovering: false, longestMs: 60_000 },
+  ...changed,
+});
+
+const launched = (externalId: string): LaunchRecord => ({
+  ...{
+    v: 1 as const,
+    tenant: "t",
+    session: "s_1",
+    attempt: 1,
+    provider: "vapi" as const,
+    profile: "support",
+  },
+  ...{ state: "launched" as const, by: "c-1", takenUp: 0, at: AT, externalId, opId: "op" },
+});
+
+describe("VAPI", () => {
+  const vapiBy = async (changed: Record<string, string>) => {
+    const vapi = await startVapiStandIn();
+    stops.push(() => vapi.close());
+    const env = {
+      GREENROOM_PROVIDERS: `support=vapi:${ASSISTANT}`,
+      GREENROOM_VAPI_URL: vapi.url,
+      GREENROOM_VAPI_KEY: VAPI_KEY,
+      GREENROOM_VAPI_NUMBERS: NUMBER,
+      ...changed,
+    };
+    return { vapi, provider: await providerBy("vapi", env) };
+  };
+  const call = order({ call: { to: "+15550100" } });
+
+  test("is called at the address, with the key, the assistant and the number that are set", async () => {
+    const { vapi, provider } = await vapiBy({});
+    const made = await provider.launch(call);
+    expect(made).toEqual({ is: "launched", externalId: vapi.calls[0]?.id, call: { status: "dialing" } });
+    expect(vapi.refused()).toBe(0);
+    expect(vapi.calls).toMatchObject([
+      { assistantId: ASSISTANT, phoneNumberId: NUMBER, customer: { number: "+15550100" } },
+    ]);
+  });
+
+  test("refuses a call that is asked for with another key", async () => {
+    const { vapi, provider } = await vapiBy({ GREENROOM_VAPI_KEY: "another" });
+    expect(await provider.launch(call)).toMatchObject({ is: "refused", worthRepeating: false });
+    expect([vapi.refused(), vapi.calls]).toEqual([1, []]);
+  });
+
+  test("is looked at as often as is set, and not oftener", async () => {
+    const looksOf = async (pollMs: string) => {
+      const { vapi, provider } = await vapiBy({
+        GREENROOM_VAPI_POLL_MS: pollMs,
+        GREENROOM_VAPI_ANSWER_MS: "1234",
+      });
+      await provider.launch(call);
+      const launch = launched(vapi.calls[0]?.id ?? "");
+      await provider.observe(launch);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await provider.observe(launch);
+      return vapi.requests.filter((request) => request === "GET /call/:id").length;
+    };
+    expect(await looksOf("250")).toBe(2);
+    expect(await looksOf("60000")).toBe(1);
+  });
+
+  test("may take as long to answer as is set", async () => {
+    const { vapi, provider } = await vapiBy({ GREENROOM_VAPI_ANSWER_MS: "1000" });
+    vapi.next("POST /call", { is: "slow", ms: 4000 });
+    const beganAtMs = performance.now();
+    expect(await provider.launch(call)).toMatchObject({
+      is: "unclear",
+      why: expect.stringContaining("could not be asked"),
+    });
+    expect(performance.now() - beganAtMs).toBeGreaterThan(900);
+    // One request, and the looks after it, which wait for 0, 1, 3 and 6 s.
+    expect(provider.launchLimitMs).toBe(1000 + 4 * 1000 + 10_000);
+  });
+
+  test("isn't called without a key, and the refusal names the setting", async () => {
+    const { vapi, provider } = await vapiBy({ GREENROOM_VAPI_KEY: "" });
+    expect(await provider.launch(call)).toMatchObject({
+      is: "refused",
+      why: expect.stringContaining("GREENROOM_VAPI_KEY"),
+    });
+    expect(vapi.requests).toEqual([]);
+  });
+});
+
+describe("an agent runner", () => {
+  test("is asked at the address that is set, with a dispatch that stands as long as is set", async () => {
+    const asked: { url: string | undefined; body: Record<string, string> }[] = [];
+    const server: Server = createServer(async (request, response) => {
+      let text = "";
+      for await (const part of request) text += part;
+      asked.push({ url: request.url, body: JSON.parse(text) });
+      response.writeHead(202).end();
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    stops.push(() => new Promise((resolve) => server.close(resolve)));
+    const provider = await providerBy("webhook", {
+      GREENROOM_PROVIDERS: "support=webhook:its-support",
+      AGENT_LAUNCHER_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      AGENT_LAUNCHER_SECRET: `whsec_${Buffer.from("a key of two and thirty letters!").toString("base64")}`,
+      CONTROL_PLANE_BASE_URL: "https://greenroom.example/",
+      GREENROOM_DISPATCH_CLAIM_MS: "3600000",
+      GREENROOM_DISPATCH_KEEP_MS: "1001",
+      GREENROOM_DISPATCH_REPEAT_MS: "1002",
+    });
+    const beganAtMs = Date.now();
+    expect(await provider.launch(order())).toMatchObject({ is: "launched" });
+    const [{ url, body } = { url: "", body: {} as Record<string, string> }] = asked;
+    expect(url).toBe("/runtime/agent-sessions/launch");
+    expect(body).toMatchObject({
+      agent_id: "its-support",
+      claim_url: "https://greenroom.example/api/dispatches/s_1-1/claim",
+    });
+    const standsMs = Date.parse(body.dispatch_expires_at ?? "") - beganAtMs;
+    expect(standsMs).toBeGreaterThanOrEqual(3_600_000);
+    expect(standsMs).toBeLessThan(3_660_000);
+  });
+});

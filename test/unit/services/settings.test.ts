@@ -1,0 +1,170 @@
+// Each setting of a service arrives where it counts: with values that are all different, none can take another's place.
+import { describe, expect, test } from "vitest";
+import { TASK_LINES_MAX } from "../../../libs/contracts/tasks/task.ts";
+import { allSettingNames } from "../../../libs/runtime/common-settings.ts";
+import { readConfig, type Settings } from "../../../libs/runtime/config.ts";
+import * as agentHost from "../../../services/agent-host/config.ts";
+import * as recorder from "../../../services/calls/config.ts";
+import * as dispatcher from "../../../services/dispatcher/config.ts";
+import * as janitor from "../../../services/janitor/config.ts";
+import * as connector from "../../../services/providers/config.ts";
+import { isOpen } from "../../../services/tasks/calling-hours.ts";
+import * as outbound from "../../../services/tasks/config.ts";
+
+const read = <S extends Settings>(settings: S, env: Record<string, string> = {}) =>
+  readConfig(settings, env, allSettingNames);
+
+describe("the settings arrive", () => {
+  test("of the agent-host, with what SIGTERM begins", () => {
+    const config = read(agentHost.agentHostSettings, {
+      GREENROOM_MAX_AGENTS: "11",
+      GREENROOM_POOL_MIN: "12",
+      GREENROOM_STAGE_MEMORY_MB: "113",
+      GREENROOM_STAGE_PING_MS: "114",
+      GREENROOM_SPARE_STAGES: "15",
+      GREENROOM_USER_LEFT_MS: "16",
+      GREENROOM_LOG_LEVEL: "warn",
+      GREENROOM_RESTORE_CONVERSATION: "false",
+      GREENROOM_HANDOVER_SENTENCE: "One moment.",
+      GREENROOM_DRAIN_MS: "17",
+      GREENROOM_DRAIN_END: "wait",
+    });
+    expect(agentHost.hostSettingsOf(config)).toEqual({
+      maxAgents: 11,
+      poolMin: 12,
+      stageMemoryMb: 113,
+      stagePingMs: 114,
+      spareStages: 15,
+      userLeftMs: 16,
+      logLevel: "warn",
+      handover: { restore: false, sentence: "One moment." },
+    });
+    expect(agentHost.drainOf(config)).toEqual({ limitMs: 17, onDeadline: "wait" });
+    expect(agentHost.drainOf(read(agentHost.agentHostSettings)).onDeadline).toBe("handover");
+  });
+
+  test("of the dispatcher, in the record of each session", () => {
+    const config = read(dispatcher.dispatcherSettings, {
+      GREENROOM_MAX_ATTEMPTS: "11",
+      GREENROOM_QUEUE_DEADLINE_MS: "12",
+      GREENROOM_JOIN_DEADLINE_MS: "13",
+      GREENROOM_COLD_EXTRA_MS: "14",
+      GREENROOM_READY_DEADLINE_MS: "15",
+      GREENROOM_MAX_DURATION_MS: "16",
+      GREENROOM_IDLE_MS: "17",
+      GREENROOM_USER_ABSENT_MS: "18",
+    });
+    expect(dispatcher.sessionDefaultsOf(config)).toEqual({
+      maxAttempts: 11,
+      deadlineMs: {
+        requested: 12,
+        dispatched: 13,
+        coldExtra: 14,
+        joined: 15,
+        maxDuration: 16,
+        idle: 17,
+        userAbsent: 18,
+      },
+    });
+  });
+
+  test("of the janitor", () => {
+    const config = read(janitor.janitorSettings, {
+      GREENROOM_SWEEP_MS: "111",
+      GREENROOM_ALIVE_MS: "112",
+      GREENROOM_KEEP_ENDED_MS: "70001",
+    });
+    expect(janitor.sweepSettingsOf(config)).toEqual({ sweepMs: 111, aliveMs: 112, keepEndedMs: 70_001 });
+  });
+
+  test("of the connector: launches, handoffs and dispatches", () => {
+    const config = read(connector.connectorSettings, {
+      GREENROOM_LIVEKIT_TAKE_MS: "511",
+      GREENROOM_OBSERVE_MS: "112",
+      GREENROOM_USER_LEFT_MS: "13",
+      GREENROOM_SIP_RING_S: "14",
+      GREENROOM_DRAIN_MS: "38999",
+      GREENROOM_DISPATCH_CLAIM_MS: "116",
+      GREENROOM_DISPATCH_REPEAT_MS: "17",
+      GREENROOM_DISPATCH_KEEP_MS: "1018",
+      INGESTION_ENABLED: "false",
+      INGESTION_BATCH_SIZE: "19",
+      LAUNCHER_ENABLED: "true",
+    });
+    expect(connector.launchSettingsOf(config)).toEqual({
+      limits: { takeMs: 511, observeMs: 112, userLeftMs: 13 },
+      lastRingsMs: 38_999,
+    });
+    expect(connector.handoffSettingsOf(config)).toEqual({
+      limits: { claimMs: 116, repeatMs: 17, keepMs: 1018 },
+      takesHandoffs: false,
+      batchSize: 19,
+      launcher: "webhook",
+    });
+    const byDefault = connector.handoffSettingsOf(read(connector.connectorSettings));
+    expect(byDefault).toMatchObject({ takesHandoffs: true, batchSize: 25, launcher: undefined });
+  });
+
+  test("of outbound: lines, rate, calling hours and how long an attempt may take", () => {
+    const settings = outbound.outboundSettingsOf(
+      read(outbound.outboundSettings, {
+        GREENROOM_TASKS_PER_TENANT: "11",
+        GREENROOM_TASKS_PER_PROVIDER: "12 vapi=13",
+        GREENROOM_TASK_RATE: "14.5",
+        GREENROOM_CALLING_HOURS: "Mo-Fr 09:00-20:00 Europe/Berlin",
+        GREENROOM_TASK_ATTEMPT_MS: "1015",
+        GREENROOM_TASK_PROVIDER: "livekit",
+        GREENROOM_PROVIDERS: "sales=vapi:abc",
+      }),
+    );
+    const { limits, providerOf } = settings;
+    expect(settings).toMatchObject({ rate: 14.5, deadlineMs: { attempt: 1015 } });
+    expect(limits).toMatchObject({ perTenant: 11, total: TASK_LINES_MAX });
+    expect([limits.perProvider("sip"), limits.perProvider("vapi")]).toEqual([12, 13]);
+    expect([providerOf("sales"), providerOf("echo")]).toEqual(["vapi", "livekit"]);
+    // A Monday in winter: 08:30 in Berlin, and 09:30.
+    const hours = limits.callingHours;
+    const times = ["2026-01-05T07:30:00Z", "2026-01-05T08:30:00Z"];
+    expect(times.map((time) => hours && isOpen(hours, Date.parse(time)))).toEqual([false, true]);
+    const byDefault = outbound.outboundSettingsOf(read(outbound.outboundSettings));
+    expect(byDefault.limits.callingHours).toBeUndefined();
+  });
+
+  test("of the recorder: calls and key figures", () => {
+    const config = read(recorder.recorderSettings, {
+      GREENROOM_REPORT_WAIT_MS: "11",
+      METRICS_LOOKBACK_DAYS: "12",
+      KPI_ROLLUP_ENABLED: "false",
+      KPI_ROLLUP_INTERVAL_MS: "113",
+      KPI_LOOKBACK_DAYS: "14",
+    });
+    expect(recorder.callSettingsOf(config)).toEqual({
+      reportWaitMs: 11,
+      metricsLookbackDays: 12,
+      kpis: false,
+      kpiIntervalMs: 113,
+      kpiLookbackDays: 14,
+    });
+    expect(recorder.callSettingsOf(read(recorder.recorderSettings)).kpis).toBe(true);
+  });
+});
+
+describe("how long a stop may take", () => {
+  test("is longer than an agent-host's drain, whether that is set, set to nothing, or not set", () => {
+    expect(agentHost.stopMsOf({ GREENROOM_DRAIN_MS: "1000" })).toBe(16_000);
+    for (const env of [{}, { GREENROOM_DRAIN_MS: "", GREENROOM_DRAIN_END: "" }])
+      expect(agentHost.stopMsOf(env)).toBe(615_000);
+    expect(agentHost.stopMsOf({ GREENROOM_DRAIN_MS: "99999999999" })).toBe(2 ** 31 - 1);
+  });
+
+  test("has no end for an agent-host that waits for its sessions", () => {
+    expect(agentHost.stopMsOf({ GREENROOM_DRAIN_MS: "0", GREENROOM_DRAIN_END: "wait" })).toBe(2 ** 31 - 1);
+  });
+
+  test("is longer than a connector's last telephone rings, whether that is set, set to nothing, or not set", () => {
+    expect(connector.stopMsOf({ GREENROOM_SIP_RING_S: "60" })).toBe(95_000);
+    expect(connector.stopMsOf({ GREENROOM_DRAIN_MS: "1000" })).toBe(11_000);
+    for (const env of [{}, { GREENROOM_SIP_RING_S: "", GREENROOM_DRAIN_MS: "" }])
+      expect(connector.stopMsOf(env)).toBe(80_000);
+  });
+});

@@ -1,0 +1,196 @@
+// What outbound decides without doing anything: calling hours, whose turn it is, and what its settings say.
+import { describe, expect, test } from "vitest";
+import type { LaunchRecord, ProviderName } from "../../../../libs/contracts/providers/provider.ts";
+import { ConfigError, readConfig } from "../../../../libs/runtime/config.ts";
+import { callOfLaunch } from "../../../../services/tasks/call-status.ts";
+import { isOpen, parseCallingHours } from "../../../../services/tasks/calling-hours.ts";
+import { chooseNext, type Limits, type QueuedTask } from "../../../../services/tasks/choose-next.ts";
+import { outboundSettings, parseProviderLimits } from "../../../../services/tasks/config.ts";
+import { freeAgentsOf, isKnownProfile } from "../../../../services/tasks/free-agents.ts";
+import { AT, aHost } from "../../../kit/fixtures/sessions.ts";
+
+describe("calling hours", () => {
+  const open = (hours: string, at: string) => isOpen(parseCallingHours(hours), Date.parse(at));
+  const BERLIN = "Mo-Fr 09:00-20:00 Europe/Berlin";
+
+  test("are in their own time zone, in summer and in winter", () => {
+    expect(open(BERLIN, "2026-07-01T07:00:00Z")).toBe(true);
+    expect(open(BERLIN, "2026-07-01T06:59:00Z")).toBe(false);
+    expect(open(BERLIN, "2026-01-05T07:59:00Z")).toBe(false);
+    expect(open(BERLIN, "2026-01-05T08:00:00Z")).toBe(true);
+    expect(open(BERLIN, "2026-01-05T18:59:59Z")).toBe(true);
+    expect(open(BERLIN, "2026-01-05T19:00:00Z")).toBe(false);
+  });
+
+  test("keep to their days by the local date", () => {
+    expect(open(BERLIN, "2026-07-04T10:00:00Z"), "Saturday").toBe(false);
+    // Friday evening in New York is Saturday in UTC.
+    expect(open("Fr 20:00-23:00 America/New_York", "2026-07-04T01:00:00Z")).toBe(true);
+  });
+
+  test("may be several, over midnight, over the weekend, or the whole day", () => {
+    const two = "Mo-Fr 09:00-12:00, Sa+Su 10:00-11:00 UTC";
+    expect(open(two, "2026-07-05T10:30:00Z")).toBe(true);
+    expect(open(two, "2026-07-06T12:30:00Z")).toBe(false);
+    expect(open("Fr 22:00-02:00 UTC", "2026-07-04T01:59:00Z")).toBe(true);
+    expect(open("Fr 22:00-02:00 UTC", "2026-07-03T01:59:00Z")).toBe(false);
+    expect(open("Sa-Mo 00:00-24:00 UTC", "2026-07-05T23:59:00Z")).toBe(true);
+    expect(open("Sa-Mo 00:00-24:00 UTC", "2026-07-07T00:00:00Z")).toBe(false);
+    expect(open("08:00-09:00 Asia/Kolkata", "2026-07-07T02:31:00Z")).toBe(true);
+  });
+
+  test.each([
+    ["Mo-Fr 09:00-20:00", /can't be read/],
+    ["Mo-Fr 9-20 Europe/Berlin", /can't be read/],
+    ["Mo-Xx 09:00-20:00 Europe/Berlin", /"Xx" is no day/],
+    ["Mo-Fr 09:00-25:00 Europe/Berlin", /"25:00" is no time/],
+    ["Mo-Fr 09:00-20:00 Europe/Berlyn", /"Europe\/Berlyn" is no time zone/],
+    ["", /can't be read/],
+  ])("that are written %j are refused with a reason", (text, why) => {
+    expect(() => parseCallingHours(text)).toThrow(why);
+  });
+});
+
+describe("whose turn it is", () => {
+  let places = 0;
+  const task = (id: string, more: Partial<QueuedTask> = {}): QueuedTask => ({
+    tenant: "a",
+    task: id,
+    attempt: 1,
+    life: 1,
+    provider: "sip",
+    profile: "echo",
+    place: ++places,
+    restMs: 0,
+    ...more,
+  });
+  const limits = (more: Partial<Limits> = {}): Limits => ({
+    perTenant: 10,
+    perProvider: () => 10,
+    total: 100,
+    starts: 100,
+    callingHours: undefined,
+    freeAgents: () => 100,
+    ...more,
+  });
+  const chosen = (
+    queued: QueuedTask[],
+    more: Partial<Limits> = {},
+    running: { tenant: string; provider: ProviderName }[] = [],
+    now = 0,
+  ) => chooseNext(queued, running, limits(more), now).map(({ task: id }) => id);
+
+  test("is the oldest's, as many as the rate, the tenant, the provider, the agents and the whole allow", () => {
+    const queued = ["t_1", "t_2", "t_3", "t_4"].map((id) => task(id));
+    expect(chosen(queued)).toEqual(["t_1", "t_2", "t_3", "t_4"]);
+    expect(chosen(queued, { starts: 2 })).toEqual(["t_1", "t_2"]);
+    expect(chosen(queued, { perTenant: 3 }, [{ tenant: "a", provider: "pool" }])).toEqual(["t_1", "t_2"]);
+    expect(chosen(queued, { perProvider: () => 2 }, [{ tenant: "b", provider: "sip" }])).toEqual(["t_1"]);
+    expect(chosen(queued, { freeAgents: () => 3 })).toEqual(["t_1", "t_2", "t_3"]);
+    expect(chosen(queued, { total: 1 })).toEqual(["t_1"]);
+    expect(chosen(queued, { total: 1 }, [{ tenant: "b", provider: "pool" }])).toEqual([]);
+  });
+
+  test("one that can't begin yet holds up nobody behind it", () => {
+    const queued = [
+      task("t_later", { notBeforeMs: 1000 }),
+      task("t_rests", { restMs: 1 }),
+      task("t_full", { provider: "vapi" }),
+      task("t_no-agent", { profile: "sales" }),
+      task("t_now"),
+    ];
+    const more: Partial<Limits> = {
+      perProvider: (provider) => (provider === "vapi" ? 0 : 10),
+      freeAgents: (_, profile) => (profile === "sales" ? 0 : 10),
+    };
+    expect(chosen(queued, more, [], 999)).toEqual(["t_now"]);
+    expect(chosen(queued, more, [], 1000)).toEqual(["t_later", "t_now"]);
+  });
+
+  test("a tenant with fewer attempts under way comes first, however long the other's queue is", () => {
+    const queued = [
+      ...["t_a1", "t_a2", "t_a3"].map((id) => task(id, { tenant: "a" })),
+      ...["t_b1", "t_b2"].map((id) => task(id, { tenant: "b" })),
+    ];
+    expect(chosen(queued, { starts: 4 })).toEqual(["t_a1", "t_b1", "t_a2", "t_b2"]);
+    const running = [
+      { tenant: "a", provider: "sip" as const },
+      { tenant: "a", provider: "sip" as const },
+    ];
+    expect(chosen(queued, { starts: 3 }, running)).toEqual(["t_b1", "t_b2", "t_a1"]);
+  });
+
+  test("is nobody's outside of the calling hours", () => {
+    const callingHours = parseCallingHours("09:00-10:00 UTC");
+    expect(chosen([task("t_1")], { callingHours }, [], Date.parse("2026-01-01T08:00:00Z"))).toEqual([]);
+    expect(chosen([task("t_1")], { callingHours }, [], Date.parse("2026-01-01T09:00:00Z"))).toEqual(["t_1"]);
+  });
+});
+
+describe("free agents", () => {
+  const profile = { status: "running", warm: 1, hot: 0, warming: 0, busy: 2, max: 5 } as const;
+
+  test("are what hosts have left, idle or not started yet, less what was promised", () => {
+    const hosts = [
+      aHost("h1", 1, { maxAgents: 10, profiles: { echo: profile } }),
+      aHost("h2", 1, { maxAgents: 3, profiles: { echo: profile } }),
+      aHost("h3", 1, { maxAgents: 10, profiles: { echo: profile }, draining: true }),
+      aHost("h4", 1, { maxAgents: 10, profiles: { echo: { ...profile, status: "failed" } } }),
+    ];
+    expect(freeAgentsOf(hosts, "echo", 0)).toBe(4);
+    expect(freeAgentsOf(hosts, "echo", 3)).toBe(1);
+    expect(freeAgentsOf(hosts, "echo", 9)).toBe(0);
+    expect(freeAgentsOf(hosts, "sales", 0)).toBe(0);
+  });
+
+  test("a profile is unknown only when there are hosts to know it", () => {
+    expect(isKnownProfile([], "echo")).toBe(true);
+    expect(isKnownProfile([aHost("h1", 1, { profiles: { echo: profile } })], "echo")).toBe(true);
+    expect(isKnownProfile([aHost("h1")], "echo")).toBe(false);
+  });
+});
+
+describe("the call of a launch", () => {
+  const launch = (changed: Partial<LaunchRecord>): LaunchRecord => ({
+    v: 1,
+    tenant: "t",
+    session: "t_1-1",
+    attempt: 1,
+    provider: "vapi",
+    profile: "echo",
+    state: "intended",
+    by: "connector-1",
+    takenUp: 0,
+    at: AT,
+    opId: "",
+    ...changed,
+  });
+
+  test("that was asked for and not answered may have been dialled", () => {
+    expect(callOfLaunch(launch({}))).toEqual({ status: "dialing" });
+    expect(callOfLaunch(launch({ state: "unknown" }))).toEqual({ status: "unknown" });
+    expect(callOfLaunch(launch({ state: "over" }))).toBeUndefined();
+    expect(callOfLaunch(launch({ state: "over", call: { status: "busy" } }))).toEqual({ status: "busy" });
+    expect(callOfLaunch(launch({ provider: "livekit" }))).toBeUndefined();
+  });
+});
+
+describe("settings", () => {
+  test("limit providers together or one by one", () => {
+    const limits = parseProviderLimits("4, sip=30 vapi=0");
+    expect([limits("sip"), limits("vapi"), limits("pool")]).toEqual([30, 0, 4]);
+    expect(parseProviderLimits("sip=3")("pool")).toBe(10);
+    for (const wrong of ["many", "sip=", "fax=3", "sip=1000000"])
+      expect(() => parseProviderLimits(wrong)).toThrow();
+  });
+
+  test("are refused in words", () => {
+    const read = (env: Record<string, string>) => readConfig(outboundSettings, env, []);
+    expect(read({ GREENROOM_TASK_RATE: "0.5" }).GREENROOM_TASK_RATE).toBe(0.5);
+    expect(read({}).GREENROOM_CALLING_HOURS).toBeUndefined();
+    expect(() => read({ GREENROOM_CALLING_HOURS: "always" })).toThrow(ConfigError);
+    expect(() => read({ GREENROOM_CALLING_HOURS: "always" })).toThrow(/GREENROOM_CALLING_HOURS: "always"/);
+    expect(() => read({ GREENROOM_TASK_RATE: "0" })).toThrow(ConfigError);
+    expect(() => read({ GREENROOM_TASKS_PER_PROVIDER: "fax=1" })).toThrow(/"fax" is no provider/);
+  });
+});

@@ -1,0 +1,52 @@
+// What outbound counts of tasks, as Prometheus reads it.
+import { expect, test } from "vitest";
+import type { TaskRecord } from "../../../../libs/contracts/tasks/task.ts";
+import { step } from "../../../../libs/domain/task/reduce.ts";
+import { createMetrics } from "../../../../libs/runtime/metrics.ts";
+import { countTasks, measureTasks } from "../../../../services/tasks/task-metrics.ts";
+import type { SeenTask } from "../../../../services/tasks/task-view.ts";
+import { aTask, lineGiven, overdue, sessionEnded } from "../../../kit/fixtures/tasks.ts";
+
+const labels = 'profile="echo",provider="sip"';
+
+test("a task is counted when it begins, at each of its attempts, and once when it ends", async () => {
+  const metrics = createMetrics("outbound");
+  const count = countTasks(metrics);
+  const task = aTask("a");
+  count(task);
+  const tried = step(task, lineGiven(task));
+  count(tried, task);
+  const waits = step(tried, sessionEnded(tried, { reason: "agent_lost", wasReady: false }));
+  count(waits, tried);
+  expect(waits.state).toBe("queued");
+  const again = step(waits, lineGiven(waits));
+  count(again, waits);
+  const ended = step(again, overdue(again));
+  count(ended, again);
+  // Something of an ended one may be noted later.
+  count({ ...ended, opId: "later" }, ended);
+  const text = await metrics.text();
+  expect(text).toContain(`greenroom_tasks_taken_total{${labels}} 1`);
+  expect(text).toContain(`greenroom_task_attempts_total{${labels}} 2`);
+  expect(text.match(/^greenroom_tasks_ended_total.*$/gm)).toEqual([
+    `greenroom_tasks_ended_total{${labels},state="${ended.state}",code="${ended.error?.code ?? ""}"} 1`,
+  ]);
+});
+
+test("those that have not ended are told by their state, as they stand when somebody asks", async () => {
+  const metrics = createMetrics("outbound");
+  const seen = (record: TaskRecord): SeenTask => ({ record, revision: 1, seenAtMs: 0, attemptSeenAtMs: 0 });
+  const queued = [aTask("a"), aTask("b")];
+  const active = [step(aTask("c"), lineGiven(aTask("c")))];
+  measureTasks(metrics, {
+    get: () => undefined,
+    queued: () => queued.map(seen),
+    active: () => active.map(seen),
+    onChange: () => {},
+    stop: async () => {},
+  });
+  expect(await metrics.text()).toContain(`greenroom_tasks{${labels},state="queued"} 2`);
+  expect(await metrics.text()).toContain(`greenroom_tasks{${labels},state="dialing"} 1`);
+  queued.pop();
+  expect(await metrics.text()).toContain(`greenroom_tasks{${labels},state="queued"} 1`);
+});

@@ -1,0 +1,391 @@
+// Outbound on a memory bus: tasks from their request to their end, through crashes, repeats and several processes.
+import { describe, expect, test, vi } from "vitest";
+import { type Bucket, sessions, taskLines, tasks } from "../../../../libs/contracts/buckets.ts";
+import {
+  type Channel,
+  deadLetters,
+  sessionEvents,
+  taskEvents,
+  taskRequests,
+} from "../../../../libs/contracts/streams.ts";
+import { isTaskEnd, type TaskRecord } from "../../../../libs/contracts/tasks/task.ts";
+import { parseCallingHours } from "../../../../services/tasks/calling-hours.ts";
+import { AT } from "../../../kit/fixtures/sessions.ts";
+import { type Intercept, notReached, TALK, taskWorld } from "../../../kit/worlds/task-world.ts";
+
+// Hours of simulated time, on a machine that may have much else to do.
+vi.setConfig({ testTimeout: 120_000 });
+
+const MINUTE_MS = 60_000;
+const isOver = ({ state }: TaskRecord): boolean => isTaskEnd(state);
+const statesOf = (task: TaskRecord) => task.attempts.map(({ states }) => states.map(({ state }) => state));
+const about = (task: Pick<TaskRecord, "id" | "tenant" | "attempt">) => ({
+  tenant: task.tenant,
+  taskId: task.id,
+  at: AT,
+  attempt: task.attempt,
+});
+
+describe("a task", () => {
+  test("goes from its request to its end, by one session whose request names the call", async () => {
+    const world = await taskWorld();
+    await world.host();
+    await world.outbound("outbound-1");
+    await world.ask("t_1", { from: "+15550199", metadata: { order: 7 } });
+    const done = await world.when("t_1", isOver);
+    expect(statesOf(done)).toEqual([["dialing", "ringing", "answered", "inProgress", "completed"]]);
+    expect(done.attempts[0]).toMatchObject({ session: "t_1-1", sipCode: 200, answeredBy: "human" });
+    const [requested] = world.server.stored(sessionEvents).map(({ message }) => message);
+    expect(requested).toMatchObject({
+      type: "requested",
+      sessionId: "t_1-1",
+      provider: "sip",
+      call: { to: "+15550100", from: "+15550199", task: "t_1", taskAttempt: 1 },
+      metadata: { order: 7 },
+      maxDurationMs: 900_000,
+    });
+    expect(world.exchange.dialled).toEqual(["t_1-1"]);
+  });
+
+  test("that reaches nobody is tried three times, 10 and 20 s apart, and tells why each time", async () => {
+    const world = await taskWorld({ script: () => notReached("busy", 486) });
+    await world.host();
+    await world.outbound("outbound-1");
+    await world.ask("t_1");
+    const began = world.clock.monotonic();
+    const done = await world.when("t_1", isOver);
+    expect(done.state).toBe("busy");
+    expect(done.attempts.map(({ error }) => error?.message)).toEqual(
+      Array(3).fill("the call came to busy (SIP 486)"),
+    );
+    expect(world.exchange.dialled).toEqual(["t_1-1", "t_1-2", "t_1-3"]);
+    expect(world.clock.monotonic() - began).toBeGreaterThan(30_000);
+    expect(world.clock.monotonic() - began).toBeLessThan(45_000);
+  });
+
+  test("whose number is bad, or whose profile nobody has, ends at once", async () => {
+    const world = await taskWorld({ script: () => notReached("failed", 404, { isFinal: true }) });
+    await world.host();
+    await world.outbound("outbound-1");
+    await world.ask("t_1");
+    await world.ask("t_2", { profile: "nobody" });
+    expect(await world.when("t_1", isOver)).toMatchObject({ state: "failed", attempt: 1 });
+    expect(await world.when("t_2", isOver)).toMatchObject({
+      state: "failed",
+      attempt: 0,
+      error: { code: "unknown_profile", worthRepeating: false },
+    });
+  });
+
+  test("whose outcome nobody knows is never dialled again", async () => {
+    const script = () => [...TALK.slice(0, 4), { ends: "agent_lost" } as const];
+    const world = await taskWorld({ script });
+    await world.host();
+    await world.outbound("outbound-1");
+    await world.ask("t_1");
+    expect(await world.when("t_1", isOver)).toMatchObject({ state: "unknown", attempt: 1 });
+    await world.clock.advance(60 * MINUTE_MS);
+    expect(world.exchange.dialled).toEqual(["t_1-1"]);
+  });
+
+  test("waits while no agent is free, and for as long as nobody is there to schedule it", async () => {
+    const world = await taskWorld();
+    await world.ask("t_1");
+    await world.clock.advance(60 * MINUTE_MS);
+    const first = await world.outbound("outbound-1");
+    await world.clock.advance(60 * MINUTE_MS);
+    expect(world.task("t_1")).toMatchObject({ state: "queued", attempt: 0 });
+    await first.stop();
+    await world.host();
+    await world.clock.advance(60 * MINUTE_MS);
+    await world.outbound("outbound-2");
+    expect(await world.when("t_1", isOver)).toMatchObject({ state: "completed", attempt: 1 });
+  });
+
+  test("that found no agent after all is queued again, and loses no attempt", async () => {
+    const world = await taskWorld({
+      script: (_, n) => (n < 5 ? [{ wait: 1000 }, { ends: "no_capacity" }] : TALK),
+    });
+    await world.host();
+    await world.outbound("outbound-1");
+    await world.ask("t_1");
+    expect(await world.when("t_1", isOver)).toMatchObject({ state: "completed", attempt: 5, failures: 0 });
+    expect(world.exchange.dialled).toEqual(["t_1-5"]);
+  });
+
+  test("begins not before its time, nor outside of the calling hours", async () => {
+    // Simulated time begins on a Thursday at midnight, which is one o'clock in Berlin.
+    const callingHours = parseCallingHours("Mo-Fr 01:20-01:40, Th 02:00-02:10 Europe/Berlin");
+    const limits = { perTenant: 10, perProvider: () => 10, total: 100, callingHours };
+    const world = await taskWorld({ settings: { limits } });
+    await world.host();
+    await world.outbound("outbound-1");
+    await world.ask("t_1");
+    await world.ask("t_2", { scheduleAt: "2026-01-01T01:30:00+01:00" });
+    await world.ask("t_3", { scheduleAt: "2026-01-01T00:45:00Z" });
+    const beganAt = async (id: string) => {
+      await world.when(id, ({ state }) => state === "dialing", 120 * MINUTE_MS);
+      return new Date(world.clock.now()).toISOString().slice(0, 16);
+    };
+    expect(await beganAt("t_1")).toBe("2026-01-01T00:20");
+    expect(await beganAt("t_2")).toBe("2026-01-01T00:30");
+    expect(await beganAt("t_3")).toBe("2026-01-01T01:00");
+  });
+
+  test("that could not begin for two weeks ends as expired, and is wanted anew from when it gets another life", async () => {
+    const world = await taskWorld();
+    await world.ask("t_1");
+    const first = await world.outbound("outbound-1");
+    await world.when("t_1", () => true);
+    await first.stop();
+    await world.clock.advance(15 * 24 * 60 * MINUTE_MS);
+    await world.outbound("outbound-2");
+    const expired = await world.when("t_1", isOver);
+    expect(expired).toMatchObject({ state: "failed", attempt: 0, error: { code: "expired" } });
+    await world.say({ ...about(expired), type: "retry_requested", life: 1 });
+    await world.when("t_1", ({ life }) => life === 2);
+    await world.clock.advance(5 * MINUTE_MS);
+    expect(world.task("t_1")).toMatchObject({ state: "queued", life: 2 });
+  });
+
+  test("past the limit of its attempt is ended, and so is its session", async () => {
+    const script = () => [...TALK.slice(0, 7), { wait: 60 * MINUTE_MS }];
+    const world = await taskWorld({ script });
+    await world.host();
+    await world.outbound("outbound-1");
+    await world.ask("t_1");
+    const began = world.clock.monotonic();
+    const done = await world.when("t_1", isOver);
+    expect(done).toMatchObject({ state: "failed", error: { code: "attempt_limit" } });
+    expect(world.clock.monotonic() - began).toBeGreaterThanOrEqual(15 * MINUTE_MS);
+    await world.clock.advance(1000);
+    expect(world.exchange.ended).toEqual(["t_1-1"]);
+  });
+
+  test("is canceled while it waits or talks, and its call is hung up; a person may give it another life", async () => {
+    const world = await taskWorld();
+    await world.host();
+    await world.outbound("outbound-1");
+    await world.ask("t_1", { scheduleAt: "2026-01-20T00:00:00Z" });
+    await world.ask("t_2");
+    const waiting = await world.when("t_1", () => true);
+    const talking = await world.when("t_2", ({ state }) => state === "inProgress");
+    for (const task of [waiting, talking])
+      await world.say({ ...about(task), type: "cancel_requested", why: "by the API" });
+    await world.when("t_1", ({ state }) => state === "canceled");
+    const canceled = await world.when("t_2", ({ state }) => state === "canceled");
+    await world.clock.advance(1000);
+    expect(world.exchange.ended).toEqual(["t_2-1"]);
+    await world.say({ ...about(canceled), type: "retry_requested", life: 1 });
+    const again = await world.when("t_2", ({ life, state }) => life === 2 && isTaskEnd(state));
+    expect(again.attempts.map(({ state }) => state)).toEqual(["canceled", "completed"]);
+  });
+
+  test("is one, however often it is asked for with the same key", async () => {
+    const world = await taskWorld();
+    await world.host();
+    await world.outbound("outbound-1");
+    const { outcome, client } = world;
+    const request = { tenant: "t", to: "+15550100", profile: "echo", idempotencyKey: "order 7" };
+    await outcome(client.publish(taskRequests, request));
+    await world.clock.advance(20 * MINUTE_MS);
+    await outcome(client.publish(taskRequests, request));
+    await world.clock.advance(5 * MINUTE_MS);
+    const mine = world.server.standing(tasks).filter(({ value }) => value.profile === "echo");
+    expect(mine.map(({ value }) => value.state)).toEqual(["completed"]);
+    expect(world.exchange.dialled).toHaveLength(1);
+  });
+});
+
+test("a request that can't be read is a dead letter, and holds up none behind it", async () => {
+  const world = await taskWorld();
+  await world.host();
+  await world.outbound("outbound-1");
+  const { outcome, client } = world;
+  const far = { tenant: "t", to: "+15550100", profile: "echo", scheduleAt: "2026-06-01T00:00:00Z" };
+  for (const request of [{ tenant: "t", to: "call me", profile: "echo" }, far, { ...far, provider: "fax" }])
+    await outcome(client.publish(taskRequests, request as never));
+  await world.ask("t_1");
+  await world.when("t_1", isOver);
+  const letters = world.server.stored(deadLetters).map(({ message }) => message.reason);
+  expect(letters).toEqual([
+    expect.stringContaining("A number is written as"),
+    expect.stringContaining("60 days ahead"),
+    expect.stringContaining("provider"),
+  ]);
+});
+
+describe("several processes", () => {
+  test("never have more attempts under way than the limits allow, and serve tenants in turn", async () => {
+    const limits = { perTenant: 4, perProvider: () => 6, total: 100, callingHours: undefined };
+    const world = await taskWorld({
+      settings: { limits },
+      faults: { hopMs: [1, 40], stale: 0.5, staleMs: 3000 },
+    });
+    await world.host();
+    await Promise.all([1, 2, 3].map((n) => world.outbound(`outbound-${n}`)));
+    for (let n = 0; n < 20; n++) await world.ask(`t_a${n}`, { tenant: "a" });
+    for (let n = 0; n < 20; n++) await world.ask(`t_b${n}`, { tenant: "b" });
+    await world.when("t_b19", isOver, 60 * MINUTE_MS);
+    await world.when("t_a19", isOver, 60 * MINUTE_MS);
+    expect(world.mostAtOnce()).toBe(6);
+    for (const tenant of ["a", "b"]) {
+      const most = world.mostAtOnce((task) => task.tenant === tenant);
+      expect(most, tenant).toBeLessThanOrEqual(4);
+      expect(most, tenant).toBeGreaterThanOrEqual(3);
+    }
+    expect(world.exchange.made).toHaveLength(40);
+    expect(new Set(world.exchange.dialled).size).toBe(40);
+  });
+
+  test("keep the rate together", async () => {
+    const world = await taskWorld({ settings: { rate: 2 } });
+    await world.host();
+    await Promise.all([1, 2, 3].map((n) => world.outbound(`outbound-${n}`)));
+    await world.clock.advance(5000);
+    for (let n = 0; n < 10; n++) await world.ask(`t_${n}`);
+    const began = world.clock.monotonic();
+    await world.clock.runUntil(() => world.exchange.made.length === 10, MINUTE_MS);
+    expect(world.clock.monotonic() - began).toBeGreaterThanOrEqual(4000);
+    expect(world.clock.monotonic() - began).toBeLessThan(8000);
+  });
+});
+
+/** Dies instead of, or right after, the first time that `what` is published. */
+const dieAt =
+  (channel: Channel<never>, type: string, when: "before" | "after"): Intercept =>
+  (bus, die) => ({
+    async publish<T>(to: Channel<T>, message: T) {
+      const isIt = (to as unknown) === channel && (message as unknown as { type: string }).type === type;
+      if (isIt && when === "before") return die();
+      const answer = await bus.publish(to, message);
+      return isIt ? die() : answer;
+    },
+  });
+
+test("an attempt whose saving loses to a cancellation is never asked for", async () => {
+  const world = await taskWorld();
+  await world.host();
+  let hasRaced = false;
+  await world.outbound("outbound-1", (bus) => ({
+    async save<T>(bucket: Bucket<T>, value: T, revision: number) {
+      const task = value as unknown as TaskRecord;
+      if ((bucket as unknown) === tasks && task.state === "dialing" && !hasRaced) {
+        hasRaced = true;
+        const error = { code: "canceled" as const, message: "by the API", worthRepeating: false };
+        const canceled = {
+          ...task,
+          state: "canceled" as const,
+          attempt: 0,
+          attempts: [],
+          error,
+          endedAt: AT,
+        };
+        expect(await bus.save(tasks, { ...canceled, opId: "another" }, revision)).toBeGreaterThan(revision);
+      }
+      return bus.save(bucket, value, revision);
+    },
+  }));
+  await world.ask("t_1");
+  await world.when("t_1", ({ state }) => state === "canceled");
+  await world.clock.advance(5 * MINUTE_MS);
+  expect(world.server.stored(sessionEvents)).toEqual([]);
+});
+
+describe("a process that dies", () => {
+  test.each([
+    ["after it gave out a line and before it said so", taskEvents, "line_given", "before"],
+    ["after it said that it gave out a line", taskEvents, "line_given", "after"],
+    ["after it saved an attempt and before it asked for the session", sessionEvents, "requested", "before"],
+    ["after it asked for the session and before it acked", sessionEvents, "requested", "after"],
+    ["before it told that the session is ready", taskEvents, "session_ready", "before"],
+    ["before it told that the session has ended", taskEvents, "session_ended", "before"],
+    ["after it told how the call moved", taskEvents, "call_moved", "after"],
+  ] as const)(
+    "%s, leaves the attempt to another, which makes no second session",
+    async (_, channel, type, when) => {
+      const world = await taskWorld();
+      await world.host();
+      await world.outbound("doomed", dieAt(channel as never, type, when));
+      await world.ask("t_1");
+      await world.clock.advance(MINUTE_MS);
+      expect(isTaskEnd((world.task("t_1") as TaskRecord).state)).toBe(false);
+      await world.outbound("heir");
+      expect(await world.when("t_1", isOver)).toMatchObject({ state: "completed", attempt: 1 });
+      expect(world.exchange.made).toEqual(["t_1-1"]);
+      expect(world.exchange.dialled).toEqual(["t_1-1"]);
+    },
+  );
+});
+
+describe("with everything going wrong", () => {
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    "no task is lost, no attempt has two sessions, nobody who was reached is called again (seed %i)",
+    async (seed) => {
+      const script = (event: { sessionId: string }, n: number) => {
+        const kind = (Number(event.sessionId.replace(/\D/g, "")) + n + seed) % 4;
+        if (kind === 0) return notReached("busy", 486);
+        if (kind === 1) return [...TALK.slice(0, 6), { ends: "agent_lost" } as const];
+        return TALK;
+      };
+      const world = await taskWorld({
+        seed,
+        replicas: seed % 2 === 0 ? 3 : 1,
+        script,
+        settings: { limits: { perTenant: 5, perProvider: () => 5, total: 50, callingHours: undefined } },
+        faults: {
+          hopMs: [0, 30],
+          slow: 0.05,
+          slowMs: 3000,
+          repeat: 0.1,
+          loseAck: 0.1,
+          ambiguous: 0.03,
+          resend: 0.03,
+          refuse: 0.03,
+          stale: 0.3,
+          staleMs: 2000,
+          skip: 0.1,
+        },
+      });
+      await world.host();
+      const ids = Array.from({ length: 25 }, (_, n) => `t_${n}`);
+      let running = [await world.outbound("outbound-0"), await world.outbound("outbound-1")];
+      for (const id of ids) await world.ask(id);
+      for (let round = 0; round < 6; round++) {
+        await world.clock.advance(7000 + seed * 100);
+        const [oldest, ...others] = running;
+        if (round % 3 === 2) {
+          oldest?.pause();
+          await world.clock.advance(20_000);
+          oldest?.resume();
+        } else {
+          oldest?.kill();
+          running = [...others, await world.outbound(`outbound-${round + 2}`)];
+        }
+      }
+      await world.clock.advance(2 * MINUTE_MS);
+      world.server.calm();
+      for (const id of ids) await world.when(id, isOver, 60 * MINUTE_MS);
+      expect(world.mostAtOnce()).toBeLessThanOrEqual(5);
+      expect(new Set(world.exchange.dialled).size, "each session dials once").toBe(
+        world.exchange.dialled.length,
+      );
+      const made = world.server.written(sessions).filter(({ value }) => value?.state === "requested");
+      expect(new Set(made.map(({ key }) => key)).size).toBe(made.length);
+      for (const id of ids) {
+        const task = world.task(id) as TaskRecord;
+        const reached = task.attempts.findIndex(({ states }) =>
+          states.some(({ state }) => state === "answered"),
+        );
+        if (reached >= 0) expect(reached, id).toBe(task.attempts.length - 1);
+        expect(task.attempts.length, id).toBeLessThanOrEqual(3);
+        const sessionsOfTask = made.filter(({ key }) => key.startsWith(`t.${id}-`));
+        expect(sessionsOfTask.map(({ key }) => key).sort(), id).toEqual(
+          task.attempts.map(({ session }) => `t.${session}`).sort(),
+        );
+      }
+      expect(world.server.standing(taskLines)[0]?.value.lines.length).toBeLessThanOrEqual(5);
+    },
+    120_000,
+  );
+});

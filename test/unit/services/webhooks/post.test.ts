@@ -1,0 +1,223 @@
+// One POST to an address that a customer gave, against a real server on this machine.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Webhook } from "standardwebhooks";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { systemClock } from "../../../../libs/runtime/clock.ts";
+import { readAllowedTargets } from "../../../../libs/runtime/url-guard.ts";
+import { deliver, meaningOf } from "../../../../services/webhooks/deliver.ts";
+import { type PostOptions, post, type Resolve } from "../../../../services/webhooks/post.ts";
+
+let server: Server;
+let requests: { headers: IncomingMessage["headers"]; body: string; url: string }[];
+let answer: (response: ServerResponse) => void;
+
+beforeEach(async () => {
+  requests = [];
+  answer = (response) => response.writeHead(204).end();
+  server = createServer(async (request, response) => {
+    let body = "";
+    for await (const part of request) body += part;
+    requests.push({ headers: request.headers, body, url: request.url ?? "" });
+    answer(response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+});
+
+afterEach(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+const port = () => (server.address() as AddressInfo).port;
+const loopback = readAllowedTargets("127.0.0.1");
+const nothing = readAllowedTargets(undefined);
+const send = (url: string, options: Partial<PostOptions> = {}) =>
+  post(url, "{}", { "x-test": "1" }, { allowed: loopback, timeoutMs: 5000, ...options });
+
+/** The DNS of a test. Each look-up of a name gives the next of its answers. */
+function dns(answers: Record<string, string[][]>): { resolve: Resolve; asked: string[] } {
+  const asked: string[] = [];
+  const resolve: Resolve = (host, done) => {
+    asked.push(host);
+    const [next, ...later] = answers[host] ?? [];
+    if (next === undefined) return done(Object.assign(new Error(`no ${host}`), { code: "ENOTFOUND" }), []);
+    if (later.length > 0) answers[host] = later;
+    done(
+      null,
+      next.map((address) => ({ address, family: address.includes(":") ? 6 : 4 })),
+    );
+  };
+  return { resolve, asked };
+}
+
+describe("a POST", () => {
+  test("arrives with its body and headers, and its answer's status is given", async () => {
+    expect(await send(`http://127.0.0.1:${port()}/hook?a=1`)).toEqual({ status: 204 });
+    expect(requests).toMatchObject([{ body: "{}", url: "/hook?a=1", headers: { "x-test": "1" } }]);
+  });
+
+  test("follows no redirect", async () => {
+    answer = (response) => response.writeHead(302, { location: `http://127.0.0.1:${port()}/secret` }).end();
+    const posted = await send(`http://127.0.0.1:${port()}/`);
+    expect(posted).toEqual({ status: 302 });
+    expect(requests).toHaveLength(1);
+    expect(meaningOf(posted)).toMatchObject({ outcome: "failed", status: 302 });
+  });
+
+  test("waits no longer than it may for an answer that doesn't come", async () => {
+    answer = () => {};
+    expect(await send(`http://127.0.0.1:${port()}/`, { timeoutMs: 200 })).toEqual({
+      status: undefined,
+      why: "no answer came within 200 ms",
+    });
+  });
+
+  test("takes the status of an answer that never ends, and no more of it than a little", async () => {
+    let isClosed = false;
+    answer = (response) => {
+      response.on("close", () => {
+        isClosed = true;
+      });
+      response.writeHead(200);
+      const more = () => {
+        if (!response.destroyed && response.write("x".repeat(16_384))) setImmediate(more);
+        else response.once("drain", more);
+      };
+      more();
+    };
+    expect(await send(`http://127.0.0.1:${port()}/`)).toEqual({ status: 200 });
+    await expect.poll(() => isClosed).toBe(true);
+  });
+
+  test("says why there was no connection", async () => {
+    const free = port();
+    await new Promise((resolve) => server.close(resolve));
+    expect(await send(`http://127.0.0.1:${free}/`)).toMatchObject({
+      status: undefined,
+      why: expect.stringContaining("ECONNREFUSED"),
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  });
+
+  test.each([
+    ["120", 120_000],
+    ["nonsense", undefined],
+    [new Date(Date.now() - 60_000).toUTCString(), 0],
+  ])("reads Retry-After: %s", async (header, expected) => {
+    answer = (response) => response.writeHead(503, { "retry-after": header }).end();
+    const posted = await send(`http://127.0.0.1:${port()}/`);
+    expect(posted).toEqual({ status: 503, ...(expected === undefined ? {} : { retryAfterMs: expected }) });
+  });
+});
+
+describe("a target that may not be called", () => {
+  test("is refused when its name leads to this machine", async () => {
+    const { resolve } = dns({ "hook.example": [["127.0.0.1"]] });
+    const posted = await send(`http://hook.example:${port()}/`, { allowed: nothing, resolve });
+    expect(posted).toMatchObject({ status: undefined, why: expect.stringContaining("no public address") });
+    expect(requests).toEqual([]);
+  });
+
+  test.each([
+    "::1",
+    "::ffff:127.0.0.1",
+    "64:ff9b::7f00:1",
+    "2002:7f00:1::1",
+    "fe80::1",
+    "fd00::1",
+    "10.0.0.1",
+    "169.254.169.254",
+  ])("is refused when its name leads to %s", async (address) => {
+    const { resolve } = dns({ "hook.example": [[address]] });
+    const posted = await send(`http://hook.example:${port()}/`, { allowed: nothing, resolve });
+    expect(posted).toMatchObject({ status: undefined, why: expect.stringContaining("refused") });
+  });
+
+  test("is refused also when it was harmless the last time it was looked up", async () => {
+    const { resolve, asked } = dns({ "rebind.example": [["127.0.0.2"], ["127.0.0.1"]] });
+    const allowed = readAllowedTargets("127.0.0.2");
+    const first = await send(`http://rebind.example:${port()}/`, { allowed, resolve });
+    const second = await send(`http://rebind.example:${port()}/`, { allowed, resolve });
+    // The first went to an address where nobody listens; the second went nowhere.
+    expect(first).not.toMatchObject({ why: expect.stringContaining("refused") });
+    expect(second).toMatchObject({ why: expect.stringContaining("refused") });
+    // One look-up a connection: what was looked at is what was called.
+    expect(asked).toEqual(["rebind.example", "rebind.example"]);
+    expect(requests).toEqual([]);
+  });
+
+  test("of several addresses only those that may be called are", async () => {
+    const { resolve } = dns({ "two.example": [["10.9.9.9", "127.0.0.1"]] });
+    expect(await send(`http://two.example:${port()}/`, { resolve })).toEqual({ status: 204 });
+  });
+
+  test("is refused as an address, in whichever way that is written", async () => {
+    for (const host of ["127.0.0.1", "2130706433", "0x7f000001", "localhost", "[::1]", "[::ffff:7f00:1]"]) {
+      const posted = await send(`http://${host}:${port()}/`, { allowed: nothing });
+      expect(posted).toMatchObject({ status: undefined, why: expect.stringContaining("refused") });
+    }
+    expect(requests).toEqual([]);
+  });
+});
+
+describe("a delivery", () => {
+  const secret = `whsec_${Buffer.from("a key of two and thirty letters!").toString("base64")}`;
+  const message = {
+    tenant: "t",
+    endpoint: "wh_1",
+    about: "session" as const,
+    of: "s",
+    event: {
+      id: "evt_session_s_1",
+      type: "session.ready" as const,
+      sessionId: "s",
+      sequence: 1,
+      timestamp: "2026-01-01T00:00:00.000Z",
+      data: { profile: "echo", name: "Zoë" },
+    },
+  };
+  const deliverTo = (url: string, former?: { secret: string; until: string }) =>
+    deliver(
+      {
+        clock: systemClock,
+        send: (to, body, headers) => post(to, body, headers, { allowed: loopback, timeoutMs: 5000 }),
+      },
+      { url, secret, ...(former === undefined ? {} : { former }) },
+      message,
+    );
+
+  test("is signed with the former secret too until its time is over", async () => {
+    const former = `whsec_${Buffer.from("the key of two and thirty before").toString("base64")}`;
+    const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
+    await deliverTo(`http://127.0.0.1:${port()}/`, { secret: former, until: inMs(60_000) });
+    await deliverTo(`http://127.0.0.1:${port()}/`, { secret: former, until: inMs(-1) });
+    const verify =
+      (key: string, { headers, body }: (typeof requests)[0]) =>
+      () =>
+        new Webhook(key).verify(body, headers as Record<string, string>);
+    const [both, one] = requests as [(typeof requests)[0], (typeof requests)[0]];
+    expect(verify(secret, both)()).toEqual(message.event);
+    expect(verify(former, both)()).toEqual(message.event);
+    expect(verify(secret, one)()).toEqual(message.event);
+    expect(verify(former, one)).toThrow();
+  });
+
+  test("is signed so that the standard's own library verifies it, and nobody without the secret", async () => {
+    expect(await deliverTo(`http://127.0.0.1:${port()}/`)).toEqual({ outcome: "taken", status: 204 });
+    const [{ headers, body }] = requests as [(typeof requests)[0]];
+    const verify = (key: string, text: string) =>
+      new Webhook(key).verify(text, headers as Record<string, string>);
+    expect(verify(secret, body)).toEqual(message.event);
+    expect(headers["webhook-id"]).toBe("evt_session_s_1");
+    expect(() => verify(secret, body.replace("echo", "ecko"))).toThrow();
+    expect(() => verify(`whsec_${Buffer.from("another").toString("base64")}`, body)).toThrow();
+  });
+
+  test("that is answered 410 is the end of the endpoint, and any other refusal is not", () => {
+    expect(meaningOf({ status: 410 }).outcome).toBe("gone");
+    for (const status of [301, 400, 401, 404, 429, 500, 503])
+      expect(meaningOf({ status })).toMatchObject({ outcome: "failed", status });
+    expect(meaningOf({ status: 299 }).outcome).toBe("taken");
+  });
+});

@@ -1,0 +1,277 @@
+// Webhooks from what happens to a session until an endpoint has taken it, on the memory bus in simulated time.
+import { describe, expect, test } from "vitest";
+import { sessions, webhookEndpoints } from "../../../../libs/contracts/buckets.ts";
+import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
+import {
+  deadLetters,
+  webhookDeliveries,
+  webhooks,
+  webhooksQueued,
+} from "../../../../libs/contracts/streams.ts";
+import { endpointKey } from "../../../../libs/contracts/webhooks/webhook.ts";
+import type { Posted } from "../../../../services/webhooks/post.ts";
+import { endByApi, getReady } from "../../../kit/fixtures/session-steps.ts";
+import { aSession } from "../../../kit/fixtures/sessions.ts";
+import { MINUTE_MS, world } from "../../../kit/worlds/memory-world.ts";
+import { anEndpoint, type World, webhookWorld } from "../../../kit/worlds/webhook-world.ts";
+
+const HOUR_MS = 60 * MINUTE_MS;
+/** Hours and days of simulated time take some real seconds on a busy machine. */
+const HOURS = { timeout: 60_000 };
+/** A session from its request to its call record. */
+async function live(w: World, s: Awaited<ReturnType<typeof webhookWorld>>, id: string): Promise<void> {
+  await s.save(aSession(id));
+  const ready = getReady(aSession(id));
+  await s.save(ready);
+  await w.clock.advance(100);
+  const ended = endByApi(ready);
+  await s.save(ended);
+  await s.record(ended);
+  await w.clock.advance(100);
+}
+
+const WHOLE = ["1 session.ready", "2 session.ended", "3 call.completed"];
+
+describe("an endpoint", () => {
+  test("is told a session's whole story, in order and once", async () => {
+    const w = world();
+    const s = await webhookWorld(w);
+    await s.recorder("one");
+    await s.register(anEndpoint("a"));
+    await live(w, s, "s1");
+    await w.clock.advance(2 * MINUTE_MS);
+    expect(s.told("a")).toEqual(WHOLE);
+    expect(new Set(s.got.map(({ event }) => event.id)).size).toBe(3);
+  });
+
+  test(
+    "is told all of it in order, whatever the network and the store do, however many recorders there are",
+    HOURS,
+    async () => {
+      const faults = {
+        ...{ hopMs: [0, 50] as const, slow: 0.1, slowMs: 3000, repeat: 0.2, loseAck: 0.2, ambiguous: 0.05 },
+        ...{ resend: 0.1, refuse: 0.05, stale: 0.2, staleMs: 2000, skip: 0.5 },
+      };
+      for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
+        const w = world(faults, seed, seed % 2 === 0 ? 3 : 1);
+        const s = await webhookWorld(w);
+        for (const name of ["one", "two", "three"]) await s.recorder(name);
+        await s.register(anEndpoint("a"));
+        await w.clock.advance(MINUTE_MS);
+        for (const id of ["s1", "s2", "s3"]) await live(w, s, id);
+        await w.clock.advance(5 * MINUTE_MS);
+        w.server.calm();
+        await w.clock.advance(10 * MINUTE_MS);
+        for (const id of ["s1", "s2", "s3"]) {
+          const mine = s.got.filter(({ event }) => event.sessionId === id);
+          // One that was sent while its recorder lost the queue may come again, with its id.
+          const firsts = mine.filter(
+            ({ event }, i) => mine.findIndex((one) => one.event.id === event.id) === i,
+          );
+          expect(firsts.map(({ event }) => `${event.sequence} ${event.type}`)).toEqual(WHOLE);
+        }
+        expect(s.got.length).toBeLessThan(2 * 9);
+      }
+    },
+  );
+
+  test("is told what it asked for alone, with the session's own numbers", async () => {
+    const w = world();
+    const s = await webhookWorld(w);
+    await s.recorder("one");
+    await s.register(anEndpoint("a", { events: ["session.ended"] }));
+    await s.register(anEndpoint("b", { tenant: "other" }));
+    await live(w, s, "s1");
+    await w.clock.advance(MINUTE_MS);
+    expect(s.told("a")).toEqual(["2 session.ended"]);
+    expect(s.told("b")).toEqual([]);
+  });
+
+  test("that is dead holds up no other, and is told all of it in order when it is back", HOURS, async () => {
+    const w = world();
+    let isDead = true;
+    const s = await webhookWorld(w, ({ to }) => (to === "a" && isDead ? { status: 500 } : { status: 200 }));
+    await s.recorder("one");
+    await s.register(anEndpoint("a"));
+    await s.register(anEndpoint("b"));
+    for (let i = 0; i < 20; i++) await live(w, s, `s${i}`);
+    await w.clock.advance(10_000);
+    expect(s.told("b")).toHaveLength(60);
+    expect((await s.queue("a"))?.failures).toBeGreaterThan(3);
+    const before = s.told("a").length;
+    await w.clock.advance(3 * HOUR_MS);
+    // Asked carefully all the while: about once in five minutes at the least, once a minute at the most.
+    expect(s.told("a").length - before).toBeLessThan(200);
+    expect(s.told("a").length - before).toBeGreaterThan(20);
+    isDead = false;
+    const from = s.got.length;
+    await w.clock.advance(10 * MINUTE_MS);
+    const late = s.got.slice(from).filter(({ to }) => to === "a");
+    for (let i = 0; i < 20; i++) {
+      const mine = late.filter(({ event }) => event.sessionId === `s${i}`);
+      expect(mine.map(({ event }) => `${event.sequence} ${event.type}`)).toEqual(WHOLE);
+    }
+    expect(await s.queue("a")).toMatchObject({ lanes: [], failures: 0, taken: 60 });
+  });
+
+  test("that answers 410 is disabled at once, and told again when a person enables it", async () => {
+    const w = world();
+    let isGone = true;
+    const s = await webhookWorld(w, () => (isGone ? { status: 410 } : { status: 200 }));
+    await s.recorder("one");
+    await s.register(anEndpoint("a"));
+    await live(w, s, "s1");
+    await w.clock.advance(HOUR_MS);
+    expect(s.got).toHaveLength(1);
+    expect((await s.queue("a"))?.disabled).toMatchObject({ generation: 1, why: "it answered 410 Gone" });
+    await live(w, s, "s2");
+    expect(s.got).toHaveLength(1);
+    isGone = false;
+    const entry = await w.outcome(s.bus.read(webhookEndpoints, endpointKey("t", "a")));
+    await w.outcome(s.bus.save(webhookEndpoints, anEndpoint("a", { generation: 2 }), entry?.revision ?? 0));
+    await w.clock.advance(MINUTE_MS);
+    // What waited is told; what happened while it was disabled isn't.
+    expect(s.got.slice(1).map(({ event }) => `${event.sessionId} ${event.sequence}`)).toEqual(["s1 1"]);
+    await live(w, s, "s3");
+    await w.clock.advance(MINUTE_MS);
+    expect(s.got.filter(({ event }) => event.sessionId === "s3")).toHaveLength(3);
+    expect((await s.queue("a"))?.disabled).toBeUndefined();
+  });
+
+  test(
+    "that takes nothing for a day is disabled, and its events are among the dead letters with the reason",
+    HOURS,
+    async () => {
+      const w = world();
+      const s = await webhookWorld(w, () => ({ status: undefined, why: "ECONNREFUSED" }));
+      await s.recorder("one");
+      await s.register(anEndpoint("a"));
+      await live(w, s, "s1");
+      await w.clock.advance(30 * HOUR_MS);
+      const letters = w.server.stored(deadLetters).map(({ message }) => message);
+      expect(letters).toHaveLength(1);
+      expect(letters[0]).toMatchObject({
+        subject: "webhook.t.a.s1.session-1",
+        stream: "WEBHOOKS",
+        reason: "it could not be delivered: ECONNREFUSED",
+      });
+      expect((await s.queue("a"))?.disabled?.why).toContain("nothing was taken for a day");
+      const asked = s.got.length;
+      await w.clock.advance(10 * HOUR_MS);
+      expect(s.got.length).toBe(asked);
+    },
+  );
+
+  test("that is back is not told what was removed meanwhile", async () => {
+    const w = world();
+    let isDead = true;
+    const s = await webhookWorld(w, () => ({ status: isDead ? 500 : 200 }));
+    await s.recorder("one");
+    await s.register(anEndpoint("a"));
+    for (const id of ["s1", "s2"]) await live(w, s, id);
+    await w.clock.advance(MINUTE_MS);
+    await w.outcome(s.bus.purge(webhooks, "webhook.t.*.s1.*"));
+    expect(JSON.stringify(await s.queue("a"))).toContain("session-s1");
+    s.bus.announce(webhooksQueued, { tenant: "t", endpoint: "a", removed: true });
+    await w.clock.advance(5000);
+    expect(JSON.stringify(await s.queue("a"))).not.toContain("session-s1");
+    isDead = false;
+    const tries = s.got.length;
+    await w.clock.advance(10 * MINUTE_MS);
+    expect(s.got.slice(tries).map(({ event }) => event.sessionId)).toEqual(["s2", "s2", "s2"]);
+    expect((await s.queue("a"))?.lanes).toEqual([]);
+  });
+
+  test("is not told more once it is removed, and its queue goes with it", async () => {
+    const w = world();
+    const s = await webhookWorld(w, () => ({ status: 500 }));
+    await s.recorder("one");
+    await s.register(anEndpoint("a"));
+    await live(w, s, "s1");
+    await w.clock.advance(MINUTE_MS);
+    const entry = await w.outcome(s.bus.read(webhookEndpoints, endpointKey("t", "a")));
+    await w.outcome(s.bus.remove(webhookEndpoints, endpointKey("t", "a"), entry?.revision ?? 0));
+    await w.clock.advance(MINUTE_MS);
+    const asked = s.got.length;
+    await w.clock.advance(HOUR_MS);
+    expect(s.got.length).toBe(asked);
+    expect(await s.queue("a")).toBeUndefined();
+  });
+});
+
+describe("recorders", () => {
+  test("that die while they deliver leave it to another, which repeats only what was in hand", async () => {
+    const w = world();
+    let isSlow = true;
+    const s = await webhookWorld(w, ({ by }) =>
+      isSlow && by === "one" ? new Promise<Posted>(() => {}) : { status: 200 },
+    );
+    const one = await s.recorder("one");
+    await s.register(anEndpoint("a"));
+    await live(w, s, "s1");
+    expect(s.got).toHaveLength(1);
+    (one.bus as unknown as { crash(): void }).crash();
+    isSlow = false;
+    await s.recorder("two");
+    await w.clock.advance(2 * MINUTE_MS);
+    expect(s.got.filter(({ by }) => by === "two").map(({ event }) => event.sequence)).toEqual([1, 2, 3]);
+    expect((await s.queue("a"))?.taken).toBe(3);
+  });
+
+  test("that stop in order hand their queues on at once, with the waits that were left", async () => {
+    const w = world();
+    let isDead = true;
+    const s = await webhookWorld(w, () => (isDead ? { status: 503 } : { status: 200 }));
+    const recorders = { one: await s.recorder("one"), two: await s.recorder("two") };
+    await s.register(anEndpoint("a"));
+    await live(w, s, "s1");
+    await w.clock.advance(10 * MINUTE_MS);
+    const owner = (await s.queue("a"))?.owner as keyof typeof recorders;
+    isDead = false;
+    await recorders[owner].stop();
+    expect((await s.queue("a"))?.owner).not.toBe(owner);
+    const tries = s.got.length;
+    await w.clock.advance(10 * MINUTE_MS);
+    const after = s.got.slice(tries);
+    expect(after.map(({ event }) => event.sequence)).toEqual([1, 2, 3]);
+    expect(new Set(after.map(({ by }) => by))).toEqual(new Set([owner === "one" ? "two" : "one"]));
+    expect((await s.queue("a"))?.lanes).toEqual([]);
+  });
+
+  test("tell nothing again when they read everything once more", async () => {
+    const w = world();
+    const s = await webhookWorld(w);
+    const one = await s.recorder("one");
+    await s.register(anEndpoint("a"));
+    await live(w, s, "s1");
+    await w.clock.advance(MINUTE_MS);
+    await one.stop();
+    // Longer than ids are known to the store: only what is stored says that it was told.
+    await w.clock.advance(HOUR_MS);
+    const entry = await w.outcome(s.bus.read(sessions, "t.s1"));
+    await w.outcome(
+      s.bus.save(sessions, { ...(entry as { value: SessionRecord }).value, opId: "x" }, entry?.revision ?? 0),
+    );
+    await s.recorder("two");
+    await w.clock.advance(HOUR_MS);
+    expect(s.got).toHaveLength(3);
+    expect(w.server.stored(webhooks)).toHaveLength(3);
+  });
+
+  test("list how each delivery went, without what was sent", async () => {
+    const w = world();
+    let failures = 1;
+    const s = await webhookWorld(w, () => (failures-- > 0 ? { status: 500 } : { status: 200 }));
+    await s.recorder("one");
+    await s.register(anEndpoint("a"));
+    await s.save(getReady(aSession("s1", { metadata: { name: "Erika Muster" } })));
+    await w.clock.advance(MINUTE_MS);
+    const listed = w.server.stored(webhookDeliveries).map(({ message }) => message);
+    expect(listed).toMatchObject([
+      { eventId: "evt_session_s1_1", outcome: "failed", status: 500, tries: 1, nextInMs: 5000 },
+      { eventId: "evt_session_s1_1", outcome: "delivered", status: 200, tries: 2 },
+    ]);
+    expect(JSON.stringify(listed)).not.toContain("Erika");
+    expect(JSON.stringify(s.got)).toContain("Erika");
+  });
+});

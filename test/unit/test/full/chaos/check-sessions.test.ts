@@ -1,0 +1,168 @@
+// The checks of sessions in a chaos run each see their own defect: 1, 2, 10 and 11.
+import { describe, expect, test } from "vitest";
+import { type Draft, ENDED_MS, HEALED_MS, recordCalls } from "../../../../kit/fixtures/chaos-story.ts";
+import { healthyRun } from "../../../../kit/fixtures/healthy-run.ts";
+import { foundIn, lastOf, saidOf, standing, without, writesOf } from "../../../../kit/fixtures/spoilt-run.ts";
+
+describe("1: what was accepted exists", () => {
+  test("a session that was accepted and never had a record is missed", () => {
+    const { invariants, words } = foundIn(({ asked }) => {
+      asked.push({ ...asked[0]!, idempotencyKey: "key-lost", sessionId: "lost", canary: "canary-lost" });
+    });
+    expect(invariants).toEqual([1]);
+    expect(words).toContain("lost was accepted at 1.0 s with status 202 and never had a record");
+  });
+
+  test("a start that was told that there is no such session is told", () => {
+    const { invariants, words } = foundIn(({ asked }) => {
+      const { sessionId: _, ...first } = asked[0]!;
+      asked.push({ ...first, status: 404, errorCode: "not_found" });
+    });
+    expect(invariants).toEqual([1]);
+    expect(words).toBe("the start with the key key-calm was answered at 1.0 s that there is no such session");
+  });
+
+  test("a record that is removed before its session's end is missed; after it, it isn't", () => {
+    const remove = (draft: Draft, atMs: number) => {
+      const revision = draft.written.length + 100;
+      draft.written.push({ seenAtMs: atMs, key: "t.late", revision, record: undefined } as never);
+      draft.remains.records = without(draft.remains.records, ({ id }) => id === "late");
+    };
+    expect(foundIn((draft) => remove(draft, ENDED_MS + 5000)).invariants).toEqual([]);
+    const early = foundIn((draft) => {
+      draft.written = without(draft.written, (each) => each === lastOf(draft, "late"));
+      remove(draft, ENDED_MS + 50);
+      dropFromRollUps(draft, "late");
+      recordCalls(draft);
+    });
+    expect(early.invariants).toEqual([1]);
+    expect(early.words).toContain("the record of late was removed at 105.0 s while it was ready");
+  });
+});
+
+describe("2: what is alive after the faults settles", () => {
+  test("a session that stays joined for too long is told, with how long", () => {
+    const { invariants, words } = foundIn((draft) => {
+      // Everything about its being ready comes 31 s after its agent joined.
+      for (const write of writesOf(draft, "late").slice(3)) write.storedAtMs! += 31_200;
+      draft.logs.at(-1)!.atMs += 31_200;
+    });
+    expect(invariants).toEqual([2]);
+    expect(words).toContain("late#1 was joined and neither ready nor ended for 31.3 s from 70.0 s on");
+  });
+
+  test("one that waits for an agent within its own limit is not", () => {
+    const { invariants } = foundIn((draft) => {
+      for (const write of writesOf(draft, "late").slice(1)) write.storedAtMs! += 34_000;
+      draft.logs.at(-1)!.atMs += 34_000;
+    });
+    expect(invariants).toEqual([]);
+  });
+
+  test("a ready session whose agent isn't in its room is told", () => {
+    const { invariants, words } = foundIn((draft) => {
+      for (const { atMs, rooms } of draft.rooms) {
+        const room = rooms.find(({ name }) => name === "session-late");
+        if (room !== undefined && atMs > HEALED_MS + 35_000)
+          room.participants = without(room.participants, ({ isAgent }) => isAgent);
+      }
+    });
+    expect(invariants).toEqual([2]);
+    expect(words).toContain("late#1 is ready at 95.3 s, and agent-late-1 is not in session-late");
+  });
+
+  test("so is one whose agent is listed and dead", () => {
+    const { invariants, words } = foundIn((draft) => {
+      for (const { atMs, rooms } of draft.rooms)
+        for (const { name, participants } of rooms)
+          if (name === "session-slow" && atMs > HEALED_MS + 35_000) participants[0]!.answers = false;
+    });
+    expect(invariants).toEqual([2]);
+    expect(words).toContain("agent-slow-3 does not answer in session-slow");
+  });
+});
+
+describe("10: one key, one session", () => {
+  test.each([
+    [
+      "a key that was given two sessions",
+      ({ asked }: Draft) => {
+        const own = asked.find(({ sessionId }) => sessionId === "calm")!;
+        asked.push({ ...own, sessionId: "moved" });
+      },
+    ],
+    [
+      "a key that was accepted with other words",
+      ({ asked }: Draft) => {
+        asked.push({ ...asked[0]!, words: "other" });
+      },
+    ],
+    [
+      "a session with two requests",
+      (draft: Draft) => {
+        const said = saidOf(draft, "calm", "requested");
+        draft.said.push({ ...said, sequence: 700, event: { ...said.event!, at: "later" } } as never);
+      },
+    ],
+  ])("%s is told", (_, spoil) => {
+    expect(foundIn(spoil).invariants).toEqual([10]);
+  });
+});
+
+describe("11: nobody sees another's", () => {
+  test("a canary in somebody else's answer is told", () => {
+    const { invariants, words } = foundIn(({ looked }) => {
+      looked[0]!.text += " canary-moved";
+    });
+    expect(invariants).toEqual([11]);
+    expect(words).toContain("canary-calm reads canary-moved in /api/session/calm");
+  });
+
+  test("a tenant sees all that is its own, and nothing of another", () => {
+    const path = "/api/sessions";
+    expect(foundIn(({ looked }) => looked.push({ as: "t", path, text: "canary-calm" })).invariants).toEqual(
+      [],
+    );
+    const { invariants, words } = foundIn(({ looked }) => {
+      looked.push({ as: "other", path, text: "canary-calm" });
+    });
+    expect(invariants).toEqual([11]);
+    expect(words).toContain("other reads canary-calm in /api/sessions");
+  });
+
+  test("a canary in another session's record is told", () => {
+    const { invariants } = foundIn((draft) => {
+      for (const { record } of writesOf(draft, "late")) record!.user.name = "canary-calm";
+      standing(draft, "late").user.name = "canary-calm";
+      (saidOf(draft, "late", "requested").event as { user: { name: string } }).user.name = "canary-calm";
+    });
+    expect(invariants).toEqual([11]);
+  });
+});
+
+/** As the janitor would have made it had that session not been there. */
+function dropFromRollUps(draft: Draft, id: string): void {
+  const record = standing(healthyRun(), id);
+  const minute = `${record.history.at(-1)?.at.slice(0, 16)}Z`;
+  const others = healthyRun().remains.records.filter(
+    (each) => each.id !== id && `${each.history.at(-1)?.at.slice(0, 16)}Z` === minute,
+  );
+  draft.remains.rollups = draft.remains.rollups.flatMap((rollup) => {
+    if (rollup.minute !== minute) return [rollup];
+    if (others.length === 0) return [];
+    const starts = others.map((each) => startOf(each));
+    return [
+      {
+        ...rollup,
+        sessions: others.length,
+        attempts: others.reduce((sum, { attempt }) => sum + attempt, 0),
+        byReason: { completed: others.length },
+        byWarmth: { warm: others.length },
+        startMs: { p50: starts[0]!, p95: starts[0]!, max: starts[0]! },
+      },
+    ];
+  });
+}
+
+const startOf = ({ history }: Draft["remains"]["records"][number]): number =>
+  Math.max(0, Date.parse(history.find(({ state }) => state === "ready")!.at) - Date.parse(history[0]!.at));

@@ -1,0 +1,139 @@
+// Following a bucket of the memory server, in simulated time: what a follower may not miss, and what it may.
+import { describe, expect, test } from "vitest";
+import type { Bus, Change, Verdict } from "../../../../../libs/bus/bus.ts";
+import { hosts, pools, sessions } from "../../../../../libs/contracts/buckets.ts";
+import type { HostRecord } from "../../../../../libs/contracts/fleet/host.ts";
+import { pingCommand } from "../../../../../libs/contracts/streams.ts";
+import { sleep } from "../../../../../libs/runtime/clock.ts";
+import { aHost, aPool, aSession } from "../../../../kit/fixtures/sessions.ts";
+import { MINUTE_MS, world } from "../../../../kit/worlds/memory-world.ts";
+import type { Faults } from "../../../../simulation/nats/faults.ts";
+
+const options = { durable: "followers", concurrency: 2 };
+
+const roughFaults: Partial<Faults> = {
+  hopMs: [1, 40],
+  slow: 0.1,
+  slowMs: 2000,
+  repeat: 0.2,
+  loseAck: 0.2,
+  refuse: 0.1,
+  ambiguous: 0.1,
+  inFlightMs: [1, 30],
+};
+
+/** Saves until it is certain that it is saved. */
+async function saveSurely(bus: Bus, sequence: number, id: string): Promise<void> {
+  for (;;) {
+    const standing = await bus.read(hosts, id).catch(() => undefined);
+    if (standing?.value.sequence === sequence) return;
+    await bus.save(hosts, aHost(id, sequence), standing?.revision ?? 0).catch(() => undefined);
+  }
+}
+
+describe.each([1, 3] as const)("a follower on %i replicas", (replicas) => {
+  test.each(Array.from({ length: 20 }, (_, index) => index + 1))(
+    "hears the last of every key, however acks are lost, messages repeated and followers killed (seed %i)",
+    async (seed) => {
+      const { clock, server, connect, outcome } = world(roughFaults, seed, replicas);
+      const done = new Map<string, number>();
+      const follow = (name: string) => {
+        const client = connect(name);
+        const note = async ({ key, value }: Change<HostRecord>): Promise<Verdict> => {
+          await sleep(clock, 300);
+          // What a dead process does is seen by nobody.
+          if (client.isConnected()) done.set(key, Math.max(done.get(key) ?? 0, value?.sequence ?? 0));
+          return "done";
+        };
+        const begin = (): Promise<unknown> => client.follow(hosts, options, note).catch(begin);
+        void begin();
+        return client;
+      };
+      const doomed = [follow("doomed-1"), follow("doomed-2")];
+      follow("survivor");
+      const writer = connect("writer");
+      const ids = ["a", "b", "c", "d", "e"];
+      for (let sequence = 1; sequence <= 6; sequence++) {
+        for (const id of ids) await outcome(saveSurely(writer, sequence, id));
+        if (sequence === 3) doomed[0]?.crash();
+        if (sequence === 4) server.loseLeaders();
+        await clock.advance(700);
+        if (sequence === 4) server.lead();
+      }
+      doomed[1]?.crash();
+      server.calm();
+      await clock.advance(2 * MINUTE_MS);
+      expect(Object.fromEntries(done)).toEqual(Object.fromEntries(ids.map((id) => [id, 6])));
+      expect(server.faultCounts().get("loseAck")).toBeGreaterThan(0);
+      expect(server.faultCounts().get("repeat")).toBeGreaterThan(0);
+    },
+  );
+});
+
+test("a removal is told to who hears of it in time, and not to who was away for longer than its mark lives", async () => {
+  const { clock, connect, outcome } = world();
+  const writer = connect("writer");
+  const seen: string[] = [];
+  const follow = (name: string) => {
+    const client = connect(name);
+    const note = async ({ key, value }: Change<unknown>) => {
+      seen.push(`${name} ${key} ${value === undefined ? "gone" : "there"}`);
+      return "done" as const;
+    };
+    return { client, following: client.follow(pools, { durable: "d", concurrency: 1 }, note) };
+  };
+  const first = follow("first");
+  await outcome(first.following);
+  for (const profile of ["a", "b", "c"]) await outcome(writer.save(pools, aPool(profile, 1), 0));
+  await outcome(writer.remove(pools, "a", 1));
+  await clock.advance(1000);
+  expect(seen).toEqual(["first a there", "first b there", "first c there", "first a gone"]);
+
+  first.client.crash();
+  seen.length = 0;
+  await outcome(writer.remove(pools, "b", 2));
+  await clock.advance(MINUTE_MS);
+  await outcome(writer.remove(pools, "c", 3));
+  await clock.advance(MINUTE_MS + 1000);
+  await outcome(follow("second").following);
+  await clock.advance(1000);
+  expect(seen).toEqual(["second c gone"]);
+});
+
+test("a purge that is cut off on its way has removed a part, and removes the rest when it is done again", async () => {
+  const { connect, outcome, server } = world({ refuse: 0.3 }, 3);
+  const bus = connect("eraser");
+  const save = (id: string) => bus.save(sessions, aSession(id, { tenant: "t" }), 0).catch(() => undefined);
+  for (let n = 0; n < 30; n++) await outcome(save(`s${n}`));
+  const before = server.standing(sessions).length;
+  expect(before).toBeGreaterThan(10);
+  await expect(outcome(bus.purge(sessions, "t.>"))).rejects.toMatchObject({ code: "storage_unavailable" });
+  const left = server.standing(sessions).length;
+  expect(left).toBeGreaterThan(0);
+  expect(left).toBeLessThan(before);
+  server.calm();
+  expect(await outcome(bus.purge(sessions, "t.>"))).toBe(left);
+  expect(server.standing(sessions)).toEqual([]);
+});
+
+test("one of a queue that hangs is asked on until it is given up, and then the others answer alone", async () => {
+  const { clock, connect, outcome } = world();
+  const [hung, well, asker] = [connect("hung"), connect("well"), connect("asker")];
+  for (const one of [hung, well]) {
+    await outcome(
+      one.serve(pingCommand, "h", async () => ({ id: one.name, epoch: 1, sequence: 1 }), { queue: "q" }),
+    );
+  }
+  await clock.advance(10);
+  hung.pause();
+  const ask = () =>
+    outcome(asker.request(pingCommand, "h", {})).then(
+      ({ id }) => id,
+      ({ code }) => code,
+    );
+  const early = new Set<string>();
+  for (let n = 0; n < 20; n++) early.add(await ask());
+  expect(early).toEqual(new Set(["well", "timeout"]));
+  await clock.advance(20_000);
+  for (let n = 0; n < 20; n++) expect(await ask()).toBe("well");
+});

@@ -1,0 +1,222 @@
+// The memory bus when things go wrong: what each fault looks like to the processes, in simulated time.
+import { describe, expect, test } from "vitest";
+import { pools } from "../../../../../libs/contracts/buckets.ts";
+import type { PoolTarget } from "../../../../../libs/contracts/fleet/pool.ts";
+import { hostChanges, pingCommand, sessionEvents } from "../../../../../libs/contracts/streams.ts";
+import { aHost, anEvent, aPool } from "../../../../kit/fixtures/sessions.ts";
+import { MINUTE_MS, world } from "../../../../kit/worlds/memory-world.ts";
+import type { Faults } from "../../../../simulation/nats/faults.ts";
+import { subjectMatches } from "../../../../simulation/nats/streams.ts";
+
+const options = { durable: "workers", concurrency: 4 };
+const ping = async () => ({ id: "h", epoch: 1, sequence: 1 });
+
+describe("faults of the network and the store", () => {
+  test("a repeat delivers a message once more although its ack arrived", async () => {
+    const { clock, server, connect, outcome } = world({ repeat: 1 });
+    const bus = connect("bus");
+    const seen: number[] = [];
+    await outcome(
+      bus.consume(sessionEvents, options, async (_event, { deliveries }) => {
+        seen.push(deliveries);
+        return "done";
+      }),
+    );
+    await outcome(bus.publish(sessionEvents, anEvent("s")));
+    await clock.advance(1);
+    expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unsettled: 0 });
+    server.calm();
+    await clock.advance(MINUTE_MS);
+    expect(seen).toEqual([1, 2]);
+    expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unsettled: 0 });
+  });
+
+  test("an ack that is lost brings the message again after the ack wait", async () => {
+    const { clock, server, connect, outcome } = world({ loseAck: 1 });
+    const bus = connect("bus");
+    const seen: string[] = [];
+    await outcome(
+      bus.consume(sessionEvents, options, async (_event, { deliveries }) => {
+        seen.push(`${deliveries} at ${clock.monotonic()}`);
+        return "done";
+      }),
+    );
+    await outcome(bus.publish(sessionEvents, anEvent("s")));
+    await clock.advance(1000);
+    server.calm();
+    await clock.advance(MINUTE_MS);
+    expect(seen).toEqual(["1 at 0", "2 at 5000"]);
+  });
+
+  test("a save whose answer is lost gives its revision, or an error that leaves it open", async () => {
+    const outcomes = new Set<string>();
+    for (let seed = 0; seed < 40; seed++) {
+      const { clock, server, connect, outcome } = world({ ambiguous: 1 }, seed);
+      const bus = connect("bus");
+      const answer = await outcome(bus.save(pools, aPool("echo"), 0)).catch((error) => error.code);
+      const writtenThen = server.written(pools).length;
+      await clock.advance(MINUTE_MS);
+      outcomes.add(`${answer}: ${writtenThen}, then ${server.written(pools).length}`);
+    }
+    expect([...outcomes].sort()).toEqual([
+      "1: 1, then 1",
+      "storage_unavailable: 0, then 0",
+      "storage_unavailable: 0, then 1",
+    ]);
+  });
+
+  test("a lost publish can be tried again without being stored twice", async () => {
+    for (let seed = 0; seed < 20; seed++) {
+      const { clock, server, connect, outcome } = world({ ambiguous: 1 }, seed);
+      const bus = connect("bus");
+      await expect(outcome(bus.publish(sessionEvents, anEvent("s")))).rejects.toMatchObject({
+        code: "storage_unavailable",
+      });
+      server.calm();
+      await outcome(bus.publish(sessionEvents, anEvent("s")));
+      await clock.advance(MINUTE_MS);
+      expect(server.stored(sessionEvents)).toHaveLength(1);
+    }
+  });
+
+  test("the same message is stored again after the window of ten minutes", async () => {
+    const { clock, connect, outcome } = world();
+    const bus = connect("bus");
+    await outcome(bus.publish(sessionEvents, anEvent("s")));
+    await clock.advance(9 * MINUTE_MS);
+    expect(await outcome(bus.publish(sessionEvents, anEvent("s")))).toEqual({ duplicate: true });
+    await clock.advance(2 * MINUTE_MS);
+    expect(await outcome(bus.publish(sessionEvents, anEvent("s")))).toEqual({ duplicate: false });
+  });
+
+  test("a store that refuses changes nothing, and a full one still takes updates", async () => {
+    const { server, connect, outcome } = world();
+    const bus = connect("bus");
+    const revision = (await outcome(bus.save(pools, aPool("old"), 0))) ?? 0;
+    server.setFaults({ refuse: 1 });
+    const refused = { code: "storage_unavailable" };
+    await expect(outcome(bus.save(pools, aPool("old", 9), revision))).rejects.toMatchObject(refused);
+    await expect(outcome(bus.read(pools, "old"))).rejects.toMatchObject(refused);
+    server.setFaults({ refuse: 0, full: true });
+    expect((await outcome(bus.read(pools, "old")))?.value.min).toBe(aPool("old").min);
+    expect(await outcome(bus.save(pools, aPool("old", 3), revision))).toBe(revision + 1);
+    const full = { code: "storage_full" };
+    await expect(outcome(bus.save(pools, aPool("new"), 0))).rejects.toMatchObject(full);
+    await expect(outcome(bus.publish(sessionEvents, anEvent("s")))).rejects.toMatchObject(full);
+  });
+
+  test("a dropped question or answer is a time-out, a dropped announcement is not heard", async () => {
+    const { clock, connect, outcome } = world({ drop: 1 });
+    const [bus, other] = [connect("bus"), connect("other")];
+    const heard: string[] = [];
+    await outcome(other.serve(pingCommand, "h", ping));
+    await outcome(other.listen(hostChanges, (host) => heard.push(host.id)));
+    await expect(outcome(bus.request(pingCommand, "h", {}))).rejects.toMatchObject({ code: "timeout" });
+    bus.announce(hostChanges, aHost("h"));
+    await clock.advance(1000);
+    expect(heard).toEqual([]);
+  });
+
+  test("slow hops make announcements overtake each other", async () => {
+    const { clock, connect, outcome } = world({ hopMs: [1, 20] });
+    const [bus, other] = [connect("bus"), connect("other")];
+    const heard: number[] = [];
+    await outcome(other.listen(hostChanges, ({ sequence }) => heard.push(sequence)));
+    await clock.advance(100);
+    for (let sequence = 1; sequence <= 30; sequence++) bus.announce(hostChanges, aHost("h", sequence));
+    await clock.advance(1000);
+    expect([...heard].sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, index) => index + 1));
+    expect(heard).not.toEqual([...heard].sort((a, b) => a - b));
+  });
+
+  test("a stale watcher is late and skips, but has the newest in the end and never goes back", async () => {
+    const { clock, connect, outcome } = world({ hopMs: [1, 5], stale: 0.5, staleMs: 2000, skip: 0.5 });
+    const [bus, other] = [connect("bus"), connect("other")];
+    const seen: (PoolTarget | undefined)[] = [];
+    await outcome(other.watch(pools, ({ value }) => seen.push(value)));
+    let revision = 0;
+    for (let min = 1; min <= 50; min++) {
+      revision = (await outcome(bus.save(pools, aPool("echo", min), revision))) ?? -1;
+    }
+    await clock.advance(10_000);
+    const told = seen.map((target) => target?.min ?? 0);
+    expect(told.at(-1)).toBe(50);
+    expect(told.length).toBeLessThan(50);
+    expect(told).toEqual([...told].sort((a, b) => a - b));
+  });
+});
+
+test("one seed gives one run, another seed another", async () => {
+  const run = async (seed: number) => {
+    const faults: Partial<Faults> = {
+      hopMs: [0, 30],
+      slow: 0.1,
+      slowMs: 500,
+      drop: 0.1,
+      repeat: 0.1,
+      loseAck: 0.1,
+      ambiguous: 0.1,
+      refuse: 0.05,
+      stale: 0.3,
+      staleMs: 1000,
+      skip: 0.3,
+    };
+    const { clock, server, connect } = world(faults, seed);
+    const log: string[] = [];
+    const note = (line: string) => log.push(`${clock.monotonic().toFixed(3)} ${line}`);
+    for (const name of ["a", "b", "c"]) {
+      const bus = connect(name);
+      void bus
+        .watch(pools, ({ key, revision }) => note(`${name} saw ${key} at ${revision}`))
+        .catch(() => note(`${name} can't watch`));
+      void bus
+        .consume(sessionEvents, options, async (event, { deliveries }) => {
+          note(`${name} has ${event.sessionId} for the ${deliveries}. time`);
+          const entry = await bus.read(pools, "echo");
+          const saved = await bus.save(
+            pools,
+            aPool("echo", (entry?.value.min ?? 0) + 1),
+            entry?.revision ?? 0,
+          );
+          return saved === undefined ? "retry" : "done";
+        })
+        .catch(() => note(`${name} can't consume`));
+      for (let index = 0; index < 10; index++) {
+        void bus
+          .publish(sessionEvents, anEvent(`${name}${index}`))
+          .catch(() => note(`${name}${index} failed`));
+      }
+    }
+    await clock.advance(5000);
+    server.calm();
+    await clock.advance(5 * MINUTE_MS);
+    expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unsettled: 0 });
+    return log;
+  };
+  const first = await run(11);
+  expect(first.length).toBeGreaterThan(50);
+  expect(await run(11)).toEqual(first);
+  expect(await run(12)).not.toEqual(first);
+});
+
+test("subjects match as NATS matches them", () => {
+  const yes = [
+    ["a.b", "a.b"],
+    ["a.*", "a.b"],
+    ["a.>", "a.b.c"],
+    [">", "a"],
+    ["*.b.*", "a.b.c"],
+  ] as const;
+  const no = [
+    ["a.b", "a"],
+    ["a", "a.b"],
+    ["a.*", "a.b.c"],
+    ["a.>", "a"],
+    ["a.*", "a"],
+    ["*.x.*", "a.b.c"],
+  ] as const;
+  for (const [pattern, subject] of yes)
+    expect([pattern, subjectMatches(pattern, subject)]).toEqual([pattern, true]);
+  for (const [pattern, subject] of no)
+    expect([pattern, subjectMatches(pattern, subject)]).toEqual([pattern, false]);
+});
