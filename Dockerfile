@@ -29,6 +29,7 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json tsconfig.json ./
 COPY libs ./libs
 COPY services ./services
+COPY cli ./cli
 COPY deploy ./deploy
 COPY agents ./agents
 # A number, so that an orchestrator can see that it isn't root. It owns nothing here and writes to /tmp only.
