@@ -80,6 +80,7 @@ describe("checkProse", () => {
     ["rejects a stale epoch", true],
     ["is redelivered after a restart", true],
     ["never assigns twice", true],
+    ["ends with an error", true],
     ["can't be read by another tenant", true],
     ["a stale epoch is rejected", false],
     ["sessions wait in order", false],
@@ -91,6 +92,13 @@ describe("checkProse", () => {
     expect(rulesIn("test/a.test.ts", `it.each([1])('${title}', () => {});`)).toEqual(found);
     expect(rulesIn("test/a.test.ts", `test.skipIf(x)(\`${title}\`, () => {});`)).toEqual(found);
     expect(rulesIn("test/a.test.ts", `describe("${title}", () => {});`)).toEqual([]);
+  });
+
+  test("finds a title that states what should be", () => {
+    expect(rulesIn("test/a.test.ts", 'test("rejects what it should", () => {});')).toEqual(["title"]);
+    expect(rulesIn("test/a.test.ts", 'describe.each([1])("hosts that Should go", () => {});')).toEqual([
+      "title",
+    ]);
   });
 
   test("limits the length of the README and of ARCHITECTURE", () => {

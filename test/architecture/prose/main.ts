@@ -22,6 +22,9 @@ const { values, positionals } = parseArgs({
   },
 });
 
+// A reader such as `head` may close the pipe early.
+process.stdout.on("error", () => process.exit());
+
 if (values.help) {
   console.log(HELP);
 } else {
@@ -40,7 +43,10 @@ function update(prose: readonly Finding[], names: readonly Finding[]): void {
     names: lowered(countByFile(names), before.names),
   };
   writeBaseline(after);
-  const worse = [...compare(countByFile(prose), after.prose), ...compare(countByFile(names), after.names)];
+  const worse = [
+    ...compare(countByFile(prose), after.prose).map((fault) => `prose: ${fault}`),
+    ...compare(countByFile(names), after.names).map((fault) => `names: ${fault}`),
+  ];
   for (const fault of worse) console.error(fault);
   if (worse.length > 0) process.exitCode = 1;
 }

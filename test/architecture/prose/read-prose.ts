@@ -142,7 +142,9 @@ function textOf(node: Node, seen: Set<Node>, lineAt: LineCounter): string | unde
 /** Three words in a row, as in a sentence; not markup, code, or a list of names. */
 const isProse = (text: string): boolean =>
   /(?:^|[\s`"'(])[A-Za-z][a-z'’-]*,? [a-z'’-]+,? [a-z'’-]+/.test(text) &&
-  !/^\s*[<{[]|=>|<\/|\bimport \w|\$\(|; do\b/.test(text);
+  !/^\s*[<{[]|=>|<\/|\bimport .* from ["']|\bexport (?:const|default|type|[{*])|\bconst \w+ =|\$\(|; do\b/.test(
+    text,
+  );
 
 /** Each paragraph, item of a list, cell of a table and heading is a piece. */
 function piecesOfMarkdown(text: string): Piece[] {

@@ -68,6 +68,8 @@ export function checkProse(path: string, prose: Prose): Finding[] {
   }
   if (prose.kind === "title" && !startsWithVerb(text)) {
     add("title", 0, text.length, "begin with a verb in the third person: rejects, returns, is");
+  } else if (/^(?:title|group)$/.test(prose.kind) && /\bshould\b/i.test(text)) {
+    add("title", 0, text.length, "state what is, without should");
   }
   for (const { sentence, index } of sentencesOf(text)) {
     if (opensBadly(prose, sentence, index === 0)) {
@@ -121,8 +123,7 @@ const MODALS = /^(?:isn't|doesn't|hasn't|can|can't|cannot|may|must) /;
 const PLURALS =
   /^(?:agents|beats|bodies|buckets|commands|connections|deliveries|endpoints|events|examples|fields|figures|files|hosts|ids|its|keys|less|lines|messages|metrics|news|numbers|others|pools|processes|profiles|rooms|rows|servers|services|sessions|settings|slots|stages|subjects|tasks|this|times|tokens|tools|users|values|webhooks|words)\b/;
 /** After these the word before was a plural, and no verb. */
-const PLURAL_VERBS =
-  /^\S+ (?:and|are|be|can|come|do|end|get|go|have|keep|may|must|need|of|or|stay|that|were|which|who|with)\b/;
+const PLURAL_VERBS = /^\S+ (?:are|can|come|do|get|go|have|keep|may|must|need|stay|were)\b/;
 
 function startsWithVerb(title: string): boolean {
   const rest = title.replace(ADVERBS, "");
