@@ -49,7 +49,7 @@ const layers: [folder: string, layer: Layer][] = [
 ];
 
 /** Packages that only these files may import: the wire, the rooms and the agents each have one door. */
-const doors: [packages: readonly string[], files: RegExp, says: string][] = [
+const doors: [packages: readonly string[], files: RegExp, description: string][] = [
   [["nats"], /^(libs\/bus\/nats\/|test\/)/, "libs/bus/nats"],
   [["jose"], /^(libs\/auth\/|examples\/|test\/)/, "libs/auth"],
   [["livekit-server-sdk"], /^(libs\/livekit\/|agents\/|test\/)/, "libs/livekit"],
@@ -103,7 +103,7 @@ export const packagesHaveOneDoor: Rule = (sources) =>
     source.imports.flatMap((name) =>
       doors
         .filter(([packages, files]) => packages.includes(packageOf(name)) && !files.test(source.path))
-        .map(([, , says]) => `${source.path} imports ${name}: only ${says} may.`),
+        .map(([, , description]) => `${source.path} imports ${name}: only ${description} may.`),
     ),
   );
 
