@@ -5,7 +5,7 @@ import * as openai from "@livekit/agents-plugin-openai";
 
 /** Without these the profile is disabled, and health says why. */
 export const requires = ["OPENAI_API_KEY", "DEEPGRAM_API_KEY"];
-export const pool = { min: 3, hot: 1, max: 50, perStage: 10 };
+export const pool = { min: 3, hot: 1, max: 50, perProcess: 10 };
 
 export default defineAgent({
   prewarm: async (proc: JobProcess) => {

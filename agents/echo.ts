@@ -12,7 +12,7 @@ import {
   RoomEvent,
   TrackKind,
 } from "@livekit/rtc-node";
-import { greetsItself, resumesFrom } from "greenroom/agent";
+import { disableAutoGreeting, getResumption } from "greenroom/agent";
 
 const SAMPLE_RATE = 24_000;
 const GREETING = "Hello! I am echo. Say something, and I will say it back.";
@@ -23,7 +23,7 @@ const SPEECH_LEVEL = 600;
 const SILENCE_ENDS_TURN_MS = 700;
 const LONGEST_TURN_MS = 15_000;
 
-export const pool = { min: 3, hot: 1, max: 50, perStage: 10 };
+export const pool = { min: 3, hot: 1, max: 50, perProcess: 10 };
 
 export default defineAgent({
   prewarm: async (proc: JobProcess) => {
@@ -33,7 +33,7 @@ export default defineAgent({
   entry: async (ctx: JobContext) => {
     await ctx.connect();
     // It has no speech synthesis, with which Greenroom would say a sentence for it.
-    greetsItself();
+    disableAutoGreeting();
     const session = new voice.AgentSession({ vad: null, turnHandling: { turnDetection: null } });
     await session.start({
       agent: new voice.Agent({ instructions: "You repeat what you hear." }),
@@ -51,7 +51,7 @@ export default defineAgent({
       for (const { track } of participant.trackPublications.values()) if (track) listenTo(track, participant);
     }
     await ctx.waitForParticipant();
-    if (resumesFrom() === undefined) {
+    if (getResumption() === undefined) {
       session.say(GREETING, { audio: framesOf(ctx.proc.userData.greeting as Int16Array) });
     } else {
       session.say(BACK, { audio: framesOf(ctx.proc.userData.back as Int16Array), addToChatCtx: false });

@@ -8,7 +8,7 @@ import { systemClock } from "../libs/runtime/clock.ts";
 import { allSettingNames, commonSettings } from "../libs/runtime/common-settings.ts";
 import { readConfig } from "../libs/runtime/config.ts";
 import { createLog } from "../libs/runtime/log.ts";
-import { KpiKeeper } from "../services/calls/kpi-writer.ts";
+import { KpiWriter } from "../services/calls/kpi-writer.ts";
 
 const USAGE =
   "npm run kpis -- --day 2026-01-31 [--days 7] [--tenant name] [--check]\n" +
@@ -43,7 +43,7 @@ async function main(): Promise<number> {
     },
   });
   try {
-    const keeper = new KpiKeeper({
+    const keeper = new KpiWriter({
       bus,
       clock: systemClock,
       log,

@@ -14,8 +14,8 @@ import {
   hostChanges,
   pingCommand,
   releaseCommand,
-  roomHints,
-  serviceBeats,
+  roomEvents,
+  serviceHeartbeats,
   type Topic,
 } from "../libs/contracts/streams.ts";
 import { commonSettings } from "../libs/runtime/common-settings.ts";
@@ -40,7 +40,7 @@ export const documents: Readonly<Record<string, () => string>> = {
 function renderContracts(): string {
   const channels = allChannels as unknown as readonly Channel<unknown>[];
   const buckets = allBuckets as unknown as readonly Bucket<unknown>[];
-  const topics = [hostChanges, serviceBeats, roomHints] as readonly Topic<unknown>[];
+  const topics = [hostChanges, serviceHeartbeats, roomEvents] as readonly Topic<unknown>[];
   const commands = [assignCommand, releaseCommand, pingCommand] as unknown as readonly Command<
     unknown,
     unknown
@@ -57,12 +57,12 @@ function renderContracts(): string {
         code(channel.subjects),
         duration(channel.maxAgeMs),
         bytes(channel.maxBytes) + (channel.maxPerSubject ? `, ${channel.maxPerSubject} a subject` : ""),
-        channel.whenFull === "refuse" ? "refuses the new" : "forgets the old",
+        channel.discard === "refuse" ? "refuses the new" : "forgets the old",
       ]),
     ),
     ...channels.flatMap((channel) => [`### ${channel.stream}\n`, fieldsOf(channel.schema)]),
     `### ${code(handoffRequests.subjects)}\n`,
-    "In RUNTIME, and said by other systems. What it holds besides is ignored.\n",
+    "In HANDOFFS, and said by other systems. What it holds besides is ignored.\n",
     fieldsOf(HandoffRequested),
     "## KV buckets\n",
     table(
@@ -96,7 +96,7 @@ function renderErrors(): string {
     code(name),
     String(kind.http),
     kind.retryable ? "yes" : "no",
-    kind.says,
+    kind.description,
   ]);
   return [
     "# Errors\n",
@@ -119,7 +119,7 @@ function renderSettings(): string {
       Object.entries(settings).map(([name, each]) => [
         code(name),
         each.default ? code(each.default) : "–",
-        each.says,
+        each.description,
       ]),
     ),
   ];

@@ -21,8 +21,8 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     env = {
       ...process.env,
-      GREENROOM_NATS_SERVER: await findBinary(natsServer, { env: process.env, say }),
-      GREENROOM_LIVEKIT_SERVER: await findBinary(livekitServer, { env: process.env, say }),
+      GREENROOM_NATS_SERVER: await findBinary(natsServer, { env: process.env, report: say }),
+      GREENROOM_LIVEKIT_SERVER: await findBinary(livekitServer, { env: process.env, report: say }),
       ...(await ensureTools(process.env, say)),
     };
   } catch (error) {

@@ -4,14 +4,14 @@ import { messageOf } from "../../libs/contracts/errors.ts";
 import { PoolSettings } from "../../libs/contracts/fleet/pool.ts";
 import { silentLog } from "../../libs/runtime/log.ts";
 import { findProfiles, type ProfileFile } from "../../services/agent-host/pool/find-profiles.ts";
-import { launchStageProcess } from "../../services/agent-host/pool/supervised-process.ts";
+import { launchAgentProcess } from "../../services/agent-host/pool/supervised-process.ts";
 import { check, type Finding, failure, ok, skipped, warning } from "./check.ts";
 import { type KeyFacts, providersIn, tryKey } from "./provider-keys.ts";
 import type { Sources } from "./sources.ts";
 
 export type AgentFacts = { readonly profile: string; readonly file: string } & (
   | { readonly outcome: "warm"; readonly tookMs: number; readonly poolFaults: readonly string[] }
-  | { readonly outcome: "disabled" | "failed"; readonly why: string }
+  | { readonly outcome: "disabled" | "failed"; readonly reason: string }
 );
 
 const LOAD_MS = 120_000;
@@ -23,7 +23,7 @@ export const agentsCheck = check({
   title: "agent files",
   timeoutMs: 5 * 60_000,
   todo: "See that GREENROOM_AGENTS_DIR is a folder of agent files that this user may read.",
-  look: async ({ config }: Sources, signal): Promise<{ folder: string; agents: AgentFacts[] }> => {
+  observe: async ({ config }: Sources, signal): Promise<{ folder: string; agents: AgentFacts[] }> => {
     const folder = config.GREENROOM_AGENTS_DIR;
     const files = await findProfiles(folder);
     const agents: AgentFacts[] = [];
@@ -50,23 +50,27 @@ function agentFindings(agent: AgentFacts): Finding[] {
   const { profile, file } = agent;
   switch (agent.outcome) {
     case "failed":
-      return [failure(`${profile} (${file}): ${agent.why}.`, "Mend the file; no host can run this profile.")];
+      return [
+        failure(`${profile} (${file}): ${agent.reason}.`, "Mend the file; no host can run this profile."),
+      ];
     case "disabled":
-      return [warning(`${profile} is disabled: ${agent.why}.`, "Give it what it needs, or remove the file.")];
+      return [
+        warning(`${profile} is disabled: ${agent.reason}.`, "Give it what it needs, or remove the file."),
+      ];
     case "warm":
       return agent.poolFaults.length === 0
         ? [ok(`${profile} was loaded and prewarmed in ${Math.round(agent.tookMs)} ms.`)]
         : [
             failure(
               `${profile}: its pool export can't be used: ${agent.poolFaults.join("; ")}.`,
-              `Correct it in ${file}: { min, hot, max, perStage } as whole numbers. Hosts use defaults instead.`,
+              `Correct it in ${file}: { min, hot, max, perProcess } as whole numbers. Hosts use defaults instead.`,
             ),
           ];
   }
 }
 
 /** Of what a file may leave out. */
-const POOL = { min: 0, hot: 0, max: 1, perStage: 1 };
+const POOL = { min: 0, hot: 0, max: 1, perProcess: 1 };
 
 export function poolFaultsOf(pool: unknown): string[] {
   const parsed = PoolSettings.safeParse({ ...POOL, ...(pool as object) });
@@ -85,10 +89,11 @@ function loadAgent({ profile, file }: ProfileFile, signal: AbortSignal): Promise
       link.kill();
       resolve(facts);
     };
-    const failed = (why: string) => end({ profile, file, outcome: "failed", why: why.replace(/\.$/, "") });
+    const failed = (reason: string) =>
+      end({ profile, file, outcome: "failed", reason: reason.replace(/\.$/, "") });
     const aborted = () => failed("there was no time left to load it");
     const timer = setTimeout(() => failed(`it did not load within ${LOAD_MS / 1000} s`), LOAD_MS);
-    const link = launchStageProcess(silentLog)(
+    const link = launchAgentProcess(silentLog)(
       {
         profile,
         file,
@@ -98,7 +103,7 @@ function loadAgent({ profile, file }: ProfileFile, signal: AbortSignal): Promise
         livekitApiSecret: "the-doctor-joins-no-room-with-this",
         simulated: true,
         logLevel: "error",
-        handover: { restore: false, sentence: "" },
+        failover: { restore: false, message: "" },
       },
       {
         onMessage(message) {
@@ -108,7 +113,7 @@ function loadAgent({ profile, file }: ProfileFile, signal: AbortSignal): Promise
           } else if (message.type === "warm") {
             end({ profile, file, outcome: "warm", tookMs: performance.now() - began, poolFaults });
           } else if (message.type === "disabled")
-            end({ profile, file, outcome: "disabled", why: message.why });
+            end({ profile, file, outcome: "disabled", reason: message.reason });
           else if (message.type === "load_failed") failed(message.error);
           else if (message.type === "warm_failed") failed(`its prewarm failed: ${message.error}`);
         },
@@ -124,7 +129,7 @@ export const keysCheck = check({
   title: "keys of providers",
   timeoutMs: 60_000,
   todo: "See that the agent files can be read.",
-  look: async ({ config, env, isOnline }: Sources, signal): Promise<KeyFacts[]> => {
+  observe: async ({ config, env, isOnline }: Sources, signal): Promise<KeyFacts[]> => {
     const files = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((): ProfileFile[] => []);
     const texts = await Promise.all(
       files.map(async ({ profile, file }) => ({
@@ -142,7 +147,7 @@ export const keysCheck = check({
           isOnline && env[provider.key]
             ? await tryKey(provider, env, signal).catch((error: unknown) => ({
                 kind: "unreachable" as const,
-                why: messageOf(error),
+                reason: messageOf(error),
               }))
             : undefined,
       })),
@@ -172,7 +177,7 @@ function keyFinding({ name, provider, usedBy, isSet, answer }: KeyFacts): Findin
       );
     case "unreachable":
       return failure(
-        `${provider} can't be reached: ${answer.why}.`,
+        `${provider} can't be reached: ${answer.reason}.`,
         "See that this machine reaches the Internet, or set the provider's base URL.",
       );
   }

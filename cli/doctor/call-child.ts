@@ -12,7 +12,7 @@ import {
   TrackSource,
 } from "@livekit/rtc-node";
 import { messageOf } from "../../libs/contracts/errors.ts";
-import { withoutTokens } from "../../libs/runtime/redact-tokens.ts";
+import { redactTokens } from "../../libs/runtime/redact-tokens.ts";
 import { startNativeWithoutLogCapture } from "../../services/agent-host/agent-process/native.ts";
 import type { CallFacts, CallOrder } from "./call-each-other.ts";
 import { isTone, toneOf } from "./tone.ts";
@@ -32,7 +32,7 @@ process.once("message", (order: CallOrder) => {
       (error: unknown): CallFacts => ({
         joinMs: 0,
         heardMs: [],
-        error: withoutTokens(messageOf(error)),
+        error: redactTokens(messageOf(error)),
       }),
     )
     .then((facts) => process.send?.(facts, () => process.exit(0)));

@@ -5,7 +5,7 @@ export type Level = "ok" | "warning" | "failure" | "skipped";
 /** One or two plain sentences: what is, and what to do about it. */
 export interface Finding {
   readonly level: Level;
-  readonly says: string;
+  readonly message: string;
   readonly todo?: string;
 }
 
@@ -17,14 +17,14 @@ export interface CheckOptions<Sources, Seen> {
   /** Checks that must not have failed or been skipped; else this one has nothing to look at. */
   readonly needs?: readonly string[];
   /** Gathers what is to be judged. @throws Error whose message is a failure's text. @param signal aborts when time is over */
-  look(sources: Sources, signal: AbortSignal): Promise<Seen>;
+  observe(sources: Sources, signal: AbortSignal): Promise<Seen>;
   judge(seen: Seen): Finding[];
   /** What to do when it could not look, or not in time. */
   readonly todo: string;
 }
 
 /** A check whose two halves fit each other, whatever it looks at. */
-export interface Check<Sources> extends Omit<CheckOptions<Sources, never>, "look" | "judge"> {
+export interface Check<Sources> extends Omit<CheckOptions<Sources, never>, "observe" | "judge"> {
   run(sources: Sources, signal: AbortSignal): Promise<Finding[]>;
 }
 
@@ -32,13 +32,13 @@ export type CheckWith<Sources, Seen> = Check<Sources> & Pick<CheckOptions<Source
 
 export const check = <Sources, Seen>(options: CheckOptions<Sources, Seen>): CheckWith<Sources, Seen> => ({
   ...options,
-  run: async (sources, signal) => options.judge(await options.look(sources, signal)),
+  run: async (sources, signal) => options.judge(await options.observe(sources, signal)),
 });
 
-export const ok = (says: string): Finding => ({ level: "ok", says });
-export const warning = (says: string, todo: string): Finding => ({ level: "warning", says, todo });
-export const failure = (says: string, todo: string): Finding => ({ level: "failure", says, todo });
-export const skipped = (says: string): Finding => ({ level: "skipped", says });
+export const ok = (message: string): Finding => ({ level: "ok", message });
+export const warning = (message: string, todo: string): Finding => ({ level: "warning", message, todo });
+export const failure = (message: string, todo: string): Finding => ({ level: "failure", message, todo });
+export const skipped = (message: string): Finding => ({ level: "skipped", message });
 
 const RANK: readonly Level[] = ["failure", "warning", "ok", "skipped"];
 

@@ -14,7 +14,7 @@ export const clocksCheck = check({
   title: "clocks",
   timeoutMs: 10_000,
   todo: "See that NATS and LiveKit answer.",
-  look: async ({ livekit, config, monitorUrl }: Sources, signal): Promise<ClockFacts[]> => {
+  observe: async ({ livekit, config, monitorUrl }: Sources, signal): Promise<ClockFacts[]> => {
     const found: ClockFacts[] = [];
     const ask = async (
       who: ClockFacts["who"],

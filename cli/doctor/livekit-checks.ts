@@ -1,8 +1,8 @@
 // Checks of LiveKit: its API with our key, a call in a room of its own, and whether its webhooks reach a gateway.
 import { randomBytes } from "node:crypto";
 import { messageOf } from "../../libs/contracts/errors.ts";
-import { roomHints, serviceBeats } from "../../libs/contracts/streams.ts";
-import { BEAT_MS } from "../../libs/fleet/heartbeat.ts";
+import { roomEvents, serviceHeartbeats } from "../../libs/contracts/streams.ts";
+import { HEARTBEAT_MS } from "../../libs/fleet/heartbeat.ts";
 import { requireLiveKit } from "../../libs/livekit/connect.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { type CallFacts, callEachOther } from "./call-each-other.ts";
@@ -28,7 +28,7 @@ export const livekitCheck = check({
   title: "LiveKit",
   timeoutMs: 10_000,
   todo: "See that livekit-server runs, and that LIVEKIT_URL leads to it.",
-  look: async ({ livekit, config }: Sources, signal): Promise<LiveKitSeen> => {
+  observe: async ({ livekit, config }: Sources, signal): Promise<LiveKitSeen> => {
     if (config.LIVEKIT_MOCK_MODE) return { kind: "simulated" };
     const names = NAMES.filter((name) => config[name] === undefined);
     if (livekit === undefined)
@@ -86,7 +86,7 @@ export const audioCheck = check({
   timeoutMs: 45_000,
   needs: ["livekit"],
   todo: "See that its media ports (rtc.udp_port, rtc.tcp_port) can be reached from here, and that rtc.node_ip is right.",
-  look: async ({ livekit }: Sources, signal): Promise<CallFacts> => {
+  observe: async ({ livekit }: Sources, signal): Promise<CallFacts> => {
     const { rooms, tokens, url } = requireLiveKit(livekit);
     const room = newRoom();
     await rooms.create(room, ROOM);
@@ -136,21 +136,21 @@ export const webhooksCheck = check({
   timeoutMs: 20_000,
   needs: ["livekit", "nats"],
   todo: "See LiveKit's log for webhooks that could not be sent.",
-  look: async ({ livekit, nats }: Sources): Promise<WebhookFacts> => {
+  observe: async ({ livekit, nats }: Sources): Promise<WebhookFacts> => {
     const look = await nats();
     const gateways = new Set<string>();
     const room = newRoom();
     let heardAt: number | undefined;
     const stops = [
-      look.hear(serviceBeats.subject, ({ service, status, instance }) => {
+      look.hear(serviceHeartbeats.subject, ({ service, status, instance }) => {
         if (service === "gateway" && status === "running") gateways.add(String(instance));
       }),
-      look.hear(roomHints.subject, (hint) => {
+      look.hear(roomEvents.subject, (hint) => {
         if (hint.room === room) heardAt ??= performance.now();
       }),
     ];
     try {
-      await new Promise((resolve) => setTimeout(resolve, BEAT_MS * 1.5));
+      await new Promise((resolve) => setTimeout(resolve, HEARTBEAT_MS * 1.5));
       if (gateways.size === 0) return { gateways: 0, heardMs: undefined };
       return { gateways: gateways.size, heardMs: await hintOf(requireLiveKit(livekit), room, () => heardAt) };
     } finally {

@@ -15,7 +15,7 @@ export const nodeCheck = check({
   title: "Node.js",
   timeoutMs: 10_000,
   todo: `Install Node.js ${NODE_VERSION} or newer.`,
-  look: async (_: Sources) => ({
+  observe: async (_: Sources) => ({
     version: process.versions.node,
     platform: `${process.platform} ${process.arch}`,
   }),
@@ -43,7 +43,7 @@ export const limitsCheck = check({
   title: "limits of a process",
   timeoutMs: 10_000,
   todo: "See `ulimit -a`.",
-  look: async (_: Sources) => limitsOf(await readFile("/proc/self/limits", "utf8").catch(() => "")),
+  observe: async (_: Sources) => limitsOf(await readFile("/proc/self/limits", "utf8").catch(() => "")),
   judge(limits: LimitFacts | undefined) {
     if (limits === undefined) return [skipped("This system doesn't tell its limits in /proc.")];
     const found = [
@@ -64,9 +64,9 @@ function limitFinding(
   option: string,
 ): Finding[] {
   if (limit >= good) return [];
-  const says = `A process may have ${limit} ${what} only.`;
+  const description = `A process may have ${limit} ${what} only.`;
   const todo = `Raise it to ${good} or more: ulimit ${option} ${good}, or LimitNOFILE= and LimitNPROC= of the service.`;
-  return [limit < least ? failure(says, todo) : warning(says, todo)];
+  return [limit < least ? failure(description, todo) : warning(description, todo)];
 }
 
 /** The soft limits, from the table of /proc/<pid>/limits (proc(5)). */
@@ -87,7 +87,7 @@ export const diskCheck = check({
   title: "room for NATS's data",
   timeoutMs: 10_000,
   todo: "See that GREENROOM_DATA_DIR is a directory that this user may write to.",
-  look: async ({ dataDir, isNatsGiven }: Sources) => {
+  observe: async ({ dataDir, isNatsGiven }: Sources) => {
     if (isNatsGiven) return undefined;
     const { bavail, bsize } = await statfs(await existing(dataDir));
     return { dataDir, freeBytes: bavail * bsize };
@@ -129,7 +129,13 @@ export const portsCheck = check({
   title: "ports",
   timeoutMs: 15_000,
   todo: "See which programs listen: ss -ltnp",
-  look: async ({ config, isNatsGiven, isLiveKitGiven, natsUrl, livekit }: Sources): Promise<PortFacts[]> => {
+  observe: async ({
+    config,
+    isNatsGiven,
+    isLiveKitGiven,
+    natsUrl,
+    livekit,
+  }: Sources): Promise<PortFacts[]> => {
     const { GREENROOM_BIND: bind, GREENROOM_PORT: port } = config;
     const reach = ["0.0.0.0", "::"].includes(bind) ? "127.0.0.1" : bind;
     return await Promise.all([

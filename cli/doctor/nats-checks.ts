@@ -2,10 +2,10 @@
 import { z } from "zod";
 import type { AccountFacts, ServerFacts } from "../../libs/bus/nats/inspect.ts";
 import {
-  type StoreTrial,
+  probeStore,
+  probeSubjects,
+  type StoreProbe,
   type SubjectRights,
-  tryStore,
-  trySubjects,
 } from "../../libs/bus/nats/permissions.ts";
 import { allBuckets } from "../../libs/contracts/buckets.ts";
 import { isError, messageOf } from "../../libs/contracts/errors.ts";
@@ -20,30 +20,30 @@ const MIB = 1024 * KIB;
 
 export type Reached =
   | { readonly server: ServerFacts; readonly url: string }
-  | { readonly server: undefined; readonly url: string; readonly why: string; readonly isGiven: boolean };
+  | { readonly server: undefined; readonly url: string; readonly reason: string; readonly isGiven: boolean };
 
 export const natsCheck = check({
   name: "nats",
   title: "NATS",
   timeoutMs: 10_000,
   todo: "See that nats-server runs, and that NATS_URL leads to it.",
-  look: async ({ nats, natsUrl, isNatsGiven }: Sources): Promise<Reached> => {
+  observe: async ({ nats, natsUrl, isNatsGiven }: Sources): Promise<Reached> => {
     const url = natsUrl.replace(/\/\/[^@/,]*@/g, "//");
     try {
       return { server: (await nats()).server, url };
     } catch (error) {
       if (!isError(error, "storage_unavailable")) throw error;
-      const why = messageOf((error as Error).cause ?? error);
-      return { server: undefined, url, why, isGiven: isNatsGiven };
+      const reason = messageOf((error as Error).cause ?? error);
+      return { server: undefined, url, reason, isGiven: isNatsGiven };
     }
   },
   judge(seen: Reached): Finding[] {
     if (seen.server === undefined) {
-      const says = `Nothing can be had of NATS at ${seen.url}: ${seen.why}.`;
+      const description = `Nothing can be had of NATS at ${seen.url}: ${seen.reason}.`;
       return [
         seen.isGiven
-          ? failure(says, "Start that server, or set NATS_URL to one that runs and lets us in.")
-          : skipped(`${says} No NATS_URL is set; npm start brings a NATS of its own.`),
+          ? failure(description, "Start that server, or set NATS_URL to one that runs and lets us in.")
+          : skipped(`${description} No NATS_URL is set; npm start brings a NATS of its own.`),
       ];
     }
     const { version, maxPayloadBytes, cluster, roundTripMs } = seen.server;
@@ -74,7 +74,7 @@ export const jetstreamCheck = check({
   timeoutMs: 10_000,
   needs: ["nats"],
   todo: "See that nats-server is started with JetStream (a jetstream block in its configuration, or -js).",
-  look: async ({ nats }: Sources): Promise<AccountSeen> => {
+  observe: async ({ nats }: Sources): Promise<AccountSeen> => {
     try {
       return { account: await (await nats()).account() };
     } catch (error) {
@@ -147,7 +147,7 @@ export const syncCheck = check({
   timeoutMs: 10_000,
   needs: ["jetstream"],
   todo: "See that GREENROOM_NATS_MONITOR_URL is the http address of a NATS node.",
-  look: async ({ monitorUrl, config }: Sources, signal): Promise<SyncFacts> => {
+  observe: async ({ monitorUrl, config }: Sources, signal): Promise<SyncFacts> => {
     const replicas = config.GREENROOM_REPLICAS;
     if (monitorUrl === undefined) return { monitorUrl, replicas, intervalMs: undefined, isAlways: false };
     const response = await fetch(`${monitorUrl}/varz`, { signal });
@@ -171,11 +171,11 @@ export const syncCheck = check({
     if (isAlways) return [ok("Every acknowledged message is on the disk (sync_interval: always).")];
     if (intervalMs === undefined) return [skipped(`${monitorUrl}/varz says nothing of the sync interval.`)];
     const shown = intervalMs >= 1000 ? `${intervalMs / 1000} s` : `${intervalMs} ms`;
-    const says = `Acknowledged messages may wait ${shown} for the disk (sync_interval).`;
-    if (intervalMs <= 1000) return [ok(says)];
+    const description = `Acknowledged messages may wait ${shown} for the disk (sync_interval).`;
+    if (intervalMs <= 1000) return [ok(description)];
     return [
       warning(
-        `${says} ${replicas > 1 ? "If most nodes lose power at once, that is lost." : "If this machine loses power, that is lost."}`,
+        `${description} ${replicas > 1 ? "If most nodes lose power at once, that is lost." : "If this machine loses power, that is lost."}`,
         `Set sync_interval: ${replicas > 1 ? '"1s"' : "always"} in the jetstream block (durations in quotes).`,
       ),
     ];
@@ -188,7 +188,7 @@ export const subjectRightsCheck = check({
   timeoutMs: 10_000,
   needs: ["nats"],
   todo: "See the permissions of this user in NATS's configuration.",
-  look: async ({ nats }: Sources) => await trySubjects(await nats()),
+  observe: async ({ nats }: Sources) => await probeSubjects(await nats()),
   judge({ mayNotPublish, mayNotSubscribe }: SubjectRights): Finding[] {
     const found = [
       ...deniedFinding("publish on", mayNotPublish),
@@ -217,11 +217,11 @@ export const storeRightsCheck = check({
   timeoutMs: 20_000,
   needs: ["jetstream"],
   todo: "See NATS's own /healthz: it says which stream has no leader or can't write.",
-  look: async ({ nats, config }: Sources) => ({
-    trial: await tryStore(await nats(), config.GREENROOM_REPLICAS),
+  observe: async ({ nats, config }: Sources) => ({
+    trial: await probeStore(await nats(), config.GREENROOM_REPLICAS),
     replicas: config.GREENROOM_REPLICAS,
   }),
-  judge({ trial, replicas }: { trial: StoreTrial; replicas: number }): Finding[] {
+  judge({ trial, replicas }: { trial: StoreProbe; replicas: number }): Finding[] {
     const { failed, tookMs } = trial;
     if (failed === undefined) {
       const copies = replicas === 1 ? "one copy" : `${replicas} copies`;
@@ -231,7 +231,7 @@ export const storeRightsCheck = check({
         ),
       ];
     }
-    const says = `${failed.doing[0]?.toUpperCase()}${failed.doing.slice(1)} failed: ${failed.error}.`;
+    const description = `${failed.doing[0]?.toUpperCase()}${failed.doing.slice(1)} failed: ${failed.error}.`;
     if (failed.code === REPLICAS_NOT_SUPPORTED) {
       return [
         failure(
@@ -250,7 +250,7 @@ export const storeRightsCheck = check({
     }
     return [
       failure(
-        says,
+        description,
         "Allow $JS.API.>, $JS.ACK.> and _INBOX.> in the user's permissions, and see NATS's /healthz.",
       ),
     ];

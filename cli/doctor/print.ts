@@ -12,9 +12,9 @@ const MARKS: Readonly<Record<Level, { mark: string; color: number }>> = {
 export function resultText({ title, findings }: CheckResult, hasColor: boolean): string {
   const paint = (color: number, text: string) => (hasColor ? `\u001b[${color}m${text}\u001b[0m` : text);
   return findings
-    .flatMap(({ level, says, todo }) => {
+    .flatMap(({ level, message: description, todo }) => {
       const { mark, color } = MARKS[level];
-      const line = `${paint(color, mark)} ${title}: ${says}`;
+      const line = `${paint(color, mark)} ${title}: ${description}`;
       return todo === undefined ? [line] : [line, `         ${paint(36, "→")} ${todo}`];
     })
     .join("\n");

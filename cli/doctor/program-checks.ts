@@ -20,7 +20,7 @@ export const programsCheck = check({
   title: "server programs",
   timeoutMs: 15_000,
   todo: "Put nats-server and livekit-server on PATH.",
-  look: async ({ env, config, isNatsGiven, isLiveKitGiven }: Sources): Promise<ProgramFacts[]> =>
+  observe: async ({ env, config, isNatsGiven, isLiveKitGiven }: Sources): Promise<ProgramFacts[]> =>
     await Promise.all(
       ([natsServer, livekitServer] as const).map(async (spec) => {
         const found = await findInstalled(spec, env);

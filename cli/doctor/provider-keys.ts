@@ -16,7 +16,7 @@ export interface Provider {
 export type KeyAnswer =
   | { readonly kind: "taken" }
   | { readonly kind: "refused" | "odd"; readonly status: number }
-  | { readonly kind: "unreachable"; readonly why: string };
+  | { readonly kind: "unreachable"; readonly reason: string };
 
 export interface KeyFacts {
   readonly name: string;

@@ -30,7 +30,7 @@ export const settingsCheck = check({
   title: "settings",
   timeoutMs: 10_000,
   todo: "See docs/settings.md.",
-  look: async ({ env }: Sources) => ({
+  observe: async ({ env }: Sources) => ({
     faults: settingFaults(env),
     given: Object.keys(env).filter((name) => /^(GREENROOM_|LIVEKIT_|NATS_URL$)/.test(name)).length,
   }),

@@ -24,7 +24,7 @@ export const sipCheck = check({
   timeoutMs: 10_000,
   needs: ["livekit"],
   todo: "See that LiveKit has SIP: it needs Redis and a livekit-sip, or is LiveKit Cloud.",
-  look: async ({ env, livekit }: Sources): Promise<SipSeen> => {
+  observe: async ({ env, livekit }: Sources): Promise<SipSeen> => {
     const wanted = trunksIn(rulesIn(env), env[TRUNK]);
     if (wanted.trunks.length === 0) return wanted;
     return await outboundTrunks(requireLiveKit(livekit)).then(

@@ -1,6 +1,6 @@
 // What the checks look with: the settings, and connections that are made once and shared.
 import { resolve } from "node:path";
-import { lookAtNats, type NatsLook } from "../../libs/bus/nats/inspect.ts";
+import { inspectNats, type NatsInspector } from "../../libs/bus/nats/inspect.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { readConfig } from "../../libs/runtime/config.ts";
@@ -20,7 +20,7 @@ export interface Sources {
   readonly isLiveKitGiven: boolean;
   readonly livekit: LiveKit | undefined;
   /** Connects at the first call. @throws GreenroomError */
-  nats(): Promise<NatsLook>;
+  nats(): Promise<NatsInspector>;
   close(): Promise<void>;
 }
 
@@ -45,7 +45,7 @@ export async function openSources(env: NodeJS.ProcessEnv, isOnline: boolean): Pr
           LIVEKIT_API_SECRET: local.livekit.apiSecret,
         }),
   });
-  let look: Promise<NatsLook> | undefined;
+  let look: Promise<NatsInspector> | undefined;
   return {
     env,
     config,
@@ -58,7 +58,7 @@ export async function openSources(env: NodeJS.ProcessEnv, isOnline: boolean): Pr
     isLiveKitGiven: config.LIVEKIT_URL !== undefined,
     livekit,
     nats() {
-      look ??= lookAtNats(natsUrl, "greenroom-doctor");
+      look ??= inspectNats(natsUrl, "greenroom-doctor");
       return look;
     },
     async close() {

@@ -47,7 +47,7 @@ export const streamsCheck = check({
   timeoutMs: 15_000,
   needs: ["jetstream"],
   todo: "nats stream ls -a shows them; see NATS's /healthz.",
-  look: async ({ nats, config }: Sources): Promise<StreamsSeen> => {
+  observe: async ({ nats, config }: Sources): Promise<StreamsSeen> => {
     const look = await nats();
     const infos = await Promise.all(wantedStreams().map(({ name }) => look.stream(name)));
     const streams = infos.flatMap((info) => (info === undefined ? [] : [factsOf(info)]));
@@ -102,8 +102,8 @@ export const wantedStreams = (): Wanted[] => [
     maxAgeMs: channel.maxAgeMs,
     maxPerSubject: channel.maxPerSubject ?? -1,
     maxValueBytes: -1,
-    refusesWhenFull: channel.whenFull === "refuse",
-    mayAnswerLate: channel.direct === true,
+    refusesWhenFull: channel.discard === "refuse",
+    mayAnswerLate: channel.allowDirect === true,
   })),
   ...(allBuckets as readonly Bucket<never>[]).map((bucket) => ({
     name: `KV_${bucket.name}`,
@@ -123,8 +123,8 @@ function faultsOf(wanted: Wanted, present: StreamFacts, replicas: number): Findi
   const { name } = wanted;
   const edit = (option: string) => `nats stream edit ${name} ${option}`;
   const faults: Finding[] = [];
-  const wrong = (says: string, todo: string) => faults.push(failure(says, todo));
-  const odd = (says: string, todo: string) => faults.push(warning(says, todo));
+  const wrong = (description: string, todo: string) => faults.push(failure(description, todo));
+  const odd = (description: string, todo: string) => faults.push(warning(description, todo));
   if (!present.subjects.includes(wanted.subjects)) {
     wrong(
       `${name} holds ${present.subjects.join(", ")} and not ${wanted.subjects}: what is said there is lost.`,
@@ -184,12 +184,12 @@ function standingOf(present: StreamFacts, replicas: number): Finding[] {
   const full = maxBytes > 0 ? bytes / maxBytes : 0;
   // One that forgets the old is always full some day.
   if (!present.refusesWhenFull || full < FILLING) return faults;
-  const says = `${name} is ${Math.round(full * 100)} % full`;
+  const description = `${name} is ${Math.round(full * 100)} % full`;
   const todo = `nats stream edit ${name} --max-bytes=<more>, if the disk has room; or keep things for a shorter time.`;
   faults.push(
     full >= STARTS_REFUSED
-      ? failure(`${says}: what would begin something new is refused.`, todo)
-      : warning(`${says}; from 90 % on nothing new is begun.`, todo),
+      ? failure(`${description}: what would begin something new is refused.`, todo)
+      : warning(`${description}; from 90 % on nothing new is begun.`, todo),
   );
   return faults;
 }
@@ -208,7 +208,7 @@ export const backlogCheck = check({
   timeoutMs: 10_000,
   needs: ["jetstream"],
   todo: "nats consumer report SESSIONS shows it.",
-  look: async ({ nats }: Sources): Promise<BacklogSeen> => {
+  observe: async ({ nats }: Sources): Promise<BacklogSeen> => {
     const look = await nats();
     const lists = await Promise.all(
       wantedStreams().map(async ({ name: stream }) =>

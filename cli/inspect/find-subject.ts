@@ -1,5 +1,5 @@
 // Finds the session or task that a person means by an id, a part of one, or <tenant>.<id>.
-import type { NatsLook } from "../../libs/bus/nats/inspect.ts";
+import type { NatsInspector } from "../../libs/bus/nats/inspect.ts";
 
 export interface Subject {
   readonly kind: "session" | "task";
@@ -31,10 +31,10 @@ const PLACES = [
   },
   {
     kind: "session",
-    stream: "SESSIONS_RELIEF",
+    stream: "SESSIONS_OVERFLOW",
     tenantAt: 2,
     idAt: 3,
-    subjectOf: (t: string, i: string) => `relief.session.${t}.${i}.*`,
+    subjectOf: (t: string, i: string) => `overflow.session.${t}.${i}.*`,
   },
   {
     kind: "session",
@@ -63,7 +63,7 @@ const SHOWN = 20;
 const TOKEN = /^[A-Za-z0-9_-]+$/;
 
 /** An id that is whole is asked for by itself; only a part of one needs the list of all. */
-export async function findSubject(look: Pick<NatsLook, "subjects">, given: string): Promise<Found> {
+export async function findSubject(look: Pick<NatsInspector, "subjects">, given: string): Promise<Found> {
   const parts = given.split(".");
   const [tenant, id] = parts.length === 2 ? parts : ["*", parts[0]];
   if (

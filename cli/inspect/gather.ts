@@ -1,7 +1,7 @@
 // Reads all that is stored about one session or task.
-import type { NatsLook, RawStored } from "../../libs/bus/nats/inspect.ts";
+import type { NatsInspector, RawStored } from "../../libs/bus/nats/inspect.ts";
 import { tasks } from "../../libs/contracts/buckets.ts";
-import { dispatchIdOf, dispatchKey, HANDOFF_PREFIX } from "../../libs/contracts/claims/claim.ts";
+import { claimIdOf, claimKey, HANDOFF_PREFIX } from "../../libs/contracts/claims/claim.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import type { TaskRecord } from "../../libs/contracts/tasks/task.ts";
 import type { Subject } from "./find-subject.ts";
@@ -27,7 +27,7 @@ export interface TaskStory {
   readonly sessions: readonly SessionStory[];
 }
 
-type Look = Pick<NatsLook, "stored">;
+type Look = Pick<NatsInspector, "stored">;
 
 /** More than any session has; a stream that has more is shown in part. */
 const AT_MOST = 5000;
@@ -43,11 +43,9 @@ export async function sessionStory(
   const attempts = Array.from({ length: told.record?.attempt ?? 1 }, (_, index) => index + 1);
   const lists = await Promise.all([
     read("SESSIONS", `session.${tenant}.${id}.*`),
-    read("SESSIONS_RELIEF", `relief.session.${tenant}.${id}.*`),
+    read("SESSIONS_OVERFLOW", `overflow.session.${tenant}.${id}.*`),
     read("KV_launches", `$KV.launches.${tenant}.${id}.*`),
-    ...attempts.map((n) =>
-      read("KV_dispatches", `$KV.dispatches.${dispatchKey(tenant, dispatchIdOf(id, n))}`),
-    ),
+    ...attempts.map((n) => read("KV_dispatches", `$KV.dispatches.${claimKey(tenant, claimIdOf(id, n))}`)),
     read("KV_conversations", `$KV.conversations.${tenant}.${id}`),
     read("KV_session_reports", `$KV.session_reports.${tenant}.${id}.*`),
     read("SESSION_LOGS", `log.${tenant}.${id}`),
@@ -70,7 +68,7 @@ export async function sessionStory(
 /** The letters about a session, whichever stream they came from. */
 const deadSubjects = (tenant: string, id: string): string[] => [
   `dead.session.${tenant}.${id}.*`,
-  `dead.relief.session.${tenant}.${id}.*`,
+  `dead.overflow.session.${tenant}.${id}.*`,
   `dead.log.${tenant}.${id}`,
   `dead.$KV.sessions.${tenant}.${id}`,
   `dead.$KV.launches.${tenant}.${id}.*`,
@@ -83,7 +81,7 @@ async function runtimeOf(
   record: SessionRecord | undefined,
 ): Promise<RawStored[]> {
   if (!id.startsWith(HANDOFF_PREFIX) && record?.provider !== "webhook") return [];
-  const all = await look.stored("RUNTIME", "runtime.>", AT_MOST);
+  const all = await look.stored("HANDOFFS", "runtime.>", AT_MOST);
   return all.filter(({ text }) => {
     const value = parsed(text);
     return value?.session_id === id && value.tenant_id === tenant;
@@ -95,7 +93,7 @@ function goneOf(stored: readonly RawStored[], record: SessionRecord | undefined)
   const isOver = record === undefined || record.state === "ended";
   const wasServed = record?.history.some(({ state }) => state === "joined" || state === "ready") === true;
   return [
-    ...(has("SESSIONS") || has("SESSIONS_RELIEF")
+    ...(has("SESSIONS") || has("SESSIONS_OVERFLOW")
       ? []
       : ["Its messages are gone: the stream SESSIONS keeps them for 7 days."]),
     ...(has("SESSION_LOGS")
@@ -124,8 +122,8 @@ export async function taskStory(look: Look, subject: Subject, options: TellOptio
   const newest = tasks.schema.safeParse(parsed(revisions.at(-1)?.text));
   const record = newest.success ? newest.data : undefined;
   const sessions: SessionStory[] = [];
-  for (const { session } of record?.attempts ?? []) {
-    sessions.push(await sessionStory(look, { kind: "session", tenant, id: session }, options));
+  for (const { sessionId } of record?.attempts ?? []) {
+    sessions.push(await sessionStory(look, { kind: "session", tenant, id: sessionId }, options));
   }
   const older = (record?.attempt ?? 0) - sessions.length;
   return {

@@ -1,6 +1,6 @@
 // One thing that happened, as it is told: when, what, and the message or record behind it.
 import type { RawStored } from "../../libs/bus/nats/inspect.ts";
-import { withoutTokens } from "../../libs/runtime/redact-tokens.ts";
+import { redactTokens } from "../../libs/runtime/redact-tokens.ts";
 
 export interface Happening {
   /** ISO time; NATS's where it was stored, or the clock of the host that logged a line. */
@@ -22,9 +22,9 @@ export const happening = (
   at: stored.at.toISOString(),
   stream: stored.stream,
   sequence: stored.sequence,
-  what: withoutTokens(what),
-  details: details.map(withoutTokens),
-  ...(data === undefined ? {} : { data: JSON.parse(withoutTokens(JSON.stringify(data))) }),
+  what: redactTokens(what),
+  details: details.map(redactTokens),
+  ...(data === undefined ? {} : { data: JSON.parse(redactTokens(JSON.stringify(data))) }),
 });
 
 /** What a stored text says, if it is JSON. */
@@ -49,7 +49,7 @@ function sumOfMetadata(metadata: unknown): unknown {
 
 /** A story for programs, with the same left out as for people. */
 export const jsonOf = (story: unknown, showMetadata: boolean): string =>
-  withoutTokens(
+  redactTokens(
     JSON.stringify(
       story,
       (name, value: unknown) => (name === "metadata" && !showMetadata ? sumOfMetadata(value) : value),
@@ -76,6 +76,6 @@ export function inOrder(happenings: readonly Happening[]): Happening[] {
 }
 
 const STREAMS_IN_ORDER: readonly string[] = [
-  ...["TASK_REQUESTS", "TASKS", "KV_tasks", "RUNTIME", "SESSIONS_RELIEF", "SESSIONS", "KV_sessions"],
+  ...["TASK_REQUESTS", "TASKS", "KV_tasks", "HANDOFFS", "SESSIONS_OVERFLOW", "SESSIONS", "KV_sessions"],
   ...["KV_launches", "KV_dispatches"],
 ];

@@ -1,11 +1,11 @@
 // How a session stands at this moment: its room in LiveKit, and its slot on its host.
-import type { NatsLook } from "../../libs/bus/nats/inspect.ts";
+import type { NatsInspector } from "../../libs/bus/nats/inspect.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { HostRecord } from "../../libs/contracts/fleet/host.ts";
 import { isProviderHost } from "../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import { withoutTokens } from "../../libs/runtime/redact-tokens.ts";
+import { redactTokens } from "../../libs/runtime/redact-tokens.ts";
 import { parsed } from "./happening.ts";
 
 /** A sentence each. */
@@ -15,7 +15,7 @@ export interface Live {
 }
 
 export async function lookLive(
-  look: Pick<NatsLook, "stored">,
+  look: Pick<NatsInspector, "stored">,
   livekit: LiveKit | undefined,
   record: SessionRecord,
 ): Promise<Live> {
@@ -34,24 +34,24 @@ async function roomNow(livekit: LiveKit | undefined, room: string): Promise<stri
     );
     return `In LiveKit's room ${room}: ${inside.length === 0 ? "nobody" : inside.join(", ")}.`;
   } catch (error) {
-    return withoutTokens(`LiveKit could not be asked: ${messageOf(error)}`);
+    return redactTokens(`LiveKit could not be asked: ${messageOf(error)}`);
   }
 }
 
 async function hostNow(
-  look: Pick<NatsLook, "stored">,
-  { host, hostEpoch, id, state }: SessionRecord,
+  look: Pick<NatsInspector, "stored">,
+  { host, hostEpoch, sessionId: id, state }: SessionRecord,
 ): Promise<string> {
   if (host === undefined) return "No host has it.";
   if (isProviderHost(host)) return `It is with ${host}, whose agents are elsewhere.`;
   const [stored] = await look.stored("KV_hosts", `$KV.hosts.${host}`, 1);
   const read = HostRecord.safeParse(parsed(stored?.text));
   if (!read.success) return `Its host ${host} is not registered any more.`;
-  const { epoch, draining, stages } = read.data;
+  const { epoch, draining, processes: stages } = read.data;
   if (epoch !== hostEpoch) return `Its host ${host} is in another life (epoch ${epoch}, not ${hostEpoch}).`;
   const is = draining ? "is draining" : "is up";
   for (const stage of stages) {
-    const slot = stage.slots.find((one) => one.session === id);
+    const slot = stage.slots.find((one) => one.sessionId === id);
     if (slot === undefined) continue;
     return `Its host ${host} ${is}: slot ${slot.id} is ${slot.state} with attempt ${slot.attempt}, in stage ${stage.id} (process ${stage.pid ?? "?"}).`;
   }

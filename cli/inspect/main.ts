@@ -1,8 +1,8 @@
 // `npm run inspect -- <id>`: the whole story of one session or task, as NATS and LiveKit know it.
 import { parseArgs } from "node:util";
-import type { NatsLook } from "../../libs/bus/nats/inspect.ts";
+import type { NatsInspector } from "../../libs/bus/nats/inspect.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
-import { withoutTokens } from "../../libs/runtime/redact-tokens.ts";
+import { redactTokens } from "../../libs/runtime/redact-tokens.ts";
 import { openSources, type Sources } from "../doctor/sources.ts";
 import { findSubject, type Subject } from "./find-subject.ts";
 import { sessionStory, taskStory } from "./gather.ts";
@@ -57,7 +57,7 @@ async function main(): Promise<number> {
   try {
     return await inspect(sources, given, options);
   } catch (error) {
-    process.stderr.write(`${withoutTokens(messageOf(error))}\n`);
+    process.stderr.write(`${redactTokens(messageOf(error))}\n`);
     return 1;
   } finally {
     await sources.close();
@@ -82,7 +82,12 @@ async function inspect(sources: Sources, given: string, options: Options): Promi
   return 0;
 }
 
-async function tell(look: NatsLook, sources: Sources, subject: Subject, options: Options): Promise<string> {
+async function tell(
+  look: NatsInspector,
+  sources: Sources,
+  subject: Subject,
+  options: Options,
+): Promise<string> {
   const hasColor = process.stdout.isTTY === true && !process.env.NO_COLOR;
   const paint = hasColor ? colored : plain;
   if (subject.kind === "task") {

@@ -35,11 +35,22 @@ const UNSAID = [
     "at",
     "type",
     "requestHash",
-    "opId",
+    "writeId",
     "v",
   ],
   // Long, and told by what led to it.
-  ...["history", "attempts", "moves", "measures", "metrics", "deadlineMs", "id", "state", "attempt"],
+  ...[
+    "history",
+    "attempts",
+    "changes",
+    "usage",
+    "metrics",
+    "deadlineMs",
+    "sessionId",
+    "taskId",
+    "state",
+    "attempt",
+  ],
 ];
 
 function headOf(stored: RawStored, data: Record<string, unknown>): string {
@@ -47,9 +58,9 @@ function headOf(stored: RawStored, data: Record<string, unknown>): string {
   switch (stored.stream) {
     case "SESSIONS":
     case "TASKS":
-    case "RUNTIME":
+    case "HANDOFFS":
       return `said: ${data.type ?? stored.subject}${attempt}`;
-    case "SESSIONS_RELIEF":
+    case "SESSIONS_OVERFLOW":
       return `said while the stream had no leader: ${data.type}${attempt}`;
     case "CALLS":
       return `recorded as a call: ${data.outcome}`;

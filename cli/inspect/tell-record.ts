@@ -23,7 +23,7 @@ export interface Step {
 }
 
 /** Said by itself, or of no use to people. */
-const UNSAID = ["opId", "history", "v", "id", "tenant", "state", "attempt", "deadlineMs", "requestHash"];
+const UNSAID = ["writeId", "history", "v", "id", "tenant", "state", "attempt", "deadlineMs", "requestHash"];
 
 export function tellRecord(stored: readonly RawStored[], showAll: boolean): ToldRecord {
   const happenings: Happening[] = [];
@@ -60,12 +60,13 @@ function tellRevision(
   const entries = record.history.slice(before?.history.length ?? 0);
   // Several states may be saved at once, as the request and the choice of a host.
   const states = entries.length > 1 ? entries.map(({ state }) => state).join(" → ") : record.state;
-  const whys = entries.flatMap(({ why }) => (why === undefined ? [] : [why]));
-  const why = whys.length === 0 ? "" : ` – ${whys.join("; ")}`;
-  const reason = record.endedReason === undefined ? "" : ` as ${record.endedReason} (fault: ${record.fault})`;
+  const reasons = entries.flatMap(({ reason }) => (reason === undefined ? [] : [reason]));
+  const reasonText = reasons.length === 0 ? "" : ` – ${reasons.join("; ")}`;
+  const endText =
+    record.endedReason === undefined ? "" : ` as ${record.endedReason} (fault: ${record.fault})`;
   return happening(
     stored,
-    `saved: ${states}, attempt ${record.attempt}${reason}${why}`,
+    `saved: ${states}, attempt ${record.attempt}${endText}${reasonText}`,
     [
       ...(changes === "" ? [] : [changes]),
       ...commandsFor(record).map((command) => `calls for ${shown(command)}`),
@@ -97,7 +98,7 @@ function readRecord(text: string): SessionRecord | undefined {
 
 function goneOf(stored: readonly RawStored[]): string[] {
   if (stored.length === 0) {
-    return ["Its record is gone: ended sessions are removed after a while (GREENROOM_KEEP_ENDED_MS)."];
+    return ["Its record is gone: ended sessions are removed after a while (GREENROOM_SESSION_RETENTION_MS)."];
   }
   if (stored.length < sessions.history) return [];
   return [

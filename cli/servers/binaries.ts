@@ -12,7 +12,7 @@ import { runProgram } from "./run-program.ts";
 export interface FindOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Told what goes on, a line at a time: an installation may take minutes. */
-  readonly say: (line: string) => void;
+  readonly report: (line: string) => void;
 }
 
 /** There is no such server and none could be installed; the message says what was tried and what to do. */
@@ -28,7 +28,7 @@ export class BinaryError extends Error {
  * @throws BinaryError
  */
 export async function findBinary(spec: BinarySpec, options: FindOptions): Promise<string> {
-  const { env, say } = options;
+  const { env, report: say } = options;
   const named = env[spec.pathSetting];
   if (named) return await checkNamed(spec, named);
 
@@ -102,7 +102,7 @@ async function findOnPath(
   spec: BinarySpec,
   env: FindOptions["env"],
   tried: string[],
-  say: FindOptions["say"],
+  say: FindOptions["report"],
 ): Promise<string | undefined> {
   const file = process.platform === "win32" ? `${spec.name}.exe` : spec.name;
   for (const directory of (env.PATH ?? "").split(delimiter).filter(Boolean)) {

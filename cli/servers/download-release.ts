@@ -109,7 +109,7 @@ async function readUrl(
 ): Promise<void> {
   const { answerMs = 5000, stallMs = 15_000 } = options;
   const abort = new AbortController();
-  const giveUp = (why: string) => () => abort.abort(new Error(why));
+  const giveUp = (reason: string) => () => abort.abort(new Error(reason));
   let timer = setTimeout(giveUp(`no answer within ${answerMs} ms`), answerMs);
   try {
     const response = await fetch(url, { signal: abort.signal });

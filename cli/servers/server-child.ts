@@ -30,10 +30,11 @@ export async function choosePort(what: string, preferred: number, log: Log): Pro
 export async function running(child: Child, what: string): Promise<void> {
   const deadline = performance.now() + READY_MS;
   while (child.status?.status !== "running") {
-    if (child.status?.status === "failed") throw new StartError(`${what} does not run: ${child.status.why}.`);
+    if (child.status?.status === "failed")
+      throw new StartError(`${what} does not run: ${child.status.reason}.`);
     if (performance.now() > deadline) {
-      const why = child.status?.why ?? "it does not answer";
-      throw new StartError(`${what} did not run within ${READY_MS / 1000} s: ${why}.`);
+      const reason = child.status?.reason ?? "it does not answer";
+      throw new StartError(`${what} did not run within ${READY_MS / 1000} s: ${reason}.`);
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

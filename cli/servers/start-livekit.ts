@@ -29,7 +29,7 @@ export async function startLiveKit(
     return {};
   }
   try {
-    const binary = await findBinary(livekitServer, { env, say: (line) => log.info(line) });
+    const binary = await findBinary(livekitServer, { env, report: (line) => log.info(line) });
     const port = await choosePort("LiveKit", preferredPort, log);
     const dir = join(dataDir, "livekit");
     const key = await livekitKey(dir);

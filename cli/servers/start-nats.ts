@@ -39,7 +39,7 @@ export async function startNats(deps: ServerDeps, plan: NatsPlan): Promise<Recor
   }
   refuseTooManyReplicas(config.GREENROOM_REPLICAS, plan.nodes);
   refuseForeignData(dataDir, plan.nodes);
-  const binary = await findBinary(natsServer, { env, say: (line) => log.info(line) });
+  const binary = await findBinary(natsServer, { env, report: (line) => log.info(line) });
   const seats: Seat[] = [];
   for (let index = 0; index < plan.nodes; index++) seats.push(await seatOf(index, deps, plan, seats));
   const monitorUrls = await Promise.all(seats.map((seat) => startNode(deps, binary, seat, seats)));

@@ -2,8 +2,8 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import { connectNatsBus } from "../../libs/bus/nats/nats-bus.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
-import { serviceBeats } from "../../libs/contracts/streams.ts";
-import { BEAT_MS } from "../../libs/fleet/heartbeat.ts";
+import { serviceHeartbeats } from "../../libs/contracts/streams.ts";
+import { HEARTBEAT_MS } from "../../libs/fleet/heartbeat.ts";
 import { repeat, systemClock } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
 import type { Supervisor } from "./supervisor.ts";
@@ -16,7 +16,7 @@ const CLOSE_MS = 1000;
  *
  * @returns what ends it, within a second
  */
-export function startAnnouncing(supervisor: Supervisor, url: string, replicas: number, log: Log) {
+export function publishSupervision(supervisor: Supervisor, url: string, replicas: number, log: Log) {
   let bus: Bus | undefined;
   let isStopped = false;
   connectNatsBus({
@@ -37,9 +37,9 @@ export function startAnnouncing(supervisor: Supervisor, url: string, replicas: n
     },
   );
   const tell = () => {
-    for (const beat of supervisor.beats()) bus?.announce(serviceBeats, beat);
+    for (const beat of supervisor.beats()) bus?.publishTransient(serviceHeartbeats, beat);
   };
-  const cancel = repeat(systemClock, BEAT_MS / 2, tell, (error) => {
+  const cancel = repeat(systemClock, HEARTBEAT_MS / 2, tell, (error) => {
     log.debug({ error }, "a beat of the supervisor was not said");
   });
   return async (): Promise<void> => {

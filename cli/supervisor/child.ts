@@ -29,7 +29,7 @@ export interface ChildDeps {
 
 export interface ChildStatus {
   readonly status: "running" | "stopped" | "failed";
-  readonly why?: string;
+  readonly reason?: string;
 }
 
 /** What it is called in the log and on disk. */
@@ -176,19 +176,19 @@ export class Child {
     settled();
   }
 
-  #planRestart(why: string, code: number | null): void {
+  #planRestart(reason: string, code: number | null): void {
     const { log, backOff } = this.#deps;
     const name = titleOf(this.spec);
     if (code === CONFIG_EXIT) {
-      this.#status = { status: "failed", why };
-      log.error({ child: name }, `${name} can't run with these settings and is not started again: ${why}`);
+      this.#status = { status: "failed", reason };
+      log.error({ child: name }, `${name} can't run with these settings and is not started again: ${reason}`);
       return;
     }
     const upMs = Math.round(performance.now() - this.#startedAt);
     this.#quickDeaths = upMs < backOff.steadyMs ? this.#quickDeaths + 1 : 1;
     const { delayMs, hasFailed } = restartDelay(backOff, this.#quickDeaths);
-    this.#status = { status: hasFailed ? "failed" : "stopped", why };
-    log.warn({ child: name, upMs, delayMs }, `${name} died: ${why}; it is started again in ${delayMs} ms`);
+    this.#status = { status: hasFailed ? "failed" : "stopped", reason };
+    log.warn({ child: name, upMs, delayMs }, `${name} died: ${reason}; it is started again in ${delayMs} ms`);
     this.#retry = setTimeout(() => this.#launch(), delayMs);
   }
 

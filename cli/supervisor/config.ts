@@ -9,7 +9,10 @@ export const localSettings = {
   GREENROOM_PORT: setting.integer("The port of the gateway; 0 takes any free one.", 8080, 0, 65_535),
   GREENROOM_BIND: setting.text("The address that the gateway listens on.", "127.0.0.1"),
   GREENROOM_DATA_DIR: setting.text("Where NATS keeps its data, and the supervisor its lock.", ".greenroom"),
-  GREENROOM_DRAIN_MS: setting.integer("How long running sessions may go on once it is told to stop.", 5000),
+  GREENROOM_DRAIN_TIMEOUT_MS: setting.integer(
+    "How long running sessions may go on once it is told to stop.",
+    5000,
+  ),
   GREENROOM_NATS_SYNC: setting.text(
     "How long acknowledged messages may wait for the disk, as 1s or 100ms; always waits for it each time.",
     "1s",

@@ -8,7 +8,7 @@ import { createLog, type Log } from "../../libs/runtime/log.ts";
 import { BinaryError } from "../servers/binaries.ts";
 import { startLiveKit } from "../servers/start-livekit.ts";
 import { startNats } from "../servers/start-nats.ts";
-import { startAnnouncing } from "./announce.ts";
+import { publishSupervision } from "./announce.ts";
 import { type BackOff, defaultBackOff } from "./back-off.ts";
 import { bannerText, curlOf, type Health, waitForFirstAgent } from "./banner.ts";
 import { type LocalConfig, readLocalConfig } from "./config.ts";
@@ -143,7 +143,12 @@ class LocalRun {
       this.#options.services.filter(({ isLater = false }) => isLater === wanted);
     this.#startServices(supervisor, later(false), servers, ports);
     const natsUrl = servers.NATS_URL ?? "";
-    this.#stopAnnouncing = startAnnouncing(supervisor, natsUrl, this.#config.GREENROOM_REPLICAS, this.#log);
+    this.#stopAnnouncing = publishSupervision(
+      supervisor,
+      natsUrl,
+      this.#config.GREENROOM_REPLICAS,
+      this.#log,
+    );
 
     const health = await waitForFirstAgent(apiUrls[0]!, FIRST_AGENT_MS, () => this.#isStopping);
     if (this.#isStopping) return;
@@ -188,8 +193,8 @@ class LocalRun {
     found: Record<string, string>,
     gatewayPorts: readonly number[],
   ): void {
-    const drainMs = this.#config.GREENROOM_DRAIN_MS;
-    const env = { ...this.#options.env, ...found, GREENROOM_DRAIN_MS: String(drainMs) };
+    const drainMs = this.#config.GREENROOM_DRAIN_TIMEOUT_MS;
+    const env = { ...this.#options.env, ...found, GREENROOM_DRAIN_TIMEOUT_MS: String(drainMs) };
     for (const { name, main, count = 1 } of services) {
       const isDraining = name === "agent-host" || name === "connector";
       const stopMs = isDraining ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;

@@ -1,5 +1,5 @@
 // Keeps child processes alive, and stops them in order.
-import type { ServiceBeat, ServiceName } from "../../libs/contracts/fleet/pool.ts";
+import type { ServiceHeartbeat, ServiceName } from "../../libs/contracts/fleet/pool.ts";
 import { Child, type ChildDeps, type ChildSpec, titleOf } from "./child.ts";
 
 export interface SupervisorOptions extends ChildDeps {
@@ -10,7 +10,7 @@ export interface SupervisorOptions extends ChildDeps {
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #children: Child[] = [];
-  readonly #said = new Map<ServiceName, Pick<ServiceBeat, "status" | "why">>();
+  readonly #said = new Map<ServiceName, Pick<ServiceHeartbeat, "status" | "reason">>();
   #isStopping = false;
 
   constructor(options: SupervisorOptions) {
@@ -26,25 +26,25 @@ export class Supervisor {
   }
 
   /** What is to be said of a service that is no child of ours, as that it is disabled. */
-  say(service: ServiceName, status: ServiceBeat["status"], why: string): void {
-    this.#said.set(service, { status, why });
+  say(service: ServiceName, status: ServiceHeartbeat["status"], reason: string): void {
+    this.#said.set(service, { status, reason });
   }
 
   /**
    * What to tell the fleet: the services that don't run and why. They say by themselves that they run; for
    * the two servers, which can't, it is said here.
    */
-  beats(): ServiceBeat[] {
+  beats(): ServiceHeartbeat[] {
     const beat = (
       service: ServiceName,
-      state: Pick<ServiceBeat, "status" | "why">,
+      state: Pick<ServiceHeartbeat, "status" | "reason">,
       child?: Child,
-    ): ServiceBeat => ({
+    ): ServiceHeartbeat => ({
       service,
       instance: child?.spec.instance === undefined ? "supervisor" : `supervisor of ${titleOf(child.spec)}`,
       pid: child?.pid ?? process.pid,
       status: state.status,
-      ...(state.why === undefined ? {} : { why: state.why }),
+      ...(state.reason === undefined ? {} : { reason: state.reason }),
     });
     const beats = [...this.#said].map(([service, state]) => beat(service, state));
     for (const child of this.#children) {

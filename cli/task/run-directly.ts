@@ -34,12 +34,12 @@ export async function runDirectly(
   const tenant = config.GREENROOM_TENANT;
   // No task's name: outbound takes no notice of it.
   const sessionId = `direct_${randomBytes(9).toString("hex")}`;
-  const end = (why: string) =>
+  const end = (reason: string) =>
     bus.publish(sessionEvents, {
       ...address(tenant, sessionId),
       type: "end_requested",
-      reason: "cancelled",
-      why,
+      endedReason: "cancelled",
+      reason,
     });
   const hangUp = () => {
     say("Ctrl+C: its end is asked for");
@@ -100,11 +100,11 @@ async function follow(
 }
 
 function sessionLines({ history, endedReason, fault, room }: SessionRecord): string[] {
-  const lines = history.map(({ state, attempt, host, why }) =>
+  const lines = history.map(({ state, attempt, host, reason }) =>
     [
       `session: ${state}, attempt ${attempt}`,
       ...(host === undefined ? [] : [`on ${host}`]),
-      ...(why === undefined ? [] : [`(${why})`]),
+      ...(reason === undefined ? [] : [`(${reason})`]),
     ].join(" "),
   );
   if (endedReason !== undefined)
@@ -113,10 +113,10 @@ function sessionLines({ history, endedReason, fault, room }: SessionRecord): str
 }
 
 function launchLines({ value }: { value: LaunchRecord }): string[] {
-  const { attempt, state, provider, externalId, call, why } = value;
+  const { attempt, state, provider, externalId, call, reason } = value;
   const of = `launch ${attempt} by ${provider}`;
   return [
-    `${of}: ${state}${externalId === undefined ? "" : ` as ${externalId}`}${why === undefined ? "" : ` (${why})`}`,
+    `${of}: ${state}${externalId === undefined ? "" : ` as ${externalId}`}${reason === undefined ? "" : ` (${reason})`}`,
     ...(call === undefined
       ? []
       : [

@@ -48,8 +48,8 @@ export async function runThroughApi(
 export function linesOf(task: Task): string[] {
   const lines: string[] = [];
   if (task.attempt === 0) lines.push("it waits for its time, a line and an agent");
-  for (const { n, session, states, error, sipCode, answeredBy } of task.attempts) {
-    for (const { state, at } of states) lines.push(`attempt ${n} (session ${session}): ${state} at ${at}`);
+  for (const { n, sessionId, states, error, sipCode, answeredBy } of task.attempts) {
+    for (const { state, at } of states) lines.push(`attempt ${n} (session ${sessionId}): ${state} at ${at}`);
     if (sipCode !== undefined) lines.push(`attempt ${n}: SIP ${sipCode}`);
     if (answeredBy !== undefined) lines.push(`attempt ${n}: answered by ${answeredBy}`);
     if (error !== undefined) lines.push(`attempt ${n}: ${error.code}: ${error.message}`);

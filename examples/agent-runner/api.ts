@@ -19,9 +19,9 @@ export interface Claimed {
 }
 
 export interface EndReport {
-  readonly why?: string;
+  readonly reason?: string;
   readonly error?: string;
-  readonly worthRepeating?: boolean;
+  readonly retryable?: boolean;
   readonly userLeft?: boolean;
 }
 
@@ -53,11 +53,11 @@ export function createApi(settings: Settings): Api {
 
   /** Everything here is harmless when repeated: a claim by its nonce, a report by what it says. */
   const post = async (launch: Launch, what: string, body: object): Promise<unknown> => {
-    const url = `${settings.apiUrl}/api/dispatches/${launch.dispatch_id}/${what}`;
+    const url = `${settings.apiUrl}/api/claims/${launch.dispatch_id}/${what}`;
     for (let tries = 1; ; tries++) {
       const answer = await ask(url, await tokenFor(launch.tenant_id), body);
       if (answer.ok) return answer.body;
-      if (answer.isFinal || tries === TRIES) throw new Refused(answer.why);
+      if (answer.isFinal || tries === TRIES) throw new Refused(answer.reason);
       await sleep(FIRST_PAUSE_MS * 2 ** (tries - 1));
     }
   };
@@ -78,7 +78,7 @@ export function createApi(settings: Settings): Api {
 
 type Answer =
   | { readonly ok: true; readonly body: unknown }
-  | { readonly ok: false; readonly isFinal: boolean; readonly why: string };
+  | { readonly ok: false; readonly isFinal: boolean; readonly reason: string };
 
 async function ask(url: string, token: string, body: object): Promise<Answer> {
   try {
@@ -91,8 +91,8 @@ async function ask(url: string, token: string, body: object): Promise<Answer> {
     const answer = (await response.json()) as { error?: { code: string; message: string } };
     if (response.ok) return { ok: true, body: answer };
     const isFinal = response.status < 500 && response.status !== 429;
-    return { ok: false, isFinal, why: answer.error?.message ?? `${url} answered ${response.status}` };
+    return { ok: false, isFinal, reason: answer.error?.message ?? `${url} answered ${response.status}` };
   } catch (error) {
-    return { ok: false, isFinal: false, why: `${url} can't be asked: ${error}` };
+    return { ok: false, isFinal: false, reason: `${url} can't be asked: ${error}` };
   }
 }

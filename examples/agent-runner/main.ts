@@ -16,9 +16,9 @@ const stopping = new AbortController();
 const running = new Set<Promise<void>>();
 
 const launches = createLaunches(settings.launcherSecret, (launch) => {
-  log("launched", { session: launch.session_id, attempt: launch.attempt, agent: launch.agent_id });
+  log("launched", { sessionId: launch.session_id, attempt: launch.attempt, agent: launch.agent_id });
   const work = serveSession(api, launch, stopping.signal)
-    .catch((error: unknown) => log("failed", { session: launch.session_id, why: String(error) }))
+    .catch((error: unknown) => log("failed", { sessionId: launch.session_id, reason: String(error) }))
     .finally(() => running.delete(work));
   running.add(work);
 });

@@ -11,7 +11,7 @@ const AWAY_MS = 5000;
 export async function serveSession(api: Api, launch: Launch, stopping: AbortSignal): Promise<void> {
   const startedAtMs = performance.now();
   const tookMs = () => Math.round(performance.now() - startedAtMs);
-  const fields = { session: launch.session_id, attempt: launch.attempt };
+  const fields = { sessionId: launch.session_id, attempt: launch.attempt };
   const room = new Room();
   try {
     const claimed = await api.claim(launch);
@@ -28,9 +28,9 @@ export async function serveSession(api: Api, launch: Launch, stopping: AbortSign
     log("ended", { ...fields, ...report });
   } catch (error) {
     // Refused: somebody else serves it, or nobody has to. Anything else is our fault, and the session is tried again.
-    const why = error instanceof Error ? error.message : String(error);
-    log(error instanceof Refused ? "refused" : "failed", { ...fields, why });
-    if (!(error instanceof Refused)) await api.ended(launch, { error: why }).catch(() => {});
+    const reason = error instanceof Error ? error.message : String(error);
+    log(error instanceof Refused ? "refused" : "failed", { ...fields, reason });
+    if (!(error instanceof Refused)) await api.ended(launch, { error: reason }).catch(() => {});
   } finally {
     await room.disconnect();
   }
@@ -46,11 +46,11 @@ function endOf(room: Room, stopping: AbortSignal): Promise<EndReport> {
     room.on(RoomEvent.ParticipantDisconnected, () => {
       if (people() > 0) return;
       clearTimeout(away);
-      away = setTimeout(() => resolve({ userLeft: true, why: "the caller left" }), AWAY_MS);
+      away = setTimeout(() => resolve({ userLeft: true, reason: "the caller left" }), AWAY_MS);
     });
     room.on(RoomEvent.Disconnected, () => {
       clearTimeout(away);
-      resolve({ why: "the room was closed" });
+      resolve({ reason: "the room was closed" });
     });
     const onStop = () => resolve({ error: "the agent runner stops" });
     if (stopping.aborted) onStop();

@@ -159,9 +159,9 @@ function callerOf(payload: JWTPayload): ServiceCaller {
   return { tenant: tenant.data, subject: payload.sub };
 }
 
-const unauthorized = (why: string, cause?: unknown): GreenroomError =>
+const unauthorized = (reason: string, cause?: unknown): GreenroomError =>
   new GreenroomError(
     "unauthorized",
-    `The service JWT can't be accepted: ${why}.`,
+    `The service JWT can't be accepted: ${reason}.`,
     cause === undefined ? {} : { cause },
   );

@@ -61,7 +61,7 @@ export interface ServeOptions {
 }
 
 /** A stream or bucket, and who takes from it. */
-export interface StoreStanding {
+export interface StorageStats {
   /** As its channel or bucket names it. */
   readonly name: string;
   readonly messages: number;
@@ -86,8 +86,8 @@ export class UnreadableRecord extends GreenroomError {
   /** At which it stands, for who writes a good one over it. */
   readonly revision: number;
 
-  constructor(revision: number, why: string) {
-    super("unreadable_record", why);
+  constructor(revision: number, reason: string) {
+    super("unreadable_record", reason);
     this.revision = revision;
   }
 }
@@ -164,13 +164,13 @@ export interface Bus {
    * How full a stream or bucket is, from 0 to 1 of the bytes that it may have.
    * @throws GreenroomError storage_unavailable
    */
-  fullness(store: AnyStore): Promise<number>;
+  usageRatio(store: AnyStore): Promise<number>;
 
   /**
    * How every stream and bucket of ours that is there stands, and what those who share a durable have before them.
    * @throws GreenroomError storage_unavailable
    */
-  standings(): Promise<StoreStanding[]>;
+  storageStats(): Promise<StorageStats[]>;
 
   /** The newest stored messages on one subject, oldest first, without those that nobody could read. */
   recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]>;
@@ -196,8 +196,8 @@ export interface Bus {
   lastSequence<T>(channel: Channel<T>, subject: string): Promise<number>;
 
   /** Says something to whoever listens now; nobody is an audience too. */
-  announce<T>(topic: Topic<T>, message: T): void;
-  listen<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop>;
+  publishTransient<T>(topic: Topic<T>, message: T): void;
+  subscribe<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop>;
 
   /**
    * Asks one host.
@@ -248,7 +248,7 @@ export interface Bus {
   watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop>;
 
   /** Looks after what nobody else does: which node of a cluster leads which stream. To be called every now and then. */
-  tend(): Promise<void>;
+  rebalanceLeaders(): Promise<void>;
 
   /** True while the connection stands. */
   isConnected(): boolean;

@@ -3,7 +3,7 @@ import type { GreenroomError } from "../contracts/errors.ts";
 import { isConflictCode } from "./jetstream-errors.ts";
 
 /** What stands at a key; `data` is undefined for the mark that a deletion leaves. */
-export interface Standing {
+export interface StoredValue {
   readonly revision: number;
   readonly data: Uint8Array | undefined;
 }
@@ -13,7 +13,7 @@ export interface Keys {
   /** @returns the new revision. @throws whatever JetStream or the way to it says */
   put(key: string, data: Uint8Array, revision: number): Promise<number>;
   purge(key: string, revision: number): Promise<unknown>;
-  newest(key: string): Promise<Standing | undefined>;
+  newest(key: string): Promise<StoredValue | undefined>;
   /** JetStream's number of an error, when it has one. */
   codeOf(error: unknown): number | undefined;
   /** An error in the words that callers handle. */

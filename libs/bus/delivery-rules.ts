@@ -7,15 +7,15 @@ export const WORKING_MS = 2000;
 /** How long the same message id is known, so that a repeat is stored once. */
 export const DEDUPE_MS = 10 * 60 * 1000;
 /** How long the mark of a removed key stays: a watcher that was cut off for longer lists anew, and finds what is gone. */
-export const MARK_TTL_MS = 120_000;
+export const DELETE_MARKER_TTL_MS = 120_000;
 /** How long the store may take for an answer. */
 export const STORE_TIMEOUT_MS = 5000;
 /** How long one try at it may take: one that a dying server swallowed costs no more than this. */
-export const TRY_MS = 2000;
+export const REQUEST_TIMEOUT_MS = 2000;
 /** How long it is tried again while it has no leader: a cluster chooses a new one within 4 to 9 s. */
 export const STORE_PATIENCE_MS = 10_000;
 /** How long a stream may take nothing before its relief is asked too. */
-export const RELIEF_AFTER_MS = 500;
+export const OVERFLOW_AFTER_MS = 500;
 /** How long a connection that is away is waited for before a question fails. */
 export const AWAY_MS = 1500;
 /** A message that failed this often is not going to succeed: about four minutes of pauses. */

@@ -12,13 +12,13 @@ export interface BusHooks {
   announced?(topic: Topic<never>, message: unknown): void;
 }
 
-export function measuredBus(bus: Bus, metrics: Metrics, hooks: BusHooks = {}): Bus {
+export function instrumentedBus(bus: Bus, metrics: Metrics, hooks: BusHooks = {}): Bus {
   const own: Partial<Bus> = {
     ...measuredStores(bus, metrics, hooks),
     ...measuredHandlers(bus, metrics),
     ...measuredCommands(bus, metrics),
-    announce<T>(topic: Topic<T>, message: T) {
-      bus.announce(topic, message);
+    publishTransient<T>(topic: Topic<T>, message: T) {
+      bus.publishTransient(topic, message);
       hooks.announced?.(topic as unknown as Topic<never>, message);
     },
   };

@@ -36,6 +36,6 @@ export function storageErrorOf(doing: string, error: unknown, code: number | und
       { cause: error },
     );
   }
-  const why = error instanceof Error ? error.message : String(error);
-  return new GreenroomError("storage_unavailable", `${doing}: NATS said "${why}".`, { cause: error });
+  const reason = error instanceof Error ? error.message : String(error);
+  return new GreenroomError("storage_unavailable", `${doing}: NATS said "${reason}".`, { cause: error });
 }

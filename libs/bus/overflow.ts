@@ -1,7 +1,7 @@
 // Where a message goes while its stream has no leader, and how it comes to its stream afterwards.
 import type { Channel } from "../contracts/streams.ts";
 import type { Bus, Stop } from "./bus.ts";
-import { RELIEF_AFTER_MS } from "./delivery-rules.ts";
+import { OVERFLOW_AFTER_MS } from "./delivery-rules.ts";
 
 /** The name under which those who hand on share the work. */
 const DURABLE = "relief";
@@ -13,17 +13,17 @@ const CONCURRENCY = 64;
  *
  * @returns given for how long it has been tried, in ms, says where to try now
  */
-export function takersOf<T>(channel: Channel<T>): (triedMs: number) => Channel<T> {
+export function pickStream<T>(channel: Channel<T>): (triedMs: number) => Channel<T> {
   let isReliefsTurn = false;
   return (triedMs) => {
-    if (channel.relief === undefined || triedMs < RELIEF_AFTER_MS) return channel;
+    if (channel.overflow === undefined || triedMs < OVERFLOW_AFTER_MS) return channel;
     isReliefsTurn = !isReliefsTurn;
-    return isReliefsTurn ? channel.relief : channel;
+    return isReliefsTurn ? channel.overflow : channel;
   };
 }
 
 /** The subjects of the relief on which it takes what belongs on some subjects of its channel. */
-export function reliefFilter<T>(channel: Channel<T>, relief: Channel<T>, filter: string): string {
+export function overflowFilter<T>(channel: Channel<T>, relief: Channel<T>, filter: string): string {
   const [before, after] = relief.subjects.split(channel.subjects);
   return `${before ?? ""}${filter}${after ?? ""}`;
 }
@@ -32,8 +32,8 @@ export function reliefFilter<T>(channel: Channel<T>, relief: Channel<T>, filter:
  * Hands on what the relief of a channel took, as soon as its own stream takes something again. Whoever stored it
  * was told that it is safe: nothing is given up, however long that takes.
  */
-export async function handOn<T>(bus: Bus, channel: Channel<T>): Promise<Stop> {
-  const { relief, ...own } = channel;
+export async function forward<T>(bus: Bus, channel: Channel<T>): Promise<Stop> {
+  const { overflow: relief, ...own } = channel;
   if (relief === undefined) return async () => {};
   const options = { durable: DURABLE, concurrency: CONCURRENCY, maxDeliveries: Number.POSITIVE_INFINITY };
   return await bus.consume(relief, options, async (message) => {

@@ -7,7 +7,7 @@ import { cut, textOf } from "./codec.ts";
 import { MAX_DELIVERIES, retryPauseMs } from "./delivery-rules.ts";
 
 /** A message in hand, whatever carried it. */
-export interface InHand extends Delivery {
+export interface RawDelivery extends Delivery {
   readonly data: Uint8Array;
   /** It is the mark that the deletion of a key leaves in a bucket. */
   readonly isMark: boolean;
@@ -19,11 +19,11 @@ export interface InHand extends Delivery {
   giveUp(reason: string): void;
 }
 
-export interface Settling<T> {
+export interface DeliveryContext<T> {
   /** The name of the stream that it comes from. */
   readonly stream: string;
   /** What the message says. @throws Error that says what is wrong with it, and it is buried */
-  readonly read: (message: InHand) => T;
+  readonly read: (message: RawDelivery) => T;
   readonly options: ConsumeOptions;
   readonly handle: (message: T, delivery: Delivery) => Promise<Verdict>;
   /** Stores a dead letter. */
@@ -36,7 +36,7 @@ export interface Settling<T> {
  * Handles one delivery and says what becomes of the message. It never throws: what can't be said, because
  * the connection is closed or the store is away, is made good by the next delivery after the ack wait.
  */
-export async function settle<T>(message: InHand, settling: Settling<T>): Promise<void> {
+export async function processDelivery<T>(message: RawDelivery, settling: DeliveryContext<T>): Promise<void> {
   const { log, options } = settling;
   const { sequence, deliveries } = message;
   const subject = cut(message.subject, 1000);
@@ -64,8 +64,8 @@ export async function settle<T>(message: InHand, settling: Settling<T>): Promise
 
 /** @returns why it failed, or undefined when it is done. */
 async function tryToHandle<T>(
-  message: InHand,
-  { read, handle, log }: Settling<T>,
+  message: RawDelivery,
+  { read, handle, log }: DeliveryContext<T>,
 ): Promise<{ reason: string; isFinal: boolean } | undefined> {
   const { subject, sequence, deliveries } = message;
   let value: T;

@@ -1,8 +1,8 @@
 // Every KV bucket: what is kept in it, under which key, for how long.
 import type { z } from "zod";
-import { RECORDER_MARK_KEY, RecorderMark, reportKey, SessionReport } from "./calls/call.ts";
+import { CALL_RECORDER_KEY, CallRecorder, UsageReport, usageReportKey } from "./calls/call.ts";
 import { DailyKpi, kpiKey } from "./calls/kpi.ts";
-import { DispatchRecord, dispatchKey } from "./claims/claim.ts";
+import { ClaimRecord, claimKey } from "./claims/claim.ts";
 import { HostRecord } from "./fleet/host.ts";
 import { PoolTarget, Rollup } from "./fleet/pool.ts";
 import { sessionKey } from "./ids.ts";
@@ -10,7 +10,7 @@ import { DeletionJob, deletionJobKey } from "./privacy/deletion.ts";
 import { LaunchRecord, launchKey } from "./providers/provider.ts";
 import { CONVERSATION_BYTES_MAX, ConversationRecord } from "./sessions/conversation.ts";
 import { SessionRecord } from "./sessions/session.ts";
-import { TASK_LINES_KEY, TaskLines, TaskRecord, taskKey } from "./tasks/task.ts";
+import { CALL_SLOTS_KEY, CallSlots, TaskRecord, taskKey } from "./tasks/task.ts";
 import { endpointKey, WebhookEndpoint, WebhookQueue } from "./webhooks/webhook.ts";
 
 export interface Bucket<T> {
@@ -31,7 +31,7 @@ const MIB = 1024 * 1024;
 export const sessions: Bucket<SessionRecord> = {
   name: "sessions",
   schema: SessionRecord,
-  keyOf: (record) => sessionKey(record.tenant, record.id),
+  keyOf: (record) => sessionKey(record.tenant, record.sessionId),
   history: 64,
   maxBytes: 1024 * MIB,
   maxValueBytes: 16 * 1024,
@@ -43,7 +43,7 @@ export const sessions: Bucket<SessionRecord> = {
 export const hosts: Bucket<HostRecord> = {
   name: "hosts",
   schema: HostRecord,
-  keyOf: (record) => record.id,
+  keyOf: (record) => record.hostId,
   history: 1,
   maxBytes: 64 * MIB,
   maxValueBytes: 128 * 1024,
@@ -66,7 +66,7 @@ export const pools: Bucket<PoolTarget> = {
 export const conversations: Bucket<ConversationRecord> = {
   name: "conversations",
   schema: ConversationRecord,
-  keyOf: (record) => sessionKey(record.tenant, record.session),
+  keyOf: (record) => sessionKey(record.tenant, record.sessionId),
   history: 1,
   maxBytes: 1024 * MIB,
   maxValueBytes: CONVERSATION_BYTES_MAX + 4 * 1024,
@@ -88,7 +88,7 @@ export const rollups: Bucket<Rollup> = {
 export const launches: Bucket<LaunchRecord> = {
   name: "launches",
   schema: LaunchRecord,
-  keyOf: (launch) => launchKey(launch.tenant, launch.session, launch.attempt),
+  keyOf: (launch) => launchKey(launch.tenant, launch.sessionId, launch.attempt),
   history: 16,
   maxBytes: 256 * MIB,
   maxValueBytes: 8 * 1024,
@@ -99,10 +99,10 @@ export const launches: Bucket<LaunchRecord> = {
  * What agent runners may claim. Connectors offer, expire and remove them; a gateway writes the claim. The time to live
  * is for what no connector removed.
  */
-export const dispatches: Bucket<DispatchRecord> = {
-  name: "dispatches",
-  schema: DispatchRecord,
-  keyOf: (dispatch) => dispatchKey(dispatch.tenant, dispatch.id),
+export const claims: Bucket<ClaimRecord> = {
+  name: "claims",
+  schema: ClaimRecord,
+  keyOf: (dispatch) => claimKey(dispatch.tenant, dispatch.claimId),
   history: 8,
   maxBytes: 64 * MIB,
   maxValueBytes: 4 * 1024,
@@ -113,7 +113,7 @@ export const dispatches: Bucket<DispatchRecord> = {
 export const tasks: Bucket<TaskRecord> = {
   name: "tasks",
   schema: TaskRecord,
-  keyOf: (record) => taskKey(record.tenant, record.id),
+  keyOf: (record) => taskKey(record.tenant, record.taskId),
   // Three attempts with every state of each, and a life or two more.
   history: 32,
   maxBytes: 1024 * MIB,
@@ -123,20 +123,20 @@ export const tasks: Bucket<TaskRecord> = {
 };
 
 /** Which tasks have a line, in one record. Only outbound writes here. */
-export const taskLines: Bucket<TaskLines> = {
-  name: "task_lines",
-  schema: TaskLines,
-  keyOf: () => TASK_LINES_KEY,
+export const callSlots: Bucket<CallSlots> = {
+  name: "call_slots",
+  schema: CallSlots,
+  keyOf: () => CALL_SLOTS_KEY,
   history: 1,
   maxBytes: 8 * MIB,
   maxValueBytes: 128 * 1024,
 };
 
 /** What agents measured while they served, each written by its host; the recorder makes call records of them. */
-export const sessionReports: Bucket<SessionReport> = {
-  name: "session_reports",
-  schema: SessionReport,
-  keyOf: (report) => reportKey(report.tenant, report.session, report.attempt),
+export const usageReports: Bucket<UsageReport> = {
+  name: "usage_reports",
+  schema: UsageReport,
+  keyOf: (report) => usageReportKey(report.tenant, report.sessionId, report.attempt),
   history: 1,
   maxBytes: 256 * MIB,
   maxValueBytes: 64 * 1024,
@@ -154,10 +154,10 @@ export const dailyKpis: Bucket<DailyKpi> = {
 };
 
 /** That calls are recorded here: the janitor then purges no session before its call is. Written by recorders. */
-export const recorderMarks: Bucket<RecorderMark> = {
-  name: "recorder_marks",
-  schema: RecorderMark,
-  keyOf: () => RECORDER_MARK_KEY,
+export const callRecorders: Bucket<CallRecorder> = {
+  name: "call_recorders",
+  schema: CallRecorder,
+  keyOf: () => CALL_RECORDER_KEY,
   history: 1,
   maxBytes: MIB,
   maxValueBytes: 1024,
@@ -204,12 +204,12 @@ export const allBuckets: readonly Bucket<never>[] = [
   conversations,
   rollups,
   launches,
-  sessionReports,
+  usageReports,
   dailyKpis,
-  recorderMarks,
-  dispatches,
+  callRecorders,
+  claims,
   tasks,
-  taskLines,
+  callSlots,
   webhookEndpoints,
   webhookQueues,
   deletionJobs,

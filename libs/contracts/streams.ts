@@ -1,7 +1,7 @@
 // Every subject of the system: what travels on it, where it is stored, how a repeat is told.
 import { z } from "zod";
 import { CallRecord, callSubject, dayOf } from "./calls/call.ts";
-import { RuntimeEvent, runtimeEventId } from "./claims/claim.ts";
+import { HandoffEvent, handoffEventId } from "./claims/claim.ts";
 import {
   Assign,
   AssignAnswer,
@@ -14,7 +14,7 @@ import {
   ReleaseAnswer,
   Undrain,
 } from "./fleet/host.ts";
-import { DeadLetter, LogBatch, RoomHint, ServiceBeat } from "./fleet/pool.ts";
+import { DeadLetter, LogBatch, RoomEvent, ServiceHeartbeat } from "./fleet/pool.ts";
 import { SessionEvent } from "./sessions/session.ts";
 import { TaskEvent, TaskRequest } from "./tasks/task.ts";
 import { WebhookDelivery, WebhookMessage, WebhookQueued, webhookSubject } from "./webhooks/webhook.ts";
@@ -27,16 +27,16 @@ export interface Channel<T> {
   readonly maxAgeMs: number;
   readonly maxBytes: number;
   /** What a full stream does: refuse the new, or forget the old. */
-  readonly whenFull: "refuse" | "forget";
+  readonly discard: "refuse" | "forget";
   /** With 1, a message replaces the one before it on its subject, if its id is not that one's. */
   readonly maxPerSubject?: number;
   /** Whether any replica may answer who scans it, perhaps one that is behind: quick, and quick among millions. */
-  readonly direct?: true;
+  readonly allowDirect?: true;
   readonly subjectOf: (message: T) => string;
   /** Equal for two tellings of the same thing, which are then stored once; undefined: each one counts. */
   readonly idOf: (message: T) => string | undefined;
   /** Takes what this stream can't while it has no leader, and hands it on: another stream, led by another node. */
-  readonly relief?: Channel<T> | undefined;
+  readonly overflow?: Channel<T> | undefined;
 }
 
 /** Said once to whoever listens; never stored. */
@@ -60,33 +60,36 @@ const MIB = 1024 * 1024;
 const MAX_SUBJECT = 1024;
 
 /** The stream of sessions by itself, without its relief. */
-export const settledEvents: Omit<Channel<SessionEvent>, "relief"> = {
+export const sessionEventsWithoutOverflow: Omit<Channel<SessionEvent>, "overflow"> = {
   stream: "SESSIONS",
   subjects: "session.*.*.*",
   schema: SessionEvent,
   maxAgeMs: 7 * DAY_MS,
   maxBytes: 1024 * MIB,
-  whenFull: "refuse",
+  discard: "refuse",
   subjectOf: (event) => `session.${event.tenant}.${event.sessionId}.${event.type}`,
   idOf: (event) => {
-    if (event.type === "woken") return undefined;
-    const kind = event.type === "overdue" ? `.${event.state}.${event.kind}` : lostIn(event);
+    if (event.type === "retry_requested") return undefined;
+    const kind = event.type === "deadline_exceeded" ? `.${event.state}.${event.kind}` : lostIn(event);
     const attempt = "attempt" in event ? event.attempt : 0;
     return `${event.tenant}.${event.sessionId}.${event.type}${kind}.${attempt}`;
   },
 };
 
 /** What could not be stored in SESSIONS at once. The dispatchers hand it on to there; nobody else reads it. */
-export const reliefEvents: Channel<SessionEvent> = {
-  ...settledEvents,
-  stream: "SESSIONS_RELIEF",
-  subjects: `relief.${settledEvents.subjects}`,
+export const sessionOverflow: Channel<SessionEvent> = {
+  ...sessionEventsWithoutOverflow,
+  stream: "SESSIONS_OVERFLOW",
+  subjects: `overflow.${sessionEventsWithoutOverflow.subjects}`,
   maxBytes: 64 * MIB,
-  subjectOf: (event) => `relief.${settledEvents.subjectOf(event)}`,
+  subjectOf: (event) => `overflow.${sessionEventsWithoutOverflow.subjectOf(event)}`,
 };
 
 /** What happened to sessions. Written by every service, read by the dispatcher. */
-export const sessionEvents: Channel<SessionEvent> = { ...settledEvents, relief: reliefEvents };
+export const sessionEvents: Channel<SessionEvent> = {
+  ...sessionEventsWithoutOverflow,
+  overflow: sessionOverflow,
+};
 
 /** A loss that the session's state had overtaken must not hide one that comes later. */
 const lostIn = (event: SessionEvent): string =>
@@ -99,9 +102,9 @@ export const sessionLogs: Channel<LogBatch> = {
   schema: LogBatch,
   maxAgeMs: DAY_MS,
   maxBytes: 256 * MIB,
-  whenFull: "forget",
+  discard: "forget",
   maxPerSubject: 200,
-  subjectOf: (batch) => `log.${batch.tenant}.${batch.session}`,
+  subjectOf: (batch) => `log.${batch.tenant}.${batch.sessionId}`,
   idOf: () => undefined,
 };
 
@@ -112,7 +115,7 @@ export const deadLetters: Channel<DeadLetter> = {
   schema: DeadLetter,
   maxAgeMs: 7 * DAY_MS,
   maxBytes: 64 * MIB,
-  whenFull: "forget",
+  discard: "forget",
   subjectOf: ({ subject }) =>
     `dead.${subject}`
       .slice(0, MAX_SUBJECT)
@@ -126,25 +129,25 @@ export const deadLetters: Channel<DeadLetter> = {
  * What other systems and we say to each other about handoffs: their requests, and what we tell them. It is short-lived:
  * a handoff is about a call that waits.
  */
-export const runtimeEvents: Channel<RuntimeEvent> = {
-  stream: "RUNTIME",
+export const handoffEvents: Channel<HandoffEvent> = {
+  stream: "HANDOFFS",
   subjects: "runtime.>",
-  schema: RuntimeEvent,
+  schema: HandoffEvent,
   maxAgeMs: DAY_MS,
   maxBytes: 128 * MIB,
-  whenFull: "forget",
+  discard: "forget",
   subjectOf: ({ type }) => `runtime.${type}`,
-  idOf: runtimeEventId,
+  idOf: handoffEventId,
 };
 
 /** The requests among them, of any shape: who sent one that is wrong is told so. */
 export const handoffRequests: Channel<unknown> = {
-  stream: runtimeEvents.stream,
+  stream: handoffEvents.stream,
   subjects: "runtime.handoff_requested",
   schema: z.json(),
-  maxAgeMs: runtimeEvents.maxAgeMs,
-  maxBytes: runtimeEvents.maxBytes,
-  whenFull: runtimeEvents.whenFull,
+  maxAgeMs: handoffEvents.maxAgeMs,
+  maxBytes: handoffEvents.maxBytes,
+  discard: handoffEvents.discard,
   subjectOf: () => "runtime.handoff_requested",
   idOf: () => undefined,
 };
@@ -160,7 +163,7 @@ export const taskRequests: Channel<TaskRequest> = {
   // As long as outbound may be away before a request is lost.
   maxAgeMs: 30 * DAY_MS,
   maxBytes: 256 * MIB,
-  whenFull: "refuse",
+  discard: "refuse",
   subjectOf: ({ tenant, taskId }) => `tasks.outbound.${tenant}${taskId === undefined ? "" : `.${taskId}`}`,
   idOf: ({ tenant, taskId, idempotencyKey }) =>
     taskId !== undefined
@@ -177,19 +180,19 @@ export const taskEvents: Channel<TaskEvent> = {
   schema: TaskEvent,
   maxAgeMs: 7 * DAY_MS,
   maxBytes: 256 * MIB,
-  whenFull: "refuse",
+  discard: "refuse",
   subjectOf: (event) => `task.${event.tenant}.${event.taskId}.${event.type}`,
   idOf: (event) => {
     const id = `${event.tenant}.${event.taskId}.${event.type}.${event.attempt}`;
     switch (event.type) {
-      case "call_moved":
+      case "call_updated":
         return `${id}.${event.revision}`;
       case "retry_requested":
         return `${id}.${event.life}`;
       // Said until it is heard: the record decides whether it still counts.
-      case "line_given":
+      case "slot_granted":
       case "cancel_requested":
-      case "overdue":
+      case "deadline_exceeded":
         return undefined;
       default:
         return id;
@@ -208,9 +211,9 @@ export const calls: Channel<CallRecord> = {
   maxAgeMs: 400 * DAY_MS,
   // Some million calls. A full stream must not stop anything: the oldest calls go.
   maxBytes: 2048 * MIB,
-  whenFull: "forget",
+  discard: "forget",
   maxPerSubject: 1,
-  direct: true,
+  allowDirect: true,
   subjectOf: (call) => callSubject(call.tenant, dayOf(call.endedAt), call.sessionId),
   // What is said again may say more.
   idOf: () => undefined,
@@ -224,9 +227,9 @@ export const webhooks: Channel<WebhookMessage> = {
   maxAgeMs: 7 * DAY_MS,
   maxBytes: 512 * MIB,
   // A dead endpoint must not keep the others from being told: the oldest go, which were mostly delivered.
-  whenFull: "forget",
+  discard: "forget",
   maxPerSubject: 1,
-  direct: true,
+  allowDirect: true,
   subjectOf: (message) => webhookSubject(message, message.about, message.event.sequence, message.replay),
   idOf: (message) => webhookSubject(message, message.about, message.event.sequence, message.replay),
 };
@@ -238,8 +241,8 @@ export const webhookDeliveries: Channel<WebhookDelivery> = {
   schema: WebhookDelivery,
   maxAgeMs: 7 * DAY_MS,
   maxBytes: 128 * MIB,
-  whenFull: "forget",
-  direct: true,
+  discard: "forget",
+  allowDirect: true,
   subjectOf: ({ tenant, endpoint, of }) => `delivery.${tenant}.${endpoint}.${of}`,
   idOf: () => undefined,
 };
@@ -251,10 +254,13 @@ export const webhooksQueued: Topic<WebhookQueued> = { subject: "webhooks.queued"
 export const hostChanges: Topic<HostRecord> = { subject: "hosts.changed", schema: HostRecord };
 
 /** Every process says every two seconds that it lives. */
-export const serviceBeats: Topic<ServiceBeat> = { subject: "services.beat", schema: ServiceBeat };
+export const serviceHeartbeats: Topic<ServiceHeartbeat> = {
+  subject: "services.heartbeat",
+  schema: ServiceHeartbeat,
+};
 
 /** LiveKit's webhooks, checked and passed on. */
-export const roomHints: Topic<RoomHint> = { subject: "rooms.hint", schema: RoomHint };
+export const roomEvents: Topic<RoomEvent> = { subject: "rooms.event", schema: RoomEvent };
 
 export const assignCommand: Command<Assign, AssignAnswer> = {
   name: "assign",
@@ -298,11 +304,11 @@ export const pingCommand: Command<z.infer<typeof Ping>, Pong> = {
 
 export const allChannels: readonly Channel<never>[] = [
   sessionEvents,
-  reliefEvents,
+  sessionOverflow,
   sessionLogs,
   deadLetters,
   calls,
-  runtimeEvents,
+  handoffEvents,
   taskRequests,
   taskEvents,
   webhooks,

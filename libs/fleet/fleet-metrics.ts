@@ -1,5 +1,5 @@
 // What one process sees of the whole fleet, for Prometheus: every gateway tells the same, so that one is enough.
-import type { Bus, StoreStanding } from "../bus/bus.ts";
+import type { Bus, StorageStats } from "../bus/bus.ts";
 import { isProviderHost } from "../contracts/providers/provider.ts";
 import { deadLetters } from "../contracts/streams.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -7,21 +7,21 @@ import type { Metrics } from "../runtime/metrics.ts";
 import type { HostView } from "./host-view.ts";
 import type { SeenSession, SessionView } from "./session-view.ts";
 
-export interface FleetSeen {
+export interface FleetViews {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly hosts: HostView;
   readonly sessions: SessionView;
 }
 
-export function measureFleet(metrics: Metrics, seen: FleetSeen): void {
+export function measureFleet(metrics: Metrics, seen: FleetViews): void {
   measureSessions(metrics, seen);
   measureStarts(metrics, seen);
   measureHosts(metrics, seen);
   measureStores(metrics, seen);
 }
 
-function measureSessions(metrics: Metrics, { sessions }: FleetSeen): void {
+function measureSessions(metrics: Metrics, { sessions }: FleetViews): void {
   metrics.gauge(
     "greenroom_sessions",
     "Sessions of the fleet that have not ended, by state.",
@@ -53,7 +53,7 @@ function measureSessions(metrics: Metrics, { sessions }: FleetSeen): void {
 const UNDER_WAY = 10_000;
 
 /** From when this process first saw a session until it saw it ready, on its own clock. */
-function measureStarts(metrics: Metrics, { sessions }: FleetSeen): void {
+function measureStarts(metrics: Metrics, { sessions }: FleetViews): void {
   const took = metrics.histogram(
     "greenroom_session_start_seconds",
     "From the first sight of a session to its first ready agent, by how warm that was. Every gateway measures every session: count by greenroom_sessions_ready_total instead.",
@@ -77,9 +77,9 @@ function measureStarts(metrics: Metrics, { sessions }: FleetSeen): void {
   });
 }
 
-function measureHosts(metrics: Metrics, { hosts }: FleetSeen): void {
+function measureHosts(metrics: Metrics, { hosts }: FleetViews): void {
   metrics.gauge("greenroom_hosts", "Agent-hosts that are registered.", ["draining"], (set) => {
-    for (const { id, draining } of hosts.all())
+    for (const { hostId: id, draining } of hosts.all())
       if (!isProviderHost(id)) set(1, { draining: String(draining) });
   });
   metrics.gauge(
@@ -111,16 +111,16 @@ function measureHosts(metrics: Metrics, { hosts }: FleetSeen): void {
 /** Nobody asks NATS more often than this, however often one is asked. */
 const FRESH_MS = 5000;
 
-function measureStores(metrics: Metrics, { bus, clock }: FleetSeen): void {
-  let asked: { readonly atMs: number; readonly answer: Promise<StoreStanding[]> } | undefined;
-  const standings = (): Promise<StoreStanding[]> => {
+function measureStores(metrics: Metrics, { bus, clock }: FleetViews): void {
+  let asked: { readonly atMs: number; readonly answer: Promise<StorageStats[]> } | undefined;
+  const standings = (): Promise<StorageStats[]> => {
     if (asked === undefined || clock.monotonic() - asked.atMs > FRESH_MS) {
       // Without NATS these are told by nobody, which shows; all else still is.
-      asked = { atMs: clock.monotonic(), answer: bus.standings().catch(() => []) };
+      asked = { atMs: clock.monotonic(), answer: bus.storageStats().catch(() => []) };
     }
     return asked.answer;
   };
-  const perStore = (name: string, help: string, of: (store: StoreStanding) => number) =>
+  const perStore = (name: string, help: string, of: (store: StorageStats) => number) =>
     metrics.gauge(name, help, ["store"], async (set) => {
       for (const store of await standings()) set(of(store), { store: store.name });
     });
@@ -131,14 +131,14 @@ function measureStores(metrics: Metrics, { bus, clock }: FleetSeen): void {
   );
   perStore("greenroom_store_bytes", "What a stream or bucket takes.", ({ bytes }) => bytes);
   perStore(
-    "greenroom_store_fullness",
+    "greenroom_store_usage_ratio",
     "From 0 to 1 of what a stream or bucket may take. Of sessions and SESSIONS, starts are refused from 0.9 on.",
     ({ bytes, maxBytes }) => (maxBytes === 0 ? 0 : bytes / maxBytes),
   );
   const perConsumer = (
     name: string,
     help: string,
-    of: (consumer: StoreStanding["consumers"][number]) => number,
+    of: (consumer: StorageStats["consumers"][number]) => number,
   ) =>
     metrics.gauge(name, help, ["store", "consumer"], async (set) => {
       for (const { name: store, consumers } of await standings()) {
@@ -150,7 +150,7 @@ function measureStores(metrics: Metrics, { bus, clock }: FleetSeen): void {
     "Stored and not yet handed to anybody of the consumer's name: how far the dispatchers are behind, for one.",
     ({ pending }) => pending,
   );
-  perConsumer("greenroom_consumer_in_hand", "Handed out and not yet done.", ({ inHand }) => inHand);
+  perConsumer("greenroom_consumer_ack_pending", "Handed out and not yet done.", ({ inHand }) => inHand);
   metrics.gauge(
     "greenroom_dead_letters",
     "Messages that nobody could handle, of the last 7 days.",

@@ -1,18 +1,18 @@
 // A process's beat: it says every two seconds that it lives, and once that it stops.
 import type { Bus } from "../bus/bus.ts";
 import type { ServiceName } from "../contracts/fleet/pool.ts";
-import { serviceBeats } from "../contracts/streams.ts";
+import { serviceHeartbeats } from "../contracts/streams.ts";
 import type { Clock } from "../runtime/clock.ts";
 
-export const BEAT_MS = 2000;
+export const HEARTBEAT_MS = 2000;
 /** Three beats missed: whoever is silent for this long counts as stopped. */
-export const SILENT_MS = 3 * BEAT_MS;
+export const DEAD_AFTER_MS = 3 * HEARTBEAT_MS;
 
-export interface BeatOptions {
+export interface HeartbeatOptions {
   readonly service: ServiceName;
   readonly instance: string;
   /** What is to be known although it runs; asked at each beat. */
-  readonly trouble?: () => string | undefined;
+  readonly degradedReason?: () => string | undefined;
 }
 
 /**
@@ -21,21 +21,25 @@ export interface BeatOptions {
  * The answer stops it and says `stopped`, so that health shows an orderly end at once; call it while the bus
  * is still open.
  */
-export function startBeat(bus: Bus, clock: Clock, { service, instance, trouble }: BeatOptions): () => void {
+export function startHeartbeat(
+  bus: Bus,
+  clock: Clock,
+  { service, instance, degradedReason: trouble }: HeartbeatOptions,
+): () => void {
   const say = (status: "running" | "stopped") => {
-    const why = status === "running" ? trouble?.() : undefined;
-    bus.announce(serviceBeats, {
+    const reason = status === "running" ? trouble?.() : undefined;
+    bus.publishTransient(serviceHeartbeats, {
       service,
       instance,
       pid: process.pid,
       status,
-      ...(why === undefined ? {} : { why }),
+      ...(reason === undefined ? {} : { reason }),
     });
   };
   let cancel = () => {};
   const beat = () => {
     say("running");
-    cancel = clock.after(BEAT_MS, beat);
+    cancel = clock.after(HEARTBEAT_MS, beat);
   };
   beat();
   return () => {

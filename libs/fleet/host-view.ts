@@ -23,15 +23,15 @@ export async function watchHosts(bus: Bus): Promise<HostView> {
     for (const listener of listeners) listener(host, id);
   };
   const take = (host: HostRecord) => {
-    const present = known.get(host.id);
+    const present = known.get(host.hostId);
     // The bucket and the announcements race: an older life, or an older word of this one, is dropped.
     if (present !== undefined && !isNewer(host, present)) return;
-    known.set(host.id, host);
-    tell(host, host.id);
+    known.set(host.hostId, host);
+    tell(host, host.hostId);
   };
-  const stopListening = await bus.listen(hostChanges, (host) => {
+  const stopListening = await bus.subscribe(hostChanges, (host) => {
     // A word of a life that was removed since, come late. If that host lives after all, it registers again.
-    if (host.epoch > (removed.get(host.id) ?? 0)) take(host);
+    if (host.epoch > (removed.get(host.hostId) ?? 0)) take(host);
   });
   const stopWatching = await bus.watch(hosts, ({ key, value, revision }) => {
     if (value !== undefined) {

@@ -1,13 +1,13 @@
 // How a service lives on the bus: its settings, its connection to NATS, its beat, and its end in order.
 import type { Bus } from "../bus/bus.ts";
-import { type BusHooks, measuredBus } from "../bus/instrumented-bus.ts";
+import { type BusHooks, instrumentedBus } from "../bus/instrumented-bus.ts";
 import { connectNatsBus } from "../bus/nats/nats-bus.ts";
 import type { ServiceName } from "../contracts/fleet/pool.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
 import { allSettingNames, type commonSettings } from "../runtime/common-settings.ts";
 import { type ConfigOf, readConfig, type Settings } from "../runtime/config.ts";
 import { type Running, runService, type ServiceContext } from "../runtime/run-service.ts";
-import { startBeat } from "./heartbeat.ts";
+import { startHeartbeat } from "./heartbeat.ts";
 
 export interface BusServiceContext<S extends Settings> extends ServiceContext {
   readonly config: ConfigOf<S>;
@@ -21,7 +21,7 @@ export interface BusServiceContext<S extends Settings> extends ServiceContext {
 
 export interface RunningOnBus extends Running {
   /** What is to be known although it runs; asked at each beat. */
-  readonly trouble?: () => string | undefined;
+  readonly degradedReason?: () => string | undefined;
 }
 
 /**
@@ -48,17 +48,17 @@ export async function runOnBus<S extends Settings & typeof commonSettings>(
         log,
         onLost: (error) => quit(`NATS is lost: ${error}`, 1),
       });
-      bus = measuredBus(connected, metrics, hooks);
+      bus = instrumentedBus(connected, metrics, hooks);
       return bus;
     };
     const running = await start({ ...context, config, clock: systemClock, connect });
     if (bus === undefined) throw new Error(`the ${service} never connected to NATS`);
     const open: Bus = bus;
-    const { trouble } = running;
-    const stopBeat = startBeat(open, systemClock, {
+    const { degradedReason: trouble } = running;
+    const stopBeat = startHeartbeat(open, systemClock, {
       service,
       instance,
-      ...(trouble === undefined ? {} : { trouble }),
+      ...(trouble === undefined ? {} : { degradedReason: trouble }),
     });
     return {
       async stop() {

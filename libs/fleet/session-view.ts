@@ -60,4 +60,4 @@ export async function watchSessions(bus: Bus, clock: Clock): Promise<SessionView
 }
 
 /** Not by the time of the request, which is on the clock of whichever gateway took it. */
-const placeOf = (record: SessionRecord): number => record.place ?? 0;
+const placeOf = (record: SessionRecord): number => record.queueSeq ?? 0;

@@ -2,7 +2,7 @@
 import { JobStatus } from "@livekit/protocol";
 import { AgentDispatchClient, RoomServiceClient, TwirpError } from "livekit-server-sdk";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
-import { type AskClient, askingClients } from "./ask-agent.ts";
+import { type AskClient, createAskClient } from "./ask-agent.ts";
 import type { LiveKit } from "./rooms.ts";
 
 /** A worker's acceptance of a dispatch. */
@@ -13,7 +13,7 @@ export interface DispatchJob {
   readonly error: string;
 }
 
-export interface Dispatch {
+export interface AgentDispatch {
   readonly id: string;
   readonly agentName: string;
   readonly metadata: string;
@@ -29,13 +29,13 @@ export interface Dispatch {
 export type Created =
   | { readonly is: "created"; readonly id: string }
   /** LiveKit said no, so there is none. */
-  | { readonly is: "refused"; readonly why: string };
+  | { readonly is: "refused"; readonly reason: string };
 
-export interface Dispatches {
+export interface AgentDispatches {
   /** @throws GreenroomError livekit_unavailable: it may have been made or not */
   create(room: string, agentName: string, metadata: string): Promise<Created>;
   /** Undefined: there is no such room, and so no dispatch. @throws GreenroomError livekit_unavailable */
-  list(room: string): Promise<readonly Dispatch[] | undefined>;
+  list(room: string): Promise<readonly AgentDispatch[] | undefined>;
   /** Its agents are told to go, and put out after 3 s; none is fine. @throws GreenroomError livekit_unavailable */
   delete(room: string, id: string): Promise<void>;
   readonly askClient: AskClient;
@@ -44,7 +44,7 @@ export interface Dispatches {
 /** LiveKit's refusals that nothing but another request would change. */
 const REFUSALS = ["invalid_argument", "malformed", "permission_denied", "unauthenticated", "unimplemented"];
 
-export function connectDispatches({ url, apiKey, apiSecret }: LiveKit): Dispatches {
+export function connectAgentDispatches({ url, apiKey, apiSecret }: LiveKit): AgentDispatches {
   const api = url.replace(/^ws/, "http");
   const client = new AgentDispatchClient(api, apiKey, apiSecret, { requestTimeout: 5 });
   const rooms = new RoomServiceClient(api, apiKey, apiSecret, { requestTimeout: 5 });
@@ -55,7 +55,7 @@ export function connectDispatches({ url, apiKey, apiSecret }: LiveKit): Dispatch
         return { is: "created", id };
       } catch (error) {
         if (error instanceof TwirpError && REFUSALS.includes(error.code ?? ""))
-          return { is: "refused", why: `LiveKit refused to dispatch ${agentName}: ${messageOf(error)}` };
+          return { is: "refused", reason: `LiveKit refused to dispatch ${agentName}: ${messageOf(error)}` };
         throw unavailable(`dispatching ${agentName} to ${room}`, error);
       }
     },
@@ -87,7 +87,7 @@ export function connectDispatches({ url, apiKey, apiSecret }: LiveKit): Dispatch
         throw unavailable(`taking the dispatch ${id} back`, error);
       }
     },
-    askClient: askingClients({ api, apiKey, apiSecret }),
+    askClient: createAskClient({ api, apiKey, apiSecret }),
   };
 }
 

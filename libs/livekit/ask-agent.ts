@@ -25,11 +25,11 @@ interface Server {
 const GRACE_MS = 2000;
 const TOKEN_TTL_S = 60;
 
-export const askingAgents =
+export const createAskAgent =
   (server: Server): AskAgent =>
   async (room, identity, withinMs, signal) => {
     const { isOk, status, text } = await ask(server, room, identity, withinMs, signal);
-    return isOk ? "answers" : whatAnErrorSays(status, text);
+    return isOk ? "answers" : agentAnswerOfError(status, text);
   };
 
 /** Whether a participant's client answers anything at all, if only that it knows no such question. */
@@ -40,12 +40,12 @@ export type AskClient = (
 ) => Promise<"responds" | "silent" | "unknown">;
 
 /** Never throws: what can't be asked is unknown. */
-export const askingClients =
+export const createAskClient =
   (server: Server): AskClient =>
   async (room, identity, withinMs) => {
     try {
       const { isOk, text } = await ask(server, room, identity, withinMs, new AbortController().signal);
-      return isOk ? "responds" : whatAnErrorSaysOfClient(text);
+      return isOk ? "responds" : clientAnswerOfError(text);
     } catch {
       return "unknown";
     }
@@ -80,7 +80,7 @@ const OF_THE_LIVING = [1400, 1402, 1500, 1504];
 const OF_THE_SILENT = [1401, 1501, 1502, 1503];
 
 /** An older server or client may not pass on questions at all: then nothing is known. */
-export function whatAnErrorSaysOfClient(body: string): "responds" | "silent" | "unknown" {
+export function clientAnswerOfError(body: string): "responds" | "silent" | "unknown" {
   const { code, msg } = parsed(body);
   const number = Number(/RpcError (\d+)/.exec(msg)?.[1]);
   if (OF_THE_LIVING.includes(number)) return "responds";
@@ -96,7 +96,7 @@ export function whatAnErrorSaysOfClient(body: string): "responds" | "silent" | "
  *
  * @throws Error when it says nothing of the agent
  */
-export function whatAnErrorSays(status: number, body: string): AgentAnswer {
+export function agentAnswerOfError(status: number, body: string): AgentAnswer {
   const { code, msg } = parsed(body);
   if (/RpcError \d+/.test(msg)) return "silent";
   if (code === "not_found") return "silent";

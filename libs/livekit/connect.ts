@@ -2,7 +2,7 @@
 import { RoomServiceClient } from "livekit-server-sdk";
 import { GreenroomError } from "../contracts/errors.ts";
 import type { CommonConfig } from "../runtime/common-settings.ts";
-import { askingAgents } from "./ask-agent.ts";
+import { createAskAgent } from "./ask-agent.ts";
 import { liveRooms } from "./live-rooms.ts";
 import type { LiveKit } from "./rooms.ts";
 import { simulatedRooms } from "./simulated-rooms.ts";
@@ -37,7 +37,7 @@ export function connectLiveKit(config: Config): LiveKit | undefined {
   return {
     rooms: liveRooms(
       new RoomServiceClient(api, apiKey, apiSecret, { requestTimeout: 5 }),
-      askingAgents({ api, apiKey, apiSecret }),
+      createAskAgent({ api, apiKey, apiSecret }),
     ),
     tokens: createTokens(apiKey, apiSecret),
     url,

@@ -4,7 +4,7 @@ import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import { CALL_STATUS } from "../contracts/sessions/room-messages.ts";
 import type { LiveKit } from "./rooms.ts";
 
-export interface PhoneCall {
+export interface DialRequest {
   /** LiveKit's id of the outbound trunk, as ST_abc. */
   readonly trunkId: string;
   readonly to: string;
@@ -18,22 +18,22 @@ export interface PhoneCall {
   readonly longestS: number;
 }
 
-export type Dialled =
+export type DialResult =
   | { readonly is: "answered"; readonly callId: string }
   /** It rang for as long as it may. */
-  | { readonly is: "rang out"; readonly why: string }
+  | { readonly is: "rang out"; readonly reason: string }
   /** The call came to nothing, by the carrier's response or by LiveKit's refusal. */
   | {
       readonly is: "refused";
       readonly sipCode?: number;
-      readonly why: string;
+      readonly reason: string;
       /** Set when LiveKit would refuse it again. */
       readonly isFinal?: true;
     }
   /** Not one byte of the request went out. */
-  | { readonly is: "not sent"; readonly why: string }
+  | { readonly is: "not sent"; readonly reason: string }
   /** It may have been dialled, and may ring or be answered now. */
-  | { readonly is: "unclear"; readonly why: string };
+  | { readonly is: "unclear"; readonly reason: string };
 
 /** LiveKit SIP's word for the callee's line. */
 export interface Callee {
@@ -41,11 +41,11 @@ export interface Callee {
   readonly callId?: string;
 }
 
-export interface Phones {
+export interface SipCalls {
   /** Dials once, whatever happens, and answers when somebody answered or nobody will. */
-  dial(call: PhoneCall): Promise<Dialled>;
+  dial(call: DialRequest): Promise<DialResult>;
   /** How a callee stands in the room; undefined when they aren't there. @throws GreenroomError livekit_unavailable */
-  look(room: string, identity: string): Promise<Callee | undefined>;
+  observe(room: string, identity: string): Promise<Callee | undefined>;
 }
 
 const CALL_ID = "sip.callID";
@@ -55,11 +55,11 @@ export const RING_S_MAX = 70;
 /** On top of the ringing: what a connection to the carrier takes, and its end. */
 const SETUP_S = 10;
 
-export function connectPhones({
+export function connectSipCalls({
   url,
   apiKey,
   apiSecret,
-}: Pick<LiveKit, "url" | "apiKey" | "apiSecret">): Phones {
+}: Pick<LiveKit, "url" | "apiKey" | "apiSecret">): SipCalls {
   const api = url.replace(/^ws/, "http");
   // By itself the SDK sends a request to LiveKit Cloud's next region when an answer is lost: that dials again.
   const calls = new SipClient(api, apiKey, apiSecret, { failover: false });
@@ -78,10 +78,10 @@ export function connectPhones({
         });
         return { is: "answered", callId: info.sipCallId };
       } catch (error) {
-        return whatDiallingSays(error);
+        return dialFailureOf(error);
       }
     },
-    async look(room, identity) {
+    async observe(room, identity) {
       try {
         const { attributes } = await rooms.getParticipant(room, identity);
         const status = STATUSES.find((one) => one === attributes[CALL_STATUS]) ?? "unknown";
@@ -143,19 +143,19 @@ const NEVER_SENT = [
  * What becomes of a call by the error that dialling ended in. With `waitUntilAnswered` a carrier's response comes as
  * a Twirp error, whose metadata has its SIP status.
  */
-export function whatDiallingSays(error: unknown): Exclude<Dialled, { is: "answered" }> {
+export function dialFailureOf(error: unknown): Exclude<DialResult, { is: "answered" }> {
   if (!(error instanceof TwirpError)) {
     const code = (error as { cause?: { code?: string } }).cause?.code ?? "";
-    if (NEVER_SENT.includes(code)) return { is: "not sent", why: `LiveKit can't be reached: ${code}` };
-    return { is: "unclear", why: `LiveKit gave no answer to the call: ${code || messageOf(error)}` };
+    if (NEVER_SENT.includes(code)) return { is: "not sent", reason: `LiveKit can't be reached: ${code}` };
+    return { is: "unclear", reason: `LiveKit gave no answer to the call: ${code || messageOf(error)}` };
   }
   const { code = "", metadata, message } = error;
   const sipCode = Number(metadata?.sip_status_code ?? Number.NaN);
   if (Number.isInteger(sipCode))
-    return { is: "refused", sipCode, why: `SIP ${sipCode} ${metadata?.sip_status ?? ""}`.trim() };
-  const why = `LiveKit said: ${code} ${message}`.slice(0, 240);
-  if (code === "canceled" && message.includes("sip request timed out")) return { is: "rang out", why };
-  if (NOTHING_DIALLED.some((words) => message.includes(words))) return { is: "refused", why };
-  if (REFUSALS.includes(code)) return { is: "refused", why, isFinal: true };
-  return { is: "unclear", why };
+    return { is: "refused", sipCode, reason: `SIP ${sipCode} ${metadata?.sip_status ?? ""}`.trim() };
+  const reason = `LiveKit said: ${code} ${message}`.slice(0, 240);
+  if (code === "canceled" && message.includes("sip request timed out")) return { is: "rang out", reason };
+  if (NOTHING_DIALLED.some((words) => message.includes(words))) return { is: "refused", reason };
+  if (REFUSALS.includes(code)) return { is: "refused", reason, isFinal: true };
+  return { is: "unclear", reason };
 }

@@ -2,7 +2,7 @@
 import { DisconnectReason, ParticipantInfo_Kind } from "@livekit/protocol";
 import { WebhookReceiver } from "livekit-server-sdk";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
-import type { RoomHint } from "../contracts/fleet/pool.ts";
+import type { RoomEvent } from "../contracts/fleet/pool.ts";
 import type { LiveKit } from "./rooms.ts";
 
 /** A person, or a telephone, that came into a room. */
@@ -16,8 +16,8 @@ export interface Arrival {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
-export interface RoomNews {
-  readonly hint: RoomHint;
+export interface RoomWebhook {
+  readonly event: RoomEvent;
   readonly arrival?: Arrival;
 }
 
@@ -27,7 +27,7 @@ export interface Webhooks {
    * @returns undefined for one that is about no room.
    * @throws GreenroomError unauthorized, when it isn't signed with our key
    */
-  receive(body: string, authorization: string | undefined): Promise<RoomNews | undefined>;
+  receive(body: string, authorization: string | undefined): Promise<RoomWebhook | undefined>;
 }
 
 export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): Webhooks {
@@ -56,10 +56,10 @@ export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): 
       };
       const { participant } = event;
       if (event.event !== "participant_joined" || participant === undefined || !isPerson(participant.kind))
-        return { hint };
+        return { event: hint };
       const { name, attributes } = participant;
       return {
-        hint,
+        event: hint,
         arrival: {
           room,
           createdAtS: Number(event.room.creationTime),

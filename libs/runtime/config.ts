@@ -1,10 +1,11 @@
 // Settings come from the environment alone, are checked once at the start, and are frozen.
 import { z } from "zod";
+import { renamedSettings } from "./renamed-settings.ts";
 
 /** One variable: its schema, which must take a string or nothing, and a sentence for the docs. */
 export interface Setting<T = unknown> {
   readonly schema: z.ZodType<T>;
-  readonly says: string;
+  readonly description: string;
   readonly default: string | undefined;
   readonly secret?: boolean;
   /** Set to nothing it is nothing, and not the default. */
@@ -25,51 +26,59 @@ export class ConfigError extends Error {
   }
 }
 
-const given = (says: string, fallback?: string) => ({ says, default: fallback });
+const given = (description: string, fallback?: string) => ({ description, default: fallback });
 
 export const setting = {
-  text: (says: string, fallback?: string): Setting<string> => ({
+  text: (description: string, fallback?: string): Setting<string> => ({
     schema: fallback === undefined ? z.string().min(1) : z.string().min(1).default(fallback),
-    ...given(says, fallback),
+    ...given(description, fallback),
   }),
-  optionalText: (says: string): Setting<string | undefined> => ({
+  optionalText: (description: string): Setting<string | undefined> => ({
     schema: z
       .string()
       .optional()
       .transform((value) => (value === "" ? undefined : value)) as z.ZodType<string | undefined>,
-    ...given(says),
+    ...given(description),
   }),
   /** A text that may also be set to nothing. */
-  sentence: (says: string, fallback: string): Setting<string> => ({
+  sentence: (description: string, fallback: string): Setting<string> => ({
     schema: z.string().max(500).default(fallback),
     mayBeEmpty: true,
-    ...given(says, fallback),
+    ...given(description, fallback),
   }),
-  secret: (says: string): Setting<string | undefined> => ({ ...setting.optionalText(says), secret: true }),
+  secret: (description: string): Setting<string | undefined> => ({
+    ...setting.optionalText(description),
+    secret: true,
+  }),
   /** A whole number; `min` guards against settings that would stop the service. */
-  integer: (says: string, fallback: number, min = 0, max = Number.MAX_SAFE_INTEGER): Setting<number> => ({
+  integer: (
+    description: string,
+    fallback: number,
+    min = 0,
+    max = Number.MAX_SAFE_INTEGER,
+  ): Setting<number> => ({
     schema: z.coerce.number().int().min(min).max(max).default(fallback) as z.ZodType<number>,
-    ...given(says, String(fallback)),
+    ...given(description, String(fallback)),
   }),
   /** One of a few whole numbers. */
-  numberOf: (says: string, values: readonly number[], fallback: number): Setting<number> => ({
+  numberOf: (description: string, values: readonly number[], fallback: number): Setting<number> => ({
     schema: z.coerce
       .number()
       .refine((value) => values.includes(value), `must be one of ${values.join(", ")}`)
       .default(fallback) as z.ZodType<number>,
-    ...given(`${says} One of ${values.join(", ")}.`, String(fallback)),
+    ...given(`${description} One of ${values.join(", ")}.`, String(fallback)),
   }),
-  flag: (says: string, fallback = false): Setting<boolean> => ({
+  flag: (description: string, fallback = false): Setting<boolean> => ({
     schema: z
       .enum(["true", "false", "1", "0"])
       .optional()
       .transform((value) =>
         value === undefined ? fallback : value === "true" || value === "1",
       ) as z.ZodType<boolean>,
-    ...given(says, String(fallback)),
+    ...given(description, String(fallback)),
   }),
   /** A text that has a form of its own. @param parse throws in words what it can't read */
-  parsed: <T>(says: string, parse: (text: string) => T, fallback = ""): Setting<T> => ({
+  parsed: <T>(description: string, parse: (text: string) => T, fallback = ""): Setting<T> => ({
     schema: z
       .string()
       .default(fallback)
@@ -84,11 +93,11 @@ export const setting = {
           return z.NEVER;
         }
       }) as unknown as z.ZodType<T>,
-    ...given(says, fallback === "" ? undefined : fallback),
+    ...given(description, fallback === "" ? undefined : fallback),
   }),
-  choice: <T extends string>(says: string, values: readonly [T, ...T[]], fallback: T): Setting<T> => ({
+  choice: <T extends string>(description: string, values: readonly [T, ...T[]], fallback: T): Setting<T> => ({
     schema: z.enum(values).default(fallback as never) as unknown as z.ZodType<T>,
-    ...given(`${says} One of ${values.join(", ")}.`, fallback),
+    ...given(`${description} One of ${values.join(", ")}.`, fallback),
   }),
 };
 
@@ -108,7 +117,12 @@ export function readConfig<S extends Settings>(
   const faults: string[] = [];
   for (const name of Object.keys(env)) {
     if (!name.startsWith("GREENROOM_") || names.has(name)) continue;
-    faults.push(`${name} is not a setting. Did you mean ${nearest(name, names)}?`);
+    const successor = renamedSettings[name];
+    faults.push(
+      successor === undefined
+        ? `${name} is not a setting. Did you mean ${nearest(name, names)}?`
+        : `${name} was renamed to ${successor}.`,
+    );
   }
   const config: Record<string, unknown> = {};
   for (const [name, { schema, mayBeEmpty }] of Object.entries(settings)) {

@@ -1,8 +1,8 @@
 // Work on one key at a time, in the order in which it was asked for; different keys run side by side.
 
-export type InOrder = <T>(key: string, work: () => Promise<T>) => Promise<T>;
+export type KeyedQueue = <T>(key: string, work: () => Promise<T>) => Promise<T>;
 
-export function createInOrder(): InOrder {
+export function createKeyedQueue(): KeyedQueue {
   const last = new Map<string, Promise<unknown>>();
   return <T>(key: string, work: () => Promise<T>): Promise<T> => {
     const before = last.get(key);

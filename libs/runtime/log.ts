@@ -1,6 +1,6 @@
 // One log line is one JSON object on stdout; the supervisor makes it pretty on a terminal.
 import { type Logger, pino } from "pino";
-import { withoutTokens } from "./redact-tokens.ts";
+import { redactTokens } from "./redact-tokens.ts";
 
 export type Log = Pick<Logger, "debug" | "info" | "warn" | "error" | "fatal"> & {
   child(bindings: Record<string, unknown>): Log;
@@ -27,7 +27,7 @@ export const createLog = (
       formatters: { level: (label) => ({ level: label }) },
       timestamp: pino.stdTimeFunctions.isoTime,
       serializers: { error: pino.stdSerializers.err },
-      hooks: { streamWrite: withoutTokens },
+      hooks: { streamWrite: redactTokens },
     },
     destination,
   ) as unknown as Log;

@@ -20,7 +20,7 @@ export interface ServiceContext {
   /** Tells two processes of one service apart, as in `dispatcher-3f9a`. */
   readonly instance: string;
   /** Ends the process after an orderly stop, as SIGTERM would; `why` is logged. */
-  readonly quit: (why: string, exitCode: number) => void;
+  readonly quit: (reason: string, exitCode: number) => void;
 }
 
 /**
@@ -41,10 +41,10 @@ export async function runService(
   let running: Running | undefined;
   let stopping = false;
 
-  const quit = (why: string, exitCode: number, stopMs = options.stopMs) => {
+  const quit = (reason: string, exitCode: number, stopMs = options.stopMs) => {
     if (stopping) return;
     stopping = true;
-    log.info({ why }, "stopping");
+    log.info({ reason }, "stopping");
     const impatience = setTimeout(() => {
       log.warn({ afterMs: stopMs }, "stopping took too long; leaving now");
       process.exit(exitCode === 0 ? 1 : exitCode);

@@ -100,7 +100,7 @@ const unusable = (entry: string): Error =>
 const withoutZone = (address: string): string => address.split("%")[0] ?? "";
 
 /** Whether a connection that was asked for by name may go to an address. */
-export const mayCall = (allowed: AllowedTargets, host: string, address: string): boolean =>
+export const isCallable = (allowed: AllowedTargets, host: string, address: string): boolean =>
   isPublicAddress(address) || allowed.hasHost(host) || allowed.hasAddress(address);
 
 /**
@@ -119,7 +119,8 @@ export function refusalOf(allowed: AllowedTargets, text: string): string | undef
   const host = hostOf(url);
   if (host === "") return "it names no host";
   if (allowed.hasHost(host)) return undefined;
-  if (isIP(host) !== 0) return mayCall(allowed, host, host) ? undefined : `${host} is not a public address`;
+  if (isIP(host) !== 0)
+    return isCallable(allowed, host, host) ? undefined : `${host} is not a public address`;
   if (host === "localhost" || host.endsWith(".localhost")) {
     const isAllowed = allowed.hasAddress("127.0.0.1") || allowed.hasAddress("::1");
     return isAllowed ? undefined : `${host} is this machine`;

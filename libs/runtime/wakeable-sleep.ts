@@ -1,7 +1,7 @@
 // A sleep that somebody can end: for loops that work when there is something to do, and look around now and then.
 import type { Clock } from "./clock.ts";
 
-export class Doze {
+export class WakeableSleep {
   readonly #clock: Clock;
   #isWoken = false;
   #end = () => {};

@@ -14,7 +14,8 @@ const allow: Setting<string | undefined> = {
         context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
       }
     }),
-  says: "Private targets that webhooks may call all the same: host names, addresses and networks, separated by commas, as hooks.internal, 10.2.0.0/16.",
+  description:
+    "Private targets that webhooks may call all the same: host names, addresses and networks, separated by commas, as hooks.internal, 10.2.0.0/16.",
   default: undefined,
 };
 

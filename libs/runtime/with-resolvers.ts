@@ -1,12 +1,12 @@
 // A promise with its ends in hand (Promise.withResolvers, which Node 20 hasn't got).
 
-export interface Deferred<T> {
+export interface Resolvers<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;
   reject(error: unknown): void;
 }
 
-export function deferred<T>(): Deferred<T> {
+export function withResolvers<T>(): Resolvers<T> {
   let resolve: (value: T) => void = () => {};
   let reject: (error: unknown) => void = () => {};
   const promise = new Promise<T>((yes, no) => {

@@ -12,21 +12,21 @@ import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { type Clock, isoNow, sleep } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import { type Announcer, register } from "./host-registration.ts";
-import { WarmPool } from "./pool/agent-pool.ts";
+import { type HostRegistration, registerHost } from "./host-registration.ts";
+import { AgentPool } from "./pool/agent-pool.ts";
 import type { ProfileFile } from "./pool/find-profiles.ts";
-import type { StageHandover } from "./pool/messages.ts";
+import type { ProcessFailover } from "./pool/messages.ts";
 import { PoolTargets } from "./pool/pool-targets.ts";
-import { SpawnGate } from "./pool/spawn-limiter.ts";
+import { SpawnLimiter } from "./pool/spawn-limiter.ts";
 import { StandbyRooms } from "./pool/standby-rooms.ts";
-import type { LaunchStage } from "./pool/supervised-process.ts";
+import type { LaunchProcess } from "./pool/supervised-process.ts";
 import { Assignments } from "./sessions/assignments.ts";
-import { ConversationKeeper } from "./sessions/conversation-store.ts";
+import { ConversationStore } from "./sessions/conversation-store.ts";
 import { Drain } from "./sessions/drain.ts";
-import { SessionReports } from "./sessions/event-publisher.ts";
-import { repeatRecordChecks } from "./sessions/fencing.ts";
-import { SessionTeller } from "./sessions/session-reporter.ts";
-import { ReportKeeper } from "./sessions/usage-reporter.ts";
+import { EventPublisher } from "./sessions/event-publisher.ts";
+import { watchFencing } from "./sessions/fencing.ts";
+import { SessionReporter } from "./sessions/session-reporter.ts";
+import { UsageReporter } from "./sessions/usage-reporter.ts";
 
 export interface AgentHostDeps {
   readonly bus: Bus;
@@ -36,10 +36,10 @@ export interface AgentHostDeps {
   readonly hostId: string;
   readonly pid: number;
   readonly profiles: readonly ProfileFile[];
-  readonly launch: LaunchStage;
+  readonly launch: LaunchProcess;
   /** Names for slots and stages, never the same twice in the fleet: a hot agent's identity is made of it. */
   readonly newId: () => string;
-  readonly onSupplanted: (why: string) => void;
+  readonly onSupplanted: (reason: string) => void;
   readonly settings: {
     readonly maxAgents: number;
     readonly poolMin: number;
@@ -49,7 +49,7 @@ export interface AgentHostDeps {
     readonly spareStages: number;
     readonly userLeftMs: number;
     readonly logLevel: string;
-    readonly handover: StageHandover;
+    readonly failover: ProcessFailover;
   };
 }
 
@@ -75,17 +75,17 @@ export async function startAgentHost(deps: AgentHostDeps): Promise<AgentHost> {
 
 class Host implements AgentHost {
   readonly #deps: AgentHostDeps;
-  readonly #pools = new Map<string, WarmPool>();
-  readonly #tellers: SessionTeller[] = [];
+  readonly #pools = new Map<string, AgentPool>();
+  readonly #tellers: SessionReporter[] = [];
   readonly #targets: PoolTargets;
   readonly #standby: StandbyRooms | undefined;
   readonly #assignments: Assignments;
-  readonly #reports: SessionReports;
-  readonly #conversations: ConversationKeeper;
-  readonly #measured: ReportKeeper;
+  readonly #reports: EventPublisher;
+  readonly #conversations: ConversationStore;
+  readonly #measured: UsageReporter;
   readonly #startedAt: string;
   readonly #stops: (() => Promise<void> | void)[] = [];
-  #announcer: Announcer | undefined;
+  #announcer: HostRegistration | undefined;
   readonly #drain: Drain;
   #hosts: HostView | undefined;
 
@@ -99,9 +99,9 @@ class Host implements AgentHost {
       hostId: deps.hostId,
       epoch: () => this.epoch,
     };
-    this.#reports = new SessionReports(common);
-    this.#measured = new ReportKeeper(common);
-    this.#conversations = new ConversationKeeper({ ...common, enabled: deps.settings.handover.restore });
+    this.#reports = new EventPublisher(common);
+    this.#measured = new UsageReporter(common);
+    this.#conversations = new ConversationStore({ ...common, enabled: deps.settings.failover.restore });
     this.#assignments = new Assignments({
       ...common,
       pools: this.#pools,
@@ -113,20 +113,20 @@ class Host implements AgentHost {
       ...common,
       pools: this.#pools,
       hosts: () => this.#hosts?.all() ?? [],
-      handOver: (of, why) => {
-        this.#reports.say(of, { type: "handed_over", why });
+      handOver: (of, reason) => {
+        this.#reports.publish(of, { type: "migrated", reason });
         this.#measured.storeNow(of);
       },
-      onChange: () => this.#announcer?.announce(),
+      onChange: () => this.#announcer?.publish(),
     });
     const { maxAgents, poolMin } = deps.settings;
     this.#targets = new PoolTargets({
       ...common,
       pools: this.#pools,
-      defaults: { min: poolMin, hot: Math.min(1, poolMin), max: maxAgents, perStage: 10 },
+      defaults: { min: poolMin, hot: Math.min(1, poolMin), max: maxAgents, perProcess: 10 },
     });
     this.#standby = deps.livekit === undefined ? undefined : new StandbyRooms(deps.livekit, deps.log);
-    const gate = new SpawnGate(SPAWNS_AT_ONCE);
+    const gate = new SpawnLimiter(SPAWNS_AT_ONCE);
     for (const file of deps.profiles) this.#pools.set(file.profile, this.#makePool(file, gate));
   }
 
@@ -136,16 +136,16 @@ class Host implements AgentHost {
 
   async start(): Promise<void> {
     const { bus, clock, hostId, log, onSupplanted } = this.#deps;
-    this.#announcer = await register({ bus, clock, log, onSupplanted }, hostId, () => this.#record());
+    this.#announcer = await registerHost({ bus, clock, log, onSupplanted }, hostId, () => this.#record());
     const hosts = await watchHosts(bus);
     this.#hosts = hosts;
     this.#stops.push(
       hosts.stop,
       await this.#targets.follow(hosts),
-      await bus.serve(assignCommand, hostId, (assign) => this.#assignments.onAssign(assign)),
-      await bus.serve(releaseCommand, hostId, (release) => this.#assignments.onRelease(release)),
+      await bus.serve(assignCommand, hostId, (assign) => this.#assignments.handleAssign(assign)),
+      await bus.serve(releaseCommand, hostId, (release) => this.#assignments.handleRelease(release)),
       await bus.serve(pingCommand, hostId, async () => ({
-        id: hostId,
+        hostId,
         epoch: this.epoch,
         sequence: this.#announcer?.sequence() ?? 0,
       })),
@@ -159,7 +159,7 @@ class Host implements AgentHost {
         this.#drain.undo();
         return this.#drained();
       }),
-      repeatRecordChecks({ bus, clock, log }, () => this.#assignments.checkRecords()),
+      watchFencing({ bus, clock, log }, () => this.#assignments.checkRecords()),
     );
     for (const pool of this.#pools.values()) pool.probe();
   }
@@ -199,13 +199,13 @@ class Host implements AgentHost {
     });
   }
 
-  #makePool(file: ProfileFile, gate: SpawnGate): WarmPool {
+  #makePool(file: ProfileFile, gate: SpawnLimiter): AgentPool {
     const { clock, hostId, launch, livekit, log, newId, settings } = this.#deps;
-    return new WarmPool({
+    return new AgentPool({
       clock,
       log,
       launch,
-      gate,
+      limiter: gate,
       newId,
       pingMs: settings.stagePingMs,
       memoryLimitMb: settings.stageMemoryMb,
@@ -219,16 +219,16 @@ class Host implements AgentHost {
         livekitApiSecret: livekit?.apiSecret ?? "",
         simulated: livekit?.isSimulated ?? false,
         logLevel: settings.logLevel,
-        handover: settings.handover,
+        failover: settings.failover,
       },
       standby: this.#standby,
       listener: this.#tellerFor(file.profile),
     });
   }
 
-  #tellerFor(profile: string): SessionTeller {
+  #tellerFor(profile: string): SessionReporter {
     const { clock, log, settings } = this.#deps;
-    const teller = new SessionTeller({
+    const teller = new SessionReporter({
       clock,
       log,
       profile,
@@ -237,7 +237,7 @@ class Host implements AgentHost {
       measured: this.#measured,
       userLeftMs: settings.userLeftMs,
       slotById: (slotId) => this.#pools.get(profile)?.slot(slotId),
-      onChange: () => this.#announcer?.announce(),
+      onChange: () => this.#announcer?.publish(),
       onLoaded: (exported) => {
         this.#targets
           .adopt(profile, exported)
@@ -257,7 +257,7 @@ class Host implements AgentHost {
     const { hostId, pid, settings } = this.#deps;
     const pools = [...this.#pools];
     return {
-      id: hostId,
+      hostId,
       pid,
       startedAt: this.#startedAt,
       draining: this.#drain.isOn,
@@ -265,7 +265,7 @@ class Host implements AgentHost {
       load: Math.min(1, this.#assignments.count / settings.maxAgents),
       maxAgents: settings.maxAgents,
       profiles: Object.fromEntries(pools.map(([profile, pool]) => [profile, pool.profile()])),
-      stages: pools.flatMap(([, pool]) => pool.stages()),
+      processes: pools.flatMap(([, pool]) => pool.processes()),
       stats: {
         spawned: pools.reduce((sum, [, pool]) => sum + pool.spawned, 0),
         assigned: this.#assignments.assigned,

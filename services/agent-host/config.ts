@@ -18,33 +18,41 @@ export const agentHostSettings = {
     10_000,
   ),
   GREENROOM_POOL_MIN: setting.integer("Idle agents of a profile whose file says nothing.", 3, 0, 1000),
-  GREENROOM_STAGE_MEMORY_MB: setting.integer(
+  GREENROOM_PROCESS_MEMORY_MB: setting.integer(
     "A stage process that grows past this is killed and replaced; past six tenths of it, it takes no new sessions and is replaced once those that run are over.",
     1500,
     100,
   ),
-  GREENROOM_STAGE_PING_MS: setting.integer(
+  GREENROOM_PROCESS_PING_MS: setting.integer(
     "How often a stage is asked whether it lives; three misses end it.",
     600,
     50,
   ),
-  GREENROOM_SPARE_STAGES: setting.integer(
+  GREENROOM_MIN_PROCESSES_PER_PROFILE: setting.integer(
     "Stage processes that a profile's idle agents are spread over, so that one's death leaves a warm agent in another.",
     2,
     1,
     100,
   ),
-  GREENROOM_USER_LEFT_MS: setting.integer("How long after its last user left a session ends.", 10_000, 0),
+  GREENROOM_USER_REJOIN_GRACE_MS: setting.integer(
+    "How long after its last user left a session ends.",
+    10_000,
+    0,
+  ),
   GREENROOM_RESTORE_CONVERSATION: setting.flag(
     "Keeps what was said while a session runs, so that the next agent goes on from it; false: nothing is stored.",
     true,
   ),
-  GREENROOM_HANDOVER_SENTENCE: setting.sentence(
+  GREENROOM_FAILOVER_MESSAGE: setting.sentence(
     "What an agent says first that goes on with a conversation; empty: nothing.",
     "Sorry, I was cut off for a moment.",
   ),
-  GREENROOM_DRAIN_MS: setting.integer("How long running sessions may go on after SIGTERM.", 600_000, 0),
-  GREENROOM_DRAIN_END: setting.choice(
+  GREENROOM_DRAIN_TIMEOUT_MS: setting.integer(
+    "How long running sessions may go on after SIGTERM.",
+    600_000,
+    0,
+  ),
+  GREENROOM_DRAIN_ON_TIMEOUT: setting.choice(
     "What becomes of those that are left by then: another host takes over, or they are waited for.",
     ["handover", "wait"],
     "handover",
@@ -55,21 +63,21 @@ export type AgentHostConfig = ConfigOf<typeof agentHostSettings>;
 export const hostSettingsOf = (config: AgentHostConfig) => ({
   maxAgents: config.GREENROOM_MAX_AGENTS,
   poolMin: config.GREENROOM_POOL_MIN,
-  stageMemoryMb: config.GREENROOM_STAGE_MEMORY_MB,
-  stagePingMs: config.GREENROOM_STAGE_PING_MS,
-  spareStages: config.GREENROOM_SPARE_STAGES,
-  userLeftMs: config.GREENROOM_USER_LEFT_MS,
+  stageMemoryMb: config.GREENROOM_PROCESS_MEMORY_MB,
+  stagePingMs: config.GREENROOM_PROCESS_PING_MS,
+  spareStages: config.GREENROOM_MIN_PROCESSES_PER_PROFILE,
+  userLeftMs: config.GREENROOM_USER_REJOIN_GRACE_MS,
   logLevel: config.GREENROOM_LOG_LEVEL,
-  handover: {
+  failover: {
     restore: config.GREENROOM_RESTORE_CONVERSATION,
-    sentence: config.GREENROOM_HANDOVER_SENTENCE,
+    message: config.GREENROOM_FAILOVER_MESSAGE,
   },
 });
 
 /** What SIGTERM begins. */
 export const drainOf = (config: AgentHostConfig) => ({
-  limitMs: config.GREENROOM_DRAIN_MS,
-  onDeadline: config.GREENROOM_DRAIN_END,
+  limitMs: config.GREENROOM_DRAIN_TIMEOUT_MS,
+  onDeadline: config.GREENROOM_DRAIN_ON_TIMEOUT,
 });
 
 /** Past the drain's own limit, for what follows it. */
@@ -82,7 +90,7 @@ const FOR_EVER_MS = 2 ** 31 - 1;
  * to nothing has its default, as everywhere.
  */
 export function stopMsOf(env: Readonly<Record<string, string | undefined>>): number {
-  const { GREENROOM_DRAIN_MS: drain, GREENROOM_DRAIN_END: end } = agentHostSettings;
-  if ((env.GREENROOM_DRAIN_END || end.default) === "wait") return FOR_EVER_MS;
-  return Math.min(Number(env.GREENROOM_DRAIN_MS || drain.default) + AFTER_DRAIN_MS, FOR_EVER_MS);
+  const { GREENROOM_DRAIN_TIMEOUT_MS: drain, GREENROOM_DRAIN_ON_TIMEOUT: end } = agentHostSettings;
+  if ((env.GREENROOM_DRAIN_ON_TIMEOUT || end.default) === "wait") return FOR_EVER_MS;
+  return Math.min(Number(env.GREENROOM_DRAIN_TIMEOUT_MS || drain.default) + AFTER_DRAIN_MS, FOR_EVER_MS);
 }

@@ -26,7 +26,7 @@ export function measureHost(metrics: Metrics): BusHooks {
     "lk_agents_child_process_count",
     "Total number of child processes",
     ["nodename"],
-    ofLatest(({ stages }) => stages.length),
+    ofLatest(({ processes: stages }) => stages.length),
   );
   metrics.gauge(
     "greenroom_host_agents",
@@ -46,12 +46,12 @@ export function measureHost(metrics: Metrics): BusHooks {
     if (latest !== undefined) set(latest.draining ? 1 : 0);
   });
   metrics.gauge(
-    "greenroom_host_stage_memory_bytes",
+    "greenroom_agent_process_memory_bytes",
     "What the largest stage process of each profile has, by its own last word.",
     ["profile"],
     (set) => {
       const largest = new Map<string, number>();
-      for (const { profile, memoryMb = 0 } of latest?.stages ?? []) {
+      for (const { profile, memoryMb = 0 } of latest?.processes ?? []) {
         largest.set(profile, Math.max(largest.get(profile) ?? 0, memoryMb));
       }
       for (const [profile, megabytes] of largest) set(megabytes * 1_048_576, { profile });

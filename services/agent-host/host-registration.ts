@@ -11,12 +11,12 @@ import type { Log } from "../../libs/runtime/log.ts";
 const SAVE_EVERY_MS = 250;
 const BEAT_MS = 2000;
 
-export interface Announcer {
+export interface HostRegistration {
   /** The host's life: the revision of its registration. */
   readonly epoch: number;
   sequence(): number;
   /** Says what stands now; several calls in one turn say it once. */
-  announce(): void;
+  publish(): void;
   /** Takes the registration back. */
   stop(): Promise<void>;
 }
@@ -26,11 +26,11 @@ export interface Announcer {
  *
  * @param present what the host has; epoch and sequence are filled in here.
  */
-export async function register(
-  deps: { bus: Bus; clock: Clock; log: Log; onSupplanted: (why: string) => void },
+export async function registerHost(
+  deps: { bus: Bus; clock: Clock; log: Log; onSupplanted: (reason: string) => void },
   hostId: string,
   present: () => Omit<HostRecord, "epoch" | "sequence">,
-): Promise<Announcer> {
+): Promise<HostRegistration> {
   const { bus, clock, log } = deps;
   const former = await readOwn(bus, hosts, hostId);
   let revision = await bus.save(hosts, { ...present(), epoch: 0, sequence: 0 }, former.revision);
@@ -52,7 +52,7 @@ export async function register(
     isDue = false;
     if (isStopped) return;
     sequence += 1;
-    bus.announce(hostChanges, record());
+    bus.publishTransient(hostChanges, record());
   };
   const save = async () => {
     if (isStopped || savedSequence === sequence) return;
@@ -86,7 +86,7 @@ export async function register(
   return {
     epoch,
     sequence: () => sequence,
-    announce() {
+    publish() {
       if (isDue || isStopped) return;
       isDue = true;
       queueMicrotask(say);

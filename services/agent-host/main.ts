@@ -8,7 +8,7 @@ import { startAgentHost } from "./agent-host.ts";
 import { agentHostSettings, drainOf, hostSettingsOf, stopMsOf } from "./config.ts";
 import { measureHost } from "./host-metrics.ts";
 import { findProfiles } from "./pool/find-profiles.ts";
-import { launchStageProcess } from "./pool/supervised-process.ts";
+import { launchAgentProcess } from "./pool/supervised-process.ts";
 
 const run = { settings: agentHostSettings, stopMs: stopMsOf(process.env) };
 
@@ -39,9 +39,9 @@ await runOnBus("agent-host", run, async ({ config, log, clock, metrics, quit, co
     hostId,
     pid: process.pid,
     profiles,
-    launch: launchStageProcess(log),
+    launch: launchAgentProcess(log),
     newId: () => `${random()}${random()}`,
-    onSupplanted: (why) => quit(why, 1),
+    onSupplanted: (reason) => quit(reason, 1),
     settings: hostSettingsOf(config),
   });
   log.info(

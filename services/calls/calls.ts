@@ -2,8 +2,8 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { Clock } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import { leaveMark } from "./advertise.ts";
-import { KpiKeeper } from "./kpi-writer.ts";
+import { advertiseCallRecorder } from "./advertise.ts";
+import { KpiWriter } from "./kpi-writer.ts";
 import { recordCalls } from "./record-calls.ts";
 
 export interface RecorderDeps {
@@ -22,7 +22,7 @@ export interface RecorderDeps {
 
 export interface Recorder {
   /** What is to be known of its health; undefined: all is well. */
-  trouble(): string | undefined;
+  degradedReason(): string | undefined;
   stop(): Promise<void>;
 }
 
@@ -32,8 +32,8 @@ const LAG_MS = 60_000;
 export async function startRecorder(deps: RecorderDeps): Promise<Recorder> {
   const { bus, clock, log, instance, settings } = deps;
   // Before anything is recorded: a janitor may be about to purge what is to be recorded.
-  await leaveMark(bus, clock, instance);
-  const kpis = new KpiKeeper({
+  await advertiseCallRecorder(bus, clock, instance);
+  const kpis = new KpiWriter({
     bus,
     clock,
     log,
@@ -48,7 +48,7 @@ export async function startRecorder(deps: RecorderDeps): Promise<Recorder> {
   });
   const stopKpis = settings.kpis ? kpis.start() : () => {};
   return {
-    trouble() {
+    degradedReason() {
       const lagMs = calls.lagMs();
       if (lagMs < LAG_MS) return undefined;
       return `Calls are recorded ${Math.round(lagMs / 1000)} s after their end.`;

@@ -9,7 +9,7 @@ import { DailyKpis } from "../../libs/domain/call/build-kpis.ts";
 import { type Clock, repeat } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
 
-export interface KeepKpisDeps {
+export interface KpiWriterDeps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
@@ -32,15 +32,15 @@ interface Day {
 }
 
 /** Makes the figures of days that changed again, now and then; several recorders come to the same. */
-export class KpiKeeper {
-  readonly #deps: KeepKpisDeps;
+export class KpiWriter {
+  readonly #deps: KpiWriterDeps;
   readonly #changed = new Map<string, Day>();
   #restUntilMs = Number.NEGATIVE_INFINITY;
   #lookedOverAtMs = Number.NEGATIVE_INFINITY;
   /** How long it took the last time. */
   #tookMs = 0;
 
-  constructor(deps: KeepKpisDeps) {
+  constructor(deps: KpiWriterDeps) {
     this.#deps = deps;
   }
 

@@ -11,8 +11,8 @@ import { callSettingsOf, recorderSettings } from "./config.ts";
 const run = { settings: recorderSettings, stopMs: 10_000 };
 
 await runOnBus("recorder", run, async ({ config, log, clock, metrics, instance, connect }) => {
-  const nextOpId = () => randomBytes(9).toString("base64url");
-  const common = { bus: await connect(), clock, log, instance, nextOpId };
+  const nextWriteId = () => randomBytes(9).toString("base64url");
+  const common = { bus: await connect(), clock, log, instance, nextWriteId };
   const recorder = await startRecorder({ ...common, settings: callSettingsOf(config) });
   const webhooks = await startWebhooks({
     ...common,
@@ -21,7 +21,7 @@ await runOnBus("recorder", run, async ({ config, log, clock, metrics, instance, 
   });
   const stopDeletions = await startDeletions(config, common);
   return {
-    trouble: () => recorder.trouble(),
+    degradedReason: () => recorder.degradedReason(),
     async stop() {
       await Promise.all([webhooks.stop(), recorder.stop(), stopDeletions()]);
     },

@@ -1,13 +1,13 @@
 // Makes a call record of every session that has ended, and again when news of it comes late.
 import type { Bus, Stop } from "../../libs/bus/bus.ts";
 import { STORE_TIMEOUT_MS } from "../../libs/bus/delivery-rules.ts";
-import { launches, sessionReports, sessions } from "../../libs/contracts/buckets.ts";
+import { launches, sessions, usageReports } from "../../libs/contracts/buckets.ts";
 import {
   type CallRecord,
   callSubject,
   dayOf,
-  reportKey,
-  type SessionReport,
+  type UsageReport,
+  usageReportKey,
 } from "../../libs/contracts/calls/call.ts";
 import { isError } from "../../libs/contracts/errors.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
@@ -15,7 +15,7 @@ import { isExternal, type LaunchRecord } from "../../libs/contracts/providers/pr
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { calls } from "../../libs/contracts/streams.ts";
 import {
-  callOf,
+  buildCall,
   type EndedSession,
   endedAtOf,
   hasEnded,
@@ -54,12 +54,12 @@ export async function recordCalls(deps: RecordCallsDeps): Promise<{ lagMs(): num
       if (value !== undefined) await recorder.onSession(value);
       return "done";
     }),
-    bus.follow(sessionReports, { durable: "recorder", concurrency: 50 }, async ({ value }) => {
-      if (value !== undefined) await recorder.onNews(value.tenant, value.session);
+    bus.follow(usageReports, { durable: "recorder", concurrency: 50 }, async ({ value }) => {
+      if (value !== undefined) await recorder.onNews(value.tenant, value.sessionId);
       return "done";
     }),
     bus.follow(launches, { durable: "recorder", concurrency: 50 }, async ({ value }) => {
-      if (value?.call !== undefined) await recorder.onNews(value.tenant, value.session);
+      if (value?.call !== undefined) await recorder.onNews(value.tenant, value.sessionId);
       return "done";
     }),
   ]);
@@ -141,21 +141,21 @@ export class CallRecorder {
     const { bus, log, onRecorded } = this.#deps;
     let stored = await this.#storedOf(record);
     for (let tries = 0; tries < TRIES; tries++) {
-      const call = callOf(record, await this.#reportsOf(record), await this.#launchesOf(record));
+      const call = buildCall(record, await this.#reportsOf(record), await this.#launchesOf(record));
       // Told also of what was stored before: whoever stored it may have died before it told anybody.
       if (stored !== undefined && isSame(call, stored)) return onRecorded(call);
       await bus.publish(calls, call).catch((error: unknown) => {
         this.#lookLater(record);
         throw error;
       });
-      log.debug({ session: record.id, outcome: call.outcome }, "a call is recorded");
+      log.debug({ sessionId: record.sessionId, outcome: call.outcome }, "a call is recorded");
       stored = call;
     }
     if (stored !== undefined) onRecorded(stored);
   }
 
   /** What could not be stored may be stored yet, over what is stored meanwhile. */
-  #lookLater({ tenant, id }: Pick<EndedSession, "tenant" | "id">): void {
+  #lookLater({ tenant, sessionId: id }: Pick<EndedSession, "tenant" | "sessionId">): void {
     const { clock, log } = this.#deps;
     const key = sessionKey(tenant, id);
     if (this.#later.has(key)) return;
@@ -164,22 +164,22 @@ export class CallRecorder {
       this.#later.delete(key);
       if (this.#isStopping) return;
       this.#again(tenant, id, Number.POSITIVE_INFINITY).catch((error: unknown) => {
-        log.debug({ session: id, error }, "a call could not be looked at again; it is tried later");
-        this.#lookLater({ tenant, id });
+        log.debug({ sessionId: id, error }, "a call could not be looked at again; it is tried later");
+        this.#lookLater({ tenant, sessionId: id });
       });
     });
   }
 
   async #storedOf(record: EndedSession): Promise<CallRecord | undefined> {
-    const subject = callSubject(record.tenant, dayOf(endedAtOf(record)), record.id);
+    const subject = callSubject(record.tenant, dayOf(endedAtOf(record)), record.sessionId);
     return (await this.#deps.bus.recent(calls, subject, 1)).at(0);
   }
 
-  async #reportsOf(record: EndedSession): Promise<SessionReport[]> {
+  async #reportsOf(record: EndedSession): Promise<UsageReport[]> {
     const { bus } = this.#deps;
     const entries = await Promise.all(
       readyAttempts(record).map((attempt) =>
-        readable(bus.read(sessionReports, reportKey(record.tenant, record.id, attempt))),
+        readable(bus.read(usageReports, usageReportKey(record.tenant, record.sessionId, attempt))),
       ),
     );
     return entries.flatMap((entry) => entry?.value ?? []);
@@ -190,7 +190,7 @@ export class CallRecorder {
     const attempts = [...new Set(record.history.map(({ attempt }) => attempt))];
     const entries = await Promise.all(
       attempts.map((attempt) =>
-        readable(this.#deps.bus.read(launches, reportKey(record.tenant, record.id, attempt))),
+        readable(this.#deps.bus.read(launches, usageReportKey(record.tenant, record.sessionId, attempt))),
       ),
     );
     return entries.flatMap((entry) => entry?.value ?? []);

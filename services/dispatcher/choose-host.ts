@@ -11,7 +11,7 @@ import { mayUseHot } from "../../libs/domain/session/reduce.ts";
 export interface HostChoice {
   readonly host: string;
   readonly epoch: number;
-  readonly asked: Warmth;
+  readonly requestedWarmth: Warmth;
 }
 
 /** How many agents a host could still give, by how ready they are. */
@@ -50,17 +50,19 @@ export function chooseHost(
   const offers = hosts
     .flatMap((host) => {
       const asked = bestOffer(free(host), mayUseHot(record));
-      return asked === undefined ? [] : [{ host, asked }];
+      return asked === undefined ? [] : [{ host, requestedWarmth: asked }];
     })
     .sort(
       (a, b) =>
-        Number(record.avoid.includes(a.host.id)) - Number(record.avoid.includes(b.host.id)) ||
-        rank[a.asked] - rank[b.asked] ||
+        Number(record.avoid.includes(a.host.hostId)) - Number(record.avoid.includes(b.host.hostId)) ||
+        rank[a.requestedWarmth] - rank[b.requestedWarmth] ||
         a.host.load - b.host.load ||
-        a.host.id.localeCompare(b.host.id),
+        a.host.hostId.localeCompare(b.host.hostId),
     );
   const best = offers[0];
-  return best === undefined ? undefined : { host: best.host.id, epoch: best.host.epoch, asked: best.asked };
+  return best === undefined
+    ? undefined
+    : { host: best.host.hostId, epoch: best.host.epoch, requestedWarmth: best.requestedWarmth };
 }
 
 /**
@@ -70,7 +72,7 @@ export function chooseHost(
 export const chooseProvider = (provider: ExternalProvider): HostChoice => ({
   host: providerHostOf(provider),
   epoch: PROVIDER_EPOCH,
-  asked: "cold",
+  requestedWarmth: "cold",
 });
 
 const rank: Record<Warmth, number> = { hot: 0, warm: 1, cold: 2 };

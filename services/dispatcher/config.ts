@@ -14,7 +14,7 @@ export const dispatcherSettings = {
     1,
   ),
   GREENROOM_JOIN_DEADLINE_MS: setting.integer("How long an agent may take to join the room.", 10_000, 1),
-  GREENROOM_COLD_EXTRA_MS: setting.integer("What a cold start is granted on top of that.", 20_000, 0),
+  GREENROOM_COLD_START_GRACE_MS: setting.integer("What a cold start is granted on top of that.", 20_000, 0),
   GREENROOM_READY_DEADLINE_MS: setting.integer("How long it may take from joined to ready.", 15_000, 1),
   GREENROOM_MAX_DURATION_MS: setting.integer("How long a conversation may last.", 240 * MINUTE_MS, 1),
   GREENROOM_IDLE_MS: setting.integer(
@@ -22,7 +22,7 @@ export const dispatcherSettings = {
     30 * MINUTE_MS,
     1,
   ),
-  GREENROOM_USER_ABSENT_MS: setting.integer(
+  GREENROOM_USER_JOIN_TIMEOUT_MS: setting.integer(
     "How long a ready agent waits for its user to come.",
     5 * MINUTE_MS,
     1,
@@ -39,9 +39,9 @@ export const sessionDefaultsOf = (config: DispatcherConfig) => ({
 const deadlinesOf = (config: DispatcherConfig): Deadlines => ({
   requested: config.GREENROOM_QUEUE_DEADLINE_MS,
   dispatched: config.GREENROOM_JOIN_DEADLINE_MS,
-  coldExtra: config.GREENROOM_COLD_EXTRA_MS,
+  coldExtra: config.GREENROOM_COLD_START_GRACE_MS,
   joined: config.GREENROOM_READY_DEADLINE_MS,
   maxDuration: config.GREENROOM_MAX_DURATION_MS,
   idle: config.GREENROOM_IDLE_MS,
-  userAbsent: config.GREENROOM_USER_ABSENT_MS,
+  userAbsent: config.GREENROOM_USER_JOIN_TIMEOUT_MS,
 });

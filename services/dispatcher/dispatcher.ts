@@ -1,6 +1,6 @@
 // The dispatcher: the one writer of sessions. Several of them share the work.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { handOn } from "../../libs/bus/overflow.ts";
+import { forward } from "../../libs/bus/overflow.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import { isExternal } from "../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
@@ -10,12 +10,12 @@ import { watchHosts } from "../../libs/fleet/host-view.ts";
 import { watchSessions } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/runtime/clock.ts";
-import { createInOrder } from "../../libs/runtime/keyed-queue.ts";
+import { createKeyedQueue } from "../../libs/runtime/keyed-queue.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import { onSessionEvent } from "./handle-session-event.ts";
-import { Fleet } from "./host-reservations.ts";
-import { LastWritten } from "./record-cache.ts";
-import { WaitingRoom } from "./wait-queue.ts";
+import { handleSessionEvent } from "./handle-session-event.ts";
+import { HostReservations } from "./host-reservations.ts";
+import { RecordCache } from "./record-cache.ts";
+import { WaitQueue } from "./wait-queue.ts";
 
 export interface DispatcherDeps {
   readonly bus: Bus;
@@ -33,8 +33,8 @@ export async function startDispatcher(deps: DispatcherDeps): Promise<{ stop(): P
   const { bus, clock, log } = deps;
   const hosts = await watchHosts(bus);
   const sessions = await watchSessions(bus, clock);
-  const fleet = new Fleet(hosts);
-  const waitingRoom = new WaitingRoom({
+  const fleet = new HostReservations(hosts);
+  const waitingRoom = new WaitQueue({
     bus,
     clock,
     log,
@@ -44,31 +44,31 @@ export async function startDispatcher(deps: DispatcherDeps): Promise<{ stop(): P
   hosts.onChange(() => waitingRoom.check());
 
   let writes = 0;
-  const inOrder = createInOrder();
+  const inOrder = createKeyedQueue();
   const dispatch = {
     bus,
     clock,
     log,
     livekit: deps.livekit,
-    fleet,
+    reservations: fleet,
     defaults: deps.defaults,
-    passOver: (hostId: string) => fleet.passOver(hostId),
-    nextOpId: () => `${deps.instance}:${++writes}`,
-    lastWritten: new LastWritten(10_000),
+    excludeUntilUpdate: (hostId: string) => fleet.excludeUntilUpdate(hostId),
+    nextWriteId: () => `${deps.instance}:${++writes}`,
+    recordCache: new RecordCache(10_000),
     // A provider is asked for each by itself: nobody there waits for what another would take.
     hasOlderWaiting: (record: SessionRecord) =>
       !isExternal(record.provider) &&
       sessions
         .waiting(record.profile)
-        .some(({ record: other }) => other.id !== record.id && !isExternal(other.provider)),
+        .some(({ record: other }) => other.sessionId !== record.sessionId && !isExternal(other.provider)),
   };
   const stopConsuming = await bus.consume(
     sessionEvents,
     { durable: "dispatcher", concurrency: CONCURRENCY },
     (event, delivery) =>
-      inOrder(sessionKey(event.tenant, event.sessionId), () => onSessionEvent(dispatch, event, delivery)),
+      inOrder(sessionKey(event.tenant, event.sessionId), () => handleSessionEvent(dispatch, event, delivery)),
   );
-  const stopHandingOn = await handOn(bus, sessionEvents);
+  const stopHandingOn = await forward(bus, sessionEvents);
   return {
     async stop() {
       waitingRoom.stop();

@@ -6,19 +6,19 @@ import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { assignCommand, releaseCommand } from "../../libs/contracts/streams.ts";
 import { commandsFor, type SessionCommand } from "../../libs/domain/session/commands-for.ts";
 import type { DispatcherInput } from "../../libs/domain/session/transitions.ts";
-import { whyOf } from "../../libs/domain/session/transitions.ts";
+import { reasonOf } from "../../libs/domain/session/transitions.ts";
 import { requireLiveKit } from "../../libs/livekit/connect.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
 
-export interface SpeakDeps {
+export interface ExecuteDeps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
   readonly livekit: LiveKit | undefined;
   /** Called for a host that has no agent to give or isn't there: not to be asked until it speaks. */
-  readonly passOver: (hostId: string) => void;
+  readonly excludeUntilUpdate: (hostId: string) => void;
 }
 
 /** An agent's token is for one join, now; LiveKit renews it while the agent is connected. */
@@ -45,7 +45,10 @@ type Assign = Extract<SessionCommand, { do: "assign" }>;
  * What fails there is logged and left to the janitor, which finds it in LiveKit's own lists. What takes long
  * goes on by itself; should this dispatcher die over it, the former host finds out when it reads the record.
  */
-export async function speak(deps: SpeakDeps, record: SessionRecord): Promise<DispatcherInput | undefined> {
+export async function executeCommands(
+  deps: ExecuteDeps,
+  record: SessionRecord,
+): Promise<DispatcherInput | undefined> {
   const commands = commandsFor(record);
   const assign = commands.find((command): command is Assign => command.do === "assign");
   const creates = commands.filter((command) => command.do === "create_room");
@@ -81,7 +84,7 @@ function atMost(clock: Clock, ms: number, work: Promise<void>): Promise<void> {
 }
 
 async function assignTo(
-  deps: SpeakDeps,
+  deps: ExecuteDeps,
   record: SessionRecord,
   command: Assign,
   createRoom: boolean,
@@ -93,8 +96,8 @@ async function assignTo(
     attempt: command.attempt,
     host: command.host,
     at,
-    worthRepeating: true,
-    why: `${step} failed after ${Math.round(deps.clock.monotonic() - began)} ms: ${messageOf(error)}`,
+    retryable: true,
+    reason: `${step} failed after ${Math.round(deps.clock.monotonic() - began)} ms: ${messageOf(error)}`,
   });
   let token: string | undefined;
   try {
@@ -119,19 +122,19 @@ async function assignTo(
       attempt: command.attempt,
       host: command.host,
       at,
-      why: whyOf(input),
+      reason: reasonOf(input),
       pauseMs: LIVEKIT_PAUSE_MS,
     };
   }
-  const declined = (why: string, mayHaveStarted: boolean): DispatcherInput => {
-    deps.passOver(command.host);
+  const declined = (reason: string, mayHaveStarted: boolean): DispatcherInput => {
+    deps.excludeUntilUpdate(command.host);
     // There is no other host for it, so it is this one that is asked again.
     const pause = isProviderHost(command.host) ? { pauseMs: pauseAfter(record.backoffMs) } : {};
     return {
       type: "declined",
       attempt: command.attempt,
       host: command.host,
-      why,
+      reason,
       at,
       mayHaveStarted,
       ...pause,
@@ -140,22 +143,22 @@ async function assignTo(
   try {
     const answer = await deps.bus.request(assignCommand, command.host, {
       tenant: record.tenant,
-      session: record.id,
+      sessionId: record.sessionId,
       attempt: command.attempt,
       epoch: command.epoch,
       profile: record.profile,
-      asked: command.asked,
+      requestedWarmth: command.requestedWarmth,
       ...(command.room === undefined ? {} : { room: command.room }),
       identity: command.identity,
       ...(token === undefined ? {} : { token }),
       user: record.user,
       metadata: record.metadata,
       recovering: record.recovering,
-      ...(record.provider === "sip" ? { callee: calleeIdentityOf(record.id) } : {}),
+      ...(record.provider === "sip" ? { callee: calleeIdentityOf(record.sessionId) } : {}),
     });
     if (answer.verdict === "accepted") return undefined;
     return declined(
-      `${command.host} ${answer.verdict === "stale" ? "is in another life" : "declined"}: ${answer.why}`,
+      `${command.host} ${answer.verdict === "stale" ? "is in another life" : "declined"}: ${answer.reason}`,
       false,
     );
   } catch (error) {
@@ -178,26 +181,29 @@ async function assignTo(
   }
 }
 
-async function cleanUp(deps: SpeakDeps, record: SessionRecord, commands: SessionCommand[]): Promise<void> {
+async function cleanUp(deps: ExecuteDeps, record: SessionRecord, commands: SessionCommand[]): Promise<void> {
   for (const command of commands) {
     try {
       await carryOut(deps, record, command);
     } catch (error) {
       if (isError(error, "no_responders")) continue; // A host that is gone has let go of everything.
-      deps.log.warn({ error, session: record.id, command: command.do }, "cleaning up is left to the janitor");
+      deps.log.warn(
+        { error, sessionId: record.sessionId, command: command.do },
+        "cleaning up is left to the janitor",
+      );
     }
   }
 }
 
-async function carryOut(deps: SpeakDeps, record: SessionRecord, command: SessionCommand): Promise<void> {
+async function carryOut(deps: ExecuteDeps, record: SessionRecord, command: SessionCommand): Promise<void> {
   switch (command.do) {
     case "release": {
-      const { host, attempt, why, untilLeft } = command;
+      const { host, attempt, reason, untilLeft } = command;
       await deps.bus.request(releaseCommand, host, {
         tenant: record.tenant,
-        session: record.id,
+        sessionId: record.sessionId,
         attempt,
-        why,
+        reason,
         ...(untilLeft === undefined ? {} : { untilLeft }),
       });
       return;

@@ -4,20 +4,20 @@ import { MAX_DELIVERIES } from "../../libs/bus/delivery-rules.ts";
 import { sessions } from "../../libs/contracts/buckets.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
-import { newSession, type SessionDefaults, step } from "../../libs/domain/session/reduce.ts";
+import { newSession, reduceSession, type SessionDefaults } from "../../libs/domain/session/reduce.ts";
 import type { DispatcherInput } from "../../libs/domain/session/transitions.ts";
 import { isoNow } from "../../libs/runtime/clock.ts";
-import { type SpeakDeps, speak } from "./execute-commands.ts";
-import type { Fleet, Promised } from "./host-reservations.ts";
-import type { LastWritten, Standing } from "./record-cache.ts";
+import { type ExecuteDeps, executeCommands } from "./execute-commands.ts";
+import type { HostReservations, Reservation } from "./host-reservations.ts";
+import type { RecordCache, Versioned } from "./record-cache.ts";
 
-export interface DispatchDeps extends SpeakDeps {
-  readonly fleet: Fleet;
+export interface DispatchDeps extends ExecuteDeps {
+  readonly reservations: HostReservations;
   readonly defaults: SessionDefaults;
   /** Unique to each write of each dispatcher. */
-  readonly nextOpId: () => string;
+  readonly nextWriteId: () => string;
   /** What this dispatcher wrote last, to begin from without reading; often right, never trusted. */
-  readonly lastWritten: LastWritten;
+  readonly recordCache: RecordCache;
   /** True when other sessions of this profile have waited longer, so that a newcomer must not overtake. */
   readonly hasOlderWaiting: (record: SessionRecord) => boolean;
 }
@@ -31,7 +31,7 @@ const MAX_RACES = 10;
  * Handles one message. Ack it (`done`) only after the commands that the record calls for were answered, so
  * that a dispatcher that dies in between leaves them to the next.
  */
-export async function onSessionEvent(
+export async function handleSessionEvent(
   deps: DispatchDeps,
   event: SessionEvent,
   delivery: Delivery,
@@ -56,7 +56,7 @@ async function handleOnce(
 ): Promise<Verdict | "lost the race"> {
   const mayGuess = isFirstTry && delivery.deliveries === 1;
   const key = sessionKey(event.tenant, event.sessionId);
-  const guess = mayGuess ? deps.lastWritten.get(key) : undefined;
+  const guess = mayGuess ? deps.recordCache.get(key) : undefined;
   const isCertain = guess === undefined && !(mayGuess && event.type === "requested");
   const before = isCertain ? await read(deps, key) : guess;
   const after = applied(deps, before, event, delivery);
@@ -67,8 +67,8 @@ async function handleOnce(
   let standing = { record: after, revision: before?.revision ?? 0 };
   let changed = after !== before?.record;
   for (let turn = 0; turn < MAX_TURNS; turn++) {
-    const promised = maySeek(deps, standing.record, event, turn)
-      ? deps.fleet.choose(standing.record)
+    const promised = canAssign(deps, standing.record, event, turn)
+      ? deps.reservations.choose(standing.record)
       : undefined;
     try {
       const next = withHost(deps, standing.record, promised);
@@ -77,12 +77,12 @@ async function handleOnce(
         if (saved === undefined) return "lost the race";
         standing = saved;
       }
-      const input = await speak(deps, standing.record);
+      const input = await executeCommands(deps, standing.record);
       if (input === undefined) return "done"; // A session that waits for an agent waits in its record.
-      const stepped = step(standing.record, input);
+      const stepped = reduceSession(standing.record, input);
       if (stepped === standing.record) return "done";
       deps.log.info(
-        { session: stepped.id, attempt: input.attempt, ...why(input) },
+        { sessionId: stepped.sessionId, attempt: input.attempt, ...reason(input) },
         "an attempt came to nothing",
       );
       standing = { ...standing, record: stepped };
@@ -94,7 +94,7 @@ async function handleOnce(
   return "retry";
 }
 
-async function read(deps: DispatchDeps, key: string): Promise<Standing | undefined> {
+async function read(deps: DispatchDeps, key: string): Promise<Versioned | undefined> {
   const entry = await deps.bus.read(sessions, key);
   return entry === undefined ? undefined : { record: entry.value, revision: entry.revision };
 }
@@ -105,21 +105,21 @@ const isInVain = ({ type }: SessionEvent, { deliveries }: Delivery): boolean =>
 
 function applied(
   deps: DispatchDeps,
-  before: Standing | undefined,
+  before: Versioned | undefined,
   event: SessionEvent,
   { sequence }: Delivery,
 ): SessionRecord | undefined {
   if (event.type === "requested") return before?.record ?? newSession(event, deps.defaults, sequence);
-  return before === undefined ? undefined : step(before.record, event);
+  return before === undefined ? undefined : reduceSession(before.record, event);
 }
 
 /**
  * Whether to look for a host now. After a failure the pause is kept by the waiting room, whose `woken` says
  * that it is over; a newcomer doesn't overtake those who wait.
  */
-function maySeek(deps: DispatchDeps, record: SessionRecord, event: SessionEvent, turn: number): boolean {
+function canAssign(deps: DispatchDeps, record: SessionRecord, event: SessionEvent, turn: number): boolean {
   if (record.state !== "requested") return false;
-  if (event.type === "woken" && turn === 0) return event.attempt === record.attempt;
+  if (event.type === "retry_requested" && turn === 0) return event.attempt === record.attempt;
   if (record.backoffMs > 0) return false;
   return event.type !== "requested" || turn > 0 || !deps.hasOlderWaiting(record);
 }
@@ -127,27 +127,27 @@ function maySeek(deps: DispatchDeps, record: SessionRecord, event: SessionEvent,
 const withHost = (
   deps: DispatchDeps,
   record: SessionRecord,
-  promised: Promised | undefined,
+  promised: Reservation | undefined,
 ): SessionRecord =>
   promised === undefined
     ? record
-    : step(record, {
+    : reduceSession(record, {
         type: "host_chosen",
         attempt: record.attempt,
         at: isoNow(deps.clock),
         ...promised.choice,
       });
 
-async function save(deps: DispatchDeps, standing: Standing): Promise<Standing | undefined> {
-  const record = inReadingOrder({ ...standing.record, opId: deps.nextOpId() });
-  const key = sessionKey(record.tenant, record.id);
+async function save(deps: DispatchDeps, standing: Versioned): Promise<Versioned | undefined> {
+  const record = inReadingOrder({ ...standing.record, writeId: deps.nextWriteId() });
+  const key = sessionKey(record.tenant, record.sessionId);
   const revision = await deps.bus.save(sessions, record, standing.revision);
   if (revision === undefined) {
-    deps.lastWritten.forget(key);
+    deps.recordCache.forget(key);
     return undefined;
   }
   const saved = { record, revision };
-  deps.lastWritten.set(key, saved);
+  deps.recordCache.set(key, saved);
   return saved;
 }
 
@@ -160,4 +160,4 @@ export function inReadingOrder(record: SessionRecord): SessionRecord {
   return { attempt, ...rest, state };
 }
 
-const why = (input: DispatcherInput) => ("why" in input ? { why: input.why } : {});
+const reason = (input: DispatcherInput) => ("reason" in input ? { reason: input.reason } : {});

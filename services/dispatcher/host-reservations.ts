@@ -5,7 +5,7 @@ import type { SessionRecord, Warmth } from "../../libs/contracts/sessions/sessio
 import type { HostView } from "../../libs/fleet/host-view.ts";
 import { chooseHost, chooseProvider, type FreeAgents, freeAgents, type HostChoice } from "./choose-host.ts";
 
-export interface Promised {
+export interface Reservation {
   readonly choice: HostChoice;
   /** To be called when the host has answered: from then on its own count includes it. */
   settle(): void;
@@ -16,7 +16,7 @@ export interface Promised {
  * The fleet remembers those, so that a burst doesn't send ten sessions to one free agent. Another dispatcher
  * doesn't know them: then the host declines, and no harm is done.
  */
-export class Fleet {
+export class HostReservations {
   readonly #view: Pick<HostView, "all" | "get">;
   readonly #promised = new Map<string, Record<Warmth, number>>();
   /** Hosts that were found gone or full, with the sequence of their last word: until they speak again. */
@@ -27,13 +27,13 @@ export class Fleet {
   }
 
   /** Chooses a host and promises one of its agents, or the provider that brings its own. */
-  choose(record: SessionRecord): Promised | undefined {
+  choose(record: SessionRecord): Reservation | undefined {
     if (isExternal(record.provider)) return { choice: chooseProvider(record.provider), settle: () => {} };
     const choice = chooseHost(this.#usable(), record, (host) => this.#free(host, record.profile));
     if (choice === undefined) return undefined;
     const key = `${choice.host}/${record.profile}`;
     const counts = this.#promised.get(key) ?? { hot: 0, warm: 0, cold: 0 };
-    counts[choice.asked] += 1;
+    counts[choice.requestedWarmth] += 1;
     this.#promised.set(key, counts);
     let settled = false;
     return {
@@ -41,7 +41,7 @@ export class Fleet {
       settle: () => {
         if (settled) return;
         settled = true;
-        counts[choice.asked] -= 1;
+        counts[choice.requestedWarmth] -= 1;
       },
     };
   }
@@ -56,18 +56,18 @@ export class Fleet {
   }
 
   /** Leaves a host alone until it says something new. */
-  passOver(hostId: string): void {
+  excludeUntilUpdate(hostId: string): void {
     const host = this.#view.get(hostId);
     if (host !== undefined) this.#passedOver.set(hostId, host.sequence);
   }
 
   #usable(): HostRecord[] {
-    return this.#view.all().filter((host) => this.#passedOver.get(host.id) !== host.sequence);
+    return this.#view.all().filter((host) => this.#passedOver.get(host.hostId) !== host.sequence);
   }
 
   #free(host: HostRecord, profile: string): FreeAgents {
     const free = freeAgents(host, profile);
-    const promised = this.#promised.get(`${host.id}/${profile}`);
+    const promised = this.#promised.get(`${host.hostId}/${profile}`);
     if (promised === undefined) return free;
     // What was promised beyond one kind is taken from the next: a hot agent that is gone becomes a warm one.
     const hot = Math.max(0, free.hot - promised.hot);

@@ -2,25 +2,25 @@
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 
 /** A record and where it stands in the store; revision 0 while it isn't there. */
-export interface Standing {
+export interface Versioned {
   readonly record: SessionRecord;
   readonly revision: number;
 }
 
-export class LastWritten {
+export class RecordCache {
   readonly #limit: number;
-  readonly #standings = new Map<string, Standing>();
+  readonly #standings = new Map<string, Versioned>();
 
   /** @param limit sessions remembered; the one that was written longest ago goes first. */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  get(key: string): Standing | undefined {
+  get(key: string): Versioned | undefined {
     return this.#standings.get(key);
   }
 
-  set(key: string, standing: Standing): void {
+  set(key: string, standing: Versioned): void {
     this.#standings.delete(key);
     // Of an ended session nothing more is expected.
     if (standing.record.state === "ended") return;

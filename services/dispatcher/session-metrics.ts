@@ -35,7 +35,7 @@ export function countSessions(metrics: Metrics): BusHooks {
       if (bucket.name !== sessions.name) return;
       const record = value as SessionRecord;
       const { profile, state, attempt } = record;
-      const key = `${record.tenant}.${record.id}`;
+      const key = `${record.tenant}.${record.sessionId}`;
       if (revision === 0) started({ profile, provider: record.provider ?? "pool" });
       // Something else of a ready record may change, and be saved too.
       if (state === "ready" && counted.get(key) !== attempt) {

@@ -22,7 +22,7 @@ const WAKE_AGAIN_MS = 1000;
  * Wakes waiting sessions by a message each, oldest first, as many as there are free agents. Waking by message
  * and not by call means that a dispatcher which dies while dispatching leaves the message to the next one.
  */
-export class WaitingRoom {
+export class WaitQueue {
   readonly #deps: Deps;
   readonly #wokenAtMs = new Map<string, number>();
   readonly #timers = new Map<string, () => void>();
@@ -83,7 +83,7 @@ export class WaitingRoom {
     const waiting = this.#deps.sessions.waiting().filter((session) => this.#isRested(session));
     const free = new Map<string, number>();
     for (const session of waiting) {
-      const line = lineOf(session.record);
+      const line = queueKeyOf(session.record);
       const left = free.get(line) ?? this.#deps.freeFor(session.record);
       if (left > 0) this.#wake(session);
       free.set(line, left - 1);
@@ -103,16 +103,16 @@ export class WaitingRoom {
     this.#wokenAtMs.set(mark, now);
     this.#deps.bus
       .publish(sessionEvents, {
-        type: "woken",
+        type: "retry_requested",
         tenant: record.tenant,
-        sessionId: record.id,
+        sessionId: record.sessionId,
         attempt: record.attempt,
         at: isoNow(this.#deps.clock),
       })
       .catch((error: unknown) => {
         this.#wokenAtMs.delete(mark);
         this.#deps.log.warn(
-          { error, session: record.id, revision },
+          { error, sessionId: record.sessionId, revision },
           "waking a session failed; it is tried again",
         );
       });
@@ -120,7 +120,7 @@ export class WaitingRoom {
 }
 
 /** Who waits for the same agents: those of the fleet, or a provider's. */
-export const lineOf = ({ profile, provider }: SessionRecord): string =>
+export const queueKeyOf = ({ profile, provider }: SessionRecord): string =>
   isExternal(provider) ? `${provider}:${profile}` : profile;
 
-const keyOf = ({ record }: SeenSession): string => `${record.tenant}.${record.id}`;
+const keyOf = ({ record }: SeenSession): string => `${record.tenant}.${record.sessionId}`;

@@ -1,7 +1,7 @@
 // The gateway's settings.
 import { serviceJwtSettings } from "../../libs/auth/service-jwt.ts";
-import { PROVIDERS_SAYS, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
-import { INBOUND_SAYS, parseInboundRules } from "../../libs/contracts/sessions/inbound-rooms.ts";
+import { PROVIDERS_DESCRIPTION, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
+import { INBOUND_ROOMS_DESCRIPTION, parseInboundRooms } from "../../libs/contracts/sessions/inbound-rooms.ts";
 import { commonSettings } from "../../libs/runtime/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/runtime/config.ts";
 import { webhookSettings } from "../../libs/runtime/webhook-settings.ts";
@@ -12,22 +12,22 @@ export const gatewaySettings = {
   ...serviceJwtSettings,
   GREENROOM_PORT: setting.integer("The port of the API and the page; 0 takes any free one.", 8080, 0, 65_535),
   GREENROOM_BIND: setting.text("The address to listen on; 0.0.0.0 is every one.", "127.0.0.1"),
-  GREENROOM_WAIT_MS: setting.integer(
+  GREENROOM_START_WAIT_MS: setting.integer(
     "How long a start waits for its agent before it answers 202, in ms.",
     500,
     0,
     30_000,
   ),
-  GREENROOM_QUEUE_MAX: setting.integer(
+  GREENROOM_MAX_QUEUE_LENGTH: setting.integer(
     "How many sessions may wait for capacity before more are refused with 429.",
     100,
   ),
-  GREENROOM_STARTS_MAX: setting.integer(
+  GREENROOM_MAX_PENDING_STARTS: setting.integer(
     "How many starts may be under way at one gateway before more are refused with 429: asked for, and not yet taken up by a dispatcher.",
     256,
     1,
   ),
-  GREENROOM_LAG_MAX_MS: setting.integer(
+  GREENROOM_MAX_EVENT_LOOP_LAG_MS: setting.integer(
     "How far the gateway's own work may lag behind (the median of a second, in ms) before starts are refused with 429.",
     500,
     10,
@@ -42,8 +42,8 @@ export const gatewaySettings = {
     "How many of those one address may have open; 0 sets no limit, as behind a proxy.",
     0,
   ),
-  GREENROOM_REQUEST_MS: setting.integer("How long a request may take to arrive, in ms.", 30_000, 100),
-  GREENROOM_UNREAD_MS: setting.integer(
+  GREENROOM_REQUEST_TIMEOUT_MS: setting.integer("How long a request may take to arrive, in ms.", 30_000, 100),
+  GREENROOM_SLOW_CLIENT_TIMEOUT_MS: setting.integer(
     "How long a client may leave what it was sent unread before it is cut, in ms.",
     60_000,
     100,
@@ -51,8 +51,8 @@ export const gatewaySettings = {
   GREENROOM_DEFAULT_PROFILE: setting.optionalText(
     "The profile of a start that names none. Default: assistant where it runs, else echo.",
   ),
-  GREENROOM_INBOUND: setting.parsed(INBOUND_SAYS, parseInboundRules),
-  GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_SAYS, parseProviderRules),
+  GREENROOM_INBOUND_ROOMS: setting.parsed(INBOUND_ROOMS_DESCRIPTION, parseInboundRooms),
+  GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_DESCRIPTION, parseProviderRules),
   GREENROOM_TOKEN_TTL_S: setting.integer("How long a user may wait before joining, in s.", 600, 10, 86_400),
   GREENROOM_BODY_LIMIT_BYTES: setting.integer("The largest body that is taken, in bytes.", 65_536, 1024),
   GREENROOM_BULK_LIMIT_BYTES: setting.integer(

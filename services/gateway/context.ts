@@ -9,10 +9,10 @@ import type { Clock } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
 import type { Metrics } from "../../libs/runtime/metrics.ts";
 import type { GatewayConfig } from "./config.ts";
-import type { StoreTrouble } from "./http/store-health.ts";
-import type { OpenStreams } from "./http/stream-limits.ts";
+import type { StoreHealth } from "./http/store-health.ts";
+import type { StreamLimits } from "./http/stream-limits.ts";
 import type { Admission } from "./sessions/admission.ts";
-import type { SessionFeed } from "./sessions/session-subscriptions.ts";
+import type { SessionSubscriptions } from "./sessions/session-subscriptions.ts";
 import type { StartTimes } from "./sessions/start-times.ts";
 
 export interface GatewayDeps {
@@ -37,13 +37,13 @@ export interface Accepted {
 
 export interface Gateway extends GatewayDeps {
   readonly tenant: string;
-  readonly feed: SessionFeed;
+  readonly subscriptions: SessionSubscriptions;
   readonly startTimes: StartTimes;
   /** Requests that this gateway is storing, or has stored and whose record it hasn't seen yet, by session. */
   readonly accepted: Map<string, Accepted>;
   readonly admission: Admission;
-  readonly storeTrouble: StoreTrouble;
-  readonly streams: OpenStreams;
+  readonly storeHealth: StoreHealth;
+  readonly streams: StreamLimits;
   /** Undefined when no key is set: then no other system can show who it is. */
   readonly serviceJwts: ServiceJwts | undefined;
 }

@@ -11,8 +11,8 @@ import { GreenroomError } from "../../libs/contracts/errors.ts";
 import { exportCallsRoute } from "./calls/export-calls.ts";
 import { kpisRoute } from "./calls/kpis.ts";
 import { listCallsRoutes } from "./calls/list-calls.ts";
-import { dispatchRoutes } from "./claims/claim-routes.ts";
-import { dispatchReportRoutes } from "./claims/runner-reports.ts";
+import { claimRoutes } from "./claims/claim-routes.ts";
+import { runnerReportRoutes } from "./claims/runner-reports.ts";
 import type { Gateway, GatewayDeps } from "./context.ts";
 import { deadLettersRoute } from "./fleet/dead-letters.ts";
 import { drainHostRoutes } from "./fleet/drain-host.ts";
@@ -20,36 +20,36 @@ import { healthRoutes } from "./fleet/health.ts";
 import { hostsRoute } from "./fleet/hosts.ts";
 import { poolRoutes } from "./fleet/pools.ts";
 import { type ServiceWatch, watchServices } from "./fleet/service-watch.ts";
-import { answerBrokenRequests } from "./http/client-errors.ts";
+import { handleClientErrors } from "./http/client-errors.ts";
 import { isAllowedOrigin } from "./http/cors-origins.ts";
 import { sendError } from "./http/errors.ts";
 import { measureRequests, metricsRoute } from "./http/metrics.ts";
-import { answerUnknownRoutes } from "./http/not-found.ts";
+import { handleNotFound } from "./http/not-found.ts";
 import { describeApi, openApiRoute } from "./http/openapi.ts";
 import { guardBrowsers, servePage } from "./http/page.ts";
 import { guardRequests } from "./http/request-guards.ts";
-import { guardArrival, LONGEST_ARRIVAL_MS } from "./http/request-timeout.ts";
+import { limitRequestTime, MAX_REQUEST_TIME_MS } from "./http/request-timeout.ts";
 import type { Routes } from "./http/routes.ts";
-import { noticeStoreTrouble } from "./http/store-health.ts";
-import { openStreams } from "./http/stream-limits.ts";
+import { watchStoreHealth } from "./http/store-health.ts";
+import { createStreamLimits } from "./http/stream-limits.ts";
 import { deleteDataRoutes } from "./privacy/delete-data.ts";
 import { createAdmission } from "./sessions/admission.ts";
 import { endSessionRoute } from "./sessions/end-session.ts";
 import { getSessionRoute } from "./sessions/get-session.ts";
-import { sweepInbound } from "./sessions/inbound-rooms.ts";
+import { sweepInboundRooms } from "./sessions/inbound-rooms.ts";
 import { listSessionsRoute } from "./sessions/list-sessions.ts";
 import { livekitTokenRoute } from "./sessions/livekit-token.ts";
-import { webhookRoute } from "./sessions/livekit-webhook.ts";
+import { livekitWebhookRoute } from "./sessions/livekit-webhook.ts";
 import { sessionEventsRoute } from "./sessions/session-events.ts";
 import { sessionLogsRoute } from "./sessions/session-logs.ts";
 import { sessionSocketRoute } from "./sessions/session-socket.ts";
-import { feedSessions } from "./sessions/session-subscriptions.ts";
+import { createSubscriptions } from "./sessions/session-subscriptions.ts";
 import { startSessionRoute } from "./sessions/start-session.ts";
 import { measureStarts } from "./sessions/start-times.ts";
 import { tokenRoute } from "./sessions/tokens.ts";
 import { taskRoutes } from "./tasks/task-routes.ts";
-import { webhookDeliveryRoutes } from "./webhooks/deliveries.ts";
-import { webhookOutRoutes } from "./webhooks/endpoints.ts";
+import { deliveryRoutes } from "./webhooks/deliveries.ts";
+import { endpointRoutes } from "./webhooks/endpoints.ts";
 
 /** A start may be told to wait for 30 s, and nothing moves on its connection meanwhile. */
 const LONGEST_ANSWER_MS = 45_000;
@@ -66,17 +66,17 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
     // Ours says it in our shape.
     return503OnClosing: false,
     // For a whole request to arrive; most have less, see guardArrival.
-    requestTimeout: LONGEST_ARRIVAL_MS,
+    requestTimeout: MAX_REQUEST_TIME_MS,
     http: {
       // Node looks at bodies only when the time for headers is the shorter one.
-      headersTimeout: Math.min(10_000, deps.config.GREENROOM_REQUEST_MS / 2),
-      connectionsCheckingInterval: Math.min(5000, deps.config.GREENROOM_REQUEST_MS),
+      headersTimeout: Math.min(10_000, deps.config.GREENROOM_REQUEST_TIMEOUT_MS / 2),
+      connectionsCheckingInterval: Math.min(5000, deps.config.GREENROOM_REQUEST_TIMEOUT_MS),
     },
     // A connection on which nothing moves at all: its client has left, or doesn't read. Streams beat faster.
-    connectionTimeout: Math.max(deps.config.GREENROOM_UNREAD_MS, LONGEST_ANSWER_MS),
+    connectionTimeout: Math.max(deps.config.GREENROOM_SLOW_CLIENT_TIMEOUT_MS, LONGEST_ANSWER_MS),
     routerOptions: { maxParamLength: 256 },
     genReqId: ({ headers }) => traceIdOf(headers["x-request-id"]),
-    ...answerBrokenRequests(deps.log),
+    ...handleClientErrors(deps.log),
   }).withTypeProvider<ZodTypeProvider>();
   const gateway = createContext(deps);
   app.server.maxConnections = deps.config.GREENROOM_CONNECTIONS_MAX;
@@ -88,12 +88,12 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler((error, request, reply) => {
-    gateway.storeTrouble.notice(error);
+    gateway.storeHealth.notice(error);
     return sendError(error, request, reply, deps.log);
   });
-  answerUnknownRoutes(app);
+  handleNotFound(app);
   guardRequests(app, () => isStopping);
-  guardArrival(app, deps.config.GREENROOM_REQUEST_MS);
+  limitRequestTime(app, deps.config.GREENROOM_REQUEST_TIMEOUT_MS);
   guardTraffic(app, deps);
   describeApi(app);
   measureRequests(app, deps.metrics);
@@ -104,13 +104,13 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   app.addHook("onReady", async () => {
     services = await watchServices(gateway);
     stopAdmission = await gateway.admission.watch();
-    stopInbound = sweepInbound(gateway);
+    stopInbound = sweepInboundRooms(gateway);
   });
   app.addHook("preClose", async () => {
     isStopping = true;
     stopInbound();
     gateway.streams.closeAll();
-    gateway.feed.stop();
+    gateway.subscriptions.stop();
   });
   app.addHook("onClose", async () => {
     await stopAdmission?.();
@@ -129,19 +129,19 @@ function addRoutes(app: Routes, gateway: Gateway, services: () => ServiceWatch):
   sessionSocketRoute(app, gateway); //  GET  /api/session/ws
   tokenRoute(app, gateway); //          POST /api/token
   livekitTokenRoute(app, gateway); //   POST /api/livekit/token
-  webhookRoute(app, gateway); //        POST /api/livekit/webhook
+  livekitWebhookRoute(app, gateway); //        POST /api/livekit/webhook
   healthRoutes(app, gateway, services); // GET /api/health /livez /readyz
   poolRoutes(app, gateway); //          GET  /api/pools, POST /api/pool/resize
   hostsRoute(app, gateway); //          GET  /api/hosts
   drainHostRoutes(app, gateway); //     POST, DELETE /api/hosts/:id/drain
   deadLettersRoute(app, gateway); //    GET  /api/dead-letters
-  dispatchRoutes(app, gateway); //      GET  /api/dispatches/:id, POST …/claim
-  dispatchReportRoutes(app, gateway); // POST /api/dispatches/:id/joined, ready, ended
+  claimRoutes(app, gateway); //      GET  /api/claims/:id, POST …/claim
+  runnerReportRoutes(app, gateway); // POST /api/claims/:id/joined, ready, ended
   listCallsRoutes(app, gateway); //      GET  /api/calls, /api/calls/:sessionId
   exportCallsRoute(app, gateway); //     GET  /api/calls/export
   kpisRoute(app, gateway); //            GET  /api/kpis
-  webhookOutRoutes(app, gateway); //    GET, POST /api/webhooks, GET, DELETE …/:id, POST …/:id/enable
-  webhookDeliveryRoutes(app, gateway); // GET /api/webhooks/:id/deliveries, POST …/:id/replay
+  endpointRoutes(app, gateway); //    GET, POST /api/webhooks, GET, DELETE …/:id, POST …/:id/enable
+  deliveryRoutes(app, gateway); // GET /api/webhooks/:id/deliveries, POST …/:id/replay
   taskRoutes(app, gateway); //          POST, GET /api/tasks, /bulk, GET /:id, POST /:id/cancel /:id/retry
   deleteDataRoutes(app, gateway); //    DELETE /api/tenants/:t/data, …/users/:id/data, GET /api/deletion-jobs
   metricsRoute(app, gateway); //        GET  /metrics
@@ -182,13 +182,13 @@ export function createContext(deps: GatewayDeps): Gateway {
   return {
     ...deps,
     tenant,
-    feed: feedSessions(deps.sessions, deps.clock, tenant),
+    subscriptions: createSubscriptions(deps.sessions, deps.clock, tenant),
     startTimes: measureStarts(deps.sessions),
     accepted: new Map(),
     admission: createAdmission(deps),
-    storeTrouble: noticeStoreTrouble(deps),
+    storeHealth: watchStoreHealth(deps),
     serviceJwts: createServiceJwts(deps.config),
-    streams: openStreams({
+    streams: createStreamLimits({
       max: deps.config.GREENROOM_STREAMS_MAX,
       maxPerClient: deps.config.GREENROOM_STREAMS_PER_CLIENT,
     }),

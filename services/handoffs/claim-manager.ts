@@ -1,7 +1,7 @@
 // Keeps the dispatches: expires what nobody claims, closes what was claimed, removes what is over.
 import type { Stop } from "../../libs/bus/bus.ts";
-import { dispatches } from "../../libs/contracts/buckets.ts";
-import type { DispatchRecord } from "../../libs/contracts/claims/claim.ts";
+import { claims } from "../../libs/contracts/buckets.ts";
+import type { ClaimRecord } from "../../libs/contracts/claims/claim.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
@@ -9,17 +9,17 @@ import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { repeat } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
 import { type OfferDeps, settledAs } from "./claim-offers.ts";
-import { type DispatchLimits, type Due, dispatchDue, whyOver } from "./decide-expiry.ts";
+import { type ClaimLimits, type Due, decideExpiry, endReason } from "./decide-expiry.ts";
 
-export interface DispatchKeeperDeps extends OfferDeps {
+export interface ClaimManagerDeps extends OfferDeps {
   readonly log: Log;
   readonly sessions: Pick<SessionView, "get">;
   readonly livekit: LiveKit | undefined;
-  readonly limits: DispatchLimits;
+  readonly limits: ClaimLimits;
 }
 
 interface Seen {
-  readonly dispatch: DispatchRecord;
+  readonly dispatch: ClaimRecord;
   readonly revision: number;
   /** When this process first saw this revision, and that it was claimed, on its monotonic clock. */
   readonly sinceMs: number;
@@ -35,9 +35,9 @@ const TOKEN_MS = 130_000;
 const PUT_OUT_MS = 2000;
 
 /** Several connectors may do this at once: each change is a compare-and-set, and the rest is harmless when repeated. */
-export async function keepDispatches(deps: DispatchKeeperDeps): Promise<{ stop: Stop }> {
-  const keeper = new DispatchKeeper(deps);
-  const stopWatching = await deps.bus.watch(dispatches, ({ key, value, revision }) =>
+export async function manageClaims(deps: ClaimManagerDeps): Promise<{ stop: Stop }> {
+  const keeper = new ClaimManager(deps);
+  const stopWatching = await deps.bus.watch(claims, ({ key, value, revision }) =>
     keeper.see(key, value, revision),
   );
   const stopTicking = repeat(
@@ -54,15 +54,15 @@ export async function keepDispatches(deps: DispatchKeeperDeps): Promise<{ stop: 
   };
 }
 
-class DispatchKeeper {
-  readonly #deps: DispatchKeeperDeps;
+class ClaimManager {
+  readonly #deps: ClaimManagerDeps;
   readonly #seen = new Map<string, Seen>();
 
-  constructor(deps: DispatchKeeperDeps) {
+  constructor(deps: ClaimManagerDeps) {
     this.#deps = deps;
   }
 
-  see(key: string, dispatch: DispatchRecord | undefined, revision: number): void {
+  see(key: string, dispatch: ClaimRecord | undefined, revision: number): void {
     const known = this.#seen.get(key);
     if (known !== undefined && known.revision >= revision) return;
     if (dispatch === undefined) {
@@ -87,7 +87,7 @@ class DispatchKeeper {
         await this.#look(key, seen);
       } catch (error) {
         // What could not be done to one is no reason to leave the others.
-        this.#deps.log.debug({ key, why: messageOf(error) }, "a dispatch is looked at again");
+        this.#deps.log.debug({ key, reason: messageOf(error) }, "a dispatch is looked at again");
       }
     }
   }
@@ -97,11 +97,11 @@ class DispatchKeeper {
     const { dispatch } = seen;
     const now = clock.monotonic();
     const ageMs = now - seen.sinceMs;
-    const record = sessions.get(dispatch.tenant, dispatch.session)?.record;
-    const why = whyOver(dispatch, record, ageMs >= limits.keepMs);
-    if (why !== undefined) seen.overSinceMs ??= now;
-    const over = why === undefined ? undefined : { why, forMs: now - (seen.overSinceMs ?? now) };
-    const due = dispatchDue(dispatch, { ageMs, ...(over === undefined ? {} : { over }) }, limits);
+    const record = sessions.get(dispatch.tenant, dispatch.sessionId)?.record;
+    const reason = endReason(dispatch, record, ageMs >= limits.keepMs);
+    if (reason !== undefined) seen.overSinceMs ??= now;
+    const over = reason === undefined ? undefined : { reason, forMs: now - (seen.overSinceMs ?? now) };
+    const due = decideExpiry(dispatch, { ageMs, ...(over === undefined ? {} : { over }) }, limits);
     if (due !== undefined) await this.#settle(key, seen, due);
     if (record !== undefined && mayStillCome(dispatch, record)) this.#putOut(seen);
   }
@@ -109,13 +109,16 @@ class DispatchKeeper {
   async #settle(key: string, { dispatch, revision }: Seen, due: Due): Promise<void> {
     const { bus, log } = this.#deps;
     if (due.become === "removed") {
-      if (await bus.remove(dispatches, key, revision)) log.debug({ dispatch: key }, "a dispatch is removed");
+      if (await bus.remove(claims, key, revision)) log.debug({ dispatch: key }, "a dispatch is removed");
       return;
     }
-    const settled = settledAs(this.#deps, dispatch, due.become, due.why);
-    if ((await bus.save(dispatches, settled, revision)) === undefined) return; // Somebody was faster.
+    const settled = settledAs(this.#deps, dispatch, due.become, due.reason);
+    if ((await bus.save(claims, settled, revision)) === undefined) return; // Somebody was faster.
     if (due.become === "expired")
-      log.info({ session: dispatch.session, dispatch: dispatch.id, why: due.why }, "a dispatch has expired");
+      log.info(
+        { sessionId: dispatch.sessionId, dispatch: dispatch.claimId, reason: due.reason },
+        "a dispatch has expired",
+      );
   }
 
   /** For as long as its token opens the door. */
@@ -127,7 +130,10 @@ class DispatchKeeper {
     if (now - seen.putOutAtMs < PUT_OUT_MS) return;
     seen.putOutAtMs = now;
     livekit.rooms.remove(dispatch.room, dispatch.identity).catch((error: unknown) => {
-      log.debug({ dispatch: dispatch.id, why: messageOf(error) }, "a late agent could not be looked for");
+      log.debug(
+        { dispatch: dispatch.claimId, reason: messageOf(error) },
+        "a late agent could not be looked for",
+      );
     });
   }
 }
@@ -136,8 +142,8 @@ class DispatchKeeper {
  * Whether a runner that claimed was on its way when its session went on without it: it was not in the room yet when
  * the dispatcher put it out.
  */
-const mayStillCome = (dispatch: DispatchRecord, record: SessionRecord): boolean =>
-  whyOver(dispatch, record, false) !== undefined &&
+const mayStillCome = (dispatch: ClaimRecord, record: SessionRecord): boolean =>
+  endReason(dispatch, record, false) !== undefined &&
   !record.history.some(
     ({ attempt, state }) => attempt === dispatch.attempt && (state === "joined" || state === "ready"),
   );

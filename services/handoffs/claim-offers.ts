@@ -2,11 +2,11 @@
 
 import type { z } from "zod";
 import type { Bus } from "../../libs/bus/bus.ts";
-import { dispatches } from "../../libs/contracts/buckets.ts";
+import { claims } from "../../libs/contracts/buckets.ts";
 import {
-  type DispatchRecord,
-  dispatchIdOf,
-  dispatchKey,
+  type ClaimRecord,
+  claimIdOf,
+  claimKey,
   HANDOFF_PREFIX,
   HandoffOrigin,
 } from "../../libs/contracts/claims/claim.ts";
@@ -23,7 +23,7 @@ export interface OfferDeps {
 
 export interface Offer {
   readonly tenant: string;
-  readonly session: string;
+  readonly sessionId: string;
   readonly attempt: number;
   readonly profile: string;
   readonly room: string;
@@ -38,72 +38,72 @@ let writes = 0;
 
 const marks = ({ clock, instance }: OfferDeps) => ({
   at: isoNow(clock),
-  opId: `${instance}:dispatch:${++writes}`,
+  writeId: `${instance}:dispatch:${++writes}`,
 });
 
 /** @returns the dispatch as it stands: an attempt is offered once, however often this is called, and by whomever */
-export async function offerDispatch(deps: OfferDeps, offer: Offer): Promise<DispatchRecord> {
-  const { tenant, session, attempt, profile, room } = offer;
-  const dispatch: DispatchRecord = {
+export async function offerClaim(deps: OfferDeps, offer: Offer): Promise<ClaimRecord> {
+  const { tenant, sessionId, attempt, profile, room } = offer;
+  const dispatch: ClaimRecord = {
     v: 1,
-    id: dispatchIdOf(session, attempt),
+    claimId: claimIdOf(sessionId, attempt),
     tenant,
-    session,
+    sessionId,
     attempt,
     provider: "webhook",
     profile,
     room,
-    identity: agentIdentityOf(session, attempt),
-    traceId: originOf(session, offer.metadata)?.trace_id ?? session,
+    identity: agentIdentityOf(sessionId, attempt),
+    traceId: originOf(sessionId, offer.metadata)?.trace_id ?? sessionId,
     state: "offered",
     expiresAt: new Date(deps.clock.now() + offer.claimMs).toISOString(),
     ...marks(deps),
   };
-  if ((await deps.bus.save(dispatches, dispatch, 0)) !== undefined) return dispatch;
-  const present = await readDispatch(deps.bus, tenant, session, attempt);
+  if ((await deps.bus.save(claims, dispatch, 0)) !== undefined) return dispatch;
+  const present = await readClaim(deps.bus, tenant, sessionId, attempt);
   if (present !== undefined) return present.value;
-  throw new GreenroomError("storage_unavailable", `offering ${dispatch.id}: it was there, and is gone.`);
+  throw new GreenroomError("storage_unavailable", `offering ${dispatch.claimId}: it was there, and is gone.`);
 }
 
-export const readDispatch = (bus: Bus, tenant: string, session: string, attempt: number) =>
-  bus.read(dispatches, dispatchKey(tenant, dispatchIdOf(session, attempt)));
+export const readClaim = (bus: Bus, tenant: string, sessionId: string, attempt: number) =>
+  bus.read(claims, claimKey(tenant, claimIdOf(sessionId, attempt)));
 
 /**
  * Sees to it that nobody can claim an attempt (any more).
  * @returns how it stands then: a claim that was faster has been answered, and its runner may be in the room
  */
-export async function withdrawDispatch(
+export async function withdrawClaim(
   deps: OfferDeps,
-  { tenant, session, attempt }: Pick<Offer, "tenant" | "session" | "attempt">,
-  why: string,
-): Promise<DispatchRecord | undefined> {
+  { tenant, sessionId, attempt }: Pick<Offer, "tenant" | "sessionId" | "attempt">,
+  reason: string,
+): Promise<ClaimRecord | undefined> {
   for (let race = 0; race < MAX_RACES; race++) {
-    const entry = await readDispatch(deps.bus, tenant, session, attempt);
+    const entry = await readClaim(deps.bus, tenant, sessionId, attempt);
     if (entry === undefined || entry.value.state !== "offered") return entry?.value;
-    const expired = settledAs(deps, entry.value, "expired", why);
-    if ((await deps.bus.save(dispatches, expired, entry.revision)) !== undefined) return expired;
+    const expired = settledAs(deps, entry.value, "expired", reason);
+    if ((await deps.bus.save(claims, expired, entry.revision)) !== undefined) return expired;
   }
   throw new GreenroomError(
     "storage_unavailable",
-    `withdrawing ${dispatchIdOf(session, attempt)}: others write to it all the time.`,
+    `withdrawing ${claimIdOf(sessionId, attempt)}: others write to it all the time.`,
   );
 }
 
 /** A dispatch that gives no token any more. */
 export const settledAs = (
   deps: OfferDeps,
-  dispatch: DispatchRecord,
+  dispatch: ClaimRecord,
   state: "expired" | "used",
-  why: string | undefined,
-): DispatchRecord => ({
+  reason: string | undefined,
+): ClaimRecord => ({
   ...dispatch,
   state,
-  ...(why === undefined ? {} : { why: why.slice(0, WHY_MAX) }),
+  ...(reason === undefined ? {} : { reason: reason.slice(0, WHY_MAX) }),
   ...marks(deps),
 });
 
 /** The call that a session was handed over for; undefined for one that wasn't. */
-export function originOf(session: string, metadata: z.infer<typeof Metadata>): HandoffOrigin | undefined {
-  if (!session.startsWith(HANDOFF_PREFIX)) return undefined;
+export function originOf(sessionId: string, metadata: z.infer<typeof Metadata>): HandoffOrigin | undefined {
+  if (!sessionId.startsWith(HANDOFF_PREFIX)) return undefined;
   return HandoffOrigin.safeParse(metadata.handoff).data;
 }

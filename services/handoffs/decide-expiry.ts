@@ -1,8 +1,8 @@
 // What has come due of a dispatch: a pure decision over how long one process has seen it as it is.
-import type { DispatchRecord } from "../../libs/contracts/claims/claim.ts";
+import type { ClaimRecord } from "../../libs/contracts/claims/claim.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 
-export interface DispatchLimits {
+export interface ClaimLimits {
   /** How long it may stand unclaimed. */
   readonly claimMs: number;
   /** How long the same claim is answered again, in case its answer was lost. */
@@ -12,7 +12,7 @@ export interface DispatchLimits {
 }
 
 export type Due =
-  | { readonly become: "expired" | "used"; readonly why: string | undefined }
+  | { readonly become: "expired" | "used"; readonly reason: string | undefined }
   | { readonly become: "removed" };
 
 /** What one process knows of it; times are on its monotonic clock. */
@@ -20,21 +20,23 @@ export interface Age {
   /** How long it has seen this very revision. */
   readonly ageMs: number;
   /** Why its attempt is over, and how long that has been known. */
-  readonly over?: { readonly why: string; readonly forMs: number };
+  readonly over?: { readonly reason: string; readonly forMs: number };
 }
 
-export function dispatchDue(
-  dispatch: DispatchRecord,
+export function decideExpiry(
+  dispatch: ClaimRecord,
   { ageMs, over }: Age,
-  limits: DispatchLimits,
+  limits: ClaimLimits,
 ): Due | undefined {
   switch (dispatch.state) {
     case "offered":
-      if (over !== undefined) return { become: "expired", why: over.why };
+      if (over !== undefined) return { become: "expired", reason: over.reason };
       if (ageMs < limits.claimMs) return undefined;
-      return { become: "expired", why: `nobody claimed it within ${limits.claimMs / 1000} s` };
+      return { become: "expired", reason: `nobody claimed it within ${limits.claimMs / 1000} s` };
     case "claimed":
-      return over !== undefined || ageMs >= limits.repeatMs ? { become: "used", why: over?.why } : undefined;
+      return over !== undefined || ageMs >= limits.repeatMs
+        ? { become: "used", reason: over?.reason }
+        : undefined;
     case "used":
     case "expired":
       // Never before its attempt is over: one that is gone could be offered a second time.
@@ -46,8 +48,8 @@ export function dispatchDue(
  * Why nobody needs it any more. A process may hear of a dispatch before it hears of its session, so a record that is
  * missing, or behind, says nothing; one that is missing for long was removed.
  */
-export function whyOver(
-  dispatch: DispatchRecord,
+export function endReason(
+  dispatch: ClaimRecord,
   record: SessionRecord | undefined,
   isLongMissing: boolean,
 ): string | undefined {

@@ -1,10 +1,10 @@
 // Takes handoffs from other systems in: each becomes a session, or is told why it doesn't.
 import type { Bus, Delivery, Stop, Verdict } from "../../libs/bus/bus.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
-import { HandoffRequested, type RuntimeEvent } from "../../libs/contracts/claims/claim.ts";
+import { type HandoffEvent, HandoffRequested } from "../../libs/contracts/claims/claim.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
-import { deadLetters, handoffRequests, runtimeEvents, sessionEvents } from "../../libs/contracts/streams.ts";
+import { deadLetters, handoffEvents, handoffRequests, sessionEvents } from "../../libs/contracts/streams.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
 import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
@@ -23,7 +23,7 @@ export interface HandoffDeps {
 }
 
 /** All connectors share the handoffs; each is in hand until it is a session, or was answered. */
-export async function takeHandoffs(deps: HandoffDeps): Promise<Stop> {
+export async function consumeHandoffs(deps: HandoffDeps): Promise<Stop> {
   const stops = await Promise.all([takeReadable(deps), answerDead(deps)]);
   return async () => {
     await Promise.all(stops.map((stop) => stop()));
@@ -34,10 +34,10 @@ const takeReadable = (deps: HandoffDeps): Promise<Stop> =>
   deps.bus.consume(
     handoffRequests,
     { durable: "handoffs", concurrency: deps.batchSize },
-    (message, delivery) => onHandoff(deps, message, delivery),
+    (message, delivery) => handleHandoff(deps, message, delivery),
   );
 
-export async function onHandoff(
+export async function handleHandoff(
   { bus, clock, log, sessions, providerOf }: HandoffDeps,
   message: unknown,
   { sequence }: Pick<Delivery, "sequence">,
@@ -47,12 +47,12 @@ export async function onHandoff(
     sessions
       .all()
       .find(({ record }) => record.room === room && record.tenant === tenant && record.state !== "ended")
-      ?.record.id;
+      ?.record.sessionId;
   const decision = decideHandoff(message, { providerOf, sessionIn, at });
   switch (decision.do) {
     case "tell_invalid":
-      log.warn({ sequence, why: decision.message }, "a handoff can't be read");
-      await bus.publish(runtimeEvents, {
+      log.warn({ sequence, reason: decision.message }, "a handoff can't be read");
+      await bus.publish(handoffEvents, {
         version: 1,
         type: "handoff_invalid_payload",
         at,
@@ -66,16 +66,16 @@ export async function onHandoff(
       const { handoff, sessionId, reason, message: words } = decision;
       // Delivered again it may find its own session's end, or its room taken by the next.
       if (await isThere(bus, handoff.tenant_id, sessionId)) return "done";
-      log.warn({ trace: handoff.trace_id, tenant: handoff.tenant_id, why: words }, "a handoff is refused");
-      await bus.publish(runtimeEvents, refusedHandoff(handoff, sessionId, { reason, message: words }, at));
+      log.warn({ trace: handoff.trace_id, tenant: handoff.tenant_id, reason: words }, "a handoff is refused");
+      await bus.publish(handoffEvents, refusedHandoff(handoff, sessionId, { reason, message: words }, at));
       return "done";
     }
     case "request": {
       const { requested } = decision;
       if (await isThere(bus, requested.tenant, requested.sessionId)) return "done";
       const { duplicate } = await bus.publish(sessionEvents, requested);
-      const { sessionId: session, tenant, profile, provider = "pool" } = requested;
-      if (!duplicate) log.info({ session, tenant, profile, provider }, "a handoff became a session");
+      const { sessionId, tenant, profile, provider = "pool" } = requested;
+      if (!duplicate) log.info({ sessionId, tenant, profile, provider }, "a handoff became a session");
       return "done";
     }
   }
@@ -92,11 +92,11 @@ const answerDead = ({ bus, clock }: HandoffDeps): Promise<Stop> =>
     async ({ payload, reason, sequence }) => {
       const at = isoNow(clock);
       const handoff = HandoffRequested.safeParse(parsed(payload)).data;
-      const answer: RuntimeEvent =
+      const answer: HandoffEvent =
         handoff === undefined
           ? { version: 1, type: "handoff_invalid_payload", at, sequence, message: reason }
           : refusedHandoff(handoff, sessionIdOf(handoff), { reason: "not_handled", message: reason }, at);
-      await bus.publish(runtimeEvents, answer);
+      await bus.publish(handoffEvents, answer);
       return "done";
     },
   );

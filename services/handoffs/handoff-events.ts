@@ -1,20 +1,23 @@
 // What other systems are told of a handoff: a pure reading of the session's record and of its dispatch.
 import {
-  type DispatchRecord,
-  dispatchTold,
+  type ClaimRecord,
+  claimEventFields,
   HANDOFF_PREFIX,
+  type HandoffEvent,
   type HandoffRequested,
-  type RuntimeEvent,
 } from "../../libs/contracts/claims/claim.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { originOf } from "./claim-offers.ts";
 
 /** The attempt that a record as it stands has news of: the present one, or the one that it gave up just now. */
-export const attemptTold = ({ attempt, state }: SessionRecord): number =>
+export const attemptFields = ({ attempt, state }: SessionRecord): number =>
   state === "requested" ? attempt - 1 : attempt;
 
 /** Of whose sessions anything is told: those that were handed over, and those whose agent is somebody else's. */
-export const isTold = ({ id, provider }: Pick<SessionRecord, "id" | "provider">): boolean =>
+export const isPublished = ({
+  sessionId: id,
+  provider,
+}: Pick<SessionRecord, "sessionId" | "provider">): boolean =>
   id.startsWith(HANDOFF_PREFIX) || provider === "webhook";
 
 /**
@@ -25,11 +28,11 @@ export const isTold = ({ id, provider }: Pick<SessionRecord, "id" | "provider">)
  */
 export function eventsOfSession(
   record: SessionRecord,
-  dispatch: DispatchRecord | undefined,
+  dispatch: ClaimRecord | undefined,
   at: string,
-): RuntimeEvent[] {
-  if (!isTold(record)) return [];
-  const told = ofSession(record, attemptTold(record), dispatch, at);
+): HandoffEvent[] {
+  if (!isPublished(record)) return [];
+  const told = ofSession(record, attemptFields(record), dispatch, at);
   switch (record.state) {
     case "requested":
       return wasDispatched(record, told.attempt) ? failure(record, told, false) : [];
@@ -54,8 +57,8 @@ export function eventsOfSession(
 }
 
 /** What one stored revision of a dispatch has to tell. */
-export function eventsOfDispatch(dispatch: DispatchRecord, at: string): RuntimeEvent[] {
-  const told = dispatchTold(dispatch, at);
+export function eventsOfClaim(dispatch: ClaimRecord, at: string): HandoffEvent[] {
+  const told = claimEventFields(dispatch, at);
   switch (dispatch.state) {
     case "offered":
       return [{ ...told, type: "handoff_dispatched" }];
@@ -67,7 +70,7 @@ export function eventsOfDispatch(dispatch: DispatchRecord, at: string): RuntimeE
           ...told,
           type: "dispatch_claim_failed",
           reason: "expired",
-          message: dispatch.why ?? "nobody claimed it in time",
+          message: dispatch.reason ?? "nobody claimed it in time",
         },
       ];
     case "used":
@@ -81,7 +84,7 @@ export const refusedHandoff = (
   sessionId: string,
   refusal: { readonly reason: string; readonly message: string },
   at: string,
-): RuntimeEvent => ({
+): HandoffEvent => ({
   version: 1,
   type: "handoff_failed",
   at,
@@ -96,39 +99,41 @@ export const refusedHandoff = (
 const ofSession = (
   record: SessionRecord,
   attempt: number,
-  dispatch: DispatchRecord | undefined,
+  dispatch: ClaimRecord | undefined,
   at: string,
 ) => ({
   version: 1 as const,
   at,
   trace_id: traceOf(record),
   tenant_id: record.tenant,
-  session_id: record.id,
+  session_id: record.sessionId,
   attempt: Math.max(1, attempt),
   agent_id: record.profile,
   room: record.room,
   provider: record.provider ?? ("pool" as const),
-  ...(dispatch === undefined ? {} : { dispatch_id: dispatch.id, dispatch_expires_at: dispatch.expiresAt }),
+  ...(dispatch === undefined
+    ? {}
+    : { dispatch_id: dispatch.claimId, dispatch_expires_at: dispatch.expiresAt }),
 });
 
-const isHandoff = ({ id }: SessionRecord): boolean => id.startsWith(HANDOFF_PREFIX);
+const isHandoff = ({ sessionId: id }: SessionRecord): boolean => id.startsWith(HANDOFF_PREFIX);
 
 const traceOf = (record: SessionRecord): string =>
-  originOf(record.id, record.metadata)?.trace_id ?? record.id;
+  originOf(record.sessionId, record.metadata)?.trace_id ?? record.sessionId;
 
 const wasIn = (record: SessionRecord, attempt: number, state: "dispatched" | "ready"): boolean =>
   record.history.some((entry) => entry.attempt === attempt && entry.state === state);
 const wasDispatched = (record: SessionRecord, attempt: number) => wasIn(record, attempt, "dispatched");
 
 /** Only of an attempt that never became ready: one that did was launched well, whatever became of it. */
-function failure(record: SessionRecord, told: ReturnType<typeof ofSession>, final: boolean): RuntimeEvent[] {
+function failure(record: SessionRecord, told: ReturnType<typeof ofSession>, final: boolean): HandoffEvent[] {
   if (wasIn(record, told.attempt, "ready")) return [];
-  const why = record.history.at(-1)?.why ?? "no reason was given";
+  const message = record.history.at(-1)?.reason ?? "no reason was given";
   const reason = record.endedReason ?? "tried_again";
-  return [{ ...told, type: "agent_session_launch_failed", reason, message: why, final }];
+  return [{ ...told, type: "agent_session_launch_failed", reason, message, final }];
 }
 
-function failedHandoff(record: SessionRecord, at: string): RuntimeEvent[] {
+function failedHandoff(record: SessionRecord, at: string): HandoffEvent[] {
   if (!isHandoff(record)) return [];
   return [
     {
@@ -137,11 +142,11 @@ function failedHandoff(record: SessionRecord, at: string): RuntimeEvent[] {
       at,
       trace_id: traceOf(record),
       tenant_id: record.tenant,
-      session_id: record.id,
+      session_id: record.sessionId,
       agent_id: record.profile,
       room: record.room,
       reason: record.endedReason ?? "ended",
-      message: record.history.at(-1)?.why ?? "no reason was given",
+      message: record.history.at(-1)?.reason ?? "no reason was given",
     },
   ];
 }

@@ -1,12 +1,12 @@
 // Tells other systems on `runtime.<event>` what becomes of handoffs and dispatches, off what was saved.
 import type { Bus, Stop, Verdict } from "../../libs/bus/bus.ts";
-import { dispatches, sessions } from "../../libs/contracts/buckets.ts";
-import type { DispatchRecord, RuntimeEvent } from "../../libs/contracts/claims/claim.ts";
+import { claims, sessions } from "../../libs/contracts/buckets.ts";
+import type { ClaimRecord, HandoffEvent } from "../../libs/contracts/claims/claim.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
-import { runtimeEvents } from "../../libs/contracts/streams.ts";
+import { handoffEvents } from "../../libs/contracts/streams.ts";
 import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
-import { readDispatch } from "./claim-offers.ts";
-import { attemptTold, eventsOfDispatch, eventsOfSession, isTold } from "./handoff-events.ts";
+import { readClaim } from "./claim-offers.ts";
+import { attemptFields, eventsOfClaim, eventsOfSession, isPublished } from "./handoff-events.ts";
 
 interface Deps {
   readonly bus: Bus;
@@ -16,13 +16,13 @@ interface Deps {
 const CONCURRENCY = 64;
 
 /** Every stored revision is told of once, also those that were saved while no connector was up. */
-export async function tellRuntime(deps: Deps): Promise<{ stop: Stop }> {
+export async function publishHandoffEvents(deps: Deps): Promise<{ stop: Stop }> {
   const { bus } = deps;
   const stops = await Promise.all([
     bus.follow(sessions, { durable: "runtime-sessions", concurrency: CONCURRENCY }, ({ value }) =>
-      value === undefined || !isTold(value) ? done() : tellOfSession(deps, value),
+      value === undefined || !isPublished(value) ? done() : tellOfSession(deps, value),
     ),
-    bus.follow(dispatches, { durable: "runtime-dispatches", concurrency: CONCURRENCY }, ({ value }) =>
+    bus.follow(claims, { durable: "runtime-dispatches", concurrency: CONCURRENCY }, ({ value }) =>
       value === undefined ? done() : tellOfDispatch(deps, value),
     ),
   ]);
@@ -38,16 +38,16 @@ const done = async (): Promise<Verdict> => "done";
 async function tellOfSession(deps: Deps, record: SessionRecord): Promise<Verdict> {
   const dispatch =
     record.provider === "webhook"
-      ? await readDispatch(deps.bus, record.tenant, record.id, attemptTold(record))
+      ? await readClaim(deps.bus, record.tenant, record.sessionId, attemptFields(record))
       : undefined;
   return tell(deps, eventsOfSession(record, dispatch?.value, isoNow(deps.clock)));
 }
 
-const tellOfDispatch = (deps: Deps, dispatch: DispatchRecord): Promise<Verdict> =>
-  tell(deps, eventsOfDispatch(dispatch, isoNow(deps.clock)));
+const tellOfDispatch = (deps: Deps, dispatch: ClaimRecord): Promise<Verdict> =>
+  tell(deps, eventsOfClaim(dispatch, isoNow(deps.clock)));
 
 /** In their order; what could not be stored is thrown, and the whole is handed over again. */
-async function tell({ bus }: Deps, events: readonly RuntimeEvent[]): Promise<Verdict> {
-  for (const event of events) await bus.publish(runtimeEvents, event);
+async function tell({ bus }: Deps, events: readonly HandoffEvent[]): Promise<Verdict> {
+  for (const event of events) await bus.publish(handoffEvents, event);
   return "done";
 }

@@ -4,11 +4,11 @@ import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import type { ProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
-import { type DispatchKeeperDeps, keepDispatches } from "./claim-manager.ts";
-import { takeHandoffs } from "./handle-handoff.ts";
-import { tellRuntime } from "./handoff-publisher.ts";
+import { type ClaimManagerDeps, manageClaims } from "./claim-manager.ts";
+import { consumeHandoffs } from "./handle-handoff.ts";
+import { publishHandoffEvents } from "./handoff-publisher.ts";
 
-export interface RuntimeDeps extends Omit<DispatchKeeperDeps, "sessions"> {
+export interface RuntimeDeps extends Omit<ClaimManagerDeps, "sessions"> {
   readonly sessions: SessionView;
   readonly hosts: Pick<HostView, "all">;
   /** False: handoffs are left in their stream. */
@@ -21,10 +21,10 @@ export interface RuntimeDeps extends Omit<DispatchKeeperDeps, "sessions"> {
 }
 
 export async function startRuntime(deps: RuntimeDeps): Promise<{ stop: Stop }> {
-  const keeper = await keepDispatches(deps);
-  const teller = await tellRuntime(deps);
+  const keeper = await manageClaims(deps);
+  const teller = await publishHandoffEvents(deps);
   const stopTaking = deps.takesHandoffs
-    ? await takeHandoffs({ ...deps, providerOf: (agentId) => providerOf(deps, agentId) })
+    ? await consumeHandoffs({ ...deps, providerOf: (agentId) => providerOf(deps, agentId) })
     : undefined;
   return {
     async stop() {

@@ -21,7 +21,7 @@ const TRIES = 5;
  *
  * @returns how to stop
  */
-export function removeLeftConversations(deps: Deps, sessions: SessionView): () => void {
+export function deleteConversations(deps: Deps, sessions: SessionView): () => void {
   const { clock, log } = deps;
   const seen = new Set<string>();
   const timers = new Set<() => void>();

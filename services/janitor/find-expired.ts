@@ -1,5 +1,5 @@
 // Which sessions have been as they are for too long: a pure decision.
-import type { SlotReport } from "../../libs/contracts/fleet/host.ts";
+import type { SlotStatus } from "../../libs/contracts/fleet/host.ts";
 import { isExternal } from "../../libs/contracts/providers/provider.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
 
@@ -9,7 +9,7 @@ export interface AgedSession {
   readonly ageMs: number;
 }
 
-export type Overdue = Extract<SessionEvent, { type: "overdue" }>;
+export type Expired = Extract<SessionEvent, { type: "deadline_exceeded" }>;
 
 /**
  * What is to be measured of a record as one span of time. A session that waits stays in its phase while hosts
@@ -25,19 +25,19 @@ export const phaseOf = (record: SessionRecord): string =>
  *
  * @param slotOf what the session's host says of its slot; undefined while it says nothing.
  */
-export function findOverdue(
+export function findExpired(
   sessions: readonly AgedSession[],
-  slotOf: (record: SessionRecord) => SlotReport | undefined,
+  slotOf: (record: SessionRecord) => SlotStatus | undefined,
   at: string,
-): Overdue[] {
+): Expired[] {
   return sessions.flatMap(({ record, ageMs }) => {
     const found = limitPassed(record, ageMs, slotOf(record));
     if (found === undefined || record.state === "ended") return [];
     return [
       {
-        type: "overdue" as const,
+        type: "deadline_exceeded" as const,
         tenant: record.tenant,
-        sessionId: record.id,
+        sessionId: record.sessionId,
         attempt: record.attempt,
         state: record.state,
         at,
@@ -47,14 +47,19 @@ export function findOverdue(
   });
 }
 
-type Found = Pick<Overdue, "kind" | "waitedMs" | "why">;
+type Found = Pick<Expired, "kind" | "waitedMs" | "reason">;
 
-function limitPassed(record: SessionRecord, ageMs: number, slot: SlotReport | undefined): Found | undefined {
+function limitPassed(record: SessionRecord, ageMs: number, slot: SlotStatus | undefined): Found | undefined {
   const limits = record.deadlineMs;
-  const passed = (kind: Found["kind"], waitedMs: number, limitMs: number, why: string): Found | undefined =>
+  const passed = (
+    kind: Found["kind"],
+    waitedMs: number,
+    limitMs: number,
+    reason: string,
+  ): Found | undefined =>
     waitedMs < limitMs
       ? undefined
-      : { kind, waitedMs: Math.round(waitedMs), why: `${why} (limit ${limitMs} ms)` };
+      : { kind, waitedMs: Math.round(waitedMs), reason: `${reason} (limit ${limitMs} ms)` };
   switch (record.state) {
     case "requested":
       return passed(
@@ -64,7 +69,7 @@ function limitPassed(record: SessionRecord, ageMs: number, slot: SlotReport | un
         `no agent of ${record.profile} was free for ${secondsOf(ageMs)}${lastReason(record)}`,
       );
     case "dispatched": {
-      const limitMs = limits.dispatched + (record.asked === "cold" ? limits.coldExtra : 0);
+      const limitMs = limits.dispatched + (record.requestedWarmth === "cold" ? limits.coldExtra : 0);
       return passed(
         "join",
         ageMs,
@@ -89,7 +94,8 @@ function limitPassed(record: SessionRecord, ageMs: number, slot: SlotReport | un
       );
       if (long !== undefined || slot === undefined) return long;
       const idleMs = Math.min(slot.idleForMs ?? 0, ageMs);
-      if (slot.userCame) return passed("idle", idleMs, limits.idle, `nobody spoke for ${secondsOf(idleMs)}`);
+      if (slot.userJoined)
+        return passed("idle", idleMs, limits.idle, `nobody spoke for ${secondsOf(idleMs)}`);
       return passed(
         "user_absent",
         ageMs,
@@ -110,8 +116,8 @@ const whatIsMissing = ({ provider }: SessionRecord): string =>
 
 /** Why the last try came to nothing, if there was one. */
 const lastReason = (record: SessionRecord): string => {
-  const why = record.history.at(-1)?.why;
-  return why === undefined ? "" : `; before: ${why}`;
+  const reason = record.history.at(-1)?.reason;
+  return reason === undefined ? "" : `; before: ${reason}`;
 };
 
 const secondsOf = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;

@@ -21,7 +21,7 @@ export function findOrphans(
   const live = records.filter((record) => record.state !== "ended");
   const needed = new Set(live.map((record) => record.room));
   const slots = new Set(
-    hosts.flatMap((host) => host.stages.flatMap((stage) => stage.slots.map((slot) => slot.id))),
+    hosts.flatMap((host) => host.processes.flatMap((stage) => stage.slots.map((slot) => slot.id))),
   );
   const overByRecord = new Set(
     records.filter((record) => record.state === "ended").map((record) => record.room),
@@ -45,15 +45,15 @@ export function findOrphans(
 const hasRoom = ({ provider }: SessionRecord): boolean => provider !== "vapi";
 
 /** Keeps what was also found the time before: between two looks things settle that only crossed each other. */
-export function inBoth(before: Orphans | undefined, now: Orphans): Orphans {
+export function confirmOrphans(before: Orphans | undefined, now: Orphans): Orphans {
   const rooms = new Set(before?.rooms);
   const sessions = new Set(
-    before?.sessions.map((record) => `${record.tenant}.${record.id}.${record.attempt}`),
+    before?.sessions.map((record) => `${record.tenant}.${record.sessionId}.${record.attempt}`),
   );
   return {
     rooms: now.rooms.filter((room) => rooms.has(room)),
     sessions: now.sessions.filter((record) =>
-      sessions.has(`${record.tenant}.${record.id}.${record.attempt}`),
+      sessions.has(`${record.tenant}.${record.sessionId}.${record.attempt}`),
     ),
   };
 }

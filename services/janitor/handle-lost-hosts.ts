@@ -8,7 +8,7 @@ import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import { type HostLife, HostPulse, livesOf, nameOf, type Suspicion } from "./host-monitor.ts";
+import { type HostLife, HostMonitor, livesOf, nameOf, type Suspicion } from "./host-monitor.ts";
 
 export interface LostHostsDeps {
   readonly bus: Bus;
@@ -19,7 +19,7 @@ export interface LostHostsDeps {
   readonly aliveMs: number;
   readonly hosts: () => readonly HostRecord[];
   readonly records: () => readonly SessionRecord[];
-  readonly sayLost: (record: SessionRecord, why: string) => Promise<void>;
+  readonly publishLost: (record: SessionRecord, reason: string) => Promise<void>;
 }
 
 /** A host that hangs is found slowly anyway, so its agents are given more time. */
@@ -37,7 +37,7 @@ interface Probe {
 }
 
 /** One host that doesn't answer. */
-interface Case {
+interface HostIncident {
   readonly life: HostLife;
   suspicion: Suspicion;
   /** By session and attempt. */
@@ -46,14 +46,14 @@ interface Case {
   isClosing: boolean;
 }
 
-export class LostHosts {
+export class LostHostHandler {
   readonly #deps: LostHostsDeps;
-  readonly #pulse: HostPulse;
-  readonly #cases = new Map<string, Case>();
+  readonly #pulse: HostMonitor;
+  readonly #cases = new Map<string, HostIncident>();
 
   constructor(deps: LostHostsDeps) {
     this.#deps = deps;
-    this.#pulse = new HostPulse({
+    this.#pulse = new HostMonitor({
       ...deps,
       onSuspicion: (life, suspicion) => this.#onSuspicion(life, suspicion),
     });
@@ -85,7 +85,7 @@ export class LostHosts {
   }
 
   /** Gives up what is surely lost; called at each new finding, about the host or about one of its agents. */
-  #judge(found: Case): void {
+  #judge(found: HostIncident): void {
     const theirs = this.#deps.records().filter((record) => isServedBy(record, found.life));
     let left = 0;
     for (const record of theirs) {
@@ -96,7 +96,7 @@ export class LostHosts {
   }
 
   /** A call outlives its host's connection to NATS: an agent that answers in its room is left alone. */
-  #isLost(found: Case, record: SessionRecord): boolean {
+  #isLost(found: HostIncident, record: SessionRecord): boolean {
     const { degree } = found.suspicion;
     if (!this.#canBeAsked(record)) return degree === "certain";
     const probe = this.#probe(found, record);
@@ -110,7 +110,7 @@ export class LostHosts {
     return record.state === "ready" || record.state === "joined";
   }
 
-  #probe(found: Case, record: SessionRecord): Probe {
+  #probe(found: HostIncident, record: SessionRecord): Probe {
     const { clock, livekit, log } = this.#deps;
     const key = jobKey(record);
     const before = found.probes.get(key);
@@ -126,7 +126,9 @@ export class LostHosts {
         probe.answers = answers;
       })
       // While LiveKit can't be asked nothing destructive is decided.
-      .catch((error: unknown) => log.debug({ session: record.id, why: messageOf(error) }, "not asked"))
+      .catch((error: unknown) =>
+        log.debug({ sessionId: record.sessionId, reason: messageOf(error) }, "not asked"),
+      )
       .finally(() => {
         probe.isOver = true;
         if (this.#cases.get(nameOf(found.life)) === found) this.#judge(found);
@@ -134,32 +136,38 @@ export class LostHosts {
     return probe;
   }
 
-  #giveUp(found: Case, record: SessionRecord): void {
-    const { clock, log, sayLost } = this.#deps;
+  #giveUp(found: HostIncident, record: SessionRecord): void {
+    const { clock, log, publishLost: sayLost } = this.#deps;
     const key = jobKey(record);
     const now = clock.monotonic();
     const saidAtMs = found.saidAtMs.get(key);
     if (saidAtMs !== undefined && now - saidAtMs < SAY_AGAIN_MS) return;
     found.saidAtMs.set(key, now);
-    sayLost(record, found.suspicion.why).catch((error: unknown) => {
+    sayLost(record, found.suspicion.reason).catch((error: unknown) => {
       found.saidAtMs.delete(key);
-      log.warn({ session: record.id, why: messageOf(error) }, "a loss could not be said; it is said again");
+      log.warn(
+        { sessionId: record.sessionId, reason: messageOf(error) },
+        "a loss could not be said; it is said again",
+      );
     });
   }
 
   /** A registration without anybody behind it is taken away; a host that lives after all registers again. */
-  async #close(found: Case, sessions: number): Promise<void> {
+  async #close(found: HostIncident, sessions: number): Promise<void> {
     if (found.isClosing) return;
     found.isClosing = true;
     const { bus, log } = this.#deps;
     const { life, suspicion } = found;
     try {
-      const stored = await bus.read(hostsBucket, life.id);
+      const stored = await bus.read(hostsBucket, life.hostId);
       if (stored === undefined || !isOfLife(stored, life)) return;
-      if (!(await bus.remove(hostsBucket, life.id, stored.revision))) return;
-      log.warn({ host: life.id, sessions, why: suspicion.why }, "a host is lost");
+      if (!(await bus.remove(hostsBucket, life.hostId, stored.revision))) return;
+      log.warn({ host: life.hostId, sessions, reason: suspicion.reason }, "a host is lost");
     } catch (error) {
-      log.warn({ host: life.id, why: messageOf(error) }, "a lost host is still registered; tried again");
+      log.warn(
+        { host: life.hostId, reason: messageOf(error) },
+        "a lost host is still registered; tried again",
+      );
     } finally {
       found.isClosing = false;
     }
@@ -167,13 +175,13 @@ export class LostHosts {
 }
 
 const jobKey = (record: SessionRecord): string =>
-  `${sessionKey(record.tenant, record.id)}.${record.attempt}.${record.room}`;
+  `${sessionKey(record.tenant, record.sessionId)}.${record.attempt}.${record.room}`;
 
 /** Until a host first saves its record, its registration has no epoch but stands at that revision. */
 const isOfLife = ({ value, revision }: Entry<HostRecord>, { epoch }: HostLife): boolean =>
   value.epoch === epoch || revision === epoch;
 
 const isServedBy = (record: SessionRecord, host: HostLife): boolean =>
-  record.host === host.id &&
+  record.host === host.hostId &&
   record.hostEpoch === host.epoch &&
   (record.state === "dispatched" || record.state === "joined" || record.state === "ready");

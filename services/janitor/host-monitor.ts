@@ -8,7 +8,7 @@ import type { Clock } from "../../libs/runtime/clock.ts";
 
 /** One life of a host, from its registration to its end. */
 export interface HostLife {
-  readonly id: string;
+  readonly hostId: string;
   readonly epoch: number;
 }
 
@@ -24,7 +24,7 @@ export interface Suspicion {
    * that don't answer either. `certain`: enough by itself.
    */
   readonly degree: "new" | "sure" | "certain";
-  readonly why: string;
+  readonly reason: string;
 }
 
 /** A host that lives is asked so often, and a fleet of any size no more than 500 times a second. */
@@ -51,17 +51,17 @@ const LOST_ASK_MS = 500;
  * provider has no life that could end: connectors look after its agents, and after each other.
  */
 export function livesOf(hosts: readonly HostLife[], records: readonly SessionRecord[]): HostLife[] {
-  const lives = new Map(hosts.map(({ id, epoch }) => [nameOf({ id, epoch }), { id, epoch }]));
-  for (const { state, host: id, hostEpoch: epoch } of records) {
-    if (state === "ended" || id === undefined || epoch === undefined || isProviderHost(id)) continue;
-    lives.set(nameOf({ id, epoch }), { id, epoch });
+  const lives = new Map(hosts.map(({ hostId, epoch }) => [nameOf({ hostId, epoch }), { hostId, epoch }]));
+  for (const { state, host: hostId, hostEpoch: epoch } of records) {
+    if (state === "ended" || hostId === undefined || epoch === undefined || isProviderHost(hostId)) continue;
+    lives.set(nameOf({ hostId, epoch }), { hostId, epoch });
   }
   return [...lives.values()];
 }
 
-export const nameOf = ({ id, epoch }: HostLife): string => `${id}/${epoch}`;
+export const nameOf = ({ hostId, epoch }: HostLife): string => `${hostId}/${epoch}`;
 
-export interface PulseDeps {
+export interface HostMonitorDeps {
   readonly bus: Bus;
   readonly clock: Clock;
   /** Called at each unanswered question; undefined: it answers, nothing is held against it any more. */
@@ -78,11 +78,11 @@ interface Followed {
   cancel: () => void;
 }
 
-export class HostPulse {
-  readonly #deps: PulseDeps;
+export class HostMonitor {
+  readonly #deps: HostMonitorDeps;
   readonly #followed = new Map<string, Followed>();
 
-  constructor(deps: PulseDeps) {
+  constructor(deps: HostMonitorDeps) {
     this.#deps = deps;
   }
 
@@ -154,7 +154,7 @@ export class HostPulse {
   }
 
   /** Asks once. */
-  async #answerTo({ id, epoch }: HostLife): Promise<Answer> {
+  async #answerTo({ hostId: id, epoch }: HostLife): Promise<Answer> {
     try {
       const pong = await this.#deps.bus.request(pingCommand, id, {});
       return pong.epoch > epoch && epoch > 0 ? "restarted" : "fine";
@@ -165,10 +165,10 @@ export class HostPulse {
   }
 }
 
-const restarted = ({ id }: HostLife): Suspicion => ({
+const restarted = ({ hostId: id }: HostLife): Suspicion => ({
   kind: "restarted",
   degree: "certain",
-  why: `host ${id} was restarted`,
+  reason: `host ${id} was restarted`,
 });
 
 /**
@@ -178,7 +178,7 @@ const restarted = ({ id }: HostLife): Suspicion => ({
  * @param forMs since the first of them was asked
  */
 export function suspicionOf(
-  { id }: HostLife,
+  { hostId: id }: HostLife,
   misses: readonly ("gone" | "silent")[],
   forMs: number,
 ): Suspicion {
@@ -188,13 +188,13 @@ export function suspicionOf(
     return {
       kind: "gone",
       degree: isSure && forMs >= GONE_CERTAIN_MS ? "certain" : isSure ? "sure" : "new",
-      why: `host ${id} is gone: nobody answers for it`,
+      reason: `host ${id} is gone: nobody answers for it`,
     };
   }
   const isSure = misses.length >= SILENCES_TO_BE_SURE && forMs >= SILENT_SURE_MS;
   return {
     kind: "silent",
     degree: isSure && forMs >= SILENT_CERTAIN_MS ? "certain" : isSure ? "sure" : "new",
-    why: `host ${id} hangs: it answered nothing for ${(forMs / 1000).toFixed(1)} s`,
+    reason: `host ${id} hangs: it answered nothing for ${(forMs / 1000).toFixed(1)} s`,
   };
 }

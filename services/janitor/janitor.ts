@@ -1,22 +1,22 @@
 // The janitor: says what did not happen, and cleans up what nobody needs. Several of them do no harm.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
-import type { SlotReport } from "../../libs/contracts/fleet/host.ts";
+import type { SlotStatus } from "../../libs/contracts/fleet/host.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
-import { roomHints, sessionEvents } from "../../libs/contracts/streams.ts";
+import { roomEvents, sessionEvents } from "../../libs/contracts/streams.ts";
 import { hasEnded } from "../../libs/domain/call/build-call.ts";
 import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
 import { type SessionView, watchSessions } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { type Clock, isoNow, repeat } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import { removeLeftConversations } from "./delete-conversations.ts";
-import { findOverdue, phaseOf } from "./find-expired.ts";
-import { findOrphans, inBoth, type Orphans } from "./find-orphans.ts";
-import { LostHosts } from "./handle-lost-hosts.ts";
-import { UnrecordedCalls } from "./purge-guard.ts";
-import { RollUps } from "./rollup-writer.ts";
+import { deleteConversations } from "./delete-conversations.ts";
+import { findExpired, phaseOf } from "./find-expired.ts";
+import { confirmOrphans, findOrphans, type Orphans } from "./find-orphans.ts";
+import { LostHostHandler } from "./handle-lost-hosts.ts";
+import { PurgeGuard } from "./purge-guard.ts";
+import { RollupWriter } from "./rollup-writer.ts";
 
 export interface JanitorDeps {
   readonly bus: Bus;
@@ -45,12 +45,12 @@ export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise
   const hosts = await watchHosts(deps.bus);
   const sessions = await watchSessions(deps.bus, deps.clock);
   const janitor = new Janitor(deps, hosts, sessions);
-  const lostHosts = new LostHosts({
+  const lostHosts = new LostHostHandler({
     ...deps,
     aliveMs: deps.settings.aliveMs,
     hosts: () => hosts.all(),
     records: () => sessions.all().map(({ record }) => record),
-    sayLost: (record, why) => janitor.sayLost(record, why),
+    publishLost: (record, reason) => janitor.sayLost(record, reason),
   });
   const again = (ms: number, doing: string, work: () => Promise<void>) =>
     repeat(deps.clock, ms, work, (error) => deps.log.warn({ error }, `${doing} failed; it is tried again`));
@@ -60,11 +60,11 @@ export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise
     again(ROLL_UP_MS, "rolling up", () => janitor.rollUp()),
     again(PURGE_MS, "purging", () => janitor.purgeEnded()),
     again(deps.settings.sweepMs, "sweeping rooms", () => janitor.sweepRooms()),
-    again(TEND_MS, "looking after the streams", () => deps.bus.tend()),
-    removeLeftConversations(deps, sessions),
+    again(TEND_MS, "looking after the streams", () => deps.bus.rebalanceLeaders()),
+    deleteConversations(deps, sessions),
   ];
   // A webhook says that a room is over: look now instead of at the next sweep; what it says is not believed.
-  const stopHints = await deps.bus.listen(roomHints, ({ event }) => {
+  const stopHints = await deps.bus.subscribe(roomEvents, ({ event }) => {
     if (event === "room_finished") void janitor.sweepRooms().catch(() => {});
   });
   return {
@@ -92,8 +92,8 @@ class Janitor {
   readonly #sessions: SessionView;
   /** When each session's present phase was first seen, on this process's monotonic clock. */
   readonly #since = new Map<string, Since>();
-  readonly #rollUps: RollUps;
-  readonly #unrecorded: UnrecordedCalls;
+  readonly #rollUps: RollupWriter;
+  readonly #unrecorded: PurgeGuard;
   #orphansBefore: Orphans | undefined;
   #isSweeping = false;
 
@@ -101,24 +101,28 @@ class Janitor {
     this.#deps = deps;
     this.#hosts = hosts;
     this.#sessions = sessions;
-    this.#rollUps = new RollUps(deps.bus);
-    this.#unrecorded = new UnrecordedCalls(deps);
+    this.#rollUps = new RollupWriter(deps.bus);
+    this.#unrecorded = new PurgeGuard(deps);
     sessions.onChange((session, key) => this.#follow(session?.record, key));
-    for (const { record } of sessions.all()) this.#follow(record, sessionKey(record.tenant, record.id));
+    for (const { record } of sessions.all())
+      this.#follow(record, sessionKey(record.tenant, record.sessionId));
   }
 
   async sayOverdue(): Promise<void> {
     const now = this.#deps.clock.monotonic();
     const aged = this.#sessions.all().flatMap(({ record }) => {
-      const seen = this.#since.get(sessionKey(record.tenant, record.id));
+      const seen = this.#since.get(sessionKey(record.tenant, record.sessionId));
       return seen === undefined || record.state === "ended" ? [] : [{ record, ageMs: now - seen.atMs }];
     });
-    const overdue = findOverdue(aged, (record) => this.#slotOf(record), isoNow(this.#deps.clock));
+    const overdue = findExpired(aged, (record) => this.#slotOf(record), isoNow(this.#deps.clock));
     for (const event of overdue) {
       const seen = this.#since.get(sessionKey(event.tenant, event.sessionId));
       // Once is enough, since it is stored; after a while again, in case the dispatcher couldn't use it yet.
       if (seen === undefined || now - seen.saidAtMs < SAY_AGAIN_MS) continue;
-      this.#deps.log.info({ session: event.sessionId, attempt: event.attempt, why: event.why }, "overdue");
+      this.#deps.log.info(
+        { sessionId: event.sessionId, attempt: event.attempt, reason: event.reason },
+        "deadline_exceeded",
+      );
       await this.#say(event);
       // Only now: what could not be stored is said again at the next look.
       seen.saidAtMs = now;
@@ -138,7 +142,7 @@ class Janitor {
         records,
         this.#hosts.all(),
       );
-      const sure = inBoth(this.#orphansBefore, now);
+      const sure = confirmOrphans(this.#orphansBefore, now);
       this.#orphansBefore = now;
       for (const room of sure.rooms) {
         log.info({ room }, "a room that no session needs is deleted");
@@ -161,17 +165,17 @@ class Janitor {
     let unrecorded = 0;
     for (const { record, revision } of this.#sessions.all()) {
       if (!hasEnded(record) || !this.#rollUps.has(record)) continue;
-      const key = sessionKey(record.tenant, record.id);
+      const key = sessionKey(record.tenant, record.sessionId);
       const seen = this.#since.get(key);
       const keptMs = seen === undefined ? 0 : now - seen.atMs;
       if (seen === undefined || keptMs < settings.keepEndedMs) continue;
-      if (!(await this.#unrecorded.mayPurge(record, keptMs, settings.keepEndedMs))) {
+      if (!(await this.#unrecorded.canPurge(record, keptMs, settings.keepEndedMs))) {
         unrecorded += 1;
         if (unrecorded === UNRECORDED_MAX) return;
         continue;
       }
       if (await bus.remove(sessionsBucket, key, revision))
-        log.debug({ session: record.id }, "a record is purged");
+        log.debug({ sessionId: record.sessionId }, "a record is purged");
     }
   }
 
@@ -192,26 +196,28 @@ class Janitor {
     this.#since.set(key, { phase, atMs, saidAtMs: Number.NEGATIVE_INFINITY, wait });
   }
 
-  #slotOf(record: SessionRecord): SlotReport | undefined {
+  #slotOf(record: SessionRecord): SlotStatus | undefined {
     const host = record.host === undefined ? undefined : this.#hosts.get(record.host);
     if (host === undefined || host.epoch !== record.hostEpoch) return undefined;
-    return host.stages
+    return host.processes
       .flatMap((stage) => stage.slots)
       .find(
         (slot) =>
-          slot.session === record.id && slot.tenant === record.tenant && slot.attempt === record.attempt,
+          slot.sessionId === record.sessionId &&
+          slot.tenant === record.tenant &&
+          slot.attempt === record.attempt,
       );
   }
 
-  async sayLost(record: SessionRecord, why: string): Promise<void> {
+  async sayLost(record: SessionRecord, reason: string): Promise<void> {
     await this.#say({
       type: "agent_lost",
       tenant: record.tenant,
-      sessionId: record.id,
+      sessionId: record.sessionId,
       attempt: record.attempt,
       ...(record.state === "dispatched" ? { state: record.state } : {}),
       at: isoNow(this.#deps.clock),
-      why,
+      reason,
     });
   }
 

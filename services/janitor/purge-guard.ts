@@ -1,7 +1,7 @@
 // Which ended sessions may be purged: where calls are recorded, only those whose call is.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { recorderMarks } from "../../libs/contracts/buckets.ts";
-import { callSubject, dayOf, RECORDER_MARK_KEY } from "../../libs/contracts/calls/call.ts";
+import { callRecorders } from "../../libs/contracts/buckets.ts";
+import { CALL_RECORDER_KEY, callSubject, dayOf } from "../../libs/contracts/calls/call.ts";
 import { isError } from "../../libs/contracts/errors.ts";
 import { calls } from "../../libs/contracts/streams.ts";
 import { type EndedSession, endedAtOf } from "../../libs/domain/call/build-call.ts";
@@ -19,7 +19,7 @@ const LOOK_MS = 60_000;
 /** So many times as long as others a session is kept whose call nobody records; the bucket must not grow for ever. */
 const LONGER = 7;
 
-export class UnrecordedCalls {
+export class PurgeGuard {
   readonly #deps: Deps;
   #hasRecorder = false;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
@@ -32,10 +32,13 @@ export class UnrecordedCalls {
    * @param keptMs for how long it has been kept since its end
    * @param keepMs how long sessions are kept
    */
-  async mayPurge(record: EndedSession, keptMs: number, keepMs: number): Promise<boolean> {
+  async canPurge(record: EndedSession, keptMs: number, keepMs: number): Promise<boolean> {
     if (!(await this.#isRecordedHere()) || (await this.#isRecorded(record))) return true;
     if (keptMs < LONGER * keepMs) return false;
-    this.#deps.log.warn({ session: record.id, keptMs }, "a session is purged whose call nobody recorded");
+    this.#deps.log.warn(
+      { sessionId: record.sessionId, keptMs },
+      "a session is purged whose call nobody recorded",
+    );
     return true;
   }
 
@@ -43,7 +46,7 @@ export class UnrecordedCalls {
     const { bus, clock } = this.#deps;
     if (this.#hasRecorder || clock.monotonic() - this.#lookedAtMs < LOOK_MS) return this.#hasRecorder;
     try {
-      this.#hasRecorder = (await bus.read(recorderMarks, RECORDER_MARK_KEY)) !== undefined;
+      this.#hasRecorder = (await bus.read(callRecorders, CALL_RECORDER_KEY)) !== undefined;
     } catch (error) {
       if (!isError(error, "unreadable_record")) throw error;
       this.#hasRecorder = true;
@@ -53,7 +56,7 @@ export class UnrecordedCalls {
   }
 
   async #isRecorded(record: EndedSession): Promise<boolean> {
-    const subject = callSubject(record.tenant, dayOf(endedAtOf(record)), record.id);
+    const subject = callSubject(record.tenant, dayOf(endedAtOf(record)), record.sessionId);
     return (await this.#deps.bus.lastSequence(calls, subject)) > 0;
   }
 }

@@ -4,11 +4,11 @@ import { rollups } from "../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { Rollup } from "../../libs/contracts/fleet/pool.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
-import { endedMinute, rollUp } from "./rollup.ts";
+import { buildRollups, endedMinute } from "./rollup.ts";
 
 const MAX_TRIES = 5;
 
-export class RollUps {
+export class RollupWriter {
   readonly #bus: Bus;
   /** Minutes whose roll-up may be behind, with how often that was noted. */
   readonly #behind = new Map<string, number>();
@@ -32,7 +32,7 @@ export class RollUps {
   async write(records: () => readonly SessionRecord[]): Promise<void> {
     const due = new Map(this.#behind);
     if (due.size === 0) return;
-    for (const rollup of rollUp(records().filter((record) => due.has(endedMinute(record) ?? ""))))
+    for (const rollup of buildRollups(records().filter((record) => due.has(endedMinute(record) ?? ""))))
       await this.#store(rollup);
     for (const [minute, noted] of due) {
       // Another session of that minute, that ended while this was written, is not in it.

@@ -15,7 +15,7 @@ export function endedMinute(record: SessionRecord): string | undefined {
 }
 
 /** One roll-up for each tenant, profile and minute in which one of the records ended. */
-export function rollUp(records: readonly SessionRecord[]): Rollup[] {
+export function buildRollups(records: readonly SessionRecord[]): Rollup[] {
   const groups = new Map<string, SessionRecord[]>();
   for (const record of records) {
     const minute = endedMinute(record);

@@ -1,39 +1,39 @@
 // The one table of where people's data are: for each stream and bucket, how a tenant's and a person's part is found.
 import type { AnyStore } from "../../libs/bus/bus.ts";
 import {
+  callRecorders,
+  callSlots,
+  claims,
   conversations,
   dailyKpis,
   deletionJobs,
-  dispatches,
   hosts,
   launches,
   pools,
-  recorderMarks,
   rollups,
-  sessionReports,
   sessions,
-  taskLines,
   tasks,
+  usageReports,
   webhookEndpoints,
   webhookQueues,
 } from "../../libs/contracts/buckets.ts";
-import type { DispatchRecord } from "../../libs/contracts/claims/claim.ts";
+import type { ClaimRecord } from "../../libs/contracts/claims/claim.ts";
 import type { DeadLetter } from "../../libs/contracts/fleet/pool.ts";
 import {
   type Channel,
   calls,
   deadLetters,
+  handoffEvents,
   handoffRequests,
-  reliefEvents,
-  runtimeEvents,
   sessionEvents,
   sessionLogs,
+  sessionOverflow,
   taskEvents,
   taskRequests,
   webhookDeliveries,
   webhooks,
 } from "../../libs/contracts/streams.ts";
-import { fieldOf, isWord, names } from "./match-person.ts";
+import { fieldOf, isWord, matchesPerson } from "./match-person.ts";
 
 /** Whose data are to go: a tenant's; or those of some sessions and tasks of it, and what else names a person. */
 export interface Scope {
@@ -51,15 +51,15 @@ export interface StoreRule {
   /** Filters that cover all of a tenant; none where single messages have to be looked at. */
   readonly ofTenant?: (tenant: string) => readonly string[];
   /** Filters that cover what is kept of one session, or of one task. */
-  readonly ofSession?: (tenant: string, session: string) => readonly string[];
+  readonly ofSession?: (tenant: string, sessionId: string) => readonly string[];
   readonly ofTask?: (tenant: string, task: string) => readonly string[];
   /** Messages that are looked at one by one, and erased by their place. */
   readonly messages?: readonly MessageRule<never>[];
   /** Records whose keys don't say whose they are: they are listed, and those that match go. */
   readonly records?: (record: never, scope: Scope) => boolean;
   /** Why something stays. */
-  readonly stays?: string;
-  readonly staysForPerson?: string;
+  readonly keeps?: string;
+  readonly keepsForPerson?: string;
 }
 
 export interface MessageRule<T> {
@@ -82,7 +82,7 @@ export const storeRules: readonly StoreRule[] = [
       rule({
         channel: taskRequests,
         subject: () => taskRequests.subjects,
-        isOf: (request, scope) => request.tenant === scope.tenant && names(scope, request),
+        isOf: (request, scope) => request.tenant === scope.tenant && matchesPerson(scope, request),
         isForPartsOnly: true,
       }),
     ],
@@ -97,80 +97,80 @@ export const storeRules: readonly StoreRule[] = [
     ofTenant: (tenant) => [`${tenant}.>`],
     ofTask: (tenant, task) => [`${tenant}.${task}`],
   },
-  { store: taskLines, stays: "it holds ids of tasks that have a line now; outbound takes them out itself" },
+  { store: callSlots, keeps: "it holds ids of tasks that have a line now; outbound takes them out itself" },
   {
-    store: runtimeEvents,
+    store: handoffEvents,
     messages: [
       rule({
         channel: handoffRequests,
         subject: () => handoffRequests.subjects,
-        isOf: (request, scope) => isOfTenant(request, scope) && names(scope, request),
+        isOf: (request, scope) => isOfTenant(request, scope) && matchesPerson(scope, request),
       }),
       rule({
-        channel: runtimeEvents,
-        subject: () => runtimeEvents.subjects,
-        isOf: (event, scope) => isOfTenant(event, scope) && names(scope, event),
+        channel: handoffEvents,
+        subject: () => handoffEvents.subjects,
+        isOf: (event, scope) => isOfTenant(event, scope) && matchesPerson(scope, event),
       }),
     ],
   },
-  { store: dispatches, ofTenant: (tenant) => [`${tenant}.>`], records: dispatchOf as never },
+  { store: claims, ofTenant: (tenant) => [`${tenant}.>`], records: dispatchOf as never },
   {
-    store: reliefEvents,
-    ofTenant: (tenant) => [`relief.session.${tenant}.>`],
-    ofSession: (tenant, session) => [`relief.session.${tenant}.${session}.*`],
+    store: sessionOverflow,
+    ofTenant: (tenant) => [`overflow.session.${tenant}.>`],
+    ofSession: (tenant, sessionId) => [`overflow.session.${tenant}.${sessionId}.*`],
   },
   {
     store: sessionEvents,
     ofTenant: (tenant) => [`session.${tenant}.>`],
-    ofSession: (tenant, session) => [`session.${tenant}.${session}.*`],
+    ofSession: (tenant, sessionId) => [`session.${tenant}.${sessionId}.*`],
   },
   ofSessionKeys(launches, ".*"),
   ofSessionKeys(sessions),
   ofSessionKeys(conversations),
-  ofSessionKeys(sessionReports, ".*"),
+  ofSessionKeys(usageReports, ".*"),
   {
     store: sessionLogs,
     ofTenant: (tenant) => [`log.${tenant}.*`],
-    ofSession: (tenant, session) => [`log.${tenant}.${session}`],
+    ofSession: (tenant, sessionId) => [`log.${tenant}.${sessionId}`],
   },
   {
     store: calls,
     ofTenant: (tenant) => [`call.${tenant}.>`],
-    ofSession: (tenant, session) => [`call.${tenant}.*.${session}`],
+    ofSession: (tenant, sessionId) => [`call.${tenant}.*.${sessionId}`],
   },
   {
     store: webhooks,
     ofTenant: (tenant) => [`webhook.${tenant}.>`],
-    ofSession: (tenant, session) => [`webhook.${tenant}.*.${session}.*`],
+    ofSession: (tenant, sessionId) => [`webhook.${tenant}.*.${sessionId}.*`],
     ofTask: (tenant, task) => [`webhook.${tenant}.*.${task}.*`],
   },
   {
     store: webhookDeliveries,
     ofTenant: (tenant) => [`delivery.${tenant}.>`],
-    ofSession: (tenant, session) => [`delivery.${tenant}.*.${session}`],
+    ofSession: (tenant, sessionId) => [`delivery.${tenant}.*.${sessionId}`],
     ofTask: (tenant, task) => [`delivery.${tenant}.*.${task}`],
   },
   {
     store: webhookEndpoints,
     ofTenant: (tenant) => [`${tenant}.>`],
-    staysForPerson: "an endpoint is the operator's",
+    keepsForPerson: "an endpoint is the operator's",
   },
   {
     store: webhookQueues,
     ofTenant: (tenant) => [`${tenant}.>`],
-    staysForPerson:
+    keepsForPerson:
       "it holds ids of sessions whose events wait; what is removed leaves it when its holder hears",
   },
   {
     store: deadLetters,
     messages: [rule({ channel: deadLetters, subject: () => deadLetters.subjects, isOf: letterOf })],
   },
-  { store: rollups, ofTenant: (tenant) => [`${tenant}.>`], staysForPerson: COUNTS_ONLY },
-  { store: dailyKpis, ofTenant: (tenant) => [`${tenant}.>`], staysForPerson: COUNTS_ONLY },
-  { store: hosts, stays: "a host's record names the sessions that it serves now, and no others" },
-  { store: pools, stays: "it holds how many agents are kept" },
-  { store: recorderMarks, stays: "it says that a recorder runs" },
-  { store: deletionJobs, stays: "it is the proof: counts, and a hash of the user" },
+  { store: rollups, ofTenant: (tenant) => [`${tenant}.>`], keepsForPerson: COUNTS_ONLY },
+  { store: dailyKpis, ofTenant: (tenant) => [`${tenant}.>`], keepsForPerson: COUNTS_ONLY },
+  { store: hosts, keeps: "a host's record names the sessions that it serves now, and no others" },
+  { store: pools, keeps: "it holds how many agents are kept" },
+  { store: callRecorders, keeps: "it says that a recorder runs" },
+  { store: deletionJobs, keeps: "it is the proof: counts, and a hash of the user" },
 ];
 
 export const storeName = (store: AnyStore): string => ("stream" in store ? store.stream : store.name);
@@ -184,12 +184,12 @@ function ofSessionKeys(store: AnyStore, rest = ""): StoreRule {
   return {
     store,
     ofTenant: (tenant) => [`${tenant}.>`],
-    ofSession: (tenant, session) => [`${tenant}.${session}${rest}`],
+    ofSession: (tenant, sessionId) => [`${tenant}.${sessionId}${rest}`],
   };
 }
 
-function dispatchOf(dispatch: DispatchRecord, scope: Scope): boolean {
-  return scope.parts?.sessions.has(dispatch.session) ?? true;
+function dispatchOf(dispatch: ClaimRecord, scope: Scope): boolean {
+  return scope.parts?.sessions.has(dispatch.sessionId) ?? true;
 }
 
 const isOfTenant = (message: unknown, { tenant }: Scope): boolean =>

@@ -11,12 +11,12 @@ import {
   isOver,
 } from "../../libs/contracts/privacy/deletion.ts";
 import { isoNow, repeat } from "../../libs/runtime/clock.ts";
-import { createInOrder } from "../../libs/runtime/keyed-queue.ts";
-import { type CarryOutDeps, carryOut, type HeldJob } from "./run-deletion.ts";
+import { createKeyedQueue } from "../../libs/runtime/keyed-queue.ts";
+import { type HeldJob, type RunDeletionDeps, runDeletion } from "./run-deletion.ts";
 
-export interface DeletionJobsDeps extends CarryOutDeps {
+export interface DeletionJobsDeps extends RunDeletionDeps {
   readonly instance: string;
-  readonly nextOpId: () => string;
+  readonly nextWriteId: () => string;
   readonly signer: ReceiptSigner | undefined;
 }
 
@@ -79,12 +79,12 @@ async function carryOutOne(
   const { bus, clock, instance, log } = deps;
   const entry = await bus.read(deletionJobs, deletionJobKey(seen.tenant, seen.id));
   // What was seen may have changed since: only who saw it as it stands may take it.
-  if (entry === undefined || entry.value.beat !== seen.beat) return;
+  if (entry === undefined || entry.value.heartbeat !== seen.heartbeat) return;
   const held = new Held(deps, entry.value, entry.revision);
   const { job } = held;
   const isTaken = await held.change({
     by: instance,
-    takenUp: job.takenUp + 1,
+    takeovers: job.takeovers + 1,
     state: "running",
     startedAt: job.startedAt ?? isoNow(clock),
   });
@@ -97,12 +97,12 @@ async function carryOutOne(
     (error) => log.debug({ error, job: job.id }, "a deletion's beat failed"),
   );
   try {
-    const outcome = await carryOut(deps, held, () => isStopped() || held.isLost);
+    const outcome = await runDeletion(deps, held, () => isStopped() || held.isLost);
     if (outcome === "done") await finish(deps, held);
     // Who stops in order leaves it to another at once.
     else if (isStopped() && !held.isLost) await held.change({ by: undefined });
   } catch (error) {
-    await held.change({ why: `it is tried again: ${messageOf(error)}`.slice(0, 480), by: undefined });
+    await held.change({ reason: `it is tried again: ${messageOf(error)}`.slice(0, 480), by: undefined });
     throw error;
   } finally {
     stopBeating();
@@ -110,7 +110,7 @@ async function carryOutOne(
 }
 
 async function finish({ clock, log, signer }: DeletionJobsDeps, held: Held): Promise<void> {
-  const { user: _, found: __, why: ___, ...rest } = held.job;
+  const { user: _, found: __, reason: ___, ...rest } = held.job;
   const finished: DeletionJob = { ...rest, state: "done", finishedAt: isoNow(clock) };
   const receipt = signer === undefined ? undefined : await signer.sign(receiptOf(finished, clock.now()));
   const isSaved = await held.change({
@@ -119,7 +119,7 @@ async function finish({ clock, log, signer }: DeletionJobsDeps, held: Held): Pro
     // The hash stays, by which who knows the user can tell that it was this one.
     user: undefined,
     found: undefined,
-    why: signer === undefined ? "There is no receipt, since no key to sign it with is set." : undefined,
+    reason: signer === undefined ? "There is no receipt, since no key to sign it with is set." : undefined,
     ...(receipt === undefined ? {} : { receipt }),
   });
   if (isSaved)
@@ -145,7 +145,7 @@ const receiptOf = (job: DeletionJob, nowMs: number): DeletionReceipt => ({
 /** A job and where it stands. Changes are written one after the other, the beat's among them. */
 class Held implements HeldJob {
   readonly #deps: DeletionJobsDeps;
-  readonly #inOrder = createInOrder();
+  readonly #inOrder = createKeyedQueue();
   #job: DeletionJob;
   #revision: number;
   isLost = false;
@@ -163,8 +163,13 @@ class Held implements HeldJob {
   change(by: { readonly [K in keyof DeletionJob]?: DeletionJob[K] | undefined }): Promise<boolean> {
     return this.#inOrder("job", async () => {
       if (this.isLost) return false;
-      const { bus, nextOpId } = this.#deps;
-      const next = withoutAbsent({ ...this.#job, ...by, beat: this.#job.beat + 1, opId: nextOpId() });
+      const { bus, nextWriteId } = this.#deps;
+      const next = withoutAbsent({
+        ...this.#job,
+        ...by,
+        beat: this.#job.heartbeat + 1,
+        writeId: nextWriteId(),
+      });
       const revision = await bus.save(deletionJobs, next, this.#revision);
       this.isLost = revision === undefined;
       if (revision === undefined) return false;

@@ -5,7 +5,7 @@ import type { CallRecord } from "../../libs/contracts/calls/call.ts";
 import type { DeletionJob } from "../../libs/contracts/privacy/deletion.ts";
 import type { ConnectedCall } from "../../libs/contracts/providers/provider.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
-import { type Channel, calls, reliefEvents, sessionEvents } from "../../libs/contracts/streams.ts";
+import { type Channel, calls, sessionEvents, sessionOverflow } from "../../libs/contracts/streams.ts";
 import { isTaskEnd, type TaskRecord } from "../../libs/contracts/tasks/task.ts";
 
 export interface Found {
@@ -30,18 +30,18 @@ async function findPerson(bus: Bus, tenant: string, user: string, found: Found):
     readonly call?: ConnectedCall | undefined;
   }) => who.user?.id === user || who.call?.to === user;
   for (const { value } of await bus.list(tasks, `${tenant}.>`)) {
-    if (value.to === user || value.attempts.some(({ session }) => found.sessions.has(session)))
+    if (value.to === user || value.attempts.some(({ sessionId }) => found.sessions.has(sessionId)))
       addTask(found, value);
   }
   for (const { value } of await bus.list(sessions, `${tenant}.>`))
     if (isTheirs(value)) addSession(found, value);
   for await (const event of requestsOf(bus, tenant)) {
     if (event.type === "requested" && isTheirs(event))
-      addSession(found, { id: event.sessionId, call: event.call });
+      addSession(found, { sessionId: event.sessionId, call: event.call });
   }
   for await (const call of callsOf(bus, tenant)) {
-    if (call.user.id === user || call.telephone?.to === user)
-      addSession(found, { id: call.sessionId, call: call.telephone });
+    if (call.user.id === user || call.phoneCall?.to === user)
+      addSession(found, { sessionId: call.sessionId, call: call.phoneCall });
   }
 }
 
@@ -50,8 +50,8 @@ async function findOld(bus: Bus, tenant: string, beforeMs: number, found: Found)
   const isOld = (at: string | undefined) => at !== undefined && Date.parse(at) < beforeMs;
   const standing = new Set<string>();
   for (const { value } of await bus.list(sessions, `${tenant}.>`)) {
-    standing.add(value.id);
-    if (value.state === "ended" && isOld(value.history.at(-1)?.at)) found.sessions.add(value.id);
+    standing.add(value.sessionId);
+    if (value.state === "ended" && isOld(value.history.at(-1)?.at)) found.sessions.add(value.sessionId);
   }
   for await (const event of requestsOf(bus, tenant)) {
     // One whose record is gone has ended, long enough ago for it to be purged.
@@ -63,20 +63,20 @@ async function findOld(bus: Bus, tenant: string, beforeMs: number, found: Found)
 
 function addSession(
   found: Found,
-  { id, call }: { readonly id: string; readonly call?: SessionRecord["call"] },
+  { sessionId, call }: { readonly sessionId: string; readonly call?: SessionRecord["call"] },
 ): void {
-  found.sessions.add(id);
+  found.sessions.add(sessionId);
   if (call?.task !== undefined) found.tasks.add(call.task);
 }
 
-function addTask(found: Found, { id, attempts }: TaskRecord): void {
+function addTask(found: Found, { taskId: id, attempts }: TaskRecord): void {
   found.tasks.add(id);
-  for (const { session } of attempts) found.sessions.add(session);
+  for (const { sessionId } of attempts) found.sessions.add(sessionId);
 }
 
 async function* requestsOf(bus: Bus, tenant: string): AsyncGenerator<SessionEvent> {
   yield* scanned(bus, sessionEvents, `session.${tenant}.*.requested`);
-  yield* scanned(bus, reliefEvents, `relief.session.${tenant}.*.requested`);
+  yield* scanned(bus, sessionOverflow, `overflow.session.${tenant}.*.requested`);
 }
 
 const callsOf = (bus: Bus, tenant: string): AsyncGenerator<CallRecord> =>

@@ -10,7 +10,7 @@ interface Wanted {
 }
 
 /** Whether any text in a message is the person's id, or that of a session, a task, or something made of those. */
-export function names({ parts }: Wanted, message: unknown): boolean {
+export function matchesPerson({ parts }: Wanted, message: unknown): boolean {
   if (parts === undefined) return true;
   const open: unknown[] = [message];
   for (let value = open.pop(); open.length > 0 || value !== undefined; value = open.pop()) {

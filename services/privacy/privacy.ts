@@ -13,7 +13,7 @@ export interface DeletionsDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly instance: string;
-  readonly nextOpId: () => string;
+  readonly nextWriteId: () => string;
 }
 
 /** @throws ConfigError for a key that receipts can't be signed with */

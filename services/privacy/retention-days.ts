@@ -42,6 +42,7 @@ export const retentionDays: Setting<RetentionDays> = {
         return z.NEVER;
       }
     }) as unknown as z.ZodType<RetentionDays>,
-  says: "For how many days calls and whatever else is kept of sessions and tasks stay: a number, and others for some tenants, as `30, acme=7, big=off`. Without it, as long as each store keeps things.",
+  description:
+    "For how many days calls and whatever else is kept of sessions and tasks stay: a number, and others for some tenants, as `30, acme=7, big=off`. Without it, as long as each store keeps things.",
   default: undefined,
 };

@@ -11,7 +11,7 @@ export interface RetentionDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly instance: string;
-  readonly nextOpId: () => string;
+  readonly nextWriteId: () => string;
   readonly settings: {
     readonly intervalMs: number;
     readonly days: RetentionDays;
@@ -36,7 +36,7 @@ export function startRetention(deps: RetentionDeps): () => void {
 }
 
 export async function askForRuns(deps: RetentionDeps): Promise<void> {
-  const { bus, clock, log, nextOpId, settings } = deps;
+  const { bus, clock, log, nextWriteId, settings } = deps;
   const jobs = (await bus.list(deletionJobs)).map(({ value }) => value);
   for (const tenant of await tenantsOf(bus, settings)) {
     const days = daysFor(settings.days, tenant);
@@ -53,8 +53,8 @@ export async function askForRuns(deps: RetentionDeps): Promise<void> {
       askedBy: "schedule",
       askedAt: isoNow(clock),
       state: "asked",
-      ...{ takenUp: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, beat: 0 },
-      opId: nextOpId(),
+      ...{ takeovers: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, heartbeat: 0 },
+      writeId: nextWriteId(),
     };
     if ((await bus.save(deletionJobs, job, 0)) !== undefined)
       log.info({ job: job.id, tenant, before: job.before }, "what is too old is to be removed");

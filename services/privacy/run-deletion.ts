@@ -10,7 +10,7 @@ import type { Log } from "../../libs/runtime/log.ts";
 import { type MessageRule, type Scope, type StoreRule, storeName, storeRules } from "./data-map.ts";
 import { type Found, findParts } from "./find-scope.ts";
 
-export interface CarryOutDeps {
+export interface RunDeletionDeps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
@@ -25,7 +25,7 @@ export interface HeldJob {
   change(by: Partial<DeletionJob>): Promise<boolean>;
 }
 
-export type CarriedOut = "done" | "failed" | "lost";
+export type DeletionResult = "done" | "failed" | "lost";
 
 /** How often it is looked whether what was told to end has ended. */
 const LOOK_MS = 1000;
@@ -40,11 +40,11 @@ const CALL_DAYS = calls.maxAgeMs / DAY_MS + 1;
  * Goes through all stores until two passes in a row find nothing: what is written late, by somebody who was at it when
  * one pass came by, is found in the next.
  */
-export async function carryOut(
-  deps: CarryOutDeps,
+export async function runDeletion(
+  deps: RunDeletionDeps,
   held: HeldJob,
   isStopped: () => boolean,
-): Promise<CarriedOut> {
+): Promise<DeletionResult> {
   const { bus, clock } = deps;
   const { job } = held;
   const found: Found = { sessions: new Set(job.found ?? []), tasks: new Set(job.found ?? []) };
@@ -68,7 +68,7 @@ export async function carryOut(
 const tooLong = (clock: Clock): Partial<DeletionJob> => ({
   state: "failed",
   finishedAt: isoNow(clock),
-  why: `After ${PASSES_MAX} passes there was still something new: stop what writes for this tenant, then ask again.`,
+  reason: `After ${PASSES_MAX} passes there was still something new: stop what writes for this tenant, then ask again.`,
 });
 
 function scopeOf({ tenant, kind, user }: DeletionJob, found: Found): Scope {
@@ -84,7 +84,7 @@ function foundIn(job: DeletionJob, found: Found): Partial<DeletionJob> {
 
 /** Sessions are told to end and tasks are canceled, and they are waited for. Of what is old nothing runs. */
 async function endWhatRuns(
-  { bus, clock, settleMs }: CarryOutDeps,
+  { bus, clock, settleMs }: RunDeletionDeps,
   held: HeldJob,
   found: Found,
   isStopped: () => boolean,
@@ -92,13 +92,13 @@ async function endWhatRuns(
   const { tenant, kind } = held.job;
   if (kind === "retention") return "ended";
   const isMeant = (set: ReadonlySet<string>, id: string) => kind === "tenant" || set.has(id);
-  const why = "its data are to be removed";
+  const reason = "its data are to be removed";
   for (let toldAtMs = Number.NEGATIVE_INFINITY; ; ) {
     const open = (await bus.list(tasks, `${tenant}.>`)).filter(
-      ({ value }) => !isTaskEnd(value.state) && isMeant(found.tasks, value.id),
+      ({ value }) => !isTaskEnd(value.state) && isMeant(found.tasks, value.taskId),
     );
     const running = (await bus.list(sessions, `${tenant}.>`)).filter(
-      ({ value }) => value.state !== "ended" && isMeant(found.sessions, value.id),
+      ({ value }) => value.state !== "ended" && isMeant(found.sessions, value.sessionId),
     );
     if (open.length + running.length === 0)
       return (await held.change({ state: "running" })) ? "ended" : "lost";
@@ -106,16 +106,23 @@ async function endWhatRuns(
       toldAtMs = clock.monotonic();
       const at = isoNow(clock);
       for (const { value } of open) {
-        const { id: taskId, attempt } = value;
-        await bus.publish(taskEvents, { type: "cancel_requested", tenant, taskId, at, attempt, why });
+        const { taskId, attempt } = value;
+        await bus.publish(taskEvents, { type: "cancel_requested", tenant, taskId, at, attempt, reason });
       }
       for (const { value } of running)
         await bus.publish(sessionEvents, {
-          ...({ type: "end_requested", tenant, sessionId: value.id, at, reason: "completed", why } as const),
+          ...({
+            type: "end_requested",
+            tenant,
+            sessionId: value.sessionId,
+            at,
+            endedReason: "completed",
+            reason,
+          } as const),
         });
     }
     const waits = `${running.length} sessions and ${open.length} tasks were told to end, and haven't yet. Are a dispatcher and outbound up?`;
-    if (!(await held.change({ state: "waiting", why: waits }))) return "lost";
+    if (!(await held.change({ state: "waiting", reason: waits }))) return "lost";
     await sleep(clock, LOOK_MS);
     if (isStopped()) return "lost";
   }
@@ -123,7 +130,7 @@ async function endWhatRuns(
 
 /** @returns how many messages and revisions went; undefined when it is somebody else's job by now */
 async function emptyAll(
-  deps: CarryOutDeps,
+  deps: RunDeletionDeps,
   held: HeldJob,
   scope: Scope,
   isStopped: () => boolean,
@@ -145,7 +152,7 @@ async function emptyAll(
 /** Recorders have messages in hand, and their places in the queues, that aren't stored any more. */
 async function tellQueues(bus: Bus, { tenant }: Scope): Promise<void> {
   for (const { value } of await bus.list(webhookEndpoints, `${tenant}.>`))
-    bus.announce(webhooksQueued, { tenant, endpoint: value.id, removed: true });
+    bus.publishTransient(webhooksQueued, { tenant, endpoint: value.id, removed: true });
 }
 
 async function empty(bus: Bus, rule: StoreRule, scope: Scope): Promise<number> {

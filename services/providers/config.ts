@@ -1,49 +1,53 @@
 // The connector's settings.
-import { PROVIDERS_SAYS, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
+import { PROVIDERS_DESCRIPTION, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
 import { commonSettings } from "../../libs/runtime/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/runtime/config.ts";
 import { callSettings } from "./call-settings.ts";
-import { lastRingsMs } from "./launches/wait-for-ringing-calls.ts";
-import { runtimeSettings } from "./runner-settings.ts";
+import { ringingWaitMs } from "./launches/wait-for-ringing-calls.ts";
+import { runnerSettings } from "./runner-settings.ts";
 
 export const connectorSettings = {
   ...commonSettings,
-  GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_SAYS, parseProviderRules),
-  GREENROOM_LIVEKIT_TAKE_MS: setting.integer(
+  GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_DESCRIPTION, parseProviderRules),
+  GREENROOM_LIVEKIT_DISPATCH_TIMEOUT_MS: setting.integer(
     "How long LiveKit may take to find a worker for a dispatch, before it is taken back and made again.",
     7000,
     500,
   ),
-  GREENROOM_OBSERVE_MS: setting.integer(
+  GREENROOM_PROVIDER_POLL_MS: setting.integer(
     "How often an agent that a provider brought is looked after while it serves.",
     3000,
     100,
   ),
-  GREENROOM_DRAIN_MS: setting.integer(
+  GREENROOM_DRAIN_TIMEOUT_MS: setting.integer(
     "How long telephones may ring on after SIGTERM before they are left to another connector, which can't learn why nobody answered; never longer than they may ring.",
     600_000,
     0,
   ),
-  GREENROOM_USER_LEFT_MS: setting.integer("How long after its last user left a session ends.", 10_000, 0),
+  GREENROOM_USER_REJOIN_GRACE_MS: setting.integer(
+    "How long after its last user left a session ends.",
+    10_000,
+    0,
+  ),
   ...callSettings,
-  ...runtimeSettings,
+  ...runnerSettings,
 };
 export type ConnectorConfig = ConfigOf<typeof connectorSettings>;
 
 export const launchSettingsOf = (config: ConnectorConfig) => ({
   limits: {
-    takeMs: config.GREENROOM_LIVEKIT_TAKE_MS,
-    userLeftMs: config.GREENROOM_USER_LEFT_MS,
-    observeMs: config.GREENROOM_OBSERVE_MS,
+    dispatchTimeoutMs: config.GREENROOM_LIVEKIT_DISPATCH_TIMEOUT_MS,
+    userLeftMs: config.GREENROOM_USER_REJOIN_GRACE_MS,
+    observeMs: config.GREENROOM_PROVIDER_POLL_MS,
   },
-  lastRingsMs: lastRingsMs(config.GREENROOM_SIP_RING_S, config.GREENROOM_DRAIN_MS),
+  ringingWaitMs: ringingWaitMs(config.GREENROOM_SIP_RING_S, config.GREENROOM_DRAIN_TIMEOUT_MS),
 });
 
 export const handoffSettingsOf = (config: ConnectorConfig) => ({
   limits: {
-    claimMs: config.GREENROOM_DISPATCH_CLAIM_MS,
-    repeatMs: config.GREENROOM_DISPATCH_REPEAT_MS,
-    keepMs: config.GREENROOM_DISPATCH_KEEP_MS,
+    claimMs: config.GREENROOM_CLAIM_TIMEOUT_MS,
+    repeatMs: config.GREENROOM_CLAIM_REPLAY_WINDOW_MS,
+    keepMs: config.GREENROOM_CLAIM_RETENTION_MS,
   },
   takesHandoffs: config.INGESTION_ENABLED,
   batchSize: config.INGESTION_BATCH_SIZE,
@@ -58,7 +62,7 @@ const AFTER_RINGING_MS = 10_000;
  * to nothing has its default, as everywhere.
  */
 export function stopMsOf(env: Readonly<Record<string, string | undefined>>): number {
-  const { GREENROOM_DRAIN_MS: drain, GREENROOM_SIP_RING_S: ring } = connectorSettings;
+  const { GREENROOM_DRAIN_TIMEOUT_MS: drain, GREENROOM_SIP_RING_S: ring } = connectorSettings;
   const ringS = Number(env.GREENROOM_SIP_RING_S || ring.default);
-  return AFTER_RINGING_MS + lastRingsMs(ringS, Number(env.GREENROOM_DRAIN_MS || drain.default));
+  return AFTER_RINGING_MS + ringingWaitMs(ringS, Number(env.GREENROOM_DRAIN_TIMEOUT_MS || drain.default));
 }

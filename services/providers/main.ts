@@ -7,12 +7,12 @@ import { roomProviderOf, startRuntime } from "../handoffs/handoffs.ts";
 import { connectorSettings, handoffSettingsOf, launchSettingsOf, stopMsOf } from "./config.ts";
 import { createProviders } from "./create-drivers.ts";
 import { startConnector } from "./providers.ts";
-import { setUpRuntime } from "./runner-settings.ts";
+import { setUpRunner } from "./runner-settings.ts";
 
 const run = { settings: connectorSettings, stopMs: stopMsOf(process.env) };
 
 await runOnBus("connector", run, async ({ config, log, clock, metrics, instance, connect }) => {
-  const setUp = setUpRuntime(config, config.GREENROOM_PROVIDERS, log);
+  const setUp = setUpRunner(config, config.GREENROOM_PROVIDERS, log);
   const bus = await connect();
   const sessions = await watchSessions(bus, clock);
   const hosts = await watchHosts(bus);

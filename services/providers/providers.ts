@@ -2,19 +2,19 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import { launches as launchesBucket } from "../../libs/contracts/buckets.ts";
 import { externalProviders, providerHostOf } from "../../libs/contracts/providers/provider.ts";
-import { assignCommand, releaseCommand, roomHints } from "../../libs/contracts/streams.ts";
+import { assignCommand, releaseCommand, roomEvents } from "../../libs/contracts/streams.ts";
 import { type SessionView, watchSessions } from "../../libs/fleet/session-view.ts";
 import { type Clock, repeat } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
 import type { Metrics } from "../../libs/runtime/metrics.ts";
-import type { Provider } from "./drivers/driver.ts";
+import type { ProviderDriver } from "./drivers/driver.ts";
 import { CallStarter } from "./launches/call-starter.ts";
 import type { Limits } from "./launches/events-for.ts";
-import { onAssign, onRelease } from "./launches/handle-assign.ts";
-import { LaunchKeeper } from "./launches/launch-manager.ts";
-import { Pursuit } from "./launches/launch-takeover.ts";
-import { watchLiving } from "./launches/liveness.ts";
-import { untilLastRings } from "./launches/wait-for-ringing-calls.ts";
+import { handleAssign, handleRelease } from "./launches/handle-assign.ts";
+import { LaunchManager } from "./launches/launch-manager.ts";
+import { LaunchTakeover } from "./launches/launch-takeover.ts";
+import { watchLiveness } from "./launches/liveness.ts";
+import { waitForRingingCalls } from "./launches/wait-for-ringing-calls.ts";
 
 export interface ConnectorDeps {
   readonly bus: Bus;
@@ -23,10 +23,10 @@ export interface ConnectorDeps {
   readonly instance: string;
   readonly metrics?: Metrics;
   /** Every provider that a launch may name, also those that aren't set up. */
-  readonly providers: readonly Provider[];
+  readonly providers: readonly ProviderDriver[];
   readonly limits: Limits & { readonly observeMs: number };
   /** How long it waits at its stop for telephones that ring, in ms. */
-  readonly lastRingsMs: number;
+  readonly ringingWaitMs: number;
   /** Its caller's, to share; its own when there is none. */
   readonly sessions?: SessionView;
 }
@@ -40,9 +40,9 @@ const SWEEP_CALLS_MS = 1000;
 export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Promise<void> }> {
   const { bus, clock, log, instance } = deps;
   const sessions = deps.sessions ?? (await watchSessions(bus, clock));
-  const living = await watchLiving(bus, clock);
+  const living = await watchLiveness(bus, clock);
   const providers = new Map(deps.providers.map((provider) => [provider.name as string, provider]));
-  const keeper = new LaunchKeeper({ bus, clock, log, sessions, instance, providers, limits: deps.limits });
+  const keeper = new LaunchManager({ bus, clock, log, sessions, instance, providers, limits: deps.limits });
   deps.metrics?.gauge(
     "greenroom_launches",
     "Launches that this connector keeps: agents and calls with other systems that aren't over.",
@@ -52,9 +52,9 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
     },
   );
   const calls = new CallStarter({ sessions, keeper, log });
-  const pursuit = new Pursuit({ clock, log, instance, providers, living, keeper });
+  const pursuit = new LaunchTakeover({ clock, log, instance, providers, living, keeper });
   const stopWatching = await bus.watch(launchesBucket, (change) => pursuit.see(change));
-  const stopHints = await bus.listen(roomHints, ({ event, room, identity, reason }) =>
+  const stopHints = await bus.subscribe(roomEvents, ({ event, room, identity, reason }) =>
     keeper.hint(room, identity, leftInOrder(event, reason)),
   );
   const again = (ms: number, doing: string, work: () => Promise<void> | void) =>
@@ -69,7 +69,7 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
       bus.serve(
         assignCommand,
         providerHostOf(provider),
-        (assign) => onAssign({ bus, log, keeper }, provider, assign),
+        (assign) => handleAssign({ bus, log, keeper }, provider, assign),
         { queue: QUEUE },
       ),
     ),
@@ -79,7 +79,7 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
       bus.serve(
         releaseCommand,
         providerHostOf(provider),
-        (release) => onRelease({ clock, keeper }, release),
+        (release) => handleRelease({ clock, keeper }, release),
         { queue: QUEUE },
       ),
     ),
@@ -88,7 +88,7 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
     async stop() {
       for (const stop of stopTaking) stop();
       await Promise.all([...assigns.map((stop) => stop()), calls.stop()]);
-      await untilLastRings({ bus, clock, log, keeper }, deps.lastRingsMs);
+      await waitForRingingCalls({ bus, clock, log, keeper }, deps.ringingWaitMs);
       await Promise.all(releases.map((stop) => stop()));
       stopTicking();
       for (const provider of deps.providers) provider.stop?.();

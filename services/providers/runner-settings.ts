@@ -4,7 +4,7 @@ import { ConfigError, type ConfigOf, setting } from "../../libs/runtime/config.t
 import type { Log } from "../../libs/runtime/log.ts";
 import { launchUrlOf } from "./drivers/runner-request.ts";
 
-export const runtimeSettings = {
+export const runnerSettings = {
   INGESTION_ENABLED: setting.flag("Takes handoffs from `runtime.handoff_requested` in.", true),
   INGESTION_BATCH_SIZE: setting.integer("How many handoffs a connector has in hand at once.", 25, 1, 1000),
   INGESTION_POLL_INTERVAL_MS: setting.optionalText(
@@ -25,30 +25,30 @@ export const runtimeSettings = {
   CLAIMER_ENABLED: setting.flag(
     "Has no part here, and `true` is refused: agent runners claim for themselves, at the gateway.",
   ),
-  GREENROOM_DISPATCH_CLAIM_MS: setting.integer(
+  GREENROOM_CLAIM_TIMEOUT_MS: setting.integer(
     "How long a dispatch may stand unclaimed. The session's own deadlines may be over before.",
     60_000,
     100,
   ),
-  GREENROOM_DISPATCH_REPEAT_MS: setting.integer(
+  GREENROOM_CLAIM_REPLAY_WINDOW_MS: setting.integer(
     "How long the same claim is answered again, in case its answer was lost.",
     30_000,
     0,
     600_000,
   ),
-  GREENROOM_DISPATCH_KEEP_MS: setting.integer(
+  GREENROOM_CLAIM_RETENTION_MS: setting.integer(
     "How long a dispatch is kept once its attempt is over, so that a late claim is told why.",
     600_000,
     1000,
   ),
 };
-export type RuntimeConfig = ConfigOf<typeof runtimeSettings>;
+export type RunnerConfig = ConfigOf<typeof runnerSettings>;
 
-export interface RuntimeSetUp {
+export interface RunnerSetup {
   /** The whole address of the agent runner, where one is set. */
   readonly launcherUrl: string | undefined;
   readonly secrets: readonly string[];
-  readonly claimUrlOf: (dispatchId: string) => string | undefined;
+  readonly claimUrlOf: (claimId: string) => string | undefined;
 }
 
 const SECRET_BYTES_MIN = 24;
@@ -57,11 +57,7 @@ const SECRET_BYTES_MIN = 24;
  * @param rules of which profiles have a runner of their own, by its address
  * @throws ConfigError for settings that don't fit together, or that something is expected of which isn't done
  */
-export function setUpRuntime(
-  config: RuntimeConfig,
-  rules: ProviderRules,
-  log: Pick<Log, "info">,
-): RuntimeSetUp {
+export function setUpRunner(config: RunnerConfig, rules: ProviderRules, log: Pick<Log, "info">): RunnerSetup {
   const faults: string[] = [];
   const hasRunner =
     config.AGENT_LAUNCHER_URL !== undefined || rules.some(({ provider }) => provider === "webhook");
@@ -72,7 +68,7 @@ export function setUpRuntime(
       );
   if (config.CLAIMER_ENABLED)
     faults.push(
-      "CLAIMER_ENABLED: a connector claims nothing. Agent runners do, at POST /api/dispatches/:id/claim of the gateway; set it to false.",
+      "CLAIMER_ENABLED: a connector claims nothing. Agent runners do, at POST /api/claims/:id/claim of the gateway; set it to false.",
     );
   if (config.LAUNCHER_ENABLED && config.AGENT_LAUNCHER_URL === undefined)
     faults.push("LAUNCHER_ENABLED: there is no agent runner to ask; set AGENT_LAUNCHER_URL too.");
@@ -97,7 +93,7 @@ export function setUpRuntime(
     launcherUrl: launcher === undefined ? undefined : launchUrlOf(launcher),
     secrets: given,
     claimUrlOf: (id) =>
-      base === undefined ? undefined : `${base.replace(/\/+$/, "")}/api/dispatches/${id}/claim`,
+      base === undefined ? undefined : `${base.replace(/\/+$/, "")}/api/claims/${id}/claim`,
   };
 }
 

@@ -1,11 +1,11 @@
 // The lines: how many attempts may be under way is decided by one compare-and-set, whoever decides it.
 import { type Bus, readOwn, type Stop } from "../../libs/bus/bus.ts";
-import { taskLines, tasks } from "../../libs/contracts/buckets.ts";
+import { callSlots, tasks } from "../../libs/contracts/buckets.ts";
 import {
+  CALL_SLOTS_KEY,
+  type CallSlot,
+  type CallSlots,
   isActiveTask,
-  TASK_LINES_KEY,
-  type TaskLine,
-  type TaskLines,
   type TaskRecord,
   taskKey,
 } from "../../libs/contracts/tasks/task.ts";
@@ -18,12 +18,12 @@ interface Deps {
   readonly tasks: TaskView;
   /** Tasks that begin in a second at most. */
   readonly rate: number;
-  readonly nextOpId: () => string;
+  readonly nextWriteId: () => string;
 }
 
 /** A line as it was last seen, and since when. */
-export interface HeldLine {
-  readonly line: TaskLine;
+export interface HeldSlot {
+  readonly slot: CallSlot;
   readonly seenAtMs: number;
 }
 
@@ -35,9 +35,9 @@ export interface HeldLine {
  *
  * The rate is kept the same way: each process counts the time since it saw who gave out lines last.
  */
-export class Lines {
+export class CallSlotTable {
   readonly #deps: Deps;
-  readonly #held = new Map<string, HeldLine>();
+  readonly #held = new Map<string, HeldSlot>();
   #given = { count: 0, seenAtMs: Number.NEGATIVE_INFINITY };
   #revision = 0;
 
@@ -47,12 +47,12 @@ export class Lines {
 
   /** Follows the record until stopped. */
   watch(): Promise<Stop> {
-    return this.#deps.bus.watch(taskLines, ({ value, revision }) => {
+    return this.#deps.bus.watch(callSlots, ({ value, revision }) => {
       if (value !== undefined) this.#see(value, revision);
     });
   }
 
-  held(): HeldLine[] {
+  held(): HeldSlot[] {
     return [...this.#held.values()];
   }
 
@@ -68,28 +68,33 @@ export class Lines {
    * @param choose which tasks get one, given all that have
    * @returns the new lines; none when another process was faster
    */
-  async giveOut(choose: (taken: readonly TaskLine[]) => readonly TaskLine[]): Promise<readonly TaskLine[]> {
-    const { bus, nextOpId } = this.#deps;
+  async grant(choose: (taken: readonly CallSlot[]) => readonly CallSlot[]): Promise<readonly CallSlot[]> {
+    const { bus, nextWriteId } = this.#deps;
     // One that can't be read is made anew from the tasks: what is under way has a line.
-    const { value, revision } = await readOwn(bus, taskLines, TASK_LINES_KEY);
-    const taken = value === undefined ? this.#linesOfActive() : await this.#stillTaken(value.lines);
+    const { value, revision } = await readOwn(bus, callSlots, CALL_SLOTS_KEY);
+    const taken = value === undefined ? this.#linesOfActive() : await this.#stillTaken(value.slots);
     const chosen = choose(taken);
     if (chosen.length === 0) return [];
-    const given = chosen.map(({ tenant, task, attempt, life, provider }) => ({
+    const given = chosen.map(({ tenant, taskId, attempt, life, provider }) => ({
       tenant,
-      task,
+      taskId,
       attempt,
       life,
       provider,
     }));
-    const next: TaskLines = { v: 1, lines: [...taken, ...given], given: given.length, opId: nextOpId() };
-    const saved = await bus.save(taskLines, next, revision);
+    const next: CallSlots = {
+      v: 1,
+      slots: [...taken, ...given],
+      granted: given.length,
+      writeId: nextWriteId(),
+    };
+    const saved = await bus.save(callSlots, next, revision);
     if (saved === undefined) return [];
     this.#see(next, saved);
     return given;
   }
 
-  #see({ lines, given }: TaskLines, revision: number): void {
+  #see({ slots: lines, granted: given }: CallSlots, revision: number): void {
     if (revision <= this.#revision) return;
     this.#revision = revision;
     const now = this.#deps.clock.monotonic();
@@ -97,26 +102,26 @@ export class Lines {
     const keys = new Set(lines.map(keyOf));
     for (const key of this.#held.keys()) if (!keys.has(key)) this.#held.delete(key);
     for (const line of lines)
-      if (!this.#held.has(keyOf(line))) this.#held.set(keyOf(line), { line, seenAtMs: now });
+      if (!this.#held.has(keyOf(line))) this.#held.set(keyOf(line), { slot: line, seenAtMs: now });
   }
 
   /** Without those of attempts that are over: by the view where it says that they go on, else by the store itself. */
-  async #stillTaken(lines: readonly TaskLine[]): Promise<TaskLine[]> {
+  async #stillTaken(lines: readonly CallSlot[]): Promise<CallSlot[]> {
     const { bus, tasks: view } = this.#deps;
-    const isTaken = async (line: TaskLine): Promise<boolean> => {
-      const seen = view.get(line.tenant, line.task);
-      if (seen !== undefined && needsLine(seen.record, line)) return true;
-      const entry = await bus.read(tasks, taskKey(line.tenant, line.task));
-      return entry !== undefined && needsLine(entry.value, line);
+    const isTaken = async (line: CallSlot): Promise<boolean> => {
+      const seen = view.get(line.tenant, line.taskId);
+      if (seen !== undefined && needsSlot(seen.record, line)) return true;
+      const entry = await bus.read(tasks, taskKey(line.tenant, line.taskId));
+      return entry !== undefined && needsSlot(entry.value, line);
     };
     const taken = await Promise.all(lines.map(isTaken));
     return lines.filter((_, index) => taken[index]);
   }
 
-  #linesOfActive(): TaskLine[] {
+  #linesOfActive(): CallSlot[] {
     return this.#deps.tasks.active().map(({ record }) => ({
       tenant: record.tenant,
-      task: record.id,
+      taskId: record.taskId,
       attempt: record.attempt,
       life: record.life,
       provider: record.provider,
@@ -125,12 +130,13 @@ export class Lines {
 }
 
 /** The attempt of the line is under way, or is about to begin. */
-export const needsLine = (record: TaskRecord, line: TaskLine): boolean =>
+export const needsSlot = (record: TaskRecord, line: CallSlot): boolean =>
   record.life === line.life &&
-  ((record.attempt === line.attempt && isActiveTask(record.state)) || isPromised(record, line));
+  ((record.attempt === line.attempt && isActiveTask(record.state)) || isReserved(record, line));
 
 /** The line was given, and the task doesn't know of it yet. */
-export const isPromised = (record: TaskRecord, line: TaskLine): boolean =>
+export const isReserved = (record: TaskRecord, line: CallSlot): boolean =>
   record.life === line.life && record.attempt === line.attempt - 1 && record.state === "queued";
 
-const keyOf = ({ tenant, task, attempt, life }: TaskLine): string => `${tenant}.${task}.${attempt}.${life}`;
+const keyOf = ({ tenant, taskId: task, attempt, life }: CallSlot): string =>
+  `${tenant}.${task}.${attempt}.${life}`;

@@ -19,7 +19,7 @@ const RANK: Record<CallProgress["status"], number> = {
 
 const rankOf = ({ status, unanswered }: CallProgress): number => RANK[unanswered ? "noAnswer" : status];
 
-export interface CallStanding {
+export interface CallState {
   /** Of several launches the one that went furthest; undefined when none has dialled so far. */
   readonly call: CallProgress | undefined;
   /** There were launches, and nothing more comes of any of them: without a call nobody was ever dialled. */
@@ -27,17 +27,17 @@ export interface CallStanding {
 }
 
 /** The call of a session, over all launches that it had, read from the store as it stands. */
-export async function callOf(
+export async function callStatusOf(
   bus: Bus,
   tenant: string,
-  session: string,
+  sessionId: string,
   provider: ProviderName,
-): Promise<CallStanding> {
+): Promise<CallState> {
   if (!isTelephone(provider)) return { call: undefined, isOver: false };
-  const found = await bus.list(launches, `${tenant}.${session}.*`);
+  const found = await bus.list(launches, `${tenant}.${sessionId}.*`);
   let best: CallProgress | undefined;
   for (const { value } of found) {
-    const call = callOfLaunch(value);
+    const call = callStatusOfLaunch(value);
     if (call === undefined) continue;
     if (best === undefined || rankOf(call) > rankOf(best)) best = call;
   }
@@ -46,7 +46,7 @@ export async function callOf(
 }
 
 /** A launch that was asked for and of which nothing came back may have dialled; one that is over without a call hasn't. */
-export function callOfLaunch(launch: LaunchRecord): CallProgress | undefined {
+export function callStatusOfLaunch(launch: LaunchRecord): CallProgress | undefined {
   if (launch.call !== undefined) return launch.call;
   if (!isTelephone(launch.provider) || launch.state === "over") return undefined;
   return { status: launch.state === "unknown" ? "unknown" : "dialing" };

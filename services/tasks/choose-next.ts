@@ -1,12 +1,12 @@
 // Which waiting tasks begin now: a pure decision.
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
-import type { TaskLine } from "../../libs/contracts/tasks/task.ts";
+import type { CallSlot } from "../../libs/contracts/tasks/task.ts";
 import { type CallingHours, isOpen } from "./calling-hours.ts";
 
 /** A task that waits, with the attempt that would be its next. */
-export interface QueuedTask extends TaskLine {
+export interface QueuedTask extends CallSlot {
   readonly profile: string;
-  readonly place: number;
+  readonly queueSeq: number;
   /** Not before this time, in ms since 1970; a calendar's time, which only the wall clock knows. */
   readonly notBeforeMs?: number | undefined;
   /** How much of its back-off is left, in ms. */
@@ -35,7 +35,7 @@ export interface Limits {
  */
 export function chooseNext(
   queued: readonly QueuedTask[],
-  running: readonly Pick<TaskLine, "tenant" | "provider">[],
+  running: readonly Pick<CallSlot, "tenant" | "provider">[],
   limits: Limits,
   now: number,
 ): QueuedTask[] {
@@ -65,7 +65,7 @@ export function chooseNext(
         next === undefined ||
         countOf(ofTenant, task.tenant) - countOf(ofTenant, next.task.tenant) < 0 ||
         (countOf(ofTenant, task.tenant) === countOf(ofTenant, next.task.tenant) &&
-          task.place < next.task.place);
+          task.queueSeq < next.task.queueSeq);
       if (isBetter) next = { task, queue };
     }
     if (next === undefined) break;

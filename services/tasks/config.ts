@@ -1,8 +1,8 @@
 // The settings of outbound.
 import { z } from "zod";
 import { ProviderName } from "../../libs/contracts/providers/provider.ts";
-import { PROVIDERS_SAYS, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
-import { TASK_LINES_MAX } from "../../libs/contracts/tasks/task.ts";
+import { PROVIDERS_DESCRIPTION, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
+import { CALL_SLOTS_MAX } from "../../libs/contracts/tasks/task.ts";
 import { commonSettings } from "../../libs/runtime/common-settings.ts";
 import { type ConfigOf, type Setting, setting } from "../../libs/runtime/config.ts";
 import { type CallingHours, parseCallingHours } from "./calling-hours.ts";
@@ -12,7 +12,8 @@ export type ProviderLimits = (provider: ProviderName) => number;
 
 const rate: Setting<number> = {
   schema: z.coerce.number().positive().max(1000).default(5) as z.ZodType<number>,
-  says: "Tasks that begin in a second at most, by all outbound processes together; 0.1 is one in 10 s.",
+  description:
+    "Tasks that begin in a second at most, by all outbound processes together; 0.1 is one in 10 s.",
   default: "5",
 };
 
@@ -22,7 +23,7 @@ export const outboundSettings = {
     "Tasks of one tenant that may be under way at once.",
     10,
     1,
-    TASK_LINES_MAX,
+    CALL_SLOTS_MAX,
   ),
   GREENROOM_TASKS_PER_PROVIDER: setting.parsed<ProviderLimits>(
     "Tasks of one provider that may be under way at once: a number for each, as 10, and others for some, as 10 sip=30 vapi=5.",
@@ -34,7 +35,7 @@ export const outboundSettings = {
     "When tasks may begin, as Mo-Fr 09:00-20:00 Europe/Berlin, several spans separated by commas. Default: always.",
     (text) => (text === "" ? undefined : parseCallingHours(text)),
   ),
-  GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_SAYS, parseProviderRules),
+  GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_DESCRIPTION, parseProviderRules),
   GREENROOM_TASK_ATTEMPT_MS: setting.integer(
     "How long one attempt of a task may take, the conversation included.",
     15 * 60_000,
@@ -52,7 +53,7 @@ export const outboundSettingsOf = (config: OutboundConfig) => ({
   limits: {
     perTenant: config.GREENROOM_TASKS_PER_TENANT,
     perProvider: config.GREENROOM_TASKS_PER_PROVIDER,
-    total: TASK_LINES_MAX,
+    total: CALL_SLOTS_MAX,
     callingHours: config.GREENROOM_CALLING_HOURS,
   },
   rate: config.GREENROOM_TASK_RATE,
@@ -76,8 +77,8 @@ export function parseProviderLimits(text: string): ProviderLimits {
   for (const part of text.split(/[\s,]+/).filter((each) => each !== "")) {
     const [, name, digits = ""] = /^(?:([a-z]+)=)?(\d{1,4})$/.exec(part) ?? [];
     const limit = Number(digits);
-    if (digits === "" || limit > TASK_LINES_MAX)
-      throw new Error(`"${part}" can't be read: write 10, or sip=30, each up to ${TASK_LINES_MAX}`);
+    if (digits === "" || limit > CALL_SLOTS_MAX)
+      throw new Error(`"${part}" can't be read: write 10, or sip=30, each up to ${CALL_SLOTS_MAX}`);
     if (name === undefined) general = limit;
     else if (ProviderName.options.some((known) => known === name)) limits.set(name, limit);
     else throw new Error(`"${name}" is no provider; there are ${ProviderName.options.join(", ")}`);

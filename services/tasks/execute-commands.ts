@@ -15,12 +15,17 @@ interface Deps {
 const WHY_MAX = 240;
 
 /** Each command may be given again: the request of a session that is there, and the end of one that has ended. */
-export async function speak({ bus, clock }: Deps, record: TaskRecord): Promise<void> {
+export async function executeCommands({ bus, clock }: Deps, record: TaskRecord): Promise<void> {
   for (const command of commandsFor(record)) {
-    const address = { tenant: record.tenant, sessionId: command.session, at: isoNow(clock) };
+    const address = { tenant: record.tenant, sessionId: command.sessionId, at: isoNow(clock) };
     if (command.do === "end_session") {
-      const why = command.why.slice(0, WHY_MAX);
-      await bus.publish(sessionEvents, { ...address, type: "end_requested", reason: "cancelled", why });
+      const reason = command.reason.slice(0, WHY_MAX);
+      await bus.publish(sessionEvents, {
+        ...address,
+        type: "end_requested",
+        endedReason: "cancelled",
+        reason,
+      });
       continue;
     }
     const { to, from, provider, profile, metadata } = record;
@@ -28,14 +33,14 @@ export async function speak({ bus, clock }: Deps, record: TaskRecord): Promise<v
       ...address,
       type: "requested",
       profile,
-      user: { id: `callee-${record.id}`, name: to },
+      user: { id: `callee-${record.taskId}`, name: to },
       metadata,
-      requestHash: fingerprintOf([record.id, command.attempt]),
+      requestHash: fingerprintOf([record.taskId, command.attempt]),
       ...(provider === "pool" ? {} : { provider }),
       call: {
         to,
         ...(from === undefined ? {} : { from }),
-        task: record.id,
+        task: record.taskId,
         taskAttempt: command.attempt,
       },
       maxDurationMs: record.deadlineMs.attempt,

@@ -8,7 +8,7 @@ import type { TaskEvent } from "../../libs/contracts/tasks/task.ts";
 import { isTelephone } from "../../libs/domain/task/outcome.ts";
 import { attemptOfSession } from "../../libs/domain/task/task-ids.ts";
 import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
-import { callOf, callOfLaunch } from "./call-status.ts";
+import { callStatusOf, callStatusOfLaunch } from "./call-status.ts";
 
 interface Deps {
   readonly bus: Bus;
@@ -46,22 +46,27 @@ export async function followCalls(deps: Deps): Promise<Stop> {
 }
 
 async function newsOfSession({ bus, clock }: Deps, record: SessionRecord): Promise<TaskEvent | undefined> {
-  const of = attemptOfSession(record.id);
+  const of = attemptOfSession(record.sessionId);
   if (of === undefined || record.call?.task !== of.taskId) return undefined;
   const about = { tenant: record.tenant, taskId: of.taskId, attempt: of.attempt, at: isoNow(clock) };
   if (record.state === "ready") return { ...about, type: "session_ready" };
   if (record.state !== "ended") return undefined;
   // Its connector stored the call's end before it said that the session is over: the session's end says both.
-  const { call, isOver } = await callOf(bus, record.tenant, record.id, record.provider ?? "pool");
+  const { call, isOver } = await callStatusOf(
+    bus,
+    record.tenant,
+    record.sessionId,
+    record.provider ?? "pool",
+  );
   return {
     ...about,
     type: "session_ended",
-    reason: record.endedReason ?? "completed",
-    why: record.history.at(-1)?.why ?? record.endedReason ?? "",
+    endedReason: record.endedReason ?? "completed",
+    reason: record.history.at(-1)?.reason ?? record.endedReason ?? "",
     wasReady: record.timings.readyMs !== undefined || record.history.some(({ state }) => state === "ready"),
-    worthRepeating: isWorthRepeating(record),
+    retryable: isWorthRepeating(record),
     ...(call === undefined ? {} : { call }),
-    ...(isOver && call === undefined ? { notDialled: true as const } : {}),
+    ...(isOver && call === undefined ? { notDialed: true as const } : {}),
   };
 }
 
@@ -74,11 +79,11 @@ const isWorthRepeating = ({ endedReason, failures, maxAttempts }: SessionRecord)
   !((endedReason === "agent_error" || endedReason === "provider_error") && failures < maxAttempts);
 
 function newsOfLaunch({ clock }: Deps, launch: LaunchRecord, revision: number): TaskEvent | undefined {
-  const of = attemptOfSession(launch.session);
-  const call = callOfLaunch(launch);
+  const of = attemptOfSession(launch.sessionId);
+  const call = callStatusOfLaunch(launch);
   if (of === undefined || call === undefined || !isTelephone(launch.provider)) return undefined;
   return {
-    type: "call_moved",
+    type: "call_updated",
     tenant: launch.tenant,
     taskId: of.taskId,
     attempt: of.attempt,

@@ -2,10 +2,10 @@
 import type { Bus, Verdict } from "../../libs/bus/bus.ts";
 import { tasks } from "../../libs/contracts/buckets.ts";
 import { isTaskEnd, type TaskEvent, type TaskRecord, taskKey } from "../../libs/contracts/tasks/task.ts";
-import { step } from "../../libs/domain/task/reduce.ts";
+import { reduceTask } from "../../libs/domain/task/reduce.ts";
 import type { Clock } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import { speak } from "./execute-commands.ts";
+import { executeCommands } from "./execute-commands.ts";
 import type { CountTask } from "./task-metrics.ts";
 
 export interface TaskDeps {
@@ -13,7 +13,7 @@ export interface TaskDeps {
   readonly clock: Clock;
   readonly log: Log;
   /** Unique to each write of each process. */
-  readonly nextOpId: () => string;
+  readonly nextWriteId: () => string;
   readonly count?: CountTask | undefined;
 }
 
@@ -25,18 +25,18 @@ const MAX_RACES = 10;
  * dies in between leaves it to the next one: an attempt is saved before its session is asked for, and is asked for
  * under its own name however often the message comes.
  */
-export async function onTaskEvent(deps: TaskDeps, event: TaskEvent): Promise<Verdict> {
+export async function handleTaskEvent(deps: TaskDeps, event: TaskEvent): Promise<Verdict> {
   for (let race = 0; race < MAX_RACES; race++) {
     const before = await deps.bus.read(tasks, taskKey(event.tenant, event.taskId));
     if (before === undefined) return "retry"; // It overtook its own request.
-    const after = step(before.value, event);
+    const after = reduceTask(before.value, event);
     if (after !== before.value) {
-      const record = { ...after, opId: deps.nextOpId() };
+      const record = { ...after, writeId: deps.nextWriteId() };
       if ((await deps.bus.save(tasks, record, before.revision)) === undefined) continue;
       deps.count?.(record, before.value);
       tell(deps.log, before.value, record);
     }
-    if (!isLastWord(event, after)) await speak(deps, after);
+    if (!isLastWord(event, after)) await executeCommands(deps, after);
     return "done";
   }
   return "retry";
@@ -51,11 +51,11 @@ function tell(log: Log, before: TaskRecord, after: TaskRecord): void {
   const error = isTaskEnd(after.state) ? after.error : after.attempts.at(-1)?.error;
   log.info(
     {
-      task: after.id,
+      task: after.taskId,
       attempt: after.attempt,
       from: before.state,
       to: after.state,
-      ...(error === undefined ? {} : { why: error.message }),
+      ...(error === undefined ? {} : { reason: error.message }),
     },
     "a task moved",
   );

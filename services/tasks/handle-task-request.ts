@@ -12,22 +12,22 @@ import type { Log } from "../../libs/runtime/log.ts";
 import { isKnownProfile } from "./free-agents.ts";
 import type { CountTask } from "./task-metrics.ts";
 
-export interface TakeInDeps {
+export interface TaskRequestDeps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
   readonly hosts: () => readonly HostRecord[];
   readonly providerOf: (profile: string) => ProviderName;
   readonly deadlineMs: TaskDefaults["deadlineMs"];
-  readonly nextOpId: () => string;
+  readonly nextWriteId: () => string;
   readonly count?: CountTask | undefined;
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** A request that comes again, by its id, its key or its place in the stream, is the same task and changes nothing. */
-export async function takeIn(
-  deps: TakeInDeps,
+export async function handleTaskRequest(
+  deps: TaskRequestDeps,
   request: TaskRequest,
   { sequence }: Delivery,
 ): Promise<Verdict> {
@@ -46,14 +46,14 @@ export async function takeIn(
     request,
     { provider, deadlineMs: deps.deadlineMs },
     {
-      place: sequence,
+      queueSeq: sequence,
       at: isoNow(clock),
       refused: isUnknown
         ? failure("unknown_profile", `no host has an agent file "${request.profile}"`, false)
         : undefined,
     },
   );
-  const saved = await bus.save(tasks, { ...task, opId: deps.nextOpId() }, 0);
+  const saved = await bus.save(tasks, { ...task, writeId: deps.nextWriteId() }, 0);
   // Another process was faster: the message comes again, and finds the record.
   if (saved === undefined) return "retry";
   deps.count?.(task);

@@ -1,12 +1,12 @@
 // Gives lines to the tasks whose turn it is, and says what did not happen to those under way.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { taskEvents } from "../../libs/contracts/streams.ts";
-import type { TaskEvent, TaskLine } from "../../libs/contracts/tasks/task.ts";
+import type { CallSlot, TaskEvent } from "../../libs/contracts/tasks/task.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
 import { type Clock, isoNow, repeat } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import { isPromised, type Lines } from "./call-slots.ts";
-import { callOf } from "./call-status.ts";
+import { type CallSlotTable, isReserved } from "./call-slots.ts";
+import { callStatusOf } from "./call-status.ts";
 import { chooseNext, type Limits, type QueuedTask } from "./choose-next.ts";
 import { freeAgentsOf } from "./free-agents.ts";
 import type { SeenTask, TaskView } from "./task-view.ts";
@@ -17,7 +17,7 @@ interface Deps {
   readonly log: Log;
   readonly tasks: TaskView;
   readonly hosts: HostView;
-  readonly lines: Lines;
+  readonly lines: CallSlotTable;
   readonly limits: Pick<Limits, "perTenant" | "perProvider" | "total" | "callingHours">;
 }
 
@@ -86,14 +86,15 @@ export class Scheduler {
       if (starts === 0) return;
       const queued = this.#queued();
       const now = clock.now();
-      const choose = (taken: readonly TaskLine[]) => {
+      const choose = (taken: readonly CallSlot[]) => {
         const held = new Set(taken.map(keyOf));
         const waiting = queued.filter((task) => !held.has(keyOf(task)));
         return chooseNext(waiting, taken, { ...limits, starts, freeAgents: this.#freeAgents(taken) }, now);
       };
       // By what was last seen: nothing is read while nothing could be given.
-      if (choose(lines.held().flatMap(({ line }) => (this.#isOver(line) ? [] : [line]))).length === 0) return;
-      const given = await lines.giveOut(choose);
+      if (choose(lines.held().flatMap(({ slot: line }) => (this.#isOver(line) ? [] : [line]))).length === 0)
+        return;
+      const given = await lines.grant(choose);
       await Promise.all(given.map((line) => this.#sayGiven(line)));
     } finally {
       this.#isAtWork = false;
@@ -104,28 +105,28 @@ export class Scheduler {
     const now = this.#deps.clock.monotonic();
     return this.#deps.tasks.queued().map(({ record, seenAtMs }) => ({
       tenant: record.tenant,
-      task: record.id,
+      taskId: record.taskId,
       attempt: record.attempt + 1,
       life: record.life,
       provider: record.provider,
       profile: record.profile,
-      place: record.place,
+      queueSeq: record.queueSeq,
       notBeforeMs: record.scheduleAt === undefined ? undefined : Date.parse(record.scheduleAt),
       restMs: record.backoffMs - (now - seenAtMs),
     }));
   }
 
   /** By the view alone, which may be behind: only good for not looking at all. */
-  #isOver(line: TaskLine): boolean {
-    const seen = this.#deps.tasks.get(line.tenant, line.task);
+  #isOver(line: CallSlot): boolean {
+    const seen = this.#deps.tasks.get(line.tenant, line.taskId);
     return seen === undefined || seen.record.attempt > line.attempt || seen.record.life > line.life;
   }
 
-  #freeAgents(taken: readonly TaskLine[]): Limits["freeAgents"] {
+  #freeAgents(taken: readonly CallSlot[]): Limits["freeAgents"] {
     const hosts = this.#deps.hosts.all();
     const promised = new Map<string, number>();
     for (const line of taken) {
-      const record = this.#deps.tasks.get(line.tenant, line.task)?.record;
+      const record = this.#deps.tasks.get(line.tenant, line.taskId)?.record;
       if (record === undefined || record.attempts.at(-1)?.agentReady === true) continue;
       promised.set(record.profile, (promised.get(record.profile) ?? 0) + 1);
     }
@@ -137,9 +138,9 @@ export class Scheduler {
 
   async #sayAgain(): Promise<void> {
     const now = this.#deps.clock.monotonic();
-    for (const { line, seenAtMs } of this.#deps.lines.held()) {
-      const seen = this.#deps.tasks.get(line.tenant, line.task);
-      if (seen === undefined || !isPromised(seen.record, line) || now - seenAtMs < SAY_AGAIN_MS) continue;
+    for (const { slot: line, seenAtMs } of this.#deps.lines.held()) {
+      const seen = this.#deps.tasks.get(line.tenant, line.taskId);
+      if (seen === undefined || !isReserved(seen.record, line) || now - seenAtMs < SAY_AGAIN_MS) continue;
       if (this.#wasSaid(`given ${keyOf(line)}`, SAY_AGAIN_MS)) continue;
       await this.#sayGiven(line);
     }
@@ -151,13 +152,13 @@ export class Scheduler {
     for (const { record, attemptSeenAtMs } of tasks.active()) {
       const waitedMs = now - attemptSeenAtMs;
       if (waitedMs < record.deadlineMs.attempt) continue;
-      const session = record.attempts.at(-1)?.session;
-      if (session === undefined || this.#wasSaid(`overdue ${record.id}`, OVERDUE_AGAIN_MS)) continue;
-      const { call } = await callOf(bus, record.tenant, session, record.provider);
-      log.warn({ task: record.id, attempt: record.attempt, waitedMs }, "an attempt is past its limit");
+      const sessionId = record.attempts.at(-1)?.sessionId;
+      if (sessionId === undefined || this.#wasSaid(`overdue ${record.taskId}`, OVERDUE_AGAIN_MS)) continue;
+      const { call } = await callStatusOf(bus, record.tenant, sessionId, record.provider);
+      log.warn({ taskId: record.taskId, attempt: record.attempt, waitedMs }, "an attempt is past its limit");
       await this.#say({
         ...this.#about(record),
-        type: "overdue",
+        type: "deadline_exceeded",
         attempt: record.attempt,
         waitedMs: Math.round(waitedMs),
         ...(call === undefined ? {} : { call }),
@@ -174,16 +175,16 @@ export class Scheduler {
         ...this.#about(record),
         type: "expired",
         attempt: record.attempt,
-        why: `it could not begin within ${EXPIRED_MS / 86_400_000} days`,
+        reason: `it could not begin within ${EXPIRED_MS / 86_400_000} days`,
       });
     }
   }
 
-  async #sayGiven(line: TaskLine): Promise<void> {
-    const { tenant, task, attempt, life } = line;
+  async #sayGiven(line: CallSlot): Promise<void> {
+    const { tenant, taskId: task, attempt, life } = line;
     try {
       await this.#say({
-        type: "line_given",
+        type: "slot_granted",
         tenant,
         taskId: task,
         at: isoNow(this.#deps.clock),
@@ -197,7 +198,7 @@ export class Scheduler {
 
   #about = (record: SeenTask["record"]) => ({
     tenant: record.tenant,
-    taskId: record.id,
+    taskId: record.taskId,
     at: isoNow(this.#deps.clock),
   });
 
@@ -221,7 +222,8 @@ export class Scheduler {
 }
 
 /** Its own time, or when it was queued last, as by somebody who gave it another life. */
-const wantedAtMs = ({ scheduleAt, createdAt, moves }: SeenTask["record"]): number =>
+const wantedAtMs = ({ scheduleAt, createdAt, changes: moves }: SeenTask["record"]): number =>
   Math.max(Date.parse(scheduleAt ?? createdAt), Date.parse(moves?.at(-1)?.at ?? createdAt));
 
-const keyOf = ({ tenant, task, attempt, life }: TaskLine): string => `${tenant}.${task}.${attempt}.${life}`;
+const keyOf = ({ tenant, taskId: task, attempt, life }: CallSlot): string =>
+  `${tenant}.${task}.${attempt}.${life}`;

@@ -8,7 +8,7 @@ export type CountTask = (record: TaskRecord, before?: TaskRecord) => void;
 
 export function countTasks(metrics: Metrics): CountTask {
   const labels = ["profile", "provider"];
-  const taken = metrics.counter("greenroom_tasks_taken_total", "Tasks that were accepted.", labels);
+  const taken = metrics.counter("greenroom_tasks_created_total", "Tasks that were accepted.", labels);
   const attempts = metrics.counter(
     "greenroom_task_attempts_total",
     "Attempts that were begun for tasks.",

@@ -41,7 +41,7 @@ export async function watchTasks(bus: Bus, clock: Clock): Promise<TaskView> {
     queued() {
       queued ??= [...known.values()]
         .filter(({ record }) => record.state === "queued")
-        .sort((a, b) => a.record.place - b.record.place || a.revision - b.revision);
+        .sort((a, b) => a.record.queueSeq - b.record.queueSeq || a.revision - b.revision);
       return queued;
     },
     active: () => [...known.values()].filter(({ record }) => isActiveTask(record.state)),

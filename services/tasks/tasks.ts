@@ -5,14 +5,14 @@ import { taskEvents, taskRequests } from "../../libs/contracts/streams.ts";
 import { type TaskRecord, taskKey } from "../../libs/contracts/tasks/task.ts";
 import { watchHosts } from "../../libs/fleet/host-view.ts";
 import type { Clock } from "../../libs/runtime/clock.ts";
-import { createInOrder } from "../../libs/runtime/keyed-queue.ts";
+import { createKeyedQueue } from "../../libs/runtime/keyed-queue.ts";
 import type { Log } from "../../libs/runtime/log.ts";
 import type { Metrics } from "../../libs/runtime/metrics.ts";
-import { Lines } from "./call-slots.ts";
+import { CallSlotTable } from "./call-slots.ts";
 import type { Limits } from "./choose-next.ts";
 import { followCalls } from "./follow-calls.ts";
-import { onTaskEvent } from "./handle-task-event.ts";
-import { takeIn } from "./handle-task-request.ts";
+import { handleTaskEvent } from "./handle-task-event.ts";
+import { handleTaskRequest } from "./handle-task-request.ts";
 import { Scheduler } from "./scheduler.ts";
 import { countTasks, measureTasks } from "./task-metrics.ts";
 import { watchTasks } from "./task-view.ts";
@@ -38,19 +38,19 @@ const CONCURRENCY = 128;
 export async function startOutbound(deps: OutboundDeps): Promise<{ stop(): Promise<void> }> {
   const { bus, clock, log, settings, metrics } = deps;
   let writes = 0;
-  const nextOpId = () => `${deps.instance}:${++writes}`;
+  const nextWriteId = () => `${deps.instance}:${++writes}`;
   const hosts = await watchHosts(bus);
   const tasks = await watchTasks(bus, clock);
   const count = metrics === undefined ? undefined : countTasks(metrics);
   if (metrics !== undefined) measureTasks(metrics, tasks);
-  const lines = new Lines({ bus, clock, tasks, rate: settings.rate, nextOpId });
+  const lines = new CallSlotTable({ bus, clock, tasks, rate: settings.rate, nextWriteId });
   const stopLines = await lines.watch();
 
   const takeInDeps = {
     bus,
     clock,
     log,
-    nextOpId,
+    nextWriteId,
     count,
     hosts: () => hosts.all(),
     providerOf: settings.providerOf,
@@ -59,15 +59,15 @@ export async function startOutbound(deps: OutboundDeps): Promise<{ stop(): Promi
   const stopRequests = await bus.consume(
     taskRequests,
     { durable: "outbound", concurrency: CONCURRENCY },
-    (request, delivery) => takeIn(takeInDeps, request, delivery),
+    (request, delivery) => handleTaskRequest(takeInDeps, request, delivery),
   );
-  const inOrder = createInOrder();
+  const inOrder = createKeyedQueue();
   const stopEvents = await bus.consume(
     taskEvents,
     { durable: "outbound", concurrency: CONCURRENCY },
     (event) =>
       inOrder(taskKey(event.tenant, event.taskId), () =>
-        onTaskEvent({ bus, clock, log, nextOpId, count }, event),
+        handleTaskEvent({ bus, clock, log, nextWriteId, count }, event),
       ),
   );
   const stopFollowing = await followCalls({ bus, clock });

@@ -11,11 +11,11 @@ export type Send = (url: string, body: string, headers: Readonly<Record<string, 
 export type Delivered =
   | { readonly outcome: "taken"; readonly status: number }
   /** The endpoint says that it is gone for good. */
-  | { readonly outcome: "gone"; readonly status: number; readonly why: string }
+  | { readonly outcome: "gone"; readonly status: number; readonly reason: string }
   | {
       readonly outcome: "failed";
       readonly status?: number;
-      readonly why: string;
+      readonly reason: string;
       readonly retryAfterMs?: number;
     };
 
@@ -28,7 +28,7 @@ export function sendTo(allow: string | undefined, timeoutMs: number): Send {
 /** Delivers one message once. It never throws. */
 export async function deliver(
   { send, clock }: { readonly send: Send; readonly clock: Clock },
-  endpoint: Pick<WebhookEndpoint, "url" | "secret" | "former">,
+  endpoint: Pick<WebhookEndpoint, "url" | "secret" | "previous">,
   { event }: WebhookMessage,
 ): Promise<Delivered> {
   const body = JSON.stringify(event);
@@ -46,18 +46,21 @@ export async function deliver(
   return meaningOf(posted);
 }
 
-const secretsOf = ({ secret, former }: Pick<WebhookEndpoint, "secret" | "former">, at: Date): string[] =>
+const secretsOf = (
+  { secret, previous: former }: Pick<WebhookEndpoint, "secret" | "previous">,
+  at: Date,
+): string[] =>
   former !== undefined && at.getTime() < Date.parse(former.until) ? [secret, former.secret] : [secret];
 
 /** 2xx is taken, 410 is the end of the endpoint, and everything else is tried again. */
 export function meaningOf(posted: Posted): Delivered {
-  if (posted.status === undefined) return { outcome: "failed", why: posted.why };
+  if (posted.status === undefined) return { outcome: "failed", reason: posted.reason };
   const { status, retryAfterMs } = posted;
   if (status >= 200 && status < 300) return { outcome: "taken", status };
-  if (status === 410) return { outcome: "gone", status, why: "it answered 410 Gone" };
-  const why =
+  if (status === 410) return { outcome: "gone", status, reason: "it answered 410 Gone" };
+  const reason =
     status >= 300 && status < 400
       ? `it answered ${status}: redirects are not followed, so register the address that it leads to`
       : `it answered ${status}`;
-  return { outcome: "failed", status, why, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+  return { outcome: "failed", status, reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
 }

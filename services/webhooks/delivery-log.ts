@@ -8,10 +8,10 @@ import type { Metrics } from "../../libs/runtime/metrics.ts";
 import type { Delivered } from "./deliver.ts";
 import type { Failed } from "./delivery-plan.ts";
 
-type How = Pick<WebhookDelivery, "outcome" | "status" | "why" | "tookMs" | "nextInMs">;
+type How = Pick<WebhookDelivery, "outcome" | "status" | "reason" | "tookMs" | "nextInMs">;
 export type CountDelivery = (message: WebhookMessage, how: How) => void;
 
-export interface NotesDeps {
+export interface DeliveryLogDeps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
@@ -32,8 +32,8 @@ export function countDeliveries(metrics: Metrics): CountDelivery {
 }
 
 /** Lists a try. What can't be listed is delivered all the same. */
-export async function noteDelivery(
-  { bus, clock, log, count }: NotesDeps,
+export async function logDelivery(
+  { bus, clock, log, count }: DeliveryLogDeps,
   message: WebhookMessage,
   tries: number,
   how: How,
@@ -52,19 +52,19 @@ export async function noteDelivery(
 }
 
 /** Puts what is given up into the dead letters, from where a person may have it told again. */
-export async function buryDelivery(
-  { bus, clock, log }: NotesDeps,
+export async function deadLetterDelivery(
+  { bus, clock, log }: DeliveryLogDeps,
   sequence: number,
   message: WebhookMessage,
   tries: number,
-  why: string,
+  reason: string,
 ): Promise<void> {
   await bus
     .publish(deadLetters, {
       subject: webhooks.subjectOf(message),
       stream: webhooks.stream,
       sequence,
-      reason: `it could not be delivered: ${why}`,
+      reason: `it could not be delivered: ${reason}`,
       deliveries: tries,
       at: isoNow(clock),
       payload: JSON.stringify(message.event).slice(0, 16_384),
@@ -79,7 +79,7 @@ export const howItFailed = (
 ): How => ({
   outcome: then.becomes,
   ...(delivered.status === undefined ? {} : { status: delivered.status }),
-  why: delivered.why.slice(0, 300),
+  reason: delivered.reason.slice(0, 300),
   tookMs,
   ...(then.becomes === "failed" ? { nextInMs: then.nextInMs } : {}),
 });

@@ -58,11 +58,18 @@ export class DeliveryPlan {
   #pausedUntilMs = Number.NEGATIVE_INFINITY;
 
   /** Goes on from what the former owner stored. What it was sending is sent again. */
-  constructor(stored: Pick<WebhookQueue, "cursor" | "lanes" | "failures" | "taken">, nowMs: number) {
+  constructor(stored: Pick<WebhookQueue, "cursor" | "lanes" | "failures" | "delivered">, nowMs: number) {
     this.#cursor = stored.cursor;
     this.#failures = stored.failures;
-    this.#taken = stored.taken;
-    for (const { key, sequences, tries, dueInMs, failedForMs, takenBefore } of stored.lanes) {
+    this.#taken = stored.delivered;
+    for (const {
+      key,
+      sequences,
+      tries,
+      dueInMs,
+      failedForMs,
+      deliveredBefore: takenBefore,
+    } of stored.lanes) {
       const failed =
         failedForMs === undefined
           ? undefined
@@ -156,7 +163,7 @@ export class DeliveryPlan {
   }
 
   /** The endpoint has it. One that was down is back: what waited for that waits no longer. */
-  took(key: string, nowMs: number): void {
+  delivered(key: string, nowMs: number): void {
     const lane = this.#lanes.get(key);
     if (lane === undefined) return;
     if (this.#isDown) {
@@ -196,7 +203,7 @@ export class DeliveryPlan {
   }
 
   /** As it is stored: what is being sent counts as not sent yet. */
-  stored(nowMs: number): Pick<WebhookQueue, "cursor" | "lanes" | "failures" | "taken"> {
+  stored(nowMs: number): Pick<WebhookQueue, "cursor" | "lanes" | "failures" | "delivered"> {
     const lanes = [...this.#lanes.values()].map(
       ({ key, sequences, tries, dueAtMs, failed }): WebhookLane => ({
         key,
@@ -205,10 +212,10 @@ export class DeliveryPlan {
         dueInMs: Math.max(0, Math.round(dueAtMs - nowMs)),
         ...(failed === undefined
           ? {}
-          : { failedForMs: Math.round(nowMs - failed.sinceMs), takenBefore: failed.takenBefore }),
+          : { failedForMs: Math.round(nowMs - failed.sinceMs), deliveredBefore: failed.takenBefore }),
       }),
     );
-    return { cursor: this.#cursor, lanes, failures: this.#failures, taken: this.#taken };
+    return { cursor: this.#cursor, lanes, failures: this.#failures, delivered: this.#taken };
   }
 
   get #isDown(): boolean {

@@ -10,13 +10,13 @@ import {
   webhookSubject,
 } from "../../libs/contracts/webhooks/webhook.ts";
 
-export interface TellDeps {
+export interface EnqueueDeps {
   readonly bus: Bus;
   readonly endpointsOf: (tenant: string) => readonly WebhookEndpoint[];
   readonly queued: (endpoint: WebhookEndpoint) => void;
 }
 
-export interface News {
+export interface WebhookEvents {
   readonly tenant: string;
   readonly about: WebhookAbout;
   /** The id of the session or task. */
@@ -30,7 +30,10 @@ export interface News {
  * stored one after the other. Two recorders that store the same one at the same time store it once, by its id.
  * @throws GreenroomError storage_full, storage_unavailable
  */
-export async function tell(deps: TellDeps, { tenant, about, of, events }: News): Promise<void> {
+export async function enqueue(
+  deps: EnqueueDeps,
+  { tenant, about, of, events }: WebhookEvents,
+): Promise<void> {
   if (events.length === 0) return;
   for (const endpoint of deps.endpointsOf(tenant)) {
     const wanted = events.filter(({ type }) => isWanted(endpoint.events, type));

@@ -15,7 +15,7 @@ export interface Held {
 }
 
 /** Holds exactly what is in the plan, by its place in the stream. */
-export class InHand {
+export class PendingMessages {
   readonly #deps: { readonly bus: Bus; readonly clock: Clock };
   readonly #plan: DeliveryPlan;
   readonly #subject: string;

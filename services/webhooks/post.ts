@@ -4,12 +4,12 @@ import http from "node:http";
 import https from "node:https";
 import { isIP, type LookupFunction, type Socket } from "node:net";
 import { messageOf } from "../../libs/contracts/errors.ts";
-import { type AllowedTargets, hostOf, mayCall, refusalOf } from "../../libs/runtime/url-guard.ts";
+import { type AllowedTargets, hostOf, isCallable, refusalOf } from "../../libs/runtime/url-guard.ts";
 
 /** What came of a POST. `why` is in words for the person who registered the address. */
 export type Posted =
   | { readonly status: number; readonly retryAfterMs?: number }
-  | { readonly status: undefined; readonly why: string };
+  | { readonly status: undefined; readonly reason: string };
 
 export interface PostOptions {
   readonly allowed: AllowedTargets;
@@ -44,7 +44,7 @@ export function post(
     const fail = (error: unknown) =>
       resolve({
         status: undefined,
-        why: late.aborted ? `no answer came within ${options.timeoutMs} ms` : wordsFor(error),
+        reason: late.aborted ? `no answer came within ${options.timeoutMs} ms` : wordsFor(error),
       });
     const request = (url.protocol === "https:" ? https : http).request(url, {
       method: "POST",
@@ -81,7 +81,7 @@ function guardedLookup({ allowed, resolve = resolveAll }: PostOptions): LookupFu
     resolve(host, (error, addresses) => {
       if (error !== null) return done(error, "", 0);
       const wanted = addresses.filter(({ family }) => !options.family || options.family === family);
-      const usable = wanted.filter(({ address }) => mayCall(allowed, host, address));
+      const usable = wanted.filter(({ address }) => isCallable(allowed, host, address));
       const [first] = usable;
       if (first === undefined) return done(notPublic(host), "", 0);
       if (options.all === true) done(null, usable);
@@ -94,7 +94,7 @@ function guardedLookup({ allowed, resolve = resolveAll }: PostOptions): LookupFu
 function guardSocket(socket: Socket, url: URL, { allowed }: PostOptions, request: http.ClientRequest): void {
   const look = () => {
     const { remoteAddress } = socket;
-    if (remoteAddress !== undefined && !mayCall(allowed, hostOf(url), remoteAddress))
+    if (remoteAddress !== undefined && !isCallable(allowed, hostOf(url), remoteAddress))
       request.destroy(notPublic(hostOf(url)));
   };
   socket.once("connect", look);
@@ -105,7 +105,10 @@ class RefusedTarget extends Error {}
 const notPublic = (host: string): RefusedTarget =>
   new RefusedTarget(`${host} ${isIP(host) === 0 ? "leads to" : "is"} no public address`);
 
-const refused = (why: string): Posted => ({ status: undefined, why: `the address is refused: ${why}` });
+const refused = (reason: string): Posted => ({
+  status: undefined,
+  reason: `the address is refused: ${reason}`,
+});
 
 function wordsFor(error: unknown): string {
   if (error instanceof RefusedTarget) return `the address is refused: ${error.message}`;

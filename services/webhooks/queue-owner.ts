@@ -9,13 +9,13 @@ import {
   type WebhookQueue,
 } from "../../libs/contracts/webhooks/webhook.ts";
 import { repeat } from "../../libs/runtime/clock.ts";
-import { BEAT_MS, QueueRun, type QueueRunDeps } from "./queue-runner.ts";
+import { QUEUE_HEARTBEAT_MS, QueueRunner, type QueueRunnerDeps } from "./queue-runner.ts";
 
-export type QueueKeeperDeps = QueueRunDeps;
+export type QueueOwnerDeps = QueueRunnerDeps;
 
 const TICK_MS = 1000;
 /** An owner that has not written for three of its beats is taken for gone. */
-const TAKE_OVER_MS = 3.5 * BEAT_MS;
+const TAKE_OVER_MS = 3.5 * QUEUE_HEARTBEAT_MS;
 /** How often a queue in which nothing is known to wait is looked at all the same. */
 const LOOK_MS = 30_000;
 
@@ -26,17 +26,17 @@ interface Known {
   readonly seenAtMs: number;
 }
 
-export class QueueKeeper {
-  readonly #deps: QueueKeeperDeps;
+export class QueueOwner {
+  readonly #deps: QueueOwnerDeps;
   readonly #endpoints = new Map<string, WebhookEndpoint>();
   readonly #queues = new Map<string, Known>();
   readonly #lookedAtMs = new Map<string, number>();
-  readonly #runs = new Map<string, { run: QueueRun; ended: Promise<void> }>();
+  readonly #runs = new Map<string, { run: QueueRunner; ended: Promise<void> }>();
   readonly #busy = new Set<string>();
   readonly #stops: (Stop | (() => void))[] = [];
   #isStopping = false;
 
-  constructor(deps: QueueKeeperDeps) {
+  constructor(deps: QueueOwnerDeps) {
     this.#deps = deps;
   }
 
@@ -46,13 +46,13 @@ export class QueueKeeper {
       await bus.watch(webhookEndpoints, ({ key, value }) => {
         if (value === undefined) this.#endpoints.delete(key);
         else this.#endpoints.set(key, value);
-        this.#runs.get(key)?.run.poke();
+        this.#runs.get(key)?.run.wake();
       }),
       await bus.watch(webhookQueues, ({ key, value, revision }) => {
         if (value === undefined) this.#queues.delete(key);
         else this.#queues.set(key, { queue: value, revision, seenAtMs: clock.monotonic() });
       }),
-      await bus.listen(webhooksQueued, ({ tenant, endpoint, removed }) =>
+      await bus.subscribe(webhooksQueued, ({ tenant, endpoint, removed }) =>
         this.#hint(endpointKey(tenant, endpoint), false, removed),
       ),
       repeat(
@@ -87,11 +87,11 @@ export class QueueKeeper {
   #hint(key: string, mayTell: boolean, removed?: true): void {
     const held = this.#runs.get(key);
     const endpoint = this.#endpoints.get(key);
-    if (held !== undefined) held.run.poke(removed);
+    if (held !== undefined) held.run.wake(removed);
     else if (endpoint === undefined || this.#isStopping) return;
     else if (this.#isHeldElsewhere(key)) {
       if (mayTell)
-        this.#deps.bus.announce(webhooksQueued, { tenant: endpoint.tenant, endpoint: endpoint.id });
+        this.#deps.bus.publishTransient(webhooksQueued, { tenant: endpoint.tenant, endpoint: endpoint.id });
     } else this.#tryToTake(key);
   }
 
@@ -148,7 +148,7 @@ export class QueueKeeper {
 
   /** Writes itself into the queue by compare-and-set: of two that try only one delivers. */
   async #take(key: string): Promise<void> {
-    const { bus, instance, nextOpId } = this.#deps;
+    const { bus, instance, nextWriteId } = this.#deps;
     const endpoint = this.#endpoints.get(key);
     if (endpoint === undefined) return;
     const entry = await bus.read(webhookQueues, key);
@@ -157,12 +157,12 @@ export class QueueKeeper {
     const queue: WebhookQueue = {
       ...(before.disabled === undefined ? before : enabledAgain(before)),
       owner: instance,
-      beat: before.beat + 1,
-      opId: nextOpId(),
+      heartbeat: before.heartbeat + 1,
+      writeId: nextWriteId(),
     };
     const revision = await bus.save(webhookQueues, queue, entry?.revision ?? 0);
     if (revision === undefined || this.#isStopping) return;
-    const run = new QueueRun(this.#deps, () => this.#endpoints.get(key), { queue, revision });
+    const run = new QueueRunner(this.#deps, () => this.#endpoints.get(key), { queue, revision });
     const ended = run.run().finally(() => {
       this.#runs.delete(key);
       // What was stored while it was given back is found by looking once more.
@@ -179,9 +179,9 @@ const emptyQueue = ({ tenant, id }: WebhookEndpoint): WebhookQueue => ({
   cursor: 0,
   lanes: [],
   failures: 0,
-  taken: 0,
-  beat: 0,
-  opId: "",
+  delivered: 0,
+  heartbeat: 0,
+  writeId: "",
 });
 
 /** A person says that it works again: what it was given up for counts no more, and all that waits is due. */

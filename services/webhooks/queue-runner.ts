@@ -6,20 +6,20 @@ import {
   type WebhookQueue,
 } from "../../libs/contracts/webhooks/webhook.ts";
 import { isoNow, sleep } from "../../libs/runtime/clock.ts";
-import { Doze } from "../../libs/runtime/wakeable-sleep.ts";
+import { WakeableSleep } from "../../libs/runtime/wakeable-sleep.ts";
 import { deliver, type Send } from "./deliver.ts";
-import { buryDelivery, howItFailed, type NotesDeps, noteDelivery } from "./delivery-log.ts";
+import { type DeliveryLogDeps, deadLetterDelivery, howItFailed, logDelivery } from "./delivery-log.ts";
 import { DeliveryPlan } from "./delivery-plan.ts";
-import { type Held, InHand } from "./pending-messages.ts";
+import { type Held, PendingMessages } from "./pending-messages.ts";
 
-export interface QueueRunDeps extends NotesDeps {
+export interface QueueRunnerDeps extends DeliveryLogDeps {
   readonly instance: string;
   readonly send: Send;
-  readonly nextOpId: () => string;
+  readonly nextWriteId: () => string;
 }
 
 /** So often its owner writes the queue at least, by which others see that it lives. */
-export const BEAT_MS = 10_000;
+export const QUEUE_HEARTBEAT_MS = 10_000;
 /** What was taken within this before a crash is sent once more, with the same id. */
 const CHECKPOINT_MS = 1000;
 /** How long the deliveries in hand may go on when the process is to end. */
@@ -35,12 +35,12 @@ interface Sending {
 }
 
 /** Holds one endpoint's queue until nothing waits in it, somebody else holds it, or it is told to stop. */
-export class QueueRun {
-  readonly #deps: QueueRunDeps;
+export class QueueRunner {
+  readonly #deps: QueueRunnerDeps;
   readonly #endpoint: () => WebhookEndpoint | undefined;
   readonly #plan: DeliveryPlan;
-  readonly #inHand: InHand;
-  readonly #doze: Doze;
+  readonly #inHand: PendingMessages;
+  readonly #doze: WakeableSleep;
   readonly #sending = new Set<Promise<void>>();
   readonly #inFlight = new Set<number>();
   #stored: WebhookQueue;
@@ -56,7 +56,7 @@ export class QueueRun {
   #isHinted = true;
 
   constructor(
-    deps: QueueRunDeps,
+    deps: QueueRunnerDeps,
     endpoint: () => WebhookEndpoint | undefined,
     held: { readonly queue: WebhookQueue; readonly revision: number },
   ) {
@@ -66,12 +66,12 @@ export class QueueRun {
     this.#revision = held.revision;
     this.#storedAtMs = deps.clock.monotonic();
     this.#plan = new DeliveryPlan(held.queue, deps.clock.monotonic());
-    this.#inHand = new InHand(deps, this.#plan, held.queue);
-    this.#doze = new Doze(deps.clock);
+    this.#inHand = new PendingMessages(deps, this.#plan, held.queue);
+    this.#doze = new WakeableSleep(deps.clock);
   }
 
   /** There may be more to deliver, or less. */
-  poke(removed?: true): void {
+  wake(removed?: true): void {
     if (removed) this.#isDoubtful = true;
     this.#isHinted = true;
     this.#doze.wake();
@@ -170,32 +170,33 @@ export class QueueRun {
     const tookMs = Math.round(nowMs - beganMs);
     this.#isChanged = true;
     if (delivered.outcome === "taken") {
-      this.#plan.took(key, nowMs);
+      this.#plan.delivered(key, nowMs);
       this.#inHand.release(sequence);
       const how = { outcome: "delivered" as const, status: delivered.status, tookMs };
-      await noteDelivery(this.#deps, message, tries, how);
+      await logDelivery(this.#deps, message, tries, how);
       return;
     }
-    if (delivered.outcome === "gone") this.#disable(endpoint, delivered.why);
+    if (delivered.outcome === "gone") this.#disable(endpoint, delivered.reason);
     const retryAfterMs = delivered.outcome === "failed" ? (delivered.retryAfterMs ?? 0) : 0;
     const then = this.#plan.failed(key, nowMs, retryAfterMs);
     this.#stored = {
       ...this.#stored,
-      lastFailure: { at: isoNow(clock), why: delivered.why.slice(0, 300) },
+      lastFailure: { at: isoNow(clock), reason: delivered.reason.slice(0, 300) },
     };
     if (then.becomes === "dead") {
-      if (then.isHopeless) this.#disable(endpoint, `nothing was taken for a day; at last ${delivered.why}`);
-      await buryDelivery(this.#deps, sequence, message, tries, delivered.why);
+      if (then.isHopeless)
+        this.#disable(endpoint, `nothing was taken for a day; at last ${delivered.reason}`);
+      await deadLetterDelivery(this.#deps, sequence, message, tries, delivered.reason);
       this.#inHand.release(sequence);
     }
-    await noteDelivery(this.#deps, message, tries, howItFailed(delivered, then, tookMs));
+    await logDelivery(this.#deps, message, tries, howItFailed(delivered, then, tookMs));
   }
 
-  #disable(endpoint: WebhookEndpoint, why: string): void {
-    this.#deps.log.warn({ webhook: endpoint.id, tenant: endpoint.tenant, why }, "a webhook is disabled");
+  #disable(endpoint: WebhookEndpoint, reason: string): void {
+    this.#deps.log.warn({ webhook: endpoint.id, tenant: endpoint.tenant, reason }, "a webhook is disabled");
     const disabled = {
       generation: endpoint.generation,
-      why: why.slice(0, 300),
+      reason: reason.slice(0, 300),
       at: isoNow(this.#deps.clock),
     };
     this.#stored = { ...this.#stored, disabled };
@@ -203,26 +204,26 @@ export class QueueRun {
 
   #isSaveDue(): boolean {
     const sinceMs = this.#deps.clock.monotonic() - this.#storedAtMs;
-    return sinceMs >= BEAT_MS || (this.#isChanged && sinceMs >= CHECKPOINT_MS);
+    return sinceMs >= QUEUE_HEARTBEAT_MS || (this.#isChanged && sinceMs >= CHECKPOINT_MS);
   }
 
   /** @returns false when the queue is somebody else's by now */
   async #save(owner: string | undefined): Promise<boolean> {
-    const { bus, clock, nextOpId } = this.#deps;
+    const { bus, clock, nextWriteId } = this.#deps;
     this.#isChanged = false;
     const { owner: _, ...rest } = this.#stored;
     const queue: WebhookQueue = {
       ...rest,
       ...this.#plan.stored(clock.monotonic()),
       ...(owner === undefined ? {} : { owner }),
-      beat: rest.beat + 1,
-      opId: nextOpId(),
+      heartbeat: rest.heartbeat + 1,
+      writeId: nextWriteId(),
     };
     this.#storedAtMs = clock.monotonic();
     const revision = await bus.save(webhookQueues, queue, this.#revision);
     if (revision === undefined) return false;
     // What was noted in it while it was saved stays.
-    this.#stored = { ...this.#stored, beat: queue.beat };
+    this.#stored = { ...this.#stored, heartbeat: queue.heartbeat };
     this.#revision = revision;
     return true;
   }
@@ -250,13 +251,13 @@ export class QueueRun {
   async #wait(): Promise<void> {
     const { clock } = this.#deps;
     const nowMs = clock.monotonic();
-    const saveInMs = (this.#isChanged ? CHECKPOINT_MS : BEAT_MS) - (nowMs - this.#storedAtMs);
+    const saveInMs = (this.#isChanged ? CHECKPOINT_MS : QUEUE_HEARTBEAT_MS) - (nowMs - this.#storedAtMs);
     const nextAtMs = this.#plan.nextAtMs(nowMs);
     const mayLoad = this.#isHinted && this.#plan.room > 0;
     const sendInMs = nextAtMs === undefined ? Number.POSITIVE_INFINITY : nextAtMs - nowMs;
     // All that may be sent at once is being sent: the end of one of them wakes it.
     const isFull = this.#sending.size > 0 && sendInMs <= 0;
     if (mayLoad) return;
-    await this.#doze.sleep(Math.max(0, Math.min(saveInMs, isFull ? BEAT_MS : sendInMs)));
+    await this.#doze.sleep(Math.max(0, Math.min(saveInMs, isFull ? QUEUE_HEARTBEAT_MS : sendInMs)));
   }
 }

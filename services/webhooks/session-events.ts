@@ -2,7 +2,7 @@
 import type { CallRecord } from "../../libs/contracts/calls/call.ts";
 import type { HistoryEntry, SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { type WebhookEvent, webhookEventId } from "../../libs/contracts/webhooks/webhook.ts";
-import { readiesOf } from "../../libs/domain/session/transitions.ts";
+import { readyCountOf } from "../../libs/domain/session/transitions.ts";
 
 /**
  * All that is to be told of a session as it stands, in order: each time that an agent became ready, then the end.
@@ -10,9 +10,9 @@ import { readiesOf } from "../../libs/domain/session/transitions.ts";
  * The numbers come from the record: the n-th readiness has the number n, and the end the one after the last. A record
  * counts its readinesses, since of a long history it keeps only the newest lines.
  */
-export function sessionNews(record: SessionRecord): WebhookEvent[] {
+export function sessionEventsFor(record: SessionRecord): WebhookEvent[] {
   const lines = record.history.filter(({ state }) => state === "ready");
-  const count = readiesOf(record);
+  const count = readyCountOf(record);
   const news = Array.from({ length: count }, (_, index) =>
     readyEvent(record, index + 1, lines[index - (count - lines.length)]),
   );
@@ -21,7 +21,7 @@ export function sessionNews(record: SessionRecord): WebhookEvent[] {
 }
 
 /** The number of what is told last of a session: its call, once it is recorded. */
-export const callSequenceOf = (record: SessionRecord): number => readiesOf(record) + 2;
+export const callSequenceOf = (record: SessionRecord): number => readyCountOf(record) + 2;
 
 /** A call as it was recorded when it was told; what is found out later is in `GET /api/calls/:sessionId`. */
 export const callEvent = (call: CallRecord, sequence: number): WebhookEvent => ({
@@ -50,16 +50,16 @@ function endedEvent(record: SessionRecord, sequence: number, line: HistoryEntry)
     room: record.room,
     endedReason: record.endedReason ?? null,
     fault: record.fault ?? null,
-    why: line.why ?? null,
+    reason: line.reason ?? null,
     attempt: record.attempt,
     failures: record.failures,
     requestedAt: record.history[0]?.at ?? null,
-    wasReady: readiesOf(record) > 0,
+    wasReady: readyCountOf(record) > 0,
   });
 }
 
 const eventOf = (
-  { id }: SessionRecord,
+  { sessionId: id }: SessionRecord,
   type: "session.ready" | "session.ended",
   sequence: number,
   timestamp: string,

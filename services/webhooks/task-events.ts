@@ -1,14 +1,14 @@
 // What is told of an outbound task, read off its record: each state that it came to.
 import type { TaskRecord } from "../../libs/contracts/tasks/task.ts";
 import { webhookEventId } from "../../libs/contracts/webhooks/webhook.ts";
-import type { News } from "./enqueue.ts";
+import type { WebhookEvents } from "./enqueue.ts";
 
 /**
  * Each change of its state has a number in the record. An attempt that is repeated brings the task back to `queued`;
  * so `busy` and the like are told once, when the task has ended so.
  */
-export function taskNews(record: TaskRecord): News {
-  const { tenant, id, moves = [] } = record;
+export function taskEventsFor(record: TaskRecord): WebhookEvents {
+  const { tenant, taskId: id, changes: moves = [] } = record;
   return {
     tenant,
     about: "task",
@@ -40,7 +40,7 @@ function attemptData(record: TaskRecord, n: number): Record<string, string | num
   const attempt = record.attempts.find((one) => one.n === n);
   if (attempt === undefined) return {};
   return {
-    sessionId: attempt.session,
+    sessionId: attempt.sessionId,
     ...(attempt.sipCode === undefined ? {} : { sipCode: attempt.sipCode }),
     ...(attempt.answeredBy === undefined ? {} : { answeredBy: attempt.answeredBy }),
     ...(attempt.error === undefined ? {} : { attemptError: attempt.error.code }),

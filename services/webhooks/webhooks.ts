@@ -7,10 +7,10 @@ import { sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { calls, webhooks } from "../../libs/contracts/streams.ts";
 import type { WebhookEvent } from "../../libs/contracts/webhooks/webhook.ts";
-import { type News, tell } from "./enqueue.ts";
-import { QueueKeeper, type QueueKeeperDeps } from "./queue-owner.ts";
-import { callEvent, callSequenceOf, sessionNews } from "./session-events.ts";
-import { taskNews } from "./task-events.ts";
+import { enqueue, type WebhookEvents } from "./enqueue.ts";
+import { QueueOwner, type QueueOwnerDeps } from "./queue-owner.ts";
+import { callEvent, callSequenceOf, sessionEventsFor } from "./session-events.ts";
+import { taskEventsFor } from "./task-events.ts";
 
 const AT_ONCE = 64;
 /** The store may be away for longer than this; then what wasn't told goes to the dead letters. */
@@ -22,13 +22,13 @@ export interface Webhooks {
 }
 
 /** All recorders share the work, and what two of them do at the same time comes to the same. */
-export async function startWebhooks(deps: QueueKeeperDeps): Promise<Webhooks> {
+export async function startWebhooks(deps: QueueOwnerDeps): Promise<Webhooks> {
   const { bus } = deps;
-  const keeper = new QueueKeeper(deps);
+  const keeper = new QueueOwner(deps);
   // Before any news comes: who wants it has to be known.
   await keeper.start();
-  const say = async (news: News): Promise<Verdict> => {
-    await tell(
+  const say = async (news: WebhookEvents): Promise<Verdict> => {
+    await enqueue(
       { bus, endpointsOf: (tenant) => keeper.endpointsOf(tenant), queued: (to) => keeper.queued(to) },
       news,
     );
@@ -39,7 +39,9 @@ export async function startWebhooks(deps: QueueKeeperDeps): Promise<Webhooks> {
     bus.follow(sessions, durable, async ({ value }) =>
       value === undefined ? "done" : say(newsOfSession(value)),
     ),
-    bus.follow(tasks, durable, async ({ value }) => (value === undefined ? "done" : say(taskNews(value)))),
+    bus.follow(tasks, durable, async ({ value }) =>
+      value === undefined ? "done" : say(taskEventsFor(value)),
+    ),
     bus.consume(calls, durable, async (call) =>
       hasEndpoints(call.tenant) ? say(await newsOfCall(deps, keeper, call)) : "done",
     ),
@@ -52,26 +54,26 @@ export async function startWebhooks(deps: QueueKeeperDeps): Promise<Webhooks> {
   };
 }
 
-const newsOfSession = (record: SessionRecord): News => ({
+const newsOfSession = (record: SessionRecord): WebhookEvents => ({
   tenant: record.tenant,
   about: "session",
-  of: record.id,
-  events: sessionNews(record),
+  of: record.sessionId,
+  events: sessionEventsFor(record),
 });
 
 /** The call is told last, behind all that its session has to tell; that is put in front of it here. */
 async function newsOfCall(
-  { bus, log }: QueueKeeperDeps,
-  keeper: QueueKeeper,
+  { bus, log }: QueueOwnerDeps,
+  keeper: QueueOwner,
   call: CallRecord,
-): Promise<News> {
+): Promise<WebhookEvents> {
   const { tenant, sessionId: of } = call;
   const record = await bus.read(sessions, sessionKey(tenant, of)).catch((error: unknown) => {
     if (isError(error, "unreadable_record")) return undefined;
     throw error;
   });
   if (record !== undefined) {
-    const events = [...sessionNews(record.value), callEvent(call, callSequenceOf(record.value))];
+    const events = [...sessionEventsFor(record.value), callEvent(call, callSequenceOf(record.value))];
     return { tenant, about: "session", of, events };
   }
   // The record was purged meanwhile, a day after the end: its number is the one after the end that was told.
@@ -83,6 +85,6 @@ async function newsOfCall(
     const events: WebhookEvent[] = [callEvent(call, end.message.event.sequence + 1)];
     return { tenant, about: "session", of, events };
   }
-  log.warn({ session: of, tenant }, "a call is not told to webhooks: its session's record is gone");
+  log.warn({ sessionId: of, tenant }, "a call is not told to webhooks: its session's record is gone");
   return { tenant, about: "session", of, events: [] };
 }

@@ -2,7 +2,7 @@
 import { defineAgent, type JobContext, type JobProcess } from "@livekit/agents";
 import { openSession, tellOfJob } from "./_open-session.ts";
 
-export const pool = { min: 2, hot: 0, max: 20, perStage: 1 };
+export const pool = { min: 2, hot: 0, max: 20, perProcess: 1 };
 
 export default defineAgent({
   prewarm: async (proc: JobProcess) => {

@@ -4,7 +4,7 @@ import { defineAgent, type JobContext, voice } from "@livekit/agents";
 import { AudioFrame } from "@livekit/rtc-node";
 import { tellOfJob } from "./_open-session.ts";
 
-export const pool = { min: 2, hot: 0, max: 20, perStage: 10 };
+export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
 
 const RATE = 24_000;
 const HERTZ = 440;

@@ -1,6 +1,6 @@
 // An agent for tests: nothing of its conversations is kept.
 import stock from "./stock/stock-agent.ts";
 
-export const pool = { min: 2, hot: 0, max: 20, perStage: 10 };
+export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
 export const handover = { restore: false };
 export default stock;

@@ -2,7 +2,7 @@
 import { defineAgent, type JobContext, type JobProcess } from "@livekit/agents";
 import { openSession, tellOfJob } from "./_open-session.ts";
 
-export const pool = { min: 2, hot: 2, max: 20, perStage: 10 };
+export const pool = { min: 2, hot: 2, max: 20, perProcess: 10 };
 
 export default defineAgent({
   prewarm: async (proc: JobProcess) => {

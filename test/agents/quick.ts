@@ -2,7 +2,7 @@
 import { defineAgent, type JobContext, type JobProcess } from "@livekit/agents";
 import { openSession, tellOfJob } from "./_open-session.ts";
 
-export const pool = { min: 3, hot: 0, max: 50, perStage: 10 };
+export const pool = { min: 3, hot: 0, max: 50, perProcess: 10 };
 
 export default defineAgent({
   prewarm: async (proc: JobProcess) => {

@@ -1,14 +1,14 @@
 // An agent for tests: it opens a resumed conversation by itself.
 import { defineAgent, type JobContext, voice } from "@livekit/agents";
 import * as openai from "@livekit/agents-plugin-openai";
-import { greetsItself, resumesFrom } from "greenroom/agent";
+import { disableAutoGreeting, getResumption } from "greenroom/agent";
 
-export const pool = { min: 2, hot: 0, max: 20, perStage: 10 };
+export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
 
 export default defineAgent({
   entry: async (ctx: JobContext) => {
-    greetsItself();
-    const resumption = resumesFrom();
+    disableAutoGreeting();
+    const resumption = getResumption();
     const session = new voice.AgentSession({
       vad: null,
       turnHandling: { turnDetection: null },

@@ -3,7 +3,7 @@ import { defineAgent, type JobContext } from "@livekit/agents";
 import { ready } from "greenroom/agent";
 import { tellOfJob } from "./_open-session.ts";
 
-export const pool = { min: 1, hot: 0, max: 10, perStage: 10 };
+export const pool = { min: 1, hot: 0, max: 10, perProcess: 10 };
 
 export default defineAgent({
   entry: async (ctx: JobContext) => {

@@ -1,7 +1,7 @@
 // An agent for tests whose prewarm always fails.
 import { defineAgent } from "@livekit/agents";
 
-export const pool = { min: 1, hot: 0, max: 10, perStage: 10 };
+export const pool = { min: 1, hot: 0, max: 10, perProcess: 10 };
 
 export default defineAgent({
   prewarm: async () => {

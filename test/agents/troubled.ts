@@ -3,7 +3,7 @@ import { defineAgent, type JobContext } from "@livekit/agents";
 import { sessionInfo } from "greenroom/agent";
 import { openSession, tellOfJob } from "./_open-session.ts";
 
-export const pool = { min: 3, hot: 0, max: 20, perStage: 10 };
+export const pool = { min: 3, hot: 0, max: 20, perProcess: 10 };
 
 /** Belongs to no session: what fails here can't be traced to one. */
 let failOutside = false;

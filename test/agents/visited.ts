@@ -2,7 +2,7 @@
 import { defineAgent, type JobContext } from "@livekit/agents";
 import { openSession, tellOfJob } from "./_open-session.ts";
 
-export const pool = { min: 2, hot: 0, max: 20, perStage: 10 };
+export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
 
 export default defineAgent({
   entry: async (ctx: JobContext) => {

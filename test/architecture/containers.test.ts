@@ -16,7 +16,7 @@ import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import { janitorSettings } from "../../services/janitor/config.ts";
 import { connectorSettings } from "../../services/providers/config.ts";
-import { lastRingsMs } from "../../services/providers/launches/wait-for-ringing-calls.ts";
+import { ringingWaitMs } from "../../services/providers/launches/wait-for-ringing-calls.ts";
 import { outboundSettings } from "../../services/tasks/config.ts";
 import { durationMs, readCompose, readEnvFile } from "../kit/checks/compose-file.ts";
 import { readDockerfile } from "../kit/checks/dockerfile.ts";
@@ -112,11 +112,11 @@ describe("compose.yaml", () => {
 
   it("gives each service the time that it may take to stop", () => {
     const defaultOf = (settings: Settings, name: string) => Number(settings[name]?.default);
-    const drainMs = defaultOf(agentHostSettings, "GREENROOM_DRAIN_MS");
+    const drainMs = defaultOf(agentHostSettings, "GREENROOM_DRAIN_TIMEOUT_MS");
     const ringS = defaultOf(connectorSettings, "GREENROOM_SIP_RING_S");
     const takes: Record<string, number> = {
       "agent-host": drainMs + 15_000,
-      connector: lastRingsMs(ringS, defaultOf(connectorSettings, "GREENROOM_DRAIN_MS")) + 10_000,
+      connector: ringingWaitMs(ringS, defaultOf(connectorSettings, "GREENROOM_DRAIN_TIMEOUT_MS")) + 10_000,
     };
     for (const [name, service] of ours) {
       expect(durationMs(service.stop_grace_period ?? "10s"), name).toBeGreaterThan(takes[name] ?? 10_000);

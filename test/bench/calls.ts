@@ -9,7 +9,7 @@ import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
 import { calls } from "../../libs/contracts/streams.ts";
 import { systemClock } from "../../libs/runtime/clock.ts";
 import { silentLog } from "../../libs/runtime/log.ts";
-import { KpiKeeper } from "../../services/calls/kpi-writer.ts";
+import { KpiWriter } from "../../services/calls/kpi-writer.ts";
 import { aCall } from "../kit/fixtures/calls.ts";
 import { startNats } from "../kit/servers/servers.ts";
 import { type Stack, startStack } from "../kit/stack/stack.ts";
@@ -145,7 +145,7 @@ async function makeKpis(): Promise<void> {
     log: silentLog,
     onLost: () => {},
   });
-  const keeper = new KpiKeeper({
+  const keeper = new KpiWriter({
     bus,
     clock: systemClock,
     log: silentLog,

@@ -153,8 +153,8 @@ async function startCall(): Promise<Call> {
 
 async function slotOf(sessionId: string): Promise<{ host: Json; stage: Json } | undefined> {
   for (const host of (await stack.get("/api/hosts")).body.hosts)
-    for (const stage of host.stages)
-      for (const slot of stage.slots) if (slot.session === sessionId) return { host, stage };
+    for (const stage of host.processes)
+      for (const slot of stage.slots) if (slot.sessionId === sessionId) return { host, stage };
   return undefined;
 }
 

@@ -97,7 +97,7 @@ async function stageMemory(profile: string, slots: number): Promise<number> {
   // Pings come each second: two later ones than the last change are sure to have seen it.
   await new Promise((resolve) => setTimeout(resolve, 3000));
   const { body } = await stack.get("/api/hosts");
-  const stages = body.hosts.flatMap((host: { stages: unknown[] }) => host.stages);
+  const stages = body.hosts.flatMap((host: { processes: unknown[] }) => host.processes);
   const stage = stages.find(
     (each: { profile: string; slots: unknown[] }) => each.profile === profile && each.slots.length === slots,
   );

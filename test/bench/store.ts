@@ -65,7 +65,7 @@ try {
   rows.push(
     await measure("one call", LOOKS, () => bus.recent(calls, callSubject("tenant1", "20260101", "s1"), 1)),
   );
-  const { direct: _direct, ...led } = calls;
+  const { allowDirect: _direct, ...led } = calls;
   rows.push(
     await measure(`first page of ${PAGE} of a tenant's day, from the leader message by message`, 20, () =>
       bus.scan(led, { subject: `call.${pickTenant()}.${pickDay()}.*`, limit: PAGE }),

@@ -44,7 +44,7 @@ test("a person asks the assistant something by voice and hears the answer", asyn
       : `You asked me ${asked}, and I say that it will be sunny and warm.`;
   });
   // The microphone says it again and again: on a slow machine the first time may come before the agent.
-  const person = await Person.arrive(stack, { says: { text: SPOKEN, before: 8, after: 8 } });
+  const person = await Person.arrive(stack, { description: { text: SPOKEN, before: 8, after: 8 } });
   try {
     await person.choose("assistant");
     await poolIs(stack, "assistant", POOL);

@@ -21,7 +21,7 @@ test("without any key a person is greeted by echo, and hears what they said", as
     audio: samplesOf(await readFile(new URL("../../agents/assets/hello.wav", import.meta.url))),
   };
   const spoken = await speak(SPOKEN, 48_000);
-  const person = await Person.arrive(stack, { says: { text: SPOKEN, before: 9, after: 9 } });
+  const person = await Person.arrive(stack, { description: { text: SPOKEN, before: 9, after: 9 } });
   try {
     await person.choose("echo");
     await poolIs(stack, "echo", { idle: 3, hot: 1 });
@@ -45,7 +45,7 @@ test("a person whose echo is killed hears that it is back, and is heard again", 
     audio: samplesOf(await readFile(new URL("../../agents/assets/back.wav", import.meta.url))),
   };
   const spoken = await speak(SPOKEN, 48_000);
-  const person = await Person.arrive(stack, { says: { text: SPOKEN, before: 9, after: 9 } });
+  const person = await Person.arrive(stack, { description: { text: SPOKEN, before: 9, after: 9 } });
   try {
     await person.choose("echo");
     await poolIs(stack, "echo", { idle: 3, hot: 1 });

@@ -46,22 +46,22 @@ export async function poolIs(stack: Stack, profile: string, { idle, hot }: Pool)
 /** Every slot that the hosts have, by its id: a slot is used once. */
 export async function slotIds(stack: Stack): Promise<string[]> {
   const { hosts } = (await stack.get("/api/hosts")).body;
-  const stages: Json[] = hosts.flatMap((host: Json) => host.stages);
+  const stages: Json[] = hosts.flatMap((host: Json) => host.processes);
   return stages.flatMap((stage) => stage.slots.map((slot: Json) => slot.id as string));
 }
 
 /** The slot that serves a session. */
 export async function slotOf(stack: Stack, sessionId: string): Promise<string | undefined> {
   const { hosts } = (await stack.get("/api/hosts")).body;
-  const slots: Json[] = hosts.flatMap((host: Json) => host.stages.flatMap((stage: Json) => stage.slots));
-  return slots.find((slot) => slot.session === sessionId)?.id;
+  const slots: Json[] = hosts.flatMap((host: Json) => host.processes.flatMap((stage: Json) => stage.slots));
+  return slots.find((slot) => slot.sessionId === sessionId)?.id;
 }
 
 /** The process in which a session's agent runs. @throws Error when none does */
 export async function stagePidOf(stack: Stack, sessionId: string): Promise<number> {
   const { hosts } = (await stack.get("/api/hosts")).body;
-  const stages: Json[] = hosts.flatMap((host: Json) => host.stages);
-  const stage = stages.find(({ slots }) => slots.some((slot: Json) => slot.session === sessionId));
+  const stages: Json[] = hosts.flatMap((host: Json) => host.processes);
+  const stage = stages.find(({ slots }) => slots.some((slot: Json) => slot.sessionId === sessionId));
   if (stage === undefined) throw new Error(`No stage serves ${sessionId}`);
   return stage.pid;
 }

@@ -29,8 +29,8 @@ describe.each(kinds)("following on %s", (_kind, start) => {
       by.follow(sessions, options, async (change, { deliveries }) =>
         change.key.startsWith(`${tenant}.`) ? handle(change, deliveries) : "done",
       );
-    const save = async (id: string, opId: string, revision = 0) =>
-      (await bus.save(sessions, sessionRecord(tenant, id, { opId }), revision)) ?? -1;
+    const save = async (id: string, writeId: string, revision = 0) =>
+      (await bus.save(sessions, sessionRecord(tenant, id, { writeId }), revision)) ?? -1;
     return { tenant, options, follow, save };
   };
 
@@ -42,7 +42,7 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     const subjects = new Set<string>();
     const stop = await bus.follow(sessions, options, async ({ key, revision, value }, delivery) => {
       if (!key.startsWith(tenant)) return "done";
-      seen.push([key, revision, value?.opId]);
+      seen.push([key, revision, value?.writeId]);
       subjects.add(delivery.subject);
       expect(delivery).toMatchObject({ sequence: revision, deliveries: 1 });
       return "done";
@@ -68,7 +68,7 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     const first = await save("s", "1");
     const seen: string[] = [];
     const note = async ({ value }: Change<SessionRecord>): Promise<Verdict> => {
-      seen.push(value?.opId ?? "gone");
+      seen.push(value?.writeId ?? "gone");
       return "done";
     };
     const stop = await follow(bus, note);

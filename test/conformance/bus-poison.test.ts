@@ -130,7 +130,7 @@ const nestedIn = (levels: number): unknown => {
 /** The same channel for messages that nobody checks. */
 const nonsense = (channel: Channel<SessionEvent>, subject: string): Channel<unknown> => ({
   ...channel,
-  relief: undefined,
+  overflow: undefined,
   schema: z.unknown(),
   subjectOf: () => subject,
   idOf: () => undefined,

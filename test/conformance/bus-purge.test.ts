@@ -23,32 +23,32 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
     );
 
   test("what is stored on the subjects goes, and is counted; what is stored on others stays", async () => {
-    const [gone, stays] = [fresh("t"), fresh("t")];
+    const [gone, keepUntilReplaced] = [fresh("t"), fresh("t")];
     for (const id of ["a", "b", "c"]) {
       await bus.publish(eventsOf(gone), requested(gone, id));
-      await bus.publish(eventsOf(stays), requested(stays, id));
+      await bus.publish(eventsOf(keepUntilReplaced), requested(keepUntilReplaced, id));
     }
     expect(await bus.purge(sessionEvents, `session.${gone}.b.*`)).toBe(1);
     expect(await idsOf(gone)).toEqual(["a", "c"]);
     expect(await bus.purge(sessionEvents, `session.${gone}.>`)).toBe(2);
     expect(await bus.purge(sessionEvents, `session.${gone}.>`)).toBe(0);
     expect(await idsOf(gone)).toEqual([]);
-    expect(await idsOf(stays)).toEqual(["a", "b", "c"]);
+    expect(await idsOf(keepUntilReplaced)).toEqual(["a", "b", "c"]);
   });
 
   test("what the relief of a channel holds goes too", async () => {
-    const [gone, stays] = [fresh("t"), fresh("t")];
-    const relief = sessionEvents.relief!;
+    const [gone, keepUntilReplaced] = [fresh("t"), fresh("t")];
+    const relief = sessionEvents.overflow!;
     await bus.publish(relief, requested(gone, "a"));
-    await bus.publish(relief, requested(stays, "a"));
+    await bus.publish(relief, requested(keepUntilReplaced, "a"));
     await bus.publish(eventsOf(gone), requested(gone, "b"));
     expect(await bus.purge(sessionEvents, `session.${gone}.>`)).toBe(2);
-    expect(await bus.recent(relief, `relief.session.${gone}.a.requested`, 1)).toEqual([]);
-    expect(await bus.recent(relief, `relief.session.${stays}.a.requested`, 1)).toHaveLength(1);
+    expect(await bus.recent(relief, `overflow.session.${gone}.a.requested`, 1)).toEqual([]);
+    expect(await bus.recent(relief, `overflow.session.${keepUntilReplaced}.a.requested`, 1)).toHaveLength(1);
   });
 
   test("while messages are being published, all that came before goes, and no other is touched", async () => {
-    const [gone, stays] = [fresh("t"), fresh("t")];
+    const [gone, keepUntilReplaced] = [fresh("t"), fresh("t")];
     const writer = await buses.connect("writer");
     const told: string[] = [];
     let isOver = false;
@@ -56,7 +56,7 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
       for (let n = 0; !isOver; n++) {
         const id = `s${String(n).padStart(4, "0")}`;
         await Promise.all(
-          [gone, stays].map((tenant) => writer.publish(eventsOf(tenant), requested(tenant, id))),
+          [gone, keepUntilReplaced].map((tenant) => writer.publish(eventsOf(tenant), requested(tenant, id))),
         );
         told.push(id);
         await pause(0); // The memory bus takes no time, and would let nobody else get a turn.
@@ -76,7 +76,7 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
     // Whatever wasn't stored before the purge ended is there: nothing went uncounted.
     expect(left).toEqual(told.slice(count));
     expect(left.length).toBeGreaterThan(10);
-    expect(await idsOf(stays)).toEqual(told);
+    expect(await idsOf(keepUntilReplaced)).toEqual(told);
   });
 
   test("a purged message that is published again within the window is a duplicate, and is not stored", async () => {
@@ -112,12 +112,13 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
   });
 
   test("the keys of a bucket go with all their revisions, and whoever watches and follows is told", async () => {
-    const [gone, stays] = [fresh("t"), fresh("t")];
+    const [gone, keepUntilReplaced] = [fresh("t"), fresh("t")];
     const watcher = await buses.connect("watcher");
     const seen = new Map<string, SessionRecord | undefined>();
     const followed = new Map<string, SessionRecord | undefined>();
     const mine = (see: Map<string, SessionRecord | undefined>) => (change: Change<SessionRecord>) => {
-      if (change.key.startsWith(gone) || change.key.startsWith(stays)) see.set(change.key, change.value);
+      if (change.key.startsWith(gone) || change.key.startsWith(keepUntilReplaced))
+        see.set(change.key, change.value);
     };
     const stop = await watcher.watch(sessions, mine(seen));
     const note = mine(followed);
@@ -129,10 +130,10 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
         return "done";
       },
     );
-    const first = (await bus.save(sessions, sessionRecord(gone, "a", { opId: "1" }), 0)) ?? 0;
-    const last = (await bus.save(sessions, sessionRecord(gone, "a", { opId: "2" }), first)) ?? 0;
+    const first = (await bus.save(sessions, sessionRecord(gone, "a", { writeId: "1" }), 0)) ?? 0;
+    const last = (await bus.save(sessions, sessionRecord(gone, "a", { writeId: "2" }), first)) ?? 0;
     await bus.save(sessions, sessionRecord(gone, "b"), 0);
-    await bus.save(sessions, sessionRecord(stays, "a"), 0);
+    await bus.save(sessions, sessionRecord(keepUntilReplaced, "a"), 0);
 
     expect(await bus.purge(sessions, `${gone}.>`)).toBe(3);
     expect(await bus.purge(sessions, `${gone}.>`)).toBe(0);
@@ -141,18 +142,18 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
       expect(await bus.history(sessions, `${gone}.${id}`)).toEqual([]);
     }
     expect(await bus.list(sessions, `${gone}.>`)).toEqual([]);
-    expect(await bus.list(sessions, `${stays}.>`)).toHaveLength(1);
+    expect(await bus.list(sessions, `${keepUntilReplaced}.>`)).toHaveLength(1);
     for (const told of [seen, followed]) {
       await eventually(() => told.size === 3 && [...told.values()].filter(Boolean).length === 1);
       expect([...told].filter(([, value]) => value !== undefined).map(([key]) => key)).toEqual([
-        `${stays}.a`,
+        `${keepUntilReplaced}.a`,
       ]);
     }
     // Whoever still believes in what was there is too late, and the key can be made anew.
-    expect(await bus.save(sessions, sessionRecord(gone, "a", { opId: "late" }), last)).toBeUndefined();
-    const again = await bus.save(sessions, sessionRecord(gone, "a", { opId: "new" }), 0);
+    expect(await bus.save(sessions, sessionRecord(gone, "a", { writeId: "late" }), last)).toBeUndefined();
+    const again = await bus.save(sessions, sessionRecord(gone, "a", { writeId: "new" }), 0);
     expect(again).toBeGreaterThan(last);
-    await eventually(() => seen.get(`${gone}.a`)?.opId === "new");
+    await eventually(() => seen.get(`${gone}.a`)?.writeId === "new");
     await stop();
     await stopFollowing();
   });
@@ -171,15 +172,15 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
   });
 
   test("some hundred keys go while another tenant's are written", async () => {
-    const [gone, stays] = [fresh("t"), fresh("t")];
+    const [gone, keepUntilReplaced] = [fresh("t"), fresh("t")];
     const ids = Array.from({ length: 200 }, (_, index) => `s${index}`);
     await Promise.all(ids.map((id) => bus.save(sessions, sessionRecord(gone, id), 0)));
     const [count] = await Promise.all([
       bus.purge(sessions, `${gone}.>`),
-      ...ids.map((id) => bus.save(sessions, sessionRecord(stays, id), 0)),
+      ...ids.map((id) => bus.save(sessions, sessionRecord(keepUntilReplaced, id), 0)),
     ]);
     expect(count).toBe(ids.length);
     expect(await bus.list(sessions, `${gone}.>`)).toEqual([]);
-    expect(await bus.list(sessions, `${stays}.>`)).toHaveLength(ids.length);
+    expect(await bus.list(sessions, `${keepUntilReplaced}.>`)).toHaveLength(ids.length);
   });
 });

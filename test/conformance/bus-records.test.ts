@@ -18,7 +18,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
   });
   afterAll(() => buses?.stop());
 
-  const opIds = (changes: readonly Change<SessionRecord>[]) => changes.map(({ value }) => value?.opId);
+  const opIds = (changes: readonly Change<SessionRecord>[]) => changes.map(({ value }) => value?.writeId);
 
   test("an empty bucket is watched without waiting, and lists nothing", async () => {
     const seen: string[] = [];
@@ -33,16 +33,16 @@ describe.each(kinds)("records on %s", (_kind, start) => {
 
   test("a record is saved, read, and saved again on its revision", async () => {
     const record = sessionRecord("t", fresh("s"));
-    const key = `t.${record.id}`;
+    const key = `t.${record.sessionId}`;
     expect(await bus.read(sessions, key)).toBeUndefined();
     const first = (await bus.save(sessions, record, 0)) ?? 0;
     expect(first).toBeGreaterThan(0);
     const entry = await bus.read(sessions, key);
     expect(entry).toEqual({ key, value: record, revision: first });
     expect(entry?.value).not.toBe(record);
-    const second = (await bus.save(sessions, { ...record, opId: "two" }, first)) ?? 0;
+    const second = (await bus.save(sessions, { ...record, writeId: "two" }, first)) ?? 0;
     expect(second).toBeGreaterThan(first);
-    expect((await bus.read(sessions, key))?.value.opId).toBe("two");
+    expect((await bus.read(sessions, key))?.value.writeId).toBe("two");
   });
 
   test("the revisions of a bucket are numbered through over all its keys", async () => {
@@ -54,12 +54,12 @@ describe.each(kinds)("records on %s", (_kind, start) => {
   test("a save on an old revision changes nothing", async () => {
     const record = sessionRecord("t", fresh("s"));
     const first = (await bus.save(sessions, record, 0)) ?? 0;
-    const second = await bus.save(sessions, { ...record, opId: "two" }, first);
-    expect(await bus.save(sessions, { ...record, opId: "late" }, first)).toBeUndefined();
-    expect(await bus.save(sessions, { ...record, opId: "new" }, 0)).toBeUndefined();
-    expect(await bus.save(sessions, { ...record, opId: "ahead" }, (second ?? 0) + 1)).toBeUndefined();
-    expect(await bus.read(sessions, `t.${record.id}`)).toMatchObject({
-      value: { opId: "two" },
+    const second = await bus.save(sessions, { ...record, writeId: "two" }, first);
+    expect(await bus.save(sessions, { ...record, writeId: "late" }, first)).toBeUndefined();
+    expect(await bus.save(sessions, { ...record, writeId: "new" }, 0)).toBeUndefined();
+    expect(await bus.save(sessions, { ...record, writeId: "ahead" }, (second ?? 0) + 1)).toBeUndefined();
+    expect(await bus.read(sessions, `t.${record.sessionId}`)).toMatchObject({
+      value: { writeId: "two" },
       revision: second,
     });
   });
@@ -67,7 +67,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
   test("an update of a key that isn't there changes nothing", async () => {
     const record = sessionRecord("t", fresh("s"));
     expect(await bus.save(sessions, record, 5)).toBeUndefined();
-    expect(await bus.read(sessions, `t.${record.id}`)).toBeUndefined();
+    expect(await bus.read(sessions, `t.${record.sessionId}`)).toBeUndefined();
   });
 
   test("of many who save at once one wins", async () => {
@@ -75,36 +75,36 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     const record = sessionRecord("t", fresh("s"));
     const first = (await bus.save(sessions, record, 0)) ?? 0;
     const won = await Promise.all(
-      others.map((other, index) => other.save(sessions, { ...record, opId: `op${index}` }, first)),
+      others.map((other, index) => other.save(sessions, { ...record, writeId: `op${index}` }, first)),
     );
     const winner = won.findIndex((revision) => revision !== undefined);
     expect(won.filter((revision) => revision !== undefined)).toHaveLength(1);
-    expect(await bus.read(sessions, `t.${record.id}`)).toMatchObject({
-      value: { opId: `op${winner}` },
+    expect(await bus.read(sessions, `t.${record.sessionId}`)).toMatchObject({
+      value: { writeId: `op${winner}` },
       revision: won[winner],
     });
   });
 
   test("a writer whose answer was lost knows its own write when it tries again", async () => {
-    const record = sessionRecord("t", fresh("s"), { opId: "mine" });
+    const record = sessionRecord("t", fresh("s"), { writeId: "mine" });
     const first = await bus.save(sessions, record, 0);
     expect(await bus.save(sessions, record, 0)).toBe(first);
-    const second = await bus.save(sessions, { ...record, opId: "mine too" }, first ?? 0);
-    expect(await bus.save(sessions, { ...record, opId: "mine too" }, first ?? 0)).toBe(second);
-    expect(await bus.history(sessions, `t.${record.id}`)).toHaveLength(2);
+    const second = await bus.save(sessions, { ...record, writeId: "mine too" }, first ?? 0);
+    expect(await bus.save(sessions, { ...record, writeId: "mine too" }, first ?? 0)).toBe(second);
+    expect(await bus.history(sessions, `t.${record.sessionId}`)).toHaveLength(2);
   });
 
   test("a record that is too large is refused before it is sent", async () => {
     const record = sessionRecord("t", fresh("s"), { requestHash: "x".repeat(sessions.maxValueBytes) });
     await expect(bus.save(sessions, record, 0)).rejects.toMatchObject({ code: "payload_too_large" });
-    expect(await bus.read(sessions, `t.${record.id}`)).toBeUndefined();
+    expect(await bus.read(sessions, `t.${record.sessionId}`)).toBeUndefined();
   });
 
   test("a removed key is gone, can be created again, and its old revisions are worth nothing", async () => {
     const record = sessionRecord("t", fresh("s"));
-    const key = `t.${record.id}`;
+    const key = `t.${record.sessionId}`;
     const first = (await bus.save(sessions, record, 0)) ?? 0;
-    const second = (await bus.save(sessions, { ...record, opId: "two" }, first)) ?? 0;
+    const second = (await bus.save(sessions, { ...record, writeId: "two" }, first)) ?? 0;
     expect(await bus.remove(sessions, key, first)).toBe(false);
     expect(await bus.remove(sessions, key, 0)).toBe(false);
     expect((await bus.read(sessions, key))?.revision).toBe(second);
@@ -112,11 +112,11 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     expect(await bus.read(sessions, key)).toBeUndefined();
     expect(await bus.history(sessions, key)).toEqual([]);
     expect(await bus.remove(sessions, key, second)).toBe(false);
-    expect(await bus.save(sessions, { ...record, opId: "late" }, second)).toBeUndefined();
-    const again = (await bus.save(sessions, { ...record, opId: "again" }, 0)) ?? 0;
+    expect(await bus.save(sessions, { ...record, writeId: "late" }, second)).toBeUndefined();
+    const again = (await bus.save(sessions, { ...record, writeId: "again" }, 0)) ?? 0;
     expect(again).toBe(second + 2);
-    expect(await bus.save(sessions, { ...record, opId: "other" }, 0)).toBeUndefined();
-    expect((await bus.history(sessions, key)).map(({ value }) => value.opId)).toEqual(["again"]);
+    expect(await bus.save(sessions, { ...record, writeId: "other" }, 0)).toBeUndefined();
+    expect((await bus.history(sessions, key)).map(({ value }) => value.writeId)).toEqual(["again"]);
   });
 
   test("the removal of what never was says so", async () => {
@@ -126,16 +126,16 @@ describe.each(kinds)("records on %s", (_kind, start) => {
 
   test("a key's history is told oldest first, as far as the bucket keeps it", async () => {
     const record = sessionRecord("t", fresh("s"));
-    const key = `t.${record.id}`;
+    const key = `t.${record.sessionId}`;
     expect(await bus.history(sessions, key)).toEqual([]);
     let revision = 0;
     for (let index = 0; index < sessions.history + 3; index++) {
-      revision = (await bus.save(sessions, { ...record, opId: `op${index}` }, revision)) ?? -1;
+      revision = (await bus.save(sessions, { ...record, writeId: `op${index}` }, revision)) ?? -1;
     }
     const kept = await bus.history(sessions, key);
     expect(kept).toHaveLength(sessions.history);
-    expect(kept[0]?.value.opId).toBe("op3");
-    expect(kept.at(-1)).toMatchObject({ key, revision, value: { opId: `op${sessions.history + 2}` } });
+    expect(kept[0]?.value.writeId).toBe("op3");
+    expect(kept.at(-1)).toMatchObject({ key, revision, value: { writeId: `op${sessions.history + 2}` } });
     const id = fresh("h");
     const epoch = (await bus.save(hosts, aHost(id, 1), 0)) ?? 0;
     await bus.save(hosts, aHost(id, 2), epoch);
@@ -147,10 +147,10 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     const made = await Promise.all(
       ["a", "b", "c"].map(async (id) => (await bus.save(sessions, sessionRecord(tenant, id), 0)) ?? 0),
     );
-    await bus.save(sessions, sessionRecord(tenant, "a", { opId: "newer" }), made[0] ?? 0);
+    await bus.save(sessions, sessionRecord(tenant, "a", { writeId: "newer" }), made[0] ?? 0);
     await bus.remove(sessions, `${tenant}.b`, made[1] ?? 0);
     const mine = (await bus.list(sessions)).filter(({ value }) => value.tenant === tenant);
-    expect(mine.map(({ key, value }) => [key, value.opId]).sort()).toEqual([
+    expect(mine.map(({ key, value }) => [key, value.writeId]).sort()).toEqual([
       [`${tenant}.a`, "newer"],
       [`${tenant}.c`, ""],
     ]);
@@ -177,7 +177,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
 
   test("a list of some keys passes over what nobody can read", async () => {
     const tenant = fresh("t");
-    const careless: Bucket<SessionRecord> = { ...sessions, keyOf: ({ id }) => `${tenant}.${id}` };
+    const careless: Bucket<SessionRecord> = { ...sessions, keyOf: ({ sessionId: id }) => `${tenant}.${id}` };
     await bus.save(careless, sessionRecord(fresh("t"), "bad"), 0);
     await bus.save(sessions, sessionRecord(tenant, "good"), 0);
     expect((await bus.list(sessions, `${tenant}.>`)).map(({ key }) => key)).toEqual([`${tenant}.good`]);
@@ -187,22 +187,22 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     const tenant = fresh("t");
     const other = await buses.connect("watcher");
     const seen: Change<SessionRecord>[] = [];
-    const first = (await bus.save(sessions, sessionRecord(tenant, "s", { opId: "1" }), 0)) ?? 0;
+    const first = (await bus.save(sessions, sessionRecord(tenant, "s", { writeId: "1" }), 0)) ?? 0;
     const stop = await other.watch(sessions, (change) => {
       if (change.key.startsWith(tenant)) seen.push(change);
     });
     expect(opIds(seen)).toEqual(["1"]);
-    const second = (await bus.save(sessions, sessionRecord(tenant, "s", { opId: "2" }), first)) ?? 0;
+    const second = (await bus.save(sessions, sessionRecord(tenant, "s", { writeId: "2" }), first)) ?? 0;
     await eventually(() => seen.length === 2);
     await bus.remove(sessions, `${tenant}.s`, second);
     await eventually(() => seen.length === 3);
-    await bus.save(sessions, sessionRecord(tenant, "s", { opId: "3" }), 0);
+    await bus.save(sessions, sessionRecord(tenant, "s", { writeId: "3" }), 0);
     await eventually(() => seen.length === 4);
     expect(opIds(seen)).toEqual(["1", "2", undefined, "3"]);
     expect(seen.map(({ revision }) => revision)).toEqual([first, second, second + 1, second + 2]);
     expect(new Set(seen.map(({ key }) => key))).toEqual(new Set([`${tenant}.s`]));
     await stop();
-    await bus.save(sessions, sessionRecord(tenant, "s", { opId: "4" }), second + 2);
+    await bus.save(sessions, sessionRecord(tenant, "s", { writeId: "4" }), second + 2);
     await pause(150);
     expect(seen).toHaveLength(4);
   });
@@ -214,7 +214,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     const stops = await Promise.all(
       [bus, bus, other].map((watcher, index) =>
         watcher.watch(sessions, ({ key, value }) => {
-          if (key.startsWith(tenant)) told[index]?.push(`${value?.id} ${value?.opId}`);
+          if (key.startsWith(tenant)) told[index]?.push(`${value?.sessionId} ${value?.writeId}`);
         }),
       ),
     );
@@ -222,7 +222,11 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     for (let round = 0; round < 5; round++) {
       for (const id of ["a", "b"]) {
         const present = await bus.read(sessions, `${tenant}.${id}`);
-        await bus.save(sessions, sessionRecord(tenant, id, { opId: String(round) }), present?.revision ?? 0);
+        await bus.save(
+          sessions,
+          sessionRecord(tenant, id, { writeId: String(round) }),
+          present?.revision ?? 0,
+        );
         wanted.push(`${id} ${round}`);
       }
     }
@@ -251,7 +255,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     expect(await bus.save(sessions, sessionRecord(tenant, "bad"), own.revision)).toBeGreaterThan(
       own.revision,
     );
-    expect((await bus.read(sessions, bad))?.value.id).toBe("bad");
+    expect((await bus.read(sessions, bad))?.value.sessionId).toBe("bad");
     await stop();
   });
 });

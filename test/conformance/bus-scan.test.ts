@@ -8,9 +8,9 @@ import { eventually, fresh, kinds, type TestBuses } from "./buses.ts";
 const Note = z.object({ tenant: z.string(), day: z.string(), id: z.string(), text: z.string() });
 type Note = z.infer<typeof Note>;
 
-const { direct: _direct, ...led } = calls;
+const { allowDirect: _direct, ...led } = calls;
 const own = {
-  relief: undefined,
+  overflow: undefined,
   schema: Note,
   subjectOf: ({ tenant, day, id }: Note) => `call.${tenant}.${day}.${id}`,
   idOf: () => undefined,
@@ -96,7 +96,7 @@ describe.each(kinds)("scanning on %s", (_kind, start) => {
       const tenant = fresh("t");
       const careless: Channel<Pick<Note, "id">> = {
         ...channel,
-        relief: undefined,
+        overflow: undefined,
         schema: Note.pick({ id: true }).loose(),
         subjectOf: ({ id }) => `call.${tenant}.d.${id}`,
         idOf: () => undefined,

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Bus, Verdict } from "../../libs/bus/bus.ts";
-import { handOn } from "../../libs/bus/overflow.ts";
+import { forward } from "../../libs/bus/overflow.ts";
 import type { SessionEvent } from "../../libs/contracts/sessions/session.ts";
 import { type Channel, deadLetters, sessionLogs } from "../../libs/contracts/streams.ts";
 import { eventsOf, eventually, fresh, kinds, requested, type TestBuses } from "./buses.ts";
@@ -44,7 +44,7 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
 
   test("how the stores stand is told of every stream, and of who takes from it where there is a server", async () => {
     const { tenant, channel, options } = corner();
-    const sessionsBefore = (await bus.standings()).find(({ name }) => name === "SESSIONS")?.messages ?? 0;
+    const sessionsBefore = (await bus.storageStats()).find(({ name }) => name === "SESSIONS")?.messages ?? 0;
     await bus.publish(channel, requested(tenant, "a"));
     await bus.publish(channel, requested(tenant, "b"));
     let taken = 0;
@@ -54,7 +54,7 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     });
     await eventually(() => taken === 2);
     await eventually(async () => {
-      const standing = (await bus.standings()).find(({ name }) => name === "SESSIONS");
+      const standing = (await bus.storageStats()).find(({ name }) => name === "SESSIONS");
       const consumer = standing?.consumers.find(({ durable }) => durable === options.durable);
       const isTold =
         kind === "memory" ? consumer === undefined : consumer?.pending === 0 && consumer.inHand === 0;
@@ -65,7 +65,7 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
 
   test("what the relief took is handed on to its stream, once", async () => {
     const { tenant, channel, options } = corner();
-    const relief = channel.relief!;
+    const relief = channel.overflow!;
     await bus.publish(relief, requested(tenant, "a"));
     await bus.publish(channel, requested(tenant, "b"));
     await bus.publish(relief, requested(tenant, "b"));
@@ -75,7 +75,7 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
       seen.push(subject);
       return event.type === "requested" ? "done" : "retry";
     });
-    const stopHandingOn = await handOn(bus, channel);
+    const stopHandingOn = await forward(bus, channel);
     await eventually(() => seen.length === 3);
     await pause(200);
     expect(seen.sort()).toEqual(["a", "b", "c"].map((id) => `session.${tenant}.${id}.requested`));
@@ -85,10 +85,10 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
 
   test("messages without an id are stored each time", async () => {
     const { tenant, channel } = corner();
-    const woken: SessionEvent = { type: "woken", tenant, sessionId: "s", attempt: 1, at: "now" };
+    const woken: SessionEvent = { type: "retry_requested", tenant, sessionId: "s", attempt: 1, at: "now" };
     await bus.publish(channel, woken);
     expect((await bus.publish(channel, woken)).duplicate).toBe(false);
-    expect(await bus.recent(channel, `session.${tenant}.s.woken`, 10)).toHaveLength(2);
+    expect(await bus.recent(channel, `session.${tenant}.s.retry_requested`, 10)).toHaveLength(2);
   });
 
   test("a consumer that comes late gets what was stored before it", async () => {
@@ -302,28 +302,28 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
   });
 
   test("what is recent on a subject comes oldest first, the newest of it", async () => {
-    const session = fresh("s");
+    const sessionId = fresh("s");
     const batch = (message: string) => ({
       tenant: "t",
-      session,
+      sessionId,
       lines: [{ at: "now", level: "info", message }],
     });
-    expect(await bus.recent(sessionLogs, `log.t.${session}`, 5)).toEqual([]);
+    expect(await bus.recent(sessionLogs, `log.t.${sessionId}`, 5)).toEqual([]);
     for (const word of ["a", "b", "c", "d"]) await bus.publish(sessionLogs, batch(word));
-    await bus.publish(sessionLogs, { ...batch("other"), session: fresh("s") });
-    const found = await bus.recent(sessionLogs, `log.t.${session}`, 3);
+    await bus.publish(sessionLogs, { ...batch("other"), sessionId: fresh("s") });
+    const found = await bus.recent(sessionLogs, `log.t.${sessionId}`, 3);
     expect(found).toEqual([batch("b"), batch("c"), batch("d")]);
   });
 
   test("a subject keeps as many messages as its channel says", async () => {
-    const session = fresh("s");
+    const sessionId = fresh("s");
     const batch = (index: number) => ({
       tenant: "t",
-      session,
+      sessionId,
       lines: [{ at: "now", level: "info", message: String(index) }],
     });
     await Promise.all(Array.from({ length: 210 }, (_, index) => bus.publish(sessionLogs, batch(index))));
-    const found = await bus.recent(sessionLogs, `log.t.${session}`, 1000);
+    const found = await bus.recent(sessionLogs, `log.t.${sessionId}`, 1000);
     expect(found).toHaveLength(sessionLogs.maxPerSubject ?? 0);
   });
 
@@ -346,7 +346,7 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
 /** The same channel for messages that nobody checks. */
 const nonsense = (channel: Channel<SessionEvent>, subject: string): Channel<unknown> => ({
   ...channel,
-  relief: undefined,
+  overflow: undefined,
   schema: z.unknown(),
   subjectOf: () => subject,
   idOf: () => undefined,

@@ -19,14 +19,14 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
   });
   afterAll(() => buses?.stop());
 
-  const release = { tenant: "t", session: "s", attempt: 1, why: "ended" };
+  const release = { tenant: "t", sessionId: "s", attempt: 1, reason: "ended" };
 
   test("a question reaches its host and brings the answer back", async () => {
     const host = fresh("h");
     const heard: unknown[] = [];
     const stop = await other.serve(releaseCommand, host, async (question) => {
       heard.push(question);
-      return { released: question.session === "s" };
+      return { released: question.sessionId === "s" };
     });
     await pause(50);
     expect(await bus.request(releaseCommand, host, release)).toEqual({ released: true });
@@ -64,7 +64,7 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     const host = fresh("h");
     const stop = await other.serve(pingCommand, host, async () => {
       await pause(1300);
-      return { id: host, epoch: 1, sequence: 1 };
+      return { hostId: host, epoch: 1, sequence: 1 };
     });
     await pause(50);
     const startedAt = performance.now();
@@ -81,8 +81,8 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
       by.serve(
         releaseCommand,
         host,
-        async ({ session }) => {
-          heard.push([index, session]);
+        async ({ sessionId }) => {
+          heard.push([index, sessionId]);
           return { released: true };
         },
         queue === undefined ? {} : { queue },
@@ -90,8 +90,8 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     const stops = await Promise.all(members.map((member, index) => serve(member, index, "workers")));
     await pause(50);
     const ids = Array.from({ length: 60 }, (_, index) => `s${index}`);
-    await Promise.all(ids.map((session) => bus.request(releaseCommand, host, { ...release, session })));
-    expect(heard.map(([, session]) => session).sort()).toEqual([...ids].sort());
+    await Promise.all(ids.map((sessionId) => bus.request(releaseCommand, host, { ...release, sessionId })));
+    expect(heard.map(([, sessionId]) => sessionId).sort()).toEqual([...ids].sort());
     // That one of three is never chosen in 60 questions happens once in ten thousand million.
     expect(new Set(heard.map(([index]) => index))).toEqual(new Set([0, 1, 2]));
 
@@ -110,7 +110,7 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
   test("when one of a queue dies or stops, the others answer all questions", async () => {
     const host = fresh("h");
     const [dying, leaving, staying] = await Promise.all(["d", "l", "s"].map((name) => buses.connect(name)));
-    const answeredBy = (name: string) => async () => ({ id: name, epoch: 1, sequence: 1 });
+    const answeredBy = (name: string) => async () => ({ hostId: name, epoch: 1, sequence: 1 });
     const options = { queue: "workers" };
     await dying!.serve(pingCommand, host, () => new Promise(() => {}), options);
     const stopLeaving = await leaving!.serve(pingCommand, host, answeredBy("leaving"), options);
@@ -119,7 +119,7 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     await dying!.close();
     await stopLeaving();
     await pause(50);
-    for (let n = 0; n < 30; n++) expect((await bus.request(pingCommand, host, {})).id).toBe("staying");
+    for (let n = 0; n < 30; n++) expect((await bus.request(pingCommand, host, {})).hostId).toBe("staying");
     await staying!.close();
     await pause(50);
     await expect(bus.request(pingCommand, host, {})).rejects.toMatchObject({ code: "no_responders" });
@@ -192,18 +192,18 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     const heard: string[] = [];
     const stops = await Promise.all(
       [bus, other].map((listener, index) =>
-        listener.listen(hostChanges, (host) => {
-          if (host.id === id) heard.push(`${index} ${host.sequence}`);
+        listener.subscribe(hostChanges, (host) => {
+          if (host.hostId === id) heard.push(`${index} ${host.sequence}`);
         }),
       ),
     );
     await pause(50);
-    bus.announce(hostChanges, aHost(id, 7));
+    bus.publishTransient(hostChanges, aHost(id, 7));
     await eventually(() => heard.length === 2);
     expect(heard.sort()).toEqual(["0 7", "1 7"]);
     for (const stop of stops) await stop();
     await pause(50);
-    bus.announce(hostChanges, aHost(id, 8));
+    bus.publishTransient(hostChanges, aHost(id, 8));
     await pause(100);
     expect(heard).toHaveLength(2);
   });
@@ -211,15 +211,15 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
   test("an announcement of the wrong shape, or one whose listener throws, harms no later one", async () => {
     const id = fresh("h");
     const heard: number[] = [];
-    const stop = await other.listen(hostChanges, (host) => {
-      if (host.id !== id) return;
+    const stop = await other.subscribe(hostChanges, (host) => {
+      if (host.hostId !== id) return;
       heard.push(host.sequence);
       if (host.sequence === 1) throw new Error("a bug in the listener");
     });
     await pause(50);
-    bus.announce({ ...hostChanges, schema: z.unknown() as never }, { id } as never);
-    bus.announce(hostChanges, aHost(id, 1));
-    bus.announce(hostChanges, aHost(id, 2));
+    bus.publishTransient({ ...hostChanges, schema: z.unknown() as never }, { id } as never);
+    bus.publishTransient(hostChanges, aHost(id, 1));
+    bus.publishTransient(hostChanges, aHost(id, 2));
     await eventually(() => heard.length === 2);
     expect(heard).toEqual([1, 2]);
     await stop();
@@ -230,7 +230,7 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     expect(closed.isConnected()).toBe(true);
     await closed.close();
     expect(closed.isConnected()).toBe(false);
-    expect(() => closed.announce(hostChanges, aHost("h"))).not.toThrow();
+    expect(() => closed.publishTransient(hostChanges, aHost("h"))).not.toThrow();
     await expect(closed.request(releaseCommand, "h", release)).rejects.toMatchObject({
       code: "storage_unavailable",
     });

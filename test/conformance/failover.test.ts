@@ -41,7 +41,8 @@ afterAll(async () => {
 const leadersApart = () =>
   until(
     async () =>
-      (await cluster.streamLeader("SESSIONS")).name !== (await cluster.streamLeader("SESSIONS_RELIEF")).name,
+      (await cluster.streamLeader("SESSIONS")).name !==
+      (await cluster.streamLeader("SESSIONS_OVERFLOW")).name,
     { timeoutMs: BOUND_MS, what: "the stream and its relief are led by two nodes" },
   );
 

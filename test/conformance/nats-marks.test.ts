@@ -36,7 +36,7 @@ test("every bucket lets marks go, also one that an earlier version made", async 
 });
 
 test("every stream whose channel says so is read from any replica, also one that an earlier version made", async () => {
-  for (const { stream, direct = false } of allChannels) {
+  for (const { stream, allowDirect: direct = false } of allChannels) {
     const { config } = await (await streams()).info(stream);
     expect(config.allow_direct, stream).toBe(direct);
   }
@@ -47,7 +47,7 @@ test("the mark of a removed key has a time to live, and everybody sees it", asyn
   const revision = await bus.save(sessions, sessionRecord("default", id), 0);
   const seen: unknown[] = [];
   const stop = await bus.watch(sessions, ({ key, value }) => {
-    if (key === `default.${id}`) seen.push(value?.id);
+    if (key === `default.${id}`) seen.push(value?.sessionId);
   });
   expect(await bus.remove(sessions, `default.${id}`, revision! + 1)).toBe(false);
   expect(await bus.remove(sessions, `default.${id}`, revision!)).toBe(true);

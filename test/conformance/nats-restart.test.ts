@@ -34,8 +34,8 @@ test("after a kill -9 and a restart everything goes on by itself", async () => {
     else watched.set(key, value.sequence);
   });
   const heard: number[] = [];
-  await other.listen(hostChanges, ({ sequence }) => heard.push(sequence));
-  await other.serve(pingCommand, "h", async () => ({ id: "h", epoch: 1, sequence: 5 }));
+  await other.subscribe(hostChanges, ({ sequence }) => heard.push(sequence));
+  await other.serve(pingCommand, "h", async () => ({ hostId: "h", epoch: 1, sequence: 5 }));
 
   await bus.publish(channel, requested(tenant, "before"));
   const revision = (await bus.save(hosts, aHost("h", 1), 0)) ?? 0;
@@ -64,7 +64,7 @@ test("after a kill -9 and a restart everything goes on by itself", async () => {
   await bus.save(hosts, aHost("new"), 0);
   await eventually(() => watched.has("new"), BACK_WITHIN_MS);
 
-  bus.announce(hostChanges, aHost("h", 9));
+  bus.publishTransient(hostChanges, aHost("h", 9));
   await eventually(() => heard.includes(9), BACK_WITHIN_MS);
   expect(await bus.request(pingCommand, "h", {})).toMatchObject({ sequence: 5 });
 });

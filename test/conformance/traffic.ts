@@ -1,6 +1,6 @@
 // Steady traffic on a cluster, by which one sees how long each way of it stands still.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { handOn } from "../../libs/bus/overflow.ts";
+import { forward } from "../../libs/bus/overflow.ts";
 import { hosts } from "../../libs/contracts/buckets.ts";
 import { aHost } from "../kit/fixtures/sessions.ts";
 import { eventsOf, fresh, requested } from "./buses.ts";
@@ -70,8 +70,8 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
     },
   );
   // As the processes do that consume, and those that look after things.
-  const stopHandingOn = await handOn(buses.consumer, channel);
-  const tending = setInterval(() => void buses.watcher.tend().catch(() => {}), TEND_MS);
+  const stopHandingOn = await forward(buses.consumer, channel);
+  const tending = setInterval(() => void buses.watcher.rebalanceLeaders().catch(() => {}), TEND_MS);
   const stopWatching = await buses.watcher.watch(hosts, ({ key }) => {
     if (key === host) mark("watching");
   });

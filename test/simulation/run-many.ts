@@ -28,7 +28,7 @@ export interface Done {
 
 export type FromWorker =
   | ({ readonly type: "done" } & Done)
-  | { readonly type: "crashed"; readonly seed: number; readonly why: string };
+  | { readonly type: "crashed"; readonly seed: number; readonly reason: string };
 
 export interface ManySeeds {
   readonly from: number;
@@ -111,7 +111,9 @@ function runIn(child: ChildProcess, task: Task): Promise<Done> {
       const said = message as FromWorker;
       if (said.type === "done") resolve(said);
       else
-        reject(new Error(`seed ${said.seed} crashes: ${said.why}\nrepeat it with: ${commandFor(said.seed)}`));
+        reject(
+          new Error(`seed ${said.seed} crashes: ${said.reason}\nrepeat it with: ${commandFor(said.seed)}`),
+        );
     };
     child.on("message", hear);
     child.on("exit", ended);

@@ -144,12 +144,12 @@ function lookForStarving(world: World, since: Map<string, number>): void {
 async function endAll(world: World, clients: readonly Client[], callers: readonly Caller[]): Promise<void> {
   const asked = new Set<string>();
   for (;;) {
-    for (const { id, state } of standingTasks(world)) {
+    for (const { taskId: id, state } of standingTasks(world)) {
       if (isTaskEnd(state) || asked.has(id)) continue;
       asked.add(id);
       void callers.find(({ taskId }) => taskId === id)?.cancel();
     }
-    for (const { id, state } of world.records()) {
+    for (const { sessionId: id, state } of world.records()) {
       if (state === "ended" || asked.has(id)) continue;
       asked.add(id);
       void clients.find(({ sessionId }) => sessionId === id)?.end();
@@ -164,7 +164,7 @@ async function comeToAnEnd(world: World): Promise<void> {
 }
 
 function checkAllEnded(world: World): void {
-  for (const { id, state, attempt } of world.records()) {
+  for (const { sessionId: id, state, attempt } of world.records()) {
     if (state !== "ended")
       world.trace.violation(
         2,
@@ -184,10 +184,10 @@ async function lookUntil(world: World, isReached: () => boolean, maxMs: number):
 const describeSessions = (world: World): string[] =>
   world
     .records()
-    .sort((a, b) => world.trace.nameOf(a.id).localeCompare(world.trace.nameOf(b.id)))
+    .sort((a, b) => world.trace.nameOf(a.sessionId).localeCompare(world.trace.nameOf(b.sessionId)))
     .map((record) => {
       const way = record.history
         .map(({ state, attempt, host }) => `${state}#${attempt}${host === undefined ? "" : `@${host}`}`)
         .join(" ");
-      return `${world.trace.nameOf(record.id)}: ${record.state} ${record.endedReason ?? ""}: ${way}`;
+      return `${world.trace.nameOf(record.sessionId)}: ${record.state} ${record.endedReason ?? ""}: ${way}`;
     });

@@ -50,7 +50,7 @@ export interface Outside {
   /** Whether LiveKit tells of the ends of jobs, and whether its webhooks arrive. */
   readonly tellsEnds: boolean;
   readonly hasWebhooks: boolean;
-  readonly takeMs: number;
+  readonly dispatchTimeoutMs: number;
   readonly observeMs: number;
 }
 
@@ -178,7 +178,7 @@ export function scenarioOf(seed: number): Scenario {
       staysOut: more() < 0.5 ? more() * 0.1 * severity : 0,
     },
     livekitFails: severity * pickOne(random, [0, 0.02, 0.1]),
-    pool: { min, hot: between(0, min), max: between(1, 8), perStage: between(1, 4) },
+    pool: { min, hot: between(0, min), max: between(1, 8), perProcess: between(1, 4) },
     maxAgents: between(1, 6),
     deadlineMs: {
       requested: pickOne(random, [6000, 15_000]),
@@ -260,7 +260,7 @@ function outsideOf(random: Random, severity: number): Outside {
     refuses: some(0.1),
     tellsEnds: random() < 0.3,
     hasWebhooks: random() < 0.5,
-    takeMs: pickOne(random, [1500, 3000]),
+    dispatchTimeoutMs: pickOne(random, [1500, 3000]),
     observeMs: pickOne(random, [500, 1000, 2000]),
   };
 }

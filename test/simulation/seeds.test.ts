@@ -21,11 +21,11 @@ const lineOf = ({ seed, first }: Failing): string =>
 const RARE_MOVES = [
   "move: dispatched agent_lost requested",
   "move: dispatched agent_ended requested",
-  "move: dispatched handed_over requested",
-  "move: dispatched overdue ended",
-  "move: dispatched overdue requested",
+  "move: dispatched migrated requested",
+  "move: dispatched deadline_exceeded ended",
+  "move: dispatched deadline_exceeded requested",
   "move: dispatched user_left ended",
-  "move: joined handed_over requested",
+  "move: joined migrated requested",
   "move: joined user_left ended",
 ];
 

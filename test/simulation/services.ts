@@ -2,7 +2,7 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
 import { nameWith, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
-import { startBeat } from "../../libs/fleet/heartbeat.ts";
+import { startHeartbeat } from "../../libs/fleet/heartbeat.ts";
 import { watchHosts } from "../../libs/fleet/host-view.ts";
 import { watchSessions } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
@@ -10,17 +10,17 @@ import type { Clock } from "../../libs/runtime/clock.ts";
 import { readConfig } from "../../libs/runtime/config.ts";
 import { type Log, silentLog } from "../../libs/runtime/log.ts";
 import { startAgentHost } from "../../services/agent-host/agent-host.ts";
-import type { LaunchStage } from "../../services/agent-host/pool/supervised-process.ts";
+import type { LaunchProcess } from "../../services/agent-host/pool/supervised-process.ts";
 import { startRecorder } from "../../services/calls/calls.ts";
 import { startDispatcher } from "../../services/dispatcher/dispatcher.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
 import { createContext } from "../../services/gateway/gateway.ts";
 import { startJanitor } from "../../services/janitor/janitor.ts";
-import type { Provider } from "../../services/providers/drivers/driver.ts";
-import { createLiveKitProvider } from "../../services/providers/drivers/livekit.ts";
-import { vapiProvider } from "../../services/providers/drivers/vapi.ts";
-import { mayCall } from "../../services/providers/launches/dial-guard.ts";
+import type { ProviderDriver } from "../../services/providers/drivers/driver.ts";
+import { livekitDriver } from "../../services/providers/drivers/livekit.ts";
+import { vapiDriver } from "../../services/providers/drivers/vapi.ts";
+import { canDial } from "../../services/providers/launches/dial-guard.ts";
 import { startConnector } from "../../services/providers/providers.ts";
 import { startOutbound } from "../../services/tasks/tasks.ts";
 import type { SimClock } from "../kit/sim-clock.ts";
@@ -41,13 +41,13 @@ export interface ServiceWorld extends StageWorld {
   /** How long a host that is told to stop lets its sessions go on. */
   readonly drainMs: number;
   outfit(kind: Kind, name: string, life: Life): { bus: Bus; livekit: LiveKit; log: Log; clock: Clock };
-  stageLaunch(launch: LaunchStage): LaunchStage;
+  stageLaunch(launch: LaunchProcess): LaunchProcess;
   /** LiveKit's agent dispatch, where there are connectors. */
   readonly dispatches: SimDispatches;
   /** The telephones, where there are tasks. */
   readonly vapi: SimVapi;
   /** A connector's provider as it is used here. */
-  provider(provider: Provider, name: string, life: Life): Provider;
+  provider(provider: ProviderDriver, name: string, life: Life): ProviderDriver;
 }
 
 /** A profile that workers from outside serve, and how connectors and gateways are told so. */
@@ -83,7 +83,7 @@ export async function janitorOf(world: ServiceWorld, name: string, life: Life): 
 export async function connectorOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
   const { bus, livekit, log, clock } = world.outfit("connector", name, life);
   const { outside } = world.scenario;
-  const provider = createLiveKitProvider({
+  const provider = livekitDriver({
     clock,
     rooms: livekit.rooms,
     dispatches: world.dispatches.forProcess(name, clock),
@@ -96,13 +96,13 @@ export async function connectorOf(world: ServiceWorld, name: string, life: Life)
     instance: life.instance,
     providers: [provider, ...phonesOf(world, life, bus)].map((one) => world.provider(one, name, life)),
     limits: {
-      takeMs: outside?.takeMs ?? 0,
+      dispatchTimeoutMs: outside?.dispatchTimeoutMs ?? 0,
       userLeftMs: USER_LEFT_MS,
       observeMs: outside?.observeMs ?? 0,
     },
-    lastRingsMs: 0,
+    ringingWaitMs: 0,
   });
-  const stopBeat = startBeat(bus, clock, { service: "connector", instance: life.instance });
+  const stopBeat = startHeartbeat(bus, clock, { service: "connector", instance: life.instance });
   return {
     async stop() {
       await connector.stop();
@@ -112,10 +112,10 @@ export async function connectorOf(world: ServiceWorld, name: string, life: Life)
   };
 }
 
-function phonesOf({ scenario, vapi }: ServiceWorld, { clock }: Life, bus: Bus): Provider[] {
+function phonesOf({ scenario, vapi }: ServiceWorld, { clock }: Life, bus: Bus): ProviderDriver[] {
   if (scenario.calling === undefined) return [];
   return [
-    vapiProvider({
+    vapiDriver({
       url: "",
       key: "",
       clock,
@@ -123,7 +123,7 @@ function phonesOf({ scenario, vapi }: ServiceWorld, { clock }: Life, bus: Bus): 
       numbers: new Map([["any", "number"]]),
       pollMs: VAPI_POLL_MS,
       answerMs: VAPI_ANSWER_MS,
-      mayCall: (order) => mayCall(bus, order),
+      canDial: (order) => canDial(bus, order),
       api: vapi.forProcess(clock),
     }),
   ];
@@ -193,14 +193,14 @@ export async function hostOf(world: ServiceWorld, name: string, life: Life): Pro
       return stage;
     }),
     newId: () => `${life.instance.replaceAll(".", "-")}-${++ids}`,
-    onSupplanted: (why) => life.quit(why),
+    onSupplanted: (reason) => life.quit(reason),
     settings: {
       maxAgents: scenario.maxAgents,
       poolMin: 1,
       stageMemoryMb: 1000,
       stagePingMs: 1000,
       spareStages: 2,
-      handover: { restore: true, sentence: "" },
+      failover: { restore: true, message: "" },
       userLeftMs: USER_LEFT_MS,
       logLevel: "info",
     },
@@ -224,7 +224,7 @@ export async function gatewayOf(world: ServiceWorld, name: string, life: Life): 
   return {
     async stop() {
       forget();
-      gateway.feed.stop();
+      gateway.subscriptions.stop();
       await hosts.stop();
       await sessions.stop();
       await bus.close();

@@ -22,7 +22,7 @@ export interface Life {
   readonly client: MemoryClient;
   readonly clock: ProcessClock;
   /** Ends this life by its own wish, as `process.exit` does. */
-  quit(why: string): void;
+  quit(reason: string): void;
   /** Calls when the process is dead, however it died: for what it leaves behind. */
   whenDead(call: () => void): void;
 }
@@ -88,8 +88,8 @@ export class SimProcess {
       number: this.#lives,
       client: connect(instance),
       clock: { ...own, now: () => own.now() + wallOffsetMs() },
-      quit: (why) => {
-        if (this.#life === life) this.#die(`quits: ${why}`);
+      quit: (reason) => {
+        if (this.#life === life) this.#die(`quits: ${reason}`);
       },
       whenDead: (call) => {
         if (this.#life === life) this.#whenDead.push(call);
@@ -158,9 +158,9 @@ export class SimProcess {
     if (this.#life !== undefined) this.#die("ends with the simulation");
   }
 
-  #die(why: string, againAfterMs = RESTART_MS): void {
+  #die(reason: string, againAfterMs = RESTART_MS): void {
     const { clock, trace } = this.#deps;
-    trace.note(this.name, why);
+    trace.note(this.name, reason);
     const life = this.#life;
     this.#life = undefined;
     this.#running = undefined;

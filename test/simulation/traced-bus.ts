@@ -42,10 +42,10 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
       if (!isAboutSessions(channel)) return bus.publish(channel, message);
       const event = message as SessionEvent;
       trace.note(who, `says ${describeEvent(trace, event)}`);
-      if (event.type === "not_taken") watch.onNotTaken();
-      if (event.type === "overdue" && watch.kind !== "dispatcher") watch.facts.onOverdue(event);
+      if (event.type === "provider_declined") watch.onNotTaken();
+      if (event.type === "deadline_exceeded" && watch.kind !== "dispatcher") watch.facts.onOverdue(event);
       // Whoever hands on what the relief took has judged nothing.
-      const isHandedOn = watch.kind === "dispatcher" && channel.relief === undefined;
+      const isHandedOn = watch.kind === "dispatcher" && channel.overflow === undefined;
       if (event.type === "agent_lost" && watch.kind !== "gateway" && !isHandedOn) watch.onGivenUp(event);
       try {
         return await bus.publish(channel, message);
@@ -88,11 +88,11 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
     scan: (channel, options) => bus.scan(channel, options),
     lastSequence: (channel, subject) => bus.lastSequence(channel, subject),
     recent: (channel, subject, limit) => bus.recent(channel, subject, limit),
-    fullness: (store) => bus.fullness(store),
-    standings: () => bus.standings(),
+    usageRatio: (store) => bus.usageRatio(store),
+    storageStats: () => bus.storageStats(),
     page: (channel, options) => bus.page(channel, options),
-    announce: (topic, message) => bus.announce(topic, message),
-    listen: (topic, hear) => bus.listen(topic, hear),
+    publishTransient: (topic, message) => bus.publishTransient(topic, message),
+    subscribe: (topic, hear) => bus.subscribe(topic, hear),
     request: (command, host, question) => request(bus, watch, command, host, question),
     serve: (command, host, answer, options) => bus.serve(command, host, answer, options),
     read: async (bucket, key) => {
@@ -114,7 +114,7 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
     list: (bucket, filter) => bus.list(bucket, filter),
     history: (bucket, key) => bus.history(bucket, key),
     watch: (bucket, see) => bus.watch(bucket, see),
-    tend: () => bus.tend(),
+    rebalanceLeaders: () => bus.rebalanceLeaders(),
     isConnected: () => bus.isConnected(),
     close: () => bus.close(),
   };
@@ -128,8 +128,8 @@ async function request<Q, A>(
   question: Q,
 ): Promise<A> {
   if (command.name === "ping") return bus.request(command, host, question);
-  const { session, attempt } = question as { session: string; attempt: number };
-  const what = `${command.name} ${trace.nameOf(session)}#${attempt}`;
+  const { sessionId, attempt } = question as { sessionId: string; attempt: number };
+  const what = `${command.name} ${trace.nameOf(sessionId)}#${attempt}`;
   trace.note(who, `asks ${host}: ${what}`);
   if (command.name === assignCommand.name && !wasSaved(question as Assign, host))
     trace.violation("save before speaking", `${who} sends ${what} to ${host}, which no saved record does`);
@@ -160,12 +160,12 @@ async function save<T>(
   if (bucket.name !== sessions.name) return bus.save(bucket, value, revision);
   const record = value as SessionRecord;
   facts.onSave(who, kind, record, revision);
-  const what = `${trace.nameOf(record.id)}#${record.attempt} ${record.state}`;
+  const what = `${trace.nameOf(record.sessionId)}#${record.attempt} ${record.state}`;
   try {
     const saved = await bus.save(bucket, value, revision);
     trace.note(who, saved === undefined ? `is too late to save ${what}` : `saved ${what}${detailOf(record)}`);
-    if (saved === undefined && !wasOverwritten(record)) facts.onCalledLost(record.opId);
-    if (saved !== undefined) facts.onSaved(record.opId, saved);
+    if (saved === undefined && !wasOverwritten(record)) facts.onCalledLost(record.writeId);
+    if (saved !== undefined) facts.onSaved(record.writeId, saved);
     return saved;
   } catch (error) {
     trace.note(who, `does not know whether it saved ${what}: ${messageOf(error)}`);
@@ -180,8 +180,8 @@ async function saveLaunch<T>(
   value: T,
   revision: number,
 ): Promise<number | undefined> {
-  const { session, attempt, state, takenUp } = value as LaunchRecord;
-  const what = `the launch ${trace.nameOf(session)}#${attempt} ${state}, taken up ${takenUp}`;
+  const { sessionId, attempt, state, takeovers } = value as LaunchRecord;
+  const what = `the launch ${trace.nameOf(sessionId)}#${attempt} ${state}, taken up ${takeovers}`;
   try {
     const saved = await bus.save(bucket, value, revision);
     trace.note(who, saved === undefined ? `is too late to save ${what}` : `saved ${what}`);
@@ -196,14 +196,14 @@ const isAboutSessions = (channel: { readonly stream: string }): boolean =>
   channel.stream === sessionEvents.stream;
 
 const detailOf = (record: SessionRecord): string => {
-  if (record.state === "ended") return ` (${record.endedReason}: ${record.history.at(-1)?.why})`;
+  if (record.state === "ended") return ` (${record.endedReason}: ${record.history.at(-1)?.reason})`;
   return record.host === undefined ? "" : ` on ${record.host}`;
 };
 
 export function describeEvent(trace: Trace, event: SessionEvent): string {
   const attempt = "attempt" in event ? `#${event.attempt}` : "";
   const from = "host" in event ? ` by ${event.host}/${event.epoch}` : "";
-  const kind = event.type === "overdue" ? ` ${event.kind}` : "";
-  const why = "why" in event ? ` (${event.why})` : "";
-  return `${event.type}${kind} ${trace.nameOf(event.sessionId)}${attempt}${from}${why}`;
+  const kind = event.type === "deadline_exceeded" ? ` ${event.kind}` : "";
+  const reason = "reason" in event ? ` (${event.reason})` : "";
+  return `${event.type}${kind} ${trace.nameOf(event.sessionId)}${attempt}${from}${reason}`;
 }

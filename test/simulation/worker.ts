@@ -8,7 +8,9 @@ let current = 0;
 
 const crash = (error: unknown) => {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  process.send?.({ type: "crashed", seed: current, why: text } satisfies FromWorker, () => process.exit(1));
+  process.send?.({ type: "crashed", seed: current, reason: text } satisfies FromWorker, () =>
+    process.exit(1),
+  );
 };
 process.on("uncaughtException", crash);
 process.on("unhandledRejection", crash);

@@ -5,14 +5,14 @@ import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
 import { agentIdentityOf, sessionKey } from "../../libs/contracts/ids.ts";
 import type { ConversationRecord } from "../../libs/contracts/sessions/conversation.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
-import { hostChanges, roomHints } from "../../libs/contracts/streams.ts";
+import { hostChanges, roomEvents } from "../../libs/contracts/streams.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import type { StageJob } from "../../services/agent-host/pool/messages.ts";
-import type { LaunchStage } from "../../services/agent-host/pool/supervised-process.ts";
+import type { JobRequest } from "../../services/agent-host/pool/messages.ts";
+import type { LaunchProcess } from "../../services/agent-host/pool/supervised-process.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
-import type { Provider } from "../../services/providers/drivers/driver.ts";
+import type { ProviderDriver } from "../../services/providers/drivers/driver.ts";
 import { callNameOf } from "../../services/providers/drivers/vapi-status.ts";
 import { forkRandom, pickOne, type Random } from "../kit/random.ts";
 import { createSimClock, type SimClock } from "../kit/sim-clock.ts";
@@ -208,8 +208,8 @@ export class World implements ServiceWorld {
       kind,
       trace,
       facts,
-      wasSaved: (assign: { session: string; attempt: number }, host: string) =>
-        this.#wasSaved(assign.session, assign.attempt, host),
+      wasSaved: (assign: { sessionId: string; attempt: number }, host: string) =>
+        this.#wasSaved(assign.sessionId, assign.attempt, host),
       onNotTaken: () => this.coverage.count("launches: said not to be taken"),
       onGivenUp: (event: AgentLost) => this.#checkGivenUp(life.instance, kind, event),
       onKept: (record: ConversationRecord) => this.conversations.onKept(record),
@@ -231,14 +231,14 @@ export class World implements ServiceWorld {
   }
 
   /** How a host's stages are launched here. */
-  stageLaunch(launch: LaunchStage): LaunchStage {
+  stageLaunch(launch: LaunchProcess): LaunchProcess {
     return this.options.plant?.launch?.(launch) ?? launch;
   }
 
   /** A connector's provider, with what it is asked for counted. */
-  provider(provider: Provider, name: string, life: Life): Provider {
+  provider(provider: ProviderDriver, name: string, life: Life): ProviderDriver {
     const { coverage, options } = this;
-    const counted: Provider = {
+    const counted: ProviderDriver = {
       ...provider,
       launch: async (order) => {
         try {
@@ -261,11 +261,11 @@ export class World implements ServiceWorld {
   }
 
   /** A host lets go of a session only by what it has read: its record names another, or nobody any more. */
-  onFreed(host: string, job: StageJob | undefined, why: string): void {
-    if (job === undefined || !why.includes("goes on elsewhere")) return;
-    const record = this.record(job.tenant, job.session);
+  onFreed(host: string, job: JobRequest | undefined, reason: string): void {
+    if (job === undefined || !reason.includes("goes on elsewhere")) return;
+    const record = this.record(job.tenant, job.sessionId);
     const names = record?.attempt === job.attempt && record.state !== "ended";
-    const name = `${this.trace.nameOf(job.session)}#${job.attempt}`;
+    const name = `${this.trace.nameOf(job.sessionId)}#${job.attempt}`;
     if (names)
       this.trace.violation("free after reading", `${host} lets go of ${name}, which its record names`);
   }
@@ -273,9 +273,9 @@ export class World implements ServiceWorld {
   /** Follows what hosts say of themselves, so that checks need not wait for their bucket. */
   listen(): void {
     const observer = this.server.connect("observer");
-    void observer.listen(hostChanges, (host) => {
-      const known = this.hostNews.get(host.id);
-      if (known === undefined || known.epoch <= host.epoch) this.hostNews.set(host.id, host);
+    void observer.subscribe(hostChanges, (host) => {
+      const known = this.hostNews.get(host.hostId);
+      if (known === undefined || known.epoch <= host.epoch) this.hostNews.set(host.hostId, host);
     });
   }
 
@@ -300,7 +300,7 @@ export class World implements ServiceWorld {
     const session = this.#calledBy(name);
     this.trace.note(
       "vapi",
-      `calls somebody for ${session === undefined ? name : this.trace.nameOf(session.id)}`,
+      `calls somebody for ${session === undefined ? name : this.trace.nameOf(session.sessionId)}`,
     );
     this.coverage.count("calls that VAPI made");
   }
@@ -308,15 +308,15 @@ export class World implements ServiceWorld {
   /** Its assistant speaks then, in whichever attempt: a session has one call. */
   #onAnswer(name: string): void {
     const session = this.#calledBy(name);
-    this.trace.note("vapi", `somebody takes the call for ${this.trace.nameOf(session?.id ?? name)}`);
+    this.trace.note("vapi", `somebody takes the call for ${this.trace.nameOf(session?.sessionId ?? name)}`);
     this.coverage.count("calls that were answered");
     for (let attempt = 1; attempt <= (session?.attempt ?? 0); attempt++)
-      this.facts.onSaysReadyAs(agentIdentityOf(session?.id ?? "", attempt));
+      this.facts.onSaysReadyAs(agentIdentityOf(session?.sessionId ?? "", attempt));
   }
 
   #calledBy(name: string): SessionRecord | undefined {
     return this.records().find(
-      ({ id, provider, tenant }) => provider === "vapi" && callNameOf(tenant, id) === name,
+      ({ sessionId: id, provider, tenant }) => provider === "vapi" && callNameOf(tenant, id) === name,
     );
   }
 
@@ -337,7 +337,7 @@ export class World implements ServiceWorld {
             identity,
             reason: reason === "left" ? "CLIENT_INITIATED" : "OTHER",
           };
-    this.#hints.announce(roomHints, hint);
+    this.#hints.publishTransient(roomEvents, hint);
   }
 
   #wallClock(name: string): () => number {
@@ -349,14 +349,14 @@ export class World implements ServiceWorld {
     return () => (this.clock.monotonic() < jumpsAtMs ? before : after);
   }
 
-  #wasOverwritten({ tenant, id, opId }: SessionRecord): boolean {
-    const isDone = this.server.written(sessions).some(({ value }) => value?.opId === opId);
-    return isDone && this.record(tenant, id)?.opId !== opId;
+  #wasOverwritten({ tenant, sessionId: id, writeId }: SessionRecord): boolean {
+    const isDone = this.server.written(sessions).some(({ value }) => value?.writeId === writeId);
+    return isDone && this.record(tenant, id)?.writeId !== writeId;
   }
 
-  #wasSaved(session: string, attempt: number, host: string): boolean {
+  #wasSaved(sessionId: string, attempt: number, host: string): boolean {
     const isIt = (record: SessionRecord) =>
-      record.id === session && record.attempt === attempt && record.host === host;
+      record.sessionId === sessionId && record.attempt === attempt && record.host === host;
     for (const { record, revision } of this.facts.savings.values()) {
       if (revision !== undefined && isIt(record)) return true;
     }
@@ -371,7 +371,7 @@ export class World implements ServiceWorld {
     // What it only takes for lost on its way is overtaken by the agent's arrival, and means nothing.
     if (lost.state === "dispatched") return;
     // A host that stops gives up what no other host took over in time.
-    if (kind === "agent-host" && lost.why === STOPPED) return;
+    if (kind === "agent-host" && lost.reason === STOPPED) return;
     // What was said once is repeated until the record shows it, however the agent fares meanwhile.
     const said = `${who} ${lost.sessionId}#${lost.attempt}`;
     if (this.#givenUp.has(said)) return;

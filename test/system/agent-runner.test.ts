@@ -5,9 +5,9 @@ import { connect } from "nats";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { freePort } from "../../cli/servers/ports.ts";
 import { signServiceJwt } from "../../libs/auth/service-jwt.ts";
-import type { RuntimeEvent } from "../../libs/contracts/claims/claim.ts";
+import type { HandoffEvent } from "../../libs/contracts/claims/claim.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
-import { handoffRequests, runtimeEvents } from "../../libs/contracts/streams.ts";
+import { handoffEvents, handoffRequests } from "../../libs/contracts/streams.ts";
 import { everythingStored } from "../kit/checks/everything-stored.ts";
 import { AgentRunner } from "../kit/stack/agent-runner.ts";
 import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
@@ -50,8 +50,8 @@ beforeAll(async () => {
       AGENT_LAUNCHER_SECRET: LAUNCHER_SECRET,
       CONTROL_PLANE_JWT_SECRET: JWT_SECRET,
       GREENROOM_PROVIDERS: `raced=webhook:http://127.0.0.1:${notingPort}`,
-      GREENROOM_DISPATCH_REPEAT_MS: "1000",
-      GREENROOM_OBSERVE_MS: "500",
+      GREENROOM_CLAIM_REPLAY_WINDOW_MS: "1000",
+      GREENROOM_PROVIDER_POLL_MS: "500",
       GREENROOM_LOG_LEVEL: "debug",
     },
   });
@@ -98,19 +98,19 @@ async function handOff(changed: Record<string, unknown> = {}): Promise<{ trace: 
 }
 
 /** What was told of a trace, oldest first. */
-async function toldOf(trace: string): Promise<RuntimeEvent[]> {
-  const stored = await scene.bus.page(runtimeEvents, { limit: 1000 });
+async function toldOf(trace: string): Promise<HandoffEvent[]> {
+  const stored = await scene.bus.page(handoffEvents, { limit: 1000 });
   return stored
     .map(({ message }) => message)
     .filter((message) => message.trace_id === trace)
     .reverse();
 }
 
-const wordsOf = (events: readonly RuntimeEvent[]): string[] =>
+const wordsOf = (events: readonly HandoffEvent[]): string[] =>
   events.map((event) => `${event.type}${"attempt" in event ? ` ${event.attempt}` : ""}`);
 
 async function told(trace: string, word: string): Promise<Json> {
-  let seen: RuntimeEvent[] = [];
+  let seen: HandoffEvent[] = [];
   return await until(
     async () => {
       seen = await toldOf(trace);
@@ -211,7 +211,7 @@ test("a hundred claims race over two gateways, and one gets the token", async ()
   const bearer = await signServiceJwt(JWT_SECRET, { tenant: DEFAULT_TENANT, subject: "racer" });
   secrets.push(bearer);
   const claim = async (nonce: string, url: string) => {
-    const response = await fetch(`${url}/api/dispatches/${id}/claim`, {
+    const response = await fetch(`${url}/api/claims/${id}/claim`, {
       method: "POST",
       headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
       body: JSON.stringify({ nonce }),
@@ -226,7 +226,7 @@ test("a hundred claims race over two gateways, and one gets the token", async ()
   const won = replies.filter(({ status }) => status === 200);
   expect(won).toHaveLength(1);
   const codes = replies.filter(({ status }) => status !== 200).map(({ body }) => body.error.code);
-  expect(codes).toEqual(Array(CLAIMS - 1).fill("dispatch_used"));
+  expect(codes).toEqual(Array(CLAIMS - 1).fill("claim_used"));
   const [winner] = won;
   secrets.push(winner?.body.token);
   expect(winner?.body).toMatchObject({ sessionId, attempt: 1, metadata: { language: "en" } });
@@ -245,7 +245,7 @@ test("a hundred claims race over two gateways, and one gets the token", async ()
     },
     { timeoutMs: PATIENCE_MS, everyMs: 200, what: "the claim is used up" },
   );
-  expect([last.status, last.body.error.code]).toEqual([409, "dispatch_used"]);
+  expect([last.status, last.body.error.code]).toEqual([409, "claim_used"]);
   await told(trace, "dispatch_claimed 1");
   await told(trace, "dispatch_claim_failed 1");
   expect(wordsOf(await toldOf(trace)).filter((word) => word.startsWith("dispatch_claim"))).toHaveLength(2);
@@ -277,7 +277,7 @@ test("what can't be a handoff is told so, and stands in nobody's way", async () 
   await other.drain();
   await until(
     async () =>
-      (await scene.bus.page(runtimeEvents, { limit: 1000 })).some(
+      (await scene.bus.page(handoffEvents, { limit: 1000 })).some(
         ({ message }) =>
           message.type === "handoff_invalid_payload" && message.message.includes("is not JSON"),
       ),

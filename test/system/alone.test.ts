@@ -45,7 +45,7 @@ class Alone {
     running.push(this);
   }
 
-  says(text: string): Promise<boolean> {
+  description(text: string): Promise<boolean> {
     return until(() => this.text.includes(text), {
       timeoutMs: PATIENCE_MS,
       what: () => `it says ${text}; it said:\n${this.text}`,
@@ -77,11 +77,11 @@ test("the four services, each started by its own npm script, serve a session tog
     LIVEKIT_MOCK_MODE: "true",
     GREENROOM_PORT: String(port),
     GREENROOM_AGENTS_DIR: agentsDir("quick"),
-    GREENROOM_DRAIN_MS: "1000",
+    GREENROOM_DRAIN_TIMEOUT_MS: "1000",
     GREENROOM_TENANT: "acme",
   };
   const services = SERVICES.map((name) => new Alone(name, env));
-  await Promise.all(services.map((service) => service.says('"msg":"running"')));
+  await Promise.all(services.map((service) => service.description('"msg":"running"')));
   const url = `http://127.0.0.1:${port}`;
   const answer = await until(
     async () => {
@@ -100,7 +100,9 @@ test("the four services, each started by its own npm script, serve a session tog
 test.each(SERVICES)("%s refuses a setting that there is none of, and names the nearest", async (name) => {
   const service = new Alone(name, { GREENROOM_QUEU_MAX: "3", GREENROOM_LOG_LEVEL: "loud" });
   expect(await service.exitCode()).toBe(78);
-  expect(service.text).toContain("GREENROOM_QUEU_MAX is not a setting. Did you mean GREENROOM_QUEUE_MAX?");
+  expect(service.text).toContain(
+    "GREENROOM_QUEU_MAX is not a setting. Did you mean GREENROOM_MAX_QUEUE_LENGTH?",
+  );
   expect(service.text).toContain("GREENROOM_LOG_LEVEL");
 });
 
@@ -110,16 +112,16 @@ test("a host without an agents folder says which, and a host without LiveKit kee
   expect(missing.text).toContain("the folder /nowhere/agents can't be read");
   const without = new Alone("agent-host", {
     GREENROOM_AGENTS_DIR: agentsDir("quick"),
-    GREENROOM_DRAIN_MS: "0",
+    GREENROOM_DRAIN_TIMEOUT_MS: "0",
   });
-  await without.says("no LiveKit is configured");
-  await without.says('"msg":"running"');
+  await without.description("no LiveKit is configured");
+  await without.description('"msg":"running"');
 });
 
 test("a gateway without LiveKit runs, says so, and refuses sessions with what to set", async () => {
   const port = await freePort();
   const gateway = new Alone("gateway", { GREENROOM_PORT: String(port) });
-  await gateway.says('"msg":"running"');
+  await gateway.description('"msg":"running"');
   const url = `http://127.0.0.1:${port}`;
   const health = await (await fetch(`${url}/api/health`)).json();
   expect(health).toMatchObject({ status: "unhealthy", services: { livekit: { status: "disabled" } } });

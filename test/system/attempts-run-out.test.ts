@@ -103,7 +103,7 @@ function expectThreeAttempts(session: Json): void {
     ({ state, attempt }: Json) => state === "ended" || (state === "requested" && attempt > 1),
   );
   expect(losses).toHaveLength(3);
-  for (const { why } of losses) expect(why).toContain("SIGKILL");
+  for (const { reason } of losses) expect(reason).toContain("SIGKILL");
 }
 
 /** What the session's event stream tells until it ends by itself. */
@@ -118,8 +118,10 @@ async function eventsOf(id: string): Promise<Json[]> {
 async function noSlotIsBusy(): Promise<void> {
   await until(
     async () => {
-      const slots = (await scene.hosts()).flatMap(({ stages }) => stages.flatMap(({ slots }: Json) => slots));
-      return slots.length > 0 && slots.every(({ state, session }) => state !== "busy" && !session);
+      const slots = (await scene.hosts()).flatMap(({ processes }) =>
+        processes.flatMap(({ slots }: Json) => slots),
+      );
+      return slots.length > 0 && slots.every(({ state, sessionId: session }) => state !== "busy" && !session);
     },
     { timeoutMs: PATIENCE_MS, what: "no slot is busy" },
   );

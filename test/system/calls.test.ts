@@ -36,7 +36,7 @@ beforeAll(async () => {
     recorders: 2,
     env: {
       // All in one process, so that what they share could be mixed up.
-      GREENROOM_SPARE_STAGES: "1",
+      GREENROOM_MIN_PROCESSES_PER_PROFILE: "1",
       KPI_ROLLUP_INTERVAL_MS: "500",
       OPENAI_API_KEY: "a-key",
       OPENAI_BASE_URL: openai.url,
@@ -107,7 +107,7 @@ async function callOf({ id }: Talk): Promise<Json> {
 }
 
 /** Runs `npm run kpis`, which makes figures again from their calls or compares them. */
-async function expectKpis(args: readonly string[], code: number, says: RegExp): Promise<void> {
+async function expectKpis(args: readonly string[], code: number, description: RegExp): Promise<void> {
   const run = fork(`${repositoryRoot}cli/kpis.ts`, args, {
     execArgv: ["--import", "tsx"],
     env: { ...process.env, NATS_URL: scene.stack.natsUrl },
@@ -116,7 +116,7 @@ async function expectKpis(args: readonly string[], code: number, says: RegExp): 
   let said = "";
   for (const stream of [run.stdout, run.stderr]) stream?.on("data", (text) => (said += text));
   const ended = await new Promise((resolve) => run.once("close", resolve));
-  expect(said).toMatch(says);
+  expect(said).toMatch(description);
   expect(ended).toBe(code);
 }
 
@@ -137,10 +137,10 @@ test(
       profile: "with-tool",
       provider: "pool",
       outcome: "completed",
-      reason: "completed",
+      endedReason: "completed",
       answered: true,
       warm: "warm",
-      handovers: 0,
+      failovers: 0,
       attempts: [{ attempt: 1, host: "host-1", warm: "warm" }],
       metrics: {
         toolCalls: 1,
@@ -196,12 +196,12 @@ test(
     const call = await callOf(talk);
     expect(call).toMatchObject({
       outcome: "completed",
-      handovers: 1,
-      handoverReason: expect.stringContaining("the stage process ended"),
+      failovers: 1,
+      failoverReason: expect.stringContaining("the stage process ended"),
       failures: 1,
       metrics: { userTurns: 2 },
     });
-    expect(call.attempts[0]).toMatchObject({ attempt: 1, warm: "warm", ended: call.handoverReason });
+    expect(call.attempts[0]).toMatchObject({ attempt: 1, warm: "warm", ended: call.failoverReason });
     expect(call.attempts.at(-1)).toMatchObject({ host: "host-1", readyMs: expect.any(Number) });
     expect(call.metrics.llm.count).toBeGreaterThanOrEqual(3);
 
@@ -216,8 +216,8 @@ test(
       answered: 3,
       completed: 3,
       successRate: 1,
-      handovers: 1,
-      handedOver: 1,
+      failovers: 1,
+      callsWithFailover: 1,
       toolCalls: 1,
       startMs: { count: 3 },
       durationMs: { count: 3 },

@@ -26,8 +26,8 @@ test("an agent that never joins runs out of time, and the history says what was 
 test("an agent that never gets ready runs out of time, and the history says what was missing", async () => {
   const session = await scene.ended(await askForTrouble(scene, "never ready", { attempts: 99 }));
   expect(session).toMatchObject({ endedReason: "ready_timeout", fault: "agent", attempt: 3 });
-  for (const why of whysOf(session)) {
-    expect(why).toMatch(
+  for (const reason of whysOf(session)) {
+    expect(reason).toMatch(
       /the agent joined but its entry started no AgentSession and called no ready\(\) within \d+\.\d s \(limit 3000 ms\)/,
     );
   }

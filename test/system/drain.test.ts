@@ -15,7 +15,7 @@ beforeAll(async () => {
     gateways: 2,
     dispatchers: 2,
     janitors: 2,
-    env: { GREENROOM_DRAIN_MS: "0", GREENROOM_RATE_LIMIT: "0" },
+    env: { GREENROOM_DRAIN_TIMEOUT_MS: "0", GREENROOM_RATE_LIMIT: "0" },
   });
   await bothAreWarm();
 });
@@ -80,7 +80,7 @@ test("a drained host's sessions go to the other host without a failure; it stays
   );
   expect(after).toMatchObject({ room: call.answer.room, failures: 0, recovering: false });
   expect(after.host).not.toBe(host);
-  expect(after.history.find((step: Json) => step.attempt === 2).why).toBe(`host ${host} drains`);
+  expect(after.history.find((step: Json) => step.attempt === 2).reason).toBe(`host ${host} drains`);
   expect(await scene.job(call.answer.sessionId, 2)).toMatchObject({ resumed: true });
   await isHeard(call);
   expect(call.ears.isOut()).toBe(false);

@@ -10,9 +10,9 @@ beforeAll(async () => {
   scene = await openScene({
     agents: ["quick", "troubled", "throws-on-load", "throws-in-prewarm", "needs-key"],
     env: {
-      GREENROOM_STAGE_MEMORY_MB: "900",
+      GREENROOM_PROCESS_MEMORY_MB: "900",
       // All idle agents in one stage: what one does to its process then surely meets a neighbour.
-      GREENROOM_SPARE_STAGES: "1",
+      GREENROOM_MIN_PROCESSES_PER_PROFILE: "1",
     },
   });
   await scene.pool("quick", { idle: 3 });
@@ -82,7 +82,7 @@ test("an error that belongs to no session retires its stage: what runs there goe
     timeoutMs: PATIENCE_MS,
     what: "the host logs the stray error",
   });
-  const stages = () => scene.hosts().then(([host]) => host.stages);
+  const stages = () => scene.hosts().then(([host]) => host.processes);
   await until(
     async () =>
       (await stages()).some((stage: { pid: number; profile: string; slots: { state: string }[] }) => {
@@ -107,7 +107,7 @@ test.each([
   ["exit", /the stage process ended \(exit code 7\)/],
 ])(
   "a stage in which an agent does this (%s) is replaced, and its sessions go on in the same rooms",
-  async (trouble, why) => {
+  async (trouble, reason) => {
     const answer = await scene.start({ profile: "troubled", metadata: { trouble } });
     const pid = (await scene.slotOf(answer.sessionId))?.stage.pid;
     const session = await scene.sessionWhen(
@@ -116,7 +116,7 @@ test.each([
       "is ready again",
     );
     expect(session).toMatchObject({ room: answer.room, recovering: false, failures: 1 });
-    expect(whysOf(session)[0]).toMatch(why);
+    expect(whysOf(session)[0]).toMatch(reason);
     expect(await scene.job(answer.sessionId, 2)).toMatchObject({ resumed: true });
     expect((await scene.slotOf(answer.sessionId))?.stage.pid).not.toBe(pid);
     await until(() => pid === undefined || processIdentity(pid) === undefined, {

@@ -50,7 +50,7 @@ test.skipIf(problem !== undefined)(
     expectRefusal(end);
     expect(await scene.health()).toMatchObject({
       status: "unhealthy",
-      services: { nats: { status: "failed", why: end.body.error.message } },
+      services: { nats: { status: "failed", reason: end.body.error.message } },
     });
     await goesOn(scene, id, listener);
     expect(processIdentity(pid)).toBe(life);

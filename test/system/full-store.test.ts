@@ -40,17 +40,17 @@ async function fillTo(stream: string, part: number): Promise<() => Promise<unkno
 
 /** Words about a session that is over: they change nothing, and take room. */
 async function ballastInStream(sessionId: string): Promise<void> {
-  const why = "x".repeat(200_000);
-  for (let bytes = 0; bytes < BALLAST_BYTES; bytes += why.length) {
+  const reason = "x".repeat(200_000);
+  for (let bytes = 0; bytes < BALLAST_BYTES; bytes += reason.length) {
     const at = new Date().toISOString();
-    const event = { type: "agent_lost", tenant: "default", sessionId, attempt: 1, at, why };
+    const event = { type: "agent_lost", tenant: "default", sessionId, attempt: 1, at, reason };
     await nats.jetstream().publish(`session.default.${sessionId}.agent_lost`, JSON.stringify(event));
   }
 }
 
 /** Records of other sessions that are over. */
 async function ballastInBucket(ended: SessionRecord): Promise<void> {
-  const history = ended.history.map((entry) => ({ ...entry, why: "x".repeat(3000) }));
+  const history = ended.history.map((entry) => ({ ...entry, reason: "x".repeat(3000) }));
   for (let n = 0; n * 12_000 < BALLAST_BYTES; n++) {
     const record = { ...ended, id: `ballast-${n}`, history };
     await nats.jetstream().publish(`$KV.sessions.default.ballast-${n}`, JSON.stringify(record));

@@ -198,7 +198,7 @@ test("an agent whose process is stopped is replaced, and the process is no more"
     ({ state, attempt }) => state === "ready" && attempt === 2,
     "is ready in its second attempt",
   );
-  expect(after.history.find(({ attempt }: { attempt: number }) => attempt === 2).why).toContain("hung");
+  expect(after.history.find(({ attempt }: { attempt: number }) => attempt === 2).reason).toContain("hung");
   await until(() => processIdentity(pid) !== life, {
     timeoutMs: PATIENCE_MS,
     what: "the stopped process is gone",

@@ -15,7 +15,7 @@ beforeAll(async () => {
   scene = await openScene({
     agents: ["quick", "hot", "alone"],
     hosts: 2,
-    env: { GREENROOM_DRAIN_MS: "60000" },
+    env: { GREENROOM_DRAIN_TIMEOUT_MS: "60000" },
   });
 });
 /** Some tests end a host, so each begins by looking whether there are two. */
@@ -90,7 +90,7 @@ test("a killed stage's session goes on in the same room, and its user stays ther
   const session = await secondAttempt(answer.sessionId);
   expect(session).toMatchObject({ room: answer.room, recovering: false, failures: 1, prewarmed: true });
   expect(lifeOf(session)).toEqual(expect.arrayContaining(["ready 1", "requested 2", "ready 2"]));
-  expect(session.history.find((step: Json) => step.attempt === 2).why).toContain("SIGKILL");
+  expect(session.history.find((step: Json) => step.attempt === 2).reason).toContain("SIGKILL");
   await until(() => joined.said.some(({ message }) => message.attempt === 2), {
     timeoutMs: PATIENCE_MS,
     what: "the visitor is told that the second agent is ready",
@@ -117,7 +117,7 @@ test("a killed host's sessions go on at the other host, in the same rooms", asyn
     const after = await secondAttempt(session.sessionId);
     expect(after).toMatchObject({ room: session.room, failures: 1 });
     expect(after.host).not.toBe(lost);
-    expect(after.history.find((step: Json) => step.attempt === 2).why).toContain(lost);
+    expect(after.history.find((step: Json) => step.attempt === 2).reason).toContain(lost);
     expect(await scene.job(session.sessionId, 2)).toMatchObject({ resumed: true });
   }
   for (const { sessionId, host } of before) {
@@ -154,7 +154,7 @@ test("while a host hangs its calls go on and others serve; when it and its stage
     const after = await secondAttempt(answer.sessionId);
     expect(after).toMatchObject({ room: answer.room });
     expect(after.host).not.toBe(host);
-    expect(after.history.find((step: Json) => step.attempt === 2).why).toMatch(/hangs|gone/);
+    expect(after.history.find((step: Json) => step.attempt === 2).reason).toMatch(/hangs|gone/);
   } finally {
     killGroup(hung.pid, "SIGCONT");
   }
@@ -191,19 +191,19 @@ test("a host that is told to stop takes nothing new, lets its sessions finish, a
 });
 
 test("what a host still serves when its drain is over goes on at another", async () => {
-  const { child, id, answer } = await servedByAnotherHost({ GREENROOM_DRAIN_MS: "500" });
+  const { child, id, answer } = await servedByAnotherHost({ GREENROOM_DRAIN_TIMEOUT_MS: "500" });
   child.signal("SIGTERM");
   const after = await secondAttempt(answer.sessionId);
   expect(after).toMatchObject({ room: answer.room, failures: 0 });
-  expect(after.history.find((step: Json) => step.attempt === 2).why).toBe(`host ${id} drains`);
+  expect(after.history.find((step: Json) => step.attempt === 2).reason).toBe(`host ${id} drains`);
   await until(() => child.hasEnded, { timeoutMs: PATIENCE_MS, what: "the host ends by itself" });
   expect(child.exitCode).toBe(0);
 });
 
 test("a host that is set to wait keeps what it serves past its drain, and leaves when that is over", async () => {
   const { child, id, answer } = await servedByAnotherHost({
-    GREENROOM_DRAIN_MS: "500",
-    GREENROOM_DRAIN_END: "wait",
+    GREENROOM_DRAIN_TIMEOUT_MS: "500",
+    GREENROOM_DRAIN_ON_TIMEOUT: "wait",
   });
   child.signal("SIGTERM");
   await sleep(4000);

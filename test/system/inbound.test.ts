@@ -10,7 +10,7 @@ import { until } from "../kit/until.ts";
 
 let scene: Scene;
 beforeAll(async () => {
-  scene = await openScene({ agents: ["tone"], env: { GREENROOM_INBOUND: "call-=tone" } });
+  scene = await openScene({ agents: ["tone"], env: { GREENROOM_INBOUND_ROOMS: "call-=tone" } });
 });
 afterEach(() => expectNothingLeft(scene));
 afterAll(() => scene?.stop());

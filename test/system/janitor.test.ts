@@ -14,7 +14,7 @@ beforeAll(async () => {
     agents: ["quick"],
     mock: true,
     janitors: 2,
-    env: { GREENROOM_IDLE_MS: "4000", GREENROOM_KEEP_ENDED_MS: "70000" },
+    env: { GREENROOM_IDLE_MS: "4000", GREENROOM_SESSION_RETENTION_MS: "70000" },
   });
   await scene.pool("quick", { idle: 3 });
   // It is kept while the other tests run; the last one waits for its removal.
@@ -27,7 +27,7 @@ test("a conversation ends when its longest duration is over, by the request's ow
   const { sessionId } = await scene.start({ profile: "quick", maxDurationMs: 1500 });
   const session = await scene.ended(sessionId);
   expect(session).toMatchObject({ endedReason: "max_duration", fault: "none", attempt: 1 });
-  expect(session.history.at(-1).why).toMatch(/the conversation took \d+\.\d s \(limit 1500 ms\)/);
+  expect(session.history.at(-1).reason).toMatch(/the conversation took \d+\.\d s \(limit 1500 ms\)/);
   await scene.logged(sessionId, "the shutdown callback ran");
 });
 
@@ -35,7 +35,7 @@ test("a conversation in which nobody speaks ends as idle", async () => {
   const { sessionId } = await scene.start({ profile: "quick" });
   const session = await scene.ended(sessionId);
   expect(session).toMatchObject({ endedReason: "idle", fault: "customer" });
-  expect(session.history.at(-1).why).toMatch(/nobody spoke for \d+\.\d s \(limit 4000 ms\)/);
+  expect(session.history.at(-1).reason).toMatch(/nobody spoke for \d+\.\d s \(limit 4000 ms\)/);
 });
 
 test(

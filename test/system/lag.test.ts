@@ -16,7 +16,7 @@ beforeAll(async () => {
   scene = await openScene({
     agents: ["quick"],
     mock: true,
-    env: { GREENROOM_LAG_MAX_MS: String(LAG_MAX_MS) },
+    env: { GREENROOM_MAX_EVENT_LOOP_LAG_MS: String(LAG_MAX_MS) },
   });
   await scene.pool("quick", { idle: 3 });
 });

@@ -32,10 +32,10 @@ beforeAll(async () => {
     connectors: 2,
     env: {
       GREENROOM_PROVIDERS: `support=livekit:${NAME}, nobody=livekit`,
-      GREENROOM_OBSERVE_MS: "1000",
+      GREENROOM_PROVIDER_POLL_MS: "1000",
       GREENROOM_QUEUE_DEADLINE_MS: "12000",
       // A worker starts its processes one after the other, and each takes seconds on a machine with much to do.
-      GREENROOM_COLD_EXTRA_MS: "100000",
+      GREENROOM_COLD_START_GRACE_MS: "100000",
     },
   });
 });
@@ -90,7 +90,7 @@ test("without a worker a start is asked for again, and ends with a reason, never
   const session = await scene.ended(answer.body.sessionId);
   expect(session).toMatchObject({ endedReason: "no_capacity", fault: "platform", failures: 0 });
   expect(session.attempt).toBeGreaterThan(1);
-  const whys = session.history.map(({ why }: Json) => why ?? "");
+  const whys = session.history.map(({ reason }: Json) => reason ?? "");
   expect(whys).toContainEqual(expect.stringMatching(/^no worker of LiveKit's took the dispatch for \d/));
   expect(whys.at(-1)).toMatch(/^no agent of nobody was free for .*; before: no worker of LiveKit's took/);
   await until(async () => (await roomOf()) === undefined, {
@@ -131,7 +131,7 @@ test("an agent that leaves by itself ends its session as completed, and no other
   const started = await scene.start({ profile: "support", metadata: { leavesAfterMs: 500 } });
   const session = await scene.ended(started.sessionId);
   expect(session).toMatchObject({ endedReason: "completed", fault: "none", attempt: started.attempt });
-  expect(session.history.at(-1).why).toBe("the agent left the room by itself");
+  expect(session.history.at(-1).reason).toBe("the agent left the room by itself");
 });
 
 test(
@@ -171,7 +171,7 @@ test(
       "is ready with another agent",
     );
     expect(after).toMatchObject({ room: started.room, failures: before.failures + 1 });
-    expect(after.history.map(({ why }: Json) => why ?? "")).toContainEqual(
+    expect(after.history.map(({ reason }: Json) => reason ?? "")).toContainEqual(
       expect.stringContaining(`the agent ${dead} `),
     );
     const theOne = (await scene.revisions(started.sessionId)).at(-1)?.identity ?? "nobody";
@@ -187,7 +187,7 @@ test(
     expect(keeper, by).toBeDefined();
     await keeper?.kill9();
     await until(async () => (await launch())?.by !== by, { timeoutMs: PATIENCE_MS, what: "it is taken up" });
-    expect(await launch()).toMatchObject({ takenUp: 1, state: "ready" });
+    expect(await launch()).toMatchObject({ takeovers: 1, state: "ready" });
     expect(await scene.session(started.sessionId)).toMatchObject({ state: "ready", attempt: after.attempt });
     expect(await agentsIn(started.room)).toEqual([theOne]);
     await scene.stack.spawnService("connector");
@@ -219,7 +219,7 @@ test(
       const session = await decided(id);
       expect(session, JSON.stringify(session.history)).toMatchObject({ state: "ready", failures: 0 });
       expect(lifeOf(session).at(-1)).toBe(`ready ${session.attempt}`);
-      expect((await launchOf(id, session.attempt))?.value).toMatchObject({ takenUp: 1 });
+      expect((await launchOf(id, session.attempt))?.value).toMatchObject({ takeovers: 1 });
       expect(await agentsIn(session.room)).toHaveLength(1);
       expect(jobsOf(id), `jobs of ${id}`).toBe(1);
     }
@@ -234,27 +234,27 @@ async function dyingConnector(intended: string[]): Promise<Stop> {
   const api = livekit.url.replace(/^ws/, "http");
   const client = new AgentDispatchClient(api, livekit.apiKey, livekit.apiSecret);
   return await scene.bus.serve(assignCommand, providerHostOf("livekit"), async (assign) => {
-    const { tenant, session, attempt, profile, room = "", metadata, user, recovering } = assign;
+    const { tenant, sessionId, attempt, profile, room = "", metadata, user, recovering } = assign;
     const intent: LaunchRecord = {
       v: 1,
       tenant,
-      session,
+      sessionId,
       attempt,
       provider: "livekit",
       profile,
       room,
       state: "intended",
       by: "connector-that-died",
-      takenUp: 0,
+      takeovers: 0,
       at: new Date().toISOString(),
-      opId: `dead:${session}`,
+      writeId: `dead:${sessionId}`,
     };
     if ((await scene.bus.save(launches, intent, 0)) === undefined) return { verdict: "accepted" };
     if (metadata.dies === "after") {
-      const order = { tenant, session, attempt, profile, room, metadata, user, recovering };
+      const order = { tenant, sessionId, attempt, profile, room, metadata, user, recovering };
       await client.createDispatch(room, NAME, { metadata: metadataOf(order) });
     }
-    intended.push(session);
+    intended.push(sessionId);
     return { verdict: "accepted" };
   });
 }

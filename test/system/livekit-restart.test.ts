@@ -75,8 +75,8 @@ test("sessions get over a LiveKit that is restarted at once", async () => {
 test("while LiveKit is away the API says so, sessions wait and lose no attempt, and then all go on", async () => {
   const running = await startSome();
   await scene.stack.livekit?.kill9();
-  const { why } = await livekitIs("failed");
-  expect(why).toContain("listing rooms");
+  const { reason } = await livekitIs("failed");
+  expect(reason).toContain("listing rooms");
   expect((await scene.health()).status).toBe("unhealthy");
   expect((await scene.stack.get("/readyz")).status).toBe(200);
 
@@ -84,7 +84,7 @@ test("while LiveKit is away the API says so, sessions wait and lose no attempt, 
   expect(status, JSON.stringify(body)).toBe(202);
   const waiting = await scene.sessionWhen(body.sessionId, ({ attempt }) => attempt > 1, "was tried again");
   expect(waiting).toMatchObject({ failures: 0 });
-  const reasons = waiting.history.flatMap(({ why }: { why?: string }) => why ?? []);
+  const reasons = waiting.history.flatMap(({ reason }: { reason?: string }) => reason ?? []);
   expect(reasons).toContainEqual(
     expect.stringMatching(/^creating the room failed after \d+ ms: creating room session-/),
   );

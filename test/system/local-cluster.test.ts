@@ -113,8 +113,9 @@ test("each NATS node is killed under live sessions: none is lost, new ones are s
   expect(visitor.isOut(), "the visitor is still in the room").toBe(false);
   for (const { sessionId } of live) await isReady(urls[1]!, sessionId);
   const kept = (await bus.list(sessions)).map(({ value }) => value);
-  expect(kept.map(({ id }) => id).sort()).toEqual(live.map(({ sessionId }) => sessionId).sort());
-  for (const { id, state, history } of kept) expect(state, `${id}: ${JSON.stringify(history)}`).toBe("ready");
+  expect(kept.map(({ sessionId: id }) => id).sort()).toEqual(live.map(({ sessionId }) => sessionId).sort());
+  for (const { sessionId: id, state, history } of kept)
+    expect(state, `${id}: ${JSON.stringify(history)}`).toBe("ready");
   await visitor.leave();
   await stopped(local);
 
@@ -155,7 +156,7 @@ test("a cluster doesn't begin beside the data of one server, nor one server besi
   const other = await LocalSite.make();
   cleanUps.push(() => other.clean());
   const cluster = other.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
-  await cluster.says(/^the NATS cluster runs/, "greenroom", READY_MS);
+  await cluster.description(/^the NATS cluster runs/, "greenroom", READY_MS);
   cluster.signal("SIGTERM");
   expect(await cluster.ended()).toBe(0);
   const alone = other.start({ LIVEKIT_MOCK_MODE: "true" }, realLocal);

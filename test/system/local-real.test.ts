@@ -47,7 +47,7 @@ test("with simulated rooms the whole pipeline runs without LiveKit", async () =>
 });
 
 test("nothing outlives a killed supervisor, not even the agents' own processes", async () => {
-  const local = site.start({ LIVEKIT_MOCK_MODE: "true", GREENROOM_DRAIN_MS: "500" }, realLocal);
+  const local = site.start({ LIVEKIT_MOCK_MODE: "true", GREENROOM_DRAIN_TIMEOUT_MS: "500" }, realLocal);
   await local.ready(90_000);
   const start = await postJson("/api/session/start", { profile: "echo", wait: 20_000 });
   expect(start.body).toMatchObject({ status: "ready" });

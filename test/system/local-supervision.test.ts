@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { connectNatsBus } from "../../libs/bus/nats/nats-bus.ts";
 import { pools } from "../../libs/contracts/buckets.ts";
-import type { ServiceBeat } from "../../libs/contracts/fleet/pool.ts";
+import type { ServiceHeartbeat } from "../../libs/contracts/fleet/pool.ts";
 import { silentLog } from "../../libs/runtime/log.ts";
 import { startLiveKit, startNats } from "../kit/servers/servers.ts";
 import { type LocalProcess, LocalSite } from "../kit/stack/start-local.ts";
@@ -32,7 +32,7 @@ const beatOf = (service: string, status: string) =>
   until(
     async () => {
       // The gateway may not be up yet.
-      const beats = await getJson<ServiceBeat[]>("/beats").catch(() => []);
+      const beats = await getJson<ServiceHeartbeat[]>("/beats").catch(() => []);
       return beats.find(
         (beat) => beat.instance === "supervisor" && beat.service === service && beat.status === status,
       );
@@ -49,7 +49,7 @@ test("a killed service is started again, and its own children die with it", asyn
   const before = pidOf("agent-host");
   const count = site.pids().length;
   process.kill(before, "SIGKILL");
-  const death = await local.says(/^agent-host died: ended by SIGKILL/);
+  const death = await local.description(/^agent-host died: ended by SIGKILL/);
   expect(death.delayMs).toBe(50);
   await until(() => runs() === 2, { timeoutMs: 15_000, what: "the agent-host runs again" });
   expect(pidOf("agent-host")).not.toBe(before);
@@ -67,13 +67,13 @@ test("killed servers are started again on the same ports, and NATS keeps its dat
     log: silentLog,
     onLost: () => {},
   });
-  const target = { profile: "echo", min: 7, hot: 0, max: 9, perStage: 1, source: "api" as const };
+  const target = { profile: "echo", min: 7, hot: 0, max: 9, perProcess: 1, source: "api" as const };
   await bus.save(pools, target, 0);
 
   const before = [pidOf("nats"), pidOf("livekit")];
   for (const pid of before) process.kill(pid, "SIGKILL");
-  await local.says(/^nats died/);
-  await local.says(/^livekit died/);
+  await local.description(/^nats died/);
+  await local.description(/^livekit died/);
   await until(
     () =>
       fetch(`http://127.0.0.1:${site.livekitPort}/`).then(
@@ -100,7 +100,7 @@ test("killed servers are started again on the same ports, and NATS keeps its dat
 test("a service that keeps dying is tried with growing pauses and told as failed, with its last error", async () => {
   const local = site.start({ FAKE_DIES: "dispatcher" });
   const beat = await beatOf("dispatcher", "failed");
-  expect(beat.why).toBe("ended with exit code 1 (could not start: it was told to die)");
+  expect(beat.reason).toBe("ended with exit code 1 (could not start: it was told to die)");
   const deaths = local.records().filter((record) => /^dispatcher died/.test(record.msg));
   expect(deaths.slice(0, 3).map((record) => record.delayMs)).toEqual([50, 100, 500]);
   await local.ready();
@@ -110,7 +110,7 @@ test("a service that keeps dying is tried with growing pauses and told as failed
 test("a service whose settings can't be used is told as failed and not started again", async () => {
   const local = site.start({ FAKE_BAD_SETTINGS: "janitor" });
   const beat = await beatOf("janitor", "failed");
-  expect(beat.why).toContain("GREENROOM_PROT is not a setting");
+  expect(beat.reason).toContain("GREENROOM_PROT is not a setting");
   await local.ready();
   await new Promise((resolve) => setTimeout(resolve, 1000));
   expect(local.records().filter((record) => record.service === "janitor")).toHaveLength(1);
@@ -159,11 +159,11 @@ test("without a LiveKit to be had the API still starts and says what to do", asy
       PATH: join(execPath, ".."),
       XDG_CACHE_HOME: join(site.dataDir, "cache"),
     });
-    const warning = await local.says(/The API starts without LiveKit/);
+    const warning = await local.description(/The API starts without LiveKit/);
     expect(warning.level).toBe("warn");
     expect(warning.msg).toContain("GREENROOM_LIVEKIT_SERVER");
     expect((await local.ready()).msg).toContain("LiveKit   none");
-    expect((await beatOf("livekit", "disabled")).why).toContain("no livekit-server");
+    expect((await beatOf("livekit", "disabled")).reason).toContain("no livekit-server");
     await stopped(local);
   } finally {
     await nats.stop();
@@ -174,7 +174,8 @@ test("every line of the log is JSON and names its service", async () => {
   const local = site.start({ LIVEKIT_MOCK_MODE: "false", GREENROOM_LOG_LEVEL: "debug" });
   await local.ready();
   // It is ready when its gateway is; one that is stopped before it runs may have said nothing.
-  for (const service of ["dispatcher", "agent-host", "janitor"]) await local.says(/^running$/, service);
+  for (const service of ["dispatcher", "agent-host", "janitor"])
+    await local.description(/^running$/, service);
   await stopped(local);
   const services = new Set(local.records().map((record) => record.service));
   expect([...services].sort()).toEqual([

@@ -15,7 +15,7 @@ afterAll(() => scene?.stop());
 test("health says that rooms are simulated", async () => {
   const { status, services } = await scene.health();
   expect(status).toBe("healthy");
-  expect(services.livekit).toMatchObject({ status: "running", why: expect.stringContaining("simulated") });
+  expect(services.livekit).toMatchObject({ status: "running", reason: expect.stringContaining("simulated") });
 });
 
 test("warm and hot sessions live their whole lives without any LiveKit", async () => {

@@ -13,7 +13,7 @@ beforeAll(async () => {
   scene = await openScene({
     agents: ["quick"],
     mock: true,
-    env: { GREENROOM_MAX_AGENTS: String(AGENTS), GREENROOM_QUEUE_MAX: String(QUEUE) },
+    env: { GREENROOM_MAX_AGENTS: String(AGENTS), GREENROOM_MAX_QUEUE_LENGTH: String(QUEUE) },
   });
   await scene.pool("quick", { idle: 3 });
 });

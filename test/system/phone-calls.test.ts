@@ -171,7 +171,7 @@ test("a telephone that rings as its connector is killed goes on ringing, and isn
   const keeper = connectors.find((child) => child.logs().some(({ instance }) => instance === by));
   await keeper?.kill9();
   expect(keeper, by).toBeDefined();
-  await launchWhen(id, (launch) => launch.by !== by && launch.takenUp === 1);
+  await launchWhen(id, (launch) => launch.by !== by && launch.takeovers === 1);
   expect(telephone.answeredAtMs).toBeUndefined();
   await answered(telephone);
   await heard(telephone);

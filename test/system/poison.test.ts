@@ -120,21 +120,21 @@ test("events of others' sessions, old attempts and former lives of a host change
   const say = (subject: string, body: object) => js.publish(subject, json(body));
   const mine = `session.default.${sessionId}`;
   // Bodies that belong elsewhere: buried.
-  await say(`${mine}.agent_lost`, { ...by, type: "agent_lost", tenant: "other", why: "forged" });
-  await say(`${mine}.agent_lost`, { ...by, type: "agent_lost", sessionId: "s_other", why: "forged" });
-  await say(`session.other.${sessionId}.agent_lost`, { ...by, type: "agent_lost", why: "forged" });
-  await say(`${mine}.ready`, { ...by, type: "agent_lost", why: "forged" });
+  await say(`${mine}.agent_lost`, { ...by, type: "agent_lost", tenant: "other", reason: "forged" });
+  await say(`${mine}.agent_lost`, { ...by, type: "agent_lost", sessionId: "s_other", reason: "forged" });
+  await say(`session.other.${sessionId}.agent_lost`, { ...by, type: "agent_lost", reason: "forged" });
+  await say(`${mine}.ready`, { ...by, type: "agent_lost", reason: "forged" });
   // Well-formed, and of no use: done without a word.
   await say(`${mine}.agent_ended`, {
     ...by,
     type: "agent_ended",
     epoch: before!.hostEpoch! - 1,
-    why: "forged",
-    worthRepeating: true,
+    reason: "forged",
+    retryable: true,
   });
   await say(`${mine}.ready`, { ...by, ...place, type: "ready", host: "host-9" });
   await say(`${mine}.joined`, { ...by, ...place, type: "joined", attempt: 7 });
-  await say(`${mine}.woken`, { ...by, type: "woken", attempt: 9 });
+  await say(`${mine}.retry_requested`, { ...by, type: "retry_requested", attempt: 9 });
   await nothingIsStuck();
   expect((await scene.revisions(sessionId)).at(-1)).toEqual(before);
   expect(await lettersAbout(sessionId)).toHaveLength(4);
@@ -154,8 +154,8 @@ test("a session whose words don't fit a record fails alone and at once", async (
       host: before!.host,
       epoch: before!.hostEpoch,
       at: `2026-01-01T00:00:00.000Z${"x".repeat(100_000)}`,
-      why: "y".repeat(100_000),
-      worthRepeating: false,
+      reason: "y".repeat(100_000),
+      retryable: false,
     }),
   );
   const [letter] = await until(
@@ -174,8 +174,8 @@ test("nonsense on the announcements and commands is passed over by everybody", a
   const { sessionId } = await scene.start({ profile: "quick" });
   const subjects = [
     "hosts.changed",
-    "services.beat",
-    "rooms.hint",
+    "services.heartbeat",
+    "rooms.event",
     ...["assign", "release", "ping", "drain"].map((command) => `host.host-1.${command}`),
   ];
   for (const subject of subjects) {
@@ -189,7 +189,14 @@ test("nonsense on the announcements and commands is passed over by everybody", a
     }
   }
   const wrongEpoch = {
-    ...{ tenant: "default", session: sessionId, attempt: 2, epoch: 999_999, profile: "quick", asked: "warm" },
+    ...{
+      tenant: "default",
+      sessionId,
+      attempt: 2,
+      epoch: 999_999,
+      profile: "quick",
+      requestedWarmth: "warm",
+    },
     ...{ room: "forged", identity: "agent-forged", user: { id: "u", name: "u" }, metadata: {} },
     recovering: false,
   };
@@ -235,7 +242,7 @@ test("poison in a session's log hides none of its other lines", async () => {
   const { sessionId } = await scene.start({ profile: "quick" });
   await scene.job(sessionId);
   for (const data of Object.values(nonsense)) await js.publish(`log.default.${sessionId}`, data);
-  await js.publish(`log.default.${sessionId}`, json({ tenant: "other", session: sessionId, lines: [] }));
+  await js.publish(`log.default.${sessionId}`, json({ tenant: "other", sessionId, lines: [] }));
   expect((await scene.logs(sessionId)).some(({ message }) => message.startsWith("job "))).toBe(true);
   await scene.end(sessionId);
 });
@@ -247,8 +254,8 @@ test("whatever is sent to whatever subject, sessions start, live and end", async
     "session.default.s_none.requested",
     "session.__proto__.constructor.ready",
     "hosts.changed",
-    "services.beat",
-    "rooms.hint",
+    "services.heartbeat",
+    "rooms.event",
     "host.host-1.assign",
     "host.host-1.release",
     "host.host-1.ping",

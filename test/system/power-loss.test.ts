@@ -17,7 +17,11 @@ const DISK_MB = 256;
 /** Clients that ask at the same time, each again and again until the power goes. */
 const CLIENTS = 8;
 const ENOUGH = 150;
-const ENV = { GREENROOM_QUEUE_MAX: "5000", GREENROOM_RATE_LIMIT: "0", GREENROOM_QUEUE_DEADLINE_MS: "600000" };
+const ENV = {
+  GREENROOM_MAX_QUEUE_LENGTH: "5000",
+  GREENROOM_RATE_LIMIT: "0",
+  GREENROOM_QUEUE_DEADLINE_MS: "600000",
+};
 
 const cleanUps: (() => Promise<unknown>)[] = [];
 const later = <T>(thing: T, cleanUp: (thing: T) => Promise<unknown>): T => {

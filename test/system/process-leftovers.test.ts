@@ -24,7 +24,7 @@ describe.runIf(process.platform === "linux")("after calls with audio", () => {
   /** Of all stages of a host, each an agent's that sounds something or has left it behind. */
   const soundingThreads = async (): Promise<number> => {
     const [host] = await scene.hosts();
-    const pids = host.stages.map(({ pid }: Json) => pid as number);
+    const pids = host.processes.map(({ pid }: Json) => pid as number);
     return pids.flatMap(threadsOf).filter((name: string) => name === SOUNDING).length;
   };
 

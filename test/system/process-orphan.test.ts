@@ -2,13 +2,13 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import type { StageStart } from "../../services/agent-host/pool/messages.ts";
+import type { ProcessStart } from "../../services/agent-host/pool/messages.ts";
 
 const stage = fileURLToPath(new URL("../../services/agent-host/agent-process/main.ts", import.meta.url));
 const file = fileURLToPath(new URL("../agents/quick.ts", import.meta.url));
 
 test("a stage whose host went away while it was loading its modules ends", async () => {
-  const start: StageStart = {
+  const start: ProcessStart = {
     profile: "quick",
     file,
     host: "host-1",
@@ -17,7 +17,7 @@ test("a stage whose host went away while it was loading its modules ends", async
     livekitApiSecret: "secret",
     simulated: true,
     logLevel: "warn",
-    handover: { restore: false, sentence: "" },
+    failover: { restore: false, message: "" },
   };
   const child = fork(stage, {
     execArgv: ["--import", import.meta.resolve("tsx")],

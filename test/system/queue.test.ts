@@ -7,7 +7,7 @@ let scene: Scene;
 beforeAll(async () => {
   scene = await openScene({
     agents: ["few", "quick"],
-    env: { GREENROOM_QUEUE_MAX: "3", GREENROOM_QUEUE_DEADLINE_MS: "60000" },
+    env: { GREENROOM_MAX_QUEUE_LENGTH: "3", GREENROOM_QUEUE_DEADLINE_MS: "60000" },
   });
   await scene.pool("few", { idle: 1 });
   await scene.pool("quick", { idle: 3 });

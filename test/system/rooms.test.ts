@@ -1,7 +1,7 @@
 // What happens in a session's room: who is told of ready, who comes and leaves, and what the end leaves.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import type { RoomHint } from "../../libs/contracts/fleet/pool.ts";
-import { roomHints } from "../../libs/contracts/streams.ts";
+import type { RoomEvent } from "../../libs/contracts/fleet/pool.ts";
+import { roomEvents } from "../../libs/contracts/streams.ts";
 import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
 import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
 import { type Visitor, visit } from "../kit/stack/visitor.ts";
@@ -18,7 +18,7 @@ const join = async (answer: { url: string; token: string }): Promise<Visitor> =>
 beforeAll(async () => {
   scene = await openScene({
     agents: ["quick", "hot", "visited", "slow-prewarm", "troubled"],
-    env: { GREENROOM_USER_ABSENT_MS: "8000" },
+    env: { GREENROOM_USER_JOIN_TIMEOUT_MS: "8000" },
   });
   await scene.pool("visited", { idle: 2 });
   await scene.pool("hot", { idle: 2, hot: 2 });
@@ -98,7 +98,7 @@ test("entry sees its user, and the session ends after the user left", async () =
   await visitor.leave();
   const session = await scene.ended(answer.sessionId);
   expect(session).toMatchObject({ endedReason: "completed", fault: "none" });
-  expect(session.history.at(-1).why).toBe("user left");
+  expect(session.history.at(-1).reason).toBe("user left");
 });
 
 test("a user who comes back in time finds the same agent", async () => {
@@ -121,7 +121,7 @@ test("a session whose user never comes expires", async () => {
   const { sessionId } = await scene.start({ profile: "quick" });
   const session = await scene.ended(sessionId);
   expect(session).toMatchObject({ endedReason: "expired", fault: "customer" });
-  expect(session.history.at(-1).why).toMatch(/the user did not come within \d+\.\d s \(limit 8000 ms\)/);
+  expect(session.history.at(-1).reason).toMatch(/the user did not come within \d+\.\d s \(limit 8000 ms\)/);
 });
 
 test("the end by API deletes the room, puts everybody out, runs callbacks and report, and renews the slot", async () => {
@@ -139,7 +139,7 @@ test("the end by API deletes the room, puts everybody out, runs callbacks and re
   await scene.logged(answer.sessionId, "the shutdown callback ran");
   await scene.logged(answer.sessionId, `the report of ${answer.sessionId}-1 in ${answer.room}`);
   await scene.pool("visited", { idle: 2 });
-  const slots = (await scene.hosts()).flatMap(({ stages }) =>
+  const slots = (await scene.hosts()).flatMap(({ processes: stages }) =>
     stages.flatMap((stage: { slots: { id: string }[] }) => stage.slots.map(({ id }) => id)),
   );
   expect(slots).not.toContain(used);
@@ -151,13 +151,13 @@ test("an agent that shuts down by itself ends its session", async () => {
   const { sessionId } = await scene.start({ profile: "troubled", metadata: { trouble: "shut down" } });
   const session = await scene.ended(sessionId);
   expect(session).toMatchObject({ endedReason: "completed", fault: "none", attempt: 1 });
-  expect(session.history.at(-1).why).toBe("everything was said");
+  expect(session.history.at(-1).reason).toBe("everything was said");
   await scene.logged(sessionId, "the shutdown callback ran");
 });
 
 test("a room that somebody else deletes ends its session, and LiveKit's webhook is passed on", async () => {
-  const hints: RoomHint[] = [];
-  const stopListening = await scene.bus.listen(roomHints, (hint) => hints.push(hint));
+  const hints: RoomEvent[] = [];
+  const stopListening = await scene.bus.subscribe(roomEvents, (hint) => hints.push(hint));
   const { sessionId, room } = await scene.start({ profile: "quick" });
   await scene.rooms.delete(room);
   for (const event of ["room_started", "participant_joined", "room_finished"]) {

@@ -110,7 +110,7 @@ test("two janitors say of one session that it is late, and it counts once", asyn
   const waits = await askAt(1, { profile: "few", wait: 0 });
   const gaveUp = await scene.ended(waits.body.sessionId);
   expect(gaveUp).toMatchObject({ endedReason: "no_capacity", fault: "platform" });
-  expect(gaveUp.history.at(-1).why).toMatch(/no agent of few was free for \d+\.\d s \(limit 15000 ms\)/);
+  expect(gaveUp.history.at(-1).reason).toMatch(/no agent of few was free for \d+\.\d s \(limit 15000 ms\)/);
   expect(lifeOf(gaveUp).filter((step) => step.startsWith("ended"))).toHaveLength(1);
   for (const { body } of serving) expect((await scene.session(body.sessionId)).state).toBe("ready");
 });

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { rollups, sessions } from "../../libs/contracts/buckets.ts";
 import type { Rollup } from "../../libs/contracts/fleet/pool.ts";
-import { rollUp } from "../../services/janitor/rollup.ts";
+import { buildRollups } from "../../services/janitor/rollup.ts";
 import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
 import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
 import { until } from "../kit/until.ts";
@@ -161,7 +161,7 @@ test("the minutes' roll-ups are what the records add up to", async () => {
   await Promise.all(ids.map((id) => scene.end(id)));
   const records = (await scene.bus.list(sessions)).map(({ value }) => value);
   expect(records.length).toBeGreaterThanOrEqual(3);
-  const expected = rollUp(records).sort(byKey);
+  const expected = buildRollups(records).sort(byKey);
   let stored: Rollup[] = [];
   await until(
     async () => {

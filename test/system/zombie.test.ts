@@ -126,7 +126,7 @@ async function servesAgain(host: string, other: string, profile: string, id: str
   await until(
     async () => {
       const hosts = await scene.hosts();
-      const slots = hosts.find((one) => one.id === host)?.stages.flatMap(({ slots }: Json) => slots);
+      const slots = hosts.find((one) => one.hostId === host)?.processes.flatMap(({ slots }: Json) => slots);
       return slots?.every(({ session }: Json) => session !== id) === true;
     },
     { timeoutMs: PATIENCE_MS, what: `${host} is registered, and no slot of it has the session` },

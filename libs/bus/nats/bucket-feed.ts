@@ -10,10 +10,10 @@ import {
   Nuid,
   nanos,
 } from "nats";
-import { deferred } from "../../runtime/with-resolvers.ts";
+import { withResolvers } from "../../runtime/with-resolvers.ts";
 import { keyOfSubject } from "../codec.ts";
-import type { NatsLink } from "./connection.ts";
-import { isMark } from "./delete-markers.ts";
+import type { ReconnectingConnection } from "./connection.ts";
+import { isDeleteMarker } from "./delete-markers.ts";
 import { isNotFound } from "./errors.ts";
 
 /** The server says so often that the consumer lives. */
@@ -57,7 +57,7 @@ export interface Feed {
  * @throws whatever kept it from getting so far
  */
 export async function openFeed(
-  link: NatsLink,
+  link: ReconnectingConnection,
   manager: JetStreamManager,
   options: FeedOptions,
   tell: (entry: FeedEntry) => void,
@@ -70,12 +70,12 @@ export async function openFeed(
 
 class RunningFeed implements Feed {
   readonly ended: Promise<Error | undefined>;
-  readonly #link: NatsLink;
+  readonly #link: ReconnectingConnection;
   readonly #manager: JetStreamManager;
   readonly #options: FeedOptions;
   readonly #tell: (entry: FeedEntry) => void;
-  readonly #end = deferred<Error | undefined>();
-  readonly #caughtUp = deferred<void>();
+  readonly #end = withResolvers<Error | undefined>();
+  readonly #caughtUp = withResolvers<void>();
   readonly #name = new Nuid().next();
   readonly #looking: NodeJS.Timeout;
   readonly #forget: () => void;
@@ -90,7 +90,7 @@ class RunningFeed implements Feed {
   #isOver = false;
 
   constructor(
-    link: NatsLink,
+    link: ReconnectingConnection,
     manager: JetStreamManager,
     options: FeedOptions,
     tell: (entry: FeedEntry) => void,
@@ -148,12 +148,12 @@ class RunningFeed implements Feed {
     this.#finish(undefined);
   }
 
-  #finish(why: Error | undefined): void {
+  #finish(reason: Error | undefined): void {
     if (this.#isOver) return;
     this.#isOver = true;
     clearInterval(this.#looking);
     this.#forget();
-    this.#end.resolve(why);
+    this.#end.resolve(reason);
     // Left alone it would be forgotten later.
     if (this.#link.isConnected) {
       void this.#manager.consumers.delete(`KV_${this.#options.bucket}`, this.#name).catch(() => {});
@@ -191,7 +191,7 @@ class RunningFeed implements Feed {
       return;
     }
     const key = keyOfSubject({ name: this.#options.bucket }, message.subject);
-    this.#tell({ key, revision, data: isMark(message.headers) ? undefined : message.data });
+    this.#tell({ key, revision, data: isDeleteMarker(message.headers) ? undefined : message.data });
     this.#received = place;
     this.#told = revision;
     this.#stuck?.refresh();

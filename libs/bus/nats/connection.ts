@@ -2,7 +2,7 @@
 import type { NatsConnection } from "nats";
 import { GreenroomError } from "../../contracts/errors.ts";
 import type { Log } from "../../runtime/log.ts";
-import { deferred } from "../../runtime/with-resolvers.ts";
+import { withResolvers } from "../../runtime/with-resolvers.ts";
 import { AWAY_MS, STORE_PATIENCE_MS } from "../delivery-rules.ts";
 import { isTimeout, wasRefusedForNow } from "./errors.ts";
 
@@ -13,14 +13,14 @@ export class ConnectionLost extends Error {
   override readonly name = "ConnectionLost";
 }
 
-export class NatsLink {
+export class ReconnectingConnection {
   readonly connection: NatsConnection;
   readonly inboxPrefix: string;
   readonly #log: Log;
   readonly #onReconnected = new Set<() => void>();
   readonly #underWay = new Set<(error: Error) => void>();
   #connected = true;
-  #back = deferred<void>();
+  #back = withResolvers<void>();
 
   constructor(connection: NatsConnection, inboxPrefix: string, log: Log) {
     this.connection = connection;
@@ -99,7 +99,7 @@ export class NatsLink {
   }
 
   #disconnected(): void {
-    if (this.#connected) this.#back = deferred<void>();
+    if (this.#connected) this.#back = withResolvers<void>();
     this.#connected = false;
     for (const reject of this.#underWay) reject(new ConnectionLost("the connection to NATS was lost"));
     this.#underWay.clear();

@@ -10,18 +10,18 @@ import {
 import type { Log } from "../../runtime/log.ts";
 import type { ConsumeOptions, Stop } from "../bus.ts";
 import { ACK_WAIT_MS } from "../delivery-rules.ts";
-import type { InHand } from "../process-delivery.ts";
-import type { NatsLink } from "./connection.ts";
+import type { RawDelivery } from "../process-delivery.ts";
+import type { ReconnectingConnection } from "./connection.ts";
 import { pull } from "./pull.ts";
 
 export interface Durable {
-  readonly link: NatsLink;
+  readonly link: ReconnectingConnection;
   readonly js: JetStreamClient;
   readonly manager: JetStreamManager;
   readonly stream: string;
   readonly subjects: string;
   readonly options: ConsumeOptions;
-  readonly take: (message: InHand) => Promise<void>;
+  readonly take: (message: RawDelivery) => Promise<void>;
   readonly log: Log;
 }
 

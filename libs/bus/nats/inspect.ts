@@ -47,7 +47,7 @@ const TIMEOUT_MS = 3000;
 /** What nats-server lists of a stream's subjects at once. */
 const SUBJECTS_A_PAGE = 100_000;
 
-export class NatsLook {
+export class NatsInspector {
   readonly connection: NatsConnection;
   readonly server: ServerFacts;
   readonly inboxPrefix: string;
@@ -166,7 +166,7 @@ export class NatsLook {
 }
 
 /** @throws GreenroomError storage_unavailable, saying where nothing answers or what was refused */
-export async function lookAtNats(url: string, name: string): Promise<NatsLook> {
+export async function inspectNats(url: string, name: string): Promise<NatsInspector> {
   const inboxPrefix = `_INBOX.${name}`;
   let connection: NatsConnection;
   try {
@@ -184,7 +184,7 @@ export async function lookAtNats(url: string, name: string): Promise<NatsLook> {
   const info = connection.info as
     | (NonNullable<NatsConnection["info"]> & { domain?: string; cluster?: string; server_name?: string })
     | undefined;
-  return new NatsLook(
+  return new NatsInspector(
     connection,
     {
       version: info?.version ?? "unknown",

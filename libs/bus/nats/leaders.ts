@@ -2,7 +2,7 @@
 import type { JetStreamManager, NatsConnection, StreamInfo } from "nats";
 import { allChannels } from "../../contracts/streams.ts";
 import type { Log } from "../../runtime/log.ts";
-import { TRY_MS } from "../delivery-rules.ts";
+import { REQUEST_TIMEOUT_MS } from "../delivery-rules.ts";
 
 /**
  * Looks who leads what, and moves the relief's leader away from its stream's, which takes some milliseconds. On a
@@ -13,7 +13,7 @@ export async function keepLeadersApart(
   manager: JetStreamManager,
   log: Log,
 ): Promise<void> {
-  for (const { stream, relief } of allChannels) {
+  for (const { stream, overflow: relief } of allChannels) {
     if (relief === undefined) continue;
     const [of, reliefs] = await Promise.all([
       manager.streams.info(stream),
@@ -24,7 +24,9 @@ export async function keepLeadersApart(
     const other = readyReplica(reliefs);
     if (other === undefined) continue; // Another node is away or behind; it is looked for again.
     const wish = JSON.stringify({ placement: { preferred: other } });
-    await connection.request(`$JS.API.STREAM.LEADER.STEPDOWN.${relief.stream}`, wish, { timeout: TRY_MS });
+    await connection.request(`$JS.API.STREAM.LEADER.STEPDOWN.${relief.stream}`, wish, {
+      timeout: REQUEST_TIMEOUT_MS,
+    });
     log.info(
       { stream: relief.stream, from: leader, to: other },
       "a stream's relief is led by another node now",

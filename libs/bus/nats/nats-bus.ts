@@ -15,17 +15,17 @@ import type {
   ScanOptions,
   ServeOptions,
   Stop,
+  StorageStats,
   Stored,
-  StoreStanding,
   Verdict,
 } from "../bus.ts";
 import { decode, encode } from "../codec.ts";
-import { STORE_TIMEOUT_MS, TRY_MS } from "../delivery-rules.ts";
-import { NatsLink } from "./connection.ts";
+import { REQUEST_TIMEOUT_MS, STORE_TIMEOUT_MS } from "../delivery-rules.ts";
+import { ReconnectingConnection } from "./connection.ts";
 import { requestError, storageError } from "./errors.ts";
 import { keepLeadersApart } from "./leaders.ts";
 import { provision } from "./provision.ts";
-import { storeStandings } from "./storage-stats.ts";
+import { storageStats } from "./storage-stats.ts";
 import { NatsStore } from "./store.ts";
 import { NatsStreams } from "./stream.ts";
 import { whenReady } from "./wait-until-ready.ts";
@@ -62,18 +62,18 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
     waitOnFirstConnect: true,
     inboxPrefix,
   });
-  const js = connection.jetstream({ timeout: TRY_MS });
+  const js = connection.jetstream({ timeout: REQUEST_TIMEOUT_MS });
   try {
     await whenReady(() => prepare(connection, options), options.replicas, options.log);
   } catch (error) {
     await connection.close();
     throw error;
   }
-  const link = new NatsLink(connection, inboxPrefix, options.log);
+  const link = new ReconnectingConnection(connection, inboxPrefix, options.log);
   return new NatsBus(
     link,
     js,
-    await connection.jetstreamManager({ timeout: TRY_MS, checkAPI: false }),
+    await connection.jetstreamManager({ timeout: REQUEST_TIMEOUT_MS, checkAPI: false }),
     options,
   );
 }
@@ -85,14 +85,19 @@ async function prepare(connection: NatsConnection, { replicas, log }: NatsBusOpt
 
 class NatsBus implements Bus {
   readonly #connection: NatsConnection;
-  readonly #link: NatsLink;
+  readonly #link: ReconnectingConnection;
   readonly #manager: JetStreamManager;
   readonly #streams: NatsStreams;
   readonly #store: NatsStore;
   readonly #log: Log;
   #closing = false;
 
-  constructor(link: NatsLink, js: JetStreamClient, manager: JetStreamManager, options: NatsBusOptions) {
+  constructor(
+    link: ReconnectingConnection,
+    js: JetStreamClient,
+    manager: JetStreamManager,
+    options: NatsBusOptions,
+  ) {
     this.#link = link;
     this.#connection = link.connection;
     this.#manager = manager;
@@ -136,13 +141,13 @@ class NatsBus implements Bus {
     return this.#streams.recent(channel, subject, limit);
   }
 
-  fullness(store: AnyStore): Promise<number> {
+  usageRatio(store: AnyStore): Promise<number> {
     return this.#streams.fullness(store);
   }
 
-  standings(): Promise<StoreStanding[]> {
+  storageStats(): Promise<StorageStats[]> {
     return this.#link
-      .ask("asking how the stores stand", () => storeStandings(this.#manager), true)
+      .ask("asking how the stores stand", () => storageStats(this.#manager), true)
       .catch((error: unknown) => {
         throw storageError("asking how the stores stand", error);
       });
@@ -160,12 +165,12 @@ class NatsBus implements Bus {
     return this.#streams.scan(channel, options);
   }
 
-  announce<T>(topic: Topic<T>, message: T): void {
+  publishTransient<T>(topic: Topic<T>, message: T): void {
     // While reconnecting the client keeps it; an old announcement does no harm, a thrown error would.
     if (!this.#connection.isClosed()) this.#connection.publish(topic.subject, encode(message));
   }
 
-  async listen<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop> {
+  async subscribe<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop> {
     const subscription = this.#connection.subscribe(topic.subject, {
       callback: (error, message) => {
         if (error !== null) return;
@@ -247,7 +252,7 @@ class NatsBus implements Bus {
     return this.#store.watch(bucket, see);
   }
 
-  tend(): Promise<void> {
+  rebalanceLeaders(): Promise<void> {
     return keepLeadersApart(this.#connection, this.#manager, this.#log);
   }
 

@@ -5,13 +5,13 @@ import { messageOf } from "../../contracts/errors.ts";
 import {
   allChannels,
   hostChanges,
-  roomHints,
-  serviceBeats,
+  roomEvents,
+  serviceHeartbeats,
   webhooksQueued,
 } from "../../contracts/streams.ts";
 import { encode } from "../codec.ts";
 import { apiCode, wasRefusedForNow } from "./errors.ts";
-import { type NatsLook, refusedByEveryStream } from "./inspect.ts";
+import { type NatsInspector, refusedByEveryStream } from "./inspect.ts";
 
 export interface SubjectRights {
   readonly mayNotPublish: readonly string[];
@@ -27,7 +27,7 @@ const TRIED = "doctor-tries";
  * What goes to a stream carries a header by which the stream refuses it; announcements say what changes nothing.
  * NATS reports a violation before the flush is answered.
  */
-export async function trySubjects({ connection }: NatsLook): Promise<SubjectRights> {
+export async function probeSubjects({ connection }: NatsInspector): Promise<SubjectRights> {
   const mayNotPublish = new Set<string>();
   const mayNotSubscribe = new Set<string>();
   const listening = (async () => {
@@ -70,29 +70,35 @@ const subjectsStored = (): string[] => [
 const subjectsHeard = (): string[] => [
   ...["assign", "release", "drain", "undrain", "ping"].map((command) => `host.${TRIED}.${command}`),
   hostChanges.subject,
-  serviceBeats.subject,
-  roomHints.subject,
+  serviceHeartbeats.subject,
+  roomEvents.subject,
   webhooksQueued.subject,
 ];
 
 /** Of the right shape, so that nobody logs them, and about nobody. */
 const harmlessWords = (): { subject: string; message: object }[] => [
   {
-    subject: serviceBeats.subject,
+    subject: serviceHeartbeats.subject,
     message: { service: "gateway", instance: TRIED, pid: process.pid, status: "stopped" },
   },
-  { subject: roomHints.subject, message: { event: TRIED, room: TRIED } },
+  { subject: roomEvents.subject, message: { event: TRIED, room: TRIED } },
   {
     subject: hostChanges.subject,
     // Of epoch 0, which every host had before it registered: such words are dropped.
     message: {
       ...{ id: TRIED, epoch: 0, pid: process.pid, startedAt: "", draining: true, sessions: 0, load: 0 },
-      ...{ maxAgents: 0, sequence: 0, profiles: {}, stages: [], stats: { spawned: 0, assigned: 0, lost: 0 } },
+      ...{
+        maxAgents: 0,
+        sequence: 0,
+        profiles: {},
+        processes: [],
+        stats: { spawned: 0, assigned: 0, lost: 0 },
+      },
     },
   },
 ];
 
-export interface StoreTrial {
+export interface StoreProbe {
   /** What didn't work, the first thing only: what follows depends on it. */
   readonly failed:
     | { readonly doing: string; readonly error: string; readonly code: number | undefined }
@@ -114,7 +120,7 @@ const hasNoLeaderYet = (error: unknown): boolean =>
   wasRefusedForNow(error) || /no responders/i.test(messageOf(error));
 
 /** Makes a stream of its own with that many copies, does with it what the services do with theirs, and removes it. */
-export async function tryStore(look: NatsLook, replicas: number): Promise<StoreTrial> {
+export async function probeStore(look: NatsInspector, replicas: number): Promise<StoreProbe> {
   const began = performance.now();
   const id = nuid.next();
   const name = `${TRIAL_PREFIX}${id}`;
@@ -122,8 +128,8 @@ export async function tryStore(look: NatsLook, replicas: number): Promise<StoreT
   const manager = await look.manager();
   const js = look.connection.jetstream({ timeout: 3000 });
   let doing = "";
-  let made: StoreTrial["made"];
-  const end = (failed: StoreTrial["failed"]): StoreTrial => ({
+  let made: StoreProbe["made"];
+  const end = (failed: StoreProbe["failed"]): StoreProbe => ({
     failed,
     made,
     tookMs: performance.now() - began,
@@ -178,7 +184,7 @@ export async function tryStore(look: NatsLook, replicas: number): Promise<StoreT
 }
 
 /** Both times are NATS's own. */
-async function removeTrials(look: NatsLook, own: string, ownMadeMs: number): Promise<void> {
+async function removeTrials(look: NatsInspector, own: string, ownMadeMs: number): Promise<void> {
   const manager = await look.manager();
   await manager.streams.delete(own).catch(() => {});
   for await (const { config, created } of manager.streams.list()) {

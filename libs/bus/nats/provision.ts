@@ -25,9 +25,9 @@ const streamOf = (channel: Channel<never>, replicas: number): Config => ({
   max_age: nanos(channel.maxAgeMs),
   max_bytes: channel.maxBytes,
   max_msgs_per_subject: channel.maxPerSubject ?? -1,
-  discard: channel.whenFull === "refuse" ? DiscardPolicy.New : DiscardPolicy.Old,
+  discard: channel.discard === "refuse" ? DiscardPolicy.New : DiscardPolicy.Old,
   duplicate_window: nanos(DEDUPE_MS),
-  allow_direct: channel.direct ?? false,
+  allow_direct: channel.allowDirect ?? false,
 });
 
 /** A KV bucket is a stream by convention (NATS ADR-8); `nats kv` knows it by its name and subjects. */

@@ -1,12 +1,12 @@
 // Pulling the messages of one consumer, as many at once as there are hands, through the deaths of its leaders.
 import type { Consumer, ConsumerMessages, JsMsg } from "nats";
 import type { Log } from "../../runtime/log.ts";
-import { deferred } from "../../runtime/with-resolvers.ts";
+import { withResolvers } from "../../runtime/with-resolvers.ts";
 import type { Stop } from "../bus.ts";
 import { WORKING_MS } from "../delivery-rules.ts";
-import type { InHand } from "../process-delivery.ts";
-import type { NatsLink } from "./connection.ts";
-import { isMark } from "./delete-markers.ts";
+import type { RawDelivery } from "../process-delivery.ts";
+import type { ReconnectingConnection } from "./connection.ts";
+import { isDeleteMarker } from "./delete-markers.ts";
 
 const EXPIRES_MS = 5000;
 const HEARTBEAT_MS = 1000;
@@ -15,11 +15,11 @@ const AGAIN_MS = 250;
 const FAILURES = 8;
 
 export interface Pulling {
-  readonly link: NatsLink;
+  readonly link: ReconnectingConnection;
   readonly consumer: Consumer;
   /** Messages in hand at once, at most. */
   readonly concurrency: number;
-  readonly take: (message: InHand) => Promise<void>;
+  readonly take: (message: RawDelivery) => Promise<void>;
   /** Makes the consumer, if there is none. */
   readonly remake: () => Promise<unknown>;
   readonly log: Log;
@@ -80,11 +80,11 @@ export function pull(pulling: Pulling): Stop {
 }
 
 /** The messages in hand: never more at work than there are slots. */
-function createSlots(size: number, take: (message: InHand) => Promise<void>) {
+function createSlots(size: number, take: (message: RawDelivery) => Promise<void>) {
   const running = new Set<Promise<void>>();
   const waiting: (() => void)[] = [];
   let busy = 0;
-  let freed = deferred<void>();
+  let freed = withResolvers<void>();
   const start = (work: () => Promise<void>) => {
     busy += 1;
     const job = work().finally(() => {
@@ -92,7 +92,7 @@ function createSlots(size: number, take: (message: InHand) => Promise<void>) {
       busy -= 1;
       waiting.shift()?.();
       freed.resolve();
-      freed = deferred<void>();
+      freed = withResolvers<void>();
     });
     running.add(job);
   };
@@ -114,11 +114,11 @@ function createSlots(size: number, take: (message: InHand) => Promise<void>) {
   };
 }
 
-const inHand = (message: JsMsg): InHand => ({
+const inHand = (message: JsMsg): RawDelivery => ({
   subject: message.subject,
   sequence: message.seq,
   data: message.data,
-  isMark: isMark(message.headers),
+  isMark: isDeleteMarker(message.headers),
   deliveries: message.info.deliveryCount,
   ack: () => message.ack(),
   retryAfter: (ms) => message.nak(ms),

@@ -4,16 +4,16 @@ import type { Bucket } from "../../contracts/buckets.ts";
 import type { Channel } from "../../contracts/streams.ts";
 import { subjectOfKey } from "../codec.ts";
 import { STORE_TIMEOUT_MS } from "../delivery-rules.ts";
-import { reliefFilter } from "../overflow.ts";
-import type { NatsLink } from "./connection.ts";
-import { markHeaders } from "./delete-markers.ts";
+import { overflowFilter } from "../overflow.ts";
+import type { ReconnectingConnection } from "./connection.ts";
+import { deleteMarkerHeaders } from "./delete-markers.ts";
 import { readKeys } from "./read-keys.ts";
 
 /** Keys that are purged at the same time. */
 const SIDE_BY_SIDE = 64;
 
 export interface Purging {
-  readonly link: NatsLink;
+  readonly link: ReconnectingConnection;
   readonly js: JetStreamClient;
   readonly manager: JetStreamManager;
 }
@@ -31,9 +31,9 @@ export async function purgeStream<T>(
     return (await link.ask(`purging ${subjects}`, work, true)).purged;
   };
   // The relief first: what it hands on meanwhile is in the stream when that is purged.
-  const { relief } = channel;
+  const { overflow: relief } = channel;
   const relieved =
-    relief === undefined ? 0 : await purge(relief.stream, reliefFilter(channel, relief, filter));
+    relief === undefined ? 0 : await purge(relief.stream, overflowFilter(channel, relief, filter));
   return relieved + (await purge(channel.stream, filter));
 }
 
@@ -65,7 +65,7 @@ export async function purgeKeys<T>(purging: Purging, bucket: Bucket<T>, filter: 
   const purgeNext = async (): Promise<void> => {
     for (let key = wanted.pop(); key !== undefined; key = wanted.pop()) {
       const subject = subjectOfKey(bucket, key);
-      await link.ask(doing, () => js.publish(subject, undefined, { headers: markHeaders() }), true);
+      await link.ask(doing, () => js.publish(subject, undefined, { headers: deleteMarkerHeaders() }), true);
     }
   };
   await Promise.all(Array.from({ length: SIDE_BY_SIDE }, purgeNext));

@@ -2,7 +2,7 @@
 import type { JetStreamManager } from "nats";
 import { subjectOfKey } from "../codec.ts";
 import { type FeedEntry, openFeed } from "./bucket-feed.ts";
-import type { NatsLink } from "./connection.ts";
+import type { ReconnectingConnection } from "./connection.ts";
 
 export interface KeysOptions {
   readonly bucket: { readonly name: string };
@@ -14,7 +14,7 @@ export interface KeysOptions {
 
 /** The newest entry of each key, the marks of removed ones too, as many as the leader of the bucket knows of. */
 export async function readKeys(
-  link: NatsLink,
+  link: ReconnectingConnection,
   manager: JetStreamManager,
   { bucket, filter, keysOnly = false }: KeysOptions,
 ): Promise<FeedEntry[]> {

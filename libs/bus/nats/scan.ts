@@ -1,10 +1,10 @@
 // Reading stored messages in their order, a page at a time: from any replica, or one by one from the leader.
 import { createInbox, ErrorCode, type JetStreamManager, type Msg, NatsError } from "nats";
 import type { Channel } from "../../contracts/streams.ts";
-import { type Deferred, deferred } from "../../runtime/with-resolvers.ts";
+import { type Resolvers, withResolvers } from "../../runtime/with-resolvers.ts";
 import type { ScanOptions } from "../bus.ts";
-import { TRY_MS } from "../delivery-rules.ts";
-import type { NatsLink } from "./connection.ts";
+import { REQUEST_TIMEOUT_MS } from "../delivery-rules.ts";
+import type { ReconnectingConnection } from "./connection.ts";
 import { isNotFound } from "./errors.ts";
 
 export interface RawMessage {
@@ -20,7 +20,7 @@ interface Part {
 }
 
 export interface Scanning {
-  readonly link: NatsLink;
+  readonly link: ReconnectingConnection;
   readonly manager: JetStreamManager;
 }
 
@@ -36,7 +36,7 @@ export async function scanStream<T>(
   take: (message: RawMessage) => boolean,
 ): Promise<void> {
   const doing = `scanning ${channel.stream}`;
-  const next = channel.direct === true ? nextDirect : nextOfLeader;
+  const next = channel.allowDirect === true ? nextDirect : nextOfLeader;
   let from = after;
   let taken = 0;
   while (taken < limit) {
@@ -108,15 +108,15 @@ interface DirectAnswer {
  * One question of NATS ADR-31. Each message that was found is an answer, and then comes one that says how many there
  * are after them. The client's own way to ask so knows no such question, and takes an empty message for the end.
  */
-async function askDirect(link: NatsLink, stream: string, query: object): Promise<DirectAnswer> {
+async function askDirect(link: ReconnectingConnection, stream: string, query: object): Promise<DirectAnswer> {
   const { connection } = link;
-  const answer = deferred<DirectAnswer>();
+  const answer = withResolvers<DirectAnswer>();
   const inbox = createInbox(link.inboxPrefix);
   const hear = listenTo(answer);
   const subscription = connection.subscribe(inbox, {
     callback: (error, message) => (error === null ? hear(message) : answer.reject(error)),
   });
-  const late = setTimeout(() => answer.reject(NatsError.errorForCode(ErrorCode.Timeout)), TRY_MS);
+  const late = setTimeout(() => answer.reject(NatsError.errorForCode(ErrorCode.Timeout)), REQUEST_TIMEOUT_MS);
   try {
     connection.publish(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify(query), { reply: inbox });
     return await answer.promise;
@@ -130,7 +130,7 @@ const NO_RESPONDERS = 503;
 const NOTHING_FOUND = 404;
 const THE_END = 204;
 
-function listenTo(answer: Deferred<DirectAnswer>): (message: Msg) => void {
+function listenTo(answer: Resolvers<DirectAnswer>): (message: Msg) => void {
   const messages: RawMessage[] = [];
   return ({ headers, data }) => {
     const numberOf = (name: string) => Number(headers?.get(name) ?? 0);

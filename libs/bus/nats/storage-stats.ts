@@ -2,11 +2,11 @@
 import type { JetStreamManager } from "nats";
 import { allBuckets } from "../../contracts/buckets.ts";
 import { allChannels } from "../../contracts/streams.ts";
-import type { StoreStanding } from "../bus.ts";
+import type { StorageStats } from "../bus.ts";
 
 /** All streams come in one answer, so only those that somebody takes from cost another question. */
-export async function storeStandings(manager: JetStreamManager): Promise<StoreStanding[]> {
-  const found: StoreStanding[] = [];
+export async function storageStats(manager: JetStreamManager): Promise<StorageStats[]> {
+  const found: StorageStats[] = [];
   for await (const { config, state } of manager.streams.list()) {
     const name = ours.get(config.name);
     if (name === undefined) continue;
@@ -27,8 +27,8 @@ const ours = new Map<string, string>([
   ...allBuckets.map(({ name }) => [`KV_${name}`, name] as const),
 ]);
 
-async function consumersOf(manager: JetStreamManager, stream: string): Promise<StoreStanding["consumers"]> {
-  const found: StoreStanding["consumers"][number][] = [];
+async function consumersOf(manager: JetStreamManager, stream: string): Promise<StorageStats["consumers"]> {
+  const found: StorageStats["consumers"][number][] = [];
   for await (const { config, num_pending: pending, num_ack_pending: inHand } of manager.consumers.list(
     stream,
   )) {

@@ -14,9 +14,9 @@ import {
 } from "../bus.ts";
 import { decodeChange, decodeRecord, encode, subjectOfKey } from "../codec.ts";
 import { type Keys, removeKey, saveKey } from "../compare-and-set.ts";
-import { type InHand, type Settling, settle } from "../process-delivery.ts";
-import type { NatsLink } from "./connection.ts";
-import { markHeaders } from "./delete-markers.ts";
+import { type DeliveryContext, processDelivery, type RawDelivery } from "../process-delivery.ts";
+import type { ReconnectingConnection } from "./connection.ts";
+import { deleteMarkerHeaders } from "./delete-markers.ts";
 import { takeFrom } from "./durable.ts";
 import { apiCode, storageError } from "./errors.ts";
 import { purgeKeys } from "./purge.ts";
@@ -24,14 +24,14 @@ import { readKeys } from "./read-keys.ts";
 import { NatsWatches } from "./watch.ts";
 
 export class NatsStore {
-  readonly #link: NatsLink;
+  readonly #link: ReconnectingConnection;
   readonly #js: JetStreamClient;
   readonly #manager: JetStreamManager;
   readonly #log: Log;
   readonly #buckets = new Map<string, Promise<KV>>();
   readonly #watches: NatsWatches;
 
-  constructor(link: NatsLink, js: JetStreamClient, manager: JetStreamManager, log: Log) {
+  constructor(link: ReconnectingConnection, js: JetStreamClient, manager: JetStreamManager, log: Log) {
     this.#link = link;
     this.#js = js;
     this.#manager = manager;
@@ -124,12 +124,12 @@ export class NatsStore {
     bucket: Bucket<T>,
     options: ConsumeOptions,
     handle: (change: Change<T>, delivery: Delivery) => Promise<Verdict>,
-    bury: Settling<T>["bury"],
+    bury: DeliveryContext<T>["bury"],
   ): Promise<Stop> {
     const stream = `KV_${bucket.name}`;
     const settling = {
       stream,
-      read: (message: InHand) => decodeChange(bucket, message),
+      read: (message: RawDelivery) => decodeChange(bucket, message),
       options,
       handle,
       bury,
@@ -143,7 +143,7 @@ export class NatsStore {
       stream,
       subjects: subjectOfKey(bucket, ">"),
       options,
-      take: (message: InHand) => settle(message, settling),
+      take: (message: RawDelivery) => processDelivery(message, settling),
       log: this.#log,
     };
     return await takeFrom(work).catch((error: unknown) => {
@@ -159,7 +159,7 @@ export class NatsStore {
 
   #purge<T>(bucket: Bucket<T>, key: string, revision: number) {
     return this.#js.publish(subjectOfKey(bucket, key), undefined, {
-      headers: markHeaders(),
+      headers: deleteMarkerHeaders(),
       expect: { lastSubjectSequence: revision },
     });
   }

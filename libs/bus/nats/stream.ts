@@ -13,22 +13,22 @@ import type {
   Verdict,
 } from "../bus.ts";
 import { decodeMessage, encode } from "../codec.ts";
-import { TRY_MS } from "../delivery-rules.ts";
-import { takersOf } from "../overflow.ts";
-import { settle } from "../process-delivery.ts";
-import type { NatsLink } from "./connection.ts";
+import { REQUEST_TIMEOUT_MS } from "../delivery-rules.ts";
+import { pickStream } from "../overflow.ts";
+import { processDelivery } from "../process-delivery.ts";
+import type { ReconnectingConnection } from "./connection.ts";
 import { takeFrom } from "./durable.ts";
 import { isNotFound, storageError } from "./errors.ts";
 import { purgeStream } from "./purge.ts";
 import { type RawMessage, scanStream } from "./scan.ts";
 
 export class NatsStreams {
-  readonly #link: NatsLink;
+  readonly #link: ReconnectingConnection;
   readonly #js: JetStreamClient;
   readonly #manager: JetStreamManager;
   readonly #log: Log;
 
-  constructor(link: NatsLink, js: JetStreamClient, manager: JetStreamManager, log: Log) {
+  constructor(link: ReconnectingConnection, js: JetStreamClient, manager: JetStreamManager, log: Log) {
     this.#link = link;
     this.#js = js;
     this.#manager = manager;
@@ -39,7 +39,7 @@ export class NatsStreams {
     const subject = channel.subjectOf(message);
     const msgID = channel.idOf(message);
     const data = encode(message);
-    const takerFor = takersOf(channel);
+    const takerFor = pickStream(channel);
     const store = (triedMs: number) =>
       this.#js.publish(takerFor(triedMs).subjectOf(message), data, msgID === undefined ? {} : { msgID });
     try {
@@ -64,7 +64,7 @@ export class NatsStreams {
       subjects: channel.subjects,
       options,
       take: (message) =>
-        settle(message, {
+        processDelivery(message, {
           stream: channel.stream,
           read: ({ data, subject }) => decodeMessage(channel, data, subject),
           options,
@@ -116,7 +116,10 @@ export class NatsStreams {
     const { num_pending: pending } = await consumer.info();
     const found: T[] = [];
     if (pending > 0) {
-      for await (const message of await consumer.fetch({ max_messages: pending, expires: TRY_MS })) {
+      for await (const message of await consumer.fetch({
+        max_messages: pending,
+        expires: REQUEST_TIMEOUT_MS,
+      })) {
         const value = this.#read(channel, message);
         if (value !== undefined) found.push(value);
       }

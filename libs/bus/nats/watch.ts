@@ -5,8 +5,8 @@ import type { Log } from "../../runtime/log.ts";
 import type { Change, Stop } from "../bus.ts";
 import { decodeRecord, keyOfSubject, subjectOfKey } from "../codec.ts";
 import { type Feed, type FeedEntry, openFeed } from "./bucket-feed.ts";
-import type { NatsLink } from "./connection.ts";
-import { isMark } from "./delete-markers.ts";
+import type { ReconnectingConnection } from "./connection.ts";
+import { isDeleteMarker } from "./delete-markers.ts";
 import { isNotFound } from "./errors.ts";
 
 /** The pause before a watch that ended is tried again. */
@@ -15,11 +15,11 @@ const REWATCH_MS = 250;
 const pause = () => new Promise((resolve) => setTimeout(resolve, REWATCH_MS));
 
 export class NatsWatches {
-  readonly #link: NatsLink;
+  readonly #link: ReconnectingConnection;
   readonly #manager: JetStreamManager;
   readonly #log: Log;
 
-  constructor(link: NatsLink, manager: JetStreamManager, log: Log) {
+  constructor(link: ReconnectingConnection, manager: JetStreamManager, log: Log) {
     this.#link = link;
     this.#manager = manager;
     this.#log = log;
@@ -36,9 +36,9 @@ export class NatsWatches {
     let current = await this.#link.ask(`watching ${bucket.name}`, () => this.#open(view), true);
     const keepWatching = async () => {
       for (;;) {
-        const why = await current.ended;
+        const reason = await current.ended;
         if (isOver()) return;
-        this.#log.info({ why: why?.message, bucket: bucket.name }, "watching starts again");
+        this.#log.info({ reason: reason?.message, bucket: bucket.name }, "watching starts again");
         const next = await this.#openAgain(view, isOver);
         if (next === undefined) return;
         current = next;
@@ -95,7 +95,7 @@ export class NatsWatches {
         throw error;
       }
       const key = keyOfSubject(view.bucket, stored.subject);
-      view.take({ key, revision: stored.seq, data: isMark(stored.header) ? undefined : stored.data });
+      view.take({ key, revision: stored.seq, data: isDeleteMarker(stored.header) ? undefined : stored.data });
     }
   }
 }

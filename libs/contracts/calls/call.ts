@@ -3,7 +3,7 @@ import { z } from "zod";
 import { HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
 import { CallProgress, CallStatus, ConnectedCall, ProviderName } from "../providers/provider.ts";
 import { EndedReason, Fault, User, Warmth } from "../sessions/session.ts";
-import { Latency, Spread } from "./histogram.ts";
+import { Histogram, Latency } from "./histogram.ts";
 
 const count = z.number().int().nonnegative();
 const ms = z.number().nonnegative();
@@ -38,17 +38,17 @@ export const TOOLS_MAX = 24;
 export const MODELS_MAX = 16;
 
 /** What an agent's sessions measured themselves, added up while they go on. */
-export const AgentMeasures = z.object({
+export const AgentUsage = z.object({
   /** From the end of what the user said to the first sound of the answer. */
-  response: Spread.optional(),
+  response: Histogram.optional(),
   /** To the first token of each request to a language model. */
-  llm: Spread.optional(),
+  llm: Histogram.optional(),
   /** From the end of what the user said to its transcript. */
-  stt: Spread.optional(),
+  stt: Histogram.optional(),
   /** To the first sound of each synthesis. */
-  tts: Spread.optional(),
+  tts: Histogram.optional(),
   /** From the user's silence to the decision that it is the agent's turn. */
-  endOfTurn: Spread.optional(),
+  endOfTurn: Histogram.optional(),
   vad: z.object({ inferences: count, totalMs: ms }).optional(),
   tools: z.array(ToolUse).max(TOOLS_MAX + 1),
   usage: z.array(ModelUsage).max(MODELS_MAX + 5),
@@ -60,13 +60,13 @@ export const AgentMeasures = z.object({
   /** Failures of a model that the session told of, also those that it got over. */
   errors: count,
 });
-export type AgentMeasures = z.infer<typeof AgentMeasures>;
+export type AgentUsage = z.infer<typeof AgentUsage>;
 
 /** What a host says of one attempt that it served, while it goes on and when it is over. */
-export const SessionReport = z.object({
+export const UsageReport = z.object({
   v: z.literal(1),
   tenant: Tenant,
-  session: SessionId,
+  sessionId: SessionId,
   attempt: z.number().int().positive(),
   profile: ProfileName,
   host: HostId,
@@ -78,16 +78,16 @@ export const SessionReport = z.object({
   servedMs: ms,
   /** How the attempt came to its end; absent while it goes on. */
   ended: z.enum(["released", "ended", "lost"]).optional(),
-  why: z.string().max(240).optional(),
+  reason: z.string().max(240).optional(),
   /** Absent for an agent without any AgentSession, and when its process died before it told any. */
-  measures: AgentMeasures.optional(),
+  usage: AgentUsage.optional(),
   /** ISO time on the host's clock; for people. */
   at: z.string(),
 });
-export type SessionReport = z.infer<typeof SessionReport>;
+export type UsageReport = z.infer<typeof UsageReport>;
 
-export const reportKey = (tenant: string, session: string, attempt: number): string =>
-  `${tenant}.${session}.${attempt}`;
+export const usageReportKey = (tenant: string, sessionId: string, attempt: number): string =>
+  `${tenant}.${sessionId}.${attempt}`;
 
 /**
  * `completed`: they talked, and it ended in order. `abandoned`: the user left or never came before they could.
@@ -136,14 +136,14 @@ export const CallMetrics = z.object({
 export type CallMetrics = z.infer<typeof CallMetrics>;
 
 /** How the telephone call of a session went. */
-export const TelephoneCall = ConnectedCall.extend({
+export const PhoneCall = ConnectedCall.extend({
   status: CallStatus.optional(),
   unanswered: CallProgress.shape.unanswered,
   sipCode: z.number().int().optional(),
   answeredBy: z.enum(["human", "machine", "unknown"]).optional(),
   reason: z.string().max(240).optional(),
 });
-export type TelephoneCall = z.infer<typeof TelephoneCall>;
+export type PhoneCall = z.infer<typeof PhoneCall>;
 
 /** One ended session. Made of its record and its reports alone, so that it can be made again. */
 export const CallRecord = z.object({
@@ -154,16 +154,16 @@ export const CallRecord = z.object({
   provider: ProviderName,
   user: User,
   room: z.string(),
-  telephone: TelephoneCall.optional(),
+  phoneCall: PhoneCall.optional(),
   /** ISO times on the clocks of who spoke. */
   startedAt: z.iso.datetime(),
   answeredAt: z.iso.datetime().optional(),
   endedAt: z.iso.datetime(),
   outcome: CallOutcome,
-  reason: EndedReason,
+  endedReason: EndedReason,
   fault: Fault,
   /** The last words of the record about its end. */
-  why: z.string().optional(),
+  reason: z.string().optional(),
   /** An agent became ready, and where there is a telephone, somebody answered it. */
   answered: z.boolean(),
   /** From the request to the first ready. */
@@ -171,8 +171,8 @@ export const CallRecord = z.object({
   /** Whether the first agent that got ready was prewarmed. */
   warm: Warmth.optional(),
   /** How often another agent took over a conversation that had begun, and why the last time. */
-  handovers: count,
-  handoverReason: z.string().optional(),
+  failovers: count,
+  failoverReason: z.string().optional(),
   failures: count,
   /** How long it was in each state, all attempts together; by the clocks of who spoke. */
   stateMs: z.object({ requested: ms, dispatched: ms, joined: ms, ready: ms }),
@@ -190,11 +190,11 @@ export const callSubject = (tenant: string, day: string, sessionId: string): str
   `call.${tenant}.${day}.${sessionId}`;
 
 /** That a recorder was here. */
-export const RecorderMark = z.object({
+export const CallRecorder = z.object({
   v: z.literal(1),
   /** ISO time on the clock of the recorder that wrote it; for people. */
   at: z.string(),
   by: z.string(),
 });
-export type RecorderMark = z.infer<typeof RecorderMark>;
-export const RECORDER_MARK_KEY = "recorder";
+export type CallRecorder = z.infer<typeof CallRecorder>;
+export const CALL_RECORDER_KEY = "recorder";

@@ -66,8 +66,8 @@ export const KpiFigures = z
     completed: count,
     successRate: share.describe("Of all calls; null when there was none."),
     warmHitRate: share.describe("Of the calls that got an agent: its first one was prewarmed."),
-    handovers: count,
-    handedOver: count.describe("Calls that were handed over at least once."),
+    failovers: count,
+    callsWithFailover: count.describe("Calls that were handed over at least once."),
     startMs: Latency.nullable().describe("From the request to the first ready."),
     durationMs: Latency.nullable().describe("How long they talked."),
     responseMs: Latency.nullable().describe(

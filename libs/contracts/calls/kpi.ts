@@ -3,7 +3,7 @@ import { z } from "zod";
 import { ProfileName, Tenant } from "../ids.ts";
 import { EndedReason, Fault } from "../sessions/session.ts";
 import { CallOutcome } from "./call.ts";
-import { Spread } from "./histogram.ts";
+import { Histogram } from "./histogram.ts";
 
 const count = z.number().int().nonnegative();
 
@@ -15,9 +15,9 @@ export const KpiSums = z.object({
   /** Calls whose first agent was prewarmed, of those that got one at all. */
   warmHits: count,
   gotAgent: count,
-  handovers: count,
+  failovers: count,
   /** Calls that were handed over at least once. */
-  handedOver: count,
+  callsWithFailover: count,
   toolCalls: count,
   toolErrors: count,
   toolExecutionMs: z.number().nonnegative(),
@@ -26,10 +26,10 @@ export const KpiSums = z.object({
   outcomes: z.partialRecord(CallOutcome, count),
   reasons: z.partialRecord(EndedReason, count),
   faults: z.partialRecord(Fault, count),
-  start: Spread,
-  duration: Spread,
+  start: Histogram,
+  duration: Histogram,
   /** Of each call its own median. */
-  response: Spread,
+  response: Histogram,
 });
 export type KpiSums = z.infer<typeof KpiSums>;
 

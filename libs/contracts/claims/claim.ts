@@ -38,15 +38,15 @@ export type HandoffOrigin = z.infer<typeof HandoffOrigin>;
 export const HANDOFF_PREFIX = "h_";
 
 /** The session and the attempt can be read off it, and nothing else can have the same. */
-export const dispatchIdOf = (session: string, attempt: number): string => `${session}-${attempt}`;
+export const claimIdOf = (sessionId: string, attempt: number): string => `${sessionId}-${attempt}`;
 
-export const DispatchId = z
+export const ClaimId = z
   .string()
   .regex(/^[A-Za-z0-9_-]+$/, 'A dispatch id may hold letters, digits, "-" and "_" only')
   .max(80, "A dispatch id may be 80 characters long at most");
 
-export const DispatchState = z.enum(["offered", "claimed", "used", "expired"]);
-export type DispatchState = z.infer<typeof DispatchState>;
+export const ClaimState = z.enum(["offered", "claimed", "used", "expired"]);
+export type ClaimState = z.infer<typeof ClaimState>;
 
 /**
  * The offer to serve one attempt of a session: whoever claims it first gets the token for its room.
@@ -54,11 +54,11 @@ export type DispatchState = z.infer<typeof DispatchState>;
  * The token is made at the claim and is stored nowhere. The session's record fences it: nobody gets a token for an
  * attempt that the record doesn't name (any more), whatever is written here.
  */
-export const DispatchRecord = z.object({
+export const ClaimRecord = z.object({
   v: z.literal(1),
-  id: DispatchId,
+  claimId: ClaimId,
   tenant: Tenant,
-  session: SessionId,
+  sessionId: SessionId,
   attempt: z.number().int().positive(),
   provider: ProviderName,
   profile: ProfileName,
@@ -70,19 +70,19 @@ export const DispatchRecord = z.object({
    * `offered → claimed → used`, or `offered → expired`. `claimed` becomes `used` when the claim's answer must have
    * arrived: until then the same claim, known by its nonce, is answered again.
    */
-  state: DispatchState,
+  state: ClaimState,
   /** The subject of the service JWT that claimed it, and the SHA-256 of its nonce. */
   claimedBy: z.string().optional(),
   nonceHash: z.string().optional(),
-  why: z.string().max(480).optional(),
+  reason: z.string().max(480).optional(),
   /** ISO times on the clock of who wrote them; for people. */
   expiresAt: z.string(),
   at: z.string(),
-  opId: z.string(),
+  writeId: z.string(),
 });
-export type DispatchRecord = z.infer<typeof DispatchRecord>;
+export type ClaimRecord = z.infer<typeof ClaimRecord>;
 
-export const dispatchKey = (tenant: string, id: string): string => `${tenant}.${id}`;
+export const claimKey = (tenant: string, id: string): string => `${tenant}.${id}`;
 
 const told = {
   version: z.literal(1),
@@ -99,8 +99,8 @@ const ofSession = {
   provider: ProviderName,
 };
 /** Where the agent is somebody else's, who claims it. */
-const byClaim = { dispatch_id: DispatchId.optional(), dispatch_expires_at: z.string().optional() };
-const ofDispatch = { ...ofSession, dispatch_id: DispatchId, dispatch_expires_at: z.string() };
+const byClaim = { dispatch_id: ClaimId.optional(), dispatch_expires_at: z.string().optional() };
+const ofDispatch = { ...ofSession, dispatch_id: ClaimId, dispatch_expires_at: z.string() };
 
 /** Why a claim was refused, or why none can come any more. */
 export const ClaimRefusal = z.enum(["expired", "used", "over"]);
@@ -110,7 +110,7 @@ export type ClaimRefusal = z.infer<typeof ClaimRefusal>;
  * What is told about handoffs and dispatches on `runtime.<type>`, to other systems. Nothing in here decides anything,
  * and nothing in here is a token.
  */
-export const RuntimeEvent = z.discriminatedUnion("type", [
+export const HandoffEvent = z.discriminatedUnion("type", [
   /** It is a session, its room is there, and an agent was asked for; with an agent runner it can be claimed now. */
   z.object({ ...ofSession, ...byClaim, type: z.literal("handoff_dispatched") }),
   /** It came to nothing before any agent was asked for. */
@@ -129,7 +129,7 @@ export const RuntimeEvent = z.discriminatedUnion("type", [
     /** As far as they could be read. */
     trace_id: TraceId.optional(),
     tenant_id: Tenant.optional(),
-    /** The message's place in the stream RUNTIME. */
+    /** The message's place in the stream HANDOFFS. */
     sequence: z.number().int(),
     message: z.string(),
   }),
@@ -154,26 +154,26 @@ export const RuntimeEvent = z.discriminatedUnion("type", [
     final: z.boolean(),
   }),
 ]);
-export type RuntimeEvent = z.infer<typeof RuntimeEvent>;
-export type RuntimeEventType = RuntimeEvent["type"];
+export type HandoffEvent = z.infer<typeof HandoffEvent>;
+export type HandoffEventType = HandoffEvent["type"];
 
 /** What everything that is told of a dispatch says. */
-export const dispatchTold = (dispatch: DispatchRecord, at: string) => ({
+export const claimEventFields = (dispatch: ClaimRecord, at: string) => ({
   version: 1 as const,
   at,
   trace_id: dispatch.traceId,
   tenant_id: dispatch.tenant,
-  session_id: dispatch.session,
+  session_id: dispatch.sessionId,
   attempt: dispatch.attempt,
   agent_id: dispatch.profile,
   room: dispatch.room,
   provider: dispatch.provider,
-  dispatch_id: dispatch.id,
+  dispatch_id: dispatch.claimId,
   dispatch_expires_at: dispatch.expiresAt,
 });
 
 /** Equal for two tellings of the same thing. */
-export function runtimeEventId(event: RuntimeEvent): string {
+export function handoffEventId(event: HandoffEvent): string {
   switch (event.type) {
     case "handoff_invalid_payload":
       return `${event.type}.${event.sequence}`;

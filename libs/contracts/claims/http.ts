@@ -3,18 +3,18 @@ import { z } from "zod";
 import { SessionId } from "../ids.ts";
 import { ProviderName } from "../providers/provider.ts";
 import { Metadata, SessionState, User } from "../sessions/session.ts";
-import { DispatchId, DispatchState } from "./claim.ts";
+import { ClaimId, ClaimState } from "./claim.ts";
 
-export const DispatchParams = z.strictObject({ id: DispatchId });
+export const ClaimParams = z.strictObject({ id: ClaimId });
 
 /** Asked for by every one of these routes. */
 export const ServiceHeaders = z.looseObject({
   authorization: z.string().optional().describe("Bearer, and a service JWT of the dispatch's tenant."),
 });
 
-export const Dispatch = z
+export const ClaimSummary = z
   .object({
-    dispatchId: DispatchId,
+    claimId: ClaimId,
     sessionId: SessionId,
     attempt: z.int(),
     profile: z.string(),
@@ -22,15 +22,15 @@ export const Dispatch = z
     room: z.string(),
     identity: z.string(),
     traceId: z.string(),
-    state: DispatchState,
+    state: ClaimState,
     claimedBy: z.string().nullable().describe("The subject of the service JWT that claimed it."),
-    why: z.string().nullable(),
+    reason: z.string().nullable(),
     expiresAt: z.string().describe("About when it expires unclaimed; for people."),
   })
   .meta({ id: "Dispatch" });
 
-export const DispatchAnswer = z
-  .object({ success: z.literal(true), ...Dispatch.shape })
+export const ClaimStatusAnswer = z
+  .object({ success: z.literal(true), ...ClaimSummary.shape })
   .meta({ id: "DispatchAnswer" });
 
 export const ClaimRequest = z
@@ -47,7 +47,7 @@ export const ClaimRequest = z
 export const ClaimAnswer = z
   .object({
     success: z.literal(true),
-    dispatchId: DispatchId,
+    claimId: ClaimId,
     sessionId: SessionId,
     attempt: z.int(),
     profile: z.string(),
@@ -76,9 +76,9 @@ const Words = z.string().max(2000);
 
 export const EndReport = z
   .strictObject({
-    why: Words.optional().describe("In words, for the session's history."),
+    reason: Words.optional().describe("In words, for the session's history."),
     error: Words.optional().describe("Set when the agent failed: then the session is tried again."),
-    worthRepeating: z.boolean().default(true).describe("False for an error that would only happen again."),
+    retryable: z.boolean().default(true).describe("False for an error that would only happen again."),
     userLeft: z.boolean().default(false).describe("True when it ended because the user left."),
   })
   .meta({ id: "EndReport" });

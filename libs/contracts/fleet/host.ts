@@ -24,31 +24,31 @@ export type HostProfile = z.infer<typeof HostProfile>;
 export const SlotState = z.enum(["warming", "warm", "hot", "busy", "closing"]);
 export type SlotState = z.infer<typeof SlotState>;
 
-export const SlotReport = z.object({
+export const SlotStatus = z.object({
   id: z.string(),
   state: SlotState,
   tenant: Tenant.optional(),
-  session: SessionId.optional(),
+  sessionId: SessionId.optional(),
   attempt: z.number().int().optional(),
   /** Milliseconds on the host's monotonic clock, so that they can be compared with limits anywhere. */
   readyForMs: z.number().optional(),
   idleForMs: z.number().optional(),
   /** Whether any human was ever in the room. */
-  userCame: z.boolean().optional(),
+  userJoined: z.boolean().optional(),
 });
-export type SlotReport = z.infer<typeof SlotReport>;
+export type SlotStatus = z.infer<typeof SlotStatus>;
 
-export const StageReport = z.object({
+export const AgentProcessStatus = z.object({
   id: z.string(),
   profile: ProfileName,
   pid: z.number().int().optional(),
   memoryMb: z.number().optional(),
-  slots: z.array(SlotReport),
+  slots: z.array(SlotStatus),
 });
-export type StageReport = z.infer<typeof StageReport>;
+export type AgentProcessStatus = z.infer<typeof AgentProcessStatus>;
 
 export const HostRecord = z.object({
-  id: HostId,
+  hostId: HostId,
   /** The KV revision of this life's registration; 0 until it is known. */
   epoch: z.number().int(),
   pid: z.number().int(),
@@ -63,19 +63,19 @@ export const HostRecord = z.object({
   /** Counts the announcements of this life: an older one that arrives late is dropped. */
   sequence: z.number().int(),
   profiles: z.record(ProfileName, HostProfile),
-  stages: z.array(StageReport),
+  processes: z.array(AgentProcessStatus),
   stats: z.object({ spawned: z.number().int(), assigned: z.number().int(), lost: z.number().int() }),
 });
 export type HostRecord = z.infer<typeof HostRecord>;
 
 export const Assign = z.object({
   tenant: Tenant,
-  session: SessionId,
+  sessionId: SessionId,
   attempt: z.number().int().positive(),
   /** The epoch the record names; a host in another life answers `stale`. */
   epoch: z.number().int(),
   profile: ProfileName,
-  asked: Warmth,
+  requestedWarmth: Warmth,
   /** Absent when a hot agent is asked for, which brings its standby room. */
   room: z.string().optional(),
   identity: z.string(),
@@ -92,17 +92,17 @@ export type Assign = z.infer<typeof Assign>;
 export const AssignAnswer = z.discriminatedUnion("verdict", [
   z.object({ verdict: z.literal("accepted") }),
   /** It has no agent for this; nothing was started, and nothing will be for this attempt. */
-  z.object({ verdict: z.literal("declined"), why: z.string() }),
+  z.object({ verdict: z.literal("declined"), reason: z.string() }),
   /** The command is of another life of the host, or the record doesn't name it (any more). */
-  z.object({ verdict: z.literal("stale"), why: z.string() }),
+  z.object({ verdict: z.literal("stale"), reason: z.string() }),
 ]);
 export type AssignAnswer = z.infer<typeof AssignAnswer>;
 
 export const Release = z.object({
   tenant: Tenant,
-  session: SessionId,
+  sessionId: SessionId,
   attempt: z.number().int().positive(),
-  why: z.string(),
+  reason: z.string(),
   /** Answer when the agent has left its room, or a second later: the room is about to be deleted. */
   untilLeft: z.boolean().optional(),
 });
@@ -125,5 +125,5 @@ export const DrainAnswer = z.object({ draining: z.boolean(), sessions: z.number(
 export type DrainAnswer = z.infer<typeof DrainAnswer>;
 
 export const Ping = z.object({});
-export const Pong = z.object({ id: HostId, epoch: z.number().int(), sequence: z.number().int() });
+export const Pong = z.object({ hostId: HostId, epoch: z.number().int(), sequence: z.number().int() });
 export type Pong = z.infer<typeof Pong>;

@@ -11,7 +11,7 @@ export const ServiceHealth = z
   .object({
     status: z.enum(["running", "disabled", "stopped", "failed"]),
     instances: count,
-    why: z.string().optional(),
+    reason: z.string().optional(),
   })
   .meta({ id: "ServiceHealth" });
 export type ServiceHealth = z.infer<typeof ServiceHealth>;

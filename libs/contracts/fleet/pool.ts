@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { ProfileName } from "../ids.ts";
 
-/** What an agent file may export as `pool`. Numbers are of the whole fleet, but `perStage`. */
+/** What an agent file may export as `pool`. Numbers are of the whole fleet, but `perProcess`. */
 export const PoolSettings = z.object({
   /** Idle agents kept ready, hot ones included. */
   min: z.number().int().min(0).max(10_000),
@@ -11,7 +11,7 @@ export const PoolSettings = z.object({
   /** Agents at most, idle and busy together. */
   max: z.number().int().min(0).max(100_000),
   /** Agents in one stage process. */
-  perStage: z.number().int().min(1).max(256),
+  perProcess: z.number().int().min(1).max(256),
 });
 export type PoolSettings = z.infer<typeof PoolSettings>;
 
@@ -36,19 +36,19 @@ export const ServiceName = z.enum([
 export type ServiceName = z.infer<typeof ServiceName>;
 
 /** The beat of a process; also what a supervisor says of one that it could not keep alive. */
-export const ServiceBeat = z.object({
+export const ServiceHeartbeat = z.object({
   service: ServiceName,
   instance: z.string(),
   pid: z.number().int(),
   status: z.enum(["running", "disabled", "stopped", "failed"]),
-  why: z.string().optional(),
+  reason: z.string().optional(),
 });
-export type ServiceBeat = z.infer<typeof ServiceBeat>;
+export type ServiceHeartbeat = z.infer<typeof ServiceHeartbeat>;
 
 /** Log lines of one session's agent, several in one message. */
 export const LogBatch = z.object({
   tenant: z.string(),
-  session: z.string(),
+  sessionId: z.string(),
   lines: z.array(
     z.object({
       at: z.string(),
@@ -76,14 +76,14 @@ export const DeadLetter = z.object({
 export type DeadLetter = z.infer<typeof DeadLetter>;
 
 /** What LiveKit's webhook said: a hint, never the truth. */
-export const RoomHint = z.object({
+export const RoomEvent = z.object({
   event: z.string(),
   room: z.string(),
   identity: z.string().optional(),
   /** How somebody left, by LiveKit's name for it, as CLIENT_INITIATED. */
   reason: z.string().optional(),
 });
-export type RoomHint = z.infer<typeof RoomHint>;
+export type RoomEvent = z.infer<typeof RoomEvent>;
 
 /** What ended in one minute, per tenant and profile; recomputable from the records. */
 export const Rollup = z.object({

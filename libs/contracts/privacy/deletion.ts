@@ -28,10 +28,10 @@ export const DeletionJob = z.object({
   askedAt: z.string(),
   /** `waiting`: sessions or tasks that are to go still run, and were told to end. */
   state: z.enum(["asked", "running", "waiting", "done", "failed"]),
-  why: z.string().max(480).optional(),
+  reason: z.string().max(480).optional(),
   /** Which recorder carries it out, and how often it was taken up. */
   by: z.string().optional(),
-  takenUp: z.number().int().nonnegative(),
+  takeovers: z.number().int().nonnegative(),
   /** How often all stores were gone through. The last time nothing was found. */
   passes: z.number().int().nonnegative(),
   /** What was removed, by store: messages of a stream, revisions of a bucket's keys. */
@@ -48,8 +48,8 @@ export const DeletionJob = z.object({
   finishedAt: z.string().optional(),
   /** A JWS over what was done. Absent when no key to sign with is set. */
   receipt: z.string().optional(),
-  beat: z.number().int().nonnegative(),
-  opId: z.string(),
+  heartbeat: z.number().int().nonnegative(),
+  writeId: z.string(),
 });
 export type DeletionJob = z.infer<typeof DeletionJob>;
 

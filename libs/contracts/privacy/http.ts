@@ -24,8 +24,8 @@ export const DeletionJobState = DeletionJob.omit({
   v: true,
   found: true,
   by: true,
-  beat: true,
-  opId: true,
+  heartbeat: true,
+  writeId: true,
   user: true,
 }).meta({ id: "DeletionJob" });
 

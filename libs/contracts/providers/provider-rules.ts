@@ -12,7 +12,7 @@ export interface ProviderRule {
 export type ProviderRules = readonly ProviderRule[];
 
 /** What the setting says of itself in the documents. */
-export const PROVIDERS_SAYS =
+export const PROVIDERS_DESCRIPTION =
   "Profiles that others than agent-hosts serve, as support=livekit:support-agent, legacy=webhook: profile=provider, and after a colon the provider's own name for it. A profile may be named with several providers; the first is the one of a start that names none.";
 
 /**

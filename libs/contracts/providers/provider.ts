@@ -90,7 +90,7 @@ export type CallProgress = z.infer<typeof CallProgress>;
 export const LaunchRecord = z.object({
   v: z.literal(1),
   tenant: Tenant,
-  session: SessionId,
+  sessionId: SessionId,
   attempt: z.number().int().positive(),
   provider: ProviderName,
   profile: ProfileName,
@@ -102,18 +102,18 @@ export const LaunchRecord = z.object({
   state: z.enum(["intended", "launched", "joined", "ready", "over", "unknown"]),
   /** Which connector asks, and how often the launch was taken up; another takes it over from one that is gone. */
   by: z.string(),
-  takenUp: z.number().int().nonnegative(),
+  takeovers: z.number().int().nonnegative(),
   /** The provider's own id: a dispatch, a call. */
   externalId: z.string().max(256).optional(),
   /** The agent's identity in the room, where it is in one. */
   identity: z.string().max(256).optional(),
   call: CallProgress.optional(),
-  why: z.string().max(480).optional(),
+  reason: z.string().max(480).optional(),
   /** ISO times on the clock of who wrote them; for people. */
   at: z.string(),
-  opId: z.string(),
+  writeId: z.string(),
 });
 export type LaunchRecord = z.infer<typeof LaunchRecord>;
 
-export const launchKey = (tenant: string, session: string, attempt: number): string =>
-  `${tenant}.${session}.${attempt}`;
+export const launchKey = (tenant: string, sessionId: string, attempt: number): string =>
+  `${tenant}.${sessionId}.${attempt}`;

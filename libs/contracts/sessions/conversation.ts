@@ -24,7 +24,7 @@ export type SavedConversation = z.infer<typeof SavedConversation>;
 
 export const ConversationRecord = SavedConversation.extend({
   tenant: Tenant,
-  session: SessionId,
+  sessionId: SessionId,
   /** Of the agent that wrote it. An older one's never replaces it. */
   attempt: z.number().int().positive(),
   /** Counts what this attempt stored. */
@@ -39,7 +39,7 @@ export type ConversationRecord = z.infer<typeof ConversationRecord>;
 export const CONVERSATION_BYTES_MAX = 128 * 1024;
 
 /** What an agent file may say of hand-overs, as `export const handover = { … }`. */
-export const HandoverSettings = z
+export const FailoverSettings = z
   .object({
     /** False: nothing of its conversations is kept, and the next agent begins anew. */
     restore: z.boolean(),
@@ -48,4 +48,4 @@ export const HandoverSettings = z
   })
   .partial()
   .strict();
-export type HandoverSettings = z.infer<typeof HandoverSettings>;
+export type FailoverSettings = z.infer<typeof FailoverSettings>;

@@ -1,26 +1,26 @@
-// Which rooms are given an agent when somebody comes into them: the setting GREENROOM_INBOUND, read and looked up.
+// Which rooms are given an agent when somebody comes into them: the setting GREENROOM_INBOUND_ROOMS, read and looked up.
 
 import { ProfileName } from "../ids.ts";
 import { isReservedRoom } from "./http.ts";
 
-export interface InboundRule {
+export interface InboundRoom {
   /** What the room's name begins with. */
   readonly prefix: string;
   readonly profile: string;
 }
 
-export type InboundRules = readonly InboundRule[];
+export type InboundRooms = readonly InboundRoom[];
 
 /** What the setting says of itself in the documents. */
-export const INBOUND_SAYS =
+export const INBOUND_ROOMS_DESCRIPTION =
   "Rooms that others make and that get an agent as soon as a person or a telephone comes into them, as call-=support, help-=assistant: what the room's name begins with, and the profile. For incoming calls by LiveKit SIP, the prefix is its dispatch rule's.";
 
 /**
- * Reads GREENROOM_INBOUND. White space and an empty text are fine.
+ * Reads GREENROOM_INBOUND_ROOMS. White space and an empty text are fine.
  * @throws Error in words, when it can't be read
  */
-export function parseInboundRules(text: string): InboundRules {
-  const rules: InboundRule[] = [];
+export function parseInboundRooms(text: string): InboundRooms {
+  const rules: InboundRoom[] = [];
   for (const part of text.split(",").map((each) => each.trim())) {
     if (part === "") continue;
     const [, prefix = "", profile = ""] = /^(\S+?)\s*=\s*(\S+)$/.exec(part) ?? [];
@@ -35,6 +35,6 @@ export function parseInboundRules(text: string): InboundRules {
 }
 
 /** The profile of a room: that of the longest prefix it begins with. */
-export const inboundProfileOf = (rules: InboundRules, room: string): string | undefined =>
+export const inboundProfileOf = (rules: InboundRooms, room: string): string | undefined =>
   rules.filter(({ prefix }) => room.startsWith(prefix)).sort((a, b) => b.prefix.length - a.prefix.length)[0]
     ?.profile;

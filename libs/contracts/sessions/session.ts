@@ -69,25 +69,25 @@ export const HistoryEntry = z.object({
   at: z.string(),
   attempt: z.number().int().positive(),
   host: z.string().optional(),
-  why: z.string().optional(),
+  reason: z.string().optional(),
 });
 export type HistoryEntry = z.infer<typeof HistoryEntry>;
 
 /** An attempt that was given up: its agent must be released and must be out of the room. */
-export const FormerAttempt = z.object({
+export const PreviousAttempt = z.object({
   attempt: z.number().int().positive(),
   host: HostId,
   hostEpoch: z.number().int(),
   room: z.string(),
   identity: z.string(),
   /** It was handed over and not lost: its agent goes on serving until the next one is in the room. */
-  stays: z.literal(true).optional(),
+  keepUntilReplaced: z.literal(true).optional(),
 });
-export type FormerAttempt = z.infer<typeof FormerAttempt>;
+export type PreviousAttempt = z.infer<typeof PreviousAttempt>;
 
 export const SessionRecord = z.object({
   v: z.literal(1),
-  id: SessionId,
+  sessionId: SessionId,
   tenant: Tenant,
   profile: ProfileName,
   /** Who gives the agent; absent: the fleet's own pool. */
@@ -95,7 +95,7 @@ export const SessionRecord = z.object({
   /** The telephone call that the session is made for. */
   call: ConnectedCall.optional(),
   /** Its request's place in the stream. Who waits is served in this order, which no clock has a part in. */
-  place: z.number().int().nonnegative().optional(),
+  queueSeq: z.number().int().nonnegative().optional(),
   state: SessionState,
   /** Numbers every try, also one that was declined: it is the fencing token of commands and events. */
   attempt: z.number().int().positive(),
@@ -107,7 +107,7 @@ export const SessionRecord = z.object({
   host: HostId.optional(),
   hostEpoch: z.number().int().optional(),
   /** What the host was chosen for; what it really gave is in `warm`. */
-  asked: Warmth.optional(),
+  requestedWarmth: Warmth.optional(),
   warm: Warmth.optional(),
   /** Hosts that declined or failed since the session last found one: not asked again before another was. */
   avoid: z.array(HostId),
@@ -124,11 +124,11 @@ export const SessionRecord = z.object({
   fault: Fault.optional(),
   /** True from the loss of an agent until the next is ready. */
   recovering: z.boolean(),
-  former: FormerAttempt.optional(),
+  previous: PreviousAttempt.optional(),
   deadlineMs: Deadlines,
   history: z.array(HistoryEntry),
   /** How often an agent became ready; the history forgets its older lines. */
-  readies: z.number().int().positive().optional(),
+  readyCount: z.number().int().positive().optional(),
   /** Durations in ms, each from one process's monotonic clock. */
   timings: z.object({
     /** From the host's acceptance to the agent's join, and to its ready. */
@@ -136,7 +136,7 @@ export const SessionRecord = z.object({
     readyMs: z.number().optional(),
   }),
   /** Marks the write, so that after a lost answer the writer knows its own. */
-  opId: z.string(),
+  writeId: z.string(),
 });
 export type SessionRecord = z.infer<typeof SessionRecord>;
 
@@ -166,8 +166,8 @@ export const SessionEvent = z.discriminatedUnion("type", [
   z.object({
     ...address,
     type: z.literal("end_requested"),
-    reason: z.enum(["completed", "cancelled"]),
-    why: z.string(),
+    endedReason: z.enum(["completed", "cancelled"]),
+    reason: z.string(),
   }),
   z.object({
     ...byHost,
@@ -189,42 +189,42 @@ export const SessionEvent = z.discriminatedUnion("type", [
   z.object({
     ...byHost,
     type: z.literal("agent_ended"),
-    why: z.string(),
+    reason: z.string(),
     /** Present when the agent's own code failed. */
     error: z.string().optional(),
     /** False for an error that would only happen again. */
-    worthRepeating: z.boolean(),
+    retryable: z.boolean(),
     /** Set when not the agent failed, but the provider that was to give one. */
     cause: z.literal("provider").optional(),
   }),
   /** Its provider found nobody who takes it. Nothing runs, so it waits like any other, and a pause at first. */
   z.object({
     ...byHost,
-    type: z.literal("not_taken"),
-    why: z.string(),
+    type: z.literal("provider_declined"),
+    reason: z.string(),
     pauseMs: z.number().int().nonnegative(),
   }),
   /** Its host is to stop and asks that another agent takes over. It serves on until then. */
-  z.object({ ...byHost, type: z.literal("handed_over"), why: z.string() }),
+  z.object({ ...byHost, type: z.literal("migrated"), reason: z.string() }),
   z.object({
     ...address,
     type: z.literal("agent_lost"),
     attempt,
     /** Set when it is only lost if it hasn't come further: nobody asked the agent, whose room isn't known yet. */
     state: z.literal("dispatched").optional(),
-    why: z.string(),
+    reason: z.string(),
   }),
   z.object({
     ...address,
-    type: z.literal("overdue"),
+    type: z.literal("deadline_exceeded"),
     attempt,
     state: z.enum(["requested", "dispatched", "joined", "ready"]),
     kind: z.enum(["waiting", "join", "ready", "max_duration", "idle", "user_absent"]),
     waitedMs: z.number(),
-    why: z.string(),
+    reason: z.string(),
   }),
   /** A session that waits should look for a host again. Changes nothing by itself. */
-  z.object({ ...address, type: z.literal("woken"), attempt }),
+  z.object({ ...address, type: z.literal("retry_requested"), attempt }),
 ]);
 export type SessionEvent = z.infer<typeof SessionEvent>;
 export type SessionEventType = SessionEvent["type"];

@@ -2,11 +2,11 @@
 import { z } from "zod";
 import { ProviderName } from "../providers/provider.ts";
 import { ErrorBody } from "../sessions/http.ts";
-import { TaskAttempt, TaskError, TaskId, TaskRetry, TaskState, taskWish } from "./task.ts";
+import { TaskAttempt, TaskError, TaskId, TaskRetry, TaskState, taskFields } from "./task.ts";
 
 export const CreateTaskRequest = z
   .strictObject({
-    ...taskWish,
+    ...taskFields,
     idempotencyKey: z
       .string()
       .min(1)

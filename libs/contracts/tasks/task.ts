@@ -56,7 +56,7 @@ export type TaskRetry = z.infer<typeof TaskRetry>;
 export const SCHEDULE_AHEAD_DAYS_MAX = 60;
 
 /** What a task is asked for by, over HTTP and in messages alike. */
-export const taskWish = {
+export const taskFields = {
   to: PhoneNumber.describe("Whom to call: a number as +15550100, or a SIP user name."),
   from: PhoneNumber.optional().describe("The number that the callee sees."),
   profile: ProfileName.describe("Which kind of agent."),
@@ -74,7 +74,7 @@ export const taskWish = {
 /** A task asked for by message on `tasks.outbound.<tenant>`. The tenant must be the subject's, as must an id. */
 export const TaskRequest = z.strictObject({
   tenant: Tenant,
-  ...taskWish,
+  ...taskFields,
   /** Two requests with the same key are one task. */
   idempotencyKey: z
     .string()
@@ -111,14 +111,14 @@ export const TaskError = z.object({
   code: TaskErrorCode,
   message: z.string().max(480),
   /** Whether this kind of error is worth another attempt; whether there was one is for `retry` to say. */
-  worthRepeating: z.boolean(),
+  retryable: z.boolean(),
 });
 export type TaskError = z.infer<typeof TaskError>;
 
 /** One attempt: one session, and one call at most. */
 export const TaskAttempt = z.object({
   n: z.number().int().positive(),
-  session: SessionId,
+  sessionId: SessionId,
   state: TaskState,
   /** ISO times on the clock of the process that spoke; for people. */
   states: z.array(z.object({ state: TaskState, at: z.string() })),
@@ -136,7 +136,7 @@ export type TaskAttempt = z.infer<typeof TaskAttempt>;
 
 export const TaskRecord = z.object({
   v: z.literal(1),
-  id: TaskId,
+  taskId: TaskId,
   tenant: Tenant,
   to: PhoneNumber,
   from: PhoneNumber.optional(),
@@ -159,7 +159,7 @@ export const TaskRecord = z.object({
     attempt: z.number().int().positive(),
   }),
   /** Its request's place in the stream: who waits is served in this order, which no clock has a part in. */
-  place: z.number().int().nonnegative(),
+  queueSeq: z.number().int().nonnegative(),
   /** The newest ones, and always the first. */
   attempts: z.array(TaskAttempt),
   /** Why it ended, when it isn't completed. */
@@ -167,7 +167,7 @@ export const TaskRecord = z.object({
   createdAt: z.string(),
   endedAt: z.string().optional(),
   /** The newest changes of its state, numbered through from 1: by these numbers it is told to others. */
-  moves: z
+  changes: z
     .array(
       z.object({
         n: z.number().int().positive(),
@@ -180,7 +180,7 @@ export const TaskRecord = z.object({
   /** Fingerprint of the request, so that a repeated idempotency key with another request is noticed. */
   requestHash: z.string(),
   /** Marks the write, so that after a lost answer the writer knows its own. */
-  opId: z.string(),
+  writeId: z.string(),
 });
 export type TaskRecord = z.infer<typeof TaskRecord>;
 
@@ -194,11 +194,11 @@ const attemptOrNone = z.number().int().nonnegative();
 /** Everything that is said about tasks, by whoever saw it happen. */
 export const TaskEvent = z.discriminatedUnion("type", [
   /** It was given a line: its attempt may begin. */
-  z.object({ ...address, type: z.literal("line_given"), attempt, life: z.number().int().positive() }),
+  z.object({ ...address, type: z.literal("slot_granted"), attempt, life: z.number().int().positive() }),
   /** The provider's word on the telephone call. `revision` is the launch record's. */
   z.object({
     ...address,
-    type: z.literal("call_moved"),
+    type: z.literal("call_updated"),
     attempt,
     call: CallProgress,
     revision: z.number().int(),
@@ -208,32 +208,32 @@ export const TaskEvent = z.discriminatedUnion("type", [
     ...address,
     type: z.literal("session_ended"),
     attempt,
-    reason: EndedReason,
-    why: z.string(),
+    endedReason: EndedReason,
+    reason: z.string(),
     /** Whether its agent ever was ready. */
     wasReady: z.boolean(),
     /** False for an error that would only happen again. */
-    worthRepeating: z.boolean(),
+    retryable: z.boolean(),
     /** The provider's last word on the call, read when the session had ended. */
     call: CallProgress.optional(),
     /** Set when the launches say so for sure, whatever an intent made one suspect before. */
-    notDialled: z.literal(true).optional(),
+    notDialed: z.literal(true).optional(),
   }),
   z.object({
     ...address,
-    type: z.literal("overdue"),
+    type: z.literal("deadline_exceeded"),
     attempt,
     waitedMs: z.number(),
     call: CallProgress.optional(),
   }),
   /** It was planned or waited for so long that nobody wants it any more. */
-  z.object({ ...address, type: z.literal("expired"), attempt: attemptOrNone, why: z.string() }),
+  z.object({ ...address, type: z.literal("expired"), attempt: attemptOrNone, reason: z.string() }),
   /** `attempt` is the one that was seen; a cancellation is for all. */
   z.object({
     ...address,
     type: z.literal("cancel_requested"),
     attempt: attemptOrNone,
-    why: z.string(),
+    reason: z.string(),
   }),
   /** Only the life that it is said of can be followed by another. */
   z.object({
@@ -247,28 +247,28 @@ export type TaskEvent = z.infer<typeof TaskEvent>;
 export type TaskEventType = TaskEvent["type"];
 
 /** A right to have one attempt under way. Whoever has none doesn't dial. */
-export const TaskLine = z.object({
+export const CallSlot = z.object({
   tenant: Tenant,
-  task: TaskId,
+  taskId: TaskId,
   attempt: z.number().int().positive(),
   life: z.number().int().positive(),
   provider: ProviderName,
 });
-export type TaskLine = z.infer<typeof TaskLine>;
+export type CallSlot = z.infer<typeof CallSlot>;
 
 /**
  * All lines that are taken, in one record, so that taking some is one compare-and-set: however many processes give
  * them out, there are never more than the limits allow.
  */
-export const TaskLines = z.object({
+export const CallSlots = z.object({
   v: z.literal(1),
-  lines: z.array(TaskLine),
+  slots: z.array(CallSlot),
   /** How many the last write gave out; the rate is kept by what each process waits after it saw that. */
-  given: z.number().int().nonnegative(),
-  opId: z.string(),
+  granted: z.number().int().nonnegative(),
+  writeId: z.string(),
 });
-export type TaskLines = z.infer<typeof TaskLines>;
+export type CallSlots = z.infer<typeof CallSlots>;
 
-export const TASK_LINES_KEY = "all";
+export const CALL_SLOTS_KEY = "all";
 /** As many fit into one record with room to spare. */
-export const TASK_LINES_MAX = 500;
+export const CALL_SLOTS_MAX = 500;

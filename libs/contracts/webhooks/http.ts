@@ -32,7 +32,7 @@ export const WebhookState = z
     status: z
       .enum(["active", "failing", "disabled"])
       .describe("`failing`: the last deliveries came to nothing and are tried again. `disabled`: given up."),
-    why: z.string().optional().describe("Of one that is failing or disabled: what the last failure was."),
+    reason: z.string().optional().describe("Of one that is failing or disabled: what the last failure was."),
     waiting: z.int().describe("Events in hand that it hasn't taken yet; more may wait in the stream."),
     delivered: z.int(),
     createdAt: z.string(),

@@ -32,13 +32,13 @@ export const WebhookEndpoint = z.object({
   /** `whsec_` and the key in base64, as Standard Webhooks writes it. */
   secret: z.string().max(256),
   /** The secret before it, which signs too until then (an ISO time): a receiver needs time to change. */
-  former: z.object({ secret: z.string().max(256), until: z.string() }).optional(),
+  previous: z.object({ secret: z.string().max(256), until: z.string() }).optional(),
   events: z.array(WebhookFilter).min(1).max(32),
   description: z.string().max(200).optional(),
   /** Grows when a person enables it again: what was decided about the former generation is void then. */
   generation: z.number().int().positive(),
   createdAt: z.string(),
-  opId: z.string(),
+  writeId: z.string(),
 });
 export type WebhookEndpoint = z.infer<typeof WebhookEndpoint>;
 
@@ -111,7 +111,7 @@ export const WebhookDelivery = z.object({
   /** Which try it was. */
   tries: z.number().int().positive(),
   status: z.number().int().optional(),
-  why: z.string().max(300).optional(),
+  reason: z.string().max(300).optional(),
   tookMs: z.number().nonnegative(),
   /** When it is tried next, in ms from `at`. */
   nextInMs: z.number().nonnegative().optional(),
@@ -131,7 +131,7 @@ export const WebhookLane = z.object({
   dueInMs: z.number().nonnegative(),
   /** How long ago it first failed, in ms, and how many deliveries the endpoint had taken by then. */
   failedForMs: z.number().nonnegative().optional(),
-  takenBefore: z.number().int().nonnegative().optional(),
+  deliveredBefore: z.number().int().nonnegative().optional(),
 });
 export type WebhookLane = z.infer<typeof WebhookLane>;
 
@@ -148,15 +148,15 @@ export const WebhookQueue = z.object({
   /** Failures since the last delivery that was taken. */
   failures: z.number().int().nonnegative(),
   /** Deliveries that were taken. */
-  taken: z.number().int().nonnegative(),
-  lastFailure: z.object({ at: z.string(), why: z.string().max(300) }).optional(),
+  delivered: z.number().int().nonnegative(),
+  lastFailure: z.object({ at: z.string(), reason: z.string().max(300) }).optional(),
   /** Nothing is sent to this generation of the endpoint any more. */
   disabled: z
-    .object({ generation: z.number().int().positive(), why: z.string().max(300), at: z.string() })
+    .object({ generation: z.number().int().positive(), reason: z.string().max(300), at: z.string() })
     .optional(),
   /** Counts the writes, so that each is another one: by that others see that its owner lives. */
-  beat: z.number().int().nonnegative(),
-  opId: z.string(),
+  heartbeat: z.number().int().nonnegative(),
+  writeId: z.string(),
 });
 export type WebhookQueue = z.infer<typeof WebhookQueue>;
 

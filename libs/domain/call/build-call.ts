@@ -1,17 +1,17 @@
 // The call record of an ended session, made of its record and of what hosts and providers said: a pure function.
 import type {
-  AgentMeasures,
+  AgentUsage,
   CallAttempt,
   CallMetrics,
   CallOutcome,
   CallRecord,
-  SessionReport,
-  TelephoneCall,
+  PhoneCall,
+  UsageReport,
 } from "../../contracts/calls/call.ts";
 import type { LaunchRecord } from "../../contracts/providers/provider.ts";
 import type { HistoryEntry, SessionRecord } from "../../contracts/sessions/session.ts";
 import { latencyOf } from "./histogram.ts";
-import { mergeMeasures } from "./usage.ts";
+import { mergeUsage } from "./usage.ts";
 
 /** An ended session as `callOf` needs it. */
 export type EndedSession = SessionRecord & { state: "ended" };
@@ -26,9 +26,9 @@ const WHY_MAX = 240;
  * @param reports of any attempts of it, in any order; what isn't there yet is left out, and the record made again later
  * @param launches what providers were asked for it
  */
-export function callOf(
+export function buildCall(
   record: EndedSession,
-  reports: readonly SessionReport[],
+  reports: readonly UsageReport[],
   launches: readonly LaunchRecord[] = [],
 ): CallRecord {
   const { history } = record;
@@ -40,36 +40,36 @@ export function callOf(
   const first = attempts.find(({ attempt }) => attempt === ready?.attempt);
   const takeovers = takeoversIn(history);
   const startMs = startMsOf(record, first);
-  const why = history.at(-1)?.why;
+  const reason = history.at(-1)?.reason;
   const answeredAt = ready === undefined ? undefined : isoOf(ready.at);
   const endedAt = endedAtOf(record);
   return {
     v: 1,
     tenant: record.tenant,
-    sessionId: record.id,
+    sessionId: record.sessionId,
     profile: record.profile,
     provider: record.provider ?? "pool",
     user: record.user,
     room: record.room,
-    ...(telephone === undefined ? {} : { telephone }),
+    ...(telephone === undefined ? {} : { phoneCall: telephone }),
     startedAt: history.map(({ at }) => isoOf(at)).find((at) => at !== undefined) ?? NO_TIME,
     ...(answered && answeredAt !== undefined ? { answeredAt } : {}),
     endedAt,
     outcome: outcomeOf(record, answered, telephone),
-    reason: record.endedReason ?? "completed",
+    endedReason: record.endedReason ?? "completed",
     fault: record.fault ?? "none",
-    ...(why === undefined ? {} : { why }),
+    ...(reason === undefined ? {} : { reason }),
     answered,
     ...(startMs === undefined ? {} : { startMs }),
     ...(first?.warm === undefined ? {} : { warm: first.warm }),
-    handovers: takeovers.length,
-    ...(takeovers.at(-1)?.why === undefined ? {} : { handoverReason: takeovers.at(-1)?.why }),
+    failovers: takeovers.length,
+    ...(takeovers.at(-1)?.reason === undefined ? {} : { failoverReason: takeovers.at(-1)?.reason }),
     failures: record.failures,
     stateMs: stateMsOf(history),
     attemptCount: record.attempt,
     attempts,
     metrics: metricsOf(
-      mergeMeasures(ordered.map(({ measures }) => measures)),
+      mergeUsage(ordered.map(({ usage: measures }) => measures)),
       talkMsOf(ordered, answeredAt, endedAt),
     ),
   };
@@ -117,7 +117,7 @@ function stateMsOf(history: readonly HistoryEntry[]): CallRecord["stateMs"] {
   return sums;
 }
 
-function attemptsOf(record: SessionRecord, reports: readonly SessionReport[]): CallAttempt[] {
+function attemptsOf(record: SessionRecord, reports: readonly UsageReport[]): CallAttempt[] {
   const { history } = record;
   const numbers = [...new Set(history.map(({ attempt }) => attempt))].sort((a, b) => a - b);
   return numbers.flatMap((attempt) => {
@@ -129,7 +129,7 @@ function attemptsOf(record: SessionRecord, reports: readonly SessionReport[]): C
     const next = history[history.lastIndexOf(own.at(-1) as HistoryEntry) + 1];
     const was = (state: string) => own.find((entry) => entry.state === state);
     const isLast = attempt === record.attempt;
-    const ended = isLast ? own.at(-1)?.why : next?.why;
+    const ended = isLast ? own.at(-1)?.reason : next?.reason;
     const { joinMs, readyMs } = record.timings;
     return [
       defined({
@@ -141,14 +141,14 @@ function attemptsOf(record: SessionRecord, reports: readonly SessionReport[]): C
         servedMs:
           report?.servedMs ??
           (was("ready") ? msBetween(was("ready")?.at, isLast ? own.at(-1)?.at : next?.at) : undefined),
-        ended: (ended ?? report?.why)?.slice(0, WHY_MAX),
+        ended: (ended ?? report?.reason)?.slice(0, WHY_MAX),
       }),
     ];
   });
 }
 
 /** The newest that is known of the telephone call, of whichever attempt. */
-function telephoneOf(record: SessionRecord, launches: readonly LaunchRecord[]): TelephoneCall | undefined {
+function telephoneOf(record: SessionRecord, launches: readonly LaunchRecord[]): PhoneCall | undefined {
   if (record.call === undefined) return undefined;
   const progress = launches
     .filter(({ call }) => call !== undefined)
@@ -168,13 +168,13 @@ function telephoneOf(record: SessionRecord, launches: readonly LaunchRecord[]): 
 
 const UNTAKEN = ["dialing", "ringing", "busy", "noAnswer", "voicemail", "failed", "unknown"];
 
-const wasTaken = (telephone: TelephoneCall | undefined): boolean =>
+const wasTaken = (telephone: PhoneCall | undefined): boolean =>
   telephone?.status === undefined || (!UNTAKEN.includes(telephone.status) && !telephone.unanswered);
 
 function outcomeOf(
   { endedReason, fault }: SessionRecord,
   answered: boolean,
-  telephone: TelephoneCall | undefined,
+  telephone: PhoneCall | undefined,
 ): CallOutcome {
   const { status } = telephone ?? {};
   if (status === "busy" || status === "noAnswer" || status === "voicemail") return "unanswered";
@@ -184,11 +184,7 @@ function outcomeOf(
 }
 
 /** By the one host's monotonic clock where one agent served the whole of it, else by the clocks of who spoke. */
-function talkMsOf(
-  reports: readonly SessionReport[],
-  answeredAt: string | undefined,
-  endedAt: string,
-): number {
+function talkMsOf(reports: readonly UsageReport[], answeredAt: string | undefined, endedAt: string): number {
   const served = reports.filter(({ readyMs }) => readyMs !== undefined);
   const [only] = served;
   if (answeredAt !== undefined && served.length === 1 && only?.ended !== undefined)
@@ -196,7 +192,7 @@ function talkMsOf(
   return msBetween(answeredAt, answeredAt === undefined ? undefined : endedAt) ?? 0;
 }
 
-function metricsOf(measures: AgentMeasures | undefined, durationMs: number): CallMetrics {
+function metricsOf(measures: AgentUsage | undefined, durationMs: number): CallMetrics {
   const { tools = [], usage = [] } = measures ?? {};
   const sum = (of: (of: (typeof usage)[number]) => number | undefined) =>
     usage.reduce((all, one) => all + (of(one) ?? 0), 0);

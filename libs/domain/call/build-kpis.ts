@@ -2,21 +2,21 @@
 import type { CallRecord } from "../../contracts/calls/call.ts";
 import { dayOf } from "../../contracts/calls/call.ts";
 import type { DailyKpi, KpiSums } from "../../contracts/calls/kpi.ts";
-import { SpreadMaker } from "./histogram.ts";
+import { HistogramBuilder } from "./histogram.ts";
 
 /** Adds up calls of one tenant, profile and day, or key figures of several. */
-export class KpiMaker {
-  readonly #start = new SpreadMaker();
-  readonly #duration = new SpreadMaker();
-  readonly #response = new SpreadMaker();
+export class KpiBuilder {
+  readonly #start = new HistogramBuilder();
+  readonly #duration = new HistogramBuilder();
+  readonly #response = new HistogramBuilder();
   readonly #counts = {
     calls: 0,
     answered: 0,
     completed: 0,
     warmHits: 0,
     gotAgent: 0,
-    handovers: 0,
-    handedOver: 0,
+    failovers: 0,
+    callsWithFailover: 0,
     toolCalls: 0,
     toolErrors: 0,
     toolExecutionMs: 0,
@@ -35,8 +35,8 @@ export class KpiMaker {
     counts.completed += call.outcome === "completed" ? 1 : 0;
     counts.gotAgent += call.warm === undefined ? 0 : 1;
     counts.warmHits += call.warm === "warm" || call.warm === "hot" ? 1 : 0;
-    counts.handovers += call.handovers;
-    counts.handedOver += call.handovers > 0 ? 1 : 0;
+    counts.failovers += call.failovers;
+    counts.callsWithFailover += call.failovers > 0 ? 1 : 0;
     counts.toolCalls += metrics.toolCalls;
     counts.toolErrors += metrics.toolErrors;
     // Whole milliseconds add up to the same in whatever order.
@@ -44,7 +44,7 @@ export class KpiMaker {
     counts.inputTokens += metrics.inputTokens;
     counts.outputTokens += metrics.outputTokens;
     countIn(this.#outcomes, call.outcome, 1);
-    countIn(this.#reasons, call.reason, 1);
+    countIn(this.#reasons, call.endedReason, 1);
     countIn(this.#faults, call.fault, 1);
     if (call.startMs !== undefined) this.#start.add(call.startMs);
     if (call.answered) this.#duration.add(metrics.durationMs);
@@ -69,23 +69,26 @@ export class KpiMaker {
       outcomes: sorted(this.#outcomes),
       reasons: sorted(this.#reasons),
       faults: sorted(this.#faults),
-      start: this.#start.spread(),
-      duration: this.#duration.spread(),
-      response: this.#response.spread(),
+      start: this.#start.build(),
+      duration: this.#duration.build(),
+      response: this.#response.build(),
     };
   }
 }
 
 /** Adds up calls into the key figures of each tenant, day and profile that they belong to. */
 export class DailyKpis {
-  readonly #makers = new Map<string, { of: Pick<DailyKpi, "tenant" | "day" | "profile">; maker: KpiMaker }>();
+  readonly #makers = new Map<
+    string,
+    { of: Pick<DailyKpi, "tenant" | "day" | "profile">; maker: KpiBuilder }
+  >();
 
   add(call: CallRecord): void {
     const of = { tenant: call.tenant, day: dayOf(call.endedAt), profile: call.profile };
     const key = `${of.tenant}.${of.day}.${of.profile}`;
     let found = this.#makers.get(key);
     if (found === undefined) {
-      found = { of, maker: new KpiMaker() };
+      found = { of, maker: new KpiBuilder() };
       this.#makers.set(key, found);
     }
     found.maker.add(call);
@@ -100,7 +103,7 @@ export class DailyKpis {
 }
 
 export function mergeKpis(all: readonly KpiSums[]): KpiSums {
-  const maker = new KpiMaker();
+  const maker = new KpiBuilder();
   for (const sums of all) maker.addAll(sums);
   return maker.sums();
 }

@@ -1,5 +1,5 @@
 // Adding up durations and asking for their percentiles: pure functions on the buckets of a Spread.
-import type { Latency, Spread } from "../../contracts/calls/histogram.ts";
+import type { Histogram, Latency } from "../../contracts/calls/histogram.ts";
 
 /** Each bucket is so much wider than the one before; the middle of one is within 2 % of all that is in it. */
 const GROWTH = 1.04;
@@ -7,7 +7,7 @@ const LOG_GROWTH = Math.log(GROWTH);
 /** What took longer than some 30 days is in the last one. */
 const LAST_BUCKET = 553;
 
-export const emptySpread = (): Spread => ({ count: 0, sumMs: 0, maxMs: 0, buckets: [] });
+export const emptyHistogram = (): Histogram => ({ count: 0, sumMs: 0, maxMs: 0, buckets: [] });
 
 export function bucketOf(valueMs: number): number {
   if (!(valueMs >= 1)) return 0;
@@ -18,7 +18,7 @@ export function bucketOf(valueMs: number): number {
 const middleOf = (bucket: number): number => (bucket === 0 ? 0 : (2 * GROWTH ** bucket) / (GROWTH + 1));
 
 /** Adds durations up in place, cheaply: for what is measured while a call goes on, or read by the thousand. */
-export class SpreadMaker {
+export class HistogramBuilder {
   readonly #counts = new Map<number, number>();
   #count = 0;
   #sumMs = 0;
@@ -39,7 +39,7 @@ export class SpreadMaker {
     this.#maxMs = Math.max(this.#maxMs, Math.round(valueMs));
   }
 
-  addAll(spread: Spread): void {
+  addAll(spread: Histogram): void {
     for (let i = 0; i + 1 < spread.buckets.length; i += 2) {
       const bucket = spread.buckets[i] as number;
       this.#counts.set(bucket, (this.#counts.get(bucket) ?? 0) + (spread.buckets[i + 1] as number));
@@ -49,21 +49,21 @@ export class SpreadMaker {
     this.#maxMs = Math.max(this.#maxMs, spread.maxMs);
   }
 
-  spread(): Spread {
+  build(): Histogram {
     const buckets = [...this.#counts].sort(([a], [b]) => a - b).flat();
     return { count: this.#count, sumMs: this.#sumMs, maxMs: this.#maxMs, buckets };
   }
 }
 
 /** All of them together; undefined when there is none. */
-export function mergeSpreads(spreads: readonly (Spread | undefined)[]): Spread | undefined {
-  const maker = new SpreadMaker();
+export function mergeHistograms(spreads: readonly (Histogram | undefined)[]): Histogram | undefined {
+  const maker = new HistogramBuilder();
   for (const spread of spreads) if (spread !== undefined) maker.addAll(spread);
-  return maker.isEmpty ? undefined : maker.spread();
+  return maker.isEmpty ? undefined : maker.build();
 }
 
 /** The value below which the share `q` of all lies (nearest rank), at most 2 % off; 0 of none. */
-export function quantileOf(spread: Spread, q: number): number {
+export function quantileOf(spread: Histogram, q: number): number {
   let left = Math.ceil(q * spread.count);
   for (let i = 0; i + 1 < spread.buckets.length; i += 2) {
     left -= spread.buckets[i + 1] as number;
@@ -73,7 +73,7 @@ export function quantileOf(spread: Spread, q: number): number {
 }
 
 /** In words for people, rounded to a tenth of a millisecond below 10 ms. */
-export function latencyOf(spread: Spread | undefined): Latency | undefined {
+export function latencyOf(spread: Histogram | undefined): Latency | undefined {
   if (spread === undefined || spread.count === 0) return undefined;
   return {
     count: spread.count,

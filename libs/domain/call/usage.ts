@@ -1,23 +1,23 @@
 // Adds up what the agents of one call measured: of each attempt apart, of the call together.
 import {
-  type AgentMeasures,
+  type AgentUsage,
   MODELS_MAX,
   type ModelUsage,
   TOOLS_MAX,
   type ToolUse,
 } from "../../contracts/calls/call.ts";
-import { mergeSpreads } from "./histogram.ts";
+import { mergeHistograms } from "./histogram.ts";
 
 const OTHER = "other";
 
 /** What several agents measured, one after the other; undefined when none did. */
-export function mergeMeasures(all: readonly (AgentMeasures | undefined)[]): AgentMeasures | undefined {
+export function mergeUsage(all: readonly (AgentUsage | undefined)[]): AgentUsage | undefined {
   const present = all.filter((measures) => measures !== undefined);
   if (present.length === 0) return undefined;
-  const sum = (of: (measures: AgentMeasures) => number) => present.reduce((so, one) => so + of(one), 0);
+  const sum = (of: (measures: AgentUsage) => number) => present.reduce((so, one) => so + of(one), 0);
   const spreads = Object.fromEntries(
     (["response", "llm", "stt", "tts", "endOfTurn"] as const).flatMap((name) => {
-      const merged = mergeSpreads(present.map((measures) => measures[name]));
+      const merged = mergeHistograms(present.map((measures) => measures[name]));
       return merged === undefined ? [] : [[name, merged]];
     }),
   );

@@ -9,11 +9,11 @@ export type SessionCommand =
       host: string;
       epoch: number;
       attempt: number;
-      asked: Warmth;
+      requestedWarmth: Warmth;
       room?: string;
       identity: string;
     }
-  | { do: "release"; host: string; attempt: number; why: string; untilLeft?: true }
+  | { do: "release"; host: string; attempt: number; reason: string; untilLeft?: true }
   | { do: "remove_participant"; room: string; identity: string }
   | { do: "delete_room"; room: string };
 
@@ -31,22 +31,22 @@ export function commandsFor(record: SessionRecord): SessionCommand[] {
       return [...commandsForAssign(record), ...commandsForLost(record)];
     case "joined":
     case "ready":
-      return record.former?.stays === true ? commandsForFormer(record) : [];
+      return record.previous?.keepUntilReplaced === true ? commandsForFormer(record) : [];
     case "ended":
       return [...commandsForFormer(record), ...commandsForEnd(record)];
   }
 }
 
 function commandsForAssign(record: SessionRecord): SessionCommand[] {
-  const { host, hostEpoch, asked } = record;
+  const { host, hostEpoch, requestedWarmth: asked } = record;
   if (host === undefined || hostEpoch === undefined || asked === undefined) return [];
   const assign = {
     do: "assign" as const,
     host,
     epoch: hostEpoch,
     attempt: record.attempt,
-    asked,
-    identity: agentIdentityOf(record.id, record.attempt),
+    requestedWarmth: asked,
+    identity: agentIdentityOf(record.sessionId, record.attempt),
   };
   if (asked === "hot") return [assign];
   return [
@@ -57,22 +57,22 @@ function commandsForAssign(record: SessionRecord): SessionCommand[] {
 
 /** One that was handed over stays until the next is in the room; one that was lost goes before. */
 const commandsForLost = (record: SessionRecord): SessionCommand[] =>
-  record.former?.stays === true ? [] : commandsForFormer(record);
+  record.previous?.keepUntilReplaced === true ? [] : commandsForFormer(record);
 
 /** A former agent is told to go and is also put out of the room: it may be a zombie that hears nothing. */
 function commandsForFormer(record: SessionRecord): SessionCommand[] {
-  const { former } = record;
+  const { previous: former } = record;
   if (former === undefined) return [];
   const release: SessionCommand = {
     do: "release",
     host: former.host,
     attempt: former.attempt,
-    why: "the session goes on with another agent",
+    reason: "the session goes on with another agent",
   };
   // A hot agent brings another room, so nobody will use the one that was made for the former.
-  const goesElsewhere = record.state === "dispatched" && record.asked === "hot";
+  const goesElsewhere = record.state === "dispatched" && record.requestedWarmth === "hot";
   // Told first, one that serves can end in order what it has in hand; it is out of the room at once all the same.
-  if (former.stays === true)
+  if (former.keepUntilReplaced === true)
     return [release, { do: "remove_participant", room: former.room, identity: former.identity }];
   return former.room === record.room && !goesElsewhere
     ? [{ do: "remove_participant", room: former.room, identity: former.identity }, release]
@@ -81,10 +81,10 @@ function commandsForFormer(record: SessionRecord): SessionCommand[] {
 
 /** LiveKit's native library never frees what an agent sounded in a room that was closed under it: it leaves first. */
 function commandsForEnd(record: SessionRecord): SessionCommand[] {
-  const why = record.endedReason ?? "ended";
+  const reason = record.endedReason ?? "ended";
   const release: SessionCommand[] =
     record.host === undefined
       ? []
-      : [{ do: "release", host: record.host, attempt: record.attempt, why, untilLeft: true }];
+      : [{ do: "release", host: record.host, attempt: record.attempt, reason, untilLeft: true }];
   return [...release, { do: "delete_room", room: record.room }];
 }

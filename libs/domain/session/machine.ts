@@ -22,18 +22,18 @@ const isFromItsHost = ({ context, event }: Args): boolean =>
 
 const hasAttemptsLeft = (context: SessionContext): boolean => context.failures + 1 < context.maxAttempts;
 
-const isOverdue = ({ context, event }: Args, state: string): boolean =>
-  event.type === "overdue" && event.state === state && event.attempt === context.attempt;
+const isExpired = ({ context, event }: Args, state: string): boolean =>
+  event.type === "deadline_exceeded" && event.state === state && event.attempt === context.attempt;
 
 /** Its telephone was answered by nobody, and its agent only comes with the answer. */
 const isUnanswered = (args: Args, state: string): boolean =>
-  isOverdue(args, state) && args.event.type === "overdue" && args.event.kind === "user_absent";
+  isExpired(args, state) && args.event.type === "deadline_exceeded" && args.event.kind === "user_absent";
 
 const failedInItsCode = (args: Args): boolean =>
   isFromItsHost(args) && args.event.type === "agent_ended" && args.event.error !== undefined;
 
-const isWorthRepeating = ({ context, event }: Args): boolean =>
-  hasAttemptsLeft(context) && !("worthRepeating" in event && !event.worthRepeating);
+const isRetryable = ({ context, event }: Args): boolean =>
+  hasAttemptsLeft(context) && !("retryable" in event && !event.retryable);
 
 const changeOn = <T extends SessionInput["type"]>(
   type: T,
@@ -52,15 +52,15 @@ const changeBy = (of: (context: SessionContext, event: SessionInput) => SessionC
 const whileStarting = {
   ready: { guard: "isFromItsHost", target: "ready", actions: "ready" },
   agent_ended: [
-    { guard: "failedAndWorthRepeating", target: "requested", actions: "tryAgain" },
+    { guard: "failedAndWorthRepeating", target: "requested", actions: "retry" },
     { guard: "failedInItsCode", target: "ended", actions: "failInError" },
     { guard: "isFromItsHost", target: "ended", actions: "endCompleted" },
   ],
   agent_lost: [
-    { guard: "isWorthRepeating", target: "requested", actions: "tryAgain" },
+    { guard: "isWorthRepeating", target: "requested", actions: "retry" },
     { guard: "isThisAttempt", target: "ended", actions: "failLost" },
   ],
-  handed_over: { guard: "isFromItsHost", target: "requested", actions: "handOverEarly" },
+  migrated: { guard: "isFromItsHost", target: "requested", actions: "migrateEarly" },
   user_left: { guard: "isFromItsHost", target: "ended", actions: "endByUserEarly" },
   end_requested: { target: "ended", actions: "endByUserEarly" },
 } as const;
@@ -74,37 +74,37 @@ export const sessionMachine = setup({
   guards: {
     isThisAttempt,
     isFromItsHost,
-    isWorthRepeating: (args) => isThisAttempt(args) && isWorthRepeating(args),
+    isWorthRepeating: (args) => isThisAttempt(args) && isRetryable(args),
     failedInItsCode,
-    failedAndWorthRepeating: (args) => failedInItsCode(args) && isWorthRepeating(args),
-    isOverdueRequested: (args) => isOverdue(args, "requested"),
+    failedAndWorthRepeating: (args) => failedInItsCode(args) && isRetryable(args),
+    isOverdueRequested: (args) => isExpired(args, "requested"),
     isUnansweredDispatched: (args) => isUnanswered(args, "dispatched"),
     isUnansweredJoined: (args) => isUnanswered(args, "joined"),
-    isOverdueDispatched: (args) => isOverdue(args, "dispatched"),
+    isOverdueDispatched: (args) => isExpired(args, "dispatched"),
     isOverdueDispatchedWithAttemptsLeft: (args) =>
-      isOverdue(args, "dispatched") && hasAttemptsLeft(args.context),
-    isOverdueJoined: (args) => isOverdue(args, "joined"),
-    isOverdueJoinedWithAttemptsLeft: (args) => isOverdue(args, "joined") && hasAttemptsLeft(args.context),
-    isOverdueReady: (args) => isOverdue(args, "ready"),
+      isExpired(args, "dispatched") && hasAttemptsLeft(args.context),
+    isOverdueJoined: (args) => isExpired(args, "joined"),
+    isOverdueJoinedWithAttemptsLeft: (args) => isExpired(args, "joined") && hasAttemptsLeft(args.context),
+    isOverdueReady: (args) => isExpired(args, "ready"),
   },
   actions: {
     dispatched: changeOn("host_chosen", change.dispatched),
     joined: changeOn("joined", change.joined),
     ready: changeOn("ready", change.ready),
     declined: changeOn("declined", change.declined),
-    notTaken: changeOn("not_taken", change.notTaken),
-    tryAgain: changeBy((context, event) => change.tryAgain(context, event, false)),
-    recover: changeBy((context, event) => change.tryAgain(context, event, true)),
-    handOverEarly: changeBy((context, event) => change.handOver(context, event, false)),
-    handOver: changeBy((context, event) => change.handOver(context, event, true)),
+    providerDeclined: changeOn("provider_declined", change.providerDeclined),
+    retry: changeBy((context, event) => change.retry(context, event, false)),
+    recover: changeBy((context, event) => change.retry(context, event, true)),
+    migrateEarly: changeBy((context, event) => change.migrate(context, event, false)),
+    migrate: changeBy((context, event) => change.migrate(context, event, true)),
     endByUserEarly: changeBy((context, event) => change.endedByUser(context, event, false)),
     endByUser: changeBy((context, event) => change.endedByUser(context, event, true)),
-    endByDeadline: changeOn("overdue", change.endedByDeadline),
+    endByDeadline: changeOn("deadline_exceeded", change.endedByDeadline),
     endCompleted: changeBy((context, event) => change.ended(context, event, "completed")),
     failLate: changeBy((context, event) => change.giveUp(context, event, "join_timeout")),
     failNotReady: changeBy((context, event) => change.giveUp(context, event, "ready_timeout")),
     failLost: changeBy((context, event) => change.giveUp(context, event, "agent_lost")),
-    failInError: changeBy((context, event) => change.failedInError(context, event)),
+    failInError: changeBy((context, event) => change.failedWithError(context, event)),
   },
 }).createMachine({
   id: "session",
@@ -118,23 +118,23 @@ export const sessionMachine = setup({
           target: "dispatched",
           actions: "dispatched",
         },
-        overdue: { guard: "isOverdueRequested", target: "ended", actions: "endByDeadline" },
+        deadline_exceeded: { guard: "isOverdueRequested", target: "ended", actions: "endByDeadline" },
         end_requested: { target: "ended", actions: "endByUserEarly" },
       },
     },
     dispatched: {
       on: {
         declined: { guard: "isThisAttempt", target: "requested", actions: "declined" },
-        not_taken: { guard: "isFromItsHost", target: "requested", actions: "notTaken" },
+        provider_declined: { guard: "isFromItsHost", target: "requested", actions: "providerDeclined" },
         assign_failed: [
-          { guard: "isWorthRepeating", target: "requested", actions: "tryAgain" },
+          { guard: "isWorthRepeating", target: "requested", actions: "retry" },
           { guard: "isThisAttempt", target: "ended", actions: "failLate" },
         ],
         joined: { guard: "isFromItsHost", target: "joined", actions: "joined" },
         ...whileStarting,
-        overdue: [
+        deadline_exceeded: [
           { guard: "isUnansweredDispatched", target: "ended", actions: "endByDeadline" },
-          { guard: "isOverdueDispatchedWithAttemptsLeft", target: "requested", actions: "tryAgain" },
+          { guard: "isOverdueDispatchedWithAttemptsLeft", target: "requested", actions: "retry" },
           { guard: "isOverdueDispatched", target: "ended", actions: "failLate" },
         ],
       },
@@ -142,9 +142,9 @@ export const sessionMachine = setup({
     joined: {
       on: {
         ...whileStarting,
-        overdue: [
+        deadline_exceeded: [
           { guard: "isUnansweredJoined", target: "ended", actions: "endByDeadline" },
-          { guard: "isOverdueJoinedWithAttemptsLeft", target: "requested", actions: "tryAgain" },
+          { guard: "isOverdueJoinedWithAttemptsLeft", target: "requested", actions: "retry" },
           { guard: "isOverdueJoined", target: "ended", actions: "failNotReady" },
         ],
       },
@@ -160,8 +160,8 @@ export const sessionMachine = setup({
           { guard: "isWorthRepeating", target: "requested", actions: "recover" },
           { guard: "isThisAttempt", target: "ended", actions: "failLost" },
         ],
-        handed_over: { guard: "isFromItsHost", target: "requested", actions: "handOver" },
-        overdue: { guard: "isOverdueReady", target: "ended", actions: "endByDeadline" },
+        migrated: { guard: "isFromItsHost", target: "requested", actions: "migrate" },
+        deadline_exceeded: { guard: "isOverdueReady", target: "ended", actions: "endByDeadline" },
         user_left: { guard: "isFromItsHost", target: "ended", actions: "endByUser" },
         end_requested: { target: "ended", actions: "endByUser" },
       },

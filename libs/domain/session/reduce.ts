@@ -17,12 +17,12 @@ export interface SessionDefaults {
  * An input that the present state has no use for returns the very same object. That makes redelivery safe: a
  * second `joined` changes nothing, nor does a `ready` of an attempt that was given up, and `ended` absorbs.
  */
-export function step(record: SessionRecord, input: SessionInput): SessionRecord {
-  const { state, opId, ...context } = record;
+export function reduceSession(record: SessionRecord, input: SessionInput): SessionRecord {
+  const { state, writeId, ...context } = record;
   const before = sessionMachine.resolveState({ value: state, context });
   const [after] = transition(sessionMachine, before, input);
   if (after.value === before.value && after.context === before.context) return record;
-  return withoutAbsent({ ...after.context, state: after.value, opId } as SessionRecord);
+  return withoutAbsent({ ...after.context, state: after.value, writeId } as SessionRecord);
 }
 
 /** The machine can only set a field to undefined; a record on the wire has no such fields. */
@@ -35,12 +35,12 @@ const withoutAbsent = (record: SessionRecord): SessionRecord =>
  */
 export const newSession = (event: Requested, defaults: SessionDefaults, place?: number): SessionRecord => ({
   v: 1,
-  id: event.sessionId,
+  sessionId: event.sessionId,
   tenant: event.tenant,
   profile: event.profile,
   ...(event.provider === undefined ? {} : { provider: event.provider }),
   ...(event.call === undefined ? {} : { call: event.call }),
-  ...(place === undefined ? {} : { place }),
+  ...(place === undefined ? {} : { queueSeq: place }),
   state: "requested",
   attempt: 1,
   failures: 0,
@@ -59,7 +59,7 @@ export const newSession = (event: Requested, defaults: SessionDefaults, place?: 
   },
   history: [{ state: "requested", at: event.at, attempt: 1 }],
   timings: {},
-  opId: "",
+  writeId: "",
 });
 
 /**

@@ -12,16 +12,16 @@ import type {
 } from "../../contracts/sessions/session.ts";
 
 /** The record without the parts that belong to its storage: what the machine calls its context. */
-export type SessionContext = Omit<SessionRecord, "state" | "opId">;
+export type SessionContext = Omit<SessionRecord, "state" | "writeId">;
 
 /** What the dispatcher itself decides or learns while it handles a message. */
 export type DispatcherInput =
-  | { type: "host_chosen"; attempt: number; host: string; epoch: number; asked: Warmth; at: string }
+  | { type: "host_chosen"; attempt: number; host: string; epoch: number; requestedWarmth: Warmth; at: string }
   | {
       type: "declined";
       attempt: number;
       host: string;
-      why: string;
+      reason: string;
       at: string;
       /** Set when it was not the host's doing: it is not avoided, and asked again after this. */
       pauseMs?: number;
@@ -32,8 +32,8 @@ export type DispatcherInput =
       type: "assign_failed";
       attempt: number;
       host: string;
-      why: string;
-      worthRepeating: boolean;
+      reason: string;
+      retryable: boolean;
       at: string;
     };
 
@@ -65,13 +65,13 @@ const faultOf: Record<EndedReason, Fault> = {
 };
 
 /** Adds a line to the history. The first and the newest entries stay when it grows too long. */
-function remember(context: SessionContext, state: SessionState, at: string, why?: string): SessionContext {
+function remember(context: SessionContext, state: SessionState, at: string, reason?: string): SessionContext {
   const entry: HistoryEntry = {
     state,
     at,
     attempt: context.attempt,
     ...(context.host === undefined ? {} : { host: context.host }),
-    ...(why === undefined ? {} : { why: why.slice(0, WHY_MAX) }),
+    ...(reason === undefined ? {} : { reason: reason.slice(0, WHY_MAX) }),
   };
   const [first, ...rest] = [...context.history, entry];
   const history = first === undefined ? [] : [first, ...rest.slice(-(HISTORY_MAX - 1))];
@@ -80,7 +80,7 @@ function remember(context: SessionContext, state: SessionState, at: string, why?
 
 export const dispatched = (context: SessionContext, event: Said<"host_chosen">): SessionContext =>
   remember(
-    { ...context, host: event.host, hostEpoch: event.epoch, asked: event.asked },
+    { ...context, host: event.host, hostEpoch: event.epoch, requestedWarmth: event.requestedWarmth },
     "dispatched",
     event.at,
   );
@@ -104,11 +104,11 @@ export const ready = (context: SessionContext, event: Said<"ready">): SessionCon
     {
       ...inRoom(context, event),
       // One that stayed until now is told to go by what its record calls for.
-      former: context.former?.stays === true ? context.former : undefined,
+      previous: context.previous?.keepUntilReplaced === true ? context.previous : undefined,
       recovering: false,
       avoid: [],
       backoffMs: 0,
-      readies: readiesOf(context) + 1,
+      readyCount: readyCountOf(context) + 1,
       timings: { ...context.timings, readyMs: event.tookMs },
     },
     "ready",
@@ -116,8 +116,11 @@ export const ready = (context: SessionContext, event: Said<"ready">): SessionCon
   );
 
 /** A record of an earlier version doesn't count them itself, and its history may have forgotten some. */
-export const readiesOf = ({ readies, history }: Pick<SessionContext, "readies" | "history">): number =>
-  Math.max(readies ?? 0, history.filter(({ state }) => state === "ready").length);
+export const readyCountOf = ({
+  readyCount,
+  history,
+}: Pick<SessionContext, "readyCount" | "history">): number =>
+  Math.max(readyCount ?? 0, history.filter(({ state }) => state === "ready").length);
 
 /**
  * A try that its host declined: nothing was started, so it costs no failure.
@@ -129,23 +132,29 @@ export function declined(context: SessionContext, event: Said<"declined">): Sess
   const { pauseMs } = event;
   const avoid = pauseMs === undefined ? [...new Set([...context.avoid, event.host])] : context.avoid;
   const backoffMs = pauseMs ?? (context.avoid.includes(event.host) ? DECLINED_AGAIN_MS : 0);
-  const former = event.mayHaveStarted ? formerOf(context) : context.former;
-  const next = { ...withoutAttempt(context), attempt: context.attempt + 1, backoffMs, avoid, former };
-  return remember(next, "requested", event.at, event.why);
+  const former = event.mayHaveStarted ? previousOf(context) : context.previous;
+  const next = {
+    ...withoutAttempt(context),
+    attempt: context.attempt + 1,
+    backoffMs,
+    avoid,
+    previous: former,
+  };
+  return remember(next, "requested", event.at, event.reason);
 }
 
 /**
  * A try for which its provider found nobody: no failure, as with a host that declines. What was asked for may still
  * come of it, so it is taken back.
  */
-export function notTaken(context: SessionContext, event: Said<"not_taken">): SessionContext {
+export function providerDeclined(context: SessionContext, event: Said<"provider_declined">): SessionContext {
   const next = {
     ...withoutAttempt(context),
-    former: formerOf(context),
+    previous: previousOf(context),
     attempt: context.attempt + 1,
     backoffMs: event.pauseMs,
   };
-  return remember(next, "requested", event.at, event.why);
+  return remember(next, "requested", event.at, event.reason);
 }
 
 /**
@@ -153,40 +162,40 @@ export function notTaken(context: SessionContext, event: Said<"not_taken">): Ses
  *
  * A caller who already talked must not wait, so only an agent that never became ready is given a pause.
  */
-export function tryAgain(context: SessionContext, event: SessionInput, wasReady: boolean): SessionContext {
+export function retry(context: SessionContext, event: SessionInput, wasReady: boolean): SessionContext {
   const failures = context.failures + 1;
   const recovering = context.recovering || wasReady;
   const next: SessionContext = {
     ...withoutAttempt(context),
-    former: formerOf(context),
+    previous: previousOf(context),
     attempt: context.attempt + 1,
     failures,
     recovering,
     backoffMs: wasReady ? 0 : BACKOFF_BASE_MS * 2 ** (failures - 1),
     // The user of a running session stays where they are; before that nobody was told the room.
-    room: recovering || context.roomIsNamed ? context.room : roomOf(context.id),
+    room: recovering || context.roomIsNamed ? context.room : roomOf(context.sessionId),
     avoid: context.host === undefined ? context.avoid : [context.host],
   };
-  return remember(next, "requested", event.at, whyOf(event));
+  return remember(next, "requested", event.at, reasonOf(event));
 }
 
 /**
  * The next attempt after a host gave its session away in order: nothing failed. An agent that serves goes on
  * until the next one is in the room, so that its user isn't left alone meanwhile.
  */
-export function handOver(context: SessionContext, event: SessionInput, wasReady: boolean): SessionContext {
+export function migrate(context: SessionContext, event: SessionInput, wasReady: boolean): SessionContext {
   const recovering = context.recovering || wasReady;
-  const former = formerOf(context);
+  const former = previousOf(context);
   const next: SessionContext = {
     ...withoutAttempt(context),
-    former: wasReady && former !== undefined ? { ...former, stays: true } : former,
+    previous: wasReady && former !== undefined ? { ...former, keepUntilReplaced: true } : former,
     attempt: context.attempt + 1,
     recovering,
     backoffMs: 0,
-    room: recovering || context.roomIsNamed ? context.room : roomOf(context.id),
+    room: recovering || context.roomIsNamed ? context.room : roomOf(context.sessionId),
     avoid: context.host === undefined ? context.avoid : [context.host],
   };
-  return remember(next, "requested", event.at, whyOf(event));
+  return remember(next, "requested", event.at, reasonOf(event));
 }
 
 /** The end after a failure; `failures` counts that one too. */
@@ -194,17 +203,17 @@ export const giveUp = (context: SessionContext, event: SessionInput, reason: End
   ended({ ...context, failures: context.failures + 1 }, event, reason);
 
 /** The end after an error: of the agent's code, or of who was to give the agent. */
-export const failedInError = (context: SessionContext, event: SessionInput): SessionContext =>
+export const failedWithError = (context: SessionContext, event: SessionInput): SessionContext =>
   giveUp(context, event, "cause" in event && event.cause === "provider" ? "provider_error" : "agent_error");
 
 export function ended(
   context: SessionContext,
   event: SessionInput,
-  reason: EndedReason,
-  why?: string,
+  endedReason: EndedReason,
+  reason?: string,
 ): SessionContext {
-  const next = { ...context, endedReason: reason, fault: faultOf[reason], recovering: false, backoffMs: 0 };
-  return remember(next, "ended", event.at, why ?? whyOf(event));
+  const next = { ...context, endedReason, fault: faultOf[endedReason], recovering: false, backoffMs: 0 };
+  return remember(next, "ended", event.at, reason ?? reasonOf(event));
 }
 
 /** A user who asks for the end of what never became ready has cancelled it. */
@@ -214,7 +223,7 @@ export const endedByUser = (
   everReady: boolean,
 ): SessionContext => ended(context, event, everReady || context.recovering ? "completed" : "cancelled");
 
-export function endedByDeadline(context: SessionContext, event: Said<"overdue">): SessionContext {
+export function endedByDeadline(context: SessionContext, event: Said<"deadline_exceeded">): SessionContext {
   switch (event.kind) {
     case "idle":
       return ended(context, event, "idle");
@@ -228,9 +237,9 @@ export function endedByDeadline(context: SessionContext, event: Said<"overdue">)
 }
 
 /** What was said about it, in words for the history. */
-export function whyOf(event: SessionInput): string {
+export function reasonOf(event: SessionInput): string {
   if ("error" in event && event.error !== undefined) return event.error;
-  if ("why" in event) return event.why;
+  if ("reason" in event) return event.reason;
   return event.type.replaceAll("_", " ");
 }
 
@@ -238,18 +247,18 @@ const withoutAttempt = (context: SessionContext): SessionContext => ({
   ...context,
   host: undefined,
   hostEpoch: undefined,
-  asked: undefined,
+  requestedWarmth: undefined,
   warm: undefined,
   identity: undefined,
 });
 
-function formerOf(context: SessionContext): SessionRecord["former"] {
-  if (context.host === undefined || context.hostEpoch === undefined) return context.former;
+function previousOf(context: SessionContext): SessionRecord["previous"] {
+  if (context.host === undefined || context.hostEpoch === undefined) return context.previous;
   return {
     attempt: context.attempt,
     host: context.host,
     hostEpoch: context.hostEpoch,
     room: context.room,
-    identity: context.identity ?? agentIdentityOf(context.id, context.attempt),
+    identity: context.identity ?? agentIdentityOf(context.sessionId, context.attempt),
   };
 }

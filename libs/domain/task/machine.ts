@@ -15,7 +15,7 @@ const changeBy = (of: (context: TaskContext, event: TaskEvent) => TaskContext) =
 const enter = (state: TaskState) => changeBy((context, event) => change.moved(context, event, state));
 
 const isCall = (status: string, args: Args): boolean =>
-  isThisAttempt(args) && args.event.type === "call_moved" && args.event.call.status === status;
+  isThisAttempt(args) && args.event.type === "call_updated" && args.event.call.status === status;
 
 /** The next try, or how the task ended, whichever the outcome says. */
 const leadsTo =
@@ -47,7 +47,7 @@ const notes = {
 /** What may come while an attempt is under way, in whichever of its states. */
 const whileUnderWay = {
   session_ended: settles,
-  overdue: settles,
+  deadline_exceeded: settles,
   cancel_requested: settles,
 };
 
@@ -87,7 +87,7 @@ export const taskMachine = setup({
   states: {
     queued: {
       on: {
-        line_given: {
+        slot_granted: {
           guard: ({ context, event }) => event.attempt === context.attempt + 1 && event.life === context.life,
           target: "dialing",
           actions: assign(({ context, event }) => change.begun(context, event)),
@@ -107,7 +107,7 @@ export const taskMachine = setup({
       on: {
         ...whileUnderWay,
         session_ready: [begins, notes],
-        call_moved: [
+        call_updated: [
           ...settles,
           answers,
           { guard: (args) => isCall("ringing", args), target: "ringing", actions: enter("ringing") },
@@ -116,7 +116,7 @@ export const taskMachine = setup({
       },
     },
     ringing: {
-      on: { ...whileUnderWay, session_ready: notes, call_moved: [...settles, answers, notes] },
+      on: { ...whileUnderWay, session_ready: notes, call_updated: [...settles, answers, notes] },
     },
     answered: {
       // An agent that waited in the room begins to speak at once; one that doesn't yet is waited for.
@@ -125,10 +125,10 @@ export const taskMachine = setup({
         target: "inProgress",
         actions: enter("inProgress"),
       },
-      on: { ...whileUnderWay, session_ready: notes, call_moved: [...settles, notes] },
+      on: { ...whileUnderWay, session_ready: notes, call_updated: [...settles, notes] },
     },
     inProgress: {
-      on: { ...whileUnderWay, call_moved: [...settles, notes] },
+      on: { ...whileUnderWay, call_updated: [...settles, notes] },
     },
     completed: {},
     busy: ended,

@@ -10,7 +10,7 @@ import type {
 } from "../../contracts/tasks/task.ts";
 
 /** The record without the parts that belong to its storage: what the machine calls its context. */
-export type TaskContext = Omit<TaskRecord, "state" | "opId">;
+export type TaskContext = Omit<TaskRecord, "state" | "writeId">;
 
 export interface Outcome {
   /** How the attempt ended. */
@@ -33,14 +33,14 @@ export const isTelephone = (provider: ProviderName): boolean => provider === "si
  */
 export function outcomeOf(context: TaskContext, event: TaskEvent): Outcome | undefined {
   switch (event.type) {
-    case "call_moved":
+    case "call_updated":
       return ofCall(context, event.call);
     case "session_ended":
       return ofSessionEnd(context, event);
-    case "overdue":
+    case "deadline_exceeded":
       return ofOverdue(context, event);
     case "cancel_requested":
-      return over("canceled", failure("canceled", event.why, false));
+      return over("canceled", failure("canceled", event.reason, false));
     default:
       return undefined;
   }
@@ -78,63 +78,72 @@ type SessionEnded = Extract<TaskEvent, { type: "session_ended" }>;
 
 function ofSessionEnd(context: TaskContext, event: SessionEnded): Outcome {
   const attempt = newest(context);
-  const call = event.call ?? (event.notDialled ? undefined : attempt?.call);
+  const call = event.call ?? (event.notDialed ? undefined : attempt?.call);
   const byCall = call === undefined ? undefined : ofCall(context, call);
   if (byCall !== undefined) return byCall;
   if (isTelephone(context.provider)) {
     if (call === undefined) return beforeDialling(context, event);
     if (call.status === "dialing" || call.status === "ringing") {
-      return over("unknown", failure("unknown_outcome", `${event.why}; the call was ${call.status}`, false));
+      return over(
+        "unknown",
+        failure("unknown_outcome", `${event.reason}; the call was ${call.status}`, false),
+      );
     }
     if (call.unanswered && !hasAnswered(attempt)) return whileItRang(context, event);
     return afterAnswer(event);
   }
   const wasReached = event.wasReady || attempt?.agentReady === true || hasAnswered(attempt);
   if (!wasReached) return beforeDialling(context, event);
-  if (event.reason !== "expired") return afterAnswer(event);
-  return over("noAnswer", failure("no_answer", `nobody came into the room: ${event.why}`, false));
+  if (event.endedReason !== "expired") return afterAnswer(event);
+  return over("noAnswer", failure("no_answer", `nobody came into the room: ${event.reason}`, false));
 }
 
 /** Its telephone was hung up from here, and nobody had answered: that is certain, so that it may be called again. */
 function whileItRang(context: TaskContext, event: SessionEnded): Outcome {
-  const why = `nobody had answered: ${event.why}`;
-  switch (event.reason) {
+  const reason = `nobody had answered: ${event.reason}`;
+  switch (event.endedReason) {
     case "completed":
     case "cancelled":
-      return over("canceled", failure("canceled", `its session was ended by somebody: ${event.why}`, false));
+      return over(
+        "canceled",
+        failure("canceled", `its session was ended by somebody: ${event.reason}`, false),
+      );
     case "expired":
-      return repeated(context, "noAnswer", failure("no_answer", why, true));
+      return repeated(context, "noAnswer", failure("no_answer", reason, true));
     case "max_duration":
-      return over("failed", failure("attempt_limit", why, false));
+      return over("failed", failure("attempt_limit", reason, false));
     case "provider_error":
-      return repeated(context, "failed", failure("provider_failed", why, event.worthRepeating));
+      return repeated(context, "failed", failure("provider_failed", reason, event.retryable));
     default:
-      return repeated(context, "failed", failure("agent_failed", why, event.worthRepeating));
+      return repeated(context, "failed", failure("agent_failed", reason, event.retryable));
   }
 }
 
 function beforeDialling(context: TaskContext, event: SessionEnded): Outcome {
-  const why = `nothing was dialled: ${event.why}`;
-  switch (event.reason) {
+  const reason = `nothing was dialled: ${event.reason}`;
+  switch (event.endedReason) {
     case "no_capacity":
       return {
         end: "failed",
-        error: failure("no_capacity", why, true),
+        error: failure("no_capacity", reason, true),
         again: true,
         costs: false,
       };
     case "completed":
     case "cancelled":
-      return over("canceled", failure("canceled", `its session was ended by somebody: ${event.why}`, false));
+      return over(
+        "canceled",
+        failure("canceled", `its session was ended by somebody: ${event.reason}`, false),
+      );
     case "provider_error":
-      return repeated(context, "failed", failure("provider_failed", why, event.worthRepeating));
+      return repeated(context, "failed", failure("provider_failed", reason, event.retryable));
     default:
-      return repeated(context, "failed", failure("agent_failed", why, event.worthRepeating));
+      return repeated(context, "failed", failure("agent_failed", reason, event.retryable));
   }
 }
 
-function afterAnswer({ reason, why }: SessionEnded): Outcome {
-  switch (reason) {
+function afterAnswer({ endedReason, reason }: SessionEnded): Outcome {
+  switch (endedReason) {
     case "completed":
     case "idle":
     case "expired":
@@ -142,23 +151,23 @@ function afterAnswer({ reason, why }: SessionEnded): Outcome {
     case "cancelled":
       return over("completed");
     case "max_duration":
-      return over("failed", failure("attempt_limit", `the conversation was ended: ${why}`, false));
+      return over("failed", failure("attempt_limit", `the conversation was ended: ${reason}`, false));
     default:
-      return over("failed", failure("lost_after_answer", `${reason}: ${why}`, false));
+      return over("failed", failure("lost_after_answer", `${endedReason}: ${reason}`, false));
   }
 }
 
-function ofOverdue(context: TaskContext, event: Extract<TaskEvent, { type: "overdue" }>): Outcome {
+function ofOverdue(context: TaskContext, event: Extract<TaskEvent, { type: "deadline_exceeded" }>): Outcome {
   const attempt = newest(context);
   const call = event.call ?? attempt?.call;
   const byCall = call === undefined ? undefined : ofCall(context, call);
   if (byCall !== undefined) return byCall;
-  const why = `the attempt took more than ${Math.round(context.deadlineMs.attempt / 1000)} s`;
+  const reason = `the attempt took more than ${Math.round(context.deadlineMs.attempt / 1000)} s`;
   const isTalking = call?.status === "answered" || call?.status === "hungUp" || hasAnswered(attempt);
-  if (isTalking) return over("failed", failure("attempt_limit", why, false));
+  if (isTalking) return over("failed", failure("attempt_limit", reason, false));
   // A connector may be about to dial at this very moment, so that "not dialled yet" can't be relied on.
-  if (isTelephone(context.provider)) return over("unknown", failure("unknown_outcome", why, false));
-  return repeated(context, "failed", failure("attempt_limit", why, true));
+  if (isTelephone(context.provider)) return over("unknown", failure("unknown_outcome", reason, false));
+  return repeated(context, "failed", failure("attempt_limit", reason, true));
 }
 
 const over = (end: TaskEnd, error?: TaskError): Outcome => ({
@@ -171,16 +180,16 @@ const over = (end: TaskEnd, error?: TaskError): Outcome => ({
 const repeated = (context: TaskContext, end: TaskEnd, error: TaskError): Outcome => ({
   end,
   error,
-  again: error.worthRepeating && context.failures + 1 < context.retry.maxAttempts,
+  again: error.retryable && context.failures + 1 < context.retry.maxAttempts,
   costs: true,
 });
 
 const MESSAGE_MAX = 480;
 
-export const failure = (code: TaskErrorCode, message: string, worthRepeating: boolean): TaskError => ({
+export const failure = (code: TaskErrorCode, message: string, retryable: boolean): TaskError => ({
   code,
   message: message.slice(0, MESSAGE_MAX),
-  worthRepeating,
+  retryable,
 });
 
 export const newest = (context: Pick<TaskContext, "attempts">): TaskAttempt | undefined =>

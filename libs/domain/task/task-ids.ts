@@ -7,15 +7,15 @@ const DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 export const taskIdOfKey = (tenant: string, key: string): string => idOf("key", tenant, key);
 
 /** The task of a message that has neither id nor key: its place in the stream never changes. */
-export const taskIdOfPlace = (tenant: string, place: number, requestHash: string): string =>
+export const taskIdOfSeq = (tenant: string, place: number, requestHash: string): string =>
   idOf("place", tenant, String(place), requestHash);
 
 /** The session of one attempt. There is no other by this name, so an attempt that is begun twice is one. */
 export const taskSessionOf = (taskId: string, attempt: number): string => `${taskId}-${attempt}`;
 
 /** Which attempt a session is, by its name; undefined when it is of no task's making. */
-export function attemptOfSession(session: string): { taskId: string; attempt: number } | undefined {
-  const [, taskId, attempt] = /^(t_[A-Za-z0-9_-]+)-([1-9]\d{0,8})$/.exec(session) ?? [];
+export function attemptOfSession(sessionId: string): { taskId: string; attempt: number } | undefined {
+  const [, taskId, attempt] = /^(t_[A-Za-z0-9_-]+)-([1-9]\d{0,8})$/.exec(sessionId) ?? [];
   return taskId === undefined ? undefined : { taskId, attempt: Number(attempt) };
 }
 

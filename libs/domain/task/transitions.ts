@@ -9,10 +9,10 @@ type Said<T extends TaskEvent["type"]> = Extract<TaskEvent, { type: T }>;
 /** The first attempt and the newest ones stay when there are too many. */
 const ATTEMPTS_MAX = 12;
 
-export function begun(context: TaskContext, event: Said<"line_given">): TaskContext {
+export function begun(context: TaskContext, event: Said<"slot_granted">): TaskContext {
   const attempt: TaskAttempt = {
     n: event.attempt,
-    session: taskSessionOf(context.id, event.attempt),
+    sessionId: taskSessionOf(context.taskId, event.attempt),
     state: "dialing",
     states: [{ state: "dialing", at: event.at }],
   };
@@ -59,7 +59,7 @@ export function endedWaiting(
   event: Said<"cancel_requested"> | Said<"expired">,
 ): TaskContext {
   const code = event.type === "expired" ? "expired" : "canceled";
-  return { ...context, backoffMs: 0, endedAt: event.at, error: failure(code, event.why, false) };
+  return { ...context, backoffMs: 0, endedAt: event.at, error: failure(code, event.reason, false) };
 }
 
 /** A new life of a task that had ended. Its attempts go on being counted, since the count is what fences. */
@@ -115,7 +115,7 @@ function noted(attempt: TaskAttempt, event: TaskEvent): TaskAttempt {
   if (said === undefined) {
     // It was only intended, and what is shown is that nobody was called.
     const { call: _, ...withoutCall } = attempt;
-    const isNone = event.type === "session_ended" && event.notDialled === true;
+    const isNone = event.type === "session_ended" && event.notDialed === true;
     return { ...(isNone ? withoutCall : attempt), ...isReady };
   }
   const before = attempt.call;

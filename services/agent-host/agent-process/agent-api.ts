@@ -30,8 +30,8 @@ export const greenroomJob = Symbol.for("greenroom.job");
 export interface GreenroomJob {
   readonly info: SessionInfo;
   ready(): void;
-  resumesFrom(): Resumption | undefined;
-  greetsItself(): void;
+  getResumption(): Resumption | undefined;
+  disableAutoGreeting(): void;
 }
 
 /**
@@ -54,8 +54,8 @@ export function sessionInfo(): SessionInfo | undefined {
  * A file need not ask: what was said is in its agent's context before the AgentSession has started. This is for
  * files that want to know, as to begin with another Agent or to read again what they looked up.
  */
-export function resumesFrom(): Resumption | undefined {
-  return present()?.resumesFrom();
+export function getResumption(): Resumption | undefined {
+  return present()?.getResumption();
 }
 
 /**
@@ -63,8 +63,8 @@ export function resumesFrom(): Resumption | undefined {
  * back, since the user was greeted long ago, and a short sentence is said in its place. Call it before
  * `session.start`; for a conversation that begins it changes nothing.
  */
-export function greetsItself(): void {
-  present()?.greetsItself();
+export function disableAutoGreeting(): void {
+  present()?.disableAutoGreeting();
 }
 
 const present = (): GreenroomJob | undefined =>

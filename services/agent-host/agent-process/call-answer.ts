@@ -2,23 +2,23 @@
 import type { JobContext } from "@livekit/agents";
 import { ParticipantKind, type RemoteParticipant, RoomEvent } from "@livekit/rtc-node";
 import { ANSWERED, CALL_STATUS } from "../../../libs/contracts/sessions/room-messages.ts";
-import { deferred } from "../../../libs/runtime/with-resolvers.ts";
-import type { StageRoom } from "./room.ts";
+import { withResolvers } from "../../../libs/runtime/with-resolvers.ts";
+import type { JobRoom } from "./room.ts";
 
 /**
  * LiveKit SIP puts the callee into the room as soon as it dials, and says by an attribute when they answer. What an
  * agent says before that would be lost, so it waits here: greetings, replies, sounds of any kind. In an attempt that
  * goes on with a call the callee has answered long ago, and nothing waits.
  */
-export class StageAnswer {
+export class CallAnswer {
   readonly #callee: string | undefined;
-  readonly #room: StageRoom;
-  readonly #answered = deferred<void>();
+  readonly #room: JobRoom;
+  readonly #answered = withResolvers<void>();
   #isOpen: boolean;
   #wasThere = false;
 
   /** @param callee undefined in a session without a telephone call, where nobody's answer is waited for */
-  constructor(callee: string | undefined, room: StageRoom) {
+  constructor(callee: string | undefined, room: JobRoom) {
     this.#callee = callee;
     this.#room = room;
     this.#isOpen = callee === undefined;

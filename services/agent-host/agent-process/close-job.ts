@@ -1,12 +1,12 @@
 // Ends a job: closes its AgentSession, leaves its room and runs its callbacks, each within its time.
 import { type AgentDefinition, type JobContext, runWithJobContextAsync } from "@livekit/agents";
 import { insideOf } from "./job-context.ts";
-import type { StageRoom } from "./room.ts";
+import type { JobRoom } from "./room.ts";
 
 export interface ClosingJob {
   readonly agent: AgentDefinition;
   readonly context: JobContext;
-  readonly room: StageRoom;
+  readonly room: JobRoom;
   /** Settles when the file's `entry` has returned. */
   readonly entry: Promise<void>;
   /** Whether no human is in the room any more. */

@@ -2,16 +2,16 @@
 import { llm, voice } from "@livekit/agents";
 import { CONVERSATION_BYTES_MAX } from "../../../libs/contracts/sessions/conversation.ts";
 import { trimConversation } from "../../../libs/domain/session/trim-conversation.ts";
-import type { FromStage, StageResume } from "../pool/messages.ts";
+import type { ProcessToHost, ResumedConversation } from "../pool/messages.ts";
 import type { Resumption } from "./agent-api.ts";
 import { itemsOf, revive } from "./chat-items.ts";
 
 interface Deps {
   readonly slot: string;
-  readonly resumes: StageResume | undefined;
+  readonly resumes: ResumedConversation | undefined;
   /** False: the host is told nothing of what is said. */
   readonly keep: boolean;
-  readonly send: (message: FromStage) => void;
+  readonly send: (message: ProcessToHost) => void;
 }
 
 /** Where an agent keeps the context that its model is asked with; its own `updateChatCtx` forgets session tools. */
@@ -19,7 +19,7 @@ interface AgentInside {
   _chatCtx: llm.ChatContext;
 }
 
-export class StageConversation {
+export class JobConversation {
   readonly #deps: Deps;
   readonly #restored: readonly llm.ChatItem[];
   #isDue = false;

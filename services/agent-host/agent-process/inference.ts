@@ -8,7 +8,7 @@ interface Runner {
   run(data: unknown): Promise<unknown>;
 }
 
-export interface StageInference {
+export interface ProcessInference {
   readonly executor: ipc.InferenceExecutor;
 }
 
@@ -19,7 +19,7 @@ const EOT_METHOD = "lk_eot_audio";
  * LiveKit's own worker runs inference in a process beside its jobs. A stage does it in place, when a session
  * needs it: its agents share one copy of each model, and the models that matter compute on threads of their own.
  */
-export function createStageInference(): StageInference {
+export function createInference(): ProcessInference {
   registerEndOfTurn();
   const runners = new Map<string, Promise<Runner>>();
   const runnerOf = (method: string): Promise<Runner> => {

@@ -1,17 +1,17 @@
 // The JobContext that an agent file's `entry` is given: LiveKit's own, with what Greenroom keeps on it.
 import { JobContext, type JobProcess } from "@livekit/agents";
 import { Job, JobType, Room as RoomProto } from "@livekit/protocol";
-import type { StageJob, StageStart } from "../pool/messages.ts";
+import type { JobRequest, ProcessStart } from "../pool/messages.ts";
 import { type GreenroomJob, greenroomJob } from "./agent-api.ts";
 import { type LogOwner, logOwner } from "./log.ts";
-import type { StageRoom } from "./room.ts";
+import type { JobRoom } from "./room.ts";
 
 export interface ContextDeps {
   readonly slot: string;
   readonly proc: JobProcess;
-  readonly room: StageRoom;
-  readonly start: StageStart;
-  readonly job: StageJob;
+  readonly room: JobRoom;
+  readonly start: ProcessStart;
+  readonly job: JobRequest;
   readonly inference: ConstructorParameters<typeof JobContext>[5];
 }
 
@@ -30,12 +30,12 @@ export const insideOf = (context: JobContext): ContextInside => context as unkno
 export function makeContext(
   { slot, proc, room, start, job, inference }: ContextDeps,
   hooks: Omit<GreenroomJob, "info">,
-  onShutdown: (why: string) => void,
+  onShutdown: (reason: string) => void,
 ): JobContext {
   const info = {
     acceptArguments: { name: start.profile, identity: job.identity, metadata: "" },
     job: new Job({
-      id: `${job.session}-${job.attempt}`,
+      id: `${job.sessionId}-${job.attempt}`,
       type: JobType.JT_ROOM,
       agentName: start.profile,
       metadata: job.metadata,
@@ -57,9 +57,9 @@ export function makeContext(
   );
   const { tenant, attempt, user, recovering } = job;
   const inside = insideOf(context);
-  inside[logOwner] = { slot, session: job.session };
+  inside[logOwner] = { slot, sessionId: job.sessionId };
   inside[greenroomJob] = {
-    info: { sessionId: job.session, tenant, attempt, user, resumed: recovering },
+    info: { sessionId: job.sessionId, tenant, attempt, user, resumed: recovering },
     ...hooks,
   };
   return context;

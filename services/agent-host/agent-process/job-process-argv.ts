@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
  * would print its help and end the process, and `process.argv[1] === fileURLToPath(import.meta.url)`, by
  * which other files guard that call, must be false as well.
  */
-export function lookLikeJobProcess(file: string): void {
+export function emulateJobProcessArgv(file: string): void {
   const program = new URL("./ipc/job_proc_lazy_main.js", import.meta.resolve("@livekit/agents"));
   process.argv = [process.execPath, fileURLToPath(program), file];
 }

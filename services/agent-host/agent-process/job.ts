@@ -7,26 +7,26 @@ import {
   READY_ATTRIBUTE,
   READY_TOPIC,
 } from "../../../libs/contracts/sessions/room-messages.ts";
-import { withoutTokens } from "../../../libs/runtime/redact-tokens.ts";
-import { deferred } from "../../../libs/runtime/with-resolvers.ts";
-import type { FromStage, StageError, StageHandover } from "../pool/messages.ts";
-import { StageAnswer } from "./call-answer.ts";
+import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
+import { withResolvers } from "../../../libs/runtime/with-resolvers.ts";
+import type { JobError, ProcessFailover, ProcessToHost } from "../pool/messages.ts";
+import { CallAnswer } from "./call-answer.ts";
 import { closeJob } from "./close-job.ts";
-import { StageConversation } from "./conversation.ts";
+import { JobConversation } from "./conversation.ts";
 import { type ContextDeps, insideOf, makeContext } from "./job-context.ts";
-import { inEntry, StageOpening } from "./resume-greeting.ts";
-import { StageMeasures } from "./usage.ts";
+import { inEntry, ResumeGreeting } from "./resume-greeting.ts";
+import { JobUsage } from "./usage.ts";
 
 export interface JobDeps extends ContextDeps {
   readonly agent: AgentDefinition;
-  readonly handover: StageHandover;
-  readonly send: (message: FromStage) => void;
+  readonly handover: ProcessFailover;
+  readonly send: (message: ProcessToHost) => void;
   readonly warn: (error: unknown, message: string) => void;
 }
 
 interface Ending {
-  readonly why: string;
-  readonly error?: StageError;
+  readonly reason: string;
+  readonly error?: JobError;
   /** The connection broke: nobody ended anything, and another agent should go on. */
   readonly lost?: boolean;
   /** Set when the host asked for it and so needs not be told. */
@@ -36,11 +36,11 @@ interface Ending {
 export class RunningJob {
   readonly #deps: JobDeps;
   readonly #context: JobContext;
-  readonly #ending = deferred<Ending>();
-  readonly #conversation: StageConversation;
-  readonly #measures: StageMeasures;
-  readonly opening: StageOpening;
-  readonly answer: StageAnswer;
+  readonly #ending = withResolvers<Ending>();
+  readonly #conversation: JobConversation;
+  readonly #measures: JobUsage;
+  readonly opening: ResumeGreeting;
+  readonly answer: CallAnswer;
   /** The first AgentSession that `entry` started: the conversation that is handed over. */
   #session: voice.AgentSession | undefined;
   #isReady = false;
@@ -52,10 +52,10 @@ export class RunningJob {
     this.#deps = deps;
     const { handover, job, send, slot, warn } = deps;
     const resumes = handover.restore ? job.resumes : undefined;
-    this.#conversation = new StageConversation({ slot, resumes, keep: handover.restore, send });
-    this.#measures = new StageMeasures({ slot, send });
-    this.opening = new StageOpening(this.#conversation, handover.sentence, warn);
-    this.answer = new StageAnswer(job.callee, deps.room);
+    this.#conversation = new JobConversation({ slot, resumes, keep: handover.restore, send });
+    this.#measures = new JobUsage({ slot, send });
+    this.opening = new ResumeGreeting(this.#conversation, handover.message, warn);
+    this.answer = new CallAnswer(job.callee, deps.room);
     this.#context = this.#makeContext();
     this.answer.standInFrontOf(this.#context, () => this.ready());
   }
@@ -78,7 +78,7 @@ export class RunningJob {
       send({
         type: "ended",
         slot,
-        why: ending.why,
+        reason: ending.reason,
         ...(ending.error === undefined ? {} : { error: ending.error }),
         lost: ending.lost ?? false,
       });
@@ -104,11 +104,11 @@ export class RunningJob {
   fail(error: unknown): void {
     // Whatever still waited for something in the room fails when the room is left; that says nothing.
     if (this.#isOver) return;
-    const message = withoutTokens(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+    const message = redactTokens(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
     this.#deps.warn(error, "the agent's code failed");
     this.#ending.resolve({
-      why: "the agent's code failed",
-      error: { message, worthRepeating: isWorthRepeating(error) },
+      reason: "the agent's code failed",
+      error: { message, retryable: isWorthRepeating(error) },
     });
   }
 
@@ -149,8 +149,8 @@ export class RunningJob {
   }
 
   /** The host says that the session is over. */
-  release(why: string): void {
-    this.#ending.resolve({ why, released: true });
+  release(reason: string): void {
+    this.#ending.resolve({ reason, released: true });
   }
 
   #makeContext(): JobContext {
@@ -158,10 +158,10 @@ export class RunningJob {
       this.#deps,
       {
         ready: () => this.ready(),
-        resumesFrom: () => this.#conversation.resumption(),
-        greetsItself: () => this.opening.leaveToFile(),
+        getResumption: () => this.#conversation.resumption(),
+        disableAutoGreeting: () => this.opening.leaveToFile(),
       },
-      (why) => this.#ending.resolve({ why }),
+      (reason) => this.#ending.resolve({ reason }),
     );
   }
 
@@ -171,8 +171,8 @@ export class RunningJob {
       const closed = reason === DisconnectReason.ROOM_DELETED || reason === DisconnectReason.ROOM_CLOSED;
       this.#ending.resolve(
         closed
-          ? { why: "the room was closed" }
-          : { why: `the agent lost its room (${DisconnectReason[reason] ?? reason})`, lost: true },
+          ? { reason: "the room was closed" }
+          : { reason: `the agent lost its room (${DisconnectReason[reason] ?? reason})`, lost: true },
       );
     });
     this.answer.follow(() => this.#countHumans());
@@ -206,7 +206,7 @@ export class RunningJob {
   /** Whoever asks LiveKit whether this agent lives gets an answer from the agent itself, and none once it is over. */
   #answerForLife(): void {
     const { job, room } = this.#deps;
-    const answer: AliveAnswer = { sessionId: job.session, attempt: job.attempt };
+    const answer: AliveAnswer = { sessionId: job.sessionId, attempt: job.attempt };
     room.localParticipant?.registerRpcMethod(ALIVE_METHOD, async () => {
       if (this.#isOver) throw RpcError.builtIn("APPLICATION_ERROR", "the agent is leaving");
       return JSON.stringify(answer);
@@ -227,7 +227,7 @@ export class RunningJob {
     const { job, room } = this.#deps;
     const local = room.localParticipant;
     if (local === undefined) return;
-    const message = JSON.stringify({ type: "ready", sessionId: job.session, attempt: job.attempt });
+    const message = JSON.stringify({ type: "ready", sessionId: job.sessionId, attempt: job.attempt });
     const said = [
       local.publishData(new TextEncoder().encode(message), {
         reliable: true,

@@ -2,13 +2,13 @@
 import { format } from "node:util";
 import { getJobContext } from "@livekit/agents";
 import { type Logger, pino, stdSerializers } from "pino";
-import { withoutTokens } from "../../../libs/runtime/redact-tokens.ts";
-import type { FromStage, StageLogLine } from "../pool/messages.ts";
+import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
+import type { ProcessLogLine, ProcessToHost } from "../pool/messages.ts";
 
 /** What a log line belongs to; kept on the job's context, found again through async context. */
 export interface LogOwner {
   readonly slot: string;
-  readonly session: string;
+  readonly sessionId: string;
 }
 
 export const logOwner = Symbol.for("greenroom.logOwner");
@@ -26,16 +26,16 @@ export const currentOwner = (): LogOwner | undefined =>
  * LiveKit's classes take `log()` when they are made, so the place answers with a logger that is bound to the
  * session at hand; lines said later, from timers or native callbacks, then still know whose they are.
  */
-export function captureLogs(level: string, send: (message: FromStage) => void): Logger {
+export function captureLogs(level: string, send: (message: ProcessToHost) => void): Logger {
   const base = pino(
     { level, base: null, serializers: { error: stdSerializers.err, err: stdSerializers.err } },
-    { write: (text: string) => send(parsed(withoutTokens(text))) },
+    { write: (text: string) => send(parsed(redactTokens(text))) },
   );
   const children = new Map<string, Logger>();
   const present = (): Logger => {
     const owner = currentOwner();
     if (owner === undefined) return base;
-    const child = children.get(owner.slot) ?? base.child({ slot: owner.slot, session: owner.session });
+    const child = children.get(owner.slot) ?? base.child({ slot: owner.slot, sessionId: owner.sessionId });
     children.set(owner.slot, child);
     return child;
   };
@@ -62,9 +62,9 @@ const levels: Record<number, string> = {
   60: "fatal",
 };
 
-function parsed(text: string): FromStage {
-  const { level, time, msg, slot, session, ...fields } = JSON.parse(text) as Record<string, unknown>;
-  const line: StageLogLine = {
+function parsed(text: string): ProcessToHost {
+  const { level, time, msg, slot, sessionId, ...fields } = JSON.parse(text) as Record<string, unknown>;
+  const line: ProcessLogLine = {
     at: new Date(Number(time)).toISOString(),
     level: levels[Number(level)] ?? "info",
     message: typeof msg === "string" ? msg : "",
@@ -73,7 +73,7 @@ function parsed(text: string): FromStage {
   return {
     type: "log",
     slot: typeof slot === "string" ? slot : undefined,
-    session: typeof session === "string" ? session : undefined,
+    sessionId: typeof sessionId === "string" ? sessionId : undefined,
     line,
   };
 }

@@ -3,32 +3,32 @@ import { pathToFileURL } from "node:url";
 import { type AgentDefinition, isAgent, JobProcess } from "@livekit/agents";
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
-import { HandoverSettings } from "../../../libs/contracts/sessions/conversation.ts";
-import { withoutTokens } from "../../../libs/runtime/redact-tokens.ts";
-import type { FromStage, StageHandover, StageStart, ToStage } from "../pool/messages.ts";
-import { createStageInference } from "./inference.ts";
+import { FailoverSettings } from "../../../libs/contracts/sessions/conversation.ts";
+import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
+import type { HostToProcess, ProcessFailover, ProcessStart, ProcessToHost } from "../pool/messages.ts";
+import { createInference } from "./inference.ts";
 import { RunningJob } from "./job.ts";
-import { lookLikeJobProcess } from "./job-process-argv.ts";
+import { emulateJobProcessArgv } from "./job-process-argv.ts";
 import { captureLogs, currentOwner } from "./log.ts";
-import { holdSoundsUntilAnswered } from "./mute-until-answered.ts";
+import { muteUntilAnswered } from "./mute-until-answered.ts";
 import { startNativeWithoutLogCapture } from "./native.ts";
-import { followAgentSessions } from "./patch-agent-session.ts";
+import { patchAgentSession } from "./patch-agent-session.ts";
 import { resolveFromHere } from "./resolve-modules.ts";
-import { StageRoom } from "./room.ts";
+import { JobRoom } from "./room.ts";
 import { SimulatedRoom } from "./simulated-room.ts";
 
 interface Slot {
   readonly proc: JobProcess;
-  room: StageRoom | undefined;
+  room: JobRoom | undefined;
   job: RunningJob | undefined;
 }
 
 process.title = "greenroom-stage";
-const start = JSON.parse(process.env.STAGE_START ?? "{}") as StageStart;
+const start = JSON.parse(process.env.STAGE_START ?? "{}") as ProcessStart;
 const slots = new Map<string, Slot>();
 /** Slots that are being made ready; one that is released meanwhile leaves this set and comes to nothing. */
 const warming = new Set<string>();
-const send = (message: FromStage): void => {
+const send = (message: ProcessToHost): void => {
   if (process.connected) process.send?.(message);
 };
 
@@ -48,16 +48,16 @@ const nativeProblem = startNativeWithoutLogCapture();
 if (nativeProblem !== undefined)
   log.warn({ nativeProblem }, "LiveKit's native log capture is on; joins are slower");
 resolveFromHere();
-lookLikeJobProcess(start.file);
-followAgentSessions(currentJob);
-holdSoundsUntilAnswered(currentJob);
-let handover: StageHandover = start.handover;
-const inference = createStageInference();
+emulateJobProcessArgv(start.file);
+patchAgentSession(currentJob);
+muteUntilAnswered(currentJob);
+let handover: ProcessFailover = start.failover;
+const inference = createInference();
 const agent = await load();
 
 process.on("uncaughtException", (error) => onStrayError(error));
 process.on("unhandledRejection", (error) => onStrayError(error));
-process.on("message", (message: ToStage) => {
+process.on("message", (message: HostToProcess) => {
   handle(message).catch((error: unknown) =>
     log.error({ error, doing: message.type }, "the stage failed to obey"),
   );
@@ -70,7 +70,7 @@ async function load(): Promise<AgentDefinition> {
       (name) => !process.env[name],
     );
     if (missing.length > 0) {
-      send({ type: "disabled", why: `${missing.join(" and ")} must be set for it` });
+      send({ type: "disabled", reason: `${missing.join(" and ")} must be set for it` });
       return await new Promise<never>(() => {});
     }
     const found = agentIn(module);
@@ -83,7 +83,7 @@ async function load(): Promise<AgentDefinition> {
   } catch (error) {
     const missing = missingPackage(error);
     if (missing !== undefined) {
-      send({ type: "disabled", why: `the package ${missing} is missing; install it with npm` });
+      send({ type: "disabled", reason: `the package ${missing} is missing; install it with npm` });
     } else {
       send({ type: "load_failed", error: messageOf(error) });
       log.error({ error }, "the agent file could not be loaded");
@@ -93,14 +93,14 @@ async function load(): Promise<AgentDefinition> {
 }
 
 /** What the file says of hand-overs goes before the settings, but for those that keep nothing at all. */
-function handoverOf(module: Record<string, unknown>): StageHandover {
-  const said = HandoverSettings.safeParse(module.handover ?? {});
+function handoverOf(module: Record<string, unknown>): ProcessFailover {
+  const said = FailoverSettings.safeParse(module.handover ?? {});
   if (!said.success) {
     log.warn({ faults: said.error.issues }, "the file's handover export can't be used; the settings are");
-    return start.handover;
+    return start.failover;
   }
-  const { restore = true, sentence = start.handover.sentence } = said.data;
-  return { restore: restore && start.handover.restore, sentence };
+  const { restore = true, sentence = start.failover.message } = said.data;
+  return { restore: restore && start.failover.restore, message: sentence };
 }
 
 /** The name of the package that an import did not find; undefined when that is not what went wrong. */
@@ -119,16 +119,16 @@ function agentIn(module: Record<string, unknown>): AgentDefinition | undefined {
   return undefined;
 }
 
-async function handle(message: ToStage): Promise<void> {
+async function handle(message: HostToProcess): Promise<void> {
   switch (message.type) {
     case "warm":
       return warm(message.slot);
-    case "heat":
+    case "connect_standby":
       return heat(message.slot, message.room, message.token);
     case "run":
       return run(message);
     case "release":
-      return release(message.slot, message.why);
+      return release(message.slot, message.reason);
     case "ping":
       send({ type: "pong", memoryMb: Math.round(process.memoryUsage.rss() / 1_048_576) });
   }
@@ -159,7 +159,7 @@ async function heat(id: string, roomName: string, token: string): Promise<void> 
   try {
     await room.connect(start.livekitUrl, token, { autoSubscribe: true, dynacast: false });
   } catch (error) {
-    send({ type: "heat_failed", slot: id, error: withoutTokens(messageOf(error)) });
+    send({ type: "standby_failed", slot: id, error: redactTokens(messageOf(error)) });
     return;
   }
   if (slot.job !== undefined || slots.get(id) !== slot) {
@@ -170,20 +170,20 @@ async function heat(id: string, roomName: string, token: string): Promise<void> 
   room.once("disconnected", () => {
     if (slot.room !== room || slot.job !== undefined) return;
     slot.room = undefined;
-    send({ type: "heat_failed", slot: id, error: "its standby room was closed" });
+    send({ type: "standby_failed", slot: id, error: "its standby room was closed" });
   });
   send({ type: "hot", slot: id });
 }
 
-async function run({ slot: id, job }: Extract<ToStage, { type: "run" }>): Promise<void> {
+async function run({ slot: id, job }: Extract<HostToProcess, { type: "run" }>): Promise<void> {
   const slot = slots.get(id);
   if (slot === undefined || slot.job !== undefined) {
     send({
       type: "ended",
       slot: id,
-      why: "the slot is not there any more",
+      reason: "the slot is not there any more",
       lost: false,
-      error: { message: "the slot is not there any more", worthRepeating: true },
+      error: { message: "the slot is not there any more", retryable: true },
     });
     send({ type: "closed", slot: id });
     return;
@@ -204,16 +204,16 @@ async function run({ slot: id, job }: Extract<ToStage, { type: "run" }>): Promis
     job,
     inference: inference.executor,
     send,
-    warn: (error, message) => log.warn({ error, slot: id, session: job.session }, message),
+    warn: (error, message) => log.warn({ error, slot: id, sessionId: job.sessionId }, message),
   });
   await slot.job.run();
   slots.delete(id);
 }
 
-async function release(id: string, why: string): Promise<void> {
+async function release(id: string, reason: string): Promise<void> {
   const slot = slots.get(id);
   if (slot?.job !== undefined) {
-    slot.job.release(why);
+    slot.job.release(reason);
     return;
   }
   warming.delete(id);
@@ -222,8 +222,8 @@ async function release(id: string, why: string): Promise<void> {
   send({ type: "closed", slot: id });
 }
 
-const newRoom = (name: string, identity: string): StageRoom =>
-  start.simulated ? new SimulatedRoom(name, identity) : new StageRoom();
+const newRoom = (name: string, identity: string): JobRoom =>
+  start.simulated ? new SimulatedRoom(name, identity) : new JobRoom();
 
 /**
  * An error that nobody caught. If it can be traced to one session, only that one ends. Otherwise the process
@@ -236,7 +236,7 @@ function onStrayError(error: unknown): void {
     return;
   }
   log.error({ error }, "an error that nobody caught, and that belongs to no session");
-  send({ type: "tainted", error: messageOf(error) });
+  send({ type: "unhealthy", error: messageOf(error) });
 }
 
 /** The job in whose entry, room event or timer this is called. */

@@ -19,7 +19,7 @@ const FRAMES_HELD_MAX = 50;
  *
  * Sounds that a file plays into a track by itself wait as they are captured.
  */
-export function holdSoundsUntilAnswered(currentJob: () => RunningJob | undefined): void {
+export function muteUntilAnswered(currentJob: () => RunningJob | undefined): void {
   const speech = voice.SpeechHandle.prototype as unknown as SpeechInside;
   const waitForAuthorization = speech._waitForAuthorization;
   speech._waitForAuthorization = async function waitForAnswer(this: SpeechInside) {

@@ -6,7 +6,7 @@ import type { RunningJob } from "./job.ts";
  * Ready is the agent's own word: its AgentSession has really started. A former conversation is in its place before
  * anything can be said. Files need not be changed for either.
  */
-export function followAgentSessions(currentJob: () => RunningJob | undefined): void {
+export function patchAgentSession(currentJob: () => RunningJob | undefined): void {
   const { prototype } = voice.AgentSession;
   const { start, say, generateReply } = prototype;
   const originals = { say, generateReply };

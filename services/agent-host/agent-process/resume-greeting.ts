@@ -1,7 +1,7 @@
 // How a resumed conversation opens: the file's greeting is held back, and a short sentence bridges the gap.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { voice } from "@livekit/agents";
-import type { StageConversation } from "./conversation.ts";
+import type { JobConversation } from "./conversation.ts";
 
 /** Set in all that `entry` does, `onEnter` of its agents included; not in what a room event or a user starts. */
 const entryScope = new AsyncLocalStorage<true>();
@@ -18,8 +18,8 @@ interface SpeechInside {
   _markDone(): void;
 }
 
-export class StageOpening {
-  readonly #conversation: StageConversation;
+export class ResumeGreeting {
+  readonly #conversation: JobConversation;
   readonly #sentence: string;
   readonly #warn: (error: unknown, message: string) => void;
   #beganAtMs = 0;
@@ -27,7 +27,7 @@ export class StageOpening {
   #bridge: voice.SpeechHandle | undefined;
 
   constructor(
-    conversation: StageConversation,
+    conversation: JobConversation,
     sentence: string,
     warn: (error: unknown, message: string) => void,
   ) {

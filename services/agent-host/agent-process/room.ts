@@ -25,7 +25,7 @@ interface RoomInside {
  *
  * A room may be connected before its job comes (a hot agent): then the agent's own `connect` finds it done.
  */
-export class StageRoom extends Room {
+export class JobRoom extends Room {
   /** Called when the connection stands, by whoever made it. */
   onConnected: (() => void) | undefined;
   #job: JobContext | undefined;

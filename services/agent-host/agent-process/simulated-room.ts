@@ -6,7 +6,7 @@ import {
   type RemoteParticipant,
   RoomEvent,
 } from "@livekit/rtc-node";
-import { StageRoom } from "./room.ts";
+import { JobRoom } from "./room.ts";
 
 /** Does nothing and says it is done, whatever is asked of it. */
 function puppet(own: Record<string, unknown>): object {
@@ -20,7 +20,7 @@ function puppet(own: Record<string, unknown>): object {
   });
 }
 
-export class SimulatedRoom extends StageRoom {
+export class SimulatedRoom extends JobRoom {
   readonly #name: string;
   readonly #identity: string;
   #connected = false;

@@ -1,28 +1,28 @@
 // What the AgentSessions of one job measure themselves, added up as it comes and told to the host now and then.
 import { type llm, type metrics, voice } from "@livekit/agents";
-import type { AgentMeasures, ModelUsage, ToolUse } from "../../../libs/contracts/calls/call.ts";
-import { SpreadMaker } from "../../../libs/domain/call/histogram.ts";
+import type { AgentUsage, ModelUsage, ToolUse } from "../../../libs/contracts/calls/call.ts";
+import { HistogramBuilder } from "../../../libs/domain/call/histogram.ts";
 import { sumTools, sumUsage } from "../../../libs/domain/call/usage.ts";
-import type { FromStage } from "../pool/messages.ts";
+import type { ProcessToHost } from "../pool/messages.ts";
 import { currentOwner } from "./log.ts";
 
 interface Deps {
   readonly slot: string;
-  readonly send: (message: FromStage) => void;
+  readonly send: (message: ProcessToHost) => void;
 }
 
 /** What is told when the process dies can be so old at most. */
 const TELL_MS = 5000;
 const NAME_MAX = 128;
 
-export class StageMeasures {
+export class JobUsage {
   readonly #deps: Deps;
   readonly #followed = new WeakSet<voice.AgentSession>();
-  readonly #response = new SpreadMaker();
-  readonly #llm = new SpreadMaker();
-  readonly #stt = new SpreadMaker();
-  readonly #tts = new SpreadMaker();
-  readonly #endOfTurn = new SpreadMaker();
+  readonly #response = new HistogramBuilder();
+  readonly #llm = new HistogramBuilder();
+  readonly #stt = new HistogramBuilder();
+  readonly #tts = new HistogramBuilder();
+  readonly #endOfTurn = new HistogramBuilder();
   readonly #vad = { inferences: 0, totalMs: 0 };
   readonly #counts = { userTurns: 0, agentTurns: 0, interruptions: 0, errors: 0 };
   #tools: ToolUse[] = [];
@@ -79,10 +79,10 @@ export class StageMeasures {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const { send, slot } = this.#deps;
-    send({ type: "measures", slot, measures: this.#measures() });
+    send({ type: "usage", slot, usage: this.#measures() });
   }
 
-  #measures(): AgentMeasures {
+  #measures(): AgentUsage {
     const spreads = {
       response: this.#response,
       llm: this.#llm,
@@ -92,7 +92,7 @@ export class StageMeasures {
     };
     const told = Object.entries(spreads).filter(([, maker]) => !maker.isEmpty);
     return {
-      ...Object.fromEntries(told.map(([name, maker]) => [name, maker.spread()])),
+      ...Object.fromEntries(told.map(([name, maker]) => [name, maker.build()])),
       ...(this.#vad.inferences === 0
         ? {}
         : { vad: { inferences: this.#vad.inferences, totalMs: Math.round(this.#vad.totalMs) } }),

@@ -1,51 +1,51 @@
 // The agents of one profile on one host: started ahead of time, given out once, and replaced.
-import type { HostProfile, ProfileStatus, StageReport } from "../../../libs/contracts/fleet/host.ts";
+import type { AgentProcessStatus, HostProfile, ProfileStatus } from "../../../libs/contracts/fleet/host.ts";
 import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import type { Warmth } from "../../../libs/contracts/sessions/session.ts";
-import { type PoolListener, passOn } from "./agent-events.ts";
-import { profileReport, reportStage } from "./host-status.ts";
-import type { FromStage, StageJob } from "./messages.ts";
+import { type AgentEvents, forwardAgentEvent } from "./agent-events.ts";
+import { processStatus, profileStatus } from "./host-status.ts";
+import type { JobRequest, ProcessToHost } from "./messages.ts";
 import { isIdle, pickAgent, pickSurplus } from "./pick-slots.ts";
-import { StageSet, type StageSetDeps } from "./process-pool.ts";
-import type { Assignment, Slot, Stage } from "./slots.ts";
-import type { SpawnGate } from "./spawn-limiter.ts";
-import { Starter } from "./spawner.ts";
-import { Heater, type Standby } from "./standby.ts";
+import { ProcessPool, type ProcessPoolDeps } from "./process-pool.ts";
+import type { AgentProcess, Assignment, Slot } from "./slots.ts";
+import type { SpawnLimiter } from "./spawn-limiter.ts";
+import { Spawner } from "./spawner.ts";
+import { Standby, type StandbyRoomSource } from "./standby.ts";
 
-export interface PoolDeps extends StageSetDeps {
-  readonly gate: SpawnGate;
-  readonly standby: Standby | undefined;
-  readonly listener: PoolListener;
+export interface PoolDeps extends ProcessPoolDeps {
+  readonly limiter: SpawnLimiter;
+  readonly standby: StandbyRoomSource | undefined;
+  readonly listener: AgentEvents;
   /** Stages that the idle agents are spread over, as far as there are agents enough. */
   readonly spreadOver: number;
 }
 
-type SlotMessage = Extract<FromStage, { slot: string }>;
+type SlotMessage = Extract<ProcessToHost, { slot: string }>;
 
-export class WarmPool {
+export class AgentPool {
   readonly #deps: PoolDeps;
-  readonly #stages: StageSet;
-  readonly #heater: Heater;
-  readonly #starter: Starter;
-  #target: PoolSettings = { min: 0, hot: 0, max: 0, perStage: 1 };
+  readonly #stages: ProcessPool;
+  readonly #heater: Standby;
+  readonly #starter: Spawner;
+  #target: PoolSettings = { min: 0, hot: 0, max: 0, perProcess: 1 };
   #isLoaded = false;
   #disabledFor: string | undefined;
   #isClosing = false;
 
   constructor(deps: PoolDeps) {
     this.#deps = deps;
-    this.#stages = new StageSet(deps, {
+    this.#stages = new ProcessPool(deps, {
       onMessage: (stage, message) => this.#onMessage(stage, message),
-      onGone: (stage, why) => this.#onGone(stage, why),
+      onGone: (stage, reason) => this.#onGone(stage, reason),
       onGrown: (stage) => this.#taint(stage),
     });
-    this.#starter = new Starter({
+    this.#starter = new Spawner({
       ...deps,
       profile: deps.start.profile,
       stages: this.#stages,
       onRetry: () => this.#onRetry(),
     });
-    this.#heater = new Heater({ ...deps, onChange: () => this.#afterChange() });
+    this.#heater = new Standby({ ...deps, onChange: () => this.#afterChange() });
   }
 
   /** Starts a first stage, which tells whether the file can be used and what pool it asks for. */
@@ -70,7 +70,7 @@ export class WarmPool {
 
   profile(): HostProfile {
     const error = this.#disabledFor ?? this.#starter.lastError;
-    return profileReport(this.#stages.slots(), this.status, error, this.#target.max, this.#starter.warmUpMs);
+    return profileStatus(this.#stages.slots(), this.status, error, this.#target.max, this.#starter.warmUpMs);
   }
 
   /** Agents that were begun, ever. */
@@ -78,9 +78,9 @@ export class WarmPool {
     return this.#starter.started;
   }
 
-  stages(): StageReport[] {
+  processes(): AgentProcessStatus[] {
     const now = this.#deps.clock.monotonic();
-    return this.#stages.all().map((stage) => reportStage(stage, this.#deps.start.profile, now));
+    return this.#stages.all().map((stage) => processStatus(stage, this.#deps.start.profile, now));
   }
 
   slot(slotId: string | undefined): Slot | undefined {
@@ -109,25 +109,25 @@ export class WarmPool {
   /** Nothing was started for the session after all: the agent is idle again. */
   giveBack(slot: Slot): void {
     slot.assignment = undefined;
-    if (slot.state === "busy") slot.state = slot.hasStandby && !slot.isHeating ? "hot" : "warm";
+    if (slot.state === "busy") slot.state = slot.hasStandby && !slot.isConnectingStandby ? "hot" : "warm";
     this.#changed();
   }
 
-  run(slot: Slot, job: StageJob): void {
+  run(slot: Slot, job: JobRequest): void {
     const { assignment } = slot;
     if (assignment === undefined) return;
     assignment.job = job;
     if (slot.state === "warming") return; // It runs as soon as it is warm.
     slot.state = "busy";
-    slot.stage.served += 1;
-    slot.stage.link.send({ type: "run", slot: slot.id, job });
+    slot.process.served += 1;
+    slot.process.link.send({ type: "run", slot: slot.id, job });
     this.#heater.handOver(slot, job.room === undefined);
   }
 
-  release(slot: Slot, why: string): void {
+  release(slot: Slot, reason: string): void {
     if (slot.assignment !== undefined) {
       slot.assignment.isReleased = true;
-      slot.assignment.over ??= { how: "released", why, atMs: this.#deps.clock.monotonic() };
+      slot.assignment.over ??= { how: "released", reason, atMs: this.#deps.clock.monotonic() };
     }
     if (slot.state === "closing") return;
     if (slot.state === "warming") {
@@ -135,13 +135,13 @@ export class WarmPool {
     } else {
       slot.state = "closing";
     }
-    slot.stage.link.send({ type: "release", slot: slot.id, why });
+    slot.process.link.send({ type: "release", slot: slot.id, reason });
     this.#changed();
   }
 
   /** Says that a session's agent is lost while it still runs: the host can't wait for it any longer. */
-  giveUp(slot: Slot, why: string): void {
-    if (slot.assignment?.isReleased === false) this.#deps.listener.onLost(slot, why);
+  giveUp(slot: Slot, reason: string): void {
+    if (slot.assignment?.isReleased === false) this.#deps.listener.onLost(slot, reason);
   }
 
   /** Brings the number of idle agents to the target: starts, heats, or lets go. */
@@ -155,7 +155,7 @@ export class WarmPool {
     for (const slot of surplus) this.release(slot, "the pool is smaller now");
     const hot = idle.filter((slot) => slot.state === "hot");
     for (const slot of hot.slice(this.#target.hot)) this.release(slot, "fewer hot agents are wanted");
-    this.#heater.heat(this.#stages.slots(), this.#target.hot);
+    this.#heater.connectStandby(this.#stages.slots(), this.#target.hot);
   }
 
   /** Lets idle agents go and takes in no more; busy ones go on. */
@@ -200,31 +200,31 @@ export class WarmPool {
   }
 
   #startSlot(over: number): Slot {
-    const slot = this.#starter.start({ perStage: this.#target.perStage, over });
+    const slot = this.#starter.start({ perProcess: this.#target.perProcess, over });
     this.#changed();
     return slot;
   }
 
-  #onMessage(stage: Stage, message: Exclude<FromStage, { type: "pong" }>): void {
+  #onMessage(stage: AgentProcess, message: Exclude<ProcessToHost, { type: "pong" }>): void {
     const { listener, log } = this.#deps;
     switch (message.type) {
       case "loaded":
         stage.isLoaded = true;
         this.#isLoaded = true;
-        this.#starter.stageLoaded(stage);
+        this.#starter.processLoaded(stage);
         listener.onLoaded(message.pool);
         this.refill();
         this.#changed();
         return;
       case "disabled":
-        this.#disabledFor = message.why;
-        log.warn({ profile: this.#deps.start.profile, why: message.why }, "a profile is disabled");
-        this.#stages.kill(stage, message.why);
+        this.#disabledFor = message.reason;
+        log.warn({ profile: this.#deps.start.profile, reason: message.reason }, "a profile is disabled");
+        this.#stages.kill(stage, message.reason);
         return;
       case "load_failed":
         this.#stages.kill(stage, message.error);
         return;
-      case "tainted":
+      case "unhealthy":
         log.error(
           { stagePid: stage.link.pid, error: message.error },
           "a stage is finished with and replaced",
@@ -254,7 +254,7 @@ export class WarmPool {
       case "hot":
         this.#heater.succeeded(slot);
         return;
-      case "heat_failed":
+      case "standby_failed":
         this.#heater.failed(slot, message.error);
         return;
       case "ended":
@@ -269,7 +269,7 @@ export class WarmPool {
         this.#forget(slot);
         return;
       default:
-        passOn(listener, slot, message, clock.monotonic());
+        forwardAgentEvent(listener, slot, message, clock.monotonic());
     }
   }
 
@@ -286,8 +286,8 @@ export class WarmPool {
     for (const slot of slots) {
       if (slot.assignment === undefined || slot.assignment.isReleased) continue;
       this.#deps.listener.onEnded(slot, {
-        why: "the agent could not be started",
-        error: { message: `The agent could not be started: ${error}`, worthRepeating: true },
+        reason: "the agent could not be started",
+        error: { message: `The agent could not be started: ${error}`, retryable: true },
         lost: false,
       });
     }
@@ -301,35 +301,35 @@ export class WarmPool {
     else this.#startSlot(1);
   }
 
-  #onGone(stage: Stage, why: string): void {
+  #onGone(stage: AgentProcess, reason: string): void {
     const slots = [...stage.slots.values()];
-    for (const slot of slots) slot.leaveGate();
+    for (const slot of slots) slot.leaveLimiter();
     if (this.#isClosing || this.#disabledFor !== undefined) {
-      for (const slot of slots) this.#lose(slot, why);
+      for (const slot of slots) this.#lose(slot, reason);
       this.#changed();
       return;
     }
     this.#deps.log.warn(
-      { profile: this.#deps.start.profile, stagePid: stage.link.pid, why },
+      { profile: this.#deps.start.profile, stagePid: stage.link.pid, reason },
       "a stage is gone",
     );
     // A stage that dies before any of its agents was warm would most likely die again at once.
     const hadNone = slots.every((slot) => slot.state === "warming");
-    if (!stage.isLoaded || (hadNone && slots.length > 0)) this.#onStartFailed(slots, why);
-    else for (const slot of slots) this.#lose(slot, why);
+    if (!stage.isLoaded || (hadNone && slots.length > 0)) this.#onStartFailed(slots, reason);
+    else for (const slot of slots) this.#lose(slot, reason);
     this.#changed();
     this.refill();
   }
 
-  #lose(slot: Slot, why: string): void {
+  #lose(slot: Slot, reason: string): void {
     slot.left.resolve();
     this.#heater.discard(slot);
-    if (slot.assignment?.isReleased === false) this.#deps.listener.onLost(slot, why);
+    if (slot.assignment?.isReleased === false) this.#deps.listener.onLost(slot, reason);
     else this.#deps.listener.onClosed(slot);
   }
 
-  #taint(stage: Stage): void {
-    stage.isTainted = true;
+  #taint(stage: AgentProcess): void {
+    stage.isUnhealthy = true;
     for (const slot of stage.slots.values()) {
       if (slot.assignment === undefined) this.release(slot, "the stage is being replaced");
     }
@@ -339,20 +339,20 @@ export class WarmPool {
 
   #forget(slot: Slot): void {
     slot.left.resolve();
-    slot.leaveGate();
+    slot.leaveLimiter();
     this.#heater.discard(slot);
-    slot.stage.slots.delete(slot.id);
+    slot.process.slots.delete(slot.id);
     this.#deps.listener.onClosed(slot);
     this.#changed();
     this.refill();
-    this.#retireIfEmpty(slot.stage);
+    this.#retireIfEmpty(slot.process);
   }
 
   /** One loaded stage stays also without agents, so that a cold start needs no new process. */
-  #retireIfEmpty(stage: Stage): void {
+  #retireIfEmpty(stage: AgentProcess): void {
     if (stage.slots.size > 0) return;
-    const others = this.#stages.all().some((other) => other !== stage && !other.isTainted);
-    if (!stage.isTainted && !others) return;
+    const others = this.#stages.all().some((other) => other !== stage && !other.isUnhealthy);
+    if (!stage.isUnhealthy && !others) return;
     this.#stages.retire(stage);
     this.#changed();
   }

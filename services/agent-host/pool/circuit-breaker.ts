@@ -5,7 +5,7 @@ const FIRST_PAUSE_MS = 500;
 /** After this one try is made again: the file may have been mended meanwhile. */
 const OPEN_MS = 30_000;
 
-export class Breaker {
+export class CircuitBreaker {
   #failures = 0;
   #lastError: string | undefined;
 

@@ -1,13 +1,13 @@
 // What a host tells of its stages and slots.
 import type {
+  AgentProcessStatus,
   HostProfile,
   ProfileStatus,
-  SlotReport,
-  StageReport,
+  SlotStatus,
 } from "../../../libs/contracts/fleet/host.ts";
-import type { Slot, Stage } from "./slots.ts";
+import type { AgentProcess, Slot } from "./slots.ts";
 
-export function profileReport(
+export function profileStatus(
   slots: readonly Slot[],
   status: ProfileStatus,
   error: string | undefined,
@@ -27,7 +27,7 @@ export function profileReport(
   };
 }
 
-export const reportStage = (stage: Stage, profile: string, nowMs: number): StageReport => ({
+export const processStatus = (stage: AgentProcess, profile: string, nowMs: number): AgentProcessStatus => ({
   id: stage.id,
   profile,
   ...(stage.link.pid === undefined ? {} : { pid: stage.link.pid }),
@@ -35,18 +35,18 @@ export const reportStage = (stage: Stage, profile: string, nowMs: number): Stage
   slots: [...stage.slots.values()].map((slot) => reportSlot(slot, nowMs)),
 });
 
-function reportSlot(slot: Slot, nowMs: number): SlotReport {
+function reportSlot(slot: Slot, nowMs: number): SlotStatus {
   const { assignment } = slot;
   if (assignment === undefined) return { id: slot.id, state: slot.state };
   return {
     id: slot.id,
     state: slot.state,
     tenant: assignment.tenant,
-    session: assignment.session,
+    sessionId: assignment.sessionId,
     attempt: assignment.attempt,
     ...(assignment.readyAtMs === undefined ? {} : { readyForMs: Math.round(nowMs - assignment.readyAtMs) }),
     idleForMs: Math.round(nowMs - assignment.lastActiveAtMs),
-    userCame: assignment.userCame,
+    userJoined: assignment.userJoined,
   };
 }
 

@@ -4,14 +4,14 @@ import { pools as poolsBucket } from "../../../libs/contracts/buckets.ts";
 import { PoolSettings, type PoolTarget } from "../../../libs/contracts/fleet/pool.ts";
 import type { HostView } from "../../../libs/fleet/host-view.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import type { WarmPool } from "./agent-pool.ts";
+import type { AgentPool } from "./agent-pool.ts";
 import { sharePool } from "./share-pool.ts";
 
 interface Deps {
   readonly bus: Bus;
   readonly log: Log;
   readonly hostId: string;
-  readonly pools: ReadonlyMap<string, WarmPool>;
+  readonly pools: ReadonlyMap<string, AgentPool>;
   /** For files that say nothing. */
   readonly defaults: PoolSettings;
 }
@@ -68,4 +68,4 @@ export class PoolTargets {
 }
 
 const isSame = (a: PoolSettings, b: PoolSettings): boolean =>
-  a.min === b.min && a.hot === b.hot && a.max === b.max && a.perStage === b.perStage;
+  a.min === b.min && a.hot === b.hot && a.max === b.max && a.perProcess === b.perProcess;

@@ -19,13 +19,13 @@ export function sharePool(
   hosts: readonly HostRecord[],
   me: string,
 ): PoolSettings {
-  const able = hosts.filter((host) => isAble(host, profile)).map((host) => host.id);
+  const able = hosts.filter((host) => isAble(host, profile)).map((host) => host.hostId);
   const min = shareOf(target.min, able, me);
   return {
     min,
     hot: Math.min(min, shareOf(target.hot, able, me)),
     max: shareOf(target.max, able, me),
-    perStage: target.perStage,
+    perProcess: target.perProcess,
   };
 }
 

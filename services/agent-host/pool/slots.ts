@@ -1,18 +1,18 @@
 // The slots and stages of a host, as data.
 import type { SlotState } from "../../../libs/contracts/fleet/host.ts";
 import type { Warmth } from "../../../libs/contracts/sessions/session.ts";
-import type { Deferred } from "../../../libs/runtime/with-resolvers.ts";
-import type { StageJob } from "./messages.ts";
-import type { StageLink, StagePulse } from "./supervised-process.ts";
+import type { Resolvers } from "../../../libs/runtime/with-resolvers.ts";
+import type { JobRequest } from "./messages.ts";
+import type { ProcessLink, ProcessLiveness } from "./supervised-process.ts";
 
-export interface Stage {
+export interface AgentProcess {
   readonly id: string;
   readonly slots: Map<string, Slot>;
-  readonly pulse: StagePulse;
-  link: StageLink;
+  readonly liveness: ProcessLiveness;
+  link: ProcessLink;
   isLoaded: boolean;
   /** Finishes what runs and takes nothing new. */
-  isTainted: boolean;
+  isUnhealthy: boolean;
   memoryMb: number | undefined;
   /** Sessions that its agents were given, ever. */
   served: number;
@@ -21,15 +21,15 @@ export interface Stage {
 /** What an agent is busy with. */
 export interface Assignment {
   readonly tenant: string;
-  readonly session: string;
+  readonly sessionId: string;
   readonly attempt: number;
   /** How warm the agent was when it was taken. */
   readonly warmth: Warmth;
   readonly takenAtMs: number;
-  job: StageJob | undefined;
+  job: JobRequest | undefined;
   readyAtMs: number | undefined;
   lastActiveAtMs: number;
-  userCame: boolean;
+  userJoined: boolean;
   isReleased: boolean;
   /** How long it took to join and to become ready, in ms. */
   joinMs?: number;
@@ -40,23 +40,23 @@ export interface Assignment {
 
 export interface AssignmentEnd {
   readonly how: "released" | "ended" | "lost";
-  readonly why: string;
+  readonly reason: string;
   readonly atMs: number;
 }
 
 export interface Slot {
   readonly id: string;
-  readonly stage: Stage;
+  readonly process: AgentProcess;
   readonly startedAtMs: number;
   state: SlotState;
   /** Its turn to be started has come. */
   isAdmitted: boolean;
-  isHeating: boolean;
+  isConnectingStandby: boolean;
   /** It is in a standby room that no session has taken over. */
   hasStandby: boolean;
   assignment: Assignment | undefined;
   /** Settles when its agent is out of its room, in whatever way. */
-  readonly left: Deferred<void>;
+  readonly left: Resolvers<void>;
   /** Gives back its place among those being started. */
-  leaveGate: () => void;
+  leaveLimiter: () => void;
 }

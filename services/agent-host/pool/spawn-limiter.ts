@@ -1,6 +1,6 @@
 // At most so many agents are being started at once on a host; the others wait their turn.
 
-export class SpawnGate {
+export class SpawnLimiter {
   readonly #limit: number;
   #inside = 0;
   readonly #queue: (() => void)[] = [];

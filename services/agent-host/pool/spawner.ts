@@ -1,20 +1,20 @@
 // Starts agents: in a stage with room or a new one, in their turn, and not again and again what keeps failing.
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import { deferred } from "../../../libs/runtime/with-resolvers.ts";
-import { Breaker } from "./circuit-breaker.ts";
+import { withResolvers } from "../../../libs/runtime/with-resolvers.ts";
+import { CircuitBreaker } from "./circuit-breaker.ts";
 import { medianOf } from "./host-status.ts";
-import { pickStage, type Spread } from "./pick-slots.ts";
-import type { StageSet } from "./process-pool.ts";
-import type { Slot, Stage } from "./slots.ts";
-import type { SpawnGate } from "./spawn-limiter.ts";
+import { pickProcess, type Spread } from "./pick-slots.ts";
+import type { ProcessPool } from "./process-pool.ts";
+import type { AgentProcess, Slot } from "./slots.ts";
+import type { SpawnLimiter } from "./spawn-limiter.ts";
 
 interface Deps {
   readonly clock: Clock;
   readonly log: Log;
   readonly profile: string;
-  readonly gate: SpawnGate;
-  readonly stages: StageSet;
+  readonly limiter: SpawnLimiter;
+  readonly stages: ProcessPool;
   readonly newId: () => string;
   /** The pause after a failure is over. */
   readonly onRetry: () => void;
@@ -22,9 +22,9 @@ interface Deps {
 
 const WARM_UPS_KEPT = 20;
 
-export class Starter {
+export class Spawner {
   readonly #deps: Deps;
-  readonly #breaker = new Breaker();
+  readonly #breaker = new CircuitBreaker();
   readonly #warmUpsMs: number[] = [];
   #cancelRetry: (() => void) | undefined;
   /** Agents that were begun, ever. */
@@ -56,23 +56,23 @@ export class Starter {
 
   /** Begins a new agent. It is told to its stage when its turn has come and the stage has loaded its file. */
   start(spread: Spread): Slot {
-    const { clock, gate, newId, stages } = this.#deps;
-    const stage = pickStage(stages.all(), spread) ?? stages.launch();
+    const { clock, limiter, newId, stages } = this.#deps;
+    const stage = pickProcess(stages.all(), spread) ?? stages.launch();
     const slot: Slot = {
       id: newId(),
-      stage,
+      process: stage,
       startedAtMs: clock.monotonic(),
       state: "warming",
       isAdmitted: false,
-      isHeating: false,
+      isConnectingStandby: false,
       hasStandby: false,
       assignment: undefined,
-      left: deferred(),
-      leaveGate: () => {},
+      left: withResolvers(),
+      leaveLimiter: () => {},
     };
     stage.slots.set(slot.id, slot);
     this.started += 1;
-    slot.leaveGate = gate.pass(() => {
+    slot.leaveLimiter = limiter.pass(() => {
       slot.isAdmitted = true;
       if (stage.isLoaded) stage.link.send({ type: "warm", slot: slot.id });
     });
@@ -80,14 +80,14 @@ export class Starter {
   }
 
   /** The stage has loaded its file: those whose turn has come are told to it. */
-  stageLoaded(stage: Stage): void {
+  processLoaded(stage: AgentProcess): void {
     for (const slot of stage.slots.values()) {
       if (slot.isAdmitted) stage.link.send({ type: "warm", slot: slot.id });
     }
   }
 
   succeeded(slot: Slot): void {
-    slot.leaveGate();
+    slot.leaveLimiter();
     this.#breaker.succeeded();
     this.#warmUpsMs.push(this.#deps.clock.monotonic() - slot.startedAtMs);
     if (this.#warmUpsMs.length > WARM_UPS_KEPT) this.#warmUpsMs.shift();

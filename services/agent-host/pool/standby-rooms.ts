@@ -2,14 +2,14 @@
 import { STANDBY_PREFIX } from "../../../libs/contracts/ids.ts";
 import type { LiveKit } from "../../../libs/livekit/rooms.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import type { Standby } from "./standby.ts";
+import type { StandbyRoomSource } from "./standby.ts";
 
 /** LiveKit closes a room that no human comes to; a standby room has to last as long as its agent. */
 const EMPTY_S = 24 * 60 * 60;
 const DEPARTURE_S = 60;
 const TOKEN_TTL_S = 60;
 
-export class StandbyRooms implements Standby {
+export class StandbyRooms implements StandbyRoomSource {
   readonly #livekit: LiveKit;
   readonly #log: Log;
   readonly #deletions = new Set<Promise<void>>();

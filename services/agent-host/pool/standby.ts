@@ -4,7 +4,7 @@ import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import type { Slot } from "./slots.ts";
 
-export interface Standby {
+export interface StandbyRoomSource {
   /** @throws GreenroomError livekit_unavailable */
   make(slot: string): Promise<{ room: string; token: string }>;
   /** Takes the room away; returns at once and never throws. */
@@ -15,14 +15,14 @@ interface Deps {
   readonly clock: Clock;
   readonly log: Log;
   /** Undefined when there is no LiveKit: then nothing gets hot. */
-  readonly standby: Standby | undefined;
+  readonly standby: StandbyRoomSource | undefined;
   readonly onChange: () => void;
 }
 
 const AT_ONCE = 4;
 const AGAIN_MS = 2000;
 
-export class Heater {
+export class Standby {
   readonly #deps: Deps;
   #cancelPause: (() => void) | undefined;
 
@@ -31,18 +31,20 @@ export class Heater {
   }
 
   /** Heats as many of the warm slots as are missing of `target` hot ones. */
-  heat(slots: readonly Slot[], target: number): void {
+  connectStandby(slots: readonly Slot[], target: number): void {
     if (this.#deps.standby === undefined || this.#cancelPause !== undefined) return;
     // One that was given out meanwhile is busy for a whole call and won't be told of as hot.
-    const heating = slots.filter((slot) => slot.isHeating && slot.state === "warm").length;
+    const heating = slots.filter((slot) => slot.isConnectingStandby && slot.state === "warm").length;
     const hot = slots.filter((slot) => slot.state === "hot").length;
     const wanted = Math.max(0, Math.min(target - hot - heating, AT_ONCE - heating));
-    const warm = slots.filter((slot) => slot.state === "warm" && !slot.isHeating && !slot.stage.isTainted);
+    const warm = slots.filter(
+      (slot) => slot.state === "warm" && !slot.isConnectingStandby && !slot.process.isUnhealthy,
+    );
     for (const slot of warm.slice(0, wanted)) this.#heatOne(slot, this.#deps.standby);
   }
 
   succeeded(slot: Slot): void {
-    slot.isHeating = false;
+    slot.isConnectingStandby = false;
     if (slot.state === "warm") slot.state = "hot";
     this.#deps.onChange();
   }
@@ -51,7 +53,7 @@ export class Heater {
   failed(slot: Slot, error: string): void {
     const { clock, log, onChange } = this.#deps;
     log.warn({ slot: slot.id, error }, "an agent could not be kept hot; it is warm");
-    slot.isHeating = false;
+    slot.isConnectingStandby = false;
     if (slot.state === "hot") slot.state = "warm";
     this.discard(slot);
     this.#cancelPause?.();
@@ -75,16 +77,16 @@ export class Heater {
     this.#deps.standby?.discard(slot.id);
   }
 
-  #heatOne(slot: Slot, standby: Standby): void {
-    slot.isHeating = true;
+  #heatOne(slot: Slot, standby: StandbyRoomSource): void {
+    slot.isConnectingStandby = true;
     standby.make(slot.id).then(
       ({ room, token }) => {
         slot.hasStandby = true;
         if (slot.state === "warm") {
-          slot.stage.link.send({ type: "heat", slot: slot.id, room, token });
+          slot.process.link.send({ type: "connect_standby", slot: slot.id, room, token });
           return;
         }
-        slot.isHeating = false; // It was given out or let go meanwhile.
+        slot.isConnectingStandby = false; // It was given out or let go meanwhile.
         this.discard(slot);
       },
       (error: unknown) => this.failed(slot, messageOf(error)),

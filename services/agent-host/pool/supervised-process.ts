@@ -5,12 +5,12 @@ import { fileURLToPath } from "node:url";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import { isStopped } from "./is-stopped.ts";
-import type { FromStage, StageStart, ToStage } from "./messages.ts";
+import type { HostToProcess, ProcessStart, ProcessToHost } from "./messages.ts";
 import { runDelayMs } from "./run-delay.ts";
 
-export interface StageLink {
+export interface ProcessLink {
   readonly pid: number | undefined;
-  send(message: ToStage): void;
+  send(message: HostToProcess): void;
   /** Ends it at once. `onExit` is called as for any other end. */
   kill(): void;
   /** Whether its process stands still by a signal. Left out where nobody can tell. */
@@ -19,20 +19,20 @@ export interface StageLink {
   runDelayMs?(): number | undefined;
 }
 
-export interface StageListener {
-  onMessage(message: FromStage): void;
-  onExit(why: string): void;
+export interface ProcessListener {
+  onMessage(message: ProcessToHost): void;
+  onExit(reason: string): void;
 }
 
 /** Starts a stage; a simulation puts an imagined one in its place. */
-export type LaunchStage = (start: StageStart, listener: StageListener) => StageLink;
+export type LaunchProcess = (start: ProcessStart, listener: ProcessListener) => ProcessLink;
 
 /** The native library calls every room that is left in order an error of its data channels. */
 const QUIET = "error,livekit::rtc_engine::rtc_session=off";
 
 /** Starts stages as child processes with this process's environment. */
-export const launchStageProcess =
-  (log: Log): LaunchStage =>
+export const launchAgentProcess =
+  (log: Log): LaunchProcess =>
   (start, listener) => {
     const child = fork(fileURLToPath(new URL("../agent-process/main.ts", import.meta.url)), {
       execArgv: ["--import", import.meta.resolve("tsx")],
@@ -51,15 +51,15 @@ export const launchStageProcess =
       });
     }
     let over = false;
-    const exit = (why: string) => {
+    const exit = (reason: string) => {
       if (over) return;
       over = true;
       listener.onExit(
-        errors.length === 0 ? why : `${why}; its last words: ${errors.join(" | ").slice(0, 500)}`,
+        errors.length === 0 ? reason : `${reason}; its last words: ${errors.join(" | ").slice(0, 500)}`,
       );
     };
     child.on("message", (message) => {
-      if (!over) listener.onMessage(message as FromStage);
+      if (!over) listener.onMessage(message as ProcessToHost);
     });
     child.on("error", (error) => exit(error.message));
     child.on("exit", (code, signal) => exit(`the stage process ended (${signal ?? `exit code ${code}`})`));
@@ -107,7 +107,7 @@ const STARVED_TIMES = 3;
 /** One that was stopped is seen at two looks, so that a stop of a moment costs no call. */
 const LOOK_MS = 250;
 
-export interface PulseOptions {
+export interface LivenessOptions {
   readonly send: () => void;
   /** Whether the stage may block for long now. */
   readonly isLoading: () => boolean;
@@ -121,7 +121,7 @@ export interface PulseOptions {
  * Asks a stage again and again whether it lives. A busy one is given time; one that was stopped doesn't hear its
  * callers any more, and nothing but the system could tell that early.
  */
-export class StagePulse {
+export class ProcessLiveness {
   readonly #clock: Clock;
   readonly #everyMs: number;
   #missed = 0;
@@ -135,7 +135,7 @@ export class StagePulse {
     this.#everyMs = everyMs;
   }
 
-  start({ send, isLoading, isStopped, runDelayMs, onSilent }: PulseOptions): void {
+  start({ send, isLoading, isStopped, runDelayMs, onSilent }: LivenessOptions): void {
     if (isStopped !== undefined) this.#lookForStop(isStopped, onSilent);
     const beat = () => {
       const allowed = isLoading() ? Math.max(MISSES, Math.ceil(LOADING_MS / this.#everyMs)) : MISSES;

@@ -7,9 +7,9 @@ import { sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import type { WarmPool } from "../pool/agent-pool.ts";
+import type { AgentPool } from "../pool/agent-pool.ts";
 import type { Slot } from "../pool/slots.ts";
-import type { ConversationKeeper } from "./conversation-store.ts";
+import type { ConversationStore } from "./conversation-store.ts";
 
 interface Deps {
   readonly bus: Bus;
@@ -17,14 +17,14 @@ interface Deps {
   readonly log: Log;
   readonly hostId: string;
   readonly epoch: () => number;
-  readonly pools: ReadonlyMap<string, WarmPool>;
-  readonly conversations: Pick<ConversationKeeper, "leftFor">;
+  readonly pools: ReadonlyMap<string, AgentPool>;
+  readonly conversations: Pick<ConversationStore, "previousFor">;
   /** Why the host takes nothing now; undefined while it does. */
   readonly refuses: () => string | undefined;
 }
 
 interface Served {
-  readonly pool: WarmPool;
+  readonly pool: AgentPool;
   readonly slot: Slot;
 }
 
@@ -49,7 +49,7 @@ export class Assignments {
   }
 
   /** Answers an assign. Two tellings of one (session, attempt) start one job. */
-  onAssign(assign: Assign): Promise<AssignAnswer> {
+  handleAssign(assign: Assign): Promise<AssignAnswer> {
     const key = jobKey(assign);
     const known = this.#answers.get(key);
     if (known !== undefined) return known;
@@ -62,11 +62,11 @@ export class Assignments {
     return answer;
   }
 
-  async onRelease(release: Release): Promise<ReleaseAnswer> {
+  async handleRelease(release: Release): Promise<ReleaseAnswer> {
     const served = this.#served.get(jobKey(release));
     if (served === undefined) return { released: false };
     const { pool, slot } = served;
-    pool.release(slot, release.why);
+    pool.release(slot, release.reason);
     if (release.untilLeft) await Promise.race([slot.left.promise, sleep(this.#deps.clock, LEAVING_MS)]);
     return { released: true };
   }
@@ -93,11 +93,11 @@ export class Assignments {
   async #checkRecord(key: string, { pool, slot }: Served): Promise<void> {
     const { assignment } = slot;
     if (assignment === undefined || slot.state === "closing") return;
-    const { tenant, session, attempt } = assignment;
-    const entry = await this.#readAgain(sessionKey(tenant, session));
+    const { tenant, sessionId, attempt } = assignment;
+    const entry = await this.#readAgain(sessionKey(tenant, sessionId));
     if (entry === "unreadable" || (entry !== undefined && this.#mayServe(entry.value, attempt))) return;
     if (this.#served.get(key)?.slot !== slot) return;
-    this.#deps.log.warn({ session, attempt }, "the session goes on elsewhere or is over; leaving its room");
+    this.#deps.log.warn({ sessionId, attempt }, "the session goes on elsewhere or is over; leaving its room");
     pool.release(slot, "the session goes on elsewhere or is over");
   }
 
@@ -113,40 +113,44 @@ export class Assignments {
 
   async #decide(assign: Assign, key: string): Promise<AssignAnswer> {
     const { clock, epoch, pools, refuses } = this.#deps;
-    if (assign.epoch !== epoch()) return { verdict: "stale", why: `this host's epoch is ${epoch()}` };
+    if (assign.epoch !== epoch()) return { verdict: "stale", reason: `this host's epoch is ${epoch()}` };
     const refusal = refuses();
-    if (refusal !== undefined) return { verdict: "declined", why: refusal };
+    if (refusal !== undefined) return { verdict: "declined", reason: refusal };
     const pool = pools.get(assign.profile);
-    if (pool === undefined) return { verdict: "declined", why: `there is no profile ${assign.profile} here` };
+    if (pool === undefined)
+      return { verdict: "declined", reason: `there is no profile ${assign.profile} here` };
     const now = clock.monotonic();
-    const slot = pool.take(assign.asked, {
+    const slot = pool.take(assign.requestedWarmth, {
       tenant: assign.tenant,
-      session: assign.session,
+      sessionId: assign.sessionId,
       attempt: assign.attempt,
       takenAtMs: now,
       job: undefined,
       readyAtMs: undefined,
       lastActiveAtMs: now,
-      userCame: false,
+      userJoined: false,
       isReleased: false,
     });
     if (slot === undefined)
-      return { verdict: "declined", why: `no ${assign.asked} agent of ${assign.profile} is free` };
+      return {
+        verdict: "declined",
+        reason: `no ${assign.requestedWarmth} agent of ${assign.profile} is free`,
+      };
     this.#served.set(key, { pool, slot });
     const [refused, resumes] = await Promise.all([
       this.#isNotNamed(assign),
-      this.#deps.conversations.leftFor(assign),
+      this.#deps.conversations.previousFor(assign),
     ]);
     if (refused !== undefined || slot.assignment?.isReleased) {
       this.#served.delete(key);
       pool.giveBack(slot);
-      return { verdict: "stale", why: refused ?? "it was released again" };
+      return { verdict: "stale", reason: refused ?? "it was released again" };
     }
     this.assigned += 1;
     this.#releaseOlder(assign);
     pool.run(slot, {
       tenant: assign.tenant,
-      session: assign.session,
+      sessionId: assign.sessionId,
       attempt: assign.attempt,
       room: assign.room,
       token: assign.token,
@@ -161,18 +165,18 @@ export class Assignments {
   }
 
   /** An older attempt of this very session may still run here; now that the record names this one, it goes. */
-  #releaseOlder({ tenant, session, attempt }: Assign): void {
+  #releaseOlder({ tenant, sessionId, attempt }: Assign): void {
     for (const { pool, slot } of [...this.#served.values()]) {
       const { assignment } = slot;
-      if (assignment?.tenant !== tenant || assignment.session !== session) continue;
+      if (assignment?.tenant !== tenant || assignment.sessionId !== sessionId) continue;
       if (assignment.attempt < attempt) pool.release(slot, "the session has a newer attempt");
     }
   }
 
   /** Before an agent joins, the record is read: a late assign must not bring a second agent into a room. */
-  async #isNotNamed({ tenant, session, attempt }: Assign): Promise<string | undefined> {
+  async #isNotNamed({ tenant, sessionId, attempt }: Assign): Promise<string | undefined> {
     try {
-      const entry = await this.#deps.bus.read(sessions, sessionKey(tenant, session));
+      const entry = await this.#deps.bus.read(sessions, sessionKey(tenant, sessionId));
       if (entry === undefined) return "the session has no record";
       return this.#names(entry.value, attempt) ? undefined : "the record names another attempt";
     } catch (error) {
@@ -183,14 +187,14 @@ export class Assignments {
 
   /** The record names it, or lets it go on until the next attempt is in the room. */
   #mayServe(record: SessionRecord, attempt: number): boolean {
-    const { former, state } = record;
-    const stays =
-      former?.stays === true &&
+    const { previous: former, state } = record;
+    const keepUntilReplaced =
+      former?.keepUntilReplaced === true &&
       former.attempt === attempt &&
       former.host === this.#deps.hostId &&
       former.hostEpoch === this.#deps.epoch() &&
       (state === "requested" || state === "dispatched");
-    return stays || this.#names(record, attempt);
+    return keepUntilReplaced || this.#names(record, attempt);
   }
 
   #names(record: SessionRecord, attempt: number): boolean {
@@ -203,5 +207,5 @@ export class Assignments {
   }
 }
 
-const jobKey = (of: { tenant: string; session: string; attempt: number }): string =>
-  `${sessionKey(of.tenant, of.session)}.${of.attempt}`;
+const jobKey = (of: { tenant: string; sessionId: string; attempt: number }): string =>
+  `${sessionKey(of.tenant, of.sessionId)}.${of.attempt}`;

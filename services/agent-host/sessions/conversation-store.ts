@@ -11,7 +11,7 @@ import {
 import { trimConversation } from "../../../libs/domain/session/trim-conversation.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import type { StageResume } from "../pool/messages.ts";
+import type { ResumedConversation } from "../pool/messages.ts";
 import type { Assignment } from "../pool/slots.ts";
 
 interface Deps {
@@ -25,7 +25,7 @@ interface Deps {
 /** What is known of one attempt's conversation. */
 interface Kept {
   readonly tenant: string;
-  readonly session: string;
+  readonly sessionId: string;
   readonly attempt: number;
   /** The newest that is not stored yet; an older one that was still waiting is forgotten. */
   next: SavedConversation | undefined;
@@ -45,7 +45,7 @@ const AGAIN_MS = 500;
 /** A next agent isn't kept waiting longer than this for what the former one said. */
 const READ_MS = 1000;
 
-export class ConversationKeeper {
+export class ConversationStore {
   readonly #deps: Deps;
   readonly #kept = new Map<string, Kept>();
   /** Attempts that go on from what a former one left, so that it is part of what they say. */
@@ -56,14 +56,14 @@ export class ConversationKeeper {
   }
 
   /** Stores what was said so far, soon: at most one write of a session is under way, and the newest wins. */
-  keep({ tenant, session, attempt }: Assignment, saved: SavedConversation): void {
+  keep({ tenant, sessionId, attempt }: Assignment, saved: SavedConversation): void {
     if (!this.#deps.enabled) return;
-    const key = `${sessionKey(tenant, session)}.${attempt}`;
+    const key = `${sessionKey(tenant, sessionId)}.${attempt}`;
     let kept = this.#kept.get(key);
     if (kept === undefined) {
       kept = {
         tenant,
-        session,
+        sessionId,
         attempt,
         next: undefined,
         isWriting: false,
@@ -80,8 +80,8 @@ export class ConversationKeeper {
   }
 
   /** The agent serves its session no more. */
-  forget({ tenant, session, attempt }: Assignment): void {
-    const key = `${sessionKey(tenant, session)}.${attempt}`;
+  forget({ tenant, sessionId, attempt }: Assignment): void {
+    const key = `${sessionKey(tenant, sessionId)}.${attempt}`;
     const kept = this.#kept.get(key);
     if (kept !== undefined) kept.isOver = true;
     this.#kept.delete(key);
@@ -92,22 +92,27 @@ export class ConversationKeeper {
    * What a former attempt left for this one. Without it, because there is none or because the store doesn't give
    * it in time, the agent begins anew: a caller must not wait for it.
    */
-  async leftFor({ tenant, session, attempt, recovering }: Assign): Promise<StageResume | undefined> {
+  async previousFor({
+    tenant,
+    sessionId,
+    attempt,
+    recovering,
+  }: Assign): Promise<ResumedConversation | undefined> {
     const { bus, clock, enabled, log } = this.#deps;
     if (!enabled || !recovering) return undefined;
     try {
       const entry = await Promise.race([
-        bus.read(conversations, sessionKey(tenant, session)),
+        bus.read(conversations, sessionKey(tenant, sessionId)),
         sleep(clock, READ_MS).then(() => "late" as const),
       ]);
       if (entry === "late") throw new Error(`the store did not give it within ${READ_MS} ms`);
       if (entry === undefined || entry.value.attempt >= attempt || entry.value.items.length === 0)
         return undefined;
       const { attempt: from, items, omitted } = entry.value;
-      this.#resumed.add(`${sessionKey(tenant, session)}.${attempt}`);
+      this.#resumed.add(`${sessionKey(tenant, sessionId)}.${attempt}`);
       return { attempt: from, items, omitted };
     } catch (error) {
-      log.warn({ error, session, attempt }, "the conversation could not be read; the agent begins anew");
+      log.warn({ error, sessionId, attempt }, "the conversation could not be read; the agent begins anew");
       return undefined;
     }
   }
@@ -122,10 +127,13 @@ export class ConversationKeeper {
         if (!(await this.#save(kept, saved))) kept.next ??= saved;
       } catch (error) {
         if (isError(error, "payload_too_large") || kept.isOver) {
-          log.warn({ error, session: kept.session }, "a conversation could not be stored");
+          log.warn({ error, sessionId: kept.sessionId }, "a conversation could not be stored");
           continue;
         }
-        log.debug({ error, session: kept.session }, "a conversation could not be stored; it is tried again");
+        log.debug(
+          { error, sessionId: kept.sessionId },
+          "a conversation could not be stored; it is tried again",
+        );
         kept.next ??= saved;
         // By then another attempt may have come and gone, and its conversation been removed with the session:
         // what is known of the key from before says nothing any more.
@@ -139,9 +147,9 @@ export class ConversationKeeper {
   /** @returns false when somebody else has written meanwhile, so that it has to be decided again. */
   async #save(kept: Kept, saved: SavedConversation): Promise<boolean> {
     const { bus } = this.#deps;
-    const { tenant, session, attempt } = kept;
+    const { tenant, sessionId, attempt } = kept;
     if (kept.revision === undefined) {
-      const entry = await bus.read(conversations, sessionKey(tenant, session));
+      const entry = await bus.read(conversations, sessionKey(tenant, sessionId));
       kept.isFenced = (entry?.value.attempt ?? 0) > attempt || !(await this.#isServed(kept));
       if (kept.isFenced) return true;
       kept.revision = entry?.revision ?? 0;
@@ -151,7 +159,7 @@ export class ConversationKeeper {
     const checkpoint = kept.stored + 1;
     kept.revision = await bus.save(
       conversations,
-      { ...withBefore(kept.before, saved), tenant, session, attempt, checkpoint },
+      { ...withBefore(kept.before, saved), tenant, sessionId, attempt, checkpoint },
       kept.revision,
     );
     if (kept.revision === undefined) return false;
@@ -159,13 +167,13 @@ export class ConversationKeeper {
     return true;
   }
 
-  #isResumed({ tenant, session, attempt }: Kept): boolean {
-    return this.#resumed.has(`${sessionKey(tenant, session)}.${attempt}`);
+  #isResumed({ tenant, sessionId, attempt }: Kept): boolean {
+    return this.#resumed.has(`${sessionKey(tenant, sessionId)}.${attempt}`);
   }
 
   /** Without this look, an agent that slept could bring back what was removed with the end of its session. */
-  async #isServed({ tenant, session, attempt }: Kept): Promise<boolean> {
-    const entry = await this.#deps.bus.read(sessions, sessionKey(tenant, session));
+  async #isServed({ tenant, sessionId, attempt }: Kept): Promise<boolean> {
+    const entry = await this.#deps.bus.read(sessions, sessionKey(tenant, sessionId));
     return entry !== undefined && entry.value.state !== "ended" && entry.value.attempt === attempt;
   }
 }

@@ -10,7 +10,7 @@ interface Deps {
   readonly hostId: string;
   readonly pools: ReadonlyMap<string, DrainedPool>;
   readonly hosts: () => readonly HostRecord[];
-  readonly handOver: (of: Assignment, why: string) => void;
+  readonly handOver: (of: Assignment, reason: string) => void;
   readonly onChange: () => void;
 }
 
@@ -92,14 +92,14 @@ export class Drain {
       const next = left.filter((of) => !isUnderWay(of) && !of.isReleased).slice(0, Math.max(0, free));
       for (const assignment of next) {
         this.#handedOver.add(assignment);
-        log.info({ session: assignment.session, attempt: assignment.attempt }, "handing a session over");
+        log.info({ sessionId: assignment.sessionId, attempt: assignment.attempt }, "handing a session over");
         handOver(assignment, `host ${hostId} drains`);
       }
     }
   }
 
   #others(): HostRecord[] {
-    return this.#deps.hosts().filter(({ id, draining }) => id !== this.#deps.hostId && !draining);
+    return this.#deps.hosts().filter(({ hostId: id, draining }) => id !== this.#deps.hostId && !draining);
   }
 }
 

@@ -26,7 +26,7 @@ type WithoutAddress<T> = T extends unknown
   ? Omit<T, "tenant" | "sessionId" | "attempt" | "host" | "epoch" | "at">
   : never;
 
-export class SessionReports {
+export class EventPublisher {
   readonly #deps: Deps;
   readonly #pendingLogs = new Map<string, LogBatch>();
   readonly #underway = new Set<Promise<void>>();
@@ -37,12 +37,12 @@ export class SessionReports {
   }
 
   /** Says what a session's agent did. */
-  say(of: Assignment, what: WithoutAddress<OfHost>): void {
+  publish(of: Assignment, what: WithoutAddress<OfHost>): void {
     const { hostId, epoch } = this.#deps;
     this.#store({
       ...what,
       tenant: of.tenant,
-      sessionId: of.session,
+      sessionId: of.sessionId,
       attempt: of.attempt,
       host: hostId,
       epoch: epoch(),
@@ -50,21 +50,21 @@ export class SessionReports {
     } as SessionEvent);
   }
 
-  sayLost(of: Assignment, why: string): void {
+  publishLost(of: Assignment, reason: string): void {
     this.#store({
       type: "agent_lost",
       tenant: of.tenant,
-      sessionId: of.session,
+      sessionId: of.sessionId,
       attempt: of.attempt,
       at: isoNow(this.#deps.clock),
-      why,
+      reason,
     });
   }
 
   /** Lines are collected for a moment and stored together. */
-  log(of: { tenant: string; session: string }, line: LogLine): void {
-    const key = `${of.tenant}.${of.session}`;
-    const batch = this.#pendingLogs.get(key) ?? { tenant: of.tenant, session: of.session, lines: [] };
+  log(of: { tenant: string; sessionId: string }, line: LogLine): void {
+    const key = `${of.tenant}.${of.sessionId}`;
+    const batch = this.#pendingLogs.get(key) ?? { tenant: of.tenant, sessionId: of.sessionId, lines: [] };
     this.#pendingLogs.set(key, batch);
     if (batch.lines.length < LINES_PER_BATCH) batch.lines.push(line);
     if (this.#logsAreDue) return;

@@ -22,7 +22,7 @@ const TRIES = 20;
  *
  * @returns what stops it
  */
-export function repeatRecordChecks({ bus, clock, log }: Deps, check: () => Promise<void>): () => void {
+export function watchFencing({ bus, clock, log }: Deps, check: () => Promise<void>): () => void {
   let isStopped = false;
   let isLooking = false;
   let lastMs = clock.monotonic();

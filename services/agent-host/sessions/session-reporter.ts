@@ -1,23 +1,23 @@
 // Turns what happens in a pool's stages into what the host says of its sessions.
-import type { AgentMeasures } from "../../../libs/contracts/calls/call.ts";
+import type { AgentUsage } from "../../../libs/contracts/calls/call.ts";
 import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import type { SavedConversation } from "../../../libs/contracts/sessions/conversation.ts";
 import { type Clock, isoNow } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import type { PoolListener } from "../pool/agent-events.ts";
-import type { FromStage, StageError } from "../pool/messages.ts";
+import type { AgentEvents } from "../pool/agent-events.ts";
+import type { JobError, ProcessToHost } from "../pool/messages.ts";
 import type { AssignmentEnd, Slot } from "../pool/slots.ts";
-import type { ConversationKeeper } from "./conversation-store.ts";
-import type { SessionReports } from "./event-publisher.ts";
-import type { ReportKeeper } from "./usage-reporter.ts";
+import type { ConversationStore } from "./conversation-store.ts";
+import type { EventPublisher } from "./event-publisher.ts";
+import type { UsageReporter } from "./usage-reporter.ts";
 
 interface Deps {
   readonly clock: Clock;
   readonly log: Log;
   readonly profile: string;
-  readonly reports: SessionReports;
-  readonly conversations: Pick<ConversationKeeper, "keep" | "forget">;
-  readonly measured: Pick<ReportKeeper, "note" | "finish">;
+  readonly reports: EventPublisher;
+  readonly conversations: Pick<ConversationStore, "keep" | "forget">;
+  readonly measured: Pick<UsageReporter, "note" | "finish">;
   /** How long a user may be gone without having hung up. */
   readonly userLeftMs: number;
   readonly slotById: (slotId: string | undefined) => Slot | undefined;
@@ -27,7 +27,7 @@ interface Deps {
   readonly onFree: (slot: Slot) => void;
 }
 
-export class SessionTeller implements PoolListener {
+export class SessionReporter implements AgentEvents {
   readonly #deps: Deps;
   readonly #userTimers = new Map<Slot, () => void>();
   lost = 0;
@@ -58,32 +58,32 @@ export class SessionTeller implements PoolListener {
   onUser(slot: Slot, { present, hungUp }: { present: boolean; hungUp: boolean }): void {
     const { clock, reports, userLeftMs } = this.#deps;
     this.#cancelTimer(slot);
-    if (present || slot.assignment?.userCame !== true) return;
+    if (present || slot.assignment?.userJoined !== true) return;
     const cancel = clock.after(hungUp ? 0 : userLeftMs, () => {
       this.#userTimers.delete(slot);
-      if (slot.assignment?.isReleased === false) reports.say(slot.assignment, { type: "user_left" });
+      if (slot.assignment?.isReleased === false) reports.publish(slot.assignment, { type: "user_left" });
     });
     this.#userTimers.set(slot, cancel);
   }
 
-  onEnded(slot: Slot, ending: { why: string; error?: StageError; lost: boolean }): void {
-    this.#noteEnd(slot, ending.lost ? "lost" : "ended", ending.error?.message ?? ending.why);
-    if (ending.lost) this.#sayLost(slot, ending.why);
+  onEnded(slot: Slot, ending: { reason: string; error?: JobError; lost: boolean }): void {
+    this.#noteEnd(slot, ending.lost ? "lost" : "ended", ending.error?.message ?? ending.reason);
+    if (ending.lost) this.#sayLost(slot, ending.reason);
     else if (slot.assignment !== undefined) {
-      this.#deps.reports.say(slot.assignment, {
+      this.#deps.reports.publish(slot.assignment, {
         type: "agent_ended",
-        why: ending.why,
+        reason: ending.reason,
         ...(ending.error === undefined ? {} : { error: ending.error.message }),
-        worthRepeating: ending.error?.worthRepeating ?? true,
+        retryable: ending.error?.retryable ?? true,
       });
     }
     // What it measured to the last comes until it is closed.
     this.#free(slot);
   }
 
-  onLost(slot: Slot, why: string): void {
-    this.#noteEnd(slot, "lost", why);
-    this.#sayLost(slot, why);
+  onLost(slot: Slot, reason: string): void {
+    this.#noteEnd(slot, "lost", reason);
+    this.#sayLost(slot, reason);
     this.onClosed(slot);
   }
 
@@ -103,15 +103,15 @@ export class SessionTeller implements PoolListener {
     if (slot.assignment !== undefined) this.#deps.conversations.keep(slot.assignment, saved);
   }
 
-  onMeasures(slot: Slot, measures: AgentMeasures): void {
+  onMeasures(slot: Slot, measures: AgentUsage): void {
     if (slot.assignment !== undefined)
       this.#deps.measured.note(slot.assignment, this.#deps.profile, measures);
   }
 
   /** An agent's line goes to the host's own log, and to its session's. */
-  onLog({ slot, session, line }: Extract<FromStage, { type: "log" }>): void {
+  onLog({ slot, sessionId, line }: Extract<ProcessToHost, { type: "log" }>): void {
     const { clock, log, profile, reports, slotById } = this.#deps;
-    const fields = { ...line.fields, profile, ...(session === undefined ? {} : { session }) };
+    const fields = { ...line.fields, profile, ...(sessionId === undefined ? {} : { sessionId }) };
     logAt(log, line.level, fields, line.message);
     const assignment = slotById(slot)?.assignment;
     if (assignment === undefined) return;
@@ -126,9 +126,9 @@ export class SessionTeller implements PoolListener {
 
   /** Before it is said, so that whoever compares finds the cause in the log ahead of its effect. */
   #note(slot: Slot, at: { room: string; identity: string }, what: string): void {
-    const { session, attempt } = slot.assignment ?? {};
+    const { sessionId, attempt } = slot.assignment ?? {};
     const { room, identity } = at;
-    this.#deps.log.debug({ session, attempt, slot: slot.id, room, identity }, what);
+    this.#deps.log.debug({ sessionId, attempt, slot: slot.id, room, identity }, what);
   }
 
   #sayInRoom(slot: Slot, type: "joined" | "ready", at: { room: string; identity: string }): void {
@@ -137,7 +137,7 @@ export class SessionTeller implements PoolListener {
     const tookMs = Math.round(this.#deps.clock.monotonic() - assignment.takenAtMs);
     if (type === "joined") assignment.joinMs = tookMs;
     else assignment.readyMs = tookMs;
-    this.#deps.reports.say(assignment, {
+    this.#deps.reports.publish(assignment, {
       type,
       room: at.room,
       identity: at.identity,
@@ -146,14 +146,14 @@ export class SessionTeller implements PoolListener {
     });
   }
 
-  #noteEnd({ assignment }: Slot, how: AssignmentEnd["how"], why: string): void {
-    if (assignment !== undefined) assignment.over ??= { how, why, atMs: this.#deps.clock.monotonic() };
+  #noteEnd({ assignment }: Slot, how: AssignmentEnd["how"], reason: string): void {
+    if (assignment !== undefined) assignment.over ??= { how, reason, atMs: this.#deps.clock.monotonic() };
   }
 
-  #sayLost(slot: Slot, why: string): void {
+  #sayLost(slot: Slot, reason: string): void {
     if (slot.assignment === undefined || slot.assignment.isReleased) return;
     this.lost += 1;
-    this.#deps.reports.sayLost(slot.assignment, why);
+    this.#deps.reports.publishLost(slot.assignment, reason);
   }
 
   #cancelTimer(slot: Slot): void {

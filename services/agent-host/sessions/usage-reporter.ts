@@ -1,7 +1,7 @@
 // Keeps what the host knows of each attempt that it serves in the store: now and then, and when it is over.
 import { type Bus, readOwn } from "../../../libs/bus/bus.ts";
-import { sessionReports } from "../../../libs/contracts/buckets.ts";
-import type { AgentMeasures, SessionReport } from "../../../libs/contracts/calls/call.ts";
+import { usageReports } from "../../../libs/contracts/buckets.ts";
+import type { AgentUsage, UsageReport } from "../../../libs/contracts/calls/call.ts";
 import { isError } from "../../../libs/contracts/errors.ts";
 import { type Clock, isoNow, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
@@ -17,7 +17,7 @@ interface Deps {
 interface Kept {
   readonly assignment: Assignment;
   readonly profile: string;
-  measures: AgentMeasures | undefined;
+  measures: AgentUsage | undefined;
   revision: number | undefined;
   isDue: boolean;
   isWriting: boolean;
@@ -32,7 +32,7 @@ const AGAIN_MS = 500;
 const GIVE_UP_MS = 120_000;
 const WHY_MAX = 240;
 
-export class ReportKeeper {
+export class UsageReporter {
   readonly #deps: Deps;
   readonly #kept = new Map<Assignment, Kept>();
   readonly #finished = new WeakSet<Assignment>();
@@ -43,7 +43,7 @@ export class ReportKeeper {
   }
 
   /** The agent told what it has measured so far. */
-  note(assignment: Assignment, profile: string, measures: AgentMeasures): void {
+  note(assignment: Assignment, profile: string, measures: AgentUsage): void {
     const kept = this.#keep(assignment, profile);
     if (kept === undefined) return;
     kept.measures = measures;
@@ -114,13 +114,13 @@ export class ReportKeeper {
       try {
         await this.#save(kept);
       } catch (error) {
-        const { session, attempt } = kept.assignment;
+        const { sessionId, attempt } = kept.assignment;
         if (isError(error, "payload_too_large") || clock.monotonic() - since > GIVE_UP_MS) {
-          log.warn({ error, session, attempt }, "what an agent measured could not be stored");
+          log.warn({ error, sessionId, attempt }, "what an agent measured could not be stored");
           return;
         }
         log.debug(
-          { error, session, attempt },
+          { error, sessionId, attempt },
           "what an agent measured could not be stored; it is tried again",
         );
         kept.revision = undefined;
@@ -134,19 +134,19 @@ export class ReportKeeper {
     const { bus } = this.#deps;
     const report = this.#reportOf(kept);
     // Nobody else writes here, so what stands there otherwise is an earlier word of this host.
-    kept.revision ??= (await readOwn(bus, sessionReports, sessionReports.keyOf(report))).revision;
-    kept.revision = await bus.save(sessionReports, report, kept.revision);
+    kept.revision ??= (await readOwn(bus, usageReports, usageReports.keyOf(report))).revision;
+    kept.revision = await bus.save(usageReports, report, kept.revision);
     if (kept.revision === undefined) kept.isDue = true;
   }
 
-  #reportOf({ assignment, profile, measures }: Kept): SessionReport {
+  #reportOf({ assignment, profile, measures }: Kept): UsageReport {
     const { clock, hostId } = this.#deps;
     const { over, readyAtMs, joinMs, readyMs } = assignment;
     const servedMs = readyAtMs === undefined ? 0 : (over?.atMs ?? clock.monotonic()) - readyAtMs;
     return {
       v: 1,
       tenant: assignment.tenant,
-      session: assignment.session,
+      sessionId: assignment.sessionId,
       attempt: assignment.attempt,
       profile,
       host: hostId,
@@ -154,8 +154,8 @@ export class ReportKeeper {
       ...(joinMs === undefined ? {} : { joinMs }),
       ...(readyMs === undefined ? {} : { readyMs }),
       servedMs: Math.max(0, Math.round(servedMs)),
-      ...(over === undefined ? {} : { ended: over.how, why: over.why.slice(0, WHY_MAX) }),
-      ...(measures === undefined ? {} : { measures }),
+      ...(over === undefined ? {} : { ended: over.how, reason: over.reason.slice(0, WHY_MAX) }),
+      ...(measures === undefined ? {} : { usage: measures }),
       at: isoNow(clock),
     };
   }

@@ -1,62 +1,62 @@
-// GET /api/dispatches/:id and POST /api/dispatches/:id/claim: what an agent runner needs before it serves a session.
-import type { DispatchRecord } from "../../../libs/contracts/claims/claim.ts";
+// GET /api/claims/:id and POST /api/claims/:id/claim: what an agent runner needs before it serves a session.
+import type { ClaimRecord } from "../../../libs/contracts/claims/claim.ts";
 import {
   ClaimAnswer,
+  ClaimParams,
   ClaimRequest,
-  DispatchAnswer,
-  DispatchParams,
+  ClaimStatusAnswer,
   ServiceHeaders,
 } from "../../../libs/contracts/claims/http.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import type { Gateway } from "../context.ts";
-import { requireService } from "../http/authenticate-service.ts";
+import { authenticateService } from "../http/authenticate-service.ts";
 import type { Routes } from "../http/routes.ts";
-import { claimDispatch, requireDispatch } from "./take-claim.ts";
+import { requireClaim, takeClaim } from "./take-claim.ts";
 
-export function dispatchRoutes(app: Routes, gateway: Gateway): void {
+export function claimRoutes(app: Routes, gateway: Gateway): void {
   app.get(
-    "/api/dispatches/:id",
+    "/api/claims/:id",
     {
       schema: {
         summary: "Get a dispatch",
         description: "How it stands. Nobody gets a token here.",
-        tags: ["dispatches"],
-        params: DispatchParams,
+        tags: ["claims"],
+        params: ClaimParams,
         headers: ServiceHeaders,
-        response: { 200: DispatchAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
+        response: { 200: ClaimStatusAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
       },
     },
     async ({ params, headers }) => {
-      const caller = await requireService(gateway, headers.authorization);
-      const { value } = await requireDispatch(gateway, caller, params.id);
+      const caller = await authenticateService(gateway, headers.authorization);
+      const { value } = await requireClaim(gateway, caller, params.id);
       return { success: true as const, ...shown(value) };
     },
   );
   app.post(
-    "/api/dispatches/:id/claim",
+    "/api/claims/:id/claim",
     {
       schema: {
         summary: "Claim a dispatch: get the agent's token, once",
         description:
           "Of many claims one is answered with a token. The same claim, known by its nonce and its caller, is answered again for half a minute, in case an answer was lost.",
-        tags: ["dispatches"],
-        params: DispatchParams,
+        tags: ["claims"],
+        params: ClaimParams,
         headers: ServiceHeaders,
         body: ClaimRequest,
         response: { 200: ClaimAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
       },
     },
     async ({ params, headers, body }, reply) => {
-      const caller = await requireService(gateway, headers.authorization);
-      const answer = await claimDispatch(gateway, caller, params.id, body.nonce);
+      const caller = await authenticateService(gateway, headers.authorization);
+      const answer = await takeClaim(gateway, caller, params.id, body.nonce);
       return reply.header("Cache-Control", "no-store").send(answer);
     },
   );
 }
 
-const shown = (dispatch: DispatchRecord) => ({
-  dispatchId: dispatch.id,
-  sessionId: dispatch.session,
+const shown = (dispatch: ClaimRecord) => ({
+  claimId: dispatch.claimId,
+  sessionId: dispatch.sessionId,
   attempt: dispatch.attempt,
   profile: dispatch.profile,
   provider: dispatch.provider,
@@ -65,6 +65,6 @@ const shown = (dispatch: DispatchRecord) => ({
   traceId: dispatch.traceId,
   state: dispatch.state,
   claimedBy: dispatch.claimedBy ?? null,
-  why: dispatch.why ?? null,
+  reason: dispatch.reason ?? null,
   expiresAt: dispatch.expiresAt,
 });

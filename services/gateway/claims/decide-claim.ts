@@ -1,5 +1,5 @@
 // Whether a claim gets its token: a pure decision over the dispatch and its session's record.
-import type { ClaimRefusal, DispatchRecord } from "../../../libs/contracts/claims/claim.ts";
+import type { ClaimRecord, ClaimRefusal } from "../../../libs/contracts/claims/claim.ts";
 import { isExternal, providerHostOf } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 
@@ -13,25 +13,25 @@ export type ClaimVerdict =
   | { readonly give: "first"; readonly record: SessionRecord }
   /** The same claim again, whose answer was lost. */
   | { readonly give: "again"; readonly record: SessionRecord }
-  | { readonly refuse: ClaimRefusal; readonly why: string };
+  | { readonly refuse: ClaimRefusal; readonly reason: string };
 
 /**
  * No clock has a part in it: that an offer has expired, or that an answer must have arrived, was decided by a
  * connector and is in the dispatch's state. And whatever that state is, the session's record must name the attempt.
  */
 export function decideClaim(
-  dispatch: DispatchRecord,
+  dispatch: ClaimRecord,
   record: SessionRecord | undefined,
   claim: Claim,
 ): ClaimVerdict {
   switch (dispatch.state) {
     case "expired":
-      return { refuse: "expired", why: dispatch.why ?? "nobody claimed it in time" };
+      return { refuse: "expired", reason: dispatch.reason ?? "nobody claimed it in time" };
     case "used":
-      return { refuse: "used", why: `it was claimed by ${dispatch.claimedBy}, and gives one token` };
+      return { refuse: "used", reason: `it was claimed by ${dispatch.claimedBy}, and gives one token` };
     case "claimed":
       if (dispatch.nonceHash !== claim.nonceHash || dispatch.claimedBy !== claim.by)
-        return { refuse: "used", why: `it was claimed by ${dispatch.claimedBy}, and gives one token` };
+        return { refuse: "used", reason: `it was claimed by ${dispatch.claimedBy}, and gives one token` };
       return givenIfNamed(dispatch, record, "again");
     case "offered":
       return givenIfNamed(dispatch, record, "first");
@@ -39,18 +39,18 @@ export function decideClaim(
 }
 
 function givenIfNamed(
-  dispatch: DispatchRecord,
+  dispatch: ClaimRecord,
   record: SessionRecord | undefined,
   give: "first" | "again",
 ): ClaimVerdict {
-  const why = whyOver(dispatch, record);
-  return why === undefined && record !== undefined
+  const reason = endReason(dispatch, record);
+  return reason === undefined && record !== undefined
     ? { give, record }
-    : { refuse: "over", why: why ?? "there is no such session any more" };
+    : { refuse: "over", reason: reason ?? "there is no such session any more" };
 }
 
 /** Why a dispatch's attempt is over; undefined while the session's record names it. */
-export function whyOver(dispatch: DispatchRecord, record: SessionRecord | undefined): string | undefined {
+export function endReason(dispatch: ClaimRecord, record: SessionRecord | undefined): string | undefined {
   if (record === undefined) return "there is no such session any more";
   if (record.state === "ended") return `the session has ended: ${record.endedReason}`;
   if (record.attempt !== dispatch.attempt)
@@ -60,16 +60,16 @@ export function whyOver(dispatch: DispatchRecord, record: SessionRecord | undefi
 }
 
 /** The dispatch as it stands once the claim is saved. */
-export const claimedDispatch = (
-  dispatch: DispatchRecord,
+export const claimedRecord = (
+  dispatch: ClaimRecord,
   claim: Claim,
   at: string,
-  opId: string,
-): DispatchRecord => ({
+  writeId: string,
+): ClaimRecord => ({
   ...dispatch,
   state: "claimed",
   claimedBy: claim.by,
   nonceHash: claim.nonceHash,
   at,
-  opId,
+  writeId,
 });

@@ -1,9 +1,9 @@
-// POST /api/dispatches/:id/joined, ready, ended: an agent runner says what an agent-host would.
+// POST /api/claims/:id/joined, ready, ended: an agent runner says what an agent-host would.
 import type { ServiceCaller } from "../../../libs/auth/service-jwt.ts";
-import type { DispatchRecord } from "../../../libs/contracts/claims/claim.ts";
+import type { ClaimRecord } from "../../../libs/contracts/claims/claim.ts";
 import {
   ArrivalReport,
-  DispatchParams,
+  ClaimParams,
   EndReport,
   ReportAnswer,
   ServiceHeaders,
@@ -14,35 +14,35 @@ import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
 import { isoNow } from "../../../libs/runtime/clock.ts";
-import { withoutTokens } from "../../../libs/runtime/redact-tokens.ts";
+import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 import type { Gateway } from "../context.ts";
-import { requireService } from "../http/authenticate-service.ts";
+import { authenticateService } from "../http/authenticate-service.ts";
 import { SessionError } from "../http/errors.ts";
 import type { Routes } from "../http/routes.ts";
-import { whyOver } from "./decide-claim.ts";
-import { recordOf, requireDispatch } from "./take-claim.ts";
+import { endReason } from "./decide-claim.ts";
+import { recordOf, requireClaim } from "./take-claim.ts";
 
-export function dispatchReportRoutes(app: Routes, gateway: Gateway): void {
+export function runnerReportRoutes(app: Routes, gateway: Gateway): void {
   const common = {
-    tags: ["dispatches"],
-    params: DispatchParams,
+    tags: ["claims"],
+    params: ClaimParams,
     headers: ServiceHeaders,
     response: { 200: ReportAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
   };
   for (const type of ["joined", "ready"] as const) {
     const summary = type === "joined" ? "Say that the agent is in the room" : "Say that the agent is ready";
     app.post(
-      `/api/dispatches/:id/${type}`,
+      `/api/claims/:id/${type}`,
       {
         schema: {
           ...common,
           summary,
-          description: "`dispatch_over` means that the session went on without it: leave the room.",
+          description: "`claim_over` means that the session went on without it: leave the room.",
           body: ArrivalReport,
         },
       },
       async ({ params, headers, body }) => {
-        const caller = await requireService(gateway, headers.authorization);
+        const caller = await authenticateService(gateway, headers.authorization);
         const { dispatch, record } = await claimed(gateway, caller, params.id);
         refuseOver(dispatch, record);
         const tookMs = Math.round(body.tookMs ?? measured(gateway, record));
@@ -60,7 +60,7 @@ export function dispatchReportRoutes(app: Routes, gateway: Gateway): void {
     );
   }
   app.post(
-    "/api/dispatches/:id/ended",
+    "/api/claims/:id/ended",
     {
       schema: {
         ...common,
@@ -70,10 +70,11 @@ export function dispatchReportRoutes(app: Routes, gateway: Gateway): void {
       },
     },
     async ({ params, headers, body }) => {
-      const caller = await requireService(gateway, headers.authorization);
+      const caller = await authenticateService(gateway, headers.authorization);
       const { dispatch, record } = await claimed(gateway, caller, params.id, true);
       // It is over already, which is what was to be said.
-      if (record === undefined || whyOver(dispatch, record) !== undefined) return answered(dispatch, record);
+      if (record === undefined || endReason(dispatch, record) !== undefined)
+        return answered(dispatch, record);
       await gateway.bus.publish(sessionEvents, endEvent(gateway, dispatch, body));
       return answered(dispatch, record);
     },
@@ -85,8 +86,8 @@ async function claimed(
   caller: ServiceCaller,
   id: string,
   mayBeUnclaimed = false,
-): Promise<{ dispatch: DispatchRecord; record: SessionRecord | undefined }> {
-  const { value: dispatch } = await requireDispatch(gateway, caller, id);
+): Promise<{ dispatch: ClaimRecord; record: SessionRecord | undefined }> {
+  const { value: dispatch } = await requireClaim(gateway, caller, id);
   if (dispatch.claimedBy === undefined && !mayBeUnclaimed)
     throw new GreenroomError("conflict", `Nobody has claimed the dispatch "${id}": claim it first.`);
   if (dispatch.claimedBy !== undefined && dispatch.claimedBy !== caller.subject)
@@ -95,45 +96,46 @@ async function claimed(
 }
 
 function refuseOver(
-  dispatch: DispatchRecord,
+  dispatch: ClaimRecord,
   record: SessionRecord | undefined,
 ): asserts record is SessionRecord {
-  const why = whyOver(dispatch, record);
-  if (why !== undefined) throw new SessionError(dispatch.session, "dispatch_over", `Leave the room: ${why}.`);
+  const reason = endReason(dispatch, record);
+  if (reason !== undefined)
+    throw new SessionError(dispatch.sessionId, "claim_over", `Leave the room: ${reason}.`);
 }
 
-const byRunner = (gateway: Gateway, { tenant, session, attempt, provider }: DispatchRecord) => ({
+const byRunner = (gateway: Gateway, { tenant, sessionId, attempt, provider }: ClaimRecord) => ({
   tenant,
-  sessionId: session,
+  sessionId,
   attempt,
   at: isoNow(gateway.clock),
   host: isExternal(provider) ? providerHostOf(provider) : "",
   epoch: PROVIDER_EPOCH,
 });
 
-function endEvent(gateway: Gateway, dispatch: DispatchRecord, report: EndReport): SessionEvent {
+function endEvent(gateway: Gateway, dispatch: ClaimRecord, report: EndReport): SessionEvent {
   const said = byRunner(gateway, dispatch);
   if (report.userLeft && report.error === undefined) return { ...said, type: "user_left" };
-  const error = report.error === undefined ? undefined : withoutTokens(report.error);
+  const error = report.error === undefined ? undefined : redactTokens(report.error);
   return {
     ...said,
     type: "agent_ended",
-    why: withoutTokens(report.why ?? error ?? "the agent runner said that it ended"),
+    reason: redactTokens(report.reason ?? error ?? "the agent runner said that it ended"),
     ...(error === undefined ? {} : { error }),
-    worthRepeating: report.worthRepeating,
+    retryable: report.retryable,
   };
 }
 
 /** Since this gateway first saw what the session's record says now, and what the runner told before. */
 function measured(gateway: Gateway, record: SessionRecord): number {
-  const seen = gateway.sessions.get(record.tenant, record.id);
+  const seen = gateway.sessions.get(record.tenant, record.sessionId);
   const sinceMs = seen === undefined ? 0 : gateway.clock.monotonic() - seen.seenAtMs;
   return sinceMs + (record.state === "dispatched" ? 0 : (record.timings.joinMs ?? 0));
 }
 
-const answered = (dispatch: DispatchRecord, record: SessionRecord | undefined) => ({
+const answered = (dispatch: ClaimRecord, record: SessionRecord | undefined) => ({
   success: true as const,
-  sessionId: dispatch.session,
+  sessionId: dispatch.sessionId,
   attempt: dispatch.attempt,
   state: record?.state ?? ("ended" as const),
 });

@@ -2,23 +2,23 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { ServiceCaller } from "../../../libs/auth/service-jwt.ts";
 import type { Entry } from "../../../libs/bus/bus.ts";
-import { dispatches, sessions } from "../../../libs/contracts/buckets.ts";
+import { claims, sessions } from "../../../libs/contracts/buckets.ts";
 import {
+  type ClaimRecord,
   type ClaimRefusal,
-  type DispatchRecord,
-  dispatchKey,
-  dispatchTold,
+  claimEventFields,
+  claimKey,
 } from "../../../libs/contracts/claims/claim.ts";
 import type { ClaimAnswer } from "../../../libs/contracts/claims/http.ts";
 import { type ErrorCode, GreenroomError } from "../../../libs/contracts/errors.ts";
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
-import { runtimeEvents } from "../../../libs/contracts/streams.ts";
+import { handoffEvents } from "../../../libs/contracts/streams.ts";
 import { requireLiveKit } from "../../../libs/livekit/connect.ts";
 import { isoNow } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
 import { SessionError } from "../http/errors.ts";
-import { type Claim, claimedDispatch, decideClaim } from "./decide-claim.ts";
+import { type Claim, claimedRecord, decideClaim } from "./decide-claim.ts";
 
 /** It is for one join, now; LiveKit renews it while the agent is connected. */
 const TOKEN_TTL_S = 60;
@@ -26,18 +26,18 @@ const TOKEN_TTL_S = 60;
 const MAX_RACES = 10;
 
 const codeOf: Record<ClaimRefusal, ErrorCode> = {
-  expired: "dispatch_expired",
-  used: "dispatch_used",
-  over: "dispatch_over",
+  expired: "claim_expired",
+  used: "claim_used",
+  over: "claim_over",
 };
 
 /**
  * Read, decide, save, and only then make the token. It is stored nowhere: a claim whose answer was lost is known by its
  * nonce and gets a new one, until a connector has seen the claim stand for long enough.
  *
- * @throws GreenroomError not_found, dispatch_expired, dispatch_used, dispatch_over, livekit_unavailable
+ * @throws GreenroomError not_found, claim_expired, claim_used, claim_over, livekit_unavailable
  */
-export async function claimDispatch(
+export async function takeClaim(
   gateway: Gateway,
   caller: ServiceCaller,
   id: string,
@@ -46,10 +46,10 @@ export async function claimDispatch(
   requireLiveKit(gateway.livekit); // Before anything is used up.
   const claim = { by: caller.subject, nonceHash: hashOf(caller.tenant, id, nonce) };
   for (let race = 0; race < MAX_RACES; race++) {
-    const entry = await requireDispatch(gateway, caller, id);
+    const entry = await requireClaim(gateway, caller, id);
     const dispatch = entry.value;
     const verdict = decideClaim(dispatch, await recordOf(gateway, dispatch), claim);
-    if ("refuse" in verdict) throw refused(gateway, dispatch, verdict.refuse, verdict.why);
+    if ("refuse" in verdict) throw refused(gateway, dispatch, verdict.refuse, verdict.reason);
     if (verdict.give === "first" && !(await save(gateway, entry, claim))) continue;
     return await answerClaim(gateway, dispatch, verdict.record);
   }
@@ -57,12 +57,12 @@ export async function claimDispatch(
 }
 
 /** @throws GreenroomError not_found: also for another tenant's, of which nobody learns whether it exists */
-export async function requireDispatch(
+export async function requireClaim(
   gateway: Gateway,
   caller: ServiceCaller,
   id: string,
-): Promise<Entry<DispatchRecord>> {
-  const entry = await gateway.bus.read(dispatches, dispatchKey(caller.tenant, id));
+): Promise<Entry<ClaimRecord>> {
+  const entry = await gateway.bus.read(claims, claimKey(caller.tenant, id));
   if (entry !== undefined) return entry;
   throw new GreenroomError(
     "not_found",
@@ -73,30 +73,33 @@ export async function requireDispatch(
 /** From its bucket: the gateway's own view may be behind, and the record is what fences. */
 export async function recordOf(
   gateway: Gateway,
-  { tenant, session }: DispatchRecord,
+  { tenant, sessionId }: ClaimRecord,
 ): Promise<SessionRecord | undefined> {
-  return (await gateway.bus.read(sessions, sessionKey(tenant, session)))?.value;
+  return (await gateway.bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
 }
 
 /** @returns false when somebody else was faster */
-async function save(gateway: Gateway, { value, revision }: Entry<DispatchRecord>, claim: Claim) {
-  const claimed = claimedDispatch(value, claim, isoNow(gateway.clock), `${gateway.instance}:${randomUUID()}`);
-  if ((await gateway.bus.save(dispatches, claimed, revision)) === undefined) return false;
-  gateway.log.info({ session: value.session, dispatch: value.id, by: claim.by }, "a dispatch is claimed");
+async function save(gateway: Gateway, { value, revision }: Entry<ClaimRecord>, claim: Claim) {
+  const claimed = claimedRecord(value, claim, isoNow(gateway.clock), `${gateway.instance}:${randomUUID()}`);
+  if ((await gateway.bus.save(claims, claimed, revision)) === undefined) return false;
+  gateway.log.info(
+    { sessionId: value.sessionId, dispatch: value.claimId, by: claim.by },
+    "a dispatch is claimed",
+  );
   return true;
 }
 
 async function answerClaim(
   gateway: Gateway,
-  dispatch: DispatchRecord,
+  dispatch: ClaimRecord,
   record: SessionRecord,
 ): Promise<ClaimAnswer> {
   const { tokens, publicUrl } = requireLiveKit(gateway.livekit);
   const { room, identity, profile } = dispatch;
   return {
     success: true,
-    dispatchId: dispatch.id,
-    sessionId: record.id,
+    claimId: dispatch.claimId,
+    sessionId: record.sessionId,
     attempt: dispatch.attempt,
     profile,
     url: publicUrl,
@@ -112,21 +115,28 @@ async function answerClaim(
 
 function refused(
   gateway: Gateway,
-  dispatch: DispatchRecord,
-  reason: ClaimRefusal,
-  why: string,
+  dispatch: ClaimRecord,
+  refusal: ClaimRefusal,
+  message: string,
 ): GreenroomError {
-  gateway.log.info({ session: dispatch.session, dispatch: dispatch.id, reason }, "a claim is refused");
+  gateway.log.info(
+    { sessionId: dispatch.sessionId, claim: dispatch.claimId, reason: refusal },
+    "a claim is refused",
+  );
   // For others to know; whether it could be told changes nothing for the caller.
   void gateway.bus
-    .publish(runtimeEvents, {
-      ...dispatchTold(dispatch, isoNow(gateway.clock)),
+    .publish(handoffEvents, {
+      ...claimEventFields(dispatch, isoNow(gateway.clock)),
       type: "dispatch_claim_failed",
-      reason,
-      message: why,
+      reason: refusal,
+      message,
     })
     .catch((error: unknown) => gateway.log.warn({ error }, "that a claim was refused could not be told"));
-  return new SessionError(dispatch.session, codeOf[reason], `The dispatch "${dispatch.id}": ${why}.`);
+  return new SessionError(
+    dispatch.sessionId,
+    codeOf[refusal],
+    `The claim "${dispatch.claimId}": ${message}.`,
+  );
 }
 
 const hashOf = (...parts: string[]): string =>

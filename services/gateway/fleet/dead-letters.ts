@@ -55,7 +55,7 @@ async function pageOf(gateway: Gateway, limit: number, cursor: number | undefine
 const tenantsPlace = new Map([
   ...["session", "log", "call", "task", "webhook", "delivery"].map((word) => [word, 1] as const),
   // What is in front of the tenant could be a tenant's name too, and must not be taken for one.
-  ...["relief", "tasks", "$KV"].map((word) => [word, 2] as const),
+  ...["overflow", "tasks", "$KV"].map((word) => [word, 2] as const),
 ]);
 
 /** By the subject it was sent on: what its body says of itself is what nobody could believe. */

@@ -65,7 +65,7 @@ async function asking(gateway: Gateway, id: string, ask: () => Promise<DrainAnsw
     return await ask();
   } catch (error) {
     if (!isError(error, "no_responders") || gateway.hosts.get(id) !== undefined) throw error;
-    const known = gateway.hosts.all().map((host) => host.id);
+    const known = gateway.hosts.all().map((host) => host.hostId);
     throw new GreenroomError(
       "not_found",
       `There is no host "${id}". ${known.length === 0 ? "No host is up." : `Up are: ${known.sort().join(", ")}.`}`,

@@ -16,7 +16,7 @@ export function hostsRoute(app: Routes, gateway: Gateway): void {
       },
     },
     async () => {
-      const hosts = [...gateway.hosts.all()].sort((a, b) => (a.id < b.id ? -1 : 1));
+      const hosts = [...gateway.hosts.all()].sort((a, b) => (a.hostId < b.hostId ? -1 : 1));
       return { success: true as const, hosts };
     },
   );

@@ -2,12 +2,12 @@
 import type { Bus, Stop } from "../../../libs/bus/bus.ts";
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import type { ServiceHealth } from "../../../libs/contracts/fleet/http.ts";
-import type { ServiceBeat, ServiceName } from "../../../libs/contracts/fleet/pool.ts";
-import { serviceBeats } from "../../../libs/contracts/streams.ts";
-import { SILENT_MS } from "../../../libs/fleet/heartbeat.ts";
+import type { ServiceHeartbeat, ServiceName } from "../../../libs/contracts/fleet/pool.ts";
+import { serviceHeartbeats } from "../../../libs/contracts/streams.ts";
+import { DEAD_AFTER_MS } from "../../../libs/fleet/heartbeat.ts";
 import type { LiveKit } from "../../../libs/livekit/rooms.ts";
 import { type Clock, repeat } from "../../../libs/runtime/clock.ts";
-import type { StoreTrouble } from "../http/store-health.ts";
+import type { StoreHealth } from "../http/store-health.ts";
 
 const ASK_LIVEKIT_MS = 10_000;
 
@@ -17,7 +17,7 @@ export interface ServiceWatch {
 }
 
 interface Seen {
-  readonly beat: ServiceBeat;
+  readonly beat: ServiceHeartbeat;
   readonly atMs: number;
 }
 
@@ -25,13 +25,13 @@ interface Deps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly livekit: LiveKit | undefined;
-  readonly storeTrouble: StoreTrouble;
+  readonly storeHealth: StoreHealth;
 }
 
 /** Listens until stopped. Answers when LiveKit was asked once. */
-export async function watchServices({ bus, clock, livekit, storeTrouble }: Deps): Promise<ServiceWatch> {
+export async function watchServices({ bus, clock, livekit, storeHealth }: Deps): Promise<ServiceWatch> {
   const seen = new Map<string, Seen>();
-  const stopListening = await bus.listen(serviceBeats, (beat) => {
+  const stopListening = await bus.subscribe(serviceHeartbeats, (beat) => {
     seen.set(`${beat.service}/${beat.instance}`, { beat, atMs: clock.monotonic() });
   });
   let livekitFault: string | undefined;
@@ -44,15 +44,15 @@ export async function watchServices({ bus, clock, livekit, storeTrouble }: Deps)
   await askLiveKit();
   const stopAsking = repeat(clock, ASK_LIVEKIT_MS, askLiveKit, () => {});
 
-  const beatsOf = (service: ServiceName): ServiceBeat[] => {
-    const oldestMs = clock.monotonic() - SILENT_MS;
+  const beatsOf = (service: ServiceName): ServiceHeartbeat[] => {
+    const oldestMs = clock.monotonic() - DEAD_AFTER_MS;
     for (const [key, { atMs }] of seen) if (atMs < oldestMs) seen.delete(key);
     return [...seen.values()].map(({ beat }) => beat).filter((beat) => beat.service === service);
   };
   return {
     health(service) {
       const said = sumUp(beatsOf(service));
-      if (service === "nats") return natsHealth(bus.isConnected(), storeTrouble.why(), said);
+      if (service === "nats") return natsHealth(bus.isConnected(), storeHealth.lastError(), said);
       if (service === "livekit") return livekitHealth(livekit, livekitFault, said);
       return said;
     },
@@ -64,20 +64,24 @@ export async function watchServices({ bus, clock, livekit, storeTrouble }: Deps)
 }
 
 /** Several processes of one service as one: it runs while any does. */
-function sumUp(beats: readonly ServiceBeat[]): ServiceHealth {
+function sumUp(beats: readonly ServiceHeartbeat[]): ServiceHealth {
   const running = beats.filter(({ status }) => status === "running");
   if (running.length > 0) {
-    const why = running.find((beat) => beat.why !== undefined)?.why;
-    return { status: "running", instances: running.length, ...(why === undefined ? {} : { why }) };
+    const reason = running.find((beat) => beat.reason !== undefined)?.reason;
+    return { status: "running", instances: running.length, ...(reason === undefined ? {} : { reason }) };
   }
   const worst =
     beats.find(({ status }) => status === "failed") ?? beats.find(({ status }) => status === "disabled");
   if (worst === undefined) return { status: "stopped", instances: 0 };
-  return { status: worst.status, instances: 0, ...(worst.why === undefined ? {} : { why: worst.why }) };
+  return {
+    status: worst.status,
+    instances: 0,
+    ...(worst.reason === undefined ? {} : { reason: worst.reason }),
+  };
 }
 
 function natsHealth(isConnected: boolean, trouble: string | undefined, said: ServiceHealth): ServiceHealth {
-  const failed = (why: string): ServiceHealth => ({ status: "failed", instances: 0, why });
+  const failed = (reason: string): ServiceHealth => ({ status: "failed", instances: 0, reason });
   if (!isConnected) return failed("This gateway has lost its connection and tries to get it back.");
   if (trouble !== undefined) return failed(trouble);
   return { status: "running", instances: Math.max(1, said.instances) };
@@ -92,11 +96,12 @@ function livekitHealth(
     return {
       status: "disabled",
       instances: 0,
-      why: said.why ?? "No LiveKit is configured: set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET.",
+      reason:
+        said.reason ?? "No LiveKit is configured: set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET.",
     };
   }
-  if (fault !== undefined) return { status: "failed", instances: 0, why: fault };
+  if (fault !== undefined) return { status: "failed", instances: 0, reason: fault };
   if (livekit.isSimulated)
-    return { status: "running", instances: 1, why: "Rooms are simulated (LIVEKIT_MOCK_MODE)." };
+    return { status: "running", instances: 1, reason: "Rooms are simulated (LIVEKIT_MOCK_MODE)." };
   return { status: "running", instances: Math.max(1, said.instances) };
 }

@@ -7,7 +7,7 @@ import type { Gateway } from "../context.ts";
  * @param authorization the header of that name
  * @throws GreenroomError unauthorized
  */
-export async function requireService(
+export async function authenticateService(
   { serviceJwts }: Pick<Gateway, "serviceJwts">,
   authorization: string | undefined,
 ): Promise<ServiceCaller> {

@@ -6,7 +6,7 @@ import type { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import { sendError } from "./errors.ts";
 
-export const answerBrokenRequests = (
+export const handleClientErrors = (
   log: Log,
 ): Required<Pick<FastifyServerOptions, "frameworkErrors" | "clientErrorHandler">> => ({
   frameworkErrors: (error, request, reply) => {

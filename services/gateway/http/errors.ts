@@ -44,7 +44,7 @@ function toOurs(error: unknown): GreenroomError | undefined {
   if (statusCode < 400 || statusCode >= 500) return undefined;
   return new GreenroomError(
     codeOfFastify[code] ?? "invalid_request",
-    messageOfFastify[code] ?? message ?? errorTable.invalid_request.says,
+    messageOfFastify[code] ?? message ?? errorTable.invalid_request.description,
   );
 }
 

@@ -10,7 +10,7 @@ type Mode = "unknown" | "array" | "lines" | "done";
  * element, and of one that is too large only its length. What is wrong with one doesn't harm the others, as far as
  * it can be told where they begin.
  */
-export class ElementSplitter {
+export class JsonElements {
   readonly #maxLength: number;
   #mode: Mode = "unknown";
   #text = "";

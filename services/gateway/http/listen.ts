@@ -7,9 +7,9 @@ export async function listen(app: FastifyInstance, host: string, port: number): 
   try {
     return await app.listen({ host, port });
   } catch (error) {
-    const why = whyNot((error as NodeJS.ErrnoException).code, host, port);
-    if (why === undefined) throw error;
-    throw new ConfigError([why]);
+    const reason = whyNot((error as NodeJS.ErrnoException).code, host, port);
+    if (reason === undefined) throw error;
+    throw new ConfigError([reason]);
   }
 }
 

@@ -3,7 +3,7 @@ import type { FastifyInstance } from "fastify";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 
 /** Must be called before the routes are added, since it keeps a list of them. */
-export function answerUnknownRoutes(app: FastifyInstance): void {
+export function handleNotFound(app: FastifyInstance): void {
   const routes: { pattern: RegExp; method: string }[] = [];
   app.addHook("onRoute", ({ url, method }) => {
     const pattern = patternOf(url);

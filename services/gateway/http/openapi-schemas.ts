@@ -11,7 +11,7 @@ type Json = Record<string, unknown>;
  * The generator writes each named schema twice, as it is taken (`…Input`) and as it is given. Hardly any is
  * used both ways, so the unused half is dropped, and an `…Input` without a namesake loses the ending.
  */
-export function tidyDocument<T extends object>(document: T): T {
+export function namedSchemas<T extends object>(document: T): T {
   const whole = structuredClone(document) as Json & { components?: { schemas?: Json } };
   const schemas = whole.components?.schemas ?? {};
   const shared = schemas[SHARED] as { $defs?: Json } | undefined;

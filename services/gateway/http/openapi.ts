@@ -1,7 +1,7 @@
 // The OpenAPI 3.1 document at /openapi.json, made from the routes' own schemas.
 import swagger from "@fastify/swagger";
 import { jsonSchemaTransform, jsonSchemaTransformObject } from "fastify-type-provider-zod";
-import { tidyDocument } from "./openapi-schemas.ts";
+import { namedSchemas } from "./openapi-schemas.ts";
 import type { Routes } from "./routes.ts";
 
 const DESCRIPTION = `Starts conversations with voice agents: a session gets a live, warm agent in a LiveKit room.
@@ -21,7 +21,7 @@ export function describeApi(app: Routes): void {
         { name: "tasks", description: "Outbound calls: ask for them, watch, cancel, retry." },
         { name: "tokens", description: "Ways into a room." },
         { name: "fleet", description: "Health, pools and hosts." },
-        { name: "dispatches", description: "What agent runners elsewhere claim, and what they say of it." },
+        { name: "claims", description: "What agent runners elsewhere claim, and what they say of it." },
         { name: "calls", description: "What became of sessions that are over, and figures of days." },
         { name: "webhooks", description: "Events told to addresses of yours." },
         { name: "privacy", description: "Removing what is kept of people, and the proof of it." },
@@ -29,7 +29,7 @@ export function describeApi(app: Routes): void {
       ],
     },
     transform: jsonSchemaTransform,
-    transformObject: (input) => tidyDocument(jsonSchemaTransformObject(input)),
+    transformObject: (input) => namedSchemas(jsonSchemaTransformObject(input)),
   });
 }
 

@@ -5,12 +5,12 @@ import type { FastifyInstance } from "fastify";
  * The longest for any: a bulk is read as fast as it can be stored, so that a whole one takes its time. All others
  * are held to their own limit below.
  */
-export const LONGEST_ARRIVAL_MS = 10 * 60_000;
+export const MAX_REQUEST_TIME_MS = 10 * 60_000;
 
 const READ_AS_THEY_ARE_STORED: readonly string[] = ["/api/tasks/bulk"];
 
 /** Tells requests whose body isn't whole by then what they would be told by Node, and cuts them. */
-export function guardArrival(app: FastifyInstance, limitMs: number): void {
+export function limitRequestTime(app: FastifyInstance, limitMs: number): void {
   app.addHook("onRequest", (request, reply, done) => {
     done();
     const { headers, routeOptions, raw } = request;

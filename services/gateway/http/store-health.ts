@@ -7,11 +7,11 @@ import type { Clock } from "../../../libs/runtime/clock.ts";
 /** A failure that nobody has met again for so long says nothing about now. */
 const FORGET_MS = 30_000;
 
-export interface StoreTrouble {
+export interface StoreHealth {
   /** Is told each error that a client is told. */
   notice(error: unknown): void;
   /** In the words of the last failure; undefined when there was none lately, or a record has been saved since. */
-  why(): string | undefined;
+  lastError(): string | undefined;
 }
 
 interface Deps {
@@ -20,8 +20,8 @@ interface Deps {
   readonly clock: Clock;
 }
 
-export function noticeStoreTrouble({ bus, sessions, clock }: Deps): StoreTrouble {
-  let last: { readonly why: string; readonly atMs: number } | undefined;
+export function watchStoreHealth({ bus, sessions, clock }: Deps): StoreHealth {
+  let last: { readonly reason: string; readonly atMs: number } | undefined;
   sessions.onChange(() => {
     last = undefined;
   });
@@ -30,8 +30,9 @@ export function noticeStoreTrouble({ bus, sessions, clock }: Deps): StoreTrouble
       if (!(error instanceof GreenroomError) || error.code !== "storage_unavailable") return;
       // Without a connection it isn't the store that fails, and as soon as there is one all may be well.
       if (!bus.isConnected()) return;
-      last = { why: error.message, atMs: clock.monotonic() };
+      last = { reason: error.message, atMs: clock.monotonic() };
     },
-    why: () => (last !== undefined && clock.monotonic() - last.atMs < FORGET_MS ? last.why : undefined),
+    lastError: () =>
+      last !== undefined && clock.monotonic() - last.atMs < FORGET_MS ? last.reason : undefined,
   };
 }

@@ -1,7 +1,7 @@
 // The connections that stay open (SSE, WebSocket): how many there may be, and a stop that ends each with a reason.
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 
-export interface OpenStreams {
+export interface StreamLimits {
   /** @throws GreenroomError rate_limited when this client, or this gateway, has as many open as it may */
   refuseIfTooMany(client: string): void;
   /** @returns what to call when it has ended by itself */
@@ -13,7 +13,10 @@ export interface OpenStreams {
 const RETRY_MS = 5000;
 
 /** @param limits with a `maxPerClient` of 0 a client may have as many as there are */
-export function openStreams(limits: { readonly max: number; readonly maxPerClient: number }): OpenStreams {
+export function createStreamLimits(limits: {
+  readonly max: number;
+  readonly maxPerClient: number;
+}): StreamLimits {
   const open = new Set<() => void>();
   const byClient = new Map<string, number>();
   const count = (client: string, change: number) => {

@@ -126,8 +126,8 @@ async function ask(
     ...(wish.user === undefined ? {} : { userHash: userHash(tenant, wish.user) }),
     askedAt: isoNow(clock),
     state: "asked",
-    ...{ takenUp: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, beat: 0 },
-    opId: randomToken(),
+    ...{ takeovers: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, heartbeat: 0 },
+    writeId: randomToken(),
   };
   await bus.save(deletionJobs, job, 0);
   return job;
@@ -144,6 +144,6 @@ const toldOf = ({ id }: DeletionJob): string =>
   `It is being removed. GET /api/deletion-jobs/${id} shows how far it is, and the receipt in the end.`;
 
 function shown(job: DeletionJob) {
-  const { v: _, found: __, by: ___, beat: ____, opId: _____, user: ______, ...rest } = job;
+  const { v: _, found: __, by: ___, heartbeat: ____, writeId: _____, user: ______, ...rest } = job;
   return rest;
 }

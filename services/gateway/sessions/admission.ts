@@ -23,22 +23,23 @@ export interface Admission {
 export interface AdmissionDeps {
   readonly bus: Bus;
   readonly clock: Clock;
-  readonly config: Pick<GatewayConfig, "GREENROOM_STARTS_MAX" | "GREENROOM_LAG_MAX_MS">;
+  readonly config: Pick<GatewayConfig, "GREENROOM_MAX_PENDING_STARTS" | "GREENROOM_MAX_EVENT_LOOP_LAG_MS">;
 }
 
 export function createAdmission({ bus, clock, config }: AdmissionDeps): Admission {
   let lagMs = 0;
   let fullness = 0;
-  const refuse = (why: string) => {
-    throw new GreenroomError("overloaded", `${why} Try again in a moment.`, {
-      retryAfterMs: retryAfterMs(config.GREENROOM_STARTS_MAX),
+  const refuse = (reason: string) => {
+    throw new GreenroomError("overloaded", `${reason} Try again in a moment.`, {
+      retryAfterMs: retryAfterMs(config.GREENROOM_MAX_PENDING_STARTS),
     });
   };
   return {
     refuseIfOverloaded(startsUnderWay) {
-      if (startsUnderWay >= config.GREENROOM_STARTS_MAX)
+      if (startsUnderWay >= config.GREENROOM_MAX_PENDING_STARTS)
         refuse(`${startsUnderWay} starts are under way at this gateway, as many as it takes on at once.`);
-      if (lagMs > config.GREENROOM_LAG_MAX_MS) refuse(`This gateway lags by ${Math.round(lagMs)} ms.`);
+      if (lagMs > config.GREENROOM_MAX_EVENT_LOOP_LAG_MS)
+        refuse(`This gateway lags by ${Math.round(lagMs)} ms.`);
       if (fullness > 1 - STORE_RESERVE) {
         throw new GreenroomError(
           "storage_full",
@@ -68,7 +69,7 @@ export function createAdmission({ bus, clock, config }: AdmissionDeps): Admissio
 }
 
 const fullest = async (bus: Bus): Promise<number> =>
-  Math.max(await bus.fullness(sessionEvents), await bus.fullness(sessions));
+  Math.max(await bus.usageRatio(sessionEvents), await bus.usageRatio(sessions));
 
 /** Not the same for all who are refused, or all come back at once. */
 const retryAfterMs = (startsMax: number): number =>

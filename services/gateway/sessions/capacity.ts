@@ -16,7 +16,7 @@ export interface Capacity {
 }
 
 /** What is asked for: a profile, of the fleet or of a provider. */
-export type Wanted = Pick<SessionRecord, "profile" | "provider">;
+export type AgentRequest = Pick<SessionRecord, "profile" | "provider">;
 
 interface Views {
   readonly hosts: Pick<HostView, "all">;
@@ -27,7 +27,7 @@ interface Views {
  * What there is left for one profile: with the live hosts, or with its provider, which alone knows it. There as many
  * may be asked for as one likes, until one had to be asked for again.
  */
-export function capacityFor({ hosts, sessions }: Views, wanted: Wanted): Capacity {
+export function capacityFor({ hosts, sessions }: Views, wanted: AgentRequest): Capacity {
   if (!isExternal(wanted.provider)) return capacityOnHosts(hosts.all(), wanted.profile);
   const isShort = waitingWith(sessions, wanted).some(({ record }) => record.attempt > 1);
   return { idle: 0, cold: isShort ? 0 : Number.MAX_SAFE_INTEGER, warmUpMs: undefined };
@@ -36,12 +36,12 @@ export function capacityFor({ hosts, sessions }: Views, wanted: Wanted): Capacit
 /** Those that wait for the same agents, oldest first. */
 export const waitingWith = (
   sessions: Pick<SessionView, "waiting">,
-  { profile, provider }: Wanted,
+  { profile, provider }: AgentRequest,
 ): SeenSession[] =>
-  sessions.waiting(profile).filter(({ record }) => lineOf(record) === lineOf({ profile, provider }));
+  sessions.waiting(profile).filter(({ record }) => queueKeyOf(record) === queueKeyOf({ profile, provider }));
 
 /** One line of those who wait, and of starts that are measured together. */
-export const lineOf = ({ profile, provider }: Wanted): string =>
+export const queueKeyOf = ({ profile, provider }: AgentRequest): string =>
   isExternal(provider) ? `${provider}:${profile}` : profile;
 
 /** What the live hosts have left for one profile. */
@@ -66,7 +66,7 @@ export function capacityOnHosts(hosts: readonly HostRecord[], profile: string): 
  * True while one more session may be taken in: it finds an agent, or a place in the queue.
  * @param waiting sessions that wait for an agent, with those that were accepted a moment ago
  */
-export const mayQueue = (waiting: number, capacity: Capacity, queueMax: number): boolean =>
+export const canQueue = (waiting: number, capacity: Capacity, queueMax: number): boolean =>
   waiting < queueMax + capacity.idle + capacity.cold;
 
 export function median(values: readonly number[]): number | undefined {

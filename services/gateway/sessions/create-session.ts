@@ -3,20 +3,20 @@
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { isExternal, type ProviderName } from "../../../libs/contracts/providers/provider.ts";
 import type { Requested } from "../../../libs/contracts/sessions/session.ts";
-import { sessionEvents, settledEvents } from "../../../libs/contracts/streams.ts";
+import { sessionEvents, sessionEventsWithoutOverflow } from "../../../libs/contracts/streams.ts";
 import { isoNow } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
 import { SessionError } from "../http/errors.ts";
-import { capacityFor, lineOf, mayQueue, type Wanted, waitingWith } from "./capacity.ts";
+import { type AgentRequest, canQueue, capacityFor, queueKeyOf, waitingWith } from "./capacity.ts";
 import { type Found, findSession } from "./find-session.ts";
-import { shownOf } from "./public-session.ts";
-import { chooseAgent } from "./resolve-provider.ts";
+import { toPublicSession } from "./public-session.ts";
+import { resolveProvider } from "./resolve-provider.ts";
 import { fingerprint } from "./session-ids.ts";
 
 /** A record that isn't seen for so long comes later or never; it no longer counts as one of the queue. */
 const FORGET_ACCEPTED_MS = 60_000;
 
-export type Wish = Pick<Requested, "user" | "metadata"> & {
+export type CreateSessionInput = Pick<Requested, "user" | "metadata"> & {
   readonly sessionId: string;
   readonly profile: string | undefined;
   readonly provider: ProviderName | undefined;
@@ -35,7 +35,10 @@ export type Wish = Pick<Requested, "user" | "metadata"> & {
  * @throws GreenroomError idempotency_conflict, no_hosts, unknown_profile, profile_unavailable, overloaded,
  *   at_capacity, storage_full, storage_unavailable
  */
-export async function openSession(gateway: Gateway, wish: Wish): Promise<Found & { replayed: boolean }> {
+export async function createSession(
+  gateway: Gateway,
+  wish: CreateSessionInput,
+): Promise<Found & { replayed: boolean }> {
   const requestHash = fingerprint(wish.asked);
   if (wish.mayBeRepeated) {
     const found = await findSession(gateway, wish.sessionId);
@@ -44,7 +47,7 @@ export async function openSession(gateway: Gateway, wish: Wish): Promise<Found &
       return { ...found, replayed: true };
     }
   }
-  const wanted = chooseAgent(gateway.hosts.all(), gateway.config, wish);
+  const wanted = resolveProvider(gateway.hosts.all(), gateway.config, wish);
   gateway.admission.refuseIfOverloaded(gateway.accepted.size);
   refuseWhenFull(gateway, wanted);
   const requested: Requested = {
@@ -60,13 +63,13 @@ export async function openSession(gateway: Gateway, wish: Wish): Promise<Found &
     ...(wish.maxDurationMs === undefined ? {} : { maxDurationMs: wish.maxDurationMs }),
   };
   const replayed = await store(gateway, requested, wish.mayBeRepeated);
-  return { record: shownOf(requested), revision: 0, replayed };
+  return { record: toPublicSession(requested), revision: 0, replayed };
 }
 
 async function store(gateway: Gateway, requested: Requested, mayBeRepeated: boolean): Promise<boolean> {
   const { sessionId } = requested;
   // Only one stream can tell which of two racing requests came first, so they wait until it has a leader.
-  const channel = mayBeRepeated ? settledEvents : sessionEvents;
+  const channel = mayBeRepeated ? sessionEventsWithoutOverflow : sessionEvents;
   // Counted from before it is stored: a burst of requests must not all see the same free place.
   const accepted = { requested, isStored: false };
   gateway.accepted.set(sessionId, accepted);
@@ -75,7 +78,7 @@ async function store(gateway: Gateway, requested: Requested, mayBeRepeated: bool
     cancel();
     if (gateway.accepted.get(sessionId) === accepted) gateway.accepted.delete(sessionId);
   };
-  const unfollow = gateway.feed.follow(sessionId, () => stopCounting());
+  const unfollow = gateway.subscriptions.follow(sessionId, () => stopCounting());
   const cancel = gateway.clock.after(FORGET_ACCEPTED_MS, () => stopCounting());
   try {
     const { duplicate } = await gateway.bus.publish(channel, requested);
@@ -106,17 +109,17 @@ function refuseOtherWords(sessionId: string, before: string, now: string): void 
   );
 }
 
-function refuseWhenFull(gateway: Gateway, wanted: Wanted): void {
+function refuseWhenFull(gateway: Gateway, wanted: AgentRequest): void {
   const { profile, provider } = wanted;
   const capacity = capacityFor(gateway, wanted);
   // What waits for a provider is in nobody's way who waits for a host.
-  const waitsToo = (other: Wanted) => isExternal(other.provider) === isExternal(provider);
+  const waitsToo = (other: AgentRequest) => isExternal(other.provider) === isExternal(provider);
   const waiting =
     gateway.sessions.waiting().filter(({ record }) => waitsToo(record)).length +
     [...gateway.accepted.values()].filter(({ requested }) => waitsToo(requested)).length;
-  if (mayQueue(waiting, capacity, gateway.config.GREENROOM_QUEUE_MAX)) return;
+  if (canQueue(waiting, capacity, gateway.config.GREENROOM_MAX_QUEUE_LENGTH)) return;
   const position = waitingWith(gateway.sessions, wanted).length + 1;
-  const estimateMs = gateway.startTimes.estimateMs(lineOf(wanted), capacity, position);
+  const estimateMs = gateway.startTimes.estimateMs(queueKeyOf(wanted), capacity, position);
   throw new GreenroomError(
     "at_capacity",
     `Every agent of "${profile}" is busy and ${waiting} sessions wait already. Try again later.`,

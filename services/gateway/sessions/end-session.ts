@@ -41,10 +41,10 @@ export async function endSession(gateway: Gateway, sessionId: string): Promise<E
       tenant: gateway.tenant,
       sessionId,
       at: isoNow(gateway.clock),
-      reason: "completed",
-      why: "ended by the API",
+      endedReason: "completed",
+      reason: "ended by the API",
     });
-    const seen = await gateway.feed.until(sessionId, isEnded, WAIT_FOR_END_MS);
+    const seen = await gateway.subscriptions.until(sessionId, isEnded, WAIT_FOR_END_MS);
     record = seen?.record ?? record;
   }
   const status = statusOf(record.state);

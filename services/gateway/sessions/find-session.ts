@@ -4,10 +4,10 @@ import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
 import type { Gateway } from "../context.ts";
-import { type Shown, shownOf } from "./public-session.ts";
+import { type PublicSession, toPublicSession } from "./public-session.ts";
 
 export interface Found {
-  readonly record: Shown;
+  readonly record: PublicSession;
   /** 0 while there is no record. */
   readonly revision: number;
 }
@@ -19,7 +19,7 @@ export async function findSession(gateway: Gateway, sessionId: string): Promise<
   const entry = await gateway.bus.read(sessions, sessionKey(gateway.tenant, sessionId));
   if (entry !== undefined) return { record: entry.value, revision: entry.revision };
   const accepted = gateway.accepted.get(sessionId);
-  return accepted?.isStored ? { record: shownOf(accepted.requested), revision: 0 } : undefined;
+  return accepted?.isStored ? { record: toPublicSession(accepted.requested), revision: 0 } : undefined;
 }
 
 /**
@@ -30,7 +30,7 @@ export async function requireSession(gateway: Gateway, sessionId: string): Promi
   const found = await findSession(gateway, sessionId);
   if (found !== undefined) return found;
   const requested = await findRequested(gateway, sessionId);
-  if (requested !== undefined) return { record: shownOf(requested), revision: 0 };
+  if (requested !== undefined) return { record: toPublicSession(requested), revision: 0 };
   throw new GreenroomError("not_found", `There is no session "${sessionId}". It may have ended long ago.`);
 }
 

@@ -12,13 +12,13 @@ import { startSession } from "./start-session.ts";
 const SWEEP_MS = 5000;
 
 /**
- * Starts a session in the room of an arrival, when GREENROOM_INBOUND names its room and it has none. Repeats, other
+ * Starts a session in the room of an arrival, when GREENROOM_INBOUND_ROOMS names its room and it has none. Repeats, other
  * gateways and others who come into the room mean the same session.
  * @throws GreenroomError what is worth another try: LiveKit sends its webhook again
  */
-export async function answerArrival(gateway: Gateway, arrival: Arrival): Promise<void> {
+export async function handleArrival(gateway: Gateway, arrival: Arrival): Promise<void> {
   const { room, identity, name, attributes } = arrival;
-  const profile = inboundProfileOf(gateway.config.GREENROOM_INBOUND, room);
+  const profile = inboundProfileOf(gateway.config.GREENROOM_INBOUND_ROOMS, room);
   if (profile === undefined || hasSession(gateway, room)) return;
   const from = attributes["sip.phoneNumber"];
   const to = attributes["sip.trunkPhoneNumber"];
@@ -33,20 +33,20 @@ export async function answerArrival(gateway: Gateway, arrival: Arrival): Promise
   };
   try {
     const { answer, replayed } = await startSession(gateway, request, keyOf(arrival));
-    if (!replayed) gateway.log.info({ room, session: answer.sessionId, profile }, "somebody came in");
+    if (!replayed) gateway.log.info({ room, sessionId: answer.sessionId, profile }, "somebody came in");
   } catch (error) {
     // Somebody else came in too, and was first.
     if (isError(error, "idempotency_conflict") || isError(error, "conflict")) return;
-    gateway.log.warn({ room, profile, why: messageOf(error) }, "somebody came in, and gets no agent");
+    gateway.log.warn({ room, profile, reason: messageOf(error) }, "somebody came in, and gets no agent");
     if (error instanceof GreenroomError && !error.retryable) return;
     throw error;
   }
 }
 
 /** Looks now and then for rooms in which somebody waits. @returns what ends it */
-export function sweepInbound(gateway: Gateway): () => void {
+export function sweepInboundRooms(gateway: Gateway): () => void {
   const { clock, log, config, livekit } = gateway;
-  if (config.GREENROOM_INBOUND.length === 0 || livekit === undefined) return () => {};
+  if (config.GREENROOM_INBOUND_ROOMS.length === 0 || livekit === undefined) return () => {};
   const look = async () => {
     for (const room of await livekit.rooms.list()) if (isUnanswered(gateway, room)) await answerRoom(room);
   };
@@ -54,18 +54,18 @@ export function sweepInbound(gateway: Gateway): () => void {
     const person = (await livekit.rooms.participants(room)).find(({ isAgent }) => !isAgent);
     if (person === undefined) return;
     const { identity, attributes = {} } = person;
-    await answerArrival(gateway, { room, createdAtS, identity, attributes });
+    await handleArrival(gateway, { room, createdAtS, identity, attributes });
   };
   return repeat(clock, SWEEP_MS, look, (error) =>
     log.debug(
-      { why: messageOf(error) },
+      { reason: messageOf(error) },
       "looking for rooms in which somebody waits failed; it is tried again",
     ),
   );
 }
 
 function isUnanswered(gateway: Gateway, { name, createdAtS, participants }: RoomInfo): boolean {
-  if (participants === 0 || inboundProfileOf(gateway.config.GREENROOM_INBOUND, name) === undefined)
+  if (participants === 0 || inboundProfileOf(gateway.config.GREENROOM_INBOUND_ROOMS, name) === undefined)
     return false;
   const own = sessionIdOfKey(gateway.tenant, keyOf({ room: name, createdAtS }));
   // One that has ended is its room's last: the room is being closed.

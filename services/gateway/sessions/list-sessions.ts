@@ -33,7 +33,7 @@ export function listSessionsRoute(app: Routes, gateway: Gateway): void {
 /** Where a session stands in the list. It never changes, so pages stay whole while sessions come and go. */
 type Place = readonly [at: string, id: string];
 
-const placeOf = (record: SessionRecord): Place => [record.history[0]?.at ?? "", record.id];
+const placeOf = (record: SessionRecord): Place => [record.history[0]?.at ?? "", record.sessionId];
 
 /** Negative when `a` comes first: the newer one, and of two equally new ones the greater id. */
 const compare = (a: Place, b: Place): number => compareText(b[0], a[0]) || compareText(b[1], a[1]);

@@ -12,7 +12,7 @@ import { requireLiveKit } from "../../../libs/livekit/connect.ts";
 import type { Gateway } from "../context.ts";
 import { isTooDeep } from "../http/request-guards.ts";
 import type { Routes } from "../http/routes.ts";
-import { openSession } from "./create-session.ts";
+import { createSession } from "./create-session.ts";
 import { findSession } from "./find-session.ts";
 import { knownProfiles, liveHosts } from "./resolve-profile.ts";
 import { randomToken, sessionIdOfRoom } from "./session-ids.ts";
@@ -66,7 +66,7 @@ async function ensureSession(
     .find(
       ({ record }) => record.room === room && record.state !== "ended" && record.tenant === gateway.tenant,
     );
-  if (live !== undefined) return live.record.id;
+  if (live !== undefined) return live.record.sessionId;
   if (isReservedRoom(room)) {
     throw new GreenroomError(
       "invalid_request",
@@ -79,7 +79,7 @@ async function ensureSession(
     const before = await findSession(gateway, sessionId);
     if (before?.record.state === "ended") continue;
     if (before !== undefined) return sessionId;
-    await openSession(gateway, {
+    await createSession(gateway, {
       sessionId,
       profile: profileOf(gateway, agent?.agent_name),
       provider: undefined,
@@ -113,8 +113,8 @@ function metadataOf(text: string | undefined): SessionRecord["metadata"] {
   const json = parseJson(text);
   const parsed = Metadata.safeParse(json === undefined || isTooDeep(json) ? { metadata: text } : json);
   if (parsed.success) return parsed.data;
-  const why = parsed.error.issues[0]?.message ?? "it can't be used";
-  throw new GreenroomError("invalid_request", `body.room_config.agents.0.metadata: ${why}`);
+  const reason = parsed.error.issues[0]?.message ?? "it can't be used";
+  throw new GreenroomError("invalid_request", `body.room_config.agents.0.metadata: ${reason}`);
 }
 
 function parseJson(text: string): object | undefined {

@@ -1,17 +1,17 @@
 // POST /api/livekit/webhook: what LiveKit says of its rooms, checked; passed on as a hint, and answered by an agent.
 import { z } from "zod";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
-import { roomHints } from "../../../libs/contracts/streams.ts";
+import { roomEvents } from "../../../libs/contracts/streams.ts";
 import { requireLiveKit } from "../../../libs/livekit/connect.ts";
 import { createWebhooks } from "../../../libs/livekit/webhooks.ts";
 import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
-import { answerArrival } from "./inbound-rooms.ts";
+import { handleArrival } from "./inbound-rooms.ts";
 
 /** Events carry the room's and the participant's metadata, which may be large. */
 const BODY_LIMIT_BYTES = 256 * 1024;
 
-export function webhookRoute(app: Routes, gateway: Gateway): void {
+export function livekitWebhookRoute(app: Routes, gateway: Gateway): void {
   app.register(async (scope: Routes) => {
     // The signature is over the bytes as they were sent, so nothing here may parse them.
     scope.removeAllContentTypeParsers();
@@ -39,8 +39,8 @@ export function webhookRoute(app: Routes, gateway: Gateway): void {
         const webhooks = createWebhooks(requireLiveKit(gateway.livekit));
         const text = typeof body === "string" ? body : "";
         const news = await webhooks.receive(text, headers.authorization);
-        if (news !== undefined) gateway.bus.announce(roomHints, news.hint);
-        if (news?.arrival !== undefined) await answerArrival(gateway, news.arrival);
+        if (news !== undefined) gateway.bus.publishTransient(roomEvents, news.event);
+        if (news?.arrival !== undefined) await handleArrival(gateway, news.arrival);
         return { success: true as const };
       },
     );

@@ -8,17 +8,17 @@ import type { Gateway } from "../context.ts";
 import { waitingWith } from "./capacity.ts";
 
 /** The part of a record that is shown; one that was only just accepted has it too. */
-export type Shown = Omit<
+export type PublicSession = Omit<
   SessionRecord,
-  "v" | "opId" | "deadlineMs" | "maxAttempts" | "backoffMs" | "avoid" | "metadata"
+  "v" | "writeId" | "deadlineMs" | "maxAttempts" | "backoffMs" | "avoid" | "metadata"
 >;
 
 export const statusOf = (state: SessionState): SessionStatus =>
   state === "ready" || state === "ended" ? state : "starting";
 
 /** A session whose record no dispatcher has saved yet. */
-export const shownOf = (requested: Requested): Shown => ({
-  id: requested.sessionId,
+export const toPublicSession = (requested: Requested): PublicSession => ({
+  sessionId: requested.sessionId,
   tenant: requested.tenant,
   profile: requested.profile,
   ...(requested.provider === undefined ? {} : { provider: requested.provider }),
@@ -40,13 +40,13 @@ export const shownOf = (requested: Requested): Shown => ({
  * A hot agent brings its own room, and until one is ready the next attempt may be given to another: whoever
  * was sent to the room of the first would sit there alone. Only agents of the fleet are hot.
  */
-export const isRoomSettled = (record: Shown): boolean =>
+export const isRoomSettled = (record: PublicSession): boolean =>
   record.state === "ready" || record.roomIsNamed || record.recovering || isExternal(record.provider);
 
-export function summarize(gateway: Gateway, record: Shown): SessionSummary {
+export function summarize(gateway: Gateway, record: PublicSession): SessionSummary {
   const queue = queuePlaceOf(gateway, record);
   return {
-    sessionId: record.id,
+    sessionId: record.sessionId,
     status: statusOf(record.state),
     state: record.state,
     userId: record.user.id,
@@ -68,24 +68,25 @@ export function summarize(gateway: Gateway, record: Shown): SessionSummary {
   };
 }
 
-export const describe = (gateway: Gateway, record: Shown): Session => ({
+export const describe = (gateway: Gateway, record: PublicSession): Session => ({
   ...summarize(gateway, record),
   history: record.history,
   timings: record.timings,
 });
 
-export const isPrewarmed = ({ warm }: Shown): boolean => warm === "hot" || warm === "warm";
+export const isPrewarmed = ({ warm }: PublicSession): boolean => warm === "hot" || warm === "warm";
 
 /** Why the last step was taken, in the words of whoever took it. */
-export const lastWhy = (record: Shown): string => record.history.at(-1)?.why ?? "no reason was given";
+export const lastReason = (record: PublicSession): string =>
+  record.history.at(-1)?.reason ?? "no reason was given";
 
-const createdAtMs = (record: Shown): number => Date.parse(record.history[0]?.at ?? "") || 0;
+const createdAtMs = (record: PublicSession): number => Date.parse(record.history[0]?.at ?? "") || 0;
 
 /**
  * Seconds from the request to the first ready, for people: two clocks may have told them, so it is never less
  * than what the host measured on its own.
  */
-function startupTimeOf(record: Shown): number | null {
+function startupTimeOf(record: PublicSession): number | null {
   const ready = record.history.find(({ state }) => state === "ready");
   if (ready === undefined) return null;
   const byClocks = Date.parse(ready.at) - createdAtMs(record);
@@ -94,9 +95,9 @@ function startupTimeOf(record: Shown): number | null {
 }
 
 /** Its place among those that wait for the same agents. A session that waits is not yet with a host. */
-function queuePlaceOf(gateway: Gateway, record: Shown): SessionSummary["queue"] {
+function queuePlaceOf(gateway: Gateway, record: PublicSession): SessionSummary["queue"] {
   if (record.state !== "requested") return undefined;
   const waiting = waitingWith(gateway.sessions, record);
-  const index = waiting.findIndex((other) => other.record.id === record.id);
+  const index = waiting.findIndex((other) => other.record.sessionId === record.sessionId);
   return index < 0 ? undefined : { position: index + 1, length: waiting.length };
 }

@@ -43,7 +43,7 @@ export function defaultProfile(
  * @param others profiles that are known, but not served by hosts
  * @throws GreenroomError no_hosts, unknown_profile (naming the known ones), profile_unavailable (saying why)
  */
-export function chooseProfile(
+export function resolveProfile(
   allHosts: readonly HostRecord[],
   asked: string | undefined,
   configured: string | undefined,

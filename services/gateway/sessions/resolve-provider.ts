@@ -4,8 +4,8 @@ import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
 import { isExternal, type ProviderName } from "../../../libs/contracts/providers/provider.ts";
 import { type ProviderRules, providerOf } from "../../../libs/contracts/providers/provider-rules.ts";
 import type { GatewayConfig } from "../config.ts";
-import type { Wanted } from "./capacity.ts";
-import { chooseProfile, liveHosts } from "./resolve-profile.ts";
+import type { AgentRequest } from "./capacity.ts";
+import { liveHosts, resolveProfile } from "./resolve-profile.ts";
 
 type Settings = Pick<GatewayConfig, "GREENROOM_PROVIDERS" | "GREENROOM_DEFAULT_PROFILE">;
 
@@ -20,7 +20,11 @@ interface Asked {
  *
  * @throws GreenroomError invalid_request, and what chooseProfile throws for a profile of the hosts
  */
-export function chooseAgent(hosts: readonly HostRecord[], settings: Settings, asked: Asked): Wanted {
+export function resolveProvider(
+  hosts: readonly HostRecord[],
+  settings: Settings,
+  asked: Asked,
+): AgentRequest {
   const { GREENROOM_PROVIDERS: rules, GREENROOM_DEFAULT_PROFILE: configured } = settings;
   const named = asked.profile ?? defaultOf(hosts, rules, asked.provider, configured);
   const provider = named === undefined ? asked.provider : providerOf(rules, named, asked.provider);
@@ -32,7 +36,7 @@ export function chooseAgent(hosts: readonly HostRecord[], settings: Settings, as
     );
   }
   const others = rules.filter((rule) => isExternal(rule.provider)).map((rule) => rule.profile);
-  const profile = chooseProfile(hosts, asked.profile, configured, others);
+  const profile = resolveProfile(hosts, asked.profile, configured, others);
   return provider === undefined || provider === "pool" ? { profile } : { profile, provider };
 }
 

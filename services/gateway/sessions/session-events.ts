@@ -100,7 +100,7 @@ function stream(
   // What doesn't even leave the process from one beat to the next is not being read.
   let sentBefore: number | undefined;
   const beat = () => {
-    const beatMs = Math.min(HEARTBEAT_MS, gateway.config.GREENROOM_UNREAD_MS / 2);
+    const beatMs = Math.min(HEARTBEAT_MS, gateway.config.GREENROOM_SLOW_CLIENT_TIMEOUT_MS / 2);
     cancelHeartbeat = gateway.clock.after(beatMs, () => {
       const sent = (raw.socket?.bytesWritten ?? 0) - raw.writableLength;
       if (raw.writableLength > 0 && sent === sentBefore) return cut();
@@ -110,7 +110,9 @@ function stream(
     });
   };
   write("retry: 1000\n\n");
-  unfollow = gateway.feed.follow(sessionId, (session) => (session === undefined ? close() : tell(session)));
+  unfollow = gateway.subscriptions.follow(sessionId, (session) =>
+    session === undefined ? close() : tell(session),
+  );
   // What came between the look-up and the following is in the view by now.
   tell(gateway.sessions.get(gateway.tenant, sessionId) ?? present);
   if (!closed) beat();

@@ -21,7 +21,7 @@ export function sessionLogsRoute(app: Routes, gateway: Gateway): void {
     },
     async ({ params, query }) => {
       await requireSession(gateway, params.id);
-      const subject = sessionLogs.subjectOf({ tenant: gateway.tenant, session: params.id, lines: [] });
+      const subject = sessionLogs.subjectOf({ tenant: gateway.tenant, sessionId: params.id, lines: [] });
       // Each batch holds a line at least, so the newest lines are in as many batches.
       const batches = await gateway.bus.recent(sessionLogs, subject, query.limit);
       const lines = batches.flatMap((batch) => batch.lines).slice(-query.limit);

@@ -106,7 +106,7 @@ class SocketClient {
       });
       await this.#answer(request);
     } catch (error) {
-      this.#gateway.storeTrouble.notice(error);
+      this.#gateway.storeHealth.notice(error);
       const body = describeError(error, this.#traceId, this.#gateway.log);
       this.#send({ type: "error", ...(requestId === undefined ? {} : { requestId }), error: body });
     } finally {
@@ -166,7 +166,7 @@ class SocketClient {
         .then(() => tell(session))
         .catch((error) => this.#gateway.log.error({ error, sessionId }, "a state could not be told"));
     };
-    this.#followed.set(sessionId, this.#gateway.feed.follow(sessionId, listen));
+    this.#followed.set(sessionId, this.#gateway.subscriptions.follow(sessionId, listen));
     // What came since the answer was made.
     const now = this.#gateway.sessions.get(this.#gateway.tenant, sessionId);
     if (now !== undefined) listen(now);
@@ -191,13 +191,16 @@ class SocketClient {
   }
 
   #beat(): void {
-    const { GREENROOM_UNREAD_MS } = this.#gateway.config;
-    this.#cancelHeartbeat = this.#gateway.clock.after(Math.min(HEARTBEAT_MS, GREENROOM_UNREAD_MS / 2), () => {
-      if (!this.#answersPing) return this.#cut();
-      this.#answersPing = false;
-      this.#socket.ping();
-      this.#beat();
-    });
+    const { GREENROOM_SLOW_CLIENT_TIMEOUT_MS } = this.#gateway.config;
+    this.#cancelHeartbeat = this.#gateway.clock.after(
+      Math.min(HEARTBEAT_MS, GREENROOM_SLOW_CLIENT_TIMEOUT_MS / 2),
+      () => {
+        if (!this.#answersPing) return this.#cut();
+        this.#answersPing = false;
+        this.#socket.ping();
+        this.#beat();
+      },
+    );
   }
 }
 

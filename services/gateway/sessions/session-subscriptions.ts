@@ -6,7 +6,7 @@ import type { Clock } from "../../../libs/runtime/clock.ts";
 /** Undefined: the record was removed. */
 export type SessionListener = (session: SeenSession | undefined) => void;
 
-export interface SessionFeed {
+export interface SessionSubscriptions {
   /** Calls at each change of one session from now on, until the answer is called. */
   follow(sessionId: string, listener: SessionListener): () => void;
   /**
@@ -22,7 +22,11 @@ export interface SessionFeed {
   stop(): void;
 }
 
-export function feedSessions(sessions: SessionView, clock: Clock, tenant: string): SessionFeed {
+export function createSubscriptions(
+  sessions: SessionView,
+  clock: Clock,
+  tenant: string,
+): SessionSubscriptions {
   const listeners = new Map<string, Set<SessionListener>>();
   const waits = new Set<() => void>();
   let stopped = false;

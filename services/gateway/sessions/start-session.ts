@@ -6,10 +6,17 @@ import { requireLiveKit } from "../../../libs/livekit/connect.ts";
 import type { Gateway } from "../context.ts";
 import { SessionError } from "../http/errors.ts";
 import type { Routes } from "../http/routes.ts";
-import { capacityFor, lineOf } from "./capacity.ts";
-import { openSession } from "./create-session.ts";
+import { capacityFor, queueKeyOf } from "./capacity.ts";
+import { createSession } from "./create-session.ts";
 import { findSession } from "./find-session.ts";
-import { isPrewarmed, isRoomSettled, lastWhy, type Shown, statusOf, summarize } from "./public-session.ts";
+import {
+  isPrewarmed,
+  isRoomSettled,
+  lastReason,
+  type PublicSession,
+  statusOf,
+  summarize,
+} from "./public-session.ts";
 import { randomSessionId, randomToken, sessionIdOfKey } from "./session-ids.ts";
 import { rangeOf } from "./start-times.ts";
 import { joinOf } from "./tokens.ts";
@@ -58,11 +65,11 @@ export async function startSession(
 ): Promise<{ answer: StartAnswer; revision: number; replayed: boolean }> {
   const startedAtMs = gateway.clock.monotonic();
   requireLiveKit(gateway.livekit);
-  const { wait = gateway.config.GREENROOM_WAIT_MS, ...asked } = request;
+  const { wait = gateway.config.GREENROOM_START_WAIT_MS, ...asked } = request;
   const sessionId = idempotencyKey === undefined ? newId() : sessionIdOfKey(gateway.tenant, idempotencyKey);
   if (asked.room !== undefined) refuseTakenRoom(gateway, asked.room, sessionId);
 
-  const opened = await openSession(gateway, {
+  const opened = await createSession(gateway, {
     sessionId,
     profile: asked.profile,
     provider: asked.provider,
@@ -74,14 +81,14 @@ export async function startSession(
     mayBeRepeated: idempotencyKey !== undefined,
   });
   // It looks at the present state first, so nothing that happened meanwhile is missed.
-  const seen = await gateway.feed.until(sessionId, isDecided, wait);
+  const seen = await gateway.subscriptions.until(sessionId, isDecided, wait);
   // What was taken in exists, also when a store that is behind knows nothing of it yet, or once more.
   const { record, revision } = seen ?? (await findSession(gateway, sessionId)) ?? opened;
   const answer = await answerStart(gateway, record, gateway.clock.monotonic() - startedAtMs);
   return { answer, revision, replayed: opened.replayed };
 }
 
-const isDecided = ({ record }: { record: Shown }): boolean =>
+const isDecided = ({ record }: { record: PublicSession }): boolean =>
   record.state === "ready" || record.state === "ended";
 
 function userOf({ userId, userName }: StartRequest): { id: string; name: string } {
@@ -92,22 +99,22 @@ function userOf({ userId, userName }: StartRequest): { id: string; name: string 
 function refuseTakenRoom(gateway: Gateway, room: string, sessionId: string): void {
   const other = gateway.sessions
     .all()
-    .find(({ record }) => record.room === room && record.state !== "ended" && record.id !== sessionId);
+    .find(({ record }) => record.room === room && record.state !== "ended" && record.sessionId !== sessionId);
   if (other === undefined) return;
   throw new SessionError(
-    other.record.id,
+    other.record.sessionId,
     "conflict",
-    `The room "${room}" has the session ${other.record.id} already. Ask /api/token for a way into it.`,
+    `The room "${room}" has the session ${other.record.sessionId} already. Ask /api/token for a way into it.`,
   );
 }
 
-async function answerStart(gateway: Gateway, record: Shown, latencyMs: number): Promise<StartAnswer> {
+async function answerStart(gateway: Gateway, record: PublicSession, latencyMs: number): Promise<StartAnswer> {
   refuseFailed(record);
   const status = statusOf(record.state);
   const summary = summarize(gateway, record);
   return {
     success: true,
-    sessionId: record.id,
+    sessionId: record.sessionId,
     status,
     state: record.state,
     profile: record.profile,
@@ -124,15 +131,20 @@ async function answerStart(gateway: Gateway, record: Shown, latencyMs: number): 
   };
 }
 
-function messageFor(record: Shown): string {
-  if (record.state === "ended") return `The session has ended: ${record.endedReason} (${lastWhy(record)}).`;
+function messageFor(record: PublicSession): string {
+  if (record.state === "ended")
+    return `The session has ended: ${record.endedReason} (${lastReason(record)}).`;
   if (record.state !== "ready") return "Agent is being started. Poll /api/session/:id for its status.";
   return isPrewarmed(record) ? "Assigned a pre-warmed agent." : "The agent was started and is ready.";
 }
 
-function waitFields(gateway: Gateway, record: Shown, queue: StartAnswer["queue"]): Partial<StartAnswer> {
+function waitFields(
+  gateway: Gateway,
+  record: PublicSession,
+  queue: StartAnswer["queue"],
+): Partial<StartAnswer> {
   const capacity = capacityFor(gateway, record);
-  const estimatedWaitMs = gateway.startTimes.estimateMs(lineOf(record), capacity, queue?.position ?? 0);
+  const estimatedWaitMs = gateway.startTimes.estimateMs(queueKeyOf(record), capacity, queue?.position ?? 0);
   return {
     estimatedWait: rangeOf(estimatedWaitMs),
     estimatedWaitMs,
@@ -141,10 +153,10 @@ function waitFields(gateway: Gateway, record: Shown, queue: StartAnswer["queue"]
 }
 
 /** A session that failed is an error to whoever asked for it; one that ran its course is not. */
-function refuseFailed(record: Shown): void {
+function refuseFailed(record: PublicSession): void {
   if (record.state !== "ended") return;
   const say = (code: GreenroomError["code"], what: string) =>
-    new SessionError(record.id, code, `${what}: ${lastWhy(record)}.`);
+    new SessionError(record.sessionId, code, `${what}: ${lastReason(record)}.`);
   switch (record.endedReason) {
     case "no_capacity":
       throw say("at_capacity", "No agent was free in time");

@@ -1,6 +1,6 @@
 // How long starts took lately, as this gateway saw it, and how long the next will take.
 import type { SeenSession, SessionView } from "../../../libs/fleet/session-view.ts";
-import { type Capacity, lineOf, median } from "./capacity.ts";
+import { type Capacity, median, queueKeyOf } from "./capacity.ts";
 
 /** What an estimate is made of before anything was measured. */
 const FIRST_GUESS_MS = { warm: 500, cold: 3000, free: 30_000 };
@@ -44,7 +44,7 @@ export function measureStarts(sessions: SessionView): StartTimes {
     if (record.state !== "ready" && record.state !== "ended") return;
     const startedAt = startedAtMs.get(key);
     startedAtMs.delete(key);
-    const profile = of(lineOf(record));
+    const profile = of(queueKeyOf(record));
     if (record.state === "ended") keep(profile.freedAtMs, seenAtMs);
     // A start that was tried again says more of failures than of how long starts take.
     else if (startedAt !== undefined && record.failures === 0) {

@@ -7,7 +7,7 @@ import type { Gateway } from "../context.ts";
 import { SessionError } from "../http/errors.ts";
 import type { Routes } from "../http/routes.ts";
 import { requireSession } from "./find-session.ts";
-import { isRoomSettled, type Shown } from "./public-session.ts";
+import { isRoomSettled, type PublicSession } from "./public-session.ts";
 import { randomToken } from "./session-ids.ts";
 
 export function tokenRoute(app: Routes, gateway: Gateway): void {
@@ -35,7 +35,7 @@ export function tokenRoute(app: Routes, gateway: Gateway): void {
 }
 
 /** What somebody needs to join a session's room. @throws GreenroomError livekit_unavailable */
-export async function joinOf(gateway: Gateway, { room }: Pick<Shown, "room">, user: User) {
+export async function joinOf(gateway: Gateway, { room }: Pick<PublicSession, "room">, user: User) {
   const token = await tokenFor(gateway, { room, identity: user.id, name: user.name });
   return { url: requireLiveKit(gateway.livekit).publicUrl, token, room, identity: user.id };
 }
@@ -43,13 +43,13 @@ export async function joinOf(gateway: Gateway, { room }: Pick<Shown, "room">, us
 export const tokenFor = (gateway: Gateway, wish: Omit<Wish, "ttlS">): Promise<string> =>
   requireLiveKit(gateway.livekit).tokens.forUser({ ...wish, ttlS: gateway.config.GREENROOM_TOKEN_TTL_S });
 
-function refuseUnsettled(record: Shown): void {
+function refuseUnsettled(record: PublicSession): void {
   if (record.state === "ended") {
-    throw new SessionError(record.id, "conflict", "The session has ended. Start another one.");
+    throw new SessionError(record.sessionId, "conflict", "The session has ended. Start another one.");
   }
   if (isRoomSettled(record)) return;
   throw new SessionError(
-    record.id,
+    record.sessionId,
     "conflict",
     `The session is ${record.state}, and the agent that gets it may bring its own room. Ask again when its status is ready.`,
   );

@@ -15,10 +15,10 @@ import {
   CreateTaskRequest,
 } from "../../../libs/contracts/tasks/http.ts";
 import type { Gateway } from "../context.ts";
-import { type Element, ElementSplitter } from "../http/json-stream.ts";
+import { type Element, JsonElements } from "../http/json-stream.ts";
 import { isTooDeep } from "../http/request-guards.ts";
 import type { Routes } from "../http/routes.ts";
-import { openTask } from "./create-task.ts";
+import { createTask } from "./create-task.ts";
 
 export const BULK_TASKS_MAX = 10_000;
 /** A task with all its metadata has a quarter of this. */
@@ -105,7 +105,7 @@ export async function* resultLines(
 
 /** @throws GreenroomError payload_too_large, and what the connection breaks with */
 async function* elementsOf(body: Readable, limitBytes: number): AsyncGenerator<Element> {
-  const splitter = new ElementSplitter(ELEMENT_MAX);
+  const splitter = new JsonElements(ELEMENT_MAX);
   const decoder = new TextDecoder();
   let bytes = 0;
   // Left early it must not be destroyed, or the connection goes before the results do.
@@ -128,7 +128,7 @@ function createStoring(gateway: Gateway): (element: Element, index: number) => P
   return async (element, index) => {
     try {
       if (trouble !== undefined) throw trouble;
-      const { taskId, replayed } = await openTask(gateway, readTask(element));
+      const { taskId, replayed } = await createTask(gateway, readTask(element));
       return { index, taskId, ...(replayed ? { replayed } : {}) };
     } catch (error) {
       if (isError(error, "storage_unavailable") || isError(error, "storage_full"))
@@ -142,7 +142,7 @@ function createStoring(gateway: Gateway): (element: Element, index: number) => P
 
 /** @throws GreenroomError invalid_request */
 function readTask(element: Element): CreateTaskRequest {
-  const refuse = (why: string) => new GreenroomError("invalid_request", why);
+  const refuse = (reason: string) => new GreenroomError("invalid_request", reason);
   if ("fault" in element) throw refuse(element.fault);
   let value: unknown;
   try {

@@ -5,7 +5,7 @@ import { taskEvents } from "../../../libs/contracts/streams.ts";
 import { isTaskEnd, type TaskEvent, type TaskRecord } from "../../../libs/contracts/tasks/task.ts";
 import { isoNow, sleep } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
-import { type FoundTask, isTakenIn, requireTask } from "./public-task.ts";
+import { type FoundTask, isStored, requireTask } from "./public-task.ts";
 
 const WAIT_MS = 2000;
 const LOOK_MS = 50;
@@ -24,8 +24,8 @@ export async function cancelTask(gateway: Gateway, taskId: string): Promise<Foun
   await say(gateway, {
     ...addressOf(gateway, taskId),
     type: "cancel_requested",
-    attempt: isTakenIn(task) ? task.attempt : 0,
-    why: "canceled by the API",
+    attempt: isStored(task) ? task.attempt : 0,
+    reason: "canceled by the API",
   });
   return await until(gateway, taskId, (now) => isTaskEnd(now.state));
 }
@@ -41,7 +41,7 @@ export async function retryTask(
 ): Promise<FoundTask> {
   const task = await requireTask(gateway, taskId);
   refuseRetry(task, evenIfUnknown);
-  if (!isTakenIn(task)) return task;
+  if (!isStored(task)) return task;
   const { attempt, life } = task;
   await say(gateway, { ...addressOf(gateway, taskId), type: "retry_requested", attempt, life });
   return await until(gateway, taskId, (now) => now.life > life);
@@ -49,8 +49,8 @@ export async function retryTask(
 
 function refuseRetry(task: FoundTask, evenIfUnknown: boolean): void {
   const state = stateOf(task);
-  const refuse = (why: string) => {
-    throw new GreenroomError("conflict", why);
+  const refuse = (reason: string) => {
+    throw new GreenroomError("conflict", reason);
   };
   if (!isTaskEnd(state)) refuse(`The task is ${state}: it goes on by itself. Cancel it first, or wait.`);
   if (state === "completed") refuse("The task is completed. Make a new one to call again.");
@@ -69,12 +69,12 @@ async function until(
   const untilMs = gateway.clock.monotonic() + WAIT_MS;
   for (;;) {
     const task = await requireTask(gateway, taskId);
-    if ((isTakenIn(task) && isWanted(task)) || gateway.clock.monotonic() >= untilMs) return task;
+    if ((isStored(task) && isWanted(task)) || gateway.clock.monotonic() >= untilMs) return task;
     await sleep(gateway.clock, LOOK_MS);
   }
 }
 
-export const stateOf = (task: FoundTask): TaskRecord["state"] => (isTakenIn(task) ? task.state : "queued");
+export const stateOf = (task: FoundTask): TaskRecord["state"] => (isStored(task) ? task.state : "queued");
 
 const addressOf = ({ tenant, clock }: Gateway, taskId: string) => ({ tenant, taskId, at: isoNow(clock) });
 

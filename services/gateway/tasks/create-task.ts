@@ -14,7 +14,7 @@ import { randomToken } from "../sessions/session-ids.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-export interface OpenedTask {
+export interface CreatedTask {
   readonly taskId: string;
   /** Whether it had been taken in before, by an earlier request with the same key. */
   readonly replayed: boolean;
@@ -24,11 +24,11 @@ export interface OpenedTask {
  * Takes a task in. When it answers, the stream has acknowledged the request: the task exists.
  * @throws GreenroomError invalid_request, unknown_profile, idempotency_conflict, storage_full, storage_unavailable
  */
-export async function openTask(
+export async function createTask(
   gateway: Gateway,
   body: CreateTaskRequest,
   headerKey?: string | undefined,
-): Promise<OpenedTask> {
+): Promise<CreatedTask> {
   const { idempotencyKey: bodyKey, ...wish } = body;
   if (headerKey !== undefined && bodyKey !== undefined && headerKey !== bodyKey)
     throw new GreenroomError(

@@ -9,7 +9,7 @@ import { findTaskRequest } from "./create-task.ts";
 /** A task's record, or its request while outbound has not taken it in. */
 export type FoundTask = TaskRecord | TaskRequest;
 
-export const isTakenIn = (task: FoundTask): task is TaskRecord => "attempts" in task;
+export const isStored = (task: FoundTask): task is TaskRecord => "attempts" in task;
 
 /** @throws GreenroomError not_found */
 export async function requireTask(gateway: Gateway, taskId: string): Promise<FoundTask> {
@@ -19,10 +19,10 @@ export async function requireTask(gateway: Gateway, taskId: string): Promise<Fou
   throw new GreenroomError("not_found", `There is no task "${taskId}". It may have ended long ago.`);
 }
 
-export function describeTask(task: FoundTask): Task {
-  if (!isTakenIn(task)) {
+export function toPublicTask(task: FoundTask): Task {
+  if (!isStored(task)) {
     return {
-      ...summaryOf({ ...task, id: task.taskId ?? "", state: "queued", attempt: 0, failures: 0 }),
+      ...summaryOf({ ...task, taskId: task.taskId ?? "", state: "queued", attempt: 0, failures: 0 }),
       metadata: task.metadata ?? {},
       life: 1,
       backoffMs: 0,
@@ -35,14 +35,14 @@ export function describeTask(task: FoundTask): Task {
 
 export const summarizeTask = (task: TaskRecord): TaskSummary => summaryOf(task);
 
-type Summed = Pick<TaskRecord, "id" | "state" | "to" | "profile" | "attempt" | "failures"> & {
+type Summed = Pick<TaskRecord, "taskId" | "state" | "to" | "profile" | "attempt" | "failures"> & {
   readonly [K in "from" | "provider" | "retry" | "createdAt" | "scheduleAt" | "endedAt" | "error"]?:
     | TaskRecord[K]
     | undefined;
 };
 
 const summaryOf = (task: Summed): TaskSummary => ({
-  taskId: task.id,
+  taskId: task.taskId,
   state: task.state,
   to: task.to,
   from: task.from ?? null,

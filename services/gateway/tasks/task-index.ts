@@ -37,7 +37,7 @@ export function indexTasks({ bus, tenant }: Deps): TaskIndex {
       if (before === undefined) sorted = undefined;
       // In place: the order hangs on what never changes.
       if (before !== undefined) Object.assign(before, { state: value.state });
-      else known.set(key, { key, id: value.id, createdAt: value.createdAt, state: value.state });
+      else known.set(key, { key, id: value.taskId, createdAt: value.createdAt, state: value.state });
     });
   return {
     async page({ state, limit, cursor }) {

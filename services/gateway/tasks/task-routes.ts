@@ -16,8 +16,8 @@ import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
 import { bulkTasksRoute } from "./bulk-tasks.ts";
 import { cancelTask, retryTask, stateOf } from "./change-task.ts";
-import { openTask } from "./create-task.ts";
-import { describeTask, isTakenIn, requireTask, summarizeTask } from "./public-task.ts";
+import { createTask } from "./create-task.ts";
+import { isStored, requireTask, summarizeTask, toPublicTask } from "./public-task.ts";
 import { indexTasks } from "./task-index.ts";
 
 const Params = z.strictObject({ id: TaskId });
@@ -55,7 +55,7 @@ function createRoute(app: Routes, gateway: Gateway): void {
       },
     },
     async (request, reply) => {
-      const opened = await openTask(gateway, request.body, request.headers["idempotency-key"]);
+      const opened = await createTask(gateway, request.body, request.headers["idempotency-key"]);
       if (opened.replayed) reply.header("Idempotent-Replayed", "true");
       const task = opened.replayed ? await requireTask(gateway, opened.taskId) : undefined;
       const state = task === undefined ? "queued" : stateOf(task);
@@ -102,7 +102,7 @@ function getRoute(app: Routes, gateway: Gateway): void {
     },
     async ({ params }) => ({
       success: true as const,
-      ...describeTask(await requireTask(gateway, params.id)),
+      ...toPublicTask(await requireTask(gateway, params.id)),
     }),
   );
 }
@@ -149,7 +149,7 @@ function retryRoute(app: Routes, gateway: Gateway): void {
     },
     async ({ params, body }, reply) => {
       const task = await retryTask(gateway, params.id, body.evenIfUnknown);
-      const life = isTakenIn(task) ? task.life : 1;
+      const life = isStored(task) ? task.life : 1;
       return reply.code(202).send({
         success: true as const,
         taskId: params.id,

@@ -30,7 +30,7 @@ const REPLAYED_MAX = 2000;
 const errors = { "4xx": ErrorAnswer, "5xx": ErrorAnswer };
 const tags = ["webhooks"];
 
-export function webhookDeliveryRoutes(app: Routes, gateway: Gateway): void {
+export function deliveryRoutes(app: Routes, gateway: Gateway): void {
   app.get(
     "/api/webhooks/:id/deliveries",
     {
@@ -68,7 +68,7 @@ export function webhookDeliveryRoutes(app: Routes, gateway: Gateway): void {
         body.eventId === undefined
           ? await replaySince(gateway, params.id, Date.parse(body.since ?? ""))
           : await replayOne(gateway, params.id, body.eventId);
-      gateway.bus.announce(webhooksQueued, { tenant: gateway.tenant, endpoint: params.id });
+      gateway.bus.publishTransient(webhooksQueued, { tenant: gateway.tenant, endpoint: params.id });
       return reply.code(202).send({
         success: true as const,
         replayed,

@@ -37,7 +37,7 @@ const TRIES = 5;
 const errors = { "4xx": ErrorAnswer, "5xx": ErrorAnswer };
 const tags = ["webhooks"];
 
-export function webhookOutRoutes(app: Routes, gateway: Gateway): void {
+export function endpointRoutes(app: Routes, gateway: Gateway): void {
   app.post(
     "/api/webhooks",
     {
@@ -151,7 +151,7 @@ function rotationRoute(app: Routes, gateway: Gateway): void {
       const endpoint = await change(gateway, id, (present) => ({
         ...present,
         secret: newSecret(),
-        former: { secret: present.secret, until },
+        previous: { secret: present.secret, until },
       }));
       reply.header("Cache-Control", "no-store");
       return {
@@ -194,7 +194,7 @@ async function register(
     ...(description === undefined ? {} : { description }),
     generation: 1,
     createdAt: isoNow(clock),
-    opId: randomToken(),
+    writeId: randomToken(),
   };
   await bus.save(webhookEndpoints, endpoint, 0);
   return endpoint;
@@ -222,7 +222,7 @@ async function change(
 ): Promise<WebhookEndpoint> {
   for (let tries = 0; tries < TRIES; tries++) {
     const { value, revision } = await requireEndpoint(gateway, id);
-    const next = { ...to(value), opId: randomToken() };
+    const next = { ...to(value), writeId: randomToken() };
     if ((await gateway.bus.save(webhookEndpoints, next, revision)) !== undefined) return next;
   }
   throw new GreenroomError("conflict", "The webhook is being changed by others. Try again.");
@@ -243,16 +243,16 @@ function shown(endpoint: WebhookEndpoint, queue: WebhookQueue | undefined): Webh
   const { id, url, events, description, createdAt } = endpoint;
   const isGone = isDisabled(endpoint, queue);
   const isFailing = (queue?.failures ?? 0) > 0;
-  const why = isGone ? queue?.disabled?.why : isFailing ? queue?.lastFailure?.why : undefined;
+  const reason = isGone ? queue?.disabled?.reason : isFailing ? queue?.lastFailure?.reason : undefined;
   return {
     id,
     url,
     events,
     ...(description === undefined ? {} : { description }),
     status: isGone ? "disabled" : isFailing ? "failing" : "active",
-    ...(why === undefined ? {} : { why }),
+    ...(reason === undefined ? {} : { reason }),
     waiting: (queue?.lanes ?? []).reduce((sum, { sequences }) => sum + sequences.length, 0),
-    delivered: queue?.taken ?? 0,
+    delivered: queue?.delivered ?? 0,
     createdAt,
   };
 }

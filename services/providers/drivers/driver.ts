@@ -10,7 +10,7 @@ import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts"
 /** What is to be launched: one attempt of one session. */
 export interface LaunchOrder {
   readonly tenant: string;
-  readonly session: string;
+  readonly sessionId: string;
   readonly attempt: number;
   readonly profile: string;
   /** The session's room; LiveKit has it already, but for a provider that brings its own. */
@@ -36,9 +36,9 @@ export interface LaunchHandle {
 export type Launched =
   | ({ readonly is: "launched" } & LaunchHandle)
   /** It said no: nothing was started, for sure. */
-  | { readonly is: "refused"; readonly why: string; readonly worthRepeating: boolean }
+  | { readonly is: "refused"; readonly reason: string; readonly retryable: boolean }
   /** It may have been done or not, as after a time-out: it is looked up before anything else. */
-  | { readonly is: "unclear"; readonly why: string }
+  | { readonly is: "unclear"; readonly reason: string }
   /** This connector stops before it knows, and asking again is harmless: another takes the intent up. */
   | { readonly is: "left" };
 
@@ -48,19 +48,19 @@ export const ENDED_UNANSWERED = "ended before it was answered";
 /** How a launch stands, by the provider's own word and by who is in the room. */
 export type Observation =
   /** Nothing of it is there, and the provider can be believed in that: it may be launched again. */
-  | { readonly is: "absent"; readonly why: string }
+  | { readonly is: "absent"; readonly reason: string }
   /** It may be there or not, and nobody can tell: it is never launched again. */
-  | { readonly is: "untellable"; readonly why: string }
+  | { readonly is: "untellable"; readonly reason: string }
   /** It was asked for, and nobody has taken it so far. */
-  | ({ readonly is: "untaken"; readonly why: string } & LaunchHandle)
+  | ({ readonly is: "untaken"; readonly reason: string } & LaunchHandle)
   | Present
   /** It came to its end by itself. */
   | {
       readonly is: "ended";
-      readonly why: string;
+      readonly reason: string;
       /** Present when something failed. */
       readonly error?: string;
-      readonly worthRepeating?: boolean;
+      readonly retryable?: boolean;
       /** Set when the provider failed and not the agent. */
       readonly cause?: "provider";
       readonly call?: CallProgress;
@@ -75,7 +75,7 @@ export interface Present extends LaunchHandle {
   readonly isSilent?: true;
 }
 
-export interface Provider {
+export interface ProviderDriver {
   readonly name: ProviderName;
   /**
    * In ms: by then a launch has settled, whatever happens. An intent that stands for longer was left by a connector
@@ -95,7 +95,7 @@ export interface Provider {
    * @returns how its telephone call ended by that, where this can be told
    * @throws when it isn't known whether something is left
    */
-  end(launch: LaunchRecord, why: string): Promise<CallProgress | undefined>;
+  end(launch: LaunchRecord, reason: string): Promise<CallProgress | undefined>;
   /** Whether only this process can learn how a launch ends, so that it doesn't stop before. */
   isUnfinished?(launch: LaunchRecord): boolean;
   /** This connector stops: a launch that would take long is left to another. */

@@ -1,14 +1,14 @@
 // The provider `livekit`: workers of LiveKit's own agent framework, in Python or Node, by its agent dispatch.
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
-import type { Dispatch, Dispatches, DispatchJob } from "../../../libs/livekit/agent-dispatch.ts";
+import type { AgentDispatch, AgentDispatches, DispatchJob } from "../../../libs/livekit/agent-dispatch.ts";
 import type { ParticipantInfo, Rooms } from "../../../libs/livekit/rooms.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
-import type { Launched, LaunchOrder, Observation, Present, Provider } from "./driver.ts";
+import type { Launched, LaunchOrder, Observation, Present, ProviderDriver } from "./driver.ts";
 
-export interface LiveKitProviderDeps {
+export interface LiveKitDriverDeps {
   readonly clock: Clock;
   readonly rooms: Pick<Rooms, "participants" | "remove">;
-  readonly dispatches: Dispatches;
+  readonly dispatches: AgentDispatches;
   /** The name under which workers for a profile have registered. */
   readonly agentNameOf: (profile: string) => string;
 }
@@ -28,7 +28,7 @@ const ANSWER_MS = 1500;
 const LEAVING_LOOK_MS = 100;
 const LEAVING_LOOKS = 8;
 
-export function createLiveKitProvider(deps: LiveKitProviderDeps): Provider {
+export function livekitDriver(deps: LiveKitDriverDeps): ProviderDriver {
   const { dispatches, rooms, agentNameOf } = deps;
   /** Agents that answered before, by their identities: only their silence says anything. */
   const responded = new Set<string>();
@@ -40,7 +40,7 @@ export function createLiveKitProvider(deps: LiveKitProviderDeps): Provider {
     if (known !== undefined && named.length === 1 && launch.state !== "intended")
       return present(known, users, await isSilent(launch, known));
     const listed = await dispatches.list(room);
-    if (listed === undefined) return { is: "absent", why: `LiveKit has no room ${room}` };
+    if (listed === undefined) return { is: "absent", reason: `LiveKit has no room ${room}` };
     const dispatch = await theOne(listed, launch);
     const { agent, surplus } = chooseAgent(launch, dispatch, listed, named);
     for (const { identity } of surplus) await rooms.remove(room, identity);
@@ -49,12 +49,15 @@ export function createLiveKitProvider(deps: LiveKitProviderDeps): Provider {
       return found.is === "ended" || dispatch === undefined ? found : { ...found, externalId: dispatch.id };
     }
     if (dispatch !== undefined) return notInRoom(launch, dispatch);
-    const why = `LiveKit has no dispatch of ${agentNameOf(launch.profile)} to room ${room}`;
-    return { is: "absent", why };
+    const reason = `LiveKit has no dispatch of ${agentNameOf(launch.profile)} to room ${room}`;
+    return { is: "absent", reason };
   };
 
   /** Of several with the same launch, as after a lost answer, one stays, and it is the same for everybody. */
-  const theOne = async (listed: readonly Dispatch[], launch: LaunchRecord): Promise<Dispatch | undefined> => {
+  const theOne = async (
+    listed: readonly AgentDispatch[],
+    launch: LaunchRecord,
+  ): Promise<AgentDispatch | undefined> => {
     const mine = listed
       .filter((dispatch) => isOf(dispatch, launch))
       .sort((a, b) => a.createdAtMs - b.createdAtMs || a.id.localeCompare(b.id));
@@ -76,7 +79,7 @@ export function createLiveKitProvider(deps: LiveKitProviderDeps): Provider {
     launchLimitMs: LAUNCH_LIMIT_MS,
     async launch(order): Promise<Launched> {
       const created = await dispatches.create(order.room, agentNameOf(order.profile), metadataOf(order));
-      if (created.is === "refused") return { ...created, worthRepeating: false };
+      if (created.is === "refused") return { ...created, retryable: false };
       return { is: "launched", externalId: created.id };
     },
     observe,
@@ -105,25 +108,28 @@ export function createLiveKitProvider(deps: LiveKitProviderDeps): Provider {
 export const metadataOf = ({
   metadata,
   tenant,
-  session,
+  sessionId,
   attempt,
   user,
   recovering,
-}: Pick<LaunchOrder, "metadata" | "tenant" | "session" | "attempt" | "user" | "recovering">): string =>
-  JSON.stringify({ ...metadata, greenroom: { tenant, session, attempt, user, recovering } });
+}: Pick<LaunchOrder, "metadata" | "tenant" | "sessionId" | "attempt" | "user" | "recovering">): string =>
+  JSON.stringify({ ...metadata, greenroom: { tenant, sessionId, attempt, user, recovering } });
 
 /** Whether a dispatch was made for this very attempt. */
 export const isOf = (
-  dispatch: Dispatch,
-  launch: Pick<LaunchRecord, "tenant" | "session" | "attempt">,
+  dispatch: AgentDispatch,
+  launch: Pick<LaunchRecord, "tenant" | "sessionId" | "attempt">,
 ): boolean => isOfSession(dispatch, launch) && madeFor(dispatch)?.attempt === launch.attempt;
 
-const isOfSession = (dispatch: Dispatch, launch: Pick<LaunchRecord, "tenant" | "session">): boolean => {
+const isOfSession = (
+  dispatch: AgentDispatch,
+  launch: Pick<LaunchRecord, "tenant" | "sessionId">,
+): boolean => {
   const made = madeFor(dispatch);
-  return made?.tenant === launch.tenant && made.session === launch.session;
+  return made?.tenant === launch.tenant && made.sessionId === launch.sessionId;
 };
 
-function madeFor({ metadata }: Dispatch): Record<string, unknown> | undefined {
+function madeFor({ metadata }: AgentDispatch): Record<string, unknown> | undefined {
   try {
     return (JSON.parse(metadata) as { greenroom?: Record<string, unknown> } | null)?.greenroom;
   } catch {
@@ -160,9 +166,9 @@ interface Chosen {
  * a job is, LiveKit may tell only seconds after its agent has come; all times are of the node that has the room.
  */
 export function chooseAgent(
-  launch: Pick<LaunchRecord, "tenant" | "session" | "attempt" | "identity">,
-  dispatch: Dispatch | undefined,
-  listed: readonly Dispatch[],
+  launch: Pick<LaunchRecord, "tenant" | "sessionId" | "attempt" | "identity">,
+  dispatch: AgentDispatch | undefined,
+  listed: readonly AgentDispatch[],
   named: readonly ParticipantInfo[],
 ): Chosen {
   const ofSession = listed.filter((each) => isOfSession(each, launch));
@@ -188,8 +194,8 @@ function present(agent: ParticipantInfo, users: number, isSilent: boolean): Pres
   if (ended !== undefined && ended !== "")
     return {
       is: "ended",
-      why: `the agent says that it has finished: ${ended.slice(0, 200)}`,
-      worthRepeating: false,
+      reason: `the agent says that it has finished: ${ended.slice(0, 200)}`,
+      retryable: false,
     };
   const found: Present = { is: isReady(attributes) ? "ready" : "joined", identity, users };
   return isSilent ? { ...found, isSilent: true } : found;
@@ -203,10 +209,11 @@ export function isReady(attributes: Readonly<Record<string, string>>): boolean {
 }
 
 /** A dispatch whose agent isn't in the room: it is on its way, nobody took it, or its job is over. */
-function notInRoom(launch: LaunchRecord, { id, jobs }: Dispatch): Observation {
+function notInRoom(launch: LaunchRecord, { id, jobs }: AgentDispatch): Observation {
   const handle = { externalId: id };
   const job = jobs.at(-1);
-  if (job === undefined) return { is: "untaken", why: "no worker of LiveKit's took the dispatch", ...handle };
+  if (job === undefined)
+    return { is: "untaken", reason: "no worker of LiveKit's took the dispatch", ...handle };
   const hasJoined = launch.state === "joined" || launch.state === "ready";
   const over = jobs.every(({ status }) => status !== "running") ? overBy(job, hasJoined) : undefined;
   return over ?? { is: "launched", ...handle, ...(job.identity === "" ? {} : { identity: job.identity }) };
@@ -214,14 +221,14 @@ function notInRoom(launch: LaunchRecord, { id, jobs }: Dispatch): Observation {
 
 function overBy({ status, error }: DispatchJob, hasJoined: boolean): Observation {
   if (status === "failed")
-    return { is: "ended", why: "the worker's job failed", error: error || "the worker's job failed" };
-  if (hasJoined) return { is: "ended", why: "the worker's job is done", worthRepeating: false };
-  const why = "a worker refused the job and said that nobody else is to be asked";
-  return { is: "ended", why, error: why, worthRepeating: false, cause: "provider" };
+    return { is: "ended", reason: "the worker's job failed", error: error || "the worker's job failed" };
+  if (hasJoined) return { is: "ended", reason: "the worker's job is done", retryable: false };
+  const reason = "a worker refused the job and said that nobody else is to be asked";
+  return { is: "ended", reason, error: reason, retryable: false, cause: "provider" };
 }
 
 async function untilGone(
-  { clock, rooms }: Pick<LiveKitProviderDeps, "clock" | "rooms">,
+  { clock, rooms }: Pick<LiveKitDriverDeps, "clock" | "rooms">,
   room: string,
   identities: ReadonlySet<string>,
 ): Promise<void> {

@@ -1,7 +1,7 @@
 // Asks an agent runner elsewhere to start an agent: one signed HTTP request, and what its answer means.
 import { Webhook } from "standardwebhooks";
 import { messageOf } from "../../../libs/contracts/errors.ts";
-import { withoutTokens } from "../../../libs/runtime/redact-tokens.ts";
+import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 
 /** Where runners are asked: by everybody the same, so that one serves all its callers on one route. */
 const PATH = "/runtime/agent-sessions/launch";
@@ -24,9 +24,9 @@ export interface LaunchRequest {
 export type LaunchReply =
   | { readonly is: "taken" }
   /** It said no, and would say it again. */
-  | { readonly is: "refused"; readonly why: string }
+  | { readonly is: "refused"; readonly reason: string }
   /** It couldn't now, or nobody knows: worth a repeat, which is the same to it. */
-  | { readonly is: "failed"; readonly why: string; readonly retryAfterMs?: number };
+  | { readonly is: "failed"; readonly reason: string; readonly retryAfterMs?: number };
 
 /** These say "not now" though they begin with a 4. */
 const NOT_NOW = new Set([408, 425, 429]);
@@ -47,7 +47,7 @@ export async function requestLaunch(request: LaunchRequest, ask: typeof fetch = 
     });
     return await meaningOf(response, request.url);
   } catch (error) {
-    return { is: "failed", why: `${request.url} can't be asked: ${causeOf(error)}` };
+    return { is: "failed", reason: `${request.url} can't be asked: ${causeOf(error)}` };
   }
 }
 
@@ -78,13 +78,13 @@ async function meaningOf(response: Response, url: string): Promise<LaunchReply> 
     await response.body?.cancel();
     return {
       is: "refused",
-      why: `${url} answered ${status}: a launch follows no redirect, so name the address that it leads to`,
+      reason: `${url} answered ${status}: a launch follows no redirect, so name the address that it leads to`,
     };
   }
-  const why = `${url} answered ${status}${await wordsOf(response)}`;
-  if (status < 500 && !NOT_NOW.has(status)) return { is: "refused", why };
+  const reason = `${url} answered ${status}${await wordsOf(response)}`;
+  if (status < 500 && !NOT_NOW.has(status)) return { is: "refused", reason };
   const retryAfterMs = retryAfterOf(response.headers.get("retry-after"));
-  return { is: "failed", why, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+  return { is: "failed", reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
 }
 
 /** The beginning of what it says; never more than that is read. */
@@ -102,7 +102,7 @@ async function wordsOf(response: Response): Promise<string> {
     // It broke off; what was read so far is better than nothing.
   }
   await reader.cancel().catch(() => {});
-  const words = withoutTokens(bytes.toString("utf8")).replace(/\s+/g, " ").trim().slice(0, WORDS_MAX);
+  const words = redactTokens(bytes.toString("utf8")).replace(/\s+/g, " ").trim().slice(0, WORDS_MAX);
   return words === "" ? "" : `: ${words}`;
 }
 

@@ -1,8 +1,8 @@
 // The provider `webhook`: an agent runner elsewhere is asked by HTTP, and claims what it was asked for.
 
 import { sessions } from "../../../libs/contracts/buckets.ts";
-import type { DispatchRecord } from "../../../libs/contracts/claims/claim.ts";
-import { dispatchIdOf } from "../../../libs/contracts/claims/claim.ts";
+import type { ClaimRecord } from "../../../libs/contracts/claims/claim.ts";
+import { claimIdOf } from "../../../libs/contracts/claims/claim.ts";
 import { agentIdentityOf, sessionKey } from "../../../libs/contracts/ids.ts";
 import { type LaunchRecord, launchKey, providerHostOf } from "../../../libs/contracts/providers/provider.ts";
 import type { AskClient } from "../../../libs/livekit/ask-agent.ts";
@@ -11,14 +11,14 @@ import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import {
   type OfferDeps,
-  offerDispatch,
+  offerClaim,
   originOf,
-  readDispatch,
-  withdrawDispatch,
+  readClaim,
+  withdrawClaim,
 } from "../../handoffs/claim-offers.ts";
-import type { Launched, LaunchHandle, LaunchOrder, Observation, Provider } from "./driver.ts";
+import type { Launched, LaunchHandle, LaunchOrder, Observation, ProviderDriver } from "./driver.ts";
 import { type LaunchReply, requestLaunch } from "./runner-request.ts";
-import { listenForSilence, type Silence } from "./unresponsive-agents.ts";
+import { type UnresponsiveAgents, watchUnresponsiveAgents } from "./unresponsive-agents.ts";
 
 export interface Runner {
   /** The whole address that is asked. */
@@ -27,7 +27,7 @@ export interface Runner {
   readonly agent: string;
 }
 
-export interface WebhookDeps extends OfferDeps {
+export interface RunnerDeps extends OfferDeps {
   readonly log: Log;
   readonly livekit: LiveKit | undefined;
   /** Who runs a profile; undefined: nobody, as the settings are. */
@@ -35,7 +35,7 @@ export interface WebhookDeps extends OfferDeps {
   readonly secrets: readonly string[];
   readonly claimMs: number;
   /** Under which a runner finds the claim's route, when it isn't to know that itself. */
-  readonly claimUrlOf: (dispatchId: string) => string | undefined;
+  readonly claimUrlOf: (claimId: string) => string | undefined;
   /** Asks a participant's client for a sign of life. */
   readonly askClient: AskClient;
   readonly ask?: typeof fetch;
@@ -53,29 +53,29 @@ const LONGEST_PAUSE_MS = 4000;
  * answer was lost can be sent again, and when it is given up the offer is withdrawn: then nothing can come of it,
  * whoever has read the request by then.
  */
-export function webhookProvider(deps: WebhookDeps): Provider {
-  const silence = listenForSilence(deps.clock, deps.askClient);
+export function runnerDriver(deps: RunnerDeps): ProviderDriver {
+  const silence = watchUnresponsiveAgents(deps.clock, deps.askClient);
   const stopping = new AbortController();
   return {
     name: "webhook",
     launchLimitMs: RETRY_FOR_MS + TRY_MS,
     launch: (order) => launch(deps, order, stopping.signal),
     observe: (launched) => observe(deps, silence, launched),
-    async end(launched, why): Promise<undefined> {
-      await withdrawDispatch(deps, launched, why);
-      silence.forget(agentIdentityOf(launched.session, launched.attempt));
+    async end(launched, reason): Promise<undefined> {
+      await withdrawClaim(deps, launched, reason);
+      silence.forget(agentIdentityOf(launched.sessionId, launched.attempt));
     },
     stop: () => stopping.abort(),
   };
 }
 
-async function launch(deps: WebhookDeps, order: LaunchOrder, stopping: AbortSignal): Promise<Launched> {
+async function launch(deps: RunnerDeps, order: LaunchOrder, stopping: AbortSignal): Promise<Launched> {
   const runner = deps.runnerOf(order.profile);
   if (runner === undefined) {
-    const why = `Nobody runs "${order.profile}": set AGENT_LAUNCHER_URL, or its own address in GREENROOM_PROVIDERS.`;
-    return { is: "refused", why, worthRepeating: false };
+    const reason = `Nobody runs "${order.profile}": set AGENT_LAUNCHER_URL, or its own address in GREENROOM_PROVIDERS.`;
+    return { is: "refused", reason, retryable: false };
   }
-  const dispatch = await offerDispatch(deps, { ...order, claimMs: deps.claimMs });
+  const dispatch = await offerClaim(deps, { ...order, claimMs: deps.claimMs });
   const before = settledBy(dispatch);
   if (before !== undefined) return before;
   const startedAtMs = deps.clock.monotonic();
@@ -83,22 +83,22 @@ async function launch(deps: WebhookDeps, order: LaunchOrder, stopping: AbortSign
     const reply = await request(deps, runner, order, dispatch, stopping);
     if (reply.is === "taken") return launchedAs(dispatch);
     if (reply.is === "failed" && stopping.aborted) return { is: "left" };
-    const { session, attempt } = order;
-    const fields = { session, attempt, tries, why: reply.why };
+    const { sessionId, attempt } = order;
+    const fields = { sessionId, attempt, tries, reason: reply.reason };
     if (reply.is === "refused") {
       deps.log.warn(fields, "an agent runner refuses a launch");
-      return giveUp(deps, order, reply.why, false);
+      return giveUp(deps, order, reply.reason, false);
     }
     const spentMs = deps.clock.monotonic() - startedAtMs;
     const pauseMs = pauseAfter(tries, reply);
     if (spentMs + pauseMs > RETRY_FOR_MS) {
       deps.log.warn(fields, "an agent runner took no launch; the attempt is given up");
-      return giveUp(deps, order, reply.why, true);
+      return giveUp(deps, order, reply.reason, true);
     }
     deps.log.info({ ...fields, pauseMs }, "an agent runner could not take a launch; it is asked again");
     await sleepUnless(deps.clock, pauseMs, stopping);
     if (stopping.aborted) return { is: "left" };
-    const standing = await readDispatch(deps.bus, order.tenant, session, attempt);
+    const standing = await readClaim(deps.bus, order.tenant, sessionId, attempt);
     const meanwhile = standing === undefined ? undefined : settledBy(standing.value);
     if (meanwhile !== undefined) return meanwhile;
     if (!(await isWanted(deps, order))) return giveUp(deps, order, "the session goes on elsewhere", false);
@@ -106,27 +106,27 @@ async function launch(deps: WebhookDeps, order: LaunchOrder, stopping: AbortSign
 }
 
 /** What a dispatch that isn't offered (any more) says of its launch, whatever became of the request. */
-function settledBy(dispatch: DispatchRecord): Launched | undefined {
+function settledBy(dispatch: ClaimRecord): Launched | undefined {
   // The answer was lost and the request was not: it has claimed already.
   if (dispatch.claimedBy !== undefined) return launchedAs(dispatch);
   if (dispatch.state !== "expired") return undefined;
-  return { is: "refused", why: dispatch.why ?? "its dispatch has expired", worthRepeating: true };
+  return { is: "refused", reason: dispatch.reason ?? "its dispatch has expired", retryable: true };
 }
 
 const request = (
-  deps: WebhookDeps,
+  deps: RunnerDeps,
   runner: Runner,
   order: LaunchOrder,
-  dispatch: DispatchRecord,
+  dispatch: ClaimRecord,
   stopping: AbortSignal,
 ): Promise<LaunchReply> => {
-  const { tenant, session, attempt, room, metadata, recovering } = order;
-  const origin = originOf(session, metadata);
-  const claimUrl = deps.claimUrlOf(dispatch.id);
+  const { tenant, sessionId, attempt, room, metadata, recovering } = order;
+  const origin = originOf(sessionId, metadata);
+  const claimUrl = deps.claimUrlOf(dispatch.claimId);
   return requestLaunch(
     {
       url: runner.url,
-      id: launchKey(tenant, session, attempt),
+      id: launchKey(tenant, sessionId, attempt),
       secrets: deps.secrets,
       now: new Date(deps.clock.now()),
       timeoutMs: TRY_MS,
@@ -137,11 +137,11 @@ const request = (
         trace_id: dispatch.traceId,
         tenant_id: tenant,
         agent_id: runner.agent,
-        session_id: session,
+        session_id: sessionId,
         attempt,
         room,
         ...(origin?.call_id === undefined ? {} : { call_id: origin.call_id }),
-        dispatch_id: dispatch.id,
+        dispatch_id: dispatch.claimId,
         dispatch_expires_at: dispatch.expiresAt,
         ...(claimUrl === undefined ? {} : { claim_url: claimUrl }),
         recovering,
@@ -154,14 +154,14 @@ const request = (
 
 /** With the offer withdrawn nothing can come of it any more; but a claim may have been faster. */
 async function giveUp(
-  deps: WebhookDeps,
+  deps: RunnerDeps,
   order: LaunchOrder,
-  why: string,
-  worthRepeating: boolean,
+  reason: string,
+  retryable: boolean,
 ): Promise<Launched> {
-  const dispatch = await withdrawDispatch(deps, order, why);
+  const dispatch = await withdrawClaim(deps, order, reason);
   if (dispatch?.claimedBy !== undefined) return launchedAs(dispatch);
-  return { is: "refused", why, worthRepeating };
+  return { is: "refused", reason, retryable };
 }
 
 /** Answers after `ms`, or at once when the connector stops. */
@@ -182,44 +182,48 @@ const pauseAfter = (tries: number, { retryAfterMs = 0 }: { readonly retryAfterMs
   Math.max(retryAfterMs, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, tries - 1)));
 
 /** Whether the session still waits for this very attempt. */
-async function isWanted({ bus }: WebhookDeps, { tenant, session, attempt }: LaunchOrder): Promise<boolean> {
-  const record = (await bus.read(sessions, sessionKey(tenant, session)))?.value;
+async function isWanted({ bus }: RunnerDeps, { tenant, sessionId, attempt }: LaunchOrder): Promise<boolean> {
+  const record = (await bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
   return (
     record?.state === "dispatched" && record.attempt === attempt && record.host === providerHostOf("webhook")
   );
 }
 
-const launchedAs = (dispatch: DispatchRecord): { is: "launched" } & LaunchHandle => ({
+const launchedAs = (dispatch: ClaimRecord): { is: "launched" } & LaunchHandle => ({
   is: "launched",
   ...handleOf(dispatch),
 });
 
-const handleOf = ({ id, identity }: DispatchRecord): LaunchHandle => ({ externalId: id, identity });
+const handleOf = ({ claimId: id, identity }: ClaimRecord): LaunchHandle => ({ externalId: id, identity });
 
 /** By the dispatch and by who is in the room. That it is ready is the runner's own word, which the gateway takes. */
-async function observe(deps: WebhookDeps, silence: Silence, launch: LaunchRecord): Promise<Observation> {
-  const { tenant, session, attempt } = launch;
-  const dispatch = (await readDispatch(deps.bus, tenant, session, attempt))?.value;
+async function observe(
+  deps: RunnerDeps,
+  silence: UnresponsiveAgents,
+  launch: LaunchRecord,
+): Promise<Observation> {
+  const { tenant, sessionId, attempt } = launch;
+  const dispatch = (await readClaim(deps.bus, tenant, sessionId, attempt))?.value;
   if (dispatch === undefined || dispatch.state === "offered") {
     // It may have been asked or not; asked again, the runner knows it by its id, and one claim counts.
-    if (launch.state === "intended") return { is: "absent", why: "nobody has claimed it" };
+    if (launch.state === "intended") return { is: "absent", reason: "nobody has claimed it" };
     if (dispatch !== undefined) return { is: "launched", ...handleOf(dispatch) };
   }
   if (dispatch?.state === "expired") {
-    const why = `the agent runner took the job and didn't claim it: ${dispatch.why ?? "it has expired"}`;
-    return { is: "ended", why, error: why, worthRepeating: true, cause: "provider" };
+    const reason = `the agent runner took the job and didn't claim it: ${dispatch.reason ?? "it has expired"}`;
+    return { is: "ended", reason, error: reason, retryable: true, cause: "provider" };
   }
   return inRoom(deps, silence, launch);
 }
 
 async function inRoom(
-  { livekit }: WebhookDeps,
-  silence: Silence,
+  { livekit }: RunnerDeps,
+  silence: UnresponsiveAgents,
   launch: LaunchRecord,
 ): Promise<Observation> {
-  const { session, attempt, room } = launch;
-  const identity = agentIdentityOf(session, attempt);
-  const handle = { externalId: dispatchIdOf(session, attempt), identity };
+  const { sessionId, attempt, room } = launch;
+  const identity = agentIdentityOf(sessionId, attempt);
+  const handle = { externalId: claimIdOf(sessionId, attempt), identity };
   // Nobody can be in a simulated room: then the claim stands for it.
   if (livekit === undefined || livekit.isSimulated || room === undefined) return { is: "joined", ...handle };
   const present = await livekit.rooms.participants(room);

@@ -25,7 +25,7 @@ const FINAL_6XX: ReadonlySet<number> = new Set([604, 606, 607, 608]);
  * `isFinal`: the carrier said that this call can't be made, as for want of such a number (404, 410, 484, 604), of the
  * right to call it or of a password. Asked again it says the same.
  */
-export function callOfSipCode(sipCode: number): {
+export function callStatusOfSipCode(sipCode: number): {
   readonly status: Unanswered;
   readonly sipCode: number;
   readonly isFinal?: true;

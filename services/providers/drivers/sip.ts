@@ -5,33 +5,33 @@ import {
   type LaunchRecord,
 } from "../../../libs/contracts/providers/provider.ts";
 import type { Rooms } from "../../../libs/livekit/rooms.ts";
-import type { Callee, Dialled, Phones } from "../../../libs/livekit/sip-calls.ts";
+import type { Callee, DialResult, SipCalls } from "../../../libs/livekit/sip-calls.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
-import type { MayCall } from "../launches/dial-guard.ts";
+import type { CanDial } from "../launches/dial-guard.ts";
 import {
   ENDED_UNANSWERED,
   type Launched,
   type LaunchOrder,
   type Observation,
-  type Provider,
+  type ProviderDriver,
 } from "./driver.ts";
-import { callOfSipCode } from "./sip-status.ts";
+import { callStatusOfSipCode } from "./sip-status.ts";
 
 export interface SipOptions {
   readonly clock: Clock;
-  readonly phones: Phones;
+  readonly phones: SipCalls;
   readonly rooms: Pick<Rooms, "remove">;
   /** LiveKit's id of the trunk that a profile's calls go out on; undefined when none is set. */
   readonly trunkOf: (profile: string) => string | undefined;
   /** How long a telephone may ring, in seconds. */
   readonly ringS: number;
   /** Read when the intent is saved, and again before each try of a request that never went out. */
-  readonly mayCall: (call: Pick<LaunchOrder, "tenant" | "session" | "attempt">) => Promise<MayCall>;
+  readonly canDial: (call: Pick<LaunchOrder, "tenant" | "sessionId" | "attempt">) => Promise<CanDial>;
 }
 
 /** One call that this connector dialled; how it ended is known from here alone. */
 interface Dial {
-  dialled: Dialled | undefined;
+  dialled: DialResult | undefined;
   readonly done: Promise<void>;
 }
 
@@ -42,7 +42,7 @@ const GONE_MS = 1000;
 const ENDING_LOOK_MS = 250;
 const ENDING_LOOKS = 20;
 
-export function sipProvider(options: SipOptions): Provider {
+export function sipDriver(options: SipOptions): ProviderDriver {
   const { clock, phones, rooms, trunkOf } = options;
   const dials = new Map<string, Dial>();
   /** Since when a callee isn't in the room. */
@@ -64,9 +64,9 @@ export function sipProvider(options: SipOptions): Provider {
       const trunkId = trunkOf(order.profile);
       const refusal = refusalOf(order, trunkId);
       if (refusal !== undefined || trunkId === undefined)
-        return { is: "refused", why: refusal ?? "", worthRepeating: false };
-      if ((await options.mayCall(order)) !== "yes")
-        return { is: "refused", why: "nobody is called: the session has ended", worthRepeating: false };
+        return { is: "refused", reason: refusal ?? "", retryable: false };
+      if ((await options.canDial(order)) !== "yes")
+        return { is: "refused", reason: "nobody is called: the session has ended", retryable: false };
       const dial: Dial = {
         dialled: undefined,
         done: dialUntilSent(options, order, trunkId).then((dialled) => {
@@ -74,19 +74,19 @@ export function sipProvider(options: SipOptions): Provider {
         }),
       };
       dials.set(keyOf(order), dial);
-      return { is: "launched", identity: calleeIdentityOf(order.session), call: { status: "dialing" } };
+      return { is: "launched", identity: calleeIdentityOf(order.sessionId), call: { status: "dialing" } };
     },
 
     async observe(launch): Promise<Observation> {
       const key = keyOf(launch);
       const over = endBySaved(launch);
       if (over !== undefined) return over;
-      const callee = await phones.look(launch.room ?? "", calleeIdentityOf(launch.session));
+      const callee = await phones.observe(launch.room ?? "", calleeIdentityOf(launch.sessionId));
       // Read after the look: who was there at the look may have been refused since, and not the other way round.
       const dial = dials.get(key);
       const end = endByDial(dial?.dialled);
       // A session that ends takes its room along, on which LiveKit SIP stops ringing as if the time were up.
-      if (end !== undefined) return (await options.mayCall(launch)) === "yes" ? end : { is: "launched" };
+      if (end !== undefined) return (await options.canDial(launch)) === "yes" ? end : { is: "launched" };
       if (callee !== undefined) {
         goneSinceMs.delete(key);
         return standing(callee, launch, dial?.dialled);
@@ -96,7 +96,7 @@ export function sipProvider(options: SipOptions): Provider {
       if (launch.state === "intended")
         return {
           is: "untellable",
-          why: "whoever was to dial is gone, and so is the callee, if they were called",
+          reason: "whoever was to dial is gone, and so is the callee, if they were called",
         };
       if (!isGone(key)) return { is: "launched" };
       return endOfGone(launch, dial?.dialled);
@@ -111,14 +111,14 @@ export function sipProvider(options: SipOptions): Provider {
 
     async end(launch): Promise<CallProgress | undefined> {
       const key = keyOf(launch);
-      const identity = calleeIdentityOf(launch.session);
+      const identity = calleeIdentityOf(launch.sessionId);
       for (let look = 0; ; look++) {
         await rooms.remove(launch.room ?? "", identity);
         const dial = dials.get(key);
         if (dial === undefined || dial.dialled !== undefined) break;
         // What is being dialled may come into the room yet; it is put out until the dialling has ended.
         if (look === ENDING_LOOKS)
-          throw new Error(`the call of ${launch.session} still rings; it is ended again`);
+          throw new Error(`the call of ${launch.sessionId} still rings; it is ended again`);
         await Promise.race([dial.done, sleep(clock, ENDING_LOOK_MS)]);
         if (dial.dialled !== undefined) await rooms.remove(launch.room ?? "", identity);
       }
@@ -131,7 +131,8 @@ export function sipProvider(options: SipOptions): Provider {
 }
 
 /** A session has one call, however many agents serve it. */
-const keyOf = ({ tenant, session }: { tenant: string; session: string }): string => `${tenant}.${session}`;
+const keyOf = ({ tenant, sessionId }: { tenant: string; sessionId: string }): string =>
+  `${tenant}.${sessionId}`;
 
 function refusalOf({ call, profile }: LaunchOrder, trunkId: string | undefined): string | undefined {
   if (call === undefined) return "there is no number to call: give it as call.to";
@@ -140,16 +141,16 @@ function refusalOf({ call, profile }: LaunchOrder, trunkId: string | undefined):
 }
 
 /** Once the request has gone out it is never sent again; until then nobody can have been called. */
-async function dialUntilSent(options: SipOptions, order: LaunchOrder, trunkId: string): Promise<Dialled> {
-  const { clock, mayCall, phones, ringS } = options;
-  const { call, room, session, user } = order;
+async function dialUntilSent(options: SipOptions, order: LaunchOrder, trunkId: string): Promise<DialResult> {
+  const { clock, canDial: mayCall, phones, ringS } = options;
+  const { call, room, sessionId, user } = order;
   for (let tries = 0; ; tries++) {
     const dialled = await phones.dial({
       trunkId,
       to: call?.to ?? "",
       from: call?.from,
       room,
-      identity: calleeIdentityOf(session),
+      identity: calleeIdentityOf(sessionId),
       name: user.name,
       ringS,
       // The janitor ends a conversation that lasts too long; this is for when nobody is left to do so.
@@ -159,13 +160,13 @@ async function dialUntilSent(options: SipOptions, order: LaunchOrder, trunkId: s
     if (dialled.is !== "not sent" || pauseMs === undefined) return dialled;
     await sleep(clock, pauseMs);
     const may = await mayCall(order).catch(() => "yes" as const);
-    if (may !== "yes") return { is: "refused", why: "the session ended before anybody could be called" };
+    if (may !== "yes") return { is: "refused", reason: "the session ended before anybody could be called" };
   }
 }
 
-function standing(callee: Callee, launch: LaunchRecord, dialled: Dialled | undefined): Observation {
+function standing(callee: Callee, launch: LaunchRecord, dialled: DialResult | undefined): Observation {
   const handle = {
-    identity: calleeIdentityOf(launch.session),
+    identity: calleeIdentityOf(launch.sessionId),
     ...(callee.callId === undefined ? {} : { externalId: callee.callId }),
   };
   switch (callee.status) {
@@ -183,19 +184,19 @@ function standing(callee: Callee, launch: LaunchRecord, dialled: Dialled | undef
 }
 
 /** How a call ended that was dialled here and that nobody answered. */
-function endByDial(dialled: Dialled | undefined): Observation | undefined {
+function endByDial(dialled: DialResult | undefined): Observation | undefined {
   switch (dialled?.is) {
     case "rang out":
       return ended({ status: "noAnswer", providerReason: "the ring time-out" }, "nobody answered");
     case "not sent":
-      return ended({ status: "failed", providerReason: dialled.why }, dialled.why);
+      return ended({ status: "failed", providerReason: dialled.reason }, dialled.reason);
     case "refused": {
-      const { isFinal, sipCode, why } = dialled;
+      const { isFinal, sipCode, reason } = dialled;
       const call: CallProgress =
         sipCode === undefined
-          ? { status: "failed", providerReason: why, ...(isFinal ? { isFinal } : {}) }
-          : { ...callOfSipCode(sipCode), providerReason: why };
-      return ended(call, `${WORDS[call.status]}: ${why}`);
+          ? { status: "failed", providerReason: reason, ...(isFinal ? { isFinal } : {}) }
+          : { ...callStatusOfSipCode(sipCode), providerReason: reason };
+      return ended(call, `${WORDS[call.status]}: ${reason}`);
     }
     default:
       return undefined;
@@ -203,7 +204,7 @@ function endByDial(dialled: Dialled | undefined): Observation | undefined {
 }
 
 /** How a call ended that was dialled here and then hung up from here; who dialled knows whether it was answered. */
-function endFromHere(dialled: Dialled | undefined): CallProgress | undefined {
+function endFromHere(dialled: DialResult | undefined): CallProgress | undefined {
   switch (dialled?.is) {
     case "answered":
       return { status: "hungUp" };
@@ -224,14 +225,14 @@ function endFromHere(dialled: Dialled | undefined): CallProgress | undefined {
 }
 
 /** A callee who was there, or may have been, and isn't any more. */
-function endOfGone({ call }: LaunchRecord, dialled: Dialled | undefined): Observation {
+function endOfGone({ call }: LaunchRecord, dialled: DialResult | undefined): Observation {
   if (call?.status === "answered" || dialled?.is === "answered")
     return ended({ status: "hungUp" }, "the callee hung up");
-  const why =
-    dialled?.is === "unclear" ? dialled.why : "who dialled is gone, and the callee has left the room";
+  const reason =
+    dialled?.is === "unclear" ? dialled.reason : "who dialled is gone, and the callee has left the room";
   return ended(
-    { status: "unknown", providerReason: why },
-    `nobody can tell whether the call was answered: ${why}`,
+    { status: "unknown", providerReason: reason },
+    `nobody can tell whether the call was answered: ${reason}`,
   );
 }
 
@@ -242,9 +243,9 @@ function endBySaved({ call }: LaunchRecord): Observation | undefined {
   return ended(call, reason === undefined ? WORDS[status] : `${WORDS[status]}: ${reason}`);
 }
 
-const ended = (call: CallProgress, why: string): Observation => ({
+const ended = (call: CallProgress, reason: string): Observation => ({
   is: "ended",
-  why,
+  reason,
   call:
     call.providerReason === undefined ? call : { ...call, providerReason: call.providerReason.slice(0, 240) },
 });

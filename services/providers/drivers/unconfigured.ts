@@ -1,16 +1,16 @@
 // Stands where a provider would be that the settings say nothing of: it refuses, in words, and never had anything.
 import type { ProviderName } from "../../../libs/contracts/providers/provider.ts";
-import type { Provider } from "./driver.ts";
+import type { ProviderDriver } from "./driver.ts";
 
 /** @param what to do about it, as a sentence */
-export const unconfigured = (name: ProviderName, what: string): Provider => ({
+export const unconfigured = (name: ProviderName, what: string): ProviderDriver => ({
   name,
   launchLimitMs: 1000,
   launch: async () => ({
     is: "refused",
-    why: `The provider ${name} is not set up: ${what}`,
-    worthRepeating: false,
+    reason: `The provider ${name} is not set up: ${what}`,
+    retryable: false,
   }),
-  observe: async () => ({ is: "absent", why: `the provider ${name} is not set up` }),
+  observe: async () => ({ is: "absent", reason: `the provider ${name} is not set up` }),
   end: async () => undefined,
 });

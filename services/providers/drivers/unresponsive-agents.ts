@@ -8,7 +8,7 @@ interface Heard {
   isSilent: boolean;
 }
 
-export interface Silence {
+export interface UnresponsiveAgents {
   /** True when it answered before, and doesn't now. One that can't be asked was never silent. */
   of(room: string, identity: string): Promise<boolean>;
   forget(identity: string): void;
@@ -20,7 +20,7 @@ const AGAIN_MS = 2000;
 /** Those whose launch another connector ended are forgotten when there are many. */
 const REMEMBERED = 10_000;
 
-export function listenForSilence(clock: Clock, ask: AskClient): Silence {
+export function watchUnresponsiveAgents(clock: Clock, ask: AskClient): UnresponsiveAgents {
   const heard = new Map<string, Heard>();
   return {
     async of(room, identity) {

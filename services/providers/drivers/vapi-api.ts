@@ -16,8 +16,8 @@ export interface VapiAccount {
 /** `refused`: nothing was done, for sure. `unclear`: it may have been done. */
 export type Created =
   | { readonly is: "created"; readonly call: VapiCall }
-  | { readonly is: "refused"; readonly why: string; readonly worthRepeating: boolean }
-  | { readonly is: "unclear"; readonly why: string };
+  | { readonly is: "refused"; readonly reason: string; readonly retryable: boolean }
+  | { readonly is: "unclear"; readonly reason: string };
 
 /** As many as VAPI lists at once, and as many pages as are looked through for one call. */
 const PAGE = 1000;
@@ -47,7 +47,7 @@ interface Answer {
   readonly status: number;
   readonly body: unknown;
   /** VAPI's own words when it says no. */
-  readonly says: string;
+  readonly description: string;
 }
 
 export class VapiApi {
@@ -63,26 +63,26 @@ export class VapiApi {
   async create(body: unknown): Promise<Created> {
     const restMs = this.#restMs();
     // Not asked at all, so that nothing can have been done.
-    if (restMs > 0) return { is: "refused", why: restingFor(restMs), worthRepeating: true };
+    if (restMs > 0) return { is: "refused", reason: restingFor(restMs), retryable: true };
     let answer: Answer;
     try {
       answer = await this.#ask("POST", "/call", body);
     } catch (error) {
-      const why = `VAPI could not be asked for the call: ${reasonOf(error)}`;
-      return wasNeverSent(error) ? { is: "refused", why, worthRepeating: true } : { is: "unclear", why };
+      const reason = `VAPI could not be asked for the call: ${reasonOf(error)}`;
+      return wasNeverSent(error) ? { is: "refused", reason, retryable: true } : { is: "unclear", reason };
     }
-    const { status, says } = answer;
+    const { status, description } = answer;
     if (status >= 200 && status < 300) {
       const call = VapiCall.safeParse(answer.body);
       if (call.success) return { is: "created", call: call.data };
-      return { is: "unclear", why: `VAPI answered ${status} to the call, but no call that can be read` };
+      return { is: "unclear", reason: `VAPI answered ${status} to the call, but no call that can be read` };
     }
     if (status === 429)
-      return { is: "refused", why: `VAPI refused the call: 429 ${says}`, worthRepeating: true };
+      return { is: "refused", reason: `VAPI refused the call: 429 ${description}`, retryable: true };
     // A redirect isn't followed: it would send the call and the key to somewhere else.
     if (status >= 300 && status < 500)
-      return { is: "refused", why: `VAPI refused the call: ${status} ${says}`, worthRepeating: false };
-    return { is: "unclear", why: `VAPI failed over the call: ${status} ${says}` };
+      return { is: "refused", reason: `VAPI refused the call: ${status} ${description}`, retryable: false };
+    return { is: "unclear", reason: `VAPI failed over the call: ${status} ${description}` };
   }
 
   /** @returns undefined when there is no such call. @throws GreenroomError provider_unavailable */
@@ -141,7 +141,7 @@ export class VapiApi {
   async delete(id: string): Promise<void> {
     const answer = await this.#asked("DELETE", `/call/${encodeURIComponent(id)}`, `deleting call ${id}`, {});
     if (answer.status === 404 || (answer.status >= 200 && answer.status < 300)) return;
-    throw unavailable(`deleting call ${id}: VAPI answered ${answer.status} ${answer.says}`);
+    throw unavailable(`deleting call ${id}: VAPI answered ${answer.status} ${answer.description}`);
   }
 
   async #asked(method: string, path: string, doing: string, body?: unknown): Promise<Answer> {
@@ -169,7 +169,7 @@ export class VapiApi {
     if (response.status === 429 || response.status === 503) this.#rest(response.headers.get("retry-after"));
     const text = await response.text();
     const parsed = parse(text);
-    return { status: response.status, body: parsed, says: wordsOf(parsed, text) };
+    return { status: response.status, body: parsed, description: wordsOf(parsed, text) };
   }
 
   #restMs(): number {
@@ -197,8 +197,8 @@ function readable<T>(
   answer: Answer,
   doing: string,
 ): T {
-  const { status, says } = answer;
-  if (status < 200 || status >= 300) throw unavailable(`${doing}: VAPI answered ${status} ${says}`);
+  const { status, description } = answer;
+  if (status < 200 || status >= 300) throw unavailable(`${doing}: VAPI answered ${status} ${description}`);
   const parsed = schema.safeParse(answer.body);
   if (!parsed.success) throw unavailable(`${doing}: VAPI's answer can't be read`);
   return parsed.data;

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { CallProgress } from "../../../libs/contracts/providers/provider.ts";
 import { ENDED_UNANSWERED, type Observation } from "./driver.ts";
-import { callOfSipCode } from "./sip-status.ts";
+import { callStatusOfSipCode } from "./sip-status.ts";
 
 /** The fields of VAPI's Call object that are used. It has many more, and more reasons for an end every month. */
 export const VapiCall = z.object({
@@ -23,9 +23,9 @@ export type VapiCall = z.infer<typeof VapiCall>;
  * The name that the call of a session bears at VAPI, by which it is found again. VAPI takes 40 characters, and no
  * metadata of a call's own. It is the session's and not the attempt's: a session has one call at most.
  */
-export const callNameOf = (tenant: string, session: string): string =>
+export const callNameOf = (tenant: string, sessionId: string): string =>
   `greenroom ${createHash("sha256")
-    .update(JSON.stringify([tenant, session]))
+    .update(JSON.stringify([tenant, sessionId]))
     .digest("base64url")
     .slice(0, 22)}`;
 
@@ -52,20 +52,20 @@ export const isOver = ({ status }: VapiCall): boolean =>
   status === "ended" || status === "not-found" || status === "deletion-failed";
 
 function endOf(call: VapiCall, wasAnswered: boolean): Observation {
-  const reason = call.endedReason ?? call.status ?? "unknown";
-  const { status, sipCode, failed, isFinal, says } = endingOf(reason, wasAnswered);
+  const vapiReason = call.endedReason ?? call.status ?? "unknown";
+  const { status, sipCode, failed, isFinal, description } = endingOf(vapiReason, wasAnswered);
   const progress: CallProgress = {
     status,
-    providerReason: reason.slice(0, 240),
+    providerReason: vapiReason.slice(0, 240),
     ...(sipCode === undefined ? {} : { sipCode }),
     ...(isFinal === true && status === "failed" ? { isFinal } : {}),
     ...(status === "voicemail" ? { answeredBy: "machine" as const } : {}),
   };
   const detail = call.endedMessage ? `: ${call.endedMessage.slice(0, 200)}` : "";
-  const why = `${says} (VAPI: ${reason})${detail}`;
-  if (failed !== true) return { is: "ended", why, call: progress };
+  const reason = `${description} (VAPI: ${vapiReason})${detail}`;
+  if (failed !== true) return { is: "ended", reason, call: progress };
   // A session has one call: whether another is made is for whoever asked for this one.
-  return { is: "ended", why, error: why, cause: "provider", worthRepeating: false, call: progress };
+  return { is: "ended", reason, error: reason, cause: "provider", retryable: false, call: progress };
 }
 
 /** VAPI's words for a call that was ended from here, or that nobody had answered when it was. */
@@ -73,11 +73,12 @@ const ENDED_FROM_HERE = new Set(["manually-canceled", "scheduled-call-deleted", 
 
 /** How a call ended that was told to end from here; undefined when nobody can tell whether it was answered. */
 export function endFromHere(call: VapiCall): CallProgress | undefined {
-  const reason = call.endedReason ?? call.status ?? "unknown";
-  const { status } = endingOf(reason, typeof call.startedAt === "string");
-  if (status === "hungUp" || status === "voicemail") return { status, providerReason: reason.slice(0, 240) };
-  if (status === "unknown" && !ENDED_FROM_HERE.has(reason)) return undefined;
-  const providerReason = `${ENDED_UNANSWERED}: ${reason}`.slice(0, 240);
+  const vapiReason = call.endedReason ?? call.status ?? "unknown";
+  const { status } = endingOf(vapiReason, typeof call.startedAt === "string");
+  if (status === "hungUp" || status === "voicemail")
+    return { status, providerReason: vapiReason.slice(0, 240) };
+  if (status === "unknown" && !ENDED_FROM_HERE.has(vapiReason)) return undefined;
+  const providerReason = `${ENDED_UNANSWERED}: ${vapiReason}`.slice(0, 240);
   return { status: "hungUp", unanswered: true, providerReason };
 }
 
@@ -88,7 +89,7 @@ interface Ending {
   readonly failed?: true;
   /** Set when the next call would fail in the same way. */
   readonly isFinal?: true;
-  readonly says: string;
+  readonly description: string;
 }
 
 /**
@@ -100,28 +101,28 @@ export function endingOf(reason: string, wasAnswered: boolean): Ending {
   const found = byName.get(reason) ?? patterns.find(([pattern]) => pattern.test(reason))?.[1](reason);
   if (found === undefined)
     return wasAnswered
-      ? { status: "hungUp", says: "the call ended" }
+      ? { status: "hungUp", description: "the call ended" }
       : {
           status: "unknown",
           failed: true,
-          says: "the call ended, and nobody can tell whether it was answered",
+          description: "the call ended, and nobody can tell whether it was answered",
         };
   // Somebody was on the line, so that "no answer" or "failed" would have them called again.
   const isUnanswered = ["busy", "noAnswer", "failed", "unknown"].includes(found.status);
   return wasAnswered && isUnanswered ? { ...found, status: "hungUp" } : found;
 }
 
-const hungUp = (says: string): Ending => ({ status: "hungUp", says });
+const hungUp = (description: string): Ending => ({ status: "hungUp", description });
 /** Something broke in a conversation: an error, and no reason to call again. */
-const brokeOff = (says: string): Ending => ({ status: "hungUp", failed: true, says });
-const notMade = (says: string): Ending => ({ status: "failed", failed: true, says });
+const brokeOff = (description: string): Ending => ({ status: "hungUp", failed: true, description });
+const notMade = (description: string): Ending => ({ status: "failed", failed: true, description });
 /** The number, the assistant or the account is to be set right first. */
-const neverMade = (says: string): Ending => ({ ...notMade(says), isFinal: true });
+const neverMade = (description: string): Ending => ({ ...notMade(description), isFinal: true });
 
 const byName: ReadonlyMap<string, Ending> = new Map([
-  ["customer-busy", { status: "busy", says: "the callee was busy" }],
-  ["customer-did-not-answer", { status: "noAnswer", says: "nobody answered" }],
-  ["voicemail", { status: "voicemail", says: "a voicemail answered" }],
+  ["customer-busy", { status: "busy", description: "the callee was busy" }],
+  ["customer-did-not-answer", { status: "noAnswer", description: "nobody answered" }],
+  ["voicemail", { status: "voicemail", description: "a voicemail answered" }],
   ["assistant-ended-call", hungUp("the assistant ended the call")],
   ["assistant-ended-call-after-message-spoken", hungUp("the assistant ended the call after its last words")],
   ["assistant-ended-call-with-hangup-task", hungUp("the assistant ended the call")],
@@ -137,9 +138,12 @@ const byName: ReadonlyMap<string, Ending> = new Map([
   ["call.in-progress.sip-completed-call", hungUp("the carrier completed the call")],
   ["vonage-completed", hungUp("the carrier completed the call")],
   // Somebody wants no call to be made: by "failed" it would be made again.
-  ["manually-canceled", { status: "unknown", failed: true, says: "the call was cancelled at VAPI" }],
-  ["scheduled-call-deleted", { status: "unknown", failed: true, says: "the call was deleted at VAPI" }],
-  ["call-deleted", { status: "unknown", failed: true, says: "the call was deleted at VAPI" }],
+  ["manually-canceled", { status: "unknown", failed: true, description: "the call was cancelled at VAPI" }],
+  [
+    "scheduled-call-deleted",
+    { status: "unknown", failed: true, description: "the call was deleted at VAPI" },
+  ],
+  ["call-deleted", { status: "unknown", failed: true, description: "the call was deleted at VAPI" }],
   ["twilio-failed-to-connect-call", notMade("the carrier could not connect the call")],
   ["vonage-failed-to-connect-call", notMade("the carrier could not connect the call")],
   ["vonage-rejected", notMade("the carrier rejected the call")],
@@ -205,7 +209,7 @@ const patterns: readonly (readonly [RegExp, (reason: string) => Ending])[] = [
 ];
 
 function ofSipCode(sipCode: number): Ending {
-  const call = callOfSipCode(sipCode);
-  const says = `the carrier answered SIP ${sipCode}`;
-  return call.status === "failed" ? { ...call, failed: true, says } : { ...call, says };
+  const call = callStatusOfSipCode(sipCode);
+  const description = `the carrier answered SIP ${sipCode}`;
+  return call.status === "failed" ? { ...call, failed: true, description } : { ...call, description };
 }

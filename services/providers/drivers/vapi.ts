@@ -1,13 +1,13 @@
 // VAPI makes the call and brings its assistant: launched, observed and ended over VAPI's HTTP API.
 import type { CallProgress, LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
-import type { MayCall } from "../launches/dial-guard.ts";
+import type { CanDial } from "../launches/dial-guard.ts";
 import {
   ENDED_UNANSWERED,
   type Launched,
   type LaunchOrder,
   type Observation,
-  type Provider,
+  type ProviderDriver,
 } from "./driver.ts";
 import { VapiApi } from "./vapi-api.ts";
 import { callNameOf, endFromHere, isOver, observationOf } from "./vapi-status.ts";
@@ -32,7 +32,7 @@ export interface VapiOptions {
   /** VAPI itself, when it isn't reached over HTTP. */
   readonly api?: Vapi;
   /** Read when the intent is saved. */
-  readonly mayCall: (order: LaunchOrder) => Promise<MayCall>;
+  readonly canDial: (order: LaunchOrder) => Promise<CanDial>;
 }
 
 const LOOK_UP_AFTER_MS = [0, 1000, 3000, 6000];
@@ -46,26 +46,26 @@ const SPARE_S = 60;
 const E164 = /^\+[1-9]\d{5,14}$/;
 const ALPHANUMERIC = /^[A-Za-z0-9]+$/;
 
-const NOT_CALLED: Record<Exclude<MayCall, "yes">, string> = {
+const NOT_CALLED: Record<Exclude<CanDial, "yes">, string> = {
   "moved on": "the session has ended or went on with another attempt",
   "made before": "an earlier attempt may have had the call made, and a session has one call",
 };
 
-export function vapiProvider(options: VapiOptions): Provider {
+export function vapiDriver(options: VapiOptions): ProviderDriver {
   const { answerMs, clock, lookUpAfterMs = LOOK_UP_AFTER_MS } = options;
   const api = options.api ?? new VapiApi(options);
   const looks = new RecentLooks(clock, options.pollMs);
 
   /** A call of which only the intent is known. */
   const find = (launch: LaunchRecord, assistantId: string) =>
-    api.find(callNameOf(launch.tenant, launch.session), {
+    api.find(callNameOf(launch.tenant, launch.sessionId), {
       since: new Date(Date.parse(launch.at) - CLOCKS_APART_MS).toISOString(),
       assistantId,
     });
 
   async function lookUp(launch: LaunchRecord): Promise<Observation> {
     const assistantId = options.assistantOf(launch.profile);
-    if (assistantId === undefined) return { is: "untellable", why: noAssistant(launch.profile) };
+    if (assistantId === undefined) return { is: "untellable", reason: noAssistant(launch.profile) };
     for (const afterMs of lookUpAfterMs) {
       if (afterMs > 0) await sleep(clock, afterMs);
       const call = await find(launch, assistantId);
@@ -73,7 +73,7 @@ export function vapiProvider(options: VapiOptions): Provider {
     }
     return {
       is: "untellable",
-      why: "VAPI lists no such call, which it may yet have been asked for; it is not asked again",
+      reason: "VAPI lists no such call, which it may yet have been asked for; it is not asked again",
     };
   }
 
@@ -83,10 +83,10 @@ export function vapiProvider(options: VapiOptions): Provider {
 
     async launch(order): Promise<Launched> {
       const body = requestFor(order, options);
-      if (typeof body === "string") return { is: "refused", why: body, worthRepeating: false };
-      const may = await options.mayCall(order);
+      if (typeof body === "string") return { is: "refused", reason: body, retryable: false };
+      const may = await options.canDial(order);
       if (may !== "yes")
-        return { is: "refused", why: `nobody is called: ${NOT_CALLED[may]}`, worthRepeating: false };
+        return { is: "refused", reason: `nobody is called: ${NOT_CALLED[may]}`, retryable: false };
       const created = await api.create(body);
       if (created.is !== "created") return created;
       return { is: "launched", externalId: created.call.id, call: { status: "dialing" } };
@@ -98,7 +98,7 @@ export function vapiProvider(options: VapiOptions): Provider {
       const recent = looks.of(externalId);
       if (recent !== undefined) return recent;
       const call = await api.get(externalId);
-      if (call === undefined) return { is: "absent", why: `VAPI knows no call ${externalId} any more` };
+      if (call === undefined) return { is: "absent", reason: `VAPI knows no call ${externalId} any more` };
       return looks.note(externalId, observationOf(call, launch.call?.status === "answered"));
     },
 
@@ -153,7 +153,7 @@ const noAssistant = (profile: string): string =>
 
 /** VAPI's request for a call; a text says why none can be made of the order. */
 function requestFor(order: LaunchOrder, { assistantOf, numbers }: VapiOptions): object | string {
-  const { attempt, call, metadata, profile, session, tenant } = order;
+  const { attempt, call, metadata, profile, sessionId, tenant } = order;
   if (call === undefined)
     return "VAPI makes telephone calls, and this session names no number to call: give it as call.to";
   const assistantId = assistantOf(profile);
@@ -166,14 +166,14 @@ function requestFor(order: LaunchOrder, { assistantOf, numbers }: VapiOptions): 
   if (!E164.test(call.to) && !ALPHANUMERIC.test(call.to))
     return `VAPI calls numbers as +15550100 and names of letters and digits, not ${call.to}`;
   return {
-    name: callNameOf(tenant, session),
+    name: callNameOf(tenant, sessionId),
     assistantId,
     phoneNumberId,
     customer: { number: call.to, ...(E164.test(call.to) ? {} : { numberE164CheckEnabled: false }) },
     assistantOverrides: {
       // For the assistant's {{templates}}, and for whoever looks at the call at VAPI.
       variableValues: metadata,
-      metadata: { greenroom: { tenant, session, attempt } },
+      metadata: { greenroom: { tenant, sessionId, attempt } },
       // VAPI's own limit is 10 min, whatever a session may last. The janitor ends one that lasts too long; this is
       // for when nobody is left to do so, and to let a longer one go on.
       maxDurationSeconds: Math.min(LONGEST_S, Math.ceil(order.longestMs / 1000) + SPARE_S),

@@ -43,35 +43,35 @@ function followed({ launch, observation }: Look): LaunchRecord {
 
 function saidOf({ launch, record, observation, memory, nowMs, at }: Look): SessionEvent[] {
   if (observation.is !== "ended") return [];
-  const { tenant, session: sessionId } = launch;
-  const { why } = observation;
+  const { tenant, sessionId } = launch;
+  const { reason } = observation;
   switch (launch.call?.status) {
     // Its host sees it too, unless the agent is handed over at this moment.
     case "hungUp":
-      return [{ type: "end_requested", tenant, sessionId, at, reason: "completed", why }];
+      return [{ type: "end_requested", tenant, sessionId, at, endedReason: "completed", reason }];
     case "busy":
     case "noAnswer":
     case "voicemail":
-      return [nobodyCame(launch, record, why, nowMs - memory.sinceMs, at)];
+      return [nobodyCame(launch, record, reason, nowMs - memory.sinceMs, at)];
     default:
-      return [couldNotCall(launch, record, why, false, at)];
+      return [couldNotCall(launch, record, reason, false, at)];
   }
 }
 
 /** The agent was ready and its user never came: that is what a call is to which nobody answered. */
 function nobodyCame(
-  { tenant, session: sessionId }: LaunchRecord,
+  { tenant, sessionId }: LaunchRecord,
   record: SessionRecord,
-  why: string,
+  reason: string,
   waitedMs: number,
   at: string,
 ): SessionEvent {
-  const about = { tenant, sessionId, at, why };
+  const about = { tenant, sessionId, at, reason };
   // Between two agents there is none that waits.
-  if (record.state !== "ready") return { ...about, type: "end_requested", reason: "cancelled" };
+  if (record.state !== "ready") return { ...about, type: "end_requested", endedReason: "cancelled" };
   return {
     ...about,
-    type: "overdue",
+    type: "deadline_exceeded",
     attempt: record.attempt,
     state: "ready",
     kind: "user_absent",
@@ -103,23 +103,23 @@ export function callAtItsEnd(
 
 /** Not the agent failed, but who was to make the call. */
 export function couldNotCall(
-  { tenant, session: sessionId }: Pick<LaunchRecord, "tenant" | "session">,
+  { tenant, sessionId }: Pick<LaunchRecord, "tenant" | "sessionId">,
   { attempt, host, hostEpoch }: SessionRecord,
-  why: string,
-  worthRepeating: boolean,
+  reason: string,
+  retryable: boolean,
   at: string,
 ): SessionEvent {
-  const about = { tenant, sessionId, at, why };
+  const about = { tenant, sessionId, at, reason };
   if (host === undefined || hostEpoch === undefined)
-    return { ...about, type: "end_requested", reason: "cancelled" };
+    return { ...about, type: "end_requested", endedReason: "cancelled" };
   return {
     ...about,
     type: "agent_ended",
     attempt,
     host,
     epoch: hostEpoch,
-    error: why,
-    worthRepeating,
+    error: reason,
+    retryable,
     cause: "provider",
   };
 }

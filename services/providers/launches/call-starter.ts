@@ -4,11 +4,11 @@ import { sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import type { SessionView } from "../../../libs/fleet/session-view.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import type { LaunchKeeper } from "./launch-manager.ts";
+import type { LaunchManager } from "./launch-manager.ts";
 
 interface Deps {
   readonly sessions: Pick<SessionView, "all" | "onChange">;
-  readonly keeper: Pick<LaunchKeeper, "begin">;
+  readonly keeper: Pick<LaunchManager, "begin">;
   readonly log: Log;
 }
 
@@ -47,8 +47,8 @@ export class CallStarter {
   }
 
   async #consider(record: SessionRecord): Promise<void> {
-    const key = sessionKey(record.tenant, record.id);
-    if (this.#isStopped || !isToBeCalled(record) || this.#begun.has(key) || this.#beginning.has(key)) return;
+    const key = sessionKey(record.tenant, record.sessionId);
+    if (this.#isStopped || !needsCall(record) || this.#begun.has(key) || this.#beginning.has(key)) return;
     const beginning = this.#begin(record, key);
     this.#beginning.set(key, beginning);
     await beginning;
@@ -57,14 +57,14 @@ export class CallStarter {
   async #begin(record: SessionRecord, key: string): Promise<void> {
     const { keeper, log } = this.#deps;
     try {
-      const { id: session, profile, room, tenant } = record;
-      const intent = { tenant, session, attempt: CALL_ATTEMPT, provider: "sip" as const, profile, room };
+      const { sessionId, profile, room, tenant } = record;
+      const intent = { tenant, sessionId, attempt: CALL_ATTEMPT, provider: "sip" as const, profile, room };
       if (await keeper.begin(intent))
-        log.info({ session, attempt: record.attempt, room }, "a call is intended");
+        log.info({ sessionId, attempt: record.attempt, room }, "a call is intended");
       this.#begun.add(key);
     } catch (error) {
       log.warn(
-        { session: record.id, why: messageOf(error) },
+        { sessionId: record.sessionId, reason: messageOf(error) },
         "a call's intent could not be saved; it is tried again",
       );
     } finally {
@@ -74,5 +74,5 @@ export class CallStarter {
 }
 
 /** A warm agent waits in the room, and nobody has been called yet as far as the record tells. */
-export const isToBeCalled = ({ call, provider, state }: SessionRecord): boolean =>
+export const needsCall = ({ call, provider, state }: SessionRecord): boolean =>
   provider === "sip" && state === "ready" && call !== undefined;

@@ -6,7 +6,7 @@ import { type LaunchRecord, launchKey } from "../../../libs/contracts/providers/
 import type { LaunchOrder } from "../drivers/driver.ts";
 
 /** `moved on`: nobody wants it any more. `made before`: an earlier attempt may have had it made. */
-export type MayCall = "yes" | "moved on" | "made before";
+export type CanDial = "yes" | "moved on" | "made before";
 
 /**
  * Asked after the intent was saved, and reads what is stored and not what a view remembers. Of two connectors with
@@ -15,23 +15,23 @@ export type MayCall = "yes" | "moved on" | "made before";
  *
  * @throws GreenroomError storage_unavailable
  */
-export async function mayCall(
+export async function canDial(
   bus: Bus,
-  order: Pick<LaunchOrder, "tenant" | "session" | "attempt">,
-): Promise<MayCall> {
-  const { tenant, session, attempt } = order;
-  const record = (await bus.read(sessions, sessionKey(tenant, session)))?.value;
+  order: Pick<LaunchOrder, "tenant" | "sessionId" | "attempt">,
+): Promise<CanDial> {
+  const { tenant, sessionId, attempt } = order;
+  const record = (await bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
   if (record === undefined || record.state === "ended") return "moved on";
   // A call by SIP is the session's and bears the first attempt's number, whichever agent waits for it.
   if (record.provider === "sip") return "yes";
   if (record.attempt !== attempt) return "moved on";
   for (let earlier = attempt - 1; earlier > 0; earlier--) {
-    const launch = (await bus.read(launches, launchKey(tenant, session, earlier)))?.value;
-    if (launch !== undefined && mayHaveCalled(launch)) return "made before";
+    const launch = (await bus.read(launches, launchKey(tenant, sessionId, earlier)))?.value;
+    if (launch !== undefined && mayHaveDialed(launch)) return "made before";
   }
   return "yes";
 }
 
 /** What the provider refused is over and has no call; of all else nobody can say that it wasn't made. */
-export const mayHaveCalled = ({ state, call, externalId }: LaunchRecord): boolean =>
+export const mayHaveDialed = ({ state, call, externalId }: LaunchRecord): boolean =>
   state !== "over" || call !== undefined || externalId !== undefined;

@@ -17,15 +17,15 @@ export interface Memory {
   readonly missing?: { readonly sinceMs: number; readonly looks: number };
   readonly readySinceMs?: number;
   /** Whether any human was ever in the room, and since when none is. */
-  readonly usersCame: boolean;
+  readonly usersJoined: boolean;
   readonly noUsersSinceMs?: number;
   /** LiveKit hinted that the agent hung up by itself, or that its room was closed in order: in words, and when. */
-  readonly leftInOrder?: { readonly why: string; readonly atMs: number };
+  readonly leftInOrder?: { readonly reason: string; readonly atMs: number };
 }
 
 export interface Limits {
   /** How long nobody may take what was asked for. */
-  readonly takeMs: number;
+  readonly dispatchTimeoutMs: number;
   /** How long after its last user left a session ends. */
   readonly userLeftMs: number;
 }
@@ -58,7 +58,7 @@ export const SILENT_MS = 1500;
 /** A hint that is as old and of which nothing has come was of somebody else, as of the room's former life. */
 const HINT_MS = 5000;
 
-export const firstMemory = (nowMs: number): Memory => ({ sinceMs: nowMs, usersCame: false });
+export const firstMemory = (nowMs: number): Memory => ({ sinceMs: nowMs, usersJoined: false });
 
 export function eventsFor(look: Look): Decision {
   const memory = remembered(look);
@@ -91,10 +91,10 @@ function remembered(look: Look): Memory {
   const { untakenSinceMs, missing, readySinceMs, noUsersSinceMs, leftInOrder, ...kept } = look.memory;
   const isHintOld = leftInOrder !== undefined && nowMs - leftInOrder.atMs > HINT_MS && missing === undefined;
   const users = isPresent(observation) ? observation.users : undefined;
-  const usersCame = kept.usersCame || (users ?? 0) > 0;
+  const usersJoined = kept.usersJoined || (users ?? 0) > 0;
   return {
     ...kept,
-    usersCame,
+    usersJoined,
     ...(leftInOrder === undefined || isHintOld ? {} : { leftInOrder }),
     ...(observation.is === "untaken" ? { untakenSinceMs: untakenSinceMs ?? nowMs } : {}),
     ...(isMissing(look)
@@ -138,7 +138,7 @@ function saidOf(look: Look): SessionEvent[] {
   if (observation.is === "ended") return [isUnanswered(look) ? nobodyCame(look) : endedBy(look, observation)];
   const lost = lossOf(look);
   if (lost !== undefined) return [lost];
-  if (observation.is === "untaken") return notTaken(look);
+  if (observation.is === "untaken") return providerDeclined(look);
   if (isInRoom(observation)) return [...arrivals(look), ...ofUsers(look)];
   return [];
 }
@@ -156,11 +156,11 @@ function nobodyCame(look: Look): SessionEvent {
   const { host: _, epoch: __, ...address } = byHost(look);
   return {
     ...address,
-    type: "overdue",
+    type: "deadline_exceeded",
     state: record.state === "dispatched" || record.state === "joined" ? record.state : "ready",
     kind: "user_absent",
     waitedMs: Math.round(nowMs - memory.sinceMs),
-    why: observation.is === "ended" ? observation.why : "",
+    reason: observation.is === "ended" ? observation.reason : "",
   };
 }
 
@@ -168,9 +168,9 @@ function endedBy(look: Look, ended: Extract<Observation, { is: "ended" }>): Sess
   return {
     ...byHost(look),
     type: "agent_ended",
-    why: ended.why,
+    reason: ended.reason,
     ...(ended.error === undefined ? {} : { error: ended.error }),
-    worthRepeating: ended.worthRepeating ?? true,
+    retryable: ended.retryable ?? true,
     ...(ended.cause === undefined ? {} : { cause: ended.cause }),
   };
 }
@@ -180,7 +180,7 @@ function lossOf(look: Look): SessionEvent | undefined {
   const { missing } = memory;
   if (missing === undefined) return undefined;
   if (memory.leftInOrder !== undefined && hasJoined(look) && !isSilent(observation))
-    return { ...byHost(look), type: "agent_ended", why: memory.leftInOrder.why, worthRepeating: false };
+    return { ...byHost(look), type: "agent_ended", reason: memory.leftInOrder.reason, retryable: false };
   const forMs = nowMs - missing.sinceMs;
   if (missing.looks < LOOKS_TO_BE_SURE) return undefined;
   if (forMs < (isSilent(observation) ? SILENT_MS : GONE_MS)) return undefined;
@@ -189,22 +189,22 @@ function lossOf(look: Look): SessionEvent | undefined {
     ...address,
     type: "agent_lost",
     ...(record.state === "dispatched" ? { state: "dispatched" as const } : {}),
-    why: whyLost(launch, observation),
+    reason: whyLost(launch, observation),
   };
 }
 
 function whyLost({ identity, room }: LaunchRecord, observation: Observation): string {
   const agent = identity === undefined ? "the agent" : `the agent ${identity}`;
   if (isSilent(observation)) return `${agent} is listed in room ${room} and answers nothing`;
-  return observation.is === "absent" ? observation.why : `${agent} is not in room ${room} any more`;
+  return observation.is === "absent" ? observation.reason : `${agent} is not in room ${room} any more`;
 }
 
-function notTaken(look: Look): SessionEvent[] {
+function providerDeclined(look: Look): SessionEvent[] {
   const { memory, nowMs, observation, launch, limits } = look;
   const forMs = nowMs - (memory.untakenSinceMs ?? nowMs);
-  if (observation.is !== "untaken" || forMs < limits.takeMs) return [];
-  const why = `${observation.why} for ${(forMs / 1000).toFixed(1)} s`;
-  return [{ ...byHost(look), type: "not_taken", why, pauseMs: pauseBefore(launch.attempt + 1) }];
+  if (observation.is !== "untaken" || forMs < limits.dispatchTimeoutMs) return [];
+  const reason = `${observation.reason} for ${(forMs / 1000).toFixed(1)} s`;
+  return [{ ...byHost(look), type: "provider_declined", reason, pauseMs: pauseBefore(launch.attempt + 1) }];
 }
 
 /** The pause before what nobody took is asked for again. */
@@ -215,7 +215,7 @@ function arrivals(look: Look): SessionEvent[] {
   const { launch, memory, nowMs, observation, record } = look;
   const place = {
     room: launch.room ?? record.room,
-    identity: launch.identity ?? `agent-${launch.session}-${launch.attempt}`,
+    identity: launch.identity ?? `agent-${launch.sessionId}-${launch.attempt}`,
     warm: "cold" as const,
     tookMs: Math.max(0, Math.round(nowMs - memory.sinceMs)),
   };
@@ -229,7 +229,7 @@ function arrivals(look: Look): SessionEvent[] {
 function ofUsers(look: Look): SessionEvent[] {
   const { limits, memory, nowMs, record } = look;
   if (record.state !== "ready" || memory.noUsersSinceMs === undefined) return [];
-  if (memory.usersCame) {
+  if (memory.usersJoined) {
     return nowMs - memory.noUsersSinceMs < limits.userLeftMs ? [] : [{ ...byHost(look), type: "user_left" }];
   }
   const limitMs = record.deadlineMs.userAbsent;
@@ -239,11 +239,11 @@ function ofUsers(look: Look): SessionEvent[] {
   return [
     {
       ...address,
-      type: "overdue",
+      type: "deadline_exceeded",
       state: "ready",
       kind: "user_absent",
       waitedMs,
-      why: `the user did not come within ${(waitedMs / 1000).toFixed(1)} s (limit ${limitMs} ms)`,
+      reason: `the user did not come within ${(waitedMs / 1000).toFixed(1)} s (limit ${limitMs} ms)`,
     },
   ];
 }
@@ -251,7 +251,7 @@ function ofUsers(look: Look): SessionEvent[] {
 /** Who speaks: the pseudo-host, or the host whose agent a call was made for. */
 const byHost = ({ launch, record, at }: Look) => ({
   tenant: launch.tenant,
-  sessionId: launch.session,
+  sessionId: launch.sessionId,
   at,
   attempt: launch.attempt,
   host: isExternal(launch.provider) ? providerHostOf(launch.provider) : (record.host ?? ""),

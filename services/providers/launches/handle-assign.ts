@@ -13,7 +13,7 @@ import {
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import type { LaunchKeeper } from "./launch-manager.ts";
+import type { LaunchManager } from "./launch-manager.ts";
 
 /** A dispatcher that ends a session isn't kept waiting for longer; the launch is ended all the same. */
 const ENDING_MS = 1000;
@@ -22,26 +22,26 @@ const ENDING_MS = 1000;
  * Accepts as soon as the intent is saved: from then on it is launched, whoever dies. Asked again, also of another
  * connector, the answer is the same and nothing is launched twice.
  */
-export async function onAssign(
-  { bus, log, keeper }: { bus: Bus; log: Log; keeper: Pick<LaunchKeeper, "begin"> },
+export async function handleAssign(
+  { bus, log, keeper }: { bus: Bus; log: Log; keeper: Pick<LaunchManager, "begin"> },
   provider: ExternalProvider,
   assign: Assign,
 ): Promise<AssignAnswer> {
-  const { tenant, session, attempt } = assign;
-  if (assign.epoch !== PROVIDER_EPOCH) return { verdict: "stale", why: "a provider has one life only" };
+  const { tenant, sessionId, attempt } = assign;
+  if (assign.epoch !== PROVIDER_EPOCH) return { verdict: "stale", reason: "a provider has one life only" };
   try {
-    const record = (await bus.read(sessions, sessionKey(tenant, session)))?.value;
+    const record = (await bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
     if (record === undefined || !isNamed(record, provider, attempt))
-      return { verdict: "stale", why: "the record doesn't name this attempt" };
+      return { verdict: "stale", reason: "the record doesn't name this attempt" };
     const isNew = await keeper.begin({
       tenant,
-      session,
+      sessionId,
       attempt,
       provider,
       profile: record.profile,
       room: record.room,
     });
-    if (isNew) log.info({ session, attempt, provider, profile: record.profile }, "a launch is intended");
+    if (isNew) log.info({ sessionId, attempt, provider, profile: record.profile }, "a launch is intended");
     return { verdict: "accepted" };
   } catch (error) {
     const isStore = (["storage_unavailable", "storage_full", "unreadable_record"] as const).some((code) =>
@@ -49,15 +49,15 @@ export async function onAssign(
     );
     if (!isStore) throw error;
     // Should the intent have been saved after all, its launch finds that the record has moved on.
-    return { verdict: "declined", why: `the launch could not be saved: ${messageOf(error)}` };
+    return { verdict: "declined", reason: `the launch could not be saved: ${messageOf(error)}` };
   }
 }
 
-export async function onRelease(
-  { clock, keeper }: { clock: Clock; keeper: Pick<LaunchKeeper, "end"> },
-  { tenant, session, attempt, why }: Release,
+export async function handleRelease(
+  { clock, keeper }: { clock: Clock; keeper: Pick<LaunchManager, "end"> },
+  { tenant, sessionId, attempt, reason }: Release,
 ): Promise<ReleaseAnswer> {
-  const ending = keeper.end(launchKey(tenant, session, attempt), why);
+  const ending = keeper.end(launchKey(tenant, sessionId, attempt), reason);
   // Another connector that keeps it reads in the record that it is over.
   const released = await Promise.race([ending, sleep(clock, ENDING_MS).then(() => true)]);
   return { released };

@@ -2,12 +2,12 @@
 import { launches } from "../../../libs/contracts/buckets.ts";
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
-import { type KeeperDeps, KeptLaunch, written } from "./launch.ts";
+import { Launch, type LaunchDeps, written } from "./launch.ts";
 
-export type Intent = Omit<LaunchRecord, "v" | "state" | "by" | "takenUp" | "at" | "opId">;
+export type Intent = Omit<LaunchRecord, "v" | "state" | "by" | "takeovers" | "at" | "writeId">;
 
 interface Kept {
-  readonly launch: KeptLaunch;
+  readonly launch: Launch;
   /** One thing at a time is done about a launch; the next begins when this has ended. */
   inHand: Promise<void> | undefined;
   /** Tries in a row that failed, for the pause before the next. */
@@ -21,14 +21,14 @@ const UNCLEAR_MS = 60_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 10_000;
 
-export class LaunchKeeper {
-  readonly #deps: KeeperDeps;
+export class LaunchManager {
+  readonly #deps: LaunchDeps;
   readonly #kept = new Map<string, Kept>();
   readonly #inHand = new Map<string, number>();
   /** The marks of intents of which nobody knows whether they were saved, by their keys. */
   readonly #unclear = new Map<string, string>();
 
-  constructor(deps: KeeperDeps) {
+  constructor(deps: LaunchDeps) {
     this.#deps = deps;
   }
 
@@ -53,7 +53,7 @@ export class LaunchKeeper {
   async begin(intent: Intent): Promise<boolean> {
     const { bus, clock, instance } = this.#deps;
     const beganAtMs = clock.monotonic();
-    const launch = written(this.#deps, { v: 1, ...intent, state: "intended", by: instance, takenUp: 0 });
+    const launch = written(this.#deps, { v: 1, ...intent, state: "intended", by: instance, takeovers: 0 });
     const revision = await bus.save(launches, launch, 0).catch((error: unknown) => {
       this.#remember(launch);
       throw error;
@@ -68,9 +68,9 @@ export class LaunchKeeper {
    * @param seenAtMs when it was first seen to stand so
    * @returns false when it is none of these
    */
-  adopt(intent: LaunchRecord, revision: number, seenAtMs: number): boolean {
+  recoverUnconfirmed(intent: LaunchRecord, revision: number, seenAtMs: number): boolean {
     const key = launches.keyOf(intent);
-    if (this.#unclear.get(key) !== intent.opId) return false;
+    if (this.#unclear.get(key) !== intent.writeId) return false;
     this.#unclear.delete(key);
     this.#launch(intent, revision, seenAtMs);
     return true;
@@ -79,9 +79,9 @@ export class LaunchKeeper {
   /** For as long as it may still turn out to be stored. */
   #remember(intent: LaunchRecord): void {
     const key = launches.keyOf(intent);
-    this.#unclear.set(key, intent.opId);
+    this.#unclear.set(key, intent.writeId);
     this.#deps.clock.after(UNCLEAR_MS, () => {
-      if (this.#unclear.get(key) === intent.opId) this.#unclear.delete(key);
+      if (this.#unclear.get(key) === intent.writeId) this.#unclear.delete(key);
     });
   }
 
@@ -94,11 +94,11 @@ export class LaunchKeeper {
   async takeUp(launch: LaunchRecord, revision: number): Promise<boolean> {
     const { bus, clock, instance, log } = this.#deps;
     const beganAtMs = clock.monotonic();
-    const mine = written(this.#deps, { ...launch, by: instance, takenUp: launch.takenUp + 1 });
+    const mine = written(this.#deps, { ...launch, by: instance, takeovers: launch.takeovers + 1 });
     const saved = await bus.save(launches, mine, revision);
     if (saved === undefined) return false;
-    const { session, attempt, state, by: from } = launch;
-    log.warn({ session, attempt, state, from }, "a launch is taken up from a connector that is gone");
+    const { sessionId, attempt, state, by: from } = launch;
+    log.warn({ sessionId, attempt, state, from }, "a launch is taken up from a connector that is gone");
     this.#keep(mine, saved, beganAtMs);
     return true;
   }
@@ -106,7 +106,7 @@ export class LaunchKeeper {
   /** Somebody else wrote it at this revision: another connector has it by now. */
   drop(key: string, revision: number): void {
     const kept = this.#kept.get(key);
-    if (kept !== undefined && kept.launch.revision < revision) kept.launch.isLetGo = true;
+    if (kept !== undefined && kept.launch.revision < revision) kept.launch.isReleased = true;
   }
 
   /** See KeptLaunch.hint. */
@@ -119,12 +119,12 @@ export class LaunchKeeper {
    * Ends a launch now. What can't be ended is tried again by itself.
    * @returns false when it isn't kept here
    */
-  async end(key: string, why: string): Promise<boolean> {
+  async end(key: string, reason: string): Promise<boolean> {
     const kept = this.#kept.get(key);
     if (kept === undefined) return false;
     // Others may wait for the same: whoever was first has it in hand again by now.
     while (kept.inHand !== undefined) await kept.inHand;
-    if (!kept.launch.isLetGo) await this.#hand(kept, () => kept.launch.finish(why));
+    if (!kept.launch.isReleased) await this.#hand(kept, () => kept.launch.finish(reason));
     return true;
   }
 
@@ -143,7 +143,7 @@ export class LaunchKeeper {
     const { providers } = this.#deps;
     return [...this.#kept.values()].filter(({ inHand, launch }) => {
       const provider = providers.get(launch.record.provider);
-      if (provider?.isUnfinished === undefined || launch.isLetGo) return false;
+      if (provider?.isUnfinished === undefined || launch.isReleased) return false;
       return inHand !== undefined || provider.isUnfinished(launch.record);
     }).length;
   }
@@ -155,7 +155,7 @@ export class LaunchKeeper {
 
   #keep(record: LaunchRecord, revision: number, heldAtMs: number): Kept {
     const kept: Kept = {
-      launch: new KeptLaunch(this.#deps, record, revision, heldAtMs),
+      launch: new Launch(this.#deps, record, revision, heldAtMs),
       inHand: undefined,
       failures: 0,
     };
@@ -176,7 +176,7 @@ export class LaunchKeeper {
         count(-1);
         kept.inHand = undefined;
         const key = launches.keyOf(kept.launch.record);
-        if (kept.launch.isLetGo && this.#kept.get(key) === kept) this.#kept.delete(key);
+        if (kept.launch.isReleased && this.#kept.get(key) === kept) this.#kept.delete(key);
       });
     kept.inHand = done;
     return done;
@@ -186,8 +186,8 @@ export class LaunchKeeper {
     kept.failures += 1;
     const pauseMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, kept.failures - 1));
     kept.launch.lookLater(pauseMs);
-    const { session, attempt, provider, state } = kept.launch.record;
-    const fields = { session, attempt, provider, state, why: messageOf(error), pauseMs };
+    const { sessionId, attempt, provider, state } = kept.launch.record;
+    const fields = { sessionId, attempt, provider, state, reason: messageOf(error), pauseMs };
     const what = "nothing is decided about a launch: it is looked at again";
     if (kept.failures === 3) this.#deps.log.warn(fields, what);
     else this.#deps.log.debug(fields, what);

@@ -4,17 +4,17 @@ import { messageOf } from "../../../libs/contracts/errors.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import type { Provider } from "../drivers/driver.ts";
-import type { LaunchKeeper } from "./launch-manager.ts";
-import type { Living } from "./liveness.ts";
+import type { ProviderDriver } from "../drivers/driver.ts";
+import type { LaunchManager } from "./launch-manager.ts";
+import type { Liveness } from "./liveness.ts";
 
 interface Deps {
   readonly clock: Clock;
   readonly log: Log;
   readonly instance: string;
-  readonly providers: ReadonlyMap<string, Pick<Provider, "launchLimitMs">>;
-  readonly living: Pick<Living, "isDead">;
-  readonly keeper: Pick<LaunchKeeper, "has" | "adopt" | "takeUp" | "drop">;
+  readonly providers: ReadonlyMap<string, Pick<ProviderDriver, "launchLimitMs">>;
+  readonly living: Pick<Liveness, "isDead">;
+  readonly keeper: Pick<LaunchManager, "has" | "recoverUnconfirmed" | "takeUp" | "drop">;
 }
 
 /** A launch that isn't over, as the bucket has it. */
@@ -28,7 +28,7 @@ interface Seen {
 /** On top of what a launch may take: the save before it and the one after. */
 const SAVING_MS = 10_000;
 
-export class Pursuit {
+export class LaunchTakeover {
   readonly #deps: Deps;
   readonly #seen = new Map<string, Seen>();
 
@@ -49,13 +49,13 @@ export class Pursuit {
   async takeUp(): Promise<void> {
     const { keeper, log } = this.#deps;
     for (const [key, { launch, revision, seenAtMs }] of [...this.#seen]) {
-      if (keeper.has(key) || keeper.adopt(launch, revision, seenAtMs)) continue;
+      if (keeper.has(key) || keeper.recoverUnconfirmed(launch, revision, seenAtMs)) continue;
       if (!this.#isLeft(launch, seenAtMs)) continue;
       try {
         // Taken, or lost to another: the bucket tells of it.
         await keeper.takeUp(launch, revision);
       } catch (error) {
-        log.debug({ key, why: messageOf(error) }, "a launch could not be taken up; it is tried again");
+        log.debug({ key, reason: messageOf(error) }, "a launch could not be taken up; it is tried again");
       }
     }
   }

@@ -15,19 +15,19 @@ import { isTelephone } from "../../../libs/domain/task/outcome.ts";
 import type { SessionView } from "../../../libs/fleet/session-view.ts";
 import { type Clock, isoNow } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import { withoutTokens } from "../../../libs/runtime/redact-tokens.ts";
-import type { LaunchHandle, LaunchOrder, Provider } from "../drivers/driver.ts";
+import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
+import type { LaunchHandle, LaunchOrder, ProviderDriver } from "../drivers/driver.ts";
 import { callAtItsEnd, callEventsFor, couldNotCall, nextCallLookInMs } from "./call-events.ts";
 import { eventsFor, firstMemory, type Limits, type Memory, nextLookInMs } from "./events-for.ts";
 
-export interface KeeperDeps {
+export interface LaunchDeps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
   readonly sessions: SessionView;
   /** Which connector this is. */
   readonly instance: string;
-  readonly providers: ReadonlyMap<string, Provider>;
+  readonly providers: ReadonlyMap<string, ProviderDriver>;
   readonly limits: Limits & {
     /** How often a launch that is ready is looked at. */
     readonly observeMs: number;
@@ -44,14 +44,14 @@ const SURELY_HELD_MS = 2000;
 let writes = 0;
 
 /** A record as it is about to be written by this connector. */
-export const written = (deps: KeeperDeps, launch: Omit<LaunchRecord, "at" | "opId">): LaunchRecord => ({
+export const written = (deps: LaunchDeps, launch: Omit<LaunchRecord, "at" | "writeId">): LaunchRecord => ({
   ...launch,
   at: isoNow(deps.clock),
-  opId: `${deps.instance}:${++writes}`,
+  writeId: `${deps.instance}:${++writes}`,
 });
 
-export class KeptLaunch {
-  readonly #deps: KeeperDeps;
+export class Launch {
+  readonly #deps: LaunchDeps;
   readonly #saidAtMs = new Map<string, number>();
   #launch: LaunchRecord;
   #revision: number;
@@ -61,16 +61,16 @@ export class KeptLaunch {
   #nextLookAtMs: number;
   #isHinted = false;
   /** It was refused, or nothing came of it: said until the session has moved on. */
-  #failure: { readonly why: string; readonly worthRepeating: boolean } | undefined;
+  #failure: { readonly reason: string; readonly retryable: boolean } | undefined;
   /** Whether the provider was asked to launch it, from here. */
   #wasAsked = false;
   /** Nothing of it is left with the provider, and what that said to it. */
   #end: { readonly told: CallProgress | undefined } | undefined;
   /** Nothing of it is left, or another connector has it: nothing more is done here. */
-  isLetGo = false;
+  isReleased = false;
 
   /** @param heldAtMs when the save of this revision was begun */
-  constructor(deps: KeeperDeps, launch: LaunchRecord, revision: number, heldAtMs: number) {
+  constructor(deps: LaunchDeps, launch: LaunchRecord, revision: number, heldAtMs: number) {
     this.#deps = deps;
     this.#launch = launch;
     this.#revision = revision;
@@ -103,7 +103,7 @@ export class KeptLaunch {
     if (identity === undefined || identity === this.#launch.identity)
       this.#memory = {
         ...this.#memory,
-        leftInOrder: { why: leftInOrder, atMs: this.#deps.clock.monotonic() },
+        leftInOrder: { reason: leftInOrder, atMs: this.#deps.clock.monotonic() },
       };
   }
 
@@ -116,21 +116,24 @@ export class KeptLaunch {
     this.#wasAsked = true;
     const launched = await this.#provider()
       .launch(orderOf(this.#launch, record))
-      .catch((error: unknown) => ({ is: "unclear" as const, why: messageOf(error) }));
+      .catch((error: unknown) => ({ is: "unclear" as const, reason: messageOf(error) }));
     if (launched.is === "launched") return this.#launched(launched);
     if (launched.is === "left") {
-      this.isLetGo = true;
+      this.isReleased = true;
       return;
     }
     if (launched.is === "refused") {
       // Nothing was started, and whoever reads it must not take it for a call that may have been made.
-      await this.#save({ ...this.#launch, state: "over", why: readable(launched.why) });
-      return this.#fail(record, launched.why, launched.worthRepeating);
+      await this.#save({ ...this.#launch, state: "over", reason: readable(launched.reason) });
+      return this.#fail(record, launched.reason, launched.retryable);
     }
-    const { session, attempt } = this.#launch;
-    this.#deps.log.warn({ session, attempt, why: launched.why }, "a launch is unclear and is looked up");
+    const { sessionId, attempt } = this.#launch;
+    this.#deps.log.warn(
+      { sessionId, attempt, reason: launched.reason },
+      "a launch is unclear and is looked up",
+    );
     // Not asked a second time under this number: the first asking may still arrive.
-    await this.#lookUp(record, { mayLaunch: false, why: launched.why });
+    await this.#lookUp(record, { mayLaunch: false, reason: launched.reason });
   }
 
   /** Looks how it stands, and does what that calls for. @throws when it couldn't be told */
@@ -138,40 +141,39 @@ export class KeptLaunch {
     this.#isHinted = false;
     const record = await this.#session();
     if (record === undefined) return this.finish("the session goes on elsewhere or is over");
-    if (this.#failure !== undefined)
-      return this.#fail(record, this.#failure.why, this.#failure.worthRepeating);
-    if (this.#launch.state === "unknown") return this.#fail(record, this.#launch.why ?? "", false);
+    if (this.#failure !== undefined) return this.#fail(record, this.#failure.reason, this.#failure.retryable);
+    if (this.#launch.state === "unknown") return this.#fail(record, this.#launch.reason ?? "", false);
     // It was taken up: its former keeper is gone, and may have asked or not.
-    if (this.#launch.state === "intended") return this.#lookUp(record, { mayLaunch: true, why: "" });
+    if (this.#launch.state === "intended") return this.#lookUp(record, { mayLaunch: true, reason: "" });
     await this.#observe(record);
   }
 
   /** Sees to it that nothing of it is left. @throws when that isn't known; it is tried again then */
-  async finish(why: string): Promise<void> {
-    if (this.isLetGo) return;
+  async finish(reason: string): Promise<void> {
+    if (this.isReleased) return;
     // It was refused, or its end was saved already though nobody here was told.
     if (this.#launch.state === "over") {
-      this.isLetGo = true;
+      this.isReleased = true;
       return;
     }
     // Told once: a provider that is asked again, since this could not be saved, has forgotten it.
-    this.#end ??= { told: await this.#provider().end(this.#launch, why) };
-    const { provider, state, takenUp } = this.#launch;
+    this.#end ??= { told: await this.#provider().end(this.#launch, reason) };
+    const { provider, state, takeovers } = this.#launch;
     // It was made by its former keeper perhaps, or here, and could not be saved.
-    const mayHaveBegun = state === "intended" && (takenUp > 0 || this.#wasAsked);
+    const mayHaveBegun = state === "intended" && (takeovers > 0 || this.#wasAsked);
     const call = isTelephone(provider) ? callAtItsEnd(this.#launch, this.#end.told, mayHaveBegun) : undefined;
     const isSaved = await this.#save({
       ...this.#launch,
       state: "over",
-      why: why.slice(0, WHY_MAX),
+      reason: reason.slice(0, WHY_MAX),
       ...(call === undefined ? {} : { call }),
     });
-    if (!isSaved && !this.isLetGo)
+    if (!isSaved && !this.isReleased)
       throw new GreenroomError(
         "storage_unavailable",
         "An earlier write of this launch was stored after all.",
       );
-    this.isLetGo = true;
+    this.isReleased = true;
   }
 
   async #observe(record: SessionRecord): Promise<void> {
@@ -205,18 +207,18 @@ export class KeptLaunch {
    */
   async #lookUp(
     record: SessionRecord,
-    { mayLaunch, why }: { mayLaunch: boolean; why: string },
+    { mayLaunch, reason }: { mayLaunch: boolean; reason: string },
   ): Promise<void> {
     const found = await this.#provider().observe(this.#launch);
     switch (found.is) {
       case "absent":
         if (mayLaunch) return this.launch();
-        return this.#fail(record, `${why}; ${found.why}`, true);
+        return this.#fail(record, `${reason}; ${found.reason}`, true);
       case "untellable":
         await this.#save({
           ...this.#launch,
           state: "unknown",
-          why: readable(`${why} ${found.why}`),
+          reason: readable(`${reason} ${found.reason}`),
           ...(isTelephone(this.#launch.provider) ? { call: { status: "unknown" as const } } : {}),
         });
         return;
@@ -238,25 +240,25 @@ export class KeptLaunch {
     this.#nextLookAtMs = this.#deps.clock.monotonic();
   }
 
-  async #fail(record: SessionRecord, why: string, worthRepeating: boolean): Promise<void> {
+  async #fail(record: SessionRecord, reason: string, retryable: boolean): Promise<void> {
     const { clock } = this.#deps;
-    this.#failure = { why, worthRepeating };
+    this.#failure = { reason, retryable };
     this.lookLater(SAY_AGAIN_MS);
     if (!isExternal(this.#launch.provider)) {
-      await this.#say(couldNotCall(this.#launch, record, readable(why), worthRepeating, isoNow(clock)));
+      await this.#say(couldNotCall(this.#launch, record, readable(reason), retryable, isoNow(clock)));
       return;
     }
     await this.#say({
       type: "agent_ended",
       tenant: this.#launch.tenant,
-      sessionId: this.#launch.session,
+      sessionId: this.#launch.sessionId,
       attempt: this.#launch.attempt,
       at: isoNow(clock),
       host: record.host ?? "",
       epoch: record.hostEpoch ?? 0,
-      why: readable(why),
-      error: readable(why),
-      worthRepeating,
+      reason: readable(reason),
+      error: readable(reason),
+      retryable,
       cause: "provider",
     });
   }
@@ -269,9 +271,9 @@ export class KeptLaunch {
     if (saidAtMs !== undefined && now - saidAtMs < SAY_AGAIN_MS) return;
     await bus.publish(sessionEvents, event);
     this.#saidAtMs.set(event.type, now);
-    const { session, attempt, provider } = this.#launch;
-    const why = "why" in event ? { why: event.why } : {};
-    log.info({ session, attempt, provider, ...why }, `said: ${event.type.replaceAll("_", " ")}`);
+    const { sessionId, attempt, provider } = this.#launch;
+    const reason = "reason" in event ? { reason: event.reason } : {};
+    log.info({ sessionId, attempt, provider, ...reason }, `said: ${event.type.replaceAll("_", " ")}`);
   }
 
   /** @returns false when another connector has it by now, or an earlier write from here was stored after all */
@@ -294,8 +296,8 @@ export class KeptLaunch {
     const { bus, clock, instance } = this.#deps;
     const askedAtMs = clock.monotonic();
     const found = await bus.read(launches, launches.keyOf(this.#launch));
-    if (found?.value.by !== instance || found.value.takenUp !== this.#launch.takenUp) {
-      this.isLetGo = true;
+    if (found?.value.by !== instance || found.value.takeovers !== this.#launch.takeovers) {
+      this.isReleased = true;
       return;
     }
     this.lookLater(READ_AGAIN_MS);
@@ -308,26 +310,26 @@ export class KeptLaunch {
   /** Whether it is this connector's still: one that stood still for long was taken for dead, and doesn't know it. */
   async #isHeld(): Promise<boolean> {
     const { bus, clock } = this.#deps;
-    while (!this.isLetGo && clock.monotonic() - this.#heldAtMs > SURELY_HELD_MS) {
+    while (!this.isReleased && clock.monotonic() - this.#heldAtMs > SURELY_HELD_MS) {
       const askedAtMs = clock.monotonic();
       const found = await bus.read(launches, launches.keyOf(this.#launch));
       if (found?.revision === this.#revision) this.#heldAtMs = askedAtMs;
-      else this.isLetGo = true;
+      else this.isReleased = true;
     }
-    return !this.isLetGo;
+    return !this.isReleased;
   }
 
   /** The session's record while it names this launch. The view may be behind, so a no is read again. */
   async #session(): Promise<SessionRecord | undefined> {
     const { bus, sessions: view } = this.#deps;
-    const { tenant, session } = this.#launch;
-    const seen = view.get(tenant, session)?.record;
+    const { tenant, sessionId } = this.#launch;
+    const seen = view.get(tenant, sessionId)?.record;
     if (seen !== undefined && isNamedBy(seen, this.#launch)) return seen;
-    const read = (await bus.read(sessions, sessionKey(tenant, session)))?.value;
+    const read = (await bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
     return read !== undefined && isNamedBy(read, this.#launch) ? read : undefined;
   }
 
-  #provider(): Provider {
+  #provider(): ProviderDriver {
     const provider = this.#deps.providers.get(this.#launch.provider);
     if (provider !== undefined) return provider;
     throw new GreenroomError("internal", `This connector has no provider ${this.#launch.provider}.`);
@@ -341,11 +343,11 @@ const isNamedBy = (record: SessionRecord, launch: LaunchRecord): boolean =>
     ? record.attempt === launch.attempt && record.host === providerHostOf(launch.provider)
     : true);
 
-const readable = (why: string): string => withoutTokens(why).trim().slice(0, WHY_MAX);
+const readable = (reason: string): string => redactTokens(reason).trim().slice(0, WHY_MAX);
 
 const orderOf = (launch: LaunchRecord, record: SessionRecord): LaunchOrder => ({
   tenant: launch.tenant,
-  session: launch.session,
+  sessionId: launch.sessionId,
   attempt: launch.attempt,
   profile: launch.profile,
   room: launch.room ?? record.room,

@@ -1,10 +1,10 @@
 // Which connectors live, by their beats: what a dead one has left, another takes up.
 import type { Bus, Stop } from "../../../libs/bus/bus.ts";
-import { serviceBeats } from "../../../libs/contracts/streams.ts";
-import { SILENT_MS } from "../../../libs/fleet/heartbeat.ts";
+import { serviceHeartbeats } from "../../../libs/contracts/streams.ts";
+import { DEAD_AFTER_MS } from "../../../libs/fleet/heartbeat.ts";
 import { type Clock, repeat } from "../../../libs/runtime/clock.ts";
 
-export interface Living {
+export interface Liveness {
   /**
    * True when so much of its silence was heard that it must be dead, or it said itself that it stops.
    * @param signOfLifeAtMs when something else was seen of it, on the monotonic clock
@@ -18,12 +18,12 @@ const TICK_MS = 250;
 const SLEPT_MS = 1000;
 
 /** Listens until stopped. Nobody counts as dead before it was listened for long enough without a break. */
-export async function watchLiving(bus: Bus, clock: Clock): Promise<Living> {
+export async function watchLiveness(bus: Bus, clock: Clock): Promise<Liveness> {
   const heardAtMs = new Map<string, number>();
   const stopped = new Set<string>();
   let sinceMs = clock.monotonic();
   let lastTickMs = sinceMs;
-  const stopListening = await bus.listen(serviceBeats, ({ service, instance, status }) => {
+  const stopListening = await bus.subscribe(serviceHeartbeats, ({ service, instance, status }) => {
     if (service !== "connector") return;
     if (status === "running") {
       heardAtMs.set(instance, clock.monotonic());
@@ -45,7 +45,7 @@ export async function watchLiving(bus: Bus, clock: Clock): Promise<Living> {
       const now = clock.monotonic();
       if (!bus.isConnected() || now - lastTickMs > TICK_MS + SLEPT_MS) return false;
       if (stopped.has(instance)) return true;
-      return now - Math.max(sinceMs, heardAtMs.get(instance) ?? 0, signOfLifeAtMs) > SILENT_MS;
+      return now - Math.max(sinceMs, heardAtMs.get(instance) ?? 0, signOfLifeAtMs) > DEAD_AFTER_MS;
     },
     async stop() {
       stopTicking();

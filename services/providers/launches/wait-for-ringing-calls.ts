@@ -2,13 +2,13 @@
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import type { LaunchKeeper } from "./launch-manager.ts";
+import type { LaunchManager } from "./launch-manager.ts";
 
 interface Deps {
   readonly bus: Pick<Bus, "isConnected">;
   readonly clock: Clock;
   readonly log: Log;
-  readonly keeper: Pick<LaunchKeeper, "unfinished">;
+  readonly keeper: Pick<LaunchManager, "unfinished">;
 }
 
 /** On top of the ringing: a request that is sent again, what a connection to the carrier takes, and the save. */
@@ -18,11 +18,11 @@ const LOOK_MS = 100;
 const AWAY_MS = 5000;
 
 /** How long a stopping connector waits at most, in ms. */
-export const lastRingsMs = (ringS: number, drainMs: number): number =>
+export const ringingWaitMs = (ringS: number, drainMs: number): number =>
   Math.min(drainMs, ringS * 1000 + AROUND_RINGING_MS);
 
 /** Answers when no telephone rings any more whose end only this process learns, or after `limitMs`. */
-export async function untilLastRings({ bus, clock, keeper, log }: Deps, limitMs: number): Promise<void> {
+export async function waitForRingingCalls({ bus, clock, keeper, log }: Deps, limitMs: number): Promise<void> {
   const beganAtMs = clock.monotonic();
   let connectedAtMs = beganAtMs;
   const calls = keeper.unfinished();

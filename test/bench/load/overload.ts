@@ -26,7 +26,7 @@ const GENEROUS_MB = 300;
 const stack = await startStack({
   agentsDir: agentsDir("quick"),
   mock: !values.livekit,
-  env: { GREENROOM_LOG_LEVEL: "warn", GREENROOM_MAX_AGENTS: "60", GREENROOM_QUEUE_MAX: "50" },
+  env: { GREENROOM_LOG_LEVEL: "warn", GREENROOM_MAX_AGENTS: "60", GREENROOM_MAX_QUEUE_LENGTH: "50" },
 });
 const common = { profile: "quick", waitMs: 10_000, lastsMs: 500 };
 try {

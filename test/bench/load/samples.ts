@@ -39,7 +39,7 @@ const Varz = z.object({ subscriptions: z.number(), connections: z.number() });
 export async function takeSample({ stack, rooms }: Watched): Promise<Sample> {
   const sample: Sample = {};
   const hosts: Json[] = (await stack.get("/api/hosts")).body.hosts;
-  const stages: Json[] = hosts.flatMap((host) => host.stages);
+  const stages: Json[] = hosts.flatMap((host) => host.processes);
   const processes: [string, number][] = [
     ...stack.children
       .filter(({ hasEnded }) => !hasEnded)

@@ -35,11 +35,11 @@ const stack = await startStack({
   agentsDir: fileURLToPath(new URL("../../../agents", import.meta.url)),
   env: {
     GREENROOM_LOG_LEVEL: "warn",
-    GREENROOM_KEEP_ENDED_MS: String(KEEP_S * 1000),
-    GREENROOM_USER_LEFT_MS: "1000",
+    GREENROOM_SESSION_RETENTION_MS: String(KEEP_S * 1000),
+    GREENROOM_USER_REJOIN_GRACE_MS: "1000",
     GREENROOM_MAX_AGENTS: "50",
     // Small enough that stages are replaced within the run, as they are within days otherwise.
-    GREENROOM_STAGE_MEMORY_MB: "500",
+    GREENROOM_PROCESS_MEMORY_MB: "500",
   },
 });
 const { livekit } = stack;

@@ -3,7 +3,7 @@
 import type { CallRecord } from "../../../libs/contracts/calls/call.ts";
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import { calls as callsChannel } from "../../../libs/contracts/streams.ts";
-import { callOf, hasEnded, readyAttempts } from "../../../libs/domain/call/build-call.ts";
+import { buildCall, hasEnded, readyAttempts } from "../../../libs/domain/call/build-call.ts";
 import type { Remains, Violation } from "./evidence.ts";
 import { groupBy, type Read } from "./read-evidence.ts";
 
@@ -42,12 +42,12 @@ export function wrongCalls(remains: Recorded, over: ReadonlySet<string>): Violat
 }
 
 function callsOf({ records, reports, launches }: Recorded): CallRecord[] {
-  const reported = groupBy(reports, ({ tenant, session }) => sessionKey(tenant, session));
-  const launched = groupBy(launches, ({ tenant, session }) => sessionKey(tenant, session));
+  const reported = groupBy(reports, ({ tenant, sessionId }) => sessionKey(tenant, sessionId));
+  const launched = groupBy(launches, ({ tenant, sessionId }) => sessionKey(tenant, sessionId));
   return records.filter(hasEnded).map((record) => {
-    const key = sessionKey(record.tenant, record.id);
+    const key = sessionKey(record.tenant, record.sessionId);
     const served = readyAttempts(record);
-    return callOf(
+    return buildCall(
       record,
       (reported.get(key) ?? []).filter(({ attempt }) => served.includes(attempt)),
       record.call === undefined ? [] : (launched.get(key) ?? []),

@@ -1,5 +1,5 @@
 // 14: no limit is said to have passed early, whatever the wall clocks of the processes say.
-import { type Overdue, phaseOf } from "../../../services/janitor/find-expired.ts";
+import { type Expired, phaseOf } from "../../../services/janitor/find-expired.ts";
 import { limitOf } from "../../kit/checks/limit-of.ts";
 import type { Said, Violation } from "./evidence.ts";
 import { isUnreadable, type Life, nameOf, type Read } from "./read-evidence.ts";
@@ -11,17 +11,17 @@ export function checkClocks({ evidence, lives }: Read): Violation[] {
   const byKey = new Map(lives.map((life) => [life.key, life]));
   return evidence.said.flatMap((said) => {
     const { event, forgery } = said;
-    if (event?.type !== "overdue" || forgery !== undefined || isUnreadable(said)) return [];
+    if (event?.type !== "deadline_exceeded" || forgery !== undefined || isUnreadable(said)) return [];
     const life = byKey.get(`${event.tenant}.${event.sessionId}`);
     return life === undefined || isUnanswered(life, event) ? [] : tooEarly(life, event, said);
   });
 }
 
 /** Who didn't take the call is said to have never come, which the telephone tells long before any limit does. */
-const isUnanswered = ({ revisions }: Life, { kind }: Overdue): boolean =>
+const isUnanswered = ({ revisions }: Life, { kind }: Expired): boolean =>
   kind === "user_absent" && revisions.some(({ record }) => record.call !== undefined);
 
-function tooEarly(life: Life, event: Overdue, { sequence, storedAtMs }: Said): Violation[] {
+function tooEarly(life: Life, event: Expired, { sequence, storedAtMs }: Said): Violation[] {
   const about = life.revisions.findLast(
     ({ record: { attempt, state } }) => attempt === event.attempt && state === event.state,
   );

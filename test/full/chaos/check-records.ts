@@ -54,7 +54,7 @@ function checkChange(life: Life, before: Revision | undefined, after: Revision):
   const defaults = { deadlineMs: after.record.deadlineMs, maxAttempts: after.record.maxAttempts };
   if (explain(before?.record, after.record, life.genuine, defaults) !== undefined) return [];
   const last = after.record.history.at(-1);
-  const change = `${name} ${after.record.state} (${last?.why ?? last?.host ?? "no reason given"}, revision ${after.revision})`;
+  const change = `${name} ${after.record.state} (${last?.reason ?? last?.host ?? "no reason given"}, revision ${after.revision})`;
   const liar = life.forged.find((each) => explain(before?.record, after.record, [each], defaults));
   const by =
     liar === undefined
@@ -102,11 +102,11 @@ function checkRevisions({ written }: Evidence): Violation[] {
     last = Math.max(last, revision);
   }
   const records = written.flatMap((each) => (each.record === undefined ? [] : [each]));
-  for (const [opId, writes] of groupBy(records, ({ record }) => record?.opId ?? "")) {
+  for (const [writeId, writes] of groupBy(records, ({ record }) => record?.writeId ?? "")) {
     if (writes.length < 2) continue;
     const where = writes.map(({ key, revision }) => `${key} at ${revision}`).join(" and ");
-    const sessionId = writes[0]?.record?.id;
-    const what = `the write ${opId} is stored ${writes.length} times: ${where}`;
+    const sessionId = writes[0]?.record?.sessionId;
+    const what = `the write ${writeId} is stored ${writes.length} times: ${where}`;
     found.push({ invariant: 4, what, ...(sessionId === undefined ? {} : { sessionId }) });
   }
   return found;
@@ -114,7 +114,7 @@ function checkRevisions({ written }: Evidence): Violation[] {
 
 /** 4: what stands in the end is what was written last. */
 function checkStanding({ remains }: Evidence, lives: readonly Life[]): Violation[] {
-  const standing = new Map(remains.records.map((record) => [`${record.tenant}.${record.id}`, record]));
+  const standing = new Map(remains.records.map((record) => [`${record.tenant}.${record.sessionId}`, record]));
   const found = lives.flatMap((life) => {
     const last = life.revisions.at(-1);
     const left = standing.get(life.key);
@@ -131,25 +131,26 @@ function checkStanding({ remains }: Evidence, lives: readonly Life[]): Violation
   const strangers = [...standing.values()].map((record) => ({
     invariant: 4,
     what: `${wordsFor(record)} stands in the end, and no such revision was seen`,
-    sessionId: record.id,
+    sessionId: record.sessionId,
   }));
   return [...found, ...strangers];
 }
 
-const wordsFor = (record: SessionRecord): string => `${nameOf(record.id, record.attempt)} ${record.state}`;
+const wordsFor = (record: SessionRecord): string =>
+  `${nameOf(record.sessionId, record.attempt)} ${record.state}`;
 
 /** 8: for each ready that was saved, the host's log has the word of that very attempt's entrypoint, and earlier. */
 function checkReady({ logs }: Evidence, lives: readonly Life[]): Violation[] {
   const said = groupBy(
     logs.filter(({ line }) => line.msg === READY_LINE),
-    ({ line }) => nameOf(String(line.session), Number(line.attempt)),
+    ({ line }) => nameOf(String(line.sessionId), Number(line.attempt)),
   );
   return lives.flatMap((life) => {
     // Of an agent that somebody else brought there is no host that could say so.
-    const readies = life.revisions.filter(
+    const readyCount = life.revisions.filter(
       ({ record }) => record.state === "ready" && !isExternal(record.provider),
     );
-    return readies.flatMap(({ atMs, record, revision }) => {
+    return readyCount.flatMap(({ atMs, record, revision }) => {
       const name = nameOf(life.id, record.attempt);
       const lines = said.get(name) ?? [];
       if (lines.length === 0)

@@ -3,7 +3,7 @@ import { rollups as rollupsBucket } from "../../../libs/contracts/buckets.ts";
 import type { Rollup } from "../../../libs/contracts/fleet/pool.ts";
 import { roomOf, STANDBY_PREFIX } from "../../../libs/contracts/ids.ts";
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
-import { rollUp } from "../../../services/janitor/rollup.ts";
+import { buildRollups } from "../../../services/janitor/rollup.ts";
 import { isStandbyOf } from "./check-rooms.ts";
 import type { Evidence, Said, Violation } from "./evidence.ts";
 import { groupBy, isUnreadable, type Life, nameOf, type Read } from "./read-evidence.ts";
@@ -25,7 +25,7 @@ function checkNothingLeft({ evidence: { remains }, lives }: Read): Violation[] {
     ...(sessionId === undefined ? {} : { sessionId }),
   });
   const slots = remains.hosts.flatMap((host) =>
-    host.stages.flatMap((stage) => stage.slots.map((slot) => ({ ...slot, host: host.id }))),
+    host.processes.flatMap((stage) => stage.slots.map((slot) => ({ ...slot, host: host.hostId }))),
   );
   const ids = new Set(slots.map(({ id }) => id));
   const idOfRoom = new Map(
@@ -42,10 +42,10 @@ function checkNothingLeft({ evidence: { remains }, lives }: Read): Violation[] {
     ...remains.rooms
       .filter((room) => isOurs(room) && !isStandbyOf(room, ids) && !needed.has(room))
       .map((room) => left(`the room ${room}`, idOfRoom.get(room))),
-    ...slots.flatMap(({ id, host, session, attempt, tenant }) =>
-      session === undefined || live.has(`${tenant}.${session}`)
+    ...slots.flatMap(({ id, host, sessionId, attempt, tenant }) =>
+      sessionId === undefined || live.has(`${tenant}.${sessionId}`)
         ? []
-        : [left(`slot ${id} of ${host}, serving ${nameOf(session, attempt)},`, session)],
+        : [left(`slot ${id} of ${host}, serving ${nameOf(sessionId, attempt)},`, sessionId)],
     ),
     ...remains.strayProcesses.map((stray) => left(`the process ${stray}`)),
     ...remains.conversations
@@ -63,7 +63,7 @@ function checkRollUps({ evidence: { remains }, lives }: Read): Violation[] {
     const last = life.revisions.at(-1)?.record;
     return last?.state === "ended" ? [last] : [];
   });
-  const wanted = new Map(rollUp(ended).map((each) => [rollupsBucket.keyOf(each), each]));
+  const wanted = new Map(buildRollups(ended).map((each) => [rollupsBucket.keyOf(each), each]));
   const wrong = remains.rollups.flatMap((stands): Violation[] => {
     const key = rollupsBucket.keyOf(stands);
     const counted = wanted.get(key);

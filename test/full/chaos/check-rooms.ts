@@ -1,5 +1,5 @@
 // Of agents and rooms while the run goes on: 5 a slot for one session, 6 one agent in a room, 9 nothing outlives its session.
-import type { HostRecord, SlotReport } from "../../../libs/contracts/fleet/host.ts";
+import type { HostRecord, SlotStatus } from "../../../libs/contracts/fleet/host.ts";
 import { STANDBY_PREFIX, sessionKey } from "../../../libs/contracts/ids.ts";
 import type { Evidence, RunMs, Violation } from "./evidence.ts";
 import { hadTimeAtMs, unhinderedMs } from "./hindrance.ts";
@@ -23,21 +23,21 @@ export function checkRooms(read: Read): Violation[] {
 interface SlotSeen {
   readonly atMs: RunMs;
   readonly host: HostRecord;
-  readonly slot: SlotReport & { readonly session: string };
+  readonly slot: SlotStatus & { readonly sessionId: string };
   readonly job: string;
 }
 
 function* slotsIn({ hosts }: Evidence): Generator<SlotSeen> {
   for (const { atMs, host } of hosts) {
-    for (const slot of host.stages.flatMap(({ slots }) => slots)) {
-      const { session, attempt } = slot;
-      if (session === undefined) continue;
-      yield { atMs, host, slot: { ...slot, session }, job: nameOf(session, attempt) };
+    for (const slot of host.processes.flatMap(({ slots }) => slots)) {
+      const { sessionId, attempt } = slot;
+      if (sessionId === undefined) continue;
+      yield { atMs, host, slot: { ...slot, sessionId }, job: nameOf(sessionId, attempt) };
     }
   }
 }
 
-const lifeOf = (host: HostRecord): string => `${host.id} in its life ${host.epoch}`;
+const lifeOf = (host: HostRecord): string => `${host.hostId} in its life ${host.epoch}`;
 
 /**
  * 5: a slot is used once, in one life of one host; 6: and an attempt has one slot. One that was taken and given back,
@@ -55,7 +55,11 @@ function checkSlots({ evidence, lives }: Read): Violation[] {
   const jobOf = new Map<string, SlotSeen>();
   const slotOf = new Map<string, SlotSeen>();
   const tell = (invariant: number, what: string, seen: SlotSeen) =>
-    found.set(`${invariant} ${seen.slot.id} ${seen.job}`, { invariant, what, sessionId: seen.slot.session });
+    found.set(`${invariant} ${seen.slot.id} ${seen.job}`, {
+      invariant,
+      what,
+      sessionId: seen.slot.sessionId,
+    });
   for (const seen of slotsIn(evidence)) {
     const { slot, host, job, atMs } = seen;
     const known = jobOf.get(slot.id) ?? seen;
@@ -63,7 +67,7 @@ function checkSlots({ evidence, lives }: Read): Violation[] {
     jobOf.set(slot.id, before);
     if (before.job !== job) {
       const when = `at ${secondsOf(atMs)} and ${before.job} at ${secondsOf(before.atMs)}`;
-      tell(5, `slot ${slot.id} of ${host.id} serves ${job} ${when}`, seen);
+      tell(5, `slot ${slot.id} of ${host.hostId} serves ${job} ${when}`, seen);
       continue;
     }
     if (lifeOf(before.host) !== lifeOf(host))
@@ -73,7 +77,7 @@ function checkSlots({ evidence, lives }: Read): Violation[] {
     if (first.slot.id !== slot.id)
       tell(
         6,
-        `${job} runs in the slots ${first.slot.id} of ${first.host.id} and ${slot.id} of ${host.id}`,
+        `${job} runs in the slots ${first.slot.id} of ${first.host.hostId} and ${slot.id} of ${host.hostId}`,
         seen,
       );
   }
@@ -112,7 +116,7 @@ function checkIdentities({ lives, owners }: Read): Violation[] {
 /** Two living agents of one session at one look. */
 interface Pair {
   readonly room: string;
-  readonly session: string;
+  readonly sessionId: string;
   readonly agents: readonly [string, string];
   readonly jobs: readonly [string, string];
 }
@@ -142,7 +146,7 @@ function checkOverlaps({ evidence, owners }: Read): Violation[] {
   return [...worst.values()].map(({ pair, ms, atMs }) => {
     const who = pair.jobs.map((job, index) => `${job} (${pair.agents[index]})`).join(" and ");
     const what = `${who} are both alive in ${pair.room} for ${secondsOf(ms)} that nothing hindered, until ${secondsOf(atMs)}`;
-    return { invariant: 6, what, sessionId: pair.session };
+    return { invariant: 6, what, sessionId: pair.sessionId };
   });
 }
 
@@ -155,9 +159,9 @@ function pairsIn({ name, participants }: Room, owners: Read["owners"]): Pair[] {
   });
   return agents.flatMap((one, index) =>
     agents.slice(index + 1).flatMap((other): Pair[] => {
-      const session = one.job.split("#")[0] ?? "";
-      if (session !== other.job.split("#")[0]) return [];
-      return [{ room: name, session, agents: [one.identity, other.identity], jobs: [one.job, other.job] }];
+      const sessionId = one.job.split("#")[0] ?? "";
+      if (sessionId !== other.job.split("#")[0]) return [];
+      return [{ room: name, sessionId, agents: [one.identity, other.identity], jobs: [one.job, other.job] }];
     }),
   );
 }
@@ -191,7 +195,7 @@ function checkRoomsEnd({ evidence, lives }: Read): Violation[] {
 }
 
 function roomsOf({ revisions }: Life): Set<string> {
-  const rooms = revisions.flatMap(({ record }) => [record.room, record.former?.room]);
+  const rooms = revisions.flatMap(({ record }) => [record.room, record.previous?.room]);
   return new Set(rooms.flatMap((room) => (room === undefined ? [] : [room])));
 }
 
@@ -201,7 +205,7 @@ function checkSlotsEnd({ evidence, lives }: Read): Violation[] {
   const dues = new Map<string, RunMs | undefined>();
   const found = new Map<string, Violation>();
   for (const { atMs, host, slot, job } of slotsIn(evidence)) {
-    const life = byKey.get(sessionKey(slot.tenant ?? "", slot.session));
+    const life = byKey.get(sessionKey(slot.tenant ?? "", slot.sessionId));
     if (life === undefined) continue;
     const overAtMs = attemptOverAtMs(life, slot.attempt ?? 0);
     if (!dues.has(job)) dues.set(job, goneByMs(evidence, overAtMs));
@@ -209,8 +213,8 @@ function checkSlotsEnd({ evidence, lives }: Read): Violation[] {
     if (dueMs === undefined || atMs <= dueMs) continue;
     const over = `it was over at ${secondsOf(overAtMs ?? 0)}`;
     const record = recordAt(life, atMs);
-    const what = `slot ${slot.id} of ${host.id} is ${slot.state} with ${job} at ${secondsOf(atMs)}; ${over} (${record?.state ?? "removed"}#${record?.attempt ?? "?"})`;
-    found.set(`${job} ${slot.id}`, { invariant: 9, what, sessionId: slot.session });
+    const what = `slot ${slot.id} of ${host.hostId} is ${slot.state} with ${job} at ${secondsOf(atMs)}; ${over} (${record?.state ?? "removed"}#${record?.attempt ?? "?"})`;
+    found.set(`${job} ${slot.id}`, { invariant: 9, what, sessionId: slot.sessionId });
   }
   return [...found.values()];
 }

@@ -178,10 +178,10 @@ function checkLeaks({ evidence, lives }: Read): Violation[] {
     const last = life.revisions.at(-1)?.record;
     if (last === undefined) return [];
     const found: Violation[] = [];
-    if (life.key !== sessionKey(last.tenant, last.id))
+    if (life.key !== sessionKey(last.tenant, last.sessionId))
       found.push({
         invariant: 11,
-        what: `the record of ${sessionKey(last.tenant, last.id)} stands under ${life.key}`,
+        what: `the record of ${sessionKey(last.tenant, last.sessionId)} stands under ${life.key}`,
         sessionId: life.id,
       });
     const text = JSON.stringify(last);

@@ -25,7 +25,7 @@ const isAccepted = (asked: AskedTask): asked is AskedTask & { taskId: string } =
 /** 1: a task that was accepted is there in the end, and 10: its key had no other. */
 function checkAccepted({ askedTasks, remains }: TaskEvidence): Violation[] {
   const found: Violation[] = [];
-  const there = new Set(remains.tasks.map(({ tenant, id }) => taskKey(tenant, id)));
+  const there = new Set(remains.tasks.map(({ tenant, taskId: id }) => taskKey(tenant, id)));
   const accepted = askedTasks.filter(isAccepted);
   for (const [key, asks] of groupBy(
     accepted,
@@ -48,7 +48,7 @@ function checkAccepted({ askedTasks, remains }: TaskEvidence): Violation[] {
 const checkEnded = ({ remains }: TaskEvidence): Violation[] =>
   remains.tasks
     .filter(({ state }) => !isTaskEnd(state))
-    .map(({ id, state, attempt }) => ({
+    .map(({ taskId: id, state, attempt }) => ({
       invariant: 2,
       what: `task ${id} is still ${state} in its attempt ${attempt}; it was told to end`,
     }));
@@ -66,7 +66,7 @@ function checkDialled({ remains }: TaskEvidence): Violation[] {
       found.push({
         invariant: 15,
         what: `${calls[0]?.to} was called at ${times} for one attempt of task ${owner.task}`,
-        sessionId: owner.session,
+        sessionId: owner.sessionId,
       });
   }
   const answered = remains.dialled.filter(({ wasAnswered }) => wasAnswered);
@@ -74,35 +74,37 @@ function checkDialled({ remains }: TaskEvidence): Violation[] {
     if (task !== "" && calls.length > 1)
       found.push({ invariant: 15, what: `${calls[0]?.to} answered ${calls.length} calls of task ${task}` });
   for (const { name, to, isLive } of remains.dialled) {
-    const session = owners.get(name)?.session;
+    const sessionId = owners.get(name)?.sessionId;
     if (isLive)
       found.push({
         invariant: 9,
         what: `the call to ${to} goes on in the end`,
-        ...(session === undefined ? {} : { sessionId: session }),
+        ...(sessionId === undefined ? {} : { sessionId }),
       });
   }
   return found;
 }
 
-const namesOf = ({ tenant, id, attempts }: TaskRecord) =>
+const namesOf = ({ tenant, taskId: id, attempts }: TaskRecord) =>
   attempts.map(
-    ({ session }) => [callNameOf(tenant, session), { task: sessionKey(tenant, id), session }] as const,
+    ({ sessionId }) => [callNameOf(tenant, sessionId), { task: sessionKey(tenant, id), sessionId }] as const,
   );
 
 /** 9: what a provider was asked for is over, or nobody can tell any more. */
 const checkLaunches = ({ remains }: TaskEvidence): Violation[] => {
   const ended = new Set(
-    remains.records.flatMap(({ tenant, id, state }) => (state === "ended" ? [sessionKey(tenant, id)] : [])),
+    remains.records.flatMap(({ tenant, sessionId: id, state }) =>
+      state === "ended" ? [sessionKey(tenant, id)] : [],
+    ),
   );
   return remains.launches
     .filter(
-      ({ tenant, session, state }) =>
-        state !== "over" && state !== "unknown" && ended.has(sessionKey(tenant, session)),
+      ({ tenant, sessionId, state }) =>
+        state !== "over" && state !== "unknown" && ended.has(sessionKey(tenant, sessionId)),
     )
-    .map(({ session, attempt, state }) => ({
+    .map(({ sessionId, attempt, state }) => ({
       invariant: 9,
-      what: `the launch for ${session}#${attempt} is ${state} in the end`,
-      sessionId: session,
+      what: `the launch for ${sessionId}#${attempt} is ${state} in the end`,
+      sessionId,
     }));
 };

@@ -1,5 +1,5 @@
 // What a chaos run has seen, from outside of the product. The checks of its invariants read nothing else.
-import type { CallRecord, SessionReport } from "../../../libs/contracts/calls/call.ts";
+import type { CallRecord, UsageReport } from "../../../libs/contracts/calls/call.ts";
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
 import type { DeadLetter, Rollup } from "../../../libs/contracts/fleet/pool.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
@@ -141,7 +141,7 @@ export interface Remains {
   readonly conversations: readonly string[];
   readonly tasks: readonly TaskRecord[];
   readonly launches: readonly LaunchRecord[];
-  readonly reports: readonly SessionReport[];
+  readonly reports: readonly UsageReport[];
   /** What the telephone provider has been asked for from the beginning. */
   readonly dialled: readonly Dialled[];
   readonly calls: readonly CallRecord[];

@@ -69,7 +69,7 @@ export class Forger {
     try {
       if (kind < 0.15) return await this.#nonsense(record);
       if (kind < 0.55) return await this.#stale(record);
-      return await this.#again(new Set(records.map(({ id }) => id)));
+      return await this.#again(new Set(records.map(({ sessionId: id }) => id)));
     } catch {
       // The cluster may have no leader just now; then nothing is said.
       return undefined;
@@ -82,7 +82,7 @@ export class Forger {
 
   async #nonsense(record: SessionRecord): Promise<Forged> {
     const type = pickOne(this.#random, ["joined", "ready", "requested", "no-such-type"]);
-    const subject = `session.${record.tenant}.${record.id}.${type}`;
+    const subject = `session.${record.tenant}.${record.sessionId}.${type}`;
     return await this.#store(subject, pickOne(this.#random, NONSENSE), "nonsense");
   }
 

@@ -90,7 +90,7 @@ function ownersIn(lives: readonly Life[]): Map<string, Set<string>> {
       if (event.type === "joined" || event.type === "ready") add(event.identity, id, event.attempt);
     for (const { record } of revisions) {
       add(record.identity, id, record.attempt);
-      if (record.former !== undefined) add(record.former.identity, id, record.former.attempt);
+      if (record.previous !== undefined) add(record.previous.identity, id, record.previous.attempt);
     }
   }
   return owners;

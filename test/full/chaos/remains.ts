@@ -8,9 +8,9 @@ import {
   hosts,
   launches,
   rollups,
-  sessionReports,
   sessions,
   tasks,
+  usageReports,
 } from "../../../libs/contracts/buckets.ts";
 import { type CallRecord, dayOf } from "../../../libs/contracts/calls/call.ts";
 import { STANDBY_PREFIX, sessionKey } from "../../../libs/contracts/ids.ts";
@@ -19,7 +19,7 @@ import { isTaskEnd } from "../../../libs/contracts/tasks/task.ts";
 import type { Rooms } from "../../../libs/livekit/rooms.ts";
 import { systemClock } from "../../../libs/runtime/clock.ts";
 import { silentLog } from "../../../libs/runtime/log.ts";
-import { KpiKeeper } from "../../../services/calls/kpi-writer.ts";
+import { KpiWriter } from "../../../services/calls/kpi-writer.ts";
 import type { Remains, RunMs } from "./evidence.ts";
 import type { Phones } from "./phones.ts";
 import { isStage, programOf } from "./processes.ts";
@@ -51,7 +51,7 @@ export async function collectRemains({ world, bus, rooms, phones, now }: Sources
     conversations: (await bus.list(conversations)).map(({ key }) => key),
     tasks: (await bus.list(tasks)).map(({ value }) => value),
     launches: (await bus.list(launches)).map(({ value }) => value),
-    reports: (await bus.list(sessionReports)).map(({ value }) => value),
+    reports: (await bus.list(usageReports)).map(({ value }) => value),
     dialled: phones.dialled(),
     calls: recorded,
     falseKpis: await falseKpis(bus, recorded),
@@ -60,15 +60,19 @@ export async function collectRemains({ world, bus, rooms, phones, now }: Sources
 
 /** What still has to go before the run may be judged; empty when nothing has. */
 export function whatIsLeft(remains: Remains): string[] {
-  const slots = remains.hosts.flatMap(({ stages }) => stages.flatMap((stage) => stage.slots));
+  const slots = remains.hosts.flatMap(({ processes: stages }) => stages.flatMap((stage) => stage.slots));
   const standby = new Set(slots.map(({ id }) => STANDBY_PREFIX + id));
   return [
-    ...remains.records.filter(({ state }) => state !== "ended").map(({ id }) => `session ${id}`),
+    ...remains.records.filter(({ state }) => state !== "ended").map(({ sessionId: id }) => `session ${id}`),
     ...remains.rooms.filter((name) => !standby.has(name)).map((name) => `room ${name}`),
-    ...slots.filter(({ session }) => session !== undefined).map(({ session }) => `slot of ${session}`),
+    ...slots
+      .filter(({ sessionId }) => sessionId !== undefined)
+      .map(({ sessionId }) => `slot of ${sessionId}`),
     ...remains.strayProcesses,
     ...remains.conversations.map((key) => `conversation ${key}`),
-    ...remains.tasks.filter(({ state }) => !isTaskEnd(state)).map(({ id, state }) => `task ${id} (${state})`),
+    ...remains.tasks
+      .filter(({ state }) => !isTaskEnd(state))
+      .map(({ taskId: id, state }) => `task ${id} (${state})`),
     ...remains.dialled.filter(({ isLive }) => isLive).map(({ to }) => `call to ${to}`),
     ...unrecorded(remains).map((id) => `no call record of ${id}`),
     ...remains.falseKpis.map((key) => `key figures ${key}`),
@@ -81,7 +85,7 @@ export function whatIsLeft(remains: Remains): string[] {
 function unrecorded({ records, calls: recorded }: Remains): string[] {
   const known = new Set(recorded.map(({ tenant, sessionId }) => sessionKey(tenant, sessionId)));
   const ended = records.filter(({ state }) => state === "ended");
-  return ended.flatMap(({ tenant, id }) => (known.has(sessionKey(tenant, id)) ? [] : [id]));
+  return ended.flatMap(({ tenant, sessionId: id }) => (known.has(sessionKey(tenant, id)) ? [] : [id]));
 }
 
 async function allCalls(bus: Bus): Promise<CallRecord[]> {
@@ -97,14 +101,16 @@ async function allCalls(bus: Bus): Promise<CallRecord[]> {
 /** By the product's own recomputation, which `npm run kpis -- --check` is too. */
 async function falseKpis(bus: Bus, recorded: readonly CallRecord[]): Promise<string[]> {
   const settings = { intervalMs: 1000, lookbackDays: 1 };
-  const keeper = new KpiKeeper({ bus, clock: systemClock, log: silentLog, settings });
+  const keeper = new KpiWriter({ bus, clock: systemClock, log: silentLog, settings });
   const days = [...new Set(recorded.map(({ endedAt }) => dayOf(endedAt)))];
   return (await Promise.all(days.map((day) => keeper.check({ tenant: "*", day })))).flat();
 }
 
 /** Processes that outlived who started them, and stages that no host knows. */
 function strays(world: World, registered: Remains["hosts"]): string[] {
-  const known = new Set(registered.flatMap(({ stages }) => stages.flatMap(({ pid }) => pid ?? [])));
+  const known = new Set(
+    registered.flatMap(({ processes: stages }) => stages.flatMap(({ pid }) => pid ?? [])),
+  );
   const unknown = world.processes().filter((pid) => isStage(pid) && !known.has(pid));
   return [...new Set([...world.orphans(), ...unknown])].map((pid) => `process ${pid} (${programOf(pid)})`);
 }

@@ -50,7 +50,7 @@ interface HistoryLine {
   readonly state: string;
   readonly attempt: number;
   readonly host: string | undefined;
-  readonly why: string | undefined;
+  readonly reason: string | undefined;
 }
 
 export function reportOn(
@@ -62,7 +62,7 @@ export function reportOn(
   const lives = livesIn(evidence.written);
   // Those of tasks are counted by their tasks.
   const ofTasks = new Set(
-    evidence.remains.tasks.flatMap(({ attempts }) => attempts.map(({ session }) => session)),
+    evidence.remains.tasks.flatMap(({ attempts }) => attempts.map(({ sessionId }) => sessionId)),
   );
   const started = [...lives].flatMap(([id, life]) => (ofTasks.has(id) ? [] : [life]));
   const newest = started.map((life) => life.at(-1)!.record!);
@@ -124,9 +124,9 @@ export function textOf(report: Report): string {
   for (const { invariant, what, sessionId, history } of violations) {
     lines.push(`- invariant ${invariant}${sessionId === undefined ? "" : `, session ${sessionId}`}: ${what}`);
     for (const line of history ?? []) {
-      const { atMs, revision, state, attempt, host, why } = line;
+      const { atMs, revision, state, attempt, host, reason } = line;
       const at = `${(atMs / 1000).toFixed(2)} s`.padStart(10);
-      lines.push(`  ${at}  #${revision}  ${state} ${attempt}  ${host ?? "–"}  ${why ?? ""}`);
+      lines.push(`  ${at}  #${revision}  ${state} ${attempt}  ${host ?? "–"}  ${reason ?? ""}`);
     }
   }
   return lines.join("\n");
@@ -139,7 +139,7 @@ function livesIn(written: readonly Written[]): Map<string, Written[]> {
   const lives = new Map<string, Written[]>();
   for (const revision of written) {
     if (revision.record === undefined) continue;
-    const { id } = revision.record;
+    const { sessionId: id } = revision.record;
     lives.set(id, [...(lives.get(id) ?? []), revision]);
   }
   return lives;
@@ -172,7 +172,7 @@ function waitsIn(life: Life): number[] {
 function lineOf({ storedAtMs, seenAtMs, revision, record }: Written): HistoryLine {
   const last = record!.history.at(-1);
   const { state, attempt, host } = record!;
-  return { atMs: storedAtMs ?? seenAtMs, revision, state, attempt, host, why: last?.why };
+  return { atMs: storedAtMs ?? seenAtMs, revision, state, attempt, host, reason: last?.reason };
 }
 
 const spread = (values: readonly number[]): Spread => {

@@ -85,7 +85,7 @@ class Run {
       seed,
       now,
       say,
-      hostRecord: (name) => observer.hosts.findLast(({ host }) => host.id === hostIdOf(name))?.host,
+      hostRecord: (name) => observer.hosts.findLast(({ host }) => host.hostId === hostIdOf(name))?.host,
       forge: (times) => this.#forge(forger, observer, times),
     });
     say(`${seconds(now())} everything runs; ${clients} clients, ${minutes} min of faults`);
@@ -203,7 +203,7 @@ class Run {
   async #endAll(observer: Observer, apis: readonly ApiClient[]): Promise<void> {
     const open = [...observer.records().values()].filter(({ state }) => state !== "ended");
     await Promise.all(
-      open.map(async ({ id, tenant }, index) => {
+      open.map(async ({ sessionId: id, tenant }, index) => {
         const api = apis.find((one) => one.tenant === tenant)!;
         const { status } = await api.post(index, `/api/session/${id}/end`, {});
         if (status === 0 || status >= 500)
@@ -216,7 +216,7 @@ class Run {
   async #cancelAll(bus: Bus, apis: readonly ApiClient[]): Promise<void> {
     const open = (await bus.list(tasks)).filter(({ value }) => !isTaskEnd(value.state));
     await Promise.all(
-      open.map(async ({ value: { id, tenant } }, index) => {
+      open.map(async ({ value: { taskId: id, tenant } }, index) => {
         const api = apis.find((one) => one.tenant === tenant)!;
         const { status } = await api.post(index, `/api/tasks/${id}/cancel`, {});
         if (status === 0 || status >= 500)

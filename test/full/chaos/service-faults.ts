@@ -61,7 +61,7 @@ const hurtStage = (signal: "SIGKILL" | "SIGSTOP"): FaultKind => ({
   needs: "service",
   async strike({ random, freeService, hostRecord }) {
     const host = freeService(["agent-host"]);
-    const stages = (host === undefined ? undefined : hostRecord(host))?.stages ?? [];
+    const stages = (host === undefined ? undefined : hostRecord(host))?.processes ?? [];
     // One that serves somebody, if there is one: its death says more.
     const busy = stages.filter(({ slots }) => slots.some(({ state }) => state === "busy"));
     const [first, ...others] = (busy.length > 0 ? busy : stages).flatMap(({ pid }) => pid ?? []);

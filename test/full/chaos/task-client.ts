@@ -54,12 +54,12 @@ export class TaskClient {
       await this.#post(gateway, `/api/tasks/${taskId}/cancel`);
       return;
     }
-    const session = await this.#underWay(taskId, gateway);
+    const sessionId = await this.#underWay(taskId, gateway);
     // Who is called by telephone hangs up.
-    if (session === undefined || end === "left") return;
+    if (sessionId === undefined || end === "left") return;
     await sleep(afterMs);
     if (end === "cancel") await this.#post(gateway, `/api/tasks/${taskId}/cancel`);
-    else if (wish.body.profile !== PHONE_PROFILE) await this.#post(gateway, `/api/session/${session}/end`);
+    else if (wish.body.profile !== PHONE_PROFILE) await this.#post(gateway, `/api/session/${sessionId}/end`);
   }
 
   #wish(random: Random): Wish {
@@ -100,7 +100,7 @@ export class TaskClient {
     const untilMs = now() + FOLLOWED_MS;
     for (let tries = 0; now() < untilMs; tries++) {
       const { body } = await api.get(gateway + tries, `/api/tasks/${taskId}`);
-      if (body?.state === "inProgress") return body.attempts.at(-1)?.session;
+      if (body?.state === "inProgress") return body.attempts.at(-1)?.sessionId;
       if (body?.state !== undefined && isTaskEnd(body.state)) return undefined;
       await sleep(LOOK_MS);
     }

@@ -1,6 +1,6 @@
 // Looks into LiveKit's rooms four times a second, and asks where a room seems to have two agents.
 import { RoomServiceClient } from "livekit-server-sdk";
-import { askingAgents } from "../../../libs/livekit/ask-agent.ts";
+import { createAskAgent } from "../../../libs/livekit/ask-agent.ts";
 import { liveRooms } from "../../../libs/livekit/live-rooms.ts";
 import type { Rooms } from "../../../libs/livekit/rooms.ts";
 import type { TestLiveKit } from "../../kit/servers/servers.ts";
@@ -15,7 +15,7 @@ type Room = RoomsSeen["rooms"][number];
 export function roomsOf({ url, apiKey, apiSecret }: TestLiveKit): Rooms {
   const api = url.replace(/^ws/, "http");
   const client = new RoomServiceClient(api, apiKey, apiSecret, { requestTimeout: 3 });
-  return liveRooms(client, askingAgents({ api, apiKey, apiSecret }));
+  return liveRooms(client, createAskAgent({ api, apiKey, apiSecret }));
 }
 
 export class RoomWatch {

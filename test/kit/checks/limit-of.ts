@@ -1,10 +1,10 @@
 // How long a session may stay in a state before it may be called overdue.
 import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 
-type Kind = Extract<SessionEvent, { type: "overdue" }>["kind"];
+type Kind = Extract<SessionEvent, { type: "deadline_exceeded" }>["kind"];
 
 /** In ms, as the record itself says. */
-export function limitOf(kind: Kind, { deadlineMs: limits, asked }: SessionRecord): number {
+export function limitOf(kind: Kind, { deadlineMs: limits, requestedWarmth: asked }: SessionRecord): number {
   switch (kind) {
     case "waiting":
       return limits.requested;

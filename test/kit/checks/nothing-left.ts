@@ -17,7 +17,7 @@ const LEFT_MS = 30_000;
 /** Ends what still runs, and waits until nothing of any session is left. */
 export async function expectNothingLeft(scene: Scene): Promise<void> {
   const open = (await scene.bus.list(sessions)).filter(({ value }) => value.state !== "ended");
-  await Promise.all(open.map(({ value }) => scene.end(value.id)));
+  await Promise.all(open.map(({ value }) => scene.end(value.sessionId)));
   let left: string[] = [];
   await until(
     async () => {
@@ -30,20 +30,23 @@ export async function expectNothingLeft(scene: Scene): Promise<void> {
       what: () => `nothing outlives its session; there is ${left.join(", ")}`,
     },
   );
-  for (const { value } of await scene.bus.list(sessions)) expectLegalLife(await scene.revisions(value.id));
+  for (const { value } of await scene.bus.list(sessions))
+    expectLegalLife(await scene.revisions(value.sessionId));
   expect(await scene.bus.recent(deadLetters, "dead.>", 10), "dead letters").toEqual([]);
 }
 
 async function whatIsLeft(scene: Scene): Promise<string[]> {
   const hosts = await scene.hosts();
-  const stages = hosts.flatMap((host) => host.stages);
+  const stages = hosts.flatMap((host) => host.processes);
   const slots = stages.flatMap((stage) => stage.slots);
   const standby = new Set(slots.map((slot: Json) => STANDBY_PREFIX + slot.id));
   const rooms = scene.stack.livekit === undefined ? [] : await scene.rooms.list();
   const known = new Set(stages.map((stage: Json) => stage.pid));
   return [
     ...rooms.filter(({ name }) => !standby.has(name)).map(({ name }) => `the room ${name}`),
-    ...slots.filter((slot: Json) => slot.session).map((slot: Json) => `the slot of session ${slot.session}`),
+    ...slots
+      .filter((slot: Json) => slot.sessionId)
+      .map((slot: Json) => `the slot of session ${slot.sessionId}`),
     ...stagePids(scene)
       .filter((pid) => !known.has(pid))
       .map((pid) => `the stage process ${pid}, which no host knows`),
@@ -87,7 +90,7 @@ const NEXT: Record<string, readonly string[]> = {
 /** Holds every stored revision of one record against the rules of the machine's transitions. */
 export function expectLegalLife(revisions: readonly SessionRecord[]): void {
   const [first] = revisions;
-  const about = `session ${first?.id}`;
+  const about = `session ${first?.sessionId}`;
   /** Its whole life, also what the record itself has forgotten. */
   const steps = [...(first?.history ?? [])];
   expect(first?.history[0], about).toMatchObject({ state: "requested", attempt: 1 });

@@ -7,7 +7,7 @@ import type {
   SessionRecord,
   SessionState,
 } from "../../../libs/contracts/sessions/session.ts";
-import { newSession, type SessionDefaults, step } from "../../../libs/domain/session/reduce.ts";
+import { newSession, reduceSession, type SessionDefaults } from "../../../libs/domain/session/reduce.ts";
 import type { SessionInput } from "../../../libs/domain/session/transitions.ts";
 import { LIVEKIT_PAUSE_MS, pauseAfter } from "../../../services/dispatcher/execute-commands.ts";
 
@@ -89,11 +89,11 @@ function* waysFrom(
   for (const start of startsOf(before, after, events, defaults)) {
     yield [start];
     for (const input of dispatchersInputs(start.to, after)) {
-      const next = { from: start.to, by: input.type, to: step(start.to, input) };
+      const next = { from: start.to, by: input.type, to: reduceSession(start.to, input) };
       if (next.to === start.to) continue;
       yield [start, next];
       for (const further of dispatchersInputs(next.to, after))
-        yield [start, next, { from: next.to, by: further.type, to: step(next.to, further) }];
+        yield [start, next, { from: next.to, by: further.type, to: reduceSession(next.to, further) }];
     }
   }
 }
@@ -117,25 +117,32 @@ function startsOf(
     event.type === "requested" || !times.has(event.at) ? [] : [event],
   );
   const asItWas: ReplayedStep = { from: before, by: "nothing", to: before };
-  return [asItWas, ...inputs.map((event) => ({ from: before, by: event.type, to: step(before, event) }))];
+  return [
+    asItWas,
+    ...inputs.map((event) => ({ from: before, by: event.type, to: reduceSession(before, event) })),
+  ];
 }
 
 /** What the dispatcher may have decided or learnt itself, read back from the history that it led to. */
 function dispatchersInputs(before: SessionRecord, after: SessionRecord): SessionInput[] {
   const { host, attempt } = before;
   return after.history.slice(-3).flatMap((line): SessionInput[] => {
-    const { at, why = "" } = line;
-    if (line.state === "dispatched" && after.hostEpoch !== undefined && after.asked !== undefined) {
-      const chosen = { host: after.host ?? "", epoch: after.hostEpoch, asked: after.asked };
+    const { at, reason = "" } = line;
+    if (line.state === "dispatched" && after.hostEpoch !== undefined && after.requestedWarmth !== undefined) {
+      const chosen = {
+        host: after.host ?? "",
+        epoch: after.hostEpoch,
+        requestedWarmth: after.requestedWarmth,
+      };
       return [{ type: "host_chosen", attempt: line.attempt, at, ...chosen }];
     }
     if (host === undefined || before.state !== "dispatched") return [];
     return [
-      { type: "declined", attempt, host, why, at },
-      { type: "declined", attempt, host, why, at, mayHaveStarted: true },
-      { type: "declined", attempt, host, why, at, pauseMs: LIVEKIT_PAUSE_MS },
-      ...(isProviderHost(host) ? declinedByConnectors(before, { attempt, host, why, at }) : []),
-      { type: "assign_failed", attempt, host, why, worthRepeating: true, at },
+      { type: "declined", attempt, host, reason, at },
+      { type: "declined", attempt, host, reason, at, mayHaveStarted: true },
+      { type: "declined", attempt, host, reason, at, pauseMs: LIVEKIT_PAUSE_MS },
+      ...(isProviderHost(host) ? declinedByConnectors(before, { attempt, host, reason, at }) : []),
+      { type: "assign_failed", attempt, host, reason, retryable: true, at },
     ];
   });
 }
@@ -146,9 +153,9 @@ function dispatchersInputs(before: SessionRecord, after: SessionRecord): Session
  */
 function declinedByConnectors(
   { backoffMs }: SessionRecord,
-  said: { attempt: number; host: string; why: string; at: string },
+  said: { attempt: number; host: string; reason: string; at: string },
 ): SessionInput[] {
-  if (!said.why.startsWith(said.host) && !said.why.startsWith("no connector is up")) return [];
+  if (!said.reason.startsWith(said.host) && !said.reason.startsWith("no connector is up")) return [];
   const declined = { ...said, type: "declined" as const, pauseMs: pauseAfter(backoffMs) };
   return [
     { ...declined, mayHaveStarted: false },
@@ -169,4 +176,4 @@ function sameAs(wanted: SessionRecord): (record: SessionRecord | undefined) => b
 
 /** The same text for the same record, whoever made it; the mark of its write apart. */
 export const canonical = (record: SessionRecord): string =>
-  JSON.stringify(sessions.schema.parse({ ...record, opId: "" }));
+  JSON.stringify(sessions.schema.parse({ ...record, writeId: "" }));

@@ -25,13 +25,13 @@ export interface ReleaseServer {
 /** Serves one release of a program that prints `says`. */
 export async function startReleaseServer(
   spec: BinarySpec,
-  says: string,
+  description: string,
   fault: Fault,
 ): Promise<ReleaseServer> {
   const { os, arch } = goPlatform();
   const name = spec.archive(os, arch);
   if (name === undefined) throw new Error(`There is no release of ${spec.name} for this machine`);
-  const archive = archiveOf(spec.name, says);
+  const archive = archiveOf(spec.name, description);
   const sum = createHash("sha256").update(archive).digest("hex");
   const listed = fault === "wrong checksum" ? "0".repeat(64) : sum;
   const other = `${"1".repeat(64)}  another-file.tar.gz\n`;
@@ -69,12 +69,12 @@ function send(response: ServerResponse, archive: Buffer, fault: Fault): void {
 }
 
 /** The program in a folder, as nats-server's archives have it. */
-function archiveOf(program: string, says: string): Buffer {
+function archiveOf(program: string, description: string): Buffer {
   const directory = mkdtempSync(join(tmpdir(), "greenroom-release-"));
   try {
     const file = join(directory, "in", "a-folder", program);
     mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, `#!/bin/sh\necho "${says}"\n`);
+    writeFileSync(file, `#!/bin/sh\necho "${description}"\n`);
     execFileSync("tar", ["-czf", join(directory, "out.tar.gz"), "-C", join(directory, "in"), "a-folder"]);
     return readFileSync(join(directory, "out.tar.gz"));
   } finally {

@@ -1,18 +1,18 @@
 // Stages that do what a test says, in the place of child processes; and a pool of agents on them.
 import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import { silentLog } from "../../../libs/runtime/log.ts";
-import { WarmPool } from "../../../services/agent-host/pool/agent-pool.ts";
-import type { FromStage, StageJob, ToStage } from "../../../services/agent-host/pool/messages.ts";
+import { AgentPool } from "../../../services/agent-host/pool/agent-pool.ts";
+import type { HostToProcess, JobRequest, ProcessToHost } from "../../../services/agent-host/pool/messages.ts";
 import type { Assignment, Slot } from "../../../services/agent-host/pool/slots.ts";
-import { SpawnGate } from "../../../services/agent-host/pool/spawn-limiter.ts";
-import type { LaunchStage } from "../../../services/agent-host/pool/supervised-process.ts";
+import { SpawnLimiter } from "../../../services/agent-host/pool/spawn-limiter.ts";
+import type { LaunchProcess } from "../../../services/agent-host/pool/supervised-process.ts";
 import { createSimClock, type SimClock } from "../sim-clock.ts";
 
-type Slotted = Extract<ToStage, { slot: string }>;
+type Slotted = Extract<HostToProcess, { slot: string }>;
 
 export interface ScriptedStage {
   /** All that its host told it, pings apart. */
-  readonly told: ToStage[];
+  readonly told: HostToProcess[];
   readonly isKilled: boolean;
   /** Whether it answers pings. */
   isSilent: boolean;
@@ -21,15 +21,15 @@ export interface ScriptedStage {
   /** How long it has waited for a CPU so far. */
   runDelayMs: () => number;
   memoryMb: number;
-  say(message: FromStage): void;
-  die(why: string): void;
+  say(message: ProcessToHost): void;
+  die(reason: string): void;
   /** The slots that it was told something of, in order. */
   slots(type: Slotted["type"]): string[];
 }
 
-export function scriptStages(): { launch: LaunchStage; stages: ScriptedStage[] } {
+export function scriptStages(): { launch: LaunchProcess; stages: ScriptedStage[] } {
   const stages: ScriptedStage[] = [];
-  const launch: LaunchStage = (_start, listener) => {
+  const launch: LaunchProcess = (_start, listener) => {
     let isKilled = false;
     const stage: ScriptedStage = {
       told: [],
@@ -41,7 +41,7 @@ export function scriptStages(): { launch: LaunchStage; stages: ScriptedStage[] }
       runDelayMs: () => 0,
       memoryMb: 100,
       say: (message) => listener.onMessage(message),
-      die: (why) => listener.onExit(why),
+      die: (reason) => listener.onExit(reason),
       slots: (type) => stage.told.flatMap((message) => (message.type === type ? [message.slot] : [])),
     };
     stages.push(stage);
@@ -62,7 +62,7 @@ export function scriptStages(): { launch: LaunchStage; stages: ScriptedStage[] }
 }
 
 export interface PoolScene {
-  readonly pool: WarmPool;
+  readonly pool: AgentPool;
   readonly clock: SimClock;
   readonly stages: ScriptedStage[];
   /** What the pool told its host, in words. */
@@ -72,7 +72,7 @@ export interface PoolScene {
   /** Every agent that is being started gets warm. */
   warmUp(): void;
   /** Takes an agent and begins its job. */
-  give(session: string, asked?: "hot" | "warm" | "cold"): Slot | undefined;
+  give(sessionId: string, asked?: "hot" | "warm" | "cold"): Slot | undefined;
   numbers(): { warm: number; hot: number; warming: number; busy: number };
 }
 
@@ -82,13 +82,13 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
   const { launch, stages } = scriptStages();
   const heard: string[] = [];
   const rooms: string[] = [];
-  const of = ({ assignment }: Slot) => assignment?.session ?? "nobody";
+  const of = ({ assignment }: Slot) => assignment?.sessionId ?? "nobody";
   let ids = 0;
-  const pool = new WarmPool({
+  const pool = new AgentPool({
     clock,
     log: silentLog,
     launch,
-    gate: new SpawnGate(4),
+    limiter: new SpawnLimiter(4),
     newId: () => `id-${++ids}`,
     pingMs: 1000,
     memoryLimitMb: 500,
@@ -102,7 +102,7 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
       livekitApiSecret: "",
       simulated: false,
       logLevel: "info",
-      handover: { restore: true, sentence: "" },
+      failover: { restore: true, message: "" },
     },
     standby: standby
       ? {
@@ -119,8 +119,8 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
       onJoined: (slot) => heard.push(`joined ${of(slot)}`),
       onReady: (slot) => heard.push(`ready ${of(slot)}`),
       onUser: () => {},
-      onEnded: (slot, { why, error }) => heard.push(`ended ${of(slot)}: ${error?.message ?? why}`),
-      onLost: (slot, why) => heard.push(`lost ${of(slot)}: ${why}`),
+      onEnded: (slot, { reason, error }) => heard.push(`ended ${of(slot)}: ${error?.message ?? reason}`),
+      onLost: (slot, reason) => heard.push(`lost ${of(slot)}: ${reason}`),
       onClosed: (slot) => heard.push(`closed ${of(slot)}`),
       onConversation: (slot, { items }) => heard.push(`said ${of(slot)}: ${items.length}`),
       onMeasures: (slot, { agentTurns }) => heard.push(`measured ${of(slot)}: ${agentTurns}`),
@@ -128,7 +128,7 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
     },
   });
   pool.probe();
-  pool.setTarget({ min: 0, hot: 0, max: 10, perStage: 10, ...target });
+  pool.setTarget({ min: 0, hot: 0, max: 10, perProcess: 10, ...target });
   const warmed = new Set<string>();
   return {
     pool,
@@ -145,9 +145,10 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
         }
       }
     },
-    give(session, asked = "warm") {
-      const slot = pool.take(asked, anAssignment(session));
-      if (slot !== undefined) pool.run(slot, aJob(session, asked === "hot" ? undefined : `room-${session}`));
+    give(sessionId, asked = "warm") {
+      const slot = pool.take(asked, anAssignment(sessionId));
+      if (slot !== undefined)
+        pool.run(slot, aJob(sessionId, asked === "hot" ? undefined : `room-${sessionId}`));
       return slot;
     },
     numbers() {
@@ -157,25 +158,25 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
   };
 }
 
-export const anAssignment = (session: string): Omit<Assignment, "warmth"> => ({
+export const anAssignment = (sessionId: string): Omit<Assignment, "warmth"> => ({
   tenant: "t",
-  session,
+  sessionId,
   attempt: 1,
   takenAtMs: 0,
   job: undefined,
   readyAtMs: undefined,
   lastActiveAtMs: 0,
-  userCame: false,
+  userJoined: false,
   isReleased: false,
 });
 
-export const aJob = (session: string, room?: string): StageJob => ({
+export const aJob = (sessionId: string, room?: string): JobRequest => ({
   tenant: "t",
-  session,
+  sessionId,
   attempt: 1,
   room,
   token: room === undefined ? undefined : "token",
-  identity: `agent-${session}-1`,
+  identity: `agent-${sessionId}-1`,
   user: { id: "u", name: "U" },
   metadata: "{}",
   recovering: false,

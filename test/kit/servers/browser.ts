@@ -9,7 +9,7 @@ import { type MicrophoneOptions, writeMicrophoneFile } from "../fixtures/speech.
 
 export interface BrowserOptions {
   /** What the microphone says, again and again, with the silence around it. None: it is silent. */
-  readonly says?: MicrophoneOptions & { readonly text: string };
+  readonly description?: MicrophoneOptions & { readonly text: string };
   /** Whether a page that asks for the microphone gets it. */
   readonly microphone?: "allowed" | "refused";
 }
@@ -37,7 +37,8 @@ export async function openBrowser(options: BrowserOptions = {}): Promise<TestBro
   let context: BrowserContext | undefined;
   try {
     const file = join(dir, "microphone.wav");
-    if (options.says !== undefined) await writeMicrophoneFile(file, options.says.text, options.says);
+    if (options.description !== undefined)
+      await writeMicrophoneFile(file, options.description.text, options.description);
     context = await chromium.launchPersistentContext(join(dir, "profile"), {
       executablePath: findChromium(),
       headless: true,
@@ -68,7 +69,7 @@ export async function openBrowser(options: BrowserOptions = {}): Promise<TestBro
   }
 }
 
-function argumentsFor({ says, microphone = "allowed" }: BrowserOptions, file: string): string[] {
+function argumentsFor({ description, microphone = "allowed" }: BrowserOptions, file: string): string[] {
   return [
     "--no-sandbox",
     "--disable-gpu",
@@ -81,7 +82,7 @@ function argumentsFor({ says, microphone = "allowed" }: BrowserOptions, file: st
     "--use-fake-device-for-media-stream",
     // The same switch with "deny" answers each question with no.
     microphone === "allowed" ? "--use-fake-ui-for-media-stream" : "--use-fake-ui-for-media-stream=deny",
-    ...(says === undefined ? [] : [`--use-file-for-fake-audio-capture=${file}`]),
+    ...(description === undefined ? [] : [`--use-file-for-fake-audio-capture=${file}`]),
   ];
 }
 

@@ -7,7 +7,7 @@ import { until } from "../until.ts";
 
 /** The program, installed when it is missing; what that takes is shown. */
 export const binaryOf = (spec: BinarySpec): Promise<string> =>
-  findBinary(spec, { env: process.env, say: (line) => console.error(line) });
+  findBinary(spec, { env: process.env, report: (line) => console.error(line) });
 
 const START_MS = 20_000;
 const STOP_MS = 10_000;

@@ -11,12 +11,16 @@ export interface DoctorAnswer {
   readonly checks: readonly {
     readonly name: string;
     readonly level: string;
-    readonly findings: readonly { readonly level: string; readonly says: string; readonly todo?: string }[];
+    readonly findings: readonly {
+      readonly level: string;
+      readonly description: string;
+      readonly todo?: string;
+    }[];
   }[];
   /** Names of the checks that ended so. */
   named(level: string): string[];
   /** All that one check found, as text. */
-  says(name: string): string;
+  description(name: string): string;
 }
 
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
@@ -29,7 +33,7 @@ export async function runDoctor(env: Readonly<Record<string, string | undefined>
     exitCode,
     ...answer,
     named: (level) => answer.checks.filter((check) => check.level === level).map(({ name }) => name),
-    says: (name) => JSON.stringify(answer.checks.find((check) => check.name === name)?.findings),
+    description: (name) => JSON.stringify(answer.checks.find((check) => check.name === name)?.findings),
   };
 }
 

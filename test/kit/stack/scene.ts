@@ -27,7 +27,7 @@ const WAIT_MS = 30_000;
 /** Limits that a test can wait for; the defaults are made for people. */
 const QUICK = {
   GREENROOM_SWEEP_MS: "1000",
-  GREENROOM_USER_LEFT_MS: "500",
+  GREENROOM_USER_REJOIN_GRACE_MS: "500",
 };
 
 export async function openScene({ agents, env, ...options }: SceneOptions): Promise<Scene> {
@@ -148,8 +148,8 @@ export class Scene {
   /** The host, stage and slot that serve a session by the hosts' own word. */
   async slotOf(id: string): Promise<{ host: Json; stage: Json; slot: Json } | undefined> {
     for (const host of await this.hosts())
-      for (const stage of host.stages)
-        for (const slot of stage.slots) if (slot.session === id) return { host, stage, slot };
+      for (const stage of host.processes)
+        for (const slot of stage.slots) if (slot.sessionId === id) return { host, stage, slot };
     return undefined;
   }
 
@@ -191,8 +191,8 @@ export const lifeOf = (session: { history: { state: string; attempt: number }[] 
   session.history.map(({ state, attempt }) => `${state} ${attempt}`);
 
 /** What the steps of a session's history say about why they were taken. */
-export const whysOf = (session: { history: { why?: string }[] }): string[] =>
-  session.history.flatMap(({ why }) => why ?? []);
+export const whysOf = (session: { history: { reason?: string }[] }): string[] =>
+  session.history.flatMap(({ reason }) => reason ?? []);
 
 /** Asks for a session of the troubled agent, and doesn't wait for what becomes of it. */
 export async function askForTrouble(scene: Scene, trouble: string, more: object = {}): Promise<string> {

@@ -127,7 +127,7 @@ class RunningStack implements Stack {
             LIVEKIT_API_KEY: livekit.apiKey,
             LIVEKIT_API_SECRET: livekit.apiSecret,
           }),
-      GREENROOM_DRAIN_MS: "1000",
+      GREENROOM_DRAIN_TIMEOUT_MS: "1000",
       ...(options.agentsDir === undefined ? {} : { GREENROOM_AGENTS_DIR: options.agentsDir }),
       ...options.env,
     };

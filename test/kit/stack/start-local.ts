@@ -136,7 +136,7 @@ export class LocalProcess {
   }
 
   /** Waits for a line of the log; answers it. */
-  async says(pattern: RegExp, service?: string, timeoutMs = 30_000): Promise<LogRecord> {
+  async description(pattern: RegExp, service?: string, timeoutMs = 30_000): Promise<LogRecord> {
     return await until(
       () =>
         this.records().find(
@@ -148,7 +148,7 @@ export class LocalProcess {
 
   /** Waits until everything runs. */
   ready(timeoutMs = 60_000): Promise<LogRecord> {
-    return this.says(/^Greenroom is ready/, "greenroom", timeoutMs);
+    return this.description(/^Greenroom is ready/, "greenroom", timeoutMs);
   }
 
   signal(signal: NodeJS.Signals): void {

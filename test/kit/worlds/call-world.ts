@@ -5,8 +5,8 @@ import type { Assign } from "../../../libs/contracts/fleet/host.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionEvent } from "../../../libs/contracts/sessions/session.ts";
 import { assignCommand, releaseCommand, sessionEvents } from "../../../libs/contracts/streams.ts";
-import { sipProvider } from "../../../services/providers/drivers/sip.ts";
-import { mayCall } from "../../../services/providers/launches/dial-guard.ts";
+import { sipDriver } from "../../../services/providers/drivers/sip.ts";
+import { canDial } from "../../../services/providers/launches/dial-guard.ts";
 import { type ScriptedCall, ScriptedPhones } from "../fakes/scripted-phones.ts";
 import { AT, aHost, type anEvent } from "../fixtures/sessions.ts";
 import { providerWorld } from "./provider-world.ts";
@@ -21,7 +21,7 @@ export async function callWorld() {
   await outcome(
     client.serve(assignCommand, "h1", async (assign) => {
       assigns.push(assign);
-      const about = { tenant: assign.tenant, sessionId: assign.session, attempt: assign.attempt, at: AT };
+      const about = { tenant: assign.tenant, sessionId: assign.sessionId, attempt: assign.attempt, at: AT };
       const byHost = { ...about, host: "h1", epoch: 1 };
       const where = { room: assign.room ?? "", identity: assign.identity, warm: "warm" as const, tookMs: 1 };
       clock.after(200, () => void say({ ...byHost, type: "ready", ...where }));
@@ -35,13 +35,13 @@ export async function callWorld() {
     connector(
       instance,
       change,
-      sipProvider({
+      sipDriver({
         clock,
         phones,
         rooms: phones,
         trunkOf: (profile) => (profile === "support" ? "ST_1" : undefined),
         ringS: 45,
-        mayCall: (order) => mayCall(client, order),
+        canDial: (order) => canDial(client, order),
       }),
     );
   const call = (id: string, changed: Parameters<typeof anEvent>[1] = {}) =>
@@ -66,8 +66,8 @@ export async function callWorld() {
         tenant: "t",
         sessionId,
         at: AT,
-        reason: "completed",
-        why: "the api said so",
+        endedReason: "completed",
+        reason: "the api said so",
       }),
     );
   return { ...world, phones, assigns, connector: started, call, dialled, launchWhen, endAsked, say };

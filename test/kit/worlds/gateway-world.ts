@@ -7,7 +7,7 @@ import type { HostProfile, HostRecord } from "../../../libs/contracts/fleet/host
 import { agentIdentityOf, sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord, Warmth } from "../../../libs/contracts/sessions/session.ts";
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
-import { newSession, step } from "../../../libs/domain/session/reduce.ts";
+import { newSession, reduceSession } from "../../../libs/domain/session/reduce.ts";
 import type { SessionInput } from "../../../libs/domain/session/transitions.ts";
 import { watchHosts } from "../../../libs/fleet/host-view.ts";
 import { watchSessions } from "../../../libs/fleet/session-view.ts";
@@ -166,7 +166,7 @@ export const aHost = (
   profiles: Record<string, Partial<HostProfile>> = { echo: {} },
   more: Partial<HostRecord> = {},
 ): HostRecord => ({
-  id: HOST,
+  hostId: HOST,
   epoch: EPOCH,
   pid: 1,
   startedAt: "2026-01-01T00:00:00.000Z",
@@ -181,7 +181,7 @@ export const aHost = (
       { status: "running", warm: 2, hot: 1, warming: 0, busy: 0, max: 50, ...profile } as HostProfile,
     ]),
   ),
-  stages: [],
+  processes: [],
   stats: { spawned: 5, assigned: 2, lost: 1 },
   ...more,
 });
@@ -190,36 +190,39 @@ const at = () => new Date().toISOString();
 
 /** The inputs by which an attempt becomes ready. */
 export function becomeReady(
-  record: Pick<SessionRecord, "id" | "attempt"> & Partial<Pick<SessionRecord, "room" | "roomIsNamed">>,
+  record: Pick<SessionRecord, "sessionId" | "attempt"> & Partial<Pick<SessionRecord, "room" | "roomIsNamed">>,
   warm: Warmth = "hot",
 ): SessionInput[] {
   const { attempt } = record;
   const said = {
     tenant: TENANT,
-    sessionId: record.id,
+    sessionId: record.sessionId,
     attempt,
     host: HOST,
     epoch: EPOCH,
-    room: (record.roomIsNamed && record.room) || `standby-${record.id}`,
-    identity: agentIdentityOf(record.id, attempt),
+    room: (record.roomIsNamed && record.room) || `standby-${record.sessionId}`,
+    identity: agentIdentityOf(record.sessionId, attempt),
     warm,
     at: at(),
   };
   return [
-    { type: "host_chosen", attempt, host: HOST, epoch: EPOCH, asked: warm, at: at() },
+    { type: "host_chosen", attempt, host: HOST, epoch: EPOCH, requestedWarmth: warm, at: at() },
     { type: "joined", ...said, tookMs: 3 },
     { type: "ready", ...said, tookMs: 5 },
   ];
 }
 
 /** The inputs by which an attempt ends because its host lost it. */
-export const loseAgent = (record: Pick<SessionRecord, "id" | "attempt">, why: string): SessionInput => ({
+export const loseAgent = (
+  record: Pick<SessionRecord, "sessionId" | "attempt">,
+  reason: string,
+): SessionInput => ({
   type: "agent_lost",
   tenant: TENANT,
-  sessionId: record.id,
+  sessionId: record.sessionId,
   attempt: record.attempt,
   at: at(),
-  why,
+  reason,
 });
 
 type Bus = ReturnType<MemoryServer["connect"]>;
@@ -239,8 +242,8 @@ async function playDispatcher(
     if ((await bus.read(sessions, sessionKey(TENANT, event.sessionId))) !== undefined) return "done";
     const record = newSession(event, { deadlineMs, maxAttempts });
     await bus.save(sessions, record, 0);
-    if (how === "ready") await move(bus, record.id, becomeReady(record));
-    else if (typeof how === "function") await move(bus, record.id, how(record));
+    if (how === "ready") await move(bus, record.sessionId, becomeReady(record));
+    else if (typeof how === "function") await move(bus, record.sessionId, how(record));
     return "done";
   });
 }
@@ -251,7 +254,7 @@ async function move(bus: Bus, sessionId: string, inputs: SessionInput[]): Promis
       () => bus.read(sessions, sessionKey(TENANT, sessionId)),
       { what: `${sessionId} has a record` },
     );
-    const next = step(value, input);
+    const next = reduceSession(value, input);
     if (next !== value) await bus.save(sessions, next, revision);
   }
 }

@@ -1,7 +1,7 @@
 // Handoffs and an agent runner on a memory bus in simulated time: a real dispatcher, real connectors, real claims.
 import { Webhook } from "standardwebhooks";
-import { dispatches, sessions } from "../../../libs/contracts/buckets.ts";
-import { type DispatchRecord, RuntimeEvent } from "../../../libs/contracts/claims/claim.ts";
+import { claims, sessions } from "../../../libs/contracts/buckets.ts";
+import { type ClaimRecord, HandoffEvent } from "../../../libs/contracts/claims/claim.ts";
 import type { ClaimAnswer } from "../../../libs/contracts/claims/http.ts";
 import { PROVIDER_EPOCH } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
@@ -11,10 +11,10 @@ import { watchSessions } from "../../../libs/fleet/session-view.ts";
 import { simulatedRooms } from "../../../libs/livekit/simulated-rooms.ts";
 import { silentLog } from "../../../libs/runtime/log.ts";
 import { startDispatcher } from "../../../services/dispatcher/dispatcher.ts";
-import { claimDispatch } from "../../../services/gateway/claims/take-claim.ts";
+import { takeClaim } from "../../../services/gateway/claims/take-claim.ts";
 import type { Gateway } from "../../../services/gateway/context.ts";
 import { startRuntime } from "../../../services/handoffs/handoffs.ts";
-import { webhookProvider } from "../../../services/providers/drivers/runner.ts";
+import { runnerDriver } from "../../../services/providers/drivers/runner.ts";
 import { startConnector } from "../../../services/providers/providers.ts";
 import type { Faults } from "../../simulation/nats/faults.ts";
 import { defaults } from "../fixtures/sessions.ts";
@@ -118,7 +118,7 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
       };
     }
     const common = { bus, clock: own, log: silentLog, instance, livekit };
-    const provider = webhookProvider({
+    const provider = runnerDriver({
       ...common,
       runnerOf: (profile) =>
         profile === "nobody"
@@ -126,11 +126,11 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
           : { url: `http://runner/launch/${profile}`, agent: `its-${profile}` },
       secrets: [RUNNER_SECRET],
       claimMs: limits.claimMs,
-      claimUrlOf: (id) => `https://greenroom.example/api/dispatches/${id}/claim`,
+      claimUrlOf: (id) => `https://greenroom.example/api/claims/${id}/claim`,
       ask: runner.ask,
       askClient: async () => runner.client,
     });
-    const looks = { takeMs: 4000, userLeftMs: 3000, observeMs: 1000 };
+    const looks = { dispatchTimeoutMs: 4000, userLeftMs: 3000, observeMs: 1000 };
     const start = async () => {
       const sessionView = await watchSessions(bus, own);
       const hosts = await watchHosts(bus);
@@ -138,7 +138,7 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
         ...common,
         providers: [provider],
         limits: looks,
-        lastRingsMs: 60_000,
+        ringingWaitMs: 60_000,
       });
       const runtime = await startRuntime({
         ...common,
@@ -170,13 +170,13 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
     ({ bus: connect(name), clock, log: silentLog, livekit, instance: name }) as unknown as Gateway;
   const first = gateway("gateway-1");
   const record = (id: string): SessionRecord | undefined =>
-    server.standing(sessions).find(({ value }) => value.id === id)?.value;
+    server.standing(sessions).find(({ value }) => value.sessionId === id)?.value;
   const all = (): SessionRecord[] => server.standing(sessions).map(({ value }) => value);
-  const told = (): RuntimeEvent[] =>
+  const told = (): HandoffEvent[] =>
     server
       .stored<unknown>(handoffRequests)
       .filter(({ subject }) => subject !== handoffRequests.subjects)
-      .map(({ message }) => RuntimeEvent.parse(message));
+      .map(({ message }) => HandoffEvent.parse(message));
 
   return {
     clock,
@@ -197,14 +197,14 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
       id: string,
       by: { nonce?: string; subject?: string; tenant?: string; at?: Gateway } = {},
     ): Promise<ClaimAnswer> =>
-      claimDispatch(
+      takeClaim(
         by.at ?? first,
         { tenant: by.tenant ?? "acme", subject: by.subject ?? "runner" },
         id,
         by.nonce ?? "nonce-of-the-runner",
       ),
-    dispatch: (id: string): DispatchRecord | undefined =>
-      server.standing(dispatches).find(({ value }) => value.id === id)?.value,
+    dispatch: (id: string): ClaimRecord | undefined =>
+      server.standing(claims).find(({ value }) => value.claimId === id)?.value,
     /** What the gateway's routes say when a runner reports. */
     report: (claimed: ClaimAnswer, type: "joined" | "ready") =>
       outcome(

@@ -32,7 +32,7 @@ export function erasureWorld() {
     const stop = await w.outcome(
       startDeletionJobs({
         ...{ bus: own, clock: w.clock, log: silentLog, instance: name, settleMs: 5000 },
-        nextOpId: () => `${name}-${++op}`,
+        nextWriteId: () => `${name}-${++op}`,
         signer: createReceiptSigner(receipts),
       }),
     );

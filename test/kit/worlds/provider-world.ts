@@ -4,7 +4,7 @@ import { launches, sessions } from "../../../libs/contracts/buckets.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
-import { startBeat } from "../../../libs/fleet/heartbeat.ts";
+import { startHeartbeat } from "../../../libs/fleet/heartbeat.ts";
 import { simulatedRooms } from "../../../libs/livekit/simulated-rooms.ts";
 import { silentLog } from "../../../libs/runtime/log.ts";
 import { startDispatcher } from "../../../services/dispatcher/dispatcher.ts";
@@ -13,7 +13,7 @@ import type {
   Launched,
   LaunchOrder,
   Observation,
-  Provider,
+  ProviderDriver,
 } from "../../../services/providers/drivers/driver.ts";
 import { startConnector } from "../../../services/providers/providers.ts";
 import { anEvent, defaults } from "../fixtures/sessions.ts";
@@ -27,7 +27,7 @@ export interface Job {
 }
 
 /** An external system with two ways in: what connectors ask of it, and what a test makes it do. */
-export class ScriptedProvider implements Provider {
+export class ScriptedProvider implements ProviderDriver {
   readonly name = "livekit" as const;
   readonly launchLimitMs = 5000;
   /** Every launch that ever arrived, by session and attempt. */
@@ -53,9 +53,9 @@ export class ScriptedProvider implements Provider {
   async observe(launch: LaunchRecord): Promise<Observation> {
     if (!this.isReachable) throw new Error("the provider is away");
     if (launch.state === "intended" && !this.canLookUp)
-      return { is: "untellable", why: "it keeps no list of what it was asked" };
+      return { is: "untellable", reason: "it keeps no list of what it was asked" };
     const job = this.of(launch);
-    if (job === undefined) return { is: "absent", why: "the provider has nothing of it" };
+    if (job === undefined) return { is: "absent", reason: "the provider has nothing of it" };
     return "externalId" in job.observation || job.observation.is === "absent"
       ? job.observation
       : ({ externalId: job.id, identity: `agent-${job.id}`, ...job.observation } as Observation);
@@ -63,33 +63,33 @@ export class ScriptedProvider implements Provider {
 
   async end(launch: LaunchRecord, _why: string): Promise<undefined> {
     if (!this.isReachable) throw new Error("the provider is away");
-    this.ended.push(`${launch.session}.${launch.attempt}`);
+    this.ended.push(`${launch.sessionId}.${launch.attempt}`);
     const job = this.of(launch);
     if (job !== undefined) this.jobs.splice(this.jobs.indexOf(job), 1);
   }
 
-  of({ session, attempt }: { session: string; attempt: number }): Job | undefined {
-    return this.jobs.find(({ order }) => order.session === session && order.attempt === attempt);
+  of({ sessionId, attempt }: { sessionId: string; attempt: number }): Job | undefined {
+    return this.jobs.find(({ order }) => order.sessionId === sessionId && order.attempt === attempt);
   }
 
   /** How the agent of an attempt stands from now on. */
-  become(session: string, attempt: number, observation: Observation): void {
-    const job = this.of({ session, attempt });
-    if (job === undefined) throw new Error(`The provider has no launch ${session}.${attempt}`);
+  become(sessionId: string, attempt: number, observation: Observation): void {
+    const job = this.of({ sessionId, attempt });
+    if (job === undefined) throw new Error(`The provider has no launch ${sessionId}.${attempt}`);
     job.observation = observation;
   }
 
   launched: string[] = [];
 
   #start(order: LaunchOrder): Job {
-    this.launched.push(`${order.session}.${order.attempt}`);
+    this.launched.push(`${order.sessionId}.${order.attempt}`);
     const job = { order, id: `job-${this.launched.length}`, observation: this.first };
     this.jobs.push(job);
     return job;
   }
 }
 
-export const LIMITS = { takeMs: 4000, userLeftMs: 3000, observeMs: 1000 };
+export const LIMITS = { dispatchTimeoutMs: 4000, userLeftMs: 3000, observeMs: 1000 };
 
 /** A dispatcher, a janitor, and as many connectors as a test starts. */
 export async function providerWorld(options: { janitor?: boolean; queueMs?: number; seed?: number } = {}) {
@@ -134,7 +134,7 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
   const connector = async (
     instance: string,
     change: (bus: Bus) => Bus = (bus) => bus,
-    of: Provider = provider,
+    of: ProviderDriver = provider,
   ) => {
     const own = clock.forProcess();
     const client = connect(instance);
@@ -147,10 +147,10 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
         instance,
         providers: [of],
         limits: LIMITS,
-        lastRingsMs: 60_000,
+        ringingWaitMs: 60_000,
       }),
     );
-    const stopBeat = startBeat(bus, own, { service: "connector", instance });
+    const stopBeat = startHeartbeat(bus, own, { service: "connector", instance });
     return {
       kill() {
         own.kill();
@@ -176,9 +176,9 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
       client.publish(sessionEvents, anEvent(id, { profile: "support", provider: "livekit", ...changed })),
     );
   const record = (id: string): SessionRecord | undefined =>
-    server.standing(sessions).find(({ value }) => value.id === id)?.value;
+    server.standing(sessions).find(({ value }) => value.sessionId === id)?.value;
   const launch = (id: string, attempt = 1): LaunchRecord | undefined =>
-    server.standing(launches).find(({ value }) => value.session === id && value.attempt === attempt)?.value;
+    server.standing(launches).find(({ value }) => value.sessionId === id && value.attempt === attempt)?.value;
   /** Lets time pass until the session is as wanted. */
   const when = async (id: string, state: SessionRecord["state"], attempt?: number, maxMs = 60_000) => {
     const is = () => {

@@ -1,6 +1,6 @@
 // Outbound processes on a memory bus in simulated time, with a telephone exchange that does as a test says.
 import type { Bus } from "../../../libs/bus/bus.ts";
-import { handOn } from "../../../libs/bus/overflow.ts";
+import { forward } from "../../../libs/bus/overflow.ts";
 import { type Bucket, hosts, launches, sessions, tasks } from "../../../libs/contracts/buckets.ts";
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import {
@@ -27,7 +27,7 @@ export type Scene =
   /** Its connector saves an intent, as of a call; or that nothing came of it. */
   | { launch: "intended" | "over" }
   | { ready: true }
-  | { ends: EndedReason; wasWorthIt?: false };
+  | { ends: EndedReason; wasRetryable?: false };
 
 /** A call that is answered, and ends after a while. */
 export const TALK: readonly Scene[] = [
@@ -128,7 +128,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
     };
   };
   const task = (id: string): TaskRecord | undefined =>
-    server.standing(tasks).find(({ value }) => value.id === id)?.value;
+    server.standing(tasks).find(({ value }) => value.taskId === id)?.value;
   const when = async (id: string, is: (task: TaskRecord) => boolean, maxMs = 30 * 60_000) => {
     const holds = () => {
       const now = task(id);
@@ -190,18 +190,18 @@ class Exchange {
   }
 
   async open(): Promise<void> {
-    await handOn(this.#bus, sessionEvents);
+    await forward(this.#bus, sessionEvents);
     await this.#bus.consume(sessionEvents, { durable: "dispatcher", concurrency: 100 }, async (event) => {
       const key = sessionKey(event.tenant, event.sessionId);
       const found = await this.#bus.read(sessions, key);
       if (event.type === "end_requested") {
         if (found === undefined) return "retry";
         this.ended.push(event.sessionId);
-        await this.#end(key, "cancelled", event.why);
+        await this.#end(key, "cancelled", event.reason);
         return "done";
       }
       if (event.type !== "requested" || found !== undefined) return "done";
-      const saved = await this.#bus.save(sessions, { ...newSession(event, defaults), opId: key }, 0);
+      const saved = await this.#bus.save(sessions, { ...newSession(event, defaults), writeId: key }, 0);
       if (saved === undefined) return "retry";
       this.made.push(event.sessionId);
       void this.#play(event, key);
@@ -223,42 +223,42 @@ class Exchange {
           state: "ready",
           timings: { readyMs: 5 },
         }));
-      else if ("ends" in scene) await this.#end(key, scene.ends, `as ${scene.ends}`, scene.wasWorthIt);
+      else if ("ends" in scene) await this.#end(key, scene.ends, `as ${scene.ends}`, scene.wasRetryable);
     }
   }
 
   async #call(session: SessionRecord, status: CallProgress["status"], more: Partial<CallProgress>) {
-    if (status === "dialing") this.dialled.push(session.id);
+    if (status === "dialing") this.dialled.push(session.sessionId);
     await this.#launch(session, "ready", { ...more, status });
   }
 
   async #launch(session: SessionRecord, state: LaunchRecord["state"], call?: CallProgress): Promise<void> {
-    const key = launchKey(session.tenant, session.id, 1);
+    const key = launchKey(session.tenant, session.sessionId, 1);
     const before = await this.#surely(() => this.#bus.read(launches, key));
     const launch: LaunchRecord = {
       v: 1,
       tenant: session.tenant,
-      session: session.id,
+      sessionId: session.sessionId,
       attempt: 1,
       provider: session.provider ?? "pool",
       profile: session.profile,
       state,
       by: "exchange",
-      takenUp: 0,
+      takeovers: 0,
       at: AT,
-      opId: `${state} ${call?.status} ${this.#clock.monotonic()}`,
+      writeId: `${state} ${call?.status} ${this.#clock.monotonic()}`,
       ...(call === undefined ? {} : { call: { ...before?.value.call, ...call } }),
     };
     await this.#surely(() => this.#bus.save(launches, launch, before?.revision ?? 0));
   }
 
-  #end(key: string, reason: EndedReason, why: string, wasWorthIt?: false): Promise<void> {
+  #end(key: string, endedReason: EndedReason, reason: string, wasRetryable?: false): Promise<void> {
     return this.#change(sessions, key, (record) => ({
       ...record,
       state: "ended",
-      endedReason: reason,
-      failures: wasWorthIt === false ? 1 : record.maxAttempts,
-      history: [...record.history, { state: "ended", at: AT, attempt: 1, why }],
+      endedReason,
+      failures: wasRetryable === false ? 1 : record.maxAttempts,
+      history: [...record.history, { state: "ended", at: AT, attempt: 1, reason }],
     }));
   }
 
@@ -270,7 +270,10 @@ class Exchange {
     for (;;) {
       const found = await this.#surely(() => this.#bus.read(bucket, key));
       if (found === undefined || found.value.state === "ended") return;
-      const next = { ...change(found.value), opId: `exchange ${this.#clock.monotonic()} ${found.revision}` };
+      const next = {
+        ...change(found.value),
+        writeId: `exchange ${this.#clock.monotonic()} ${found.revision}`,
+      };
       if ((await this.#surely(() => this.#bus.save(bucket, next, found.revision))) !== undefined) return;
     }
   }

@@ -9,7 +9,7 @@ import {
   type WebhookEndpoint,
   type WebhookEvent,
 } from "../../../libs/contracts/webhooks/webhook.ts";
-import { callOf, type EndedSession } from "../../../libs/domain/call/build-call.ts";
+import { buildCall, type EndedSession } from "../../../libs/domain/call/build-call.ts";
 import { silentLog } from "../../../libs/runtime/log.ts";
 import type { Send } from "../../../services/webhooks/deliver.ts";
 import type { Posted } from "../../../services/webhooks/post.ts";
@@ -29,7 +29,7 @@ export const anEndpoint = (id: string, changed: Partial<WebhookEndpoint> = {}): 
   events: ["*"],
   generation: 1,
   createdAt: AT,
-  opId: "op",
+  writeId: "op",
   ...changed,
 });
 
@@ -86,7 +86,7 @@ export async function webhookWorld(
         // A start that failed may have left something behind, which is another one then.
         instance: starts++ === 0 ? name : `${name}-${starts}`,
         send: sendBy(name),
-        nextOpId: () => `${name}-${++op}`,
+        nextWriteId: () => `${name}-${++op}`,
       }),
     );
     return { bus: own, stop: () => outcome(running.stop()) };
@@ -101,14 +101,14 @@ export async function webhookWorld(
     queue: async (id: string) => (await outcome(bus.read(webhookQueues, endpointKey("t", id))))?.value,
     save: (record: SessionRecord) =>
       insist(async () => {
-        const stands = await bus.read(sessions, `${record.tenant}.${record.id}`);
+        const stands = await bus.read(sessions, `${record.tenant}.${record.sessionId}`);
         await bus.save(sessions, record, stands?.revision ?? 0);
       }),
     saveTask: (record: TaskRecord) =>
       insist(async () => {
-        const stands = await bus.read(tasks, taskKey(record.tenant, record.id));
+        const stands = await bus.read(tasks, taskKey(record.tenant, record.taskId));
         await bus.save(tasks, record, stands?.revision ?? 0);
       }),
-    record: (ended: EndedSession) => insist(() => bus.publish(calls, callOf(ended, [], []))),
+    record: (ended: EndedSession) => insist(() => bus.publish(calls, buildCall(ended, [], []))),
   };
 }

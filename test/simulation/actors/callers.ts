@@ -7,7 +7,7 @@ import { taskIdOfKey } from "../../../libs/domain/task/task-ids.ts";
 import { sleep } from "../../../libs/runtime/clock.ts";
 import { endSession } from "../../../services/gateway/sessions/end-session.ts";
 import { cancelTask } from "../../../services/gateway/tasks/change-task.ts";
-import { openTask } from "../../../services/gateway/tasks/create-task.ts";
+import { createTask } from "../../../services/gateway/tasks/create-task.ts";
 import { forkRandom, pickOne, type Random } from "../../kit/random.ts";
 import { TELEPHONED } from "../services.ts";
 import type { World } from "../world.ts";
@@ -51,16 +51,16 @@ export class Caller {
       await sleep(clock, random() * 3000);
       return await this.cancel(1);
     }
-    const session = await this.#underWay();
-    if (session === undefined || how === "stays") return;
+    const sessionId = await this.#underWay();
+    if (sessionId === undefined || how === "stays") return;
     await sleep(clock, random() * 4000);
     if (how === "cancels") await this.cancel(1);
     // Who is called by telephone hangs up.
-    else if (!isPhone) await this.#end(session);
+    else if (!isPhone) await this.#end(sessionId);
   }
 
   record(): TaskRecord | undefined {
-    return this.#world.server.standing(tasks).find(({ value }) => value.id === this.taskId)?.value;
+    return this.#world.server.standing(tasks).find(({ value }) => value.taskId === this.taskId)?.value;
   }
 
   /** Asks for its end until some gateway has taken that. */
@@ -92,7 +92,7 @@ export class Caller {
         continue;
       }
       trace.note(this.name, `asks ${gateway.instance} for a call by ${profile}`);
-      const result = await answered(clock, openTask(gateway, wish));
+      const result = await answered(clock, createTask(gateway, wish));
       if ("value" in result) {
         trace.note(this.name, "is accepted");
         this.accepted.push(result.value.taskId);
@@ -109,17 +109,17 @@ export class Caller {
     const { clock } = this.#world;
     for (const untilMs = clock.monotonic() + FOLLOWED_MS; clock.monotonic() < untilMs; ) {
       const task = this.record();
-      if (task?.state === "inProgress") return task.attempts.at(-1)?.session;
+      if (task?.state === "inProgress") return task.attempts.at(-1)?.sessionId;
       if (task !== undefined && isTaskEnd(task.state)) return undefined;
       await sleep(clock, 200);
     }
     return undefined;
   }
 
-  async #end(session: string): Promise<void> {
+  async #end(sessionId: string): Promise<void> {
     const gateway = pickGateway(this.#world, this.#random);
     if (gateway === undefined) return;
-    this.#world.trace.note(this.name, `asks ${gateway.instance} for the end of ${session}`);
-    await answered(this.#world.clock, endSession(gateway, session));
+    this.#world.trace.note(this.name, `asks ${gateway.instance} for the end of ${sessionId}`);
+    await answered(this.#world.clock, endSession(gateway, sessionId));
   }
 }

@@ -1,7 +1,7 @@
 // Says what is no longer true: events of attempts that are over, of hosts in former lives, and plain nonsense.
 import { z } from "zod";
 import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
-import { type Channel, settledEvents } from "../../../libs/contracts/streams.ts";
+import { type Channel, sessionEventsWithoutOverflow } from "../../../libs/contracts/streams.ts";
 import { staleEvent } from "../../kit/fixtures/stale-events.ts";
 import { pickOne, type Random } from "../../kit/random.ts";
 import type { MemoryClient } from "../nats/memory-bus.ts";
@@ -9,7 +9,7 @@ import { describeEvent } from "../traced-bus.ts";
 import type { World } from "../world.ts";
 
 /** Without message ids, or the stream would take a forged event for a repetition of the real one. */
-const unchecked: Channel<SessionEvent> = { ...settledEvents, idOf: () => undefined };
+const unchecked: Channel<SessionEvent> = { ...sessionEventsWithoutOverflow, idOf: () => undefined };
 
 interface Poison {
   readonly subject: string;
@@ -17,7 +17,7 @@ interface Poison {
 }
 
 const poison: Channel<Poison> = {
-  ...settledEvents,
+  ...sessionEventsWithoutOverflow,
   schema: z.any(),
   subjectOf: ({ subject }) => subject,
   idOf: () => undefined,
@@ -47,7 +47,7 @@ export class Forger {
   }
 
   async #poison(record: SessionRecord): Promise<void> {
-    const subject = `session.${record.tenant}.${record.id}.joined`;
+    const subject = `session.${record.tenant}.${record.sessionId}.joined`;
     this.#world.trace.note("forger", `says nonsense on ${subject}`);
     // Counted by what the stream has in the end, since even this may not be stored.
     await this.#client

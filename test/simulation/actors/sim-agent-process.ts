@@ -2,8 +2,13 @@
 
 import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
-import type { FromStage, StageJob, StageStart, ToStage } from "../../../services/agent-host/pool/messages.ts";
-import type { StageLink, StageListener } from "../../../services/agent-host/pool/supervised-process.ts";
+import type {
+  HostToProcess,
+  JobRequest,
+  ProcessStart,
+  ProcessToHost,
+} from "../../../services/agent-host/pool/messages.ts";
+import type { ProcessLink, ProcessListener } from "../../../services/agent-host/pool/supervised-process.ts";
 import type { Random } from "../../kit/random.ts";
 import type { ProcessClock } from "../../kit/sim-clock.ts";
 import type { Conversations } from "../checks/conversations.ts";
@@ -24,7 +29,7 @@ export interface StageWorld {
   /** What agents may do wrong at present. */
   misbehaviour(): Misbehaviour;
   /** A host has told an agent to let go of its session. */
-  onFreed(host: string, job: StageJob | undefined, why: string): void;
+  onFreed(host: string, job: JobRequest | undefined, reason: string): void;
 }
 
 /** The channel between a host and its stage keeps the order. */
@@ -32,15 +37,15 @@ const CHANNEL_MS = 1;
 /** After its host is gone a stage ends by itself. */
 const ORPHANED_MS = 1000;
 
-export class SimStage implements StageLink {
+export class SimStage implements ProcessLink {
   readonly pid: number;
   readonly name: string;
   readonly #world: StageWorld;
-  readonly #start: StageStart;
+  readonly #start: ProcessStart;
   readonly #clock: ProcessClock;
   /** The host's, on which it hears of its stage. */
   readonly #hostClock: ProcessClock;
-  readonly #listener: StageListener;
+  readonly #listener: ProcessListener;
   readonly #agents = new Map<string, SimAgent>();
   readonly #warming = new Set<string>();
   #isDead = false;
@@ -51,9 +56,9 @@ export class SimStage implements StageLink {
     world: StageWorld,
     name: string,
     pid: number,
-    start: StageStart,
+    start: ProcessStart,
     clocks: { own: ProcessClock; host: ProcessClock },
-    listener: StageListener,
+    listener: ProcessListener,
   ) {
     this.#world = world;
     this.name = name;
@@ -69,7 +74,7 @@ export class SimStage implements StageLink {
     return this.#isDead;
   }
 
-  send(message: ToStage): void {
+  send(message: HostToProcess): void {
     if (this.#isDead) return;
     this.#clock.after(CHANNEL_MS, () => this.#obey(message));
   }
@@ -79,13 +84,13 @@ export class SimStage implements StageLink {
   }
 
   /** Ends at once, without a goodbye to anybody. */
-  die(why: string): void {
+  die(reason: string): void {
     if (this.#isDead) return;
     this.#isDead = true;
     this.#clock.kill();
-    this.#world.trace.note(this.name, `is dead (${why})`);
+    this.#world.trace.note(this.name, `is dead (${reason})`);
     for (const agent of this.#agents.values()) agent.vanish();
-    this.#hostClock.after(CHANNEL_MS, () => this.#listener.onExit(`the stage process ended (${why})`));
+    this.#hostClock.after(CHANNEL_MS, () => this.#listener.onExit(`the stage process ended (${reason})`));
   }
 
   /** Its event loop stands still: it hears and says nothing, and its media goes on. */
@@ -111,7 +116,7 @@ export class SimStage implements StageLink {
     this.#clock.after(ORPHANED_MS, () => this.die("its host is gone"));
   }
 
-  #say(message: FromStage): void {
+  #say(message: ProcessToHost): void {
     if (this.#isDead) return;
     this.#hostClock.after(CHANNEL_MS, () => this.#listener.onMessage(message));
   }
@@ -124,19 +129,19 @@ export class SimStage implements StageLink {
     this.#say({ type: "loaded", pool: this.#world.pool });
   }
 
-  #obey(message: ToStage): void {
+  #obey(message: HostToProcess): void {
     switch (message.type) {
       case "warm":
         this.#warm(message.slot);
         return;
-      case "heat":
+      case "connect_standby":
         this.#agents.get(message.slot)?.heat(message.token);
         return;
       case "run":
         this.#run(message);
         return;
       case "release":
-        this.#release(message.slot, message.why);
+        this.#release(message.slot, message.reason);
         return;
       case "ping":
         this.#say({ type: "pong", memoryMb: 100 });
@@ -172,32 +177,32 @@ export class SimStage implements StageLink {
       canHear: () => !this.#isHung,
       onResumes: (job) => this.#world.conversations.onResumes(this.name.split("/")[0] ?? "", job),
       onClosed: () => this.#agents.delete(slot),
-      dieHere: (why) => this.die(why),
+      dieHere: (reason) => this.die(reason),
       hangHere: () => this.hang(),
-      taint: () => this.#say({ type: "tainted", error: "an error that belongs to no session" }),
+      taint: () => this.#say({ type: "unhealthy", error: "an error that belongs to no session" }),
     });
   }
 
-  #run({ slot, job }: Extract<ToStage, { type: "run" }>): void {
+  #run({ slot, job }: Extract<HostToProcess, { type: "run" }>): void {
     const agent = this.#agents.get(slot);
     if (agent === undefined || agent.isBusy) {
-      const why = "the slot is not there any more";
-      this.#say({ type: "ended", slot, why, lost: false, error: { message: why, worthRepeating: true } });
+      const reason = "the slot is not there any more";
+      this.#say({ type: "ended", slot, reason, lost: false, error: { message: reason, retryable: true } });
       this.#say({ type: "closed", slot });
       return;
     }
     this.#world.trace.note(
       this.name,
-      `runs ${this.#world.trace.nameOf(job.session)}#${job.attempt} of ${this.#start.profile} in ${slot}`,
+      `runs ${this.#world.trace.nameOf(job.sessionId)}#${job.attempt} of ${this.#start.profile} in ${slot}`,
     );
     agent.run(job);
   }
 
-  #release(slot: string, why: string): void {
+  #release(slot: string, reason: string): void {
     const agent = this.#agents.get(slot);
     if (agent?.isBusy) {
-      this.#world.onFreed(this.name.split("/")[0] ?? "", agent.jobNow, why);
-      agent.release(why);
+      this.#world.onFreed(this.name.split("/")[0] ?? "", agent.jobNow, reason);
+      agent.release(reason);
       return;
     }
     this.#warming.delete(slot);

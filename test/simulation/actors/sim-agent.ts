@@ -1,7 +1,7 @@
 // One agent in a simulated stage: its room, and what its `entry` does with a session.
 import type { ConversationItem } from "../../../libs/contracts/sessions/conversation.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
-import type { FromStage, StageError, StageJob } from "../../../services/agent-host/pool/messages.ts";
+import type { JobError, JobRequest, ProcessToHost } from "../../../services/agent-host/pool/messages.ts";
 import type { Facts } from "../checks/facts.ts";
 import type { Gone, Guest, SimLiveKit } from "../livekit/sim-livekit.ts";
 import type { Misbehaviour } from "../scenario.ts";
@@ -14,16 +14,16 @@ export interface AgentWorld {
   readonly facts: Facts;
   readonly trace: Trace;
   readonly clock: Clock;
-  say(message: FromStage): void;
+  say(message: ProcessToHost): void;
   dice(what: keyof Misbehaviour): boolean;
   between(from: number, to: number): number;
   /** False while its stage hangs. */
   canHear(): boolean;
   hearsSinceMs(): number;
   /** It begins with what a former attempt left, or with nothing. */
-  onResumes(job: StageJob): void;
+  onResumes(job: JobRequest): void;
   onClosed(): void;
-  dieHere(why: string): void;
+  dieHere(reason: string): void;
   hangHere(): void;
   taint(): void;
 }
@@ -37,10 +37,10 @@ interface Seat {
 /** Agents that end by themselves: those that have talked for long do so because a provider fails under them. */
 const LONGEST_TALK_MS = 8000;
 const LONG_TALK_MS = 6000;
-const SHUT_DOWN = { why: "the agent shut down" };
+const SHUT_DOWN = { reason: "the agent shut down" };
 const PROVIDER_FAILED = {
-  why: "the agent's code failed",
-  error: { message: "APIError: the provider is away", worthRepeating: true },
+  reason: "the agent's code failed",
+  error: { message: "APIError: the provider is away", retryable: true },
 };
 const SPEAKS_EVERY_MS = 3000;
 
@@ -48,7 +48,7 @@ export class SimAgent {
   readonly #slot: string;
   readonly #world: AgentWorld;
   #seat: Seat | undefined;
-  #job: StageJob | undefined;
+  #job: JobRequest | undefined;
   #said: ConversationItem[] = [];
   #isOver = false;
   #isReady = false;
@@ -63,7 +63,7 @@ export class SimAgent {
     return this.#job !== undefined;
   }
 
-  get jobNow(): StageJob | undefined {
+  get jobNow(): JobRequest | undefined {
     return this.#job;
   }
 
@@ -74,7 +74,7 @@ export class SimAgent {
     this.#enter(token, (seat) => {
       if (seat === undefined || dice("heatFails")) {
         this.#leave(seat);
-        say({ type: "heat_failed", slot: this.#slot, error: "the standby room can't be joined" });
+        say({ type: "standby_failed", slot: this.#slot, error: "the standby room can't be joined" });
       } else if (this.#job !== undefined || this.#isOver) this.#leave(seat);
       else {
         this.#seat = seat;
@@ -83,12 +83,12 @@ export class SimAgent {
     });
   }
 
-  run(job: StageJob): void {
+  run(job: JobRequest): void {
     const { facts, clock, between } = this.#world;
     this.#job = job;
     this.#said = job.resumes?.items ?? [];
     this.#world.onResumes(job);
-    facts.onRun(this.#world.host, this.#slot, job.session, job.attempt);
+    facts.onRun(this.#world.host, this.#slot, job.sessionId, job.attempt);
     const standby = this.#seat;
     if (job.room === undefined && standby !== undefined) {
       this.#joined(standby);
@@ -98,14 +98,14 @@ export class SimAgent {
     this.#seat = undefined;
     this.#leave(standby);
     if (job.token === undefined) {
-      this.#end({ why: "the agent's code failed", error: { message: "no token", worthRepeating: true } });
+      this.#end({ reason: "the agent's code failed", error: { message: "no token", retryable: true } });
       return;
     }
     if (this.#world.dice("staysOut")) return;
     this.#enter(job.token, (seat) => {
       if (this.#isOver) this.#leave(seat);
       else if (seat === undefined)
-        this.#end({ why: "the agent's code failed", error: { message: "no room", worthRepeating: true } });
+        this.#end({ reason: "the agent's code failed", error: { message: "no room", retryable: true } });
       else {
         this.#seat = seat;
         this.#joined(seat);
@@ -115,8 +115,8 @@ export class SimAgent {
   }
 
   /** The host wants it out of its session. */
-  release(why: string): void {
-    if (!this.#isOver) this.#finish(why);
+  release(reason: string): void {
+    if (!this.#isOver) this.#finish(reason);
   }
 
   leaveRoom(): void {
@@ -153,15 +153,15 @@ export class SimAgent {
   }
 
   #throw(): void {
-    const worthRepeating = this.#world.between(0, 1) < 0.7;
-    this.#end({ why: "the agent's code failed", error: { message: "Error: entry threw", worthRepeating } });
+    const retryable = this.#world.between(0, 1) < 0.7;
+    this.#end({ reason: "the agent's code failed", error: { message: "Error: entry threw", retryable } });
   }
 
   #ready(): void {
     if (this.#job === undefined || this.#isOver || this.#isReady) return;
     this.#isReady = true;
     const { facts, say } = this.#world;
-    facts.onSaysReady(this.#job.session, this.#job.attempt);
+    facts.onSaysReady(this.#job.sessionId, this.#job.attempt);
     say({ type: "ready", slot: this.#slot, ...this.#whereabouts() });
   }
 
@@ -176,18 +176,22 @@ export class SimAgent {
 
   /** One more thing was said: the whole conversation goes to the host, as after each turn. */
   #checkpoint(): void {
-    const { session = "", attempt = 0 } = this.#job ?? {};
-    const item = { id: `${session}#${attempt}.${this.#said.length}`, type: "message", createdAt: 0 } as const;
+    const { sessionId = "", attempt = 0 } = this.#job ?? {};
+    const item = {
+      id: `${sessionId}#${attempt}.${this.#said.length}`,
+      type: "message",
+      createdAt: 0,
+    } as const;
     this.#said = [...this.#said, item];
     this.#world.say({ type: "conversation", slot: this.#slot, items: this.#said, omitted: 0 });
   }
 
   #joined(seat: Seat): void {
     const { facts, livekit, say } = this.#world;
-    const { session, attempt } = this.#job as StageJob;
+    const { sessionId, attempt } = this.#job as JobRequest;
     // It may have been put out already without having heard of it.
     if (livekit.inside(seat.room).includes(seat.guest))
-      facts.onServes(seat.room, seat.guest, { session, attempt, slot: this.#slot, host: this.#world.host });
+      facts.onServes(seat.room, seat.guest, { sessionId, attempt, slot: this.#slot, host: this.#world.host });
     say({ type: "joined", slot: this.#slot, ...this.#whereabouts() });
     if (this.#humans) say({ type: "user", slot: this.#slot, present: true, hungUp: false });
   }
@@ -196,17 +200,17 @@ export class SimAgent {
     return { room: this.#seat?.room ?? "", identity: this.#seat?.guest.identity ?? "" };
   }
 
-  #end(ending: { why: string; error?: StageError; lost?: boolean }): void {
+  #end(ending: { reason: string; error?: JobError; lost?: boolean }): void {
     if (this.#isOver) return;
     this.#world.say({ type: "ended", slot: this.#slot, lost: false, ...ending });
-    this.#finish(ending.why);
+    this.#finish(ending.reason);
   }
 
   /** Cleans up, which takes a while, and leaves. */
-  #finish(why: string): void {
+  #finish(reason: string): void {
     this.#isOver = true;
     const { between, clock, onClosed, say, trace } = this.#world;
-    trace.remark(this.#slot, `leaves: ${why}`);
+    trace.remark(this.#slot, `leaves: ${reason}`);
     clock.after(between(1, 400), () => {
       this.#leave(this.#seat);
       this.#seat = undefined;
@@ -239,9 +243,9 @@ export class SimAgent {
     if (this.#job === undefined) {
       this.#seat = undefined;
       const error = "its standby room was closed";
-      if (!this.#isOver) this.#world.say({ type: "heat_failed", slot: this.#slot, error });
-    } else if (reason === "room_deleted") this.#end({ why: "the room was closed" });
-    else this.#end({ why: `the agent lost its room (${reason})`, lost: true });
+      if (!this.#isOver) this.#world.say({ type: "standby_failed", slot: this.#slot, error });
+    } else if (reason === "room_deleted") this.#end({ reason: "the room was closed" });
+    else this.#end({ reason: `the agent lost its room (${reason})`, lost: true });
   }
 
   #onHumans(seat: Seat | undefined, present: boolean): void {

@@ -1,6 +1,6 @@
 // The invariants of tasks, telephone calls and call records, where a world has them: those of a chaos run.
 
-import { dailyKpis, launches, sessionReports, tasks } from "../../../libs/contracts/buckets.ts";
+import { dailyKpis, launches, tasks, usageReports } from "../../../libs/contracts/buckets.ts";
 import { DEFAULT_TENANT, sessionKey } from "../../../libs/contracts/ids.ts";
 import { calls } from "../../../libs/contracts/streams.ts";
 import { isTaskEnd, type TaskRecord } from "../../../libs/contracts/tasks/task.ts";
@@ -65,11 +65,13 @@ function wrongRecords(world: World): Violation[] {
   if (world.options.clocks !== undefined) return [];
   const remains = {
     ...stored(world),
-    reports: world.server.standing(sessionReports).map(({ value }) => value),
+    reports: world.server.standing(usageReports).map(({ value }) => value),
     calls: world.server.stored(calls).map(({ message }) => message),
   };
   const over = new Set(
-    remains.records.flatMap(({ tenant, id, state }) => (state === "ended" ? [sessionKey(tenant, id)] : [])),
+    remains.records.flatMap(({ tenant, sessionId: id, state }) =>
+      state === "ended" ? [sessionKey(tenant, id)] : [],
+    ),
   );
   return [...wrongCalls(remains, over), ...wrongFigures(world)];
 }

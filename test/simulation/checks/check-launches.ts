@@ -26,14 +26,14 @@ export interface LaunchWorld {
  * Called when a provider is about to do what it is asked for. A job that is on its way, and whose dispatch LiveKit
  * has forgotten as it was restarted, nobody can know of.
  */
-export function checkDispatch(world: LaunchWorld, { tenant, session, attempt }: MadeFor): void {
-  const key = launchKey(tenant, session, attempt);
-  const name = `${world.trace.nameOf(session)}#${attempt}`;
+export function checkDispatch(world: LaunchWorld, { tenant, sessionId, attempt }: MadeFor): void {
+  const key = launchKey(tenant, sessionId, attempt);
+  const name = `${world.trace.nameOf(sessionId)}#${attempt}`;
   world.trace.note("workers", `are asked for an agent of ${name}`);
   world.coverage.count("launches: asked");
   if (!world.server.written(launches).some((write) => write.key === key && write.value !== undefined))
     world.trace.violation("save before speaking", `${name} is launched, and no intent of it is saved`);
-  const isIts = (other: MadeFor) => other.session === session && other.attempt === attempt;
+  const isIts = (other: MadeFor) => other.sessionId === sessionId && other.attempt === attempt;
   const isThere =
     world.dispatches.all().some(({ madeFor }) => isIts(madeFor)) ||
     world.workers.jobs().some(({ dispatch, guest }) => guest !== undefined && isIts(dispatch.madeFor));
@@ -46,7 +46,7 @@ export function checkOver(world: LaunchWorld): void {
     world.server.standing(launches).flatMap(({ key, value }) => (value.state === "over" ? [key] : [])),
   );
   for (const { id, madeFor } of world.dispatches.all()) {
-    if (!over.has(launchKey(madeFor.tenant, madeFor.session, madeFor.attempt))) continue;
+    if (!over.has(launchKey(madeFor.tenant, madeFor.sessionId, madeFor.attempt))) continue;
     world.trace.violation(
       9,
       `the dispatch ${id} of ${nameOf(world, madeFor)} is there, and its launch is over`,
@@ -66,11 +66,11 @@ export function checkLaunches(world: LaunchWorld): void {
     for (const launch of revisions) {
       for (const fault of faultsOf(before, launch))
         world.trace.violation("launch", `${nameOf(world, launch)} ${fault} (${key})`);
-      const identity = launch.identity ?? agentIdentityOf(launch.session, launch.attempt);
+      const identity = launch.identity ?? agentIdentityOf(launch.sessionId, launch.attempt);
       if (launch.state === "ready" && !world.facts.hasSaidReady(identity))
         world.trace.violation(8, `${nameOf(world, launch)} is ready, and its agent never said so`);
       if (launch.state !== before?.state) world.coverage.count(`launches: ${launch.state}`);
-      if (launch.takenUp > (before?.takenUp ?? 0)) world.coverage.count("launches: taken up");
+      if (launch.takeovers > (before?.takeovers ?? 0)) world.coverage.count("launches: taken up");
       before = launch;
     }
   }
@@ -81,37 +81,39 @@ const order = ["intended", "launched", "joined", "ready", "unknown", "over"] as 
 /** Forward only, `over` is the end, and whoever writes it has taken it up before. */
 function faultsOf(before: LaunchRecord | undefined, after: LaunchRecord): string[] {
   if (before === undefined)
-    return after.state === "intended" && after.takenUp === 0 ? [] : [`begins as ${after.state}`];
+    return after.state === "intended" && after.takeovers === 0 ? [] : [`begins as ${after.state}`];
   const faults: string[] = [];
   if (before.state === "over") faults.push("changes after its end");
   if (order.indexOf(after.state) < order.indexOf(before.state))
     faults.push(`goes from ${before.state} to ${after.state}`);
-  const isTakenUp = after.takenUp === before.takenUp + 1 && after.state === before.state;
-  if (after.takenUp !== before.takenUp && !isTakenUp)
-    faults.push(`is taken up ${after.takenUp} times after ${before.takenUp}`);
+  const isTakenUp = after.takeovers === before.takeovers + 1 && after.state === before.state;
+  if (after.takeovers !== before.takeovers && !isTakenUp)
+    faults.push(`is taken up ${after.takeovers} times after ${before.takeovers}`);
   if (after.by !== before.by && !isTakenUp) faults.push(`is written by ${after.by}, and ${before.by} has it`);
   return faults;
 }
 
 /** What is left of sessions that are over: launches that nobody has ended, dispatches, and agents on their way. */
 export function leftLaunches(world: LaunchWorld): string[] {
-  const ended = new Set(world.records().flatMap(({ id, state }) => (state === "ended" ? [id] : [])));
+  const ended = new Set(
+    world.records().flatMap(({ sessionId: id, state }) => (state === "ended" ? [id] : [])),
+  );
   const records = world.server
     .standing(launches)
     .flatMap(({ value }) =>
-      value.state !== "over" && !isUntellable(value) && ended.has(value.session)
+      value.state !== "over" && !isUntellable(value) && ended.has(value.sessionId)
         ? [`the launch of ${nameOf(world, value)}, ${value.state} by ${value.by},`]
         : [],
     );
   const dispatches = world.dispatches
     .all()
     .flatMap(({ id, madeFor }) =>
-      ended.has(madeFor.session) ? [`the dispatch ${id} of ${nameOf(world, madeFor)}`] : [],
+      ended.has(madeFor.sessionId) ? [`the dispatch ${id} of ${nameOf(world, madeFor)}`] : [],
     );
   const jobs = world.workers
     .jobs()
     .flatMap(({ id, dispatch }) =>
-      ended.has(dispatch.madeFor.session) ? [`the job ${id} of ${nameOf(world, dispatch.madeFor)}`] : [],
+      ended.has(dispatch.madeFor.sessionId) ? [`the job ${id} of ${nameOf(world, dispatch.madeFor)}`] : [],
     );
   return [...records, ...dispatches, ...jobs];
 }
@@ -120,5 +122,5 @@ export function leftLaunches(world: LaunchWorld): string[] {
 const isUntellable = ({ provider, state }: LaunchRecord): boolean =>
   provider === "vapi" && state === "unknown";
 
-const nameOf = (world: LaunchWorld, { session, attempt }: { session: string; attempt: number }): string =>
-  `${world.trace.nameOf(session)}#${attempt}`;
+const nameOf = (world: LaunchWorld, { sessionId, attempt }: { sessionId: string; attempt: number }): string =>
+  `${world.trace.nameOf(sessionId)}#${attempt}`;

@@ -1,7 +1,7 @@
 // The invariants of records: each key's whole history is replayed and explained by what was said.
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { SessionEvent, type SessionRecord } from "../../../libs/contracts/sessions/session.ts";
-import { type Channel, settledEvents } from "../../../libs/contracts/streams.ts";
+import { type Channel, sessionEventsWithoutOverflow } from "../../../libs/contracts/streams.ts";
 import { explain, illegalSteps, type SaidAt } from "../../kit/checks/record-replay.ts";
 import type { World } from "../world.ts";
 
@@ -17,7 +17,7 @@ export function checkRecords(world: World): void {
     said.set(sessionId, [...(said.get(sessionId) ?? []), each]);
   }
   for (const [key, revisions] of writtenByKey(world)) {
-    const events = said.get(revisions[0]?.record.id ?? "") ?? [];
+    const events = said.get(revisions[0]?.record.sessionId ?? "") ?? [];
     let before: Written | undefined;
     for (const after of revisions) {
       checkChain(world, key, before, after);
@@ -32,7 +32,7 @@ export function checkRecords(world: World): void {
 
 /** 4: the revisions of a key form a chain, and nobody believes in a write that isn't there. */
 function checkChain(world: World, key: string, before: Written | undefined, after: Written): void {
-  const saving = world.facts.savings.get(after.record.opId);
+  const saving = world.facts.savings.get(after.record.writeId);
   if (saving === undefined) {
     world.trace.violation(4, `${key} has revision ${after.revision}, which nobody wrote`);
     return;
@@ -52,14 +52,14 @@ function checkChain(world: World, key: string, before: Written | undefined, afte
 
 /** 8: ready only after the entrypoint of that very attempt has said so. */
 function checkReady(world: World, record: SessionRecord): void {
-  if (record.state !== "ready" || world.facts.savings.get(record.opId)?.wasSaidReady) return;
-  const name = `${world.trace.nameOf(record.id)}#${record.attempt}`;
+  if (record.state !== "ready" || world.facts.savings.get(record.writeId)?.wasSaidReady) return;
+  const name = `${world.trace.nameOf(record.sessionId)}#${record.attempt}`;
   world.trace.violation(8, `${name} is ready, and its entry never said so`);
 }
 
 /** 3: legal steps only; `ended` absorbs; the attempt never falls. */
 function checkTransition(world: World, before: SessionRecord, after: SessionRecord): void {
-  const name = world.trace.nameOf(after.id);
+  const name = world.trace.nameOf(after.sessionId);
   for (const fault of illegalSteps(before, after)) world.trace.violation(3, `${name} ${fault}`);
 }
 
@@ -75,8 +75,8 @@ function checkExplained(
     if (from !== undefined && from !== to) world.coverage.count(`move: ${from.state} ${by} ${to.state}`);
   if (way !== undefined) return;
   const last = after.history.at(-1);
-  const what = `${after.state}#${after.attempt} (${last?.why ?? last?.host ?? ""})`;
-  world.trace.violation(7, `nothing that was said makes ${world.trace.nameOf(after.id)} ${what}`);
+  const what = `${after.state}#${after.attempt} (${last?.reason ?? last?.host ?? ""})`;
+  world.trace.violation(7, `nothing that was said makes ${world.trace.nameOf(after.sessionId)} ${what}`);
 }
 
 /** 10: one idempotency key, one session, and one stored request for it. */
@@ -98,7 +98,7 @@ function writtenByKey(world: World): Map<string, Written[]> {
 
 /** What is of no known shape says nothing. */
 const readable: Channel<SessionEvent | undefined> = {
-  ...settledEvents,
+  ...sessionEventsWithoutOverflow,
   schema: SessionEvent.optional().catch(undefined),
   subjectOf: () => "",
   idOf: () => undefined,

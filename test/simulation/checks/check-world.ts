@@ -7,8 +7,8 @@ import { isExternal } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import {
   deadLetters,
-  reliefEvents,
   sessionEvents,
+  sessionOverflow,
   taskEvents,
   taskRequests,
 } from "../../../libs/contracts/streams.ts";
@@ -30,14 +30,14 @@ export function isSettled(world: World, record: SessionRecord): boolean {
   return world.facts.agentsOf(record).length > 0;
 }
 
-const isTalking = (world: World, { tenant, id }: SessionRecord): boolean =>
+const isTalking = (world: World, { tenant, sessionId: id }: SessionRecord): boolean =>
   world.vapi.live().some(({ name, status }) => status === "in-progress" && name === callNameOf(tenant, id));
 
 /** 2: within the limit after the faults; those that wait for an agent while none is free have their own. */
 export function checkSettled(world: World): void {
   for (const record of world.records()) {
     if (isSettled(world, record)) continue;
-    const name = `${world.trace.nameOf(record.id)}#${record.attempt}`;
+    const name = `${world.trace.nameOf(record.sessionId)}#${record.attempt}`;
     if (record.state === "ready") world.trace.violation(2, `${name} is ready and no agent serves it`);
     else world.trace.violation(2, `${name} is still ${record.state}`);
   }
@@ -50,7 +50,7 @@ export function checkAlone(world: World): void {
     if (record.state !== "ready" || !isExternal(record.provider) || record.provider === "vapi") continue;
     for (const { guest, sinceMs } of world.facts.othersThan(record)) {
       if (now - sinceMs < OVERLAP_MS) continue;
-      const name = `${world.trace.nameOf(record.id)}#${record.attempt}`;
+      const name = `${world.trace.nameOf(record.sessionId)}#${record.attempt}`;
       world.trace.violation(6, `${guest.identity} is in a room for ${name}, which ${record.identity} serves`);
     }
   }
@@ -58,7 +58,7 @@ export function checkAlone(world: World): void {
 
 /** 1 and 10: whatever was accepted exists, as one session with the words of those who were accepted. */
 export function checkAccepted(world: World, clients: readonly Client[]): void {
-  const records = new Map(world.records().map((record) => [record.id, record]));
+  const records = new Map(world.records().map((record) => [record.sessionId, record]));
   for (const client of clients) {
     for (const { sessionId, requestHash } of client.accepted) {
       const record = records.get(sessionId);
@@ -79,17 +79,19 @@ export function leftovers(world: World): string[] {
     .roomNames()
     .filter((room) => !(room.startsWith(STANDBY_PREFIX) && ids.has(room.slice(STANDBY_PREFIX.length))))
     .map((room) => `the room ${room}`);
-  const busy = slots.flatMap(({ id, session }) =>
-    session === undefined ? [] : [`slot ${id} with ${world.trace.nameOf(session)}`],
+  const busy = slots.flatMap(({ id, sessionId }) =>
+    sessionId === undefined ? [] : [`slot ${id} with ${world.trace.nameOf(sessionId)}`],
   );
   const agents = world.facts
     .allServing()
-    .map(({ slot, session }) => `the agent of ${world.trace.nameOf(session)} in ${slot}`);
-  const ended = new Set(world.records().flatMap(({ id, state }) => (state === "ended" ? [id] : [])));
+    .map(({ slot, sessionId }) => `the agent of ${world.trace.nameOf(sessionId)} in ${slot}`);
+  const ended = new Set(
+    world.records().flatMap(({ sessionId: id, state }) => (state === "ended" ? [id] : [])),
+  );
   const said = world.server
     .standing(conversations)
     .flatMap(({ value }) =>
-      ended.has(value.session) ? [`what was said in ${world.trace.nameOf(value.session)}`] : [],
+      ended.has(value.sessionId) ? [`what was said in ${world.trace.nameOf(value.sessionId)}`] : [],
     );
   return [...rooms, ...busy, ...agents, ...said, ...leftLaunches(world)];
 }
@@ -103,7 +105,7 @@ export function checkNothingLeft(world: World): void {
 export function checkNothingStuck(world: World): void {
   const backlogs = [
     { channel: sessionEvents, ...withoutVainEnds(world, world.server.backlog(sessionEvents, "dispatcher")) },
-    { channel: reliefEvents, ...world.server.backlog(reliefEvents, "relief") },
+    { channel: sessionOverflow, ...world.server.backlog(sessionOverflow, "relief") },
     ...taskBacklogs(world),
   ];
   for (const { channel, pending, unsettled } of backlogs) {
@@ -125,7 +127,7 @@ export function checkNothingStuck(world: World): void {
 /** The end of a task's session whose request was never stored is waited with for minutes. */
 function withoutVainEnds(world: World, backlog: { pending: number; unsettled: number }) {
   if (world.scenario.calling === undefined) return backlog;
-  const known = new Set(world.records().map(({ id }) => id));
+  const known = new Set(world.records().map(({ sessionId: id }) => id));
   const vain = readableEvents(world).filter(
     (event) => event.type === "end_requested" && !known.has(event.sessionId),
   );
@@ -145,7 +147,7 @@ export function checkDeadlines(world: World): void {
   const written = world.server.written(sessions).flatMap(({ value }) => value ?? []);
   for (const { saidAtMs, event } of world.facts.overdues) {
     const record = written.find(
-      ({ id, attempt, state }) =>
+      ({ sessionId: id, attempt, state }) =>
         id === event.sessionId && attempt === event.attempt && state === event.state,
     );
     if (record === undefined) continue;
@@ -174,15 +176,15 @@ export function starving(world: World): string[] {
     .filter((record) =>
       record.state === "requested" && isExternal(record.provider)
         ? connectors.length > 0 &&
-          now > (world.facts.savings.get(record.opId)?.atMs ?? now) + record.backoffMs
+          now > (world.facts.savings.get(record.writeId)?.atMs ?? now) + record.backoffMs
         : record.state === "requested" &&
           registered.some((host) => {
             const { hot, warm, cold } = freeAgents(host, record.profile);
             return hot + warm + cold > 0;
           }),
     )
-    .map(({ id }) => id);
+    .map(({ sessionId: id }) => id);
 }
 
 const slotsOf = (world: World) =>
-  world.server.standing(hosts).flatMap(({ value }) => value.stages.flatMap(({ slots }) => slots));
+  world.server.standing(hosts).flatMap(({ value }) => value.processes.flatMap(({ slots }) => slots));

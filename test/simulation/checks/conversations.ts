@@ -3,7 +3,7 @@
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import type { ConversationRecord } from "../../../libs/contracts/sessions/conversation.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
-import type { StageJob } from "../../../services/agent-host/pool/messages.ts";
+import type { JobRequest } from "../../../services/agent-host/pool/messages.ts";
 import type { Trace } from "../trace.ts";
 import type { Coverage } from "./coverage.ts";
 
@@ -39,8 +39,8 @@ export class Conversations {
     this.#coverage = coverage;
   }
 
-  onKept({ tenant, session, attempt, items }: ConversationRecord): void {
-    const key = sessionKey(tenant, session);
+  onKept({ tenant, sessionId, attempt, items }: ConversationRecord): void {
+    const key = sessionKey(tenant, sessionId);
     const kept = this.#kept.get(key) ?? [];
     kept.push({ attempt, items: items.length, atMs: this.#clock.monotonic() });
     this.#kept.set(key, kept);
@@ -48,16 +48,16 @@ export class Conversations {
   }
 
   /** A resumed attempt gets what was checkpointed last; one that can't read it begins anew. */
-  onResumes(host: string, { tenant, session, attempt, resumes }: StageJob): void {
+  onResumes(host: string, { tenant, sessionId, attempt, resumes }: JobRequest): void {
     const now = this.#clock.monotonic();
-    const read = this.#read.get(`${host} ${session}`);
-    const before = (this.#kept.get(sessionKey(tenant, session)) ?? []).filter(
+    const read = this.#read.get(`${host} ${sessionId}`);
+    const before = (this.#kept.get(sessionKey(tenant, sessionId)) ?? []).filter(
       (kept) => kept.attempt < attempt && now - kept.atMs > ON_ITS_WAY_MS,
     );
     // An answer may come late, so an older attempt's may be heard of after a newer one's.
     const newest = Math.max(0, ...before.map((kept) => kept.attempt));
     const last = before.filter((kept) => kept.attempt === newest).at(-1);
-    const name = `${this.#trace.nameOf(session)}#${attempt}`;
+    const name = `${this.#trace.nameOf(sessionId)}#${attempt}`;
     if (resumes !== undefined) this.#coverage.count("conversations resumed");
     if (resumes !== undefined && resumes.attempt >= attempt)
       this.#trace.violation("resume", `${name} goes on from attempt ${resumes.attempt}`);
@@ -77,14 +77,14 @@ export class Conversations {
 
   onReadBack(host: string, record: ConversationRecord | undefined): void {
     if (record === undefined) return;
-    const { attempt, items, session } = record;
-    this.#read.set(`${host} ${session}`, { attempt, items: items.length, atMs: this.#clock.monotonic() });
+    const { attempt, items, sessionId } = record;
+    this.#read.set(`${host} ${sessionId}`, { attempt, items: items.length, atMs: this.#clock.monotonic() });
   }
 
   /** What it read before was for another attempt, which came to nothing: for this one it got nothing. */
   onReadInVain(host: string, key: string): void {
-    const [, session] = key.split(".");
-    this.#read.delete(`${host} ${session}`);
+    const [, sessionId] = key.split(".");
+    this.#read.delete(`${host} ${sessionId}`);
   }
 
   /** An older attempt's checkpoint never follows a newer one's. */

@@ -2,13 +2,13 @@
 import { isProviderHost } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
-import { type Overdue, phaseOf } from "../../../services/janitor/find-expired.ts";
+import { type Expired, phaseOf } from "../../../services/janitor/find-expired.ts";
 import type { Gone, Guest, RoomWatch } from "../livekit/sim-livekit.ts";
 import type { Trace } from "../trace.ts";
 
 /** An agent that serves a session in a room. */
 export interface Serving {
-  readonly session: string;
+  readonly sessionId: string;
   readonly attempt: number;
   readonly slot: string;
   /** The life of its host. */
@@ -49,7 +49,7 @@ export class Facts implements RoomWatch {
   /** By the mark of the write. */
   readonly savings = new Map<string, Saving>();
   readonly #phaseSinceMs = new Map<string, number>();
-  readonly overdues: { readonly saidAtMs: number; readonly event: Overdue }[] = [];
+  readonly overdues: { readonly saidAtMs: number; readonly event: Expired }[] = [];
   readonly #readByHost = new Set<string>();
   readonly #saidReady = new Set<string>();
   readonly #usedSlots = new Map<string, string>();
@@ -70,9 +70,9 @@ export class Facts implements RoomWatch {
 
   onSave(who: string, kind: string, record: SessionRecord, from: number): void {
     const wasSaidReady = this.#saidReady.has(
-      isProviderHost(record.host) ? (record.identity ?? "") : `${record.id}#${record.attempt}`,
+      isProviderHost(record.host) ? (record.identity ?? "") : `${record.sessionId}#${record.attempt}`,
     );
-    this.savings.set(record.opId, {
+    this.savings.set(record.writeId, {
       who,
       record,
       atMs: this.#clock.monotonic(),
@@ -81,27 +81,27 @@ export class Facts implements RoomWatch {
       revision: undefined,
       wasCalledLost: false,
     });
-    const phase = `${record.id} ${phaseOf(record)}`;
+    const phase = `${record.sessionId} ${phaseOf(record)}`;
     if (!this.#phaseSinceMs.has(phase)) this.#phaseSinceMs.set(phase, this.#clock.monotonic());
     if (kind !== "dispatcher") this.#trace.violation("one writer", `${who} writes a session's record`);
   }
 
-  onSaved(opId: string, revision: number): void {
-    const saving = this.savings.get(opId);
+  onSaved(writeId: string, revision: number): void {
+    const saving = this.savings.get(writeId);
     if (saving !== undefined) saving.revision = revision;
   }
 
-  onCalledLost(opId: string): void {
-    const saving = this.savings.get(opId);
+  onCalledLost(writeId: string): void {
+    const saving = this.savings.get(writeId);
     if (saving !== undefined) saving.wasCalledLost = true;
   }
 
   /** Since when a session can at most have been in a phase: no write of it was even tried before. */
   phaseSinceMs(record: SessionRecord): number {
-    return this.#phaseSinceMs.get(`${record.id} ${phaseOf(record)}`) ?? 0;
+    return this.#phaseSinceMs.get(`${record.sessionId} ${phaseOf(record)}`) ?? 0;
   }
 
-  onOverdue(event: Overdue): void {
+  onOverdue(event: Expired): void {
     this.overdues.push({ saidAtMs: this.#clock.monotonic(), event });
   }
 
@@ -109,16 +109,16 @@ export class Facts implements RoomWatch {
 
   /** A host has read a record. */
   onHostRead(host: string, record: SessionRecord): void {
-    if (record.state !== "ended") this.#readByHost.add(`${host} ${record.id}#${record.attempt}`);
+    if (record.state !== "ended") this.#readByHost.add(`${host} ${record.sessionId}#${record.attempt}`);
   }
 
   /** An agent begins to work for a session. */
-  onRun(host: string, slot: string, session: string, attempt: number): void {
-    if (!this.#readByHost.has(`${host} ${session}#${attempt}`)) {
-      const name = this.#trace.nameOf(session);
+  onRun(host: string, slot: string, sessionId: string, attempt: number): void {
+    if (!this.#readByHost.has(`${host} ${sessionId}#${attempt}`)) {
+      const name = this.#trace.nameOf(sessionId);
       this.#trace.violation("read before joining", `${host} runs ${name}#${attempt}, which it never read`);
     }
-    const job = `${session}#${attempt}`;
+    const job = `${sessionId}#${attempt}`;
     const used = this.#usedSlots.get(slot);
     if (used !== undefined)
       this.#trace.violation(5, `slot ${slot} is given ${this.#job(job)} after ${this.#job(used)}`);
@@ -130,8 +130,8 @@ export class Facts implements RoomWatch {
   }
 
   /** The agent's own entrypoint says that it is ready. */
-  onSaysReady(session: string, attempt: number): void {
-    this.#saidReady.add(`${session}#${attempt}`);
+  onSaysReady(sessionId: string, attempt: number): void {
+    this.#saidReady.add(`${sessionId}#${attempt}`);
   }
 
   /** The same of one that a provider brought. */
@@ -146,34 +146,34 @@ export class Facts implements RoomWatch {
   onServes(room: string, guest: Guest, serving: Serving): void {
     const inRoom = this.#serving.get(room) ?? new Map<Guest, Since<Serving>>();
     this.#serving.set(room, inRoom.set(guest, { ...serving, sinceMs: this.#clock.monotonic() }));
-    this.#lookForOverlap(serving.session);
+    this.#lookForOverlap(serving.sessionId);
   }
 
   /** The agents that serve a session anywhere now, alive and in a room. */
-  serving(session: string): Serving[] {
+  serving(sessionId: string): Serving[] {
     return [...this.#serving.values()].flatMap((inRoom) =>
-      [...inRoom.values()].filter((each) => each.session === session),
+      [...inRoom.values()].filter((each) => each.sessionId === sessionId),
     );
   }
 
   /** The agents of a record's attempt, each with its room and since when it is there. */
-  agentsOf(record: Pick<SessionRecord, "id" | "attempt" | "identity">): Agent[] {
+  agentsOf(record: Pick<SessionRecord, "sessionId" | "attempt" | "identity">): Agent[] {
     return this.#agents(record, true);
   }
 
   /** The agents of the same session that its record doesn't speak of. */
-  othersThan(record: Pick<SessionRecord, "id" | "attempt" | "identity">): Agent[] {
+  othersThan(record: Pick<SessionRecord, "sessionId" | "attempt" | "identity">): Agent[] {
     return this.#agents(record, false);
   }
 
   #agents(
-    { id, attempt, identity }: Pick<SessionRecord, "id" | "attempt" | "identity">,
+    { sessionId: id, attempt, identity }: Pick<SessionRecord, "sessionId" | "attempt" | "identity">,
     wanted: boolean,
   ): Agent[] {
     return [...this.#serving].flatMap(([room, inRoom]) =>
       [...inRoom].flatMap(([guest, each]) => {
         const isIts = each.isExternal ? guest.identity === identity : each.attempt === attempt;
-        return each.session === id && isIts === wanted ? [{ room, guest, sinceMs: each.sinceMs }] : [];
+        return each.sessionId === id && isIts === wanted ? [{ room, guest, sinceMs: each.sinceMs }] : [];
       }),
     );
   }
@@ -201,34 +201,35 @@ export class Facts implements RoomWatch {
     if (inRoom === undefined || serving === undefined) return;
     inRoom.delete(guest);
     if (inRoom.size === 0) this.#serving.delete(room);
-    this.#lookForOverlap(serving.session);
+    this.#lookForOverlap(serving.sessionId);
   }
 
   /** An overlap that still goes on counts as well. To be called at the end. */
   endOverlaps(): void {
-    for (const session of [...this.#overlapSinceMs.keys()]) this.#endOverlap(session);
+    for (const sessionId of [...this.#overlapSinceMs.keys()]) this.#endOverlap(sessionId);
   }
 
-  #lookForOverlap(session: string): void {
-    const serving = this.serving(session).map((each) => (each.isExternal ? each.slot : each.attempt));
-    if (new Set(serving).size < 2) this.#endOverlap(session);
-    else if (!this.#overlapSinceMs.has(session)) this.#overlapSinceMs.set(session, this.#clock.monotonic());
+  #lookForOverlap(sessionId: string): void {
+    const serving = this.serving(sessionId).map((each) => (each.isExternal ? each.slot : each.attempt));
+    if (new Set(serving).size < 2) this.#endOverlap(sessionId);
+    else if (!this.#overlapSinceMs.has(sessionId))
+      this.#overlapSinceMs.set(sessionId, this.#clock.monotonic());
   }
 
   /** While faults go on nobody can be told to leave; what counts is what is left when nothing hinders them. */
-  #endOverlap(session: string): void {
-    const since = this.#overlapSinceMs.get(session);
-    this.#overlapSinceMs.delete(session);
+  #endOverlap(sessionId: string): void {
+    const since = this.#overlapSinceMs.get(sessionId);
+    this.#overlapSinceMs.delete(sessionId);
     if (since === undefined || this.calmSinceMs === undefined) return;
     const ms = this.#clock.monotonic() - Math.max(since, this.calmSinceMs);
     if (ms > OVERLAP_MS) {
-      const name = this.#trace.nameOf(session);
+      const name = this.#trace.nameOf(sessionId);
       this.#trace.violation(6, `two attempts of ${name} are in its room for ${ms.toFixed(0)} ms`);
     }
   }
 
   #job(job: string): string {
-    const [session = "", attempt] = job.split("#");
-    return `${this.#trace.nameOf(session)}#${attempt}`;
+    const [sessionId = "", attempt] = job.split("#");
+    return `${this.#trace.nameOf(sessionId)}#${attempt}`;
   }
 }

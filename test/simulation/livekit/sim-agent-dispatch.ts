@@ -1,5 +1,5 @@
 // LiveKit's agent dispatch as a simulation plays it: made, listed and taken back over an API that fails.
-import type { Dispatches, DispatchJob } from "../../../libs/livekit/agent-dispatch.ts";
+import type { AgentDispatches, DispatchJob } from "../../../libs/livekit/agent-dispatch.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { Asked, MadeFor, SimJob } from "./sim-job.ts";
 import type { SimLiveKit } from "./sim-livekit.ts";
@@ -41,7 +41,7 @@ export class SimDispatches {
   }
 
   /** The API for one process, whose clock the answers come on. */
-  forProcess(process: string, clock: Clock): Dispatches {
+  forProcess(process: string, clock: Clock): AgentDispatches {
     const livekit = this.#livekit;
     return {
       create: (room, agentName, metadata) =>

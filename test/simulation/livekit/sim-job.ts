@@ -9,7 +9,7 @@ import type { Gone, Guest, SimLiveKit } from "./sim-livekit.ts";
 /** What a dispatch was made for, by its metadata. */
 export interface MadeFor {
   readonly tenant: string;
-  readonly session: string;
+  readonly sessionId: string;
   readonly attempt: number;
 }
 
@@ -90,9 +90,9 @@ export class SimJob {
     if (this.#guest !== undefined) clock.after(between(1, 400), () => this.#leave());
   }
 
-  die(why: string): void {
+  die(reason: string): void {
     if (this.#isOver) return;
-    this.#world.trace.note(this.id, `is dead (${why})`);
+    this.#world.trace.note(this.id, `is dead (${reason})`);
     if (this.#guest !== undefined) this.#world.livekit.vanish(this.dispatch.room, this.#guest);
     this.#finish("failed", "its process died");
     this.#world.clock.kill();
@@ -130,8 +130,8 @@ export class SimJob {
       return;
     }
     this.#guest = entered.guest;
-    const { session, attempt } = this.dispatch.madeFor;
-    const serving = { session, attempt, slot: this.id, host: "workers", isExternal: true as const };
+    const { sessionId, attempt } = this.dispatch.madeFor;
+    const serving = { sessionId, attempt, slot: this.id, host: "workers", isExternal: true as const };
     this.#world.facts.onServes(this.dispatch.room, entered.guest, serving);
     clock.after(between(5, 400), () => this.#start());
   }

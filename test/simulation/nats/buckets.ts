@@ -1,7 +1,7 @@
 // Buckets of the memory server: revisions, compare-and-set, and who watches them.
 
 import { subjectOfKey } from "../../../libs/bus/codec.ts";
-import { MARK_TTL_MS } from "../../../libs/bus/delivery-rules.ts";
+import { DELETE_MARKER_TTL_MS } from "../../../libs/bus/delivery-rules.ts";
 import {
   STORE_FULL,
   WRONG_LAST_SEQUENCE,
@@ -139,7 +139,8 @@ export class MemoryBucket {
 
   /** Marks go by themselves; for reading and writing it makes no difference whether one stands there. */
   #isStored(revision: Revision): boolean {
-    const isOldMark = revision.data === undefined && this.#clock.monotonic() - revision.atMs > MARK_TTL_MS;
+    const isOldMark =
+      revision.data === undefined && this.#clock.monotonic() - revision.atMs > DELETE_MARKER_TTL_MS;
     return !isOldMark && this.history(revision.key).includes(revision);
   }
 

@@ -1,7 +1,7 @@
 // A durable consumer of the memory server: who holds which message, and when it comes again.
 
 import { ACK_WAIT_MS } from "../../../libs/bus/delivery-rules.ts";
-import type { InHand } from "../../../libs/bus/process-delivery.ts";
+import type { RawDelivery } from "../../../libs/bus/process-delivery.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Link } from "./connection.ts";
 import type { Fates } from "./faults.ts";
@@ -28,7 +28,7 @@ export interface Member {
   readonly link: Link;
   readonly concurrency: number;
   /** Handles one delivery in that process; answers when its handler has come to an end. */
-  readonly take: (message: InHand) => Promise<void>;
+  readonly take: (message: RawDelivery) => Promise<void>;
 }
 
 /** One delivery: of the newest one of a message the server awaits word, of older ones it takes acks. */
@@ -146,7 +146,7 @@ export class MemoryConsumer {
   }
 
   /** What the handler's process holds: each word of it travels to the server first. */
-  #inHand(link: Link, held: Held): InHand {
+  #inHand(link: Link, held: Held): RawDelivery {
     const { message, deliveries } = held;
     return {
       subject: message.subject,

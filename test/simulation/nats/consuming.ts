@@ -1,6 +1,6 @@
 // One simulated process's share of a durable consumer's work.
 import type { ConsumeOptions, Delivery, Stop, Verdict } from "../../../libs/bus/bus.ts";
-import { type InHand, settle } from "../../../libs/bus/process-delivery.ts";
+import { processDelivery, type RawDelivery } from "../../../libs/bus/process-delivery.ts";
 import type { Link } from "./connection.ts";
 import type { Member, MemoryConsumer } from "./consumer.ts";
 import type { Asking } from "./requests.ts";
@@ -9,7 +9,7 @@ import type { Bury, MemoryWorld } from "./shared.ts";
 export interface SharedWork<T> {
   /** The name of the stream that it comes from. */
   readonly stream: string;
-  readonly read: (message: InHand) => T;
+  readonly read: (message: RawDelivery) => T;
   readonly options: ConsumeOptions;
   readonly handle: (message: T, delivery: Delivery) => Promise<Verdict>;
   readonly bury: Bury;
@@ -29,9 +29,9 @@ export async function takeFrom<T>(
   const settling = { ...work, log, now: () => clock.now() };
   const running = new Set<Promise<void>>();
   let isStopped = false;
-  const take = (message: InHand): Promise<void> => {
+  const take = (message: RawDelivery): Promise<void> => {
     if (isStopped) return Promise.resolve();
-    const settled = settle(message, settling).finally(() => running.delete(settled));
+    const settled = processDelivery(message, settling).finally(() => running.delete(settled));
     running.add(settled);
     return settled;
   };

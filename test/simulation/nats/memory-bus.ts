@@ -11,13 +11,13 @@ import type {
   ScanOptions,
   ServeOptions,
   Stop,
+  StorageStats,
   Stored,
-  StoreStanding,
   Verdict,
 } from "../../../libs/bus/bus.ts";
 import { decode, decodeChange, decodeMessage, encode } from "../../../libs/bus/codec.ts";
 import { storageErrorOf } from "../../../libs/bus/jetstream-errors.ts";
-import { reliefFilter, takersOf } from "../../../libs/bus/overflow.ts";
+import { overflowFilter, pickStream } from "../../../libs/bus/overflow.ts";
 import type { Bucket } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError, messageOf } from "../../../libs/contracts/errors.ts";
 import {
@@ -70,7 +70,7 @@ export class MemoryBus implements MemoryClient {
     const subject = channel.subjectOf(message);
     const id = channel.idOf(message);
     const data = encode(message);
-    const takerFor = takersOf(channel);
+    const takerFor = pickStream(channel);
     const doing = `storing ${subject}`;
     const store = (triedMs: number) => {
       const taker = takerFor(triedMs);
@@ -120,8 +120,9 @@ export class MemoryBus implements MemoryClient {
 
   async purge(store: AnyStore, filter: string): Promise<number> {
     if (!("stream" in store)) return this.#store.purge(store, filter);
-    const { relief } = store;
-    const relieved = relief === undefined ? 0 : await this.purge(relief, reliefFilter(store, relief, filter));
+    const { overflow: relief } = store;
+    const relieved =
+      relief === undefined ? 0 : await this.purge(relief, overflowFilter(store, relief, filter));
     return relieved + (await this.#purgeStream(store, filter));
   }
 
@@ -157,13 +158,13 @@ export class MemoryBus implements MemoryClient {
   }
 
   /** Sizes are not bounded in memory: it is full, or not at all. */
-  async fullness(store: AnyStore): Promise<number> {
+  async usageRatio(store: AnyStore): Promise<number> {
     const name = "stream" in store ? store.stream : store.name;
     return this.#asking.read(`asking how full ${name} is`, () => (this.#world.fates.faults().full ? 1 : 0));
   }
 
   /** Nobody counts here who has taken what: what was said is all that is told. */
-  async standings(): Promise<StoreStanding[]> {
+  async storageStats(): Promise<StorageStats[]> {
     return this.#asking.read("asking how the stores stand", () =>
       allChannels.map((channel) => ({
         name: channel.stream,
@@ -197,7 +198,7 @@ export class MemoryBus implements MemoryClient {
     return messages.flatMap((message) => read(channel, message) ?? []).slice(0, limit);
   }
 
-  announce<T>(topic: Topic<T>, message: T): void {
+  publishTransient<T>(topic: Topic<T>, message: T): void {
     const data = encode(message);
     const { fates, listeners } = this.#world;
     this.#link.send(() => {
@@ -207,7 +208,7 @@ export class MemoryBus implements MemoryClient {
     });
   }
 
-  async listen<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop> {
+  async subscribe<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop> {
     const call = (data: Uint8Array) => {
       try {
         hear(readOnce(data, topic.schema, () => decode(topic.schema, data, topic.subject)));
@@ -290,7 +291,7 @@ export class MemoryBus implements MemoryClient {
   }
 
   /** Which streams lose their leaders is for the faults to say. */
-  async tend(): Promise<void> {}
+  async rebalanceLeaders(): Promise<void> {}
 
   isConnected(): boolean {
     return this.#link.knowsItIsConnected();

@@ -28,7 +28,7 @@ export class MemoryStream {
   constructor(channel: Channel<never>, replicas: Replicas, clock: Clock, fates: Fates, dedupeMs: number) {
     this.#replication = new Replication(replicas, clock, fates);
     this.#channel = channel;
-    this.isRelief = allChannels.some(({ relief }) => relief?.stream === channel.stream);
+    this.isRelief = allChannels.some(({ overflow: relief }) => relief?.stream === channel.stream);
     this.#clock = clock;
     this.#fates = fates;
     this.#dedupeMs = dedupeMs;
@@ -51,7 +51,7 @@ export class MemoryStream {
         throw new ApiError(DUPLICATE_IN_FLIGHT);
       }
     }
-    if (this.#fates.faults().full && this.#channel.whenFull === "refuse") {
+    if (this.#fates.faults().full && this.#channel.discard === "refuse") {
       this.#fates.count("full");
       throw new ApiError(STORE_FULL);
     }

@@ -1,12 +1,12 @@
 // Who watches a bucket of the memory server: what it is told, how late, and what it is never told.
 
-import type { Standing } from "../../../libs/bus/compare-and-set.ts";
+import type { StoredValue } from "../../../libs/bus/compare-and-set.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Link } from "./connection.ts";
 import type { Fates } from "./faults.ts";
 
 /** One write. `data` is undefined for a deletion. */
-export interface Revision extends Standing {
+export interface Revision extends StoredValue {
   readonly key: string;
   /** When it was written, by the server's monotonic clock. */
   readonly atMs: number;

@@ -5,7 +5,7 @@ import { isError } from "../../../libs/contracts/errors.ts";
 import type { Rollup } from "../../../libs/contracts/fleet/pool.ts";
 import type { ConversationRecord } from "../../../libs/contracts/sessions/conversation.ts";
 import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
-import { releaseCommand, reliefEvents, sessionEvents } from "../../../libs/contracts/streams.ts";
+import { releaseCommand, sessionEvents, sessionOverflow } from "../../../libs/contracts/streams.ts";
 import { busOf, type Plant } from "./plant.ts";
 
 const isSessions = (bucket: { readonly name: string }): boolean => bucket.name === sessions.name;
@@ -86,10 +86,10 @@ export const morePlants: readonly Plant[] = [
     bus: busOf("agent-host", (bus) => ({
       publish: (channel, message) => {
         const event = message as SessionEvent;
-        if (channel.stream !== sessionEvents.stream || event.type !== "handed_over")
+        if (channel.stream !== sessionEvents.stream || event.type !== "migrated")
           return bus.publish(channel, message);
-        const { tenant, sessionId, attempt, at, why } = event;
-        const lost: SessionEvent = { type: "agent_lost", tenant, sessionId, attempt, at, why };
+        const { tenant, sessionId, attempt, at, reason } = event;
+        const lost: SessionEvent = { type: "agent_lost", tenant, sessionId, attempt, at, reason };
         return bus.publish(sessionEvents, lost);
       },
     })),
@@ -100,7 +100,7 @@ export const morePlants: readonly Plant[] = [
     bus: busOf("dispatcher", (bus) => ({
       consume: (channel, options, handle) =>
         bus.consume(channel, options, async (message, delivery) =>
-          channel.stream === reliefEvents.stream ? "done" : handle(message, delivery),
+          channel.stream === sessionOverflow.stream ? "done" : handle(message, delivery),
         ),
     })),
   },
@@ -111,7 +111,7 @@ export const morePlants: readonly Plant[] = [
       publish: (channel, message) =>
         bus.publish(
           channel.stream === sessionEvents.stream
-            ? { ...channel, relief: reliefEvents as unknown as typeof channel }
+            ? { ...channel, overflow: sessionOverflow as unknown as typeof channel }
             : channel,
           message,
         ),
@@ -162,7 +162,7 @@ export const morePlants: readonly Plant[] = [
     bus: busOf("dispatcher", (bus) => ({
       publish: async (channel, message) => {
         const isWaking =
-          channel.stream === sessionEvents.stream && (message as SessionEvent).type === "woken";
+          channel.stream === sessionEvents.stream && (message as SessionEvent).type === "retry_requested";
         return isWaking ? { duplicate: true } : bus.publish(channel, message);
       },
     })),

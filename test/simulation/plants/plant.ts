@@ -4,8 +4,8 @@ import type { Keys } from "../../../libs/bus/compare-and-set.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import type { LiveKit } from "../../../libs/livekit/rooms.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
-import type { LaunchStage } from "../../../services/agent-host/pool/supervised-process.ts";
-import type { Provider } from "../../../services/providers/drivers/driver.ts";
+import type { LaunchProcess } from "../../../services/agent-host/pool/supervised-process.ts";
+import type { ProviderDriver } from "../../../services/providers/drivers/driver.ts";
 import type { Bury } from "../nats/shared.ts";
 import type { Scenario } from "../scenario.ts";
 import type { Kind, Life } from "../sim-process.ts";
@@ -36,8 +36,8 @@ export interface Plant {
   readonly keys?: (keys: Keys) => Keys;
   /** Stands between what settles a message and the dead letters. */
   readonly bury?: (bury: Bury) => Bury;
-  readonly launch?: (launch: LaunchStage) => LaunchStage;
-  readonly provider?: (provider: Provider, site: PlantSite) => Provider;
+  readonly launch?: (launch: LaunchProcess) => LaunchProcess;
+  readonly provider?: (provider: ProviderDriver, site: PlantSite) => ProviderDriver;
 }
 
 type Of<K extends keyof Bus> = Partial<Pick<Bus, K>>;

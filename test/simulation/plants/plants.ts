@@ -52,7 +52,7 @@ const firstPlants: readonly Plant[] = [
       request: (command, host, question) => {
         if (command.name !== assignCommand.name) return bus.request(command, host, question);
         const assign = question as Assign;
-        return bus.request(command, host, { ...question, identity: `agent-${assign.session}` });
+        return bus.request(command, host, { ...question, identity: `agent-${assign.sessionId}` });
       },
     })),
     livekit: (livekit, { kind }) =>
@@ -87,9 +87,9 @@ const firstPlants: readonly Plant[] = [
       return {
         serve: (command, host, answer) =>
           bus.serve(command, host, (question) => {
-            const { tenant = "", session = "", attempt = 0, epoch = 0 } = question as Partial<Assign>;
+            const { tenant = "", sessionId = "", attempt = 0, epoch = 0 } = question as Partial<Assign>;
             if (command.name === assignCommand.name)
-              told.set(sessionKey(tenant, session), { host, attempt, hostEpoch: epoch });
+              told.set(sessionKey(tenant, sessionId), { host, attempt, hostEpoch: epoch });
             return answer(question);
           }),
         read: async (bucket, key) => {
@@ -166,14 +166,14 @@ function asOfNow(world: PlantSite["world"], event: SessionEvent): SessionEvent {
 async function assignAlready(bus: Bus, record: SessionRecord): Promise<void> {
   for (const command of commandsFor(record)) {
     if (command.do !== "assign") continue;
-    const { host, attempt, epoch, asked, identity, room } = command;
-    const { tenant, id: session, profile, user, metadata, recovering } = record;
-    const to = { tenant, session, profile, user, metadata, recovering };
+    const { host, attempt, epoch, requestedWarmth: asked, identity, room } = command;
+    const { tenant, sessionId, profile, user, metadata, recovering } = record;
+    const to = { tenant, sessionId, profile, user, metadata, recovering };
     const assign: Assign = {
       ...to,
       attempt,
       epoch,
-      asked,
+      requestedWarmth: asked,
       identity,
       ...(room === undefined ? {} : { room, token: JSON.stringify({ room, identity }) }),
     };

@@ -2,7 +2,7 @@
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { type Bucket, launches } from "../../../libs/contracts/buckets.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
-import type { Provider } from "../../../services/providers/drivers/driver.ts";
+import type { ProviderDriver } from "../../../services/providers/drivers/driver.ts";
 import type { Life } from "../sim-process.ts";
 import { busOf, type Plant, type PlantSite } from "./plant.ts";
 
@@ -10,7 +10,7 @@ const launchOf = (bucket: { readonly name: string }, value: unknown): LaunchReco
   bucket.name === launches.name ? (value as LaunchRecord) : undefined;
 
 /** The provider of each connector's life, for a bug that asks it out of turn. */
-const providers = new WeakMap<Life, Provider>();
+const providers = new WeakMap<Life, ProviderDriver>();
 
 const some: readonly Omit<Plant, "worlds">[] = [
   {
@@ -34,7 +34,7 @@ const some: readonly Omit<Plant, "worlds">[] = [
     provider: (provider) => ({
       ...provider,
       observe: async (launch) =>
-        launch.state === "intended" ? { is: "absent", why: "nobody looked" } : provider.observe(launch),
+        launch.state === "intended" ? { is: "absent", reason: "nobody looked" } : provider.observe(launch),
     }),
   },
   {
@@ -42,7 +42,7 @@ const some: readonly Omit<Plant, "worlds">[] = [
     breaks: [9],
     bus: busOf("connector", (bus) => ({
       save: async (bucket, value, revision) =>
-        (launchOf(bucket, value)?.takenUp ?? 0) > 0 ? undefined : bus.save(bucket, value, revision),
+        (launchOf(bucket, value)?.takeovers ?? 0) > 0 ? undefined : bus.save(bucket, value, revision),
     })),
   },
   {
@@ -61,7 +61,7 @@ const some: readonly Omit<Plant, "worlds">[] = [
     breaks: [6, 9],
     provider: (provider) => ({
       ...provider,
-      end: (launch, why) => provider.end(launch, why).catch(() => undefined),
+      end: (launch, reason) => provider.end(launch, reason).catch(() => undefined),
     }),
   },
   {
@@ -77,7 +77,7 @@ const some: readonly Omit<Plant, "worlds">[] = [
     provider: (provider) => ({
       ...provider,
       observe: (launch) =>
-        provider.observe(launch).catch(() => ({ is: "absent" as const, why: "it could not be asked" })),
+        provider.observe(launch).catch(() => ({ is: "absent" as const, reason: "it could not be asked" })),
     }),
   },
 ];
@@ -85,11 +85,11 @@ const some: readonly Omit<Plant, "worlds">[] = [
 export const connectorPlants: readonly Plant[] = some.map((plant) => ({ ...plant, worlds: "connected" }));
 
 async function launchAlready({ life, world }: PlantSite, launch: LaunchRecord): Promise<void> {
-  const { tenant, session, attempt, profile } = launch;
-  const record = world.record(tenant, session);
+  const { tenant, sessionId, attempt, profile } = launch;
+  const record = world.record(tenant, sessionId);
   if (record === undefined) return;
   const { metadata, recovering, room, user } = record;
-  const order = { tenant, session, attempt, profile, room, user, metadata, recovering, longestMs: 60_000 };
+  const order = { tenant, sessionId, attempt, profile, room, user, metadata, recovering, longestMs: 60_000 };
   await providers
     .get(life)
     ?.launch(order)

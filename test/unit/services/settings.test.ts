@@ -1,6 +1,6 @@
 // Each setting of a service arrives where it counts: with values that are all different, none can take another's place.
 import { describe, expect, test } from "vitest";
-import { TASK_LINES_MAX } from "../../../libs/contracts/tasks/task.ts";
+import { CALL_SLOTS_MAX } from "../../../libs/contracts/tasks/task.ts";
 import { allSettingNames } from "../../../libs/runtime/common-settings.ts";
 import { readConfig, type Settings } from "../../../libs/runtime/config.ts";
 import * as agentHost from "../../../services/agent-host/config.ts";
@@ -19,15 +19,15 @@ describe("the settings arrive", () => {
     const config = read(agentHost.agentHostSettings, {
       GREENROOM_MAX_AGENTS: "11",
       GREENROOM_POOL_MIN: "12",
-      GREENROOM_STAGE_MEMORY_MB: "113",
-      GREENROOM_STAGE_PING_MS: "114",
-      GREENROOM_SPARE_STAGES: "15",
-      GREENROOM_USER_LEFT_MS: "16",
+      GREENROOM_PROCESS_MEMORY_MB: "113",
+      GREENROOM_PROCESS_PING_MS: "114",
+      GREENROOM_MIN_PROCESSES_PER_PROFILE: "15",
+      GREENROOM_USER_REJOIN_GRACE_MS: "16",
       GREENROOM_LOG_LEVEL: "warn",
       GREENROOM_RESTORE_CONVERSATION: "false",
-      GREENROOM_HANDOVER_SENTENCE: "One moment.",
-      GREENROOM_DRAIN_MS: "17",
-      GREENROOM_DRAIN_END: "wait",
+      GREENROOM_FAILOVER_MESSAGE: "One moment.",
+      GREENROOM_DRAIN_TIMEOUT_MS: "17",
+      GREENROOM_DRAIN_ON_TIMEOUT: "wait",
     });
     expect(agentHost.hostSettingsOf(config)).toEqual({
       maxAgents: 11,
@@ -37,7 +37,7 @@ describe("the settings arrive", () => {
       spareStages: 15,
       userLeftMs: 16,
       logLevel: "warn",
-      handover: { restore: false, sentence: "One moment." },
+      failover: { restore: false, message: "One moment." },
     });
     expect(agentHost.drainOf(config)).toEqual({ limitMs: 17, onDeadline: "wait" });
     expect(agentHost.drainOf(read(agentHost.agentHostSettings)).onDeadline).toBe("handover");
@@ -48,11 +48,11 @@ describe("the settings arrive", () => {
       GREENROOM_MAX_ATTEMPTS: "11",
       GREENROOM_QUEUE_DEADLINE_MS: "12",
       GREENROOM_JOIN_DEADLINE_MS: "13",
-      GREENROOM_COLD_EXTRA_MS: "14",
+      GREENROOM_COLD_START_GRACE_MS: "14",
       GREENROOM_READY_DEADLINE_MS: "15",
       GREENROOM_MAX_DURATION_MS: "16",
       GREENROOM_IDLE_MS: "17",
-      GREENROOM_USER_ABSENT_MS: "18",
+      GREENROOM_USER_JOIN_TIMEOUT_MS: "18",
     });
     expect(dispatcher.sessionDefaultsOf(config)).toEqual({
       maxAttempts: 11,
@@ -71,29 +71,29 @@ describe("the settings arrive", () => {
   test("of the janitor", () => {
     const config = read(janitor.janitorSettings, {
       GREENROOM_SWEEP_MS: "111",
-      GREENROOM_ALIVE_MS: "112",
-      GREENROOM_KEEP_ENDED_MS: "70001",
+      GREENROOM_AGENT_PING_TIMEOUT_MS: "112",
+      GREENROOM_SESSION_RETENTION_MS: "70001",
     });
     expect(janitor.sweepSettingsOf(config)).toEqual({ sweepMs: 111, aliveMs: 112, keepEndedMs: 70_001 });
   });
 
   test("of the connector: launches, handoffs and dispatches", () => {
     const config = read(connector.connectorSettings, {
-      GREENROOM_LIVEKIT_TAKE_MS: "511",
-      GREENROOM_OBSERVE_MS: "112",
-      GREENROOM_USER_LEFT_MS: "13",
+      GREENROOM_LIVEKIT_DISPATCH_TIMEOUT_MS: "511",
+      GREENROOM_PROVIDER_POLL_MS: "112",
+      GREENROOM_USER_REJOIN_GRACE_MS: "13",
       GREENROOM_SIP_RING_S: "14",
-      GREENROOM_DRAIN_MS: "38999",
-      GREENROOM_DISPATCH_CLAIM_MS: "116",
-      GREENROOM_DISPATCH_REPEAT_MS: "17",
-      GREENROOM_DISPATCH_KEEP_MS: "1018",
+      GREENROOM_DRAIN_TIMEOUT_MS: "38999",
+      GREENROOM_CLAIM_TIMEOUT_MS: "116",
+      GREENROOM_CLAIM_REPLAY_WINDOW_MS: "17",
+      GREENROOM_CLAIM_RETENTION_MS: "1018",
       INGESTION_ENABLED: "false",
       INGESTION_BATCH_SIZE: "19",
       LAUNCHER_ENABLED: "true",
     });
     expect(connector.launchSettingsOf(config)).toEqual({
-      limits: { takeMs: 511, observeMs: 112, userLeftMs: 13 },
-      lastRingsMs: 38_999,
+      limits: { dispatchTimeoutMs: 511, observeMs: 112, userLeftMs: 13 },
+      ringingWaitMs: 38_999,
     });
     expect(connector.handoffSettingsOf(config)).toEqual({
       limits: { claimMs: 116, repeatMs: 17, keepMs: 1018 },
@@ -119,7 +119,7 @@ describe("the settings arrive", () => {
     );
     const { limits, providerOf } = settings;
     expect(settings).toMatchObject({ rate: 14.5, deadlineMs: { attempt: 1015 } });
-    expect(limits).toMatchObject({ perTenant: 11, total: TASK_LINES_MAX });
+    expect(limits).toMatchObject({ perTenant: 11, total: CALL_SLOTS_MAX });
     expect([limits.perProvider("sip"), limits.perProvider("vapi")]).toEqual([12, 13]);
     expect([providerOf("sales"), providerOf("echo")]).toEqual(["vapi", "livekit"]);
     // A Monday in winter: 08:30 in Berlin, and 09:30.
@@ -151,20 +151,22 @@ describe("the settings arrive", () => {
 
 describe("how long a stop may take", () => {
   test("is longer than an agent-host's drain, whether that is set, set to nothing, or not set", () => {
-    expect(agentHost.stopMsOf({ GREENROOM_DRAIN_MS: "1000" })).toBe(16_000);
-    for (const env of [{}, { GREENROOM_DRAIN_MS: "", GREENROOM_DRAIN_END: "" }])
+    expect(agentHost.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "1000" })).toBe(16_000);
+    for (const env of [{}, { GREENROOM_DRAIN_TIMEOUT_MS: "", GREENROOM_DRAIN_ON_TIMEOUT: "" }])
       expect(agentHost.stopMsOf(env)).toBe(615_000);
-    expect(agentHost.stopMsOf({ GREENROOM_DRAIN_MS: "99999999999" })).toBe(2 ** 31 - 1);
+    expect(agentHost.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "99999999999" })).toBe(2 ** 31 - 1);
   });
 
   test("has no end for an agent-host that waits for its sessions", () => {
-    expect(agentHost.stopMsOf({ GREENROOM_DRAIN_MS: "0", GREENROOM_DRAIN_END: "wait" })).toBe(2 ** 31 - 1);
+    expect(agentHost.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "0", GREENROOM_DRAIN_ON_TIMEOUT: "wait" })).toBe(
+      2 ** 31 - 1,
+    );
   });
 
   test("is longer than a connector's last telephone rings, whether that is set, set to nothing, or not set", () => {
     expect(connector.stopMsOf({ GREENROOM_SIP_RING_S: "60" })).toBe(95_000);
-    expect(connector.stopMsOf({ GREENROOM_DRAIN_MS: "1000" })).toBe(11_000);
-    for (const env of [{}, { GREENROOM_SIP_RING_S: "", GREENROOM_DRAIN_MS: "" }])
+    expect(connector.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "1000" })).toBe(11_000);
+    for (const env of [{}, { GREENROOM_SIP_RING_S: "", GREENROOM_DRAIN_TIMEOUT_MS: "" }])
       expect(connector.stopMsOf(env)).toBe(80_000);
   });
 });

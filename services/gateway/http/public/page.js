@@ -45,7 +45,7 @@ async function startCall() {
   }
 }
 
-async function endCall(why) {
+async function endCall(reason) {
   const mine = call;
   if (mine === undefined) return;
   call = undefined;
@@ -59,7 +59,7 @@ async function endCall(why) {
   await mine.room?.disconnect();
   element("audio").replaceChildren();
   show("agent-state", "none");
-  note(why);
+  note(reason);
   talk.disabled = false;
   profiles.disabled = false;
 }
@@ -95,9 +95,9 @@ function followSession(mine) {
       if (session.status === "ready") resolve();
       if (session.status !== "ended") return;
       mine.events.close();
-      const why = `The session has ended: ${session.endedReason.replaceAll("_", " ")}.`;
-      reject(new Error(why));
-      if (call === mine && mine.room !== undefined) endCall(why);
+      const reason = `The session has ended: ${session.endedReason.replaceAll("_", " ")}.`;
+      reject(new Error(reason));
+      if (call === mine && mine.room !== undefined) endCall(reason);
     });
   });
 }
@@ -178,10 +178,15 @@ function showSession(session) {
     note("Another agent has taken over: go on speaking.");
   const startMs = Date.parse(session.history[0].at);
   element("times").replaceChildren(
-    ...session.history.map(({ state, at, attempt, why, host }) => {
+    ...session.history.map(({ state, at, attempt, reason, host }) => {
       const row = document.createElement("tr");
       const after = `${((Date.parse(at) - startMs) / 1000).toFixed(3)} s`;
-      for (const text of [state, after, String(attempt), why ?? (host === undefined ? "" : `on ${host}`)]) {
+      for (const text of [
+        state,
+        after,
+        String(attempt),
+        reason ?? (host === undefined ? "" : `on ${host}`),
+      ]) {
         const cell = document.createElement("td");
         cell.textContent = text;
         row.append(cell);

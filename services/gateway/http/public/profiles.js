@@ -50,6 +50,6 @@ function showProfiles(select, profiles, wanted) {
 }
 
 function problemOf({ services, profiles }) {
-  if (services.livekit.status !== "running") return `LiveKit: ${services.livekit.why}`;
+  if (services.livekit.status !== "running") return `LiveKit: ${services.livekit.reason}`;
   return Object.keys(profiles).length === 0 ? "No agent-host is up yet." : "";
 }

@@ -42,7 +42,7 @@ const beats: unknown[] = [];
 
 await runFakeService("gateway", async () => {
   const nats = await connect({ servers: process.env.NATS_URL ?? "", waitOnFirstConnect: true });
-  nats.subscribe("services.beat", { callback: (_error, message) => void beats.push(message.json()) });
+  nats.subscribe("services.heartbeat", { callback: (_error, message) => void beats.push(message.json()) });
   const server = createServer((request, response) => {
     response.setHeader("content-type", "application/json");
     if (request.url === "/beats") response.end(JSON.stringify(beats));

@@ -18,7 +18,10 @@ export const runFakeService = (name: string, start: () => Promise<Running>): Pro
       readConfig({}, { ...process.env, GREENROOM_PROT: "1" }, allSettingNames);
     }
     if (isNamed("FAKE_DIES", name)) throw new Error("it was told to die");
-    log.info({ natsUrl: process.env.NATS_URL, drainMs: process.env.GREENROOM_DRAIN_MS }, `fake ${name}`);
+    log.info(
+      { natsUrl: process.env.NATS_URL, drainMs: process.env.GREENROOM_DRAIN_TIMEOUT_MS },
+      `fake ${name}`,
+    );
     const running = await start();
     return {
       async stop() {

@@ -25,13 +25,13 @@ import { natsConfigText } from "../../../../cli/servers/nats.ts";
 
 const levels = (findings: readonly Finding[]) => findings.map(({ level }) => level);
 const text = (findings: readonly Finding[]) =>
-  findings.map(({ says, todo }) => `${says} ${todo ?? ""}`).join("\n");
+  findings.map(({ message: description, todo }) => `${description} ${todo ?? ""}`).join("\n");
 
 describe("checks are run", () => {
   const quick = (name: string, findings: Finding[], needs: string[] = []): Check<object> =>
     check({
       ...{ name, title: name, timeoutMs: 1000, needs, todo: "Do it." },
-      look: async () => findings,
+      observe: async () => findings,
       judge: (seen: Finding[]) => seen,
     });
   const run = async (checks: Check<object>[]) => {
@@ -56,14 +56,14 @@ describe("checks are run", () => {
       "warning",
       "ok",
     ]);
-    expect(results.c?.findings[0]?.says).toContain('"b"');
+    expect(results.c?.findings[0]?.message).toContain('"b"');
   });
 
   test("each within its time, so that one that hangs is a failure and holds up no other", async () => {
     let aborted = false;
     const hanging: Check<object> = check({
       ...{ name: "hangs", title: "hangs", timeoutMs: 30, todo: "Wake it." },
-      look: (_: object, signal) => {
+      observe: (_: object, signal) => {
         signal.addEventListener("abort", () => {
           aborted = true;
         });
@@ -80,7 +80,7 @@ describe("checks are run", () => {
   test("and what one throws is its failure, with what to do", async () => {
     const throwing: Check<object> = check({
       ...{ name: "throws", title: "throws", timeoutMs: 1000, todo: "Mend it." },
-      look: async (_: object): Promise<never> => {
+      observe: async (_: object): Promise<never> => {
         throw new Error("the wire is cut");
       },
       judge: () => [],
@@ -237,8 +237,8 @@ describe("agent files and keys", () => {
     expect(levels(judge([]))).toEqual(["warning"]);
     expect(levels(judge([{ ...warm, poolFaults: poolFaultsOf({ min: -1 }) }]))).toEqual(["failure"]);
     const { profile, file } = warm;
-    expect(levels(judge([{ profile, file, outcome: "failed", why: "it throws" }]))).toEqual(["failure"]);
-    expect(levels(judge([{ profile, file, outcome: "disabled", why: "a key" }]))).toEqual(["warning"]);
+    expect(levels(judge([{ profile, file, outcome: "failed", reason: "it throws" }]))).toEqual(["failure"]);
+    expect(levels(judge([{ profile, file, outcome: "disabled", reason: "a key" }]))).toEqual(["warning"]);
   });
 
   test("whose pool export may leave things out, and must not be wrong", () => {
@@ -270,7 +270,7 @@ describe("agent files and keys", () => {
     expect(judge(true, { kind: "taken" })).toEqual(["ok"]);
     expect(judge(true, { kind: "refused", status: 401 })).toEqual(["failure"]);
     expect(judge(true, { kind: "odd", status: 500 })).toEqual(["warning"]);
-    expect(judge(true, { kind: "unreachable", why: "no route" })).toEqual(["failure"]);
+    expect(judge(true, { kind: "unreachable", reason: "no route" })).toEqual(["failure"]);
     expect(levels(keysCheck.judge([]))).toEqual(["ok"]);
   });
 });

@@ -22,7 +22,7 @@ import { parseProviderRules } from "../../../../libs/contracts/providers/provide
 
 const levels = (findings: readonly Finding[]) => findings.map(({ level }) => level);
 const text = (findings: readonly Finding[]) =>
-  findings.map(({ says, todo }) => `${says} ${todo ?? ""}`).join("\n");
+  findings.map(({ message: description, todo }) => `${description} ${todo ?? ""}`).join("\n");
 
 describe("telephone calls", () => {
   const rules = parseProviderRules("sales=sip, support=sip:ST_own, legacy=webhook");
@@ -79,7 +79,7 @@ describe("NATS", () => {
   });
 
   test("that can't be reached is a failure only where a setting names it", () => {
-    const away = { server: undefined, url, why: "CONNECTION_REFUSED" };
+    const away = { server: undefined, url, reason: "CONNECTION_REFUSED" };
     expect(levels(natsCheck.judge({ ...away, isGiven: true }))).toEqual(["failure"]);
     expect(levels(natsCheck.judge({ ...away, isGiven: false }))).toEqual(["skipped"]);
   });
@@ -112,7 +112,7 @@ describe("NATS", () => {
     expect(levels(subjectRightsCheck.judge({ mayNotPublish: [], mayNotSubscribe: [] }))).toEqual(["ok"]);
     const denied = subjectRightsCheck.judge({
       mayNotPublish: ["session.x"],
-      mayNotSubscribe: ["rooms.hint"],
+      mayNotSubscribe: ["rooms.event"],
     });
     expect(levels(denied)).toEqual(["failure", "failure"]);
     expect(text(denied)).toContain("publish on session.x");

@@ -41,13 +41,21 @@ function covers(filter: string, subject: string): boolean {
 }
 
 const record = (change: Partial<SessionRecord> = {}): SessionRecord => ({
-  ...{ v: 1, id: "s_abc", tenant: "default", profile: "echo", state: "dispatched", attempt: 1, failures: 0 },
+  ...{
+    v: 1,
+    sessionId: "s_abc",
+    tenant: "default",
+    profile: "echo",
+    state: "dispatched",
+    attempt: 1,
+    failures: 0,
+  },
   ...{
     maxAttempts: 3,
     backoffMs: 0,
     host: "host-1",
     hostEpoch: 4,
-    asked: "warm",
+    requestedWarmth: "warm",
     avoid: [],
     room: "session-s_abc",
   },
@@ -61,7 +69,7 @@ const record = (change: Partial<SessionRecord> = {}): SessionRecord => ({
     { state: "dispatched", at: "t", attempt: 1, host: "host-1" },
   ],
   timings: {},
-  opId: "dispatcher-1:1",
+  writeId: "dispatcher-1:1",
   ...change,
 });
 
@@ -178,7 +186,7 @@ describe("a session's story", () => {
     const [first, second] = happenings.filter(({ stream }) => stream === "KV_sessions");
     expect(first?.details).toContain("calls for create room: room session-s_abc");
     expect(first?.details.join("\n")).toMatch(
-      /calls for assign: host host-1, epoch 4, attempt 1, asked warm/,
+      /calls for assign: host host-1, epoch 4, attempt 1, requestedWarmth warm/,
     );
     expect(second?.details).toEqual(['timings {"joinMs":90,"readyMs":120}, identity agent-s_abc-1']);
   });
@@ -260,7 +268,7 @@ describe("a session's story", () => {
 describe("a session now", () => {
   const host = (change: object) => ({
     ...{
-      id: "host-1",
+      hostId: "host-1",
       epoch: 4,
       pid: 1,
       startedAt: "t",
@@ -270,12 +278,12 @@ describe("a session now", () => {
       sequence: 1,
     },
     ...{ profiles: {}, stats: { spawned: 1, assigned: 1, lost: 0 } },
-    stages: [
+    processes: [
       {
         id: "st",
         profile: "echo",
         pid: 7,
-        slots: [{ id: "sl", state: "busy", session: "s_abc", attempt: 1 }],
+        slots: [{ id: "sl", state: "busy", sessionId: "s_abc", attempt: 1 }],
       },
     ],
     ...change,
@@ -286,7 +294,7 @@ describe("a session now", () => {
   test("is in a slot of its host, or that isn't so any more", async () => {
     expect(await on({})).toContain("slot sl is busy with attempt 1, in stage st (process 7)");
     expect(await on({ epoch: 5 })).toContain("in another life");
-    expect(await on({ stages: [] })).toContain("has no slot for it");
+    expect(await on({ processes: [] })).toContain("has no slot for it");
     expect((await lookLive(nats([]), undefined, ready)).host).toContain("not registered any more");
     expect((await lookLive(nats([]), undefined, record({ host: "provider-livekit" }))).host).toContain(
       "elsewhere",
@@ -311,7 +319,7 @@ describe("a task's story", () => {
     const task: TaskRecord = {
       ...{
         v: 1,
-        id: "t_1",
+        taskId: "t_1",
         tenant: "default",
         to: "+15550100",
         profile: "echo",
@@ -325,24 +333,31 @@ describe("a task's story", () => {
         failures: 1,
         life: 1,
       },
-      ...{ backoffMs: 0, deadlineMs: { attempt: 1 }, place: 1, createdAt: "t", requestHash: "x", opId: "o" },
+      ...{
+        backoffMs: 0,
+        deadlineMs: { attempt: 1 },
+        queueSeq: 1,
+        createdAt: "t",
+        requestHash: "x",
+        writeId: "o",
+      },
       attempts: [
         {
-          ...{ n: 1, session: "s_abc", state: "busy", states: [] },
-          error: { code: "busy", message: "the line was busy", worthRepeating: true },
+          ...{ n: 1, sessionId: "s_abc", state: "busy", states: [] },
+          error: { code: "busy", message: "the line was busy", retryable: true },
         },
       ],
     };
     const rows: Row[] = [
       ["KV_tasks", "$KV.tasks.default.t_1", 5, task],
-      ["TASKS", "task.default.t_1.line_given", 2, { type: "line_given", attempt: 1 }],
+      ["TASKS", "task.default.t_1.slot_granted", 2, { type: "slot_granted", attempt: 1 }],
       ...life,
     ];
     const story = await taskStory(nats(rows), { kind: "task", tenant: "default", id: "t_1" }, terse);
     expect(story.sessions.map(({ subject: { id } }) => id)).toEqual(["s_abc"]);
     const text = taskText(story, plain);
     expect(text).toContain("Task t_1 of default: queued, 1 attempts, to +15550100");
-    expect(text.indexOf("said: line_given")).toBeLessThan(text.indexOf("task: queued"));
+    expect(text.indexOf("said: slot_granted")).toBeLessThan(text.indexOf("task: queued"));
     expect(text).toContain("Attempt 1, busy: busy, the line was busy");
     expect(text).toContain("Session s_abc of default: ready, attempt 1");
   });

@@ -16,10 +16,10 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 /** A program that says what is given here. */
-function program(path: string, says: string): string {
+function program(path: string, description: string): string {
   const file = join(directory, path);
   mkdirSync(dirname(file), { recursive: true });
-  writeFileSync(file, `#!/bin/sh\necho "${says}"\n`, { mode: 0o755 });
+  writeFileSync(file, `#!/bin/sh\necho "${description}"\n`, { mode: 0o755 });
   return file;
 }
 
@@ -32,7 +32,7 @@ const find = (spec: typeof natsServer, env: Record<string, string> = {}) =>
       GREENROOM_NO_DOWNLOAD: "true",
       ...env,
     },
-    say: (line) => said.push(line),
+    report: (line) => said.push(line),
   });
 
 const cached = "cache/greenroom/bin/nats-server-2.15.2";

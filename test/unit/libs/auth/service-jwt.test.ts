@@ -87,8 +87,8 @@ describe("a token by HS256", () => {
     ["of a tenant that is no text", { claims: { tenant: ["acme"] } }, /no "tenant"/],
     ["without a subject", { claims: { sub: undefined } }, /no "sub"/],
     ["of a subject that would garble a log", { claims: { sub: "a\nb" } }, /"sub"/],
-  ])("is refused: one %s", async (_what, wish, says) => {
-    expect(await refusal(jwts().verify(handmade(wish, SECRET)))).toMatch(says);
+  ])("is refused: one %s", async (_what, wish, description) => {
+    expect(await refusal(jwts().verify(handmade(wish, SECRET)))).toMatch(description);
   });
 
   it("is refused by another secret, altered, cut or made up", async () => {
@@ -217,9 +217,9 @@ describe("settings", () => {
     ["a JWKS that is none", { CONTROL_PLANE_JWT_PUBLIC_KEYS: "{nonsense" }, /not JSON/],
     ["a JWKS of nonsense", { CONTROL_PLANE_JWT_PUBLIC_KEYS: '{"keys":[null,1]}' }, /can't be read/],
     ["a file that isn't there", { CONTROL_PLANE_JWT_PUBLIC_KEYS: "/nowhere/keys.pem" }, /no file.*ENOENT/],
-  ])("that can't be used refuse the start: %s", (_what, more, says) => {
+  ])("that can't be used refuse the start: %s", (_what, more, description) => {
     expect(() => createServiceJwts(settings(more))).toThrow(ConfigError);
-    expect(() => createServiceJwts(settings(more))).toThrow(says);
+    expect(() => createServiceJwts(settings(more))).toThrow(description);
   });
 });
 

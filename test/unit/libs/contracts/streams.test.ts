@@ -27,26 +27,26 @@ const byHost = { ...address, attempt: 2, host: "h", epoch: 3 };
 const place = { room: "r", identity: "i", warm: "warm", tookMs: 1 } as const;
 const overdue = {
   ...address,
-  type: "overdue",
+  type: "deadline_exceeded",
   attempt: 2,
   state: "ready",
   kind: "idle",
   waitedMs: 1,
-  why: "w",
+  reason: "w",
 } as const;
 
 const oneOfEach: SessionEvent[] = [
   anEvent("s"),
-  { ...address, type: "end_requested", reason: "completed", why: "w" },
+  { ...address, type: "end_requested", endedReason: "completed", reason: "w" },
   { ...byHost, type: "joined", ...place },
   { ...byHost, type: "ready", ...place },
   { ...byHost, type: "user_left" },
-  { ...byHost, type: "agent_ended", why: "w", worthRepeating: true },
-  { ...byHost, type: "not_taken", why: "w", pauseMs: 500 },
-  { ...byHost, type: "handed_over", why: "w" },
-  { ...address, type: "agent_lost", attempt: 2, why: "w" },
+  { ...byHost, type: "agent_ended", reason: "w", retryable: true },
+  { ...byHost, type: "provider_declined", reason: "w", pauseMs: 500 },
+  { ...byHost, type: "migrated", reason: "w" },
+  { ...address, type: "agent_lost", attempt: 2, reason: "w" },
   overdue,
-  { ...address, type: "woken", attempt: 2 },
+  { ...address, type: "retry_requested", attempt: 2 },
 ];
 
 describe("what is said about sessions", () => {
@@ -65,13 +65,13 @@ describe("what is said about sessions", () => {
   );
 
   test("the same thing said twice has one id, whoever says it and when", () => {
-    for (const event of oneOfEach.filter(({ type }) => type !== "woken")) {
+    for (const event of oneOfEach.filter(({ type }) => type !== "retry_requested")) {
       expect(sessionEvents.idOf({ ...event, at: "later" })).toBe(sessionEvents.idOf(event));
       expect(sessionEvents.idOf(event)).toMatch(/^t\.s\./);
     }
     const lost = { ...address, type: "agent_lost", attempt: 2 } as const;
-    expect(sessionEvents.idOf({ ...lost, why: "the host says so" })).toBe(
-      sessionEvents.idOf({ ...lost, why: "the janitor says so" }),
+    expect(sessionEvents.idOf({ ...lost, reason: "the host says so" })).toBe(
+      sessionEvents.idOf({ ...lost, reason: "the janitor says so" }),
     );
   });
 
@@ -81,7 +81,7 @@ describe("what is said about sessions", () => {
       anEvent("other"),
       anEvent("s", { tenant: "other" }),
       { ...byHost, type: "joined", ...place, attempt: 3 },
-      { ...address, type: "agent_lost", attempt: 3, why: "w" },
+      { ...address, type: "agent_lost", attempt: 3, reason: "w" },
       { ...overdue, kind: "max_duration" },
       { ...overdue, state: "joined" },
       { ...overdue, attempt: 3 },
@@ -92,13 +92,13 @@ describe("what is said about sessions", () => {
   });
 
   test("each wake-up counts: it has no id", () => {
-    expect(sessionEvents.idOf({ ...address, type: "woken", attempt: 1 })).toBeUndefined();
+    expect(sessionEvents.idOf({ ...address, type: "retry_requested", attempt: 1 })).toBeUndefined();
   });
 });
 
 describe("streams, commands and buckets", () => {
   test("logs and dead letters have their own subjects within their streams", () => {
-    const log = sessionLogs.subjectOf({ tenant: "t", session: "s", lines: [] });
+    const log = sessionLogs.subjectOf({ tenant: "t", sessionId: "s", lines: [] });
     expect(log).toBe("log.t.s");
     expect(subjectMatches(sessionLogs.subjects, log)).toBe(true);
     const dead = deadLetters.subjectOf({
@@ -117,7 +117,7 @@ describe("streams, commands and buckets", () => {
   test("no subject is stored by two streams", () => {
     const examples = [
       "session.t.s.ready",
-      "relief.session.t.s.ready",
+      "overflow.session.t.s.ready",
       "log.t.s",
       "dead.session.t.s.ready",
       "host.h.assign",
@@ -125,7 +125,7 @@ describe("streams, commands and buckets", () => {
     const stored = examples.map((subject) =>
       allChannels.filter(({ subjects }) => subjectMatches(subjects, subject)).map(({ stream }) => stream),
     );
-    expect(stored).toEqual([["SESSIONS"], ["SESSIONS_RELIEF"], ["SESSION_LOGS"], ["DEAD_LETTERS"], []]);
+    expect(stored).toEqual([["SESSIONS"], ["SESSIONS_OVERFLOW"], ["SESSION_LOGS"], ["DEAD_LETTERS"], []]);
   });
 
   test("a command is addressed to one host", () => {
@@ -184,8 +184,8 @@ describe("names", () => {
 
 describe("errors", () => {
   test("every code has a status, a sentence and a word on trying again", () => {
-    for (const [code, { http, says, retryable }] of Object.entries(errorTable)) {
-      expect([code, http >= 400 && http < 600, says.endsWith("."), typeof retryable]).toEqual([
+    for (const [code, { http, description, retryable }] of Object.entries(errorTable)) {
+      expect([code, http >= 400 && http < 600, description.endsWith("."), typeof retryable]).toEqual([
         code,
         true,
         true,

@@ -25,7 +25,7 @@ describe("the hosts", () => {
     const { clock, bus } = world();
     await save(bus, hosts, aHost("h1"));
     const view = await watchHosts(bus);
-    expect(view.all().map(({ id }) => id)).toEqual(["h1"]);
+    expect(view.all().map(({ hostId: id }) => id)).toEqual(["h1"]);
     const told: string[] = [];
     view.onChange((host, id) => told.push(`${id} ${host?.sequence}`));
     await save(bus, hosts, aHost("h2", 5));
@@ -38,7 +38,7 @@ describe("the hosts", () => {
     const { clock, bus } = world();
     const view = await watchHosts(bus);
     await clock.settle();
-    bus.announce(hostChanges, aHost("h", 3, { load: 0.5 }));
+    bus.publishTransient(hostChanges, aHost("h", 3, { load: 0.5 }));
     await clock.settle();
     expect(view.get("h")?.load).toBe(0.5);
   });
@@ -50,7 +50,7 @@ describe("the hosts", () => {
     const told: string[] = [];
     view.onChange((host) => told.push(`${host?.epoch}.${host?.sequence}`));
     const say = async (epoch: number, sequence: number) => {
-      bus.announce(hostChanges, aHost("h", sequence, { epoch }));
+      bus.publishTransient(hostChanges, aHost("h", sequence, { epoch }));
       await clock.settle();
     };
     await say(4, 2);
@@ -82,7 +82,7 @@ describe("the hosts", () => {
     const view = await watchHosts(bus);
     await view.stop();
     await save(bus, hosts, aHost("h"));
-    bus.announce(hostChanges, aHost("h2"));
+    bus.publishTransient(hostChanges, aHost("h2"));
     await clock.settle();
     expect(view.all()).toEqual([]);
   });
@@ -106,13 +106,13 @@ describe("the sessions", () => {
     const { clock, bus } = world();
     const view = await watchSessions(bus, clock);
     const asked = (id: string, askedAt: number, profile = "echo") =>
-      save(bus, sessions, aSession(id, { profile, place: askedAt }));
+      save(bus, sessions, aSession(id, { profile, queueSeq: askedAt }));
     await asked("young", 3);
     const revision = await asked("old", 1);
     await asked("other", 2, "assistant");
     await asked("second", 4);
     await clock.settle();
-    const waiting = (profile?: string) => view.waiting(profile).map(({ record }) => record.id);
+    const waiting = (profile?: string) => view.waiting(profile).map(({ record }) => record.sessionId);
     expect(waiting()).toEqual(["old", "other", "young", "second"]);
     expect(waiting("echo")).toEqual(["old", "young", "second"]);
     await save(bus, sessions, aSession("old", { state: "dispatched" }), revision);

@@ -1,7 +1,7 @@
 // What an error says of a call that was to be made through LiveKit SIP: every kind that its servers give.
 import { TwirpError } from "livekit-server-sdk";
 import { describe, expect, test } from "vitest";
-import { whatDiallingSays } from "../../../../libs/livekit/sip-calls.ts";
+import { dialFailureOf } from "../../../../libs/livekit/sip-calls.ts";
 
 const twirp = (code: string, message: string, metadata?: Record<string, string>) =>
   new TwirpError("Status", message, 400, code, metadata);
@@ -22,16 +22,16 @@ describe("a call that ended in an error", () => {
         sip_status_code: sip,
         sip_status: words,
       });
-      expect(whatDiallingSays(error)).toEqual({
+      expect(dialFailureOf(error)).toEqual({
         is: "refused",
         sipCode: Number(sip),
-        why: `SIP ${sip} ${words}`,
+        reason: `SIP ${sip} ${words}`,
       });
     },
   );
 
   test("by its ring time-out rang out", () => {
-    expect(whatDiallingSays(twirp("canceled", "sip request timed out"))).toMatchObject({ is: "rang out" });
+    expect(dialFailureOf(twirp("canceled", "sip request timed out"))).toMatchObject({ is: "rang out" });
   });
 
   test.each([
@@ -40,9 +40,9 @@ describe("a call that ended in an error", () => {
     ["permission_denied", "permissions denied"],
     ["unauthenticated", "invalid API key"],
   ])("that LiveKit refuses by itself would be refused again (%s: %s)", (code, message) => {
-    expect(whatDiallingSays(twirp(code, message))).toEqual({
+    expect(dialFailureOf(twirp(code, message))).toEqual({
       is: "refused",
-      why: `LiveKit said: ${code} ${message}`,
+      reason: `LiveKit said: ${code} ${message}`,
       isFinal: true,
     });
   });
@@ -53,9 +53,9 @@ describe("a call that ended in an error", () => {
     ["unavailable", "cpu exhausted"],
     ["canceled", "transaction failed to complete (0 intermediate responses)"],
   ])("before anything was dialled is refused (%s: %s)", (code, message) => {
-    expect(whatDiallingSays(twirp(code, message))).toEqual({
+    expect(dialFailureOf(twirp(code, message))).toEqual({
       is: "refused",
-      why: `LiveKit said: ${code} ${message}`,
+      reason: `LiveKit said: ${code} ${message}`,
     });
   });
 
@@ -69,15 +69,15 @@ describe("a call that ended in an error", () => {
     ["unknown", "something else"],
     ["", "Unknown internal error"],
   ])("after which the telephone may ring is unclear (%s: %s)", (code, message) => {
-    expect(whatDiallingSays(twirp(code, message))).toMatchObject({ is: "unclear" });
+    expect(dialFailureOf(twirp(code, message))).toMatchObject({ is: "unclear" });
   });
 
   test.each(["ECONNREFUSED", "ENOTFOUND", "UND_ERR_CONNECT_TIMEOUT"])(
     "of a connection that was never made was not sent (%s)",
     (code) => {
-      expect(whatDiallingSays(fetchFailed(code))).toEqual({
+      expect(dialFailureOf(fetchFailed(code))).toEqual({
         is: "not sent",
-        why: `LiveKit can't be reached: ${code}`,
+        reason: `LiveKit can't be reached: ${code}`,
       });
     },
   );
@@ -88,6 +88,6 @@ describe("a call that ended in an error", () => {
     new DOMException("late", "TimeoutError"),
     "what",
   ])("of a connection that broke is unclear (%s)", (error) => {
-    expect(whatDiallingSays(error)).toMatchObject({ is: "unclear" });
+    expect(dialFailureOf(error)).toMatchObject({ is: "unclear" });
   });
 });

@@ -50,9 +50,15 @@ describe("a token", () => {
   });
 
   test("carries metadata and attributes when they are given", async () => {
-    const request = { room: "r", identity: "u", ttlS: 60, metadata: '{"a":1}', attributes: { session: "s" } };
+    const request = {
+      room: "r",
+      identity: "u",
+      ttlS: 60,
+      metadata: '{"a":1}',
+      attributes: { sessionId: "s" },
+    };
     const { claims } = claimsOf(await tokens.forUser(request));
-    expect(claims).toMatchObject({ metadata: '{"a":1}', attributes: { session: "s" } });
+    expect(claims).toMatchObject({ metadata: '{"a":1}', attributes: { sessionId: "s" } });
   });
 
   test("is signed with the secret", async () => {

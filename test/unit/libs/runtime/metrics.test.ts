@@ -1,7 +1,7 @@
 // What processes measure for Prometheus: what is counted, once, under few names.
 import { afterEach, describe, expect, test } from "vitest";
 import type { Bus } from "../../../../libs/bus/bus.ts";
-import { measuredBus } from "../../../../libs/bus/instrumented-bus.ts";
+import { instrumentedBus } from "../../../../libs/bus/instrumented-bus.ts";
 import { pools, sessions } from "../../../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
 import { deadLetters, hostChanges, pingCommand, sessionEvents } from "../../../../libs/contracts/streams.ts";
@@ -98,7 +98,7 @@ describe("a measured bus", () => {
   const start = () => {
     const metrics = createMetrics("test");
     const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
-    return { metrics, server, bus: measuredBus(server.connect("measured"), metrics) };
+    return { metrics, server, bus: instrumentedBus(server.connect("measured"), metrics) };
   };
 
   test("does what the bus does, and counts what was stored, once or again", async () => {
@@ -117,7 +117,7 @@ describe("a measured bus", () => {
     const { metrics, bus } = start();
     const first = await bus.save(sessions, aSession("s"), 0);
     expect(first).toBeGreaterThan(0);
-    expect(await bus.save(sessions, aSession("s", { opId: "other" }), 0)).toBeUndefined();
+    expect(await bus.save(sessions, aSession("s", { writeId: "other" }), 0)).toBeUndefined();
     await bus.save(pools, aPool("echo"), 0);
     expect(await linesOf(metrics, "greenroom_records_saved_total")).toEqual([
       'greenroom_records_saved_total{bucket="sessions",state="requested",outcome="saved"} 1',
@@ -147,7 +147,7 @@ describe("a measured bus", () => {
 
   test("times commands, also those that nobody answers", async () => {
     const { metrics, bus } = start();
-    const stop = await bus.serve(pingCommand, "h", async () => ({ id: "h", epoch: 1, sequence: 1 }));
+    const stop = await bus.serve(pingCommand, "h", async () => ({ hostId: "h", epoch: 1, sequence: 1 }));
     await bus.request(pingCommand, "h", {});
     await stop();
     await expect(bus.request(pingCommand, "h", {})).rejects.toMatchObject({ code: "no_responders" });
@@ -228,7 +228,7 @@ describe("a gateway", () => {
     (await rig.get("/metrics", headers)).body as string;
 
   test("tells the fleet's sessions, queue, agents and starts, and its own requests by route", async () => {
-    await start({ hosts: [rigHost(), rigHost({ echo: { warm: 5 } }, { id: "host-2", draining: true })] });
+    await start({ hosts: [rigHost(), rigHost({ echo: { warm: 5 } }, { hostId: "host-2", draining: true })] });
     const { sessionId } = (await rig.post("/api/session/start", {})).body;
     rig.setPlay("wait");
     await rig.post("/api/session/start", { wait: 0 });
@@ -278,7 +278,7 @@ describe("a gateway", () => {
   test("measures a start that was handed over only to its first ready", async () => {
     await start({ maxAttempts: 3 });
     const { sessionId } = (await rig.post("/api/session/start", {})).body;
-    await rig.move(sessionId, loseAgent({ id: sessionId, attempt: 1 }, "killed"));
+    await rig.move(sessionId, loseAgent({ sessionId, attempt: 1 }, "killed"));
     await until(async () => linesIn(await scraped(), "greenroom_queue_length").length === 1, {
       what: "it waits",
     });
@@ -314,8 +314,8 @@ describe("a gateway", () => {
 
 test("a bus without its own word for it goes through unmeasured", async () => {
   const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
-  const bus: Bus = measuredBus(server.connect("measured"), createMetrics("test"));
-  expect(await bus.fullness(sessions)).toBe(0);
+  const bus: Bus = instrumentedBus(server.connect("measured"), createMetrics("test"));
+  expect(await bus.usageRatio(sessions)).toBe(0);
   expect(bus.isConnected()).toBe(true);
   await bus.close();
   expect(bus.isConnected()).toBe(false);

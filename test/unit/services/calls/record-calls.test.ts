@@ -2,12 +2,12 @@
 import { describe, expect, test, vi } from "vitest";
 import {
   type Bucket,
+  callRecorders,
   dailyKpis,
-  recorderMarks,
-  sessionReports,
   sessions,
+  usageReports,
 } from "../../../../libs/contracts/buckets.ts";
-import type { SessionReport } from "../../../../libs/contracts/calls/call.ts";
+import type { UsageReport } from "../../../../libs/contracts/calls/call.ts";
 import { GreenroomError, isError } from "../../../../libs/contracts/errors.ts";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
 import { calls } from "../../../../libs/contracts/streams.ts";
@@ -72,7 +72,7 @@ async function scene({ faults = {}, recorders = 1, seed = 1, lateMs }: SceneOpti
     }
   };
   const save = (record: SessionRecord) => surely(sessions, record);
-  const tell = (report: SessionReport) => surely(sessionReports, report);
+  const tell = (report: UsageReport) => surely(usageReports, report);
   const stored = async () =>
     (await outcome(client.scan(calls, { subject: "call.>", limit: 100 }))).map(({ message }) => message);
   return { clock, client, outcome, start, running, save, tell, stored, published };
@@ -202,17 +202,17 @@ describe("several recorders, and a bus that repeats, delays and loses", () => {
     const found = await stored();
     expect(found).toHaveLength(6);
     for (const call of found) {
-      const ofCall = records.find(({ id }) => id === call.sessionId)!;
+      const ofCall = records.find(({ sessionId: id }) => id === call.sessionId)!;
       expect(call.metrics.toolCalls).toBe(2 * reportsOf(ofCall).length);
     }
     const kpis = (await outcome(client.list(dailyKpis))).map(({ value }) => value);
-    expect(kpis).toMatchObject([{ calls: 6, answered: 6, handovers: 3, toolCalls: 18 }]);
+    expect(kpis).toMatchObject([{ calls: 6, answered: 6, failovers: 3, toolCalls: 18 }]);
   });
 });
 
 test("a recorder leaves its mark before it records anything", async () => {
   const { client, outcome } = await scene();
-  expect((await outcome(client.read(recorderMarks, "recorder")))?.value).toMatchObject({ by: "recorder-1" });
+  expect((await outcome(client.read(callRecorders, "recorder")))?.value).toMatchObject({ by: "recorder-1" });
 });
 
 test("a recorder that isn't to keep key figures records calls, and makes none, also when it stops", async () => {
@@ -231,9 +231,9 @@ test("one that is far behind says so, until it has caught up", async () => {
   await clock.advance(3_600_000);
   const recorder = await start("late");
   await clock.advance(10_000);
-  expect(recorder.trouble()).toMatch(/^Calls are recorded 3\d{3} s after their end/);
+  expect(recorder.degradedReason()).toMatch(/^Calls are recorded 3\d{3} s after their end/);
   await clock.advance(120_000);
-  expect(recorder.trouble()).toBeUndefined();
+  expect(recorder.degradedReason()).toBeUndefined();
 });
 
 test("a recorder that stops keeps nobody waiting, and leaves the figures up to date", async () => {

@@ -7,8 +7,8 @@ import { sessionEvents } from "../../../../libs/contracts/streams.ts";
 import { watchSessions } from "../../../../libs/fleet/session-view.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
 import { chooseHost, freeAgents } from "../../../../services/dispatcher/choose-host.ts";
-import { Fleet } from "../../../../services/dispatcher/host-reservations.ts";
-import { WaitingRoom } from "../../../../services/dispatcher/wait-queue.ts";
+import { HostReservations } from "../../../../services/dispatcher/host-reservations.ts";
+import { WaitQueue } from "../../../../services/dispatcher/wait-queue.ts";
 import { aHost, aSession } from "../../../kit/fixtures/sessions.ts";
 import { world } from "../../../kit/worlds/memory-world.ts";
 
@@ -55,15 +55,15 @@ describe("a session goes to", () => {
 
   test("a hot agent before a warm one before a cold one", () => {
     const record = aSession("s");
-    expect(chooseHost([cold, warm, hot], record)).toMatchObject({ host: "hot", asked: "hot" });
-    expect(chooseHost([cold, warm], record)).toMatchObject({ host: "warm", asked: "warm" });
-    expect(chooseHost([cold], record)).toMatchObject({ host: "cold", asked: "cold" });
+    expect(chooseHost([cold, warm, hot], record)).toMatchObject({ host: "hot", requestedWarmth: "hot" });
+    expect(chooseHost([cold, warm], record)).toMatchObject({ host: "warm", requestedWarmth: "warm" });
+    expect(chooseHost([cold], record)).toMatchObject({ host: "cold", requestedWarmth: "cold" });
     expect(chooseHost([], record)).toBeUndefined();
   });
 
   test("an agent that comes into its room, when it has one: a hot one is then as good as a warm one", () => {
     for (const record of [aSession("s", { roomIsNamed: true }), aSession("s", { recovering: true })])
-      expect(chooseHost([hot], record)).toMatchObject({ host: "hot", asked: "warm" });
+      expect(chooseHost([hot], record)).toMatchObject({ host: "hot", requestedWarmth: "warm" });
   });
 
   test("the host with the least load among equals, and by name among equals of those", () => {
@@ -86,16 +86,16 @@ describe("a session goes to", () => {
 
 describe("a fleet", () => {
   const fleetOf = (...hosts: HostRecord[]) => {
-    const known = new Map(hosts.map((each) => [each.id, each]));
+    const known = new Map(hosts.map((each) => [each.hostId, each]));
     return {
-      fleet: new Fleet({ all: () => [...known.values()], get: (id) => known.get(id) }),
-      say: (each: HostRecord) => void known.set(each.id, each),
+      fleet: new HostReservations({ all: () => [...known.values()], get: (id) => known.get(id) }),
+      say: (each: HostRecord) => void known.set(each.hostId, each),
     };
   };
 
   test("promises each agent once, so that a burst does not go to one", () => {
     const { fleet } = fleetOf(host("h", { warm: 2, max: 3 }));
-    const asked = [1, 2, 3, 4].map((n) => fleet.choose(aSession(`s${n}`))?.choice.asked);
+    const asked = [1, 2, 3, 4].map((n) => fleet.choose(aSession(`s${n}`))?.choice.requestedWarmth);
     expect(asked).toEqual(["warm", "warm", "cold", undefined]);
     expect(fleet.freeFor({ profile: "echo" })).toBe(0);
   });
@@ -112,7 +112,7 @@ describe("a fleet", () => {
 
   test("leaves a host alone that was found gone, until it says something new", () => {
     const { fleet, say } = fleetOf(host("h", { warm: 1 }));
-    fleet.passOver("h");
+    fleet.excludeUntilUpdate("h");
     expect(fleet.choose(aSession("a"))).toBeUndefined();
     expect(fleet.freeFor({ profile: "echo" })).toBe(0);
     say(host("h", { warm: 1 }, { sequence: 2 }));
@@ -127,12 +127,12 @@ describe("those who wait", () => {
     const state = { free: 0 };
     const revisions = new Map<string, number>();
     const save = async (record: SessionRecord) => {
-      const revision = await outcome(bus.save(sessions, record, revisions.get(record.id) ?? 0));
-      revisions.set(record.id, revision ?? 0);
+      const revision = await outcome(bus.save(sessions, record, revisions.get(record.sessionId) ?? 0));
+      revisions.set(record.sessionId, revision ?? 0);
     };
     for (const record of records) await save(record);
     const view = await outcome(watchSessions(bus, clock));
-    const waiting = new WaitingRoom({
+    const waiting = new WaitQueue({
       bus,
       clock,
       log: silentLog,
@@ -146,9 +146,9 @@ describe("those who wait", () => {
   test("are woken as many as there are agents, in the order of the stream and not of clocks", async () => {
     const at = (time: string) => [{ state: "requested" as const, at: time, attempt: 1 }];
     const { clock, state, waiting, woken } = await room([
-      aSession("third", { place: 9, history: at("2025-01-01T00:00:00Z") }),
-      aSession("first", { place: 2, history: at("2026-01-01T02:00:00Z") }),
-      aSession("second", { place: 5, history: at("2026-01-01T01:00:00Z") }),
+      aSession("third", { queueSeq: 9, history: at("2025-01-01T00:00:00Z") }),
+      aSession("first", { queueSeq: 2, history: at("2026-01-01T02:00:00Z") }),
+      aSession("second", { queueSeq: 5, history: at("2026-01-01T01:00:00Z") }),
     ]);
     expect(woken()).toEqual([]);
     state.free = 2;
@@ -158,7 +158,7 @@ describe("those who wait", () => {
   });
 
   test("are looked at every second, so a lost announcement costs no more", async () => {
-    const { clock, state, woken } = await room([aSession("a", { place: 1 })]);
+    const { clock, state, woken } = await room([aSession("a", { queueSeq: 1 })]);
     await clock.advance(900);
     state.free = 1;
     await clock.advance(1200);
@@ -166,7 +166,7 @@ describe("those who wait", () => {
   });
 
   test("after a failure are woken when their pause is over, not before", async () => {
-    const { clock, state, waiting, woken } = await room([aSession("a", { place: 1, backoffMs: 800 })]);
+    const { clock, state, waiting, woken } = await room([aSession("a", { queueSeq: 1, backoffMs: 800 })]);
     state.free = 1;
     waiting.check();
     await clock.advance(700);
@@ -176,7 +176,7 @@ describe("those who wait", () => {
   });
 
   test("are woken once a second at most, and again when that could not be stored", async () => {
-    const { clock, server, state, waiting, woken } = await room([aSession("a", { place: 1 })]);
+    const { clock, server, state, waiting, woken } = await room([aSession("a", { queueSeq: 1 })]);
     state.free = 1;
     for (let turn = 0; turn < 5; turn++) {
       waiting.check();
@@ -192,8 +192,8 @@ describe("those who wait", () => {
   });
 
   test("are left alone once they are dispatched", async () => {
-    const { clock, state, save, waiting, woken } = await room([aSession("a", { place: 1 })]);
-    await save(aSession("a", { place: 1, state: "dispatched", host: "h", hostEpoch: 1 }));
+    const { clock, state, save, waiting, woken } = await room([aSession("a", { queueSeq: 1 })]);
+    await save(aSession("a", { queueSeq: 1, state: "dispatched", host: "h", hostEpoch: 1 }));
     state.free = 1;
     waiting.check();
     await clock.advance(3000);

@@ -10,11 +10,11 @@ import { simulatedRooms } from "../../../../libs/livekit/simulated-rooms.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
 import {
   type DispatchDeps,
+  handleSessionEvent,
   inReadingOrder,
-  onSessionEvent,
 } from "../../../../services/dispatcher/handle-session-event.ts";
-import { Fleet } from "../../../../services/dispatcher/host-reservations.ts";
-import { LastWritten } from "../../../../services/dispatcher/record-cache.ts";
+import { HostReservations } from "../../../../services/dispatcher/host-reservations.ts";
+import { RecordCache } from "../../../../services/dispatcher/record-cache.ts";
 import { AT, aHost, anEvent, aSession, defaults } from "../../../kit/fixtures/sessions.ts";
 import { world } from "../../../kit/worlds/memory-world.ts";
 
@@ -49,7 +49,7 @@ async function scene(answers: Record<string, Answer[] | "gone">, changed: Partia
       const answer = ofHost.shift() ?? "accepted";
       if (answer === "silence") return new Promise(() => {});
       if (answer === "failure") return Promise.reject(new Error("it broke"));
-      return Promise.resolve(answer === "accepted" ? { verdict: answer } : { verdict: answer, why: "so" });
+      return Promise.resolve(answer === "accepted" ? { verdict: answer } : { verdict: answer, reason: "so" });
     });
     await host.serve(releaseCommand, id, async ({ attempt }) => {
       log.push(`${id} is told to release ${attempt}`);
@@ -58,23 +58,26 @@ async function scene(answers: Record<string, Answer[] | "gone">, changed: Partia
   }
   await clock.settle();
   const known = Object.keys(answers).map((id) => aHost(id, 1, { maxAgents: 9, profiles: { echo } }));
-  const fleet = new Fleet({ all: () => known, get: (id) => known.find((host) => host.id === id) });
+  const fleet = new HostReservations({
+    all: () => known,
+    get: (id) => known.find((host) => host.hostId === id),
+  });
   let writes = 0;
   const deps: DispatchDeps = {
     bus,
     clock,
     log: silentLog,
     livekit,
-    fleet,
+    reservations: fleet,
     defaults,
-    passOver: (id) => fleet.passOver(id),
-    nextOpId: () => `op-${++writes}`,
-    lastWritten: new LastWritten(10),
+    excludeUntilUpdate: (id) => fleet.excludeUntilUpdate(id),
+    nextWriteId: () => `op-${++writes}`,
+    recordCache: new RecordCache(10),
     hasOlderWaiting: () => false,
     ...changed,
   };
   const handle = (event: SessionEvent, deliveries = 1) =>
-    outcome(onSessionEvent(deps, event, { subject: "s", sequence: 11, deliveries }));
+    outcome(handleSessionEvent(deps, event, { subject: "s", sequence: 11, deliveries }));
   const written = () =>
     server
       .written(sessions)
@@ -90,7 +93,7 @@ describe("a request", () => {
     expect(await handle(anEvent("s"))).toBe("done");
     expect(log).toEqual(["a is assigned 1, saved as dispatched 1"]);
     expect(written()).toEqual(["dispatched 1 a"]);
-    expect(record().place).toBe(11);
+    expect(record().queueSeq).toBe(11);
     expect((await rooms.list()).map(({ name }) => name)).toEqual(["session-s"]);
   });
 
@@ -120,7 +123,7 @@ describe("a request", () => {
   test("is not thrown at a host again and again that says it has agents and declines", async () => {
     const { handle, record, assigns } = await scene(
       { a: ["declined", "declined", "declined", "declined"] },
-      { passOver: () => {} },
+      { excludeUntilUpdate: () => {} },
     );
     expect(await handle(anEvent("s"))).toBe("done");
     expect(assigns).toHaveLength(2);
@@ -139,14 +142,14 @@ describe("a request", () => {
     expect(await handle(anEvent("s"))).toBe("done");
     expect(log).toEqual(["z is assigned 2, saved as dispatched 2"]);
     expect(record()).toMatchObject({ host: "z", failures: 0 });
-    expect(record().history.map(({ why }) => why)).toContain("a is gone: nobody answers for it");
+    expect(record().history.map(({ reason }) => reason)).toContain("a is gone: nobody answers for it");
   });
 
   test("whose host is silent loses nothing, goes to another, and the silent one is told to let go", async () => {
     const { handle, log, record } = await scene({ a: ["silence"], z: [] });
     expect(await handle(anEvent("s"))).toBe("done");
     expect(record()).toMatchObject({ state: "dispatched", host: "z", attempt: 2, failures: 0 });
-    expect(record().history.map(({ why }) => why)).toContain("a did not answer in time");
+    expect(record().history.map(({ reason }) => reason)).toContain("a did not answer in time");
     expect(log[0]).toBe("a is assigned 1, saved as dispatched 1");
     expect(log.slice(1).sort()).toEqual(["a is told to release 1", "z is assigned 2, saved as dispatched 2"]);
   });
@@ -155,7 +158,7 @@ describe("a request", () => {
     const { handle, log, record } = await scene({ a: ["failure"], b: [] });
     expect(await handle(anEvent("s"))).toBe("done");
     expect(record()).toMatchObject({ state: "requested", attempt: 2, failures: 1, backoffMs: 200 });
-    expect(record().history.at(-1)?.why).toMatch(/^assigning to a failed after \d+ ms: .*it broke/);
+    expect(record().history.at(-1)?.reason).toMatch(/^assigning to a failed after \d+ ms: .*it broke/);
     expect(log).toEqual(["a is assigned 1, saved as dispatched 1", "a is told to release 1"]);
   });
 
@@ -190,7 +193,7 @@ describe("a request for a provider", () => {
       expect(await handle(anEvent("s", { provider: name }))).toBe("done");
       expect(record()).toMatchObject({ state: "dispatched", host: `provider-${name}`, hostEpoch: 1 });
       expect(assigns).toHaveLength(1);
-      expect(assigns[0]).toMatchObject({ asked: "cold", room: "session-s", epoch: 1 });
+      expect(assigns[0]).toMatchObject({ requestedWarmth: "cold", room: "session-s", epoch: 1 });
       expect(assigns[0]).not.toHaveProperty("token");
       expect((await rooms.list()).map(({ name: room }) => room)).toEqual(["session-s"]);
     },
@@ -216,7 +219,7 @@ describe("a request for a provider", () => {
     await handle(anEvent("s", { provider: "livekit" }));
     const pauses = [record().backoffMs];
     for (let attempt = 2; attempt < 7; attempt++) {
-      const woken = { type: "woken" as const, tenant: "t", sessionId: "s", at: AT, attempt };
+      const woken = { type: "retry_requested" as const, tenant: "t", sessionId: "s", at: AT, attempt };
       await handle(woken);
       pauses.push(record().backoffMs);
     }
@@ -238,7 +241,7 @@ describe("an event", () => {
     const { handle, written, log } = await scene({ a: ["declined"], b: [] });
     await handle(anEvent("s"));
     const before = written();
-    expect(await handle({ ...by("a", 1), type: "agent_lost", why: "late" } as SessionEvent)).toBe("done");
+    expect(await handle({ ...by("a", 1), type: "agent_lost", reason: "late" } as SessionEvent)).toBe("done");
     expect(written()).toEqual(before);
     expect(log.at(-1)).toBe("b is assigned 2, saved as dispatched 2");
   });
@@ -247,9 +250,9 @@ describe("an event", () => {
     const { handle, bus, outcome, record, deps } = await scene({ a: [] });
     await handle(anEvent("s"));
     const present = await outcome(bus.read(sessions, "t.s"));
-    const joined = { ...(present?.value as SessionRecord), state: "joined" as const, opId: "another's" };
+    const joined = { ...(present?.value as SessionRecord), state: "joined" as const, writeId: "another's" };
     await outcome(bus.save(sessions, joined, present?.revision ?? 0));
-    expect(deps.lastWritten.get("t.s")?.record.state).toBe("dispatched");
+    expect(deps.recordCache.get("t.s")?.record.state).toBe("dispatched");
     await handle({ ...by("a"), type: "user_left" });
     expect(record()).toMatchObject({ state: "ended", endedReason: "cancelled" });
   });
@@ -268,7 +271,7 @@ describe("an event", () => {
     const { handle, outcome, bus, record } = await scene({ a: [] });
     const waiting = aSession("s", { attempt: 3, backoffMs: 400, failures: 1 });
     await outcome(bus.save(sessions, waiting, 0));
-    const woken = { type: "woken" as const, tenant: "t", sessionId: "s", at: AT };
+    const woken = { type: "retry_requested" as const, tenant: "t", sessionId: "s", at: AT };
     await handle({ ...woken, attempt: 2 });
     expect(record().state).toBe("requested");
     await handle({ ...woken, attempt: 3 });
@@ -287,7 +290,7 @@ test("a stored record begins with its attempt and ends in its state, where a lis
 test("an end of what never began is waited with, and then has been reached", async () => {
   const { handle, written } = await scene({ a: [] });
   const about = { tenant: "t", sessionId: "s", at: AT };
-  const end = { ...about, type: "end_requested", reason: "cancelled", why: "canceled" } as const;
+  const end = { ...about, type: "end_requested", endedReason: "cancelled", reason: "canceled" } as const;
   expect(await handle(end)).toBe("retry");
   expect(await handle(end, MAX_DELIVERIES - 1)).toBe("retry");
   expect(await handle(end, MAX_DELIVERIES)).toBe("done");

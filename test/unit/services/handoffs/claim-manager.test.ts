@@ -1,19 +1,19 @@
 // Dispatches in simulated time: claimed once whatever the store does, expired, closed and removed on time.
 import { describe, expect, it, test } from "vitest";
-import { dispatches, sessions } from "../../../../libs/contracts/buckets.ts";
-import type { DispatchRecord } from "../../../../libs/contracts/claims/claim.ts";
+import { claims, sessions } from "../../../../libs/contracts/buckets.ts";
+import type { ClaimRecord } from "../../../../libs/contracts/claims/claim.ts";
 import { isError } from "../../../../libs/contracts/errors.ts";
 import { sessionEvents } from "../../../../libs/contracts/streams.ts";
-import { type DispatchLimits, dispatchDue, whyOver } from "../../../../services/handoffs/decide-expiry.ts";
+import { type ClaimLimits, decideExpiry, endReason } from "../../../../services/handoffs/decide-expiry.ts";
 import { AT, aSession } from "../../../kit/fixtures/sessions.ts";
 import { aHandoff, LIMITS, runtimeWorld } from "../../../kit/worlds/handoff-world.ts";
 
-const limits: DispatchLimits = { claimMs: 1000, repeatMs: 300, keepMs: 5000 };
-const aDispatch = (changed: Partial<DispatchRecord> = {}): DispatchRecord => ({
+const limits: ClaimLimits = { claimMs: 1000, repeatMs: 300, keepMs: 5000 };
+const aDispatch = (changed: Partial<ClaimRecord> = {}): ClaimRecord => ({
   v: 1,
-  id: "s-2",
+  claimId: "s-2",
   tenant: "t",
-  session: "s",
+  sessionId: "s",
   attempt: 2,
   provider: "webhook",
   profile: "echo",
@@ -23,14 +23,14 @@ const aDispatch = (changed: Partial<DispatchRecord> = {}): DispatchRecord => ({
   state: "offered",
   expiresAt: AT,
   at: AT,
-  opId: "x:1",
+  writeId: "x:1",
   ...changed,
 });
 const running = aSession("s", { state: "dispatched", attempt: 2, host: "provider-webhook" });
 
 describe("what comes due of a dispatch", () => {
   test.each<
-    [string, DispatchRecord["state"], number, Parameters<typeof aSession>[1] | null, string | undefined]
+    [string, ClaimRecord["state"], number, Parameters<typeof aSession>[1] | null, string | undefined]
   >([
     ["an offer stands", "offered", 999, {}, undefined],
     ["an offer that nobody claims expires", "offered", 1000, {}, "expired"],
@@ -55,9 +55,9 @@ describe("what comes due of a dispatch", () => {
     ["what has expired is removed after its attempt", "expired", 5000, { attempt: 3 }, "removed"],
   ])("%s", (_what, state, ageMs, session, become) => {
     const record = session === null ? undefined : { ...running, ...session };
-    const why = whyOver(aDispatch(), record, ageMs >= limits.keepMs);
-    const age = { ageMs, ...(why === undefined ? {} : { over: { why, forMs: ageMs } }) };
-    expect(dispatchDue(aDispatch({ state }), age, limits)?.become).toBe(become);
+    const reason = endReason(aDispatch(), record, ageMs >= limits.keepMs);
+    const age = { ageMs, ...(reason === undefined ? {} : { over: { reason, forMs: ageMs } }) };
+    expect(decideExpiry(aDispatch({ state }), age, limits)?.become).toBe(become);
   });
 });
 
@@ -67,8 +67,8 @@ async function launched(options: Parameters<typeof runtimeWorld>[0] = {}) {
   await world.connector("connector-1");
   await world.handOff(aHandoff());
   await world.until(() => world.runner.seen.length > 0, "the launch");
-  const session = world.all()[0]?.id ?? "";
-  return { world, session, id: `${session}-1` };
+  const sessionId = world.all()[0]?.sessionId ?? "";
+  return { world, sessionId, id: `${sessionId}-1` };
 }
 
 const end = (world: Awaited<ReturnType<typeof runtimeWorld>>, sessionId: string) =>
@@ -78,8 +78,8 @@ const end = (world: Awaited<ReturnType<typeof runtimeWorld>>, sessionId: string)
       tenant: "acme",
       sessionId,
       at: AT,
-      reason: "completed",
-      why: "enough",
+      endedReason: "completed",
+      reason: "enough",
     }),
   );
 
@@ -102,19 +102,19 @@ describe("a hundred racing claims", () => {
       const { world, id } = await launched({ seed, replicas });
       world.server.setFaults(faults);
       const gateways = [world.gateway("gateway-a"), world.gateway("gateway-b")] as const;
-      const claims = Array.from({ length: 100 }, (_, index) =>
+      const attempts = Array.from({ length: 100 }, (_, index) =>
         world
           .claim(id, { nonce: `nonce-${index}`, at: gateways[index % 2 === 0 ? 0 : 1] })
           .then((answer) => ({ answer, nonce: `nonce-${index}` }))
           .catch((error: unknown) => ({ error })),
       );
-      const results = await world.outcome(Promise.all(claims));
+      const results = await world.outcome(Promise.all(attempts));
       world.server.calm();
       const won = results.filter((result) => "answer" in result);
       const wrong = results.filter(
         (result) =>
           "error" in result &&
-          !isError(result.error, "dispatch_used") &&
+          !isError(result.error, "claim_used") &&
           !isError(result.error, "storage_unavailable"),
       );
       expect(wrong).toEqual([]);
@@ -127,8 +127,8 @@ describe("a hundred racing claims", () => {
       );
       expect(again.filter((answer) => answer !== undefined)).toHaveLength(1);
       const writes = world.server
-        .written(dispatches)
-        .filter(({ value }) => value?.id === id && value.state === "claimed");
+        .written(claims)
+        .filter(({ value }) => value?.claimId === id && value.state === "claimed");
       expect(new Set(writes.map(({ value }) => value?.nonceHash)).size).toBe(1);
     },
   );
@@ -145,7 +145,7 @@ describe("a dispatch", () => {
     expect({ ...again, token: "" }).toEqual({ ...first, token: "" });
     await world.clock.advance(4000);
     expect(world.dispatch(id)?.state).toBe("used");
-    await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "dispatch_used" });
+    await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "claim_used" });
   });
 
   it("expires when nobody comes, by no clock but a connector's own", async () => {
@@ -153,8 +153,8 @@ describe("a dispatch", () => {
     await world.clock.advance(LIMITS.claimMs - 1000);
     expect(world.dispatch(id)?.state).toBe("offered");
     await world.clock.advance(2000);
-    expect(world.dispatch(id)).toMatchObject({ state: "expired", why: "nobody claimed it within 20 s" });
-    await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "dispatch_expired" });
+    expect(world.dispatch(id)).toMatchObject({ state: "expired", reason: "nobody claimed it within 20 s" });
+    await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "claim_expired" });
   });
 
   it("is counted from when a connector first sees it, also by one that comes later", async () => {
@@ -166,24 +166,24 @@ describe("a dispatch", () => {
   });
 
   it("stays while its session lasts, and is removed some time after", async () => {
-    const { world, session, id } = await launched();
+    const { world, sessionId, id } = await launched();
     const claimed = await world.outcome(world.claim(id));
     world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
     world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
     await world.report(claimed, "ready");
     await world.clock.advance(LIMITS.repeatMs + 5 * LIMITS.keepMs);
     expect(world.dispatch(id)?.state).toBe("used");
-    await end(world, session);
+    await end(world, sessionId);
     await world.clock.advance(1000);
-    await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "dispatch_used" });
+    await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "claim_used" });
     await world.clock.advance(LIMITS.keepMs + 1000);
     expect(world.dispatch(id)).toBeUndefined();
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "not_found" });
   });
 
   it("is withdrawn when its session ends, so that nobody gets a token for an empty room", async () => {
-    const { world, session, id } = await launched();
-    await end(world, session);
+    const { world, sessionId, id } = await launched();
+    await end(world, sessionId);
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({
       code: expect.stringMatching(/over|expired/),
     });
@@ -191,20 +191,20 @@ describe("a dispatch", () => {
   });
 
   it("lets a runner that comes too late not stay in the room", async () => {
-    const { world, session, id } = await launched();
+    const { world, sessionId, id } = await launched();
     const claimed = await world.outcome(world.claim(id));
     // Its session is taken from it before it joins.
     await world.outcome(
       world.client.publish(sessionEvents, {
         type: "agent_lost",
         tenant: "acme",
-        sessionId: session,
+        sessionId,
         attempt: 1,
         at: AT,
-        why: "it took too long",
+        reason: "it took too long",
       }),
     );
-    await world.until(() => world.record(session)?.attempt === 2, "the next attempt");
+    await world.until(() => world.record(sessionId)?.attempt === 2, "the next attempt");
     await world.clock.advance(5000);
     world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
     const isThere = async () =>
@@ -217,12 +217,12 @@ describe("a dispatch", () => {
   });
 
   it("holds no token, nor does anything else that is stored", async () => {
-    const { world, session, id } = await launched();
+    const { world, sessionId, id } = await launched();
     const claimed = await world.outcome(world.claim(id));
     await world.report(claimed, "ready");
-    await world.until(() => world.record(session)?.state === "ready", "ready");
+    await world.until(() => world.record(sessionId)?.state === "ready", "ready");
     const everything = JSON.stringify([
-      world.server.written(dispatches),
+      world.server.written(claims),
       world.server.written(sessions),
       world.server.stored(sessionEvents),
       world.told(),

@@ -61,10 +61,10 @@ describe("what a handoff comes to", () => {
     ["a room that only Greenroom names", aHandoff({ room: "standby-1" }), /only Greenroom/],
     ["metadata that leave no place for the call", aHandoff({ metadata: { a: "x".repeat(4060) } }), /4,096/],
     ["many faults", {}, /version.*trace_id.*tenant_id/s],
-  ])("is told to be invalid: %s", (_what, message, says) => {
+  ])("is told to be invalid: %s", (_what, message, description) => {
     expect(decideHandoff(message, facts)).toMatchObject({
       do: "tell_invalid",
-      message: expect.stringMatching(says),
+      message: expect.stringMatching(description),
     });
   });
 
@@ -142,7 +142,7 @@ describe("a handoff with an agent runner", () => {
     expect(seen).toMatchObject({
       url: "http://runner/launch/support",
       isSigned: true,
-      id: `acme.${session.id}.1`,
+      id: `acme.${session.sessionId}.1`,
     });
     expect(seen.body).toEqual({
       type: "agent_session.launch",
@@ -150,13 +150,13 @@ describe("a handoff with an agent runner", () => {
       trace_id: "trace-1",
       tenant_id: "acme",
       agent_id: "its-support",
-      session_id: session.id,
+      session_id: session.sessionId,
       attempt: 1,
       room: "call-1",
       call_id: "CA-1",
-      dispatch_id: `${session.id}-1`,
+      dispatch_id: `${session.sessionId}-1`,
       dispatch_expires_at: expect.stringMatching(/^2026-/),
-      claim_url: `https://greenroom.example/api/dispatches/${session.id}-1/claim`,
+      claim_url: `https://greenroom.example/api/claims/${session.sessionId}-1/claim`,
       recovering: false,
       metadata: { language: "de", handoff: { trace_id: "trace-1", call_id: "CA-1" } },
     });
@@ -167,12 +167,12 @@ describe("a handoff with an agent runner", () => {
     world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
     await world.report(claimed, "joined");
     await world.report(claimed, "ready");
-    await world.until(() => world.record(session.id)?.state === "ready", "ready");
+    await world.until(() => world.record(session.sessionId)?.state === "ready", "ready");
     await world.clock.advance(20_000);
-    expect(world.record(session.id)?.state).toBe("ready");
+    expect(world.record(session.sessionId)?.state).toBe("ready");
     world.livekit.rooms.leave("call-1", "caller");
-    await world.until(() => world.record(session.id)?.state === "ended", "the end");
-    expect(world.record(session.id)?.endedReason).toBe("completed");
+    await world.until(() => world.record(session.sessionId)?.state === "ended", "the end");
+    expect(world.record(session.sessionId)?.endedReason).toBe("completed");
     await world.clock.advance(5000);
     expect(world.words()).toEqual([
       "handoff_dispatched 1",
@@ -184,8 +184,8 @@ describe("a handoff with an agent runner", () => {
       expect(event).toMatchObject({
         trace_id: "trace-1",
         tenant_id: "acme",
-        session_id: session.id,
-        dispatch_id: `${session.id}-1`,
+        session_id: session.sessionId,
+        dispatch_id: `${session.sessionId}-1`,
         dispatch_expires_at: seen.body.dispatch_expires_at,
       });
     }
@@ -223,7 +223,7 @@ describe("a handoff with an agent runner", () => {
     await world.connector("connector-1");
     await world.handOff(aHandoff());
     await world.until(() => world.runner.seen.length > 0, "the launch");
-    const claimed = await world.outcome(world.claim(`${world.all()[0]?.id}-1`));
+    const claimed = await world.outcome(world.claim(`${world.all()[0]?.sessionId}-1`));
     world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
     world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
     await world.report(claimed, "ready");
@@ -271,7 +271,7 @@ describe("a handoff with an agent runner", () => {
       );
       const attempt = world.all()[0]?.attempt ?? 0;
       await world.until(() => world.runner.seen.some(({ body }) => body.attempt === attempt), "this launch");
-      const claimed = await world.outcome(world.claim(`${world.all()[0]?.id}-${attempt}`));
+      const claimed = await world.outcome(world.claim(`${world.all()[0]?.sessionId}-${attempt}`));
       world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
       await world.report(claimed, "ready");
       await world.until(() => world.all()[0]?.state === "ready", `ready after a death at ${dieAtMs} ms`);
@@ -322,15 +322,15 @@ describe("a handoff without an agent runner", () => {
     await world.connector("connector-1");
     await world.handOff(aHandoff({ agent_id: "echo" }));
     await world.until(() => world.all().length === 1, "the session");
-    const { id: sessionId = "" } = world.all()[0] ?? {};
+    const { sessionId = "" } = world.all()[0] ?? {};
     await world.outcome(
       world.client.publish(sessionEvents, {
         type: "end_requested",
         tenant: "acme",
         sessionId,
         at: AT,
-        reason: "cancelled",
-        why: "the caller hung up",
+        endedReason: "cancelled",
+        reason: "the caller hung up",
       }),
     );
     await world.until(() => world.told().length > 0, "the answer");

@@ -76,8 +76,14 @@ test("a caller who already is in the room is left there when the agent is lost, 
   world.livekit.rooms.leave("call-1", first);
   await world.outcome(
     world.client.publish(sessionEvents, {
-      ...{ type: "agent_lost", tenant: "acme", sessionId: world.all()[0]?.id ?? "", attempt: 1, at: AT },
-      why: "its process died",
+      ...{
+        type: "agent_lost",
+        tenant: "acme",
+        sessionId: world.all()[0]?.sessionId ?? "",
+        attempt: 1,
+        at: AT,
+      },
+      reason: "its process died",
     }),
   );
   await world.until(() => world.runner.seen.length === 2, "the next launch");
@@ -101,6 +107,6 @@ test("an agent of the pool comes to a caller who already is in the room too", as
   await world.handOff(aHandoff());
   await world.until(() => assigns.length > 0, "the assign");
   // A hot agent waits in a room of its own, and the caller isn't there.
-  expect(assigns).toMatchObject([{ profile: "support", room: "call-1", asked: "warm" }]);
+  expect(assigns).toMatchObject([{ profile: "support", room: "call-1", requestedWarmth: "warm" }]);
   expect(await inside(world)).toEqual([caller.identity]);
 });

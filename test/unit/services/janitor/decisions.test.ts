@@ -1,25 +1,25 @@
 // What the janitor decides: what is overdue, which rooms and sessions are orphans.
 import { describe, expect, test } from "vitest";
-import type { SlotReport } from "../../../../libs/contracts/fleet/host.ts";
+import type { SlotStatus } from "../../../../libs/contracts/fleet/host.ts";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
-import { findOverdue, phaseOf } from "../../../../services/janitor/find-expired.ts";
-import { findOrphans, inBoth } from "../../../../services/janitor/find-orphans.ts";
-import { rollUp } from "../../../../services/janitor/rollup.ts";
+import { findExpired, phaseOf } from "../../../../services/janitor/find-expired.ts";
+import { confirmOrphans, findOrphans } from "../../../../services/janitor/find-orphans.ts";
+import { buildRollups } from "../../../../services/janitor/rollup.ts";
 import { AT, aHost, aSession } from "../../../kit/fixtures/sessions.ts";
 
 describe("a session is overdue", () => {
-  const said = (record: SessionRecord, ageMs: number, slot?: SlotReport) =>
-    findOverdue([{ record, ageMs }], () => slot, AT).map(({ kind, state, attempt }) => ({
+  const said = (record: SessionRecord, ageMs: number, slot?: SlotStatus) =>
+    findExpired([{ record, ageMs }], () => slot, AT).map(({ kind, state, attempt }) => ({
       kind,
       state,
       attempt,
     }));
-  const slot = (changed: Partial<SlotReport>): SlotReport => ({ id: "x", state: "busy", ...changed });
+  const slot = (changed: Partial<SlotStatus>): SlotStatus => ({ id: "x", state: "busy", ...changed });
 
   test.each([
     ["waiting", aSession("s"), 60_000],
-    ["join", aSession("s", { state: "dispatched", asked: "warm" }), 10_000],
-    ["join", aSession("s", { state: "dispatched", asked: "cold" }), 30_000],
+    ["join", aSession("s", { state: "dispatched", requestedWarmth: "warm" }), 10_000],
+    ["join", aSession("s", { state: "dispatched", requestedWarmth: "cold" }), 30_000],
     ["ready", aSession("s", { state: "joined", attempt: 2 }), 15_000],
     ["max_duration", aSession("s", { state: "ready" }), 3_600_000],
   ] as const)("as %s from its limit on, and not before", (kind, record, limitMs) => {
@@ -29,21 +29,21 @@ describe("a session is overdue", () => {
 
   test("when nobody spoke for long, by the word of its host", () => {
     const record = aSession("s", { state: "ready" });
-    expect(said(record, 2_000_000, slot({ userCame: true, idleForMs: 1_700_000 }))).toEqual([]);
-    expect(said(record, 2_000_000, slot({ userCame: true, idleForMs: 1_800_000 }))).toMatchObject([
+    expect(said(record, 2_000_000, slot({ userJoined: true, idleForMs: 1_700_000 }))).toEqual([]);
+    expect(said(record, 2_000_000, slot({ userJoined: true, idleForMs: 1_800_000 }))).toMatchObject([
       { kind: "idle" },
     ]);
   });
 
   test("when its user never came, and not while its host says nothing of it", () => {
     const record = aSession("s", { state: "ready" });
-    expect(said(record, 300_000, slot({ userCame: false }))).toMatchObject([{ kind: "user_absent" }]);
+    expect(said(record, 300_000, slot({ userJoined: false }))).toMatchObject([{ kind: "user_absent" }]);
     expect(said(record, 300_000)).toEqual([]);
   });
 
   test("never as idle for longer than this janitor has seen it ready", () => {
     const record = aSession("s", { state: "ready" });
-    expect(said(record, 1000, slot({ userCame: true, idleForMs: 9_000_000 }))).toEqual([]);
+    expect(said(record, 1000, slot({ userJoined: true, idleForMs: 9_000_000 }))).toEqual([]);
   });
 
   test("never once it has ended", () => {
@@ -51,12 +51,12 @@ describe("a session is overdue", () => {
   });
 
   test("in words that say which limit was passed, how long it took and what was missing", () => {
-    const [overdue] = findOverdue(
-      [{ record: aSession("s", { state: "dispatched", host: "h", asked: "warm" }), ageMs: 12_345 }],
+    const [overdue] = findExpired(
+      [{ record: aSession("s", { state: "dispatched", host: "h", requestedWarmth: "warm" }), ageMs: 12_345 }],
       () => undefined,
       AT,
     );
-    expect(overdue?.why).toBe(
+    expect(overdue?.reason).toBe(
       "the agent on host h did not join room session-s within 12.3 s (limit 10000 ms)",
     );
     expect(overdue?.waitedMs).toBe(12_345);
@@ -81,7 +81,7 @@ describe("an orphan is", () => {
 
   test("a standby room whose slot no host has", () => {
     const slots = [{ id: "s1", state: "hot" as const }];
-    const host = aHost("h", 1, { stages: [{ id: "stage", profile: "echo", slots }] });
+    const host = aHost("h", 1, { processes: [{ id: "stage", profile: "echo", slots }] });
     expect(findOrphans(["standby-s1", "standby-s2"], [], [host]).rooms).toEqual(["standby-s2"]);
   });
 
@@ -105,8 +105,11 @@ describe("an orphan is", () => {
   test("only what was one the time before too, in the same attempt", () => {
     const one = aSession("r", { state: "ready", attempt: 1 });
     const two = { ...one, attempt: 2 };
-    expect(inBoth(undefined, { rooms: ["x"], sessions: [one] })).toEqual({ rooms: [], sessions: [] });
-    const both = inBoth({ rooms: ["x", "y"], sessions: [one] }, { rooms: ["y", "z"], sessions: [two] });
+    expect(confirmOrphans(undefined, { rooms: ["x"], sessions: [one] })).toEqual({ rooms: [], sessions: [] });
+    const both = confirmOrphans(
+      { rooms: ["x", "y"], sessions: [one] },
+      { rooms: ["y", "z"], sessions: [two] },
+    );
     expect(both).toEqual({ rooms: ["y"], sessions: [] });
   });
 });
@@ -122,7 +125,7 @@ test("a roll-up is made from the records alone: counts by reason and warmth, and
         { state: "ended", at: "2026-01-31T12:34:56.000Z", attempt: 1 },
       ],
     });
-  const rollups = rollUp([
+  const rollups = buildRollups([
     ended("a", "2026-01-31T12:34:00.100Z", { endedReason: "completed", warm: "hot" }),
     ended("b", "2026-01-31T12:34:00.300Z", { endedReason: "completed", warm: "warm", attempt: 2 }),
     ended("c", undefined, { endedReason: "no_capacity" }),

@@ -4,10 +4,10 @@ import type { Bus } from "../../../../libs/bus/bus.ts";
 import { GreenroomError } from "../../../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../../../libs/contracts/fleet/host.ts";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
-import { whatAnErrorSays } from "../../../../libs/livekit/ask-agent.ts";
+import { agentAnswerOfError } from "../../../../libs/livekit/ask-agent.ts";
 import type { LiveKit } from "../../../../libs/livekit/rooms.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
-import { LostHosts } from "../../../../services/janitor/handle-lost-hosts.ts";
+import { LostHostHandler } from "../../../../services/janitor/handle-lost-hosts.ts";
 import { livesOf } from "../../../../services/janitor/host-monitor.ts";
 import { aHost, aSession } from "../../../kit/fixtures/sessions.ts";
 import { createSimClock } from "../../../kit/sim-clock.ts";
@@ -19,7 +19,7 @@ type AgentAnswer = boolean | "unavailable";
 
 const PING_TIMEOUT_MS = 500;
 const ALIVE_MS = 300;
-const life = { id: "h", epoch: 7 };
+const life = { hostId: "h", epoch: 7 };
 const served = (id: string, changed: Partial<SessionRecord> = {}): SessionRecord =>
   aSession(id, {
     state: "ready",
@@ -40,7 +40,7 @@ function scene(records: SessionRecord[], options: { simulated?: boolean } = {}) 
     stored: aHost("h", 1, { epoch: 7 }) as HostRecord | undefined,
     asked: 0,
     probed: 0,
-    lost: [] as { session: string; why: string; atMs: number }[],
+    lost: [] as { sessionId: string; reason: string; atMs: number }[],
   };
   const after = <T>(ms: number, settle: () => T): Promise<T> =>
     new Promise((resolve, reject) => {
@@ -58,7 +58,7 @@ function scene(records: SessionRecord[], options: { simulated?: boolean } = {}) 
       world.asked += 1;
       const { host } = world;
       return after(host === "timeout" ? world.silenceMs : 1, () => {
-        if (typeof host === "number") return { id: "h", epoch: host, sequence: 1 };
+        if (typeof host === "number") return { hostId: "h", epoch: host, sequence: 1 };
         throw new GreenroomError(host, host);
       });
     },
@@ -82,7 +82,7 @@ function scene(records: SessionRecord[], options: { simulated?: boolean } = {}) 
       },
     },
   } as unknown as LiveKit;
-  const lostHosts = new LostHosts({
+  const lostHosts = new LostHostHandler({
     bus,
     clock,
     log: silentLog,
@@ -90,14 +90,14 @@ function scene(records: SessionRecord[], options: { simulated?: boolean } = {}) 
     aliveMs: ALIVE_MS,
     hosts: () => (world.stored === undefined ? [] : [world.stored]),
     records: () => records,
-    sayLost: async (record, why) => {
-      world.lost.push({ session: record.id, why, atMs: clock.monotonic() });
+    publishLost: async (record, reason) => {
+      world.lost.push({ sessionId: record.sessionId, reason, atMs: clock.monotonic() });
       const at = records.indexOf(record);
       if (at >= 0) records[at] = { ...record, state: "requested" };
     },
   });
   lostHosts.follow();
-  const sessions = () => world.lost.map(({ session }) => session);
+  const sessions = () => world.lost.map(({ sessionId }) => sessionId);
   return { clock, world, lostHosts, sessions };
 }
 
@@ -111,10 +111,10 @@ describe("a killed host's", () => {
     const since = clock.monotonic();
     await clock.advance(600);
     expect(sessions()).toEqual(["a", "b"]);
-    for (const { atMs, why } of world.lost) {
+    for (const { atMs, reason } of world.lost) {
       expect(atMs - since).toBeGreaterThanOrEqual(ALIVE_MS);
       expect(atMs - since).toBeLessThanOrEqual(ALIVE_MS + 110);
-      expect(why).toBe("host h is gone: nobody answers for it");
+      expect(reason).toBe("host h is gone: nobody answers for it");
     }
   });
 
@@ -175,7 +175,7 @@ describe("a hanging host's", () => {
     expect(sessions()).toEqual([]);
     await clock.advance(800);
     expect(sessions()).toEqual(["a"]);
-    expect(world.lost[0]?.why).toMatch(/^host h hangs: it answered nothing for \d\.\d s$/);
+    expect(world.lost[0]?.reason).toMatch(/^host h hangs: it answered nothing for \d\.\d s$/);
   });
 
   test("sessions stay when it answers again in time", async () => {
@@ -273,7 +273,7 @@ test("a host that was restarted is asked for in its former life too, while sessi
     served("c", { state: "ended", host: "x", hostEpoch: 1 }),
     aSession("d", {}),
   ];
-  expect(livesOf([life], records)).toEqual([life, { id: "h", epoch: 3 }]);
+  expect(livesOf([life], records)).toEqual([life, { hostId: "h", epoch: 3 }]);
 });
 
 test("a provider that stands for a host is never asked whether it lives", () => {
@@ -291,14 +291,14 @@ describe("of an agent says LiveKit's refusal", () => {
     ["no node has it", 503, body("unavailable", "twirp error unknown: no response from servers")],
     ["it isn't there", 404, body("not_found", "participant does not exist")],
   ])("that it serves nobody (%s)", (_, status, text) => {
-    expect(whatAnErrorSays(status, text)).toBe("silent");
+    expect(agentAnswerOfError(status, text)).toBe("silent");
   });
 
   test.each([
     ["twirp", 404, body("bad_route", "no handler for path")],
     ["a proxy", 404, "404 page not found"],
   ])("nothing, by a server that can't pass on questions (%s)", (_, status, text) => {
-    expect(whatAnErrorSays(status, text)).toBe("unsupported");
+    expect(agentAnswerOfError(status, text)).toBe("unsupported");
   });
 
   test.each([
@@ -306,6 +306,6 @@ describe("of an agent says LiveKit's refusal", () => {
     [401, body("unauthenticated", "invalid token")],
     [502, "Bad Gateway"],
   ])("nothing, when LiveKit itself is in trouble (%d)", (status, text) => {
-    expect(() => whatAnErrorSays(status, text)).toThrow(String(status));
+    expect(() => agentAnswerOfError(status, text)).toThrow(String(status));
   });
 });

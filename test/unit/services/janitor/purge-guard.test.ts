@@ -1,10 +1,10 @@
 // The janitor keeps an ended session until its call is recorded, where calls are recorded at all.
 import { expect, test } from "vitest";
-import { recorderMarks } from "../../../../libs/contracts/buckets.ts";
+import { callRecorders } from "../../../../libs/contracts/buckets.ts";
 import { calls } from "../../../../libs/contracts/streams.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
-import { leaveMark } from "../../../../services/calls/advertise.ts";
-import { UnrecordedCalls } from "../../../../services/janitor/purge-guard.ts";
+import { advertiseCallRecorder } from "../../../../services/calls/advertise.ts";
+import { PurgeGuard } from "../../../../services/janitor/purge-guard.ts";
 import { aCall, anEndedSession } from "../../../kit/fixtures/calls.ts";
 import { MINUTE_MS, world } from "../../../kit/worlds/memory-world.ts";
 
@@ -15,8 +15,8 @@ const session = anEndedSession(shape);
 function scene() {
   const { clock, connect, outcome } = world();
   const bus = connect("janitor");
-  const unrecorded = new UnrecordedCalls({ bus, clock, log: silentLog });
-  const mayPurge = (keptMs: number) => outcome(unrecorded.mayPurge(session, keptMs, KEEP_MS));
+  const unrecorded = new PurgeGuard({ bus, clock, log: silentLog });
+  const mayPurge = (keptMs: number) => outcome(unrecorded.canPurge(session, keptMs, KEEP_MS));
   return { bus, clock, outcome, mayPurge };
 }
 
@@ -27,7 +27,7 @@ test("without any recorder a session is purged when its time has come", async ()
 
 test("with a recorder it is purged once its call is stored", async () => {
   const { bus, clock, outcome, mayPurge } = scene();
-  await outcome(leaveMark(bus, clock, "recorder"));
+  await outcome(advertiseCallRecorder(bus, clock, "recorder"));
   expect(await mayPurge(KEEP_MS)).toBe(false);
   await outcome(bus.publish(calls, aCall(shape)));
   expect(await mayPurge(KEEP_MS)).toBe(true);
@@ -36,20 +36,20 @@ test("with a recorder it is purged once its call is stored", async () => {
 test("a recorder that comes later is noticed within a minute", async () => {
   const { bus, clock, outcome, mayPurge } = scene();
   expect(await mayPurge(KEEP_MS)).toBe(true);
-  await outcome(leaveMark(bus, clock, "recorder"));
+  await outcome(advertiseCallRecorder(bus, clock, "recorder"));
   await clock.advance(MINUTE_MS);
   expect(await mayPurge(KEEP_MS)).toBe(false);
 });
 
 test("what nobody records for a week of keeping times is purged all the same", async () => {
   const { bus, clock, outcome, mayPurge } = scene();
-  await outcome(leaveMark(bus, clock, "recorder"));
+  await outcome(advertiseCallRecorder(bus, clock, "recorder"));
   expect(await mayPurge(7 * KEEP_MS - 1)).toBe(false);
   expect(await mayPurge(7 * KEEP_MS)).toBe(true);
 });
 
 test("a mark that nobody can read counts as one", async () => {
   const { bus, outcome, mayPurge } = scene();
-  await outcome(bus.save(recorderMarks, { v: 9, by: 1 } as never, 0));
+  await outcome(bus.save(callRecorders, { v: 9, by: 1 } as never, 0));
   expect(await mayPurge(KEEP_MS)).toBe(false);
 });

@@ -2,7 +2,7 @@
 import { expect, test, vi } from "vitest";
 import { rollups } from "../../../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
-import { RollUps } from "../../../../services/janitor/rollup-writer.ts";
+import { RollupWriter } from "../../../../services/janitor/rollup-writer.ts";
 import { aSession } from "../../../kit/fixtures/sessions.ts";
 import { world } from "../../../kit/worlds/memory-world.ts";
 
@@ -25,7 +25,7 @@ function scene() {
 
 test("a session that ends while its minute is written is in the next writing", async () => {
   const { bus, outcome, stored } = scene();
-  const kept = new RollUps(bus);
+  const kept = new RollupWriter(bus);
   const records = [ended("one")];
   kept.note(ended("one"));
   const writing = kept.write(() => [...records]);
@@ -41,11 +41,11 @@ test("a session that ends while its minute is written is in the next writing", a
 
 test("a janitor that finds half of a minute's records purged leaves that minute's roll-up as it is", async () => {
   const { bus, outcome, stored } = scene();
-  const before = new RollUps(bus);
+  const before = new RollupWriter(bus);
   const records = [ended("one"), ended("two")];
   for (const record of records) before.note(record);
   await outcome(before.write(() => records));
-  const restarted = new RollUps(bus);
+  const restarted = new RollupWriter(bus);
   restarted.note(ended("two"));
   await outcome(restarted.write(() => [ended("two")]));
   expect(await stored()).toEqual([2]);
@@ -55,7 +55,7 @@ test("a janitor that finds half of a minute's records purged leaves that minute'
 test("a roll-up that others write over and over is not taken for written, and its records are kept", async () => {
   const { bus, outcome, stored } = scene();
   const contended = vi.spyOn(bus, "save").mockResolvedValue(undefined);
-  const kept = new RollUps(bus);
+  const kept = new RollupWriter(bus);
   kept.note(ended("one"));
   const write = () => outcome(kept.write(() => [ended("one")]));
   await expect(write()).rejects.toThrow(/was written by others 5 times/);

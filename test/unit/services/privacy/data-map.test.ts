@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { allBuckets } from "../../../../libs/contracts/buckets.ts";
 import { allChannels } from "../../../../libs/contracts/streams.ts";
 import { storeName, storeRules } from "../../../../services/privacy/data-map.ts";
-import { isWord, names } from "../../../../services/privacy/match-person.ts";
+import { isWord, matchesPerson } from "../../../../services/privacy/match-person.ts";
 
 describe("the table of stores", () => {
   const ruled = storeRules.map(({ store }) => storeName(store));
@@ -19,16 +19,27 @@ describe("the table of stores", () => {
   });
 
   test("says of each how a tenant's part is found, or why there is none", () => {
-    for (const { store, ofTenant, messages, stays } of storeRules) {
+    for (const { store, ofTenant, messages, keeps: keepUntilReplaced } of storeRules) {
       const isFound = ofTenant !== undefined || messages?.some(({ isForPartsOnly }) => !isForPartsOnly);
-      expect([storeName(store), isFound || stays !== undefined]).toEqual([storeName(store), true]);
+      expect([storeName(store), isFound || keepUntilReplaced !== undefined]).toEqual([
+        storeName(store),
+        true,
+      ]);
     }
   });
 
   test("says of each how a person's part is found, or why there is none", () => {
-    for (const { store, ofSession, ofTask, messages, records, stays, staysForPerson } of storeRules) {
+    for (const {
+      store,
+      ofSession,
+      ofTask,
+      messages,
+      records,
+      keeps: keepUntilReplaced,
+      keepsForPerson: staysForPerson,
+    } of storeRules) {
       const isFound = [ofSession, ofTask, messages, records].some((one) => one !== undefined);
-      const isSaid = stays !== undefined || staysForPerson !== undefined;
+      const isSaid = keepUntilReplaced !== undefined || staysForPerson !== undefined;
       expect([storeName(store), isFound || isSaid]).toEqual([storeName(store), true]);
     }
   });
@@ -52,15 +63,15 @@ describe("a message names a person", () => {
   const parts = { user: "ann", sessions: new Set(["s_1"]), tasks: new Set(["t_9"]) };
 
   test("when any text in it is theirs, and not when a longer one holds it", () => {
-    expect(names({ parts }, { a: [{ b: "ann" }] })).toBe(true);
-    expect(names({ parts }, { a: "anna", b: "ann-marie", ann: 1 })).toBe(false);
-    expect(names({ parts }, { session_id: "s_1" })).toBe(true);
-    expect(names({ parts }, { dispatch_id: "s_1-2", other: null })).toBe(true);
-    expect(names({ parts }, { room: "session-s_1" })).toBe(true);
-    expect(names({ parts }, { identity: "agent-s_1-3" })).toBe(true);
-    expect(names({ parts }, { session: "t_9-1" })).toBe(true);
-    expect(names({ parts }, { session: "s_12", none: undefined })).toBe(false);
-    expect(names({}, { anything: 1 })).toBe(true);
+    expect(matchesPerson({ parts }, { a: [{ b: "ann" }] })).toBe(true);
+    expect(matchesPerson({ parts }, { a: "anna", b: "ann-marie", ann: 1 })).toBe(false);
+    expect(matchesPerson({ parts }, { session_id: "s_1" })).toBe(true);
+    expect(matchesPerson({ parts }, { dispatch_id: "s_1-2", other: null })).toBe(true);
+    expect(matchesPerson({ parts }, { room: "session-s_1" })).toBe(true);
+    expect(matchesPerson({ parts }, { identity: "agent-s_1-3" })).toBe(true);
+    expect(matchesPerson({ parts }, { sessionId: "t_9-1" })).toBe(true);
+    expect(matchesPerson({ parts }, { sessionId: "s_12", none: undefined })).toBe(false);
+    expect(matchesPerson({}, { anything: 1 })).toBe(true);
   });
 
   test("also in a text that is cut off or isn't JSON", () => {

@@ -28,7 +28,7 @@ async function startBy(s: ErasureWorld, env: Record<string, string>): Promise<vo
   let op = 0;
   const config = readConfig(recorderSettings, env, allSettingNames);
   const deps = { bus: s.connect("recorder"), clock: s.clock, log: silentLog, instance: "recorder" };
-  const stop: Stop = await s.outcome(startDeletions(config, { ...deps, nextOpId: () => `op-${++op}` }));
+  const stop: Stop = await s.outcome(startDeletions(config, { ...deps, nextWriteId: () => `op-${++op}` }));
   stops.push(() => s.outcome(Promise.resolve(stop())));
 }
 
@@ -82,7 +82,7 @@ describe("retention by the settings", () => {
       kind: "retention",
       before: expect.stringMatching(/^2025-12-25T00:0\d:/),
       counts: { sessions: 1, CALLS: 1, conversations: 1 },
-      why: "There is no receipt, since no key to sign it with is set.",
+      reason: "There is no receipt, since no key to sign it with is set.",
     });
     expect(await keysOf(s)).toEqual(["acme.s_bob", "big.s_zoe", "other.s_eve"]);
     expect(await s.holding(ann.canary)).not.toContain("CALLS");

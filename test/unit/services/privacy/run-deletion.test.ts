@@ -22,22 +22,14 @@ const aJob = (changed: Partial<DeletionJob>): DeletionJob => ({
   askedBy: "api",
   askedAt: AT,
   state: "asked",
-  ...{ takenUp: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, beat: 0, opId: "x" },
+  ...{ takeovers: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, heartbeat: 0, writeId: "x" },
   ...changed,
 });
 
 /** Every store in which something of a person may be. */
 const PERSONAL = [
-  ...["CALLS", "DEAD_LETTERS", "RUNTIME", "SESSIONS", "SESSION_LOGS", "TASKS", "TASK_REQUESTS", "WEBHOOKS"],
-  ...[
-    "WEBHOOK_DELIVERIES",
-    "conversations",
-    "dispatches",
-    "launches",
-    "session_reports",
-    "sessions",
-    "tasks",
-  ],
+  ...["CALLS", "DEAD_LETTERS", "HANDOFFS", "SESSIONS", "SESSION_LOGS", "TASKS", "TASK_REQUESTS", "WEBHOOKS"],
+  ...["WEBHOOK_DELIVERIES", "conversations", "claims", "launches", "usage_reports", "sessions", "tasks"],
 ];
 
 describe("removing a person's data", () => {
@@ -75,7 +67,7 @@ describe("removing a person's data", () => {
     await s.recorder("one");
     await s.ask(aJob({ kind: "user", user: "ann" }));
     await s.pass(MINUTE_MS);
-    expect(await s.job()).toMatchObject({ state: "waiting", why: expect.stringContaining("1 sessions") });
+    expect(await s.job()).toMatchObject({ state: "waiting", reason: expect.stringContaining("1 sessions") });
     const said = s.server.stored(sessionEvents).map(({ message }) => message);
     expect(said).toMatchObject([{ type: "end_requested", sessionId: "s_run" }]);
     const entry = await s.outcome(s.bus.read(sessions, "acme.s_run"));
@@ -107,7 +99,7 @@ describe("removing a person's data", () => {
     await s.pass(3000);
     expect(await s.holding(ann.canary)).toEqual([]);
     // A recorder that was at it stores the call now, and a webhook is told.
-    await s.outcome(s.bus.publish(calls, { ...(await lateCall()), why: ann.canary }));
+    await s.outcome(s.bus.publish(calls, { ...(await lateCall()), reason: ann.canary }));
     expect(await s.holding(ann.canary)).toEqual(["CALLS"]);
     await s.pass(2 * MINUTE_MS);
     expect((await s.job())?.state).toBe("done");
@@ -116,7 +108,7 @@ describe("removing a person's data", () => {
 });
 
 const lateCall = async () => {
-  const { callOf } = await import("../../../../libs/domain/call/build-call.ts");
+  const { buildCall: callOf } = await import("../../../../libs/domain/call/build-call.ts");
   return callOf(endedSession(ann, AT), [], []);
 };
 
@@ -139,7 +131,7 @@ describe("removing a tenant's data", () => {
       CALLS: 2,
       sessions: 2,
       conversations: 2,
-      RUNTIME: 4,
+      HANDOFFS: 4,
       DEAD_LETTERS: 2,
     });
   });
@@ -180,18 +172,18 @@ describe("removing a tenant's data", () => {
     await s.recorder("two");
     await s.recorder("three");
     await s.pass(3 * MINUTE_MS);
-    expect(await s.job()).toMatchObject({ state: "done", takenUp: 2 });
+    expect(await s.job()).toMatchObject({ state: "done", takeovers: 2 });
     expect(await s.holding(ann.canary)).toEqual([]);
-    const { beat } = (await s.job()) ?? {};
+    const { heartbeat: beat } = (await s.job()) ?? {};
     await s.pass(MINUTE_MS);
-    expect((await s.job())?.beat).toBe(beat);
+    expect((await s.job())?.heartbeat).toBe(beat);
   });
 });
 
 describe("retention", () => {
   const old = "2025-12-20T10:00:00.000Z";
   const deps = (s: ErasureWorld, days: string) => ({
-    ...{ bus: s.bus, clock: s.clock, log: silentLog, instance: "one", nextOpId: () => "op" },
+    ...{ bus: s.bus, clock: s.clock, log: silentLog, instance: "one", nextWriteId: () => "op" },
     settings: { intervalMs: DAY_MS, days: readRetentionDays(days), tenant: "acme" },
   });
 
@@ -211,7 +203,7 @@ describe("retention", () => {
     // Handoffs are kept for a day, and letters for seven: they go by themselves.
     expect(
       (await s.holding(ann.canary)).filter(
-        (store) => !["RUNTIME", "DEAD_LETTERS", "TASK_REQUESTS"].includes(store),
+        (store) => !["HANDOFFS", "DEAD_LETTERS", "TASK_REQUESTS"].includes(store),
       ),
     ).toEqual([]);
     expect(await s.holding(bob.canary)).toEqual(bobs);

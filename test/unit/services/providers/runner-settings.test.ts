@@ -11,7 +11,7 @@ import { silentLog } from "../../../../libs/runtime/log.ts";
 import { connectorSettings } from "../../../../services/providers/config.ts";
 import { createProviders } from "../../../../services/providers/create-drivers.ts";
 import type { LaunchOrder } from "../../../../services/providers/drivers/driver.ts";
-import { setUpRuntime } from "../../../../services/providers/runner-settings.ts";
+import { setUpRunner } from "../../../../services/providers/runner-settings.ts";
 import { startVapiStandIn, VAPI_KEY } from "../../../kit/fakes/vapi.ts";
 import { AT, aSession } from "../../../kit/fixtures/sessions.ts";
 import { createRandom } from "../../../kit/random.ts";
@@ -30,7 +30,7 @@ async function providerBy(name: ProviderName, env: Record<string, string>) {
   const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
   const bus = server.connect("connector");
   const config = readConfig(connectorSettings, env, allSettingNames);
-  const runtime = setUpRuntime(config, config.GREENROOM_PROVIDERS, silentLog);
+  const runtime = setUpRunner(config, config.GREENROOM_PROVIDERS, silentLog);
   const common = { bus, clock: systemClock, log: silentLog, instance: "c-1", livekit: undefined };
   const provider = createProviders(config, { ...common, runtime }).find((one) => one.name === name);
   if (provider === undefined) throw new Error(`there is no ${name}`);
@@ -39,7 +39,7 @@ async function providerBy(name: ProviderName, env: Record<string, string>) {
 }
 
 const order = (changed: Partial<LaunchOrder> = {}): LaunchOrder => ({
-  ...{ tenant: "t", session: "s_1", attempt: 1, profile: "support", room: "session-s_1" },
+  ...{ tenant: "t", sessionId: "s_1", attempt: 1, profile: "support", room: "session-s_1" },
   ...{ user: { id: "ann", name: "Ann" }, metadata: {}, recovering: false, longestMs: 60_000 },
   ...changed,
 });
@@ -48,12 +48,12 @@ const launched = (externalId: string): LaunchRecord => ({
   ...{
     v: 1 as const,
     tenant: "t",
-    session: "s_1",
+    sessionId: "s_1",
     attempt: 1,
     provider: "vapi" as const,
     profile: "support",
   },
-  ...{ state: "launched" as const, by: "c-1", takenUp: 0, at: AT, externalId, opId: "op" },
+  ...{ state: "launched" as const, by: "c-1", takeovers: 0, at: AT, externalId, writeId: "op" },
 });
 
 describe("VAPI", () => {
@@ -83,7 +83,7 @@ describe("VAPI", () => {
 
   test("refuses a call that is asked for with another key", async () => {
     const { vapi, provider } = await vapiBy({ GREENROOM_VAPI_KEY: "another" });
-    expect(await provider.launch(call)).toMatchObject({ is: "refused", worthRepeating: false });
+    expect(await provider.launch(call)).toMatchObject({ is: "refused", retryable: false });
     expect([vapi.refused(), vapi.calls]).toEqual([1, []]);
   });
 
@@ -110,7 +110,7 @@ describe("VAPI", () => {
     const beganAtMs = performance.now();
     expect(await provider.launch(call)).toMatchObject({
       is: "unclear",
-      why: expect.stringContaining("could not be asked"),
+      reason: expect.stringContaining("could not be asked"),
     });
     expect(performance.now() - beganAtMs).toBeGreaterThan(900);
     // One request, and the looks after it, which wait for 0, 1, 3 and 6 s.
@@ -121,7 +121,7 @@ describe("VAPI", () => {
     const { vapi, provider } = await vapiBy({ GREENROOM_VAPI_KEY: "" });
     expect(await provider.launch(call)).toMatchObject({
       is: "refused",
-      why: expect.stringContaining("GREENROOM_VAPI_KEY"),
+      reason: expect.stringContaining("GREENROOM_VAPI_KEY"),
     });
     expect(vapi.requests).toEqual([]);
   });
@@ -143,9 +143,9 @@ describe("an agent runner", () => {
       AGENT_LAUNCHER_URL: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
       AGENT_LAUNCHER_SECRET: `whsec_${Buffer.from("a key of two and thirty letters!").toString("base64")}`,
       CONTROL_PLANE_BASE_URL: "https://greenroom.example/",
-      GREENROOM_DISPATCH_CLAIM_MS: "3600000",
-      GREENROOM_DISPATCH_KEEP_MS: "1001",
-      GREENROOM_DISPATCH_REPEAT_MS: "1002",
+      GREENROOM_CLAIM_TIMEOUT_MS: "3600000",
+      GREENROOM_CLAIM_RETENTION_MS: "1001",
+      GREENROOM_CLAIM_REPLAY_WINDOW_MS: "1002",
     });
     const beganAtMs = Date.now();
     expect(await provider.launch(order())).toMatchObject({ is: "launched" });
@@ -153,7 +153,7 @@ describe("an agent runner", () => {
     expect(url).toBe("/runtime/agent-sessions/launch");
     expect(body).toMatchObject({
       agent_id: "its-support",
-      claim_url: "https://greenroom.example/api/dispatches/s_1-1/claim",
+      claim_url: "https://greenroom.example/api/claims/s_1-1/claim",
     });
     const standsMs = Date.parse(body.dispatch_expires_at ?? "") - beganAtMs;
     expect(standsMs).toBeGreaterThanOrEqual(3_600_000);

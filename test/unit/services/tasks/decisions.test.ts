@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { LaunchRecord, ProviderName } from "../../../../libs/contracts/providers/provider.ts";
 import { ConfigError, readConfig } from "../../../../libs/runtime/config.ts";
-import { callOfLaunch } from "../../../../services/tasks/call-status.ts";
+import { callStatusOfLaunch } from "../../../../services/tasks/call-status.ts";
 import { isOpen, parseCallingHours } from "../../../../services/tasks/calling-hours.ts";
 import { chooseNext, type Limits, type QueuedTask } from "../../../../services/tasks/choose-next.ts";
 import { outboundSettings, parseProviderLimits } from "../../../../services/tasks/config.ts";
@@ -46,8 +46,8 @@ describe("calling hours", () => {
     ["Mo-Fr 09:00-25:00 Europe/Berlin", /"25:00" is no time/],
     ["Mo-Fr 09:00-20:00 Europe/Berlyn", /"Europe\/Berlyn" is no time zone/],
     ["", /can't be read/],
-  ])("that are written %j are refused with a reason", (text, why) => {
-    expect(() => parseCallingHours(text)).toThrow(why);
+  ])("that are written %j are refused with a reason", (text, reason) => {
+    expect(() => parseCallingHours(text)).toThrow(reason);
   });
 });
 
@@ -55,12 +55,12 @@ describe("whose turn it is", () => {
   let places = 0;
   const task = (id: string, more: Partial<QueuedTask> = {}): QueuedTask => ({
     tenant: "a",
-    task: id,
+    taskId: id,
     attempt: 1,
     life: 1,
     provider: "sip",
     profile: "echo",
-    place: ++places,
+    queueSeq: ++places,
     restMs: 0,
     ...more,
   });
@@ -78,7 +78,7 @@ describe("whose turn it is", () => {
     more: Partial<Limits> = {},
     running: { tenant: string; provider: ProviderName }[] = [],
     now = 0,
-  ) => chooseNext(queued, running, limits(more), now).map(({ task: id }) => id);
+  ) => chooseNext(queued, running, limits(more), now).map(({ taskId: id }) => id);
 
   test("is the oldest's, as many as the rate, the tenant, the provider, the agents and the whole allow", () => {
     const queued = ["t_1", "t_2", "t_3", "t_4"].map((id) => task(id));
@@ -154,24 +154,26 @@ describe("the call of a launch", () => {
   const launch = (changed: Partial<LaunchRecord>): LaunchRecord => ({
     v: 1,
     tenant: "t",
-    session: "t_1-1",
+    sessionId: "t_1-1",
     attempt: 1,
     provider: "vapi",
     profile: "echo",
     state: "intended",
     by: "connector-1",
-    takenUp: 0,
+    takeovers: 0,
     at: AT,
-    opId: "",
+    writeId: "",
     ...changed,
   });
 
   test("that was asked for and not answered may have been dialled", () => {
-    expect(callOfLaunch(launch({}))).toEqual({ status: "dialing" });
-    expect(callOfLaunch(launch({ state: "unknown" }))).toEqual({ status: "unknown" });
-    expect(callOfLaunch(launch({ state: "over" }))).toBeUndefined();
-    expect(callOfLaunch(launch({ state: "over", call: { status: "busy" } }))).toEqual({ status: "busy" });
-    expect(callOfLaunch(launch({ provider: "livekit" }))).toBeUndefined();
+    expect(callStatusOfLaunch(launch({}))).toEqual({ status: "dialing" });
+    expect(callStatusOfLaunch(launch({ state: "unknown" }))).toEqual({ status: "unknown" });
+    expect(callStatusOfLaunch(launch({ state: "over" }))).toBeUndefined();
+    expect(callStatusOfLaunch(launch({ state: "over", call: { status: "busy" } }))).toEqual({
+      status: "busy",
+    });
+    expect(callStatusOfLaunch(launch({ provider: "livekit" }))).toBeUndefined();
   });
 });
 

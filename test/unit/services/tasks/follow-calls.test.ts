@@ -37,14 +37,14 @@ describe("a call", () => {
       { launch: "intended" },
       { wait: 2000 },
       { launch: "over" },
-      { ends: "provider_error", wasWorthIt: false },
+      { ends: "provider_error", wasRetryable: false },
     ];
     const world = await attemptOf(refused);
     await world.when("t_1", ({ attempts }) => attempts[0]?.call?.status === "dialing");
     expect(await world.when("t_1", isOver)).toMatchObject({
       state: "failed",
       attempt: 1,
-      error: { code: "provider_failed", worthRepeating: false },
+      error: { code: "provider_failed", retryable: false },
     });
   });
 

@@ -1,7 +1,7 @@
 // What outbound counts of tasks, as Prometheus reads it.
 import { expect, test } from "vitest";
 import type { TaskRecord } from "../../../../libs/contracts/tasks/task.ts";
-import { step } from "../../../../libs/domain/task/reduce.ts";
+import { reduceTask } from "../../../../libs/domain/task/reduce.ts";
 import { createMetrics } from "../../../../libs/runtime/metrics.ts";
 import { countTasks, measureTasks } from "../../../../services/tasks/task-metrics.ts";
 import type { SeenTask } from "../../../../services/tasks/task-view.ts";
@@ -14,19 +14,19 @@ test("a task is counted when it begins, at each of its attempts, and once when i
   const count = countTasks(metrics);
   const task = aTask("a");
   count(task);
-  const tried = step(task, lineGiven(task));
+  const tried = reduceTask(task, lineGiven(task));
   count(tried, task);
-  const waits = step(tried, sessionEnded(tried, { reason: "agent_lost", wasReady: false }));
+  const waits = reduceTask(tried, sessionEnded(tried, { endedReason: "agent_lost", wasReady: false }));
   count(waits, tried);
   expect(waits.state).toBe("queued");
-  const again = step(waits, lineGiven(waits));
+  const again = reduceTask(waits, lineGiven(waits));
   count(again, waits);
-  const ended = step(again, overdue(again));
+  const ended = reduceTask(again, overdue(again));
   count(ended, again);
   // Something of an ended one may be noted later.
-  count({ ...ended, opId: "later" }, ended);
+  count({ ...ended, writeId: "later" }, ended);
   const text = await metrics.text();
-  expect(text).toContain(`greenroom_tasks_taken_total{${labels}} 1`);
+  expect(text).toContain(`greenroom_tasks_created_total{${labels}} 1`);
   expect(text).toContain(`greenroom_task_attempts_total{${labels}} 2`);
   expect(text.match(/^greenroom_tasks_ended_total.*$/gm)).toEqual([
     `greenroom_tasks_ended_total{${labels},state="${ended.state}",code="${ended.error?.code ?? ""}"} 1`,
@@ -37,7 +37,7 @@ test("those that have not ended are told by their state, as they stand when some
   const metrics = createMetrics("outbound");
   const seen = (record: TaskRecord): SeenTask => ({ record, revision: 1, seenAtMs: 0, attemptSeenAtMs: 0 });
   const queued = [aTask("a"), aTask("b")];
-  const active = [step(aTask("c"), lineGiven(aTask("c")))];
+  const active = [reduceTask(aTask("c"), lineGiven(aTask("c")))];
   measureTasks(metrics, {
     get: () => undefined,
     queued: () => queued.map(seen),

@@ -1,6 +1,6 @@
 // Outbound on a memory bus: tasks from their request to their end, through crashes, repeats and several processes.
 import { describe, expect, test, vi } from "vitest";
-import { type Bucket, sessions, taskLines, tasks } from "../../../../libs/contracts/buckets.ts";
+import { type Bucket, callSlots, sessions, tasks } from "../../../../libs/contracts/buckets.ts";
 import {
   type Channel,
   deadLetters,
@@ -19,9 +19,9 @@ vi.setConfig({ testTimeout: 120_000 });
 const MINUTE_MS = 60_000;
 const isOver = ({ state }: TaskRecord): boolean => isTaskEnd(state);
 const statesOf = (task: TaskRecord) => task.attempts.map(({ states }) => states.map(({ state }) => state));
-const about = (task: Pick<TaskRecord, "id" | "tenant" | "attempt">) => ({
+const about = (task: Pick<TaskRecord, "taskId" | "tenant" | "attempt">) => ({
   tenant: task.tenant,
-  taskId: task.id,
+  taskId: task.taskId,
   at: AT,
   attempt: task.attempt,
 });
@@ -34,7 +34,7 @@ describe("a task", () => {
     await world.ask("t_1", { from: "+15550199", metadata: { order: 7 } });
     const done = await world.when("t_1", isOver);
     expect(statesOf(done)).toEqual([["dialing", "ringing", "answered", "inProgress", "completed"]]);
-    expect(done.attempts[0]).toMatchObject({ session: "t_1-1", sipCode: 200, answeredBy: "human" });
+    expect(done.attempts[0]).toMatchObject({ sessionId: "t_1-1", sipCode: 200, answeredBy: "human" });
     const [requested] = world.server.stored(sessionEvents).map(({ message }) => message);
     expect(requested).toMatchObject({
       type: "requested",
@@ -73,7 +73,7 @@ describe("a task", () => {
     expect(await world.when("t_2", isOver)).toMatchObject({
       state: "failed",
       attempt: 0,
-      error: { code: "unknown_profile", worthRepeating: false },
+      error: { code: "unknown_profile", retryable: false },
     });
   });
 
@@ -171,7 +171,7 @@ describe("a task", () => {
     const waiting = await world.when("t_1", () => true);
     const talking = await world.when("t_2", ({ state }) => state === "inProgress");
     for (const task of [waiting, talking])
-      await world.say({ ...about(task), type: "cancel_requested", why: "by the API" });
+      await world.say({ ...about(task), type: "cancel_requested", reason: "by the API" });
     await world.when("t_1", ({ state }) => state === "canceled");
     const canceled = await world.when("t_2", ({ state }) => state === "canceled");
     await world.clock.advance(1000);
@@ -272,7 +272,7 @@ test("an attempt whose saving loses to a cancellation is never asked for", async
       const task = value as unknown as TaskRecord;
       if ((bucket as unknown) === tasks && task.state === "dialing" && !hasRaced) {
         hasRaced = true;
-        const error = { code: "canceled" as const, message: "by the API", worthRepeating: false };
+        const error = { code: "canceled" as const, message: "by the API", retryable: false };
         const canceled = {
           ...task,
           state: "canceled" as const,
@@ -281,7 +281,9 @@ test("an attempt whose saving loses to a cancellation is never asked for", async
           error,
           endedAt: AT,
         };
-        expect(await bus.save(tasks, { ...canceled, opId: "another" }, revision)).toBeGreaterThan(revision);
+        expect(await bus.save(tasks, { ...canceled, writeId: "another" }, revision)).toBeGreaterThan(
+          revision,
+        );
       }
       return bus.save(bucket, value, revision);
     },
@@ -294,13 +296,13 @@ test("an attempt whose saving loses to a cancellation is never asked for", async
 
 describe("a process that dies", () => {
   test.each([
-    ["after it gave out a line and before it said so", taskEvents, "line_given", "before"],
-    ["after it said that it gave out a line", taskEvents, "line_given", "after"],
+    ["after it gave out a line and before it said so", taskEvents, "slot_granted", "before"],
+    ["after it said that it gave out a line", taskEvents, "slot_granted", "after"],
     ["after it saved an attempt and before it asked for the session", sessionEvents, "requested", "before"],
     ["after it asked for the session and before it acked", sessionEvents, "requested", "after"],
     ["before it told that the session is ready", taskEvents, "session_ready", "before"],
     ["before it told that the session has ended", taskEvents, "session_ended", "before"],
-    ["after it told how the call moved", taskEvents, "call_moved", "after"],
+    ["after it told how the call moved", taskEvents, "call_updated", "after"],
   ] as const)(
     "%s, leaves the attempt to another, which makes no second session",
     async (_, channel, type, when) => {
@@ -381,10 +383,10 @@ describe("with everything going wrong", () => {
         expect(task.attempts.length, id).toBeLessThanOrEqual(3);
         const sessionsOfTask = made.filter(({ key }) => key.startsWith(`t.${id}-`));
         expect(sessionsOfTask.map(({ key }) => key).sort(), id).toEqual(
-          task.attempts.map(({ session }) => `t.${session}`).sort(),
+          task.attempts.map(({ sessionId }) => `t.${sessionId}`).sort(),
         );
       }
-      expect(world.server.standing(taskLines)[0]?.value.lines.length).toBeLessThanOrEqual(5);
+      expect(world.server.standing(callSlots)[0]?.value.slots.length).toBeLessThanOrEqual(5);
     },
     120_000,
   );

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { AT_ONCE, DeliveryPlan, GIVE_UP_MS, WINDOW } from "../../../../services/webhooks/delivery-plan.ts";
 
-const EMPTY = { cursor: 0, lanes: [], failures: 0, taken: 0 };
+const EMPTY = { cursor: 0, lanes: [], failures: 0, delivered: 0 };
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 
@@ -40,14 +40,14 @@ describe("order", () => {
     const plan = planOf("a:1", "a:2", "b:3");
     expect(sent(plan, 0)).toEqual([1, 3]);
     expect(sent(plan, 0)).toEqual([]);
-    plan.took("a", 0);
+    plan.delivered("a", 0);
     expect(sent(plan, 0)).toEqual([2]);
   });
 
   test("no more than so many are sent at once", () => {
     const plan = planOf(...Array.from({ length: 20 }, (_, i) => `s${i}:${i + 1}`));
     expect(sent(plan, 0)).toHaveLength(AT_ONCE);
-    plan.took("s0", 0);
+    plan.delivered("s0", 0);
     expect(sent(plan, 0)).toEqual([AT_ONCE + 1]);
   });
 
@@ -55,7 +55,7 @@ describe("order", () => {
     const plan = planOf("a:1", "a:2", "b:3", "b:4");
     plan.due(0);
     plan.failed("a", 0);
-    plan.took("b", 0);
+    plan.delivered("b", 0);
     expect(sent(plan, 1)).toEqual([4]);
     expect(sent(plan, 5000)).toEqual([1]);
   });
@@ -70,9 +70,9 @@ describe("order", () => {
       // Another session's are taken meanwhile.
       plan.add(10 + tries, "b", nowMs);
       expect(sent(plan, nowMs)).toEqual(tries < 4 ? [10 + tries] : [2, 10 + tries]);
-      plan.took("b", nowMs);
+      plan.delivered("b", nowMs);
     }
-    plan.took("a", nowMs);
+    plan.delivered("a", nowMs);
     expect(sent(plan, nowMs)).toEqual([3]);
     expect(plan.sequences).toEqual([1, 3]);
   });
@@ -110,7 +110,7 @@ describe("an endpoint that is down", () => {
   test("is told all that waited as soon as it takes one again", () => {
     const plan = down();
     const [probe] = plan.due(2 * MINUTE_MS);
-    plan.took(probe?.key ?? "", 2 * MINUTE_MS);
+    plan.delivered(probe?.key ?? "", 2 * MINUTE_MS);
     expect(sent(plan, 2 * MINUTE_MS)).toHaveLength(AT_ONCE);
   });
 
@@ -120,7 +120,7 @@ describe("an endpoint that is down", () => {
       for (const { key } of plan.due(nowMs)) plan.failed(key, nowMs);
     const nowMs = plan.nextAtMs(6 * HOUR_MS) ?? 0;
     expect(sent(plan, nowMs)).toEqual([1]);
-    plan.took("a", nowMs);
+    plan.delivered("a", nowMs);
     expect(sent(plan, nowMs)).toEqual([2]);
   });
 
@@ -128,7 +128,7 @@ describe("an endpoint that is down", () => {
     const plan = planOf("a:1", "b:2");
     plan.due(0);
     expect(plan.failed("a", 0, 20 * MINUTE_MS)).toEqual({ becomes: "failed", nextInMs: 20 * MINUTE_MS });
-    plan.took("b", 0);
+    plan.delivered("b", 0);
     plan.add(3, "b", 0);
     expect(sent(plan, 19 * MINUTE_MS)).toEqual([]);
     expect(sent(plan, 20 * MINUTE_MS).sort()).toEqual([1, 3]);
@@ -152,7 +152,7 @@ describe("giving up", () => {
     for (let nowMs = 0; ; nowMs += 5 * MINUTE_MS) {
       plan.add(++place, "b", nowMs);
       for (const { key } of plan.due(nowMs)) {
-        if (key === "b") plan.took(key, nowMs);
+        if (key === "b") plan.delivered(key, nowMs);
         else {
           const then = plan.failed(key, nowMs);
           if (then.becomes !== "dead") continue;
@@ -177,7 +177,7 @@ describe("giving up", () => {
       }
       for (const { key } of plan.due(nowMs)) {
         if (key.startsWith("good")) {
-          plan.took(key, nowMs);
+          plan.delivered(key, nowMs);
           taken += 1;
         } else if (plan.failed(key, nowMs).becomes === "dead") refused += 1;
       }
@@ -195,7 +195,7 @@ describe("what is stored", () => {
     plan.failed("a", 0);
     const next = new DeliveryPlan(plan.stored(1000), 1_000_000);
     expect(sent(next, 1_000_000)).toEqual([3]);
-    next.took("b", 1_000_000);
+    next.delivered("b", 1_000_000);
     expect(sent(next, 1_003_999)).toEqual([]);
     expect(sent(next, 1_004_000)).toEqual([1]);
     expect(next.cursor).toBe(3);
@@ -219,7 +219,7 @@ describe("what is stored", () => {
     for (let place = 1; plan.room > 0; place++) plan.add(place, "a", 0);
     expect(plan.sequences).toHaveLength(WINDOW);
     plan.due(0);
-    plan.took("a", 0);
+    plan.delivered("a", 0);
     expect(plan.room).toBe(1);
   });
 

@@ -69,7 +69,7 @@ describe("a POST", () => {
     answer = () => {};
     expect(await send(`http://127.0.0.1:${port()}/`, { timeoutMs: 200 })).toEqual({
       status: undefined,
-      why: "no answer came within 200 ms",
+      reason: "no answer came within 200 ms",
     });
   });
 
@@ -95,7 +95,7 @@ describe("a POST", () => {
     await new Promise((resolve) => server.close(resolve));
     expect(await send(`http://127.0.0.1:${free}/`)).toMatchObject({
       status: undefined,
-      why: expect.stringContaining("ECONNREFUSED"),
+      reason: expect.stringContaining("ECONNREFUSED"),
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   });
@@ -115,7 +115,7 @@ describe("a target that may not be called", () => {
   test("is refused when its name leads to this machine", async () => {
     const { resolve } = dns({ "hook.example": [["127.0.0.1"]] });
     const posted = await send(`http://hook.example:${port()}/`, { allowed: nothing, resolve });
-    expect(posted).toMatchObject({ status: undefined, why: expect.stringContaining("no public address") });
+    expect(posted).toMatchObject({ status: undefined, reason: expect.stringContaining("no public address") });
     expect(requests).toEqual([]);
   });
 
@@ -131,7 +131,7 @@ describe("a target that may not be called", () => {
   ])("is refused when its name leads to %s", async (address) => {
     const { resolve } = dns({ "hook.example": [[address]] });
     const posted = await send(`http://hook.example:${port()}/`, { allowed: nothing, resolve });
-    expect(posted).toMatchObject({ status: undefined, why: expect.stringContaining("refused") });
+    expect(posted).toMatchObject({ status: undefined, reason: expect.stringContaining("refused") });
   });
 
   test("is refused also when it was harmless the last time it was looked up", async () => {
@@ -140,8 +140,8 @@ describe("a target that may not be called", () => {
     const first = await send(`http://rebind.example:${port()}/`, { allowed, resolve });
     const second = await send(`http://rebind.example:${port()}/`, { allowed, resolve });
     // The first went to an address where nobody listens; the second went nowhere.
-    expect(first).not.toMatchObject({ why: expect.stringContaining("refused") });
-    expect(second).toMatchObject({ why: expect.stringContaining("refused") });
+    expect(first).not.toMatchObject({ reason: expect.stringContaining("refused") });
+    expect(second).toMatchObject({ reason: expect.stringContaining("refused") });
     // One look-up a connection: what was looked at is what was called.
     expect(asked).toEqual(["rebind.example", "rebind.example"]);
     expect(requests).toEqual([]);
@@ -155,7 +155,7 @@ describe("a target that may not be called", () => {
   test("is refused as an address, in whichever way that is written", async () => {
     for (const host of ["127.0.0.1", "2130706433", "0x7f000001", "localhost", "[::1]", "[::ffff:7f00:1]"]) {
       const posted = await send(`http://${host}:${port()}/`, { allowed: nothing });
-      expect(posted).toMatchObject({ status: undefined, why: expect.stringContaining("refused") });
+      expect(posted).toMatchObject({ status: undefined, reason: expect.stringContaining("refused") });
     }
     expect(requests).toEqual([]);
   });
@@ -183,7 +183,7 @@ describe("a delivery", () => {
         clock: systemClock,
         send: (to, body, headers) => post(to, body, headers, { allowed: loopback, timeoutMs: 5000 }),
       },
-      { url, secret, ...(former === undefined ? {} : { former }) },
+      { url, secret, ...(former === undefined ? {} : { previous: former }) },
       message,
     );
 

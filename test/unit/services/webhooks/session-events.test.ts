@@ -2,27 +2,27 @@
 import { describe, expect, test } from "vitest";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
 import { isWanted, readWebhookEventId, webhookEventId } from "../../../../libs/contracts/webhooks/webhook.ts";
-import { step } from "../../../../libs/domain/session/reduce.ts";
-import { step as stepTask } from "../../../../libs/domain/task/reduce.ts";
-import { callSequenceOf, sessionNews } from "../../../../services/webhooks/session-events.ts";
-import { taskNews } from "../../../../services/webhooks/task-events.ts";
+import { reduceSession } from "../../../../libs/domain/session/reduce.ts";
+import { reduceTask as stepTask } from "../../../../libs/domain/task/reduce.ts";
+import { callSequenceOf, sessionEventsFor } from "../../../../services/webhooks/session-events.ts";
+import { taskEventsFor } from "../../../../services/webhooks/task-events.ts";
 import { endByApi, getReady } from "../../../kit/fixtures/session-steps.ts";
 import { AT, aSession } from "../../../kit/fixtures/sessions.ts";
 import { aTask, callMoved, lineGiven } from "../../../kit/fixtures/tasks.ts";
 
 const told = (record: SessionRecord) =>
-  sessionNews(record).map(({ type, sequence }) => `${sequence} ${type}`);
+  sessionEventsFor(record).map(({ type, sequence }) => `${sequence} ${type}`);
 
 const handOver = (record: SessionRecord): SessionRecord =>
-  step(record, {
-    type: "handed_over",
+  reduceSession(record, {
+    type: "migrated",
     tenant: record.tenant,
-    sessionId: record.id,
+    sessionId: record.sessionId,
     attempt: record.attempt,
     host: "h",
     epoch: 1,
     at: AT,
-    why: "the host drains",
+    reason: "the host drains",
   });
 
 describe("a session's news", () => {
@@ -44,10 +44,10 @@ describe("a session's news", () => {
 
   test("keep their numbers when the history has forgotten the older lines", () => {
     let record = getReady(aSession("s"));
-    const before = sessionNews(record);
+    const before = sessionEventsFor(record);
     for (let handovers = 0; handovers < 20; handovers++) record = getReady(handOver(record));
     expect(record.history.filter(({ state }) => state === "ready").length).toBeLessThan(21);
-    const news = sessionNews(endByApi(record));
+    const news = sessionEventsFor(endByApi(record));
     expect(news.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 22 }, (_, i) => i + 1));
     expect(news.map(({ id }) => id)).toEqual(
       news.map(({ sequence }) => webhookEventId("session", "s", sequence)),
@@ -59,13 +59,13 @@ describe("a session's news", () => {
   });
 
   test("of a record of an earlier version are numbered by its history", () => {
-    const { readies: _, ...older } = endByApi(getReady(aSession("s")));
+    const { readyCount: _, ...older } = endByApi(getReady(aSession("s")));
     expect(told(older)).toEqual(["1 session.ready", "2 session.ended"]);
   });
 
   test("say who, why and whose fault it was", () => {
     const record = endByApi(getReady(aSession("s", { metadata: { order: 7 } })));
-    expect(sessionNews(record).at(-1)).toMatchObject({
+    expect(sessionEventsFor(record).at(-1)).toMatchObject({
       id: "evt_session_s_2",
       sessionId: "s",
       timestamp: AT,
@@ -75,7 +75,7 @@ describe("a session's news", () => {
         metadata: { order: 7 },
         endedReason: "completed",
         fault: "none",
-        why: "ended by the API",
+        reason: "ended by the API",
         wasReady: true,
       },
     });
@@ -87,7 +87,7 @@ describe("a task's news", () => {
     const queued = aTask("t_1");
     const dialing = stepTask(queued, lineGiven(queued));
     const ringing = stepTask(dialing, callMoved(dialing, "ringing"));
-    const news = taskNews(ringing).events.map(({ type, sequence }) => `${sequence} ${type}`);
+    const news = taskEventsFor(ringing).events.map(({ type, sequence }) => `${sequence} ${type}`);
     expect(news).toEqual(["1 task.queued", "2 task.dialing", "3 task.ringing"]);
   });
 
@@ -95,7 +95,7 @@ describe("a task's news", () => {
     const queued = aTask("t_1");
     const dialing = stepTask(queued, lineGiven(queued));
     const busy = stepTask(dialing, callMoved(dialing, "busy"));
-    const { events } = taskNews(busy);
+    const { events } = taskEventsFor(busy);
     expect(events.map(({ type }) => type)).toEqual(["task.queued", "task.dialing", "task.queued"]);
     expect(events.at(-1)?.data).toMatchObject({ attempt: 1, attemptError: "busy" });
   });

@@ -2,7 +2,7 @@
 import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
 import { type TaskEvent, type TaskRecord, TaskState } from "../../../../libs/contracts/tasks/task.ts";
-import { step } from "../../../../libs/domain/task/reduce.ts";
+import { reduceTask } from "../../../../libs/domain/task/reduce.ts";
 import { getReady } from "../../../kit/fixtures/session-steps.ts";
 import { aSession } from "../../../kit/fixtures/sessions.ts";
 import {
@@ -31,7 +31,7 @@ async function live(w: World, s: Scene, task: TaskRecord, ...said: Say[]): Promi
   await s.saveTask(record);
   for (const say of said) {
     await w.clock.advance(100);
-    record = step(record, say(record));
+    record = reduceTask(record, say(record));
     await s.saveTask(record);
   }
   await w.clock.advance(100);

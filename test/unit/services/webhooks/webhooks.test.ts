@@ -111,7 +111,7 @@ describe("an endpoint", () => {
       const mine = late.filter(({ event }) => event.sessionId === `s${i}`);
       expect(mine.map(({ event }) => `${event.sequence} ${event.type}`)).toEqual(WHOLE);
     }
-    expect(await s.queue("a")).toMatchObject({ lanes: [], failures: 0, taken: 60 });
+    expect(await s.queue("a")).toMatchObject({ lanes: [], failures: 0, delivered: 60 });
   });
 
   test("that answers 410 is disabled at once, and told again when a person enables it", async () => {
@@ -123,7 +123,7 @@ describe("an endpoint", () => {
     await live(w, s, "s1");
     await w.clock.advance(HOUR_MS);
     expect(s.got).toHaveLength(1);
-    expect((await s.queue("a"))?.disabled).toMatchObject({ generation: 1, why: "it answered 410 Gone" });
+    expect((await s.queue("a"))?.disabled).toMatchObject({ generation: 1, reason: "it answered 410 Gone" });
     await live(w, s, "s2");
     expect(s.got).toHaveLength(1);
     isGone = false;
@@ -143,7 +143,7 @@ describe("an endpoint", () => {
     HOURS,
     async () => {
       const w = world();
-      const s = await webhookWorld(w, () => ({ status: undefined, why: "ECONNREFUSED" }));
+      const s = await webhookWorld(w, () => ({ status: undefined, reason: "ECONNREFUSED" }));
       await s.recorder("one");
       await s.register(anEndpoint("a"));
       await live(w, s, "s1");
@@ -155,7 +155,7 @@ describe("an endpoint", () => {
         stream: "WEBHOOKS",
         reason: "it could not be delivered: ECONNREFUSED",
       });
-      expect((await s.queue("a"))?.disabled?.why).toContain("nothing was taken for a day");
+      expect((await s.queue("a"))?.disabled?.reason).toContain("nothing was taken for a day");
       const asked = s.got.length;
       await w.clock.advance(10 * HOUR_MS);
       expect(s.got.length).toBe(asked);
@@ -172,7 +172,7 @@ describe("an endpoint", () => {
     await w.clock.advance(MINUTE_MS);
     await w.outcome(s.bus.purge(webhooks, "webhook.t.*.s1.*"));
     expect(JSON.stringify(await s.queue("a"))).toContain("session-s1");
-    s.bus.announce(webhooksQueued, { tenant: "t", endpoint: "a", removed: true });
+    s.bus.publishTransient(webhooksQueued, { tenant: "t", endpoint: "a", removed: true });
     await w.clock.advance(5000);
     expect(JSON.stringify(await s.queue("a"))).not.toContain("session-s1");
     isDead = false;
@@ -215,7 +215,7 @@ describe("recorders", () => {
     await s.recorder("two");
     await w.clock.advance(2 * MINUTE_MS);
     expect(s.got.filter(({ by }) => by === "two").map(({ event }) => event.sequence)).toEqual([1, 2, 3]);
-    expect((await s.queue("a"))?.taken).toBe(3);
+    expect((await s.queue("a"))?.delivered).toBe(3);
   });
 
   test("that stop in order hand their queues on at once, with the waits that were left", async () => {
@@ -250,7 +250,11 @@ describe("recorders", () => {
     await w.clock.advance(HOUR_MS);
     const entry = await w.outcome(s.bus.read(sessions, "t.s1"));
     await w.outcome(
-      s.bus.save(sessions, { ...(entry as { value: SessionRecord }).value, opId: "x" }, entry?.revision ?? 0),
+      s.bus.save(
+        sessions,
+        { ...(entry as { value: SessionRecord }).value, writeId: "x" },
+        entry?.revision ?? 0,
+      ),
     );
     await s.recorder("two");
     await w.clock.advance(HOUR_MS);

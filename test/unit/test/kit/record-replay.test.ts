@@ -1,22 +1,22 @@
 // What the system tests hold every session's life against sees what is wrong, also of a life that is long.
 import { expect, test } from "vitest";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
-import { step } from "../../../../libs/domain/session/reduce.ts";
+import { reduceSession } from "../../../../libs/domain/session/reduce.ts";
 import { HISTORY_MAX } from "../../../../libs/domain/session/transitions.ts";
 import { expectLegalLife } from "../../../kit/checks/nothing-left.ts";
 import { endByApi, getReady } from "../../../kit/fixtures/session-steps.ts";
 import { AT, aSession } from "../../../kit/fixtures/sessions.ts";
 
 const handOver = (record: SessionRecord, n: number): SessionRecord =>
-  step(record, {
-    type: "handed_over",
+  reduceSession(record, {
+    type: "migrated",
     tenant: record.tenant,
-    sessionId: record.id,
+    sessionId: record.sessionId,
     attempt: record.attempt,
     host: "h",
     epoch: 1,
     at: AT,
-    why: `for the ${n}th time`,
+    reason: `for the ${n}th time`,
   });
 
 /** Each revision of a session that is handed over so often. */

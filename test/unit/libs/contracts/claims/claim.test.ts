@@ -1,15 +1,15 @@
 // Handoffs, dispatches and what is told of them: their shapes, subjects and ids.
 import { describe, expect, it, test } from "vitest";
-import { dispatches } from "../../../../../libs/contracts/buckets.ts";
+import { claims } from "../../../../../libs/contracts/buckets.ts";
 import {
-  DispatchId,
-  DispatchRecord,
-  dispatchIdOf,
+  ClaimId,
+  ClaimRecord,
+  claimIdOf,
+  HandoffEvent,
   HandoffRequested,
-  RuntimeEvent,
 } from "../../../../../libs/contracts/claims/claim.ts";
 import { SessionId } from "../../../../../libs/contracts/ids.ts";
-import { handoffRequests, runtimeEvents } from "../../../../../libs/contracts/streams.ts";
+import { handoffEvents, handoffRequests } from "../../../../../libs/contracts/streams.ts";
 import { subjectMatches } from "../../../../simulation/nats/streams.ts";
 
 const AT = "2026-01-01T00:00:00.000Z";
@@ -24,7 +24,7 @@ const ofSession = {
 } as const;
 const ofDispatch = { ...ofSession, dispatch_id: "h_1-1", dispatch_expires_at: AT };
 
-const oneOfEach: RuntimeEvent[] = [
+const oneOfEach: HandoffEvent[] = [
   { ...ofDispatch, type: "handoff_dispatched" },
   {
     ...told,
@@ -45,24 +45,24 @@ const oneOfEach: RuntimeEvent[] = [
 
 describe("what is told on runtime.>", () => {
   test("there is an example of every type here", () => {
-    const types = RuntimeEvent.options.map((option) => option.shape.type.value);
+    const types = HandoffEvent.options.map((option) => option.shape.type.value);
     expect(oneOfEach.map(({ type }) => type).sort()).toEqual([...types].sort());
   });
 
   test.each(oneOfEach.map((event) => [event.type, event] as const))(
     "%s is of its shape, on its subject, and has no room for a token",
     (type, event) => {
-      expect(RuntimeEvent.parse({ ...event, token: "eyJ", nonce: "n" })).toStrictEqual(event);
-      expect(runtimeEvents.subjectOf(event)).toBe(`runtime.${type}`);
-      expect(subjectMatches(runtimeEvents.subjects, runtimeEvents.subjectOf(event))).toBe(true);
+      expect(HandoffEvent.parse({ ...event, token: "eyJ", nonce: "n" })).toStrictEqual(event);
+      expect(handoffEvents.subjectOf(event)).toBe(`runtime.${type}`);
+      expect(subjectMatches(handoffEvents.subjects, handoffEvents.subjectOf(event))).toBe(true);
     },
   );
 
   test("the same thing told twice has one id, and different things have different ones", () => {
     for (const event of oneOfEach) {
-      expect(runtimeEvents.idOf({ ...event, at: "later" })).toBe(runtimeEvents.idOf(event));
+      expect(handoffEvents.idOf({ ...event, at: "later" })).toBe(handoffEvents.idOf(event));
     }
-    const all: RuntimeEvent[] = [
+    const all: HandoffEvent[] = [
       ...oneOfEach,
       { ...ofDispatch, type: "handoff_dispatched", attempt: 2 },
       { ...ofDispatch, type: "handoff_dispatched", session_id: "h_2" },
@@ -71,12 +71,12 @@ describe("what is told on runtime.>", () => {
       { ...ofDispatch, type: "dispatch_claim_failed", reason: "expired", message: "m", dispatch_id: "h_1-2" },
       { version: 1, at: AT, type: "handoff_invalid_payload", sequence: 8, message: "m" },
     ];
-    expect(new Set(all.map((event) => runtimeEvents.idOf(event))).size).toBe(all.length);
+    expect(new Set(all.map((event) => handoffEvents.idOf(event))).size).toBe(all.length);
   });
 
   test("requests come on one subject of the same stream, whatever is in them", () => {
-    expect(handoffRequests.stream).toBe(runtimeEvents.stream);
-    expect(subjectMatches(runtimeEvents.subjects, handoffRequests.subjects)).toBe(true);
+    expect(handoffRequests.stream).toBe(handoffEvents.stream);
+    expect(subjectMatches(handoffEvents.subjects, handoffRequests.subjects)).toBe(true);
     for (const request of [{ version: 1 }, { type: "handoff_failed" }, null, "text", 7, []]) {
       expect(handoffRequests.schema.safeParse(request).success).toBe(true);
       expect(handoffRequests.subjectOf(request)).toBe("runtime.handoff_requested");
@@ -119,11 +119,11 @@ describe("a handoff", () => {
 });
 
 describe("a dispatch", () => {
-  const dispatch: DispatchRecord = {
+  const dispatch: ClaimRecord = {
     v: 1,
-    id: dispatchIdOf("h_1", 2),
+    claimId: claimIdOf("h_1", 2),
     tenant: "acme",
-    session: "h_1",
+    sessionId: "h_1",
     attempt: 2,
     provider: "webhook",
     profile: "support",
@@ -133,23 +133,18 @@ describe("a dispatch", () => {
     state: "offered",
     expiresAt: AT,
     at: AT,
-    opId: "c:1",
+    writeId: "c:1",
   };
 
   it("stands under its tenant's key, and has no room for a token", () => {
-    expect(dispatches.keyOf(dispatch)).toBe("acme.h_1-2");
-    expect(DispatchRecord.parse({ ...dispatch, token: "eyJ", nonce: "n" })).toStrictEqual(dispatch);
+    expect(claims.keyOf(dispatch)).toBe("acme.h_1-2");
+    expect(ClaimRecord.parse({ ...dispatch, token: "eyJ", nonce: "n" })).toStrictEqual(dispatch);
   });
 
   it("has an id of its own for each attempt of each session", () => {
-    const ids = [
-      dispatchIdOf("a", 1),
-      dispatchIdOf("a", 11),
-      dispatchIdOf("a-1", 1),
-      dispatchIdOf("a-1-1", 1),
-    ];
+    const ids = [claimIdOf("a", 1), claimIdOf("a", 11), claimIdOf("a-1", 1), claimIdOf("a-1-1", 1)];
     expect(new Set(ids).size).toBe(ids.length);
-    expect(DispatchId.safeParse(dispatchIdOf("x".repeat(64), 100)).success).toBe(true);
+    expect(ClaimId.safeParse(claimIdOf("x".repeat(64), 100)).success).toBe(true);
     expect(SessionId.safeParse("x".repeat(64)).success).toBe(true);
   });
 });

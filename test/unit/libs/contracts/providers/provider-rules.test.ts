@@ -27,8 +27,8 @@ describe("the rules", () => {
     ["a.b=livekit", '"a.b": A profile name may hold letters, digits, "-" and "_" only'],
     ["a=livkit", '"livkit" is no provider; there are pool, livekit, webhook, vapi, sip'],
     ["a=livekit,a=livekit:b", '"a" is given to livekit twice'],
-  ])("%s is refused in words", (text, says) => {
-    expect(() => parseProviderRules(text)).toThrow(says);
+  ])("%s is refused in words", (text, description) => {
+    expect(() => parseProviderRules(text)).toThrow(description);
   });
 });
 

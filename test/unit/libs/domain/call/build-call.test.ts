@@ -1,21 +1,21 @@
 // The call record of an ended session: what it tells of each way in which sessions go.
 import { describe, expect, test } from "vitest";
 import {
-  type AgentMeasures,
+  type AgentUsage,
   MODELS_MAX,
-  type SessionReport,
   TOOLS_MAX,
+  type UsageReport,
 } from "../../../../../libs/contracts/calls/call.ts";
 import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
 import type { HistoryEntry, SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
 import { calls } from "../../../../../libs/contracts/streams.ts";
 import {
-  callOf,
+  buildCall,
   type EndedSession,
   endedAtOf,
   readyAttempts,
 } from "../../../../../libs/domain/call/build-call.ts";
-import { SpreadMaker } from "../../../../../libs/domain/call/histogram.ts";
+import { HistogramBuilder } from "../../../../../libs/domain/call/histogram.ts";
 import { sumTools, sumUsage } from "../../../../../libs/domain/call/usage.ts";
 import { aSession } from "../../../../kit/fixtures/sessions.ts";
 
@@ -42,13 +42,13 @@ const oneAttempt = [
   at(1, "dispatched", 1, { host: "h1" }),
   at(2, "joined", 1, { host: "h1" }),
   at(3, "ready", 1, { host: "h1" }),
-  at(63, "ended", 1, { host: "h1", why: "user left" }),
+  at(63, "ended", 1, { host: "h1", reason: "user left" }),
 ];
 
-const report = (attempt: number, rest: Partial<SessionReport> = {}): SessionReport => ({
+const report = (attempt: number, rest: Partial<UsageReport> = {}): UsageReport => ({
   v: 1,
   tenant: "t",
-  session: "s1",
+  sessionId: "s1",
   attempt,
   profile: "echo",
   host: `h${attempt}`,
@@ -62,12 +62,12 @@ const report = (attempt: number, rest: Partial<SessionReport> = {}): SessionRepo
 });
 
 const spread = (...values: number[]) => {
-  const maker = new SpreadMaker();
+  const maker = new HistogramBuilder();
   for (const value of values) maker.add(value);
-  return maker.spread();
+  return maker.build();
 };
 
-const measures = (rest: Partial<AgentMeasures> = {}): AgentMeasures => ({
+const measures = (rest: Partial<AgentUsage> = {}): AgentUsage => ({
   tools: [],
   usage: [],
   userTurns: 2,
@@ -81,34 +81,34 @@ describe("a call that one agent served", () => {
   const record = ended(oneAttempt, { warm: "hot", timings: { joinMs: 4, readyMs: 19 } });
 
   test("tells when it was, how long each state took, and how it ended", () => {
-    const call = callOf(record, [report(1)]);
+    const call = buildCall(record, [report(1)]);
     expect(call).toMatchObject({
       startedAt: second(0),
       answeredAt: second(3),
       endedAt: second(63),
       outcome: "completed",
-      reason: "completed",
+      endedReason: "completed",
       fault: "none",
-      why: "user left",
+      reason: "user left",
       answered: true,
       startMs: 3000,
       warm: "hot",
       provider: "pool",
-      handovers: 0,
+      failovers: 0,
       stateMs: { requested: 1000, dispatched: 1000, joined: 1000, ready: 60_000 },
       attempts: [{ attempt: 1, host: "h1", warm: "hot", joinMs: 5, readyMs: 20, ended: "user left" }],
     });
-    expect(call).not.toHaveProperty("handoverReason");
+    expect(call).not.toHaveProperty("failoverReason");
   });
 
   test("is as long as its host measured, and without a report as the clocks say", () => {
-    expect(callOf(record, [report(1)]).metrics.durationMs).toBe(59_000);
-    expect(callOf(record, []).metrics.durationMs).toBe(60_000);
-    expect(callOf(record, []).attempts).toMatchObject([{ warm: "hot", joinMs: 4, readyMs: 19 }]);
+    expect(buildCall(record, [report(1)]).metrics.durationMs).toBe(59_000);
+    expect(buildCall(record, []).metrics.durationMs).toBe(60_000);
+    expect(buildCall(record, []).attempts).toMatchObject([{ warm: "hot", joinMs: 4, readyMs: 19 }]);
   });
 
   test("goes by its subject, of the shape that is stored", () => {
-    const call = callOf(record, [report(1, { measures: measures({ llm: spread(100) }) })]);
+    const call = buildCall(record, [report(1, { usage: measures({ llm: spread(100) }) })]);
     expect(calls.schema.parse(JSON.parse(JSON.stringify(call)))).toEqual(call);
     expect(calls.subjectOf(call)).toBe("call.t.20260131.s1");
   });
@@ -118,19 +118,19 @@ describe("a call that was handed over", () => {
   const record = ended(
     [
       ...oneAttempt.slice(0, 4),
-      at(10, "requested", 2, { why: "host h1 is gone" }),
+      at(10, "requested", 2, { reason: "host h1 is gone" }),
       at(11, "dispatched", 2, { host: "h2" }),
       at(12, "ready", 2, { host: "h2" }),
-      at(33, "ended", 2, { host: "h2", why: "user left" }),
+      at(33, "ended", 2, { host: "h2", reason: "user left" }),
     ],
     { failures: 1, warm: "warm" },
   );
 
   test("counts it, tells why, and lists both attempts", () => {
-    const call = callOf(record, [report(2, { warm: "warm" }), report(1, { ended: "lost" })]);
+    const call = buildCall(record, [report(2, { warm: "warm" }), report(1, { ended: "lost" })]);
     expect(call).toMatchObject({
-      handovers: 1,
-      handoverReason: "host h1 is gone",
+      failovers: 1,
+      failoverReason: "host h1 is gone",
       failures: 1,
       warm: "hot",
       attempts: [
@@ -143,14 +143,14 @@ describe("a call that was handed over", () => {
 
   test("adds up what both agents measured, in whatever order the reports come", () => {
     const first = report(1, {
-      measures: measures({
+      usage: measures({
         llm: spread(100, 200),
         tools: [{ name: "look_up", calls: 2, errors: 1, totalMs: 300, maxMs: 200 }],
         usage: [{ kind: "llm", provider: "openai", model: "m", inputTokens: 10, outputTokens: 5 }],
       }),
     });
     const next = report(2, {
-      measures: measures({
+      usage: measures({
         llm: spread(400),
         tools: [{ name: "look_up", calls: 1, errors: 0, totalMs: 50, maxMs: 50 }],
         usage: [
@@ -159,7 +159,7 @@ describe("a call that was handed over", () => {
         ],
       }),
     });
-    const call = callOf(record, [first, next]);
+    const call = buildCall(record, [first, next]);
     expect(call.metrics).toMatchObject({
       toolCalls: 3,
       toolErrors: 1,
@@ -174,7 +174,7 @@ describe("a call that was handed over", () => {
       agentTurns: 6,
       interruptions: 2,
     });
-    expect(callOf(record, [next, first])).toEqual(call);
+    expect(buildCall(record, [next, first])).toEqual(call);
   });
 
   test("waits for the reports of the attempts that got ready", () => {
@@ -184,7 +184,7 @@ describe("a call that was handed over", () => {
 
 describe("how a call came out", () => {
   const cut = (states: number, reason: SessionRecord["endedReason"], fault: SessionRecord["fault"]) =>
-    callOf(ended([...oneAttempt.slice(0, states), at(63, "ended", 1)], { endedReason: reason, fault }), [])
+    buildCall(ended([...oneAttempt.slice(0, states), at(63, "ended", 1)], { endedReason: reason, fault }), [])
       .outcome;
 
   test.each([
@@ -204,36 +204,36 @@ describe("how a call came out", () => {
   const launch = (call: LaunchRecord["call"]): LaunchRecord => ({
     v: 1,
     tenant: "t",
-    session: "s1",
+    sessionId: "s1",
     attempt: 1,
     provider: "sip",
     profile: "echo",
     state: "over",
     by: "c",
-    takenUp: 0,
+    takeovers: 0,
     call,
     at: second(9),
-    opId: "o",
+    writeId: "o",
   });
   const toNumber = ended(oneAttempt, { provider: "sip", call: { to: "+15550100" } });
 
   test.each(["busy", "noAnswer", "voicemail"] as const)("a telephone that is %s is unanswered", (status) => {
-    const call = callOf(toNumber, [], [launch({ status, sipCode: 486 })]);
+    const call = buildCall(toNumber, [], [launch({ status, sipCode: 486 })]);
     expect(call).toMatchObject({
       outcome: "unanswered",
       answered: false,
-      telephone: { to: "+15550100", status, sipCode: 486 },
+      phoneCall: { to: "+15550100", status, sipCode: 486 },
     });
     expect(call).not.toHaveProperty("answeredAt");
   });
 
   test("a telephone that was hung up from here as it rang is unanswered", () => {
-    const call = callOf(toNumber, [], [launch({ status: "hungUp", unanswered: true })]);
-    expect(call).toMatchObject({ outcome: "unanswered", answered: false, telephone: { unanswered: true } });
+    const call = buildCall(toNumber, [], [launch({ status: "hungUp", unanswered: true })]);
+    expect(call).toMatchObject({ outcome: "unanswered", answered: false, phoneCall: { unanswered: true } });
   });
 
   test("a telephone that was answered is a call like others", () => {
-    const call = callOf(toNumber, [], [launch({ status: "hungUp", answeredBy: "human" })]);
+    const call = buildCall(toNumber, [], [launch({ status: "hungUp", answeredBy: "human" })]);
     expect(call).toMatchObject({ outcome: "completed", answered: true, provider: "sip" });
   });
 });
@@ -242,26 +242,26 @@ describe("records that somebody has spoilt", () => {
   test("a time that is none is passed over", () => {
     const record = ended([...oneAttempt, { state: "ended", at: "soon", attempt: 1 }]);
     expect(endedAtOf(record)).toBe(second(63));
-    expect(calls.schema.safeParse(callOf(record, [])).success).toBe(true);
+    expect(calls.schema.safeParse(buildCall(record, [])).success).toBe(true);
   });
 
   test("clocks that run backwards give no negative durations", () => {
     const record = ended([at(10, "requested", 1), at(5, "ready", 1, { host: "h" }), at(1, "ended", 1)]);
-    const call = callOf(record, []);
+    const call = buildCall(record, []);
     expect(call).toMatchObject({ startMs: 0, stateMs: { requested: 0, ready: 0 } });
     expect(call.metrics.durationMs).toBe(0);
     expect(calls.schema.safeParse(call).success).toBe(true);
   });
 
   test("a session that never found an agent has no attempt", () => {
-    const record = ended([at(0, "requested", 1), at(9, "ended", 1, { why: "no agent was free" })], {
+    const record = ended([at(0, "requested", 1), at(9, "ended", 1, { reason: "no agent was free" })], {
       endedReason: "no_capacity",
       fault: "platform",
     });
-    expect(callOf(record, [])).toMatchObject({
+    expect(buildCall(record, [])).toMatchObject({
       attempts: [],
       answered: false,
-      why: "no agent was free",
+      reason: "no agent was free",
       metrics: { durationMs: 0 },
     });
   });

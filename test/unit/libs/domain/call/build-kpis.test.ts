@@ -9,7 +9,7 @@ import { calls } from "../../../../../libs/contracts/streams.ts";
 import { DailyKpis, mergeKpis } from "../../../../../libs/domain/call/build-kpis.ts";
 import { quantileOf } from "../../../../../libs/domain/call/histogram.ts";
 import { sleep } from "../../../../../libs/runtime/clock.ts";
-import { KpiKeeper } from "../../../../../services/calls/kpi-writer.ts";
+import { KpiWriter } from "../../../../../services/calls/kpi-writer.ts";
 import { aCall } from "../../../../kit/fixtures/calls.ts";
 import { world } from "../../../../kit/worlds/memory-world.ts";
 import { withOther } from "../../../../kit/worlds/task-world.ts";
@@ -68,8 +68,8 @@ describe("figures of calls", () => {
       completed: 2,
       warmHits: 1,
       gotAgent: 2,
-      handovers: 1,
-      handedOver: 1,
+      failovers: 1,
+      callsWithFailover: 1,
       outcomes: { completed: 2, failed: 1 },
       reasons: { completed: 2, no_capacity: 1 },
       faults: { none: 2, platform: 1 },
@@ -104,7 +104,7 @@ describe("figures that are kept", () => {
     const { clock, connect, outcome } = world();
     const bus = connect("recorder");
     const keeper = (name: string, change = (bus: Bus): Bus => bus) =>
-      new KpiKeeper({
+      new KpiWriter({
         bus: change(connect(name)),
         clock,
         log: quiet,

@@ -1,18 +1,18 @@
 // Durations in buckets: percentiles are at most 2 % off, whatever is added up and in whatever order.
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Spread } from "../../../../../libs/contracts/calls/histogram.ts";
+import type { Histogram } from "../../../../../libs/contracts/calls/histogram.ts";
 import {
+  HistogramBuilder,
   latencyOf,
-  mergeSpreads,
+  mergeHistograms,
   quantileOf,
-  SpreadMaker,
 } from "../../../../../libs/domain/call/histogram.ts";
 
-const spreadOf = (values: readonly number[]): Spread => {
-  const maker = new SpreadMaker();
+const spreadOf = (values: readonly number[]): Histogram => {
+  const maker = new HistogramBuilder();
   for (const value of values) maker.add(value);
-  return maker.spread();
+  return maker.build();
 };
 
 /** By nearest rank, of the values themselves. */
@@ -40,15 +40,15 @@ test("parts that are merged are the same as the whole, in whatever order", () =>
   fc.assert(
     fc.property(fc.array(durations, { minLength: 1, maxLength: 6 }), (parts) => {
       const whole = spreadOf(parts.flat());
-      expect(mergeSpreads(parts.map(spreadOf))).toEqual(whole);
-      expect(mergeSpreads(parts.map(spreadOf).reverse())).toEqual(whole);
+      expect(mergeHistograms(parts.map(spreadOf))).toEqual(whole);
+      expect(mergeHistograms(parts.map(spreadOf).reverse())).toEqual(whole);
     }),
   );
 });
 
 test("percentiles of merged days are those of all their values, and not a mean of the days'", () => {
   const [quiet, busy] = [Array(10).fill(100), Array(990).fill(2000)];
-  const both = mergeSpreads([spreadOf(quiet), spreadOf(busy)]) as Spread;
+  const both = mergeHistograms([spreadOf(quiet), spreadOf(busy)]) as Histogram;
   expect(quantileOf(both, 0.5)).toBeGreaterThan(1960);
   expect(quantileOf(both, 0.5)).toBeLessThan(2040);
   expect(quantileOf(both, 0.01)).toBeLessThan(102);

@@ -1,6 +1,6 @@
 // What a record calls for, in each state and in which order.
 import { describe, expect, test } from "vitest";
-import type { FormerAttempt, SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
+import type { PreviousAttempt, SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
 import { commandsFor } from "../../../../../libs/domain/session/commands-for.ts";
 import { aSession } from "../../../../kit/fixtures/sessions.ts";
 
@@ -9,9 +9,9 @@ const given: Partial<SessionRecord> = {
   attempt: 2,
   host: "h2",
   hostEpoch: 9,
-  asked: "warm",
+  requestedWarmth: "warm",
 };
-const former: FormerAttempt = {
+const former: PreviousAttempt = {
   attempt: 1,
   host: "h1",
   hostEpoch: 7,
@@ -22,7 +22,7 @@ const releaseFormer = {
   do: "release",
   host: "h1",
   attempt: 1,
-  why: "the session goes on with another agent",
+  reason: "the session goes on with another agent",
 };
 
 const commands = (changed: Partial<SessionRecord>) => commandsFor(aSession("s", changed));
@@ -33,14 +33,14 @@ describe("a session that waits", () => {
   });
 
   test("puts a former agent out of the room, and then tells its host", () => {
-    expect(commands({ attempt: 2, former })).toEqual([
+    expect(commands({ attempt: 2, previous: former })).toEqual([
       { do: "remove_participant", room: "session-s", identity: "agent-s-1" },
       releaseFormer,
     ]);
   });
 
   test("deletes the room of a former agent when it is not the session's own", () => {
-    expect(commands({ attempt: 2, former: { ...former, room: "standby-x" } })).toEqual([
+    expect(commands({ attempt: 2, previous: { ...former, room: "standby-x" } })).toEqual([
       releaseFormer,
       { do: "delete_room", room: "standby-x" },
     ]);
@@ -56,7 +56,7 @@ describe("a session that was given to a host", () => {
         host: "h2",
         epoch: 9,
         attempt: 2,
-        asked: "warm",
+        requestedWarmth: "warm",
         identity: "agent-s-2",
         room: "session-s",
       },
@@ -64,21 +64,24 @@ describe("a session that was given to a host", () => {
   });
 
   test("deletes the room that was made for a former agent when a hot one brings another", () => {
-    expect(commands({ ...given, asked: "hot", former })).toContainEqual({
+    expect(commands({ ...given, requestedWarmth: "hot", previous: former })).toContainEqual({
       do: "delete_room",
       room: "session-s",
     });
-    expect(commands({ ...given, former })).not.toContainEqual({ do: "delete_room", room: "session-s" });
+    expect(commands({ ...given, previous: former })).not.toContainEqual({
+      do: "delete_room",
+      room: "session-s",
+    });
   });
 
   test("needs no room when a hot agent brings its own", () => {
-    expect(commands({ ...given, asked: "hot" })).toEqual([
-      { do: "assign", host: "h2", epoch: 9, attempt: 2, asked: "hot", identity: "agent-s-2" },
+    expect(commands({ ...given, requestedWarmth: "hot" })).toEqual([
+      { do: "assign", host: "h2", epoch: 9, attempt: 2, requestedWarmth: "hot", identity: "agent-s-2" },
     ]);
   });
 
   test("sends the new agent first and removes the former one then", () => {
-    expect(commands({ ...given, former }).map((command) => command.do)).toEqual([
+    expect(commands({ ...given, previous: former }).map((command) => command.do)).toEqual([
       "create_room",
       "assign",
       "remove_participant",
@@ -101,7 +104,7 @@ test.each(["joined", "ready"] as const)("a session that is %s calls for nothing"
 describe("a session that ended", () => {
   test("releases its agent and deletes its room", () => {
     expect(commands({ ...given, state: "ended", endedReason: "idle" })).toEqual([
-      { do: "release", host: "h2", attempt: 2, why: "idle", untilLeft: true },
+      { do: "release", host: "h2", attempt: 2, reason: "idle", untilLeft: true },
       { do: "delete_room", room: "session-s" },
     ]);
   });
@@ -114,16 +117,16 @@ describe("a session that ended", () => {
 
   test("leaves no former agent behind, and no room of one", () => {
     const ended = { ...given, state: "ended", endedReason: "completed" } as const;
-    expect(commands({ ...ended, former: { ...former, room: "standby-x" } })).toEqual([
+    expect(commands({ ...ended, previous: { ...former, room: "standby-x" } })).toEqual([
       releaseFormer,
       { do: "delete_room", room: "standby-x" },
-      { do: "release", host: "h2", attempt: 2, why: "completed", untilLeft: true },
+      { do: "release", host: "h2", attempt: 2, reason: "completed", untilLeft: true },
       { do: "delete_room", room: "session-s" },
     ]);
   });
 });
 
 test("the same record calls for the same commands each time, and is not changed by it", () => {
-  const record = Object.freeze(aSession("s", { ...given, former }));
+  const record = Object.freeze(aSession("s", { ...given, previous: former }));
   expect(commandsFor(record)).toEqual(commandsFor(record));
 });

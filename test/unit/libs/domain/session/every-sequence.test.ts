@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { describe, expect, test } from "vitest";
 import { SessionRecord, type SessionState } from "../../../../../libs/contracts/sessions/session.ts";
-import { newSession, step } from "../../../../../libs/domain/session/reduce.ts";
+import { newSession, reduceSession } from "../../../../../libs/domain/session/reduce.ts";
 import type { SessionInput } from "../../../../../libs/domain/session/transitions.ts";
 import { AT, anEvent, defaults } from "../../../../kit/fixtures/sessions.ts";
 
@@ -10,9 +10,9 @@ const LENGTH = 6;
 
 /** Who can be chosen: another host, and another life of the same one. */
 const HOSTS = [
-  { host: "host-a", epoch: 7, asked: "warm" },
-  { host: "host-a", epoch: 8, asked: "hot" },
-  { host: "host-b", epoch: 7, asked: "hot" },
+  { host: "host-a", epoch: 7, requestedWarmth: "warm" },
+  { host: "host-a", epoch: 8, requestedWarmth: "hot" },
+  { host: "host-b", epoch: 7, requestedWarmth: "hot" },
 ] as const;
 
 const mayBecome: Record<SessionState, SessionState[]> = {
@@ -44,7 +44,7 @@ function everyInput(record: SessionRecord): SessionInput[] {
     { ...right, epoch: right.epoch + 1 },
   ];
   return [
-    { ...address, type: "end_requested", reason: "completed", why: "asked" },
+    { ...address, type: "end_requested", endedReason: "completed", reason: "asked" },
     ...attempts.flatMap(ofAnybody),
     ...attempts.flatMap((number) => HOSTS.map((choice) => chosen(number, choice))),
     ...speakers.slice(0, -2).flatMap(ofDispatcher),
@@ -60,17 +60,17 @@ const chosen = (attempt: number, choice: (typeof HOSTS)[number]): SessionInput =
 });
 
 const ofAnybody = (attempt: number): SessionInput[] => [
-  { ...address, type: "agent_lost", attempt, why: "no answer" },
-  { ...address, type: "woken", attempt },
+  { ...address, type: "agent_lost", attempt, reason: "no answer" },
+  { ...address, type: "retry_requested", attempt },
   ...overdues.map(
     ([state, kind]): SessionInput => ({
       ...address,
-      type: "overdue",
+      type: "deadline_exceeded",
       attempt,
       state,
       kind,
       waitedMs: 1,
-      why: "too long",
+      reason: "too long",
     }),
   ),
 ];
@@ -87,9 +87,9 @@ const overdues = [
 ] as const;
 
 const ofDispatcher = ({ attempt, host }: By): SessionInput[] => [
-  { type: "declined", attempt, host, why: "full", at: AT },
-  { type: "assign_failed", attempt, host, why: "silent", worthRepeating: true, at: AT },
-  { type: "assign_failed", attempt, host, why: "refused", worthRepeating: false, at: AT },
+  { type: "declined", attempt, host, reason: "full", at: AT },
+  { type: "assign_failed", attempt, host, reason: "silent", retryable: true, at: AT },
+  { type: "assign_failed", attempt, host, reason: "refused", retryable: false, at: AT },
 ];
 
 function ofHost({ attempt, host, epoch }: By): SessionInput[] {
@@ -104,12 +104,12 @@ function ofHost({ attempt, host, epoch }: By): SessionInput[] {
     { ...by, type: "joined", ...place },
     { ...by, type: "ready", ...place },
     { ...by, type: "user_left" },
-    { ...by, type: "handed_over", why: "its host drains" },
-    { ...by, type: "not_taken", why: "no worker took it", pauseMs: 500 },
-    { ...by, type: "agent_ended", why: "it said goodbye", worthRepeating: true },
-    { ...by, type: "agent_ended", why: "a bug", error: "a bug", worthRepeating: true },
-    { ...by, type: "agent_ended", why: "a bug", error: "a bug", worthRepeating: false },
-    { ...by, type: "agent_ended", why: "403", error: "403", worthRepeating: false, cause: "provider" },
+    { ...by, type: "migrated", reason: "its host drains" },
+    { ...by, type: "provider_declined", reason: "no worker took it", pauseMs: 500 },
+    { ...by, type: "agent_ended", reason: "it said goodbye", retryable: true },
+    { ...by, type: "agent_ended", reason: "a bug", error: "a bug", retryable: true },
+    { ...by, type: "agent_ended", reason: "a bug", error: "a bug", retryable: false },
+    { ...by, type: "agent_ended", reason: "403", error: "403", retryable: false, cause: "provider" },
   ];
 }
 
@@ -129,8 +129,8 @@ const essence = (record: SessionRecord): string =>
     record.host,
     record.hostEpoch,
     record.room,
-    record.former?.host,
-    record.former?.stays,
+    record.previous?.host,
+    record.previous?.keepUntilReplaced,
     record.endedReason,
   ].join(" ");
 
@@ -181,7 +181,7 @@ function explore(
 }
 
 /** One step; throws what does not hold, with the record and the input. */
-function checkedStep(before: SessionRecord, input: SessionInput, take = step): SessionRecord {
+function checkedStep(before: SessionRecord, input: SessionInput, take = reduceSession): SessionRecord {
   const after = take(before, input);
   const fail = (what: string): never => {
     throw new Error(
@@ -191,7 +191,7 @@ function checkedStep(before: SessionRecord, input: SessionInput, take = step): S
   if (after === before) return after;
   if (before.state === "ended") fail("an ended session changed");
   if (isForeign(before, input)) fail("news of another attempt, host or life changed something");
-  if (input.type === "woken") fail("a wake-up changed something");
+  if (input.type === "retry_requested") fail("a wake-up changed something");
   if (!mayBecome[before.state].includes(after.state)) fail("no such transition");
   if (after.attempt < before.attempt) fail("the attempt fell");
   const isBack = order.indexOf(after.state) < order.indexOf(before.state);
@@ -253,7 +253,7 @@ describe("every sequence of inputs", () => {
   test("the rules can fail: a step that breaks one is found", () => {
     const waiting = newSession(anEvent("s"), defaults);
     const choice = chosen(1, HOSTS[0]);
-    const given = step(waiting, choice);
+    const given = reduceSession(waiting, choice);
     const broken: [SessionRecord, SessionInput, SessionRecord][] = [
       [waiting, choice, { ...given, history: [...given.history, ...given.history] }],
       [waiting, choice, { ...given, attempt: 2 }],
@@ -263,7 +263,7 @@ describe("every sequence of inputs", () => {
       [
         given,
         chosen(2, HOSTS[1]),
-        step(given, { ...choice, type: "declined", why: "full", attempt: 1 } as never),
+        reduceSession(given, { ...choice, type: "declined", reason: "full", attempt: 1 } as never),
       ],
     ];
     for (const [before, input, after] of broken) {

@@ -10,7 +10,7 @@ import {
   TaskRecord,
   type TaskState,
 } from "../../../../../libs/contracts/tasks/task.ts";
-import { step } from "../../../../../libs/domain/task/reduce.ts";
+import { reduceTask } from "../../../../../libs/domain/task/reduce.ts";
 import { AT } from "../../../../kit/fixtures/sessions.ts";
 import {
   aTask,
@@ -51,10 +51,10 @@ function everyEvent(record: TaskRecord): TaskEvent[] {
       (attempt): TaskEvent => ({
         type: "expired",
         tenant: record.tenant,
-        taskId: record.id,
+        taskId: record.taskId,
         at: AT,
         attempt,
-        why: "too late",
+        reason: "too late",
       }),
     ),
     ...attempts.flatMap((attempt): TaskEvent[] => [
@@ -66,16 +66,16 @@ function everyEvent(record: TaskRecord): TaskEvent[] {
       overdue(record, { attempt }),
       overdue(record, { attempt, call: { status: "busy" } }),
       ...EndedReason.options.flatMap((reason) =>
-        [true, false].map((wasReady) => sessionEnded(record, { attempt, reason, wasReady })),
+        [true, false].map((wasReady) => sessionEnded(record, { attempt, endedReason: reason, wasReady })),
       ),
       ...CallStatus.options.map((status) =>
-        sessionEnded(record, { attempt, reason: "agent_lost", call: { status } }),
+        sessionEnded(record, { attempt, endedReason: "agent_lost", call: { status } }),
       ),
       sessionEnded(record, {
         attempt,
-        reason: "provider_error",
+        endedReason: "provider_error",
         wasReady: false,
-        worthRepeating: false,
+        retryable: false,
       }),
     ]),
   ];
@@ -84,7 +84,7 @@ function everyEvent(record: TaskRecord): TaskEvent[] {
 const isForeign = (record: TaskRecord, event: TaskEvent): boolean => {
   if (event.type === "cancel_requested") return false;
   if (event.type === "retry_requested") return event.life !== record.life;
-  if (event.type !== "line_given") return event.attempt !== record.attempt;
+  if (event.type !== "slot_granted") return event.attempt !== record.attempt;
   return event.attempt !== record.attempt + 1 || event.life !== record.life;
 };
 
@@ -95,7 +95,7 @@ const mayHaveReached = (attempt: TaskRecord["attempts"][number] | undefined): bo
     ["completed", "voicemail", "unknown", "canceled"].includes(attempt.state));
 
 /** One step; throws what does not hold, with the record and the event. */
-function checkedStep(before: TaskRecord, event: TaskEvent, take = step): TaskRecord {
+function checkedStep(before: TaskRecord, event: TaskEvent, take = reduceTask): TaskRecord {
   const after = take(before, event);
   const fail = (what: string): never => {
     throw new Error(
@@ -126,7 +126,7 @@ function checkedStep(before: TaskRecord, event: TaskEvent, take = step): TaskRec
   if (isTaskEnd(after.state) && after.state !== "completed" && after.error === undefined)
     fail("an end has no reason");
   if (last !== undefined && last.n !== after.attempt) fail("the newest attempt is not the last");
-  if (new Set(after.attempts.map(({ session }) => session)).size !== after.attempts.length)
+  if (new Set(after.attempts.map(({ sessionId }) => sessionId)).size !== after.attempts.length)
     fail("two attempts have one session");
   const shorter = before.attempts.some(
     ({ n, states }) => (after.attempts.find((one) => one.n === n)?.states.length ?? 0) < states.length,
@@ -234,9 +234,9 @@ describe("every sequence of events", () => {
 
   test("the rules can fail: a step that breaks one is found", () => {
     const waiting = aTask("t_1");
-    const dialing = step(waiting, lineGiven(waiting));
-    const answered = step(dialing, callMoved(dialing, "answered"));
-    const ended = sessionEnded(answered, { reason: "agent_lost" });
+    const dialing = reduceTask(waiting, lineGiven(waiting));
+    const answered = reduceTask(dialing, callMoved(dialing, "answered"));
+    const ended = sessionEnded(answered, { endedReason: "agent_lost" });
     const broken: [TaskRecord, TaskEvent, TaskRecord][] = [
       [waiting, lineGiven(waiting), { ...dialing, attempt: 2 }],
       [waiting, lineGiven(waiting), { ...dialing, state: "completed" }],

@@ -1,7 +1,7 @@
 // What becomes of an outbound task: which outcomes are repeated, and which never.
 import { describe, expect, test } from "vitest";
 import { commandsFor } from "../../../../../libs/domain/task/commands-for.ts";
-import { step } from "../../../../../libs/domain/task/reduce.ts";
+import { reduceTask } from "../../../../../libs/domain/task/reduce.ts";
 import { attemptOfSession, taskSessionOf } from "../../../../../libs/domain/task/task-ids.ts";
 import { AT } from "../../../../kit/fixtures/sessions.ts";
 import {
@@ -63,7 +63,7 @@ describe("a telephone call", () => {
     const last = become(third, lineGiven, fails);
     expect([stateOf(last), last.backoffMs]).toEqual([`${end} 3`, 0]);
     expect(last.attempts.map(({ state }) => state)).toEqual([end, end, end]);
-    expect(last.attempts.map(({ session }) => session)).toEqual(["t_1-1", "t_1-2", "t_1-3"]);
+    expect(last.attempts.map(({ sessionId }) => sessionId)).toEqual(["t_1-1", "t_1-2", "t_1-3"]);
     expect(last.error?.message).toContain(String(more.sipCode));
   });
 
@@ -77,12 +77,12 @@ describe("a telephone call", () => {
     [{ sipCode: 404, isFinal: true }, "bad_number"],
     [{ providerReason: "assistant-not-found", isFinal: true }, "call_failed"],
   ] as const)("that would only fail again ends at once (%o)", (more, code) => {
-    const failed = { code, worthRepeating: false };
+    const failed = { code, retryable: false };
     const ended = become(dialing(), (task) => callMoved(task, "failed", more));
     expect(stateOf(ended)).toBe("failed 1");
     expect(ended.error).toMatchObject(failed);
     const byItsEnd = become(dialing(), (task) =>
-      sessionEnded(task, { reason: "provider_error", call: { status: "failed", ...more } }),
+      sessionEnded(task, { endedReason: "provider_error", call: { status: "failed", ...more } }),
     );
     expect([stateOf(byItsEnd), byItsEnd.error]).toMatchObject(["failed 1", failed]);
   });
@@ -103,7 +103,7 @@ describe("a telephone call", () => {
   );
 
   test("that was answered and lost its agent is never repeated", () => {
-    const lost = become(answered(), (task) => sessionEnded(task, { reason: "agent_lost" }));
+    const lost = become(answered(), (task) => sessionEnded(task, { endedReason: "agent_lost" }));
     expect([stateOf(lost), lost.error?.code]).toEqual(["failed 1", "lost_after_answer"]);
   });
 
@@ -113,7 +113,7 @@ describe("a telephone call", () => {
       const lost = become(
         dialing(),
         (task) => callMoved(task, status),
-        (task) => sessionEnded(task, { reason: "agent_lost", wasReady: false }),
+        (task) => sessionEnded(task, { endedReason: "agent_lost", wasReady: false }),
       );
       expect([stateOf(lost), lost.error?.code]).toEqual(["unknown 1", "unknown_outcome"]);
     },
@@ -121,7 +121,9 @@ describe("a telephone call", () => {
 
   test("the provider's last word that comes with the session's end counts", () => {
     const end = (call: Parameters<typeof callMoved>[1]) =>
-      become(dialing(), (task) => sessionEnded(task, { reason: "provider_error", call: { status: call } }));
+      become(dialing(), (task) =>
+        sessionEnded(task, { endedReason: "provider_error", call: { status: call } }),
+      );
     expect(stateOf(end("busy"))).toBe("queued 1");
     expect(stateOf(end("unknown"))).toBe("unknown 1");
     expect(stateOf(end("dialing"))).toBe("unknown 1");
@@ -131,7 +133,7 @@ describe("a telephone call", () => {
   test.each(["join_timeout", "ready_timeout", "agent_lost", "agent_error", "provider_error"] as const)(
     "whose session ended as %s before anything was dialled is tried again",
     (reason) => {
-      const next = become(dialing(), (task) => sessionEnded(task, { reason, wasReady: false }));
+      const next = become(dialing(), (task) => sessionEnded(task, { endedReason: reason, wasReady: false }));
       expect([stateOf(next), next.failures]).toEqual(["queued 1", 1]);
       expect(next.attempts[0]?.error?.message).toContain("nothing was dialled");
     },
@@ -139,26 +141,27 @@ describe("a telephone call", () => {
 
   test("that was only intended, and was never dialled, is judged by its session's end alone", () => {
     const intended = become(dialing(), sessionReady, (task) => callMoved(task, "dialing"));
-    const end = { reason: "provider_error", notDialled: true } as const;
-    const refused = become(intended, (task) => sessionEnded(task, { ...end, worthRepeating: false }));
+    const end = { endedReason: "provider_error", notDialed: true } as const;
+    const refused = become(intended, (task) => sessionEnded(task, { ...end, retryable: false }));
     expect([stateOf(refused), refused.error?.code]).toEqual(["failed 1", "provider_failed"]);
     expect(refused.attempts[0]).not.toHaveProperty("call");
     expect(become(intended, (task) => sessionEnded(task, end)).state).toBe("queued");
     expect(
-      become(intended, (task) => sessionEnded(task, { reason: "cancelled", ...{ notDialled: true } })).state,
+      become(intended, (task) => sessionEnded(task, { endedReason: "cancelled", ...{ notDialed: true } }))
+        .state,
     ).toBe("canceled");
   });
 
   test("an error of the provider that would only happen again ends it at once", () => {
     const refused = become(dialing(), (task) =>
-      sessionEnded(task, { reason: "provider_error", worthRepeating: false, wasReady: false }),
+      sessionEnded(task, { endedReason: "provider_error", retryable: false, wasReady: false }),
     );
     expect([stateOf(refused), refused.error?.code]).toEqual(["failed 1", "provider_failed"]);
   });
 
   test("an attempt that found no agent costs no failure, however often", () => {
     const none = (task: ReturnType<typeof aTask>) =>
-      sessionEnded(task, { reason: "no_capacity", wasReady: false });
+      sessionEnded(task, { endedReason: "no_capacity", wasReady: false });
     let task = aTask("t_1");
     for (let n = 1; n <= 20; n++) task = become(task, lineGiven, none);
     expect([stateOf(task), task.failures, task.backoffMs]).toEqual(["queued 20", 0, 10_000]);
@@ -183,7 +186,7 @@ describe("a telephone call", () => {
 
   test("late news of an earlier stage takes nothing back", () => {
     const task = answered();
-    const late = step(task, callMoved(task, "ringing", { providerReason: "180 Ringing" }));
+    const late = reduceTask(task, callMoved(task, "ringing", { providerReason: "180 Ringing" }));
     expect(late.state).toBe("inProgress");
     expect(late.attempts[0]?.call?.status).toBe("answered");
   });
@@ -199,9 +202,15 @@ describe("a session without a telephone", () => {
 
   test("into which nobody came is no answer; one that lost its agent failed; neither is repeated", () => {
     const ready = become(dialing(provider), sessionReady);
-    expect(stateOf(become(ready, (task) => sessionEnded(task, { reason: "expired" })))).toBe("noAnswer 1");
-    expect(stateOf(become(ready, (task) => sessionEnded(task, { reason: "agent_lost" })))).toBe("failed 1");
-    expect(stateOf(become(ready, (task) => sessionEnded(task, { reason: "max_duration" })))).toBe("failed 1");
+    expect(stateOf(become(ready, (task) => sessionEnded(task, { endedReason: "expired" })))).toBe(
+      "noAnswer 1",
+    );
+    expect(stateOf(become(ready, (task) => sessionEnded(task, { endedReason: "agent_lost" })))).toBe(
+      "failed 1",
+    );
+    expect(stateOf(become(ready, (task) => sessionEnded(task, { endedReason: "max_duration" })))).toBe(
+      "failed 1",
+    );
   });
 
   test("is completed by its end alone, when nobody was told that it was ready", () => {
@@ -210,7 +219,7 @@ describe("a session without a telephone", () => {
 
   test("that somebody ended before it was ready is canceled", () => {
     const ended = become(dialing(provider), (task) =>
-      sessionEnded(task, { reason: "cancelled", wasReady: false }),
+      sessionEnded(task, { endedReason: "cancelled", wasReady: false }),
     );
     expect(stateOf(ended)).toBe("canceled 1");
   });
@@ -219,14 +228,16 @@ describe("a session without a telephone", () => {
 describe("what a record calls for", () => {
   test("is its session while it dials, and that session's end once the attempt is over", () => {
     expect(commandsFor(aTask("t_1"))).toEqual([]);
-    expect(commandsFor(dialing())).toEqual([{ do: "request_session", session: "t_1-1", attempt: 1 }]);
+    expect(commandsFor(dialing())).toEqual([{ do: "request_session", sessionId: "t_1-1", attempt: 1 }]);
     expect(commandsFor(answered())).toEqual([]);
     expect(commandsFor(become(answered(), cancelRequested))).toEqual([
-      { do: "end_session", session: "t_1-1", why: "by the API" },
+      { do: "end_session", sessionId: "t_1-1", reason: "by the API" },
     ]);
     const busy = become(dialing(), (task) => callMoved(task, "busy"));
-    expect(commandsFor(busy)).toMatchObject([{ do: "end_session", session: "t_1-1" }]);
-    expect(commandsFor(become(busy, lineGiven))).toMatchObject([{ do: "request_session", session: "t_1-2" }]);
+    expect(commandsFor(busy)).toMatchObject([{ do: "end_session", sessionId: "t_1-1" }]);
+    expect(commandsFor(become(busy, lineGiven))).toMatchObject([
+      { do: "request_session", sessionId: "t_1-2" },
+    ]);
   });
 
   test("is nothing for a session that has ended by itself", () => {
@@ -242,17 +253,17 @@ describe("a person", () => {
 
   test("gives an ended task another life once, in which attempts are counted on", () => {
     const failed = become(dialing(), (task) => callMoved(task, "failed", { isFinal: true }));
-    const revived = step(failed, retryRequested(failed));
+    const revived = reduceTask(failed, retryRequested(failed));
     expect(revived).toMatchObject({ state: "queued", life: 2, failures: 0, attempt: 1 });
     expect(revived.error).toBeUndefined();
     const canceled = become(revived, cancelRequested);
-    expect(step(canceled, retryRequested(failed))).toBe(canceled);
+    expect(reduceTask(canceled, retryRequested(failed))).toBe(canceled);
     expect(become(revived, lineGiven).attempts.map(({ n }) => n)).toEqual([1, 2]);
   });
 
   test("can't repeat what was completed", () => {
     const done = become(answered(), (task) => sessionEnded(task));
-    expect(step(done, retryRequested(done))).toBe(done);
+    expect(reduceTask(done, retryRequested(done))).toBe(done);
   });
 });
 

@@ -9,10 +9,10 @@ import {
   RoomEvent,
 } from "@livekit/rtc-node";
 import { describe, expect, test } from "vitest";
-import { StageAnswer } from "../../../../../services/agent-host/agent-process/call-answer.ts";
+import { CallAnswer } from "../../../../../services/agent-host/agent-process/call-answer.ts";
 import type { RunningJob } from "../../../../../services/agent-host/agent-process/job.ts";
-import { holdSoundsUntilAnswered } from "../../../../../services/agent-host/agent-process/mute-until-answered.ts";
-import type { StageRoom } from "../../../../../services/agent-host/agent-process/room.ts";
+import { muteUntilAnswered } from "../../../../../services/agent-host/agent-process/mute-until-answered.ts";
+import type { JobRoom } from "../../../../../services/agent-host/agent-process/room.ts";
 
 const CALLEE = "phone-s";
 
@@ -42,7 +42,7 @@ class FakeRoom extends EventEmitter {
 
 function scene(callee: string | undefined = CALLEE) {
   const room = new FakeRoom();
-  const answer = new StageAnswer(callee, room as unknown as StageRoom);
+  const answer = new CallAnswer(callee, room as unknown as JobRoom);
   let changes = 0;
   answer.follow(() => {
     changes += 1;
@@ -102,7 +102,7 @@ describe("an answer", () => {
 
   test("isn't waited for without a telephone", async () => {
     const { room, answer, changes } = scene("nobody");
-    const none = new StageAnswer(undefined, room as unknown as StageRoom);
+    const none = new CallAnswer(undefined, room as unknown as JobRoom);
     none.follow(() => expect.unreachable());
     expect(none.isAwaited).toBe(false);
     await none.wait();
@@ -186,7 +186,7 @@ describe("what an agent would be heard by", () => {
   AudioSource.prototype.captureFrame = async (one: AudioFrame) => {
     taken.push(one);
   };
-  holdSoundsUntilAnswered(() => job);
+  muteUntilAnswered(() => job);
   const held = () => {
     const made = scene();
     job = { answer: made.answer } as unknown as RunningJob;

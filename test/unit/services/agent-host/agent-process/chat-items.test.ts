@@ -91,7 +91,7 @@ describe("of a history", () => {
     ]);
     const record = {
       tenant: "t",
-      session: "s",
+      sessionId: "s",
       attempt: 1,
       checkpoint: 1,
       omitted: 0,

@@ -3,9 +3,9 @@ import { EventEmitter } from "node:events";
 import { initializeLogger, llm, voice } from "@livekit/agents";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { itemsOf } from "../../../../../services/agent-host/agent-process/chat-items.ts";
-import { StageConversation } from "../../../../../services/agent-host/agent-process/conversation.ts";
-import { inEntry, StageOpening } from "../../../../../services/agent-host/agent-process/resume-greeting.ts";
-import type { FromStage } from "../../../../../services/agent-host/pool/messages.ts";
+import { JobConversation } from "../../../../../services/agent-host/agent-process/conversation.ts";
+import { inEntry, ResumeGreeting } from "../../../../../services/agent-host/agent-process/resume-greeting.ts";
+import type { ProcessToHost } from "../../../../../services/agent-host/pool/messages.ts";
 
 beforeAll(() => initializeLogger({ pretty: false, level: "silent" }));
 afterEach(() => {
@@ -31,8 +31,8 @@ const SAID = [
 ];
 
 function conversationOf(said: llm.ChatItem[], keep = true) {
-  const told: Extract<FromStage, { type: "conversation" }>[] = [];
-  const conversation = new StageConversation({
+  const told: Extract<ProcessToHost, { type: "conversation" }>[] = [];
+  const conversation = new JobConversation({
     slot: "slot",
     resumes:
       said.length === 0 ? undefined : { attempt: 1, omitted: 3, items: itemsOf(new llm.ChatContext(said)) },
@@ -144,7 +144,7 @@ function openingScene(options: { said?: llm.ChatItem[]; sentence?: string; tts?:
     ...(tts ? { tts: {} } : {}),
     output: { audio: {}, audioEnabled: true },
   }) as unknown as voice.AgentSession;
-  const opening = new StageOpening(conversationOf(said).conversation, sentence, (error) => {
+  const opening = new ResumeGreeting(conversationOf(said).conversation, sentence, (error) => {
     throw error;
   });
   const bridge = () => opening.bridge(session, originals);

@@ -2,11 +2,11 @@
 import { EventEmitter } from "node:events";
 import { type JobContext, runWithJobContextAsync, type voice } from "@livekit/agents";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { AgentMeasures, TOOLS_MAX } from "../../../../../libs/contracts/calls/call.ts";
+import { AgentUsage, TOOLS_MAX } from "../../../../../libs/contracts/calls/call.ts";
 import { quantileOf } from "../../../../../libs/domain/call/histogram.ts";
 import { logOwner } from "../../../../../services/agent-host/agent-process/log.ts";
-import { StageMeasures } from "../../../../../services/agent-host/agent-process/usage.ts";
-import type { FromStage } from "../../../../../services/agent-host/pool/messages.ts";
+import { JobUsage } from "../../../../../services/agent-host/agent-process/usage.ts";
+import type { ProcessToHost } from "../../../../../services/agent-host/pool/messages.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
@@ -16,14 +16,14 @@ afterEach(() => {
 });
 
 function job(slot: string) {
-  const told: FromStage[] = [];
-  const measures = new StageMeasures({ slot, send: (message) => told.push(message) });
+  const told: ProcessToHost[] = [];
+  const measures = new JobUsage({ slot, send: (message) => told.push(message) });
   const session = new EventEmitter();
   measures.follow(session as unknown as voice.AgentSession);
-  const last = (): AgentMeasures => {
+  const last = (): AgentUsage => {
     const message = told.at(-1);
-    if (message?.type !== "measures") throw new Error("nothing was told");
-    return message.measures;
+    if (message?.type !== "usage") throw new Error("nothing was told");
+    return message.usage;
   };
   return { measures, session, told, last };
 }
@@ -41,7 +41,7 @@ const llm = (ttftMs: number, promptTokens = 100) =>
 
 /** As it is in the stage: what a job's models tell runs in that job's context. */
 const inJob = (slot: string, call: () => void): Promise<void> =>
-  runWithJobContextAsync({ [logOwner]: { slot, session: slot } } as unknown as JobContext, async () =>
+  runWithJobContextAsync({ [logOwner]: { slot, sessionId: slot } } as unknown as JobContext, async () =>
     call(),
   );
 
@@ -75,7 +75,7 @@ describe("what is added up", () => {
     session.emit("error", { type: "error" });
     measures.finish();
     const found = last();
-    expect(AgentMeasures.parse(JSON.parse(JSON.stringify(found)))).toEqual(found);
+    expect(AgentUsage.parse(JSON.parse(JSON.stringify(found)))).toEqual(found);
     expect(found).toMatchObject({
       llm: { count: 2, sumMs: 800, maxMs: 500 },
       tts: { count: 1 },
@@ -182,8 +182,8 @@ describe("when it is told", () => {
     const { measures, told } = job("a");
     measures.finish();
     expect(told).toHaveLength(1);
-    const none: FromStage[] = [];
-    new StageMeasures({ slot: "b", send: (message) => none.push(message) }).finish();
+    const none: ProcessToHost[] = [];
+    new JobUsage({ slot: "b", send: (message) => none.push(message) }).finish();
     expect(none).toHaveLength(0);
   });
 });

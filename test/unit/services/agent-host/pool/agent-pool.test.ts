@@ -19,7 +19,7 @@ function ready(target: Parameters<typeof poolScene>[0], standby = false, spreadO
 
 describe("a pool keeps", () => {
   test("as many agents as its target says, in as few stages as may hold them", () => {
-    const scene = ready({ min: 3, perStage: 2 });
+    const scene = ready({ min: 3, perProcess: 2 });
     expect(scene.numbers()).toEqual({ warm: 3, hot: 0, warming: 0, busy: 0 });
     expect(scene.stages.map((stage) => stage.slots("warm").length)).toEqual([2, 1]);
   });
@@ -45,10 +45,10 @@ describe("a pool keeps", () => {
   test("the warmest when it has to shrink", async () => {
     const scene = ready({ min: 3, hot: 1 }, true);
     await scene.clock.settle();
-    const hot = scene.stages[0]?.slots("heat")[0] as string;
+    const hot = scene.stages[0]?.slots("connect_standby")[0] as string;
     scene.stages[0]?.say({ type: "hot", slot: hot });
     expect(scene.numbers()).toMatchObject({ warm: 2, hot: 1 });
-    scene.pool.setTarget({ min: 1, hot: 1, max: 10, perStage: 10 });
+    scene.pool.setTarget({ min: 1, hot: 1, max: 10, perProcess: 10 });
     expect(scene.numbers()).toMatchObject({ warm: 0, hot: 1 });
     expect(scene.stages[0]?.slots("release")).not.toContain(hot);
   });
@@ -59,7 +59,7 @@ describe("an agent", () => {
     const scene = ready({ min: 1, hot: 1 }, true);
     expect(scene.pool.take("hot", anAssignment("a"))).toBeUndefined();
     await scene.clock.settle();
-    scene.stages[0]?.say({ type: "hot", slot: scene.stages[0].slots("heat")[0] as string });
+    scene.stages[0]?.say({ type: "hot", slot: scene.stages[0].slots("connect_standby")[0] as string });
     expect(scene.give("a", "hot")?.assignment?.warmth).toBe("hot");
     expect(scene.rooms.filter((room) => room.startsWith("-"))).toEqual([]);
   });
@@ -67,7 +67,7 @@ describe("an agent", () => {
   test("that is hot serves as a warm one too, and leaves its standby room for it", async () => {
     const scene = ready({ min: 1, hot: 1 }, true);
     await scene.clock.settle();
-    const slot = scene.stages[0]?.slots("heat")[0] as string;
+    const slot = scene.stages[0]?.slots("connect_standby")[0] as string;
     scene.stages[0]?.say({ type: "hot", slot });
     expect(scene.give("a", "warm")).toMatchObject({ id: slot, assignment: { warmth: "warm" } });
     expect(scene.rooms).toContain(`-${slot}`);
@@ -116,7 +116,7 @@ describe("an agent", () => {
     const [a, b] = [scene.give("a"), scene.give("b")] as NonNullable<ReturnType<typeof scene.give>>[];
     scene.pool.release(b as NonNullable<typeof b>, "over");
     for (const slot of [a, b])
-      scene.stages[0]?.say({ type: "ended", slot: slot?.id as string, why: "done", lost: false });
+      scene.stages[0]?.say({ type: "ended", slot: slot?.id as string, reason: "done", lost: false });
     expect(scene.heard.filter((line) => line.startsWith("ended"))).toEqual(["ended a: done"]);
   });
 });
@@ -168,7 +168,7 @@ describe("a start that fails", () => {
 
   test("for want of a key disables the profile and is not repeated", async () => {
     const scene = poolScene({ min: 1 });
-    scene.stages[0]?.say({ type: "disabled", why: "OPENAI_API_KEY must be set for it" });
+    scene.stages[0]?.say({ type: "disabled", reason: "OPENAI_API_KEY must be set for it" });
     await scene.clock.advance(120_000);
     expect(scene.stages).toHaveLength(1);
     expect(scene.pool.profile()).toMatchObject({
@@ -293,7 +293,7 @@ describe("a stage", () => {
     const slot = scene.give("a") as NonNullable<ReturnType<typeof scene.give>>;
     scene.warmUp();
     const [stage] = scene.stages;
-    stage?.say({ type: "tainted", error: "a stray error" });
+    stage?.say({ type: "unhealthy", error: "a stray error" });
     expect(stage?.slots("release")).not.toContain(slot.id);
     expect(stage?.slots("release")).toHaveLength(2);
     expect(scene.stages).toHaveLength(2);
@@ -309,7 +309,7 @@ describe("a pool that is spread over two stages", () => {
   /** How many agents wait in each living stage. */
   const idle = ({ pool, stages }: PoolScene) =>
     pool
-      .stages()
+      .processes()
       .filter(({ pid }) => stages[(pid ?? 0) - 1]?.isKilled === false)
       .map(({ slots }) => slots.filter(({ state }) => state === "warm").length);
 
@@ -322,13 +322,13 @@ describe("a pool that is spread over two stages", () => {
   });
 
   test("has an idle agent outside of the stage of every session, however many are given out", () => {
-    const scene = ready({ min: 2, max: 30, perStage: 10 }, false, 2);
+    const scene = ready({ min: 2, max: 30, perProcess: 10 }, false, 2);
     for (let n = 0; n < 8; n++) {
       const slot = scene.give(`s${n}`);
       scene.warmUp();
       for (const stage of scene.stages) if (stage.told.length === 0) stage.say({ type: "loaded", pool: {} });
       scene.warmUp();
-      const others = scene.pool.stages().filter(({ id }) => id !== slot?.stage.id);
+      const others = scene.pool.processes().filter(({ id }) => id !== slot?.process.id);
       expect(others.flatMap(({ slots }) => slots).some(({ state }) => state === "warm")).toBe(true);
     }
     expect(scene.stages).toHaveLength(2);
@@ -338,7 +338,7 @@ describe("a pool that is spread over two stages", () => {
     const scene = ready({ min: 3 }, false, 2);
     const lost = scene.give("a");
     scene.warmUp();
-    const [dead, left] = lost?.stage.id === scene.pool.stages()[0]?.id ? [0, 1] : [1, 0];
+    const [dead, left] = lost?.process.id === scene.pool.processes()[0]?.id ? [0, 1] : [1, 0];
     scene.stages[dead]?.die("SIGKILL");
     expect(scene.heard).toContain("lost a: SIGKILL");
     const next = scene.give("a again");
@@ -354,7 +354,7 @@ describe("a pool that is spread over two stages", () => {
   test("stays spread when it shrinks", () => {
     const scene = ready({ min: 6 }, false, 2);
     expect(idle(scene)).toEqual([5, 1]);
-    scene.pool.setTarget({ min: 2, hot: 0, max: 10, perStage: 10 });
+    scene.pool.setTarget({ min: 2, hot: 0, max: 10, perProcess: 10 });
     expect(idle(scene)).toEqual([1, 1]);
   });
 });

@@ -2,16 +2,22 @@
 import { expect, test } from "vitest";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
 import type { Slot } from "../../../../../services/agent-host/pool/slots.ts";
-import { Heater } from "../../../../../services/agent-host/pool/standby.ts";
+import { Standby } from "../../../../../services/agent-host/pool/standby.ts";
 
 /** Slots whose stage notes which of them it was told to heat. */
 function makeSlots(count: number) {
   const told: string[] = [];
-  const stage = { isTainted: false, link: { send: ({ slot }: { slot: string }) => told.push(slot) } };
+  const stage = { isUnhealthy: false, link: { send: ({ slot }: { slot: string }) => told.push(slot) } };
   const slots = Array.from(
     { length: count },
     (_, n) =>
-      ({ id: `slot-${n}`, state: "warm", isHeating: false, hasStandby: false, stage }) as unknown as Slot,
+      ({
+        id: `slot-${n}`,
+        state: "warm",
+        isConnectingStandby: false,
+        hasStandby: false,
+        process: stage,
+      }) as unknown as Slot,
   );
   return { slots, told };
 }
@@ -42,20 +48,20 @@ const settle = () => new Promise((resolve) => setImmediate(resolve));
 
 test("an agent that is given out while it is heated doesn't count as heated, so another takes its place", async () => {
   const { slots, told } = makeSlots(2);
-  const heater = new Heater({
+  const heater = new Standby({
     ...makeClock(),
     log: silentLog,
     standby: standbyThat(room),
     onChange: () => {},
   });
-  heater.heat(slots, 1);
+  heater.connectStandby(slots, 1);
   await settle();
   expect(told).toEqual(["slot-0"]);
-  heater.heat(slots, 1);
+  heater.connectStandby(slots, 1);
   await settle();
   expect(told).toEqual(["slot-0"]);
   slots[0]!.state = "busy";
-  heater.heat(slots, 1);
+  heater.connectStandby(slots, 1);
   await settle();
   expect(told).toEqual(["slot-0", "slot-1"]);
 });
@@ -65,8 +71,8 @@ test("after a failure it pauses, and goes on when the pause is over, even if its
   const { clock, fire } = makeClock();
   let isUp = false;
   const standby = standbyThat((slot) => (isUp ? room(slot) : Promise.reject(new Error("no LiveKit"))));
-  const heat = () => heater.heat(slots, 1);
-  const heater: Heater = new Heater({ clock, log: silentLog, standby, onChange: heat });
+  const heat = () => heater.connectStandby(slots, 1);
+  const heater: Standby = new Standby({ clock, log: silentLog, standby, onChange: heat });
   heat();
   await settle();
   isUp = true;

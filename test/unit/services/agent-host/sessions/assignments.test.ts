@@ -6,7 +6,7 @@ import { GreenroomError } from "../../../../../libs/contracts/errors.ts";
 import type { Assign } from "../../../../../libs/contracts/fleet/host.ts";
 import type { SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
-import type { StageResume } from "../../../../../services/agent-host/pool/messages.ts";
+import type { ResumedConversation } from "../../../../../services/agent-host/pool/messages.ts";
 import { Assignments } from "../../../../../services/agent-host/sessions/assignments.ts";
 import { poolScene } from "../../../../kit/fakes/scripted-processes.ts";
 import { aSession } from "../../../../kit/fixtures/sessions.ts";
@@ -18,7 +18,7 @@ function scene(options: { min?: number; refuses?: () => string | undefined } = {
   pool.stages[0]?.say({ type: "loaded", pool: {} });
   pool.warmUp();
   const stored = new Map<string, SessionRecord>();
-  const left = new Map<string, StageResume>();
+  const left = new Map<string, ResumedConversation>();
   const store = { isDown: false, beforeAnswer: () => {} };
   const bus = {
     read: async (_bucket: unknown, key: string) => {
@@ -35,7 +35,7 @@ function scene(options: { min?: number; refuses?: () => string | undefined } = {
     hostId: "h",
     epoch: () => EPOCH,
     pools: new Map([["echo", pool.pool]]),
-    conversations: { leftFor: async ({ session }) => left.get(session) },
+    conversations: { previousFor: async ({ sessionId }) => left.get(sessionId) },
     refuses: options.refuses ?? (() => undefined),
   });
   /** The dispatcher has saved that this attempt is this host's. */
@@ -46,15 +46,15 @@ function scene(options: { min?: number; refuses?: () => string | undefined } = {
   return { ...pool, assignments, dispatch, store, left };
 }
 
-const anAssign = (session: string, attempt: number, changed: Partial<Assign> = {}): Assign => ({
+const anAssign = (sessionId: string, attempt: number, changed: Partial<Assign> = {}): Assign => ({
   tenant: "t",
-  session,
+  sessionId,
   attempt,
   epoch: EPOCH,
   profile: "echo",
-  asked: "warm",
-  room: `session-${session}`,
-  identity: `agent-${session}-${attempt}`,
+  requestedWarmth: "warm",
+  room: `session-${sessionId}`,
+  identity: `agent-${sessionId}-${attempt}`,
   token: "token",
   user: { id: "u", name: "U" },
   metadata: {},
@@ -62,13 +62,18 @@ const anAssign = (session: string, attempt: number, changed: Partial<Assign> = {
   ...changed,
 });
 
-const aRelease = (session: string, attempt: number) => ({ tenant: "t", session, attempt, why: "over" });
+const aRelease = (sessionId: string, attempt: number) => ({
+  tenant: "t",
+  sessionId,
+  attempt,
+  reason: "over",
+});
 
 describe("an assign", () => {
   test("that is repeated starts one job and is answered the same", async () => {
     const { assignments, dispatch, stages } = scene();
     dispatch("a", 1);
-    const answers = await Promise.all([1, 2, 3].map(() => assignments.onAssign(anAssign("a", 1))));
+    const answers = await Promise.all([1, 2, 3].map(() => assignments.handleAssign(anAssign("a", 1))));
     expect(answers).toEqual([1, 2, 3].map(() => ({ verdict: "accepted" })));
     expect(stages[0]?.slots("run")).toHaveLength(1);
     expect(assignments.assigned).toBe(1);
@@ -79,28 +84,28 @@ describe("an assign", () => {
     const said = { id: "i", type: "message" as const, createdAt: 1, role: "user", content: ["Hello."] };
     left.set("a", { attempt: 1, items: [said], omitted: 0 });
     dispatch("a", 2);
-    await assignments.onAssign(anAssign("a", 2, { recovering: true }));
+    await assignments.handleAssign(anAssign("a", 2, { recovering: true }));
     expect(stages[0]?.told.find(({ type }) => type === "run")).toMatchObject({
       job: { attempt: 2, recovering: true, resumes: { attempt: 1, items: [said] } },
     });
   });
 
   test("that was declined stays so when something is free by then", async () => {
-    let why: string | undefined = "the host is full";
-    const { assignments, dispatch } = scene({ refuses: () => why });
+    let reason: string | undefined = "the host is full";
+    const { assignments, dispatch } = scene({ refuses: () => reason });
     dispatch("a", 1);
-    const declined = { verdict: "declined", why: "the host is full" };
-    expect(await assignments.onAssign(anAssign("a", 1))).toEqual(declined);
-    why = undefined;
-    expect(await assignments.onAssign(anAssign("a", 1))).toEqual(declined);
+    const declined = { verdict: "declined", reason: "the host is full" };
+    expect(await assignments.handleAssign(anAssign("a", 1))).toEqual(declined);
+    reason = undefined;
+    expect(await assignments.handleAssign(anAssign("a", 1))).toEqual(declined);
     dispatch("a", 2);
-    expect(await assignments.onAssign(anAssign("a", 2))).toEqual({ verdict: "accepted" });
+    expect(await assignments.handleAssign(anAssign("a", 2))).toEqual({ verdict: "accepted" });
   });
 
   test("of another life of the host is stale", async () => {
     const { assignments, dispatch, numbers } = scene();
     dispatch("a", 1);
-    expect(await assignments.onAssign(anAssign("a", 1, { epoch: EPOCH - 1 }))).toMatchObject({
+    expect(await assignments.handleAssign(anAssign("a", 1, { epoch: EPOCH - 1 }))).toMatchObject({
       verdict: "stale",
     });
     expect(numbers().busy).toBe(0);
@@ -114,7 +119,7 @@ describe("an assign", () => {
   ])("that comes late, when the record %s, starts nothing", async (_when, changed) => {
     const { assignments, dispatch, numbers, stages } = scene();
     dispatch("a", 1, changed);
-    expect(await assignments.onAssign(anAssign("a", 1))).toMatchObject({ verdict: "stale" });
+    expect(await assignments.handleAssign(anAssign("a", 1))).toMatchObject({ verdict: "stale" });
     expect(stages[0]?.slots("run")).toEqual([]);
     expect(numbers()).toMatchObject({ warm: 2, busy: 0 });
     expect(assignments.count).toBe(0);
@@ -123,42 +128,42 @@ describe("an assign", () => {
   test("of an old attempt that comes late leaves the agent of the newer one alone", async () => {
     const { assignments, dispatch, stages } = scene();
     dispatch("a", 2);
-    await assignments.onAssign(anAssign("a", 2));
-    expect(await assignments.onAssign(anAssign("a", 1))).toMatchObject({ verdict: "stale" });
+    await assignments.handleAssign(anAssign("a", 2));
+    expect(await assignments.handleAssign(anAssign("a", 1))).toMatchObject({ verdict: "stale" });
     expect(stages[0]?.slots("release")).toEqual([]);
-    expect(await assignments.onRelease(aRelease("a", 2))).toEqual({ released: true });
+    expect(await assignments.handleRelease(aRelease("a", 2))).toEqual({ released: true });
   });
 
   test("of a newer attempt sends the agent of the older one away", async () => {
     const { assignments, dispatch, stages } = scene();
     dispatch("a", 1);
-    await assignments.onAssign(anAssign("a", 1));
+    await assignments.handleAssign(anAssign("a", 1));
     dispatch("a", 2);
-    expect(await assignments.onAssign(anAssign("a", 2))).toEqual({ verdict: "accepted" });
+    expect(await assignments.handleAssign(anAssign("a", 2))).toEqual({ verdict: "accepted" });
     const [first, second] = stages[0]?.slots("run") ?? [];
     expect(second).toBeDefined();
     expect(stages[0]?.slots("release")).toEqual([first]);
-    expect(await assignments.onRelease(aRelease("a", 2))).toEqual({ released: true });
+    expect(await assignments.handleRelease(aRelease("a", 2))).toEqual({ released: true });
   });
 
   test("that crosses with the next one ends with the newer agent known, whichever was read first", async () => {
     const { assignments, dispatch, numbers } = scene();
     dispatch("a", 2);
     const [old, now] = await Promise.all([
-      assignments.onAssign(anAssign("a", 1)),
-      assignments.onAssign(anAssign("a", 2)),
+      assignments.handleAssign(anAssign("a", 1)),
+      assignments.handleAssign(anAssign("a", 2)),
     ]);
     expect([old.verdict, now.verdict]).toEqual(["stale", "accepted"]);
     expect(assignments.count).toBe(1);
     expect(numbers().busy).toBe(1);
-    expect(await assignments.onRelease(aRelease("a", 2))).toEqual({ released: true });
+    expect(await assignments.handleRelease(aRelease("a", 2))).toEqual({ released: true });
   });
 
   test("that is released while the record is read starts nothing", async () => {
     const { assignments, dispatch, stages, store } = scene();
     dispatch("a", 1);
-    store.beforeAnswer = () => void assignments.onRelease(aRelease("a", 1));
-    expect(await assignments.onAssign(anAssign("a", 1))).toMatchObject({ verdict: "stale" });
+    store.beforeAnswer = () => void assignments.handleRelease(aRelease("a", 1));
+    expect(await assignments.handleAssign(anAssign("a", 1))).toMatchObject({ verdict: "stale" });
     expect(stages[0]?.slots("run")).toEqual([]);
   });
 
@@ -166,9 +171,9 @@ describe("an assign", () => {
     const { assignments, dispatch, numbers, store } = scene();
     dispatch("a", 1);
     store.isDown = true;
-    expect(await assignments.onAssign(anAssign("a", 1))).toMatchObject({
+    expect(await assignments.handleAssign(anAssign("a", 1))).toMatchObject({
       verdict: "stale",
-      why: "the record could not be read",
+      reason: "the record could not be read",
     });
     expect(numbers()).toMatchObject({ warm: 2, busy: 0 });
   });
@@ -176,13 +181,13 @@ describe("an assign", () => {
   test("for a profile or an agent that isn't here is declined", async () => {
     const { assignments, dispatch } = scene({ min: 0 });
     dispatch("a", 1);
-    expect(await assignments.onAssign(anAssign("a", 1, { profile: "talk" }))).toMatchObject({
+    expect(await assignments.handleAssign(anAssign("a", 1, { profile: "talk" }))).toMatchObject({
       verdict: "declined",
     });
     dispatch("b", 1);
-    expect(await assignments.onAssign(anAssign("b", 1, { asked: "hot" }))).toEqual({
+    expect(await assignments.handleAssign(anAssign("b", 1, { requestedWarmth: "hot" }))).toEqual({
       verdict: "declined",
-      why: "no hot agent of echo is free",
+      reason: "no hot agent of echo is free",
     });
   });
 });
@@ -191,8 +196,8 @@ describe("a release", () => {
   test("of another attempt than the one that runs does nothing", async () => {
     const { assignments, dispatch, stages } = scene();
     dispatch("a", 2);
-    await assignments.onAssign(anAssign("a", 2));
-    expect(await assignments.onRelease(aRelease("a", 1))).toEqual({ released: false });
+    await assignments.handleAssign(anAssign("a", 2));
+    expect(await assignments.handleRelease(aRelease("a", 1))).toEqual({ released: false });
     expect(stages[0]?.slots("release")).toEqual([]);
   });
 });
@@ -203,8 +208,10 @@ describe("a release before a room is deleted", () => {
     all.dispatch("a", 1);
     const answers: unknown[] = [];
     const release = async () => {
-      await all.assignments.onAssign(anAssign("a", 1));
-      void all.assignments.onRelease({ ...aRelease("a", 1), untilLeft: true }).then((it) => answers.push(it));
+      await all.assignments.handleAssign(anAssign("a", 1));
+      void all.assignments
+        .handleRelease({ ...aRelease("a", 1), untilLeft: true })
+        .then((it) => answers.push(it));
       await all.clock.advance(500);
       return all.stages[0]?.slots("release")[0] ?? "";
     };
@@ -234,7 +241,7 @@ describe("a look at the records", () => {
     const { assignments, dispatch, stages } = scene();
     for (const id of ["ours", "theirs"]) {
       dispatch(id, 1);
-      await assignments.onAssign(anAssign(id, 1));
+      await assignments.handleAssign(anAssign(id, 1));
     }
     dispatch("theirs", 2, { host: "other" });
     await assignments.checkRecords();
@@ -244,7 +251,7 @@ describe("a look at the records", () => {
   test("lets go of nothing while the store can't be asked", async () => {
     const { assignments, dispatch, stages, store } = scene();
     dispatch("a", 1);
-    await assignments.onAssign(anAssign("a", 1));
+    await assignments.handleAssign(anAssign("a", 1));
     store.isDown = true;
     await expect(assignments.checkRecords()).rejects.toThrow("NATS is away");
     expect(stages[0]?.slots("release")).toEqual([]);

@@ -7,8 +7,8 @@ import type { SessionRecord } from "../../../../../libs/contracts/sessions/sessi
 import { watchSessions } from "../../../../../libs/fleet/session-view.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
 import type { Assignment } from "../../../../../services/agent-host/pool/slots.ts";
-import { ConversationKeeper } from "../../../../../services/agent-host/sessions/conversation-store.ts";
-import { removeLeftConversations } from "../../../../../services/janitor/delete-conversations.ts";
+import { ConversationStore } from "../../../../../services/agent-host/sessions/conversation-store.ts";
+import { deleteConversations } from "../../../../../services/janitor/delete-conversations.ts";
 import { anAssignment } from "../../../../kit/fakes/scripted-processes.ts";
 import { aSession } from "../../../../kit/fixtures/sessions.ts";
 import { world } from "../../../../kit/worlds/memory-world.ts";
@@ -30,7 +30,7 @@ function keeperScene() {
   const scene = world();
   const bus = scene.connect("test");
   const keeper = (name = "host", enabled = true) =>
-    new ConversationKeeper({ bus: scene.connect(name), clock: scene.clock, log: silentLog, enabled });
+    new ConversationStore({ bus: scene.connect(name), clock: scene.clock, log: silentLog, enabled });
   /** The dispatcher has saved the session as it is now. */
   const session = async (changed: Partial<SessionRecord> = {}) => {
     const record = aSession("s", { tenant: "t", state: "ready", attempt: 1, ...changed });
@@ -39,9 +39,9 @@ function keeperScene() {
   };
   const stored = () => scene.server.standing(conversations).map(({ value }) => value);
   const of = (attempt = 1): Assignment => ({ ...anAssignment("s"), attempt, warmth: "warm" });
-  const leftFor = (attempt: number, recovering = true) =>
-    ({ tenant: "t", session: "s", attempt, recovering }) as Parameters<ConversationKeeper["leftFor"]>[0];
-  return { ...scene, bus, keeper, session, stored, of, leftFor };
+  const previousFor = (attempt: number, recovering = true) =>
+    ({ tenant: "t", sessionId: "s", attempt, recovering }) as Parameters<ConversationStore["previousFor"]>[0];
+  return { ...scene, bus, keeper, session, stored, of, previousFor };
 }
 
 describe("a conversation", () => {
@@ -55,15 +55,15 @@ describe("a conversation", () => {
   });
 
   test("is left for the next attempt only when one recovers, and only by an older one", async () => {
-    const { keeper, session, of, leftFor, clock, outcome } = keeperScene();
+    const { keeper, session, of, previousFor, clock, outcome } = keeperScene();
     await session();
     const host = keeper();
     host.keep(of(), said("a"));
     await clock.advance(100);
     const next = keeper("other");
-    expect(await outcome(next.leftFor(leftFor(2)))).toEqual({ attempt: 1, ...said("a") });
-    expect(await outcome(next.leftFor(leftFor(2, false)))).toBeUndefined();
-    expect(await outcome(next.leftFor(leftFor(1)))).toBeUndefined();
+    expect(await outcome(next.previousFor(previousFor(2)))).toEqual({ attempt: 1, ...said("a") });
+    expect(await outcome(next.previousFor(previousFor(2, false)))).toBeUndefined();
+    expect(await outcome(next.previousFor(previousFor(1)))).toBeUndefined();
   });
 
   test("of an older attempt never replaces a newer one's, though its host knew where the key stood", async () => {
@@ -85,7 +85,7 @@ describe("a conversation", () => {
   });
 
   test("of a former attempt stays in front of one that began anew, and is not doubled by one that went on", async () => {
-    const { keeper, session, stored, of, leftFor, clock, outcome } = keeperScene();
+    const { keeper, session, stored, of, previousFor, clock, outcome } = keeperScene();
     await session();
     keeper("first").keep(of(1), said("a", "b"));
     await clock.advance(100);
@@ -99,7 +99,7 @@ describe("a conversation", () => {
     expect(ids()).toEqual([[2, "abcd"]]);
     await session({ attempt: 3 });
     const on = keeper("on");
-    expect((await outcome(on.leftFor(leftFor(3))))?.items).toHaveLength(4);
+    expect((await outcome(on.previousFor(previousFor(3))))?.items).toHaveLength(4);
     on.keep(of(3), said("b", "c", "d", "e"));
     await clock.advance(100);
     expect(ids()).toEqual([[3, "bcde"]]);
@@ -128,7 +128,7 @@ describe("a conversation", () => {
   });
 
   test("of a host that keeps none is neither stored nor read", async () => {
-    const { keeper, session, stored, of, leftFor, clock, outcome } = keeperScene();
+    const { keeper, session, stored, of, previousFor, clock, outcome } = keeperScene();
     await session();
     const host = keeper("host", false);
     host.keep(of(), said("a"));
@@ -137,7 +137,7 @@ describe("a conversation", () => {
     keeper("other").keep(of(), said("a"));
     await clock.advance(1000);
     expect(stored()).toHaveLength(1);
-    expect(await outcome(host.leftFor(leftFor(2)))).toBeUndefined();
+    expect(await outcome(host.previousFor(previousFor(2)))).toBeUndefined();
   });
 });
 
@@ -147,7 +147,7 @@ describe("a janitor removes what was said", () => {
     await session();
     const bus = connect("janitor");
     const view = await outcome(watchSessions(bus, clock));
-    const stop = removeLeftConversations({ bus, clock, log: silentLog }, view);
+    const stop = deleteConversations({ bus, clock, log: silentLog }, view);
     keeper().keep(of(), said("a"));
     await clock.advance(40_000);
     expect(stored()).toHaveLength(1);
@@ -165,10 +165,10 @@ describe("a janitor removes what was said", () => {
     await session({ state: "ended", endedReason: "completed" });
     const bus = connect("janitor");
     const view = await outcome(watchSessions(bus, clock));
-    const stop = removeLeftConversations({ bus, clock, log: silentLog }, view);
+    const stop = deleteConversations({ bus, clock, log: silentLog }, view);
     await clock.advance(1000);
     expect(stored()).toEqual([]);
-    const late = { ...said("late"), tenant: "t", session: "s", attempt: 1, checkpoint: 9 };
+    const late = { ...said("late"), tenant: "t", sessionId: "s", attempt: 1, checkpoint: 9 };
     await outcome(test.save(conversations, late, 0));
     expect(stored()).toHaveLength(1);
     await clock.advance(31_000);

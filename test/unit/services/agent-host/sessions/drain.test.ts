@@ -4,10 +4,10 @@ import type { Drain as DrainQuestion, HostRecord } from "../../../../../libs/con
 import type { SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
 import { drainCommand, undrainCommand } from "../../../../../libs/contracts/streams.ts";
 import { commandsFor } from "../../../../../libs/domain/session/commands-for.ts";
-import { step } from "../../../../../libs/domain/session/reduce.ts";
+import { reduceSession } from "../../../../../libs/domain/session/reduce.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
 import { Drain, roomFor } from "../../../../../services/agent-host/sessions/drain.ts";
-import { repeatRecordChecks } from "../../../../../services/agent-host/sessions/fencing.ts";
+import { watchFencing } from "../../../../../services/agent-host/sessions/fencing.ts";
 import { poolScene } from "../../../../kit/fakes/scripted-processes.ts";
 import { chosen, dispatched, fromHost, joined, lost, ready } from "../../../../kit/fixtures/session-moves.ts";
 import { aHost } from "../../../../kit/fixtures/sessions.ts";
@@ -15,7 +15,7 @@ import { createSimClock } from "../../../../kit/sim-clock.ts";
 import { type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
 
 const handedOver = (record: SessionRecord): SessionRecord =>
-  step(record, fromHost(record, { type: "handed_over", why: "host h1 drains" }));
+  reduceSession(record, fromHost(record, { type: "migrated", reason: "host h1 drains" }));
 const does = (record: SessionRecord): string[] => commandsFor(record).map((command) => command.do);
 
 describe("a session that is handed over", () => {
@@ -30,7 +30,7 @@ describe("a session that is handed over", () => {
       backoffMs: 0,
       room: serving().room,
       avoid: ["h1"],
-      former: { attempt: 1, host: "h1", stays: true },
+      previous: { attempt: 1, host: "h1", keepUntilReplaced: true },
     });
   });
 
@@ -47,7 +47,7 @@ describe("a session that is handed over", () => {
     expect(does(given)).toEqual(["create_room", "assign"]);
     for (const there of [joined(given), ready(given), ready(joined(given))]) {
       expect(commandsFor(there)).toEqual([
-        { do: "release", host: "h1", attempt: 1, why: "the session goes on with another agent" },
+        { do: "release", host: "h1", attempt: 1, reason: "the session goes on with another agent" },
         { do: "remove_participant", room: waiting.room, identity: "agent-s-1" },
       ]);
     }
@@ -55,13 +55,13 @@ describe("a session that is handed over", () => {
 
   test("leaves nobody behind when it ends on the way", () => {
     const record = handedOver(serving());
-    const ended = step(record, {
+    const ended = reduceSession(record, {
       type: "end_requested",
       tenant: "t",
       sessionId: "s",
       at: "2026-01-01T00:00:00.000Z",
-      reason: "completed",
-      why: "the user hung up",
+      endedReason: "completed",
+      reason: "the user hung up",
     });
     expect(does(ended)).toEqual(["release", "remove_participant", "delete_room"]);
   });
@@ -70,7 +70,7 @@ describe("a session that is handed over", () => {
     for (const record of [dispatched(), joined(dispatched())]) {
       const next = handedOver(record);
       expect(next).toMatchObject({ state: "requested", attempt: 2, failures: 0, recovering: false });
-      expect(next.former?.stays).toBeUndefined();
+      expect(next.previous?.keepUntilReplaced).toBeUndefined();
       expect(does(next)).toContain("release");
     }
   });
@@ -78,15 +78,15 @@ describe("a session that is handed over", () => {
   test("takes no word of it from another host, another life or another attempt", () => {
     const record = serving();
     for (const foreign of [{ host: "h2" }, { epoch: 8 }, { attempt: 2 }]) {
-      const said = { ...fromHost(record, { type: "handed_over", why: "x" }), ...foreign } as never;
-      expect(step(record, said)).toBe(record);
+      const said = { ...fromHost(record, { type: "migrated", reason: "x" }), ...foreign } as never;
+      expect(reduceSession(record, said)).toBe(record);
     }
   });
 
   test("lost to a failure after that is given up by the host that kept it", () => {
     const again = lost(chosen(handedOver(serving()), "h2"));
-    expect(again).toMatchObject({ state: "requested", attempt: 3, former: { attempt: 2, host: "h2" } });
-    expect(again.former?.stays).toBeUndefined();
+    expect(again).toMatchObject({ state: "requested", attempt: 3, previous: { attempt: 2, host: "h2" } });
+    expect(again.previous?.keepUntilReplaced).toBeUndefined();
   });
 });
 
@@ -111,7 +111,7 @@ describe("a draining host", () => {
       hostId: "h",
       pools: new Map([["echo", pool.pool]]),
       hosts: () => [able("h"), ...hosts.others],
-      handOver: ({ session }) => said.push(session),
+      handOver: ({ sessionId }) => said.push(sessionId),
       onChange: () => {},
     });
     return { ...pool, drain, said, hosts };
@@ -141,7 +141,7 @@ describe("a draining host", () => {
 
   test("hands over only what others have room for, and the rest when they have", async () => {
     const { clock, drain, give, said, hosts } = scene([able("h2", { max: 3, busy: 2 })]);
-    for (const session of ["a", "b", "c"]) give(session);
+    for (const sessionId of ["a", "b", "c"]) give(sessionId);
     drain.begin({ deadlineMs: 0, onDeadline: "handover" });
     await clock.advance(5000);
     expect(said).toEqual(["a"]);
@@ -192,7 +192,7 @@ describe("a host looks at its sessions' records", () => {
     const clock = createSimClock();
     const own = clock.forProcess();
     const world = { connected: true, fails: false, checks: 0, atMs: [] as number[] };
-    const stop = repeatRecordChecks(
+    const stop = watchFencing(
       { bus: { isConnected: () => world.connected }, clock: own, log: silentLog },
       async () => {
         world.checks += 1;

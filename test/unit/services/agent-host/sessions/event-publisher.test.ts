@@ -4,8 +4,8 @@ import { hosts } from "../../../../../libs/contracts/buckets.ts";
 import type { HostRecord } from "../../../../../libs/contracts/fleet/host.ts";
 import { hostChanges, sessionEvents, sessionLogs } from "../../../../../libs/contracts/streams.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
-import { register } from "../../../../../services/agent-host/host-registration.ts";
-import { SessionReports } from "../../../../../services/agent-host/sessions/event-publisher.ts";
+import { registerHost } from "../../../../../services/agent-host/host-registration.ts";
+import { EventPublisher } from "../../../../../services/agent-host/sessions/event-publisher.ts";
 import { anAssignment } from "../../../../kit/fakes/scripted-processes.ts";
 import { aHost } from "../../../../kit/fixtures/sessions.ts";
 import { world } from "../../../../kit/worlds/memory-world.ts";
@@ -20,12 +20,12 @@ function hostScene() {
       bus,
       clock: scene.clock,
       log: silentLog,
-      onSupplanted: (why: string) => void supplanted.push(why),
+      onSupplanted: (reason: string) => void supplanted.push(reason),
     };
-    return scene.outcome(register(deps, id, () => ({ ...aHost(id), load: state.load })));
+    return scene.outcome(registerHost(deps, id, () => ({ ...aHost(id), load: state.load })));
   };
   const heard: HostRecord[] = [];
-  void scene.connect("ear").listen(hostChanges, (host) => void heard.push(host));
+  void scene.connect("ear").subscribe(hostChanges, (host) => void heard.push(host));
   const stored = () => scene.server.standing(hosts);
   return { ...scene, start, state, supplanted, heard, stored };
 }
@@ -36,8 +36,8 @@ describe("a host's record", () => {
     const announcer = await start();
     expect(stored()[0]?.revision).toBe(announcer.epoch);
     state.load = 0.5;
-    announcer.announce();
-    announcer.announce();
+    announcer.publish();
+    announcer.publish();
     await clock.advance(1);
     expect(heard.at(-1)).toMatchObject({ load: 0.5, epoch: announcer.epoch });
     expect(heard.filter(({ load }) => load === 0.5)).toHaveLength(1);
@@ -63,7 +63,7 @@ describe("a host's record", () => {
     await outcome(janitor.remove(hosts, "h", stored()[0]?.revision ?? 0));
     expect(stored()).toEqual([]);
     await clock.advance(5000);
-    expect(stored()[0]?.value).toMatchObject({ id: "h", epoch: announcer.epoch });
+    expect(stored()[0]?.value).toMatchObject({ hostId: "h", epoch: announcer.epoch });
   });
 
   test("goes with its host", async () => {
@@ -79,7 +79,7 @@ describe("a host's record", () => {
 function reportScene() {
   const scene = world();
   const bus = scene.connect("host");
-  const reports = new SessionReports({
+  const reports = new EventPublisher({
     bus,
     clock: scene.clock,
     log: silentLog,
@@ -95,7 +95,7 @@ describe("a report", () => {
 
   test("says who speaks: host, epoch and attempt", async () => {
     const { reports, outcome, said } = reportScene();
-    reports.say(assignment, { type: "user_left" });
+    reports.publish(assignment, { type: "user_left" });
     await outcome(reports.settle());
     expect(said()).toMatchObject([
       { type: "user_left", tenant: "t", sessionId: "a", attempt: 1, host: "h", epoch: 7 },
@@ -105,18 +105,18 @@ describe("a report", () => {
   test("that can't be stored is said again until it is", async () => {
     const { reports, outcome, said, server, clock } = reportScene();
     server.setFaults({ refuse: 1 });
-    reports.sayLost(assignment, "the stage died");
+    reports.publishLost(assignment, "the stage died");
     await clock.advance(30_000);
     expect(said()).toEqual([]);
     server.calm();
     await outcome(reports.settle());
-    expect(said()).toMatchObject([{ type: "agent_lost", why: "the stage died" }]);
+    expect(said()).toMatchObject([{ type: "agent_lost", reason: "the stage died" }]);
   });
 
   test("is given up after two minutes, since the janitor knows by then", async () => {
     const { reports, said, server, clock } = reportScene();
     server.setFaults({ refuse: 1 });
-    reports.sayLost(assignment, "the stage died");
+    reports.publishLost(assignment, "the stage died");
     await clock.advance(121_000);
     server.calm();
     await clock.advance(10_000);
@@ -126,7 +126,8 @@ describe("a report", () => {
   test("of log lines waits for more of them, and one message has them all", async () => {
     const { reports, clock, server } = reportScene();
     const line = (message: string) => ({ at: "now", level: "info", message });
-    for (const message of ["one", "two", "three"]) reports.log({ tenant: "t", session: "a" }, line(message));
+    for (const message of ["one", "two", "three"])
+      reports.log({ tenant: "t", sessionId: "a" }, line(message));
     await clock.advance(200);
     const batches = server
       .stored(sessionLogs)

@@ -1,9 +1,9 @@
 // What a host keeps of the attempts it serves: stored once when they are over, and before that only now and then.
 import { expect, test } from "vitest";
-import { sessionReports } from "../../../../../libs/contracts/buckets.ts";
+import { usageReports } from "../../../../../libs/contracts/buckets.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
 import type { Assignment } from "../../../../../services/agent-host/pool/slots.ts";
-import { ReportKeeper } from "../../../../../services/agent-host/sessions/usage-reporter.ts";
+import { UsageReporter } from "../../../../../services/agent-host/sessions/usage-reporter.ts";
 import { measuresOf } from "../../../../kit/fixtures/calls.ts";
 import { world } from "../../../../kit/worlds/memory-world.ts";
 import type { Faults } from "../../../../simulation/nats/faults.ts";
@@ -11,24 +11,24 @@ import type { Faults } from "../../../../simulation/nats/faults.ts";
 function scene(faults: Partial<Faults> = {}, seed = 1) {
   const { clock, connect, outcome } = world(faults, seed);
   const bus = connect("host");
-  const keeper = new ReportKeeper({ bus, clock, log: silentLog, hostId: "h1" });
+  const keeper = new UsageReporter({ bus, clock, log: silentLog, hostId: "h1" });
   const assigned = (rest: Partial<Assignment> = {}): Assignment => ({
     tenant: "t",
-    session: "s1",
+    sessionId: "s1",
     attempt: 2,
     warmth: "hot",
     takenAtMs: clock.monotonic(),
     job: undefined,
     readyAtMs: clock.monotonic(),
     lastActiveAtMs: 0,
-    userCame: true,
+    userJoined: true,
     isReleased: false,
     joinMs: 4,
     readyMs: 20,
     ...rest,
   });
-  const stored = async () => (await outcome(bus.read(sessionReports, "t.s1.2")))?.value;
-  const revisions = async () => (await outcome(bus.list(sessionReports))).map(({ revision }) => revision);
+  const stored = async () => (await outcome(bus.read(usageReports, "t.s1.2")))?.value;
+  const revisions = async () => (await outcome(bus.list(usageReports))).map(({ revision }) => revision);
   return { clock, bus, keeper, assigned, stored, revisions, outcome };
 }
 
@@ -37,7 +37,7 @@ test("an attempt that is over is stored with how warm it was, what it took, how 
   const assignment = assigned();
   keeper.note(assignment, "echo", measuresOf("a", 3));
   await clock.advance(5000);
-  assignment.over = { how: "released", why: "the user left", atMs: clock.monotonic() };
+  assignment.over = { how: "released", reason: "the user left", atMs: clock.monotonic() };
   // Closing takes a while, and tells the last of what was measured.
   await clock.advance(700);
   keeper.note(assignment, "echo", measuresOf("b", 4));
@@ -51,8 +51,8 @@ test("an attempt that is over is stored with how warm it was, what it took, how 
     readyMs: 20,
     servedMs: 5000,
     ended: "released",
-    why: "the user left",
-    measures: measuresOf("b", 4),
+    reason: "the user left",
+    usage: measuresOf("b", 4),
   });
 });
 
@@ -78,7 +78,7 @@ test("one that goes on is stored each half minute in which it measured anything"
   await clock.advance(29_000);
   keeper.note(assignment, "echo", measuresOf("a", 2));
   await clock.advance(2000);
-  expect(await stored()).toMatchObject({ servedMs: 30_000, measures: measuresOf("a", 2) });
+  expect(await stored()).toMatchObject({ servedMs: 30_000, usage: measuresOf("a", 2) });
   expect(await stored()).not.toHaveProperty("ended");
   await clock.advance(300_000);
   expect(await revisions()).toEqual([1]);
@@ -90,12 +90,12 @@ test("one that is handed over is stored at once, and again when it is over", asy
   keeper.note(assignment, "echo", measuresOf("a", 1));
   keeper.storeNow(assignment);
   await clock.advance(10);
-  expect(await stored()).toMatchObject({ measures: measuresOf("a", 1) });
+  expect(await stored()).toMatchObject({ usage: measuresOf("a", 1) });
   keeper.note(assignment, "echo", measuresOf("a", 2));
-  assignment.over = { how: "released", why: "handed over", atMs: clock.monotonic() };
+  assignment.over = { how: "released", reason: "handed over", atMs: clock.monotonic() };
   keeper.finish(assignment, "echo");
   await clock.advance(10);
-  expect(await stored()).toMatchObject({ measures: measuresOf("a", 2), ended: "released" });
+  expect(await stored()).toMatchObject({ usage: measuresOf("a", 2), ended: "released" });
 });
 
 test("one that never got ready is not stored", async () => {
@@ -110,7 +110,7 @@ test("one without any AgentSession is stored without measures", async () => {
   keeper.finish(assigned(), "echo");
   await clock.advance(10);
   expect(await stored()).toMatchObject({ warm: "hot" });
-  expect(await stored()).not.toHaveProperty("measures");
+  expect(await stored()).not.toHaveProperty("usage");
 });
 
 test("what comes after the end changes nothing", async () => {
@@ -121,7 +121,7 @@ test("what comes after the end changes nothing", async () => {
   keeper.note(assignment, "echo", measuresOf("a", 9));
   keeper.finish(assignment, "echo");
   await clock.advance(60_000);
-  expect((await stored())?.measures).toEqual(measuresOf("a", 1));
+  expect((await stored())?.usage).toEqual(measuresOf("a", 1));
 });
 
 test.each([1, 2, 3, 4, 5, 6])(
@@ -136,12 +136,12 @@ test.each([1, 2, 3, 4, 5, 6])(
     keeper.storeNow(assignment);
     await clock.advance(200);
     keeper.note(assignment, "echo", measuresOf("a", 7));
-    assignment.over = { how: "ended", why: "w", atMs: clock.monotonic() };
+    assignment.over = { how: "ended", reason: "w", atMs: clock.monotonic() };
     keeper.finish(assignment, "echo");
     await outcome(keeper.settle());
     await clock.advance(100_000);
     let found = await stored().catch(() => undefined);
     for (let n = 0; n < 20 && found === undefined; n++) found = await stored().catch(() => undefined);
-    expect(found).toMatchObject({ measures: measuresOf("a", 7), ended: "ended" });
+    expect(found).toMatchObject({ usage: measuresOf("a", 7), ended: "ended" });
   },
 );

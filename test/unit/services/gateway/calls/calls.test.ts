@@ -3,10 +3,10 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import type { CallRecord } from "../../../../../libs/contracts/calls/call.ts";
 import { calls } from "../../../../../libs/contracts/streams.ts";
-import { callOf } from "../../../../../libs/domain/call/build-call.ts";
+import { buildCall } from "../../../../../libs/domain/call/build-call.ts";
 import { systemClock } from "../../../../../libs/runtime/clock.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
-import { KpiKeeper } from "../../../../../services/calls/kpi-writer.ts";
+import { KpiWriter } from "../../../../../services/calls/kpi-writer.ts";
 import { csvCell, csvHeader, csvLine } from "../../../../../services/gateway/calls/call-csv.ts";
 import { callRange, daysOf } from "../../../../../services/gateway/calls/call-range.ts";
 import { aCall, anEndedSession, reportsOf } from "../../../../kit/fixtures/calls.ts";
@@ -213,11 +213,11 @@ describe("a cell", () => {
     const cells = (line: string): number =>
       [...line.matchAll(/(?:^|,)(?:"(?:[^"]|"")*"|[^",\r\n]*)/g)].length;
     fc.assert(
-      fc.property(fc.string({ unit: "grapheme" }), fc.string(), (name, why) => {
+      fc.property(fc.string({ unit: "grapheme" }), fc.string(), (name, reason) => {
         const record = anEndedSession({ id: "a", startedAtMs: TODAY, startMs: 1, talkMs: 1 });
         const call: CallRecord = {
-          ...callOf({ ...record, user: { id: "u", name } }, reportsOf(record)),
-          why,
+          ...buildCall({ ...record, user: { id: "u", name } }, reportsOf(record)),
+          reason,
         };
         expect(cells(csvLine(call).replace(/\r\n$/, ""))).toBe(cells(csvHeader().trim()));
       }),
@@ -232,7 +232,7 @@ describe("key figures", () => {
     await store("b");
     await store("c", { profile: "support", isFailed: true });
     await store("theirs", { tenant: "other" });
-    const keeper = new KpiKeeper({
+    const keeper = new KpiWriter({
       bus: rig.bus,
       clock: systemClock,
       log: silentLog,

@@ -60,7 +60,7 @@ describe("dead letters", () => {
 
   it.each([
     ["session.default.s1.ready", true],
-    ["relief.session.default.s1.ready", true],
+    ["overflow.session.default.s1.ready", true],
     ["relief.default.other.s1.ready", false],
     ["$KV.sessions.default.s1", true],
     ["$KV.launches.default.s1.2", true],

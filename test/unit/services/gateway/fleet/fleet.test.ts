@@ -3,9 +3,9 @@ import { createHash } from "node:crypto";
 import { AccessToken } from "livekit-server-sdk";
 import { afterEach, describe, expect, it } from "vitest";
 import { hosts, pools } from "../../../../../libs/contracts/buckets.ts";
-import type { RoomHint, ServiceName } from "../../../../../libs/contracts/fleet/pool.ts";
-import { roomHints, serviceBeats } from "../../../../../libs/contracts/streams.ts";
-import { startBeat } from "../../../../../libs/fleet/heartbeat.ts";
+import type { RoomEvent, ServiceName } from "../../../../../libs/contracts/fleet/pool.ts";
+import { roomEvents, serviceHeartbeats } from "../../../../../libs/contracts/streams.ts";
+import { startHeartbeat } from "../../../../../libs/fleet/heartbeat.ts";
 import { connectLiveKit } from "../../../../../libs/livekit/connect.ts";
 import { systemClock } from "../../../../../libs/runtime/clock.ts";
 import { until } from "../../../../kit/until.ts";
@@ -18,13 +18,13 @@ const start = async (options?: RigOptions) => {
 afterEach(() => rig.stop());
 
 const health = async () => (await rig.get("/api/health")).body;
-const beat = (service: ServiceName, status: "running" | "failed" | "stopped" = "running", why?: string) =>
-  rig.bus.announce(serviceBeats, {
+const beat = (service: ServiceName, status: "running" | "failed" | "stopped" = "running", reason?: string) =>
+  rig.bus.publishTransient(serviceHeartbeats, {
     service,
     instance: `${service}-1`,
     pid: 1,
     status,
-    ...(why === undefined ? {} : { why }),
+    ...(reason === undefined ? {} : { reason }),
   });
 const everyService: ServiceName[] = ["gateway", "dispatcher", "agent-host", "janitor"];
 
@@ -32,7 +32,7 @@ describe("health", () => {
   it("counts sessions, agents, stats and capacity over all hosts", async () => {
     const second = aHost(
       { echo: { warm: 1, hot: 0, busy: 3 } },
-      { id: "host-2", maxAgents: 10, stats: { spawned: 7, assigned: 3, lost: 0 } },
+      { hostId: "host-2", maxAgents: 10, stats: { spawned: 7, assigned: 3, lost: 0 } },
     );
     await start({ hosts: [aHost(), second] });
     await rig.post("/api/session/start", {});
@@ -68,7 +68,7 @@ describe("health", () => {
     expect((await health()).services.nats).toEqual({
       status: "failed",
       instances: 0,
-      why: body.error.message,
+      reason: body.error.message,
     });
     expect((await health()).status).toBe("unhealthy");
     rig.server.setFaults({ refuse: 0 });
@@ -87,7 +87,7 @@ describe("health", () => {
     expect((await health()).services.dispatcher).toEqual({
       status: "failed",
       instances: 0,
-      why: "it exits at once",
+      reason: "it exits at once",
     });
   });
 
@@ -104,7 +104,7 @@ describe("health", () => {
 
   it("hears a beat at once, and its end at once", async () => {
     await start();
-    const stop = startBeat(rig.bus, systemClock, { service: "janitor", instance: "janitor-x" });
+    const stop = startHeartbeat(rig.bus, systemClock, { service: "janitor", instance: "janitor-x" });
     await until(async () => (await health()).services.janitor.status === "running", { what: "it runs" });
     stop();
     await until(async () => (await health()).services.janitor.status === "stopped", { what: "it stopped" });
@@ -129,7 +129,7 @@ describe("health", () => {
     expect((await health()).services.livekit).toMatchObject({ status: "disabled" });
     await rig.stop();
     await start();
-    expect((await health()).services.livekit.why).toContain("simulated");
+    expect((await health()).services.livekit.reason).toContain("simulated");
     await rig.stop();
     const real = connectLiveKit({
       LIVEKIT_URL: "ws://127.0.0.1:1",
@@ -151,10 +151,10 @@ describe("health", () => {
 });
 
 describe("pools", () => {
-  const target = { profile: "echo", min: 3, hot: 2, max: 8, perStage: 4, source: "file" as const };
+  const target = { profile: "echo", min: 3, hot: 2, max: 8, perProcess: 4, source: "file" as const };
 
   it("are listed with what is wanted and what is there", async () => {
-    await start({ hosts: [aHost(), aHost({ echo: { warm: 0, hot: 1, busy: 4 } }, { id: "host-2" })] });
+    await start({ hosts: [aHost(), aHost({ echo: { warm: 0, hot: 1, busy: 4 } }, { hostId: "host-2" })] });
     expect((await rig.get("/api/pools")).body.pools).toEqual([
       { profile: "echo", target: null, present: { warm: 2, hot: 2, warming: 0, busy: 4 }, hosts: 2 },
     ]);
@@ -206,12 +206,12 @@ describe("hosts", () => {
         profile: "echo",
         pid: 42,
         memoryMb: 120,
-        slots: [{ id: "slot-1", state: "busy" as const, session: "s_1", attempt: 1 }],
+        slots: [{ id: "slot-1", state: "busy" as const, sessionId: "s_1", attempt: 1 }],
       },
     ];
-    await start({ hosts: [aHost({ echo: {} }, { stages })] });
+    await start({ hosts: [aHost({ echo: {} }, { processes: stages })] });
     const { body } = await rig.get("/api/hosts");
-    expect(body.hosts).toEqual([{ ...aHost({ echo: {} }), stages }]);
+    expect(body.hosts).toEqual([{ ...aHost({ echo: {} }), processes: stages }]);
     const entry = await rig.bus.read(hosts, "host-1");
     await rig.bus.remove(hosts, "host-1", entry?.revision ?? 0);
     await until(async () => (await rig.get("/api/hosts")).body.hosts.length === 0, { what: "it is gone" });
@@ -236,8 +236,8 @@ describe("LiveKit's webhook", () => {
 
   it("is passed on as a hint when its signature is right", async () => {
     await start();
-    const hints: RoomHint[] = [];
-    await rig.bus.listen(roomHints, (hint) => hints.push(hint));
+    const hints: RoomEvent[] = [];
+    await rig.bus.subscribe(roomEvents, (hint) => hints.push(hint));
     const reply = await rig.app.inject({
       method: "POST",
       url: "/api/livekit/webhook",
@@ -251,8 +251,8 @@ describe("LiveKit's webhook", () => {
 
   it("is 401 without a signature, with a wrong one, and for another body", async () => {
     await start();
-    const hints: RoomHint[] = [];
-    await rig.bus.listen(roomHints, (hint) => hints.push(hint));
+    const hints: RoomEvent[] = [];
+    await rig.bus.subscribe(roomEvents, (hint) => hints.push(hint));
     const type = { "content-type": "application/webhook+json" };
     for (const [headers, payload] of [
       [type, body],

@@ -26,11 +26,15 @@ async function inject(method: string, url: string, headers: object = {}, payload
 }
 
 /** Holds an answer against the one shape and the one table. */
-function expectError({ status, body, headers }: Reply, code: keyof typeof errorTable, says: RegExp): void {
+function expectError(
+  { status, body, headers }: Reply,
+  code: keyof typeof errorTable,
+  description: RegExp,
+): void {
   expect(ErrorAnswer.parse(body)).toEqual(body);
   expect({ code: body.error.code, status }).toEqual({ code, status: errorTable[code].http });
   expect(body.error.retryable).toBe(errorTable[code].retryable);
-  expect(body.error.message).toMatch(says);
+  expect(body.error.message).toMatch(description);
   expect(body.error.traceId).toBe(headers["x-request-id"]);
 }
 
@@ -56,8 +60,8 @@ describe("a body", () => {
     ["that is nested deeply", `{"metadata":{"a":${nested}}}`, /nested too deeply/],
     ["with a room of the system's", '{"room":"standby-1"}', /body\.room.*standby-/],
     ["with an agent's identity", '{"userId":"agent-s_1-1"}', /body\.userId.*agent-/],
-  ])("%s is 400 and says why", async (_what, payload, says) => {
-    expectError(await inject("POST", START, json, payload), "invalid_request", says);
+  ])("%s is 400 and says why", async (_what, payload, description) => {
+    expectError(await inject("POST", START, json, payload), "invalid_request", description);
     expect(rig.said()).toEqual([]);
   });
 

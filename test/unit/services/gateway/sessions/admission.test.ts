@@ -13,7 +13,7 @@ const start = (body: object = { wait: 0 }, headers: Record<string, string> = {})
 
 describe("a gateway with as many starts under way as it may have", () => {
   it("says 429 and when to come back, and takes more when those were taken up", async () => {
-    rig = await startRig({ play: "ignore", env: { GREENROOM_STARTS_MAX: "3" } });
+    rig = await startRig({ play: "ignore", env: { GREENROOM_MAX_PENDING_STARTS: "3" } });
     for (let n = 0; n < 3; n++) expect((await start()).status).toBe(202);
     const refused = await start();
     expect(refused.status).toBe(429);
@@ -27,7 +27,7 @@ describe("a gateway with as many starts under way as it may have", () => {
   });
 
   it("answers a repeated request all the same, and everything that isn't a start", async () => {
-    rig = await startRig({ play: "ignore", env: { GREENROOM_STARTS_MAX: "1" } });
+    rig = await startRig({ play: "ignore", env: { GREENROOM_MAX_PENDING_STARTS: "1" } });
     const key = { "idempotency-key": "again" };
     const { body } = await start({ wait: 0 }, key);
     expect((await start()).status).toBe(429);
@@ -122,7 +122,7 @@ describe("a client that sends or reads too slowly", () => {
   };
 
   it("of headers or of a body is told 408 and cut, while others are served", async () => {
-    rig = await startRig({ env: { GREENROOM_REQUEST_MS: "400" } });
+    rig = await startRig({ env: { GREENROOM_REQUEST_TIMEOUT_MS: "400" } });
     const url = await rig.app.listen({ host: "127.0.0.1", port: 0 });
     const ofHeaders = await dial(url, "GET /api/health HTTP/1.1\r\nHost: x\r\nX-Slow: ");
     const ofBody = await dial(
@@ -142,7 +142,7 @@ describe("a client that sends or reads too slowly", () => {
   }, 30_000);
 
   it("of the WebSocket's pings is cut, one that reads is not", async () => {
-    rig = await startRig({ play: "wait", env: { GREENROOM_UNREAD_MS: "600" } });
+    rig = await startRig({ play: "wait", env: { GREENROOM_SLOW_CLIENT_TIMEOUT_MS: "600" } });
     const url = (await rig.app.listen({ host: "127.0.0.1", port: 0 })).replace("http", "ws");
     const deaf = new WebSocket(`${url}/api/session/ws`);
     const good = new WebSocket(`${url}/api/session/ws`);
@@ -156,7 +156,7 @@ describe("a client that sends or reads too slowly", () => {
   }, 30_000);
 
   it("of events whose last ones don't get out is cut, without another event", async () => {
-    rig = await startRig({ play: "wait", env: { GREENROOM_UNREAD_MS: "600" } });
+    rig = await startRig({ play: "wait", env: { GREENROOM_SLOW_CLIENT_TIMEOUT_MS: "600" } });
     const url = await rig.app.listen({ host: "127.0.0.1", port: 0 });
     const { body } = await start();
     const { socket } = await dial(
@@ -169,7 +169,7 @@ describe("a client that sends or reads too slowly", () => {
     // Much smaller than what the kernel takes for a client, many times: until it takes no more.
     await fillKernelBuffer(body.sessionId);
     await until(async () => (await connections()) === 1, { timeoutMs: 15_000, what: "one was cut" });
-    await rig.move(body.sessionId, ...becomeReady({ id: body.sessionId, attempt: 1 }));
+    await rig.move(body.sessionId, ...becomeReady({ sessionId: body.sessionId, attempt: 1 }));
     await until(() => good.text().includes('"state":"ready"'), { what: "the other one hears on" });
     socket.destroy();
     good.socket.destroy();
@@ -179,13 +179,13 @@ describe("a client that sends or reads too slowly", () => {
 /** Changes the session's record until a client that doesn't read has a little unread in the process itself. */
 async function fillKernelBuffer(sessionId: string): Promise<void> {
   const { sessions } = await import("../../../../../libs/contracts/buckets.ts");
-  const why = "x".repeat(10_000);
+  const reason = "x".repeat(10_000);
   const unread = () => Math.max(0, ...rig.openSockets().map((socket) => socket.writableLength));
   for (let n = 0; n < 2000 && unread() < 20_000; n++) {
     const entry = await rig.bus.read(sessions, `default.${sessionId}`);
     if (entry === undefined) throw new Error("there is no record");
     const [first] = entry.value.history;
-    const value = { ...entry.value, history: [{ ...first!, why: `${n}${why}` }] };
+    const value = { ...entry.value, history: [{ ...first!, reason: `${n}${reason}` }] };
     await rig.bus.save(sessions, value, entry.revision);
     await new Promise(setImmediate);
   }

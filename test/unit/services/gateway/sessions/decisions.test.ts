@@ -5,8 +5,8 @@ import type { SeenSession, SessionView } from "../../../../../libs/fleet/session
 import { isAllowedOrigin } from "../../../../../services/gateway/http/cors-origins.ts";
 import { livekitSources } from "../../../../../services/gateway/http/page.ts";
 import { isTooDeep } from "../../../../../services/gateway/http/request-guards.ts";
-import { capacityOnHosts, mayQueue } from "../../../../../services/gateway/sessions/capacity.ts";
-import { chooseProfile, defaultProfile } from "../../../../../services/gateway/sessions/resolve-profile.ts";
+import { canQueue, capacityOnHosts } from "../../../../../services/gateway/sessions/capacity.ts";
+import { defaultProfile, resolveProfile } from "../../../../../services/gateway/sessions/resolve-profile.ts";
 import {
   fingerprint,
   randomSessionId,
@@ -29,9 +29,11 @@ describe("the profile of a start", () => {
 
   it("runs when any host that isn't draining runs it", () => {
     const failed = aHost({ echo: { status: "failed", error: "boom" } });
-    expect(chooseProfile([failed, aHost({ echo: {} }, { id: "host-2" })], "echo", undefined)).toBe("echo");
-    const draining = aHost({ echo: {} }, { id: "host-2", draining: true });
-    expect(() => chooseProfile([failed, draining], "echo", undefined)).toThrow(/failed on every host: boom/);
+    expect(resolveProfile([failed, aHost({ echo: {} }, { hostId: "host-2" })], "echo", undefined)).toBe(
+      "echo",
+    );
+    const draining = aHost({ echo: {} }, { hostId: "host-2", draining: true });
+    expect(() => resolveProfile([failed, draining], "echo", undefined)).toThrow(/failed on every host: boom/);
   });
 });
 
@@ -39,16 +41,16 @@ describe("a profile whose file is still being loaded", () => {
   const loading = aHost({ echo: { status: "stopped" } });
 
   it("is waited for by a session that names it", () => {
-    expect(chooseProfile([loading], "echo", undefined)).toBe("echo");
+    expect(resolveProfile([loading], "echo", undefined)).toBe("echo");
   });
 
   it("is not guessed at: which profile runs is not known yet", () => {
-    expect(() => chooseProfile([loading], undefined, undefined)).toThrow(/still being started/);
+    expect(() => resolveProfile([loading], undefined, undefined)).toThrow(/still being started/);
   });
 
   it("is not waited for when its starts fail", () => {
     const failing = aHost({ echo: { status: "stopped", error: "boom" } });
-    expect(() => chooseProfile([failing], "echo", undefined)).toThrow(/boom/);
+    expect(() => resolveProfile([failing], "echo", undefined)).toThrow(/boom/);
   });
 });
 
@@ -58,8 +60,8 @@ describe("the capacity for a profile", () => {
       { echo: { warm: 2, hot: 1, busy: 4, max: 10, warmUpMs: 900 }, other: { busy: 2 } },
       { maxAgents: 12 },
     );
-    const two = aHost({ echo: { warm: 0, hot: 0, busy: 5, max: 5 } }, { id: "host-2" });
-    const draining = aHost({ echo: {} }, { id: "host-3", draining: true });
+    const two = aHost({ echo: { warm: 0, hot: 0, busy: 5, max: 5 } }, { hostId: "host-2" });
+    const draining = aHost({ echo: {} }, { hostId: "host-3", draining: true });
     expect(capacityOnHosts([one, two, draining], "echo")).toEqual({ idle: 3, cold: 3, warmUpMs: 900 });
   });
 
@@ -74,9 +76,9 @@ describe("the capacity for a profile", () => {
 
   it("lets as many wait as the queue takes, beside those that find an agent", () => {
     const none = { idle: 0, cold: 0, warmUpMs: undefined };
-    expect(mayQueue(4, none, 5)).toBe(true);
-    expect(mayQueue(5, none, 5)).toBe(false);
-    expect(mayQueue(6, { ...none, idle: 1, cold: 1 }, 5)).toBe(true);
+    expect(canQueue(4, none, 5)).toBe(true);
+    expect(canQueue(5, none, 5)).toBe(false);
+    expect(canQueue(6, { ...none, idle: 1, cold: 1 }, 5)).toBe(true);
   });
 });
 

@@ -1,8 +1,8 @@
-// Rooms that others make: whoever comes into one that GREENROOM_INBOUND names finds an agent on its way.
+// Rooms that others make: whoever comes into one that GREENROOM_INBOUND_ROOMS names finds an agent on its way.
 import { createHash } from "node:crypto";
 import { AccessToken } from "livekit-server-sdk";
 import { afterEach, describe, expect, test } from "vitest";
-import { inboundProfileOf, parseInboundRules } from "../../../../../libs/contracts/sessions/inbound-rooms.ts";
+import { inboundProfileOf, parseInboundRooms } from "../../../../../libs/contracts/sessions/inbound-rooms.ts";
 import type { SessionEvent } from "../../../../../libs/contracts/sessions/session.ts";
 import { connectLiveKit } from "../../../../../libs/livekit/connect.ts";
 import type { LiveKit, ParticipantInfo, RoomInfo } from "../../../../../libs/livekit/rooms.ts";
@@ -14,7 +14,7 @@ afterEach(() => rig.stop());
 const start = async (options: RigOptions = {}) => {
   rig = await startRig({
     ...options,
-    env: { GREENROOM_INBOUND: "call-=echo, call-vip-=talk", ...options.env },
+    env: { GREENROOM_INBOUND_ROOMS: "call-=echo, call-vip-=talk", ...options.env },
   });
 };
 
@@ -88,8 +88,8 @@ describe("a telephone that comes into a room", () => {
       tenant: "default",
       sessionId: first?.sessionId ?? "",
       at: "2026-01-01T00:00:00.000Z",
-      reason: "completed",
-      why: "they said goodbye",
+      endedReason: "completed",
+      reason: "they said goodbye",
     });
     await until(async () => (await rig.get(`/api/session/${first?.sessionId}`)).body.state === "ended", {
       what: "it has ended",
@@ -119,10 +119,10 @@ describe("a telephone that comes into a room", () => {
   });
 
   test("is said again by LiveKit when no agent can be had now, and not when none ever can", async () => {
-    await start({ env: { GREENROOM_INBOUND: "call-=echo, odd-=nobody" }, hosts: [] });
+    await start({ env: { GREENROOM_INBOUND_ROOMS: "call-=echo, odd-=nobody" }, hosts: [] });
     expect(await comes()).toBe(503);
     await rig.stop();
-    await start({ env: { GREENROOM_INBOUND: "call-=echo, odd-=nobody" } });
+    await start({ env: { GREENROOM_INBOUND_ROOMS: "call-=echo, odd-=nobody" } });
     expect(await comes({ room: "odd-1" })).toBe(200);
     expect(requests()).toEqual([]);
   });
@@ -165,7 +165,7 @@ test("a room whose webhook never came is found by looking, once, and an empty on
 describe("the setting", () => {
   test("gives a room to the longest prefix that it begins with", async () => {
     await start();
-    const rules = parseInboundRules(" call-=echo ,call-vip- = talk,");
+    const rules = parseInboundRooms(" call-=echo ,call-vip- = talk,");
     expect(inboundProfileOf(rules, "call-vip-1")).toBe("talk");
     expect(inboundProfileOf(rules, "call-1")).toBe("echo");
     expect(inboundProfileOf(rules, "a-call-1")).toBeUndefined();
@@ -178,8 +178,8 @@ describe("the setting", () => {
     ["call-=not a profile", "prefix=profile"],
     ["call-=a/b", "profile"],
     ["call-=echo,call-=talk", "twice"],
-  ])("%s is refused in words", async (text, says) => {
+  ])("%s is refused in words", async (text, description) => {
     await start();
-    expect(() => parseInboundRules(text)).toThrow(says);
+    expect(() => parseInboundRooms(text)).toThrow(description);
   });
 });

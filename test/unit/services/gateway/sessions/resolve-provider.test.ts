@@ -1,10 +1,10 @@
 // A gateway whose profiles others than hosts serve: which start gets whose agent, and what is told of it.
 import { afterEach, describe, expect, it, test } from "vitest";
 import { parseProviderRules } from "../../../../../libs/contracts/providers/provider-rules.ts";
-import { serviceBeats } from "../../../../../libs/contracts/streams.ts";
+import { serviceHeartbeats } from "../../../../../libs/contracts/streams.ts";
 import type { SeenSession } from "../../../../../libs/fleet/session-view.ts";
-import { capacityFor, mayQueue } from "../../../../../services/gateway/sessions/capacity.ts";
-import { chooseAgent } from "../../../../../services/gateway/sessions/resolve-provider.ts";
+import { canQueue, capacityFor } from "../../../../../services/gateway/sessions/capacity.ts";
+import { resolveProvider } from "../../../../../services/gateway/sessions/resolve-provider.ts";
 import { aSession } from "../../../../kit/fixtures/sessions.ts";
 import { until } from "../../../../kit/until.ts";
 import { aHost, type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
@@ -47,27 +47,27 @@ describe("a start gets", () => {
       { profile: "assistant", provider: "sip" },
     ],
   ] as const)("%s", (_what, wish, chosen) => {
-    expect(chooseAgent(hosts, settings(), wish)).toEqual(chosen);
+    expect(resolveProvider(hosts, settings(), wish)).toEqual(chosen);
   });
 
   test("the configured default, also when a provider serves it", () => {
-    expect(chooseAgent(hosts, settings("support"), asked())).toEqual({
+    expect(resolveProvider(hosts, settings("support"), asked())).toEqual({
       profile: "support",
       provider: "livekit",
     });
   });
 
   test("a provider's when no host is up", () => {
-    expect(chooseAgent([], settings(), asked())).toEqual({ profile: "support", provider: "livekit" });
-    expect(chooseAgent([], settings(), asked("legacy"))).toMatchObject({ provider: "webhook" });
-    expect(() => chooseAgent([], settings(), asked("assistant"))).toThrow(/No agent-host is up/);
+    expect(resolveProvider([], settings(), asked())).toEqual({ profile: "support", provider: "livekit" });
+    expect(resolveProvider([], settings(), asked("legacy"))).toMatchObject({ provider: "webhook" });
+    expect(() => resolveProvider([], settings(), asked("assistant"))).toThrow(/No agent-host is up/);
   });
 
   test("an error in words for a profile that nobody has, and for a provider without one", () => {
-    expect(() => chooseAgent(hosts, settings(), asked("nonsense"))).toThrow(
+    expect(() => resolveProvider(hosts, settings(), asked("nonsense"))).toThrow(
       'No host has an agent file "nonsense". Known: assistant, echo, legacy, support.',
     );
-    expect(() => chooseAgent(hosts, settings(undefined, ""), asked(undefined, "livekit"))).toThrow(
+    expect(() => resolveProvider(hosts, settings(undefined, ""), asked(undefined, "livekit"))).toThrow(
       "body.profile: name one, since GREENROOM_PROVIDERS has none for livekit.",
     );
   });
@@ -85,10 +85,10 @@ describe("a provider's capacity", () => {
   test("has no bound until one had to be asked for again", () => {
     const first = aSession("a", { ...external, attempt: 1 });
     const capacity = capacityFor(waiting(first), external);
-    expect(mayQueue(1_000_000, capacity, 0)).toBe(true);
+    expect(canQueue(1_000_000, capacity, 0)).toBe(true);
     const short = capacityFor(waiting(first, aSession("b", { ...external, attempt: 2 })), external);
     expect(short).toMatchObject({ idle: 0, cold: 0 });
-    expect(mayQueue(5, short, 5)).toBe(false);
+    expect(canQueue(5, short, 5)).toBe(false);
   });
 
   test("has nothing to do with who waits for the pool's agents of the same profile", () => {
@@ -146,7 +146,12 @@ describe("the API", () => {
     expect(before.profiles.support).toMatchObject({ provider: "livekit", status: "failed" });
     expect(before.profiles.support.error).toContain("npm run connector");
     expect(before.services.connector).toEqual({ status: "stopped", instances: 0 });
-    rig.bus.announce(serviceBeats, { service: "connector", instance: "c-1", pid: 1, status: "running" });
+    rig.bus.publishTransient(serviceHeartbeats, {
+      service: "connector",
+      instance: "c-1",
+      pid: 1,
+      status: "running",
+    });
     const health = async () => (await rig.get("/api/health")).body;
     await until(async () => (await health()).profiles.support.status === "running", { what: "it is seen" });
     const { profiles } = await health();

@@ -16,7 +16,7 @@ afterEach(() => rig.stop());
 
 const start = async (body: object = { wait: 0 }): Promise<string> =>
   (await rig.post("/api/session/start", body)).body.sessionId;
-const makeReady = (id: string) => rig.move(id, ...becomeReady({ id, attempt: 1 }));
+const makeReady = (id: string) => rig.move(id, ...becomeReady({ sessionId: id, attempt: 1 }));
 
 interface Event {
   readonly id?: string;
@@ -123,9 +123,9 @@ describe("a client that does not read", () => {
     socket.write(`GET /api/session/${id}/events HTTP/1.1\r\nHost: x\r\n\r\n`);
     await until(async () => (await connections()) === 1, { what: "it is connected" });
     let { revision } = entry;
-    const why = "x".repeat(10_000);
+    const reason = "x".repeat(10_000);
     for (let i = 0; i < 2000 && (await connections()) > 0; i++) {
-      const value = { ...entry.value, history: [{ ...entry.value.history[0]!, why: `${i}${why}` }] };
+      const value = { ...entry.value, history: [{ ...entry.value.history[0]!, reason: `${i}${reason}` }] };
       revision = (await rig.bus.save(sessions, value, revision)) ?? 0;
     }
     expect(await connections()).toBe(0);

@@ -69,13 +69,13 @@ describe("a session", () => {
 
   it("that ended says why and whose fault it was", async () => {
     const id = await start();
-    await rig.move(id, loseAgent({ id, attempt: 1 }, "the host is gone"));
+    await rig.move(id, loseAgent({ sessionId: id, attempt: 1 }, "the host is gone"));
     await until(async () => (await rig.get(`/api/session/${id}`)).body.status === "ended", {
       what: "it ended",
     });
     const { body } = await rig.get(`/api/session/${id}`);
     expect(body).toMatchObject({ state: "ended", endedReason: "agent_lost", fault: "platform" });
-    expect(body.history.at(-1).why).toBe("the host is gone");
+    expect(body.history.at(-1).reason).toBe("the host is gone");
   });
 
   it("that isn't there is 404, and an id that can't be one is 400 and says why", async () => {
@@ -146,7 +146,7 @@ describe("ending a session", () => {
     const second = await rig.post(`/api/session/${id}/end`, {});
     expect(second).toMatchObject({ status: 200, body: { status: "ended" } });
     expect(rig.said().filter(({ type }) => type === "end_requested")).toEqual([
-      expect.objectContaining({ reason: "completed", why: "ended by the API" }),
+      expect.objectContaining({ endedReason: "completed", reason: "ended by the API" }),
     ]);
   });
 
@@ -166,7 +166,7 @@ describe("the logs of a session", () => {
     for (let batch = 0; batch < 4; batch++) {
       await rig.bus.publish(sessionLogs, {
         tenant: "default",
-        session: id,
+        sessionId: id,
         lines: [0, 1].map((n) => ({
           at: "2026-01-01T00:00:00Z",
           level: "info",
@@ -307,7 +307,7 @@ describe("a session that lost its agent", () => {
     await rig.stop();
     rig = await startRig({ maxAttempts: 3 });
     const id = await start();
-    await rig.move(id, loseAgent({ id, attempt: 1 }, "the host is gone"));
+    await rig.move(id, loseAgent({ sessionId: id, attempt: 1 }, "the host is gone"));
     await until(async () => (await rig.get(`/api/session/${id}`)).body.recovering, { what: "it recovers" });
     expect((await rig.get(`/api/session/${id}`)).body).toMatchObject({
       status: "starting",

@@ -113,20 +113,20 @@ describe("a start whose agent takes longer", () => {
     await start({ play: "wait" });
     const answer = rig.post(START, { wait: 20_000, userId: "u" });
     const requested = await until(() => rig.said()[0], { what: "the request is stored" });
-    await rig.move(requested.sessionId, ...becomeReady({ id: requested.sessionId, attempt: 1 }));
+    await rig.move(requested.sessionId, ...becomeReady({ sessionId: requested.sessionId, attempt: 1 }));
     expect(await answer).toMatchObject({ status: 200, body: { status: "ready" } });
   });
 
   it("waits as long as is set where the client says nothing, and no longer", async () => {
-    await start({ play: "wait", env: { GREENROOM_WAIT_MS: "30000" } });
+    await start({ play: "wait", env: { GREENROOM_START_WAIT_MS: "30000" } });
     const answer = rig.post(START, { userId: "u" });
     const requested = await until(() => rig.said()[0], { what: "the request is stored" });
     // Longer than it waits by default.
     await new Promise((resolve) => setTimeout(resolve, 800));
-    await rig.move(requested.sessionId, ...becomeReady({ id: requested.sessionId, attempt: 1 }));
+    await rig.move(requested.sessionId, ...becomeReady({ sessionId: requested.sessionId, attempt: 1 }));
     expect(await answer).toMatchObject({ status: 200, body: { status: "ready" } });
     await rig.stop();
-    await start({ play: "wait", env: { GREENROOM_WAIT_MS: "1" } });
+    await start({ play: "wait", env: { GREENROOM_START_WAIT_MS: "1" } });
     const beganAtMs = performance.now();
     expect(await rig.post(START, {})).toMatchObject({ status: 202, body: { status: "starting" } });
     expect(performance.now() - beganAtMs).toBeLessThan(25_000);
@@ -218,7 +218,7 @@ describe("the queue's bound", () => {
     await start({
       play: "wait",
       hosts: [aHost({ echo: { warm: 0, hot: 0, busy: 50 } })],
-      env: { GREENROOM_QUEUE_MAX: "3" },
+      env: { GREENROOM_MAX_QUEUE_LENGTH: "3" },
     });
     const burst = await Promise.all(Array.from({ length: 10 }, () => rig.post(START, { wait: 0 })));
     expect(burst.map(({ status }) => status).sort()).toEqual([202, 202, 202, ...Array(7).fill(429)]);
@@ -233,7 +233,7 @@ describe("the queue's bound", () => {
     await start({
       play: "ignore",
       hosts: [aHost({ echo: { warm: 1, hot: 1, busy: 0, max: 4 } })],
-      env: { GREENROOM_QUEUE_MAX: "1" },
+      env: { GREENROOM_MAX_QUEUE_LENGTH: "1" },
     });
     const burst = await Promise.all(Array.from({ length: 8 }, () => rig.post(START, { wait: 0 })));
     expect(burst.filter(({ status }) => status === 202)).toHaveLength(5);

@@ -61,7 +61,7 @@ describe("POST /api/tasks", () => {
       provider: "pool",
       metadata: { order: 7 },
       attempt: 1,
-      attempts: [{ n: 1, session: `${body.taskId}-1`, state: "inProgress" }],
+      attempts: [{ n: 1, sessionId: `${body.taskId}-1`, state: "inProgress" }],
     });
     await rig.post(`/api/session/${body.taskId}-1/end`);
     const done = await become(rig, body.taskId, "completed");
@@ -160,7 +160,7 @@ describe("a task under way", () => {
       .body;
     await until(() => rig.server.standing(tasks).length > 0, { what: "it is taken in" });
     const [entry] = rig.server.standing(tasks);
-    const unknown = { ...entry!.value, state: "unknown" as const, opId: "test" };
+    const unknown = { ...entry!.value, state: "unknown" as const, writeId: "test" };
     await rig.bus.save(tasks, unknown, entry!.revision);
     const refused = await rig.post(`/api/tasks/${taskId}/retry`);
     expect([refused.status, refused.body.error.message]).toEqual([
@@ -284,7 +284,7 @@ describe("POST /api/tasks/bulk", () => {
   });
 
   test("may take longer to arrive than other requests may, and is cut when its client is gone", async () => {
-    const { rig } = await open({ withOutbound: false, env: { GREENROOM_REQUEST_MS: "300" } });
+    const { rig } = await open({ withOutbound: false, env: { GREENROOM_REQUEST_TIMEOUT_MS: "300" } });
     await rig.app.listen({ host: "127.0.0.1", port: 0 });
     const { port } = rig.app.server.address() as { port: number };
     let text = "";

@@ -100,29 +100,29 @@ describe("a webhook", () => {
     tenant: "default",
     cursor: 5,
     failures: 4,
-    taken: 7,
+    delivered: 7,
     lanes: [{ key: "session-s_1", sequences: [4, 5], tries: 4, dueInMs: 9 }],
-    lastFailure: { at: "2026-01-01T00:00:00.000Z", why: "it answered 500" },
-    beat: 1,
-    opId: "x",
+    lastFailure: { at: "2026-01-01T00:00:00.000Z", reason: "it answered 500" },
+    heartbeat: 1,
+    writeId: "x",
   };
 
   test("that fails shows why, and what waits", async () => {
     await rig.bus.save(webhookQueues, { ...queue, endpoint: id }, 0);
     expect((await rig.get(`/api/webhooks/${id}`)).body.webhook).toMatchObject({
       status: "failing",
-      why: "it answered 500",
+      reason: "it answered 500",
       waiting: 2,
       delivered: 7,
     });
   });
 
   test("that was disabled is shown so until a person enables it", async () => {
-    const disabled = { generation: 1, why: "it answered 410 Gone", at: "2026-01-01T00:00:00.000Z" };
+    const disabled = { generation: 1, reason: "it answered 410 Gone", at: "2026-01-01T00:00:00.000Z" };
     await rig.bus.save(webhookQueues, { ...queue, endpoint: id, failures: 0, disabled }, 0);
     expect((await rig.get("/api/webhooks")).body.webhooks[0]).toMatchObject({
       status: "disabled",
-      why: "it answered 410 Gone",
+      reason: "it answered 410 Gone",
     });
     expect((await rig.post(`/api/webhooks/${id}/enable`)).body.webhook.status).toBe("active");
     expect((await rig.get(`/api/webhooks/${id}`)).body.webhook.status).toBe("active");
@@ -135,7 +135,7 @@ describe("a webhook", () => {
     expect(body.secret).not.toBe(before?.value.secret);
     const after = (await rig.bus.read(webhookEndpoints, endpointKey("default", id)))?.value;
     expect(after?.secret).toBe(body.secret);
-    expect(after?.former).toEqual({ secret: before?.value.secret, until: body.formerUntil });
+    expect(after?.previous).toEqual({ secret: before?.value.secret, until: body.formerUntil });
     expect(Date.parse(body.formerUntil) - Date.now()).toBeGreaterThan(23 * 60 * 60 * 1000);
     expect(after?.generation).toBe(before?.value.generation);
     expect(JSON.stringify((await rig.get(`/api/webhooks/${id}`)).body)).not.toContain("whsec_");

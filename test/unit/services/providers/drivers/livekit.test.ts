@@ -1,24 +1,20 @@
 // The provider `livekit`, on a LiveKit that a test plays: which agent is whose, and what is said of it.
 import { describe, expect, test } from "vitest";
 import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
-import type { Created, Dispatch, DispatchJob } from "../../../../../libs/livekit/agent-dispatch.ts";
-import { whatAnErrorSaysOfClient } from "../../../../../libs/livekit/ask-agent.ts";
+import type { AgentDispatch, Created, DispatchJob } from "../../../../../libs/livekit/agent-dispatch.ts";
+import { clientAnswerOfError } from "../../../../../libs/livekit/ask-agent.ts";
 import type { ParticipantInfo } from "../../../../../libs/livekit/rooms.ts";
 import type { LaunchOrder } from "../../../../../services/providers/drivers/driver.ts";
-import {
-  createLiveKitProvider,
-  isReady,
-  metadataOf,
-} from "../../../../../services/providers/drivers/livekit.ts";
+import { isReady, livekitDriver, metadataOf } from "../../../../../services/providers/drivers/livekit.ts";
 import { AT } from "../../../../kit/fixtures/sessions.ts";
 import { createSimClock } from "../../../../kit/sim-clock.ts";
 
 const NAME = "support-agent";
 const ROOM = "session-s";
 
-const anOrder = (attempt = 1, session = "s"): LaunchOrder => ({
+const anOrder = (attempt = 1, sessionId = "s"): LaunchOrder => ({
   tenant: "t",
-  session,
+  sessionId,
   attempt,
   profile: "support",
   room: ROOM,
@@ -31,16 +27,16 @@ const anOrder = (attempt = 1, session = "s"): LaunchOrder => ({
 const aLaunch = (changed: Partial<LaunchRecord> = {}): LaunchRecord => ({
   v: 1,
   tenant: "t",
-  session: "s",
+  sessionId: "s",
   attempt: 1,
   provider: "livekit",
   profile: "support",
   room: ROOM,
   state: "launched",
   by: "connector-1",
-  takenUp: 0,
+  takeovers: 0,
   at: AT,
-  opId: "op",
+  writeId: "op",
   ...changed,
 });
 
@@ -62,7 +58,7 @@ const aDispatch = (
   createdAtMs: number,
   order: LaunchOrder,
   jobs: DispatchJob[] = [],
-): Dispatch => ({
+): AgentDispatch => ({
   id,
   agentName: NAME,
   metadata: metadataOf(order),
@@ -77,16 +73,16 @@ const aJob = (identity: string, changed: Partial<DispatchJob> = {}): DispatchJob
 });
 
 /** LiveKit as it stands, and what was done to it. */
-function scene(dispatches: Dispatch[], participants: ParticipantInfo[]) {
+function scene(dispatches: AgentDispatch[], participants: ParticipantInfo[]) {
   const clock = createSimClock();
   const livekit = {
-    dispatches: dispatches as Dispatch[] | undefined,
+    dispatches: dispatches as AgentDispatch[] | undefined,
     participants,
     answer: "responds" as "responds" | "silent" | "unknown",
     created: { is: "created", id: "AD_new" } as Created,
     done: [] as string[],
   };
-  const provider = createLiveKitProvider({
+  const provider = livekitDriver({
     clock,
     agentNameOf: () => NAME,
     rooms: {
@@ -117,11 +113,11 @@ test("a launch is a dispatch whose metadata is the session's own, and says what 
   expect(await provider.launch(anOrder())).toEqual({ is: "launched", externalId: "AD_new" });
   const made = {
     topic: "billing",
-    greenroom: { tenant: "t", session: "s", attempt: 1, user: { id: "u", name: "U" }, recovering: false },
+    greenroom: { tenant: "t", sessionId: "s", attempt: 1, user: { id: "u", name: "U" }, recovering: false },
   };
   expect(livekit.done).toEqual([`create ${NAME} in ${ROOM} with ${JSON.stringify(made)}`]);
-  livekit.created = { is: "refused", why: "metadata exceeds limits" };
-  expect(await provider.launch(anOrder())).toMatchObject({ is: "refused", worthRepeating: false });
+  livekit.created = { is: "refused", reason: "metadata exceeds limits" };
+  expect(await provider.launch(anOrder())).toMatchObject({ is: "refused", retryable: false });
 });
 
 describe("an agent", () => {
@@ -184,7 +180,11 @@ describe("an agent", () => {
   });
 
   test("of another name, or of a dispatch of somebody else's, is left alone", async () => {
-    const foreign: Dispatch = { ...aDispatch("AD_x", 90, anOrder()), metadata: "{}", jobs: [aJob("theirs")] };
+    const foreign: AgentDispatch = {
+      ...aDispatch("AD_x", 90, anOrder()),
+      metadata: "{}",
+      jobs: [aJob("theirs")],
+    };
     const other = { ...anAgent("other", 160), attributes: { "lk.agent_name": "other-agent" } };
     const agents = [anAgent("theirs", 120, LISTENING), other, anAgent("mine", 170, LISTENING)];
     const { provider, livekit } = scene([foreign, aDispatch("AD_1", 100, anOrder())], agents);
@@ -193,7 +193,7 @@ describe("an agent", () => {
   });
 
   test("is not put out while a dispatch of somebody else's may be its", async () => {
-    const foreign: Dispatch = { ...aDispatch("AD_x", 90, anOrder()), metadata: "not ours" };
+    const foreign: AgentDispatch = { ...aDispatch("AD_x", 90, anOrder()), metadata: "not ours" };
     const agents = [anAgent("a", 120, LISTENING), anAgent("b", 170, LISTENING)];
     const { provider, livekit } = scene([foreign, aDispatch("AD_1", 100, anOrder())], agents);
     await provider.observe(aLaunch());
@@ -205,8 +205,8 @@ describe("an agent", () => {
     const { provider } = scene([aDispatch("AD_1", 100, anOrder())], [agent]);
     expect(await provider.observe(aLaunch({ state: "ready", identity: "a" }))).toMatchObject({
       is: "ended",
-      why: "the agent says that it has finished: everything was said",
-      worthRepeating: false,
+      reason: "the agent says that it has finished: everything was said",
+      retryable: false,
     });
   });
 
@@ -235,14 +235,14 @@ describe("a lookup", () => {
     );
     expect(await provider.observe(intended)).toEqual({
       is: "absent",
-      why: `LiveKit has no dispatch of ${NAME} to room ${ROOM}`,
+      reason: `LiveKit has no dispatch of ${NAME} to room ${ROOM}`,
     });
   });
 
   test("finds nothing where there is no room", async () => {
     const { provider, livekit } = scene([], []);
     livekit.dispatches = undefined;
-    expect(await provider.observe(intended)).toEqual({ is: "absent", why: `LiveKit has no room ${ROOM}` });
+    expect(await provider.observe(intended)).toEqual({ is: "absent", reason: `LiveKit has no room ${ROOM}` });
   });
 
   test("of what was made twice keeps one, whoever looks", async () => {
@@ -271,12 +271,12 @@ describe("a dispatch without an agent in the room", () => {
       error: "boom",
     });
     const refused = await observe([aJob("", { status: "succeeded" })]);
-    expect(refused).toMatchObject({ is: "ended", worthRepeating: false, cause: "provider" });
+    expect(refused).toMatchObject({ is: "ended", retryable: false, cause: "provider" });
     const done = await observe(
       [aJob("a", { status: "succeeded" })],
       aLaunch({ state: "ready", identity: "a" }),
     );
-    expect(done).toMatchObject({ is: "ended", worthRepeating: false });
+    expect(done).toMatchObject({ is: "ended", retryable: false });
     expect(done).not.toHaveProperty("error");
   });
 });
@@ -303,6 +303,6 @@ test.each([
   ["silent", "it can't be reached", "RpcError 1501: Connection timeout"],
   ["unknown", "LiveKit is at its end", "transport failure"],
   ["unknown", "it is too old to be asked", "RpcError 1404: Unsupported version"],
-])("a client %s when %s", (says, _why, msg) => {
-  expect(whatAnErrorSaysOfClient(JSON.stringify({ code: "internal", msg }))).toBe(says);
+])("a client %s when %s", (description, _why, msg) => {
+  expect(clientAnswerOfError(JSON.stringify({ code: "internal", msg }))).toBe(description);
 });

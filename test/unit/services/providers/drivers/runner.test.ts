@@ -7,7 +7,7 @@ import { parseProviderRules } from "../../../../../libs/contracts/providers/prov
 import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
 import { ConfigError, readConfig } from "../../../../../libs/runtime/config.ts";
 import { launchUrlOf, requestLaunch } from "../../../../../services/providers/drivers/runner-request.ts";
-import { runtimeSettings, setUpRuntime } from "../../../../../services/providers/runner-settings.ts";
+import { runnerSettings, setUpRunner } from "../../../../../services/providers/runner-settings.ts";
 import { AT } from "../../../../kit/fixtures/sessions.ts";
 import { aHandoff, RUNNER_SECRET, runtimeWorld } from "../../../../kit/worlds/handoff-world.ts";
 
@@ -34,7 +34,7 @@ async function ready() {
   const { world, session } = all;
   await world.handOff(aHandoff());
   await world.until(() => world.runner.seen.length === 1, "the asking");
-  const claimed = await world.outcome(world.claim(`${session()?.id}-1`));
+  const claimed = await world.outcome(world.claim(`${session()?.sessionId}-1`));
   world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
   world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
   await world.report(claimed, "ready");
@@ -58,7 +58,7 @@ describe("an agent runner", () => {
     for (const other of others) expect({ ...other }).toEqual({ ...first });
     expect(first?.isSigned).toBe(true);
     expect(session()).toMatchObject({ state: "dispatched", attempt: 1, failures: 0 });
-    const claimed = await world.outcome(world.claim(`${session()?.id}-1`));
+    const claimed = await world.outcome(world.claim(`${session()?.sessionId}-1`));
     expect(claimed.attempt).toBe(1);
   });
 
@@ -76,13 +76,13 @@ describe("an agent runner", () => {
   test.each([
     ["refuses", answer(404, "no such agent"), /answered 404: no such agent/],
     ["sends elsewhere", answer(302, "", { location: "http://elsewhere" }), /redirect/],
-  ])("that %s ends the session, in its own words", async (_what, once, says) => {
+  ])("that %s ends the session, in its own words", async (_what, once, description) => {
     const { world, session } = await started();
     world.runner.script.push(once);
     await world.handOff(aHandoff());
     await world.until(() => session()?.state === "ended", "the end");
     expect(session()).toMatchObject({ endedReason: "provider_error", fault: "provider" });
-    expect(session()?.history.at(-1)?.why).toMatch(says);
+    expect(session()?.history.at(-1)?.reason).toMatch(description);
     await world.clock.advance(30_000);
     expect(world.runner.seen).toHaveLength(1);
   });
@@ -94,14 +94,14 @@ describe("an agent runner", () => {
     await world.until(() => session()?.attempt === 2, "the next attempt");
     world.runner.script.length = 0;
     // Withdrawn before it was given up, and not because the session went on.
-    expect(world.dispatch(`${session()?.id}-1`)).toMatchObject({
+    expect(world.dispatch(`${session()?.sessionId}-1`)).toMatchObject({
       state: "expired",
-      why: expect.stringContaining("ECONNREFUSED"),
+      reason: expect.stringContaining("ECONNREFUSED"),
     });
     await world.until(() => world.runner.seen.some(({ body }) => body.attempt === 2), "its asking");
-    await world.outcome(world.claim(`${session()?.id}-2`));
-    await expect(world.outcome(world.claim(`${session()?.id}-1`))).rejects.toMatchObject({
-      code: "dispatch_expired",
+    await world.outcome(world.claim(`${session()?.sessionId}-2`));
+    await expect(world.outcome(world.claim(`${session()?.sessionId}-1`))).rejects.toMatchObject({
+      code: "claim_expired",
     });
     const tries = world.runner.seen.filter(({ body }) => body.attempt === 1).length;
     expect(tries).toBeGreaterThan(4);
@@ -114,7 +114,7 @@ describe("an agent runner", () => {
     await world.handOff(aHandoff());
     await world.until(() => session()?.attempt === 2, "the next attempt");
     expect(world.clock.monotonic()).toBeLessThan(9000);
-    expect(session()?.history.at(-1)?.why).toBe("nobody claimed it within 3 s");
+    expect(session()?.history.at(-1)?.reason).toBe("nobody claimed it within 3 s");
   });
 
   it("whose answers are all lost is launched by its claim", async () => {
@@ -140,10 +140,10 @@ describe("an agent runner", () => {
       world.client.publish(sessionEvents, {
         type: "end_requested",
         tenant: "acme",
-        sessionId: session()?.id ?? "",
+        sessionId: session()?.sessionId ?? "",
         at: AT,
-        reason: "cancelled",
-        why: "enough",
+        endedReason: "cancelled",
+        reason: "enough",
       }),
     );
     await world.until(() => session()?.state === "ended", "the end");
@@ -155,7 +155,7 @@ describe("an agent runner", () => {
     const { world, session } = await started();
     await world.handOff(aHandoff({ agent_id: "nobody" }));
     await world.until(() => session()?.state === "ended", "the end");
-    expect(session()?.history.at(-1)?.why).toContain("AGENT_LAUNCHER_URL");
+    expect(session()?.history.at(-1)?.reason).toContain("AGENT_LAUNCHER_URL");
   });
 
   it("whose agent leaves the room is missed, and another takes over in the same room", async () => {
@@ -179,7 +179,7 @@ describe("an agent runner", () => {
     const fellSilentAtMs = world.clock.monotonic();
     await world.until(() => session()?.attempt === 2, "the next attempt");
     expect(world.clock.monotonic() - fellSilentAtMs).toBeLessThan(6000);
-    expect(session()?.history.find(({ why }) => why?.includes("answers nothing"))).toBeDefined();
+    expect(session()?.history.find(({ reason }) => reason?.includes("answers nothing"))).toBeDefined();
   });
 
   it("that is asked while its connector dies is asked again by the next, with the same id", async () => {
@@ -211,7 +211,7 @@ describe("a connector that stops", () => {
     await world.connector("connector-2");
     await world.until(() => world.runner.seen.length === 2, "the next asking");
     expect(world.runner.seen[1]).toEqual(world.runner.seen[0]);
-    const claimed = await world.outcome(world.claim(`${session()?.id}-1`));
+    const claimed = await world.outcome(world.claim(`${session()?.sessionId}-1`));
     expect(claimed.attempt).toBe(1);
   });
 });
@@ -274,26 +274,28 @@ describe("the request", () => {
     });
     expect(await ask(url, { id: "redirect" })).toMatchObject({
       is: "refused",
-      why: expect.stringContaining("307"),
+      reason: expect.stringContaining("307"),
     });
     const endless = await ask(url, { id: "endless" });
     expect(endless).toMatchObject({ is: "refused" });
-    expect("why" in endless && endless.why.length).toBeLessThan(300);
-    expect(await ask(url)).toMatchObject({ why: expect.stringMatching(/403: bad token \(a token\) here$/) });
+    expect("reason" in endless && endless.reason.length).toBeLessThan(300);
+    expect(await ask(url)).toMatchObject({
+      reason: expect.stringMatching(/403: bad token \(a token\) here$/),
+    });
   });
 
   it("says why nobody could be asked", async () => {
     const url = await listening((_request, response) => response.destroy());
     expect(await ask(url)).toMatchObject({
       is: "failed",
-      why: expect.stringMatching(/closed|socket|reset/i),
+      reason: expect.stringMatching(/closed|socket|reset/i),
     });
     for (const server of servers.splice(0)) server.close();
-    expect(await ask(url)).toMatchObject({ is: "failed", why: expect.stringContaining("ECONNREFUSED") });
+    expect(await ask(url)).toMatchObject({ is: "failed", reason: expect.stringContaining("ECONNREFUSED") });
     const silent = await listening(() => {});
     expect(await ask(silent, { timeoutMs: 50 })).toMatchObject({
       is: "failed",
-      why: expect.stringMatching(/timeout/i),
+      reason: expect.stringMatching(/timeout/i),
     });
   });
 
@@ -310,7 +312,7 @@ describe("the request", () => {
 
 describe("the settings", () => {
   const setUp = ({ rules = "", ...env }: Record<string, string>, said: string[] = []) =>
-    setUpRuntime(readConfig(runtimeSettings, env, []), parseProviderRules(rules), {
+    setUpRunner(readConfig(runnerSettings, env, []), parseProviderRules(rules), {
       info: (text: unknown) => said.push(String(text)),
     } as never);
   const launcher = { AGENT_LAUNCHER_URL: "http://runner:4100", AGENT_LAUNCHER_SECRET: RUNNER_SECRET };
@@ -324,7 +326,7 @@ describe("the settings", () => {
     });
     expect(set.launcherUrl).toBe("http://runner:4100/runtime/agent-sessions/launch");
     expect(set.secrets).toEqual([RUNNER_SECRET, RUNNER_SECRET]);
-    expect(set.claimUrlOf("d-1")).toBe("https://api.example/api/dispatches/d-1/claim");
+    expect(set.claimUrlOf("d-1")).toBe("https://api.example/api/claims/d-1/claim");
     expect(setUp({}).claimUrlOf("d-1")).toBeUndefined();
   });
 
@@ -351,8 +353,8 @@ describe("the settings", () => {
     ],
     ["a secret that is short", { ...launcher, AGENT_LAUNCHER_SECRET: "whsec_c2hvcnQ=" }, /whsec_/],
     ["a secret of another kind", { ...launcher, AGENT_LAUNCHER_SECRET: "x".repeat(40) }, /whsec_/],
-  ])("refuse the start with %s", (_what, env, says) => {
+  ])("refuse the start with %s", (_what, env, description) => {
     expect(() => setUp(env)).toThrow(ConfigError);
-    expect(() => setUp(env)).toThrow(says);
+    expect(() => setUp(env)).toThrow(description);
   });
 });

@@ -1,6 +1,6 @@
 // What VAPI's words for a call mean: the table of its statuses and reasons, row by row.
 import { describe, expect, test } from "vitest";
-import { callOfSipCode } from "../../../../../services/providers/drivers/sip-status.ts";
+import { callStatusOfSipCode } from "../../../../../services/providers/drivers/sip-status.ts";
 import {
   callNameOf,
   endFromHere,
@@ -69,7 +69,7 @@ describe("the end of a call", () => {
     ["toString", "unknown"],
   ])("by %s before any answer leaves it %s, and the session at its end", (reason, status) => {
     const found = ended(reason);
-    expect(found).toMatchObject({ is: "ended", call: { status }, cause: "provider", worthRepeating: false });
+    expect(found).toMatchObject({ is: "ended", call: { status }, cause: "provider", retryable: false });
     expect("error" in found ? found.error : "").toContain(reason);
   });
 
@@ -120,7 +120,7 @@ describe("the end of a call", () => {
         is: "ended",
         call: { status: "hungUp" },
         cause: "provider",
-        worthRepeating: false,
+        retryable: false,
       });
   });
 
@@ -163,7 +163,7 @@ describe("the end of a call", () => {
 
   test("says in words what VAPI adds", () => {
     expect(ended("customer-busy", { endedMessage: "the line is engaged" })).toMatchObject({
-      why: "the callee was busy (VAPI: customer-busy): the line is engaged",
+      reason: "the callee was busy (VAPI: customer-busy): the line is engaged",
     });
   });
 
@@ -210,13 +210,13 @@ describe("a SIP response", () => {
     [503, "failed"],
     [699, "failed"],
   ])("%i leaves the call %s for now", (sipCode, status) => {
-    expect(callOfSipCode(sipCode)).toEqual({ status, sipCode });
+    expect(callStatusOfSipCode(sipCode)).toEqual({ status, sipCode });
   });
 
   test.each([400, 401, 403, 404, 407, 410, 484, 485, 488, 604, 606, 607, 608])(
     "%i says that the call would only fail again",
     (sipCode) => {
-      expect(callOfSipCode(sipCode)).toEqual({ status: "failed", sipCode, isFinal: true });
+      expect(callStatusOfSipCode(sipCode)).toEqual({ status: "failed", sipCode, isFinal: true });
     },
   );
 });

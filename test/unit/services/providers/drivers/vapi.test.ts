@@ -2,10 +2,10 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
 import { systemClock } from "../../../../../libs/runtime/clock.ts";
-import type { LaunchOrder, Provider } from "../../../../../services/providers/drivers/driver.ts";
-import { type VapiOptions, vapiProvider } from "../../../../../services/providers/drivers/vapi.ts";
+import type { LaunchOrder, ProviderDriver } from "../../../../../services/providers/drivers/driver.ts";
+import { type VapiOptions, vapiDriver } from "../../../../../services/providers/drivers/vapi.ts";
 import { callNameOf } from "../../../../../services/providers/drivers/vapi-status.ts";
-import type { MayCall } from "../../../../../services/providers/launches/dial-guard.ts";
+import type { CanDial } from "../../../../../services/providers/launches/dial-guard.ts";
 import {
   type StandInCall,
   startVapiStandIn,
@@ -23,8 +23,8 @@ beforeEach(async () => {
 });
 afterEach(() => vapi.close());
 
-const provider = (changed: Partial<VapiOptions> = {}): Provider =>
-  vapiProvider({
+const provider = (changed: Partial<VapiOptions> = {}): ProviderDriver =>
+  vapiDriver({
     url: vapi.url,
     key: VAPI_KEY,
     clock: systemClock,
@@ -36,16 +36,16 @@ const provider = (changed: Partial<VapiOptions> = {}): Provider =>
     pollMs: 0,
     answerMs: 20_000,
     lookUpAfterMs: [0, 50, 100],
-    mayCall: async () => "yes",
+    canDial: async () => "yes",
     ...changed,
   });
 
 /** Where an answer may not come in time. */
-const impatient = (): Provider => provider({ answerMs: 300 });
+const impatient = (): ProviderDriver => provider({ answerMs: 300 });
 
 const order = (changed: Partial<LaunchOrder> = {}): LaunchOrder => ({
   tenant: "t",
-  session: "s_1",
+  sessionId: "s_1",
   attempt: 1,
   profile: "support",
   room: "session-s_1",
@@ -60,15 +60,15 @@ const order = (changed: Partial<LaunchOrder> = {}): LaunchOrder => ({
 const launch = (changed: Partial<LaunchRecord> = {}): LaunchRecord => ({
   v: 1,
   tenant: "t",
-  session: "s_1",
+  sessionId: "s_1",
   attempt: 1,
   provider: "vapi",
   profile: "support",
   state: "intended",
   by: "c-1",
-  takenUp: 0,
+  takeovers: 0,
   at: new Date().toISOString(),
-  opId: "o",
+  writeId: "o",
   ...changed,
 });
 
@@ -92,7 +92,7 @@ describe("asking for a call", () => {
       customer: { number: "+15550100" },
       assistantOverrides: {
         variableValues: { topic: "billing" },
-        metadata: { greenroom: { tenant: "t", session: "s_1", attempt: 1 } },
+        metadata: { greenroom: { tenant: "t", sessionId: "s_1", attempt: 1 } },
       },
     });
   });
@@ -110,10 +110,10 @@ describe("asking for a call", () => {
     await provider().launch(order({ call: { to: "+15550100", from: "+15550198" } }));
     expect(made().phoneNumberId).toBe(OTHER_NUMBER);
     const refused = await provider().launch(
-      order({ session: "s_2", call: { to: "+15550100", from: "+15550111" } }),
+      order({ sessionId: "s_2", call: { to: "+15550100", from: "+15550111" } }),
     );
-    expect(refused).toMatchObject({ is: "refused", worthRepeating: false });
-    expect(refused).toHaveProperty("why", expect.stringContaining("GREENROOM_VAPI_NUMBERS"));
+    expect(refused).toMatchObject({ is: "refused", retryable: false });
+    expect(refused).toHaveProperty("reason", expect.stringContaining("GREENROOM_VAPI_NUMBERS"));
     made();
   });
 
@@ -128,20 +128,20 @@ describe("asking for a call", () => {
     ["a session without a number to call", order({ call: undefined as never }), {}, "call.to"],
     ["a profile without an assistant", order({ profile: "sales" }), {}, "sales=vapi:"],
     ["no number to call from", order(), { numbers: new Map() }, "GREENROOM_VAPI_NUMBERS"],
-  ])("is refused for good with %s, and nobody is asked", async (_, asked, changed, says) => {
+  ])("is refused for good with %s, and nobody is asked", async (_, asked, changed, description) => {
     const refused = await provider(changed).launch(asked);
-    expect(refused).toMatchObject({ is: "refused", worthRepeating: false });
-    expect(refused).toHaveProperty("why", expect.stringContaining(says));
+    expect(refused).toMatchObject({ is: "refused", retryable: false });
+    expect(refused).toHaveProperty("reason", expect.stringContaining(description));
     expect(vapi.requests).toEqual([]);
   });
 
-  test.each<[MayCall, string]>([
+  test.each<[CanDial, string]>([
     ["moved on", "went on with another attempt"],
     ["made before", "a session has one call"],
-  ])("is not done when the session has %s", async (may, says) => {
-    const refused = await provider({ mayCall: async () => may }).launch(order());
-    expect(refused).toMatchObject({ is: "refused", worthRepeating: false });
-    expect(refused).toHaveProperty("why", expect.stringContaining(says));
+  ])("is not done when the session has %s", async (may, description) => {
+    const refused = await provider({ canDial: async () => may }).launch(order());
+    expect(refused).toMatchObject({ is: "refused", retryable: false });
+    expect(refused).toHaveProperty("reason", expect.stringContaining(description));
     expect(vapi.requests).toEqual([]);
   });
 
@@ -149,14 +149,14 @@ describe("asking for a call", () => {
     const refused = await provider({ numbers: new Map([["+15550199", "not-an-id"]]) }).launch(order());
     expect(refused).toEqual({
       is: "refused",
-      why: "VAPI refused the call: 400 phoneNumberId must be a UUID",
-      worthRepeating: false,
+      reason: "VAPI refused the call: 400 phoneNumberId must be a UUID",
+      retryable: false,
     });
   });
 
   test("with a wrong key is refused for good, and the key is in no word of it", async () => {
     const refused = await provider({ key: "wrong-key-1234" }).launch(order());
-    expect(refused).toMatchObject({ is: "refused", worthRepeating: false });
+    expect(refused).toMatchObject({ is: "refused", retryable: false });
     expect(JSON.stringify(refused)).not.toContain("wrong-key-1234");
     expect(vapi.refused()).toBe(1);
   });
@@ -165,9 +165,9 @@ describe("asking for a call", () => {
     const busy = { message: "Too Many Requests", statusCode: 429 };
     vapi.next("POST /call", { is: "answer", status: 429, body: busy, headers: { "retry-after": "1" } });
     const calls = provider();
-    expect(await calls.launch(order())).toMatchObject({ is: "refused", worthRepeating: true });
+    expect(await calls.launch(order())).toMatchObject({ is: "refused", retryable: true });
     // Within the pause VAPI isn't asked at all.
-    expect(await calls.launch(order())).toMatchObject({ is: "refused", worthRepeating: true });
+    expect(await calls.launch(order())).toMatchObject({ is: "refused", retryable: true });
     await expect(calls.observe(launch({ state: "launched", externalId: "c" }))).rejects.toThrow(/left alone/);
     expect(vapi.requests).toEqual(["POST /call"]);
     await new Promise((resolve) => setTimeout(resolve, 1100));
@@ -180,8 +180,8 @@ describe("asking for a call", () => {
     const calls = provider({ url: gone.url });
     await gone.close();
     const refused = await calls.launch(order());
-    expect(refused).toMatchObject({ is: "refused", worthRepeating: true });
-    expect(refused).toHaveProperty("why", expect.stringContaining("ECONNREFUSED"));
+    expect(refused).toMatchObject({ is: "refused", retryable: true });
+    expect(refused).toHaveProperty("reason", expect.stringContaining("ECONNREFUSED"));
   });
 
   test.each([
@@ -205,7 +205,7 @@ describe("asking for a call", () => {
       body: {},
       headers: { location: `${elsewhere.url}/call` },
     });
-    expect(await provider().launch(order())).toMatchObject({ is: "refused", worthRepeating: false });
+    expect(await provider().launch(order())).toMatchObject({ is: "refused", retryable: false });
     expect(elsewhere.requests).toEqual([]);
     await elsewhere.close();
   });
@@ -235,7 +235,7 @@ describe("looking up a call of which only the intent is known", () => {
 
   test("tells calls of other sessions and tenants from it, and can't tell when there is none", async () => {
     const calls = provider();
-    await calls.launch(order({ session: "s_2" }));
+    await calls.launch(order({ sessionId: "s_2" }));
     await calls.launch(order({ tenant: "u" }));
     expect(await calls.observe(launch())).toMatchObject({ is: "untellable" });
     expect(vapi.calls).toHaveLength(2);
@@ -285,7 +285,7 @@ describe("looking at a call", () => {
 
   test("finds that VAPI knows it no more", async () => {
     const found = await provider().observe(launch({ state: "launched", externalId: "gone" }));
-    expect(found).toEqual({ is: "absent", why: "VAPI knows no call gone any more" });
+    expect(found).toEqual({ is: "absent", reason: "VAPI knows no call gone any more" });
   });
 
   test.each([

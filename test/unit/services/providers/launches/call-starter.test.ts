@@ -72,14 +72,14 @@ describe("a call by SIP", () => {
     [480, "Temporarily Unavailable", "noAnswer", "nobody answered: SIP 480 Temporarily Unavailable"],
   ] as const)(
     "that SIP %i ends expires, as one whose user never came",
-    async (sipCode, words, status, why) => {
+    async (sipCode, words, status, reason) => {
       const { connector, call, dialled, when, launchWhen, phones } = await callWorld();
       await connector("c-1");
       await call("s");
-      (await dialled()).settle({ is: "refused", sipCode, why: `SIP ${sipCode} ${words}` });
+      (await dialled()).settle({ is: "refused", sipCode, reason: `SIP ${sipCode} ${words}` });
       const record = await when("s", "ended");
       expect(record).toMatchObject({ endedReason: "expired", fault: "customer" });
-      expect(record.history.at(-1)?.why).toBe(why);
+      expect(record.history.at(-1)?.reason).toBe(reason);
       expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
         call: { status, sipCode },
       });
@@ -91,7 +91,7 @@ describe("a call by SIP", () => {
     const { connector, call, dialled, when, launchWhen } = await callWorld();
     await connector("c-1");
     await call("s");
-    (await dialled()).settle({ is: "rang out", why: "LiveKit said: canceled sip request timed out" });
+    (await dialled()).settle({ is: "rang out", reason: "LiveKit said: canceled sip request timed out" });
     expect(await when("s", "ended")).toMatchObject({ endedReason: "expired" });
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
       call: { status: "noAnswer" },
@@ -100,15 +100,15 @@ describe("a call by SIP", () => {
 
   test.each([
     [
-      { is: "refused", sipCode: 404, why: "SIP 404 Not Found" } as const,
+      { is: "refused", sipCode: 404, reason: "SIP 404 Not Found" } as const,
       { status: "failed", sipCode: 404, providerReason: "SIP 404 Not Found", isFinal: true },
     ],
     [
-      { is: "refused", why: "no such trunk", isFinal: true } as const,
+      { is: "refused", reason: "no such trunk", isFinal: true } as const,
       { status: "failed", providerReason: "no such trunk", isFinal: true },
     ],
     [
-      { is: "refused", why: "sip not connected (redis required)" } as const,
+      { is: "refused", reason: "sip not connected (redis required)" } as const,
       { status: "failed", providerReason: "sip not connected (redis required)" },
     ],
   ])("that could not be made ends by its provider's fault, and is not made again", async (dial, told) => {
@@ -118,7 +118,7 @@ describe("a call by SIP", () => {
     (await dialled()).settle(dial);
     const record = await when("s", "ended");
     expect(record).toMatchObject({ endedReason: "provider_error", fault: "provider", attempt: 1 });
-    expect(record.history.at(-1)?.why).toContain(dial.why);
+    expect(record.history.at(-1)?.reason).toContain(dial.reason);
     expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(told);
     await clock.advance(60_000);
     expect(phones.dialled).toHaveLength(1);
@@ -135,7 +135,7 @@ describe("a call by SIP", () => {
     await call("s", { profile: "sales" });
     const record = await when("s", "ended");
     expect(record.endedReason).toBe("provider_error");
-    expect(record.history.at(-1)?.why).toContain("GREENROOM_SIP_TRUNK");
+    expect(record.history.at(-1)?.reason).toContain("GREENROOM_SIP_TRUNK");
     expect(await launchWhen("s", ({ state }) => state === "over")).not.toHaveProperty("call");
     expect(phones.dialled).toEqual([]);
   });
@@ -153,7 +153,7 @@ describe("a call by SIP", () => {
     expect(over.call).toEqual(HUNG_UP);
     expect(phones.removed).toContain("session-s/phone-s");
     await clock.advance(10_000);
-    expect(await phones.look("session-s", "phone-s")).toBeUndefined();
+    expect(await phones.observe("session-s", "phone-s")).toBeUndefined();
   });
 
   test("whose room LiveKit closed with the session isn't told as unanswered", async () => {
@@ -164,7 +164,7 @@ describe("a call by SIP", () => {
     phones.line(dial, "ringing");
     await launchWhen("s", (launch) => launch.call?.status === "ringing");
     await endAsked("s");
-    dial.settle({ is: "rang out", why: "LiveKit said: canceled sip request timed out" });
+    dial.settle({ is: "rang out", reason: "LiveKit said: canceled sip request timed out" });
     await when("s", "ended");
     expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(HUNG_UP);
   });
@@ -224,7 +224,7 @@ describe("a call by SIP", () => {
     phones.answer(dial);
     await launchWhen("s", (launch) => launch.call?.status === "answered");
     const about = { tenant: "t", sessionId: "s", attempt: 1, at: AT };
-    await say({ ...about, type: "agent_lost", why: "its process died" });
+    await say({ ...about, type: "agent_lost", reason: "its process died" });
     await when("s", "ready", 2);
     await clock.advance(30_000);
     expect(phones.dialled).toHaveLength(1);
@@ -291,16 +291,16 @@ describe("with several connectors", () => {
         {
           v: 1,
           tenant: "t",
-          session: "s",
+          sessionId: "s",
           attempt: 1,
           provider: "sip",
           profile: "support",
           room: "session-s",
           state: "intended",
           by: "c-0",
-          takenUp: 0,
+          takeovers: 0,
           at: AT,
-          opId: "o",
+          writeId: "o",
         },
         0,
       ),
@@ -309,7 +309,7 @@ describe("with several connectors", () => {
     expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error" });
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
       call: { status: "unknown" },
-      takenUp: 1,
+      takeovers: 1,
     });
     await clock.advance(60_000);
     expect(phones.dialled).toEqual([]);
@@ -320,7 +320,7 @@ describe("with several connectors", () => {
 describe("when LiveKit is away", () => {
   test("a request that never went out is made again, and dials once", async () => {
     const { connector, call, dialled, phones, launchWhen } = await callWorld();
-    const away = { is: "not sent" as const, why: "LiveKit can't be reached: ECONNREFUSED" };
+    const away = { is: "not sent" as const, reason: "LiveKit can't be reached: ECONNREFUSED" };
     phones.mishaps.push(away, away, away);
     await connector("c-1");
     await call("s");
@@ -332,7 +332,7 @@ describe("when LiveKit is away", () => {
   test("a request that never goes out fails, and nobody was called", async () => {
     const { connector, call, when, phones, launchWhen } = await callWorld();
     phones.mishaps.push(
-      ...Array.from({ length: 9 }, () => ({ is: "not sent" as const, why: "ECONNREFUSED" })),
+      ...Array.from({ length: 9 }, () => ({ is: "not sent" as const, reason: "ECONNREFUSED" })),
     );
     await connector("c-1");
     await call("s");
@@ -345,7 +345,10 @@ describe("when LiveKit is away", () => {
 
   test("a session that ends before the request could go out calls nobody", async () => {
     const { connector, call, phones, endAsked, when, clock } = await callWorld();
-    phones.mishaps.push({ is: "not sent", why: "ECONNREFUSED" }, { is: "not sent", why: "ECONNREFUSED" });
+    phones.mishaps.push(
+      { is: "not sent", reason: "ECONNREFUSED" },
+      { is: "not sent", reason: "ECONNREFUSED" },
+    );
     await connector("c-1");
     await call("s");
     await when("s", "ready");
@@ -357,7 +360,7 @@ describe("when LiveKit is away", () => {
 
   test("an answer that was lost is looked up, and dials once", async () => {
     const { connector, call, dialled, phones, launchWhen, record, clock } = await callWorld();
-    phones.mishaps.push({ is: "unclear", why: "LiveKit gave no answer to the call: ECONNRESET" });
+    phones.mishaps.push({ is: "unclear", reason: "LiveKit gave no answer to the call: ECONNRESET" });
     await connector("c-1");
     await call("s");
     const dial = await dialled();

@@ -15,22 +15,22 @@ import {
 import { leftInOrder } from "../../../../../services/providers/providers.ts";
 import { AT, aSession } from "../../../../kit/fixtures/sessions.ts";
 
-const limits = { takeMs: 4000, userLeftMs: 3000 };
+const limits = { dispatchTimeoutMs: 4000, userLeftMs: 3000 };
 
 const aLaunch = (changed: Partial<LaunchRecord> = {}): LaunchRecord => ({
   v: 1,
   tenant: "t",
-  session: "s",
+  sessionId: "s",
   attempt: 1,
   provider: "livekit",
   profile: "support",
   room: "session-s",
   state: "launched",
   by: "connector-1",
-  takenUp: 0,
+  takeovers: 0,
   externalId: "AD_1",
   at: AT,
-  opId: "op",
+  writeId: "op",
   ...changed,
 });
 
@@ -114,7 +114,7 @@ describe("an agent that is gone", () => {
     const decisions = looks([gone, gone], { launch, record });
     expect(decisions.map(saysOf)).toEqual([[], ["agent_lost"]]);
     expect(decisions[1]?.events[0]).toMatchObject({
-      why: "the agent agent-AJ_1 is not in room session-s any more",
+      reason: "the agent agent-AJ_1 is not in room session-s any more",
     });
     expect(decisions[1]?.events[0]).not.toHaveProperty("state");
   });
@@ -140,25 +140,25 @@ describe("an agent that is gone", () => {
   });
 
   test("with all that was asked for is lost on its way, which an arrival overtakes", () => {
-    const absent: Observation = { is: "absent", why: "LiveKit has no room session-s" };
+    const absent: Observation = { is: "absent", reason: "LiveKit has no room session-s" };
     const decision = last(looks([absent, absent]));
     expect(decision?.events[0]).toMatchObject({
       type: "agent_lost",
       state: "dispatched",
-      why: "LiveKit has no room session-s",
+      reason: "LiveKit has no room session-s",
     });
   });
 
   test("by its own doing has ended, and no other is wanted", () => {
     const memory: Memory = {
       ...firstMemory(0),
-      leftInOrder: { why: "the agent left the room by itself", atMs: 0 },
+      leftInOrder: { reason: "the agent left the room by itself", atMs: 0 },
     };
     const [decision] = looks([gone], { launch, record, memory });
     expect(decision?.events[0]).toMatchObject({
       type: "agent_ended",
-      why: "the agent left the room by itself",
-      worthRepeating: false,
+      reason: "the agent left the room by itself",
+      retryable: false,
     });
     expect(decision?.events[0]).not.toHaveProperty("error");
   });
@@ -166,13 +166,13 @@ describe("an agent that is gone", () => {
   test("is not believed of a hint alone while it is in the room", () => {
     const memory: Memory = {
       ...firstMemory(0),
-      leftInOrder: { why: "the agent left the room by itself", atMs: 0 },
+      leftInOrder: { reason: "the agent left the room by itself", atMs: 0 },
     };
     expect(saysOf(last(looks([{ is: "ready", users: 1 }], { launch, record, memory })))).toEqual([]);
   });
 
   test("long after a hint that its room was closed is lost: that was the room's former life", () => {
-    const memory: Memory = { ...firstMemory(0), leftInOrder: { why: "its room was closed", atMs: 0 } };
+    const memory: Memory = { ...firstMemory(0), leftInOrder: { reason: "its room was closed", atMs: 0 } };
     const here: Observation = { is: "ready", users: 1 };
     const decisions = looks([here, here, here, gone, gone], { launch, record, memory, everyMs: 2000 });
     expect(saysOf(last(decisions))).toEqual(["agent_lost"]);
@@ -185,18 +185,21 @@ describe("an agent that is gone", () => {
     const decisions = looks([silent, silent, silent], { launch, record });
     expect(decisions.map(saysOf)).toEqual([[], [], ["agent_lost"]]);
     expect(decisions[2]?.events[0]).toMatchObject({
-      why: "the agent agent-AJ_1 is listed in room session-s and answers nothing",
+      reason: "the agent agent-AJ_1 is listed in room session-s and answers nothing",
     });
   });
 });
 
 describe("what nobody takes", () => {
-  const untaken: Observation = { is: "untaken", why: "no worker took the job" };
+  const untaken: Observation = { is: "untaken", reason: "no worker took the job" };
 
   test("is waited for, and then given back with a pause that grows with the attempts", () => {
     const decisions = looks([untaken, untaken, untaken, untaken, untaken]);
-    expect(decisions.map(saysOf)).toEqual([[], [], [], [], ["not_taken"]]);
-    expect(decisions[4]?.events[0]).toMatchObject({ why: "no worker took the job for 4.0 s", pauseMs: 500 });
+    expect(decisions.map(saysOf)).toEqual([[], [], [], [], ["provider_declined"]]);
+    expect(decisions[4]?.events[0]).toMatchObject({
+      reason: "no worker took the job for 4.0 s",
+      pauseMs: 500,
+    });
     expect([2, 3, 4, 5, 6, 7, 50].map(pauseBefore)).toEqual([500, 1000, 2000, 4000, 5000, 5000, 5000]);
   });
 
@@ -208,14 +211,14 @@ describe("what nobody takes", () => {
 
 describe("its end by the provider's word", () => {
   test("is said with the error, whose fault it was, and whether to try again", () => {
-    const failed: Observation = { is: "ended", why: "job failed", error: "boom", cause: "provider" };
+    const failed: Observation = { is: "ended", reason: "job failed", error: "boom", cause: "provider" };
     const [decision] = looks([failed], { record: aRecord("ready") });
     expect(decision?.events).toEqual([
       expect.objectContaining({
         type: "agent_ended",
         error: "boom",
         cause: "provider",
-        worthRepeating: true,
+        retryable: true,
       }),
     ]);
   });
@@ -246,7 +249,7 @@ describe("users", () => {
 
   test("who never came are overdue by the session's own limit", () => {
     const decisions = looks([away, away, away], { launch, record });
-    expect(decisions.map(saysOf)).toEqual([[], [], ["overdue"]]);
+    expect(decisions.map(saysOf)).toEqual([[], [], ["deadline_exceeded"]]);
     expect(decisions[2]?.events[0]).toMatchObject({ kind: "user_absent", state: "ready", waitedMs: 2000 });
   });
 

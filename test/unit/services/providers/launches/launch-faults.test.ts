@@ -63,10 +63,12 @@ test.each(SEEDS)("every session is decided, and no attempt is launched twice (se
     const session = record(id);
     return session?.state === "ready" ? [`${id}.${session.attempt}`] : [];
   });
-  expect(provider.jobs.map(({ order }) => `${order.session}.${order.attempt}`).sort()).toEqual(named.sort());
+  expect(provider.jobs.map(({ order }) => `${order.sessionId}.${order.attempt}`).sort()).toEqual(
+    named.sort(),
+  );
 
   for (const id of ids) {
-    const ended = { tenant: "t", sessionId: id, at: AT, reason: "completed", why: "bye" } as const;
+    const ended = { tenant: "t", sessionId: id, at: AT, endedReason: "completed", reason: "bye" } as const;
     await outcome(client.publish(sessionEvents, { type: "end_requested", ...ended }));
   }
   await clock.advance(30_000);

@@ -4,7 +4,7 @@ import { sessions } from "../../../../../libs/contracts/buckets.ts";
 import { providerHostOf } from "../../../../../libs/contracts/providers/provider.ts";
 import { releaseCommand } from "../../../../../libs/contracts/streams.ts";
 import { sleep } from "../../../../../libs/runtime/clock.ts";
-import type { Provider } from "../../../../../services/providers/drivers/driver.ts";
+import type { ProviderDriver } from "../../../../../services/providers/drivers/driver.ts";
 import { providerWorld } from "../../../../kit/worlds/provider-world.ts";
 import { withOther } from "../../../../kit/worlds/task-world.ts";
 
@@ -31,7 +31,7 @@ test("a launch is not launched by a connector that was stopped before it asked, 
   await connector("c-2");
   provider.first = { is: "ready", users: 1 };
   expect(await when("s", "ready")).toMatchObject({ attempt: 1 });
-  expect(launch("s")).toMatchObject({ by: "c-2", takenUp: 1 });
+  expect(launch("s")).toMatchObject({ by: "c-2", takeovers: 1 });
   first.resume();
   goOn();
   await clock.advance(5000);
@@ -42,7 +42,7 @@ test("a launch is not launched by a connector that was stopped before it asked, 
 test("a launch is ended once with its provider when it is told so twice while it is looked at", async () => {
   const { connector, request, when, provider, launch, client, clock, outcome } = await providerWorld();
   let looks = 0;
-  const slow: Provider = {
+  const slow: ProviderDriver = {
     name: provider.name,
     launchLimitMs: provider.launchLimitMs,
     launch: (order) => provider.launch(order),
@@ -52,9 +52,9 @@ test("a launch is ended once with its provider when it is told so twice while it
       looks -= 1;
       return provider.observe(of);
     },
-    end: async (of, why) => {
+    end: async (of, reason) => {
       await sleep(clock, 50);
-      return provider.end(of, why);
+      return provider.end(of, reason);
     },
   };
   await connector("c-1", undefined, slow);
@@ -62,7 +62,7 @@ test("a launch is ended once with its provider when it is told so twice while it
   await request("s");
   await when("s", "ready");
   expect(await clock.runUntil(() => looks > 0, 10_000)).toBe(true);
-  const release = { tenant: "t", session: "s", attempt: 1, why: "the user hung up" };
+  const release = { tenant: "t", sessionId: "s", attempt: 1, reason: "the user hung up" };
   const host = providerHostOf("livekit");
   const told = [1, 2].map(() => client.request(releaseCommand, host, release));
   await outcome(Promise.all(told));

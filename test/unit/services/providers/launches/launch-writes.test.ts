@@ -18,7 +18,7 @@ describe("what a connector writes of a launch", () => {
     provider.first = { is: "launched" };
     provider.become("s", 1, { is: "ready", identity: "agent-job-1" });
     expect(await when("s", "ready", 1, 5000)).toMatchObject({ failures: 0 });
-    expect(launch("s")).toMatchObject({ state: "ready", by: "c-1", takenUp: 0 });
+    expect(launch("s")).toMatchObject({ state: "ready", by: "c-1", takeovers: 0 });
     expect(lost).toBeGreaterThan(1);
   });
 
@@ -30,14 +30,14 @@ describe("what a connector writes of a launch", () => {
     await request("s");
     await when("s", "ready", 2, 8000);
     await clock.advance(3000);
-    expect(launch("s", 1)).toMatchObject({ state: "over", takenUp: 0 });
+    expect(launch("s", 1)).toMatchObject({ state: "over", takeovers: 0 });
     expect(provider.launched).toEqual(["s.2"]);
   });
 
   test("is over once", async () => {
     const { clock, connector, request, server, when, provider } = await providerWorld();
     await connector("c-1");
-    provider.script.push(async () => ({ is: "refused", why: "no such agent", worthRepeating: false }));
+    provider.script.push(async () => ({ is: "refused", reason: "no such agent", retryable: false }));
     await request("s");
     await when("s", "ended");
     await clock.advance(10_000);
@@ -48,7 +48,7 @@ describe("what a connector writes of a launch", () => {
   test("is a sign of its life, though none of its beats was heard", async () => {
     const { clock, connector, request, when, provider, launch } = await providerWorld();
     await connector("c-1");
-    await connector("c-2", (bus) => withOther(bus, { listen: async () => async () => {} }));
+    await connector("c-2", (bus) => withOther(bus, { subscribe: async () => async () => {} }));
     await clock.advance(10_000);
     provider.first = { is: "ready" };
     provider.script.push(async (_order, start) => {
@@ -58,7 +58,7 @@ describe("what a connector writes of a launch", () => {
     await request("s");
     await when("s", "ready");
     expect(provider.launched).toEqual(["s.1"]);
-    expect(launch("s")).toMatchObject({ takenUp: 0 });
+    expect(launch("s")).toMatchObject({ takeovers: 0 });
   });
 });
 

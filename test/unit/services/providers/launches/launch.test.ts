@@ -11,8 +11,8 @@ const ended = (sessionId: string) =>
     tenant: "t",
     sessionId,
     at: AT,
-    reason: "completed",
-    why: "the user hung up",
+    endedReason: "completed",
+    reason: "the user hung up",
   }) as const;
 
 describe("a session of a provider", () => {
@@ -44,7 +44,7 @@ describe("a session of a provider", () => {
       user: { id: "ann", name: "Ann" },
       recovering: false,
     });
-    expect(launch("s")).toMatchObject({ state: "ready", externalId: "job-1", by: "c-1", takenUp: 0 });
+    expect(launch("s")).toMatchObject({ state: "ready", externalId: "job-1", by: "c-1", takeovers: 0 });
   });
 
   test("is ended with its provider when it ends, and its launch is over", async () => {
@@ -81,11 +81,11 @@ describe("a session of a provider", () => {
   test("that nobody takes is asked for again after pauses, and ends for want of capacity", async () => {
     const { connector, request, when, provider } = await providerWorld({ janitor: true, queueMs: 40_000 });
     await connector("c-1");
-    provider.first = { is: "untaken", why: "no worker took the job" };
+    provider.first = { is: "untaken", reason: "no worker took the job" };
     await request("s");
     const record = await when("s", "ended", undefined, 180_000);
     expect(record).toMatchObject({ endedReason: "no_capacity", fault: "platform", failures: 0 });
-    expect(record.history.at(-1)?.why).toMatch(
+    expect(record.history.at(-1)?.reason).toMatch(
       /no agent of support was free for .*no worker took the job for 4/,
     );
     expect(provider.launched.length).toBeGreaterThan(3);
@@ -97,7 +97,7 @@ describe("a session of a provider", () => {
   test("that a worker takes at the second asking becomes ready without a failure", async () => {
     const { connector, request, when, provider } = await providerWorld();
     await connector("c-1");
-    provider.first = { is: "untaken", why: "no worker took the job" };
+    provider.first = { is: "untaken", reason: "no worker took the job" };
     await request("s");
     await when("s", "requested", 2);
     provider.first = { is: "ready" };
@@ -108,18 +108,18 @@ describe("a session of a provider", () => {
   test("that its provider refuses for good ends at once, with the provider's words and fault", async () => {
     const { connector, request, when, provider } = await providerWorld();
     await connector("c-1");
-    provider.script.push(async () => ({ is: "refused", why: "403: no such runner", worthRepeating: false }));
+    provider.script.push(async () => ({ is: "refused", reason: "403: no such runner", retryable: false }));
     await request("s");
     const record = await when("s", "ended");
     expect(record).toMatchObject({ endedReason: "provider_error", fault: "provider", attempt: 1 });
-    expect(record.history.at(-1)?.why).toBe("403: no such runner");
+    expect(record.history.at(-1)?.reason).toBe("403: no such runner");
     expect(provider.launched).toEqual([]);
   });
 
   test("that its provider refuses for now is tried again as often as attempts are allowed", async () => {
     const { connector, request, when, provider } = await providerWorld();
     await connector("c-1");
-    const refusal = async () => ({ is: "refused" as const, why: "503", worthRepeating: true });
+    const refusal = async () => ({ is: "refused" as const, reason: "503", retryable: true });
     provider.script.push(refusal, refusal, refusal);
     await request("s");
     expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error", failures: 3 });
@@ -134,7 +134,7 @@ describe("a session of a provider", () => {
     provider.become("s", 1, { is: "launched" });
     const after = await when("s", "ready", 2);
     expect(after).toMatchObject({ failures: 1, room: before.room });
-    expect(after.history.map(({ why }) => why)).toContain(
+    expect(after.history.map(({ reason }) => reason)).toContain(
       "the agent agent-job-1 is not in room session-s any more",
     );
     expect(provider.jobs.find(({ order }) => order.attempt === 2)?.order.recovering).toBe(true);
@@ -176,7 +176,9 @@ describe("without any connector", () => {
     await clock.advance(20_000);
     expect(record("s")).toMatchObject({ state: "requested", failures: 0, backoffMs: 5000 });
     expect(record("s")?.attempt).toBeLessThan(12);
-    expect(record("s")?.history.at(-1)?.why).toBe("no connector is up that would ask the provider livekit");
+    expect(record("s")?.history.at(-1)?.reason).toBe(
+      "no connector is up that would ask the provider livekit",
+    );
     provider.first = { is: "ready" };
     await connector("c-1");
     expect(await when("s", "ready")).toMatchObject({ failures: 0 });
@@ -208,7 +210,7 @@ describe("when a connector dies", () => {
     provider.first = { is: "ready" };
     expect(await when("s", "ready")).toMatchObject({ attempt: 1, failures: 0 });
     expect(provider.launched).toEqual(["s.1"]);
-    expect(launch("s")).toMatchObject({ by: "c-2", takenUp: 1 });
+    expect(launch("s")).toMatchObject({ by: "c-2", takeovers: 1 });
   });
 
   test("after the launch and before that was saved, another finds it and launches nothing", async () => {
@@ -226,7 +228,7 @@ describe("when a connector dies", () => {
     await connector("c-2");
     expect(await when("s", "ready")).toMatchObject({ attempt: 1, failures: 0 });
     expect(provider.launched).toEqual(["s.1"]);
-    expect(launch("s")).toMatchObject({ externalId: "job-1", takenUp: 1 });
+    expect(launch("s")).toMatchObject({ externalId: "job-1", takeovers: 1 });
   });
 
   test("and nobody can look up what it asked for, that is never asked again", async () => {
@@ -244,7 +246,7 @@ describe("when a connector dies", () => {
     await connector("c-2");
     const record = await when("s", "ended");
     expect(record).toMatchObject({ endedReason: "provider_error", attempt: 1 });
-    expect(record.history.at(-1)?.why).toBe("it keeps no list of what it was asked");
+    expect(record.history.at(-1)?.reason).toBe("it keeps no list of what it was asked");
     expect(provider.launched).toEqual(["s.1"]);
     await clock.advance(60_000);
     expect(provider.launched).toEqual(["s.1"]);
@@ -303,7 +305,7 @@ describe("when a connector dies", () => {
     first.resume();
     go();
     await clock.advance(30_000);
-    expect(launch("s")).toMatchObject({ by: "c-2", takenUp: 1, state: "ready" });
+    expect(launch("s")).toMatchObject({ by: "c-2", takeovers: 1, state: "ready" });
     expect(provider.launched).toEqual(["s.1"]);
   });
 });

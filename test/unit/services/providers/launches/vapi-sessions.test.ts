@@ -6,12 +6,12 @@ import { GreenroomError } from "../../../../../libs/contracts/errors.ts";
 import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
 import type { SessionEvent, SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
 import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
-import { startBeat } from "../../../../../libs/fleet/heartbeat.ts";
+import { startHeartbeat } from "../../../../../libs/fleet/heartbeat.ts";
 import { type Clock, systemClock } from "../../../../../libs/runtime/clock.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
 import { startDispatcher } from "../../../../../services/dispatcher/dispatcher.ts";
-import { vapiProvider } from "../../../../../services/providers/drivers/vapi.ts";
-import { mayCall } from "../../../../../services/providers/launches/dial-guard.ts";
+import { vapiDriver } from "../../../../../services/providers/drivers/vapi.ts";
+import { canDial } from "../../../../../services/providers/launches/dial-guard.ts";
 import { startConnector } from "../../../../../services/providers/providers.ts";
 import {
   type StandInCall,
@@ -60,7 +60,7 @@ async function scene() {
       ...systemClock,
       after: (ms, work) => systemClock.after(ms, () => (isAlive ? work() : undefined)),
     };
-    const provider = vapiProvider({
+    const provider = vapiDriver({
       url: vapi.url,
       key: VAPI_KEY,
       clock,
@@ -69,7 +69,7 @@ async function scene() {
       pollMs: 20,
       answerMs: 500,
       lookUpAfterMs: [0, 50, 100],
-      mayCall: (order) => mayCall(bus, order),
+      canDial: (order) => canDial(bus, order),
     });
     const running = await startConnector({
       bus,
@@ -78,9 +78,9 @@ async function scene() {
       instance,
       providers: [provider],
       limits: { ...LIMITS, observeMs: 100 },
-      lastRingsMs: 60_000,
+      ringingWaitMs: 60_000,
     });
-    const stopBeat = startBeat(bus, clock, { service: "connector", instance });
+    const stopBeat = startHeartbeat(bus, clock, { service: "connector", instance });
     stops.push(async () => {
       if (!isAlive) return;
       stopBeat();
@@ -99,9 +99,9 @@ async function scene() {
       anEvent(id, { profile: "sales", provider: "vapi", call: { to: "+15550100" } }),
     );
   const record = (id: string): SessionRecord | undefined =>
-    server.standing(sessions).find(({ value }) => value.id === id)?.value;
+    server.standing(sessions).find(({ value }) => value.sessionId === id)?.value;
   const launch = (id: string, attempt = 1): LaunchRecord | undefined =>
-    server.standing(launches).find(({ value }) => value.session === id && value.attempt === attempt)?.value;
+    server.standing(launches).find(({ value }) => value.sessionId === id && value.attempt === attempt)?.value;
   const when = (id: string, state: SessionRecord["state"]) =>
     until(() => (record(id)?.state === state ? record(id) : undefined), {
       timeoutMs: 20_000,
@@ -122,7 +122,7 @@ const theCall = (): Promise<StandInCall> =>
   until(() => vapi.calls[0], { timeoutMs: 20_000, what: "VAPI has a call" });
 /** The janitor's word on a session whose agent never came. */
 const joinOverdue = (sessionId: string): SessionEvent => ({
-  type: "overdue",
+  type: "deadline_exceeded",
   tenant: "t",
   sessionId,
   at: AT,
@@ -130,15 +130,15 @@ const joinOverdue = (sessionId: string): SessionEvent => ({
   state: "dispatched",
   kind: "join",
   waitedMs: 200_000,
-  why: "it didn't join",
+  reason: "it didn't join",
 });
 const endAsked = (sessionId: string): SessionEvent => ({
   type: "end_requested",
   tenant: "t",
   sessionId,
   at: AT,
-  reason: "completed",
-  why: "the api said so",
+  endedReason: "completed",
+  reason: "the api said so",
 });
 const asked = (): number => vapi.requests.filter((route) => route === "POST /call").length;
 
@@ -190,14 +190,14 @@ describe("a session that VAPI calls for", () => {
   });
 
   test("that VAPI refuses ends at once in VAPI's words, and nothing counts as called", async () => {
-    const says = { message: ["customer.number is not allowed"], statusCode: 400 };
-    vapi.next("POST /call", { is: "answer", status: 400, body: says });
+    const description = { message: ["customer.number is not allowed"], statusCode: 400 };
+    vapi.next("POST /call", { is: "answer", status: 400, body: description });
     const { connector, call, when, launchWhen } = await scene();
     await connector("c-1");
     await call("s");
     const record = await when("s", "ended");
     expect(record).toMatchObject({ endedReason: "provider_error", failures: 1 });
-    expect(record?.history.at(-1)?.why).toContain("customer.number is not allowed");
+    expect(record?.history.at(-1)?.reason).toContain("customer.number is not allowed");
     expect(await launchWhen("s", ({ state }) => state === "over")).not.toHaveProperty("call");
     expect(asked()).toBe(1);
   });
@@ -291,7 +291,7 @@ describe("a session that VAPI calls for", () => {
 describe("a second attempt of a session whose call was made", () => {
   const isRefused = (record: SessionRecord | undefined) => {
     expect(record).toMatchObject({ endedReason: "provider_error", attempt: 2 });
-    expect(record?.history.at(-1)?.why).toContain("a session has one call");
+    expect(record?.history.at(-1)?.reason).toContain("a session has one call");
     expect(asked()).toBe(1);
   };
 

@@ -1,6 +1,6 @@
 // A connector that is stopped in order while telephones ring: it learns what becomes of them before it goes.
 import { describe, expect, test } from "vitest";
-import { lastRingsMs } from "../../../../../services/providers/launches/wait-for-ringing-calls.ts";
+import { ringingWaitMs } from "../../../../../services/providers/launches/wait-for-ringing-calls.ts";
 import { callWorld } from "../../../../kit/worlds/call-world.ts";
 
 /** A telephone that rings, dialled by c-1; at its stop that waits for 60 s at most. */
@@ -23,7 +23,7 @@ async function ringing() {
 describe("a connector that is stopped while a telephone rings", () => {
   test("saves the carrier's answer before it goes", async () => {
     const { clock, dial, stopping, launch, record } = await ringing();
-    clock.after(20_000, () => dial.settle({ is: "refused", sipCode: 486, why: "SIP 486 Busy Here" }));
+    clock.after(20_000, () => dial.settle({ is: "refused", sipCode: 486, reason: "SIP 486 Busy Here" }));
     const tookMs = await stopping();
     expect(tookMs).toBeGreaterThan(20_000);
     expect(tookMs).toBeLessThan(25_000);
@@ -79,7 +79,7 @@ describe("a connector that is stopped while a telephone rings", () => {
 });
 
 test("it waits no longer than a telephone may ring, nor than the drain", () => {
-  expect(lastRingsMs(45, 600_000)).toBe(70_000);
-  expect(lastRingsMs(45, 5000)).toBe(5000);
-  expect(lastRingsMs(45, 0)).toBe(0);
+  expect(ringingWaitMs(45, 600_000)).toBe(70_000);
+  expect(ringingWaitMs(45, 5000)).toBe(5000);
+  expect(ringingWaitMs(45, 0)).toBe(0);
 });

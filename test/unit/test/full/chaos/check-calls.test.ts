@@ -24,7 +24,7 @@ test("a task that goes on in the end is told", () => {
 
 test("two tasks of one key are told", () => {
   const { invariants } = foundIn((draft) => {
-    draft.remains.tasks.push({ ...taskOf(draft), id: "another", attempts: [] });
+    draft.remains.tasks.push({ ...taskOf(draft), taskId: "another", attempts: [] });
     draft.askedTasks[1]!.taskId = "another";
   });
   expect(invariants).toEqual([10]);
@@ -72,15 +72,15 @@ describe("9: no call outlives its session", () => {
         remains.launches.push({
           v: 1,
           tenant: "t",
-          session: "calm",
+          sessionId: "calm",
           attempt: 1,
           provider: "vapi",
           profile: "phone",
           state,
           by: "connector",
-          takenUp: 0,
+          takeovers: 0,
           at: "2026-01-01T12:00:00.000Z",
-          opId: "connector:1",
+          writeId: "connector:1",
         });
       });
     expect(launch("launched")).toMatchObject({

@@ -9,8 +9,8 @@ describe("3: only legal steps", () => {
     const { invariants, words } = foundIn((draft) => {
       const last = lastOf(draft, "calm");
       const record = structuredClone(last.record!);
-      record.history.push({ ...record.history.at(-1)!, why: "once more" });
-      record.opId = "dispatcher:once-more";
+      record.history.push({ ...record.history.at(-1)!, reason: "once more" });
+      record.writeId = "dispatcher:once-more";
       draft.written.push({ ...last, revision: 900, record });
       replace(draft, record);
     });
@@ -23,7 +23,7 @@ describe("3: only legal steps", () => {
       const [, , , , , second] = writesOf(draft, "moved");
       const record = structuredClone(second!.record!);
       record.attempt = 1;
-      record.opId = "a-fallen-one";
+      record.writeId = "a-fallen-one";
       const index = draft.written.indexOf(second!);
       draft.written.splice(index + 1, 0, { ...second!, revision: second!.revision + 0.5, record });
     });
@@ -36,7 +36,7 @@ describe("4: no revision is lost or forked", () => {
     const { invariants, words } = foundIn((draft) => {
       const [, dispatched, joined] = writesOf(draft, "calm");
       const index = draft.written.indexOf(joined!);
-      const record = { ...structuredClone(dispatched!.record!), opId: "another-dispatcher:1" };
+      const record = { ...structuredClone(dispatched!.record!), writeId: "another-dispatcher:1" };
       // It ends the session, and doesn't know that the agent has joined.
       record.history.push({ ...record.history.at(-1)!, state: "ended", at: "2026-01-01T12:00:01.055Z" });
       draft.written.splice(index + 1, 0, { ...joined!, revision: joined!.revision + 0.5, record });
@@ -60,7 +60,7 @@ describe("4: no revision is lost or forked", () => {
     });
     expect(twice.invariants).toEqual([4]);
     const same = foundIn((draft) => {
-      draft.written[3]!.record!.opId = draft.written[2]!.record!.opId;
+      draft.written[3]!.record!.writeId = draft.written[2]!.record!.writeId;
     });
     expect(same.invariants).toEqual([4]);
     expect(same.words).toContain("is stored 2 times");
@@ -107,7 +107,7 @@ describe("7: an old attempt's events change nothing", () => {
 describe("8: ready is the entrypoint's own word", () => {
   test("a ready without a line in its host's log is told", () => {
     const { invariants, words } = foundIn((draft) => {
-      draft.logs = without(draft.logs, ({ line }) => line.session === "moved" && line.attempt === 2);
+      draft.logs = without(draft.logs, ({ line }) => line.sessionId === "moved" && line.attempt === 2);
     });
     expect(invariants).toEqual([8]);
     expect(words).toMatch(/moved#2 is ready \(revision \d+\), and no host's log has its entrypoint's word/);
@@ -127,6 +127,8 @@ describe("8: ready is the entrypoint's own word", () => {
 });
 
 function replace(draft: Draft, record: Draft["remains"]["records"][number]): void {
-  draft.remains.records = draft.remains.records.map((each) => (each.id === record.id ? record : each));
+  draft.remains.records = draft.remains.records.map((each) =>
+    each.sessionId === record.sessionId ? record : each,
+  );
   recordCalls(draft);
 }

@@ -66,7 +66,7 @@ describe("13: nothing is stuck", () => {
 describe("14: no limit passes early", () => {
   test("an overdue that is said too soon is told, with the limit", () => {
     const { invariants, words } = foundIn((draft) => {
-      saidOf(draft, "slow", "overdue").storedAtMs = 55_060;
+      saidOf(draft, "slow", "deadline_exceeded").storedAtMs = 55_060;
     });
     expect(invariants).toEqual([14]);
     expect(words).toMatch(/slow#2 is overdue \(join\) when it had been dispatched for 3000 of 10000 ms/);
@@ -74,7 +74,7 @@ describe("14: no limit passes early", () => {
 
   test("a telephone that is busy needs no limit to say that nobody came", () => {
     const { words } = foundIn((draft) => {
-      const overdue = saidOf(draft, "slow", "overdue");
+      const overdue = saidOf(draft, "slow", "deadline_exceeded");
       overdue.storedAtMs = 55_060;
       Object.assign(overdue.event!, { kind: "user_absent" });
       for (const { record } of writesOf(draft, "slow")) record!.call = { to: "+15550100" };

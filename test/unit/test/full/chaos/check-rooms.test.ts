@@ -69,9 +69,9 @@ describe("9: nothing outlives its session", () => {
 
   test("a slot that goes on with an attempt that was followed by another is told", () => {
     const { invariants, words } = foundIn((draft) => {
-      const slot = { id: "slot-2", state: "busy" as const, tenant: "t", session: "moved", attempt: 1 };
+      const slot = { id: "slot-2", state: "busy" as const, tenant: "t", sessionId: "moved", attempt: 1 };
       for (const { atMs, host } of draft.hosts)
-        if (host.id === "h1" && atMs >= 30_000 && atMs < 62_000) host.stages[0]!.slots.push(slot);
+        if (host.hostId === "h1" && atMs >= 30_000 && atMs < 62_000) host.processes[0]!.slots.push(slot);
     });
     expect(invariants).toEqual([9]);
     expect(words).toContain("slot slot-2 of h1 is busy with moved#1");
@@ -93,11 +93,11 @@ describe("9: nothing outlives its session", () => {
     [
       "a busy slot",
       (draft: Draft) =>
-        draft.remains.hosts[0]!.stages[0]!.slots.push({
+        draft.remains.hosts[0]!.processes[0]!.slots.push({
           id: "slot-8",
           state: "busy",
           tenant: "t",
-          session: "calm",
+          sessionId: "calm",
           attempt: 1,
         }),
       "slot slot-8 of h1, serving calm#1, is left in the end",
@@ -109,9 +109,9 @@ describe("9: nothing outlives its session", () => {
   });
 });
 
-const slotsOf = (draft: Draft, session: string) =>
+const slotsOf = (draft: Draft, sessionId: string) =>
   draft.hosts.flatMap(({ host }) =>
-    host.stages.flatMap(({ slots }) => slots.filter((slot) => slot.session === session)),
+    host.processes.flatMap(({ slots }) => slots.filter((slot) => slot.sessionId === sessionId)),
   );
 
 function renameEverywhere(draft: Draft, from: string, to: string): void {

@@ -26,7 +26,7 @@ describe("1: what was accepted exists", () => {
     const remove = (draft: Draft, atMs: number) => {
       const revision = draft.written.length + 100;
       draft.written.push({ seenAtMs: atMs, key: "t.late", revision, record: undefined } as never);
-      draft.remains.records = without(draft.remains.records, ({ id }) => id === "late");
+      draft.remains.records = without(draft.remains.records, ({ sessionId: id }) => id === "late");
     };
     expect(foundIn((draft) => remove(draft, ENDED_MS + 5000)).invariants).toEqual([]);
     const early = foundIn((draft) => {
@@ -145,7 +145,7 @@ function dropFromRollUps(draft: Draft, id: string): void {
   const record = standing(healthyRun(), id);
   const minute = `${record.history.at(-1)?.at.slice(0, 16)}Z`;
   const others = healthyRun().remains.records.filter(
-    (each) => each.id !== id && `${each.history.at(-1)?.at.slice(0, 16)}Z` === minute,
+    (each) => each.sessionId !== id && `${each.history.at(-1)?.at.slice(0, 16)}Z` === minute,
   );
   draft.remains.rollups = draft.remains.rollups.flatMap((rollup) => {
     if (rollup.minute !== minute) return [rollup];

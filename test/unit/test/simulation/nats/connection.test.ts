@@ -8,7 +8,7 @@ import { aHost, anEvent, aPool } from "../../../../kit/fixtures/sessions.ts";
 import { MINUTE_MS, world } from "../../../../kit/worlds/memory-world.ts";
 
 const options = { durable: "workers", concurrency: 4 };
-const ping = async () => ({ id: "h", epoch: 1, sequence: 1 });
+const ping = async () => ({ hostId: "h", epoch: 1, sequence: 1 });
 
 describe("a crashed process", () => {
   test("its message is given to another one only after the ack wait", async () => {
@@ -41,7 +41,7 @@ describe("a crashed process", () => {
     const { clock, server, connect, outcome } = world();
     const [doomed, other] = [connect("doomed"), connect("other")];
     const heard: string[] = [];
-    await outcome(other.listen(hostChanges, (host) => heard.push(host.id)));
+    await outcome(other.subscribe(hostChanges, (host) => heard.push(host.hostId)));
     const calls: string[] = [];
     const follow = (name: string, call: Promise<unknown>) =>
       call.then(
@@ -57,7 +57,7 @@ describe("a crashed process", () => {
       "consume",
       doomed.consume(sessionEvents, options, async () => "done"),
     );
-    doomed.announce(hostChanges, aHost("h"));
+    doomed.publishTransient(hostChanges, aHost("h"));
     await clock.advance(MINUTE_MS);
     expect([calls, heard]).toEqual([[], []]);
     expect(server.stored(sessionEvents)).toEqual([]);
@@ -69,14 +69,14 @@ describe("a crashed process", () => {
     const [doomed, other] = [connect("doomed"), connect("other")];
     const heard: string[] = [];
     await outcome(doomed.serve(pingCommand, "h", ping));
-    await outcome(doomed.listen(hostChanges, () => heard.push("announcement")));
+    await outcome(doomed.subscribe(hostChanges, () => heard.push("announcement")));
     await outcome(doomed.watch(pools, () => heard.push("change")));
     await clock.settle();
     doomed.crash();
     await expect(outcome(other.request(pingCommand, "h", {}))).rejects.toMatchObject({
       code: "no_responders",
     });
-    other.announce(hostChanges, aHost("h"));
+    other.publishTransient(hostChanges, aHost("h"));
     await outcome(other.save(pools, aPool("echo"), 0));
     await clock.advance(MINUTE_MS);
     expect(heard).toEqual([]);
@@ -94,7 +94,7 @@ describe("a paused process", () => {
     await clock.advance(20_000);
     await expect(ask()).rejects.toMatchObject({ code: "no_responders" });
     frozen.resume();
-    expect(await ask()).toMatchObject({ id: "h" });
+    expect(await ask()).toMatchObject({ hostId: "h" });
   });
 
   test("what it hears and says waits until it resumes", async () => {

@@ -121,14 +121,14 @@ test("one of a queue that hangs is asked on until it is given up, and then the o
   const [hung, well, asker] = [connect("hung"), connect("well"), connect("asker")];
   for (const one of [hung, well]) {
     await outcome(
-      one.serve(pingCommand, "h", async () => ({ id: one.name, epoch: 1, sequence: 1 }), { queue: "q" }),
+      one.serve(pingCommand, "h", async () => ({ hostId: one.name, epoch: 1, sequence: 1 }), { queue: "q" }),
     );
   }
   await clock.advance(10);
   hung.pause();
   const ask = () =>
     outcome(asker.request(pingCommand, "h", {})).then(
-      ({ id }) => id,
+      ({ hostId: id }) => id,
       ({ code }) => code,
     );
   const early = new Set<string>();

@@ -9,7 +9,7 @@ import type { Faults } from "../../../../simulation/nats/faults.ts";
 import { subjectMatches } from "../../../../simulation/nats/streams.ts";
 
 const options = { durable: "workers", concurrency: 4 };
-const ping = async () => ({ id: "h", epoch: 1, sequence: 1 });
+const ping = async () => ({ hostId: "h", epoch: 1, sequence: 1 });
 
 describe("faults of the network and the store", () => {
   test("a repeat delivers a message once more although its ack arrived", async () => {
@@ -110,9 +110,9 @@ describe("faults of the network and the store", () => {
     const [bus, other] = [connect("bus"), connect("other")];
     const heard: string[] = [];
     await outcome(other.serve(pingCommand, "h", ping));
-    await outcome(other.listen(hostChanges, (host) => heard.push(host.id)));
+    await outcome(other.subscribe(hostChanges, (host) => heard.push(host.hostId)));
     await expect(outcome(bus.request(pingCommand, "h", {}))).rejects.toMatchObject({ code: "timeout" });
-    bus.announce(hostChanges, aHost("h"));
+    bus.publishTransient(hostChanges, aHost("h"));
     await clock.advance(1000);
     expect(heard).toEqual([]);
   });
@@ -121,9 +121,10 @@ describe("faults of the network and the store", () => {
     const { clock, connect, outcome } = world({ hopMs: [1, 20] });
     const [bus, other] = [connect("bus"), connect("other")];
     const heard: number[] = [];
-    await outcome(other.listen(hostChanges, ({ sequence }) => heard.push(sequence)));
+    await outcome(other.subscribe(hostChanges, ({ sequence }) => heard.push(sequence)));
     await clock.advance(100);
-    for (let sequence = 1; sequence <= 30; sequence++) bus.announce(hostChanges, aHost("h", sequence));
+    for (let sequence = 1; sequence <= 30; sequence++)
+      bus.publishTransient(hostChanges, aHost("h", sequence));
     await clock.advance(1000);
     expect([...heard].sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, index) => index + 1));
     expect(heard).not.toEqual([...heard].sort((a, b) => a - b));
