@@ -51,7 +51,11 @@ export default defineConfig({
       full("conformance", withServers),
       full("system", withServers),
       full("browser", withServers),
-      full("simulation", { testTimeout: 300_000 }),
+      full("simulation", {
+        include: ["test/full/simulation/**/*.test.ts", "test/simulation/repeat.test.ts"],
+        env: { SIM_SCOPE: "full" },
+        testTimeout: 300_000,
+      }),
       // Minutes of faults, and a machine with much to do.
       suite("chaos", { ...withServers, include: ["test/full/chaos/**/*.test.ts"], testTimeout: 900_000 }),
       // The same on three NATS nodes.

@@ -1,7 +1,8 @@
 // More than twenty thousand worlds in which every invariant holds, and the proof that enough went on in them.
 import { describe, expect, test } from "vitest";
+import { failureLine } from "../../simulation/assert-seeds.ts";
 import { Coverage, movesOfTheMachine } from "../../simulation/checks/coverage.ts";
-import { commandFor, type Failing, runMany } from "../../simulation/run-many.ts";
+import { runMany } from "../../simulation/run-many.ts";
 import {
   allChaos,
   FIRST_CALLING_SEED,
@@ -18,9 +19,6 @@ const CALLING = { from: FIRST_CALLING_SEED, count: 1500 };
 const ALL = [LARGE, MIXED, CONNECTED, CALLING];
 /** What a machine that others use too may need. */
 const PATIENCE_MS = 45 * 60_000;
-
-const lineOf = ({ seed, first }: Failing): string =>
-  `seed ${seed}: invariant ${first.invariant}: ${first.what}; repeat it with: ${commandFor(seed)}`;
 
 /** Too few to be counted on, or none: an agent on its way is given up by others before these can be said. */
 const RARE_MOVES = [
@@ -41,7 +39,7 @@ describe("the services of the simulated worlds", () => {
     const failures: string[] = [];
     for (const seeds of ALL) {
       const result = await runMany(seeds);
-      failures.push(...result.failing.map(lineOf));
+      failures.push(...result.failing.map(({ seed, first }) => failureLine(seed, first)));
       coverage.add(result.coverage.counts);
     }
     const worlds = ALL.reduce((sum, { count }) => sum + count, 0);
