@@ -44,13 +44,13 @@ export default defineConfig({
       suite("unit"),
       suite("architecture"),
       suite("simulation", { testTimeout: 300_000 }),
-      suite("conformance", withServers),
+      suite("conformance", onSharedServers),
       suite("system", onSharedServers),
-      suite("browser", withServers),
+      suite("browser", onSharedServers),
       suite("bench", withServers),
       full("conformance", withServers),
-      full("system", withServers),
-      full("browser", withServers),
+      full("system", onSharedServers),
+      full("browser", onSharedServers),
       full("simulation", {
         include: ["test/full/simulation/**/*.test.ts", "test/simulation/repeat.test.ts"],
         env: { SIM_SCOPE: "full" },
@@ -60,7 +60,7 @@ export default defineConfig({
       suite("chaos", { ...withServers, include: ["test/full/chaos/**/*.test.ts"], testTimeout: 900_000 }),
       // The same on three NATS nodes.
       suite("cluster", {
-        ...withServers,
+        ...onSharedServers,
         include: ["test/conformance/bus-*.test.ts", "test/{,full/}system/**/*.test.ts"],
         exclude: [...withOwnNats, ...aboutOthers].map((name) => `test/**/system/${name}.test.ts`),
         env: { STACK_NATS_NODES: "3" },
