@@ -17,9 +17,16 @@ const suite = (name: string, options: Options = {}) => ({
 });
 
 /** Real processes and servers, and time enough for a noisy machine. They run after the suites that only compute. */
-const withServers: Options = { testTimeout: 120_000, hookTimeout: 300_000, sequence: { groupOrder: 1 } };
+let lastGroup = 0;
+const withServers = (options: Options = {}): Options => ({
+  testTimeout: 120_000,
+  hookTimeout: 300_000,
+  // One suite after the other: each has its own number of workers.
+  sequence: { groupOrder: ++lastGroup },
+  ...options,
+});
 /** Files of one worker share its NATS and its LiveKit. */
-const onSharedServers: Options = { ...withServers, isolate: false };
+const onSharedServers = (options: Options = {}): Options => withServers({ isolate: false, ...options });
 
 const full = (name: string, options: Options) =>
   suite(`${name}-full`, { include: [`test/full/${name}/**/*.test.ts`], ...options });
@@ -44,27 +51,29 @@ export default defineConfig({
       suite("unit"),
       suite("architecture"),
       suite("simulation", { testTimeout: 300_000 }),
-      suite("conformance", onSharedServers),
-      suite("system", onSharedServers),
-      suite("browser", onSharedServers),
-      suite("bench", withServers),
-      full("conformance", withServers),
-      full("system", onSharedServers),
-      full("browser", onSharedServers),
+      suite("conformance", onSharedServers()),
+      suite("system", onSharedServers()),
+      suite("browser", onSharedServers()),
+      suite("bench", withServers()),
+      full("conformance", withServers()),
+      full("system", onSharedServers()),
+      full("browser", onSharedServers()),
       full("simulation", {
         include: ["test/full/simulation/**/*.test.ts", "test/simulation/repeat.test.ts"],
         env: { SIM_SCOPE: "full" },
         testTimeout: 300_000,
       }),
       // Minutes of faults, and a machine with much to do.
-      suite("chaos", { ...withServers, include: ["test/full/chaos/**/*.test.ts"], testTimeout: 900_000 }),
+      suite("chaos", withServers({ include: ["test/full/chaos/**/*.test.ts"], testTimeout: 900_000 })),
       // The same on three NATS nodes.
-      suite("cluster", {
-        ...onSharedServers,
-        include: ["test/conformance/bus-*.test.ts", "test/{,full/}system/**/*.test.ts"],
-        exclude: [...withOwnNats, ...aboutOthers].map((name) => `test/**/system/${name}.test.ts`),
-        env: { STACK_NATS_NODES: "3" },
-      }),
+      suite(
+        "cluster",
+        onSharedServers({
+          include: ["test/conformance/bus-*.test.ts", "test/{,full/}system/**/*.test.ts"],
+          exclude: [...withOwnNats, ...aboutOthers].map((name) => `test/**/system/${name}.test.ts`),
+          env: { STACK_NATS_NODES: "3" },
+        }),
+      ),
     ],
   },
 });
