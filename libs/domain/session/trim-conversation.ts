@@ -1,11 +1,11 @@
 // Keeps a conversation within its size: the oldest turns are left out, and counted.
-import type { ConversationItem, SavedConversation } from "../../../libs/contracts/sessions/conversation.ts";
+import type { ConversationItem, SavedConversation } from "../../contracts/sessions/conversation.ts";
 
 /**
  * The newest turns that fit. A turn begins with what the user said, so that no answer stays without its question
  * and no output of a tool without its call. When not even the newest turn fits, its own oldest items go.
  *
- * @param alreadyOmitted items that a former agent left out
+ * @param alreadyOmitted the number of items that earlier agents omitted
  */
 export function trimConversation(
   items: readonly ConversationItem[],
