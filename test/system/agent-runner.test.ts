@@ -291,7 +291,7 @@ test("no token, nonce or secret is in any stream, bucket or log", async () => {
   // What was looked at is really there.
   for (const known of [
     "handoff_requested",
-    "KV_dispatches",
+    "KV_claims",
     "KV_launches",
     "KV_sessions",
     "dispatch_claimed",

@@ -124,7 +124,7 @@ test("a killed host's sessions go on at the other host, in the same rooms", asyn
     if (host !== lost) expect(await scene.session(sessionId)).toMatchObject({ state: "ready", attempt: 1 });
   }
   // Its sessions go on at once; that it is gone for good is said after two seconds.
-  await until(async () => (await scene.hosts()).every(({ id }) => id !== lost), {
+  await until(async () => (await scene.hosts()).every(({ hostId }) => hostId !== lost), {
     timeoutMs: PATIENCE_MS,
     what: `${lost} is no host any more`,
   });
@@ -159,7 +159,7 @@ test("while a host hangs its calls go on and others serve; when it and its stage
     killGroup(hung.pid, "SIGCONT");
   }
   // Awake again it finds that the session goes on elsewhere, and that it is still welcome.
-  await until(async () => (await scene.hosts()).some(({ id }) => id === host), {
+  await until(async () => (await scene.hosts()).some(({ hostId }) => hostId === host), {
     timeoutMs: PATIENCE_MS,
     what: "the host is registered again",
   });
@@ -176,7 +176,7 @@ test("a host that is told to stop takes nothing new, lets its sessions finish, a
   const { host } = await scene.session(answer.sessionId);
   const draining = processOf(host);
   draining.signal("SIGTERM");
-  await until(async () => (await scene.hosts()).some(({ id, draining }) => id === host && draining), {
+  await until(async () => (await scene.hosts()).some(({ hostId, draining }) => hostId === host && draining), {
     timeoutMs: PATIENCE_MS,
     what: "the host says that it drains",
   });
@@ -187,7 +187,7 @@ test("a host that is told to stop takes nothing new, lets its sessions finish, a
   await scene.end(answer.sessionId);
   await until(() => draining.hasEnded, { timeoutMs: PATIENCE_MS, what: "the host ends by itself" });
   expect(draining.exitCode).toBe(0);
-  expect((await scene.hosts()).map(({ id }) => id)).not.toContain(host);
+  expect((await scene.hosts()).map(({ hostId }) => hostId)).not.toContain(host);
 });
 
 test("what a host still serves when its drain is over goes on at another", async () => {

@@ -37,7 +37,7 @@ test("running sessions stay, starts are refused while NATS is away, and served w
   const joined = await visit(warm);
   visitor = joined;
   await until(() => joined.hears(), { timeoutMs: PATIENCE_MS, what: "the visitor hears the agent" });
-  const epochs = (await scene.hosts()).map(({ id, epoch }) => ({ id, epoch }));
+  const epochs = (await scene.hosts()).map(({ hostId, epoch }) => ({ hostId, epoch }));
 
   await scene.stack.nats.kill9();
   await isReady(503);
@@ -56,7 +56,7 @@ test("running sessions stay, starts are refused while NATS is away, and served w
   expect(await scene.session(next.sessionId)).toMatchObject({ state: "ready", failures: 0 });
   for (const { sessionId } of [warm, hot])
     expect(await scene.session(sessionId)).toMatchObject({ state: "ready", attempt: 1, failures: 0 });
-  expect((await scene.hosts()).map(({ id, epoch }) => ({ id, epoch }))).toEqual(epochs);
+  expect((await scene.hosts()).map(({ hostId, epoch }) => ({ hostId, epoch }))).toEqual(epochs);
   await scene.pool("quick", { idle: 4 });
   // Views and consumers go on: an end is asked for, handled, seen and cleaned up after.
   expect(await scene.end(hot.sessionId)).toMatchObject({ endedReason: "completed" });

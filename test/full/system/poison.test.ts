@@ -224,7 +224,7 @@ test("values that were written into the buckets by hand hide nothing else, and o
   await aWholeLife();
   const ids = (await scene.stack.get("/api/sessions?limit=200")).body.sessions;
   expect(ids.filter((one: { sessionId: string }) => one.sessionId === sessionId)).toHaveLength(1);
-  expect((await scene.hosts()).map(({ id }) => id)).toEqual(["host-1"]);
+  expect((await scene.hosts()).map(({ hostId }) => hostId)).toEqual(["host-1"]);
   expect((await scene.stack.get("/api/session/s_broken1")).body.error.code).toBe("unreadable_record");
   expect((await scene.stack.get("/api/session/s_notmine")).body.error.code).toBe("unreadable_record");
   await until(
