@@ -147,7 +147,11 @@ const everywhere = [
   forbid("no-circles", {}, { circular: true }),
   // Nor barrels: a file exports what is its own.
   forbid("no-re-exports", {}, { dependencyTypes: ["export"] }),
-  forbid("tests-are-not-imported", { pathNot: folder("test") }, { path: folder("test") }),
+  forbid(
+    "tests-are-not-imported",
+    { pathNot: [folder("test"), "^vitest\\.config\\.ts$"] },
+    { path: folder("test") },
+  ),
   forbid(
     "no-development-packages",
     { path: "^(libs|services|cli|agents|examples)/" },
