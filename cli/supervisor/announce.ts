@@ -37,7 +37,7 @@ export function publishSupervision(supervisor: Supervisor, url: string, replicas
     },
   );
   const tell = () => {
-    for (const beat of supervisor.beats()) bus?.publishTransient(serviceHeartbeats, beat);
+    for (const beat of supervisor.beats()) bus?.core.publishTransient(serviceHeartbeats, beat);
   };
   const cancel = repeat(systemClock, HEARTBEAT_MS / 2, tell, (error) => {
     log.debug({ error }, "a beat of the supervisor was not said");

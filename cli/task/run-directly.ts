@@ -35,7 +35,7 @@ export async function runDirectly(
   // No task's name: outbound takes no notice of it.
   const sessionId = `direct_${randomBytes(9).toString("hex")}`;
   const end = (reason: string) =>
-    bus.publish(sessionEvents, {
+    bus.streams.publish(sessionEvents, {
       ...address(tenant, sessionId),
       type: "end_requested",
       endedReason: "cancelled",
@@ -47,7 +47,10 @@ export async function runDirectly(
   };
   process.on("SIGINT", hangUp);
   try {
-    await bus.publish(sessionEvents, requestOf(wish, tenant, sessionId, config.GREENROOM_TASK_ATTEMPT_MS));
+    await bus.streams.publish(
+      sessionEvents,
+      requestOf(wish, tenant, sessionId, config.GREENROOM_TASK_ATTEMPT_MS),
+    );
     say(`session ${sessionId} is asked for, over ${wish.provider}`);
     return await follow(bus, tenant, sessionId, say);
   } finally {
@@ -84,8 +87,8 @@ async function follow(
   const told = new Set<string>();
   const startedAtMs = performance.now();
   for (;;) {
-    const session = (await bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
-    const found = await bus.list(launches, `${tenant}.${sessionId}.*`);
+    const session = (await bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
+    const found = await bus.kv.entries(launches, `${tenant}.${sessionId}.*`);
     const lines = [...(session === undefined ? [] : sessionLines(session)), ...found.flatMap(launchLines)];
     if (session === undefined && performance.now() - startedAtMs > NO_DISPATCHER_MS)
       lines.push("nobody has taken it in: is a dispatcher running?");

@@ -1,19 +1,19 @@
-// How messages and records travel. Services know this interface; NATS is behind it, or a simulation.
+// The interface by which services exchange messages and records. NATS implements it, and so does a simulation.
 import type { Bucket } from "../contracts/buckets.ts";
 import { GreenroomError } from "../contracts/errors.ts";
 import type { Channel, Command, Topic } from "../contracts/streams.ts";
 
 /**
- * What a handler says of a message: `done` acks it; `retry` has it delivered again after a pause, which
- * grows with the deliveries. A thrown error is logged and means `retry`.
+ * A handler's answer to a message: `ack` ends its delivery, `nak` redelivers it after a pause that grows with each
+ * delivery. An error that the handler throws is logged and counts as `nak`.
  */
-export type Verdict = "done" | "retry";
+export type Ack = "ack" | "nak";
 
 export interface Delivery {
   readonly subject: string;
-  /** Its place in the stream: the same at every delivery, and larger for what was stored later. */
+  /** Position in the stream: the same at every redelivery, and larger for messages stored later. */
   readonly sequence: number;
-  /** 1 for the first time. */
+  /** 1 for the first delivery. */
   readonly deliveries: number;
 }
 
@@ -31,38 +31,41 @@ export interface Change<T> {
 }
 
 export interface ConsumeOptions {
-  /** The name under which the stream remembers what was handled; all who share it share the work. */
+  /** The name of the durable consumer. Processes that use the same name share the work. */
   readonly durable: string;
-  /** Messages in hand at once, at most. */
+  /** The most messages that this process handles at a time. */
   readonly concurrency: number;
-  /** Deliveries after which a message goes to the dead letters; 30 when nothing is said. */
+  /** The number of failed deliveries after which a message becomes a dead letter; 30 by default. */
   readonly maxDeliveries?: number;
 }
 
 export type Stop = () => Promise<void>;
 
-export interface PageOptions {
+export interface ReadOptions {
+  /** A subject, or a pattern with NATS's wildcards; by default every subject of the stream. */
+  readonly subject?: string;
+  /** The first and the last sequence to read, both inclusive; by default the whole stream. */
+  readonly from?: number | undefined;
+  readonly to?: number | undefined;
   readonly limit: number;
-  /** Only what was stored before this sequence. */
-  readonly before?: number;
+  /** `oldest-first` by default. The limit keeps the messages that come first in this order. */
+  readonly order?: "oldest-first" | "newest-first";
 }
 
-export interface ScanOptions {
-  /** One subject, or many by NATS's wildcards: `*` is one token, `>` is one or more to the end. */
-  readonly subject: string;
-  /** Only what was stored after this sequence. */
-  readonly after?: number;
-  readonly limit: number;
+/** A message with its position in the stream. */
+export interface Stored<T> {
+  readonly sequence: number;
+  readonly message: T;
 }
 
 export interface ServeOptions {
-  /** Each question goes to one of those who serve with the same queue; without one, to everybody who serves. */
+  /** Each request goes to one member of the queue; without a queue, every subscriber gets every request. */
   readonly queue?: string;
 }
 
-/** A stream or bucket, and who takes from it. */
+/** Size and consumer backlog of a stream or bucket. */
 export interface StorageStats {
-  /** As its channel or bucket names it. */
+  /** The name that its channel or bucket declares. */
   readonly name: string;
   readonly messages: number;
   readonly bytes: number;
@@ -70,20 +73,16 @@ export interface StorageStats {
   readonly maxBytes: number;
   readonly consumers: readonly {
     readonly durable: string;
-    /** Stored and not yet handed out; handed out and not yet done. */
+    /** Messages not yet delivered. */
     readonly pending: number;
-    readonly inHand: number;
+    /** Messages delivered and not yet acked. */
+    readonly ackPending: number;
   }[];
 }
 
-export interface Stored<T> {
-  readonly sequence: number;
-  readonly message: T;
-}
-
-/** Thrown for a key whose value nobody can read: written by hand, by another version, or damaged. */
+/** Thrown for a key whose value cannot be decoded: written by hand, by another version, or damaged. */
 export class UnreadableRecord extends GreenroomError {
-  /** At which it stands, for who writes a good one over it. */
+  /** The revision to replace with a good value. */
   readonly revision: number;
 
   constructor(revision: number, reason: string) {
@@ -92,180 +91,188 @@ export class UnreadableRecord extends GreenroomError {
   }
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: what is in it is of no matter.
+// biome-ignore lint/suspicious/noExplicitAny: the type of the content does not matter here.
 export type AnyStore = Channel<any> | Bucket<any>;
 
-export interface Bus {
+/** JetStream streams: every message is stored, and delivered at least once. */
+export interface Streams {
   /**
-   * Stores a message; answers once the stream has acknowledged it.
-   * @returns duplicate: true when the same thing (by the channel's idOf) was stored before.
+   * Stores a message and returns after the stream has acknowledged it.
+   * @returns duplicate: true when a message with the same id (by the channel's `idOf`) was already stored
    * @throws GreenroomError storage_full, storage_unavailable
    */
   publish<T>(channel: Channel<T>, message: T): Promise<{ duplicate: boolean }>;
 
   /**
-   * Hands stored messages to `handle`, each until it is `done`. One that isn't of the channel's shape, or
-   * that was delivered too often, goes to the dead letters with a reason.
+   * Delivers stored messages to `handle` until each is acked. A message that does not match the channel's schema
+   * becomes a dead letter at once; one that fails too often does later.
    */
   consume<T>(
     channel: Channel<T>,
     options: ConsumeOptions,
-    handle: (message: T, delivery: Delivery) => Promise<Verdict>,
+    handle: (message: T, delivery: Delivery) => Promise<Ack>,
   ): Promise<Stop>;
 
   /**
-   * Hands each stored revision of a bucket to one of those who share `durable`, until it is `done`: the news of a
-   * bucket for who must not miss any, as `consume` is for a stream. It begins with what stands there already.
+   * Reads stored messages. Messages that cannot be decoded are skipped, and fewer than `limit` means that the
+   * range holds no more. On a channel that keeps one message per subject, a replaced message moves to the end of
+   * the stream. A later page can therefore contain it again.
    *
-   * - What the bucket no longer holds is passed over: revisions that were pushed out of a key's history, before
-   *   they were handed out or before they were `done`. The newest of each key always comes.
-   * - A removed key comes with the value undefined, if there is somebody to hear of it within two minutes: the
-   *   mark of a removal lives no longer. What the bucket's time to live took comes not at all.
-   * - The revisions of one key may come out of order, at the same time, and again, also to different processes.
-   *   A handler that needs the order looks at `revision`, or reads what stands there now.
-   * - A record that nobody can read, or that was delivered too often, goes to the dead letters.
-   *
-   * The delivery's sequence is the revision, and its subject `$KV.<bucket>.<key>`.
+   * Cost, oldest-first: two requests to any replica if the channel has `allowDirect`, or one request to the leader
+   * per message. A replica may lag by some messages.
+   * Cost, newest-first: one request per message of the stream, or, with a subject, one pass over all messages on it.
+   * The newest message on a subject alone takes one request.
    * @throws GreenroomError storage_unavailable
    */
-  follow<T>(
-    bucket: Bucket<T>,
-    options: ConsumeOptions,
-    handle: (change: Change<T>, delivery: Delivery) => Promise<Verdict>,
-  ): Promise<Stop>;
+  read<T>(channel: Channel<T>, options: ReadOptions): Promise<Stored<T>[]>;
 
   /**
-   * Removes all that is stored, when it is called, on the subjects of a stream or under the keys of a bucket that
-   * a filter with wildcards covers (`call.acme.>`, `acme.>`). What is stored meanwhile may stay, so who has to be
-   * certain stops what writes and purges until nothing went.
+   * The sequence of the newest message on a subject or pattern; 0 when there is none.
+   * @throws GreenroomError storage_unavailable
+   */
+  lastSequence<T>(channel: Channel<T>, subject: string): Promise<number>;
+}
+
+/** JetStream key-value buckets: one record per key, written by compare-and-set. */
+export interface KeyValue {
+  /** @throws UnreadableRecord; GreenroomError storage_unavailable */
+  get<T>(bucket: Bucket<T>, key: string): Promise<Entry<T> | undefined>;
+
+  /**
+   * Stores `value` if its key is still at `revision` (0: the key does not exist).
+   * @returns the new revision, or undefined when another writer was faster. After a lost answer the key is read
+   *   again, so undefined always means that this write did not happen.
+   * @throws GreenroomError storage_full, storage_unavailable
+   */
+  update<T>(bucket: Bucket<T>, value: T, revision: number): Promise<number | undefined>;
+
+  /** Deletes a key if it is still at `revision`; false when it is not. */
+  delete<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean>;
+
+  /**
+   * All entries that can be decoded.
+   * @param filter limits them to the keys that match a pattern with NATS's wildcards, for example `acme.>`
+   */
+  entries<T>(bucket: Bucket<T>, filter?: string): Promise<Entry<T>[]>;
+
+  /** The stored revisions of a key, oldest first. */
+  history<T>(bucket: Bucket<T>, key: string): Promise<Entry<T>[]>;
+
+  /**
+   * Passes every present entry and then each change to `handle`, until stopped. Returns after the present entries.
+   * Records that cannot be decoded are logged and skipped. A watch may skip revisions: use it to wake up and to
+   * cache, and `consume` where every change counts.
+   */
+  watch<T>(bucket: Bucket<T>, handle: (change: Change<T>) => void): Promise<Stop>;
+
+  /**
+   * Delivers each stored revision of a bucket to one of the processes that share `durable`, until it is acked,
+   * beginning with the present ones. The delivery's sequence is the revision, its subject `$KV.<bucket>.<key>`.
    *
-   * - Of a channel that has a relief, what that still holds goes too, or it would be handed on later.
-   * - Ids of purged messages stay known for ten minutes: the same thing published again is a duplicate, and is
-   *   not stored.
-   * - Nobody who consumes or follows is given any more what is gone; what they have in hand, they have.
-   * - The keys of a bucket go one by one, each leaving the mark of a removal for those who watch and follow. Where
-   *   it fails on the way, a part is gone; done again, it removes the rest.
+   * - A revision that the bucket no longer holds is skipped. The newest revision of each key always arrives.
+   * - A deleted key arrives with the value undefined if a consumer runs within two minutes, while the delete
+   *   marker exists. A key that the bucket's time to live removed does not arrive.
+   * - Revisions of one key may arrive out of order, at the same time, and repeatedly, also in different processes.
+   *   A handler that needs the order compares `revision`, or reads the key.
+   * - A record that cannot be decoded, or that fails too often, becomes a dead letter.
    *
-   * @param filter never a part of a token: `acme.s*` covers the key of that name only
-   * @returns how many messages or revisions went; too few when an answer was lost and it was asked again
+   * @throws GreenroomError storage_unavailable
+   */
+  consume<T>(
+    bucket: Bucket<T>,
+    options: ConsumeOptions,
+    handle: (change: Change<T>, delivery: Delivery) => Promise<Ack>,
+  ): Promise<Stop>;
+}
+
+/** Core NATS: nothing is stored, and delivery is at most once. */
+export interface Core {
+  /** Sends a message to the present subscribers, of which there may be none. */
+  publishTransient<T>(topic: Topic<T>, message: T): void;
+
+  subscribe<T>(topic: Topic<T>, handle: (message: T) => void): Promise<Stop>;
+
+  /**
+   * Sends a command to one host and waits for its answer.
+   * @throws GreenroomError no_responders (no host received it), timeout (the host may have executed it)
+   */
+  request<Q, A>(command: Command<Q, A>, host: string, request: Q): Promise<A>;
+
+  /**
+   * Answers the requests to one host. If this process dies with a request, the caller gets a time-out. The next
+   * request goes to another member of the queue once the server has noticed the death. The server notices an exit
+   * at once, and a process that hangs or is cut off within 20 s.
+   */
+  serve<Q, A>(
+    command: Command<Q, A>,
+    host: string,
+    respond: (request: Q) => Promise<A>,
+    options?: ServeOptions,
+  ): Promise<Stop>;
+}
+
+/** Upkeep of streams and buckets. */
+export interface Admin {
+  /**
+   * Removes all messages of a stream, or all keys of a bucket, that match a pattern (`call.acme.>`, `acme.>`).
+   * Messages stored during a purge may stay: to be certain, stop the writers and purge until nothing was removed.
+   *
+   * - The channel's overflow stream is purged too, or its messages would be forwarded later.
+   * - The ids of purged messages stay known for ten minutes: publishing one again is a duplicate and stores nothing.
+   * - Consumers receive no more of what is gone; a message that was already delivered stays with its handler.
+   * - The keys of a bucket are removed one by one, and each leaves a delete marker. After a failure a part is
+   *   gone; a second purge removes the rest.
+   *
+   * @param filter matches whole tokens only: `acme.s*` matches the key of that very name
+   * @returns the number of messages or revisions removed; too few when an answer was lost and the request repeated
    * @throws GreenroomError storage_unavailable
    */
   purge(store: AnyStore, filter: string): Promise<number>;
 
   /**
-   * Removes one stored message, whose bytes the server overwrites. For what no subject tells apart; `purge` is for
-   * the rest. Whoever has it in hand has it.
-   * @returns false when there is none (any more)
+   * Removes one message, whose bytes the server overwrites. For messages that no subject tells apart; use `purge`
+   * for all others. A message that was already delivered stays with its handler.
+   * @returns false when there is no such message
    * @throws GreenroomError storage_unavailable
    */
-  erase<T>(channel: Channel<T>, sequence: number): Promise<boolean>;
+  deleteMessage<T>(channel: Channel<T>, sequence: number): Promise<boolean>;
 
   /**
-   * How full a stream or bucket is, from 0 to 1 of the bytes that it may have.
+   * The used share, from 0 to 1, of the bytes that a stream or bucket may have.
    * @throws GreenroomError storage_unavailable
    */
   usageRatio(store: AnyStore): Promise<number>;
 
   /**
-   * How every stream and bucket of ours that is there stands, and what those who share a durable have before them.
+   * Size and consumer backlog of every existing Greenroom stream and bucket.
    * @throws GreenroomError storage_unavailable
    */
   storageStats(): Promise<StorageStats[]>;
 
-  /** The newest stored messages on one subject, oldest first, without those that nobody could read. */
-  recent<T>(channel: Channel<T>, subject: string, limit: number): Promise<T[]>;
-
-  /** The stored messages of a whole stream, newest first, a page at a time. */
-  page<T>(channel: Channel<T>, options: PageOptions): Promise<Stored<T>[]>;
-
-  /**
-   * A page of the stored messages on some subjects, oldest first, without those that nobody could read. Fewer than
-   * `limit` means that there are no more. The next page comes after the last one's sequence; on a channel with one
-   * message a subject, what was replaced meanwhile has moved to the end, and comes again.
-   *
-   * On a channel with `direct` any replica answers, perhaps one that is behind by some messages; on others the
-   * stream's leader does, a question for each message.
-   * @throws GreenroomError storage_unavailable
-   */
-  scan<T>(channel: Channel<T>, options: ScanOptions): Promise<Stored<T>[]>;
-
-  /**
-   * Where the newest message on some subjects stands, 0 when there is none; wildcards as in `scan`.
-   * @throws GreenroomError storage_unavailable
-   */
-  lastSequence<T>(channel: Channel<T>, subject: string): Promise<number>;
-
-  /** Says something to whoever listens now; nobody is an audience too. */
-  publishTransient<T>(topic: Topic<T>, message: T): void;
-  subscribe<T>(topic: Topic<T>, hear: (message: T) => void): Promise<Stop>;
-
-  /**
-   * Asks one host.
-   * @throws GreenroomError no_responders (nobody got it), timeout (it may have been done or not)
-   */
-  request<Q, A>(command: Command<Q, A>, host: string, question: Q): Promise<A>;
-
-  /**
-   * Answers the questions to one host. The answer of one that dies while it has a question is a time-out to who
-   * asked; the next question goes to another of its queue, once the server knows of the death: at once for a
-   * process that ended, within 20 s for one that hangs or was cut off.
-   */
-  serve<Q, A>(
-    command: Command<Q, A>,
-    host: string,
-    answer: (question: Q) => Promise<A>,
-    options?: ServeOptions,
-  ): Promise<Stop>;
-
-  /** @throws UnreadableRecord; GreenroomError storage_unavailable */
-  read<T>(bucket: Bucket<T>, key: string): Promise<Entry<T> | undefined>;
-
-  /**
-   * Compare-and-set: stores `value` if the key still stands at `revision` (0: there is none).
-   * @returns the new revision, or undefined when somebody else was faster. After a lost answer it looks
-   *   whether the value stands there, so undefined really means that this write didn't happen.
-   * @throws GreenroomError storage_full, storage_unavailable
-   */
-  save<T>(bucket: Bucket<T>, value: T, revision: number): Promise<number | undefined>;
-
-  /** Deletes a key, if it still stands at `revision`; false when it doesn't. */
-  remove<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean>;
-
-  /**
-   * Every entry there is, without those that nobody could read.
-   * @param filter only those under the keys that it covers, by NATS's wildcards, as `acme.>`
-   */
-  list<T>(bucket: Bucket<T>, filter?: string): Promise<Entry<T>[]>;
-
-  /** The stored revisions of one key, oldest first. */
-  history<T>(bucket: Bucket<T>, key: string): Promise<Entry<T>[]>;
-
-  /**
-   * Tells every entry there is and then each change, until stopped. Answers when the present ones were all
-   * told. What nobody could read is logged and passed over. It may skip revisions between two looks: wake up by
-   * it and cache from it, don't count on it.
-   */
-  watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop>;
-
-  /** Looks after what nobody else does: which node of a cluster leads which stream. To be called every now and then. */
+  /** Moves the leader of an overflow stream to another node than its stream's. Call it regularly. */
   rebalanceLeaders(): Promise<void>;
+}
 
-  /** True while the connection stands. */
+export interface Bus {
+  readonly streams: Streams;
+  readonly kv: KeyValue;
+  readonly core: Core;
+  readonly admin: Admin;
   isConnected(): boolean;
   close(): Promise<void>;
 }
 
 /**
- * What stands under a key that the caller owns and can make again: with an unreadable value it is only known
- * where it stands, so that a good one can be saved over it.
+ * The entry of a key that the caller owns and can rebuild. Of an unreadable value only the revision is returned,
+ * so that the caller can replace it.
  */
-export async function readOwn<T>(
+export async function getOwn<T>(
   bus: Bus,
   bucket: Bucket<T>,
   key: string,
 ): Promise<{ readonly value: T | undefined; readonly revision: number }> {
   try {
-    return (await bus.read(bucket, key)) ?? { value: undefined, revision: 0 };
+    return (await bus.kv.get(bucket, key)) ?? { value: undefined, revision: 0 };
   } catch (error) {
     if (error instanceof UnreadableRecord) return { value: undefined, revision: error.revision };
     throw error;

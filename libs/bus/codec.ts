@@ -65,7 +65,7 @@ export function decodeChange<T>(
   read: typeof decodeRecord<T> = decodeRecord,
 ): Change<T> {
   const key = keyOfSubject(bucket, stored.subject);
-  const value = stored.isMark ? undefined : read(bucket, stored.data, key);
+  const value = stored.isDeleteMarker ? undefined : read(bucket, stored.data, key);
   return { key, value, revision: stored.sequence };
 }
 
@@ -74,7 +74,7 @@ interface StoredRevision {
   readonly sequence: number;
   readonly data: Uint8Array;
   /** It is the mark that a deletion leaves. */
-  readonly isMark: boolean;
+  readonly isDeleteMarker: boolean;
 }
 
 /** The payload for a dead letter: readable and bounded. */

@@ -14,7 +14,7 @@ export const STORE_TIMEOUT_MS = 5000;
 export const REQUEST_TIMEOUT_MS = 2000;
 /** How long it is tried again while it has no leader: a cluster chooses a new one within 4 to 9 s. */
 export const STORE_PATIENCE_MS = 10_000;
-/** How long a stream may take nothing before its relief is asked too. */
+/** The time without an answer after which the overflow stream is tried too. */
 export const OVERFLOW_AFTER_MS = 500;
 /** How long a connection that is away is waited for before a question fails. */
 export const AWAY_MS = 1500;

@@ -1,112 +1,118 @@
-// A bus that counts and times what goes over it.
+// A bus that counts and times its traffic.
 import type { Bucket } from "../contracts/buckets.ts";
 import { GreenroomError } from "../contracts/errors.ts";
 import type { Channel, Command, Topic } from "../contracts/streams.ts";
 import type { Metrics } from "../runtime/metrics.ts";
-import type { Bus, Delivery, Verdict } from "./bus.ts";
+import type { Ack, Bus, Core, Delivery, KeyValue, Streams } from "./bus.ts";
+import { overrideBus } from "./override-bus.ts";
 
-/** What a service makes of its own words: called after they were said. */
+/** Called after this process has written something, for metrics of its own. */
 export interface BusHooks {
-  /** @param revision that it replaced; 0 for a new one */
-  saved?(bucket: Bucket<never>, value: unknown, revision: number): void;
-  announced?(topic: Topic<never>, message: unknown): void;
+  /** @param revision the revision that the value replaced; 0 for a new key */
+  updated?(bucket: Bucket<never>, value: unknown, revision: number): void;
+  published?(topic: Topic<never>, message: unknown): void;
 }
 
 export function instrumentedBus(bus: Bus, metrics: Metrics, hooks: BusHooks = {}): Bus {
-  const own: Partial<Bus> = {
-    ...measuredStores(bus, metrics, hooks),
-    ...measuredHandlers(bus, metrics),
-    ...measuredCommands(bus, metrics),
-    publishTransient<T>(topic: Topic<T>, message: T) {
-      bus.publishTransient(topic, message);
-      hooks.announced?.(topic as unknown as Topic<never>, message);
-    },
-  };
-  metrics.gauge("greenroom_nats_connected", "1 while the connection to NATS stands.", [], (set) =>
+  metrics.gauge("greenroom_nats_connected", "1 while the connection to NATS is up.", [], (set) =>
     set(bus.isConnected() ? 1 : 0),
   );
-  // All else goes to the bus itself, whatever it can by now; a method must be called on what has its private fields.
-  return new Proxy(bus, {
-    get(target, name) {
-      const value = own[name as keyof Bus] ?? Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
+  const consuming = instrumentedHandlers(bus, metrics);
+  return overrideBus(bus, {
+    streams: { ...instrumentedPublish(bus, metrics), consume: consuming.streams },
+    kv: { ...instrumentedUpdate(bus, metrics, hooks), consume: consuming.kv },
+    core: {
+      ...instrumentedRequest(bus, metrics),
+      publishTransient(topic, message) {
+        bus.core.publishTransient(topic, message);
+        hooks.published?.(topic as unknown as Topic<never>, message);
+      },
     },
   });
 }
 
-function measuredStores(bus: Bus, metrics: Metrics, hooks: BusHooks): Pick<Bus, "publish" | "save"> {
-  const stored = metrics.counter(
+function instrumentedPublish(bus: Bus, metrics: Metrics): Pick<Streams, "publish"> {
+  const published = metrics.counter(
     "greenroom_messages_stored_total",
-    "Messages that this process had stored, by stream; outcome is stored, duplicate, or the error's code.",
+    "Messages that this process published to a stream; outcome is stored, duplicate, or the error's code.",
     ["stream", "outcome"],
-  );
-  const saves = metrics.counter(
-    "greenroom_records_saved_total",
-    "Records that this process wrote by compare-and-set, by bucket and, where they have one, state; outcome is saved, lost_race, or the error's code.",
-    ["bucket", "state", "outcome"],
   );
   return {
     async publish<T>(channel: Channel<T>, message: T) {
       try {
-        const answer = await bus.publish(channel, message);
-        stored({ stream: channel.stream, outcome: answer.duplicate ? "duplicate" : "stored" });
+        const answer = await bus.streams.publish(channel, message);
+        published({ stream: channel.stream, outcome: answer.duplicate ? "duplicate" : "stored" });
         return answer;
       } catch (error) {
-        stored({ stream: channel.stream, outcome: codeOf(error) });
-        throw error;
-      }
-    },
-    async save<T>(bucket: Bucket<T>, value: T, revision: number) {
-      const labels = { bucket: bucket.name, state: stateOf(value) };
-      try {
-        const saved = await bus.save(bucket, value, revision);
-        saves({ ...labels, outcome: saved === undefined ? "lost_race" : "saved" });
-        if (saved !== undefined) hooks.saved?.(bucket as unknown as Bucket<never>, value, revision);
-        return saved;
-      } catch (error) {
-        saves({ ...labels, outcome: codeOf(error) });
+        published({ stream: channel.stream, outcome: codeOf(error) });
         throw error;
       }
     },
   };
 }
 
-function measuredHandlers(bus: Bus, metrics: Metrics): Pick<Bus, "consume" | "follow"> {
+function instrumentedUpdate(bus: Bus, metrics: Metrics, hooks: BusHooks): Pick<KeyValue, "update"> {
+  const updates = metrics.counter(
+    "greenroom_records_saved_total",
+    "Records that this process wrote by compare-and-set, by bucket and by state (for records that have one); outcome is saved, lost_race, or the error's code.",
+    ["bucket", "state", "outcome"],
+  );
+  return {
+    async update<T>(bucket: Bucket<T>, value: T, revision: number) {
+      const labels = { bucket: bucket.name, state: stateOf(value) };
+      try {
+        const updated = await bus.kv.update(bucket, value, revision);
+        updates({ ...labels, outcome: updated === undefined ? "lost_race" : "saved" });
+        if (updated !== undefined) hooks.updated?.(bucket as unknown as Bucket<never>, value, revision);
+        return updated;
+      } catch (error) {
+        updates({ ...labels, outcome: codeOf(error) });
+        throw error;
+      }
+    },
+  };
+}
+
+function instrumentedHandlers(
+  bus: Bus,
+  metrics: Metrics,
+): { streams: Streams["consume"]; kv: KeyValue["consume"] } {
   const handled = metrics.histogram(
     "greenroom_message_handling_seconds",
-    "How long this process had a message or revision in hand, by the consumer's name; outcome is done, retry, or failed.",
+    "Time that this process took to handle a message or revision, by consumer; outcome is ack, nak, or failed.",
     ["consumer", "outcome"],
   );
   const timed =
-    <T>(consumer: string, handle: (of: T, delivery: Delivery) => Promise<Verdict>) =>
-    async (of: T, delivery: Delivery): Promise<Verdict> => {
-      const began = performance.now();
-      let outcome: Verdict | "failed" = "failed";
+    <T>(consumer: string, handle: (input: T, delivery: Delivery) => Promise<Ack>) =>
+    async (input: T, delivery: Delivery): Promise<Ack> => {
+      const startedAtMs = performance.now();
+      let outcome: Ack | "failed" = "failed";
       try {
-        outcome = await handle(of, delivery);
+        outcome = await handle(input, delivery);
         return outcome;
       } finally {
-        handled((performance.now() - began) / 1000, { consumer, outcome });
+        handled((performance.now() - startedAtMs) / 1000, { consumer, outcome });
       }
     };
   return {
-    consume: (channel, options, handle) => bus.consume(channel, options, timed(options.durable, handle)),
-    follow: (bucket, options, handle) => bus.follow(bucket, options, timed(options.durable, handle)),
+    streams: (channel, options, handle) =>
+      bus.streams.consume(channel, options, timed(options.durable, handle)),
+    kv: (bucket, options, handle) => bus.kv.consume(bucket, options, timed(options.durable, handle)),
   };
 }
 
-function measuredCommands(bus: Bus, metrics: Metrics): Pick<Bus, "request"> {
-  const asked = metrics.histogram(
+function instrumentedRequest(bus: Bus, metrics: Metrics): Pick<Core, "request"> {
+  const requested = metrics.histogram(
     "greenroom_command_seconds",
-    "How long the answer to a command took; outcome is the verdict, answered, or the error's code.",
+    "Time until the answer to a command; outcome is its verdict, answered, or the error's code.",
     ["command", "outcome"],
   );
   return {
-    async request<Q, A>(command: Command<Q, A>, host: string, question: Q): Promise<A> {
-      const began = performance.now();
+    async request<Q, A>(command: Command<Q, A>, host: string, request: Q): Promise<A> {
+      const startedAtMs = performance.now();
       let outcome = "answered";
       try {
-        const answer = await bus.request(command, host, question);
+        const answer = await bus.core.request(command, host, request);
         const { verdict } = (answer ?? {}) as { verdict?: unknown };
         if (typeof verdict === "string") outcome = verdict;
         return answer;
@@ -114,7 +120,7 @@ function measuredCommands(bus: Bus, metrics: Metrics): Pick<Bus, "request"> {
         outcome = codeOf(error);
         throw error;
       } finally {
-        asked((performance.now() - began) / 1000, { command: command.name, outcome });
+        requested((performance.now() - startedAtMs) / 1000, { command: command.name, outcome });
       }
     },
   };
@@ -122,7 +128,7 @@ function measuredCommands(bus: Bus, metrics: Metrics): Pick<Bus, "request"> {
 
 const codeOf = (error: unknown): string => (error instanceof GreenroomError ? error.code : "bug");
 
-/** Of records that have one it is one of a few words. */
+/** A record's state is one of a few words, so it is safe as a label. */
 function stateOf(value: unknown): string {
   const { state } = (value ?? {}) as { state?: unknown };
   return typeof state === "string" ? state : "";

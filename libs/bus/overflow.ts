@@ -1,43 +1,44 @@
-// Where a message goes while its stream has no leader, and how it comes to its stream afterwards.
+// The overflow stream of a channel: takes messages while the channel's stream has no leader, and forwards them later.
 import type { Channel } from "../contracts/streams.ts";
 import type { Bus, Stop } from "./bus.ts";
 import { OVERFLOW_AFTER_MS } from "./delivery-rules.ts";
 
-/** The name under which those who hand on share the work. */
-const DURABLE = "relief";
+/** The durable consumer that the forwarding processes share. */
+const DURABLE = "overflow";
 const CONCURRENCY = 64;
 
 /**
- * The stream for the next try to store a message: its own; once that has taken nothing for a while, its relief
- * and it by turns. When both took it, the message's id tells it once it is handed on.
+ * Picks the stream for the next attempt to store a message. The channel's own stream comes first; once it has not
+ * answered for a while, the overflow stream takes turns with it. If both store a message, forwarding removes the
+ * duplicate by its id.
  *
- * @returns given for how long it has been tried, in ms, says where to try now
+ * @returns a function of the time since the first attempt, in ms
  */
 export function pickStream<T>(channel: Channel<T>): (triedMs: number) => Channel<T> {
-  let isReliefsTurn = false;
+  let isOverflowNext = false;
   return (triedMs) => {
     if (channel.overflow === undefined || triedMs < OVERFLOW_AFTER_MS) return channel;
-    isReliefsTurn = !isReliefsTurn;
-    return isReliefsTurn ? channel.overflow : channel;
+    isOverflowNext = !isOverflowNext;
+    return isOverflowNext ? channel.overflow : channel;
   };
 }
 
-/** The subjects of the relief on which it takes what belongs on some subjects of its channel. */
-export function overflowFilter<T>(channel: Channel<T>, relief: Channel<T>, filter: string): string {
-  const [before, after] = relief.subjects.split(channel.subjects);
+/** Translates a subject pattern of a channel into the one of its overflow stream. */
+export function overflowFilter<T>(channel: Channel<T>, overflow: Channel<T>, filter: string): string {
+  const [before, after] = overflow.subjects.split(channel.subjects);
   return `${before ?? ""}${filter}${after ?? ""}`;
 }
 
 /**
- * Hands on what the relief of a channel took, as soon as its own stream takes something again. Whoever stored it
- * was told that it is safe: nothing is given up, however long that takes.
+ * Forwards the messages of a channel's overflow stream as soon as its own stream has a leader. Their publishers
+ * have an acknowledgement already, so forwarding never gives up.
  */
 export async function forward<T>(bus: Bus, channel: Channel<T>): Promise<Stop> {
-  const { overflow: relief, ...own } = channel;
-  if (relief === undefined) return async () => {};
+  const { overflow, ...own } = channel;
+  if (overflow === undefined) return async () => {};
   const options = { durable: DURABLE, concurrency: CONCURRENCY, maxDeliveries: Number.POSITIVE_INFINITY };
-  return await bus.consume(relief, options, async (message) => {
-    await bus.publish(own, message);
-    return "done";
+  return await bus.streams.consume(overflow, options, async (message) => {
+    await bus.streams.publish(own, message);
+    return "ack";
   });
 }

@@ -116,7 +116,7 @@ function measureStores(metrics: Metrics, { bus, clock }: FleetViews): void {
   const standings = (): Promise<StorageStats[]> => {
     if (asked === undefined || clock.monotonic() - asked.atMs > FRESH_MS) {
       // Without NATS these are told by nobody, which shows; all else still is.
-      asked = { atMs: clock.monotonic(), answer: bus.storageStats().catch(() => []) };
+      asked = { atMs: clock.monotonic(), answer: bus.admin.storageStats().catch(() => []) };
     }
     return asked.answer;
   };
@@ -150,7 +150,11 @@ function measureStores(metrics: Metrics, { bus, clock }: FleetViews): void {
     "Stored and not yet handed to anybody of the consumer's name: how far the dispatchers are behind, for one.",
     ({ pending }) => pending,
   );
-  perConsumer("greenroom_consumer_ack_pending", "Handed out and not yet done.", ({ inHand }) => inHand);
+  perConsumer(
+    "greenroom_consumer_ack_pending",
+    "Handed out and not yet done.",
+    ({ ackPending }) => ackPending,
+  );
   metrics.gauge(
     "greenroom_dead_letters",
     "Messages that nobody could handle, of the last 7 days.",

@@ -28,7 +28,7 @@ export function startHeartbeat(
 ): () => void {
   const say = (status: "running" | "stopped") => {
     const reason = status === "running" ? trouble?.() : undefined;
-    bus.publishTransient(serviceHeartbeats, {
+    bus.core.publishTransient(serviceHeartbeats, {
       service,
       instance,
       pid: process.pid,

@@ -29,11 +29,11 @@ export async function watchHosts(bus: Bus): Promise<HostView> {
     known.set(host.hostId, host);
     tell(host, host.hostId);
   };
-  const stopListening = await bus.subscribe(hostChanges, (host) => {
+  const stopListening = await bus.core.subscribe(hostChanges, (host) => {
     // A word of a life that was removed since, come late. If that host lives after all, it registers again.
     if (host.epoch > (removed.get(host.hostId) ?? 0)) take(host);
   });
-  const stopWatching = await bus.watch(hosts, ({ key, value, revision }) => {
+  const stopWatching = await bus.kv.watch(hosts, ({ key, value, revision }) => {
     if (value !== undefined) {
       removed.delete(key);
       take(value);

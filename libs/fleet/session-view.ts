@@ -29,7 +29,7 @@ export async function watchSessions(bus: Bus, clock: Clock): Promise<SessionView
   const known = new Map<string, SeenSession>();
   const requested = new Map<string, SeenSession>();
   const listeners = new Set<Listener>();
-  const stop = await bus.watch(sessions, ({ key, value, revision }) => {
+  const stop = await bus.kv.watch(sessions, ({ key, value, revision }) => {
     const present = known.get(key);
     if (present !== undefined && present.revision >= revision && value !== undefined) return;
     if (value === undefined) {

@@ -142,19 +142,19 @@ class Host implements AgentHost {
     this.#stops.push(
       hosts.stop,
       await this.#targets.follow(hosts),
-      await bus.serve(assignCommand, hostId, (assign) => this.#assignments.handleAssign(assign)),
-      await bus.serve(releaseCommand, hostId, (release) => this.#assignments.handleRelease(release)),
-      await bus.serve(pingCommand, hostId, async () => ({
+      await bus.core.serve(assignCommand, hostId, (assign) => this.#assignments.handleAssign(assign)),
+      await bus.core.serve(releaseCommand, hostId, (release) => this.#assignments.handleRelease(release)),
+      await bus.core.serve(pingCommand, hostId, async () => ({
         hostId,
         epoch: this.epoch,
         sequence: this.#announcer?.sequence() ?? 0,
       })),
-      await bus.serve(drainCommand, hostId, async (options) => {
+      await bus.core.serve(drainCommand, hostId, async (options) => {
         log.info(options, "told to drain");
         this.#drain.begin(options);
         return this.#drained();
       }),
-      await bus.serve(undrainCommand, hostId, async () => {
+      await bus.core.serve(undrainCommand, hostId, async () => {
         log.info("told to take sessions again");
         this.#drain.undo();
         return this.#drained();

@@ -64,7 +64,7 @@ export function measureHost(metrics: Metrics): BusHooks {
   );
   let counted: HostRecord["stats"] = { spawned: 0, assigned: 0, lost: 0 };
   return {
-    announced(topic, message) {
+    published(topic, message) {
       if (topic.subject !== hostChanges.subject) return;
       latest = message as HostRecord;
       for (const what of ["spawned", "assigned", "lost"] as const) {

@@ -1,5 +1,5 @@
 // Tells the fleet what a host has: at once to whoever listens, and soon in its bucket.
-import { type Bus, readOwn } from "../../libs/bus/bus.ts";
+import { type Bus, getOwn } from "../../libs/bus/bus.ts";
 import { hosts } from "../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
@@ -32,8 +32,8 @@ export async function registerHost(
   present: () => Omit<HostRecord, "epoch" | "sequence">,
 ): Promise<HostRegistration> {
   const { bus, clock, log } = deps;
-  const former = await readOwn(bus, hosts, hostId);
-  let revision = await bus.save(hosts, { ...present(), epoch: 0, sequence: 0 }, former.revision);
+  const former = await getOwn(bus, hosts, hostId);
+  let revision = await bus.kv.update(hosts, { ...present(), epoch: 0, sequence: 0 }, former.revision);
   if (revision === undefined) {
     throw new GreenroomError(
       "conflict",
@@ -52,18 +52,18 @@ export async function registerHost(
     isDue = false;
     if (isStopped) return;
     sequence += 1;
-    bus.publishTransient(hostChanges, record());
+    bus.core.publishTransient(hostChanges, record());
   };
   const save = async () => {
     if (isStopped || savedSequence === sequence) return;
     const now = record();
-    const saved = await bus.save(hosts, now, revision ?? 0);
+    const saved = await bus.kv.update(hosts, now, revision ?? 0);
     if (saved !== undefined) {
       revision = saved;
       savedSequence = now.sequence;
       return;
     }
-    const stored = await readOwn(bus, hosts, hostId);
+    const stored = await getOwn(bus, hosts, hostId);
     if (stored.value !== undefined && stored.value.epoch !== epoch) {
       deps.onSupplanted(`another process has registered as host ${hostId}`);
       return;
@@ -96,9 +96,9 @@ export async function registerHost(
       stopSaving();
       stopBeating();
       await saving.catch(() => {});
-      const stored = await readOwn(bus, hosts, hostId);
+      const stored = await getOwn(bus, hosts, hostId);
       if (stored.value?.epoch === epoch || stored.value?.epoch === 0)
-        await bus.remove(hosts, hostId, stored.revision);
+        await bus.kv.delete(hosts, hostId, stored.revision);
     },
   };
 }

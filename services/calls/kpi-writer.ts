@@ -1,5 +1,5 @@
 // Keeps the key figures of each day true to the call records, which they are made of anew at each change.
-import { type Bus, readOwn } from "../../libs/bus/bus.ts";
+import { type Bus, getOwn } from "../../libs/bus/bus.ts";
 import { dailyKpis } from "../../libs/contracts/buckets.ts";
 import { type CallRecord, dayOf } from "../../libs/contracts/calls/call.ts";
 import { type DailyKpi, kpiKey } from "../../libs/contracts/calls/kpi.ts";
@@ -119,7 +119,7 @@ export class KpiWriter {
   }
 
   async #stored({ tenant, day }: Day) {
-    const entries = await this.#deps.bus.list(dailyKpis, kpiKey(tenant, day, "*"));
+    const entries = await this.#deps.bus.kv.entries(dailyKpis, kpiKey(tenant, day, "*"));
     return new Map(entries.map((entry) => [entry.key, entry]));
   }
 
@@ -129,10 +129,10 @@ export class KpiWriter {
     const key = dailyKpis.keyOf(kpi);
     const entry = before.get(key);
     if (textOf(entry?.value) === textOf(kpi)) return true;
-    if ((await bus.save(dailyKpis, kpi, entry?.revision ?? 0)) !== undefined) return true;
+    if ((await bus.kv.update(dailyKpis, kpi, entry?.revision ?? 0)) !== undefined) return true;
     // What nobody can read isn't among those that are listed, and is written over.
-    const own = await readOwn(bus, dailyKpis, key);
-    return own.value === undefined && (await bus.save(dailyKpis, kpi, own.revision)) !== undefined;
+    const own = await getOwn(bus, dailyKpis, key);
+    return own.value === undefined && (await bus.kv.update(dailyKpis, kpi, own.revision)) !== undefined;
   }
 
   async #prune(
@@ -142,7 +142,7 @@ export class KpiWriter {
     const kept = new Set(made.map(dailyKpis.keyOf));
     const gone = [...before.values()].filter(({ key }) => !kept.has(key));
     const removed = await Promise.all(
-      gone.map(({ key, revision }) => this.#deps.bus.remove(dailyKpis, key, revision)),
+      gone.map(({ key, revision }) => this.#deps.bus.kv.delete(dailyKpis, key, revision)),
     );
     return removed.every(Boolean);
   }
@@ -176,7 +176,7 @@ async function kpisOfDay(
   let isBehind = false;
   const subject = `call.${tenant}.${day}.*`;
   for (let after = 0; ; ) {
-    const page = await bus.scan(calls, { subject, after, limit: PAGE });
+    const page = await bus.streams.read(calls, { subject, from: after + 1, limit: PAGE });
     for (const { sequence, message } of page) {
       after = sequence;
       const key = sessionKey(message.tenant, message.sessionId);

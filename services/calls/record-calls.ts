@@ -50,17 +50,17 @@ export async function recordCalls(deps: RecordCallsDeps): Promise<{ lagMs(): num
   const recorder = new CallRecorder(deps);
   const { bus } = deps;
   const stops = await Promise.all([
-    bus.follow(sessions, { durable: "recorder", concurrency: IN_HAND }, async ({ value }) => {
+    bus.kv.consume(sessions, { durable: "recorder", concurrency: IN_HAND }, async ({ value }) => {
       if (value !== undefined) await recorder.onSession(value);
-      return "done";
+      return "ack";
     }),
-    bus.follow(usageReports, { durable: "recorder", concurrency: 50 }, async ({ value }) => {
+    bus.kv.consume(usageReports, { durable: "recorder", concurrency: 50 }, async ({ value }) => {
       if (value !== undefined) await recorder.onNews(value.tenant, value.sessionId);
-      return "done";
+      return "ack";
     }),
-    bus.follow(launches, { durable: "recorder", concurrency: 50 }, async ({ value }) => {
+    bus.kv.consume(launches, { durable: "recorder", concurrency: 50 }, async ({ value }) => {
       if (value?.call !== undefined) await recorder.onNews(value.tenant, value.sessionId);
-      return "done";
+      return "ack";
     }),
   ]);
   return {
@@ -110,7 +110,7 @@ class CallRecorder {
   /** Records a call again that is stored, and ended no longer ago than that. */
   async #again(tenant: string, sessionId: string, maxAgeMs: number): Promise<void> {
     const { bus, clock } = this.#deps;
-    const entry = await readable(bus.read(sessions, sessionKey(tenant, sessionId)));
+    const entry = await readable(bus.kv.get(sessions, sessionKey(tenant, sessionId)));
     const record = entry?.value;
     // Of one that goes on, or whose record is gone, there is nothing to record (any more).
     if (record === undefined || !hasEnded(record)) return;
@@ -144,7 +144,7 @@ class CallRecorder {
       const call = buildCall(record, await this.#reportsOf(record), await this.#launchesOf(record));
       // Told also of what was stored before: whoever stored it may have died before it told anybody.
       if (stored !== undefined && isSame(call, stored)) return onRecorded(call);
-      await bus.publish(calls, call).catch((error: unknown) => {
+      await bus.streams.publish(calls, call).catch((error: unknown) => {
         this.#lookLater(record);
         throw error;
       });
@@ -172,14 +172,16 @@ class CallRecorder {
 
   async #storedOf(record: EndedSession): Promise<CallRecord | undefined> {
     const subject = callSubject(record.tenant, dayOf(endedAtOf(record)), record.sessionId);
-    return (await this.#deps.bus.recent(calls, subject, 1)).at(0);
+    const { bus } = this.#deps;
+    const [stored] = await bus.streams.read(calls, { subject, limit: 1, order: "newest-first" });
+    return stored?.message;
   }
 
   async #reportsOf(record: EndedSession): Promise<UsageReport[]> {
     const { bus } = this.#deps;
     const entries = await Promise.all(
       readyAttempts(record).map((attempt) =>
-        readable(bus.read(usageReports, usageReportKey(record.tenant, record.sessionId, attempt))),
+        readable(bus.kv.get(usageReports, usageReportKey(record.tenant, record.sessionId, attempt))),
       ),
     );
     return entries.flatMap((entry) => entry?.value ?? []);
@@ -190,7 +192,7 @@ class CallRecorder {
     const attempts = [...new Set(record.history.map(({ attempt }) => attempt))];
     const entries = await Promise.all(
       attempts.map((attempt) =>
-        readable(this.#deps.bus.read(launches, usageReportKey(record.tenant, record.sessionId, attempt))),
+        readable(this.#deps.bus.kv.get(launches, usageReportKey(record.tenant, record.sessionId, attempt))),
       ),
     );
     return entries.flatMap((entry) => entry?.value ?? []);

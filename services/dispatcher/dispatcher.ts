@@ -62,7 +62,7 @@ export async function startDispatcher(deps: DispatcherDeps): Promise<{ stop(): P
         .waiting(record.profile)
         .some(({ record: other }) => other.sessionId !== record.sessionId && !isExternal(other.provider)),
   };
-  const stopConsuming = await bus.consume(
+  const stopConsuming = await bus.streams.consume(
     sessionEvents,
     { durable: "dispatcher", concurrency: CONCURRENCY },
     (event, delivery) =>

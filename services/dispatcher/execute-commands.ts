@@ -141,7 +141,7 @@ async function assignTo(
     };
   };
   try {
-    const answer = await deps.bus.request(assignCommand, command.host, {
+    const answer = await deps.bus.core.request(assignCommand, command.host, {
       tenant: record.tenant,
       sessionId: record.sessionId,
       attempt: command.attempt,
@@ -199,7 +199,7 @@ async function carryOut(deps: ExecuteDeps, record: SessionRecord, command: Sessi
   switch (command.do) {
     case "release": {
       const { host, attempt, reason, untilLeft } = command;
-      await deps.bus.request(releaseCommand, host, {
+      await deps.bus.core.request(releaseCommand, host, {
         tenant: record.tenant,
         sessionId: record.sessionId,
         attempt,

@@ -1,5 +1,5 @@
 // What the dispatcher does with one message about a session: read, decide, save, speak.
-import type { Delivery, Verdict } from "../../libs/bus/bus.ts";
+import type { Ack, Delivery } from "../../libs/bus/bus.ts";
 import { MAX_DELIVERIES } from "../../libs/bus/delivery-rules.ts";
 import { sessions } from "../../libs/contracts/buckets.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
@@ -35,12 +35,12 @@ export async function handleSessionEvent(
   deps: DispatchDeps,
   event: SessionEvent,
   delivery: Delivery,
-): Promise<Verdict> {
+): Promise<Ack> {
   for (let race = 0; race < MAX_RACES; race++) {
     const verdict = await handleOnce(deps, event, delivery, race === 0);
     if (verdict !== "lost the race") return verdict;
   }
-  return "retry";
+  return "nak";
 }
 
 /**
@@ -53,7 +53,7 @@ async function handleOnce(
   event: SessionEvent,
   delivery: Delivery,
   isFirstTry: boolean,
-): Promise<Verdict | "lost the race"> {
+): Promise<Ack | "lost the race"> {
   const mayGuess = isFirstTry && delivery.deliveries === 1;
   const key = sessionKey(event.tenant, event.sessionId);
   const guess = mayGuess ? deps.recordCache.get(key) : undefined;
@@ -62,7 +62,7 @@ async function handleOnce(
   const after = applied(deps, before, event, delivery);
   if (!isCertain && (after === undefined || after === before?.record)) return "lost the race";
   // It overtook its own `requested`, or nobody ever made that: then an end has nothing to end.
-  if (after === undefined) return isInVain(event, delivery) ? "done" : "retry";
+  if (after === undefined) return isInVain(event, delivery) ? "ack" : "nak";
 
   let standing = { record: after, revision: before?.revision ?? 0 };
   let changed = after !== before?.record;
@@ -78,9 +78,9 @@ async function handleOnce(
         standing = saved;
       }
       const input = await executeCommands(deps, standing.record);
-      if (input === undefined) return "done"; // A session that waits for an agent waits in its record.
+      if (input === undefined) return "ack"; // A session that waits for an agent waits in its record.
       const stepped = reduceSession(standing.record, input);
-      if (stepped === standing.record) return "done";
+      if (stepped === standing.record) return "ack";
       deps.log.info(
         { sessionId: stepped.sessionId, attempt: input.attempt, ...reason(input) },
         "an attempt came to nothing",
@@ -91,11 +91,11 @@ async function handleOnce(
       promised?.settle();
     }
   }
-  return "retry";
+  return "nak";
 }
 
 async function read(deps: DispatchDeps, key: string): Promise<Versioned | undefined> {
-  const entry = await deps.bus.read(sessions, key);
+  const entry = await deps.bus.kv.get(sessions, key);
   return entry === undefined ? undefined : { record: entry.value, revision: entry.revision };
 }
 
@@ -141,7 +141,7 @@ const withHost = (
 async function save(deps: DispatchDeps, standing: Versioned): Promise<Versioned | undefined> {
   const record = inReadingOrder({ ...standing.record, writeId: deps.nextWriteId() });
   const key = sessionKey(record.tenant, record.sessionId);
-  const revision = await deps.bus.save(sessions, record, standing.revision);
+  const revision = await deps.bus.kv.update(sessions, record, standing.revision);
   if (revision === undefined) {
     deps.recordCache.forget(key);
     return undefined;

@@ -31,7 +31,7 @@ export function countSessions(metrics: Metrics): BusHooks {
   const counted = new Map<string, number>();
 
   return {
-    saved(bucket, value, revision) {
+    updated(bucket, value, revision) {
       if (bucket.name !== sessions.name) return;
       const record = value as SessionRecord;
       const { profile, state, attempt } = record;

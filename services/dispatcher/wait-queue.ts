@@ -101,7 +101,7 @@ export class WaitQueue {
     const last = this.#wokenAtMs.get(mark);
     if (last !== undefined && now - last < WAKE_AGAIN_MS) return;
     this.#wokenAtMs.set(mark, now);
-    this.#deps.bus
+    this.#deps.bus.streams
       .publish(sessionEvents, {
         type: "retry_requested",
         tenant: record.tenant,

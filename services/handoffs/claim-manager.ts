@@ -37,7 +37,7 @@ const PUT_OUT_MS = 2000;
 /** Several connectors may do this at once: each change is a compare-and-set, and the rest is harmless when repeated. */
 export async function manageClaims(deps: ClaimManagerDeps): Promise<{ stop: Stop }> {
   const keeper = new ClaimManager(deps);
-  const stopWatching = await deps.bus.watch(claims, ({ key, value, revision }) =>
+  const stopWatching = await deps.bus.kv.watch(claims, ({ key, value, revision }) =>
     keeper.see(key, value, revision),
   );
   const stopTicking = repeat(
@@ -109,11 +109,11 @@ class ClaimManager {
   async #settle(key: string, { dispatch, revision }: Seen, due: Due): Promise<void> {
     const { bus, log } = this.#deps;
     if (due.become === "removed") {
-      if (await bus.remove(claims, key, revision)) log.debug({ dispatch: key }, "a dispatch is removed");
+      if (await bus.kv.delete(claims, key, revision)) log.debug({ dispatch: key }, "a dispatch is removed");
       return;
     }
     const settled = settledAs(this.#deps, dispatch, due.become, due.reason);
-    if ((await bus.save(claims, settled, revision)) === undefined) return; // Somebody was faster.
+    if ((await bus.kv.update(claims, settled, revision)) === undefined) return; // Somebody was faster.
     if (due.become === "expired")
       log.info(
         { sessionId: dispatch.sessionId, dispatch: dispatch.claimId, reason: due.reason },

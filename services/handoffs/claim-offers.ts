@@ -59,14 +59,14 @@ export async function offerClaim(deps: OfferDeps, offer: Offer): Promise<ClaimRe
     expiresAt: new Date(deps.clock.now() + offer.claimMs).toISOString(),
     ...marks(deps),
   };
-  if ((await deps.bus.save(claims, dispatch, 0)) !== undefined) return dispatch;
+  if ((await deps.bus.kv.update(claims, dispatch, 0)) !== undefined) return dispatch;
   const present = await readClaim(deps.bus, tenant, sessionId, attempt);
   if (present !== undefined) return present.value;
   throw new GreenroomError("storage_unavailable", `offering ${dispatch.claimId}: it was there, and is gone.`);
 }
 
 export const readClaim = (bus: Bus, tenant: string, sessionId: string, attempt: number) =>
-  bus.read(claims, claimKey(tenant, claimIdOf(sessionId, attempt)));
+  bus.kv.get(claims, claimKey(tenant, claimIdOf(sessionId, attempt)));
 
 /**
  * Sees to it that nobody can claim an attempt (any more).
@@ -81,7 +81,7 @@ export async function withdrawClaim(
     const entry = await readClaim(deps.bus, tenant, sessionId, attempt);
     if (entry === undefined || entry.value.state !== "offered") return entry?.value;
     const expired = settledAs(deps, entry.value, "expired", reason);
-    if ((await deps.bus.save(claims, expired, entry.revision)) !== undefined) return expired;
+    if ((await deps.bus.kv.update(claims, expired, entry.revision)) !== undefined) return expired;
   }
   throw new GreenroomError(
     "storage_unavailable",

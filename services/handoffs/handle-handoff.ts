@@ -1,5 +1,5 @@
 // Takes handoffs from other systems in: each becomes a session, or is told why it doesn't.
-import type { Bus, Delivery, Stop, Verdict } from "../../libs/bus/bus.ts";
+import type { Ack, Bus, Delivery, Stop } from "../../libs/bus/bus.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import { type HandoffEvent, HandoffRequested } from "../../libs/contracts/claims/claim.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
@@ -31,7 +31,7 @@ export async function consumeHandoffs(deps: HandoffDeps): Promise<Stop> {
 }
 
 const takeReadable = (deps: HandoffDeps): Promise<Stop> =>
-  deps.bus.consume(
+  deps.bus.streams.consume(
     handoffRequests,
     { durable: "handoffs", concurrency: deps.batchSize },
     (message, delivery) => handleHandoff(deps, message, delivery),
@@ -41,7 +41,7 @@ async function handleHandoff(
   { bus, clock, log, sessions, providerOf }: HandoffDeps,
   message: unknown,
   { sequence }: Pick<Delivery, "sequence">,
-): Promise<Verdict> {
+): Promise<Ack> {
   const at = isoNow(clock);
   const sessionIn = (tenant: string, room: string) =>
     sessions
@@ -52,7 +52,7 @@ async function handleHandoff(
   switch (decision.do) {
     case "tell_invalid":
       log.warn({ sequence, reason: decision.message }, "a handoff can't be read");
-      await bus.publish(handoffEvents, {
+      await bus.streams.publish(handoffEvents, {
         version: 1,
         type: "handoff_invalid_payload",
         at,
@@ -61,32 +61,35 @@ async function handleHandoff(
         ...(decision.traceId === undefined ? {} : { trace_id: decision.traceId }),
         ...(decision.tenant === undefined ? {} : { tenant_id: decision.tenant }),
       });
-      return "done";
+      return "ack";
     case "refuse": {
       const { handoff, sessionId, reason, message: words } = decision;
       // Delivered again it may find its own session's end, or its room taken by the next.
-      if (await isThere(bus, handoff.tenant_id, sessionId)) return "done";
+      if (await isThere(bus, handoff.tenant_id, sessionId)) return "ack";
       log.warn({ trace: handoff.trace_id, tenant: handoff.tenant_id, reason: words }, "a handoff is refused");
-      await bus.publish(handoffEvents, refusedHandoff(handoff, sessionId, { reason, message: words }, at));
-      return "done";
+      await bus.streams.publish(
+        handoffEvents,
+        refusedHandoff(handoff, sessionId, { reason, message: words }, at),
+      );
+      return "ack";
     }
     case "request": {
       const { requested } = decision;
-      if (await isThere(bus, requested.tenant, requested.sessionId)) return "done";
-      const { duplicate } = await bus.publish(sessionEvents, requested);
+      if (await isThere(bus, requested.tenant, requested.sessionId)) return "ack";
+      const { duplicate } = await bus.streams.publish(sessionEvents, requested);
       const { sessionId, tenant, profile, provider = "pool" } = requested;
       if (!duplicate) log.info({ sessionId, tenant, profile, provider }, "a handoff became a session");
-      return "done";
+      return "ack";
     }
   }
 }
 
 const isThere = async (bus: Bus, tenant: string, sessionId: string): Promise<boolean> =>
-  (await bus.read(sessionsBucket, sessionKey(tenant, sessionId))) !== undefined;
+  (await bus.kv.get(sessionsBucket, sessionKey(tenant, sessionId))) !== undefined;
 
 /** What went to the dead letters, as what is no JSON does, is answered all the same: never with silence. */
 const answerDead = ({ bus, clock }: HandoffDeps): Promise<Stop> =>
-  bus.consume(
+  bus.streams.consume(
     { ...deadLetters, subjects: `dead.${handoffRequests.subjects}` },
     { durable: "dead-handoffs", concurrency: 4 },
     async ({ payload, reason, sequence }) => {
@@ -96,8 +99,8 @@ const answerDead = ({ bus, clock }: HandoffDeps): Promise<Stop> =>
         handoff === undefined
           ? { version: 1, type: "handoff_invalid_payload", at, sequence, message: reason }
           : refusedHandoff(handoff, sessionIdOf(handoff), { reason: "not_handled", message: reason }, at);
-      await bus.publish(handoffEvents, answer);
-      return "done";
+      await bus.streams.publish(handoffEvents, answer);
+      return "ack";
     },
   );
 

@@ -1,5 +1,5 @@
 // Tells other systems on `runtime.<event>` what becomes of handoffs and dispatches, off what was saved.
-import type { Bus, Stop, Verdict } from "../../libs/bus/bus.ts";
+import type { Ack, Bus, Stop } from "../../libs/bus/bus.ts";
 import { claims, sessions } from "../../libs/contracts/buckets.ts";
 import type { ClaimRecord, HandoffEvent } from "../../libs/contracts/claims/claim.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
@@ -19,10 +19,10 @@ const CONCURRENCY = 64;
 export async function publishHandoffEvents(deps: Deps): Promise<{ stop: Stop }> {
   const { bus } = deps;
   const stops = await Promise.all([
-    bus.follow(sessions, { durable: "runtime-sessions", concurrency: CONCURRENCY }, ({ value }) =>
+    bus.kv.consume(sessions, { durable: "runtime-sessions", concurrency: CONCURRENCY }, ({ value }) =>
       value === undefined || !isPublished(value) ? done() : tellOfSession(deps, value),
     ),
-    bus.follow(claims, { durable: "runtime-dispatches", concurrency: CONCURRENCY }, ({ value }) =>
+    bus.kv.consume(claims, { durable: "runtime-dispatches", concurrency: CONCURRENCY }, ({ value }) =>
       value === undefined ? done() : tellOfDispatch(deps, value),
     ),
   ]);
@@ -33,9 +33,9 @@ export async function publishHandoffEvents(deps: Deps): Promise<{ stop: Stop }> 
   };
 }
 
-const done = async (): Promise<Verdict> => "done";
+const done = async (): Promise<Ack> => "ack";
 
-async function tellOfSession(deps: Deps, record: SessionRecord): Promise<Verdict> {
+async function tellOfSession(deps: Deps, record: SessionRecord): Promise<Ack> {
   const dispatch =
     record.provider === "webhook"
       ? await readClaim(deps.bus, record.tenant, record.sessionId, attemptFields(record))
@@ -43,11 +43,11 @@ async function tellOfSession(deps: Deps, record: SessionRecord): Promise<Verdict
   return tell(deps, eventsOfSession(record, dispatch?.value, isoNow(deps.clock)));
 }
 
-const tellOfDispatch = (deps: Deps, dispatch: ClaimRecord): Promise<Verdict> =>
+const tellOfDispatch = (deps: Deps, dispatch: ClaimRecord): Promise<Ack> =>
   tell(deps, eventsOfClaim(dispatch, isoNow(deps.clock)));
 
 /** In their order; what could not be stored is thrown, and the whole is handed over again. */
-async function tell({ bus }: Deps, events: readonly HandoffEvent[]): Promise<Verdict> {
-  for (const event of events) await bus.publish(handoffEvents, event);
-  return "done";
+async function tell({ bus }: Deps, events: readonly HandoffEvent[]): Promise<Ack> {
+  for (const event of events) await bus.streams.publish(handoffEvents, event);
+  return "ack";
 }

@@ -63,9 +63,9 @@ export function deleteConversations(deps: Deps, sessions: SessionView): () => vo
 
 async function removeIfOver({ bus, log }: Deps, key: string): Promise<void> {
   for (let tries = 0; tries < TRIES; tries++) {
-    const [left, session] = [await bus.read(conversations, key), await bus.read(sessionsBucket, key)];
+    const [left, session] = [await bus.kv.get(conversations, key), await bus.kv.get(sessionsBucket, key)];
     if (left === undefined || (session !== undefined && session.value.state !== "ended")) return;
-    if (!(await bus.remove(conversations, key, left.revision))) continue; // It was written meanwhile.
+    if (!(await bus.kv.delete(conversations, key, left.revision))) continue; // It was written meanwhile.
     log.debug({ key }, "what was said in a session that is over is removed");
     return;
   }

@@ -159,9 +159,9 @@ export class LostHostHandler {
     const { bus, log } = this.#deps;
     const { life, suspicion } = found;
     try {
-      const stored = await bus.read(hostsBucket, life.hostId);
+      const stored = await bus.kv.get(hostsBucket, life.hostId);
       if (stored === undefined || !isOfLife(stored, life)) return;
-      if (!(await bus.remove(hostsBucket, life.hostId, stored.revision))) return;
+      if (!(await bus.kv.delete(hostsBucket, life.hostId, stored.revision))) return;
       log.warn({ host: life.hostId, sessions, reason: suspicion.reason }, "a host is lost");
     } catch (error) {
       log.warn(

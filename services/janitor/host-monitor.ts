@@ -156,7 +156,7 @@ export class HostMonitor {
   /** Asks once. */
   async #answerTo({ hostId: id, epoch }: HostLife): Promise<Answer> {
     try {
-      const pong = await this.#deps.bus.request(pingCommand, id, {});
+      const pong = await this.#deps.bus.core.request(pingCommand, id, {});
       return pong.epoch > epoch && epoch > 0 ? "restarted" : "fine";
     } catch (error) {
       if (isError(error, "no_responders")) return "gone";

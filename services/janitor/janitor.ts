@@ -60,11 +60,11 @@ export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise
     again(ROLL_UP_MS, "rolling up", () => janitor.rollUp()),
     again(PURGE_MS, "purging", () => janitor.purgeEnded()),
     again(deps.settings.sweepMs, "sweeping rooms", () => janitor.sweepRooms()),
-    again(TEND_MS, "looking after the streams", () => deps.bus.rebalanceLeaders()),
+    again(TEND_MS, "looking after the streams", () => deps.bus.admin.rebalanceLeaders()),
     deleteConversations(deps, sessions),
   ];
   // A webhook says that a room is over: look now instead of at the next sweep; what it says is not believed.
-  const stopHints = await deps.bus.subscribe(roomEvents, ({ event }) => {
+  const stopHints = await deps.bus.core.subscribe(roomEvents, ({ event }) => {
     if (event === "room_finished") void janitor.sweepRooms().catch(() => {});
   });
   return {
@@ -174,7 +174,7 @@ class Janitor {
         if (unrecorded === UNRECORDED_MAX) return;
         continue;
       }
-      if (await bus.remove(sessionsBucket, key, revision))
+      if (await bus.kv.delete(sessionsBucket, key, revision))
         log.debug({ sessionId: record.sessionId }, "a record is purged");
     }
   }
@@ -222,6 +222,6 @@ class Janitor {
   }
 
   async #say(event: SessionEvent): Promise<void> {
-    await this.#deps.bus.publish(sessionEvents, event);
+    await this.#deps.bus.streams.publish(sessionEvents, event);
   }
 }

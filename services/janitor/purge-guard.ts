@@ -46,7 +46,7 @@ export class PurgeGuard {
     const { bus, clock } = this.#deps;
     if (this.#hasRecorder || clock.monotonic() - this.#lookedAtMs < LOOK_MS) return this.#hasRecorder;
     try {
-      this.#hasRecorder = (await bus.read(callRecorders, CALL_RECORDER_KEY)) !== undefined;
+      this.#hasRecorder = (await bus.kv.get(callRecorders, CALL_RECORDER_KEY)) !== undefined;
     } catch (error) {
       if (!isError(error, "unreadable_record")) throw error;
       this.#hasRecorder = true;
@@ -57,6 +57,6 @@ export class PurgeGuard {
 
   async #isRecorded(record: EndedSession): Promise<boolean> {
     const subject = callSubject(record.tenant, dayOf(endedAtOf(record)), record.sessionId);
-    return (await this.#deps.bus.lastSequence(calls, subject)) > 0;
+    return (await this.#deps.bus.streams.lastSequence(calls, subject)) > 0;
   }
 }

@@ -1,5 +1,5 @@
 // Keeps the bucket of roll-ups true to the records.
-import { type Bus, readOwn } from "../../libs/bus/bus.ts";
+import { type Bus, getOwn } from "../../libs/bus/bus.ts";
 import { rollups } from "../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { Rollup } from "../../libs/contracts/fleet/pool.ts";
@@ -43,10 +43,10 @@ export class RollupWriter {
   /** Of two for one minute the fuller one is right: the other saw less, or came when records were purged. */
   async #store(rollup: Rollup): Promise<void> {
     for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const { value, revision } = await readOwn(this.#bus, rollups, rollups.keyOf(rollup));
+      const { value, revision } = await getOwn(this.#bus, rollups, rollups.keyOf(rollup));
       if (value !== undefined && value.sessions > rollup.sessions) return;
       if (JSON.stringify(value) === JSON.stringify(rollup)) return;
-      if ((await this.#bus.save(rollups, rollup, revision)) !== undefined) return;
+      if ((await this.#bus.kv.update(rollups, rollup, revision)) !== undefined) return;
     }
     // Its minute stays behind and is made again: records are only purged once they are in their roll-up.
     throw new GreenroomError(

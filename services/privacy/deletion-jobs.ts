@@ -38,7 +38,7 @@ export async function startDeletionJobs(deps: DeletionJobsDeps): Promise<Stop> {
   const known = new Map<string, Known>();
   let running: Promise<void> | undefined;
   let isStopped = false;
-  const stopWatching = await bus.watch(deletionJobs, ({ key, value, revision }) => {
+  const stopWatching = await bus.kv.watch(deletionJobs, ({ key, value, revision }) => {
     if (value === undefined) known.delete(key);
     else known.set(key, { job: value, revision, seenAtMs: clock.monotonic() });
   });
@@ -77,7 +77,7 @@ async function carryOutOne(
   isStopped: () => boolean,
 ): Promise<void> {
   const { bus, clock, instance, log } = deps;
-  const entry = await bus.read(deletionJobs, deletionJobKey(seen.tenant, seen.id));
+  const entry = await bus.kv.get(deletionJobs, deletionJobKey(seen.tenant, seen.id));
   // What was seen may have changed since: only who saw it as it stands may take it.
   if (entry === undefined || entry.value.heartbeat !== seen.heartbeat) return;
   const held = new Held(deps, entry.value, entry.revision);
@@ -170,7 +170,7 @@ class Held implements HeldJob {
         beat: this.#job.heartbeat + 1,
         writeId: nextWriteId(),
       });
-      const revision = await bus.save(deletionJobs, next, this.#revision);
+      const revision = await bus.kv.update(deletionJobs, next, this.#revision);
       this.isLost = revision === undefined;
       if (revision === undefined) return false;
       this.#job = next;

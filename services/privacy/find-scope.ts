@@ -29,11 +29,11 @@ async function findPerson(bus: Bus, tenant: string, user: string, found: Found):
     readonly user?: { readonly id: string };
     readonly call?: ConnectedCall | undefined;
   }) => who.user?.id === user || who.call?.to === user;
-  for (const { value } of await bus.list(tasks, `${tenant}.>`)) {
+  for (const { value } of await bus.kv.entries(tasks, `${tenant}.>`)) {
     if (value.to === user || value.attempts.some(({ sessionId }) => found.sessions.has(sessionId)))
       addTask(found, value);
   }
-  for (const { value } of await bus.list(sessions, `${tenant}.>`))
+  for (const { value } of await bus.kv.entries(sessions, `${tenant}.>`))
     if (isTheirs(value)) addSession(found, value);
   for await (const event of requestsOf(bus, tenant)) {
     if (event.type === "requested" && isTheirs(event))
@@ -49,7 +49,7 @@ async function findPerson(bus: Bus, tenant: string, user: string, found: Found):
 async function findOld(bus: Bus, tenant: string, beforeMs: number, found: Found): Promise<void> {
   const isOld = (at: string | undefined) => at !== undefined && Date.parse(at) < beforeMs;
   const standing = new Set<string>();
-  for (const { value } of await bus.list(sessions, `${tenant}.>`)) {
+  for (const { value } of await bus.kv.entries(sessions, `${tenant}.>`)) {
     standing.add(value.sessionId);
     if (value.state === "ended" && isOld(value.history.at(-1)?.at)) found.sessions.add(value.sessionId);
   }
@@ -57,7 +57,7 @@ async function findOld(bus: Bus, tenant: string, beforeMs: number, found: Found)
     // One whose record is gone has ended, long enough ago for it to be purged.
     if (isOld(event.at) && !standing.has(event.sessionId)) found.sessions.add(event.sessionId);
   }
-  for (const { value } of await bus.list(tasks, `${tenant}.>`))
+  for (const { value } of await bus.kv.entries(tasks, `${tenant}.>`))
     if (isTaskEnd(value.state) && isOld(value.endedAt)) addTask(found, value);
 }
 
@@ -85,7 +85,7 @@ const callsOf = (bus: Bus, tenant: string): AsyncGenerator<CallRecord> =>
 async function* scanned<T>(bus: Bus, channel: Channel<T>, subject: string): AsyncGenerator<T> {
   let after = 0;
   for (;;) {
-    const page = await bus.scan(channel, { subject, after, limit: PAGE });
+    const page = await bus.streams.read(channel, { subject, from: after + 1, limit: PAGE });
     for (const { sequence, message } of page) {
       after = sequence;
       yield message;

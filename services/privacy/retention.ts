@@ -37,7 +37,7 @@ export function startRetention(deps: RetentionDeps): () => void {
 
 export async function askForRuns(deps: RetentionDeps): Promise<void> {
   const { bus, clock, log, nextWriteId, settings } = deps;
-  const jobs = (await bus.list(deletionJobs)).map(({ value }) => value);
+  const jobs = (await bus.kv.entries(deletionJobs)).map(({ value }) => value);
   for (const tenant of await tenantsOf(bus, settings)) {
     const days = daysFor(settings.days, tenant);
     if (days === undefined) continue;
@@ -56,7 +56,7 @@ export async function askForRuns(deps: RetentionDeps): Promise<void> {
       ...{ takeovers: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, heartbeat: 0 },
       writeId: nextWriteId(),
     };
-    if ((await bus.save(deletionJobs, job, 0)) !== undefined)
+    if ((await bus.kv.update(deletionJobs, job, 0)) !== undefined)
       log.info({ job: job.id, tenant, before: job.before }, "what is too old is to be removed");
   }
 }
@@ -81,7 +81,11 @@ export function nextRun(
 
 /** Of whom anything may be stored: days' figures are kept for longer than all that retention is about. */
 async function tenantsOf(bus: Bus, { days, tenant }: RetentionDeps["settings"]): Promise<string[]> {
-  const entries = await Promise.all([bus.list(sessions), bus.list(rollups), bus.list(dailyKpis)]);
+  const entries = await Promise.all([
+    bus.kv.entries(sessions),
+    bus.kv.entries(rollups),
+    bus.kv.entries(dailyKpis),
+  ]);
   const seen = entries.flat().map(({ key }) => key.split(".")[0] ?? "");
   return [...new Set([tenant, ...days.tenants.keys(), ...seen])].sort();
 }

@@ -94,10 +94,10 @@ async function endWhatRuns(
   const isMeant = (set: ReadonlySet<string>, id: string) => kind === "tenant" || set.has(id);
   const reason = "its data are to be removed";
   for (let toldAtMs = Number.NEGATIVE_INFINITY; ; ) {
-    const open = (await bus.list(tasks, `${tenant}.>`)).filter(
+    const open = (await bus.kv.entries(tasks, `${tenant}.>`)).filter(
       ({ value }) => !isTaskEnd(value.state) && isMeant(found.tasks, value.taskId),
     );
-    const running = (await bus.list(sessions, `${tenant}.>`)).filter(
+    const running = (await bus.kv.entries(sessions, `${tenant}.>`)).filter(
       ({ value }) => value.state !== "ended" && isMeant(found.sessions, value.sessionId),
     );
     if (open.length + running.length === 0)
@@ -107,10 +107,17 @@ async function endWhatRuns(
       const at = isoNow(clock);
       for (const { value } of open) {
         const { taskId, attempt } = value;
-        await bus.publish(taskEvents, { type: "cancel_requested", tenant, taskId, at, attempt, reason });
+        await bus.streams.publish(taskEvents, {
+          type: "cancel_requested",
+          tenant,
+          taskId,
+          at,
+          attempt,
+          reason,
+        });
       }
       for (const { value } of running)
-        await bus.publish(sessionEvents, {
+        await bus.streams.publish(sessionEvents, {
           ...({
             type: "end_requested",
             tenant,
@@ -151,8 +158,8 @@ async function emptyAll(
 
 /** Recorders have messages in hand, and their places in the queues, that aren't stored any more. */
 async function tellQueues(bus: Bus, { tenant }: Scope): Promise<void> {
-  for (const { value } of await bus.list(webhookEndpoints, `${tenant}.>`))
-    bus.publishTransient(webhooksQueued, { tenant, endpoint: value.id, removed: true });
+  for (const { value } of await bus.kv.entries(webhookEndpoints, `${tenant}.>`))
+    bus.core.publishTransient(webhooksQueued, { tenant, endpoint: value.id, removed: true });
 }
 
 async function empty(bus: Bus, rule: StoreRule, scope: Scope): Promise<number> {
@@ -165,15 +172,15 @@ async function empty(bus: Bus, rule: StoreRule, scope: Scope): Promise<number> {
           ...[...parts.sessions].flatMap((id) => rule.ofSession?.(tenant, id) ?? []),
           ...[...parts.tasks].flatMap((id) => rule.ofTask?.(tenant, id) ?? []),
         ];
-  for (const filter of filters) removed += await bus.purge(rule.store, filter);
+  for (const filter of filters) removed += await bus.admin.purge(rule.store, filter);
   for (const messages of rule.messages ?? []) {
     if (parts !== undefined || messages.isForPartsOnly !== true)
       removed += await eraseMessages(bus, messages, scope);
   }
   const { records, store } = rule;
   if (parts !== undefined && records !== undefined && !("stream" in store)) {
-    for (const { key, value } of await bus.list(store, `${tenant}.>`))
-      if (records(value as never, scope)) removed += await bus.purge(store, key);
+    for (const { key, value } of await bus.kv.entries(store, `${tenant}.>`))
+      if (records(value as never, scope)) removed += await bus.admin.purge(store, key);
   }
   return removed;
 }
@@ -185,10 +192,14 @@ async function eraseMessages(
 ): Promise<number> {
   let removed = 0;
   for (let after = 0; ; ) {
-    const page = await bus.scan(channel, { subject: subject(scope.tenant), after, limit: PAGE });
+    const page = await bus.streams.read(channel, {
+      subject: subject(scope.tenant),
+      from: after + 1,
+      limit: PAGE,
+    });
     for (const { sequence, message } of page) {
       after = sequence;
-      if (isOf(message, scope) && (await bus.erase(channel, sequence))) removed += 1;
+      if (isOf(message, scope) && (await bus.admin.deleteMessage(channel, sequence))) removed += 1;
     }
     if (page.length < PAGE) return removed;
   }
@@ -200,7 +211,7 @@ async function removeDays(bus: Bus, { kind, tenant, before }: DeletionJob): Prom
   let removed = 0;
   for (let day = 1; day <= CALL_DAYS; day++) {
     const old = new Date(Date.parse(before) - day * DAY_MS).toISOString();
-    removed += await bus.purge(calls, `call.${tenant}.${dayOf(old)}.*`);
+    removed += await bus.admin.purge(calls, `call.${tenant}.${dayOf(old)}.*`);
   }
   return removed;
 }

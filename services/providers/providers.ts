@@ -53,8 +53,8 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
   );
   const calls = new CallStarter({ sessions, keeper, log });
   const pursuit = new LaunchTakeover({ clock, log, instance, providers, living, keeper });
-  const stopWatching = await bus.watch(launchesBucket, (change) => pursuit.see(change));
-  const stopHints = await bus.subscribe(roomEvents, ({ event, room, identity, reason }) =>
+  const stopWatching = await bus.kv.watch(launchesBucket, (change) => pursuit.see(change));
+  const stopHints = await bus.core.subscribe(roomEvents, ({ event, room, identity, reason }) =>
     keeper.hint(room, identity, leftInOrder(event, reason)),
   );
   const again = (ms: number, doing: string, work: () => Promise<void> | void) =>
@@ -66,7 +66,7 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
   ];
   const assigns = await Promise.all(
     externalProviders.map((provider) =>
-      bus.serve(
+      bus.core.serve(
         assignCommand,
         providerHostOf(provider),
         (assign) => handleAssign({ bus, log, keeper }, provider, assign),
@@ -76,7 +76,7 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
   );
   const releases = await Promise.all(
     externalProviders.map((provider) =>
-      bus.serve(
+      bus.core.serve(
         releaseCommand,
         providerHostOf(provider),
         (release) => handleRelease({ clock, keeper }, release),

@@ -1,5 +1,5 @@
 // The lines: how many attempts may be under way is decided by one compare-and-set, whoever decides it.
-import { type Bus, readOwn, type Stop } from "../../libs/bus/bus.ts";
+import { type Bus, getOwn, type Stop } from "../../libs/bus/bus.ts";
 import { callSlots, tasks } from "../../libs/contracts/buckets.ts";
 import {
   CALL_SLOTS_KEY,
@@ -47,7 +47,7 @@ export class CallSlotTable {
 
   /** Follows the record until stopped. */
   watch(): Promise<Stop> {
-    return this.#deps.bus.watch(callSlots, ({ value, revision }) => {
+    return this.#deps.bus.kv.watch(callSlots, ({ value, revision }) => {
       if (value !== undefined) this.#see(value, revision);
     });
   }
@@ -71,7 +71,7 @@ export class CallSlotTable {
   async grant(choose: (taken: readonly CallSlot[]) => readonly CallSlot[]): Promise<readonly CallSlot[]> {
     const { bus, nextWriteId } = this.#deps;
     // One that can't be read is made anew from the tasks: what is under way has a line.
-    const { value, revision } = await readOwn(bus, callSlots, CALL_SLOTS_KEY);
+    const { value, revision } = await getOwn(bus, callSlots, CALL_SLOTS_KEY);
     const taken = value === undefined ? this.#linesOfActive() : await this.#stillTaken(value.slots);
     const chosen = choose(taken);
     if (chosen.length === 0) return [];
@@ -88,7 +88,7 @@ export class CallSlotTable {
       granted: given.length,
       writeId: nextWriteId(),
     };
-    const saved = await bus.save(callSlots, next, revision);
+    const saved = await bus.kv.update(callSlots, next, revision);
     if (saved === undefined) return [];
     this.#see(next, saved);
     return given;
@@ -111,7 +111,7 @@ export class CallSlotTable {
     const isTaken = async (line: CallSlot): Promise<boolean> => {
       const seen = view.get(line.tenant, line.taskId);
       if (seen !== undefined && needsSlot(seen.record, line)) return true;
-      const entry = await bus.read(tasks, taskKey(line.tenant, line.taskId));
+      const entry = await bus.kv.get(tasks, taskKey(line.tenant, line.taskId));
       return entry !== undefined && needsSlot(entry.value, line);
     };
     const taken = await Promise.all(lines.map(isTaken));

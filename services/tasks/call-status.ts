@@ -34,7 +34,7 @@ export async function callStatusOf(
   provider: ProviderName,
 ): Promise<CallState> {
   if (!isTelephone(provider)) return { call: undefined, isOver: false };
-  const found = await bus.list(launches, `${tenant}.${sessionId}.*`);
+  const found = await bus.kv.entries(launches, `${tenant}.${sessionId}.*`);
   let best: CallProgress | undefined;
   for (const { value } of found) {
     const call = callStatusOfLaunch(value);

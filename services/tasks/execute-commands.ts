@@ -20,7 +20,7 @@ export async function executeCommands({ bus, clock }: Deps, record: TaskRecord):
     const address = { tenant: record.tenant, sessionId: command.sessionId, at: isoNow(clock) };
     if (command.do === "end_session") {
       const reason = command.reason.slice(0, WHY_MAX);
-      await bus.publish(sessionEvents, {
+      await bus.streams.publish(sessionEvents, {
         ...address,
         type: "end_requested",
         endedReason: "cancelled",
@@ -29,7 +29,7 @@ export async function executeCommands({ bus, clock }: Deps, record: TaskRecord):
       continue;
     }
     const { to, from, provider, profile, metadata } = record;
-    await bus.publish(sessionEvents, {
+    await bus.streams.publish(sessionEvents, {
       ...address,
       type: "requested",
       profile,

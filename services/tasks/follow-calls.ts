@@ -23,19 +23,19 @@ const HANGING_UP_DELIVERIES = 11;
 export async function followCalls(deps: Deps): Promise<Stop> {
   const { bus } = deps;
   const say = async (event: TaskEvent | undefined) => {
-    if (event !== undefined) await bus.publish(taskEvents, event);
-    return "done" as const;
+    if (event !== undefined) await bus.streams.publish(taskEvents, event);
+    return "ack" as const;
   };
-  const stopSessions = await bus.follow(
+  const stopSessions = await bus.kv.consume(
     sessions,
     { durable: "outbound-sessions", concurrency: CONCURRENCY },
     async ({ value }, { deliveries }) => {
       const news = value === undefined ? undefined : await newsOfSession(deps, value);
-      if (isHangingUp(news) && deliveries < HANGING_UP_DELIVERIES) return "retry";
+      if (isHangingUp(news) && deliveries < HANGING_UP_DELIVERIES) return "nak";
       return say(news);
     },
   );
-  const stopLaunches = await bus.follow(
+  const stopLaunches = await bus.kv.consume(
     launches,
     { durable: "outbound-launches", concurrency: CONCURRENCY },
     ({ value, revision }) => say(value === undefined ? undefined : newsOfLaunch(deps, value, revision)),

@@ -1,5 +1,5 @@
 // What outbound does with one message about a task: read, decide, save, speak.
-import type { Bus, Verdict } from "../../libs/bus/bus.ts";
+import type { Ack, Bus } from "../../libs/bus/bus.ts";
 import { tasks } from "../../libs/contracts/buckets.ts";
 import { isTaskEnd, type TaskEvent, type TaskRecord, taskKey } from "../../libs/contracts/tasks/task.ts";
 import { reduceTask } from "../../libs/domain/task/reduce.ts";
@@ -25,21 +25,21 @@ const MAX_RACES = 10;
  * dies in between leaves it to the next one: an attempt is saved before its session is asked for, and is asked for
  * under its own name however often the message comes.
  */
-export async function handleTaskEvent(deps: TaskDeps, event: TaskEvent): Promise<Verdict> {
+export async function handleTaskEvent(deps: TaskDeps, event: TaskEvent): Promise<Ack> {
   for (let race = 0; race < MAX_RACES; race++) {
-    const before = await deps.bus.read(tasks, taskKey(event.tenant, event.taskId));
-    if (before === undefined) return "retry"; // It overtook its own request.
+    const before = await deps.bus.kv.get(tasks, taskKey(event.tenant, event.taskId));
+    if (before === undefined) return "nak"; // It overtook its own request.
     const after = reduceTask(before.value, event);
     if (after !== before.value) {
       const record = { ...after, writeId: deps.nextWriteId() };
-      if ((await deps.bus.save(tasks, record, before.revision)) === undefined) continue;
+      if ((await deps.bus.kv.update(tasks, record, before.revision)) === undefined) continue;
       deps.count?.(record, before.value);
       tell(deps.log, before.value, record);
     }
     if (!isLastWord(event, after)) await executeCommands(deps, after);
-    return "done";
+    return "ack";
   }
-  return "retry";
+  return "nak";
 }
 
 /** The session that would be ended has just been told to have ended. */

@@ -1,5 +1,5 @@
 // Makes the record of a task that was asked for.
-import type { Bus, Delivery, Verdict } from "../../libs/bus/bus.ts";
+import type { Ack, Bus, Delivery } from "../../libs/bus/bus.ts";
 import { tasks } from "../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
@@ -30,15 +30,15 @@ export async function handleTaskRequest(
   deps: TaskRequestDeps,
   request: TaskRequest,
   { sequence }: Delivery,
-): Promise<Verdict> {
+): Promise<Ack> {
   const { bus, clock, log } = deps;
   refuseFarAhead(request, clock.now());
   const id = taskIdOf(request, sequence);
-  const found = await bus.read(tasks, taskKey(request.tenant, id));
+  const found = await bus.kv.get(tasks, taskKey(request.tenant, id));
   if (found !== undefined) {
     if (found.value.requestHash !== requestHashOf(request))
       log.warn({ task: id }, "a request with the key of another one is passed over: the first counts");
-    return "done";
+    return "ack";
   }
   const provider = request.provider ?? deps.providerOf(request.profile);
   const isUnknown = !isExternal(provider) && !isKnownProfile(deps.hosts(), request.profile);
@@ -53,11 +53,11 @@ export async function handleTaskRequest(
         : undefined,
     },
   );
-  const saved = await bus.save(tasks, { ...task, writeId: deps.nextWriteId() }, 0);
+  const saved = await bus.kv.update(tasks, { ...task, writeId: deps.nextWriteId() }, 0);
   // Another process was faster: the message comes again, and finds the record.
-  if (saved === undefined) return "retry";
+  if (saved === undefined) return "nak";
   deps.count?.(task);
-  return "done";
+  return "ack";
 }
 
 /** @throws GreenroomError invalid_request, on which the message goes to the dead letters */

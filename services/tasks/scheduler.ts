@@ -203,7 +203,7 @@ export class Scheduler {
   });
 
   async #say(event: TaskEvent): Promise<void> {
-    await this.#deps.bus.publish(taskEvents, event);
+    await this.#deps.bus.streams.publish(taskEvents, event);
   }
 
   #wasSaid(what: string, withinMs: number): boolean {

@@ -28,7 +28,7 @@ export async function watchTasks(bus: Bus, clock: Clock): Promise<TaskView> {
   const listeners: (() => void)[] = [];
   let queued: SeenTask[] | undefined;
 
-  const stop = await bus.watch(tasks, ({ key, value, revision }) => {
+  const stop = await bus.kv.watch(tasks, ({ key, value, revision }) => {
     const before = known.get(key);
     if (before !== undefined && before.revision >= revision) return;
     if (value === undefined || isTaskEnd(value.state)) known.delete(key);

@@ -56,13 +56,13 @@ export async function startOutbound(deps: OutboundDeps): Promise<{ stop(): Promi
     providerOf: settings.providerOf,
     deadlineMs: settings.deadlineMs,
   };
-  const stopRequests = await bus.consume(
+  const stopRequests = await bus.streams.consume(
     taskRequests,
     { durable: "outbound", concurrency: CONCURRENCY },
     (request, delivery) => handleTaskRequest(takeInDeps, request, delivery),
   );
   const inOrder = createKeyedQueue();
-  const stopEvents = await bus.consume(
+  const stopEvents = await bus.streams.consume(
     taskEvents,
     { durable: "outbound", concurrency: CONCURRENCY },
     (event) =>

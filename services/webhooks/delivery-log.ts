@@ -42,7 +42,7 @@ export async function logDelivery(
   const { tenant, endpoint, of, event, replay } = message;
   const { id: eventId, type, sequence } = event;
   const at = isoNow(clock);
-  await bus
+  await bus.streams
     .publish(webhookDeliveries, {
       ...{ tenant, endpoint, of, eventId, type, sequence, tries, at },
       ...(replay === undefined ? {} : { replay }),
@@ -59,7 +59,7 @@ export async function deadLetterDelivery(
   tries: number,
   reason: string,
 ): Promise<void> {
-  await bus
+  await bus.streams
     .publish(deadLetters, {
       subject: webhooks.subjectOf(message),
       stream: webhooks.stream,

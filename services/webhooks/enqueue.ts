@@ -40,7 +40,7 @@ export async function enqueue(
     const untold = await untoldOf(deps.bus, { tenant, endpoint: endpoint.id, of }, about, wanted);
     for (const event of untold) {
       const message: WebhookMessage = { tenant, endpoint: endpoint.id, about, of, event };
-      await deps.bus.publish(webhooks, message);
+      await deps.bus.streams.publish(webhooks, message);
     }
     if (untold.length > 0) deps.queued(endpoint);
   }
@@ -54,7 +54,11 @@ async function untoldOf(
 ): Promise<readonly WebhookEvent[]> {
   for (let count = wanted.length; count > 0; count--) {
     const { sequence } = wanted[count - 1] as WebhookEvent;
-    const [stored] = await bus.recent(webhooks, webhookSubject(to, about, sequence), 1);
+    const [stored] = await bus.streams.read(webhooks, {
+      subject: webhookSubject(to, about, sequence),
+      limit: 1,
+      order: "newest-first",
+    });
     if (stored !== undefined) return wanted.slice(count);
   }
   return wanted;

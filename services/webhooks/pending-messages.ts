@@ -52,9 +52,9 @@ export class PendingMessages {
   async restore(): Promise<void> {
     for (const sequence of this.#plan.sequences.sort((a, b) => a - b)) {
       if (this.#held.has(sequence)) continue;
-      const [found] = await this.#deps.bus.scan(webhooks, {
+      const [found] = await this.#deps.bus.streams.read(webhooks, {
         subject: this.#subject,
-        after: sequence - 1,
+        from: sequence,
         limit: 1,
       });
       if (found?.sequence === sequence) this.#hold(sequence, found.message);
@@ -70,9 +70,9 @@ export class PendingMessages {
   async readOn(): Promise<{ readonly count: number; readonly mayBeMore: boolean }> {
     const limit = Math.min(this.#plan.room, PAGE);
     if (limit <= 0) return { count: 0, mayBeMore: true };
-    const found = await this.#deps.bus.scan(webhooks, {
+    const found = await this.#deps.bus.streams.read(webhooks, {
       subject: this.#subject,
-      after: this.#plan.cursor,
+      from: this.#plan.cursor + 1,
       limit,
     });
     for (const { sequence, message } of found) {
@@ -108,7 +108,7 @@ export class PendingMessages {
 
   async #isStored(sequence: number, message: WebhookMessage): Promise<boolean> {
     const subject = webhooks.subjectOf(message);
-    const look = this.#deps.bus.scan(webhooks, { subject, after: sequence - 1, limit: 1 });
+    const look = this.#deps.bus.streams.read(webhooks, { subject, from: sequence, limit: 1 });
     // A store that doesn't answer says nothing against it.
     const [found] = await look.catch(() => [{ sequence }]);
     return found?.sequence === sequence;

@@ -43,16 +43,16 @@ export class QueueOwner {
   async start(): Promise<void> {
     const { bus, clock, log } = this.#deps;
     this.#stops.push(
-      await bus.watch(webhookEndpoints, ({ key, value }) => {
+      await bus.kv.watch(webhookEndpoints, ({ key, value }) => {
         if (value === undefined) this.#endpoints.delete(key);
         else this.#endpoints.set(key, value);
         this.#runs.get(key)?.run.wake();
       }),
-      await bus.watch(webhookQueues, ({ key, value, revision }) => {
+      await bus.kv.watch(webhookQueues, ({ key, value, revision }) => {
         if (value === undefined) this.#queues.delete(key);
         else this.#queues.set(key, { queue: value, revision, seenAtMs: clock.monotonic() });
       }),
-      await bus.subscribe(webhooksQueued, ({ tenant, endpoint, removed }) =>
+      await bus.core.subscribe(webhooksQueued, ({ tenant, endpoint, removed }) =>
         this.#hint(endpointKey(tenant, endpoint), false, removed),
       ),
       repeat(
@@ -91,7 +91,10 @@ export class QueueOwner {
     else if (endpoint === undefined || this.#isStopping) return;
     else if (this.#isHeldElsewhere(key)) {
       if (mayTell)
-        this.#deps.bus.publishTransient(webhooksQueued, { tenant: endpoint.tenant, endpoint: endpoint.id });
+        this.#deps.bus.core.publishTransient(webhooksQueued, {
+          tenant: endpoint.tenant,
+          endpoint: endpoint.id,
+        });
     } else this.#tryToTake(key);
   }
 
@@ -104,8 +107,8 @@ export class QueueOwner {
     for (const [key, { queue, revision }] of this.#queues) {
       if (this.#endpoints.has(key) || this.#runs.has(key)) continue;
       // Its gateway removed what waited; this is what was stored at that very moment.
-      await this.#deps.bus.purge(webhooks, `webhook.${queue.tenant}.${queue.endpoint}.>`);
-      await this.#deps.bus.remove(webhookQueues, key, revision);
+      await this.#deps.bus.admin.purge(webhooks, `webhook.${queue.tenant}.${queue.endpoint}.>`);
+      await this.#deps.bus.kv.delete(webhookQueues, key, revision);
     }
   }
 
@@ -135,7 +138,7 @@ export class QueueOwner {
     this.#lookedAtMs.set(key, nowMs);
     const after = this.#queues.get(key)?.queue.cursor ?? 0;
     const subject = `webhook.${endpoint.tenant}.${endpoint.id}.>`;
-    return (await bus.scan(webhooks, { subject, after, limit: 1 })).length > 0;
+    return (await bus.streams.read(webhooks, { subject, from: after + 1, limit: 1 })).length > 0;
   }
 
   #tryToTake(key: string): void {
@@ -151,7 +154,7 @@ export class QueueOwner {
     const { bus, instance, nextWriteId } = this.#deps;
     const endpoint = this.#endpoints.get(key);
     if (endpoint === undefined) return;
-    const entry = await bus.read(webhookQueues, key);
+    const entry = await bus.kv.get(webhookQueues, key);
     const before = entry?.value ?? emptyQueue(endpoint);
     if (isDisabled(endpoint, before)) return;
     const queue: WebhookQueue = {
@@ -160,7 +163,7 @@ export class QueueOwner {
       heartbeat: before.heartbeat + 1,
       writeId: nextWriteId(),
     };
-    const revision = await bus.save(webhookQueues, queue, entry?.revision ?? 0);
+    const revision = await bus.kv.update(webhookQueues, queue, entry?.revision ?? 0);
     if (revision === undefined || this.#isStopping) return;
     const run = new QueueRunner(this.#deps, () => this.#endpoints.get(key), { queue, revision });
     const ended = run.run().finally(() => {

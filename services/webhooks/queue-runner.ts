@@ -220,7 +220,7 @@ export class QueueRunner {
       writeId: nextWriteId(),
     };
     this.#storedAtMs = clock.monotonic();
-    const revision = await bus.save(webhookQueues, queue, this.#revision);
+    const revision = await bus.kv.update(webhookQueues, queue, this.#revision);
     if (revision === undefined) return false;
     // What was noted in it while it was saved stays.
     this.#stored = { ...this.#stored, heartbeat: queue.heartbeat };

@@ -1,5 +1,5 @@
 // Webhooks that we send: follows sessions, calls and tasks, tells the endpoints, and sees that they are told.
-import type { Verdict } from "../../libs/bus/bus.ts";
+import type { Ack } from "../../libs/bus/bus.ts";
 import { sessions, tasks } from "../../libs/contracts/buckets.ts";
 import type { CallRecord } from "../../libs/contracts/calls/call.ts";
 import { isError } from "../../libs/contracts/errors.ts";
@@ -27,23 +27,23 @@ export async function startWebhooks(deps: QueueOwnerDeps): Promise<Webhooks> {
   const keeper = new QueueOwner(deps);
   // Before any news comes: who wants it has to be known.
   await keeper.start();
-  const say = async (news: WebhookEvents): Promise<Verdict> => {
+  const say = async (news: WebhookEvents): Promise<Ack> => {
     await enqueue(
       { bus, endpointsOf: (tenant) => keeper.endpointsOf(tenant), queued: (to) => keeper.queued(to) },
       news,
     );
-    return "done";
+    return "ack";
   };
   const hasEndpoints = (tenant: string) => keeper.endpointsOf(tenant).length > 0;
   const stops = await Promise.all([
-    bus.follow(sessions, durable, async ({ value }) =>
-      value === undefined ? "done" : say(newsOfSession(value)),
+    bus.kv.consume(sessions, durable, async ({ value }) =>
+      value === undefined ? "ack" : say(newsOfSession(value)),
     ),
-    bus.follow(tasks, durable, async ({ value }) =>
-      value === undefined ? "done" : say(taskEventsFor(value)),
+    bus.kv.consume(tasks, durable, async ({ value }) =>
+      value === undefined ? "ack" : say(taskEventsFor(value)),
     ),
-    bus.consume(calls, durable, async (call) =>
-      hasEndpoints(call.tenant) ? say(await newsOfCall(deps, keeper, call)) : "done",
+    bus.streams.consume(calls, durable, async (call) =>
+      hasEndpoints(call.tenant) ? say(await newsOfCall(deps, keeper, call)) : "ack",
     ),
   ]);
   return {
@@ -68,7 +68,7 @@ async function newsOfCall(
   call: CallRecord,
 ): Promise<WebhookEvents> {
   const { tenant, sessionId: of } = call;
-  const record = await bus.read(sessions, sessionKey(tenant, of)).catch((error: unknown) => {
+  const record = await bus.kv.get(sessions, sessionKey(tenant, of)).catch((error: unknown) => {
     if (isError(error, "unreadable_record")) return undefined;
     throw error;
   });
@@ -79,7 +79,7 @@ async function newsOfCall(
   // The record was purged meanwhile, a day after the end: its number is the one after the end that was told.
   for (const { id: endpoint } of keeper.endpointsOf(tenant)) {
     const subject = `webhook.${tenant}.${endpoint}.${of}.>`;
-    const told = await bus.scan(webhooks, { subject, limit: 100 });
+    const told = await bus.streams.read(webhooks, { subject, limit: 100 });
     const end = told.find(({ message }) => message.event.type === "session.ended");
     if (end === undefined) continue;
     const events: WebhookEvent[] = [callEvent(call, end.message.event.sequence + 1)];

@@ -8,6 +8,7 @@ import { calls } from "../../libs/contracts/streams.ts";
 import { silentLog } from "../../libs/runtime/log.ts";
 import { aCall } from "../kit/fixtures/calls.ts";
 import { aSession } from "../kit/fixtures/sessions.ts";
+import { messagesOn } from "../kit/read-messages.ts";
 import { startNats } from "../kit/servers/servers.ts";
 import { ms, quantile, table } from "./statistics.ts";
 
@@ -44,7 +45,7 @@ try {
   bus = await connectNatsBus(options);
   const daysPage = (after = 0) => {
     const subject = `call.${pickTenant()}.${pickDay()}.*`;
-    return bus.scan(calls, { subject, after, limit: PAGE });
+    return bus.streams.read(calls, { subject, from: after + 1, limit: PAGE });
   };
   rows.push(
     await measure(`first page of ${PAGE} of a tenant's day, nothing in memory`, 20, () => daysPage()),
@@ -60,20 +61,22 @@ try {
     ),
   );
   const { subject, after } = await lastOfADay();
-  const behind = () => bus.scan(calls, { subject, after, limit: PAGE });
+  const behind = () => bus.streams.read(calls, { subject, from: after + 1, limit: PAGE });
   rows.push(await measure("a page behind the last call of an old day", 20, behind));
   rows.push(
-    await measure("one call", LOOKS, () => bus.recent(calls, callSubject("tenant1", "20260101", "s1"), 1)),
+    await measure("one call", LOOKS, () =>
+      messagesOn(bus, calls, callSubject("tenant1", "20260101", "s1"), 1),
+    ),
   );
   const { allowDirect: _direct, ...led } = calls;
   rows.push(
     await measure(`first page of ${PAGE} of a tenant's day, from the leader message by message`, 20, () =>
-      bus.scan(led, { subject: `call.${pickTenant()}.${pickDay()}.*`, limit: PAGE }),
+      bus.streams.read(led, { subject: `call.${pickTenant()}.${pickDay()}.*`, limit: PAGE }),
     ),
   );
-  const list = () => bus.list(sessions, `${pickTenant()}.*`);
+  const list = () => bus.kv.entries(sessions, `${pickTenant()}.*`);
   rows.push(await measure(`list of ${KEYS / TENANTS} keys of ${KEYS}`, 20, list));
-  rows.push(await measure("list of one key of them", LOOKS, () => bus.list(sessions, "tenant1.s1")));
+  rows.push(await measure("list of one key of them", LOOKS, () => bus.kv.entries(sessions, "tenant1.s1")));
   let day = 0;
   rows.push(
     await measure("purge of a tenant's day", Math.min(DAYS, 10), () =>
@@ -81,18 +84,20 @@ try {
     ),
   );
   rows.push(await measure("purge of a tenant", 1, () => purge("call.tenant2.>")));
-  rows.push(await measure(`purge of ${KEYS / TENANTS} keys`, 1, () => bus.purge(sessions, "tenant2.*")));
+  rows.push(
+    await measure(`purge of ${KEYS / TENANTS} keys`, 1, () => bus.admin.purge(sessions, "tenant2.*")),
+  );
   console.log(table(rows));
   await bus.close();
 
   async function firstPage(subject: string): Promise<unknown> {
-    return bus.scan(calls, { subject, limit: PAGE });
+    return bus.streams.read(calls, { subject, limit: PAGE });
   }
 
   async function readDay(): Promise<void> {
     const subject = `call.${pickTenant()}.${pickDay()}.*`;
     for (let after = 0; ; ) {
-      const page = await bus.scan(calls, { subject, after, limit: PAGE });
+      const page = await bus.streams.read(calls, { subject, from: after + 1, limit: PAGE });
       if (page.length < PAGE) return;
       after = page.at(-1)?.sequence ?? after;
     }
@@ -100,12 +105,12 @@ try {
 
   async function lastOfADay(): Promise<{ subject: string; after: number }> {
     const subject = `call.${pickTenant()}.20260102.*`;
-    const day = await bus.scan(calls, { subject, limit: CALLS });
+    const day = await bus.streams.read(calls, { subject, limit: CALLS });
     return { subject, after: day.at(-1)?.sequence ?? 0 };
   }
 
   async function purge(filter: string): Promise<void> {
-    const gone = await bus.purge(calls, filter);
+    const gone = await bus.admin.purge(calls, filter);
     if (gone === 0) throw new Error(`${filter} had nothing to purge`);
   }
 } finally {

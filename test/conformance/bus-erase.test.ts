@@ -13,31 +13,32 @@ describe.each(kinds)("erasing on %s", (_kind, start) => {
   });
   afterAll(() => buses?.stop());
 
-  const stored = (tenant: string) => bus.scan(sessionEvents, { subject: `session.${tenant}.>`, limit: 100 });
+  const stored = (tenant: string) =>
+    bus.streams.read(sessionEvents, { subject: `session.${tenant}.>`, limit: 100 });
 
   test("one message goes, its neighbours stay, and a second time there is none", async () => {
     const tenant = fresh("t");
-    for (const id of ["a", "b", "c"]) await bus.publish(eventsOf(tenant), requested(tenant, id));
+    for (const id of ["a", "b", "c"]) await bus.streams.publish(eventsOf(tenant), requested(tenant, id));
     const sequence = (await stored(tenant))[1]?.sequence ?? 0;
-    expect(await bus.erase(sessionEvents, sequence)).toBe(true);
+    expect(await bus.admin.deleteMessage(sessionEvents, sequence)).toBe(true);
     expect((await stored(tenant)).map(({ message }) => message.sessionId)).toEqual(["a", "c"]);
-    expect(await bus.erase(sessionEvents, sequence)).toBe(false);
-    expect(await bus.erase(sessionEvents, 1_000_000)).toBe(false);
+    expect(await bus.admin.deleteMessage(sessionEvents, sequence)).toBe(false);
+    expect(await bus.admin.deleteMessage(sessionEvents, 1_000_000)).toBe(false);
   });
 
   test("a consumer is never given what was erased before its turn, and goes on behind it", async () => {
     const tenant = fresh("t");
     const channel = eventsOf(tenant);
-    for (const id of ["a", "b", "c"]) await bus.publish(channel, requested(tenant, id));
+    for (const id of ["a", "b", "c"]) await bus.streams.publish(channel, requested(tenant, id));
     const sequence = (await stored(tenant))[0]?.sequence ?? 0;
-    await bus.erase(sessionEvents, sequence);
+    await bus.admin.deleteMessage(sessionEvents, sequence);
     const seen: string[] = [];
-    const stop = await bus.consume(
+    const stop = await bus.streams.consume(
       channel,
       { durable: fresh("d"), concurrency: 1 },
       async ({ sessionId }) => {
         seen.push(sessionId);
-        return "done";
+        return "ack";
       },
     );
     await expect.poll(() => seen, { timeout: 30_000 }).toEqual(["b", "c"]);

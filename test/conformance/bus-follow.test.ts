@@ -1,10 +1,11 @@
 // Following a bucket behaves the same in memory and on NATS: nothing of it is missed, whoever dies.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Bus, Change, Verdict } from "../../libs/bus/bus.ts";
+import type { Ack, Bus, Change } from "../../libs/bus/bus.ts";
 import { type Bucket, hosts, sessions } from "../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { deadLetters } from "../../libs/contracts/streams.ts";
 import { aHost } from "../kit/fixtures/sessions.ts";
+import { messagesOn } from "../kit/read-messages.ts";
 import { eventually, fresh, kinds, sessionRecord, type TestBuses } from "./buses.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -22,15 +23,12 @@ describe.each(kinds)("following on %s", (_kind, start) => {
   const corner = (concurrency = 4) => {
     const tenant = fresh("t");
     const options = { durable: fresh("d"), concurrency };
-    const follow = (
-      by: Bus,
-      handle: (change: Change<SessionRecord>, deliveries: number) => Promise<Verdict>,
-    ) =>
-      by.follow(sessions, options, async (change, { deliveries }) =>
-        change.key.startsWith(`${tenant}.`) ? handle(change, deliveries) : "done",
+    const follow = (by: Bus, handle: (change: Change<SessionRecord>, deliveries: number) => Promise<Ack>) =>
+      by.kv.consume(sessions, options, async (change, { deliveries }) =>
+        change.key.startsWith(`${tenant}.`) ? handle(change, deliveries) : "ack",
       );
     const save = async (id: string, writeId: string, revision = 0) =>
-      (await bus.save(sessions, sessionRecord(tenant, id, { writeId }), revision)) ?? -1;
+      (await bus.kv.update(sessions, sessionRecord(tenant, id, { writeId }), revision)) ?? -1;
     return { tenant, options, follow, save };
   };
 
@@ -40,17 +38,17 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     const second = await save("s", "2", first);
     const seen: [string, number, string | undefined][] = [];
     const subjects = new Set<string>();
-    const stop = await bus.follow(sessions, options, async ({ key, revision, value }, delivery) => {
-      if (!key.startsWith(tenant)) return "done";
+    const stop = await bus.kv.consume(sessions, options, async ({ key, revision, value }, delivery) => {
+      if (!key.startsWith(tenant)) return "ack";
       seen.push([key, revision, value?.writeId]);
       subjects.add(delivery.subject);
       expect(delivery).toMatchObject({ sequence: revision, deliveries: 1 });
-      return "done";
+      return "ack";
     });
     await eventually(() => seen.length === 2);
     const third = await save("s", "3", second);
     await eventually(() => seen.length === 3);
-    await bus.remove(sessions, `${tenant}.s`, third);
+    await bus.kv.delete(sessions, `${tenant}.s`, third);
     await eventually(() => seen.length === 4);
     const key = `${tenant}.s`;
     expect(seen).toEqual([
@@ -67,9 +65,9 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     const { save, follow } = corner();
     const first = await save("s", "1");
     const seen: string[] = [];
-    const note = async ({ value }: Change<SessionRecord>): Promise<Verdict> => {
+    const note = async ({ value }: Change<SessionRecord>): Promise<Ack> => {
       seen.push(value?.writeId ?? "gone");
-      return "done";
+      return "ack";
     };
     const stop = await follow(bus, note);
     await eventually(() => seen.length === 1);
@@ -89,7 +87,7 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     const stop = await follow(bus, async (_change, deliveries) => {
       seen.push(deliveries);
       if (deliveries === 2) throw new Error("a bug that goes away");
-      return deliveries < 4 ? "retry" : "done";
+      return deliveries < 4 ? "nak" : "ack";
     });
     await save("s", "1");
     await eventually(() => seen.length === 4);
@@ -109,7 +107,7 @@ describe.each(kinds)("following on %s", (_kind, start) => {
           seen.push(key);
           byWhom.set(`${index}`, (byWhom.get(`${index}`) ?? 0) + 1);
           await pause(20);
-          return "done";
+          return "ack";
         }),
       ),
     );
@@ -137,9 +135,9 @@ describe.each(kinds)("following on %s", (_kind, start) => {
       begun.add(key);
       if (done.size < 4) {
         done.add(key);
-        return "done";
+        return "ack";
       }
-      return new Promise<Verdict>(() => {});
+      return new Promise<Ack>(() => {});
     });
     await eventually(() => begun.size === 8);
     await pause(100); // For its acks to arrive.
@@ -148,7 +146,7 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     const inherited: [string, number][] = [];
     const stop = await follow(heir, async ({ key }, deliveries) => {
       inherited.push([key, deliveries]);
-      return "done";
+      return "ack";
     });
     await eventually(() => inherited.length >= 8, 20_000);
     await pause(200);
@@ -164,14 +162,14 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     const options = { durable: fresh("d"), concurrency: 1 };
     const seen: number[] = [];
     let isOpen = false;
-    const stop = await bus.follow(hosts, options, async ({ key, value }) => {
-      if (key !== id) return "done";
+    const stop = await bus.kv.consume(hosts, options, async ({ key, value }) => {
+      if (key !== id) return "ack";
       seen.push(value?.sequence ?? -1);
-      return isOpen ? "done" : "retry";
+      return isOpen ? "ack" : "nak";
     });
     let revision = 0;
     for (let sequence = 1; sequence <= 5; sequence++) {
-      revision = (await bus.save(hosts, aHost(id, sequence), revision)) ?? -1;
+      revision = (await bus.kv.update(hosts, aHost(id, sequence), revision)) ?? -1;
     }
     await eventually(() => seen.includes(5));
     isOpen = true;
@@ -189,16 +187,16 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     const seen: string[] = [];
     const stop = await follow(bus, async ({ key }) => {
       seen.push(key);
-      return "done";
+      return "ack";
     });
     // Under its key stands what is said to be another's.
     const elsewhere: Bucket<SessionRecord> = { ...sessions, keyOf: () => `${tenant}.wrong` };
-    await bus.save(elsewhere, sessionRecord(tenant, "right"), 0);
+    await bus.kv.update(elsewhere, sessionRecord(tenant, "right"), 0);
     await save("s", "1");
     await eventually(() => seen.length === 1);
     expect(seen).toEqual([`${tenant}.s`]);
     const letters = await eventually(async () => {
-      const found = await bus.recent(deadLetters, `dead.$KV.sessions.${tenant}.wrong`, 10);
+      const found = await messagesOn(bus, deadLetters, `dead.$KV.sessions.${tenant}.wrong`, 10);
       return found.length > 0 ? found : undefined;
     });
     expect(letters[0]).toMatchObject({ stream: "KV_sessions", subject: `$KV.sessions.${tenant}.wrong` });
@@ -208,12 +206,12 @@ describe.each(kinds)("following on %s", (_kind, start) => {
 
   test("a change that was delivered too often goes to the dead letters", async () => {
     const { tenant, options } = corner();
-    const stop = await bus.follow(sessions, { ...options, maxDeliveries: 3 }, async ({ key }) =>
-      key.startsWith(tenant) ? "retry" : "done",
+    const stop = await bus.kv.consume(sessions, { ...options, maxDeliveries: 3 }, async ({ key }) =>
+      key.startsWith(tenant) ? "nak" : "ack",
     );
-    const revision = await bus.save(sessions, sessionRecord(tenant, "s"), 0);
+    const revision = await bus.kv.update(sessions, sessionRecord(tenant, "s"), 0);
     const [letter] = await eventually(async () => {
-      const found = await bus.recent(deadLetters, `dead.$KV.sessions.${tenant}.s`, 10);
+      const found = await messagesOn(bus, deadLetters, `dead.$KV.sessions.${tenant}.s`, 10);
       return found.length > 0 ? found : undefined;
     });
     expect(letter).toMatchObject({ deliveries: 3, sequence: revision });

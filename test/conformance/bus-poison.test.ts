@@ -5,6 +5,7 @@ import type { Bus } from "../../libs/bus/bus.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { SessionEvent } from "../../libs/contracts/sessions/session.ts";
 import { type Channel, deadLetters } from "../../libs/contracts/streams.ts";
+import { messagesOn } from "../kit/read-messages.ts";
 import { eventsOf, eventually, fresh, kinds, requested, type TestBuses } from "./buses.ts";
 
 describe.each(kinds)("poison on %s", (_kind, start) => {
@@ -30,14 +31,14 @@ describe.each(kinds)("poison on %s", (_kind, start) => {
       `session.${tenant}.another.requested`,
     ];
     for (const subject of subjects) {
-      await bus.publish(nonsense(channel, subject), requested(tenant, "s"));
-      await bus.publish(nonsense(channel, subject), requested(other, "s"));
+      await bus.streams.publish(nonsense(channel, subject), requested(tenant, "s"));
+      await bus.streams.publish(nonsense(channel, subject), requested(other, "s"));
     }
-    await bus.publish(channel, requested(tenant, "good"));
+    await bus.streams.publish(channel, requested(tenant, "good"));
     const seen: string[] = [];
-    const stop = await bus.consume(channel, options, async (event) => {
+    const stop = await bus.streams.consume(channel, options, async (event) => {
       seen.push(`${event.tenant} ${event.sessionId}`);
-      return "done";
+      return "ack";
     });
     for (const subject of subjects) {
       const letters = await eventually(async () => {
@@ -46,7 +47,7 @@ describe.each(kinds)("poison on %s", (_kind, start) => {
       });
       expect(letters[0]).toMatchObject({ subject, stream: "SESSIONS", deliveries: 1 });
       expect(letters.map(({ reason }) => reason).join()).toContain(`holds a message of session.${tenant}.s.`);
-      expect(await bus.recent(channel, subject, 10)).toEqual([]);
+      expect(await messagesOn(bus, channel, subject, 10)).toEqual([]);
     }
     await eventually(() => seen.length === 1);
     expect(seen).toEqual([`${tenant} good`]);
@@ -66,15 +67,15 @@ describe.each(kinds)("poison on %s", (_kind, start) => {
       7,
     ];
     const subject = `session.${tenant}.s.requested`;
-    for (const message of poison) await bus.publish(nonsense(channel, subject), message);
-    await bus.publish(channel, requested(tenant, "s"));
+    for (const message of poison) await bus.streams.publish(nonsense(channel, subject), message);
+    await bus.streams.publish(channel, requested(tenant, "s"));
     let handled = 0;
-    const stop = await bus.consume(channel, options, async () => {
+    const stop = await bus.streams.consume(channel, options, async () => {
       handled += 1;
-      return "done";
+      return "ack";
     });
     const letters = await eventually(async () => {
-      const found = await bus.recent(deadLetters, `dead.${subject}`, 100);
+      const found = await messagesOn(bus, deadLetters, `dead.${subject}`, 100);
       return found.length === poison.length ? found : undefined;
     });
     expect(handled).toBe(1);
@@ -82,16 +83,16 @@ describe.each(kinds)("poison on %s", (_kind, start) => {
       expect(reason.length).toBeLessThanOrEqual(501);
       expect(payload.length).toBeLessThanOrEqual(16_384);
     }
-    expect(await bus.recent(channel, subject, 10)).toEqual([requested(tenant, "s")]);
+    expect(await messagesOn(bus, channel, subject, 10)).toEqual([requested(tenant, "s")]);
     await stop();
   });
 
   test("what its handler says can never succeed is buried at once", async () => {
     const { tenant, channel, options } = corner();
-    const stop = await bus.consume(channel, options, async () => {
+    const stop = await bus.streams.consume(channel, options, async () => {
       throw new GreenroomError("payload_too_large", "it would not fit its bucket");
     });
-    await bus.publish(channel, requested(tenant, "s"));
+    await bus.streams.publish(channel, requested(tenant, "s"));
     const [letter] = await eventually(() => lettersOf(bus, `session.${tenant}.s.requested`));
     expect(letter).toMatchObject({ deliveries: 1, reason: "it would not fit its bucket" });
     await stop();
@@ -108,16 +109,22 @@ describe.each(kinds)("poison on %s", (_kind, start) => {
       at: "now",
       payload: "",
     });
-    for (let n = 1; n <= 7; n++) await bus.publish(deadLetters, letter(n));
-    const first = await bus.page(deadLetters, { limit: 3 });
+    for (let n = 1; n <= 7; n++) await bus.streams.publish(deadLetters, letter(n));
+    const first = await bus.streams.read(deadLetters, { limit: 3, order: "newest-first" });
     expect(first.map(({ message }) => message.sequence)).toEqual([7, 6, 5]);
-    const second = await bus.page(deadLetters, { limit: 3, before: first[2]!.sequence });
+    const second = await bus.streams.read(deadLetters, {
+      limit: 3,
+      to: first[2]!.sequence - 1,
+      order: "newest-first",
+    });
     expect(second.map(({ message }) => message.sequence)).toEqual([4, 3, 2]);
-    const everything = await bus.page(deadLetters, { limit: 1000 });
+    const everything = await bus.streams.read(deadLetters, { limit: 1000, order: "newest-first" });
     expect(everything.slice(0, 7).map(({ message }) => message.sequence)).toEqual([7, 6, 5, 4, 3, 2, 1]);
     const sequences = everything.map(({ sequence }) => sequence);
     expect(sequences).toEqual([...sequences].sort((a, b) => b - a));
-    expect(await bus.page(deadLetters, { limit: 5, before: sequences.at(-1)! })).toEqual([]);
+    expect(
+      await bus.streams.read(deadLetters, { limit: 5, to: sequences.at(-1)! - 1, order: "newest-first" }),
+    ).toEqual([]);
   });
 });
 
@@ -137,6 +144,6 @@ const nonsense = (channel: Channel<SessionEvent>, subject: string): Channel<unkn
 });
 
 const lettersOf = async (bus: Bus, subject: string) => {
-  const letters = await bus.recent(deadLetters, `dead.${subject}`, 10);
+  const letters = await messagesOn(bus, deadLetters, `dead.${subject}`, 10);
   return letters.length > 0 ? letters : undefined;
 };

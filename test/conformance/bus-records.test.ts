@@ -1,7 +1,7 @@
 // Records in buckets behave the same in memory and on NATS.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { type Bus, type Change, readOwn } from "../../libs/bus/bus.ts";
+import { type Bus, type Change, getOwn } from "../../libs/bus/bus.ts";
 import { type Bucket, hosts, pools, sessions } from "../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { aHost, aPool } from "../kit/fixtures/sessions.ts";
@@ -22,10 +22,10 @@ describe.each(kinds)("records on %s", (_kind, start) => {
 
   test("an empty bucket is watched without waiting, and lists nothing", async () => {
     const seen: string[] = [];
-    const stop = await bus.watch(pools, ({ key }) => seen.push(key));
+    const stop = await bus.kv.watch(pools, ({ key }) => seen.push(key));
     expect(seen).toEqual([]);
-    expect(await bus.list(pools)).toEqual([]);
-    await bus.save(pools, aPool("first", 1), 0);
+    expect(await bus.kv.entries(pools)).toEqual([]);
+    await bus.kv.update(pools, aPool("first", 1), 0);
     await eventually(() => seen.length === 1);
     expect(seen).toEqual(["first"]);
     await stop();
@@ -34,31 +34,31 @@ describe.each(kinds)("records on %s", (_kind, start) => {
   test("a record is saved, read, and saved again on its revision", async () => {
     const record = sessionRecord("t", fresh("s"));
     const key = `t.${record.sessionId}`;
-    expect(await bus.read(sessions, key)).toBeUndefined();
-    const first = (await bus.save(sessions, record, 0)) ?? 0;
+    expect(await bus.kv.get(sessions, key)).toBeUndefined();
+    const first = (await bus.kv.update(sessions, record, 0)) ?? 0;
     expect(first).toBeGreaterThan(0);
-    const entry = await bus.read(sessions, key);
+    const entry = await bus.kv.get(sessions, key);
     expect(entry).toEqual({ key, value: record, revision: first });
     expect(entry?.value).not.toBe(record);
-    const second = (await bus.save(sessions, { ...record, writeId: "two" }, first)) ?? 0;
+    const second = (await bus.kv.update(sessions, { ...record, writeId: "two" }, first)) ?? 0;
     expect(second).toBeGreaterThan(first);
-    expect((await bus.read(sessions, key))?.value.writeId).toBe("two");
+    expect((await bus.kv.get(sessions, key))?.value.writeId).toBe("two");
   });
 
   test("the revisions of a bucket are numbered through over all its keys", async () => {
-    const one = (await bus.save(hosts, aHost(fresh("h")), 0)) ?? 0;
-    const two = (await bus.save(hosts, aHost(fresh("h")), 0)) ?? 0;
+    const one = (await bus.kv.update(hosts, aHost(fresh("h")), 0)) ?? 0;
+    const two = (await bus.kv.update(hosts, aHost(fresh("h")), 0)) ?? 0;
     expect(two).toBe(one + 1);
   });
 
   test("a save on an old revision changes nothing", async () => {
     const record = sessionRecord("t", fresh("s"));
-    const first = (await bus.save(sessions, record, 0)) ?? 0;
-    const second = await bus.save(sessions, { ...record, writeId: "two" }, first);
-    expect(await bus.save(sessions, { ...record, writeId: "late" }, first)).toBeUndefined();
-    expect(await bus.save(sessions, { ...record, writeId: "new" }, 0)).toBeUndefined();
-    expect(await bus.save(sessions, { ...record, writeId: "ahead" }, (second ?? 0) + 1)).toBeUndefined();
-    expect(await bus.read(sessions, `t.${record.sessionId}`)).toMatchObject({
+    const first = (await bus.kv.update(sessions, record, 0)) ?? 0;
+    const second = await bus.kv.update(sessions, { ...record, writeId: "two" }, first);
+    expect(await bus.kv.update(sessions, { ...record, writeId: "late" }, first)).toBeUndefined();
+    expect(await bus.kv.update(sessions, { ...record, writeId: "new" }, 0)).toBeUndefined();
+    expect(await bus.kv.update(sessions, { ...record, writeId: "ahead" }, (second ?? 0) + 1)).toBeUndefined();
+    expect(await bus.kv.get(sessions, `t.${record.sessionId}`)).toMatchObject({
       value: { writeId: "two" },
       revision: second,
     });
@@ -66,20 +66,20 @@ describe.each(kinds)("records on %s", (_kind, start) => {
 
   test("an update of a key that isn't there changes nothing", async () => {
     const record = sessionRecord("t", fresh("s"));
-    expect(await bus.save(sessions, record, 5)).toBeUndefined();
-    expect(await bus.read(sessions, `t.${record.sessionId}`)).toBeUndefined();
+    expect(await bus.kv.update(sessions, record, 5)).toBeUndefined();
+    expect(await bus.kv.get(sessions, `t.${record.sessionId}`)).toBeUndefined();
   });
 
   test("of many who save at once one wins", async () => {
     const others = await Promise.all(["a", "b", "c", "d"].map((name) => buses.connect(name)));
     const record = sessionRecord("t", fresh("s"));
-    const first = (await bus.save(sessions, record, 0)) ?? 0;
+    const first = (await bus.kv.update(sessions, record, 0)) ?? 0;
     const won = await Promise.all(
-      others.map((other, index) => other.save(sessions, { ...record, writeId: `op${index}` }, first)),
+      others.map((other, index) => other.kv.update(sessions, { ...record, writeId: `op${index}` }, first)),
     );
     const winner = won.findIndex((revision) => revision !== undefined);
     expect(won.filter((revision) => revision !== undefined)).toHaveLength(1);
-    expect(await bus.read(sessions, `t.${record.sessionId}`)).toMatchObject({
+    expect(await bus.kv.get(sessions, `t.${record.sessionId}`)).toMatchObject({
       value: { writeId: `op${winner}` },
       revision: won[winner],
     });
@@ -87,69 +87,69 @@ describe.each(kinds)("records on %s", (_kind, start) => {
 
   test("a writer whose answer was lost knows its own write when it tries again", async () => {
     const record = sessionRecord("t", fresh("s"), { writeId: "mine" });
-    const first = await bus.save(sessions, record, 0);
-    expect(await bus.save(sessions, record, 0)).toBe(first);
-    const second = await bus.save(sessions, { ...record, writeId: "mine too" }, first ?? 0);
-    expect(await bus.save(sessions, { ...record, writeId: "mine too" }, first ?? 0)).toBe(second);
-    expect(await bus.history(sessions, `t.${record.sessionId}`)).toHaveLength(2);
+    const first = await bus.kv.update(sessions, record, 0);
+    expect(await bus.kv.update(sessions, record, 0)).toBe(first);
+    const second = await bus.kv.update(sessions, { ...record, writeId: "mine too" }, first ?? 0);
+    expect(await bus.kv.update(sessions, { ...record, writeId: "mine too" }, first ?? 0)).toBe(second);
+    expect(await bus.kv.history(sessions, `t.${record.sessionId}`)).toHaveLength(2);
   });
 
   test("a record that is too large is refused before it is sent", async () => {
     const record = sessionRecord("t", fresh("s"), { requestHash: "x".repeat(sessions.maxValueBytes) });
-    await expect(bus.save(sessions, record, 0)).rejects.toMatchObject({ code: "payload_too_large" });
-    expect(await bus.read(sessions, `t.${record.sessionId}`)).toBeUndefined();
+    await expect(bus.kv.update(sessions, record, 0)).rejects.toMatchObject({ code: "payload_too_large" });
+    expect(await bus.kv.get(sessions, `t.${record.sessionId}`)).toBeUndefined();
   });
 
   test("a removed key is gone, can be created again, and its old revisions are worth nothing", async () => {
     const record = sessionRecord("t", fresh("s"));
     const key = `t.${record.sessionId}`;
-    const first = (await bus.save(sessions, record, 0)) ?? 0;
-    const second = (await bus.save(sessions, { ...record, writeId: "two" }, first)) ?? 0;
-    expect(await bus.remove(sessions, key, first)).toBe(false);
-    expect(await bus.remove(sessions, key, 0)).toBe(false);
-    expect((await bus.read(sessions, key))?.revision).toBe(second);
-    expect(await bus.remove(sessions, key, second)).toBe(true);
-    expect(await bus.read(sessions, key)).toBeUndefined();
-    expect(await bus.history(sessions, key)).toEqual([]);
-    expect(await bus.remove(sessions, key, second)).toBe(false);
-    expect(await bus.save(sessions, { ...record, writeId: "late" }, second)).toBeUndefined();
-    const again = (await bus.save(sessions, { ...record, writeId: "again" }, 0)) ?? 0;
+    const first = (await bus.kv.update(sessions, record, 0)) ?? 0;
+    const second = (await bus.kv.update(sessions, { ...record, writeId: "two" }, first)) ?? 0;
+    expect(await bus.kv.delete(sessions, key, first)).toBe(false);
+    expect(await bus.kv.delete(sessions, key, 0)).toBe(false);
+    expect((await bus.kv.get(sessions, key))?.revision).toBe(second);
+    expect(await bus.kv.delete(sessions, key, second)).toBe(true);
+    expect(await bus.kv.get(sessions, key)).toBeUndefined();
+    expect(await bus.kv.history(sessions, key)).toEqual([]);
+    expect(await bus.kv.delete(sessions, key, second)).toBe(false);
+    expect(await bus.kv.update(sessions, { ...record, writeId: "late" }, second)).toBeUndefined();
+    const again = (await bus.kv.update(sessions, { ...record, writeId: "again" }, 0)) ?? 0;
     expect(again).toBe(second + 2);
-    expect(await bus.save(sessions, { ...record, writeId: "other" }, 0)).toBeUndefined();
-    expect((await bus.history(sessions, key)).map(({ value }) => value.writeId)).toEqual(["again"]);
+    expect(await bus.kv.update(sessions, { ...record, writeId: "other" }, 0)).toBeUndefined();
+    expect((await bus.kv.history(sessions, key)).map(({ value }) => value.writeId)).toEqual(["again"]);
   });
 
   test("the removal of what never was says so", async () => {
-    expect(await bus.remove(sessions, `t.${fresh("s")}`, 0)).toBe(false);
-    expect(await bus.remove(sessions, `t.${fresh("s")}`, 3)).toBe(false);
+    expect(await bus.kv.delete(sessions, `t.${fresh("s")}`, 0)).toBe(false);
+    expect(await bus.kv.delete(sessions, `t.${fresh("s")}`, 3)).toBe(false);
   });
 
   test("a key's history is told oldest first, as far as the bucket keeps it", async () => {
     const record = sessionRecord("t", fresh("s"));
     const key = `t.${record.sessionId}`;
-    expect(await bus.history(sessions, key)).toEqual([]);
+    expect(await bus.kv.history(sessions, key)).toEqual([]);
     let revision = 0;
     for (let index = 0; index < sessions.history + 3; index++) {
-      revision = (await bus.save(sessions, { ...record, writeId: `op${index}` }, revision)) ?? -1;
+      revision = (await bus.kv.update(sessions, { ...record, writeId: `op${index}` }, revision)) ?? -1;
     }
-    const kept = await bus.history(sessions, key);
+    const kept = await bus.kv.history(sessions, key);
     expect(kept).toHaveLength(sessions.history);
     expect(kept[0]?.value.writeId).toBe("op3");
     expect(kept.at(-1)).toMatchObject({ key, revision, value: { writeId: `op${sessions.history + 2}` } });
     const id = fresh("h");
-    const epoch = (await bus.save(hosts, aHost(id, 1), 0)) ?? 0;
-    await bus.save(hosts, aHost(id, 2), epoch);
-    expect((await bus.history(hosts, id)).map(({ value }) => value.sequence)).toEqual([2]);
+    const epoch = (await bus.kv.update(hosts, aHost(id, 1), 0)) ?? 0;
+    await bus.kv.update(hosts, aHost(id, 2), epoch);
+    expect((await bus.kv.history(hosts, id)).map(({ value }) => value.sequence)).toEqual([2]);
   });
 
   test("a list has every entry once, at its newest, without the removed ones", async () => {
     const tenant = fresh("t");
     const made = await Promise.all(
-      ["a", "b", "c"].map(async (id) => (await bus.save(sessions, sessionRecord(tenant, id), 0)) ?? 0),
+      ["a", "b", "c"].map(async (id) => (await bus.kv.update(sessions, sessionRecord(tenant, id), 0)) ?? 0),
     );
-    await bus.save(sessions, sessionRecord(tenant, "a", { writeId: "newer" }), made[0] ?? 0);
-    await bus.remove(sessions, `${tenant}.b`, made[1] ?? 0);
-    const mine = (await bus.list(sessions)).filter(({ value }) => value.tenant === tenant);
+    await bus.kv.update(sessions, sessionRecord(tenant, "a", { writeId: "newer" }), made[0] ?? 0);
+    await bus.kv.delete(sessions, `${tenant}.b`, made[1] ?? 0);
+    const mine = (await bus.kv.entries(sessions)).filter(({ value }) => value.tenant === tenant);
     expect(mine.map(({ key, value }) => [key, value.writeId]).sort()).toEqual([
       [`${tenant}.a`, "newer"],
       [`${tenant}.c`, ""],
@@ -158,11 +158,12 @@ describe.each(kinds)("records on %s", (_kind, start) => {
 
   test("a list may be of some keys only, and has none that was removed", async () => {
     const [tenant, other] = [fresh("t"), fresh("t")];
-    for (const id of ["a", "b", "c"]) await bus.save(sessions, sessionRecord(tenant, id), 0);
-    await bus.save(sessions, sessionRecord(other, "a"), 0);
-    const revision = (await bus.read(sessions, `${tenant}.b`))?.revision ?? 0;
-    await bus.remove(sessions, `${tenant}.b`, revision);
-    const keysOf = async (filter: string) => (await bus.list(sessions, filter)).map(({ key }) => key).sort();
+    for (const id of ["a", "b", "c"]) await bus.kv.update(sessions, sessionRecord(tenant, id), 0);
+    await bus.kv.update(sessions, sessionRecord(other, "a"), 0);
+    const revision = (await bus.kv.get(sessions, `${tenant}.b`))?.revision ?? 0;
+    await bus.kv.delete(sessions, `${tenant}.b`, revision);
+    const keysOf = async (filter: string) =>
+      (await bus.kv.entries(sessions, filter)).map(({ key }) => key).sort();
     const left = [`${tenant}.a`, `${tenant}.c`];
     expect(await keysOf(`${tenant}.*`)).toEqual(left);
     expect(await keysOf(`${tenant}.>`)).toEqual(left);
@@ -171,38 +172,38 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     expect(await keysOf(`${fresh("t")}.>`)).toEqual([]);
     expect(await keysOf(`${tenant}.*.*`)).toEqual([]);
     expect(await keysOf("*.a")).toEqual(expect.arrayContaining([`${tenant}.a`, `${other}.a`]));
-    const [entry] = await bus.list(sessions, `${tenant}.a`);
-    expect(entry).toEqual(await bus.read(sessions, `${tenant}.a`));
+    const [entry] = await bus.kv.entries(sessions, `${tenant}.a`);
+    expect(entry).toEqual(await bus.kv.get(sessions, `${tenant}.a`));
   });
 
   test("a list of some keys passes over what nobody can read", async () => {
     const tenant = fresh("t");
     const careless: Bucket<SessionRecord> = { ...sessions, keyOf: ({ sessionId: id }) => `${tenant}.${id}` };
-    await bus.save(careless, sessionRecord(fresh("t"), "bad"), 0);
-    await bus.save(sessions, sessionRecord(tenant, "good"), 0);
-    expect((await bus.list(sessions, `${tenant}.>`)).map(({ key }) => key)).toEqual([`${tenant}.good`]);
+    await bus.kv.update(careless, sessionRecord(fresh("t"), "bad"), 0);
+    await bus.kv.update(sessions, sessionRecord(tenant, "good"), 0);
+    expect((await bus.kv.entries(sessions, `${tenant}.>`)).map(({ key }) => key)).toEqual([`${tenant}.good`]);
   });
 
   test("a watcher is told what is there before the watch answers, and then each change", async () => {
     const tenant = fresh("t");
     const other = await buses.connect("watcher");
     const seen: Change<SessionRecord>[] = [];
-    const first = (await bus.save(sessions, sessionRecord(tenant, "s", { writeId: "1" }), 0)) ?? 0;
-    const stop = await other.watch(sessions, (change) => {
+    const first = (await bus.kv.update(sessions, sessionRecord(tenant, "s", { writeId: "1" }), 0)) ?? 0;
+    const stop = await other.kv.watch(sessions, (change) => {
       if (change.key.startsWith(tenant)) seen.push(change);
     });
     expect(opIds(seen)).toEqual(["1"]);
-    const second = (await bus.save(sessions, sessionRecord(tenant, "s", { writeId: "2" }), first)) ?? 0;
+    const second = (await bus.kv.update(sessions, sessionRecord(tenant, "s", { writeId: "2" }), first)) ?? 0;
     await eventually(() => seen.length === 2);
-    await bus.remove(sessions, `${tenant}.s`, second);
+    await bus.kv.delete(sessions, `${tenant}.s`, second);
     await eventually(() => seen.length === 3);
-    await bus.save(sessions, sessionRecord(tenant, "s", { writeId: "3" }), 0);
+    await bus.kv.update(sessions, sessionRecord(tenant, "s", { writeId: "3" }), 0);
     await eventually(() => seen.length === 4);
     expect(opIds(seen)).toEqual(["1", "2", undefined, "3"]);
     expect(seen.map(({ revision }) => revision)).toEqual([first, second, second + 1, second + 2]);
     expect(new Set(seen.map(({ key }) => key))).toEqual(new Set([`${tenant}.s`]));
     await stop();
-    await bus.save(sessions, sessionRecord(tenant, "s", { writeId: "4" }), second + 2);
+    await bus.kv.update(sessions, sessionRecord(tenant, "s", { writeId: "4" }), second + 2);
     await pause(150);
     expect(seen).toHaveLength(4);
   });
@@ -213,7 +214,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     const told: string[][] = [[], [], []];
     const stops = await Promise.all(
       [bus, bus, other].map((watcher, index) =>
-        watcher.watch(sessions, ({ key, value }) => {
+        watcher.kv.watch(sessions, ({ key, value }) => {
           if (key.startsWith(tenant)) told[index]?.push(`${value?.sessionId} ${value?.writeId}`);
         }),
       ),
@@ -221,8 +222,8 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     const wanted: string[] = [];
     for (let round = 0; round < 5; round++) {
       for (const id of ["a", "b"]) {
-        const present = await bus.read(sessions, `${tenant}.${id}`);
-        await bus.save(
+        const present = await bus.kv.get(sessions, `${tenant}.${id}`);
+        await bus.kv.update(
           sessions,
           sessionRecord(tenant, id, { writeId: String(round) }),
           present?.revision ?? 0,
@@ -239,23 +240,23 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     const tenant = fresh("t");
     const anything: Bucket<{ key: string }> = { ...sessions, schema: z.any(), keyOf: ({ key }) => key };
     const bad = `${tenant}.bad`;
-    await bus.save(anything, { key: bad }, 0);
-    await bus.save(sessions, sessionRecord(tenant, "good"), 0);
+    await bus.kv.update(anything, { key: bad }, 0);
+    await bus.kv.update(sessions, sessionRecord(tenant, "good"), 0);
     const seen: string[] = [];
-    const stop = await bus.watch(sessions, ({ key }) => {
+    const stop = await bus.kv.watch(sessions, ({ key }) => {
       if (key.startsWith(tenant)) seen.push(key);
     });
     expect(seen).toEqual([`${tenant}.good`]);
-    const listed = (await bus.list(sessions)).filter(({ value }) => value.tenant === tenant);
+    const listed = (await bus.kv.entries(sessions)).filter(({ value }) => value.tenant === tenant);
     expect(listed).toHaveLength(1);
-    await expect(bus.read(sessions, bad)).rejects.toMatchObject({ code: "unreadable_record" });
+    await expect(bus.kv.get(sessions, bad)).rejects.toMatchObject({ code: "unreadable_record" });
     // Whoever owns it can write a good one over it.
-    const own = await readOwn(bus, sessions, bad);
+    const own = await getOwn(bus, sessions, bad);
     expect(own.value).toBeUndefined();
-    expect(await bus.save(sessions, sessionRecord(tenant, "bad"), own.revision)).toBeGreaterThan(
+    expect(await bus.kv.update(sessions, sessionRecord(tenant, "bad"), own.revision)).toBeGreaterThan(
       own.revision,
     );
-    expect((await bus.read(sessions, bad))?.value.sessionId).toBe("bad");
+    expect((await bus.kv.get(sessions, bad))?.value.sessionId).toBe("bad");
     await stop();
   });
 });

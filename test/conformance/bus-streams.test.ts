@@ -1,10 +1,11 @@
 // Stored messages behave the same in memory and on NATS.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import type { Bus, Verdict } from "../../libs/bus/bus.ts";
+import type { Ack, Bus } from "../../libs/bus/bus.ts";
 import { forward } from "../../libs/bus/overflow.ts";
 import type { SessionEvent } from "../../libs/contracts/sessions/session.ts";
 import { type Channel, deadLetters, sessionLogs } from "../../libs/contracts/streams.ts";
+import { messagesOn } from "../kit/read-messages.ts";
 import { eventsOf, eventually, fresh, kinds, requested, type TestBuses } from "./buses.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -26,15 +27,15 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
 
   test("a message that is published again within the window is stored once", async () => {
     const { tenant, channel, options } = corner();
-    const first = await bus.publish(channel, requested(tenant, "a"));
-    const second = await bus.publish(channel, { ...requested(tenant, "a"), at: "later" });
-    const other = await bus.publish(channel, requested(tenant, "b"));
+    const first = await bus.streams.publish(channel, requested(tenant, "a"));
+    const second = await bus.streams.publish(channel, { ...requested(tenant, "a"), at: "later" });
+    const other = await bus.streams.publish(channel, requested(tenant, "b"));
     expect([first.duplicate, second.duplicate, other.duplicate]).toEqual([false, true, false]);
 
     const seen: string[] = [];
-    const stop = await bus.consume(channel, options, async (event) => {
+    const stop = await bus.streams.consume(channel, options, async (event) => {
       seen.push(`${event.sessionId} ${event.at}`);
-      return "done";
+      return "ack";
     });
     await eventually(() => seen.length === 2);
     await pause(100);
@@ -44,20 +45,21 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
 
   test("how the stores stand is told of every stream, and of who takes from it where there is a server", async () => {
     const { tenant, channel, options } = corner();
-    const sessionsBefore = (await bus.storageStats()).find(({ name }) => name === "SESSIONS")?.messages ?? 0;
-    await bus.publish(channel, requested(tenant, "a"));
-    await bus.publish(channel, requested(tenant, "b"));
+    const sessionsBefore =
+      (await bus.admin.storageStats()).find(({ name }) => name === "SESSIONS")?.messages ?? 0;
+    await bus.streams.publish(channel, requested(tenant, "a"));
+    await bus.streams.publish(channel, requested(tenant, "b"));
     let taken = 0;
-    const stop = await bus.consume(channel, options, async () => {
+    const stop = await bus.streams.consume(channel, options, async () => {
       taken += 1;
-      return "done";
+      return "ack";
     });
     await eventually(() => taken === 2);
     await eventually(async () => {
-      const standing = (await bus.storageStats()).find(({ name }) => name === "SESSIONS");
+      const standing = (await bus.admin.storageStats()).find(({ name }) => name === "SESSIONS");
       const consumer = standing?.consumers.find(({ durable }) => durable === options.durable);
       const isTold =
-        kind === "memory" ? consumer === undefined : consumer?.pending === 0 && consumer.inHand === 0;
+        kind === "memory" ? consumer === undefined : consumer?.pending === 0 && consumer.ackPending === 0;
       return standing?.messages === sessionsBefore + 2 && isTold;
     });
     await stop();
@@ -66,14 +68,14 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
   test("what the relief took is handed on to its stream, once", async () => {
     const { tenant, channel, options } = corner();
     const relief = channel.overflow!;
-    await bus.publish(relief, requested(tenant, "a"));
-    await bus.publish(channel, requested(tenant, "b"));
-    await bus.publish(relief, requested(tenant, "b"));
-    await bus.publish(relief, requested(tenant, "c"));
+    await bus.streams.publish(relief, requested(tenant, "a"));
+    await bus.streams.publish(channel, requested(tenant, "b"));
+    await bus.streams.publish(relief, requested(tenant, "b"));
+    await bus.streams.publish(relief, requested(tenant, "c"));
     const seen: string[] = [];
-    const stop = await bus.consume(channel, options, async (event, { subject }) => {
+    const stop = await bus.streams.consume(channel, options, async (event, { subject }) => {
       seen.push(subject);
-      return event.type === "requested" ? "done" : "retry";
+      return event.type === "requested" ? "ack" : "nak";
     });
     const stopHandingOn = await forward(bus, channel);
     await eventually(() => seen.length === 3);
@@ -86,21 +88,25 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
   test("messages without an id are stored each time", async () => {
     const { tenant, channel } = corner();
     const woken: SessionEvent = { type: "retry_requested", tenant, sessionId: "s", attempt: 1, at: "now" };
-    await bus.publish(channel, woken);
-    expect((await bus.publish(channel, woken)).duplicate).toBe(false);
-    expect(await bus.recent(channel, `session.${tenant}.s.retry_requested`, 10)).toHaveLength(2);
+    await bus.streams.publish(channel, woken);
+    expect((await bus.streams.publish(channel, woken)).duplicate).toBe(false);
+    expect(await messagesOn(bus, channel, `session.${tenant}.s.retry_requested`, 10)).toHaveLength(2);
   });
 
   test("a consumer that comes late gets what was stored before it", async () => {
     const { tenant, channel, options } = corner();
-    for (const id of ["a", "b", "c"]) await bus.publish(channel, requested(tenant, id));
+    for (const id of ["a", "b", "c"]) await bus.streams.publish(channel, requested(tenant, id));
     const seen: string[] = [];
     const sequences: number[] = [];
-    const stop = await bus.consume(channel, { ...options, concurrency: 1 }, async (event, delivery) => {
-      sequences.push(delivery.sequence);
-      seen.push(`${event.sessionId} ${delivery.deliveries} ${delivery.subject}`);
-      return "done";
-    });
+    const stop = await bus.streams.consume(
+      channel,
+      { ...options, concurrency: 1 },
+      async (event, delivery) => {
+        sequences.push(delivery.sequence);
+        seen.push(`${event.sessionId} ${delivery.deliveries} ${delivery.subject}`);
+        return "ack";
+      },
+    );
     await eventually(() => seen.length === 3);
     expect(seen).toEqual(["a", "b", "c"].map((id) => `${id} 1 session.${tenant}.${id}.requested`));
     expect(new Set(sequences).size).toBe(3);
@@ -111,13 +117,13 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
   test("a message is delivered again until it is done, and its deliveries are counted", async () => {
     const { tenant, channel, options } = corner();
     const seen: number[] = [];
-    const stop = await bus.consume(channel, options, async (_event, { deliveries }): Promise<Verdict> => {
+    const stop = await bus.streams.consume(channel, options, async (_event, { deliveries }): Promise<Ack> => {
       seen.push(deliveries);
       if (deliveries === 2) throw new Error("a bug");
-      return deliveries < 4 ? "retry" : "done";
+      return deliveries < 4 ? "nak" : "ack";
     });
     const startedAt = performance.now();
-    await bus.publish(channel, requested(tenant, "s"));
+    await bus.streams.publish(channel, requested(tenant, "s"));
     await eventually(() => seen.length === 4);
     // The pauses are 50, 100 and 200 ms.
     expect(performance.now() - startedAt).toBeGreaterThan(340);
@@ -130,11 +136,11 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     const { tenant, channel, options } = corner();
     const subject = `session.${tenant}.s.requested`;
     const handled: unknown[] = [];
-    const stop = await bus.consume(channel, options, async (event) => {
+    const stop = await bus.streams.consume(channel, options, async (event) => {
       handled.push(event);
-      return "done";
+      return "ack";
     });
-    await bus.publish(nonsense(channel, subject), { type: "requested", sessionId: "s" });
+    await bus.streams.publish(nonsense(channel, subject), { type: "requested", sessionId: "s" });
     const letters = await eventually(() => lettersOf(bus, subject));
     expect(letters).toHaveLength(1);
     expect(letters[0]).toMatchObject({ subject, deliveries: 1 });
@@ -147,21 +153,21 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
   test("a message that was delivered too often goes to the dead letters", async () => {
     const { tenant, channel, options } = corner();
     const seen: number[] = [];
-    const stop = await bus.consume(
+    const stop = await bus.streams.consume(
       channel,
       { ...options, maxDeliveries: 3 },
       async (event, { deliveries }) => {
         seen.push(deliveries);
         if (event.sessionId === "thrown") throw new Error("the handler's own words");
-        return "retry";
+        return "nak";
       },
     );
-    await bus.publish(channel, requested(tenant, "thrown"));
-    await bus.publish(channel, requested(tenant, "retried"));
+    await bus.streams.publish(channel, requested(tenant, "thrown"));
+    await bus.streams.publish(channel, requested(tenant, "retried"));
     const [thrown] = await eventually(() => lettersOf(bus, `session.${tenant}.thrown.requested`));
     const [retried] = await eventually(() => lettersOf(bus, `session.${tenant}.retried.requested`));
     expect(thrown).toMatchObject({ deliveries: 3, reason: "the handler's own words" });
-    expect(retried).toMatchObject({ deliveries: 3, reason: "it was tried too often" });
+    expect(retried).toMatchObject({ deliveries: 3, reason: "too many deliveries" });
     await pause(600);
     expect(seen).toHaveLength(6);
     await stop();
@@ -169,19 +175,19 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
 
   test("a consumer has no more messages in hand than it said, and uses all its hands", async () => {
     const { tenant, channel, options } = corner(3);
-    let inHand = 0;
+    let ackPending = 0;
     let most = 0;
     let done = 0;
-    const stop = await bus.consume(channel, options, async () => {
-      inHand += 1;
-      most = Math.max(most, inHand);
+    const stop = await bus.streams.consume(channel, options, async () => {
+      ackPending += 1;
+      most = Math.max(most, ackPending);
       await pause(30);
-      inHand -= 1;
+      ackPending -= 1;
       done += 1;
-      return "done";
+      return "ack";
     });
     await Promise.all(
-      Array.from({ length: 20 }, (_, index) => bus.publish(channel, requested(tenant, `s${index}`))),
+      Array.from({ length: 20 }, (_, index) => bus.streams.publish(channel, requested(tenant, `s${index}`))),
     );
     await eventually(() => done === 20);
     expect(most).toBe(3);
@@ -193,14 +199,14 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     const [one, two] = [await buses.connect("one"), await buses.connect("two")];
     const seen: [string, string][] = [];
     const share = (name: string, by: Bus) =>
-      by.consume(channel, options, async (event) => {
+      by.streams.consume(channel, options, async (event) => {
         seen.push([name, event.sessionId]);
         await pause(10);
-        return "done";
+        return "ack";
       });
     const stops = [await share("one", one), await share("two", two)];
     await Promise.all(
-      Array.from({ length: 40 }, (_, index) => bus.publish(channel, requested(tenant, `s${index}`))),
+      Array.from({ length: 40 }, (_, index) => bus.streams.publish(channel, requested(tenant, `s${index}`))),
     );
     await eventually(() => seen.length >= 40);
     await pause(100);
@@ -215,13 +221,13 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     const seen: string[] = [];
     const stops = await Promise.all(
       ["x", "y"].map((name) =>
-        bus.consume(channel, { durable: fresh(name), concurrency: 1 }, async (event) => {
+        bus.streams.consume(channel, { durable: fresh(name), concurrency: 1 }, async (event) => {
           seen.push(`${name} ${event.sessionId}`);
-          return "done";
+          return "ack";
         }),
       ),
     );
-    await bus.publish(channel, requested(tenant, "s"));
+    await bus.streams.publish(channel, requested(tenant, "s"));
     await eventually(() => seen.length === 2);
     expect(seen.sort()).toEqual(["x s", "y s"]);
     for (const stop of stops) await stop();
@@ -230,12 +236,12 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
   test("a slow handler keeps its message for longer than the ack wait", async () => {
     const { tenant, channel, options } = corner();
     const seen: number[] = [];
-    const stop = await bus.consume(channel, options, async (_event, { deliveries }) => {
+    const stop = await bus.streams.consume(channel, options, async (_event, { deliveries }) => {
       seen.push(deliveries);
       await pause(6500);
-      return "done";
+      return "ack";
     });
-    await bus.publish(channel, requested(tenant, "slow"));
+    await bus.streams.publish(channel, requested(tenant, "slow"));
     await pause(7500);
     expect(seen).toEqual([1]);
     await stop();
@@ -245,18 +251,18 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     const { tenant, channel, options } = corner(1);
     const gone = await buses.connect("gone");
     const seen: string[] = [];
-    const stop = await gone.consume(channel, options, async (event) => {
+    const stop = await gone.streams.consume(channel, options, async (event) => {
       seen.push(`gone ${event.sessionId}`);
       await pause(200);
-      return "retry";
+      return "nak";
     });
-    await bus.publish(channel, requested(tenant, "first"));
+    await bus.streams.publish(channel, requested(tenant, "first"));
     await eventually(() => seen.length === 1);
     await stop();
-    await bus.publish(channel, requested(tenant, "second"));
-    const stopOther = await bus.consume(channel, options, async (event) => {
+    await bus.streams.publish(channel, requested(tenant, "second"));
+    const stopOther = await bus.streams.consume(channel, options, async (event) => {
       seen.push(`other ${event.sessionId}`);
-      return "done";
+      return "ack";
     });
     await eventually(() => seen.includes("other first") && seen.includes("other second"), 12_000);
     expect(seen.filter((line) => line.startsWith("gone"))).toEqual(["gone first"]);
@@ -266,13 +272,13 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
   test("a stop waits for the handlers that are at work", async () => {
     const { tenant, channel, options } = corner();
     let [began, ended] = [false, false];
-    const stop = await bus.consume(channel, options, async () => {
+    const stop = await bus.streams.consume(channel, options, async () => {
       began = true;
       await pause(200);
       ended = true;
-      return "done";
+      return "ack";
     });
-    await bus.publish(channel, requested(tenant, "s"));
+    await bus.streams.publish(channel, requested(tenant, "s"));
     await eventually(() => began);
     await stop();
     expect(ended).toBe(true);
@@ -282,19 +288,19 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     const { tenant, channel, options } = corner();
     const closing = await buses.connect("closing");
     let isAtWork = false;
-    await closing.consume(channel, options, async () => {
+    await closing.streams.consume(channel, options, async () => {
       isAtWork = true;
       await pause(2500);
-      return "done";
+      return "ack";
     });
-    await bus.publish(channel, requested(tenant, "s"));
+    await bus.streams.publish(channel, requested(tenant, "s"));
     await eventually(() => isAtWork);
     await closing.close();
     await pause(3000);
     const seen: number[] = [];
-    const stop = await bus.consume(channel, options, async (_event, { deliveries }) => {
+    const stop = await bus.streams.consume(channel, options, async (_event, { deliveries }) => {
       seen.push(deliveries);
-      return "done";
+      return "ack";
     });
     await eventually(() => seen.length === 1, 12_000);
     expect(seen).toEqual([2]);
@@ -308,10 +314,10 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
       sessionId,
       lines: [{ at: "now", level: "info", message }],
     });
-    expect(await bus.recent(sessionLogs, `log.t.${sessionId}`, 5)).toEqual([]);
-    for (const word of ["a", "b", "c", "d"]) await bus.publish(sessionLogs, batch(word));
-    await bus.publish(sessionLogs, { ...batch("other"), sessionId: fresh("s") });
-    const found = await bus.recent(sessionLogs, `log.t.${sessionId}`, 3);
+    expect(await messagesOn(bus, sessionLogs, `log.t.${sessionId}`, 5)).toEqual([]);
+    for (const word of ["a", "b", "c", "d"]) await bus.streams.publish(sessionLogs, batch(word));
+    await bus.streams.publish(sessionLogs, { ...batch("other"), sessionId: fresh("s") });
+    const found = await messagesOn(bus, sessionLogs, `log.t.${sessionId}`, 3);
     expect(found).toEqual([batch("b"), batch("c"), batch("d")]);
   });
 
@@ -322,8 +328,10 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
       sessionId,
       lines: [{ at: "now", level: "info", message: String(index) }],
     });
-    await Promise.all(Array.from({ length: 210 }, (_, index) => bus.publish(sessionLogs, batch(index))));
-    const found = await bus.recent(sessionLogs, `log.t.${sessionId}`, 1000);
+    await Promise.all(
+      Array.from({ length: 210 }, (_, index) => bus.streams.publish(sessionLogs, batch(index))),
+    );
+    const found = await messagesOn(bus, sessionLogs, `log.t.${sessionId}`, 1000);
     expect(found).toHaveLength(sessionLogs.maxPerSubject ?? 0);
   });
 
@@ -331,11 +339,11 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     const { tenant, channel, options } = corner();
     const event = requested(tenant, "s");
     const seen: SessionEvent[] = [];
-    const stop = await bus.consume(channel, options, async (message) => {
+    const stop = await bus.streams.consume(channel, options, async (message) => {
       seen.push(message);
-      return "done";
+      return "ack";
     });
-    await bus.publish(channel, event);
+    await bus.streams.publish(channel, event);
     await eventually(() => seen.length === 1);
     expect(seen[0]).toEqual(event);
     expect(seen[0]).not.toBe(event);
@@ -353,6 +361,6 @@ const nonsense = (channel: Channel<SessionEvent>, subject: string): Channel<unkn
 });
 
 const lettersOf = async (bus: Bus, subject: string) => {
-  const letters = await bus.recent(deadLetters, `dead.${subject}`, 10);
+  const letters = await messagesOn(bus, deadLetters, `dead.${subject}`, 10);
   return letters.length > 0 ? letters : undefined;
 };

@@ -44,13 +44,13 @@ test("every stream whose channel says so is read from any replica, also one that
 
 test("the mark of a removed key has a time to live, and everybody sees it", async () => {
   const id = fresh("s");
-  const revision = await bus.save(sessions, sessionRecord("default", id), 0);
+  const revision = await bus.kv.update(sessions, sessionRecord("default", id), 0);
   const seen: unknown[] = [];
-  const stop = await bus.watch(sessions, ({ key, value }) => {
+  const stop = await bus.kv.watch(sessions, ({ key, value }) => {
     if (key === `default.${id}`) seen.push(value?.sessionId);
   });
-  expect(await bus.remove(sessions, `default.${id}`, revision! + 1)).toBe(false);
-  expect(await bus.remove(sessions, `default.${id}`, revision!)).toBe(true);
+  expect(await bus.kv.delete(sessions, `default.${id}`, revision! + 1)).toBe(false);
+  expect(await bus.kv.delete(sessions, `default.${id}`, revision!)).toBe(true);
   await eventually(() => seen.length === 2);
   expect(seen).toEqual([id, undefined]);
   const mark = await (await streams()).getMessage("KV_sessions", {
@@ -73,14 +73,14 @@ test("the server really removes what has a time to live, and the key can be made
     0;
   expect(await countOf()).toBe(1);
   await eventually(async () => (await countOf()) === 0, 30_000);
-  expect(await bus.save(sessions, sessionRecord("default", id), 0)).toBeGreaterThan(0);
+  expect(await bus.kv.update(sessions, sessionRecord("default", id), 0)).toBeGreaterThan(0);
 });
 
 test("a bucket whose last write was a mark that is gone is watched and listed without waiting", async () => {
   const id = fresh("s");
-  await bus.save(sessions, sessionRecord("default", id), 0);
+  await bus.kv.update(sessions, sessionRecord("default", id), 0);
   const gone = fresh("s");
-  await bus.save(sessions, sessionRecord("default", gone), 0);
+  await bus.kv.update(sessions, sessionRecord("default", gone), 0);
   const mark = headers();
   mark.set("KV-Operation", "PURGE");
   mark.set("Nats-Rollup", "sub");
@@ -96,9 +96,9 @@ test("a bucket whose last write was a mark that is gone is watched and listed wi
   expect((await (await streams()).info("KV_sessions")).state.last_seq).toBe(seq);
 
   // A list that waits for what never comes fails after 20 s.
-  expect((await bus.list(sessions)).map(({ key }) => key)).toContain(`default.${id}`);
+  expect((await bus.kv.entries(sessions)).map(({ key }) => key)).toContain(`default.${id}`);
   const seen: string[] = [];
-  const stop = await bus.watch(sessions, ({ key }) => seen.push(key));
+  const stop = await bus.kv.watch(sessions, ({ key }) => seen.push(key));
   expect(seen).toContain(`default.${id}`);
   expect(seen).not.toContain(`default.${gone}`);
   await stop();

@@ -53,26 +53,30 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
     last.set(way, now);
   };
   const host = fresh("h");
-  const stopConsuming = await buses.consumer.consume(channel, { durable, concurrency: 16 }, async (event) => {
-    consumed.set(event.sessionId, (consumed.get(event.sessionId) ?? 0) + 1);
-    mark("consuming");
-    return "done";
-  });
+  const stopConsuming = await buses.consumer.streams.consume(
+    channel,
+    { durable, concurrency: 16 },
+    async (event) => {
+      consumed.set(event.sessionId, (consumed.get(event.sessionId) ?? 0) + 1);
+      mark("consuming");
+      return "ack";
+    },
+  );
   let [savedUpTo, followedUpTo] = [0, 0];
-  const stopFollowing = await buses.consumer.follow(
+  const stopFollowing = await buses.consumer.kv.consume(
     hosts,
     { durable, concurrency: 4 },
     async ({ key, revision }) => {
-      if (key !== host) return "done";
+      if (key !== host) return "ack";
       followedUpTo = Math.max(followedUpTo, revision);
       mark("following");
-      return "done";
+      return "ack";
     },
   );
   // As the processes do that consume, and those that look after things.
   const stopHandingOn = await forward(buses.consumer, channel);
-  const tending = setInterval(() => void buses.watcher.rebalanceLeaders().catch(() => {}), TEND_MS);
-  const stopWatching = await buses.watcher.watch(hosts, ({ key }) => {
+  const tending = setInterval(() => void buses.watcher.admin.rebalanceLeaders().catch(() => {}), TEND_MS);
+  const stopWatching = await buses.watcher.kv.watch(hosts, ({ key }) => {
     if (key === host) mark("watching");
   });
   let isStopped = false;
@@ -84,7 +88,7 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
     const work = (async () => {
       while (!isStopped) {
         try {
-          await buses.writer.publish(channel, requested(tenant, id));
+          await buses.writer.streams.publish(channel, requested(tenant, id));
           published.add(id);
           return mark("publishing");
         } catch {
@@ -97,8 +101,8 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
   const saving = (async () => {
     for (let sequence = 1; isSaving; sequence++) {
       try {
-        const revision = (await buses.writer.read(hosts, host))?.revision ?? 0;
-        const saved = await buses.writer.save(hosts, aHost(host, sequence), revision);
+        const revision = (await buses.writer.kv.get(hosts, host))?.revision ?? 0;
+        const saved = await buses.writer.kv.update(hosts, aHost(host, sequence), revision);
         if (saved !== undefined) {
           savedUpTo = saved;
           mark("saving");

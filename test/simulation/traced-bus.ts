@@ -1,5 +1,6 @@
 // The bus of one simulated process, with everything that it says written down and checked as it is said.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { Ack, Bus, KeyValue, Streams } from "../../libs/bus/bus.ts";
+import { overrideBus } from "../../libs/bus/override-bus.ts";
 import { type Bucket, conversations, launches, sessions } from "../../libs/contracts/buckets.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import type { Assign, AssignAnswer } from "../../libs/contracts/fleet/host.ts";
@@ -34,70 +35,62 @@ export interface BusWatch {
   onGivenUp(event: Extract<SessionEvent, { type: "agent_lost" }>): void;
 }
 
-/** The same bus; only messages and records of sessions are told of, or a trace would be all host news. */
+/** The same bus; a trace holds messages and records of sessions only, since host events would drown them. */
 export function tracedBus(bus: Bus, watch: BusWatch): Bus {
+  return overrideBus(bus, {
+    streams: tracedStreams(bus, watch),
+    kv: tracedKeyValue(bus, watch),
+    core: { request: (command, host, question) => request(bus, watch, command, host, question) },
+    admin: {
+      purge: (store, filter) => {
+        watch.trace.note(watch.who, `purges ${filter}`);
+        return bus.admin.purge(store, filter);
+      },
+      deleteMessage: (channel, sequence) => {
+        watch.trace.note(watch.who, `deletes ${sequence} of ${channel.stream}`);
+        return bus.admin.deleteMessage(channel, sequence);
+      },
+    },
+  });
+}
+
+function tracedStreams(bus: Bus, watch: BusWatch): Pick<Streams, "publish" | "consume"> {
   const { who, trace } = watch;
   return {
     publish: async (channel, message) => {
-      if (!isAboutSessions(channel)) return bus.publish(channel, message);
+      if (!isAboutSessions(channel)) return bus.streams.publish(channel, message);
       const event = message as SessionEvent;
-      trace.note(who, `says ${describeEvent(trace, event)}`);
+      trace.note(who, `publishes ${describeEvent(trace, event)}`);
       if (event.type === "provider_declined") watch.onNotTaken();
       if (event.type === "deadline_exceeded" && watch.kind !== "dispatcher") watch.facts.onOverdue(event);
       // Whoever hands on what the relief took has judged nothing.
       const isHandedOn = watch.kind === "dispatcher" && channel.overflow === undefined;
       if (event.type === "agent_lost" && watch.kind !== "gateway" && !isHandedOn) watch.onGivenUp(event);
       try {
-        return await bus.publish(channel, message);
+        return await bus.streams.publish(channel, message);
       } catch (error) {
-        trace.note(who, `could not say ${describeEvent(trace, event)}: ${messageOf(error)}`);
+        trace.note(who, `failed to publish ${describeEvent(trace, event)}: ${messageOf(error)}`);
         throw error;
       }
     },
     consume: (channel, options, handle) =>
-      bus.consume(channel, options, async (message, delivery) => {
-        const again = delivery.deliveries > 1 ? `, delivery ${delivery.deliveries}` : "";
+      bus.streams.consume(channel, options, async (message, delivery) => {
+        const redelivered = delivery.deliveries > 1 ? `, delivery ${delivery.deliveries}` : "";
         const what = isAboutSessions(channel)
           ? describeEvent(trace, message as SessionEvent)
           : delivery.subject;
-        trace.note(who, `hears ${what}${again}`);
-        const verdict = await handle(message, delivery).catch((error: unknown) => {
-          trace.note(who, `fails at ${what}: ${messageOf(error)}`);
-          throw error;
-        });
-        if (verdict !== "done") trace.note(who, `wants ${what} again`);
-        return verdict;
+        trace.note(who, `receives ${what}${redelivered}`);
+        return ackOf(watch, what, handle(message, delivery));
       }),
-    follow: (bucket, options, handle) =>
-      bus.follow(bucket, options, async (change, delivery) => {
-        const verdict = await handle(change, delivery).catch((error: unknown) => {
-          trace.note(who, `fails at ${delivery.subject}: ${messageOf(error)}`);
-          throw error;
-        });
-        if (verdict !== "done") trace.note(who, `wants ${delivery.subject} again`);
-        return verdict;
-      }),
-    purge: (store, filter) => {
-      trace.note(who, `purges ${filter}`);
-      return bus.purge(store, filter);
-    },
-    erase: (channel, sequence) => {
-      trace.note(who, `erases ${sequence} of ${channel.stream}`);
-      return bus.erase(channel, sequence);
-    },
-    scan: (channel, options) => bus.scan(channel, options),
-    lastSequence: (channel, subject) => bus.lastSequence(channel, subject),
-    recent: (channel, subject, limit) => bus.recent(channel, subject, limit),
-    usageRatio: (store) => bus.usageRatio(store),
-    storageStats: () => bus.storageStats(),
-    page: (channel, options) => bus.page(channel, options),
-    publishTransient: (topic, message) => bus.publishTransient(topic, message),
-    subscribe: (topic, hear) => bus.subscribe(topic, hear),
-    request: (command, host, question) => request(bus, watch, command, host, question),
-    serve: (command, host, answer, options) => bus.serve(command, host, answer, options),
-    read: async (bucket, key) => {
+  };
+}
+
+function tracedKeyValue(bus: Bus, watch: BusWatch): Pick<KeyValue, "get" | "update" | "delete" | "consume"> {
+  const { who, trace } = watch;
+  return {
+    get: async (bucket, key) => {
       const isConversation = watch.kind === "agent-host" && bucket.name === conversations.name;
-      const entry = await bus.read(bucket, key).catch((error: unknown) => {
+      const entry = await bus.kv.get(bucket, key).catch((error: unknown) => {
         if (isConversation) watch.onReadInVain(key);
         throw error;
       });
@@ -106,18 +99,25 @@ export function tracedBus(bus: Bus, watch: BusWatch): Bus {
         watch.facts.onHostRead(who, entry.value as SessionRecord);
       return entry;
     },
-    save: (bucket, value, revision) => save(bus, watch, bucket, value, revision),
-    remove: (bucket, key, revision) => {
-      trace.note(who, `removes ${bucket.name}/${key}`);
-      return bus.remove(bucket, key, revision);
+    update: (bucket, value, revision) => update(bus, watch, bucket, value, revision),
+    delete: (bucket, key, revision) => {
+      trace.note(who, `deletes ${bucket.name}/${key}`);
+      return bus.kv.delete(bucket, key, revision);
     },
-    list: (bucket, filter) => bus.list(bucket, filter),
-    history: (bucket, key) => bus.history(bucket, key),
-    watch: (bucket, see) => bus.watch(bucket, see),
-    rebalanceLeaders: () => bus.rebalanceLeaders(),
-    isConnected: () => bus.isConnected(),
-    close: () => bus.close(),
+    consume: (bucket, options, handle) =>
+      bus.kv.consume(bucket, options, (change, delivery) =>
+        ackOf(watch, delivery.subject, handle(change, delivery)),
+      ),
   };
+}
+
+async function ackOf({ who, trace }: BusWatch, what: string, handling: Promise<Ack>): Promise<Ack> {
+  const ack = await handling.catch((error: unknown) => {
+    trace.note(who, `fails at ${what}: ${messageOf(error)}`);
+    throw error;
+  });
+  if (ack === "nak") trace.note(who, `naks ${what}`);
+  return ack;
 }
 
 async function request<Q, A>(
@@ -127,14 +127,14 @@ async function request<Q, A>(
   host: string,
   question: Q,
 ): Promise<A> {
-  if (command.name === "ping") return bus.request(command, host, question);
+  if (command.name === "ping") return bus.core.request(command, host, question);
   const { sessionId, attempt } = question as { sessionId: string; attempt: number };
   const what = `${command.name} ${trace.nameOf(sessionId)}#${attempt}`;
   trace.note(who, `asks ${host}: ${what}`);
   if (command.name === assignCommand.name && !wasSaved(question as Assign, host))
     trace.violation("save before speaking", `${who} sends ${what} to ${host}, which no saved record does`);
   try {
-    const answer = await bus.request(command, host, question);
+    const answer = await bus.core.request(command, host, question);
     const { verdict } = answer as Partial<AssignAnswer>;
     if (verdict !== undefined) trace.note(who, `is told by ${host}: ${verdict} ${what}`);
     return answer;
@@ -144,7 +144,7 @@ async function request<Q, A>(
   }
 }
 
-async function save<T>(
+async function update<T>(
   bus: Bus,
   { who, kind, trace, facts, onKept, wasOverwritten }: BusWatch,
   bucket: Bucket<T>,
@@ -152,17 +152,17 @@ async function save<T>(
   revision: number,
 ): Promise<number | undefined> {
   if (bucket.name === conversations.name) {
-    const kept = await bus.save(bucket, value, revision);
+    const kept = await bus.kv.update(bucket, value, revision);
     if (kept !== undefined) onKept(value as ConversationRecord);
     return kept;
   }
-  if (bucket.name === launches.name) return saveLaunch(bus, { who, trace }, bucket, value, revision);
-  if (bucket.name !== sessions.name) return bus.save(bucket, value, revision);
+  if (bucket.name === launches.name) return updateLaunch(bus, { who, trace }, bucket, value, revision);
+  if (bucket.name !== sessions.name) return bus.kv.update(bucket, value, revision);
   const record = value as SessionRecord;
   facts.onSave(who, kind, record, revision);
   const what = `${trace.nameOf(record.sessionId)}#${record.attempt} ${record.state}`;
   try {
-    const saved = await bus.save(bucket, value, revision);
+    const saved = await bus.kv.update(bucket, value, revision);
     trace.note(who, saved === undefined ? `is too late to save ${what}` : `saved ${what}${detailOf(record)}`);
     if (saved === undefined && !wasOverwritten(record)) facts.onCalledLost(record.writeId);
     if (saved !== undefined) facts.onSaved(record.writeId, saved);
@@ -173,7 +173,7 @@ async function save<T>(
   }
 }
 
-async function saveLaunch<T>(
+async function updateLaunch<T>(
   bus: Bus,
   { who, trace }: Pick<BusWatch, "who" | "trace">,
   bucket: Bucket<T>,
@@ -183,7 +183,7 @@ async function saveLaunch<T>(
   const { sessionId, attempt, state, takeovers } = value as LaunchRecord;
   const what = `the launch ${trace.nameOf(sessionId)}#${attempt} ${state}, taken up ${takeovers}`;
   try {
-    const saved = await bus.save(bucket, value, revision);
+    const saved = await bus.kv.update(bucket, value, revision);
     trace.note(who, saved === undefined ? `is too late to save ${what}` : `saved ${what}`);
     return saved;
   } catch (error) {

@@ -1,5 +1,6 @@
 // The simulated world of one seed: every service, LiveKit and NATS in one process and on one virtual clock.
 import type { Bus } from "../../libs/bus/bus.ts";
+import { overrideBus } from "../../libs/bus/override-bus.ts";
 import { rollups, sessions } from "../../libs/contracts/buckets.ts";
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
 import { agentIdentityOf, sessionKey } from "../../libs/contracts/ids.ts";
@@ -71,12 +72,14 @@ type AgentLost = Extract<SessionEvent, { type: "agent_lost" }>;
 const STOPPED = "the host stopped before the session was over";
 const HOUR_MS = 3_600_000;
 
-const withoutRollUps = (bus: Bus): Bus => ({
-  ...bus,
-  read: async (bucket, key) => (bucket.name === rollups.name ? undefined : bus.read(bucket, key)),
-  save: async (bucket, value, revision) =>
-    bucket.name === rollups.name ? 1 : bus.save(bucket, value, revision),
-});
+const withoutRollUps = (bus: Bus): Bus =>
+  overrideBus(bus, {
+    kv: {
+      get: async (bucket, key) => (bucket.name === rollups.name ? undefined : bus.kv.get(bucket, key)),
+      update: async (bucket, value, revision) =>
+        bucket.name === rollups.name ? 1 : bus.kv.update(bucket, value, revision),
+    },
+  });
 
 export class World implements ServiceWorld {
   readonly scenario: Scenario;
@@ -132,7 +135,9 @@ export class World implements ServiceWorld {
       log: this.#log("nats"),
       replicas: this.scenario.replicas,
       ...(options.plant?.keys === undefined ? {} : { changeKeys: options.plant.keys }),
-      ...(options.plant?.bury === undefined ? {} : { changeBury: options.plant.bury }),
+      ...(options.plant?.deadLettering === undefined
+        ? {}
+        : { changeDeadLettering: options.plant.deadLettering }),
     });
     const { scenario } = this;
     this.#add("dispatcher", scenario.dispatchers, dispatcherOf);
@@ -273,7 +278,7 @@ export class World implements ServiceWorld {
   /** Follows what hosts say of themselves, so that checks need not wait for their bucket. */
   listen(): void {
     const observer = this.server.connect("observer");
-    void observer.subscribe(hostChanges, (host) => {
+    void observer.core.subscribe(hostChanges, (host) => {
       const known = this.hostNews.get(host.hostId);
       if (known === undefined || known.epoch <= host.epoch) this.hostNews.set(host.hostId, host);
     });
@@ -337,7 +342,7 @@ export class World implements ServiceWorld {
             identity,
             reason: reason === "left" ? "CLIENT_INITIATED" : "OTHER",
           };
-    this.#hints.publishTransient(roomEvents, hint);
+    this.#hints.core.publishTransient(roomEvents, hint);
   }
 
   #wallClock(name: string): () => number {

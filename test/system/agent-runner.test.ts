@@ -84,7 +84,7 @@ async function startRunner(): Promise<AgentRunner> {
 async function handOff(changed: Record<string, unknown> = {}): Promise<{ trace: string; room: string }> {
   const trace = `trace-${randomUUID()}`;
   const room = `call-${randomUUID()}`;
-  await scene.bus.publish(handoffRequests, {
+  await scene.bus.streams.publish(handoffRequests, {
     version: 1,
     trace_id: trace,
     tenant_id: DEFAULT_TENANT,
@@ -99,7 +99,7 @@ async function handOff(changed: Record<string, unknown> = {}): Promise<{ trace: 
 
 /** What was told of a trace, oldest first. */
 async function toldOf(trace: string): Promise<HandoffEvent[]> {
-  const stored = await scene.bus.page(handoffEvents, { limit: 1000 });
+  const stored = await scene.bus.streams.read(handoffEvents, { limit: 1000, order: "newest-first" });
   return stored
     .map(({ message }) => message)
     .filter((message) => message.trace_id === trace)
@@ -277,7 +277,7 @@ test("what can't be a handoff is told so, and stands in nobody's way", async () 
   await other.drain();
   await until(
     async () =>
-      (await scene.bus.page(handoffEvents, { limit: 1000 })).some(
+      (await scene.bus.streams.read(handoffEvents, { limit: 1000, order: "newest-first" })).some(
         ({ message }) =>
           message.type === "handoff_invalid_payload" && message.message.includes("is not JSON"),
       ),

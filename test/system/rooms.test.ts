@@ -157,7 +157,7 @@ test("an agent that shuts down by itself ends its session", async () => {
 
 test("a room that somebody else deletes ends its session, and LiveKit's webhook is passed on", async () => {
   const hints: RoomEvent[] = [];
-  const stopListening = await scene.bus.subscribe(roomEvents, (hint) => hints.push(hint));
+  const stopListening = await scene.bus.core.subscribe(roomEvents, (hint) => hints.push(hint));
   const { sessionId, room } = await scene.start({ profile: "quick" });
   await scene.rooms.delete(room);
   for (const event of ["room_started", "participant_joined", "room_finished"]) {

@@ -159,13 +159,13 @@ test("the minutes' roll-ups are what the records add up to", async () => {
     ["quick", "quick", "hot"].map(async (profile) => (await scene.start({ profile })).sessionId),
   );
   await Promise.all(ids.map((id) => scene.end(id)));
-  const records = (await scene.bus.list(sessions)).map(({ value }) => value);
+  const records = (await scene.bus.kv.entries(sessions)).map(({ value }) => value);
   expect(records.length).toBeGreaterThanOrEqual(3);
   const expected = buildRollups(records).sort(byKey);
   let stored: Rollup[] = [];
   await until(
     async () => {
-      stored = (await scene.bus.list(rollups)).map(({ value }) => value).sort(byKey);
+      stored = (await scene.bus.kv.entries(rollups)).map(({ value }) => value).sort(byKey);
       return isDeepStrictEqual(stored, expected);
     },
     {

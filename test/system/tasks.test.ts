@@ -119,7 +119,7 @@ test("a task under way is canceled with its session, and begins again when someb
 
 test("a message on the topic of tasks is one", async () => {
   const idempotencyKey = "by message";
-  await scene.bus.publish(taskRequests, {
+  await scene.bus.streams.publish(taskRequests, {
     tenant: DEFAULT_TENANT,
     to: "sales",
     profile: "visited",

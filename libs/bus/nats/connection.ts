@@ -1,5 +1,5 @@
 // The connection to NATS, and how often it is asked again while a server is away or has no leader.
-import type { NatsConnection } from "nats";
+import type { JetStreamClient, JetStreamManager, NatsConnection } from "nats";
 import { GreenroomError } from "../../contracts/errors.ts";
 import type { Log } from "../../runtime/log.ts";
 import { withResolvers } from "../../runtime/with-resolvers.ts";
@@ -11,6 +11,14 @@ const AGAIN_MS = 100;
 /** The connection broke while a question was under way: it may have been carried out or not. */
 class ConnectionLost extends Error {
   override readonly name = "ConnectionLost";
+}
+
+/** The client objects by which the parts of the bus use JetStream. */
+export interface JetStream {
+  readonly link: ReconnectingConnection;
+  readonly js: JetStreamClient;
+  readonly manager: JetStreamManager;
+  readonly log: Log;
 }
 
 export class ReconnectingConnection {

@@ -1,54 +1,40 @@
-// A durable consumer of a stream, whose work is shared by all who name it.
-import {
-  AckPolicy,
-  type ConsumerInfo,
-  DeliverPolicy,
-  type JetStreamClient,
-  type JetStreamManager,
-  nanos,
-} from "nats";
-import type { Log } from "../../runtime/log.ts";
-import type { ConsumeOptions, Stop } from "../bus.ts";
+// A durable consumer of a stream, whose work is shared by all processes that use its name.
+import { AckPolicy, type ConsumerInfo, DeliverPolicy, nanos } from "nats";
+import type { Stop } from "../bus.ts";
 import { ACK_WAIT_MS } from "../delivery-rules.ts";
-import type { RawDelivery } from "../process-delivery.ts";
-import type { ReconnectingConnection } from "./connection.ts";
+import { type DeliveryContext, processDelivery } from "../process-delivery.ts";
+import type { JetStream } from "./connection.ts";
+import { storageError } from "./errors.ts";
 import { pull } from "./pull.ts";
 
-export interface Durable {
-  readonly link: ReconnectingConnection;
-  readonly js: JetStreamClient;
-  readonly manager: JetStreamManager;
-  readonly stream: string;
-  readonly subjects: string;
-  readonly options: ConsumeOptions;
-  readonly take: (message: RawDelivery) => Promise<void>;
-  readonly log: Log;
-}
-
-/** Makes the consumer if there is none, and takes from it until stopped. */
-export async function takeFrom(durable: Durable): Promise<Stop> {
-  const { link, options } = durable;
-  const make = () => makeConsumer(durable);
-  const info = await link.ask(`consuming ${durable.stream}`, make, true);
+/** Creates the consumer if there is none, and processes its deliveries until stopped. */
+export async function consumeDurable<T>(
+  { link, js, manager, log }: JetStream,
+  subjects: string,
+  context: DeliveryContext<T>,
+): Promise<Stop> {
+  const { stream, options } = context;
+  const create = (): Promise<ConsumerInfo> =>
+    manager.consumers.add(stream, {
+      durable_name: options.durable,
+      ack_policy: AckPolicy.Explicit,
+      deliver_policy: DeliverPolicy.All,
+      ack_wait: nanos(ACK_WAIT_MS),
+      // The server never gives up: a message past its deliveries would stay stored and undeliverable.
+      max_deliver: -1,
+      max_ack_pending: 10_000,
+      filter_subject: subjects,
+    });
+  const doing = `consuming ${stream}`;
+  const info = await link.ask(doing, create, true).catch((error: unknown) => {
+    throw storageError(doing, error);
+  });
   return pull({
     link,
-    consumer: durable.js.consumers.getPullConsumerFor(info),
+    consumer: js.consumers.getPullConsumerFor(info),
     concurrency: options.concurrency,
-    take: durable.take,
-    remake: make,
-    log: durable.log,
-  });
-}
-
-function makeConsumer({ manager, stream, subjects, options }: Durable): Promise<ConsumerInfo> {
-  return manager.consumers.add(stream, {
-    durable_name: options.durable,
-    ack_policy: AckPolicy.Explicit,
-    deliver_policy: DeliverPolicy.All,
-    ack_wait: nanos(ACK_WAIT_MS),
-    // Never given up by the server: a message past its deliveries would stay stored and undeliverable.
-    max_deliver: -1,
-    max_ack_pending: 10_000,
-    filter_subject: subjects,
+    process: (message) => processDelivery(message, context),
+    recreate: create,
+    log,
   });
 }

@@ -1,4 +1,4 @@
-// Pulling the messages of one consumer, as many at once as there are hands, through the deaths of its leaders.
+// Pulls the messages of one consumer, through the deaths of its leaders.
 import type { Consumer, ConsumerMessages, JsMsg } from "nats";
 import type { Log } from "../../runtime/log.ts";
 import { withResolvers } from "../../runtime/with-resolvers.ts";
@@ -11,50 +11,49 @@ import { isDeleteMarker } from "./delete-markers.ts";
 const EXPIRES_MS = 5000;
 const HEARTBEAT_MS = 1000;
 const AGAIN_MS = 250;
-/** After so many failures in a row it is looked whether the consumer is still there. */
+/** Failures in a row after which the consumer is created again, in case it is gone. */
 const FAILURES = 8;
 
 export interface Pulling {
   readonly link: ReconnectingConnection;
   readonly consumer: Consumer;
-  /** Messages in hand at once, at most. */
+  /** The most messages that are processed at a time. */
   readonly concurrency: number;
-  readonly take: (message: RawDelivery) => Promise<void>;
-  /** Makes the consumer, if there is none. */
-  readonly remake: () => Promise<unknown>;
+  readonly process: (message: RawDelivery) => Promise<void>;
+  /** Creates the consumer if there is none. */
+  readonly recreate: () => Promise<unknown>;
   readonly log: Log;
 }
 
 /**
  * Pulls until stopped.
  *
- * The client's `consume()` isn't used: it would go on asking while all hands are full, and when the leader of
- * the consumer dies it asks what became of it, and waits for an answer that nobody can give. Here a pull
- * without a sign of life is simply made again (`bind`), until some leader hears it.
+ * The client's `consume()` does not fit: it requests messages while all slots are busy. After the death of the
+ * consumer's leader it waits for an answer that no server sends. Here a pull without a heartbeat is sent again
+ * (`bind`), until a leader receives it.
  */
 export function pull(pulling: Pulling): Stop {
   const { link, consumer, log } = pulling;
-  const slots = createSlots(pulling.concurrency, pulling.take);
+  const slots = createSlots(pulling.concurrency, pulling.process);
   let current: ConsumerMessages | undefined;
   let stopped = false;
   let failures = 0;
   const isOver = () => stopped || link.connection.isClosed();
   const onFailure = async (error: unknown) => {
     failures += 1;
-    const words = "consuming stopped; it is tried again";
-    // A consumer that was just made has no leader for a moment.
-    if (failures === FAILURES) log.info({ error, failures }, words);
-    else log.debug({ error, failures }, words);
+    const text = "failed to pull messages";
+    // A consumer that was just created has no leader for a moment.
+    if (failures === FAILURES) log.info({ error, failures, retrying: true }, text);
+    else log.debug({ error, failures, retrying: true }, text);
     if (failures % FAILURES === 0 && link.isConnected) {
-      void pulling.remake().catch((problem: unknown) => {
-        log.warn({ error: problem }, "a consumer can't be reached");
+      void pulling.recreate().catch((problem: unknown) => {
+        log.warn({ error: problem }, "failed to reach a consumer");
       });
     }
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
   };
   const loop = async () => {
     while (!isOver()) {
-      // Asked for as many as there are free hands.
       const free = await slots.someFree();
       if (isOver()) return;
       try {
@@ -79,8 +78,8 @@ export function pull(pulling: Pulling): Stop {
   };
 }
 
-/** The messages in hand: never more at work than there are slots. */
-function createSlots(size: number, take: (message: RawDelivery) => Promise<void>) {
+/** Processes at most `size` messages at a time. */
+function createSlots(size: number, process: (message: RawDelivery) => Promise<void>) {
   const running = new Set<Promise<void>>();
   const waiting: (() => void)[] = [];
   let busy = 0;
@@ -101,10 +100,10 @@ function createSlots(size: number, take: (message: RawDelivery) => Promise<void>
       while (busy >= size) await freed.promise;
       return size - busy;
     },
-    /** After a reconnection the server may send more than was asked for: those wait, and are kept alive. */
+    /** After a reconnection the server may send more than was requested: the surplus waits, and is kept alive. */
     run(message: JsMsg): void {
       const working = setInterval(() => message.working(), WORKING_MS);
-      const work = () => take(inHand(message)).finally(() => clearInterval(working));
+      const work = () => process(rawDelivery(message)).finally(() => clearInterval(working));
       if (busy < size) start(work);
       else waiting.push(() => start(work));
     },
@@ -114,13 +113,13 @@ function createSlots(size: number, take: (message: RawDelivery) => Promise<void>
   };
 }
 
-const inHand = (message: JsMsg): RawDelivery => ({
+const rawDelivery = (message: JsMsg): RawDelivery => ({
   subject: message.subject,
   sequence: message.seq,
   data: message.data,
-  isMark: isDeleteMarker(message.headers),
+  isDeleteMarker: isDeleteMarker(message.headers),
   deliveries: message.info.deliveryCount,
   ack: () => message.ack(),
-  retryAfter: (ms) => message.nak(ms),
-  giveUp: (reason) => message.term(reason),
+  nak: (ms) => message.nak(ms),
+  term: (reason) => message.term(reason),
 });

@@ -1,50 +1,46 @@
-// Removing what is stored: subjects of a stream at once, keys of a bucket one by one.
-import type { JetStreamClient, JetStreamManager } from "nats";
+// Removes stored data: subjects of a stream at once, keys of a bucket one by one.
+import type { JetStreamManager } from "nats";
 import type { Bucket } from "../../contracts/buckets.ts";
 import type { Channel } from "../../contracts/streams.ts";
 import { subjectOfKey } from "../codec.ts";
 import { STORE_TIMEOUT_MS } from "../delivery-rules.ts";
 import { overflowFilter } from "../overflow.ts";
-import type { ReconnectingConnection } from "./connection.ts";
+import type { JetStream } from "./connection.ts";
 import { deleteMarkerHeaders } from "./delete-markers.ts";
 import { readKeys } from "./read-keys.ts";
 
 /** Keys that are purged at the same time. */
-const SIDE_BY_SIDE = 64;
+const CONCURRENCY = 64;
 
-export interface Purging {
-  readonly link: ReconnectingConnection;
-  readonly js: JetStreamClient;
-  readonly manager: JetStreamManager;
-}
-
-/** @returns how many messages went */
+/** @returns the number of messages removed */
 export async function purgeStream<T>(
-  { link }: Purging,
+  { link }: JetStream,
   channel: Channel<T>,
   filter: string,
 ): Promise<number> {
-  // It answers when all is gone, and that may take longer than other questions.
+  // The server answers when everything is gone, which may take longer than other requests.
   const manager = await link.connection.jetstreamManager({ timeout: STORE_TIMEOUT_MS, checkAPI: false });
   const purge = async (stream: string, subjects: string) => {
     const work = () => manager.streams.purge(stream, { filter: subjects });
     return (await link.ask(`purging ${subjects}`, work, true)).purged;
   };
-  // The relief first: what it hands on meanwhile is in the stream when that is purged.
-  const { overflow: relief } = channel;
-  const relieved =
-    relief === undefined ? 0 : await purge(relief.stream, overflowFilter(channel, relief, filter));
-  return relieved + (await purge(channel.stream, filter));
+  // The overflow stream first: messages that it still forwards reach the stream before that is purged.
+  const { overflow } = channel;
+  const overflowing =
+    overflow === undefined ? 0 : await purge(overflow.stream, overflowFilter(channel, overflow, filter));
+  return overflowing + (await purge(channel.stream, filter));
 }
 
 /**
- * The stream of a bucket isn't purged by its subjects: that writes no marks, so whoever watches would see what is
- * gone for as long as its process lives.
+ * Removes key by key: a purge of the bucket's stream writes no delete markers, so watchers would never learn what is gone.
  *
- * @returns how many revisions went
+ * @returns the number of revisions removed
  */
-export async function purgeKeys<T>(purging: Purging, bucket: Bucket<T>, filter: string): Promise<number> {
-  const { link, js, manager } = purging;
+export async function purgeKeys<T>(
+  { link, js, manager }: JetStream,
+  bucket: Bucket<T>,
+  filter: string,
+): Promise<number> {
   const doing = `purging ${bucket.name}/${filter}`;
   const entries = await link.ask(
     doing,
@@ -57,7 +53,7 @@ export async function purgeKeys<T>(purging: Purging, bucket: Bucket<T>, filter: 
   let gone = 0;
   for (const { key, data } of entries) {
     const count = revisions.get(key) ?? 0;
-    // A mark that stands alone is all that is left of a key.
+    // A delete marker alone: the key is gone already.
     if (data === undefined && count <= 1) continue;
     wanted.push(key);
     gone += Math.max(count, 1);
@@ -68,11 +64,11 @@ export async function purgeKeys<T>(purging: Purging, bucket: Bucket<T>, filter: 
       await link.ask(doing, () => js.publish(subject, undefined, { headers: deleteMarkerHeaders() }), true);
     }
   };
-  await Promise.all(Array.from({ length: SIDE_BY_SIDE }, purgeNext));
+  await Promise.all(Array.from({ length: CONCURRENCY }, purgeNext));
   return gone;
 }
 
-/** How many revisions are stored of each key, marks included. */
+/** The number of stored revisions of each key, delete markers included. */
 async function revisionsOf<T>(
   manager: JetStreamManager,
   bucket: Bucket<T>,

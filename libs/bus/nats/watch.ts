@@ -5,7 +5,7 @@ import type { Log } from "../../runtime/log.ts";
 import type { Change, Stop } from "../bus.ts";
 import { decodeRecord, keyOfSubject, subjectOfKey } from "../codec.ts";
 import { type Feed, type FeedEntry, openFeed } from "./bucket-feed.ts";
-import type { ReconnectingConnection } from "./connection.ts";
+import type { JetStream, ReconnectingConnection } from "./connection.ts";
 import { isDeleteMarker } from "./delete-markers.ts";
 import { isNotFound } from "./errors.ts";
 
@@ -19,7 +19,7 @@ export class NatsWatches {
   readonly #manager: JetStreamManager;
   readonly #log: Log;
 
-  constructor(link: ReconnectingConnection, manager: JetStreamManager, log: Log) {
+  constructor({ link, manager, log }: JetStream) {
     this.#link = link;
     this.#manager = manager;
     this.#log = log;

@@ -1,5 +1,5 @@
 // How many agents of each profile this host keeps: its part of the fleet's number.
-import { type Bus, readOwn, type Stop } from "../../../libs/bus/bus.ts";
+import { type Bus, getOwn, type Stop } from "../../../libs/bus/bus.ts";
 import { pools as poolsBucket } from "../../../libs/contracts/buckets.ts";
 import { PoolSettings, type PoolTarget } from "../../../libs/contracts/fleet/pool.ts";
 import type { HostView } from "../../../libs/fleet/host-view.ts";
@@ -31,7 +31,7 @@ export class PoolTargets {
   async follow(hosts: HostView): Promise<Stop> {
     this.#hosts = hosts;
     hosts.onChange(() => this.#shareOut());
-    return this.#deps.bus.watch(poolsBucket, ({ key, value }) => {
+    return this.#deps.bus.kv.watch(poolsBucket, ({ key, value }) => {
       if (value === undefined) this.#targets.delete(key);
       else this.#targets.set(key, value);
       this.#shareOut();
@@ -50,9 +50,9 @@ export class PoolTargets {
     }
     const wanted: PoolTarget = { ...(parsed.success ? parsed.data : defaults), profile, source: "file" };
     for (let tries = 0; tries < TRIES; tries++) {
-      const { value, revision } = await readOwn(bus, poolsBucket, profile);
+      const { value, revision } = await getOwn(bus, poolsBucket, profile);
       if (value?.source === "api" || JSON.stringify(value) === JSON.stringify(wanted)) break;
-      if ((await bus.save(poolsBucket, wanted, revision)) !== undefined) break;
+      if ((await bus.kv.update(poolsBucket, wanted, revision)) !== undefined) break;
     }
     this.#shareOut();
   }

@@ -104,7 +104,7 @@ export class Assignments {
   /** One record that nobody can read says nothing of its session, and must not keep the others from being read. */
   async #readAgain(key: string): Promise<Entry<SessionRecord> | "unreadable" | undefined> {
     try {
-      return await this.#deps.bus.read(sessions, key);
+      return await this.#deps.bus.kv.get(sessions, key);
     } catch (error) {
       if (isError(error, "unreadable_record")) return "unreadable";
       throw error;
@@ -176,7 +176,7 @@ export class Assignments {
   /** Before an agent joins, the record is read: a late assign must not bring a second agent into a room. */
   async #isNotNamed({ tenant, sessionId, attempt }: Assign): Promise<string | undefined> {
     try {
-      const entry = await this.#deps.bus.read(sessions, sessionKey(tenant, sessionId));
+      const entry = await this.#deps.bus.kv.get(sessions, sessionKey(tenant, sessionId));
       if (entry === undefined) return "the session has no record";
       return this.#names(entry.value, attempt) ? undefined : "the record names another attempt";
     } catch (error) {

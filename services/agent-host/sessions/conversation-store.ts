@@ -102,7 +102,7 @@ export class ConversationStore {
     if (!enabled || !recovering) return undefined;
     try {
       const entry = await Promise.race([
-        bus.read(conversations, sessionKey(tenant, sessionId)),
+        bus.kv.get(conversations, sessionKey(tenant, sessionId)),
         sleep(clock, READ_MS).then(() => "late" as const),
       ]);
       if (entry === "late") throw new Error(`the store did not give it within ${READ_MS} ms`);
@@ -149,7 +149,7 @@ export class ConversationStore {
     const { bus } = this.#deps;
     const { tenant, sessionId, attempt } = kept;
     if (kept.revision === undefined) {
-      const entry = await bus.read(conversations, sessionKey(tenant, sessionId));
+      const entry = await bus.kv.get(conversations, sessionKey(tenant, sessionId));
       kept.isFenced = (entry?.value.attempt ?? 0) > attempt || !(await this.#isServed(kept));
       if (kept.isFenced) return true;
       kept.revision = entry?.revision ?? 0;
@@ -157,7 +157,7 @@ export class ConversationStore {
         kept.before = entry.value;
     }
     const checkpoint = kept.stored + 1;
-    kept.revision = await bus.save(
+    kept.revision = await bus.kv.update(
       conversations,
       { ...withBefore(kept.before, saved), tenant, sessionId, attempt, checkpoint },
       kept.revision,
@@ -173,7 +173,7 @@ export class ConversationStore {
 
   /** Without this look, an agent that slept could bring back what was removed with the end of its session. */
   async #isServed({ tenant, sessionId, attempt }: Kept): Promise<boolean> {
-    const entry = await this.#deps.bus.read(sessions, sessionKey(tenant, sessionId));
+    const entry = await this.#deps.bus.kv.get(sessions, sessionKey(tenant, sessionId));
     return entry !== undefined && entry.value.state !== "ended" && entry.value.attempt === attempt;
   }
 }

@@ -87,7 +87,7 @@ export class EventPublisher {
     const since = clock.monotonic();
     for (;;) {
       try {
-        await bus.publish(sessionEvents, event);
+        await bus.streams.publish(sessionEvents, event);
         return;
       } catch (error) {
         if (clock.monotonic() - since > GIVE_UP_MS) {
@@ -105,7 +105,7 @@ export class EventPublisher {
     this.#pendingLogs.clear();
     for (const batch of batches) {
       this.#track(
-        this.#deps.bus.publish(sessionLogs, batch).then(
+        this.#deps.bus.streams.publish(sessionLogs, batch).then(
           () => {},
           (error: unknown) => this.#deps.log.debug({ error }, "log lines of a session were not stored"),
         ),

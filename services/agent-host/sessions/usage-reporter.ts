@@ -1,5 +1,5 @@
 // Keeps what the host knows of each attempt that it serves in the store: now and then, and when it is over.
-import { type Bus, readOwn } from "../../../libs/bus/bus.ts";
+import { type Bus, getOwn } from "../../../libs/bus/bus.ts";
 import { usageReports } from "../../../libs/contracts/buckets.ts";
 import type { AgentUsage, UsageReport } from "../../../libs/contracts/calls/call.ts";
 import { isError } from "../../../libs/contracts/errors.ts";
@@ -134,8 +134,8 @@ export class UsageReporter {
     const { bus } = this.#deps;
     const report = this.#reportOf(kept);
     // Nobody else writes here, so what stands there otherwise is an earlier word of this host.
-    kept.revision ??= (await readOwn(bus, usageReports, usageReports.keyOf(report))).revision;
-    kept.revision = await bus.save(usageReports, report, kept.revision);
+    kept.revision ??= (await getOwn(bus, usageReports, usageReports.keyOf(report))).revision;
+    kept.revision = await bus.kv.update(usageReports, report, kept.revision);
     if (kept.revision === undefined) kept.isDue = true;
   }
 

@@ -53,7 +53,7 @@ async function kpisIn({ bus, tenant }: Gateway, range: CallRange, profile = "*")
   const days = daysOf(range);
   const asked = days.length <= DAYS_ONE_BY_ONE ? days : ["*"];
   const entries: Entry<DailyKpi>[][] = await Promise.all(
-    asked.map((day) => bus.list(dailyKpis, kpiKey(tenant, day, profile))),
+    asked.map((day) => bus.kv.entries(dailyKpis, kpiKey(tenant, day, profile))),
   );
   const wanted = new Set(days);
   return entries

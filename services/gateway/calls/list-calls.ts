@@ -60,8 +60,12 @@ async function requireCall(gateway: Gateway, sessionId: string): Promise<CallRec
   const { bus, tenant } = gateway;
   const record = await recordOf(gateway, sessionId);
   const day = record !== undefined && hasEnded(record) ? dayOf(endedAtOf(record)) : "*";
-  const [call] = await bus.recent(calls, callSubject(tenant, day, sessionId), 1);
-  if (call !== undefined) return call;
+  const [call] = await bus.streams.read(calls, {
+    subject: callSubject(tenant, day, sessionId),
+    limit: 1,
+    order: "newest-first",
+  });
+  if (call !== undefined) return call.message;
   throw new GreenroomError(
     "not_found",
     record === undefined
@@ -78,7 +82,7 @@ async function recordOf(
   const seen = view.get(tenant, sessionId);
   if (seen !== undefined) return seen.record;
   try {
-    return (await bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
+    return (await bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
   } catch (error) {
     if (isError(error, "unreadable_record")) return undefined;
     throw error;

@@ -48,13 +48,13 @@ export async function pageOfCalls(
   let looked = 0;
   for (const day of days) {
     const subject = `call.${tenant}.${day}.*`;
-    let high = after?.day === day ? after.before - 1 : await bus.lastSequence(calls, subject);
+    let high = after?.day === day ? after.before - 1 : await bus.streams.lastSequence(calls, subject);
     looked += COST_OF_A_DAY;
     let first: number | undefined;
     // One more than the page holds tells whether there is a next one.
     for (let width = limit + 1; high > 0 && high >= (first ?? 0); width = Math.min(2 * width, WINDOW_MAX)) {
       const low = Math.max(0, high - width);
-      const inWindow = await bus.scan(calls, { subject, after: low, limit: width });
+      const inWindow = await bus.streams.read(calls, { subject, from: low + 1, limit: width });
       looked += width;
       for (const { sequence, message } of inWindow.toReversed()) {
         if (sequence > high || !fits(message, range, filter)) continue;
@@ -65,7 +65,8 @@ export async function pageOfCalls(
       high = low;
       if (looked >= LOOK_AT_MAX && high > 0)
         return { calls: found, nextCursor: writeCursor({ day, before: high + 1 }) };
-      first ??= (await bus.scan(calls, { subject, limit: 1 })).at(0)?.sequence ?? Number.POSITIVE_INFINITY;
+      first ??=
+        (await bus.streams.read(calls, { subject, limit: 1 })).at(0)?.sequence ?? Number.POSITIVE_INFINITY;
     }
   }
   return { calls: found, nextCursor: null };
@@ -76,7 +77,11 @@ export async function* allCalls({ bus, tenant, range, filter }: CallsOf): AsyncG
   for (const day of daysOf(range)) {
     const subject = `call.${tenant}.${day}.*`;
     for (let after = 0; ; ) {
-      const page: Stored<CallRecord>[] = await bus.scan(calls, { subject, after, limit: EXPORT_PAGE });
+      const page: Stored<CallRecord>[] = await bus.streams.read(calls, {
+        subject,
+        from: after + 1,
+        limit: EXPORT_PAGE,
+      });
       const found = page.map(({ message }) => message).filter((call) => fits(call, range, filter));
       if (found.length > 0) yield found;
       if (page.length < EXPORT_PAGE) break;

@@ -47,7 +47,7 @@ export function runnerReportRoutes(app: Routes, gateway: Gateway): void {
         refuseOver(dispatch, record);
         const tookMs = Math.round(body.tookMs ?? measured(gateway, record));
         const { room, identity } = dispatch;
-        await gateway.bus.publish(sessionEvents, {
+        await gateway.bus.streams.publish(sessionEvents, {
           ...byRunner(gateway, dispatch),
           type,
           room,
@@ -75,7 +75,7 @@ export function runnerReportRoutes(app: Routes, gateway: Gateway): void {
       // It is over already, which is what was to be said.
       if (record === undefined || endReason(dispatch, record) !== undefined)
         return answered(dispatch, record);
-      await gateway.bus.publish(sessionEvents, endEvent(gateway, dispatch, body));
+      await gateway.bus.streams.publish(sessionEvents, endEvent(gateway, dispatch, body));
       return answered(dispatch, record);
     },
   );

@@ -62,7 +62,7 @@ export async function requireClaim(
   caller: ServiceCaller,
   id: string,
 ): Promise<Entry<ClaimRecord>> {
-  const entry = await gateway.bus.read(claims, claimKey(caller.tenant, id));
+  const entry = await gateway.bus.kv.get(claims, claimKey(caller.tenant, id));
   if (entry !== undefined) return entry;
   throw new GreenroomError(
     "not_found",
@@ -75,13 +75,13 @@ export async function recordOf(
   gateway: Gateway,
   { tenant, sessionId }: ClaimRecord,
 ): Promise<SessionRecord | undefined> {
-  return (await gateway.bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
+  return (await gateway.bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
 }
 
 /** @returns false when somebody else was faster */
 async function save(gateway: Gateway, { value, revision }: Entry<ClaimRecord>, claim: Claim) {
   const claimed = claimedRecord(value, claim, isoNow(gateway.clock), `${gateway.instance}:${randomUUID()}`);
-  if ((await gateway.bus.save(claims, claimed, revision)) === undefined) return false;
+  if ((await gateway.bus.kv.update(claims, claimed, revision)) === undefined) return false;
   gateway.log.info(
     { sessionId: value.sessionId, dispatch: value.claimId, by: claim.by },
     "a dispatch is claimed",
@@ -124,7 +124,7 @@ function refused(
     "a claim is refused",
   );
   // For others to know; whether it could be told changes nothing for the caller.
-  void gateway.bus
+  void gateway.bus.streams
     .publish(handoffEvents, {
       ...claimEventFields(dispatch, isoNow(gateway.clock)),
       type: "dispatch_claim_failed",

@@ -36,7 +36,11 @@ async function pageOf(gateway: Gateway, limit: number, cursor: number | undefine
   const found: { id: number; letter: DeadLetter }[] = [];
   let before = cursor;
   for (let looked = 0; looked < MAX_LOOKED_AT; looked += limit) {
-    const page = await gateway.bus.page(deadLetters, { limit, ...(before === undefined ? {} : { before }) });
+    const page = await gateway.bus.streams.read(deadLetters, {
+      limit,
+      to: before === undefined ? undefined : before - 1,
+      order: "newest-first",
+    });
     for (const { sequence, message } of page) {
       before = sequence;
       if (!isOfTenant(message, gateway.tenant)) continue;

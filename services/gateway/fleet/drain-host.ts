@@ -29,7 +29,7 @@ export function drainHostRoutes(app: Routes, gateway: Gateway): void {
       const { deadlineS, onDeadline } = body;
       const options = { deadlineMs: Math.round(deadlineS * 1000), onDeadline };
       const state = await asking(gateway, params.id, () =>
-        gateway.bus.request(drainCommand, params.id, options),
+        gateway.bus.core.request(drainCommand, params.id, options),
       );
       const then = onDeadline === "wait" ? "are waited for" : `are handed over after ${deadlineS} s`;
       return reply.code(202).send({
@@ -50,7 +50,7 @@ export function drainHostRoutes(app: Routes, gateway: Gateway): void {
     },
     async ({ params }) => {
       const state = await asking(gateway, params.id, () =>
-        gateway.bus.request(undrainCommand, params.id, {}),
+        gateway.bus.core.request(undrainCommand, params.id, {}),
       );
       return { ...answer(params.id, state), message: `Host ${params.id} takes sessions again.` };
     },

@@ -28,7 +28,9 @@ export function poolRoutes(app: Routes, gateway: Gateway): void {
       },
     },
     async () => {
-      const targets = new Map((await gateway.bus.list(pools)).map(({ value }) => [value.profile, value]));
+      const targets = new Map(
+        (await gateway.bus.kv.entries(pools)).map(({ value }) => [value.profile, value]),
+      );
       const hosts = gateway.hosts.all();
       const names = [...new Set([...targets.keys(), ...knownProfiles(hosts)])].sort();
       return {
@@ -77,10 +79,10 @@ async function resize(
   hot: number | undefined,
 ): Promise<PoolTarget> {
   for (let tries = 0; tries < MAX_TRIES; tries++) {
-    const entry = await gateway.bus.read(pools, profile);
+    const entry = await gateway.bus.kv.get(pools, profile);
     if (entry === undefined) throw unknownPool(gateway, profile);
     const target = resized(entry.value, size, hot);
-    if ((await gateway.bus.save(pools, target, entry.revision)) !== undefined) return target;
+    if ((await gateway.bus.kv.update(pools, target, entry.revision)) !== undefined) return target;
   }
   throw new GreenroomError("conflict", `The pool of "${profile}" is being changed by others. Try again.`);
 }

@@ -31,7 +31,7 @@ interface Deps {
 /** Listens until stopped. Answers when LiveKit was asked once. */
 export async function watchServices({ bus, clock, livekit, storeHealth }: Deps): Promise<ServiceWatch> {
   const seen = new Map<string, Seen>();
-  const stopListening = await bus.subscribe(serviceHeartbeats, (beat) => {
+  const stopListening = await bus.core.subscribe(serviceHeartbeats, (beat) => {
     seen.set(`${beat.service}/${beat.instance}`, { beat, atMs: clock.monotonic() });
   });
   let livekitFault: string | undefined;

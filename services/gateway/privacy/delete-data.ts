@@ -92,7 +92,7 @@ function jobRoutes(app: Routes, gateway: Gateway): void {
       },
     },
     async ({ params: { id } }) => {
-      const entry = await gateway.bus.read(deletionJobs, deletionJobKey(gateway.tenant, id));
+      const entry = await gateway.bus.kv.get(deletionJobs, deletionJobKey(gateway.tenant, id));
       if (entry === undefined) throw new GreenroomError("not_found", `There is no deletion job "${id}".`);
       return { success: true as const, job: shown(entry.value) };
     },
@@ -129,7 +129,7 @@ async function ask(
     ...{ takeovers: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, heartbeat: 0 },
     writeId: randomToken(),
   };
-  await bus.save(deletionJobs, job, 0);
+  await bus.kv.update(deletionJobs, job, 0);
   return job;
 }
 
@@ -138,7 +138,7 @@ const userHash = (tenant: string, user: string): string =>
   createHash("sha256").update(`${tenant}\n${user}`).digest("hex");
 
 const jobsOf = async ({ bus, tenant }: Gateway): Promise<DeletionJob[]> =>
-  (await bus.list(deletionJobs, `${tenant}.>`)).map(({ value }) => value);
+  (await bus.kv.entries(deletionJobs, `${tenant}.>`)).map(({ value }) => value);
 
 const toldOf = ({ id }: DeletionJob): string =>
   `It is being removed. GET /api/deletion-jobs/${id} shows how far it is, and the receipt in the end.`;

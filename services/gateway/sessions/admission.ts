@@ -69,7 +69,7 @@ export function createAdmission({ bus, clock, config }: AdmissionDeps): Admissio
 }
 
 const fullest = async (bus: Bus): Promise<number> =>
-  Math.max(await bus.usageRatio(sessionEvents), await bus.usageRatio(sessions));
+  Math.max(await bus.admin.usageRatio(sessionEvents), await bus.admin.usageRatio(sessions));
 
 /** Not the same for all who are refused, or all come back at once. */
 const retryAfterMs = (startsMax: number): number =>

@@ -81,7 +81,7 @@ async function store(gateway: Gateway, requested: Requested, mayBeRepeated: bool
   const unfollow = gateway.subscriptions.follow(sessionId, () => stopCounting());
   const cancel = gateway.clock.after(FORGET_ACCEPTED_MS, () => stopCounting());
   try {
-    const { duplicate } = await gateway.bus.publish(channel, requested);
+    const { duplicate } = await gateway.bus.streams.publish(channel, requested);
     if (gateway.sessions.get(gateway.tenant, sessionId) !== undefined) stopCounting();
     if (duplicate) await refuseOtherWordsInStream(gateway, requested);
     accepted.isStored = true;
@@ -95,7 +95,12 @@ async function store(gateway: Gateway, requested: Requested, mayBeRepeated: bool
 /** Two racing requests with one key: the stream kept the first, whose words count. */
 async function refuseOtherWordsInStream(gateway: Gateway, requested: Requested): Promise<void> {
   const subject = sessionEvents.subjectOf(requested);
-  const [first] = await gateway.bus.recent(sessionEvents, subject, 1);
+  const [stored] = await gateway.bus.streams.read(sessionEvents, {
+    subject,
+    limit: 1,
+    order: "newest-first",
+  });
+  const first = stored?.message;
   if (first?.type !== "requested" || first.requestHash === requested.requestHash) return;
   refuseOtherWords(requested.sessionId, first.requestHash, requested.requestHash);
 }

@@ -36,7 +36,7 @@ export function endSessionRoute(app: Routes, gateway: Gateway): void {
 export async function endSession(gateway: Gateway, sessionId: string): Promise<EndAnswer> {
   let { record } = await requireSession(gateway, sessionId);
   if (record.state !== "ended") {
-    await gateway.bus.publish(sessionEvents, {
+    await gateway.bus.streams.publish(sessionEvents, {
       type: "end_requested",
       tenant: gateway.tenant,
       sessionId,

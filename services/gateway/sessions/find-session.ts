@@ -16,7 +16,7 @@ export interface Found {
 export async function findSession(gateway: Gateway, sessionId: string): Promise<Found | undefined> {
   const seen = gateway.sessions.get(gateway.tenant, sessionId);
   if (seen !== undefined) return seen;
-  const entry = await gateway.bus.read(sessions, sessionKey(gateway.tenant, sessionId));
+  const entry = await gateway.bus.kv.get(sessions, sessionKey(gateway.tenant, sessionId));
   if (entry !== undefined) return { record: entry.value, revision: entry.revision };
   const accepted = gateway.accepted.get(sessionId);
   return accepted?.isStored ? { record: toPublicSession(accepted.requested), revision: 0 } : undefined;
@@ -37,6 +37,11 @@ export async function requireSession(gateway: Gateway, sessionId: string): Promi
 /** The stored request of a session that nothing else was said about: one that was is gone for good. */
 async function findRequested(gateway: Gateway, sessionId: string) {
   const subject = `session.${gateway.tenant}.${sessionId}.*`;
-  const [first, ...others] = await gateway.bus.recent(sessionEvents, subject, 2);
-  return first?.type === "requested" && others.length === 0 ? first : undefined;
+  const [first, ...others] = await gateway.bus.streams.read(sessionEvents, {
+    subject,
+    limit: 2,
+    order: "newest-first",
+  });
+  const event = first?.message;
+  return event?.type === "requested" && others.length === 0 ? event : undefined;
 }

@@ -39,7 +39,7 @@ export function livekitWebhookRoute(app: Routes, gateway: Gateway): void {
         const webhooks = createWebhooks(requireLiveKit(gateway.livekit));
         const text = typeof body === "string" ? body : "";
         const news = await webhooks.receive(text, headers.authorization);
-        if (news !== undefined) gateway.bus.publishTransient(roomEvents, news.event);
+        if (news !== undefined) gateway.bus.core.publishTransient(roomEvents, news.event);
         if (news?.arrival !== undefined) await handleArrival(gateway, news.arrival);
         return { success: true as const };
       },

@@ -23,8 +23,15 @@ export function sessionLogsRoute(app: Routes, gateway: Gateway): void {
       await requireSession(gateway, params.id);
       const subject = sessionLogs.subjectOf({ tenant: gateway.tenant, sessionId: params.id, lines: [] });
       // Each batch holds a line at least, so the newest lines are in as many batches.
-      const batches = await gateway.bus.recent(sessionLogs, subject, query.limit);
-      const lines = batches.flatMap((batch) => batch.lines).slice(-query.limit);
+      const batches = await gateway.bus.streams.read(sessionLogs, {
+        subject,
+        limit: query.limit,
+        order: "newest-first",
+      });
+      const lines = batches
+        .reverse()
+        .flatMap(({ message }) => message.lines)
+        .slice(-query.limit);
       return { success: true as const, sessionId: params.id, lines };
     },
   );

@@ -78,4 +78,4 @@ export const stateOf = (task: FoundTask): TaskRecord["state"] => (isStored(task)
 
 const addressOf = ({ tenant, clock }: Gateway, taskId: string) => ({ tenant, taskId, at: isoNow(clock) });
 
-const say = (gateway: Gateway, event: TaskEvent) => gateway.bus.publish(taskEvents, event);
+const say = (gateway: Gateway, event: TaskEvent) => gateway.bus.streams.publish(taskEvents, event);

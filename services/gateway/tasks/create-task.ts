@@ -41,7 +41,7 @@ export async function createTask(
   if (key !== undefined && (await wasTakenIn(gateway, request))) return { taskId, replayed: true };
   refuseFarAhead(gateway, wish);
   refuseUnknownProfile(gateway, wish);
-  const { duplicate } = await gateway.bus.publish(taskRequests, request);
+  const { duplicate } = await gateway.bus.streams.publish(taskRequests, request);
   // Two racing requests with one key: the stream kept the first, whose words count.
   if (duplicate) refuseOtherWords(await findTaskRequest(gateway, taskId), request);
   return { taskId, replayed: duplicate };
@@ -50,13 +50,13 @@ export async function createTask(
 /** The stored request of a task that may not have a record yet. */
 export async function findTaskRequest(gateway: Gateway, taskId: string): Promise<TaskRequest | undefined> {
   const subject = `tasks.outbound.${gateway.tenant}.${taskId}`;
-  const [first] = await gateway.bus.recent(taskRequests, subject, 1);
-  return first;
+  const [first] = await gateway.bus.streams.read(taskRequests, { subject, limit: 1, order: "newest-first" });
+  return first?.message;
 }
 
 async function wasTakenIn(gateway: Gateway, request: TaskRequest): Promise<boolean> {
   const { tenant, taskId = "" } = request;
-  const entry = await gateway.bus.read(tasks, taskKey(tenant, taskId));
+  const entry = await gateway.bus.kv.get(tasks, taskKey(tenant, taskId));
   if (entry !== undefined && entry.value.requestHash !== requestHashOf(request)) throw otherWords();
   return entry !== undefined;
 }

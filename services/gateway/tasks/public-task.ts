@@ -13,7 +13,7 @@ export const isStored = (task: FoundTask): task is TaskRecord => "attempts" in t
 
 /** @throws GreenroomError not_found */
 export async function requireTask(gateway: Gateway, taskId: string): Promise<FoundTask> {
-  const entry = await gateway.bus.read(tasks, taskKey(gateway.tenant, taskId));
+  const entry = await gateway.bus.kv.get(tasks, taskKey(gateway.tenant, taskId));
   const found = entry?.value ?? (await findTaskRequest(gateway, taskId));
   if (found !== undefined) return found;
   throw new GreenroomError("not_found", `There is no task "${taskId}". It may have ended long ago.`);

@@ -27,7 +27,7 @@ export function indexTasks({ bus, tenant }: Deps): TaskIndex {
   let sorted: Indexed[] | undefined;
   let watching: Promise<Stop> | undefined;
   const watch = () =>
-    bus.watch(tasks, ({ key, value }) => {
+    bus.kv.watch(tasks, ({ key, value }) => {
       const before = known.get(key);
       if (value === undefined) {
         if (known.delete(key)) sorted = undefined;

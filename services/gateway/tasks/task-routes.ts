@@ -82,7 +82,7 @@ function listRoute(app: Routes, gateway: Gateway): void {
     },
     async ({ query }) => {
       const { keys, nextCursor } = await index.page(query);
-      const found = await Promise.all(keys.map((key) => gateway.bus.read(tasks, key)));
+      const found = await Promise.all(keys.map((key) => gateway.bus.kv.get(tasks, key)));
       const summaries = found.flatMap((entry) => (entry === undefined ? [] : [summarizeTask(entry.value)]));
       return { success: true as const, tasks: summaries, nextCursor };
     },

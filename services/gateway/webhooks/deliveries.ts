@@ -68,7 +68,7 @@ export function deliveryRoutes(app: Routes, gateway: Gateway): void {
         body.eventId === undefined
           ? await replaySince(gateway, params.id, Date.parse(body.since ?? ""))
           : await replayOne(gateway, params.id, body.eventId);
-      gateway.bus.publishTransient(webhooksQueued, { tenant: gateway.tenant, endpoint: params.id });
+      gateway.bus.core.publishTransient(webhooksQueued, { tenant: gateway.tenant, endpoint: params.id });
       return reply.code(202).send({
         success: true as const,
         replayed,
@@ -90,9 +90,10 @@ async function pageOf(
   const found: WebhookDelivery[] = [];
   let before = cursor;
   for (let looked = 0; looked < LOOKED_AT_MAX; looked += PAGE) {
-    const page = await bus.page(webhookDeliveries, {
+    const page = await bus.streams.read(webhookDeliveries, {
       limit: PAGE,
-      ...(before === undefined ? {} : { before }),
+      to: before === undefined ? undefined : before - 1,
+      order: "newest-first",
     });
     for (const { sequence, message } of page) {
       before = sequence;
@@ -120,18 +121,18 @@ async function replayOne(gateway: Gateway, endpoint: string, eventId: string) {
   const [stored] =
     read === undefined
       ? []
-      : await bus.recent(
-          webhooks,
-          webhookSubject({ tenant, endpoint, of: read.of }, read.about, read.sequence),
-          1,
-        );
+      : await bus.streams.read(webhooks, {
+          subject: webhookSubject({ tenant, endpoint, of: read.of }, read.about, read.sequence),
+          limit: 1,
+          order: "newest-first",
+        });
   if (stored === undefined) {
     throw new GreenroomError(
       "not_found",
       `This webhook was never told an event "${eventId}", or that is more than seven days ago.`,
     );
   }
-  await again(gateway, stored);
+  await again(gateway, stored.message);
   return { replayed: 1, next: null };
 }
 
@@ -142,9 +143,9 @@ async function replaySince(gateway: Gateway, endpoint: string, sinceMs: number) 
   let after = 0;
   let replayed = 0;
   // What is stored now, and not what this very request puts behind it.
-  const [newest] = await bus.page(webhooks, { limit: 1 });
+  const [newest] = await bus.streams.read(webhooks, { limit: 1, order: "newest-first" });
   for (;;) {
-    const page = await bus.scan(webhooks, { subject, after, limit: PAGE });
+    const page = await bus.streams.read(webhooks, { subject, from: after + 1, limit: PAGE });
     for (const { sequence, message } of page) {
       after = sequence;
       if (sequence > (newest?.sequence ?? 0)) return { replayed, next: null };
@@ -158,4 +159,4 @@ async function replaySince(gateway: Gateway, endpoint: string, sinceMs: number) 
 }
 
 const again = ({ bus }: Gateway, message: WebhookMessage) =>
-  bus.publish(webhooks, { ...message, replay: randomToken() });
+  bus.streams.publish(webhooks, { ...message, replay: randomToken() });

@@ -63,8 +63,8 @@ export function endpointRoutes(app: Routes, gateway: Gateway): void {
     { schema: { summary: "List the webhooks", tags, response: { 200: WebhooksAnswer, ...errors } } },
     async () => {
       const [endpoints, queues] = await Promise.all([
-        gateway.bus.list(webhookEndpoints, `${gateway.tenant}.>`),
-        gateway.bus.list(webhookQueues, `${gateway.tenant}.>`),
+        gateway.bus.kv.entries(webhookEndpoints, `${gateway.tenant}.>`),
+        gateway.bus.kv.entries(webhookQueues, `${gateway.tenant}.>`),
       ]);
       const queueOf = new Map(queues.map(({ value }) => [value.endpoint, value]));
       const sorted = endpoints.map(({ value }) => value).sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
@@ -180,7 +180,7 @@ async function register(
       `body.url: it is refused, since ${refusal}. An operator may allow it by GREENROOM_WEBHOOK_ALLOW.`,
     );
   }
-  const present = await bus.list(webhookEndpoints, `${tenant}.>`);
+  const present = await bus.kv.entries(webhookEndpoints, `${tenant}.>`);
   if (present.length >= ENDPOINTS_MAX) {
     throw new GreenroomError("conflict", `There are ${ENDPOINTS_MAX} webhooks already. Remove one first.`);
   }
@@ -196,7 +196,7 @@ async function register(
     createdAt: isoNow(clock),
     writeId: randomToken(),
   };
-  await bus.save(webhookEndpoints, endpoint, 0);
+  await bus.kv.update(webhookEndpoints, endpoint, 0);
   return endpoint;
 }
 
@@ -204,12 +204,12 @@ async function removeEndpoint(gateway: Gateway, id: string): Promise<void> {
   const { bus, tenant } = gateway;
   for (let tries = 0; ; tries++) {
     const { key, revision } = await requireEndpoint(gateway, id);
-    if (await bus.remove(webhookEndpoints, key, revision)) break;
+    if (await bus.kv.delete(webhookEndpoints, key, revision)) break;
     if (tries >= TRIES)
       throw new GreenroomError("conflict", "The webhook is being changed by others. Try again.");
   }
-  await bus.purge(webhooks, `webhook.${tenant}.${id}.>`);
-  await bus.purge(webhookDeliveries, `delivery.${tenant}.${id}.*`);
+  await bus.admin.purge(webhooks, `webhook.${tenant}.${id}.>`);
+  await bus.admin.purge(webhookDeliveries, `delivery.${tenant}.${id}.*`);
 }
 
 const newSecret = (): string => `whsec_${randomBytes(SECRET_BYTES).toString("base64")}`;
@@ -223,20 +223,20 @@ async function change(
   for (let tries = 0; tries < TRIES; tries++) {
     const { value, revision } = await requireEndpoint(gateway, id);
     const next = { ...to(value), writeId: randomToken() };
-    if ((await gateway.bus.save(webhookEndpoints, next, revision)) !== undefined) return next;
+    if ((await gateway.bus.kv.update(webhookEndpoints, next, revision)) !== undefined) return next;
   }
   throw new GreenroomError("conflict", "The webhook is being changed by others. Try again.");
 }
 
 /** @throws GreenroomError not_found */
 export async function requireEndpoint(gateway: Gateway, id: string) {
-  const entry = await gateway.bus.read(webhookEndpoints, endpointKey(gateway.tenant, id));
+  const entry = await gateway.bus.kv.get(webhookEndpoints, endpointKey(gateway.tenant, id));
   if (entry === undefined) throw new GreenroomError("not_found", `There is no webhook "${id}".`);
   return entry;
 }
 
 const queueOf = async (gateway: Gateway, id: string): Promise<WebhookQueue | undefined> =>
-  (await gateway.bus.read(webhookQueues, endpointKey(gateway.tenant, id)))?.value;
+  (await gateway.bus.kv.get(webhookQueues, endpointKey(gateway.tenant, id)))?.value;
 
 /** As anybody may see it: without its secret. */
 function shown(endpoint: WebhookEndpoint, queue: WebhookQueue | undefined): WebhookState {

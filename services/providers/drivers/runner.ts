@@ -183,7 +183,7 @@ const pauseAfter = (tries: number, { retryAfterMs = 0 }: { readonly retryAfterMs
 
 /** Whether the session still waits for this very attempt. */
 async function isWanted({ bus }: RunnerDeps, { tenant, sessionId, attempt }: LaunchOrder): Promise<boolean> {
-  const record = (await bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
+  const record = (await bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
   return (
     record?.state === "dispatched" && record.attempt === attempt && record.host === providerHostOf("webhook")
   );

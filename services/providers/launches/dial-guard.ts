@@ -20,13 +20,13 @@ export async function canDial(
   order: Pick<LaunchOrder, "tenant" | "sessionId" | "attempt">,
 ): Promise<CanDial> {
   const { tenant, sessionId, attempt } = order;
-  const record = (await bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
+  const record = (await bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
   if (record === undefined || record.state === "ended") return "moved on";
   // A call by SIP is the session's and bears the first attempt's number, whichever agent waits for it.
   if (record.provider === "sip") return "yes";
   if (record.attempt !== attempt) return "moved on";
   for (let earlier = attempt - 1; earlier > 0; earlier--) {
-    const launch = (await bus.read(launches, launchKey(tenant, sessionId, earlier)))?.value;
+    const launch = (await bus.kv.get(launches, launchKey(tenant, sessionId, earlier)))?.value;
     if (launch !== undefined && mayHaveDialed(launch)) return "made before";
   }
   return "yes";

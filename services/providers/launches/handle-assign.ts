@@ -30,7 +30,7 @@ export async function handleAssign(
   const { tenant, sessionId, attempt } = assign;
   if (assign.epoch !== PROVIDER_EPOCH) return { verdict: "stale", reason: "a provider has one life only" };
   try {
-    const record = (await bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
+    const record = (await bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
     if (record === undefined || !isNamed(record, provider, attempt))
       return { verdict: "stale", reason: "the record doesn't name this attempt" };
     const isNew = await keeper.begin({

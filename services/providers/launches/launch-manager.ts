@@ -54,7 +54,7 @@ export class LaunchManager {
     const { bus, clock, instance } = this.#deps;
     const beganAtMs = clock.monotonic();
     const launch = written(this.#deps, { v: 1, ...intent, state: "intended", by: instance, takeovers: 0 });
-    const revision = await bus.save(launches, launch, 0).catch((error: unknown) => {
+    const revision = await bus.kv.update(launches, launch, 0).catch((error: unknown) => {
       this.#remember(launch);
       throw error;
     });
@@ -95,7 +95,7 @@ export class LaunchManager {
     const { bus, clock, instance, log } = this.#deps;
     const beganAtMs = clock.monotonic();
     const mine = written(this.#deps, { ...launch, by: instance, takeovers: launch.takeovers + 1 });
-    const saved = await bus.save(launches, mine, revision);
+    const saved = await bus.kv.update(launches, mine, revision);
     if (saved === undefined) return false;
     const { sessionId, attempt, state, by: from } = launch;
     log.warn({ sessionId, attempt, state, from }, "a launch is taken up from a connector that is gone");

@@ -269,7 +269,7 @@ export class Launch {
     const now = clock.monotonic();
     const saidAtMs = this.#saidAtMs.get(event.type);
     if (saidAtMs !== undefined && now - saidAtMs < SAY_AGAIN_MS) return;
-    await bus.publish(sessionEvents, event);
+    await bus.streams.publish(sessionEvents, event);
     this.#saidAtMs.set(event.type, now);
     const { sessionId, attempt, provider } = this.#launch;
     const reason = "reason" in event ? { reason: event.reason } : {};
@@ -280,7 +280,7 @@ export class Launch {
   async #save(launch: LaunchRecord): Promise<boolean> {
     const next = written(this.#deps, launch);
     const beganAtMs = this.#deps.clock.monotonic();
-    const revision = await this.#deps.bus.save(launches, next, this.#revision);
+    const revision = await this.#deps.bus.kv.update(launches, next, this.#revision);
     if (revision === undefined) {
       await this.#readAgain();
       return false;
@@ -295,7 +295,7 @@ export class Launch {
   async #readAgain(): Promise<void> {
     const { bus, clock, instance } = this.#deps;
     const askedAtMs = clock.monotonic();
-    const found = await bus.read(launches, launches.keyOf(this.#launch));
+    const found = await bus.kv.get(launches, launches.keyOf(this.#launch));
     if (found?.value.by !== instance || found.value.takeovers !== this.#launch.takeovers) {
       this.isReleased = true;
       return;
@@ -312,7 +312,7 @@ export class Launch {
     const { bus, clock } = this.#deps;
     while (!this.isReleased && clock.monotonic() - this.#heldAtMs > SURELY_HELD_MS) {
       const askedAtMs = clock.monotonic();
-      const found = await bus.read(launches, launches.keyOf(this.#launch));
+      const found = await bus.kv.get(launches, launches.keyOf(this.#launch));
       if (found?.revision === this.#revision) this.#heldAtMs = askedAtMs;
       else this.isReleased = true;
     }
@@ -325,7 +325,7 @@ export class Launch {
     const { tenant, sessionId } = this.#launch;
     const seen = view.get(tenant, sessionId)?.record;
     if (seen !== undefined && isNamedBy(seen, this.#launch)) return seen;
-    const read = (await bus.read(sessions, sessionKey(tenant, sessionId)))?.value;
+    const read = (await bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
     return read !== undefined && isNamedBy(read, this.#launch) ? read : undefined;
   }
 

@@ -23,7 +23,7 @@ export async function watchLiveness(bus: Bus, clock: Clock): Promise<Liveness> {
   const stopped = new Set<string>();
   let sinceMs = clock.monotonic();
   let lastTickMs = sinceMs;
-  const stopListening = await bus.subscribe(serviceHeartbeats, ({ service, instance, status }) => {
+  const stopListening = await bus.core.subscribe(serviceHeartbeats, ({ service, instance, status }) => {
     if (service !== "connector") return;
     if (status === "running") {
       heardAtMs.set(instance, clock.monotonic());

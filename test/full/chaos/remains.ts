@@ -37,21 +37,23 @@ const LETTERS = 1000;
 const PAGE = 500;
 
 export async function collectRemains({ world, bus, rooms, phones, now }: Sources): Promise<Remains> {
-  const registered = (await bus.list(hosts)).map(({ value }) => value);
+  const registered = (await bus.kv.entries(hosts)).map(({ value }) => value);
   const recorded = await allCalls(bus);
   return {
     atMs: now(),
-    records: (await bus.list(sessions)).map(({ value }) => value),
+    records: (await bus.kv.entries(sessions)).map(({ value }) => value),
     rooms: (await rooms.list()).map(({ name }) => name),
     hosts: registered,
     strayProcesses: strays(world, registered),
     consumers: await durableConsumers(world),
-    deadLetters: (await bus.page(deadLetters, { limit: LETTERS })).map(({ message }) => message),
-    rollups: (await bus.list(rollups)).map(({ value }) => value),
-    conversations: (await bus.list(conversations)).map(({ key }) => key),
-    tasks: (await bus.list(tasks)).map(({ value }) => value),
-    launches: (await bus.list(launches)).map(({ value }) => value),
-    reports: (await bus.list(usageReports)).map(({ value }) => value),
+    deadLetters: (await bus.streams.read(deadLetters, { limit: LETTERS, order: "newest-first" })).map(
+      ({ message }) => message,
+    ),
+    rollups: (await bus.kv.entries(rollups)).map(({ value }) => value),
+    conversations: (await bus.kv.entries(conversations)).map(({ key }) => key),
+    tasks: (await bus.kv.entries(tasks)).map(({ value }) => value),
+    launches: (await bus.kv.entries(launches)).map(({ value }) => value),
+    reports: (await bus.kv.entries(usageReports)).map(({ value }) => value),
     dialled: phones.dialled(),
     calls: recorded,
     falseKpis: await falseKpis(bus, recorded),
@@ -91,7 +93,7 @@ function unrecorded({ records, calls: recorded }: Remains): string[] {
 async function allCalls(bus: Bus): Promise<CallRecord[]> {
   const found: CallRecord[] = [];
   for (let after = 0; ; ) {
-    const page = await bus.scan(calls, { subject: "call.*.*.*", after, limit: PAGE });
+    const page = await bus.streams.read(calls, { subject: "call.*.*.*", from: after + 1, limit: PAGE });
     found.push(...page.map(({ message }) => message));
     after = page.at(-1)?.sequence ?? after;
     if (page.length < PAGE) return found;

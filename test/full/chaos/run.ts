@@ -214,7 +214,7 @@ class Run {
 
   /** Before the ends of sessions, or a task would begin another attempt. */
   async #cancelAll(bus: Bus, apis: readonly ApiClient[]): Promise<void> {
-    const open = (await bus.list(tasks)).filter(({ value }) => !isTaskEnd(value.state));
+    const open = (await bus.kv.entries(tasks)).filter(({ value }) => !isTaskEnd(value.state));
     await Promise.all(
       open.map(async ({ value: { taskId: id, tenant } }, index) => {
         const api = apis.find((one) => one.tenant === tenant)!;

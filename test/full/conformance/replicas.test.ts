@@ -51,7 +51,7 @@ async function copies(url: string): Promise<{ name: string; replicas: number; is
 test("streams of one copy grow to three with their data, and a later setting of one takes none away", async () => {
   const cluster = await startCluster();
   const { bus } = await connectWith(cluster.url, 1);
-  await bus.save(hosts, aHost("h", 7), 0);
+  await bus.kv.update(hosts, aHost("h", 7), 0);
   expect(new Set((await copies(cluster.url)).map(({ replicas }) => replicas))).toEqual(new Set([1]));
 
   const grown = await connectWith(cluster.url, 3);
@@ -60,7 +60,7 @@ test("streams of one copy grow to three with their data, and a later setting of 
     async () => (await copies(cluster.url)).every((one) => one.replicas === 3 && one.isWhole),
     60_000,
   );
-  expect((await grown.bus.read(hosts, "h"))?.value.sequence).toBe(7);
+  expect((await grown.bus.kv.get(hosts, "h"))?.value.sequence).toBe(7);
 
   const { said } = await connectWith(cluster.url, 1);
   const line = said.find((text) => text.startsWith("GREENROOM_REPLICAS is 1"));
@@ -101,5 +101,5 @@ test("a process that starts while most nodes are away says that it waits, and ru
   await Promise.all([second!.restart(), third!.restart()]);
   const bus = await connecting;
   cleanUps.push(() => bus.close());
-  expect(await bus.list(hosts)).toEqual([]);
+  expect(await bus.kv.entries(hosts)).toEqual([]);
 });

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { natsServer } from "../../../cli/servers/binary-specs.ts";
 import { freePort } from "../../../cli/servers/ports.ts";
 import { deadLetters } from "../../../libs/contracts/streams.ts";
+import { messagesOn } from "../../kit/read-messages.ts";
 import { binaryOf, ServerProcess } from "../../kit/servers/server-process.ts";
 import { agentsDir, removeAgentsDirs } from "../../kit/stack/agents-dir.ts";
 import { runDoctor, runTool } from "../../kit/stack/run-tool.ts";
@@ -257,7 +258,7 @@ async function poison(subject: string): Promise<void> {
   } finally {
     await nats.close();
   }
-  await until(async () => (await scene.bus.recent(deadLetters, `dead.${subject}`, 1)).length > 0, {
+  await until(async () => (await messagesOn(scene.bus, deadLetters, `dead.${subject}`, 1)).length > 0, {
     timeoutMs: PATIENCE_MS,
     what: `${subject} is among the dead letters`,
   });

@@ -34,7 +34,7 @@ async function callIn(room: string): Promise<Listener> {
 }
 
 const sessionIn = async (room: string): Promise<SessionRecord | undefined> =>
-  (await scene.bus.list(sessions)).find(({ value }) => value.room === room)?.value;
+  (await scene.bus.kv.entries(sessions)).find(({ value }) => value.room === room)?.value;
 
 test("a telephone that comes in hears a warm agent, and the session ends when it hangs up", async () => {
   const room = "call-_+15550123_a1";

@@ -46,7 +46,7 @@ test(
       everyMs: 250,
       what: "the session is not found any more",
     });
-    const kept = (await scene.bus.list(rollups)).map(({ value }) => value);
+    const kept = (await scene.bus.kv.entries(rollups)).map(({ value }) => value);
     expect(kept.reduce((all, { byReason }) => all + (byReason.completed ?? 0), 0)).toBe(1);
   },
   REMOVED_WITHIN_MS + 30_000,

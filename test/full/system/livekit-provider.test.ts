@@ -60,7 +60,7 @@ async function startWorker(): Promise<LiveKitWorker> {
 }
 
 const launchOf = (sessionId: string, attempt: number): Promise<Entry<LaunchRecord> | undefined> =>
-  scene.bus.read(launches, launchKey(DEFAULT_TENANT, sessionId, attempt));
+  scene.bus.kv.get(launches, launchKey(DEFAULT_TENANT, sessionId, attempt));
 
 const agentsIn = async (room: string): Promise<string[]> =>
   (await scene.rooms.participants(room)).filter(({ isAgent }) => isAgent).map(({ identity }) => identity);
@@ -233,7 +233,7 @@ async function dyingConnector(intended: string[]): Promise<Stop> {
   if (livekit === undefined) throw new Error("This stack has no LiveKit");
   const api = livekit.url.replace(/^ws/, "http");
   const client = new AgentDispatchClient(api, livekit.apiKey, livekit.apiSecret);
-  return await scene.bus.serve(assignCommand, providerHostOf("livekit"), async (assign) => {
+  return await scene.bus.core.serve(assignCommand, providerHostOf("livekit"), async (assign) => {
     const { tenant, sessionId, attempt, profile, room = "", metadata, user, recovering } = assign;
     const intent: LaunchRecord = {
       v: 1,
@@ -249,7 +249,7 @@ async function dyingConnector(intended: string[]): Promise<Stop> {
       at: new Date().toISOString(),
       writeId: `dead:${sessionId}`,
     };
-    if ((await scene.bus.save(launches, intent, 0)) === undefined) return { verdict: "accepted" };
+    if ((await scene.bus.kv.update(launches, intent, 0)) === undefined) return { verdict: "accepted" };
     if (metadata.dies === "after") {
       const order = { tenant, sessionId, attempt, profile, room, metadata, user, recovering };
       await client.createDispatch(room, NAME, { metadata: metadataOf(order) });

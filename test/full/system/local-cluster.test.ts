@@ -112,7 +112,7 @@ test("each NATS node is killed under live sessions: none is lost, new ones are s
   }
   expect(visitor.isOut(), "the visitor is still in the room").toBe(false);
   for (const { sessionId } of live) await isReady(urls[1]!, sessionId);
-  const kept = (await bus.list(sessions)).map(({ value }) => value);
+  const kept = (await bus.kv.entries(sessions)).map(({ value }) => value);
   expect(kept.map(({ sessionId: id }) => id).sort()).toEqual(live.map(({ sessionId }) => sessionId).sort());
   for (const { sessionId: id, state, history } of kept)
     expect(state, `${id}: ${JSON.stringify(history)}`).toBe("ready");

@@ -68,7 +68,7 @@ test("killed servers are started again on the same ports, and NATS keeps its dat
     onLost: () => {},
   });
   const target = { profile: "echo", min: 7, hot: 0, max: 9, perProcess: 1, source: "api" as const };
-  await bus.save(pools, target, 0);
+  await bus.kv.update(pools, target, 0);
 
   const before = [pidOf("nats"), pidOf("livekit")];
   for (const pid of before) process.kill(pid, "SIGKILL");
@@ -88,7 +88,7 @@ test("killed servers are started again on the same ports, and NATS keeps its dat
   await beatOf("nats", "running");
   expect([pidOf("nats"), pidOf("livekit")].some((pid) => before.includes(pid))).toBe(false);
   // A question that reaches NATS before JetStream is up there is never answered, and may be asked again.
-  const kept = await until(() => bus.read(pools, "echo").catch(() => undefined), {
+  const kept = await until(() => bus.kv.get(pools, "echo").catch(() => undefined), {
     timeoutMs: 30_000,
     what: "JetStream answers",
   });

@@ -57,7 +57,7 @@ async function launchWhen(taskId: string, is: (launch: LaunchRecord) => boolean)
   let seen: LaunchRecord | undefined;
   return await until(
     async () => {
-      const [entry] = await scene.bus.list(launches, `default.${taskId}-1.*`);
+      const [entry] = await scene.bus.kv.entries(launches, `default.${taskId}-1.*`);
       seen = entry?.value;
       return seen !== undefined && is(seen) ? seen : undefined;
     },

@@ -47,7 +47,7 @@ const nothingIsStuck = () =>
 
 /** Every letter about one session, newest first. */
 const lettersAbout = async (sessionId: string) =>
-  (await scene.bus.page(deadLetters, { limit: 5000 }))
+  (await scene.bus.streams.read(deadLetters, { limit: 5000, order: "newest-first" }))
     .map(({ message }) => message)
     .filter(({ subject }) => subject.split(".")[2] === sessionId);
 

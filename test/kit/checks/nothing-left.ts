@@ -6,6 +6,7 @@ import { STANDBY_PREFIX } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { deadLetters } from "../../../libs/contracts/streams.ts";
 import { HISTORY_MAX } from "../../../libs/domain/session/transitions.ts";
+import { messagesOn } from "../read-messages.ts";
 import type { Scene } from "../stack/scene.ts";
 import type { Json } from "../stack/stack.ts";
 import { until } from "../until.ts";
@@ -16,7 +17,7 @@ const LEFT_MS = 30_000;
 
 /** Ends what still runs, and waits until nothing of any session is left. */
 export async function expectNothingLeft(scene: Scene): Promise<void> {
-  const open = (await scene.bus.list(sessions)).filter(({ value }) => value.state !== "ended");
+  const open = (await scene.bus.kv.entries(sessions)).filter(({ value }) => value.state !== "ended");
   await Promise.all(open.map(({ value }) => scene.end(value.sessionId)));
   let left: string[] = [];
   await until(
@@ -30,9 +31,9 @@ export async function expectNothingLeft(scene: Scene): Promise<void> {
       what: () => `nothing outlives its session; there is ${left.join(", ")}`,
     },
   );
-  for (const { value } of await scene.bus.list(sessions))
+  for (const { value } of await scene.bus.kv.entries(sessions))
     expectLegalLife(await scene.revisions(value.sessionId));
-  expect(await scene.bus.recent(deadLetters, "dead.>", 10), "dead letters").toEqual([]);
+  expect(await messagesOn(scene.bus, deadLetters, "dead.>", 10), "dead letters").toEqual([]);
 }
 
 async function whatIsLeft(scene: Scene): Promise<string[]> {

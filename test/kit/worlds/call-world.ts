@@ -17,9 +17,9 @@ export async function callWorld() {
   const { client, clock, connector, outcome } = world;
   const phones = new ScriptedPhones();
   const assigns: Assign[] = [];
-  const say = (event: SessionEvent) => client.publish(sessionEvents, event);
+  const say = (event: SessionEvent) => client.streams.publish(sessionEvents, event);
   await outcome(
-    client.serve(assignCommand, "h1", async (assign) => {
+    client.core.serve(assignCommand, "h1", async (assign) => {
       assigns.push(assign);
       const about = { tenant: assign.tenant, sessionId: assign.sessionId, attempt: assign.attempt, at: AT };
       const byHost = { ...about, host: "h1", epoch: 1 };
@@ -28,9 +28,9 @@ export async function callWorld() {
       return { verdict: "accepted" };
     }),
   );
-  await outcome(client.serve(releaseCommand, "h1", async () => ({ released: true })));
+  await outcome(client.core.serve(releaseCommand, "h1", async () => ({ released: true })));
   const support = { status: "running" as const, warm: 9, hot: 0, warming: 0, busy: 0, max: 99 };
-  await outcome(client.save(hosts, aHost("h1", 1, { maxAgents: 99, profiles: { support } }), 0));
+  await outcome(client.kv.update(hosts, aHost("h1", 1, { maxAgents: 99, profiles: { support } }), 0));
   const started = (instance: string, change?: (bus: Bus) => Bus) =>
     connector(
       instance,

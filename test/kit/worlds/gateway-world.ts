@@ -1,7 +1,8 @@
 // A gateway on the memory bus, with a dispatcher and hosts that a test plays.
+
 import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
-import type { Entry } from "../../../libs/bus/bus.ts";
+import type { Bus, Entry } from "../../../libs/bus/bus.ts";
 import { hosts, sessions } from "../../../libs/contracts/buckets.ts";
 import type { HostProfile, HostRecord } from "../../../libs/contracts/fleet/host.ts";
 import { agentIdentityOf, sessionKey } from "../../../libs/contracts/ids.ts";
@@ -80,7 +81,7 @@ export interface Reply {
 export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
   const bus = server.connect("test");
-  for (const host of options.hosts ?? [aHost()]) await bus.save(hosts, host, 0);
+  for (const host of options.hosts ?? [aHost()]) await bus.kv.update(hosts, host, 0);
   const livekit = options.livekit === null ? undefined : (options.livekit ?? connectLiveKit(mockLiveKit));
   let play = options.play ?? "ready";
   const stops: (() => Promise<unknown>)[] = [];
@@ -225,36 +226,34 @@ export const loseAgent = (
   reason,
 });
 
-type Bus = ReturnType<MemoryServer["connect"]>;
-
 async function playDispatcher(
   bus: Bus,
   play: () => Play,
   maxAttempts: number,
 ): Promise<() => Promise<unknown>> {
-  return bus.consume(sessionEvents, { durable: "dispatcher", concurrency: 16 }, async (event) => {
+  return bus.streams.consume(sessionEvents, { durable: "dispatcher", concurrency: 16 }, async (event) => {
     const how = play();
-    if (how === "ignore") return "done";
+    if (how === "ignore") return "ack";
     if (event.type !== "requested") {
       await move(bus, event.sessionId, [event]);
-      return "done";
+      return "ack";
     }
-    if ((await bus.read(sessions, sessionKey(TENANT, event.sessionId))) !== undefined) return "done";
+    if ((await bus.kv.get(sessions, sessionKey(TENANT, event.sessionId))) !== undefined) return "ack";
     const record = newSession(event, { deadlineMs, maxAttempts });
-    await bus.save(sessions, record, 0);
+    await bus.kv.update(sessions, record, 0);
     if (how === "ready") await move(bus, record.sessionId, becomeReady(record));
     else if (typeof how === "function") await move(bus, record.sessionId, how(record));
-    return "done";
+    return "ack";
   });
 }
 
 async function move(bus: Bus, sessionId: string, inputs: SessionInput[]): Promise<void> {
   for (const input of inputs) {
     const { value, revision } = await until<Entry<SessionRecord>>(
-      () => bus.read(sessions, sessionKey(TENANT, sessionId)),
+      () => bus.kv.get(sessions, sessionKey(TENANT, sessionId)),
       { what: `${sessionId} has a record` },
     );
     const next = reduceSession(value, input);
-    if (next !== value) await bus.save(sessions, next, revision);
+    if (next !== value) await bus.kv.update(sessions, next, revision);
   }
 }

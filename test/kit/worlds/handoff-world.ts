@@ -111,8 +111,8 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
     const bus = connect(instance);
     const { beforePublish } = by;
     if (beforePublish !== undefined) {
-      const publish = bus.publish.bind(bus);
-      bus.publish = async (channel, message) => {
+      const publish = bus.streams.publish.bind(bus.streams);
+      bus.streams.publish = async (channel, message) => {
         if ((channel as unknown) === sessionEvents) await beforePublish();
         return publish(channel, message);
       };
@@ -192,7 +192,7 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
     told,
     /** What was told, in short: "handoff_dispatched 1, …" with the attempts. */
     words: () => told().map((event) => `${event.type} ${"attempt" in event ? event.attempt : "-"}`),
-    handOff: (message: unknown) => outcome(client.publish(handoffRequests, message)),
+    handOff: (message: unknown) => outcome(client.streams.publish(handoffRequests, message)),
     claim: (
       id: string,
       by: { nonce?: string; subject?: string; tenant?: string; at?: Gateway } = {},
@@ -208,7 +208,7 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
     /** What the gateway's routes say when a runner reports. */
     report: (claimed: ClaimAnswer, type: "joined" | "ready") =>
       outcome(
-        client.publish(sessionEvents, {
+        client.streams.publish(sessionEvents, {
           type,
           tenant: "acme",
           sessionId: claimed.sessionId,

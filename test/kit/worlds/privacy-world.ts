@@ -42,7 +42,7 @@ export function erasureWorld() {
   const everything = async () => {
     const texts = await w.outcome(textsOfBuckets(bus));
     for (const channel of [...(allChannels as unknown as readonly Channel<unknown>[]), handoffRequests]) {
-      const stored = await w.outcome(bus.scan(channel, { subject: channel.subjects, limit: 10_000 }));
+      const stored = await w.outcome(bus.streams.read(channel, { subject: channel.subjects, limit: 10_000 }));
       texts.set(channel.stream, (texts.get(channel.stream) ?? "") + JSON.stringify(stored));
     }
     return texts;
@@ -51,9 +51,10 @@ export function erasureWorld() {
     ...w,
     bus,
     recorder,
-    ask: (job: DeletionJob) => w.outcome(bus.save(deletionJobs, job, 0)),
-    job: async (id = "del_1") => (await w.outcome(bus.read(deletionJobs, deletionJobKey("acme", id))))?.value,
-    jobs: async () => (await w.outcome(bus.list(deletionJobs))).map(({ value }) => value),
+    ask: (job: DeletionJob) => w.outcome(bus.kv.update(deletionJobs, job, 0)),
+    job: async (id = "del_1") =>
+      (await w.outcome(bus.kv.get(deletionJobs, deletionJobKey("acme", id))))?.value,
+    jobs: async () => (await w.outcome(bus.kv.entries(deletionJobs))).map(({ value }) => value),
     /** Signing is done by another thread, on which simulated time has no hold. */
     async pass(ms: number) {
       await w.clock.advance(ms);

@@ -173,7 +173,10 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
   };
   const request = (id: string, changed: Parameters<typeof anEvent>[1] = {}) =>
     outcome(
-      client.publish(sessionEvents, anEvent(id, { profile: "support", provider: "livekit", ...changed })),
+      client.streams.publish(
+        sessionEvents,
+        anEvent(id, { profile: "support", provider: "livekit", ...changed }),
+      ),
     );
   const record = (id: string): SessionRecord | undefined =>
     server.standing(sessions).find(({ value }) => value.sessionId === id)?.value;

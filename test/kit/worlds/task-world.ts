@@ -1,6 +1,8 @@
 // Outbound processes on a memory bus in simulated time, with a telephone exchange that does as a test says.
+
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { forward } from "../../../libs/bus/overflow.ts";
+import { type BusOverrides, overrideBus } from "../../../libs/bus/override-bus.ts";
 import { type Bucket, hosts, launches, sessions, tasks } from "../../../libs/contracts/buckets.ts";
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import {
@@ -70,7 +72,7 @@ export interface TaskWorldOptions {
 const limits = { perTenant: 10, perProvider: () => 10, total: 100, callingHours: undefined };
 
 /** Lets a test stand in front of the bus of one process, as to kill it in the middle of something. */
-export type Intercept = (bus: Bus, die: () => Promise<never>) => Partial<Bus>;
+export type Intercept = (bus: Bus, die: () => Promise<never>) => BusOverrides;
 
 export async function taskWorld(options: TaskWorldOptions = {}) {
   const { clock, server, connect, outcome } = world({}, options.seed, options.replicas);
@@ -78,7 +80,10 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
   await outcome(exchange.open());
   const client = connect("client");
   await outcome(
-    client.publish(taskRequests, aRequest({ taskId: "t_warm-up", profile: "nobody", provider: "pool" })),
+    client.streams.publish(
+      taskRequests,
+      aRequest({ taskId: "t_warm-up", profile: "nobody", provider: "pool" }),
+    ),
   );
   if (options.faults !== undefined) server.setFaults(options.faults);
 
@@ -95,7 +100,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
       kill();
       return new Promise<never>(() => {});
     };
-    const bus = intercept === undefined ? link : withOther(link, intercept(link, die));
+    const bus = intercept === undefined ? link : overrideBus(link, intercept(link, die));
     const running = await outcome(
       startOutbound({
         bus,
@@ -149,12 +154,13 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
     when,
     /** As a client that repeats what it got no answer to. */
     ask: (id: string, changed: Partial<TaskRequest> = {}) =>
-      surely(() => outcome(client.publish(taskRequests, aRequest({ taskId: id, ...changed })))),
-    say: (event: Parameters<typeof taskEvents.subjectOf>[0]) => outcome(client.publish(taskEvents, event)),
+      surely(() => outcome(client.streams.publish(taskRequests, aRequest({ taskId: id, ...changed })))),
+    say: (event: Parameters<typeof taskEvents.subjectOf>[0]) =>
+      outcome(client.streams.publish(taskEvents, event)),
     async host(maxAgents = 100) {
       const profile = { status: "running", warm: 5, hot: 0, warming: 0, busy: 0, max: 100 } as const;
       const host = aHost("host-1", 1, { maxAgents, profiles: { echo: profile } });
-      await surely(() => outcome(client.save(hosts, host, 0)));
+      await surely(() => outcome(client.kv.update(hosts, host, 0)));
     },
     /** The most attempts that were ever under way at once, by the order of the writes. */
     mostAtOnce(of: (task: TaskRecord) => boolean = () => true): number {
@@ -189,28 +195,36 @@ class Exchange {
 
   async open(): Promise<void> {
     await forward(this.#bus, sessionEvents);
-    await this.#bus.consume(sessionEvents, { durable: "dispatcher", concurrency: 100 }, async (event) => {
-      const key = sessionKey(event.tenant, event.sessionId);
-      const found = await this.#bus.read(sessions, key);
-      if (event.type === "end_requested") {
-        if (found === undefined) return "retry";
-        this.ended.push(event.sessionId);
-        await this.#end(key, "cancelled", event.reason);
-        return "done";
-      }
-      if (event.type !== "requested" || found !== undefined) return "done";
-      const saved = await this.#bus.save(sessions, { ...newSession(event, defaults), writeId: key }, 0);
-      if (saved === undefined) return "retry";
-      this.made.push(event.sessionId);
-      void this.#play(event, key);
-      return "done";
-    });
+    await this.#bus.streams.consume(
+      sessionEvents,
+      { durable: "dispatcher", concurrency: 100 },
+      async (event) => {
+        const key = sessionKey(event.tenant, event.sessionId);
+        const found = await this.#bus.kv.get(sessions, key);
+        if (event.type === "end_requested") {
+          if (found === undefined) return "nak";
+          this.ended.push(event.sessionId);
+          await this.#end(key, "cancelled", event.reason);
+          return "ack";
+        }
+        if (event.type !== "requested" || found !== undefined) return "ack";
+        const saved = await this.#bus.kv.update(
+          sessions,
+          { ...newSession(event, defaults), writeId: key },
+          0,
+        );
+        if (saved === undefined) return "nak";
+        this.made.push(event.sessionId);
+        void this.#play(event, key);
+        return "ack";
+      },
+    );
   }
 
   async #play(event: Requested, key: string): Promise<void> {
     for (const scene of this.#script(event, event.call?.taskAttempt ?? 0)) {
       if ("wait" in scene) await sleep(this.#clock, scene.wait);
-      const session = await this.#surely(() => this.#bus.read(sessions, key));
+      const session = await this.#surely(() => this.#bus.kv.get(sessions, key));
       if (session === undefined) return;
       if (session.value.state === "ended" && !("wait" in scene || "afterItsEnd" in scene)) continue;
       if ("call" in scene) await this.#call(session.value, scene.call, scene.more ?? {});
@@ -232,7 +246,7 @@ class Exchange {
 
   async #launch(session: SessionRecord, state: LaunchRecord["state"], call?: CallProgress): Promise<void> {
     const key = launchKey(session.tenant, session.sessionId, 1);
-    const before = await this.#surely(() => this.#bus.read(launches, key));
+    const before = await this.#surely(() => this.#bus.kv.get(launches, key));
     const launch: LaunchRecord = {
       v: 1,
       tenant: session.tenant,
@@ -247,7 +261,7 @@ class Exchange {
       writeId: `${state} ${call?.status} ${this.#clock.monotonic()}`,
       ...(call === undefined ? {} : { call: { ...before?.value.call, ...call } }),
     };
-    await this.#surely(() => this.#bus.save(launches, launch, before?.revision ?? 0));
+    await this.#surely(() => this.#bus.kv.update(launches, launch, before?.revision ?? 0));
   }
 
   #end(key: string, endedReason: EndedReason, reason: string, wasRetryable?: false): Promise<void> {
@@ -266,13 +280,13 @@ class Exchange {
     change: (record: SessionRecord) => SessionRecord,
   ): Promise<void> {
     for (;;) {
-      const found = await this.#surely(() => this.#bus.read(bucket, key));
+      const found = await this.#surely(() => this.#bus.kv.get(bucket, key));
       if (found === undefined || found.value.state === "ended") return;
       const next = {
         ...change(found.value),
         writeId: `exchange ${this.#clock.monotonic()} ${found.revision}`,
       };
-      if ((await this.#surely(() => this.#bus.save(bucket, next, found.revision))) !== undefined) return;
+      if ((await this.#surely(() => this.#bus.kv.update(bucket, next, found.revision))) !== undefined) return;
     }
   }
 
@@ -295,16 +309,4 @@ async function surely<T>(work: () => Promise<T>): Promise<T> {
       if (tries === 20) throw error;
     }
   }
-}
-
-/** The same bus, but for what stands in front of it. */
-export function withOther(bus: Bus, other: Partial<Bus>): Bus {
-  return new Proxy(bus, {
-    get(target, name) {
-      const mine = (other as Record<string | symbol, unknown>)[name];
-      if (mine !== undefined) return mine;
-      const found = Reflect.get(target, name, target);
-      return typeof found === "function" ? found.bind(target) : found;
-    },
-  });
 }

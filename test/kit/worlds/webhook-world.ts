@@ -97,18 +97,18 @@ export async function webhookWorld(
     told: (to: string) =>
       got.filter((one) => one.to === to).map(({ event }) => `${event.sequence} ${event.type}`),
     recorder,
-    register: (endpoint: WebhookEndpoint) => insist(() => bus.save(webhookEndpoints, endpoint, 0)),
-    queue: async (id: string) => (await outcome(bus.read(webhookQueues, endpointKey("t", id))))?.value,
+    register: (endpoint: WebhookEndpoint) => insist(() => bus.kv.update(webhookEndpoints, endpoint, 0)),
+    queue: async (id: string) => (await outcome(bus.kv.get(webhookQueues, endpointKey("t", id))))?.value,
     save: (record: SessionRecord) =>
       insist(async () => {
-        const stands = await bus.read(sessions, `${record.tenant}.${record.sessionId}`);
-        await bus.save(sessions, record, stands?.revision ?? 0);
+        const stands = await bus.kv.get(sessions, `${record.tenant}.${record.sessionId}`);
+        await bus.kv.update(sessions, record, stands?.revision ?? 0);
       }),
     saveTask: (record: TaskRecord) =>
       insist(async () => {
-        const stands = await bus.read(tasks, taskKey(record.tenant, record.taskId));
-        await bus.save(tasks, record, stands?.revision ?? 0);
+        const stands = await bus.kv.get(tasks, taskKey(record.tenant, record.taskId));
+        await bus.kv.update(tasks, record, stands?.revision ?? 0);
       }),
-    record: (ended: EndedSession) => insist(() => bus.publish(calls, buildCall(ended, [], []))),
+    record: (ended: EndedSession) => insist(() => bus.streams.publish(calls, buildCall(ended, [], []))),
   };
 }

@@ -139,10 +139,10 @@ export class Chaos {
     const min = integerBetween(this.#random, 0, 4);
     const hot = integerBetween(this.#random, 0, min);
     const operator = server.connect("operator");
-    const stored = await operator.read(pools, profile);
+    const stored = await operator.kv.get(pools, profile);
     const target = { ...scenario.pool, profile, min, hot, source: "api" as const };
     trace.note("operator", `wants ${min} agents of ${profile}, ${hot} of them hot`);
-    await operator.save(pools, target, stored?.revision ?? 0);
+    await operator.kv.update(pools, target, stored?.revision ?? 0);
   }
 
   #during(process: SimProcess, begin: "pause" | "cut", end: "resume" | "heal", ms: number): void {

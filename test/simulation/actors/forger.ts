@@ -43,14 +43,14 @@ export class Forger {
     if (this.#random() < 0.2) return this.#poison(record);
     const event = staleEvent(this.#random, record, new Date(this.#world.clock.now()).toISOString());
     this.#world.trace.note("forger", `says ${describeEvent(this.#world.trace, event)}`);
-    await this.#client.publish(unchecked, event).catch(() => {});
+    await this.#client.streams.publish(unchecked, event).catch(() => {});
   }
 
   async #poison(record: SessionRecord): Promise<void> {
     const subject = `session.${record.tenant}.${record.sessionId}.joined`;
     this.#world.trace.note("forger", `says nonsense on ${subject}`);
     // Counted by what the stream has in the end, since even this may not be stored.
-    await this.#client
+    await this.#client.streams
       .publish(poison, { subject, nonsense: this.#random() < 0.5 ? "text" : { type: "joined" } })
       .catch(() => {});
   }

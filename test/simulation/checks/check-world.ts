@@ -105,7 +105,7 @@ export function checkNothingLeft(world: World): void {
 export function checkNothingStuck(world: World): void {
   const backlogs = [
     { channel: sessionEvents, ...withoutVainEnds(world, world.server.backlog(sessionEvents, "dispatcher")) },
-    { channel: sessionOverflow, ...world.server.backlog(sessionOverflow, "relief") },
+    { channel: sessionOverflow, ...world.server.backlog(sessionOverflow, "overflow") },
     ...taskBacklogs(world),
   ];
   for (const { channel, pending, unsettled } of backlogs) {

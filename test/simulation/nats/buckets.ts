@@ -98,12 +98,12 @@ export class MemoryBucket {
     this.#wake();
   }
 
-  /** How many revisions stand under each key of a filter of which more than a mark is left. */
+  /** The number of revisions of each key that a filter matches, unless only a delete marker is left. */
   purgeable(filter: string): Map<string, number> {
     const found = new Map<string, number>();
     for (const [key, kept] of this.#kept) {
-      const isMarkAlone = kept.length === 1 && kept[0]?.data === undefined;
-      if (!isMarkAlone && subjectMatches(filter, key)) found.set(key, kept.length);
+      const isOnlyMarker = kept.length === 1 && kept[0]?.data === undefined;
+      if (!isOnlyMarker && subjectMatches(filter, key)) found.set(key, kept.length);
     }
     return found;
   }
@@ -137,16 +137,16 @@ export class MemoryBucket {
     };
   }
 
-  /** Marks go by themselves; for reading and writing it makes no difference whether one stands there. */
+  /** Delete markers expire; whether one still exists makes no difference to reads and writes. */
   #isStored(revision: Revision): boolean {
-    const isOldMark =
+    const isOldMarker =
       revision.data === undefined && this.#clock.monotonic() - revision.atMs > DELETE_MARKER_TTL_MS;
-    return !isOldMark && this.history(revision.key).includes(revision);
+    return !isOldMarker && this.history(revision.key).includes(revision);
   }
 
   #asMessage({ key, revision, data }: Revision): StoredMessage {
     const message = { sequence: revision, subject: subjectOfKey(this.#bucket, key) };
-    return data === undefined ? { ...message, data: NOTHING, isMark: true } : { ...message, data };
+    return data === undefined ? { ...message, data: NOTHING, isDeleteMarker: true } : { ...message, data };
   }
 
   #wake(): void {

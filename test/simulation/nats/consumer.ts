@@ -10,8 +10,8 @@ export interface StoredMessage {
   readonly sequence: number;
   readonly subject: string;
   readonly data: Uint8Array;
-  /** It is the mark that the deletion of a key leaves in a bucket. */
-  readonly isMark?: true;
+  /** True for the delete marker of a key. */
+  readonly isDeleteMarker?: true;
 }
 
 /** What is stored on the subjects that this consumer is for. */
@@ -28,7 +28,7 @@ export interface Member {
   readonly link: Link;
   readonly concurrency: number;
   /** Handles one delivery in that process; answers when its handler has come to an end. */
-  readonly take: (message: RawDelivery) => Promise<void>;
+  readonly process: (message: RawDelivery) => Promise<void>;
 }
 
 /** One delivery: of the newest one of a message the server awaits word, of older ones it takes acks. */
@@ -138,7 +138,7 @@ export class MemoryConsumer {
       held.isAtWork = false;
     };
     const take = async () => {
-      await member.take(this.#inHand(member.link, held));
+      await member.process(this.#delivery(member.link, held));
       release();
       member.link.send(() => this.handOut());
     };
@@ -146,17 +146,17 @@ export class MemoryConsumer {
   }
 
   /** What the handler's process holds: each word of it travels to the server first. */
-  #inHand(link: Link, held: Held): RawDelivery {
+  #delivery(link: Link, held: Held): RawDelivery {
     const { message, deliveries } = held;
     return {
       subject: message.subject,
       sequence: message.sequence,
       data: message.data,
-      isMark: message.isMark ?? false,
+      isDeleteMarker: message.isDeleteMarker ?? false,
       deliveries,
       ack: () => link.send(() => this.#ack(held)),
-      retryAfter: (ms) => link.send(() => this.#retry(held, ms)),
-      giveUp: () => link.send(() => this.#giveUp(held)),
+      nak: (ms) => link.send(() => this.#nak(held, ms)),
+      term: () => link.send(() => this.#term(held)),
     };
   }
 
@@ -184,11 +184,11 @@ export class MemoryConsumer {
     this.handOut();
   }
 
-  #giveUp(held: Held): void {
+  #term(held: Held): void {
     if (!this.#isLeaderless()) this.#settled(held.message.sequence);
   }
 
-  #retry(held: Held, ms: number): void {
+  #nak(held: Held, ms: number): void {
     if (this.#isLeaderless()) return;
     // A word about a delivery that was given to somebody else in the meantime.
     if (this.#held.get(held.message.sequence) !== held) return;

@@ -1,51 +1,61 @@
-// One simulated process's share of a durable consumer's work.
-import type { ConsumeOptions, Delivery, Stop, Verdict } from "../../../libs/bus/bus.ts";
-import { processDelivery, type RawDelivery } from "../../../libs/bus/process-delivery.ts";
+// One simulated process's share of the work of durable consumers.
+import type { Stop } from "../../../libs/bus/bus.ts";
+import {
+  type DeliveryContext,
+  processDelivery,
+  type RawDelivery,
+} from "../../../libs/bus/process-delivery.ts";
 import type { Link } from "./connection.ts";
 import type { Member, MemoryConsumer } from "./consumer.ts";
 import type { Asking } from "./requests.ts";
-import type { Bury, MemoryWorld } from "./shared.ts";
+import type { DeadLettering, MemoryWorld } from "./shared.ts";
 
-export interface SharedWork<T> {
-  /** The name of the stream that it comes from. */
-  readonly stream: string;
-  readonly read: (message: RawDelivery) => T;
-  readonly options: ConsumeOptions;
-  readonly handle: (message: T, delivery: Delivery) => Promise<Verdict>;
-  readonly bury: Bury;
+export interface SharedWork<T> extends Omit<DeliveryContext<T>, "deadLetter" | "log" | "now"> {
   readonly isLeaderless: () => boolean;
   /** The consumer at the server. */
   readonly consumer: () => MemoryConsumer;
 }
 
-/** Takes part in it until stopped. */
-export async function takeFrom<T>(
-  { clock, log }: MemoryWorld,
-  link: Link,
-  asking: Asking,
-  work: SharedWork<T>,
-): Promise<Stop> {
-  const { stream, options, isLeaderless } = work;
-  const settling = { ...work, log, now: () => clock.now() };
-  const running = new Set<Promise<void>>();
-  let isStopped = false;
-  const take = (message: RawDelivery): Promise<void> => {
-    if (isStopped) return Promise.resolve();
-    const settled = processDelivery(message, settling).finally(() => running.delete(settled));
-    running.add(settled);
-    return settled;
-  };
-  const member: Member = { link, concurrency: options.concurrency, take };
-  const join = () => {
-    const consumer = work.consumer();
-    consumer.join(member);
-    return consumer;
-  };
-  const next = () => ({ isLeaderless, atServer: join });
-  const consumer = await asking.ask(`consuming ${stream}`, next, { isWrite: false, mayRepeat: true });
-  return async () => {
-    isStopped = true;
-    link.send(() => consumer.leave(member), true);
-    await Promise.all(running);
-  };
+export class Consuming {
+  readonly #world: MemoryWorld;
+  readonly #link: Link;
+  readonly #asking: Asking;
+  readonly #deadLetter: DeadLettering;
+
+  constructor(world: MemoryWorld, link: Link, asking: Asking, deadLetter: DeadLettering) {
+    this.#world = world;
+    this.#link = link;
+    this.#asking = asking;
+    this.#deadLetter = deadLetter;
+  }
+
+  /** Takes part in the work until stopped. */
+  async consume<T>(work: SharedWork<T>): Promise<Stop> {
+    const { clock, log } = this.#world;
+    const { stream, options, isLeaderless } = work;
+    const deadLetter = this.#world.changeDeadLettering(this.#deadLetter);
+    const context: DeliveryContext<T> = { ...work, deadLetter, log, now: () => clock.now() };
+    const running = new Set<Promise<void>>();
+    let isStopped = false;
+    const process = (message: RawDelivery): Promise<void> => {
+      if (isStopped) return Promise.resolve();
+      const settled = processDelivery(message, context).finally(() => running.delete(settled));
+      running.add(settled);
+      return settled;
+    };
+    const member: Member = { link: this.#link, concurrency: options.concurrency, process };
+    const join = () => {
+      const consumer = work.consumer();
+      consumer.join(member);
+      return consumer;
+    };
+    const next = () => ({ isLeaderless, atServer: join });
+    const call = { isWrite: false, mayRepeat: true };
+    const consumer = await this.#asking.ask(`consuming ${stream}`, next, call);
+    return async () => {
+      isStopped = true;
+      this.#link.send(() => consumer.leave(member), true);
+      await Promise.all(running);
+    };
+  }
 }

@@ -13,7 +13,7 @@ import { Subscriptions } from "./core.ts";
 import { createFates, type Faults, noFaults } from "./faults.ts";
 import { MemoryBus, type MemoryClient } from "./memory-bus.ts";
 import type { Replicas } from "./replication.ts";
-import { type Bury, bucketOf, type MemoryWorld, streamOf } from "./shared.ts";
+import { bucketOf, type DeadLettering, type MemoryWorld, streamOf } from "./shared.ts";
 import { MemoryStream } from "./streams.ts";
 import { readOnce } from "./values.ts";
 
@@ -27,7 +27,7 @@ export interface MemoryServerOptions {
   readonly replicas?: Replicas;
   /** Stands between the decisions of a compare-and-set and the server: where a test plants a bug. */
   readonly changeKeys?: (keys: Keys) => Keys;
-  readonly changeBury?: (bury: Bury) => Bury;
+  readonly changeDeadLettering?: (deadLetter: DeadLettering) => DeadLettering;
 }
 
 /** What a test may look at without being a client: nothing here takes time or goes wrong. */
@@ -75,7 +75,7 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
     listeners: new Subscriptions(),
     answerers: new Subscriptions(),
     changeKeys: options.changeKeys ?? ((keys) => keys),
-    changeBury: options.changeBury ?? ((bury) => bury),
+    changeDeadLettering: options.changeDeadLettering ?? ((deadLetter) => deadLetter),
   };
   const logs = () => [...world.streams.values(), ...world.buckets.values()];
   const lead = () => {

@@ -11,7 +11,8 @@ import type { Answering, Subscriptions } from "./core.ts";
 import type { Fates } from "./faults.ts";
 import type { MemoryStream } from "./streams.ts";
 
-export type Bury = (letter: DeadLetter) => Promise<unknown>;
+/** Stores a dead letter. */
+export type DeadLettering = (letter: DeadLetter) => Promise<unknown>;
 
 export interface MemoryWorld {
   readonly clock: Clock;
@@ -23,8 +24,8 @@ export interface MemoryWorld {
   readonly answerers: Subscriptions<Answering>;
   /** Stands between the decisions of a compare-and-set and the server: where a test plants a bug. */
   readonly changeKeys: (keys: Keys) => Keys;
-  /** The same for what stores a dead letter. */
-  readonly changeBury: (bury: Bury) => Bury;
+  /** The same for storing a dead letter. */
+  readonly changeDeadLettering: (deadLetter: DeadLettering) => DeadLettering;
 }
 
 export function streamOf<T>(world: MemoryWorld, channel: Channel<T>): MemoryStream {

@@ -119,8 +119,8 @@ export class MemoryStream {
   }
 
   /** Removes one message. @returns whether there was one */
-  erase(sequence: number): boolean | Promise<boolean> {
-    return this.#replication.write(`erasing ${sequence}`, () => {
+  delete(sequence: number): boolean | Promise<boolean> {
+    return this.#replication.write(`deleting ${sequence}`, () => {
       const index = this.#indexAfter(sequence - 1);
       const message = this.#messages[index];
       if (message?.sequence !== sequence) return false;

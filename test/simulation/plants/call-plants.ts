@@ -27,12 +27,14 @@ const some: readonly Omit<Plant, "worlds">[] = [
     name: "outbound forgets which attempt it gave a line to",
     breaks: [2, 10, 15],
     bus: busOf("outbound", (bus) => ({
-      save: (bucket, value, revision) => {
-        if (bucket.name !== tasks.name) return bus.save(bucket, value, revision);
-        const task = value as TaskRecord;
-        const isSecond = task.attempt === 2 && task.state === "dialing";
-        const forgetful = isSecond ? { ...task, attempts: task.attempts.slice(1) } : task;
-        return bus.save(bucket, forgetful as typeof value, revision);
+      kv: {
+        update: (bucket, value, revision) => {
+          if (bucket.name !== tasks.name) return bus.kv.update(bucket, value, revision);
+          const task = value as TaskRecord;
+          const isSecond = task.attempt === 2 && task.state === "dialing";
+          const forgetful = isSecond ? { ...task, attempts: task.attempts.slice(1) } : task;
+          return bus.kv.update(bucket, forgetful as typeof value, revision);
+        },
       },
     })),
   },
@@ -40,10 +42,12 @@ const some: readonly Omit<Plant, "worlds">[] = [
     name: "a recorder takes a session for recorded before its call is stored",
     breaks: [12],
     bus: busOf("recorder", (bus) => ({
-      publish: (channel, message) =>
-        channel.stream === calls.stream
-          ? bus.publish(channel, message).catch(() => ({ duplicate: false }))
-          : bus.publish(channel, message),
+      streams: {
+        publish: (channel, message) =>
+          channel.stream === calls.stream
+            ? bus.streams.publish(channel, message).catch(() => ({ duplicate: false }))
+            : bus.streams.publish(channel, message),
+      },
     })),
   },
 ];

@@ -18,22 +18,26 @@ export const morePlants: readonly Plant[] = [
     bus: busOf("agent-host", (bus) => {
       const own = new Map<string, SessionRecord>();
       return {
-        serve: (command, host, answer) =>
-          bus.serve(command, host, async (question) =>
-            command.name === releaseCommand.name
-              ? command.answer.parse({ released: false })
-              : answer(question),
-          ),
-        read: async (bucket, key) => {
-          const entry = await bus.read(bucket, key);
-          if (entry === undefined || !isSessions(bucket)) return entry;
-          const record = entry.value as SessionRecord;
-          const known = own.get(key);
-          // What it saw first in each attempt of its own is what it goes on to believe.
-          if (known !== undefined && known.host === record.host && known.attempt !== record.attempt)
-            own.set(key, record);
-          else if (known === undefined && record.state !== "ended") own.set(key, record);
-          return { ...entry, value: (own.get(key) ?? record) as typeof entry.value };
+        core: {
+          serve: (command, host, answer) =>
+            bus.core.serve(command, host, async (question) =>
+              command.name === releaseCommand.name
+                ? command.answer.parse({ released: false })
+                : answer(question),
+            ),
+        },
+        kv: {
+          get: async (bucket, key) => {
+            const entry = await bus.kv.get(bucket, key);
+            if (entry === undefined || !isSessions(bucket)) return entry;
+            const record = entry.value as SessionRecord;
+            const known = own.get(key);
+            // What it saw first in each attempt of its own is what it goes on to believe.
+            if (known !== undefined && known.host === record.host && known.attempt !== record.attempt)
+              own.set(key, record);
+            else if (known === undefined && record.state !== "ended") own.set(key, record);
+            return { ...entry, value: (own.get(key) ?? record) as typeof entry.value };
+          },
         },
       };
     }),
@@ -43,11 +47,13 @@ export const morePlants: readonly Plant[] = [
     name: "the host frees a slot when it can't read the record",
     breaks: ["free after reading"],
     bus: busOf("agent-host", (bus) => ({
-      read: (bucket, key) =>
-        bus.read(bucket, key).catch((error: unknown) => {
-          if (isSessions(bucket)) return undefined;
-          throw error;
-        }),
+      kv: {
+        get: (bucket, key) =>
+          bus.kv.get(bucket, key).catch((error: unknown) => {
+            if (isSessions(bucket)) return undefined;
+            throw error;
+          }),
+      },
     })),
   },
   {
@@ -73,24 +79,28 @@ export const morePlants: readonly Plant[] = [
     name: "the gateway takes a time-out for a failure and asks for a second session",
     breaks: [10],
     bus: busOf("gateway", (bus) => ({
-      publish: (channel, message) =>
-        bus.publish(channel, message).catch((error: unknown) => {
-          if (!isError(error, "storage_unavailable")) throw error;
-          return bus.publish({ ...channel, idOf: () => undefined }, message);
-        }),
+      streams: {
+        publish: (channel, message) =>
+          bus.streams.publish(channel, message).catch((error: unknown) => {
+            if (!isError(error, "storage_unavailable")) throw error;
+            return bus.streams.publish({ ...channel, idOf: () => undefined }, message);
+          }),
+      },
     })),
   },
   {
     name: "the host says that it lost an agent which it should hand over",
     breaks: [6],
     bus: busOf("agent-host", (bus) => ({
-      publish: (channel, message) => {
-        const event = message as SessionEvent;
-        if (channel.stream !== sessionEvents.stream || event.type !== "migrated")
-          return bus.publish(channel, message);
-        const { tenant, sessionId, attempt, at, reason } = event;
-        const lost: SessionEvent = { type: "agent_lost", tenant, sessionId, attempt, at, reason };
-        return bus.publish(sessionEvents, lost);
+      streams: {
+        publish: (channel, message) => {
+          const event = message as SessionEvent;
+          if (channel.stream !== sessionEvents.stream || event.type !== "migrated")
+            return bus.streams.publish(channel, message);
+          const { tenant, sessionId, attempt, at, reason } = event;
+          const lost: SessionEvent = { type: "agent_lost", tenant, sessionId, attempt, at, reason };
+          return bus.streams.publish(sessionEvents, lost);
+        },
       },
     })),
   },
@@ -98,23 +108,27 @@ export const morePlants: readonly Plant[] = [
     name: "what the relief took is acked and not handed on",
     breaks: [1, 2],
     bus: busOf("dispatcher", (bus) => ({
-      consume: (channel, options, handle) =>
-        bus.consume(channel, options, async (message, delivery) =>
-          channel.stream === sessionOverflow.stream ? "done" : handle(message, delivery),
-        ),
+      streams: {
+        consume: (channel, options, handle) =>
+          bus.streams.consume(channel, options, async (message, delivery) =>
+            channel.stream === sessionOverflow.stream ? "ack" : handle(message, delivery),
+          ),
+      },
     })),
   },
   {
     name: "a request that may be a repetition goes to the relief",
     breaks: [10],
     bus: busOf("gateway", (bus) => ({
-      publish: (channel, message) =>
-        bus.publish(
-          channel.stream === sessionEvents.stream
-            ? { ...channel, overflow: sessionOverflow as unknown as typeof channel }
-            : channel,
-          message,
-        ),
+      streams: {
+        publish: (channel, message) =>
+          bus.streams.publish(
+            channel.stream === sessionEvents.stream
+              ? { ...channel, overflow: sessionOverflow as unknown as typeof channel }
+              : channel,
+            message,
+          ),
+      },
     })),
   },
   {
@@ -122,20 +136,24 @@ export const morePlants: readonly Plant[] = [
     worlds: "large",
     breaks: ["checkpoint"],
     bus: busOf("agent-host", (bus) => ({
-      read: async (bucket, key) => {
-        const entry = await bus.read(bucket, key);
-        if (entry === undefined || bucket.name !== conversations.name) return entry;
-        return { ...entry, value: { ...entry.value, attempt: 1 } };
+      kv: {
+        get: async (bucket, key) => {
+          const entry = await bus.kv.get(bucket, key);
+          if (entry === undefined || bucket.name !== conversations.name) return entry;
+          return { ...entry, value: { ...entry.value, attempt: 1 } };
+        },
+        update: (bucket, value, revision) => saveOver(bus, bucket, value, revision),
       },
-      save: (bucket, value, revision) => saveOver(bus, bucket, value, revision),
     })),
   },
   {
     name: "nobody removes what was said when its session is over",
     breaks: [9],
     bus: busOf("janitor", (bus) => ({
-      remove: async (bucket, key, revision) =>
-        bucket.name === conversations.name ? true : bus.remove(bucket, key, revision),
+      kv: {
+        delete: async (bucket, key, revision) =>
+          bucket.name === conversations.name ? true : bus.kv.delete(bucket, key, revision),
+      },
     })),
   },
   {
@@ -160,27 +178,31 @@ export const morePlants: readonly Plant[] = [
     name: "the waiting room wakes nobody",
     breaks: [2],
     bus: busOf("dispatcher", (bus) => ({
-      publish: async (channel, message) => {
-        const isWaking =
-          channel.stream === sessionEvents.stream && (message as SessionEvent).type === "retry_requested";
-        return isWaking ? { duplicate: true } : bus.publish(channel, message);
+      streams: {
+        publish: async (channel, message) => {
+          const isWaking =
+            channel.stream === sessionEvents.stream && (message as SessionEvent).type === "retry_requested";
+          return isWaking ? { duplicate: true } : bus.streams.publish(channel, message);
+        },
       },
     })),
   },
   {
     name: "what nobody can read is dropped without a dead letter",
     breaks: [13],
-    bury: () => async () => {},
+    deadLettering: () => async () => {},
   },
   {
     name: "the janitor adds to a roll-up what it has counted already",
     breaks: [12],
     bus: busOf("janitor", (bus) => ({
-      save: async (bucket, value, revision) => {
-        if (bucket.name !== rollups.name) return bus.save(bucket, value, revision);
-        const rollup = value as Rollup;
-        const before = (await bus.read(rollups, rollups.keyOf(rollup)))?.value.sessions ?? 0;
-        return bus.save(rollups, { ...rollup, sessions: before + rollup.sessions }, revision);
+      kv: {
+        update: async (bucket, value, revision) => {
+          if (bucket.name !== rollups.name) return bus.kv.update(bucket, value, revision);
+          const rollup = value as Rollup;
+          const before = (await bus.kv.get(rollups, rollups.keyOf(rollup)))?.value.sessions ?? 0;
+          return bus.kv.update(rollups, { ...rollup, sessions: before + rollup.sessions }, revision);
+        },
       },
     })),
   },
@@ -192,9 +214,9 @@ async function saveOver<T>(
   value: T,
   revision: number,
 ): Promise<number | undefined> {
-  const saved = await bus.save(bucket, value, revision);
+  const saved = await bus.kv.update(bucket, value, revision);
   if (saved !== undefined || bucket.name !== conversations.name) return saved;
   const key = conversations.keyOf(value as unknown as ConversationRecord);
-  const present = await bus.read(conversations, key);
-  return bus.save(bucket, value, present?.revision ?? 0);
+  const present = await bus.kv.get(conversations, key);
+  return bus.kv.update(bucket, value, present?.revision ?? 0);
 }

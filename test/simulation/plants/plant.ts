@@ -1,12 +1,13 @@
 // What a planted bug is: something put between a service and what it works with.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import type { Keys } from "../../../libs/bus/compare-and-set.ts";
+import { type BusOverrides, overrideBus } from "../../../libs/bus/override-bus.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import type { LiveKit } from "../../../libs/livekit/rooms.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { LaunchProcess } from "../../../services/agent-host/pool/supervised-process.ts";
 import type { ProviderDriver } from "../../../services/providers/drivers/driver.ts";
-import type { Bury } from "../nats/shared.ts";
+import type { DeadLettering } from "../nats/shared.ts";
 import type { Scenario } from "../scenario.ts";
 import type { Kind, Life } from "../sim-process.ts";
 
@@ -34,16 +35,14 @@ export interface Plant {
   readonly clock?: (clock: Clock, site: PlantSite) => Clock;
   /** Stands between the decisions of a compare-and-set and the store. */
   readonly keys?: (keys: Keys) => Keys;
-  /** Stands between what settles a message and the dead letters. */
-  readonly bury?: (bury: Bury) => Bury;
+  /** Replaces the storing of dead letters. */
+  readonly deadLettering?: (deadLetter: DeadLettering) => DeadLettering;
   readonly launch?: (launch: LaunchProcess) => LaunchProcess;
   readonly provider?: (provider: ProviderDriver, site: PlantSite) => ProviderDriver;
 }
 
-type Of<K extends keyof Bus> = Partial<Pick<Bus, K>>;
-
 /** The bus of the services of one kind, with some of its methods replaced. */
 export const busOf =
-  <K extends keyof Bus>(kind: Kind, change: (bus: Bus, site: PlantSite) => Of<K>) =>
+  (kind: Kind, change: (bus: Bus, site: PlantSite) => BusOverrides) =>
   (bus: Bus, site: PlantSite): Bus =>
-    site.kind === kind ? { ...bus, ...change(bus, site) } : bus;
+    site.kind === kind ? overrideBus(bus, change(bus, site)) : bus;

@@ -18,30 +18,36 @@ const firstPlants: readonly Plant[] = [
     name: "the dispatcher takes events of any attempt for those of the present one",
     breaks: [7, 8],
     bus: busOf("dispatcher", (bus, { world }) => ({
-      consume: (channel, options, handle) =>
-        bus.consume(channel, options, (message, delivery) =>
-          handle(asOfNow(world, message as SessionEvent) as typeof message, delivery),
-        ),
+      streams: {
+        consume: (channel, options, handle) =>
+          bus.streams.consume(channel, options, (message, delivery) =>
+            handle(asOfNow(world, message as SessionEvent) as typeof message, delivery),
+          ),
+      },
     })),
   },
   {
     name: "the dispatcher acks a message before it has saved what follows from it",
     breaks: [1, 2],
     bus: busOf("dispatcher", (bus) => ({
-      consume: (channel, options, handle) =>
-        bus.consume(channel, options, async (message, delivery) => {
-          void handle(message, delivery).catch(() => {});
-          return "done";
-        }),
+      streams: {
+        consume: (channel, options, handle) =>
+          bus.streams.consume(channel, options, async (message, delivery) => {
+            void handle(message, delivery).catch(() => {});
+            return "ack";
+          }),
+      },
     })),
   },
   {
     name: "the dispatcher tells the host before it saves",
     breaks: ["save before speaking"],
     bus: busOf("dispatcher", (bus) => ({
-      save: async (bucket, value, revision) => {
-        if (isSessions(bucket)) await assignAlready(bus, value as SessionRecord);
-        return bus.save(bucket, value, revision);
+      kv: {
+        update: async (bucket, value, revision) => {
+          if (isSessions(bucket)) await assignAlready(bus, value as SessionRecord);
+          return bus.kv.update(bucket, value, revision);
+        },
       },
     })),
   },
@@ -49,10 +55,12 @@ const firstPlants: readonly Plant[] = [
     name: "all attempts of a session have one identity",
     breaks: [6],
     bus: busOf("dispatcher", (bus) => ({
-      request: (command, host, question) => {
-        if (command.name !== assignCommand.name) return bus.request(command, host, question);
-        const assign = question as Assign;
-        return bus.request(command, host, { ...question, identity: `agent-${assign.sessionId}` });
+      core: {
+        request: (command, host, question) => {
+          if (command.name !== assignCommand.name) return bus.core.request(command, host, question);
+          const assign = question as Assign;
+          return bus.core.request(command, host, { ...question, identity: `agent-${assign.sessionId}` });
+        },
       },
     })),
     livekit: (livekit, { kind }) =>
@@ -85,18 +93,22 @@ const firstPlants: readonly Plant[] = [
     bus: busOf("agent-host", (bus) => {
       const told = new Map<string, { host: string; attempt: number; hostEpoch: number }>();
       return {
-        serve: (command, host, answer) =>
-          bus.serve(command, host, (question) => {
-            const { tenant = "", sessionId = "", attempt = 0, epoch = 0 } = question as Partial<Assign>;
-            if (command.name === assignCommand.name)
-              told.set(sessionKey(tenant, sessionId), { host, attempt, hostEpoch: epoch });
-            return answer(question);
-          }),
-        read: async (bucket, key) => {
-          const entry = await bus.read(bucket, key);
-          const believed = told.get(key);
-          if (entry === undefined || !isSessions(bucket) || believed === undefined) return entry;
-          return { ...entry, value: { ...entry.value, state: "dispatched", ...believed } };
+        core: {
+          serve: (command, host, answer) =>
+            bus.core.serve(command, host, (question) => {
+              const { tenant = "", sessionId = "", attempt = 0, epoch = 0 } = question as Partial<Assign>;
+              if (command.name === assignCommand.name)
+                told.set(sessionKey(tenant, sessionId), { host, attempt, hostEpoch: epoch });
+              return answer(question);
+            }),
+        },
+        kv: {
+          get: async (bucket, key) => {
+            const entry = await bus.kv.get(bucket, key);
+            const believed = told.get(key);
+            if (entry === undefined || !isSessions(bucket) || believed === undefined) return entry;
+            return { ...entry, value: { ...entry.value, state: "dispatched", ...believed } };
+          },
         },
       };
     }),
@@ -120,22 +132,26 @@ const firstPlants: readonly Plant[] = [
     name: "the gateway stores a request as often as it comes",
     breaks: [10],
     bus: busOf("gateway", (bus) => ({
-      publish: (channel, message) =>
-        bus.publish(
-          channel.stream === sessionEvents.stream ? { ...channel, idOf: () => undefined } : channel,
-          message,
-        ),
+      streams: {
+        publish: (channel, message) =>
+          bus.streams.publish(
+            channel.stream === sessionEvents.stream ? { ...channel, idOf: () => undefined } : channel,
+            message,
+          ),
+      },
     })),
   },
   {
     name: "the dispatcher writes over what somebody else wrote first",
     breaks: [3, 4, 7],
     bus: busOf("dispatcher", (bus) => ({
-      save: async (bucket, value, revision) => {
-        const saved = await bus.save(bucket, value, revision);
-        if (saved !== undefined || !isSessions(bucket)) return saved;
-        const present = await bus.read(bucket, bucket.keyOf(value));
-        return bus.save(bucket, value, present?.revision ?? 0);
+      kv: {
+        update: async (bucket, value, revision) => {
+          const saved = await bus.kv.update(bucket, value, revision);
+          if (saved !== undefined || !isSessions(bucket)) return saved;
+          const present = await bus.kv.get(bucket, bucket.keyOf(value));
+          return bus.kv.update(bucket, value, present?.revision ?? 0);
+        },
       },
     })),
   },
@@ -177,6 +193,6 @@ async function assignAlready(bus: Bus, record: SessionRecord): Promise<void> {
       identity,
       ...(room === undefined ? {} : { room, token: JSON.stringify({ room, identity }) }),
     };
-    await bus.request(assignCommand, host, assign).then(AssignAnswer.parse, () => {});
+    await bus.core.request(assignCommand, host, assign).then(AssignAnswer.parse, () => {});
   }
 }

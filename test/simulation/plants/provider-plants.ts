@@ -21,10 +21,12 @@ const some: readonly Omit<Plant, "worlds">[] = [
       return provider;
     },
     bus: busOf("connector", (bus, site) => ({
-      save: async (bucket, value, revision) => {
-        const launch = launchOf(bucket, value);
-        if (launch !== undefined && revision === 0) await launchAlready(site, launch);
-        return bus.save(bucket, value, revision);
+      kv: {
+        update: async (bucket, value, revision) => {
+          const launch = launchOf(bucket, value);
+          if (launch !== undefined && revision === 0) await launchAlready(site, launch);
+          return bus.kv.update(bucket, value, revision);
+        },
       },
     })),
   },
@@ -41,8 +43,10 @@ const some: readonly Omit<Plant, "worlds">[] = [
     name: "what a dead connector has left is taken up by nobody",
     breaks: [9],
     bus: busOf("connector", (bus) => ({
-      save: async (bucket, value, revision) =>
-        (launchOf(bucket, value)?.takeovers ?? 0) > 0 ? undefined : bus.save(bucket, value, revision),
+      kv: {
+        update: async (bucket, value, revision) =>
+          (launchOf(bucket, value)?.takeovers ?? 0) > 0 ? undefined : bus.kv.update(bucket, value, revision),
+      },
     })),
   },
   {
@@ -68,7 +72,7 @@ const some: readonly Omit<Plant, "worlds">[] = [
     name: "a connector writes over a launch that another has taken up",
     breaks: ["launch"],
     bus: busOf("connector", (bus) => ({
-      save: (bucket, value, revision) => saveOver(bus, bucket, value, revision),
+      kv: { update: (bucket, value, revision) => saveOver(bus, bucket, value, revision) },
     })),
   },
   {
@@ -102,8 +106,8 @@ async function saveOver<T>(
   value: T,
   revision: number,
 ): Promise<number | undefined> {
-  const saved = await bus.save(bucket, value, revision);
+  const saved = await bus.kv.update(bucket, value, revision);
   if (saved !== undefined || bucket.name !== launches.name || revision === 0) return saved;
-  const present = await bus.read(bucket, bucket.keyOf(value));
-  return bus.save(bucket, value, present?.revision ?? 0);
+  const present = await bus.kv.get(bucket, bucket.keyOf(value));
+  return bus.kv.update(bucket, value, present?.revision ?? 0);
 }

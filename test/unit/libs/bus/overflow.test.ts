@@ -16,7 +16,7 @@ describe("while the stream has no leader and its relief has one", () => {
     const bus = connect("bus");
     await outcome(forward(bus, sessionEvents));
     server.loseLeaders(true);
-    const saying = bus.publish(sessionEvents, anEvent("s"));
+    const saying = bus.streams.publish(sessionEvents, anEvent("s"));
     await clock.advance(3000);
     expect(await outcome(saying)).toEqual({ duplicate: false });
     expect(server.stored(sessionEvents)).toEqual([]);
@@ -26,7 +26,7 @@ describe("while the stream has no leader and its relief has one", () => {
     server.lead();
     await clock.advance(MINUTE_MS);
     expect(server.stored(sessionEvents).map(({ subject }) => subject)).toEqual(["session.t.s.requested"]);
-    expect(server.backlog(sessionOverflow, "relief")).toEqual({ pending: 0, unsettled: 0 });
+    expect(server.backlog(sessionOverflow, "overflow")).toEqual({ pending: 0, unsettled: 0 });
   });
 
   test("what the relief holds is handed on however long the stream stays away", async () => {
@@ -34,7 +34,7 @@ describe("while the stream has no leader and its relief has one", () => {
     const bus = connect("bus");
     await outcome(forward(bus, sessionEvents));
     server.loseLeaders(true);
-    const saying = bus.publish(sessionEvents, anEvent("s"));
+    const saying = bus.streams.publish(sessionEvents, anEvent("s"));
     await clock.advance(60 * MINUTE_MS);
     expect(await outcome(saying)).toEqual({ duplicate: false });
     server.lead();
@@ -46,19 +46,21 @@ describe("while the stream has no leader and its relief has one", () => {
   test("a message that both took is in the stream once", async () => {
     const { clock, server, connect, outcome } = world({}, 3, 3);
     const [bus, other] = [connect("bus"), connect("other")];
-    await outcome(bus.publish(sessionEvents, anEvent("s")));
-    await outcome(other.publish(sessionOverflow, anEvent("s")));
+    await outcome(bus.streams.publish(sessionEvents, anEvent("s")));
+    await outcome(other.streams.publish(sessionOverflow, anEvent("s")));
     await outcome(forward(bus, sessionEvents));
     await clock.advance(MINUTE_MS);
     expect(server.stored(sessionEvents)).toHaveLength(1);
-    expect(server.backlog(sessionOverflow, "relief")).toEqual({ pending: 0, unsettled: 0 });
+    expect(server.backlog(sessionOverflow, "overflow")).toEqual({ pending: 0, unsettled: 0 });
   });
 
   test("a message for the stream alone waits for it, and fails when that takes too long", async () => {
     const { clock, server, connect, outcome } = world({}, 4, 3);
     const bus = connect("bus");
     server.loseLeaders(true);
-    const saying = bus.publish(sessionEventsWithoutOverflow, anEvent("s")).catch((error) => error.code);
+    const saying = bus.streams
+      .publish(sessionEventsWithoutOverflow, anEvent("s"))
+      .catch((error) => error.code);
     await clock.advance(MINUTE_MS);
     expect(await outcome(saying)).toBe("storage_unavailable");
     expect(server.stored(sessionOverflow)).toEqual([]);
@@ -68,7 +70,7 @@ describe("while the stream has no leader and its relief has one", () => {
 test("while the stream leads, nothing goes to the relief", async () => {
   const { server, connect, outcome } = world({}, 5, 3);
   const bus = connect("bus");
-  for (const id of ["a", "b", "c"]) await outcome(bus.publish(sessionEvents, anEvent(id)));
+  for (const id of ["a", "b", "c"]) await outcome(bus.streams.publish(sessionEvents, anEvent(id)));
   expect(server.stored(sessionEvents)).toHaveLength(3);
   expect(server.stored(sessionOverflow)).toEqual([]);
 });

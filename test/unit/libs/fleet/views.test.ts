@@ -18,7 +18,7 @@ function world() {
 }
 
 const save = async <T>(bus: Bus, bucket: Bucket<T>, value: T, revision = 0): Promise<number> =>
-  (await bus.save(bucket, value, revision)) ?? -1;
+  (await bus.kv.update(bucket, value, revision)) ?? -1;
 
 describe("the hosts", () => {
   test("that are registered are known when the view is there, later ones as they come", async () => {
@@ -38,7 +38,7 @@ describe("the hosts", () => {
     const { clock, bus } = world();
     const view = await watchHosts(bus);
     await clock.settle();
-    bus.publishTransient(hostChanges, aHost("h", 3, { load: 0.5 }));
+    bus.core.publishTransient(hostChanges, aHost("h", 3, { load: 0.5 }));
     await clock.settle();
     expect(view.get("h")?.load).toBe(0.5);
   });
@@ -50,7 +50,7 @@ describe("the hosts", () => {
     const told: string[] = [];
     view.onChange((host) => told.push(`${host?.epoch}.${host?.sequence}`));
     const say = async (epoch: number, sequence: number) => {
-      bus.publishTransient(hostChanges, aHost("h", sequence, { epoch }));
+      bus.core.publishTransient(hostChanges, aHost("h", sequence, { epoch }));
       await clock.settle();
     };
     await say(4, 2);
@@ -72,7 +72,7 @@ describe("the hosts", () => {
     view.onChange((host, id) => {
       if (host === undefined) gone.push(id);
     });
-    await bus.remove(hosts, "h", revision);
+    await bus.kv.delete(hosts, "h", revision);
     await clock.settle();
     expect([view.all(), gone]).toEqual([[], ["h"]]);
   });
@@ -82,7 +82,7 @@ describe("the hosts", () => {
     const view = await watchHosts(bus);
     await view.stop();
     await save(bus, hosts, aHost("h"));
-    bus.publishTransient(hostChanges, aHost("h2"));
+    bus.core.publishTransient(hostChanges, aHost("h2"));
     await clock.settle();
     expect(view.all()).toEqual([]);
   });
@@ -130,7 +130,7 @@ describe("the sessions", () => {
     await clock.settle();
     const second = await save(bus, sessions, aSession("s", { state: "ended" }), first);
     await clock.settle();
-    await bus.remove(sessions, "t.s", second);
+    await bus.kv.delete(sessions, "t.s", second);
     await clock.settle();
     expect(told).toEqual(["t.s requested", "t.s ended", "t.s undefined"]);
     expect([view.all(), view.waiting()]).toEqual([[], []]);

@@ -13,6 +13,7 @@ import { countSessions } from "../../../../services/dispatcher/session-metrics.t
 import { isFromHere } from "../../../../services/gateway/http/metrics.ts";
 import { aHost, anEvent, aPool, aSession } from "../../../kit/fixtures/sessions.ts";
 import { createRandom } from "../../../kit/random.ts";
+import { messagesOn } from "../../../kit/read-messages.ts";
 import { until } from "../../../kit/until.ts";
 import {
   loseAgent,
@@ -103,9 +104,9 @@ describe("a measured bus", () => {
 
   test("does what the bus does, and counts what was stored, once or again", async () => {
     const { metrics, bus } = start();
-    await bus.publish(sessionEvents, anEvent("s"));
-    expect(await bus.publish(sessionEvents, anEvent("s"))).toEqual({ duplicate: true });
-    expect(await bus.recent(sessionEvents, "session.*.s.requested", 5)).toHaveLength(1);
+    await bus.streams.publish(sessionEvents, anEvent("s"));
+    expect(await bus.streams.publish(sessionEvents, anEvent("s"))).toEqual({ duplicate: true });
+    expect(await messagesOn(bus, sessionEvents, "session.*.s.requested", 5)).toHaveLength(1);
     expect(await linesOf(metrics, "greenroom_messages_stored_total")).toEqual([
       'greenroom_messages_stored_total{stream="SESSIONS",outcome="stored"} 1',
       'greenroom_messages_stored_total{stream="SESSIONS",outcome="duplicate"} 1',
@@ -115,10 +116,10 @@ describe("a measured bus", () => {
 
   test("counts saves by state, and the races that were lost", async () => {
     const { metrics, bus } = start();
-    const first = await bus.save(sessions, aSession("s"), 0);
+    const first = await bus.kv.update(sessions, aSession("s"), 0);
     expect(first).toBeGreaterThan(0);
-    expect(await bus.save(sessions, aSession("s", { writeId: "other" }), 0)).toBeUndefined();
-    await bus.save(pools, aPool("echo"), 0);
+    expect(await bus.kv.update(sessions, aSession("s", { writeId: "other" }), 0)).toBeUndefined();
+    await bus.kv.update(pools, aPool("echo"), 0);
     expect(await linesOf(metrics, "greenroom_records_saved_total")).toEqual([
       'greenroom_records_saved_total{bucket="sessions",state="requested",outcome="saved"} 1',
       'greenroom_records_saved_total{bucket="sessions",state="requested",outcome="lost_race"} 1',
@@ -129,16 +130,16 @@ describe("a measured bus", () => {
   test("times the handling of messages by what came of it", async () => {
     const { metrics, bus } = start();
     let tries = 0;
-    const stop = await bus.consume(sessionEvents, { durable: "d", concurrency: 1 }, async () => {
+    const stop = await bus.streams.consume(sessionEvents, { durable: "d", concurrency: 1 }, async () => {
       tries += 1;
       if (tries === 1) throw new Error("not yet");
-      return tries === 2 ? "retry" : "done";
+      return tries === 2 ? "nak" : "ack";
     });
-    await bus.publish(sessionEvents, anEvent("s"));
+    await bus.streams.publish(sessionEvents, anEvent("s"));
     await until(() => tries === 3, { what: "it is done" });
     await stop();
     const counts = await linesOf(metrics, "greenroom_message_handling_seconds_count");
-    for (const outcome of ["failed", "retry", "done"]) {
+    for (const outcome of ["failed", "nak", "ack"]) {
       expect(counts).toContain(
         `greenroom_message_handling_seconds_count{consumer="d",outcome="${outcome}"} 1`,
       );
@@ -147,10 +148,10 @@ describe("a measured bus", () => {
 
   test("times commands, also those that nobody answers", async () => {
     const { metrics, bus } = start();
-    const stop = await bus.serve(pingCommand, "h", async () => ({ hostId: "h", epoch: 1, sequence: 1 }));
-    await bus.request(pingCommand, "h", {});
+    const stop = await bus.core.serve(pingCommand, "h", async () => ({ hostId: "h", epoch: 1, sequence: 1 }));
+    await bus.core.request(pingCommand, "h", {});
     await stop();
-    await expect(bus.request(pingCommand, "h", {})).rejects.toMatchObject({ code: "no_responders" });
+    await expect(bus.core.request(pingCommand, "h", {})).rejects.toMatchObject({ code: "no_responders" });
     expect(await linesOf(metrics, "greenroom_command_seconds_count")).toEqual([
       'greenroom_command_seconds_count{command="ping",outcome="answered"} 1',
       'greenroom_command_seconds_count{command="ping",outcome="no_responders"} 1',
@@ -166,9 +167,9 @@ describe("dispatchers", () => {
 
   test("count each start, hand-over and end once", async () => {
     const metrics = createMetrics("dispatcher");
-    const { saved } = countSessions(metrics);
+    const { updated } = countSessions(metrics);
     const say = (change: Partial<SessionRecord>, revision: number) =>
-      saved?.(sessions as never, aSession("s", change), revision);
+      updated?.(sessions as never, aSession("s", change), revision);
     say({}, 0);
     say(ready(1), 1);
     // Something else of it changed.
@@ -176,7 +177,7 @@ describe("dispatchers", () => {
     say({ state: "dispatched", attempt: 2, failures: 1, history: [entry("ready", 1)] }, 3);
     say({ ...ready(2, entry("ready", 1)), failures: 1, warm: "warm" }, 4);
     say({ state: "ended", attempt: 2, failures: 1, endedReason: "completed", fault: "none" }, 5);
-    saved?.(pools as never, aPool("echo"), 0);
+    updated?.(pools as never, aPool("echo"), 0);
 
     expect(await linesOf(metrics, "greenroom_sessions_started_total")).toEqual([
       'greenroom_sessions_started_total{profile="echo",provider="pool"} 1',
@@ -197,12 +198,12 @@ describe("dispatchers", () => {
 describe("an agent-host", () => {
   test("tells its agents by LiveKit's names, and what it started since", async () => {
     const metrics = createMetrics("agent-host");
-    const { announced } = measureHost(metrics);
+    const { published } = measureHost(metrics);
     expect(await linesOf(metrics, "lk_agents_active_job_count")).toEqual([]);
     const profiles = { echo: { status: "running", warm: 2, hot: 1, warming: 0, busy: 4, max: 9 } } as const;
     const host = aHost("h", 1, { profiles, load: 0.5, draining: false });
-    announced?.(hostChanges as never, { ...host, stats: { spawned: 3, assigned: 1, lost: 0 } });
-    announced?.(hostChanges as never, { ...host, stats: { spawned: 7, assigned: 2, lost: 1 } });
+    published?.(hostChanges as never, { ...host, stats: { spawned: 3, assigned: 1, lost: 0 } });
+    published?.(hostChanges as never, { ...host, stats: { spawned: 7, assigned: 2, lost: 1 } });
 
     const text = await metrics.text();
     expect(linesIn(text, "lk_agents_active_job_count").join()).toMatch(/nodename="[^"]+"} 4$/);
@@ -268,7 +269,7 @@ describe("a gateway", () => {
   test("tells how many messages nobody could handle", async () => {
     await start();
     const letter = { subject: "session.default.s.x", stream: "SESSIONS", sequence: 1, reason: "r" };
-    await rig.bus.publish(deadLetters, { ...letter, deliveries: 1, at: "t", payload: "" });
+    await rig.bus.streams.publish(deadLetters, { ...letter, deliveries: 1, at: "t", payload: "" });
     expect(linesIn(await scraped(), "greenroom_dead_letters")).toEqual(["greenroom_dead_letters 1"]);
     expect(linesIn(await scraped(), "greenroom_store_messages")).toContain(
       'greenroom_store_messages{store="DEAD_LETTERS"} 1',
@@ -315,7 +316,7 @@ describe("a gateway", () => {
 test("a bus without its own word for it goes through unmeasured", async () => {
   const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
   const bus: Bus = instrumentedBus(server.connect("measured"), createMetrics("test"));
-  expect(await bus.usageRatio(sessions)).toBe(0);
+  expect(await bus.admin.usageRatio(sessions)).toBe(0);
   expect(bus.isConnected()).toBe(true);
   await bus.close();
   expect(bus.isConnected()).toBe(false);

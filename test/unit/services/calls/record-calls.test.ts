@@ -34,8 +34,8 @@ async function scene({ faults = {}, recorders = 1, seed = 1, lateMs }: SceneOpti
   const published: unknown[] = [];
   const start = async (name: string, kpis = true) => {
     const bus = connect(name);
-    const publish = bus.publish.bind(bus);
-    vi.spyOn(bus, "publish").mockImplementation((channel, message) => {
+    const publish = bus.streams.publish.bind(bus.streams);
+    vi.spyOn(bus.streams, "publish").mockImplementation((channel, message) => {
       published.push(message);
       if (lateMs !== undefined && published.length === 1) {
         clock.after(lateMs, () => void publish(channel, message));
@@ -65,7 +65,7 @@ async function scene({ faults = {}, recorders = 1, seed = 1, lateMs }: SceneOpti
   const surely = async <T>(bucket: Bucket<T>, value: T) => {
     for (;;) {
       try {
-        return await outcome(client.save(bucket, value, 0));
+        return await outcome(client.kv.update(bucket, value, 0));
       } catch (error) {
         if (!isError(error, "storage_unavailable")) throw error;
       }
@@ -74,7 +74,9 @@ async function scene({ faults = {}, recorders = 1, seed = 1, lateMs }: SceneOpti
   const save = (record: SessionRecord) => surely(sessions, record);
   const tell = (report: UsageReport) => surely(usageReports, report);
   const stored = async () =>
-    (await outcome(client.scan(calls, { subject: "call.>", limit: 100 }))).map(({ message }) => message);
+    (await outcome(client.streams.read(calls, { subject: "call.>", limit: 100 }))).map(
+      ({ message }) => message,
+    );
   return { clock, client, outcome, start, running, save, tell, stored, published };
 }
 
@@ -205,14 +207,16 @@ describe("several recorders, and a bus that repeats, delays and loses", () => {
       const ofCall = records.find(({ sessionId: id }) => id === call.sessionId)!;
       expect(call.metrics.toolCalls).toBe(2 * reportsOf(ofCall).length);
     }
-    const kpis = (await outcome(client.list(dailyKpis))).map(({ value }) => value);
+    const kpis = (await outcome(client.kv.entries(dailyKpis))).map(({ value }) => value);
     expect(kpis).toMatchObject([{ calls: 6, answered: 6, failovers: 3, toolCalls: 18 }]);
   });
 });
 
 test("a recorder leaves its mark before it records anything", async () => {
   const { client, outcome } = await scene();
-  expect((await outcome(client.read(callRecorders, "recorder")))?.value).toMatchObject({ by: "recorder-1" });
+  expect((await outcome(client.kv.get(callRecorders, "recorder")))?.value).toMatchObject({
+    by: "recorder-1",
+  });
 });
 
 test("a recorder that isn't to keep key figures records calls, and makes none, also when it stops", async () => {
@@ -222,7 +226,7 @@ test("a recorder that isn't to keep key figures records calls, and makes none, a
   await clock.advance(2 * 60 * 60 * 1000);
   await outcome(recorder.stop());
   expect(await stored()).toMatchObject([{ sessionId: "a" }]);
-  expect(await outcome(client.list(dailyKpis))).toEqual([]);
+  expect(await outcome(client.kv.entries(dailyKpis))).toEqual([]);
 });
 
 test("one that is far behind says so, until it has caught up", async () => {
@@ -243,6 +247,6 @@ test("a recorder that stops keeps nobody waiting, and leaves the figures up to d
   const began = clock.monotonic();
   await outcome(running[0]!.stop());
   expect(clock.monotonic() - began).toBeLessThan(1000);
-  const kpis = (await outcome(client.list(dailyKpis))).map(({ value }) => value);
+  const kpis = (await outcome(client.kv.entries(dailyKpis))).map(({ value }) => value);
   expect(kpis).toMatchObject([{ calls: 1 }]);
 });

@@ -127,7 +127,7 @@ describe("those who wait", () => {
     const state = { free: 0 };
     const revisions = new Map<string, number>();
     const save = async (record: SessionRecord) => {
-      const revision = await outcome(bus.save(sessions, record, revisions.get(record.sessionId) ?? 0));
+      const revision = await outcome(bus.kv.update(sessions, record, revisions.get(record.sessionId) ?? 0));
       revisions.set(record.sessionId, revision ?? 0);
     };
     for (const record of records) await save(record);

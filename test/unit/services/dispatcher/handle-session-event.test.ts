@@ -43,7 +43,7 @@ async function scene(answers: Record<string, Answer[] | "gone">, changed: Partia
   for (const [id, ofHost] of Object.entries(answers)) {
     if (ofHost === "gone") continue;
     const host = connect(id);
-    await host.serve(assignCommand, id, (assign) => {
+    await host.core.serve(assignCommand, id, (assign) => {
       assigns.push(assign);
       log.push(`${id} is assigned ${assign.attempt}, saved as ${record()?.state} ${record()?.attempt}`);
       const answer = ofHost.shift() ?? "accepted";
@@ -51,7 +51,7 @@ async function scene(answers: Record<string, Answer[] | "gone">, changed: Partia
       if (answer === "failure") return Promise.reject(new Error("it broke"));
       return Promise.resolve(answer === "accepted" ? { verdict: answer } : { verdict: answer, reason: "so" });
     });
-    await host.serve(releaseCommand, id, async ({ attempt }) => {
+    await host.core.serve(releaseCommand, id, async ({ attempt }) => {
       log.push(`${id} is told to release ${attempt}`);
       return { released: true };
     });
@@ -90,7 +90,7 @@ const by = (host: string, attempt = 1) => ({ tenant: "t", sessionId: "s", at: AT
 describe("a request", () => {
   test("is saved as dispatched before its host hears of it", async () => {
     const { handle, log, written, record, rooms } = await scene({ a: [] });
-    expect(await handle(anEvent("s"))).toBe("done");
+    expect(await handle(anEvent("s"))).toBe("ack");
     expect(log).toEqual(["a is assigned 1, saved as dispatched 1"]);
     expect(written()).toEqual(["dispatched 1 a"]);
     expect(record().queueSeq).toBe(11);
@@ -108,14 +108,14 @@ describe("a request", () => {
 
   test("goes to the next host when one declines, with a new number and no failure", async () => {
     const { handle, log, record } = await scene({ a: ["declined"], b: ["stale"], c: [] });
-    expect(await handle(anEvent("s"))).toBe("done");
+    expect(await handle(anEvent("s"))).toBe("ack");
     expect(log).toHaveLength(3);
     expect(record()).toMatchObject({ state: "dispatched", host: "c", attempt: 3, failures: 0 });
   });
 
   test("waits in its record when every host declines", async () => {
     const { handle, record } = await scene({ a: ["declined"], b: ["declined"] });
-    expect(await handle(anEvent("s"))).toBe("done");
+    expect(await handle(anEvent("s"))).toBe("ack");
     expect(record()).toMatchObject({ state: "requested", attempt: 3, failures: 0 });
     expect(record()).not.toHaveProperty("host");
   });
@@ -125,21 +125,21 @@ describe("a request", () => {
       { a: ["declined", "declined", "declined", "declined"] },
       { excludeUntilUpdate: () => {} },
     );
-    expect(await handle(anEvent("s"))).toBe("done");
+    expect(await handle(anEvent("s"))).toBe("ack");
     expect(assigns).toHaveLength(2);
     expect(record()).toMatchObject({ state: "requested", attempt: 3, failures: 0, backoffMs: 200 });
   });
 
   test("waits without asking anybody while others have waited longer", async () => {
     const { handle, log, record } = await scene({ a: [] }, { hasOlderWaiting: () => true });
-    expect(await handle(anEvent("s"))).toBe("done");
+    expect(await handle(anEvent("s"))).toBe("ack");
     expect(log).toEqual([]);
     expect(record().state).toBe("requested");
   });
 
   test("whose host is gone goes to another at once", async () => {
     const { handle, record, log } = await scene({ a: "gone", z: [] });
-    expect(await handle(anEvent("s"))).toBe("done");
+    expect(await handle(anEvent("s"))).toBe("ack");
     expect(log).toEqual(["z is assigned 2, saved as dispatched 2"]);
     expect(record()).toMatchObject({ host: "z", failures: 0 });
     expect(record().history.map(({ reason }) => reason)).toContain("a is gone: nobody answers for it");
@@ -147,7 +147,7 @@ describe("a request", () => {
 
   test("whose host is silent loses nothing, goes to another, and the silent one is told to let go", async () => {
     const { handle, log, record } = await scene({ a: ["silence"], z: [] });
-    expect(await handle(anEvent("s"))).toBe("done");
+    expect(await handle(anEvent("s"))).toBe("ack");
     expect(record()).toMatchObject({ state: "dispatched", host: "z", attempt: 2, failures: 0 });
     expect(record().history.map(({ reason }) => reason)).toContain("a did not answer in time");
     expect(log[0]).toBe("a is assigned 1, saved as dispatched 1");
@@ -156,7 +156,7 @@ describe("a request", () => {
 
   test("whose host breaks over it fails, waits its pause, and has that host told to let go", async () => {
     const { handle, log, record } = await scene({ a: ["failure"], b: [] });
-    expect(await handle(anEvent("s"))).toBe("done");
+    expect(await handle(anEvent("s"))).toBe("ack");
     expect(record()).toMatchObject({ state: "requested", attempt: 2, failures: 1, backoffMs: 200 });
     expect(record().history.at(-1)?.reason).toMatch(/^assigning to a failed after \d+ ms: .*it broke/);
     expect(log).toEqual(["a is assigned 1, saved as dispatched 1", "a is told to release 1"]);
@@ -165,7 +165,7 @@ describe("a request", () => {
   test("that is delivered again says the same to the same host and writes nothing", async () => {
     const { handle, assigns, written } = await scene({ a: [] });
     await handle(anEvent("s"));
-    expect(await handle(anEvent("s"), 2)).toBe("done");
+    expect(await handle(anEvent("s"), 2)).toBe("ack");
     expect(assigns).toHaveLength(2);
     expect(assigns[1]).toEqual(assigns[0]);
     expect(written()).toHaveLength(1);
@@ -178,7 +178,7 @@ describe("a request", () => {
         defaults: { ...defaults, maxAttempts: 1 },
       },
     );
-    expect(await handle(anEvent("s"))).toBe("done");
+    expect(await handle(anEvent("s"))).toBe("ack");
     expect(record()).toMatchObject({ state: "ended", endedReason: "join_timeout", failures: 1 });
     expect(log).toContain("a is told to release 1");
     expect(await rooms.list()).toEqual([]);
@@ -190,7 +190,7 @@ describe("a request for a provider", () => {
     "%s: there is a room, and no token for its agent",
     async (name) => {
       const { handle, assigns, record, rooms } = await scene({ a: [], [`provider-${name}`]: [] });
-      expect(await handle(anEvent("s", { provider: name }))).toBe("done");
+      expect(await handle(anEvent("s", { provider: name }))).toBe("ack");
       expect(record()).toMatchObject({ state: "dispatched", host: `provider-${name}`, hostEpoch: 1 });
       expect(assigns).toHaveLength(1);
       expect(assigns[0]).toMatchObject({ requestedWarmth: "cold", room: "session-s", epoch: 1 });
@@ -201,7 +201,7 @@ describe("a request for a provider", () => {
 
   test("vapi: nothing is asked of LiveKit, which may be away or not there at all", async () => {
     const { handle, record, log } = await scene({ "provider-vapi": [] }, { livekit: undefined });
-    expect(await handle(anEvent("s", { provider: "vapi" }))).toBe("done");
+    expect(await handle(anEvent("s", { provider: "vapi" }))).toBe("ack");
     expect(record()).toMatchObject({ state: "dispatched", host: "provider-vapi" });
     expect(log).toEqual(["provider-vapi is assigned 1, saved as dispatched 1"]);
     await handle({ ...by("provider-vapi"), type: "user_left" });
@@ -210,7 +210,7 @@ describe("a request for a provider", () => {
 
   test("sip: it is the fleet's own agent that is asked for", async () => {
     const { handle, record } = await scene({ a: [], "provider-sip": [] });
-    expect(await handle(anEvent("s", { provider: "sip" }))).toBe("done");
+    expect(await handle(anEvent("s", { provider: "sip" }))).toBe("ack");
     expect(record().host).toBe("a");
   });
 
@@ -233,7 +233,7 @@ describe("an event", () => {
   test("that overtakes its request is kept for later", async () => {
     const { handle, written } = await scene({ a: [] });
     const ready = { room: "r", identity: "i", warm: "warm" as const, tookMs: 1 };
-    expect(await handle({ ...by("a"), ...ready, type: "ready" })).toBe("retry");
+    expect(await handle({ ...by("a"), ...ready, type: "ready" })).toBe("nak");
     expect(written()).toEqual([]);
   });
 
@@ -241,7 +241,7 @@ describe("an event", () => {
     const { handle, written, log } = await scene({ a: ["declined"], b: [] });
     await handle(anEvent("s"));
     const before = written();
-    expect(await handle({ ...by("a", 1), type: "agent_lost", reason: "late" } as SessionEvent)).toBe("done");
+    expect(await handle({ ...by("a", 1), type: "agent_lost", reason: "late" } as SessionEvent)).toBe("ack");
     expect(written()).toEqual(before);
     expect(log.at(-1)).toBe("b is assigned 2, saved as dispatched 2");
   });
@@ -249,9 +249,9 @@ describe("an event", () => {
   test("is applied to what stands in the store, when this dispatcher's memory of it is old", async () => {
     const { handle, bus, outcome, record, deps } = await scene({ a: [] });
     await handle(anEvent("s"));
-    const present = await outcome(bus.read(sessions, "t.s"));
+    const present = await outcome(bus.kv.get(sessions, "t.s"));
     const joined = { ...(present?.value as SessionRecord), state: "joined" as const, writeId: "another's" };
-    await outcome(bus.save(sessions, joined, present?.revision ?? 0));
+    await outcome(bus.kv.update(sessions, joined, present?.revision ?? 0));
     expect(deps.recordCache.get("t.s")?.record.state).toBe("dispatched");
     await handle({ ...by("a"), type: "user_left" });
     expect(record()).toMatchObject({ state: "ended", endedReason: "cancelled" });
@@ -263,14 +263,14 @@ describe("an event", () => {
     await expect(handle(anEvent("s"))).rejects.toMatchObject({ code: "storage_unavailable" });
     expect(log).toEqual([]);
     server.calm();
-    expect(await handle(anEvent("s"), 2)).toBe("done");
+    expect(await handle(anEvent("s"), 2)).toBe("ack");
     expect(written()).toEqual(["dispatched 1 a"]);
   });
 
   test("that wakes a session is of use only to the attempt that waits", async () => {
     const { handle, outcome, bus, record } = await scene({ a: [] });
     const waiting = aSession("s", { attempt: 3, backoffMs: 400, failures: 1 });
-    await outcome(bus.save(sessions, waiting, 0));
+    await outcome(bus.kv.update(sessions, waiting, 0));
     const woken = { type: "retry_requested" as const, tenant: "t", sessionId: "s", at: AT };
     await handle({ ...woken, attempt: 2 });
     expect(record().state).toBe("requested");
@@ -291,10 +291,10 @@ test("an end of what never began is waited with, and then has been reached", asy
   const { handle, written } = await scene({ a: [] });
   const about = { tenant: "t", sessionId: "s", at: AT };
   const end = { ...about, type: "end_requested", endedReason: "cancelled", reason: "canceled" } as const;
-  expect(await handle(end)).toBe("retry");
-  expect(await handle(end, MAX_DELIVERIES - 1)).toBe("retry");
-  expect(await handle(end, MAX_DELIVERIES)).toBe("done");
+  expect(await handle(end)).toBe("nak");
+  expect(await handle(end, MAX_DELIVERIES - 1)).toBe("nak");
+  expect(await handle(end, MAX_DELIVERIES)).toBe("ack");
   const left = { ...by("a"), type: "user_left" } as const;
-  expect(await handle(left, MAX_DELIVERIES)).toBe("retry");
+  expect(await handle(left, MAX_DELIVERIES)).toBe("nak");
   expect(written()).toEqual([]);
 });

@@ -73,7 +73,7 @@ async function launched(options: Parameters<typeof runtimeWorld>[0] = {}) {
 
 const end = (world: Awaited<ReturnType<typeof runtimeWorld>>, sessionId: string) =>
   world.outcome(
-    world.client.publish(sessionEvents, {
+    world.client.streams.publish(sessionEvents, {
       type: "end_requested",
       tenant: "acme",
       sessionId,
@@ -195,7 +195,7 @@ describe("a dispatch", () => {
     const claimed = await world.outcome(world.claim(id));
     // Its session is taken from it before it joins.
     await world.outcome(
-      world.client.publish(sessionEvents, {
+      world.client.streams.publish(sessionEvents, {
         type: "agent_lost",
         tenant: "acme",
         sessionId,

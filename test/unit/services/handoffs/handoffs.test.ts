@@ -300,7 +300,7 @@ describe("a handoff without an agent runner", () => {
 
   it("is told to have failed for an agent that no host has, and for a room that is taken", async () => {
     const world = await runtimeWorld({ launcher: false });
-    await world.outcome(world.client.save(hosts, aHost("host-1"), 0));
+    await world.outcome(world.client.kv.update(hosts, aHost("host-1"), 0));
     await world.connector("connector-1");
     await world.handOff(aHandoff({ agent_id: "nobody-knows" }));
     await world.until(() => world.told().length > 0, "the answer");
@@ -324,7 +324,7 @@ describe("a handoff without an agent runner", () => {
     await world.until(() => world.all().length === 1, "the session");
     const { sessionId = "" } = world.all()[0] ?? {};
     await world.outcome(
-      world.client.publish(sessionEvents, {
+      world.client.streams.publish(sessionEvents, {
         type: "end_requested",
         tenant: "acme",
         sessionId,
@@ -366,7 +366,7 @@ describe("a message that is no handoff", () => {
     await world.connector("connector-1");
     const dead = (sequence: number, payload: string, reason: string) =>
       world.outcome(
-        world.client.publish(deadLetters, {
+        world.client.streams.publish(deadLetters, {
           subject: handoffRequests.subjects,
           stream: handoffRequests.stream,
           sequence,

@@ -75,7 +75,7 @@ test("a caller who already is in the room is left there when the agent is lost, 
   const first = await becomeReady(world);
   world.livekit.rooms.leave("call-1", first);
   await world.outcome(
-    world.client.publish(sessionEvents, {
+    world.client.streams.publish(sessionEvents, {
       ...{
         type: "agent_lost",
         tenant: "acme",
@@ -96,13 +96,13 @@ test("an agent of the pool comes to a caller who already is in the room too", as
   world.livekit.rooms.join("call-1", caller);
   const assigns: Assign[] = [];
   await world.outcome(
-    world.client.serve(assignCommand, "host-1", async (assign) => {
+    world.client.core.serve(assignCommand, "host-1", async (assign) => {
       assigns.push(assign);
       return { verdict: "accepted" };
     }),
   );
   const support = { status: "running" as const, warm: 1, hot: 1, warming: 0, busy: 0, max: 9 };
-  await world.outcome(world.client.save(hosts, aHost("host-1", 1, { profiles: { support } }), 0));
+  await world.outcome(world.client.kv.update(hosts, aHost("host-1", 1, { profiles: { support } }), 0));
   await world.connector("connector-1");
   await world.handOff(aHandoff());
   await world.until(() => assigns.length > 0, "the assign");

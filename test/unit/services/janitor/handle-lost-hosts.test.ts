@@ -54,19 +54,23 @@ function scene(records: SessionRecord[], options: { simulated?: boolean } = {}) 
     });
   const bus = {
     isConnected: () => world.connected,
-    request: () => {
-      world.asked += 1;
-      const { host } = world;
-      return after(host === "timeout" ? world.silenceMs : 1, () => {
-        if (typeof host === "number") return { hostId: "h", epoch: host, sequence: 1 };
-        throw new GreenroomError(host, host);
-      });
+    core: {
+      request: () => {
+        world.asked += 1;
+        const { host } = world;
+        return after(host === "timeout" ? world.silenceMs : 1, () => {
+          if (typeof host === "number") return { hostId: "h", epoch: host, sequence: 1 };
+          throw new GreenroomError(host, host);
+        });
+      },
     },
-    read: async () =>
-      world.stored === undefined ? undefined : { key: "h", value: world.stored, revision: 1 },
-    remove: async () => {
-      world.stored = undefined;
-      return true;
+    kv: {
+      get: async () =>
+        world.stored === undefined ? undefined : { key: "h", value: world.stored, revision: 1 },
+      delete: async () => {
+        world.stored = undefined;
+        return true;
+      },
     },
   } as unknown as Bus;
   const livekit = {

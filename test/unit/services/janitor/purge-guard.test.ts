@@ -29,7 +29,7 @@ test("with a recorder it is purged once its call is stored", async () => {
   const { bus, clock, outcome, mayPurge } = scene();
   await outcome(advertiseCallRecorder(bus, clock, "recorder"));
   expect(await mayPurge(KEEP_MS)).toBe(false);
-  await outcome(bus.publish(calls, aCall(shape)));
+  await outcome(bus.streams.publish(calls, aCall(shape)));
   expect(await mayPurge(KEEP_MS)).toBe(true);
 });
 
@@ -50,6 +50,6 @@ test("what nobody records for a week of keeping times is purged all the same", a
 
 test("a mark that nobody can read counts as one", async () => {
   const { bus, outcome, mayPurge } = scene();
-  await outcome(bus.save(callRecorders, { v: 9, by: 1 } as never, 0));
+  await outcome(bus.kv.update(callRecorders, { v: 9, by: 1 } as never, 0));
   expect(await mayPurge(KEEP_MS)).toBe(false);
 });

@@ -19,7 +19,7 @@ const ended = (id: string): SessionRecord =>
 function scene() {
   const { connect, outcome } = world();
   const bus = connect("janitor");
-  const stored = async () => (await outcome(bus.list(rollups))).map(({ value }) => value.sessions);
+  const stored = async () => (await outcome(bus.kv.entries(rollups))).map(({ value }) => value.sessions);
   return { bus, outcome, stored };
 }
 
@@ -54,7 +54,7 @@ test("a janitor that finds half of a minute's records purged leaves that minute'
 
 test("a roll-up that others write over and over is not taken for written, and its records are kept", async () => {
   const { bus, outcome, stored } = scene();
-  const contended = vi.spyOn(bus, "save").mockResolvedValue(undefined);
+  const contended = vi.spyOn(bus.kv, "update").mockResolvedValue(undefined);
   const kept = new RollupWriter(bus);
   kept.note(ended("one"));
   const write = () => outcome(kept.write(() => [ended("one")]));

@@ -33,7 +33,7 @@ async function startBy(s: ErasureWorld, env: Record<string, string>): Promise<vo
 }
 
 const keysOf = async (s: ErasureWorld) =>
-  (await s.outcome(s.bus.list(sessions))).map(({ key }) => key).sort();
+  (await s.outcome(s.bus.kv.entries(sessions))).map(({ key }) => key).sort();
 const idsOf = async (s: ErasureWorld) => (await s.jobs()).map(({ tenant, id }) => `${tenant}.${id}`).sort();
 
 describe("retention by the settings", () => {

@@ -52,7 +52,7 @@ describe("removing a person's data", () => {
     const s = erasureWorld();
     const called: Person = { ...ann, user: "+15550100" };
     await s.traces(called);
-    await s.outcome(s.bus.purge(sessions, "acme.>"));
+    await s.outcome(s.bus.admin.purge(sessions, "acme.>"));
     await s.recorder("one");
     await s.ask(aJob({ kind: "user", user: "+15550100" }));
     await s.pass(2 * MINUTE_MS);
@@ -63,15 +63,15 @@ describe("removing a person's data", () => {
   test("ends what runs first, and waits until it has ended", async () => {
     const s = erasureWorld();
     const running = aSession("s_run", { tenant: "acme", user: { id: "ann", name: ann.canary } });
-    await s.outcome(s.bus.save(sessions, running, 0));
+    await s.outcome(s.bus.kv.update(sessions, running, 0));
     await s.recorder("one");
     await s.ask(aJob({ kind: "user", user: "ann" }));
     await s.pass(MINUTE_MS);
     expect(await s.job()).toMatchObject({ state: "waiting", reason: expect.stringContaining("1 sessions") });
     const said = s.server.stored(sessionEvents).map(({ message }) => message);
     expect(said).toMatchObject([{ type: "end_requested", sessionId: "s_run" }]);
-    const entry = await s.outcome(s.bus.read(sessions, "acme.s_run"));
-    await s.outcome(s.bus.save(sessions, { ...running, state: "ended" as const }, entry?.revision ?? 0));
+    const entry = await s.outcome(s.bus.kv.get(sessions, "acme.s_run"));
+    await s.outcome(s.bus.kv.update(sessions, { ...running, state: "ended" as const }, entry?.revision ?? 0));
     await s.pass(2 * MINUTE_MS);
     expect((await s.job())?.state).toBe("done");
     expect(await s.holding("s_run")).toEqual([]);
@@ -80,10 +80,10 @@ describe("removing a person's data", () => {
   test("cancels their open tasks", async () => {
     const s = erasureWorld();
     await s.traces({ ...ann, user: "+15550100" });
-    const entry = await s.outcome(s.bus.read(tasks, "acme.t_ann"));
+    const entry = await s.outcome(s.bus.kv.get(tasks, "acme.t_ann"));
     const { endedAt: _, ...open } = { ...entry!.value, state: "queued" as const };
-    await s.outcome(s.bus.save(tasks, open, entry!.revision));
-    await s.outcome(s.bus.purge(taskEvents, "task.acme.>"));
+    await s.outcome(s.bus.kv.update(tasks, open, entry!.revision));
+    await s.outcome(s.bus.admin.purge(taskEvents, "task.acme.>"));
     await s.recorder("one");
     await s.ask(aJob({ kind: "user", user: "+15550100" }));
     await s.pass(MINUTE_MS);
@@ -99,7 +99,7 @@ describe("removing a person's data", () => {
     await s.pass(3000);
     expect(await s.holding(ann.canary)).toEqual([]);
     // A recorder that was at it stores the call now, and a webhook is told.
-    await s.outcome(s.bus.publish(calls, { ...(await lateCall()), reason: ann.canary }));
+    await s.outcome(s.bus.streams.publish(calls, { ...(await lateCall()), reason: ann.canary }));
     expect(await s.holding(ann.canary)).toEqual(["CALLS"]);
     await s.pass(2 * MINUTE_MS);
     expect((await s.job())?.state).toBe("done");
@@ -214,13 +214,13 @@ describe("retention", () => {
     const both = () => Promise.all([askForRuns(deps(s, "7")), askForRuns(deps(s, "7"))]);
     await s.outcome(both());
     await s.outcome(both());
-    expect((await s.outcome(s.bus.list(deletionJobs))).map(({ value }) => value.id)).toEqual([
+    expect((await s.outcome(s.bus.kv.entries(deletionJobs))).map(({ value }) => value.id)).toEqual([
       "retention-000001",
     ]);
     await s.recorder("one");
     await s.pass(MINUTE_MS);
     await s.outcome(both());
-    expect(await s.outcome(s.bus.list(deletionJobs))).toHaveLength(1);
+    expect(await s.outcome(s.bus.kv.entries(deletionJobs))).toHaveLength(1);
     await s.pass(DAY_MS);
     await s.outcome(both());
     expect((await s.job("retention-000002"))?.state).toBe("asked");
@@ -231,7 +231,7 @@ describe("retention", () => {
     await s.traces(ann, old);
     await s.traces(eve, old);
     await s.outcome(askForRuns(deps(s, "30, other=5, acme=off")));
-    expect((await s.outcome(s.bus.list(deletionJobs))).map(({ key }) => key)).toEqual([
+    expect((await s.outcome(s.bus.kv.entries(deletionJobs))).map(({ key }) => key)).toEqual([
       "other.retention-000001",
     ]);
   });

@@ -34,7 +34,7 @@ async function providerBy(name: ProviderName, env: Record<string, string>) {
   const common = { bus, clock: systemClock, log: silentLog, instance: "c-1", livekit: undefined };
   const provider = createProviders(config, { ...common, runtime }).find((one) => one.name === name);
   if (provider === undefined) throw new Error(`there is no ${name}`);
-  await bus.save(sessions, aSession("s_1", { provider: name, profile: "support" }), 0);
+  await bus.kv.update(sessions, aSession("s_1", { provider: name, profile: "support" }), 0);
   return provider;
 }
 

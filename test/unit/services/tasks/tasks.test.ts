@@ -187,9 +187,9 @@ describe("a task", () => {
     await world.outbound("outbound-1");
     const { outcome, client } = world;
     const request = { tenant: "t", to: "+15550100", profile: "echo", idempotencyKey: "order 7" };
-    await outcome(client.publish(taskRequests, request));
+    await outcome(client.streams.publish(taskRequests, request));
     await world.clock.advance(20 * MINUTE_MS);
-    await outcome(client.publish(taskRequests, request));
+    await outcome(client.streams.publish(taskRequests, request));
     await world.clock.advance(5 * MINUTE_MS);
     const mine = world.server.standing(tasks).filter(({ value }) => value.profile === "echo");
     expect(mine.map(({ value }) => value.state)).toEqual(["completed"]);
@@ -204,7 +204,7 @@ test("a request that can't be read is a dead letter, and holds up none behind it
   const { outcome, client } = world;
   const far = { tenant: "t", to: "+15550100", profile: "echo", scheduleAt: "2026-06-01T00:00:00Z" };
   for (const request of [{ tenant: "t", to: "call me", profile: "echo" }, far, { ...far, provider: "fax" }])
-    await outcome(client.publish(taskRequests, request as never));
+    await outcome(client.streams.publish(taskRequests, request as never));
   await world.ask("t_1");
   await world.when("t_1", isOver);
   const letters = world.server.stored(deadLetters).map(({ message }) => message.reason);
@@ -255,11 +255,13 @@ describe("several processes", () => {
 const dieAt =
   (channel: Channel<never>, type: string, when: "before" | "after"): Intercept =>
   (bus, die) => ({
-    async publish<T>(to: Channel<T>, message: T) {
-      const isIt = (to as unknown) === channel && (message as unknown as { type: string }).type === type;
-      if (isIt && when === "before") return die();
-      const answer = await bus.publish(to, message);
-      return isIt ? die() : answer;
+    streams: {
+      async publish<T>(to: Channel<T>, message: T) {
+        const isIt = (to as unknown) === channel && (message as unknown as { type: string }).type === type;
+        if (isIt && when === "before") return die();
+        const answer = await bus.streams.publish(to, message);
+        return isIt ? die() : answer;
+      },
     },
   });
 
@@ -268,24 +270,26 @@ test("an attempt whose saving loses to a cancellation is never asked for", async
   await world.host();
   let hasRaced = false;
   await world.outbound("outbound-1", (bus) => ({
-    async save<T>(bucket: Bucket<T>, value: T, revision: number) {
-      const task = value as unknown as TaskRecord;
-      if ((bucket as unknown) === tasks && task.state === "dialing" && !hasRaced) {
-        hasRaced = true;
-        const error = { code: "canceled" as const, message: "by the API", retryable: false };
-        const canceled = {
-          ...task,
-          state: "canceled" as const,
-          attempt: 0,
-          attempts: [],
-          error,
-          endedAt: AT,
-        };
-        expect(await bus.save(tasks, { ...canceled, writeId: "another" }, revision)).toBeGreaterThan(
-          revision,
-        );
-      }
-      return bus.save(bucket, value, revision);
+    kv: {
+      async update<T>(bucket: Bucket<T>, value: T, revision: number) {
+        const task = value as unknown as TaskRecord;
+        if ((bucket as unknown) === tasks && task.state === "dialing" && !hasRaced) {
+          hasRaced = true;
+          const error = { code: "canceled" as const, message: "by the API", retryable: false };
+          const canceled = {
+            ...task,
+            state: "canceled" as const,
+            attempt: 0,
+            attempts: [],
+            error,
+            endedAt: AT,
+          };
+          expect(await bus.kv.update(tasks, { ...canceled, writeId: "another" }, revision)).toBeGreaterThan(
+            revision,
+          );
+        }
+        return bus.kv.update(bucket, value, revision);
+      },
     },
   }));
   await world.ask("t_1");

@@ -127,8 +127,10 @@ describe("an endpoint", () => {
     await live(w, s, "s2");
     expect(s.got).toHaveLength(1);
     isGone = false;
-    const entry = await w.outcome(s.bus.read(webhookEndpoints, endpointKey("t", "a")));
-    await w.outcome(s.bus.save(webhookEndpoints, anEndpoint("a", { generation: 2 }), entry?.revision ?? 0));
+    const entry = await w.outcome(s.bus.kv.get(webhookEndpoints, endpointKey("t", "a")));
+    await w.outcome(
+      s.bus.kv.update(webhookEndpoints, anEndpoint("a", { generation: 2 }), entry?.revision ?? 0),
+    );
     await w.clock.advance(MINUTE_MS);
     // What waited is told; what happened while it was disabled isn't.
     expect(s.got.slice(1).map(({ event }) => `${event.sessionId} ${event.sequence}`)).toEqual(["s1 1"]);
@@ -170,9 +172,9 @@ describe("an endpoint", () => {
     await s.register(anEndpoint("a"));
     for (const id of ["s1", "s2"]) await live(w, s, id);
     await w.clock.advance(MINUTE_MS);
-    await w.outcome(s.bus.purge(webhooks, "webhook.t.*.s1.*"));
+    await w.outcome(s.bus.admin.purge(webhooks, "webhook.t.*.s1.*"));
     expect(JSON.stringify(await s.queue("a"))).toContain("session-s1");
-    s.bus.publishTransient(webhooksQueued, { tenant: "t", endpoint: "a", removed: true });
+    s.bus.core.publishTransient(webhooksQueued, { tenant: "t", endpoint: "a", removed: true });
     await w.clock.advance(5000);
     expect(JSON.stringify(await s.queue("a"))).not.toContain("session-s1");
     isDead = false;
@@ -189,8 +191,8 @@ describe("an endpoint", () => {
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
     await w.clock.advance(MINUTE_MS);
-    const entry = await w.outcome(s.bus.read(webhookEndpoints, endpointKey("t", "a")));
-    await w.outcome(s.bus.remove(webhookEndpoints, endpointKey("t", "a"), entry?.revision ?? 0));
+    const entry = await w.outcome(s.bus.kv.get(webhookEndpoints, endpointKey("t", "a")));
+    await w.outcome(s.bus.kv.delete(webhookEndpoints, endpointKey("t", "a"), entry?.revision ?? 0));
     await w.clock.advance(MINUTE_MS);
     const asked = s.got.length;
     await w.clock.advance(HOUR_MS);
@@ -248,9 +250,9 @@ describe("recorders", () => {
     await one.stop();
     // Longer than ids are known to the store: only what is stored says that it was told.
     await w.clock.advance(HOUR_MS);
-    const entry = await w.outcome(s.bus.read(sessions, "t.s1"));
+    const entry = await w.outcome(s.bus.kv.get(sessions, "t.s1"));
     await w.outcome(
-      s.bus.save(
+      s.bus.kv.update(
         sessions,
         { ...(entry as { value: SessionRecord }).value, writeId: "x" },
         entry?.revision ?? 0,

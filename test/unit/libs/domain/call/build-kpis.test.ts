@@ -1,7 +1,9 @@
 // The key figures of days: made of call records, kept true to them, and added up.
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
+import { overrideBus } from "../../../../../libs/bus/override-bus.ts";
 import { dailyKpis } from "../../../../../libs/contracts/buckets.ts";
 import type { CallRecord } from "../../../../../libs/contracts/calls/call.ts";
 import type { DailyKpi } from "../../../../../libs/contracts/calls/kpi.ts";
@@ -12,7 +14,6 @@ import { sleep } from "../../../../../libs/runtime/clock.ts";
 import { KpiWriter } from "../../../../../services/calls/kpi-writer.ts";
 import { aCall } from "../../../../kit/fixtures/calls.ts";
 import { world } from "../../../../kit/worlds/memory-world.ts";
-import { withOther } from "../../../../kit/worlds/task-world.ts";
 
 const NOON = Date.UTC(2026, 0, 1, 12);
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -111,7 +112,7 @@ describe("figures that are kept", () => {
         settings: { intervalMs: 1000, lookbackDays: 3 },
       });
     const stored = async () =>
-      (await outcome(bus.list(dailyKpis)))
+      (await outcome(bus.kv.entries(dailyKpis)))
         .map(({ value }) => value)
         .sort((a, b) => (dailyKpis.keyOf(a) < dailyKpis.keyOf(b) ? -1 : 1));
     return { bus, clock, outcome, keeper, stored };
@@ -126,7 +127,7 @@ describe("figures that are kept", () => {
           const [one, two] = [keeper("one"), keeper("two")];
           const said: CallRecord[] = [];
           for (const [call, what] of steps) {
-            await outcome(bus.publish(calls, call));
+            await outcome(bus.streams.publish(calls, call));
             said.push(call);
             // Either recorder may have stored it, and may be told twice.
             for (const each of what === "one" ? [one, one] : what === "two" ? [two] : [one, two])
@@ -151,18 +152,20 @@ describe("figures that are kept", () => {
     const { bus, clock, outcome, keeper, stored } = scene();
     const kept = keeper("one", (bus) => {
       let reads = 0;
-      return withOther(bus, {
-        scan: async (channel, options) => {
-          // As with a store that is away for a minute.
-          if (reads++ === 0) await sleep(clock, 60_000);
-          return bus.scan(channel, options);
+      return overrideBus(bus, {
+        streams: {
+          read: async (channel, options) => {
+            // As with a store that is away for a minute.
+            if (reads++ === 0) await sleep(clock, 60_000);
+            return bus.streams.read(channel, options);
+          },
         },
       });
     });
     const stop = kept.start();
     const store = async (id: string) => {
       const call = aCall({ id, startedAtMs: NOON, startMs: 900, talkMs: 60_000 });
-      await outcome(bus.publish(calls, call));
+      await outcome(bus.streams.publish(calls, call));
       kept.note(call);
     };
     await store("a");
@@ -180,9 +183,9 @@ describe("figures that are kept", () => {
     await clock.advance(12 * 60 * 60 * 1000);
     const callOn = (daysAgo: number, id: string) =>
       aCall({ id, startedAtMs: NOON - daysAgo * DAY_MS - 60_000, startMs: 10, talkMs: 1000 });
-    const store = (call: CallRecord) => outcome(bus.publish(calls, call));
+    const store = (call: CallRecord) => outcome(bus.streams.publish(calls, call));
     const counted = async () =>
-      (await outcome(bus.list(dailyKpis))).map(({ value }) => `${value.day} ${value.calls}`).sort();
+      (await outcome(bus.kv.entries(dailyKpis))).map(({ value }) => `${value.day} ${value.calls}`).sort();
     for (const daysAgo of [0, 1, 2, 3, 4]) await store(callOn(daysAgo, `a${daysAgo}`));
     await outcome(kept.refresh());
     const threeDays = ["20251230 1", "20251231 1", "20260101 1"];
@@ -200,13 +203,13 @@ describe("figures that are kept", () => {
     const { bus, outcome, keeper } = scene();
     const kept = keeper("one");
     const call = aCall({ id: "a", startedAtMs: NOON, startMs: 10, talkMs: 1000 });
-    await outcome(bus.publish(calls, call));
+    await outcome(bus.streams.publish(calls, call));
     const of = { tenant: "t", day: "20260101" };
     expect(await outcome(kept.check(of))).toEqual(["t.20260101.echo"]);
     await outcome(kept.make(of));
     expect(await outcome(kept.check(of))).toEqual([]);
-    const [entry] = await outcome(bus.list(dailyKpis));
-    await outcome(bus.save(dailyKpis, { ...entry!.value, calls: 7 }, entry!.revision));
+    const [entry] = await outcome(bus.kv.entries(dailyKpis));
+    await outcome(bus.kv.update(dailyKpis, { ...entry!.value, calls: 7 }, entry!.revision));
     expect(await outcome(kept.check(of))).toEqual(["t.20260101.echo"]);
   });
 
@@ -214,10 +217,12 @@ describe("figures that are kept", () => {
     const { bus, outcome, keeper, stored } = scene();
     const kept = keeper("one");
     const of = { tenant: "t", day: "20260101" };
-    await outcome(bus.publish(calls, aCall({ id: "a", startedAtMs: NOON, startMs: 10, talkMs: 1000 })));
+    await outcome(
+      bus.streams.publish(calls, aCall({ id: "a", startedAtMs: NOON, startMs: 10, talkMs: 1000 })),
+    );
     await outcome(kept.make(of));
     expect(await stored()).toHaveLength(1);
-    await outcome(bus.purge(calls, "call.t.20260101.*"));
+    await outcome(bus.admin.purge(calls, "call.t.20260101.*"));
     await outcome(kept.make(of));
     expect(await stored()).toHaveLength(1);
     await outcome(kept.make(of, { prune: true }));
@@ -229,9 +234,9 @@ describe("figures that are kept", () => {
     const [slow, quick] = [keeper("slow"), keeper("quick")];
     const of = { tenant: "t", day: "20260101" };
     const call = (id: string) => aCall({ id, startedAtMs: NOON, startMs: 10, talkMs: 1000 });
-    await outcome(bus.publish(calls, call("a")));
+    await outcome(bus.streams.publish(calls, call("a")));
     const making = slow.make(of);
-    await outcome(bus.publish(calls, call("b")).then(() => quick.make(of)));
+    await outcome(bus.streams.publish(calls, call("b")).then(() => quick.make(of)));
     await outcome(making);
     expect((await stored()).map((kpi) => kpi.calls)).toEqual([2]);
   });
@@ -240,7 +245,7 @@ describe("figures that are kept", () => {
     const { bus, outcome, keeper, stored } = scene();
     for (let n = 1; n <= 100; n++) {
       await outcome(
-        bus.publish(calls, aCall({ id: `s${n}`, startedAtMs: NOON, startMs: n * 10, talkMs: 1000 })),
+        bus.streams.publish(calls, aCall({ id: `s${n}`, startedAtMs: NOON, startMs: n * 10, talkMs: 1000 })),
       );
     }
     await outcome(keeper("one").make({ tenant: "t", day: "20260101" }));

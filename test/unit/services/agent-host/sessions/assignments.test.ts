@@ -21,11 +21,13 @@ function scene(options: { min?: number; refuses?: () => string | undefined } = {
   const left = new Map<string, ResumedConversation>();
   const store = { isDown: false, beforeAnswer: () => {} };
   const bus = {
-    read: async (_bucket: unknown, key: string) => {
-      if (store.isDown) throw new GreenroomError("storage_unavailable", "NATS is away");
-      store.beforeAnswer();
-      const value = stored.get(key);
-      return value === undefined ? undefined : { key, value, revision: 1 };
+    kv: {
+      get: async (_bucket: unknown, key: string) => {
+        if (store.isDown) throw new GreenroomError("storage_unavailable", "NATS is away");
+        store.beforeAnswer();
+        const value = stored.get(key);
+        return value === undefined ? undefined : { key, value, revision: 1 };
+      },
     },
   } as unknown as Bus;
   const assignments = new Assignments({

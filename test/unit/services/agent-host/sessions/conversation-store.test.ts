@@ -35,7 +35,7 @@ function keeperScene() {
   const session = async (changed: Partial<SessionRecord> = {}) => {
     const record = aSession("s", { tenant: "t", state: "ready", attempt: 1, ...changed });
     const before = scene.server.standing(sessions).find(({ key }) => key === sessionKey("t", "s"));
-    return await scene.outcome(bus.save(sessions, record, before?.revision ?? 0));
+    return await scene.outcome(bus.kv.update(sessions, record, before?.revision ?? 0));
   };
   const stored = () => scene.server.standing(conversations).map(({ value }) => value);
   const of = (attempt = 1): Assignment => ({ ...anAssignment("s"), attempt, warmth: "warm" });
@@ -120,8 +120,8 @@ describe("a conversation", () => {
     host.keep(of(), said("a"));
     await clock.advance(100);
     await session({ state: "ended", endedReason: "completed" });
-    const entry = await outcome(bus.read(conversations, sessionKey("t", "s")));
-    await outcome(bus.remove(conversations, sessionKey("t", "s"), entry?.revision ?? 0));
+    const entry = await outcome(bus.kv.get(conversations, sessionKey("t", "s")));
+    await outcome(bus.kv.delete(conversations, sessionKey("t", "s"), entry?.revision ?? 0));
     host.keep(of(), said("a", "b"));
     await clock.advance(5000);
     expect(stored()).toEqual([]);
@@ -169,7 +169,7 @@ describe("a janitor removes what was said", () => {
     await clock.advance(1000);
     expect(stored()).toEqual([]);
     const late = { ...said("late"), tenant: "t", sessionId: "s", attempt: 1, checkpoint: 9 };
-    await outcome(test.save(conversations, late, 0));
+    await outcome(test.kv.update(conversations, late, 0));
     expect(stored()).toHaveLength(1);
     await clock.advance(31_000);
     expect(stored()).toEqual([]);

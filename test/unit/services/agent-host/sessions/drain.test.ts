@@ -245,11 +245,11 @@ describe("over HTTP", () => {
   test("a host is told to drain, and to take sessions again", async () => {
     rig = await startRig();
     const asked: DrainQuestion[] = [];
-    await rig.bus.serve(drainCommand, "host-1", async (options) => {
+    await rig.bus.core.serve(drainCommand, "host-1", async (options) => {
       asked.push(options);
       return { draining: true, sessions: 4 };
     });
-    await rig.bus.serve(undrainCommand, "host-1", async () => ({ draining: false, sessions: 4 }));
+    await rig.bus.core.serve(undrainCommand, "host-1", async () => ({ draining: false, sessions: 4 }));
     const answer = await rig.post("/api/hosts/host-1/drain", { deadlineS: 1.5 });
     expect(answer.status).toBe(202);
     expect(answer.body).toMatchObject({ success: true, host: "host-1", draining: true, sessions: 4 });

@@ -25,7 +25,7 @@ function hostScene() {
     return scene.outcome(registerHost(deps, id, () => ({ ...aHost(id), load: state.load })));
   };
   const heard: HostRecord[] = [];
-  void scene.connect("ear").subscribe(hostChanges, (host) => void heard.push(host));
+  void scene.connect("ear").core.subscribe(hostChanges, (host) => void heard.push(host));
   const stored = () => scene.server.standing(hosts);
   return { ...scene, start, state, supplanted, heard, stored };
 }
@@ -60,7 +60,7 @@ describe("a host's record", () => {
     const announcer = await start();
     await clock.advance(600);
     const janitor = connect("janitor");
-    await outcome(janitor.remove(hosts, "h", stored()[0]?.revision ?? 0));
+    await outcome(janitor.kv.delete(hosts, "h", stored()[0]?.revision ?? 0));
     expect(stored()).toEqual([]);
     await clock.advance(5000);
     expect(stored()[0]?.value).toMatchObject({ hostId: "h", epoch: announcer.epoch });

@@ -27,8 +27,8 @@ function scene(faults: Partial<Faults> = {}, seed = 1) {
     readyMs: 20,
     ...rest,
   });
-  const stored = async () => (await outcome(bus.read(usageReports, "t.s1.2")))?.value;
-  const revisions = async () => (await outcome(bus.list(usageReports))).map(({ revision }) => revision);
+  const stored = async () => (await outcome(bus.kv.get(usageReports, "t.s1.2")))?.value;
+  const revisions = async () => (await outcome(bus.kv.entries(usageReports))).map(({ revision }) => revision);
   return { clock, bus, keeper, assigned, stored, revisions, outcome };
 }
 

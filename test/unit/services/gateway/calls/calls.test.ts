@@ -40,7 +40,7 @@ const store = async (id: string, { daysBack = 1, tenant = "default", profile, is
     ...(profile === undefined ? {} : { profile }),
     ...(isFailed === true ? { reason: "no_capacity" as const, fault: "platform" as const } : {}),
   });
-  await rig.bus.publish(calls, call);
+  await rig.bus.streams.publish(calls, call);
   return call;
 };
 

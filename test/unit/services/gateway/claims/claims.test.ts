@@ -41,7 +41,7 @@ async function offered(options: RigOptions = {}) {
 }
 
 const recordOf = async (sessionId: string) =>
-  (await rig.bus.read(sessions, sessionKey("default", sessionId)))?.value;
+  (await rig.bus.kv.get(sessions, sessionKey("default", sessionId)))?.value;
 
 async function offer(sessionId: string, attempt: number, change: Partial<ClaimRecord> = {}) {
   const dispatch: ClaimRecord = {
@@ -61,7 +61,7 @@ async function offer(sessionId: string, attempt: number, change: Partial<ClaimRe
     writeId: `test:${attempt}`,
     ...change,
   };
-  await rig.bus.save(claims, dispatch, 0);
+  await rig.bus.kv.update(claims, dispatch, 0);
   return dispatch;
 }
 
@@ -75,12 +75,13 @@ const claim = async (id: string, nonce = NONCE, subject = "runner"): Promise<Rep
 const claimsOf = (token: string) =>
   JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
 
-const stored = async (id: string) => (await rig.bus.read(claims, `default.${id}`))?.value;
+const stored = async (id: string) => (await rig.bus.kv.get(claims, `default.${id}`))?.value;
 
 async function move(id: string, change: Partial<ClaimRecord>) {
-  const entry = await rig.bus.read(claims, `default.${id}`);
+  const entry = await rig.bus.kv.get(claims, `default.${id}`);
   if (entry === undefined) throw new Error(`there is no ${id}`);
-  await rig.bus.save(claims, { ...entry.value, ...change, writeId: JSON.stringify(change) }, entry.revision);
+  const changed = { ...entry.value, ...change, writeId: JSON.stringify(change) };
+  await rig.bus.kv.update(claims, changed, entry.revision);
 }
 
 const told = () =>
@@ -274,8 +275,8 @@ describe("a dispatch", () => {
     expect((await rig.get(`/api/claims/${dispatch.claimId}`)).status).toBe(401);
     expect((await rig.get(`/api/claims/${dispatch.claimId}`, await bearer("r", "other"))).status).toBe(404);
     // Nor is it anywhere else.
-    const stored = await rig.bus.history(claims, `default.${dispatch.claimId}`);
-    const record = await rig.bus.history(sessions, sessionKey("default", sessionId));
+    const stored = await rig.bus.kv.history(claims, `default.${dispatch.claimId}`);
+    const record = await rig.bus.kv.history(sessions, sessionKey("default", sessionId));
     const everything = JSON.stringify([stored, record, rig.said(), rig.server.stored(handoffEvents)]);
     expect(everything).not.toContain(claimed.token);
     expect(everything).not.toContain("eyJ");

@@ -7,7 +7,7 @@ let rig: Rig;
 afterEach(() => rig.stop());
 
 const bury = (n: number, tenant = "default", more: { payload?: string; subject?: string } = {}) =>
-  rig.bus.publish(deadLetters, {
+  rig.bus.streams.publish(deadLetters, {
     subject: `session.${tenant}.s${n}.ready`,
     stream: "SESSIONS",
     sequence: n,

@@ -19,7 +19,7 @@ afterEach(() => rig.stop());
 
 const health = async () => (await rig.get("/api/health")).body;
 const beat = (service: ServiceName, status: "running" | "failed" | "stopped" = "running", reason?: string) =>
-  rig.bus.publishTransient(serviceHeartbeats, {
+  rig.bus.core.publishTransient(serviceHeartbeats, {
     service,
     instance: `${service}-1`,
     pid: 1,
@@ -158,24 +158,29 @@ describe("pools", () => {
     expect((await rig.get("/api/pools")).body.pools).toEqual([
       { profile: "echo", target: null, present: { warm: 2, hot: 2, warming: 0, busy: 4 }, hosts: 2 },
     ]);
-    await rig.bus.save(pools, target, 0);
+    await rig.bus.kv.update(pools, target, 0);
     const { profile: _, ...numbers } = target;
     expect((await rig.get("/api/pools")).body.pools[0].target).toEqual(numbers);
   });
 
   it("are resized for the whole fleet, hot agents within the size", async () => {
     await start();
-    await rig.bus.save(pools, target, 0);
+    await rig.bus.kv.update(pools, target, 0);
     const smaller = await rig.post("/api/pool/resize", { size: 1 });
     expect(smaller).toMatchObject({ status: 200, body: { success: true, pool: { profile: "echo" } } });
-    expect((await rig.bus.read(pools, "echo"))?.value).toEqual({ ...target, min: 1, hot: 1, source: "api" });
+    expect((await rig.bus.kv.get(pools, "echo"))?.value).toEqual({
+      ...target,
+      min: 1,
+      hot: 1,
+      source: "api",
+    });
     await rig.post("/api/pool/resize", { size: 5, hot: 4, profile: "echo" });
-    expect((await rig.bus.read(pools, "echo"))?.value).toMatchObject({ min: 5, hot: 4, max: 8 });
+    expect((await rig.bus.kv.get(pools, "echo"))?.value).toMatchObject({ min: 5, hot: 4, max: 8 });
   });
 
   it("keep both changes of two who resize at once, one after the other", async () => {
     await start();
-    await rig.bus.save(pools, target, 0);
+    await rig.bus.kv.update(pools, target, 0);
     const answers = await Promise.all([1, 2, 3, 4].map((size) => rig.post("/api/pool/resize", { size })));
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
     expect(rig.server.written(pools)).toHaveLength(5);
@@ -183,7 +188,7 @@ describe("pools", () => {
 
   it("refuse more than their maximum, naming it, and profiles that aren't there", async () => {
     await start({ hosts: [aHost({ echo: {}, tutor: {} })] });
-    await rig.bus.save(pools, target, 0);
+    await rig.bus.kv.update(pools, target, 0);
     const large = await rig.post("/api/pool/resize", { size: 9 });
     expect(large.status).toBe(400);
     expect(large.body.error.message).toContain("8");
@@ -212,8 +217,8 @@ describe("hosts", () => {
     await start({ hosts: [aHost({ echo: {} }, { processes: stages })] });
     const { body } = await rig.get("/api/hosts");
     expect(body.hosts).toEqual([{ ...aHost({ echo: {} }), processes: stages }]);
-    const entry = await rig.bus.read(hosts, "host-1");
-    await rig.bus.remove(hosts, "host-1", entry?.revision ?? 0);
+    const entry = await rig.bus.kv.get(hosts, "host-1");
+    await rig.bus.kv.delete(hosts, "host-1", entry?.revision ?? 0);
     await until(async () => (await rig.get("/api/hosts")).body.hosts.length === 0, { what: "it is gone" });
   });
 });
@@ -237,7 +242,7 @@ describe("LiveKit's webhook", () => {
   it("is passed on as a hint when its signature is right", async () => {
     await start();
     const hints: RoomEvent[] = [];
-    await rig.bus.subscribe(roomEvents, (hint) => hints.push(hint));
+    await rig.bus.core.subscribe(roomEvents, (hint) => hints.push(hint));
     const reply = await rig.app.inject({
       method: "POST",
       url: "/api/livekit/webhook",
@@ -252,7 +257,7 @@ describe("LiveKit's webhook", () => {
   it("is 401 without a signature, with a wrong one, and for another body", async () => {
     await start();
     const hints: RoomEvent[] = [];
-    await rig.bus.subscribe(roomEvents, (hint) => hints.push(hint));
+    await rig.bus.core.subscribe(roomEvents, (hint) => hints.push(hint));
     const type = { "content-type": "application/webhook+json" };
     for (const [headers, payload] of [
       [type, body],

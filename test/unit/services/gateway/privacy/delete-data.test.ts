@@ -11,7 +11,7 @@ beforeEach(async () => {
 });
 afterEach(() => rig.stop());
 
-const stored = async (id: string) => rig.bus.read(deletionJobs, deletionJobKey("default", id));
+const stored = async (id: string) => rig.bus.kv.get(deletionJobs, deletionJobKey("default", id));
 
 describe("asking for a removal", () => {
   test("of a tenant's data is a job, and who asks twice is told of the same", async () => {
@@ -40,7 +40,7 @@ describe("asking for a removal", () => {
   test("of another tenant's data is forbidden", async () => {
     expect((await rig.remove("/api/tenants/other/data")).status).toBe(403);
     expect((await rig.remove("/api/tenants/other/users/ann/data")).status).toBe(403);
-    expect(await rig.bus.list(deletionJobs)).toEqual([]);
+    expect(await rig.bus.kv.entries(deletionJobs)).toEqual([]);
   });
 });
 
@@ -57,7 +57,7 @@ describe("jobs", () => {
         finishedAt: "2026-01-01T00:00:00.000Z",
       },
     };
-    await rig.bus.save(deletionJobs, done, entry!.revision);
+    await rig.bus.kv.update(deletionJobs, done, entry!.revision);
     const next = await rig.remove("/api/tenants/default/data");
     expect(next.body.job.id).not.toBe(body.job.id);
     const { jobs } = (await rig.get("/api/deletion-jobs")).body;
@@ -73,7 +73,7 @@ describe("jobs", () => {
   test("of other tenants aren't shown", async () => {
     const { body } = await rig.remove("/api/tenants/default/data");
     const entry = await stored(body.job.id);
-    await rig.bus.save(deletionJobs, { ...entry!.value, tenant: "other", id: "del_other" }, 0);
+    await rig.bus.kv.update(deletionJobs, { ...entry!.value, tenant: "other", id: "del_other" }, 0);
     expect((await rig.get("/api/deletion-jobs")).body.jobs).toHaveLength(1);
     expect((await rig.get("/api/deletion-jobs/del_other")).status).toBe(404);
   });

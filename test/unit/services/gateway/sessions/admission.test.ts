@@ -48,7 +48,7 @@ async function takeUp(sessionId: string): Promise<void> {
     ...{ requested: ms, dispatched: ms, coldExtra: 0, joined: ms },
     ...{ maxDuration: ms, idle: ms, userAbsent: ms },
   };
-  await rig.bus.save(sessions, newSession(asked, { deadlineMs, maxAttempts: 1 }), 0);
+  await rig.bus.kv.update(sessions, newSession(asked, { deadlineMs, maxAttempts: 1 }), 0);
 }
 
 describe("a store that is nearly full", () => {
@@ -182,11 +182,11 @@ async function fillKernelBuffer(sessionId: string): Promise<void> {
   const reason = "x".repeat(10_000);
   const unread = () => Math.max(0, ...rig.openSockets().map((socket) => socket.writableLength));
   for (let n = 0; n < 2000 && unread() < 20_000; n++) {
-    const entry = await rig.bus.read(sessions, `default.${sessionId}`);
+    const entry = await rig.bus.kv.get(sessions, `default.${sessionId}`);
     if (entry === undefined) throw new Error("there is no record");
     const [first] = entry.value.history;
     const value = { ...entry.value, history: [{ ...first!, reason: `${n}${reason}` }] };
-    await rig.bus.save(sessions, value, entry.revision);
+    await rig.bus.kv.update(sessions, value, entry.revision);
     await new Promise(setImmediate);
   }
   expect(unread()).toBeGreaterThan(0);

@@ -146,7 +146,7 @@ describe("the API", () => {
     expect(before.profiles.support).toMatchObject({ provider: "livekit", status: "failed" });
     expect(before.profiles.support.error).toContain("npm run connector");
     expect(before.services.connector).toEqual({ status: "stopped", instances: 0 });
-    rig.bus.publishTransient(serviceHeartbeats, {
+    rig.bus.core.publishTransient(serviceHeartbeats, {
       service: "connector",
       instance: "c-1",
       pid: 1,

@@ -116,7 +116,7 @@ const connections = () =>
 describe("a client that does not read", () => {
   it("of events is cut, before what waits for it grows without bound", async () => {
     const id = await start();
-    const entry = await until(() => rig.bus.read(sessions, `default.${id}`), { what: "there is a record" });
+    const entry = await until(() => rig.bus.kv.get(sessions, `default.${id}`), { what: "there is a record" });
     const socket = connect(Number(new URL(url).port), "127.0.0.1");
     socket.pause();
     socket.on("error", () => {});
@@ -126,7 +126,7 @@ describe("a client that does not read", () => {
     const reason = "x".repeat(10_000);
     for (let i = 0; i < 2000 && (await connections()) > 0; i++) {
       const value = { ...entry.value, history: [{ ...entry.value.history[0]!, reason: `${i}${reason}` }] };
-      revision = (await rig.bus.save(sessions, value, revision)) ?? 0;
+      revision = (await rig.bus.kv.update(sessions, value, revision)) ?? 0;
     }
     expect(await connections()).toBe(0);
     socket.destroy();

@@ -164,7 +164,7 @@ describe("the logs of a session", () => {
   it("are its newest lines, oldest first", async () => {
     const id = await start();
     for (let batch = 0; batch < 4; batch++) {
-      await rig.bus.publish(sessionLogs, {
+      await rig.bus.streams.publish(sessionLogs, {
         tenant: "default",
         sessionId: id,
         lines: [0, 1].map((n) => ({

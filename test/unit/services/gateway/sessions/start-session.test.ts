@@ -1,5 +1,7 @@
 // Starting sessions over HTTP.
+
 import { afterEach, describe, expect, it } from "vitest";
+import { overrideBus } from "../../../../../libs/bus/override-bus.ts";
 import { hosts } from "../../../../../libs/contracts/buckets.ts";
 import { until } from "../../../../kit/until.ts";
 import {
@@ -289,11 +291,12 @@ describe("an Idempotency-Key", () => {
     const first = await rig.post(START, { wait: 0 }, key);
     let reads = 0;
     const forgetful = await rig.another((bus) => {
-      const read = bus.read.bind(bus);
-      return Object.assign(bus, {
-        watch: async () => async () => {},
-        read: async (...asked: Parameters<typeof read>) => (reads++ === 0 ? await read(...asked) : undefined),
-        recent: async () => [],
+      return overrideBus(bus, {
+        kv: {
+          watch: async () => async () => {},
+          get: async (bucket, key) => (reads++ === 0 ? await bus.kv.get(bucket, key) : undefined),
+        },
+        streams: { read: async () => [] },
       });
     });
     const ask = { method: "POST", url: START, headers: key, payload: { wait: 0 } } as const;
@@ -305,8 +308,8 @@ describe("an Idempotency-Key", () => {
   it("answers a repeat even when every host has gone and the queue is full", async () => {
     await start();
     const first = await rig.post(START, {}, key);
-    const entry = await rig.bus.read(hosts, "host-1");
-    await rig.bus.remove(hosts, "host-1", entry?.revision ?? 0);
+    const entry = await rig.bus.kv.get(hosts, "host-1");
+    await rig.bus.kv.delete(hosts, "host-1", entry?.revision ?? 0);
     await until(async () => (await rig.get("/api/hosts")).body.hosts.length === 0, {
       what: "the host is gone",
     });

@@ -1,7 +1,9 @@
 // A bulk of as many tasks as one request may have: each is taken in, and the gateway never holds more than a few.
+
 import { once } from "node:events";
 import { type ClientRequest, request as httpRequest } from "node:http";
 import { afterEach, expect, test, vi } from "vitest";
+import type { Bus } from "../../../../../libs/bus/bus.ts";
 import { DEFAULT_TENANT } from "../../../../../libs/contracts/ids.ts";
 import { taskRequests } from "../../../../../libs/contracts/streams.ts";
 import { taskIdOfKey } from "../../../../../libs/domain/task/task-ids.ts";
@@ -36,9 +38,9 @@ function watchStore(of: Rig) {
       resolve();
     };
   });
-  const bus = Object.getPrototypeOf(of.bus) as typeof of.bus;
-  const { publish } = bus;
-  vi.spyOn(bus, "publish").mockImplementation(async function (this: typeof of.bus, channel, message) {
+  const streams = Object.getPrototypeOf(of.bus.streams) as Bus["streams"];
+  const { publish } = streams;
+  vi.spyOn(streams, "publish").mockImplementation(async function (this: Bus["streams"], channel, message) {
     seen.atOnce += 1;
     seen.most = Math.max(seen.most, seen.atOnce);
     try {

@@ -161,7 +161,7 @@ describe("a task under way", () => {
     await until(() => rig.server.standing(tasks).length > 0, { what: "it is taken in" });
     const [entry] = rig.server.standing(tasks);
     const unknown = { ...entry!.value, state: "unknown" as const, writeId: "test" };
-    await rig.bus.save(tasks, unknown, entry!.revision);
+    await rig.bus.kv.update(tasks, unknown, entry!.revision);
     const refused = await rig.post(`/api/tasks/${taskId}/retry`);
     expect([refused.status, refused.body.error.message]).toEqual([
       409,

@@ -50,7 +50,7 @@ describe("registering", () => {
     const one = await rig.get(`/api/webhooks/${body.webhook.id}`);
     expect(one.body.webhook).toEqual(body.webhook);
     for (const answer of [listed, one]) expect(JSON.stringify(answer.body)).not.toContain(body.secret);
-    const stored = await rig.bus.read(webhookEndpoints, endpointKey("default", body.webhook.id));
+    const stored = await rig.bus.kv.get(webhookEndpoints, endpointKey("default", body.webhook.id));
     expect(stored?.value.secret).toBe(body.secret);
   });
 
@@ -108,7 +108,7 @@ describe("a webhook", () => {
   };
 
   test("that fails shows why, and what waits", async () => {
-    await rig.bus.save(webhookQueues, { ...queue, endpoint: id }, 0);
+    await rig.bus.kv.update(webhookQueues, { ...queue, endpoint: id }, 0);
     expect((await rig.get(`/api/webhooks/${id}`)).body.webhook).toMatchObject({
       status: "failing",
       reason: "it answered 500",
@@ -119,7 +119,7 @@ describe("a webhook", () => {
 
   test("that was disabled is shown so until a person enables it", async () => {
     const disabled = { generation: 1, reason: "it answered 410 Gone", at: "2026-01-01T00:00:00.000Z" };
-    await rig.bus.save(webhookQueues, { ...queue, endpoint: id, failures: 0, disabled }, 0);
+    await rig.bus.kv.update(webhookQueues, { ...queue, endpoint: id, failures: 0, disabled }, 0);
     expect((await rig.get("/api/webhooks")).body.webhooks[0]).toMatchObject({
       status: "disabled",
       reason: "it answered 410 Gone",
@@ -129,11 +129,11 @@ describe("a webhook", () => {
   });
 
   test("is given another secret once, and its former one signs for a day", async () => {
-    const before = await rig.bus.read(webhookEndpoints, endpointKey("default", id));
+    const before = await rig.bus.kv.get(webhookEndpoints, endpointKey("default", id));
     const { status, body, headers } = await rig.post(`/api/webhooks/${id}/rotate`);
     expect([status, headers["cache-control"]]).toEqual([200, "no-store"]);
     expect(body.secret).not.toBe(before?.value.secret);
-    const after = (await rig.bus.read(webhookEndpoints, endpointKey("default", id)))?.value;
+    const after = (await rig.bus.kv.get(webhookEndpoints, endpointKey("default", id)))?.value;
     expect(after?.secret).toBe(body.secret);
     expect(after?.previous).toEqual({ secret: before?.value.secret, until: body.formerUntil });
     expect(Date.parse(body.formerUntil) - Date.now()).toBeGreaterThan(23 * 60 * 60 * 1000);
@@ -144,7 +144,7 @@ describe("a webhook", () => {
 
   test("that is removed takes what waits for it along, and leaves others alone", async () => {
     const other = (await register()).body.webhook.id;
-    for (const endpoint of [id, other]) await rig.bus.publish(webhooks, aMessage(endpoint, 1));
+    for (const endpoint of [id, other]) await rig.bus.streams.publish(webhooks, aMessage(endpoint, 1));
     expect((await rig.remove(`/api/webhooks/${id}`)).status).toBe(200);
     expect(rig.server.stored(webhooks).map(({ message }) => message.endpoint)).toEqual([other]);
     expect((await rig.get(`/api/webhooks/${id}`)).status).toBe(404);
@@ -153,7 +153,7 @@ describe("a webhook", () => {
 
   test("lists its deliveries newest first, a page at a time, and by their outcome", async () => {
     for (let sequence = 1; sequence <= 5; sequence++) {
-      await rig.bus.publish(webhookDeliveries, {
+      await rig.bus.streams.publish(webhookDeliveries, {
         ...{ tenant: "default", endpoint: sequence === 3 ? "another" : id, of: "s_1" },
         ...{ eventId: webhookEventId("session", "s_1", sequence), type: "session.ready" as const, sequence },
         ...{ outcome: sequence === 2 ? ("failed" as const) : ("delivered" as const), tries: 1, tookMs: 3 },
@@ -171,7 +171,7 @@ describe("a webhook", () => {
   });
 
   test("is sent one event again by its id, with the same body", async () => {
-    await rig.bus.publish(webhooks, aMessage(id, 1));
+    await rig.bus.streams.publish(webhooks, aMessage(id, 1));
     const { status, body } = await rig.post(`/api/webhooks/${id}/replay`, { eventId: "evt_session_s_1_1" });
     expect([status, body.replayed, body.complete]).toEqual([202, 1, true]);
     const [first, again] = rig.server.stored(webhooks).map(({ message }) => message);
@@ -183,7 +183,7 @@ describe("a webhook", () => {
 
   test("is sent again all that happened since a time, and repeats are not repeated", async () => {
     for (let day = 1; day <= 4; day++)
-      await rig.bus.publish(webhooks, aMessage(id, day, `2026-01-0${day}T00:00:00.000Z`));
+      await rig.bus.streams.publish(webhooks, aMessage(id, day, `2026-01-0${day}T00:00:00.000Z`));
     const since = { since: "2026-01-03T00:00:00Z" };
     expect((await rig.post(`/api/webhooks/${id}/replay`, since)).body.replayed).toBe(2);
     expect((await rig.post(`/api/webhooks/${id}/replay`, since)).body.replayed).toBe(2);

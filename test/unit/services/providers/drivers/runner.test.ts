@@ -137,7 +137,7 @@ describe("an agent runner", () => {
     await world.handOff(aHandoff());
     await world.until(() => world.runner.seen.length === 2, "the second asking");
     await world.outcome(
-      world.client.publish(sessionEvents, {
+      world.client.streams.publish(sessionEvents, {
         type: "end_requested",
         tenant: "acme",
         sessionId: session()?.sessionId ?? "",

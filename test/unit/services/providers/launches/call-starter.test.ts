@@ -1,11 +1,12 @@
 // Telephone calls into a room where a warm agent waits: dispatcher and connectors together, with scripted telephones.
+
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
+import { overrideBus } from "../../../../../libs/bus/override-bus.ts";
 import { hosts, launches } from "../../../../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../../../../libs/contracts/errors.ts";
 import { AT, aHost } from "../../../../kit/fixtures/sessions.ts";
 import { callWorld } from "../../../../kit/worlds/call-world.ts";
-import { withOther } from "../../../../kit/worlds/task-world.ts";
 
 const HUNG_UP = { status: "hungUp", unanswered: true, providerReason: "ended before it was answered" };
 
@@ -128,9 +129,9 @@ describe("a call by SIP", () => {
     const { connector, call, when, launchWhen, phones, client, outcome } = await callWorld();
     await connector("c-1");
     const sales = { status: "running" as const, warm: 9, hot: 0, warming: 0, busy: 0, max: 99 };
-    const before = await outcome(client.read(hosts, "h1"));
+    const before = await outcome(client.kv.get(hosts, "h1"));
     await outcome(
-      client.save(hosts, aHost("h1", 2, { maxAgents: 99, profiles: { sales } }), before?.revision ?? 0),
+      client.kv.update(hosts, aHost("h1", 2, { maxAgents: 99, profiles: { sales } }), before?.revision ?? 0),
     );
     await call("s", { profile: "sales" });
     const record = await when("s", "ended");
@@ -185,12 +186,12 @@ describe("a call by SIP", () => {
     const { connector, call, dialled, phones, launchWhen, endAsked } = await callWorld();
     let failures = 0;
     await connector("c-1", (bus) => {
-      const save: Bus["save"] = async (bucket, value, revision) => {
+      const update: Bus["kv"]["update"] = async (bucket, value, revision) => {
         const isEnd = bucket.name === "launches" && (value as { state?: string }).state === "over";
         if (isEnd && ++failures <= 2) throw new GreenroomError("storage_unavailable", "no leader");
-        return bus.save(bucket, value, revision);
+        return bus.kv.update(bucket, value, revision);
       };
-      return withOther(bus, { save });
+      return overrideBus(bus, { kv: { update } });
     });
     await call("s");
     const dial = await dialled();
@@ -286,7 +287,7 @@ describe("with several connectors", () => {
     await call("s");
     await when("s", "ready");
     await outcome(
-      client.save(
+      client.kv.update(
         launches,
         {
           v: 1,

@@ -69,7 +69,7 @@ test.each(SEEDS)("every session is decided, and no attempt is launched twice (se
 
   for (const id of ids) {
     const ended = { tenant: "t", sessionId: id, at: AT, endedReason: "completed", reason: "bye" } as const;
-    await outcome(client.publish(sessionEvents, { type: "end_requested", ...ended }));
+    await outcome(client.streams.publish(sessionEvents, { type: "end_requested", ...ended }));
   }
   await clock.advance(30_000);
   expect(provider.jobs).toEqual([]);

@@ -1,12 +1,13 @@
 // What connectors must get right when two things happen to one launch at once.
+
 import { expect, test } from "vitest";
+import { overrideBus } from "../../../../../libs/bus/override-bus.ts";
 import { sessions } from "../../../../../libs/contracts/buckets.ts";
 import { providerHostOf } from "../../../../../libs/contracts/providers/provider.ts";
 import { releaseCommand } from "../../../../../libs/contracts/streams.ts";
 import { sleep } from "../../../../../libs/runtime/clock.ts";
 import type { ProviderDriver } from "../../../../../services/providers/drivers/driver.ts";
 import { providerWorld } from "../../../../kit/worlds/provider-world.ts";
-import { withOther } from "../../../../kit/worlds/task-world.ts";
 
 test("a launch is not launched by a connector that was stopped before it asked, once another has", async () => {
   const { connector, request, when, provider, launch, clock } = await providerWorld();
@@ -16,12 +17,14 @@ test("a launch is not launched by a connector that was stopped before it asked, 
   });
   // It has accepted, and reads the record once more when it is stopped.
   const first = await connector("c-1", (bus) =>
-    withOther(bus, {
-      watch: (bucket, see) => bus.watch(bucket, bucket.name === sessions.name ? () => {} : see),
-      read: async (bucket, key) => {
-        const entry = await bus.read(bucket, key);
-        if (bucket.name === sessions.name && launch("s") !== undefined) await heard;
-        return entry;
+    overrideBus(bus, {
+      kv: {
+        watch: (bucket, see) => bus.kv.watch(bucket, bucket.name === sessions.name ? () => {} : see),
+        get: async (bucket, key) => {
+          const entry = await bus.kv.get(bucket, key);
+          if (bucket.name === sessions.name && launch("s") !== undefined) await heard;
+          return entry;
+        },
       },
     }),
   );
@@ -64,7 +67,7 @@ test("a launch is ended once with its provider when it is told so twice while it
   expect(await clock.runUntil(() => looks > 0, 10_000)).toBe(true);
   const release = { tenant: "t", sessionId: "s", attempt: 1, reason: "the user hung up" };
   const host = providerHostOf("livekit");
-  const told = [1, 2].map(() => client.request(releaseCommand, host, release));
+  const told = [1, 2].map(() => client.core.request(releaseCommand, host, release));
   await outcome(Promise.all(told));
   expect(launch("s")?.state).toBe("over");
   expect(provider.ended).toEqual(["s.1"]);

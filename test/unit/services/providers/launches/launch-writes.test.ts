@@ -1,12 +1,13 @@
 // What a connector saves of its launches, and whose it takes it for when an answer of the store was lost.
+
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
+import { overrideBus } from "../../../../../libs/bus/override-bus.ts";
 import { launches } from "../../../../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../../../../libs/contracts/errors.ts";
 import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
 import { sleep } from "../../../../../libs/runtime/clock.ts";
 import { providerWorld } from "../../../../kit/worlds/provider-world.ts";
-import { withOther } from "../../../../kit/worlds/task-world.ts";
 
 describe("what a connector writes of a launch", () => {
   test("and what is stored though the answer was lost, is its own: it goes on from there at once", async () => {
@@ -48,7 +49,7 @@ describe("what a connector writes of a launch", () => {
   test("is a sign of its life, though none of its beats was heard", async () => {
     const { clock, connector, request, when, provider, launch } = await providerWorld();
     await connector("c-1");
-    await connector("c-2", (bus) => withOther(bus, { subscribe: async () => async () => {} }));
+    await connector("c-2", (bus) => overrideBus(bus, { core: { subscribe: async () => async () => {} } }));
     await clock.advance(10_000);
     provider.first = { is: "ready" };
     provider.script.push(async (_order, start) => {
@@ -64,12 +65,14 @@ describe("what a connector writes of a launch", () => {
 
 /** A bus that tells nobody that the first launch of a state was saved. */
 function losingFirst(bus: Bus, state: LaunchRecord["state"], count: () => number): Bus {
-  return withOther(bus, {
-    save: async (bucket, value, revision) => {
-      const saved = await bus.save(bucket, value, revision);
-      const isIt = bucket.name === launches.name && (value as { state?: string }).state === state;
-      if (isIt && count() === 0) throw new GreenroomError("storage_unavailable", "no answer");
-      return saved;
+  return overrideBus(bus, {
+    kv: {
+      update: async (bucket, value, revision) => {
+        const saved = await bus.kv.update(bucket, value, revision);
+        const isIt = bucket.name === launches.name && (value as { state?: string }).state === state;
+        if (isIt && count() === 0) throw new GreenroomError("storage_unavailable", "no answer");
+        return saved;
+      },
     },
   });
 }

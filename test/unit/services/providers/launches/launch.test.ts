@@ -1,5 +1,8 @@
 // Sessions whose agent a provider brings: dispatcher, connectors and janitor together, with a scripted provider.
+
 import { describe, expect, test } from "vitest";
+import type { Bus } from "../../../../../libs/bus/bus.ts";
+import { overrideBus } from "../../../../../libs/bus/override-bus.ts";
 import { providerHostOf } from "../../../../../libs/contracts/providers/provider.ts";
 import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
 import { AT } from "../../../../kit/fixtures/sessions.ts";
@@ -53,7 +56,7 @@ describe("a session of a provider", () => {
     provider.first = { is: "ready", users: 1 };
     await request("s");
     await when("s", "ready");
-    await outcome(client.publish(sessionEvents, ended("s")));
+    await outcome(client.streams.publish(sessionEvents, ended("s")));
     await when("s", "ended");
     await clock.advance(2000);
     expect(provider.ended).toContain("s.1");
@@ -68,7 +71,7 @@ describe("a session of a provider", () => {
     await request("s");
     await when("s", "ready");
     provider.isReachable = false;
-    await outcome(client.publish(sessionEvents, ended("s")));
+    await outcome(client.streams.publish(sessionEvents, ended("s")));
     await when("s", "ended");
     await clock.advance(30_000);
     expect(launch("s")?.state).toBe("ready");
@@ -314,11 +317,11 @@ test("what could not be said is said again, without any janitor", async () => {
   const { connector, request, when, provider } = await providerWorld();
   let refusals = 2;
   await connector("c-1", (bus) => {
-    const publish = bus.publish.bind(bus);
-    return Object.assign(bus, {
-      publish: (...said: Parameters<typeof publish>) =>
-        refusals-- > 0 ? Promise.reject(new Error("the stream is away")) : publish(...said),
-    });
+    const publish: Bus["streams"]["publish"] = (channel, message) =>
+      refusals-- > 0
+        ? Promise.reject(new Error("the stream is away"))
+        : bus.streams.publish(channel, message);
+    return overrideBus(bus, { streams: { publish } });
   });
   provider.first = { is: "ready" };
   await request("s");

@@ -1,6 +1,8 @@
 // Sessions whose call VAPI makes: dispatcher and connectors on a memory bus, and a server that stands in for VAPI.
+
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
+import { overrideBus } from "../../../../../libs/bus/override-bus.ts";
 import { launches, sessions } from "../../../../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../../../../libs/contracts/errors.ts";
 import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
@@ -23,7 +25,6 @@ import { AT, anEvent, defaults } from "../../../../kit/fixtures/sessions.ts";
 import { createRandom } from "../../../../kit/random.ts";
 import { until } from "../../../../kit/until.ts";
 import { LIMITS } from "../../../../kit/worlds/provider-world.ts";
-import { withOther } from "../../../../kit/worlds/task-world.ts";
 import { createMemoryServer } from "../../../../simulation/nats/memory-server.ts";
 
 const ASSISTANT = "0f1e2d3c-0000-4000-8000-000000000001";
@@ -94,7 +95,7 @@ async function scene() {
     return { kill };
   };
   const call = (id: string) =>
-    client.publish(
+    client.streams.publish(
       sessionEvents,
       anEvent(id, { profile: "sales", provider: "vapi", call: { to: "+15550100" } }),
     );
@@ -250,7 +251,7 @@ describe("a session that VAPI calls for", () => {
     const { id } = await theCall();
     vapi.move(id, "in-progress");
     await when("s", "ready");
-    await client.publish(sessionEvents, endAsked("s"));
+    await client.streams.publish(sessionEvents, endAsked("s"));
     await when("s", "ended");
     await launchWhen("s", ({ state }) => state === "over");
     expect(vapi.calls[0]).toMatchObject({ status: "ended", endedReason: "manually-canceled" });
@@ -266,7 +267,7 @@ describe("a session that VAPI calls for", () => {
     const { id } = await theCall();
     vapi.move(id, status);
     await launchWhen("s", (launch) => launch.externalId === id);
-    await client.publish(sessionEvents, endAsked("s"));
+    await client.streams.publish(sessionEvents, endAsked("s"));
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
       call: { status: "hungUp", unanswered: true, providerReason },
     });
@@ -318,7 +319,7 @@ describe("a second attempt of a session whose call was made", () => {
     await call("s");
     await until(() => asked() === 1, { timeoutMs: 20_000, what: "VAPI is asked" });
     first.kill();
-    await client.publish(sessionEvents, joinOverdue("s"));
+    await client.streams.publish(sessionEvents, joinOverdue("s"));
     await connector("c-2");
     isRefused(await when("s", "ended"));
   }, 30_000);
@@ -327,17 +328,17 @@ describe("a second attempt of a session whose call was made", () => {
     vapi.listAfter(600_000);
     const { client, connector, call, when, launchWhen } = await scene();
     await connector("c-1", (bus) => {
-      const save: Bus["save"] = async (bucket, value, revision) => {
+      const update: Bus["kv"]["update"] = async (bucket, value, revision) => {
         const { attempt, state } = value as Partial<LaunchRecord>;
         if (bucket.name === "launches" && attempt === 1 && state !== "intended" && state !== "over")
           throw new GreenroomError("storage_unavailable", "no leader");
-        return bus.save(bucket, value, revision);
+        return bus.kv.update(bucket, value, revision);
       };
-      return withOther(bus, { save });
+      return overrideBus(bus, { kv: { update } });
     });
     await call("s");
     await theCall();
-    await client.publish(sessionEvents, joinOverdue("s"));
+    await client.streams.publish(sessionEvents, joinOverdue("s"));
     isRefused(await when("s", "ended"));
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
       call: { status: "unknown" },

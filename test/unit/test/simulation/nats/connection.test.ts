@@ -1,6 +1,6 @@
 // Processes that are killed, frozen or cut off from the memory bus, in simulated time.
 import { describe, expect, test } from "vitest";
-import type { Verdict } from "../../../../../libs/bus/bus.ts";
+import type { Ack } from "../../../../../libs/bus/bus.ts";
 import { pools } from "../../../../../libs/contracts/buckets.ts";
 import { hostChanges, pingCommand, sessionEvents } from "../../../../../libs/contracts/streams.ts";
 import { sleep } from "../../../../../libs/runtime/clock.ts";
@@ -16,20 +16,20 @@ describe("a crashed process", () => {
     const [doomed, other, speaker] = [connect("doomed"), connect("other"), connect("speaker")];
     const seen: string[] = [];
     await outcome(
-      doomed.consume(sessionEvents, options, async () => {
+      doomed.streams.consume(sessionEvents, options, async () => {
         seen.push(`doomed at ${clock.monotonic()}`);
         await sleep(clock, MINUTE_MS);
         seen.push("doomed ended");
-        return "done";
+        return "ack";
       }),
     );
-    await outcome(speaker.publish(sessionEvents, anEvent("s")));
+    await outcome(speaker.streams.publish(sessionEvents, anEvent("s")));
     await clock.advance(7000);
     doomed.crash();
     await outcome(
-      other.consume(sessionEvents, options, async (_event, { deliveries }) => {
+      other.streams.consume(sessionEvents, options, async (_event, { deliveries }) => {
         seen.push(`other at ${clock.monotonic()}, delivery ${deliveries}`);
-        return "done";
+        return "ack";
       }),
     );
     await clock.advance(5 * MINUTE_MS);
@@ -41,23 +41,23 @@ describe("a crashed process", () => {
     const { clock, server, connect, outcome } = world();
     const [doomed, other] = [connect("doomed"), connect("other")];
     const heard: string[] = [];
-    await outcome(other.subscribe(hostChanges, (host) => heard.push(host.hostId)));
+    await outcome(other.core.subscribe(hostChanges, (host) => heard.push(host.hostId)));
     const calls: string[] = [];
     const follow = (name: string, call: Promise<unknown>) =>
       call.then(
         () => calls.push(name),
         () => calls.push(name),
       );
-    void follow("before", doomed.read(pools, "echo"));
+    void follow("before", doomed.kv.get(pools, "echo"));
     doomed.crash();
-    void follow("publish", doomed.publish(sessionEvents, anEvent("s")));
-    void follow("save", doomed.save(pools, aPool("echo"), 0));
-    void follow("request", doomed.request(pingCommand, "h", {}));
+    void follow("publish", doomed.streams.publish(sessionEvents, anEvent("s")));
+    void follow("save", doomed.kv.update(pools, aPool("echo"), 0));
+    void follow("request", doomed.core.request(pingCommand, "h", {}));
     void follow(
       "consume",
-      doomed.consume(sessionEvents, options, async () => "done"),
+      doomed.streams.consume(sessionEvents, options, async () => "ack"),
     );
-    doomed.publishTransient(hostChanges, aHost("h"));
+    doomed.core.publishTransient(hostChanges, aHost("h"));
     await clock.advance(MINUTE_MS);
     expect([calls, heard]).toEqual([[], []]);
     expect(server.stored(sessionEvents)).toEqual([]);
@@ -68,16 +68,16 @@ describe("a crashed process", () => {
     const { clock, connect, outcome } = world();
     const [doomed, other] = [connect("doomed"), connect("other")];
     const heard: string[] = [];
-    await outcome(doomed.serve(pingCommand, "h", ping));
-    await outcome(doomed.subscribe(hostChanges, () => heard.push("announcement")));
-    await outcome(doomed.watch(pools, () => heard.push("change")));
+    await outcome(doomed.core.serve(pingCommand, "h", ping));
+    await outcome(doomed.core.subscribe(hostChanges, () => heard.push("announcement")));
+    await outcome(doomed.kv.watch(pools, () => heard.push("change")));
     await clock.settle();
     doomed.crash();
-    await expect(outcome(other.request(pingCommand, "h", {}))).rejects.toMatchObject({
+    await expect(outcome(other.core.request(pingCommand, "h", {}))).rejects.toMatchObject({
       code: "no_responders",
     });
-    other.publishTransient(hostChanges, aHost("h"));
-    await outcome(other.save(pools, aPool("echo"), 0));
+    other.core.publishTransient(hostChanges, aHost("h"));
+    await outcome(other.kv.update(pools, aPool("echo"), 0));
     await clock.advance(MINUTE_MS);
     expect(heard).toEqual([]);
   });
@@ -87,9 +87,9 @@ describe("a paused process", () => {
   test("it is asked in vain, then counts as gone, and is there again when it resumes", async () => {
     const { clock, connect, outcome } = world();
     const [frozen, other] = [connect("frozen"), connect("other")];
-    await outcome(frozen.serve(pingCommand, "h", ping));
+    await outcome(frozen.core.serve(pingCommand, "h", ping));
     frozen.pause();
-    const ask = () => outcome(other.request(pingCommand, "h", {}));
+    const ask = () => outcome(other.core.request(pingCommand, "h", {}));
     await expect(ask()).rejects.toMatchObject({ code: "timeout" });
     await clock.advance(20_000);
     await expect(ask()).rejects.toMatchObject({ code: "no_responders" });
@@ -101,10 +101,10 @@ describe("a paused process", () => {
     const { clock, server, connect, outcome } = world();
     const [frozen, other] = [connect("frozen"), connect("other")];
     const seen: (number | undefined)[] = [];
-    await outcome(frozen.watch(pools, ({ value }) => seen.push(value?.min)));
+    await outcome(frozen.kv.watch(pools, ({ value }) => seen.push(value?.min)));
     frozen.pause();
-    await outcome(other.save(pools, aPool("echo", 7), 0));
-    const publishing = frozen.publish(sessionEvents, anEvent("s"));
+    await outcome(other.kv.update(pools, aPool("echo", 7), 0));
+    const publishing = frozen.streams.publish(sessionEvents, anEvent("s"));
     await clock.advance(1000);
     expect([seen, server.stored(sessionEvents)]).toEqual([[], []]);
     frozen.resume();
@@ -116,16 +116,16 @@ describe("a paused process", () => {
     const { clock, server, connect, outcome } = world();
     const [frozen, other] = [connect("frozen"), connect("other")];
     const seen: string[] = [];
-    const take = (name: string) => async (): Promise<Verdict> => {
+    const take = (name: string) => async (): Promise<Ack> => {
       seen.push(name);
       await sleep(clock, 100);
-      return "done";
+      return "ack";
     };
-    await outcome(frozen.consume(sessionEvents, options, take("frozen")));
-    await outcome(other.publish(sessionEvents, anEvent("s")));
+    await outcome(frozen.streams.consume(sessionEvents, options, take("frozen")));
+    await outcome(other.streams.publish(sessionEvents, anEvent("s")));
     await clock.advance(50);
     frozen.pause();
-    await outcome(other.consume(sessionEvents, options, take("other")));
+    await outcome(other.streams.consume(sessionEvents, options, take("other")));
     await clock.advance(20_000);
     expect(seen).toEqual(["frozen", "other"]);
     frozen.resume();
@@ -142,11 +142,11 @@ describe("a process that is cut off", () => {
     const { clock, connect, outcome } = world();
     const [lonely, other] = [connect("lonely"), connect("other")];
     const seen: (number | undefined)[] = [];
-    await outcome(lonely.watch(pools, ({ value }) => seen.push(value?.min)));
+    await outcome(lonely.kv.watch(pools, ({ value }) => seen.push(value?.min)));
     lonely.cut();
-    const first = (await outcome(other.save(pools, aPool("echo", 1), 0))) ?? 0;
-    await outcome(other.save(pools, aPool("echo", 2), first));
-    const read = outcome(lonely.read(pools, "echo"));
+    const first = (await outcome(other.kv.update(pools, aPool("echo", 1), 0))) ?? 0;
+    await outcome(other.kv.update(pools, aPool("echo", 2), first));
+    const read = outcome(lonely.kv.get(pools, "echo"));
     expect(lonely.isConnected()).toBe(true);
     await expect(read).rejects.toMatchObject({ code: "storage_unavailable" });
     expect(lonely.isConnected()).toBe(false);
@@ -154,7 +154,7 @@ describe("a process that is cut off", () => {
     lonely.heal();
     await clock.advance(1);
     expect(seen).toEqual([1, 2]);
-    expect((await outcome(lonely.read(pools, "echo")))?.value.min).toBe(2);
+    expect((await outcome(lonely.kv.get(pools, "echo")))?.value.min).toBe(2);
   });
 
   test("what it wrote meanwhile was lost or comes later, and it can't tell", async () => {
@@ -163,7 +163,7 @@ describe("a process that is cut off", () => {
       const { clock, server, connect, outcome } = world({}, seed);
       const lonely = connect("lonely");
       lonely.cut();
-      await expect(outcome(lonely.publish(sessionEvents, anEvent("s")))).rejects.toMatchObject({
+      await expect(outcome(lonely.streams.publish(sessionEvents, anEvent("s")))).rejects.toMatchObject({
         code: "storage_unavailable",
       });
       lonely.heal();

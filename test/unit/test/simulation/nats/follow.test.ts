@@ -1,6 +1,6 @@
 // Following a bucket of the memory server, in simulated time: what a follower may not miss, and what it may.
 import { describe, expect, test } from "vitest";
-import type { Bus, Change, Verdict } from "../../../../../libs/bus/bus.ts";
+import type { Ack, Bus, Change } from "../../../../../libs/bus/bus.ts";
 import { hosts, pools, sessions } from "../../../../../libs/contracts/buckets.ts";
 import type { HostRecord } from "../../../../../libs/contracts/fleet/host.ts";
 import { pingCommand } from "../../../../../libs/contracts/streams.ts";
@@ -25,9 +25,9 @@ const roughFaults: Partial<Faults> = {
 /** Saves until it is certain that it is saved. */
 async function saveSurely(bus: Bus, sequence: number, id: string): Promise<void> {
   for (;;) {
-    const standing = await bus.read(hosts, id).catch(() => undefined);
+    const standing = await bus.kv.get(hosts, id).catch(() => undefined);
     if (standing?.value.sequence === sequence) return;
-    await bus.save(hosts, aHost(id, sequence), standing?.revision ?? 0).catch(() => undefined);
+    await bus.kv.update(hosts, aHost(id, sequence), standing?.revision ?? 0).catch(() => undefined);
   }
 }
 
@@ -39,13 +39,13 @@ describe.each([1, 3] as const)("a follower on %i replicas", (replicas) => {
       const done = new Map<string, number>();
       const follow = (name: string) => {
         const client = connect(name);
-        const note = async ({ key, value }: Change<HostRecord>): Promise<Verdict> => {
+        const note = async ({ key, value }: Change<HostRecord>): Promise<Ack> => {
           await sleep(clock, 300);
           // What a dead process does is seen by nobody.
           if (client.isConnected()) done.set(key, Math.max(done.get(key) ?? 0, value?.sequence ?? 0));
-          return "done";
+          return "ack";
         };
-        const begin = (): Promise<unknown> => client.follow(hosts, options, note).catch(begin);
+        const begin = (): Promise<unknown> => client.kv.consume(hosts, options, note).catch(begin);
         void begin();
         return client;
       };
@@ -78,22 +78,22 @@ test("a removal is told to who hears of it in time, and not to who was away for 
     const client = connect(name);
     const note = async ({ key, value }: Change<unknown>) => {
       seen.push(`${name} ${key} ${value === undefined ? "gone" : "there"}`);
-      return "done" as const;
+      return "ack" as const;
     };
-    return { client, following: client.follow(pools, { durable: "d", concurrency: 1 }, note) };
+    return { client, following: client.kv.consume(pools, { durable: "d", concurrency: 1 }, note) };
   };
   const first = follow("first");
   await outcome(first.following);
-  for (const profile of ["a", "b", "c"]) await outcome(writer.save(pools, aPool(profile, 1), 0));
-  await outcome(writer.remove(pools, "a", 1));
+  for (const profile of ["a", "b", "c"]) await outcome(writer.kv.update(pools, aPool(profile, 1), 0));
+  await outcome(writer.kv.delete(pools, "a", 1));
   await clock.advance(1000);
   expect(seen).toEqual(["first a there", "first b there", "first c there", "first a gone"]);
 
   first.client.crash();
   seen.length = 0;
-  await outcome(writer.remove(pools, "b", 2));
+  await outcome(writer.kv.delete(pools, "b", 2));
   await clock.advance(MINUTE_MS);
-  await outcome(writer.remove(pools, "c", 3));
+  await outcome(writer.kv.delete(pools, "c", 3));
   await clock.advance(MINUTE_MS + 1000);
   await outcome(follow("second").following);
   await clock.advance(1000);
@@ -103,16 +103,19 @@ test("a removal is told to who hears of it in time, and not to who was away for 
 test("a purge that is cut off on its way has removed a part, and removes the rest when it is done again", async () => {
   const { connect, outcome, server } = world({ refuse: 0.3 }, 3);
   const bus = connect("eraser");
-  const save = (id: string) => bus.save(sessions, aSession(id, { tenant: "t" }), 0).catch(() => undefined);
+  const save = (id: string) =>
+    bus.kv.update(sessions, aSession(id, { tenant: "t" }), 0).catch(() => undefined);
   for (let n = 0; n < 30; n++) await outcome(save(`s${n}`));
   const before = server.standing(sessions).length;
   expect(before).toBeGreaterThan(10);
-  await expect(outcome(bus.purge(sessions, "t.>"))).rejects.toMatchObject({ code: "storage_unavailable" });
+  await expect(outcome(bus.admin.purge(sessions, "t.>"))).rejects.toMatchObject({
+    code: "storage_unavailable",
+  });
   const left = server.standing(sessions).length;
   expect(left).toBeGreaterThan(0);
   expect(left).toBeLessThan(before);
   server.calm();
-  expect(await outcome(bus.purge(sessions, "t.>"))).toBe(left);
+  expect(await outcome(bus.admin.purge(sessions, "t.>"))).toBe(left);
   expect(server.standing(sessions)).toEqual([]);
 });
 
@@ -121,13 +124,15 @@ test("one of a queue that hangs is asked on until it is given up, and then the o
   const [hung, well, asker] = [connect("hung"), connect("well"), connect("asker")];
   for (const one of [hung, well]) {
     await outcome(
-      one.serve(pingCommand, "h", async () => ({ hostId: one.name, epoch: 1, sequence: 1 }), { queue: "q" }),
+      one.core.serve(pingCommand, "h", async () => ({ hostId: one.name, epoch: 1, sequence: 1 }), {
+        queue: "q",
+      }),
     );
   }
   await clock.advance(10);
   hung.pause();
   const ask = () =>
-    outcome(asker.request(pingCommand, "h", {})).then(
+    outcome(asker.core.request(pingCommand, "h", {})).then(
       ({ hostId: id }) => id,
       ({ code }) => code,
     );

@@ -17,12 +17,12 @@ describe("faults of the network and the store", () => {
     const bus = connect("bus");
     const seen: number[] = [];
     await outcome(
-      bus.consume(sessionEvents, options, async (_event, { deliveries }) => {
+      bus.streams.consume(sessionEvents, options, async (_event, { deliveries }) => {
         seen.push(deliveries);
-        return "done";
+        return "ack";
       }),
     );
-    await outcome(bus.publish(sessionEvents, anEvent("s")));
+    await outcome(bus.streams.publish(sessionEvents, anEvent("s")));
     await clock.advance(1);
     expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unsettled: 0 });
     server.calm();
@@ -36,12 +36,12 @@ describe("faults of the network and the store", () => {
     const bus = connect("bus");
     const seen: string[] = [];
     await outcome(
-      bus.consume(sessionEvents, options, async (_event, { deliveries }) => {
+      bus.streams.consume(sessionEvents, options, async (_event, { deliveries }) => {
         seen.push(`${deliveries} at ${clock.monotonic()}`);
-        return "done";
+        return "ack";
       }),
     );
-    await outcome(bus.publish(sessionEvents, anEvent("s")));
+    await outcome(bus.streams.publish(sessionEvents, anEvent("s")));
     await clock.advance(1000);
     server.calm();
     await clock.advance(MINUTE_MS);
@@ -53,7 +53,7 @@ describe("faults of the network and the store", () => {
     for (let seed = 0; seed < 40; seed++) {
       const { clock, server, connect, outcome } = world({ ambiguous: 1 }, seed);
       const bus = connect("bus");
-      const answer = await outcome(bus.save(pools, aPool("echo"), 0)).catch((error) => error.code);
+      const answer = await outcome(bus.kv.update(pools, aPool("echo"), 0)).catch((error) => error.code);
       const writtenThen = server.written(pools).length;
       await clock.advance(MINUTE_MS);
       outcomes.add(`${answer}: ${writtenThen}, then ${server.written(pools).length}`);
@@ -69,11 +69,11 @@ describe("faults of the network and the store", () => {
     for (let seed = 0; seed < 20; seed++) {
       const { clock, server, connect, outcome } = world({ ambiguous: 1 }, seed);
       const bus = connect("bus");
-      await expect(outcome(bus.publish(sessionEvents, anEvent("s")))).rejects.toMatchObject({
+      await expect(outcome(bus.streams.publish(sessionEvents, anEvent("s")))).rejects.toMatchObject({
         code: "storage_unavailable",
       });
       server.calm();
-      await outcome(bus.publish(sessionEvents, anEvent("s")));
+      await outcome(bus.streams.publish(sessionEvents, anEvent("s")));
       await clock.advance(MINUTE_MS);
       expect(server.stored(sessionEvents)).toHaveLength(1);
     }
@@ -82,37 +82,37 @@ describe("faults of the network and the store", () => {
   test("the same message is stored again after the window of ten minutes", async () => {
     const { clock, connect, outcome } = world();
     const bus = connect("bus");
-    await outcome(bus.publish(sessionEvents, anEvent("s")));
+    await outcome(bus.streams.publish(sessionEvents, anEvent("s")));
     await clock.advance(9 * MINUTE_MS);
-    expect(await outcome(bus.publish(sessionEvents, anEvent("s")))).toEqual({ duplicate: true });
+    expect(await outcome(bus.streams.publish(sessionEvents, anEvent("s")))).toEqual({ duplicate: true });
     await clock.advance(2 * MINUTE_MS);
-    expect(await outcome(bus.publish(sessionEvents, anEvent("s")))).toEqual({ duplicate: false });
+    expect(await outcome(bus.streams.publish(sessionEvents, anEvent("s")))).toEqual({ duplicate: false });
   });
 
   test("a store that refuses changes nothing, and a full one still takes updates", async () => {
     const { server, connect, outcome } = world();
     const bus = connect("bus");
-    const revision = (await outcome(bus.save(pools, aPool("old"), 0))) ?? 0;
+    const revision = (await outcome(bus.kv.update(pools, aPool("old"), 0))) ?? 0;
     server.setFaults({ refuse: 1 });
     const refused = { code: "storage_unavailable" };
-    await expect(outcome(bus.save(pools, aPool("old", 9), revision))).rejects.toMatchObject(refused);
-    await expect(outcome(bus.read(pools, "old"))).rejects.toMatchObject(refused);
+    await expect(outcome(bus.kv.update(pools, aPool("old", 9), revision))).rejects.toMatchObject(refused);
+    await expect(outcome(bus.kv.get(pools, "old"))).rejects.toMatchObject(refused);
     server.setFaults({ refuse: 0, full: true });
-    expect((await outcome(bus.read(pools, "old")))?.value.min).toBe(aPool("old").min);
-    expect(await outcome(bus.save(pools, aPool("old", 3), revision))).toBe(revision + 1);
+    expect((await outcome(bus.kv.get(pools, "old")))?.value.min).toBe(aPool("old").min);
+    expect(await outcome(bus.kv.update(pools, aPool("old", 3), revision))).toBe(revision + 1);
     const full = { code: "storage_full" };
-    await expect(outcome(bus.save(pools, aPool("new"), 0))).rejects.toMatchObject(full);
-    await expect(outcome(bus.publish(sessionEvents, anEvent("s")))).rejects.toMatchObject(full);
+    await expect(outcome(bus.kv.update(pools, aPool("new"), 0))).rejects.toMatchObject(full);
+    await expect(outcome(bus.streams.publish(sessionEvents, anEvent("s")))).rejects.toMatchObject(full);
   });
 
   test("a dropped question or answer is a time-out, a dropped announcement is not heard", async () => {
     const { clock, connect, outcome } = world({ drop: 1 });
     const [bus, other] = [connect("bus"), connect("other")];
     const heard: string[] = [];
-    await outcome(other.serve(pingCommand, "h", ping));
-    await outcome(other.subscribe(hostChanges, (host) => heard.push(host.hostId)));
-    await expect(outcome(bus.request(pingCommand, "h", {}))).rejects.toMatchObject({ code: "timeout" });
-    bus.publishTransient(hostChanges, aHost("h"));
+    await outcome(other.core.serve(pingCommand, "h", ping));
+    await outcome(other.core.subscribe(hostChanges, (host) => heard.push(host.hostId)));
+    await expect(outcome(bus.core.request(pingCommand, "h", {}))).rejects.toMatchObject({ code: "timeout" });
+    bus.core.publishTransient(hostChanges, aHost("h"));
     await clock.advance(1000);
     expect(heard).toEqual([]);
   });
@@ -121,10 +121,10 @@ describe("faults of the network and the store", () => {
     const { clock, connect, outcome } = world({ hopMs: [1, 20] });
     const [bus, other] = [connect("bus"), connect("other")];
     const heard: number[] = [];
-    await outcome(other.subscribe(hostChanges, ({ sequence }) => heard.push(sequence)));
+    await outcome(other.core.subscribe(hostChanges, ({ sequence }) => heard.push(sequence)));
     await clock.advance(100);
     for (let sequence = 1; sequence <= 30; sequence++)
-      bus.publishTransient(hostChanges, aHost("h", sequence));
+      bus.core.publishTransient(hostChanges, aHost("h", sequence));
     await clock.advance(1000);
     expect([...heard].sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, index) => index + 1));
     expect(heard).not.toEqual([...heard].sort((a, b) => a - b));
@@ -134,10 +134,10 @@ describe("faults of the network and the store", () => {
     const { clock, connect, outcome } = world({ hopMs: [1, 5], stale: 0.5, staleMs: 2000, skip: 0.5 });
     const [bus, other] = [connect("bus"), connect("other")];
     const seen: (PoolTarget | undefined)[] = [];
-    await outcome(other.watch(pools, ({ value }) => seen.push(value)));
+    await outcome(other.kv.watch(pools, ({ value }) => seen.push(value)));
     let revision = 0;
     for (let min = 1; min <= 50; min++) {
-      revision = (await outcome(bus.save(pools, aPool("echo", min), revision))) ?? -1;
+      revision = (await outcome(bus.kv.update(pools, aPool("echo", min), revision))) ?? -1;
     }
     await clock.advance(10_000);
     const told = seen.map((target) => target?.min ?? 0);
@@ -167,23 +167,23 @@ test("one seed gives one run, another seed another", async () => {
     const note = (line: string) => log.push(`${clock.monotonic().toFixed(3)} ${line}`);
     for (const name of ["a", "b", "c"]) {
       const bus = connect(name);
-      void bus
+      void bus.kv
         .watch(pools, ({ key, revision }) => note(`${name} saw ${key} at ${revision}`))
         .catch(() => note(`${name} can't watch`));
-      void bus
+      void bus.streams
         .consume(sessionEvents, options, async (event, { deliveries }) => {
           note(`${name} has ${event.sessionId} for the ${deliveries}. time`);
-          const entry = await bus.read(pools, "echo");
-          const saved = await bus.save(
+          const entry = await bus.kv.get(pools, "echo");
+          const saved = await bus.kv.update(
             pools,
             aPool("echo", (entry?.value.min ?? 0) + 1),
             entry?.revision ?? 0,
           );
-          return saved === undefined ? "retry" : "done";
+          return saved === undefined ? "nak" : "ack";
         })
         .catch(() => note(`${name} can't consume`));
       for (let index = 0; index < 10; index++) {
-        void bus
+        void bus.streams
           .publish(sessionEvents, anEvent(`${name}${index}`))
           .catch(() => note(`${name}${index} failed`));
       }

@@ -11,7 +11,10 @@ describe("on three replicas", () => {
   test("a write in flight keeps others out, and they are told that theirs didn't happen", async () => {
     const { server, connect, outcome } = world(slowly, 1, 3);
     const [one, two] = [connect("one"), connect("two")];
-    const both = Promise.all([one.save(pools, aPool("echo", 1), 0), two.save(pools, aPool("echo", 2), 0)]);
+    const both = Promise.all([
+      one.kv.update(pools, aPool("echo", 1), 0),
+      two.kv.update(pools, aPool("echo", 2), 0),
+    ]);
     expect(await outcome(both)).toEqual([1, undefined]);
     expect(server.faultCounts().get("refused for a write in flight")).toBe(1);
     expect(server.standing(pools).map(({ value }) => value.min)).toEqual([1]);
@@ -21,13 +24,13 @@ describe("on three replicas", () => {
     for (let seed = 0; seed < 20; seed++) {
       const { clock, server, connect, outcome } = world(slowly, seed, 3);
       const [one, two] = [connect("one"), connect("two")];
-      const first = one.save(pools, aPool("echo", 1), 0).catch((error) => error.code);
-      expect(await outcome(two.save(pools, aPool("echo", 2), 0))).toBeUndefined();
+      const first = one.kv.update(pools, aPool("echo", 1), 0).catch((error) => error.code);
+      expect(await outcome(two.kv.update(pools, aPool("echo", 2), 0))).toBeUndefined();
       server.loseLeaders();
       server.lead();
       const kept = server.standing(pools).length;
       expect(await outcome(first)).toBe(kept === 1 ? 1 : "storage_unavailable");
-      expect(await outcome(two.save(pools, aPool("echo", 3), kept))).toBe(kept + 1);
+      expect(await outcome(two.kv.update(pools, aPool("echo", 3), kept))).toBe(kept + 1);
       await clock.advance(MINUTE_MS);
       expect(server.written(pools)).toHaveLength(kept + 1);
     }
@@ -36,10 +39,10 @@ describe("on three replicas", () => {
   test("what was acknowledged survives an election, and calls during it wait for its end", async () => {
     const { clock, server, connect, outcome } = world(slowly, 2, 3);
     const bus = connect("bus");
-    expect(await outcome(bus.save(pools, aPool("echo", 1), 0))).toBe(1);
-    await outcome(bus.publish(sessionEvents, anEvent("s")));
+    expect(await outcome(bus.kv.update(pools, aPool("echo", 1), 0))).toBe(1);
+    await outcome(bus.streams.publish(sessionEvents, anEvent("s")));
     server.loseLeaders();
-    const read = bus.read(pools, "echo");
+    const read = bus.kv.get(pools, "echo");
     await clock.advance(4000);
     server.lead();
     expect((await outcome(read))?.value.min).toBe(1);
@@ -50,7 +53,10 @@ describe("on three replicas", () => {
     const { server, connect, outcome } = world(slowly, 3, 3);
     const [one, two] = [connect("one"), connect("two")];
     const event = anEvent("s");
-    const both = Promise.all([one.publish(sessionEvents, event), two.publish(sessionEvents, event)]);
+    const both = Promise.all([
+      one.streams.publish(sessionEvents, event),
+      two.streams.publish(sessionEvents, event),
+    ]);
     expect(await outcome(both)).toEqual([{ duplicate: false }, { duplicate: true }]);
     expect(server.faultCounts().get("refused for a message in flight")).toBe(1);
     expect(server.stored(sessionEvents)).toHaveLength(1);
@@ -61,8 +67,8 @@ describe.each([1, 3] as const)("on %i replicas", (replicas) => {
   test("a write that arrives a second time is told as done, though its first answer is lost", async () => {
     const { server, connect, outcome } = world({ resend: 1 }, 4, replicas);
     const bus = connect("bus");
-    expect(await outcome(bus.save(pools, aPool("echo", 1), 0))).toBe(1);
-    expect(await outcome(bus.save(pools, aPool("echo", 2), 1))).toBe(2);
+    expect(await outcome(bus.kv.update(pools, aPool("echo", 1), 0))).toBe(1);
+    expect(await outcome(bus.kv.update(pools, aPool("echo", 2), 1))).toBe(2);
     expect(server.written(pools)).toHaveLength(2);
     expect(server.faultCounts().get("lost compare-and-set") ?? 0).toBe(replicas === 1 ? 2 : 0);
   });
@@ -70,10 +76,10 @@ describe.each([1, 3] as const)("on %i replicas", (replicas) => {
   test("who saves on an old revision is told that it lost", async () => {
     const { connect, outcome } = world({}, 5, replicas);
     const bus = connect("bus");
-    expect(await outcome(bus.save(pools, aPool("echo", 1), 0))).toBe(1);
-    expect(await outcome(bus.save(pools, aPool("echo", 2), 0))).toBeUndefined();
-    expect(await outcome(bus.remove(pools, "echo", 7))).toBe(false);
-    expect(await outcome(bus.remove(pools, "echo", 1))).toBe(true);
-    expect(await outcome(bus.save(pools, aPool("echo", 3), 0))).toBe(3);
+    expect(await outcome(bus.kv.update(pools, aPool("echo", 1), 0))).toBe(1);
+    expect(await outcome(bus.kv.update(pools, aPool("echo", 2), 0))).toBeUndefined();
+    expect(await outcome(bus.kv.delete(pools, "echo", 7))).toBe(false);
+    expect(await outcome(bus.kv.delete(pools, "echo", 1))).toBe(true);
+    expect(await outcome(bus.kv.update(pools, aPool("echo", 3), 0))).toBe(3);
   });
 });

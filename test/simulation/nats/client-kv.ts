@@ -1,12 +1,21 @@
-// Records as one client of the memory server reads and writes them.
-
-import { type Change, type Entry, type Stop, UnreadableRecord } from "../../../libs/bus/bus.ts";
-import { decodeRecord, encode } from "../../../libs/bus/codec.ts";
-import { type Keys, removeKey, saveKey } from "../../../libs/bus/compare-and-set.ts";
+// Buckets as one client of the memory server uses them.
+import {
+  type Ack,
+  type Change,
+  type ConsumeOptions,
+  type Delivery,
+  type Entry,
+  type KeyValue,
+  type Stop,
+  UnreadableRecord,
+} from "../../../libs/bus/bus.ts";
+import { decodeChange, decodeRecord, encode } from "../../../libs/bus/codec.ts";
+import { deleteKey, type Keys, updateKey } from "../../../libs/bus/compare-and-set.ts";
 import { storageErrorOf } from "../../../libs/bus/jetstream-errors.ts";
 import type { Bucket } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError, messageOf } from "../../../libs/contracts/errors.ts";
 import type { Link } from "./connection.ts";
+import type { Consuming } from "./consuming.ts";
 import { apiCode } from "./replication.ts";
 import type { Asking } from "./requests.ts";
 import { bucketOf, type MemoryWorld } from "./shared.ts";
@@ -14,51 +23,39 @@ import { subjectMatches } from "./streams.ts";
 import { readOnce } from "./values.ts";
 import type { Revision, Watcher } from "./watcher.ts";
 
-export class MemoryStore {
+export class MemoryKeyValue implements KeyValue {
   readonly #world: MemoryWorld;
   readonly #link: Link;
   readonly #asking: Asking;
+  readonly #consuming: Consuming;
 
-  constructor(world: MemoryWorld, link: Link, asking: Asking) {
+  constructor(world: MemoryWorld, link: Link, asking: Asking, consuming: Consuming) {
     this.#world = world;
     this.#link = link;
     this.#asking = asking;
+    this.#consuming = consuming;
   }
 
-  async read<T>(bucket: Bucket<T>, key: string): Promise<Entry<T> | undefined> {
+  async get<T>(bucket: Bucket<T>, key: string): Promise<Entry<T> | undefined> {
     const doing = `reading ${bucket.name}/${key}`;
     const found = await this.#newest(bucket, key, doing);
     return found?.data === undefined ? undefined : entryOf(bucket, found);
   }
 
-  async save<T>(bucket: Bucket<T>, value: T, revision: number): Promise<number | undefined> {
+  async update<T>(bucket: Bucket<T>, value: T, revision: number): Promise<number | undefined> {
     const key = bucket.keyOf(value);
     const data = encode(value);
     if (data.length > bucket.maxValueBytes) {
       throw new GreenroomError("payload_too_large", `${bucket.name}/${key} would have ${data.length} bytes.`);
     }
-    return saveKey(this.#keys(bucket, `saving ${bucket.name}/${key}`), key, data, revision);
+    return updateKey(this.#keys(bucket, `updating ${bucket.name}/${key}`), key, data, revision);
   }
 
-  async remove<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean> {
-    return removeKey(this.#keys(bucket, `removing ${bucket.name}/${key}`), key, revision);
+  async delete<T>(bucket: Bucket<T>, key: string, revision: number): Promise<boolean> {
+    return deleteKey(this.#keys(bucket, `deleting ${bucket.name}/${key}`), key, revision);
   }
 
-  /** Key by key, as on NATS: whoever is cut off on the way has purged a part. */
-  async purge<T>(bucket: Bucket<T>, filter: string): Promise<number> {
-    const doing = `purging ${bucket.name}/${filter}`;
-    const asked = bucketOf(this.#world, bucket);
-    const found = await this.#asking.read(doing, () => asked.purgeable(filter));
-    const purgeOne = (key: string) => this.#asking.write(doing, () => asked.purge(key), true);
-    try {
-      await Promise.all([...found.keys()].map(purgeOne));
-    } catch (error) {
-      throw storageErrorOf(doing, error, apiCode(error));
-    }
-    return [...found.values()].reduce((sum, count) => sum + count, 0);
-  }
-
-  async list<T>(bucket: Bucket<T>, filter = ">"): Promise<Entry<T>[]> {
+  async entries<T>(bucket: Bucket<T>, filter = ">"): Promise<Entry<T>[]> {
     const found = await this.#asking.read(`listing ${bucket.name}/${filter}`, () =>
       bucketOf(this.#world, bucket)
         .snapshot()
@@ -66,7 +63,7 @@ export class MemoryStore {
     );
     const entries: Entry<T>[] = [];
     for (const revision of found) {
-      this.#tell(bucket, revision, ({ key, value, revision }) => {
+      this.#pass(bucket, revision, ({ key, value, revision }) => {
         if (value !== undefined) entries.push({ key, value, revision });
       });
     }
@@ -79,13 +76,13 @@ export class MemoryStore {
     return found.filter(({ data }) => data !== undefined).map((revision) => entryOf(bucket, revision));
   }
 
-  async watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop> {
+  async watch<T>(bucket: Bucket<T>, handle: (change: Change<T>) => void): Promise<Stop> {
     const watched = bucketOf(this.#world, bucket);
     let isStopped = false;
-    const seeOne = (revision: Revision) => {
-      if (!isStopped) this.#tell(bucket, revision, see);
+    const passOne = (revision: Revision) => {
+      if (!isStopped) this.#pass(bucket, revision, handle);
     };
-    // What is written while the first answer travels must be told after it.
+    // Changes that are written while the first answer travels must come after it.
     let early: Revision[] | undefined = [];
     let watcher: Watcher | undefined;
     const unwatch = () => {
@@ -94,7 +91,7 @@ export class MemoryStore {
     };
     const begin = () => {
       watcher = watched.watch(this.#link, (revision) => {
-        if (early === undefined) seeOne(revision);
+        if (early === undefined) passOne(revision);
         else early.push(revision);
       });
       return watched.snapshot();
@@ -106,13 +103,28 @@ export class MemoryStore {
       unwatch();
       throw error;
     }
-    for (const revision of present) seeOne(revision);
-    for (const revision of early) seeOne(revision);
+    for (const revision of present) passOne(revision);
+    for (const revision of early) passOne(revision);
     early = undefined;
     return async () => unwatch();
   }
 
-  /** The bucket as `compare-and-set.ts` works with it. */
+  consume<T>(
+    bucket: Bucket<T>,
+    options: ConsumeOptions,
+    handle: (change: Change<T>, delivery: Delivery) => Promise<Ack>,
+  ): Promise<Stop> {
+    return this.#consuming.consume({
+      stream: `KV_${bucket.name}`,
+      decode: (message) => decodeChange(bucket, message, recordOf),
+      options,
+      handle,
+      isLeaderless: () => this.#world.fates.faults().leaderless,
+      consumer: () => bucketOf(this.#world, bucket).consumer(options.durable),
+    });
+  }
+
+  /** The bucket's keys for `compare-and-set.ts`. */
   #keys<T>(bucket: Bucket<T>, doing: string): Keys {
     const asked = bucketOf(this.#world, bucket);
     return this.#world.changeKeys({
@@ -120,7 +132,7 @@ export class MemoryStore {
       purge: (key, revision) => this.#asking.write(doing, () => asked.purge(key, revision)),
       newest: (key) => this.#newest(bucket, key, doing),
       codeOf: apiCode,
-      wordsFor: (error) => storageErrorOf(doing, error, apiCode(error)),
+      storageError: (error) => storageErrorOf(doing, error, apiCode(error)),
     });
   }
 
@@ -128,19 +140,19 @@ export class MemoryStore {
     return this.#asking.read(doing, () => bucketOf(this.#world, bucket).newest(key));
   }
 
-  #tell<T>(bucket: Bucket<T>, { key, revision, data }: Revision, see: (change: Change<T>) => void): void {
+  #pass<T>(bucket: Bucket<T>, { key, revision, data }: Revision, handle: (change: Change<T>) => void): void {
     if (data === undefined) {
-      see({ key, revision, value: undefined });
+      handle({ key, revision, value: undefined });
       return;
     }
     let value: T;
     try {
       value = recordOf(bucket, data, key);
     } catch (error) {
-      this.#world.log.error({ error }, "a record in the store can't be read; it is passed over");
+      this.#world.log.error({ error }, "skipped an unreadable record");
       return;
     }
-    see({ key, revision, value });
+    handle({ key, revision, value });
   }
 }
 
@@ -152,5 +164,5 @@ function entryOf<T>(bucket: Bucket<T>, { key, revision, data }: Revision): Entry
   }
 }
 
-export const recordOf = <T>(bucket: Bucket<T>, data: Uint8Array, key: string): T =>
+const recordOf = <T>(bucket: Bucket<T>, data: Uint8Array, key: string): T =>
   readOnce(data, bucket, () => decodeRecord(bucket, data, key));

@@ -1,0 +1,169 @@
+// Reads the stored messages of a stream, in either order.
+import { DeliverPolicy } from "nats";
+import type { Channel } from "../../contracts/streams.ts";
+import type { ReadOptions, Stored } from "../bus.ts";
+import { REQUEST_TIMEOUT_MS } from "../delivery-rules.ts";
+import type { JetStream } from "./connection.ts";
+import { getDirect, type RawMessage } from "./direct-get.ts";
+import { isNotFound } from "./errors.ts";
+
+/** @param decode returns undefined for a message that is skipped */
+export function readStream<T>(
+  jetstream: JetStream,
+  channel: Channel<T>,
+  options: ReadOptions,
+  decode: (message: RawMessage) => T | undefined,
+): Promise<Stored<T>[]> {
+  const reader = new StreamReader(jetstream, channel, options, decode);
+  return options.order === "newest-first" ? reader.newestFirst() : reader.oldestFirst();
+}
+
+/** Messages, and whether the stream holds more after them. */
+interface Part {
+  readonly messages: readonly RawMessage[];
+  readonly hasMore: boolean;
+}
+
+class StreamReader<T> {
+  readonly #jetstream: JetStream;
+  readonly #stream: string;
+  readonly #isDirect: boolean;
+  readonly #options: ReadOptions;
+  readonly #from: number;
+  readonly #to: number;
+  readonly #decode: (message: RawMessage) => T | undefined;
+
+  constructor(
+    jetstream: JetStream,
+    channel: Channel<T>,
+    options: ReadOptions,
+    decode: (message: RawMessage) => T | undefined,
+  ) {
+    this.#jetstream = jetstream;
+    this.#stream = channel.stream;
+    this.#isDirect = channel.allowDirect === true;
+    this.#options = options;
+    this.#from = Math.max(1, options.from ?? 1);
+    this.#to = options.to ?? Number.POSITIVE_INFINITY;
+    this.#decode = decode;
+  }
+
+  async oldestFirst(): Promise<Stored<T>[]> {
+    const { subject = ">", limit } = this.#options;
+    const found: Stored<T>[] = [];
+    let next = this.#from;
+    while (found.length < limit && next <= this.#to) {
+      const wanted = limit - found.length;
+      const part = await this.#ask(() =>
+        this.#isDirect ? this.#nextDirect(subject, next, wanted) : this.#nextFromLeader(subject, next),
+      );
+      for (const raw of part.messages) {
+        if (raw.sequence > this.#to) return found;
+        found.push(...this.#stored(raw));
+      }
+      if (!part.hasMore) return found;
+      next = (part.messages.at(-1)?.sequence ?? next) + 1;
+    }
+    return found;
+  }
+
+  async newestFirst(): Promise<Stored<T>[]> {
+    const { subject, from, to, limit } = this.#options;
+    if (subject === undefined) return this.#downFromNewest();
+    if (limit === 1 && from === undefined && to === undefined) {
+      const newest = await this.#ask(() => this.#get({ last_by_subj: subject }));
+      if (newest === undefined) return [];
+      const found = this.#stored(newest);
+      if (found.length > 0) return found;
+    }
+    return await this.#ask(() => this.#lastOn(subject));
+  }
+
+  /** One request per message: the leader returns the next one on the subject. */
+  async #nextFromLeader(subject: string, from: number): Promise<Part> {
+    // The client's types allow only one of these fields at a time.
+    const message = await this.#get({ seq: from, next_by_subj: subject } as { seq: number });
+    return { messages: message === undefined ? [] : [message], hasMore: message !== undefined };
+  }
+
+  /**
+   * Two requests, to any replica.
+   *
+   * nats-server looks for as many messages as it was asked for, and reads a large stream to its end if there are
+   * fewer. The first request therefore asks for one message, which comes with the number of those that follow.
+   * The second asks for no more than there are. The first one starts at the last message of the page before, where
+   * the server finds something at once.
+   */
+  async #nextDirect(subject: string, from: number, wanted: number): Promise<Part> {
+    const get = (seq: number, batch: number) =>
+      getDirect(this.#jetstream.link, this.#stream, { seq, next_by_subj: subject, batch });
+    const first = await get(Math.max(from - 1, 1), 1);
+    const [head] = first.messages;
+    if (head === undefined) return { messages: [], hasMore: false };
+    const begun = head.sequence >= from ? [head] : [];
+    const count = Math.min(wanted - begun.length, first.pending);
+    if (count === 0) return { messages: begun, hasMore: first.pending > 0 };
+    const rest = await get(head.sequence + 1, count);
+    const messages = [...begun, ...rest.messages];
+    // Messages that the first request counted may be removed before the second.
+    return { messages, hasMore: rest.messages.length > 0 && first.pending > count };
+  }
+
+  /** Message by message, since a page is not worth a consumer. */
+  async #downFromNewest(): Promise<Stored<T>[]> {
+    const { limit } = this.#options;
+    const { state } = await this.#ask(() => this.#jetstream.manager.streams.info(this.#stream));
+    const newest = Math.min(state.last_seq, this.#to);
+    // The first sequence of an empty stream is 0 after a restart, and no message has that number.
+    const oldest = Math.max(this.#from, state.first_seq);
+    const found: Stored<T>[] = [];
+    for (let upTo = newest; upTo >= oldest && found.length < limit; upTo -= limit) {
+      const count = Math.min(limit, upTo - oldest + 1);
+      const messages = await Promise.all(
+        Array.from({ length: count }, (_, index) => this.#ask(() => this.#get({ seq: upTo - index }))),
+      );
+      for (const raw of messages) if (raw !== undefined) found.push(...this.#stored(raw));
+    }
+    return found.slice(0, limit);
+  }
+
+  /** One pass over all messages on the subject: JetStream cannot read backwards. */
+  async #lastOn(subject: string): Promise<Stored<T>[]> {
+    const consumer = await this.#jetstream.js.consumers.get(this.#stream, {
+      filterSubjects: [subject],
+      deliver_policy: DeliverPolicy.StartSequence,
+      opt_start_seq: this.#from,
+    });
+    try {
+      const { num_pending: pending } = await consumer.info();
+      const found: Stored<T>[] = [];
+      if (pending > 0) {
+        const messages = await consumer.fetch({ max_messages: pending, expires: REQUEST_TIMEOUT_MS });
+        for await (const { seq, subject: at, data } of messages)
+          if (seq <= this.#to) found.push(...this.#stored({ sequence: seq, subject: at, data }));
+      }
+      return found.slice(-this.#options.limit).reverse();
+    } finally {
+      await consumer.delete().catch(() => {});
+    }
+  }
+
+  async #get(query: { seq: number } | { last_by_subj: string }): Promise<RawMessage | undefined> {
+    try {
+      const { seq, subject, data } = await this.#jetstream.manager.streams.getMessage(this.#stream, query);
+      return { sequence: seq, subject, data };
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
+  }
+
+  #stored(raw: RawMessage): Stored<T>[] {
+    const message = this.#decode(raw);
+    return message === undefined ? [] : [{ sequence: raw.sequence, message }];
+  }
+
+  #ask<R>(work: () => Promise<R>): Promise<R> {
+    return this.#jetstream.link.ask(`reading ${this.#options.subject ?? this.#stream}`, work, true);
+  }
+}
