@@ -55,7 +55,7 @@ async function pickUpAndLeave(sessionId: string): Promise<void> {
 test("a task over the pool is completed when its callee has left, and tells each state of its attempt", async () => {
   const id = await ask({ metadata: { order: 7 } });
   const running = await taskWhen(id, "inProgress");
-  const [{ session }] = running.attempts;
+  const [{ sessionId: session }] = running.attempts;
   expect(session).toBe(`${id}-1`);
   expect((await scene.job(session)).metadata).toMatchObject({ order: 7 });
   await pickUpAndLeave(session);
