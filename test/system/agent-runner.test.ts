@@ -289,13 +289,7 @@ test("no token, nonce or secret is in any stream, bucket or log", async () => {
   const stored = await everythingStored(scene.stack.natsUrl);
   const logs = [...scene.stack.children, ...runners].map((each) => each.text()).join("\n");
   // What was looked at is really there.
-  for (const known of [
-    "handoff_requested",
-    "KV_dispatches",
-    "KV_launches",
-    "KV_sessions",
-    "dispatch_claimed",
-  ])
+  for (const known of ["handoff_requested", "KV_claims", "KV_launches", "KV_sessions", "dispatch_claimed"])
     expect(stored).toContain(known);
   for (const known of ["a dispatch is claimed", "a handoff became a session", '"claimed"'])
     expect(logs).toContain(known);
