@@ -1,4 +1,4 @@
-// How many agents hosts have free, by their own last status, and which sessions compete for the same ones.
+// Counts the free agents of hosts by their last status, and tells which sessions compete for the same ones.
 import type { HostRecord } from "../contracts/fleet/host.ts";
 import { isExternal } from "../contracts/providers/provider.ts";
 import type { SessionRecord } from "../contracts/sessions/session.ts";

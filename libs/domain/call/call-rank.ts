@@ -1,4 +1,4 @@
-// How far a phone call has come, and how likely somebody was reached by it.
+// Ranks the statuses of phone calls: by how far a call has come, and by how surely it reached somebody.
 import type { CallProgress, CallStatus } from "../../contracts/providers/provider.ts";
 
 interface Rank {

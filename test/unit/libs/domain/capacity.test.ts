@@ -1,4 +1,4 @@
-// What hosts have free by their own last status, and whose agents a session waits for.
+// Counts of free agents, and the queue a session waits in.
 import { describe, expect, test } from "vitest";
 import type { HostProfile, HostRecord } from "../../../../libs/contracts/fleet/host.ts";
 import {
@@ -24,7 +24,7 @@ const host = (echo: Partial<HostProfile>, changed: Partial<HostRecord> = {}): Ho
   aHost("h", 1, { maxAgents: 10, profiles: { echo: profile(echo) }, ...changed });
 
 describe("freeAgents", () => {
-  test("are hot, warm, and as many cold ones as the profile and the host still allow", () => {
+  test("counts hot and warm agents, and as many cold ones as the profile and the host still allow", () => {
     expect(freeAgents(host({ hot: 1, warm: 1, busy: 1, max: 5 }), "echo")).toEqual({
       hot: 1,
       warm: 1,
@@ -32,12 +32,12 @@ describe("freeAgents", () => {
     });
   });
 
-  test("never exceed the host's own limit, whatever its pools hold", () => {
+  test("stays within the host's own limit, whatever its pools hold", () => {
     const full = host({ hot: 2, warm: 2, busy: 3 }, { maxAgents: 4 });
     expect(freeAgents(full, "echo")).toEqual({ hot: 1, warm: 0, cold: 0 });
   });
 
-  test("are reduced by busy agents of other profiles, and not by idle ones", () => {
+  test("subtracts busy agents of other profiles, and not idle ones", () => {
     const shared = host(
       {},
       { maxAgents: 4, profiles: { echo: profile(), tone: profile({ warm: 2, busy: 1 }) } },
@@ -48,9 +48,9 @@ describe("freeAgents", () => {
 
   test.each([
     ["a draining host", { draining: true }],
-    ["a profile that failed", { profiles: { echo: profile({ warm: 2, status: "failed" }) } }],
-    ["a profile that the host does not have", { profiles: {} }],
-  ])("are none of %s", (_of, changed) => {
+    ["a host whose profile failed", { profiles: { echo: profile({ warm: 2, status: "failed" }) } }],
+    ["a host without the profile", { profiles: {} }],
+  ])("finds none on %s", (_of, changed) => {
     expect(freeAgents(host({ warm: 2 }, changed), "echo")).toEqual({ hot: 0, warm: 0, cold: 0 });
   });
 });
