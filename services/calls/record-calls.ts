@@ -72,7 +72,7 @@ export async function recordCalls(deps: RecordCallsDeps): Promise<{ lagMs(): num
   };
 }
 
-export class CallRecorder {
+class CallRecorder {
   readonly #deps: RecordCallsDeps;
   #lagMs = 0;
   #lagAtMs = Number.NEGATIVE_INFINITY;

@@ -21,8 +21,6 @@ export const fullSuites = [
   "cluster",
 ] as const;
 
-export type SuiteName = (typeof quickSuites)[number] | (typeof fullSuites)[number];
-
 /** Files of a suite that run at once; the others run one at a time. */
 export const workersOf = (suite: string): number =>
   ({ unit: 2, architecture: 2, simulation: 2, conformance: 2, system: 2 })[suite] ?? 1;

@@ -10,7 +10,7 @@ const PATH = fileURLToPath(new URL("../timings.json", import.meta.url));
 /** What a file is taken for that was never recorded. */
 const UNKNOWN_S = 60;
 
-export const keyOf = (suite: string, file: string): string => `${suite} ${file}`;
+const keyOf = (suite: string, file: string): string => `${suite} ${file}`;
 
 export const secondsOf = (timings: Timings, suite: string, file: string): number =>
   timings[keyOf(suite, file)] ?? UNKNOWN_S;
@@ -23,7 +23,7 @@ export function recordTimings(reports: readonly FileReport[]): void {
 }
 
 /** Sorted by key, so that a new recording changes only the lines whose seconds have changed. */
-export function recorded(timings: Timings, reports: readonly FileReport[]): Timings {
+function recorded(timings: Timings, reports: readonly FileReport[]): Timings {
   const ran = reports
     .filter(({ failed }) => failed === 0)
     .map(({ suite, file, seconds }) => [keyOf(suite, file), Math.round(seconds * 10) / 10] as const);

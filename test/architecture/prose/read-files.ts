@@ -11,7 +11,7 @@ export interface TextFile {
 const root = join(import.meta.dirname, "../../..");
 
 const FOLDERS = ["agents", "cli", "deploy", "docs", "examples", "libs", "services", "test"];
-const TEXT = /\.(?:ts|js|mjs|html|css|md|ya?ml|json|conf|sh|tpl|txt)$/;
+const TEXT = /\.(?:ts|js|mjs|html|css|md|ya?ml|jsonc?|conf|sh|tpl|txt)$/;
 const FILES_BY_NAME = /^(?:Dockerfile|\.dockerignore|\.env\.example|\.gitignore)$/;
 const LEFT_OUT = /(?:^|\/)node_modules\/|^package-lock\.json$/;
 

@@ -28,7 +28,7 @@ function piecesOf(path: string, text: string): Piece[] {
   if (/\.(?:ts|js|mjs)$/.test(path)) return piecesOfCode(path, text);
   if (path.endsWith(".md")) return piecesOfMarkdown(text);
   if (path.endsWith(".html")) return piecesOfHtml(text);
-  if (/\.(?:json|css|txt)$/.test(path)) return [];
+  if (/\.(?:jsonc?|css|txt)$/.test(path)) return [];
   return piecesOfLines(text);
 }
 

@@ -115,7 +115,7 @@ export const retiredNames: readonly RetiredName[] = [
     "client-errors, not-found, stream-limits, session-subscriptions",
   ),
   retired(
-    /choose-?agent|choose-?profile|service-?caller|guardArrival|split-?elements|ElementSplitter/gi,
+    /choose-?agent|choose-?profile|service-caller|guardArrival|split-?elements|ElementSplitter/gi,
     "resolve-provider, resolve-profile, authenticate-service",
   ),
   // The bus.

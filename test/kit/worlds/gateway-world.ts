@@ -37,7 +37,7 @@ const deadlineMs = {
 };
 
 /** What the played dispatcher does with a session that is asked for. */
-export type Play = "ready" | "wait" | "ignore" | ((record: SessionRecord) => SessionInput[]);
+type Play = "ready" | "wait" | "ignore" | ((record: SessionRecord) => SessionInput[]);
 
 export interface RigOptions {
   readonly env?: Record<string, string>;

@@ -57,7 +57,7 @@ export const notReached = (
   { ends: "provider_error" },
 ];
 
-export type Script = (requested: Requested, taskAttempt: number) => readonly Scene[];
+type Script = (requested: Requested, taskAttempt: number) => readonly Scene[];
 
 export interface TaskWorldOptions {
   readonly faults?: Partial<Faults>;
@@ -169,8 +169,6 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
     },
   };
 }
-
-export type TaskWorld = Awaited<ReturnType<typeof taskWorld>>;
 
 /** Plays the dispatcher, the hosts and the connector: makes sessions, dials, and ends them. */
 class Exchange {
