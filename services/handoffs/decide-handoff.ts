@@ -4,6 +4,7 @@ import { Tenant } from "../../libs/contracts/ids.ts";
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import { isReservedRoom } from "../../libs/contracts/sessions/http.ts";
 import { Metadata, type Requested } from "../../libs/contracts/sessions/session.ts";
+import { faultsOf } from "../../libs/contracts/validation.ts";
 import { base62, fingerprint, sha256 } from "../../libs/domain/ids.ts";
 
 export interface HandoffFacts {
@@ -36,7 +37,7 @@ const MESSAGE_MAX = 480;
 
 export function decideHandoff(message: unknown, facts: HandoffFacts): HandoffDecision {
   const parsed = HandoffRequested.safeParse(message);
-  if (!parsed.success) return invalid(message, faultsOf(parsed.error.issues));
+  if (!parsed.success) return invalid(message, faultsOf(parsed.error, FAULTS_MAX));
   const handoff = parsed.data;
   if (isReservedRoom(handoff.room))
     return invalid(message, `room: "${handoff.room}" begins like a room that only Greenroom itself names`);
@@ -98,9 +99,3 @@ function invalid(message: unknown, words: string): HandoffDecision {
     tenant: Tenant.safeParse(field("tenant_id")).data,
   };
 }
-
-const faultsOf = (issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[]) =>
-  issues
-    .slice(0, FAULTS_MAX)
-    .map(({ path, message }) => (path.length === 0 ? message : `${path.map(String).join(".")}: ${message}`))
-    .join("; ");

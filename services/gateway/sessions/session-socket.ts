@@ -7,6 +7,7 @@ import {
   type SocketRequest,
   SocketRequest as SocketRequestSchema,
 } from "../../../libs/contracts/sessions/http.ts";
+import { faultsOf } from "../../../libs/contracts/validation.ts";
 import type { SeenSession } from "../../../libs/fleet/session-view.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
@@ -210,8 +211,5 @@ function readRequest(text: string, isBinary: boolean, sawRequestId: (id: string)
   if (typeof requestId === "string") sawRequestId(requestId.slice(0, 128));
   const parsed = SocketRequestSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues
-    .slice(0, 5)
-    .map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`));
-  throw new GreenroomError("invalid_request", faults.join("; "));
+  throw new GreenroomError("invalid_request", faultsOf(parsed.error));
 }
