@@ -1,6 +1,7 @@
 // Messages and records as JSON text, checked against their shape and their address on the way in.
 import type { Bucket } from "../contracts/buckets.ts";
 import type { Channel, Topic } from "../contracts/streams.ts";
+import { faultsOf, isDeeperThan } from "../contracts/validation.ts";
 import type { Change } from "./bus.ts";
 
 const encoder = new TextEncoder();
@@ -27,8 +28,7 @@ export function decode<T>(schema: Topic<T>["schema"], data: Uint8Array, what: st
   }
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.slice(0, 3).map((issue) => `${issue.path.join(".")}: ${issue.message}`);
-  throw new Error(cut(`${what} is not of its shape: ${faults.join("; ")}`));
+  throw new Error(cut(`${what} is not of its shape: ${faultsOf(parsed.error, 3)}`));
 }
 
 /**
@@ -83,19 +83,3 @@ export const textOf = (data: Uint8Array, maxBytes = 16_384): string =>
 
 export const cut = (text: string, length = MAX_REASON): string =>
   text.length <= length ? text : `${text.slice(0, length)}…`;
-
-/** Without recursion, since it is there to protect what recurses. */
-function isDeeperThan(levels: number, value: unknown): boolean {
-  let level: unknown[] = [value];
-  for (let depth = 0; depth <= levels; depth++) {
-    const next: unknown[] = [];
-    for (const item of level) {
-      if (typeof item !== "object" || item === null) continue;
-      for (const child of Object.values(item))
-        if (typeof child === "object" && child !== null) next.push(child);
-    }
-    if (next.length === 0) return false;
-    level = next;
-  }
-  return true;
-}

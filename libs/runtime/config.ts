@@ -1,4 +1,5 @@
 // Settings come from the environment alone, are checked once at the start, and are frozen.
+import { closest } from "fastest-levenshtein";
 import { z } from "zod";
 import { renamedSettings } from "./renamed-settings.ts";
 
@@ -120,7 +121,7 @@ export function readConfig<S extends Settings>(
     const successor = renamedSettings[name];
     faults.push(
       successor === undefined
-        ? `${name} is not a setting. Did you mean ${nearest(name, names)}?`
+        ? `${name} is not a setting. Did you mean ${closest(name, [...names])}?`
         : `${name} was renamed to ${successor}.`,
     );
   }
@@ -132,28 +133,4 @@ export function readConfig<S extends Settings>(
   }
   if (faults.length > 0) throw new ConfigError(faults);
   return Object.freeze(config) as ConfigOf<S>;
-}
-
-function nearest(name: string, names: Iterable<string>): string {
-  let best = "";
-  let bestDistance = Number.POSITIVE_INFINITY;
-  for (const candidate of names) {
-    const distance = editDistance(name, candidate);
-    if (distance < bestDistance) [best, bestDistance] = [candidate, distance];
-  }
-  return best;
-}
-
-/** How many letters must change to get from one name to the other (Levenshtein). */
-function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= from.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= to.length; j++) {
-      const change = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1);
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[to.length] ?? 0;
 }

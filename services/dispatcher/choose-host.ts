@@ -6,32 +6,13 @@ import {
   providerHostOf,
 } from "../../libs/contracts/providers/provider.ts";
 import type { SessionRecord, Warmth } from "../../libs/contracts/sessions/session.ts";
+import { type FreeAgents, freeAgents } from "../../libs/domain/capacity.ts";
 import { mayUseHot } from "../../libs/domain/session/reduce.ts";
 
 export interface HostChoice {
   readonly host: string;
   readonly epoch: number;
   readonly requestedWarmth: Warmth;
-}
-
-/** How many agents a host could still give, by how ready they are. */
-export interface FreeAgents {
-  readonly hot: number;
-  readonly warm: number;
-  readonly cold: number;
-}
-
-/** What a host has free for a profile by its own last word. */
-export function freeAgents(host: HostRecord, profile: string): FreeAgents {
-  const present = host.profiles[profile];
-  if (present === undefined || present.status !== "running" || host.draining)
-    return { hot: 0, warm: 0, cold: 0 };
-  const busyOnHost = Object.values(host.profiles).reduce((sum, each) => sum + each.busy, 0);
-  const room = Math.max(0, host.maxAgents - busyOnHost);
-  const hot = Math.min(present.hot, room);
-  const warm = Math.min(present.warm, room - hot);
-  const cold = Math.max(0, Math.min(present.max - present.busy, room) - hot - warm);
-  return { hot, warm, cold };
 }
 
 /**

@@ -2,8 +2,9 @@
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
 import { isExternal } from "../../libs/contracts/providers/provider.ts";
 import type { SessionRecord, Warmth } from "../../libs/contracts/sessions/session.ts";
+import { type FreeAgents, freeAgents, totalOf } from "../../libs/domain/capacity.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
-import { chooseHost, chooseProvider, type FreeAgents, freeAgents, type HostChoice } from "./choose-host.ts";
+import { chooseHost, chooseProvider, type HostChoice } from "./choose-host.ts";
 
 export interface Reservation {
   readonly choice: HostChoice;
@@ -49,10 +50,7 @@ export class HostReservations {
   /** How many sessions like this one could be dispatched now. */
   freeFor({ profile, provider }: Pick<SessionRecord, "profile" | "provider">): number {
     if (isExternal(provider)) return Number.POSITIVE_INFINITY;
-    return this.#usable().reduce((sum, host) => {
-      const free = this.#free(host, profile);
-      return sum + free.hot + free.warm + free.cold;
-    }, 0);
+    return this.#usable().reduce((sum, host) => sum + totalOf(this.#free(host, profile)), 0);
   }
 
   /** Leaves a host alone until it says something new. */
@@ -72,7 +70,7 @@ export class HostReservations {
     // What was promised beyond one kind is taken from the next: a hot agent that is gone becomes a warm one.
     const hot = Math.max(0, free.hot - promised.hot);
     const warm = Math.max(0, free.warm - promised.warm);
-    const total = free.hot + free.warm + free.cold - promised.hot - promised.warm - promised.cold;
+    const total = totalOf(free) - totalOf(promised);
     return { hot, warm, cold: Math.max(0, total - hot - warm) };
   }
 }

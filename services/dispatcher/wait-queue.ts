@@ -1,8 +1,8 @@
 // Who waits for an agent, and whose turn it is when one is free.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { isExternal } from "../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { sessionEvents } from "../../libs/contracts/streams.ts";
+import { queueKeyOf } from "../../libs/domain/capacity.ts";
 import type { SeenSession, SessionView } from "../../libs/fleet/session-view.ts";
 import { type Clock, isoNow, repeat } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
@@ -118,9 +118,5 @@ export class WaitQueue {
       });
   }
 }
-
-/** Who waits for the same agents: those of the fleet, or a provider's. */
-const queueKeyOf = ({ profile, provider }: SessionRecord): string =>
-  isExternal(provider) ? `${provider}:${profile}` : profile;
 
 const keyOf = ({ record }: SeenSession): string => `${record.tenant}.${record.sessionId}`;

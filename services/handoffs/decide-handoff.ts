@@ -1,10 +1,11 @@
 // What a handoff comes to: a pure decision over its message and what is known of agents and rooms.
-import { createHash } from "node:crypto";
 import { HANDOFF_PREFIX, HandoffRequested, TraceId } from "../../libs/contracts/claims/claim.ts";
 import { Tenant } from "../../libs/contracts/ids.ts";
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import { isReservedRoom } from "../../libs/contracts/sessions/http.ts";
 import { Metadata, type Requested } from "../../libs/contracts/sessions/session.ts";
+import { faultsOf } from "../../libs/contracts/validation.ts";
+import { base62, fingerprint, sha256 } from "../../libs/domain/ids.ts";
 
 export interface HandoffFacts {
   /** Who gives the agent of a profile; undefined when nobody does. */
@@ -36,7 +37,7 @@ const MESSAGE_MAX = 480;
 
 export function decideHandoff(message: unknown, facts: HandoffFacts): HandoffDecision {
   const parsed = HandoffRequested.safeParse(message);
-  if (!parsed.success) return invalid(message, faultsOf(parsed.error.issues));
+  if (!parsed.success) return invalid(message, faultsOf(parsed.error, FAULTS_MAX));
   const handoff = parsed.data;
   if (isReservedRoom(handoff.room))
     return invalid(message, `room: "${handoff.room}" begins like a room that only Greenroom itself names`);
@@ -69,7 +70,7 @@ export function decideHandoff(message: unknown, facts: HandoffFacts): HandoffDec
       user: { id: handoff.call_id ?? "caller", name: "Caller" },
       metadata: metadata.data,
       room: handoff.room,
-      requestHash: sha256(handoff).toString("hex").slice(0, 32),
+      requestHash: fingerprint(handoff),
       ...(provider === "pool" ? {} : { provider }),
     },
   };
@@ -80,8 +81,7 @@ export function decideHandoff(message: unknown, facts: HandoffFacts): HandoffDec
  * Another agent in the same trace is another handoff.
  */
 export const sessionIdOf = ({ tenant_id, trace_id, agent_id, room }: HandoffRequested): string =>
-  HANDOFF_PREFIX +
-  sha256([tenant_id, trace_id, agent_id, room]).toString("base64url").slice(0, 22).replaceAll("-", "0");
+  HANDOFF_PREFIX + base62(sha256([tenant_id, trace_id, agent_id, room]));
 
 /** The agent knows the call that it is for; the handoff's own metadata stand beside. */
 const metadataOf = ({ trace_id, call_id, metadata }: HandoffRequested) => ({
@@ -99,11 +99,3 @@ function invalid(message: unknown, words: string): HandoffDecision {
     tenant: Tenant.safeParse(field("tenant_id")).data,
   };
 }
-
-const faultsOf = (issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[]) =>
-  issues
-    .slice(0, FAULTS_MAX)
-    .map(({ path, message }) => (path.length === 0 ? message : `${path.map(String).join(".")}: ${message}`))
-    .join("; ");
-
-const sha256 = (value: unknown): Buffer => createHash("sha256").update(JSON.stringify(value)).digest();

@@ -2,22 +2,8 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import { launches } from "../../libs/contracts/buckets.ts";
 import type { CallProgress, LaunchRecord, ProviderName } from "../../libs/contracts/providers/provider.ts";
+import { reachOf } from "../../libs/domain/call/call-rank.ts";
 import { isTelephone } from "../../libs/domain/task/outcome.ts";
-
-/** What tells most about whether somebody may have been reached comes last. */
-const RANK: Record<CallProgress["status"], number> = {
-  failed: 0,
-  noAnswer: 1,
-  busy: 1,
-  dialing: 2,
-  ringing: 3,
-  unknown: 4,
-  voicemail: 5,
-  answered: 6,
-  hungUp: 7,
-};
-
-const rankOf = ({ status, unanswered }: CallProgress): number => RANK[unanswered ? "noAnswer" : status];
 
 export interface CallState {
   /** Of several launches the one that went furthest; undefined when none has dialled so far. */
@@ -39,7 +25,7 @@ export async function callStatusOf(
   for (const { value } of found) {
     const call = callStatusOfLaunch(value);
     if (call === undefined) continue;
-    if (best === undefined || rankOf(call) > rankOf(best)) best = call;
+    if (best === undefined || reachOf(call) > reachOf(best)) best = call;
   }
   const isOver = found.length > 0 && found.every(({ value }) => ["over", "unknown"].includes(value.state));
   return { call: best, isOver };

@@ -1,6 +1,7 @@
 // Which waiting tasks begin now: a pure decision.
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import type { CallSlot } from "../../libs/contracts/tasks/task.ts";
+import { queueKeyOf } from "../../libs/domain/capacity.ts";
 import { type CallingHours, isOpen } from "./calling-hours.ts";
 
 /** A task that waits, with the attempt that would be its next. */
@@ -50,7 +51,7 @@ export function chooseNext(
     task.restMs <= 0 &&
     (task.notBeforeMs === undefined || task.notBeforeMs <= now) &&
     countOf(ofProvider, task.provider) < limits.perProvider(task.provider) &&
-    countOf(ofProfile, agentsOf(task)) < limits.freeAgents(task.provider, task.profile);
+    countOf(ofProfile, queueKeyOf(task)) < limits.freeAgents(task.provider, task.profile);
 
   const chosen: QueuedTask[] = [];
   while (chosen.length < most) {
@@ -74,7 +75,7 @@ export function chooseNext(
     chosen.push(task);
     add(ofTenant, task.tenant);
     add(ofProvider, task.provider);
-    add(ofProfile, agentsOf(task));
+    add(ofProfile, queueKeyOf(task));
   }
   return chosen;
 }
@@ -94,10 +95,6 @@ function queues(queued: readonly QueuedTask[]): Queue[] {
   }
   return [...found.values()];
 }
-
-/** Those who take from the same agents. */
-const agentsOf = ({ provider, profile }: QueuedTask): string =>
-  provider === "pool" || provider === "sip" ? profile : `${provider}/${profile}`;
 
 const countOf = (counts: ReadonlyMap<string, number>, key: string): number => counts.get(key) ?? 0;
 

@@ -2,8 +2,8 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import { sessionEvents } from "../../libs/contracts/streams.ts";
 import type { TaskRecord } from "../../libs/contracts/tasks/task.ts";
+import { fingerprint } from "../../libs/domain/ids.ts";
 import { commandsFor } from "../../libs/domain/task/commands-for.ts";
-import { fingerprintOf } from "../../libs/domain/task/task-ids.ts";
 import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
 
 interface Deps {
@@ -35,7 +35,7 @@ export async function executeCommands({ bus, clock }: Deps, record: TaskRecord):
       profile,
       user: { id: `callee-${record.taskId}`, name: to },
       metadata,
-      requestHash: fingerprintOf([record.taskId, command.attempt]),
+      requestHash: fingerprint([record.taskId, command.attempt]),
       ...(provider === "pool" ? {} : { provider }),
       call: {
         to,

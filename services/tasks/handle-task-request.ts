@@ -9,7 +9,6 @@ import { failure } from "../../libs/domain/task/outcome.ts";
 import { newTask, requestHashOf, type TaskDefaults, taskIdOf } from "../../libs/domain/task/reduce.ts";
 import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import { isKnownProfile } from "./free-agents.ts";
 import type { CountTask } from "./task-metrics.ts";
 
 export interface TaskRequestDeps {
@@ -68,3 +67,7 @@ function refuseFarAhead({ scheduleAt }: TaskRequest, now: number): void {
     `scheduleAt: ${scheduleAt} is more than ${SCHEDULE_AHEAD_DAYS_MAX} days ahead.`,
   );
 }
+
+/** Whether a host has a file for it; without any host nobody can tell. */
+export const isKnownProfile = (hosts: readonly HostRecord[], profile: string): boolean =>
+  hosts.length === 0 || hosts.some((host) => host.profiles[profile] !== undefined);

@@ -1,14 +1,15 @@
 // Gives lines to the tasks whose turn it is, and says what did not happen to those under way.
 import type { Bus } from "../../libs/bus/bus.ts";
+import { isExternal } from "../../libs/contracts/providers/provider.ts";
 import { taskEvents } from "../../libs/contracts/streams.ts";
 import type { CallSlot, TaskEvent } from "../../libs/contracts/tasks/task.ts";
+import { freeAgentCount } from "../../libs/domain/capacity.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
 import { type Clock, isoNow, repeat } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
 import { type CallSlotTable, isReserved } from "./call-slots.ts";
 import { callStatusOf } from "./call-status.ts";
 import { chooseNext, type Limits, type QueuedTask } from "./choose-next.ts";
-import { freeAgentsOf } from "./free-agents.ts";
 import type { SeenTask, TaskView } from "./task-view.ts";
 
 interface Deps {
@@ -122,6 +123,10 @@ export class Scheduler {
     return seen === undefined || seen.record.attempt > line.attempt || seen.record.life > line.life;
   }
 
+  /**
+   * Free agents, less those that were promised to attempts which have none yet. A number that is too large harms
+   * nobody: the session waits for an agent, and the task is queued again.
+   */
   #freeAgents(taken: readonly CallSlot[]): Limits["freeAgents"] {
     const hosts = this.#deps.hosts.all();
     const promised = new Map<string, number>();
@@ -131,9 +136,9 @@ export class Scheduler {
       promised.set(record.profile, (promised.get(record.profile) ?? 0) + 1);
     }
     return (provider, profile) =>
-      provider === "pool" || provider === "sip"
-        ? freeAgentsOf(hosts, profile, promised.get(profile) ?? 0)
-        : Number.POSITIVE_INFINITY;
+      isExternal(provider)
+        ? Number.POSITIVE_INFINITY
+        : freeAgentCount(hosts, profile) - (promised.get(profile) ?? 0);
   }
 
   async #sayAgain(): Promise<void> {

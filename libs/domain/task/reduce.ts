@@ -8,8 +8,9 @@ import {
   type TaskRequest,
   TaskRetry,
 } from "../../contracts/tasks/task.ts";
+import { fingerprint } from "../ids.ts";
 import { taskMachine } from "./machine.ts";
-import { fingerprintOf, taskIdOfKey, taskIdOfSeq } from "./task-ids.ts";
+import { taskIdOfKey, taskIdOfSeq } from "./task-ids.ts";
 
 export interface TaskDefaults {
   readonly provider: ProviderName;
@@ -94,5 +95,5 @@ export function taskIdOf(request: TaskRequest, place: number): string {
 /** Of what is wanted, and not of how the request is known again. */
 export function requestHashOf(request: TaskRequest): string {
   const { taskId: _, idempotencyKey: __, ...wish } = request;
-  return fingerprintOf(wish);
+  return fingerprint(wish);
 }

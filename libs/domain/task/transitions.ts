@@ -1,6 +1,7 @@
 // How a task's context changes at each transition: plain functions that the machine refers to by name.
 import type { CallProgress } from "../../contracts/providers/provider.ts";
 import type { TaskAttempt, TaskEvent, TaskState } from "../../contracts/tasks/task.ts";
+import { progressOf } from "../call/call-rank.ts";
 import { failure, isTelephone, newest, type Outcome, type TaskContext } from "./outcome.ts";
 import { taskSessionOf } from "./task-ids.ts";
 
@@ -92,19 +93,6 @@ const entered = (attempt: TaskAttempt, state: TaskState, at: string): TaskAttemp
   states: [...attempt.states, { state, at }],
 });
 
-/** How far a call has come: news of an earlier stage than the known one is late, and only its details count. */
-const RANK: Record<CallProgress["status"], number> = {
-  dialing: 0,
-  ringing: 1,
-  answered: 2,
-  busy: 3,
-  noAnswer: 3,
-  voicemail: 3,
-  failed: 3,
-  hungUp: 3,
-  unknown: 3,
-};
-
 /** What an event says besides where it leads. */
 function noted(attempt: TaskAttempt, event: TaskEvent): TaskAttempt {
   const isReady =
@@ -118,9 +106,10 @@ function noted(attempt: TaskAttempt, event: TaskEvent): TaskAttempt {
     const isNone = event.type === "session_ended" && event.notDialed === true;
     return { ...(isNone ? withoutCall : attempt), ...isReady };
   }
+  // A late event changes the details of a call, never its status.
   const before = attempt.call;
   const status =
-    before !== undefined && RANK[before.status] > RANK[said.status] ? before.status : said.status;
+    before !== undefined && progressOf(before.status) > progressOf(said.status) ? before.status : said.status;
   const call: CallProgress = { ...before, ...said, status };
   return {
     ...attempt,

@@ -49,8 +49,3 @@ function reportSlot(slot: Slot, nowMs: number): SlotStatus {
     userJoined: assignment.userJoined,
   };
 }
-
-export function medianOf(values: readonly number[]): number | undefined {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
-}

@@ -1,9 +1,9 @@
 // Starts agents: in a stage with room or a new one, in their turn, and not again and again what keeps failing.
+import { median } from "../../../libs/domain/capacity.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import { withResolvers } from "../../../libs/runtime/with-resolvers.ts";
 import { CircuitBreaker } from "./circuit-breaker.ts";
-import { medianOf } from "./host-status.ts";
 import { pickProcess, type Spread } from "./pick-slots.ts";
 import type { ProcessPool } from "./process-pool.ts";
 import type { AgentProcess, Slot } from "./slots.ts";
@@ -45,7 +45,7 @@ export class Spawner {
 
   /** Median time from begun to warm, in ms. */
   get warmUpMs(): number | undefined {
-    return medianOf(this.#warmUpsMs);
+    return median(this.#warmUpsMs);
   }
 
   /** How many of those missing may be started now: none in a pause, and one to see whether it works again. */

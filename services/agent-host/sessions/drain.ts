@@ -1,5 +1,6 @@
 // Empties a host: nothing new, time for what runs, and then its sessions go to other hosts one by one.
 import type { HostRecord, OnDeadline } from "../../../libs/contracts/fleet/host.ts";
+import { freeAgentCount } from "../../../libs/domain/capacity.ts";
 import { type Clock, repeat } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import type { Assignment, Slot } from "../pool/slots.ts";
@@ -88,7 +89,7 @@ export class Drain {
     for (const [profile, pool] of pools) {
       const left = pool.busySlots().flatMap(({ assignment }) => assignment ?? []);
       const isUnderWay = (of: Assignment) => this.#handedOver.has(of);
-      const free = roomFor(others, profile) - left.filter(isUnderWay).length;
+      const free = freeAgentCount(others, profile) - left.filter(isUnderWay).length;
       const next = left.filter((of) => !isUnderWay(of) && !of.isReleased).slice(0, Math.max(0, free));
       for (const assignment of next) {
         this.#handedOver.add(assignment);
@@ -101,14 +102,4 @@ export class Drain {
   #others(): HostRecord[] {
     return this.#deps.hosts().filter(({ hostId: id, draining }) => id !== this.#deps.hostId && !draining);
   }
-}
-
-/** How many more sessions of a profile these hosts could serve, by their own last words. */
-export function roomFor(hosts: readonly HostRecord[], profile: string): number {
-  return hosts.reduce((sum, host) => {
-    const present = host.profiles[profile];
-    if (present === undefined || present.status !== "running") return sum;
-    const busyOnHost = Object.values(host.profiles).reduce((all, { busy }) => all + busy, 0);
-    return sum + Math.max(0, Math.min(present.max - present.busy, host.maxAgents - busyOnHost));
-  }, 0);
 }

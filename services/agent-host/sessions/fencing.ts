@@ -1,5 +1,6 @@
 // When a host looks at the records of the sessions it serves: steadily, and at once when it was away.
 import type { Bus } from "../../../libs/bus/bus.ts";
+import { watchAbsence } from "../../../libs/fleet/absence.ts";
 import { type Clock, repeat, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 
@@ -10,9 +11,6 @@ interface Deps {
 }
 
 const EVERY_MS = 2000;
-const TICK_MS = 250;
-/** A tick that comes so late means that this process was stopped, or its machine slept. */
-const SLEPT_MS = 1000;
 const AGAIN_MS = 250;
 const TRIES = 20;
 
@@ -25,8 +23,6 @@ const TRIES = 20;
 export function watchFencing({ bus, clock, log }: Deps, check: () => Promise<void>): () => void {
   let isStopped = false;
   let isLooking = false;
-  let lastMs = clock.monotonic();
-  let wasConnected = bus.isConnected();
 
   const lookUntilDone = async () => {
     if (isLooking) return;
@@ -41,27 +37,16 @@ export function watchFencing({ bus, clock, log }: Deps, check: () => Promise<voi
     }
     isLooking = false;
   };
-  const stopTicking = repeat(
-    clock,
-    TICK_MS,
-    () => {
-      const awayMs = clock.monotonic() - lastMs - TICK_MS;
-      const isConnected = bus.isConnected();
-      const isBack = awayMs > SLEPT_MS || (isConnected && !wasConnected);
-      lastMs = clock.monotonic();
-      wasConnected = isConnected;
-      if (!isBack) return;
-      log.info({ awayMs: Math.round(awayMs) }, "back from a stop or a cut; looking at the records");
-      void lookUntilDone();
-    },
-    () => {},
-  );
+  const absence = watchAbsence(bus, clock, (lateMs) => {
+    log.info({ awayMs: Math.round(lateMs) }, "back from a pause or a cut connection; checking the records");
+    void lookUntilDone();
+  });
   const stopChecking = repeat(clock, EVERY_MS, check, (error) =>
     log.debug({ error }, "records could not be checked; calls go on"),
   );
   return () => {
     isStopped = true;
-    stopTicking();
+    absence.stop();
     stopChecking();
   };
 }

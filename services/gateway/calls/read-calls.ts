@@ -1,8 +1,8 @@
 // Reads call records of a range: a page with the newest first, or all of them with the oldest first.
 import type { Bus, Stored } from "../../../libs/bus/bus.ts";
 import type { CallRecord } from "../../../libs/contracts/calls/call.ts";
-import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { calls } from "../../../libs/contracts/streams.ts";
+import { foreignCursor } from "../http/pages.ts";
 import { type CallRange, daysOf } from "./call-range.ts";
 
 interface CallFilter {
@@ -100,5 +100,5 @@ const writeCursor = ({ day, before }: Place): string => `${day}.${before}`;
 function readCursor(cursor: string): Place {
   const [, day, before] = /^(\d{8})\.([1-9]\d{0,15})$/.exec(cursor) ?? [];
   if (day !== undefined && before !== undefined) return { day, before: Number(before) };
-  throw new GreenroomError("invalid_request", "query.cursor: take it from nextCursor of the page before.");
+  throw foreignCursor();
 }

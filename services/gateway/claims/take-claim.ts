@@ -1,5 +1,5 @@
 // Claims a dispatch: the one way in which an agent runner gets a token, and it gets it once.
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { ServiceCaller } from "../../../libs/auth/service-jwt.ts";
 import type { Entry } from "../../../libs/bus/bus.ts";
 import { claims, sessions } from "../../../libs/contracts/buckets.ts";
@@ -14,6 +14,7 @@ import { type ErrorCode, GreenroomError } from "../../../libs/contracts/errors.t
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { handoffEvents } from "../../../libs/contracts/streams.ts";
+import { sha256 } from "../../../libs/domain/ids.ts";
 import { requireLiveKit } from "../../../libs/livekit/connect.ts";
 import { isoNow } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
@@ -44,7 +45,7 @@ export async function takeClaim(
   nonce: string,
 ): Promise<ClaimAnswer> {
   requireLiveKit(gateway.livekit); // Before anything is used up.
-  const claim = { by: caller.subject, nonceHash: hashOf(caller.tenant, id, nonce) };
+  const claim = { by: caller.subject, nonceHash: sha256([caller.tenant, id, nonce]).toString("hex") };
   for (let race = 0; race < MAX_RACES; race++) {
     const entry = await requireClaim(gateway, caller, id);
     const dispatch = entry.value;
@@ -138,6 +139,3 @@ function refused(
     `The claim "${dispatch.claimId}": ${message}.`,
   );
 }
-
-const hashOf = (...parts: string[]): string =>
-  createHash("sha256").update(JSON.stringify(parts)).digest("hex");

@@ -1,15 +1,14 @@
 // GET /api/dead-letters: messages that nobody could handle, newest first, and why.
 
-import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import type { Stored } from "../../../libs/bus/bus.ts";
 import { DeadLettersAnswer, DeadLettersQuery } from "../../../libs/contracts/fleet/http.ts";
 import type { DeadLetter } from "../../../libs/contracts/fleet/pool.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import { deadLetters } from "../../../libs/contracts/streams.ts";
 import type { Gateway } from "../context.ts";
+import { pageOfChannel } from "../http/pages.ts";
 import type { Routes } from "../http/routes.ts";
 
-/** Letters of other tenants are passed over; a page looks at so many at most, and the next one goes on there. */
-const MAX_LOOKED_AT = 2000;
 /** Payloads are for people; the whole of it is in the stream. */
 const SHOWN_PAYLOAD = 1000;
 
@@ -25,31 +24,13 @@ export function deadLettersRoute(app: Routes, gateway: Gateway): void {
         response: { 200: DeadLettersAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
       },
     },
-    async ({ query }) => ({
-      success: true as const,
-      ...(await pageOf(gateway, query.limit, readCursor(query.cursor))),
-    }),
+    async ({ query }) => {
+      const { found, nextCursor } = await pageOfChannel(gateway.bus, deadLetters, query, (letter) =>
+        isOfTenant(letter, gateway.tenant),
+      );
+      return { success: true as const, deadLetters: found.map(shown), nextCursor };
+    },
   );
-}
-
-async function pageOf(gateway: Gateway, limit: number, cursor: number | undefined) {
-  const found: { id: number; letter: DeadLetter }[] = [];
-  let before = cursor;
-  for (let looked = 0; looked < MAX_LOOKED_AT; looked += limit) {
-    const page = await gateway.bus.streams.read(deadLetters, {
-      limit,
-      to: before === undefined ? undefined : before - 1,
-      order: "newest-first",
-    });
-    for (const { sequence, message } of page) {
-      before = sequence;
-      if (!isOfTenant(message, gateway.tenant)) continue;
-      found.push({ id: sequence, letter: message });
-      if (found.length === limit) return { deadLetters: found.map(shown), nextCursor: String(before) };
-    }
-    if (page.length < limit) return { deadLetters: found.map(shown), nextCursor: null };
-  }
-  return { deadLetters: found.map(shown), nextCursor: before === undefined ? null : String(before) };
 }
 
 /**
@@ -72,17 +53,11 @@ function isOfTenant({ subject }: DeadLetter, tenant: string): boolean {
   return words[place] === tenant;
 }
 
-const shown = ({ id, letter }: { id: number; letter: DeadLetter }) => ({
-  id,
+const shown = ({ sequence, message: letter }: Stored<DeadLetter>) => ({
+  id: sequence,
   at: letter.at,
   subject: letter.subject,
   reason: letter.reason,
   deliveries: letter.deliveries,
   payload: letter.payload.slice(0, SHOWN_PAYLOAD),
 });
-
-function readCursor(cursor: string | undefined): number | undefined {
-  if (cursor === undefined) return undefined;
-  if (/^[1-9]\d{0,15}$/.test(cursor)) return Number(cursor);
-  throw new GreenroomError("invalid_request", "query.cursor: take it from nextCursor of the page before.");
-}

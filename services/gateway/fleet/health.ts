@@ -4,6 +4,7 @@ import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
 import { HealthAnswer, type HealthStatus, type ProfileHealth } from "../../../libs/contracts/fleet/http.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
+import { busyAgents } from "../../../libs/domain/capacity.ts";
 import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
 import { statusOf } from "../sessions/public-session.ts";
@@ -76,7 +77,7 @@ function describeHealth(gateway: Gateway, watch: ServiceWatch): HealthAnswer {
   for (const { record } of gateway.sessions.all()) count[statusOf(record.state)]++;
   const sum = (of: (host: HostRecord) => number, from = hosts) =>
     from.reduce((all, host) => all + of(host), 0);
-  const current = sum(busyOn, live);
+  const current = sum(busyAgents, live);
   const max = sum((host) => host.maxAgents, live);
   return {
     success: true,
@@ -101,9 +102,6 @@ function describeHealth(gateway: Gateway, watch: ServiceWatch): HealthAnswer {
     defaultProfile: defaultProfile(live, gateway.config.GREENROOM_DEFAULT_PROFILE) ?? null,
   };
 }
-
-const busyOn = (host: HostRecord): number =>
-  Object.values(host.profiles).reduce((busy, profile) => busy + profile.busy, 0);
 
 const RANK = ["running", "failed", "disabled", "stopped"] as const;
 

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import helmet from "@fastify/helmet";
 import fastifyStatic from "@fastify/static";
+import swaggerUi from "@fastify/swagger-ui";
 import type { LiveKit } from "../../../libs/livekit/rooms.ts";
 import type { Routes } from "./routes.ts";
 
@@ -13,7 +14,11 @@ const LIVEKIT_CLIENT = "livekit-client.esm.mjs";
 
 export function servePage(app: Routes): void {
   app.register(fastifyStatic, { root: publicDir, prefix: "/", index: "index.html", wildcard: false });
-  app.get("/docs", { schema: { hide: true } }, (_request, reply) => reply.sendFile("docs.html", publicDir));
+  app.register(swaggerUi, {
+    routePrefix: "/docs",
+    theme: { title: "Greenroom API" },
+    uiConfig: { layout: "BaseLayout", docExpansion: "list", defaultModelsExpandDepth: 0 },
+  });
   app.get(`/vendor/${LIVEKIT_CLIENT}`, { schema: { hide: true } }, (_request, reply) =>
     reply.sendFile(LIVEKIT_CLIENT, livekitClientDir),
   );

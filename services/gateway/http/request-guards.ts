@@ -1,6 +1,7 @@
 // What is looked at in every request before its route is.
 import type { FastifyInstance } from "fastify";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import { isDeeperThan } from "../../../libs/contracts/validation.ts";
 
 /** Deeper than any sensible metadata, and far from where a recursive check would overflow the stack. */
 const MAX_DEPTH = 32;
@@ -30,17 +31,4 @@ export function guardRequests(app: FastifyInstance, isStopping: () => boolean): 
   });
 }
 
-/** Without recursion, since it is there to protect what recurses. */
-export function isTooDeep(value: unknown): boolean {
-  let level: unknown[] = [value];
-  for (let depth = 0; depth <= MAX_DEPTH; depth++) {
-    const next: unknown[] = [];
-    for (const item of level) {
-      if (typeof item !== "object" || item === null) continue;
-      for (const child of Object.values(item)) next.push(child);
-    }
-    if (next.length === 0) return false;
-    level = next;
-  }
-  return true;
-}
+export const isTooDeep = (value: unknown): boolean => isDeeperThan(MAX_DEPTH, value);

@@ -2,6 +2,7 @@
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
 import { isExternal } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { freeAgents, median, queueKeyOf } from "../../../libs/domain/capacity.ts";
 import type { HostView } from "../../../libs/fleet/host-view.ts";
 import type { SeenSession, SessionView } from "../../../libs/fleet/session-view.ts";
 import { liveHosts } from "./resolve-profile.ts";
@@ -40,10 +41,6 @@ export const waitingWith = (
 ): SeenSession[] =>
   sessions.waiting(profile).filter(({ record }) => queueKeyOf(record) === queueKeyOf({ profile, provider }));
 
-/** One line of those who wait, and of starts that are measured together. */
-export const queueKeyOf = ({ profile, provider }: AgentRequest): string =>
-  isExternal(provider) ? `${provider}:${profile}` : profile;
-
 /** What the live hosts have left for one profile. */
 export function capacityOnHosts(hosts: readonly HostRecord[], profile: string): Capacity {
   let idle = 0;
@@ -52,11 +49,9 @@ export function capacityOnHosts(hosts: readonly HostRecord[], profile: string): 
   for (const host of liveHosts(hosts)) {
     const mine = host.profiles[profile];
     if (mine === undefined || mine.status !== "running") continue;
-    idle += mine.warm + mine.hot;
-    const busy = Object.values(host.profiles).reduce((sum, other) => sum + other.busy, 0);
-    // Idle agents of other profiles give way to a cold start, so only the busy ones count against the host.
-    const leftOnHost = host.maxAgents - busy - mine.warm - mine.hot;
-    cold += Math.max(0, Math.min(mine.max - mine.warm - mine.hot - mine.busy, leftOnHost));
+    const free = freeAgents(host, profile);
+    idle += free.hot + free.warm;
+    cold += free.cold;
     if (mine.warmUpMs !== undefined) warmUps.push(mine.warmUpMs);
   }
   return { idle, cold, warmUpMs: median(warmUps) };
@@ -68,8 +63,3 @@ export function capacityOnHosts(hosts: readonly HostRecord[], profile: string): 
  */
 export const canQueue = (waiting: number, capacity: Capacity, queueMax: number): boolean =>
   waiting < queueMax + capacity.idle + capacity.cold;
-
-export function median(values: readonly number[]): number | undefined {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
-}

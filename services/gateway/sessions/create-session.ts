@@ -4,14 +4,15 @@ import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { isExternal, type ProviderName } from "../../../libs/contracts/providers/provider.ts";
 import type { Requested } from "../../../libs/contracts/sessions/session.ts";
 import { sessionEvents, sessionEventsWithoutOverflow } from "../../../libs/contracts/streams.ts";
+import { queueKeyOf } from "../../../libs/domain/capacity.ts";
+import { fingerprint } from "../../../libs/domain/ids.ts";
 import { isoNow } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
 import { SessionError } from "../http/errors.ts";
-import { type AgentRequest, canQueue, capacityFor, queueKeyOf, waitingWith } from "./capacity.ts";
+import { type AgentRequest, canQueue, capacityFor, waitingWith } from "./capacity.ts";
 import { type Found, findSession } from "./find-session.ts";
 import { toPublicSession } from "./public-session.ts";
 import { resolveProvider } from "./resolve-provider.ts";
-import { fingerprint } from "./session-ids.ts";
 
 /** A record that isn't seen for so long comes later or never; it no longer counts as one of the queue. */
 const FORGET_ACCEPTED_MS = 60_000;

@@ -3,15 +3,11 @@ import type { ServerResponse } from "node:http";
 import { z } from "zod";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import type { Gateway } from "../context.ts";
+import { ClientStream, type Wire } from "../http/client-stream.ts";
 import type { Routes } from "../http/routes.ts";
 import { type Found, requireSession } from "./find-session.ts";
 import { SessionParams } from "./get-session.ts";
 import { describe } from "./public-session.ts";
-
-/** Proxies close what is silent for long; most of them after a minute. */
-const HEARTBEAT_MS = 15_000;
-/** A client that has so much unread doesn't read: it is cut before its backlog grows without bound. */
-const MAX_BACKLOG_BYTES = 256 * 1024;
 
 export function sessionEventsRoute(app: Routes, gateway: Gateway): void {
   app.get(
@@ -58,32 +54,13 @@ function stream(
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
   });
-  let closed = false;
-  let cancelHeartbeat = () => {};
   let unfollow = () => {};
   const close = () => {
-    if (closed) return;
-    closed = true;
     unfollow();
-    cancelHeartbeat();
-    forget();
+    events.end();
     raw.end();
   };
-  const write = (text: string) => {
-    if (closed) return;
-    raw.write(text);
-    if (raw.writableLength <= MAX_BACKLOG_BYTES) return;
-    cut();
-  };
-  const cut = () => {
-    gateway.log.warn({ sessionId, unread: raw.writableLength }, "a client that doesn't read was cut");
-    raw.destroy();
-    close();
-  };
-  const forget = gateway.streams.add(client, () => {
-    write(`event: closing\ndata: ${JSON.stringify({ code: "shutting_down", sessionId })}\n\n`);
-    close();
-  });
+  const events = new ClientStream(gateway, wireOf(raw, sessionId, close), client, { sessionId });
   raw.on("close", close);
   raw.on("error", close);
 
@@ -93,28 +70,38 @@ function stream(
     revision = session.revision;
     if (String(revision) !== lastSeen) {
       const data = JSON.stringify(describe(gateway, session.record));
-      write(`id: ${revision}\nevent: state\ndata: ${data}\n\n`);
+      events.send(`id: ${revision}\nevent: state\ndata: ${data}\n\n`);
     }
     if (session.record.state === "ended") close();
   };
-  // What doesn't even leave the process from one beat to the next is not being read.
-  let sentBefore: number | undefined;
-  const beat = () => {
-    const beatMs = Math.min(HEARTBEAT_MS, gateway.config.GREENROOM_SLOW_CLIENT_TIMEOUT_MS / 2);
-    cancelHeartbeat = gateway.clock.after(beatMs, () => {
-      const sent = (raw.socket?.bytesWritten ?? 0) - raw.writableLength;
-      if (raw.writableLength > 0 && sent === sentBefore) return cut();
-      sentBefore = sent;
-      write(": still here\n\n");
-      if (!closed) beat();
-    });
-  };
-  write("retry: 1000\n\n");
+  events.send("retry: 1000\n\n");
   unfollow = gateway.subscriptions.follow(sessionId, (session) =>
     session === undefined ? close() : tell(session),
   );
   // What came between the look-up and the following is in the view by now.
   tell(gateway.sessions.get(gateway.tenant, sessionId) ?? present);
-  if (!closed) beat();
-  else unfollow();
+  if (events.isClosed) unfollow();
+}
+
+function wireOf(raw: ServerResponse, sessionId: string, close: () => void): Wire {
+  // A client that takes not even one byte from one ping to the next does not read.
+  let sentAtPing: number | undefined;
+  const sent = () => (raw.socket?.bytesWritten ?? 0) - raw.writableLength;
+  return {
+    send: (text) => raw.write(text),
+    ping() {
+      sentAtPing = sent();
+      raw.write(": still here\n\n");
+    },
+    hasAnswered: () => raw.writableLength === 0 || sent() !== sentAtPing,
+    unreadBytes: () => raw.writableLength,
+    close() {
+      raw.write(`event: closing\ndata: ${JSON.stringify({ code: "shutting_down", sessionId })}\n\n`);
+      close();
+    },
+    cut() {
+      raw.destroy();
+      close();
+    },
+  };
 }

@@ -7,8 +7,11 @@ import {
   type SocketRequest,
   SocketRequest as SocketRequestSchema,
 } from "../../../libs/contracts/sessions/http.ts";
+import { faultsOf } from "../../../libs/contracts/validation.ts";
 import type { SeenSession } from "../../../libs/fleet/session-view.ts";
+import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
+import { ClientStream, type Wire } from "../http/client-stream.ts";
 import { isAllowedOrigin } from "../http/cors-origins.ts";
 import { describeError } from "../http/errors.ts";
 import { isTooDeep } from "../http/request-guards.ts";
@@ -19,8 +22,6 @@ import { describe } from "./public-session.ts";
 import { startSession } from "./start-session.ts";
 import { joinOf } from "./tokens.ts";
 
-const HEARTBEAT_MS = 15_000;
-const MAX_BACKLOG_BYTES = 256 * 1024;
 /** How long a client that is cut has to read why. */
 const LAST_WORD_MS = 1000;
 /** Requests of one client that are being worked on, and sessions it follows. */
@@ -57,35 +58,25 @@ class SocketClient {
   readonly #gateway: Gateway;
   readonly #socket: WebSocket;
   readonly #traceId: string;
-  readonly #client: string;
+  readonly #stream: ClientStream;
   readonly #followed = new Map<string, () => void>();
   #inHand = 0;
-  #answersPing = true;
-  #cancelHeartbeat = () => {};
 
   constructor(gateway: Gateway, socket: WebSocket, traceId: string, client: string) {
     this.#gateway = gateway;
     this.#socket = socket;
     this.#traceId = traceId;
-    this.#client = client;
+    this.#stream = new ClientStream(gateway, wireOf(socket, gateway.clock), client);
   }
 
   serve(): void {
-    const forget = this.#gateway.streams.add(this.#client, () =>
-      this.#socket.close(1001, "the gateway is stopping"),
-    );
     this.#socket.on("message", (data, isBinary) => void this.#take(data.toString(), isBinary));
-    this.#socket.on("pong", () => {
-      this.#answersPing = true;
-    });
     this.#socket.on("error", () => this.#socket.terminate());
     this.#socket.on("close", () => {
-      forget();
-      this.#cancelHeartbeat();
+      this.#stream.end();
       for (const unfollow of this.#followed.values()) unfollow();
       this.#followed.clear();
     });
-    this.#beat();
   }
 
   async #take(text: string, isBinary: boolean): Promise<void> {
@@ -178,30 +169,32 @@ class SocketClient {
   }
 
   #send(message: Record<string, unknown>): void {
-    if (this.#socket.readyState !== this.#socket.OPEN) return;
-    if (this.#socket.bufferedAmount > MAX_BACKLOG_BYTES) this.#cut();
-    else this.#socket.send(JSON.stringify(message));
+    this.#stream.send(JSON.stringify(message));
   }
+}
 
-  /** One that reads after all learns why; the connection goes soon, whether it does or not. */
-  #cut(): void {
-    this.#gateway.log.warn({ unread: this.#socket.bufferedAmount }, "a client that doesn't read was cut");
-    this.#socket.close(1013, "what you were sent stays unread");
-    this.#gateway.clock.after(LAST_WORD_MS, () => this.#socket.terminate());
-  }
-
-  #beat(): void {
-    const { GREENROOM_SLOW_CLIENT_TIMEOUT_MS } = this.#gateway.config;
-    this.#cancelHeartbeat = this.#gateway.clock.after(
-      Math.min(HEARTBEAT_MS, GREENROOM_SLOW_CLIENT_TIMEOUT_MS / 2),
-      () => {
-        if (!this.#answersPing) return this.#cut();
-        this.#answersPing = false;
-        this.#socket.ping();
-        this.#beat();
-      },
-    );
-  }
+function wireOf(socket: WebSocket, clock: Clock): Wire {
+  let hasAnswered = true;
+  socket.on("pong", () => {
+    hasAnswered = true;
+  });
+  return {
+    send(text) {
+      if (socket.readyState === socket.OPEN) socket.send(text);
+    },
+    ping() {
+      hasAnswered = false;
+      socket.ping();
+    },
+    hasAnswered: () => hasAnswered,
+    unreadBytes: () => socket.bufferedAmount,
+    close: () => socket.close(1001, "the gateway is stopping"),
+    // A client that reads after all learns the reason; the connection ends soon in any case.
+    cut() {
+      socket.close(1013, "what you were sent stays unread");
+      clock.after(LAST_WORD_MS, () => socket.terminate());
+    },
+  };
 }
 
 /** @throws GreenroomError invalid_request, saying field and reason */
@@ -218,8 +211,5 @@ function readRequest(text: string, isBinary: boolean, sawRequestId: (id: string)
   if (typeof requestId === "string") sawRequestId(requestId.slice(0, 128));
   const parsed = SocketRequestSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues
-    .slice(0, 5)
-    .map(({ path, message }) => (path.length === 0 ? message : `${path.join(".")}: ${message}`));
-  throw new GreenroomError("invalid_request", faults.join("; "));
+  throw new GreenroomError("invalid_request", faultsOf(parsed.error));
 }

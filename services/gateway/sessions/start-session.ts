@@ -2,11 +2,12 @@
 import { z } from "zod";
 import type { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { ErrorAnswer, StartAnswer, StartRequest } from "../../../libs/contracts/sessions/http.ts";
+import { queueKeyOf } from "../../../libs/domain/capacity.ts";
 import { requireLiveKit } from "../../../libs/livekit/connect.ts";
 import type { Gateway } from "../context.ts";
 import { SessionError } from "../http/errors.ts";
 import type { Routes } from "../http/routes.ts";
-import { capacityFor, queueKeyOf } from "./capacity.ts";
+import { capacityFor } from "./capacity.ts";
 import { createSession } from "./create-session.ts";
 import { findSession } from "./find-session.ts";
 import {

@@ -1,6 +1,7 @@
 // How long starts took lately, as this gateway saw it, and how long the next will take.
+import { median, queueKeyOf } from "../../../libs/domain/capacity.ts";
 import type { SeenSession, SessionView } from "../../../libs/fleet/session-view.ts";
-import { type Capacity, median, queueKeyOf } from "./capacity.ts";
+import type { Capacity } from "./capacity.ts";
 
 /** What an estimate is made of before anything was measured. */
 const FIRST_GUESS_MS = { warm: 500, cold: 3000, free: 30_000 };

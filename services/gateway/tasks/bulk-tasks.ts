@@ -14,6 +14,7 @@ import {
   BulkLine as BulkLineSchema,
   CreateTaskRequest,
 } from "../../../libs/contracts/tasks/http.ts";
+import { faultsOf } from "../../../libs/contracts/validation.ts";
 import type { Gateway } from "../context.ts";
 import { type Element, JsonElements } from "../http/json-stream.ts";
 import { isTooDeep } from "../http/request-guards.ts";
@@ -150,8 +151,7 @@ function readTask(element: Element): CreateTaskRequest {
   if (isTooDeep(value)) throw refuse("It is nested too deeply.");
   const parsed = CreateTaskRequest.safeParse(value);
   if (parsed.success) return parsed.data;
-  const faults = parsed.error.issues.slice(0, 3).map(({ path, message }) => `${path.join(".")}: ${message}`);
-  throw refuse(faults.join("; "));
+  throw refuse(faultsOf(parsed.error, 3));
 }
 
 function sayError(error: unknown): { code: ErrorCode; message: string; retryable: boolean } {

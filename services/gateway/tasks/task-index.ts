@@ -1,15 +1,13 @@
 // Which tasks there are, in the order of their making: enough to list them, and no more than that is kept.
 import type { Stop } from "../../../libs/bus/bus.ts";
 import { tasks } from "../../../libs/contracts/buckets.ts";
-import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { ListTasksQuery } from "../../../libs/contracts/tasks/http.ts";
 import { isActiveTask, isTaskEnd, type TaskState } from "../../../libs/contracts/tasks/task.ts";
 import type { Gateway } from "../context.ts";
+import { comparePlaces, type Place, readCursor, writeCursor } from "../http/pages.ts";
 
-interface Indexed {
+interface Indexed extends Place {
   readonly key: string;
-  readonly id: string;
-  readonly createdAt: string;
   readonly state: TaskState;
 }
 
@@ -37,7 +35,7 @@ export function indexTasks({ bus, tenant }: Deps): TaskIndex {
       if (before === undefined) sorted = undefined;
       // In place: the order hangs on what never changes.
       if (before !== undefined) Object.assign(before, { state: value.state });
-      else known.set(key, { key, id: value.taskId, createdAt: value.createdAt, state: value.state });
+      else known.set(key, { key, id: value.taskId, at: value.createdAt, state: value.state });
     });
   return {
     async page({ state, limit, cursor }) {
@@ -46,11 +44,11 @@ export function indexTasks({ bus, tenant }: Deps): TaskIndex {
         throw error;
       });
       await watching;
-      sorted ??= [...known.values()].sort(compare);
+      sorted ??= [...known.values()].sort(comparePlaces);
       const after = cursor === undefined ? undefined : readCursor(cursor);
       const found: Indexed[] = [];
       for (const task of sorted) {
-        if (after !== undefined && compare(task, after) <= 0) continue;
+        if (after !== undefined && comparePlaces(task, after) <= 0) continue;
         if (!fits(task.state, state)) continue;
         if (found.length === limit) return pageOf(found, true);
         found.push(task);
@@ -69,31 +67,10 @@ const fits = (state: TaskState, wanted: ListTasksQuery["state"]): boolean => {
   return wanted === "ended" ? isTaskEnd(state) : state === wanted;
 };
 
-type Place = Pick<Indexed, "createdAt" | "id">;
-
-/** Negative when `a` comes first: the newer one, and of two equally new ones the greater id. */
-const compare = (a: Place, b: Place): number =>
-  compareText(b.createdAt, a.createdAt) || compareText(b.id, a.id);
-const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-
 function pageOf(found: readonly Indexed[], hasMore: boolean) {
   const last = found.at(-1);
   return {
     keys: found.map(({ key }) => key),
     nextCursor: hasMore && last !== undefined ? writeCursor(last) : null,
   };
-}
-
-const writeCursor = ({ createdAt, id }: Place): string =>
-  Buffer.from(JSON.stringify([createdAt, id])).toString("base64url");
-
-function readCursor(cursor: string): Place {
-  try {
-    const place: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString("utf8"));
-    if (Array.isArray(place) && typeof place[0] === "string" && typeof place[1] === "string")
-      return { createdAt: place[0], id: place[1] };
-  } catch {
-    // Said below.
-  }
-  throw new GreenroomError("invalid_request", "query.cursor: take it from nextCursor of the page before.");
 }

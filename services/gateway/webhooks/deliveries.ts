@@ -17,12 +17,11 @@ import {
   webhookSubject,
 } from "../../../libs/contracts/webhooks/webhook.ts";
 import type { Gateway } from "../context.ts";
+import { pageOfChannel } from "../http/pages.ts";
 import type { Routes } from "../http/routes.ts";
 import { randomToken } from "../sessions/session-ids.ts";
 import { requireEndpoint } from "./endpoints.ts";
 
-/** Deliveries of other webhooks are passed over; a page looks at so many at most, and the next goes on there. */
-const LOOKED_AT_MAX = 5000;
 const PAGE = 200;
 /** More than this is asked for in several requests. */
 const REPLAYED_MAX = 2000;
@@ -45,8 +44,17 @@ export function deliveryRoutes(app: Routes, gateway: Gateway): void {
     },
     async ({ params, query }) => {
       await requireEndpoint(gateway, params.id);
-      const page = await pageOf(gateway, params.id, query.limit, query.outcome, readCursor(query.cursor));
-      return { success: true as const, ...page };
+      const { id } = params;
+      const { found, nextCursor } = await pageOfChannel(
+        gateway.bus,
+        webhookDeliveries,
+        query,
+        (delivery) =>
+          delivery.tenant === gateway.tenant &&
+          delivery.endpoint === id &&
+          (query.outcome === undefined || delivery.outcome === query.outcome),
+      );
+      return { success: true as const, deliveries: found.map(({ message }) => shown(message)), nextCursor };
     },
   );
   app.post(
@@ -80,40 +88,7 @@ export function deliveryRoutes(app: Routes, gateway: Gateway): void {
   );
 }
 
-async function pageOf(
-  { bus, tenant }: Gateway,
-  endpoint: string,
-  limit: number,
-  outcome: WebhookDelivery["outcome"] | undefined,
-  cursor: number | undefined,
-) {
-  const found: WebhookDelivery[] = [];
-  let before = cursor;
-  for (let looked = 0; looked < LOOKED_AT_MAX; looked += PAGE) {
-    const page = await bus.streams.read(webhookDeliveries, {
-      limit: PAGE,
-      to: before === undefined ? undefined : before - 1,
-      order: "newest-first",
-    });
-    for (const { sequence, message } of page) {
-      before = sequence;
-      const isOfIt = message.tenant === tenant && message.endpoint === endpoint;
-      if (!isOfIt || (outcome !== undefined && message.outcome !== outcome)) continue;
-      found.push(message);
-      if (found.length === limit) return { deliveries: found.map(shown), nextCursor: String(before) };
-    }
-    if (page.length < PAGE) return { deliveries: found.map(shown), nextCursor: null };
-  }
-  return { deliveries: found.map(shown), nextCursor: before === undefined ? null : String(before) };
-}
-
 const shown = ({ tenant: _, endpoint: __, of, ...delivery }: WebhookDelivery) => ({ ...delivery, about: of });
-
-function readCursor(cursor: string | undefined): number | undefined {
-  if (cursor === undefined) return undefined;
-  if (/^\d{1,15}$/.test(cursor)) return Number(cursor);
-  throw new GreenroomError("invalid_request", "query.cursor: it is none that a page gave.");
-}
 
 async function replayOne(gateway: Gateway, endpoint: string, eventId: string) {
   const { bus, tenant } = gateway;

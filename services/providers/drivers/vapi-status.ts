@@ -1,7 +1,7 @@
 // What VAPI's words for a call mean here: a pure table over its `status` and `endedReason`.
-import { createHash } from "node:crypto";
 import { z } from "zod";
 import type { CallProgress } from "../../../libs/contracts/providers/provider.ts";
+import { base62, sha256 } from "../../../libs/domain/ids.ts";
 import { ENDED_UNANSWERED, type Observation } from "./driver.ts";
 import { callStatusOfSipCode } from "./sip-status.ts";
 
@@ -24,10 +24,7 @@ export type VapiCall = z.infer<typeof VapiCall>;
  * metadata of a call's own. It is the session's and not the attempt's: a session has one call at most.
  */
 export const callNameOf = (tenant: string, sessionId: string): string =>
-  `greenroom ${createHash("sha256")
-    .update(JSON.stringify([tenant, sessionId]))
-    .digest("base64url")
-    .slice(0, 22)}`;
+  `greenroom ${base62(sha256([tenant, sessionId]))}`;
 
 /** @param wasAnswered whether an earlier look found it answered */
 export function observationOf(call: VapiCall, wasAnswered: boolean): Observation {

@@ -1,6 +1,7 @@
 // What a look at a telephone call into a room calls for: a pure decision. Its agent is the pool's, and its host's care.
 import type { CallProgress, LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { progressOf } from "../../../libs/domain/call/call-rank.ts";
 import type { Decision, Look } from "./events-for.ts";
 
 const RINGING_LOOK_MS = 500;
@@ -14,22 +15,10 @@ export function callEventsFor(look: Look): Decision {
   return { launch, memory: look.memory, events: saidOf({ ...look, launch }) };
 }
 
-/** How far a call has come: what is told late takes nothing back. */
-const rankOf = (status: CallProgress["status"] | undefined): number =>
-  status === undefined
-    ? -1
-    : status === "dialing"
-      ? 0
-      : status === "ringing"
-        ? 1
-        : status === "answered"
-          ? 2
-          : 3;
-
 function followed({ launch, observation }: Look): LaunchRecord {
   if (observation.is === "absent" || observation.is === "untellable") return launch;
   const { call } = observation;
-  const isNews = call !== undefined && rankOf(call.status) > rankOf(launch.call?.status);
+  const isNews = call !== undefined && progressOf(call.status) > progressOf(launch.call?.status);
   const externalId = "externalId" in observation ? observation.externalId : undefined;
   const isReady = observation.is === "ready" && launch.state !== "over";
   if (!isNews && (externalId === undefined || externalId === launch.externalId)) return launch;

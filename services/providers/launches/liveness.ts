@@ -1,8 +1,9 @@
 // Which connectors live, by their beats: what a dead one has left, another takes up.
 import type { Bus, Stop } from "../../../libs/bus/bus.ts";
 import { serviceHeartbeats } from "../../../libs/contracts/streams.ts";
+import { watchAbsence } from "../../../libs/fleet/absence.ts";
 import { DEAD_AFTER_MS } from "../../../libs/fleet/heartbeat.ts";
-import { type Clock, repeat } from "../../../libs/runtime/clock.ts";
+import type { Clock } from "../../../libs/runtime/clock.ts";
 
 export interface Liveness {
   /**
@@ -13,16 +14,11 @@ export interface Liveness {
   stop: Stop;
 }
 
-const TICK_MS = 250;
-/** A tick that comes so late means that this process was stopped: what it didn't hear, it wasn't there to hear. */
-const SLEPT_MS = 1000;
-
 /** Listens until stopped. Nobody counts as dead before it was listened for long enough without a break. */
 export async function watchLiveness(bus: Bus, clock: Clock): Promise<Liveness> {
   const heardAtMs = new Map<string, number>();
   const stopped = new Set<string>();
-  let sinceMs = clock.monotonic();
-  let lastTickMs = sinceMs;
+  const absence = watchAbsence(bus, clock);
   const stopListening = await bus.core.subscribe(serviceHeartbeats, ({ service, instance, status }) => {
     if (service !== "connector") return;
     if (status === "running") {
@@ -30,25 +26,17 @@ export async function watchLiveness(bus: Bus, clock: Clock): Promise<Liveness> {
       stopped.delete(instance);
     } else stopped.add(instance);
   });
-  const stopTicking = repeat(
-    clock,
-    TICK_MS,
-    () => {
-      const now = clock.monotonic();
-      if (!bus.isConnected() || now - lastTickMs > TICK_MS + SLEPT_MS) sinceMs = now;
-      lastTickMs = now;
-    },
-    () => {},
-  );
   return {
     isDead(instance, signOfLifeAtMs) {
-      const now = clock.monotonic();
-      if (!bus.isConnected() || now - lastTickMs > TICK_MS + SLEPT_MS) return false;
+      const sinceMs = absence.presentSinceMs();
+      if (sinceMs === undefined) return false;
       if (stopped.has(instance)) return true;
-      return now - Math.max(sinceMs, heardAtMs.get(instance) ?? 0, signOfLifeAtMs) > DEAD_AFTER_MS;
+      return (
+        clock.monotonic() - Math.max(sinceMs, heardAtMs.get(instance) ?? 0, signOfLifeAtMs) > DEAD_AFTER_MS
+      );
     },
     async stop() {
-      stopTicking();
+      absence.stop();
       await stopListening();
     },
   };

@@ -12,7 +12,7 @@ import {
   taskEvents,
   taskRequests,
 } from "../../../libs/contracts/streams.ts";
-import { freeAgents } from "../../../services/dispatcher/choose-host.ts";
+import { freeAgents, totalOf } from "../../../libs/domain/capacity.ts";
 import { phaseOf } from "../../../services/janitor/find-expired.ts";
 import { callNameOf } from "../../../services/providers/drivers/vapi-status.ts";
 import { limitOf } from "../../kit/checks/limit-of.ts";
@@ -178,10 +178,7 @@ export function starving(world: World): string[] {
         ? connectors.length > 0 &&
           now > (world.facts.savings.get(record.writeId)?.atMs ?? now) + record.backoffMs
         : record.state === "requested" &&
-          registered.some((host) => {
-            const { hot, warm, cold } = freeAgents(host, record.profile);
-            return hot + warm + cold > 0;
-          }),
+          registered.some((host) => totalOf(freeAgents(host, record.profile)) > 0),
     )
     .map(({ sessionId: id }) => id);
 }

@@ -6,7 +6,7 @@ import type { SessionRecord } from "../../../../libs/contracts/sessions/session.
 import { sessionEvents } from "../../../../libs/contracts/streams.ts";
 import { watchSessions } from "../../../../libs/fleet/session-view.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
-import { chooseHost, freeAgents } from "../../../../services/dispatcher/choose-host.ts";
+import { chooseHost } from "../../../../services/dispatcher/choose-host.ts";
 import { HostReservations } from "../../../../services/dispatcher/host-reservations.ts";
 import { WaitQueue } from "../../../../services/dispatcher/wait-queue.ts";
 import { aHost, aSession } from "../../../kit/fixtures/sessions.ts";
@@ -24,29 +24,6 @@ const profile = (changed: Partial<HostProfile> = {}): HostProfile => ({
 
 const host = (id: string, echo: Partial<HostProfile>, changed: Partial<HostRecord> = {}): HostRecord =>
   aHost(id, 1, { maxAgents: 10, profiles: { echo: profile(echo) }, ...changed });
-
-describe("a host has free", () => {
-  test("hot and warm agents, and as many cold ones as its share and its own limit leave", () => {
-    expect(freeAgents(host("h", { hot: 1, warm: 1, busy: 1, max: 5 }), "echo")).toEqual({
-      hot: 1,
-      warm: 1,
-      cold: 2,
-    });
-  });
-
-  test("nothing past its own limit, whatever its pools hold", () => {
-    const full = host("h", { hot: 2, warm: 2, busy: 3 }, { maxAgents: 4 });
-    expect(freeAgents(full, "echo")).toEqual({ hot: 1, warm: 0, cold: 0 });
-  });
-
-  test.each([
-    ["while it drains", { draining: true }],
-    ["of a profile that doesn't work", { profiles: { echo: profile({ warm: 2, status: "failed" }) } }],
-    ["of a profile that it hasn't got", { profiles: {} }],
-  ])("nothing %s", (_when, changed) => {
-    expect(freeAgents(host("h", { warm: 2 }, changed), "echo")).toEqual({ hot: 0, warm: 0, cold: 0 });
-  });
-});
 
 describe("a session goes to", () => {
   const cold = host("cold", { max: 4 });

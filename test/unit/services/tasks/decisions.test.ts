@@ -6,7 +6,7 @@ import { callStatusOfLaunch } from "../../../../services/tasks/call-status.ts";
 import { isOpen, parseCallingHours } from "../../../../services/tasks/calling-hours.ts";
 import { chooseNext, type Limits, type QueuedTask } from "../../../../services/tasks/choose-next.ts";
 import { outboundSettings, parseProviderLimits } from "../../../../services/tasks/config.ts";
-import { freeAgentsOf, isKnownProfile } from "../../../../services/tasks/free-agents.ts";
+import { isKnownProfile } from "../../../../services/tasks/handle-task-request.ts";
 import { AT, aHost } from "../../../kit/fixtures/sessions.ts";
 
 describe("calling hours", () => {
@@ -127,23 +127,10 @@ describe("whose turn it is", () => {
   });
 });
 
-describe("free agents", () => {
+describe("a task's profile", () => {
   const profile = { status: "running", warm: 1, hot: 0, warming: 0, busy: 2, max: 5 } as const;
 
-  test("are what hosts have left, idle or not started yet, less what was promised", () => {
-    const hosts = [
-      aHost("h1", 1, { maxAgents: 10, profiles: { echo: profile } }),
-      aHost("h2", 1, { maxAgents: 3, profiles: { echo: profile } }),
-      aHost("h3", 1, { maxAgents: 10, profiles: { echo: profile }, draining: true }),
-      aHost("h4", 1, { maxAgents: 10, profiles: { echo: { ...profile, status: "failed" } } }),
-    ];
-    expect(freeAgentsOf(hosts, "echo", 0)).toBe(4);
-    expect(freeAgentsOf(hosts, "echo", 3)).toBe(1);
-    expect(freeAgentsOf(hosts, "echo", 9)).toBe(0);
-    expect(freeAgentsOf(hosts, "sales", 0)).toBe(0);
-  });
-
-  test("a profile is unknown only when there are hosts to know it", () => {
+  test("is unknown only when there are hosts to know it", () => {
     expect(isKnownProfile([], "echo")).toBe(true);
     expect(isKnownProfile([aHost("h1", 1, { profiles: { echo: profile } })], "echo")).toBe(true);
     expect(isKnownProfile([aHost("h1")], "echo")).toBe(false);

@@ -6,7 +6,7 @@ import { drainCommand, undrainCommand } from "../../../../../libs/contracts/stre
 import { commandsFor } from "../../../../../libs/domain/session/commands-for.ts";
 import { reduceSession } from "../../../../../libs/domain/session/reduce.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
-import { Drain, roomFor } from "../../../../../services/agent-host/sessions/drain.ts";
+import { Drain } from "../../../../../services/agent-host/sessions/drain.ts";
 import { watchFencing } from "../../../../../services/agent-host/sessions/fencing.ts";
 import { poolScene } from "../../../../kit/fakes/scripted-processes.ts";
 import { chosen, dispatched, fromHost, joined, lost, ready } from "../../../../kit/fixtures/session-moves.ts";
@@ -179,11 +179,6 @@ describe("a draining host", () => {
     expect(said).toEqual([]);
     expect(numbers().warm).toBe(3);
     expect(give("b")).toBeDefined();
-  });
-
-  test("counts room by a profile's share and by the host's own limit", () => {
-    expect(roomFor([able("x", { max: 3, busy: 1 }), able("y", { max: 9, maxAgents: 4 })], "echo")).toBe(6);
-    expect(roomFor([able("x")], "other")).toBe(0);
   });
 });
 

@@ -316,7 +316,7 @@ describe("what a browser gets", () => {
       "/style.css",
       "/icon.svg",
       "/docs",
-      "/docs.js",
+      "/docs/static/swagger-ui-bundle.js",
       "/vendor/livekit-client.esm.mjs",
     ]) {
       expect({ path, status: (await rig.get(path)).status }).toEqual({ path, status: 200 });
