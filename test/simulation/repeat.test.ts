@@ -4,7 +4,7 @@ import { seedsFrom } from "./assert-seeds.ts";
 import { runSeed } from "./run.ts";
 import { FIRST_CALLING_SEED, FIRST_CONNECTED_SEED } from "./scenario.ts";
 
-/** Worlds of each kind: of the fleet alone, with connectors, and with tasks too. */
+/** Worlds of each kind: of the fleet alone, with the providers service, and with tasks too. */
 const someOfEach = (count: number, others: number): number[] => [
   ...seedsFrom(1, count),
   ...seedsFrom(FIRST_CONNECTED_SEED, others),

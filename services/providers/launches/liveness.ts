@@ -1,4 +1,4 @@
-// Which connectors live, by their beats: what a dead one has left, another takes up.
+// Which instances of the providers service are alive, by their heartbeats: what a dead one left, another takes over.
 import type { Bus, Stop } from "../../../libs/bus/bus.ts";
 import { serviceHeartbeats } from "../../../libs/contracts/streams.ts";
 import { DEAD_AFTER_MS } from "../../../libs/fleet/heartbeat.ts";
@@ -24,7 +24,7 @@ export async function watchLiveness(bus: Bus, clock: Clock): Promise<Liveness> {
   let sinceMs = clock.monotonic();
   let lastTickMs = sinceMs;
   const stopListening = await bus.subscribe(serviceHeartbeats, ({ service, instance, status }) => {
-    if (service !== "connector") return;
+    if (service !== "providers") return;
     if (status === "running") {
       heardAtMs.set(instance, clock.monotonic());
       stopped.delete(instance);
