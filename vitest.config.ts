@@ -1,36 +1,79 @@
-// The suites, from the fastest to the slowest. `npm test` runs all of them, `npm run check` the first two.
+// The suites as vitest runs them; test/runner says which of them a command runs.
 import { defineConfig } from "vitest/config";
+import { fileReporter } from "./test/runner/file-reports.ts";
+import { SlowestFirst } from "./test/runner/slowest-first.ts";
+import { workersOf } from "./test/runner/suites.ts";
 
-const suite = (name: string, options: Record<string, unknown> = {}) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], environment: "node" as const, ...options },
+type Options = Record<string, unknown>;
+
+const suite = (name: string, options: Options = {}) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    environment: "node" as const,
+    maxWorkers: workersOf(name),
+    ...options,
+  },
 });
 
-/** Real processes and servers: one file at a time, and time enough for a noisy machine. */
-const withServers = { testTimeout: 120_000, hookTimeout: 300_000, fileParallelism: false };
+/** Real processes and servers, and time enough for a noisy machine. They run after the suites that only compute. */
+let lastGroup = 0;
+const withServers = (options: Options = {}): Options => ({
+  testTimeout: 120_000,
+  hookTimeout: 300_000,
+  // One suite after the other: each has its own number of workers.
+  sequence: { groupOrder: ++lastGroup },
+  ...options,
+});
+/** Files of one worker share its NATS and its LiveKit. */
+const onSharedServers = (options: Options = {}): Options => withServers({ isolate: false, ...options });
+
+const full = (name: string, options: Options) =>
+  suite(`${name}-full`, { include: [`test/full/${name}/**/*.test.ts`], ...options });
 
 /** They run a NATS of their own. */
 const withOwnNats = ["local-*", "alone", "containers", "power-loss", "full-disk"];
 /** What they show is between Greenroom and others: the store has the same part in it on one node and on three. */
 const aboutOthers = ["calls", "diagnostics", "erasure", "livekit-provider", "inbound", "phone-calls"];
 
+const { GREENROOM_TEST_REPORT } = process.env;
+
 export default defineConfig({
   test: {
+    reporters: [
+      "default",
+      ...(GREENROOM_TEST_REPORT === undefined
+        ? []
+        : [fileReporter(GREENROOM_TEST_REPORT, import.meta.dirname)]),
+    ],
+    sequence: { sequencer: SlowestFirst },
     projects: [
       suite("unit"),
       suite("architecture"),
       suite("simulation", { testTimeout: 300_000 }),
-      suite("conformance", withServers),
-      suite("system", withServers),
-      // The same on three NATS nodes.
-      suite("system-cluster", {
-        ...withServers,
-        include: ["test/system/**/*.test.ts"],
-        exclude: [...withOwnNats, ...aboutOthers].map((name) => `test/system/${name}.test.ts`),
-        env: { STACK_NATS_NODES: "3" },
+      suite("conformance", onSharedServers()),
+      suite("system", onSharedServers()),
+      suite("browser", onSharedServers()),
+      suite("bench", withServers()),
+      full("conformance", withServers()),
+      full("system", onSharedServers()),
+      full("browser", onSharedServers()),
+      full("simulation", {
+        include: ["test/full/simulation/**/*.test.ts", "test/simulation/repeat.test.ts"],
+        env: { SIM_SCOPE: "full" },
+        testTimeout: 300_000,
       }),
-      suite("browser", withServers),
       // Minutes of faults, and a machine with much to do.
-      suite("chaos", { ...withServers, include: ["test/full/chaos/**/*.test.ts"], testTimeout: 900_000 }),
+      suite("chaos", withServers({ include: ["test/full/chaos/**/*.test.ts"], testTimeout: 900_000 })),
+      // The same on three NATS nodes.
+      suite(
+        "cluster",
+        onSharedServers({
+          include: ["test/conformance/bus-*.test.ts", "test/{,full/}system/**/*.test.ts"],
+          exclude: [...withOwnNats, ...aboutOthers].map((name) => `test/**/system/${name}.test.ts`),
+          env: { STACK_NATS_NODES: "3" },
+        }),
+      ),
     ],
   },
 });

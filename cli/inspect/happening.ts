@@ -77,5 +77,5 @@ export function inOrder(happenings: readonly Happening[]): Happening[] {
 
 const STREAMS_IN_ORDER: readonly string[] = [
   ...["TASK_REQUESTS", "TASKS", "KV_tasks", "HANDOFFS", "SESSIONS_OVERFLOW", "SESSIONS", "KV_sessions"],
-  ...["KV_launches", "KV_dispatches"],
+  ...["KV_launches", "KV_claims"],
 ];

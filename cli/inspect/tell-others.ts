@@ -73,8 +73,8 @@ function headOf(stored: RawStored, data: Record<string, unknown>): string {
 
 const NAMES: Readonly<Record<string, string>> = {
   KV_launches: "launch",
-  KV_dispatches: "dispatch",
-  KV_session_reports: "the host's report",
+  KV_claims: "dispatch",
+  KV_usage_reports: "the host's report",
   KV_conversations: "conversation",
   KV_tasks: "task",
   WEBHOOKS: "to be told to a webhook",

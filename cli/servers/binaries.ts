@@ -82,7 +82,7 @@ const cachedPath = (spec: BinarySpec, env: FindOptions["env"]): string =>
   join(cacheDirectory(env), `${spec.name}-${spec.version}${process.platform === "win32" ? ".exe" : ""}`);
 
 /** Where installed binaries are kept: shared by every checkout of this user. */
-export function cacheDirectory(env: FindOptions["env"]): string {
+function cacheDirectory(env: FindOptions["env"]): string {
   return join(env.XDG_CACHE_HOME || join(env.HOME || homedir(), ".cache"), "greenroom", "bin");
 }
 

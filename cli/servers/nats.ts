@@ -17,7 +17,7 @@ export interface NatsLayout {
 }
 
 /** One node's place in a cluster: JetStream knows a node by its name, and its data goes with that. */
-export interface ClusterSeat {
+interface ClusterSeat {
   readonly nodeName: string;
   readonly clusterName: string;
   /** Where the other nodes reach this one. */

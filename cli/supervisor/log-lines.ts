@@ -67,7 +67,7 @@ export function errorOf(record: LogRecord, isError: boolean): string | undefined
 const severity = (level: string): number => (logLevels as readonly string[]).indexOf(level);
 
 /** Whether a line of this level is shown when `least` is the setting. Unknown levels are. */
-export const isShown = (level: string, least: string): boolean =>
+const isShown = (level: string, least: string): boolean =>
   severity(level) === -1 || severity(level) >= severity(least);
 
 function parseObject(line: string): Record<string, unknown> | undefined {

@@ -24,7 +24,7 @@ import { StartError } from "./start-error.ts";
 import { onStopSignals } from "./stop-signals.ts";
 import { Supervisor } from "./supervisor.ts";
 
-export interface LocalService {
+interface LocalService {
   readonly name: ServiceName;
   /** The file that is run. */
   readonly main: string;

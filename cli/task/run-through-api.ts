@@ -45,7 +45,7 @@ export async function runThroughApi(
 }
 
 /** Everything there is to tell of a task, a line each, in the order in which it happened. */
-export function linesOf(task: Task): string[] {
+function linesOf(task: Task): string[] {
   const lines: string[] = [];
   if (task.attempt === 0) lines.push("it waits for its time, a line and an agent");
   for (const { n, sessionId, states, error, sipCode, answeredBy } of task.attempts) {

@@ -5,7 +5,7 @@ import { SignJWT } from "jose";
 import type { Launch } from "./launches.ts";
 import type { Settings } from "./settings.ts";
 
-export interface Claimed {
+interface Claimed {
   readonly sessionId: string;
   readonly attempt: number;
   readonly profile: string;

@@ -1,6 +1,6 @@
 // Service JWTs: how another system says who it is, and for which tenant it speaks.
 import type { KeyObject } from "node:crypto";
-import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify, SignJWT } from "jose";
+import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from "jose";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import { Tenant } from "../contracts/ids.ts";
 import { ConfigError, type ConfigOf, setting } from "../runtime/config.ts";
@@ -64,20 +64,6 @@ export function createServiceJwts(
       return callerOf(payload);
     },
   };
-}
-
-/** Makes an HS256 token, for tests and for services of one's own. */
-export function signServiceJwt(
-  secret: string,
-  caller: ServiceCaller & { readonly audience?: string; readonly ttlS?: number },
-): Promise<string> {
-  return new SignJWT({ tenant: caller.tenant })
-    .setProtectedHeader({ alg: "HS256", typ: "JWT" })
-    .setSubject(caller.subject)
-    .setAudience(caller.audience ?? serviceJwtSettings.CONTROL_PLANE_JWT_AUDIENCE.default ?? "")
-    .setIssuedAt()
-    .setExpirationTime(Math.floor(Date.now() / 1000) + (caller.ttlS ?? 300))
-    .sign(new TextEncoder().encode(secret));
 }
 
 function secretOf(secret: string | undefined): Uint8Array | undefined {

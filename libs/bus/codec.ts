@@ -7,7 +7,7 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /** Deeper than anything that we say, and far from where a recursive check would overflow the stack. */
-export const MAX_DEPTH = 64;
+const MAX_DEPTH = 64;
 /** Names of fields and values may be pages long in a message that somebody else made. */
 const MAX_REASON = 500;
 
@@ -85,7 +85,7 @@ export const cut = (text: string, length = MAX_REASON): string =>
   text.length <= length ? text : `${text.slice(0, length)}…`;
 
 /** Without recursion, since it is there to protect what recurses. */
-export function isDeeperThan(levels: number, value: unknown): boolean {
+function isDeeperThan(levels: number, value: unknown): boolean {
   let level: unknown[] = [value];
   for (let depth = 0; depth <= levels; depth++) {
     const next: unknown[] = [];

@@ -9,7 +9,7 @@ import { type ConfigOf, readConfig, type Settings } from "../runtime/config.ts";
 import { type Running, runService, type ServiceContext } from "../runtime/run-service.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 
-export interface BusServiceContext<S extends Settings> extends ServiceContext {
+interface BusServiceContext<S extends Settings> extends ServiceContext {
   readonly config: ConfigOf<S>;
   readonly clock: Clock;
   /**
@@ -19,7 +19,7 @@ export interface BusServiceContext<S extends Settings> extends ServiceContext {
   connect(hooks?: BusHooks): Promise<Bus>;
 }
 
-export interface RunningOnBus extends Running {
+interface RunningOnBus extends Running {
   /** What health shows of it although it runs; called at each heartbeat. */
   readonly degradedReason?: () => string | undefined;
 }

@@ -16,7 +16,7 @@ export interface Arrival {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
-export interface RoomWebhook {
+interface RoomWebhook {
   readonly event: RoomEvent;
   readonly arrival?: Arrival;
 }

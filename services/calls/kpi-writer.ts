@@ -167,7 +167,7 @@ export class KpiWriter {
  *
  * @returns isBehind: a call was recorded again while it was read. It is counted once, as it was before.
  */
-export async function kpisOfDay(
+async function kpisOfDay(
   bus: Bus,
   { tenant, day }: Day,
 ): Promise<{ readonly kpis: DailyKpi[]; readonly isBehind: boolean }> {

@@ -5,7 +5,7 @@ import { calleeIdentityOf, isExternal, isProviderHost } from "../../libs/contrac
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { assignCommand, releaseCommand } from "../../libs/contracts/streams.ts";
 import { commandsFor, type SessionCommand } from "../../libs/domain/session/commands-for.ts";
-import type { DispatcherInput } from "../../libs/domain/session/machine.ts";
+import type { DispatcherInput } from "../../libs/domain/session/transitions.ts";
 import { reasonOf } from "../../libs/domain/session/transitions.ts";
 import { requireLiveKit } from "../../libs/livekit/connect.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";

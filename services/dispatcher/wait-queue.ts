@@ -120,7 +120,7 @@ export class WaitQueue {
 }
 
 /** Who waits for the same agents: those of the fleet, or a provider's. */
-export const queueKeyOf = ({ profile, provider }: SessionRecord): string =>
+const queueKeyOf = ({ profile, provider }: SessionRecord): string =>
   isExternal(provider) ? `${provider}:${profile}` : profile;
 
 const keyOf = ({ record }: SeenSession): string => `${record.tenant}.${record.sessionId}`;

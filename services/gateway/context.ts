@@ -29,7 +29,7 @@ export interface GatewayDeps {
   readonly instance: string;
 }
 
-export interface Accepted {
+interface Accepted {
   readonly requested: Requested;
   /** Until then there is no session: the store may fail, or have another request of the same key. */
   isStored: boolean;

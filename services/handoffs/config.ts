@@ -11,7 +11,7 @@ export const handoffsSettings = {
   ...launcherSettings,
   GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_DESCRIPTION, parseProviderRules),
   INGESTION_ENABLED: setting.flag("Takes handoffs from `runtime.handoff_requested` in.", true),
-  INGESTION_BATCH_SIZE: setting.integer("How many handoffs an instance has in hand at once.", 25, 1, 1000),
+  INGESTION_BATCH_SIZE: setting.integer("Handoffs that one instance handles at once.", 25, 1, 1000),
   INGESTION_POLL_INTERVAL_MS: setting.optionalText(
     "Ignored, and logged so: handoffs come as soon as they are stored, and nothing is polled.",
   ),

@@ -37,7 +37,7 @@ const takeReadable = (deps: HandoffDeps): Promise<Stop> =>
     (message, delivery) => handleHandoff(deps, message, delivery),
   );
 
-export async function handleHandoff(
+async function handleHandoff(
   { bus, clock, log, sessions, providerOf }: HandoffDeps,
   message: unknown,
   { sequence }: Pick<Delivery, "sequence">,

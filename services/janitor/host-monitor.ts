@@ -177,7 +177,7 @@ const restarted = ({ hostId: id }: HostLife): Suspicion => ({
  * @param misses what came of each since the last answer, the newest last
  * @param forMs since the first of them was asked
  */
-export function suspicionOf(
+function suspicionOf(
   { hostId: id }: HostLife,
   misses: readonly ("gone" | "silent")[],
   forMs: number,

@@ -44,7 +44,7 @@ function rollUpOne(records: SessionRecord[]): Rollup {
 }
 
 /** From the first requested to the first ready, in ms; two processes' clocks, so for people only. */
-export function startMsOf(record: SessionRecord): number | undefined {
+function startMsOf(record: SessionRecord): number | undefined {
   const asked = record.history.find((entry) => entry.state === "requested");
   const ready = record.history.find((entry) => entry.state === "ready");
   if (asked === undefined || ready === undefined) return undefined;

@@ -8,12 +8,16 @@ export const privacySettings = {
   ...commonSettings,
   ...receiptSettings,
   RETENTION_CLEANUP_ENABLED: setting.flag(
-    "Removes what is older than RETENTION_DAYS says. Off, nothing is removed by age but what a store forgets itself.",
+    "Removes data that is older than RETENTION_DAYS. Off: only the stores' own time limits remove data by age.",
   ),
-  RETENTION_CLEANUP_INTERVAL_MS: setting.integer("How often that is done.", 24 * 60 * 60 * 1000, 1000),
+  RETENTION_CLEANUP_INTERVAL_MS: setting.integer(
+    "How often old data is looked for.",
+    24 * 60 * 60 * 1000,
+    1000,
+  ),
   RETENTION_DAYS: retentionDays,
   GREENROOM_ERASURE_SETTLE_MS: setting.integer(
-    "How long the removal of a tenant's or a user's data waits for what is written late, before it goes through all stores once more. Longer than a host that hung may take, and than key figures are made anew.",
+    "How long the removal of a tenant's or a user's data waits for late writes before it searches all stores once more. It must be longer than a host may hang, and than key figures take to be rebuilt.",
     40_000,
     100,
   ),

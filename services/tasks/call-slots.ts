@@ -130,7 +130,7 @@ export class CallSlotTable {
 }
 
 /** The attempt of the line is under way, or is about to begin. */
-export const needsSlot = (record: TaskRecord, line: CallSlot): boolean =>
+const needsSlot = (record: TaskRecord, line: CallSlot): boolean =>
   record.life === line.life &&
   ((record.attempt === line.attempt && isActiveTask(record.state)) || isReserved(record, line));
 

@@ -1,6 +1,7 @@
 // Dockerfile, compose.yaml and .env.example fit the code: its services, settings, servers and imports.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, posix } from "node:path";
+import { parseSync } from "oxc-parser";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { programs, services } from "../../cli/container/programs.ts";
@@ -22,7 +23,6 @@ import { tasksSettings } from "../../services/tasks/config.ts";
 import { webhooksSettings } from "../../services/webhooks/config.ts";
 import { durationMs, readCompose, readEnvFile } from "../kit/checks/compose-file.ts";
 import { readDockerfile } from "../kit/checks/dockerfile.ts";
-import { readSource } from "./read-source.ts";
 
 const root = join(import.meta.dirname, "../..");
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
@@ -229,7 +229,7 @@ describe("the image", () => {
   const sources = image.copies
     .flatMap(({ from }) => filesOf(from))
     .filter((path) => path.endsWith(".ts"))
-    .map((path) => readSource(path, read(path)));
+    .map((path) => ({ path, imports: importsOf(path) }));
 
   it("copies what there is, to where it is here, and what .dockerignore lets through", () => {
     const allowed = read(".dockerignore")
@@ -293,6 +293,22 @@ function filesOf(path: string): string[] {
   if (!statSync(join(root, path)).isDirectory()) return [path];
   const entries = readdirSync(join(root, path), { recursive: true, encoding: "utf8" });
   return entries.map((entry) => posix.join(path, entry));
+}
+
+/** Every file and package that a file imports, for its types too. */
+function importsOf(path: string): string[] {
+  const text = read(path);
+  const { staticImports, staticExports, dynamicImports } = parseSync(path, text).module;
+  return [
+    ...staticImports.map(({ moduleRequest }) => moduleRequest.value),
+    ...staticExports.flatMap(({ entries }) =>
+      entries.flatMap(({ moduleRequest }) => moduleRequest?.value ?? []),
+    ),
+    ...dynamicImports
+      .map(({ moduleRequest: { start, end } }) => text.slice(start, end))
+      .filter((name) => /^["']/.test(name))
+      .map((name) => name.slice(1, -1)),
+  ];
 }
 
 /** `@scope/name/part` is the package `@scope/name`. */

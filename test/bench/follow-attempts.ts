@@ -1,7 +1,7 @@
 // Follows a session's server-sent events and notes when each attempt was ready, as a client sees it.
 import { until } from "../kit/until.ts";
 
-export interface Ready {
+interface Ready {
   readonly attempt: number;
   /** performance.now() of this process, in ms. */
   readonly atMs: number;

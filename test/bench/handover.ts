@@ -73,10 +73,10 @@ const faults: Fault[] = [
     p50: 300,
     p95: 1000,
     strike: ({ slot }) => {
-      void stack.post(`/api/hosts/${slot.host.id}/drain`, { deadlineS: 0, onDeadline: "handover" });
+      void stack.post(`/api/hosts/${slot.host.hostId}/drain`, { deadlineS: 0, onDeadline: "handover" });
     },
     repair: async ({ slot }) => {
-      await fetch(`${stack.url}/api/hosts/${slot.host.id}/drain`, { method: "DELETE" });
+      await fetch(`${stack.url}/api/hosts/${slot.host.hostId}/drain`, { method: "DELETE" });
     },
   },
 ];
@@ -147,7 +147,7 @@ async function startCall(): Promise<Call> {
     timeoutMs: PATIENCE_MS,
     what: "its host says which stage it is in",
   });
-  const host = stack.child(slot.host.id.replace("host-", "agent-host-"));
+  const host = stack.child(slot.host.hostId.replace("host-", "agent-host-"));
   return { sessionId: body.sessionId, ears, slot, process: host };
 }
 

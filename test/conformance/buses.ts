@@ -7,9 +7,7 @@ import { type Channel, sessionEvents } from "../../libs/contracts/streams.ts";
 import { systemClock } from "../../libs/runtime/clock.ts";
 import { silentLog } from "../../libs/runtime/log.ts";
 import { anEvent, aSession } from "../kit/fixtures/sessions.ts";
-import { startNatsCluster } from "../kit/servers/nats-cluster.ts";
-import { startNats } from "../kit/servers/servers.ts";
-import type { TestNats } from "../kit/servers/test-nats.ts";
+import { borrowNats } from "../kit/servers/shared-servers.ts";
 import { until } from "../kit/until.ts";
 import { createMemoryServer } from "../simulation/nats/memory-server.ts";
 
@@ -20,23 +18,27 @@ export interface TestBuses {
   stop(): Promise<void>;
 }
 
-export const kinds: [string, () => Promise<TestBuses>][] = [
-  ["memory", startMemory],
-  ["NATS", () => startReal(startNats, 1)],
-  ["three NATS nodes", () => startReal(startNatsCluster, 3)],
-];
+/** The suite `cluster` runs them on three nodes, the suite `conformance` on all else. */
+export const kinds: readonly [string, () => Promise<TestBuses>][] =
+  process.env.STACK_NATS_NODES === "3"
+    ? [["three NATS nodes", () => startReal(3)]]
+    : [
+        ["memory", startMemory],
+        ["NATS", () => startReal(1)],
+      ];
 
 async function startMemory(): Promise<TestBuses> {
   const server = createMemoryServer({ clock: systemClock, random: Math.random });
   return { connect: async (name) => server.connect(name), stop: async () => {} };
 }
 
-async function startReal(startServers: () => Promise<TestNats>, replicas: number): Promise<TestBuses> {
-  const nats = await startServers();
+/** @param nodes how many servers NATS is, and how many copies of each stream it keeps */
+async function startReal(nodes: number): Promise<TestBuses> {
+  const nats = await borrowNats(nodes);
   const open: Bus[] = [];
   return {
     async connect(name) {
-      const bus = await connectTo(nats.url, name, replicas);
+      const bus = await connectTo(nats.url, name, nodes);
       open.push(bus);
       return bus;
     },

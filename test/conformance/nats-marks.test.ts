@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Bus } from "../../libs/bus/bus.ts";
 import { allBuckets, sessions } from "../../libs/contracts/buckets.ts";
 import { allChannels } from "../../libs/contracts/streams.ts";
-import { startNats } from "../kit/servers/servers.ts";
+import { borrowNats } from "../kit/servers/shared-servers.ts";
 import type { TestNats } from "../kit/servers/test-nats.ts";
 import { connectTo, eventually, fresh, sessionRecord } from "./buses.ts";
 
@@ -12,7 +12,7 @@ let nats: TestNats;
 let connection: NatsConnection;
 let bus: Bus;
 beforeAll(async () => {
-  nats = await startNats();
+  nats = await borrowNats(1);
   connection = await connect({ servers: nats.url });
   const manager = await connection.jetstreamManager();
   // As an earlier version made it.

@@ -20,7 +20,7 @@ export interface Gaps {
 type Way = keyof Gaps;
 const ways: readonly Way[] = ["publishing", "consuming", "saving", "watching", "following"];
 
-export interface Seen {
+interface Seen {
   readonly published: Set<string>;
   readonly consumed: Map<string, number>;
   /** The newest revision that was saved, and the newest that who follows was handed. */

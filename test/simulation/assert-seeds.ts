@@ -1,20 +1,21 @@
 // Runs seeds and tells those that fail, with the command that repeats each.
 import { runSeed } from "./run.ts";
+import { commandFor } from "./run-many.ts";
+import type { Violation } from "./trace.ts";
 import type { WorldOptions } from "./world.ts";
 
 /** @returns one line for each seed that fails: empty when all hold. */
 export async function failuresOf(seeds: Iterable<number>, options: WorldOptions = {}): Promise<string[]> {
   const failures: string[] = [];
   for (const seed of seeds) {
-    const { violations } = await runSeed(seed, options);
-    const [first] = violations;
-    if (first === undefined) continue;
-    failures.push(
-      `seed ${seed}: invariant ${first.invariant}: ${first.what}; repeat it with: npm run sim -- --seed ${seed}`,
-    );
+    const [first] = (await runSeed(seed, options)).violations;
+    if (first !== undefined) failures.push(failureLine(seed, first));
   }
   return failures;
 }
+
+export const failureLine = (seed: number, { invariant, what }: Violation): string =>
+  `seed ${seed}: invariant ${invariant}: ${what}; repeat it with: ${commandFor(seed)}`;
 
 export const seedsFrom = (from: number, count: number): number[] =>
   Array.from({ length: count }, (_, index) => from + index);

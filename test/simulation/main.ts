@@ -1,5 +1,6 @@
-// `npm run sim`: repeats one seed with all that happened in it, or runs many and names those that fail.
+// `npm run sim`: repeats one seed with its whole trace, runs many and names those that fail, or finds a seed for each planted bug.
 import { parseArgs } from "node:util";
+import { recordSeeds } from "./plants/exposed-by.ts";
 import { runSeed } from "./run.ts";
 import { commandFor, runMany } from "./run-many.ts";
 
@@ -12,12 +13,20 @@ const { values } = parseArgs({
     "wrong-clocks": { type: "boolean", default: false },
     quiet: { type: "boolean", default: false },
     coverage: { type: "boolean", default: false },
+    plants: { type: "boolean", default: false },
   },
 });
 const clocks = values["wrong-clocks"] ? { clocks: "wrong" as const } : {};
 
-if (values.seed !== undefined) process.exitCode = await showOne(whole(values.seed, "--seed"));
+if (values.plants) process.exitCode = await showPlants();
+else if (values.seed !== undefined) process.exitCode = await showOne(whole(values.seed, "--seed"));
 else process.exitCode = await showMany(whole(values.from, "--from"), whole(values.count ?? "100", "--count"));
+
+async function showPlants(): Promise<number> {
+  const missing = await recordSeeds((line) => console.log(line));
+  for (const name of missing) console.error(`no world exposes: ${name}`);
+  return missing.length === 0 ? 0 : 1;
+}
 
 async function showOne(seed: number): Promise<number> {
   const outcome = await runSeed(seed, { keepTrace: !values.quiet, ...clocks });

@@ -39,7 +39,7 @@ export type ChaosKind =
   | "freeze";
 
 /** What other systems are like that give sessions their agents: workers of LiveKit's agent framework. */
-export interface Outside {
+interface Outside {
   readonly providers: number;
   /** Of the clients' wishes, those for an agent from outside. */
   readonly wanted: number;
@@ -55,7 +55,7 @@ export interface Outside {
 }
 
 /** Outbound tasks, the telephones that they call, and records of every call. */
-export interface Calling {
+interface Calling {
   readonly tasks: number;
   readonly calls: number;
   readonly callers: number;

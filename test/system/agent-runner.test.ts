@@ -4,11 +4,11 @@ import { createServer, type Server } from "node:http";
 import { connect } from "nats";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { freePort } from "../../cli/servers/ports.ts";
-import { signServiceJwt } from "../../libs/auth/service-jwt.ts";
 import type { HandoffEvent } from "../../libs/contracts/claims/claim.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
 import { handoffEvents, handoffRequests } from "../../libs/contracts/streams.ts";
 import { everythingStored } from "../kit/checks/everything-stored.ts";
+import { signServiceJwt } from "../kit/fixtures/service-jwt.ts";
 import { AgentRunner } from "../kit/stack/agent-runner.ts";
 import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
 import type { Json } from "../kit/stack/stack.ts";
@@ -290,13 +290,7 @@ test("no token, nonce or secret is in any stream, bucket or log", async () => {
   const stored = await everythingStored(scene.stack.natsUrl);
   const logs = [...scene.stack.children, ...runners].map((each) => each.text()).join("\n");
   // What was looked at is really there.
-  for (const known of [
-    "handoff_requested",
-    "KV_dispatches",
-    "KV_launches",
-    "KV_sessions",
-    "dispatch_claimed",
-  ])
+  for (const known of ["handoff_requested", "KV_claims", "KV_launches", "KV_sessions", "dispatch_claimed"])
     expect(stored).toContain(known);
   for (const known of ["a dispatch is claimed", "a handoff became a session", '"claimed"'])
     expect(logs).toContain(known);

@@ -61,7 +61,7 @@ const bothAreWarm = () =>
     { timeoutMs: PATIENCE_MS, what: "two hosts have warm agents" },
   );
 const hostCalled = async (id: string): Promise<Json> =>
-  (await scene.hosts()).find((host: Json) => host.id === id);
+  (await scene.hosts()).find((host: Json) => host.hostId === id);
 const undrain = async (id: string) => {
   const answer = await fetch(`${scene.stack.url}/api/hosts/${id}/drain`, { method: "DELETE" });
   expect(answer.status).toBe(200);

@@ -74,7 +74,7 @@ async function expectActive(ids: readonly (string | undefined)[]): Promise<void>
   expect(body.tasks.map(({ taskId }: Json) => taskId).sort()).toEqual([...ids].sort());
 }
 
-test("tasks survive the death of the tasks service and a restart of the gateway, and each is called once, also when NATS and the dispatcher die", async () => {
+test("survives the death of the tasks service, the gateway, NATS and the dispatcher, and calls each task once", async () => {
   const { stack } = scene;
   const ids = [await ask(), await ask(), await ask(), await ask()];
   await taskWhen(ids[0]!, "inProgress");

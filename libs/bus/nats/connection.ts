@@ -9,7 +9,7 @@ import { isTimeout, wasRefusedForNow } from "./errors.ts";
 const AGAIN_MS = 100;
 
 /** The connection broke while a question was under way: it may have been carried out or not. */
-export class ConnectionLost extends Error {
+class ConnectionLost extends Error {
   override readonly name = "ConnectionLost";
 }
 

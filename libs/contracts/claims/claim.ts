@@ -161,7 +161,6 @@ export const HandoffEvent = z.discriminatedUnion("type", [
   }),
 ]);
 export type HandoffEvent = z.infer<typeof HandoffEvent>;
-export type HandoffEventType = HandoffEvent["type"];
 
 /** What everything that is told of a dispatch says. */
 export const claimEventFields = (dispatch: ClaimRecord, at: string) => ({

@@ -12,7 +12,7 @@ export const ServiceHeaders = z.looseObject({
   authorization: z.string().optional().describe("Bearer, and a service JWT of the dispatch's tenant."),
 });
 
-export const ClaimSummary = z
+const ClaimSummary = z
   .object({
     claimId: ClaimId,
     sessionId: SessionId,

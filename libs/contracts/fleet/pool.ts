@@ -22,7 +22,7 @@ export const PoolTarget = PoolSettings.extend({
 });
 export type PoolTarget = z.infer<typeof PoolTarget>;
 
-/** What can run as a role of the control process, or as a process of its own. */
+/** Each runs as a role of the control process, or as a process of its own. */
 export const RoleName = z.enum([
   "dispatcher",
   "janitor",

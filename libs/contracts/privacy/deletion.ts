@@ -5,8 +5,7 @@ import { SessionId, Tenant, token } from "../ids.ts";
 export const DeletionJobId = token("A deletion job's id", 80);
 
 /** `tenant`: all of a tenant. `user`: all of one of its users. `retention`: what is older than it may be kept. */
-export const DeletionKind = z.enum(["tenant", "user", "retention"]);
-export type DeletionKind = z.infer<typeof DeletionKind>;
+const DeletionKind = z.enum(["tenant", "user", "retention"]);
 
 /** Sessions that a job has found, so that whoever takes it over looks for late news of them too. */
 export const FOUND_MAX = 1000;

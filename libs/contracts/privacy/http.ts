@@ -20,7 +20,7 @@ export const DeletionQuery = z.strictObject({
     .describe("Who asks, for the record and the receipt."),
 });
 
-export const DeletionJobState = DeletionJob.omit({
+const DeletionJobState = DeletionJob.omit({
   v: true,
   found: true,
   by: true,

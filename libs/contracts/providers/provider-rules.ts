@@ -2,7 +2,7 @@
 import { ProfileName } from "../ids.ts";
 import { ProviderName } from "./provider.ts";
 
-export interface ProviderRule {
+interface ProviderRule {
   readonly profile: string;
   readonly provider: ProviderName;
   /** The provider's own name for the profile, as of an agent or an assistant. */

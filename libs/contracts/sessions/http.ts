@@ -22,7 +22,7 @@ const text = (what: string, max: number) =>
     .regex(/^\P{Cc}*$/u, `${what} may not hold control characters`);
 
 /** Agents' identities start so. LiveKit lets the newest holder of an identity win: nobody else may use one. */
-export const AGENT_IDENTITY_PREFIX = "agent-";
+const AGENT_IDENTITY_PREFIX = "agent-";
 /** Rooms that are named by the system, and by nobody else. */
 const RESERVED_ROOMS = [STANDBY_PREFIX, "session-"];
 

@@ -3,7 +3,7 @@
 import { ProfileName } from "../ids.ts";
 import { isReservedRoom } from "./http.ts";
 
-export interface InboundRoom {
+interface InboundRoom {
   /** What the room's name begins with. */
   readonly prefix: string;
   readonly profile: string;

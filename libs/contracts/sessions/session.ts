@@ -227,4 +227,3 @@ export const SessionEvent = z.discriminatedUnion("type", [
   z.object({ ...address, type: z.literal("retry_requested"), attempt }),
 ]);
 export type SessionEvent = z.infer<typeof SessionEvent>;
-export type SessionEventType = SessionEvent["type"];

@@ -27,7 +27,7 @@ export const TaskState = z.enum([
 ]);
 export type TaskState = z.infer<typeof TaskState>;
 
-export const activeTaskStates = ["dialing", "ringing", "answered", "inProgress"] as const;
+const activeTaskStates = ["dialing", "ringing", "answered", "inProgress"] as const;
 export const taskEnds = [
   "completed",
   "busy",
@@ -244,7 +244,6 @@ export const TaskEvent = z.discriminatedUnion("type", [
   }),
 ]);
 export type TaskEvent = z.infer<typeof TaskEvent>;
-export type TaskEventType = TaskEvent["type"];
 
 /** A right to have one attempt under way. Whoever has none doesn't dial. */
 export const CallSlot = z.object({

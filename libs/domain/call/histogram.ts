@@ -7,9 +7,7 @@ const LOG_GROWTH = Math.log(GROWTH);
 /** What took longer than some 30 days is in the last one. */
 const LAST_BUCKET = 553;
 
-export const emptyHistogram = (): Histogram => ({ count: 0, sumMs: 0, maxMs: 0, buckets: [] });
-
-export function bucketOf(valueMs: number): number {
+function bucketOf(valueMs: number): number {
   if (!(valueMs >= 1)) return 0;
   return Math.min(LAST_BUCKET, Math.floor(Math.log(valueMs) / LOG_GROWTH) + 1);
 }

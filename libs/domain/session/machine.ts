@@ -3,8 +3,6 @@ import { assign, setup } from "xstate";
 import type { SessionContext, SessionInput } from "./transitions.ts";
 import * as change from "./transitions.ts";
 
-export type { DispatcherInput, SessionContext, SessionInput } from "./transitions.ts";
-
 type Args = { context: SessionContext; event: SessionInput };
 
 /** Of this try and not of one that was given up; the first half of the fence. */

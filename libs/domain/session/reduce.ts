@@ -3,7 +3,8 @@ import { transition } from "xstate";
 import { roomOf } from "../../contracts/ids.ts";
 import { RINGING_MAX_MS } from "../../contracts/providers/provider.ts";
 import type { Deadlines, Requested, SessionRecord } from "../../contracts/sessions/session.ts";
-import { type SessionInput, sessionMachine } from "./machine.ts";
+import { sessionMachine } from "./machine.ts";
+import type { SessionInput } from "./transitions.ts";
 
 export interface SessionDefaults {
   readonly deadlineMs: Deadlines;

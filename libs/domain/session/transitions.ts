@@ -43,7 +43,7 @@ export type SessionInput = Exclude<SessionEvent, Requested> | DispatcherInput;
 type Said<T extends SessionInput["type"]> = Extract<SessionInput, { type: T }>;
 
 /** The first wait before a host that failed is tried again; each further failure doubles it. */
-export const BACKOFF_BASE_MS = 200;
+const BACKOFF_BASE_MS = 200;
 /** The pause after a host that declined again. */
 const DECLINED_AGAIN_MS = 200;
 export const HISTORY_MAX = 30;

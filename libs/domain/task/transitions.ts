@@ -74,7 +74,7 @@ export const revived = (context: TaskContext): TaskContext => ({
 });
 
 /** The pause before the next attempt: it doubles with each failure, up to the task's own limit. */
-export const backoffMs = ({ retry }: Pick<TaskContext, "retry">, failures: number): number =>
+const backoffMs = ({ retry }: Pick<TaskContext, "retry">, failures: number): number =>
   Math.min(retry.initialMs * 2 ** Math.max(0, failures - 1), retry.maxMs);
 
 function changeNewest(context: TaskContext, change: (attempt: TaskAttempt) => TaskAttempt): TaskContext {

@@ -1,8 +1,8 @@
 // One job's conversation: put into its AgentSession when it goes on from another's, and told to the host as it grows.
 import { llm, voice } from "@livekit/agents";
 import { CONVERSATION_BYTES_MAX } from "../../../libs/contracts/sessions/conversation.ts";
+import { trimConversation } from "../../../libs/domain/session/trim-conversation.ts";
 import type { ProcessToHost, ResumedConversation } from "../pool/messages.ts";
-import { trimConversation } from "../sessions/trim-conversation.ts";
 import type { Resumption } from "./agent-api.ts";
 import { itemsOf, revive } from "./chat-items.ts";
 

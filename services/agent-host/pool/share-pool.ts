@@ -6,7 +6,7 @@ import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
  * This host's part of a total. The parts of all hosts add up to it; the first ones in the order of their
  * names take one more when it doesn't come out even.
  */
-export function shareOf(total: number, hosts: readonly string[], me: string): number {
+function shareOf(total: number, hosts: readonly string[], me: string): number {
   const order = [...new Set([...hosts, me])].sort();
   const place = order.indexOf(me);
   return Math.floor(total / order.length) + (place < total % order.length ? 1 : 0);

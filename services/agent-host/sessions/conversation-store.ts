@@ -8,11 +8,11 @@ import {
   CONVERSATION_BYTES_MAX,
   type SavedConversation,
 } from "../../../libs/contracts/sessions/conversation.ts";
+import { trimConversation } from "../../../libs/domain/session/trim-conversation.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import type { ResumedConversation } from "../pool/messages.ts";
 import type { Assignment } from "../pool/slots.ts";
-import { trimConversation } from "./trim-conversation.ts";
 
 interface Deps {
   readonly bus: Bus;

@@ -15,7 +15,7 @@ interface Deps {
 }
 
 /** What a drain needs of a pool. */
-export interface DrainedPool {
+interface DrainedPool {
   drain(): void;
   resume(): void;
   busySlots(): Slot[];

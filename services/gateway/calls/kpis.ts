@@ -68,7 +68,7 @@ function grouped(kpis: readonly DailyKpi[], of: (kpi: DailyKpi) => string): Map<
   return groups;
 }
 
-export function figuresOf({ start, duration, response, gotAgent, warmHits, ...sums }: KpiSums): KpiFigures {
+function figuresOf({ start, duration, response, gotAgent, warmHits, ...sums }: KpiSums): KpiFigures {
   return {
     ...sums,
     successRate: sums.calls === 0 ? null : sums.completed / sums.calls,

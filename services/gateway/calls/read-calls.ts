@@ -5,7 +5,7 @@ import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { calls } from "../../../libs/contracts/streams.ts";
 import { type CallRange, daysOf } from "./call-range.ts";
 
-export interface CallFilter {
+interface CallFilter {
   readonly profile?: string | undefined;
   readonly outcome?: CallRecord["outcome"] | undefined;
 }

@@ -86,7 +86,7 @@ async function resize(
 }
 
 /** @throws GreenroomError invalid_request when it doesn't fit the pool's maximum */
-export function resized(target: PoolTarget, size: number, hot: number | undefined): PoolTarget {
+function resized(target: PoolTarget, size: number, hot: number | undefined): PoolTarget {
   if (size > target.max) {
     throw new GreenroomError(
       "invalid_request",

@@ -134,7 +134,7 @@ async function ask(
 }
 
 /** docs/operations.md says how to make it with shasum. */
-export const userHash = (tenant: string, user: string): string =>
+const userHash = (tenant: string, user: string): string =>
   createHash("sha256").update(`${tenant}\n${user}`).digest("hex");
 
 const jobsOf = async ({ bus, tenant }: Gateway): Promise<DeletionJob[]> =>

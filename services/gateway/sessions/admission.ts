@@ -8,7 +8,7 @@ import { type Clock, repeat } from "../../../libs/runtime/clock.ts";
 import type { GatewayConfig } from "../config.ts";
 
 /** What the store keeps back for sessions that there are: a full one takes neither their updates nor their end. */
-export const STORE_RESERVE = 0.1;
+const STORE_RESERVE = 0.1;
 
 const LOOK_MS = 1000;
 const STORE_RETRY_MS = 5000;

@@ -40,7 +40,7 @@ const compare = (a: Place, b: Place): number => compareText(b[0], a[0]) || compa
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** One page of what fits the query. @throws GreenroomError invalid_request for a cursor that isn't ours */
-export function pageOf(
+function pageOf(
   records: readonly SessionRecord[],
   query: ListQuery,
 ): { page: SessionRecord[]; nextCursor: string | null } {

@@ -1,6 +1,7 @@
 // The WebSocket at /api/session/ws, on which a client starts, follows and ends sessions.
+
+import type { WebSocket } from "@fastify/websocket";
 import type { FastifyRequest } from "fastify";
-import type { WebSocket } from "ws";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import {
   type SocketRequest,

@@ -4,7 +4,7 @@ import type { SeenSession, SessionView } from "../../../libs/fleet/session-view.
 import type { Clock } from "../../../libs/runtime/clock.ts";
 
 /** Undefined: the record was removed. */
-export type SessionListener = (session: SeenSession | undefined) => void;
+type SessionListener = (session: SeenSession | undefined) => void;
 
 export interface SessionSubscriptions {
   /** Calls at each change of one session from now on, until the answer is called. */

@@ -20,7 +20,7 @@ import { isTooDeep } from "../http/request-guards.ts";
 import type { Routes } from "../http/routes.ts";
 import { createTask } from "./create-task.ts";
 
-export const BULK_TASKS_MAX = 10_000;
+const BULK_TASKS_MAX = 10_000;
 /** A task with all its metadata has a quarter of this. */
 const ELEMENT_MAX = 32 * 1024;
 /** Tasks that are being stored at once; no more of the body is read meanwhile. */
@@ -64,11 +64,7 @@ export function bulkTasksRoute(app: Routes, gateway: Gateway): void {
 }
 
 /** Each result as a line, in the order of the tasks, and at the end what they come to. */
-export async function* resultLines(
-  gateway: Gateway,
-  body: Readable,
-  traceId: string,
-): AsyncGenerator<Buffer> {
+async function* resultLines(gateway: Gateway, body: Readable, traceId: string): AsyncGenerator<Buffer> {
   const count = { accepted: 0, refused: 0 };
   const under: Promise<BulkLine>[] = [];
   const storing = createStoring(gateway);

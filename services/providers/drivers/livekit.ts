@@ -116,7 +116,7 @@ export const metadataOf = ({
   JSON.stringify({ ...metadata, greenroom: { tenant, sessionId, attempt, user, recovering } });
 
 /** Whether a dispatch was made for this very attempt. */
-export const isOf = (
+const isOf = (
   dispatch: AgentDispatch,
   launch: Pick<LaunchRecord, "tenant" | "sessionId" | "attempt">,
 ): boolean => isOfSession(dispatch, launch) && madeFor(dispatch)?.attempt === launch.attempt;
@@ -165,7 +165,7 @@ interface Chosen {
  * that came before: a LiveKit that was restarted has forgotten the dispatch of an agent that comes all the same. Whose
  * a job is, LiveKit may tell only seconds after its agent has come; all times are of the node that has the room.
  */
-export function chooseAgent(
+function chooseAgent(
   launch: Pick<LaunchRecord, "tenant" | "sessionId" | "attempt" | "identity">,
   dispatch: AgentDispatch | undefined,
   listed: readonly AgentDispatch[],

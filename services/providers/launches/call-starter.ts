@@ -74,5 +74,5 @@ export class CallStarter {
 }
 
 /** A warm agent waits in the room, and nobody has been called yet as far as the record tells. */
-export const needsCall = ({ call, provider, state }: SessionRecord): boolean =>
+const needsCall = ({ call, provider, state }: SessionRecord): boolean =>
   provider === "sip" && state === "ready" && call !== undefined;

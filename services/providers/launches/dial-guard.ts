@@ -33,5 +33,5 @@ export async function canDial(
 }
 
 /** What the provider refused is over and has no call; of all else nobody can say that it wasn't made. */
-export const mayHaveDialed = ({ state, call, externalId }: LaunchRecord): boolean =>
+const mayHaveDialed = ({ state, call, externalId }: LaunchRecord): boolean =>
   state !== "over" || call !== undefined || externalId !== undefined;

@@ -51,9 +51,9 @@ export interface Decision {
 }
 
 /** Two looks say that an agent is gone: between them a client that reconnects is back. */
-export const LOOKS_TO_BE_SURE = 2;
-export const GONE_MS = 400;
-export const SILENT_MS = 1500;
+const LOOKS_TO_BE_SURE = 2;
+const GONE_MS = 400;
+const SILENT_MS = 1500;
 
 /** A hint that is as old and of which nothing has come was of somebody else, as of the room's former life. */
 const HINT_MS = 5000;

@@ -68,7 +68,7 @@ export function mannKendall(values: readonly number[]): number {
   return variance <= 0 ? 0 : (score - Math.sign(score)) / Math.sqrt(variance);
 }
 
-export function middle(values: readonly number[]): number {
+function middle(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const half = Math.floor(sorted.length / 2);
   if (sorted.length === 0) return 0;

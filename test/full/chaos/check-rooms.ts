@@ -8,7 +8,7 @@ import { endedAtMsOf, groupBy, type Life, nameOf, type Read, recordAt, secondsOf
 /** Two agents of one session may be in its room for so long, when nothing hinders the older one from leaving. */
 const OVERLAP_MS = 3000;
 /** From the end of a session to when nothing of it may be left, of time in which nothing hindered. */
-export const OUTLIVE_MS = 30_000;
+const OUTLIVE_MS = 30_000;
 
 export function checkRooms(read: Read): Violation[] {
   return [

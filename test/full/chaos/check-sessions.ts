@@ -6,7 +6,7 @@ import type { Asked, Evidence, RunMs, Violation } from "./evidence.ts";
 import { groupBy, type Life, nameOf, type Read, recordAt, secondsOf } from "./read-evidence.ts";
 
 /** From the end of the faults, or from its own beginning, to ready or ended. */
-export const SETTLE_MS = 30_000;
+const SETTLE_MS = 30_000;
 /** Around a change of its record an agent may be in its room just not yet, or not any more. */
 const CROSSING_MS = 3000;
 

@@ -11,7 +11,7 @@ const NATS_RECOVERY_MS = 12_000;
  * of one of the product's own processes does not, nor do wrong clocks or forged messages: all of that is to be
  * lived through without a delay. A process that is stopped can't be told anything, and so hinders.
  */
-export function hinders({ kind, target }: Fault): boolean {
+function hinders({ kind, target }: Fault): boolean {
   if (/nats|livekit/i.test(target)) return true;
   return !/kill|clock|forge|restart|deploy|drain/i.test(kind);
 }

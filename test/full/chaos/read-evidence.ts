@@ -33,7 +33,7 @@ export interface Read {
   readonly owners: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-export const atMsOf = (written: Written): RunMs => written.storedAtMs ?? written.seenAtMs;
+const atMsOf = (written: Written): RunMs => written.storedAtMs ?? written.seenAtMs;
 
 /** As a person would name it: the session and the number of the try. */
 export const nameOf = (sessionId: string, attempt: number | undefined): string =>

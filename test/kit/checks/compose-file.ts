@@ -1,7 +1,7 @@
 // Reads compose.yaml as `docker compose` does, with the variables of an .env file in it.
 import { parse } from "yaml";
 
-export interface ComposeService {
+interface ComposeService {
   readonly image: string;
   readonly command?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
@@ -30,7 +30,7 @@ function interpolated(value: unknown, env: Readonly<Record<string, string>>): un
 }
 
 /** `${NAME:-default}`, whose default may hold another, `${NAME:?message}`, and `${NAME:+instead}`. */
-export function interpolate(text: string, env: Readonly<Record<string, string>>): string {
+function interpolate(text: string, env: Readonly<Record<string, string>>): string {
   const begin = text.indexOf("${");
   if (begin < 0) return text;
   const end = endOf(text, begin + 2);

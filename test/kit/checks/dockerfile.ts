@@ -1,6 +1,6 @@
 // Reads a Dockerfile: what its last stage copies, sets and runs.
 
-export interface Instruction {
+interface Instruction {
   readonly word: string;
   readonly rest: string;
 }

@@ -54,7 +54,7 @@ async function whatIsLeft(scene: Scene): Promise<string[]> {
 }
 
 /** The stack's stage processes, also those whose host is dead. On Linux only; none elsewhere. */
-export function stagePids(scene: Scene): number[] {
+function stagePids(scene: Scene): number[] {
   const pids = new Set(scene.stack.leftovers());
   return numbersIn("/proc").filter((pid) => pids.has(pid) && isStage(environmentOf(pid)));
 }

@@ -7,8 +7,8 @@ import type {
   SessionRecord,
   SessionState,
 } from "../../../libs/contracts/sessions/session.ts";
-import type { SessionInput } from "../../../libs/domain/session/machine.ts";
 import { newSession, reduceSession, type SessionDefaults } from "../../../libs/domain/session/reduce.ts";
+import type { SessionInput } from "../../../libs/domain/session/transitions.ts";
 import { LIVEKIT_PAUSE_MS, pauseAfter } from "../../../services/dispatcher/execute-commands.ts";
 
 /** A message of the stream of events, and its place there. */

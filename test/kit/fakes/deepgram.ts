@@ -6,7 +6,7 @@ import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import { level } from "../fixtures/speech.ts";
 
-export interface HeardUtterance {
+interface HeardUtterance {
   /** When its end was noticed, by this process's Date.now(). */
   readonly at: number;
   readonly transcript: string;

@@ -14,7 +14,7 @@ export interface ChatRequest {
   readonly messages: readonly ChatMessage[];
 }
 
-export interface SpeechRequest {
+interface SpeechRequest {
   /** When the speech was sent, by this process's Date.now(). */
   readonly at: number;
   readonly model: string;
@@ -24,7 +24,7 @@ export interface SpeechRequest {
 }
 
 /** What a model says that wants a tool called. */
-export interface ToolCall {
+interface ToolCall {
   readonly tool: string;
   readonly arguments: object;
 }

@@ -10,7 +10,7 @@ import { createSimClock, type SimClock } from "../sim-clock.ts";
 
 type Slotted = Extract<HostToProcess, { slot: string }>;
 
-export interface ScriptedStage {
+interface ScriptedStage {
   /** All that its host told it, pings apart. */
   readonly told: HostToProcess[];
   readonly isKilled: boolean;
@@ -27,7 +27,7 @@ export interface ScriptedStage {
   slots(type: Slotted["type"]): string[];
 }
 
-export function scriptStages(): { launch: LaunchProcess; stages: ScriptedStage[] } {
+function scriptStages(): { launch: LaunchProcess; stages: ScriptedStage[] } {
   const stages: ScriptedStage[] = [];
   const launch: LaunchProcess = (_start, listener) => {
     let isKilled = false;
@@ -170,7 +170,7 @@ export const anAssignment = (sessionId: string): Omit<Assignment, "warmth"> => (
   isReleased: false,
 });
 
-export const aJob = (sessionId: string, room?: string): JobRequest => ({
+const aJob = (sessionId: string, room?: string): JobRequest => ({
   tenant: "t",
   sessionId,
   attempt: 1,

@@ -17,7 +17,7 @@ import type { TestLiveKit } from "../servers/servers.ts";
 import { heardIn, type Sound } from "../stack/listener.ts";
 
 /** How a telephone behaves that is called. */
-export interface Behaviour {
+interface Behaviour {
   readonly ringMs: number;
   /** Undefined: it is answered. */
   readonly refuses?: { readonly code: number; readonly reason: string };

@@ -26,7 +26,7 @@ export interface StandInCall {
 }
 
 /** What becomes of the next request of a kind instead of what VAPI does. */
-export type Mishap =
+type Mishap =
   /** Done, and the connection is cut before the answer. */
   | { readonly is: "lost answer" }
   /** The connection is cut, and nothing is done. */

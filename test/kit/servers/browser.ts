@@ -15,7 +15,7 @@ export interface BrowserOptions {
 }
 
 /** What was heard, as ears.js in the page measures it: one loudness, from 0 to 1, for each step since `startedAt` (Date.now()). */
-export interface Heard {
+interface Heard {
   readonly startedAt: number;
   readonly stepMs: number;
   readonly levels: number[];

@@ -9,7 +9,7 @@ export interface Sound {
   readonly atMs: number;
 }
 
-export interface Told {
+interface Told {
   readonly type: string;
   readonly attempt: number;
   readonly atMs: number;

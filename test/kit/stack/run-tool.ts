@@ -47,7 +47,7 @@ export const runTool = (
   tool: "doctor" | "inspect",
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-): Promise<ToolAnswer> => startTool(`deploy/${tool}/main.ts`, args, env).ended;
+): Promise<ToolAnswer> => startTool(`cli/${tool}/main.ts`, args, env).ended;
 
 /** @param main the file that is run, from the repository's root */
 export function startTool(

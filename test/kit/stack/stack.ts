@@ -3,8 +3,8 @@ import { randomBytes } from "node:crypto";
 import { freePort } from "../../../cli/servers/ports.ts";
 import { membersOfGroups, pidsWithEnvironment } from "../../../cli/supervisor/processes.ts";
 import { RoleName } from "../../../libs/contracts/fleet/pool.ts";
-import { startNatsCluster } from "../servers/nats-cluster.ts";
-import { startLiveKit, startNats, type TestLiveKit } from "../servers/servers.ts";
+import type { TestLiveKit } from "../servers/servers.ts";
+import { borrowLiveKit, borrowNats } from "../servers/shared-servers.ts";
 import type { TestNats } from "../servers/test-nats.ts";
 import { until } from "../until.ts";
 import { type ServiceKind, ServiceProcess } from "./service-process.ts";
@@ -69,24 +69,24 @@ const OPTIONAL_ROLES = ["providers", "handoffs", "tasks", "calls", "webhooks", "
 const MARK = "STACK_OF_TEST";
 const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "SystemRoot", "NODE_EXTRA_CA_CERTS"];
 
-/** The suites of the project `system-cluster` are the same as those of `system`, on three nodes. */
+/** The suite `cluster` runs the files of the others on three nodes. */
 const natsNodes = Number(process.env.STACK_NATS_NODES ?? "1");
 
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const nats =
-    options.nats ?? (await (natsNodes === 1 ? startNats() : startNatsCluster({ nodes: natsNodes })));
-  const ports = await Promise.all(Array.from({ length: options.gateways ?? 1 }, () => freePort()));
-  let livekit: TestLiveKit | undefined;
-  try {
-    if (options.mock !== true) {
-      const webhookUrl = `http://127.0.0.1:${ports[0]}/api/livekit/webhook`;
-      livekit = await startLiveKit({ webhookUrl });
-    }
-  } catch (error) {
+  const nats = options.nats ?? (await borrowNats(natsNodes));
+  const stopNats = async () => {
     if (options.nats === undefined) await nats.stop();
+  };
+  let stack: RunningStack;
+  try {
+    const livekit = options.mock === true ? undefined : await borrowLiveKit();
+    const first = livekit?.webhookPort ?? (await freePort());
+    const others = Array.from({ length: (options.gateways ?? 1) - 1 }, () => freePort());
+    stack = new RunningStack(options, nats, livekit, [first, ...(await Promise.all(others))]);
+  } catch (error) {
+    await stopNats();
     throw error;
   }
-  const stack = new RunningStack(options, nats, livekit, ports);
   try {
     await stack.start();
   } catch (error) {

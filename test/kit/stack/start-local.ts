@@ -20,8 +20,8 @@ export type LogRecord = {
 
 const MARK = "LOCAL_OF_TEST";
 const fakeLocal = fileURLToPath(new URL("../fakes/services/fake-local.ts", import.meta.url));
-export const realLocal = join(repositoryRoot, "deploy", "local.ts");
-export const realCluster = join(repositoryRoot, "deploy", "cluster.ts");
+export const realLocal = join(repositoryRoot, "cli", "start.ts");
+export const realCluster = join(repositoryRoot, "cli", "start-cluster.ts");
 
 /** A data directory, ports and a mark of one test; several supervisors may run on it, one after another. */
 export class LocalSite {

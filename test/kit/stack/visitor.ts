@@ -12,7 +12,7 @@ import {
 import { startNativeWithoutLogCapture } from "../../../services/agent-host/agent-process/native.ts";
 import type { Speech } from "../fixtures/speech.ts";
 
-export interface Said {
+interface Said {
   readonly topic: string | undefined;
   readonly from: string | undefined;
   // biome-ignore lint/suspicious/noExplicitAny: a test looks at messages of any shape.

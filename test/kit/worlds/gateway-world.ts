@@ -7,8 +7,8 @@ import type { HostProfile, HostRecord } from "../../../libs/contracts/fleet/host
 import { agentIdentityOf, sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord, Warmth } from "../../../libs/contracts/sessions/session.ts";
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
-import type { SessionInput } from "../../../libs/domain/session/machine.ts";
 import { newSession, reduceSession } from "../../../libs/domain/session/reduce.ts";
+import type { SessionInput } from "../../../libs/domain/session/transitions.ts";
 import { watchHosts } from "../../../libs/fleet/host-view.ts";
 import { watchSessions } from "../../../libs/fleet/session-view.ts";
 import { connectLiveKit } from "../../../libs/livekit/connect.ts";
@@ -37,7 +37,7 @@ const deadlineMs = {
 };
 
 /** What the played dispatcher does with a session that is asked for. */
-export type Play = "ready" | "wait" | "ignore" | ((record: SessionRecord) => SessionInput[]);
+type Play = "ready" | "wait" | "ignore" | ((record: SessionRecord) => SessionInput[]);
 
 export interface RigOptions {
   readonly env?: Record<string, string>;

@@ -24,7 +24,7 @@ import { world } from "./memory-world.ts";
 export const RUNNER_SECRET = `whsec_${Buffer.from("a secret of an agent runner, in tests").toString("base64")}`;
 export const LIMITS = { claimMs: 20_000, repeatMs: 30_000, keepMs: 60_000 };
 
-export interface LaunchSeen {
+interface LaunchSeen {
   readonly url: string;
   readonly id: string;
   readonly isSigned: boolean;
@@ -33,7 +33,7 @@ export interface LaunchSeen {
 }
 
 /** An agent runner as it is seen from outside: what it was asked, and what it answers. */
-export class PlayedRunner {
+class PlayedRunner {
   readonly seen: LaunchSeen[] = [];
   /** What becomes of the next requests; then each is answered 202. */
   /** How the clients of its agents answer. */

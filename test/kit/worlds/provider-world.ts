@@ -20,14 +20,14 @@ import { anEvent, defaults } from "../fixtures/sessions.ts";
 import { world } from "./memory-world.ts";
 
 /** What an external system has of one launch. */
-export interface Job {
+interface Job {
   readonly order: LaunchOrder;
   readonly id: string;
   observation: Observation;
 }
 
 /** An external system with two sides: what the providers service asks of it, and what a test makes it do. */
-export class ScriptedProvider implements ProviderDriver {
+class ScriptedProvider implements ProviderDriver {
   readonly name = "livekit" as const;
   readonly launchLimitMs = 5000;
   /** Every launch that ever arrived, by session and attempt. */

@@ -63,7 +63,7 @@ export const notReached = (
   { ends: "provider_error" },
 ];
 
-export type Script = (requested: Requested, taskAttempt: number) => readonly Scene[];
+type Script = (requested: Requested, taskAttempt: number) => readonly Scene[];
 
 export interface TaskWorldOptions {
   readonly faults?: Partial<Faults>;
@@ -175,8 +175,6 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
     },
   };
 }
-
-export type TaskWorld = Awaited<ReturnType<typeof taskWorld>>;
 
 /** Plays the dispatcher, the hosts and the providers service: makes sessions, dials, and ends them. */
 class Exchange {

@@ -17,7 +17,7 @@ export interface SimCall {
   wasAnswered: boolean;
 }
 
-export interface PhoneWatch {
+interface PhoneWatch {
   onDial(name: string): void;
   onAnswer(name: string): void;
 }

@@ -54,19 +54,10 @@ export const noFaults: Faults = {
 };
 
 /** The faults that strike by chance. */
-export type Chance =
-  | "slow"
-  | "drop"
-  | "repeat"
-  | "loseAck"
-  | "ambiguous"
-  | "resend"
-  | "refuse"
-  | "stale"
-  | "skip";
+type Chance = "slow" | "drop" | "repeat" | "loseAck" | "ambiguous" | "resend" | "refuse" | "stale" | "skip";
 
 /** What becomes of a call to the store. `unsent`, `unanswered` and `late` look the same to its caller. */
-export type Fate = "fine" | "refused" | "unsent" | "unanswered" | "late";
+type Fate = "fine" | "refused" | "unsent" | "unanswered" | "late";
 
 export interface Fates {
   readonly faults: () => Faults;

@@ -167,5 +167,5 @@ function attempt<T>(work: () => T | Promise<T>, then: (outcome: Outcome<T>) => v
   else then({ value });
 }
 
-export const unavailable = (doing: string, reason: string): GreenroomError =>
+const unavailable = (doing: string, reason: string): GreenroomError =>
   new GreenroomError("storage_unavailable", `${doing}: NATS said "${reason}".`);

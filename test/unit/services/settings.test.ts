@@ -15,8 +15,8 @@ import * as tasks from "../../../services/tasks/config.ts";
 const read = <S extends Settings>(settings: S, env: Record<string, string> = {}) =>
   readConfig(settings, env, allSettingNames);
 
-describe("the settings arrive", () => {
-  test("of the agent-host, with what SIGTERM begins", () => {
+describe("the settings", () => {
+  test("gives the agent-host its settings, with what SIGTERM begins", () => {
     const config = read(agentHost.agentHostSettings, {
       GREENROOM_MAX_AGENTS: "11",
       GREENROOM_POOL_MIN: "12",
@@ -44,7 +44,7 @@ describe("the settings arrive", () => {
     expect(agentHost.drainOf(read(agentHost.agentHostSettings)).onDeadline).toBe("handover");
   });
 
-  test("of the dispatcher, in the record of each session", () => {
+  test("gives the dispatcher its settings, and by it the record of each session", () => {
     const config = read(dispatcher.dispatcherSettings, {
       GREENROOM_MAX_ATTEMPTS: "11",
       GREENROOM_QUEUE_DEADLINE_MS: "12",
@@ -69,7 +69,7 @@ describe("the settings arrive", () => {
     });
   });
 
-  test("of the janitor", () => {
+  test("gives the janitor its settings", () => {
     const config = read(janitor.janitorSettings, {
       GREENROOM_SWEEP_MS: "111",
       GREENROOM_AGENT_PING_TIMEOUT_MS: "112",
@@ -78,7 +78,7 @@ describe("the settings arrive", () => {
     expect(janitor.sweepSettingsOf(config)).toEqual({ sweepMs: 111, aliveMs: 112, keepEndedMs: 70_001 });
   });
 
-  test("of the providers service: launches and claims", () => {
+  test("gives the providers service its settings: launches and claims", () => {
     const config = read(providers.providersSettings, {
       GREENROOM_LIVEKIT_DISPATCH_TIMEOUT_MS: "511",
       GREENROOM_PROVIDER_POLL_MS: "112",
@@ -96,7 +96,7 @@ describe("the settings arrive", () => {
     expect(providers.claimLimitsOf(config)).toEqual({ claimMs: 116, repeatMs: 17, keepMs: 1018 });
   });
 
-  test("of the handoffs service: whether, how many at once, and who gives their agents", () => {
+  test("gives the handoffs service its settings: whether, how many at once, and who gives their agents", () => {
     const settingsBy = (env: Record<string, string>, logged: string[] = []) =>
       handoffs.handoffSettingsOf(read(handoffs.handoffsSettings, env), {
         info: (text: unknown) => logged.push(String(text)),
@@ -118,7 +118,7 @@ describe("the settings arrive", () => {
     expect(() => settingsBy({ LAUNCHER_ENABLED: "true" })).toThrow(/AGENT_LAUNCHER_URL/);
   });
 
-  test("of the tasks service: call slots, rate, calling hours and how long an attempt may take", () => {
+  test("gives the tasks service its settings: call slots, rate, calling hours and how long an attempt may take", () => {
     const settings = tasks.taskSettingsOf(
       read(tasks.tasksSettings, {
         GREENROOM_TASKS_PER_TENANT: "11",
@@ -143,7 +143,7 @@ describe("the settings arrive", () => {
     expect(byDefault.limits.callingHours).toBeUndefined();
   });
 
-  test("of the calls service: call records and key figures", () => {
+  test("gives the calls service its settings: call records and key figures", () => {
     const config = read(calls.callsSettings, {
       GREENROOM_REPORT_WAIT_MS: "11",
       METRICS_LOOKBACK_DAYS: "12",

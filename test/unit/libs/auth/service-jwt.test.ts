@@ -5,13 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SignJWT } from "jose";
 import { describe, expect, it, test } from "vitest";
-import {
-  createServiceJwts,
-  type ServiceJwtConfig,
-  signServiceJwt,
-} from "../../../../libs/auth/service-jwt.ts";
+import { createServiceJwts, type ServiceJwtConfig } from "../../../../libs/auth/service-jwt.ts";
 import { isError } from "../../../../libs/contracts/errors.ts";
 import { ConfigError } from "../../../../libs/runtime/config.ts";
+import { signServiceJwt } from "../../../kit/fixtures/service-jwt.ts";
 
 const SECRET = "a-secret-that-is-long-enough-for-hs256";
 const caller = { tenant: "acme", subject: "runner-1" };

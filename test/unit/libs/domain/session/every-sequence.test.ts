@@ -2,8 +2,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { describe, expect, test } from "vitest";
 import { SessionRecord, type SessionState } from "../../../../../libs/contracts/sessions/session.ts";
-import type { SessionInput } from "../../../../../libs/domain/session/machine.ts";
 import { newSession, reduceSession } from "../../../../../libs/domain/session/reduce.ts";
+import type { SessionInput } from "../../../../../libs/domain/session/transitions.ts";
 import { AT, anEvent, defaults } from "../../../../kit/fixtures/sessions.ts";
 
 const LENGTH = 6;

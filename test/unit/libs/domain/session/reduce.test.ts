@@ -1,8 +1,8 @@
 // The life of a session, row by row: what each input makes of a record.
 import { describe, expect, test } from "vitest";
 import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
-import type { SessionInput } from "../../../../../libs/domain/session/machine.ts";
 import { newSession, reduceSession } from "../../../../../libs/domain/session/reduce.ts";
+import type { SessionInput } from "../../../../../libs/domain/session/transitions.ts";
 import {
   address,
   chosen,

@@ -2,8 +2,8 @@
 import { llm } from "@livekit/agents";
 import { describe, expect, test } from "vitest";
 import { ConversationRecord } from "../../../../../libs/contracts/sessions/conversation.ts";
+import { trimConversation } from "../../../../../libs/domain/session/trim-conversation.ts";
 import { itemsOf, revive } from "../../../../../services/agent-host/agent-process/chat-items.ts";
-import { trimConversation } from "../../../../../services/agent-host/sessions/trim-conversation.ts";
 
 /** Through JSON, as it goes to the host, the store and back. */
 const travelled = (history: llm.ChatContext) =>

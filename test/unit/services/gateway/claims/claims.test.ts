@@ -1,11 +1,11 @@
 // Claims over HTTP: one token, however many ask, and what a runner may say of what it claimed.
 import { afterEach, describe, expect, it } from "vitest";
-import { signServiceJwt } from "../../../../../libs/auth/service-jwt.ts";
 import { claims, sessions } from "../../../../../libs/contracts/buckets.ts";
 import { type ClaimRecord, claimIdOf } from "../../../../../libs/contracts/claims/claim.ts";
 import { agentIdentityOf, sessionKey } from "../../../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
 import { handoffEvents } from "../../../../../libs/contracts/streams.ts";
+import { signServiceJwt } from "../../../../kit/fixtures/service-jwt.ts";
 import { until } from "../../../../kit/until.ts";
 import type { Reply, Rig, RigOptions } from "../../../../kit/worlds/gateway-world.ts";
 import { loseAgent, startRig } from "../../../../kit/worlds/gateway-world.ts";

@@ -1,0 +1,32 @@
+// Keeps a conversation within its size: the oldest turns are left out, and counted.
+import type { ConversationItem, SavedConversation } from "../../contracts/sessions/conversation.ts";
+
+/**
+ * The newest turns that fit. A turn begins with what the user said, so that no answer stays without its question
+ * and no output of a tool without its call. When not even the newest turn fits, its own oldest items go.
+ *
+ * @param alreadyOmitted the number of items that earlier agents omitted
+ */
+export function trimConversation(
+  items: readonly ConversationItem[],
+  limitBytes: number,
+  alreadyOmitted = 0,
+): SavedConversation {
+  const sizes = items.map(bytesOf);
+  const isTurn = items.map(beginsTurn);
+  let size = sizes.reduce((sum, each) => sum + each, 1);
+  let first = 0;
+  const lastTurn = isTurn.lastIndexOf(true);
+  while (size > limitBytes && first < items.length) {
+    do {
+      size -= sizes[first] ?? 0;
+      first += 1;
+    } while (first < lastTurn && isTurn[first] !== true);
+  }
+  return { items: items.slice(first), omitted: alreadyOmitted + first };
+}
+
+const beginsTurn = (item: ConversationItem): boolean => item.type === "message" && item.role === "user";
+
+/** With the comma that follows it. */
+const bytesOf = (item: ConversationItem): number => Buffer.byteLength(JSON.stringify(item)) + 1;

@@ -1,0 +1,42 @@
+// Everything that the rules of prose and the retired names find in the project's files.
+import type { TextFile } from "./read-files.ts";
+import { lineCounter, readProse } from "./read-prose.ts";
+import { retiredNames } from "./retired-names.ts";
+import { checkLength, checkProse, type Finding } from "./rules.ts";
+
+/** The rules themselves, and their samples, hold the words that they forbid. */
+const RULES = /^test\/architecture\/(?:prose\/|prose\.test\.ts$|prose-baseline\.json$)/;
+/** Written by `npm run docs` from texts in the code. */
+const GENERATED = /^docs\/(?:contracts|errors|settings)\.md$/;
+
+export function findProse(files: readonly TextFile[]): Finding[] {
+  return files
+    .filter(({ path }) => !RULES.test(path) && !GENERATED.test(path))
+    .flatMap((file) => [
+      ...readProse(file).flatMap((prose) => checkProse(file.path, prose)),
+      ...checkLength(file.path, file.text),
+    ]);
+}
+
+export function findRetiredNames(files: readonly TextFile[]): Finding[] {
+  return files
+    .filter(({ path }) => !RULES.test(path) && !GENERATED.test(path))
+    .flatMap(({ path, text }) => [
+      ...namesIn(path, path, () => 0),
+      ...namesIn(path, text, lineCounter(text)),
+    ]);
+}
+
+function namesIn(path: string, text: string, lineAt: (offset: number) => number): Finding[] {
+  return retiredNames
+    .filter(({ except }) => !except?.test(path))
+    .flatMap(({ pattern, instead }) =>
+      [...text.matchAll(pattern)].map(({ 0: match, index }) => ({
+        path,
+        line: lineAt(index),
+        rule: "name",
+        excerpt: match,
+        advice: instead,
+      })),
+    );
+}

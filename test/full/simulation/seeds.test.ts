@@ -1,0 +1,117 @@
+// More than twenty thousand worlds in which every invariant holds, and the proof that enough went on in them.
+import { describe, expect, test } from "vitest";
+import { failureLine } from "../../simulation/assert-seeds.ts";
+import { Coverage, movesOfTheMachine } from "../../simulation/checks/coverage.ts";
+import { runMany } from "../../simulation/run-many.ts";
+import {
+  allChaos,
+  FIRST_CALLING_SEED,
+  FIRST_CONNECTED_SEED,
+  FIRST_SMALL_SEED,
+} from "../../simulation/scenario.ts";
+
+const LARGE = { from: 1, count: 500 };
+const MIXED = { from: FIRST_SMALL_SEED, count: 15_500 };
+/** With the providers service, and agents that others bring. */
+const CONNECTED = { from: FIRST_CONNECTED_SEED, count: 4000 };
+/** With tasks, telephones and call records too. */
+const CALLING = { from: FIRST_CALLING_SEED, count: 1500 };
+const ALL = [LARGE, MIXED, CONNECTED, CALLING];
+/** What a machine that others use too may need. */
+const PATIENCE_MS = 45 * 60_000;
+
+/** Too few to be counted on, or none: an agent on its way is given up by others before these can be said. */
+const RARE_MOVES = [
+  "move: dispatched agent_lost requested",
+  "move: dispatched agent_ended requested",
+  "move: dispatched migrated requested",
+  "move: dispatched deadline_exceeded ended",
+  "move: dispatched deadline_exceeded requested",
+  "move: dispatched user_left ended",
+  "move: joined migrated requested",
+  "move: joined user_left ended",
+];
+
+describe("the services of the simulated worlds", () => {
+  const coverage = new Coverage();
+
+  test("keep every invariant in twenty thousand of them", { timeout: PATIENCE_MS }, async () => {
+    const failures: string[] = [];
+    for (const seeds of ALL) {
+      const result = await runMany(seeds);
+      failures.push(...result.failing.map(({ seed, first }) => failureLine(seed, first)));
+      coverage.add(result.coverage.counts);
+    }
+    const worlds = ALL.reduce((sum, { count }) => sum + count, 0);
+    console.log(`what ${worlds} worlds contained:\n${coverage.lines().join("\n")}`);
+    expect(failures).toEqual([]);
+  });
+
+  test("are all used: sessions and attempts by the ten thousands", () => {
+    expect(coverage.of("sessions")).toBeGreaterThan(40_000);
+    expect(coverage.of("attempts")).toBeGreaterThan(60_000);
+    expect(coverage.all("chaos: ")).toBeGreaterThan(60_000);
+    expect(coverage.of("ready again in another attempt")).toBeGreaterThan(2000);
+    expect(coverage.of("the janitor gives an agent up")).toBeGreaterThan(2000);
+  });
+
+  test.each([...new Set(allChaos)])("are struck by %s more than a thousand times", (kind) => {
+    expect(coverage.of(`chaos: ${kind}`)).toBeGreaterThan(1000);
+  });
+
+  const faults = ["slow", "drop", "repeat", "loseAck", "refused", "unsent", "unanswered", "late"];
+  const more = ["stale", "skip", "resend", "full", "duplicate", "lost compare-and-set"];
+  const replicated = ["refused for a write in flight", "refused for a message in flight"];
+  test.each([...faults, ...more, ...replicated])("meet the fault %s more than a thousand times", (fault) => {
+    expect(coverage.of(`bus: ${fault}`)).toBeGreaterThan(1000);
+  });
+
+  test.each(["lost at an election", "kept at an election"])("have writes that were %s", (fate) => {
+    expect(coverage.of(`bus: ${fate}`)).toBeGreaterThan(50);
+  });
+
+  test("store in the relief what has no leader to go to", () => {
+    expect(coverage.of("bus: relieved")).toBeGreaterThan(1000);
+  });
+
+  test("have agents of others, and the providers service follows what it launched, also what a dead instance left", () => {
+    expect(coverage.of("launches")).toBeGreaterThan(8000);
+    expect(coverage.of("launches: ready")).toBeGreaterThan(5000);
+    expect(coverage.of("launches: unclear")).toBeGreaterThan(150);
+    expect(coverage.of("launches: taken up")).toBeGreaterThan(300);
+    expect(coverage.of("launches: looked up and found")).toBeGreaterThan(100);
+    expect(coverage.of("launches: looked up in vain")).toBeGreaterThan(100);
+    expect(coverage.of("launches: said not to be taken")).toBeGreaterThan(500);
+    expect(coverage.of("dispatches that are taken late")).toBeGreaterThan(300);
+    expect(coverage.of("the providers service gives an agent up")).toBeGreaterThan(400);
+    expect(coverage.of("providers is struck")).toBeGreaterThan(1500);
+  });
+
+  test("have tasks, whose telephones ring, and a record of every call", () => {
+    expect(coverage.of("tasks")).toBeGreaterThan(3000);
+    expect(coverage.of("attempts of tasks")).toBeGreaterThan(3200);
+    expect(coverage.of("call records")).toBeGreaterThan(6000);
+    expect(coverage.of("calls that VAPI made")).toBeGreaterThan(2000);
+    expect(coverage.of("calls that were answered")).toBeGreaterThan(900);
+    expect(coverage.of("tasks is struck")).toBeGreaterThan(300);
+    expect(coverage.of("calls is struck")).toBeGreaterThan(150);
+  });
+
+  const ends = ["completed", "canceled", "voicemail", "noAnswer", "busy", "failed", "unknown"];
+  test.each(ends)("have tasks that end as %s", (end) => {
+    expect(coverage.of(`tasks: ${end}`)).toBeGreaterThan(15);
+  });
+
+  const moves = movesOfTheMachine().filter((move) => !RARE_MOVES.includes(move));
+  test.each(moves)("make the %s", (move) => {
+    expect(coverage.of(move)).toBeGreaterThanOrEqual(3);
+  });
+
+  const reasons = ["completed", "cancelled", "no_capacity", "join_timeout", "ready_timeout", "agent_lost"];
+  test.each([...reasons, "agent_error", "max_duration", "expired"])(
+    "have sessions that end as %s",
+    (reason) => {
+      expect(coverage.of(`ended: ${reason}`)).toBeGreaterThan(20);
+    },
+  );
+});

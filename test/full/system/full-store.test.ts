@@ -1,0 +1,127 @@
+// A store that is nearly full takes no new session, and all that running ones need.
+import { connect, type NatsConnection } from "nats";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../../kit/stack/scene.ts";
+import { until } from "../../kit/until.ts";
+
+let scene: Scene;
+let nats: NatsConnection;
+beforeAll(async () => {
+  scene = await openScene({ agents: ["quick"], mock: true });
+  nats = await connect({ servers: scene.stack.natsUrl });
+  await scene.pool("quick", { idle: 3 });
+});
+afterAll(async () => {
+  await nats?.close();
+  await scene?.stop();
+});
+
+const BALLAST_BYTES = 1_500_000;
+
+async function streams() {
+  return (await nats.jetstreamManager()).streams;
+}
+
+/** What sets the limits back, also after a test that failed. */
+const restores: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const restore of restores.splice(0)) await restore();
+});
+
+/** Sets the limit of a stream so that it is full to this part. @returns what sets it back */
+async function fillTo(stream: string, part: number): Promise<() => Promise<unknown>> {
+  const { config, state } = await (await streams()).info(stream);
+  await (await streams()).update(stream, { max_bytes: Math.ceil(state.bytes / part) });
+  const restore = async () => (await streams()).update(stream, { max_bytes: config.max_bytes });
+  restores.push(restore);
+  return restore;
+}
+
+/** Words about a session that is over: they change nothing, and take room. */
+async function ballastInStream(sessionId: string): Promise<void> {
+  const reason = "x".repeat(200_000);
+  for (let bytes = 0; bytes < BALLAST_BYTES; bytes += reason.length) {
+    const at = new Date().toISOString();
+    const event = { type: "agent_lost", tenant: "default", sessionId, attempt: 1, at, reason };
+    await nats.jetstream().publish(`session.default.${sessionId}.agent_lost`, JSON.stringify(event));
+  }
+}
+
+/** Records of other sessions that are over. */
+async function ballastInBucket(ended: SessionRecord): Promise<void> {
+  const history = ended.history.map((entry) => ({ ...entry, reason: "x".repeat(3000) }));
+  for (let n = 0; n * 12_000 < BALLAST_BYTES; n++) {
+    const record = { ...ended, id: `ballast-${n}`, history };
+    await nats.jetstream().publish(`$KV.sessions.default.ballast-${n}`, JSON.stringify(record));
+  }
+}
+
+const refused = () =>
+  until(
+    async () => {
+      const answer = await scene.ask({ profile: "quick" });
+      if (answer.status === 503) return answer;
+      await scene.end(answer.body.sessionId);
+      return false;
+    },
+    { timeoutMs: PATIENCE_MS, everyMs: 250, what: "a start is refused" },
+  );
+
+const taken = () =>
+  until(async () => (await scene.ask({ profile: "quick", wait: 20_000 })).status === 200, {
+    timeoutMs: PATIENCE_MS,
+    everyMs: 250,
+    what: "a start is taken again",
+  });
+
+test.each([
+  ["the stream of events", "SESSIONS"],
+  ["the bucket of records", "KV_sessions"],
+])(
+  "when %s is nearly full, starts are 503, and running sessions recover, get ready and end",
+  async (_what, stream) => {
+    const [running, other] = [
+      await scene.start({ profile: "quick" }),
+      await scene.start({ profile: "quick" }),
+    ];
+    const over = await scene.start({ profile: "quick" });
+    await scene.end(over.sessionId);
+    if (stream === "SESSIONS") await ballastInStream(over.sessionId);
+    else await ballastInBucket((await scene.revisions(over.sessionId)).at(-1)!);
+    const restore = await fillTo(stream, 0.92);
+
+    const { body, headers } = await refused();
+    expect(body.error).toMatchObject({ code: "storage_full", retryable: true });
+    expect(body.error.message).toMatch(/The store is full to 9\d %/);
+    expect(Number(headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+
+    process.kill((await scene.slotOf(running.sessionId))?.stage.pid, "SIGKILL");
+    await scene.sessionWhen(
+      running.sessionId,
+      // On a starved machine the next agent may be lost as well.
+      ({ state, attempt }) => state === "ready" && attempt > 1,
+      "is ready again",
+    );
+    expect((await scene.end(running.sessionId)).endedReason).toBe("completed");
+    expect((await scene.end(other.sessionId)).endedReason).toBe("completed");
+    expect((await scene.ask({ profile: "quick" })).status).toBe(503);
+
+    await restore();
+    await taken();
+    expect(scene.stack.children.filter(({ hasEnded }) => hasEnded)).toEqual([]);
+  },
+);
+
+test("a stream that takes nothing more says so, and what runs goes on until there is room", async () => {
+  const running = await scene.start({ profile: "quick" });
+  const restore = await fillTo("SESSIONS", 1);
+  const { body } = await refused();
+  expect(body.error.code).toBe("storage_full");
+  const refusedEnd = await scene.stack.post(`/api/session/${running.sessionId}/end`);
+  expect(refusedEnd.body.error).toMatchObject({ code: "storage_full", retryable: true });
+  expect(await scene.session(running.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
+  await restore();
+  expect((await scene.end(running.sessionId)).endedReason).toBe("completed");
+  await taken();
+});

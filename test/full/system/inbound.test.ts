@@ -1,0 +1,55 @@
+// Incoming calls: a telephone comes into a room that LiveKit SIP made, and an agent of ours talks to it there.
+import { AccessToken } from "livekit-server-sdk";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { sessions } from "../../../libs/contracts/buckets.ts";
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import { expectNothingLeft } from "../../kit/checks/nothing-left.ts";
+import { type Listener, listenIn } from "../../kit/stack/listener.ts";
+import { openScene, PATIENCE_MS, type Scene } from "../../kit/stack/scene.ts";
+import { until } from "../../kit/until.ts";
+
+let scene: Scene;
+beforeAll(async () => {
+  scene = await openScene({ agents: ["tone"], env: { GREENROOM_INBOUND_ROOMS: "call-=tone" } });
+});
+afterEach(() => expectNothingLeft(scene));
+afterAll(() => scene?.stop());
+
+/** Comes in as LiveKit SIP's participants do: by a token of that kind, with the numbers in its attributes. */
+async function callIn(room: string): Promise<Listener> {
+  const { livekit } = scene.stack;
+  if (livekit === undefined) throw new Error("There is no LiveKit");
+  const token = new AccessToken(livekit.apiKey, livekit.apiSecret, {
+    identity: "sip_+15550123",
+    attributes: {
+      "sip.phoneNumber": "+15550123",
+      "sip.trunkPhoneNumber": "+15550100",
+      "sip.callStatus": "active",
+    },
+    ttl: 60,
+  });
+  token.kind = "sip";
+  token.addGrant({ room, roomJoin: true, canPublish: true, canSubscribe: true });
+  return listenIn({ url: livekit.url, token: await token.toJwt() });
+}
+
+const sessionIn = async (room: string): Promise<SessionRecord | undefined> =>
+  (await scene.bus.list(sessions)).find(({ value }) => value.room === room)?.value;
+
+test("a telephone that comes in hears a warm agent, and the session ends when it hangs up", async () => {
+  const room = "call-_+15550123_a1";
+  const telephone = await callIn(room);
+  await until(() => telephone.sounds.length > 50, { timeoutMs: PATIENCE_MS, what: "the agent is heard" });
+  const record = await sessionIn(room);
+  expect(record).toMatchObject({ state: "ready", profile: "tone", user: { id: "sip_+15550123" } });
+  expect(record?.metadata).toEqual({ inbound: true, call: { from: "+15550123", to: "+15550100" } });
+  await telephone.leave();
+  const ended = await until(
+    async () => {
+      const now = await sessionIn(room);
+      return now?.state === "ended" ? now : undefined;
+    },
+    { timeoutMs: PATIENCE_MS, what: "it has ended" },
+  );
+  expect(ended.endedReason).toBe("completed");
+});

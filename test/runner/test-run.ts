@@ -1,0 +1,123 @@
+// One run of the tests: the suites that are wanted, one group after the other, and the sum of what they showed.
+import { join } from "node:path";
+import { repositoryRoot } from "../../cli/supervisor/fork-service.ts";
+import type { Wanted } from "./arguments.ts";
+import { chooseFiles, type TestFile } from "./choose-files.ts";
+import { type FileReport, readFileReports } from "./file-reports.ts";
+import { runCommand } from "./run-command.ts";
+import { fullSuites, quickSuites } from "./suites.ts";
+import { summaryOf, sumOf, type Tally } from "./tally.ts";
+import { readTimings } from "./timings.ts";
+import { listFiles, vitestCommand } from "./vitest-command.ts";
+
+export interface TestRunOptions {
+  readonly env: NodeJS.ProcessEnv;
+  /** Where reports go. */
+  readonly directory: string;
+  readonly wanted: Wanted;
+}
+
+/** A suite that is stopped because the time is over ends within this. */
+const STOP_MS = 20_000;
+
+export class TestRun {
+  readonly #options: TestRunOptions;
+  readonly #tallies: Tally[] = [];
+  readonly #failures: string[] = [];
+  readonly #ran: string[] = [];
+  readonly #left: string[] = [];
+  #isInterrupted = false;
+  readonly reports: FileReport[] = [];
+
+  constructor(options: TestRunOptions) {
+    this.#options = options;
+  }
+
+  /** @returns the exit code: 0 only when something ran and nothing failed */
+  async go(): Promise<number> {
+    const { vitest, isFull } = this.#options.wanted;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      process.once(signal, () => {
+        this.#isInterrupted = true;
+      });
+    }
+    if (vitest.length > 0) await this.#runSelected(vitest, isFull);
+    else await this.#runAll(isFull);
+    const { passed, failed } = sumOf(this.#tallies);
+    if (passed + failed === 0) this.#failures.push("no test was run");
+    for (const failure of this.#failures) console.error(`FAILED: ${failure}`);
+    return failed > 0 || this.#failures.length > 0 ? 1 : 0;
+  }
+
+  summary(): string {
+    return summaryOf(sumOf(this.#tallies));
+  }
+
+  /** Whatever vitest is asked for; without a `--project`, in every suite of the command. */
+  async #runSelected(args: readonly string[], isFull: boolean): Promise<void> {
+    const hasProject = args.some((word) => word.startsWith("--project"));
+    const suites = isFull ? [...quickSuites, ...fullSuites] : quickSuites;
+    await this.#vitest("the tests", [...(hasProject ? [] : projectArguments(suites)), ...args]);
+  }
+
+  async #runAll(isFull: boolean): Promise<void> {
+    await this.#check("biome", ["node_modules/.bin/biome", "check", "."]);
+    await this.#check("tsc", ["node_modules/.bin/tsc", "--noEmit"]);
+    await this.#vitest(quickSuites.join(", "), projectArguments(quickSuites));
+    if (!isFull) return;
+    for (const suite of fullSuites) if (!this.#isInterrupted) await this.#runSuite(suite);
+    console.log(`\nran: ${[quickSuites.join(", "), ...this.#ran].join("; ")}`);
+    console.log(`left out: ${this.#left.length === 0 ? "nothing" : this.#left.join("; ")}`);
+  }
+
+  /** The files of a suite that still fit. */
+  async #runSuite(suite: string): Promise<void> {
+    const { env } = this.#options;
+    const files = await listFiles(suite, env);
+    const { run, left } = chooseFiles(files, readTimings(), this.#msLeft() / 1000);
+    if (left.length > 0) this.#left.push(`${suite}: ${namesOf(left)}`);
+    if (run.length === 0) return;
+    this.#ran.push(left.length === 0 ? suite : `${suite}: ${namesOf(run)}`);
+    await this.#vitest(suite, ["--project", suite, ...run.map(({ file }) => file)]);
+  }
+
+  async #check(name: string, [program = "", ...args]: readonly string[]): Promise<void> {
+    const { env } = this.#options;
+    const isGood = (await runCommand(program, args, { env, cwd: repositoryRoot })).exitCode === 0;
+    this.#tallies.push({ passed: isGood ? 1 : 0, failed: isGood ? 0 : 1, skipped: 0 });
+    if (!isGood) this.#failures.push(name);
+  }
+
+  async #vitest(what: string, args: readonly string[]): Promise<void> {
+    const report = join(this.#options.directory, `report-${this.#tallies.length}.jsonl`);
+    const env = { ...this.#options.env, GREENROOM_TEST_REPORT: report };
+    const [program, ...words] = vitestCommand(["run", ...args]);
+    const began = performance.now();
+    const { exitCode, wasStopped } = await runCommand(program, words, {
+      env,
+      cwd: repositoryRoot,
+      timeoutMs: this.#msLeft(),
+      stopMs: STOP_MS,
+    });
+    const reports = await readFileReports(report);
+    this.reports.push(...reports);
+    const tally = sumOf(reports);
+    // What fails outside of every file, or is stopped, is one failure more.
+    const isUncounted = exitCode !== 0 && tally.failed === 0;
+    this.#tallies.push(isUncounted ? { ...tally, failed: 1 } : tally);
+    if (wasStopped) this.#failures.push(`${what}: stopped, because the time is over`);
+    else if (exitCode !== 0) this.#failures.push(what);
+    console.log(`${what}: ${summaryOf(tally)}, ${((performance.now() - began) / 1000).toFixed(0)} s\n`);
+  }
+
+  #msLeft(): number {
+    const { untilMs } = this.#options.wanted;
+    return untilMs === undefined ? Number.POSITIVE_INFINITY : untilMs - Date.now();
+  }
+}
+
+const projectArguments = (suites: readonly string[]): string[] =>
+  suites.flatMap((suite) => ["--project", suite]);
+
+const namesOf = (files: readonly TestFile[]): string =>
+  files.map(({ file }) => file.replace(/^.*\/(.*)\.test\.ts$/, "$1")).join(" ");

@@ -1,0 +1,50 @@
+// Finds the seeds whose worlds expose a planted bug; seeds.json has one for each, made by `npm run sim -- --plants`.
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { seedsFrom } from "../assert-seeds.ts";
+import { runSeed } from "../run.ts";
+import { FIRST_CALLING_SEED, FIRST_CONNECTED_SEED, FIRST_SMALL_SEED } from "../scenario.ts";
+import type { Plant } from "./plant.ts";
+import { plants } from "./plants.ts";
+
+const PATH = fileURLToPath(new URL("seeds.json", import.meta.url));
+
+/** Most bugs are found within ten worlds; the rarest takes a race in an election, and is found within 200. */
+export const searched = {
+  small: seedsFrom(FIRST_SMALL_SEED + 1, 400),
+  large: seedsFrom(1, 200),
+  connected: seedsFrom(FIRST_CONNECTED_SEED, 400),
+  calling: seedsFrom(FIRST_CALLING_SEED, 400),
+};
+
+/** The seed known to expose each plant, by the plant's name. */
+export const knownSeeds = (): Readonly<Record<string, number>> =>
+  JSON.parse(readFileSync(PATH, "utf8")) as Record<string, number>;
+
+/** Whether the world of this seed breaks one of the invariants that the plant is made to break. */
+export async function exposes(seed: number, plant: Plant): Promise<boolean> {
+  const { violations } = await runSeed(seed, { plant });
+  return violations.some(({ invariant }) => plant.breaks.includes(invariant));
+}
+
+/** The first seed that exposes the plant; undefined when no searched world does. */
+export async function findSeed(plant: Plant): Promise<number | undefined> {
+  for (const seed of searched[plant.worlds ?? "small"]) if (await exposes(seed, plant)) return seed;
+  return undefined;
+}
+
+/** Searches again for each plant whose known seed no longer exposes it. @returns the names of those not found */
+export async function recordSeeds(say: (line: string) => void): Promise<string[]> {
+  const known = knownSeeds();
+  const found: Record<string, number> = {};
+  const missing: string[] = [];
+  for (const plant of plants) {
+    const before = known[plant.name];
+    const seed = before !== undefined && (await exposes(before, plant)) ? before : await findSeed(plant);
+    say(`${seed ?? "no seed"}: ${plant.name}`);
+    if (seed === undefined) missing.push(plant.name);
+    else found[plant.name] = seed;
+  }
+  writeFileSync(PATH, `${JSON.stringify(found, null, 2)}\n`);
+  return missing;
+}
