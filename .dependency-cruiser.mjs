@@ -12,16 +12,6 @@ export const exceptions = [
   ["cli/doctor/call-child.ts", "services/agent-host/agent-process/native.ts"],
   // `npm run kpis` rebuilds figures with the code that writes them.
   ["cli/kpis.ts", "services/calls/kpi-writer.ts"],
-  // These services run in one process until services/control starts each as a role.
-  ["services/calls/config.ts", "services/privacy/retention-days.ts"],
-  ["services/calls/main.ts", "services/privacy/privacy.ts"],
-  ["services/calls/main.ts", "services/webhooks/deliver.ts"],
-  ["services/calls/main.ts", "services/webhooks/delivery-log.ts"],
-  ["services/calls/main.ts", "services/webhooks/webhooks.ts"],
-  ["services/privacy/privacy.ts", "services/calls/config.ts"],
-  ["services/providers/create-drivers.ts", "services/handoffs/claim-offers.ts"],
-  ["services/providers/drivers/runner.ts", "services/handoffs/claim-offers.ts"],
-  ["services/providers/main.ts", "services/handoffs/handoffs.ts"],
 ];
 
 const foldersIn = (path) =>

@@ -12,7 +12,7 @@ await runLocal({
       main: serviceMain(name),
       count: 2,
     })),
-    ...(["connector", "recorder", "outbound"] as const).map((name) => ({
+    ...(["providers", "handoffs", "tasks", "calls", "webhooks", "privacy"] as const).map((name) => ({
       name,
       main: serviceMain(name),
       count: 2,

@@ -9,7 +9,7 @@ await runLocal({
       name,
       main: serviceMain(name),
     })),
-    ...(["connector", "recorder", "outbound"] as const).map((name) => ({
+    ...(["providers", "handoffs", "tasks", "calls", "webhooks", "privacy"] as const).map((name) => ({
       name,
       main: serviceMain(name),
       isLater: true as const,

@@ -21,12 +21,15 @@ import {
 import { commonSettings } from "../libs/runtime/common-settings.ts";
 import type { Settings } from "../libs/runtime/config.ts";
 import { agentHostSettings } from "../services/agent-host/config.ts";
-import { recorderSettings } from "../services/calls/config.ts";
+import { callsSettings } from "../services/calls/config.ts";
 import { dispatcherSettings } from "../services/dispatcher/config.ts";
 import { gatewaySettings } from "../services/gateway/config.ts";
+import { handoffsSettings } from "../services/handoffs/config.ts";
 import { janitorSettings } from "../services/janitor/config.ts";
-import { connectorSettings } from "../services/providers/config.ts";
-import { outboundSettings } from "../services/tasks/config.ts";
+import { privacySettings } from "../services/privacy/config.ts";
+import { providersSettings } from "../services/providers/config.ts";
+import { tasksSettings } from "../services/tasks/config.ts";
+import { webhooksSettings } from "../services/webhooks/config.ts";
 
 const NOTE = "<!-- Made by `npm run docs` from the code; a test holds it to that. -->\n";
 
@@ -132,9 +135,12 @@ function renderSettings(): string {
     ...section("dispatcher", own(dispatcherSettings)),
     ...section("agent-host", own(agentHostSettings)),
     ...section("janitor", own(janitorSettings)),
-    ...section("connector", own(connectorSettings)),
-    ...section("recorder", own(recorderSettings)),
-    ...section("outbound", own(outboundSettings)),
+    ...section("providers", own(providersSettings)),
+    ...section("handoffs", own(handoffsSettings)),
+    ...section("tasks", own(tasksSettings)),
+    ...section("calls", own(callsSettings)),
+    ...section("webhooks", own(webhooksSettings)),
+    ...section("privacy", own(privacySettings)),
     ...section("`npm start`", own(localSettings)),
     ...section("`npm run doctor`", own(doctorSettings)),
   ].join("\n");

@@ -2,12 +2,15 @@
 import { allSettingNames } from "../../libs/runtime/common-settings.ts";
 import { ConfigError, readConfig, type Settings } from "../../libs/runtime/config.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
-import { recorderSettings } from "../../services/calls/config.ts";
+import { callsSettings } from "../../services/calls/config.ts";
 import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
+import { handoffsSettings } from "../../services/handoffs/config.ts";
 import { janitorSettings } from "../../services/janitor/config.ts";
-import { connectorSettings } from "../../services/providers/config.ts";
-import { outboundSettings } from "../../services/tasks/config.ts";
+import { privacySettings } from "../../services/privacy/config.ts";
+import { providersSettings } from "../../services/providers/config.ts";
+import { tasksSettings } from "../../services/tasks/config.ts";
+import { webhooksSettings } from "../../services/webhooks/config.ts";
 import { localSettings } from "../supervisor/config.ts";
 import { check, failure, ok } from "./check.ts";
 import { doctorSettings } from "./config.ts";
@@ -20,9 +23,12 @@ const everySettings: readonly Settings[] = [
   dispatcherSettings,
   agentHostSettings,
   janitorSettings,
-  connectorSettings,
-  outboundSettings,
-  recorderSettings,
+  providersSettings,
+  handoffsSettings,
+  tasksSettings,
+  callsSettings,
+  webhooksSettings,
+  privacySettings,
 ];
 
 export const settingsCheck = check({

@@ -105,7 +105,7 @@ function goneOf(stored: readonly RawStored[], record: SessionRecord | undefined)
         ? ["Its conversation is gone: it is removed when the session ends."]
         : ["There is no checkpoint of its conversation: nothing was said yet, or none is kept."]),
     ...(isOver && !has("CALLS")
-      ? ["There is no call record: no recorder runs, or none has got to it yet."]
+      ? ["There is no call record: no calls service runs, or it has not got to it yet."]
       : []),
   ];
 }

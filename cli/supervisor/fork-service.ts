@@ -9,14 +9,7 @@ export const repositoryRoot = fileURLToPath(new URL("../..", import.meta.url));
 /** As an address, so that it is found from any working directory. */
 const tsxLoader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
 
-/** The services whose folder has another name than they have. */
-const folders: Readonly<Record<string, string>> = {
-  connector: "providers",
-  outbound: "tasks",
-  recorder: "calls",
-};
-
-export const mainOf = (service: string): string => `services/${folders[service] ?? service}/main.ts`;
+export const mainOf = (service: string): string => `services/${service}/main.ts`;
 
 export const serviceMain = (service: string): string => `${repositoryRoot}${mainOf(service)}`;
 

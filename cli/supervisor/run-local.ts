@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { messageOf } from "../../libs/contracts/errors.ts";
-import type { ServiceName } from "../../libs/contracts/fleet/pool.ts";
+import { RoleName, type ServiceName } from "../../libs/contracts/fleet/pool.ts";
 import { ConfigError } from "../../libs/runtime/config.ts";
 import { createLog, type Log } from "../../libs/runtime/log.ts";
 import { BinaryError } from "../servers/binaries.ts";
@@ -48,13 +48,13 @@ export interface LocalOptions {
 const STOP_ORDER: readonly (readonly ServiceName[])[] = [
   ["gateway"],
   ["agent-host"],
-  ["dispatcher", "janitor", "connector", "recorder", "outbound"],
+  RoleName.options,
   ["livekit"],
   ["nats"],
 ];
 /** Agents whose host died leave their rooms first, so that LiveKit knows at once that they are gone. */
 const ORPHANED_AGENTS_MS = 1500;
-/** A service gives itself up to 10 s to stop; the agent-host and the connector on top of their drain. */
+/** A service gives itself up to 10 s to stop; the agent-host and the providers service on top of their drain. */
 const SERVICE_STOP_MS = 15_000;
 const ORPHAN_GRACE_MS = 5000;
 const FIRST_AGENT_MS = 60_000;
@@ -196,7 +196,7 @@ class LocalRun {
     const drainMs = this.#config.GREENROOM_DRAIN_TIMEOUT_MS;
     const env = { ...this.#options.env, ...found, GREENROOM_DRAIN_TIMEOUT_MS: String(drainMs) };
     for (const { name, main, count = 1 } of services) {
-      const isDraining = name === "agent-host" || name === "connector";
+      const isDraining = name === "agent-host" || name === "providers";
       const stopMs = isDraining ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;
       const orphanMs = name === "agent-host" ? ORPHANED_AGENTS_MS : 0;
       for (let number = 1; number <= count; number++) {

@@ -4,7 +4,7 @@ import { messageOf } from "../../libs/contracts/errors.ts";
 import { CreateTaskRequest } from "../../libs/contracts/tasks/http.ts";
 import { allSettingNames } from "../../libs/runtime/common-settings.ts";
 import { readConfig } from "../../libs/runtime/config.ts";
-import { type OutboundConfig, outboundSettings, providerFor } from "../../services/tasks/config.ts";
+import { providerFor, type TasksConfig, tasksSettings } from "../../services/tasks/config.ts";
 import { runDirectly } from "./run-directly.ts";
 import { runThroughApi } from "./run-through-api.ts";
 
@@ -17,7 +17,7 @@ const USAGE = `npm run task -- --to +15550100 --profile sales [options]
   --metadata <json>    reaches the agent as job metadata
   --schedule-at <time> not before this time, as 2026-01-31T12:00:00Z
   --url <address>      the gateway; default http://127.0.0.1:8080
-  --direct             one attempt without gateway, queue, limits, calling hours and outbound: its session is asked
+  --direct             one attempt without gateway, queue, limits, calling hours and tasks service: its session is asked
                        for over NATS (NATS_URL) and followed there. For finding out where a call fails.
 
 Ctrl+C: with --direct the call is hung up; without it the task goes on.
@@ -29,10 +29,10 @@ process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: readonly string[]): Promise<number> {
   let wish: Wish;
-  let config: OutboundConfig;
+  let config: TasksConfig;
   try {
     wish = readWish(args);
-    config = readConfig(outboundSettings, process.env, allSettingNames);
+    config = readConfig(tasksSettings, process.env, allSettingNames);
   } catch (error) {
     console.error(`${messageOf(error)}\n\n${USAGE}`);
     return 2;

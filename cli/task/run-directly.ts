@@ -9,7 +9,7 @@ import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { sessionEvents } from "../../libs/contracts/streams.ts";
 import type { CreateTaskRequest } from "../../libs/contracts/tasks/http.ts";
 import { createLog } from "../../libs/runtime/log.ts";
-import type { OutboundConfig } from "../../services/tasks/config.ts";
+import type { TasksConfig } from "../../services/tasks/config.ts";
 
 const LOOK_MS = 200;
 /** Without a record by then nobody takes sessions in. */
@@ -18,7 +18,7 @@ const NO_DISPATCHER_MS = 5000;
 /** @returns whether the session was completed @throws Error when NATS can't be reached, or the session not asked for */
 export async function runDirectly(
   wish: CreateTaskRequest & { readonly provider: ProviderName },
-  config: OutboundConfig,
+  config: TasksConfig,
   say: (line: string) => void,
 ): Promise<boolean> {
   const bus = await connectNatsBus({
@@ -32,7 +32,7 @@ export async function runDirectly(
     },
   });
   const tenant = config.GREENROOM_TENANT;
-  // No task's name: outbound takes no notice of it.
+  // No task's name: the tasks service ignores it.
   const sessionId = `direct_${randomBytes(9).toString("hex")}`;
   const end = (reason: string) =>
     bus.streams.publish(sessionEvents, {

@@ -3,7 +3,7 @@
 export interface Settings {
   readonly port: number;
   readonly bind: string;
-  /** What launches are signed with; the connector has the same one as AGENT_LAUNCHER_SECRET. */
+  /** What launches are signed with; the providers service has the same one as AGENT_LAUNCHER_SECRET. */
   readonly launcherSecret: string;
   /** Where Greenroom's API is. */
   readonly apiUrl: string;

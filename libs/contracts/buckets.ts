@@ -1,6 +1,6 @@
 // Every KV bucket: what is kept in it, under which key, for how long.
 import type { z } from "zod";
-import { CALL_RECORDER_KEY, CallRecorder, UsageReport, usageReportKey } from "./calls/call.ts";
+import { CALL_RECORDING_KEY, CallRecording, UsageReport, usageReportKey } from "./calls/call.ts";
 import { DailyKpi, kpiKey } from "./calls/kpi.ts";
 import { ClaimRecord, claimKey } from "./claims/claim.ts";
 import { HostRecord } from "./fleet/host.ts";
@@ -84,7 +84,7 @@ export const rollups: Bucket<Rollup> = {
   ttlMs: 90 * 24 * 60 * 60 * 1000,
 };
 
-/** What providers were asked for and what came of it, written by connectors. */
+/** What providers were asked for and what came of it, written by the providers service. */
 export const launches: Bucket<LaunchRecord> = {
   name: "launches",
   schema: LaunchRecord,
@@ -96,8 +96,8 @@ export const launches: Bucket<LaunchRecord> = {
 };
 
 /**
- * What agent runners may claim. Connectors offer, expire and remove them; a gateway writes the claim. The time to live
- * is for what no connector removed.
+ * What agent runners may claim. The providers service offers, expires and removes claims; a gateway writes who claimed.
+ * The time to live is for what nobody removed.
  */
 export const claims: Bucket<ClaimRecord> = {
   name: "claims",
@@ -109,7 +109,7 @@ export const claims: Bucket<ClaimRecord> = {
   ttlMs: 7 * 24 * 60 * 60 * 1000,
 };
 
-/** The outbound tasks. Only outbound writes here. */
+/** The outbound tasks. Only the tasks service writes here. */
 export const tasks: Bucket<TaskRecord> = {
   name: "tasks",
   schema: TaskRecord,
@@ -122,7 +122,7 @@ export const tasks: Bucket<TaskRecord> = {
   ttlMs: 90 * 24 * 60 * 60 * 1000,
 };
 
-/** Which tasks have a line, in one record. Only outbound writes here. */
+/** Which tasks have a line, in one record. Only the tasks service writes here. */
 export const callSlots: Bucket<CallSlots> = {
   name: "call_slots",
   schema: CallSlots,
@@ -132,7 +132,7 @@ export const callSlots: Bucket<CallSlots> = {
   maxValueBytes: 128 * 1024,
 };
 
-/** What agents measured while they served, each written by its host; the recorder makes call records of them. */
+/** What agents measured while they served, each written by its host; the calls service builds call records from it. */
 export const usageReports: Bucket<UsageReport> = {
   name: "usage_reports",
   schema: UsageReport,
@@ -143,7 +143,7 @@ export const usageReports: Bucket<UsageReport> = {
   ttlMs: 7 * 24 * 60 * 60 * 1000,
 };
 
-/** How the calls of each day went; made of the call records, by recorders. */
+/** How the calls of each day went; the calls service builds it from the call records. */
 export const dailyKpis: Bucket<DailyKpi> = {
   name: "daily_kpis",
   schema: DailyKpi,
@@ -153,11 +153,11 @@ export const dailyKpis: Bucket<DailyKpi> = {
   maxValueBytes: 64 * 1024,
 };
 
-/** That calls are recorded here: the janitor then purges no session before its call is. Written by recorders. */
-export const callRecorders: Bucket<CallRecorder> = {
-  name: "call_recorders",
-  schema: CallRecorder,
-  keyOf: () => CALL_RECORDER_KEY,
+/** Says that calls are recorded here: the janitor then purges no session before its call is. Written by the calls service. */
+export const callRecording: Bucket<CallRecording> = {
+  name: "call_recording",
+  schema: CallRecording,
+  keyOf: () => CALL_RECORDING_KEY,
   history: 1,
   maxBytes: MIB,
   maxValueBytes: 1024,
@@ -173,7 +173,7 @@ export const webhookEndpoints: Bucket<WebhookEndpoint> = {
   maxValueBytes: 8 * 1024,
 };
 
-/** How far the deliveries to each of those have come. Only recorders write here. */
+/** How far the deliveries to each of those have come. Only the webhooks service writes here. */
 export const webhookQueues: Bucket<WebhookQueue> = {
   name: "webhook_queues",
   schema: WebhookQueue,
@@ -184,7 +184,7 @@ export const webhookQueues: Bucket<WebhookQueue> = {
 };
 
 /**
- * What was removed, or is being removed: a gateway or the retention's clock asks, and the recorder that carries it out
+ * What was removed, or is being removed: a gateway or the retention's clock asks, and the instance that carries it out
  * writes from then on. The proof is kept for longer than anything that it is about.
  */
 export const deletionJobs: Bucket<DeletionJob> = {
@@ -206,7 +206,7 @@ export const allBuckets: readonly Bucket<never>[] = [
   launches,
   usageReports,
   dailyKpis,
-  callRecorders,
+  callRecording,
   claims,
   tasks,
   callSlots,

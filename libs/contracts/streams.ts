@@ -154,13 +154,13 @@ export const handoffRequests: Channel<unknown> = {
 
 /**
  * Outbound tasks as they are asked for, by the gateway or by anybody's message on `tasks.outbound.<tenant>`. One that
- * brings its own id has a subject of its own, by which it is found. Read by outbound.
+ * brings its own id has a subject of its own, by which it is found. Read by the tasks service.
  */
 export const taskRequests: Channel<TaskRequest> = {
   stream: "TASK_REQUESTS",
   subjects: "tasks.outbound.>",
   schema: TaskRequest,
-  // As long as outbound may be away before a request is lost.
+  // As long as the tasks service may be down before a request is lost.
   maxAgeMs: 30 * DAY_MS,
   maxBytes: 256 * MIB,
   discard: "refuse",
@@ -173,7 +173,7 @@ export const taskRequests: Channel<TaskRequest> = {
         : `${tenant}.key.${idempotencyKey}`,
 };
 
-/** What happened to tasks. Written by outbound and the gateway, read by outbound. */
+/** What happened to tasks. Written by the tasks service and the gateway, read by the tasks service. */
 export const taskEvents: Channel<TaskEvent> = {
   stream: "TASKS",
   subjects: "task.*.*.*",
@@ -202,7 +202,7 @@ export const taskEvents: Channel<TaskEvent> = {
 
 /**
  * The ended sessions, one message each: a call that is recorded again replaces what was there. Subjects are by tenant
- * and day, in UTC, so that a day can be listed and removed. Written by the recorder.
+ * and day, in UTC, so that a day can be listed and removed. Written by the calls service.
  */
 export const calls: Channel<CallRecord> = {
   stream: "CALLS",
@@ -247,7 +247,7 @@ export const webhookDeliveries: Channel<WebhookDelivery> = {
   idOf: () => undefined,
 };
 
-/** Something was put into the queue of an endpoint that another recorder holds. */
+/** Something was put into the queue of an endpoint that another instance holds. */
 export const webhooksQueued: Topic<WebhookQueued> = { subject: "webhooks.queued", schema: WebhookQueued };
 
 /** A host's record at every change: the same as in its bucket, but at once and for free. */

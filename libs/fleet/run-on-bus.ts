@@ -1,4 +1,4 @@
-// How a service lives on the bus: its settings, its connection to NATS, its beat, and its end in order.
+// How a service runs on the bus: its settings, its connection to NATS, its heartbeat, and its stop in order.
 import type { Bus } from "../bus/bus.ts";
 import { type BusHooks, instrumentedBus } from "../bus/instrumented-bus.ts";
 import { connectNatsBus } from "../bus/nats/nats-bus.ts";
@@ -9,7 +9,7 @@ import { type ConfigOf, readConfig, type Settings } from "../runtime/config.ts";
 import { type Running, runService, type ServiceContext } from "../runtime/run-service.ts";
 import { startHeartbeat } from "./heartbeat.ts";
 
-export interface BusServiceContext<S extends Settings> extends ServiceContext {
+interface BusServiceContext<S extends Settings> extends ServiceContext {
   readonly config: ConfigOf<S>;
   readonly clock: Clock;
   /**
@@ -19,25 +19,35 @@ export interface BusServiceContext<S extends Settings> extends ServiceContext {
   connect(hooks?: BusHooks): Promise<Bus>;
 }
 
-export interface RunningOnBus extends Running {
-  /** What is to be known although it runs; asked at each beat. */
+interface RunningOnBus extends Running {
+  /** What health shows of it although it runs; called at each heartbeat. */
   readonly degradedReason?: () => string | undefined;
 }
 
+/** A service that reads `settings` from the environment and works on the bus. */
+export interface Service<S extends Settings & typeof commonSettings = typeof commonSettings> {
+  readonly name: ServiceName;
+  readonly settings: S;
+  /** How long a stop may take, in ms. It applies before the settings are read. */
+  stopMs(env: Readonly<Record<string, string | undefined>>): number;
+  start(context: BusServiceContext<S>): Promise<RunningOnBus>;
+}
+
+/** How long most services may take to stop, in ms. */
+export const STOP_MS = 10_000;
+
 /**
- * Runs one service that reads `settings` from the environment and works on the bus.
+ * Runs one service in this process.
  *
- * It beats from when it has started until its work has stopped: others take up what it leaves at the beat's end. The
+ * Its heartbeat goes on until its work has stopped: at the end of the heartbeat others take over what it leaves. The
  * bus is closed last.
  */
 export async function runOnBus<S extends Settings & typeof commonSettings>(
-  service: ServiceName,
-  { settings, stopMs }: { readonly settings: S; readonly stopMs: number },
-  start: (context: BusServiceContext<S>) => Promise<RunningOnBus>,
+  service: Service<S>,
 ): Promise<void> {
-  await runService(service, { stopMs }, async (context) => {
+  await runService(service.name, { stopMs: service.stopMs(process.env) }, async (context) => {
     const { log, metrics, instance, quit } = context;
-    const config = readConfig(settings, process.env, allSettingNames);
+    const config = readConfig(service.settings, process.env, allSettingNames);
     const common = config as ConfigOf<typeof commonSettings>;
     let bus: Bus | undefined;
     const connect = async (hooks?: BusHooks) => {
@@ -51,12 +61,12 @@ export async function runOnBus<S extends Settings & typeof commonSettings>(
       bus = instrumentedBus(connected, metrics, hooks);
       return bus;
     };
-    const running = await start({ ...context, config, clock: systemClock, connect });
-    if (bus === undefined) throw new Error(`the ${service} never connected to NATS`);
+    const running = await service.start({ ...context, config, clock: systemClock, connect });
+    if (bus === undefined) throw new Error(`the ${service.name} never connected to NATS`);
     const open: Bus = bus;
     const { degradedReason: trouble } = running;
     const stopBeat = startHeartbeat(open, systemClock, {
-      service,
+      service: service.name,
       instance,
       ...(trouble === undefined ? {} : { degradedReason: trouble }),
     });

@@ -1,4 +1,4 @@
-// The setting about webhooks that two services read: a gateway refuses early, a recorder for certain.
+// The setting about webhooks that two services read: a gateway refuses early, the webhooks service for certain.
 import { z } from "zod";
 import type { Setting } from "./config.ts";
 import { readAllowedTargets } from "./url-guard.ts";

@@ -10,44 +10,47 @@ import { measureHost } from "./host-metrics.ts";
 import { findProfiles } from "./pool/find-profiles.ts";
 import { launchAgentProcess } from "./pool/supervised-process.ts";
 
-const run = { settings: agentHostSettings, stopMs: stopMsOf(process.env) };
-
-await runOnBus("agent-host", run, async ({ config, log, clock, metrics, quit, connect }) => {
-  const profiles = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((error: unknown) => {
-    throw new ConfigError([
-      `GREENROOM_AGENTS_DIR: the folder ${config.GREENROOM_AGENTS_DIR} can't be read: ${error}`,
-    ]);
-  });
-  if (profiles.length === 0)
-    log.warn({ folder: config.GREENROOM_AGENTS_DIR }, "there is no agent file in this folder");
-  const livekit = connectLiveKit(config);
-  if (livekit === undefined)
-    log.warn("no LiveKit is configured: agents are kept warm, but none can join a room");
-  const bus = await connect(measureHost(metrics));
-  const random = () => randomBytes(4).toString("hex");
-  const hostId =
-    config.GREENROOM_HOST_ID ??
-    `${os
-      .hostname()
-      .replace(/[^A-Za-z0-9_-]/g, "-")
-      .slice(0, 40)}-${random()}`;
-  const host = await startAgentHost({
-    bus,
-    clock,
-    log,
-    livekit,
-    hostId,
-    pid: process.pid,
-    profiles,
-    launch: launchAgentProcess(log),
-    newId: () => `${random()}${random()}`,
-    onSupplanted: (reason) => quit(reason, 1),
-    settings: hostSettingsOf(config),
-  });
-  log.info(
-    { host: hostId, epoch: host.epoch, profiles: profiles.map(({ profile }) => profile) },
-    "registered",
-  );
-  const { limitMs, onDeadline } = drainOf(config);
-  return { stop: () => host.drain(limitMs, onDeadline) };
+await runOnBus({
+  name: "agent-host",
+  settings: agentHostSettings,
+  stopMs: stopMsOf,
+  async start({ config, log, clock, metrics, quit, connect }) {
+    const profiles = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((error: unknown) => {
+      throw new ConfigError([
+        `GREENROOM_AGENTS_DIR: the folder ${config.GREENROOM_AGENTS_DIR} can't be read: ${error}`,
+      ]);
+    });
+    if (profiles.length === 0)
+      log.warn({ folder: config.GREENROOM_AGENTS_DIR }, "there is no agent file in this folder");
+    const livekit = connectLiveKit(config);
+    if (livekit === undefined)
+      log.warn("no LiveKit is configured: agents are kept warm, but none can join a room");
+    const bus = await connect(measureHost(metrics));
+    const random = () => randomBytes(4).toString("hex");
+    const hostId =
+      config.GREENROOM_HOST_ID ??
+      `${os
+        .hostname()
+        .replace(/[^A-Za-z0-9_-]/g, "-")
+        .slice(0, 40)}-${random()}`;
+    const host = await startAgentHost({
+      bus,
+      clock,
+      log,
+      livekit,
+      hostId,
+      pid: process.pid,
+      profiles,
+      launch: launchAgentProcess(log),
+      newId: () => `${random()}${random()}`,
+      onSupplanted: (reason) => quit(reason, 1),
+      settings: hostSettingsOf(config),
+    });
+    log.info(
+      { host: hostId, epoch: host.epoch, profiles: profiles.map(({ profile }) => profile) },
+      "registered",
+    );
+    const { limitMs, onDeadline } = drainOf(config);
+    return { stop: () => host.drain(limitMs, onDeadline) };
+  },
 });

@@ -1,12 +1,12 @@
-// The recorder: makes call records of ended sessions, and the key figures of each day of those.
+// The calls service: builds call records from ended sessions, and the key figures of each day from those.
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { Clock } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import { advertiseCallRecorder } from "./advertise.ts";
+import { advertiseCallRecording } from "./advertise.ts";
 import { KpiWriter } from "./kpi-writer.ts";
 import { recordCalls } from "./record-calls.ts";
 
-export interface RecorderDeps {
+export interface CallsDeps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
@@ -20,8 +20,8 @@ export interface RecorderDeps {
   };
 }
 
-export interface Recorder {
-  /** What is to be known of its health; undefined: all is well. */
+export interface Calls {
+  /** What health shows of it although it runs; undefined: all is well. */
   degradedReason(): string | undefined;
   stop(): Promise<void>;
 }
@@ -29,10 +29,10 @@ export interface Recorder {
 /** Less is no news. */
 const LAG_MS = 60_000;
 
-export async function startRecorder(deps: RecorderDeps): Promise<Recorder> {
+export async function startCalls(deps: CallsDeps): Promise<Calls> {
   const { bus, clock, log, instance, settings } = deps;
   // Before anything is recorded: a janitor may be about to purge what is to be recorded.
-  await advertiseCallRecorder(bus, clock, instance);
+  await advertiseCallRecording(bus, clock, instance);
   const kpis = new KpiWriter({
     bus,
     clock,

@@ -1,30 +1,9 @@
-// The recorder's settings.
-import { receiptSettings } from "../../libs/auth/receipts.ts";
+// The settings of the calls service.
 import { commonSettings } from "../../libs/runtime/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/runtime/config.ts";
-import { webhookSettings } from "../../libs/runtime/webhook-settings.ts";
-import { retentionDays } from "../privacy/retention-days.ts";
 
-export const recorderSettings = {
+export const callsSettings = {
   ...commonSettings,
-  ...webhookSettings,
-  ...receiptSettings,
-  RETENTION_CLEANUP_ENABLED: setting.flag(
-    "Removes what is older than RETENTION_DAYS says. Off, nothing is removed by age but what a store forgets itself.",
-  ),
-  RETENTION_CLEANUP_INTERVAL_MS: setting.integer("How often that is done.", 24 * 60 * 60 * 1000, 1000),
-  RETENTION_DAYS: retentionDays,
-  GREENROOM_ERASURE_SETTLE_MS: setting.integer(
-    "How long the removal of a tenant's or a user's data waits for what is written late, before it goes through all stores once more. Longer than a host that hung may take, and than key figures are made anew.",
-    40_000,
-    100,
-  ),
-  GREENROOM_WEBHOOK_TIMEOUT_MS: setting.integer(
-    "How long a webhook may take to be reached and to answer, in ms.",
-    10_000,
-    100,
-    60_000,
-  ),
   GREENROOM_REPORT_WAIT_MS: setting.integer(
     "How long after a session's end its call record waits for what the agents measured; what comes later is put in later.",
     5000,
@@ -50,9 +29,9 @@ export const recorderSettings = {
     400,
   ),
 };
-export type RecorderConfig = ConfigOf<typeof recorderSettings>;
+export type CallsConfig = ConfigOf<typeof callsSettings>;
 
-export const callSettingsOf = (config: RecorderConfig) => ({
+export const callSettingsOf = (config: CallsConfig) => ({
   reportWaitMs: config.GREENROOM_REPORT_WAIT_MS,
   metricsLookbackDays: config.METRICS_LOOKBACK_DAYS,
   kpis: config.KPI_ROLLUP_ENABLED,

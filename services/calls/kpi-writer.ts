@@ -31,7 +31,7 @@ interface Day {
   readonly day: string;
 }
 
-/** Makes the figures of days that changed again, now and then; several recorders come to the same. */
+/** Makes the figures of days that changed again, now and then; several instances come to the same. */
 export class KpiWriter {
   readonly #deps: KpiWriterDeps;
   readonly #changed = new Map<string, Day>();

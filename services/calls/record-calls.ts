@@ -45,34 +45,34 @@ const LATE_MS = 2 * STORE_TIMEOUT_MS + 5000;
 /** News that comes while a record is written is put in at once; more often than this nothing changes so fast. */
 const TRIES = 5;
 
-/** All recorders share the work; what two of them do at the same time comes to the same. */
+/** All instances share the work; what two of them do at the same time comes to the same. */
 export async function recordCalls(deps: RecordCallsDeps): Promise<{ lagMs(): number; stop: Stop }> {
-  const recorder = new CallRecorder(deps);
+  const writer = new CallWriter(deps);
   const { bus } = deps;
   const stops = await Promise.all([
-    bus.kv.consume(sessions, { durable: "recorder", concurrency: IN_HAND }, async ({ value }) => {
-      if (value !== undefined) await recorder.onSession(value);
+    bus.kv.consume(sessions, { durable: "calls", concurrency: IN_HAND }, async ({ value }) => {
+      if (value !== undefined) await writer.onSession(value);
       return "ack";
     }),
-    bus.kv.consume(usageReports, { durable: "recorder", concurrency: 50 }, async ({ value }) => {
-      if (value !== undefined) await recorder.onNews(value.tenant, value.sessionId);
+    bus.kv.consume(usageReports, { durable: "calls", concurrency: 50 }, async ({ value }) => {
+      if (value !== undefined) await writer.onNews(value.tenant, value.sessionId);
       return "ack";
     }),
-    bus.kv.consume(launches, { durable: "recorder", concurrency: 50 }, async ({ value }) => {
-      if (value?.call !== undefined) await recorder.onNews(value.tenant, value.sessionId);
+    bus.kv.consume(launches, { durable: "calls", concurrency: 50 }, async ({ value }) => {
+      if (value?.call !== undefined) await writer.onNews(value.tenant, value.sessionId);
       return "ack";
     }),
   ]);
   return {
-    lagMs: () => recorder.lagMs(),
+    lagMs: () => writer.lagMs(),
     async stop() {
-      recorder.hurry();
+      writer.hurry();
       await Promise.all(stops.map((stop) => stop()));
     },
   };
 }
 
-class CallRecorder {
+class CallWriter {
   readonly #deps: RecordCallsDeps;
   #lagMs = 0;
   #lagAtMs = Number.NEGATIVE_INFINITY;

@@ -47,7 +47,7 @@ export function chooseHost(
 }
 
 /**
- * What stands for a host where a provider brings the agent: any connector answers for it. Whether the provider has
+ * What stands for a host where a provider brings the agent: any instance of the providers service answers for it. Whether the provider has
  * an agent to give only the provider knows, so it is always asked.
  */
 export const chooseProvider = (provider: ExternalProvider): HostChoice => ({

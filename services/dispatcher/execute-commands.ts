@@ -30,8 +30,8 @@ const ROOM_DEPARTURE_S = 60;
 /** How long a session waits that had no room because LiveKit didn't answer. */
 export const LIVEKIT_PAUSE_MS = 2000;
 
-const CONNECTOR_PAUSE_MS = 500;
-const CONNECTOR_PAUSE_MAX_MS = 5000;
+const PROVIDERS_PAUSE_MS = 500;
+const PROVIDERS_PAUSE_MAX_MS = 5000;
 
 /** How long the message is kept for the sake of a former attempt, while the session lives. */
 const CLEAN_UP_MS = 250;
@@ -69,9 +69,9 @@ export async function executeCommands(
 /** VAPI makes its calls without any room of ours. */
 const hasRoom = ({ provider }: SessionRecord): boolean => provider !== "vapi";
 
-/** How long a session waits whose connectors don't answer: twice as long each time. */
+/** How long a session waits while the providers service does not answer: twice as long each time. */
 export const pauseAfter = (formerMs: number): number =>
-  Math.min(CONNECTOR_PAUSE_MAX_MS, Math.max(CONNECTOR_PAUSE_MS, formerMs * 2));
+  Math.min(PROVIDERS_PAUSE_MAX_MS, Math.max(PROVIDERS_PAUSE_MS, formerMs * 2));
 
 function atMost(clock: Clock, ms: number, work: Promise<void>): Promise<void> {
   return new Promise((resolve) => {
@@ -167,7 +167,7 @@ async function assignTo(
     if (isError(error, "no_responders")) {
       return declined(
         isProviderHost(command.host)
-          ? `no connector is up that would ask the provider ${record.provider}`
+          ? `no providers service is running that would ask the provider ${record.provider}`
           : `${command.host} is gone: nobody answers for it`,
         true,
       );

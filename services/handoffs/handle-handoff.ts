@@ -22,7 +22,7 @@ export interface HandoffDeps {
   readonly batchSize: number;
 }
 
-/** All connectors share the handoffs; each is in hand until it is a session, or was answered. */
+/** All instances share the handoffs; each is in hand until it is a session, or was answered. */
 export async function consumeHandoffs(deps: HandoffDeps): Promise<Stop> {
   const stops = await Promise.all([takeReadable(deps), answerDead(deps)]);
   return async () => {

@@ -5,9 +5,9 @@ import {
   HANDOFF_PREFIX,
   type HandoffEvent,
   type HandoffRequested,
+  originOf,
 } from "../../libs/contracts/claims/claim.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
-import { originOf } from "./claim-offers.ts";
 
 /** The attempt that a record as it stands has news of: the present one, or the one that it gave up just now. */
 export const attemptFields = ({ attempt, state }: SessionRecord): number =>

@@ -1,11 +1,15 @@
 // Tells other systems on `runtime.<event>` what becomes of handoffs and dispatches, off what was saved.
 import type { Ack, Bus, Stop } from "../../libs/bus/bus.ts";
 import { claims, sessions } from "../../libs/contracts/buckets.ts";
-import type { ClaimRecord, HandoffEvent } from "../../libs/contracts/claims/claim.ts";
+import {
+  type ClaimRecord,
+  claimIdOf,
+  claimKey,
+  type HandoffEvent,
+} from "../../libs/contracts/claims/claim.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { handoffEvents } from "../../libs/contracts/streams.ts";
 import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
-import { readClaim } from "./claim-offers.ts";
 import { attemptFields, eventsOfClaim, eventsOfSession, isPublished } from "./handoff-events.ts";
 
 interface Deps {
@@ -15,14 +19,14 @@ interface Deps {
 
 const CONCURRENCY = 64;
 
-/** Every stored revision is told of once, also those that were saved while no connector was up. */
+/** Every stored revision is published once, also those that were saved while the service was down. */
 export async function publishHandoffEvents(deps: Deps): Promise<{ stop: Stop }> {
   const { bus } = deps;
   const stops = await Promise.all([
-    bus.kv.consume(sessions, { durable: "runtime-sessions", concurrency: CONCURRENCY }, ({ value }) =>
+    bus.kv.consume(sessions, { durable: "handoffs-sessions", concurrency: CONCURRENCY }, ({ value }) =>
       value === undefined || !isPublished(value) ? done() : tellOfSession(deps, value),
     ),
-    bus.kv.consume(claims, { durable: "runtime-dispatches", concurrency: CONCURRENCY }, ({ value }) =>
+    bus.kv.consume(claims, { durable: "handoffs-claims", concurrency: CONCURRENCY }, ({ value }) =>
       value === undefined ? done() : tellOfDispatch(deps, value),
     ),
   ]);
@@ -38,7 +42,10 @@ const done = async (): Promise<Ack> => "ack";
 async function tellOfSession(deps: Deps, record: SessionRecord): Promise<Ack> {
   const dispatch =
     record.provider === "webhook"
-      ? await readClaim(deps.bus, record.tenant, record.sessionId, attemptFields(record))
+      ? await deps.bus.kv.get(
+          claims,
+          claimKey(record.tenant, claimIdOf(record.sessionId, attemptFields(record))),
+        )
       : undefined;
   return tell(deps, eventsOfSession(record, dispatch?.value, isoNow(deps.clock)));
 }

@@ -1,15 +1,19 @@
-// Everything about handoffs and dispatches that a connector does: takes in, keeps, and tells.
-import type { Stop } from "../../libs/bus/bus.ts";
+// The handoffs service: turns the handoffs of other systems into sessions and publishes what becomes of them.
+import type { Bus, Stop } from "../../libs/bus/bus.ts";
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import type { ProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
-import { type ClaimManagerDeps, manageClaims } from "./claim-manager.ts";
+import type { Clock } from "../../libs/runtime/clock.ts";
+import type { Log } from "../../libs/runtime/log.ts";
 import { consumeHandoffs } from "./handle-handoff.ts";
 import { publishHandoffEvents } from "./handoff-publisher.ts";
 
-export interface RuntimeDeps extends Omit<ClaimManagerDeps, "sessions"> {
-  readonly sessions: SessionView;
+export interface HandoffsDeps {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly sessions: Pick<SessionView, "all">;
   readonly hosts: Pick<HostView, "all">;
   /** False: handoffs are left in their stream. */
   readonly takesHandoffs: boolean;
@@ -20,17 +24,15 @@ export interface RuntimeDeps extends Omit<ClaimManagerDeps, "sessions"> {
   readonly configuredFor: (profile: string) => ProviderName | undefined;
 }
 
-export async function startRuntime(deps: RuntimeDeps): Promise<{ stop: Stop }> {
-  const keeper = await manageClaims(deps);
-  const teller = await publishHandoffEvents(deps);
-  const stopTaking = deps.takesHandoffs
+export async function startHandoffs(deps: HandoffsDeps): Promise<{ stop: Stop }> {
+  const publisher = await publishHandoffEvents(deps);
+  const stopConsuming = deps.takesHandoffs
     ? await consumeHandoffs({ ...deps, providerOf: (agentId) => providerOf(deps, agentId) })
     : undefined;
   return {
     async stop() {
-      await stopTaking?.();
-      await teller.stop();
-      await keeper.stop();
+      await stopConsuming?.();
+      await publisher.stop();
     },
   };
 }
@@ -44,7 +46,7 @@ export function roomProviderOf(rules: ProviderRules, profile: string): ProviderN
 
 /** While no host is up at all nobody knows what agents there are: then a handoff waits for one, as any session does. */
 function providerOf(
-  { configuredFor, hosts, launcher }: RuntimeDeps,
+  { configuredFor, hosts, launcher }: HandoffsDeps,
   agentId: string,
 ): ProviderName | undefined {
   const configured = launcher ?? configuredFor(agentId);

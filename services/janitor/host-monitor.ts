@@ -48,7 +48,7 @@ const LOST_ASK_MS = 500;
 /**
  * Every life that matters: the registered ones, and those that sessions still name. A host that was restarted
  * has overwritten its former registration, and nobody else would ever ask after the sessions of that life. A
- * provider has no life that could end: connectors look after its agents, and after each other.
+ * provider has no epoch that could end: the providers service looks after its agents, and its instances after each other.
  */
 export function livesOf(hosts: readonly HostLife[], records: readonly SessionRecord[]): HostLife[] {
   const lives = new Map(hosts.map(({ hostId, epoch }) => [nameOf({ hostId, epoch }), { hostId, epoch }]));

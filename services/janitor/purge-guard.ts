@@ -1,7 +1,7 @@
 // Which ended sessions may be purged: where calls are recorded, only those whose call is.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { callRecorders } from "../../libs/contracts/buckets.ts";
-import { CALL_RECORDER_KEY, callSubject, dayOf } from "../../libs/contracts/calls/call.ts";
+import { callRecording } from "../../libs/contracts/buckets.ts";
+import { CALL_RECORDING_KEY, callSubject, dayOf } from "../../libs/contracts/calls/call.ts";
 import { isError } from "../../libs/contracts/errors.ts";
 import { calls } from "../../libs/contracts/streams.ts";
 import { type EndedSession, endedAtOf } from "../../libs/domain/call/build-call.ts";
@@ -14,14 +14,14 @@ interface Deps {
   readonly log: Log;
 }
 
-/** While there was never a recorder, it is looked for anew each so often. */
+/** As long as no calls service has run here, the mark is looked for this often. */
 const LOOK_MS = 60_000;
 /** So many times as long as others a session is kept whose call nobody records; the bucket must not grow for ever. */
 const LONGER = 7;
 
 export class PurgeGuard {
   readonly #deps: Deps;
-  #hasRecorder = false;
+  #areCallsRecorded = false;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(deps: Deps) {
@@ -44,15 +44,16 @@ export class PurgeGuard {
 
   async #isRecordedHere(): Promise<boolean> {
     const { bus, clock } = this.#deps;
-    if (this.#hasRecorder || clock.monotonic() - this.#lookedAtMs < LOOK_MS) return this.#hasRecorder;
+    if (this.#areCallsRecorded || clock.monotonic() - this.#lookedAtMs < LOOK_MS)
+      return this.#areCallsRecorded;
     try {
-      this.#hasRecorder = (await bus.kv.get(callRecorders, CALL_RECORDER_KEY)) !== undefined;
+      this.#areCallsRecorded = (await bus.kv.get(callRecording, CALL_RECORDING_KEY)) !== undefined;
     } catch (error) {
       if (!isError(error, "unreadable_record")) throw error;
-      this.#hasRecorder = true;
+      this.#areCallsRecorded = true;
     }
     this.#lookedAtMs = clock.monotonic();
-    return this.#hasRecorder;
+    return this.#areCallsRecorded;
   }
 
   async #isRecorded(record: EndedSession): Promise<boolean> {

@@ -1,7 +1,7 @@
 // The one table of where people's data are: for each stream and bucket, how a tenant's and a person's part is found.
 import type { AnyStore } from "../../libs/bus/bus.ts";
 import {
-  callRecorders,
+  callRecording,
   callSlots,
   claims,
   conversations,
@@ -97,7 +97,10 @@ export const storeRules: readonly StoreRule[] = [
     ofTenant: (tenant) => [`${tenant}.>`],
     ofTask: (tenant, task) => [`${tenant}.${task}`],
   },
-  { store: callSlots, keeps: "it holds ids of tasks that have a line now; outbound takes them out itself" },
+  {
+    store: callSlots,
+    keeps: "it holds ids of tasks that have a call slot now; the tasks service removes them itself",
+  },
   {
     store: handoffEvents,
     messages: [
@@ -169,7 +172,7 @@ export const storeRules: readonly StoreRule[] = [
   { store: dailyKpis, ofTenant: (tenant) => [`${tenant}.>`], keepsForPerson: COUNTS_ONLY },
   { store: hosts, keeps: "a host's record names the sessions that it serves now, and no others" },
   { store: pools, keeps: "it holds how many agents are kept" },
-  { store: callRecorders, keeps: "it says that a recorder runs" },
+  { store: callRecording, keeps: "it says that calls are recorded" },
   { store: deletionJobs, keeps: "it is the proof: counts, and a hash of the user" },
 ];
 

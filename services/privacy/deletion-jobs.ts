@@ -1,4 +1,4 @@
-// The jobs by which data are removed: each is carried out by one recorder, and by another when that one is gone.
+// The jobs by which data are removed: one instance carries each out, and another when that one is gone.
 
 import type { ReceiptSigner } from "../../libs/auth/receipts.ts";
 import type { Stop } from "../../libs/bus/bus.ts";
@@ -32,7 +32,7 @@ interface Known {
   readonly seenAtMs: number;
 }
 
-/** Looks for jobs until it is stopped. What is under way then is taken up by another recorder, from its beginning. */
+/** Looks for jobs until it is stopped. What is under way then another instance starts again from the beginning. */
 export async function startDeletionJobs(deps: DeletionJobsDeps): Promise<Stop> {
   const { bus, clock, instance, log } = deps;
   const known = new Map<string, Known>();

@@ -1,41 +1,34 @@
-// The removal of data: carries out what is asked for, and asks by itself for what is too old, where that is set.
-
-import { createReceiptSigner } from "../../libs/auth/receipts.ts";
-import type { Bus, Stop } from "../../libs/bus/bus.ts";
+// The privacy service: removes the data that it is asked to, and what is too old where a limit is set.
+import type { ReceiptSigner } from "../../libs/auth/receipts.ts";
+import type { Bus } from "../../libs/bus/bus.ts";
 import type { Clock } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import type { RecorderConfig } from "../calls/config.ts";
 import { startDeletionJobs } from "./deletion-jobs.ts";
-import { startRetention } from "./retention.ts";
+import { type RetentionDeps, startRetention } from "./retention.ts";
 
-export interface DeletionsDeps {
+export interface PrivacyDeps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
   readonly instance: string;
   readonly nextWriteId: () => string;
+  /** Undefined: jobs get no receipt. */
+  readonly signer: ReceiptSigner | undefined;
+  readonly settings: {
+    readonly settleMs: number;
+    /** Undefined: nothing is removed by age. */
+    readonly retention: RetentionDeps["settings"] | undefined;
+  };
 }
 
-/** @throws ConfigError for a key that receipts can't be signed with */
-export async function startDeletions(config: RecorderConfig, deps: DeletionsDeps): Promise<Stop> {
-  const signer = createReceiptSigner(config);
-  const stopJobs = await startDeletionJobs({
-    ...deps,
-    signer,
-    settleMs: config.GREENROOM_ERASURE_SETTLE_MS,
-  });
-  const stopRetention = config.RETENTION_CLEANUP_ENABLED
-    ? startRetention({
-        ...deps,
-        settings: {
-          intervalMs: config.RETENTION_CLEANUP_INTERVAL_MS,
-          days: config.RETENTION_DAYS,
-          tenant: config.GREENROOM_TENANT,
-        },
-      })
-    : () => {};
-  return async () => {
-    stopRetention();
-    await stopJobs();
+export async function startPrivacy({ settings, ...deps }: PrivacyDeps): Promise<{ stop(): Promise<void> }> {
+  const { settleMs, retention } = settings;
+  const stopJobs = await startDeletionJobs({ ...deps, settleMs });
+  const stopRetention = retention === undefined ? () => {} : startRetention({ ...deps, settings: retention });
+  return {
+    async stop() {
+      stopRetention();
+      await stopJobs();
+    },
   };
 }

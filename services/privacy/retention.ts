@@ -24,7 +24,7 @@ export interface RetentionDeps {
 const LOOK_MS = 30_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** All recorders may do it: the next run has a number, which only one of them can take. */
+/** All instances may do it: the next run has a number, which only one of them can take. */
 export function startRetention(deps: RetentionDeps): () => void {
   const { clock, log, settings } = deps;
   return repeat(

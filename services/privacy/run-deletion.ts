@@ -128,7 +128,7 @@ async function endWhatRuns(
           } as const),
         });
     }
-    const waits = `${running.length} sessions and ${open.length} tasks were told to end, and haven't yet. Are a dispatcher and outbound up?`;
+    const waits = `${running.length} sessions and ${open.length} tasks were told to end, and haven't yet. Are a dispatcher and a tasks service running?`;
     if (!(await held.change({ state: "waiting", reason: waits }))) return "lost";
     await sleep(clock, LOOK_MS);
     if (isStopped()) return "lost";
@@ -156,7 +156,7 @@ async function emptyAll(
   return all;
 }
 
-/** Recorders have messages in hand, and their places in the queues, that aren't stored any more. */
+/** Other instances have messages in hand, and their places in the queues, that aren't stored any more. */
 async function tellQueues(bus: Bus, { tenant }: Scope): Promise<void> {
   for (const { value } of await bus.kv.entries(webhookEndpoints, `${tenant}.>`))
     bus.core.publishTransient(webhooksQueued, { tenant, endpoint: value.id, removed: true });

@@ -1,4 +1,4 @@
-// The connector's settings.
+// The settings of the providers service.
 import { PROVIDERS_DESCRIPTION, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
 import { commonSettings } from "../../libs/runtime/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/runtime/config.ts";
@@ -6,7 +6,7 @@ import { callSettings } from "./call-settings.ts";
 import { ringingWaitMs } from "./launches/wait-for-ringing-calls.ts";
 import { runnerSettings } from "./runner-settings.ts";
 
-export const connectorSettings = {
+export const providersSettings = {
   ...commonSettings,
   GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_DESCRIPTION, parseProviderRules),
   GREENROOM_LIVEKIT_DISPATCH_TIMEOUT_MS: setting.integer(
@@ -20,7 +20,7 @@ export const connectorSettings = {
     100,
   ),
   GREENROOM_DRAIN_TIMEOUT_MS: setting.integer(
-    "How long telephones may ring on after SIGTERM before they are left to another connector, which can't learn why nobody answered; never longer than they may ring.",
+    "How long telephones may ring on after SIGTERM before they are left to another instance, which can't learn why nobody answered; never longer than they may ring.",
     600_000,
     0,
   ),
@@ -32,9 +32,9 @@ export const connectorSettings = {
   ...callSettings,
   ...runnerSettings,
 };
-export type ConnectorConfig = ConfigOf<typeof connectorSettings>;
+export type ProvidersConfig = ConfigOf<typeof providersSettings>;
 
-export const launchSettingsOf = (config: ConnectorConfig) => ({
+export const launchSettingsOf = (config: ProvidersConfig) => ({
   limits: {
     dispatchTimeoutMs: config.GREENROOM_LIVEKIT_DISPATCH_TIMEOUT_MS,
     userLeftMs: config.GREENROOM_USER_REJOIN_GRACE_MS,
@@ -43,15 +43,10 @@ export const launchSettingsOf = (config: ConnectorConfig) => ({
   ringingWaitMs: ringingWaitMs(config.GREENROOM_SIP_RING_S, config.GREENROOM_DRAIN_TIMEOUT_MS),
 });
 
-export const handoffSettingsOf = (config: ConnectorConfig) => ({
-  limits: {
-    claimMs: config.GREENROOM_CLAIM_TIMEOUT_MS,
-    repeatMs: config.GREENROOM_CLAIM_REPLAY_WINDOW_MS,
-    keepMs: config.GREENROOM_CLAIM_RETENTION_MS,
-  },
-  takesHandoffs: config.INGESTION_ENABLED,
-  batchSize: config.INGESTION_BATCH_SIZE,
-  launcher: config.LAUNCHER_ENABLED ? ("webhook" as const) : undefined,
+export const claimLimitsOf = (config: ProvidersConfig) => ({
+  claimMs: config.GREENROOM_CLAIM_TIMEOUT_MS,
+  repeatMs: config.GREENROOM_CLAIM_REPLAY_WINDOW_MS,
+  keepMs: config.GREENROOM_CLAIM_RETENTION_MS,
 });
 
 /** Past the last telephone that rings, for what follows it. */
@@ -62,7 +57,7 @@ const AFTER_RINGING_MS = 10_000;
  * to nothing has its default, as everywhere.
  */
 export function stopMsOf(env: Readonly<Record<string, string | undefined>>): number {
-  const { GREENROOM_DRAIN_TIMEOUT_MS: drain, GREENROOM_SIP_RING_S: ring } = connectorSettings;
+  const { GREENROOM_DRAIN_TIMEOUT_MS: drain, GREENROOM_SIP_RING_S: ring } = providersSettings;
   const ringS = Number(env.GREENROOM_SIP_RING_S || ring.default);
   return AFTER_RINGING_MS + ringingWaitMs(ringS, Number(env.GREENROOM_DRAIN_TIMEOUT_MS || drain.default));
 }

@@ -1,12 +1,12 @@
-// The providers of this connector: each as its settings say, and a refusal in words for those that aren't set up.
+// The drivers of all providers: each as its settings say, and a refusal in words for one that is not configured.
 import { nameWith } from "../../libs/contracts/providers/provider-rules.ts";
 import { connectAgentDispatches } from "../../libs/livekit/agent-dispatch.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { connectSipCalls } from "../../libs/livekit/sip-calls.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import type { OfferDeps } from "../handoffs/claim-offers.ts";
 import { givenName } from "./call-settings.ts";
-import type { ConnectorConfig } from "./config.ts";
+import type { OfferDeps } from "./claims/claim-offers.ts";
+import type { ProvidersConfig } from "./config.ts";
 import type { ProviderDriver } from "./drivers/driver.ts";
 import { livekitDriver } from "./drivers/livekit.ts";
 import { type Runner, runnerDriver } from "./drivers/runner.ts";
@@ -20,11 +20,11 @@ import type { RunnerSetup } from "./runner-settings.ts";
 interface Deps extends OfferDeps {
   readonly log: Log;
   readonly livekit: LiveKit | undefined;
-  readonly runtime: RunnerSetup;
+  readonly runner: RunnerSetup;
 }
 
-export function createProviders(config: ConnectorConfig, deps: Deps): ProviderDriver[] {
-  const { clock, livekit, runtime } = deps;
+export function createProviders(config: ProvidersConfig, deps: Deps): ProviderDriver[] {
+  const { clock, livekit, runner } = deps;
   const { GREENROOM_PROVIDERS: rules } = config;
   const dispatches =
     livekit === undefined || livekit.isSimulated ? undefined : connectAgentDispatches(livekit);
@@ -39,17 +39,17 @@ export function createProviders(config: ConnectorConfig, deps: Deps): ProviderDr
         }),
     runnerDriver({
       ...deps,
-      secrets: runtime.secrets,
-      claimUrlOf: runtime.claimUrlOf,
+      secrets: runner.secrets,
+      claimUrlOf: runner.claimUrlOf,
       claimMs: config.GREENROOM_CLAIM_TIMEOUT_MS,
       askClient: dispatches?.askClient ?? (async () => "unknown"),
-      runnerOf: (profile) => runnerOf(runtime, nameWith(rules, "webhook", profile), profile),
+      runnerOf: (profile) => runnerOf(runner, nameWith(rules, "webhook", profile), profile),
     }),
     ...telephones(config, deps),
   ];
 }
 
-function telephones(config: ConnectorConfig, { bus, clock, livekit }: Deps): ProviderDriver[] {
+function telephones(config: ProvidersConfig, { bus, clock, livekit }: Deps): ProviderDriver[] {
   const { GREENROOM_PROVIDERS: rules, GREENROOM_VAPI_KEY: key } = config;
   return [
     livekit === undefined || livekit.isSimulated

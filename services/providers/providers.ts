@@ -1,4 +1,4 @@
-// The connector: launches agents with other systems and keeps what was launched. Several of them share the work.
+// The providers service: launches agents and calls with other systems and follows them. Several instances share the work.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { launches as launchesBucket } from "../../libs/contracts/buckets.ts";
 import { externalProviders, providerHostOf } from "../../libs/contracts/providers/provider.ts";
@@ -16,7 +16,7 @@ import { LaunchTakeover } from "./launches/launch-takeover.ts";
 import { watchLiveness } from "./launches/liveness.ts";
 import { waitForRingingCalls } from "./launches/wait-for-ringing-calls.ts";
 
-export interface ConnectorDeps {
+export interface ProvidersDeps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
@@ -32,12 +32,12 @@ export interface ConnectorDeps {
 }
 
 /** All who serve with it share the questions. */
-const QUEUE = "connectors";
+const QUEUE = "providers";
 const TICK_MS = 50;
 const PURSUE_MS = 500;
 const SWEEP_CALLS_MS = 1000;
 
-export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Promise<void> }> {
+export async function startProviders(deps: ProvidersDeps): Promise<{ stop(): Promise<void> }> {
   const { bus, clock, log, instance } = deps;
   const sessions = deps.sessions ?? (await watchSessions(bus, clock));
   const living = await watchLiveness(bus, clock);
@@ -45,7 +45,7 @@ export async function startConnector(deps: ConnectorDeps): Promise<{ stop(): Pro
   const keeper = new LaunchManager({ bus, clock, log, sessions, instance, providers, limits: deps.limits });
   deps.metrics?.gauge(
     "greenroom_launches",
-    "Launches that this connector keeps: agents and calls with other systems that aren't over.",
+    "Launches that this instance follows: agents and calls with other systems that are not over.",
     ["provider", "state"],
     (set) => {
       for (const { provider, state } of keeper.records()) set(1, { provider, state });

@@ -1,21 +1,11 @@
-// The settings of handoffs, claims and agent runners elsewhere, under the names that earlier systems gave them.
+// The settings of claims and of agent runners elsewhere, some under the names that earlier systems gave them.
 import type { ProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
 import { ConfigError, type ConfigOf, setting } from "../../libs/runtime/config.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import { launcherSettings } from "../../libs/runtime/launcher-settings.ts";
 import { launchUrlOf } from "./drivers/runner-request.ts";
 
 export const runnerSettings = {
-  INGESTION_ENABLED: setting.flag("Takes handoffs from `runtime.handoff_requested` in.", true),
-  INGESTION_BATCH_SIZE: setting.integer("How many handoffs a connector has in hand at once.", 25, 1, 1000),
-  INGESTION_POLL_INTERVAL_MS: setting.optionalText(
-    "Ignored, and logged so: handoffs come as soon as they are stored, and nothing is polled.",
-  ),
-  LAUNCHER_ENABLED: setting.flag(
-    "Asks the agent runner at AGENT_LAUNCHER_URL for the agents of all handoffs. Without it a handoff gets its agent from its profile's own provider.",
-  ),
-  AGENT_LAUNCHER_URL: setting.optionalText(
-    "Where the agent runner is asked for agents, as http://runner:4100; `/runtime/agent-sessions/launch` is added where it is missing.",
-  ),
+  ...launcherSettings,
   AGENT_LAUNCHER_SECRET: setting.secret(
     "What launches are signed with by Standard Webhooks: whsec_ and 24 bytes or more as base64. Two, separated by a comma, while one takes the place of the other.",
   ),
@@ -57,7 +47,7 @@ const SECRET_BYTES_MIN = 24;
  * @param rules of which profiles have a runner of their own, by its address
  * @throws ConfigError for settings that don't fit together, or that something is expected of which isn't done
  */
-export function setUpRunner(config: RunnerConfig, rules: ProviderRules, log: Pick<Log, "info">): RunnerSetup {
+export function setUpRunner(config: RunnerConfig, rules: ProviderRules): RunnerSetup {
   const faults: string[] = [];
   const hasRunner =
     config.AGENT_LAUNCHER_URL !== undefined || rules.some(({ provider }) => provider === "webhook");
@@ -68,10 +58,8 @@ export function setUpRunner(config: RunnerConfig, rules: ProviderRules, log: Pic
       );
   if (config.CLAIMER_ENABLED)
     faults.push(
-      "CLAIMER_ENABLED: a connector claims nothing. Agent runners do, at POST /api/claims/:id/claim of the gateway; set it to false.",
+      "CLAIMER_ENABLED: Greenroom claims nothing itself. Agent runners do, at POST /api/claims/:id/claim of the gateway; set it to false.",
     );
-  if (config.LAUNCHER_ENABLED && config.AGENT_LAUNCHER_URL === undefined)
-    faults.push("LAUNCHER_ENABLED: there is no agent runner to ask; set AGENT_LAUNCHER_URL too.");
   if (hasRunner && config.AGENT_LAUNCHER_SECRET === undefined)
     faults.push(
       "AGENT_LAUNCHER_SECRET: launches are signed, and there is nothing to sign them with. Make one with: echo whsec_$(openssl rand -base64 32)",
@@ -86,8 +74,6 @@ export function setUpRunner(config: RunnerConfig, rules: ProviderRules, log: Pic
       `AGENT_LAUNCHER_SECRET: a secret is whsec_ and the base64 of ${SECRET_BYTES_MIN} bytes or more. Make one with: echo whsec_$(openssl rand -base64 32)`,
     );
   if (faults.length > 0) throw new ConfigError(faults);
-  if (config.INGESTION_POLL_INTERVAL_MS !== undefined)
-    log.info("INGESTION_POLL_INTERVAL_MS is ignored: handoffs come as soon as they are stored");
   const { AGENT_LAUNCHER_URL: launcher, CONTROL_PLANE_BASE_URL: base } = config;
   return {
     launcherUrl: launcher === undefined ? undefined : launchUrlOf(launcher),

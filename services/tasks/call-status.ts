@@ -1,4 +1,4 @@
-// How the telephone call of a session stands, by what its provider's connector stored.
+// The state of a session's telephone call, by what the providers service stored of it.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { launches } from "../../libs/contracts/buckets.ts";
 import type { CallProgress, LaunchRecord, ProviderName } from "../../libs/contracts/providers/provider.ts";

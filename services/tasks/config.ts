@@ -1,4 +1,4 @@
-// The settings of outbound.
+// The settings of the tasks service.
 import { z } from "zod";
 import { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import { PROVIDERS_DESCRIPTION, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
@@ -12,12 +12,11 @@ export type ProviderLimits = (provider: ProviderName) => number;
 
 const rate: Setting<number> = {
   schema: z.coerce.number().positive().max(1000).default(5) as z.ZodType<number>,
-  description:
-    "Tasks that begin in a second at most, by all outbound processes together; 0.1 is one in 10 s.",
+  description: "Tasks that begin in a second at most, by all instances together; 0.1 is one in 10 s.",
   default: "5",
 };
 
-export const outboundSettings = {
+export const tasksSettings = {
   ...commonSettings,
   GREENROOM_TASKS_PER_TENANT: setting.integer(
     "Tasks of one tenant that may be under way at once.",
@@ -47,9 +46,9 @@ export const outboundSettings = {
     "sip",
   ),
 };
-export type OutboundConfig = ConfigOf<typeof outboundSettings>;
+export type TasksConfig = ConfigOf<typeof tasksSettings>;
 
-export const outboundSettingsOf = (config: OutboundConfig) => ({
+export const taskSettingsOf = (config: TasksConfig) => ({
   limits: {
     perTenant: config.GREENROOM_TASKS_PER_TENANT,
     perProvider: config.GREENROOM_TASKS_PER_PROVIDER,
@@ -63,7 +62,7 @@ export const outboundSettingsOf = (config: OutboundConfig) => ({
 
 /** Who makes the call of a task: whom it names, whom its profile has, or the default. */
 export const providerFor = (
-  config: Pick<OutboundConfig, "GREENROOM_PROVIDERS" | "GREENROOM_TASK_PROVIDER">,
+  config: Pick<TasksConfig, "GREENROOM_PROVIDERS" | "GREENROOM_TASK_PROVIDER">,
   { profile, provider }: { readonly profile: string; readonly provider?: ProviderName | undefined },
 ): ProviderName =>
   provider ??

@@ -16,10 +16,10 @@ interface Deps {
 }
 
 const CONCURRENCY = 128;
-/** About 30 s of deliveries, in which a connector hangs up, also one that must first take up what another left. */
+/** About 30 s of deliveries: enough for a hang-up, also by an instance that must first take over what another left. */
 const HANGING_UP_DELIVERIES = 11;
 
-/** Follows until stopped; all outbound processes share the work. */
+/** Follows until stopped; all instances share the work. */
 export async function followCalls(deps: Deps): Promise<Stop> {
   const { bus } = deps;
   const say = async (event: TaskEvent | undefined) => {
@@ -28,7 +28,7 @@ export async function followCalls(deps: Deps): Promise<Stop> {
   };
   const stopSessions = await bus.kv.consume(
     sessions,
-    { durable: "outbound-sessions", concurrency: CONCURRENCY },
+    { durable: "tasks-sessions", concurrency: CONCURRENCY },
     async ({ value }, { deliveries }) => {
       const news = value === undefined ? undefined : await newsOfSession(deps, value);
       if (isHangingUp(news) && deliveries < HANGING_UP_DELIVERIES) return "nak";
@@ -37,7 +37,7 @@ export async function followCalls(deps: Deps): Promise<Stop> {
   );
   const stopLaunches = await bus.kv.consume(
     launches,
-    { durable: "outbound-launches", concurrency: CONCURRENCY },
+    { durable: "tasks-launches", concurrency: CONCURRENCY },
     ({ value, revision }) => say(value === undefined ? undefined : newsOfLaunch(deps, value, revision)),
   );
   return async () => {
@@ -51,7 +51,7 @@ async function newsOfSession({ bus, clock }: Deps, record: SessionRecord): Promi
   const about = { tenant: record.tenant, taskId: of.taskId, attempt: of.attempt, at: isoNow(clock) };
   if (record.state === "ready") return { ...about, type: "session_ready" };
   if (record.state !== "ended") return undefined;
-  // Its connector stored the call's end before it said that the session is over: the session's end says both.
+  // The providers service stores the call's end before it reports the session's: the session's end implies both.
   const { call, isOver } = await callStatusOf(
     bus,
     record.tenant,
@@ -70,7 +70,7 @@ async function newsOfSession({ bus, clock }: Deps, record: SessionRecord): Promi
   };
 }
 
-/** The session was ended while its telephone rang; whether somebody answered just then its connector knows soon. */
+/** The session was ended while its telephone rang; whether somebody answered just then, the providers service knows soon. */
 const isHangingUp = (news: TaskEvent | undefined): boolean =>
   news?.type === "session_ended" && (news.call?.status === "dialing" || news.call?.status === "ringing");
 

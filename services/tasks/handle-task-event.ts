@@ -1,4 +1,4 @@
-// What outbound does with one message about a task: read, decide, save, speak.
+// Handles one message about a task: read, decide, persist, act.
 import type { Ack, Bus } from "../../libs/bus/bus.ts";
 import { tasks } from "../../libs/contracts/buckets.ts";
 import { isTaskEnd, type TaskEvent, type TaskRecord, taskKey } from "../../libs/contracts/tasks/task.ts";

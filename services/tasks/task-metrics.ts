@@ -1,4 +1,4 @@
-// What outbound measures: the tasks that aren't over, and each that began or ended by a record it saved.
+// What the tasks service measures: the tasks that are not over, and each that began or ended by a record it saved.
 import { isTaskEnd, type TaskRecord } from "../../libs/contracts/tasks/task.ts";
 import type { Metrics } from "../../libs/runtime/metrics.ts";
 import type { TaskView } from "./task-view.ts";
@@ -28,7 +28,7 @@ export function countTasks(metrics: Metrics): CountTask {
   };
 }
 
-/** Every outbound process sees every task, and tells the same of them. */
+/** Every instance sees every task and reports the same of them. */
 export function measureTasks(metrics: Metrics, view: TaskView): void {
   metrics.gauge(
     "greenroom_tasks",

@@ -1,4 +1,4 @@
-// Outbound: the one writer of tasks. Several processes share the work.
+// The tasks service: the one writer of tasks. Several instances share the work.
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import { taskEvents, taskRequests } from "../../libs/contracts/streams.ts";
@@ -17,7 +17,7 @@ import { Scheduler } from "./scheduler.ts";
 import { countTasks, measureTasks } from "./task-metrics.ts";
 import { watchTasks } from "./task-view.ts";
 
-export interface OutboundDeps {
+export interface TasksDeps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
@@ -35,7 +35,7 @@ export interface OutboundDeps {
 
 const CONCURRENCY = 128;
 
-export async function startOutbound(deps: OutboundDeps): Promise<{ stop(): Promise<void> }> {
+export async function startTasks(deps: TasksDeps): Promise<{ stop(): Promise<void> }> {
   const { bus, clock, log, settings, metrics } = deps;
   let writes = 0;
   const nextWriteId = () => `${deps.instance}:${++writes}`;
@@ -58,13 +58,13 @@ export async function startOutbound(deps: OutboundDeps): Promise<{ stop(): Promi
   };
   const stopRequests = await bus.streams.consume(
     taskRequests,
-    { durable: "outbound", concurrency: CONCURRENCY },
+    { durable: "tasks", concurrency: CONCURRENCY },
     (request, delivery) => handleTaskRequest(takeInDeps, request, delivery),
   );
   const inOrder = createKeyedQueue();
   const stopEvents = await bus.streams.consume(
     taskEvents,
-    { durable: "outbound", concurrency: CONCURRENCY },
+    { durable: "tasks", concurrency: CONCURRENCY },
     (event) =>
       inOrder(taskKey(event.tenant, event.taskId), () =>
         handleTaskEvent({ bus, clock, log, nextWriteId, count }, event),

@@ -27,7 +27,7 @@ export interface WebhookEvents {
 
 /**
  * What was told before is known by its place in the stream: it is looked for from the newest backwards, since they are
- * stored one after the other. Two recorders that store the same one at the same time store it once, by its id.
+ * stored one after the other. Two instances that store the same one at the same time store it once, by its id.
  * @throws GreenroomError storage_full, storage_unavailable
  */
 export async function enqueue(

@@ -1,4 +1,4 @@
-// The queues of all webhooks: which recorder delivers for which endpoint, so that exactly one does at a time.
+// The queues of all webhooks: which instance delivers for which endpoint, so that exactly one does at a time.
 import type { Stop } from "../../libs/bus/bus.ts";
 import { webhookEndpoints, webhookQueues } from "../../libs/contracts/buckets.ts";
 import { webhooks, webhooksQueued } from "../../libs/contracts/streams.ts";
@@ -128,7 +128,7 @@ export class QueueOwner {
     return this.#queues.get(key)?.queue.owner !== undefined;
   }
 
-  /** The first look at each comes at a random moment, so that several recorders don't all look at once. */
+  /** The first look at each comes at a random moment, so that several instances do not all look at once. */
   async #isAnythingNew(key: string): Promise<boolean> {
     const { bus, clock } = this.#deps;
     const endpoint = this.#endpoints.get(key) as WebhookEndpoint;

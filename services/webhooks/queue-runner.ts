@@ -1,4 +1,4 @@
-// Delivers what waits for one endpoint, as long as this recorder holds its queue.
+// Delivers what waits for one endpoint, as long as this instance holds its queue.
 import { webhookQueues } from "../../libs/contracts/buckets.ts";
 import {
   isDisabled,

@@ -21,7 +21,7 @@ export interface Webhooks {
   stop(): Promise<void>;
 }
 
-/** All recorders share the work, and what two of them do at the same time comes to the same. */
+/** All instances share the work, and what two of them do at the same time comes to the same. */
 export async function startWebhooks(deps: QueueOwnerDeps): Promise<Webhooks> {
   const { bus } = deps;
   const keeper = new QueueOwner(deps);

@@ -11,13 +11,16 @@ import { ServiceName } from "../../libs/contracts/fleet/pool.ts";
 import { allSettingNames } from "../../libs/runtime/common-settings.ts";
 import { readConfig, type Settings } from "../../libs/runtime/config.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
-import { recorderSettings } from "../../services/calls/config.ts";
+import { callsSettings } from "../../services/calls/config.ts";
 import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
+import { handoffsSettings } from "../../services/handoffs/config.ts";
 import { janitorSettings } from "../../services/janitor/config.ts";
-import { connectorSettings } from "../../services/providers/config.ts";
+import { privacySettings } from "../../services/privacy/config.ts";
+import { providersSettings } from "../../services/providers/config.ts";
 import { ringingWaitMs } from "../../services/providers/launches/wait-for-ringing-calls.ts";
-import { outboundSettings } from "../../services/tasks/config.ts";
+import { tasksSettings } from "../../services/tasks/config.ts";
+import { webhooksSettings } from "../../services/webhooks/config.ts";
 import { durationMs, readCompose, readEnvFile } from "../kit/checks/compose-file.ts";
 import { readDockerfile } from "../kit/checks/dockerfile.ts";
 
@@ -35,9 +38,12 @@ const settingsOf: Readonly<Record<string, Settings>> = {
   dispatcher: dispatcherSettings,
   "agent-host": agentHostSettings,
   janitor: janitorSettings,
-  connector: connectorSettings,
-  recorder: recorderSettings,
-  outbound: outboundSettings,
+  providers: providersSettings,
+  handoffs: handoffsSettings,
+  tasks: tasksSettings,
+  calls: callsSettings,
+  webhooks: webhooksSettings,
+  privacy: privacySettings,
 };
 const allSettings = Object.assign({}, ...Object.values(settingsOf)) as Settings;
 /** What the agent files of this repository ask for. */
@@ -50,7 +56,7 @@ const ofCompose = [
   "NPM_CONFIG_REGISTRY",
   "LIVEKIT_NODE_IP",
   "AGENT_HOST_STOP_GRACE",
-  "CONNECTOR_STOP_GRACE",
+  "PROVIDERS_STOP_GRACE",
 ];
 const known = new Set([...Object.keys(allSettings), ...allSettingNames, ...ofAgents, ...ofCompose]);
 
@@ -113,10 +119,10 @@ describe("compose.yaml", () => {
   it("gives each service the time that it may take to stop", () => {
     const defaultOf = (settings: Settings, name: string) => Number(settings[name]?.default);
     const drainMs = defaultOf(agentHostSettings, "GREENROOM_DRAIN_TIMEOUT_MS");
-    const ringS = defaultOf(connectorSettings, "GREENROOM_SIP_RING_S");
+    const ringS = defaultOf(providersSettings, "GREENROOM_SIP_RING_S");
     const takes: Record<string, number> = {
       "agent-host": drainMs + 15_000,
-      connector: ringingWaitMs(ringS, defaultOf(connectorSettings, "GREENROOM_DRAIN_TIMEOUT_MS")) + 10_000,
+      providers: ringingWaitMs(ringS, defaultOf(providersSettings, "GREENROOM_DRAIN_TIMEOUT_MS")) + 10_000,
     };
     for (const [name, service] of ours) {
       expect(durationMs(service.stop_grace_period ?? "10s"), name).toBeGreaterThan(takes[name] ?? 10_000);

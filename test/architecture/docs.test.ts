@@ -6,12 +6,15 @@ import { localSettings } from "../../cli/supervisor/config.ts";
 import { documents } from "../../docs/render.ts";
 import { allSettingNames, commonSettings } from "../../libs/runtime/common-settings.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
-import { recorderSettings } from "../../services/calls/config.ts";
+import { callsSettings } from "../../services/calls/config.ts";
 import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
+import { handoffsSettings } from "../../services/handoffs/config.ts";
 import { janitorSettings } from "../../services/janitor/config.ts";
-import { connectorSettings } from "../../services/providers/config.ts";
-import { outboundSettings } from "../../services/tasks/config.ts";
+import { privacySettings } from "../../services/privacy/config.ts";
+import { providersSettings } from "../../services/providers/config.ts";
+import { tasksSettings } from "../../services/tasks/config.ts";
+import { webhooksSettings } from "../../services/webhooks/config.ts";
 
 describe("generated documents", () => {
   it.each(Object.keys(documents))("docs/%s is what `npm run docs` writes", (name) => {
@@ -29,9 +32,12 @@ describe("the list of all settings", () => {
     dispatcherSettings,
     gatewaySettings,
     janitorSettings,
-    connectorSettings,
-    outboundSettings,
-    recorderSettings,
+    providersSettings,
+    handoffsSettings,
+    tasksSettings,
+    callsSettings,
+    webhooksSettings,
+    privacySettings,
   ].flatMap((settings) => Object.keys(settings).filter((name) => name.startsWith("GREENROOM_")));
 
   it("has every setting that a service reads", () => {

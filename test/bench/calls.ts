@@ -36,7 +36,7 @@ const PROFILES = ["support", "sales", "reminders", "echo", "assistant"];
 const dayStart = (day: number): number => TODAY - (DAYS - day) * DAY_MS;
 const isoDay = (day: number): string => new Date(dayStart(day)).toISOString().slice(0, 10);
 const say = (line: string) => console.error(line);
-/** Made by the recorder's own function, once for each kind; a million of them would take longer than to store them. */
+/** Built by the calls service's own function, once for each kind; a million of them would take longer than to store them. */
 const kinds = new Map<string, CallRecord>();
 
 const nats = await startNats();

@@ -23,9 +23,9 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   { seed: 60114, found: "key figures rested nine times as long as they had waited for the store" },
   {
     seed: 60148,
-    found: "a connector took its own launch, whose saving was answered too late, for another's",
+    found: "an instance took its own launch, whose saving was answered too late, for another's",
   },
-  { seed: 61064, found: "a connector whose beats were lost was taken for dead as it launched" },
+  { seed: 61064, found: "an instance whose heartbeats were lost was taken for dead as it launched" },
   { seed: 61528, found: "an older call record was stored late, over the newer one" },
   { seed: 62238, found: "an intent whose saving was answered too late was kept by nobody" },
   { seed: 17333, found: "a janitor that had been stopped itself took a host for hanging all that time" },

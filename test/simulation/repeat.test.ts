@@ -10,7 +10,7 @@ const REPEATED = isFull ? 20 : 3;
 const DIFFERING = isFull ? 20 : 5;
 const CLOCKED = isFull ? 80 : 6;
 
-/** Worlds of each kind: of the fleet alone, with connectors, and with tasks too. */
+/** Worlds of each kind: of the fleet alone, with the providers service, and with tasks too. */
 const someOfEach = (count: number, others: number): number[] => [
   ...seedsFrom(1, count),
   ...seedsFrom(FIRST_CONNECTED_SEED, others),

@@ -46,7 +46,7 @@ const CLEAN_UP_MS = 30_000;
 const QUIET_MS = 6000;
 /** A lost call ends by its time-out of 5 s, and a host looks at its records every 2 s. */
 const RECOVERY_MS = 7000;
-/** A connector tries again after 10 s at most what failed, and takes up after 6 s of silence what another left. */
+/** The providers service retries within 10 s, and takes over what another instance left after 6 s of silence. */
 const CONNECTED_RECOVERY_MS = 16_000;
 /** An agent that was free for so long was overlooked. */
 const STARVED_MS = 5000;

@@ -40,7 +40,7 @@ export type ChaosKind =
 
 /** What other systems are like that give sessions their agents: workers of LiveKit's agent framework. */
 interface Outside {
-  readonly connectors: number;
+  readonly providers: number;
   /** Of the clients' wishes, those for an agent from outside. */
   readonly wanted: number;
   /** Of dispatches: nobody takes it, somebody does late, somebody refuses it for everybody. */
@@ -56,8 +56,8 @@ interface Outside {
 
 /** Outbound tasks, the telephones that they call, and records of every call. */
 interface Calling {
-  readonly outbounds: number;
-  readonly recorders: number;
+  readonly tasks: number;
+  readonly calls: number;
   readonly callers: number;
   /** Of the tasks, those whose call VAPI makes; the others are for agents of the pool. */
   readonly byPhone: number;
@@ -90,7 +90,7 @@ export interface Scenario {
   readonly maxAttempts: number;
   /** A restarted host has its old name and a new epoch; otherwise a new name. */
   readonly hostsKeepTheirNames: boolean;
-  /** Undefined in worlds without connectors, where every agent is of the pool. */
+  /** Undefined in worlds without the providers service, where every agent is of the pool. */
   readonly outside: Outside | undefined;
   /** Undefined in worlds without tasks. */
   readonly calling: Calling | undefined;
@@ -146,9 +146,11 @@ export const HEALTHY_IN_FLIGHT: readonly [number, number] = [0.2, 2];
 
 /** Below it all worlds are large. */
 export const FIRST_SMALL_SEED = 10_000;
-/** From here on worlds have connectors; all seeds before are what they were when there were none. */
+/** From here on worlds have the providers service; all seeds before are what they were without it. */
 export const FIRST_CONNECTED_SEED = 40_000;
-/** From here on they have tasks and recorders too. */
+/** The label of their random numbers. It never changes: another one would make other worlds of all these seeds. */
+const OUTSIDE_PART = "connectors";
+/** From here on they have the services tasks and calls too. */
 export const FIRST_CALLING_SEED = 60_000;
 
 export function scenarioOf(seed: number): Scenario {
@@ -191,7 +193,7 @@ export function scenarioOf(seed: number): Scenario {
     },
     maxAttempts: pickOne(random, [3, 3, 1, 5]),
     hostsKeepTheirNames: random() < 0.5,
-    outside: seed < FIRST_CONNECTED_SEED ? undefined : outsideOf(forkRandom(seed, "connectors"), severity),
+    outside: seed < FIRST_CONNECTED_SEED ? undefined : outsideOf(forkRandom(seed, OUTSIDE_PART), severity),
     calling: seed < FIRST_CALLING_SEED ? undefined : callingOf(forkRandom(seed, "calling"), severity),
     ...small,
   };
@@ -253,7 +255,7 @@ function misbehaviourOf(random: Random, severity: number): Omit<Misbehaviour, "s
 function outsideOf(random: Random, severity: number): Outside {
   const some = (most: number) => (random() < 0.6 ? random() * most * severity : 0);
   return {
-    connectors: integerBetween(random, 1, 2),
+    providers: integerBetween(random, 1, 2),
     wanted: pickOne(random, [0.5, 0.8, 1]),
     untaken: some(0.5),
     late: some(0.4),
@@ -267,8 +269,8 @@ function outsideOf(random: Random, severity: number): Outside {
 
 function callingOf(random: Random, severity: number): Calling {
   return {
-    outbounds: integerBetween(random, 1, 2),
-    recorders: integerBetween(random, 1, 2),
+    tasks: integerBetween(random, 1, 2),
+    calls: integerBetween(random, 1, 2),
     callers: integerBetween(random, 1, 4),
     byPhone: pickOne(random, [0.5, 0.8, 1]),
     vapiFails: severity * pickOne(random, [0, 0.05, 0.2]),

@@ -11,7 +11,7 @@ import { readConfig } from "../../libs/runtime/config.ts";
 import { type Log, silentLog } from "../../libs/runtime/log.ts";
 import { startAgentHost } from "../../services/agent-host/agent-host.ts";
 import type { LaunchProcess } from "../../services/agent-host/pool/supervised-process.ts";
-import { startRecorder } from "../../services/calls/calls.ts";
+import { startCalls } from "../../services/calls/calls.ts";
 import { startDispatcher } from "../../services/dispatcher/dispatcher.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import type { Gateway } from "../../services/gateway/context.ts";
@@ -21,8 +21,8 @@ import type { ProviderDriver } from "../../services/providers/drivers/driver.ts"
 import { livekitDriver } from "../../services/providers/drivers/livekit.ts";
 import { vapiDriver } from "../../services/providers/drivers/vapi.ts";
 import { canDial } from "../../services/providers/launches/dial-guard.ts";
-import { startConnector } from "../../services/providers/providers.ts";
-import { startOutbound } from "../../services/tasks/tasks.ts";
+import { startProviders } from "../../services/providers/providers.ts";
+import { startTasks } from "../../services/tasks/tasks.ts";
 import type { SimClock } from "../kit/sim-clock.ts";
 import { SimStage, type StageWorld } from "./actors/sim-agent-process.ts";
 import type { SimVapi } from "./actors/sim-vapi.ts";
@@ -42,15 +42,15 @@ export interface ServiceWorld extends StageWorld {
   readonly drainMs: number;
   outfit(kind: Kind, name: string, life: Life): { bus: Bus; livekit: LiveKit; log: Log; clock: Clock };
   stageLaunch(launch: LaunchProcess): LaunchProcess;
-  /** LiveKit's agent dispatch, where there are connectors. */
+  /** LiveKit's agent dispatch, where the providers service runs. */
   readonly dispatches: SimDispatches;
   /** The telephones, where there are tasks. */
   readonly vapi: SimVapi;
-  /** A connector's provider as it is used here. */
+  /** The driver of a provider as it is used here. */
   provider(provider: ProviderDriver, name: string, life: Life): ProviderDriver;
 }
 
-/** A profile that workers from outside serve, and how connectors and gateways are told so. */
+/** A profile that workers from outside serve, and how services learn of it. */
 export const PROVIDED = "support";
 /** One whose calls VAPI makes. */
 export const TELEPHONED = "phone";
@@ -80,8 +80,8 @@ export async function janitorOf(world: ServiceWorld, name: string, life: Life): 
   return { stop: () => janitor.stop().then(() => bus.close()) };
 }
 
-export async function connectorOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
-  const { bus, livekit, log, clock } = world.outfit("connector", name, life);
+export async function providersOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
+  const { bus, livekit, log, clock } = world.outfit("providers", name, life);
   const { outside } = world.scenario;
   const provider = livekitDriver({
     clock,
@@ -89,7 +89,7 @@ export async function connectorOf(world: ServiceWorld, name: string, life: Life)
     dispatches: world.dispatches.forProcess(name, clock),
     agentNameOf: (profile) => nameWith(parseProviderRules(PROVIDERS), "livekit", profile),
   });
-  const connector = await startConnector({
+  const providers = await startProviders({
     bus,
     clock,
     log,
@@ -102,10 +102,10 @@ export async function connectorOf(world: ServiceWorld, name: string, life: Life)
     },
     ringingWaitMs: 0,
   });
-  const stopBeat = startHeartbeat(bus, clock, { service: "connector", instance: life.instance });
+  const stopBeat = startHeartbeat(bus, clock, { service: "providers", instance: life.instance });
   return {
     async stop() {
-      await connector.stop();
+      await providers.stop();
       stopBeat();
       await bus.close();
     },
@@ -129,10 +129,10 @@ function phonesOf({ scenario, vapi }: ServiceWorld, { clock }: Life, bus: Bus): 
   ];
 }
 
-export async function outboundOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
-  const { bus, log, clock } = world.outfit("outbound", name, life);
+export async function tasksOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
+  const { bus, log, clock } = world.outfit("tasks", name, life);
   const perTenant = world.scenario.calling?.perTenant ?? 1;
-  const outbound = await startOutbound({
+  const tasks = await startTasks({
     bus,
     clock,
     log,
@@ -144,12 +144,12 @@ export async function outboundOf(world: ServiceWorld, name: string, life: Life):
       providerOf: (profile) => (profile === TELEPHONED ? "vapi" : "pool"),
     },
   });
-  return { stop: () => outbound.stop().then(() => bus.close()) };
+  return { stop: () => tasks.stop().then(() => bus.close()) };
 }
 
-export async function recorderOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
-  const { bus, log, clock } = world.outfit("recorder", name, life);
-  const recorder = await startRecorder({
+export async function callsOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
+  const { bus, log, clock } = world.outfit("calls", name, life);
+  const calls = await startCalls({
     bus,
     clock,
     log,
@@ -162,7 +162,7 @@ export async function recorderOf(world: ServiceWorld, name: string, life: Life):
       kpiLookbackDays: 3,
     },
   });
-  return { stop: () => recorder.stop().then(() => bus.close()) };
+  return { stop: () => calls.stop().then(() => bus.close()) };
 }
 
 export async function hostOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {

@@ -5,14 +5,7 @@ import type { ProcessClock, SimClock } from "../kit/sim-clock.ts";
 import type { MemoryClient } from "./nats/memory-bus.ts";
 import type { Trace } from "./trace.ts";
 
-export type Kind =
-  | "gateway"
-  | "dispatcher"
-  | "agent-host"
-  | "janitor"
-  | "connector"
-  | "outbound"
-  | "recorder";
+export type Kind = "gateway" | "dispatcher" | "agent-host" | "janitor" | "providers" | "tasks" | "calls";
 
 /** One life of a process, from its start to its end. */
 export interface Life {

@@ -29,9 +29,9 @@ export interface BusWatch {
   onReadBack(record: ConversationRecord | undefined): void;
   /** It asked for one, and the store gave none. */
   onReadInVain(key: string): void;
-  /** A connector says that nobody took what it asked for. */
+  /** The providers service says that nobody took what it asked for. */
   onNotTaken(): void;
-  /** A janitor, a host or a connector says that an attempt's agent is lost. */
+  /** A janitor, a host or the providers service says that an attempt's agent is lost. */
   onGivenUp(event: Extract<SessionEvent, { type: "agent_lost" }>): void;
 }
 

@@ -37,15 +37,15 @@ import {
   scenarioOf,
 } from "./scenario.ts";
 import {
-  connectorOf,
+  callsOf,
   dispatcherOf,
   gatewayOf,
   hostOf,
   janitorOf,
   logInto,
-  outboundOf,
-  recorderOf,
+  providersOf,
   type ServiceWorld,
+  tasksOf,
 } from "./services.ts";
 import { type Kind, type Life, SimProcess } from "./sim-process.ts";
 import { Trace } from "./trace.ts";
@@ -58,7 +58,7 @@ export interface WorldOptions {
   readonly plant?: Plant;
   /**
    * For a comparison of two runs of one seed: with right wall clocks, or with each process's wrong by up to an
-   * hour and jumping. Roll-ups and recorders are left out of both, since they go by the minutes and days of those.
+   * hour and jumping. Roll-ups and call records are left out of both, since they go by the minutes and days of those.
    */
   readonly clocks?: "right" | "wrong";
   readonly scenario?: Partial<Scenario>;
@@ -144,10 +144,10 @@ export class World implements ServiceWorld {
     this.#add("agent-host", scenario.hosts, hostOf);
     this.#add("janitor", scenario.janitors, janitorOf);
     this.#add("gateway", scenario.gateways, gatewayOf);
-    this.#add("connector", scenario.outside?.connectors ?? 0, connectorOf);
-    this.#add("outbound", scenario.calling?.outbounds ?? 0, outboundOf);
-    const recorders = options.clocks === undefined ? scenario.calling?.recorders : 0;
-    this.#add("recorder", recorders ?? 0, recorderOf);
+    this.#add("providers", scenario.outside?.providers ?? 0, providersOf);
+    this.#add("tasks", scenario.calling?.tasks ?? 0, tasksOf);
+    const calls = options.clocks === undefined ? scenario.calling?.calls : 0;
+    this.#add("calls", calls ?? 0, callsOf);
   }
 
   get pool() {
@@ -240,7 +240,7 @@ export class World implements ServiceWorld {
     return this.options.plant?.launch?.(launch) ?? launch;
   }
 
-  /** A connector's provider, with what it is asked for counted. */
+  /** The driver of a provider, with what it is asked for counted. */
   provider(provider: ProviderDriver, name: string, life: Life): ProviderDriver {
     const { coverage, options } = this;
     const counted: ProviderDriver = {
@@ -262,7 +262,7 @@ export class World implements ServiceWorld {
         return observation;
       },
     };
-    return options.plant?.provider?.(counted, { kind: "connector", name, life, world: this }) ?? counted;
+    return options.plant?.provider?.(counted, { kind: "providers", name, life, world: this }) ?? counted;
   }
 
   /** A host lets go of a session only by what it has read: its record names another, or nobody any more. */
@@ -371,7 +371,7 @@ export class World implements ServiceWorld {
 
   /** 6: an agent that answers in its room is left alone, though its host be cut off or stopped. */
   #checkGivenUp(who: string, kind: Kind, lost: AgentLost): void {
-    if (kind === "connector") this.coverage.count("a connector gives an agent up");
+    if (kind === "providers") this.coverage.count("the providers service gives an agent up");
     if (kind === "janitor") this.coverage.count("the janitor gives an agent up");
     // What it only takes for lost on its way is overtaken by the agent's arrival, and means nothing.
     if (lost.state === "dispatched") return;

@@ -43,7 +43,8 @@ beforeAll(async () => {
     agents: [],
     hosts: 0,
     gateways: 2,
-    connectors: 2,
+    providers: 2,
+    handoffs: 2,
     env: {
       LAUNCHER_ENABLED: "true",
       AGENT_LAUNCHER_URL: `http://127.0.0.1:${runnerPort}`,
@@ -231,7 +232,7 @@ test("a hundred claims race over two gateways, and one gets the token", async ()
   secrets.push(winner?.body.token);
   expect(winner?.body).toMatchObject({ sessionId, attempt: 1, metadata: { language: "en" } });
 
-  // The token opens the room, and a repeat of the claim is answered until a connector has seen it stand.
+  // The token opens the room, and a repeat of the claim is answered until the providers service has seen it stand.
   const agent = await visit({ url: winner?.body.url, token: winner?.body.token });
   visitors.push(agent);
   expect((await scene.rooms.participants(winner?.body.room)).map(({ identity }) => identity)).toEqual([

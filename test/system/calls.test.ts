@@ -33,7 +33,7 @@ beforeAll(async () => {
   openai.answerWith(answerTo);
   scene = await openScene({
     agents: ["with-tool"],
-    recorders: 2,
+    calls: 2,
     env: {
       // All in one process, so that what they share could be mixed up.
       GREENROOM_MIN_PROCESSES_PER_PROFILE: "1",

@@ -14,7 +14,7 @@ let scene: Scene;
 beforeAll(async () => {
   scene = await openScene({
     agents: ["visited"],
-    outbounds: 1,
+    tasks: 1,
     env: { GREENROOM_TASK_PROVIDER: "pool", GREENROOM_TASKS_PER_TENANT: "2", GREENROOM_TASK_RATE: "20" },
   });
   await scene.pool("visited", { idle: 2 });
@@ -74,17 +74,17 @@ async function expectActive(ids: readonly (string | undefined)[]): Promise<void>
   expect(body.tasks.map(({ taskId }: Json) => taskId).sort()).toEqual([...ids].sort());
 }
 
-test("tasks survive the death of outbound and a restart of the gateway, and each is called once, also when NATS and the dispatcher die", async () => {
+test("survives the death of the tasks service, the gateway, NATS and the dispatcher, and calls each task once", async () => {
   const { stack } = scene;
   const ids = [await ask(), await ask(), await ask(), await ask()];
   await taskWhen(ids[0]!, "inProgress");
   await taskWhen(ids[1]!, "inProgress");
-  await stack.child("outbound-1").kill9();
+  await stack.child("tasks-1").kill9();
   await scene.end(`${ids[0]}-1`);
   await stack.child("gateway-1").stop(15_000);
   await stack.spawnService("gateway", { GREENROOM_PORT: new URL(stack.url).port });
   // What ended while nobody was there to hear of it is told to the two that take over.
-  await Promise.all([stack.spawnService("outbound"), stack.spawnService("outbound")]);
+  await Promise.all([stack.spawnService("tasks"), stack.spawnService("tasks")]);
   await taskWhen(ids[0]!, "completed");
   await taskWhen(ids[2]!, "inProgress");
   await expectActive([ids[1], ids[2]]);

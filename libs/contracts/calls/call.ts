@@ -189,12 +189,12 @@ export const dayOf = (isoTime: string): string => isoTime.slice(0, 10).replaceAl
 export const callSubject = (tenant: string, day: string, sessionId: string): string =>
   `call.${tenant}.${day}.${sessionId}`;
 
-/** That a recorder was here. */
-export const CallRecorder = z.object({
+/** Says that a calls service has run here. */
+export const CallRecording = z.object({
   v: z.literal(1),
-  /** ISO time on the clock of the recorder that wrote it; for people. */
+  /** ISO time on the clock of the instance that wrote it; for people. */
   at: z.string(),
   by: z.string(),
 });
-export type CallRecorder = z.infer<typeof CallRecorder>;
-export const CALL_RECORDER_KEY = "recorder";
+export type CallRecording = z.infer<typeof CallRecording>;
+export const CALL_RECORDING_KEY = "calls";

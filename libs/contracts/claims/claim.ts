@@ -37,6 +37,12 @@ export type HandoffOrigin = z.infer<typeof HandoffOrigin>;
 /** The sessions that a handoff asked for have ids that begin so; nobody else gives such ones. */
 export const HANDOFF_PREFIX = "h_";
 
+/** The call that a session was handed over for; undefined for a session that was not. */
+export function originOf(sessionId: string, metadata: z.infer<typeof Metadata>): HandoffOrigin | undefined {
+  if (!sessionId.startsWith(HANDOFF_PREFIX)) return undefined;
+  return HandoffOrigin.safeParse(metadata.handoff).data;
+}
+
 /** The session and the attempt can be read off it, and nothing else can have the same. */
 export const claimIdOf = (sessionId: string, attempt: number): string => `${sessionId}-${attempt}`;
 

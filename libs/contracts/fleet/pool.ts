@@ -22,17 +22,20 @@ export const PoolTarget = PoolSettings.extend({
 });
 export type PoolTarget = z.infer<typeof PoolTarget>;
 
-export const ServiceName = z.enum([
-  "gateway",
+/** Each runs as a role of the control process, or as a process of its own. */
+export const RoleName = z.enum([
   "dispatcher",
-  "agent-host",
   "janitor",
-  "connector",
-  "recorder",
-  "outbound",
-  "nats",
-  "livekit",
+  "providers",
+  "handoffs",
+  "tasks",
+  "calls",
+  "webhooks",
+  "privacy",
 ]);
+export type RoleName = z.infer<typeof RoleName>;
+
+export const ServiceName = z.enum(["gateway", ...RoleName.options, "agent-host", "nats", "livekit"]);
 export type ServiceName = z.infer<typeof ServiceName>;
 
 /** The beat of a process; also what a supervisor says of one that it could not keep alive. */

@@ -10,7 +10,7 @@ const DeletionKind = z.enum(["tenant", "user", "retention"]);
 /** Sessions that a job has found, so that whoever takes it over looks for late news of them too. */
 export const FOUND_MAX = 1000;
 
-/** One job. A gateway writes it when it is asked for; from then on the recorder that carries it out does. */
+/** One job. A gateway writes it when it is asked for; from then on the instance that carries it out does. */
 export const DeletionJob = z.object({
   v: z.literal(1),
   id: DeletionJobId,
@@ -28,7 +28,7 @@ export const DeletionJob = z.object({
   /** `waiting`: sessions or tasks that are to go still run, and were told to end. */
   state: z.enum(["asked", "running", "waiting", "done", "failed"]),
   reason: z.string().max(480).optional(),
-  /** Which recorder carries it out, and how often it was taken up. */
+  /** Which instance carries it out, and how often it was taken over. */
   by: z.string().optional(),
   takeovers: z.number().int().nonnegative(),
   /** How often all stores were gone through. The last time nothing was found. */

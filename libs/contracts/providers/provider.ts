@@ -10,7 +10,7 @@ import { ProfileName, SessionId, Tenant } from "../ids.ts";
 export const ProviderName = z.enum(["pool", "livekit", "webhook", "vapi", "sip"]);
 export type ProviderName = z.infer<typeof ProviderName>;
 
-/** These bring their own agent, so that a connector is told to launch it and no agent-host. */
+/** These bring their own agent: the providers service is told to launch it, not an agent-host. */
 export const externalProviders = ["livekit", "webhook", "vapi"] as const;
 export type ExternalProvider = (typeof externalProviders)[number];
 
@@ -18,8 +18,8 @@ export const isExternal = (provider: ProviderName | undefined): provider is Exte
   externalProviders.some((external) => external === provider);
 
 /**
- * What stands in a record where a host's name would. Any connector answers for it, and it has one life only: what a
- * connector that died has left, another takes up.
+ * Stands in a record where a host's id would. Every instance of the providers service answers for it, and it has one
+ * epoch only: what a dead instance left, another takes over.
  */
 export const providerHostOf = (provider: ExternalProvider): string => `provider-${provider}`;
 export const PROVIDER_EPOCH = 1;
@@ -85,7 +85,7 @@ export type CallProgress = z.infer<typeof CallProgress>;
 
 /**
  * One launch: written before the provider is asked, so that what became of it can be looked up, and so that nobody is
- * asked twice. Connectors write it, by compare-and-set.
+ * asked twice. The providers service writes it, by compare-and-set.
  */
 export const LaunchRecord = z.object({
   v: z.literal(1),
@@ -100,7 +100,7 @@ export const LaunchRecord = z.object({
    * the agent stands. `over`: nothing of it is left. `unknown`: it can't be told, and it isn't repeated.
    */
   state: z.enum(["intended", "launched", "joined", "ready", "over", "unknown"]),
-  /** Which connector asks, and how often the launch was taken up; another takes it over from one that is gone. */
+  /** Which instance asks, and how often the launch was taken over from one that is gone. */
   by: z.string(),
   takeovers: z.number().int().nonnegative(),
   /** The provider's own id: a dispatch, a call. */

@@ -32,7 +32,7 @@ export const TaskSummary = z
     attempt: z.int().describe("The number of the newest attempt, 0 before the first."),
     failures: z.int().describe("Attempts that failed; an attempt that found no agent costs none."),
     retry: TaskRetry,
-    createdAt: z.string().nullable().describe("Null while no outbound process has taken it in."),
+    createdAt: z.string().nullable().describe("Null until the tasks service has taken it in."),
     scheduleAt: z.string().nullable(),
     endedAt: z.string().nullable(),
     error: TaskError.nullable().describe("Why it ended, when it isn't completed."),

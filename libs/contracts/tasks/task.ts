@@ -152,7 +152,7 @@ export const TaskRecord = z.object({
   failures: z.number().int().nonnegative(),
   /** 1, and one more with each retry that a person asked for. */
   life: z.number().int().positive(),
-  /** How long the next attempt is held back, in ms, from when an outbound process first sees this revision. */
+  /** How long the next attempt is held back, in ms, from when an instance first sees this revision. */
   backoffMs: z.number().int().nonnegative(),
   deadlineMs: z.object({
     /** The whole of one attempt, the conversation included. */

@@ -50,7 +50,7 @@ export type WebhookAbout = z.infer<typeof WebhookAbout>;
 
 /** The body of a delivery. Made once, so that each try and each replay sends the same bytes. */
 export const WebhookEvent = z.object({
-  /** The same for each try, and from whichever recorder: what a receiver knows a repeat by. */
+  /** The same for each try, whichever instance sends it: a receiver knows a repeat by it. */
   id: z.string().max(200),
   type: WebhookEventType,
   sessionId: SessionId.optional(),
@@ -135,12 +135,12 @@ export const WebhookLane = z.object({
 });
 export type WebhookLane = z.infer<typeof WebhookLane>;
 
-/** How far the deliveries to one endpoint have come. Written by the recorder that holds it. */
+/** How far the deliveries to one endpoint have come. Written by the instance that holds it. */
 export const WebhookQueue = z.object({
   v: z.literal(1),
   tenant: Tenant,
   endpoint: EndpointId,
-  /** The recorder that delivers; whoever sees this revision stand for too long takes over. */
+  /** The instance that delivers; whoever sees this revision stand for too long takes over. */
   owner: z.string().optional(),
   /** The place in the stream up to which everything was taken, was given up, or is in a lane. */
   cursor: z.number().int().nonnegative(),
@@ -166,7 +166,7 @@ export const isDisabled = (
   queue: WebhookQueue | undefined,
 ): boolean => queue?.disabled?.generation === endpoint.generation;
 
-/** Something was put into an endpoint's queue; said to the recorder that holds it. */
+/** Something was put into an endpoint's queue; published to the instance that holds it. */
 export const WebhookQueued = z.object({
   tenant: Tenant,
   endpoint: EndpointId,

@@ -165,7 +165,7 @@ function ofOverdue(context: TaskContext, event: Extract<TaskEvent, { type: "dead
   const reason = `the attempt took more than ${Math.round(context.deadlineMs.attempt / 1000)} s`;
   const isTalking = call?.status === "answered" || call?.status === "hungUp" || hasAnswered(attempt);
   if (isTalking) return over("failed", failure("attempt_limit", reason, false));
-  // A connector may be about to dial at this very moment, so that "not dialled yet" can't be relied on.
+  // The providers service may be about to dial at this very moment, so that "not dialled yet" can't be relied on.
   if (isTelephone(context.provider)) return over("unknown", failure("unknown_outcome", reason, false));
   return repeated(context, "failed", failure("attempt_limit", reason, true));
 }

@@ -17,7 +17,7 @@ export type ClaimVerdict =
 
 /**
  * No clock has a part in it: that an offer has expired, or that an answer must have arrived, was decided by a
- * connector and is in the dispatch's state. And whatever that state is, the session's record must name the attempt.
+ * providers service and is in the dispatch's state. And whatever that state is, the session's record must name the attempt.
  */
 export function decideClaim(
   dispatch: ClaimRecord,

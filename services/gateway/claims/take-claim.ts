@@ -34,7 +34,7 @@ const codeOf: Record<ClaimRefusal, ErrorCode> = {
 
 /**
  * Read, decide, save, and only then make the token. It is stored nowhere: a claim whose answer was lost is known by its
- * nonce and gets a new one, until a connector has seen the claim stand for long enough.
+ * nonce and gets a new one, until the providers service has seen the claim stand for long enough.
  *
  * @throws GreenroomError not_found, claim_expired, claim_used, claim_over, livekit_unavailable
  */

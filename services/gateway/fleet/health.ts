@@ -59,16 +59,19 @@ function describeHealth(gateway: Gateway, watch: ServiceWatch): HealthAnswer {
     nats: watch.health("nats"),
     livekit: watch.health("livekit"),
     gateway: watch.health("gateway"),
-    dispatcher: watch.health("dispatcher"),
     "agent-host": watch.health("agent-host"),
+    dispatcher: watch.health("dispatcher"),
     janitor: watch.health("janitor"),
-    connector: watch.health("connector"),
-    recorder: watch.health("recorder"),
-    outbound: watch.health("outbound"),
+    providers: watch.health("providers"),
+    handoffs: watch.health("handoffs"),
+    tasks: watch.health("tasks"),
+    calls: watch.health("calls"),
+    webhooks: watch.health("webhooks"),
+    privacy: watch.health("privacy"),
   };
   const profiles = {
     ...Object.fromEntries(knownProfiles(hosts).map((name) => [name, profileHealth(hosts, name)])),
-    ...providerProfiles(gateway.config.GREENROOM_PROVIDERS, services.connector, gateway.sessions),
+    ...providerProfiles(gateway.config.GREENROOM_PROVIDERS, services.providers, gateway.sessions),
   };
   // This one answers, so one runs, even if its own beat can't get around.
   if (services.gateway.status !== "running") services.gateway = { status: "running", instances: 1 };
@@ -127,7 +130,7 @@ function profileHealth(hosts: readonly HostRecord[], name: string): ProfileHealt
 function overall(services: HealthAnswer["services"], profiles: readonly ProfileHealth[]): HealthStatus {
   const runs = (service: keyof HealthAnswer["services"]) => services[service].status === "running";
   const usesProviders = profiles.some(({ provider }) => provider !== undefined);
-  const givesAgents = runs("agent-host") || (usesProviders && runs("connector"));
+  const givesAgents = runs("agent-host") || (usesProviders && runs("providers"));
   const canServe = runs("nats") && runs("dispatcher") && givesAgents && services.livekit.status !== "failed";
   if (!canServe || !profiles.some(({ status }) => status === "running")) return "unhealthy";
   const isWhole = runs("livekit") && runs("janitor") && profiles.every(({ status }) => status !== "failed");

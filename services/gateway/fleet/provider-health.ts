@@ -6,11 +6,11 @@ import type { SessionView } from "../../../libs/fleet/session-view.ts";
 
 /**
  * By profile, for the first provider that is named for each. Whether a provider has agents to give only it knows, so
- * a profile counts as running while a connector is there to ask it.
+ * a profile counts as running while the providers service is up to ask it.
  */
 export function providerProfiles(
   rules: ProviderRules,
-  connector: ServiceHealth,
+  service: ServiceHealth,
   sessions: Pick<SessionView, "all">,
 ): Record<string, ProfileHealth> {
   const profiles: Record<string, ProfileHealth> = {};
@@ -20,11 +20,16 @@ export function providerProfiles(
       .all()
       .filter(({ record }) => record.profile === profile && record.provider === provider)
       .map(({ record }) => record.state);
-    const isUp = connector.status === "running";
+    const isUp = service.status === "running";
     profiles[profile] = {
       provider,
       status: isUp ? "running" : "failed",
-      ...(isUp ? {} : { error: "No connector is up that would ask the provider: run `npm run connector`." }),
+      ...(isUp
+        ? {}
+        : {
+            error:
+              "The providers service is not running, so the provider is not asked: run `npm run providers`.",
+          }),
       warm: 0,
       hot: 0,
       warming: states.filter((state) => state === "dispatched" || state === "joined").length,

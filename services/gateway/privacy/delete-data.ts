@@ -29,7 +29,7 @@ export function deleteDataRoutes(app: Routes, gateway: Gateway): void {
       schema: {
         summary: "Remove everything that is kept of a tenant",
         description:
-          "Sessions that run are ended, and tasks canceled. Stop what starts new ones first: they are removed too, and it goes on until there is nothing more. A recorder does it; the job shows how far it is, and has a signed receipt in the end.",
+          "Sessions that run are ended, and tasks canceled. Stop what starts new ones first: they are removed too, and it goes on until there is nothing more. The privacy service does it; the job shows how far it is, and has a signed receipt in the end.",
         tags,
         params: TenantParams,
         querystring: DeletionQuery,

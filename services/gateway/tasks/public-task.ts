@@ -6,7 +6,7 @@ import { type TaskRecord, type TaskRequest, TaskRetry, taskKey } from "../../../
 import type { Gateway } from "../context.ts";
 import { findTaskRequest } from "./create-task.ts";
 
-/** A task's record, or its request while outbound has not taken it in. */
+/** A task's record, or its request until the tasks service has taken it in. */
 export type FoundTask = TaskRecord | TaskRequest;
 
 export const isStored = (task: FoundTask): task is TaskRecord => "attempts" in task;

@@ -1,4 +1,4 @@
-// What a connector asks of a provider: to launch an agent, to say how it stands, and to end it.
+// The interface of a provider: launches an agent, observes it, and ends it.
 import type {
   CallProgress,
   ConnectedCall,
@@ -39,7 +39,7 @@ export type Launched =
   | { readonly is: "refused"; readonly reason: string; readonly retryable: boolean }
   /** It may have been done or not, as after a time-out: it is looked up before anything else. */
   | { readonly is: "unclear"; readonly reason: string }
-  /** This connector stops before it knows, and asking again is harmless: another takes the intent up. */
+  /** This instance stops before it knows, and asking again is harmless: another takes over the intent. */
   | { readonly is: "left" };
 
 /** Why a call that rang has ended, when neither its callee nor its carrier ended it. */
@@ -78,7 +78,7 @@ export interface Present extends LaunchHandle {
 export interface ProviderDriver {
   readonly name: ProviderName;
   /**
-   * In ms: by then a launch has settled, whatever happens. An intent that stands for longer was left by a connector
+   * In ms: by then a launch has settled, whatever happens. An intent that stands for longer was left by an instance
    * that is gone, and another takes it up.
    */
   readonly launchLimitMs: number;
@@ -98,6 +98,6 @@ export interface ProviderDriver {
   end(launch: LaunchRecord, reason: string): Promise<CallProgress | undefined>;
   /** Whether only this process can learn how a launch ends, so that it doesn't stop before. */
   isUnfinished?(launch: LaunchRecord): boolean;
-  /** This connector stops: a launch that would take long is left to another. */
+  /** This instance stops: a launch that would take long is left to another. */
   stop?(): void;
 }

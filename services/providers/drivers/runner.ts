@@ -2,20 +2,14 @@
 
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import type { ClaimRecord } from "../../../libs/contracts/claims/claim.ts";
-import { claimIdOf } from "../../../libs/contracts/claims/claim.ts";
+import { claimIdOf, originOf } from "../../../libs/contracts/claims/claim.ts";
 import { agentIdentityOf, sessionKey } from "../../../libs/contracts/ids.ts";
 import { type LaunchRecord, launchKey, providerHostOf } from "../../../libs/contracts/providers/provider.ts";
 import type { AskClient } from "../../../libs/livekit/ask-agent.ts";
 import type { LiveKit } from "../../../libs/livekit/rooms.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import {
-  type OfferDeps,
-  offerClaim,
-  originOf,
-  readClaim,
-  withdrawClaim,
-} from "../../handoffs/claim-offers.ts";
+import { type OfferDeps, offerClaim, readClaim, withdrawClaim } from "../claims/claim-offers.ts";
 import type { Launched, LaunchHandle, LaunchOrder, Observation, ProviderDriver } from "./driver.ts";
 import { type LaunchReply, requestLaunch } from "./runner-request.ts";
 import { type UnresponsiveAgents, watchUnresponsiveAgents } from "./unresponsive-agents.ts";
@@ -164,7 +158,7 @@ async function giveUp(
   return { is: "refused", reason, retryable };
 }
 
-/** Answers after `ms`, or at once when the connector stops. */
+/** Resolves after `ms`, or at once when the service stops. */
 function sleepUnless(clock: Clock, ms: number, stopping: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (stopping.aborted) return resolve();

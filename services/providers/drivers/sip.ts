@@ -29,7 +29,7 @@ export interface SipOptions {
   readonly canDial: (call: Pick<LaunchOrder, "tenant" | "sessionId" | "attempt">) => Promise<CanDial>;
 }
 
-/** One call that this connector dialled; how it ended is known from here alone. */
+/** One call that this instance dialed; only it learns how the call ended. */
 interface Dial {
   dialled: DialResult | undefined;
   readonly done: Promise<void>;

@@ -17,7 +17,7 @@ export interface UnresponsiveAgents {
 const ANSWER_MS = 1500;
 /** One that answers is left alone for so long; one that doesn't is asked again at the next look. */
 const AGAIN_MS = 2000;
-/** Those whose launch another connector ended are forgotten when there are many. */
+/** Those whose launch another instance ended are forgotten when there are many. */
 const REMEMBERED = 10_000;
 
 export function watchUnresponsiveAgents(clock: Clock, ask: AskClient): UnresponsiveAgents {

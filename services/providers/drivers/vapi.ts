@@ -200,7 +200,7 @@ class RecentLooks {
   note(id: string, found: Observation): Observation {
     this.#looks.delete(id);
     this.#looks.set(id, { atMs: this.#clock.monotonic(), found });
-    // What nobody ended here, since another connector has it, is the oldest.
+    // What nobody ended here, since another instance has it, is the oldest.
     if (this.#looks.size > 10_000) this.forget(this.#looks.keys().next().value ?? "");
     return found;
   }

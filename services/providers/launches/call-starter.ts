@@ -1,4 +1,4 @@
-// Has the telephone call made of each session whose agent is ready for it, once, whichever connector is first.
+// Starts the telephone call of each session whose agent is ready for it, once, whichever instance is first.
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
@@ -14,7 +14,7 @@ interface Deps {
 
 /**
  * The number in the key of every call's launch, whichever agent waits for it: a session that is handed over before
- * two connectors saw it ready must not be called by each of them under another number.
+ * two instances saw it ready must not be called by each of them under another number.
  */
 const CALL_ATTEMPT = 1;
 

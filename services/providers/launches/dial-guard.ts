@@ -9,7 +9,7 @@ import type { LaunchOrder } from "../drivers/driver.ts";
 export type CanDial = "yes" | "moved on" | "made before";
 
 /**
- * Asked after the intent was saved, and reads what is stored and not what a view remembers. Of two connectors with
+ * Asked after the intent was saved, and reads what is stored and not what a view remembers. Of two instances with
  * an attempt each, the one whose attempt is older saved its intent before it reads the record: either it reads that
  * the session has moved on, or the other, whose attempt came after, reads its intent.
  *

@@ -1,4 +1,4 @@
-// What a connector answers when it is told to launch an agent, or to end one.
+// Answers the commands to launch an agent and to end one.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { isError, messageOf } from "../../../libs/contracts/errors.ts";
@@ -20,7 +20,7 @@ const ENDING_MS = 1000;
 
 /**
  * Accepts as soon as the intent is saved: from then on it is launched, whoever dies. Asked again, also of another
- * connector, the answer is the same and nothing is launched twice.
+ * instance, the answer is the same and nothing is launched twice.
  */
 export async function handleAssign(
   { bus, log, keeper }: { bus: Bus; log: Log; keeper: Pick<LaunchManager, "begin"> },
@@ -58,7 +58,7 @@ export async function handleRelease(
   { tenant, sessionId, attempt, reason }: Release,
 ): Promise<ReleaseAnswer> {
   const ending = keeper.end(launchKey(tenant, sessionId, attempt), reason);
-  // Another connector that keeps it reads in the record that it is over.
+  // Another instance that follows it reads in the record that it is over.
   const released = await Promise.race([ending, sleep(clock, ENDING_MS).then(() => true)]);
   return { released };
 }

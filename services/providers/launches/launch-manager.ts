@@ -1,4 +1,4 @@
-// The launches that this connector keeps: begins them, takes up what others left, and looks at each in its time.
+// The launches that this instance follows: begins them, takes over what others left, and looks at each in its time.
 import { launches } from "../../../libs/contracts/buckets.ts";
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
@@ -90,7 +90,7 @@ export class LaunchManager {
     void this.#hand(kept, () => kept.launch.launch());
   }
 
-  /** Makes a launch this connector's own whose keeper is gone. @returns false when another was faster */
+  /** Takes over a launch whose instance is gone. @returns false when another instance was faster */
   async takeUp(launch: LaunchRecord, revision: number): Promise<boolean> {
     const { bus, clock, instance, log } = this.#deps;
     const beganAtMs = clock.monotonic();
@@ -98,12 +98,12 @@ export class LaunchManager {
     const saved = await bus.kv.update(launches, mine, revision);
     if (saved === undefined) return false;
     const { sessionId, attempt, state, by: from } = launch;
-    log.warn({ sessionId, attempt, state, from }, "a launch is taken up from a connector that is gone");
+    log.warn({ sessionId, attempt, state, from }, "took over a launch whose instance is gone");
     this.#keep(mine, saved, beganAtMs);
     return true;
   }
 
-  /** Somebody else wrote it at this revision: another connector has it by now. */
+  /** Another instance wrote it at this revision, and follows it by now. */
   drop(key: string, revision: number): void {
     const kept = this.#kept.get(key);
     if (kept !== undefined && kept.launch.revision < revision) kept.launch.isReleased = true;
@@ -148,7 +148,7 @@ export class LaunchManager {
     }).length;
   }
 
-  /** Answers when nothing is in hand any more; what is kept stays as it is saved, for another connector. */
+  /** Answers when nothing is in hand any more; what is left stays as it was saved, for another instance. */
   async settle(): Promise<void> {
     await Promise.all([...this.#kept.values()].map(({ inHand }) => inHand));
   }

@@ -1,4 +1,4 @@
-// Takes up what other connectors left: launches whose keeper is dead, and intents that stood still for too long.
+// Takes over what other instances left: launches whose instance is dead, and intents that stood still for too long.
 import type { Change } from "../../../libs/bus/bus.ts";
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";

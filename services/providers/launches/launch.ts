@@ -25,7 +25,7 @@ export interface LaunchDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly sessions: SessionView;
-  /** Which connector this is. */
+  /** Which instance this is. */
   readonly instance: string;
   readonly providers: ReadonlyMap<string, ProviderDriver>;
   readonly limits: Limits & {
@@ -38,12 +38,12 @@ export interface LaunchDeps {
 const SAY_AGAIN_MS = 2000;
 const READ_AGAIN_MS = 100;
 const WHY_MAX = 480;
-/** Well below the silence after a write, after which others take a connector for dead, and up what it had. */
+/** Well below the silence after a write, after which others take an instance for dead and take over its launches. */
 const SURELY_HELD_MS = 2000;
 
 let writes = 0;
 
-/** A record as it is about to be written by this connector. */
+/** A record as it is about to be written by this instance. */
 export const written = (deps: LaunchDeps, launch: Omit<LaunchRecord, "at" | "writeId">): LaunchRecord => ({
   ...launch,
   at: isoNow(deps.clock),
@@ -55,7 +55,7 @@ export class Launch {
   readonly #saidAtMs = new Map<string, number>();
   #launch: LaunchRecord;
   #revision: number;
-  /** Since when it is known to be this connector's: nobody else had written it then. */
+  /** Since when it is known to be this instance's: nobody else had written it then. */
   #heldAtMs: number;
   #memory: Memory;
   #nextLookAtMs: number;
@@ -66,7 +66,7 @@ export class Launch {
   #wasAsked = false;
   /** Nothing of it is left with the provider, and what that said to it. */
   #end: { readonly told: CallProgress | undefined } | undefined;
-  /** Nothing of it is left, or another connector has it: nothing more is done here. */
+  /** Nothing of it is left, or another instance has it: nothing more is done here. */
   isReleased = false;
 
   /** @param heldAtMs when the save of this revision was begun */
@@ -276,7 +276,7 @@ export class Launch {
     log.info({ sessionId, attempt, provider, ...reason }, `said: ${event.type.replaceAll("_", " ")}`);
   }
 
-  /** @returns false when another connector has it by now, or an earlier write from here was stored after all */
+  /** @returns false when another instance has it by now, or an earlier write from here was stored after all */
   async #save(launch: LaunchRecord): Promise<boolean> {
     const next = written(this.#deps, launch);
     const beganAtMs = this.#deps.clock.monotonic();
@@ -291,7 +291,7 @@ export class Launch {
     return true;
   }
 
-  /** A write was lost: to another connector, or to one from here whose answer had been lost. */
+  /** A write was lost: to another instance, or to one from here whose answer had been lost. */
   async #readAgain(): Promise<void> {
     const { bus, clock, instance } = this.#deps;
     const askedAtMs = clock.monotonic();
@@ -307,7 +307,7 @@ export class Launch {
     this.#heldAtMs = askedAtMs;
   }
 
-  /** Whether it is this connector's still: one that stood still for long was taken for dead, and doesn't know it. */
+  /** Whether it is still this instance's: one that was paused for long was taken for dead, and does not know it. */
   async #isHeld(): Promise<boolean> {
     const { bus, clock } = this.#deps;
     while (!this.isReleased && clock.monotonic() - this.#heldAtMs > SURELY_HELD_MS) {
@@ -332,7 +332,7 @@ export class Launch {
   #provider(): ProviderDriver {
     const provider = this.#deps.providers.get(this.#launch.provider);
     if (provider !== undefined) return provider;
-    throw new GreenroomError("internal", `This connector has no provider ${this.#launch.provider}.`);
+    throw new GreenroomError("internal", `There is no provider ${this.#launch.provider}.`);
   }
 }
 

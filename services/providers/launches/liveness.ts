@@ -1,4 +1,4 @@
-// Which connectors live, by their beats: what a dead one has left, another takes up.
+// Which instances of the providers service are alive, by their heartbeats: what a dead one left, another takes over.
 import type { Bus, Stop } from "../../../libs/bus/bus.ts";
 import { serviceHeartbeats } from "../../../libs/contracts/streams.ts";
 import { watchAbsence } from "../../../libs/fleet/absence.ts";
@@ -20,7 +20,7 @@ export async function watchLiveness(bus: Bus, clock: Clock): Promise<Liveness> {
   const stopped = new Set<string>();
   const absence = watchAbsence(bus, clock);
   const stopListening = await bus.core.subscribe(serviceHeartbeats, ({ service, instance, status }) => {
-    if (service !== "connector") return;
+    if (service !== "providers") return;
     if (status === "running") {
       heardAtMs.set(instance, clock.monotonic());
       stopped.delete(instance);

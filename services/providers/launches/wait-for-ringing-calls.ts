@@ -1,4 +1,4 @@
-// What a connector that stops waits for: telephones that it had dialled, whose answer would be lost with it.
+// What an instance that stops waits for: telephones that it had dialed, whose answer would be lost with it.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
@@ -17,7 +17,7 @@ const LOOK_MS = 100;
 /** Without the store nothing that is learnt can be saved. */
 const AWAY_MS = 5000;
 
-/** How long a stopping connector waits at most, in ms. */
+/** How long a stopping instance waits at most, in ms. */
 export const ringingWaitMs = (ringS: number, drainMs: number): number =>
   Math.min(drainMs, ringS * 1000 + AROUND_RINGING_MS);
 
@@ -37,7 +37,7 @@ export async function waitForRingingCalls({ bus, clock, keeper, log }: Deps, lim
     if (now - beganAtMs < limitMs && now - connectedAtMs < AWAY_MS) continue;
     log.warn(
       { calls: left },
-      "telephones still ring; another connector follows them, and may not learn their end",
+      "telephones still ring; another instance follows them and may not learn their end",
     );
     return;
   }

@@ -39,7 +39,7 @@ export interface AskedTask {
 export interface Dialled {
   readonly atMs: RunMs;
   readonly id: string;
-  /** As the connector names the call of a session. */
+  /** The name that the providers service gives the call of a session. */
   readonly name: string;
   readonly to: string;
   readonly wasAnswered: boolean;

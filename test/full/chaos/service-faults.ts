@@ -1,9 +1,10 @@
 // Faults of the product's own processes: killed and stopped, alone, with their children, and one stage by itself.
+import { RoleName } from "../../../libs/contracts/fleet/pool.ts";
 import { pickOne } from "../../kit/random.ts";
 import { type FaultKind, nothing, type Strike } from "./fault.ts";
 import type { World } from "./world.ts";
 
-const WITHOUT_CHILDREN = ["gateway", "dispatcher", "janitor", "connector", "outbound", "recorder"];
+const WITHOUT_CHILDREN: readonly string[] = ["gateway", ...RoleName.options];
 
 const killService: FaultKind = {
   kind: "kill -9 of a service",

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../../../cli/servers/ports.ts";
 import { membersOfGroups, pidsWithEnvironment } from "../../../cli/supervisor/processes.ts";
+import { RoleName } from "../../../libs/contracts/fleet/pool.ts";
 import { DEFAULT_TENANT } from "../../../libs/contracts/ids.ts";
 import { forkRandom, integerBetween } from "../../kit/random.ts";
 import { whyNoLoopDisk } from "../../kit/servers/loop-disk.ts";
@@ -21,7 +22,7 @@ import { Supervised } from "./supervised.ts";
 /** Marks every process of the run; inherited, so that the agents' own processes are found too. */
 const MARK = "CHAOS_RUN";
 const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS"];
-const KINDS = ["gateway", "dispatcher", "janitor", "agent-host", "connector", "outbound", "recorder"];
+const KINDS: readonly ServiceKind[] = ["gateway", "agent-host", ...RoleName.options];
 const NAMES = KINDS.flatMap((kind) => [`${kind}-1`, `${kind}-2`]);
 /** One more gateway, for another tenant: the rest serves both. */
 const OTHER_GATEWAY = "gateway-3";
@@ -138,8 +139,8 @@ export class World {
         }),
       );
     };
-    await end("gateway", "outbound", "agent-host");
-    await end("connector", "recorder");
+    await end("gateway", "tasks", "handoffs", "agent-host");
+    await end("providers", "calls", "webhooks", "privacy");
     await end("dispatcher", "janitor");
     await until(() => this.processes().length === 0, { timeoutMs: 5000, what: "nothing is left" }).catch(
       () => {

@@ -12,9 +12,9 @@ import {
 
 const LARGE = { from: 1, count: 500 };
 const MIXED = { from: FIRST_SMALL_SEED, count: 15_500 };
-/** With connectors, and agents that others bring. */
+/** With the providers service, and agents that others bring. */
 const CONNECTED = { from: FIRST_CONNECTED_SEED, count: 4000 };
-/** With tasks, telephones and recorders too. */
+/** With tasks, telephones and call records too. */
 const CALLING = { from: FIRST_CALLING_SEED, count: 1500 };
 const ALL = [LARGE, MIXED, CONNECTED, CALLING];
 /** What a machine that others use too may need. */
@@ -74,7 +74,7 @@ describe("the services of the simulated worlds", () => {
     expect(coverage.of("bus: relieved")).toBeGreaterThan(1000);
   });
 
-  test("have agents of others, of which connectors keep what they launch, also what a dead one left", () => {
+  test("have agents of others, and the providers service follows what it launched, also what a dead instance left", () => {
     expect(coverage.of("launches")).toBeGreaterThan(8000);
     expect(coverage.of("launches: ready")).toBeGreaterThan(5000);
     expect(coverage.of("launches: unclear")).toBeGreaterThan(150);
@@ -83,8 +83,8 @@ describe("the services of the simulated worlds", () => {
     expect(coverage.of("launches: looked up in vain")).toBeGreaterThan(100);
     expect(coverage.of("launches: said not to be taken")).toBeGreaterThan(500);
     expect(coverage.of("dispatches that are taken late")).toBeGreaterThan(300);
-    expect(coverage.of("a connector gives an agent up")).toBeGreaterThan(400);
-    expect(coverage.of("a connector is struck")).toBeGreaterThan(1500);
+    expect(coverage.of("the providers service gives an agent up")).toBeGreaterThan(400);
+    expect(coverage.of("providers is struck")).toBeGreaterThan(1500);
   });
 
   test("have tasks, whose telephones ring, and a record of every call", () => {
@@ -93,8 +93,8 @@ describe("the services of the simulated worlds", () => {
     expect(coverage.of("call records")).toBeGreaterThan(6000);
     expect(coverage.of("calls that VAPI made")).toBeGreaterThan(2000);
     expect(coverage.of("calls that were answered")).toBeGreaterThan(900);
-    expect(coverage.of("an outbound is struck")).toBeGreaterThan(300);
-    expect(coverage.of("a recorder is struck")).toBeGreaterThan(150);
+    expect(coverage.of("tasks is struck")).toBeGreaterThan(300);
+    expect(coverage.of("calls is struck")).toBeGreaterThan(150);
   });
 
   const ends = ["completed", "canceled", "voicemail", "noAnswer", "busy", "failed", "unknown"];

@@ -39,7 +39,9 @@ beforeAll(async () => {
   scene = await openScene({
     agents: ["quick"],
     mock: true,
-    recorders: 2,
+    calls: 2,
+    webhooks: 2,
+    privacy: 2,
     env: {
       GREENROOM_WEBHOOK_ALLOW: "127.0.0.1",
       GREENROOM_ERASURE_SETTLE_MS: "2000",

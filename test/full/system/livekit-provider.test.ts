@@ -1,4 +1,4 @@
-// The provider `livekit`: LiveKit's own workers, dispatched by real connectors, with all that can happen to them.
+// The provider `livekit`: LiveKit's own workers, dispatched by real providers services, with all that can happen to them.
 import { join } from "node:path";
 import { AgentDispatchClient } from "livekit-server-sdk";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
@@ -29,7 +29,7 @@ beforeAll(async () => {
   scene = await openScene({
     agents: [],
     hosts: 0,
-    connectors: 2,
+    providers: 2,
     env: {
       GREENROOM_PROVIDERS: `support=livekit:${NAME}, nobody=livekit`,
       GREENROOM_PROVIDER_POLL_MS: "1000",
@@ -154,7 +154,7 @@ test(
 );
 
 test(
-  "a worker killed in the middle of a call: another brings the next in the same room, and its connector may die too",
+  "a worker killed in the middle of a call: another brings the next in the same room, and its providers service may die too",
   async () => {
     const started = await scene.start({ profile: "support" });
     const visitor = await visit(started);
@@ -190,19 +190,19 @@ test(
     expect(await launch()).toMatchObject({ takeovers: 1, state: "ready" });
     expect(await scene.session(started.sessionId)).toMatchObject({ state: "ready", attempt: after.attempt });
     expect(await agentsIn(started.room)).toEqual([theOne]);
-    await scene.stack.spawnService("connector");
+    await scene.stack.spawnService("providers");
   },
   WORKER_MS,
 );
 
 test(
-  "what a connector that died had asked for, or not yet, is asked for once",
+  "what an instance that died had asked for, or not yet, is asked for once",
   async () => {
-    // The connectors are stopped, and the test plays one that dies right after it saved the intent.
+    // The instances are stopped, and the test plays one that dies right after it saved the intent.
     for (const child of scene.stack.children)
-      if (child.service === "connector" && !child.hasEnded) await child.stop(15_000);
+      if (child.service === "providers" && !child.hasEnded) await child.stop(15_000);
     const intended: string[] = [];
-    const stopServing = await dyingConnector(intended);
+    const stopServing = await dyingProviders(intended);
     const [unasked, asked] = await Promise.all(
       [{ dies: "before" }, { dies: "after" }].map((metadata) =>
         scene.ask({ profile: "support", metadata, wait: 0 }),
@@ -213,7 +213,7 @@ test(
     const jobsOf = (id: string) =>
       workers.reduce((sum, worker) => sum + worker.text().split(`in session-${id} with`).length - 1, 0);
 
-    await scene.stack.spawnService("connector");
+    await scene.stack.spawnService("providers");
     for (const answer of [unasked, asked]) {
       const id: string = answer?.body.sessionId;
       const session = await decided(id);
@@ -227,8 +227,8 @@ test(
   WORKER_MS,
 );
 
-/** Saves intents as a connector does that is gone by now; with `dies: "after"` it had asked LiveKit too. */
-async function dyingConnector(intended: string[]): Promise<Stop> {
+/** Saves intents like an instance that is gone by now; with `dies: "after"` it had asked LiveKit too. */
+async function dyingProviders(intended: string[]): Promise<Stop> {
   const { livekit } = scene.stack;
   if (livekit === undefined) throw new Error("This stack has no LiveKit");
   const api = livekit.url.replace(/^ws/, "http");
@@ -244,7 +244,7 @@ async function dyingConnector(intended: string[]): Promise<Stop> {
       profile,
       room,
       state: "intended",
-      by: "connector-that-died",
+      by: "providers-that-died",
       takeovers: 0,
       at: new Date().toISOString(),
       writeId: `dead:${sessionId}`,

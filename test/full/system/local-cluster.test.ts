@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { connectNatsBus } from "../../../libs/bus/nats/nats-bus.ts";
 import { sessions } from "../../../libs/contracts/buckets.ts";
+import { RoleName } from "../../../libs/contracts/fleet/pool.ts";
 import { silentLog } from "../../../libs/runtime/log.ts";
 import type { Json } from "../../kit/stack/stack.ts";
 import { type LocalProcess, LocalSite, realCluster, realLocal } from "../../kit/stack/start-local.ts";
@@ -25,9 +26,7 @@ const READY_MS = 120_000;
 const PATIENCE_MS = 90_000;
 const RUNNING = [
   ...["nats-1", "nats-2", "nats-3", "livekit"],
-  ...["gateway", "dispatcher", "agent-host", "janitor", "connector", "recorder", "outbound"].flatMap(
-    (name) => [`${name}-1`, `${name}-2`],
-  ),
+  ...["gateway", "agent-host", ...RoleName.options].flatMap((name) => [`${name}-1`, `${name}-2`]),
 ].sort();
 
 const running = (): string[] =>

@@ -13,13 +13,13 @@ let sip: SipStandIn;
 beforeAll(async () => {
   scene = await openScene({
     agents: ["calls", "tone", "patient"],
-    outbounds: 1,
+    tasks: 1,
     env: { GREENROOM_TASK_RATE: "20", GREENROOM_POOL_MIN: "1", GREENROOM_SIP_TRUNK: TRUNK },
   });
   const { livekit } = scene.stack;
   if (livekit === undefined) throw new Error("There is no LiveKit");
   sip = await startSipStandIn(livekit);
-  for (let i = 0; i < 2; i++) await scene.stack.spawnService("connector", { LIVEKIT_URL: sip.url });
+  for (let i = 0; i < 2; i++) await scene.stack.spawnService("providers", { LIVEKIT_URL: sip.url });
 });
 afterEach(() => expectNothingLeft(scene));
 afterAll(async () => {
@@ -161,14 +161,14 @@ test("a callee who is busy ends the session, with the carrier's own code", async
   expect(sip.telephones.filter((one) => one.to === to)).toHaveLength(1);
 });
 
-test("a telephone that rings as its connector is killed goes on ringing, and isn't dialled a second time", async () => {
+test("a telephone that rings while its providers service is killed goes on ringing, and is not dialed again", async () => {
   const to = number();
   sip.behave(to, { ringMs: 15_000 });
   const id = await call(to);
   const telephone = await telephoneOf(to);
   const { by } = await launchWhen(id, ({ call: line }) => line?.status === "ringing");
-  const connectors = scene.stack.children.filter((child) => child.service === "connector" && !child.hasEnded);
-  const keeper = connectors.find((child) => child.logs().some(({ instance }) => instance === by));
+  const providers = scene.stack.children.filter((child) => child.service === "providers" && !child.hasEnded);
+  const keeper = providers.find((child) => child.logs().some(({ instance }) => instance === by));
   await keeper?.kill9();
   expect(keeper, by).toBeDefined();
   await launchWhen(id, (launch) => launch.by !== by && launch.takeovers === 1);

@@ -141,21 +141,22 @@ function dispatchersInputs(before: SessionRecord, after: SessionRecord): Session
       { type: "declined", attempt, host, reason, at },
       { type: "declined", attempt, host, reason, at, mayHaveStarted: true },
       { type: "declined", attempt, host, reason, at, pauseMs: LIVEKIT_PAUSE_MS },
-      ...(isProviderHost(host) ? declinedByConnectors(before, { attempt, host, reason, at }) : []),
+      ...(isProviderHost(host) ? declinedByProviders(before, { attempt, host, reason, at }) : []),
       { type: "assign_failed", attempt, host, reason, retryable: true, at },
     ];
   });
 }
 
 /**
- * There is no other host for it, so these are asked again after a pause. By their words, since what a connector says
+ * There is no other host for it, so these are asked again after a pause. By their words, since what the providers service says
  * may lead to the same.
  */
-function declinedByConnectors(
+function declinedByProviders(
   { backoffMs }: SessionRecord,
   said: { attempt: number; host: string; reason: string; at: string },
 ): SessionInput[] {
-  if (!said.reason.startsWith(said.host) && !said.reason.startsWith("no connector is up")) return [];
+  if (!said.reason.startsWith(said.host) && !said.reason.startsWith("no providers service is running"))
+    return [];
   const declined = { ...said, type: "declined" as const, pauseMs: pauseAfter(backoffMs) };
   return [
     { ...declined, mayHaveStarted: false },

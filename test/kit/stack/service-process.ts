@@ -2,18 +2,12 @@
 import type { ChildProcess } from "node:child_process";
 import { forkService, serviceMain } from "../../../cli/supervisor/fork-service.ts";
 import { killGroup } from "../../../cli/supervisor/guard.ts";
+import type { ServiceName } from "../../../libs/contracts/fleet/pool.ts";
 import { until } from "../until.ts";
 
 export type LogLine = Record<string, unknown> & { level?: string; service?: string; msg?: string };
 
-export type ServiceKind =
-  | "gateway"
-  | "dispatcher"
-  | "agent-host"
-  | "janitor"
-  | "connector"
-  | "recorder"
-  | "outbound";
+export type ServiceKind = Exclude<ServiceName, "nats" | "livekit">;
 
 const KEPT_LINES = 5000;
 

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { freePort } from "../../../cli/servers/ports.ts";
 import { membersOfGroups, pidsWithEnvironment } from "../../../cli/supervisor/processes.ts";
+import { RoleName } from "../../../libs/contracts/fleet/pool.ts";
 import type { TestLiveKit } from "../servers/servers.ts";
 import { borrowLiveKit, borrowNats } from "../servers/shared-servers.ts";
 import type { TestNats } from "../servers/test-nats.ts";
@@ -16,10 +17,13 @@ export interface StackOptions {
   readonly gateways?: number;
   readonly dispatchers?: number;
   readonly janitors?: number;
-  /** None when nothing is said. */
-  readonly connectors?: number;
-  readonly recorders?: number;
-  readonly outbounds?: number;
+  /** How many of each of the other roles; none by default. */
+  readonly providers?: number;
+  readonly handoffs?: number;
+  readonly tasks?: number;
+  readonly calls?: number;
+  readonly webhooks?: number;
+  readonly privacy?: number;
   /** Simulated rooms, and no LiveKit. */
   readonly mock?: boolean;
   /** How long a service may take to stop. */
@@ -58,6 +62,8 @@ export interface Stack {
   /** Living processes that this stack started, their own children included. */
   leftovers(): number[];
 }
+
+const OPTIONAL_ROLES = ["providers", "handoffs", "tasks", "calls", "webhooks", "privacy"] as const;
 
 /** Marks every process of a stack; inherited, so that the agents' own processes are found too. */
 const MARK = "STACK_OF_TEST";
@@ -134,14 +140,7 @@ class RunningStack implements Stack {
   }
 
   async start(): Promise<void> {
-    const {
-      hosts = 1,
-      dispatchers = 1,
-      janitors = 1,
-      connectors = 0,
-      recorders = 0,
-      outbounds = 0,
-    } = this.#options;
+    const { hosts = 1, dispatchers = 1, janitors = 1 } = this.#options;
     const several = (count: number, service: ServiceKind) =>
       Array.from({ length: count }, () => this.spawnService(service));
     await Promise.all([
@@ -149,9 +148,7 @@ class RunningStack implements Stack {
       ...several(dispatchers, "dispatcher"),
       ...several(hosts, "agent-host"),
       ...several(janitors, "janitor"),
-      ...several(connectors, "connector"),
-      ...several(recorders, "recorder"),
-      ...several(outbounds, "outbound"),
+      ...OPTIONAL_ROLES.flatMap((role) => several(this.#options[role] ?? 0, role)),
     ]);
     for (const url of this.urls) {
       await until(async () => (await this.#fetch(url, "/readyz", {})).status === 200, {
@@ -206,7 +203,7 @@ class RunningStack implements Stack {
       }
     };
     await stopAll("gateway", "agent-host");
-    await stopAll("dispatcher", "janitor", "connector", "recorder", "outbound");
+    await stopAll(...RoleName.options);
     // A service that ended may have left its own children, who need a moment to notice.
     await until(() => this.leftovers().length === 0, { timeoutMs: 5000, what: "nothing is left" }).catch(
       () => {

@@ -1,4 +1,4 @@
-// Sessions that are made for a telephone call: a host whose agents are ready at once, connectors, scripted telephones.
+// Sessions that are made for a telephone call: a host whose agents are ready at once, providers services, scripted telephones.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { hosts } from "../../../libs/contracts/buckets.ts";
 import type { Assign } from "../../../libs/contracts/fleet/host.ts";
@@ -14,7 +14,7 @@ import { providerWorld } from "./provider-world.ts";
 /** A world with a host whose agents are ready at once, and telephones. */
 export async function callWorld() {
   const world = await providerWorld();
-  const { client, clock, connector, outcome } = world;
+  const { client, clock, providers, outcome } = world;
   const phones = new ScriptedPhones();
   const assigns: Assign[] = [];
   const say = (event: SessionEvent) => client.streams.publish(sessionEvents, event);
@@ -32,7 +32,7 @@ export async function callWorld() {
   const support = { status: "running" as const, warm: 9, hot: 0, warming: 0, busy: 0, max: 99 };
   await outcome(client.kv.update(hosts, aHost("h1", 1, { maxAgents: 99, profiles: { support } }), 0));
   const started = (instance: string, change?: (bus: Bus) => Bus) =>
-    connector(
+    providers(
       instance,
       change,
       sipDriver({
@@ -70,5 +70,5 @@ export async function callWorld() {
         reason: "the api said so",
       }),
     );
-  return { ...world, phones, assigns, connector: started, call, dialled, launchWhen, endAsked, say };
+  return { ...world, phones, assigns, providers: started, call, dialled, launchWhen, endAsked, say };
 }

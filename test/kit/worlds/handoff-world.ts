@@ -1,4 +1,4 @@
-// Handoffs and an agent runner on a memory bus in simulated time: a real dispatcher, real connectors, real claims.
+// Handoffs and an agent runner on a memory bus in simulated time: a real dispatcher, the real services providers and handoffs, real claims.
 import { Webhook } from "standardwebhooks";
 import { claims, sessions } from "../../../libs/contracts/buckets.ts";
 import { type ClaimRecord, HandoffEvent } from "../../../libs/contracts/claims/claim.ts";
@@ -13,9 +13,10 @@ import { silentLog } from "../../../libs/runtime/log.ts";
 import { startDispatcher } from "../../../services/dispatcher/dispatcher.ts";
 import { takeClaim } from "../../../services/gateway/claims/take-claim.ts";
 import type { Gateway } from "../../../services/gateway/context.ts";
-import { startRuntime } from "../../../services/handoffs/handoffs.ts";
+import { startHandoffs } from "../../../services/handoffs/handoffs.ts";
+import { manageClaims } from "../../../services/providers/claims/claim-manager.ts";
 import { runnerDriver } from "../../../services/providers/drivers/runner.ts";
-import { startConnector } from "../../../services/providers/providers.ts";
+import { startProviders } from "../../../services/providers/providers.ts";
 import type { Faults } from "../../simulation/nats/faults.ts";
 import { defaults } from "../fixtures/sessions.ts";
 import { world } from "./memory-world.ts";
@@ -71,7 +72,7 @@ export interface RuntimeWorldOptions {
   readonly claimMs?: number;
 }
 
-export interface ConnectorOptions {
+export interface ControlOptions {
   /** False: handoffs stay in their stream. */
   readonly takesHandoffs?: boolean;
   readonly batchSize?: number;
@@ -106,7 +107,8 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
   );
   const client = connect("client");
 
-  const connector = async (instance: string, by: ConnectorOptions = {}) => {
+  /** A process with the roles providers and handoffs. */
+  const control = async (instance: string, by: ControlOptions = {}) => {
     const own = clock.forProcess();
     const bus = connect(instance);
     const { beforePublish } = by;
@@ -134,25 +136,26 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
     const start = async () => {
       const sessionView = await watchSessions(bus, own);
       const hosts = await watchHosts(bus);
-      const connecting = await startConnector({
+      const launching = await startProviders({
         ...common,
         providers: [provider],
         limits: looks,
         ringingWaitMs: 60_000,
       });
-      const runtime = await startRuntime({
+      const claiming = await manageClaims({ ...common, sessions: sessionView, limits });
+      const handoffs = await startHandoffs({
         ...common,
         sessions: sessionView,
         hosts,
-        limits,
         takesHandoffs: by.takesHandoffs ?? true,
         batchSize: by.batchSize ?? 4,
         launcher: options.launcher === false ? undefined : "webhook",
         configuredFor: (profile) => (profile === "elsewhere" ? "webhook" : undefined),
       });
       return async () => {
-        await runtime.stop();
-        await connecting.stop();
+        await handoffs.stop();
+        await claiming.stop();
+        await launching.stop();
       };
     };
     const stop = await outcome(start());
@@ -184,7 +187,7 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
     runner,
     livekit,
     client,
-    connector,
+    control,
     gateway,
     outcome,
     record,

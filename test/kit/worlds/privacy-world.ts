@@ -1,4 +1,4 @@
-// Recorders that remove data on a memory bus in simulated time, and what is left in each store.
+// Privacy services that remove data on a memory bus in simulated time, and what is left in each store.
 import { createReceiptSigner, type ReceiptConfig } from "../../../libs/auth/receipts.ts";
 import { deletionJobs } from "../../../libs/contracts/buckets.ts";
 import { type DeletionJob, deletionJobKey } from "../../../libs/contracts/privacy/deletion.ts";
@@ -13,7 +13,7 @@ export const ann: Person = { tenant: "acme", user: "ann", canary: "Canary-Ann-7c
 export const bob: Person = { tenant: "acme", user: "bob", canary: "Canary-Bob-91d2", name: "bob" };
 export const eve: Person = { tenant: "other", user: "ann", canary: "Canary-Eve-55aa", name: "eve" };
 
-/** What the receipts of its recorders are signed with. */
+/** The secret that its receipts are signed with. */
 export const SECRET = "a secret of two and thirty bytes!";
 const receipts: ReceiptConfig = {
   GREENROOM_RECEIPT_PRIVATE_KEY: undefined,
@@ -26,7 +26,7 @@ export type ErasureWorld = ReturnType<typeof erasureWorld>;
 export function erasureWorld() {
   const w = world();
   const bus = w.connect("test");
-  const recorder = async (name: string) => {
+  const privacy = async (name: string) => {
     const own = w.connect(name);
     let op = 0;
     const stop = await w.outcome(
@@ -50,7 +50,7 @@ export function erasureWorld() {
   return {
     ...w,
     bus,
-    recorder,
+    privacy,
     ask: (job: DeletionJob) => w.outcome(bus.kv.update(deletionJobs, job, 0)),
     job: async (id = "del_1") =>
       (await w.outcome(bus.kv.get(deletionJobs, deletionJobKey("acme", id))))?.value,

@@ -1,4 +1,4 @@
-// Dispatchers and connectors on a memory bus in simulated time, with a provider that does as a test says.
+// Dispatchers and providers services on a memory bus in simulated time, with a provider that does as a test says.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { launches, sessions } from "../../../libs/contracts/buckets.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
@@ -15,7 +15,7 @@ import type {
   Observation,
   ProviderDriver,
 } from "../../../services/providers/drivers/driver.ts";
-import { startConnector } from "../../../services/providers/providers.ts";
+import { startProviders } from "../../../services/providers/providers.ts";
 import { anEvent, defaults } from "../fixtures/sessions.ts";
 import { world } from "./memory-world.ts";
 
@@ -26,7 +26,7 @@ interface Job {
   observation: Observation;
 }
 
-/** An external system with two ways in: what connectors ask of it, and what a test makes it do. */
+/** An external system with two sides: what the providers service asks of it, and what a test makes it do. */
 class ScriptedProvider implements ProviderDriver {
   readonly name = "livekit" as const;
   readonly launchLimitMs = 5000;
@@ -91,7 +91,7 @@ class ScriptedProvider implements ProviderDriver {
 
 export const LIMITS = { dispatchTimeoutMs: 4000, userLeftMs: 3000, observeMs: 1000 };
 
-/** A dispatcher, a janitor, and as many connectors as a test starts. */
+/** A dispatcher, a janitor, and as many providers services as a test starts. */
 export async function providerWorld(options: { janitor?: boolean; queueMs?: number; seed?: number } = {}) {
   const { clock, server, connect, outcome } = world({}, options.seed ?? 1);
   const provider = new ScriptedProvider();
@@ -130,8 +130,8 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
   }
   const client = connect("client");
 
-  /** Starts a connector of one provider, on a bus as a test changes it; `kill` ends it as `kill -9` would. */
-  const connector = async (
+  /** Starts a providers service with one provider, on a bus as a test changes it; `kill` ends it as `kill -9` would. */
+  const providers = async (
     instance: string,
     change: (bus: Bus) => Bus = (bus) => bus,
     of: ProviderDriver = provider,
@@ -140,7 +140,7 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
     const client = connect(instance);
     const bus = change(client);
     const running = await outcome(
-      startConnector({
+      startProviders({
         bus,
         clock: own,
         log: silentLog,
@@ -150,7 +150,7 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
         ringingWaitMs: 60_000,
       }),
     );
-    const stopBeat = startHeartbeat(bus, own, { service: "connector", instance });
+    const stopBeat = startHeartbeat(bus, own, { service: "providers", instance });
     return {
       kill() {
         own.kill();
@@ -192,5 +192,5 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
       throw new Error(`session ${id} never was ${state} ${attempt ?? ""}: ${JSON.stringify(record(id))}`);
     return record(id) as SessionRecord;
   };
-  return { clock, server, provider, livekit, client, connector, request, record, launch, when, outcome };
+  return { clock, server, provider, livekit, client, providers, request, record, launch, when, outcome };
 }

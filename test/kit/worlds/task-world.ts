@@ -3,7 +3,13 @@
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { forward } from "../../../libs/bus/overflow.ts";
 import { type BusOverrides, overrideBus } from "../../../libs/bus/override-bus.ts";
-import { type Bucket, hosts, launches, sessions, tasks } from "../../../libs/contracts/buckets.ts";
+import {
+  type Bucket,
+  hosts,
+  launches,
+  sessions,
+  tasks as tasksBucket,
+} from "../../../libs/contracts/buckets.ts";
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import {
   type CallProgress,
@@ -16,7 +22,7 @@ import { isActiveTask, type TaskRecord, type TaskRequest } from "../../../libs/c
 import { newSession } from "../../../libs/domain/session/reduce.ts";
 import { sleep } from "../../../libs/runtime/clock.ts";
 import { silentLog } from "../../../libs/runtime/log.ts";
-import { type OutboundDeps, startOutbound } from "../../../services/tasks/tasks.ts";
+import { startTasks, type TasksDeps } from "../../../services/tasks/tasks.ts";
 import type { Faults } from "../../simulation/nats/faults.ts";
 import { AT, aHost, defaults } from "../fixtures/sessions.ts";
 import { aRequest } from "../fixtures/tasks.ts";
@@ -26,7 +32,7 @@ import { world } from "./memory-world.ts";
 export type Scene =
   | { wait: number }
   | { call: CallProgress["status"]; more?: Partial<CallProgress>; afterItsEnd?: true }
-  /** Its connector saves an intent, as of a call; or that nothing came of it. */
+  /** As the providers service: saves an intent of a call, or that nothing came of it. */
   | { launch: "intended" | "over" }
   | { ready: true }
   | { ends: EndedReason; wasRetryable?: false };
@@ -66,7 +72,7 @@ export interface TaskWorldOptions {
   readonly seed?: number;
   readonly replicas?: 1 | 3;
   readonly script?: Script;
-  readonly settings?: Partial<OutboundDeps["settings"]>;
+  readonly settings?: Partial<TasksDeps["settings"]>;
 }
 
 const limits = { perTenant: 10, perProvider: () => 10, total: 100, callingHours: undefined };
@@ -88,7 +94,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
   if (options.faults !== undefined) server.setFaults(options.faults);
 
   /** Starts one, again and again until it runs, as its supervisor would. */
-  const outbound = (instance: string, intercept?: Intercept) => surely(() => startOne(instance, intercept));
+  const tasks = (instance: string, intercept?: Intercept) => surely(() => startOne(instance, intercept));
   const startOne = async (instance: string, intercept?: Intercept) => {
     const own = clock.forProcess();
     const link = connect(instance);
@@ -102,7 +108,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
     };
     const bus = intercept === undefined ? link : overrideBus(link, intercept(link, die));
     const running = await outcome(
-      startOutbound({
+      startTasks({
         bus,
         clock: own,
         log: silentLog,
@@ -133,7 +139,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
     };
   };
   const task = (id: string): TaskRecord | undefined =>
-    server.standing(tasks).find(({ value }) => value.taskId === id)?.value;
+    server.standing(tasksBucket).find(({ value }) => value.taskId === id)?.value;
   const when = async (id: string, is: (task: TaskRecord) => boolean, maxMs = 30 * 60_000) => {
     const holds = () => {
       const now = task(id);
@@ -149,7 +155,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
     client,
     exchange,
     outcome,
-    outbound,
+    tasks,
     task,
     when,
     /** As a client that repeats what it got no answer to. */
@@ -166,7 +172,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
     mostAtOnce(of: (task: TaskRecord) => boolean = () => true): number {
       const active = new Set<string>();
       let most = 0;
-      for (const { key, value } of server.written(tasks)) {
+      for (const { key, value } of server.written(tasksBucket)) {
         if (value !== undefined && of(value) && isActiveTask(value.state)) active.add(key);
         else active.delete(key);
         most = Math.max(most, active.size);
@@ -176,7 +182,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
   };
 }
 
-/** Plays the dispatcher, the hosts and the connector: makes sessions, dials, and ends them. */
+/** Plays the dispatcher, the hosts and the providers service: makes sessions, dials, and ends them. */
 class Exchange {
   /** Every session that was made, as often as it was made. */
   readonly made: string[] = [];

@@ -1,4 +1,4 @@
-// Endpoints that are told of sessions and tasks, and the recorders that tell them, in simulated time.
+// Endpoints that are told of sessions and tasks, and the webhooks services that tell them, in simulated time.
 
 import { sessions, tasks, webhookEndpoints, webhookQueues } from "../../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
@@ -43,7 +43,7 @@ export interface Got {
   readonly by: string;
 }
 
-/** Endpoints that answer as they are told, and some recorders. */
+/** Endpoints that answer as they are told, and some webhooks services. */
 export async function webhookWorld(
   { clock, connect, outcome }: World,
   answers: (got: Got) => Posted | Promise<Posted> = () => ({ status: 204 }),
@@ -74,7 +74,7 @@ export async function webhookWorld(
       got.push(one);
       return answers(one);
     };
-  const recorder = async (name: string) => {
+  const webhooks = async (name: string) => {
     const own = connect(name);
     let op = 0;
     let starts = 0;
@@ -96,7 +96,7 @@ export async function webhookWorld(
     got,
     told: (to: string) =>
       got.filter((one) => one.to === to).map(({ event }) => `${event.sequence} ${event.type}`),
-    recorder,
+    webhooks,
     register: (endpoint: WebhookEndpoint) => insist(() => bus.kv.update(webhookEndpoints, endpoint, 0)),
     queue: async (id: string) => (await outcome(bus.kv.get(webhookQueues, endpointKey("t", id))))?.value,
     save: (record: SessionRecord) =>

@@ -158,12 +158,12 @@ export class Chaos {
 
   #pickProcess(): SimProcess {
     const kinds: [Kind, ...Kind[]] = ["dispatcher", "agent-host", "agent-host", "janitor", "gateway"];
-    if (this.#world.scenario.outside !== undefined) kinds.push("connector", "connector", "connector");
-    if (this.#world.scenario.calling !== undefined) kinds.push("outbound", "outbound");
-    if (this.#world.processes.some((process) => process.kind === "recorder")) kinds.push("recorder");
+    if (this.#world.scenario.outside !== undefined) kinds.push("providers", "providers", "providers");
+    if (this.#world.scenario.calling !== undefined) kinds.push("tasks", "tasks");
+    if (this.#world.processes.some((process) => process.kind === "calls")) kinds.push("calls");
     const kind = pickOne(this.#random, kinds);
-    if (kind === "connector" || kind === "outbound" || kind === "recorder")
-      this.#world.coverage.count(`a${kind === "outbound" ? "n" : ""} ${kind} is struck`);
+    if (kind === "providers" || kind === "tasks" || kind === "calls")
+      this.#world.coverage.count(`${kind} is struck`);
     return this.#pickOf(kind);
   }
 

@@ -42,7 +42,7 @@ export function checkCalls(world: World, callers: readonly Caller[]): void {
   world.coverage.count("call records", world.server.stored(calls).length);
 }
 
-/** What tasks, telephones and recorders have still to do before the world may be judged. */
+/** What tasks, telephones and call records have still to do before the world may be judged. */
 export function isBehind(world: World): boolean {
   if (world.scenario.calling === undefined) return false;
   return (

@@ -138,8 +138,8 @@ const taskBacklogs = ({ scenario, server }: World) =>
   scenario.calling === undefined
     ? []
     : [
-        { channel: taskRequests, ...server.backlog(taskRequests, "outbound") },
-        { channel: taskEvents, ...server.backlog(taskEvents, "outbound") },
+        { channel: taskRequests, ...server.backlog(taskRequests, "tasks") },
+        { channel: taskEvents, ...server.backlog(taskEvents, "tasks") },
       ];
 
 /** A limit may be passed on late and never early, whatever the wall clocks say. */
@@ -165,7 +165,7 @@ export function checkDeadlines(world: World): void {
 /** Sessions that wait although a host says that it has an agent for them. */
 export function starving(world: World): string[] {
   const now = world.clock.monotonic();
-  const connectors = world.processes.filter(({ kind, isUp }) => kind === "connector" && isUp);
+  const providers = world.processes.filter(({ kind, isUp }) => kind === "providers" && isUp);
   const registered = world.server
     .standing(hosts)
     .flatMap(({ key, value }) =>
@@ -175,7 +175,7 @@ export function starving(world: World): string[] {
     .records()
     .filter((record) =>
       record.state === "requested" && isExternal(record.provider)
-        ? connectors.length > 0 &&
+        ? providers.length > 0 &&
           now > (world.facts.savings.get(record.writeId)?.atMs ?? now) + record.backoffMs
         : record.state === "requested" &&
           registered.some((host) => totalOf(freeAgents(host, record.profile)) > 0),

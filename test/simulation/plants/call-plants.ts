@@ -1,4 +1,4 @@
-// More planted bugs: what outbound, recorders and the connectors of telephones could do wrong.
+// More planted bugs: what the services tasks, calls and providers could do wrong with telephone calls.
 
 import { tasks } from "../../../libs/contracts/buckets.ts";
 import { calls } from "../../../libs/contracts/streams.ts";
@@ -24,9 +24,9 @@ const some: readonly Omit<Plant, "worlds">[] = [
       provider.name === "vapi" ? { ...provider, end: async () => undefined } : provider,
   },
   {
-    name: "outbound forgets which attempt it gave a line to",
+    name: "the tasks service forgets which attempt it granted a call slot to",
     breaks: [2, 10, 15],
-    bus: busOf("outbound", (bus) => ({
+    bus: busOf("tasks", (bus) => ({
       kv: {
         update: (bucket, value, revision) => {
           if (bucket.name !== tasks.name) return bus.kv.update(bucket, value, revision);
@@ -39,9 +39,9 @@ const some: readonly Omit<Plant, "worlds">[] = [
     })),
   },
   {
-    name: "a recorder takes a session for recorded before its call is stored",
+    name: "the calls service takes a session for recorded before its call is stored",
     breaks: [12],
-    bus: busOf("recorder", (bus) => ({
+    bus: busOf("calls", (bus) => ({
       streams: {
         publish: (channel, message) =>
           channel.stream === calls.stream

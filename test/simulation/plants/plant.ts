@@ -28,7 +28,7 @@ export interface Plant {
   readonly name: string;
   /** The invariants of which one at least must be seen to break. */
   readonly breaks: readonly (number | string)[];
-  /** Where it is looked for: in worlds that have connectors, or tasks too, or where much is said; else in small ones. */
+  /** Where it is looked for: in worlds that have the providers service, or tasks too, or where much is said; else in small ones. */
   readonly worlds?: "connected" | "calling" | "large";
   readonly bus?: (bus: Bus, site: PlantSite) => Bus;
   readonly livekit?: (livekit: LiveKit, site: PlantSite) => LiveKit;

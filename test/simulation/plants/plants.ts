@@ -9,7 +9,7 @@ import { commandsFor } from "../../../libs/domain/session/commands-for.ts";
 import { callingPlants } from "./call-plants.ts";
 import { morePlants } from "./failover-plants.ts";
 import { busOf, type Plant, type PlantSite } from "./plant.ts";
-import { connectorPlants } from "./provider-plants.ts";
+import { providerPlants } from "./provider-plants.ts";
 
 const isSessions = (bucket: { readonly name: string }): boolean => bucket.name === sessions.name;
 
@@ -168,7 +168,7 @@ const firstPlants: readonly Plant[] = [
   },
 ];
 
-export const plants: readonly Plant[] = [...firstPlants, ...morePlants, ...connectorPlants, ...callingPlants];
+export const plants: readonly Plant[] = [...firstPlants, ...morePlants, ...providerPlants, ...callingPlants];
 
 /** The event as it would be of the present attempt, whatever it says itself. */
 function asOfNow(world: PlantSite["world"], event: SessionEvent): SessionEvent {

@@ -1,4 +1,4 @@
-// More planted bugs: what connectors could do wrong with what they launch.
+// More planted bugs: what the providers service could do wrong with what it launches.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { type Bucket, launches } from "../../../libs/contracts/buckets.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
@@ -9,18 +9,18 @@ import { busOf, type Plant, type PlantSite } from "./plant.ts";
 const launchOf = (bucket: { readonly name: string }, value: unknown): LaunchRecord | undefined =>
   bucket.name === launches.name ? (value as LaunchRecord) : undefined;
 
-/** The provider of each connector's life, for a bug that asks it out of turn. */
+/** The driver of each life of a providers process, for a bug that asks it out of turn. */
 const providers = new WeakMap<Life, ProviderDriver>();
 
 const some: readonly Omit<Plant, "worlds">[] = [
   {
-    name: "a connector launches before the intent is saved",
+    name: "a launch is asked for before its intent is saved",
     breaks: ["save before speaking"],
     provider: (provider, { life }) => {
       providers.set(life, provider);
       return provider;
     },
-    bus: busOf("connector", (bus, site) => ({
+    bus: busOf("providers", (bus, site) => ({
       kv: {
         update: async (bucket, value, revision) => {
           const launch = launchOf(bucket, value);
@@ -40,9 +40,9 @@ const some: readonly Omit<Plant, "worlds">[] = [
     }),
   },
   {
-    name: "what a dead connector has left is taken up by nobody",
+    name: "nobody takes over what a dead instance left",
     breaks: [9],
-    bus: busOf("connector", (bus) => ({
+    bus: busOf("providers", (bus) => ({
       kv: {
         update: async (bucket, value, revision) =>
           (launchOf(bucket, value)?.takeovers ?? 0) > 0 ? undefined : bus.kv.update(bucket, value, revision),
@@ -69,9 +69,9 @@ const some: readonly Omit<Plant, "worlds">[] = [
     }),
   },
   {
-    name: "a connector writes over a launch that another has taken up",
+    name: "an instance writes over a launch that another has taken over",
     breaks: ["launch"],
-    bus: busOf("connector", (bus) => ({
+    bus: busOf("providers", (bus) => ({
       kv: { update: (bucket, value, revision) => saveOver(bus, bucket, value, revision) },
     })),
   },
@@ -86,7 +86,7 @@ const some: readonly Omit<Plant, "worlds">[] = [
   },
 ];
 
-export const connectorPlants: readonly Plant[] = some.map((plant) => ({ ...plant, worlds: "connected" }));
+export const providerPlants: readonly Plant[] = some.map((plant) => ({ ...plant, worlds: "connected" }));
 
 async function launchAlready({ life, world }: PlantSite, launch: LaunchRecord): Promise<void> {
   const { tenant, sessionId, attempt, profile } = launch;

@@ -4,18 +4,19 @@ import { CALL_SLOTS_MAX } from "../../../libs/contracts/tasks/task.ts";
 import { allSettingNames } from "../../../libs/runtime/common-settings.ts";
 import { readConfig, type Settings } from "../../../libs/runtime/config.ts";
 import * as agentHost from "../../../services/agent-host/config.ts";
-import * as recorder from "../../../services/calls/config.ts";
+import * as calls from "../../../services/calls/config.ts";
 import * as dispatcher from "../../../services/dispatcher/config.ts";
+import * as handoffs from "../../../services/handoffs/config.ts";
 import * as janitor from "../../../services/janitor/config.ts";
-import * as connector from "../../../services/providers/config.ts";
+import * as providers from "../../../services/providers/config.ts";
 import { isOpen } from "../../../services/tasks/calling-hours.ts";
-import * as outbound from "../../../services/tasks/config.ts";
+import * as tasks from "../../../services/tasks/config.ts";
 
 const read = <S extends Settings>(settings: S, env: Record<string, string> = {}) =>
   readConfig(settings, env, allSettingNames);
 
-describe("the settings arrive", () => {
-  test("of the agent-host, with what SIGTERM begins", () => {
+describe("the settings", () => {
+  test("gives the agent-host its settings, with what SIGTERM begins", () => {
     const config = read(agentHost.agentHostSettings, {
       GREENROOM_MAX_AGENTS: "11",
       GREENROOM_POOL_MIN: "12",
@@ -43,7 +44,7 @@ describe("the settings arrive", () => {
     expect(agentHost.drainOf(read(agentHost.agentHostSettings)).onDeadline).toBe("handover");
   });
 
-  test("of the dispatcher, in the record of each session", () => {
+  test("gives the dispatcher its settings, and by it the record of each session", () => {
     const config = read(dispatcher.dispatcherSettings, {
       GREENROOM_MAX_ATTEMPTS: "11",
       GREENROOM_QUEUE_DEADLINE_MS: "12",
@@ -68,7 +69,7 @@ describe("the settings arrive", () => {
     });
   });
 
-  test("of the janitor", () => {
+  test("gives the janitor its settings", () => {
     const config = read(janitor.janitorSettings, {
       GREENROOM_SWEEP_MS: "111",
       GREENROOM_AGENT_PING_TIMEOUT_MS: "112",
@@ -77,8 +78,8 @@ describe("the settings arrive", () => {
     expect(janitor.sweepSettingsOf(config)).toEqual({ sweepMs: 111, aliveMs: 112, keepEndedMs: 70_001 });
   });
 
-  test("of the connector: launches, handoffs and dispatches", () => {
-    const config = read(connector.connectorSettings, {
+  test("gives the providers service its settings: launches and claims", () => {
+    const config = read(providers.providersSettings, {
       GREENROOM_LIVEKIT_DISPATCH_TIMEOUT_MS: "511",
       GREENROOM_PROVIDER_POLL_MS: "112",
       GREENROOM_USER_REJOIN_GRACE_MS: "13",
@@ -87,27 +88,39 @@ describe("the settings arrive", () => {
       GREENROOM_CLAIM_TIMEOUT_MS: "116",
       GREENROOM_CLAIM_REPLAY_WINDOW_MS: "17",
       GREENROOM_CLAIM_RETENTION_MS: "1018",
-      INGESTION_ENABLED: "false",
-      INGESTION_BATCH_SIZE: "19",
-      LAUNCHER_ENABLED: "true",
     });
-    expect(connector.launchSettingsOf(config)).toEqual({
+    expect(providers.launchSettingsOf(config)).toEqual({
       limits: { dispatchTimeoutMs: 511, observeMs: 112, userLeftMs: 13 },
       ringingWaitMs: 38_999,
     });
-    expect(connector.handoffSettingsOf(config)).toEqual({
-      limits: { claimMs: 116, repeatMs: 17, keepMs: 1018 },
-      takesHandoffs: false,
-      batchSize: 19,
-      launcher: "webhook",
-    });
-    const byDefault = connector.handoffSettingsOf(read(connector.connectorSettings));
-    expect(byDefault).toMatchObject({ takesHandoffs: true, batchSize: 25, launcher: undefined });
+    expect(providers.claimLimitsOf(config)).toEqual({ claimMs: 116, repeatMs: 17, keepMs: 1018 });
   });
 
-  test("of outbound: lines, rate, calling hours and how long an attempt may take", () => {
-    const settings = outbound.outboundSettingsOf(
-      read(outbound.outboundSettings, {
+  test("gives the handoffs service its settings: whether, how many at once, and who gives their agents", () => {
+    const settingsBy = (env: Record<string, string>, logged: string[] = []) =>
+      handoffs.handoffSettingsOf(read(handoffs.handoffsSettings, env), {
+        info: (text: unknown) => logged.push(String(text)),
+      } as never);
+    const settings = settingsBy({
+      INGESTION_ENABLED: "false",
+      INGESTION_BATCH_SIZE: "19",
+      LAUNCHER_ENABLED: "true",
+      AGENT_LAUNCHER_URL: "http://runner",
+      GREENROOM_PROVIDERS: "sales=webhook:http://other",
+    });
+    expect(settings).toMatchObject({ takesHandoffs: false, batchSize: 19, launcher: "webhook" });
+    expect([settings.configuredFor("sales"), settings.configuredFor("echo")]).toEqual(["webhook", undefined]);
+    const logged: string[] = [];
+    expect(settingsBy({}, logged)).toMatchObject({ takesHandoffs: true, batchSize: 25, launcher: undefined });
+    expect(logged).toEqual([]);
+    settingsBy({ INGESTION_POLL_INTERVAL_MS: "1000" }, logged);
+    expect(logged.join()).toContain("INGESTION_POLL_INTERVAL_MS is ignored");
+    expect(() => settingsBy({ LAUNCHER_ENABLED: "true" })).toThrow(/AGENT_LAUNCHER_URL/);
+  });
+
+  test("gives the tasks service its settings: call slots, rate, calling hours and how long an attempt may take", () => {
+    const settings = tasks.taskSettingsOf(
+      read(tasks.tasksSettings, {
         GREENROOM_TASKS_PER_TENANT: "11",
         GREENROOM_TASKS_PER_PROVIDER: "12 vapi=13",
         GREENROOM_TASK_RATE: "14.5",
@@ -126,26 +139,26 @@ describe("the settings arrive", () => {
     const hours = limits.callingHours;
     const times = ["2026-01-05T07:30:00Z", "2026-01-05T08:30:00Z"];
     expect(times.map((time) => hours && isOpen(hours, Date.parse(time)))).toEqual([false, true]);
-    const byDefault = outbound.outboundSettingsOf(read(outbound.outboundSettings));
+    const byDefault = tasks.taskSettingsOf(read(tasks.tasksSettings));
     expect(byDefault.limits.callingHours).toBeUndefined();
   });
 
-  test("of the recorder: calls and key figures", () => {
-    const config = read(recorder.recorderSettings, {
+  test("gives the calls service its settings: call records and key figures", () => {
+    const config = read(calls.callsSettings, {
       GREENROOM_REPORT_WAIT_MS: "11",
       METRICS_LOOKBACK_DAYS: "12",
       KPI_ROLLUP_ENABLED: "false",
       KPI_ROLLUP_INTERVAL_MS: "113",
       KPI_LOOKBACK_DAYS: "14",
     });
-    expect(recorder.callSettingsOf(config)).toEqual({
+    expect(calls.callSettingsOf(config)).toEqual({
       reportWaitMs: 11,
       metricsLookbackDays: 12,
       kpis: false,
       kpiIntervalMs: 113,
       kpiLookbackDays: 14,
     });
-    expect(recorder.callSettingsOf(read(recorder.recorderSettings)).kpis).toBe(true);
+    expect(calls.callSettingsOf(read(calls.callsSettings)).kpis).toBe(true);
   });
 });
 
@@ -163,10 +176,10 @@ describe("how long a stop may take", () => {
     );
   });
 
-  test("is longer than a connector's last telephone rings, whether that is set, set to nothing, or not set", () => {
-    expect(connector.stopMsOf({ GREENROOM_SIP_RING_S: "60" })).toBe(95_000);
-    expect(connector.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "1000" })).toBe(11_000);
+  test("is longer than the last telephone of a providers service rings, whether that is set, set to nothing, or not set", () => {
+    expect(providers.stopMsOf({ GREENROOM_SIP_RING_S: "60" })).toBe(95_000);
+    expect(providers.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "1000" })).toBe(11_000);
     for (const env of [{}, { GREENROOM_SIP_RING_S: "", GREENROOM_DRAIN_TIMEOUT_MS: "" }])
-      expect(connector.stopMsOf(env)).toBe(80_000);
+      expect(providers.stopMsOf(env)).toBe(80_000);
   });
 });

@@ -1,18 +1,18 @@
-// The recorder: one call record of every session that has ended, with all that was said of it, early or late.
+// The calls service: one call record of every session that has ended, with all that was said of it, early or late.
 import { describe, expect, test, vi } from "vitest";
 import {
   type Bucket,
-  callRecorders,
+  callRecording,
   dailyKpis,
   sessions,
   usageReports,
 } from "../../../../libs/contracts/buckets.ts";
-import type { UsageReport } from "../../../../libs/contracts/calls/call.ts";
+import { CALL_RECORDING_KEY, type UsageReport } from "../../../../libs/contracts/calls/call.ts";
 import { GreenroomError, isError } from "../../../../libs/contracts/errors.ts";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
 import { calls } from "../../../../libs/contracts/streams.ts";
 import type { EndedSession } from "../../../../libs/domain/call/build-call.ts";
-import { startRecorder } from "../../../../services/calls/calls.ts";
+import { startCalls } from "../../../../services/calls/calls.ts";
 import { anEndedSession, reportsOf } from "../../../kit/fixtures/calls.ts";
 import { world } from "../../../kit/worlds/memory-world.ts";
 import type { Faults } from "../../../simulation/nats/faults.ts";
@@ -22,13 +22,13 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {}, fatal() {} } as ne
 
 interface SceneOptions {
   readonly faults?: Partial<Faults>;
-  readonly recorders?: number;
+  readonly instances?: number;
   readonly seed?: number;
-  /** The first call that is stored is stored so many ms later, and its recorder told that it isn't. */
+  /** The first call that is stored is stored so many ms later, and its instance told that it was not. */
   readonly lateMs?: number;
 }
 
-async function scene({ faults = {}, recorders = 1, seed = 1, lateMs }: SceneOptions = {}) {
+async function scene({ faults = {}, instances = 1, seed = 1, lateMs }: SceneOptions = {}) {
   const { clock, connect, outcome } = world(faults, seed);
   const client = connect("client");
   const published: unknown[] = [];
@@ -44,7 +44,7 @@ async function scene({ faults = {}, recorders = 1, seed = 1, lateMs }: SceneOpti
       return publish(channel, message);
     });
     return outcome(
-      startRecorder({
+      startCalls({
         bus,
         clock,
         log: quiet,
@@ -60,7 +60,7 @@ async function scene({ faults = {}, recorders = 1, seed = 1, lateMs }: SceneOpti
     );
   };
   const running = [];
-  for (let n = 1; n <= recorders; n++) running.push(await start(`recorder-${n}`));
+  for (let n = 1; n <= instances; n++) running.push(await start(`calls-${n}`));
   /** As the dispatcher and the hosts do: again, until it is stored. */
   const surely = async <T>(bucket: Bucket<T>, value: T) => {
     for (;;) {
@@ -174,8 +174,8 @@ test("a session that never got an agent waits for no report", async () => {
   expect(await stored()).toMatchObject([{ sessionId: "a", outcome: "failed", answered: false }]);
 });
 
-test("sessions that ended while no recorder was there are recorded when one comes", async () => {
-  const { clock, save, stored, start } = await scene({ recorders: 0 });
+test("sessions that ended while no instance ran are recorded when one starts", async () => {
+  const { clock, save, stored, start } = await scene({ instances: 0 });
   for (const id of ["a", "b", "c"]) await save(session(id));
   await clock.advance(3_600_000);
   await start("late");
@@ -183,7 +183,7 @@ test("sessions that ended while no recorder was there are recorded when one come
   expect((await stored()).map(({ sessionId }) => sessionId).sort()).toEqual(["a", "b", "c"]);
 });
 
-describe("several recorders, and a bus that repeats, delays and loses", () => {
+describe("several instances, and a bus that repeats, delays and loses", () => {
   test.each([1, 2, 3, 4, 5, 6, 7, 8])("come to one whole call of each session (seed %i)", async (seed) => {
     const faults = {
       repeat: 0.2,
@@ -193,7 +193,7 @@ describe("several recorders, and a bus that repeats, delays and loses", () => {
       ambiguous: 0.05,
       hopMs: [1, 5],
     } as const;
-    const { clock, client, outcome, save, tell, stored } = await scene({ faults, recorders: 3, seed });
+    const { clock, client, outcome, save, tell, stored } = await scene({ faults, instances: 3, seed });
     const records = Array.from({ length: 6 }, (_, n) => session(`s${n}`, { isHandedOver: n % 2 === 1 }));
     for (const [n, record] of records.entries()) {
       await save(record);
@@ -212,35 +212,35 @@ describe("several recorders, and a bus that repeats, delays and loses", () => {
   });
 });
 
-test("a recorder leaves its mark before it records anything", async () => {
+test("leaves its mark before it records anything", async () => {
   const { client, outcome } = await scene();
-  expect((await outcome(client.kv.get(callRecorders, "recorder")))?.value).toMatchObject({
-    by: "recorder-1",
+  expect((await outcome(client.kv.get(callRecording, CALL_RECORDING_KEY)))?.value).toMatchObject({
+    by: "calls-1",
   });
 });
 
-test("a recorder that isn't to keep key figures records calls, and makes none, also when it stops", async () => {
-  const { clock, client, outcome, save, start, stored } = await scene({ recorders: 0 });
-  const recorder = await start("recorder", false);
+test("records calls but keeps no key figures when those are turned off, also when it stops", async () => {
+  const { clock, client, outcome, save, start, stored } = await scene({ instances: 0 });
+  const calls = await start("calls", false);
   await save(session("a"));
   await clock.advance(2 * 60 * 60 * 1000);
-  await outcome(recorder.stop());
+  await outcome(calls.stop());
   expect(await stored()).toMatchObject([{ sessionId: "a" }]);
   expect(await outcome(client.kv.entries(dailyKpis))).toEqual([]);
 });
 
 test("one that is far behind says so, until it has caught up", async () => {
-  const { clock, save, start } = await scene({ recorders: 0 });
+  const { clock, save, start } = await scene({ instances: 0 });
   await save(session("old"));
   await clock.advance(3_600_000);
-  const recorder = await start("late");
+  const calls = await start("late");
   await clock.advance(10_000);
-  expect(recorder.degradedReason()).toMatch(/^Calls are recorded 3\d{3} s after their end/);
+  expect(calls.degradedReason()).toMatch(/^Calls are recorded 3\d{3} s after their end/);
   await clock.advance(120_000);
-  expect(recorder.degradedReason()).toBeUndefined();
+  expect(calls.degradedReason()).toBeUndefined();
 });
 
-test("a recorder that stops keeps nobody waiting, and leaves the figures up to date", async () => {
+test("stops without keeping anybody waiting, and leaves the figures up to date", async () => {
   const { clock, client, outcome, save, running } = await scene();
   await save(session("a"));
   await clock.advance(100);

@@ -93,16 +93,16 @@ describe("what a handoff comes to", () => {
 });
 
 describe("handoffs that aren't to be taken in", () => {
-  it("stay in their stream, unanswered, until a connector runs that is to", async () => {
+  it("stay in their stream, unanswered, until an instance runs that takes them", async () => {
     const world = await runtimeWorld();
-    const idle = await world.connector("connector-1", { takesHandoffs: false });
+    const idle = await world.control("control-1", { takesHandoffs: false });
     await world.handOff(aHandoff());
     await world.clock.advance(120_000);
     expect(world.all()).toEqual([]);
     expect(world.told()).toEqual([]);
     expect(world.server.stored(handoffRequests)).toHaveLength(1);
     await idle.stop();
-    await world.connector("connector-2");
+    await world.control("control-2");
     await world.until(() => world.all().length > 0, "the session");
     expect(world.all()).toMatchObject([{ room: "call-1", profile: "support" }]);
   });
@@ -110,7 +110,7 @@ describe("handoffs that aren't to be taken in", () => {
   it("are no more in hand at once than are set, and the rest is taken when those are", async () => {
     const world = await runtimeWorld();
     const held: (() => void)[] = [];
-    await world.connector("connector-1", {
+    await world.control("control-1", {
       batchSize: 3,
       async beforePublish() {
         await new Promise<void>((resolve) => held.push(resolve));
@@ -133,7 +133,7 @@ describe("handoffs that aren't to be taken in", () => {
 describe("a handoff with an agent runner", () => {
   it("goes from its message to ready and its end, and every step is told once", async () => {
     const world = await runtimeWorld();
-    await world.connector("connector-1");
+    await world.control("control-1");
     await world.handOff(aHandoff());
     await world.until(() => world.runner.seen.length > 0, "the launch");
     const [seen] = world.runner.seen;
@@ -194,7 +194,7 @@ describe("a handoff with an agent runner", () => {
 
   it("runs through without any LiveKit too, where rooms are simulated", async () => {
     const world = await runtimeWorld({ mock: true });
-    await world.connector("connector-1");
+    await world.control("control-1");
     await world.handOff(aHandoff());
     await world.until(() => world.runner.seen.length > 0, "the launch");
     const claimed = await world.outcome(world.claim(world.runner.seen[0]?.body.dispatch_id));
@@ -207,8 +207,8 @@ describe("a handoff with an agent runner", () => {
 
   it("that is delivered and sent again is one session", async () => {
     const world = await runtimeWorld({ faults: { loseAck: 0.5, repeat: 0.5 }, seed: 3 });
-    await world.connector("connector-1");
-    await world.connector("connector-2");
+    await world.control("control-1");
+    await world.control("control-2");
     for (let again = 0; again < 5; again++) await world.handOff(aHandoff({ metadata: { again } }));
     await world.until(() => world.runner.seen.length > 0, "the launch");
     await world.clock.advance(7000);
@@ -220,7 +220,7 @@ describe("a handoff with an agent runner", () => {
 
   it("that is sent again when no stream knows its id any more changes nothing", async () => {
     const world = await runtimeWorld();
-    await world.connector("connector-1");
+    await world.control("control-1");
     await world.handOff(aHandoff());
     await world.until(() => world.runner.seen.length > 0, "the launch");
     const claimed = await world.outcome(world.claim(`${world.all()[0]?.sessionId}-1`));
@@ -237,7 +237,7 @@ describe("a handoff with an agent runner", () => {
 
   it("that nobody claims is tried again, and told to have failed when that is over", async () => {
     const world = await runtimeWorld({ maxAttempts: 2 });
-    await world.connector("connector-1");
+    await world.control("control-1");
     await world.handOff(aHandoff());
     await world.until(() => world.all()[0]?.state === "ended", "the end");
     await world.clock.advance(1000);
@@ -257,14 +257,14 @@ describe("a handoff with an agent runner", () => {
     expect(world.runner.seen.map(({ body }) => body.attempt)).toEqual([1, 2]);
   });
 
-  it("survives a connector that dies at any moment, and is neither lost nor served twice", async () => {
+  it("survives an instance that dies at any moment, and is neither lost nor served twice", async () => {
     for (let dieAtMs = 0; dieAtMs < 60; dieAtMs += 3) {
       const world = await runtimeWorld({ faults: { hopMs: [1, 4] }, seed: dieAtMs + 1 });
-      const first = await world.connector("connector-1");
+      const first = await world.control("control-1");
       await world.handOff(aHandoff());
       await world.clock.advance(dieAtMs);
       first.kill();
-      await world.connector("connector-2");
+      await world.control("control-2");
       await world.until(
         () => world.runner.seen.length > 0 && world.all()[0]?.state === "dispatched",
         `the launch after a death at ${dieAtMs} ms`,
@@ -286,7 +286,7 @@ describe("a handoff with an agent runner", () => {
 describe("a handoff without an agent runner", () => {
   it("gets its agent from the provider that its profile has, or waits for one of the pool", async () => {
     const world = await runtimeWorld({ launcher: false });
-    await world.connector("connector-1");
+    await world.control("control-1");
     await world.handOff(aHandoff({ agent_id: "elsewhere" }));
     await world.until(() => world.runner.seen.length > 0, "the launch");
     expect(world.all()[0]).toMatchObject({ provider: "webhook", profile: "elsewhere" });
@@ -301,7 +301,7 @@ describe("a handoff without an agent runner", () => {
   it("is told to have failed for an agent that no host has, and for a room that is taken", async () => {
     const world = await runtimeWorld({ launcher: false });
     await world.outcome(world.client.kv.update(hosts, aHost("host-1"), 0));
-    await world.connector("connector-1");
+    await world.control("control-1");
     await world.handOff(aHandoff({ agent_id: "nobody-knows" }));
     await world.until(() => world.told().length > 0, "the answer");
     expect(world.told()).toMatchObject([
@@ -319,7 +319,7 @@ describe("a handoff without an agent runner", () => {
 
   it("is told to have failed when its session ends before any agent was asked for", async () => {
     const world = await runtimeWorld({ launcher: false });
-    await world.connector("connector-1");
+    await world.control("control-1");
     await world.handOff(aHandoff({ agent_id: "echo" }));
     await world.until(() => world.all().length === 1, "the session");
     const { sessionId = "" } = world.all()[0] ?? {};
@@ -344,8 +344,8 @@ describe("a handoff without an agent runner", () => {
 describe("a message that is no handoff", () => {
   it("is answered once with what is wrong, and holds up nobody", async () => {
     const world = await runtimeWorld();
-    await world.connector("connector-1");
-    await world.connector("connector-2");
+    await world.control("control-1");
+    await world.control("control-2");
     const wrong = [aHandoff({ version: 3 }), "text", 7, null, [], aHandoff({ metadata: 1 })];
     for (const message of wrong) await world.handOff(message);
     await world.handOff(aHandoff());
@@ -363,7 +363,7 @@ describe("a message that is no handoff", () => {
 
   it("and no JSON either is answered too, as is one that nobody could handle", async () => {
     const world = await runtimeWorld();
-    await world.connector("connector-1");
+    await world.control("control-1");
     const dead = (sequence: number, payload: string, reason: string) =>
       world.outcome(
         world.client.streams.publish(deadLetters, {

@@ -32,7 +32,7 @@ test("a room that isn't there is made before an agent is asked for", async () =>
     rooms = (await world.livekit.rooms.list()).map(({ name }) => name);
     return new Response(null, { status: 202 });
   });
-  await world.connector("connector-1");
+  await world.control("control-1");
   await world.handOff(aHandoff());
   await world.until(() => world.runner.seen.length > 0, "the launch");
   expect(rooms).toEqual(["call-1"]);
@@ -46,7 +46,7 @@ test("a room in which the caller already is stays as it is, and the agent comes 
     alone = await inside(world);
     return new Response(null, { status: 202 });
   });
-  await world.connector("connector-1");
+  await world.control("control-1");
   await world.handOff(aHandoff());
   const agent = await becomeReady(world);
   expect(alone).toEqual([caller.identity, friend.identity]);
@@ -70,7 +70,7 @@ test("a room in which the caller already is stays as it is, and the agent comes 
 test("a caller who already is in the room is left there when the agent is lost, and gets the next", async () => {
   const world = await runtimeWorld();
   world.livekit.rooms.join("call-1", caller);
-  await world.connector("connector-1");
+  await world.control("control-1");
   await world.handOff(aHandoff());
   const first = await becomeReady(world);
   world.livekit.rooms.leave("call-1", first);
@@ -103,7 +103,7 @@ test("an agent of the pool comes to a caller who already is in the room too", as
   );
   const support = { status: "running" as const, warm: 1, hot: 1, warming: 0, busy: 0, max: 9 };
   await world.outcome(world.client.kv.update(hosts, aHost("host-1", 1, { profiles: { support } }), 0));
-  await world.connector("connector-1");
+  await world.control("control-1");
   await world.handOff(aHandoff());
   await world.until(() => assigns.length > 0, "the assign");
   // A hot agent waits in a room of its own, and the caller isn't there.

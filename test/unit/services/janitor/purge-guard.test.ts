@@ -1,9 +1,9 @@
 // The janitor keeps an ended session until its call is recorded, where calls are recorded at all.
 import { expect, test } from "vitest";
-import { callRecorders } from "../../../../libs/contracts/buckets.ts";
+import { callRecording } from "../../../../libs/contracts/buckets.ts";
 import { calls } from "../../../../libs/contracts/streams.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
-import { advertiseCallRecorder } from "../../../../services/calls/advertise.ts";
+import { advertiseCallRecording } from "../../../../services/calls/advertise.ts";
 import { PurgeGuard } from "../../../../services/janitor/purge-guard.ts";
 import { aCall, anEndedSession } from "../../../kit/fixtures/calls.ts";
 import { MINUTE_MS, world } from "../../../kit/worlds/memory-world.ts";
@@ -20,36 +20,36 @@ function scene() {
   return { bus, clock, outcome, mayPurge };
 }
 
-test("without any recorder a session is purged when its time has come", async () => {
+test("purges a session when its time has come where no calls are recorded", async () => {
   const { mayPurge } = scene();
   expect(await mayPurge(KEEP_MS)).toBe(true);
 });
 
-test("with a recorder it is purged once its call is stored", async () => {
+test("purges a session once its call is stored where calls are recorded", async () => {
   const { bus, clock, outcome, mayPurge } = scene();
-  await outcome(advertiseCallRecorder(bus, clock, "recorder"));
+  await outcome(advertiseCallRecording(bus, clock, "calls-1"));
   expect(await mayPurge(KEEP_MS)).toBe(false);
   await outcome(bus.streams.publish(calls, aCall(shape)));
   expect(await mayPurge(KEEP_MS)).toBe(true);
 });
 
-test("a recorder that comes later is noticed within a minute", async () => {
+test("notices within a minute that calls are recorded from now on", async () => {
   const { bus, clock, outcome, mayPurge } = scene();
   expect(await mayPurge(KEEP_MS)).toBe(true);
-  await outcome(advertiseCallRecorder(bus, clock, "recorder"));
+  await outcome(advertiseCallRecording(bus, clock, "calls-1"));
   await clock.advance(MINUTE_MS);
   expect(await mayPurge(KEEP_MS)).toBe(false);
 });
 
 test("what nobody records for a week of keeping times is purged all the same", async () => {
   const { bus, clock, outcome, mayPurge } = scene();
-  await outcome(advertiseCallRecorder(bus, clock, "recorder"));
+  await outcome(advertiseCallRecording(bus, clock, "calls-1"));
   expect(await mayPurge(7 * KEEP_MS - 1)).toBe(false);
   expect(await mayPurge(7 * KEEP_MS)).toBe(true);
 });
 
 test("a mark that nobody can read counts as one", async () => {
   const { bus, outcome, mayPurge } = scene();
-  await outcome(bus.kv.update(callRecorders, { v: 9, by: 1 } as never, 0));
+  await outcome(bus.kv.update(callRecording, { v: 9, by: 1 } as never, 0));
   expect(await mayPurge(KEEP_MS)).toBe(false);
 });

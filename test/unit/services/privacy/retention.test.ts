@@ -1,12 +1,12 @@
 // Retention as the settings have it: whether, how often and after how many days each tenant's data go by themselves.
 import { afterEach, describe, expect, test } from "vitest";
-import type { Stop } from "../../../../libs/bus/bus.ts";
+import { createReceiptSigner } from "../../../../libs/auth/receipts.ts";
 import { sessions } from "../../../../libs/contracts/buckets.ts";
 import { allSettingNames } from "../../../../libs/runtime/common-settings.ts";
 import { readConfig } from "../../../../libs/runtime/config.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
-import { recorderSettings } from "../../../../services/calls/config.ts";
-import { startDeletions } from "../../../../services/privacy/privacy.ts";
+import { privacySettings, privacySettingsOf } from "../../../../services/privacy/config.ts";
+import { startPrivacy } from "../../../../services/privacy/privacy.ts";
 import type { Person } from "../../../kit/fixtures/canary.ts";
 import { MINUTE_MS } from "../../../kit/worlds/memory-world.ts";
 import { ann, bob, type ErasureWorld, erasureWorld, eve } from "../../../kit/worlds/privacy-world.ts";
@@ -23,13 +23,17 @@ afterEach(async () => {
   for (const stop of stops.splice(0)) await stop();
 });
 
-/** A recorder's deletions as its environment says. */
+/** Starts a privacy service on settings from an environment. */
 async function startBy(s: ErasureWorld, env: Record<string, string>): Promise<void> {
   let op = 0;
-  const config = readConfig(recorderSettings, env, allSettingNames);
-  const deps = { bus: s.connect("recorder"), clock: s.clock, log: silentLog, instance: "recorder" };
-  const stop: Stop = await s.outcome(startDeletions(config, { ...deps, nextWriteId: () => `op-${++op}` }));
-  stops.push(() => s.outcome(Promise.resolve(stop())));
+  const config = readConfig(privacySettings, env, allSettingNames);
+  const deps = { bus: s.connect("privacy"), clock: s.clock, log: silentLog, instance: "privacy-1" };
+  const settings = privacySettingsOf(config);
+  const signer = createReceiptSigner(config);
+  const privacy = await s.outcome(
+    startPrivacy({ ...deps, settings, signer, nextWriteId: () => `op-${++op}` }),
+  );
+  stops.push(() => s.outcome(privacy.stop()));
 }
 
 const keysOf = async (s: ErasureWorld) =>
@@ -96,7 +100,7 @@ describe("retention by the settings", () => {
     expect(await s.holding(eve.canary)).toContain("CALLS");
   });
 
-  test("asks for no more once the recorder has stopped", async () => {
+  test("asks for no more once the service has stopped", async () => {
     const s = erasureWorld();
     await startBy(s, {
       GREENROOM_TENANT: "acme",

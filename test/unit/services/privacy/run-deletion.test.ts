@@ -38,7 +38,7 @@ describe("removing a person's data", () => {
     for (const person of [ann, bob, eve]) await s.traces(person);
     expect((await s.holding(ann.canary)).sort()).toEqual([...PERSONAL].sort());
     const others = { bob: await s.holding(bob.canary), eve: await s.holding(eve.canary) };
-    await s.recorder("one");
+    await s.privacy("one");
     await s.ask(aJob({ kind: "user", user: "ann", userHash: "hash" }));
     await s.pass(2 * MINUTE_MS);
     expect(await s.job()).toMatchObject({ state: "done", sessions: 2, tasks: 1, userHash: "hash" });
@@ -53,7 +53,7 @@ describe("removing a person's data", () => {
     const called: Person = { ...ann, user: "+15550100" };
     await s.traces(called);
     await s.outcome(s.bus.admin.purge(sessions, "acme.>"));
-    await s.recorder("one");
+    await s.privacy("one");
     await s.ask(aJob({ kind: "user", user: "+15550100" }));
     await s.pass(2 * MINUTE_MS);
     expect((await s.job())?.state).toBe("done");
@@ -64,7 +64,7 @@ describe("removing a person's data", () => {
     const s = erasureWorld();
     const running = aSession("s_run", { tenant: "acme", user: { id: "ann", name: ann.canary } });
     await s.outcome(s.bus.kv.update(sessions, running, 0));
-    await s.recorder("one");
+    await s.privacy("one");
     await s.ask(aJob({ kind: "user", user: "ann" }));
     await s.pass(MINUTE_MS);
     expect(await s.job()).toMatchObject({ state: "waiting", reason: expect.stringContaining("1 sessions") });
@@ -84,7 +84,7 @@ describe("removing a person's data", () => {
     const { endedAt: _, ...open } = { ...entry!.value, state: "queued" as const };
     await s.outcome(s.bus.kv.update(tasks, open, entry!.revision));
     await s.outcome(s.bus.admin.purge(taskEvents, "task.acme.>"));
-    await s.recorder("one");
+    await s.privacy("one");
     await s.ask(aJob({ kind: "user", user: "+15550100" }));
     await s.pass(MINUTE_MS);
     expect(s.server.stored(taskEvents).map(({ message }) => message.type)).toContain("cancel_requested");
@@ -94,11 +94,11 @@ describe("removing a person's data", () => {
   test("takes along what is written late, after a store was gone through", async () => {
     const s = erasureWorld();
     await s.traces(ann);
-    await s.recorder("one");
+    await s.privacy("one");
     await s.ask(aJob({ kind: "user", user: "ann" }));
     await s.pass(3000);
     expect(await s.holding(ann.canary)).toEqual([]);
-    // A recorder that was at it stores the call now, and a webhook is told.
+    // A calls service that was at it stores the call now, and a webhook is told.
     await s.outcome(s.bus.streams.publish(calls, { ...(await lateCall()), reason: ann.canary }));
     expect(await s.holding(ann.canary)).toEqual(["CALLS"]);
     await s.pass(2 * MINUTE_MS);
@@ -117,7 +117,7 @@ describe("removing a tenant's data", () => {
     const s = erasureWorld();
     for (const person of [ann, bob, eve]) await s.traces(person);
     const eves = await s.holding(eve.canary);
-    await s.recorder("one");
+    await s.privacy("one");
     await s.ask(aJob({ kind: "tenant" }));
     await s.pass(2 * MINUTE_MS);
     const job = await s.job();
@@ -139,7 +139,7 @@ describe("removing a tenant's data", () => {
   test("gives a receipt that says the counts, and that nobody can change", async () => {
     const s = erasureWorld();
     await s.traces(ann);
-    await s.recorder("one");
+    await s.privacy("one");
     await s.ask(aJob({ kind: "tenant", askedBy: "api: the controller" }));
     await s.pass(2 * MINUTE_MS);
     const { receipt = "", counts } = (await s.job()) ?? {};
@@ -161,16 +161,16 @@ describe("removing a tenant's data", () => {
     ).rejects.toThrow();
   });
 
-  test("goes on with another recorder when the first one dies, and is done once by several", async () => {
+  test("goes on with another instance when the first one dies, and is done once by several", async () => {
     const s = erasureWorld();
     for (const person of [ann, bob]) await s.traces(person);
-    const one = await s.recorder("one");
+    const one = await s.privacy("one");
     await s.ask(aJob({ kind: "user", user: "ann" }));
     await s.pass(2000);
     expect((await s.job())?.by).toBe("one");
     (one.bus as unknown as { crash(): void }).crash();
-    await s.recorder("two");
-    await s.recorder("three");
+    await s.privacy("two");
+    await s.privacy("three");
     await s.pass(3 * MINUTE_MS);
     expect(await s.job()).toMatchObject({ state: "done", takeovers: 2 });
     expect(await s.holding(ann.canary)).toEqual([]);
@@ -193,7 +193,7 @@ describe("retention", () => {
     await s.traces(bob, AT);
     const bobs = await s.holding(bob.canary);
     await s.outcome(askForRuns(deps(s, "7")));
-    await s.recorder("one");
+    await s.privacy("one");
     await s.pass(MINUTE_MS);
     expect(await s.job("retention-000001")).toMatchObject({
       state: "done",
@@ -209,7 +209,7 @@ describe("retention", () => {
     expect(await s.holding(bob.canary)).toEqual(bobs);
   });
 
-  test("asks once a day, however many recorders look, and never while a run is under way", async () => {
+  test("asks once a day, however many instances look, and never while a run is under way", async () => {
     const s = erasureWorld();
     const both = () => Promise.all([askForRuns(deps(s, "7")), askForRuns(deps(s, "7"))]);
     await s.outcome(both());
@@ -217,7 +217,7 @@ describe("retention", () => {
     expect((await s.outcome(s.bus.kv.entries(deletionJobs))).map(({ value }) => value.id)).toEqual([
       "retention-000001",
     ]);
-    await s.recorder("one");
+    await s.privacy("one");
     await s.pass(MINUTE_MS);
     await s.outcome(both());
     expect(await s.outcome(s.bus.kv.entries(deletionJobs))).toHaveLength(1);

@@ -1,4 +1,4 @@
-// The providers that a connector's settings make: who is really asked, where, with which key, and how often.
+// The drivers that the settings make: who is really asked, where, with which key, and how often.
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { systemClock } from "../../../../libs/runtime/clock.ts";
 import { allSettingNames } from "../../../../libs/runtime/common-settings.ts";
 import { readConfig } from "../../../../libs/runtime/config.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
-import { connectorSettings } from "../../../../services/providers/config.ts";
+import { providersSettings } from "../../../../services/providers/config.ts";
 import { createProviders } from "../../../../services/providers/create-drivers.ts";
 import type { LaunchOrder } from "../../../../services/providers/drivers/driver.ts";
 import { setUpRunner } from "../../../../services/providers/runner-settings.ts";
@@ -28,11 +28,11 @@ afterEach(async () => {
 /** A provider as the environment makes it, and a session that wants it. */
 async function providerBy(name: ProviderName, env: Record<string, string>) {
   const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
-  const bus = server.connect("connector");
-  const config = readConfig(connectorSettings, env, allSettingNames);
-  const runtime = setUpRunner(config, config.GREENROOM_PROVIDERS, silentLog);
+  const bus = server.connect("providers");
+  const config = readConfig(providersSettings, env, allSettingNames);
+  const runner = setUpRunner(config, config.GREENROOM_PROVIDERS);
   const common = { bus, clock: systemClock, log: silentLog, instance: "c-1", livekit: undefined };
-  const provider = createProviders(config, { ...common, runtime }).find((one) => one.name === name);
+  const provider = createProviders(config, { ...common, runner }).find((one) => one.name === name);
   if (provider === undefined) throw new Error(`there is no ${name}`);
   await bus.kv.update(sessions, aSession("s_1", { provider: name, profile: "support" }), 0);
   return provider;

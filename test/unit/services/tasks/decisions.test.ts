@@ -1,11 +1,11 @@
-// What outbound decides without doing anything: calling hours, whose turn it is, and what its settings say.
+// What the tasks service decides without doing anything: calling hours, whose turn it is, and what its settings say.
 import { describe, expect, test } from "vitest";
 import type { LaunchRecord, ProviderName } from "../../../../libs/contracts/providers/provider.ts";
 import { ConfigError, readConfig } from "../../../../libs/runtime/config.ts";
 import { callStatusOfLaunch } from "../../../../services/tasks/call-status.ts";
 import { isOpen, parseCallingHours } from "../../../../services/tasks/calling-hours.ts";
 import { chooseNext, type Limits, type QueuedTask } from "../../../../services/tasks/choose-next.ts";
-import { outboundSettings, parseProviderLimits } from "../../../../services/tasks/config.ts";
+import { parseProviderLimits, tasksSettings } from "../../../../services/tasks/config.ts";
 import { isKnownProfile } from "../../../../services/tasks/handle-task-request.ts";
 import { AT, aHost } from "../../../kit/fixtures/sessions.ts";
 
@@ -146,7 +146,7 @@ describe("the call of a launch", () => {
     provider: "vapi",
     profile: "echo",
     state: "intended",
-    by: "connector-1",
+    by: "providers-1",
     takeovers: 0,
     at: AT,
     writeId: "",
@@ -174,7 +174,7 @@ describe("settings", () => {
   });
 
   test("are refused in words", () => {
-    const read = (env: Record<string, string>) => readConfig(outboundSettings, env, []);
+    const read = (env: Record<string, string>) => readConfig(tasksSettings, env, []);
     expect(read({ GREENROOM_TASK_RATE: "0.5" }).GREENROOM_TASK_RATE).toBe(0.5);
     expect(read({}).GREENROOM_CALLING_HOURS).toBeUndefined();
     expect(() => read({ GREENROOM_CALLING_HOURS: "always" })).toThrow(ConfigError);

@@ -1,4 +1,4 @@
-// What becomes of a task by how the telephone call of its session ended: outbound on a memory bus.
+// What becomes of a task by how the telephone call of its session ended: the tasks service on a memory bus.
 import { describe, expect, test } from "vitest";
 import type { EndedReason } from "../../../../libs/contracts/sessions/session.ts";
 import { isTaskEnd, type TaskRecord } from "../../../../libs/contracts/tasks/task.ts";
@@ -10,12 +10,12 @@ const isOver = ({ state }: TaskRecord): boolean => isTaskEnd(state);
 async function attemptOf(scenes: readonly Scene[]) {
   const world = await taskWorld({ script: (_, attempt) => (attempt === 1 ? scenes : TALK) });
   await world.host();
-  await world.outbound("outbound-1");
+  await world.tasks("tasks-1");
   await world.ask("t_1");
   return world;
 }
 
-/** A session that ends while its telephone rings, of which its connector tells later. */
+/** A session that ends while its telephone rings, which the providers service reports later. */
 const endsRinging = (ends: EndedReason, told: readonly Scene[]): readonly Scene[] => [
   { ready: true },
   { call: "dialing" },
@@ -49,7 +49,7 @@ describe("a call", () => {
   });
 
   test.each([0, 3000, 15_000])(
-    "whose session somebody ended while it rang is canceled, by what its connector says %i ms later",
+    "whose session somebody ended while it rang is canceled, by what the providers service says %i ms later",
     async (waitMs) => {
       const world = await attemptOf(endsRinging("completed", hungUp(waitMs)));
       expect(await world.when("t_1", isOver)).toMatchObject({
@@ -80,7 +80,7 @@ describe("a call", () => {
     });
   });
 
-  test("of which its connector says no more is unknown after a while, and not made again", async () => {
+  test("of which the providers service says no more is unknown after a while, and not made again", async () => {
     const world = await attemptOf(endsRinging("completed", []));
     expect(await world.when("t_1", isOver, 60_000)).toMatchObject({ state: "unknown", attempt: 1 });
   });

@@ -1,4 +1,4 @@
-// What outbound counts of tasks, as Prometheus reads it.
+// What the tasks service counts of tasks, as Prometheus reads it.
 import { expect, test } from "vitest";
 import type { TaskRecord } from "../../../../libs/contracts/tasks/task.ts";
 import { reduceTask } from "../../../../libs/domain/task/reduce.ts";
@@ -10,7 +10,7 @@ import { aTask, lineGiven, overdue, sessionEnded } from "../../../kit/fixtures/t
 const labels = 'profile="echo",provider="sip"';
 
 test("a task is counted when it begins, at each of its attempts, and once when it ends", async () => {
-  const metrics = createMetrics("outbound");
+  const metrics = createMetrics("tasks");
   const count = countTasks(metrics);
   const task = aTask("a");
   count(task);
@@ -34,7 +34,7 @@ test("a task is counted when it begins, at each of its attempts, and once when i
 });
 
 test("those that have not ended are told by their state, as they stand when somebody asks", async () => {
-  const metrics = createMetrics("outbound");
+  const metrics = createMetrics("tasks");
   const seen = (record: TaskRecord): SeenTask => ({ record, revision: 1, seenAtMs: 0, attemptSeenAtMs: 0 });
   const queued = [aTask("a"), aTask("b")];
   const active = [reduceTask(aTask("c"), lineGiven(aTask("c")))];

@@ -1,4 +1,4 @@
-// Outbound on a memory bus: tasks from their request to their end, through crashes, repeats and several processes.
+// The tasks service on a memory bus: tasks from their request to their end, through crashes, repeats and several processes.
 import { describe, expect, test, vi } from "vitest";
 import { type Bucket, callSlots, sessions, tasks } from "../../../../libs/contracts/buckets.ts";
 import {
@@ -30,7 +30,7 @@ describe("a task", () => {
   test("goes from its request to its end, by one session whose request names the call", async () => {
     const world = await taskWorld();
     await world.host();
-    await world.outbound("outbound-1");
+    await world.tasks("tasks-1");
     await world.ask("t_1", { from: "+15550199", metadata: { order: 7 } });
     const done = await world.when("t_1", isOver);
     expect(statesOf(done)).toEqual([["dialing", "ringing", "answered", "inProgress", "completed"]]);
@@ -50,7 +50,7 @@ describe("a task", () => {
   test("that reaches nobody is tried three times, 10 and 20 s apart, and tells why each time", async () => {
     const world = await taskWorld({ script: () => notReached("busy", 486) });
     await world.host();
-    await world.outbound("outbound-1");
+    await world.tasks("tasks-1");
     await world.ask("t_1");
     const began = world.clock.monotonic();
     const done = await world.when("t_1", isOver);
@@ -66,7 +66,7 @@ describe("a task", () => {
   test("whose number is bad, or whose profile nobody has, ends at once", async () => {
     const world = await taskWorld({ script: () => notReached("failed", 404, { isFinal: true }) });
     await world.host();
-    await world.outbound("outbound-1");
+    await world.tasks("tasks-1");
     await world.ask("t_1");
     await world.ask("t_2", { profile: "nobody" });
     expect(await world.when("t_1", isOver)).toMatchObject({ state: "failed", attempt: 1 });
@@ -81,7 +81,7 @@ describe("a task", () => {
     const script = () => [...TALK.slice(0, 4), { ends: "agent_lost" } as const];
     const world = await taskWorld({ script });
     await world.host();
-    await world.outbound("outbound-1");
+    await world.tasks("tasks-1");
     await world.ask("t_1");
     expect(await world.when("t_1", isOver)).toMatchObject({ state: "unknown", attempt: 1 });
     await world.clock.advance(60 * MINUTE_MS);
@@ -92,13 +92,13 @@ describe("a task", () => {
     const world = await taskWorld();
     await world.ask("t_1");
     await world.clock.advance(60 * MINUTE_MS);
-    const first = await world.outbound("outbound-1");
+    const first = await world.tasks("tasks-1");
     await world.clock.advance(60 * MINUTE_MS);
     expect(world.task("t_1")).toMatchObject({ state: "queued", attempt: 0 });
     await first.stop();
     await world.host();
     await world.clock.advance(60 * MINUTE_MS);
-    await world.outbound("outbound-2");
+    await world.tasks("tasks-2");
     expect(await world.when("t_1", isOver)).toMatchObject({ state: "completed", attempt: 1 });
   });
 
@@ -107,7 +107,7 @@ describe("a task", () => {
       script: (_, n) => (n < 5 ? [{ wait: 1000 }, { ends: "no_capacity" }] : TALK),
     });
     await world.host();
-    await world.outbound("outbound-1");
+    await world.tasks("tasks-1");
     await world.ask("t_1");
     expect(await world.when("t_1", isOver)).toMatchObject({ state: "completed", attempt: 5, failures: 0 });
     expect(world.exchange.dialled).toEqual(["t_1-5"]);
@@ -119,7 +119,7 @@ describe("a task", () => {
     const limits = { perTenant: 10, perProvider: () => 10, total: 100, callingHours };
     const world = await taskWorld({ settings: { limits } });
     await world.host();
-    await world.outbound("outbound-1");
+    await world.tasks("tasks-1");
     await world.ask("t_1");
     await world.ask("t_2", { scheduleAt: "2026-01-01T01:30:00+01:00" });
     await world.ask("t_3", { scheduleAt: "2026-01-01T00:45:00Z" });
@@ -135,11 +135,11 @@ describe("a task", () => {
   test("that could not begin for two weeks ends as expired, and is wanted anew from when it gets another life", async () => {
     const world = await taskWorld();
     await world.ask("t_1");
-    const first = await world.outbound("outbound-1");
+    const first = await world.tasks("tasks-1");
     await world.when("t_1", () => true);
     await first.stop();
     await world.clock.advance(15 * 24 * 60 * MINUTE_MS);
-    await world.outbound("outbound-2");
+    await world.tasks("tasks-2");
     const expired = await world.when("t_1", isOver);
     expect(expired).toMatchObject({ state: "failed", attempt: 0, error: { code: "expired" } });
     await world.say({ ...about(expired), type: "retry_requested", life: 1 });
@@ -152,7 +152,7 @@ describe("a task", () => {
     const script = () => [...TALK.slice(0, 7), { wait: 60 * MINUTE_MS }];
     const world = await taskWorld({ script });
     await world.host();
-    await world.outbound("outbound-1");
+    await world.tasks("tasks-1");
     await world.ask("t_1");
     const began = world.clock.monotonic();
     const done = await world.when("t_1", isOver);
@@ -165,7 +165,7 @@ describe("a task", () => {
   test("is canceled while it waits or talks, and its call is hung up; a person may give it another life", async () => {
     const world = await taskWorld();
     await world.host();
-    await world.outbound("outbound-1");
+    await world.tasks("tasks-1");
     await world.ask("t_1", { scheduleAt: "2026-01-20T00:00:00Z" });
     await world.ask("t_2");
     const waiting = await world.when("t_1", () => true);
@@ -184,7 +184,7 @@ describe("a task", () => {
   test("is one, however often it is asked for with the same key", async () => {
     const world = await taskWorld();
     await world.host();
-    await world.outbound("outbound-1");
+    await world.tasks("tasks-1");
     const { outcome, client } = world;
     const request = { tenant: "t", to: "+15550100", profile: "echo", idempotencyKey: "order 7" };
     await outcome(client.streams.publish(taskRequests, request));
@@ -200,7 +200,7 @@ describe("a task", () => {
 test("a request that can't be read is a dead letter, and holds up none behind it", async () => {
   const world = await taskWorld();
   await world.host();
-  await world.outbound("outbound-1");
+  await world.tasks("tasks-1");
   const { outcome, client } = world;
   const far = { tenant: "t", to: "+15550100", profile: "echo", scheduleAt: "2026-06-01T00:00:00Z" };
   for (const request of [{ tenant: "t", to: "call me", profile: "echo" }, far, { ...far, provider: "fax" }])
@@ -223,7 +223,7 @@ describe("several processes", () => {
       faults: { hopMs: [1, 40], stale: 0.5, staleMs: 3000 },
     });
     await world.host();
-    await Promise.all([1, 2, 3].map((n) => world.outbound(`outbound-${n}`)));
+    await Promise.all([1, 2, 3].map((n) => world.tasks(`tasks-${n}`)));
     for (let n = 0; n < 20; n++) await world.ask(`t_a${n}`, { tenant: "a" });
     for (let n = 0; n < 20; n++) await world.ask(`t_b${n}`, { tenant: "b" });
     await world.when("t_b19", isOver, 60 * MINUTE_MS);
@@ -241,7 +241,7 @@ describe("several processes", () => {
   test("keep the rate together", async () => {
     const world = await taskWorld({ settings: { rate: 2 } });
     await world.host();
-    await Promise.all([1, 2, 3].map((n) => world.outbound(`outbound-${n}`)));
+    await Promise.all([1, 2, 3].map((n) => world.tasks(`tasks-${n}`)));
     await world.clock.advance(5000);
     for (let n = 0; n < 10; n++) await world.ask(`t_${n}`);
     const began = world.clock.monotonic();
@@ -269,7 +269,7 @@ test("an attempt whose saving loses to a cancellation is never asked for", async
   const world = await taskWorld();
   await world.host();
   let hasRaced = false;
-  await world.outbound("outbound-1", (bus) => ({
+  await world.tasks("outbound-1", (bus) => ({
     kv: {
       async update<T>(bucket: Bucket<T>, value: T, revision: number) {
         const task = value as unknown as TaskRecord;
@@ -312,11 +312,11 @@ describe("a process that dies", () => {
     async (_, channel, type, when) => {
       const world = await taskWorld();
       await world.host();
-      await world.outbound("doomed", dieAt(channel as never, type, when));
+      await world.tasks("doomed", dieAt(channel as never, type, when));
       await world.ask("t_1");
       await world.clock.advance(MINUTE_MS);
       expect(isTaskEnd((world.task("t_1") as TaskRecord).state)).toBe(false);
-      await world.outbound("heir");
+      await world.tasks("heir");
       expect(await world.when("t_1", isOver)).toMatchObject({ state: "completed", attempt: 1 });
       expect(world.exchange.made).toEqual(["t_1-1"]);
       expect(world.exchange.dialled).toEqual(["t_1-1"]);
@@ -355,7 +355,7 @@ describe("with everything going wrong", () => {
       });
       await world.host();
       const ids = Array.from({ length: 25 }, (_, n) => `t_${n}`);
-      let running = [await world.outbound("outbound-0"), await world.outbound("outbound-1")];
+      let running = [await world.tasks("tasks-0"), await world.tasks("tasks-1")];
       for (const id of ids) await world.ask(id);
       for (let round = 0; round < 6; round++) {
         await world.clock.advance(7000 + seed * 100);
@@ -366,7 +366,7 @@ describe("with everything going wrong", () => {
           oldest?.resume();
         } else {
           oldest?.kill();
-          running = [...others, await world.outbound(`outbound-${round + 2}`)];
+          running = [...others, await world.tasks(`tasks-${round + 2}`)];
         }
       }
       await world.clock.advance(2 * MINUTE_MS);

@@ -25,7 +25,7 @@ const ringing: Say = (task) => callMoved(task, "ringing");
 const answered: Say = (task) => callMoved(task, "answered");
 const once = { retry: { maxAttempts: 1, initialMs: 0, maxMs: 0 } };
 
-/** Saves a task as it stands after each of these, as outbound does. */
+/** Saves a task as it stands after each of these, as the tasks service does. */
 async function live(w: World, s: Scene, task: TaskRecord, ...said: Say[]): Promise<TaskRecord> {
   let record = task;
   await s.saveTask(record);
@@ -52,8 +52,8 @@ describe("an endpoint", () => {
   test("is told each state that a task comes to, in order, once and signed", async () => {
     const w = world();
     const s = await webhookWorld(w);
-    await s.recorder("one");
-    await s.recorder("two");
+    await s.webhooks("one");
+    await s.webhooks("two");
     await s.register(anEndpoint("a", { events: ["task.*"] }));
     await live(w, s, aTask("done"), lineGiven, ringing, answered, sessionReady, sessionEnded);
     await live(w, s, aTask("busy", once), lineGiven, ringing, (task) =>
@@ -85,7 +85,7 @@ describe("an endpoint", () => {
   test("is told with each event whom was called, by which session, and why it came to nothing", async () => {
     const w = world();
     const s = await webhookWorld(w);
-    await s.recorder("one");
+    await s.webhooks("one");
     await s.register(anEndpoint("a"));
     const asked = aTask("t1", { ...once, to: "+15550123", metadata: { order: 42 } });
     await live(w, s, asked, lineGiven, (task) => callMoved(task, "busy", { sipCode: 486 }));
@@ -103,7 +103,7 @@ describe("an endpoint", () => {
   test("is told of an attempt that is repeated, and of the life that a person gave a task again", async () => {
     const w = world();
     const s = await webhookWorld(w);
-    await s.recorder("one");
+    await s.webhooks("one");
     await s.register(anEndpoint("a", { events: ["task.queued", "task.busy", "task.completed"] }));
     const busy: Say = (task) => callMoved(task, "busy");
     const twice = { retry: { maxAttempts: 2, initialMs: 0, maxMs: 0 } };
@@ -114,7 +114,7 @@ describe("an endpoint", () => {
     expect(toldOf(s, "t1")).toEqual(wanted);
   });
 
-  test("is told all of a task in order that went on while no recorder ran, and after it was down", async () => {
+  test("is told all of a task in order that went on while no instance ran, and after it was down", async () => {
     const w = world();
     let isDown = true;
     const s = await webhookWorld(w, () => ({ status: isDown ? 503 : 200 }));
@@ -123,7 +123,7 @@ describe("an endpoint", () => {
     await live(w, s, aTask("t1"), lineGiven, answered, sessionReady, sessionEnded);
     // As it is when the store keeps no more of a task than how it stands now.
     await s.saveTask(become(aTask("t2", once), lineGiven, (task) => callMoved(task, "busy")));
-    await s.recorder("one");
+    await s.webhooks("one");
     await s.save(getReady(aSession("s1")));
     await w.clock.advance(MINUTE_MS);
     expect(new Set(toldOf(s, "t1"))).toEqual(new Set(["1 task.queued"]));

@@ -36,7 +36,7 @@ describe("an endpoint", () => {
   test("is told a session's whole story, in order and once", async () => {
     const w = world();
     const s = await webhookWorld(w);
-    await s.recorder("one");
+    await s.webhooks("one");
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
     await w.clock.advance(2 * MINUTE_MS);
@@ -45,7 +45,7 @@ describe("an endpoint", () => {
   });
 
   test(
-    "is told all of it in order, whatever the network and the store do, however many recorders there are",
+    "is told all of it in order, whatever the network and the store do, however many instances there are",
     HOURS,
     async () => {
       const faults = {
@@ -55,7 +55,7 @@ describe("an endpoint", () => {
       for (const seed of [1, 2, 3, 4, 5, 6, 7, 8]) {
         const w = world(faults, seed, seed % 2 === 0 ? 3 : 1);
         const s = await webhookWorld(w);
-        for (const name of ["one", "two", "three"]) await s.recorder(name);
+        for (const name of ["one", "two", "three"]) await s.webhooks(name);
         await s.register(anEndpoint("a"));
         await w.clock.advance(MINUTE_MS);
         for (const id of ["s1", "s2", "s3"]) await live(w, s, id);
@@ -64,7 +64,7 @@ describe("an endpoint", () => {
         await w.clock.advance(10 * MINUTE_MS);
         for (const id of ["s1", "s2", "s3"]) {
           const mine = s.got.filter(({ event }) => event.sessionId === id);
-          // One that was sent while its recorder lost the queue may come again, with its id.
+          // One that was sent while its instance lost the queue may come again, with its id.
           const firsts = mine.filter(
             ({ event }, i) => mine.findIndex((one) => one.event.id === event.id) === i,
           );
@@ -78,7 +78,7 @@ describe("an endpoint", () => {
   test("is told what it asked for alone, with the session's own numbers", async () => {
     const w = world();
     const s = await webhookWorld(w);
-    await s.recorder("one");
+    await s.webhooks("one");
     await s.register(anEndpoint("a", { events: ["session.ended"] }));
     await s.register(anEndpoint("b", { tenant: "other" }));
     await live(w, s, "s1");
@@ -91,7 +91,7 @@ describe("an endpoint", () => {
     const w = world();
     let isDead = true;
     const s = await webhookWorld(w, ({ to }) => (to === "a" && isDead ? { status: 500 } : { status: 200 }));
-    await s.recorder("one");
+    await s.webhooks("one");
     await s.register(anEndpoint("a"));
     await s.register(anEndpoint("b"));
     for (let i = 0; i < 20; i++) await live(w, s, `s${i}`);
@@ -118,7 +118,7 @@ describe("an endpoint", () => {
     const w = world();
     let isGone = true;
     const s = await webhookWorld(w, () => (isGone ? { status: 410 } : { status: 200 }));
-    await s.recorder("one");
+    await s.webhooks("one");
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
     await w.clock.advance(HOUR_MS);
@@ -146,7 +146,7 @@ describe("an endpoint", () => {
     async () => {
       const w = world();
       const s = await webhookWorld(w, () => ({ status: undefined, reason: "ECONNREFUSED" }));
-      await s.recorder("one");
+      await s.webhooks("one");
       await s.register(anEndpoint("a"));
       await live(w, s, "s1");
       await w.clock.advance(30 * HOUR_MS);
@@ -168,7 +168,7 @@ describe("an endpoint", () => {
     const w = world();
     let isDead = true;
     const s = await webhookWorld(w, () => ({ status: isDead ? 500 : 200 }));
-    await s.recorder("one");
+    await s.webhooks("one");
     await s.register(anEndpoint("a"));
     for (const id of ["s1", "s2"]) await live(w, s, id);
     await w.clock.advance(MINUTE_MS);
@@ -187,7 +187,7 @@ describe("an endpoint", () => {
   test("is not told more once it is removed, and its queue goes with it", async () => {
     const w = world();
     const s = await webhookWorld(w, () => ({ status: 500 }));
-    await s.recorder("one");
+    await s.webhooks("one");
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
     await w.clock.advance(MINUTE_MS);
@@ -201,20 +201,20 @@ describe("an endpoint", () => {
   });
 });
 
-describe("recorders", () => {
+describe("several webhooks services", () => {
   test("that die while they deliver leave it to another, which repeats only what was in hand", async () => {
     const w = world();
     let isSlow = true;
     const s = await webhookWorld(w, ({ by }) =>
       isSlow && by === "one" ? new Promise<Posted>(() => {}) : { status: 200 },
     );
-    const one = await s.recorder("one");
+    const one = await s.webhooks("one");
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
     expect(s.got).toHaveLength(1);
     (one.bus as unknown as { crash(): void }).crash();
     isSlow = false;
-    await s.recorder("two");
+    await s.webhooks("two");
     await w.clock.advance(2 * MINUTE_MS);
     expect(s.got.filter(({ by }) => by === "two").map(({ event }) => event.sequence)).toEqual([1, 2, 3]);
     expect((await s.queue("a"))?.delivered).toBe(3);
@@ -224,13 +224,13 @@ describe("recorders", () => {
     const w = world();
     let isDead = true;
     const s = await webhookWorld(w, () => (isDead ? { status: 503 } : { status: 200 }));
-    const recorders = { one: await s.recorder("one"), two: await s.recorder("two") };
+    const instances = { one: await s.webhooks("one"), two: await s.webhooks("two") };
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
     await w.clock.advance(10 * MINUTE_MS);
-    const owner = (await s.queue("a"))?.owner as keyof typeof recorders;
+    const owner = (await s.queue("a"))?.owner as keyof typeof instances;
     isDead = false;
-    await recorders[owner].stop();
+    await instances[owner].stop();
     expect((await s.queue("a"))?.owner).not.toBe(owner);
     const tries = s.got.length;
     await w.clock.advance(10 * MINUTE_MS);
@@ -243,7 +243,7 @@ describe("recorders", () => {
   test("tell nothing again when they read everything once more", async () => {
     const w = world();
     const s = await webhookWorld(w);
-    const one = await s.recorder("one");
+    const one = await s.webhooks("one");
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
     await w.clock.advance(MINUTE_MS);
@@ -258,7 +258,7 @@ describe("recorders", () => {
         entry?.revision ?? 0,
       ),
     );
-    await s.recorder("two");
+    await s.webhooks("two");
     await w.clock.advance(HOUR_MS);
     expect(s.got).toHaveLength(3);
     expect(w.server.stored(webhooks)).toHaveLength(3);
@@ -268,7 +268,7 @@ describe("recorders", () => {
     const w = world();
     let failures = 1;
     const s = await webhookWorld(w, () => (failures-- > 0 ? { status: 500 } : { status: 200 }));
-    await s.recorder("one");
+    await s.webhooks("one");
     await s.register(anEndpoint("a"));
     await s.save(getReady(aSession("s1", { metadata: { name: "Erika Muster" } })));
     await w.clock.advance(MINUTE_MS);

@@ -103,7 +103,7 @@ describe("figures of calls", () => {
 describe("figures that are kept", () => {
   function scene() {
     const { clock, connect, outcome } = world();
-    const bus = connect("recorder");
+    const bus = connect("calls");
     const keeper = (name: string, change = (bus: Bus): Bus => bus) =>
       new KpiWriter({
         bus: change(connect(name)),
@@ -118,7 +118,7 @@ describe("figures that are kept", () => {
     return { bus, clock, outcome, keeper, stored };
   }
 
-  test("equal a recomputation after repeated, replaced and reordered calls, by two recorders", async () => {
+  test("equal a recomputation after repeated, replaced and reordered calls, by two instances", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.tuple(someCall, fc.constantFrom("store", "one", "two", "both")), { maxLength: 25 }),
@@ -129,7 +129,7 @@ describe("figures that are kept", () => {
           for (const [call, what] of steps) {
             await outcome(bus.streams.publish(calls, call));
             said.push(call);
-            // Either recorder may have stored it, and may be told twice.
+            // Either instance may have stored it, and may be told twice.
             for (const each of what === "one" ? [one, one] : what === "two" ? [two] : [one, two])
               each.note(call);
             const { tenant } = call;

@@ -140,14 +140,14 @@ describe("the API", () => {
     expect(rig.said()[0]).toMatchObject({ profile: "support", provider: "livekit" });
   });
 
-  it("shows the profiles of providers in health: failed without a connector, running with one", async () => {
+  it("shows the profiles of providers in health: failed without a providers service, running with one", async () => {
     rig = await startRig({ env: { GREENROOM_PROVIDERS: PROVIDERS } });
     const before = (await rig.get("/api/health")).body;
     expect(before.profiles.support).toMatchObject({ provider: "livekit", status: "failed" });
-    expect(before.profiles.support.error).toContain("npm run connector");
-    expect(before.services.connector).toEqual({ status: "stopped", instances: 0 });
+    expect(before.profiles.support.error).toContain("npm run providers");
+    expect(before.services.providers).toEqual({ status: "stopped", instances: 0 });
     rig.bus.core.publishTransient(serviceHeartbeats, {
-      service: "connector",
+      service: "providers",
       instance: "c-1",
       pid: 1,
       status: "running",

@@ -5,7 +5,7 @@ import { tasks } from "../../../../../libs/contracts/buckets.ts";
 import { sessionEvents, taskRequests } from "../../../../../libs/contracts/streams.ts";
 import { systemClock } from "../../../../../libs/runtime/clock.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
-import { startOutbound } from "../../../../../services/tasks/tasks.ts";
+import { startTasks } from "../../../../../services/tasks/tasks.ts";
 import { until } from "../../../../kit/until.ts";
 import { type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
 
@@ -18,21 +18,21 @@ afterEach(async () => {
 
 const limits = { perTenant: 20, perProvider: () => 20, total: 100, callingHours: undefined };
 
-async function open({ withOutbound = true, env = {} } = {}) {
+async function open({ withTasks = true, env = {} } = {}) {
   const rig = await startRig({ env });
   stops.push(() => rig.stop());
-  const outbound = async () => {
-    const running = await startOutbound({
-      bus: rig.server.connect("outbound"),
+  const tasks = async () => {
+    const running = await startTasks({
+      bus: rig.server.connect("tasks"),
       clock: systemClock,
       log: silentLog,
-      instance: "outbound-1",
+      instance: "tasks-1",
       settings: { limits, rate: 1000, deadlineMs: { attempt: 60_000 }, providerOf: () => "pool" },
     });
     stops.unshift(() => running.stop());
   };
-  if (withOutbound) await outbound();
-  return { rig, outbound };
+  if (withTasks) await tasks();
+  return { rig, tasks };
 }
 
 const aTask = (more: object = {}) => ({ to: "+15550100", profile: "echo", ...more });
@@ -114,14 +114,14 @@ describe("POST /api/tasks", () => {
     expect((await rig.post("/api/tasks", aTask({ profile: "sales" }))).status).toBe(404);
   });
 
-  test("a task that no outbound process has taken in is there, and can be canceled", async () => {
-    const { rig, outbound } = await open({ withOutbound: false });
+  test("a task that the tasks service has not taken in yet is there, and can be canceled", async () => {
+    const { rig, tasks } = await open({ withTasks: false });
     const { body } = await rig.post("/api/tasks", aTask());
     const seen = await rig.get(`/api/tasks/${body.taskId}`);
     expect(seen.body).toMatchObject({ state: "queued", attempt: 0, createdAt: null, provider: null });
     const canceled = await rig.post(`/api/tasks/${body.taskId}/cancel`);
     expect([canceled.status, canceled.body.state]).toEqual([202, "queued"]);
-    await outbound();
+    await tasks();
     await until(
       async () => ["canceled", "completed"].includes((await rig.get(`/api/tasks/${body.taskId}`)).body.state),
       { what: "it is canceled", timeoutMs: 20_000 },
@@ -208,7 +208,7 @@ describe("POST /api/tasks/bulk", () => {
     rig.app.inject({ method: "POST", url: "/api/tasks/bulk", payload, headers: { "content-type": type } });
 
   test("takes NDJSON, answers a line for each in its order, and refuses only what is wrong", async () => {
-    const { rig } = await open({ withOutbound: false });
+    const { rig } = await open({ withTasks: false });
     const body = [
       JSON.stringify(aTask({ idempotencyKey: "a" })),
       "",
@@ -236,7 +236,7 @@ describe("POST /api/tasks/bulk", () => {
   });
 
   test("takes a JSON array, also one that is cut off", async () => {
-    const { rig } = await open({ withOutbound: false });
+    const { rig } = await open({ withTasks: false });
     const text = JSON.stringify(
       [aTask(), 7, aTask({ metadata: { text: 'a "],[" and a \\ in a string' } })],
       null,
@@ -253,7 +253,7 @@ describe("POST /api/tasks/bulk", () => {
   });
 
   test("answers while it reads, and holds no more of the body than it can store", async () => {
-    const { rig } = await open({ withOutbound: false });
+    const { rig } = await open({ withTasks: false });
     await rig.app.listen({ host: "127.0.0.1", port: 0 });
     const address = rig.app.server.address() as { port: number };
     const got: string[] = [];
@@ -284,7 +284,7 @@ describe("POST /api/tasks/bulk", () => {
   });
 
   test("may take longer to arrive than other requests may, and is cut when its client is gone", async () => {
-    const { rig } = await open({ withOutbound: false, env: { GREENROOM_REQUEST_TIMEOUT_MS: "300" } });
+    const { rig } = await open({ withTasks: false, env: { GREENROOM_REQUEST_TIMEOUT_MS: "300" } });
     await rig.app.listen({ host: "127.0.0.1", port: 0 });
     const { port } = rig.app.server.address() as { port: number };
     let text = "";
@@ -313,7 +313,7 @@ describe("POST /api/tasks/bulk", () => {
   });
 
   test("stops at 10,000 tasks and at its own limit of bytes, and says so at the end", async () => {
-    const { rig } = await open({ withOutbound: false, env: { GREENROOM_BULK_LIMIT_BYTES: "2000000" } });
+    const { rig } = await open({ withTasks: false, env: { GREENROOM_BULK_LIMIT_BYTES: "2000000" } });
     const answer = linesOf((await bulk(rig, "7\n".repeat(10_001))).payload);
     expect(answer).toHaveLength(10_001);
     expect(answer.at(-1)).toMatchObject({
@@ -327,7 +327,7 @@ describe("POST /api/tasks/bulk", () => {
   });
 
   test("is not held up by a store that is away: the rest is refused at once", async () => {
-    const { rig } = await open({ withOutbound: false });
+    const { rig } = await open({ withTasks: false });
     rig.server.setFaults({ full: true });
     const answer = linesOf((await bulk(rig, `${JSON.stringify(aTask())}\n`.repeat(500))).payload);
     expect(answer.at(-1)).toEqual({ done: true, accepted: 0, refused: 500 });
@@ -335,7 +335,7 @@ describe("POST /api/tasks/bulk", () => {
   });
 });
 
-test("the sessions of tasks are asked for by outbound, and name their call", async () => {
+test("the sessions of tasks are asked for by tasks, and name their call", async () => {
   const { rig } = await open();
   const { taskId } = (await rig.post("/api/tasks", aTask())).body;
   await become(rig, taskId, "inProgress");

@@ -33,7 +33,7 @@ const aLaunch = (changed: Partial<LaunchRecord> = {}): LaunchRecord => ({
   profile: "support",
   room: ROOM,
   state: "launched",
-  by: "connector-1",
+  by: "control-1",
   takeovers: 0,
   at: AT,
   writeId: "op",

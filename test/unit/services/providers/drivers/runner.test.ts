@@ -23,9 +23,9 @@ const unreachable = async () => {
 
 async function started(options: Parameters<typeof runtimeWorld>[0] = {}) {
   const world = await runtimeWorld(options);
-  const connector = await world.connector("connector-1");
+  const control = await world.control("control-1");
   const session = () => world.all()[0];
-  return { world, connector, session };
+  return { world, control, session };
 }
 
 /** One whose agent was claimed, is in the room with its caller, and said that it is ready. */
@@ -182,33 +182,33 @@ describe("an agent runner", () => {
     expect(session()?.history.find(({ reason }) => reason?.includes("answers nothing"))).toBeDefined();
   });
 
-  it("that is asked while its connector dies is asked again by the next, with the same id", async () => {
-    const { world, connector, session } = await started();
+  it("that is asked while its instance dies is asked again by the next, with the same id", async () => {
+    const { world, control, session } = await started();
     world.runner.script.push(() => new Promise(() => {}));
     await world.handOff(aHandoff());
     await world.until(() => world.runner.seen.length === 1, "the asking");
-    connector.kill();
-    await world.connector("connector-2");
+    control.kill();
+    await world.control("control-2");
     await world.until(() => world.runner.seen.length === 2, "the next asking");
     expect(world.runner.seen[1]).toEqual(world.runner.seen[0]);
     expect(session()).toMatchObject({ state: "dispatched", attempt: 1 });
   });
 });
 
-describe("a connector that stops", () => {
+describe("a providers service that stops", () => {
   test.each([
     ["while its request is under way", () => new Promise<Response>(() => {})],
     ["while it waits before it asks again", unreachable],
   ])("%s leaves the launch to another at once, and no attempt is lost", async (_what, once) => {
-    const { world, connector, session } = await started();
+    const { world, control, session } = await started();
     world.runner.script.push(once);
     await world.handOff(aHandoff());
     await world.until(() => world.runner.seen.length === 1, "the asking");
     const stoppedAtMs = world.clock.monotonic();
-    await connector.stop();
+    await control.stop();
     expect(world.clock.monotonic() - stoppedAtMs).toBeLessThan(1000);
     expect(session()).toMatchObject({ state: "dispatched", attempt: 1, failures: 0 });
-    await world.connector("connector-2");
+    await world.control("control-2");
     await world.until(() => world.runner.seen.length === 2, "the next asking");
     expect(world.runner.seen[1]).toEqual(world.runner.seen[0]);
     const claimed = await world.outcome(world.claim(`${session()?.sessionId}-1`));
@@ -311,17 +311,14 @@ describe("the request", () => {
 });
 
 describe("the settings", () => {
-  const setUp = ({ rules = "", ...env }: Record<string, string>, said: string[] = []) =>
-    setUpRunner(readConfig(runnerSettings, env, []), parseProviderRules(rules), {
-      info: (text: unknown) => said.push(String(text)),
-    } as never);
+  const setUp = ({ rules = "", ...env }: Record<string, string>) =>
+    setUpRunner(readConfig(runnerSettings, env, []), parseProviderRules(rules));
   const launcher = { AGENT_LAUNCHER_URL: "http://runner:4100", AGENT_LAUNCHER_SECRET: RUNNER_SECRET };
 
   it("name the runner, the secrets and the claim's address", () => {
     const set = setUp({
       ...launcher,
       AGENT_LAUNCHER_SECRET: `${RUNNER_SECRET}, ${RUNNER_SECRET}`,
-      LAUNCHER_ENABLED: "true",
       CONTROL_PLANE_BASE_URL: "https://api.example/",
     });
     expect(set.launcherUrl).toBe("http://runner:4100/runtime/agent-sessions/launch");
@@ -330,18 +327,8 @@ describe("the settings", () => {
     expect(setUp({}).claimUrlOf("d-1")).toBeUndefined();
   });
 
-  it("say of a poll's interval that nothing is polled", () => {
-    const said: string[] = [];
-    setUp({ INGESTION_POLL_INTERVAL_MS: "1000" }, said);
-    expect(said.join()).toContain("INGESTION_POLL_INTERVAL_MS is ignored");
-    said.length = 0;
-    setUp({}, said);
-    expect(said).toEqual([]);
-  });
-
   test.each<[string, Record<string, string>, RegExp]>([
-    ["a claimer", { CLAIMER_ENABLED: "true" }, /CLAIMER_ENABLED: a connector claims nothing/],
-    ["a launcher that nobody can find", { LAUNCHER_ENABLED: "true" }, /AGENT_LAUNCHER_URL/],
+    ["a claimer", { CLAIMER_ENABLED: "true" }, /CLAIMER_ENABLED: Greenroom claims nothing itself/],
     ["a launcher that can't sign", { AGENT_LAUNCHER_URL: "http://r" }, /AGENT_LAUNCHER_SECRET/],
     ["a profile's runner that nobody can find", { rules: "a=webhook" }, /"a" has no agent runner/],
     ["a profile's runner that can't be signed for", { rules: "a=webhook:http://r" }, /AGENT_LAUNCHER_SECRET/],

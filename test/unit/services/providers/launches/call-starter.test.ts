@@ -1,4 +1,4 @@
-// Telephone calls into a room where a warm agent waits: dispatcher and connectors together, with scripted telephones.
+// Telephone calls into a room where a warm agent waits: dispatcher and providers services together, with scripted telephones.
 
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
@@ -12,8 +12,8 @@ const HUNG_UP = { status: "hungUp", unanswered: true, providerReason: "ended bef
 
 describe("a call by SIP", () => {
   test("is dialled once when its agent is ready, into the agent's room, and told how it goes", async () => {
-    const { connector, call, dialled, phones, launchWhen, record, when, clock } = await callWorld();
-    await connector("c-1");
+    const { providers, call, dialled, phones, launchWhen, record, when, clock } = await callWorld();
+    await providers("c-1");
     await call("s", { call: { to: "+15550100", from: "+15550199" }, user: { id: "ann", name: "Ann" } });
     const dial = await dialled();
     expect(record("s")?.state).toBe("ready");
@@ -57,8 +57,8 @@ describe("a call by SIP", () => {
   });
 
   test("is not dialled before its agent is ready, nor when the session names nobody", async () => {
-    const { connector, call, phones, clock, request } = await callWorld();
-    await connector("c-1");
+    const { providers, call, phones, clock, request } = await callWorld();
+    await providers("c-1");
     await call("s");
     await clock.advance(150);
     expect(phones.dialled).toEqual([]);
@@ -74,8 +74,8 @@ describe("a call by SIP", () => {
   ] as const)(
     "that SIP %i ends expires, as one whose user never came",
     async (sipCode, words, status, reason) => {
-      const { connector, call, dialled, when, launchWhen, phones } = await callWorld();
-      await connector("c-1");
+      const { providers, call, dialled, when, launchWhen, phones } = await callWorld();
+      await providers("c-1");
       await call("s");
       (await dialled()).settle({ is: "refused", sipCode, reason: `SIP ${sipCode} ${words}` });
       const record = await when("s", "ended");
@@ -89,8 +89,8 @@ describe("a call by SIP", () => {
   );
 
   test("that rings out expires", async () => {
-    const { connector, call, dialled, when, launchWhen } = await callWorld();
-    await connector("c-1");
+    const { providers, call, dialled, when, launchWhen } = await callWorld();
+    await providers("c-1");
     await call("s");
     (await dialled()).settle({ is: "rang out", reason: "LiveKit said: canceled sip request timed out" });
     expect(await when("s", "ended")).toMatchObject({ endedReason: "expired" });
@@ -113,8 +113,8 @@ describe("a call by SIP", () => {
       { status: "failed", providerReason: "sip not connected (redis required)" },
     ],
   ])("that could not be made ends by its provider's fault, and is not made again", async (dial, told) => {
-    const { connector, call, dialled, when, launchWhen, phones, clock } = await callWorld();
-    await connector("c-1");
+    const { providers, call, dialled, when, launchWhen, phones, clock } = await callWorld();
+    await providers("c-1");
     await call("s");
     (await dialled()).settle(dial);
     const record = await when("s", "ended");
@@ -126,8 +126,8 @@ describe("a call by SIP", () => {
   });
 
   test("without a trunk is refused, and says which setting is missing; nothing counts as dialled", async () => {
-    const { connector, call, when, launchWhen, phones, client, outcome } = await callWorld();
-    await connector("c-1");
+    const { providers, call, when, launchWhen, phones, client, outcome } = await callWorld();
+    await providers("c-1");
     const sales = { status: "running" as const, warm: 9, hot: 0, warming: 0, busy: 0, max: 99 };
     const before = await outcome(client.kv.get(hosts, "h1"));
     await outcome(
@@ -142,8 +142,8 @@ describe("a call by SIP", () => {
   });
 
   test("is put out of the room when the session ends while it rings, and nobody takes that for no answer", async () => {
-    const { connector, call, dialled, phones, launchWhen, endAsked, when, clock } = await callWorld();
-    await connector("c-1");
+    const { providers, call, dialled, phones, launchWhen, endAsked, when, clock } = await callWorld();
+    await providers("c-1");
     await call("s");
     const dial = await dialled();
     phones.line(dial, "ringing");
@@ -158,8 +158,8 @@ describe("a call by SIP", () => {
   });
 
   test("whose room LiveKit closed with the session isn't told as unanswered", async () => {
-    const { connector, call, dialled, phones, launchWhen, endAsked, when } = await callWorld();
-    await connector("c-1");
+    const { providers, call, dialled, phones, launchWhen, endAsked, when } = await callWorld();
+    await providers("c-1");
     await call("s");
     const dial = await dialled();
     phones.line(dial, "ringing");
@@ -171,8 +171,8 @@ describe("a call by SIP", () => {
   });
 
   test("that was answered as its session ended was answered", async () => {
-    const { connector, call, dialled, phones, launchWhen, endAsked } = await callWorld();
-    await connector("c-1");
+    const { providers, call, dialled, phones, launchWhen, endAsked } = await callWorld();
+    await providers("c-1");
     await call("s");
     const dial = await dialled();
     phones.line(dial, "ringing");
@@ -183,9 +183,9 @@ describe("a call by SIP", () => {
   });
 
   test("that was hung up is told so, also when its end could not be saved at first", async () => {
-    const { connector, call, dialled, phones, launchWhen, endAsked } = await callWorld();
+    const { providers, call, dialled, phones, launchWhen, endAsked } = await callWorld();
     let failures = 0;
-    await connector("c-1", (bus) => {
+    await providers("c-1", (bus) => {
       const update: Bus["kv"]["update"] = async (bucket, value, revision) => {
         const isEnd = bucket.name === "launches" && (value as { state?: string }).state === "over";
         if (isEnd && ++failures <= 2) throw new GreenroomError("storage_unavailable", "no leader");
@@ -203,23 +203,23 @@ describe("a call by SIP", () => {
   });
 
   test("that nobody can tell the end of is unknown when its session ends", async () => {
-    const { connector, call, dialled, phones, launchWhen, endAsked } = await callWorld();
-    const first = await connector("c-1");
+    const { providers, call, dialled, phones, launchWhen, endAsked } = await callWorld();
+    const first = await providers("c-1");
     await call("s");
     const dial = await dialled();
     phones.line(dial, "ringing");
     await launchWhen("s", (launch) => launch.call?.status === "ringing");
     first.kill();
     await endAsked("s");
-    await connector("c-2");
+    await providers("c-2");
     const { call: told } = await launchWhen("s", ({ state }) => state === "over");
     expect(told).toMatchObject({ status: "unknown" });
   });
 
   test("is not made anew when its agent is handed over, and goes on with the next agent", async () => {
-    const { connector, call, dialled, phones, launchWhen, when, say, clock, assigns } = await callWorld();
-    await connector("c-1");
-    await connector("c-2");
+    const { providers, call, dialled, phones, launchWhen, when, say, clock, assigns } = await callWorld();
+    await providers("c-1");
+    await providers("c-2");
     await call("s");
     const dial = await dialled();
     phones.answer(dial);
@@ -235,23 +235,23 @@ describe("a call by SIP", () => {
   });
 });
 
-/** A telephone rings when the connector that dialled dies; another one is there by then. */
+/** A telephone rings when the instance that dialed dies; another one is there by then. */
 async function followedByAnother() {
   const world = await callWorld();
-  const first = await world.connector("c-1");
+  const first = await world.providers("c-1");
   await world.call("s");
   const dial = await world.dialled();
   world.phones.line(dial, "ringing");
   await world.launchWhen("s", (launch) => launch.call?.status === "ringing");
   first.kill();
-  await world.connector("c-2");
+  await world.providers("c-2");
   return { ...world, dial };
 }
 
-describe("with several connectors", () => {
+describe("with several providers services", () => {
   test("one of them dials", async () => {
-    const { connector, call, dialled, phones, clock } = await callWorld();
-    for (const name of ["c-1", "c-2", "c-3"]) await connector(name);
+    const { providers, call, dialled, phones, clock } = await callWorld();
+    for (const name of ["c-1", "c-2", "c-3"]) await providers(name);
     for (const id of ["a", "b", "c", "d"]) await call(id);
     await dialled(4);
     await clock.advance(20_000);
@@ -260,7 +260,7 @@ describe("with several connectors", () => {
     );
   });
 
-  test("another follows a telephone that rings when its connector dies, and doesn't dial again", async () => {
+  test("another follows a telephone that rings when its instance dies, and does not dial again", async () => {
     const { dial, phones, launchWhen, when, clock } = await followedByAnother();
     await launchWhen("s", ({ by }) => by === "c-2");
     phones.line(dial, "active");
@@ -271,7 +271,7 @@ describe("with several connectors", () => {
     expect(phones.dialled).toHaveLength(1);
   });
 
-  test("a call whose connector died, and whose callee is gone unanswered, is unknown and not dialled again", async () => {
+  test("a call whose instance died, and whose callee left unanswered, is unknown and not dialed again", async () => {
     const { dial, phones, launchWhen, when, clock } = await followedByAnother();
     phones.line(dial, undefined);
     expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error", fault: "provider" });
@@ -282,8 +282,8 @@ describe("with several connectors", () => {
     expect(phones.dialled).toHaveLength(1);
   });
 
-  test("an intent that its connector may have dialled on is unknown when nobody is in the room", async () => {
-    const { call, client, when, launch, phones, connector, outcome, launchWhen, clock } = await callWorld();
+  test("an intent that its instance may have dialed on is unknown when nobody is in the room", async () => {
+    const { call, client, when, launch, phones, providers, outcome, launchWhen, clock } = await callWorld();
     await call("s");
     await when("s", "ready");
     await outcome(
@@ -306,7 +306,7 @@ describe("with several connectors", () => {
         0,
       ),
     );
-    await connector("c-1");
+    await providers("c-1");
     expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error" });
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
       call: { status: "unknown" },
@@ -320,10 +320,10 @@ describe("with several connectors", () => {
 
 describe("when LiveKit is away", () => {
   test("a request that never went out is made again, and dials once", async () => {
-    const { connector, call, dialled, phones, launchWhen } = await callWorld();
+    const { providers, call, dialled, phones, launchWhen } = await callWorld();
     const away = { is: "not sent" as const, reason: "LiveKit can't be reached: ECONNREFUSED" };
     phones.mishaps.push(away, away, away);
-    await connector("c-1");
+    await providers("c-1");
     await call("s");
     phones.answer(await dialled());
     await launchWhen("s", (launch) => launch.call?.status === "answered");
@@ -331,11 +331,11 @@ describe("when LiveKit is away", () => {
   });
 
   test("a request that never goes out fails, and nobody was called", async () => {
-    const { connector, call, when, phones, launchWhen } = await callWorld();
+    const { providers, call, when, phones, launchWhen } = await callWorld();
     phones.mishaps.push(
       ...Array.from({ length: 9 }, () => ({ is: "not sent" as const, reason: "ECONNREFUSED" })),
     );
-    await connector("c-1");
+    await providers("c-1");
     await call("s");
     expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error" });
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
@@ -345,12 +345,12 @@ describe("when LiveKit is away", () => {
   });
 
   test("a session that ends before the request could go out calls nobody", async () => {
-    const { connector, call, phones, endAsked, when, clock } = await callWorld();
+    const { providers, call, phones, endAsked, when, clock } = await callWorld();
     phones.mishaps.push(
       { is: "not sent", reason: "ECONNREFUSED" },
       { is: "not sent", reason: "ECONNREFUSED" },
     );
-    await connector("c-1");
+    await providers("c-1");
     await call("s");
     await when("s", "ready");
     await endAsked("s");
@@ -360,9 +360,9 @@ describe("when LiveKit is away", () => {
   });
 
   test("an answer that was lost is looked up, and dials once", async () => {
-    const { connector, call, dialled, phones, launchWhen, record, clock } = await callWorld();
+    const { providers, call, dialled, phones, launchWhen, record, clock } = await callWorld();
     phones.mishaps.push({ is: "unclear", reason: "LiveKit gave no answer to the call: ECONNRESET" });
-    await connector("c-1");
+    await providers("c-1");
     await call("s");
     const dial = await dialled();
     phones.line(dial, "ringing");
@@ -375,8 +375,8 @@ describe("when LiveKit is away", () => {
   });
 
   test("nothing is decided of a call that goes on", async () => {
-    const { connector, call, dialled, phones, launchWhen, record, clock } = await callWorld();
-    await connector("c-1");
+    const { providers, call, dialled, phones, launchWhen, record, clock } = await callWorld();
+    await providers("c-1");
     await call("s");
     phones.answer(await dialled());
     await launchWhen("s", (launch) => launch.call?.status === "answered");

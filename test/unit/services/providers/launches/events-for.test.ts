@@ -26,7 +26,7 @@ const aLaunch = (changed: Partial<LaunchRecord> = {}): LaunchRecord => ({
   profile: "support",
   room: "session-s",
   state: "launched",
-  by: "connector-1",
+  by: "providers-1",
   takeovers: 0,
   externalId: "AD_1",
   at: AT,

@@ -1,4 +1,4 @@
-// Connectors on a bus that drops, repeats, delays and loses answers, and that die: what must hold all the same.
+// Providers services that die, on a bus that drops, repeats, delays and loses answers: what must hold all the same.
 import { expect, test } from "vitest";
 import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
 import { AT } from "../../../../kit/fixtures/sessions.ts";
@@ -25,13 +25,13 @@ const FAULTS = {
 
 test.each(SEEDS)("every session is decided, and no attempt is launched twice (seed %i)", async (seed) => {
   const random = createRandom(seed);
-  const { clock, server, connector, request, provider, record, launch, client, outcome } =
+  const { clock, server, providers, request, provider, record, launch, client, outcome } =
     await providerWorld({
       janitor: true,
       seed,
     });
   provider.first = { is: "ready", users: 1 };
-  const connectors = [await connector("c-1"), await connector("c-2")];
+  const instances = [await providers("c-1"), await providers("c-2")];
   /** What the test itself needs is done in a moment of calm: it isn't what is tried. */
   const inCalm = async <T>(work: () => Promise<T>): Promise<T> => {
     server.calm();
@@ -46,8 +46,8 @@ test.each(SEEDS)("every session is decided, and no attempt is launched twice (se
     await clock.advance(random() * 2000);
     // One dies now and then, another comes; and an agent is lost.
     if (random() < 0.4) {
-      connectors.shift()?.kill();
-      connectors.push(await inCalm(() => connector(`c-${next++}`)));
+      instances.shift()?.kill();
+      instances.push(await inCalm(() => providers(`c-${next++}`)));
     }
     const job = provider.jobs[Math.floor(random() * provider.jobs.length)];
     if (job !== undefined && random() < 0.3) job.observation = { is: "launched" };

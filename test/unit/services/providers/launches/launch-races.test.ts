@@ -1,4 +1,4 @@
-// What connectors must get right when two things happen to one launch at once.
+// What the providers service must get right when two things happen to one launch at once.
 
 import { expect, test } from "vitest";
 import { overrideBus } from "../../../../../libs/bus/override-bus.ts";
@@ -9,14 +9,14 @@ import { sleep } from "../../../../../libs/runtime/clock.ts";
 import type { ProviderDriver } from "../../../../../services/providers/drivers/driver.ts";
 import { providerWorld } from "../../../../kit/worlds/provider-world.ts";
 
-test("a launch is not launched by a connector that was stopped before it asked, once another has", async () => {
-  const { connector, request, when, provider, launch, clock } = await providerWorld();
+test("an instance that was stopped before it asked does not launch what another has launched", async () => {
+  const { providers, request, when, provider, launch, clock } = await providerWorld();
   let goOn: () => void = () => {};
   const heard = new Promise<void>((resolve) => {
     goOn = resolve;
   });
   // It has accepted, and reads the record once more when it is stopped.
-  const first = await connector("c-1", (bus) =>
+  const first = await providers("c-1", (bus) =>
     overrideBus(bus, {
       kv: {
         watch: (bucket, see) => bus.kv.watch(bucket, bucket.name === sessions.name ? () => {} : see),
@@ -31,7 +31,7 @@ test("a launch is not launched by a connector that was stopped before it asked, 
   await request("s");
   expect(await clock.runUntil(() => launch("s") !== undefined, 10_000)).toBe(true);
   first.pause();
-  await connector("c-2");
+  await providers("c-2");
   provider.first = { is: "ready", users: 1 };
   expect(await when("s", "ready")).toMatchObject({ attempt: 1 });
   expect(launch("s")).toMatchObject({ by: "c-2", takeovers: 1 });
@@ -43,7 +43,7 @@ test("a launch is not launched by a connector that was stopped before it asked, 
 });
 
 test("a launch is ended once with its provider when it is told so twice while it is looked at", async () => {
-  const { connector, request, when, provider, launch, client, clock, outcome } = await providerWorld();
+  const { providers, request, when, provider, launch, client, clock, outcome } = await providerWorld();
   let looks = 0;
   const slow: ProviderDriver = {
     name: provider.name,
@@ -60,7 +60,7 @@ test("a launch is ended once with its provider when it is told so twice while it
       return provider.end(of, reason);
     },
   };
-  await connector("c-1", undefined, slow);
+  await providers("c-1", undefined, slow);
   provider.first = { is: "ready", users: 1 };
   await request("s");
   await when("s", "ready");

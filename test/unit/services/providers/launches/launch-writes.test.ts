@@ -1,4 +1,4 @@
-// What a connector saves of its launches, and whose it takes it for when an answer of the store was lost.
+// What the providers service saves of its launches, and whose it takes it for when an answer of the store was lost.
 
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
@@ -9,11 +9,11 @@ import type { LaunchRecord } from "../../../../../libs/contracts/providers/provi
 import { sleep } from "../../../../../libs/runtime/clock.ts";
 import { providerWorld } from "../../../../kit/worlds/provider-world.ts";
 
-describe("what a connector writes of a launch", () => {
+describe("what an instance writes of a launch", () => {
   test("and what is stored though the answer was lost, is its own: it goes on from there at once", async () => {
-    const { connector, request, when, provider, launch } = await providerWorld();
+    const { providers, request, when, provider, launch } = await providerWorld();
     let lost = 0;
-    await connector("c-1", (bus) => losingFirst(bus, "launched", () => lost++));
+    await providers("c-1", (bus) => losingFirst(bus, "launched", () => lost++));
     await request("s");
     await when("s", "dispatched");
     provider.first = { is: "launched" };
@@ -24,9 +24,9 @@ describe("what a connector writes of a launch", () => {
   });
 
   test("is its own too when it is the intent: nobody was asked, and it is over when nobody wants it", async () => {
-    const { clock, connector, request, when, provider, launch } = await providerWorld();
+    const { clock, providers, request, when, provider, launch } = await providerWorld();
     let lost = 0;
-    await connector("c-1", (bus) => losingFirst(bus, "intended", () => lost++));
+    await providers("c-1", (bus) => losingFirst(bus, "intended", () => lost++));
     provider.first = { is: "ready" };
     await request("s");
     await when("s", "ready", 2, 8000);
@@ -36,8 +36,8 @@ describe("what a connector writes of a launch", () => {
   });
 
   test("is over once", async () => {
-    const { clock, connector, request, server, when, provider } = await providerWorld();
-    await connector("c-1");
+    const { clock, providers, request, server, when, provider } = await providerWorld();
+    await providers("c-1");
     provider.script.push(async () => ({ is: "refused", reason: "no such agent", retryable: false }));
     await request("s");
     await when("s", "ended");
@@ -47,9 +47,9 @@ describe("what a connector writes of a launch", () => {
   });
 
   test("is a sign of its life, though none of its beats was heard", async () => {
-    const { clock, connector, request, when, provider, launch } = await providerWorld();
-    await connector("c-1");
-    await connector("c-2", (bus) => overrideBus(bus, { core: { subscribe: async () => async () => {} } }));
+    const { clock, providers, request, when, provider, launch } = await providerWorld();
+    await providers("c-1");
+    await providers("c-2", (bus) => overrideBus(bus, { core: { subscribe: async () => async () => {} } }));
     await clock.advance(10_000);
     provider.first = { is: "ready" };
     provider.script.push(async (_order, start) => {

@@ -1,4 +1,4 @@
-// Sessions whose agent a provider brings: dispatcher, connectors and janitor together, with a scripted provider.
+// Sessions whose agent a provider brings: dispatcher, providers services and janitor together, with a scripted provider.
 
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
@@ -20,8 +20,8 @@ const ended = (sessionId: string) =>
 
 describe("a session of a provider", () => {
   test("is launched once, and joined and ready as the provider tells", async () => {
-    const { connector, request, when, provider, launch, livekit } = await providerWorld();
-    await connector("c-1");
+    const { providers, request, when, provider, launch, livekit } = await providerWorld();
+    await providers("c-1");
     await request("s", { metadata: { topic: "billing" }, user: { id: "ann", name: "Ann" } });
     await when("s", "dispatched");
     expect((await livekit.rooms.list()).map(({ name }) => name)).toEqual(["session-s"]);
@@ -51,8 +51,8 @@ describe("a session of a provider", () => {
   });
 
   test("is ended with its provider when it ends, and its launch is over", async () => {
-    const { connector, request, when, provider, launch, client, clock, outcome } = await providerWorld();
-    await connector("c-1");
+    const { providers, request, when, provider, launch, client, clock, outcome } = await providerWorld();
+    await providers("c-1");
     provider.first = { is: "ready", users: 1 };
     await request("s");
     await when("s", "ready");
@@ -65,8 +65,8 @@ describe("a session of a provider", () => {
   });
 
   test("is ended with its provider also when that can't be reached for a while", async () => {
-    const { connector, request, when, provider, launch, client, clock, outcome } = await providerWorld();
-    await connector("c-1");
+    const { providers, request, when, provider, launch, client, clock, outcome } = await providerWorld();
+    await providers("c-1");
     provider.first = { is: "ready" };
     await request("s");
     await when("s", "ready");
@@ -82,8 +82,8 @@ describe("a session of a provider", () => {
   });
 
   test("that nobody takes is asked for again after pauses, and ends for want of capacity", async () => {
-    const { connector, request, when, provider } = await providerWorld({ janitor: true, queueMs: 40_000 });
-    await connector("c-1");
+    const { providers, request, when, provider } = await providerWorld({ janitor: true, queueMs: 40_000 });
+    await providers("c-1");
     provider.first = { is: "untaken", reason: "no worker took the job" };
     await request("s");
     const record = await when("s", "ended", undefined, 180_000);
@@ -98,8 +98,8 @@ describe("a session of a provider", () => {
   });
 
   test("that a worker takes at the second asking becomes ready without a failure", async () => {
-    const { connector, request, when, provider } = await providerWorld();
-    await connector("c-1");
+    const { providers, request, when, provider } = await providerWorld();
+    await providers("c-1");
     provider.first = { is: "untaken", reason: "no worker took the job" };
     await request("s");
     await when("s", "requested", 2);
@@ -109,8 +109,8 @@ describe("a session of a provider", () => {
   });
 
   test("that its provider refuses for good ends at once, with the provider's words and fault", async () => {
-    const { connector, request, when, provider } = await providerWorld();
-    await connector("c-1");
+    const { providers, request, when, provider } = await providerWorld();
+    await providers("c-1");
     provider.script.push(async () => ({ is: "refused", reason: "403: no such runner", retryable: false }));
     await request("s");
     const record = await when("s", "ended");
@@ -120,8 +120,8 @@ describe("a session of a provider", () => {
   });
 
   test("that its provider refuses for now is tried again as often as attempts are allowed", async () => {
-    const { connector, request, when, provider } = await providerWorld();
-    await connector("c-1");
+    const { providers, request, when, provider } = await providerWorld();
+    await providers("c-1");
     const refusal = async () => ({ is: "refused" as const, reason: "503", retryable: true });
     provider.script.push(refusal, refusal, refusal);
     await request("s");
@@ -129,8 +129,8 @@ describe("a session of a provider", () => {
   });
 
   test("whose agent is gone goes on with the next, in the same room", async () => {
-    const { connector, request, when, provider, clock } = await providerWorld();
-    await connector("c-1");
+    const { providers, request, when, provider, clock } = await providerWorld();
+    await providers("c-1");
     provider.first = { is: "ready", users: 1 };
     await request("s");
     const before = await when("s", "ready");
@@ -146,8 +146,8 @@ describe("a session of a provider", () => {
   });
 
   test("whose user left for good ends, and one who is back in time goes on", async () => {
-    const { connector, request, when, provider, clock, record } = await providerWorld();
-    await connector("c-1");
+    const { providers, request, when, provider, clock, record } = await providerWorld();
+    await providers("c-1");
     provider.first = { is: "ready", users: 1 };
     await request("s");
     await when("s", "ready");
@@ -162,8 +162,8 @@ describe("a session of a provider", () => {
   });
 
   test("whose user never comes expires", async () => {
-    const { connector, request, when, provider } = await providerWorld();
-    await connector("c-1");
+    const { providers, request, when, provider } = await providerWorld();
+    await providers("c-1");
     provider.first = { is: "ready", users: 0 };
     await request("s");
     await when("s", "ready");
@@ -172,18 +172,18 @@ describe("a session of a provider", () => {
   });
 });
 
-describe("without any connector", () => {
+describe("without any providers service", () => {
   test("a session waits, is tried again after pauses, and is launched when one comes", async () => {
-    const { connector, request, when, record, provider, clock } = await providerWorld();
+    const { providers, request, when, record, provider, clock } = await providerWorld();
     await request("s");
     await clock.advance(20_000);
     expect(record("s")).toMatchObject({ state: "requested", failures: 0, backoffMs: 5000 });
     expect(record("s")?.attempt).toBeLessThan(12);
     expect(record("s")?.history.at(-1)?.reason).toBe(
-      "no connector is up that would ask the provider livekit",
+      "no providers service is running that would ask the provider livekit",
     );
     provider.first = { is: "ready" };
-    await connector("c-1");
+    await providers("c-1");
     expect(await when("s", "ready")).toMatchObject({ failures: 0 });
     expect(provider.launched).toHaveLength(1);
   });
@@ -199,17 +199,17 @@ describe("without any connector", () => {
   });
 });
 
-describe("when a connector dies", () => {
+describe("when an instance dies", () => {
   test("between the intent and the launch, another takes up and launches once", async () => {
-    const { connector, request, when, provider, launch, clock } = await providerWorld();
-    const first = await connector("c-1");
+    const { providers, request, when, provider, launch, clock } = await providerWorld();
+    const first = await providers("c-1");
     provider.script.push(() => new Promise(() => {}));
     await request("s");
     await when("s", "dispatched");
     await clock.advance(100);
     expect(launch("s")).toMatchObject({ state: "intended", by: "c-1" });
     first.kill();
-    await connector("c-2");
+    await providers("c-2");
     provider.first = { is: "ready" };
     expect(await when("s", "ready")).toMatchObject({ attempt: 1, failures: 0 });
     expect(provider.launched).toEqual(["s.1"]);
@@ -217,8 +217,8 @@ describe("when a connector dies", () => {
   });
 
   test("after the launch and before that was saved, another finds it and launches nothing", async () => {
-    const { connector, request, when, provider, launch, clock } = await providerWorld();
-    const first = await connector("c-1");
+    const { providers, request, when, provider, launch, clock } = await providerWorld();
+    const first = await providers("c-1");
     provider.script.push((_order, start) => {
       start();
       return new Promise(() => {});
@@ -228,15 +228,15 @@ describe("when a connector dies", () => {
     await when("s", "dispatched");
     await clock.advance(100);
     first.kill();
-    await connector("c-2");
+    await providers("c-2");
     expect(await when("s", "ready")).toMatchObject({ attempt: 1, failures: 0 });
     expect(provider.launched).toEqual(["s.1"]);
     expect(launch("s")).toMatchObject({ externalId: "job-1", takeovers: 1 });
   });
 
   test("and nobody can look up what it asked for, that is never asked again", async () => {
-    const { connector, request, when, provider, launch, clock } = await providerWorld();
-    const first = await connector("c-1");
+    const { providers, request, when, provider, launch, clock } = await providerWorld();
+    const first = await providers("c-1");
     provider.canLookUp = false;
     provider.script.push((_order, start) => {
       start();
@@ -246,7 +246,7 @@ describe("when a connector dies", () => {
     await when("s", "dispatched");
     await clock.advance(100);
     first.kill();
-    await connector("c-2");
+    await providers("c-2");
     const record = await when("s", "ended");
     expect(record).toMatchObject({ endedReason: "provider_error", attempt: 1 });
     expect(record.history.at(-1)?.reason).toBe("it keeps no list of what it was asked");
@@ -257,9 +257,9 @@ describe("when a connector dies", () => {
   });
 
   test("while its agent serves, another looks after it and finds its loss", async () => {
-    const { connector, request, when, provider, clock, launch } = await providerWorld();
-    const first = await connector("c-1");
-    await connector("c-2");
+    const { providers, request, when, provider, clock, launch } = await providerWorld();
+    const first = await providers("c-1");
+    await providers("c-2");
     provider.first = { is: "ready", users: 1 };
     const { by } = await (async () => {
       await request("s");
@@ -275,12 +275,12 @@ describe("when a connector dies", () => {
   });
 
   test("in order, another takes up at once", async () => {
-    const { connector, request, when, provider, clock, launch } = await providerWorld();
-    const first = await connector("c-1");
+    const { providers, request, when, provider, clock, launch } = await providerWorld();
+    const first = await providers("c-1");
     provider.first = { is: "ready", users: 1 };
     await request("s");
     await when("s", "ready");
-    await connector("c-2");
+    await providers("c-2");
     await clock.advance(7000);
     await first.stop();
     await clock.advance(1000);
@@ -288,8 +288,8 @@ describe("when a connector dies", () => {
   });
 
   test("only as it seems, being stopped, it leaves to the other what that took up", async () => {
-    const { connector, request, when, provider, clock, launch } = await providerWorld();
-    const first = await connector("c-1");
+    const { providers, request, when, provider, clock, launch } = await providerWorld();
+    const first = await providers("c-1");
     let go: () => void = () => {};
     provider.script.push(
       (_order, start) =>
@@ -303,7 +303,7 @@ describe("when a connector dies", () => {
     await when("s", "dispatched");
     await clock.advance(100);
     first.pause();
-    await connector("c-2");
+    await providers("c-2");
     await when("s", "ready");
     first.resume();
     go();
@@ -314,9 +314,9 @@ describe("when a connector dies", () => {
 });
 
 test("what could not be said is said again, without any janitor", async () => {
-  const { connector, request, when, provider } = await providerWorld();
+  const { providers, request, when, provider } = await providerWorld();
   let refusals = 2;
-  await connector("c-1", (bus) => {
+  await providers("c-1", (bus) => {
     const publish: Bus["streams"]["publish"] = (channel, message) =>
       refusals-- > 0
         ? Promise.reject(new Error("the stream is away"))
@@ -331,8 +331,8 @@ test("what could not be said is said again, without any janitor", async () => {
 
 describe("an answer of the provider that is lost", () => {
   test("is made good by looking: the launch goes on", async () => {
-    const { connector, request, when, provider } = await providerWorld();
-    await connector("c-1");
+    const { providers, request, when, provider } = await providerWorld();
+    await providers("c-1");
     provider.first = { is: "ready" };
     provider.script.push(async (_order, start) => {
       start();
@@ -344,8 +344,8 @@ describe("an answer of the provider that is lost", () => {
   });
 
   test("and of which nothing is there fails the attempt: under its number it is not asked again", async () => {
-    const { connector, request, when, provider } = await providerWorld();
-    await connector("c-1");
+    const { providers, request, when, provider } = await providerWorld();
+    await providers("c-1");
     provider.first = { is: "ready" };
     provider.script.push(async () => {
       throw new Error("no answer within 5 s");

@@ -1,4 +1,4 @@
-// Sessions whose call VAPI makes: dispatcher and connectors on a memory bus, and a server that stands in for VAPI.
+// Sessions whose call VAPI makes: dispatcher and providers services on a memory bus, and a server that stands in for VAPI.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
@@ -14,7 +14,7 @@ import { silentLog } from "../../../../../libs/runtime/log.ts";
 import { startDispatcher } from "../../../../../services/dispatcher/dispatcher.ts";
 import { vapiDriver } from "../../../../../services/providers/drivers/vapi.ts";
 import { canDial } from "../../../../../services/providers/launches/dial-guard.ts";
-import { startConnector } from "../../../../../services/providers/providers.ts";
+import { startProviders } from "../../../../../services/providers/providers.ts";
 import {
   type StandInCall,
   startVapiStandIn,
@@ -53,7 +53,7 @@ async function scene() {
   });
   stops.push(() => dispatcher.stop());
   const client = server.connect("client");
-  const connector = async (instance: string, change: (bus: Bus) => Bus = (bus) => bus) => {
+  const providers = async (instance: string, change: (bus: Bus) => Bus = (bus) => bus) => {
     const link = server.connect(instance);
     const bus = change(link);
     let isAlive = true;
@@ -72,7 +72,7 @@ async function scene() {
       lookUpAfterMs: [0, 50, 100],
       canDial: (order) => canDial(bus, order),
     });
-    const running = await startConnector({
+    const running = await startProviders({
       bus,
       clock,
       log: silentLog,
@@ -81,7 +81,7 @@ async function scene() {
       limits: { ...LIMITS, observeMs: 100 },
       ringingWaitMs: 60_000,
     });
-    const stopBeat = startHeartbeat(bus, clock, { service: "connector", instance });
+    const stopBeat = startHeartbeat(bus, clock, { service: "providers", instance });
     stops.push(async () => {
       if (!isAlive) return;
       stopBeat();
@@ -116,7 +116,7 @@ async function scene() {
       },
       { timeoutMs: 20_000, what: () => `the launch is as wanted; it is ${JSON.stringify(launch(id))}` },
     );
-  return { client, connector, call, record, launch, when, launchWhen };
+  return { client, providers, call, record, launch, when, launchWhen };
 }
 
 const theCall = (): Promise<StandInCall> =>
@@ -145,8 +145,8 @@ const asked = (): number => vapi.requests.filter((route) => route === "POST /cal
 
 describe("a session that VAPI calls for", () => {
   test("joins as the telephone rings, is ready at the answer, and is completed when the callee hangs up", async () => {
-    const { connector, call, when, launchWhen } = await scene();
-    await connector("c-1");
+    const { providers, call, when, launchWhen } = await scene();
+    await providers("c-1");
     await call("s");
     const { id } = await theCall();
     await launchWhen("s", (launch) => launch.call?.status === "dialing" && launch.externalId === id);
@@ -164,8 +164,8 @@ describe("a session that VAPI calls for", () => {
 
   test("whose request's answer was lost is looked up, and exactly one call is made", async () => {
     vapi.next("POST /call", { is: "lost answer" });
-    const { connector, call, when, launchWhen } = await scene();
-    await connector("c-1");
+    const { providers, call, when, launchWhen } = await scene();
+    await providers("c-1");
     await call("s");
     const { id } = await theCall();
     expect(await launchWhen("s", ({ state }) => state === "launched")).toMatchObject({
@@ -180,8 +180,8 @@ describe("a session that VAPI calls for", () => {
 
   test("whose request vanished is unknown, and is not made again", async () => {
     vapi.next("POST /call", { is: "cut" });
-    const { connector, call, when, launchWhen } = await scene();
-    await connector("c-1");
+    const { providers, call, when, launchWhen } = await scene();
+    await providers("c-1");
     await call("s");
     expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error", attempt: 1 });
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
@@ -193,8 +193,8 @@ describe("a session that VAPI calls for", () => {
   test("that VAPI refuses ends at once in VAPI's words, and nothing counts as called", async () => {
     const description = { message: ["customer.number is not allowed"], statusCode: 400 };
     vapi.next("POST /call", { is: "answer", status: 400, body: description });
-    const { connector, call, when, launchWhen } = await scene();
-    await connector("c-1");
+    const { providers, call, when, launchWhen } = await scene();
+    await providers("c-1");
     await call("s");
     const record = await when("s", "ended");
     expect(record).toMatchObject({ endedReason: "provider_error", failures: 1 });
@@ -205,8 +205,8 @@ describe("a session that VAPI calls for", () => {
 
   test("that comes too fast is tried again, since nobody was called", async () => {
     vapi.next("POST /call", { is: "answer", status: 429, body: {}, headers: { "retry-after": "0" } });
-    const { connector, call, when } = await scene();
-    await connector("c-1");
+    const { providers, call, when } = await scene();
+    await providers("c-1");
     await call("s");
     vapi.move((await theCall()).id, "in-progress");
     expect(await when("s", "ready")).toMatchObject({ attempt: 2, failures: 1 });
@@ -222,8 +222,8 @@ describe("a session that VAPI calls for", () => {
   ] as const)(
     "that ends by %s leaves the call %s, and is not made again",
     async (reason, status, endedReason) => {
-      const { connector, call, when, launchWhen } = await scene();
-      await connector("c-1");
+      const { providers, call, when, launchWhen } = await scene();
+      await providers("c-1");
       await call("s");
       const { id } = await theCall();
       vapi.move(id, "ringing");
@@ -236,8 +236,8 @@ describe("a session that VAPI calls for", () => {
   );
 
   test("that is busy before any look at its ringing expires too", async () => {
-    const { connector, call, when } = await scene();
-    await connector("c-1");
+    const { providers, call, when } = await scene();
+    await providers("c-1");
     await call("s");
     vapi.move((await theCall()).id, "ended", "customer-busy");
     expect(await when("s", "ended")).toMatchObject({ endedReason: "expired", fault: "customer", attempt: 1 });
@@ -245,8 +245,8 @@ describe("a session that VAPI calls for", () => {
   });
 
   test("ends its call when it is ended", async () => {
-    const { client, connector, call, when, launchWhen } = await scene();
-    await connector("c-1");
+    const { client, providers, call, when, launchWhen } = await scene();
+    await providers("c-1");
     await call("s");
     const { id } = await theCall();
     vapi.move(id, "in-progress");
@@ -261,8 +261,8 @@ describe("a session that VAPI calls for", () => {
     ["queued", "ended before it was answered: it was deleted"],
     ["ringing", "ended before it was answered: manually-canceled"],
   ] as const)("that is ended while its call is %s was hung up unanswered", async (status, providerReason) => {
-    const { client, connector, call, launchWhen } = await scene();
-    await connector("c-1");
+    const { client, providers, call, launchWhen } = await scene();
+    await providers("c-1");
     await call("s");
     const { id } = await theCall();
     vapi.move(id, status);
@@ -273,15 +273,15 @@ describe("a session that VAPI calls for", () => {
     });
   });
 
-  test("goes on with another connector when its own dies, and is called once", async () => {
-    const { connector, call, when, launchWhen } = await scene();
-    const first = await connector("c-1");
+  test("goes on with another instance when its own dies, and is called once", async () => {
+    const { providers, call, when, launchWhen } = await scene();
+    const first = await providers("c-1");
     await call("s");
     const { id } = await theCall();
     vapi.move(id, "in-progress");
     await when("s", "ready");
     first.kill();
-    await connector("c-2");
+    await providers("c-2");
     await launchWhen("s", ({ by }) => by === "c-2");
     vapi.move(id, "ended", "assistant-ended-call");
     expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
@@ -297,8 +297,8 @@ describe("a second attempt of a session whose call was made", () => {
   };
 
   test("calls nobody when the agent was lost after the answer", async () => {
-    const { connector, call, when, launch, launchWhen } = await scene();
-    await connector("c-1");
+    const { providers, call, when, launch, launchWhen } = await scene();
+    await providers("c-1");
     await call("s");
     const { id } = await theCall();
     vapi.move(id, "in-progress");
@@ -312,22 +312,22 @@ describe("a second attempt of a session whose call was made", () => {
     expect(launch("s", 2)).not.toHaveProperty("call");
   });
 
-  test("calls nobody when its connector died as it asked, and another has the next attempt", async () => {
+  test("calls nobody when its instance died as it asked, and another has the next attempt", async () => {
     vapi.next("POST /call", { is: "slow", ms: 300 });
-    const { client, connector, call, when } = await scene();
-    const first = await connector("c-1");
+    const { client, providers, call, when } = await scene();
+    const first = await providers("c-1");
     await call("s");
     await until(() => asked() === 1, { timeoutMs: 20_000, what: "VAPI is asked" });
     first.kill();
     await client.streams.publish(sessionEvents, joinOverdue("s"));
-    await connector("c-2");
+    await providers("c-2");
     isRefused(await when("s", "ended"));
   }, 30_000);
 
   test("calls nobody when the call could neither be saved nor found", async () => {
     vapi.listAfter(600_000);
-    const { client, connector, call, when, launchWhen } = await scene();
-    await connector("c-1", (bus) => {
+    const { client, providers, call, when, launchWhen } = await scene();
+    await providers("c-1", (bus) => {
       const update: Bus["kv"]["update"] = async (bucket, value, revision) => {
         const { attempt, state } = value as Partial<LaunchRecord>;
         if (bucket.name === "launches" && attempt === 1 && state !== "intended" && state !== "over")

@@ -1,4 +1,4 @@
-// A connector that is stopped in order while telephones ring: it learns what becomes of them before it goes.
+// A providers service that is stopped in order while telephones ring: it learns what becomes of them before it goes.
 import { describe, expect, test } from "vitest";
 import { ringingWaitMs } from "../../../../../services/providers/launches/wait-for-ringing-calls.ts";
 import { callWorld } from "../../../../kit/worlds/call-world.ts";
@@ -6,8 +6,8 @@ import { callWorld } from "../../../../kit/worlds/call-world.ts";
 /** A telephone that rings, dialled by c-1; at its stop that waits for 60 s at most. */
 async function ringing() {
   const world = await callWorld();
-  const { connector, call, dialled, phones, launchWhen } = world;
-  const first = await connector("c-1");
+  const { providers, call, dialled, phones, launchWhen } = world;
+  const first = await providers("c-1");
   await call("s");
   const dial = await dialled();
   phones.line(dial, "ringing");
@@ -20,7 +20,7 @@ async function ringing() {
   return { ...world, dial, stopping };
 }
 
-describe("a connector that is stopped while a telephone rings", () => {
+describe("a providers service that is stopped while a telephone rings", () => {
   test("saves the carrier's answer before it goes", async () => {
     const { clock, dial, stopping, launch, record } = await ringing();
     clock.after(20_000, () => dial.settle({ is: "refused", sipCode: 486, reason: "SIP 486 Busy Here" }));
@@ -33,10 +33,10 @@ describe("a connector that is stopped while a telephone rings", () => {
   });
 
   test("leaves an answered call to another, which follows it", async () => {
-    const { clock, connector, dial, phones, stopping, launchWhen, when } = await ringing();
+    const { clock, providers, dial, phones, stopping, launchWhen, when } = await ringing();
     clock.after(5000, () => phones.answer(dial));
     expect(await stopping()).toBeLessThan(10_000);
-    await connector("c-2");
+    await providers("c-2");
     await launchWhen("s", ({ by, call }) => by === "c-2" && call?.status === "answered");
     phones.line(dial, undefined);
     expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
@@ -50,12 +50,12 @@ describe("a connector that is stopped while a telephone rings", () => {
     expect(launch("s")).toMatchObject({ call: { status: "hungUp", unanswered: true } });
   });
 
-  test("calls nobody else meanwhile; another connector does", async () => {
-    const { clock, connector, call, phones, stopping, launch } = await ringing();
+  test("calls nobody else meanwhile; another instance does", async () => {
+    const { clock, providers, call, phones, stopping, launch } = await ringing();
     clock.after(1000, () => void call("later"));
     await stopping();
     expect(phones.dialled).toHaveLength(1);
-    await connector("c-2");
+    await providers("c-2");
     await clock.advance(5000);
     expect(phones.dialled.map(({ room }) => room)).toEqual(["session-s", "session-later"]);
     expect(launch("later")?.by).toBe("c-2");
@@ -70,8 +70,8 @@ describe("a connector that is stopped while a telephone rings", () => {
   });
 
   test("waits for none that it doesn't ring itself", async () => {
-    const { connector, clock } = await ringing();
-    const idle = await connector("c-2");
+    const { providers, clock } = await ringing();
+    const idle = await providers("c-2");
     const atMs = clock.monotonic();
     await idle.stop();
     expect(clock.monotonic() - atMs).toBeLessThan(1000);

@@ -77,10 +77,10 @@ describe("9: no call outlives its session", () => {
           provider: "vapi",
           profile: "phone",
           state,
-          by: "connector",
+          by: "providers-1",
           takeovers: 0,
           at: "2026-01-01T12:00:00.000Z",
-          writeId: "connector:1",
+          writeId: "providers-1:1",
         });
       });
     expect(launch("launched")).toMatchObject({

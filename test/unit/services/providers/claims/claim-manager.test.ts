@@ -1,12 +1,16 @@
 // Dispatches in simulated time: claimed once whatever the store does, expired, closed and removed on time.
 import { describe, expect, it, test } from "vitest";
-import { claims, sessions } from "../../../../libs/contracts/buckets.ts";
-import type { ClaimRecord } from "../../../../libs/contracts/claims/claim.ts";
-import { isError } from "../../../../libs/contracts/errors.ts";
-import { sessionEvents } from "../../../../libs/contracts/streams.ts";
-import { type ClaimLimits, decideExpiry, endReason } from "../../../../services/handoffs/decide-expiry.ts";
-import { AT, aSession } from "../../../kit/fixtures/sessions.ts";
-import { aHandoff, LIMITS, runtimeWorld } from "../../../kit/worlds/handoff-world.ts";
+import { claims, sessions } from "../../../../../libs/contracts/buckets.ts";
+import type { ClaimRecord } from "../../../../../libs/contracts/claims/claim.ts";
+import { isError } from "../../../../../libs/contracts/errors.ts";
+import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
+import {
+  type ClaimLimits,
+  decideExpiry,
+  endReason,
+} from "../../../../../services/providers/claims/decide-expiry.ts";
+import { AT, aSession } from "../../../../kit/fixtures/sessions.ts";
+import { aHandoff, LIMITS, runtimeWorld } from "../../../../kit/worlds/handoff-world.ts";
 
 const limits: ClaimLimits = { claimMs: 1000, repeatMs: 300, keepMs: 5000 };
 const aDispatch = (changed: Partial<ClaimRecord> = {}): ClaimRecord => ({
@@ -64,7 +68,7 @@ describe("what comes due of a dispatch", () => {
 /** A handed-over session with the launch at its runner. */
 async function launched(options: Parameters<typeof runtimeWorld>[0] = {}) {
   const world = await runtimeWorld(options);
-  await world.connector("connector-1");
+  await world.control("control-1");
   await world.handOff(aHandoff());
   await world.until(() => world.runner.seen.length > 0, "the launch");
   const sessionId = world.all()[0]?.sessionId ?? "";
@@ -148,7 +152,7 @@ describe("a dispatch", () => {
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "claim_used" });
   });
 
-  it("expires when nobody comes, by no clock but a connector's own", async () => {
+  it("expires when nobody comes, by no clock but an instance's own", async () => {
     const { world, id } = await launched({ maxAttempts: 1 });
     await world.clock.advance(LIMITS.claimMs - 1000);
     expect(world.dispatch(id)?.state).toBe("offered");
@@ -157,10 +161,10 @@ describe("a dispatch", () => {
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "claim_expired" });
   });
 
-  it("is counted from when a connector first sees it, also by one that comes later", async () => {
+  it("is counted from when an instance first sees it, also by one that comes later", async () => {
     const { world, id } = await launched();
     await world.clock.advance(LIMITS.claimMs - 1000);
-    await world.connector("connector-2");
+    await world.control("control-2");
     await world.clock.advance(900);
     expect(world.dispatch(id)?.state).toBe("offered");
   });

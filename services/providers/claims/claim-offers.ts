@@ -1,19 +1,13 @@
 // Offers an attempt to be claimed, and takes the offer back: the only writers of a dispatch but for the claim.
 
 import type { z } from "zod";
-import type { Bus } from "../../libs/bus/bus.ts";
-import { claims } from "../../libs/contracts/buckets.ts";
-import {
-  type ClaimRecord,
-  claimIdOf,
-  claimKey,
-  HANDOFF_PREFIX,
-  HandoffOrigin,
-} from "../../libs/contracts/claims/claim.ts";
-import { GreenroomError } from "../../libs/contracts/errors.ts";
-import { agentIdentityOf } from "../../libs/contracts/ids.ts";
-import type { Metadata } from "../../libs/contracts/sessions/session.ts";
-import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
+import type { Bus } from "../../../libs/bus/bus.ts";
+import { claims } from "../../../libs/contracts/buckets.ts";
+import { type ClaimRecord, claimIdOf, claimKey, originOf } from "../../../libs/contracts/claims/claim.ts";
+import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import { agentIdentityOf } from "../../../libs/contracts/ids.ts";
+import type { Metadata } from "../../../libs/contracts/sessions/session.ts";
+import { type Clock, isoNow } from "../../../libs/runtime/clock.ts";
 
 export interface OfferDeps {
   readonly bus: Bus;
@@ -101,9 +95,3 @@ export const settledAs = (
   ...(reason === undefined ? {} : { reason: reason.slice(0, WHY_MAX) }),
   ...marks(deps),
 });
-
-/** The call that a session was handed over for; undefined for one that wasn't. */
-export function originOf(sessionId: string, metadata: z.infer<typeof Metadata>): HandoffOrigin | undefined {
-  if (!sessionId.startsWith(HANDOFF_PREFIX)) return undefined;
-  return HandoffOrigin.safeParse(metadata.handoff).data;
-}

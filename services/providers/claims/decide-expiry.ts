@@ -1,6 +1,6 @@
 // What has come due of a dispatch: a pure decision over how long one process has seen it as it is.
-import type { ClaimRecord } from "../../libs/contracts/claims/claim.ts";
-import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
+import type { ClaimRecord } from "../../../libs/contracts/claims/claim.ts";
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 
 export interface ClaimLimits {
   /** How long it may stand unclaimed. */

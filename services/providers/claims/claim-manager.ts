@@ -1,13 +1,13 @@
 // Keeps the dispatches: expires what nobody claims, closes what was claimed, removes what is over.
-import type { Stop } from "../../libs/bus/bus.ts";
-import { claims } from "../../libs/contracts/buckets.ts";
-import type { ClaimRecord } from "../../libs/contracts/claims/claim.ts";
-import { messageOf } from "../../libs/contracts/errors.ts";
-import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
-import type { SessionView } from "../../libs/fleet/session-view.ts";
-import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import { repeat } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import type { Stop } from "../../../libs/bus/bus.ts";
+import { claims } from "../../../libs/contracts/buckets.ts";
+import type { ClaimRecord } from "../../../libs/contracts/claims/claim.ts";
+import { messageOf } from "../../../libs/contracts/errors.ts";
+import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
+import type { SessionView } from "../../../libs/fleet/session-view.ts";
+import type { LiveKit } from "../../../libs/livekit/rooms.ts";
+import { repeat } from "../../../libs/runtime/clock.ts";
+import type { Log } from "../../../libs/runtime/log.ts";
 import { type OfferDeps, settledAs } from "./claim-offers.ts";
 import { type ClaimLimits, type Due, decideExpiry, endReason } from "./decide-expiry.ts";
 
@@ -34,7 +34,7 @@ const TICK_MS = 500;
 const TOKEN_MS = 130_000;
 const PUT_OUT_MS = 2000;
 
-/** Several connectors may do this at once: each change is a compare-and-set, and the rest is harmless when repeated. */
+/** Several instances may do this at once: each change is a compare-and-set, and the rest is harmless when repeated. */
 export async function manageClaims(deps: ClaimManagerDeps): Promise<{ stop: Stop }> {
   const keeper = new ClaimManager(deps);
   const stopWatching = await deps.bus.kv.watch(claims, ({ key, value, revision }) =>

@@ -1,0 +1,15 @@
+// The settings of the webhooks service.
+import { commonSettings } from "../../libs/runtime/common-settings.ts";
+import { setting } from "../../libs/runtime/config.ts";
+import { webhookSettings } from "../../libs/runtime/webhook-settings.ts";
+
+export const webhooksSettings = {
+  ...commonSettings,
+  ...webhookSettings,
+  GREENROOM_WEBHOOK_TIMEOUT_MS: setting.integer(
+    "How long a webhook may take to be reached and to answer, in ms.",
+    10_000,
+    100,
+    60_000,
+  ),
+};
