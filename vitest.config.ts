@@ -36,15 +36,15 @@ const withOwnNats = ["local-*", "alone", "containers", "power-loss", "full-disk"
 /** What they show is between Greenroom and others: the store has the same part in it on one node and on three. */
 const aboutOthers = ["calls", "diagnostics", "erasure", "livekit-provider", "inbound", "phone-calls"];
 
-const { GREENROOM_TEST_REPORT } = process.env;
+const { TEST_FILE_REPORT } = process.env;
 
 export default defineConfig({
   test: {
     reporters: [
       "default",
-      ...(GREENROOM_TEST_REPORT === undefined
+      ...(TEST_FILE_REPORT === undefined
         ? []
-        : [fileReporter(GREENROOM_TEST_REPORT, import.meta.dirname)]),
+        : [fileReporter(TEST_FILE_REPORT, import.meta.dirname)]),
     ],
     sequence: { sequencer: SlowestFirst },
     projects: [

@@ -90,7 +90,7 @@ export class TestRun {
 
   async #vitest(what: string, args: readonly string[]): Promise<void> {
     const report = join(this.#options.directory, `report-${this.#tallies.length}.jsonl`);
-    const env = { ...this.#options.env, GREENROOM_TEST_REPORT: report };
+    const env = { ...this.#options.env, TEST_FILE_REPORT: report };
     const [program, ...words] = vitestCommand(["run", ...args]);
     const began = performance.now();
     const { exitCode, wasStopped } = await runCommand(program, words, {
