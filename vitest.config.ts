@@ -42,9 +42,7 @@ export default defineConfig({
   test: {
     reporters: [
       "default",
-      ...(TEST_FILE_REPORT === undefined
-        ? []
-        : [fileReporter(TEST_FILE_REPORT, import.meta.dirname)]),
+      ...(TEST_FILE_REPORT === undefined ? [] : [fileReporter(TEST_FILE_REPORT, import.meta.dirname)]),
     ],
     sequence: { sequencer: SlowestFirst },
     projects: [

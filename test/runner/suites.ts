@@ -23,4 +23,4 @@ export const fullSuites = [
 
 /** Files of a suite that run at once; the others run one at a time. */
 export const workersOf = (suite: string): number =>
-  ({ unit: 2, architecture: 2, simulation: 2, conformance: 2, system: 2 })[suite] ?? 1;
+  ({ unit: 2, architecture: 2, simulation: 2, conformance: 2 })[suite] ?? 1;
