@@ -98,10 +98,10 @@ test("the four services, each started by its own npm script, serve a session tog
 });
 
 test.each(SERVICES)("%s refuses a setting that there is none of, and names the nearest", async (name) => {
-  const service = new Alone(name, { GREENROOM_QUEU_MAX: "3", GREENROOM_LOG_LEVEL: "loud" });
+  const service = new Alone(name, { GREENROOM_MAX_QUEU_LENGTH: "3", GREENROOM_LOG_LEVEL: "loud" });
   expect(await service.exitCode()).toBe(78);
   expect(service.text).toContain(
-    "GREENROOM_QUEU_MAX is not a setting. Did you mean GREENROOM_MAX_QUEUE_LENGTH?",
+    "GREENROOM_MAX_QUEU_LENGTH is not a setting. Did you mean GREENROOM_MAX_QUEUE_LENGTH?",
   );
   expect(service.text).toContain("GREENROOM_LOG_LEVEL");
 });

@@ -127,7 +127,7 @@ async function servesAgain(host: string, other: string, profile: string, id: str
     async () => {
       const hosts = await scene.hosts();
       const slots = hosts.find((one) => one.hostId === host)?.processes.flatMap(({ slots }: Json) => slots);
-      return slots?.every(({ session }: Json) => session !== id) === true;
+      return slots?.every(({ sessionId }: Json) => sessionId !== id) === true;
     },
     { timeoutMs: PATIENCE_MS, what: `${host} is registered, and no slot of it has the session` },
   );
