@@ -1,16 +1,16 @@
-// Virtual time for simulations: it jumps from timer to timer, so minutes take milliseconds.
+// Virtual time for simulations. The clock jumps from timer to timer, so minutes take milliseconds.
 import type { Clock } from "../../libs/runtime/clock.ts";
 
-/** 2026-01-01T00:00:00Z: where simulated time begins. */
+/** 2026-01-01T00:00:00Z, the start of simulated time. */
 const START_MS = 1_767_225_600_000;
-/** How many timers run between two turns of the real event loop, so that a test's own time-out can strike. */
+/** The number of timers between two turns of the real event loop, so that a test's own timeout can fire. */
 const TURN_EVERY = 1000;
 
-/** The clock of one simulated process. Only its own timers are touched by what is done to it. */
+/** The clock of one simulated process. Its methods affect the timers of this process only. */
 export interface ProcessClock extends Clock {
-  /** As `kill -9`: none of its timers ever calls again. */
+  /** Like `kill -9`: cancels every timer for good. */
   kill(): void;
-  /** As SIGSTOP: timers that fall due wait, and are called in their order on `resume`. */
+  /** Like SIGSTOP: due timers wait for `resume`, which calls them in order. */
   pause(): void;
   resume(): void;
 }
@@ -18,16 +18,16 @@ export interface ProcessClock extends Clock {
 export interface SimClock extends Clock {
   /** A clock for one process, whose `now` is off by `offsetMs`; its `monotonic` begins at 0. */
   forProcess(offsetMs?: number): ProcessClock;
-  /** Lets everything happen that falls due within `ms`, and stands at the end of it. */
+  /** Runs every timer that is due within `ms`, and moves the clock to the end of that time. */
   advance(ms: number): Promise<void>;
   /**
-   * Lets things happen until `isReached`, which is asked after each timer.
-   * @returns false when it is not reached within `maxMs`, or when nothing is left to happen.
+   * Runs timers until `isReached`, which is checked after each one.
+   * @returns false when `maxMs` pass first, or when no timer is left
    */
   runUntil(isReached: () => boolean, maxMs: number): Promise<boolean>;
-  /** Lets everything happen that needs no time. */
-  settle(): Promise<void>;
-  /** Timers that were called so far: equal for two runs only if they went the same way. */
+  /** Runs everything that needs no time. */
+  flush(): Promise<void>;
+  /** The number of timers called so far. Two runs that took the same course have the same number. */
   readonly timersCalled: number;
 }
 
@@ -39,9 +39,9 @@ interface Timer {
 }
 
 /**
- * A clock whose time passes only in `advance` and `runUntil`. After each timer all promises that can settle
- * do so before the next: one order of events, whatever the machine does meanwhile. What runs on it must not
- * wait for real input, output or timers, nor for the crypto of another thread.
+ * A clock whose time passes only in `advance` and `runUntil`. All pending promises are resolved before the next
+ * timer runs, so the order of events doesn't depend on the machine. Code on this clock must not wait for real I/O,
+ * real timers or crypto on another thread.
  */
 export function createSimClock(): SimClock {
   const timers = new TimerHeap();
@@ -67,7 +67,7 @@ export function createSimClock(): SimClock {
       nowMs = timer.atMs;
       called += 1;
       timer.call();
-      await settled();
+      await flush();
       if (called % TURN_EVERY === 0) await new Promise(setImmediate);
       return true;
     }
@@ -79,19 +79,19 @@ export function createSimClock(): SimClock {
     forProcess: (offsetMs = 0) => createProcessClock({ monotonic: () => nowMs, after }, offsetMs),
     async advance(ms) {
       const untilMs = nowMs + ms;
-      await settled();
+      await flush();
       while (await callNext(untilMs));
       nowMs = untilMs;
     },
     async runUntil(isReached, maxMs) {
       const untilMs = nowMs + maxMs;
-      await settled();
+      await flush();
       while (!isReached()) {
         if (!(await callNext(untilMs))) return false;
       }
       return true;
     },
-    settle: settled,
+    flush,
     get timersCalled() {
       return called;
     },
@@ -99,11 +99,11 @@ export function createSimClock(): SimClock {
 }
 
 /**
- * Answers when no promise can settle any more. Node runs its tick queue only when the queue of promises is
- * empty, so a tick comes after all of them, and costs no turn of the event loop. Ticks that others asked for
- * may settle promises anew, hence the second one.
+ * Waits until no promise callback is left to run. Node runs its tick queue only when the promise queue is empty, so
+ * a tick comes after all of them. Unlike a timer, a tick costs no turn of the event loop. Other ticks may resolve
+ * more promises, hence the second tick.
  */
-const settled = async (): Promise<void> => {
+const flush = async (): Promise<void> => {
   await new Promise<void>((resolve) => process.nextTick(resolve));
   await new Promise<void>((resolve) => process.nextTick(resolve));
 };
@@ -139,7 +139,7 @@ function createProcessClock(base: Pick<Clock, "monotonic" | "after">, offsetMs: 
       isPaused = false;
       const late = due;
       due = [];
-      // Each as a timer of its own, as after SIGCONT: what one of them cancels isn't called.
+      // Each call gets a timer of its own, so a call can still cancel the ones after it, as after SIGCONT.
       for (const held of late) {
         base.after(0, () => {
           if (isDead) return;
@@ -151,7 +151,7 @@ function createProcessClock(base: Pick<Clock, "monotonic" | "after">, offsetMs: 
   };
 }
 
-/** A binary heap by time, then order. A cancelled timer stays in it until its time has come. */
+/** A binary heap by time, then order. A cancelled timer stays in the heap until it is due. */
 class TimerHeap {
   readonly #timers: Timer[] = [];
 

@@ -196,12 +196,12 @@ export class World implements ServiceWorld {
   }
 
   records(): SessionRecord[] {
-    return this.server.standing(sessions).map(({ value }) => value);
+    return this.server.entries(sessions).map(({ value }) => value);
   }
 
   record(tenant: string, id: string): SessionRecord | undefined {
     const key = sessionKey(tenant, id);
-    return this.server.standing(sessions).find((entry) => entry.key === key)?.value;
+    return this.server.entries(sessions).find((entry) => entry.key === key)?.value;
   }
 
   /** What a service in one process is given to work with. */

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { processIdentity } from "../../cli/supervisor/processes.ts";
 import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
-import { askForTrouble, lifeOf, openScene, PATIENCE_MS, type Scene, whysOf } from "../kit/stack/scene.ts";
+import { askForTrouble, lifeOf, openScene, PATIENCE_MS, reasonsOf, type Scene } from "../kit/stack/scene.ts";
 import { until } from "../kit/until.ts";
 
 let scene: Scene;
@@ -26,7 +26,7 @@ test("an entry that always throws is tried three times; the error reaches the hi
   const id = await askForTrouble(scene, "throw", { attempts: 99 });
   const session = await scene.ended(id);
   expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 3, failures: 3 });
-  expect(whysOf(session)).toEqual(Array(3).fill("Error: the agent's provider said no"));
+  expect(reasonsOf(session)).toEqual(Array(3).fill("Error: the agent's provider said no"));
   for (const attempt of [1, 2, 3]) expect(await scene.job(id, attempt)).toMatchObject({ attempt });
   expect(await scene.logged(id, "the agent's code failed")).toContain("the agent's provider said no");
   expect(scene.stack.child("agent-host-1").text()).toContain("the agent's provider said no");
@@ -48,7 +48,7 @@ test("an error in the program itself is not repeated", async () => {
   const id = await askForTrouble(scene, "throw TypeError", { attempts: 99 });
   const session = await scene.ended(id);
   expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 1, failures: 1 });
-  expect(whysOf(session)[0]).toMatch(/^TypeError: Cannot read properties of undefined/);
+  expect(reasonsOf(session)[0]).toMatch(/^TypeError: Cannot read properties of undefined/);
 });
 
 test("whoever waits for a start that fails is told why", async () => {
@@ -70,7 +70,7 @@ test.each([
   const id = await askForTrouble(scene, trouble, { attempts: 99 });
   const session = await scene.ended(id);
   expect(session).toMatchObject({ endedReason: "agent_error", attempt: attempts });
-  expect(whysOf(session)[0]).toContain(error);
+  expect(reasonsOf(session)[0]).toContain(error);
   expect(await scene.session(neighbour.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
 });
 
@@ -116,7 +116,7 @@ test.each([
       "is ready again",
     );
     expect(session).toMatchObject({ room: answer.room, recovering: false, failures: 1 });
-    expect(whysOf(session)[0]).toMatch(reason);
+    expect(reasonsOf(session)[0]).toMatch(reason);
     expect(await scene.job(answer.sessionId, 2)).toMatchObject({ resumed: true });
     expect((await scene.slotOf(answer.sessionId))?.stage.pid).not.toBe(pid);
     await until(() => pid === undefined || processIdentity(pid) === undefined, {

@@ -8,7 +8,7 @@ import { groupBy, secondsOf } from "./read-evidence.ts";
 /** What is known of tasks, and of what they led to. */
 export interface TaskEvidence {
   readonly askedTasks: readonly AskedTask[];
-  readonly remains: Pick<Remains, "tasks" | "dialled" | "launches" | "records">;
+  readonly remains: Pick<Remains, "tasks" | "dialed" | "launches" | "records">;
 }
 
 export function checkTasks(evidence: TaskEvidence): Violation[] {
@@ -57,7 +57,7 @@ const checkEnded = ({ remains }: TaskEvidence): Violation[] =>
 function checkDialled({ remains }: TaskEvidence): Violation[] {
   const owners = new Map(remains.tasks.flatMap(namesOf));
   const found: Violation[] = [];
-  for (const [name, calls] of groupBy(remains.dialled, (call) => call.name)) {
+  for (const [name, calls] of groupBy(remains.dialed, (call) => call.name)) {
     const owner = owners.get(name);
     const times = calls.map(({ atMs }) => secondsOf(atMs)).join(" and ");
     if (owner === undefined)
@@ -69,11 +69,11 @@ function checkDialled({ remains }: TaskEvidence): Violation[] {
         sessionId: owner.sessionId,
       });
   }
-  const answered = remains.dialled.filter(({ wasAnswered }) => wasAnswered);
+  const answered = remains.dialed.filter(({ wasAnswered }) => wasAnswered);
   for (const [task, calls] of groupBy(answered, ({ name }) => owners.get(name)?.task ?? ""))
     if (task !== "" && calls.length > 1)
       found.push({ invariant: 15, what: `${calls[0]?.to} answered ${calls.length} calls of task ${task}` });
-  for (const { name, to, isLive } of remains.dialled) {
+  for (const { name, to, isLive } of remains.dialed) {
     const sessionId = owners.get(name)?.sessionId;
     if (isLive)
       found.push({

@@ -143,7 +143,7 @@ export interface Remains {
   readonly launches: readonly LaunchRecord[];
   readonly reports: readonly UsageReport[];
   /** What the telephone provider has been asked for from the beginning. */
-  readonly dialled: readonly Dialled[];
+  readonly dialed: readonly Dialled[];
   readonly calls: readonly CallRecord[];
   /** Key figures of days that differ from what the stored calls give, by their keys. */
   readonly falseKpis: readonly string[];

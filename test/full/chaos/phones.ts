@@ -12,7 +12,7 @@ const EVERY_MS = 50;
 interface Phone {
   readonly call: StandInCall;
   readonly fate: (typeof telephoneFates)[number];
-  readonly dialledAtMs: RunMs;
+  readonly dialedAtMs: RunMs;
   readonly ringsAtMs: RunMs;
   readonly decidesAtMs: RunMs;
   readonly hangsUpAtMs: RunMs;
@@ -49,11 +49,11 @@ export class Phones {
   }
 
   /** Everything that was ever called, but for what was deleted before anybody was rung. */
-  dialled(): Dialled[] {
+  dialed(): Dialled[] {
     this.#look();
     const kept = new Set(this.#vapi.calls);
-    return [...this.#phones.values()].map(({ call, dialledAtMs }) => ({
-      atMs: dialledAtMs,
+    return [...this.#phones.values()].map(({ call, dialedAtMs }) => ({
+      atMs: dialedAtMs,
       id: call.id,
       name: call.name ?? "",
       to: call.customer.number,
@@ -81,7 +81,7 @@ export class Phones {
     const ringsAtMs = now + integerBetween(random, 100, 1500);
     const decidesAtMs = ringsAtMs + integerBetween(random, 300, 6000);
     const hangsUpAtMs = decidesAtMs + integerBetween(random, 500, 12_000);
-    return { call, fate, dialledAtMs: now, ringsAtMs, decidesAtMs, hangsUpAtMs };
+    return { call, fate, dialedAtMs: now, ringsAtMs, decidesAtMs, hangsUpAtMs };
   }
 
   #moveOn({ call, fate, ringsAtMs, decidesAtMs, hangsUpAtMs }: Phone, now: RunMs): void {

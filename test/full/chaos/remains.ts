@@ -54,7 +54,7 @@ export async function collectRemains({ world, bus, rooms, phones, now }: Sources
     tasks: (await bus.kv.entries(tasks)).map(({ value }) => value),
     launches: (await bus.kv.entries(launches)).map(({ value }) => value),
     reports: (await bus.kv.entries(usageReports)).map(({ value }) => value),
-    dialled: phones.dialled(),
+    dialed: phones.dialed(),
     calls: recorded,
     falseKpis: await falseKpis(bus, recorded),
   };
@@ -75,7 +75,7 @@ export function whatIsLeft(remains: Remains): string[] {
     ...remains.tasks
       .filter(({ state }) => !isTaskEnd(state))
       .map(({ taskId: id, state }) => `task ${id} (${state})`),
-    ...remains.dialled.filter(({ isLive }) => isLive).map(({ to }) => `call to ${to}`),
+    ...remains.dialed.filter(({ isLive }) => isLive).map(({ to }) => `call to ${to}`),
     ...unrecorded(remains).map((id) => `no call record of ${id}`),
     ...remains.falseKpis.map((key) => `key figures ${key}`),
     ...remains.consumers

@@ -24,7 +24,7 @@ export interface Report {
     readonly asked: number;
     readonly accepted: number;
     readonly byState: Readonly<Record<string, number>>;
-    readonly dialled: number;
+    readonly dialed: number;
   };
   /** Of ended sessions. */
   readonly callRecords: number;
@@ -94,7 +94,7 @@ export function reportOn(
         .size,
       accepted: new Set(evidence.askedTasks.flatMap(({ taskId }) => taskId ?? [])).size,
       byState: counts(evidence.remains.tasks.map(({ state }) => state)),
-      dialled: evidence.remains.dialled.length,
+      dialed: evidence.remains.dialed.length,
     },
     callRecords: evidence.remains.calls.length,
     lossToReady: spread([...lives.values()].flatMap(waitsIn)),
@@ -115,7 +115,7 @@ export function textOf(report: Report): string {
     `faults: ${listOf(report.faults)}`,
     `forged: ${listOf(report.forged)}; dead letters: ${report.deadLetters}`,
     `revisions: ${report.revisions}; calls: ${report.calls}; call records: ${report.callRecords}`,
-    `tasks: ${tasks.asked} asked for, ${tasks.accepted} accepted, ${tasks.dialled} calls dialled; ended: ${listOf(tasks.byState)}`,
+    `tasks: ${tasks.asked} asked for, ${tasks.accepted} accepted, ${tasks.dialed} calls dialed; ended: ${listOf(tasks.byState)}`,
     `from a loss to the next ready: ${spreadText(report.lossToReady)}`,
     `silences over half a second: ${spreadText(report.silence)}`,
     ...report.troubles.map((trouble) => `trouble: ${trouble}`),

@@ -1,30 +1,30 @@
-// Telephones that do as a test says, in place of LiveKit SIP: who is dialled, how it rings, and who is in the room.
+// Scripted telephones in place of LiveKit SIP: a test decides who answers, how a call rings and who is in the room.
 import type { Callee, DialRequest, DialResult, SipCalls } from "../../../libs/livekit/sip-calls.ts";
 
 export interface ScriptedCall extends DialRequest {
-  /** How the dialling ends, for whoever waits for it. */
-  readonly settle: (dialled: DialResult) => void;
+  /** Ends the dialing with this result. */
+  readonly finish: (dialed: DialResult) => void;
 }
 
 export class ScriptedPhones implements SipCalls {
-  /** Every request to dial that ever went out. */
-  readonly dialled: ScriptedCall[] = [];
-  /** What becomes of the next requests instead of being sent. */
+  /** Every dial request that was sent, oldest first. */
+  readonly dialed: ScriptedCall[] = [];
+  /** Failures that the next requests end in. */
   readonly mishaps: DialResult[] = [];
   readonly removed: string[] = [];
   readonly #callees = new Map<string, Callee>();
-  /** False: LiveKit can't be asked. */
+  /** False simulates an outage of LiveKit. */
   isReachable = true;
 
   dial(call: DialRequest): Promise<DialResult> {
     const mishap = this.mishaps.shift();
     if (mishap?.is === "not sent") return Promise.resolve(mishap);
     return new Promise((resolve) => {
-      const settle = (dialled: DialResult) => {
-        if (dialled.is !== "answered") this.#callees.delete(`${call.room}/${call.identity}`);
-        resolve(dialled);
+      const finish = (dialed: DialResult) => {
+        if (dialed.is !== "answered") this.#callees.delete(`${call.room}/${call.identity}`);
+        resolve(dialed);
       };
-      this.dialled.push({ ...call, settle });
+      this.dialed.push({ ...call, finish });
       this.line(call, "dialing");
       if (mishap !== undefined) resolve(mishap);
     });
@@ -39,13 +39,13 @@ export class ScriptedPhones implements SipCalls {
     if (!this.isReachable) throw new Error("LiveKit is away");
     this.removed.push(`${room}/${identity}`);
     this.#callees.delete(`${room}/${identity}`);
-    // As LiveKit SIP does, whose participant is put out while it rings.
-    for (const call of this.dialled)
+    // LiveKit SIP cancels a call whose participant is removed while the call rings.
+    for (const call of this.dialed)
       if (call.room === room && call.identity === identity)
-        call.settle({ is: "rang out", reason: "canceled sip request timed out" });
+        call.finish({ is: "rang out", reason: "canceled sip request timed out" });
   }
 
-  /** How a callee's line stands from now on; undefined: they aren't in the room. */
+  /** Sets the status of a callee; undefined means that the callee isn't in the room. */
   line(
     { room, identity }: Pick<DialRequest, "room" | "identity">,
     status: Callee["status"] | undefined,
@@ -57,6 +57,6 @@ export class ScriptedPhones implements SipCalls {
 
   answer(call: ScriptedCall): void {
     this.line(call, "active");
-    call.settle({ is: "answered", callId: "SCL_1" });
+    call.finish({ is: "answered", callId: "SCL_1" });
   }
 }

@@ -1,4 +1,4 @@
-// Stages that do what a test says, in the place of child processes; and a pool of agents on them.
+// Scripted agent processes in place of child processes, and a pool of agents that runs on them.
 import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import { silentLog } from "../../../libs/runtime/log.ts";
 import { AgentPool } from "../../../services/agent-host/pool/agent-pool.ts";
@@ -10,28 +10,28 @@ import { createSimClock, type SimClock } from "../sim-clock.ts";
 
 type Slotted = Extract<HostToProcess, { slot: string }>;
 
-interface ScriptedStage {
-  /** All that its host told it, pings apart. */
+interface ScriptedProcess {
+  /** Every message from the host, except pings. */
   readonly told: HostToProcess[];
   readonly isKilled: boolean;
-  /** Whether it answers pings. */
+  /** True when the process answers no pings. */
   isSilent: boolean;
-  /** Whether its process stands still. */
+  /** True when the process is stopped, like after SIGSTOP. */
   isStopped: boolean;
-  /** How long it has waited for a CPU so far. */
+  /** The time that the process has waited for a CPU so far, in ms. */
   runDelayMs: () => number;
   memoryMb: number;
   say(message: ProcessToHost): void;
   die(reason: string): void;
-  /** The slots that it was told something of, in order. */
+  /** The slots of the messages of one type, in order. */
   slots(type: Slotted["type"]): string[];
 }
 
-function scriptStages(): { launch: LaunchProcess; stages: ScriptedStage[] } {
-  const stages: ScriptedStage[] = [];
+function scriptProcesses(): { launch: LaunchProcess; processes: ScriptedProcess[] } {
+  const processes: ScriptedProcess[] = [];
   const launch: LaunchProcess = (_start, listener) => {
     let isKilled = false;
-    const stage: ScriptedStage = {
+    const child: ScriptedProcess = {
       told: [],
       get isKilled() {
         return isKilled;
@@ -42,44 +42,44 @@ function scriptStages(): { launch: LaunchProcess; stages: ScriptedStage[] } {
       memoryMb: 100,
       say: (message) => listener.onMessage(message),
       die: (reason) => listener.onExit(reason),
-      slots: (type) => stage.told.flatMap((message) => (message.type === type ? [message.slot] : [])),
+      slots: (type) => child.told.flatMap((message) => (message.type === type ? [message.slot] : [])),
     };
-    stages.push(stage);
+    processes.push(child);
     return {
-      pid: stages.length,
+      pid: processes.length,
       send: (message) => {
-        if (message.type !== "ping") stage.told.push(message);
-        else if (!stage.isSilent) listener.onMessage({ type: "pong", memoryMb: stage.memoryMb });
+        if (message.type !== "ping") child.told.push(message);
+        else if (!child.isSilent) listener.onMessage({ type: "pong", memoryMb: child.memoryMb });
       },
       kill: () => {
         isKilled = true;
       },
-      isStopped: () => stage.isStopped,
-      runDelayMs: () => stage.runDelayMs(),
+      isStopped: () => child.isStopped,
+      runDelayMs: () => child.runDelayMs(),
     };
   };
-  return { launch, stages };
+  return { launch, processes };
 }
 
 export interface PoolScene {
   readonly pool: AgentPool;
   readonly clock: SimClock;
-  readonly stages: ScriptedStage[];
-  /** What the pool told its host, in words. */
+  readonly processes: ScriptedProcess[];
+  /** The events that the pool reported, as text. */
   readonly heard: string[];
-  /** Standby rooms that were made and taken away. */
+  /** Standby rooms that were created (`+`) and discarded (`-`). */
   readonly rooms: string[];
-  /** Every agent that is being started gets warm. */
+  /** Warms every agent that is starting. */
   warmUp(): void;
-  /** Takes an agent and begins its job. */
+  /** Takes an agent and starts its job. */
   give(sessionId: string, asked?: "hot" | "warm" | "cold"): Slot | undefined;
   numbers(): { warm: number; hot: number; warming: number; busy: number };
 }
 
-/** A pool whose first stage has loaded the file. */
+/** A pool whose first agent process is starting; a test lets it load the file. */
 export function poolScene(target: Partial<PoolSettings> = {}, standby = true, spreadOver = 1): PoolScene {
   const clock = createSimClock();
-  const { launch, stages } = scriptStages();
+  const { launch, processes } = scriptProcesses();
   const heard: string[] = [];
   const rooms: string[] = [];
   const of = ({ assignment }: Slot) => assignment?.sessionId ?? "nobody";
@@ -133,15 +133,15 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
   return {
     pool,
     clock,
-    stages,
+    processes,
     heard,
     rooms,
     warmUp() {
-      for (const stage of stages) {
-        for (const slot of stage.slots("warm")) {
+      for (const child of processes) {
+        for (const slot of child.slots("warm")) {
           if (warmed.has(slot)) continue;
           warmed.add(slot);
-          stage.say({ type: "warm", slot, tookMs: 1 });
+          child.say({ type: "warm", slot, tookMs: 1 });
         }
       }
     },

@@ -191,7 +191,7 @@ export const lifeOf = (session: { history: { state: string; attempt: number }[] 
   session.history.map(({ state, attempt }) => `${state} ${attempt}`);
 
 /** What the steps of a session's history say about why they were taken. */
-export const whysOf = (session: { history: { reason?: string }[] }): string[] =>
+export const reasonsOf = (session: { history: { reason?: string }[] }): string[] =>
   session.history.flatMap(({ reason }) => reason ?? []);
 
 /** Asks for a session of the troubled agent, and doesn't wait for what becomes of it. */

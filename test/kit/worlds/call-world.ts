@@ -46,10 +46,9 @@ export async function callWorld() {
     );
   const call = (id: string, changed: Parameters<typeof anEvent>[1] = {}) =>
     world.request(id, { provider: "sip", call: { to: "+15550100" }, ...changed });
-  const dialled = async (count = 1): Promise<ScriptedCall> => {
-    if (!(await clock.runUntil(() => phones.dialled.length >= count, 30_000)))
-      throw new Error("nobody dials");
-    return phones.dialled[count - 1] as ScriptedCall;
+  const dialed = async (count = 1): Promise<ScriptedCall> => {
+    if (!(await clock.runUntil(() => phones.dialed.length >= count, 30_000))) throw new Error("nobody dials");
+    return phones.dialed[count - 1] as ScriptedCall;
   };
   const launchWhen = async (id: string, is: (launch: LaunchRecord) => boolean): Promise<LaunchRecord> => {
     const reached = () => {
@@ -59,7 +58,7 @@ export async function callWorld() {
     if (!(await clock.runUntil(reached, 60_000))) throw new Error(JSON.stringify(world.launch(id)));
     return world.launch(id) as LaunchRecord;
   };
-  const endAsked = (sessionId: string) =>
+  const endRequested = (sessionId: string) =>
     outcome(
       say({
         type: "end_requested",
@@ -70,5 +69,5 @@ export async function callWorld() {
         reason: "the api said so",
       }),
     );
-  return { ...world, phones, assigns, providers: started, call, dialled, launchWhen, endAsked, say };
+  return { ...world, phones, assigns, providers: started, call, dialed, launchWhen, endRequested, say };
 }

@@ -59,7 +59,7 @@ class PlayedRunner {
   };
 }
 
-export interface RuntimeWorldOptions {
+export interface HandoffWorldOptions {
   readonly faults?: Partial<Faults>;
   readonly seed?: number;
   readonly replicas?: 1 | 3;
@@ -80,7 +80,7 @@ export interface ControlOptions {
   readonly beforePublish?: () => Promise<void>;
 }
 
-export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
+export async function handoffWorld(options: HandoffWorldOptions = {}) {
   const { clock, server, connect, outcome } = world(options.faults, options.seed, options.replicas);
   const runner = new PlayedRunner();
   const limits = { ...LIMITS, claimMs: options.claimMs ?? LIMITS.claimMs };
@@ -173,8 +173,8 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
     ({ bus: connect(name), clock, log: silentLog, livekit, instance: name }) as unknown as Gateway;
   const first = gateway("gateway-1");
   const record = (id: string): SessionRecord | undefined =>
-    server.standing(sessions).find(({ value }) => value.sessionId === id)?.value;
-  const all = (): SessionRecord[] => server.standing(sessions).map(({ value }) => value);
+    server.entries(sessions).find(({ value }) => value.sessionId === id)?.value;
+  const all = (): SessionRecord[] => server.entries(sessions).map(({ value }) => value);
   const told = (): HandoffEvent[] =>
     server
       .stored<unknown>(handoffRequests)
@@ -207,7 +207,7 @@ export async function runtimeWorld(options: RuntimeWorldOptions = {}) {
         by.nonce ?? "nonce-of-the-runner",
       ),
     dispatch: (id: string): ClaimRecord | undefined =>
-      server.standing(claims).find(({ value }) => value.claimId === id)?.value,
+      server.entries(claims).find(({ value }) => value.claimId === id)?.value,
     /** What the gateway's routes say when a runner reports. */
     report: (claimed: ClaimAnswer, type: "joined" | "ready") =>
       outcome(

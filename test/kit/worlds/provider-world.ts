@@ -179,9 +179,9 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
       ),
     );
   const record = (id: string): SessionRecord | undefined =>
-    server.standing(sessions).find(({ value }) => value.sessionId === id)?.value;
+    server.entries(sessions).find(({ value }) => value.sessionId === id)?.value;
   const launch = (id: string, attempt = 1): LaunchRecord | undefined =>
-    server.standing(launches).find(({ value }) => value.sessionId === id && value.attempt === attempt)?.value;
+    server.entries(launches).find(({ value }) => value.sessionId === id && value.attempt === attempt)?.value;
   /** Lets time pass until the session is as wanted. */
   const when = async (id: string, state: SessionRecord["state"], attempt?: number, maxMs = 60_000) => {
     const is = () => {

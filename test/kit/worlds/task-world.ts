@@ -139,7 +139,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
     };
   };
   const task = (id: string): TaskRecord | undefined =>
-    server.standing(tasksBucket).find(({ value }) => value.taskId === id)?.value;
+    server.entries(tasksBucket).find(({ value }) => value.taskId === id)?.value;
   const when = async (id: string, is: (task: TaskRecord) => boolean, maxMs = 30 * 60_000) => {
     const holds = () => {
       const now = task(id);
@@ -186,8 +186,8 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
 class Exchange {
   /** Every session that was made, as often as it was made. */
   readonly made: string[] = [];
-  /** Every call that was dialled. */
-  readonly dialled: string[] = [];
+  /** Every call that was dialed. */
+  readonly dialed: string[] = [];
   readonly ended: string[] = [];
   readonly #bus: Bus;
   readonly #clock: Parameters<typeof sleep>[0];
@@ -246,7 +246,7 @@ class Exchange {
   }
 
   async #call(session: SessionRecord, status: CallProgress["status"], more: Partial<CallProgress>) {
-    if (status === "dialing") this.dialled.push(session.sessionId);
+    if (status === "dialing") this.dialed.push(session.sessionId);
     await this.#launch(session, "ready", { ...more, status });
   }
 

@@ -60,7 +60,7 @@ export class Caller {
   }
 
   record(): TaskRecord | undefined {
-    return this.#world.server.standing(tasks).find(({ value }) => value.taskId === this.taskId)?.value;
+    return this.#world.server.entries(tasks).find(({ value }) => value.taskId === this.taskId)?.value;
   }
 
   /** Asks for its end until some gateway has taken that. */

@@ -23,7 +23,7 @@ export function checkCalls(world: World, callers: readonly Caller[]): void {
       taskId,
     })),
   );
-  const dialled = world.vapi.calls.map(({ id, name, to, madeAtMs, status, wasAnswered }) => ({
+  const dialed = world.vapi.calls.map(({ id, name, to, madeAtMs, status, wasAnswered }) => ({
     atMs: madeAtMs,
     id,
     name,
@@ -31,7 +31,7 @@ export function checkCalls(world: World, callers: readonly Caller[]): void {
     wasAnswered,
     isLive: status !== "ended",
   }));
-  const remains = { ...stored(world), tasks: standingTasks(world), dialled };
+  const remains = { ...stored(world), tasks: standingTasks(world), dialed };
   for (const { invariant, what } of [...checkTasks({ askedTasks, remains }), ...wrongRecords(world)])
     world.trace.violation(invariant, what);
   for (const { state, attempt } of remains.tasks) {
@@ -53,11 +53,11 @@ export function isBehind(world: World): boolean {
 }
 
 export const standingTasks = (world: World): TaskRecord[] =>
-  world.server.standing(tasks).map(({ value }) => value);
+  world.server.entries(tasks).map(({ value }) => value);
 
 const stored = (world: World) => ({
   records: world.records(),
-  launches: world.server.standing(launches).map(({ value }) => value),
+  launches: world.server.entries(launches).map(({ value }) => value),
 });
 
 /** 12: each ended session's call, and the figures of each day. */
@@ -65,7 +65,7 @@ function wrongRecords(world: World): Violation[] {
   if (world.options.clocks !== undefined) return [];
   const remains = {
     ...stored(world),
-    reports: world.server.standing(usageReports).map(({ value }) => value),
+    reports: world.server.entries(usageReports).map(({ value }) => value),
     calls: world.server.stored(calls).map(({ message }) => message),
   };
   const over = new Set(
@@ -80,7 +80,7 @@ function wrongFigures(world: World): Violation[] {
   const counted = new DailyKpis();
   for (const { message } of world.server.stored(calls)) counted.add(message);
   const wanted = new Map(counted.all().map((kpi) => [dailyKpis.keyOf(kpi), textOf(kpi)]));
-  const standing = new Map(world.server.standing(dailyKpis).map(({ key, value }) => [key, textOf(value)]));
+  const standing = new Map(world.server.entries(dailyKpis).map(({ key, value }) => [key, textOf(value)]));
   const keys = [...new Set([...wanted.keys(), ...standing.keys()])];
   return keys
     .filter((key) => wanted.get(key) !== standing.get(key))

@@ -43,7 +43,7 @@ export function checkDispatch(world: LaunchWorld, { tenant, sessionId, attempt }
 /** 9: nothing is left with the provider of a launch that is called over, though its session goes on. */
 export function checkOver(world: LaunchWorld): void {
   const over = new Set(
-    world.server.standing(launches).flatMap(({ key, value }) => (value.state === "over" ? [key] : [])),
+    world.server.entries(launches).flatMap(({ key, value }) => (value.state === "over" ? [key] : [])),
   );
   for (const { id, madeFor } of world.dispatches.all()) {
     if (!over.has(launchKey(madeFor.tenant, madeFor.sessionId, madeFor.attempt))) continue;
@@ -99,7 +99,7 @@ export function leftLaunches(world: LaunchWorld): string[] {
     world.records().flatMap(({ sessionId: id, state }) => (state === "ended" ? [id] : [])),
   );
   const records = world.server
-    .standing(launches)
+    .entries(launches)
     .flatMap(({ value }) =>
       value.state !== "over" && !isUntellable(value) && ended.has(value.sessionId)
         ? [`the launch of ${nameOf(world, value)}, ${value.state} by ${value.by},`]

@@ -15,7 +15,7 @@ export function checkRollUps(world: World): void {
   // The comparison of wall clocks leaves roll-ups out, since they are made by the minutes of those clocks.
   if (world.options.clocks !== undefined) return;
   const wanted = countAnew(world.records());
-  for (const { key, value } of world.server.standing(rollups)) {
+  for (const { key, value } of world.server.entries(rollups)) {
     const { sessions, attempts, byReason, byWarmth } = value;
     const stands = textOf({ sessions, attempts, byReason, byWarmth });
     const counted = wanted.get(key);

@@ -89,7 +89,7 @@ export function leftovers(world: World): string[] {
     world.records().flatMap(({ sessionId: id, state }) => (state === "ended" ? [id] : [])),
   );
   const said = world.server
-    .standing(conversations)
+    .entries(conversations)
     .flatMap(({ value }) =>
       ended.has(value.sessionId) ? [`what was said in ${world.trace.nameOf(value.sessionId)}`] : [],
     );
@@ -167,7 +167,7 @@ export function starving(world: World): string[] {
   const now = world.clock.monotonic();
   const providers = world.processes.filter(({ kind, isUp }) => kind === "providers" && isUp);
   const registered = world.server
-    .standing(hosts)
+    .entries(hosts)
     .flatMap(({ key, value }) =>
       world.hostNews.get(key)?.epoch === value.epoch ? [world.hostNews.get(key) as HostRecord] : [],
     );
@@ -184,4 +184,4 @@ export function starving(world: World): string[] {
 }
 
 const slotsOf = (world: World) =>
-  world.server.standing(hosts).flatMap(({ value }) => value.processes.flatMap(({ slots }) => slots));
+  world.server.entries(hosts).flatMap(({ value }) => value.processes.flatMap(({ slots }) => slots));

@@ -50,7 +50,7 @@ export interface MemoryServer {
   /** Every write of a bucket that ever was, deletions (value undefined) and forgotten ones included. */
   written<T>(bucket: Bucket<T>): { key: string; revision: number; value: T | undefined }[];
   /** What stands in a bucket now. */
-  standing<T>(bucket: Bucket<T>): { key: string; revision: number; value: T }[];
+  entries<T>(bucket: Bucket<T>): { key: string; revision: number; value: T }[];
   /** What a durable consumer has not done yet. */
   backlog<T>(channel: Channel<T>, durable: string): { pending: number; unsettled: number };
 }
@@ -122,7 +122,7 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
               ? undefined
               : readOnce(data, bucket.schema, () => decode(bucket.schema, data, key)),
         })),
-    standing: (bucket) =>
+    entries: (bucket) =>
       bucketOf(world, bucket)
         .snapshot()
         .flatMap(({ key, revision, data }) =>

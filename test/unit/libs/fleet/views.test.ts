@@ -29,7 +29,7 @@ describe("the hosts", () => {
     const told: string[] = [];
     view.onChange((host, id) => told.push(`${id} ${host?.sequence}`));
     await save(bus, hosts, aHost("h2", 5));
-    await clock.settle();
+    await clock.flush();
     expect(view.get("h2")?.sequence).toBe(5);
     expect(told).toEqual(["h2 5"]);
   });
@@ -37,21 +37,21 @@ describe("the hosts", () => {
   test("are known by what they announce before their bucket says it", async () => {
     const { clock, bus } = world();
     const view = await watchHosts(bus);
-    await clock.settle();
+    await clock.flush();
     bus.core.publishTransient(hostChanges, aHost("h", 3, { load: 0.5 }));
-    await clock.settle();
+    await clock.flush();
     expect(view.get("h")?.load).toBe(0.5);
   });
 
   test("an older word, or one of an older life, is dropped, whichever way it comes", async () => {
     const { clock, bus } = world();
     const view = await watchHosts(bus);
-    await clock.settle();
+    await clock.flush();
     const told: string[] = [];
     view.onChange((host) => told.push(`${host?.epoch}.${host?.sequence}`));
     const say = async (epoch: number, sequence: number) => {
       bus.core.publishTransient(hostChanges, aHost("h", sequence, { epoch }));
-      await clock.settle();
+      await clock.flush();
     };
     await say(4, 2);
     await say(4, 1);
@@ -59,7 +59,7 @@ describe("the hosts", () => {
     await say(3, 9);
     await say(5, 1);
     await save(bus, hosts, aHost("h", 7, { epoch: 4 }));
-    await clock.settle();
+    await clock.flush();
     expect(told).toEqual(["4.2", "5.1"]);
     expect(view.get("h")).toMatchObject({ epoch: 5, sequence: 1 });
   });
@@ -73,7 +73,7 @@ describe("the hosts", () => {
       if (host === undefined) gone.push(id);
     });
     await bus.kv.delete(hosts, "h", revision);
-    await clock.settle();
+    await clock.flush();
     expect([view.all(), gone]).toEqual([[], ["h"]]);
   });
 
@@ -83,7 +83,7 @@ describe("the hosts", () => {
     await view.stop();
     await save(bus, hosts, aHost("h"));
     bus.core.publishTransient(hostChanges, aHost("h2"));
-    await clock.settle();
+    await clock.flush();
     expect(view.all()).toEqual([]);
   });
 });
@@ -97,7 +97,7 @@ describe("the sessions", () => {
     expect(view.get("t", "s")).toMatchObject({ revision: first, seenAtMs: 1000 });
     await clock.advance(500);
     await save(bus, sessions, aSession("s", { state: "ended" }), first);
-    await clock.settle();
+    await clock.flush();
     expect(view.get("t", "s")).toMatchObject({ record: { state: "ended" }, seenAtMs: 1500 });
     expect(view.get("other", "s")).toBeUndefined();
   });
@@ -111,12 +111,12 @@ describe("the sessions", () => {
     const revision = await asked("old", 1);
     await asked("other", 2, "assistant");
     await asked("second", 4);
-    await clock.settle();
+    await clock.flush();
     const waiting = (profile?: string) => view.waiting(profile).map(({ record }) => record.sessionId);
     expect(waiting()).toEqual(["old", "other", "young", "second"]);
     expect(waiting("echo")).toEqual(["old", "young", "second"]);
     await save(bus, sessions, aSession("old", { state: "dispatched" }), revision);
-    await clock.settle();
+    await clock.flush();
     expect(waiting("echo")).toEqual(["young", "second"]);
     expect(view.all()).toHaveLength(4);
   });
@@ -127,20 +127,20 @@ describe("the sessions", () => {
     const told: string[] = [];
     const leave = view.onChange((session, key) => told.push(`${key} ${session?.record.state}`));
     const first = await save(bus, sessions, aSession("s"));
-    await clock.settle();
+    await clock.flush();
     const second = await save(bus, sessions, aSession("s", { state: "ended" }), first);
-    await clock.settle();
+    await clock.flush();
     await bus.kv.delete(sessions, "t.s", second);
-    await clock.settle();
+    await clock.flush();
     expect(told).toEqual(["t.s requested", "t.s ended", "t.s undefined"]);
     expect([view.all(), view.waiting()]).toEqual([[], []]);
     leave();
     await save(bus, sessions, aSession("other"));
-    await clock.settle();
+    await clock.flush();
     expect(told).toHaveLength(3);
     await view.stop();
     await save(bus, sessions, aSession("last"));
-    await clock.settle();
+    await clock.flush();
     expect(view.get("t", "last")).toBeUndefined();
   });
 });

@@ -38,7 +38,7 @@ async function scene(answers: Record<string, Answer[] | "gone">, changed: Partia
     apiSecret: "",
     isSimulated: false,
   };
-  const record = () => server.standing(sessions)[0]?.value as SessionRecord;
+  const record = () => server.entries(sessions)[0]?.value as SessionRecord;
   const assigns: Assign[] = [];
   for (const [id, ofHost] of Object.entries(answers)) {
     if (ofHost === "gone") continue;
@@ -56,7 +56,7 @@ async function scene(answers: Record<string, Answer[] | "gone">, changed: Partia
       return { released: true };
     });
   }
-  await clock.settle();
+  await clock.flush();
   const known = Object.keys(answers).map((id) => aHost(id, 1, { maxAgents: 9, profiles: { echo } }));
   const fleet = new HostReservations({
     all: () => known,

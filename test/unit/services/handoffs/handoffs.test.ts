@@ -9,7 +9,7 @@ import {
   sessionIdOf,
 } from "../../../../services/handoffs/decide-handoff.ts";
 import { AT, aHost } from "../../../kit/fixtures/sessions.ts";
-import { aHandoff, runtimeWorld } from "../../../kit/worlds/handoff-world.ts";
+import { aHandoff, handoffWorld } from "../../../kit/worlds/handoff-world.ts";
 
 const facts: HandoffFacts = { providerOf: () => "webhook", sessionIn: () => undefined, at: AT };
 
@@ -94,7 +94,7 @@ describe("what a handoff comes to", () => {
 
 describe("handoffs that aren't to be taken in", () => {
   it("stay in their stream, unanswered, until an instance runs that takes them", async () => {
-    const world = await runtimeWorld();
+    const world = await handoffWorld();
     const idle = await world.control("control-1", { takesHandoffs: false });
     await world.handOff(aHandoff());
     await world.clock.advance(120_000);
@@ -108,7 +108,7 @@ describe("handoffs that aren't to be taken in", () => {
   });
 
   it("are no more in hand at once than are set, and the rest is taken when those are", async () => {
-    const world = await runtimeWorld();
+    const world = await handoffWorld();
     const held: (() => void)[] = [];
     await world.control("control-1", {
       batchSize: 3,
@@ -132,7 +132,7 @@ describe("handoffs that aren't to be taken in", () => {
 
 describe("a handoff with an agent runner", () => {
   it("goes from its message to ready and its end, and every step is told once", async () => {
-    const world = await runtimeWorld();
+    const world = await handoffWorld();
     await world.control("control-1");
     await world.handOff(aHandoff());
     await world.until(() => world.runner.seen.length > 0, "the launch");
@@ -193,7 +193,7 @@ describe("a handoff with an agent runner", () => {
   });
 
   it("runs through without any LiveKit too, where rooms are simulated", async () => {
-    const world = await runtimeWorld({ mock: true });
+    const world = await handoffWorld({ mock: true });
     await world.control("control-1");
     await world.handOff(aHandoff());
     await world.until(() => world.runner.seen.length > 0, "the launch");
@@ -206,7 +206,7 @@ describe("a handoff with an agent runner", () => {
   });
 
   it("that is delivered and sent again is one session", async () => {
-    const world = await runtimeWorld({ faults: { loseAck: 0.5, repeat: 0.5 }, seed: 3 });
+    const world = await handoffWorld({ faults: { loseAck: 0.5, repeat: 0.5 }, seed: 3 });
     await world.control("control-1");
     await world.control("control-2");
     for (let again = 0; again < 5; again++) await world.handOff(aHandoff({ metadata: { again } }));
@@ -219,7 +219,7 @@ describe("a handoff with an agent runner", () => {
   });
 
   it("that is sent again when no stream knows its id any more changes nothing", async () => {
-    const world = await runtimeWorld();
+    const world = await handoffWorld();
     await world.control("control-1");
     await world.handOff(aHandoff());
     await world.until(() => world.runner.seen.length > 0, "the launch");
@@ -236,7 +236,7 @@ describe("a handoff with an agent runner", () => {
   });
 
   it("that nobody claims is tried again, and told to have failed when that is over", async () => {
-    const world = await runtimeWorld({ maxAttempts: 2 });
+    const world = await handoffWorld({ maxAttempts: 2 });
     await world.control("control-1");
     await world.handOff(aHandoff());
     await world.until(() => world.all()[0]?.state === "ended", "the end");
@@ -259,7 +259,7 @@ describe("a handoff with an agent runner", () => {
 
   it("survives an instance that dies at any moment, and is neither lost nor served twice", async () => {
     for (let dieAtMs = 0; dieAtMs < 60; dieAtMs += 3) {
-      const world = await runtimeWorld({ faults: { hopMs: [1, 4] }, seed: dieAtMs + 1 });
+      const world = await handoffWorld({ faults: { hopMs: [1, 4] }, seed: dieAtMs + 1 });
       const first = await world.control("control-1");
       await world.handOff(aHandoff());
       await world.clock.advance(dieAtMs);
@@ -285,7 +285,7 @@ describe("a handoff with an agent runner", () => {
 
 describe("a handoff without an agent runner", () => {
   it("gets its agent from the provider that its profile has, or waits for one of the pool", async () => {
-    const world = await runtimeWorld({ launcher: false });
+    const world = await handoffWorld({ launcher: false });
     await world.control("control-1");
     await world.handOff(aHandoff({ agent_id: "elsewhere" }));
     await world.until(() => world.runner.seen.length > 0, "the launch");
@@ -299,7 +299,7 @@ describe("a handoff without an agent runner", () => {
   });
 
   it("is told to have failed for an agent that no host has, and for a room that is taken", async () => {
-    const world = await runtimeWorld({ launcher: false });
+    const world = await handoffWorld({ launcher: false });
     await world.outcome(world.client.kv.update(hosts, aHost("host-1"), 0));
     await world.control("control-1");
     await world.handOff(aHandoff({ agent_id: "nobody-knows" }));
@@ -318,7 +318,7 @@ describe("a handoff without an agent runner", () => {
   });
 
   it("is told to have failed when its session ends before any agent was asked for", async () => {
-    const world = await runtimeWorld({ launcher: false });
+    const world = await handoffWorld({ launcher: false });
     await world.control("control-1");
     await world.handOff(aHandoff({ agent_id: "echo" }));
     await world.until(() => world.all().length === 1, "the session");
@@ -343,7 +343,7 @@ describe("a handoff without an agent runner", () => {
 
 describe("a message that is no handoff", () => {
   it("is answered once with what is wrong, and holds up nobody", async () => {
-    const world = await runtimeWorld();
+    const world = await handoffWorld();
     await world.control("control-1");
     await world.control("control-2");
     const wrong = [aHandoff({ version: 3 }), "text", 7, null, [], aHandoff({ metadata: 1 })];
@@ -362,7 +362,7 @@ describe("a message that is no handoff", () => {
   });
 
   it("and no JSON either is answered too, as is one that nobody could handle", async () => {
-    const world = await runtimeWorld();
+    const world = await handoffWorld();
     await world.control("control-1");
     const dead = (sequence: number, payload: string, reason: string) =>
       world.outcome(

@@ -4,9 +4,9 @@ import { hosts } from "../../../../libs/contracts/buckets.ts";
 import type { Assign } from "../../../../libs/contracts/fleet/host.ts";
 import { assignCommand, sessionEvents } from "../../../../libs/contracts/streams.ts";
 import { AT, aHost } from "../../../kit/fixtures/sessions.ts";
-import { aHandoff, runtimeWorld } from "../../../kit/worlds/handoff-world.ts";
+import { aHandoff, handoffWorld } from "../../../kit/worlds/handoff-world.ts";
 
-type World = Awaited<ReturnType<typeof runtimeWorld>>;
+type World = Awaited<ReturnType<typeof handoffWorld>>;
 
 const caller = { identity: "sip_+15550100", isAgent: false };
 const friend = { identity: "sip_+15550101", isAgent: false };
@@ -26,7 +26,7 @@ async function becomeReady(world: World): Promise<string> {
 }
 
 test("a room that isn't there is made before an agent is asked for", async () => {
-  const world = await runtimeWorld();
+  const world = await handoffWorld();
   let rooms: string[] | undefined;
   world.runner.script.push(async () => {
     rooms = (await world.livekit.rooms.list()).map(({ name }) => name);
@@ -39,7 +39,7 @@ test("a room that isn't there is made before an agent is asked for", async () =>
 });
 
 test("a room in which the caller already is stays as it is, and the agent comes to the caller", async () => {
-  const world = await runtimeWorld();
+  const world = await handoffWorld();
   for (const participant of [caller, friend]) world.livekit.rooms.join("call-1", participant);
   let alone: string[] | undefined;
   world.runner.script.push(async () => {
@@ -68,7 +68,7 @@ test("a room in which the caller already is stays as it is, and the agent comes 
 });
 
 test("a caller who already is in the room is left there when the agent is lost, and gets the next", async () => {
-  const world = await runtimeWorld();
+  const world = await handoffWorld();
   world.livekit.rooms.join("call-1", caller);
   await world.control("control-1");
   await world.handOff(aHandoff());
@@ -92,7 +92,7 @@ test("a caller who already is in the room is left there when the agent is lost, 
 });
 
 test("an agent of the pool comes to a caller who already is in the room too", async () => {
-  const world = await runtimeWorld({ launcher: false });
+  const world = await handoffWorld({ launcher: false });
   world.livekit.rooms.join("call-1", caller);
   const assigns: Assign[] = [];
   await world.outcome(

@@ -66,7 +66,7 @@ describe("a call", () => {
     async (reason) => {
       const world = await attemptOf(endsRinging(reason, hungUp(1000)));
       expect(await world.when("t_1", isOver)).toMatchObject({ state: "completed", attempt: 2 });
-      expect(world.exchange.dialled).toEqual(["t_1-1", "t_1-2"]);
+      expect(world.exchange.dialed).toEqual(["t_1-1", "t_1-2"]);
     },
   );
 

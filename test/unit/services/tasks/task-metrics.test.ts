@@ -5,7 +5,7 @@ import { reduceTask } from "../../../../libs/domain/task/reduce.ts";
 import { createMetrics } from "../../../../libs/runtime/metrics.ts";
 import { countTasks, measureTasks } from "../../../../services/tasks/task-metrics.ts";
 import type { SeenTask } from "../../../../services/tasks/task-view.ts";
-import { aTask, lineGiven, overdue, sessionEnded } from "../../../kit/fixtures/tasks.ts";
+import { aTask, deadlineExceeded, sessionEnded, slotGranted } from "../../../kit/fixtures/tasks.ts";
 
 const labels = 'profile="echo",provider="sip"';
 
@@ -14,14 +14,14 @@ test("a task is counted when it begins, at each of its attempts, and once when i
   const count = countTasks(metrics);
   const task = aTask("a");
   count(task);
-  const tried = reduceTask(task, lineGiven(task));
+  const tried = reduceTask(task, slotGranted(task));
   count(tried, task);
   const waits = reduceTask(tried, sessionEnded(tried, { endedReason: "agent_lost", wasReady: false }));
   count(waits, tried);
   expect(waits.state).toBe("queued");
-  const again = reduceTask(waits, lineGiven(waits));
+  const again = reduceTask(waits, slotGranted(waits));
   count(again, waits);
-  const ended = reduceTask(again, overdue(again));
+  const ended = reduceTask(again, deadlineExceeded(again));
   count(ended, again);
   // Something of an ended one may be noted later.
   count({ ...ended, writeId: "later" }, ended);
@@ -37,7 +37,7 @@ test("those that have not ended are told by their state, as they stand when some
   const metrics = createMetrics("tasks");
   const seen = (record: TaskRecord): SeenTask => ({ record, revision: 1, seenAtMs: 0, attemptSeenAtMs: 0 });
   const queued = [aTask("a"), aTask("b")];
-  const active = [reduceTask(aTask("c"), lineGiven(aTask("c")))];
+  const active = [reduceTask(aTask("c"), slotGranted(aTask("c")))];
   measureTasks(metrics, {
     get: () => undefined,
     queued: () => queued.map(seen),

@@ -44,7 +44,7 @@ describe("a task", () => {
       metadata: { order: 7 },
       maxDurationMs: 900_000,
     });
-    expect(world.exchange.dialled).toEqual(["t_1-1"]);
+    expect(world.exchange.dialed).toEqual(["t_1-1"]);
   });
 
   test("that reaches nobody is tried three times, 10 and 20 s apart, and tells why each time", async () => {
@@ -58,7 +58,7 @@ describe("a task", () => {
     expect(done.attempts.map(({ error }) => error?.message)).toEqual(
       Array(3).fill("the call came to busy (SIP 486)"),
     );
-    expect(world.exchange.dialled).toEqual(["t_1-1", "t_1-2", "t_1-3"]);
+    expect(world.exchange.dialed).toEqual(["t_1-1", "t_1-2", "t_1-3"]);
     expect(world.clock.monotonic() - began).toBeGreaterThan(30_000);
     expect(world.clock.monotonic() - began).toBeLessThan(45_000);
   });
@@ -85,7 +85,7 @@ describe("a task", () => {
     await world.ask("t_1");
     expect(await world.when("t_1", isOver)).toMatchObject({ state: "unknown", attempt: 1 });
     await world.clock.advance(60 * MINUTE_MS);
-    expect(world.exchange.dialled).toEqual(["t_1-1"]);
+    expect(world.exchange.dialed).toEqual(["t_1-1"]);
   });
 
   test("waits while no agent is free, and for as long as nobody is there to schedule it", async () => {
@@ -110,7 +110,7 @@ describe("a task", () => {
     await world.tasks("tasks-1");
     await world.ask("t_1");
     expect(await world.when("t_1", isOver)).toMatchObject({ state: "completed", attempt: 5, failures: 0 });
-    expect(world.exchange.dialled).toEqual(["t_1-5"]);
+    expect(world.exchange.dialed).toEqual(["t_1-5"]);
   });
 
   test("begins not before its time, nor outside of the calling hours", async () => {
@@ -191,9 +191,9 @@ describe("a task", () => {
     await world.clock.advance(20 * MINUTE_MS);
     await outcome(client.streams.publish(taskRequests, request));
     await world.clock.advance(5 * MINUTE_MS);
-    const mine = world.server.standing(tasks).filter(({ value }) => value.profile === "echo");
+    const mine = world.server.entries(tasks).filter(({ value }) => value.profile === "echo");
     expect(mine.map(({ value }) => value.state)).toEqual(["completed"]);
-    expect(world.exchange.dialled).toHaveLength(1);
+    expect(world.exchange.dialed).toHaveLength(1);
   });
 });
 
@@ -235,7 +235,7 @@ describe("several processes", () => {
       expect(most, tenant).toBeGreaterThanOrEqual(3);
     }
     expect(world.exchange.made).toHaveLength(40);
-    expect(new Set(world.exchange.dialled).size).toBe(40);
+    expect(new Set(world.exchange.dialed).size).toBe(40);
   });
 
   test("keep the rate together", async () => {
@@ -319,7 +319,7 @@ describe("a process that dies", () => {
       await world.tasks("heir");
       expect(await world.when("t_1", isOver)).toMatchObject({ state: "completed", attempt: 1 });
       expect(world.exchange.made).toEqual(["t_1-1"]);
-      expect(world.exchange.dialled).toEqual(["t_1-1"]);
+      expect(world.exchange.dialed).toEqual(["t_1-1"]);
     },
   );
 });
@@ -373,8 +373,8 @@ describe("with everything going wrong", () => {
       world.server.calm();
       for (const id of ids) await world.when(id, isOver, 60 * MINUTE_MS);
       expect(world.mostAtOnce()).toBeLessThanOrEqual(5);
-      expect(new Set(world.exchange.dialled).size, "each session dials once").toBe(
-        world.exchange.dialled.length,
+      expect(new Set(world.exchange.dialed).size, "each session dials once").toBe(
+        world.exchange.dialed.length,
       );
       const made = world.server.written(sessions).filter(({ value }) => value?.state === "requested");
       expect(new Set(made.map(({ key }) => key)).size).toBe(made.length);
@@ -390,7 +390,7 @@ describe("with everything going wrong", () => {
           task.attempts.map(({ sessionId }) => `t.${sessionId}`).sort(),
         );
       }
-      expect(world.server.standing(callSlots)[0]?.value.slots.length).toBeLessThanOrEqual(5);
+      expect(world.server.entries(callSlots)[0]?.value.slots.length).toBeLessThanOrEqual(5);
     },
     120_000,
   );

@@ -8,7 +8,7 @@ import { callSequenceOf, sessionEventsFor } from "../../../../services/webhooks/
 import { taskEventsFor } from "../../../../services/webhooks/task-events.ts";
 import { endByApi, getReady } from "../../../kit/fixtures/session-steps.ts";
 import { AT, aSession } from "../../../kit/fixtures/sessions.ts";
-import { aTask, callMoved, lineGiven } from "../../../kit/fixtures/tasks.ts";
+import { aTask, callUpdated, slotGranted } from "../../../kit/fixtures/tasks.ts";
 
 const told = (record: SessionRecord) =>
   sessionEventsFor(record).map(({ type, sequence }) => `${sequence} ${type}`);
@@ -85,16 +85,16 @@ describe("a session's news", () => {
 describe("a task's news", () => {
   test("are each state that it came to, numbered through", () => {
     const queued = aTask("t_1");
-    const dialing = stepTask(queued, lineGiven(queued));
-    const ringing = stepTask(dialing, callMoved(dialing, "ringing"));
+    const dialing = stepTask(queued, slotGranted(queued));
+    const ringing = stepTask(dialing, callUpdated(dialing, "ringing"));
     const news = taskEventsFor(ringing).events.map(({ type, sequence }) => `${sequence} ${type}`);
     expect(news).toEqual(["1 task.queued", "2 task.dialing", "3 task.ringing"]);
   });
 
   test("of an attempt that is repeated are that it is queued again", () => {
     const queued = aTask("t_1");
-    const dialing = stepTask(queued, lineGiven(queued));
-    const busy = stepTask(dialing, callMoved(dialing, "busy"));
+    const dialing = stepTask(queued, slotGranted(queued));
+    const busy = stepTask(dialing, callUpdated(dialing, "busy"));
     const { events } = taskEventsFor(busy);
     expect(events.map(({ type }) => type)).toEqual(["task.queued", "task.dialing", "task.queued"]);
     expect(events.at(-1)?.data).toMatchObject({ attempt: 1, attemptError: "busy" });

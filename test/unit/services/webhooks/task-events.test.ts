@@ -8,12 +8,12 @@ import { aSession } from "../../../kit/fixtures/sessions.ts";
 import {
   aTask,
   become,
-  callMoved,
+  callUpdated,
   cancelRequested,
-  lineGiven,
   retryRequested,
   sessionEnded,
   sessionReady,
+  slotGranted,
 } from "../../../kit/fixtures/tasks.ts";
 import { MINUTE_MS, world } from "../../../kit/worlds/memory-world.ts";
 import { anEndpoint, type Got, SECRET, type World, webhookWorld } from "../../../kit/worlds/webhook-world.ts";
@@ -21,8 +21,8 @@ import { anEndpoint, type Got, SECRET, type World, webhookWorld } from "../../..
 type Scene = Awaited<ReturnType<typeof webhookWorld>>;
 type Say = (task: TaskRecord) => TaskEvent;
 
-const ringing: Say = (task) => callMoved(task, "ringing");
-const answered: Say = (task) => callMoved(task, "answered");
+const ringing: Say = (task) => callUpdated(task, "ringing");
+const answered: Say = (task) => callUpdated(task, "answered");
 const once = { retry: { maxAttempts: 1, initialMs: 0, maxMs: 0 } };
 
 /** Saves a task as it stands after each of these, as the tasks service does. */
@@ -55,19 +55,19 @@ describe("an endpoint", () => {
     await s.webhooks("one");
     await s.webhooks("two");
     await s.register(anEndpoint("a", { events: ["task.*"] }));
-    await live(w, s, aTask("done"), lineGiven, ringing, answered, sessionReady, sessionEnded);
-    await live(w, s, aTask("busy", once), lineGiven, ringing, (task) =>
-      callMoved(task, "busy", { sipCode: 486 }),
+    await live(w, s, aTask("done"), slotGranted, ringing, answered, sessionReady, sessionEnded);
+    await live(w, s, aTask("busy", once), slotGranted, ringing, (task) =>
+      callUpdated(task, "busy", { sipCode: 486 }),
     );
-    await live(w, s, aTask("unheard", once), lineGiven, ringing, (task) => callMoved(task, "noAnswer"));
-    await live(w, s, aTask("box"), lineGiven, (task) =>
-      callMoved(task, "voicemail", { answeredBy: "machine" }),
+    await live(w, s, aTask("unheard", once), slotGranted, ringing, (task) => callUpdated(task, "noAnswer"));
+    await live(w, s, aTask("box"), slotGranted, (task) =>
+      callUpdated(task, "voicemail", { answeredBy: "machine" }),
     );
-    await live(w, s, aTask("wrong"), lineGiven, (task) =>
-      callMoved(task, "failed", { sipCode: 404, isFinal: true }),
+    await live(w, s, aTask("wrong"), slotGranted, (task) =>
+      callUpdated(task, "failed", { sipCode: 404, isFinal: true }),
     );
     await live(w, s, aTask("canceled"), cancelRequested);
-    await live(w, s, aTask("lost"), lineGiven, (task) => callMoved(task, "unknown"));
+    await live(w, s, aTask("lost"), slotGranted, (task) => callUpdated(task, "unknown"));
     await w.clock.advance(MINUTE_MS);
     const story = [...["queued", "dialing", "ringing", "answered", "inProgress", "completed"].entries()];
     expect(toldOf(s, "done")).toEqual(story.map(([index, state]) => `${index + 1} task.${state}`));
@@ -88,7 +88,7 @@ describe("an endpoint", () => {
     await s.webhooks("one");
     await s.register(anEndpoint("a"));
     const asked = aTask("t1", { ...once, to: "+15550123", metadata: { order: 42 } });
-    await live(w, s, asked, lineGiven, (task) => callMoved(task, "busy", { sipCode: 486 }));
+    await live(w, s, asked, slotGranted, (task) => callUpdated(task, "busy", { sipCode: 486 }));
     await w.clock.advance(MINUTE_MS);
     const [queued, dialing, busy] = of(s, "t1").map(({ event }) => event.data);
     const whom = { to: "+15550123", profile: "echo", provider: "sip", metadata: { order: 42 } };
@@ -105,10 +105,10 @@ describe("an endpoint", () => {
     const s = await webhookWorld(w);
     await s.webhooks("one");
     await s.register(anEndpoint("a", { events: ["task.queued", "task.busy", "task.completed"] }));
-    const busy: Say = (task) => callMoved(task, "busy");
+    const busy: Say = (task) => callUpdated(task, "busy");
     const twice = { retry: { maxAttempts: 2, initialMs: 0, maxMs: 0 } };
-    const ended = await live(w, s, aTask("t1", twice), lineGiven, busy, lineGiven, busy);
-    await live(w, s, ended, retryRequested, lineGiven, answered, sessionReady, sessionEnded);
+    const ended = await live(w, s, aTask("t1", twice), slotGranted, busy, slotGranted, busy);
+    await live(w, s, ended, retryRequested, slotGranted, answered, sessionReady, sessionEnded);
     await w.clock.advance(MINUTE_MS);
     const wanted = ["1 task.queued", "3 task.queued", "5 task.busy", "6 task.queued", "10 task.completed"];
     expect(toldOf(s, "t1")).toEqual(wanted);
@@ -120,9 +120,9 @@ describe("an endpoint", () => {
     const s = await webhookWorld(w, () => ({ status: isDown ? 503 : 200 }));
     await s.register(anEndpoint("a", { events: ["task.*"] }));
     await s.register(anEndpoint("b", { events: ["session.*"] }));
-    await live(w, s, aTask("t1"), lineGiven, answered, sessionReady, sessionEnded);
+    await live(w, s, aTask("t1"), slotGranted, answered, sessionReady, sessionEnded);
     // As it is when the store keeps no more of a task than how it stands now.
-    await s.saveTask(become(aTask("t2", once), lineGiven, (task) => callMoved(task, "busy")));
+    await s.saveTask(become(aTask("t2", once), slotGranted, (task) => callUpdated(task, "busy")));
     await s.webhooks("one");
     await s.save(getReady(aSession("s1")));
     await w.clock.advance(MINUTE_MS);

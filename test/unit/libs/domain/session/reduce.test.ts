@@ -6,15 +6,15 @@ import type { SessionInput } from "../../../../../libs/domain/session/transition
 import {
   address,
   chosen,
+  deadlineExceeded,
   declined,
   dispatched,
-  endAsked,
+  endRequested,
   failed,
   fromHost,
   inRoom,
   joined,
   lost,
-  overdue,
   ready,
   requested,
   unanswered,
@@ -49,7 +49,7 @@ describe("a session that was just requested", () => {
   });
 
   test("that nobody could take in time ends for want of capacity, by the operator's fault", () => {
-    const record = overdue(requested(), "waiting");
+    const record = deadlineExceeded(requested(), "waiting");
     expect(record).toMatchObject({
       state: "ended",
       endedReason: "no_capacity",
@@ -59,12 +59,12 @@ describe("a session that was just requested", () => {
   });
 
   test("that waited too long for a second agent ends because its first was lost", () => {
-    const record = overdue(lost(ready(dispatched())), "waiting");
+    const record = deadlineExceeded(lost(ready(dispatched())), "waiting");
     expect(record).toMatchObject({ state: "ended", endedReason: "agent_lost", recovering: false });
   });
 
   test("that is ended by its user was cancelled", () => {
-    expect(endAsked(requested())).toMatchObject({ endedReason: "cancelled", fault: "customer" });
+    expect(endRequested(requested())).toMatchObject({ endedReason: "cancelled", fault: "customer" });
   });
 
   test("does not change by being woken", () => {
@@ -181,14 +181,17 @@ describe("a session that was given to a host", () => {
   });
 
   test("is tried again when it doesn't join in time, and ends with join_timeout the third time", () => {
-    const second = overdue(dispatched(), "join");
+    const second = deadlineExceeded(dispatched(), "join");
     expect(second).toMatchObject({ state: "requested", attempt: 2, failures: 1, backoffMs: 200 });
-    const third = overdue(chosen(second), "join");
-    expect(overdue(chosen(third), "join")).toMatchObject({ endedReason: "join_timeout", fault: "platform" });
+    const third = deadlineExceeded(chosen(second), "join");
+    expect(deadlineExceeded(chosen(third), "join")).toMatchObject({
+      endedReason: "join_timeout",
+      fault: "platform",
+    });
   });
 
   test("was cancelled when the user ends it or leaves before the agent is ready", () => {
-    expect(endAsked(dispatched())).toMatchObject({ endedReason: "cancelled", fault: "customer" });
+    expect(endRequested(dispatched())).toMatchObject({ endedReason: "cancelled", fault: "customer" });
     const inTheRoom = joined(dispatched());
     expect(reduceSession(inTheRoom, fromHost(inTheRoom, { type: "user_left" }))).toMatchObject({
       endedReason: "cancelled",
@@ -208,7 +211,7 @@ describe("a session that was given to a host", () => {
 
 describe("a session whose agent comes with the answer of a telephone", () => {
   test.each([dispatched(), joined(dispatched())])("expires when nobody answers it ($state)", (record) => {
-    expect(overdue(record, "user_absent")).toMatchObject({
+    expect(deadlineExceeded(record, "user_absent")).toMatchObject({
       state: "ended",
       endedReason: "expired",
       fault: "customer",
@@ -220,10 +223,10 @@ describe("a session whose agent comes with the answer of a telephone", () => {
 
 describe("a session whose agent is in the room", () => {
   test("is tried again when it doesn't get ready in time, and ends with ready_timeout the third time", () => {
-    const second = overdue(joined(dispatched()), "ready");
+    const second = deadlineExceeded(joined(dispatched()), "ready");
     expect(second).toMatchObject({ state: "requested", attempt: 2, failures: 1, recovering: false });
-    const third = overdue(joined(chosen(second)), "ready");
-    expect(overdue(joined(chosen(third)), "ready")).toMatchObject({
+    const third = deadlineExceeded(joined(chosen(second)), "ready");
+    expect(deadlineExceeded(joined(chosen(third)), "ready")).toMatchObject({
       state: "ended",
       endedReason: "ready_timeout",
       fault: "agent",
@@ -305,12 +308,12 @@ describe("a session in conversation", () => {
 
   test("is completed when the user ends it or leaves, also while another agent is sought", () => {
     const record = ready(dispatched());
-    expect(endAsked(record)).toMatchObject({ endedReason: "completed", fault: "none" });
+    expect(endRequested(record)).toMatchObject({ endedReason: "completed", fault: "none" });
     expect(reduceSession(record, fromHost(record, { type: "user_left" }))).toMatchObject({
       endedReason: "completed",
     });
-    expect(endAsked(lost(record))).toMatchObject({ endedReason: "completed", recovering: false });
-    expect(endAsked(chosen(lost(record)))).toMatchObject({ endedReason: "completed" });
+    expect(endRequested(lost(record))).toMatchObject({ endedReason: "completed", recovering: false });
+    expect(endRequested(chosen(lost(record)))).toMatchObject({ endedReason: "completed" });
   });
 
   test.each([
@@ -318,7 +321,7 @@ describe("a session in conversation", () => {
     ["idle", "idle", "customer"],
     ["user_absent", "expired", "customer"],
   ] as const)("that is overdue by %s ends with %s", (kind, endedReason, fault) => {
-    expect(overdue(ready(dispatched()), kind)).toMatchObject({
+    expect(deadlineExceeded(ready(dispatched()), kind)).toMatchObject({
       state: "ended",
       endedReason,
       fault,
@@ -376,11 +379,11 @@ describe("what is old or foreign", () => {
 
   test("an ended session stays as it is, whatever comes", () => {
     const given = dispatched();
-    const record = endAsked(given);
-    for (const change of [ready, joined, lost, endAsked, failed, declined, unanswered, chosen]) {
+    const record = endRequested(given);
+    for (const change of [ready, joined, lost, endRequested, failed, declined, unanswered, chosen]) {
       expect(change(record)).toBe(record);
     }
-    expect(overdue(record, "idle")).toBe(record);
+    expect(deadlineExceeded(record, "idle")).toBe(record);
     expect(reduceSession(record, fromHost(given, { type: "ready", ...inRoom(given) }))).toBe(record);
   });
 });

@@ -14,13 +14,13 @@ import { reduceTask } from "../../../../../libs/domain/task/reduce.ts";
 import { AT } from "../../../../kit/fixtures/sessions.ts";
 import {
   aTask,
-  callMoved,
+  callUpdated,
   cancelRequested,
-  lineGiven,
-  overdue,
+  deadlineExceeded,
   retryRequested,
   sessionEnded,
   sessionReady,
+  slotGranted,
 } from "../../../../kit/fixtures/tasks.ts";
 
 const LENGTH = 6;
@@ -58,13 +58,13 @@ function everyEvent(record: TaskRecord): TaskEvent[] {
       }),
     ),
     ...attempts.flatMap((attempt): TaskEvent[] => [
-      lineGiven(record, attempt),
-      lineGiven(record, attempt, record.life + 1),
+      slotGranted(record, attempt),
+      slotGranted(record, attempt, record.life + 1),
       sessionReady(record, attempt),
-      ...CallStatus.options.map((status) => callMoved(record, status, {}, attempt)),
-      callMoved(record, "failed", { sipCode: 404, isFinal: true }, attempt),
-      overdue(record, { attempt }),
-      overdue(record, { attempt, call: { status: "busy" } }),
+      ...CallStatus.options.map((status) => callUpdated(record, status, {}, attempt)),
+      callUpdated(record, "failed", { sipCode: 404, isFinal: true }, attempt),
+      deadlineExceeded(record, { attempt }),
+      deadlineExceeded(record, { attempt, call: { status: "busy" } }),
       ...EndedReason.options.flatMap((reason) =>
         [true, false].map((wasReady) => sessionEnded(record, { attempt, endedReason: reason, wasReady })),
       ),
@@ -234,20 +234,20 @@ describe("every sequence of events", () => {
 
   test("the rules can fail: a step that breaks one is found", () => {
     const waiting = aTask("t_1");
-    const dialing = reduceTask(waiting, lineGiven(waiting));
-    const answered = reduceTask(dialing, callMoved(dialing, "answered"));
+    const dialing = reduceTask(waiting, slotGranted(waiting));
+    const answered = reduceTask(dialing, callUpdated(dialing, "answered"));
     const ended = sessionEnded(answered, { endedReason: "agent_lost" });
     const broken: [TaskRecord, TaskEvent, TaskRecord][] = [
-      [waiting, lineGiven(waiting), { ...dialing, attempt: 2 }],
-      [waiting, lineGiven(waiting), { ...dialing, state: "completed" }],
+      [waiting, slotGranted(waiting), { ...dialing, attempt: 2 }],
+      [waiting, slotGranted(waiting), { ...dialing, state: "completed" }],
       [answered, ended, { ...answered, state: "queued", backoffMs: 1 }],
-      [dialing, callMoved(dialing, "busy"), { ...dialing, state: "queued", failures: 1, backoffMs: 0 }],
-      [dialing, callMoved(dialing, "ringing", {}, 7), { ...dialing, state: "ringing" }],
-      [dialing, callMoved(dialing, "unknown"), { ...dialing, state: "unknown" }],
+      [dialing, callUpdated(dialing, "busy"), { ...dialing, state: "queued", failures: 1, backoffMs: 0 }],
+      [dialing, callUpdated(dialing, "ringing", {}, 7), { ...dialing, state: "ringing" }],
+      [dialing, callUpdated(dialing, "unknown"), { ...dialing, state: "unknown" }],
     ];
     for (const [before, event, after] of broken) {
       expect(() => checkedStep(before, event, () => after)).toThrow(/before: /);
     }
-    expect(() => checkedStep(waiting, lineGiven(waiting))).not.toThrow();
+    expect(() => checkedStep(waiting, slotGranted(waiting))).not.toThrow();
   });
 });

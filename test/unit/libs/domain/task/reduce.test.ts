@@ -7,30 +7,30 @@ import { AT } from "../../../../kit/fixtures/sessions.ts";
 import {
   aTask,
   become,
-  callMoved,
+  callUpdated,
   cancelRequested,
-  lineGiven,
-  overdue,
+  deadlineExceeded,
   retryRequested,
   sessionEnded,
   sessionReady,
+  slotGranted,
 } from "../../../../kit/fixtures/tasks.ts";
 
-const dialing = (changed = {}) => become(aTask("t_1", changed), lineGiven);
+const dialing = (changed = {}) => become(aTask("t_1", changed), slotGranted);
 const answered = (changed = {}) =>
-  become(dialing(changed), sessionReady, (task) => callMoved(task, "answered"));
+  become(dialing(changed), sessionReady, (task) => callUpdated(task, "answered"));
 const stateOf = (task: { state: string; attempt: number }) => `${task.state} ${task.attempt}`;
 const statesOf = (task: ReturnType<typeof aTask>, n = 1) =>
   task.attempts.find((attempt) => attempt.n === n)?.states.map(({ state }) => state);
 
 describe("a telephone call", () => {
   test("goes from the queue over ringing and answered to completed, and every state stays visible", () => {
-    const ringing = become(dialing(), sessionReady, (task) => callMoved(task, "ringing"));
+    const ringing = become(dialing(), sessionReady, (task) => callUpdated(task, "ringing"));
     expect(ringing.state).toBe("ringing");
     const done = become(
       ringing,
-      (task) => callMoved(task, "answered", { answeredBy: "human", sipCode: 200 }),
-      (task) => callMoved(task, "hungUp"),
+      (task) => callUpdated(task, "answered", { answeredBy: "human", sipCode: 200 }),
+      (task) => callUpdated(task, "hungUp"),
       (task) => sessionEnded(task),
     );
     expect(stateOf(done)).toBe("completed 1");
@@ -41,7 +41,7 @@ describe("a telephone call", () => {
   });
 
   test("is answered but not in progress until its agent is ready", () => {
-    const waiting = become(dialing(), (task) => callMoved(task, "answered"));
+    const waiting = become(dialing(), (task) => callUpdated(task, "answered"));
     expect(waiting.state).toBe("answered");
     expect(become(waiting, sessionReady).state).toBe("inProgress");
   });
@@ -55,12 +55,12 @@ describe("a telephone call", () => {
     ["noAnswer", { sipCode: 480 }, "noAnswer"],
     ["failed", { sipCode: 503 }, "failed"],
   ] as const)("that is %s is tried again after pauses that double, and ends as %s", (status, more, end) => {
-    const fails = (task: ReturnType<typeof aTask>) => callMoved(task, status, more);
+    const fails = (task: ReturnType<typeof aTask>) => callUpdated(task, status, more);
     const second = become(dialing(), fails);
     expect([stateOf(second), second.backoffMs, second.failures]).toEqual(["queued 1", 10_000, 1]);
-    const third = become(second, lineGiven, fails);
+    const third = become(second, slotGranted, fails);
     expect([stateOf(third), third.backoffMs]).toEqual(["queued 2", 20_000]);
-    const last = become(third, lineGiven, fails);
+    const last = become(third, slotGranted, fails);
     expect([stateOf(last), last.backoffMs]).toEqual([`${end} 3`, 0]);
     expect(last.attempts.map(({ state }) => state)).toEqual([end, end, end]);
     expect(last.attempts.map(({ sessionId }) => sessionId)).toEqual(["t_1-1", "t_1-2", "t_1-3"]);
@@ -69,8 +69,8 @@ describe("a telephone call", () => {
 
   test("the pause never grows past the task's own limit", () => {
     const retry = { maxAttempts: 3, initialMs: 50_000, maxMs: 60_000 };
-    const busy = (task: ReturnType<typeof aTask>) => callMoved(task, "busy");
-    expect(become(dialing({ retry }), busy, lineGiven, busy).backoffMs).toBe(60_000);
+    const busy = (task: ReturnType<typeof aTask>) => callUpdated(task, "busy");
+    expect(become(dialing({ retry }), busy, slotGranted, busy).backoffMs).toBe(60_000);
   });
 
   test.each([
@@ -78,7 +78,7 @@ describe("a telephone call", () => {
     [{ providerReason: "assistant-not-found", isFinal: true }, "call_failed"],
   ] as const)("that would only fail again ends at once (%o)", (more, code) => {
     const failed = { code, retryable: false };
-    const ended = become(dialing(), (task) => callMoved(task, "failed", more));
+    const ended = become(dialing(), (task) => callUpdated(task, "failed", more));
     expect(stateOf(ended)).toBe("failed 1");
     expect(ended.error).toMatchObject(failed);
     const byItsEnd = become(dialing(), (task) =>
@@ -90,14 +90,14 @@ describe("a telephone call", () => {
   test.each([{ sipCode: 503 }, { providerReason: "worker-shutdown" }])(
     "that failed for a passing reason is tried again (%o)",
     (more) => {
-      expect(become(dialing(), (task) => callMoved(task, "failed", more)).state).toBe("queued");
+      expect(become(dialing(), (task) => callUpdated(task, "failed", more)).state).toBe("queued");
     },
   );
 
   test.each(["failed", "busy", "noAnswer"] as const)(
     "that was answered and then is told to be %s is never repeated",
     (status) => {
-      const lost = become(answered(), (task) => callMoved(task, status));
+      const lost = become(answered(), (task) => callUpdated(task, status));
       expect([stateOf(lost), lost.error?.code]).toEqual(["failed 1", "lost_after_answer"]);
     },
   );
@@ -112,7 +112,7 @@ describe("a telephone call", () => {
     (status) => {
       const lost = become(
         dialing(),
-        (task) => callMoved(task, status),
+        (task) => callUpdated(task, status),
         (task) => sessionEnded(task, { endedReason: "agent_lost", wasReady: false }),
       );
       expect([stateOf(lost), lost.error?.code]).toEqual(["unknown 1", "unknown_outcome"]);
@@ -120,7 +120,7 @@ describe("a telephone call", () => {
   );
 
   test("the provider's last word that comes with the session's end counts", () => {
-    const end = (call: Parameters<typeof callMoved>[1]) =>
+    const end = (call: Parameters<typeof callUpdated>[1]) =>
       become(dialing(), (task) =>
         sessionEnded(task, { endedReason: "provider_error", call: { status: call } }),
       );
@@ -139,8 +139,8 @@ describe("a telephone call", () => {
     },
   );
 
-  test("that was only intended, and was never dialled, is judged by its session's end alone", () => {
-    const intended = become(dialing(), sessionReady, (task) => callMoved(task, "dialing"));
+  test("that was only intended, and was never dialed, is judged by its session's end alone", () => {
+    const intended = become(dialing(), sessionReady, (task) => callUpdated(task, "dialing"));
     const end = { endedReason: "provider_error", notDialed: true } as const;
     const refused = become(intended, (task) => sessionEnded(task, { ...end, retryable: false }));
     expect([stateOf(refused), refused.error?.code]).toEqual(["failed 1", "provider_failed"]);
@@ -163,30 +163,30 @@ describe("a telephone call", () => {
     const none = (task: ReturnType<typeof aTask>) =>
       sessionEnded(task, { endedReason: "no_capacity", wasReady: false });
     let task = aTask("t_1");
-    for (let n = 1; n <= 20; n++) task = become(task, lineGiven, none);
+    for (let n = 1; n <= 20; n++) task = become(task, slotGranted, none);
     expect([stateOf(task), task.failures, task.backoffMs]).toEqual(["queued 20", 0, 10_000]);
     expect(task.attempts.map(({ n }) => n)).toEqual([1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
   });
 
   test("a machine that takes it is a voicemail, whose agent may finish its message", () => {
     const ended = become(dialing(), sessionReady, (task) =>
-      callMoved(task, "voicemail", { answeredBy: "machine" }),
+      callUpdated(task, "voicemail", { answeredBy: "machine" }),
     );
     expect([stateOf(ended), ended.attempts[0]?.answeredBy]).toEqual(["voicemail 1", "machine"]);
     expect(commandsFor(ended)).toEqual([]);
   });
 
   test("past its limit it ends as unknown while nobody has answered, and as failed after", () => {
-    expect(stateOf(become(dialing(), overdue))).toBe("unknown 1");
-    const talking = become(answered(), overdue);
+    expect(stateOf(become(dialing(), deadlineExceeded))).toBe("unknown 1");
+    const talking = become(answered(), deadlineExceeded);
     expect([stateOf(talking), talking.error?.code]).toEqual(["failed 1", "attempt_limit"]);
-    const busy = become(dialing(), (task) => overdue(task, { call: { status: "busy" } }));
+    const busy = become(dialing(), (task) => deadlineExceeded(task, { call: { status: "busy" } }));
     expect(stateOf(busy)).toBe("queued 1");
   });
 
   test("late news of an earlier stage takes nothing back", () => {
     const task = answered();
-    const late = reduceTask(task, callMoved(task, "ringing", { providerReason: "180 Ringing" }));
+    const late = reduceTask(task, callUpdated(task, "ringing", { providerReason: "180 Ringing" }));
     expect(late.state).toBe("inProgress");
     expect(late.attempts[0]?.call?.status).toBe("answered");
   });
@@ -233,9 +233,9 @@ describe("what a record calls for", () => {
     expect(commandsFor(become(answered(), cancelRequested))).toEqual([
       { do: "end_session", sessionId: "t_1-1", reason: "by the API" },
     ]);
-    const busy = become(dialing(), (task) => callMoved(task, "busy"));
+    const busy = become(dialing(), (task) => callUpdated(task, "busy"));
     expect(commandsFor(busy)).toMatchObject([{ do: "end_session", sessionId: "t_1-1" }]);
-    expect(commandsFor(become(busy, lineGiven))).toMatchObject([
+    expect(commandsFor(become(busy, slotGranted))).toMatchObject([
       { do: "request_session", sessionId: "t_1-2" },
     ]);
   });
@@ -252,13 +252,13 @@ describe("a person", () => {
   });
 
   test("gives an ended task another life once, in which attempts are counted on", () => {
-    const failed = become(dialing(), (task) => callMoved(task, "failed", { isFinal: true }));
+    const failed = become(dialing(), (task) => callUpdated(task, "failed", { isFinal: true }));
     const revived = reduceTask(failed, retryRequested(failed));
     expect(revived).toMatchObject({ state: "queued", life: 2, failures: 0, attempt: 1 });
     expect(revived.error).toBeUndefined();
     const canceled = become(revived, cancelRequested);
     expect(reduceTask(canceled, retryRequested(failed))).toBe(canceled);
-    expect(become(revived, lineGiven).attempts.map(({ n }) => n)).toEqual([1, 2]);
+    expect(become(revived, slotGranted).attempts.map(({ n }) => n)).toEqual([1, 2]);
   });
 
   test("can't repeat what was completed", () => {

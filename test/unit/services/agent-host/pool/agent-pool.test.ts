@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { anAssignment, type PoolScene, poolScene } from "../../../../kit/fakes/scripted-processes.ts";
 
-const load = ({ stages }: PoolScene) => stages.at(-1)?.say({ type: "loaded", pool: {} });
+const load = ({ processes }: PoolScene) => processes.at(-1)?.say({ type: "loaded", pool: {} });
 
 /** A pool whose agents are warm. */
 function ready(target: Parameters<typeof poolScene>[0], standby = false, spreadOver = 1): PoolScene {
@@ -10,8 +10,8 @@ function ready(target: Parameters<typeof poolScene>[0], standby = false, spreadO
   load(scene);
   for (let turn = 0; turn < 10; turn++) {
     scene.warmUp();
-    for (const stage of scene.stages) {
-      if (stage.told.length === 0) stage.say({ type: "loaded", pool: {} });
+    for (const child of scene.processes) {
+      if (child.told.length === 0) child.say({ type: "loaded", pool: {} });
     }
   }
   return scene;
@@ -21,16 +21,16 @@ describe("a pool keeps", () => {
   test("as many agents as its target says, in as few stages as may hold them", () => {
     const scene = ready({ min: 3, perProcess: 2 });
     expect(scene.numbers()).toEqual({ warm: 3, hot: 0, warming: 0, busy: 0 });
-    expect(scene.stages.map((stage) => stage.slots("warm").length)).toEqual([2, 1]);
+    expect(scene.processes.map((child) => child.slots("warm").length)).toEqual([2, 1]);
   });
 
   test("at most four of them in the making at once", () => {
     const scene = poolScene({ min: 6 });
     load(scene);
-    expect(scene.stages[0]?.slots("warm")).toHaveLength(4);
+    expect(scene.processes[0]?.slots("warm")).toHaveLength(4);
     expect(scene.numbers().warming).toBe(6);
-    scene.stages[0]?.say({ type: "warm", slot: scene.stages[0].slots("warm")[0] as string, tookMs: 1 });
-    expect(scene.stages[0]?.slots("warm")).toHaveLength(5);
+    scene.processes[0]?.say({ type: "warm", slot: scene.processes[0].slots("warm")[0] as string, tookMs: 1 });
+    expect(scene.processes[0]?.slots("warm")).toHaveLength(5);
   });
 
   test("its number when one is given out, and never more than its maximum", () => {
@@ -44,13 +44,13 @@ describe("a pool keeps", () => {
 
   test("the warmest when it has to shrink", async () => {
     const scene = ready({ min: 3, hot: 1 }, true);
-    await scene.clock.settle();
-    const hot = scene.stages[0]?.slots("connect_standby")[0] as string;
-    scene.stages[0]?.say({ type: "hot", slot: hot });
+    await scene.clock.flush();
+    const hot = scene.processes[0]?.slots("connect_standby")[0] as string;
+    scene.processes[0]?.say({ type: "hot", slot: hot });
     expect(scene.numbers()).toMatchObject({ warm: 2, hot: 1 });
     scene.pool.setTarget({ min: 1, hot: 1, max: 10, perProcess: 10 });
     expect(scene.numbers()).toMatchObject({ warm: 0, hot: 1 });
-    expect(scene.stages[0]?.slots("release")).not.toContain(hot);
+    expect(scene.processes[0]?.slots("release")).not.toContain(hot);
   });
 });
 
@@ -58,17 +58,17 @@ describe("an agent", () => {
   test("that is asked for as hot is hot or none, since the room depends on it", async () => {
     const scene = ready({ min: 1, hot: 1 }, true);
     expect(scene.pool.take("hot", anAssignment("a"))).toBeUndefined();
-    await scene.clock.settle();
-    scene.stages[0]?.say({ type: "hot", slot: scene.stages[0].slots("connect_standby")[0] as string });
+    await scene.clock.flush();
+    scene.processes[0]?.say({ type: "hot", slot: scene.processes[0].slots("connect_standby")[0] as string });
     expect(scene.give("a", "hot")?.assignment?.warmth).toBe("hot");
     expect(scene.rooms.filter((room) => room.startsWith("-"))).toEqual([]);
   });
 
   test("that is hot serves as a warm one too, and leaves its standby room for it", async () => {
     const scene = ready({ min: 1, hot: 1 }, true);
-    await scene.clock.settle();
-    const slot = scene.stages[0]?.slots("connect_standby")[0] as string;
-    scene.stages[0]?.say({ type: "hot", slot });
+    await scene.clock.flush();
+    const slot = scene.processes[0]?.slots("connect_standby")[0] as string;
+    scene.processes[0]?.say({ type: "hot", slot });
     expect(scene.give("a", "warm")).toMatchObject({ id: slot, assignment: { warmth: "warm" } });
     expect(scene.rooms).toContain(`-${slot}`);
   });
@@ -76,9 +76,9 @@ describe("an agent", () => {
   test("that is started for a session runs it as soon as it is warm", () => {
     const scene = ready({ min: 0 });
     const slot = scene.give("a", "cold");
-    expect(scene.stages[0]?.slots("run")).toEqual([]);
+    expect(scene.processes[0]?.slots("run")).toEqual([]);
     scene.warmUp();
-    expect(scene.stages[0]?.slots("run")).toEqual([slot?.id]);
+    expect(scene.processes[0]?.slots("run")).toEqual([slot?.id]);
     expect(scene.numbers()).toMatchObject({ busy: 1, warming: 0 });
   });
 
@@ -87,7 +87,7 @@ describe("an agent", () => {
     const slot = scene.give("a", "cold");
     scene.pool.release(slot as NonNullable<typeof slot>, "not wanted any more");
     scene.warmUp();
-    expect(scene.stages[0]?.slots("run")).toEqual([]);
+    expect(scene.processes[0]?.slots("run")).toEqual([]);
     expect(scene.heard).toContain("closed a");
     expect(scene.numbers()).toEqual({ warm: 0, hot: 0, warming: 0, busy: 0 });
   });
@@ -105,7 +105,7 @@ describe("an agent", () => {
     const slot = scene.give("a") as NonNullable<ReturnType<typeof scene.give>>;
     scene.pool.release(slot, "over");
     expect(scene.pool.take("warm", anAssignment("b"))).toBeUndefined();
-    scene.stages[0]?.say({ type: "closed", slot: slot.id });
+    scene.processes[0]?.say({ type: "closed", slot: slot.id });
     scene.warmUp();
     expect(scene.heard).toContain("closed a");
     expect(scene.give("b")?.id).not.toBe(slot.id);
@@ -116,7 +116,7 @@ describe("an agent", () => {
     const [a, b] = [scene.give("a"), scene.give("b")] as NonNullable<ReturnType<typeof scene.give>>[];
     scene.pool.release(b as NonNullable<typeof b>, "over");
     for (const slot of [a, b])
-      scene.stages[0]?.say({ type: "ended", slot: slot?.id as string, reason: "done", lost: false });
+      scene.processes[0]?.say({ type: "ended", slot: slot?.id as string, reason: "done", lost: false });
     expect(scene.heard.filter((line) => line.startsWith("ended"))).toEqual(["ended a: done"]);
   });
 });
@@ -126,10 +126,10 @@ describe("a start that fails", () => {
     const scene = ready({ min: 1 });
     scene.give("a");
     const fail = () => {
-      const stage = scene.stages[0] as (typeof scene.stages)[number];
-      stage.say({ type: "warm_failed", slot: stage.slots("warm").at(-1) as string, error: "no model" });
+      const child = scene.processes[0] as (typeof scene.processes)[number];
+      child.say({ type: "warm_failed", slot: child.slots("warm").at(-1) as string, error: "no model" });
     };
-    const tries = () => scene.stages[0]?.slots("warm").length;
+    const tries = () => scene.processes[0]?.slots("warm").length;
     fail();
     expect(tries()).toBe(2);
     await scene.clock.advance(500);
@@ -151,26 +151,26 @@ describe("a start that fails", () => {
 
   test("of a file that can't be loaded takes a new stage each time", async () => {
     const scene = poolScene({ min: 1 });
-    scene.stages[0]?.say({ type: "load_failed", error: "syntax error" });
-    expect(scene.stages[0]?.isKilled).toBe(true);
+    scene.processes[0]?.say({ type: "load_failed", error: "syntax error" });
+    expect(scene.processes[0]?.isKilled).toBe(true);
     expect(scene.pool.profile().error).toBe("syntax error");
     await scene.clock.advance(500);
-    expect(scene.stages).toHaveLength(2);
+    expect(scene.processes).toHaveLength(2);
   });
 
   test("ends the session that it was made for, which may be tried elsewhere", () => {
     const scene = ready({ min: 0 });
     const slot = scene.give("a", "cold");
-    scene.stages[0]?.say({ type: "warm_failed", slot: slot?.id as string, error: "no model" });
+    scene.processes[0]?.say({ type: "warm_failed", slot: slot?.id as string, error: "no model" });
     expect(scene.heard).toContain("ended a: The agent could not be started: no model");
     expect(scene.numbers().busy).toBe(0);
   });
 
   test("for want of a key disables the profile and is not repeated", async () => {
     const scene = poolScene({ min: 1 });
-    scene.stages[0]?.say({ type: "disabled", reason: "OPENAI_API_KEY must be set for it" });
+    scene.processes[0]?.say({ type: "disabled", reason: "OPENAI_API_KEY must be set for it" });
     await scene.clock.advance(120_000);
-    expect(scene.stages).toHaveLength(1);
+    expect(scene.processes).toHaveLength(1);
     expect(scene.pool.profile()).toMatchObject({
       status: "disabled",
       error: "OPENAI_API_KEY must be set for it",
@@ -182,9 +182,9 @@ describe("a stage", () => {
   test("that dies loses its sessions at once, and its agents are made anew elsewhere", () => {
     const scene = ready({ min: 2 });
     scene.give("a");
-    scene.stages[0]?.die("exit code 139");
+    scene.processes[0]?.die("exit code 139");
     expect(scene.heard).toContain("lost a: exit code 139");
-    expect(scene.stages).toHaveLength(2);
+    expect(scene.processes).toHaveLength(2);
     expect(scene.numbers()).toMatchObject({ warming: 2, busy: 0 });
   });
 
@@ -192,12 +192,12 @@ describe("a stage", () => {
     const scene = ready({ min: 1 });
     scene.give("a");
     scene.warmUp();
-    const [stage] = scene.stages;
-    if (stage !== undefined) stage.isSilent = true;
+    const [child] = scene.processes;
+    if (child !== undefined) child.isSilent = true;
     await scene.clock.advance(3500);
-    expect(stage?.isKilled).toBe(false);
+    expect(child?.isKilled).toBe(false);
     await scene.clock.advance(1500);
-    expect(stage?.isKilled).toBe(true);
+    expect(child?.isKilled).toBe(true);
     expect(scene.heard.some((line) => line.startsWith("lost a: the stage hung"))).toBe(true);
   });
 
@@ -205,112 +205,112 @@ describe("a stage", () => {
     const scene = ready({ min: 1 });
     scene.give("a");
     scene.warmUp();
-    const [stage] = scene.stages as [(typeof scene.stages)[number]];
-    stage.isSilent = true;
+    const [child] = scene.processes as [(typeof scene.processes)[number]];
+    child.isSilent = true;
     let delayMs = 0;
-    stage.runDelayMs = () => delayMs;
+    child.runDelayMs = () => delayMs;
     for (let second = 0; second < 10; second++) {
       await scene.clock.advance(1000);
       delayMs += 900;
     }
-    expect(stage.isKilled).toBe(false);
+    expect(child.isKilled).toBe(false);
     await scene.clock.advance(12_000);
-    expect(stage.isKilled).toBe(true);
+    expect(child.isKilled).toBe(true);
   });
 
   test("that never gets any CPU is killed in the end", async () => {
     const scene = ready({ min: 1 });
     scene.give("a");
     scene.warmUp();
-    const [stage] = scene.stages as [(typeof scene.stages)[number]];
-    stage.isSilent = true;
-    stage.runDelayMs = () => scene.clock.monotonic();
+    const [child] = scene.processes as [(typeof scene.processes)[number]];
+    child.isSilent = true;
+    child.runDelayMs = () => scene.clock.monotonic();
     await scene.clock.advance(15_000);
-    expect(stage.isKilled).toBe(false);
+    expect(child.isKilled).toBe(false);
     await scene.clock.advance(10_000);
-    expect(stage.isKilled).toBe(true);
+    expect(child.isKilled).toBe(true);
   });
 
   test("that was stopped is killed within half a second, also while it loads, and not for a moment's stop", async () => {
     const scene = ready({ min: 2 });
     scene.give("a");
-    const [stage] = scene.stages as [(typeof scene.stages)[number]];
-    stage.isStopped = true;
+    const [child] = scene.processes as [(typeof scene.processes)[number]];
+    child.isStopped = true;
     await scene.clock.advance(250);
-    stage.isStopped = false;
+    child.isStopped = false;
     await scene.clock.advance(250);
-    expect(stage.isKilled).toBe(false);
-    stage.isStopped = true;
+    expect(child.isKilled).toBe(false);
+    child.isStopped = true;
     expect(scene.numbers().warming).toBe(1);
     await scene.clock.advance(500);
-    expect(stage.isKilled).toBe(true);
+    expect(child.isKilled).toBe(true);
     expect(scene.heard.some((line) => line.startsWith("lost a: the stage hung"))).toBe(true);
   });
 
   test("may be silent for long while it loads", async () => {
     const scene = poolScene({ min: 1 });
-    const [stage] = scene.stages;
-    if (stage !== undefined) stage.isSilent = true;
+    const [child] = scene.processes;
+    if (child !== undefined) child.isSilent = true;
     await scene.clock.advance(30_000);
-    expect(stage?.isKilled).toBe(false);
+    expect(child?.isKilled).toBe(false);
     await scene.clock.advance(40_000);
-    expect(stage?.isKilled).toBe(true);
+    expect(child?.isKilled).toBe(true);
   });
 
   test("that grows past its limit is killed", async () => {
     const scene = ready({ min: 1 });
     scene.give("a");
-    const [stage] = scene.stages;
-    if (stage !== undefined) stage.memoryMb = 501;
+    const [child] = scene.processes;
+    if (child !== undefined) child.memoryMb = 501;
     await scene.clock.advance(1000);
-    expect(stage?.isKilled).toBe(true);
+    expect(child?.isKilled).toBe(true);
     expect(scene.heard.some((line) => line.startsWith("lost a: the stage grew to 501 MB"))).toBe(true);
   });
 
   test("that has served many and grown is replaced, and what runs in it may finish", async () => {
     const scene = ready({ min: 1 });
-    const [stage] = scene.stages;
-    if (stage !== undefined) stage.memoryMb = 400;
+    const [child] = scene.processes;
+    if (child !== undefined) child.memoryMb = 400;
     await scene.clock.advance(1000);
-    expect(scene.stages).toHaveLength(1);
+    expect(scene.processes).toHaveLength(1);
     for (let turn = 0; turn < 20; turn++) {
       const slot = scene.give(`a${turn}`);
       scene.warmUp();
-      stage?.say({ type: "closed", slot: slot?.id ?? "" });
+      child?.say({ type: "closed", slot: slot?.id ?? "" });
     }
     const last = scene.give("last");
     await scene.clock.advance(1000);
-    expect(scene.stages).toHaveLength(2);
-    expect(stage?.isKilled).toBe(false);
+    expect(scene.processes).toHaveLength(2);
+    expect(child?.isKilled).toBe(false);
     expect(scene.heard.some((line) => line.startsWith("lost"))).toBe(false);
-    for (const id of stage?.slots("release") ?? []) stage?.say({ type: "closed", slot: id });
-    stage?.say({ type: "closed", slot: last?.id ?? "" });
-    expect(stage?.isKilled).toBe(true);
+    for (const id of child?.slots("release") ?? []) child?.say({ type: "closed", slot: id });
+    child?.say({ type: "closed", slot: last?.id ?? "" });
+    expect(child?.isKilled).toBe(true);
   });
 
   test("that is tainted finishes what runs, starts nothing more, and is replaced", () => {
     const scene = ready({ min: 2 });
     const slot = scene.give("a") as NonNullable<ReturnType<typeof scene.give>>;
     scene.warmUp();
-    const [stage] = scene.stages;
-    stage?.say({ type: "unhealthy", error: "a stray error" });
-    expect(stage?.slots("release")).not.toContain(slot.id);
-    expect(stage?.slots("release")).toHaveLength(2);
-    expect(scene.stages).toHaveLength(2);
-    for (const id of stage?.slots("release") ?? []) stage?.say({ type: "closed", slot: id });
-    expect(stage?.isKilled).toBe(false);
-    stage?.say({ type: "closed", slot: slot.id });
-    expect(stage?.isKilled).toBe(true);
+    const [child] = scene.processes;
+    child?.say({ type: "unhealthy", error: "a stray error" });
+    expect(child?.slots("release")).not.toContain(slot.id);
+    expect(child?.slots("release")).toHaveLength(2);
+    expect(scene.processes).toHaveLength(2);
+    for (const id of child?.slots("release") ?? []) child?.say({ type: "closed", slot: id });
+    expect(child?.isKilled).toBe(false);
+    child?.say({ type: "closed", slot: slot.id });
+    expect(child?.isKilled).toBe(true);
     expect(scene.heard.some((line) => line.startsWith("lost"))).toBe(false);
   });
 });
 
 describe("a pool that is spread over two stages", () => {
-  /** How many agents wait in each living stage. */
-  const idle = ({ pool, stages }: PoolScene) =>
+  /** How many agents wait in each living process. */
+  const idle = ({ pool, processes }: PoolScene) =>
     pool
       .processes()
-      .filter(({ pid }) => stages[(pid ?? 0) - 1]?.isKilled === false)
+      .filter(({ pid }) => processes[(pid ?? 0) - 1]?.isKilled === false)
       .map(({ slots }) => slots.filter(({ state }) => state === "warm").length);
 
   test("keeps its idle agents in both", () => {
@@ -318,7 +318,7 @@ describe("a pool that is spread over two stages", () => {
   });
 
   test("needs no second stage for a single agent", () => {
-    expect(ready({ min: 1 }, false, 2).stages).toHaveLength(1);
+    expect(ready({ min: 1 }, false, 2).processes).toHaveLength(1);
   });
 
   test("has an idle agent outside of the stage of every session, however many are given out", () => {
@@ -326,12 +326,13 @@ describe("a pool that is spread over two stages", () => {
     for (let n = 0; n < 8; n++) {
       const slot = scene.give(`s${n}`);
       scene.warmUp();
-      for (const stage of scene.stages) if (stage.told.length === 0) stage.say({ type: "loaded", pool: {} });
+      for (const child of scene.processes)
+        if (child.told.length === 0) child.say({ type: "loaded", pool: {} });
       scene.warmUp();
       const others = scene.pool.processes().filter(({ id }) => id !== slot?.process.id);
       expect(others.flatMap(({ slots }) => slots).some(({ state }) => state === "warm")).toBe(true);
     }
-    expect(scene.stages).toHaveLength(2);
+    expect(scene.processes).toHaveLength(2);
   });
 
   test("gives a session of a dead stage a warm agent at once, and refills in the stage that is left too", () => {
@@ -339,13 +340,13 @@ describe("a pool that is spread over two stages", () => {
     const lost = scene.give("a");
     scene.warmUp();
     const [dead, left] = lost?.process.id === scene.pool.processes()[0]?.id ? [0, 1] : [1, 0];
-    scene.stages[dead]?.die("SIGKILL");
+    scene.processes[dead]?.die("SIGKILL");
     expect(scene.heard).toContain("lost a: SIGKILL");
     const next = scene.give("a again");
     expect(next?.assignment?.warmth).toBe("warm");
-    expect(scene.stages[left]?.slots("run")).toContain(next?.id);
-    expect(scene.stages).toHaveLength(3);
-    const before = scene.stages[left]?.slots("warm").length ?? 0;
+    expect(scene.processes[left]?.slots("run")).toContain(next?.id);
+    expect(scene.processes).toHaveLength(3);
+    const before = scene.processes[left]?.slots("warm").length ?? 0;
     scene.warmUp();
     expect(scene.pool.profile().warm).toBeGreaterThan(0);
     expect(before).toBeGreaterThan(1);
@@ -365,11 +366,11 @@ test("a pool that drains lets its idle agents go, keeps the busy ones, and makes
   scene.warmUp();
   const made = scene.pool.spawned;
   scene.pool.drain();
-  const [stage] = scene.stages;
-  for (const id of stage?.slots("release") ?? []) stage?.say({ type: "closed", slot: id });
+  const [child] = scene.processes;
+  for (const id of child?.slots("release") ?? []) child?.say({ type: "closed", slot: id });
   expect(scene.numbers()).toEqual({ warm: 0, hot: 0, warming: 0, busy: 1 });
-  expect(stage?.slots("release")).not.toContain(slot.id);
-  stage?.say({ type: "closed", slot: slot.id });
+  expect(child?.slots("release")).not.toContain(slot.id);
+  child?.say({ type: "closed", slot: slot.id });
   expect(scene.pool.spawned).toBe(made);
   expect(scene.pool.status).toBe("stopped");
 });

@@ -15,7 +15,7 @@ const EPOCH = 7;
 
 function scene(options: { min?: number; refuses?: () => string | undefined } = {}) {
   const pool = poolScene({ min: options.min ?? 2 }, false);
-  pool.stages[0]?.say({ type: "loaded", pool: {} });
+  pool.processes[0]?.say({ type: "loaded", pool: {} });
   pool.warmUp();
   const stored = new Map<string, SessionRecord>();
   const left = new Map<string, ResumedConversation>();
@@ -73,21 +73,21 @@ const aRelease = (sessionId: string, attempt: number) => ({
 
 describe("an assign", () => {
   test("that is repeated starts one job and is answered the same", async () => {
-    const { assignments, dispatch, stages } = scene();
+    const { assignments, dispatch, processes } = scene();
     dispatch("a", 1);
     const answers = await Promise.all([1, 2, 3].map(() => assignments.handleAssign(anAssign("a", 1))));
     expect(answers).toEqual([1, 2, 3].map(() => ({ verdict: "accepted" })));
-    expect(stages[0]?.slots("run")).toHaveLength(1);
+    expect(processes[0]?.slots("run")).toHaveLength(1);
     expect(assignments.assigned).toBe(1);
   });
 
   test("of a session that recovers brings what the former agent left", async () => {
-    const { assignments, dispatch, stages, left } = scene();
+    const { assignments, dispatch, processes, left } = scene();
     const said = { id: "i", type: "message" as const, createdAt: 1, role: "user", content: ["Hello."] };
     left.set("a", { attempt: 1, items: [said], omitted: 0 });
     dispatch("a", 2);
     await assignments.handleAssign(anAssign("a", 2, { recovering: true }));
-    expect(stages[0]?.told.find(({ type }) => type === "run")).toMatchObject({
+    expect(processes[0]?.told.find(({ type }) => type === "run")).toMatchObject({
       job: { attempt: 2, recovering: true, resumes: { attempt: 1, items: [said] } },
     });
   });
@@ -119,32 +119,32 @@ describe("an assign", () => {
     ["names another life of this host", { hostEpoch: EPOCH + 1 }],
     ["says that the session has ended", { state: "ended" as const }],
   ])("that comes late, when the record %s, starts nothing", async (_when, changed) => {
-    const { assignments, dispatch, numbers, stages } = scene();
+    const { assignments, dispatch, numbers, processes } = scene();
     dispatch("a", 1, changed);
     expect(await assignments.handleAssign(anAssign("a", 1))).toMatchObject({ verdict: "stale" });
-    expect(stages[0]?.slots("run")).toEqual([]);
+    expect(processes[0]?.slots("run")).toEqual([]);
     expect(numbers()).toMatchObject({ warm: 2, busy: 0 });
     expect(assignments.count).toBe(0);
   });
 
   test("of an old attempt that comes late leaves the agent of the newer one alone", async () => {
-    const { assignments, dispatch, stages } = scene();
+    const { assignments, dispatch, processes } = scene();
     dispatch("a", 2);
     await assignments.handleAssign(anAssign("a", 2));
     expect(await assignments.handleAssign(anAssign("a", 1))).toMatchObject({ verdict: "stale" });
-    expect(stages[0]?.slots("release")).toEqual([]);
+    expect(processes[0]?.slots("release")).toEqual([]);
     expect(await assignments.handleRelease(aRelease("a", 2))).toEqual({ released: true });
   });
 
   test("of a newer attempt sends the agent of the older one away", async () => {
-    const { assignments, dispatch, stages } = scene();
+    const { assignments, dispatch, processes } = scene();
     dispatch("a", 1);
     await assignments.handleAssign(anAssign("a", 1));
     dispatch("a", 2);
     expect(await assignments.handleAssign(anAssign("a", 2))).toEqual({ verdict: "accepted" });
-    const [first, second] = stages[0]?.slots("run") ?? [];
+    const [first, second] = processes[0]?.slots("run") ?? [];
     expect(second).toBeDefined();
-    expect(stages[0]?.slots("release")).toEqual([first]);
+    expect(processes[0]?.slots("release")).toEqual([first]);
     expect(await assignments.handleRelease(aRelease("a", 2))).toEqual({ released: true });
   });
 
@@ -162,11 +162,11 @@ describe("an assign", () => {
   });
 
   test("that is released while the record is read starts nothing", async () => {
-    const { assignments, dispatch, stages, store } = scene();
+    const { assignments, dispatch, processes, store } = scene();
     dispatch("a", 1);
     store.beforeAnswer = () => void assignments.handleRelease(aRelease("a", 1));
     expect(await assignments.handleAssign(anAssign("a", 1))).toMatchObject({ verdict: "stale" });
-    expect(stages[0]?.slots("run")).toEqual([]);
+    expect(processes[0]?.slots("run")).toEqual([]);
   });
 
   test("while the store can't be asked starts nothing", async () => {
@@ -196,11 +196,11 @@ describe("an assign", () => {
 
 describe("a release", () => {
   test("of another attempt than the one that runs does nothing", async () => {
-    const { assignments, dispatch, stages } = scene();
+    const { assignments, dispatch, processes } = scene();
     dispatch("a", 2);
     await assignments.handleAssign(anAssign("a", 2));
     expect(await assignments.handleRelease(aRelease("a", 1))).toEqual({ released: false });
-    expect(stages[0]?.slots("release")).toEqual([]);
+    expect(processes[0]?.slots("release")).toEqual([]);
   });
 });
 
@@ -215,16 +215,16 @@ describe("a release before a room is deleted", () => {
         .handleRelease({ ...aRelease("a", 1), untilLeft: true })
         .then((it) => answers.push(it));
       await all.clock.advance(500);
-      return all.stages[0]?.slots("release")[0] ?? "";
+      return all.processes[0]?.slots("release")[0] ?? "";
     };
     return { ...all, answers, release };
   };
 
   test("is answered when the agent has left it", async () => {
-    const { answers, clock, release, stages } = released();
+    const { answers, clock, release, processes } = released();
     const slot = await release();
     expect(answers).toEqual([]);
-    stages[0]?.say({ type: "left", slot });
+    processes[0]?.say({ type: "left", slot });
     await clock.advance(0);
     expect(answers).toEqual([{ released: true }]);
   });
@@ -240,22 +240,22 @@ describe("a release before a room is deleted", () => {
 
 describe("a look at the records", () => {
   test("lets go of what goes on elsewhere, and keeps what is ours", async () => {
-    const { assignments, dispatch, stages } = scene();
+    const { assignments, dispatch, processes } = scene();
     for (const id of ["ours", "theirs"]) {
       dispatch(id, 1);
       await assignments.handleAssign(anAssign(id, 1));
     }
     dispatch("theirs", 2, { host: "other" });
     await assignments.checkRecords();
-    expect(stages[0]?.slots("release")).toEqual([stages[0]?.slots("run")[1]]);
+    expect(processes[0]?.slots("release")).toEqual([processes[0]?.slots("run")[1]]);
   });
 
   test("lets go of nothing while the store can't be asked", async () => {
-    const { assignments, dispatch, stages, store } = scene();
+    const { assignments, dispatch, processes, store } = scene();
     dispatch("a", 1);
     await assignments.handleAssign(anAssign("a", 1));
     store.isDown = true;
     await expect(assignments.checkRecords()).rejects.toThrow("NATS is away");
-    expect(stages[0]?.slots("release")).toEqual([]);
+    expect(processes[0]?.slots("release")).toEqual([]);
   });
 });

@@ -34,10 +34,10 @@ function keeperScene() {
   /** The dispatcher has saved the session as it is now. */
   const session = async (changed: Partial<SessionRecord> = {}) => {
     const record = aSession("s", { tenant: "t", state: "ready", attempt: 1, ...changed });
-    const before = scene.server.standing(sessions).find(({ key }) => key === sessionKey("t", "s"));
+    const before = scene.server.entries(sessions).find(({ key }) => key === sessionKey("t", "s"));
     return await scene.outcome(bus.kv.update(sessions, record, before?.revision ?? 0));
   };
-  const stored = () => scene.server.standing(conversations).map(({ value }) => value);
+  const stored = () => scene.server.entries(conversations).map(({ value }) => value);
   const of = (attempt = 1): Assignment => ({ ...anAssignment("s"), attempt, warmth: "warm" });
   const previousFor = (attempt: number, recovering = true) =>
     ({ tenant: "t", sessionId: "s", attempt, recovering }) as Parameters<ConversationStore["previousFor"]>[0];

@@ -101,7 +101,7 @@ describe("a draining host", () => {
   };
   const scene = (others: HostRecord[]) => {
     const pool = poolScene({ min: 3, max: 10 }, false);
-    pool.stages[0]?.say({ type: "loaded", pool: {} });
+    pool.processes[0]?.say({ type: "loaded", pool: {} });
     pool.warmUp();
     const said: string[] = [];
     const hosts = { others };
@@ -118,11 +118,11 @@ describe("a draining host", () => {
   };
 
   test("lets its idle agents go, and hands nothing over before its time", async () => {
-    const { clock, drain, give, numbers, said, stages } = scene([able("h2")]);
+    const { clock, drain, give, numbers, said, processes } = scene([able("h2")]);
     give("a");
     drain.begin({ deadlineMs: 5000, onDeadline: "handover" });
     expect(drain.isOn).toBe(true);
-    expect(stages[0]?.slots("release").length).toBeGreaterThan(0);
+    expect(processes[0]?.slots("release").length).toBeGreaterThan(0);
     await clock.advance(4900);
     expect(said).toEqual([]);
     await clock.advance(300);

@@ -26,7 +26,7 @@ function hostScene() {
   };
   const heard: HostRecord[] = [];
   void scene.connect("ear").core.subscribe(hostChanges, (host) => void heard.push(host));
-  const stored = () => scene.server.standing(hosts);
+  const stored = () => scene.server.entries(hosts);
   return { ...scene, start, state, supplanted, heard, stored };
 }
 

@@ -4,7 +4,7 @@ import { usageReports } from "../../../../../libs/contracts/buckets.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
 import type { Assignment } from "../../../../../services/agent-host/pool/slots.ts";
 import { UsageReporter } from "../../../../../services/agent-host/sessions/usage-reporter.ts";
-import { measuresOf } from "../../../../kit/fixtures/calls.ts";
+import { usageOf } from "../../../../kit/fixtures/calls.ts";
 import { world } from "../../../../kit/worlds/memory-world.ts";
 import type { Faults } from "../../../../simulation/nats/faults.ts";
 
@@ -35,12 +35,12 @@ function scene(faults: Partial<Faults> = {}, seed = 1) {
 test("an attempt that is over is stored with how warm it was, what it took, how it ended and what it measured", async () => {
   const { clock, keeper, assigned, stored } = scene();
   const assignment = assigned();
-  keeper.note(assignment, "echo", measuresOf("a", 3));
+  keeper.note(assignment, "echo", usageOf("a", 3));
   await clock.advance(5000);
   assignment.over = { how: "released", reason: "the user left", atMs: clock.monotonic() };
   // Closing takes a while, and tells the last of what was measured.
   await clock.advance(700);
-  keeper.note(assignment, "echo", measuresOf("b", 4));
+  keeper.note(assignment, "echo", usageOf("b", 4));
   keeper.finish(assignment, "echo");
   await clock.advance(10);
   expect(await stored()).toMatchObject({
@@ -52,7 +52,7 @@ test("an attempt that is over is stored with how warm it was, what it took, how 
     servedMs: 5000,
     ended: "released",
     reason: "the user left",
-    usage: measuresOf("b", 4),
+    usage: usageOf("b", 4),
   });
 });
 
@@ -60,7 +60,7 @@ test("a short call costs one write, and a start none", async () => {
   const { clock, keeper, assigned, revisions } = scene();
   const assignment = assigned();
   for (let n = 1; n <= 5; n++) {
-    keeper.note(assignment, "echo", measuresOf("a", n));
+    keeper.note(assignment, "echo", usageOf("a", n));
     await clock.advance(5000);
   }
   expect(await revisions()).toEqual([]);
@@ -74,11 +74,11 @@ test("a short call costs one write, and a start none", async () => {
 test("one that goes on is stored each half minute in which it measured anything", async () => {
   const { clock, keeper, assigned, stored, revisions } = scene();
   const assignment = assigned();
-  keeper.note(assignment, "echo", measuresOf("a", 1));
+  keeper.note(assignment, "echo", usageOf("a", 1));
   await clock.advance(29_000);
-  keeper.note(assignment, "echo", measuresOf("a", 2));
+  keeper.note(assignment, "echo", usageOf("a", 2));
   await clock.advance(2000);
-  expect(await stored()).toMatchObject({ servedMs: 30_000, usage: measuresOf("a", 2) });
+  expect(await stored()).toMatchObject({ servedMs: 30_000, usage: usageOf("a", 2) });
   expect(await stored()).not.toHaveProperty("ended");
   await clock.advance(300_000);
   expect(await revisions()).toEqual([1]);
@@ -87,15 +87,15 @@ test("one that goes on is stored each half minute in which it measured anything"
 test("one that is handed over is stored at once, and again when it is over", async () => {
   const { clock, keeper, assigned, stored } = scene();
   const assignment = assigned();
-  keeper.note(assignment, "echo", measuresOf("a", 1));
+  keeper.note(assignment, "echo", usageOf("a", 1));
   keeper.storeNow(assignment);
   await clock.advance(10);
-  expect(await stored()).toMatchObject({ usage: measuresOf("a", 1) });
-  keeper.note(assignment, "echo", measuresOf("a", 2));
+  expect(await stored()).toMatchObject({ usage: usageOf("a", 1) });
+  keeper.note(assignment, "echo", usageOf("a", 2));
   assignment.over = { how: "released", reason: "handed over", atMs: clock.monotonic() };
   keeper.finish(assignment, "echo");
   await clock.advance(10);
-  expect(await stored()).toMatchObject({ usage: measuresOf("a", 2), ended: "released" });
+  expect(await stored()).toMatchObject({ usage: usageOf("a", 2), ended: "released" });
 });
 
 test("one that never got ready is not stored", async () => {
@@ -116,12 +116,12 @@ test("one without any AgentSession is stored without measures", async () => {
 test("what comes after the end changes nothing", async () => {
   const { clock, keeper, assigned, stored } = scene();
   const assignment = assigned();
-  keeper.note(assignment, "echo", measuresOf("a", 1));
+  keeper.note(assignment, "echo", usageOf("a", 1));
   keeper.finish(assignment, "echo");
-  keeper.note(assignment, "echo", measuresOf("a", 9));
+  keeper.note(assignment, "echo", usageOf("a", 9));
   keeper.finish(assignment, "echo");
   await clock.advance(60_000);
-  expect((await stored())?.usage).toEqual(measuresOf("a", 1));
+  expect((await stored())?.usage).toEqual(usageOf("a", 1));
 });
 
 test.each([1, 2, 3, 4, 5, 6])(
@@ -132,16 +132,16 @@ test.each([1, 2, 3, 4, 5, 6])(
       seed,
     );
     const assignment = assigned();
-    keeper.note(assignment, "echo", measuresOf("a", 1));
+    keeper.note(assignment, "echo", usageOf("a", 1));
     keeper.storeNow(assignment);
     await clock.advance(200);
-    keeper.note(assignment, "echo", measuresOf("a", 7));
+    keeper.note(assignment, "echo", usageOf("a", 7));
     assignment.over = { how: "ended", reason: "w", atMs: clock.monotonic() };
     keeper.finish(assignment, "echo");
     await outcome(keeper.settle());
     await clock.advance(100_000);
     let found = await stored().catch(() => undefined);
     for (let n = 0; n < 20 && found === undefined; n++) found = await stored().catch(() => undefined);
-    expect(found).toMatchObject({ usage: measuresOf("a", 7), ended: "ended" });
+    expect(found).toMatchObject({ usage: usageOf("a", 7), ended: "ended" });
   },
 );

@@ -88,7 +88,7 @@ describe("POST /api/tasks", () => {
     expect(late.body).toMatchObject({ taskId: first.body.taskId, state: "inProgress" });
     const other = await rig.post("/api/tasks", aTask({ to: "+15550111" }), key);
     expect([other.status, other.body.error.code]).toEqual([409, "idempotency_conflict"]);
-    expect(rig.server.standing(tasks)).toHaveLength(1);
+    expect(rig.server.entries(tasks)).toHaveLength(1);
   });
 
   test("refuses what can't be done with a reason, and takes in nothing of it", async () => {
@@ -158,8 +158,8 @@ describe("a task under way", () => {
     const { rig } = await open();
     const { taskId } = (await rig.post("/api/tasks", aTask({ scheduleAt: new Date(Date.now() + 600_000) })))
       .body;
-    await until(() => rig.server.standing(tasks).length > 0, { what: "it is taken in" });
-    const [entry] = rig.server.standing(tasks);
+    await until(() => rig.server.entries(tasks).length > 0, { what: "it is taken in" });
+    const [entry] = rig.server.entries(tasks);
     const unknown = { ...entry!.value, state: "unknown" as const, writeId: "test" };
     await rig.bus.kv.update(tasks, unknown, entry!.revision);
     const refused = await rig.post(`/api/tasks/${taskId}/retry`);

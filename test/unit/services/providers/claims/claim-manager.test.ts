@@ -10,7 +10,7 @@ import {
   endReason,
 } from "../../../../../services/providers/claims/decide-expiry.ts";
 import { AT, aSession } from "../../../../kit/fixtures/sessions.ts";
-import { aHandoff, LIMITS, runtimeWorld } from "../../../../kit/worlds/handoff-world.ts";
+import { aHandoff, handoffWorld, LIMITS } from "../../../../kit/worlds/handoff-world.ts";
 
 const limits: ClaimLimits = { claimMs: 1000, repeatMs: 300, keepMs: 5000 };
 const aDispatch = (changed: Partial<ClaimRecord> = {}): ClaimRecord => ({
@@ -66,8 +66,8 @@ describe("what comes due of a dispatch", () => {
 });
 
 /** A handed-over session with the launch at its runner. */
-async function launched(options: Parameters<typeof runtimeWorld>[0] = {}) {
-  const world = await runtimeWorld(options);
+async function launched(options: Parameters<typeof handoffWorld>[0] = {}) {
+  const world = await handoffWorld(options);
   await world.control("control-1");
   await world.handOff(aHandoff());
   await world.until(() => world.runner.seen.length > 0, "the launch");
@@ -75,7 +75,7 @@ async function launched(options: Parameters<typeof runtimeWorld>[0] = {}) {
   return { world, sessionId, id: `${sessionId}-1` };
 }
 
-const end = (world: Awaited<ReturnType<typeof runtimeWorld>>, sessionId: string) =>
+const end = (world: Awaited<ReturnType<typeof handoffWorld>>, sessionId: string) =>
   world.outcome(
     world.client.streams.publish(sessionEvents, {
       type: "end_requested",

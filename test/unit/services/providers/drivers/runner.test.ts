@@ -9,7 +9,7 @@ import { ConfigError, readConfig } from "../../../../../libs/runtime/config.ts";
 import { launchUrlOf, requestLaunch } from "../../../../../services/providers/drivers/runner-request.ts";
 import { runnerSettings, setUpRunner } from "../../../../../services/providers/runner-settings.ts";
 import { AT } from "../../../../kit/fixtures/sessions.ts";
-import { aHandoff, RUNNER_SECRET, runtimeWorld } from "../../../../kit/worlds/handoff-world.ts";
+import { aHandoff, handoffWorld, RUNNER_SECRET } from "../../../../kit/worlds/handoff-world.ts";
 
 const answer =
   (status: number, body?: string, headers: Record<string, string> = {}) =>
@@ -21,8 +21,8 @@ const unreachable = async () => {
   });
 };
 
-async function started(options: Parameters<typeof runtimeWorld>[0] = {}) {
-  const world = await runtimeWorld(options);
+async function started(options: Parameters<typeof handoffWorld>[0] = {}) {
+  const world = await handoffWorld(options);
   const control = await world.control("control-1");
   const session = () => world.all()[0];
   return { world, control, session };

@@ -12,10 +12,10 @@ const HUNG_UP = { status: "hungUp", unanswered: true, providerReason: "ended bef
 
 describe("a call by SIP", () => {
   test("is dialled once when its agent is ready, into the agent's room, and told how it goes", async () => {
-    const { providers, call, dialled, phones, launchWhen, record, when, clock } = await callWorld();
+    const { providers, call, dialed, phones, launchWhen, record, when, clock } = await callWorld();
     await providers("c-1");
     await call("s", { call: { to: "+15550100", from: "+15550199" }, user: { id: "ann", name: "Ann" } });
-    const dial = await dialled();
+    const dial = await dialed();
     expect(record("s")?.state).toBe("ready");
     expect(dial).toMatchObject({
       trunkId: "ST_1",
@@ -53,7 +53,7 @@ describe("a call by SIP", () => {
     expect(await launchWhen("s", (launch) => launch.state === "over")).toMatchObject({
       call: { status: "hungUp" },
     });
-    expect(phones.dialled).toHaveLength(1);
+    expect(phones.dialed).toHaveLength(1);
   });
 
   test("is not dialled before its agent is ready, nor when the session names nobody", async () => {
@@ -61,10 +61,10 @@ describe("a call by SIP", () => {
     await providers("c-1");
     await call("s");
     await clock.advance(150);
-    expect(phones.dialled).toEqual([]);
+    expect(phones.dialed).toEqual([]);
     await request("silent", { provider: "sip" });
     await clock.advance(10_000);
-    expect(phones.dialled.map(({ room }) => room)).toEqual(["session-s"]);
+    expect(phones.dialed.map(({ room }) => room)).toEqual(["session-s"]);
   });
 
   test.each([
@@ -74,25 +74,25 @@ describe("a call by SIP", () => {
   ] as const)(
     "that SIP %i ends expires, as one whose user never came",
     async (sipCode, words, status, reason) => {
-      const { providers, call, dialled, when, launchWhen, phones } = await callWorld();
+      const { providers, call, dialed, when, launchWhen, phones } = await callWorld();
       await providers("c-1");
       await call("s");
-      (await dialled()).settle({ is: "refused", sipCode, reason: `SIP ${sipCode} ${words}` });
+      (await dialed()).finish({ is: "refused", sipCode, reason: `SIP ${sipCode} ${words}` });
       const record = await when("s", "ended");
       expect(record).toMatchObject({ endedReason: "expired", fault: "customer" });
       expect(record.history.at(-1)?.reason).toBe(reason);
       expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
         call: { status, sipCode },
       });
-      expect(phones.dialled).toHaveLength(1);
+      expect(phones.dialed).toHaveLength(1);
     },
   );
 
   test("that rings out expires", async () => {
-    const { providers, call, dialled, when, launchWhen } = await callWorld();
+    const { providers, call, dialed, when, launchWhen } = await callWorld();
     await providers("c-1");
     await call("s");
-    (await dialled()).settle({ is: "rang out", reason: "LiveKit said: canceled sip request timed out" });
+    (await dialed()).finish({ is: "rang out", reason: "LiveKit said: canceled sip request timed out" });
     expect(await when("s", "ended")).toMatchObject({ endedReason: "expired" });
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
       call: { status: "noAnswer" },
@@ -113,16 +113,16 @@ describe("a call by SIP", () => {
       { status: "failed", providerReason: "sip not connected (redis required)" },
     ],
   ])("that could not be made ends by its provider's fault, and is not made again", async (dial, told) => {
-    const { providers, call, dialled, when, launchWhen, phones, clock } = await callWorld();
+    const { providers, call, dialed, when, launchWhen, phones, clock } = await callWorld();
     await providers("c-1");
     await call("s");
-    (await dialled()).settle(dial);
+    (await dialed()).finish(dial);
     const record = await when("s", "ended");
     expect(record).toMatchObject({ endedReason: "provider_error", fault: "provider", attempt: 1 });
     expect(record.history.at(-1)?.reason).toContain(dial.reason);
     expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(told);
     await clock.advance(60_000);
-    expect(phones.dialled).toHaveLength(1);
+    expect(phones.dialed).toHaveLength(1);
   });
 
   test("without a trunk is refused, and says which setting is missing; nothing counts as dialled", async () => {
@@ -138,17 +138,17 @@ describe("a call by SIP", () => {
     expect(record.endedReason).toBe("provider_error");
     expect(record.history.at(-1)?.reason).toContain("GREENROOM_SIP_TRUNK");
     expect(await launchWhen("s", ({ state }) => state === "over")).not.toHaveProperty("call");
-    expect(phones.dialled).toEqual([]);
+    expect(phones.dialed).toEqual([]);
   });
 
   test("is put out of the room when the session ends while it rings, and nobody takes that for no answer", async () => {
-    const { providers, call, dialled, phones, launchWhen, endAsked, when, clock } = await callWorld();
+    const { providers, call, dialed, phones, launchWhen, endRequested, when, clock } = await callWorld();
     await providers("c-1");
     await call("s");
-    const dial = await dialled();
+    const dial = await dialed();
     phones.line(dial, "ringing");
     await launchWhen("s", (launch) => launch.call?.status === "ringing");
-    await endAsked("s");
+    await endRequested("s");
     await when("s", "ended");
     const over = await launchWhen("s", ({ state }) => state === "over");
     expect(over.call).toEqual(HUNG_UP);
@@ -158,32 +158,32 @@ describe("a call by SIP", () => {
   });
 
   test("whose room LiveKit closed with the session isn't told as unanswered", async () => {
-    const { providers, call, dialled, phones, launchWhen, endAsked, when } = await callWorld();
+    const { providers, call, dialed, phones, launchWhen, endRequested, when } = await callWorld();
     await providers("c-1");
     await call("s");
-    const dial = await dialled();
+    const dial = await dialed();
     phones.line(dial, "ringing");
     await launchWhen("s", (launch) => launch.call?.status === "ringing");
-    await endAsked("s");
-    dial.settle({ is: "rang out", reason: "LiveKit said: canceled sip request timed out" });
+    await endRequested("s");
+    dial.finish({ is: "rang out", reason: "LiveKit said: canceled sip request timed out" });
     await when("s", "ended");
     expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(HUNG_UP);
   });
 
   test("that was answered as its session ended was answered", async () => {
-    const { providers, call, dialled, phones, launchWhen, endAsked } = await callWorld();
+    const { providers, call, dialed, phones, launchWhen, endRequested } = await callWorld();
     await providers("c-1");
     await call("s");
-    const dial = await dialled();
+    const dial = await dialed();
     phones.line(dial, "ringing");
     await launchWhen("s", (launch) => launch.call?.status === "ringing");
-    await endAsked("s");
-    dial.settle({ is: "answered", callId: "SCL_1" });
+    await endRequested("s");
+    dial.finish({ is: "answered", callId: "SCL_1" });
     expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual({ status: "hungUp" });
   });
 
   test("that was hung up is told so, also when its end could not be saved at first", async () => {
-    const { providers, call, dialled, phones, launchWhen, endAsked } = await callWorld();
+    const { providers, call, dialed, phones, launchWhen, endRequested } = await callWorld();
     let failures = 0;
     await providers("c-1", (bus) => {
       const update: Bus["kv"]["update"] = async (bucket, value, revision) => {
@@ -194,41 +194,41 @@ describe("a call by SIP", () => {
       return overrideBus(bus, { kv: { update } });
     });
     await call("s");
-    const dial = await dialled();
+    const dial = await dialed();
     phones.line(dial, "ringing");
     await launchWhen("s", (launch) => launch.call?.status === "ringing");
-    await endAsked("s");
+    await endRequested("s");
     expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(HUNG_UP);
     expect(failures).toBe(3);
   });
 
   test("that nobody can tell the end of is unknown when its session ends", async () => {
-    const { providers, call, dialled, phones, launchWhen, endAsked } = await callWorld();
+    const { providers, call, dialed, phones, launchWhen, endRequested } = await callWorld();
     const first = await providers("c-1");
     await call("s");
-    const dial = await dialled();
+    const dial = await dialed();
     phones.line(dial, "ringing");
     await launchWhen("s", (launch) => launch.call?.status === "ringing");
     first.kill();
-    await endAsked("s");
+    await endRequested("s");
     await providers("c-2");
     const { call: told } = await launchWhen("s", ({ state }) => state === "over");
     expect(told).toMatchObject({ status: "unknown" });
   });
 
   test("is not made anew when its agent is handed over, and goes on with the next agent", async () => {
-    const { providers, call, dialled, phones, launchWhen, when, say, clock, assigns } = await callWorld();
+    const { providers, call, dialed, phones, launchWhen, when, say, clock, assigns } = await callWorld();
     await providers("c-1");
     await providers("c-2");
     await call("s");
-    const dial = await dialled();
+    const dial = await dialed();
     phones.answer(dial);
     await launchWhen("s", (launch) => launch.call?.status === "answered");
     const about = { tenant: "t", sessionId: "s", attempt: 1, at: AT };
     await say({ ...about, type: "agent_lost", reason: "its process died" });
     await when("s", "ready", 2);
     await clock.advance(30_000);
-    expect(phones.dialled).toHaveLength(1);
+    expect(phones.dialed).toHaveLength(1);
     expect(assigns.map(({ callee }) => callee)).toEqual(["phone-s", "phone-s"]);
     phones.line(dial, undefined);
     expect(await when("s", "ended")).toMatchObject({ endedReason: "completed", attempt: 2 });
@@ -240,7 +240,7 @@ async function followedByAnother() {
   const world = await callWorld();
   const first = await world.providers("c-1");
   await world.call("s");
-  const dial = await world.dialled();
+  const dial = await world.dialed();
   world.phones.line(dial, "ringing");
   await world.launchWhen("s", (launch) => launch.call?.status === "ringing");
   first.kill();
@@ -250,12 +250,12 @@ async function followedByAnother() {
 
 describe("with several providers services", () => {
   test("one of them dials", async () => {
-    const { providers, call, dialled, phones, clock } = await callWorld();
+    const { providers, call, dialed, phones, clock } = await callWorld();
     for (const name of ["c-1", "c-2", "c-3"]) await providers(name);
     for (const id of ["a", "b", "c", "d"]) await call(id);
-    await dialled(4);
+    await dialed(4);
     await clock.advance(20_000);
-    expect(phones.dialled.map(({ room }) => room).sort()).toEqual(
+    expect(phones.dialed.map(({ room }) => room).sort()).toEqual(
       ["a", "b", "c", "d"].map((id) => `session-${id}`),
     );
   });
@@ -268,7 +268,7 @@ describe("with several providers services", () => {
     phones.line(dial, undefined);
     expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
     await clock.advance(10_000);
-    expect(phones.dialled).toHaveLength(1);
+    expect(phones.dialed).toHaveLength(1);
   });
 
   test("a call whose instance died, and whose callee left unanswered, is unknown and not dialed again", async () => {
@@ -279,7 +279,7 @@ describe("with several providers services", () => {
       call: { status: "unknown" },
     });
     await clock.advance(60_000);
-    expect(phones.dialled).toHaveLength(1);
+    expect(phones.dialed).toHaveLength(1);
   });
 
   test("an intent that its instance may have dialed on is unknown when nobody is in the room", async () => {
@@ -313,21 +313,21 @@ describe("with several providers services", () => {
       takeovers: 1,
     });
     await clock.advance(60_000);
-    expect(phones.dialled).toEqual([]);
+    expect(phones.dialed).toEqual([]);
     expect(launch("s")?.by).toBe("c-1");
   });
 });
 
 describe("when LiveKit is away", () => {
   test("a request that never went out is made again, and dials once", async () => {
-    const { providers, call, dialled, phones, launchWhen } = await callWorld();
+    const { providers, call, dialed, phones, launchWhen } = await callWorld();
     const away = { is: "not sent" as const, reason: "LiveKit can't be reached: ECONNREFUSED" };
     phones.mishaps.push(away, away, away);
     await providers("c-1");
     await call("s");
-    phones.answer(await dialled());
+    phones.answer(await dialed());
     await launchWhen("s", (launch) => launch.call?.status === "answered");
-    expect(phones.dialled).toHaveLength(1);
+    expect(phones.dialed).toHaveLength(1);
   });
 
   test("a request that never goes out fails, and nobody was called", async () => {
@@ -341,11 +341,11 @@ describe("when LiveKit is away", () => {
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
       call: { status: "failed" },
     });
-    expect(phones.dialled).toEqual([]);
+    expect(phones.dialed).toEqual([]);
   });
 
   test("a session that ends before the request could go out calls nobody", async () => {
-    const { providers, call, phones, endAsked, when, clock } = await callWorld();
+    const { providers, call, phones, endRequested, when, clock } = await callWorld();
     phones.mishaps.push(
       { is: "not sent", reason: "ECONNREFUSED" },
       { is: "not sent", reason: "ECONNREFUSED" },
@@ -353,32 +353,32 @@ describe("when LiveKit is away", () => {
     await providers("c-1");
     await call("s");
     await when("s", "ready");
-    await endAsked("s");
+    await endRequested("s");
     await when("s", "ended");
     await clock.advance(30_000);
-    expect(phones.dialled).toEqual([]);
+    expect(phones.dialed).toEqual([]);
   });
 
   test("an answer that was lost is looked up, and dials once", async () => {
-    const { providers, call, dialled, phones, launchWhen, record, clock } = await callWorld();
+    const { providers, call, dialed, phones, launchWhen, record, clock } = await callWorld();
     phones.mishaps.push({ is: "unclear", reason: "LiveKit gave no answer to the call: ECONNRESET" });
     await providers("c-1");
     await call("s");
-    const dial = await dialled();
+    const dial = await dialed();
     phones.line(dial, "ringing");
     await launchWhen("s", (launch) => launch.call?.status === "ringing");
     phones.line(dial, "active");
     await launchWhen("s", (launch) => launch.call?.status === "answered");
     await clock.advance(10_000);
     expect(record("s")?.state).toBe("ready");
-    expect(phones.dialled).toHaveLength(1);
+    expect(phones.dialed).toHaveLength(1);
   });
 
   test("nothing is decided of a call that goes on", async () => {
-    const { providers, call, dialled, phones, launchWhen, record, clock } = await callWorld();
+    const { providers, call, dialed, phones, launchWhen, record, clock } = await callWorld();
     await providers("c-1");
     await call("s");
-    phones.answer(await dialled());
+    phones.answer(await dialed());
     await launchWhen("s", (launch) => launch.call?.status === "answered");
     phones.isReachable = false;
     await clock.advance(60_000);

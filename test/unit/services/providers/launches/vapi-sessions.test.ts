@@ -100,9 +100,9 @@ async function scene() {
       anEvent(id, { profile: "sales", provider: "vapi", call: { to: "+15550100" } }),
     );
   const record = (id: string): SessionRecord | undefined =>
-    server.standing(sessions).find(({ value }) => value.sessionId === id)?.value;
+    server.entries(sessions).find(({ value }) => value.sessionId === id)?.value;
   const launch = (id: string, attempt = 1): LaunchRecord | undefined =>
-    server.standing(launches).find(({ value }) => value.sessionId === id && value.attempt === attempt)?.value;
+    server.entries(launches).find(({ value }) => value.sessionId === id && value.attempt === attempt)?.value;
   const when = (id: string, state: SessionRecord["state"]) =>
     until(() => (record(id)?.state === state ? record(id) : undefined), {
       timeoutMs: 20_000,
@@ -133,7 +133,7 @@ const joinOverdue = (sessionId: string): SessionEvent => ({
   waitedMs: 200_000,
   reason: "it didn't join",
 });
-const endAsked = (sessionId: string): SessionEvent => ({
+const endRequested = (sessionId: string): SessionEvent => ({
   type: "end_requested",
   tenant: "t",
   sessionId,
@@ -251,7 +251,7 @@ describe("a session that VAPI calls for", () => {
     const { id } = await theCall();
     vapi.move(id, "in-progress");
     await when("s", "ready");
-    await client.streams.publish(sessionEvents, endAsked("s"));
+    await client.streams.publish(sessionEvents, endRequested("s"));
     await when("s", "ended");
     await launchWhen("s", ({ state }) => state === "over");
     expect(vapi.calls[0]).toMatchObject({ status: "ended", endedReason: "manually-canceled" });
@@ -267,7 +267,7 @@ describe("a session that VAPI calls for", () => {
     const { id } = await theCall();
     vapi.move(id, status);
     await launchWhen("s", (launch) => launch.externalId === id);
-    await client.streams.publish(sessionEvents, endAsked("s"));
+    await client.streams.publish(sessionEvents, endRequested("s"));
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
       call: { status: "hungUp", unanswered: true, providerReason },
     });

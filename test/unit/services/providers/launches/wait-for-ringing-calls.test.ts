@@ -6,10 +6,10 @@ import { callWorld } from "../../../../kit/worlds/call-world.ts";
 /** A telephone that rings, dialled by c-1; at its stop that waits for 60 s at most. */
 async function ringing() {
   const world = await callWorld();
-  const { providers, call, dialled, phones, launchWhen } = world;
+  const { providers, call, dialed, phones, launchWhen } = world;
   const first = await providers("c-1");
   await call("s");
-  const dial = await dialled();
+  const dial = await dialed();
   phones.line(dial, "ringing");
   await launchWhen("s", (launch) => launch.call?.status === "ringing");
   const stopping = async () => {
@@ -23,7 +23,7 @@ async function ringing() {
 describe("a providers service that is stopped while a telephone rings", () => {
   test("saves the carrier's answer before it goes", async () => {
     const { clock, dial, stopping, launch, record } = await ringing();
-    clock.after(20_000, () => dial.settle({ is: "refused", sipCode: 486, reason: "SIP 486 Busy Here" }));
+    clock.after(20_000, () => dial.finish({ is: "refused", sipCode: 486, reason: "SIP 486 Busy Here" }));
     const tookMs = await stopping();
     expect(tookMs).toBeGreaterThan(20_000);
     expect(tookMs).toBeLessThan(25_000);
@@ -40,12 +40,12 @@ describe("a providers service that is stopped while a telephone rings", () => {
     await launchWhen("s", ({ by, call }) => by === "c-2" && call?.status === "answered");
     phones.line(dial, undefined);
     expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
-    expect(phones.dialled).toHaveLength(1);
+    expect(phones.dialed).toHaveLength(1);
   });
 
   test("hangs up when the session is ended meanwhile", async () => {
-    const { clock, endAsked, stopping, launch } = await ringing();
-    clock.after(3000, () => void endAsked("s"));
+    const { clock, endRequested, stopping, launch } = await ringing();
+    clock.after(3000, () => void endRequested("s"));
     expect(await stopping()).toBeLessThan(10_000);
     expect(launch("s")).toMatchObject({ call: { status: "hungUp", unanswered: true } });
   });
@@ -54,10 +54,10 @@ describe("a providers service that is stopped while a telephone rings", () => {
     const { clock, providers, call, phones, stopping, launch } = await ringing();
     clock.after(1000, () => void call("later"));
     await stopping();
-    expect(phones.dialled).toHaveLength(1);
+    expect(phones.dialed).toHaveLength(1);
     await providers("c-2");
     await clock.advance(5000);
-    expect(phones.dialled.map(({ room }) => room)).toEqual(["session-s", "session-later"]);
+    expect(phones.dialed.map(({ room }) => room)).toEqual(["session-s", "session-later"]);
     expect(launch("later")?.by).toBe("c-2");
   });
 

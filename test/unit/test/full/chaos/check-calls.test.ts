@@ -8,7 +8,7 @@ const taskOf = ({ remains }: Draft) => remains.tasks[0]!;
 test("a task that was accepted and isn't there is told", () => {
   const { invariants, words } = foundIn((draft) => {
     draft.remains.tasks = [];
-    draft.remains.dialled = [];
+    draft.remains.dialed = [];
   });
   expect(invariants).toEqual([1]);
   expect(words).toBe("task called, accepted at 1.0 s, is not there");
@@ -33,7 +33,7 @@ test("two tasks of one key are told", () => {
 describe("15: nobody is called twice", () => {
   test("two calls of one attempt are told", () => {
     const { invariants, words, sessions } = foundIn(({ remains }) => {
-      remains.dialled.push({ ...remains.dialled[0]!, id: "once more", atMs: 7000 });
+      remains.dialed.push({ ...remains.dialed[0]!, id: "once more", atMs: 7000 });
     });
     expect(invariants).toEqual([15]);
     expect(words).toBe("+15550100 was called at 1.0 s and 7.0 s for one attempt of task t.called");
@@ -42,7 +42,7 @@ describe("15: nobody is called twice", () => {
 
   test("a second conversation of one task is told", () => {
     const { invariants, words } = foundIn(({ remains }) => {
-      remains.dialled[0]!.wasAnswered = true;
+      remains.dialed[0]!.wasAnswered = true;
     });
     expect(invariants).toEqual([15]);
     expect(words).toBe("+15550100 answered 2 calls of task t.called");
@@ -50,7 +50,7 @@ describe("15: nobody is called twice", () => {
 
   test("a call that no task wanted is told", () => {
     const { invariants, words } = foundIn(({ remains }) => {
-      remains.dialled.push({ ...remains.dialled[0]!, id: "stray", name: "somebody's" });
+      remains.dialed.push({ ...remains.dialed[0]!, id: "stray", name: "somebody's" });
     });
     expect(invariants).toEqual([15]);
     expect(words).toContain("no task wanted it");
@@ -60,7 +60,7 @@ describe("15: nobody is called twice", () => {
 describe("9: no call outlives its session", () => {
   test("one that goes on is told", () => {
     const { invariants, words } = foundIn(({ remains }) => {
-      remains.dialled[1]!.isLive = true;
+      remains.dialed[1]!.isLive = true;
     });
     expect(invariants).toEqual([9]);
     expect(words).toBe("the call to +15550100 goes on in the end");

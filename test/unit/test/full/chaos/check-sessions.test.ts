@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { type Draft, ENDED_MS, HEALED_MS, recordCalls } from "../../../../kit/fixtures/chaos-story.ts";
 import { healthyRun } from "../../../../kit/fixtures/healthy-run.ts";
-import { foundIn, lastOf, saidOf, standing, without, writesOf } from "../../../../kit/fixtures/spoilt-run.ts";
+import { foundIn, lastOf, recordOf, saidOf, without, writesOf } from "../../../../kit/fixtures/spoilt-run.ts";
 
 describe("1: what was accepted exists", () => {
   test("a session that was accepted and never had a record is missed", () => {
@@ -133,7 +133,7 @@ describe("11: nobody sees another's", () => {
   test("a canary in another session's record is told", () => {
     const { invariants } = foundIn((draft) => {
       for (const { record } of writesOf(draft, "late")) record!.user.name = "canary-calm";
-      standing(draft, "late").user.name = "canary-calm";
+      recordOf(draft, "late").user.name = "canary-calm";
       (saidOf(draft, "late", "requested").event as { user: { name: string } }).user.name = "canary-calm";
     });
     expect(invariants).toEqual([11]);
@@ -142,7 +142,7 @@ describe("11: nobody sees another's", () => {
 
 /** As the janitor would have made it had that session not been there. */
 function dropFromRollUps(draft: Draft, id: string): void {
-  const record = standing(healthyRun(), id);
+  const record = recordOf(healthyRun(), id);
   const minute = `${record.history.at(-1)?.at.slice(0, 16)}Z`;
   const others = healthyRun().remains.records.filter(
     (each) => each.sessionId !== id && `${each.history.at(-1)?.at.slice(0, 16)}Z` === minute,

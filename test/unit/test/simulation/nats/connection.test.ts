@@ -71,7 +71,7 @@ describe("a crashed process", () => {
     await outcome(doomed.core.serve(pingCommand, "h", ping));
     await outcome(doomed.core.subscribe(hostChanges, () => heard.push("announcement")));
     await outcome(doomed.kv.watch(pools, () => heard.push("change")));
-    await clock.settle();
+    await clock.flush();
     doomed.crash();
     await expect(outcome(other.core.request(pingCommand, "h", {}))).rejects.toMatchObject({
       code: "no_responders",

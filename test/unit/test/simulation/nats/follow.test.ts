@@ -106,17 +106,17 @@ test("a purge that is cut off on its way has removed a part, and removes the res
   const save = (id: string) =>
     bus.kv.update(sessions, aSession(id, { tenant: "t" }), 0).catch(() => undefined);
   for (let n = 0; n < 30; n++) await outcome(save(`s${n}`));
-  const before = server.standing(sessions).length;
+  const before = server.entries(sessions).length;
   expect(before).toBeGreaterThan(10);
   await expect(outcome(bus.admin.purge(sessions, "t.>"))).rejects.toMatchObject({
     code: "storage_unavailable",
   });
-  const left = server.standing(sessions).length;
+  const left = server.entries(sessions).length;
   expect(left).toBeGreaterThan(0);
   expect(left).toBeLessThan(before);
   server.calm();
   expect(await outcome(bus.admin.purge(sessions, "t.>"))).toBe(left);
-  expect(server.standing(sessions)).toEqual([]);
+  expect(server.entries(sessions)).toEqual([]);
 });
 
 test("one of a queue that hangs is asked on until it is given up, and then the others answer alone", async () => {

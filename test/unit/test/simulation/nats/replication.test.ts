@@ -17,7 +17,7 @@ describe("on three replicas", () => {
     ]);
     expect(await outcome(both)).toEqual([1, undefined]);
     expect(server.faultCounts().get("refused for a write in flight")).toBe(1);
-    expect(server.standing(pools).map(({ value }) => value.min)).toEqual([1]);
+    expect(server.entries(pools).map(({ value }) => value.min)).toEqual([1]);
   });
 
   test("who was kept out by a write that came to nothing may try again", async () => {
@@ -28,7 +28,7 @@ describe("on three replicas", () => {
       expect(await outcome(two.kv.update(pools, aPool("echo", 2), 0))).toBeUndefined();
       server.loseLeaders();
       server.lead();
-      const kept = server.standing(pools).length;
+      const kept = server.entries(pools).length;
       expect(await outcome(first)).toBe(kept === 1 ? 1 : "storage_unavailable");
       expect(await outcome(two.kv.update(pools, aPool("echo", 3), kept))).toBe(kept + 1);
       await clock.advance(MINUTE_MS);
