@@ -35,9 +35,9 @@ const NOTE = "<!-- Made by `npm run docs` from the code; a test holds it to that
 
 /** Every generated document by its path under docs/. */
 export const documents: Readonly<Record<string, () => string>> = {
-  "contracts.md": renderContracts,
-  "errors.md": renderErrors,
-  "settings.md": renderSettings,
+  "reference/contracts.md": renderContracts,
+  "reference/errors.md": renderErrors,
+  "reference/settings.md": renderSettings,
 };
 
 function renderContracts(): string {

@@ -204,7 +204,7 @@ const deniedFinding = (what: string, subjects: readonly string[]): Finding[] =>
     : [
         failure(
           `NATS lets this user not ${what} ${subjects.join(", ")}.`,
-          "Allow it in the user's permissions; docs/contracts.md lists every subject.",
+          "Allow it in the user's permissions; docs/reference/contracts.md lists every subject.",
         ),
       ];
 

@@ -35,7 +35,7 @@ export const settingsCheck = check({
   name: "settings",
   title: "settings",
   timeoutMs: 10_000,
-  todo: "See docs/settings.md.",
+  todo: "See docs/reference/settings.md.",
   observe: async ({ env }: Sources) => ({
     faults: settingFaults(env),
     given: Object.keys(env).filter((name) => /^(GREENROOM_|LIVEKIT_|NATS_URL$)/.test(name)).length,
@@ -44,7 +44,7 @@ export const settingsCheck = check({
     faults.length === 0
       ? [ok(`${given === 0 ? "None is set; defaults are used" : `${given} are set, and can be used`}.`)]
       : faults.map((fault) =>
-          failure(`${fault.replace(/\.?$/, ".")}`, "docs/settings.md lists every setting."),
+          failure(`${fault.replace(/\.?$/, ".")}`, "docs/reference/settings.md lists every setting."),
         ),
 });
 

@@ -11,8 +11,8 @@ const textOf = (folder: string): string =>
     .join("\n");
 
 const gateway = textOf("services/gateway");
-const contracts = read("docs/contracts.md");
-const settings = read("docs/settings.md");
+const contracts = read("docs/reference/contracts.md");
+const settings = read("docs/reference/settings.md");
 const { scripts, exports } = JSON.parse(read("package.json"));
 
 interface Row {

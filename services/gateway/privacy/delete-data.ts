@@ -133,7 +133,7 @@ async function ask(
   return job;
 }
 
-/** docs/operations.md says how to make it with shasum. */
+/** docs/guides/data-deletion.md says how to make it with shasum. */
 const userHash = (tenant: string, user: string): string =>
   createHash("sha256").update(`${tenant}\n${user}`).digest("hex");
 

@@ -7,7 +7,7 @@ import { checkLength, checkProse, type Finding } from "./rules.ts";
 /** The rules themselves, and their samples, hold the words that they forbid. */
 const RULES = /^test\/architecture\/(?:prose\/|prose\.test\.ts$|prose-baseline\.json$)/;
 /** Written by `npm run docs` from texts in the code. */
-const GENERATED = /^docs\/(?:contracts|errors|settings)\.md$/;
+const GENERATED = /^docs\/reference\/(?:contracts|errors|settings)\.md$/;
 
 export function findProse(files: readonly TextFile[]): Finding[] {
   return files

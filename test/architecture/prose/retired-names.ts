@@ -148,14 +148,14 @@ export const retiredNames: readonly RetiredName[] = [
   // Settings.
   retired(
     /_UNREAD_MS|STARTS_MAX|LAG_MAX_MS|QUEUE_MAX\b|GREENROOM_WAIT_MS|_ALIVE_MS|LIVEKIT_TAKE_MS/g,
-    "see docs/settings.md",
+    "see docs/reference/settings.md",
   ),
   retired(
     /GREENROOM_(?:\w+_)?REQUEST_MS|OBSERVE_MS|COLD_EXTRA_MS|USER_LEFT_MS|USER_ABSENT_MS|KEEP_ENDED_MS/g,
-    "see docs/settings.md",
+    "see docs/reference/settings.md",
   ),
   retired(
     /\bGREENROOM_DRAIN_(?:MS|END)|SPARE_STAGES|GREENROOM_INBOUND\b|DISPATCH_(?:CLAIM|REPEAT|KEEP)_MS|perStage/g,
-    "see docs/settings.md",
+    "see docs/reference/settings.md",
   ),
 ];
