@@ -1,9 +1,9 @@
-// An agent for tests: it greets when it enters, and has a sentence of its own for hand-overs.
+// An agent for tests: it greets when it enters, and has its own failover message.
 import { defineAgent, type JobContext, voice } from "@livekit/agents";
 import * as openai from "@livekit/agents-plugin-openai";
 
 export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
-export const handover = { sentence: "There I am again." };
+export const failover = { message: "There I am again." };
 
 class Host extends voice.Agent {
   override async onEnter(): Promise<void> {

@@ -2,5 +2,5 @@
 import stock from "./stock/stock-agent.ts";
 
 export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
-export const handover = { restore: false };
+export const failover = { restore: false };
 export default stock;

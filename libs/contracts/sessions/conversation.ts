@@ -38,13 +38,13 @@ export type ConversationRecord = z.infer<typeof ConversationRecord>;
  */
 export const CONVERSATION_BYTES_MAX = 128 * 1024;
 
-/** What an agent file may say of hand-overs, as `export const handover = { … }`. */
+/** What an agent file may set about failovers: `export const failover = { … }`. */
 export const FailoverSettings = z
   .object({
-    /** False: nothing of its conversations is kept, and the next agent begins anew. */
+    /** False: no conversation is stored, and the next agent starts from scratch. */
     restore: z.boolean(),
-    /** What the next agent says first instead of its greeting; empty: nothing. */
-    sentence: z.string().max(500),
+    /** What the next agent says instead of its greeting. Empty: nothing. */
+    message: z.string().max(500),
   })
   .partial()
   .strict();

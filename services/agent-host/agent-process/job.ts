@@ -19,7 +19,7 @@ import { JobUsage } from "./usage.ts";
 
 export interface JobDeps extends ContextDeps {
   readonly agent: AgentDefinition;
-  readonly handover: ProcessFailover;
+  readonly failover: ProcessFailover;
   readonly send: (message: ProcessToHost) => void;
   readonly warn: (error: unknown, message: string) => void;
 }
@@ -50,11 +50,11 @@ export class RunningJob {
 
   constructor(deps: JobDeps) {
     this.#deps = deps;
-    const { handover, job, send, slot, warn } = deps;
-    const resumes = handover.restore ? job.resumes : undefined;
-    this.#conversation = new JobConversation({ slot, resumes, keep: handover.restore, send });
+    const { failover, job, send, slot, warn } = deps;
+    const resumes = failover.restore ? job.resumes : undefined;
+    this.#conversation = new JobConversation({ slot, resumes, keep: failover.restore, send });
     this.#measures = new JobUsage({ slot, send });
-    this.opening = new ResumeGreeting(this.#conversation, handover.message, warn);
+    this.opening = new ResumeGreeting(this.#conversation, failover.message, warn);
     this.answer = new CallAnswer(job.callee, deps.room);
     this.#context = this.#makeContext();
     this.answer.standInFrontOf(this.#context, () => this.ready());

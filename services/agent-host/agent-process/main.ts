@@ -51,7 +51,7 @@ resolveFromHere();
 emulateJobProcessArgv(start.file);
 patchAgentSession(currentJob);
 muteUntilAnswered(currentJob);
-let handover: ProcessFailover = start.failover;
+let failover: ProcessFailover = start.failover;
 const inference = createInference();
 const agent = await load();
 
@@ -77,7 +77,7 @@ async function load(): Promise<AgentDefinition> {
     if (found === undefined) {
       throw new Error("it has no default export made by defineAgent({ prewarm, entry }) of @livekit/agents");
     }
-    handover = handoverOf(module);
+    failover = failoverOf(module);
     send({ type: "loaded", pool: (module.pool ?? {}) as Partial<PoolSettings> });
     return found;
   } catch (error) {
@@ -92,15 +92,18 @@ async function load(): Promise<AgentDefinition> {
   }
 }
 
-/** What the file says of hand-overs goes before the settings, but for those that keep nothing at all. */
-function handoverOf(module: Record<string, unknown>): ProcessFailover {
-  const said = FailoverSettings.safeParse(module.handover ?? {});
-  if (!said.success) {
-    log.warn({ faults: said.error.issues }, "the file's handover export can't be used; the settings are");
+/** The file's `failover` export overrides the settings, unless these disable restoring. */
+function failoverOf(module: Record<string, unknown>): ProcessFailover {
+  const parsed = FailoverSettings.safeParse(module.failover ?? {});
+  if (!parsed.success) {
+    log.warn(
+      { faults: parsed.error.issues },
+      "ignored the file's invalid failover export; using the settings",
+    );
     return start.failover;
   }
-  const { restore = true, sentence = start.failover.message } = said.data;
-  return { restore: restore && start.failover.restore, message: sentence };
+  const { restore = true, message = start.failover.message } = parsed.data;
+  return { restore: restore && start.failover.restore, message };
 }
 
 /** The name of the package that an import did not find; undefined when that is not what went wrong. */
@@ -200,7 +203,7 @@ async function run({ slot: id, job }: Extract<HostToProcess, { type: "run" }>): 
     proc: slot.proc,
     room,
     start,
-    handover,
+    failover,
     job,
     inference: inference.executor,
     send,
