@@ -1,11 +1,11 @@
-// An agent for tests that fails in the way that its session's metadata asks for: `{ "trouble": "throw" }`.
+// An agent that fails as the metadata of its session asks: `{ "fault": "throw" }`.
 import { defineAgent, type JobContext } from "@livekit/agents";
 import { sessionInfo } from "greenroom/agent";
 import { openSession, tellOfJob } from "./_open-session.ts";
 
 export const pool = { min: 3, hot: 0, max: 20, perProcess: 10 };
 
-/** Belongs to no session: what fails here can't be traced to one. */
+/** Makes a timer fail that belongs to no session. */
 let failOutside = false;
 setInterval(() => {
   if (!failOutside) return;
@@ -13,15 +13,15 @@ setInterval(() => {
   throw new Error("this belongs to no session");
 }, 50);
 
-/** What was allocated and is never let go. */
+/** Memory that is never freed. */
 const hoard: Buffer[] = [];
 
 const later = (call: () => void) => setTimeout(call, 300);
 
-type Trouble = (ctx: JobContext) => unknown;
+type Fault = (ctx: JobContext) => unknown;
 
-/** Before the agent is ready. */
-const early: Record<string, Trouble> = {
+/** Faults before the agent is ready. */
+const early: Record<string, Fault> = {
   throw: () => {
     throw new Error("the agent's provider said no");
   },
@@ -33,8 +33,8 @@ const early: Record<string, Trouble> = {
   },
 };
 
-/** Once it is ready. */
-const late: Record<string, Trouble> = {
+/** Faults after the agent is ready. */
+const late: Record<string, Fault> = {
   "throw later": () => later(() => JSON.parse("{")),
   "reject later": () => void Promise.reject(new Error("nobody awaits this")),
   "fail outside": () => {
@@ -52,13 +52,13 @@ const late: Record<string, Trouble> = {
 export default defineAgent({
   entry: async (ctx: JobContext) => {
     tellOfJob(ctx);
-    const { trouble = "", attempts = 1 } = JSON.parse(ctx.job.metadata || "{}") as {
-      trouble?: string;
+    const { fault = "", attempts = 1 } = JSON.parse(ctx.job.metadata || "{}") as {
+      fault?: string;
       attempts?: number;
     };
     const isTroubled = (sessionInfo()?.attempt ?? 1) <= attempts;
-    if (isTroubled) await early[trouble]?.(ctx);
+    if (isTroubled) await early[fault]?.(ctx);
     await openSession(ctx);
-    if (isTroubled) late[trouble]?.(ctx);
+    if (isTroubled) late[fault]?.(ctx);
   },
 });

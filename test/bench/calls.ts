@@ -70,7 +70,7 @@ function kindOf(chance: number, turns: number): CallRecord {
       startMs: 100,
       talkMs: isFailed ? undefined : 60_000,
       warm: chance < 90 ? "hot" : "cold",
-      isHandedOver: chance === 1,
+      hasFailover: chance === 1,
       turns,
       ...(isFailed ? { reason: "no_capacity" as const, fault: "platform" as const } : {}),
     });

@@ -28,7 +28,7 @@ interface Taken {
 interface Call {
   readonly sessionId: string;
   readonly ears: Listener;
-  readonly slot: { host: Json; stage: Json };
+  readonly slot: { host: Json; agentProcess: Json };
   readonly process: ServiceProcess;
 }
 
@@ -51,7 +51,7 @@ const faults: Fault[] = [
     name: "kill -9 of the agent's process",
     p50: 300,
     p95: 1000,
-    strike: ({ slot }) => process.kill(slot.stage.pid, "SIGKILL"),
+    strike: ({ slot }) => process.kill(slot.agentProcess.pid, "SIGKILL"),
     repair: async () => {},
   },
   {
@@ -122,7 +122,7 @@ async function oneRound(fault: Fault): Promise<Taken> {
   const struckAtMs = performance.now();
   fault.strike(call);
   const record = await ready.attemptAfter(1, PATIENCE_MS);
-  const room = await until(() => call.ears.told.find(({ attempt }) => attempt > 1), {
+  const room = await until(() => call.ears.messages.find(({ attempt }) => attempt > 1), {
     timeoutMs: PATIENCE_MS,
     everyMs: 2,
     what: "the next agent says ready in the room",
@@ -151,10 +151,10 @@ async function startCall(): Promise<Call> {
   return { sessionId: body.sessionId, ears, slot, process: host };
 }
 
-async function slotOf(sessionId: string): Promise<{ host: Json; stage: Json } | undefined> {
+async function slotOf(sessionId: string): Promise<{ host: Json; agentProcess: Json } | undefined> {
   for (const host of (await stack.get("/api/hosts")).body.hosts)
     for (const stage of host.processes)
-      for (const slot of stage.slots) if (slot.sessionId === sessionId) return { host, stage };
+      for (const slot of stage.slots) if (slot.sessionId === sessionId) return { host, agentProcess: stage };
   return undefined;
 }
 

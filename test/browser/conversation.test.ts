@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type DeepgramStandIn, startDeepgramStandIn } from "../kit/fakes/deepgram.ts";
 import { lastOf, type OpenAiStandIn, startOpenAiStandIn } from "../kit/fakes/openai.ts";
-import { speak } from "../kit/fixtures/speech.ts";
+import { synthesize } from "../kit/fixtures/speech.ts";
 import { type Stack, startStack } from "../kit/stack/stack.ts";
 import { until } from "../kit/until.ts";
 import { endOf, PATIENCE_MS, poolIs, roomIsGone, roomNames, slotIds, slotOf } from "./look.ts";
@@ -44,7 +44,7 @@ test("a person asks the assistant something by voice and hears the answer", asyn
       : `You asked me ${asked}, and I say that it will be sunny and warm.`;
   });
   // The microphone says it again and again: on a slow machine the first time may come before the agent.
-  const person = await Person.arrive(stack, { description: { text: SPOKEN, before: 8, after: 8 } });
+  const person = await Person.arrive(stack, { speech: { text: SPOKEN, before: 8, after: 8 } });
   try {
     await person.choose("assistant");
     await poolIs(stack, "assistant", POOL);
@@ -65,7 +65,7 @@ test("a person asks the assistant something by voice and hears the answer", asyn
       timeoutMs: PATIENCE_MS,
       what: "the recognizer hears the person",
     });
-    const spoken = await speak(SPOKEN, 48_000);
+    const spoken = await synthesize(SPOKEN, 48_000);
     const spokenMs = (spoken.audio.length / spoken.sampleRate) * 1000;
     expect(heard?.durationMs).toBeGreaterThan(0.6 * spokenMs);
     expect(heard?.durationMs).toBeLessThan(1.5 * spokenMs);
@@ -75,7 +75,7 @@ test("a person asks the assistant something by voice and hears the answer", asyn
     const answerBegan = await person.hears(answered.speech, heard!.at);
     expect(answerBegan).toBeGreaterThan(heard!.at);
     // Something else that was never said shows that likeness means something.
-    const neverSaid = await speak("One two three, this was never said by anyone at all.", 24_000);
+    const neverSaid = await synthesize("One two three, this was never said by anyone at all.", 24_000);
     expect(await person.likeness(neverSaid)).toBeLessThan(0.6);
 
     const asked = openai.chats.find(({ messages }) => lastOf(messages, "user") !== undefined);

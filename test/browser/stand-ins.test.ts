@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { startDeepgramStandIn } from "../kit/fakes/deepgram.ts";
 import { startOpenAiStandIn } from "../kit/fakes/openai.ts";
-import { speak } from "../kit/fixtures/speech.ts";
+import { synthesize } from "../kit/fixtures/speech.ts";
 
 test("OpenAI's stand-in refuses a request without a key", async () => {
   const openai = await startOpenAiStandIn();
@@ -32,7 +32,7 @@ test("Deepgram's stand-in refuses a connection without a key", async () => {
 test("Deepgram's stand-in hears speech, and nothing in silence", async () => {
   const deepgram = await startDeepgramStandIn();
   deepgram.understand("the first words", "the second words");
-  const { audio } = await speak("These words don't matter.", 16_000);
+  const { audio } = await synthesize("These words don't matter.", 16_000);
   const silence = new Int16Array(16_000);
   try {
     const client = new WebSocket(`${deepgram.url}/v1/listen?encoding=linear16&sample_rate=16000`, {

@@ -1,9 +1,9 @@
-// A seeded generator: the same seed gives the same numbers on every machine.
+// A seeded random generator. The same seed gives the same numbers on every machine.
 
-/** Numbers from 0 to below 1. */
+/** Returns numbers from 0 (included) to 1 (excluded). */
 export type Random = () => number;
 
-/** sfc32 (Chris Doty-Humphrey), small and fast; its state is filled from the seed by splitmix32. */
+/** Creates an sfc32 generator (Chris Doty-Humphrey), small and fast, whose state splitmix32 fills from the seed. */
 export function createRandom(seed: number): Random {
   const fill = splitmix(seed);
   let a = fill();
@@ -21,14 +21,14 @@ export function createRandom(seed: number): Random {
   };
 }
 
-/** A generator for one part of a run, so that what another part asks for doesn't shift its numbers. */
+/** Creates a generator for one part of a run, so that other parts don't shift its numbers. */
 export function forkRandom(seed: number, part: string): Random {
   let hash = seed | 0;
   for (const letter of part) hash = (Math.imul(hash, 31) + (letter.codePointAt(0) ?? 0)) | 0;
   return createRandom(hash);
 }
 
-/** A whole number from `from` to `to`, both included. */
+/** Returns a whole number from `from` to `to`, both included. */
 export const integerBetween = (random: Random, from: number, to: number): number =>
   from + Math.floor(random() * (to - from + 1));
 

@@ -1,4 +1,4 @@
-// The newest messages on a subject, oldest first.
+// Reads the newest messages on a subject, and returns them oldest first.
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { Channel } from "../../libs/contracts/streams.ts";
 

@@ -139,7 +139,7 @@ function createProcessClock(base: Pick<Clock, "monotonic" | "after">, offsetMs: 
       isPaused = false;
       const late = due;
       due = [];
-      // Each call gets a timer of its own, so a call can still cancel the ones after it, as after SIGCONT.
+      // Each call gets a timer of its own, like after SIGCONT, so that a call can cancel the later ones.
       for (const held of late) {
         base.after(0, () => {
           if (isDead) return;

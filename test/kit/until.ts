@@ -1,13 +1,13 @@
-// Waits for something to become true, and says what was waited for when it doesn't.
+// Polls until a condition holds, and names the condition when it times out.
 
 export interface UntilOptions {
   readonly timeoutMs?: number;
   readonly everyMs?: number;
-  /** Completes the sentence "It did not happen within 5000 ms that …". */
+  /** The condition, as a clause: "timed out after 5000 ms: the pool is warm". */
   readonly what: string | (() => string);
 }
 
-/** Looks again and again; answers the first value that isn't false or undefined. What `look` throws is thrown. */
+/** Returns the first value of `look` that isn't false or undefined. Errors of `look` end the wait. */
 export async function until<T>(
   look: () => Promise<T | false | undefined> | T | false | undefined,
   options: UntilOptions,
@@ -19,7 +19,7 @@ export async function until<T>(
     if (value !== false && value !== undefined) return value;
     if (performance.now() > deadline) {
       const text = typeof what === "string" ? what : what();
-      throw new Error(`It did not happen within ${timeoutMs} ms that ${text}`);
+      throw new Error(`timed out after ${timeoutMs} ms: ${text}`);
     }
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }

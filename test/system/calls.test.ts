@@ -7,7 +7,7 @@ import { DEFAULT_TENANT, sessionKey } from "../../libs/contracts/ids.ts";
 import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
 import { type DeepgramStandIn, startDeepgramStandIn } from "../kit/fakes/deepgram.ts";
 import { type ChatMessage, lastOf, type OpenAiStandIn, startOpenAiStandIn } from "../kit/fakes/openai.ts";
-import { speak } from "../kit/fixtures/speech.ts";
+import { synthesize } from "../kit/fixtures/speech.ts";
 import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
 import type { Json } from "../kit/stack/stack.ts";
 import { type Visitor, visit } from "../kit/stack/visitor.ts";
@@ -126,7 +126,7 @@ test(
   "two calls in one process are told apart, each with what its own models and tools took",
   async () => {
     const [asking, writing] = [await begin(), await begin()];
-    await asking.visitor.say(await speak("Where is order seven?", 48_000));
+    await asking.visitor.say(await synthesize("Where is order seven?", 48_000));
     await hasSaid(asking, "I looked it up: order seven is on its way.");
     await writing.visitor.write("the weather");
     await hasSaid(writing, "About the weather: that is so.");
@@ -181,7 +181,7 @@ test(
     await talk.visitor.write("the first thing");
     await hasSaid(talk, "About the first thing: that is so.");
     await new Promise((resolve) => setTimeout(resolve, TOLD_MS));
-    process.kill((await scene.slotOf(talk.id))?.stage.pid, "SIGKILL");
+    process.kill((await scene.slotOf(talk.id))?.agentProcess.pid, "SIGKILL");
     await scene.sessionWhen(
       talk.id,
       ({ state, attempt }) => state === "ready" && attempt > 1,

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { processIdentity } from "../../cli/supervisor/processes.ts";
 import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
-import { askForTrouble, lifeOf, openScene, PATIENCE_MS, reasonsOf, type Scene } from "../kit/stack/scene.ts";
+import { askTroubled, lifeOf, openScene, PATIENCE_MS, reasonsOf, type Scene } from "../kit/stack/scene.ts";
 import { until } from "../kit/until.ts";
 
 let scene: Scene;
@@ -23,7 +23,7 @@ afterAll(() => scene?.stop());
 
 test("an entry that always throws is tried three times; the error reaches the history and the log", async () => {
   const neighbour = await scene.start({ profile: "troubled" });
-  const id = await askForTrouble(scene, "throw", { attempts: 99 });
+  const id = await askTroubled(scene, "throw", { attempts: 99 });
   const session = await scene.ended(id);
   expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 3, failures: 3 });
   expect(reasonsOf(session)).toEqual(Array(3).fill("Error: the agent's provider said no"));
@@ -34,7 +34,7 @@ test("an entry that always throws is tried three times; the error reaches the hi
 });
 
 test("an entry that throws once is tried again, and the second attempt serves", async () => {
-  const answer = await scene.start({ profile: "troubled", metadata: { trouble: "throw" } });
+  const answer = await scene.start({ profile: "troubled", metadata: { fault: "throw" } });
   expect(answer).toMatchObject({ attempt: 2 });
   const session = await scene.session(answer.sessionId);
   expect(session).toMatchObject({ failures: 1, recovering: false });
@@ -45,7 +45,7 @@ test("an entry that throws once is tried again, and the second attempt serves", 
 });
 
 test("an error in the program itself is not repeated", async () => {
-  const id = await askForTrouble(scene, "throw TypeError", { attempts: 99 });
+  const id = await askTroubled(scene, "throw TypeError", { attempts: 99 });
   const session = await scene.ended(id);
   expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 1, failures: 1 });
   expect(reasonsOf(session)[0]).toMatch(/^TypeError: Cannot read properties of undefined/);
@@ -55,7 +55,7 @@ test("whoever waits for a start that fails is told why", async () => {
   const { status, body } = await scene.ask({
     profile: "troubled",
     wait: 30_000,
-    metadata: { trouble: "throw TypeError", attempts: 99 },
+    metadata: { fault: "throw TypeError", attempts: 99 },
   });
   expect(status).toBe(503);
   expect(body).toMatchObject({ success: false, error: { code: "agent_failed" } });
@@ -65,9 +65,9 @@ test("whoever waits for a start that fails is told why", async () => {
 test.each([
   ["throw later", "SyntaxError", 1],
   ["reject later", "nobody awaits this", 3],
-])("what an agent leaves uncaught (%s) ends only its own session", async (trouble, error, attempts) => {
+])("what an agent leaves uncaught (%s) ends only its own session", async (fault, error, attempts) => {
   const neighbour = await scene.start({ profile: "troubled" });
-  const id = await askForTrouble(scene, trouble, { attempts: 99 });
+  const id = await askTroubled(scene, fault, { attempts: 99 });
   const session = await scene.ended(id);
   expect(session).toMatchObject({ endedReason: "agent_error", attempt: attempts });
   expect(reasonsOf(session)[0]).toContain(error);
@@ -76,8 +76,8 @@ test.each([
 
 test("an error that belongs to no session retires its stage: what runs there goes on, and new agents get another", async () => {
   const neighbour = await scene.start({ profile: "troubled" });
-  const before = (await scene.slotOf(neighbour.sessionId))?.stage.pid;
-  const { sessionId } = await scene.start({ profile: "troubled", metadata: { trouble: "fail outside" } });
+  const before = (await scene.slotOf(neighbour.sessionId))?.agentProcess.pid;
+  const { sessionId } = await scene.start({ profile: "troubled", metadata: { fault: "fail outside" } });
   await until(() => scene.stack.child("agent-host-1").text().includes("this belongs to no session"), {
     timeoutMs: PATIENCE_MS,
     what: "the host logs the stray error",
@@ -107,9 +107,9 @@ test.each([
   ["exit", /the stage process ended \(exit code 7\)/],
 ])(
   "a stage in which an agent does this (%s) is replaced, and its sessions go on in the same rooms",
-  async (trouble, reason) => {
-    const answer = await scene.start({ profile: "troubled", metadata: { trouble } });
-    const pid = (await scene.slotOf(answer.sessionId))?.stage.pid;
+  async (fault, reason) => {
+    const answer = await scene.start({ profile: "troubled", metadata: { fault } });
+    const pid = (await scene.slotOf(answer.sessionId))?.agentProcess.pid;
     const session = await scene.sessionWhen(
       answer.sessionId,
       ({ state, attempt }) => state === "ready" && attempt === 2,
@@ -118,7 +118,7 @@ test.each([
     expect(session).toMatchObject({ room: answer.room, recovering: false, failures: 1 });
     expect(reasonsOf(session)[0]).toMatch(reason);
     expect(await scene.job(answer.sessionId, 2)).toMatchObject({ resumed: true });
-    expect((await scene.slotOf(answer.sessionId))?.stage.pid).not.toBe(pid);
+    expect((await scene.slotOf(answer.sessionId))?.agentProcess.pid).not.toBe(pid);
     await until(() => pid === undefined || processIdentity(pid) === undefined, {
       timeoutMs: PATIENCE_MS,
       what: `the old stage ${pid} is gone`,

@@ -107,7 +107,7 @@ async function ask({ id, visitor: person }: Talk, question: string): Promise<str
 /** Kills the agent's process; answers when the next attempt is ready in another one. */
 async function killAgent(id: string): Promise<void> {
   const before = await scene.session(id);
-  const pid = (await scene.slotOf(id))?.stage.pid;
+  const pid = (await scene.slotOf(id))?.agentProcess.pid;
   await scene.pool(before.profile, { idle: 2 });
   process.kill(pid, "SIGKILL");
   const after = await scene.sessionWhen(
@@ -190,7 +190,7 @@ test("an agent whose process is stopped is replaced, and the process is no more"
   const talk = await begin("stock-agent");
   await untilStored(talk.id, GREETING);
   const before = await scene.session(talk.id);
-  const pid = (await scene.slotOf(talk.id))?.stage.pid as number;
+  const pid = (await scene.slotOf(talk.id))?.agentProcess.pid as number;
   const life = processIdentity(pid);
   process.kill(pid, "SIGSTOP");
   const after = await scene.sessionWhen(

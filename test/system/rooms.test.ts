@@ -80,7 +80,7 @@ test("a person who waits in the room is told when the agent becomes ready, and n
 });
 
 test("an agent that is present is not ready for that", async () => {
-  const { body } = await scene.ask({ profile: "troubled", wait: 0, metadata: { trouble: "never ready" } });
+  const { body } = await scene.ask({ profile: "troubled", wait: 0, metadata: { fault: "never ready" } });
   await scene.sessionWhen(body.sessionId, ({ state }) => state === "joined", "is joined");
   const room = `session-${body.sessionId}`;
   await until(async () => (await scene.rooms.participants(room)).some(({ isAgent }) => isAgent), {
@@ -148,7 +148,7 @@ test("the end by API deletes the room, puts everybody out, runs callbacks and re
 });
 
 test("an agent that shuts down by itself ends its session", async () => {
-  const { sessionId } = await scene.start({ profile: "troubled", metadata: { trouble: "shut down" } });
+  const { sessionId } = await scene.start({ profile: "troubled", metadata: { fault: "shut down" } });
   const session = await scene.ended(sessionId);
   expect(session).toMatchObject({ endedReason: "completed", fault: "none", attempt: 1 });
   expect(session.history.at(-1).reason).toBe("everything was said");

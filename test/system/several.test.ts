@@ -102,7 +102,7 @@ test("two janitors say of one session that it is late, and it counts once", asyn
   const { body } = await askAt(0, {
     profile: "troubled",
     wait: 0,
-    metadata: { trouble: "never ready", attempts: 1 },
+    metadata: { fault: "never ready", attempts: 1 },
   });
   const session = await scene.sessionWhen(body.sessionId, ({ state }) => state === "ready", "becomes ready");
   expect(session).toMatchObject({ attempt: 2, failures: 1 });

@@ -134,11 +134,14 @@ test("a message on the topic of tasks is one", async () => {
 test("a task in direct mode goes past the queue, and tells each step", async () => {
   const wish = ["--direct", "--to", "1001", "--profile", "visited", "--provider", "pool"];
   const running = startTool("cli/task/main.ts", wish, { NATS_URL: scene.stack.natsUrl });
-  const sessionId = await until(async () => running.said().match(/session (direct_\w+) is asked for/)?.[1], {
-    timeoutMs: PATIENCE_MS,
-    everyMs: 100,
-    what: () => `it says which session it asked for: ${running.said()}`,
-  });
+  const sessionId = await until(
+    async () => running.output().match(/session (direct_\w+) is asked for/)?.[1],
+    {
+      timeoutMs: PATIENCE_MS,
+      everyMs: 100,
+      what: () => `it says which session it asked for: ${running.output()}`,
+    },
+  );
   await scene.sessionWhen(sessionId, ({ state }) => state === "ready", "is ready");
   await pickUpAndLeave(sessionId);
   const { exitCode, text, errors } = await running.ended;

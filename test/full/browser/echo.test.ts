@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { poolIs, stagePidOf } from "../../browser/look.ts";
 import { Person } from "../../browser/person.ts";
-import { samplesOf, speak } from "../../kit/fixtures/speech.ts";
+import { samplesOf, synthesize } from "../../kit/fixtures/speech.ts";
 import { type Stack, startStack } from "../../kit/stack/stack.ts";
 
 const SPOKEN = "The green room is where the actors wait.";
@@ -20,8 +20,8 @@ test("without any key a person is greeted by echo, and hears what they said", as
     sampleRate: 24_000,
     audio: samplesOf(await readFile(new URL("../../../agents/assets/hello.wav", import.meta.url))),
   };
-  const spoken = await speak(SPOKEN, 48_000);
-  const person = await Person.arrive(stack, { description: { text: SPOKEN, before: 9, after: 9 } });
+  const spoken = await synthesize(SPOKEN, 48_000);
+  const person = await Person.arrive(stack, { speech: { text: SPOKEN, before: 9, after: 9 } });
   try {
     await person.choose("echo");
     await poolIs(stack, "echo", { idle: 3, hot: 1 });
@@ -44,8 +44,8 @@ test("a person whose echo is killed hears that it is back, and is heard again", 
     sampleRate: 24_000,
     audio: samplesOf(await readFile(new URL("../../../agents/assets/back.wav", import.meta.url))),
   };
-  const spoken = await speak(SPOKEN, 48_000);
-  const person = await Person.arrive(stack, { description: { text: SPOKEN, before: 9, after: 9 } });
+  const spoken = await synthesize(SPOKEN, 48_000);
+  const person = await Person.arrive(stack, { speech: { text: SPOKEN, before: 9, after: 9 } });
   try {
     await person.choose("echo");
     await poolIs(stack, "echo", { idle: 3, hot: 1 });

@@ -49,7 +49,7 @@ test(
       const asked = QUESTIONS.indexOf(lastOf(messages, "user") as (typeof QUESTIONS)[number]);
       return ANSWERS[asked] ?? GREETING;
     });
-    const person = await Person.arrive(stack, { description: { text: SPOKEN, before: 10, after: 10 } });
+    const person = await Person.arrive(stack, { speech: { text: SPOKEN, before: 10, after: 10 } });
     try {
       await person.choose("assistant");
       await poolIs(stack, "assistant", { idle: 3, hot: 1 });

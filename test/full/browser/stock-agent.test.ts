@@ -46,7 +46,7 @@ afterAll(async () => {
 
 test("a stock agent file with cli.runApp at its end holds a conversation", async () => {
   const person = await Person.arrive(stack, {
-    description: { text: "Tell me about the green room.", before: 8, after: 8 },
+    speech: { text: "Tell me about the green room.", before: 8, after: 8 },
   });
   try {
     await person.choose("stock-agent");

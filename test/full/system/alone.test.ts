@@ -45,7 +45,7 @@ class Alone {
     running.push(this);
   }
 
-  description(text: string): Promise<boolean> {
+  printed(text: string): Promise<boolean> {
     return until(() => this.text.includes(text), {
       timeoutMs: PATIENCE_MS,
       what: () => `it says ${text}; it said:\n${this.text}`,
@@ -81,7 +81,7 @@ test("the four services, each started by its own npm script, serve a session tog
     GREENROOM_TENANT: "acme",
   };
   const services = SERVICES.map((name) => new Alone(name, env));
-  await Promise.all(services.map((service) => service.description('"msg":"running"')));
+  await Promise.all(services.map((service) => service.printed('"msg":"running"')));
   const url = `http://127.0.0.1:${port}`;
   const answer = await until(
     async () => {
@@ -114,14 +114,14 @@ test("a host without an agents folder says which, and a host without LiveKit kee
     GREENROOM_AGENTS_DIR: agentsDir("quick"),
     GREENROOM_DRAIN_TIMEOUT_MS: "0",
   });
-  await without.description("no LiveKit is configured");
-  await without.description('"msg":"running"');
+  await without.printed("no LiveKit is configured");
+  await without.printed('"msg":"running"');
 });
 
 test("a gateway without LiveKit runs, says so, and refuses sessions with what to set", async () => {
   const port = await freePort();
   const gateway = new Alone("gateway", { GREENROOM_PORT: String(port) });
-  await gateway.description('"msg":"running"');
+  await gateway.printed('"msg":"running"');
   const url = `http://127.0.0.1:${port}`;
   const health = await (await fetch(`${url}/api/health`)).json();
   expect(health).toMatchObject({ status: "unhealthy", services: { livekit: { status: "disabled" } } });

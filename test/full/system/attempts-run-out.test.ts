@@ -86,7 +86,7 @@ async function killAgentOf(id: string, attempt: number): Promise<number> {
   const pid = await until(
     async () => {
       const found = await scene.slotOf(id);
-      return found?.slot.attempt === attempt ? (found.stage.pid as number) : undefined;
+      return found?.slot.attempt === attempt ? (found.agentProcess.pid as number) : undefined;
     },
     { timeoutMs: PATIENCE_MS, what: `a host shows the agent of attempt ${attempt}` },
   );

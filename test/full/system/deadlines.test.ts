@@ -1,7 +1,7 @@
 // Agents that take too long: each limit has its own reason, and the history says what was missing.
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { expectNothingLeft } from "../../kit/checks/nothing-left.ts";
-import { askForTrouble, lifeOf, openScene, reasonsOf, type Scene } from "../../kit/stack/scene.ts";
+import { askTroubled, lifeOf, openScene, reasonsOf, type Scene } from "../../kit/stack/scene.ts";
 
 let scene: Scene;
 beforeAll(async () => {
@@ -16,7 +16,7 @@ afterEach(() => expectNothingLeft(scene));
 afterAll(() => scene?.stop());
 
 test("an agent that never joins runs out of time, and the history says what was missing", async () => {
-  const session = await scene.ended(await askForTrouble(scene, "never join", { attempts: 99 }));
+  const session = await scene.ended(await askTroubled(scene, "never join", { attempts: 99 }));
   expect(session).toMatchObject({ endedReason: "join_timeout", fault: "platform", attempt: 3 });
   expect(reasonsOf(session)[0]).toMatch(
     /the agent on host host-1 did not join room session-\S+ within \d+\.\d s \(limit 8000 ms\)/,
@@ -24,7 +24,7 @@ test("an agent that never joins runs out of time, and the history says what was 
 });
 
 test("an agent that never gets ready runs out of time, and the history says what was missing", async () => {
-  const session = await scene.ended(await askForTrouble(scene, "never ready", { attempts: 99 }));
+  const session = await scene.ended(await askTroubled(scene, "never ready", { attempts: 99 }));
   expect(session).toMatchObject({ endedReason: "ready_timeout", fault: "agent", attempt: 3 });
   for (const reason of reasonsOf(session)) {
     expect(reason).toMatch(

@@ -68,7 +68,7 @@ test("a good stack has nothing wrong, a call goes through it, and nothing of the
   expect(answer.named("ok")).toEqual(
     expect.arrayContaining([...looked, ...onLiveKit, "settings", "node", "ports", "agents", "keys"]),
   );
-  expect(answer.description("livekit-audio")).toContain("heard each other's tone");
+  expect(answer.findingsOf("livekit-audio")).toContain("heard each other's tone");
   expect(await streamNames()).toEqual(streamsBefore);
   expect((await scene.rooms.list()).filter(({ name }) => name.startsWith("doctor-"))).toEqual([]);
   expect((await scene.stack.get("/api/dead-letters")).body.deadLetters).toEqual([]);
@@ -89,9 +89,9 @@ test("a wrong secret of LiveKit and a broken agent file are named, and nothing e
   expect(answer.exitCode).toBe(1);
   expect(answer.named("failure")).toEqual(["livekit", "agents"]);
   expect(answer.named("skipped")).toEqual(expect.arrayContaining(["livekit-audio", "livekit-webhooks"]));
-  expect(answer.description("livekit")).toContain("refuses our key");
-  expect(answer.description("agents")).toContain("its author was tired");
-  expect(answer.description("agents")).toContain("no default export made by defineAgent");
+  expect(answer.findingsOf("livekit")).toContain("refuses our key");
+  expect(answer.findingsOf("agents")).toContain("its author was tired");
+  expect(answer.findingsOf("agents")).toContain("no default export made by defineAgent");
   expect(JSON.stringify(answer)).not.toContain("this-is-not-the-secret");
 });
 
@@ -116,8 +116,8 @@ no_auth_user: doctor
     });
     expect(answer.exitCode).toBe(1);
     expect(answer.named("failure")).toEqual(["ports", "nats-rights", "jetstream"]);
-    expect(answer.description("ports")).toContain("taken by nats-server");
-    expect(answer.description("nats-rights")).toContain("session.doctor-tries");
+    expect(answer.findingsOf("ports")).toContain("taken by nats-server");
+    expect(answer.findingsOf("nats-rights")).toContain("session.doctor-tries");
     expect(answer.named("skipped")).toEqual(
       expect.arrayContaining(["nats-store", "nats-streams", "nats-backlog", "nats-sync"]),
     );
@@ -135,7 +135,7 @@ describe("a session whose agent was killed once", () => {
   beforeAll(async () => {
     id = (await scene.start({ profile: "quick", metadata: { plan: "gold", token } })).sessionId;
     const slot = await scene.slotOf(id);
-    process.kill(slot?.stage.pid, "SIGKILL");
+    process.kill(slot?.agentProcess.pid, "SIGKILL");
     await scene.sessionWhen(id, ({ state, attempt }) => state === "ready" && attempt === 2, "is ready again");
     await poison(`session.default.${id}.nonsense`);
   });

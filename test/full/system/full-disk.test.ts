@@ -41,7 +41,7 @@ test.skipIf(problem !== undefined)(
     const listener = await listenIn(join);
     cleanUps.unshift(() => listener.leave());
     await goesOn(scene, id, listener);
-    const { pid } = (await scene.slotOf(id))?.stage ?? {};
+    const { pid } = (await scene.slotOf(id))?.agentProcess ?? {};
     const life = processIdentity(pid);
 
     disk.fill();

@@ -96,7 +96,7 @@ test.each([
     expect(body.error.message).toMatch(/The store is full to 9\d %/);
     expect(Number(headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
 
-    process.kill((await scene.slotOf(running.sessionId))?.stage.pid, "SIGKILL");
+    process.kill((await scene.slotOf(running.sessionId))?.agentProcess.pid, "SIGKILL");
     await scene.sessionWhen(
       running.sessionId,
       // On a starved machine the next agent may be lost as well.

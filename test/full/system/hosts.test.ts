@@ -85,7 +85,7 @@ test("a killed stage's session goes on in the same room, and its user stays ther
   const joined = await visit(answer);
   visitor = joined;
   await until(() => joined.hears(), { timeoutMs: PATIENCE_MS, what: "the visitor hears the agent" });
-  const pid = (await scene.slotOf(answer.sessionId))?.stage.pid;
+  const pid = (await scene.slotOf(answer.sessionId))?.agentProcess.pid;
   process.kill(pid, "SIGKILL");
   const session = await secondAttempt(answer.sessionId);
   expect(session).toMatchObject({ room: answer.room, recovering: false, failures: 1, prewarmed: true });

@@ -155,7 +155,7 @@ test("a cluster doesn't begin beside the data of one server, nor one server besi
   const other = await LocalSite.make();
   cleanUps.push(() => other.clean());
   const cluster = other.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
-  await cluster.description(/^the NATS cluster runs/, "greenroom", READY_MS);
+  await cluster.logged(/^the NATS cluster runs/, "greenroom", READY_MS);
   cluster.signal("SIGTERM");
   expect(await cluster.ended()).toBe(0);
   const alone = other.start({ LIVEKIT_MOCK_MODE: "true" }, realLocal);

@@ -19,7 +19,7 @@ test("SIGTERM stops everything in order and leaves nothing", async () => {
   const local = site.start({ FAKE_STOPPED_FILE: order });
   await local.ready();
   // Ready needs neither of these: one that is still being loaded has nothing yet that it could stop in order.
-  for (const name of ["dispatcher", "janitor"]) await local.description(/^fake /, name);
+  for (const name of ["dispatcher", "janitor"]) await local.logged(/^fake /, name);
   expect(site.pids().length).toBeGreaterThan(6);
   expect(isLocked()).toBe(true);
 
@@ -46,7 +46,7 @@ test("a second Ctrl+C ends at once what would not stop", async () => {
   const local = site.start({ FAKE_NEVER_STOPS: "gateway,agent-host" });
   await local.ready();
   local.signal("SIGINT");
-  await local.description(/^stopping/, "gateway");
+  await local.logged(/^stopping/, "gateway");
   await new Promise((resolve) => setTimeout(resolve, 700));
   const pressedAt = performance.now();
   local.signal("SIGINT");
@@ -58,7 +58,7 @@ test("a second Ctrl+C ends at once what would not stop", async () => {
 
 test("SIGTERM while it is still starting leaves nothing", async () => {
   const local = site.start();
-  await local.description(/^NATS runs/);
+  await local.logged(/^NATS runs/);
   local.signal("SIGTERM");
   expect(await local.ended()).toBe(0);
   await site.isEmpty();
@@ -83,7 +83,7 @@ test("nothing outlives a supervisor that is killed, and the next start works on 
 
 test("a supervisor that is killed as soon as it has started its services leaves nothing", async () => {
   const local = site.start();
-  await local.description(/^NATS runs/);
+  await local.logged(/^NATS runs/);
   await until(() => readdirSync(join(site.dataDir, "run")).length === 5, { what: "all five were started" });
   local.signal("SIGKILL");
   await local.ended();
@@ -100,7 +100,7 @@ test("what refuses to go with a killed supervisor is ended by the next start", a
   expect(left()).toBeGreaterThan(0);
 
   const second = site.start();
-  const warning = await second.description(/^a former start was killed/);
+  const warning = await second.logged(/^a former start was killed/);
   expect(warning.msg).toMatch(/gateway \(\d+\)/);
   expect((await second.ready()).msg).toContain(`http://localhost:${site.port}`);
   second.signal("SIGTERM");
@@ -162,8 +162,8 @@ test("taken NATS and LiveKit ports move to free ones, and it says so", async () 
   const local = site.start({ LIVEKIT_MOCK_MODE: "false" });
   const banner = await local.ready();
   for (const taker of takers) taker.close();
-  const nats = await local.description(new RegExp(`port ${site.natsPort} is taken; NATS uses \\d+`));
-  const livekit = await local.description(new RegExp(`port ${site.livekitPort} is taken; LiveKit uses \\d+`));
+  const nats = await local.logged(new RegExp(`port ${site.natsPort} is taken; NATS uses \\d+`));
+  const livekit = await local.logged(new RegExp(`port ${site.livekitPort} is taken; LiveKit uses \\d+`));
   expect(banner.msg).toContain(`nats://127.0.0.1:${nats.port}`);
   expect(banner.msg).toContain(`ws://127.0.0.1:${livekit.port}`);
   local.signal("SIGTERM");

@@ -32,8 +32,8 @@ const beatOf = (service: string, status: string) =>
   until(
     async () => {
       // The gateway may not be up yet.
-      const beats = await getJson<ServiceHeartbeat[]>("/beats").catch(() => []);
-      return beats.find(
+      const heartbeats = await getJson<ServiceHeartbeat[]>("/heartbeats").catch(() => []);
+      return heartbeats.find(
         (beat) => beat.instance === "supervisor" && beat.service === service && beat.status === status,
       );
     },
@@ -49,7 +49,7 @@ test("a killed service is started again, and its own children die with it", asyn
   const before = pidOf("agent-host");
   const count = site.pids().length;
   process.kill(before, "SIGKILL");
-  const death = await local.description(/^agent-host died: ended by SIGKILL/);
+  const death = await local.logged(/^agent-host died: ended by SIGKILL/);
   expect(death.delayMs).toBe(50);
   await until(() => runs() === 2, { timeoutMs: 15_000, what: "the agent-host runs again" });
   expect(pidOf("agent-host")).not.toBe(before);
@@ -72,8 +72,8 @@ test("killed servers are started again on the same ports, and NATS keeps its dat
 
   const before = [pidOf("nats"), pidOf("livekit")];
   for (const pid of before) process.kill(pid, "SIGKILL");
-  await local.description(/^nats died/);
-  await local.description(/^livekit died/);
+  await local.logged(/^nats died/);
+  await local.logged(/^livekit died/);
   await until(
     () =>
       fetch(`http://127.0.0.1:${site.livekitPort}/`).then(
@@ -100,7 +100,7 @@ test("killed servers are started again on the same ports, and NATS keeps its dat
 test("a service that keeps dying is tried with growing pauses and told as failed, with its last error", async () => {
   const local = site.start({ FAKE_DIES: "dispatcher" });
   const beat = await beatOf("dispatcher", "failed");
-  expect(beat.reason).toBe("ended with exit code 1 (could not start: it was told to die)");
+  expect(beat.reason).toBe("ended with exit code 1 (could not start: FAKE_DIES)");
   const deaths = local.records().filter((record) => /^dispatcher died/.test(record.msg));
   expect(deaths.slice(0, 3).map((record) => record.delayMs)).toEqual([50, 100, 500]);
   await local.ready();
@@ -159,7 +159,7 @@ test("without a LiveKit to be had the API still starts and says what to do", asy
       PATH: join(execPath, ".."),
       XDG_CACHE_HOME: join(site.dataDir, "cache"),
     });
-    const warning = await local.description(/The API starts without LiveKit/);
+    const warning = await local.logged(/The API starts without LiveKit/);
     expect(warning.level).toBe("warn");
     expect(warning.msg).toContain("GREENROOM_LIVEKIT_SERVER");
     expect((await local.ready()).msg).toContain("LiveKit   none");
@@ -174,8 +174,7 @@ test("every line of the log is JSON and names its service", async () => {
   const local = site.start({ LIVEKIT_MOCK_MODE: "false", GREENROOM_LOG_LEVEL: "debug" });
   await local.ready();
   // It is ready when its gateway is; one that is stopped before it runs may have said nothing.
-  for (const service of ["dispatcher", "agent-host", "janitor"])
-    await local.description(/^running$/, service);
+  for (const service of ["dispatcher", "agent-host", "janitor"]) await local.logged(/^running$/, service);
   await stopped(local);
   const services = new Set(local.records().map((record) => record.service));
   expect([...services].sort()).toEqual([

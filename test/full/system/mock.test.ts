@@ -45,7 +45,7 @@ test("ten starts at once are all served", async () => {
 
 test("a killed stage's session goes on with the next agent", async () => {
   const { sessionId, room } = await scene.start({ profile: "quick" });
-  process.kill((await scene.slotOf(sessionId))?.stage.pid, "SIGKILL");
+  process.kill((await scene.slotOf(sessionId))?.agentProcess.pid, "SIGKILL");
   const session = await scene.sessionWhen(
     sessionId,
     ({ state, attempt }) => state === "ready" && attempt === 2,

@@ -66,7 +66,7 @@ test("running sessions stay, starts are refused while NATS is away, and served w
 
 test("an agent that is lost while NATS is away is replaced when it is back", async () => {
   const answer = await scene.start({ profile: "quick" });
-  const pid = (await scene.slotOf(answer.sessionId))?.stage.pid;
+  const pid = (await scene.slotOf(answer.sessionId))?.agentProcess.pid;
   await scene.stack.nats.kill9();
   process.kill(pid, "SIGKILL");
   await isReady(503);

@@ -135,7 +135,7 @@ test("an agent that takes over after the answer is heard at once, and nobody is 
   const id = await call(to, "tone");
   const telephone = await telephoneOf(to);
   await heard(telephone);
-  const pid = (await scene.slotOf(`${id}-1`))?.stage.pid;
+  const pid = (await scene.slotOf(`${id}-1`))?.agentProcess.pid;
   process.kill(pid, "SIGKILL");
   await until(() => telephone.sounds.some(({ from }) => from === `agent-${id}-1-2`), {
     timeoutMs: PATIENCE_MS,

@@ -1,4 +1,4 @@
-// Reads compose.yaml as `docker compose` does, with the variables of an .env file in it.
+// Reads compose.yaml like `docker compose` does, with the variables of an .env file.
 import { parse } from "yaml";
 
 interface ComposeService {
@@ -17,7 +17,7 @@ export interface Compose {
   readonly services: Readonly<Record<string, ComposeService>>;
 }
 
-/** @throws Error in compose's words, when a variable is needed and has no value */
+/** @throws Error with Compose's own text when a required variable has no value */
 export function readCompose(text: string, env: Readonly<Record<string, string>>): Compose {
   return interpolated(parse(text, { merge: true }), env) as Compose;
 }
@@ -29,13 +29,13 @@ function interpolated(value: unknown, env: Readonly<Record<string, string>>): un
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, interpolated(one, env)]));
 }
 
-/** `${NAME:-default}`, whose default may hold another, `${NAME:?message}`, and `${NAME:+instead}`. */
+/** Resolves `${NAME:-default}` (whose default may contain another variable), `${NAME:?message}` and `${NAME:+instead}`. */
 function interpolate(text: string, env: Readonly<Record<string, string>>): string {
   const begin = text.indexOf("${");
   if (begin < 0) return text;
   const end = endOf(text, begin + 2);
   const [, name = "", kind, rest = ""] = /^(\w+)(?::([-?+])(.*))?$/s.exec(text.slice(begin + 2, end)) ?? [];
-  if (name === "") throw new Error(`This can't be read: ${text}`);
+  if (name === "") throw new Error(`cannot parse ${text}`);
   const given = env[name] || undefined;
   if (given === undefined && kind === "?")
     throw new Error(`required variable ${name} is missing a value: ${rest}`);
@@ -51,13 +51,13 @@ function endOf(text: string, from: number): number {
     else if (text[at] === "}") depth -= 1;
     if (depth === 0) return at;
   }
-  throw new Error(`A brace is missing: ${text}`);
+  throw new Error(`missing closing brace in ${text}`);
 }
 
 export interface EnvLine {
   readonly name: string;
   readonly value: string;
-  /** It is only shown, behind a #. */
+  /** True for a line behind a `#`, which only shows the variable. */
   readonly isComment: boolean;
 }
 
@@ -68,10 +68,10 @@ export const readEnvFile = (text: string): EnvLine[] =>
     isComment: mark === "#",
   }));
 
-/** `11m`, `1m30s` or `20s` in ms. */
+/** Converts `11m`, `1m30s` or `20s` to ms. */
 export function durationMs(text: string): number {
   const parts = [...text.matchAll(/(\d+)(h|m|s)/g)];
-  if (parts.map(([whole]) => whole).join("") !== text) throw new Error(`${text} is no duration.`);
+  if (parts.map(([whole]) => whole).join("") !== text) throw new Error(`${text} is not a duration`);
   const unitMs = { h: 3_600_000, m: 60_000, s: 1000 };
   return parts.reduce((sum, [, count, unit]) => sum + Number(count) * unitMs[unit as "h" | "m" | "s"], 0);
 }

@@ -1,4 +1,4 @@
-// Reads a Dockerfile: what its last stage copies, sets and runs.
+// Reads what the last build stage of a Dockerfile copies, sets and runs.
 
 interface Instruction {
   readonly word: string;
@@ -7,7 +7,7 @@ interface Instruction {
 
 export interface Image {
   readonly base: string;
-  /** What it copies out of the repository, and where to below its working directory. */
+  /** Paths copied from the repository, with their destinations below the working directory. */
   readonly copies: readonly { readonly from: string; readonly to: string }[];
   readonly env: Readonly<Record<string, string>>;
   readonly entrypoint: readonly string[];
@@ -20,7 +20,8 @@ export function readDockerfile(text: string): Image {
   const last = all.slice(all.findLastIndex(({ word }) => word === "FROM"));
   const only = (word: string): string => {
     const found = last.filter((instruction) => instruction.word === word);
-    if (found.length !== 1) throw new Error(`The last stage has ${found.length} × ${word}, and not one.`);
+    if (found.length !== 1)
+      throw new Error(`The last build stage has ${found.length} ${word} instructions, not 1.`);
     return found[0]!.rest;
   };
   const copies = last

@@ -1,7 +1,7 @@
-// Every message of every stream and bucket as it is stored, for tests that look for what must not be there.
+// Every stored message of every stream and bucket, for tests that check that something is not stored.
 import { connect } from "nats";
 
-/** Subjects, headers and payloads, all of them as text, one message a line. */
+/** Returns subjects, headers and payloads as text, one message a line. */
 export async function everythingStored(natsUrl: string): Promise<string> {
   const connection = await connect({ servers: natsUrl });
   try {
@@ -10,7 +10,7 @@ export async function everythingStored(natsUrl: string): Promise<string> {
     for await (const { config, state } of manager.streams.list()) {
       for (let seq = Math.max(1, state.first_seq); seq <= state.last_seq; seq++) {
         const stored = await manager.streams.getMessage(config.name, { seq }).catch(() => undefined);
-        if (stored === undefined) continue; // Another revision has taken its place.
+        if (stored === undefined) continue; // A newer revision replaced the message.
         const headers = [...stored.header]
           .map(([name, values]) => `${name}: ${values.join(", ")}`)
           .join("; ");

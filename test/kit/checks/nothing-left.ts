@@ -1,4 +1,4 @@
-// What must hold after every scenario: legal histories, and no room, slot or process that nobody needs.
+// Checks after each scenario: legal histories, and no leftover room, slot or process.
 import { readdirSync, readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { sessions } from "../../../libs/contracts/buckets.ts";
@@ -12,10 +12,10 @@ import type { Json } from "../stack/stack.ts";
 import { until } from "../until.ts";
 import { gainedLines } from "./record-replay.ts";
 
-/** The longest that a room, a slot or a process may outlive its session. */
+/** The longest time that a room, slot or process may outlive its session. */
 const LEFT_MS = 30_000;
 
-/** Ends what still runs, and waits until nothing of any session is left. */
+/** Ends every open session and waits until nothing is left of any session. */
 export async function expectNothingLeft(scene: Scene): Promise<void> {
   const open = (await scene.bus.kv.entries(sessions)).filter(({ value }) => value.state !== "ended");
   await Promise.all(open.map(({ value }) => scene.end(value.sessionId)));
@@ -28,7 +28,7 @@ export async function expectNothingLeft(scene: Scene): Promise<void> {
     {
       timeoutMs: LEFT_MS,
       everyMs: 250,
-      what: () => `nothing outlives its session; there is ${left.join(", ")}`,
+      what: () => `nothing outlives its session; left over: ${left.join(", ")}`,
     },
   );
   for (const { value } of await scene.bus.kv.entries(sessions))
@@ -38,30 +38,30 @@ export async function expectNothingLeft(scene: Scene): Promise<void> {
 
 async function whatIsLeft(scene: Scene): Promise<string[]> {
   const hosts = await scene.hosts();
-  const stages = hosts.flatMap((host) => host.processes);
-  const slots = stages.flatMap((stage) => stage.slots);
+  const processes = hosts.flatMap((host) => host.processes);
+  const slots = processes.flatMap((one) => one.slots);
   const standby = new Set(slots.map((slot: Json) => STANDBY_PREFIX + slot.id));
   const rooms = scene.stack.livekit === undefined ? [] : await scene.rooms.list();
-  const known = new Set(stages.map((stage: Json) => stage.pid));
+  const known = new Set(processes.map((one: Json) => one.pid));
   return [
-    ...rooms.filter(({ name }) => !standby.has(name)).map(({ name }) => `the room ${name}`),
+    ...rooms.filter(({ name }) => !standby.has(name)).map(({ name }) => `room ${name}`),
     ...slots
       .filter((slot: Json) => slot.sessionId)
       .map((slot: Json) => `the slot of session ${slot.sessionId}`),
-    ...stagePids(scene)
+    ...agentProcessPids(scene)
       .filter((pid) => !known.has(pid))
-      .map((pid) => `the stage process ${pid}, which no host knows`),
+      .map((pid) => `agent process ${pid}, which no host knows`),
   ];
 }
 
-/** The stack's stage processes, also those whose host is dead. On Linux only; none elsewhere. */
-function stagePids(scene: Scene): number[] {
+/** The agent processes of the stack, including those whose host is dead. Linux only; empty elsewhere. */
+function agentProcessPids(scene: Scene): number[] {
   const pids = new Set(scene.stack.leftovers());
-  return numbersIn("/proc").filter((pid) => pids.has(pid) && isStage(environmentOf(pid)));
+  return numbersIn("/proc").filter((pid) => pids.has(pid) && isAgentProcess(environmentOf(pid)));
 }
 
-/** A stage's own children (the compiler of its TypeScript) inherit the first of these, and not the second. */
-const isStage = (environment: string): boolean =>
+/** The children of an agent process (the TypeScript compiler) inherit the first variable but not the second. */
+const isAgentProcess = (environment: string): boolean =>
   environment.includes("\0STAGE_START=") && environment.includes("\0NODE_CHANNEL_FD=");
 
 function numbersIn(folder: string): number[] {
@@ -76,7 +76,7 @@ function environmentOf(pid: number): string {
   try {
     return `\0${readFileSync(`/proc/${pid}/environ`, "utf8")}`;
   } catch {
-    return ""; // It has just ended.
+    return ""; // The process has just ended.
   }
 }
 
@@ -88,22 +88,22 @@ const NEXT: Record<string, readonly string[]> = {
   ended: [],
 };
 
-/** Holds every stored revision of one record against the rules of the machine's transitions. */
+/** Checks every stored revision of one record against the transitions of the machine. */
 export function expectLegalLife(revisions: readonly SessionRecord[]): void {
   const [first] = revisions;
   const about = `session ${first?.sessionId}`;
-  /** Its whole life, also what the record itself has forgotten. */
+  /** All steps, including those that the record's history no longer has. */
   const steps = [...(first?.history ?? [])];
   expect(first?.history[0], about).toMatchObject({ state: "requested", attempt: 1 });
   for (const [index, record] of revisions.entries()) {
     expect(record.history.at(-1), about).toMatchObject({ state: record.state, attempt: record.attempt });
     const before = revisions[index - 1];
     if (before === undefined) continue;
-    expect(before.state, `${about} was changed after its end`).not.toBe("ended");
+    expect(before.state, `${about} changed after its end`).not.toBe("ended");
     const gained = gainedLines(before, record);
-    expect(gained, `${about} goes on from where it was`).toBeDefined();
+    expect(gained, `${about} continues its history`).toBeDefined();
     const all = [...before.history, ...(gained ?? [])];
-    // One that grew too long keeps its first line and the newest.
+    // A history at its limit keeps its first entry and the newest ones.
     const kept = [...all.slice(0, 1), ...all.slice(1).slice(1 - HISTORY_MAX)];
     expect(record.history, `${about} keeps its history`).toEqual(kept);
     steps.push(...(gained ?? []));

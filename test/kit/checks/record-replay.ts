@@ -1,4 +1,4 @@
-// Whether a session's record may follow another one, and what that was said explains it. Pure: history in, words out.
+// Decides whether one session record may follow another, and which event explains the change. Pure.
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { isProviderHost } from "../../../libs/contracts/providers/provider.ts";
 import type {
@@ -11,20 +11,20 @@ import { newSession, reduceSession, type SessionDefaults } from "../../../libs/d
 import type { SessionInput } from "../../../libs/domain/session/transitions.ts";
 import { LIVEKIT_PAUSE_MS, pauseAfter } from "../../../services/dispatcher/execute-commands.ts";
 
-/** A message of the stream of events, and its place there. */
+/** A stored session event with its sequence in the stream. */
 export interface SaidAt {
   readonly sequence: number;
   readonly event: SessionEvent;
 }
 
-/** One input that led from a record to the next. */
+/** One input that turned a record into the next. */
 export interface ReplayedStep {
   readonly from: SessionRecord | undefined;
   readonly by: SessionInput["type"] | "requested" | "nothing";
   readonly to: SessionRecord;
 }
 
-/** From each state to those that may follow in the same attempt. */
+/** The states that may follow each state in the same attempt. */
 const onward: Record<SessionState, readonly SessionState[]> = {
   requested: ["dispatched", "ended"],
   dispatched: ["joined", "ready", "ended"],
@@ -34,8 +34,8 @@ const onward: Record<SessionState, readonly SessionState[]> = {
 };
 
 /**
- * The lines that a record's history has gained; undefined when it doesn't go on from the other's.
- * Of a history that grew too long the oldest lines are forgotten, so its length says nothing.
+ * Returns the entries that a history has gained, or undefined if it doesn't continue the other one.
+ * A history at its limit drops its oldest entries, so lengths can't be compared.
  */
 export function gainedLines(before: SessionRecord, after: SessionRecord): HistoryEntry[] | undefined {
   const last = JSON.stringify(before.history.at(-1));
@@ -43,12 +43,12 @@ export function gainedLines(before: SessionRecord, after: SessionRecord): Histor
   return known < 0 ? undefined : after.history.slice(known + 1);
 }
 
-/** What is not allowed about a change, in words; empty when all is well. Several steps may be saved as one. */
+/** Returns the faults of a change as text, none when the change is legal. One write may contain several steps. */
 export function illegalSteps(before: SessionRecord, after: SessionRecord): string[] {
   const faults: string[] = [];
   if (before.state === "ended") faults.push("changes after its end");
   const steps = gainedLines(before, after) ?? after.history;
-  if (steps.length === 0) faults.push("changes without a line in its history");
+  if (steps.length === 0) faults.push("changes without an entry in its history");
   let { state, attempt } = before;
   for (const next of steps) {
     const isOnward = next.attempt === attempt && onward[state].includes(next.state);
@@ -59,13 +59,13 @@ export function illegalSteps(before: SessionRecord, after: SessionRecord): strin
     attempt = next.attempt;
   }
   if (state !== after.state || attempt !== after.attempt)
-    faults.push(`is ${after.state}#${after.attempt}, which its history doesn't say`);
+    faults.push(`is ${after.state}#${after.attempt}, which contradicts its history`);
   return faults;
 }
 
 /**
- * How a record came of the one before it by the machine's own rules: what a dispatcher may have done with one of
- * these messages, which is to apply it and to decide up to twice itself. Undefined: nothing of this explains it.
+ * Explains how the machine turned one record into the next. A dispatcher applies one of the events and then makes up
+ * to two decisions of its own. Returns undefined if no such sequence leads to the record.
  *
  * @param before undefined for a session's first record
  */
@@ -98,7 +98,7 @@ function* waysFrom(
   }
 }
 
-/** What the record may have been when the handler had applied its message. */
+/** The records that may result when the handler has applied its message. */
 function startsOf(
   before: SessionRecord | undefined,
   after: SessionRecord,
@@ -123,7 +123,7 @@ function startsOf(
   ];
 }
 
-/** What the dispatcher may have decided or learnt itself, read back from the history that it led to. */
+/** The inputs that the dispatcher may have added itself, derived from the history that they produced. */
 function dispatchersInputs(before: SessionRecord, after: SessionRecord): SessionInput[] {
   const { host, attempt } = before;
   return after.history.slice(-3).flatMap((line): SessionInput[] => {
@@ -148,8 +148,8 @@ function dispatchersInputs(before: SessionRecord, after: SessionRecord): Session
 }
 
 /**
- * There is no other host for it, so these are asked again after a pause. By their words, since what the providers service says
- * may lead to the same.
+ * The decline of a provider, which is retried after a pause, because there is no other host. The reason identifies
+ * such a decline, because an event of the providers service may lead to the same record.
  */
 function declinedByProviders(
   { backoffMs }: SessionRecord,
@@ -164,7 +164,7 @@ function declinedByProviders(
   ];
 }
 
-/** Whether a record is the wanted one; most are not, which shows without their whole text. */
+/** Tests whether a record is the wanted one. Cheap comparisons come first, because most records differ. */
 function sameAs(wanted: SessionRecord): (record: SessionRecord | undefined) => boolean {
   const text = canonical(wanted);
   return (record) =>
@@ -175,6 +175,6 @@ function sameAs(wanted: SessionRecord): (record: SessionRecord | undefined) => b
     canonical(record) === text;
 }
 
-/** The same text for the same record, whoever made it; the mark of its write apart. */
+/** Returns the same text for equal records, ignoring `writeId`. */
 export const canonical = (record: SessionRecord): string =>
   JSON.stringify(sessions.schema.parse({ ...record, writeId: "" }));

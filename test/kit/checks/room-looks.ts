@@ -1,7 +1,7 @@
-// Looks into one room again and again: who was there when, by LiveKit's own word.
+// Polls LiveKit for the participants of one room, and measures how long they were there.
 import type { Rooms } from "../../../libs/livekit/rooms.ts";
 
-/** One look; times are performance.now(). Who is listed was there at some moment in between. */
+/** One poll. Times are performance.now(); everyone listed was present at some moment between them. */
 export interface Look {
   readonly fromMs: number;
   readonly toMs: number;
@@ -10,7 +10,7 @@ export interface Look {
 
 export interface RoomLooks {
   readonly looks: readonly Look[];
-  /** Ends the looking. @throws what LiveKit answered instead of a list */
+  /** Ends the polling. @throws the error that LiveKit answered */
   stop(): Promise<void>;
 }
 
@@ -27,7 +27,7 @@ export function lookInto(rooms: Rooms, room: string): RoomLooks {
       await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
     }
   })();
-  // It is thrown by `stop`, and by nothing else.
+  // Only `stop` throws the error.
   looking.catch(() => {});
   return {
     looks,
@@ -39,8 +39,8 @@ export function lookInto(rooms: Rooms, room: string): RoomLooks {
 }
 
 /**
- * The longest time from one look at which both were there to the last one in a row, in ms: they were together
- * for at least so long, and for at most one pause between looks longer at either end.
+ * The longest time in ms over which consecutive polls listed both participants. They were together for at least this
+ * time, and for at most one pause between polls longer at either end.
  */
 export function longestTogether(looks: readonly Look[], one: string, other: string): number {
   let longestMs = 0;
@@ -56,10 +56,10 @@ export function longestTogether(looks: readonly Look[], one: string, other: stri
   return longestMs;
 }
 
-/** When somebody was last seen, undefined for never. */
+/** The time of the last poll that listed a participant, undefined if none did. */
 export const lastSeenMs = (looks: readonly Look[], identity: string): number | undefined =>
   looks.findLast(({ identities }) => identities.includes(identity))?.fromMs;
 
-/** The longest time between the beginnings of two looks: what happens in between may go unseen. */
+/** The longest time between the starts of two polls. Anything shorter may go unseen. */
 export const longestPauseMs = (looks: readonly Look[]): number =>
   Math.max(0, ...looks.slice(1).map(({ toMs }, index) => toMs - (looks[index]?.fromMs ?? toMs)));

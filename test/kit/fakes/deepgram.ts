@@ -1,4 +1,4 @@
-// A server that speaks Deepgram's streaming protocol: it hears when someone speaks, and is told which words.
+// A stand-in for Deepgram's streaming API. The server detects when someone speaks; a test provides the words.
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -7,12 +7,12 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { level } from "../fixtures/speech.ts";
 
 interface HeardUtterance {
-  /** When its end was noticed, by this process's Date.now(). */
+  /** When the end was detected, by this process's Date.now(). */
   readonly at: number;
   readonly transcript: string;
-  /** How long the sound lasted, without the silence that ended it. */
+  /** The duration of the sound, without the silence that ended it. */
   readonly durationMs: number;
-  /** The loudest 100 ms, from 0 to 1. */
+  /** The loudness of the loudest audio message, from 0 to 1. */
   readonly peak: number;
 }
 
@@ -20,18 +20,18 @@ export interface DeepgramStandIn {
   /** For DEEPGRAM_BASE_URL. */
   readonly url: string;
   readonly heard: HeardUtterance[];
-  /** The query of each connection that was opened. */
+  /** The query of each opened connection. */
   readonly connections: URLSearchParams[];
   refused(): number;
-  /** What the n-th utterance from now on is taken for; the last one also for all that follow. */
+  /** Sets the transcripts of the next utterances; the last one repeats. */
   understand(...transcripts: string[]): void;
   close(): Promise<void>;
 }
 
-/** Louder than this is speech; a root mean square, from 0 to 1. */
+/** The level above which a sound is speech; a root mean square, from 0 to 1. */
 const SPEECH_LEVEL = 0.01;
 const SILENCE_ENDS_MS = 400;
-/** Shorter sounds, such as a click, are not speech. */
+/** The shortest speech; a shorter sound is a click. */
 const SHORTEST_MS = 100;
 const INTERIM_EVERY_MS = 300;
 
@@ -51,7 +51,7 @@ export async function startDeepgramStandIn(): Promise<DeepgramStandIn> {
       return refuse(socket, 401, { err_code: "INVALID_AUTH", err_msg: "Invalid credentials." });
     }
     if (url.pathname !== "/v1/listen" || url.searchParams.get("encoding") !== "linear16") {
-      return refuse(socket, 400, { err_code: "Bad Request", err_msg: `It can't be listened to ${url}` });
+      return refuse(socket, 400, { err_code: "Bad Request", err_msg: `unsupported request: ${url}` });
     }
     sockets.handleUpgrade(request, socket, head, (client) => {
       connections.push(url.searchParams);
@@ -95,10 +95,10 @@ interface Utterance {
   /** The end of the last sound so far. */
   endMs: number;
   peak: number;
-  toldMs: number;
+  reportedMs: number;
 }
 
-/** One connection. Its time is that of the audio it was sent, as with the real one. */
+/** One connection. Its time is the length of the received audio, like at Deepgram. */
 class Listener {
   readonly #client: WebSocket;
   readonly #sampleRate: number;
@@ -113,25 +113,25 @@ class Listener {
     this.#sampleRate = sampleRate;
     this.#deps = deps;
     client.on("message", (data: Buffer, isBinary) =>
-      isBinary ? this.#hear(data) : this.#obey(data.toString()),
+      isBinary ? this.#onAudio(data) : this.#onCommand(data.toString()),
     );
     client.on("close", () => clearTimeout(this.#lull));
   }
 
-  #hear(data: Buffer): void {
-    // A copy, since the bytes may not begin at an even address.
+  #onAudio(data: Buffer): void {
+    // The copy aligns the samples, because the bytes may begin at an odd address.
     const samples = new Int16Array(new Uint8Array(data).buffer);
     const loudness = level(samples);
     const tookMs = (samples.length / this.#sampleRate) * 1000;
     this.#nowMs += tookMs;
-    if (loudness > SPEECH_LEVEL) this.#sound(loudness, tookMs);
+    if (loudness > SPEECH_LEVEL) this.#onSound(loudness, tookMs);
     else if (this.#utterance && this.#nowMs - this.#utterance.endMs >= SILENCE_ENDS_MS) this.#finish();
-    // A client may send nothing while it is silent; then the time that passes is the silence.
+    // A client may send nothing during silence. Then the time that passes counts as silence.
     clearTimeout(this.#lull);
     this.#lull = setTimeout(() => this.#finish(), 2 * SILENCE_ENDS_MS);
   }
 
-  #sound(loudness: number, tookMs: number): void {
+  #onSound(loudness: number, tookMs: number): void {
     if (this.#utterance === undefined) {
       const startMs = this.#nowMs - tookMs;
       this.#utterance = {
@@ -139,17 +139,17 @@ class Listener {
         startMs,
         endMs: this.#nowMs,
         peak: loudness,
-        toldMs: startMs,
+        reportedMs: startMs,
       };
-      this.#say({ type: "SpeechStarted", channel: [0], timestamp: startMs / 1000 });
+      this.#send({ type: "SpeechStarted", channel: [0], timestamp: startMs / 1000 });
       return;
     }
     const utterance = this.#utterance;
     utterance.endMs = this.#nowMs;
     utterance.peak = Math.max(utterance.peak, loudness);
-    if (this.#nowMs - utterance.toldMs < INTERIM_EVERY_MS) return;
-    utterance.toldMs = this.#nowMs;
-    // About three words a second, as people speak.
+    if (this.#nowMs - utterance.reportedMs < INTERIM_EVERY_MS) return;
+    utterance.reportedMs = this.#nowMs;
+    // People speak about three words a second.
     const words = utterance.transcript.split(" ");
     const spoken = Math.ceil(((this.#nowMs - utterance.startMs) / 1000) * 3);
     this.#results(utterance, words.slice(0, spoken).join(" "), { is_final: false, speech_final: false });
@@ -167,12 +167,12 @@ class Listener {
     this.#deps.onHeard({ at: Date.now(), transcript, durationMs, peak: utterance.peak });
   }
 
-  #obey(text: string): void {
+  #onCommand(text: string): void {
     const { type } = JSON.parse(text) as { type: string };
     if (type === "Finalize") this.#finish(true);
     if (type !== "CloseStream") return;
     this.#finish();
-    this.#say({ type: "Metadata", request_id: this.#requestId, duration: this.#nowMs / 1000, channels: 1 });
+    this.#send({ type: "Metadata", request_id: this.#requestId, duration: this.#nowMs / 1000, channels: 1 });
     this.#client.close(1000);
   }
 
@@ -186,7 +186,7 @@ class Listener {
       end: start + (duration * (i + 1)) / spoken.length,
       confidence: 0.99,
     }));
-    this.#say({
+    this.#send({
       type: "Results",
       channel_index: [0, 1],
       start,
@@ -201,7 +201,7 @@ class Listener {
     });
   }
 
-  #say(message: object): void {
+  #send(message: object): void {
     if (this.#client.readyState === this.#client.OPEN) this.#client.send(JSON.stringify(message));
   }
 }

@@ -1,7 +1,7 @@
-// A server that speaks OpenAI's protocol: chat completions as a stream, and speech that can really be heard.
+// A stand-in for OpenAI's API: streamed chat completions, and speech with real sound.
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type Speech, speak } from "../fixtures/speech.ts";
+import { type Speech, synthesize } from "../fixtures/speech.ts";
 
 export interface ChatMessage {
   readonly role: string;
@@ -23,7 +23,7 @@ interface SpeechRequest {
   readonly speech: Speech;
 }
 
-/** What a model says that wants a tool called. */
+/** An answer that calls a tool. */
 interface ToolCall {
   readonly tool: string;
   readonly arguments: object;
@@ -34,16 +34,16 @@ export interface OpenAiStandIn {
   readonly url: string;
   readonly chats: ChatRequest[];
   readonly speeches: SpeechRequest[];
-  /** How many requests were refused for want of a key. */
+  /** The number of requests without a valid key. */
   refused(): number;
-  /** What the model says from now on. */
+  /** Sets the function that computes the model's answers. */
   answerWith(answer: (messages: readonly ChatMessage[]) => string | ToolCall): void;
   close(): Promise<void>;
 }
 
-/** PCM as OpenAI gives it has this rate, in Hz. */
+/** The rate of OpenAI's PCM, in Hz. */
 const PCM_RATE = 24_000;
-/** Between two words of an answer. */
+/** The pause between two words of an answer. */
 const WORD_MS = 15;
 
 export const lastOf = (messages: readonly ChatMessage[], role: string): string | undefined => {
@@ -51,7 +51,7 @@ export const lastOf = (messages: readonly ChatMessage[], role: string): string |
   return found === undefined ? undefined : textOf(found.content);
 };
 
-/** A message's content is a text or a list of parts. */
+/** Returns the text of a message's content, which is a string or a list of parts. */
 export function textOf(content: unknown): string {
   if (typeof content === "string") return content;
   if (!Array.isArray(content)) return "";
@@ -103,10 +103,10 @@ class StandIn implements OpenAiStandIn {
       return refuse(response, 401, "invalid_request_error", message);
     }
     const route = `${request.method} ${request.url}`;
-    // The client asks for this to have its connection early.
+    // The client sends this request to open its connection early.
     if (route === "GET /v1/models") return json(response, 200, { object: "list", data: [] });
     if (route === "POST /v1/chat/completions") return this.#chat(await bodyOf(request), response);
-    if (route === "POST /v1/audio/speech") return this.#speak(await bodyOf(request), response);
+    if (route === "POST /v1/audio/speech") return this.#speech(await bodyOf(request), response);
     refuse(response, 404, "invalid_request_error", `Unknown request URL: ${route}`);
   }
 
@@ -130,7 +130,7 @@ class StandIn implements OpenAiStandIn {
     const answer = this.#answer(body.messages);
     for (const delta of deltasOf(answer, `call_${this.chats.length}`)) {
       await new Promise((resolve) => setTimeout(resolve, WORD_MS));
-      // A caller that was interrupted hangs up.
+      // An interrupted client closes the connection.
       if (response.destroyed) return;
       send(delta, null);
     }
@@ -142,12 +142,12 @@ class StandIn implements OpenAiStandIn {
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: a request's body.
-  async #speak(body: any, response: ServerResponse): Promise<void> {
+  async #speech(body: any, response: ServerResponse): Promise<void> {
     if (body.response_format !== "pcm") {
-      const message = `This stand-in gives pcm, not ${body.response_format}.`;
+      const message = `This stand-in supports pcm, not ${body.response_format}.`;
       return refuse(response, 400, "invalid_request_error", message);
     }
-    const speech = await speak(body.input, PCM_RATE);
+    const speech = await synthesize(body.input, PCM_RATE);
     this.speeches.push({ at: Date.now(), model: body.model, voice: body.voice, input: body.input, speech });
     response.writeHead(200, { "content-type": "audio/pcm" });
     const { buffer, byteOffset, byteLength } = speech.audio;
@@ -155,7 +155,7 @@ class StandIn implements OpenAiStandIn {
   }
 }
 
-/** As OpenAI streams it: a text word by word, a call of a tool by its name and then its arguments. */
+/** Splits an answer like OpenAI does: a text into words, a tool call into its name and its arguments. */
 function deltasOf(answer: string | ToolCall, id: string): object[] {
   if (typeof answer === "string") return answer.split(/(?= )/).map((content) => ({ content }));
   const part = (call: object) => ({ tool_calls: [{ index: 0, ...call }] });

@@ -1,4 +1,4 @@
-// A stand-in for GitHub's releases: the same layout, on loopback, with the faults that a test asks for.
+// A stand-in for GitHub's releases, with the same paths, on loopback, and with the faults that a test asks for.
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -22,16 +22,16 @@ export interface ReleaseServer {
   stop(): Promise<void>;
 }
 
-/** Serves one release of a program that prints `says`. */
+/** Serves one release of a program that prints `output`. */
 export async function startReleaseServer(
   spec: BinarySpec,
-  description: string,
+  output: string,
   fault: Fault,
 ): Promise<ReleaseServer> {
   const { os, arch } = goPlatform();
   const name = spec.archive(os, arch);
   if (name === undefined) throw new Error(`There is no release of ${spec.name} for this machine`);
-  const archive = archiveOf(spec.name, description);
+  const archive = archiveOf(spec.name, output);
   const sum = createHash("sha256").update(archive).digest("hex");
   const listed = fault === "wrong checksum" ? "0".repeat(64) : sum;
   const other = `${"1".repeat(64)}  another-file.tar.gz\n`;
@@ -41,7 +41,7 @@ export async function startReleaseServer(
   const requests: string[] = [];
   const server = createServer((request, response) => {
     requests.push(request.url ?? "");
-    // GitHub sends one on to another address for the file itself.
+    // GitHub redirects to another address for the file itself.
     if (request.url === `${folder}/${name}`) response.writeHead(302, { location: "/files/1" }).end();
     else if (request.url === `${folder}/${spec.checksumFile}`) {
       if (fault !== "silent") response.end(listing);
@@ -68,13 +68,13 @@ function send(response: ServerResponse, archive: Buffer, fault: Fault): void {
   if (fault === "breaks off") setTimeout(() => response.destroy(), 20);
 }
 
-/** The program in a folder, as nats-server's archives have it. */
-function archiveOf(program: string, description: string): Buffer {
+/** Packs the program into a folder, like the archives of nats-server. */
+function archiveOf(program: string, output: string): Buffer {
   const directory = mkdtempSync(join(tmpdir(), "greenroom-release-"));
   try {
     const file = join(directory, "in", "a-folder", program);
     mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, `#!/bin/sh\necho "${description}"\n`);
+    writeFileSync(file, `#!/bin/sh\necho "${output}"\n`);
     execFileSync("tar", ["-czf", join(directory, "out.tar.gz"), "-C", join(directory, "in"), "a-folder"]);
     return readFileSync(join(directory, "out.tar.gz"));
   } finally {

@@ -72,7 +72,7 @@ export interface PoolScene {
   /** Warms every agent that is starting. */
   warmUp(): void;
   /** Takes an agent and starts its job. */
-  give(sessionId: string, asked?: "hot" | "warm" | "cold"): Slot | undefined;
+  give(sessionId: string, warmth?: "hot" | "warm" | "cold"): Slot | undefined;
   numbers(): { warm: number; hot: number; warming: number; busy: number };
 }
 
@@ -145,10 +145,10 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
         }
       }
     },
-    give(sessionId, asked = "warm") {
-      const slot = pool.take(asked, anAssignment(sessionId));
+    give(sessionId, warmth = "warm") {
+      const slot = pool.take(warmth, anAssignment(sessionId));
       if (slot !== undefined)
-        pool.run(slot, aJob(sessionId, asked === "hot" ? undefined : `room-${sessionId}`));
+        pool.run(slot, aJob(sessionId, warmth === "hot" ? undefined : `room-${sessionId}`));
       return slot;
     },
     numbers() {

@@ -1,4 +1,4 @@
-// Stands in for LiveKit SIP: a proxy before a real livekit-server, whose calls ring a telephone that a test plays.
+// A stand-in for LiveKit SIP: a proxy in front of a real livekit-server, whose calls ring a simulated telephone.
 import { randomBytes } from "node:crypto";
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -16,14 +16,14 @@ import { startNativeWithoutLogCapture } from "../../../services/agent-host/agent
 import type { TestLiveKit } from "../servers/servers.ts";
 import { heardIn, type Sound } from "../stack/listener.ts";
 
-/** How a telephone behaves that is called. */
+/** How a called telephone behaves. */
 interface Behaviour {
   readonly ringMs: number;
-  /** Undefined: it is answered. */
+  /** Undefined means that the call is answered. */
   readonly refuses?: { readonly code: number; readonly reason: string };
 }
 
-/** A telephone that was called; times are performance.now() of this process, in ms. */
+/** A called telephone. Times are performance.now() of this process, in ms. */
 export interface Telephone {
   readonly to: string;
   readonly from: string;
@@ -31,29 +31,29 @@ export interface Telephone {
   readonly identity: string;
   readonly trunk: string;
   readonly ringS: number;
-  /** What the callee hears of others in the room, from the dialling on. */
+  /** The sounds that the callee hears in the room, from the start of the dialing. */
   readonly sounds: readonly Sound[];
   readonly rangAtMs: number | undefined;
   readonly answeredAtMs: number | undefined;
-  /** Who was in the room when it was dialled; undefined until the callee is there. */
+  /** The participants that the callee found in the room; undefined until the callee has joined. */
   readonly found: readonly string[] | undefined;
-  /** True from when it is in the room no more. */
+  /** True once the callee has left the room. */
   isOver(): boolean;
   hangUp(): Promise<void>;
 }
 
 export interface SipStandIn {
-  /** For LIVEKIT_URL of whoever makes calls. */
+  /** The LIVEKIT_URL of a service that makes calls. */
   readonly url: string;
   readonly telephones: readonly Telephone[];
-  /** How the telephone of a number behaves from now on. */
+  /** Sets how the telephone of a number behaves. */
   behave(number: string, behaviour: Behaviour): void;
   close(): Promise<void>;
 }
 
 export const TRUNK = "ST_standin";
 const PATH = "/twirp/livekit.SIP/CreateSIPParticipant";
-/** Between the INVITE and the carrier's 180. */
+/** The time between the INVITE and the carrier's 180. */
 const SETUP_MS = 150;
 
 export async function startSipStandIn(livekit: TestLiveKit): Promise<SipStandIn> {
@@ -97,7 +97,7 @@ class StandIn implements SipStandIn {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  /** As livekit-server does with `wait_until_answered`: it answers when somebody has answered, or nobody will. */
+  /** Answers like livekit-server with `wait_until_answered`: when the call is answered, or can't be any more. */
   async #create(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = JSON.parse(await textOf(request)) as Record<string, string | boolean>;
     const grants = await this.#grantsOf(request.headers.authorization);
@@ -109,7 +109,7 @@ class StandIn implements SipStandIn {
     await telephone.join(this.#livekit.url);
     const behaviour = this.#behaviours.get(telephone.to) ?? { ringMs: 200 };
     const end = await telephone.ring(behaviour);
-    // Whoever asked may be gone; LiveKit SIP goes on all the same.
+    // The requester may be gone by now. LiveKit SIP continues all the same.
     if (end === "answered")
       return answer(response, 200, {
         participant_id: telephone.sid,
@@ -173,7 +173,7 @@ class StandIn implements SipStandIn {
   }
 }
 
-/** Twirp's code and HTTP status of a SIP response, by LiveKit's own table. */
+/** The Twirp code and HTTP status of SIP responses, from LiveKit's own table. */
 const HTTP_STATUS: Record<number, readonly [code: string, http: number]> = {
   404: ["not_found", 404],
   408: ["deadline_exceeded", 408],
@@ -217,7 +217,7 @@ class RingingTelephone implements Telephone {
 
   isOver = (): boolean => this.#isOver;
 
-  /** It hears from the first moment on, so that a test hears what an answered telephone would. */
+  /** Joins and listens at once, so that a test hears what an answered telephone would. */
   async join(url: string): Promise<void> {
     this.#room.on(RoomEvent.TrackSubscribed, (track, _publication, participant) => {
       heardIn(track, participant.identity, this.sounds);
@@ -239,7 +239,7 @@ class RingingTelephone implements Telephone {
     this.rangAtMs = performance.now();
     const until = this.rangAtMs + Math.min(ringMs, this.ringS * 1000);
     while (performance.now() < until && !this.#isOver) await sleep(20);
-    // Put out of the room while it rings, LiveKit SIP cancels as if the time were up.
+    // When the ringing participant is removed, LiveKit SIP cancels the call like a timeout.
     if (this.#isOver) return "rang out";
     if (ringMs > this.ringS * 1000 || refuses !== undefined) {
       await this.hangUp();
@@ -262,7 +262,7 @@ class RingingTelephone implements Telephone {
     await local.setAttributes({ ...local.attributes, "sip.callStatus": status }).catch(() => {});
   }
 
-  /** LiveKit SIP has its track from the dialling on, for the dial tone. */
+  /** LiveKit SIP publishes its track when the dialing starts, for the dial tone. */
   async #publishSilence(): Promise<void> {
     const source = new AudioSource(48_000, 1, 200);
     const track = LocalAudioTrack.createAudioTrack("phone", source);

@@ -1,6 +1,6 @@
-// What becomes of the calls that a played VAPI makes.
+// The outcomes of the calls of a simulated VAPI.
 
-/** In its own words but for the first; most are answered. */
+/** VAPI's end reasons, except `answered`. Half of the calls are answered. */
 export const telephoneFates = [
   "answered",
   "answered",

@@ -1,11 +1,11 @@
-// A server that stands in for VAPI: calls are created, listed, looked at, told to end and deleted as documented.
+// A stand-in for VAPI: calls are created, listed, read, ended and deleted as documented.
 import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
 export const VAPI_KEY = "stand-in-key";
 
-/** The documented part of VAPI's Call object that anybody here reads. */
+/** The documented fields of VAPI's Call object that Greenroom reads. */
 export interface StandInCall {
   readonly id: string;
   readonly orgId: string;
@@ -25,15 +25,15 @@ export interface StandInCall {
   monitor?: { controlUrl?: string };
 }
 
-/** What becomes of the next request of a kind instead of what VAPI does. */
+/** A failure of the next request of a kind. */
 type Mishap =
-  /** Done, and the connection is cut before the answer. */
+  /** The request is executed, and the connection is cut before the answer. */
   | { readonly is: "lost answer" }
-  /** The connection is cut, and nothing is done. */
+  /** The connection is cut, and the request is not executed. */
   | { readonly is: "cut" }
-  /** Done after a while. */
+  /** The request is executed after a delay. */
   | { readonly is: "slow"; readonly ms: number }
-  /** Answered so, and nothing is done. */
+  /** The request gets this answer and is not executed. */
   | {
       readonly is: "answer";
       readonly status: number;
@@ -44,17 +44,17 @@ type Mishap =
 export interface VapiStandIn {
   readonly url: string;
   readonly calls: StandInCall[];
-  /** Every request that arrived, as "POST /call". */
+  /** Every received request, for example "POST /call". */
   readonly requests: string[];
-  /** Requests that were refused for want of a key. */
+  /** The number of requests without a valid key. */
   refused(): number;
-  /** `POST /call`, `GET /call`, `GET /call/:id`, `POST /control`, `DELETE /call/:id` */
+  /** Adds failures to a route: `POST /call`, `GET /call`, `GET /call/:id`, `POST /control`, `DELETE /call/:id`. */
   next(route: string, ...mishaps: Mishap[]): void;
-  /** Moves a call on, as its telephone does. */
+  /** Moves a call to a status, like its telephone does. */
   move(id: string, status: StandInCall["status"], endedReason?: string): StandInCall;
-  /** Calls that were made from now on can't be controlled. */
+  /** Makes new calls without a control address. */
   withoutControl(): void;
-  /** Calls aren't listed before this many ms. */
+  /** Hides calls from lists until they are this old, in ms. */
   listAfter(ms: number): void;
   close(): Promise<void>;
 }
@@ -159,7 +159,7 @@ class StandIn implements VapiStandIn {
 
   #act(route: string, url: URL, body: unknown, authorization: string | undefined): [number, unknown] {
     const id = url.pathname.split("/")[2] ?? "";
-    // A control address is its own key, and VAPI's private key has no business there.
+    // A control address is a secret itself, so VAPI's private key must not be sent there.
     if (route === "POST /control") {
       if (authorization !== undefined) return [400, { message: "a key was sent to a control address" }];
       return this.#control(id, body);
@@ -233,7 +233,7 @@ class StandIn implements VapiStandIn {
       .slice(0, limit);
   }
 
-  /** Only a live call takes commands. */
+  /** Only a live call accepts commands. */
   #control(id: string, body: unknown): [number, unknown] {
     const call = this.calls.find((one) => one.id === id);
     if (call === undefined || call.status === "queued" || call.status === "ended") return notFound(id);

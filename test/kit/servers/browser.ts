@@ -1,4 +1,4 @@
-// A person with a browser: Chromium with a microphone that says what a WAV file holds, and ears.
+// Chromium with a microphone that plays a WAV file, and a measure of what the page plays.
 import { accessSync, constants } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,13 +8,13 @@ import { type BrowserContext, chromium, type Page } from "playwright-core";
 import { type MicrophoneOptions, writeMicrophoneFile } from "../fixtures/speech.ts";
 
 export interface BrowserOptions {
-  /** What the microphone says, again and again, with the silence around it. None: it is silent. */
-  readonly description?: MicrophoneOptions & { readonly text: string };
-  /** Whether a page that asks for the microphone gets it. */
+  /** The sentence that the microphone repeats, with the silence around it. Without one the microphone is silent. */
+  readonly speech?: MicrophoneOptions & { readonly text: string };
+  /** Whether the browser allows pages to use the microphone. */
   readonly microphone?: "allowed" | "refused";
 }
 
-/** What was heard, as ears.js in the page measures it: one loudness, from 0 to 1, for each step since `startedAt` (Date.now()). */
+/** The sound of a page, as ears.js measures it: one loudness, from 0 to 1, for each step since `startedAt` (Date.now()). */
 interface Heard {
   readonly startedAt: number;
   readonly stepMs: number;
@@ -23,22 +23,21 @@ interface Heard {
 
 export interface TestBrowser {
   readonly page: Page;
-  /** Everything that remote participants' audio elements have played. */
+  /** The loudness of everything that the page's audio elements have played. */
   heard(): Promise<Heard>;
-  /** Messages of the page's console, and errors that nobody caught. */
+  /** Errors on the page's console, and uncaught errors. */
   readonly complaints: readonly string[];
   close(): Promise<void>;
 }
 
-/** Opens a browser of its own, with nothing in it, and one page. */
+/** Opens a browser with an empty profile and one page. */
 export async function openBrowser(options: BrowserOptions = {}): Promise<TestBrowser> {
   const dir = await mkdtemp(join(tmpdir(), "greenroom-browser-"));
   const remove = () => rm(dir, { recursive: true, force: true, maxRetries: 5 });
   let context: BrowserContext | undefined;
   try {
     const file = join(dir, "microphone.wav");
-    if (options.description !== undefined)
-      await writeMicrophoneFile(file, options.description.text, options.description);
+    if (options.speech !== undefined) await writeMicrophoneFile(file, options.speech.text, options.speech);
     context = await chromium.launchPersistentContext(join(dir, "profile"), {
       executablePath: findChromium(),
       headless: true,
@@ -69,7 +68,7 @@ export async function openBrowser(options: BrowserOptions = {}): Promise<TestBro
   }
 }
 
-function argumentsFor({ description, microphone = "allowed" }: BrowserOptions, file: string): string[] {
+function argumentsFor({ speech, microphone = "allowed" }: BrowserOptions, file: string): string[] {
   return [
     "--no-sandbox",
     "--disable-gpu",
@@ -80,13 +79,13 @@ function argumentsFor({ description, microphone = "allowed" }: BrowserOptions, f
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
     "--use-fake-device-for-media-stream",
-    // The same switch with "deny" answers each question with no.
+    // With "deny" the switch refuses every permission request.
     microphone === "allowed" ? "--use-fake-ui-for-media-stream" : "--use-fake-ui-for-media-stream=deny",
-    ...(description === undefined ? [] : [`--use-file-for-fake-audio-capture=${file}`]),
+    ...(speech === undefined ? [] : [`--use-file-for-fake-audio-capture=${file}`]),
   ];
 }
 
-/** @throws Error when there is no Chromium, with what to do. */
+/** @throws Error when Chromium is not installed, with what to do */
 function findChromium(): string {
   const named = process.env.GREENROOM_CHROMIUM;
   if (named !== undefined) return named;
@@ -102,6 +101,6 @@ function findChromium(): string {
     }
   }
   throw new Error(
-    "There is no Chromium. Install it (apt-get install chromium), or name it in GREENROOM_CHROMIUM.",
+    "Chromium is not installed. Run apt-get install chromium, or set GREENROOM_CHROMIUM to its path.",
   );
 }

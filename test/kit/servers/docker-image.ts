@@ -1,4 +1,4 @@
-// The image built and run by a Docker engine, where one and the base image are at hand.
+// The image, built and run by a Docker engine. Needs an engine that has the base image.
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { promisify } from "node:util";
@@ -9,14 +9,14 @@ const run = promisify(execFile);
 const docker = async (...args: string[]): Promise<string> =>
   (await run("docker", args, { maxBuffer: 64 * 1024 * 1024 })).stdout.trim();
 
-/** Nothing is pulled for a test, so the base must be there already. */
+/** Tests pull no images, so the base image must be present. */
 export const hasBaseImage = (base: string): Promise<boolean> =>
   run("docker", ["image", "inspect", base], { timeout: 5000 }).then(
     () => true,
     () => false,
   );
 
-/** Builds it for real, npm's registry included. The services run as compose.yaml has them, in the host's network. */
+/** Builds the image, with packages from npm's registry. The services run like in compose.yaml, in the host's network. */
 export async function buildImage(root: string, base: string): Promise<Container> {
   const tag = `greenroom-test-${randomBytes(4).toString("hex")}`;
   const registry = process.env.NPM_CONFIG_REGISTRY;

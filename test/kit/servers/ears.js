@@ -1,4 +1,4 @@
-// Runs in a page before its own scripts: measures what comes out of every audio element that plays a stream.
+// Runs in a page before its own scripts, and measures the loudness of every audio element that plays a stream.
 (() => {
   const STEP_MS = 25;
   const WINDOW = 2048;
@@ -22,7 +22,7 @@
     return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / WINDOW);
   };
 
-  /** Sound that the page doesn't play is not heard. */
+  /** Only a connected, unmuted element that plays makes a sound. */
   const isPlaying = (element) =>
     element.isConnected && !element.paused && !element.muted && element.volume > 0;
 
@@ -30,7 +30,7 @@
     for (const element of document.querySelectorAll("audio")) attach(element);
     const levels = [...ears].filter(([element]) => isPlaying(element)).map(([, ear]) => loudness(ear));
     const loudest = Math.max(0, ...levels);
-    // A timer that was late has its steps made up for, so that the course keeps its time.
+    // A late timer fills in the missed steps, so that the levels stay aligned with the time.
     const due = Math.floor((Date.now() - heard.startedAt) / STEP_MS) + 1;
     while (heard.levels.length < due) heard.levels.push(loudest);
   }, STEP_MS);

@@ -1,4 +1,4 @@
-// One of LiveKit's own workers, as people run them: `node livekit-worker.ts start`. A child process of tests.
+// Runs one of LiveKit's own workers as a child process of tests: `node livekit-worker.ts start`.
 import { type AgentServer, cli, ServerOptions } from "@livekit/agents";
 
 const { WORKER_AGENT_FILE = "", WORKER_AGENT_NAME = "", WORKER_PORT = "0" } = process.env;
@@ -7,7 +7,7 @@ cli.runApp(
   new ServerOptions({
     agent: WORKER_AGENT_FILE,
     agentName: WORKER_AGENT_NAME,
-    // The machine of a test has other work; what it has left is no reason to refuse a job.
+    // A test machine is busy with other work, so its load must not make the worker refuse jobs.
     loadFunc: async (server: AgentServer) => Math.min(0.6, server.activeJobs.length / 50),
     numIdleProcesses: 2,
     initializeProcessTimeout: 60_000,

@@ -1,4 +1,4 @@
-// Starts and ends LiveKit's own workers as child processes, each with the processes of its jobs.
+// Starts and ends LiveKit's own workers as child processes, together with their job processes.
 import { type ChildProcess, spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -9,7 +9,7 @@ import type { TestLiveKit } from "./servers.ts";
 
 const main = fileURLToPath(new URL("./livekit-worker.ts", import.meta.url));
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
-/** Loading the agent framework on a machine with much to do takes long. */
+/** A busy machine needs long to load the agent framework. */
 const REGISTERED_MS = 120_000;
 
 export class LiveKitWorker {
@@ -27,9 +27,9 @@ export class LiveKitWorker {
   }
 
   /**
-   * Starts a worker and waits until LiveKit has it.
+   * Starts a worker and waits until it has registered with LiveKit.
    * @param agentFile an ordinary agent file
-   * @param agentName under which it registers
+   * @param agentName the name under which the worker registers
    */
   static async start(livekit: TestLiveKit, agentFile: string, agentName: string): Promise<LiveKitWorker> {
     const child = spawn(process.execPath, ["--import", tsx, main, "start"], {
@@ -56,7 +56,7 @@ export class LiveKitWorker {
         {
           timeoutMs: REGISTERED_MS,
           everyMs: 100,
-          what: () => `a worker registers; it said:\n${worker.#text}`,
+          what: () => `a worker registers; its output:\n${worker.#text}`,
         },
       );
     } catch (error) {
@@ -66,17 +66,17 @@ export class LiveKitWorker {
     return worker;
   }
 
-  /** How many jobs it was ever given. */
+  /** The number of jobs that the worker has received. */
   get jobs(): number {
     return this.#text.split("received job request").length - 1;
   }
 
-  /** Everything that it and its jobs wrote. */
+  /** The whole output of the worker and its jobs. */
   text(): string {
     return this.#text;
   }
 
-  /** Kills it and the processes of its jobs. */
+  /** Kills the worker and its job processes. */
   async kill9(): Promise<void> {
     killGroup(this.#child.pid, "SIGKILL");
     await this.#closed;

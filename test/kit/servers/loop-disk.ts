@@ -1,4 +1,4 @@
-// A disk of a test's own: a file system in a file, whose state at an instant can be kept, as a power cut would.
+// A file system in a file, of which a test can take a copy as a power cut would leave it.
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -9,20 +9,20 @@ import { messageOf } from "../../../libs/contracts/errors.ts";
 const run = promisify(execFile);
 
 export interface LoopDisk {
-  /** Where it is mounted. */
+  /** The mount point. */
   readonly dir: string;
   /**
-   * A disk with what has reached this one's image by now.
+   * Mounts a copy of the image with the data that has reached it by now.
    *
-   * What its file system still holds in memory isn't in the image: a machine that loses its power loses that
-   * too. Nothing should be writing meanwhile, since copying takes longer than an instant.
+   * Data in the file system's memory is not in the image, and would be lost with the power too. Nothing should write
+   * during the copy, because copying takes a while.
    */
   afterPowerCut(): Promise<LoopDisk>;
-  /** Unmounts it and removes it; may be called twice. */
+  /** Unmounts and removes the disk; may be called twice. */
   remove(): Promise<void>;
 }
 
-/** Makes an ext4 file system of so many MiB and mounts it. @throws Error when this machine doesn't let us */
+/** Creates and mounts an ext4 file system of `sizeMb` MiB. @throws Error when the machine doesn't allow that */
 export async function makeLoopDisk(sizeMb: number): Promise<LoopDisk> {
   const home = await mkdtemp(join(tmpdir(), "greenroom-disk-"));
   const image = join(home, "image");
@@ -38,15 +38,18 @@ export async function makeLoopDisk(sizeMb: number): Promise<LoopDisk> {
   }
 }
 
-/** Why disks can't be made here; undefined when they can. Tried out, since a container's root often may not. */
+/**
+ * Returns why this machine can't create disks; undefined if it can. The function tries it, because root in a
+ * container often may not mount.
+ */
 export async function whyNoLoopDisk(): Promise<string | undefined> {
-  if (process.platform !== "linux") return "loop devices are Linux's";
+  if (process.platform !== "linux") return "loop devices need Linux";
   if (process.getuid?.() !== 0) return "mounting needs root";
   try {
     await (await makeLoopDisk(16)).remove();
     return undefined;
   } catch (error) {
-    return `a file system in a file can't be mounted here: ${messageOf(error)}`;
+    return `failed to mount a file system in a file: ${messageOf(error)}`;
   }
 }
 
@@ -76,11 +79,11 @@ async function mountImage(home: string, image: string): Promise<LoopDisk> {
   };
 }
 
-/** Unmounts what a killed test left mounted anywhere below a directory, so that this can be removed. */
+/** Unmounts everything that a killed test left mounted below a directory, so that the directory can be removed. */
 export async function unmountBelow(dir: string): Promise<void> {
   const mounts = await readFile("/proc/self/mounts", "utf8").catch(() => "");
-  // The second field is the place; a space in it is written as \040 (proc(5)), and our names have none.
-  const places = mounts.split("\n").flatMap((line) => line.split(" ")[1] ?? []);
-  for (const place of places.filter((one) => one.startsWith(`${dir}/`)))
-    await run("umount", ["--lazy", place]);
+  // The second field is the mount point. A space in it would be written as \040 (proc(5)); these paths have none.
+  const mountPoints = mounts.split("\n").flatMap((line) => line.split(" ")[1] ?? []);
+  for (const mountPoint of mountPoints.filter((one) => one.startsWith(`${dir}/`)))
+    await run("umount", ["--lazy", mountPoint]);
 }

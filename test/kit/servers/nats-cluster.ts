@@ -1,4 +1,4 @@
-// A cluster of real nats-servers for tests, whose nodes can be killed, paused and started again one by one.
+// A cluster of real nats-servers for tests, whose nodes can be killed, paused and restarted one by one.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,33 +13,33 @@ import type { TestNats } from "./test-nats.ts";
 export interface NatsClusterOptions {
   readonly nodes?: number;
   readonly syncInterval?: string;
-  /** More lines of one node's configuration; index 0 is the first node. */
+  /** More configuration lines of one node; index 0 is the first node. */
   readonly extra?: (index: number) => string;
-  /** A directory of the test's own for one node's data; else all are in one temporary directory. */
+  /** The data directory of one node; by default a temporary one. */
   readonly dirOf?: (index: number) => string | undefined;
-  /** Clients learn of no node but those they were told of, so that none goes around the proxies before it. */
+  /** Hides other nodes from clients, so that no client bypasses the proxies in front of the nodes. */
   readonly isSecretive?: boolean;
 }
 
 export interface NatsNode extends TestNats {
-  /** As JetStream calls it: `n1`, `n2`, … */
+  /** The server name in JetStream: `n1`, `n2`, … */
   readonly name: string;
   readonly hasEnded: boolean;
-  /** SIGSTOP: it is there, and answers nothing. */
+  /** Sends SIGSTOP: the node keeps its connections, but answers nothing. */
   pause(): void;
   resume(): void;
-  /** Whether every stream and consumer on it has caught up with its leader. */
+  /** True when every stream and consumer on the node has caught up with its leader. */
   isCurrent(): Promise<boolean>;
 }
 
-/** As one TestNats, its `url` is the list of all nodes, and what is done to it is done to all of them. */
+/** A cluster as one TestNats: `url` lists all nodes, and each method acts on all of them. */
 export interface NatsCluster extends TestNats {
   readonly nodes: readonly NatsNode[];
   metaLeader(): Promise<NatsNode>;
-  /** Of a stream; a bucket's is called `KV_<name>`. */
+  /** The leader of a stream; the stream of a bucket is `KV_<name>`. */
   streamLeader(stream: string): Promise<NatsNode>;
   consumerLeader(stream: string, consumer: string): Promise<NatsNode>;
-  /** The node to which the client of this name is connected. */
+  /** The node to which a client is connected, by the client's name. */
   nodeOf(client: string): Promise<NatsNode>;
   /** Waits until all nodes run, agree on a leader and have caught up. */
   healed(): Promise<void>;
@@ -253,7 +253,7 @@ class Cluster implements NatsCluster {
     await rm(this.dir, { recursive: true, force: true });
   }
 
-  /** Asks the leader that somebody names, since only it knows that it is. */
+  /** Returns a node that names itself as the leader, because only the leader's own view is reliable. */
   async #leader(what: string, leaderIn: (view: JetStreamView) => string | undefined): Promise<NatsNode> {
     const look = async () => {
       for (const node of this.nodes) {
@@ -272,7 +272,7 @@ async function viewOf(node: NatsNode): Promise<JetStreamView | undefined> {
   return JetStreamView.safeParse(await getJson(`${node.monitorUrl}/jsz?streams=true&consumers=true`)).data;
 }
 
-/** Undefined when nobody answers within a second. */
+/** Returns undefined without an answer within a second. */
 async function getJson(address: string): Promise<unknown> {
   try {
     return await (await fetch(address, { signal: AbortSignal.timeout(1000) })).json();

@@ -1,4 +1,4 @@
-// nats-server in a container, where a Docker engine and the image are at hand.
+// nats-server in a container. Needs a Docker engine that has the image.
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { freePort } from "../../../cli/servers/ports.ts";
@@ -9,8 +9,8 @@ const IMAGE = "nats:2.15";
 const run = promisify(execFile);
 
 /**
- * @returns undefined where the local binary serves better: no engine, no image (none is pulled), an engine
- *   that starts nothing, or a test that needs its own directory or port, since those are the container's private matter.
+ * @returns undefined if the local binary must be used. That is so without an engine or the image (tests pull none),
+ *   when the container fails to start, and for a test that needs a certain directory or port
  */
 export async function startNatsContainer(options: NatsOptions): Promise<TestNats | undefined> {
   if (options.dir !== undefined || options.port !== undefined) return undefined;
@@ -22,7 +22,7 @@ export async function startNatsContainer(options: NatsOptions): Promise<TestNats
     "max_payload: 256KB",
     `jetstream { store_dir: "/data", max_file_store: 16GB, sync_interval: ${sync === "always" ? sync : `"${sync}"`} }`,
   ].join("\n");
-  // Ports of our own choice stay the same when the container is restarted.
+  // Fixed ports stay the same when the container restarts.
   const [port, monitorPort] = [await freePort(), await freePort()];
   const container = await new GenericContainer(IMAGE)
     .withCopyContentToContainer([{ content: config, target: "/greenroom.conf" }])
@@ -31,7 +31,7 @@ export async function startNatsContainer(options: NatsOptions): Promise<TestNats
     .withWaitStrategy(Wait.forHttp("/healthz", 8222))
     .start()
     .catch((error: unknown) => {
-      console.error(`The image ${IMAGE} is here, but no container could be started: ${messageOf(error)}`);
+      console.error(`failed to start a container of ${IMAGE}: ${messageOf(error)}`);
       return undefined;
     });
   if (container === undefined) return undefined;

@@ -1,11 +1,11 @@
-// One real server of a test: ready when it answers, gone when it is ended.
+// A real server process of a test.
 import type { ChildProcess } from "node:child_process";
 import { findBinary } from "../../../cli/servers/binaries.ts";
 import type { BinarySpec } from "../../../cli/servers/binary-specs.ts";
 import { spawnGuarded } from "../../../cli/supervisor/guard.ts";
 import { until } from "../until.ts";
 
-/** The program, installed when it is missing; what that takes is shown. */
+/** Returns the path of the program, and installs it when it is missing. Progress goes to stderr. */
 export const binaryOf = (spec: BinarySpec): Promise<string> =>
   findBinary(spec, { env: process.env, report: (line) => console.error(line) });
 
@@ -30,7 +30,7 @@ export class ServerProcess {
           if (server.#child.exitCode !== null) throw new Error(`${name} ended: ${server.#output}`);
           return await isReady();
         },
-        { timeoutMs: START_MS, everyMs: 25, what: () => `${name} answers; it said: ${server.#output}` },
+        { timeoutMs: START_MS, everyMs: 25, what: () => `${name} answers; its output: ${server.#output}` },
       );
     } catch (error) {
       await server.end("SIGKILL");
@@ -57,7 +57,7 @@ export class ServerProcess {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** The last of what it wrote. */
+  /** The end of the server's output. */
   get output(): string {
     return this.#output;
   }
@@ -68,7 +68,7 @@ export class ServerProcess {
 
   async end(signal: NodeJS.Signals): Promise<void> {
     this.#child.kill(signal);
-    // One that was stopped hears nothing but SIGKILL until it goes on.
+    // A stopped process handles no signal but SIGKILL until it continues.
     this.#child.kill("SIGCONT");
     const late = setTimeout(() => this.#child.kill("SIGKILL"), STOP_MS);
     await this.#closed;

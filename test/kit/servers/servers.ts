@@ -1,4 +1,4 @@
-// Real servers for tests: on free ports, in directories of their own, and gone when they are stopped.
+// Real servers for tests, on free ports and in temporary directories.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,11 +19,11 @@ export interface TestLiveKit {
   readonly pid: number;
   stop(): Promise<void>;
   kill9(): Promise<void>;
-  /** Ends it, if it still runs, and starts it with the same port and key; its rooms are gone. */
+  /** Ends the server if it still runs, and starts it with the same port and key. Its rooms are gone. */
   restart(): Promise<void>;
 }
 
-/** A nats-server with JetStream: a container where an engine and the image are at hand, else a process. */
+/** Starts a nats-server with JetStream: a container if an engine has the image, otherwise a process. */
 export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
   const container = await startNatsContainer(options);
   if (container !== undefined) return container;

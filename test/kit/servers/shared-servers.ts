@@ -1,7 +1,7 @@
-// The servers that the test files of one worker use one after the other, so that each starts once a worker.
+// Servers that the test files of one worker share, so that each server starts once per worker.
 //
-// A borrower has a server alone until its `stop()`, which deletes every stream or room instead of ending the
-// server. The servers end with the worker, by their guards.
+// A borrower owns a server until `stop()`, which deletes every stream or room instead of ending the server. The
+// servers end with the worker, by their guards.
 import { RoomServiceClient } from "livekit-server-sdk";
 import { connect } from "nats";
 import { freePort } from "../../../cli/servers/ports.ts";
@@ -14,10 +14,10 @@ interface Server {
   kill9(): Promise<void>;
 }
 
-/** Its webhooks go to this port of the loopback interface: the first gateway's. */
+/** LiveKit sends its webhooks to this port on loopback, which the first gateway uses. */
 export type LiveKitWithWebhooks = TestLiveKit & { readonly webhookPort: number };
 
-/** A server, lent to one borrower at a time; whoever asks meanwhile gets another one, which `stop()` ends. */
+/** A server that is lent to one borrower at a time. A second borrower gets another server, which `stop()` ends. */
 class SharedServer<T extends Server> {
   readonly #start: () => Promise<T>;
   readonly #empty: (server: T) => Promise<void>;
@@ -42,7 +42,7 @@ class SharedServer<T extends Server> {
         await this.#empty(server);
         this.#idle = server;
       } catch {
-        // A test killed it. The next borrower starts another one.
+        // A test killed the server. The next borrower starts another one.
         this.#isStarted = false;
         await end();
       }
@@ -55,7 +55,7 @@ const nats = new SharedServer(() => startNats(), deleteStreams);
 const cluster = new SharedServer<TestNats>(() => startNatsCluster(), deleteStreams);
 const livekit = new SharedServer(startWithWebhooks, deleteRooms);
 
-/** One NATS node, or a cluster of three. */
+/** Lends one NATS node, or a cluster of three. */
 export const borrowNats = (nodes: number): Promise<TestNats> => (nodes === 1 ? nats : cluster).borrow();
 
 export const borrowLiveKit = (): Promise<LiveKitWithWebhooks> => livekit.borrow();

@@ -1,7 +1,7 @@
-// A NATS server as tests see it, wherever it runs.
+// The interface of a NATS server in tests, a process, a container or a cluster.
 
 export interface NatsOptions {
-  /** Where its data is; a temporary directory, gone at the end, if not given. */
+  /** The data directory; by default a temporary one, which is removed at the end. */
   readonly dir?: string;
   readonly port?: number;
   readonly syncInterval?: string;
@@ -13,11 +13,11 @@ export interface TestNats {
   readonly monitorUrl: string;
   readonly pid: number;
   readonly dir: string;
-  /** Copies of each stream that it can keep; 1 when nothing is said. */
+  /** The number of replicas that a stream can have, 1 by default. */
   readonly replicas?: number;
-  /** Ends it and leaves nothing; may be called twice. */
+  /** Ends the server and removes its temporary data; may be called twice. */
   stop(): Promise<void>;
   kill9(): Promise<void>;
-  /** Ends it, if it still runs, and starts it on the same port and data. */
+  /** Ends the server if it still runs, and starts it on the same port and data. */
   restart(): Promise<void>;
 }

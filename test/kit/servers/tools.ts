@@ -1,4 +1,4 @@
-// The programs of the browser tests: Chromium, and what makes the speech that it hears.
+// The programs of the browser tests: Chromium, and the speech synthesis for its microphone.
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { delimiter, join } from "node:path";
@@ -10,7 +10,7 @@ interface Tool {
   /** The Debian package. */
   readonly package: string;
   readonly names: readonly string[];
-  /** The setting that names one's own. */
+  /** The variable that names another binary. */
   readonly setting?: string;
 }
 
@@ -27,27 +27,28 @@ const tools: readonly Tool[] = [
 const APT_MS = 15 * 60_000;
 
 /**
- * Sees to it that all are there: on Debian, and as root, what is missing is installed.
+ * Makes sure that all programs are installed. On Debian, and as root, the function installs what is missing.
  *
- * @returns the settings that name them @throws Error saying what is missing and how to get it
+ * @returns the variables that name the programs
+ * @throws Error that names the missing programs and how to install them
  */
-export async function ensureTools(env: Env, say: (line: string) => void): Promise<Record<string, string>> {
+export async function ensureTools(env: Env, log: (line: string) => void): Promise<Record<string, string>> {
   let missing = await missingOf(env);
   if (missing.length > 0 && process.getuid?.() === 0 && (await findProgram(["apt-get"], env)) !== undefined) {
     const packages = missing.map((tool) => tool.package);
-    say(`installing ${packages.join(", ")}`);
+    log(`installing ${packages.join(", ")}`);
     const aptEnv = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
     await runProgram("apt-get", ["update", "-q"], { timeoutMs: APT_MS, env: aptEnv });
     const args = ["install", "-y", "-q", "--no-install-recommends", ...packages];
     const { exitCode, stderr } = await runProgram("apt-get", args, { timeoutMs: APT_MS, env: aptEnv });
-    if (exitCode !== 0) say(`apt-get could not install them: ${stderr.trim()}`);
+    if (exitCode !== 0) log(`apt-get failed: ${stderr.trim()}`);
     missing = await missingOf(env);
   }
   if (missing.length > 0) {
     const names = missing.map((tool) => tool.package).join(", ");
     throw new Error(
       `The tests need ${names}. On Debian: sudo apt-get install ${missing.map((tool) => tool.package).join(" ")}. ` +
-        "A Chromium elsewhere is used when GREENROOM_CHROMIUM is its path.",
+        "Set GREENROOM_CHROMIUM to use a Chromium elsewhere.",
     );
   }
   return { GREENROOM_CHROMIUM: (await pathOf(tools[0]!, env))! };

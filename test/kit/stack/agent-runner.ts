@@ -1,4 +1,4 @@
-// The example agent runner as a process of a test, with its log.
+// Runs the example agent runner as a child process, and collects its output.
 import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { killGroup, spawnGuarded } from "../../../cli/supervisor/guard.ts";
@@ -20,7 +20,7 @@ export class AgentRunner {
   readonly #closed: Promise<void>;
   #output = "";
 
-  /** Answers once it listens. */
+  /** Starts a runner and waits until it listens. */
   static async start(settings: RunnerSettings): Promise<AgentRunner> {
     const runner = new AgentRunner(settings);
     await until(
@@ -28,7 +28,7 @@ export class AgentRunner {
         if (runner.hasEnded) throw new Error(`The agent runner ended before it listened:\n${runner.text()}`);
         return runner.text().includes('"listening"');
       },
-      { timeoutMs: 60_000, what: () => `the agent runner listens; it said:\n${runner.text()}` },
+      { timeoutMs: 60_000, what: () => `the agent runner listens; its output:\n${runner.text()}` },
     );
     return runner;
   }
@@ -57,7 +57,7 @@ export class AgentRunner {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  /** Everything it wrote. */
+  /** The runner's whole output. */
   text(): string {
     return this.#output;
   }
@@ -67,7 +67,7 @@ export class AgentRunner {
     await this.#closed;
   }
 
-  /** As an operator stops it. */
+  /** Stops the runner with SIGTERM, like an operator. */
   async stop(): Promise<void> {
     this.#child.kill("SIGTERM");
     const late = setTimeout(() => killGroup(this.#child.pid, "SIGKILL"), 15_000);

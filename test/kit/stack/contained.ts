@@ -1,18 +1,18 @@
-// What a test does with the image: runs its services, by an engine or without one.
+// The interface of the image in tests, which runs services with or without a Docker engine.
 
 export interface Container {
-  /** @param words the command, as `gateway` */
+  /** @param words the command, for example `gateway` */
   run(words: readonly string[], env: Readonly<Record<string, string>>): Promise<Contained>;
   /** Ends and removes everything. */
   remove(): Promise<void>;
 }
 
 export interface Contained {
-  /** What the image's own health check says now. */
+  /** Runs the image's own health check. */
   isHealthy(): Promise<boolean>;
-  /** As `docker stop`, without the kill. */
+  /** Sends SIGTERM, like `docker stop`, but never kills. */
   terminate(): Promise<void>;
-  /** @returns its exit code, once it has ended */
+  /** Waits for the end and returns the exit code. */
   ended(): Promise<number>;
   text(): Promise<string>;
 }

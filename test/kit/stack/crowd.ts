@@ -1,21 +1,21 @@
-// Many clients of a gateway that ask again as soon as they are answered, and keep it as busy as it can be.
+// Many clients of a gateway that repeat a request as soon as it is answered, and so keep the gateway fully busy.
 import { connect, type Socket } from "node:net";
 
 export interface Crowd {
   readonly size: number;
-  /** How many answers there were, by their status. */
+  /** The number of answers by HTTP status. */
   readonly answers: ReadonlyMap<number, number>;
-  /** So many more come. */
+  /** Adds clients. */
   grow(clients: number): void;
-  /** They all go, whatever they were promised. */
+  /** Closes all connections, whatever is still unanswered. */
   leave(): void;
 }
 
-/** Nobody at first. Each who comes has a connection of its own, and sends the same POST on it again and again. */
+/** Creates an empty crowd. Each client has a connection of its own, on which it repeats the same POST. */
 export function gather(url: string, path: string, body: string): Crowd {
   const { hostname, port, host } = new URL(url);
   const head = `POST ${path} HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\n`;
-  // Made once: who asks must need far less time for it than who answers.
+  // Built once, because a client must need far less CPU time for a request than the gateway.
   const request = Buffer.from(`${head}Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
   const answers = new Map<number, number>();
   const sockets: Socket[] = [];
@@ -28,7 +28,7 @@ export function gather(url: string, path: string, body: string): Crowd {
       for (let n = 0; n < clients; n++) {
         const socket = connect(Number(port), hostname);
         sockets.push(socket);
-        askAgainAndAgain(socket, request, answers);
+        repeatRequest(socket, request, answers);
       }
     },
     leave() {
@@ -37,11 +37,11 @@ export function gather(url: string, path: string, body: string): Crowd {
   };
 }
 
-function askAgainAndAgain(socket: Socket, request: Buffer, answers: Map<number, number>): void {
-  socket.on("error", () => {}); // One that is cut off has nothing more to ask.
+function repeatRequest(socket: Socket, request: Buffer, answers: Map<number, number>): void {
+  socket.on("error", () => {}); // The gateway may cut off a client.
   socket.on("connect", () => socket.write(request));
   socket.on("data", (data) => {
-    // An answer is a line or two of JSON, so it comes in one piece, and one at a time.
+    // An answer is one or two lines of JSON, so each one arrives as one chunk.
     const status = /^HTTP\/1\.1 (\d+)/.exec(data.toString("latin1"))?.[1];
     if (status === undefined) return;
     answers.set(Number(status), (answers.get(Number(status)) ?? 0) + 1);

@@ -1,4 +1,4 @@
-// The image without an engine: a folder with what the Dockerfile copies, whose services run as processes.
+// The image without a Docker engine: a folder with the files that the Dockerfile copies, run as processes.
 import { type ChildProcess, spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import type { Contained, Container } from "./contained.ts";
 
 const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS"];
 
-/** Packages of development are not in it: what one of its files imports of them isn't found. */
+/** Lays out the image without development packages, so that an import of one fails. */
 export function layOutImage(root: string, image: Image): Container {
   const dir = mkdtempSync(join(tmpdir(), "greenroom-image-"));
   for (const { from, to } of image.copies) cpSync(join(root, from), join(dir, to), { recursive: true });

@@ -1,2 +1,2 @@
-// To be imported before LiveKit's client, which writes a line for its developers at each connection otherwise.
+// Silences LiveKit's client, which otherwise writes a developer line at each connection. Import this file first.
 process.env.NODE_ENV ??= "production";

@@ -1,4 +1,4 @@
-// Runs the tools that a person runs, as `npm run doctor`, and reads what they say.
+// Runs command-line tools such as `npm run doctor` and reads their output.
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
@@ -13,27 +13,27 @@ export interface DoctorAnswer {
     readonly level: string;
     readonly findings: readonly {
       readonly level: string;
-      readonly description: string;
+      readonly message: string;
       readonly todo?: string;
     }[];
   }[];
-  /** Names of the checks that ended so. */
+  /** The names of the checks with this level. */
   named(level: string): string[];
-  /** All that one check found, as text. */
-  description(name: string): string;
+  /** All findings of one check, as text. */
+  findingsOf(name: string): string;
 }
 
 const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
 
 export async function runDoctor(env: Readonly<Record<string, string | undefined>>): Promise<DoctorAnswer> {
   const { exitCode, text, errors } = await runTool("doctor", ["--json"], env);
-  if (text === "") throw new Error(`The doctor said nothing, and on stderr: ${errors}`);
+  if (text === "") throw new Error(`The doctor printed nothing; stderr: ${errors}`);
   const answer = JSON.parse(text) as Pick<DoctorAnswer, "ok" | "summary" | "checks">;
   return {
     exitCode,
     ...answer,
     named: (level) => answer.checks.filter((check) => check.level === level).map(({ name }) => name),
-    description: (name) => JSON.stringify(answer.checks.find((check) => check.name === name)?.findings),
+    findingsOf: (name) => JSON.stringify(answer.checks.find((check) => check.name === name)?.findings),
   };
 }
 
@@ -49,14 +49,14 @@ export const runTool = (
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<ToolAnswer> => startTool(`cli/${tool}/main.ts`, args, env).ended;
 
-/** @param main the file that is run, from the repository's root */
+/** Starts a tool. @param main its file, relative to the repository's root */
 export function startTool(
   main: string,
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): {
-  /** What it said so far. */
-  said(): string;
+  /** The output so far. */
+  output(): string;
   readonly ended: Promise<ToolAnswer>;
 } {
   const child = spawn(process.execPath, ["--import", tsx, `${repositoryRoot}${main}`, ...args], {
@@ -74,5 +74,5 @@ export function startTool(
   const ended = new Promise<ToolAnswer>((resolve) =>
     child.once("close", (exitCode) => resolve({ exitCode, text, errors })),
   );
-  return { said: () => text, ended };
+  return { output: () => text, ended };
 }

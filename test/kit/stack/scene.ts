@@ -1,4 +1,4 @@
-// A running stack as the system tests use it: start sessions, look at them from every side, leave nothing.
+// A running stack with the helpers of system tests, which start sessions and inspect them.
 import { randomUUID } from "node:crypto";
 import { RoomServiceClient } from "livekit-server-sdk";
 import { expect } from "vitest";
@@ -15,16 +15,16 @@ import { agentsDir, removeAgentsDirs } from "./agents-dir.ts";
 import { type Answer, type Json, type Stack, type StackOptions, startStack } from "./stack.ts";
 
 export interface SceneOptions extends Omit<StackOptions, "agentsDir"> {
-  /** Files of test/agents, by their names. */
+  /** Names of files of test/agents. */
   readonly agents: readonly string[];
 }
 
-/** Long enough for the slowest machine: it says when a test gives up, never how fast something is. */
+/** Long enough for the slowest machine. The limit bounds a failing test and measures nothing. */
 export const PATIENCE_MS = 90_000;
-/** The longest that the API takes. */
+/** The longest `wait` that the API accepts. */
 const WAIT_MS = 30_000;
 
-/** Limits that a test can wait for; the defaults are made for people. */
+/** Limits short enough for a test to wait for. */
 const QUICK = {
   GREENROOM_SWEEP_MS: "1000",
   GREENROOM_USER_REJOIN_GRACE_MS: "500",
@@ -53,7 +53,7 @@ export async function openScene({ agents, env, ...options }: SceneOptions): Prom
 
 export class Scene {
   readonly stack: Stack;
-  /** For looking only: what is told there by a test would be a forgery. */
+  /** For reading only. A test that publishes here forges events. */
   readonly bus: Bus;
 
   constructor(stack: Stack, bus: Bus) {
@@ -61,7 +61,7 @@ export class Scene {
     this.bus = bus;
   }
 
-  /** LiveKit's own word on its rooms. */
+  /** The rooms as LiveKit itself reports them. */
   get rooms(): Rooms {
     const { livekit } = this.stack;
     if (livekit === undefined) throw new Error("This stack has no LiveKit");
@@ -69,12 +69,12 @@ export class Scene {
     return liveRooms(new RoomServiceClient(api, livekit.apiKey, livekit.apiSecret, { requestTimeout: 5 }));
   }
 
-  /** Asks for a session without any expectation. */
+  /** Requests a session, without any expectation. */
   ask(body: object = {}, headers: Record<string, string> = {}): Promise<Answer> {
     return this.stack.post("/api/session/start", body, headers);
   }
 
-  /** Starts a session, which must become ready. */
+  /** Starts a session and expects it to become ready. */
   async start(body: object = {}): Promise<Json> {
     const key = { "idempotency-key": randomUUID() };
     const ask = () => this.ask({ wait: WAIT_MS, ...body }, key);
@@ -91,7 +91,7 @@ export class Scene {
     return answer.body;
   }
 
-  /** The session as soon as it is as wanted. */
+  /** Waits until the session is as wanted, and returns it. */
   async sessionWhen(id: string, wanted: (session: Json) => boolean, what: string): Promise<Json> {
     let seen: Json;
     return await until(
@@ -120,7 +120,7 @@ export class Scene {
     return (await this.stack.get(`/api/session/${id}/logs?limit=1000`)).body.lines;
   }
 
-  /** The first line of a session's log that holds this text. */
+  /** Waits for a line of a session's log that matches. */
   async logged(id: string, text: string | RegExp): Promise<string> {
     let lines: { message: string }[] = [];
     return await until(
@@ -136,7 +136,7 @@ export class Scene {
     );
   }
 
-  /** What the agent of an attempt found when its `entry` began; test agents log it. */
+  /** The job that the agent of an attempt got, which test agents log when `entry` starts. */
   async job(id: string, attempt = 1): Promise<Json> {
     const line = await this.logged(id, new RegExp(`^job .*"attempt":${attempt}[,}]`));
     return JSON.parse(line.slice("job ".length));
@@ -145,15 +145,15 @@ export class Scene {
   health = async (): Promise<Json> => (await this.stack.get("/api/health")).body;
   hosts = async (): Promise<Json[]> => (await this.stack.get("/api/hosts")).body.hosts;
 
-  /** The host, stage and slot that serve a session by the hosts' own word. */
-  async slotOf(id: string): Promise<{ host: Json; stage: Json; slot: Json } | undefined> {
+  /** The host, agent process and slot that serve a session, as the hosts report them. */
+  async slotOf(id: string): Promise<{ host: Json; agentProcess: Json; slot: Json } | undefined> {
     for (const host of await this.hosts())
-      for (const stage of host.processes)
-        for (const slot of stage.slots) if (slot.sessionId === id) return { host, stage, slot };
+      for (const agentProcess of host.processes)
+        for (const slot of agentProcess.slots) if (slot.sessionId === id) return { host, agentProcess, slot };
     return undefined;
   }
 
-  /** Waits until a pool has so many idle agents and starts no more. */
+  /** Waits until a pool has the wanted idle agents and starts no more. */
   async pool(profile: string, wanted: { idle: number; hot?: number }): Promise<void> {
     let seen: Json;
     await until(
@@ -186,17 +186,17 @@ export class Scene {
 const matches = (message: string, text: string | RegExp): boolean =>
   typeof text === "string" ? message.includes(text) : text.test(message);
 
-/** "requested 1, dispatched 1, …": the states and attempts of a session's history, in short. */
+/** Returns the states and attempts of a session's history: "requested 1", "dispatched 1", … */
 export const lifeOf = (session: { history: { state: string; attempt: number }[] }): string[] =>
   session.history.map(({ state, attempt }) => `${state} ${attempt}`);
 
-/** What the steps of a session's history say about why they were taken. */
+/** Returns the reasons in a session's history. */
 export const reasonsOf = (session: { history: { reason?: string }[] }): string[] =>
   session.history.flatMap(({ reason }) => reason ?? []);
 
-/** Asks for a session of the troubled agent, and doesn't wait for what becomes of it. */
-export async function askForTrouble(scene: Scene, trouble: string, more: object = {}): Promise<string> {
-  const { status, body } = await scene.ask({ profile: "troubled", wait: 0, metadata: { trouble, ...more } });
+/** Requests a session of the troubled agent without waiting for it, and returns its id. */
+export async function askTroubled(scene: Scene, fault: string, more: object = {}): Promise<string> {
+  const { status, body } = await scene.ask({ profile: "troubled", wait: 0, metadata: { fault, ...more } });
   expect(status, JSON.stringify(body)).toBe(202);
   return body.sessionId;
 }

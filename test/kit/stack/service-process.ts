@@ -1,4 +1,4 @@
-// One real service process of a test's stack, with its log.
+// A real service process of a stack, with its log.
 import type { ChildProcess } from "node:child_process";
 import { forkService, serviceMain } from "../../../cli/supervisor/fork-service.ts";
 import { killGroup } from "../../../cli/supervisor/guard.ts";
@@ -43,12 +43,12 @@ export class ServiceProcess {
     return this.#child.exitCode;
   }
 
-  /** Everything it wrote, as text. */
+  /** The newest lines of the output, as text. */
   text(): string {
     return this.#lines.join("\n");
   }
 
-  /** What it logged. Lines that aren't JSON are given as `{ msg }`. */
+  /** The log lines. A line that isn't JSON becomes `{ msg }`. */
   logs(): LogLine[] {
     return this.#lines.map((line) => {
       try {
@@ -59,14 +59,14 @@ export class ServiceProcess {
     });
   }
 
-  /** Waits until it says that it runs. */
+  /** Waits until the service reports that it runs. */
   async running(timeoutMs = 30_000): Promise<void> {
     await until(
       () => {
         if (this.hasEnded) throw new Error(`${this.name} ended before it ran:\n${this.text()}`);
         return this.#isRunning;
       },
-      { timeoutMs, what: () => `${this.name} runs; it said:\n${this.text()}` },
+      { timeoutMs, what: () => `${this.name} runs; its output:\n${this.text()}` },
     );
   }
 
@@ -74,13 +74,13 @@ export class ServiceProcess {
     this.#child.kill(signal);
   }
 
-  /** Kills it and everything in its process group. */
+  /** Kills the service and everything in its process group. */
   async kill9(): Promise<void> {
     killGroup(this.#child.pid, "SIGKILL");
     await this.#closed;
   }
 
-  /** SIGTERM, and SIGKILL for all that is left of it after `stopMs`. @throws Error when that was needed */
+  /** Sends SIGTERM, and SIGKILL to the process group after `stopMs`. @throws Error if the kill was needed */
   async stop(stopMs: number): Promise<void> {
     this.#child.kill("SIGTERM");
     const late = setTimeout(() => {

@@ -1,4 +1,4 @@
-// A whole Greenroom for a system test: real NATS, real LiveKit, and the real services as processes.
+// A whole Greenroom for system tests: real NATS, real LiveKit, and real services as processes.
 import { randomBytes } from "node:crypto";
 import { freePort } from "../../../cli/servers/ports.ts";
 import { membersOfGroups, pidsWithEnvironment } from "../../../cli/supervisor/processes.ts";
@@ -11,34 +11,34 @@ import { type ServiceKind, ServiceProcess } from "./service-process.ts";
 
 export interface StackOptions {
   readonly agentsDir?: string;
-  /** Settings of every service. Nothing but PATH, HOME and the like comes from the test's own environment. */
+  /** Settings of every service. Only PATH, HOME and the like are inherited from the test. */
   readonly env?: Readonly<Record<string, string>>;
   readonly hosts?: number;
   readonly gateways?: number;
   readonly dispatchers?: number;
   readonly janitors?: number;
-  /** How many of each of the other roles; none by default. */
+  /** The number of processes of each other role, 0 by default. */
   readonly providers?: number;
   readonly handoffs?: number;
   readonly tasks?: number;
   readonly calls?: number;
   readonly webhooks?: number;
   readonly privacy?: number;
-  /** Simulated rooms, and no LiveKit. */
+  /** Simulates rooms instead of using LiveKit. */
   readonly mock?: boolean;
-  /** How long a service may take to stop. */
+  /** The time that a service may take to stop. */
   readonly stopMs?: number;
-  /** A NATS that the test started and will stop. */
+  /** A NATS that the test owns and stops itself. */
   readonly nats?: TestNats;
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: a test looks at answers of any shape.
+// biome-ignore lint/suspicious/noExplicitAny: tests read answers of any shape.
 export type Json = any;
 
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
-  /** Parsed when it is JSON, else the text. */
+  /** The parsed JSON, or the text of any other type. */
   readonly body: Json;
 }
 
@@ -49,27 +49,27 @@ export interface Stack {
   readonly natsUrl: string;
   readonly nats: TestNats;
   readonly livekit: TestLiveKit | undefined;
-  /** Every service process that was ever started, also those that have ended. */
+  /** Every service process ever started, including those that have ended. */
   readonly children: readonly ServiceProcess[];
-  /** A child by its name, as `gateway-1` or `agent-host-2`. */
+  /** A child by its name, for example `gateway-1` or `agent-host-2`. */
   child(name: string): ServiceProcess;
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   get(path: string, headers?: Record<string, string>): Promise<Answer>;
-  /** Starts one more process of a service and waits until it runs. */
+  /** Starts another process of a service and waits until it runs. */
   spawnService(service: ServiceKind, env?: Readonly<Record<string, string>>): Promise<ServiceProcess>;
-  /** Stops everything. @throws Error when a service had to be killed, or left a process behind */
+  /** Stops everything. @throws Error if a service had to be killed or left a process behind */
   stop(): Promise<void>;
-  /** Living processes that this stack started, their own children included. */
+  /** Running processes of this stack, including their children. */
   leftovers(): number[];
 }
 
 const OPTIONAL_ROLES = ["providers", "handoffs", "tasks", "calls", "webhooks", "privacy"] as const;
 
-/** Marks every process of a stack; inherited, so that the agents' own processes are found too. */
+/** Marks every process of a stack. Children inherit the variable, so that agent processes are found too. */
 const MARK = "STACK_OF_TEST";
 const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "SystemRoot", "NODE_EXTRA_CA_CERTS"];
 
-/** The suite `cluster` runs the files of the others on three nodes. */
+/** The suite `cluster` runs the files of the other suites on three nodes. */
 const natsNodes = Number(process.env.STACK_NATS_NODES ?? "1");
 
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
@@ -153,7 +153,7 @@ class RunningStack implements Stack {
     for (const url of this.urls) {
       await until(async () => (await this.#fetch(url, "/readyz", {})).status === 200, {
         timeoutMs: 30_000,
-        what: () => `${url}/readyz answers 200; the gateways said:\n${this.#textOf("gateway")}`,
+        what: () => `${url}/readyz answers 200; output of the gateways:\n${this.#textOf("gateway")}`,
       });
     }
   }
@@ -204,7 +204,7 @@ class RunningStack implements Stack {
     };
     await stopAll("gateway", "agent-host");
     await stopAll(...RoleName.options);
-    // A service that ended may have left its own children, who need a moment to notice.
+    // The children of an ended service need a moment to notice its end.
     await until(() => this.leftovers().length === 0, { timeoutMs: 5000, what: "nothing is left" }).catch(
       () => {
         const left = this.leftovers();

@@ -1,4 +1,4 @@
-// Starts a supervisor as a process of its own, to look at what it does and leaves.
+// Starts a supervisor as a process of its own, so that tests can check what it does and leaves behind.
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -23,7 +23,7 @@ const fakeLocal = fileURLToPath(new URL("../fakes/services/fake-local.ts", impor
 export const realLocal = join(repositoryRoot, "cli", "start.ts");
 export const realCluster = join(repositoryRoot, "cli", "start-cluster.ts");
 
-/** A data directory, ports and a mark of one test; several supervisors may run on it, one after another. */
+/** A data directory, ports and an environment mark. Several supervisors may use a site, one after the other. */
 export class LocalSite {
   readonly dataDir: string;
   readonly port: number;
@@ -48,12 +48,12 @@ export class LocalSite {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** Starts it with fake services, or another main. Simulated rooms, unless `env` says otherwise. */
+  /** Starts the supervisor with fake services, or another main file. Rooms are simulated by default. */
   start(env: Record<string, string> = {}, main: string = fakeLocal): LocalProcess {
     return this.#start(process.execPath, ["--import", "tsx", main], env);
   }
 
-  /** `npm start` as a person types it. */
+  /** Runs `npm start`. */
   startByNpm(env: Record<string, string> = {}): LocalProcess {
     return this.#start("npm", ["start", "--silent"], env);
   }
@@ -77,20 +77,20 @@ export class LocalSite {
     return local;
   }
 
-  /** Every living process that was started here, however deep. */
+  /** All running processes of this site, including descendants. */
   pids(): number[] {
     return pidsWithEnvironment(MARK, this.#mark);
   }
 
-  /** Waits until nothing that was started here lives. */
+  /** Waits until no process of this site runs. */
   async isEmpty(timeoutMs = 15_000): Promise<void> {
     await until(() => this.pids().length === 0, {
       timeoutMs,
-      what: () => `nothing is left; there are ${this.pids().join(", ")}`,
+      what: () => `no process is left; still running: ${this.pids().join(", ")}`,
     });
   }
 
-  /** For afterEach: ends what a failed test left. */
+  /** Kills everything that a failed test left; for afterEach. */
   async clean(): Promise<void> {
     for (const local of this.#started) local.signal("SIGKILL");
     for (const pid of this.pids()) process.kill(pid, "SIGKILL");
@@ -126,7 +126,7 @@ export class LocalProcess {
     return this.#output;
   }
 
-  /** The whole log. @throws Error for a line that is no JSON */
+  /** Parses the whole log. @throws Error for a line that isn't JSON */
   records(): LogRecord[] {
     const whole = this.#output.slice(0, this.#output.lastIndexOf("\n") + 1);
     return whole
@@ -135,27 +135,27 @@ export class LocalProcess {
       .map((line) => JSON.parse(line) as LogRecord);
   }
 
-  /** Waits for a line of the log; answers it. */
-  async description(pattern: RegExp, service?: string, timeoutMs = 30_000): Promise<LogRecord> {
+  /** Waits for a line of the log and returns it. */
+  async logged(pattern: RegExp, service?: string, timeoutMs = 30_000): Promise<LogRecord> {
     return await until(
       () =>
         this.records().find(
           (record) => pattern.test(record.msg) && (service === undefined || record.service === service),
         ),
-      { timeoutMs, what: () => `the log says ${pattern}:\n${this.#output}` },
+      { timeoutMs, what: () => `the log contains ${pattern}:\n${this.#output}` },
     );
   }
 
   /** Waits until everything runs. */
   ready(timeoutMs = 60_000): Promise<LogRecord> {
-    return this.description(/^Greenroom is ready/, "greenroom", timeoutMs);
+    return this.logged(/^Greenroom is ready/, "greenroom", timeoutMs);
   }
 
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }
 
-  /** Its exit code, once it has ended by itself or by a signal. */
+  /** Waits for the end and returns the exit code. */
   async ended(): Promise<number | null> {
     await this.#closed;
     return this.#child.exitCode;

@@ -1,4 +1,4 @@
-// A person in a room, as a test plays one: joins with a token, sees who is there and hears what is said.
+// A simulated user in a room, who joins with a token, sees the participants and receives data messages.
 import {
   AudioFrame,
   AudioSource,
@@ -15,30 +15,30 @@ import type { Speech } from "../fixtures/speech.ts";
 interface Said {
   readonly topic: string | undefined;
   readonly from: string | undefined;
-  // biome-ignore lint/suspicious/noExplicitAny: a test looks at messages of any shape.
+  // biome-ignore lint/suspicious/noExplicitAny: tests read messages of any shape.
   readonly message: any;
 }
 
 export interface Visitor {
-  /** Data messages that arrived. */
+  /** The received data messages. */
   readonly said: readonly Said[];
-  /** Who is there, without this one. */
+  /** The other participants. */
   others(): { identity: string; kind: ParticipantKind | undefined; attributes: Record<string, string> }[];
-  /** True once a track of somebody else has been subscribed to. */
+  /** True once the visitor is subscribed to a track of another participant. */
   hears(): boolean;
-  /** True from when LiveKit put this person out, or closed the room. */
+  /** True once LiveKit has removed this participant or closed the room. */
   isOut(): boolean;
-  /** Writes to the agent, which takes it as if it had been said. */
+  /** Sends text to the agent, which treats it like speech. */
   write(text: string): Promise<void>;
-  /** Says it aloud, and is silent for a while afterwards, so that it is heard where it ends. */
+  /** Speaks, and stays silent for a while, so that the agent detects the end. */
   say(speech: Speech): Promise<void>;
   leave(): Promise<void>;
 }
 
-/** Longer than it takes an agent to find that somebody has finished. */
+/** Longer than an agent needs to detect the end of an utterance. */
 const SILENCE_S = 2;
 
-/** Joins a room as the answer of a start or a token request says. */
+/** Joins a room with the answer of a start or a token request. */
 export async function visit(join: { url: string; token: string }): Promise<Visitor> {
   startNativeWithoutLogCapture();
   const room = new Room();
@@ -46,7 +46,7 @@ export async function visit(join: { url: string; token: string }): Promise<Visit
   room.on(RoomEvent.DataReceived, (payload, participant, _kind, topic) => {
     said.push({ topic, from: participant?.identity, message: parsed(payload) });
   });
-  // It listens, as people do: an AgentSession waits for that before it closes.
+  // The visitor subscribes to tracks, because an AgentSession waits for a subscriber before it closes.
   let hears = false;
   room.on(RoomEvent.TrackSubscribed, () => {
     hears = true;
@@ -77,7 +77,7 @@ async function sayIn(room: Room, { audio, sampleRate }: Speech): Promise<void> {
   await room.localParticipant?.publishTrack(track, options);
   const silence = new Int16Array(sampleRate * SILENCE_S);
   const frame = sampleRate / 50;
-  // The source takes no more than fits its queue, so this goes at the speed of sound.
+  // `captureFrame` waits for room in the queue, so the loop runs in real time.
   for (const part of [silence.subarray(0, sampleRate / 2), audio, silence]) {
     for (let at = 0; at + frame <= part.length; at += frame)
       await source.captureFrame(new AudioFrame(part.slice(at, at + frame), sampleRate, 1, frame));

@@ -1,4 +1,4 @@
-// Sessions that are made for a telephone call: a host whose agents are ready at once, providers services, scripted telephones.
+// Sessions with a telephone call: a host whose agents are ready at once, providers services and scripted telephones.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { hosts } from "../../../libs/contracts/buckets.ts";
 import type { Assign } from "../../../libs/contracts/fleet/host.ts";
@@ -11,7 +11,7 @@ import { type ScriptedCall, ScriptedPhones } from "../fakes/scripted-phones.ts";
 import { AT, aHost, type anEvent } from "../fixtures/sessions.ts";
 import { providerWorld } from "./provider-world.ts";
 
-/** A world with a host whose agents are ready at once, and telephones. */
+/** Creates a provider world with a host whose agents are ready at once, and with telephones. */
 export async function callWorld() {
   const world = await providerWorld();
   const { client, clock, providers, outcome } = world;
@@ -47,7 +47,8 @@ export async function callWorld() {
   const call = (id: string, changed: Parameters<typeof anEvent>[1] = {}) =>
     world.request(id, { provider: "sip", call: { to: "+15550100" }, ...changed });
   const dialed = async (count = 1): Promise<ScriptedCall> => {
-    if (!(await clock.runUntil(() => phones.dialed.length >= count, 30_000))) throw new Error("nobody dials");
+    if (!(await clock.runUntil(() => phones.dialed.length >= count, 30_000)))
+      throw new Error("no call was dialed");
     return phones.dialed[count - 1] as ScriptedCall;
   };
   const launchWhen = async (id: string, is: (launch: LaunchRecord) => boolean): Promise<LaunchRecord> => {
@@ -66,7 +67,7 @@ export async function callWorld() {
         sessionId,
         at: AT,
         endedReason: "completed",
-        reason: "the api said so",
+        reason: "ended by the API",
       }),
     );
   return { ...world, phones, assigns, providers: started, call, dialed, launchWhen, endRequested, say };

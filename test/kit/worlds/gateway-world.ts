@@ -1,4 +1,4 @@
-// A gateway on the memory bus, with a dispatcher and hosts that a test plays.
+// A gateway on the memory bus, with a simulated dispatcher and hosts.
 
 import type { Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
@@ -37,16 +37,16 @@ const deadlineMs = {
   userAbsent: 300_000,
 };
 
-/** What the played dispatcher does with a session that is asked for. */
+/** The simulated dispatcher's handling of a requested session. */
 type Play = "ready" | "wait" | "ignore" | ((record: SessionRecord) => SessionInput[]);
 
 export interface RigOptions {
   readonly env?: Record<string, string>;
   readonly play?: Play;
-  /** Attempts of each session; 1, so that a lost agent ends it. */
+  /** The attempts of each session. By default 1, so that a lost agent ends the session. */
   readonly maxAttempts?: number;
   readonly hosts?: HostRecord[];
-  /** Null: no LiveKit is configured. */
+  /** Null means that no LiveKit is configured. */
   readonly livekit?: LiveKit | null;
 }
 
@@ -54,19 +54,19 @@ export interface Rig {
   readonly app: FastifyInstance;
   readonly server: MemoryServer;
   readonly livekit: LiveKit | undefined;
-  /** A client of the bus that isn't the gateway's. */
+  /** A client of the bus besides the gateway's. */
   readonly bus: ReturnType<MemoryServer["connect"]>;
-  /** Another gateway on the same bus, or on what is made of it. */
+  /** Starts another gateway on the same bus, or on a changed one. */
   another(change?: (bus: Bus) => Bus): Promise<FastifyInstance>;
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Reply>;
   get(path: string, headers?: Record<string, string>): Promise<Reply>;
   remove(path: string): Promise<Reply>;
-  /** Steps a session as its dispatcher would, and saves each state. */
+  /** Applies inputs to a session like the dispatcher does, and saves each state. */
   move(sessionId: string, ...inputs: SessionInput[]): Promise<void>;
-  /** Everything that was said about sessions. */
+  /** All session events. */
   said(): SessionEvent[];
   setPlay(play: Play): void;
-  /** The server's side of the connections that are open, once it listens. */
+  /** The server's sockets of open connections. */
   openSockets(): readonly Socket[];
   stop(): Promise<void>;
 }
@@ -74,7 +74,7 @@ export interface Rig {
 export interface Reply {
   readonly status: number;
   readonly headers: Record<string, string | string[] | number | undefined>;
-  // biome-ignore lint/suspicious/noExplicitAny: a test looks at answers of any shape.
+  // biome-ignore lint/suspicious/noExplicitAny: tests read answers of any shape.
   readonly body: any;
 }
 
@@ -162,7 +162,7 @@ async function ask(
   };
 }
 
-/** A host that runs echo with idle agents, unless something else is said. */
+/** A host that runs the profile echo with idle agents by default. */
 export const aHost = (
   profiles: Record<string, Partial<HostProfile>> = { echo: {} },
   more: Partial<HostRecord> = {},
@@ -189,7 +189,7 @@ export const aHost = (
 
 const at = () => new Date().toISOString();
 
-/** The inputs by which an attempt becomes ready. */
+/** Returns the inputs that make an attempt ready. */
 export function becomeReady(
   record: Pick<SessionRecord, "sessionId" | "attempt"> & Partial<Pick<SessionRecord, "room" | "roomIsNamed">>,
   warm: Warmth = "hot",
@@ -213,7 +213,7 @@ export function becomeReady(
   ];
 }
 
-/** The inputs by which an attempt ends because its host lost it. */
+/** Returns the input that ends an attempt because its agent is lost. */
 export const loseAgent = (
   record: Pick<SessionRecord, "sessionId" | "attempt">,
   reason: string,

@@ -1,4 +1,5 @@
-// Handoffs and an agent runner on a memory bus in simulated time: a real dispatcher, the real services providers and handoffs, real claims.
+// Handoffs and a simulated agent runner on the memory bus, in simulated time, with a real dispatcher, providers and
+// handoffs services.
 import { Webhook } from "standardwebhooks";
 import { claims, sessions } from "../../../libs/contracts/buckets.ts";
 import { type ClaimRecord, HandoffEvent } from "../../../libs/contracts/claims/claim.ts";
@@ -28,16 +29,16 @@ interface LaunchSeen {
   readonly url: string;
   readonly id: string;
   readonly isSigned: boolean;
-  // biome-ignore lint/suspicious/noExplicitAny: a test looks at bodies of any shape.
+  // biome-ignore lint/suspicious/noExplicitAny: tests read bodies of any shape.
   readonly body: any;
 }
 
-/** An agent runner as it is seen from outside: what it was asked, and what it answers. */
+/** An agent runner that records its requests and answers from a script. */
 class PlayedRunner {
   readonly seen: LaunchSeen[] = [];
-  /** What becomes of the next requests; then each is answered 202. */
-  /** How the clients of its agents answer. */
+  /** How the clients of the runner's agents answer. */
   client: "responds" | "silent" | "unknown" = "unknown";
+  /** The answers to the next requests; 202 after that. */
   readonly script: ((seen: LaunchSeen) => Promise<Response>)[] = [];
 
   readonly ask: typeof fetch = async (url, init) => {
@@ -63,20 +64,20 @@ export interface HandoffWorldOptions {
   readonly faults?: Partial<Faults>;
   readonly seed?: number;
   readonly replicas?: 1 | 3;
-  /** False: handoffs get their agents from the pool. */
+  /** False gives handoffs agents of the pool. */
   readonly launcher?: boolean;
   readonly maxAttempts?: number;
-  /** True: rooms are simulated, as with LIVEKIT_MOCK_MODE. */
+  /** True simulates rooms, like LIVEKIT_MOCK_MODE. */
   readonly mock?: boolean;
-  /** How long a dispatch may stand unclaimed. */
+  /** The time after which an unclaimed claim ticket expires. */
   readonly claimMs?: number;
 }
 
 export interface ControlOptions {
-  /** False: handoffs stay in their stream. */
+  /** False leaves handoffs in their stream. */
   readonly takesHandoffs?: boolean;
   readonly batchSize?: number;
-  /** Holds up what it says about sessions, as a handoff's request. */
+  /** Delays session events, such as the request of a handoff. */
   readonly beforePublish?: () => Promise<void>;
 }
 
@@ -168,7 +169,7 @@ export async function handoffWorld(options: HandoffWorldOptions = {}) {
     };
   };
 
-  /** A gateway as far as claims need one. */
+  /** The parts of a gateway that claims use. */
   const gateway = (name: string) =>
     ({ bus: connect(name), clock, log: silentLog, livekit, instance: name }) as unknown as Gateway;
   const first = gateway("gateway-1");
@@ -193,7 +194,7 @@ export async function handoffWorld(options: HandoffWorldOptions = {}) {
     record,
     all,
     told,
-    /** What was told, in short: "handoff_dispatched 1, …" with the attempts. */
+    /** The published handoff events with their attempts: "handoff_dispatched 1", … */
     words: () => told().map((event) => `${event.type} ${"attempt" in event ? event.attempt : "-"}`),
     handOff: (message: unknown) => outcome(client.streams.publish(handoffRequests, message)),
     claim: (
@@ -208,7 +209,7 @@ export async function handoffWorld(options: HandoffWorldOptions = {}) {
       ),
     dispatch: (id: string): ClaimRecord | undefined =>
       server.entries(claims).find(({ value }) => value.claimId === id)?.value,
-    /** What the gateway's routes say when a runner reports. */
+    /** Publishes the event of a runner's report, like the gateway does. */
     report: (claimed: ClaimAnswer, type: "joined" | "ready") =>
       outcome(
         client.streams.publish(sessionEvents, {
@@ -228,13 +229,13 @@ export async function handoffWorld(options: HandoffWorldOptions = {}) {
     async until(isReached: () => boolean, what: string, maxMs = 120_000): Promise<void> {
       if (await clock.runUntil(isReached, maxMs)) return;
       throw new Error(
-        `${what} never came; sessions: ${JSON.stringify(all())}; told: ${JSON.stringify(told())}`,
+        `timed out: ${what}; sessions: ${JSON.stringify(all())}; events: ${JSON.stringify(told())}`,
       );
     },
   };
 }
 
-/** A handoff as another system sends it. */
+/** A handoff request like another system sends it. */
 export const aHandoff = (changed: Record<string, unknown> = {}) => ({
   version: 1,
   trace_id: "trace-1",

@@ -1,4 +1,4 @@
-// Privacy services that remove data on a memory bus in simulated time, and what is left in each store.
+// Privacy services that remove data on the memory bus, in simulated time, and the data left in each store.
 import { createReceiptSigner, type ReceiptConfig } from "../../../libs/auth/receipts.ts";
 import { deletionJobs } from "../../../libs/contracts/buckets.ts";
 import { type DeletionJob, deletionJobKey } from "../../../libs/contracts/privacy/deletion.ts";
@@ -13,7 +13,7 @@ export const ann: Person = { tenant: "acme", user: "ann", canary: "Canary-Ann-7c
 export const bob: Person = { tenant: "acme", user: "bob", canary: "Canary-Bob-91d2", name: "bob" };
 export const eve: Person = { tenant: "other", user: "ann", canary: "Canary-Eve-55aa", name: "eve" };
 
-/** The secret that its receipts are signed with. */
+/** The secret that signs receipts. */
 export const SECRET = "a secret of two and thirty bytes!";
 const receipts: ReceiptConfig = {
   GREENROOM_RECEIPT_PRIVATE_KEY: undefined,
@@ -38,7 +38,7 @@ export function erasureWorld() {
     );
     return { bus: own, stop: () => w.outcome(stop()) };
   };
-  /** Everything that is stored, by the name of its store. */
+  /** All stored data, by the name of its store. */
   const everything = async () => {
     const texts = await w.outcome(textsOfBuckets(bus));
     for (const channel of [...(allChannels as unknown as readonly Channel<unknown>[]), handoffRequests]) {
@@ -55,7 +55,7 @@ export function erasureWorld() {
     job: async (id = "del_1") =>
       (await w.outcome(bus.kv.get(deletionJobs, deletionJobKey("acme", id))))?.value,
     jobs: async () => (await w.outcome(bus.kv.entries(deletionJobs))).map(({ value }) => value),
-    /** Signing is done by another thread, on which simulated time has no hold. */
+    /** Another thread signs, which simulated time does not control. */
     async pass(ms: number) {
       await w.clock.advance(ms);
       for (let turns = 0; turns < 20; turns++) {

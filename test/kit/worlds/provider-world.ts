@@ -1,4 +1,4 @@
-// Dispatchers and providers services on a memory bus in simulated time, with a provider that does as a test says.
+// A dispatcher and providers services on the memory bus, in simulated time, with a scripted provider.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { launches, sessions } from "../../../libs/contracts/buckets.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
@@ -19,28 +19,28 @@ import { startProviders } from "../../../services/providers/providers.ts";
 import { anEvent, defaults } from "../fixtures/sessions.ts";
 import { world } from "./memory-world.ts";
 
-/** What an external system has of one launch. */
+/** The external system's state of one launch. */
 interface Job {
   readonly order: LaunchOrder;
   readonly id: string;
   observation: Observation;
 }
 
-/** An external system with two sides: what the providers service asks of it, and what a test makes it do. */
+/** An external system whose answers to the providers service a test controls. */
 class ScriptedProvider implements ProviderDriver {
   readonly name = "livekit" as const;
   readonly launchLimitMs = 5000;
-  /** Every launch that ever arrived, by session and attempt. */
+  /** The launches that the system knows. */
   readonly jobs: Job[] = [];
-  /** Launches that it was told to end. */
+  /** Launches that the providers service asked to end. */
   readonly ended: string[] = [];
-  /** What becomes of the next launches, one after the other; then they are taken at once. */
+  /** The results of the next launches in order. After that launches succeed at once. */
   readonly script: ((order: LaunchOrder, start: () => Job) => Promise<Launched>)[] = [];
-  /** Undefined: it can't be asked. */
+  /** False simulates an outage. */
   isReachable = true;
-  /** False: a lookup by session and attempt is of no use. */
+  /** False for a system without a lookup by session and attempt. */
   canLookUp = true;
-  /** How an agent that was just launched stands. */
+  /** The observation of an agent that was just launched. */
   first: Observation = { is: "launched" };
 
   async launch(order: LaunchOrder): Promise<Launched> {
@@ -51,18 +51,18 @@ class ScriptedProvider implements ProviderDriver {
   }
 
   async observe(launch: LaunchRecord): Promise<Observation> {
-    if (!this.isReachable) throw new Error("the provider is away");
+    if (!this.isReachable) throw new Error("the provider is unreachable");
     if (launch.state === "intended" && !this.canLookUp)
-      return { is: "untellable", reason: "it keeps no list of what it was asked" };
+      return { is: "untellable", reason: "the provider keeps no list of its launches" };
     const job = this.of(launch);
-    if (job === undefined) return { is: "absent", reason: "the provider has nothing of it" };
+    if (job === undefined) return { is: "absent", reason: "the provider doesn't know the launch" };
     return "externalId" in job.observation || job.observation.is === "absent"
       ? job.observation
       : ({ externalId: job.id, identity: `agent-${job.id}`, ...job.observation } as Observation);
   }
 
-  async end(launch: LaunchRecord, _why: string): Promise<undefined> {
-    if (!this.isReachable) throw new Error("the provider is away");
+  async end(launch: LaunchRecord, _reason: string): Promise<undefined> {
+    if (!this.isReachable) throw new Error("the provider is unreachable");
     this.ended.push(`${launch.sessionId}.${launch.attempt}`);
     const job = this.of(launch);
     if (job !== undefined) this.jobs.splice(this.jobs.indexOf(job), 1);
@@ -72,7 +72,7 @@ class ScriptedProvider implements ProviderDriver {
     return this.jobs.find(({ order }) => order.sessionId === sessionId && order.attempt === attempt);
   }
 
-  /** How the agent of an attempt stands from now on. */
+  /** Sets the observation of an attempt's agent. */
   become(sessionId: string, attempt: number, observation: Observation): void {
     const job = this.of({ sessionId, attempt });
     if (job === undefined) throw new Error(`The provider has no launch ${sessionId}.${attempt}`);
@@ -91,7 +91,7 @@ class ScriptedProvider implements ProviderDriver {
 
 export const LIMITS = { dispatchTimeoutMs: 4000, userLeftMs: 3000, observeMs: 1000 };
 
-/** A dispatcher, a janitor, and as many providers services as a test starts. */
+/** Creates a world with a dispatcher and, if wanted, a janitor. A test starts the providers services. */
 export async function providerWorld(options: { janitor?: boolean; queueMs?: number; seed?: number } = {}) {
   const { clock, server, connect, outcome } = world({}, options.seed ?? 1);
   const provider = new ScriptedProvider();
@@ -130,7 +130,7 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
   }
   const client = connect("client");
 
-  /** Starts a providers service with one provider, on a bus as a test changes it; `kill` ends it as `kill -9` would. */
+  /** Starts a providers service with one provider, on a bus that a test may change. `kill` acts like `kill -9`. */
   const providers = async (
     instance: string,
     change: (bus: Bus) => Bus = (bus) => bus,
@@ -150,13 +150,13 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
         ringingWaitMs: 60_000,
       }),
     );
-    const stopBeat = startHeartbeat(bus, own, { service: "providers", instance });
+    const stopHeartbeat = startHeartbeat(bus, own, { service: "providers", instance });
     return {
       kill() {
         own.kill();
         client.crash();
       },
-      /** As SIGSTOP. */
+      /** Acts like SIGSTOP. */
       pause() {
         own.pause();
         client.pause();
@@ -167,7 +167,7 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
       },
       async stop() {
         await outcome(running.stop());
-        stopBeat();
+        stopHeartbeat();
       },
     };
   };
@@ -182,7 +182,7 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
     server.entries(sessions).find(({ value }) => value.sessionId === id)?.value;
   const launch = (id: string, attempt = 1): LaunchRecord | undefined =>
     server.entries(launches).find(({ value }) => value.sessionId === id && value.attempt === attempt)?.value;
-  /** Lets time pass until the session is as wanted. */
+  /** Lets time pass until the session reaches a state. */
   const when = async (id: string, state: SessionRecord["state"], attempt?: number, maxMs = 60_000) => {
     const is = () => {
       const now = record(id);

@@ -1,4 +1,4 @@
-// Outbound processes on a memory bus in simulated time, with a telephone exchange that does as a test says.
+// Tasks services on the memory bus, in simulated time, with a scripted telephone exchange.
 
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { forward } from "../../../libs/bus/overflow.ts";
@@ -28,16 +28,16 @@ import { AT, aHost, defaults } from "../fixtures/sessions.ts";
 import { aRequest } from "../fixtures/tasks.ts";
 import { world } from "./memory-world.ts";
 
-/** What happens in a session, one after the other. */
+/** One step of a session's script. */
 export type Scene =
   | { wait: number }
   | { call: CallProgress["status"]; more?: Partial<CallProgress>; afterItsEnd?: true }
-  /** As the providers service: saves an intent of a call, or that nothing came of it. */
+  /** Saves the launch of a call like the providers service: its intent, or its end without a call. */
   | { launch: "intended" | "over" }
   | { ready: true }
   | { ends: EndedReason; wasRetryable?: false };
 
-/** A call that is answered, and ends after a while. */
+/** An answered call that ends after a while. */
 export const TALK: readonly Scene[] = [
   { wait: 50 },
   { ready: true },
@@ -51,7 +51,7 @@ export const TALK: readonly Scene[] = [
   { ends: "completed" },
 ];
 
-/** A call that comes to nothing. */
+/** A call that reaches nobody. */
 export const notReached = (
   status: "busy" | "noAnswer" | "failed",
   sipCode: number,
@@ -77,7 +77,7 @@ export interface TaskWorldOptions {
 
 const limits = { perTenant: 10, perProvider: () => 10, total: 100, callingHours: undefined };
 
-/** Lets a test stand in front of the bus of one process, as to kill it in the middle of something. */
+/** Overrides the bus of one process, for example to kill the process in the middle of an operation. */
 export type Intercept = (bus: Bus, die: () => Promise<never>) => BusOverrides;
 
 export async function taskWorld(options: TaskWorldOptions = {}) {
@@ -93,7 +93,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
   );
   if (options.faults !== undefined) server.setFaults(options.faults);
 
-  /** Starts one, again and again until it runs, as its supervisor would. */
+  /** Starts a tasks service, and retries until it runs, like its supervisor would. */
   const tasks = (instance: string, intercept?: Intercept) => surely(() => startOne(instance, intercept));
   const startOne = async (instance: string, intercept?: Intercept) => {
     const own = clock.forProcess();
@@ -146,7 +146,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
       return now !== undefined && is(now);
     };
     if (!(await clock.runUntil(holds, maxMs)))
-      throw new Error(`it never happened to task ${id}; it is ${JSON.stringify(task(id))}`);
+      throw new Error(`timed out on task ${id}: ${JSON.stringify(task(id))}`);
     return task(id) as TaskRecord;
   };
   return {
@@ -158,7 +158,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
     tasks,
     task,
     when,
-    /** As a client that repeats what it got no answer to. */
+    /** Requests a task, and repeats the request until it is stored, like a client would. */
     ask: (id: string, changed: Partial<TaskRequest> = {}) =>
       surely(() => outcome(client.streams.publish(taskRequests, aRequest({ taskId: id, ...changed })))),
     say: (event: Parameters<typeof taskEvents.subjectOf>[0]) =>
@@ -168,7 +168,7 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
       const host = aHost("host-1", 1, { maxAgents, profiles: { echo: profile } });
       await surely(() => outcome(client.kv.update(hosts, host, 0)));
     },
-    /** The most attempts that were ever under way at once, by the order of the writes. */
+    /** The largest number of attempts in progress at once, by the order of the writes. */
     mostAtOnce(of: (task: TaskRecord) => boolean = () => true): number {
       const active = new Set<string>();
       let most = 0;
@@ -182,11 +182,11 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
   };
 }
 
-/** Plays the dispatcher, the hosts and the providers service: makes sessions, dials, and ends them. */
+/** Simulates the dispatcher, the hosts and the providers service: creates sessions, dials and ends them. */
 class Exchange {
-  /** Every session that was made, as often as it was made. */
+  /** The id of every created session, once per creation. */
   readonly made: string[] = [];
-  /** Every call that was dialed. */
+  /** The session id of every dialed call. */
   readonly dialed: string[] = [];
   readonly ended: string[] = [];
   readonly #bus: Bus;
@@ -241,7 +241,8 @@ class Exchange {
           state: "ready",
           timings: { readyMs: 5 },
         }));
-      else if ("ends" in scene) await this.#end(key, scene.ends, `as ${scene.ends}`, scene.wasRetryable);
+      else if ("ends" in scene)
+        await this.#end(key, scene.ends, `ended as ${scene.ends}`, scene.wasRetryable);
     }
   }
 

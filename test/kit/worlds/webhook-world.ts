@@ -1,4 +1,4 @@
-// Endpoints that are told of sessions and tasks, and the webhooks services that tell them, in simulated time.
+// Webhook endpoints and the webhooks services that deliver to them, in simulated time.
 
 import { sessions, tasks, webhookEndpoints, webhookQueues } from "../../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
@@ -33,7 +33,7 @@ export const anEndpoint = (id: string, changed: Partial<WebhookEndpoint> = {}): 
   ...changed,
 });
 
-/** One delivery that an endpoint got. */
+/** One delivery that an endpoint received. */
 export interface Got {
   readonly to: string;
   readonly event: WebhookEvent;
@@ -43,14 +43,14 @@ export interface Got {
   readonly by: string;
 }
 
-/** Endpoints that answer as they are told, and some webhooks services. */
+/** Creates endpoints that answer with `answers`. A test starts the webhooks services. */
 export async function webhookWorld(
   { clock, connect, outcome }: World,
   answers: (got: Got) => Posted | Promise<Posted> = () => ({ status: 204 }),
 ) {
   const got: Got[] = [];
   const bus = connect("test");
-  /** The test's own calls are refused now and then too. */
+  /** Retries the test's own calls, which the simulated faults hit too. */
   const insist = async <T>(work: () => Promise<T>): Promise<T> => {
     for (;;) {
       try {
@@ -83,7 +83,7 @@ export async function webhookWorld(
         bus: own,
         clock,
         log: silentLog,
-        // A start that failed may have left something behind, which is another one then.
+        // A failed start may have left something behind under its name, so the next one gets another name.
         instance: starts++ === 0 ? name : `${name}-${starts}`,
         send: sendBy(name),
         nextWriteId: () => `${name}-${++op}`,
@@ -101,13 +101,13 @@ export async function webhookWorld(
     queue: async (id: string) => (await outcome(bus.kv.get(webhookQueues, endpointKey("t", id))))?.value,
     save: (record: SessionRecord) =>
       insist(async () => {
-        const stands = await bus.kv.get(sessions, `${record.tenant}.${record.sessionId}`);
-        await bus.kv.update(sessions, record, stands?.revision ?? 0);
+        const stored = await bus.kv.get(sessions, `${record.tenant}.${record.sessionId}`);
+        await bus.kv.update(sessions, record, stored?.revision ?? 0);
       }),
     saveTask: (record: TaskRecord) =>
       insist(async () => {
-        const stands = await bus.kv.get(tasks, taskKey(record.tenant, record.taskId));
-        await bus.kv.update(tasks, record, stands?.revision ?? 0);
+        const stored = await bus.kv.get(tasks, taskKey(record.tenant, record.taskId));
+        await bus.kv.update(tasks, record, stored?.revision ?? 0);
       }),
     record: (ended: EndedSession) => insist(() => bus.streams.publish(calls, buildCall(ended, [], []))),
   };

@@ -1,4 +1,4 @@
-// The fake agent-host of the supervisor's tests: with a child of its own, as a stage is.
+// The fake agent-host of the supervisor's tests, with a child that plays an agent process.
 import { runFakeService, startGrandchild } from "./fake-service.ts";
 
 await runFakeService("agent-host", async () => {

@@ -1,4 +1,4 @@
-// The fake gateway of the supervisor's tests: it listens, is ready, and tells a health with one warm agent.
+// The fake gateway of the supervisor's tests, which listens and reports two idle agents.
 import { createServer } from "node:http";
 import { connect } from "nats";
 import type { HealthAnswer } from "../../../../libs/contracts/fleet/http.ts";
@@ -40,15 +40,17 @@ const health: HealthAnswer = {
   defaultProfile: "echo",
 };
 
-/** The supervisor's beats as they were heard, for the tests to look at. */
-const beats: unknown[] = [];
+/** The received heartbeats, which tests read. */
+const heartbeats: unknown[] = [];
 
 await runFakeService("gateway", async () => {
   const nats = await connect({ servers: process.env.NATS_URL ?? "", waitOnFirstConnect: true });
-  nats.subscribe("services.heartbeat", { callback: (_error, message) => void beats.push(message.json()) });
+  nats.subscribe("services.heartbeat", {
+    callback: (_error, message) => void heartbeats.push(message.json()),
+  });
   const server = createServer((request, response) => {
     response.setHeader("content-type", "application/json");
-    if (request.url === "/beats") response.end(JSON.stringify(beats));
+    if (request.url === "/heartbeats") response.end(JSON.stringify(heartbeats));
     else if (request.url === "/env") {
       const { NATS_URL, LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET } = process.env;
       response.end(JSON.stringify({ NATS_URL, LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET }));

@@ -1,4 +1,4 @@
-// `npm start` with fake services, on real servers: what the supervisor's tests run.
+// Runs `npm start` with fake services on real servers, for the supervisor's tests.
 import { fileURLToPath } from "node:url";
 import { runLocal } from "../../../../cli/supervisor/run-local.ts";
 

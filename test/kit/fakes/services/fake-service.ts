@@ -1,4 +1,4 @@
-// A service that does nothing but live and die as a real one does, told how by FAKE_* variables.
+// A service that only starts and stops like a real one, controlled by FAKE_* variables.
 import { spawn } from "node:child_process";
 import { appendFileSync } from "node:fs";
 import { allSettingNames } from "../../../../libs/runtime/common-settings.ts";
@@ -7,7 +7,7 @@ import { type Running, runService } from "../../../../libs/runtime/run-service.t
 
 /**
  * FAKE_DIES, FAKE_BAD_SETTINGS, FAKE_NEVER_STOPS: names of services, separated by commas.
- * FAKE_STOPPED_FILE: gets the name of each service that stops in order.
+ * FAKE_STOPPED_FILE: a file to which each service that stops cleanly appends its name.
  */
 const isNamed = (variable: string, name: string): boolean =>
   (process.env[variable] ?? "").split(",").includes(name);
@@ -17,7 +17,7 @@ export const runFakeService = (name: string, start: () => Promise<Running>): Pro
     if (isNamed("FAKE_BAD_SETTINGS", name)) {
       readConfig({}, { ...process.env, GREENROOM_PROT: "1" }, allSettingNames);
     }
-    if (isNamed("FAKE_DIES", name)) throw new Error("it was told to die");
+    if (isNamed("FAKE_DIES", name)) throw new Error("FAKE_DIES");
     log.info(
       { natsUrl: process.env.NATS_URL, drainMs: process.env.GREENROOM_DRAIN_TIMEOUT_MS },
       `fake ${name}`,
@@ -33,8 +33,8 @@ export const runFakeService = (name: string, start: () => Promise<Running>): Pro
   });
 
 /**
- * What a stage is to the supervisor: a child of its child. Nothing ties this one to anything, so it is gone
- * only if somebody ends it. @returns what ends it
+ * Starts a child of a child, like an agent process is to the supervisor. Nothing ends this process by itself, so its
+ * end shows that something ended it. @returns the function that ends it
  */
 export function startGrandchild(): () => void {
   const child = spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)"], { stdio: "ignore" });

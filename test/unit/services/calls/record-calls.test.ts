@@ -194,7 +194,7 @@ describe("several instances, and a bus that repeats, delays and loses", () => {
       hopMs: [1, 5],
     } as const;
     const { clock, client, outcome, save, tell, stored } = await scene({ faults, instances: 3, seed });
-    const records = Array.from({ length: 6 }, (_, n) => session(`s${n}`, { isHandedOver: n % 2 === 1 }));
+    const records = Array.from({ length: 6 }, (_, n) => session(`s${n}`, { hasFailover: n % 2 === 1 }));
     for (const [n, record] of records.entries()) {
       await save(record);
       await clock.advance(n * 700);

@@ -29,7 +29,7 @@ const someCall = fc
     reason: fc.constantFrom("completed" as const, "agent_lost" as const, "idle" as const),
     fault: fc.constantFrom("none" as const, "platform" as const),
     warm: fc.constantFrom("hot" as const, "warm" as const, "cold" as const),
-    isHandedOver: fc.boolean(),
+    hasFailover: fc.boolean(),
     turns: fc.integer({ min: 1, max: 9 }),
   })
   .map((shape) =>
@@ -37,7 +37,7 @@ const someCall = fc
       ...shape,
       // A session's profile never changes.
       profile: Number(shape.id.slice(1)) % 2 === 0 ? "echo" : "support",
-      isHandedOver: shape.isHandedOver && shape.talkMs !== undefined,
+      hasFailover: shape.hasFailover && shape.talkMs !== undefined,
     }),
   );
 
@@ -57,7 +57,7 @@ describe("figures of calls", () => {
     const base = { startedAtMs: NOON, startMs: 900, talkMs: 60_000 };
     const [kpi] = made([
       aCall({ ...base, id: "a" }),
-      aCall({ ...base, id: "b", warm: "cold", isHandedOver: true }),
+      aCall({ ...base, id: "b", warm: "cold", hasFailover: true }),
       aCall({ ...base, id: "c", talkMs: undefined, reason: "no_capacity", fault: "platform" }),
     ]);
     expect(kpi).toMatchObject({

@@ -249,7 +249,7 @@ describe("when an instance dies", () => {
     await providers("c-2");
     const record = await when("s", "ended");
     expect(record).toMatchObject({ endedReason: "provider_error", attempt: 1 });
-    expect(record.history.at(-1)?.reason).toBe("it keeps no list of what it was asked");
+    expect(record.history.at(-1)?.reason).toBe("the provider keeps no list of its launches");
     expect(provider.launched).toEqual(["s.1"]);
     await clock.advance(60_000);
     expect(provider.launched).toEqual(["s.1"]);
