@@ -2,6 +2,7 @@
 import type { NatsInspector, RawStored } from "../../libs/bus/nats/inspect.ts";
 import { tasks } from "../../libs/contracts/buckets.ts";
 import { claimIdOf, claimKey, HANDOFF_PREFIX } from "../../libs/contracts/claims/claim.ts";
+import type { SessionRef } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import type { TaskRecord } from "../../libs/contracts/tasks/task.ts";
 import type { Subject } from "./find-subject.ts";
@@ -37,23 +38,25 @@ export async function sessionStory(
   subject: Subject,
   options: TellOptions,
 ): Promise<SessionStory> {
-  const { tenant, id } = subject;
+  const { tenant, id: sessionId } = subject;
   const read = (stream: string, filter: string) => look.stored(stream, filter, AT_MOST);
-  const told = tellRecord(await read("KV_sessions", `$KV.sessions.${tenant}.${id}`), options.metadata);
+  const told = tellRecord(await read("KV_sessions", `$KV.sessions.${tenant}.${sessionId}`), options.metadata);
   const attempts = Array.from({ length: told.record?.attempt ?? 1 }, (_, index) => index + 1);
   const lists = await Promise.all([
-    read("SESSIONS", `session.${tenant}.${id}.*`),
-    read("SESSIONS_OVERFLOW", `overflow.session.${tenant}.${id}.*`),
-    read("KV_launches", `$KV.launches.${tenant}.${id}.*`),
-    ...attempts.map((n) => read("KV_claims", `$KV.claims.${claimKey(tenant, claimIdOf(id, n))}`)),
-    read("KV_conversations", `$KV.conversations.${tenant}.${id}`),
-    read("KV_usage_reports", `$KV.usage_reports.${tenant}.${id}.*`),
-    read("SESSION_LOGS", `log.${tenant}.${id}`),
-    read("CALLS", `call.${tenant}.*.${id}`),
-    read("WEBHOOKS", `webhook.${tenant}.*.${id}.*`),
-    read("WEBHOOK_DELIVERIES", `delivery.${tenant}.*.${id}`),
+    read("SESSIONS", `session.${tenant}.${sessionId}.*`),
+    read("SESSIONS_OVERFLOW", `overflow.session.${tenant}.${sessionId}.*`),
+    read("KV_launches", `$KV.launches.${tenant}.${sessionId}.*`),
+    ...attempts.map((n) =>
+      read("KV_claims", `$KV.claims.${claimKey(tenant, claimIdOf({ sessionId, attempt: n }))}`),
+    ),
+    read("KV_conversations", `$KV.conversations.${tenant}.${sessionId}`),
+    read("KV_usage_reports", `$KV.usage_reports.${tenant}.${sessionId}.*`),
+    read("SESSION_LOGS", `log.${tenant}.${sessionId}`),
+    read("CALLS", `call.${tenant}.*.${sessionId}`),
+    read("WEBHOOKS", `webhook.${tenant}.*.${sessionId}.*`),
+    read("WEBHOOK_DELIVERIES", `delivery.${tenant}.*.${sessionId}`),
     runtimeOf(look, subject, told.record),
-    ...deadSubjects(tenant, id).map((filter) => read("DEAD_LETTERS", filter)),
+    ...deadSubjects({ tenant, sessionId }).map((filter) => read("DEAD_LETTERS", filter)),
   ]);
   const others = lists.flat();
   return {
@@ -66,12 +69,12 @@ export async function sessionStory(
 }
 
 /** The letters about a session, whichever stream they came from. */
-const deadSubjects = (tenant: string, id: string): string[] => [
-  `dead.session.${tenant}.${id}.*`,
-  `dead.overflow.session.${tenant}.${id}.*`,
-  `dead.log.${tenant}.${id}`,
-  `dead.$KV.sessions.${tenant}.${id}`,
-  `dead.$KV.launches.${tenant}.${id}.*`,
+const deadSubjects = ({ tenant, sessionId }: SessionRef): string[] => [
+  `dead.session.${tenant}.${sessionId}.*`,
+  `dead.overflow.session.${tenant}.${sessionId}.*`,
+  `dead.log.${tenant}.${sessionId}`,
+  `dead.$KV.sessions.${tenant}.${sessionId}`,
+  `dead.$KV.launches.${tenant}.${sessionId}.*`,
 ];
 
 /** What other systems were told, which says its session inside: looked through only where there may be any. */

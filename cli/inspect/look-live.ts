@@ -40,7 +40,7 @@ async function roomNow(livekit: LiveKit | undefined, room: string): Promise<stri
 
 async function hostNow(
   look: Pick<NatsInspector, "stored">,
-  { host, hostEpoch, sessionId: id, state }: SessionRecord,
+  { host, hostEpoch, sessionId, state }: SessionRecord,
 ): Promise<string> {
   if (host === undefined) return "No host has it.";
   if (isProviderHost(host)) return `It is with ${host}, whose agents are elsewhere.`;
@@ -51,7 +51,7 @@ async function hostNow(
   if (epoch !== hostEpoch) return `Its host ${host} is in another life (epoch ${epoch}, not ${hostEpoch}).`;
   const is = draining ? "is draining" : "is up";
   for (const stage of stages) {
-    const slot = stage.slots.find((one) => one.sessionId === id);
+    const slot = stage.slots.find((one) => one.sessionId === sessionId);
     if (slot === undefined) continue;
     return `Its host ${host} ${is}: slot ${slot.id} is ${slot.state} with attempt ${slot.attempt}, in stage ${stage.id} (process ${stage.pid ?? "?"}).`;
   }

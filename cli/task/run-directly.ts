@@ -87,7 +87,7 @@ async function follow(
   const told = new Set<string>();
   const startedAtMs = performance.now();
   for (;;) {
-    const session = (await bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
+    const session = (await bus.kv.get(sessions, sessionKey({ tenant, sessionId })))?.value;
     const found = await bus.kv.entries(launches, `${tenant}.${sessionId}.*`);
     const lines = [...(session === undefined ? [] : sessionLines(session)), ...found.flatMap(launchLines)];
     if (session === undefined && performance.now() - startedAtMs > NO_DISPATCHER_MS)

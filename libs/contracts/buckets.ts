@@ -1,13 +1,13 @@
 // Every KV bucket: what is kept in it, under which key, for how long.
 import type { z } from "zod";
-import { CALL_RECORDING_KEY, CallRecording, UsageReport, usageReportKey } from "./calls/call.ts";
+import { CALL_RECORDING_KEY, CallRecording, UsageReport } from "./calls/call.ts";
 import { DailyKpi, kpiKey } from "./calls/kpi.ts";
 import { ClaimRecord, claimKey } from "./claims/claim.ts";
 import { HostRecord } from "./fleet/host.ts";
 import { PoolTarget, Rollup } from "./fleet/pool.ts";
-import { sessionKey } from "./ids.ts";
+import { attemptKey, sessionKey } from "./ids.ts";
 import { DeletionJob, deletionJobKey } from "./privacy/deletion.ts";
-import { LaunchRecord, launchKey } from "./providers/provider.ts";
+import { LaunchRecord } from "./providers/provider.ts";
 import { CONVERSATION_BYTES_MAX, ConversationRecord } from "./sessions/conversation.ts";
 import { SessionRecord } from "./sessions/session.ts";
 import { CALL_SLOTS_KEY, CallSlots, TaskRecord, taskKey } from "./tasks/task.ts";
@@ -31,7 +31,7 @@ const MIB = 1024 * 1024;
 export const sessions: Bucket<SessionRecord> = {
   name: "sessions",
   schema: SessionRecord,
-  keyOf: (record) => sessionKey(record.tenant, record.sessionId),
+  keyOf: sessionKey,
   history: 64,
   maxBytes: 1024 * MIB,
   maxValueBytes: 16 * 1024,
@@ -66,7 +66,7 @@ export const pools: Bucket<PoolTarget> = {
 export const conversations: Bucket<ConversationRecord> = {
   name: "conversations",
   schema: ConversationRecord,
-  keyOf: (record) => sessionKey(record.tenant, record.sessionId),
+  keyOf: sessionKey,
   history: 1,
   maxBytes: 1024 * MIB,
   maxValueBytes: CONVERSATION_BYTES_MAX + 4 * 1024,
@@ -88,7 +88,7 @@ export const rollups: Bucket<Rollup> = {
 export const launches: Bucket<LaunchRecord> = {
   name: "launches",
   schema: LaunchRecord,
-  keyOf: (launch) => launchKey(launch.tenant, launch.sessionId, launch.attempt),
+  keyOf: attemptKey,
   history: 16,
   maxBytes: 256 * MIB,
   maxValueBytes: 8 * 1024,
@@ -136,7 +136,7 @@ export const callSlots: Bucket<CallSlots> = {
 export const usageReports: Bucket<UsageReport> = {
   name: "usage_reports",
   schema: UsageReport,
-  keyOf: (report) => usageReportKey(report.tenant, report.sessionId, report.attempt),
+  keyOf: attemptKey,
   history: 1,
   maxBytes: 256 * MIB,
   maxValueBytes: 64 * 1024,

@@ -16,8 +16,39 @@ export const ProfileName = token("A profile name");
 /** The tenant of a deployment that has only one. */
 export const DEFAULT_TENANT = "default";
 
-/** The KV key of a session's record. A session is addressed by both parts everywhere. */
-export const sessionKey = (tenant: string, sessionId: string): string => `${tenant}.${sessionId}`;
+/** The address of a session. */
+export interface SessionRef {
+  readonly tenant: string;
+  readonly sessionId: string;
+}
+
+/** One attempt to serve a session. Every command, event and record of an attempt carries these three fields. */
+export interface AttemptRef extends SessionRef {
+  readonly attempt: number;
+}
+
+/** The schemas of an attempt's fields, for messages and records. */
+export const attemptFields = {
+  tenant: Tenant,
+  sessionId: SessionId,
+  attempt: z.number().int().positive(),
+};
+
+/** An attempt's three fields, taken from any message or record of the attempt. */
+export const attemptRefOf = ({ tenant, sessionId, attempt }: AttemptRef): AttemptRef => ({
+  tenant,
+  sessionId,
+  attempt,
+});
+
+/** The KV key of a session's records. */
+export const sessionKey = ({ tenant, sessionId }: SessionRef): string => `${tenant}.${sessionId}`;
+
+/** The KV key of an attempt's records. */
+export const attemptKey = (ref: AttemptRef): string => `${sessionKey(ref)}.${ref.attempt}`;
+
+/** Whether two messages or records are about the same session. */
+export const isSameSession = (a: SessionRef, b: SessionRef): boolean => sessionKey(a) === sessionKey(b);
 
 /** The room of a session that was given none. Never used for standby rooms. */
 export const roomOf = (sessionId: string): string => `session-${sessionId}`;
@@ -29,5 +60,5 @@ export const STANDBY_PREFIX = "standby-";
  * The LiveKit identity of the agent of one attempt. It is never used twice: LiveKit lets the newest holder
  * of an identity win, so a shared one would let a zombie throw the good agent out.
  */
-export const agentIdentityOf = (sessionId: string, attempt: number): string =>
+export const agentIdentityOf = ({ sessionId, attempt }: Omit<AttemptRef, "tenant">): string =>
   `agent-${sessionId}-${attempt}`;

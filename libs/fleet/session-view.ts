@@ -45,7 +45,7 @@ export async function watchSessions(bus: Bus, clock: Clock): Promise<SessionView
     for (const listener of listeners) listener(seen, key);
   });
   return {
-    get: (tenant, sessionId) => known.get(sessionKey(tenant, sessionId)),
+    get: (tenant, sessionId) => known.get(sessionKey({ tenant, sessionId })),
     all: () => [...known.values()],
     waiting: (profile) =>
       [...requested.values()]

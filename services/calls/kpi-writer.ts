@@ -179,7 +179,7 @@ async function kpisOfDay(
     const page = await bus.streams.read(calls, { subject, from: after + 1, limit: PAGE });
     for (const { sequence, message } of page) {
       after = sequence;
-      const key = sessionKey(message.tenant, message.sessionId);
+      const key = sessionKey(message);
       if (counted.has(key)) isBehind = true;
       else kpis.add(message);
       counted.add(key);

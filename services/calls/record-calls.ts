@@ -2,15 +2,9 @@
 import type { Bus, Stop } from "../../libs/bus/bus.ts";
 import { STORE_TIMEOUT_MS } from "../../libs/bus/delivery-rules.ts";
 import { launches, sessions, usageReports } from "../../libs/contracts/buckets.ts";
-import {
-  type CallRecord,
-  callSubject,
-  dayOf,
-  type UsageReport,
-  usageReportKey,
-} from "../../libs/contracts/calls/call.ts";
+import { type CallRecord, callSubject, dayOf, type UsageReport } from "../../libs/contracts/calls/call.ts";
 import { isError } from "../../libs/contracts/errors.ts";
-import { sessionKey } from "../../libs/contracts/ids.ts";
+import { attemptKey, type SessionRef, sessionKey } from "../../libs/contracts/ids.ts";
 import { isExternal, type LaunchRecord } from "../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { calls } from "../../libs/contracts/streams.ts";
@@ -55,11 +49,11 @@ export async function recordCalls(deps: RecordCallsDeps): Promise<{ lagMs(): num
       return "ack";
     }),
     bus.kv.consume(usageReports, { durable: "calls", concurrency: 50 }, async ({ value }) => {
-      if (value !== undefined) await writer.onNews(value.tenant, value.sessionId);
+      if (value !== undefined) await writer.onNews(value);
       return "ack";
     }),
     bus.kv.consume(launches, { durable: "calls", concurrency: 50 }, async ({ value }) => {
-      if (value?.call !== undefined) await writer.onNews(value.tenant, value.sessionId);
+      if (value?.call !== undefined) await writer.onNews(value);
       return "ack";
     }),
   ]);
@@ -103,14 +97,14 @@ class CallWriter {
   }
 
   /** A report or a launch changed. If the call is recorded already, it is recorded again. */
-  async onNews(tenant: string, sessionId: string): Promise<void> {
-    await this.#again(tenant, sessionId, this.#deps.settings.lookbackDays * DAY_MS);
+  async onNews(session: SessionRef): Promise<void> {
+    await this.#again(session, this.#deps.settings.lookbackDays * DAY_MS);
   }
 
   /** Records a call again that is stored, and ended no longer ago than that. */
-  async #again(tenant: string, sessionId: string, maxAgeMs: number): Promise<void> {
+  async #again(session: SessionRef, maxAgeMs: number): Promise<void> {
     const { bus, clock } = this.#deps;
-    const entry = await readable(bus.kv.get(sessions, sessionKey(tenant, sessionId)));
+    const entry = await readable(bus.kv.get(sessions, sessionKey(session)));
     const record = entry?.value;
     // Of one that goes on, or whose record is gone, there is nothing to record (any more).
     if (record === undefined || !hasEnded(record)) return;
@@ -155,17 +149,20 @@ class CallWriter {
   }
 
   /** What could not be stored may be stored yet, over what is stored meanwhile. */
-  #lookLater({ tenant, sessionId: id }: Pick<EndedSession, "tenant" | "sessionId">): void {
+  #lookLater(session: SessionRef): void {
     const { clock, log } = this.#deps;
-    const key = sessionKey(tenant, id);
+    const key = sessionKey(session);
     if (this.#later.has(key)) return;
     this.#later.add(key);
     clock.after(LATE_MS, () => {
       this.#later.delete(key);
       if (this.#isStopping) return;
-      this.#again(tenant, id, Number.POSITIVE_INFINITY).catch((error: unknown) => {
-        log.debug({ sessionId: id, error }, "a call could not be looked at again; it is tried later");
-        this.#lookLater({ tenant, sessionId: id });
+      this.#again(session, Number.POSITIVE_INFINITY).catch((error: unknown) => {
+        log.debug(
+          { sessionId: session.sessionId, error },
+          "a call could not be looked at again; it is tried later",
+        );
+        this.#lookLater(session);
       });
     });
   }
@@ -181,7 +178,7 @@ class CallWriter {
     const { bus } = this.#deps;
     const entries = await Promise.all(
       readyAttempts(record).map((attempt) =>
-        readable(bus.kv.get(usageReports, usageReportKey(record.tenant, record.sessionId, attempt))),
+        readable(bus.kv.get(usageReports, attemptKey({ ...record, attempt }))),
       ),
     );
     return entries.flatMap((entry) => entry?.value ?? []);
@@ -192,7 +189,7 @@ class CallWriter {
     const attempts = [...new Set(record.history.map(({ attempt }) => attempt))];
     const entries = await Promise.all(
       attempts.map((attempt) =>
-        readable(this.#deps.bus.kv.get(launches, usageReportKey(record.tenant, record.sessionId, attempt))),
+        readable(this.#deps.bus.kv.get(launches, attemptKey({ ...record, attempt }))),
       ),
     );
     return entries.flatMap((entry) => entry?.value ?? []);

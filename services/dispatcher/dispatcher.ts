@@ -65,8 +65,7 @@ export async function startDispatcher(deps: DispatcherDeps): Promise<{ stop(): P
   const stopConsuming = await bus.streams.consume(
     sessionEvents,
     { durable: "dispatcher", concurrency: CONCURRENCY },
-    (event, delivery) =>
-      inOrder(sessionKey(event.tenant, event.sessionId), () => handleSessionEvent(dispatch, event, delivery)),
+    (event, delivery) => inOrder(sessionKey(event), () => handleSessionEvent(dispatch, event, delivery)),
   );
   const stopHandingOn = await forward(bus, sessionEvents);
   return {

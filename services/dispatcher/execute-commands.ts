@@ -1,6 +1,7 @@
 // Says what a record calls for, to hosts and to LiveKit, and learns what comes back.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { isError, messageOf } from "../../libs/contracts/errors.ts";
+import { attemptRefOf } from "../../libs/contracts/ids.ts";
 import { calleeIdentityOf, isExternal, isProviderHost } from "../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { assignCommand, releaseCommand } from "../../libs/contracts/streams.ts";
@@ -142,9 +143,7 @@ async function assignTo(
   };
   try {
     const answer = await deps.bus.core.request(assignCommand, command.host, {
-      tenant: record.tenant,
-      sessionId: record.sessionId,
-      attempt: command.attempt,
+      ...attemptRefOf({ ...record, attempt: command.attempt }),
       epoch: command.epoch,
       profile: record.profile,
       requestedWarmth: command.requestedWarmth,
@@ -200,9 +199,7 @@ async function carryOut(deps: ExecuteDeps, record: SessionRecord, command: Sessi
     case "release": {
       const { host, attempt, reason, untilLeft } = command;
       await deps.bus.core.request(releaseCommand, host, {
-        tenant: record.tenant,
-        sessionId: record.sessionId,
-        attempt,
+        ...attemptRefOf({ ...record, attempt }),
         reason,
         ...(untilLeft === undefined ? {} : { untilLeft }),
       });

@@ -55,7 +55,7 @@ async function handleOnce(
   isFirstTry: boolean,
 ): Promise<Ack | "lost the race"> {
   const mayGuess = isFirstTry && delivery.deliveries === 1;
-  const key = sessionKey(event.tenant, event.sessionId);
+  const key = sessionKey(event);
   const guess = mayGuess ? deps.recordCache.get(key) : undefined;
   const isCertain = guess === undefined && !(mayGuess && event.type === "requested");
   const before = isCertain ? await read(deps, key) : guess;
@@ -140,7 +140,7 @@ const withHost = (
 
 async function save(deps: DispatchDeps, standing: Versioned): Promise<Versioned | undefined> {
   const record = inReadingOrder({ ...standing.record, writeId: deps.nextWriteId() });
-  const key = sessionKey(record.tenant, record.sessionId);
+  const key = sessionKey(record);
   const revision = await deps.bus.kv.update(sessions, record, standing.revision);
   if (revision === undefined) {
     deps.recordCache.forget(key);

@@ -1,5 +1,6 @@
 // Who waits for an agent, and whose turn it is when one is free.
 import type { Bus } from "../../libs/bus/bus.ts";
+import { attemptRefOf } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { sessionEvents } from "../../libs/contracts/streams.ts";
 import { queueKeyOf } from "../../libs/domain/capacity.ts";
@@ -104,9 +105,7 @@ export class WaitQueue {
     this.#deps.bus.streams
       .publish(sessionEvents, {
         type: "retry_requested",
-        tenant: record.tenant,
-        sessionId: record.sessionId,
-        attempt: record.attempt,
+        ...attemptRefOf(record),
         at: isoNow(this.#deps.clock),
       })
       .catch((error: unknown) => {

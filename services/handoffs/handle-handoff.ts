@@ -2,7 +2,7 @@
 import type { Ack, Bus, Delivery, Stop } from "../../libs/bus/bus.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import { type HandoffEvent, HandoffRequested } from "../../libs/contracts/claims/claim.ts";
-import { sessionKey } from "../../libs/contracts/ids.ts";
+import { type SessionRef, sessionKey } from "../../libs/contracts/ids.ts";
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import { deadLetters, handoffEvents, handoffRequests, sessionEvents } from "../../libs/contracts/streams.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
@@ -65,7 +65,7 @@ async function handleHandoff(
     case "refuse": {
       const { handoff, sessionId, reason, message: words } = decision;
       // Delivered again it may find its own session's end, or its room taken by the next.
-      if (await isThere(bus, handoff.tenant_id, sessionId)) return "ack";
+      if (await isThere(bus, { tenant: handoff.tenant_id, sessionId })) return "ack";
       log.warn({ trace: handoff.trace_id, tenant: handoff.tenant_id, reason: words }, "a handoff is refused");
       await bus.streams.publish(
         handoffEvents,
@@ -75,7 +75,7 @@ async function handleHandoff(
     }
     case "request": {
       const { requested } = decision;
-      if (await isThere(bus, requested.tenant, requested.sessionId)) return "ack";
+      if (await isThere(bus, requested)) return "ack";
       const { duplicate } = await bus.streams.publish(sessionEvents, requested);
       const { sessionId, tenant, profile, provider = "pool" } = requested;
       if (!duplicate) log.info({ sessionId, tenant, profile, provider }, "a handoff became a session");
@@ -84,8 +84,8 @@ async function handleHandoff(
   }
 }
 
-const isThere = async (bus: Bus, tenant: string, sessionId: string): Promise<boolean> =>
-  (await bus.kv.get(sessionsBucket, sessionKey(tenant, sessionId))) !== undefined;
+const isThere = async (bus: Bus, session: SessionRef): Promise<boolean> =>
+  (await bus.kv.get(sessionsBucket, sessionKey(session))) !== undefined;
 
 /** What went to the dead letters, as what is no JSON does, is answered all the same: never with silence. */
 const answerDead = ({ bus, clock }: HandoffDeps): Promise<Stop> =>

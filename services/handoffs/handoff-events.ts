@@ -10,15 +10,15 @@ import {
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 
 /** The attempt that a record as it stands has news of: the present one, or the one that it gave up just now. */
-export const attemptFields = ({ attempt, state }: SessionRecord): number =>
+export const reportedAttemptOf = ({ attempt, state }: SessionRecord): number =>
   state === "requested" ? attempt - 1 : attempt;
 
 /** Of whose sessions anything is told: those that were handed over, and those whose agent is somebody else's. */
 export const isPublished = ({
-  sessionId: id,
+  sessionId,
   provider,
 }: Pick<SessionRecord, "sessionId" | "provider">): boolean =>
-  id.startsWith(HANDOFF_PREFIX) || provider === "webhook";
+  sessionId.startsWith(HANDOFF_PREFIX) || provider === "webhook";
 
 /**
  * What one stored revision of a session's record has to tell. It is read off the record, so that a revision that is
@@ -32,7 +32,7 @@ export function eventsOfSession(
   at: string,
 ): HandoffEvent[] {
   if (!isPublished(record)) return [];
-  const told = ofSession(record, attemptFields(record), dispatch, at);
+  const told = ofSession(record, reportedAttemptOf(record), dispatch, at);
   switch (record.state) {
     case "requested":
       return wasDispatched(record, told.attempt) ? failure(record, told, false) : [];
@@ -116,7 +116,7 @@ const ofSession = (
     : { dispatch_id: dispatch.claimId, dispatch_expires_at: dispatch.expiresAt }),
 });
 
-const isHandoff = ({ sessionId: id }: SessionRecord): boolean => id.startsWith(HANDOFF_PREFIX);
+const isHandoff = ({ sessionId }: SessionRecord): boolean => sessionId.startsWith(HANDOFF_PREFIX);
 
 const traceOf = (record: SessionRecord): string =>
   originOf(record.sessionId, record.metadata)?.trace_id ?? record.sessionId;

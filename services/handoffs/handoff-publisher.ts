@@ -10,7 +10,7 @@ import {
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { handoffEvents } from "../../libs/contracts/streams.ts";
 import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
-import { attemptFields, eventsOfClaim, eventsOfSession, isPublished } from "./handoff-events.ts";
+import { eventsOfClaim, eventsOfSession, isPublished, reportedAttemptOf } from "./handoff-events.ts";
 
 interface Deps {
   readonly bus: Bus;
@@ -44,7 +44,7 @@ async function tellOfSession(deps: Deps, record: SessionRecord): Promise<Ack> {
     record.provider === "webhook"
       ? await deps.bus.kv.get(
           claims,
-          claimKey(record.tenant, claimIdOf(record.sessionId, attemptFields(record))),
+          claimKey(record.tenant, claimIdOf({ ...record, attempt: reportedAttemptOf(record) })),
         )
       : undefined;
   return tell(deps, eventsOfSession(record, dispatch?.value, isoNow(deps.clock)));

@@ -1,5 +1,6 @@
 // Which sessions have been as they are for too long: a pure decision.
 import type { SlotStatus } from "../../libs/contracts/fleet/host.ts";
+import { attemptRefOf } from "../../libs/contracts/ids.ts";
 import { isExternal } from "../../libs/contracts/providers/provider.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
 
@@ -36,9 +37,7 @@ export function findExpired(
     return [
       {
         type: "deadline_exceeded" as const,
-        tenant: record.tenant,
-        sessionId: record.sessionId,
-        attempt: record.attempt,
+        ...attemptRefOf(record),
         state: record.state,
         at,
         ...found,

@@ -1,6 +1,6 @@
 // Rooms without sessions and sessions without rooms: a pure comparison, made twice before anything is done.
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
-import { roomOf, STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
+import { attemptKey, roomOf, STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 
 export interface Orphans {
@@ -47,13 +47,9 @@ const hasRoom = ({ provider }: SessionRecord): boolean => provider !== "vapi";
 /** Keeps what was also found the time before: between two looks things settle that only crossed each other. */
 export function confirmOrphans(before: Orphans | undefined, now: Orphans): Orphans {
   const rooms = new Set(before?.rooms);
-  const sessions = new Set(
-    before?.sessions.map((record) => `${record.tenant}.${record.sessionId}.${record.attempt}`),
-  );
+  const sessions = new Set(before?.sessions.map(attemptKey));
   return {
     rooms: now.rooms.filter((room) => rooms.has(room)),
-    sessions: now.sessions.filter((record) =>
-      sessions.has(`${record.tenant}.${record.sessionId}.${record.attempt}`),
-    ),
+    sessions: now.sessions.filter((record) => sessions.has(attemptKey(record))),
   };
 }

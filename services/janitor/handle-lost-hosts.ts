@@ -3,7 +3,7 @@ import type { Bus, Entry } from "../../libs/bus/bus.ts";
 import { hosts as hostsBucket } from "../../libs/contracts/buckets.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
-import { sessionKey } from "../../libs/contracts/ids.ts";
+import { attemptKey } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import type { Clock } from "../../libs/runtime/clock.ts";
@@ -174,8 +174,7 @@ export class LostHostHandler {
   }
 }
 
-const jobKey = (record: SessionRecord): string =>
-  `${sessionKey(record.tenant, record.sessionId)}.${record.attempt}.${record.room}`;
+const jobKey = (record: SessionRecord): string => `${attemptKey(record)}.${record.room}`;
 
 /** Until a host first saves its record, its registration has no epoch but stands at that revision. */
 const isOfLife = ({ value, revision }: Entry<HostRecord>, { epoch }: HostLife): boolean =>

@@ -2,7 +2,7 @@
 import type { Bus } from "../../libs/bus/bus.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import type { SlotStatus } from "../../libs/contracts/fleet/host.ts";
-import { sessionKey } from "../../libs/contracts/ids.ts";
+import { attemptRefOf, sessionKey } from "../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { roomEvents, sessionEvents } from "../../libs/contracts/streams.ts";
 import { hasEnded } from "../../libs/domain/call/build-call.ts";
@@ -104,19 +104,18 @@ class Janitor {
     this.#rollUps = new RollupWriter(deps.bus);
     this.#unrecorded = new PurgeGuard(deps);
     sessions.onChange((session, key) => this.#follow(session?.record, key));
-    for (const { record } of sessions.all())
-      this.#follow(record, sessionKey(record.tenant, record.sessionId));
+    for (const { record } of sessions.all()) this.#follow(record, sessionKey(record));
   }
 
   async sayOverdue(): Promise<void> {
     const now = this.#deps.clock.monotonic();
     const aged = this.#sessions.all().flatMap(({ record }) => {
-      const seen = this.#since.get(sessionKey(record.tenant, record.sessionId));
+      const seen = this.#since.get(sessionKey(record));
       return seen === undefined || record.state === "ended" ? [] : [{ record, ageMs: now - seen.atMs }];
     });
     const overdue = findExpired(aged, (record) => this.#slotOf(record), isoNow(this.#deps.clock));
     for (const event of overdue) {
-      const seen = this.#since.get(sessionKey(event.tenant, event.sessionId));
+      const seen = this.#since.get(sessionKey(event));
       // Once is enough, since it is stored; after a while again, in case the dispatcher couldn't use it yet.
       if (seen === undefined || now - seen.saidAtMs < SAY_AGAIN_MS) continue;
       this.#deps.log.info(
@@ -165,7 +164,7 @@ class Janitor {
     let unrecorded = 0;
     for (const { record, revision } of this.#sessions.all()) {
       if (!hasEnded(record) || !this.#rollUps.has(record)) continue;
-      const key = sessionKey(record.tenant, record.sessionId);
+      const key = sessionKey(record);
       const seen = this.#since.get(key);
       const keptMs = seen === undefined ? 0 : now - seen.atMs;
       if (seen === undefined || keptMs < settings.keepEndedMs) continue;
@@ -212,9 +211,7 @@ class Janitor {
   async sayLost(record: SessionRecord, reason: string): Promise<void> {
     await this.#say({
       type: "agent_lost",
-      tenant: record.tenant,
-      sessionId: record.sessionId,
-      attempt: record.attempt,
+      ...attemptRefOf(record),
       ...(record.state === "dispatched" ? { state: record.state } : {}),
       at: isoNow(this.#deps.clock),
       reason,

@@ -59,15 +59,15 @@ function endedEvent(record: SessionRecord, sequence: number, line: HistoryEntry)
 }
 
 const eventOf = (
-  { sessionId: id }: SessionRecord,
+  { sessionId }: SessionRecord,
   type: "session.ready" | "session.ended",
   sequence: number,
   timestamp: string,
   data: WebhookEvent["data"],
 ): WebhookEvent => ({
-  id: webhookEventId("session", id, sequence),
+  id: webhookEventId("session", sessionId, sequence),
   type,
-  sessionId: id,
+  sessionId,
   sequence,
   timestamp,
   data,

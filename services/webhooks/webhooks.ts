@@ -67,24 +67,24 @@ async function newsOfCall(
   keeper: QueueOwner,
   call: CallRecord,
 ): Promise<WebhookEvents> {
-  const { tenant, sessionId: of } = call;
-  const record = await bus.kv.get(sessions, sessionKey(tenant, of)).catch((error: unknown) => {
+  const { tenant, sessionId } = call;
+  const record = await bus.kv.get(sessions, sessionKey(call)).catch((error: unknown) => {
     if (isError(error, "unreadable_record")) return undefined;
     throw error;
   });
   if (record !== undefined) {
     const events = [...sessionEventsFor(record.value), callEvent(call, callSequenceOf(record.value))];
-    return { tenant, about: "session", of, events };
+    return { tenant, about: "session", of: sessionId, events };
   }
   // The record was purged meanwhile, a day after the end: its number is the one after the end that was told.
   for (const { id: endpoint } of keeper.endpointsOf(tenant)) {
-    const subject = `webhook.${tenant}.${endpoint}.${of}.>`;
+    const subject = `webhook.${tenant}.${endpoint}.${sessionId}.>`;
     const told = await bus.streams.read(webhooks, { subject, limit: 100 });
     const end = told.find(({ message }) => message.event.type === "session.ended");
     if (end === undefined) continue;
     const events: WebhookEvent[] = [callEvent(call, end.message.event.sequence + 1)];
-    return { tenant, about: "session", of, events };
+    return { tenant, about: "session", of: sessionId, events };
   }
-  log.warn({ sessionId: of, tenant }, "a call is not told to webhooks: its session's record is gone");
-  return { tenant, about: "session", of, events: [] };
+  log.warn({ sessionId, tenant }, "a call is not told to webhooks: its session's record is gone");
+  return { tenant, about: "session", of: sessionId, events: [] };
 }

@@ -200,7 +200,7 @@ export class World implements ServiceWorld {
   }
 
   record(tenant: string, id: string): SessionRecord | undefined {
-    const key = sessionKey(tenant, id);
+    const key = sessionKey({ tenant, sessionId: id });
     return this.server.entries(sessions).find((entry) => entry.key === key)?.value;
   }
 
@@ -316,7 +316,7 @@ export class World implements ServiceWorld {
     this.trace.note("vapi", `somebody takes the call for ${this.trace.nameOf(session?.sessionId ?? name)}`);
     this.coverage.count("calls that were answered");
     for (let attempt = 1; attempt <= (session?.attempt ?? 0); attempt++)
-      this.facts.onSaysReadyAs(agentIdentityOf(session?.sessionId ?? "", attempt));
+      this.facts.onSaysReadyAs(agentIdentityOf({ sessionId: session?.sessionId ?? "", attempt }));
   }
 
   #calledBy(name: string): SessionRecord | undefined {

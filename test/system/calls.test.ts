@@ -84,7 +84,10 @@ async function begin(): Promise<Talk> {
 async function hasSaid({ id }: Talk, text: string): Promise<void> {
   await until(
     async () => {
-      const entry = await scene.bus.kv.get(conversations, sessionKey(DEFAULT_TENANT, id));
+      const entry = await scene.bus.kv.get(
+        conversations,
+        sessionKey({ tenant: DEFAULT_TENANT, sessionId: id }),
+      );
       return JSON.stringify(entry?.value.items ?? []).includes(text);
     },
     {

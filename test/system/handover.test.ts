@@ -79,7 +79,7 @@ const untilSpoken = (input: string, times = 1) =>
   });
 
 const stored = async (id: string) =>
-  (await scene.bus.kv.get(conversations, sessionKey(DEFAULT_TENANT, id)))?.value;
+  (await scene.bus.kv.get(conversations, sessionKey({ tenant: DEFAULT_TENANT, sessionId: id })))?.value;
 
 /** Waits until the store has a conversation whose last message is this. */
 async function untilStored(id: string, text: string): Promise<void> {
@@ -231,7 +231,9 @@ test("a file that keeps nothing has nothing stored, and its next agent begins an
       ?.messages.map(({ content }) => textOf(content))
       .join(),
   ).not.toContain("secret");
-  expect(await scene.bus.kv.history(conversations, sessionKey(DEFAULT_TENANT, talk.id))).toEqual([]);
+  expect(
+    await scene.bus.kv.history(conversations, sessionKey({ tenant: DEFAULT_TENANT, sessionId: talk.id })),
+  ).toEqual([]);
   expect(openai.speeches.map(({ input }) => input)).not.toContain(SENTENCE);
   await scene.end(talk.id);
 });

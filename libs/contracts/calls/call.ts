@@ -1,6 +1,6 @@
 // What is kept of a session that is over: its call record, and what the agent itself measured while it served.
 import { z } from "zod";
-import { HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
+import { attemptFields, HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
 import { CallProgress, CallStatus, ConnectedCall, ProviderName } from "../providers/provider.ts";
 import { EndedReason, Fault, User, Warmth } from "../sessions/session.ts";
 import { Histogram, Latency } from "./histogram.ts";
@@ -65,9 +65,7 @@ export type AgentUsage = z.infer<typeof AgentUsage>;
 /** What a host says of one attempt that it served, while it goes on and when it is over. */
 export const UsageReport = z.object({
   v: z.literal(1),
-  tenant: Tenant,
-  sessionId: SessionId,
-  attempt: z.number().int().positive(),
+  ...attemptFields,
   profile: ProfileName,
   host: HostId,
   warm: Warmth,
@@ -85,9 +83,6 @@ export const UsageReport = z.object({
   at: z.string(),
 });
 export type UsageReport = z.infer<typeof UsageReport>;
-
-export const usageReportKey = (tenant: string, sessionId: string, attempt: number): string =>
-  `${tenant}.${sessionId}.${attempt}`;
 
 /**
  * `completed`: they talked, and it ended in order. `abandoned`: the user left or never came before they could.

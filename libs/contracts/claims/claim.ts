@@ -1,6 +1,6 @@
 // Agents that others run: the handoff that asks for one, the dispatch by which it is claimed, and what is told of both.
 import { z } from "zod";
-import { ProfileName, SessionId, Tenant } from "../ids.ts";
+import { type AttemptRef, attemptFields, ProfileName, SessionId, Tenant } from "../ids.ts";
 import { ProviderName } from "../providers/provider.ts";
 import { Metadata } from "../sessions/session.ts";
 
@@ -44,7 +44,8 @@ export function originOf(sessionId: string, metadata: z.infer<typeof Metadata>):
 }
 
 /** The session and the attempt can be read off it, and nothing else can have the same. */
-export const claimIdOf = (sessionId: string, attempt: number): string => `${sessionId}-${attempt}`;
+export const claimIdOf = ({ sessionId, attempt }: Omit<AttemptRef, "tenant">): string =>
+  `${sessionId}-${attempt}`;
 
 export const ClaimId = z
   .string()
@@ -63,9 +64,7 @@ export type ClaimState = z.infer<typeof ClaimState>;
 export const ClaimRecord = z.object({
   v: z.literal(1),
   claimId: ClaimId,
-  tenant: Tenant,
-  sessionId: SessionId,
-  attempt: z.number().int().positive(),
+  ...attemptFields,
   provider: ProviderName,
   profile: ProfileName,
   room: z.string(),

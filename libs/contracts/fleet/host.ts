@@ -1,6 +1,6 @@
 // What an agent-host says of itself, and what it is told.
 import { z } from "zod";
-import { HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
+import { attemptFields, HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
 import { Metadata, User, Warmth } from "../sessions/session.ts";
 
 export const ProfileStatus = z.enum(["running", "disabled", "stopped", "failed"]);
@@ -69,9 +69,7 @@ export const HostRecord = z.object({
 export type HostRecord = z.infer<typeof HostRecord>;
 
 export const Assign = z.object({
-  tenant: Tenant,
-  sessionId: SessionId,
-  attempt: z.number().int().positive(),
+  ...attemptFields,
   /** The epoch the record names; a host in another life answers `stale`. */
   epoch: z.number().int(),
   profile: ProfileName,
@@ -99,9 +97,7 @@ export const AssignAnswer = z.discriminatedUnion("verdict", [
 export type AssignAnswer = z.infer<typeof AssignAnswer>;
 
 export const Release = z.object({
-  tenant: Tenant,
-  sessionId: SessionId,
-  attempt: z.number().int().positive(),
+  ...attemptFields,
   reason: z.string(),
   /** Answer when the agent has left its room, or a second later: the room is about to be deleted. */
   untilLeft: z.boolean().optional(),

@@ -1,6 +1,6 @@
 // Who else than the fleet's own hosts gives a session its agent or its telephone call, and what came of it.
 import { z } from "zod";
-import { ProfileName, SessionId, Tenant } from "../ids.ts";
+import { attemptFields, ProfileName } from "../ids.ts";
 
 /**
  * `pool`: the fleet's own warm agents. `livekit`: a worker that LiveKit's agent dispatch finds. `webhook`: an agent
@@ -89,9 +89,7 @@ export type CallProgress = z.infer<typeof CallProgress>;
  */
 export const LaunchRecord = z.object({
   v: z.literal(1),
-  tenant: Tenant,
-  sessionId: SessionId,
-  attempt: z.number().int().positive(),
+  ...attemptFields,
   provider: ProviderName,
   profile: ProfileName,
   room: z.string().optional(),
@@ -114,6 +112,3 @@ export const LaunchRecord = z.object({
   writeId: z.string(),
 });
 export type LaunchRecord = z.infer<typeof LaunchRecord>;
-
-export const launchKey = (tenant: string, sessionId: string, attempt: number): string =>
-  `${tenant}.${sessionId}.${attempt}`;

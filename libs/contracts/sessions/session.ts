@@ -1,6 +1,6 @@
 // What a session is on the wire: its record, and everything that is said about it.
 import { z } from "zod";
-import { HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
+import { attemptFields, HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
 import { ConnectedCall, ProviderName } from "../providers/provider.ts";
 
 export const SessionState = z.enum(["requested", "dispatched", "joined", "ready", "ended"]);
@@ -141,12 +141,12 @@ export const SessionRecord = z.object({
 export type SessionRecord = z.infer<typeof SessionRecord>;
 
 const at = z.string();
-const address = { tenant: Tenant, sessionId: SessionId, at };
-const attempt = z.number().int().positive();
-const byHost = { ...address, attempt, host: HostId, epoch: z.number().int() };
+const ofSession = { tenant: Tenant, sessionId: SessionId, at };
+const ofAttempt = { ...attemptFields, at };
+const byHost = { ...ofAttempt, host: HostId, epoch: z.number().int() };
 
 export const Requested = z.object({
-  ...address,
+  ...ofSession,
   type: z.literal("requested"),
   profile: ProfileName,
   user: User,
@@ -164,7 +164,7 @@ export type Requested = z.infer<typeof Requested>;
 export const SessionEvent = z.discriminatedUnion("type", [
   Requested,
   z.object({
-    ...address,
+    ...ofSession,
     type: z.literal("end_requested"),
     endedReason: z.enum(["completed", "cancelled"]),
     reason: z.string(),
@@ -207,23 +207,21 @@ export const SessionEvent = z.discriminatedUnion("type", [
   /** Its host is to stop and asks that another agent takes over. It serves on until then. */
   z.object({ ...byHost, type: z.literal("migrated"), reason: z.string() }),
   z.object({
-    ...address,
+    ...ofAttempt,
     type: z.literal("agent_lost"),
-    attempt,
     /** Set when it is only lost if it hasn't come further: nobody asked the agent, whose room isn't known yet. */
     state: z.literal("dispatched").optional(),
     reason: z.string(),
   }),
   z.object({
-    ...address,
+    ...ofAttempt,
     type: z.literal("deadline_exceeded"),
-    attempt,
     state: z.enum(["requested", "dispatched", "joined", "ready"]),
     kind: z.enum(["waiting", "join", "ready", "max_duration", "idle", "user_absent"]),
     waitedMs: z.number(),
     reason: z.string(),
   }),
   /** A session that waits should look for a host again. Changes nothing by itself. */
-  z.object({ ...address, type: z.literal("retry_requested"), attempt }),
+  z.object({ ...ofAttempt, type: z.literal("retry_requested") }),
 ]);
 export type SessionEvent = z.infer<typeof SessionEvent>;

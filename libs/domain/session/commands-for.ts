@@ -46,7 +46,7 @@ function commandsForAssign(record: SessionRecord): SessionCommand[] {
     epoch: hostEpoch,
     attempt: record.attempt,
     requestedWarmth: asked,
-    identity: agentIdentityOf(record.sessionId, record.attempt),
+    identity: agentIdentityOf(record),
   };
   if (asked === "hot") return [assign];
   return [

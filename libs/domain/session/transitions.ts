@@ -259,6 +259,6 @@ function previousOf(context: SessionContext): SessionRecord["previous"] {
     host: context.host,
     hostEpoch: context.hostEpoch,
     room: context.room,
-    identity: context.identity ?? agentIdentityOf(context.sessionId, context.attempt),
+    identity: context.identity ?? agentIdentityOf(context),
   };
 }

@@ -5,6 +5,7 @@ import type {
   ProfileStatus,
   SlotStatus,
 } from "../../../libs/contracts/fleet/host.ts";
+import { attemptRefOf } from "../../../libs/contracts/ids.ts";
 import type { AgentProcess, Slot } from "./slots.ts";
 
 export function profileStatus(
@@ -41,9 +42,7 @@ function reportSlot(slot: Slot, nowMs: number): SlotStatus {
   return {
     id: slot.id,
     state: slot.state,
-    tenant: assignment.tenant,
-    sessionId: assignment.sessionId,
-    attempt: assignment.attempt,
+    ...attemptRefOf(assignment),
     ...(assignment.readyAtMs === undefined ? {} : { readyForMs: Math.round(nowMs - assignment.readyAtMs) }),
     idleForMs: Math.round(nowMs - assignment.lastActiveAtMs),
     userJoined: assignment.userJoined,

@@ -1,6 +1,7 @@
 // What a host and its stages say to each other over the child process's channel.
 import type { AgentUsage } from "../../../libs/contracts/calls/call.ts";
 import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
+import type { AttemptRef } from "../../../libs/contracts/ids.ts";
 import type { SavedConversation } from "../../../libs/contracts/sessions/conversation.ts";
 import type { User } from "../../../libs/contracts/sessions/session.ts";
 
@@ -33,10 +34,7 @@ export interface ResumedConversation extends SavedConversation {
 }
 
 /** One session's job for a slot. */
-export interface JobRequest {
-  readonly tenant: string;
-  readonly sessionId: string;
-  readonly attempt: number;
+export interface JobRequest extends AttemptRef {
   /** The room to join; undefined for a hot slot, which is in its own already. */
   readonly room: string | undefined;
   readonly token: string | undefined;

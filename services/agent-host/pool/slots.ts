@@ -1,5 +1,6 @@
 // The slots and stages of a host, as data.
 import type { SlotState } from "../../../libs/contracts/fleet/host.ts";
+import type { AttemptRef } from "../../../libs/contracts/ids.ts";
 import type { Warmth } from "../../../libs/contracts/sessions/session.ts";
 import type { Resolvers } from "../../../libs/runtime/with-resolvers.ts";
 import type { JobRequest } from "./messages.ts";
@@ -19,10 +20,7 @@ export interface AgentProcess {
 }
 
 /** What an agent is busy with. */
-export interface Assignment {
-  readonly tenant: string;
-  readonly sessionId: string;
-  readonly attempt: number;
+export interface Assignment extends AttemptRef {
   /** How warm the agent was when it was taken. */
   readonly warmth: Warmth;
   readonly takenAtMs: number;

@@ -3,7 +3,13 @@ import type { Bus, Entry } from "../../../libs/bus/bus.ts";
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { isError } from "../../../libs/contracts/errors.ts";
 import type { Assign, AssignAnswer, Release, ReleaseAnswer } from "../../../libs/contracts/fleet/host.ts";
-import { sessionKey } from "../../../libs/contracts/ids.ts";
+import {
+  type AttemptRef,
+  attemptKey,
+  attemptRefOf,
+  isSameSession,
+  sessionKey,
+} from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
@@ -50,7 +56,7 @@ export class Assignments {
 
   /** Answers an assign. Two tellings of one (session, attempt) start one job. */
   handleAssign(assign: Assign): Promise<AssignAnswer> {
-    const key = jobKey(assign);
+    const key = attemptKey(assign);
     const known = this.#answers.get(key);
     if (known !== undefined) return known;
     const answer = this.#decide(assign, key);
@@ -63,7 +69,7 @@ export class Assignments {
   }
 
   async handleRelease(release: Release): Promise<ReleaseAnswer> {
-    const served = this.#served.get(jobKey(release));
+    const served = this.#served.get(attemptKey(release));
     if (served === undefined) return { released: false };
     const { pool, slot } = served;
     pool.release(slot, release.reason);
@@ -75,7 +81,7 @@ export class Assignments {
   forget(slot: Slot): void {
     const { assignment } = slot;
     if (assignment === undefined) return;
-    const key = jobKey(assignment);
+    const key = attemptKey(assignment);
     if (this.#served.get(key)?.slot === slot) this.#served.delete(key);
   }
 
@@ -93,10 +99,10 @@ export class Assignments {
   async #checkRecord(key: string, { pool, slot }: Served): Promise<void> {
     const { assignment } = slot;
     if (assignment === undefined || slot.state === "closing") return;
-    const { tenant, sessionId, attempt } = assignment;
-    const entry = await this.#readAgain(sessionKey(tenant, sessionId));
-    if (entry === "unreadable" || (entry !== undefined && this.#mayServe(entry.value, attempt))) return;
+    const entry = await this.#readAgain(sessionKey(assignment));
+    if (entry === "unreadable" || (entry !== undefined && this.#mayServe(entry.value, assignment))) return;
     if (this.#served.get(key)?.slot !== slot) return;
+    const { sessionId, attempt } = assignment;
     this.#deps.log.warn({ sessionId, attempt }, "the session goes on elsewhere or is over; leaving its room");
     pool.release(slot, "the session goes on elsewhere or is over");
   }
@@ -121,9 +127,7 @@ export class Assignments {
       return { verdict: "declined", reason: `there is no profile ${assign.profile} here` };
     const now = clock.monotonic();
     const slot = pool.take(assign.requestedWarmth, {
-      tenant: assign.tenant,
-      sessionId: assign.sessionId,
-      attempt: assign.attempt,
+      ...attemptRefOf(assign),
       takenAtMs: now,
       job: undefined,
       readyAtMs: undefined,
@@ -149,9 +153,7 @@ export class Assignments {
     this.assigned += 1;
     this.#releaseOlder(assign);
     pool.run(slot, {
-      tenant: assign.tenant,
-      sessionId: assign.sessionId,
-      attempt: assign.attempt,
+      ...attemptRefOf(assign),
       room: assign.room,
       token: assign.token,
       identity: assign.identity,
@@ -165,20 +167,20 @@ export class Assignments {
   }
 
   /** An older attempt of this very session may still run here; now that the record names this one, it goes. */
-  #releaseOlder({ tenant, sessionId, attempt }: Assign): void {
+  #releaseOlder(newest: AttemptRef): void {
     for (const { pool, slot } of [...this.#served.values()]) {
       const { assignment } = slot;
-      if (assignment?.tenant !== tenant || assignment.sessionId !== sessionId) continue;
-      if (assignment.attempt < attempt) pool.release(slot, "the session has a newer attempt");
+      if (assignment === undefined || !isSameSession(assignment, newest)) continue;
+      if (assignment.attempt < newest.attempt) pool.release(slot, "the session has a newer attempt");
     }
   }
 
   /** Before an agent joins, the record is read: a late assign must not bring a second agent into a room. */
-  async #isNotNamed({ tenant, sessionId, attempt }: Assign): Promise<string | undefined> {
+  async #isNotNamed(ref: AttemptRef): Promise<string | undefined> {
     try {
-      const entry = await this.#deps.bus.kv.get(sessions, sessionKey(tenant, sessionId));
+      const entry = await this.#deps.bus.kv.get(sessions, sessionKey(ref));
       if (entry === undefined) return "the session has no record";
-      return this.#names(entry.value, attempt) ? undefined : "the record names another attempt";
+      return this.#names(entry.value, ref) ? undefined : "the record names another attempt";
     } catch (error) {
       if (!isError(error, "storage_unavailable") && !isError(error, "unreadable_record")) throw error;
       return "the record could not be read";
@@ -186,18 +188,18 @@ export class Assignments {
   }
 
   /** The record names it, or lets it go on until the next attempt is in the room. */
-  #mayServe(record: SessionRecord, attempt: number): boolean {
+  #mayServe(record: SessionRecord, ref: AttemptRef): boolean {
     const { previous: former, state } = record;
     const keepUntilReplaced =
       former?.keepUntilReplaced === true &&
-      former.attempt === attempt &&
+      former.attempt === ref.attempt &&
       former.host === this.#deps.hostId &&
       former.hostEpoch === this.#deps.epoch() &&
       (state === "requested" || state === "dispatched");
-    return keepUntilReplaced || this.#names(record, attempt);
+    return keepUntilReplaced || this.#names(record, ref);
   }
 
-  #names(record: SessionRecord, attempt: number): boolean {
+  #names(record: SessionRecord, { attempt }: AttemptRef): boolean {
     return (
       record.state !== "ended" &&
       record.attempt === attempt &&
@@ -206,6 +208,3 @@ export class Assignments {
     );
   }
 }
-
-const jobKey = (of: { tenant: string; sessionId: string; attempt: number }): string =>
-  `${sessionKey(of.tenant, of.sessionId)}.${of.attempt}`;

@@ -3,7 +3,7 @@ import type { Bus } from "../../../libs/bus/bus.ts";
 import { conversations, sessions } from "../../../libs/contracts/buckets.ts";
 import { isError } from "../../../libs/contracts/errors.ts";
 import type { Assign } from "../../../libs/contracts/fleet/host.ts";
-import { sessionKey } from "../../../libs/contracts/ids.ts";
+import { type AttemptRef, attemptKey, attemptRefOf, sessionKey } from "../../../libs/contracts/ids.ts";
 import {
   CONVERSATION_BYTES_MAX,
   type SavedConversation,
@@ -12,7 +12,6 @@ import { trimConversation } from "../../../libs/domain/session/trim-conversation
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import type { ResumedConversation } from "../pool/messages.ts";
-import type { Assignment } from "../pool/slots.ts";
 
 interface Deps {
   readonly bus: Bus;
@@ -23,10 +22,7 @@ interface Deps {
 }
 
 /** What is known of one attempt's conversation. */
-interface Kept {
-  readonly tenant: string;
-  readonly sessionId: string;
-  readonly attempt: number;
+interface Kept extends AttemptRef {
   /** The newest that is not stored yet; an older one that was still waiting is forgotten. */
   next: SavedConversation | undefined;
   isWriting: boolean;
@@ -56,15 +52,13 @@ export class ConversationStore {
   }
 
   /** Stores what was said so far, soon: at most one write of a session is under way, and the newest wins. */
-  keep({ tenant, sessionId, attempt }: Assignment, saved: SavedConversation): void {
+  keep(ref: AttemptRef, saved: SavedConversation): void {
     if (!this.#deps.enabled) return;
-    const key = `${sessionKey(tenant, sessionId)}.${attempt}`;
+    const key = attemptKey(ref);
     let kept = this.#kept.get(key);
     if (kept === undefined) {
       kept = {
-        tenant,
-        sessionId,
-        attempt,
+        ...attemptRefOf(ref),
         next: undefined,
         isWriting: false,
         revision: undefined,
@@ -80,8 +74,8 @@ export class ConversationStore {
   }
 
   /** The agent serves its session no more. */
-  forget({ tenant, sessionId, attempt }: Assignment): void {
-    const key = `${sessionKey(tenant, sessionId)}.${attempt}`;
+  forget(ref: AttemptRef): void {
+    const key = attemptKey(ref);
     const kept = this.#kept.get(key);
     if (kept !== undefined) kept.isOver = true;
     this.#kept.delete(key);
@@ -92,24 +86,20 @@ export class ConversationStore {
    * What a former attempt left for this one. Without it, because there is none or because the store doesn't give
    * it in time, the agent begins anew: a caller must not wait for it.
    */
-  async previousFor({
-    tenant,
-    sessionId,
-    attempt,
-    recovering,
-  }: Assign): Promise<ResumedConversation | undefined> {
+  async previousFor(assign: Assign): Promise<ResumedConversation | undefined> {
     const { bus, clock, enabled, log } = this.#deps;
-    if (!enabled || !recovering) return undefined;
+    const { sessionId, attempt } = assign;
+    if (!enabled || !assign.recovering) return undefined;
     try {
       const entry = await Promise.race([
-        bus.kv.get(conversations, sessionKey(tenant, sessionId)),
+        bus.kv.get(conversations, sessionKey(assign)),
         sleep(clock, READ_MS).then(() => "late" as const),
       ]);
       if (entry === "late") throw new Error(`the store did not give it within ${READ_MS} ms`);
       if (entry === undefined || entry.value.attempt >= attempt || entry.value.items.length === 0)
         return undefined;
       const { attempt: from, items, omitted } = entry.value;
-      this.#resumed.add(`${sessionKey(tenant, sessionId)}.${attempt}`);
+      this.#resumed.add(attemptKey(assign));
       return { attempt: from, items, omitted };
     } catch (error) {
       log.warn({ error, sessionId, attempt }, "the conversation could not be read; the agent begins anew");
@@ -147,9 +137,9 @@ export class ConversationStore {
   /** @returns false when somebody else has written meanwhile, so that it has to be decided again. */
   async #save(kept: Kept, saved: SavedConversation): Promise<boolean> {
     const { bus } = this.#deps;
-    const { tenant, sessionId, attempt } = kept;
+    const { attempt } = kept;
     if (kept.revision === undefined) {
-      const entry = await bus.kv.get(conversations, sessionKey(tenant, sessionId));
+      const entry = await bus.kv.get(conversations, sessionKey(kept));
       kept.isFenced = (entry?.value.attempt ?? 0) > attempt || !(await this.#isServed(kept));
       if (kept.isFenced) return true;
       kept.revision = entry?.revision ?? 0;
@@ -159,7 +149,7 @@ export class ConversationStore {
     const checkpoint = kept.stored + 1;
     kept.revision = await bus.kv.update(
       conversations,
-      { ...withBefore(kept.before, saved), tenant, sessionId, attempt, checkpoint },
+      { ...withBefore(kept.before, saved), ...attemptRefOf(kept), checkpoint },
       kept.revision,
     );
     if (kept.revision === undefined) return false;
@@ -167,14 +157,14 @@ export class ConversationStore {
     return true;
   }
 
-  #isResumed({ tenant, sessionId, attempt }: Kept): boolean {
-    return this.#resumed.has(`${sessionKey(tenant, sessionId)}.${attempt}`);
+  #isResumed(ref: AttemptRef): boolean {
+    return this.#resumed.has(attemptKey(ref));
   }
 
   /** Without this look, an agent that slept could bring back what was removed with the end of its session. */
-  async #isServed({ tenant, sessionId, attempt }: Kept): Promise<boolean> {
-    const entry = await this.#deps.bus.kv.get(sessions, sessionKey(tenant, sessionId));
-    return entry !== undefined && entry.value.state !== "ended" && entry.value.attempt === attempt;
+  async #isServed(ref: AttemptRef): Promise<boolean> {
+    const entry = await this.#deps.bus.kv.get(sessions, sessionKey(ref));
+    return entry !== undefined && entry.value.state !== "ended" && entry.value.attempt === ref.attempt;
   }
 }
 

@@ -1,11 +1,11 @@
 // What a host says of its sessions: joined, ready, left, ended, lost. Each is said until it is stored.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import type { LogBatch, LogLine } from "../../../libs/contracts/fleet/pool.ts";
+import { type AttemptRef, attemptRefOf, type SessionRef, sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionEvent } from "../../../libs/contracts/sessions/session.ts";
 import { sessionEvents, sessionLogs } from "../../../libs/contracts/streams.ts";
 import { type Clock, isoNow, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import type { Assignment } from "../pool/slots.ts";
 
 interface Deps {
   readonly bus: Bus;
@@ -22,9 +22,7 @@ const LOG_EVERY_MS = 100;
 const LINES_PER_BATCH = 200;
 
 type OfHost = Extract<SessionEvent, { epoch: number }>;
-type WithoutAddress<T> = T extends unknown
-  ? Omit<T, "tenant" | "sessionId" | "attempt" | "host" | "epoch" | "at">
-  : never;
+type WithoutAddress<T> = T extends unknown ? Omit<T, keyof AttemptRef | "host" | "epoch" | "at"> : never;
 
 export class EventPublisher {
   readonly #deps: Deps;
@@ -37,34 +35,30 @@ export class EventPublisher {
   }
 
   /** Says what a session's agent did. */
-  publish(of: Assignment, what: WithoutAddress<OfHost>): void {
+  publish(ref: AttemptRef, what: WithoutAddress<OfHost>): void {
     const { hostId, epoch } = this.#deps;
     this.#store({
       ...what,
-      tenant: of.tenant,
-      sessionId: of.sessionId,
-      attempt: of.attempt,
+      ...attemptRefOf(ref),
       host: hostId,
       epoch: epoch(),
       at: isoNow(this.#deps.clock),
     } as SessionEvent);
   }
 
-  publishLost(of: Assignment, reason: string): void {
+  publishLost(ref: AttemptRef, reason: string): void {
     this.#store({
       type: "agent_lost",
-      tenant: of.tenant,
-      sessionId: of.sessionId,
-      attempt: of.attempt,
+      ...attemptRefOf(ref),
       at: isoNow(this.#deps.clock),
       reason,
     });
   }
 
   /** Lines are collected for a moment and stored together. */
-  log(of: { tenant: string; sessionId: string }, line: LogLine): void {
-    const key = `${of.tenant}.${of.sessionId}`;
-    const batch = this.#pendingLogs.get(key) ?? { tenant: of.tenant, sessionId: of.sessionId, lines: [] };
+  log({ tenant, sessionId }: SessionRef, line: LogLine): void {
+    const key = sessionKey({ tenant, sessionId });
+    const batch = this.#pendingLogs.get(key) ?? { tenant, sessionId, lines: [] };
     this.#pendingLogs.set(key, batch);
     if (batch.lines.length < LINES_PER_BATCH) batch.lines.push(line);
     if (this.#logsAreDue) return;

@@ -3,6 +3,7 @@ import { type Bus, getOwn } from "../../../libs/bus/bus.ts";
 import { usageReports } from "../../../libs/contracts/buckets.ts";
 import type { AgentUsage, UsageReport } from "../../../libs/contracts/calls/call.ts";
 import { isError } from "../../../libs/contracts/errors.ts";
+import { attemptRefOf } from "../../../libs/contracts/ids.ts";
 import { type Clock, isoNow, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import type { Assignment } from "../pool/slots.ts";
@@ -145,9 +146,7 @@ export class UsageReporter {
     const servedMs = readyAtMs === undefined ? 0 : (over?.atMs ?? clock.monotonic()) - readyAtMs;
     return {
       v: 1,
-      tenant: assignment.tenant,
-      sessionId: assignment.sessionId,
-      attempt: assignment.attempt,
+      ...attemptRefOf(assignment),
       profile,
       host: hostId,
       warm: assignment.warmth,

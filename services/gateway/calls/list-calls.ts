@@ -82,7 +82,7 @@ async function recordOf(
   const seen = view.get(tenant, sessionId);
   if (seen !== undefined) return seen.record;
   try {
-    return (await bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
+    return (await bus.kv.get(sessions, sessionKey({ tenant, sessionId })))?.value;
   } catch (error) {
     if (isError(error, "unreadable_record")) return undefined;
     throw error;

@@ -9,6 +9,7 @@ import {
   ServiceHeaders,
 } from "../../../libs/contracts/claims/http.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
+import { attemptRefOf } from "../../../libs/contracts/ids.ts";
 import { isExternal, PROVIDER_EPOCH, providerHostOf } from "../../../libs/contracts/providers/provider.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
@@ -84,14 +85,14 @@ export function runnerReportRoutes(app: Routes, gateway: Gateway): void {
 async function claimed(
   gateway: Gateway,
   caller: ServiceCaller,
-  id: string,
+  claimId: string,
   mayBeUnclaimed = false,
 ): Promise<{ dispatch: ClaimRecord; record: SessionRecord | undefined }> {
-  const { value: dispatch } = await requireClaim(gateway, caller, id);
+  const { value: dispatch } = await requireClaim(gateway, caller, claimId);
   if (dispatch.claimedBy === undefined && !mayBeUnclaimed)
-    throw new GreenroomError("conflict", `Nobody has claimed the dispatch "${id}": claim it first.`);
+    throw new GreenroomError("conflict", `Nobody has claimed the dispatch "${claimId}": claim it first.`);
   if (dispatch.claimedBy !== undefined && dispatch.claimedBy !== caller.subject)
-    throw new GreenroomError("forbidden", `The dispatch "${id}" was claimed by somebody else.`);
+    throw new GreenroomError("forbidden", `The dispatch "${claimId}" was claimed by somebody else.`);
   return { dispatch, record: await recordOf(gateway, dispatch) };
 }
 
@@ -104,12 +105,10 @@ function refuseOver(
     throw new SessionError(dispatch.sessionId, "claim_over", `Leave the room: ${reason}.`);
 }
 
-const byRunner = (gateway: Gateway, { tenant, sessionId, attempt, provider }: ClaimRecord) => ({
-  tenant,
-  sessionId,
-  attempt,
+const byRunner = (gateway: Gateway, dispatch: ClaimRecord) => ({
+  ...attemptRefOf(dispatch),
   at: isoNow(gateway.clock),
-  host: isExternal(provider) ? providerHostOf(provider) : "",
+  host: isExternal(dispatch.provider) ? providerHostOf(dispatch.provider) : "",
   epoch: PROVIDER_EPOCH,
 });
 

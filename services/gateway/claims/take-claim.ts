@@ -11,7 +11,7 @@ import {
 } from "../../../libs/contracts/claims/claim.ts";
 import type { ClaimAnswer } from "../../../libs/contracts/claims/http.ts";
 import { type ErrorCode, GreenroomError } from "../../../libs/contracts/errors.ts";
-import { sessionKey } from "../../../libs/contracts/ids.ts";
+import { type SessionRef, sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { handoffEvents } from "../../../libs/contracts/streams.ts";
 import { sha256 } from "../../../libs/domain/ids.ts";
@@ -41,42 +41,39 @@ const codeOf: Record<ClaimRefusal, ErrorCode> = {
 export async function takeClaim(
   gateway: Gateway,
   caller: ServiceCaller,
-  id: string,
+  claimId: string,
   nonce: string,
 ): Promise<ClaimAnswer> {
   requireLiveKit(gateway.livekit); // Before anything is used up.
-  const claim = { by: caller.subject, nonceHash: sha256([caller.tenant, id, nonce]).toString("hex") };
+  const claim = { by: caller.subject, nonceHash: sha256([caller.tenant, claimId, nonce]).toString("hex") };
   for (let race = 0; race < MAX_RACES; race++) {
-    const entry = await requireClaim(gateway, caller, id);
+    const entry = await requireClaim(gateway, caller, claimId);
     const dispatch = entry.value;
     const verdict = decideClaim(dispatch, await recordOf(gateway, dispatch), claim);
     if ("refuse" in verdict) throw refused(gateway, dispatch, verdict.refuse, verdict.reason);
     if (verdict.give === "first" && !(await save(gateway, entry, claim))) continue;
     return await answerClaim(gateway, dispatch, verdict.record);
   }
-  throw new GreenroomError("storage_unavailable", `claiming ${id}: others write to it all the time.`);
+  throw new GreenroomError("storage_unavailable", `claiming ${claimId}: others write to it all the time.`);
 }
 
 /** @throws GreenroomError not_found: also for another tenant's, of which nobody learns whether it exists */
 export async function requireClaim(
   gateway: Gateway,
   caller: ServiceCaller,
-  id: string,
+  claimId: string,
 ): Promise<Entry<ClaimRecord>> {
-  const entry = await gateway.bus.kv.get(claims, claimKey(caller.tenant, id));
+  const entry = await gateway.bus.kv.get(claims, claimKey(caller.tenant, claimId));
   if (entry !== undefined) return entry;
   throw new GreenroomError(
     "not_found",
-    `The tenant "${caller.tenant}" has no dispatch "${id}". It may have been removed: that is done some time after its attempt.`,
+    `The tenant "${caller.tenant}" has no dispatch "${claimId}". It may have been removed: that is done some time after its attempt.`,
   );
 }
 
 /** From its bucket: the gateway's own view may be behind, and the record is what fences. */
-export async function recordOf(
-  gateway: Gateway,
-  { tenant, sessionId }: ClaimRecord,
-): Promise<SessionRecord | undefined> {
-  return (await gateway.bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
+export async function recordOf(gateway: Gateway, session: SessionRef): Promise<SessionRecord | undefined> {
+  return (await gateway.bus.kv.get(sessions, sessionKey(session)))?.value;
 }
 
 /** @returns false when somebody else was faster */

@@ -16,7 +16,7 @@ export interface Found {
 export async function findSession(gateway: Gateway, sessionId: string): Promise<Found | undefined> {
   const seen = gateway.sessions.get(gateway.tenant, sessionId);
   if (seen !== undefined) return seen;
-  const entry = await gateway.bus.kv.get(sessions, sessionKey(gateway.tenant, sessionId));
+  const entry = await gateway.bus.kv.get(sessions, sessionKey({ tenant: gateway.tenant, sessionId }));
   if (entry !== undefined) return { record: entry.value, revision: entry.revision };
   const accepted = gateway.accepted.get(sessionId);
   return accepted?.isStored ? { record: toPublicSession(accepted.requested), revision: 0 } : undefined;

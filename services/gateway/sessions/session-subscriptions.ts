@@ -34,7 +34,7 @@ export function createSubscriptions(
     for (const listener of [...(listeners.get(key) ?? [])]) listener(session);
   });
   const follow = (sessionId: string, listener: SessionListener) => {
-    const key = sessionKey(tenant, sessionId);
+    const key = sessionKey({ tenant, sessionId });
     const mine = listeners.get(key) ?? new Set();
     listeners.set(key, mine.add(listener));
     return () => {

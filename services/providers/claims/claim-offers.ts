@@ -5,7 +5,7 @@ import type { Bus } from "../../../libs/bus/bus.ts";
 import { claims } from "../../../libs/contracts/buckets.ts";
 import { type ClaimRecord, claimIdOf, claimKey, originOf } from "../../../libs/contracts/claims/claim.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
-import { agentIdentityOf } from "../../../libs/contracts/ids.ts";
+import { type AttemptRef, agentIdentityOf, attemptRefOf } from "../../../libs/contracts/ids.ts";
 import type { Metadata } from "../../../libs/contracts/sessions/session.ts";
 import { type Clock, isoNow } from "../../../libs/runtime/clock.ts";
 
@@ -15,10 +15,7 @@ export interface OfferDeps {
   readonly instance: string;
 }
 
-export interface Offer {
-  readonly tenant: string;
-  readonly sessionId: string;
-  readonly attempt: number;
+export interface Offer extends AttemptRef {
   readonly profile: string;
   readonly room: string;
   readonly metadata: z.infer<typeof Metadata>;
@@ -37,30 +34,28 @@ const marks = ({ clock, instance }: OfferDeps) => ({
 
 /** @returns the dispatch as it stands: an attempt is offered once, however often this is called, and by whomever */
 export async function offerClaim(deps: OfferDeps, offer: Offer): Promise<ClaimRecord> {
-  const { tenant, sessionId, attempt, profile, room } = offer;
+  const { sessionId, profile, room } = offer;
   const dispatch: ClaimRecord = {
     v: 1,
-    claimId: claimIdOf(sessionId, attempt),
-    tenant,
-    sessionId,
-    attempt,
+    claimId: claimIdOf(offer),
+    ...attemptRefOf(offer),
     provider: "webhook",
     profile,
     room,
-    identity: agentIdentityOf(sessionId, attempt),
+    identity: agentIdentityOf(offer),
     traceId: originOf(sessionId, offer.metadata)?.trace_id ?? sessionId,
     state: "offered",
     expiresAt: new Date(deps.clock.now() + offer.claimMs).toISOString(),
     ...marks(deps),
   };
   if ((await deps.bus.kv.update(claims, dispatch, 0)) !== undefined) return dispatch;
-  const present = await readClaim(deps.bus, tenant, sessionId, attempt);
+  const present = await readClaim(deps.bus, offer);
   if (present !== undefined) return present.value;
   throw new GreenroomError("storage_unavailable", `offering ${dispatch.claimId}: it was there, and is gone.`);
 }
 
-export const readClaim = (bus: Bus, tenant: string, sessionId: string, attempt: number) =>
-  bus.kv.get(claims, claimKey(tenant, claimIdOf(sessionId, attempt)));
+export const readClaim = (bus: Bus, ref: AttemptRef) =>
+  bus.kv.get(claims, claimKey(ref.tenant, claimIdOf(ref)));
 
 /**
  * Sees to it that nobody can claim an attempt (any more).
@@ -68,18 +63,18 @@ export const readClaim = (bus: Bus, tenant: string, sessionId: string, attempt: 
  */
 export async function withdrawClaim(
   deps: OfferDeps,
-  { tenant, sessionId, attempt }: Pick<Offer, "tenant" | "sessionId" | "attempt">,
+  ref: AttemptRef,
   reason: string,
 ): Promise<ClaimRecord | undefined> {
   for (let race = 0; race < MAX_RACES; race++) {
-    const entry = await readClaim(deps.bus, tenant, sessionId, attempt);
+    const entry = await readClaim(deps.bus, ref);
     if (entry === undefined || entry.value.state !== "offered") return entry?.value;
     const expired = settledAs(deps, entry.value, "expired", reason);
     if ((await deps.bus.kv.update(claims, expired, entry.revision)) !== undefined) return expired;
   }
   throw new GreenroomError(
     "storage_unavailable",
-    `withdrawing ${claimIdOf(sessionId, attempt)}: others write to it all the time.`,
+    `withdrawing ${claimIdOf(ref)}: others write to it all the time.`,
   );
 }
 

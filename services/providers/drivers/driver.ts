@@ -1,4 +1,5 @@
 // The interface of a provider: launches an agent, observes it, and ends it.
+import type { AttemptRef } from "../../../libs/contracts/ids.ts";
 import type {
   CallProgress,
   ConnectedCall,
@@ -8,10 +9,7 @@ import type {
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 
 /** What is to be launched: one attempt of one session. */
-export interface LaunchOrder {
-  readonly tenant: string;
-  readonly sessionId: string;
-  readonly attempt: number;
+export interface LaunchOrder extends AttemptRef {
   readonly profile: string;
   /** The session's room; LiveKit has it already, but for a provider that brings its own. */
   readonly room: string;

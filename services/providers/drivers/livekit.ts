@@ -1,4 +1,5 @@
 // The provider `livekit`: workers of LiveKit's own agent framework, in Python or Node, by its agent dispatch.
+import { type AttemptRef, attemptRefOf, type SessionRef } from "../../../libs/contracts/ids.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import type { AgentDispatch, AgentDispatches, DispatchJob } from "../../../libs/livekit/agent-dispatch.ts";
 import type { ParticipantInfo, Rooms } from "../../../libs/livekit/rooms.ts";
@@ -105,26 +106,18 @@ export function livekitDriver(deps: LiveKitDriverDeps): ProviderDriver {
  * What the worker gets as its job's metadata: the session's own, as a warm agent would, and under `greenroom` what
  * a lookup finds the dispatch by.
  */
-export const metadataOf = ({
-  metadata,
-  tenant,
-  sessionId,
-  attempt,
-  user,
-  recovering,
-}: Pick<LaunchOrder, "metadata" | "tenant" | "sessionId" | "attempt" | "user" | "recovering">): string =>
-  JSON.stringify({ ...metadata, greenroom: { tenant, sessionId, attempt, user, recovering } });
+export const metadataOf = (
+  order: AttemptRef & Pick<LaunchOrder, "metadata" | "user" | "recovering">,
+): string => {
+  const { metadata, user, recovering } = order;
+  return JSON.stringify({ ...metadata, greenroom: { ...attemptRefOf(order), user, recovering } });
+};
 
 /** Whether a dispatch was made for this very attempt. */
-const isOf = (
-  dispatch: AgentDispatch,
-  launch: Pick<LaunchRecord, "tenant" | "sessionId" | "attempt">,
-): boolean => isOfSession(dispatch, launch) && madeFor(dispatch)?.attempt === launch.attempt;
+const isOf = (dispatch: AgentDispatch, launch: AttemptRef): boolean =>
+  isOfSession(dispatch, launch) && madeFor(dispatch)?.attempt === launch.attempt;
 
-const isOfSession = (
-  dispatch: AgentDispatch,
-  launch: Pick<LaunchRecord, "tenant" | "sessionId">,
-): boolean => {
+const isOfSession = (dispatch: AgentDispatch, launch: SessionRef): boolean => {
   const made = madeFor(dispatch);
   return made?.tenant === launch.tenant && made.sessionId === launch.sessionId;
 };
@@ -166,7 +159,7 @@ interface Chosen {
  * a job is, LiveKit may tell only seconds after its agent has come; all times are of the node that has the room.
  */
 function chooseAgent(
-  launch: Pick<LaunchRecord, "tenant" | "sessionId" | "attempt" | "identity">,
+  launch: AttemptRef & Pick<LaunchRecord, "identity">,
   dispatch: AgentDispatch | undefined,
   listed: readonly AgentDispatch[],
   named: readonly ParticipantInfo[],

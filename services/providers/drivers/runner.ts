@@ -3,8 +3,8 @@
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import type { ClaimRecord } from "../../../libs/contracts/claims/claim.ts";
 import { claimIdOf, originOf } from "../../../libs/contracts/claims/claim.ts";
-import { agentIdentityOf, sessionKey } from "../../../libs/contracts/ids.ts";
-import { type LaunchRecord, launchKey, providerHostOf } from "../../../libs/contracts/providers/provider.ts";
+import { type AttemptRef, agentIdentityOf, attemptKey, sessionKey } from "../../../libs/contracts/ids.ts";
+import { type LaunchRecord, providerHostOf } from "../../../libs/contracts/providers/provider.ts";
 import type { AskClient } from "../../../libs/livekit/ask-agent.ts";
 import type { LiveKit } from "../../../libs/livekit/rooms.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
@@ -57,7 +57,7 @@ export function runnerDriver(deps: RunnerDeps): ProviderDriver {
     observe: (launched) => observe(deps, silence, launched),
     async end(launched, reason): Promise<undefined> {
       await withdrawClaim(deps, launched, reason);
-      silence.forget(agentIdentityOf(launched.sessionId, launched.attempt));
+      silence.forget(agentIdentityOf(launched));
     },
     stop: () => stopping.abort(),
   };
@@ -92,7 +92,7 @@ async function launch(deps: RunnerDeps, order: LaunchOrder, stopping: AbortSigna
     deps.log.info({ ...fields, pauseMs }, "an agent runner could not take a launch; it is asked again");
     await sleepUnless(deps.clock, pauseMs, stopping);
     if (stopping.aborted) return { is: "left" };
-    const standing = await readClaim(deps.bus, order.tenant, sessionId, attempt);
+    const standing = await readClaim(deps.bus, order);
     const meanwhile = standing === undefined ? undefined : settledBy(standing.value);
     if (meanwhile !== undefined) return meanwhile;
     if (!(await isWanted(deps, order))) return giveUp(deps, order, "the session goes on elsewhere", false);
@@ -120,7 +120,7 @@ const request = (
   return requestLaunch(
     {
       url: runner.url,
-      id: launchKey(tenant, sessionId, attempt),
+      id: attemptKey(order),
       secrets: deps.secrets,
       now: new Date(deps.clock.now()),
       timeoutMs: TRY_MS,
@@ -176,10 +176,12 @@ const pauseAfter = (tries: number, { retryAfterMs = 0 }: { readonly retryAfterMs
   Math.max(retryAfterMs, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, tries - 1)));
 
 /** Whether the session still waits for this very attempt. */
-async function isWanted({ bus }: RunnerDeps, { tenant, sessionId, attempt }: LaunchOrder): Promise<boolean> {
-  const record = (await bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
+async function isWanted({ bus }: RunnerDeps, ref: AttemptRef): Promise<boolean> {
+  const record = (await bus.kv.get(sessions, sessionKey(ref)))?.value;
   return (
-    record?.state === "dispatched" && record.attempt === attempt && record.host === providerHostOf("webhook")
+    record?.state === "dispatched" &&
+    record.attempt === ref.attempt &&
+    record.host === providerHostOf("webhook")
   );
 }
 
@@ -196,8 +198,7 @@ async function observe(
   silence: UnresponsiveAgents,
   launch: LaunchRecord,
 ): Promise<Observation> {
-  const { tenant, sessionId, attempt } = launch;
-  const dispatch = (await readClaim(deps.bus, tenant, sessionId, attempt))?.value;
+  const dispatch = (await readClaim(deps.bus, launch))?.value;
   if (dispatch === undefined || dispatch.state === "offered") {
     // It may have been asked or not; asked again, the runner knows it by its id, and one claim counts.
     if (launch.state === "intended") return { is: "absent", reason: "nobody has claimed it" };
@@ -215,9 +216,9 @@ async function inRoom(
   silence: UnresponsiveAgents,
   launch: LaunchRecord,
 ): Promise<Observation> {
-  const { sessionId, attempt, room } = launch;
-  const identity = agentIdentityOf(sessionId, attempt);
-  const handle = { externalId: claimIdOf(sessionId, attempt), identity };
+  const { room } = launch;
+  const identity = agentIdentityOf(launch);
+  const handle = { externalId: claimIdOf(launch), identity };
   // Nobody can be in a simulated room: then the claim stands for it.
   if (livekit === undefined || livekit.isSimulated || room === undefined) return { is: "joined", ...handle };
   const present = await livekit.rooms.participants(room);

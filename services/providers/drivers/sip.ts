@@ -1,4 +1,5 @@
 // A telephone call through LiveKit SIP, into the room where a warm agent waits: dialled once, observed and ended.
+import { type AttemptRef, sessionKey } from "../../../libs/contracts/ids.ts";
 import {
   type CallProgress,
   calleeIdentityOf,
@@ -26,7 +27,7 @@ export interface SipOptions {
   /** How long a telephone may ring, in seconds. */
   readonly ringS: number;
   /** Read when the intent is saved, and again before each try of a request that never went out. */
-  readonly canDial: (call: Pick<LaunchOrder, "tenant" | "sessionId" | "attempt">) => Promise<CanDial>;
+  readonly canDial: (ref: AttemptRef) => Promise<CanDial>;
 }
 
 /** One call that this instance dialed; only it learns how the call ended. */
@@ -131,8 +132,7 @@ export function sipDriver(options: SipOptions): ProviderDriver {
 }
 
 /** A session has one call, however many agents serve it. */
-const keyOf = ({ tenant, sessionId }: { tenant: string; sessionId: string }): string =>
-  `${tenant}.${sessionId}`;
+const keyOf = sessionKey;
 
 function refusalOf({ call, profile }: LaunchOrder, trunkId: string | undefined): string | undefined {
   if (call === undefined) return "there is no number to call: give it as call.to";

@@ -1,4 +1,5 @@
 // VAPI makes the call and brings its assistant: launched, observed and ended over VAPI's HTTP API.
+import { attemptRefOf } from "../../../libs/contracts/ids.ts";
 import type { CallProgress, LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { CanDial } from "../launches/dial-guard.ts";
@@ -153,7 +154,7 @@ const noAssistant = (profile: string): string =>
 
 /** VAPI's request for a call; a text says why none can be made of the order. */
 function requestFor(order: LaunchOrder, { assistantOf, numbers }: VapiOptions): object | string {
-  const { attempt, call, metadata, profile, sessionId, tenant } = order;
+  const { call, metadata, profile, sessionId, tenant } = order;
   if (call === undefined)
     return "VAPI makes telephone calls, and this session names no number to call: give it as call.to";
   const assistantId = assistantOf(profile);
@@ -173,7 +174,7 @@ function requestFor(order: LaunchOrder, { assistantOf, numbers }: VapiOptions): 
     assistantOverrides: {
       // For the assistant's {{templates}}, and for whoever looks at the call at VAPI.
       variableValues: metadata,
-      metadata: { greenroom: { tenant, sessionId, attempt } },
+      metadata: { greenroom: attemptRefOf(order) },
       // VAPI's own limit is 10 min, whatever a session may last. The janitor ends one that lasts too long; this is
       // for when nobody is left to do so, and to let a longer one go on.
       maxDurationSeconds: Math.min(LONGEST_S, Math.ceil(order.longestMs / 1000) + SPARE_S),

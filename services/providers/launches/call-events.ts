@@ -1,4 +1,5 @@
 // What a look at a telephone call into a room calls for: a pure decision. Its agent is the pool's, and its host's care.
+import type { SessionRef } from "../../../libs/contracts/ids.ts";
 import type { CallProgress, LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { progressOf } from "../../../libs/domain/call/call-rank.ts";
@@ -92,7 +93,7 @@ export function callAtItsEnd(
 
 /** Not the agent failed, but who was to make the call. */
 export function couldNotCall(
-  { tenant, sessionId }: Pick<LaunchRecord, "tenant" | "sessionId">,
+  { tenant, sessionId }: SessionRef,
   { attempt, host, hostEpoch }: SessionRecord,
   reason: string,
   retryable: boolean,

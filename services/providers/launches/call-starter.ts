@@ -47,7 +47,7 @@ export class CallStarter {
   }
 
   async #consider(record: SessionRecord): Promise<void> {
-    const key = sessionKey(record.tenant, record.sessionId);
+    const key = sessionKey(record);
     if (this.#isStopped || !needsCall(record) || this.#begun.has(key) || this.#beginning.has(key)) return;
     const beginning = this.#begin(record, key);
     this.#beginning.set(key, beginning);

@@ -1,9 +1,8 @@
 // Whether a session's telephone call may be made now: once, and only while the session still wants it.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { launches, sessions } from "../../../libs/contracts/buckets.ts";
-import { sessionKey } from "../../../libs/contracts/ids.ts";
-import { type LaunchRecord, launchKey } from "../../../libs/contracts/providers/provider.ts";
-import type { LaunchOrder } from "../drivers/driver.ts";
+import { type AttemptRef, attemptKey, sessionKey } from "../../../libs/contracts/ids.ts";
+import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 
 /** `moved on`: nobody wants it any more. `made before`: an earlier attempt may have had it made. */
 export type CanDial = "yes" | "moved on" | "made before";
@@ -15,18 +14,14 @@ export type CanDial = "yes" | "moved on" | "made before";
  *
  * @throws GreenroomError storage_unavailable
  */
-export async function canDial(
-  bus: Bus,
-  order: Pick<LaunchOrder, "tenant" | "sessionId" | "attempt">,
-): Promise<CanDial> {
-  const { tenant, sessionId, attempt } = order;
-  const record = (await bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
+export async function canDial(bus: Bus, ref: AttemptRef): Promise<CanDial> {
+  const record = (await bus.kv.get(sessions, sessionKey(ref)))?.value;
   if (record === undefined || record.state === "ended") return "moved on";
   // A call by SIP is the session's and bears the first attempt's number, whichever agent waits for it.
   if (record.provider === "sip") return "yes";
-  if (record.attempt !== attempt) return "moved on";
-  for (let earlier = attempt - 1; earlier > 0; earlier--) {
-    const launch = (await bus.kv.get(launches, launchKey(tenant, sessionId, earlier)))?.value;
+  if (record.attempt !== ref.attempt) return "moved on";
+  for (let earlier = ref.attempt - 1; earlier > 0; earlier--) {
+    const launch = (await bus.kv.get(launches, attemptKey({ ...ref, attempt: earlier })))?.value;
     if (launch !== undefined && mayHaveDialed(launch)) return "made before";
   }
   return "yes";

@@ -1,4 +1,5 @@
 // What a look at a launch calls for: a pure decision over what was found now, what was found before, and the record.
+import { agentIdentityOf, attemptRefOf } from "../../../libs/contracts/ids.ts";
 import {
   isExternal,
   type LaunchRecord,
@@ -215,7 +216,7 @@ function arrivals(look: Look): SessionEvent[] {
   const { launch, memory, nowMs, observation, record } = look;
   const place = {
     room: launch.room ?? record.room,
-    identity: launch.identity ?? `agent-${launch.sessionId}-${launch.attempt}`,
+    identity: launch.identity ?? agentIdentityOf(launch),
     warm: "cold" as const,
     tookMs: Math.max(0, Math.round(nowMs - memory.sinceMs)),
   };
@@ -250,10 +251,8 @@ function ofUsers(look: Look): SessionEvent[] {
 
 /** Who speaks: the pseudo-host, or the host whose agent a call was made for. */
 const byHost = ({ launch, record, at }: Look) => ({
-  tenant: launch.tenant,
-  sessionId: launch.sessionId,
+  ...attemptRefOf(launch),
   at,
-  attempt: launch.attempt,
   host: isExternal(launch.provider) ? providerHostOf(launch.provider) : (record.host ?? ""),
   epoch: isExternal(launch.provider) ? PROVIDER_EPOCH : (record.hostEpoch ?? 0),
 });

@@ -3,10 +3,9 @@ import type { Bus } from "../../../libs/bus/bus.ts";
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { isError, messageOf } from "../../../libs/contracts/errors.ts";
 import type { Assign, AssignAnswer, Release, ReleaseAnswer } from "../../../libs/contracts/fleet/host.ts";
-import { sessionKey } from "../../../libs/contracts/ids.ts";
+import { attemptKey, attemptRefOf, sessionKey } from "../../../libs/contracts/ids.ts";
 import {
   type ExternalProvider,
-  launchKey,
   PROVIDER_EPOCH,
   providerHostOf,
 } from "../../../libs/contracts/providers/provider.ts";
@@ -27,16 +26,14 @@ export async function handleAssign(
   provider: ExternalProvider,
   assign: Assign,
 ): Promise<AssignAnswer> {
-  const { tenant, sessionId, attempt } = assign;
+  const { sessionId, attempt } = assign;
   if (assign.epoch !== PROVIDER_EPOCH) return { verdict: "stale", reason: "a provider has one life only" };
   try {
-    const record = (await bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
+    const record = (await bus.kv.get(sessions, sessionKey(assign)))?.value;
     if (record === undefined || !isNamed(record, provider, attempt))
       return { verdict: "stale", reason: "the record doesn't name this attempt" };
     const isNew = await keeper.begin({
-      tenant,
-      sessionId,
-      attempt,
+      ...attemptRefOf(assign),
       provider,
       profile: record.profile,
       room: record.room,
@@ -55,9 +52,9 @@ export async function handleAssign(
 
 export async function handleRelease(
   { clock, keeper }: { clock: Clock; keeper: Pick<LaunchManager, "end"> },
-  { tenant, sessionId, attempt, reason }: Release,
+  release: Release,
 ): Promise<ReleaseAnswer> {
-  const ending = keeper.end(launchKey(tenant, sessionId, attempt), reason);
+  const ending = keeper.end(attemptKey(release), release.reason);
   // Another instance that follows it reads in the record that it is over.
   const released = await Promise.race([ending, sleep(clock, ENDING_MS).then(() => true)]);
   return { released };

@@ -2,7 +2,7 @@
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { launches, sessions } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError, messageOf } from "../../../libs/contracts/errors.ts";
-import { sessionKey } from "../../../libs/contracts/ids.ts";
+import { attemptRefOf, sessionKey } from "../../../libs/contracts/ids.ts";
 import {
   type CallProgress,
   isExternal,
@@ -250,9 +250,7 @@ export class Launch {
     }
     await this.#say({
       type: "agent_ended",
-      tenant: this.#launch.tenant,
-      sessionId: this.#launch.sessionId,
-      attempt: this.#launch.attempt,
+      ...attemptRefOf(this.#launch),
       at: isoNow(clock),
       host: record.host ?? "",
       epoch: record.hostEpoch ?? 0,
@@ -325,7 +323,7 @@ export class Launch {
     const { tenant, sessionId } = this.#launch;
     const seen = view.get(tenant, sessionId)?.record;
     if (seen !== undefined && isNamedBy(seen, this.#launch)) return seen;
-    const read = (await bus.kv.get(sessions, sessionKey(tenant, sessionId)))?.value;
+    const read = (await bus.kv.get(sessions, sessionKey(this.#launch)))?.value;
     return read !== undefined && isNamedBy(read, this.#launch) ? read : undefined;
   }
 
@@ -346,9 +344,7 @@ const isNamedBy = (record: SessionRecord, launch: LaunchRecord): boolean =>
 const readable = (reason: string): string => redactTokens(reason).trim().slice(0, WHY_MAX);
 
 const orderOf = (launch: LaunchRecord, record: SessionRecord): LaunchOrder => ({
-  tenant: launch.tenant,
-  sessionId: launch.sessionId,
-  attempt: launch.attempt,
+  ...attemptRefOf(launch),
   profile: launch.profile,
   room: launch.room ?? record.room,
   user: record.user,

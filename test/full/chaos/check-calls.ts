@@ -24,11 +24,11 @@ export function checkCalls({ evidence: { remains }, lives }: Read): Violation[] 
 
 /** @param over the sessions that ended, by their keys */
 export function wrongCalls(remains: Recorded, over: ReadonlySet<string>): Violation[] {
-  const stored = groupBy(remains.calls, ({ tenant, sessionId }) => sessionKey(tenant, sessionId));
+  const stored = groupBy(remains.calls, ({ tenant, sessionId }) => sessionKey({ tenant, sessionId }));
   const found: Violation[] = [];
   const tell = (what: string, sessionId: string) => found.push({ invariant: 12, what, sessionId });
   for (const wanted of callsOf(remains)) {
-    const key = sessionKey(wanted.tenant, wanted.sessionId);
+    const key = sessionKey(wanted);
     const [call, ...others] = stored.get(key) ?? [];
     stored.delete(key);
     if (call === undefined) tell(`the ended session ${key} has no call record`, wanted.sessionId);
@@ -42,10 +42,10 @@ export function wrongCalls(remains: Recorded, over: ReadonlySet<string>): Violat
 }
 
 function callsOf({ records, reports, launches }: Recorded): CallRecord[] {
-  const reported = groupBy(reports, ({ tenant, sessionId }) => sessionKey(tenant, sessionId));
-  const launched = groupBy(launches, ({ tenant, sessionId }) => sessionKey(tenant, sessionId));
+  const reported = groupBy(reports, ({ tenant, sessionId }) => sessionKey({ tenant, sessionId }));
+  const launched = groupBy(launches, ({ tenant, sessionId }) => sessionKey({ tenant, sessionId }));
   return records.filter(hasEnded).map((record) => {
-    const key = sessionKey(record.tenant, record.sessionId);
+    const key = sessionKey(record);
     const served = readyAttempts(record);
     return buildCall(
       record,

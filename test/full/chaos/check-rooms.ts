@@ -205,7 +205,7 @@ function checkSlotsEnd({ evidence, lives }: Read): Violation[] {
   const dues = new Map<string, RunMs | undefined>();
   const found = new Map<string, Violation>();
   for (const { atMs, host, slot, job } of slotsIn(evidence)) {
-    const life = byKey.get(sessionKey(slot.tenant ?? "", slot.sessionId));
+    const life = byKey.get(sessionKey({ tenant: slot.tenant ?? "", sessionId: slot.sessionId }));
     if (life === undefined) continue;
     const overAtMs = attemptOverAtMs(life, slot.attempt ?? 0);
     if (!dues.has(job)) dues.set(job, goneByMs(evidence, overAtMs));

@@ -27,7 +27,7 @@ const isAccepted = (asked: Asked): asked is Asked & { sessionId: string } => ask
 function checkAccepted({ evidence, lives }: Read): Violation[] {
   const known = new Map(lives.map((life) => [life.key, life]));
   const asked = evidence.asked.filter(isAccepted);
-  const never = [...groupBy(asked, ({ tenant, sessionId }) => sessionKey(tenant, sessionId))].flatMap(
+  const never = [...groupBy(asked, ({ tenant, sessionId }) => sessionKey({ tenant, sessionId }))].flatMap(
     ([key, asks]): Violation[] => {
       if ((known.get(key)?.revisions.length ?? 0) > 0) return [];
       const [first] = asks;
@@ -173,15 +173,15 @@ function checkLeaks({ evidence, lives }: Read): Violation[] {
   const toldTo = new Map<string, Set<string>>();
   for (const { canary, tenant, sessionId } of secrets)
     if (sessionId !== undefined)
-      toldTo.set(canary, (toldTo.get(canary) ?? new Set()).add(sessionKey(tenant, sessionId)));
+      toldTo.set(canary, (toldTo.get(canary) ?? new Set()).add(sessionKey({ tenant, sessionId })));
   const kept = lives.flatMap((life) => {
     const last = life.revisions.at(-1)?.record;
     if (last === undefined) return [];
     const found: Violation[] = [];
-    if (life.key !== sessionKey(last.tenant, last.sessionId))
+    if (life.key !== sessionKey(last))
       found.push({
         invariant: 11,
-        what: `the record of ${sessionKey(last.tenant, last.sessionId)} stands under ${life.key}`,
+        what: `the record of ${sessionKey(last)} stands under ${life.key}`,
         sessionId: life.id,
       });
     const text = JSON.stringify(last);

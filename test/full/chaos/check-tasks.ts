@@ -87,20 +87,21 @@ function checkDialled({ remains }: TaskEvidence): Violation[] {
 
 const namesOf = ({ tenant, taskId: id, attempts }: TaskRecord) =>
   attempts.map(
-    ({ sessionId }) => [callNameOf(tenant, sessionId), { task: sessionKey(tenant, id), sessionId }] as const,
+    ({ sessionId }) =>
+      [callNameOf(tenant, sessionId), { task: sessionKey({ tenant, sessionId: id }), sessionId }] as const,
   );
 
 /** 9: what a provider was asked for is over, or nobody can tell any more. */
 const checkLaunches = ({ remains }: TaskEvidence): Violation[] => {
   const ended = new Set(
     remains.records.flatMap(({ tenant, sessionId: id, state }) =>
-      state === "ended" ? [sessionKey(tenant, id)] : [],
+      state === "ended" ? [sessionKey({ tenant, sessionId: id })] : [],
     ),
   );
   return remains.launches
     .filter(
       ({ tenant, sessionId, state }) =>
-        state !== "over" && state !== "unknown" && ended.has(sessionKey(tenant, sessionId)),
+        state !== "over" && state !== "unknown" && ended.has(sessionKey({ tenant, sessionId })),
     )
     .map(({ sessionId, attempt, state }) => ({
       invariant: 9,

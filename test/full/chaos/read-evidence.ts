@@ -49,7 +49,7 @@ export function readEvidence(evidence: Evidence): Read {
   const written = groupBy(evidence.written, ({ key }) => key);
   const said = groupBy(
     evidence.said.filter((each) => !isUnreadable(each)),
-    ({ event }) => sessionKey(event?.tenant ?? "", event?.sessionId ?? ""),
+    ({ event }) => sessionKey({ tenant: event?.tenant ?? "", sessionId: event?.sessionId ?? "" }),
   );
   const keys = [...new Set([...written.keys(), ...said.keys()])];
   const lives = keys.map((key) => lifeOf(key, written.get(key) ?? [], said.get(key) ?? []));

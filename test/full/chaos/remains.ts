@@ -85,9 +85,11 @@ export function whatIsLeft(remains: Remains): string[] {
 }
 
 function unrecorded({ records, calls: recorded }: Remains): string[] {
-  const known = new Set(recorded.map(({ tenant, sessionId }) => sessionKey(tenant, sessionId)));
+  const known = new Set(recorded.map(({ tenant, sessionId }) => sessionKey({ tenant, sessionId })));
   const ended = records.filter(({ state }) => state === "ended");
-  return ended.flatMap(({ tenant, sessionId: id }) => (known.has(sessionKey(tenant, id)) ? [] : [id]));
+  return ended.flatMap(({ tenant, sessionId: id }) =>
+    known.has(sessionKey({ tenant, sessionId: id })) ? [] : [id],
+  );
 }
 
 async function allCalls(bus: Bus): Promise<CallRecord[]> {

@@ -4,8 +4,8 @@ import { AgentDispatchClient } from "livekit-server-sdk";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Entry, Stop } from "../../../libs/bus/bus.ts";
 import { launches } from "../../../libs/contracts/buckets.ts";
-import { DEFAULT_TENANT } from "../../../libs/contracts/ids.ts";
-import { type LaunchRecord, launchKey, providerHostOf } from "../../../libs/contracts/providers/provider.ts";
+import { attemptKey, DEFAULT_TENANT } from "../../../libs/contracts/ids.ts";
+import { type LaunchRecord, providerHostOf } from "../../../libs/contracts/providers/provider.ts";
 import { assignCommand } from "../../../libs/contracts/streams.ts";
 import { metadataOf } from "../../../services/providers/drivers/livekit.ts";
 import { LiveKitWorker } from "../../kit/servers/livekit-workers.ts";
@@ -60,7 +60,7 @@ async function startWorker(): Promise<LiveKitWorker> {
 }
 
 const launchOf = (sessionId: string, attempt: number): Promise<Entry<LaunchRecord> | undefined> =>
-  scene.bus.kv.get(launches, launchKey(DEFAULT_TENANT, sessionId, attempt));
+  scene.bus.kv.get(launches, attemptKey({ tenant: DEFAULT_TENANT, sessionId, attempt }));
 
 const agentsIn = async (room: string): Promise<string[]> =>
   (await scene.rooms.participants(room)).filter(({ isAgent }) => isAgent).map(({ identity }) => identity);

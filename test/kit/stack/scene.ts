@@ -172,7 +172,10 @@ export class Scene {
 
   /** Every stored revision of a session's record, oldest first. */
   async revisions(id: string): Promise<SessionRecord[]> {
-    const entries = await this.bus.kv.history(sessions, sessionKey(DEFAULT_TENANT, id));
+    const entries = await this.bus.kv.history(
+      sessions,
+      sessionKey({ tenant: DEFAULT_TENANT, sessionId: id }),
+    );
     return entries.map(({ value }) => value);
   }
 

@@ -202,7 +202,7 @@ export function becomeReady(
     host: HOST,
     epoch: EPOCH,
     room: (record.roomIsNamed && record.room) || `standby-${record.sessionId}`,
-    identity: agentIdentityOf(record.sessionId, attempt),
+    identity: agentIdentityOf({ sessionId: record.sessionId, attempt }),
     warm,
     at: at(),
   };
@@ -238,7 +238,10 @@ async function playDispatcher(
       await move(bus, event.sessionId, [event]);
       return "ack";
     }
-    if ((await bus.kv.get(sessions, sessionKey(TENANT, event.sessionId))) !== undefined) return "ack";
+    if (
+      (await bus.kv.get(sessions, sessionKey({ tenant: TENANT, sessionId: event.sessionId }))) !== undefined
+    )
+      return "ack";
     const record = newSession(event, { deadlineMs, maxAttempts });
     await bus.kv.update(sessions, record, 0);
     if (how === "ready") await move(bus, record.sessionId, becomeReady(record));
@@ -250,7 +253,7 @@ async function playDispatcher(
 async function move(bus: Bus, sessionId: string, inputs: SessionInput[]): Promise<void> {
   for (const input of inputs) {
     const { value, revision } = await until<Entry<SessionRecord>>(
-      () => bus.kv.get(sessions, sessionKey(TENANT, sessionId)),
+      () => bus.kv.get(sessions, sessionKey({ tenant: TENANT, sessionId })),
       { what: `${sessionId} has a record` },
     );
     const next = reduceSession(value, input);

@@ -10,12 +10,8 @@ import {
   sessions,
   tasks as tasksBucket,
 } from "../../../libs/contracts/buckets.ts";
-import { sessionKey } from "../../../libs/contracts/ids.ts";
-import {
-  type CallProgress,
-  type LaunchRecord,
-  launchKey,
-} from "../../../libs/contracts/providers/provider.ts";
+import { attemptKey, sessionKey } from "../../../libs/contracts/ids.ts";
+import type { CallProgress, LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import type { EndedReason, Requested, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { sessionEvents, taskEvents, taskRequests } from "../../../libs/contracts/streams.ts";
 import { isActiveTask, type TaskRecord, type TaskRequest } from "../../../libs/contracts/tasks/task.ts";
@@ -205,7 +201,7 @@ class Exchange {
       sessionEvents,
       { durable: "dispatcher", concurrency: 100 },
       async (event) => {
-        const key = sessionKey(event.tenant, event.sessionId);
+        const key = sessionKey(event);
         const found = await this.#bus.kv.get(sessions, key);
         if (event.type === "end_requested") {
           if (found === undefined) return "nak";
@@ -252,7 +248,7 @@ class Exchange {
   }
 
   async #launch(session: SessionRecord, state: LaunchRecord["state"], call?: CallProgress): Promise<void> {
-    const key = launchKey(session.tenant, session.sessionId, 1);
+    const key = attemptKey({ tenant: session.tenant, sessionId: session.sessionId, attempt: 1 });
     const before = await this.#surely(() => this.#bus.kv.get(launches, key));
     const launch: LaunchRecord = {
       v: 1,

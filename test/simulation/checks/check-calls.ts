@@ -70,7 +70,7 @@ function wrongRecords(world: World): Violation[] {
   };
   const over = new Set(
     remains.records.flatMap(({ tenant, sessionId: id, state }) =>
-      state === "ended" ? [sessionKey(tenant, id)] : [],
+      state === "ended" ? [sessionKey({ tenant, sessionId: id })] : [],
     ),
   );
   return [...wrongCalls(remains, over), ...wrongFigures(world)];

@@ -1,8 +1,8 @@
 // What must hold of launches: the intent before the asking, one asking an attempt, a history in order, an end.
 
 import { launches } from "../../../libs/contracts/buckets.ts";
-import { agentIdentityOf } from "../../../libs/contracts/ids.ts";
-import { type LaunchRecord, launchKey } from "../../../libs/contracts/providers/provider.ts";
+import { agentIdentityOf, attemptKey } from "../../../libs/contracts/ids.ts";
+import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import type { SimDispatches } from "../livekit/sim-agent-dispatch.ts";
 import type { MadeFor } from "../livekit/sim-job.ts";
@@ -27,7 +27,7 @@ export interface LaunchWorld {
  * has forgotten as it was restarted, nobody can know of.
  */
 export function checkDispatch(world: LaunchWorld, { tenant, sessionId, attempt }: MadeFor): void {
-  const key = launchKey(tenant, sessionId, attempt);
+  const key = attemptKey({ tenant, sessionId, attempt });
   const name = `${world.trace.nameOf(sessionId)}#${attempt}`;
   world.trace.note("workers", `are asked for an agent of ${name}`);
   world.coverage.count("launches: asked");
@@ -46,7 +46,7 @@ export function checkOver(world: LaunchWorld): void {
     world.server.entries(launches).flatMap(({ key, value }) => (value.state === "over" ? [key] : [])),
   );
   for (const { id, madeFor } of world.dispatches.all()) {
-    if (!over.has(launchKey(madeFor.tenant, madeFor.sessionId, madeFor.attempt))) continue;
+    if (!over.has(attemptKey(madeFor))) continue;
     world.trace.violation(
       9,
       `the dispatch ${id} of ${nameOf(world, madeFor)} is there, and its launch is over`,
@@ -66,7 +66,7 @@ export function checkLaunches(world: LaunchWorld): void {
     for (const launch of revisions) {
       for (const fault of faultsOf(before, launch))
         world.trace.violation("launch", `${nameOf(world, launch)} ${fault} (${key})`);
-      const identity = launch.identity ?? agentIdentityOf(launch.sessionId, launch.attempt);
+      const identity = launch.identity ?? agentIdentityOf(launch);
       if (launch.state === "ready" && !world.facts.hasSaidReady(identity))
         world.trace.violation(8, `${nameOf(world, launch)} is ready, and its agent never said so`);
       if (launch.state !== before?.state) world.coverage.count(`launches: ${launch.state}`);

@@ -40,7 +40,7 @@ export class Conversations {
   }
 
   onKept({ tenant, sessionId, attempt, items }: ConversationRecord): void {
-    const key = sessionKey(tenant, sessionId);
+    const key = sessionKey({ tenant, sessionId });
     const kept = this.#kept.get(key) ?? [];
     kept.push({ attempt, items: items.length, atMs: this.#clock.monotonic() });
     this.#kept.set(key, kept);
@@ -51,7 +51,7 @@ export class Conversations {
   onResumes(host: string, { tenant, sessionId, attempt, resumes }: JobRequest): void {
     const now = this.#clock.monotonic();
     const read = this.#read.get(`${host} ${sessionId}`);
-    const before = (this.#kept.get(sessionKey(tenant, sessionId)) ?? []).filter(
+    const before = (this.#kept.get(sessionKey({ tenant, sessionId })) ?? []).filter(
       (kept) => kept.attempt < attempt && now - kept.atMs > ON_ITS_WAY_MS,
     );
     // An answer may come late, so an older attempt's may be heard of after a newer one's.

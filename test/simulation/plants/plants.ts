@@ -98,7 +98,7 @@ const firstPlants: readonly Plant[] = [
             bus.core.serve(command, host, (question) => {
               const { tenant = "", sessionId = "", attempt = 0, epoch = 0 } = question as Partial<Assign>;
               if (command.name === assignCommand.name)
-                told.set(sessionKey(tenant, sessionId), { host, attempt, hostEpoch: epoch });
+                told.set(sessionKey({ tenant, sessionId }), { host, attempt, hostEpoch: epoch });
               return answer(question);
             }),
         },

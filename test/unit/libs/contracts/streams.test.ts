@@ -168,11 +168,11 @@ describe("names", () => {
   });
 
   test("rooms, keys and identities are told apart by session and attempt", () => {
-    expect([roomOf("s"), sessionKey("t", "s"), agentIdentityOf("s", 2)]).toEqual([
-      "session-s",
-      "t.s",
-      "agent-s-2",
-    ]);
+    expect([
+      roomOf("s"),
+      sessionKey({ tenant: "t", sessionId: "s" }),
+      agentIdentityOf({ sessionId: "s", attempt: 2 }),
+    ]).toEqual(["session-s", "t.s", "agent-s-2"]);
     expect(roomOf("s").startsWith(STANDBY_PREFIX)).toBe(false);
   });
 

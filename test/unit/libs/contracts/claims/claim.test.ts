@@ -121,7 +121,7 @@ describe("a handoff", () => {
 describe("a dispatch", () => {
   const dispatch: ClaimRecord = {
     v: 1,
-    claimId: claimIdOf("h_1", 2),
+    claimId: claimIdOf({ sessionId: "h_1", attempt: 2 }),
     tenant: "acme",
     sessionId: "h_1",
     attempt: 2,
@@ -142,9 +142,14 @@ describe("a dispatch", () => {
   });
 
   it("has an id of its own for each attempt of each session", () => {
-    const ids = [claimIdOf("a", 1), claimIdOf("a", 11), claimIdOf("a-1", 1), claimIdOf("a-1-1", 1)];
+    const ids = [
+      claimIdOf({ sessionId: "a", attempt: 1 }),
+      claimIdOf({ sessionId: "a", attempt: 11 }),
+      claimIdOf({ sessionId: "a-1", attempt: 1 }),
+      claimIdOf({ sessionId: "a-1-1", attempt: 1 }),
+    ];
     expect(new Set(ids).size).toBe(ids.length);
-    expect(ClaimId.safeParse(claimIdOf("x".repeat(64), 100)).success).toBe(true);
+    expect(ClaimId.safeParse(claimIdOf({ sessionId: "x".repeat(64), attempt: 100 })).success).toBe(true);
     expect(SessionId.safeParse("x".repeat(64)).success).toBe(true);
   });
 });

@@ -34,7 +34,9 @@ function keeperScene() {
   /** The dispatcher has saved the session as it is now. */
   const session = async (changed: Partial<SessionRecord> = {}) => {
     const record = aSession("s", { tenant: "t", state: "ready", attempt: 1, ...changed });
-    const before = scene.server.entries(sessions).find(({ key }) => key === sessionKey("t", "s"));
+    const before = scene.server
+      .entries(sessions)
+      .find(({ key }) => key === sessionKey({ tenant: "t", sessionId: "s" }));
     return await scene.outcome(bus.kv.update(sessions, record, before?.revision ?? 0));
   };
   const stored = () => scene.server.entries(conversations).map(({ value }) => value);
@@ -120,8 +122,10 @@ describe("a conversation", () => {
     host.keep(of(), said("a"));
     await clock.advance(100);
     await session({ state: "ended", endedReason: "completed" });
-    const entry = await outcome(bus.kv.get(conversations, sessionKey("t", "s")));
-    await outcome(bus.kv.delete(conversations, sessionKey("t", "s"), entry?.revision ?? 0));
+    const entry = await outcome(bus.kv.get(conversations, sessionKey({ tenant: "t", sessionId: "s" })));
+    await outcome(
+      bus.kv.delete(conversations, sessionKey({ tenant: "t", sessionId: "s" }), entry?.revision ?? 0),
+    );
     host.keep(of(), said("a", "b"));
     await clock.advance(5000);
     expect(stored()).toEqual([]);

@@ -41,19 +41,19 @@ async function offered(options: RigOptions = {}) {
 }
 
 const recordOf = async (sessionId: string) =>
-  (await rig.bus.kv.get(sessions, sessionKey("default", sessionId)))?.value;
+  (await rig.bus.kv.get(sessions, sessionKey({ tenant: "default", sessionId })))?.value;
 
 async function offer(sessionId: string, attempt: number, change: Partial<ClaimRecord> = {}) {
   const dispatch: ClaimRecord = {
     v: 1,
-    claimId: claimIdOf(sessionId, attempt),
+    claimId: claimIdOf({ sessionId, attempt }),
     tenant: "default",
     sessionId,
     attempt,
     provider: "webhook",
     profile: "echo",
     room: `session-${sessionId}`,
-    identity: agentIdentityOf(sessionId, attempt),
+    identity: agentIdentityOf({ sessionId, attempt }),
     traceId: "trace-1",
     state: "offered",
     expiresAt: AT,
@@ -276,7 +276,7 @@ describe("a dispatch", () => {
     expect((await rig.get(`/api/claims/${dispatch.claimId}`, await bearer("r", "other"))).status).toBe(404);
     // Nor is it anywhere else.
     const stored = await rig.bus.kv.history(claims, `default.${dispatch.claimId}`);
-    const record = await rig.bus.kv.history(sessions, sessionKey("default", sessionId));
+    const record = await rig.bus.kv.history(sessions, sessionKey({ tenant: "default", sessionId }));
     const everything = JSON.stringify([stored, record, rig.said(), rig.server.stored(handoffEvents)]);
     expect(everything).not.toContain(claimed.token);
     expect(everything).not.toContain("eyJ");
