@@ -2,7 +2,7 @@
 import os from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type Stack, startStack } from "../kit/stack/stack.ts";
+import { type Json, type Stack, startStack } from "../kit/stack/stack.ts";
 import { until } from "../kit/until.ts";
 import { overRounds, quantile, table } from "./statistics.ts";
 
@@ -84,24 +84,36 @@ async function burst(size: number): Promise<string[]> {
   return [name, overRounds(firsts), overRounds(p95s), overRounds(lasts), ...reference(name)];
 }
 
-/** The growth of one stage process from 1 to 41 warm agents, divided by 40. */
+/** The growth of the profile's processes from 2 to 42 warm agents, divided by 40. */
 async function memoryPerAgent(): Promise<number> {
-  await poolIsFull("idle", 1, 0);
-  const before = await stageMemory("idle", 1);
-  await stack.post("/api/pool/resize", { profile: "idle", size: 41 });
-  await poolIsFull("idle", 41, 0);
-  return ((await stageMemory("idle", 41)) - before) / 40;
+  await poolIsFull("idle", 2, 0);
+  const before = await memoryOf("idle", 2);
+  await stack.post("/api/pool/resize", { profile: "idle", size: 42 });
+  await poolIsFull("idle", 42, 0);
+  const after = await memoryOf("idle", 42);
+  if (after.processes !== before.processes)
+    throw new Error(`the pool grew from ${before.processes} to ${after.processes} processes`);
+  return (after.memoryMb - before.memoryMb) / 40;
 }
 
-async function stageMemory(profile: string, slots: number): Promise<number> {
-  // Pings come each second: two later ones than the last change are sure to have seen it.
+interface ProcessMemory {
+  readonly memoryMb: number;
+  readonly processes: number;
+}
+
+async function memoryOf(profile: string, slots: number): Promise<ProcessMemory> {
+  // Processes report their memory each second: two later reports have seen the last change.
   await new Promise((resolve) => setTimeout(resolve, 3000));
   const { body } = await stack.get("/api/hosts");
-  const stages = body.hosts.flatMap((host: { processes: unknown[] }) => host.processes);
-  const stage = stages.find(
-    (each: { profile: string; slots: unknown[] }) => each.profile === profile && each.slots.length === slots,
-  );
-  return stage.memoryMb;
+  const processes = body.hosts
+    .flatMap((host: Json) => host.processes)
+    .filter((each: Json) => each.profile === profile) as Json[];
+  const present = processes.flatMap((each) => each.slots).length;
+  if (present !== slots) throw new Error(`${profile} has ${present} slots instead of ${slots}`);
+  return {
+    memoryMb: processes.reduce((sum, each) => sum + each.memoryMb, 0),
+    processes: processes.length,
+  };
 }
 
 async function start(profile: string): Promise<Started> {

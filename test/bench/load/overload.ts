@@ -9,6 +9,8 @@ import { type OfferOptions, type Outcome, offer, say } from "./open-load.ts";
 const { values } = parseArgs({
   options: {
     seconds: { type: "string", default: "60" },
+    /** Starts per second that count as sustained; measured first by default. */
+    rate: { type: "string" },
     /** Real rooms; else they are simulated, which leaves the machine to our own services. */
     livekit: { type: "boolean", default: false },
   },
@@ -33,7 +35,7 @@ try {
   await poolIsThere();
   await stack.post("/api/pool/resize", { profile: "quick", size: 20 });
   await settle();
-  const sustained = await findSustained();
+  const sustained = values.rate === undefined ? await findSustained() : Number(values.rate);
   const options: OfferOptions = { ...common, perSecond: 2 * sustained, seconds: Number(values.seconds) };
   console.log(`\nTwice that, ${options.perSecond.toFixed(1)}/s for ${values.seconds} s:`);
   const outcome = await offer(stack, options);

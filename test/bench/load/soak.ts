@@ -22,14 +22,19 @@ const { values } = parseArgs({
     lasts: { type: "string", default: "8" },
     /** Every how many sessions a real participant joins and talks. */
     calls: { type: "string", default: "4" },
+    /** Seconds that streams and ended records are kept: a steady state is reached during the warm-up. */
+    keep: { type: "string", default: "90" },
+    /** Seconds before the first sample that is judged. */
+    "warm-up": { type: "string" },
+    /** Seconds between two samples. */
+    sample: { type: "string", default: "10" },
     out: { type: "string", default: fileURLToPath(new URL("../../../soak-report", import.meta.url)) },
   },
 });
 const MINUTES = Number(values.minutes);
-const SAMPLE_MS = 10_000;
-/** How long streams and ended records are kept, so that a steady state is reached during the warm-up. */
-const KEEP_S = 90;
-const WARM_UP_S = Math.max(KEEP_S + 60, (MINUTES * 60) / 3);
+const SAMPLE_MS = Number(values.sample) * 1000;
+const KEEP_S = Number(values.keep);
+const WARM_UP_S = Number(values["warm-up"] ?? Math.max(KEEP_S + 60, (MINUTES * 60) / 3));
 
 const stack = await startStack({
   agentsDir: fileURLToPath(new URL("../../../agents", import.meta.url)),

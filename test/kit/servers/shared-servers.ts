@@ -17,6 +17,9 @@ interface Server {
 /** LiveKit sends its webhooks to this port on loopback, which the first gateway uses. */
 export type LiveKitWithWebhooks = TestLiveKit & { readonly webhookPort: number };
 
+/** Only a test worker ends its shared servers. A bench would wait for them forever. */
+const isTestWorker = process.env.VITEST !== undefined;
+
 /** A server that is lent to one borrower at a time. A second borrower gets another server, which `stop()` ends. */
 class SharedServer<T extends Server> {
   readonly #start: () => Promise<T>;
@@ -34,7 +37,7 @@ class SharedServer<T extends Server> {
     this.#idle = undefined;
     if (idle !== undefined) return idle;
     const server = await this.#start();
-    if (this.#isStarted) return server;
+    if (this.#isStarted || !isTestWorker) return server;
     this.#isStarted = true;
     const end = server.stop.bind(server);
     server.stop = async () => {

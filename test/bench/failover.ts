@@ -1,4 +1,4 @@
-// `npm run bench:handover`: how long a caller is without an agent when one dies, hangs or is drained.
+// `npm run bench:failover`: how long a caller is without an agent when one dies, hangs or is drained.
 import os from "node:os";
 import { parseArgs } from "node:util";
 import { dispose } from "@livekit/rtc-node";
@@ -11,7 +11,13 @@ import { until } from "../kit/until.ts";
 import { followAttempts } from "./follow-attempts.ts";
 import { ms, quantile, table } from "./statistics.ts";
 
-const { values } = parseArgs({ options: { rounds: { type: "string", default: "20" } } });
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "20" },
+    /** Names of faults, separated by commas; all by default. */
+    faults: { type: "string" },
+  },
+});
 const ROUNDS = Number(values.rounds);
 const PATIENCE_MS = 60_000;
 
@@ -34,6 +40,7 @@ interface Call {
 
 interface Fault {
   readonly name: string;
+  readonly title: string;
   readonly p50: number;
   readonly p95: number;
   strike(call: Call): void;
@@ -48,28 +55,32 @@ const anew = async ({ process: host }: Call): Promise<void> => {
 
 const faults: Fault[] = [
   {
-    name: "kill -9 of the agent's process",
+    name: "process-killed",
+    title: "kill -9 of the agent's process",
     p50: 300,
     p95: 1000,
     strike: ({ slot }) => process.kill(slot.agentProcess.pid, "SIGKILL"),
     repair: async () => {},
   },
   {
-    name: "kill -9 of its whole host",
+    name: "host-killed",
+    title: "kill -9 of its whole host",
     p50: 600,
     p95: 1500,
     strike: ({ process: host }) => killGroup(host.pid, "SIGKILL"),
     repair: anew,
   },
   {
-    name: "SIGSTOP of its whole host",
+    name: "host-stopped",
+    title: "SIGSTOP of its whole host",
     p50: 3000,
     p95: 3000,
     strike: ({ process: host }) => killGroup(host.pid, "SIGSTOP"),
     repair: anew,
   },
   {
-    name: "drain of its host, handed over at once",
+    name: "drain",
+    title: "drain of its host, handed over at once",
     p50: 300,
     p95: 1000,
     strike: ({ slot }) => {
@@ -99,7 +110,7 @@ try {
       "aim",
     ],
   ];
-  for (const fault of faults) {
+  for (const fault of chosen()) {
     const taken: Taken[] = [];
     for (let round = 0; round < ROUNDS; round++) taken.push(await oneRound(fault));
     rows.push(rowOf(fault, taken));
@@ -113,6 +124,16 @@ try {
   await stack.stop();
   removeAgentsDirs();
   await dispose();
+}
+
+function chosen(): Fault[] {
+  const names = values.faults?.split(",") ?? faults.map(({ name }) => name);
+  const unknown = names.filter((name) => !faults.some((fault) => fault.name === name));
+  if (unknown.length > 0)
+    throw new Error(
+      `Unknown fault: ${unknown.join(", ")}. Known: ${faults.map(({ name }) => name).join(", ")}.`,
+    );
+  return faults.filter(({ name }) => names.includes(name));
 }
 
 async function oneRound(fault: Fault): Promise<Taken> {
@@ -173,14 +194,14 @@ async function bothHostsAreWarm(): Promise<void> {
   );
 }
 
-function rowOf({ name, p50, p95 }: Fault, taken: Taken[]): string[] {
+function rowOf({ title, p50, p95 }: Fault, taken: Taken[]): string[] {
   const of = (what: keyof Taken) => taken.map((each) => each[what]);
   const q = (what: keyof Taken, part: number) => ms(quantile(of(what), part));
   const range = `${ms(Math.min(...of("record")))}–${ms(Math.max(...of("record")))}`;
   const isReached = quantile(of("record"), 0.5) <= p50 && quantile(of("record"), 0.95) <= p95;
   const aim = `p50 ≤ ${p50}, p95 ≤ ${p95}: ${isReached ? "reached" : "missed"}`;
   return [
-    name,
+    title,
     q("record", 0.5),
     q("record", 0.95),
     range,
