@@ -1,4 +1,4 @@
-// The documents that are made from the code, as text: contracts, errors and settings.
+// Renders the documents that are generated from the code: contracts, errors and settings.
 import { z } from "zod";
 import { doctorSettings } from "../cli/doctor/config.ts";
 import { localSettings } from "../cli/supervisor/config.ts";
@@ -31,7 +31,7 @@ import { providersSettings } from "../services/providers/config.ts";
 import { tasksSettings } from "../services/tasks/config.ts";
 import { webhooksSettings } from "../services/webhooks/config.ts";
 
-const NOTE = "<!-- Made by `npm run docs` from the code; a test holds it to that. -->\n";
+const NOTE = "<!-- Generated from the code by `npm run docs`. Do not edit. -->\n";
 
 /** Every generated document by its path under docs/. */
 export const documents: Readonly<Record<string, () => string>> = {
@@ -51,25 +51,25 @@ function renderContracts(): string {
   return [
     "# Contracts\n",
     NOTE,
-    "What the services say to each other over NATS. The source is `libs/contracts/`.\n",
+    "The messages and records that services exchange over NATS. The source is `libs/contracts/`.\n",
     "## Streams\n",
     table(
-      ["stream", "subjects", "kept", "at most", "when full"],
+      ["stream", "subjects", "kept for", "limit", "when full"],
       channels.map((channel) => [
         code(channel.stream),
         code(channel.subjects),
         duration(channel.maxAgeMs),
-        bytes(channel.maxBytes) + (channel.maxPerSubject ? `, ${channel.maxPerSubject} a subject` : ""),
-        channel.discard === "refuse" ? "refuses the new" : "forgets the old",
+        bytes(channel.maxBytes) + (channel.maxPerSubject ? `, ${channel.maxPerSubject} per subject` : ""),
+        channel.discard === "refuse" ? "refuses new messages" : "deletes old messages",
       ]),
     ),
     ...channels.flatMap((channel) => [`### ${channel.stream}\n`, fieldsOf(channel.schema)]),
     `### ${code(handoffRequests.subjects)}\n`,
-    "In HANDOFFS, and said by other systems. What it holds besides is ignored.\n",
+    "Stored in HANDOFFS and published by other systems. Other fields are ignored.\n",
     fieldsOf(HandoffRequested),
     "## KV buckets\n",
     table(
-      ["bucket", "revisions kept", "largest value", "at most", "expires"],
+      ["bucket", "revisions", "largest value", "limit", "expires after"],
       buckets.map((bucket) => [
         code(bucket.name),
         String(bucket.history),
@@ -79,14 +79,14 @@ function renderContracts(): string {
       ]),
     ),
     ...buckets.flatMap((bucket) => [`### ${bucket.name}\n`, fieldsOf(bucket.schema)]),
-    "## Announcements\n",
-    "Said once to whoever listens, never stored.\n",
+    "## Transient messages\n",
+    "Published to present subscribers and not stored.\n",
     ...topics.flatMap((topic) => [`### ${code(topic.subject)}\n`, fieldsOf(topic.schema)]),
     "## Commands to a host\n",
     ...commands.flatMap((command) => [
       `### ${code(command.subjectOf("<host>"))}\n`,
-      `Answered within ${command.timeoutMs} ms, or taken for failed.\n`,
-      "Question:\n",
+      `The request fails after ${command.timeoutMs} ms without an answer.\n`,
+      "Request:\n",
       fieldsOf(command.request),
       "Answer:\n",
       fieldsOf(command.answer),
@@ -104,10 +104,10 @@ function renderErrors(): string {
   return [
     "# Errors\n",
     NOTE,
-    "Every failure of the HTTP API has one shape:\n",
+    "Every error of the HTTP API has the same shape:\n",
     '```json\n{ "success": false, "error": { "code": "at_capacity", "message": "…", "retryable": true, "retryAfterMs": 2000, "sessionId": "s_…", "traceId": "…" } }\n```\n',
-    "`message` says what happened and what to do; `retryAfterMs` comes with a `Retry-After` header.\n",
-    table(["code", "HTTP", "worth repeating", "means"], rows),
+    "`message` describes what failed and what to do. An answer with `retryAfterMs` also has a `Retry-After` header.\n",
+    table(["code", "HTTP", "retryable", "meaning"], rows),
   ].join("\n");
 }
 
@@ -118,7 +118,7 @@ function renderSettings(): string {
   const section = (title: string, settings: Settings) => [
     `## ${title}\n`,
     table(
-      ["variable", "default", "says"],
+      ["variable", "default", "meaning"],
       Object.entries(settings).map(([name, each]) => [
         code(name),
         each.default ? code(each.default) : "–",
@@ -129,7 +129,7 @@ function renderSettings(): string {
   return [
     "# Settings\n",
     NOTE,
-    "All settings are environment variables. An unknown `GREENROOM_*` name refuses the start and names the nearest known one.\n",
+    "All settings are environment variables. An unknown `GREENROOM_*` name fails the start, and the error names the nearest known one.\n",
     ...section("Every service", commonSettings),
     ...section("gateway", own(gatewaySettings)),
     ...section("dispatcher", own(dispatcherSettings)),
@@ -164,7 +164,7 @@ function fieldsOf(schema: z.ZodType): string {
   return `${variants.map(variantOf).join("\n")}\n`;
 }
 
-/** One kind of message, a line a field. */
+/** One message type with its fields. */
 function variantOf(schema: JsonSchema): string {
   const fields = Object.entries(schema.properties ?? {});
   if (fields.length === 0) return "- (empty)";

@@ -7,10 +7,10 @@ import { localSettings } from "../supervisor/config.ts";
 export const doctorSettings = {
   ...commonSettings,
   NATS_URL: setting.optionalText(
-    "Where NATS is. Without it, the one that npm start runs from its data directory, or else nats://127.0.0.1:4222.",
+    "Address of NATS. Default: the server that `npm start` runs from its data directory, or else nats://127.0.0.1:4222.",
   ),
   GREENROOM_NATS_MONITOR_URL: setting.optionalText(
-    "The monitoring address (`http` in its configuration) of a NATS node, as http://127.0.0.1:8222: how soon it writes to the disk can only be seen there.",
+    "Monitoring address of a NATS node (`http` in its configuration), for example http://127.0.0.1:8222. The doctor reads `sync_interval` there.",
   ),
   GREENROOM_AGENTS_DIR: agentHostSettings.GREENROOM_AGENTS_DIR,
   GREENROOM_DATA_DIR: localSettings.GREENROOM_DATA_DIR,

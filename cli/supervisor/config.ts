@@ -4,28 +4,33 @@ import { ConfigError, type ConfigOf, readConfig, setting } from "../../libs/runt
 
 export const localSettings = {
   ...commonSettings,
-  NATS_URL: setting.optionalText("A NATS to use. Without it one is started."),
-  LIVEKIT_URL: setting.optionalText("A LiveKit to use, with its key and secret. Without it one is started."),
-  GREENROOM_PORT: setting.integer("The port of the gateway; 0 takes any free one.", 8080, 0, 65_535),
-  GREENROOM_BIND: setting.text("The address that the gateway listens on.", "127.0.0.1"),
-  GREENROOM_DATA_DIR: setting.text("Where NATS keeps its data, and the supervisor its lock.", ".greenroom"),
+  NATS_URL: setting.optionalText("Address of a NATS server to use. By default, `npm start` starts one."),
+  LIVEKIT_URL: setting.optionalText(
+    "Address of a LiveKit server to use, together with its key and secret. By default, `npm start` starts one.",
+  ),
+  GREENROOM_PORT: setting.integer("Port of the gateway; 0 selects any free port.", 8080, 0, 65_535),
+  GREENROOM_BIND: setting.text("Address on which the gateway listens.", "127.0.0.1"),
+  GREENROOM_DATA_DIR: setting.text(
+    "Folder for the data of NATS and the lock of the supervisor.",
+    ".greenroom",
+  ),
   GREENROOM_DRAIN_TIMEOUT_MS: setting.integer(
-    "How long running sessions may go on once it is told to stop.",
+    "Maximum time in ms for which running sessions may continue after a stop signal.",
     5000,
   ),
   GREENROOM_NATS_SYNC: setting.text(
-    "How long acknowledged messages may wait for the disk, as 1s or 100ms; always waits for it each time.",
+    "Maximum time between the acknowledgement of a message and its write to the disk: 1s or 100ms, for example. The value `always` writes before each acknowledgement.",
     "1s",
   ),
   GREENROOM_NATS_SERVER: setting.optionalText(
-    "The nats-server program to run, instead of one that is found.",
+    "Path of the nats-server program. By default, Greenroom finds or installs one.",
   ),
   GREENROOM_LIVEKIT_SERVER: setting.optionalText(
-    "The livekit-server program to run, instead of one that is found.",
+    "Path of the livekit-server program. By default, Greenroom finds or installs one.",
   ),
-  GREENROOM_NO_DOWNLOAD: setting.flag("Never downloads a missing server; `go install` is still tried."),
+  GREENROOM_NO_DOWNLOAD: setting.flag("Disables downloads of missing servers. `go install` is still tried."),
   GREENROOM_RELEASES_URL: setting.text(
-    "Where the servers' releases are downloaded from: GitHub, or a mirror of the same layout.",
+    "Base address for downloads of server releases: GitHub, or a mirror with the same paths.",
     "https://github.com",
   ),
 };

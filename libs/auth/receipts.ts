@@ -8,13 +8,13 @@ import { ConfigError, type ConfigOf, setting } from "../runtime/config.ts";
 
 export const receiptSettings = {
   GREENROOM_RECEIPT_PRIVATE_KEY: setting.secret(
-    "The Ed25519 private key that receipts of deletions are signed with by EdDSA: a PEM, or the path of a file with one. The public key checks them.",
+    "Ed25519 private key that signs receipts of deletions with EdDSA: a PEM, or the path of a file with one.",
   ),
   GREENROOM_RECEIPT_SECRET: setting.secret(
-    "The secret that receipts are signed with by HS256 where there is no such key: 32 bytes at least. Whoever checks them needs it too.",
+    "Secret that signs receipts with HS256 if there is no private key, at least 32 bytes. It is also needed to verify them.",
   ),
   GREENROOM_RECEIPT_PUBLIC_KEY: setting.optionalText(
-    "The public key by which `npm run verify-receipt` checks them; no service needs it.",
+    "Public key with which `npm run verify-receipt` verifies receipts. No service needs it.",
   ),
 };
 export type ReceiptConfig = ConfigOf<typeof receiptSettings>;

@@ -8,12 +8,12 @@ import { type PublicKey, readPublicKeys } from "./public-keys.ts";
 
 export const serviceJwtSettings = {
   CONTROL_PLANE_JWT_SECRET: setting.secret(
-    "The secret that service JWTs are signed with by HS256: 32 bytes at least. Whoever has it can make such tokens.",
+    "Secret for service JWTs that are signed with HS256, at least 32 bytes. Everybody who has it can create such tokens.",
   ),
   CONTROL_PLANE_JWT_PUBLIC_KEYS: setting.optionalText(
-    "The Ed25519 public keys that service JWTs are signed with by EdDSA: a JWKS, one or several PEM blocks, or the path of a file with either.",
+    "Ed25519 public keys for service JWTs that are signed with EdDSA: a JWKS, PEM blocks, or the path of a file with either.",
   ),
-  CONTROL_PLANE_JWT_AUDIENCE: setting.text("What a service JWT must name as its audience.", "greenroom"),
+  CONTROL_PLANE_JWT_AUDIENCE: setting.text("Audience that a service JWT must name.", "greenroom"),
 };
 export type ServiceJwtConfig = ConfigOf<typeof serviceJwtSettings>;
 

@@ -1,4 +1,4 @@
-// The one table of errors: what each code means, whether to try again, and how HTTP says it.
+// The table of error codes: HTTP status, whether a retry makes sense, and the meaning.
 
 interface ErrorKind {
   readonly http: number;
@@ -10,61 +10,65 @@ export const errorTable = {
   invalid_request: {
     http: 400,
     retryable: false,
-    description: "The request is not of the shape that this route takes.",
+    description: "The request does not match the schema of this route.",
   },
   unauthorized: {
     http: 401,
     retryable: false,
-    description: "The caller did not say who it is, or the signature is wrong.",
+    description: "Missing or invalid credentials.",
   },
-  forbidden: { http: 403, retryable: false, description: "The caller may not do this." },
-  not_found: { http: 404, retryable: false, description: "There is nothing by this name." },
-  unknown_profile: { http: 404, retryable: false, description: "No host has an agent file of this name." },
+  forbidden: { http: 403, retryable: false, description: "The credentials do not permit this request." },
+  not_found: { http: 404, retryable: false, description: "No such object." },
+  unknown_profile: { http: 404, retryable: false, description: "No host has an agent file with this name." },
   method_not_allowed: {
     http: 405,
     retryable: false,
-    description: "The route exists, but not with this method.",
+    description: "The route does not support this method.",
   },
-  conflict: { http: 409, retryable: false, description: "The present state does not allow this." },
+  conflict: { http: 409, retryable: false, description: "The request conflicts with the present state." },
   idempotency_conflict: {
     http: 409,
     retryable: false,
-    description: "This Idempotency-Key was used with another request.",
+    description: "The Idempotency-Key was already used with a different request.",
   },
   claim_used: {
     http: 409,
     retryable: false,
-    description: "Somebody has claimed the dispatch; it gives one token.",
+    description: "The claim ticket was already claimed. It is valid once.",
   },
-  claim_expired: { http: 410, retryable: false, description: "Nobody claimed the dispatch in time." },
+  claim_expired: { http: 410, retryable: false, description: "The claim ticket has expired." },
   claim_over: {
     http: 410,
     retryable: false,
-    description: "The session has ended or went on with another attempt: leave its room.",
+    description: "The session has ended or continues with another attempt. Leave the room.",
   },
   payload_too_large: {
     http: 413,
     retryable: false,
-    description: "The body is larger than the gateway takes.",
+    description: "The request body is too large.",
   },
   unsupported_media_type: {
     http: 415,
     retryable: false,
-    description: "Bodies are JSON: send Content-Type: application/json.",
+    description: "The request body must be JSON. Send Content-Type: application/json.",
   },
-  at_capacity: { http: 429, retryable: true, description: "Every agent is busy and the queue is full." },
+  at_capacity: { http: 429, retryable: true, description: "All agents are busy and the wait queue is full." },
   overloaded: {
     http: 429,
     retryable: true,
-    description: "This gateway has as many starts under way as it can take on. Wait as long as it says.",
+    description: "The gateway has too many pending starts or is too slow. Retry after the given time.",
   },
-  rate_limited: { http: 429, retryable: true, description: "This caller sends requests faster than it may." },
-  internal: { http: 500, retryable: true, description: "A bug. The log has its trace." },
-  no_hosts: { http: 503, retryable: true, description: "No agent-host is up." },
+  rate_limited: { http: 429, retryable: true, description: "The client exceeds its rate limit." },
+  internal: {
+    http: 500,
+    retryable: true,
+    description: "Unexpected error. The log contains the trace id and the stack.",
+  },
+  no_hosts: { http: 503, retryable: true, description: "No agent-host is running." },
   profile_unavailable: {
     http: 503,
     retryable: true,
-    description: "The profile is disabled or fails on every host.",
+    description: "The profile is disabled or failed on every host.",
   },
   agent_failed: {
     http: 503,
@@ -74,46 +78,45 @@ export const errorTable = {
   storage_full: {
     http: 503,
     retryable: true,
-    description: "The store takes no new sessions; running ones go on.",
+    description: "The store is almost full. New sessions are refused, and running sessions continue.",
   },
   unreadable_record: {
     http: 500,
     retryable: true,
-    description: "A stored record is of no shape that this version knows. Repair or remove it.",
+    description: "A stored record can't be read by this version. Repair or remove the record.",
   },
   storage_unavailable: { http: 503, retryable: true, description: "NATS did not answer." },
   livekit_unavailable: {
     http: 503,
     retryable: true,
-    description: "LiveKit did not answer, or none is configured.",
+    description: "LiveKit did not answer or is not configured.",
   },
   provider_unavailable: {
     http: 503,
     retryable: true,
-    description:
-      "Who makes the calls or gives the agents did not answer, or gave no answer that can be read.",
+    description: "The provider did not answer, or its answer can't be read.",
   },
-  shutting_down: { http: 503, retryable: true, description: "This gateway is stopping; ask another." },
+  shutting_down: { http: 503, retryable: true, description: "The gateway is stopping. Use another one." },
   ready_timeout: { http: 504, retryable: true, description: "The agent did not become ready in time." },
   no_responders: {
     http: 503,
     retryable: true,
-    description: "Nobody listens on that subject: the process is gone.",
+    description: "No process listens on the subject.",
   },
   timeout: {
     http: 504,
     retryable: true,
-    description: "No answer came in time; it may have been done or not.",
+    description: "No answer in time. The request may or may not have been carried out.",
   },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof errorTable;
 
 /**
- * An operating failure: something outside the code went wrong.
+ * An operating failure: something outside the code failed.
  *
- * `message` says what was being done and what to do about it. Expected outcomes are return values, and bugs
- * are assertions; neither is ever thrown as this.
+ * `message` names what was being done and what to do about the failure. Expected outcomes are return values, and bugs
+ * are assertions. Neither is thrown as a GreenroomError.
  */
 export class GreenroomError extends Error {
   readonly code: ErrorCode;
@@ -131,9 +134,9 @@ export class GreenroomError extends Error {
   }
 }
 
-/** True when `error` is ours and has that code. */
+/** True if `error` is a GreenroomError with that code. */
 export const isError = (error: unknown, code: ErrorCode): boolean =>
   error instanceof GreenroomError && error.code === code;
 
-/** What a person should read of anything that was thrown. */
+/** The message of anything that was thrown. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

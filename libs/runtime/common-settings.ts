@@ -3,30 +3,28 @@ import { type ConfigOf, setting } from "./config.ts";
 import { logLevels } from "./log.ts";
 
 export const commonSettings = {
-  NATS_URL: setting.text("Where NATS is; several servers are separated by commas.", "nats://127.0.0.1:4222"),
-  GREENROOM_TENANT: setting.text("The tenant of everything that this deployment serves.", "default"),
+  NATS_URL: setting.text("Address of NATS. Separate several servers with commas.", "nats://127.0.0.1:4222"),
+  GREENROOM_TENANT: setting.text("Tenant that this deployment serves.", "default"),
   GREENROOM_REPLICAS: setting.numberOf(
-    "Copies of every stream and bucket: 1 on one server, 3 on a cluster. More are made when it is raised; to take some away is left to an operator.",
+    "Number of copies of every stream and bucket: 1 for a single server, 3 for a cluster. A higher value adds copies. A lower value removes none.",
     [1, 3, 5],
     1,
   ),
-  GREENROOM_LOG_LEVEL: setting.choice("What is logged at least.", logLevels, "info"),
+  GREENROOM_LOG_LEVEL: setting.choice("Minimum level of log lines.", logLevels, "info"),
   GREENROOM_METRICS_PORT: setting.integer(
-    "The port on which this process serves GET /metrics for Prometheus; 0: on none. The gateway serves them on its own port besides. Under npm start the first process but the gateways gets this one, and each other the next.",
+    "Port on which this process serves GET /metrics for Prometheus; 0 disables it. The gateway also serves metrics on its own port. With `npm start`, the first process besides the gateways gets this port, and each other process the next one.",
     0,
     0,
     65_535,
   ),
-  GREENROOM_METRICS_BIND: setting.text("The address that those are served on.", "127.0.0.1"),
+  GREENROOM_METRICS_BIND: setting.text("Address on which GREENROOM_METRICS_PORT listens.", "127.0.0.1"),
   LIVEKIT_URL: setting.optionalText(
-    "Where LiveKit is, as ws:// or wss://. Without it no agent can join a room.",
+    "Address of LiveKit: ws:// or wss://. Without it, no agent can join a room.",
   ),
-  LIVEKIT_PUBLIC_URL: setting.optionalText(
-    "The address of LiveKit that clients are given, when it is another one.",
-  ),
-  LIVEKIT_API_KEY: setting.optionalText("The key that room tokens are made with."),
-  LIVEKIT_API_SECRET: setting.secret("The secret of that key."),
-  LIVEKIT_MOCK_MODE: setting.flag("Runs the whole pipeline with simulated rooms, without any LiveKit."),
+  LIVEKIT_PUBLIC_URL: setting.optionalText("Address of LiveKit for clients, if it differs from LIVEKIT_URL."),
+  LIVEKIT_API_KEY: setting.optionalText("API key of LiveKit. Room tokens are created with it."),
+  LIVEKIT_API_SECRET: setting.secret("Secret of LIVEKIT_API_KEY."),
+  LIVEKIT_MOCK_MODE: setting.flag("Simulates rooms, so that everything runs without LiveKit."),
 };
 export type CommonConfig = ConfigOf<typeof commonSettings>;
 

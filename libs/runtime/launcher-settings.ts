@@ -3,6 +3,6 @@ import { setting } from "./config.ts";
 
 export const launcherSettings = {
   AGENT_LAUNCHER_URL: setting.optionalText(
-    "Where the agent runner is asked for agents, as http://runner:4100; `/runtime/agent-sessions/launch` is added where it is missing.",
+    "Address of the agent runner, for example http://runner:4100. Greenroom appends `/runtime/agent-sessions/launch` if it is missing.",
   ),
 };

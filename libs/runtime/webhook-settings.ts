@@ -15,7 +15,7 @@ const allow: Setting<string | undefined> = {
       }
     }),
   description:
-    "Private targets that webhooks may call all the same: host names, addresses and networks, separated by commas, as hooks.internal, 10.2.0.0/16.",
+    "Private host names, addresses and networks that webhooks may call, separated by commas, for example hooks.internal, 10.2.0.0/16.",
   default: undefined,
 };
 

@@ -5,55 +5,60 @@ import { type ConfigOf, setting } from "../../libs/runtime/config.ts";
 export const agentHostSettings = {
   ...commonSettings,
   GREENROOM_AGENTS_DIR: setting.text(
-    "The folder of agent files, each a profile by its file's name.",
+    "Folder of the agent files. The name of a file is the name of its profile.",
     "agents",
   ),
   GREENROOM_HOST_ID: setting.optionalText(
-    "The host's name; by default the machine's name and a random part.",
+    "Name of the host. Default: the name of the machine and a random suffix.",
   ),
   GREENROOM_MAX_AGENTS: setting.integer(
-    "Agents that may be busy on this host at once, of all profiles.",
+    "Maximum number of busy agents on this host, for all profiles together.",
     50,
     1,
     10_000,
   ),
-  GREENROOM_POOL_MIN: setting.integer("Idle agents of a profile whose file says nothing.", 3, 0, 1000),
+  GREENROOM_POOL_MIN: setting.integer(
+    "Number of idle agents for a profile whose file has no `pool`.",
+    3,
+    0,
+    1000,
+  ),
   GREENROOM_PROCESS_MEMORY_MB: setting.integer(
-    "A stage process that grows past this is killed and replaced; past six tenths of it, it takes no new sessions and is replaced once those that run are over.",
+    "Memory limit of an agent process in MB. Above it, the process is killed and replaced. Above 60 % of it, the process accepts no new sessions and is replaced when its last session ends.",
     1500,
     100,
   ),
   GREENROOM_PROCESS_PING_MS: setting.integer(
-    "How often a stage is asked whether it lives; three misses end it.",
+    "Interval in ms between pings of an agent process. After three missed pings the process is killed.",
     600,
     50,
   ),
   GREENROOM_MIN_PROCESSES_PER_PROFILE: setting.integer(
-    "Stage processes that a profile's idle agents are spread over, so that one's death leaves a warm agent in another.",
+    "Number of agent processes that share the idle agents of a profile. With 2, a warm agent is left when one process dies.",
     2,
     1,
     100,
   ),
   GREENROOM_USER_REJOIN_GRACE_MS: setting.integer(
-    "How long after its last user left a session ends.",
+    "Time in ms after which a session ends when its last user has left.",
     10_000,
     0,
   ),
   GREENROOM_RESTORE_CONVERSATION: setting.flag(
-    "Keeps what was said while a session runs, so that the next agent goes on from it; false: nothing is stored.",
+    "Stores the conversation while a session runs, so that the next agent can continue it. With false, no conversation is stored.",
     true,
   ),
   GREENROOM_FAILOVER_MESSAGE: setting.sentence(
-    "What an agent says first that goes on with a conversation; empty: nothing.",
+    "Sentence with which an agent continues a conversation after a failover. Empty: none.",
     "Sorry, I was cut off for a moment.",
   ),
   GREENROOM_DRAIN_TIMEOUT_MS: setting.integer(
-    "How long running sessions may go on after SIGTERM.",
+    "Maximum time in ms for which running sessions may continue after SIGTERM.",
     600_000,
     0,
   ),
   GREENROOM_DRAIN_ON_TIMEOUT: setting.choice(
-    "What becomes of those that are left by then: another host takes over, or they are waited for.",
+    "Treatment of sessions that still run after GREENROOM_DRAIN_TIMEOUT_MS: migrate them to other hosts, or wait for them.",
     ["handover", "wait"],
     "handover",
   ),

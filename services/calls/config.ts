@@ -5,25 +5,25 @@ import { type ConfigOf, setting } from "../../libs/runtime/config.ts";
 export const callsSettings = {
   ...commonSettings,
   GREENROOM_REPORT_WAIT_MS: setting.integer(
-    "How long after a session's end its call record waits for what the agents measured; what comes later is put in later.",
+    "Time in ms for which a call record waits for the agents' measurements after the end of a session. Later measurements are added later.",
     5000,
     0,
     60_000,
   ),
   METRICS_LOOKBACK_DAYS: setting.integer(
-    "How many days after a session's end news of it may still change its call record.",
+    "Number of days after the end of a session in which late events still change its call record.",
     2,
     0,
     30,
   ),
-  KPI_ROLLUP_ENABLED: setting.flag("Keeps the key figures of each day.", true),
+  KPI_ROLLUP_ENABLED: setting.flag("Maintains the key figures of each day.", true),
   KPI_ROLLUP_INTERVAL_MS: setting.integer(
-    "How often the key figures of the days that changed are made again.",
+    "Minimum interval in ms between rebuilds of changed key figures.",
     30_000,
     100,
   ),
   KPI_LOOKBACK_DAYS: setting.integer(
-    "How many days back the key figures are kept up to date, and are looked over each hour; 1 is today alone.",
+    "Number of days for which key figures are updated and checked every hour; 1 is today only.",
     3,
     1,
     400,

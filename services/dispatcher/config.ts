@@ -7,23 +7,31 @@ const MINUTE_MS = 60_000;
 
 export const dispatcherSettings = {
   ...commonSettings,
-  GREENROOM_MAX_ATTEMPTS: setting.integer("How many attempts may fail before a session ends.", 3, 1, 100),
+  GREENROOM_MAX_ATTEMPTS: setting.integer("Number of failed attempts after which a session ends.", 3, 1, 100),
   GREENROOM_QUEUE_DEADLINE_MS: setting.integer(
-    "How long a session may wait for an agent to be free.",
+    "Maximum time in ms for which a session waits for a free agent.",
     MINUTE_MS,
     1,
   ),
-  GREENROOM_JOIN_DEADLINE_MS: setting.integer("How long an agent may take to join the room.", 10_000, 1),
-  GREENROOM_COLD_START_GRACE_MS: setting.integer("What a cold start is granted on top of that.", 20_000, 0),
-  GREENROOM_READY_DEADLINE_MS: setting.integer("How long it may take from joined to ready.", 15_000, 1),
-  GREENROOM_MAX_DURATION_MS: setting.integer("How long a conversation may last.", 240 * MINUTE_MS, 1),
+  GREENROOM_JOIN_DEADLINE_MS: setting.integer(
+    "Maximum time in ms in which an agent must join the room.",
+    10_000,
+    1,
+  ),
+  GREENROOM_COLD_START_GRACE_MS: setting.integer(
+    "Additional time in ms to join the room for a cold agent.",
+    20_000,
+    0,
+  ),
+  GREENROOM_READY_DEADLINE_MS: setting.integer("Maximum time in ms from joined to ready.", 15_000, 1),
+  GREENROOM_MAX_DURATION_MS: setting.integer("Maximum duration of a conversation in ms.", 240 * MINUTE_MS, 1),
   GREENROOM_IDLE_MS: setting.integer(
-    "How long nobody may speak before a session ends as idle.",
+    "Time in ms without speech after which a session ends as idle.",
     30 * MINUTE_MS,
     1,
   ),
   GREENROOM_USER_JOIN_TIMEOUT_MS: setting.integer(
-    "How long a ready agent waits for its user to come.",
+    "Maximum time in ms for which a ready agent waits for its user to join.",
     5 * MINUTE_MS,
     1,
   ),

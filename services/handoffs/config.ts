@@ -10,13 +10,18 @@ export const handoffsSettings = {
   ...commonSettings,
   ...launcherSettings,
   GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_DESCRIPTION, parseProviderRules),
-  INGESTION_ENABLED: setting.flag("Takes handoffs from `runtime.handoff_requested` in.", true),
-  INGESTION_BATCH_SIZE: setting.integer("Handoffs that one instance handles at once.", 25, 1, 1000),
+  INGESTION_ENABLED: setting.flag("Accepts handoffs from `runtime.handoff_requested`.", true),
+  INGESTION_BATCH_SIZE: setting.integer(
+    "Maximum number of handoffs that one instance handles at the same time.",
+    25,
+    1,
+    1000,
+  ),
   INGESTION_POLL_INTERVAL_MS: setting.optionalText(
-    "Ignored, and logged so: handoffs come as soon as they are stored, and nothing is polled.",
+    "Ignored, with a log line. Handoffs are delivered as soon as they are stored, without polling.",
   ),
   LAUNCHER_ENABLED: setting.flag(
-    "Asks the agent runner at AGENT_LAUNCHER_URL for the agents of all handoffs. Without it a handoff gets its agent from its profile's own provider.",
+    "Requests the agents of all handoffs from the agent runner at AGENT_LAUNCHER_URL. If false, a handoff gets its agent from the provider of its profile.",
   ),
 };
 export type HandoffsConfig = ConfigOf<typeof handoffsSettings>;

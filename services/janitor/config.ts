@@ -5,18 +5,18 @@ import { type ConfigOf, setting } from "../../libs/runtime/config.ts";
 export const janitorSettings = {
   ...commonSettings,
   GREENROOM_SWEEP_MS: setting.integer(
-    "How often LiveKit's rooms are compared with the sessions.",
+    "Interval in ms between comparisons of LiveKit's rooms with the sessions.",
     10_000,
     100,
   ),
   GREENROOM_AGENT_PING_TIMEOUT_MS: setting.integer(
-    "How long an agent may take to answer, through LiveKit, whether it lives, once its host is gone.",
+    "Maximum time in ms in which an agent must answer a ping through LiveKit when its host is silent.",
     300,
     50,
     10_000,
   ),
   GREENROOM_SESSION_RETENTION_MS: setting.integer(
-    "How long the record of an ended session is kept: longer than a minute, since a minute's roll-up is made from the records of all sessions that ended in it.",
+    "Time in ms for which the record of an ended session is kept. It must be longer than a minute, because the rollup of a minute is built from the records of all sessions that ended in it.",
     24 * 60 * 60 * 1000,
     70_000,
   ),

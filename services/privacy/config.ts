@@ -8,16 +8,16 @@ export const privacySettings = {
   ...commonSettings,
   ...receiptSettings,
   RETENTION_CLEANUP_ENABLED: setting.flag(
-    "Removes data that is older than RETENTION_DAYS. Off: only the stores' own time limits remove data by age.",
+    "Deletes data that is older than RETENTION_DAYS. If false, only the age limits of the streams and buckets delete data.",
   ),
   RETENTION_CLEANUP_INTERVAL_MS: setting.integer(
-    "How often old data is looked for.",
+    "Interval in ms between searches for old data.",
     24 * 60 * 60 * 1000,
     1000,
   ),
   RETENTION_DAYS: retentionDays,
   GREENROOM_ERASURE_SETTLE_MS: setting.integer(
-    "How long the removal of a tenant's or a user's data waits for late writes before it searches all stores once more. It must be longer than a host may hang, and than key figures take to be rebuilt.",
+    "Time in ms for which the deletion of a tenant's or a user's data waits for late writes before it searches all stores again. It must be longer than a host can hang, and longer than a rebuild of key figures.",
     40_000,
     100,
   ),

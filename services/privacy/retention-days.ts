@@ -43,6 +43,6 @@ export const retentionDays: Setting<RetentionDays> = {
       }
     }) as unknown as z.ZodType<RetentionDays>,
   description:
-    "For how many days calls and whatever else is kept of sessions and tasks stay: a number, and others for some tenants, as `30, acme=7, big=off`. Without it, as long as each store keeps things.",
+    "Number of days for which the data of sessions, calls and tasks is kept. `30, acme=7, big=off` sets other values for some tenants. Default: as long as each store keeps data.",
   default: undefined,
 };

@@ -8,25 +8,30 @@ import { setting } from "../../libs/runtime/config.ts";
 
 export const callSettings = {
   GREENROOM_SIP_TRUNK: setting.optionalText(
-    "LiveKit's id of the outbound SIP trunk that calls go out on, as ST_abc. GREENROOM_PROVIDERS may name a profile's own, as sales=sip:ST_abc.",
+    "LiveKit's id of the outbound SIP trunk for calls, for example ST_abc. GREENROOM_PROVIDERS can name a trunk for one profile: sales=sip:ST_abc.",
   ),
   GREENROOM_SIP_RING_S: setting.integer(
-    "How long a telephone may ring, in seconds. LiveKit's server waits no longer than 80 s for an answer.",
+    "Ring timeout in s. LiveKit's server waits at most 80 s for an answer.",
     45,
     5,
     RING_S_MAX,
   ),
-  GREENROOM_VAPI_URL: setting.text("Where VAPI's API is.", "https://api.vapi.ai"),
+  GREENROOM_VAPI_URL: setting.text("Address of VAPI's API.", "https://api.vapi.ai"),
   GREENROOM_VAPI_KEY: setting.secret(
-    "VAPI's private API key. GREENROOM_PROVIDERS names the assistants, as sales=vapi:<assistant id>.",
+    "Private API key of VAPI. GREENROOM_PROVIDERS names the assistants: sales=vapi:<assistant id>.",
   ),
   GREENROOM_VAPI_NUMBERS: setting.parsed(
-    "VAPI's ids of the numbers that it calls from, as +15550100=<id>, +15550101=<id>; or one id alone. The first is the one of a call that names none.",
+    "VAPI's ids of the calling numbers: +15550100=<id>, +15550101=<id>, or a single id. A call that names no number uses the first one.",
     parseNumbers,
   ),
-  GREENROOM_VAPI_POLL_MS: setting.integer("How often a call is looked at with VAPI.", 2000, 250, 60_000),
+  GREENROOM_VAPI_POLL_MS: setting.integer(
+    "Interval in ms between reads of a call from VAPI.",
+    2000,
+    250,
+    60_000,
+  ),
   GREENROOM_VAPI_ANSWER_MS: setting.integer(
-    "How long VAPI may take to answer. A request for a call that got no answer is looked up, and never made again.",
+    "Maximum time in ms in which VAPI must answer. A call request without an answer is looked up, and never repeated.",
     15_000,
     1000,
     60_000,

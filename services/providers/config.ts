@@ -10,22 +10,22 @@ export const providersSettings = {
   ...commonSettings,
   GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_DESCRIPTION, parseProviderRules),
   GREENROOM_LIVEKIT_DISPATCH_TIMEOUT_MS: setting.integer(
-    "How long LiveKit may take to find a worker for a dispatch, before it is taken back and made again.",
+    "Maximum time in ms in which LiveKit must find a worker for a dispatch. Then the dispatch is canceled and repeated.",
     7000,
     500,
   ),
   GREENROOM_PROVIDER_POLL_MS: setting.integer(
-    "How often an agent that a provider brought is looked after while it serves.",
+    "Interval in ms between checks of an agent that a provider supplied.",
     3000,
     100,
   ),
   GREENROOM_DRAIN_TIMEOUT_MS: setting.integer(
-    "How long telephones may ring on after SIGTERM before they are left to another instance, which can't learn why nobody answered; never longer than they may ring.",
+    "Maximum time in ms for which ringing calls may continue after SIGTERM, at most their ring timeout. Then another instance follows them, which can't learn why a callee does not answer.",
     600_000,
     0,
   ),
   GREENROOM_USER_REJOIN_GRACE_MS: setting.integer(
-    "How long after its last user left a session ends.",
+    "Time in ms after which a session ends when its last user has left.",
     10_000,
     0,
   ),

@@ -7,27 +7,27 @@ import { launchUrlOf } from "./drivers/runner-request.ts";
 export const runnerSettings = {
   ...launcherSettings,
   AGENT_LAUNCHER_SECRET: setting.secret(
-    "What launches are signed with by Standard Webhooks: whsec_ and 24 bytes or more as base64. Two, separated by a comma, while one takes the place of the other.",
+    "Secret that signs launch requests as Standard Webhooks: whsec_ and at least 24 bytes as base64. During a rotation, two secrets separated by a comma.",
   ),
   CONTROL_PLANE_BASE_URL: setting.optionalText(
-    "Where agent runners reach the gateway's API: launches then name the whole address of the claim.",
+    "Address at which agent runners reach the gateway. If set, launch requests contain the full URL of the claim.",
   ),
   CLAIMER_ENABLED: setting.flag(
-    "Has no part here, and `true` is refused: agent runners claim for themselves, at the gateway.",
+    "Not supported: `true` fails the start. Agent runners claim sessions themselves, at the gateway.",
   ),
   GREENROOM_CLAIM_TIMEOUT_MS: setting.integer(
-    "How long a dispatch may stand unclaimed. The session's own deadlines may be over before.",
+    "Maximum time in ms in which a claim ticket must be claimed. The session's own deadlines can be shorter.",
     60_000,
     100,
   ),
   GREENROOM_CLAIM_REPLAY_WINDOW_MS: setting.integer(
-    "How long the same claim is answered again, in case its answer was lost.",
+    "Time in ms in which a repeated claim gets the same answer, in case the first answer was lost.",
     30_000,
     0,
     600_000,
   ),
   GREENROOM_CLAIM_RETENTION_MS: setting.integer(
-    "How long a dispatch is kept once its attempt is over, so that a late claim is told why.",
+    "Time in ms for which a claim ticket is kept after its attempt has ended, so that a late claim gets the reason.",
     600_000,
     1000,
   ),

@@ -12,36 +12,37 @@ export type ProviderLimits = (provider: ProviderName) => number;
 
 const rate: Setting<number> = {
   schema: z.coerce.number().positive().max(1000).default(5) as z.ZodType<number>,
-  description: "Tasks that begin in a second at most, by all instances together; 0.1 is one in 10 s.",
+  description:
+    "Maximum number of tasks that begin per second, for all instances together; 0.1 means one every 10 s.",
   default: "5",
 };
 
 export const tasksSettings = {
   ...commonSettings,
   GREENROOM_TASKS_PER_TENANT: setting.integer(
-    "Tasks of one tenant that may be under way at once.",
+    "Maximum number of running tasks of one tenant.",
     10,
     1,
     CALL_SLOTS_MAX,
   ),
   GREENROOM_TASKS_PER_PROVIDER: setting.parsed<ProviderLimits>(
-    "Tasks of one provider that may be under way at once: a number for each, as 10, and others for some, as 10 sip=30 vapi=5.",
+    "Maximum number of running tasks of one provider. `10 sip=30 vapi=5` means 10 for every provider, except sip and vapi.",
     parseProviderLimits,
     "10",
   ),
   GREENROOM_TASK_RATE: rate,
   GREENROOM_CALLING_HOURS: setting.parsed<CallingHours | undefined>(
-    "When tasks may begin, as Mo-Fr 09:00-20:00 Europe/Berlin, several spans separated by commas. Default: always.",
+    "Hours in which tasks may begin, for example Mo-Fr 09:00-20:00 Europe/Berlin. Separate several spans with commas. Default: always.",
     (text) => (text === "" ? undefined : parseCallingHours(text)),
   ),
   GREENROOM_PROVIDERS: setting.parsed(PROVIDERS_DESCRIPTION, parseProviderRules),
   GREENROOM_TASK_ATTEMPT_MS: setting.integer(
-    "How long one attempt of a task may take, the conversation included.",
+    "Maximum duration in ms of one attempt of a task, including the conversation.",
     15 * 60_000,
     1000,
   ),
   GREENROOM_TASK_PROVIDER: setting.choice(
-    "Who makes the call of a task that names no provider, and whose profile GREENROOM_PROVIDERS doesn't name.",
+    "Provider of a task that names none and whose profile is not in GREENROOM_PROVIDERS.",
     ProviderName.options as [ProviderName, ...ProviderName[]],
     "sip",
   ),

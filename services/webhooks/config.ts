@@ -7,7 +7,7 @@ export const webhooksSettings = {
   ...commonSettings,
   ...webhookSettings,
   GREENROOM_WEBHOOK_TIMEOUT_MS: setting.integer(
-    "How long a webhook may take to be reached and to answer, in ms.",
+    "Maximum time in ms to connect to a webhook endpoint and get its answer.",
     10_000,
     100,
     60_000,

@@ -13,7 +13,7 @@ export type ProviderRules = readonly ProviderRule[];
 
 /** What the setting says of itself in the documents. */
 export const PROVIDERS_DESCRIPTION =
-  "Profiles that others than agent-hosts serve, as support=livekit:support-agent, legacy=webhook: profile=provider, and after a colon the provider's own name for it. A profile may be named with several providers; the first is the one of a start that names none.";
+  "Providers of profiles, for example support=livekit:support-agent, legacy=webhook. The form is profile=provider, optionally with a colon and the provider's own name for the profile. A profile may have several providers; the first one is the default.";
 
 /**
  * Reads GREENROOM_PROVIDERS. White space and an empty text are fine.

@@ -13,7 +13,7 @@ export type InboundRooms = readonly InboundRoom[];
 
 /** What the setting says of itself in the documents. */
 export const INBOUND_ROOMS_DESCRIPTION =
-  "Rooms that others make and that get an agent as soon as a person or a telephone comes into them, as call-=support, help-=assistant: what the room's name begins with, and the profile. For incoming calls by LiveKit SIP, the prefix is its dispatch rule's.";
+  "Rooms that get an agent when somebody joins, for example call-=support, help-=assistant. The form is prefix=profile; the prefix is the beginning of the room's name. For incoming calls through LiveKit SIP, use the prefix of the dispatch rule.";
 
 /**
  * Reads GREENROOM_INBOUND_ROOMS. White space and an empty text are fine.

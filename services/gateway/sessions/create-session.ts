@@ -111,7 +111,7 @@ function refuseOtherWords(sessionId: string, before: string, now: string): void 
   throw new SessionError(
     sessionId,
     "idempotency_conflict",
-    "This Idempotency-Key was used with another request. Repeat that one exactly, or use a new key.",
+    "The Idempotency-Key was already used with a different request. Repeat that request exactly, or use a new key.",
   );
 }
 
