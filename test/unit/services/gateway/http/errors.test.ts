@@ -42,13 +42,13 @@ const nested = `${"[".repeat(10_000)}${"]".repeat(10_000)}`;
 
 describe("a body", () => {
   it.each([
-    ["that is no JSON", "{bad", /not JSON/],
-    ["that ends too early", '{"userId":"a', /not JSON/],
+    ["that is no JSON", "{bad", /not valid JSON/],
+    ["that ends too early", '{"userId":"a', /not valid JSON/],
     ["that is null", "null", /expected object, received null/],
     ["that is a list", "[]", /expected object, received array/],
     ["that is a text", '"x"', /expected object/],
     ["with a field that nobody knows", '{"userID":"a"}', /userID/],
-    ["with a prototype", '{"__proto__":{"a":1}}', /not JSON/],
+    ["with a prototype", '{"__proto__":{"a":1}}', /not valid JSON/],
     ["with a wrong type", '{"userId":5}', /body\.userId.*string/],
     ["with an empty user", '{"userId":""}', /body\.userId.*empty/],
     ["with too long a wait", '{"wait":30001}', /body\.wait.*30000/],
