@@ -63,7 +63,7 @@ const libs = [
   ...layer("libs/domain", [CONTRACTS, packages("xstate"), "^crypto$"]),
   ...layer("libs/runtime", [packages("zod", "pino", "prom-client", "fastest-levenshtein")], NODE_TOO),
   ...layer("libs/auth", [CONTRACTS, RUNTIME, packages("jose")], NODE_TOO),
-  ...layer("libs/bus", [CONTRACTS, RUNTIME, packages("nats")]),
+  ...layer("libs/bus", [CONTRACTS, RUNTIME, packages("nats"), "^async_hooks$"]),
   ...layer("libs/fleet", [CONTRACTS, RUNTIME, folder("libs/bus")]),
   ...layer("libs/livekit", [CONTRACTS, RUNTIME, packages("livekit-server-sdk", "@livekit/protocol")]),
 ];

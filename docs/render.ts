@@ -22,6 +22,7 @@ import { commonSettings } from "../libs/runtime/common-settings.ts";
 import type { Settings } from "../libs/runtime/config.ts";
 import { agentHostSettings } from "../services/agent-host/config.ts";
 import { callsSettings } from "../services/calls/config.ts";
+import { controlSettings } from "../services/control/config.ts";
 import { dispatcherSettings } from "../services/dispatcher/config.ts";
 import { gatewaySettings } from "../services/gateway/config.ts";
 import { handoffsSettings } from "../services/handoffs/config.ts";
@@ -132,8 +133,9 @@ function renderSettings(): string {
     "All settings are environment variables. An unknown `GREENROOM_*` name fails the start, and the error names the nearest known one.\n",
     ...section("Every service", commonSettings),
     ...section("gateway", own(gatewaySettings)),
+    ...section("control", own(controlSettings)),
+    "A control process also takes the settings of its roles, which follow from dispatcher to privacy.\n",
     ...section("dispatcher", own(dispatcherSettings)),
-    ...section("agent-host", own(agentHostSettings)),
     ...section("janitor", own(janitorSettings)),
     ...section("providers", own(providersSettings)),
     ...section("handoffs", own(handoffsSettings)),
@@ -141,6 +143,7 @@ function renderSettings(): string {
     ...section("calls", own(callsSettings)),
     ...section("webhooks", own(webhooksSettings)),
     ...section("privacy", own(privacySettings)),
+    ...section("agent-host", own(agentHostSettings)),
     ...section("`npm start`", own(localSettings)),
     ...section("`npm run doctor`", own(doctorSettings)),
   ].join("\n");

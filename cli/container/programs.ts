@@ -1,5 +1,5 @@
 // What the image can run: each service and the tools of an operator, by the names of the npm scripts.
-import { ServiceName } from "../../libs/contracts/fleet/pool.ts";
+import { processNames, ServiceName } from "../../libs/contracts/fleet/pool.ts";
 import { mainOf } from "../supervisor/fork-service.ts";
 
 /** They have images of their own. */
@@ -17,7 +17,7 @@ const tools = {
 
 /** The file of each, from the top of the repository. */
 export const programs: ReadonlyMap<string, string> = new Map([
-  ...services.map((name) => [name, mainOf(name)] as const),
+  ...processNames.map((name) => [name, mainOf(name)] as const),
   ...Object.entries(tools),
 ]);
 

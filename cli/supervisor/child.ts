@@ -1,8 +1,8 @@
 // One child process that is kept alive: started again when it dies, with growing pauses.
 import type { ChildProcess } from "node:child_process";
 import type { ServiceName } from "../../libs/contracts/fleet/pool.ts";
+import { type BackOff, restartDelay } from "../../libs/runtime/back-off.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import { type BackOff, restartDelay } from "./back-off.ts";
 import { killGroup } from "./guard.ts";
 import type { PidFiles } from "./pid-files.ts";
 

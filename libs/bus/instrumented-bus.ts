@@ -1,4 +1,4 @@
-// A bus that counts and times its traffic.
+// Buses that count and time their traffic, and that report writes to hooks.
 import type { Bucket } from "../contracts/buckets.ts";
 import { GreenroomError } from "../contracts/errors.ts";
 import type { Channel, Command, Topic } from "../contracts/streams.ts";
@@ -6,23 +6,35 @@ import type { Metrics } from "../runtime/metrics.ts";
 import type { Ack, Bus, Core, Delivery, KeyValue, Streams } from "./bus.ts";
 import { overrideBus } from "./override-bus.ts";
 
-/** Called after this process has written something, for metrics of its own. */
+/** Called after a service has written something, for metrics of its own. */
 export interface BusHooks {
   /** @param revision the revision that the value replaced; 0 for a new key */
   updated?(bucket: Bucket<never>, value: unknown, revision: number): void;
   published?(topic: Topic<never>, message: unknown): void;
 }
 
-export function instrumentedBus(bus: Bus, metrics: Metrics, hooks: BusHooks = {}): Bus {
+export function instrumentedBus(bus: Bus, metrics: Metrics): Bus {
   metrics.gauge("greenroom_nats_connected", "1 while the connection to NATS is up.", [], (set) =>
     set(bus.isConnected() ? 1 : 0),
   );
   const consuming = instrumentedHandlers(bus, metrics);
   return overrideBus(bus, {
     streams: { ...instrumentedPublish(bus, metrics), consume: consuming.streams },
-    kv: { ...instrumentedUpdate(bus, metrics, hooks), consume: consuming.kv },
+    kv: { ...instrumentedUpdate(bus, metrics), consume: consuming.kv },
+    core: instrumentedRequest(bus, metrics),
+  });
+}
+
+export function hookedBus(bus: Bus, hooks: BusHooks): Bus {
+  return overrideBus(bus, {
+    kv: {
+      async update<T>(bucket: Bucket<T>, value: T, revision: number) {
+        const updated = await bus.kv.update(bucket, value, revision);
+        if (updated !== undefined) hooks.updated?.(bucket as unknown as Bucket<never>, value, revision);
+        return updated;
+      },
+    },
     core: {
-      ...instrumentedRequest(bus, metrics),
       publishTransient(topic, message) {
         bus.core.publishTransient(topic, message);
         hooks.published?.(topic as unknown as Topic<never>, message);
@@ -51,7 +63,7 @@ function instrumentedPublish(bus: Bus, metrics: Metrics): Pick<Streams, "publish
   };
 }
 
-function instrumentedUpdate(bus: Bus, metrics: Metrics, hooks: BusHooks): Pick<KeyValue, "update"> {
+function instrumentedUpdate(bus: Bus, metrics: Metrics): Pick<KeyValue, "update"> {
   const updates = metrics.counter(
     "greenroom_records_saved_total",
     "Records that this process wrote by compare-and-set, by bucket and by state (for records that have one); outcome is saved, lost_race, or the error's code.",
@@ -63,7 +75,6 @@ function instrumentedUpdate(bus: Bus, metrics: Metrics, hooks: BusHooks): Pick<K
       try {
         const updated = await bus.kv.update(bucket, value, revision);
         updates({ ...labels, outcome: updated === undefined ? "lost_race" : "saved" });
-        if (updated !== undefined) hooks.updated?.(bucket as unknown as Bucket<never>, value, revision);
         return updated;
       } catch (error) {
         updates({ ...labels, outcome: codeOf(error) });

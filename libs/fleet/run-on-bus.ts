@@ -1,10 +1,10 @@
-// How a service runs on the bus: its settings, its connection to NATS, its heartbeat, and its stop in order.
+// Runs a service on the bus: reads its settings, connects it to NATS, sends its heartbeat, and stops it in order.
 import type { Bus } from "../bus/bus.ts";
-import { type BusHooks, instrumentedBus } from "../bus/instrumented-bus.ts";
+import { type BusHooks, hookedBus, instrumentedBus } from "../bus/instrumented-bus.ts";
 import { connectNatsBus } from "../bus/nats/nats-bus.ts";
 import type { ServiceName } from "../contracts/fleet/pool.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
-import { allSettingNames, type commonSettings } from "../runtime/common-settings.ts";
+import { allSettingNames, type CommonConfig, type commonSettings } from "../runtime/common-settings.ts";
 import { type ConfigOf, readConfig, type Settings } from "../runtime/config.ts";
 import { type Running, runService, type ServiceContext } from "../runtime/run-service.ts";
 import { startHeartbeat } from "./heartbeat.ts";
@@ -19,8 +19,8 @@ interface BusServiceContext<S extends Settings> extends ServiceContext {
   connect(hooks?: BusHooks): Promise<Bus>;
 }
 
-interface RunningOnBus extends Running {
-  /** What health shows of it although it runs; called at each heartbeat. */
+export interface RunningOnBus extends Running {
+  /** Returns a problem that health shows although the service runs. Called at each heartbeat. */
   readonly degradedReason?: () => string | undefined;
 }
 
@@ -46,39 +46,55 @@ export async function runOnBus<S extends Settings & typeof commonSettings>(
   service: Service<S>,
 ): Promise<void> {
   await runService(service.name, { stopMs: service.stopMs(process.env) }, async (context) => {
-    const { log, metrics, instance, quit } = context;
+    const { instance } = context;
     const config = readConfig(service.settings, process.env, allSettingNames);
-    const common = config as ConfigOf<typeof commonSettings>;
     let bus: Bus | undefined;
-    const connect = async (hooks?: BusHooks) => {
-      const connected = await connectNatsBus({
-        url: common.NATS_URL,
-        name: instance,
-        replicas: common.GREENROOM_REPLICAS,
-        log,
-        onLost: (error) => quit(`NATS is lost: ${error}`, 1),
-      });
-      bus = instrumentedBus(connected, metrics, hooks);
-      return bus;
+    const connect = async (hooks: BusHooks = {}) => {
+      bus = await connectBus(context, config as unknown as CommonConfig);
+      return hookedBus(bus, hooks);
     };
     const running = await service.start({ ...context, config, clock: systemClock, connect });
     if (bus === undefined) throw new Error(`the ${service.name} never connected to NATS`);
     const open: Bus = bus;
-    const { degradedReason: trouble } = running;
-    const stopBeat = startHeartbeat(open, systemClock, {
+    const { degradedReason } = running;
+    const stopHeartbeat = startHeartbeat(open, systemClock, {
       service: service.name,
       instance,
-      ...(trouble === undefined ? {} : { degradedReason: trouble }),
+      ...(degradedReason === undefined ? {} : { degradedReason }),
     });
     return {
+      health() {
+        const reason = degradedReason?.();
+        const health = {
+          status: "running" as const,
+          restarts: 0,
+          ...(reason === undefined ? {} : { reason }),
+        };
+        return { isConnected: open.isConnected(), roles: { [service.name]: health } };
+      },
       async stop() {
         try {
           await running.stop();
         } finally {
-          stopBeat();
+          stopHeartbeat();
           await open.close();
         }
       },
     };
   });
+}
+
+/** Connects this process to NATS, and measures what goes over the connection. */
+export async function connectBus(
+  { log, metrics, instance, quit }: ServiceContext,
+  config: Pick<CommonConfig, "NATS_URL" | "GREENROOM_REPLICAS">,
+): Promise<Bus> {
+  const bus = await connectNatsBus({
+    url: config.NATS_URL,
+    name: instance,
+    replicas: config.GREENROOM_REPLICAS,
+    log,
+    onLost: (error) => quit(`NATS is lost: ${error}`, 1),
+  });
+  return instrumentedBus(bus, metrics);
 }

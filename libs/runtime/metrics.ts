@@ -1,12 +1,12 @@
-// What a process measures of itself, for Prometheus.
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+// The metrics of one process, for Prometheus.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { Log } from "./log.ts";
 
 type Labels = Readonly<Record<string, string | number>>;
 
-/** Names of metrics begin with greenroom_, but for LiveKit's own where they mean the same. Each is made once. */
+/**
+ * Names of metrics begin with greenroom_, but for LiveKit's own where they mean the same. A name that is declared again
+ * is the same metric.
+ */
 export interface Metrics {
   counter(name: string, help: string, labels?: readonly string[]): (labels?: Labels, by?: number) => void;
   /** @param seconds upper bounds of the buckets */
@@ -16,65 +16,96 @@ export interface Metrics {
     labels?: readonly string[],
     seconds?: readonly number[],
   ): (seconds: number, labels?: Labels) => void;
-  /** @param collect says all values anew whenever somebody asks; what it doesn't say is gone */
+  /**
+   * @param collect sets all values at each scrape; a value that it does not set is gone. The values of several
+   *   collectors are added up
+   * @returns a function that removes the collector
+   */
   gauge(
     name: string,
     help: string,
     labels: readonly string[],
     collect: (set: (value: number, labels?: Labels) => void) => void | Promise<void>,
-  ): void;
+  ): () => void;
   /** Everything in Prometheus's text format. */
   text(): Promise<string>;
   readonly contentType: string;
 }
 
-/** Label values that customers choose; of each the first so many are told apart, the rest is "other". */
+/** The number of values that a label may have. Customers choose these values; later ones count as "other". */
 const CAPPED: Readonly<Record<string, number>> = { profile: 50, tenant: 50 };
 
 /** From a hot agent's few milliseconds to what a telephone call may take. */
 const DEFAULT_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
+type Collect = Parameters<Metrics["gauge"]>[3];
+
+const UP = ["greenroom_up", "1 for each service that runs in this process.", ["service"]] as const;
+
 export function createMetrics(service: string): Metrics {
   const register = new Registry();
   collectDefaultMetrics({ register });
+  const metrics = metricsIn(register);
+  metrics.gauge(...UP, (set) => set(1, { service }));
+  return metrics;
+}
+
+function metricsIn(register: Registry): Metrics {
   const within = capped();
-  new Gauge({
-    name: "greenroom_up",
-    help: "1 for each process that runs, by its service.",
-    labelNames: ["service"],
-    registers: [register],
-  }).set({ service }, 1);
+  const collectors = new Map<string, Set<Collect>>();
+  const once = <M>(name: string, make: () => M): M =>
+    (register.getSingleMetric(name) as M | undefined) ?? make();
   return {
     counter(name, help, labels = []) {
-      const counter = new Counter({ name, help, labelNames: [...labels], registers: [register] });
+      const options = { name, help, labelNames: [...labels], registers: [register] };
+      const counter = once(name, () => new Counter(options));
       return (values = {}, by = 1) => counter.inc(within(values), by);
     },
     histogram(name, help, labels = [], seconds = DEFAULT_SECONDS) {
-      const buckets = [...seconds];
-      const histogram = new Histogram({
-        name,
-        help,
-        labelNames: [...labels],
-        buckets,
-        registers: [register],
-      });
+      const options = { name, help, labelNames: [...labels], buckets: [...seconds], registers: [register] };
+      const histogram = once(name, () => new Histogram(options));
       return (value, values = {}) => histogram.observe(within(values), value);
     },
     gauge(name, help, labels, collect) {
-      new Gauge({
+      const all = collectors.get(name) ?? new Set();
+      collectors.set(name, all);
+      all.add(collect);
+      const options = { name, help, labelNames: [...labels], registers: [register] };
+      once(
         name,
-        help,
-        labelNames: [...labels],
-        registers: [register],
-        async collect() {
-          this.reset();
-          // Two that are "other" are added up.
-          await collect((value, values = {}) => this.inc(within(values), value));
-        },
-      });
+        () =>
+          new Gauge({
+            ...options,
+            async collect() {
+              this.reset();
+              // Two that are "other" are added up.
+              const set = (value: number, values: Labels = {}) => this.inc(within(values), value);
+              for (const each of [...all]) await each(set);
+            },
+          }),
+      );
+      return () => void all.delete(collect);
     },
     text: () => register.metrics(),
     contentType: register.contentType,
+  };
+}
+
+/** Metrics for a part of a process: when the part is closed, its gauges show nothing. */
+export function scopedMetrics(metrics: Metrics): { readonly metrics: Metrics; close(): void } {
+  const removals: (() => void)[] = [];
+  return {
+    metrics: {
+      ...metrics,
+      gauge(...gauge) {
+        const remove = metrics.gauge(...gauge);
+        removals.push(remove);
+        return remove;
+      },
+    },
+    close() {
+      for (const remove of removals.splice(0)) remove();
+    },
   };
 }
 
@@ -91,48 +122,4 @@ function capped(): (labels: Labels) => Record<string, string | number> {
   };
   return (labels) =>
     Object.fromEntries(Object.entries(labels).map(([label, value]) => [label, one(label, String(value))]));
-}
-
-/**
- * Serves /metrics until the process ends. A port that can't be had is logged and no more: what is measured must not
- * keep a process from its work, and Prometheus says that it can't reach it.
- *
- * @returns where, undefined for nowhere
- */
-export async function serveMetrics(
-  metrics: Metrics,
-  { port, bind }: { readonly port: number; readonly bind: string },
-  log: Log,
-): Promise<string | undefined> {
-  const server = createServer((request, response) => {
-    const isAsked = request.method === "GET" && request.url?.split("?")[0] === "/metrics";
-    if (!isAsked) {
-      response.writeHead(404, { "content-type": "text/plain" }).end("There is only GET /metrics here.\n");
-      return;
-    }
-    metrics.text().then(
-      (text) => response.writeHead(200, { "content-type": metrics.contentType }).end(text),
-      (error: unknown) => {
-        log.warn({ error }, "the metrics could not be told");
-        response.writeHead(500, { "content-type": "text/plain" }).end("The log says why.\n");
-      },
-    );
-  });
-  // Nobody waits for it at the end.
-  server.unref();
-  return await new Promise((resolve) => {
-    server.once("error", (error) => {
-      log.error(
-        { error, port },
-        "GREENROOM_METRICS_PORT can't be listened on; there are no metrics of this process",
-      );
-      resolve(undefined);
-    });
-    server.listen(port, bind, () => {
-      const { port: real } = server.address() as AddressInfo;
-      const url = `http://${bind.includes(":") ? `[${bind}]` : bind}:${real}/metrics`;
-      log.info({ url }, "metrics are served");
-      resolve(url);
-    });
-  });
 }

@@ -1,25 +1,37 @@
-// How a process lives: it names itself, starts, beats, and ends in order.
+// The life of a process: its name, its start, its signals, and its end in order.
 import { randomBytes } from "node:crypto";
 import { commonSettings } from "./common-settings.ts";
 import { ConfigError, readConfig } from "./config.ts";
 import { createLog, type Log, logLevels } from "./log.ts";
-import { createMetrics, type Metrics, serveMetrics } from "./metrics.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import { type ProcessHealth, serveStatus } from "./status-server.ts";
 
 /** NATS and LiveKit end with their supervisor too, so there is nothing to finish that would take longer. */
 const ORPHAN_STOP_MS = 3000;
 
 export interface Running {
-  /** Lets work in hand finish, then answers. Called once. */
+  /** Lets work in progress finish, then returns. Called once. */
   stop(): Promise<void>;
+}
+
+interface RunningProcess extends Running {
+  health(): ProcessHealth;
+}
+
+export interface RunOptions {
+  /** How long a stop may take, in ms. */
+  readonly stopMs: number;
+  /** Takes an error that escaped, if it can be ascribed to a part of the process that can be restarted alone. */
+  readonly ascribe?: (error: unknown) => boolean;
 }
 
 export interface ServiceContext {
   readonly log: Log;
-  /** Served where GREENROOM_METRICS_PORT says, once the service runs. */
+  /** Served on GREENROOM_METRICS_PORT once the service runs. */
   readonly metrics: Metrics;
-  /** Tells two processes of one service apart, as in `dispatcher-3f9a`. */
+  /** Unique to this process, for example `dispatcher-3f9a1c`. */
   readonly instance: string;
-  /** Ends the process after an orderly stop, as SIGTERM would; `why` is logged. */
+  /** Ends the process after an orderly stop, like SIGTERM, and logs the reason. */
   readonly quit: (reason: string, exitCode: number) => void;
 }
 
@@ -32,8 +44,8 @@ export interface ServiceContext {
  */
 export async function runService(
   service: string,
-  options: { stopMs: number },
-  start: (context: ServiceContext) => Promise<Running>,
+  options: RunOptions,
+  start: (context: ServiceContext) => Promise<RunningProcess>,
 ): Promise<void> {
   process.title = `greenroom-${service}`;
   const level = logLevels.find((known) => known === process.env.GREENROOM_LOG_LEVEL) ?? "info";
@@ -63,16 +75,19 @@ export async function runService(
   }
   const orphaned = () => quit("the supervisor is gone", 0, Math.min(ORPHAN_STOP_MS, options.stopMs));
   process.on("disconnect", orphaned);
-  // It may have gone while this process was still loading its modules; then nobody says so again.
+  // A supervisor that went away while this process was loading its modules sends no event.
   if (process.connected === false) return orphaned();
+  const { ascribe = () => false } = options;
   process.on("uncaughtException", (error) => {
-    log.fatal({ error }, "a bug; the process ends and is to be started again");
+    if (ascribe(error)) return;
+    log.fatal({ error }, "an error escaped; the process ends and must be started again");
     process.exit(70);
   });
   process.on("unhandledRejection", (error) => {
+    if (ascribe(error)) return;
     log.fatal(
       { error },
-      "a promise failed that nobody waited for; the process ends and is to be started again",
+      "a promise was rejected and not handled; the process ends and must be started again",
     );
     process.exit(70);
   });
@@ -80,8 +95,9 @@ export async function runService(
   try {
     const instance = `${service}-${randomBytes(3).toString("hex")}`;
     const metrics = createMetrics(service);
-    running = await start({ log, metrics, instance, quit });
-    await offerMetrics(metrics, log);
+    const started = await start({ log, metrics, instance, quit });
+    running = started;
+    await offerStatus(metrics, () => started.health(), log);
     log.info({ instance }, "running");
     process.send?.({ type: "running" });
   } catch (error) {
@@ -94,11 +110,11 @@ export async function runService(
   }
 }
 
-async function offerMetrics(metrics: Metrics, log: Log): Promise<void> {
+async function offerStatus(metrics: Metrics, health: () => ProcessHealth, log: Log): Promise<void> {
   const { GREENROOM_METRICS_PORT, GREENROOM_METRICS_BIND } = commonSettings;
   // The service itself has read all settings, so that these can be used too.
   const settings = { GREENROOM_METRICS_PORT, GREENROOM_METRICS_BIND };
   const config = readConfig(settings, process.env, Object.keys(process.env));
   const port = config.GREENROOM_METRICS_PORT;
-  if (port > 0) await serveMetrics(metrics, { port, bind: config.GREENROOM_METRICS_BIND }, log);
+  if (port > 0) await serveStatus({ metrics, health, port, bind: config.GREENROOM_METRICS_BIND }, log);
 }

@@ -1,9 +1,10 @@
 // Hosts that are emptied by an operator, and a deploy of every service: callers keep hearing an agent.
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import type { ProcessName } from "../../libs/contracts/fleet/pool.ts";
 import { type Listener, listenIn } from "../kit/stack/listener.ts";
 import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
-import type { ServiceKind, ServiceProcess } from "../kit/stack/service-process.ts";
+import type { ServiceProcess } from "../kit/stack/service-process.ts";
 import type { Json } from "../kit/stack/stack.ts";
 import { until } from "../kit/until.ts";
 
@@ -134,7 +135,7 @@ test("a rolling restart of every service loses no session and no call, and start
 }, 300_000);
 
 /** As a deploy does: a host's successor is there before it goes, and a gateway's has its address. */
-async function replace(service: ServiceKind, former: ServiceProcess, url: string): Promise<void> {
+async function replace(service: ProcessName, former: ServiceProcess, url: string): Promise<void> {
   if (service === "agent-host") {
     await scene.stack.spawnService(service);
     await until(

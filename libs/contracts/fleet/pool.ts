@@ -35,6 +35,10 @@ export const RoleName = z.enum([
 ]);
 export type RoleName = z.infer<typeof RoleName>;
 
+/** The kinds of processes, but for the servers. A control process runs several roles. */
+export const processNames = ["gateway", "control", "agent-host", ...RoleName.options] as const;
+export type ProcessName = (typeof processNames)[number];
+
 export const ServiceName = z.enum(["gateway", ...RoleName.options, "agent-host", "nats", "livekit"]);
 export type ServiceName = z.infer<typeof ServiceName>;
 

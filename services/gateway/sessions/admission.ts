@@ -1,10 +1,10 @@
 // Whether one more start can be taken on now, by what is really going on: starts under way, lag, and the store.
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { Bus, Stop } from "../../../libs/bus/bus.ts";
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
 import { type Clock, repeat } from "../../../libs/runtime/clock.ts";
+import { startLagMeter } from "../../../libs/runtime/event-loop-lag.ts";
 import type { GatewayConfig } from "../config.ts";
 
 /** What the store keeps back for sessions that there are: a full one takes neither their updates nor their end. */
@@ -49,12 +49,9 @@ export function createAdmission({ bus, clock, config }: AdmissionDeps): Admissio
       }
     },
     async watch() {
-      const delay = monitorEventLoopDelay({ resolution: 10 });
-      delay.enable();
+      const lag = startLagMeter();
       const look = async () => {
-        // The median: one long pause (a collection of garbage, a stopped process) is over when it is seen.
-        lagMs = Math.max(0, delay.percentile(50) / 1e6 - 10);
-        delay.reset();
+        lagMs = lag.read();
         fullness = await fullest(bus);
       };
       await look().catch(() => {});
@@ -62,7 +59,7 @@ export function createAdmission({ bus, clock, config }: AdmissionDeps): Admissio
       const stopLooking = repeat(clock, LOOK_MS, look, () => {});
       return async () => {
         stopLooking();
-        delay.disable();
+        lag.stop();
       };
     },
   };

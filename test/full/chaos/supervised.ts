@@ -2,11 +2,11 @@
 import type { ChildProcess } from "node:child_process";
 import { forkService, serviceMain } from "../../../cli/supervisor/fork-service.ts";
 import { killGroup } from "../../../cli/supervisor/guard.ts";
-import type { ServiceKind } from "../../kit/stack/service-process.ts";
+import type { ProcessName } from "../../../libs/contracts/fleet/pool.ts";
 import { until } from "../../kit/until.ts";
 
 interface Options {
-  readonly service: ServiceKind;
+  readonly service: ProcessName;
   readonly name: string;
   readonly env: NodeJS.ProcessEnv;
   /** How long after its end it is started again, in ms. */
@@ -33,7 +33,7 @@ export class Supervised {
     return this.#options.name;
   }
 
-  get service(): ServiceKind {
+  get service(): ProcessName {
     return this.#options.service;
   }
 

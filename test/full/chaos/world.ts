@@ -5,14 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../../../cli/servers/ports.ts";
 import { membersOfGroups, pidsWithEnvironment } from "../../../cli/supervisor/processes.ts";
-import { RoleName } from "../../../libs/contracts/fleet/pool.ts";
+import { type ProcessName, RoleName } from "../../../libs/contracts/fleet/pool.ts";
 import { DEFAULT_TENANT } from "../../../libs/contracts/ids.ts";
 import { forkRandom, integerBetween } from "../../kit/random.ts";
 import { whyNoLoopDisk } from "../../kit/servers/loop-disk.ts";
 import { type NatsCluster, startNatsCluster } from "../../kit/servers/nats-cluster.ts";
 import { startLiveKit, type TestLiveKit } from "../../kit/servers/servers.ts";
 import { agentsDir, removeAgentsDirs } from "../../kit/stack/agents-dir.ts";
-import type { ServiceKind } from "../../kit/stack/service-process.ts";
 import { until } from "../../kit/until.ts";
 import { makeSmallDisk, type SmallDisk } from "./full-disk.ts";
 import { Links } from "./links.ts";
@@ -22,7 +21,7 @@ import { Supervised } from "./supervised.ts";
 /** Marks every process of the run; inherited, so that the agents' own processes are found too. */
 const MARK = "CHAOS_RUN";
 const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS"];
-const KINDS: readonly ServiceKind[] = ["gateway", "agent-host", ...RoleName.options];
+const KINDS: readonly ProcessName[] = ["gateway", "agent-host", ...RoleName.options];
 const NAMES = KINDS.flatMap((kind) => [`${kind}-1`, `${kind}-2`]);
 /** One more gateway, for another tenant: the rest serves both. */
 const OTHER_GATEWAY = "gateway-3";
@@ -131,7 +130,7 @@ export class World {
   /** Ends everything. @returns what didn't end by itself */
   async stop(): Promise<string[]> {
     const forced: string[] = [];
-    const end = async (...kinds: ServiceKind[]) => {
+    const end = async (...kinds: ProcessName[]) => {
       const ending = this.services.filter(({ service }) => kinds.includes(service));
       await Promise.all(
         ending.map(async (service) => {
@@ -226,7 +225,7 @@ function supervise(
 ): Supervised {
   const random = forkRandom(seed, name);
   const number = Number(name.at(-1));
-  const service = name.slice(0, -2) as ServiceKind;
+  const service = name.slice(0, -2) as ProcessName;
   const links = parts.links.get(name)!;
   return new Supervised({
     service,

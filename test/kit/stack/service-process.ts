@@ -2,28 +2,27 @@
 import type { ChildProcess } from "node:child_process";
 import { forkService, serviceMain } from "../../../cli/supervisor/fork-service.ts";
 import { killGroup } from "../../../cli/supervisor/guard.ts";
-import type { ServiceName } from "../../../libs/contracts/fleet/pool.ts";
+import type { ProcessName } from "../../../libs/contracts/fleet/pool.ts";
 import { until } from "../until.ts";
 
 export type LogLine = Record<string, unknown> & { level?: string; service?: string; msg?: string };
-
-export type ServiceKind = Exclude<ServiceName, "nats" | "livekit">;
 
 const KEPT_LINES = 5000;
 
 export class ServiceProcess {
   readonly name: string;
-  readonly service: ServiceKind;
+  readonly service: ProcessName;
   readonly #child: ChildProcess;
   readonly #closed: Promise<void>;
   readonly #lines: string[] = [];
   #isRunning = false;
   #mustBeKilled = false;
 
-  constructor(service: ServiceKind, name: string, env: NodeJS.ProcessEnv) {
+  /** @param main the file that is run */
+  constructor(service: ProcessName, name: string, env: NodeJS.ProcessEnv, main = serviceMain(service)) {
     this.service = service;
     this.name = name;
-    this.#child = forkService(serviceMain(service), env);
+    this.#child = forkService(main, env);
     this.#closed = new Promise((resolve) => this.#child.once("close", () => resolve()));
     this.#child.on("message", (message) => {
       if ((message as { type?: unknown }).type === "running") this.#isRunning = true;

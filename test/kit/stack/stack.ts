@@ -2,12 +2,12 @@
 import { randomBytes } from "node:crypto";
 import { freePort } from "../../../cli/servers/ports.ts";
 import { membersOfGroups, pidsWithEnvironment } from "../../../cli/supervisor/processes.ts";
-import { RoleName } from "../../../libs/contracts/fleet/pool.ts";
+import { type ProcessName, RoleName } from "../../../libs/contracts/fleet/pool.ts";
 import type { TestLiveKit } from "../servers/servers.ts";
 import { borrowLiveKit, borrowNats } from "../servers/shared-servers.ts";
 import type { TestNats } from "../servers/test-nats.ts";
 import { until } from "../until.ts";
-import { type ServiceKind, ServiceProcess } from "./service-process.ts";
+import { ServiceProcess } from "./service-process.ts";
 
 export interface StackOptions {
   readonly agentsDir?: string;
@@ -55,8 +55,15 @@ export interface Stack {
   child(name: string): ServiceProcess;
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   get(path: string, headers?: Record<string, string>): Promise<Answer>;
-  /** Starts another process of a service and waits until it runs. */
-  spawnService(service: ServiceKind, env?: Readonly<Record<string, string>>): Promise<ServiceProcess>;
+  /**
+   * Starts another process of a service and waits until it runs.
+   * @param main the file to run instead of the service's own
+   */
+  spawnService(
+    service: ProcessName,
+    env?: Readonly<Record<string, string>>,
+    main?: string,
+  ): Promise<ServiceProcess>;
   /** Stops everything. @throws Error if a service had to be killed or left a process behind */
   stop(): Promise<void>;
   /** Running processes of this stack, including their children. */
@@ -141,7 +148,7 @@ class RunningStack implements Stack {
 
   async start(): Promise<void> {
     const { hosts = 1, dispatchers = 1, janitors = 1 } = this.#options;
-    const several = (count: number, service: ServiceKind) =>
+    const several = (count: number, service: ProcessName) =>
       Array.from({ length: count }, () => this.spawnService(service));
     await Promise.all([
       ...this.#ports.map((port) => this.spawnService("gateway", { GREENROOM_PORT: String(port) })),
@@ -167,15 +174,16 @@ class RunningStack implements Stack {
   }
 
   async spawnService(
-    service: ServiceKind,
+    service: ProcessName,
     env: Readonly<Record<string, string>> = {},
+    main?: string,
   ): Promise<ServiceProcess> {
     const number = this.children.filter((child) => child.service === service).length + 1;
     const own: Record<string, string> = {};
     if (service === "agent-host") own.GREENROOM_HOST_ID = `host-${number}`;
     if (service === "gateway" && env.GREENROOM_PORT === undefined)
       own.GREENROOM_PORT = String(await freePort());
-    const child = new ServiceProcess(service, `${service}-${number}`, { ...this.#env, ...own, ...env });
+    const child = new ServiceProcess(service, `${service}-${number}`, { ...this.#env, ...own, ...env }, main);
     this.children.push(child);
     await child.running();
     return child;
@@ -196,14 +204,14 @@ class RunningStack implements Stack {
   async stop(): Promise<void> {
     const stopMs = this.#options.stopMs ?? 15_000;
     const failures: unknown[] = [];
-    const stopAll = async (...services: ServiceKind[]) => {
+    const stopAll = async (...services: ProcessName[]) => {
       const stopping = this.children.filter((child) => services.includes(child.service) && !child.hasEnded);
       for (const result of await Promise.allSettled(stopping.map((child) => child.stop(stopMs)))) {
         if (result.status === "rejected") failures.push(result.reason);
       }
     };
     await stopAll("gateway", "agent-host");
-    await stopAll(...RoleName.options);
+    await stopAll("control", ...RoleName.options);
     // The children of an ended service need a moment to notice its end.
     await until(() => this.leftovers().length === 0, { timeoutMs: 5000, what: "nothing is left" }).catch(
       () => {
@@ -222,7 +230,7 @@ class RunningStack implements Stack {
     return [...new Set([...membersOfGroups(groups), ...pidsWithEnvironment(MARK, this.#mark)])];
   }
 
-  #textOf(service: ServiceKind): string {
+  #textOf(service: ProcessName): string {
     const texts = this.children.filter((child) => child.service === service).map((child) => child.text());
     return texts.join("\n");
   }

@@ -24,6 +24,7 @@ export const runFakeService = (name: string, start: () => Promise<Running>): Pro
     );
     const running = await start();
     return {
+      health: () => ({ isConnected: true, roles: {} }),
       async stop() {
         await running.stop();
         if (isNamed("FAKE_NEVER_STOPS", name)) await new Promise(() => setInterval(() => {}, 1000));

@@ -7,11 +7,11 @@ import { expect, test } from "vitest";
 import { livekitConfig, livekitKey } from "../../../../cli/servers/livekit.ts";
 import { MAX_FILE_STORE_BYTES, natsConfigText } from "../../../../cli/servers/nats.ts";
 import { freePort } from "../../../../cli/servers/ports.ts";
-import { defaultBackOff, restartDelay } from "../../../../cli/supervisor/back-off.ts";
 import { readLocalConfig } from "../../../../cli/supervisor/config.ts";
 import { gatewayPorts } from "../../../../cli/supervisor/gateway-ports.ts";
 import { allBuckets } from "../../../../libs/contracts/buckets.ts";
 import { allChannels } from "../../../../libs/contracts/streams.ts";
+import { defaultBackOff, restartDelay } from "../../../../libs/runtime/back-off.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
 
 test("without any setting there is a NATS and a LiveKit to be started, on loopback", () => {

@@ -6,8 +6,7 @@ import { pools, sessions } from "../../../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
 import { deadLetters, hostChanges, pingCommand, sessionEvents } from "../../../../libs/contracts/streams.ts";
 import { systemClock } from "../../../../libs/runtime/clock.ts";
-import { createLog, silentLog } from "../../../../libs/runtime/log.ts";
-import { createMetrics, type Metrics, serveMetrics } from "../../../../libs/runtime/metrics.ts";
+import { createMetrics, type Metrics, scopedMetrics } from "../../../../libs/runtime/metrics.ts";
 import { measureHost } from "../../../../services/agent-host/host-metrics.ts";
 import { countSessions } from "../../../../services/dispatcher/session-metrics.ts";
 import { isFromHere } from "../../../../services/gateway/http/metrics.ts";
@@ -72,26 +71,17 @@ describe("metrics", () => {
     expect(await linesOf(metrics, "test_now")).toEqual(['test_now{profile="b"} 2']);
   });
 
-  test("are served on a port of their own, and nothing else is", async () => {
-    const url = await serveMetrics(createMetrics("test"), { port: 0, bind: "127.0.0.1" }, silentLog);
-    const answer = await fetch(url ?? "");
-    expect(answer.status).toBe(200);
-    expect(answer.headers.get("content-type")).toContain("text/plain");
-    expect(await answer.text()).toContain('greenroom_up{service="test"} 1');
-    expect((await fetch((url ?? "").replace("/metrics", "/"))).status).toBe(404);
-    expect((await fetch(url ?? "", { method: "POST" })).status).toBe(404);
-  });
-
-  test("that can't have their port say so, and the process goes on", async () => {
-    const url = new URL(
-      (await serveMetrics(createMetrics("a"), { port: 0, bind: "127.0.0.1" }, silentLog)) ?? "",
-    );
-    const lines: string[] = [];
-    const log = createLog("test", "info", { write: (line) => lines.push(line) });
-    expect(
-      await serveMetrics(createMetrics("b"), { port: Number(url.port), bind: "127.0.0.1" }, log),
-    ).toBeUndefined();
-    expect(lines.join()).toContain("GREENROOM_METRICS_PORT");
+  test("add up what several parts of a process measure, until a part is closed", async () => {
+    const metrics = createMetrics("test");
+    const [one, other] = [scopedMetrics(metrics), scopedMetrics(metrics)];
+    for (const part of [one, other]) {
+      part.metrics.gauge("test_now", "Test.", [], (set) => set(1));
+      part.metrics.counter("test_total", "Test.")();
+    }
+    expect(await linesOf(metrics, "test_now")).toEqual(["test_now 2"]);
+    one.close();
+    expect(await linesOf(metrics, "test_now")).toEqual(["test_now 1"]);
+    expect(await linesOf(metrics, "test_total")).toEqual(["test_total 2"]);
   });
 });
 

@@ -1,13 +1,13 @@
-// How long to wait before a process that died is started again.
+// The pauses before a process or a role that died is started again.
 
 export interface BackOff {
   readonly firstMs: number;
   readonly mostMs: number;
-  /** A process that was up for this long is sound: its death starts the count anew. */
+  /** A life of this length counts as sound, so the count of quick deaths starts at 1 again. */
   readonly steadyMs: number;
-  /** So many quick deaths in a row mean that it doesn't work. */
+  /** This many quick deaths in a row count as a failure. */
   readonly patience: number;
-  /** It is still tried then, but seldom: what it lacks may come back. */
+  /** The pause after a failure: whatever is missing may come back. */
   readonly slowMs: number;
 }
 
@@ -19,7 +19,7 @@ export const defaultBackOff: BackOff = {
   slowMs: 15_000,
 };
 
-/** @param quickDeaths how often it died in a row, this time included */
+/** @param quickDeaths the deaths in a row after short lives, this one included */
 export function restartDelay(backOff: BackOff, quickDeaths: number): { delayMs: number; hasFailed: boolean } {
   if (quickDeaths >= backOff.patience) return { delayMs: backOff.slowMs, hasFailed: true };
   const delayMs = Math.min(backOff.mostMs, backOff.firstMs * 2 ** Math.max(0, quickDeaths - 1));

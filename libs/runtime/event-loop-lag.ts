@@ -1,0 +1,26 @@
+// Measures the lag of this process's event loop.
+import { monitorEventLoopDelay } from "node:perf_hooks";
+
+const RESOLUTION_MS = 10;
+
+export interface LagMeter {
+  /**
+   * The median since the last reading, in ms. One long pause (a collection of garbage, a stopped process) is over by
+   * the time it is read, and does not raise the median.
+   */
+  read(): number;
+  stop(): void;
+}
+
+export function startLagMeter(): LagMeter {
+  const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  delay.enable();
+  return {
+    read() {
+      const lagMs = Math.max(0, delay.percentile(50) / 1e6 - RESOLUTION_MS);
+      delay.reset();
+      return lagMs;
+    },
+    stop: () => void delay.disable(),
+  };
+}
