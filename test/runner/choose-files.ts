@@ -12,9 +12,9 @@ export interface Choice {
   readonly left: readonly TestFile[];
 }
 
-/** A machine that is busy takes so many times what was recorded. */
-const SLACK = 1.4;
-/** What a suite takes besides its files: vitest's own start, and its servers. */
+/** A busy machine takes this many times the recorded seconds. */
+export const SLACK = 1.4;
+/** Seconds that vitest and its servers take to start. */
 const START_S = 10;
 
 /** Takes the quickest files first, so that as many as possible run. */

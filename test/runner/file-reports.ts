@@ -1,13 +1,13 @@
-// What a run reports of each test file: vitest appends one line of JSON a file, so a killed run is counted too.
+// Appends one line of JSON for each finished test file, so that the files of a killed run are counted too.
 import { appendFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { relative } from "node:path";
 import type { Reporter, TestModule } from "vitest/node";
 
 export interface FileReport {
-  /** The vitest project, as `system`. */
+  /** The vitest project, e.g. `system`. */
   readonly suite: string;
-  /** From the repository's root, as `test/system/starts.test.ts`. */
+  /** Path from the repository's root, e.g. `test/system/starts.test.ts`. */
   readonly file: string;
   readonly seconds: number;
   readonly passed: number;
@@ -31,7 +31,7 @@ export async function readFileReports(path: string): Promise<FileReport[]> {
     .map((line) => JSON.parse(line) as FileReport);
 }
 
-/** A file that fails outside of its tests, as by an import that is missing, counts as one failed test. */
+/** A file that fails outside its tests, e.g. on a missing import, counts as one failed test. */
 function reportOf(module: TestModule, root: string): FileReport {
   const counts = { passed: 0, failed: 0, skipped: 0, pending: 0 };
   for (const test of module.children.allTests()) counts[test.result().state] += 1;

@@ -1,4 +1,4 @@
-// Which suites there are (each a vitest project), and in which order they run.
+// The suites (each a vitest project) and the order in which they run.
 
 /** One sample of every kind of evidence: `npm test`. */
 export const quickSuites = [
@@ -11,7 +11,7 @@ export const quickSuites = [
   "bench",
 ] as const;
 
-/** What `npm run test:full` runs besides, the slowest and rarest last. */
+/** The further suites of `npm run test:full`, the slowest and rarest last. */
 export const fullSuites = [
   "conformance-full",
   "system-full",
@@ -20,6 +20,9 @@ export const fullSuites = [
   "chaos",
   "cluster",
 ] as const;
+
+/** The suites that `npm run test:full` repeats on Node 24. */
+export const node24Suites = ["unit", "system"] as const;
 
 /** Files of a suite that run at once; the others run one at a time. */
 export const workersOf = (suite: string): number =>

@@ -1,14 +1,14 @@
-// One run of the tests: the suites that are wanted, one group after the other, and the sum of what they showed.
+// Runs the chosen suites one group after the other and adds up their results.
 import { join } from "node:path";
 import { repositoryRoot } from "../../cli/supervisor/fork-service.ts";
 import type { Wanted } from "./arguments.ts";
-import { chooseFiles, type TestFile } from "./choose-files.ts";
+import { chooseFiles, SLACK, type TestFile } from "./choose-files.ts";
 import { type FileReport, readFileReports } from "./file-reports.ts";
 import { runCommand } from "./run-command.ts";
-import { fullSuites, quickSuites } from "./suites.ts";
+import { fullSuites, node24Suites, quickSuites, workersOf } from "./suites.ts";
 import { summaryOf, sumOf, type Tally } from "./tally.ts";
-import { readTimings } from "./timings.ts";
-import { listFiles, vitestCommand } from "./vitest-command.ts";
+import { readTimings, secondsOf } from "./timings.ts";
+import { listFiles, onNode24, vitestCommand } from "./vitest-command.ts";
 
 export interface TestRunOptions {
   readonly env: NodeJS.ProcessEnv;
@@ -19,6 +19,12 @@ export interface TestRunOptions {
 
 /** A suite that is stopped because the time is over ends within this. */
 const STOP_MS = 20_000;
+
+interface VitestOptions {
+  readonly isOnNode24?: boolean;
+  /** When the time is over, what has not run counts as left out, and not as failed. */
+  readonly mayBeCut?: boolean;
+}
 
 export class TestRun {
   readonly #options: TestRunOptions;
@@ -65,9 +71,24 @@ export class TestRun {
     await this.#check("tsc", ["node_modules/.bin/tsc", "--noEmit"]);
     await this.#vitest(quickSuites.join(", "), projectArguments(quickSuites));
     if (!isFull) return;
+    if (!this.#isInterrupted) await this.#runOnNode24();
     for (const suite of fullSuites) if (!this.#isInterrupted) await this.#runSuite(suite);
     console.log(`\nran: ${[quickSuites.join(", "), ...this.#ran].join("; ")}`);
     console.log(`left out: ${this.#left.length === 0 ? "nothing" : this.#left.join("; ")}`);
+  }
+
+  /** Node 24 is the image's version; npm's package `node` brings it. */
+  async #runOnNode24(): Promise<void> {
+    const what = `${node24Suites.join(", ")} on Node 24`;
+    const seconds = (await Promise.all(node24Suites.map((suite) => listFiles(suite, this.#options.env))))
+      .flat()
+      .reduce((sum, { suite, file }) => sum + secondsOf(readTimings(), suite, file) / workersOf(suite), 0);
+    if (seconds * SLACK > this.#msLeft() / 1000) {
+      this.#left.push(what);
+      return;
+    }
+    this.#ran.push(what);
+    await this.#vitest(what, projectArguments(node24Suites), { isOnNode24: true, mayBeCut: true });
   }
 
   /** The files of a suite that still fit. */
@@ -78,7 +99,7 @@ export class TestRun {
     if (left.length > 0) this.#left.push(`${suite}: ${namesOf(left)}`);
     if (run.length === 0) return;
     this.#ran.push(left.length === 0 ? suite : `${suite}: ${namesOf(run)}`);
-    await this.#vitest(suite, ["--project", suite, ...run.map(({ file }) => file)]);
+    await this.#vitest(suite, ["--project", suite, ...run.map(({ file }) => file)], { mayBeCut: true });
   }
 
   async #check(name: string, [program = "", ...args]: readonly string[]): Promise<void> {
@@ -88,10 +109,15 @@ export class TestRun {
     if (!isGood) this.#failures.push(name);
   }
 
-  async #vitest(what: string, args: readonly string[]): Promise<void> {
+  async #vitest(
+    what: string,
+    args: readonly string[],
+    { isOnNode24 = false, mayBeCut = false }: VitestOptions = {},
+  ): Promise<void> {
     const report = join(this.#options.directory, `report-${this.#tallies.length}.jsonl`);
     const env = { ...this.#options.env, TEST_FILE_REPORT: report };
-    const [program, ...words] = vitestCommand(["run", ...args]);
+    const command = vitestCommand(["run", ...args]);
+    const [program, ...words] = isOnNode24 ? onNode24(command) : command;
     const began = performance.now();
     const { exitCode, wasStopped } = await runCommand(program, words, {
       env,
@@ -100,12 +126,14 @@ export class TestRun {
       stopMs: STOP_MS,
     });
     const reports = await readFileReports(report);
-    this.reports.push(...reports);
+    if (!isOnNode24) this.reports.push(...reports);
     const tally = sumOf(reports);
-    // What fails outside of every file, or is stopped, is one failure more.
-    const isUncounted = exitCode !== 0 && tally.failed === 0;
+    const isCut = wasStopped && mayBeCut && tally.failed === 0;
+    // An error outside every file, or a stopped suite, counts as one more failure.
+    const isUncounted = exitCode !== 0 && tally.failed === 0 && !isCut;
     this.#tallies.push(isUncounted ? { ...tally, failed: 1 } : tally);
-    if (wasStopped) this.#failures.push(`${what}: stopped, because the time is over`);
+    if (isCut) this.#left.push(`what remained of ${what} when the time was over`);
+    else if (wasStopped) this.#failures.push(`${what}: stopped, because the time is over`);
     else if (exitCode !== 0) this.#failures.push(what);
     console.log(`${what}: ${summaryOf(tally)}, ${((performance.now() - began) / 1000).toFixed(0)} s\n`);
   }

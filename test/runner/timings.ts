@@ -1,13 +1,13 @@
-// How long each test file takes: the committed test/timings.json, in seconds on two quiet cores.
+// Seconds that each test file takes on two quiet cores, in the committed test/timings.json.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { FileReport } from "./file-reports.ts";
 
-/** By suite and file, as `system test/system/starts.test.ts`. */
+/** Seconds by suite and file, e.g. `system test/system/starts.test.ts`. */
 export type Timings = Readonly<Record<string, number>>;
 
 const PATH = fileURLToPath(new URL("../timings.json", import.meta.url));
-/** What a file is taken for that was never recorded. */
+/** Assumed for a file that was never recorded. */
 const UNKNOWN_S = 60;
 
 const keyOf = (suite: string, file: string): string => `${suite} ${file}`;

@@ -1,4 +1,4 @@
-// How vitest is started, and which files it finds in a suite.
+// Builds vitest's command line and lists the files of a suite.
 import { execFile } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
@@ -11,6 +11,17 @@ const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/packa
 export const vitestCommand = (args: readonly string[]): [string, ...string[]] => [
   process.execPath,
   vitest,
+  ...args,
+];
+
+/** The same command on the newest Node 24, which npm installs into its cache. */
+export const onNode24 = ([, ...args]: readonly string[]): [string, ...string[]] => [
+  "npx",
+  "--yes",
+  "--package",
+  "node@24",
+  "--",
+  "node",
   ...args,
 ];
 
