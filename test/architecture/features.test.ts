@@ -84,8 +84,8 @@ describe("the list of features", () => {
   });
 
   it.each(rows)("$capability: shown by a test that there is", ({ shownBy }) => {
-    const tests = [...shownBy.matchAll(/`([a-z/-]+)` "([^"]+)"/g)];
-    expect(tests.map(([whole]) => whole).join(", ")).toBe(shownBy);
+    const tests = [...shownBy.matchAll(/`([a-z/-]+)`: `([^`]+)`/g)];
+    expect(tests.map(([whole]) => whole).join("<br>")).toBe(shownBy);
     for (const [, file = "", title = ""] of tests) {
       const path = `test/${file}.test.ts`;
       expect(existsSync(new URL(path, root)), `${shownBy} names no file of tests`).toBe(true);

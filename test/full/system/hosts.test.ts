@@ -80,7 +80,7 @@ test("hosts share a pool's total, also a new one, and a resize reaches all of th
   expect(pool).toMatchObject({ hosts: 2, target: { min: 3, max: 50 } });
 });
 
-test("a killed stage's session goes on in the same room, and its user stays there", async () => {
+test("continues the session of a killed agent process in the same room, where its user stays", async () => {
   const answer = await scene.start({ profile: "alone" });
   const joined = await visit(answer);
   visitor = joined;

@@ -39,7 +39,7 @@ test("a conversation in which nobody speaks ends as idle", async () => {
 });
 
 test(
-  "the record of a session that ended long ago is removed, and its minute's roll-up stays",
+  "deletes the record of a session that ended long ago, and keeps its minute's rollup",
   async () => {
     await until(async () => (await scene.stack.get(`/api/session/${longGone}`)).status === 404, {
       timeoutMs: REMOVED_WITHIN_MS,

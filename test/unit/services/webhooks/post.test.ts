@@ -187,7 +187,7 @@ describe("a delivery", () => {
       message,
     );
 
-  test("is signed with the former secret too until its time is over", async () => {
+  test("is signed with the previous secret too until that secret expires", async () => {
     const former = `whsec_${Buffer.from("the key of two and thirty before").toString("base64")}`;
     const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
     await deliverTo(`http://127.0.0.1:${port()}/`, { secret: former, until: inMs(60_000) });
