@@ -5,7 +5,7 @@ import { deadLetters } from "../contracts/streams.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { HostView } from "./host-view.ts";
-import type { SeenSession, SessionView } from "./session-view.ts";
+import type { SessionView } from "./session-view.ts";
 
 export interface FleetViews {
   readonly bus: Bus;
@@ -60,12 +60,12 @@ function measureStarts(metrics: Metrics, { sessions }: FleetViews): void {
     ["warmth"],
   );
   const began = new Map<string, number>();
-  sessions.onChange((session: SeenSession | undefined, key) => {
-    if (session === undefined) {
+  sessions.onChange(({ key, seen }) => {
+    if (seen === undefined) {
       began.delete(key);
       return;
     }
-    const { record, seenAtMs } = session;
+    const { record, seenAtMs } = seen;
     const isNew = record.state === "requested" || record.state === "dispatched";
     if (isNew && record.attempt === 1 && !began.has(key) && began.size < UNDER_WAY) began.set(key, seenAtMs);
     if (record.state !== "ready" && record.state !== "ended") return;

@@ -34,8 +34,8 @@ export class WaitQueue {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#stopListening = deps.sessions.onChange((session, key) => this.#follow(session, key));
-    for (const session of deps.sessions.waiting()) this.#follow(session, keyOf(session));
+    this.#stopListening = deps.sessions.onChange(({ key, seen }) => this.#follow(seen, key));
+    for (const session of deps.sessions.waiting()) this.#follow(session, session.key);
     // Announcements may be lost; nobody waits longer than this for the next look.
     this.#stopRepeating = repeat(
       deps.clock,
@@ -96,12 +96,11 @@ export class WaitQueue {
   }
 
   #wake(session: SeenSession): void {
-    const { record, revision } = session;
+    const { key, record, revision } = session;
     const now = this.#deps.clock.monotonic();
-    const mark = `${keyOf(session)}`;
-    const last = this.#wokenAtMs.get(mark);
+    const last = this.#wokenAtMs.get(key);
     if (last !== undefined && now - last < WAKE_AGAIN_MS) return;
-    this.#wokenAtMs.set(mark, now);
+    this.#wokenAtMs.set(key, now);
     this.#deps.bus.streams
       .publish(sessionEvents, {
         type: "retry_requested",
@@ -109,7 +108,7 @@ export class WaitQueue {
         at: isoNow(this.#deps.clock),
       })
       .catch((error: unknown) => {
-        this.#wokenAtMs.delete(mark);
+        this.#wokenAtMs.delete(key);
         this.#deps.log.warn(
           { error, sessionId: record.sessionId, revision },
           "waking a session failed; it is tried again",
@@ -117,5 +116,3 @@ export class WaitQueue {
       });
   }
 }
-
-const keyOf = ({ record }: SeenSession): string => `${record.tenant}.${record.sessionId}`;

@@ -52,8 +52,8 @@ export function deleteConversations(deps: Deps, sessions: SessionView): () => vo
       seen.delete(key);
     }
   };
-  for (const { record } of sessions.all()) follow(record.state, sessionsBucket.keyOf(record));
-  const stopFollowing = sessions.onChange((session, key) => follow(session?.record.state, key));
+  for (const { key, record } of sessions.all()) follow(record.state, key);
+  const stopFollowing = sessions.onChange(({ key, seen }) => follow(seen?.record.state, key));
   return () => {
     isStopped = true;
     stopFollowing();

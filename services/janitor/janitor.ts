@@ -103,8 +103,8 @@ class Janitor {
     this.#sessions = sessions;
     this.#rollUps = new RollupWriter(deps.bus);
     this.#unrecorded = new PurgeGuard(deps);
-    sessions.onChange((session, key) => this.#follow(session?.record, key));
-    for (const { record } of sessions.all()) this.#follow(record, sessionKey(record));
+    sessions.onChange(({ key, seen }) => this.#follow(seen?.record, key));
+    for (const { key, record } of sessions.all()) this.#follow(record, key);
   }
 
   async sayOverdue(): Promise<void> {

@@ -30,8 +30,8 @@ export function createSubscriptions(
   const listeners = new Map<string, Set<SessionListener>>();
   const waits = new Set<() => void>();
   let stopped = false;
-  const stopListening = sessions.onChange((session, key) => {
-    for (const listener of [...(listeners.get(key) ?? [])]) listener(session);
+  const stopListening = sessions.onChange(({ key, seen }) => {
+    for (const listener of [...(listeners.get(key) ?? [])]) listener(seen);
   });
   const follow = (sessionId: string, listener: SessionListener) => {
     const key = sessionKey({ tenant, sessionId });

@@ -35,11 +35,11 @@ export function measureStarts(sessions: SessionView): StartTimes {
     measured.set(profile, present);
     return present;
   };
-  sessions.onChange((session, key) => {
-    if (session === undefined) startedAtMs.delete(key);
-    else take(session, key);
+  sessions.onChange(({ key, seen }) => {
+    if (seen === undefined) startedAtMs.delete(key);
+    else take(seen);
   });
-  const take = ({ record, seenAtMs }: SeenSession, key: string) => {
+  const take = ({ key, record, seenAtMs }: SeenSession) => {
     const isFresh = record.history.length <= 2 && record.state !== "ready" && record.state !== "ended";
     if (isFresh && !startedAtMs.has(key)) startedAtMs.set(key, seenAtMs);
     if (record.state !== "ready" && record.state !== "ended") return;

@@ -28,9 +28,9 @@ export class CallStarter {
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#stopFollowing = deps.sessions.onChange((session, key) => {
-      if (session === undefined || session.record.state === "ended") this.#begun.delete(key);
-      else void this.#consider(session.record);
+    this.#stopFollowing = deps.sessions.onChange(({ key, seen }) => {
+      if (seen === undefined || seen.record.state === "ended") this.#begun.delete(key);
+      else void this.#consider(seen.record);
     });
   }
 

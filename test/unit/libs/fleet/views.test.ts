@@ -125,7 +125,7 @@ describe("the sessions", () => {
     const { clock, bus } = world();
     const view = await watchSessions(bus, clock);
     const told: string[] = [];
-    const leave = view.onChange((session, key) => told.push(`${key} ${session?.record.state}`));
+    const leave = view.onChange(({ key, seen }) => told.push(`${key} ${seen?.record.state}`));
     const first = await save(bus, sessions, aSession("s"));
     await clock.flush();
     const second = await save(bus, sessions, aSession("s", { state: "ended" }), first);

@@ -1,7 +1,7 @@
 // The gateway's pure decisions: profiles, capacity, estimates, pages, origins, ids.
 import { describe, expect, it } from "vitest";
 import type { SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
-import type { SeenSession, SessionView } from "../../../../../libs/fleet/session-view.ts";
+import type { SessionView } from "../../../../../libs/fleet/session-view.ts";
 import { isAllowedOrigin } from "../../../../../services/gateway/http/cors-origins.ts";
 import { livekitSources } from "../../../../../services/gateway/http/page.ts";
 import { canQueue, capacityOnHosts } from "../../../../../services/gateway/sessions/capacity.ts";
@@ -104,7 +104,8 @@ describe("the estimate of a wait", () => {
         history,
         ...more,
       } as unknown as SessionRecord;
-      tell({ record, revision: 1, seenAtMs } as SeenSession, id);
+      const seen = { key: id, record, revision: 1, seenAtMs };
+      tell({ key: id, value: record, revision: 1, seen, before: undefined });
     };
     return { times, see };
   };

@@ -2,7 +2,6 @@
 import { afterEach, describe, expect, it, test } from "vitest";
 import { parseProviderRules } from "../../../../../libs/contracts/providers/provider-rules.ts";
 import { serviceHeartbeats } from "../../../../../libs/contracts/streams.ts";
-import type { SeenSession } from "../../../../../libs/fleet/session-view.ts";
 import { canQueue, capacityFor } from "../../../../../services/gateway/sessions/capacity.ts";
 import { resolveProvider } from "../../../../../services/gateway/sessions/resolve-provider.ts";
 import { aSession } from "../../../../kit/fixtures/sessions.ts";
@@ -77,7 +76,7 @@ describe("a provider's capacity", () => {
   const waiting = (...records: ReturnType<typeof aSession>[]) => ({
     hosts: { all: () => hosts },
     sessions: {
-      waiting: () => records.map((record) => ({ record, revision: 1, seenAtMs: 0 }) as SeenSession),
+      waiting: () => records.map((record) => ({ key: record.sessionId, record, revision: 1, seenAtMs: 0 })),
     },
   });
   const external = { profile: "support", provider: "livekit" } as const;
