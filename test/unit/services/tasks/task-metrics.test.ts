@@ -35,14 +35,20 @@ test("a task is counted when it begins, at each of its attempts, and once when i
 
 test("those that have not ended are told by their state, as they stand when somebody asks", async () => {
   const metrics = createMetrics("tasks");
-  const seen = (record: TaskRecord): SeenTask => ({ record, revision: 1, seenAtMs: 0, attemptSeenAtMs: 0 });
+  const seen = (record: TaskRecord): SeenTask => ({
+    key: "",
+    record,
+    revision: 1,
+    seenAtMs: 0,
+    attemptSeenAtMs: 0,
+  });
   const queued = [aTask("a"), aTask("b")];
   const active = [reduceTask(aTask("c"), slotGranted(aTask("c")))];
   measureTasks(metrics, {
     get: () => undefined,
     queued: () => queued.map(seen),
     active: () => active.map(seen),
-    onChange: () => {},
+    onChange: () => () => {},
     stop: async () => {},
   });
   expect(await metrics.text()).toContain(`greenroom_tasks{${labels},state="queued"} 2`);
