@@ -1,18 +1,13 @@
-// The jobs by which data are removed: one instance carries each out, and another when that one is gone.
-
+// The deletion jobs: one instance executes each, and another takes it over when that one is dead.
 import type { ReceiptSigner } from "../../libs/auth/receipts.ts";
+import { type Seen, watchBucket } from "../../libs/bus/bucket-view.ts";
 import type { Stop } from "../../libs/bus/bus.ts";
+import { Lease, mayAcquire } from "../../libs/bus/lease.ts";
 import { deletionJobs } from "../../libs/contracts/buckets.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
-import {
-  type DeletionJob,
-  type DeletionReceipt,
-  deletionJobKey,
-  isOver,
-} from "../../libs/contracts/privacy/deletion.ts";
+import { type DeletionJob, type DeletionReceipt, isOver } from "../../libs/contracts/privacy/deletion.ts";
 import { isoNow, repeat } from "../../libs/runtime/clock.ts";
-import { createKeyedQueue } from "../../libs/runtime/keyed-queue.ts";
-import { type HeldJob, type RunDeletionDeps, runDeletion } from "./run-deletion.ts";
+import { change, type RunDeletionDeps, runDeletion } from "./run-deletion.ts";
 
 export interface DeletionJobsDeps extends RunDeletionDeps {
   readonly instance: string;
@@ -21,109 +16,98 @@ export interface DeletionJobsDeps extends RunDeletionDeps {
 }
 
 const TICK_MS = 1000;
-/** Its holder writes it so often at least, by which others see that it lives. */
-const BEAT_MS = 5000;
-/** A job that stood unchanged for longer was left by who held it. */
-const TAKE_OVER_MS = 20_000;
+/** The owner writes a job at least this often, which shows others that it is alive. */
+const HEARTBEAT_MS = 5000;
+/** The owner of a job that has not changed for this long is dead. */
+const DEAD_AFTER_MS = 20_000;
 
-interface Known {
-  readonly job: DeletionJob;
-  readonly revision: number;
-  readonly seenAtMs: number;
-}
-
-/** Looks for jobs until it is stopped. What is under way then another instance starts again from the beginning. */
+/** Executes jobs until stopped. Another instance starts an unfinished job again from the beginning. */
 export async function startDeletionJobs(deps: DeletionJobsDeps): Promise<Stop> {
   const { bus, clock, instance, log } = deps;
-  const known = new Map<string, Known>();
+  const jobs = await watchBucket(bus, deletionJobs, clock, { keep: (job) => !isOver(job) });
   let running: Promise<void> | undefined;
   let isStopped = false;
-  const stopWatching = await bus.kv.watch(deletionJobs, ({ key, value, revision }) => {
-    if (value === undefined) known.delete(key);
-    else known.set(key, { job: value, revision, seenAtMs: clock.monotonic() });
-  });
-  const isFree = ({ job, seenAtMs }: Known) =>
-    !isOver(job) &&
-    (job.by === undefined || job.by === instance || clock.monotonic() - seenAtMs >= TAKE_OVER_MS);
+  const isFree = ({ record, seenAtMs }: Seen<DeletionJob>) =>
+    mayAcquire(record.by, instance, clock.monotonic() - seenAtMs, DEAD_AFTER_MS);
   const look = () => {
     if (running !== undefined || isStopped) return;
-    // One after the other, oldest first: each goes through all that there is.
-    const [next] = [...known.values()]
+    // One job at a time, oldest first, since each job reads all stores.
+    const [next] = jobs
+      .all()
       .filter(isFree)
-      .sort((a, b) => (a.job.askedAt < b.job.askedAt ? -1 : 1));
+      .sort((a, b) => (a.record.askedAt < b.record.askedAt ? -1 : 1));
     if (next === undefined) return;
-    running = carryOutOne(deps, next.job, () => isStopped)
+    running = execute(deps, next, () => isStopped)
       .catch((error: unknown) =>
-        log.warn({ error, job: next.job.id }, "a deletion stopped; it is taken up again"),
+        log.warn({ error, job: next.record.id, retrying: true }, "failed to execute a deletion job"),
       )
       .finally(() => {
         running = undefined;
       });
   };
   const stopLooking = repeat(clock, TICK_MS, look, (error) =>
-    log.error({ error }, "looking for deletions failed"),
+    log.error({ error }, "failed to look for deletion jobs"),
   );
   return async () => {
     isStopped = true;
     stopLooking();
-    await stopWatching();
+    await jobs.stop();
     await running;
   };
 }
 
-async function carryOutOne(
+async function execute(
   deps: DeletionJobsDeps,
-  seen: DeletionJob,
+  seen: Seen<DeletionJob>,
   isStopped: () => boolean,
 ): Promise<void> {
-  const { bus, clock, instance, log } = deps;
-  const entry = await bus.kv.get(deletionJobs, deletionJobKey(seen.tenant, seen.id));
-  // What was seen may have changed since: only who saw it as it stands may take it.
-  if (entry === undefined || entry.value.heartbeat !== seen.heartbeat) return;
-  const held = new Held(deps, entry.value, entry.revision);
-  const { job } = held;
-  const isTaken = await held.change({
+  const { bus, clock, instance, log, nextWriteId } = deps;
+  const stamp = (job: DeletionJob) => ({ ...job, heartbeat: job.heartbeat + 1, writeId: nextWriteId() });
+  const job: DeletionJob = stamp({
+    ...seen.record,
     by: instance,
-    takeovers: job.takeovers + 1,
+    takeovers: seen.record.takeovers + 1,
     state: "running",
-    startedAt: job.startedAt ?? isoNow(clock),
+    startedAt: seen.record.startedAt ?? isoNow(clock),
   });
-  if (!isTaken) return;
-  log.info({ job: job.id, tenant: job.tenant, kind: job.kind }, "a deletion begins");
-  const stopBeating = repeat(
+  const isOwn = (stored: DeletionJob) => stored.by === instance && stored.takeovers === job.takeovers;
+  const lease = await Lease.acquire({ bus, clock, bucket: deletionJobs, stamp, isOwn }, job, seen.revision);
+  if (lease === undefined) return;
+  log.info({ job: job.id, tenant: job.tenant, kind: job.kind }, "started a deletion job");
+  const stopHeartbeat = repeat(
     clock,
-    BEAT_MS,
-    async () => void (await held.change({})),
-    (error) => log.debug({ error, job: job.id }, "a deletion's beat failed"),
+    HEARTBEAT_MS,
+    async () => void (await change(lease, {})),
+    (error) => log.debug({ error, job: job.id }, "failed to write a deletion job's heartbeat"),
   );
   try {
-    const outcome = await runDeletion(deps, held, () => isStopped() || held.isLost);
-    if (outcome === "done") await finish(deps, held);
-    // Who stops in order leaves it to another at once.
-    else if (isStopped() && !held.isLost) await held.change({ by: undefined });
+    const outcome = await runDeletion(deps, lease, () => isStopped() || lease.isLost);
+    if (outcome === "done") await finish(deps, lease);
+    // After an orderly stop another instance need not wait for the lease to expire.
+    else if (isStopped() && !lease.isLost) await change(lease, { by: undefined });
   } catch (error) {
-    await held.change({ reason: `it is tried again: ${messageOf(error)}`.slice(0, 480), by: undefined });
+    await change(lease, { reason: `Retrying after: ${messageOf(error)}`.slice(0, 480), by: undefined });
     throw error;
   } finally {
-    stopBeating();
+    stopHeartbeat();
   }
 }
 
-async function finish({ clock, log, signer }: DeletionJobsDeps, held: Held): Promise<void> {
-  const { user: _, found: __, reason: ___, ...rest } = held.job;
+async function finish({ clock, log, signer }: DeletionJobsDeps, lease: Lease<DeletionJob>): Promise<void> {
+  const { user: _, found: __, reason: ___, ...rest } = lease.record;
   const finished: DeletionJob = { ...rest, state: "done", finishedAt: isoNow(clock) };
   const receipt = signer === undefined ? undefined : await signer.sign(receiptOf(finished, clock.now()));
-  const isSaved = await held.change({
+  const isSaved = await change(lease, {
     state: "done",
     finishedAt: finished.finishedAt,
-    // The hash stays, by which who knows the user can tell that it was this one.
+    // `userHash` stays: with it, anyone who knows the user can check whose data this job removed.
     user: undefined,
     found: undefined,
-    reason: signer === undefined ? "There is no receipt, since no key to sign it with is set." : undefined,
-    ...(receipt === undefined ? {} : { receipt }),
+    reason: signer === undefined ? "There is no receipt, because no signing key is configured." : undefined,
+    receipt,
   });
-  if (isSaved)
-    log.info({ job: held.job.id, kind: held.job.kind, counts: held.job.counts }, "a deletion is done");
+  const { id, kind, counts } = lease.record;
+  if (isSaved) log.info({ job: id, kind, counts }, "finished a deletion job");
 }
 
 const receiptOf = (job: DeletionJob, nowMs: number): DeletionReceipt => ({
@@ -141,45 +125,3 @@ const receiptOf = (job: DeletionJob, nowMs: number): DeletionReceipt => ({
   counts: job.counts,
   total: Object.values(job.counts).reduce((sum, count) => sum + count, 0),
 });
-
-/** A job and where it stands. Changes are written one after the other, the beat's among them. */
-class Held implements HeldJob {
-  readonly #deps: DeletionJobsDeps;
-  readonly #inOrder = createKeyedQueue();
-  #job: DeletionJob;
-  #revision: number;
-  isLost = false;
-
-  constructor(deps: DeletionJobsDeps, job: DeletionJob, revision: number) {
-    this.#deps = deps;
-    this.#job = job;
-    this.#revision = revision;
-  }
-
-  get job(): DeletionJob {
-    return this.#job;
-  }
-
-  change(by: { readonly [K in keyof DeletionJob]?: DeletionJob[K] | undefined }): Promise<boolean> {
-    return this.#inOrder("job", async () => {
-      if (this.isLost) return false;
-      const { bus, nextWriteId } = this.#deps;
-      const next = withoutAbsent({
-        ...this.#job,
-        ...by,
-        beat: this.#job.heartbeat + 1,
-        writeId: nextWriteId(),
-      });
-      const revision = await bus.kv.update(deletionJobs, next, this.#revision);
-      this.isLost = revision === undefined;
-      if (revision === undefined) return false;
-      this.#job = next;
-      this.#revision = revision;
-      return true;
-    });
-  }
-}
-
-/** A field that is set to undefined is gone. */
-const withoutAbsent = (job: object): DeletionJob =>
-  Object.fromEntries(Object.entries(job).filter(([, value]) => value !== undefined)) as DeletionJob;

@@ -1,5 +1,6 @@
 // Carries a deletion out: ends what runs, empties every store of its part, and again until nothing more is found.
 import type { Bus } from "../../libs/bus/bus.ts";
+import type { Lease } from "../../libs/bus/lease.ts";
 import { sessions, tasks, webhookEndpoints } from "../../libs/contracts/buckets.ts";
 import { dayOf } from "../../libs/contracts/calls/call.ts";
 import { type DeletionJob, FOUND_MAX } from "../../libs/contracts/privacy/deletion.ts";
@@ -18,12 +19,11 @@ export interface RunDeletionDeps {
   readonly settleMs: number;
 }
 
-/** The job as whoever holds it may change it. */
-export interface HeldJob {
-  readonly job: DeletionJob;
-  /** @returns false when somebody else holds it by now: then nothing more is to be done */
-  change(by: Partial<DeletionJob>): Promise<boolean>;
-}
+/** A field that is set to undefined is removed. @returns false when the job must not be continued */
+export const change = (
+  lease: Lease<DeletionJob>,
+  by: { readonly [K in keyof DeletionJob]?: DeletionJob[K] | undefined },
+): Promise<boolean> => lease.save((job) => ({ ...job, ...by }) as DeletionJob);
 
 export type DeletionResult = "done" | "failed" | "lost";
 
@@ -42,21 +42,21 @@ const CALL_DAYS = calls.maxAgeMs / DAY_MS + 1;
  */
 export async function runDeletion(
   deps: RunDeletionDeps,
-  held: HeldJob,
+  lease: Lease<DeletionJob>,
   isStopped: () => boolean,
 ): Promise<DeletionResult> {
   const { bus, clock } = deps;
-  const { job } = held;
+  const job = lease.record;
   const found: Found = { sessions: new Set(job.found ?? []), tasks: new Set(job.found ?? []) };
   for (let pass = job.passes + 1, isClean = false; ; pass++) {
-    if (pass > PASSES_MAX) return (await held.change(tooLong(clock))) ? "failed" : "lost";
+    if (pass > PASSES_MAX) return (await change(lease, tooLong(clock))) ? "failed" : "lost";
     if (job.kind !== "tenant") await findParts(bus, job, found);
-    const ended = await endWhatRuns(deps, held, found, isStopped);
+    const ended = await endWhatRuns(deps, lease, found, isStopped);
     if (ended !== "ended") return ended;
     const scope = scopeOf(job, found);
-    const removed = await emptyAll(deps, held, scope, isStopped);
+    const removed = await emptyAll(deps, lease, scope, isStopped);
     if (removed === undefined) return "lost";
-    if (!(await held.change({ passes: pass, ...foundIn(job, found) }))) return "lost";
+    if (!(await change(lease, { passes: pass, ...foundIn(job, found) }))) return "lost";
     // Nothing is written any more about what was over long ago.
     if (job.kind === "retention" || (removed === 0 && isClean)) return "done";
     isClean = removed === 0;
@@ -85,11 +85,11 @@ function foundIn(job: DeletionJob, found: Found): Partial<DeletionJob> {
 /** Sessions are told to end and tasks are canceled, and they are waited for. Of what is old nothing runs. */
 async function endWhatRuns(
   { bus, clock, settleMs }: RunDeletionDeps,
-  held: HeldJob,
+  lease: Lease<DeletionJob>,
   found: Found,
   isStopped: () => boolean,
 ): Promise<"ended" | "lost"> {
-  const { tenant, kind } = held.job;
+  const { tenant, kind } = lease.record;
   if (kind === "retention") return "ended";
   const isMeant = (set: ReadonlySet<string>, id: string) => kind === "tenant" || set.has(id);
   const reason = "its data are to be removed";
@@ -101,7 +101,7 @@ async function endWhatRuns(
       ({ value }) => value.state !== "ended" && isMeant(found.sessions, value.sessionId),
     );
     if (open.length + running.length === 0)
-      return (await held.change({ state: "running" })) ? "ended" : "lost";
+      return (await change(lease, { state: "running" })) ? "ended" : "lost";
     if (clock.monotonic() - toldAtMs >= settleMs) {
       toldAtMs = clock.monotonic();
       const at = isoNow(clock);
@@ -129,7 +129,7 @@ async function endWhatRuns(
         });
     }
     const waits = `${running.length} sessions and ${open.length} tasks were told to end, and haven't yet. Are a dispatcher and a tasks service running?`;
-    if (!(await held.change({ state: "waiting", reason: waits }))) return "lost";
+    if (!(await change(lease, { state: "waiting", reason: waits }))) return "lost";
     await sleep(clock, LOOK_MS);
     if (isStopped()) return "lost";
   }
@@ -138,18 +138,18 @@ async function endWhatRuns(
 /** @returns how many messages and revisions went; undefined when it is somebody else's job by now */
 async function emptyAll(
   deps: RunDeletionDeps,
-  held: HeldJob,
+  lease: Lease<DeletionJob>,
   scope: Scope,
   isStopped: () => boolean,
 ): Promise<number | undefined> {
   let all = 0;
   for (const rule of storeRules) {
-    const days = rule.store === calls ? await removeDays(deps.bus, held.job) : 0;
+    const days = rule.store === calls ? await removeDays(deps.bus, lease.record) : 0;
     const removed = days + (await empty(deps.bus, rule, scope));
     all += removed;
     const name = storeName(rule.store);
-    const counts = { ...held.job.counts, [name]: (held.job.counts[name] ?? 0) + removed };
-    if (removed > 0 && !(await held.change({ counts }))) return undefined;
+    const counts = { ...lease.record.counts, [name]: (lease.record.counts[name] ?? 0) + removed };
+    if (removed > 0 && !(await change(lease, { counts }))) return undefined;
     if (isStopped()) return undefined;
   }
   await tellQueues(deps.bus, scope);

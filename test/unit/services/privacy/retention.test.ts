@@ -86,7 +86,7 @@ describe("retention by the settings", () => {
       kind: "retention",
       before: expect.stringMatching(/^2025-12-25T00:0\d:/),
       counts: { sessions: 1, CALLS: 1, conversations: 1 },
-      reason: "There is no receipt, since no key to sign it with is set.",
+      reason: "There is no receipt, because no signing key is configured.",
     });
     expect(await keysOf(s)).toEqual(["acme.s_bob", "big.s_zoe", "other.s_eve"]);
     expect(await s.holding(ann.canary)).not.toContain("CALLS");
