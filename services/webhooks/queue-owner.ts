@@ -1,5 +1,7 @@
-// The queues of all webhooks: which instance delivers for which endpoint, so that exactly one does at a time.
+// Which instance delivers for which endpoint: exactly one at a time, by a lease on the endpoint's queue.
+import { type BucketView, watchBucket } from "../../libs/bus/bucket-view.ts";
 import type { Stop } from "../../libs/bus/bus.ts";
+import { Lease, type LeaseRules, mayAcquire } from "../../libs/bus/lease.ts";
 import { webhookEndpoints, webhookQueues } from "../../libs/contracts/buckets.ts";
 import { webhooks, webhooksQueued } from "../../libs/contracts/streams.ts";
 import {
@@ -14,64 +16,63 @@ import { QUEUE_HEARTBEAT_MS, QueueRunner, type QueueRunnerDeps } from "./queue-r
 export type QueueOwnerDeps = QueueRunnerDeps;
 
 const TICK_MS = 1000;
-/** An owner that has not written for three of its beats is taken for gone. */
-const TAKE_OVER_MS = 3.5 * QUEUE_HEARTBEAT_MS;
-/** How often a queue in which nothing is known to wait is looked at all the same. */
-const LOOK_MS = 30_000;
-
-interface Known {
-  readonly queue: WebhookQueue;
-  readonly revision: number;
-  /** When this process first saw this revision, on its monotonic clock. */
-  readonly seenAtMs: number;
-}
+/** The owner of a queue that was not written for three heartbeats is dead. */
+const DEAD_AFTER_MS = 3.5 * QUEUE_HEARTBEAT_MS;
+/** How often the stream is read for a queue that seems to be empty. */
+const READ_MS = 30_000;
 
 export class QueueOwner {
   readonly #deps: QueueOwnerDeps;
-  readonly #endpoints = new Map<string, WebhookEndpoint>();
-  readonly #queues = new Map<string, Known>();
-  readonly #lookedAtMs = new Map<string, number>();
-  readonly #runs = new Map<string, { run: QueueRunner; ended: Promise<void> }>();
-  readonly #busy = new Set<string>();
-  readonly #stops: (Stop | (() => void))[] = [];
+  readonly #endpoints: BucketView<WebhookEndpoint>;
+  readonly #queues: BucketView<WebhookQueue>;
+  readonly #readAtMs = new Map<string, number>();
+  readonly #runs = new Map<string, { runner: QueueRunner; ended: Promise<void> }>();
+  readonly #acquiring = new Set<string>();
+  readonly #stops: (Stop | (() => void))[];
   #isStopping = false;
 
-  constructor(deps: QueueOwnerDeps) {
+  private constructor(
+    deps: QueueOwnerDeps,
+    endpoints: BucketView<WebhookEndpoint>,
+    queues: BucketView<WebhookQueue>,
+  ) {
     this.#deps = deps;
-  }
-
-  async start(): Promise<void> {
-    const { bus, clock, log } = this.#deps;
-    this.#stops.push(
-      await bus.kv.watch(webhookEndpoints, ({ key, value }) => {
-        if (value === undefined) this.#endpoints.delete(key);
-        else this.#endpoints.set(key, value);
-        this.#runs.get(key)?.run.wake();
-      }),
-      await bus.kv.watch(webhookQueues, ({ key, value, revision }) => {
-        if (value === undefined) this.#queues.delete(key);
-        else this.#queues.set(key, { queue: value, revision, seenAtMs: clock.monotonic() });
-      }),
-      await bus.core.subscribe(webhooksQueued, ({ tenant, endpoint, removed }) =>
-        this.#hint(endpointKey(tenant, endpoint), false, removed),
-      ),
+    this.#endpoints = endpoints;
+    this.#queues = queues;
+    this.#stops = [
+      endpoints.onChange(({ key }) => this.#runs.get(key)?.runner.wake()),
+      endpoints.stop,
+      queues.stop,
       repeat(
-        clock,
+        deps.clock,
         TICK_MS,
-        () => this.#lookAround(),
-        (error) => log.warn({ error }, "looking after the webhooks failed; it is tried again"),
+        () => this.#lookForWork(),
+        (error) => deps.log.warn({ error, retrying: true }, "failed to look for webhooks to deliver"),
+      ),
+    ];
+  }
+
+  /** Returns once all registered endpoints are known. */
+  static async start(deps: QueueOwnerDeps): Promise<QueueOwner> {
+    const { bus, clock } = deps;
+    const endpoints = await watchBucket(bus, webhookEndpoints, clock);
+    const owner = new QueueOwner(deps, endpoints, await watchBucket(bus, webhookQueues, clock));
+    owner.#stops.push(
+      await bus.core.subscribe(webhooksQueued, ({ tenant, endpoint, removed }) =>
+        owner.#hint(endpointKey(tenant, endpoint), false, removed),
       ),
     );
+    return owner;
   }
 
-  /** The endpoints of a tenant that are told anything at all. */
+  /** The endpoints of a tenant that are not disabled. */
   endpointsOf(tenant: string): WebhookEndpoint[] {
-    return [...this.#endpoints.entries()].flatMap(([key, endpoint]) =>
-      endpoint.tenant === tenant && !isDisabled(endpoint, this.#queues.get(key)?.queue) ? [endpoint] : [],
-    );
+    return this.#endpoints
+      .all()
+      .flatMap(({ key, record }) => (record.tenant === tenant && this.#mayRun(key) ? [record] : []));
   }
 
-  /** Something was stored for this endpoint. */
+  /** A message was stored for this endpoint. */
   queued({ tenant, id }: WebhookEndpoint): void {
     this.#hint(endpointKey(tenant, id), true);
   }
@@ -79,99 +80,98 @@ export class QueueOwner {
   async stop(): Promise<void> {
     this.#isStopping = true;
     for (const stop of this.#stops) await stop();
-    for (const { run } of this.#runs.values()) run.stop();
+    for (const { runner } of this.#runs.values()) runner.stop();
     await Promise.all([...this.#runs.values()].map(({ ended }) => ended));
   }
 
-  /** @param mayTell whether who holds it elsewhere is to be told */
-  #hint(key: string, mayTell: boolean, removed?: true): void {
-    const held = this.#runs.get(key);
-    const endpoint = this.#endpoints.get(key);
-    if (held !== undefined) held.run.wake(removed);
+  /** @param mayNotify whether to notify the owner, if that is another instance */
+  #hint(key: string, mayNotify: boolean, removed?: true): void {
+    const run = this.#runs.get(key);
+    const endpoint = this.#endpoints.get(key)?.record;
+    if (run !== undefined) run.runner.wake(removed);
     else if (endpoint === undefined || this.#isStopping) return;
-    else if (this.#isHeldElsewhere(key)) {
-      if (mayTell)
-        this.#deps.bus.core.publishTransient(webhooksQueued, {
-          tenant: endpoint.tenant,
-          endpoint: endpoint.id,
-        });
-    } else this.#tryToTake(key);
+    else if (this.#mayAcquire(key)) this.#tryToAcquire(key);
+    else if (mayNotify) {
+      const { tenant, id } = endpoint;
+      this.#deps.bus.core.publishTransient(webhooksQueued, { tenant, endpoint: id });
+    }
   }
 
-  async #lookAround(): Promise<void> {
-    for (const key of this.#endpoints.keys()) {
-      if (this.#runs.has(key) || this.#isHeldElsewhere(key) || !this.#mayRun(key)) continue;
-      const waits = (this.#queues.get(key)?.queue.lanes.length ?? 0) > 0 || this.#isAbandoned(key);
-      if (waits || (await this.#isAnythingNew(key))) this.#tryToTake(key);
+  async #lookForWork(): Promise<void> {
+    for (const { key } of this.#endpoints.all()) {
+      if (this.#runs.has(key) || !this.#mayAcquire(key) || !this.#mayRun(key)) continue;
+      const queue = this.#queues.get(key)?.record;
+      // A queue that still has an owner was abandoned.
+      const isWaiting = queue !== undefined && (queue.lanes.length > 0 || queue.owner !== undefined);
+      if (isWaiting || (await this.#isAnythingNew(key))) this.#tryToAcquire(key);
     }
-    for (const [key, { queue, revision }] of this.#queues) {
-      if (this.#endpoints.has(key) || this.#runs.has(key)) continue;
-      // Its gateway removed what waited; this is what was stored at that very moment.
-      await this.#deps.bus.admin.purge(webhooks, `webhook.${queue.tenant}.${queue.endpoint}.>`);
+    for (const { key, record, revision } of this.#queues.all()) {
+      if (this.#endpoints.get(key) !== undefined || this.#runs.has(key)) continue;
+      // The gateway purged the endpoint's messages when it removed the endpoint. A few may have been stored since.
+      await this.#deps.bus.admin.purge(webhooks, `webhook.${record.tenant}.${record.endpoint}.>`);
       await this.#deps.bus.kv.delete(webhookQueues, key, revision);
     }
   }
 
   #mayRun(key: string): boolean {
-    const endpoint = this.#endpoints.get(key);
-    return endpoint !== undefined && !isDisabled(endpoint, this.#queues.get(key)?.queue);
+    const endpoint = this.#endpoints.get(key)?.record;
+    return endpoint !== undefined && !isDisabled(endpoint, this.#queues.get(key)?.record);
   }
 
-  #isHeldElsewhere(key: string): boolean {
-    const known = this.#queues.get(key);
-    if (known?.queue.owner === undefined || known.queue.owner === this.#deps.instance) return false;
-    return this.#deps.clock.monotonic() - known.seenAtMs < TAKE_OVER_MS;
+  #mayAcquire(key: string): boolean {
+    const { clock, instance } = this.#deps;
+    const seen = this.#queues.get(key);
+    return (
+      seen === undefined ||
+      mayAcquire(seen.record.owner, instance, clock.monotonic() - seen.seenAtMs, DEAD_AFTER_MS)
+    );
   }
 
-  /** It has an owner, and that one is gone. */
-  #isAbandoned(key: string): boolean {
-    return this.#queues.get(key)?.queue.owner !== undefined;
-  }
-
-  /** The first look at each comes at a random moment, so that several instances do not all look at once. */
   async #isAnythingNew(key: string): Promise<boolean> {
     const { bus, clock } = this.#deps;
-    const endpoint = this.#endpoints.get(key) as WebhookEndpoint;
     const nowMs = clock.monotonic();
-    const lookedAtMs = this.#lookedAtMs.get(key);
-    if (lookedAtMs !== undefined && nowMs - lookedAtMs < LOOK_MS) return false;
-    this.#lookedAtMs.set(key, nowMs);
-    const after = this.#queues.get(key)?.queue.cursor ?? 0;
-    const subject = `webhook.${endpoint.tenant}.${endpoint.id}.>`;
+    const readAtMs = this.#readAtMs.get(key);
+    if (readAtMs !== undefined && nowMs - readAtMs < READ_MS) return false;
+    this.#readAtMs.set(key, nowMs);
+    const after = this.#queues.get(key)?.record.cursor ?? 0;
+    const { tenant, id } = (this.#endpoints.get(key) as { record: WebhookEndpoint }).record;
+    const subject = `webhook.${tenant}.${id}.>`;
     return (await bus.streams.read(webhooks, { subject, from: after + 1, limit: 1 })).length > 0;
   }
 
-  #tryToTake(key: string): void {
-    if (this.#busy.has(key) || this.#runs.has(key) || this.#isStopping || !this.#mayRun(key)) return;
-    this.#busy.add(key);
-    this.#take(key)
-      .catch((error: unknown) => this.#deps.log.debug({ error, key }, "a webhook's queue could not be taken"))
-      .finally(() => this.#busy.delete(key));
+  #tryToAcquire(key: string): void {
+    if (this.#acquiring.has(key) || this.#runs.has(key) || this.#isStopping || !this.#mayRun(key)) return;
+    this.#acquiring.add(key);
+    this.#acquire(key)
+      .catch((error: unknown) => this.#deps.log.debug({ error, key }, "failed to acquire a webhook's queue"))
+      .finally(() => this.#acquiring.delete(key));
   }
 
-  /** Writes itself into the queue by compare-and-set: of two that try only one delivers. */
-  async #take(key: string): Promise<void> {
-    const { bus, instance, nextWriteId } = this.#deps;
-    const endpoint = this.#endpoints.get(key);
+  async #acquire(key: string): Promise<void> {
+    const { bus, clock, instance, nextWriteId } = this.#deps;
+    const endpoint = this.#endpoints.get(key)?.record;
     if (endpoint === undefined) return;
     const entry = await bus.kv.get(webhookQueues, key);
     const before = entry?.value ?? emptyQueue(endpoint);
     if (isDisabled(endpoint, before)) return;
-    const queue: WebhookQueue = {
+    const rules: LeaseRules<WebhookQueue> = {
+      ...{ bus, clock, bucket: webhookQueues },
+      stamp: (queue) => ({ ...queue, heartbeat: queue.heartbeat + 1, writeId: nextWriteId() }),
+      isOwn: ({ owner }) => owner === instance,
+    };
+    const queue = rules.stamp({
       ...(before.disabled === undefined ? before : enabledAgain(before)),
       owner: instance,
-      heartbeat: before.heartbeat + 1,
-      writeId: nextWriteId(),
-    };
-    const revision = await bus.kv.update(webhookQueues, queue, entry?.revision ?? 0);
-    if (revision === undefined || this.#isStopping) return;
-    const run = new QueueRunner(this.#deps, () => this.#endpoints.get(key), { queue, revision });
-    const ended = run.run().finally(() => {
-      this.#runs.delete(key);
-      // What was stored while it was given back is found by looking once more.
-      this.#lookedAtMs.delete(key);
     });
-    this.#runs.set(key, { run, ended });
+    const lease = await Lease.acquire(rules, queue, entry?.revision ?? 0);
+    if (lease === undefined || this.#isStopping) return;
+    const runner = new QueueRunner(this.#deps, () => this.#endpoints.get(key)?.record, lease);
+    const ended = runner.run().finally(() => {
+      this.#runs.delete(key);
+      // A message that was stored during the release is found by reading again.
+      this.#readAtMs.delete(key);
+    });
+    this.#runs.set(key, { runner, ended });
   }
 }
 
@@ -187,7 +187,7 @@ const emptyQueue = ({ tenant, id }: WebhookEndpoint): WebhookQueue => ({
   writeId: "",
 });
 
-/** A person says that it works again: what it was given up for counts no more, and all that waits is due. */
+/** The operator has enabled the endpoint again: failures no longer count, and every message is due. */
 function enabledAgain({ disabled: _, ...queue }: WebhookQueue): WebhookQueue {
   return {
     ...queue,

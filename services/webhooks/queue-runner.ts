@@ -1,5 +1,5 @@
-// Delivers what waits for one endpoint, as long as this instance holds its queue.
-import { webhookQueues } from "../../libs/contracts/buckets.ts";
+// Delivers the messages of one endpoint while this instance owns the endpoint's queue.
+import type { Lease } from "../../libs/bus/lease.ts";
 import {
   isDisabled,
   type WebhookEndpoint,
@@ -18,14 +18,13 @@ export interface QueueRunnerDeps extends DeliveryLogDeps {
   readonly nextWriteId: () => string;
 }
 
-/** So often its owner writes the queue at least, by which others see that it lives. */
+/** The owner writes a queue at least this often, which shows others that it is alive. */
 export const QUEUE_HEARTBEAT_MS = 10_000;
-/** What was taken within this before a crash is sent once more, with the same id. */
+/** After a crash, what was delivered within this time is sent once more, with the same id. */
 const CHECKPOINT_MS = 1000;
-/** How long the deliveries in hand may go on when the process is to end. */
+/** How long deliveries in progress may take once the process stops. */
 const STOP_MS = 2000;
-const GIVE_BACK_TRIES = 3;
-/** How long after a failure of the store it is asked again. */
+const RELEASE_TRIES = 3;
 const STORE_PAUSE_MS = 1000;
 
 interface Sending {
@@ -34,123 +33,118 @@ interface Sending {
   readonly tries: number;
 }
 
-/** Holds one endpoint's queue until nothing waits in it, somebody else holds it, or it is told to stop. */
+/** Runs until the queue is empty, another instance owns it, the endpoint is removed or disabled, or `stop` is called. */
 export class QueueRunner {
   readonly #deps: QueueRunnerDeps;
   readonly #endpoint: () => WebhookEndpoint | undefined;
+  readonly #lease: Lease<WebhookQueue>;
   readonly #plan: DeliveryPlan;
-  readonly #inHand: PendingMessages;
-  readonly #doze: WakeableSleep;
+  readonly #pending: PendingMessages;
+  readonly #sleep: WakeableSleep;
   readonly #sending = new Set<Promise<void>>();
   readonly #inFlight = new Set<number>();
-  #stored: WebhookQueue;
-  #revision: number;
-  #storedAtMs: number;
+  /** Written with the next save. */
+  #notes: Pick<WebhookQueue, "disabled" | "lastFailure"> = {};
+  #savedAtMs: number;
   #isChanged = false;
   #isStopping = false;
-  /** What the former owner had in hand is in hand again. */
+  /** The messages that the earlier owner had in its plan are loaded. */
   #isRestored = false;
-  /** What is in hand may be stored no more. */
+  /** Messages of the plan may have been removed from the stream. */
   #isDoubtful = false;
-  /** Something was put into the queue, or may have been, since the stream was last read. */
+  /** Messages may have been stored since the stream was last read. */
   #isHinted = true;
 
   constructor(
     deps: QueueRunnerDeps,
     endpoint: () => WebhookEndpoint | undefined,
-    held: { readonly queue: WebhookQueue; readonly revision: number },
+    lease: Lease<WebhookQueue>,
   ) {
     this.#deps = deps;
     this.#endpoint = endpoint;
-    this.#stored = held.queue;
-    this.#revision = held.revision;
-    this.#storedAtMs = deps.clock.monotonic();
-    this.#plan = new DeliveryPlan(held.queue, deps.clock.monotonic());
-    this.#inHand = new PendingMessages(deps, this.#plan, held.queue);
-    this.#doze = new WakeableSleep(deps.clock);
+    this.#lease = lease;
+    this.#savedAtMs = deps.clock.monotonic();
+    this.#plan = new DeliveryPlan(lease.record, deps.clock.monotonic());
+    this.#pending = new PendingMessages(deps, this.#plan, lease.record);
+    this.#sleep = new WakeableSleep(deps.clock);
   }
 
-  /** There may be more to deliver, or less. */
+  /** Messages were stored, or removed. */
   wake(removed?: true): void {
     if (removed) this.#isDoubtful = true;
     this.#isHinted = true;
-    this.#doze.wake();
+    this.#sleep.wake();
   }
 
-  /** Asks it to end; `run` answers when what it was sending is done. */
+  /** Makes `run` return once the deliveries in progress are done. */
   stop(): void {
     this.#isStopping = true;
-    this.#doze.wake();
+    this.#sleep.wake();
   }
 
-  /** @returns when the queue is given back, or was taken away */
+  /** Returns when the lease is released or lost. */
   async run(): Promise<void> {
-    let isHeld = true;
-    while (isHeld) {
+    while (!this.#lease.isLost) {
       const endpoint = this.#endpoint();
-      if (endpoint === undefined || isDisabled(endpoint, this.#stored) || this.#isStopping) break;
-      if (!this.#isRestored) await this.#trying(() => this.#restore());
-      else if (this.#isHinted) await this.#trying(() => this.#load());
+      const queue = { ...this.#lease.record, ...this.#notes };
+      if (endpoint === undefined || isDisabled(endpoint, queue) || this.#isStopping) break;
+      if (!this.#isRestored) await this.#try(() => this.#restore());
+      else if (this.#isHinted) await this.#try(() => this.#load());
       if (this.#isDoubtful) await this.#dropRemoved();
       if (this.#isRestored) this.#startSending(endpoint);
-      if (this.#isSaveDue()) isHeld = await this.#trying(() => this.#save(this.#deps.instance));
-      if (isHeld && this.#isDone()) break;
-      if (isHeld) await this.#wait();
+      if (this.#isSaveDue()) await this.#try(() => this.#save(this.#deps.instance));
+      if (this.#lease.isLost || this.#isDone()) break;
+      await this.#wait();
     }
-    // What is still being sent when the process has to end is sent again by the next owner, with the same id.
+    // The next owner sends what was not sent in time, with the same id.
     const ended = Promise.all(this.#sending);
     await (this.#isStopping ? Promise.race([ended, sleep(this.#deps.clock, STOP_MS)]) : ended);
-    if (isHeld) await this.#giveBack();
+    if (!this.#lease.isLost) await this.#release();
   }
 
-  /** @returns false when the queue is somebody else's by now */
-  async #trying(work: () => Promise<boolean>): Promise<boolean> {
+  async #try(work: () => Promise<void>): Promise<void> {
     try {
-      return await work();
+      await work();
     } catch (error) {
-      this.#deps.log.warn({ error, webhook: this.#stored.endpoint }, "a webhook's queue is tried again");
-      // Whichever it was, it isn't done.
+      const { endpoint: webhook } = this.#lease.record;
+      this.#deps.log.warn({ error, webhook, retrying: true }, "failed to read or write a webhook's queue");
       this.#isHinted = true;
       this.#isChanged = true;
       await sleep(this.#deps.clock, STORE_PAUSE_MS);
-      return true;
     }
   }
 
-  async #restore(): Promise<boolean> {
-    await this.#inHand.restore();
+  async #restore(): Promise<void> {
+    await this.#pending.restore();
     this.#isRestored = true;
-    return true;
   }
 
-  /** What the stream has after the cursor, as far as there is room for it. */
-  async #load(): Promise<boolean> {
+  /** Reads the messages after the cursor, as far as the plan has room. */
+  async #load(): Promise<void> {
     do {
       this.#isHinted = false;
-      const { count, mayBeMore } = await this.#inHand.readOn();
+      const { count, mayBeMore } = await this.#pending.readOn();
       if (count > 0) this.#isChanged = true;
-      if (!mayBeMore) return true;
+      if (!mayBeMore) return;
     } while (this.#plan.room > 0);
-    // The rest is read when there is room again.
     this.#isHinted = true;
-    return true;
   }
 
   async #dropRemoved(): Promise<void> {
     this.#isDoubtful = false;
-    if (await this.#inHand.dropRemoved((sequence) => this.#inFlight.has(sequence))) this.#isChanged = true;
+    if (await this.#pending.dropRemoved((sequence) => this.#inFlight.has(sequence))) this.#isChanged = true;
   }
 
   #startSending(endpoint: WebhookEndpoint): void {
     for (const { key, sequence, tries } of this.#plan.due(this.#deps.clock.monotonic())) {
-      const held = this.#inHand.get(sequence);
+      const held = this.#pending.get(sequence);
       this.#inFlight.add(sequence);
       const work = this.#send(endpoint, { key, sequence, tries }, held)
-        .catch((error: unknown) => this.#deps.log.error({ error }, "a delivery failed by a bug"))
+        .catch((error: unknown) => this.#deps.log.error({ error }, "a delivery failed unexpectedly"))
         .finally(() => {
           this.#sending.delete(work);
           this.#inFlight.delete(sequence);
-          this.#doze.wake();
+          this.#sleep.wake();
         });
       this.#sending.add(work);
     }
@@ -159,8 +153,8 @@ export class QueueRunner {
   async #send(endpoint: WebhookEndpoint, { key, sequence, tries }: Sending, held: Held): Promise<void> {
     const { clock } = this.#deps;
     const { message } = held;
-    if (!(await this.#inHand.isStillStored(sequence, held))) {
-      this.#inHand.drop(sequence);
+    if (!(await this.#pending.isStillStored(sequence, held))) {
+      this.#pending.drop(sequence);
       this.#isChanged = true;
       return;
     }
@@ -171,7 +165,7 @@ export class QueueRunner {
     this.#isChanged = true;
     if (delivered.outcome === "taken") {
       this.#plan.delivered(key, nowMs);
-      this.#inHand.release(sequence);
+      this.#pending.release(sequence);
       const how = { outcome: "delivered" as const, status: delivered.status, tookMs };
       await logDelivery(this.#deps, message, tries, how);
       return;
@@ -179,53 +173,36 @@ export class QueueRunner {
     if (delivered.outcome === "gone") this.#disable(endpoint, delivered.reason);
     const retryAfterMs = delivered.outcome === "failed" ? (delivered.retryAfterMs ?? 0) : 0;
     const then = this.#plan.failed(key, nowMs, retryAfterMs);
-    this.#stored = {
-      ...this.#stored,
-      lastFailure: { at: isoNow(clock), reason: delivered.reason.slice(0, 300) },
-    };
+    const lastFailure = { at: isoNow(clock), reason: delivered.reason.slice(0, 300) };
+    this.#notes = { ...this.#notes, lastFailure };
     if (then.becomes === "dead") {
       if (then.isHopeless)
-        this.#disable(endpoint, `nothing was taken for a day; at last ${delivered.reason}`);
+        this.#disable(endpoint, `No delivery succeeded for a day. The last failure: ${delivered.reason}`);
       await deadLetterDelivery(this.#deps, sequence, message, tries, delivered.reason);
-      this.#inHand.release(sequence);
+      this.#pending.release(sequence);
     }
     await logDelivery(this.#deps, message, tries, howItFailed(delivered, then, tookMs));
   }
 
-  #disable(endpoint: WebhookEndpoint, reason: string): void {
-    this.#deps.log.warn({ webhook: endpoint.id, tenant: endpoint.tenant, reason }, "a webhook is disabled");
-    const disabled = {
-      generation: endpoint.generation,
-      reason: reason.slice(0, 300),
-      at: isoNow(this.#deps.clock),
-    };
-    this.#stored = { ...this.#stored, disabled };
+  #disable({ id, tenant, generation }: WebhookEndpoint, reason: string): void {
+    this.#deps.log.warn({ webhook: id, tenant, reason }, "disabled a webhook");
+    const disabled = { generation, reason: reason.slice(0, 300), at: isoNow(this.#deps.clock) };
+    this.#notes = { ...this.#notes, disabled };
   }
 
   #isSaveDue(): boolean {
-    const sinceMs = this.#deps.clock.monotonic() - this.#storedAtMs;
+    const sinceMs = this.#deps.clock.monotonic() - this.#savedAtMs;
     return sinceMs >= QUEUE_HEARTBEAT_MS || (this.#isChanged && sinceMs >= CHECKPOINT_MS);
   }
 
-  /** @returns false when the queue is somebody else's by now */
-  async #save(owner: string | undefined): Promise<boolean> {
-    const { bus, clock, nextWriteId } = this.#deps;
+  async #save(owner: string | undefined): Promise<void> {
+    const nowMs = this.#deps.clock.monotonic();
     this.#isChanged = false;
-    const { owner: _, ...rest } = this.#stored;
-    const queue: WebhookQueue = {
-      ...rest,
-      ...this.#plan.stored(clock.monotonic()),
-      ...(owner === undefined ? {} : { owner }),
-      heartbeat: rest.heartbeat + 1,
-      writeId: nextWriteId(),
-    };
-    this.#storedAtMs = clock.monotonic();
-    const revision = await bus.kv.update(webhookQueues, queue, this.#revision);
-    if (revision === undefined) return false;
-    // What was noted in it while it was saved stays.
-    this.#stored = { ...this.#stored, heartbeat: queue.heartbeat };
-    this.#revision = revision;
-    return true;
+    this.#savedAtMs = nowMs;
+    const isSaved = await this.#lease.save(
+      (queue) => ({ ...queue, ...this.#notes, ...this.#plan.stored(nowMs), owner }) as WebhookQueue,
+    );
+    if (!isSaved) this.#isChanged = true;
   }
 
   #isDone(): boolean {
@@ -233,16 +210,17 @@ export class QueueRunner {
   }
 
   /**
-   * Without an owner: the next one goes on from there. If that can't be stored, what was taken since the last time is
-   * sent once more. A queue whose endpoint is gone is removed by its keeper.
+   * Removes the owner, so that the next one need not wait. If that fails, what was delivered since the last save is
+   * sent once more.
    */
-  async #giveBack(): Promise<void> {
-    for (let tries = 1; tries <= GIVE_BACK_TRIES; tries++) {
+  async #release(): Promise<void> {
+    for (let tries = 1; tries <= RELEASE_TRIES; tries++) {
       try {
         await this.#save(undefined);
         return;
       } catch (error) {
-        this.#deps.log.debug({ error, webhook: this.#stored.endpoint }, "a queue could not be given back");
+        const { endpoint: webhook } = this.#lease.record;
+        this.#deps.log.debug({ error, webhook }, "failed to release a webhook's queue");
         await sleep(this.#deps.clock, STORE_PAUSE_MS);
       }
     }
@@ -251,13 +229,13 @@ export class QueueRunner {
   async #wait(): Promise<void> {
     const { clock } = this.#deps;
     const nowMs = clock.monotonic();
-    const saveInMs = (this.#isChanged ? CHECKPOINT_MS : QUEUE_HEARTBEAT_MS) - (nowMs - this.#storedAtMs);
+    const saveInMs = (this.#isChanged ? CHECKPOINT_MS : QUEUE_HEARTBEAT_MS) - (nowMs - this.#savedAtMs);
     const nextAtMs = this.#plan.nextAtMs(nowMs);
     const mayLoad = this.#isHinted && this.#plan.room > 0;
     const sendInMs = nextAtMs === undefined ? Number.POSITIVE_INFINITY : nextAtMs - nowMs;
-    // All that may be sent at once is being sent: the end of one of them wakes it.
+    // As many deliveries as allowed are in progress: the end of one wakes the runner.
     const isFull = this.#sending.size > 0 && sendInMs <= 0;
     if (mayLoad) return;
-    await this.#doze.sleep(Math.max(0, Math.min(saveInMs, isFull ? QUEUE_HEARTBEAT_MS : sendInMs)));
+    await this.#sleep.sleep(Math.max(0, Math.min(saveInMs, isFull ? QUEUE_HEARTBEAT_MS : sendInMs)));
   }
 }

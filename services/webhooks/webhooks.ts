@@ -24,17 +24,16 @@ export interface Webhooks {
 /** All instances share the work, and what two of them do at the same time comes to the same. */
 export async function startWebhooks(deps: QueueOwnerDeps): Promise<Webhooks> {
   const { bus } = deps;
-  const keeper = new QueueOwner(deps);
-  // Before any news comes: who wants it has to be known.
-  await keeper.start();
+  // Before any event arrives, the endpoints have to be known.
+  const queues = await QueueOwner.start(deps);
   const say = async (news: WebhookEvents): Promise<Ack> => {
     await enqueue(
-      { bus, endpointsOf: (tenant) => keeper.endpointsOf(tenant), queued: (to) => keeper.queued(to) },
+      { bus, endpointsOf: (tenant) => queues.endpointsOf(tenant), queued: (to) => queues.queued(to) },
       news,
     );
     return "ack";
   };
-  const hasEndpoints = (tenant: string) => keeper.endpointsOf(tenant).length > 0;
+  const hasEndpoints = (tenant: string) => queues.endpointsOf(tenant).length > 0;
   const stops = await Promise.all([
     bus.kv.consume(sessions, durable, async ({ value }) =>
       value === undefined ? "ack" : say(newsOfSession(value)),
@@ -43,13 +42,13 @@ export async function startWebhooks(deps: QueueOwnerDeps): Promise<Webhooks> {
       value === undefined ? "ack" : say(taskEventsFor(value)),
     ),
     bus.streams.consume(calls, durable, async (call) =>
-      hasEndpoints(call.tenant) ? say(await newsOfCall(deps, keeper, call)) : "ack",
+      hasEndpoints(call.tenant) ? say(await newsOfCall(deps, queues, call)) : "ack",
     ),
   ]);
   return {
     async stop() {
       for (const stop of stops) await stop();
-      await keeper.stop();
+      await queues.stop();
     },
   };
 }
@@ -64,7 +63,7 @@ const newsOfSession = (record: SessionRecord): WebhookEvents => ({
 /** The call is told last, behind all that its session has to tell; that is put in front of it here. */
 async function newsOfCall(
   { bus, log }: QueueOwnerDeps,
-  keeper: QueueOwner,
+  queues: QueueOwner,
   call: CallRecord,
 ): Promise<WebhookEvents> {
   const { tenant, sessionId } = call;
@@ -77,7 +76,7 @@ async function newsOfCall(
     return { tenant, about: "session", of: sessionId, events };
   }
   // The record was purged meanwhile, a day after the end: its number is the one after the end that was told.
-  for (const { id: endpoint } of keeper.endpointsOf(tenant)) {
+  for (const { id: endpoint } of queues.endpointsOf(tenant)) {
     const subject = `webhook.${tenant}.${endpoint}.${sessionId}.>`;
     const told = await bus.streams.read(webhooks, { subject, limit: 100 });
     const end = told.find(({ message }) => message.event.type === "session.ended");

@@ -157,7 +157,7 @@ describe("an endpoint", () => {
         stream: "WEBHOOKS",
         reason: "it could not be delivered: ECONNREFUSED",
       });
-      expect((await s.queue("a"))?.disabled?.reason).toContain("nothing was taken for a day");
+      expect((await s.queue("a"))?.disabled?.reason).toContain("No delivery succeeded for a day");
       const asked = s.got.length;
       await w.clock.advance(10 * HOUR_MS);
       expect(s.got.length).toBe(asked);
