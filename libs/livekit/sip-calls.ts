@@ -33,7 +33,7 @@ export type DialResult =
   /** Not one byte of the request went out. */
   | { readonly is: "not sent"; readonly reason: string }
   /** It may have been dialled, and may ring or be answered now. */
-  | { readonly is: "unclear"; readonly reason: string };
+  | { readonly is: "unconfirmed"; readonly reason: string };
 
 /** LiveKit SIP's word for the callee's line. */
 export interface Callee {
@@ -147,7 +147,7 @@ export function dialFailureOf(error: unknown): Exclude<DialResult, { is: "answer
   if (!(error instanceof TwirpError)) {
     const code = (error as { cause?: { code?: string } }).cause?.code ?? "";
     if (NEVER_SENT.includes(code)) return { is: "not sent", reason: `LiveKit can't be reached: ${code}` };
-    return { is: "unclear", reason: `LiveKit gave no answer to the call: ${code || messageOf(error)}` };
+    return { is: "unconfirmed", reason: `LiveKit gave no answer to the call: ${code || messageOf(error)}` };
   }
   const { code = "", metadata, message } = error;
   const sipCode = Number(metadata?.sip_status_code ?? Number.NaN);
@@ -157,5 +157,5 @@ export function dialFailureOf(error: unknown): Exclude<DialResult, { is: "answer
   if (code === "canceled" && message.includes("sip request timed out")) return { is: "rang out", reason };
   if (NOTHING_DIALLED.some((words) => message.includes(words))) return { is: "refused", reason };
   if (REFUSALS.includes(code)) return { is: "refused", reason, isFinal: true };
-  return { is: "unclear", reason };
+  return { is: "unconfirmed", reason };
 }

@@ -1,8 +1,11 @@
 // The providers service: launches agents and calls with other systems and follows them. Several instances share the work.
 import type { Bus } from "../../libs/bus/bus.ts";
-import { launches as launchesBucket } from "../../libs/contracts/buckets.ts";
-import { externalProviders, providerHostOf } from "../../libs/contracts/providers/provider.ts";
-import { assignCommand, releaseCommand, roomEvents } from "../../libs/contracts/streams.ts";
+import {
+  type ExternalProvider,
+  externalProviders,
+  providerHostOf,
+} from "../../libs/contracts/providers/provider.ts";
+import { assignCommand, type Command, releaseCommand, roomEvents } from "../../libs/contracts/streams.ts";
 import { type SessionView, watchSessions } from "../../libs/fleet/session-view.ts";
 import { type Clock, repeat } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
@@ -12,7 +15,7 @@ import { CallStarter } from "./launches/call-starter.ts";
 import type { Limits } from "./launches/events-for.ts";
 import { handleAssign, handleRelease } from "./launches/handle-assign.ts";
 import { LaunchManager } from "./launches/launch-manager.ts";
-import { LaunchTakeover } from "./launches/launch-takeover.ts";
+import { watchLaunches } from "./launches/launch-takeover.ts";
 import { watchLiveness } from "./launches/liveness.ts";
 import { waitForRingingCalls } from "./launches/wait-for-ringing-calls.ts";
 
@@ -22,84 +25,78 @@ export interface ProvidersDeps {
   readonly log: Log;
   readonly instance: string;
   readonly metrics?: Metrics;
-  /** Every provider that a launch may name, also those that aren't set up. */
+  /** Every provider that a launch may name, including those that are not configured. */
   readonly providers: readonly ProviderDriver[];
   readonly limits: Limits & { readonly observeMs: number };
-  /** How long it waits at its stop for telephones that ring, in ms. */
+  /** How long a stop waits for ringing calls, in ms. */
   readonly ringingWaitMs: number;
-  /** Its caller's, to share; its own when there is none. */
+  /** By default the service watches the sessions itself. */
   readonly sessions?: SessionView;
 }
 
-/** All who serve with it share the questions. */
+/** The instances share the commands through this queue group. */
 const QUEUE = "providers";
 const TICK_MS = 50;
-const PURSUE_MS = 500;
+const TAKEOVER_MS = 500;
 const SWEEP_CALLS_MS = 1000;
 
 export async function startProviders(deps: ProvidersDeps): Promise<{ stop(): Promise<void> }> {
   const { bus, clock, log, instance } = deps;
   const sessions = deps.sessions ?? (await watchSessions(bus, clock));
-  const living = await watchLiveness(bus, clock);
+  const liveness = await watchLiveness(bus, clock);
   const providers = new Map(deps.providers.map((provider) => [provider.name as string, provider]));
-  const keeper = new LaunchManager({ bus, clock, log, sessions, instance, providers, limits: deps.limits });
+  const manager = new LaunchManager({ bus, clock, log, sessions, instance, providers, limits: deps.limits });
   deps.metrics?.gauge(
     "greenroom_launches",
-    "Launches that this instance follows: agents and calls with other systems that are not over.",
+    "Launches that this instance owns: agents and calls of other systems that have not ended.",
     ["provider", "state"],
     (set) => {
-      for (const { provider, state } of keeper.records()) set(1, { provider, state });
+      for (const { provider, state } of manager.records()) set(1, { provider, state });
     },
   );
-  const calls = new CallStarter({ sessions, keeper, log });
-  const pursuit = new LaunchTakeover({ clock, log, instance, providers, living, keeper });
-  const stopWatching = await bus.kv.watch(launchesBucket, (change) => pursuit.see(change));
+  const calls = new CallStarter({ sessions, manager, log });
+  const takeover = await watchLaunches({ bus, clock, log, instance, providers, liveness, manager });
   const stopHints = await bus.core.subscribe(roomEvents, ({ event, room, identity, reason }) =>
-    keeper.hint(room, identity, leftInOrder(event, reason)),
+    manager.hint(room, identity, leftInOrder(event, reason)),
   );
-  const again = (ms: number, doing: string, work: () => Promise<void> | void) =>
-    repeat(clock, ms, work, (error) => log.warn({ error }, `${doing} failed; it is tried again`));
-  const stopTicking = again(TICK_MS, "looking at launches", () => keeper.tick());
-  const stopTaking = [
-    again(PURSUE_MS, "taking up what others left", () => pursuit.takeUp()),
-    again(SWEEP_CALLS_MS, "looking for sessions that wait for their call", () => calls.sweep()),
+  const every = (ms: number, doing: string, work: () => Promise<void> | void) =>
+    repeat(clock, ms, work, (error) => log.warn({ error, retrying: true }, `failed to ${doing}`));
+  const stopTicking = every(TICK_MS, "look at launches", () => manager.tick());
+  const stopBeginning = [
+    every(TAKEOVER_MS, "take over launches", () => takeover.takeOver()),
+    every(SWEEP_CALLS_MS, "look for sessions that wait for their call", () => calls.sweep()),
   ];
-  const assigns = await Promise.all(
-    externalProviders.map((provider) =>
-      bus.core.serve(
-        assignCommand,
-        providerHostOf(provider),
-        (assign) => handleAssign({ bus, log, keeper }, provider, assign),
-        { queue: QUEUE },
+  const serve = <Q, A>(
+    command: Command<Q, A>,
+    respond: (provider: ExternalProvider, request: Q) => Promise<A>,
+  ) =>
+    Promise.all(
+      externalProviders.map((provider) =>
+        bus.core.serve(command, providerHostOf(provider), (request) => respond(provider, request), {
+          queue: QUEUE,
+        }),
       ),
-    ),
+    );
+  const assigns = await serve(assignCommand, (provider, assign) =>
+    handleAssign({ bus, log, manager }, provider, assign),
   );
-  const releases = await Promise.all(
-    externalProviders.map((provider) =>
-      bus.core.serve(
-        releaseCommand,
-        providerHostOf(provider),
-        (release) => handleRelease({ clock, keeper }, release),
-        { queue: QUEUE },
-      ),
-    ),
-  );
+  const releases = await serve(releaseCommand, (_, release) => handleRelease({ clock, manager }, release));
   return {
     async stop() {
-      for (const stop of stopTaking) stop();
+      for (const stop of stopBeginning) stop();
       await Promise.all([...assigns.map((stop) => stop()), calls.stop()]);
-      await waitForRingingCalls({ bus, clock, log, keeper }, deps.ringingWaitMs);
+      await waitForRingingCalls({ bus, clock, log, manager }, deps.ringingWaitMs);
       await Promise.all(releases.map((stop) => stop()));
       stopTicking();
       for (const provider of deps.providers) provider.stop?.();
-      await keeper.settle();
-      await Promise.all([stopWatching(), stopHints(), living.stop()]);
+      await manager.drain();
+      await Promise.all([takeover.stop(), stopHints(), liveness.stop()]);
       if (deps.sessions === undefined) await sessions.stop();
     },
   };
 }
 
-/** What LiveKit's webhook says of how somebody left, where that tells an end in order from a loss. */
+/** The reason for an orderly leave, when LiveKit's webhook tells it from a loss. */
 export function leftInOrder(event: string, reason: string | undefined): string | undefined {
   if (event === "room_finished") return "its room was closed";
   if (event === "participant_left" && reason === "CLIENT_INITIATED")

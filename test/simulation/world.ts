@@ -249,7 +249,7 @@ export class World implements ServiceWorld {
         try {
           return await provider.launch(order);
         } catch (error) {
-          coverage.count("launches: unclear");
+          coverage.count("launches: unconfirmed");
           throw error;
         }
       },

@@ -36,7 +36,7 @@ export type Launched =
   /** It said no: nothing was started, for sure. */
   | { readonly is: "refused"; readonly reason: string; readonly retryable: boolean }
   /** It may have been done or not, as after a time-out: it is looked up before anything else. */
-  | { readonly is: "unclear"; readonly reason: string }
+  | { readonly is: "unconfirmed"; readonly reason: string }
   /** This instance stops before it knows, and asking again is harmless: another takes over the intent. */
   | { readonly is: "left" };
 

@@ -106,7 +106,7 @@ export function sipDriver(options: SipOptions): ProviderDriver {
     /** The answer to a dialling comes here and nowhere else, and counts once it is saved. */
     isUnfinished(launch) {
       const dial = dials.get(keyOf(launch));
-      if (dial === undefined || dial.dialled?.is === "unclear") return false;
+      if (dial === undefined || dial.dialled?.is === "unconfirmed") return false;
       return dial.dialled === undefined || ["dialing", "ringing"].includes(launch.call?.status ?? "dialing");
     },
 
@@ -229,7 +229,7 @@ function endOfGone({ call }: LaunchRecord, dialled: DialResult | undefined): Obs
   if (call?.status === "answered" || dialled?.is === "answered")
     return ended({ status: "hungUp" }, "the callee hung up");
   const reason =
-    dialled?.is === "unclear" ? dialled.reason : "who dialled is gone, and the callee has left the room";
+    dialled?.is === "unconfirmed" ? dialled.reason : "who dialled is gone, and the callee has left the room";
   return ended(
     { status: "unknown", providerReason: reason },
     `nobody can tell whether the call was answered: ${reason}`,

@@ -17,7 +17,7 @@ export interface VapiAccount {
 export type Created =
   | { readonly is: "created"; readonly call: VapiCall }
   | { readonly is: "refused"; readonly reason: string; readonly retryable: boolean }
-  | { readonly is: "unclear"; readonly reason: string };
+  | { readonly is: "unconfirmed"; readonly reason: string };
 
 /** As many as VAPI lists at once, and as many pages as are looked through for one call. */
 const PAGE = 1000;
@@ -69,20 +69,23 @@ export class VapiApi {
       answer = await this.#ask("POST", "/call", body);
     } catch (error) {
       const reason = `VAPI could not be asked for the call: ${reasonOf(error)}`;
-      return wasNeverSent(error) ? { is: "refused", reason, retryable: true } : { is: "unclear", reason };
+      return wasNeverSent(error) ? { is: "refused", reason, retryable: true } : { is: "unconfirmed", reason };
     }
     const { status, description } = answer;
     if (status >= 200 && status < 300) {
       const call = VapiCall.safeParse(answer.body);
       if (call.success) return { is: "created", call: call.data };
-      return { is: "unclear", reason: `VAPI answered ${status} to the call, but no call that can be read` };
+      return {
+        is: "unconfirmed",
+        reason: `VAPI answered ${status} to the call, but no call that can be read`,
+      };
     }
     if (status === 429)
       return { is: "refused", reason: `VAPI refused the call: 429 ${description}`, retryable: true };
     // A redirect isn't followed: it would send the call and the key to somewhere else.
     if (status >= 300 && status < 500)
       return { is: "refused", reason: `VAPI refused the call: ${status} ${description}`, retryable: false };
-    return { is: "unclear", reason: `VAPI failed over the call: ${status} ${description}` };
+    return { is: "unconfirmed", reason: `VAPI failed over the call: ${status} ${description}` };
   }
 
   /** @returns undefined when there is no such call. @throws GreenroomError provider_unavailable */

@@ -1,4 +1,4 @@
-// Starts the telephone call of each session whose agent is ready for it, once, whichever instance is first.
+// Starts the phone call of each session whose agent is ready, once, on whichever instance is first.
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
@@ -8,19 +8,19 @@ import type { LaunchManager } from "./launch-manager.ts";
 
 interface Deps {
   readonly sessions: Pick<SessionView, "all" | "onChange">;
-  readonly keeper: Pick<LaunchManager, "begin">;
+  readonly manager: Pick<LaunchManager, "begin">;
   readonly log: Log;
 }
 
 /**
- * The number in the key of every call's launch, whichever agent waits for it: a session that is handed over before
- * two instances saw it ready must not be called by each of them under another number.
+ * The attempt in the key of every call's launch. With the session's own attempt, two instances that see the session
+ * ready before and after a failover would each make a call.
  */
 const CALL_ATTEMPT = 1;
 
 export class CallStarter {
   readonly #deps: Deps;
-  /** Sessions whose call was begun, here or elsewhere, until they end. */
+  /** Sessions whose call was begun by any instance, until they end. */
   readonly #begun = new Set<string>();
   readonly #beginning = new Map<string, Promise<void>>();
   readonly #stopFollowing: () => void;
@@ -34,12 +34,12 @@ export class CallStarter {
     });
   }
 
-  /** Looks at all sessions once more: for those whose intent could not be saved, and those that were there before. */
+  /** Looks at all sessions, for those whose intent could not be saved and those that are older than this process. */
   async sweep(): Promise<void> {
     await Promise.all(this.#deps.sessions.all().map(({ record }) => this.#consider(record)));
   }
 
-  /** Begins no more; answers when what was being begun is. */
+  /** Begins no more calls, and waits for those that are being begun. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     this.#stopFollowing();
@@ -55,24 +55,22 @@ export class CallStarter {
   }
 
   async #begin(record: SessionRecord, key: string): Promise<void> {
-    const { keeper, log } = this.#deps;
+    const { manager, log } = this.#deps;
     try {
       const { sessionId, profile, room, tenant } = record;
       const intent = { tenant, sessionId, attempt: CALL_ATTEMPT, provider: "sip" as const, profile, room };
-      if (await keeper.begin(intent))
-        log.info({ sessionId, attempt: record.attempt, room }, "a call is intended");
+      if (await manager.begin(intent))
+        log.info({ sessionId, attempt: record.attempt, room }, "saved the intent of a call");
       this.#begun.add(key);
     } catch (error) {
-      log.warn(
-        { sessionId: record.sessionId, reason: messageOf(error) },
-        "a call's intent could not be saved; it is tried again",
-      );
+      const fields = { sessionId: record.sessionId, reason: messageOf(error), retrying: true };
+      log.warn(fields, "failed to save the intent of a call");
     } finally {
       this.#beginning.delete(key);
     }
   }
 }
 
-/** A warm agent waits in the room, and nobody has been called yet as far as the record tells. */
+/** A warm agent waits in the room, and the record knows of no call yet. */
 const needsCall = ({ call, provider, state }: SessionRecord): boolean =>
   provider === "sip" && state === "ready" && call !== undefined;

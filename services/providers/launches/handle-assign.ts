@@ -14,49 +14,50 @@ import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import type { LaunchManager } from "./launch-manager.ts";
 
-/** A dispatcher that ends a session isn't kept waiting for longer; the launch is ended all the same. */
-const ENDING_MS = 1000;
+/** A dispatcher waits no longer than this for a release; the launch is ended all the same. */
+const RELEASE_TIMEOUT_MS = 1000;
 
 /**
- * Accepts as soon as the intent is saved: from then on it is launched, whoever dies. Asked again, also of another
- * instance, the answer is the same and nothing is launched twice.
+ * Accepts once the intent is saved: from then on the agent is launched even if this instance dies. A repeated
+ * command, also to another instance, gets the same answer and launches nothing (I9).
  */
 export async function handleAssign(
-  { bus, log, keeper }: { bus: Bus; log: Log; keeper: Pick<LaunchManager, "begin"> },
+  { bus, log, manager }: { bus: Bus; log: Log; manager: Pick<LaunchManager, "begin"> },
   provider: ExternalProvider,
   assign: Assign,
 ): Promise<AssignAnswer> {
   const { sessionId, attempt } = assign;
-  if (assign.epoch !== PROVIDER_EPOCH) return { verdict: "stale", reason: "a provider has one life only" };
+  if (assign.epoch !== PROVIDER_EPOCH) return { verdict: "stale", reason: "A provider has one epoch only." };
   try {
     const record = (await bus.kv.get(sessions, sessionKey(assign)))?.value;
     if (record === undefined || !isNamed(record, provider, attempt))
-      return { verdict: "stale", reason: "the record doesn't name this attempt" };
-    const isNew = await keeper.begin({
+      return { verdict: "stale", reason: "The record does not name this attempt." };
+    const isNew = await manager.begin({
       ...attemptRefOf(assign),
       provider,
       profile: record.profile,
       room: record.room,
     });
-    if (isNew) log.info({ sessionId, attempt, provider, profile: record.profile }, "a launch is intended");
+    if (isNew)
+      log.info({ sessionId, attempt, provider, profile: record.profile }, "saved the intent of a launch");
     return { verdict: "accepted" };
   } catch (error) {
     const isStore = (["storage_unavailable", "storage_full", "unreadable_record"] as const).some((code) =>
       isError(error, code),
     );
     if (!isStore) throw error;
-    // Should the intent have been saved after all, its launch finds that the record has moved on.
-    return { verdict: "declined", reason: `the launch could not be saved: ${messageOf(error)}` };
+    // If the intent was saved although the answer was lost, its launch finds that the session has moved on.
+    return { verdict: "declined", reason: `The launch could not be saved: ${messageOf(error)}` };
   }
 }
 
 export async function handleRelease(
-  { clock, keeper }: { clock: Clock; keeper: Pick<LaunchManager, "end"> },
+  { clock, manager }: { clock: Clock; manager: Pick<LaunchManager, "end"> },
   release: Release,
 ): Promise<ReleaseAnswer> {
-  const ending = keeper.end(attemptKey(release), release.reason);
-  // Another instance that follows it reads in the record that it is over.
-  const released = await Promise.race([ending, sleep(clock, ENDING_MS).then(() => true)]);
+  const ending = manager.end(attemptKey(release), release.reason);
+  // An instance that owns the launch learns the end from the session's record.
+  const released = await Promise.race([ending, sleep(clock, RELEASE_TIMEOUT_MS).then(() => true)]);
   return { released };
 }
 

@@ -1,5 +1,6 @@
-// One launch, from its intent to its end: asks the provider, looks how it stands, and says what happened.
+// One launch from its intent to its end: asks the provider, observes the launch, and publishes what happened.
 import type { Bus } from "../../../libs/bus/bus.ts";
+import type { Lease, LeaseRules } from "../../../libs/bus/lease.ts";
 import { launches, sessions } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError, messageOf } from "../../../libs/contracts/errors.ts";
 import { attemptRefOf, sessionKey } from "../../../libs/contracts/ids.ts";
@@ -25,67 +26,65 @@ export interface LaunchDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly sessions: SessionView;
-  /** Which instance this is. */
   readonly instance: string;
   readonly providers: ReadonlyMap<string, ProviderDriver>;
   readonly limits: Limits & {
-    /** How often a launch that is ready is looked at. */
+    /** How often a launch that is ready is observed, in ms. */
     readonly observeMs: number;
   };
 }
 
-/** What was said and led to nothing is said again after this. */
-const SAY_AGAIN_MS = 2000;
+/** An event that changed nothing is published again after this time. */
+const PUBLISH_AGAIN_MS = 2000;
 const READ_AGAIN_MS = 100;
-const WHY_MAX = 480;
-/** Well below the silence after a write, after which others take an instance for dead and take over its launches. */
+const REASON_MAX = 480;
+/** Well below the time without a write after which other instances take an instance for dead. */
 const SURELY_HELD_MS = 2000;
 
 let writes = 0;
 
-/** A record as it is about to be written by this instance. */
-export const written = (deps: LaunchDeps, launch: Omit<LaunchRecord, "at" | "writeId">): LaunchRecord => ({
-  ...launch,
-  at: isoNow(deps.clock),
-  writeId: `${deps.instance}:${++writes}`,
+/** Marks a record for a write by this instance. */
+export const stamped = (
+  { clock, instance }: Pick<LaunchDeps, "clock" | "instance">,
+  launch: Omit<LaunchRecord, "at" | "writeId">,
+): LaunchRecord => ({ ...launch, at: isoNow(clock), writeId: `${instance}:${++writes}` });
+
+export const leaseRules = (deps: LaunchDeps): LeaseRules<LaunchRecord> => ({
+  ...{ bus: deps.bus, clock: deps.clock, bucket: launches },
+  stamp: (launch) => stamped(deps, launch),
+  isOwn: (stored, { takeovers }) => stored.by === deps.instance && stored.takeovers === takeovers,
 });
 
 export class Launch {
+  readonly lease: Lease<LaunchRecord>;
   readonly #deps: LaunchDeps;
-  readonly #saidAtMs = new Map<string, number>();
-  #launch: LaunchRecord;
-  #revision: number;
-  /** Since when it is known to be this instance's: nobody else had written it then. */
-  #heldAtMs: number;
+  readonly #publishedAtMs = new Map<string, number>();
   #memory: Memory;
   #nextLookAtMs: number;
   #isHinted = false;
-  /** It was refused, or nothing came of it: said until the session has moved on. */
+  /** The launch failed: published until the session has moved on. */
   #failure: { readonly reason: string; readonly retryable: boolean } | undefined;
-  /** Whether the provider was asked to launch it, from here. */
-  #wasAsked = false;
-  /** Nothing of it is left with the provider, and what that said to it. */
-  #end: { readonly told: CallProgress | undefined } | undefined;
-  /** Nothing of it is left, or another instance has it: nothing more is done here. */
-  isReleased = false;
+  /** This instance has asked the provider for the launch. */
+  #wasRequested = false;
+  /** The provider has ended the launch, with this answer. */
+  #end: { readonly progress: CallProgress | undefined } | undefined;
+  #isFinished = false;
 
-  /** @param heldAtMs when the save of this revision was begun */
-  constructor(deps: LaunchDeps, launch: LaunchRecord, revision: number, heldAtMs: number) {
+  constructor(deps: LaunchDeps, lease: Lease<LaunchRecord>) {
     this.#deps = deps;
-    this.#launch = launch;
-    this.#revision = revision;
-    this.#heldAtMs = heldAtMs;
+    this.lease = lease;
     const now = deps.clock.monotonic();
     this.#memory = firstMemory(now);
     this.#nextLookAtMs = now;
   }
 
   get record(): LaunchRecord {
-    return this.#launch;
+    return this.lease.record;
   }
 
-  get revision(): number {
-    return this.#revision;
+  /** Nothing of the launch is left, or another instance owns it: this one does nothing more about it. */
+  get isReleased(): boolean {
+    return this.#isFinished || this.lease.isLost;
   }
 
   isDue(nowMs: number): boolean {
@@ -96,134 +95,132 @@ export class Launch {
     this.#nextLookAtMs = this.#deps.clock.monotonic() + inMs;
   }
 
-  /** Something may have happened in its room. @param leftInOrder in words, when LiveKit says so of its agent */
+  /**
+   * Makes the launch due, since its room has changed.
+   * @param leftInOrder the reason, when LiveKit reports an orderly leave of the agent
+   */
   hint(identity: string | undefined, leftInOrder: string | undefined): void {
     this.#isHinted = true;
     if (leftInOrder === undefined) return;
-    if (identity === undefined || identity === this.#launch.identity)
+    if (identity === undefined || identity === this.record.identity)
       this.#memory = {
         ...this.#memory,
         leftInOrder: { reason: leftInOrder, atMs: this.#deps.clock.monotonic() },
       };
   }
 
-  /** Asks the provider; right after the intent was saved, and not again. */
+  /** Asks the provider, once, right after the intent was saved. */
   async launch(): Promise<void> {
-    const record = await this.#session();
-    if (record === undefined) return this.finish("the session goes on elsewhere or is over");
-    if (isExternal(this.#launch.provider) && record.state !== "dispatched") return;
-    if (!(await this.#isHeld())) return;
-    this.#wasAsked = true;
+    const session = await this.#session();
+    if (session === undefined) return this.finish("the session has moved on or ended");
+    if (isExternal(this.record.provider) && session.state !== "dispatched") return;
+    if (this.isReleased || !(await this.lease.isHeld(SURELY_HELD_MS))) return;
+    this.#wasRequested = true;
     const launched = await this.#provider()
-      .launch(orderOf(this.#launch, record))
-      .catch((error: unknown) => ({ is: "unclear" as const, reason: messageOf(error) }));
+      .launch(orderOf(this.record, session))
+      .catch((error: unknown) => ({ is: "unconfirmed" as const, reason: messageOf(error) }));
     if (launched.is === "launched") return this.#launched(launched);
     if (launched.is === "left") {
-      this.isReleased = true;
+      this.#isFinished = true;
       return;
     }
     if (launched.is === "refused") {
-      // Nothing was started, and whoever reads it must not take it for a call that may have been made.
-      await this.#save({ ...this.#launch, state: "over", reason: readable(launched.reason) });
-      return this.#fail(record, launched.reason, launched.retryable);
+      // Nothing was started. A reader must not take the record for a call that may have been made.
+      await this.#save({ ...this.record, state: "over", reason: readable(launched.reason) });
+      return this.#fail(session, launched.reason, launched.retryable);
     }
-    const { sessionId, attempt } = this.#launch;
-    this.#deps.log.warn(
-      { sessionId, attempt, reason: launched.reason },
-      "a launch is unclear and is looked up",
-    );
-    // Not asked a second time under this number: the first asking may still arrive.
-    await this.#lookUp(record, { mayLaunch: false, reason: launched.reason });
+    const { reason } = launched;
+    const { sessionId, attempt } = this.record;
+    this.#deps.log.warn({ sessionId, attempt, reason }, "a launch is unconfirmed; looking it up");
+    // No second request under this attempt: the first one may still arrive.
+    await this.#lookUp(session, { mayLaunch: false, reason });
   }
 
-  /** Looks how it stands, and does what that calls for. @throws when it couldn't be told */
+  /** Observes the launch and acts on what it finds. @throws when the provider can't be asked */
   async look(): Promise<void> {
     this.#isHinted = false;
-    const record = await this.#session();
-    if (record === undefined) return this.finish("the session goes on elsewhere or is over");
-    if (this.#failure !== undefined) return this.#fail(record, this.#failure.reason, this.#failure.retryable);
-    if (this.#launch.state === "unknown") return this.#fail(record, this.#launch.reason ?? "", false);
-    // It was taken up: its former keeper is gone, and may have asked or not.
-    if (this.#launch.state === "intended") return this.#lookUp(record, { mayLaunch: true, reason: "" });
-    await this.#observe(record);
+    const session = await this.#session();
+    if (session === undefined) return this.finish("the session has moved on or ended");
+    if (this.#failure !== undefined)
+      return this.#fail(session, this.#failure.reason, this.#failure.retryable);
+    if (this.record.state === "unknown") return this.#fail(session, this.record.reason ?? "", false);
+    // After a takeover: the dead owner may have asked the provider or not.
+    if (this.record.state === "intended") return this.#lookUp(session, { mayLaunch: true, reason: "" });
+    await this.#observe(session);
   }
 
-  /** Sees to it that nothing of it is left. @throws when that isn't known; it is tried again then */
+  /** Ends the launch at the provider. @throws when something of it may be left; the caller retries */
   async finish(reason: string): Promise<void> {
     if (this.isReleased) return;
-    // It was refused, or its end was saved already though nobody here was told.
-    if (this.#launch.state === "over") {
-      this.isReleased = true;
+    // The provider refused it, or its end was saved although the answer was lost.
+    if (this.record.state === "over") {
+      this.#isFinished = true;
       return;
     }
-    // Told once: a provider that is asked again, since this could not be saved, has forgotten it.
-    this.#end ??= { told: await this.#provider().end(this.#launch, reason) };
-    const { provider, state, takeovers } = this.#launch;
-    // It was made by its former keeper perhaps, or here, and could not be saved.
-    const mayHaveBegun = state === "intended" && (takeovers > 0 || this.#wasAsked);
-    const call = isTelephone(provider) ? callAtItsEnd(this.#launch, this.#end.told, mayHaveBegun) : undefined;
+    // Once only: a provider that is asked again after a failed save has forgotten the launch.
+    this.#end ??= { progress: await this.#provider().end(this.record, reason) };
+    const { provider, state, takeovers } = this.record;
+    // An earlier owner, or this one, may have made the call without being able to save it.
+    const mayHaveBegun = state === "intended" && (takeovers > 0 || this.#wasRequested);
+    const call = isTelephone(provider)
+      ? callAtItsEnd(this.record, this.#end.progress, mayHaveBegun)
+      : undefined;
     const isSaved = await this.#save({
-      ...this.#launch,
+      ...this.record,
       state: "over",
-      reason: reason.slice(0, WHY_MAX),
+      reason: reason.slice(0, REASON_MAX),
       ...(call === undefined ? {} : { call }),
     });
     if (!isSaved && !this.isReleased)
-      throw new GreenroomError(
-        "storage_unavailable",
-        "An earlier write of this launch was stored after all.",
-      );
-    this.isReleased = true;
+      throw new GreenroomError("storage_unavailable", "An earlier write of this launch was stored late.");
+    this.#isFinished = true;
   }
 
-  async #observe(record: SessionRecord): Promise<void> {
+  async #observe(session: SessionRecord): Promise<void> {
     const { clock, limits } = this.#deps;
-    const observation = await this.#provider().observe(this.#launch);
-    const now = clock.monotonic();
-    const isOwn = isExternal(this.#launch.provider);
-    const decision = (isOwn ? eventsFor : callEventsFor)({
-      launch: this.#launch,
-      record,
-      observation,
-      memory: this.#memory,
-      limits,
-      nowMs: now,
-      at: isoNow(clock),
-    });
+    const launch = this.record;
+    const observation = await this.#provider().observe(launch);
+    const nowMs = clock.monotonic();
+    const isAgent = isExternal(launch.provider);
+    const look = { launch, record: session, observation, memory: this.#memory, limits, nowMs };
+    const decision = (isAgent ? eventsFor : callEventsFor)({ ...look, at: isoNow(clock) });
     this.#memory = decision.memory;
-    const ageMs = now - this.#memory.sinceMs;
-    this.#nextLookAtMs =
-      now +
-      (isOwn
-        ? nextLookInMs({ record, memory: this.#memory }, ageMs, limits.observeMs)
-        : nextCallLookInMs(decision.launch, limits.observeMs));
-    if (decision.launch !== this.#launch && !(await this.#save(decision.launch))) return;
-    for (const event of decision.events) await this.#say(event);
+    this.lookLater(
+      isAgent
+        ? nextLookInMs(
+            { record: session, memory: this.#memory },
+            nowMs - this.#memory.sinceMs,
+            limits.observeMs,
+          )
+        : nextCallLookInMs(decision.launch, limits.observeMs),
+    );
+    if (decision.launch !== launch && !(await this.#save(decision.launch))) return;
+    for (const event of decision.events) await this.#publish(event);
   }
 
   /**
-   * What became of an intent, by the provider's own word.
-   * @param mayLaunch whether it is launched when nothing of it is there
+   * Asks the provider what became of an intent.
+   * @param mayLaunch whether to launch it when the provider has nothing of it
    */
   async #lookUp(
-    record: SessionRecord,
+    session: SessionRecord,
     { mayLaunch, reason }: { mayLaunch: boolean; reason: string },
   ): Promise<void> {
-    const found = await this.#provider().observe(this.#launch);
+    const found = await this.#provider().observe(this.record);
     switch (found.is) {
       case "absent":
         if (mayLaunch) return this.launch();
-        return this.#fail(record, `${reason}; ${found.reason}`, true);
+        return this.#fail(session, `${reason}; ${found.reason}`, true);
       case "untellable":
         await this.#save({
-          ...this.#launch,
+          ...this.record,
           state: "unknown",
           reason: readable(`${reason} ${found.reason}`),
-          ...(isTelephone(this.#launch.provider) ? { call: { status: "unknown" as const } } : {}),
+          ...(isTelephone(this.record.provider) ? { call: { status: "unknown" as const } } : {}),
         });
         return;
       case "ended":
-        return this.#observe(record);
+        return this.#observe(session);
       default:
         return this.#launched(found);
     }
@@ -231,29 +228,28 @@ export class Launch {
 
   async #launched({ externalId, identity, call }: LaunchHandle): Promise<void> {
     await this.#save({
-      ...this.#launch,
+      ...this.record,
       state: "launched",
       ...(externalId === undefined ? {} : { externalId }),
       ...(identity === undefined ? {} : { identity }),
       ...(call === undefined ? {} : { call }),
     });
-    this.#nextLookAtMs = this.#deps.clock.monotonic();
+    this.lookLater(0);
   }
 
-  async #fail(record: SessionRecord, reason: string, retryable: boolean): Promise<void> {
-    const { clock } = this.#deps;
+  async #fail(session: SessionRecord, reason: string, retryable: boolean): Promise<void> {
+    const { provider } = this.record;
+    const at = isoNow(this.#deps.clock);
     this.#failure = { reason, retryable };
-    this.lookLater(SAY_AGAIN_MS);
-    if (!isExternal(this.#launch.provider)) {
-      await this.#say(couldNotCall(this.#launch, record, readable(reason), retryable, isoNow(clock)));
-      return;
-    }
-    await this.#say({
+    this.lookLater(PUBLISH_AGAIN_MS);
+    if (!isExternal(provider))
+      return this.#publish(couldNotCall(this.record, session, readable(reason), retryable, at));
+    await this.#publish({
       type: "agent_ended",
-      ...attemptRefOf(this.#launch),
-      at: isoNow(clock),
-      host: record.host ?? "",
-      epoch: record.hostEpoch ?? 0,
+      ...attemptRefOf(this.record),
+      at,
+      host: session.host ?? "",
+      epoch: session.hostEpoch ?? 0,
       reason: readable(reason),
       error: readable(reason),
       retryable,
@@ -261,95 +257,58 @@ export class Launch {
     });
   }
 
-  /** Said again only after a while: it is stored, and its id makes two tellings one. */
-  async #say(event: SessionEvent): Promise<void> {
+  /** An event is stored under an id of its attempt, so that a repetition is a duplicate. */
+  async #publish(event: SessionEvent): Promise<void> {
     const { bus, clock, log } = this.#deps;
-    const now = clock.monotonic();
-    const saidAtMs = this.#saidAtMs.get(event.type);
-    if (saidAtMs !== undefined && now - saidAtMs < SAY_AGAIN_MS) return;
+    const nowMs = clock.monotonic();
+    const publishedAtMs = this.#publishedAtMs.get(event.type);
+    if (publishedAtMs !== undefined && nowMs - publishedAtMs < PUBLISH_AGAIN_MS) return;
     await bus.streams.publish(sessionEvents, event);
-    this.#saidAtMs.set(event.type, now);
-    const { sessionId, attempt, provider } = this.#launch;
+    this.#publishedAtMs.set(event.type, nowMs);
+    const { sessionId, attempt, provider } = this.record;
     const reason = "reason" in event ? { reason: event.reason } : {};
-    log.info({ sessionId, attempt, provider, ...reason }, `said: ${event.type.replaceAll("_", " ")}`);
+    log.info({ sessionId, attempt, provider, ...reason }, `published ${event.type}`);
   }
 
-  /** @returns false when another instance has it by now, or an earlier write from here was stored after all */
+  /** @returns false when another instance owns the launch, or an earlier write was stored late */
   async #save(launch: LaunchRecord): Promise<boolean> {
-    const next = written(this.#deps, launch);
-    const beganAtMs = this.#deps.clock.monotonic();
-    const revision = await this.#deps.bus.kv.update(launches, next, this.#revision);
-    if (revision === undefined) {
-      await this.#readAgain();
-      return false;
-    }
-    this.#launch = next;
-    this.#revision = revision;
-    this.#heldAtMs = beganAtMs;
-    return true;
+    if (await this.lease.save(() => launch)) return true;
+    if (!this.lease.isLost) this.lookLater(READ_AGAIN_MS);
+    return false;
   }
 
-  /** A write was lost: to another instance, or to one from here whose answer had been lost. */
-  async #readAgain(): Promise<void> {
-    const { bus, clock, instance } = this.#deps;
-    const askedAtMs = clock.monotonic();
-    const found = await bus.kv.get(launches, launches.keyOf(this.#launch));
-    if (found?.value.by !== instance || found.value.takeovers !== this.#launch.takeovers) {
-      this.isReleased = true;
-      return;
-    }
-    this.lookLater(READ_AGAIN_MS);
-    if (found.revision <= this.#revision) return;
-    this.#launch = found.value;
-    this.#revision = found.revision;
-    this.#heldAtMs = askedAtMs;
-  }
-
-  /** Whether it is still this instance's: one that was paused for long was taken for dead, and does not know it. */
-  async #isHeld(): Promise<boolean> {
-    const { bus, clock } = this.#deps;
-    while (!this.isReleased && clock.monotonic() - this.#heldAtMs > SURELY_HELD_MS) {
-      const askedAtMs = clock.monotonic();
-      const found = await bus.kv.get(launches, launches.keyOf(this.#launch));
-      if (found?.revision === this.#revision) this.#heldAtMs = askedAtMs;
-      else this.isReleased = true;
-    }
-    return !this.isReleased;
-  }
-
-  /** The session's record while it names this launch. The view may be behind, so a no is read again. */
+  /** The session's record while it names this launch. The view may be behind, so a missing record is read again. */
   async #session(): Promise<SessionRecord | undefined> {
     const { bus, sessions: view } = this.#deps;
-    const { tenant, sessionId } = this.#launch;
+    const { tenant, sessionId } = this.record;
     const seen = view.get(tenant, sessionId)?.record;
-    if (seen !== undefined && isNamedBy(seen, this.#launch)) return seen;
-    const read = (await bus.kv.get(sessions, sessionKey(this.#launch)))?.value;
-    return read !== undefined && isNamedBy(read, this.#launch) ? read : undefined;
+    if (seen !== undefined && isNamedBy(seen, this.record)) return seen;
+    const read = (await bus.kv.get(sessions, sessionKey(this.record)))?.value;
+    return read !== undefined && isNamedBy(read, this.record) ? read : undefined;
   }
 
   #provider(): ProviderDriver {
-    const provider = this.#deps.providers.get(this.#launch.provider);
+    const provider = this.#deps.providers.get(this.record.provider);
     if (provider !== undefined) return provider;
-    throw new GreenroomError("internal", `There is no provider ${this.#launch.provider}.`);
+    throw new GreenroomError("internal", `There is no provider ${this.record.provider}.`);
   }
 }
 
-/** An agent that comes from elsewhere is one attempt's; a call that was made into a room is its session's. */
-const isNamedBy = (record: SessionRecord, launch: LaunchRecord): boolean =>
-  record.state !== "ended" &&
-  (isExternal(launch.provider)
-    ? record.attempt === launch.attempt && record.host === providerHostOf(launch.provider)
-    : true);
+/** An external agent belongs to one attempt; a call that was made into a room belongs to its session. */
+const isNamedBy = (session: SessionRecord, launch: LaunchRecord): boolean =>
+  session.state !== "ended" &&
+  (!isExternal(launch.provider) ||
+    (session.attempt === launch.attempt && session.host === providerHostOf(launch.provider)));
 
-const readable = (reason: string): string => redactTokens(reason).trim().slice(0, WHY_MAX);
+const readable = (reason: string): string => redactTokens(reason).trim().slice(0, REASON_MAX);
 
-const orderOf = (launch: LaunchRecord, record: SessionRecord): LaunchOrder => ({
+const orderOf = (launch: LaunchRecord, session: SessionRecord): LaunchOrder => ({
   ...attemptRefOf(launch),
   profile: launch.profile,
-  room: launch.room ?? record.room,
-  user: record.user,
-  metadata: record.metadata,
-  recovering: record.recovering,
-  longestMs: record.deadlineMs.maxDuration,
-  ...(record.call === undefined ? {} : { call: record.call }),
+  room: launch.room ?? session.room,
+  user: session.user,
+  metadata: session.metadata,
+  recovering: session.recovering,
+  longestMs: session.deadlineMs.maxDuration,
+  ...(session.call === undefined ? {} : { call: session.call }),
 });

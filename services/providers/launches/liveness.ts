@@ -1,4 +1,4 @@
-// Which instances of the providers service are alive, by their heartbeats: what a dead one left, another takes over.
+// Which instances of the providers service are alive, by their heartbeats.
 import type { Bus, Stop } from "../../../libs/bus/bus.ts";
 import { serviceHeartbeats } from "../../../libs/contracts/streams.ts";
 import { watchAbsence } from "../../../libs/fleet/absence.ts";
@@ -7,14 +7,14 @@ import type { Clock } from "../../../libs/runtime/clock.ts";
 
 export interface Liveness {
   /**
-   * True when so much of its silence was heard that it must be dead, or it said itself that it stops.
-   * @param signOfLifeAtMs when something else was seen of it, on the monotonic clock
+   * Whether an instance has been silent for too long, or has announced its stop.
+   * @param signOfLifeAtMs when this process saw another sign of life, on its monotonic clock
    */
   isDead(instance: string, signOfLifeAtMs: number): boolean;
   stop: Stop;
 }
 
-/** Listens until stopped. Nobody counts as dead before it was listened for long enough without a break. */
+/** Listens until stopped. No instance is dead before this process has listened long enough without a break. */
 export async function watchLiveness(bus: Bus, clock: Clock): Promise<Liveness> {
   const heardAtMs = new Map<string, number>();
   const stopped = new Set<string>();
@@ -31,9 +31,8 @@ export async function watchLiveness(bus: Bus, clock: Clock): Promise<Liveness> {
       const sinceMs = absence.presentSinceMs();
       if (sinceMs === undefined) return false;
       if (stopped.has(instance)) return true;
-      return (
-        clock.monotonic() - Math.max(sinceMs, heardAtMs.get(instance) ?? 0, signOfLifeAtMs) > DEAD_AFTER_MS
-      );
+      const lastSignAtMs = Math.max(sinceMs, heardAtMs.get(instance) ?? 0, signOfLifeAtMs);
+      return clock.monotonic() - lastSignAtMs > DEAD_AFTER_MS;
     },
     async stop() {
       absence.stop();

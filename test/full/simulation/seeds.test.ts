@@ -77,7 +77,7 @@ describe("the services of the simulated worlds", () => {
   test("have agents of others, and the providers service follows what it launched, also what a dead instance left", () => {
     expect(coverage.of("launches")).toBeGreaterThan(8000);
     expect(coverage.of("launches: ready")).toBeGreaterThan(5000);
-    expect(coverage.of("launches: unclear")).toBeGreaterThan(150);
+    expect(coverage.of("launches: unconfirmed")).toBeGreaterThan(150);
     expect(coverage.of("launches: taken up")).toBeGreaterThan(300);
     expect(coverage.of("launches: looked up and found")).toBeGreaterThan(100);
     expect(coverage.of("launches: looked up in vain")).toBeGreaterThan(100);

@@ -57,7 +57,7 @@ export class SimVapi {
     return {
       create: (body) =>
         ask("making a call", (): Created => ({ is: "created", call: shown(this.#dial(body as Body)) })).catch(
-          (error: unknown): Created => ({ is: "unclear", reason: String(error) }),
+          (error: unknown): Created => ({ is: "unconfirmed", reason: String(error) }),
         ),
       get: (id) => ask(`looking at ${id}`, () => this.#shownOf((call) => call.id === id)),
       find: (name) => ask(`looking for ${name}`, () => this.#shownOf((call) => call.name === name)),

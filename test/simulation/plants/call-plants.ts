@@ -13,7 +13,7 @@ const some: readonly Omit<Plant, "worlds">[] = [
       ...provider,
       launch: async (order) => {
         const launched = await provider.launch(order);
-        return launched.is === "unclear" ? provider.launch(order) : launched;
+        return launched.is === "unconfirmed" ? provider.launch(order) : launched;
       },
     }),
   },

@@ -69,7 +69,7 @@ describe("a call that ended in an error", () => {
     ["unknown", "something else"],
     ["", "Unknown internal error"],
   ])("after which the telephone may ring is unclear (%s: %s)", (code, message) => {
-    expect(dialFailureOf(twirp(code, message))).toMatchObject({ is: "unclear" });
+    expect(dialFailureOf(twirp(code, message))).toMatchObject({ is: "unconfirmed" });
   });
 
   test.each(["ECONNREFUSED", "ENOTFOUND", "UND_ERR_CONNECT_TIMEOUT"])(
@@ -88,6 +88,6 @@ describe("a call that ended in an error", () => {
     new DOMException("late", "TimeoutError"),
     "what",
   ])("of a connection that broke is unclear (%s)", (error) => {
-    expect(dialFailureOf(error)).toMatchObject({ is: "unclear" });
+    expect(dialFailureOf(error)).toMatchObject({ is: "unconfirmed" });
   });
 });

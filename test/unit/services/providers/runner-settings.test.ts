@@ -109,7 +109,7 @@ describe("VAPI", () => {
     vapi.next("POST /call", { is: "slow", ms: 4000 });
     const beganAtMs = performance.now();
     expect(await provider.launch(call)).toMatchObject({
-      is: "unclear",
+      is: "unconfirmed",
       reason: expect.stringContaining("could not be asked"),
     });
     expect(performance.now() - beganAtMs).toBeGreaterThan(900);

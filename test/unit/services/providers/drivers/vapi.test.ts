@@ -193,7 +193,7 @@ describe("asking for a call", () => {
     ["an answer that is no call", { is: "answer", status: 201, body: { results: [] } }],
   ] as const)("is unclear after %s, and is not sent a second time", async (_, mishap) => {
     vapi.next("POST /call", mishap);
-    expect(await impatient().launch(order())).toMatchObject({ is: "unclear" });
+    expect(await impatient().launch(order())).toMatchObject({ is: "unconfirmed" });
     expect(vapi.requests).toEqual(["POST /call"]);
   });
 

@@ -361,7 +361,7 @@ describe("when LiveKit is away", () => {
 
   test("an answer that was lost is looked up, and dials once", async () => {
     const { providers, call, dialed, phones, launchWhen, record, clock } = await callWorld();
-    phones.mishaps.push({ is: "unclear", reason: "LiveKit gave no answer to the call: ECONNRESET" });
+    phones.mishaps.push({ is: "unconfirmed", reason: "LiveKit gave no answer to the call: ECONNRESET" });
     await providers("c-1");
     await call("s");
     const dial = await dialed();
