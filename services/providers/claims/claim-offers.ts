@@ -1,5 +1,4 @@
-// Offers an attempt to be claimed, and takes the offer back: the only writers of a dispatch but for the claim.
-
+// Offers an attempt to agent runners, and withdraws the offer. Only the gateway writes a claim besides.
 import type { z } from "zod";
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { claims } from "../../../libs/contracts/buckets.ts";
@@ -19,23 +18,23 @@ export interface Offer extends AttemptRef {
   readonly profile: string;
   readonly room: string;
   readonly metadata: z.infer<typeof Metadata>;
-  /** How long from now it may be claimed, in ms; for people. */
+  /** How long a runner may claim it from now on, in ms. */
   readonly claimMs: number;
 }
 
-const WHY_MAX = 480;
+const REASON_MAX = 480;
 const MAX_RACES = 10;
 let writes = 0;
 
-const marks = ({ clock, instance }: OfferDeps) => ({
+const stamp = ({ clock, instance }: OfferDeps) => ({
   at: isoNow(clock),
-  writeId: `${instance}:dispatch:${++writes}`,
+  writeId: `${instance}:claim:${++writes}`,
 });
 
-/** @returns the dispatch as it stands: an attempt is offered once, however often this is called, and by whomever */
+/** @returns the stored claim: an attempt is offered once, however many instances call this */
 export async function offerClaim(deps: OfferDeps, offer: Offer): Promise<ClaimRecord> {
   const { sessionId, profile, room } = offer;
-  const dispatch: ClaimRecord = {
+  const claim: ClaimRecord = {
     v: 1,
     claimId: claimIdOf(offer),
     ...attemptRefOf(offer),
@@ -46,20 +45,23 @@ export async function offerClaim(deps: OfferDeps, offer: Offer): Promise<ClaimRe
     traceId: originOf(sessionId, offer.metadata)?.trace_id ?? sessionId,
     state: "offered",
     expiresAt: new Date(deps.clock.now() + offer.claimMs).toISOString(),
-    ...marks(deps),
+    ...stamp(deps),
   };
-  if ((await deps.bus.kv.update(claims, dispatch, 0)) !== undefined) return dispatch;
+  if ((await deps.bus.kv.update(claims, claim, 0)) !== undefined) return claim;
   const present = await readClaim(deps.bus, offer);
   if (present !== undefined) return present.value;
-  throw new GreenroomError("storage_unavailable", `offering ${dispatch.claimId}: it was there, and is gone.`);
+  throw new GreenroomError(
+    "storage_unavailable",
+    `The claim ${claim.claimId} was removed while it was offered.`,
+  );
 }
 
 export const readClaim = (bus: Bus, ref: AttemptRef) =>
   bus.kv.get(claims, claimKey(ref.tenant, claimIdOf(ref)));
 
 /**
- * Sees to it that nobody can claim an attempt (any more).
- * @returns how it stands then: a claim that was faster has been answered, and its runner may be in the room
+ * Makes sure that no runner can claim an attempt from now on.
+ * @returns the stored claim: if a runner was faster, it has its token and may be in the room
  */
 export async function withdrawClaim(
   deps: OfferDeps,
@@ -69,24 +71,24 @@ export async function withdrawClaim(
   for (let race = 0; race < MAX_RACES; race++) {
     const entry = await readClaim(deps.bus, ref);
     if (entry === undefined || entry.value.state !== "offered") return entry?.value;
-    const expired = settledAs(deps, entry.value, "expired", reason);
+    const expired = closed(deps, entry.value, "expired", reason);
     if ((await deps.bus.kv.update(claims, expired, entry.revision)) !== undefined) return expired;
   }
   throw new GreenroomError(
     "storage_unavailable",
-    `withdrawing ${claimIdOf(ref)}: others write to it all the time.`,
+    `Failed to withdraw the claim ${claimIdOf(ref)}: other writes were faster ${MAX_RACES} times.`,
   );
 }
 
-/** A dispatch that gives no token any more. */
-export const settledAs = (
+/** A claim that gives no token any more. */
+export const closed = (
   deps: OfferDeps,
-  dispatch: ClaimRecord,
+  claim: ClaimRecord,
   state: "expired" | "used",
   reason: string | undefined,
 ): ClaimRecord => ({
-  ...dispatch,
+  ...claim,
   state,
-  ...(reason === undefined ? {} : { reason: reason.slice(0, WHY_MAX) }),
-  ...marks(deps),
+  ...(reason === undefined ? {} : { reason: reason.slice(0, REASON_MAX) }),
+  ...stamp(deps),
 });

@@ -1,13 +1,13 @@
-// What has come due of a dispatch: a pure decision over how long one process has seen it as it is.
+// Decides what is due for a claim, from how long one process has seen it unchanged. Pure.
 import type { ClaimRecord } from "../../../libs/contracts/claims/claim.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 
 export interface ClaimLimits {
-  /** How long it may stand unclaimed. */
+  /** How long an offer may stay unclaimed. */
   readonly claimMs: number;
-  /** How long the same claim is answered again, in case its answer was lost. */
+  /** How long the same claim is answered again, in case the answer was lost. */
   readonly repeatMs: number;
-  /** How long it is kept once its attempt is over, so that who comes late is told why. */
+  /** How long a claim is kept after its attempt, so that a late runner learns the reason. */
   readonly keepMs: number;
 }
 
@@ -15,20 +15,16 @@ export type Due =
   | { readonly become: "expired" | "used"; readonly reason: string | undefined }
   | { readonly become: "removed" };
 
-/** What one process knows of it; times are on its monotonic clock. */
+/** Durations on the monotonic clock of one process. */
 export interface Age {
-  /** How long it has seen this very revision. */
+  /** How long the process has seen this revision. */
   readonly ageMs: number;
-  /** Why its attempt is over, and how long that has been known. */
+  /** Why the attempt is over, and for how long the process has known. */
   readonly over?: { readonly reason: string; readonly forMs: number };
 }
 
-export function decideExpiry(
-  dispatch: ClaimRecord,
-  { ageMs, over }: Age,
-  limits: ClaimLimits,
-): Due | undefined {
-  switch (dispatch.state) {
+export function decideExpiry(claim: ClaimRecord, { ageMs, over }: Age, limits: ClaimLimits): Due | undefined {
+  switch (claim.state) {
     case "offered":
       if (over !== undefined) return { become: "expired", reason: over.reason };
       if (ageMs < limits.claimMs) return undefined;
@@ -39,22 +35,22 @@ export function decideExpiry(
         : undefined;
     case "used":
     case "expired":
-      // Never before its attempt is over: one that is gone could be offered a second time.
+      // A claim that is removed before its attempt is over could be offered a second time.
       return over !== undefined && over.forMs >= limits.keepMs ? { become: "removed" } : undefined;
   }
 }
 
 /**
- * Why nobody needs it any more. A process may hear of a dispatch before it hears of its session, so a record that is
- * missing, or behind, says nothing; one that is missing for long was removed.
+ * Why the attempt of a claim is over. A process may learn of a claim before it learns of the session, so a session that
+ * is missing or behind proves nothing, unless it has been missing for long.
  */
 export function endReason(
-  dispatch: ClaimRecord,
-  record: SessionRecord | undefined,
+  claim: ClaimRecord,
+  session: SessionRecord | undefined,
   isLongMissing: boolean,
 ): string | undefined {
-  if (record === undefined) return isLongMissing ? "there is no such session any more" : undefined;
-  if (record.state === "ended") return `the session has ended: ${record.endedReason}`;
-  if (record.attempt > dispatch.attempt) return `the session goes on with attempt ${record.attempt}`;
+  if (session === undefined) return isLongMissing ? "there is no such session any more" : undefined;
+  if (session.state === "ended") return `the session has ended: ${session.endedReason}`;
+  if (session.attempt > claim.attempt) return `the session goes on with attempt ${session.attempt}`;
   return undefined;
 }
