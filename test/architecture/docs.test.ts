@@ -1,4 +1,4 @@
-// The documents that are made from the code say what the code says.
+// Compares the generated documents with the code, and the list of setting names with the services' settings.
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { doctorSettings } from "../../cli/doctor/config.ts";
@@ -7,6 +7,7 @@ import { documents } from "../../docs/render.ts";
 import { allSettingNames, commonSettings } from "../../libs/runtime/common-settings.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
 import { callsSettings } from "../../services/calls/config.ts";
+import { controlSettings } from "../../services/control/config.ts";
 import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import { handoffsSettings } from "../../services/handoffs/config.ts";
@@ -28,6 +29,7 @@ describe("the list of all settings", () => {
     commonSettings,
     localSettings,
     doctorSettings,
+    controlSettings,
     agentHostSettings,
     dispatcherSettings,
     gatewaySettings,
