@@ -1,6 +1,6 @@
-// An agent for tests: each has a process of its own.
+// A test agent with a process of its own for each slot.
 import { defineAgent, type JobContext, type JobProcess } from "@livekit/agents";
-import { openSession, tellOfJob } from "./_open-session.ts";
+import { logJob, startSession } from "./_test-session.ts";
 
 export const pool = { min: 2, hot: 0, max: 20, perProcess: 1 };
 
@@ -9,7 +9,7 @@ export default defineAgent({
     proc.userData.prewarmed = true;
   },
   entry: async (ctx: JobContext) => {
-    tellOfJob(ctx);
-    await openSession(ctx);
+    logJob(ctx);
+    await startSession(ctx);
   },
 });

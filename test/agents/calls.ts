@@ -1,8 +1,8 @@
-// An agent for tests that greets as it enters, as one for telephone calls does: with a second of tone, and no models.
+// A test agent for telephone calls, which greets in onEnter with a second of tone, without models.
 import { ReadableStream } from "node:stream/web";
 import { defineAgent, type JobContext, voice } from "@livekit/agents";
 import { AudioFrame } from "@livekit/rtc-node";
-import { tellOfJob } from "./_open-session.ts";
+import { logJob } from "./_test-session.ts";
 
 export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
 
@@ -19,7 +19,7 @@ class Caller extends voice.Agent {
 
 export default defineAgent({
   entry: async (ctx: JobContext) => {
-    tellOfJob(ctx);
+    logJob(ctx);
     await ctx.connect();
     const session = new voice.AgentSession({ vad: null, turnHandling: { turnDetection: null } });
     session.on(voice.AgentSessionEventTypes.ConversationItemAdded, ({ item }) => {

@@ -1,6 +1,6 @@
-// An agent for tests: none is kept, so each session starts one.
+// A test agent without idle slots, so that each session starts one.
 import { defineAgent, type JobContext, type JobProcess } from "@livekit/agents";
-import { openSession, tellOfJob } from "./_open-session.ts";
+import { logJob, startSession } from "./_test-session.ts";
 
 export const pool = { min: 0, hot: 0, max: 4, perProcess: 10 };
 
@@ -9,7 +9,7 @@ export default defineAgent({
     proc.userData.prewarmed = true;
   },
   entry: async (ctx: JobContext) => {
-    tellOfJob(ctx);
-    await openSession(ctx);
+    logJob(ctx);
+    await startSession(ctx);
   },
 });

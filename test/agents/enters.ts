@@ -1,4 +1,4 @@
-// An agent for tests: it greets when it enters, and has its own failover message.
+// A test agent that greets in onEnter and has its own failover message.
 import { defineAgent, type JobContext, voice } from "@livekit/agents";
 import * as openai from "@livekit/agents-plugin-openai";
 

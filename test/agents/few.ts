@@ -1,6 +1,6 @@
-// An agent for tests: two at most, so that others wait.
+// A test agent with at most two slots, so that further sessions wait.
 import { defineAgent, type JobContext, type JobProcess } from "@livekit/agents";
-import { openSession, tellOfJob } from "./_open-session.ts";
+import { logJob, startSession } from "./_test-session.ts";
 
 export const pool = { min: 1, hot: 0, max: 2, perProcess: 10 };
 
@@ -9,7 +9,7 @@ export default defineAgent({
     proc.userData.prewarmed = true;
   },
   entry: async (ctx: JobContext) => {
-    tellOfJob(ctx);
-    await openSession(ctx);
+    logJob(ctx);
+    await startSession(ctx);
   },
 });

@@ -1,4 +1,4 @@
-// An agent for tests: nothing of its conversations is kept.
+// A test agent whose conversations are not restored.
 import stock from "./stock/stock-agent.ts";
 
 export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };

@@ -1,4 +1,4 @@
-// The agent with a tone, some of its idle ones hot: for calls whose every second is listened to.
+// The tone agent with some hot slots, for tests that measure every second of sound.
 import tone from "./tone.ts";
 
 export default tone;

@@ -1,4 +1,4 @@
-// An agent for tests as people have it who run LiveKit's own workers: it knows nothing of us.
+// A test agent for LiveKit's own workers, which doesn't know Greenroom.
 import { defineAgent, type JobContext, voice } from "@livekit/agents";
 
 export default defineAgent({

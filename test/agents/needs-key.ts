@@ -1,4 +1,4 @@
-// An agent for tests that needs a key which nobody has.
+// A test agent that needs a missing key.
 import { defineAgent } from "@livekit/agents";
 
 export const requires = ["KEY_THAT_NOBODY_HAS"];

@@ -1,6 +1,6 @@
-// An agent for tests: warm, and ready at once.
+// A test agent that is warm, and ready at once.
 import { defineAgent, type JobContext, type JobProcess } from "@livekit/agents";
-import { openSession, tellOfJob } from "./_open-session.ts";
+import { logJob, startSession } from "./_test-session.ts";
 
 export const pool = { min: 3, hot: 0, max: 50, perProcess: 10 };
 
@@ -9,7 +9,7 @@ export default defineAgent({
     proc.userData.prewarmed = true;
   },
   entry: async (ctx: JobContext) => {
-    tellOfJob(ctx);
-    await openSession(ctx);
+    logJob(ctx);
+    await startSession(ctx);
   },
 });

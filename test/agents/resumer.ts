@@ -1,4 +1,4 @@
-// An agent for tests: it opens a resumed conversation by itself.
+// A test agent that opens a resumed conversation itself.
 import { defineAgent, type JobContext, voice } from "@livekit/agents";
 import * as openai from "@livekit/agents-plugin-openai";
 import { disableAutoGreeting, getResumption } from "greenroom/agent";

@@ -1,6 +1,6 @@
-// An agent for tests whose prewarm takes longer than a caller waits.
+// A test agent whose prewarm takes longer than a client waits.
 import { defineAgent, type JobContext, type JobProcess } from "@livekit/agents";
-import { openSession, tellOfJob } from "./_open-session.ts";
+import { logJob, startSession } from "./_test-session.ts";
 
 export const pool = { min: 0, hot: 0, max: 4, perProcess: 10 };
 
@@ -10,7 +10,7 @@ export default defineAgent({
     proc.userData.prewarmed = true;
   },
   entry: async (ctx: JobContext) => {
-    tellOfJob(ctx);
-    await openSession(ctx);
+    logJob(ctx);
+    await startSession(ctx);
   },
 });

@@ -1,4 +1,4 @@
-// An agent for tests whose prewarm always fails.
+// A test agent whose prewarm always fails.
 import { defineAgent } from "@livekit/agents";
 
 export const pool = { min: 1, hot: 0, max: 10, perProcess: 10 };

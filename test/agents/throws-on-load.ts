@@ -1,4 +1,4 @@
-// An agent for tests that can't even be loaded.
+// A test agent whose file fails to load.
 throw new Error("this file fails when it is loaded");
 
 export {};

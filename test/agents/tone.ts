@@ -1,4 +1,4 @@
-// An agent for tests that is heard all the time: a tone, from before it is ready until it leaves.
+// A test agent that plays a tone all the time, from before it is ready until it leaves.
 import { defineAgent, type JobContext } from "@livekit/agents";
 import {
   AudioFrame,
@@ -8,7 +8,7 @@ import {
   TrackSource,
 } from "@livekit/rtc-node";
 import { ready } from "greenroom/agent";
-import { tellOfJob } from "./_open-session.ts";
+import { logJob } from "./_test-session.ts";
 
 export const pool = { min: 4, hot: 0, max: 60, perProcess: 30 };
 
@@ -18,7 +18,7 @@ const HERTZ = 440;
 
 export default defineAgent({
   entry: async (ctx: JobContext) => {
-    tellOfJob(ctx);
+    logJob(ctx);
     await ctx.connect();
     const source = new AudioSource(RATE, 1, 200);
     const track = LocalAudioTrack.createAudioTrack("tone", source);
@@ -42,6 +42,6 @@ async function play(source: AudioSource, isOver: () => boolean): Promise<void> {
     1,
     FRAME,
   );
-  // The source takes no more than fits its queue, so this goes at the speed of sound.
+  // `captureFrame` waits for room in the queue, so the loop runs in real time.
   while (!isOver()) await source.captureFrame(frame);
 }

@@ -1,7 +1,7 @@
 // An agent that fails as the metadata of its session asks: `{ "fault": "throw" }`.
 import { defineAgent, type JobContext } from "@livekit/agents";
 import { sessionInfo } from "greenroom/agent";
-import { openSession, tellOfJob } from "./_open-session.ts";
+import { logJob, startSession } from "./_test-session.ts";
 
 export const pool = { min: 3, hot: 0, max: 20, perProcess: 10 };
 
@@ -51,14 +51,14 @@ const late: Record<string, Fault> = {
 
 export default defineAgent({
   entry: async (ctx: JobContext) => {
-    tellOfJob(ctx);
+    logJob(ctx);
     const { fault = "", attempts = 1 } = JSON.parse(ctx.job.metadata || "{}") as {
       fault?: string;
       attempts?: number;
     };
     const isTroubled = (sessionInfo()?.attempt ?? 1) <= attempts;
     if (isTroubled) await early[fault]?.(ctx);
-    await openSession(ctx);
+    await startSession(ctx);
     if (isTroubled) late[fault]?.(ctx);
   },
 });

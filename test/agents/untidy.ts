@@ -1,4 +1,4 @@
-// An agent for tests that sounds something and leaves the cleaning up to others, as most files do.
+// A test agent that plays sound and cleans nothing up, like most agent files.
 import { defineAgent, type JobContext } from "@livekit/agents";
 import {
   AudioFrame,

@@ -1,13 +1,13 @@
-// An agent for tests: it waits for its user, and says who came.
+// A test agent that waits for its user, and logs who joined.
 import { defineAgent, type JobContext } from "@livekit/agents";
-import { openSession, tellOfJob } from "./_open-session.ts";
+import { logJob, startSession } from "./_test-session.ts";
 
 export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
 
 export default defineAgent({
   entry: async (ctx: JobContext) => {
-    tellOfJob(ctx);
-    await openSession(ctx);
+    logJob(ctx);
+    await startSession(ctx);
     const user = await ctx.waitForParticipant();
     console.log(`${user.identity} (${user.name}) came`);
   },

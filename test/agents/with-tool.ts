@@ -1,4 +1,4 @@
-// An agent for tests that hears, thinks, speaks and looks things up; its models are shared by all its sessions.
+// A test agent with speech, a language model and a tool, whose models all its sessions share.
 import { defineAgent, inference, type JobContext, type JobProcess, llm, voice } from "@livekit/agents";
 import * as deepgram from "@livekit/agents-plugin-deepgram";
 import * as openai from "@livekit/agents-plugin-openai";
@@ -6,7 +6,7 @@ import { z } from "zod";
 
 export const pool = { min: 2, hot: 0, max: 20, perProcess: 10 };
 
-/** As many files have them: once for the process, in which several sessions run. */
+/** Created once for the process, like in many agent files, and shared by all its sessions. */
 const model = new openai.LLM({ model: "gpt-4.1-mini" });
 const speaker = new openai.TTS({ voice: "ash" });
 const TOOL_MS = 200;

@@ -1,8 +1,8 @@
-// Handoffs served by the example agent runner, a process of its own, through real NATS and in real LiveKit rooms.
+// Handoffs that the example agent runner serves, through real NATS and in real LiveKit rooms.
 import { randomBytes, randomUUID } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import { connect } from "nats";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { freePort } from "../../cli/servers/ports.ts";
 import type { HandoffEvent } from "../../libs/contracts/claims/claim.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
@@ -21,24 +21,24 @@ const CLAIMS = 100;
 
 let scene: Scene;
 let runnerPort: number;
-/** Another agent runner, that only notes what it is asked. */
-let noting: Server;
+/** Another agent runner, which only records its requests. */
+let recordingRunner: Server;
 const launches: Json[] = [];
 const runners: AgentRunner[] = [];
 const visitors: Visitor[] = [];
-/** What nobody may find anywhere afterwards. */
+/** Secrets that must not appear in any stream, bucket or log. */
 const secrets: string[] = [LAUNCHER_SECRET, JWT_SECRET];
 
 beforeAll(async () => {
   runnerPort = await freePort();
-  const notingPort = await freePort();
-  noting = createServer(async (request, response) => {
+  const recordingPort = await freePort();
+  recordingRunner = createServer(async (request, response) => {
     let body = "";
     for await (const part of request) body += part;
     launches.push(JSON.parse(body));
     response.writeHead(202).end();
   });
-  await new Promise<void>((resolve) => noting.listen(notingPort, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => recordingRunner.listen(recordingPort, "127.0.0.1", resolve));
   scene = await openScene({
     agents: [],
     hosts: 0,
@@ -50,7 +50,7 @@ beforeAll(async () => {
       AGENT_LAUNCHER_URL: `http://127.0.0.1:${runnerPort}`,
       AGENT_LAUNCHER_SECRET: LAUNCHER_SECRET,
       CONTROL_PLANE_JWT_SECRET: JWT_SECRET,
-      GREENROOM_PROVIDERS: `raced=webhook:http://127.0.0.1:${notingPort}`,
+      GREENROOM_PROVIDERS: `raced=webhook:http://127.0.0.1:${recordingPort}`,
       GREENROOM_CLAIM_REPLAY_WINDOW_MS: "1000",
       GREENROOM_PROVIDER_POLL_MS: "500",
       GREENROOM_LOG_LEVEL: "debug",
@@ -65,8 +65,8 @@ afterEach(async () => {
 
 afterAll(async () => {
   for (const runner of runners) if (!runner.hasEnded) await runner.kill9();
-  noting?.closeAllConnections();
-  noting?.close();
+  recordingRunner?.closeAllConnections();
+  recordingRunner?.close();
   await scene?.stop();
 });
 
@@ -81,7 +81,7 @@ async function startRunner(): Promise<AgentRunner> {
   return runner;
 }
 
-/** Hands a room over as another system does, with all that it may say. */
+/** Hands off a room like another system, with every optional field. */
 async function handOff(changed: Record<string, unknown> = {}): Promise<{ trace: string; room: string }> {
   const trace = `trace-${randomUUID()}`;
   const room = `call-${randomUUID()}`;
@@ -98,8 +98,8 @@ async function handOff(changed: Record<string, unknown> = {}): Promise<{ trace: 
   return { trace, room };
 }
 
-/** What was told of a trace, oldest first. */
-async function toldOf(trace: string): Promise<HandoffEvent[]> {
+/** The handoff events of a trace, oldest first. */
+async function eventsOf(trace: string): Promise<HandoffEvent[]> {
   const stored = await scene.bus.streams.read(handoffEvents, { limit: 1000, order: "newest-first" });
   return stored
     .map(({ message }) => message)
@@ -110,18 +110,18 @@ async function toldOf(trace: string): Promise<HandoffEvent[]> {
 const wordsOf = (events: readonly HandoffEvent[]): string[] =>
   events.map((event) => `${event.type}${"attempt" in event ? ` ${event.attempt}` : ""}`);
 
-async function told(trace: string, word: string): Promise<Json> {
+async function eventWhen(trace: string, word: string): Promise<Json> {
   let seen: HandoffEvent[] = [];
   return await until(
     async () => {
-      seen = await toldOf(trace);
+      seen = await eventsOf(trace);
       return seen.find((_, index) => wordsOf(seen)[index] === word);
     },
-    { timeoutMs: PATIENCE_MS, everyMs: 100, what: () => `${word} is told; there is ${wordsOf(seen)}` },
+    { timeoutMs: PATIENCE_MS, everyMs: 100, what: () => `${word} is published; events: ${wordsOf(seen)}` },
   );
 }
 
-/** A person in a session's room, who is heard and answered by its agent. */
+/** Joins a session's room as a user, and waits until the agent answers. */
 async function talk(sessionId: string): Promise<Visitor> {
   const { body } = await scene.stack.post("/api/token", { sessionId, userName: "Alice" });
   secrets.push(body.token);
@@ -136,7 +136,7 @@ const isAnswered = async (visitor: Visitor, text: string): Promise<void> => {
   await until(
     async () => {
       if (visitor.said.some(({ topic, message }) => topic === "echo" && message.echo === text)) return true;
-      await visitor.write(text); // One that was written while no agent listened is lost, as a word is.
+      await visitor.write(text); // Text sent while no agent listens is lost, so it is repeated.
       return false;
     },
     {
@@ -147,160 +147,177 @@ const isAnswered = async (visitor: Visitor, text: string): Promise<void> => {
   );
 };
 
-test("a handoff is served by the runner from its message to its end, and each step is told once", async () => {
-  const { trace, room } = await handOff();
-  const ready = await told(trace, "agent_session_launch_succeeded 1");
-  const sessionId: string = ready.session_id;
-  expect(await scene.session(sessionId)).toMatchObject({
-    status: "ready",
-    profile: "my-agent",
-    host: "provider-webhook",
-    room,
-    attempt: 1,
+describe("a handoff", () => {
+  test("is served by the runner from its request to its end, and publishes each step once", async () => {
+    const { trace, room } = await handOff();
+    const ready = await eventWhen(trace, "agent_session_launch_succeeded 1");
+    const sessionId: string = ready.session_id;
+    expect(await scene.session(sessionId)).toMatchObject({
+      status: "ready",
+      profile: "my-agent",
+      host: "provider-webhook",
+      room,
+      attempt: 1,
+    });
+    const visitor = await talk(sessionId);
+    await visitor.leave();
+    const ended = await scene.ended(sessionId);
+    expect(ended).toMatchObject({ endedReason: "completed", failures: 0 });
+    expect(lifeOf(ended)).toEqual(["requested 1", "dispatched 1", "joined 1", "ready 1", "ended 1"]);
+    await until(async () => !(await scene.rooms.list()).some(({ name }) => name === room), {
+      timeoutMs: PATIENCE_MS,
+      what: "its room is gone",
+    });
+    const events = await eventsOf(trace);
+    expect(wordsOf(events).sort()).toEqual([
+      "agent_session_bootstrap_ready 1",
+      "agent_session_launch_succeeded 1",
+      "dispatch_claimed 1",
+      "handoff_dispatched 1",
+    ]);
+    for (const event of events) {
+      expect(event).toMatchObject({
+        tenant_id: DEFAULT_TENANT,
+        session_id: sessionId,
+        dispatch_id: `${sessionId}-1`,
+        dispatch_expires_at: expect.stringMatching(/^20/),
+      });
+    }
   });
-  const visitor = await talk(sessionId);
-  await visitor.leave();
-  const ended = await scene.ended(sessionId);
-  expect(ended).toMatchObject({ endedReason: "completed", failures: 0 });
-  expect(lifeOf(ended)).toEqual(["requested 1", "dispatched 1", "joined 1", "ready 1", "ended 1"]);
-  await until(async () => !(await scene.rooms.list()).some(({ name }) => name === room), {
-    timeoutMs: PATIENCE_MS,
-    what: "its room is gone",
+
+  test("continues in the same room with another runner after its runner dies", async () => {
+    const { trace, room } = await handOff();
+    const { session_id: sessionId } = await eventWhen(trace, "agent_session_launch_succeeded 1");
+    const visitor = await talk(sessionId);
+    await runners.at(-1)?.kill9();
+    await startRunner();
+    await eventWhen(trace, "agent_session_launch_succeeded 2");
+    expect(await scene.session(sessionId)).toMatchObject({ status: "ready", attempt: 2, room });
+    await isAnswered(visitor, "are you there?");
+    // The killed agent is removed from the room.
+    await until(
+      async () => {
+        const agents = (await scene.rooms.participants(room)).filter(({ isAgent }) => isAgent);
+        return agents.length === 1 && agents[0]?.identity === `agent-${sessionId}-2`;
+      },
+      { timeoutMs: PATIENCE_MS, what: "only the second agent is in the room" },
+    );
+    expect((await scene.end(sessionId)).endedReason).toBe("completed");
   });
-  const events = await toldOf(trace);
-  expect(wordsOf(events).sort()).toEqual([
-    "agent_session_bootstrap_ready 1",
-    "agent_session_launch_succeeded 1",
-    "dispatch_claimed 1",
-    "handoff_dispatched 1",
-  ]);
-  for (const event of events) {
-    expect(event).toMatchObject({
+});
+
+describe("a claim", () => {
+  test("succeeds once when a hundred race over two gateways", async () => {
+    const { trace } = await handOff({ agent_id: "raced" });
+    const { dispatch_id: id, session_id: sessionId } = await eventWhen(trace, "handoff_dispatched 1");
+    await until(() => launches.some((launch) => launch.dispatch_id === id), {
+      what: "the runner receives the launch",
+    });
+    expect(launches.find((launch) => launch.dispatch_id === id)).toMatchObject({ agent_id: "raced" });
+    const bearer = await signServiceJwt(JWT_SECRET, { tenant: DEFAULT_TENANT, subject: "racer" });
+    secrets.push(bearer);
+    const claim = async (nonce: string, url: string) => {
+      const response = await fetch(`${url}/api/claims/${id}/claim`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
+        body: JSON.stringify({ nonce }),
+      });
+      return { status: response.status, body: (await response.json()) as Json, nonce };
+    };
+    const nonces = Array.from({ length: CLAIMS }, () => randomBytes(16).toString("hex"));
+    secrets.push(...nonces);
+    const replies = await Promise.all(
+      nonces.map((nonce, index) => claim(nonce, scene.stack.urls[index % 2] ?? "")),
+    );
+    const won = replies.filter(({ status }) => status === 200);
+    expect(won).toHaveLength(1);
+    const codes = replies.filter(({ status }) => status !== 200).map(({ body }) => body.error.code);
+    expect(codes).toEqual(Array(CLAIMS - 1).fill("claim_used"));
+    const [winner] = won;
+    secrets.push(winner?.body.token);
+    expect(winner?.body).toMatchObject({ sessionId, attempt: 1, metadata: { language: "en" } });
+
+    // The token opens the room. A repeated claim is answered until the replay window ends.
+    const agent = await visit({ url: winner?.body.url, token: winner?.body.token });
+    visitors.push(agent);
+    expect((await scene.rooms.participants(winner?.body.room)).map(({ identity }) => identity)).toEqual([
+      `agent-${sessionId}-1`,
+    ]);
+    const last = await until(
+      async () => {
+        const again = await claim(winner?.nonce ?? "", scene.stack.url);
+        if (again.status === 200) secrets.push(again.body.token);
+        return again.status === 200 ? undefined : again;
+      },
+      { timeoutMs: PATIENCE_MS, everyMs: 200, what: "the claim is used up" },
+    );
+    expect([last.status, last.body.error.code]).toEqual([409, "claim_used"]);
+    await eventWhen(trace, "dispatch_claimed 1");
+    await eventWhen(trace, "dispatch_claim_failed 1");
+    expect(wordsOf(await eventsOf(trace)).filter((word) => word.startsWith("dispatch_claim"))).toHaveLength(
+      2,
+    );
+    await scene.end(sessionId);
+  });
+});
+
+describe("an agent runner", () => {
+  test("receives the HTTP starts of its profile", async () => {
+    const { status, body } = await scene.ask({ profile: "raced", wait: 0, metadata: { topic: "weather" } });
+    expect(status).toBe(202);
+    const isIts = (launch: Json) => launch.session_id === body.sessionId;
+    await until(() => launches.some(isIts), {
+      timeoutMs: PATIENCE_MS,
+      what: "the runner receives the launch",
+    });
+    expect(launches.find(isIts)).toMatchObject({
+      type: "agent_session.launch",
       tenant_id: DEFAULT_TENANT,
-      session_id: sessionId,
-      dispatch_id: `${sessionId}-1`,
-      dispatch_expires_at: expect.stringMatching(/^20/),
+      agent_id: "raced",
+      attempt: 1,
+      trace_id: body.sessionId,
+      metadata: { topic: "weather" },
     });
-  }
-});
-
-test("a runner that dies is missed, and another takes the call over in the same room", async () => {
-  const { trace, room } = await handOff();
-  const { session_id: sessionId } = await told(trace, "agent_session_launch_succeeded 1");
-  const visitor = await talk(sessionId);
-  await runners.at(-1)?.kill9();
-  await startRunner();
-  await told(trace, "agent_session_launch_succeeded 2");
-  expect(await scene.session(sessionId)).toMatchObject({ status: "ready", attempt: 2, room });
-  await isAnswered(visitor, "are you there?");
-  // The one that was killed is out; nobody else is there.
-  await until(
-    async () => {
-      const agents = (await scene.rooms.participants(room)).filter(({ isAgent }) => isAgent);
-      return agents.length === 1 && agents[0]?.identity === `agent-${sessionId}-2`;
-    },
-    { timeoutMs: PATIENCE_MS, what: "only the second agent is in the room" },
-  );
-  expect((await scene.end(sessionId)).endedReason).toBe("completed");
-});
-
-test("a hundred claims race over two gateways, and one gets the token", async () => {
-  const { trace } = await handOff({ agent_id: "raced" });
-  const { dispatch_id: id, session_id: sessionId } = await told(trace, "handoff_dispatched 1");
-  await until(() => launches.some((launch) => launch.dispatch_id === id), { what: "its runner is asked" });
-  expect(launches.find((launch) => launch.dispatch_id === id)).toMatchObject({ agent_id: "raced" });
-  const bearer = await signServiceJwt(JWT_SECRET, { tenant: DEFAULT_TENANT, subject: "racer" });
-  secrets.push(bearer);
-  const claim = async (nonce: string, url: string) => {
-    const response = await fetch(`${url}/api/claims/${id}/claim`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${bearer}`, "content-type": "application/json" },
-      body: JSON.stringify({ nonce }),
-    });
-    return { status: response.status, body: (await response.json()) as Json, nonce };
-  };
-  const nonces = Array.from({ length: CLAIMS }, () => randomBytes(16).toString("hex"));
-  secrets.push(...nonces);
-  const replies = await Promise.all(
-    nonces.map((nonce, index) => claim(nonce, scene.stack.urls[index % 2] ?? "")),
-  );
-  const won = replies.filter(({ status }) => status === 200);
-  expect(won).toHaveLength(1);
-  const codes = replies.filter(({ status }) => status !== 200).map(({ body }) => body.error.code);
-  expect(codes).toEqual(Array(CLAIMS - 1).fill("claim_used"));
-  const [winner] = won;
-  secrets.push(winner?.body.token);
-  expect(winner?.body).toMatchObject({ sessionId, attempt: 1, metadata: { language: "en" } });
-
-  // The token opens the room, and a repeat of the claim is answered until the providers service has seen it stand.
-  const agent = await visit({ url: winner?.body.url, token: winner?.body.token });
-  visitors.push(agent);
-  expect((await scene.rooms.participants(winner?.body.room)).map(({ identity }) => identity)).toEqual([
-    `agent-${sessionId}-1`,
-  ]);
-  const last = await until(
-    async () => {
-      const again = await claim(winner?.nonce ?? "", scene.stack.url);
-      if (again.status === 200) secrets.push(again.body.token);
-      return again.status === 200 ? undefined : again;
-    },
-    { timeoutMs: PATIENCE_MS, everyMs: 200, what: "the claim is used up" },
-  );
-  expect([last.status, last.body.error.code]).toEqual([409, "claim_used"]);
-  await told(trace, "dispatch_claimed 1");
-  await told(trace, "dispatch_claim_failed 1");
-  expect(wordsOf(await toldOf(trace)).filter((word) => word.startsWith("dispatch_claim"))).toHaveLength(2);
-  await scene.end(sessionId);
-});
-
-test("a start over HTTP goes to the runner that its profile has", async () => {
-  const { status, body } = await scene.ask({ profile: "raced", wait: 0, metadata: { topic: "weather" } });
-  expect(status).toBe(202);
-  const isIts = (launch: Json) => launch.session_id === body.sessionId;
-  await until(() => launches.some(isIts), { timeoutMs: PATIENCE_MS, what: "its runner is asked" });
-  expect(launches.find(isIts)).toMatchObject({
-    type: "agent_session.launch",
-    tenant_id: DEFAULT_TENANT,
-    agent_id: "raced",
-    attempt: 1,
-    trace_id: body.sessionId,
-    metadata: { topic: "weather" },
+    expect((await scene.end(body.sessionId)).endedReason).toBe("cancelled");
   });
-  expect((await scene.end(body.sessionId)).endedReason).toBe("cancelled");
 });
 
-test("what can't be a handoff is told so, and stands in nobody's way", async () => {
-  const { trace } = await handOff({ room: "standby-of-another" });
-  const invalid = await told(trace, "handoff_invalid_payload");
-  expect(invalid.message).toContain("standby-of-another");
-  const other = await connect({ servers: scene.stack.natsUrl });
-  other.publish(handoffRequests.subjects, "not json");
-  await other.drain();
-  await until(
-    async () =>
-      (await scene.bus.streams.read(handoffEvents, { limit: 1000, order: "newest-first" })).some(
-        ({ message }) =>
-          message.type === "handoff_invalid_payload" && message.message.includes("is not JSON"),
-      ),
-    { timeoutMs: PATIENCE_MS, everyMs: 100, what: "what is no JSON is answered" },
-  );
+describe("an invalid handoff", () => {
+  test("is answered with an event, and blocks no other handoff", async () => {
+    const { trace } = await handOff({ room: "standby-of-another" });
+    const invalid = await eventWhen(trace, "handoff_invalid_payload");
+    expect(invalid.message).toContain("standby-of-another");
+    const other = await connect({ servers: scene.stack.natsUrl });
+    other.publish(handoffRequests.subjects, "not json");
+    await other.drain();
+    await until(
+      async () =>
+        (await scene.bus.streams.read(handoffEvents, { limit: 1000, order: "newest-first" })).some(
+          ({ message }) =>
+            message.type === "handoff_invalid_payload" && message.message.includes("is not JSON"),
+        ),
+      { timeoutMs: PATIENCE_MS, everyMs: 100, what: "the event about the invalid JSON is published" },
+    );
+  });
 });
 
-test("no token, nonce or secret is in any stream, bucket or log", async () => {
-  const stored = await everythingStored(scene.stack.natsUrl);
-  const logs = [...scene.stack.children, ...runners].map((each) => each.text()).join("\n");
-  // What was looked at is really there.
-  for (const known of ["handoff_requested", "KV_claims", "KV_launches", "KV_sessions", "dispatch_claimed"])
-    expect(stored).toContain(known);
-  for (const known of ["a dispatch is claimed", "a handoff became a session", '"claimed"'])
-    expect(logs).toContain(known);
-  expect(secrets.length).toBeGreaterThan(CLAIMS + 5);
-  for (const secret of secrets) {
-    expect(stored.includes(secret), `${secret.slice(0, 12)}… is stored`).toBe(false);
-    expect(logs.includes(secret), `${secret.slice(0, 12)}… is logged`).toBe(false);
-  }
-  // Nor any other token: three parts of base64url, of which the first begins with `{"`.
-  const token = /eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]{5,}/;
-  expect(token.exec(stored)?.[0]).toBeUndefined();
-  expect(token.exec(logs)?.[0]).toBeUndefined();
+describe("a stored message or log line", () => {
+  test("contains no token, nonce or secret", async () => {
+    const stored = await everythingStored(scene.stack.natsUrl);
+    const logs = [...scene.stack.children, ...runners].map((each) => each.text()).join("\n");
+    // The searched texts are not empty.
+    for (const known of ["handoff_requested", "KV_claims", "KV_launches", "KV_sessions", "dispatch_claimed"])
+      expect(stored).toContain(known);
+    for (const known of ["a dispatch is claimed", "a handoff became a session", '"claimed"'])
+      expect(logs).toContain(known);
+    expect(secrets.length).toBeGreaterThan(CLAIMS + 5);
+    for (const secret of secrets) {
+      expect(stored.includes(secret), `${secret.slice(0, 12)}… is stored`).toBe(false);
+      expect(logs.includes(secret), `${secret.slice(0, 12)}… is logged`).toBe(false);
+    }
+    // No other token is stored either: three parts of base64url, the first of which begins with `{"`.
+    const token = /eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]{5,}/;
+    expect(token.exec(stored)?.[0]).toBeUndefined();
+    expect(token.exec(logs)?.[0]).toBeUndefined();
+  });
 });

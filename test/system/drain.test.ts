@@ -1,6 +1,6 @@
-// Hosts that are emptied by an operator, and a deploy of every service: callers keep hearing an agent.
+// Hosts that an operator drains, and a rolling restart of every service, while callers keep hearing an agent.
 import { randomUUID } from "node:crypto";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { ProcessName } from "../../libs/contracts/fleet/pool.ts";
 import { type Listener, listenIn } from "../kit/stack/listener.ts";
 import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
@@ -18,7 +18,7 @@ beforeAll(async () => {
     janitors: 2,
     env: { GREENROOM_DRAIN_TIMEOUT_MS: "0", GREENROOM_RATE_LIMIT: "0" },
   });
-  await bothAreWarm();
+  await twoHostsAreWarm();
 });
 const calls: Call[] = [];
 afterEach(async () => {
@@ -42,7 +42,7 @@ async function openCall(): Promise<Call> {
   return call;
 }
 
-/** Waits until the agent that serves by now is heard anew. */
+/** Waits for new sound of the present agent. */
 async function isHeard({ answer, ears }: Call): Promise<void> {
   const { attempt } = await scene.session(answer.sessionId);
   const after = ears.sounds.length;
@@ -53,7 +53,7 @@ async function isHeard({ answer, ears }: Call): Promise<void> {
   });
 }
 
-const bothAreWarm = () =>
+const twoHostsAreWarm = () =>
   until(
     async () => {
       const hosts = (await scene.hosts()).filter(({ draining }) => !draining);
@@ -61,81 +61,85 @@ const bothAreWarm = () =>
     },
     { timeoutMs: PATIENCE_MS, what: "two hosts have warm agents" },
   );
-const hostCalled = async (id: string): Promise<Json> =>
+const hostById = async (id: string): Promise<Json> =>
   (await scene.hosts()).find((host: Json) => host.hostId === id);
 const undrain = async (id: string) => {
   const answer = await fetch(`${scene.stack.url}/api/hosts/${id}/drain`, { method: "DELETE" });
   expect(answer.status).toBe(200);
 };
 
-test("a drained host's sessions go to the other host without a failure; it stays empty until that is undone", async () => {
-  const call = await openCall();
-  const { host } = await scene.session(call.answer.sessionId);
-  const answer = await scene.stack.post(`/api/hosts/${host}/drain`, { deadlineS: 0 });
-  expect(answer.status).toBe(202);
-  expect(answer.body).toMatchObject({ host, draining: true, sessions: 1 });
-  const after = await scene.sessionWhen(
-    call.answer.sessionId,
-    ({ state, attempt }) => state === "ready" && attempt === 2,
-    "is ready at the other host",
-  );
-  expect(after).toMatchObject({ room: call.answer.room, failures: 0, recovering: false });
-  expect(after.host).not.toBe(host);
-  expect(after.history.find((step: Json) => step.attempt === 2).reason).toBe(`host ${host} drains`);
-  expect(await scene.job(call.answer.sessionId, 2)).toMatchObject({ resumed: true });
-  await isHeard(call);
-  expect(call.ears.isOut()).toBe(false);
-  await until(() => call.ears.others().join() === `agent-${call.answer.sessionId}-2`, {
-    timeoutMs: PATIENCE_MS,
-    what: "only the second agent is in the room",
-  });
-  await until(async () => (await hostCalled(host)).sessions === 0, {
-    timeoutMs: PATIENCE_MS,
-    what: "the drained host serves nobody",
-  });
-  expect(await hostCalled(host)).toMatchObject({ draining: true });
-  await undrain(host);
-  await bothAreWarm();
-});
-
-test("a drain that waits leaves sessions where they are, and gives the host nothing new", async () => {
-  const call = await openCall();
-  const { host } = await scene.session(call.answer.sessionId);
-  await scene.stack.post(`/api/hosts/${host}/drain`, { deadlineS: 0, onDeadline: "wait" });
-  const others = [await openCall(), await openCall()];
-  for (const { answer } of others) expect((await scene.session(answer.sessionId)).host).not.toBe(host);
-  await isHeard(call);
-  expect(await scene.session(call.answer.sessionId)).toMatchObject({ state: "ready", attempt: 1, host });
-  await undrain(host);
-  await bothAreWarm();
-});
-
-test("a host that there isn't can't be drained", async () => {
-  const { status, body } = await scene.stack.post("/api/hosts/nobody/drain", { deadlineS: 0 });
-  expect(status).toBe(404);
-  expect(body.error.message).toMatch(/no host "nobody".*host-1/);
-});
-
-test("a rolling restart of every service loses no session and no call, and starts go on", async () => {
-  const ongoing = [await openCall(), await openCall()];
-  const load = steadyStarts();
-  for (const service of ["gateway", "dispatcher", "janitor", "agent-host"] as const) {
-    const former = scene.stack.children.filter((child) => child.service === service && !child.hasEnded);
-    expect(former).toHaveLength(2);
-    for (const [i, child] of former.entries()) await replace(service, child, scene.stack.urls[i] ?? "");
-  }
-  const started = await load.stop();
-  expect(started.length).toBeGreaterThan(3);
-  for (const id of started) expect((await scene.ended(id)).endedReason).toBe("completed");
-  for (const call of ongoing) {
-    expect(await scene.session(call.answer.sessionId)).toMatchObject({ state: "ready", failures: 0 });
-    expect(call.ears.isOut()).toBe(false);
+describe("host drain", () => {
+  test("migrates sessions to the other host without a failure, and keeps the host empty until it is undone", async () => {
+    const call = await openCall();
+    const { host } = await scene.session(call.answer.sessionId);
+    const answer = await scene.stack.post(`/api/hosts/${host}/drain`, { deadlineS: 0 });
+    expect(answer.status).toBe(202);
+    expect(answer.body).toMatchObject({ host, draining: true, sessions: 1 });
+    const after = await scene.sessionWhen(
+      call.answer.sessionId,
+      ({ state, attempt }) => state === "ready" && attempt === 2,
+      "is ready at the other host",
+    );
+    expect(after).toMatchObject({ room: call.answer.room, failures: 0, recovering: false });
+    expect(after.host).not.toBe(host);
+    expect(after.history.find((step: Json) => step.attempt === 2).reason).toBe(`host ${host} drains`);
+    expect(await scene.job(call.answer.sessionId, 2)).toMatchObject({ resumed: true });
     await isHeard(call);
-  }
-}, 300_000);
+    expect(call.ears.isOut()).toBe(false);
+    await until(() => call.ears.others().join() === `agent-${call.answer.sessionId}-2`, {
+      timeoutMs: PATIENCE_MS,
+      what: "only the second agent is in the room",
+    });
+    await until(async () => (await hostById(host)).sessions === 0, {
+      timeoutMs: PATIENCE_MS,
+      what: "the drained host serves no session",
+    });
+    expect(await hostById(host)).toMatchObject({ draining: true });
+    await undrain(host);
+    await twoHostsAreWarm();
+  });
 
-/** As a deploy does: a host's successor is there before it goes, and a gateway's has its address. */
-async function replace(service: ProcessName, former: ServiceProcess, url: string): Promise<void> {
+  test("leaves sessions on the host when it waits, and assigns no new ones", async () => {
+    const call = await openCall();
+    const { host } = await scene.session(call.answer.sessionId);
+    await scene.stack.post(`/api/hosts/${host}/drain`, { deadlineS: 0, onDeadline: "wait" });
+    const others = [await openCall(), await openCall()];
+    for (const { answer } of others) expect((await scene.session(answer.sessionId)).host).not.toBe(host);
+    await isHeard(call);
+    expect(await scene.session(call.answer.sessionId)).toMatchObject({ state: "ready", attempt: 1, host });
+    await undrain(host);
+    await twoHostsAreWarm();
+  });
+
+  test("answers 404 for an unknown host", async () => {
+    const { status, body } = await scene.stack.post("/api/hosts/nobody/drain", { deadlineS: 0 });
+    expect(status).toBe(404);
+    expect(body.error.message).toMatch(/no host "nobody".*host-1/);
+  });
+});
+
+describe("rolling restart", () => {
+  test("loses no session and no call, and starts succeed throughout", async () => {
+    const ongoing = [await openCall(), await openCall()];
+    const load = steadyStarts();
+    for (const service of ["gateway", "dispatcher", "janitor", "agent-host"] as const) {
+      const old = scene.stack.children.filter((child) => child.service === service && !child.hasEnded);
+      expect(old).toHaveLength(2);
+      for (const [i, child] of old.entries()) await replace(service, child, scene.stack.urls[i] ?? "");
+    }
+    const started = await load.stop();
+    expect(started.length).toBeGreaterThan(3);
+    for (const id of started) expect((await scene.ended(id)).endedReason).toBe("completed");
+    for (const call of ongoing) {
+      expect(await scene.session(call.answer.sessionId)).toMatchObject({ state: "ready", failures: 0 });
+      expect(call.ears.isOut()).toBe(false);
+      await isHeard(call);
+    }
+  }, 300_000);
+});
+
+/** Replaces a process like a deploy: a new host starts before the old one stops, and a new gateway keeps the address. */
+async function replace(service: ProcessName, old: ServiceProcess, url: string): Promise<void> {
   if (service === "agent-host") {
     await scene.stack.spawnService(service);
     await until(
@@ -143,14 +147,14 @@ async function replace(service: ProcessName, former: ServiceProcess, url: string
       { timeoutMs: PATIENCE_MS, what: "the new host has warm agents" },
     );
   }
-  former.signal("SIGTERM");
-  await until(() => former.hasEnded, { timeoutMs: PATIENCE_MS, what: `${former.name} ends` });
-  expect(former.exitCode, `${former.name} said:\n${former.text()}`).toBe(0);
+  old.signal("SIGTERM");
+  await until(() => old.hasEnded, { timeoutMs: PATIENCE_MS, what: `${old.name} ends` });
+  expect(old.exitCode, `output of ${old.name}:\n${old.text()}`).toBe(0);
   if (service === "agent-host") return;
   await scene.stack.spawnService(service, service === "gateway" ? { GREENROOM_PORT: new URL(url).port } : {});
 }
 
-/** Starts a session, ends it, and starts the next; a start that a gateway can't take is repeated at the other. */
+/** Starts and ends one session after the other, and retries failed requests at the other gateway. */
 function steadyStarts(): { stop(): Promise<string[]> } {
   const started: string[] = [];
   let isOver = false;
@@ -160,7 +164,7 @@ function steadyStarts(): { stop(): Promise<string[]> } {
       started.push(sessionId);
       await until(() => tryAnywhere(`/api/session/${sessionId}/end`, {}), {
         timeoutMs: PATIENCE_MS,
-        what: "a gateway takes the end",
+        what: "a gateway accepts the end",
       });
     }
   })();
@@ -185,7 +189,7 @@ async function startAnywhere(): Promise<Json> {
   );
 }
 
-/** The first good answer of a gateway; undefined when none of them has one now. */
+/** Returns the first successful answer of a gateway, undefined if none succeeds. */
 async function tryAnywhere(path: string, body: object, key?: string): Promise<Json> {
   for (const url of scene.stack.urls) {
     try {
@@ -199,7 +203,7 @@ async function tryAnywhere(path: string, body: object, key?: string): Promise<Js
       });
       if (answer.ok) return await answer.json();
     } catch {
-      // It is being replaced; the other one is there.
+      // The gateway is being replaced; the other one is up.
     }
   }
   return undefined;

@@ -1,5 +1,5 @@
-// Agents that fail, hang or grow: one session suffers, the others don't, and everybody can read why.
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+// Agents that fail, hang or grow, of which only one session suffers, with a reason that clients can read.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { processIdentity } from "../../cli/supervisor/processes.ts";
 import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
 import { askTroubled, lifeOf, openScene, PATIENCE_MS, reasonsOf, type Scene } from "../kit/stack/scene.ts";
@@ -11,7 +11,7 @@ beforeAll(async () => {
     agents: ["quick", "troubled", "throws-on-load", "throws-in-prewarm", "needs-key"],
     env: {
       GREENROOM_PROCESS_MEMORY_MB: "900",
-      // All idle agents in one stage: what one does to its process then surely meets a neighbour.
+      // All idle agents share one process, so that damage to the process would hit a neighbor.
       GREENROOM_MIN_PROCESSES_PER_PROFILE: "1",
     },
   });
@@ -21,138 +21,142 @@ beforeAll(async () => {
 afterEach(() => expectNothingLeft(scene));
 afterAll(() => scene?.stop());
 
-test("an entry that always throws is tried three times; the error reaches the history and the log", async () => {
-  const neighbour = await scene.start({ profile: "troubled" });
-  const id = await askTroubled(scene, "throw", { attempts: 99 });
-  const session = await scene.ended(id);
-  expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 3, failures: 3 });
-  expect(reasonsOf(session)).toEqual(Array(3).fill("Error: the agent's provider said no"));
-  for (const attempt of [1, 2, 3]) expect(await scene.job(id, attempt)).toMatchObject({ attempt });
-  expect(await scene.logged(id, "the agent's code failed")).toContain("the agent's provider said no");
-  expect(scene.stack.child("agent-host-1").text()).toContain("the agent's provider said no");
-  expect(await scene.session(neighbour.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
-});
-
-test("an entry that throws once is tried again, and the second attempt serves", async () => {
-  const answer = await scene.start({ profile: "troubled", metadata: { fault: "throw" } });
-  expect(answer).toMatchObject({ attempt: 2 });
-  const session = await scene.session(answer.sessionId);
-  expect(session).toMatchObject({ failures: 1, recovering: false });
-  expect(lifeOf(session)).toEqual(expect.arrayContaining(["dispatched 1", "requested 2", "ready 2"]));
-  expect(await scene.rooms.participants(answer.room)).toMatchObject([
-    { identity: `agent-${answer.sessionId}-2`, isAgent: true },
-  ]);
-});
-
-test("an error in the program itself is not repeated", async () => {
-  const id = await askTroubled(scene, "throw TypeError", { attempts: 99 });
-  const session = await scene.ended(id);
-  expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 1, failures: 1 });
-  expect(reasonsOf(session)[0]).toMatch(/^TypeError: Cannot read properties of undefined/);
-});
-
-test("whoever waits for a start that fails is told why", async () => {
-  const { status, body } = await scene.ask({
-    profile: "troubled",
-    wait: 30_000,
-    metadata: { fault: "throw TypeError", attempts: 99 },
+describe("an agent's failure", () => {
+  test("is retried twice when entry always throws, and shows its error in the history and the log", async () => {
+    const neighbor = await scene.start({ profile: "troubled" });
+    const id = await askTroubled(scene, "throw", { attempts: 99 });
+    const session = await scene.ended(id);
+    expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 3, failures: 3 });
+    expect(reasonsOf(session)).toEqual(Array(3).fill("Error: the agent's provider said no"));
+    for (const attempt of [1, 2, 3]) expect(await scene.job(id, attempt)).toMatchObject({ attempt });
+    expect(await scene.logged(id, "the agent's code failed")).toContain("the agent's provider said no");
+    expect(scene.stack.child("agent-host-1").text()).toContain("the agent's provider said no");
+    expect(await scene.session(neighbor.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
   });
-  expect(status).toBe(503);
-  expect(body).toMatchObject({ success: false, error: { code: "agent_failed" } });
-  expect(body.error.message).toContain("TypeError: Cannot read properties of undefined");
-});
 
-test.each([
-  ["throw later", "SyntaxError", 1],
-  ["reject later", "nobody awaits this", 3],
-])("what an agent leaves uncaught (%s) ends only its own session", async (fault, error, attempts) => {
-  const neighbour = await scene.start({ profile: "troubled" });
-  const id = await askTroubled(scene, fault, { attempts: 99 });
-  const session = await scene.ended(id);
-  expect(session).toMatchObject({ endedReason: "agent_error", attempt: attempts });
-  expect(reasonsOf(session)[0]).toContain(error);
-  expect(await scene.session(neighbour.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
-});
-
-test("an error that belongs to no session retires its stage: what runs there goes on, and new agents get another", async () => {
-  const neighbour = await scene.start({ profile: "troubled" });
-  const before = (await scene.slotOf(neighbour.sessionId))?.agentProcess.pid;
-  const { sessionId } = await scene.start({ profile: "troubled", metadata: { fault: "fail outside" } });
-  await until(() => scene.stack.child("agent-host-1").text().includes("this belongs to no session"), {
-    timeoutMs: PATIENCE_MS,
-    what: "the host logs the stray error",
+  test("is retried when entry throws once, and the second attempt serves", async () => {
+    const answer = await scene.start({ profile: "troubled", metadata: { fault: "throw" } });
+    expect(answer).toMatchObject({ attempt: 2 });
+    const session = await scene.session(answer.sessionId);
+    expect(session).toMatchObject({ failures: 1, recovering: false });
+    expect(lifeOf(session)).toEqual(expect.arrayContaining(["dispatched 1", "requested 2", "ready 2"]));
+    expect(await scene.rooms.participants(answer.room)).toMatchObject([
+      { identity: `agent-${answer.sessionId}-2`, isAgent: true },
+    ]);
   });
-  const stages = () => scene.hosts().then(([host]) => host.processes);
-  await until(
-    async () =>
-      (await stages()).some((stage: { pid: number; profile: string; slots: { state: string }[] }) => {
-        const isOther = stage.profile === "troubled" && stage.pid !== before;
-        return isOther && stage.slots.filter(({ state }) => state === "warm").length === 3;
-      }),
-    { timeoutMs: PATIENCE_MS, what: "another stage has three warm agents" },
-  );
-  for (const id of [neighbour.sessionId, sessionId])
-    expect(await scene.session(id)).toMatchObject({ state: "ready", attempt: 1 });
-  await scene.end(neighbour.sessionId);
-  await scene.end(sessionId);
-  await until(() => processIdentity(before) === undefined, {
-    timeoutMs: PATIENCE_MS,
-    what: "the old stage is gone with its last session",
-  });
-});
 
-test.each([
-  ["hang", /the stage hung: no answer for \d+ ms/],
-  ["grow", /the stage grew to \d+ MB, past its limit of 900/],
-  ["exit", /the stage process ended \(exit code 7\)/],
-])(
-  "a stage in which an agent does this (%s) is replaced, and its sessions go on in the same rooms",
-  async (fault, reason) => {
-    const answer = await scene.start({ profile: "troubled", metadata: { fault } });
-    const pid = (await scene.slotOf(answer.sessionId))?.agentProcess.pid;
-    const session = await scene.sessionWhen(
-      answer.sessionId,
-      ({ state, attempt }) => state === "ready" && attempt === 2,
-      "is ready again",
-    );
-    expect(session).toMatchObject({ room: answer.room, recovering: false, failures: 1 });
-    expect(reasonsOf(session)[0]).toMatch(reason);
-    expect(await scene.job(answer.sessionId, 2)).toMatchObject({ resumed: true });
-    expect((await scene.slotOf(answer.sessionId))?.agentProcess.pid).not.toBe(pid);
-    await until(() => pid === undefined || processIdentity(pid) === undefined, {
-      timeoutMs: PATIENCE_MS,
-      what: `the old stage ${pid} is gone`,
+  test("is not retried for a programming error", async () => {
+    const id = await askTroubled(scene, "throw TypeError", { attempts: 99 });
+    const session = await scene.ended(id);
+    expect(session).toMatchObject({ endedReason: "agent_error", fault: "agent", attempt: 1, failures: 1 });
+    expect(reasonsOf(session)[0]).toMatch(/^TypeError: Cannot read properties of undefined/);
+  });
+
+  test("is reported to the client that waits for the start", async () => {
+    const { status, body } = await scene.ask({
+      profile: "troubled",
+      wait: 30_000,
+      metadata: { fault: "throw TypeError", attempts: 99 },
     });
-    await scene.pool("troubled", { idle: 3 });
-  },
-);
+    expect(status).toBe(503);
+    expect(body).toMatchObject({ success: false, error: { code: "agent_failed" } });
+    expect(body.error.message).toContain("TypeError: Cannot read properties of undefined");
+  });
 
-test("agent files that can't be used say why, and harm nobody", async () => {
-  const health = await until(
-    async () => {
-      const seen = await scene.health();
-      const both = ["throws-on-load", "throws-in-prewarm"].every(
-        (name) => seen.profiles[name].status === "failed",
+  test.each([
+    ["throw later", "SyntaxError", 1],
+    ["reject later", "nobody awaits this", 3],
+  ])("ends only its own session when an error is uncaught (%s)", async (fault, error, attempts) => {
+    const neighbor = await scene.start({ profile: "troubled" });
+    const id = await askTroubled(scene, fault, { attempts: 99 });
+    const session = await scene.ended(id);
+    expect(session).toMatchObject({ endedReason: "agent_error", attempt: attempts });
+    expect(reasonsOf(session)[0]).toContain(error);
+    expect(await scene.session(neighbor.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
+  });
+
+  test("retires the agent process when it belongs to no session, while running sessions continue", async () => {
+    const neighbor = await scene.start({ profile: "troubled" });
+    const before = (await scene.slotOf(neighbor.sessionId))?.agentProcess.pid;
+    const { sessionId } = await scene.start({ profile: "troubled", metadata: { fault: "fail outside" } });
+    await until(() => scene.stack.child("agent-host-1").text().includes("this belongs to no session"), {
+      timeoutMs: PATIENCE_MS,
+      what: "the host logs the stray error",
+    });
+    const processes = () => scene.hosts().then(([host]) => host.processes);
+    await until(
+      async () =>
+        (await processes()).some((one: { pid: number; profile: string; slots: { state: string }[] }) => {
+          const isOther = one.profile === "troubled" && one.pid !== before;
+          return isOther && one.slots.filter(({ state }) => state === "warm").length === 3;
+        }),
+      { timeoutMs: PATIENCE_MS, what: "another process has three warm agents" },
+    );
+    for (const id of [neighbor.sessionId, sessionId])
+      expect(await scene.session(id)).toMatchObject({ state: "ready", attempt: 1 });
+    await scene.end(neighbor.sessionId);
+    await scene.end(sessionId);
+    await until(() => processIdentity(before) === undefined, {
+      timeoutMs: PATIENCE_MS,
+      what: "the old process ends with its last session",
+    });
+  });
+
+  test.each([
+    ["hang", /the stage hung: no answer for \d+ ms/],
+    ["grow", /the stage grew to \d+ MB, past its limit of 900/],
+    ["exit", /the stage process ended \(exit code 7\)/],
+  ])(
+    "replaces the agent process (%s), and its sessions continue in the same rooms",
+    async (fault, reason) => {
+      const answer = await scene.start({ profile: "troubled", metadata: { fault } });
+      const pid = (await scene.slotOf(answer.sessionId))?.agentProcess.pid;
+      const session = await scene.sessionWhen(
+        answer.sessionId,
+        ({ state, attempt }) => state === "ready" && attempt === 2,
+        "is ready again",
       );
-      return both ? seen : undefined;
+      expect(session).toMatchObject({ room: answer.room, recovering: false, failures: 1 });
+      expect(reasonsOf(session)[0]).toMatch(reason);
+      expect(await scene.job(answer.sessionId, 2)).toMatchObject({ resumed: true });
+      expect((await scene.slotOf(answer.sessionId))?.agentProcess.pid).not.toBe(pid);
+      await until(() => pid === undefined || processIdentity(pid) === undefined, {
+        timeoutMs: PATIENCE_MS,
+        what: `the old process ${pid} is gone`,
+      });
+      await scene.pool("troubled", { idle: 3 });
     },
-    { timeoutMs: PATIENCE_MS, everyMs: 100, what: "both files have failed for good" },
   );
-  expect(health.status).toBe("degraded");
-  expect(health.profiles["throws-on-load"].error).toContain("this file fails when it is loaded");
-  expect(health.profiles["throws-in-prewarm"].error).toContain("the model file is missing");
-  expect(health.profiles["needs-key"]).toMatchObject({ status: "disabled" });
-  expect(health.profiles["needs-key"].error).toContain("KEY_THAT_NOBODY_HAS must be set");
-  expect(health.profiles.quick).toMatchObject({ status: "running" });
-  const text = scene.stack.child("agent-host-1").text();
-  for (const error of ["this file fails when it is loaded", "the model file is missing"])
-    expect(text).toContain(error);
+});
 
-  for (const profile of ["throws-on-load", "throws-in-prewarm", "needs-key"]) {
-    const refused = await scene.ask({ profile });
-    expect(refused.status).toBe(503);
-    expect(refused.body.error).toMatchObject({ code: "profile_unavailable" });
-    expect(refused.body.error.message).toContain(health.profiles[profile].error);
-  }
-  await scene.start({ profile: "quick" });
+describe("an unusable agent file", () => {
+  test("is reported with its error, and harms no other profile", async () => {
+    const health = await until(
+      async () => {
+        const seen = await scene.health();
+        const both = ["throws-on-load", "throws-in-prewarm"].every(
+          (name) => seen.profiles[name].status === "failed",
+        );
+        return both ? seen : undefined;
+      },
+      { timeoutMs: PATIENCE_MS, everyMs: 100, what: "both files have failed for good" },
+    );
+    expect(health.status).toBe("degraded");
+    expect(health.profiles["throws-on-load"].error).toContain("this file fails when it is loaded");
+    expect(health.profiles["throws-in-prewarm"].error).toContain("the model file is missing");
+    expect(health.profiles["needs-key"]).toMatchObject({ status: "disabled" });
+    expect(health.profiles["needs-key"].error).toContain("KEY_THAT_NOBODY_HAS must be set");
+    expect(health.profiles.quick).toMatchObject({ status: "running" });
+    const text = scene.stack.child("agent-host-1").text();
+    for (const error of ["this file fails when it is loaded", "the model file is missing"])
+      expect(text).toContain(error);
+
+    for (const profile of ["throws-on-load", "throws-in-prewarm", "needs-key"]) {
+      const refused = await scene.ask({ profile });
+      expect(refused.status).toBe(503);
+      expect(refused.body.error).toMatchObject({ code: "profile_unavailable" });
+      expect(refused.body.error.message).toContain(health.profiles[profile].error);
+    }
+    await scene.start({ profile: "quick" });
+  });
 });

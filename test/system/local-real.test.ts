@@ -1,5 +1,5 @@
-// `npm start` itself: the real services on real servers, from the start to a session to the end.
-import { afterEach, beforeEach, expect, test } from "vitest";
+// `npm start` with real services on real servers, from the start over a session to the end.
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { LocalSite, realLocal } from "../kit/stack/start-local.ts";
 
 let site: LocalSite;
@@ -17,49 +17,51 @@ const postJson = async (path: string, body: unknown = {}) => {
   return { status: response.status, body: (await response.json()) as Record<string, unknown> };
 };
 
-test("one command brings up everything, a session becomes ready, and SIGTERM leaves nothing", async () => {
-  const local = site.start({ LIVEKIT_MOCK_MODE: "false" }, realLocal);
-  const banner = await local.ready(90_000);
-  expect(banner.msg).toMatch(/echo +running: \d+ warm agent/);
-  expect(banner.msg).toMatch(/assistant +disabled: .*OPENAI_API_KEY/);
+describe("npm start", () => {
+  test("starts everything, serves a session, and leaves nothing after SIGTERM", async () => {
+    const local = site.start({ LIVEKIT_MOCK_MODE: "false" }, realLocal);
+    const banner = await local.ready(90_000);
+    expect(banner.msg).toMatch(/echo +running: \d+ warm agent/);
+    expect(banner.msg).toMatch(/assistant +disabled: .*OPENAI_API_KEY/);
 
-  const start = await postJson("/api/session/start", { profile: "echo", wait: 20_000 });
-  expect(start.status).toBe(200);
-  expect(start.body).toMatchObject({ success: true, status: "ready", profile: "echo" });
-  const end = await postJson(`/api/session/${start.body.sessionId}/end`);
-  expect(end.status).toBeLessThan(300);
+    const start = await postJson("/api/session/start", { profile: "echo", wait: 20_000 });
+    expect(start.status).toBe(200);
+    expect(start.body).toMatchObject({ success: true, status: "ready", profile: "echo" });
+    const end = await postJson(`/api/session/${start.body.sessionId}/end`);
+    expect(end.status).toBeLessThan(300);
 
-  local.signal("SIGTERM");
-  expect(await local.ended()).toBe(0);
-  await site.isEmpty();
-  const unparsed = local.records().filter((record) => typeof record.service !== "string");
-  expect(unparsed).toEqual([]);
-});
+    local.signal("SIGTERM");
+    expect(await local.ended()).toBe(0);
+    await site.isEmpty();
+    const unparsed = local.records().filter((record) => typeof record.service !== "string");
+    expect(unparsed).toEqual([]);
+  });
 
-test("with simulated rooms the whole pipeline runs without LiveKit", async () => {
-  const local = site.start({ LIVEKIT_MOCK_MODE: "true" }, realLocal);
-  expect((await local.ready(90_000)).msg).toContain("simulated rooms");
-  const start = await postJson("/api/session/start", { profile: "echo", wait: 20_000 });
-  expect(start.body).toMatchObject({ success: true, status: "ready" });
-  local.signal("SIGTERM");
-  expect(await local.ended()).toBe(0);
-  await site.isEmpty();
-});
+  test("serves a session in simulated rooms, without LiveKit", async () => {
+    const local = site.start({ LIVEKIT_MOCK_MODE: "true" }, realLocal);
+    expect((await local.ready(90_000)).msg).toContain("simulated rooms");
+    const start = await postJson("/api/session/start", { profile: "echo", wait: 20_000 });
+    expect(start.body).toMatchObject({ success: true, status: "ready" });
+    local.signal("SIGTERM");
+    expect(await local.ended()).toBe(0);
+    await site.isEmpty();
+  });
 
-test("nothing outlives a killed supervisor, not even the agents' own processes", async () => {
-  const local = site.start({ LIVEKIT_MOCK_MODE: "true", GREENROOM_DRAIN_TIMEOUT_MS: "500" }, realLocal);
-  await local.ready(90_000);
-  const start = await postJson("/api/session/start", { profile: "echo", wait: 20_000 });
-  expect(start.body).toMatchObject({ status: "ready" });
-  local.signal("SIGKILL");
-  await local.ended();
-  await site.isEmpty();
-});
+  test("leaves nothing after SIGKILL, not even agent processes", async () => {
+    const local = site.start({ LIVEKIT_MOCK_MODE: "true", GREENROOM_DRAIN_TIMEOUT_MS: "500" }, realLocal);
+    await local.ready(90_000);
+    const start = await postJson("/api/session/start", { profile: "echo", wait: 20_000 });
+    expect(start.body).toMatchObject({ status: "ready" });
+    local.signal("SIGKILL");
+    await local.ended();
+    await site.isEmpty();
+  });
 
-test.each(["SIGTERM", "SIGKILL"] as const)("a %s to npm stops everything too", async (signal) => {
-  const local = site.startByNpm({ LIVEKIT_MOCK_MODE: "true" });
-  await local.ready(90_000);
-  local.signal(signal);
-  await site.isEmpty();
-  expect(local.records().at(-1)).toMatchObject({ service: "greenroom", msg: "stopped" });
+  test.each(["SIGTERM", "SIGKILL"] as const)("stops everything after a %s to npm", async (signal) => {
+    const local = site.startByNpm({ LIVEKIT_MOCK_MODE: "true" });
+    await local.ready(90_000);
+    local.signal(signal);
+    await site.isEmpty();
+    expect(local.records().at(-1)).toMatchObject({ service: "greenroom", msg: "stopped" });
+  });
 });

@@ -1,6 +1,6 @@
-// Two of every service at once: they share the work, agree, and one may die.
+// Two processes of every service, which share the work and agree, and of which one may die.
 import { randomUUID } from "node:crypto";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
 import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
 import type { Json } from "../kit/stack/stack.ts";
@@ -26,7 +26,7 @@ beforeAll(async () => {
 afterEach(() => expectNothingLeft(scene));
 afterAll(() => scene?.stop());
 
-/** Asks one of the gateways. */
+/** Starts a session at one of the gateways. */
 async function askAt(
   gateway: number,
   body: object,
@@ -43,95 +43,103 @@ async function askAt(
 const at = async (gateway: number, path: string): Promise<Json> =>
   await (await fetch(`${scene.stack.urls[gateway]}${path}`)).json();
 
-test("health counts two of each", async () => {
-  await until(
-    async () => {
-      const { services } = await scene.health();
-      return ["gateway", "dispatcher", "agent-host", "janitor"].every(
-        (name) => services[name].instances === 2,
-      );
-    },
-    { timeoutMs: PATIENCE_MS, what: "health counts two of each service" },
-  );
-});
+describe("a stack with two processes of each service", () => {
+  test("shows both in health", async () => {
+    await until(
+      async () => {
+        const { services } = await scene.health();
+        return ["gateway", "dispatcher", "agent-host", "janitor"].every(
+          (name) => services[name].instances === 2,
+        );
+      },
+      { timeoutMs: PATIENCE_MS, what: "health counts two of each service" },
+    );
+  });
 
-test("a key that races over two gateways means one session, and other words under it are refused", async () => {
-  for (let round = 0; round < 5; round++) {
-    const key = randomUUID();
-    const body = { profile: "quick", metadata: { round } };
-    const answers = await Promise.all([0, 1, 0, 1].map((gateway) => askAt(gateway, body, key)));
-    for (const answer of answers) {
-      expect(answer.status, JSON.stringify(answer.body)).toBe(200);
-      expect(answer.body).toMatchObject({
-        sessionId: answers[0]!.body.sessionId,
-        room: answers[0]!.body.room,
-      });
+  test("starts one session for a key that races over both gateways, and refuses another request with the key", async () => {
+    for (let round = 0; round < 5; round++) {
+      const key = randomUUID();
+      const body = { profile: "quick", metadata: { round } };
+      const answers = await Promise.all([0, 1, 0, 1].map((gateway) => askAt(gateway, body, key)));
+      for (const answer of answers) {
+        expect(answer.status, JSON.stringify(answer.body)).toBe(200);
+        expect(answer.body).toMatchObject({
+          sessionId: answers[0]!.body.sessionId,
+          room: answers[0]!.body.room,
+        });
+      }
+      const replayed = answers.filter(({ headers }) => headers.get("idempotent-replayed") === "true");
+      expect(replayed).toHaveLength(3);
+      const other = await askAt(1, { profile: "quick", metadata: { round: -1 } }, key);
+      expect(other).toMatchObject({ status: 409, body: { error: { code: "idempotency_conflict" } } });
+      expect((await scene.session(answers[0]!.body.sessionId)).attempt).toBe(1);
     }
-    const replayed = answers.filter(({ headers }) => headers.get("idempotent-replayed") === "true");
-    expect(replayed).toHaveLength(3);
-    const other = await askAt(1, { profile: "quick", metadata: { round: -1 } }, key);
-    expect(other).toMatchObject({ status: 409, body: { error: { code: "idempotency_conflict" } } });
-    expect((await scene.session(answers[0]!.body.sessionId)).attempt).toBe(1);
-  }
-  const { sessions } = await at(1, "/api/sessions?state=ready&profile=quick");
-  expect(sessions).toHaveLength(5);
-});
-
-test("twenty starts over both gateways are all served, on both hosts, and each gateway knows all", async () => {
-  const answers = await Promise.all(
-    Array.from({ length: 20 }, (_, n) => askAt(n % 2, { profile: n % 5 === 0 ? "hot" : "quick" })),
-  );
-  for (const { status, body } of answers)
-    expect([status, body.status], JSON.stringify(body)).toEqual([200, "ready"]);
-  const ids = answers.map(({ body }) => body.sessionId).sort();
-  for (const gateway of [0, 1]) {
-    const seen: string[] = [];
-    let cursor = "";
-    do {
-      const page = await at(gateway, `/api/sessions?state=ready&limit=7${cursor}`);
-      seen.push(...page.sessions.map(({ sessionId }: Json) => sessionId));
-      cursor = page.nextCursor === null ? "" : `&cursor=${encodeURIComponent(page.nextCursor)}`;
-    } while (cursor !== "");
-    expect(seen.sort()).toEqual(ids);
-  }
-  const hosts = await Promise.all(ids.map(async (id) => (await scene.session(id)).host));
-  expect(new Set(hosts)).toEqual(new Set(["host-1", "host-2"]));
-});
-
-test("two janitors say of one session that it is late, and it counts once", async () => {
-  const { body } = await askAt(0, {
-    profile: "troubled",
-    wait: 0,
-    metadata: { fault: "never ready", attempts: 1 },
+    const { sessions } = await at(1, "/api/sessions?state=ready&profile=quick");
+    expect(sessions).toHaveLength(5);
   });
-  const session = await scene.sessionWhen(body.sessionId, ({ state }) => state === "ready", "becomes ready");
-  expect(session).toMatchObject({ attempt: 2, failures: 1 });
-  const serving = await Promise.all([1, 2].map(() => askAt(0, { profile: "few" })));
-  const waits = await askAt(1, { profile: "few", wait: 0 });
-  const gaveUp = await scene.ended(waits.body.sessionId);
-  expect(gaveUp).toMatchObject({ endedReason: "no_capacity", fault: "platform" });
-  expect(gaveUp.history.at(-1).reason).toMatch(/no agent of few was free for \d+\.\d s \(limit 15000 ms\)/);
-  expect(lifeOf(gaveUp).filter((step) => step.startsWith("ended"))).toHaveLength(1);
-  for (const { body } of serving) expect((await scene.session(body.sessionId)).state).toBe("ready");
-});
 
-test("a dispatcher that is killed in the middle of a burst leaves no start behind", async () => {
-  const burst = Array.from({ length: 12 }, (_, n) => askAt(n % 2, { profile: "quick" }));
-  await scene.stack.child("dispatcher-1").kill9();
-  for (const { status, body } of await Promise.all(burst)) {
-    expect(status, JSON.stringify(body)).toBe(200);
-    expect(await scene.session(body.sessionId)).toMatchObject({ state: "ready", failures: 0 });
-  }
-});
-
-test("a killed gateway's and janitor's sessions are seen, served and ended by the others", async () => {
-  const { body } = await askAt(1, { profile: "quick", wait: 30_000 });
-  await Promise.all([scene.stack.child("gateway-2").kill9(), scene.stack.child("janitor-1").kill9()]);
-  expect(await scene.session(body.sessionId)).toMatchObject({ state: "ready" });
-  expect((await scene.end(body.sessionId)).endedReason).toBe("completed");
-  await until(async () => (await scene.health()).services.gateway.instances === 1, {
-    timeoutMs: PATIENCE_MS,
-    what: "health counts one gateway",
+  test("serves twenty starts over both gateways and hosts, and lists all at each gateway", async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, n) => askAt(n % 2, { profile: n % 5 === 0 ? "hot" : "quick" })),
+    );
+    for (const { status, body } of answers)
+      expect([status, body.status], JSON.stringify(body)).toEqual([200, "ready"]);
+    const ids = answers.map(({ body }) => body.sessionId).sort();
+    for (const gateway of [0, 1]) {
+      const seen: string[] = [];
+      let cursor = "";
+      do {
+        const page = await at(gateway, `/api/sessions?state=ready&limit=7${cursor}`);
+        seen.push(...page.sessions.map(({ sessionId }: Json) => sessionId));
+        cursor = page.nextCursor === null ? "" : `&cursor=${encodeURIComponent(page.nextCursor)}`;
+      } while (cursor !== "");
+      expect(seen.sort()).toEqual(ids);
+    }
+    const hosts = await Promise.all(ids.map(async (id) => (await scene.session(id)).host));
+    expect(new Set(hosts)).toEqual(new Set(["host-1", "host-2"]));
   });
-  expect((await scene.health()).status).toBe("healthy");
+
+  test("counts a missed deadline once, although two janitors report it", async () => {
+    const { body } = await askAt(0, {
+      profile: "troubled",
+      wait: 0,
+      metadata: { fault: "never ready", attempts: 1 },
+    });
+    const session = await scene.sessionWhen(
+      body.sessionId,
+      ({ state }) => state === "ready",
+      "becomes ready",
+    );
+    expect(session).toMatchObject({ attempt: 2, failures: 1 });
+    const serving = await Promise.all([1, 2].map(() => askAt(0, { profile: "few" })));
+    const waits = await askAt(1, { profile: "few", wait: 0 });
+    const expired = await scene.ended(waits.body.sessionId);
+    expect(expired).toMatchObject({ endedReason: "no_capacity", fault: "platform" });
+    expect(expired.history.at(-1).reason).toMatch(
+      /no agent of few was free for \d+\.\d s \(limit 15000 ms\)/,
+    );
+    expect(lifeOf(expired).filter((step) => step.startsWith("ended"))).toHaveLength(1);
+    for (const { body } of serving) expect((await scene.session(body.sessionId)).state).toBe("ready");
+  });
+
+  test("serves every start of a burst in which a dispatcher is killed", async () => {
+    const burst = Array.from({ length: 12 }, (_, n) => askAt(n % 2, { profile: "quick" }));
+    await scene.stack.child("dispatcher-1").kill9();
+    for (const { status, body } of await Promise.all(burst)) {
+      expect(status, JSON.stringify(body)).toBe(200);
+      expect(await scene.session(body.sessionId)).toMatchObject({ state: "ready", failures: 0 });
+    }
+  });
+
+  test("serves and ends sessions after a gateway and a janitor are killed", async () => {
+    const { body } = await askAt(1, { profile: "quick", wait: 30_000 });
+    await Promise.all([scene.stack.child("gateway-2").kill9(), scene.stack.child("janitor-1").kill9()]);
+    expect(await scene.session(body.sessionId)).toMatchObject({ state: "ready" });
+    expect((await scene.end(body.sessionId)).endedReason).toBe("completed");
+    await until(async () => (await scene.health()).services.gateway.instances === 1, {
+      timeoutMs: PATIENCE_MS,
+      what: "health counts one gateway",
+    });
+    expect((await scene.health()).status).toBe("healthy");
+  });
 });

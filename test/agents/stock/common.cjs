@@ -1,4 +1,4 @@
-// An agent as TypeScript compiles one to CommonJS.
+// An agent in CommonJS, like TypeScript compiles it.
 const { cli, defineAgent, ServerOptions, voice } = require("@livekit/agents");
 
 exports.default = defineAgent({

@@ -1,4 +1,4 @@
-// An agent as LiveKit's own starter has it, with a worker of its own that is started at its end.
+// An agent like LiveKit's own example, which starts a worker at the end of the file.
 import { fileURLToPath } from "node:url";
 import {
   cli,

@@ -1,9 +1,9 @@
-// What the agents made for tests share: an AgentSession without any model, ready as soon as it has started.
+// Shared by the test agents: an AgentSession without models, which is ready as soon as it starts.
 import { getJobContext, type JobContext, log, voice } from "@livekit/agents";
 import { sessionInfo } from "greenroom/agent";
 
-/** Says what the job found, in lines that the session's logs show. Call it first in `entry`. */
-export function tellOfJob(ctx: JobContext): void {
+/** Logs the job's context, so that a test can read it in the session's log. Call it first in `entry`. */
+export function logJob(ctx: JobContext): void {
   console.log(
     "job",
     JSON.stringify({
@@ -18,7 +18,7 @@ export function tellOfJob(ctx: JobContext): void {
   ctx.addShutdownCallback(async () => console.log("the shutdown callback ran"));
 }
 
-export async function openSession(ctx: JobContext): Promise<voice.AgentSession> {
+export async function startSession(ctx: JobContext): Promise<voice.AgentSession> {
   await ctx.connect();
   const session = new voice.AgentSession({ vad: null, turnHandling: { turnDetection: null } });
   await session.start({
