@@ -11,7 +11,7 @@ import type { Metrics } from "../../libs/runtime/metrics.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { StoreHealth } from "./http/store-health.ts";
 import type { StreamLimits } from "./http/stream-limits.ts";
-import type { Admission } from "./sessions/admission.ts";
+import type { LoadMonitor } from "./sessions/load-monitor.ts";
 import type { SessionSubscriptions } from "./sessions/session-subscriptions.ts";
 import type { StartTimes } from "./sessions/start-times.ts";
 
@@ -41,7 +41,7 @@ export interface Gateway extends GatewayDeps {
   readonly startTimes: StartTimes;
   /** Requests that this gateway is storing, or has stored and whose record it hasn't seen yet, by session. */
   readonly accepted: Map<string, Accepted>;
-  readonly admission: Admission;
+  readonly load: LoadMonitor;
   readonly storeHealth: StoreHealth;
   readonly streams: StreamLimits;
   /** Undefined when no key is set: then no other system can show who it is. */

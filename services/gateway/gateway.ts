@@ -33,13 +33,13 @@ import type { Routes } from "./http/routes.ts";
 import { watchStoreHealth } from "./http/store-health.ts";
 import { createStreamLimits } from "./http/stream-limits.ts";
 import { deleteDataRoutes } from "./privacy/delete-data.ts";
-import { createAdmission } from "./sessions/admission.ts";
 import { endSessionRoute } from "./sessions/end-session.ts";
 import { getSessionRoute } from "./sessions/get-session.ts";
 import { sweepInboundRooms } from "./sessions/inbound-rooms.ts";
 import { listSessionsRoute } from "./sessions/list-sessions.ts";
 import { livekitTokenRoute } from "./sessions/livekit-token.ts";
 import { livekitWebhookRoute } from "./sessions/livekit-webhook.ts";
+import { createLoadMonitor } from "./sessions/load-monitor.ts";
 import { sessionEventsRoute } from "./sessions/session-events.ts";
 import { sessionLogsRoute } from "./sessions/session-logs.ts";
 import { sessionSocketRoute } from "./sessions/session-socket.ts";
@@ -82,7 +82,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
   app.server.maxConnections = deps.config.GREENROOM_CONNECTIONS_MAX;
   let isStopping = false;
   let services: ServiceWatch | undefined;
-  let stopAdmission: Stop | undefined;
+  let stopMeasuring: Stop | undefined;
   let stopInbound = () => {};
 
   app.setValidatorCompiler(validatorCompiler);
@@ -103,7 +103,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
 
   app.addHook("onReady", async () => {
     services = await watchServices(gateway);
-    stopAdmission = await gateway.admission.watch();
+    stopMeasuring = await gateway.load.watch();
     stopInbound = sweepInboundRooms(gateway);
   });
   app.addHook("preClose", async () => {
@@ -113,7 +113,7 @@ export function buildGateway(deps: GatewayDeps): FastifyInstance {
     gateway.subscriptions.stop();
   });
   app.addHook("onClose", async () => {
-    await stopAdmission?.();
+    await stopMeasuring?.();
     await services?.stop();
   });
   return app as unknown as FastifyInstance;
@@ -185,7 +185,7 @@ export function createContext(deps: GatewayDeps): Gateway {
     subscriptions: createSubscriptions(deps.sessions, deps.clock, tenant),
     startTimes: measureStarts(deps.sessions),
     accepted: new Map(),
-    admission: createAdmission(deps),
+    load: createLoadMonitor(deps),
     storeHealth: watchStoreHealth(deps),
     serviceJwts: createServiceJwts(deps.config),
     streams: createStreamLimits({

@@ -7,8 +7,8 @@ import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import { busyAgents } from "../../../libs/domain/capacity.ts";
 import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
+import { defaultProfile, knownProfiles, liveHosts, profileOn } from "../sessions/profiles.ts";
 import { statusOf } from "../sessions/public-session.ts";
-import { defaultProfile, knownProfiles, liveHosts, profileOn } from "../sessions/resolve-profile.ts";
 import { providerProfiles } from "./provider-health.ts";
 import type { ServiceWatch } from "./service-watch.ts";
 

@@ -12,7 +12,7 @@ import type { PoolTarget } from "../../../libs/contracts/fleet/pool.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
-import { defaultProfile, knownProfiles, liveHosts, profileOn } from "../sessions/resolve-profile.ts";
+import { defaultProfile, knownProfiles, liveHosts, profileOn } from "../sessions/profiles.ts";
 
 /** Two operators at once are rare, and each of their writes takes milliseconds. */
 const MAX_TRIES = 8;

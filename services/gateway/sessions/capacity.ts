@@ -1,11 +1,11 @@
-// How many agents of a profile could take a session now, and whether another one may still wait.
+// How many agents of a profile could take a session now, and which sessions wait for them.
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
 import { isExternal } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { freeAgents, median, queueKeyOf } from "../../../libs/domain/capacity.ts";
 import type { HostView } from "../../../libs/fleet/host-view.ts";
 import type { SeenSession, SessionView } from "../../../libs/fleet/session-view.ts";
-import { liveHosts } from "./resolve-profile.ts";
+import { liveHosts } from "./profiles.ts";
 
 export interface Capacity {
   /** Agents that wait for a session, warm and hot. */
@@ -56,10 +56,3 @@ export function capacityOnHosts(hosts: readonly HostRecord[], profile: string): 
   }
   return { idle, cold, warmUpMs: median(warmUps) };
 }
-
-/**
- * True while one more session may be taken in: it finds an agent, or a place in the queue.
- * @param waiting sessions that wait for an agent, with those that were accepted a moment ago
- */
-export const canQueue = (waiting: number, capacity: Capacity, queueMax: number): boolean =>
-  waiting < queueMax + capacity.idle + capacity.cold;

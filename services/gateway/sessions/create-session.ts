@@ -1,20 +1,17 @@
-// Takes a session in: checks that it can be served, and stores the request.
-
+// Creates a session: finds the one of a repeated request, or asks for admission and stores a new request.
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
-import { isExternal, type ProviderName } from "../../../libs/contracts/providers/provider.ts";
+import type { ProviderName } from "../../../libs/contracts/providers/provider.ts";
 import type { Requested } from "../../../libs/contracts/sessions/session.ts";
 import { sessionEvents, sessionEventsWithoutOverflow } from "../../../libs/contracts/streams.ts";
-import { queueKeyOf } from "../../../libs/domain/capacity.ts";
 import { fingerprint } from "../../../libs/domain/ids.ts";
 import { isoNow } from "../../../libs/runtime/clock.ts";
 import type { Gateway } from "../context.ts";
 import { SessionError } from "../http/errors.ts";
-import { type AgentRequest, canQueue, capacityFor, waitingWith } from "./capacity.ts";
+import { admitStart, type Refusal } from "./admit-start.ts";
 import { type Found, findSession } from "./find-session.ts";
 import { toPublicSession } from "./public-session.ts";
-import { resolveProvider } from "./resolve-provider.ts";
 
-/** A record that isn't seen for so long comes later or never; it no longer counts as one of the queue. */
+/** A session whose record was not seen for this long no longer counts against the wait queue. */
 const FORGET_ACCEPTED_MS = 60_000;
 
 export type CreateSessionInput = Pick<Requested, "user" | "metadata"> & {
@@ -22,56 +19,69 @@ export type CreateSessionInput = Pick<Requested, "user" | "metadata"> & {
   readonly profile: string | undefined;
   readonly provider: ProviderName | undefined;
   readonly room: string | undefined;
+  /** True when no other session may have the room. */
+  readonly isRoomExclusive: boolean;
   readonly maxDurationMs: number | undefined;
-  /** What the client sent, of which the fingerprint is taken. */
-  readonly asked: unknown;
-  /** True for an id that a repeated or racing request may have given rise to before. */
-  readonly mayBeRepeated: boolean;
+  /** What the client sent, for its fingerprint. */
+  readonly requestBody: unknown;
+  /** True for an id that repeated or concurrent requests share. */
+  readonly isIdempotent: boolean;
 };
 
+export interface CreatedSession extends Found {
+  /** True when an earlier request with the same body had created the session. */
+  readonly replayed: boolean;
+  /** How long the start takes; undefined for a session that an earlier request created. */
+  readonly estimateMs: number | undefined;
+}
+
 /**
- * Takes a session in. When it answers, the stream has acknowledged the request: the session exists.
+ * Creates a session. When the promise resolves, the stream has acknowledged the request: the session exists.
  *
- * @returns how it stands, and whether it had been taken in before, by an earlier request of the same words
- * @throws GreenroomError idempotency_conflict, no_hosts, unknown_profile, profile_unavailable, overloaded,
+ * @throws GreenroomError idempotency_conflict, conflict, no_hosts, unknown_profile, profile_unavailable, overloaded,
  *   at_capacity, storage_full, storage_unavailable
  */
-export async function createSession(
-  gateway: Gateway,
-  wish: CreateSessionInput,
-): Promise<Found & { replayed: boolean }> {
-  const requestHash = fingerprint(wish.asked);
-  if (wish.mayBeRepeated) {
-    const found = await findSession(gateway, wish.sessionId);
-    if (found !== undefined) {
-      refuseOtherWords(wish.sessionId, found.record.requestHash, requestHash);
-      return { ...found, replayed: true };
-    }
+export async function createSession(gateway: Gateway, input: CreateSessionInput): Promise<CreatedSession> {
+  const requestHash = fingerprint(input.requestBody);
+  const { sessionId, profile, provider, room } = input;
+  const found = input.isIdempotent ? await findSession(gateway, sessionId) : undefined;
+  if (found !== undefined) {
+    refuseOtherBody(sessionId, found.record.requestHash, requestHash);
+    return { ...found, replayed: true, estimateMs: undefined };
   }
-  const wanted = resolveProvider(gateway.hosts.all(), gateway.config, wish);
-  gateway.admission.refuseIfOverloaded(gateway.accepted.size);
-  refuseWhenFull(gateway, wanted);
+  const exclusiveRoom = input.isRoomExclusive ? room : undefined;
+  const decision = admitStart(gateway, { sessionId, profile, provider, exclusiveRoom });
+  if ("refused" in decision) throw refusalError(decision);
+  const { agent, estimateMs } = decision.admitted;
   const requested: Requested = {
     type: "requested",
     tenant: gateway.tenant,
-    sessionId: wish.sessionId,
+    sessionId,
     at: isoNow(gateway.clock),
-    ...wanted,
-    user: wish.user,
-    metadata: wish.metadata,
+    ...agent,
+    user: input.user,
+    metadata: input.metadata,
     requestHash,
-    ...(wish.room === undefined ? {} : { room: wish.room }),
-    ...(wish.maxDurationMs === undefined ? {} : { maxDurationMs: wish.maxDurationMs }),
+    ...(room === undefined ? {} : { room }),
+    ...(input.maxDurationMs === undefined ? {} : { maxDurationMs: input.maxDurationMs }),
   };
-  const replayed = await store(gateway, requested, wish.mayBeRepeated);
-  return { record: toPublicSession(requested), revision: 0, replayed };
+  const replayed = await storeRequest(gateway, requested, input.isIdempotent);
+  return { record: toPublicSession(requested), revision: 0, replayed, estimateMs };
 }
 
-async function store(gateway: Gateway, requested: Requested, mayBeRepeated: boolean): Promise<boolean> {
+function refusalError({ refused: code, message, retryAfterMs, sessionId }: Refusal): GreenroomError {
+  const options = retryAfterMs === undefined ? {} : { retryAfterMs };
+  return sessionId === undefined
+    ? new GreenroomError(code, message, options)
+    : new SessionError(sessionId, code, message, options);
+}
+
+/** @returns true when the stream had the request already */
+async function storeRequest(gateway: Gateway, requested: Requested, isIdempotent: boolean): Promise<boolean> {
   const { sessionId } = requested;
-  // Only one stream can tell which of two racing requests came first, so they wait until it has a leader.
-  const channel = mayBeRepeated ? sessionEventsWithoutOverflow : sessionEvents;
-  // Counted from before it is stored: a burst of requests must not all see the same free place.
+  // Only one stream can order two concurrent requests, so idempotent ones wait until the stream has a leader.
+  const channel = isIdempotent ? sessionEventsWithoutOverflow : sessionEvents;
+  // Counted before it is stored, or all requests of a burst would see the same free agent.
   const accepted = { requested, isStored: false };
   gateway.accepted.set(sessionId, accepted);
   const stopCounting = () => {
@@ -84,7 +94,7 @@ async function store(gateway: Gateway, requested: Requested, mayBeRepeated: bool
   try {
     const { duplicate } = await gateway.bus.streams.publish(channel, requested);
     if (gateway.sessions.get(gateway.tenant, sessionId) !== undefined) stopCounting();
-    if (duplicate) await refuseOtherWordsInStream(gateway, requested);
+    if (duplicate) await refuseOtherStoredBody(gateway, requested);
     accepted.isStored = true;
     return duplicate;
   } catch (error) {
@@ -93,8 +103,8 @@ async function store(gateway: Gateway, requested: Requested, mayBeRepeated: bool
   }
 }
 
-/** Two racing requests with one key: the stream kept the first, whose words count. */
-async function refuseOtherWordsInStream(gateway: Gateway, requested: Requested): Promise<void> {
+/** Of two concurrent requests with one key the stream keeps the first, whose body counts. */
+async function refuseOtherStoredBody(gateway: Gateway, requested: Requested): Promise<void> {
   const subject = sessionEvents.subjectOf(requested);
   const [stored] = await gateway.bus.streams.read(sessionEvents, {
     subject,
@@ -102,33 +112,15 @@ async function refuseOtherWordsInStream(gateway: Gateway, requested: Requested):
     order: "newest-first",
   });
   const first = stored?.message;
-  if (first?.type !== "requested" || first.requestHash === requested.requestHash) return;
-  refuseOtherWords(requested.sessionId, first.requestHash, requested.requestHash);
+  if (first?.type !== "requested") return;
+  refuseOtherBody(requested.sessionId, first.requestHash, requested.requestHash);
 }
 
-function refuseOtherWords(sessionId: string, before: string, now: string): void {
-  if (before === now) return;
+function refuseOtherBody(sessionId: string, storedHash: string, requestHash: string): void {
+  if (storedHash === requestHash) return;
   throw new SessionError(
     sessionId,
     "idempotency_conflict",
     "The Idempotency-Key was already used with a different request. Repeat that request exactly, or use a new key.",
-  );
-}
-
-function refuseWhenFull(gateway: Gateway, wanted: AgentRequest): void {
-  const { profile, provider } = wanted;
-  const capacity = capacityFor(gateway, wanted);
-  // What waits for a provider is in nobody's way who waits for a host.
-  const waitsToo = (other: AgentRequest) => isExternal(other.provider) === isExternal(provider);
-  const waiting =
-    gateway.sessions.waiting().filter(({ record }) => waitsToo(record)).length +
-    [...gateway.accepted.values()].filter(({ requested }) => waitsToo(requested)).length;
-  if (canQueue(waiting, capacity, gateway.config.GREENROOM_MAX_QUEUE_LENGTH)) return;
-  const position = waitingWith(gateway.sessions, wanted).length + 1;
-  const estimateMs = gateway.startTimes.estimateMs(queueKeyOf(wanted), capacity, position);
-  throw new GreenroomError(
-    "at_capacity",
-    `Every agent of "${profile}" is busy and ${waiting} sessions wait already. Try again later.`,
-    { retryAfterMs: Math.min(60_000, Math.max(1000, estimateMs)) },
   );
 }

@@ -14,7 +14,7 @@ import { isTooDeep } from "../http/request-guards.ts";
 import type { Routes } from "../http/routes.ts";
 import { createSession } from "./create-session.ts";
 import { findSession } from "./find-session.ts";
-import { knownProfiles, liveHosts } from "./resolve-profile.ts";
+import { knownProfiles, liveHosts } from "./profiles.ts";
 import { randomToken, sessionIdOfRoom } from "./session-ids.ts";
 import { tokenFor } from "./tokens.ts";
 
@@ -86,10 +86,11 @@ async function ensureSession(
       user,
       metadata: metadataOf(agent?.metadata),
       room,
+      isRoomExclusive: false,
       maxDurationMs: undefined,
       // Racing callers are different people with the same wish: a session in this room.
-      asked: { room, generation },
-      mayBeRepeated: true,
+      requestBody: { room, generation },
+      isIdempotent: true,
     });
     return sessionId;
   }

@@ -1,13 +1,12 @@
-// POST /api/session/start: takes a session in, waits a little, and says how to join it.
+// POST /api/session/start: creates a session, waits for its agent, and returns how to join the room.
 import { z } from "zod";
 import type { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { ErrorAnswer, StartAnswer, StartRequest } from "../../../libs/contracts/sessions/http.ts";
-import { queueKeyOf } from "../../../libs/domain/capacity.ts";
 import { requireLiveKit } from "../../../libs/livekit/connect.ts";
 import type { Gateway } from "../context.ts";
 import { SessionError } from "../http/errors.ts";
 import type { Routes } from "../http/routes.ts";
-import { capacityFor } from "./capacity.ts";
+import { estimateStartMs } from "./admit-start.ts";
 import { createSession } from "./create-session.ts";
 import { findSession } from "./find-session.ts";
 import {
@@ -66,27 +65,28 @@ export async function startSession(
 ): Promise<{ answer: StartAnswer; revision: number; replayed: boolean }> {
   const startedAtMs = gateway.clock.monotonic();
   requireLiveKit(gateway.livekit);
-  const { wait = gateway.config.GREENROOM_START_WAIT_MS, ...asked } = request;
+  const { wait = gateway.config.GREENROOM_START_WAIT_MS, ...requestBody } = request;
+  const { profile, provider, metadata = {}, room, maxDurationMs } = requestBody;
   const sessionId = idempotencyKey === undefined ? newId() : sessionIdOfKey(gateway.tenant, idempotencyKey);
-  if (asked.room !== undefined) refuseTakenRoom(gateway, asked.room, sessionId);
-
-  const opened = await createSession(gateway, {
+  const created = await createSession(gateway, {
     sessionId,
-    profile: asked.profile,
-    provider: asked.provider,
-    user: userOf(asked),
-    metadata: asked.metadata ?? {},
-    room: asked.room,
-    maxDurationMs: asked.maxDurationMs,
-    asked,
-    mayBeRepeated: idempotencyKey !== undefined,
+    profile,
+    provider,
+    user: userOf(request),
+    metadata,
+    room,
+    isRoomExclusive: true,
+    maxDurationMs,
+    requestBody,
+    isIdempotent: idempotencyKey !== undefined,
   });
-  // It looks at the present state first, so nothing that happened meanwhile is missed.
+  // `until` checks the present state first, so a change since the creation is not missed.
   const seen = await gateway.subscriptions.until(sessionId, isDecided, wait);
-  // What was taken in exists, also when a store that is behind knows nothing of it yet, or once more.
-  const { record, revision } = seen ?? (await findSession(gateway, sessionId)) ?? opened;
-  const answer = await answerStart(gateway, record, gateway.clock.monotonic() - startedAtMs);
-  return { answer, revision, replayed: opened.replayed };
+  // A created session exists even if the store's replica is behind and does not have it yet.
+  const { record, revision } = seen ?? (await findSession(gateway, sessionId)) ?? created;
+  const latencyMs = gateway.clock.monotonic() - startedAtMs;
+  const answer = await answerStart(gateway, record, latencyMs, created.estimateMs);
+  return { answer, revision, replayed: created.replayed };
 }
 
 const isDecided = ({ record }: { record: PublicSession }): boolean =>
@@ -97,19 +97,12 @@ function userOf({ userId, userName }: StartRequest): { id: string; name: string 
   return { id, name: userName ?? userId ?? "Guest" };
 }
 
-function refuseTakenRoom(gateway: Gateway, room: string, sessionId: string): void {
-  const other = gateway.sessions
-    .all()
-    .find(({ record }) => record.room === room && record.state !== "ended" && record.sessionId !== sessionId);
-  if (other === undefined) return;
-  throw new SessionError(
-    other.record.sessionId,
-    "conflict",
-    `The room "${room}" has the session ${other.record.sessionId} already. Ask /api/token for a way into it.`,
-  );
-}
-
-async function answerStart(gateway: Gateway, record: PublicSession, latencyMs: number): Promise<StartAnswer> {
+async function answerStart(
+  gateway: Gateway,
+  record: PublicSession,
+  latencyMs: number,
+  admittedEstimateMs: number | undefined,
+): Promise<StartAnswer> {
   refuseFailed(record);
   const status = statusOf(record.state);
   const summary = summarize(gateway, record);
@@ -126,7 +119,7 @@ async function answerStart(gateway: Gateway, record: PublicSession, latencyMs: n
     message: messageFor(record),
     latencyMs: Math.round(latencyMs * 10) / 10,
     startupTime: summary.startupTime,
-    ...(status === "starting" ? waitFields(gateway, record, summary.queue) : {}),
+    ...(status === "starting" ? waitFields(gateway, record, summary.queue, admittedEstimateMs) : {}),
     ...(record.endedReason === undefined ? {} : { endedReason: record.endedReason }),
     ...(isRoomSettled(record) && status !== "ended" ? await joinOf(gateway, record, record.user) : {}),
   };
@@ -139,13 +132,17 @@ function messageFor(record: PublicSession): string {
   return isPrewarmed(record) ? "Assigned a pre-warmed agent." : "The agent was started and is ready.";
 }
 
+/** The estimate of a session that waits in the queue; any other one already has the agent it was admitted for. */
 function waitFields(
   gateway: Gateway,
   record: PublicSession,
   queue: StartAnswer["queue"],
+  admittedEstimateMs: number | undefined,
 ): Partial<StartAnswer> {
-  const capacity = capacityFor(gateway, record);
-  const estimatedWaitMs = gateway.startTimes.estimateMs(queueKeyOf(record), capacity, queue?.position ?? 0);
+  const estimatedWaitMs =
+    queue === undefined && admittedEstimateMs !== undefined
+      ? admittedEstimateMs
+      : estimateStartMs(gateway, record, queue?.position ?? 0);
   return {
     estimatedWait: rangeOf(estimatedWaitMs),
     estimatedWaitMs,
@@ -153,21 +150,21 @@ function waitFields(
   };
 }
 
-/** A session that failed is an error to whoever asked for it; one that ran its course is not. */
+/** A session that failed is an error for the client that started it; one that ended as usual is not. */
 function refuseFailed(record: PublicSession): void {
   if (record.state !== "ended") return;
-  const say = (code: GreenroomError["code"], what: string) =>
+  const failure = (code: GreenroomError["code"], what: string) =>
     new SessionError(record.sessionId, code, `${what}: ${lastReason(record)}.`);
   switch (record.endedReason) {
     case "no_capacity":
-      throw say("at_capacity", "No agent was free in time");
+      throw failure("at_capacity", "No agent was free in time");
     case "join_timeout":
     case "ready_timeout":
-      throw say("ready_timeout", "The agent did not become ready in time");
+      throw failure("ready_timeout", "The agent did not become ready in time");
     case "agent_lost":
     case "agent_error":
     case "provider_error":
-      throw say("agent_failed", "The agent failed");
+      throw failure("agent_failed", "The agent failed");
     default:
   }
 }

@@ -9,7 +9,7 @@ import { SCHEDULE_AHEAD_DAYS_MAX, type TaskRequest, taskKey } from "../../../lib
 import { requestHashOf } from "../../../libs/domain/task/reduce.ts";
 import { taskIdOfKey } from "../../../libs/domain/task/task-ids.ts";
 import type { Gateway } from "../context.ts";
-import { knownProfiles } from "../sessions/resolve-profile.ts";
+import { knownProfiles } from "../sessions/profiles.ts";
 import { randomToken } from "../sessions/session-ids.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;

@@ -93,7 +93,7 @@ test.each([
 
     const { body, headers } = await refused();
     expect(body.error).toMatchObject({ code: "storage_full", retryable: true });
-    expect(body.error.message).toMatch(/The store is full to 9\d %/);
+    expect(body.error.message).toMatch(/The store is 9\d % full/);
     expect(Number(headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
 
     process.kill((await scene.slotOf(running.sessionId))?.agentProcess.pid, "SIGKILL");

@@ -4,8 +4,8 @@ import type { SessionRecord } from "../../../../../libs/contracts/sessions/sessi
 import type { SessionView } from "../../../../../libs/fleet/session-view.ts";
 import { isAllowedOrigin } from "../../../../../services/gateway/http/cors-origins.ts";
 import { livekitSources } from "../../../../../services/gateway/http/page.ts";
-import { canQueue, capacityOnHosts } from "../../../../../services/gateway/sessions/capacity.ts";
-import { defaultProfile, resolveProfile } from "../../../../../services/gateway/sessions/resolve-profile.ts";
+import { capacityOnHosts } from "../../../../../services/gateway/sessions/capacity.ts";
+import { defaultProfile } from "../../../../../services/gateway/sessions/profiles.ts";
 import {
   randomSessionId,
   sessionIdOfKey,
@@ -23,32 +23,6 @@ describe("the profile of a start", () => {
     expect(defaultProfile([aHost({ assistant: disabled })], undefined)).toBe("assistant");
     expect(defaultProfile([aHost({ assistant: {} })], "tutor")).toBe("tutor");
     expect(defaultProfile([], undefined)).toBeUndefined();
-  });
-
-  it("runs when any host that isn't draining runs it", () => {
-    const failed = aHost({ echo: { status: "failed", error: "boom" } });
-    expect(resolveProfile([failed, aHost({ echo: {} }, { hostId: "host-2" })], "echo", undefined)).toBe(
-      "echo",
-    );
-    const draining = aHost({ echo: {} }, { hostId: "host-2", draining: true });
-    expect(() => resolveProfile([failed, draining], "echo", undefined)).toThrow(/failed on every host: boom/);
-  });
-});
-
-describe("a profile whose file is still being loaded", () => {
-  const loading = aHost({ echo: { status: "stopped" } });
-
-  it("is waited for by a session that names it", () => {
-    expect(resolveProfile([loading], "echo", undefined)).toBe("echo");
-  });
-
-  it("is not guessed at: which profile runs is not known yet", () => {
-    expect(() => resolveProfile([loading], undefined, undefined)).toThrow(/still being started/);
-  });
-
-  it("is not waited for when its starts fail", () => {
-    const failing = aHost({ echo: { status: "stopped", error: "boom" } });
-    expect(() => resolveProfile([failing], "echo", undefined)).toThrow(/boom/);
   });
 });
 
@@ -70,13 +44,6 @@ describe("the capacity for a profile", () => {
     });
     const full = aHost({ echo: { warm: 0, hot: 0, busy: 3, max: 50 } }, { maxAgents: 3 });
     expect(capacityOnHosts([full], "echo")).toMatchObject({ idle: 0, cold: 0 });
-  });
-
-  it("lets as many wait as the queue takes, beside those that find an agent", () => {
-    const none = { idle: 0, cold: 0, warmUpMs: undefined };
-    expect(canQueue(4, none, 5)).toBe(true);
-    expect(canQueue(5, none, 5)).toBe(false);
-    expect(canQueue(6, { ...none, idle: 1, cold: 1 }, 5)).toBe(true);
   });
 });
 

@@ -1,0 +1,33 @@
+// The profiles that hosts have, and the one that a start without a profile gets.
+import type { HostProfile, HostRecord } from "../../../libs/contracts/fleet/host.ts";
+
+export const liveHosts = (hosts: readonly HostRecord[]): HostRecord[] =>
+  hosts.filter((host) => !host.draining);
+
+/** One profile as each host has it. */
+export const profileOn = (hosts: readonly HostRecord[], profile: string): HostProfile[] =>
+  hosts.flatMap((host) => host.profiles[profile] ?? []);
+
+export const knownProfiles = (hosts: readonly HostRecord[]): string[] =>
+  [...new Set(hosts.flatMap((host) => Object.keys(host.profiles)))].sort();
+
+export const isRunningOn = (hosts: readonly HostRecord[], profile: string): boolean =>
+  profileOn(hosts, profile).some(({ status }) => status === "running");
+
+/** Whether a host still loads the profile's file. */
+export const isLoadingOn = (hosts: readonly HostRecord[], profile: string): boolean =>
+  profileOn(hosts, profile).some(({ status, error }) => status === "stopped" && error === undefined);
+
+/**
+ * The profile of a start that names none: the configured one, `assistant` where it runs (it needs keys), `echo`, or the
+ * first by name, of which a running one comes first.
+ */
+export function defaultProfile(
+  hosts: readonly HostRecord[],
+  configured: string | undefined,
+): string | undefined {
+  if (configured !== undefined) return configured;
+  const known = knownProfiles(hosts);
+  const running = known.filter((profile) => isRunningOn(hosts, profile));
+  return ["assistant", "echo"].find((profile) => running.includes(profile)) ?? running[0] ?? known[0];
+}
