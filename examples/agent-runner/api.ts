@@ -57,7 +57,7 @@ export function createApi(settings: Settings): Api {
     for (let tries = 1; ; tries++) {
       const answer = await ask(url, await tokenFor(launch.tenant_id), body);
       if (answer.ok) return answer.body;
-      if (answer.isFinal || tries === TRIES) throw new Refused(answer.reason);
+      if (answer.permanent || tries === TRIES) throw new Refused(answer.reason);
       await sleep(FIRST_PAUSE_MS * 2 ** (tries - 1));
     }
   };
@@ -78,7 +78,7 @@ export function createApi(settings: Settings): Api {
 
 type Answer =
   | { readonly ok: true; readonly body: unknown }
-  | { readonly ok: false; readonly isFinal: boolean; readonly reason: string };
+  | { readonly ok: false; readonly permanent: boolean; readonly reason: string };
 
 async function ask(url: string, token: string, body: object): Promise<Answer> {
   try {
@@ -90,9 +90,9 @@ async function ask(url: string, token: string, body: object): Promise<Answer> {
     });
     const answer = (await response.json()) as { error?: { code: string; message: string } };
     if (response.ok) return { ok: true, body: answer };
-    const isFinal = response.status < 500 && response.status !== 429;
-    return { ok: false, isFinal, reason: answer.error?.message ?? `${url} answered ${response.status}` };
+    const permanent = response.status < 500 && response.status !== 429;
+    return { ok: false, permanent, reason: answer.error?.message ?? `${url} answered ${response.status}` };
   } catch (error) {
-    return { ok: false, isFinal: false, reason: `${url} can't be asked: ${error}` };
+    return { ok: false, permanent: false, reason: `${url} can't be asked: ${error}` };
   }
 }

@@ -28,7 +28,7 @@ export type DialResult =
       readonly sipCode?: number;
       readonly reason: string;
       /** Set when LiveKit would refuse it again. */
-      readonly isFinal?: true;
+      readonly permanent?: true;
     }
   /** Not one byte of the request went out. */
   | { readonly is: "not sent"; readonly reason: string }
@@ -156,6 +156,6 @@ export function dialFailureOf(error: unknown): Exclude<DialResult, { is: "answer
   const reason = `LiveKit said: ${code} ${message}`.slice(0, 240);
   if (code === "canceled" && message.includes("sip request timed out")) return { is: "rang out", reason };
   if (NOTHING_DIALLED.some((words) => message.includes(words))) return { is: "refused", reason };
-  if (REFUSALS.includes(code)) return { is: "refused", reason, isFinal: true };
+  if (REFUSALS.includes(code)) return { is: "refused", reason, permanent: true };
   return { is: "unconfirmed", reason };
 }

@@ -27,10 +27,10 @@ export async function whenReady<T>(work: () => Promise<T>, replicas: number, log
       return await work();
     } catch (error) {
       const now = performance.now();
-      const isFinal = [REPLICAS_NOT_SUPPORTED, STORAGE_RESOURCES_EXCEEDED, ACCOUNT_NOT_ENABLED].includes(
+      const permanent = [REPLICAS_NOT_SUPPORTED, STORAGE_RESOURCES_EXCEEDED, ACCOUNT_NOT_ENABLED].includes(
         apiCode(error) ?? 0,
       );
-      if (isFinal || now - startedAt > PATIENCE_MS) {
+      if (permanent || now - startedAt > PATIENCE_MS) {
         throw new GreenroomError("storage_unavailable", whatToDo(error, replicas), { cause: error });
       }
       if (now - saidAt > SAY_EVERY_MS) {

@@ -77,7 +77,7 @@ export const CallProgress = z.object({
   providerReason: z.string().max(240).optional(),
   answeredBy: z.enum(["human", "machine", "unknown"]).optional(),
   /** Set on a call that failed and would only fail again, as to a number that doesn't exist. */
-  isFinal: z.literal(true).optional(),
+  permanent: z.literal(true).optional(),
   /** Set on a call that was hung up from here before anybody answered. */
   unanswered: z.literal(true).optional(),
 });

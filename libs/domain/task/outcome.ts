@@ -60,10 +60,10 @@ function ofCall(context: TaskContext, call: CallProgress): Outcome | undefined {
         return over("failed", failure("lost_after_answer", `after the answer: ${said}`, false));
       if (call.status === "busy") return repeated(context, "busy", failure("busy", said, true));
       if (call.status === "noAnswer") return repeated(context, "noAnswer", failure("no_answer", said, true));
-      const isFinal = call.isFinal === true;
+      const permanent = call.permanent === true;
       // A carrier's final word is about the number; any other is about how calls are set up.
-      const code = isFinal && call.sipCode !== undefined ? "bad_number" : "call_failed";
-      return repeated(context, "failed", failure(code, said, !isFinal));
+      const code = permanent && call.sipCode !== undefined ? "bad_number" : "call_failed";
+      return repeated(context, "failed", failure(code, said, !permanent));
     }
     case "voicemail":
       return over("voicemail", failure("voicemail", said, false));

@@ -22,16 +22,16 @@ const PASSING_4XX: ReadonlySet<number> = new Set([429, 491]);
 const FINAL_6XX: ReadonlySet<number> = new Set([604, 606, 607, 608]);
 
 /**
- * `isFinal`: the carrier said that this call can't be made, as for want of such a number (404, 410, 484, 604), of the
+ * `permanent`: the carrier said that this call can't be made, as for want of such a number (404, 410, 484, 604), of the
  * right to call it or of a password. Asked again it says the same.
  */
 export function callStatusOfSipCode(sipCode: number): {
   readonly status: Unanswered;
   readonly sipCode: number;
-  readonly isFinal?: true;
+  readonly permanent?: true;
 } {
   const status = byCode.get(sipCode) ?? "failed";
   const is4xx = sipCode >= 400 && sipCode < 500;
-  const isFinal = status === "failed" && ((is4xx && !PASSING_4XX.has(sipCode)) || FINAL_6XX.has(sipCode));
-  return { status, sipCode, ...(isFinal ? { isFinal: true as const } : {}) };
+  const permanent = status === "failed" && ((is4xx && !PASSING_4XX.has(sipCode)) || FINAL_6XX.has(sipCode));
+  return { status, sipCode, ...(permanent ? { permanent: true as const } : {}) };
 }

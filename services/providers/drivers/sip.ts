@@ -191,10 +191,10 @@ function endByDial(dialled: DialResult | undefined): Observation | undefined {
     case "not sent":
       return ended({ status: "failed", providerReason: dialled.reason }, dialled.reason);
     case "refused": {
-      const { isFinal, sipCode, reason } = dialled;
+      const { permanent, sipCode, reason } = dialled;
       const call: CallProgress =
         sipCode === undefined
-          ? { status: "failed", providerReason: reason, ...(isFinal ? { isFinal } : {}) }
+          ? { status: "failed", providerReason: reason, ...(permanent ? { permanent } : {}) }
           : { ...callStatusOfSipCode(sipCode), providerReason: reason };
       return ended(call, `${WORDS[call.status]}: ${reason}`);
     }

@@ -50,12 +50,12 @@ export const isOver = ({ status }: VapiCall): boolean =>
 
 function endOf(call: VapiCall, wasAnswered: boolean): Observation {
   const vapiReason = call.endedReason ?? call.status ?? "unknown";
-  const { status, sipCode, failed, isFinal, description } = endingOf(vapiReason, wasAnswered);
+  const { status, sipCode, failed, permanent, description } = endingOf(vapiReason, wasAnswered);
   const progress: CallProgress = {
     status,
     providerReason: vapiReason.slice(0, 240),
     ...(sipCode === undefined ? {} : { sipCode }),
-    ...(isFinal === true && status === "failed" ? { isFinal } : {}),
+    ...(permanent === true && status === "failed" ? { permanent } : {}),
     ...(status === "voicemail" ? { answeredBy: "machine" as const } : {}),
   };
   const detail = call.endedMessage ? `: ${call.endedMessage.slice(0, 200)}` : "";
@@ -85,7 +85,7 @@ interface Ending {
   /** Set when something failed that isn't the callee's doing. */
   readonly failed?: true;
   /** Set when the next call would fail in the same way. */
-  readonly isFinal?: true;
+  readonly permanent?: true;
   readonly description: string;
 }
 
@@ -114,7 +114,7 @@ const hungUp = (description: string): Ending => ({ status: "hungUp", description
 const brokeOff = (description: string): Ending => ({ status: "hungUp", failed: true, description });
 const notMade = (description: string): Ending => ({ status: "failed", failed: true, description });
 /** The number, the assistant or the account is to be set right first. */
-const neverMade = (description: string): Ending => ({ ...notMade(description), isFinal: true });
+const neverMade = (description: string): Ending => ({ ...notMade(description), permanent: true });
 
 const byName: ReadonlyMap<string, Ending> = new Map([
   ["customer-busy", { status: "busy", description: "the callee was busy" }],

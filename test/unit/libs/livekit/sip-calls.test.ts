@@ -43,7 +43,7 @@ describe("a call that ended in an error", () => {
     expect(dialFailureOf(twirp(code, message))).toEqual({
       is: "refused",
       reason: `LiveKit said: ${code} ${message}`,
-      isFinal: true,
+      permanent: true,
     });
   });
 

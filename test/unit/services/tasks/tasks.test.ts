@@ -64,7 +64,7 @@ describe("a task", () => {
   });
 
   test("whose number is bad, or whose profile nobody has, ends at once", async () => {
-    const world = await taskWorld({ script: () => notReached("failed", 404, { isFinal: true }) });
+    const world = await taskWorld({ script: () => notReached("failed", 404, { permanent: true }) });
     await world.host();
     await world.tasks("tasks-1");
     await world.ask("t_1");

@@ -64,7 +64,7 @@ describe("an endpoint", () => {
       callUpdated(task, "voicemail", { answeredBy: "machine" }),
     );
     await live(w, s, aTask("wrong"), slotGranted, (task) =>
-      callUpdated(task, "failed", { sipCode: 404, isFinal: true }),
+      callUpdated(task, "failed", { sipCode: 404, permanent: true }),
     );
     await live(w, s, aTask("canceled"), cancelRequested);
     await live(w, s, aTask("lost"), slotGranted, (task) => callUpdated(task, "unknown"));

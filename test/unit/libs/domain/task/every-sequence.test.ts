@@ -62,7 +62,7 @@ function everyEvent(record: TaskRecord): TaskEvent[] {
       slotGranted(record, attempt, record.life + 1),
       sessionReady(record, attempt),
       ...CallStatus.options.map((status) => callUpdated(record, status, {}, attempt)),
-      callUpdated(record, "failed", { sipCode: 404, isFinal: true }, attempt),
+      callUpdated(record, "failed", { sipCode: 404, permanent: true }, attempt),
       deadlineExceeded(record, { attempt }),
       deadlineExceeded(record, { attempt, call: { status: "busy" } }),
       ...EndedReason.options.flatMap((reason) =>

@@ -74,8 +74,8 @@ describe("a telephone call", () => {
   });
 
   test.each([
-    [{ sipCode: 404, isFinal: true }, "bad_number"],
-    [{ providerReason: "assistant-not-found", isFinal: true }, "call_failed"],
+    [{ sipCode: 404, permanent: true }, "bad_number"],
+    [{ providerReason: "assistant-not-found", permanent: true }, "call_failed"],
   ] as const)("that would only fail again ends at once (%o)", (more, code) => {
     const failed = { code, retryable: false };
     const ended = become(dialing(), (task) => callUpdated(task, "failed", more));
@@ -252,7 +252,7 @@ describe("a person", () => {
   });
 
   test("gives an ended task another life once, in which attempts are counted on", () => {
-    const failed = become(dialing(), (task) => callUpdated(task, "failed", { isFinal: true }));
+    const failed = become(dialing(), (task) => callUpdated(task, "failed", { permanent: true }));
     const revived = reduceTask(failed, retryRequested(failed));
     expect(revived).toMatchObject({ state: "queued", life: 2, failures: 0, attempt: 1 });
     expect(revived.error).toBeUndefined();

@@ -89,9 +89,9 @@ describe("the end of a call", () => {
     "call-start-error-neither-assistant-nor-server-set",
     "call.in-progress.error-providerfault-outbound-sip-403-forbidden",
   ])("by %s would only come again", (reason) => {
-    expect(ended(reason)).toMatchObject({ call: { status: "failed", isFinal: true } });
+    expect(ended(reason)).toMatchObject({ call: { status: "failed", permanent: true } });
     expect(observationOf(call({ status: "ended", endedReason: reason }), true)).not.toHaveProperty(
-      "call.isFinal",
+      "call.permanent",
     );
   });
 
@@ -108,7 +108,7 @@ describe("the end of a call", () => {
     "call.in-progress.error-providerfault-outbound-sip-503-service-unavailable",
   ])("by %s may be another the next time", (reason) => {
     expect(ended(reason)).toMatchObject({ call: { status: "failed" } });
-    expect(ended(reason)).not.toHaveProperty("call.isFinal");
+    expect(ended(reason)).not.toHaveProperty("call.permanent");
   });
 
   test("by a pipeline's error is a call that broke off, and not one to be made again", () => {
@@ -216,7 +216,7 @@ describe("a SIP response", () => {
   test.each([400, 401, 403, 404, 407, 410, 484, 485, 488, 604, 606, 607, 608])(
     "%i says that the call would only fail again",
     (sipCode) => {
-      expect(callStatusOfSipCode(sipCode)).toEqual({ status: "failed", sipCode, isFinal: true });
+      expect(callStatusOfSipCode(sipCode)).toEqual({ status: "failed", sipCode, permanent: true });
     },
   );
 });

@@ -102,11 +102,11 @@ describe("a call by SIP", () => {
   test.each([
     [
       { is: "refused", sipCode: 404, reason: "SIP 404 Not Found" } as const,
-      { status: "failed", sipCode: 404, providerReason: "SIP 404 Not Found", isFinal: true },
+      { status: "failed", sipCode: 404, providerReason: "SIP 404 Not Found", permanent: true },
     ],
     [
-      { is: "refused", reason: "no such trunk", isFinal: true } as const,
-      { status: "failed", providerReason: "no such trunk", isFinal: true },
+      { is: "refused", reason: "no such trunk", permanent: true } as const,
+      { status: "failed", providerReason: "no such trunk", permanent: true },
     ],
     [
       { is: "refused", reason: "sip not connected (redis required)" } as const,
