@@ -52,7 +52,7 @@ async function ballastInStream(sessionId: string): Promise<void> {
 async function ballastInBucket(ended: SessionRecord): Promise<void> {
   const history = ended.history.map((entry) => ({ ...entry, reason: "x".repeat(3000) }));
   for (let n = 0; n * 12_000 < BALLAST_BYTES; n++) {
-    const record = { ...ended, id: `ballast-${n}`, history };
+    const record = { ...ended, sessionId: `ballast-${n}`, history };
     await nats.jetstream().publish(`$KV.sessions.default.ballast-${n}`, JSON.stringify(record));
   }
 }
