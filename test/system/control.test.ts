@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { freePort } from "../../cli/servers/ports.ts";
 import { repositoryRoot } from "../../cli/supervisor/fork-service.ts";
 import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
@@ -45,34 +45,36 @@ const servicesWhen = (wanted: (services: Json) => boolean, what: string): Promis
     { timeoutMs: PATIENCE_MS, everyMs: 50, what },
   );
 
-test("serves a session with every role in one process", async () => {
-  const services = await servicesWhen(
-    (seen) => Object.values<Json>(seen).every(({ status }) => status === "running"),
-    "every service runs",
-  );
-  expect(services.webhooks).toEqual({ status: "running", instances: 1 });
-  const { sessionId } = await scene.start({ profile: "quick" });
-  expect((await scene.end(sessionId)).endedReason).toBe("completed");
-});
-
-test("dispatches sessions while its webhooks role is down, and brings that role back", async () => {
-  writeFileSync(fragileFile, "");
-  const { webhooks } = await servicesWhen(
-    ({ webhooks: seen }) => seen.status === "failed",
-    "webhooks failed",
-  );
-  expect(webhooks).toMatchObject({ instances: 0, reason: "the webhooks role was told to fail" });
-  const { sessionId } = await scene.start({ profile: "quick" });
-  expect(await roleHealth("webhooks")).toMatchObject({
-    status: "failed",
-    reason: "the webhooks role was told to fail",
+describe("a control process", () => {
+  test("serves a session with every role", async () => {
+    const services = await servicesWhen(
+      (seen) => Object.values<Json>(seen).every(({ status }) => status === "running"),
+      "every service runs",
+    );
+    expect(services.webhooks).toEqual({ status: "running", instances: 1 });
+    const { sessionId } = await scene.start({ profile: "quick" });
+    expect((await scene.end(sessionId)).endedReason).toBe("completed");
   });
-  expect(await roleHealth("dispatcher")).toEqual({ status: "running", restarts: 0 });
-  expect((await scene.end(sessionId)).endedReason).toBe("completed");
 
-  rmSync(fragileFile);
-  await servicesWhen(({ webhooks: seen }) => seen.status === "running", "webhooks run again");
-  const { status, restarts } = await roleHealth("webhooks");
-  expect([status, restarts > 0]).toEqual(["running", true]);
-  expect(control.hasEnded).toBe(false);
+  test("keeps serving sessions while its webhooks role is down, and restarts that role", async () => {
+    writeFileSync(fragileFile, "");
+    const { webhooks } = await servicesWhen(
+      ({ webhooks: seen }) => seen.status === "failed",
+      "webhooks failed",
+    );
+    expect(webhooks).toMatchObject({ instances: 0, reason: "FRAGILE_FILE exists" });
+    const { sessionId } = await scene.start({ profile: "quick" });
+    expect(await roleHealth("webhooks")).toMatchObject({
+      status: "failed",
+      reason: "FRAGILE_FILE exists",
+    });
+    expect(await roleHealth("dispatcher")).toEqual({ status: "running", restarts: 0 });
+    expect((await scene.end(sessionId)).endedReason).toBe("completed");
+
+    rmSync(fragileFile);
+    await servicesWhen(({ webhooks: seen }) => seen.status === "running", "webhooks run again");
+    const { status, restarts } = await roleHealth("webhooks");
+    expect([status, restarts > 0]).toEqual(["running", true]);
+    expect(control.hasEnded).toBe(false);
+  });
 });

@@ -1,6 +1,6 @@
-// An agent answers for its life: whoever asks LiveKit for it hears from the agent itself, in its own room only.
+// An agent answers LiveKit's RPC `greenroom.alive`, in the room of its own session only.
 import { AccessToken } from "livekit-server-sdk";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { ALIVE_METHOD } from "../../../libs/contracts/sessions/room-messages.ts";
 import { expectNothingLeft } from "../../kit/checks/nothing-left.ts";
 import { openScene, type Scene } from "../../kit/stack/scene.ts";
@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterEach(() => expectNothingLeft(scene));
 afterAll(() => scene?.stop());
 
-/** Calls a method of one participant through LiveKit's server API, as no SDK for Node does yet. */
+/** Calls a method of a participant through LiveKit's server API, which no SDK for Node covers yet. */
 async function ask(room: string, identity: string): Promise<{ status: number; text: string }> {
   const { livekit } = scene.stack;
   const access = new AccessToken(livekit?.apiKey, livekit?.apiSecret, { ttl: 60 });
@@ -40,25 +40,27 @@ async function agentOf(room: string): Promise<string> {
   return agent?.identity ?? "";
 }
 
-test.each(["quick", "hot"])(
-  "two %s agents of one process each answer for their own session",
-  async (profile) => {
-    const sessions = [await scene.start({ profile }), await scene.start({ profile })];
-    for (const { sessionId, room } of sessions) {
-      const { status, text } = await ask(room, await agentOf(room));
-      expect(status, text).toBe(200);
-      expect(JSON.parse(JSON.parse(text).payload)).toEqual({ sessionId, attempt: 1 });
-    }
-    for (const { sessionId } of sessions) await scene.end(sessionId);
-  },
-);
+describe("the alive RPC", () => {
+  test.each(["quick", "hot"])(
+    "is answered by two %s agents of one process, each for its own session",
+    async (profile) => {
+      const sessions = [await scene.start({ profile }), await scene.start({ profile })];
+      for (const { sessionId, room } of sessions) {
+        const { status, text } = await ask(room, await agentOf(room));
+        expect(status, text).toBe(200);
+        expect(JSON.parse(JSON.parse(text).payload)).toEqual({ sessionId, attempt: 1 });
+      }
+      for (const { sessionId } of sessions) await scene.end(sessionId);
+    },
+  );
 
-test("an agent that serves nobody yet answers for nothing", async () => {
-  const rooms = (await scene.rooms.list())
-    .map(({ name }) => name)
-    .filter((name) => name.startsWith("standby-"));
-  expect(rooms.length).toBeGreaterThan(0);
-  const room = rooms[0] ?? "";
-  const { status, text } = await ask(room, await agentOf(room));
-  expect(status, text).not.toBe(200);
+  test("fails for an agent that serves no session yet", async () => {
+    const rooms = (await scene.rooms.list())
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith("standby-"));
+    expect(rooms.length).toBeGreaterThan(0);
+    const room = rooms[0] ?? "";
+    const { status, text } = await ask(room, await agentOf(room));
+    expect(status, text).not.toBe(200);
+  });
 });

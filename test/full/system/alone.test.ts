@@ -1,7 +1,7 @@
-// Each service by itself: started by its npm script, on settings from the environment and nothing else.
+// Each service started by its npm script, with settings from the environment only.
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { freePort } from "../../../cli/servers/ports.ts";
 import { killGroup } from "../../../cli/supervisor/guard.ts";
 import { startNats } from "../../kit/servers/servers.ts";
@@ -48,90 +48,92 @@ class Alone {
   printed(text: string): Promise<boolean> {
     return until(() => this.text.includes(text), {
       timeoutMs: PATIENCE_MS,
-      what: () => `it says ${text}; it said:\n${this.text}`,
+      what: () => `the output contains ${text}:\n${this.text}`,
     });
   }
 
   async exitCode(): Promise<number> {
     return await until(() => this.#child.exitCode ?? undefined, {
       timeoutMs: PATIENCE_MS,
-      what: () => `it ends; it said:\n${this.text}`,
+      what: () => `the service ends; its output:\n${this.text}`,
     });
   }
 
-  /** As a Ctrl+C does: npm and the service get it both. */
+  /** Sends SIGINT to npm and the service, like Ctrl+C does. */
   async stop(): Promise<void> {
     killGroup(this.#child.pid, "SIGINT");
     const late = setTimeout(() => killGroup(this.#child.pid, "SIGKILL"), 20_000);
     await until(() => this.#child.exitCode !== null || this.#child.signalCode !== null, {
       timeoutMs: 30_000,
-      what: "it stops",
+      what: "the service stops",
     });
     clearTimeout(late);
   }
 }
 
-test("the four services, each started by its own npm script, serve a session together", async () => {
-  const port = await freePort();
-  const env = {
-    LIVEKIT_MOCK_MODE: "true",
-    GREENROOM_PORT: String(port),
-    GREENROOM_AGENTS_DIR: agentsDir("quick"),
-    GREENROOM_DRAIN_TIMEOUT_MS: "1000",
-    GREENROOM_TENANT: "acme",
-  };
-  const services = SERVICES.map((name) => new Alone(name, env));
-  await Promise.all(services.map((service) => service.printed('"msg":"running"')));
-  const url = `http://127.0.0.1:${port}`;
-  const answer = await until(
-    async () => {
-      const response = await fetch(`${url}/api/session/start`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ profile: "quick", wait: 30_000 }),
-      });
-      return response.status === 200 ? await response.json() : undefined;
-    },
-    { timeoutMs: PATIENCE_MS, everyMs: 250, what: "a session is served" },
-  );
-  expect(answer).toMatchObject({ status: "ready", profile: "quick" });
-});
-
-test.each(SERVICES)("%s refuses a setting that there is none of, and names the nearest", async (name) => {
-  const service = new Alone(name, { GREENROOM_MAX_QUEU_LENGTH: "3", GREENROOM_LOG_LEVEL: "loud" });
-  expect(await service.exitCode()).toBe(78);
-  expect(service.text).toContain(
-    "GREENROOM_MAX_QUEU_LENGTH is not a setting. Did you mean GREENROOM_MAX_QUEUE_LENGTH?",
-  );
-  expect(service.text).toContain("GREENROOM_LOG_LEVEL");
-});
-
-test("a host without an agents folder says which, and a host without LiveKit keeps its agents warm", async () => {
-  const missing = new Alone("agent-host", { GREENROOM_AGENTS_DIR: "/nowhere/agents" });
-  expect(await missing.exitCode()).toBe(78);
-  expect(missing.text).toContain("the folder /nowhere/agents can't be read");
-  const without = new Alone("agent-host", {
-    GREENROOM_AGENTS_DIR: agentsDir("quick"),
-    GREENROOM_DRAIN_TIMEOUT_MS: "0",
+describe("a service by itself", () => {
+  test("serves sessions together with the three others, each started by its own npm script", async () => {
+    const port = await freePort();
+    const env = {
+      LIVEKIT_MOCK_MODE: "true",
+      GREENROOM_PORT: String(port),
+      GREENROOM_AGENTS_DIR: agentsDir("quick"),
+      GREENROOM_DRAIN_TIMEOUT_MS: "1000",
+      GREENROOM_TENANT: "acme",
+    };
+    const services = SERVICES.map((name) => new Alone(name, env));
+    await Promise.all(services.map((service) => service.printed('"msg":"running"')));
+    const url = `http://127.0.0.1:${port}`;
+    const answer = await until(
+      async () => {
+        const response = await fetch(`${url}/api/session/start`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify({ profile: "quick", wait: 30_000 }),
+        });
+        return response.status === 200 ? await response.json() : undefined;
+      },
+      { timeoutMs: PATIENCE_MS, everyMs: 250, what: "a session is served" },
+    );
+    expect(answer).toMatchObject({ status: "ready", profile: "quick" });
   });
-  await without.printed("no LiveKit is configured");
-  await without.printed('"msg":"running"');
-});
 
-test("a gateway without LiveKit runs, says so, and refuses sessions with what to set", async () => {
-  const port = await freePort();
-  const gateway = new Alone("gateway", { GREENROOM_PORT: String(port) });
-  await gateway.printed('"msg":"running"');
-  const url = `http://127.0.0.1:${port}`;
-  const health = await (await fetch(`${url}/api/health`)).json();
-  expect(health).toMatchObject({ status: "unhealthy", services: { livekit: { status: "disabled" } } });
-  const response = await fetch(`${url}/api/session/start`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: "{}",
+  test.each(SERVICES)("refuses an unknown setting, and names the nearest one (%s)", async (name) => {
+    const service = new Alone(name, { GREENROOM_MAX_QUEU_LENGTH: "3", GREENROOM_LOG_LEVEL: "loud" });
+    expect(await service.exitCode()).toBe(78);
+    expect(service.text).toContain(
+      "GREENROOM_MAX_QUEU_LENGTH is not a setting. Did you mean GREENROOM_MAX_QUEUE_LENGTH?",
+    );
+    expect(service.text).toContain("GREENROOM_LOG_LEVEL");
   });
-  expect(response.status).toBe(503);
-  const { error } = (await response.json()) as { error: { code: string; message: string } };
-  expect(error.code).toBe("livekit_unavailable");
-  expect(error.message).toContain("LIVEKIT_URL");
+
+  test("names the missing agents folder, and keeps agents warm without LiveKit", async () => {
+    const missing = new Alone("agent-host", { GREENROOM_AGENTS_DIR: "/nowhere/agents" });
+    expect(await missing.exitCode()).toBe(78);
+    expect(missing.text).toContain("the folder /nowhere/agents can't be read");
+    const without = new Alone("agent-host", {
+      GREENROOM_AGENTS_DIR: agentsDir("quick"),
+      GREENROOM_DRAIN_TIMEOUT_MS: "0",
+    });
+    await without.printed("no LiveKit is configured");
+    await without.printed('"msg":"running"');
+  });
+
+  test("runs as a gateway without LiveKit, and refuses sessions with the settings to make", async () => {
+    const port = await freePort();
+    const gateway = new Alone("gateway", { GREENROOM_PORT: String(port) });
+    await gateway.printed('"msg":"running"');
+    const url = `http://127.0.0.1:${port}`;
+    const health = await (await fetch(`${url}/api/health`)).json();
+    expect(health).toMatchObject({ status: "unhealthy", services: { livekit: { status: "disabled" } } });
+    const response = await fetch(`${url}/api/session/start`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: "{}",
+    });
+    expect(response.status).toBe(503);
+    const { error } = (await response.json()) as { error: { code: string; message: string } };
+    expect(error.code).toBe("livekit_unavailable");
+    expect(error.message).toContain("LIVEKIT_URL");
+  });
 });

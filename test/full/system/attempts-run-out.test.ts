@@ -1,12 +1,12 @@
-// Each of a session's agents is killed in turn: after the last attempt it ends, its room is closed, and all can see it.
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+// Kills every agent of a session in turn. After the last attempt the session ends and its room is deleted.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { expectNothingLeft } from "../../kit/checks/nothing-left.ts";
 import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../../kit/stack/scene.ts";
 import type { Json } from "../../kit/stack/stack.ts";
 import { type Visitor, visit } from "../../kit/stack/visitor.ts";
 import { until } from "../../kit/until.ts";
 
-/** Of GREENROOM_MAX_ATTEMPTS, which nothing here sets. */
+/** The default of GREENROOM_MAX_ATTEMPTS. */
 const DEFAULT_MAX_ATTEMPTS = 3;
 
 let scene: Scene;
@@ -21,45 +21,47 @@ afterEach(async () => {
 });
 afterAll(() => scene?.stop());
 
-test("a session whose agent is killed in every attempt ends as agent_lost, and its user is let go", async () => {
-  await scene.pool("alone", { idle: 2 });
-  const answer = await scene.start({ profile: "alone" });
-  const { sessionId: id, room } = answer;
-  const events = eventsOf(id);
-  const joined = await visit(answer);
-  visitor = joined;
-  const pids = new Set<number>();
-  for (let attempt = 1; attempt <= DEFAULT_MAX_ATTEMPTS; attempt++) {
-    await serves(id, attempt, room);
-    expect(joined.isOut()).toBe(false);
-    // So that each attempt has a warm agent to go to.
+describe("a session out of attempts", () => {
+  test("ends as agent_lost and disconnects its user, when the agent of every attempt is killed", async () => {
     await scene.pool("alone", { idle: 2 });
-    pids.add(await killAgentOf(id, attempt));
-  }
-  expect(pids.size).toBe(DEFAULT_MAX_ATTEMPTS);
+    const answer = await scene.start({ profile: "alone" });
+    const { sessionId: id, room } = answer;
+    const events = eventsOf(id);
+    const joined = await visit(answer);
+    visitor = joined;
+    const pids = new Set<number>();
+    for (let attempt = 1; attempt <= DEFAULT_MAX_ATTEMPTS; attempt++) {
+      await serves(id, attempt, room);
+      expect(joined.isOut()).toBe(false);
+      // Each attempt needs a warm agent.
+      await scene.pool("alone", { idle: 2 });
+      pids.add(await killAgentOf(id, attempt));
+    }
+    expect(pids.size).toBe(DEFAULT_MAX_ATTEMPTS);
 
-  const over = await scene.ended(id);
-  const end = { state: "ended", status: "ended", endedReason: "agent_lost", fault: "platform" };
-  expect(over).toMatchObject({ ...end, attempt: 3, failures: 3, room });
-  expectThreeAttempts(over);
-  expect(new Set((await scene.revisions(id)).flatMap((record) => record.room ?? []))).toEqual(
-    new Set([room]),
-  );
+    const over = await scene.ended(id);
+    const end = { state: "ended", status: "ended", endedReason: "agent_lost", fault: "platform" };
+    expect(over).toMatchObject({ ...end, attempt: 3, failures: 3, room });
+    expectThreeAttempts(over);
+    expect(new Set((await scene.revisions(id)).flatMap((record) => record.room ?? []))).toEqual(
+      new Set([room]),
+    );
 
-  await until(async () => (await scene.rooms.list()).every(({ name }) => name !== room), {
-    timeoutMs: PATIENCE_MS,
-    what: "LiveKit has no such room any more",
+    await until(async () => (await scene.rooms.list()).every(({ name }) => name !== room), {
+      timeoutMs: PATIENCE_MS,
+      what: "LiveKit has deleted the room",
+    });
+    await until(() => joined.isOut(), { timeoutMs: PATIENCE_MS, what: "the visitor is disconnected" });
+    const received = await events;
+    expect(received.map(({ state, attempt }) => `${state} ${attempt}`)).toEqual(
+      expect.arrayContaining(["ready 1", "ready 2", "ready 3", "ended 3"]),
+    );
+    expect(received.at(-1)).toMatchObject({ ...end, attempt: 3, failures: 3 });
+    await noSlotIsBusy();
   });
-  await until(() => joined.isOut(), { timeoutMs: PATIENCE_MS, what: "the visitor is disconnected" });
-  const told = await events;
-  expect(told.map(({ state, attempt }) => `${state} ${attempt}`)).toEqual(
-    expect.arrayContaining(["ready 1", "ready 2", "ready 3", "ended 3"]),
-  );
-  expect(told.at(-1)).toMatchObject({ ...end, attempt: 3, failures: 3 });
-  await noSlotIsBusy();
 });
 
-/** Waits until the attempt's agent, and no other, is with the visitor in the same room. */
+/** Waits until only the attempt's agent is in the room. */
 async function serves(id: string, attempt: number, room: string): Promise<void> {
   const session = await scene.sessionWhen(
     id,
@@ -76,12 +78,12 @@ async function serves(id: string, attempt: number, room: string): Promise<void> 
     },
     {
       timeoutMs: PATIENCE_MS,
-      what: () => `only the agent of attempt ${attempt} is in the room; there are ${agents.join(", ")}`,
+      what: () => `only the agent of attempt ${attempt} is in the room; present: ${agents.join(", ")}`,
     },
   );
 }
 
-/** @returns the process that was killed */
+/** Kills the agent process of an attempt. @returns its pid */
 async function killAgentOf(id: string, attempt: number): Promise<number> {
   const pid = await until(
     async () => {
@@ -106,7 +108,7 @@ function expectThreeAttempts(session: Json): void {
   for (const { reason } of losses) expect(reason).toContain("SIGKILL");
 }
 
-/** What the session's event stream tells until it ends by itself. */
+/** The session's event stream until its end. */
 async function eventsOf(id: string): Promise<Json[]> {
   const response = await fetch(`${scene.stack.url}/api/session/${id}/events`);
   const lines = (await response.text()).split("\n");
@@ -121,7 +123,7 @@ async function noSlotIsBusy(): Promise<void> {
       const slots = (await scene.hosts()).flatMap(({ processes }) =>
         processes.flatMap(({ slots }: Json) => slots),
       );
-      return slots.length > 0 && slots.every(({ state, sessionId: session }) => state !== "busy" && !session);
+      return slots.length > 0 && slots.every(({ state, sessionId }) => state !== "busy" && !sessionId);
     },
     { timeoutMs: PATIENCE_MS, what: "no slot is busy" },
   );

@@ -1,7 +1,7 @@
-// The image runs every service by its name, tells its health, and drains when it is stopped.
+// The image runs every service by its name, reports health, and drains when it stops.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { services } from "../../../cli/container/programs.ts";
 import { freePort } from "../../../cli/servers/ports.ts";
 import { readDockerfile } from "../../kit/checks/dockerfile.ts";
@@ -17,7 +17,7 @@ const base = process.env.CONTAINER_TEST_BASE_IMAGE ?? image.base;
 const hasBase = await hasBaseImage(base);
 if (!hasBase) {
   console.error(
-    `No Docker engine with the image ${base} is at hand, and none is pulled: the Dockerfile is tried without one.`,
+    `No Docker engine has the image ${base}, and tests pull none: the Dockerfile is tested without an engine.`,
   );
 }
 
@@ -26,19 +26,21 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-test("what the Dockerfile copies runs every service, and a host that is stopped lets its session finish", async () => {
-  await livesIn(layOutImage(root, image));
+describe("the image", () => {
+  test("runs every service from the files that the Dockerfile copies, and a stopping host lets its session finish", async () => {
+    await expectServices(layOutImage(root, image));
+  });
+
+  test.skipIf(!hasBase)(
+    "runs every service when Docker builds it, and a stopping host lets its session finish",
+    async () => {
+      await expectServices(await buildImage(root, base));
+    },
+    900_000,
+  );
 });
 
-test.skipIf(!hasBase)(
-  "the image that Docker builds runs every service, and a host that is stopped lets its session finish",
-  async () => {
-    await livesIn(await buildImage(root, base));
-  },
-  900_000,
-);
-
-async function livesIn(container: Container): Promise<void> {
+async function expectServices(container: Container): Promise<void> {
   cleanUps.push(() => container.remove());
   const nats = await startNats();
   cleanUps.push(() => nats.stop());
@@ -62,9 +64,9 @@ async function livesIn(container: Container): Promise<void> {
   const running = new Map<string, Contained>();
   for (const name of services) running.set(name, await container.run([name], env));
   for (const [name, service] of running) await becomesHealthy(name, service);
-  // biome-ignore lint/suspicious/noExplicitAny: answers of any shape.
+  // biome-ignore lint/suspicious/noExplicitAny: tests read answers of any shape.
   const get = async (path: string): Promise<any> => (await fetch(api + path)).json();
-  // biome-ignore lint/suspicious/noExplicitAny: answers of any shape.
+  // biome-ignore lint/suspicious/noExplicitAny: tests read answers of any shape.
   const post = async (path: string, body: unknown = {}): Promise<any> => {
     const headers = { "content-type": "application/json" };
     return (await fetch(api + path, { method: "POST", headers, body: JSON.stringify(body) })).json();
@@ -74,7 +76,7 @@ async function livesIn(container: Container): Promise<void> {
       const now = await get("/api/health");
       return now.status === "healthy" && now.sessions.pool >= 3 ? now : undefined;
     },
-    { timeoutMs: 90_000, everyMs: 250, what: "all is healthy, and echo has its agents" },
+    { timeoutMs: 90_000, everyMs: 250, what: "everything is healthy, and echo has its agents" },
   );
   for (const name of services)
     expect(health.services[name], name).toEqual({ status: "running", instances: 1 });
@@ -95,7 +97,7 @@ async function livesIn(container: Container): Promise<void> {
     {
       timeoutMs: 30_000,
       everyMs: 100,
-      what: "the host that was told to stop drains",
+      what: "the stopping host drains",
     },
   );
   expect(await host.isHealthy()).toBe(true);
@@ -114,5 +116,5 @@ const becomesHealthy = (name: string, service: Contained): Promise<unknown> =>
     everyMs: 500,
     what: `the health check of ${name} succeeds`,
   }).catch(async (error: unknown) => {
-    throw new Error(`${error}; it said:\n${await service.text()}`);
+    throw new Error(`${error}; its output:\n${await service.text()}`);
   });

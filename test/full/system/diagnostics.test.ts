@@ -1,4 +1,4 @@
-// What tells operators how it stands: `npm run doctor` and `npm run inspect`, on a real stack.
+// The tools for operators: `npm run doctor`, `npm run inspect` and metrics, on a real stack.
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -22,7 +22,7 @@ const metricsUrls: Record<string, string> = {};
 let env: Record<string, string>;
 
 beforeAll(async () => {
-  // Those two tell their metrics, each on a port of its own.
+  // The dispatcher and the host serve their metrics, each on a port of its own.
   scene = await openScene({ agents: ["quick"], dispatchers: 0, hosts: 0 });
   const { stack } = scene;
   for (const service of ["dispatcher", "agent-host"] as const) {
@@ -49,85 +49,87 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
-test("a good stack has nothing wrong, a call goes through it, and nothing of the looking is left", async () => {
-  const streamsBefore = await streamNames();
-  const answer = await runDoctor(env);
+describe("the doctor", () => {
+  test("finds no fault in a good stack, places a call, and leaves nothing behind", async () => {
+    const streamsBefore = await streamNames();
+    const answer = await runDoctor(env);
 
-  expect(answer.named("failure"), JSON.stringify(answer.checks)).toEqual([]);
-  expect(answer.exitCode).toBe(0);
-  const looked = [
-    "nats",
-    "nats-rights",
-    "jetstream",
-    "nats-store",
-    "nats-streams",
-    "nats-backlog",
-    "nats-sync",
-  ];
-  const onLiveKit = ["livekit", "clocks", "livekit-audio", "livekit-webhooks"];
-  expect(answer.named("ok")).toEqual(
-    expect.arrayContaining([...looked, ...onLiveKit, "settings", "node", "ports", "agents", "keys"]),
-  );
-  expect(answer.findingsOf("livekit-audio")).toContain("heard each other's tone");
-  expect(await streamNames()).toEqual(streamsBefore);
-  expect((await scene.rooms.list()).filter(({ name }) => name.startsWith("doctor-"))).toEqual([]);
-  expect((await scene.stack.get("/api/dead-letters")).body.deadLetters).toEqual([]);
-});
-
-test("a wrong secret of LiveKit and a broken agent file are named, and nothing else", async () => {
-  const agents = join(dir, "agents");
-  await mkdir(agents);
-  await writeFile(join(agents, "broken.ts"), "throw new Error('its author was tired');\n");
-  await writeFile(join(agents, "stranger.ts"), "export default 42;\n");
-  await symlink(join(env.GREENROOM_AGENTS_DIR ?? "", "quick.ts"), join(agents, "quick.ts"));
-  const answer = await runDoctor({
-    ...env,
-    LIVEKIT_API_SECRET: "this-is-not-the-secret-of-that-key-at-all",
-    GREENROOM_AGENTS_DIR: agents,
+    expect(answer.named("failure"), JSON.stringify(answer.checks)).toEqual([]);
+    expect(answer.exitCode).toBe(0);
+    const onNats = [
+      "nats",
+      "nats-rights",
+      "jetstream",
+      "nats-store",
+      "nats-streams",
+      "nats-backlog",
+      "nats-sync",
+    ];
+    const onLiveKit = ["livekit", "clocks", "livekit-audio", "livekit-webhooks"];
+    expect(answer.named("ok")).toEqual(
+      expect.arrayContaining([...onNats, ...onLiveKit, "settings", "node", "ports", "agents", "keys"]),
+    );
+    expect(answer.findingsOf("livekit-audio")).toContain("heard each other's tone");
+    expect(await streamNames()).toEqual(streamsBefore);
+    expect((await scene.rooms.list()).filter(({ name }) => name.startsWith("doctor-"))).toEqual([]);
+    expect((await scene.stack.get("/api/dead-letters")).body.deadLetters).toEqual([]);
   });
 
-  expect(answer.exitCode).toBe(1);
-  expect(answer.named("failure")).toEqual(["livekit", "agents"]);
-  expect(answer.named("skipped")).toEqual(expect.arrayContaining(["livekit-audio", "livekit-webhooks"]));
-  expect(answer.findingsOf("livekit")).toContain("refuses our key");
-  expect(answer.findingsOf("agents")).toContain("its author was tired");
-  expect(answer.findingsOf("agents")).toContain("no default export made by defineAgent");
-  expect(JSON.stringify(answer)).not.toContain("this-is-not-the-secret");
-});
+  test("reports a wrong LiveKit secret and a broken agent file, and nothing else", async () => {
+    const agents = join(dir, "agents");
+    await mkdir(agents);
+    await writeFile(join(agents, "broken.ts"), "throw new Error('its author was tired');\n");
+    await writeFile(join(agents, "stranger.ts"), "export default 42;\n");
+    await symlink(join(env.GREENROOM_AGENTS_DIR ?? "", "quick.ts"), join(agents, "quick.ts"));
+    const answer = await runDoctor({
+      ...env,
+      LIVEKIT_API_SECRET: "this-is-not-the-secret-of-that-key-at-all",
+      GREENROOM_AGENTS_DIR: agents,
+    });
 
-test("a NATS without JetStream, with fewer rights than needed, and a port that is taken are named", async () => {
-  const port = await freePort();
-  const config = join(dir, "bare.conf");
-  await writeFile(
-    config,
-    `listen: "127.0.0.1:${port}"
+    expect(answer.exitCode).toBe(1);
+    expect(answer.named("failure")).toEqual(["livekit", "agents"]);
+    expect(answer.named("skipped")).toEqual(expect.arrayContaining(["livekit-audio", "livekit-webhooks"]));
+    expect(answer.findingsOf("livekit")).toContain("refuses our key");
+    expect(answer.findingsOf("agents")).toContain("its author was tired");
+    expect(answer.findingsOf("agents")).toContain("no default export made by defineAgent");
+    expect(JSON.stringify(answer)).not.toContain("this-is-not-the-secret");
+  });
+
+  test("reports a NATS without JetStream, missing permissions, and a taken port", async () => {
+    const port = await freePort();
+    const config = join(dir, "bare.conf");
+    await writeFile(
+      config,
+      `listen: "127.0.0.1:${port}"
 authorization { users: [{ user: doctor, password: "none", permissions: { publish: { deny: ["session.>"] } } }] }
 no_auth_user: doctor
 `,
-  );
-  const binary = await binaryOf(natsServer);
-  const server = await ServerProcess.start("nats-server", binary, ["-c", config], () => isListening(port));
-  try {
-    const answer = await runDoctor({
-      ...env,
-      NATS_URL: `nats://127.0.0.1:${port}`,
-      GREENROOM_NATS_MONITOR_URL: undefined,
-      GREENROOM_PORT: String(port),
-    });
-    expect(answer.exitCode).toBe(1);
-    expect(answer.named("failure")).toEqual(["ports", "nats-rights", "jetstream"]);
-    expect(answer.findingsOf("ports")).toContain("taken by nats-server");
-    expect(answer.findingsOf("nats-rights")).toContain("session.doctor-tries");
-    expect(answer.named("skipped")).toEqual(
-      expect.arrayContaining(["nats-store", "nats-streams", "nats-backlog", "nats-sync"]),
     );
-  } finally {
-    await server.end("SIGTERM");
-  }
+    const binary = await binaryOf(natsServer);
+    const server = await ServerProcess.start("nats-server", binary, ["-c", config], () => isListening(port));
+    try {
+      const answer = await runDoctor({
+        ...env,
+        NATS_URL: `nats://127.0.0.1:${port}`,
+        GREENROOM_NATS_MONITOR_URL: undefined,
+        GREENROOM_PORT: String(port),
+      });
+      expect(answer.exitCode).toBe(1);
+      expect(answer.named("failure")).toEqual(["ports", "nats-rights", "jetstream"]);
+      expect(answer.findingsOf("ports")).toContain("taken by nats-server");
+      expect(answer.findingsOf("nats-rights")).toContain("session.doctor-tries");
+      expect(answer.named("skipped")).toEqual(
+        expect.arrayContaining(["nats-store", "nats-streams", "nats-backlog", "nats-sync"]),
+      );
+    } finally {
+      await server.end("SIGTERM");
+    }
+  });
 });
 
-describe("a session whose agent was killed once", () => {
-  /** Of the shape of a token, and nobody's. */
+describe("inspect, for a session whose agent was killed once", () => {
+  /** Looks like a token. */
   const token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJub2JvZHkifQ.bm8tc2lnbmF0dXJl";
   let id: string;
   const inspect = (...args: string[]) => runTool("inspect", args, env);
@@ -140,10 +142,10 @@ describe("a session whose agent was killed once", () => {
     await poison(`session.default.${id}.nonsense`);
   });
 
-  test("is told in the order in which it happened, with what each revision called for, and how it stands", async () => {
+  test("prints events in order, the commands of each revision, and the present state", async () => {
     const { exitCode, text } = await inspect(id);
     expect(exitCode, text).toBe(0);
-    const places = [
+    const found = [
       "said: requested",
       "saved: requested → dispatched, attempt 1",
       "calls for assign: host host-1",
@@ -158,8 +160,8 @@ describe("a session whose agent was killed once", () => {
       `agent-${id}-2 (agent)`,
       "is busy with attempt 2",
     ].map((words) => [words, text.indexOf(words)] as const);
-    for (const [words, place] of places) expect(place, `${words} in\n${text}`).toBeGreaterThanOrEqual(0);
-    expect(places.map(([, place]) => place)).toEqual(places.map(([, place]) => place).sort((a, b) => a - b));
+    for (const [words, index] of found) expect(index, `${words} in\n${text}`).toBeGreaterThanOrEqual(0);
+    expect(found.map(([, index]) => index)).toEqual(found.map(([, index]) => index).sort((a, b) => a - b));
     expect(text).toContain("log warn: the session is open (attempt 2)");
     expect(text).toContain(`DEAD LETTER on session.default.${id}.nonsense`);
     expect(text).toContain("metadata plan, token");
@@ -167,7 +169,7 @@ describe("a session whose agent was killed once", () => {
     expect(text).not.toContain("eyJ");
   });
 
-  test("is found by the beginning of its id, also for programs", async () => {
+  test("finds the session by the start of its id, and prints JSON", async () => {
     const { exitCode, text } = await inspect(id.slice(0, -2), "--json");
     expect(exitCode).toBe(0);
     const story: Json = JSON.parse(text);
@@ -181,7 +183,7 @@ describe("a session whose agent was killed once", () => {
     expect(text).not.toContain("eyJ");
   });
 
-  test("has its end told, and what is gone since", async () => {
+  test("prints the end of the session, and what has been deleted since", async () => {
     await scene.end(id);
     await until(async () => (await inspect(id)).text.includes("LiveKit has no room"), {
       timeoutMs: PATIENCE_MS,
@@ -195,7 +197,7 @@ describe("a session whose agent was killed once", () => {
     expect(text).toContain("has no slot for it, as is right for one that ended");
   });
 
-  test("isn't taken for another: an id that nobody knows is told so, and of several all are listed", async () => {
+  test("reports an unknown id, and lists all matches of an ambiguous one", async () => {
     const other = (await scene.start({ profile: "quick" })).sessionId;
     const unknown = await inspect("s_nobody-has-this");
     expect(unknown.exitCode).toBe(1);
@@ -208,59 +210,61 @@ describe("a session whose agent was killed once", () => {
   });
 });
 
-test("what happened is in the metrics of the gateway, the dispatcher and the host", async () => {
-  const scrape = async (url: string) => (await fetch(url)).text();
-  const gateway = await scrape(`${scene.stack.url}/metrics`);
-  for (const line of [
-    'greenroom_up{service="gateway"} 1',
-    'greenroom_consumer_pending{store="SESSIONS",consumer="dispatcher"} 0',
-    'greenroom_hosts{draining="false"} 1',
-    "greenroom_dead_letters 1",
-    'greenroom_session_start_seconds_count{warmth="warm"} 2',
-  ]) {
-    expect(gateway).toContain(`\n${line}\n`);
-  }
-  expect(gateway).toMatch(/\ngreenroom_pool_agents\{profile="quick",state="warm"\} [1-9]/);
-  expect(gateway).toMatch(/\ngreenroom_store_bytes\{store="SESSIONS"\} [1-9]/);
-  expect(gateway).toMatch(
-    /\ngreenroom_http_request_seconds_count\{method="POST",route="\/api\/session\/start",status="200"\} /,
-  );
+describe("a service's metrics endpoint", () => {
+  test("serves what happened, at the gateway, the dispatcher and the host", async () => {
+    const scrape = async (url: string) => (await fetch(url)).text();
+    const gateway = await scrape(`${scene.stack.url}/metrics`);
+    for (const line of [
+      'greenroom_up{service="gateway"} 1',
+      'greenroom_consumer_pending{store="SESSIONS",consumer="dispatcher"} 0',
+      'greenroom_hosts{draining="false"} 1',
+      "greenroom_dead_letters 1",
+      'greenroom_session_start_seconds_count{warmth="warm"} 2',
+    ]) {
+      expect(gateway).toContain(`\n${line}\n`);
+    }
+    expect(gateway).toMatch(/\ngreenroom_pool_agents\{profile="quick",state="warm"\} [1-9]/);
+    expect(gateway).toMatch(/\ngreenroom_store_bytes\{store="SESSIONS"\} [1-9]/);
+    expect(gateway).toMatch(
+      /\ngreenroom_http_request_seconds_count\{method="POST",route="\/api\/session\/start",status="200"\} /,
+    );
 
-  const dispatcher = await scrape(metricsUrls.dispatcher ?? "");
-  for (const line of [
-    'greenroom_sessions_started_total{profile="quick",provider="pool"} 2',
-    'greenroom_sessions_ready_total{profile="quick",warmth="warm",kind="start"} 2',
-    'greenroom_sessions_ready_total{profile="quick",warmth="warm",kind="handover"} 1',
-    'greenroom_sessions_ended_total{profile="quick",reason="completed",fault="none"} 2',
-    'greenroom_attempts_failed_total{profile="quick"} 1',
-    'greenroom_command_seconds_count{command="assign",outcome="accepted"} 3',
-  ]) {
-    expect(dispatcher).toContain(`\n${line}\n`);
-  }
-  // Its last agent leaves a moment after its session has ended.
-  let host = "";
-  await until(
-    async () => {
-      host = await scrape(metricsUrls["agent-host"] ?? "");
-      return /\nlk_agents_active_job_count\{nodename="[^"]+"\} 0\n/.test(host);
-    },
-    { timeoutMs: PATIENCE_MS, everyMs: 250, what: () => `no agent of the host is busy; it told ${host}` },
-  );
-  expect(host).toMatch(/\ngreenroom_host_agents_total\{what="assigned"\} 3\n/);
-  expect(host).toMatch(/\nnodejs_eventloop_lag_p99_seconds /);
+    const dispatcher = await scrape(metricsUrls.dispatcher ?? "");
+    for (const line of [
+      'greenroom_sessions_started_total{profile="quick",provider="pool"} 2',
+      'greenroom_sessions_ready_total{profile="quick",warmth="warm",kind="start"} 2',
+      'greenroom_sessions_ready_total{profile="quick",warmth="warm",kind="handover"} 1',
+      'greenroom_sessions_ended_total{profile="quick",reason="completed",fault="none"} 2',
+      'greenroom_attempts_failed_total{profile="quick"} 1',
+      'greenroom_command_seconds_count{command="assign",outcome="accepted"} 3',
+    ]) {
+      expect(dispatcher).toContain(`\n${line}\n`);
+    }
+    // The last agent leaves a moment after its session has ended.
+    let host = "";
+    await until(
+      async () => {
+        host = await scrape(metricsUrls["agent-host"] ?? "");
+        return /\nlk_agents_active_job_count\{nodename="[^"]+"\} 0\n/.test(host);
+      },
+      { timeoutMs: PATIENCE_MS, everyMs: 250, what: () => `no agent of the host is busy; metrics: ${host}` },
+    );
+    expect(host).toMatch(/\ngreenroom_host_agents_total\{what="assigned"\} 3\n/);
+    expect(host).toMatch(/\nnodejs_eventloop_lag_p99_seconds /);
+  });
 });
 
-/** Says what nobody can read, and waits until it is among the dead letters. */
+/** Publishes an invalid message, and waits until it is a dead letter. */
 async function poison(subject: string): Promise<void> {
   const nats = await connectNats({ servers: scene.stack.natsUrl.split(",") });
   try {
-    await nats.jetstream().publish(subject, "this is no JSON");
+    await nats.jetstream().publish(subject, "not JSON");
   } finally {
     await nats.close();
   }
   await until(async () => (await messagesOn(scene.bus, deadLetters, `dead.${subject}`, 1)).length > 0, {
     timeoutMs: PATIENCE_MS,
-    what: `${subject} is among the dead letters`,
+    what: `${subject} is a dead letter`,
   });
 }
 

@@ -1,4 +1,4 @@
-// Webhooks, and the removal of a person's and a tenant's data, with real processes on a real NATS.
+// Webhooks, and the erasure of a person's and a tenant's data, with real processes on a real NATS.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -17,7 +17,7 @@ const ann: Person = { tenant: "default", user: "ann-4711", canary: "Canary-Ann-7
 const bob: Person = { tenant: "default", user: "bob-0815", canary: "Canary-Bob-91d2aa", name: "bob" };
 const eve: Person = { tenant: "other", user: "ann-4711", canary: "Canary-Eve-55aa31", name: "eve" };
 
-interface Got {
+interface Received {
   readonly headers: Record<string, string>;
   readonly body: string;
 }
@@ -25,14 +25,14 @@ interface Got {
 let scene: Scene;
 let nats: NatsConnection;
 let receiver: Server;
-const got: Got[] = [];
+const received: Received[] = [];
 let answers: number[] = [];
 
 beforeAll(async () => {
   receiver = createServer(async (request, response) => {
     let body = "";
     for await (const part of request) body += part;
-    got.push({ headers: request.headers as Record<string, string>, body });
+    received.push({ headers: request.headers as Record<string, string>, body });
     response.writeHead(answers.shift() ?? 204).end();
   });
   await new Promise<void>((resolve) => receiver.listen(0, "127.0.0.1", resolve));
@@ -61,15 +61,15 @@ afterAll(async () => {
   await new Promise((resolve) => receiver.close(resolve));
 });
 
-const bodies = (): Json[] => got.map(({ body }) => JSON.parse(body));
-const told = (sessionId: string): string[] =>
+const bodies = (): Json[] => received.map(({ body }) => JSON.parse(body));
+const eventsOf = (sessionId: string): string[] =>
   bodies()
     .filter((event) => event.sessionId === sessionId)
     .map((event) => `${event.sequence} ${event.type}`);
 
 /**
- * The names of the streams, those under buckets too, in which a text is stored, in whichever subject or message.
- * @param marks whether also those that say nothing but that a key was removed, which go by themselves after two minutes
+ * Returns the names of the streams, including those of buckets, that contain a text in a subject or a message.
+ * @param marks whether to search delete markers too, which expire after two minutes
  */
 async function streamsWith(text: string, marks = true): Promise<string[]> {
   const manager = await nats.jetstreamManager();
@@ -98,7 +98,7 @@ const isGone = (id: string): Promise<Json> =>
     { timeoutMs: PATIENCE_MS, what: `the deletion ${id} is done` },
   );
 
-/** How often a text is in the files of the store, where they are at hand. */
+/** Counts a text in the files of the store; undefined if the files are elsewhere. */
 function timesInStore(text: string): number | undefined {
   const root = join(scene.stack.nats.dir, "jetstream");
   if (!existsSync(root)) return undefined;
@@ -111,86 +111,96 @@ function timesInStore(text: string): number | undefined {
   return times;
 }
 
-test("an endpoint is told a session's story, signed and in order, also when it fails at first", async () => {
-  const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook`;
-  const registered = await scene.stack.post("/api/webhooks", { url });
-  expect(registered.status).toBe(201);
-  const { webhook, secret } = registered.body;
-  answers = [503];
-  const { sessionId } = await scene.start({ profile: "quick", userId: "someone" });
-  await scene.end(sessionId);
-  await until(() => told(sessionId).includes("3 call.completed"), {
-    timeoutMs: PATIENCE_MS,
-    what: () => `all of ${sessionId} is told; told was ${told(sessionId)}`,
+describe("a webhook endpoint", () => {
+  test("receives the signed events of a session in order, although its first answer is a failure", async () => {
+    const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/hook`;
+    const registered = await scene.stack.post("/api/webhooks", { url });
+    expect(registered.status).toBe(201);
+    const { webhook, secret } = registered.body;
+    answers = [503];
+    const { sessionId } = await scene.start({ profile: "quick", userId: "someone" });
+    await scene.end(sessionId);
+    await until(() => eventsOf(sessionId).includes("3 call.completed"), {
+      timeoutMs: PATIENCE_MS,
+      what: () => `all events of ${sessionId} are delivered; delivered: ${eventsOf(sessionId)}`,
+    });
+    // Every event is delivered at least once, in order. The first one was refused, and so delivered twice.
+    expect([...new Set(eventsOf(sessionId))]).toEqual([
+      "1 session.ready",
+      "2 session.ended",
+      "3 call.completed",
+    ]);
+    expect(eventsOf(sessionId).slice(0, 2)).toEqual(["1 session.ready", "1 session.ready"]);
+    for (const { headers, body } of received)
+      expect(new Webhook(secret).verify(body, headers)).toEqual(JSON.parse(body));
+    const listed = await until(
+      async () => {
+        const { deliveries } = (await scene.stack.get(`/api/webhooks/${webhook.id}/deliveries`)).body;
+        return deliveries.length >= 4 ? deliveries : undefined;
+      },
+      { timeoutMs: PATIENCE_MS, what: "four tries are listed" },
+    );
+    expect(listed.at(-1)).toMatchObject({ outcome: "failed", status: 503, tries: 1, sequence: 1 });
+    expect(listed.at(-2)).toMatchObject({ outcome: "delivered", status: 204, tries: 2, sequence: 1 });
+    const again = await scene.stack.post(`/api/webhooks/${webhook.id}/replay`, {
+      eventId: `evt_session_${sessionId}_2`,
+    });
+    expect(again.status).toBe(202);
+    const ofEnd = () =>
+      received.filter(({ headers }) => headers["webhook-id"] === `evt_session_${sessionId}_2`);
+    await until(() => ofEnd().length >= 2, {
+      timeoutMs: PATIENCE_MS,
+      what: () => `the replay arrives; got ${received.length} deliveries`,
+    });
+    expect(ofEnd()[1]?.body).toBe(ofEnd()[0]?.body);
+    const logged = scene.stack.children.map((child) => child.text()).join("\n");
+    expect(logged).not.toContain(secret);
   });
-  // Each at least once, in order; the first one was refused and so came again.
-  expect([...new Set(told(sessionId))]).toEqual(["1 session.ready", "2 session.ended", "3 call.completed"]);
-  expect(told(sessionId).slice(0, 2)).toEqual(["1 session.ready", "1 session.ready"]);
-  for (const { headers, body } of got)
-    expect(new Webhook(secret).verify(body, headers)).toEqual(JSON.parse(body));
-  const listed = await until(
-    async () => {
-      const { deliveries } = (await scene.stack.get(`/api/webhooks/${webhook.id}/deliveries`)).body;
-      return deliveries.length >= 4 ? deliveries : undefined;
-    },
-    { timeoutMs: PATIENCE_MS, what: "four tries are listed" },
-  );
-  expect(listed.at(-1)).toMatchObject({ outcome: "failed", status: 503, tries: 1, sequence: 1 });
-  expect(listed.at(-2)).toMatchObject({ outcome: "delivered", status: 204, tries: 2, sequence: 1 });
-  const again = await scene.stack.post(`/api/webhooks/${webhook.id}/replay`, {
-    eventId: `evt_session_${sessionId}_2`,
-  });
-  expect(again.status).toBe(202);
-  const ofEnd = () => got.filter(({ headers }) => headers["webhook-id"] === `evt_session_${sessionId}_2`);
-  await until(() => ofEnd().length >= 2, {
-    timeoutMs: PATIENCE_MS,
-    what: () => `the replay arrives; got ${got.length} deliveries`,
-  });
-  expect(ofEnd()[1]?.body).toBe(ofEnd()[0]?.body);
-  const logged = scene.stack.children.map((child) => child.text()).join("\n");
-  expect(logged).not.toContain(secret);
 });
 
-describe("what is removed", () => {
+describe("data erasure", () => {
   let sessionId: string;
 
   beforeAll(async () => {
     for (const person of [ann, bob, eve]) await leaveTraces(scene.bus, person);
     const body = { profile: "quick", userId: ann.user, userName: ann.canary, metadata: { note: ann.canary } };
     ({ sessionId } = await scene.start(body));
-    // The test's agent logs its job, and with that the canary.
+    // The test agent logs its job, which contains the canary.
     await scene.logged(sessionId, ann.canary);
   });
 
-  test("of a person is in no stream, bucket or log any more, and everybody else's is", async () => {
+  test("removes a person from all streams, buckets and logs, and leaves everybody else", async () => {
     const before = await streamsWith(ann.canary);
     expect(before).toEqual(expect.arrayContaining(["CALLS", "KV_sessions", "SESSIONS", "SESSION_LOGS"]));
     const bobs = await streamsWith(bob.canary);
     const inStoreBefore = timesInStore(ann.canary);
-    const asked = await fetch(`${scene.stack.url}/api/tenants/default/users/${ann.user}/data`, {
+    const answer = await fetch(`${scene.stack.url}/api/tenants/default/users/${ann.user}/data`, {
       method: "DELETE",
     });
-    expect(asked.status).toBe(202);
-    const { job } = (await asked.json()) as Json;
+    expect(answer.status).toBe(202);
+    const { job } = (await answer.json()) as Json;
     const done = await isGone(job.id);
-    // The session that ran was ended first; it is gone, and so is what was told of its end.
+    // The running session is ended first. Its record is deleted, and so are the events of its end.
     expect((await scene.stack.get(`/api/session/${sessionId}`)).status).toBe(404);
     expect(await streamsWith(ann.canary)).toEqual([]);
     expect(await streamsWith(sessionId, false)).toEqual([]);
     expect(await streamsWith(bob.canary)).toEqual(bobs);
-    // What an agent logs is in its host's own output too, which is the operator's to keep; nobody else says anything.
+    // An agent's log lines are also in the output of its host, which the operator keeps. No other service logs them.
     const others = scene.stack.children.filter(({ service }) => service !== "agent-host");
     expect(others.map((child) => child.text()).join("\n")).not.toContain(ann.canary);
     expect(done.counts).toMatchObject({ sessions: expect.any(Number), CALLS: 2 });
     const receipt = await verifyReceipt(done.receipt, { secret: SECRET });
     expect(receipt).toMatchObject({ jti: job.id, kind: "user", counts: done.counts });
-    console.error("in the store's files", { before: inStoreBefore, after: timesInStore(ann.canary) });
+    console.error("occurrences in the store's files", {
+      before: inStoreBefore,
+      after: timesInStore(ann.canary),
+    });
   });
 
-  test("of a tenant leaves the proof alone, and other tenants' data", async () => {
+  test("removes a tenant, and leaves the receipts and other tenants", async () => {
     const eves = await streamsWith(eve.canary);
-    const asked = await fetch(`${scene.stack.url}/api/tenants/default/data`, { method: "DELETE" });
-    const { job } = (await asked.json()) as Json;
+    const answer = await fetch(`${scene.stack.url}/api/tenants/default/data`, { method: "DELETE" });
+    const { job } = (await answer.json()) as Json;
     await isGone(job.id);
     expect(await streamsWith(bob.canary)).toEqual([]);
     expect(await streamsWith(eve.canary)).toEqual(eves);

@@ -1,6 +1,6 @@
-// A store that is nearly full takes no new session, and all that running ones need.
+// A nearly full store refuses new sessions, but accepts everything that running ones need.
 import { connect, type NatsConnection } from "nats";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { openScene, PATIENCE_MS, type Scene } from "../../kit/stack/scene.ts";
 import { until } from "../../kit/until.ts";
@@ -23,13 +23,13 @@ async function streams() {
   return (await nats.jetstreamManager()).streams;
 }
 
-/** What sets the limits back, also after a test that failed. */
+/** Restores the limits, also after a failed test. */
 const restores: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const restore of restores.splice(0)) await restore();
 });
 
-/** Sets the limit of a stream so that it is full to this part. @returns what sets it back */
+/** Lowers the limit of a stream so that it is full to this part. @returns the function that restores the limit */
 async function fillTo(stream: string, part: number): Promise<() => Promise<unknown>> {
   const { config, state } = await (await streams()).info(stream);
   await (await streams()).update(stream, { max_bytes: Math.ceil(state.bytes / part) });
@@ -38,7 +38,7 @@ async function fillTo(stream: string, part: number): Promise<() => Promise<unkno
   return restore;
 }
 
-/** Words about a session that is over: they change nothing, and take room. */
+/** Publishes large events about an ended session, which change nothing. */
 async function ballastInStream(sessionId: string): Promise<void> {
   const reason = "x".repeat(200_000);
   for (let bytes = 0; bytes < BALLAST_BYTES; bytes += reason.length) {
@@ -48,7 +48,7 @@ async function ballastInStream(sessionId: string): Promise<void> {
   }
 }
 
-/** Records of other sessions that are over. */
+/** Stores large records of ended sessions. */
 async function ballastInBucket(ended: SessionRecord): Promise<void> {
   const history = ended.history.map((entry) => ({ ...entry, reason: "x".repeat(3000) }));
   for (let n = 0; n * 12_000 < BALLAST_BYTES; n++) {
@@ -72,56 +72,58 @@ const taken = () =>
   until(async () => (await scene.ask({ profile: "quick", wait: 20_000 })).status === 200, {
     timeoutMs: PATIENCE_MS,
     everyMs: 250,
-    what: "a start is taken again",
+    what: "a start is accepted again",
   });
 
-test.each([
-  ["the stream of events", "SESSIONS"],
-  ["the bucket of records", "KV_sessions"],
-])(
-  "when %s is nearly full, starts are 503, and running sessions recover, get ready and end",
-  async (_what, stream) => {
-    const [running, other] = [
-      await scene.start({ profile: "quick" }),
-      await scene.start({ profile: "quick" }),
-    ];
-    const over = await scene.start({ profile: "quick" });
-    await scene.end(over.sessionId);
-    if (stream === "SESSIONS") await ballastInStream(over.sessionId);
-    else await ballastInBucket((await scene.revisions(over.sessionId)).at(-1)!);
-    const restore = await fillTo(stream, 0.92);
+describe("a nearly full store", () => {
+  test.each([
+    ["the stream of events", "SESSIONS"],
+    ["the bucket of records", "KV_sessions"],
+  ])(
+    "refuses starts with 503, while running sessions recover, become ready and end (%s)",
+    async (_what, stream) => {
+      const [running, other] = [
+        await scene.start({ profile: "quick" }),
+        await scene.start({ profile: "quick" }),
+      ];
+      const over = await scene.start({ profile: "quick" });
+      await scene.end(over.sessionId);
+      if (stream === "SESSIONS") await ballastInStream(over.sessionId);
+      else await ballastInBucket((await scene.revisions(over.sessionId)).at(-1)!);
+      const restore = await fillTo(stream, 0.92);
 
-    const { body, headers } = await refused();
-    expect(body.error).toMatchObject({ code: "storage_full", retryable: true });
-    expect(body.error.message).toMatch(/The store is 9\d % full/);
-    expect(Number(headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+      const { body, headers } = await refused();
+      expect(body.error).toMatchObject({ code: "storage_full", retryable: true });
+      expect(body.error.message).toMatch(/The store is 9\d % full/);
+      expect(Number(headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
 
-    process.kill((await scene.slotOf(running.sessionId))?.agentProcess.pid, "SIGKILL");
-    await scene.sessionWhen(
-      running.sessionId,
-      // On a starved machine the next agent may be lost as well.
-      ({ state, attempt }) => state === "ready" && attempt > 1,
-      "is ready again",
-    );
-    expect((await scene.end(running.sessionId)).endedReason).toBe("completed");
-    expect((await scene.end(other.sessionId)).endedReason).toBe("completed");
-    expect((await scene.ask({ profile: "quick" })).status).toBe(503);
+      process.kill((await scene.slotOf(running.sessionId))?.agentProcess.pid, "SIGKILL");
+      await scene.sessionWhen(
+        running.sessionId,
+        // On a busy machine the next agent may be lost as well.
+        ({ state, attempt }) => state === "ready" && attempt > 1,
+        "is ready again",
+      );
+      expect((await scene.end(running.sessionId)).endedReason).toBe("completed");
+      expect((await scene.end(other.sessionId)).endedReason).toBe("completed");
+      expect((await scene.ask({ profile: "quick" })).status).toBe(503);
 
+      await restore();
+      await taken();
+      expect(scene.stack.children.filter(({ hasEnded }) => hasEnded)).toEqual([]);
+    },
+  );
+
+  test("answers storage_full when the stream is full, while running sessions continue", async () => {
+    const running = await scene.start({ profile: "quick" });
+    const restore = await fillTo("SESSIONS", 1);
+    const { body } = await refused();
+    expect(body.error.code).toBe("storage_full");
+    const refusedEnd = await scene.stack.post(`/api/session/${running.sessionId}/end`);
+    expect(refusedEnd.body.error).toMatchObject({ code: "storage_full", retryable: true });
+    expect(await scene.session(running.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
     await restore();
+    expect((await scene.end(running.sessionId)).endedReason).toBe("completed");
     await taken();
-    expect(scene.stack.children.filter(({ hasEnded }) => hasEnded)).toEqual([]);
-  },
-);
-
-test("a stream that takes nothing more says so, and what runs goes on until there is room", async () => {
-  const running = await scene.start({ profile: "quick" });
-  const restore = await fillTo("SESSIONS", 1);
-  const { body } = await refused();
-  expect(body.error.code).toBe("storage_full");
-  const refusedEnd = await scene.stack.post(`/api/session/${running.sessionId}/end`);
-  expect(refusedEnd.body.error).toMatchObject({ code: "storage_full", retryable: true });
-  expect(await scene.session(running.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
-  await restore();
-  expect((await scene.end(running.sessionId)).endedReason).toBe("completed");
-  await taken();
+  });
 });

@@ -1,6 +1,6 @@
-// Incoming calls: a telephone comes into a room that LiveKit SIP made, and an agent of ours talks to it there.
+// Incoming calls: a telephone joins a room that LiveKit SIP creates, and an agent of the pool talks to the caller.
 import { AccessToken } from "livekit-server-sdk";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { expectNothingLeft } from "../../kit/checks/nothing-left.ts";
@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterEach(() => expectNothingLeft(scene));
 afterAll(() => scene?.stop());
 
-/** Comes in as LiveKit SIP's participants do: by a token of that kind, with the numbers in its attributes. */
+/** Joins like a participant of LiveKit SIP, with a token of that kind and the numbers in its attributes. */
 async function callIn(room: string): Promise<Listener> {
   const { livekit } = scene.stack;
   if (livekit === undefined) throw new Error("There is no LiveKit");
@@ -36,20 +36,22 @@ async function callIn(room: string): Promise<Listener> {
 const sessionIn = async (room: string): Promise<SessionRecord | undefined> =>
   (await scene.bus.kv.entries(sessions)).find(({ value }) => value.room === room)?.value;
 
-test("a telephone that comes in hears a warm agent, and the session ends when it hangs up", async () => {
-  const room = "call-_+15550123_a1";
-  const telephone = await callIn(room);
-  await until(() => telephone.sounds.length > 50, { timeoutMs: PATIENCE_MS, what: "the agent is heard" });
-  const record = await sessionIn(room);
-  expect(record).toMatchObject({ state: "ready", profile: "tone", user: { id: "sip_+15550123" } });
-  expect(record?.metadata).toEqual({ inbound: true, call: { from: "+15550123", to: "+15550100" } });
-  await telephone.leave();
-  const ended = await until(
-    async () => {
-      const now = await sessionIn(room);
-      return now?.state === "ended" ? now : undefined;
-    },
-    { timeoutMs: PATIENCE_MS, what: "it has ended" },
-  );
-  expect(ended.endedReason).toBe("completed");
+describe("an incoming call", () => {
+  test("gets a warm agent, and ends the session when the caller hangs up", async () => {
+    const room = "call-_+15550123_a1";
+    const telephone = await callIn(room);
+    await until(() => telephone.sounds.length > 50, { timeoutMs: PATIENCE_MS, what: "the agent is heard" });
+    const record = await sessionIn(room);
+    expect(record).toMatchObject({ state: "ready", profile: "tone", user: { id: "sip_+15550123" } });
+    expect(record?.metadata).toEqual({ inbound: true, call: { from: "+15550123", to: "+15550100" } });
+    await telephone.leave();
+    const ended = await until(
+      async () => {
+        const now = await sessionIn(room);
+        return now?.state === "ended" ? now : undefined;
+      },
+      { timeoutMs: PATIENCE_MS, what: "the session has ended" },
+    );
+    expect(ended.endedReason).toBe("completed");
+  });
 });

@@ -1,7 +1,7 @@
-// The provider `livekit`: LiveKit's own workers, dispatched by real providers services, with all that can happen to them.
+// The provider `livekit`: real providers services dispatch LiveKit's own workers, which fail in different ways.
 import { join } from "node:path";
 import { AgentDispatchClient } from "livekit-server-sdk";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { Entry, Stop } from "../../../libs/bus/bus.ts";
 import { launches } from "../../../libs/contracts/buckets.ts";
 import { attemptKey, DEFAULT_TENANT } from "../../../libs/contracts/ids.ts";
@@ -17,7 +17,7 @@ import { until } from "../../kit/until.ts";
 const AGENT = join(import.meta.dirname, "../../agents/livekit-worker-agent.ts");
 const NAME = "support-agent";
 const PARALLEL = 10;
-/** Ten processes of a worker, started one after the other. */
+/** The time for a worker to start ten job processes one after the other. */
 const WORKER_MS = 240_000;
 
 let scene: Scene;
@@ -25,7 +25,7 @@ const workers: LiveKitWorker[] = [];
 const cleanUps: (() => unknown)[] = [];
 
 beforeAll(async () => {
-  // No agent-host: a profile of a provider needs none.
+  // A profile of a provider needs no agent-host.
   scene = await openScene({
     agents: [],
     hosts: 0,
@@ -34,7 +34,7 @@ beforeAll(async () => {
       GREENROOM_PROVIDERS: `support=livekit:${NAME}, nobody=livekit`,
       GREENROOM_PROVIDER_POLL_MS: "1000",
       GREENROOM_QUEUE_DEADLINE_MS: "12000",
-      // A worker starts its processes one after the other, and each takes seconds on a machine with much to do.
+      // A worker starts its job processes one after the other, and each takes seconds on a busy machine.
       GREENROOM_COLD_START_GRACE_MS: "100000",
     },
   });
@@ -65,169 +65,179 @@ const launchOf = (sessionId: string, attempt: number): Promise<Entry<LaunchRecor
 const agentsIn = async (room: string): Promise<string[]> =>
   (await scene.rooms.participants(room)).filter(({ isAgent }) => isAgent).map(({ identity }) => identity);
 
-/** The session as soon as it is ready or over. */
-const decided = (id: string): Promise<Json> =>
+/** Waits until the session is ready or ended, and returns it. */
+const readyOrEnded = (id: string): Promise<Json> =>
   until(
     async () => {
       const session = await scene.session(id);
       return session.status === "starting" ? undefined : session;
     },
-    { timeoutMs: WORKER_MS - 20_000, everyMs: 100, what: `session ${id} is ready or over` },
+    { timeoutMs: WORKER_MS - 20_000, everyMs: 100, what: `session ${id} is ready or ended` },
   );
 
 const workerIn = (room: string): LiveKitWorker | undefined =>
   workers.find((worker) => worker.text().includes(`in ${room} with`));
 
-test("without a worker a start is asked for again, and ends with a reason, never in silence", async () => {
-  const answer = await scene.ask({ profile: "nobody", wait: 0 });
-  expect(answer.status).toBe(202);
-  expect(answer.body).toMatchObject({ provider: "livekit", status: "starting" });
-  const roomOf = async () => {
-    const { room } = await scene.session(answer.body.sessionId);
-    return (await scene.rooms.list()).find(({ name }) => name === room);
-  };
-  await until(roomOf, { timeoutMs: PATIENCE_MS, everyMs: 50, what: "the room is there for the worker" });
-  const session = await scene.ended(answer.body.sessionId);
-  expect(session).toMatchObject({ endedReason: "no_capacity", fault: "platform", failures: 0 });
-  expect(session.attempt).toBeGreaterThan(1);
-  const whys = session.history.map(({ reason }: Json) => reason ?? "");
-  expect(whys).toContainEqual(expect.stringMatching(/^no worker of LiveKit's took the dispatch for \d/));
-  expect(whys.at(-1)).toMatch(/^no agent of nobody was free for .*; before: no worker of LiveKit's took/);
-  await until(async () => (await roomOf()) === undefined, {
-    timeoutMs: PATIENCE_MS,
-    what: "the room is gone, also from LiveKit's own list",
-  });
-});
-
-test("a start becomes ready by the worker's own agent state, and its end leaves nothing behind", async () => {
-  const worker = await startWorker();
-  const started = await scene.start({ profile: "support", metadata: { topic: "billing" }, userId: "ann" });
-  expect(started).toMatchObject({ provider: "livekit", prewarmed: false, warm: "cold" });
-  const [agent] = (await scene.rooms.participants(started.room)).filter(({ isAgent }) => isAgent);
-  expect(agent?.attributes?.["lk.agent.state"]).toBe("listening");
-  const session = await scene.session(started.sessionId);
-  expect(session).toMatchObject({ host: "provider-livekit", provider: "livekit", failures: 0 });
-  expect(session.timings.readyMs).toBeGreaterThan(0);
-  expect(worker.text()).toContain('with {"topic":"billing","greenroom":{');
-  expect(worker.text()).toContain('"user":{"id":"ann"');
-
-  await scene.end(started.sessionId);
-  const { attempt } = session;
-  await until(async () => (await launchOf(started.sessionId, attempt))?.value.state === "over", {
-    timeoutMs: PATIENCE_MS,
-    what: "the launch is over",
-  });
-  await until(async () => !(await scene.rooms.list()).some(({ name }) => name === started.room), {
-    timeoutMs: PATIENCE_MS,
-    what: "the room is gone",
-  });
-  await until(() => worker.text().includes("the job is over"), {
-    timeoutMs: PATIENCE_MS,
-    what: () => `the job ended; the worker said ${worker.text()}`,
-  });
-});
-
-test("an agent that leaves by itself ends its session as completed, and no other is asked for", async () => {
-  const started = await scene.start({ profile: "support", metadata: { leavesAfterMs: 500 } });
-  const session = await scene.ended(started.sessionId);
-  expect(session).toMatchObject({ endedReason: "completed", fault: "none", attempt: started.attempt });
-  expect(session.history.at(-1).reason).toBe("the agent left the room by itself");
-});
-
-test(
-  "ten starts at once become ready or end with a reason, each with one agent at most",
-  async () => {
-    await startWorker();
-    const answers = await Promise.all(
-      Array.from({ length: PARALLEL }, () => scene.ask({ profile: "support", wait: 0 })),
+describe("a session of LiveKit's workers", () => {
+  test("is retried without a worker, and ends with a reason", async () => {
+    const answer = await scene.ask({ profile: "nobody", wait: 0 });
+    expect(answer.status).toBe(202);
+    expect(answer.body).toMatchObject({ provider: "livekit", status: "starting" });
+    const roomOf = async () => {
+      const { room } = await scene.session(answer.body.sessionId);
+      return (await scene.rooms.list()).find(({ name }) => name === room);
+    };
+    await until(roomOf, { timeoutMs: PATIENCE_MS, everyMs: 50, what: "the room is created" });
+    const session = await scene.ended(answer.body.sessionId);
+    expect(session).toMatchObject({ endedReason: "no_capacity", fault: "platform", failures: 0 });
+    expect(session.attempt).toBeGreaterThan(1);
+    const reasons = session.history.map(({ reason }: Json) => reason ?? "");
+    expect(reasons).toContainEqual(expect.stringMatching(/^no worker of LiveKit's took the dispatch for \d/));
+    expect(reasons.at(-1)).toMatch(
+      /^no agent of nobody was free for .*; before: no worker of LiveKit's took/,
     );
-    expect(answers.map(({ status }) => status)).toEqual(Array(PARALLEL).fill(202));
-    const sessions = await Promise.all(answers.map(({ body }) => decided(body.sessionId)));
-    const ready = sessions.filter(({ state }) => state === "ready");
-    const failed = sessions.filter(({ state }) => state === "ended");
-    for (const session of failed) expect(session.endedReason, JSON.stringify(session)).toBeDefined();
-    expect(ready.length + failed.length).toBe(PARALLEL);
-    expect(ready.length, JSON.stringify(failed)).toBeGreaterThan(0);
-    for (const { room } of ready) expect(await agentsIn(room), room).toHaveLength(1);
-  },
-  WORKER_MS,
-);
-
-test(
-  "a worker killed in the middle of a call: another brings the next in the same room, and its providers service may die too",
-  async () => {
-    const started = await scene.start({ profile: "support" });
-    const visitor = await visit(started);
-    cleanUps.push(() => visitor.leave());
-    const before = await scene.session(started.sessionId);
-    const [dead] = await agentsIn(started.room);
-    const serving = workerIn(started.room);
-    expect(serving).toBeDefined();
-
-    await serving?.kill9();
-    const after = await scene.sessionWhen(
-      started.sessionId,
-      ({ state, attempt }) => state === "ready" && attempt > before.attempt,
-      "is ready with another agent",
-    );
-    expect(after).toMatchObject({ room: started.room, failures: before.failures + 1 });
-    expect(after.history.map(({ reason }: Json) => reason ?? "")).toContainEqual(
-      expect.stringContaining(`the agent ${dead} `),
-    );
-    const theOne = (await scene.revisions(started.sessionId)).at(-1)?.identity ?? "nobody";
-    await until(async () => (await agentsIn(started.room)).join() === theOne, {
+    await until(async () => (await roomOf()) === undefined, {
       timeoutMs: PATIENCE_MS,
-      what: "only the new agent is in the room",
+      what: "LiveKit has deleted the room",
     });
-    expect(visitor.isOut()).toBe(false);
+  });
 
-    const launch = async () => (await launchOf(started.sessionId, after.attempt))?.value;
-    const by = (await launch())?.by ?? "nobody";
-    const keeper = scene.stack.children.find((child) => child.text().includes(`"instance":"${by}"`));
-    expect(keeper, by).toBeDefined();
-    await keeper?.kill9();
-    await until(async () => (await launch())?.by !== by, { timeoutMs: PATIENCE_MS, what: "it is taken up" });
-    expect(await launch()).toMatchObject({ takeovers: 1, state: "ready" });
-    expect(await scene.session(started.sessionId)).toMatchObject({ state: "ready", attempt: after.attempt });
-    expect(await agentsIn(started.room)).toEqual([theOne]);
-    await scene.stack.spawnService("providers");
-  },
-  WORKER_MS,
-);
+  test("becomes ready by the worker's agent state, and leaves nothing behind at its end", async () => {
+    const worker = await startWorker();
+    const started = await scene.start({ profile: "support", metadata: { topic: "billing" }, userId: "ann" });
+    expect(started).toMatchObject({ provider: "livekit", prewarmed: false, warm: "cold" });
+    const [agent] = (await scene.rooms.participants(started.room)).filter(({ isAgent }) => isAgent);
+    expect(agent?.attributes?.["lk.agent.state"]).toBe("listening");
+    const session = await scene.session(started.sessionId);
+    expect(session).toMatchObject({ host: "provider-livekit", provider: "livekit", failures: 0 });
+    expect(session.timings.readyMs).toBeGreaterThan(0);
+    expect(worker.text()).toContain('with {"topic":"billing","greenroom":{');
+    expect(worker.text()).toContain('"user":{"id":"ann"');
 
-test(
-  "what an instance that died had asked for, or not yet, is asked for once",
-  async () => {
-    // The instances are stopped, and the test plays one that dies right after it saved the intent.
-    for (const child of scene.stack.children)
-      if (child.service === "providers" && !child.hasEnded) await child.stop(15_000);
-    const intended: string[] = [];
-    const stopServing = await dyingProviders(intended);
-    const [unasked, asked] = await Promise.all(
-      [{ dies: "before" }, { dies: "after" }].map((metadata) =>
-        scene.ask({ profile: "support", metadata, wait: 0 }),
-      ),
-    );
-    await until(() => intended.length === 2, { timeoutMs: PATIENCE_MS, what: "both are intended" });
-    await stopServing();
-    const jobsOf = (id: string) =>
-      workers.reduce((sum, worker) => sum + worker.text().split(`in session-${id} with`).length - 1, 0);
+    await scene.end(started.sessionId);
+    const { attempt } = session;
+    await until(async () => (await launchOf(started.sessionId, attempt))?.value.state === "over", {
+      timeoutMs: PATIENCE_MS,
+      what: "the launch is over",
+    });
+    await until(async () => !(await scene.rooms.list()).some(({ name }) => name === started.room), {
+      timeoutMs: PATIENCE_MS,
+      what: "the room is gone",
+    });
+    await until(() => worker.text().includes("the job is over"), {
+      timeoutMs: PATIENCE_MS,
+      what: () => `the job ended; output of the worker: ${worker.text()}`,
+    });
+  });
 
-    await scene.stack.spawnService("providers");
-    for (const answer of [unasked, asked]) {
-      const id: string = answer?.body.sessionId;
-      const session = await decided(id);
-      expect(session, JSON.stringify(session.history)).toMatchObject({ state: "ready", failures: 0 });
-      expect(lifeOf(session).at(-1)).toBe(`ready ${session.attempt}`);
-      expect((await launchOf(id, session.attempt))?.value).toMatchObject({ takeovers: 1 });
-      expect(await agentsIn(session.room)).toHaveLength(1);
-      expect(jobsOf(id), `jobs of ${id}`).toBe(1);
-    }
-  },
-  WORKER_MS,
-);
+  test("ends as completed when the agent leaves, without another attempt", async () => {
+    const started = await scene.start({ profile: "support", metadata: { leavesAfterMs: 500 } });
+    const session = await scene.ended(started.sessionId);
+    expect(session).toMatchObject({ endedReason: "completed", fault: "none", attempt: started.attempt });
+    expect(session.history.at(-1).reason).toBe("the agent left the room by itself");
+  });
 
-/** Saves intents like an instance that is gone by now; with `dies: "after"` it had asked LiveKit too. */
+  test(
+    "becomes ready or ends with a reason, with at most one agent, when ten start at once",
+    async () => {
+      await startWorker();
+      const answers = await Promise.all(
+        Array.from({ length: PARALLEL }, () => scene.ask({ profile: "support", wait: 0 })),
+      );
+      expect(answers.map(({ status }) => status)).toEqual(Array(PARALLEL).fill(202));
+      const sessions = await Promise.all(answers.map(({ body }) => readyOrEnded(body.sessionId)));
+      const ready = sessions.filter(({ state }) => state === "ready");
+      const failed = sessions.filter(({ state }) => state === "ended");
+      for (const session of failed) expect(session.endedReason, JSON.stringify(session)).toBeDefined();
+      expect(ready.length + failed.length).toBe(PARALLEL);
+      expect(ready.length, JSON.stringify(failed)).toBeGreaterThan(0);
+      for (const { room } of ready) expect(await agentsIn(room), room).toHaveLength(1);
+    },
+    WORKER_MS,
+  );
+
+  test(
+    "continues with another worker in the same room after its worker and then its providers service are killed",
+    async () => {
+      const started = await scene.start({ profile: "support" });
+      const visitor = await visit(started);
+      cleanUps.push(() => visitor.leave());
+      const before = await scene.session(started.sessionId);
+      const [dead] = await agentsIn(started.room);
+      const serving = workerIn(started.room);
+      expect(serving).toBeDefined();
+
+      await serving?.kill9();
+      const after = await scene.sessionWhen(
+        started.sessionId,
+        ({ state, attempt }) => state === "ready" && attempt > before.attempt,
+        "is ready with another agent",
+      );
+      expect(after).toMatchObject({ room: started.room, failures: before.failures + 1 });
+      expect(after.history.map(({ reason }: Json) => reason ?? "")).toContainEqual(
+        expect.stringContaining(`the agent ${dead} `),
+      );
+      const identity = (await scene.revisions(started.sessionId)).at(-1)?.identity ?? "nobody";
+      await until(async () => (await agentsIn(started.room)).join() === identity, {
+        timeoutMs: PATIENCE_MS,
+        what: "only the new agent is in the room",
+      });
+      expect(visitor.isOut()).toBe(false);
+
+      const launch = async () => (await launchOf(started.sessionId, after.attempt))?.value;
+      const by = (await launch())?.by ?? "nobody";
+      const owner = scene.stack.children.find((child) => child.text().includes(`"instance":"${by}"`));
+      expect(owner, by).toBeDefined();
+      await owner?.kill9();
+      await until(async () => (await launch())?.by !== by, {
+        timeoutMs: PATIENCE_MS,
+        what: "another instance takes the launch over",
+      });
+      expect(await launch()).toMatchObject({ takeovers: 1, state: "ready" });
+      expect(await scene.session(started.sessionId)).toMatchObject({
+        state: "ready",
+        attempt: after.attempt,
+      });
+      expect(await agentsIn(started.room)).toEqual([identity]);
+      await scene.stack.spawnService("providers");
+    },
+    WORKER_MS,
+  );
+
+  test(
+    "is dispatched once, whether a dead instance had asked LiveKit or not",
+    async () => {
+      // The instances stop, and the test simulates one that dies right after it saves the intent.
+      for (const child of scene.stack.children)
+        if (child.service === "providers" && !child.hasEnded) await child.stop(15_000);
+      const intended: string[] = [];
+      const stopServing = await dyingProviders(intended);
+      const [notDispatched, dispatched] = await Promise.all(
+        [{ dies: "before" }, { dies: "after" }].map((metadata) =>
+          scene.ask({ profile: "support", metadata, wait: 0 }),
+        ),
+      );
+      await until(() => intended.length === 2, { timeoutMs: PATIENCE_MS, what: "both intents are stored" });
+      await stopServing();
+      const jobsOf = (id: string) =>
+        workers.reduce((sum, worker) => sum + worker.text().split(`in session-${id} with`).length - 1, 0);
+
+      await scene.stack.spawnService("providers");
+      for (const answer of [notDispatched, dispatched]) {
+        const id: string = answer?.body.sessionId;
+        const session = await readyOrEnded(id);
+        expect(session, JSON.stringify(session.history)).toMatchObject({ state: "ready", failures: 0 });
+        expect(lifeOf(session).at(-1)).toBe(`ready ${session.attempt}`);
+        expect((await launchOf(id, session.attempt))?.value).toMatchObject({ takeovers: 1 });
+        expect(await agentsIn(session.room)).toHaveLength(1);
+        expect(jobsOf(id), `jobs of ${id}`).toBe(1);
+      }
+    },
+    WORKER_MS,
+  );
+});
+
+/** Saves intents like an instance that died since. With `dies: "after"` the instance had asked LiveKit too. */
 async function dyingProviders(intended: string[]): Promise<Stop> {
   const { livekit } = scene.stack;
   if (livekit === undefined) throw new Error("This stack has no LiveKit");

@@ -1,7 +1,7 @@
-// `npm run start:cluster` itself: real services on three NATS nodes, which die one after another under live sessions.
+// `npm run start:cluster`: real services on three NATS nodes, which die one after the other under live sessions.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { connectNatsBus } from "../../../libs/bus/nats/nats-bus.ts";
 import { sessions } from "../../../libs/contracts/buckets.ts";
@@ -37,7 +37,7 @@ const running = (): string[] =>
 const pidOf = (name: string): number =>
   (JSON.parse(readFileSync(join(site.dataDir, "run", `${name}.json`), "utf8")) as { pid: number }).pid;
 
-/** The addresses in the banner, which is what a person has to go by. */
+/** The addresses of the gateways in the banner. */
 const gatewaysIn = (banner: string): string[] =>
   [...banner.matchAll(/^ +(?:gateway +)?(http:\S+:\d+)(?: |$)/gm)].map(([, url]) => url!);
 
@@ -71,104 +71,106 @@ async function stopped(local: LocalProcess): Promise<void> {
   expect(running()).toEqual([]);
 }
 
-test("each NATS node is killed under live sessions: none is lost, new ones are served, a restart keeps all", async () => {
-  const local = site.start({ LIVEKIT_MOCK_MODE: "false" }, realCluster);
-  const banner = (await local.ready(READY_MS)).msg;
-  await until(() => running().join() === RUNNING.join(), {
-    timeoutMs: READY_MS,
-    what: () => `all run; there are ${running()}`,
+describe("the cluster", () => {
+  test("keeps live sessions and serves new ones while each NATS node is killed, and keeps all across a restart", async () => {
+    const local = site.start({ LIVEKIT_MOCK_MODE: "false" }, realCluster);
+    const banner = (await local.ready(READY_MS)).msg;
+    await until(() => running().join() === RUNNING.join(), {
+      timeoutMs: READY_MS,
+      what: () => `all processes run; running: ${running()}`,
+    });
+    const urls = gatewaysIn(banner);
+    expect(urls).toHaveLength(2);
+    const natsUrls = banner.match(/nats:\S+/g) ?? [];
+    expect(natsUrls).toHaveLength(3);
+    const bus: Bus = await connectNatsBus({
+      url: natsUrls.join(","),
+      name: "test",
+      replicas: 3,
+      log: silentLog,
+      onLost: () => {},
+    });
+    cleanUps.push(() => bus.close());
+
+    const live: Json[] = [await start(urls[0]!)];
+    const visitor: Visitor = await visit(live[0]);
+    await until(() => visitor.hears(), { timeoutMs: PATIENCE_MS, what: "the visitor hears the agent" });
+    for (const node of ["nats-1", "nats-2", "nats-3"]) {
+      const before = pidOf(node);
+      process.kill(before, "SIGKILL");
+      // A leader may be missing now, so this start takes longer.
+      live.push(await start(urls[live.length % 2]!));
+      await until(() => running().includes(node) && pidOf(node) !== before, {
+        timeoutMs: PATIENCE_MS,
+        what: `${node} runs again`,
+      });
+      await until(async () => (await ask(urls[0]!, "/api/health")).body.services?.nats?.instances === 3, {
+        timeoutMs: PATIENCE_MS,
+        everyMs: 200,
+        what: "health shows three NATS nodes",
+      });
+    }
+    expect(visitor.isOut(), "the visitor is still in the room").toBe(false);
+    for (const { sessionId } of live) await isReady(urls[1]!, sessionId);
+    const kept = (await bus.kv.entries(sessions)).map(({ value }) => value);
+    expect(kept.map(({ sessionId: id }) => id).sort()).toEqual(live.map(({ sessionId }) => sessionId).sort());
+    for (const { sessionId: id, state, history } of kept)
+      expect(state, `${id}: ${JSON.stringify(history)}`).toBe("ready");
+    await visitor.leave();
+    await stopped(local);
+
+    const again = site.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
+    const [url] = gatewaysIn((await again.ready(READY_MS)).msg);
+    for (const { sessionId } of live) expect((await ask(url!, `/api/session/${sessionId}`)).status).toBe(200);
+    await stopped(again);
   });
-  const urls = gatewaysIn(banner);
-  expect(urls).toHaveLength(2);
-  const natsUrls = banner.match(/nats:\S+/g) ?? [];
-  expect(natsUrls).toHaveLength(3);
-  const bus: Bus = await connectNatsBus({
-    url: natsUrls.join(","),
-    name: "test",
-    replicas: 3,
-    log: silentLog,
-    onLost: () => {},
+
+  test("restarts every killed service, while the second process serves", async () => {
+    const local = site.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
+    const [, second] = gatewaysIn((await local.ready(READY_MS)).msg);
+    await until(() => running().length === RUNNING.length - 1, { timeoutMs: READY_MS, what: "all run" });
+    for (const name of ["gateway-1", "dispatcher-1", "janitor-1"]) {
+      const before = pidOf(name);
+      process.kill(before, "SIGKILL");
+      await start(second!);
+      await until(() => running().includes(name) && pidOf(name) !== before, {
+        timeoutMs: PATIENCE_MS,
+        what: `${name} runs again`,
+      });
+    }
+    await stopped(local);
   });
-  cleanUps.push(() => bus.close());
 
-  const live: Json[] = [await start(urls[0]!)];
-  const visitor: Visitor = await visit(live[0]);
-  await until(() => visitor.hears(), { timeoutMs: PATIENCE_MS, what: "the visitor hears the agent" });
-  for (const node of ["nats-1", "nats-2", "nats-3"]) {
-    const before = pidOf(node);
-    process.kill(before, "SIGKILL");
-    // Asked for while a leader may be missing: it takes longer, and is served.
-    live.push(await start(urls[live.length % 2]!));
-    await until(() => running().includes(node) && pidOf(node) !== before, {
-      timeoutMs: PATIENCE_MS,
-      what: `${node} runs again`,
-    });
-    await until(async () => (await ask(urls[0]!, "/api/health")).body.services?.nats?.instances === 3, {
-      timeoutMs: PATIENCE_MS,
-      everyMs: 200,
-      what: "three NATS nodes are told of",
-    });
-  }
-  expect(visitor.isOut(), "the visitor is still in the room").toBe(false);
-  for (const { sessionId } of live) await isReady(urls[1]!, sessionId);
-  const kept = (await bus.kv.entries(sessions)).map(({ value }) => value);
-  expect(kept.map(({ sessionId: id }) => id).sort()).toEqual(live.map(({ sessionId }) => sessionId).sort());
-  for (const { sessionId: id, state, history } of kept)
-    expect(state, `${id}: ${JSON.stringify(history)}`).toBe("ready");
-  await visitor.leave();
-  await stopped(local);
+  test("refuses the data directory of a single server, which refuses that of a cluster", async () => {
+    const single = site.start({ LIVEKIT_MOCK_MODE: "true" });
+    await single.ready();
+    single.signal("SIGTERM");
+    expect(await single.ended()).toBe(0);
+    const refused = site.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
+    expect(await refused.ended()).toBe(1);
+    expect(refused.records().at(-1)?.msg).toMatch(
+      /holds the data of a single NATS \(npm start\).*GREENROOM_DATA_DIR/s,
+    );
+    expect(existsSync(join(site.dataDir, "nats-1"))).toBe(false);
 
-  const again = site.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
-  const [url] = gatewaysIn((await again.ready(READY_MS)).msg);
-  for (const { sessionId } of live) expect((await ask(url!, `/api/session/${sessionId}`)).status).toBe(200);
-  await stopped(again);
-});
+    const other = await LocalSite.make();
+    cleanUps.push(() => other.clean());
+    const cluster = other.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
+    await cluster.logged(/^the NATS cluster runs/, "greenroom", READY_MS);
+    cluster.signal("SIGTERM");
+    expect(await cluster.ended()).toBe(0);
+    const alone = other.start({ LIVEKIT_MOCK_MODE: "true" }, realLocal);
+    expect(await alone.ended()).toBe(1);
+    expect(alone.records().at(-1)?.msg).toContain("holds the data of a NATS cluster (npm run start:cluster)");
+  });
 
-test("every killed service of a cluster is started again, and the other one serves meanwhile", async () => {
-  const local = site.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
-  const [, second] = gatewaysIn((await local.ready(READY_MS)).msg);
-  await until(() => running().length === RUNNING.length - 1, { timeoutMs: READY_MS, what: "all run" });
-  for (const name of ["gateway-1", "dispatcher-1", "janitor-1"]) {
-    const before = pidOf(name);
-    process.kill(before, "SIGKILL");
-    await start(second!);
-    await until(() => running().includes(name) && pidOf(name) !== before, {
-      timeoutMs: PATIENCE_MS,
-      what: `${name} runs again`,
-    });
-  }
-  await stopped(local);
-});
-
-test("a cluster doesn't begin beside the data of one server, nor one server beside a cluster's", async () => {
-  const single = site.start({ LIVEKIT_MOCK_MODE: "true" });
-  await single.ready();
-  single.signal("SIGTERM");
-  expect(await single.ended()).toBe(0);
-  const refused = site.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
-  expect(await refused.ended()).toBe(1);
-  expect(refused.records().at(-1)?.msg).toMatch(
-    /holds the data of a single NATS \(npm start\).*GREENROOM_DATA_DIR/s,
-  );
-  expect(existsSync(join(site.dataDir, "nats-1"))).toBe(false);
-
-  const other = await LocalSite.make();
-  cleanUps.push(() => other.clean());
-  const cluster = other.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
-  await cluster.logged(/^the NATS cluster runs/, "greenroom", READY_MS);
-  cluster.signal("SIGTERM");
-  expect(await cluster.ended()).toBe(0);
-  const alone = other.start({ LIVEKIT_MOCK_MODE: "true" }, realLocal);
-  expect(await alone.ended()).toBe(1);
-  expect(alone.records().at(-1)?.msg).toContain("holds the data of a NATS cluster (npm run start:cluster)");
-});
-
-test("more copies than there are nodes are refused before anything is started", async () => {
-  const local = site.start({ GREENROOM_REPLICAS: "5" }, realCluster);
-  expect(await local.ended()).toBe(1);
-  expect(local.records().at(-1)?.msg).toContain("GREENROOM_REPLICAS is 5, but this cluster has 3 nodes");
-  const single = site.start({ GREENROOM_REPLICAS: "3" }, realLocal);
-  expect(await single.ended()).toBe(1);
-  expect(single.records().at(-1)?.msg).toContain("use npm run start:cluster for 3");
-  expect(existsSync(join(site.dataDir, "nats"))).toBe(false);
+  test("refuses more replicas than nodes before it starts anything", async () => {
+    const local = site.start({ GREENROOM_REPLICAS: "5" }, realCluster);
+    expect(await local.ended()).toBe(1);
+    expect(local.records().at(-1)?.msg).toContain("GREENROOM_REPLICAS is 5, but this cluster has 3 nodes");
+    const single = site.start({ GREENROOM_REPLICAS: "3" }, realLocal);
+    expect(await single.ended()).toBe(1);
+    expect(single.records().at(-1)?.msg).toContain("use npm run start:cluster for 3");
+    expect(existsSync(join(site.dataDir, "nats"))).toBe(false);
+  });
 });

@@ -1,5 +1,5 @@
-// The whole pipeline with simulated rooms: no LiveKit, and nobody can talk.
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+// Sessions in simulated rooms, without LiveKit and without sound.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { expectNothingLeft } from "../../kit/checks/nothing-left.ts";
 import { lifeOf, openScene, type Scene } from "../../kit/stack/scene.ts";
 
@@ -12,44 +12,49 @@ beforeAll(async () => {
 afterEach(() => expectNothingLeft(scene));
 afterAll(() => scene?.stop());
 
-test("health says that rooms are simulated", async () => {
-  const { status, services } = await scene.health();
-  expect(status).toBe("healthy");
-  expect(services.livekit).toMatchObject({ status: "running", reason: expect.stringContaining("simulated") });
-});
+describe("a stack with simulated rooms", () => {
+  test("reports in health that rooms are simulated", async () => {
+    const { status, services } = await scene.health();
+    expect(status).toBe("healthy");
+    expect(services.livekit).toMatchObject({
+      status: "running",
+      reason: expect.stringContaining("simulated"),
+    });
+  });
 
-test("warm and hot sessions live their whole lives without any LiveKit", async () => {
-  const warm = await scene.start({ profile: "quick", metadata: { n: 1 } });
-  const hot = await scene.start({ profile: "hot" });
-  expect(warm).toMatchObject({ warm: "warm", url: "ws://simulated.invalid" });
-  expect(hot).toMatchObject({ warm: "hot" });
-  expect(await scene.job(warm.sessionId)).toMatchObject({ metadata: { n: 1 }, wasConnected: false });
-  expect(await scene.job(hot.sessionId)).toMatchObject({ wasConnected: true });
-  for (const { sessionId } of [warm, hot]) {
-    const session = await scene.end(sessionId);
-    expect(session.endedReason).toBe("completed");
-    expect(lifeOf(session)).toEqual(expect.arrayContaining(["requested 1", "ready 1", "ended 1"]));
-    await scene.logged(sessionId, "the shutdown callback ran");
-  }
-});
+  test("runs warm and hot sessions from start to end without LiveKit", async () => {
+    const warm = await scene.start({ profile: "quick", metadata: { n: 1 } });
+    const hot = await scene.start({ profile: "hot" });
+    expect(warm).toMatchObject({ warm: "warm", url: "ws://simulated.invalid" });
+    expect(hot).toMatchObject({ warm: "hot" });
+    expect(await scene.job(warm.sessionId)).toMatchObject({ metadata: { n: 1 }, wasConnected: false });
+    expect(await scene.job(hot.sessionId)).toMatchObject({ wasConnected: true });
+    for (const { sessionId } of [warm, hot]) {
+      const session = await scene.end(sessionId);
+      expect(session.endedReason).toBe("completed");
+      expect(lifeOf(session)).toEqual(expect.arrayContaining(["requested 1", "ready 1", "ended 1"]));
+      await scene.logged(sessionId, "the shutdown callback ran");
+    }
+  });
 
-test("an agent that waits for its user meets an imaginary one", async () => {
-  const { sessionId } = await scene.start({ profile: "visited" });
-  await scene.logged(sessionId, "simulated-user (simulated user) came");
-});
+  test("simulates a user for an agent that waits for one", async () => {
+    const { sessionId } = await scene.start({ profile: "visited" });
+    await scene.logged(sessionId, "simulated-user (simulated user) came");
+  });
 
-test("ten starts at once are all served", async () => {
-  const answers = await Promise.all(Array.from({ length: 10 }, () => scene.start({ profile: "quick" })));
-  expect(new Set(answers.map(({ room }) => room)).size).toBe(10);
-});
+  test("serves ten concurrent starts", async () => {
+    const answers = await Promise.all(Array.from({ length: 10 }, () => scene.start({ profile: "quick" })));
+    expect(new Set(answers.map(({ room }) => room)).size).toBe(10);
+  });
 
-test("a killed stage's session goes on with the next agent", async () => {
-  const { sessionId, room } = await scene.start({ profile: "quick" });
-  process.kill((await scene.slotOf(sessionId))?.agentProcess.pid, "SIGKILL");
-  const session = await scene.sessionWhen(
-    sessionId,
-    ({ state, attempt }) => state === "ready" && attempt === 2,
-    "is ready again",
-  );
-  expect(session).toMatchObject({ room, failures: 1 });
+  test("continues a session with the next agent after its process is killed", async () => {
+    const { sessionId, room } = await scene.start({ profile: "quick" });
+    process.kill((await scene.slotOf(sessionId))?.agentProcess.pid, "SIGKILL");
+    const session = await scene.sessionWhen(
+      sessionId,
+      ({ state, attempt }) => state === "ready" && attempt === 2,
+      "is ready again",
+    );
+    expect(session).toMatchObject({ room, failures: 1 });
+  });
 });

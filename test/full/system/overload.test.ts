@@ -1,5 +1,5 @@
-// Twice as many starts as there can be agents: the rest is told so, nothing grows, and soon all is well again.
-import { afterAll, beforeAll, expect, test } from "vitest";
+// Twice as many starts as agents: the rest gets 429, nothing grows, and the stack recovers soon.
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { offer, say } from "../../bench/load/open-load.ts";
 import { openScene, PATIENCE_MS, type Scene } from "../../kit/stack/scene.ts";
 import { until } from "../../kit/until.ts";
@@ -19,29 +19,31 @@ beforeAll(async () => {
 });
 afterAll(() => scene?.stop());
 
-test("under twice what it can serve it serves what it can, tells the rest 429, and is well afterwards", async () => {
-  // Four agents, a second each: four a second at the very best.
-  const outcome = await offer(scene.stack, {
-    profile: "quick",
-    perSecond: (2 * AGENTS * 1000) / LASTS_MS,
-    seconds: 12,
-    waitMs: 30_000,
-    lastsMs: LASTS_MS,
-  });
-  expect(outcome.wrong, say(outcome)).toEqual([]);
-  expect(outcome.ready, say(outcome)).toBeGreaterThan(AGENTS);
-  expect(outcome.refused, say(outcome)).toBeGreaterThan(outcome.offered / 10);
-  expect(outcome.ready + outcome.waiting + outcome.refused).toBe(outcome.offered);
-  // Nobody waits who isn't served: the queue is short, so its last one is soon the first.
-  expect(outcome.waiting, say(outcome)).toBe(0);
-  const starting = outcome.seconds.map((second) => second.starting);
-  expect(Math.max(...starting)).toBeLessThanOrEqual(QUEUE + 2 * AGENTS);
+describe("an overloaded stack", () => {
+  test("serves what it can, answers the rest with 429, and is healthy afterwards", async () => {
+    // Four agents with calls of a second serve at most four calls a second.
+    const outcome = await offer(scene.stack, {
+      profile: "quick",
+      perSecond: (2 * AGENTS * 1000) / LASTS_MS,
+      seconds: 12,
+      waitMs: 30_000,
+      lastsMs: LASTS_MS,
+    });
+    expect(outcome.wrong, say(outcome)).toEqual([]);
+    expect(outcome.ready, say(outcome)).toBeGreaterThan(AGENTS);
+    expect(outcome.refused, say(outcome)).toBeGreaterThan(outcome.offered / 10);
+    expect(outcome.ready + outcome.waiting + outcome.refused).toBe(outcome.offered);
+    // Every queued session is served, because the queue is short.
+    expect(outcome.waiting, say(outcome)).toBe(0);
+    const starting = outcome.seconds.map((second) => second.starting);
+    expect(Math.max(...starting)).toBeLessThanOrEqual(QUEUE + 2 * AGENTS);
 
-  await until(async () => (await scene.health()).sessions.total === 0, {
-    timeoutMs: PATIENCE_MS,
-    what: "all have ended",
+    await until(async () => (await scene.health()).sessions.total === 0, {
+      timeoutMs: PATIENCE_MS,
+      what: "all sessions have ended",
+    });
+    expect(await scene.start({ profile: "quick" })).toMatchObject({ status: "ready" });
+    expect(scene.stack.children.filter(({ hasEnded }) => hasEnded)).toEqual([]);
+    expect((await scene.health()).status).toBe("healthy");
   });
-  expect(await scene.start({ profile: "quick" })).toMatchObject({ status: "ready" });
-  expect(scene.stack.children.filter(({ hasEnded }) => hasEnded)).toEqual([]);
-  expect((await scene.health()).status).toBe("healthy");
 });

@@ -1,7 +1,7 @@
-// The power goes: what a session's client was told is accepted is still there, if NATS syncs each write.
+// Loss of power: sessions whose acceptance clients have seen are still there if NATS syncs each write.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, afterEach, expect, test } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { type LoopDisk, makeLoopDisk, whyNoLoopDisk } from "../../kit/servers/loop-disk.ts";
 import { startNats } from "../../kit/servers/servers.ts";
 import type { TestNats } from "../../kit/servers/test-nats.ts";
@@ -11,10 +11,10 @@ import { until } from "../../kit/until.ts";
 
 const problem = await whyNoLoopDisk();
 if (problem !== undefined)
-  console.warn(`The power-loss test can't run: ${problem}. Run it as root on Linux.`);
+  console.warn(`The power-loss test is skipped: ${problem}. Run it as root on Linux.`);
 
 const DISK_MB = 256;
-/** Clients that ask at the same time, each again and again until the power goes. */
+/** Concurrent clients that start sessions until the power cut. */
 const CLIENTS = 8;
 const ENOUGH = 150;
 const ENV = {
@@ -34,25 +34,24 @@ afterEach(async () => {
 });
 afterAll(removeAgentsDirs);
 
-test.skipIf(problem !== undefined)(
-  "with each write synced, every session that was accepted outlives the loss of power",
-  async () => {
+describe("an accepted session", () => {
+  test.skipIf(problem !== undefined)("survives a loss of power when NATS syncs each write", async () => {
     const { accepted, lost } = await losePower("always");
     expect(accepted.length).toBeGreaterThanOrEqual(ENOUGH);
     expect(lost).toEqual([]);
-  },
-);
+  });
 
-test.skipIf(problem !== undefined)(
-  "with the server's own lazy sync accepted sessions are lost, which shows that this test can see it",
-  async () => {
-    const { accepted, lost } = await losePower("2m");
-    expect(accepted.length).toBeGreaterThanOrEqual(ENOUGH);
-    expect(lost.length).toBeGreaterThan(0);
-  },
-);
+  test.skipIf(problem !== undefined)(
+    "is lost with the server's default sync interval, which shows that the test works",
+    async () => {
+      const { accepted, lost } = await losePower("2m");
+      expect(accepted.length).toBeGreaterThanOrEqual(ENOUGH);
+      expect(lost.length).toBeGreaterThan(0);
+    },
+  );
+});
 
-/** Sessions that clients were told are accepted, before the power went; and those of them that nobody knows after. */
+/** Returns the sessions that were accepted before the power cut, and those of them that are lost after it. */
 async function losePower(syncInterval: string): Promise<{ accepted: string[]; lost: string[] }> {
   const disk = later(await makeLoopDisk(DISK_MB), (one) => one.remove());
   const nats = later(await startNats({ dir: disk.dir, syncInterval }), (one) => one.stop());
@@ -76,29 +75,32 @@ async function losePower(syncInterval: string): Promise<{ accepted: string[]; lo
   return { accepted, lost: missing };
 }
 
-/** Starts sessions without a pause and takes the disk as it is in the middle of that. */
+/** Starts sessions without a pause, and copies the disk in the middle. */
 async function cutWhileBusy(
   stack: Stack,
   nats: TestNats,
   disk: LoopDisk,
 ): Promise<{ accepted: string[]; after: LoopDisk }> {
-  const told: string[] = [];
+  const acknowledged: string[] = [];
   let isOver = false;
   const client = async () => {
     while (!isOver) {
       const answer = await stack
         .post("/api/session/start", { profile: "quick", wait: 0 })
         .catch(() => undefined);
-      if (answer !== undefined && answer.status < 300) told.push(answer.body.sessionId);
+      if (answer !== undefined && answer.status < 300) acknowledged.push(answer.body.sessionId);
       else await new Promise((resolve) => setTimeout(resolve, 50));
     }
   };
   const clients = Array.from({ length: CLIENTS }, client);
-  await until(() => told.length >= ENOUGH, { timeoutMs: 90_000, what: "enough sessions are accepted" });
+  await until(() => acknowledged.length >= ENOUGH, {
+    timeoutMs: 90_000,
+    what: "enough sessions are accepted",
+  });
 
-  // Clients go on asking; nothing is acknowledged from here on, so what they know is what was on the disk or not.
+  // From here on NATS acknowledges nothing, so the list of accepted sessions is complete.
   const pid = Number(await readFile(join(nats.dir, "nats.pid"), "utf8"));
-  const accepted = [...told];
+  const accepted = [...acknowledged];
   process.kill(pid, "SIGSTOP");
   try {
     const after = later(await disk.afterPowerCut(), (one) => one.remove());
@@ -111,8 +113,8 @@ async function cutWhileBusy(
 }
 
 /**
- * A request that is stored without its record gets it as soon as a dispatcher reads on. The first that doesn't
- * come is waited for; by then the dispatcher has read all, and the others need no patience.
+ * A stored request gets its record as soon as the dispatcher reads it. Only the first missing session is waited for:
+ * by then the dispatcher has read everything.
  */
 async function isKnownSoon(stack: Stack, id: string, isPatient: boolean): Promise<boolean> {
   const isKnown = async () => (await stack.get(`/api/session/${id}`)).status === 200;

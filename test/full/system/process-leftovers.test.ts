@@ -1,4 +1,4 @@
-// A stage serves many calls, so each must leave nothing behind in it: no thread, and nothing that grows.
+// An agent process serves many calls, so a call must leave no thread behind in it.
 import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { call } from "../../bench/load/caller.ts";
@@ -8,27 +8,27 @@ import type { Json } from "../../kit/stack/stack.ts";
 import { until } from "../../kit/until.ts";
 
 const CALLS = 6;
-/** Long enough for its user to hear of the agent on a busy machine. */
+/** Long enough for the user to receive the ready message on a busy machine. */
 const TALK_MS = 5000;
-/** The native library's thread for what an agent sounds, cut to the length that Linux keeps of a name. */
+/** The native library's thread for an agent's sound, cut to the length that Linux keeps of a name. */
 const SOUNDING = "AudioSourceCapt";
 
-// Threads are counted by /proc.
-describe.runIf(process.platform === "linux")("after calls with audio", () => {
+// Threads are counted in /proc.
+describe.runIf(process.platform === "linux")("agent process", () => {
   let scene: Scene;
   beforeAll(async () => {
     scene = await openScene({ agents: ["untidy"] });
   });
   afterAll(() => scene?.stop());
 
-  /** Of all stages of a host, each an agent's that sounds something or has left it behind. */
+  /** The sound threads of all agent processes of the host. */
   const soundingThreads = async (): Promise<number> => {
     const [host] = await scene.hosts();
     const pids = host.processes.map(({ pid }: Json) => pid as number);
     return pids.flatMap(threadsOf).filter((name: string) => name === SOUNDING).length;
   };
 
-  test("no stage has a thread left of what its agents sounded", async () => {
+  test("keeps no sound thread after the call of an agent", async () => {
     let most = 0;
     for (let number = 0; number < CALLS; number++) {
       const answer = await scene.start({ profile: "untidy" });
@@ -37,7 +37,7 @@ describe.runIf(process.platform === "linux")("after calls with audio", () => {
       await scene.end(answer.sessionId);
       await scene.ended(answer.sessionId);
     }
-    // Or nothing is shown by there being none afterwards.
+    // Without threads during the calls, their absence afterwards would prove nothing.
     expect(most).toBeGreaterThan(0);
     await until(async () => (await soundingThreads()) === 0, {
       timeoutMs: PATIENCE_MS,
@@ -53,7 +53,7 @@ function threadsOf(pid: number): string[] {
     try {
       return readFileSync(`${dir}/${thread}/comm`, "utf8").trim();
     } catch {
-      return []; // It ended meanwhile.
+      return []; // The thread has just ended.
     }
   });
 }

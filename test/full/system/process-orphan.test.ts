@@ -1,32 +1,34 @@
-// A stage whose host is killed leaves nothing behind, also when it had only just been started.
+// An agent process whose host dies while the process starts.
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { ProcessStart } from "../../../services/agent-host/pool/messages.ts";
 
-const stage = fileURLToPath(new URL("../../../services/agent-host/agent-process/main.ts", import.meta.url));
+const main = fileURLToPath(new URL("../../../services/agent-host/agent-process/main.ts", import.meta.url));
 const file = fileURLToPath(new URL("../../agents/quick.ts", import.meta.url));
 
-test("a stage whose host went away while it was loading its modules ends", async () => {
-  const start: ProcessStart = {
-    profile: "quick",
-    file,
-    host: "host-1",
-    livekitUrl: "ws://127.0.0.1:9",
-    livekitApiKey: "key",
-    livekitApiSecret: "secret",
-    simulated: true,
-    logLevel: "warn",
-    failover: { restore: false, message: "" },
-  };
-  const child = fork(stage, {
-    execArgv: ["--import", import.meta.resolve("tsx")],
-    env: { ...process.env, STAGE_START: JSON.stringify(start) },
-    stdio: "ignore",
+describe("agent process", () => {
+  test("exits when its host dies while it loads its modules", async () => {
+    const start: ProcessStart = {
+      profile: "quick",
+      file,
+      host: "host-1",
+      livekitUrl: "ws://127.0.0.1:9",
+      livekitApiKey: "key",
+      livekitApiSecret: "secret",
+      simulated: true,
+      logLevel: "warn",
+      failover: { restore: false, message: "" },
+    };
+    const child = fork(main, {
+      execArgv: ["--import", import.meta.resolve("tsx")],
+      env: { ...process.env, STAGE_START: JSON.stringify(start) },
+      stdio: "ignore",
+    });
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.disconnect();
+    const late = setTimeout(() => child.kill("SIGKILL"), 60_000);
+    expect(await ended, "the process exits by itself").toBe(0);
+    clearTimeout(late);
   });
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  child.disconnect();
-  const late = setTimeout(() => child.kill("SIGKILL"), 60_000);
-  expect(await ended, "it ended by itself").toBe(0);
-  clearTimeout(late);
 });

@@ -1,5 +1,5 @@
-// What happens when every agent is busy: a queue with an order and a bound.
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+// The wait queue when every agent is busy: its order and its limit.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { expectNothingLeft } from "../../kit/checks/nothing-left.ts";
 import { lifeOf, openScene, type Scene } from "../../kit/stack/scene.ts";
 
@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterEach(() => expectNothingLeft(scene));
 afterAll(() => scene?.stop());
 
-/** Starts as many as there are agents, then others that wait. Answers with both, oldest first. */
+/** Starts a session for each agent, then others that wait. Returns both, oldest first. */
 async function fill(waiting: number) {
   const serving = [await scene.start({ profile: "few" }), await scene.start({ profile: "few" })];
   const queued = [];
@@ -33,45 +33,47 @@ async function fill(waiting: number) {
   return { serving, queued };
 }
 
-test("past the last agent sessions wait in line, and each free agent goes to the one that waited longest", async () => {
-  const { serving, queued } = await fill(3);
-  for (const [index, session] of serving.entries()) {
-    await scene.end(session.sessionId);
-    const next = queued[index]!;
-    await scene.sessionWhen(next.sessionId, ({ state }) => state === "ready", "is served");
-    for (const [place, other] of queued.slice(index + 1).entries()) {
-      expect(await scene.session(other.sessionId)).toMatchObject({
-        state: "requested",
-        queue: { position: place + 1 },
-      });
+describe("the wait queue", () => {
+  test("gives each free agent to the session that has waited longest", async () => {
+    const { serving, queued } = await fill(3);
+    for (const [index, session] of serving.entries()) {
+      await scene.end(session.sessionId);
+      const next = queued[index]!;
+      await scene.sessionWhen(next.sessionId, ({ state }) => state === "ready", "is served");
+      for (const [ahead, other] of queued.slice(index + 1).entries()) {
+        expect(await scene.session(other.sessionId)).toMatchObject({
+          state: "requested",
+          queue: { position: ahead + 1 },
+        });
+      }
     }
-  }
-  await scene.end(queued[0]!.sessionId);
-  const last = await scene.sessionWhen(queued[2]!.sessionId, ({ state }) => state === "ready", "is served");
-  // Waiting is no failure and costs no attempt.
-  expect(last).toMatchObject({ failures: 0 });
-  expect(lifeOf(last)[0]).toBe("requested 1");
-});
+    await scene.end(queued[0]!.sessionId);
+    const last = await scene.sessionWhen(queued[2]!.sessionId, ({ state }) => state === "ready", "is served");
+    // Waiting costs no attempt and counts as no failure.
+    expect(last).toMatchObject({ failures: 0 });
+    expect(lifeOf(last)[0]).toBe("requested 1");
+  });
 
-test("past the queue's bound a start is refused with 429 and when to try again; other profiles go on", async () => {
-  const { serving, queued } = await fill(3);
-  const refused = await scene.ask({ profile: "few", wait: 0 });
-  expect(refused.status).toBe(429);
-  expect(refused.body).toMatchObject({ success: false, error: { code: "at_capacity", retryable: true } });
-  expect(refused.body.error.message).toContain('"few"');
-  expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
-  await scene.start({ profile: "quick" });
-  // A place in the line is a place for another.
-  await scene.end(queued[0]!.sessionId);
-  await scene.sessionWhen(queued[1]!.sessionId, ({ queue }) => queue?.position === 1, "moves up");
-  const { status } = await scene.ask({ profile: "few", wait: 0 });
-  expect(status).toBe(202);
-  expect((await scene.session(serving[0]!.sessionId)).state).toBe("ready");
-});
+  test("refuses a start beyond its limit with 429 and Retry-After, while other profiles are served", async () => {
+    const { serving, queued } = await fill(3);
+    const refused = await scene.ask({ profile: "few", wait: 0 });
+    expect(refused.status).toBe(429);
+    expect(refused.body).toMatchObject({ success: false, error: { code: "at_capacity", retryable: true } });
+    expect(refused.body.error.message).toContain('"few"');
+    expect(Number(refused.headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
+    await scene.start({ profile: "quick" });
+    // A session that leaves the queue makes room for another.
+    await scene.end(queued[0]!.sessionId);
+    await scene.sessionWhen(queued[1]!.sessionId, ({ queue }) => queue?.position === 1, "moves up");
+    const { status } = await scene.ask({ profile: "few", wait: 0 });
+    expect(status).toBe(202);
+    expect((await scene.session(serving[0]!.sessionId)).state).toBe("ready");
+  });
 
-test("a session that waits can be cancelled, and never starts", async () => {
-  const { queued } = await fill(1);
-  const session = await scene.end(queued[0]!.sessionId);
-  expect(session).toMatchObject({ endedReason: "cancelled" });
-  expect(lifeOf(session)).toEqual(["requested 1", "ended 1"]);
+  test("drops a cancelled session, which never starts", async () => {
+    const { queued } = await fill(1);
+    const session = await scene.end(queued[0]!.sessionId);
+    expect(session).toMatchObject({ endedReason: "cancelled" });
+    expect(lifeOf(session)).toEqual(["requested 1", "ended 1"]);
+  });
 });

@@ -1,5 +1,5 @@
-// A host wakes long after its session went on elsewhere: its agent is out of the room at once, and changes nothing.
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+// A host that wakes long after its session moved: its agent leaves the room at once, and changes nothing.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { killGroup } from "../../../cli/supervisor/guard.ts";
 import { processIdentity } from "../../../cli/supervisor/processes.ts";
 import { expectNothingLeft } from "../../kit/checks/nothing-left.ts";
@@ -15,10 +15,10 @@ import { lifeOf, openScene, PATIENCE_MS, type Scene } from "../../kit/stack/scen
 import type { Json } from "../../kit/stack/stack.ts";
 import { until } from "../../kit/until.ts";
 
-/** What is promised: two attempts are in a room for no longer, and one that wakes is out of it by then. */
+/** The guarantee: two attempts share a room for at most this time, and an agent that wakes leaves within it. */
 const OVERLAP_MS = 3000;
-/** For so long after it woke, it is looked whether it comes back. */
-const LOOKED_FOR_MS = 8000;
+/** The time after the wake-up in which the test checks whether the agent comes back. */
+const WATCH_MS = 8000;
 
 let scene: Scene;
 const cleanUps: (() => unknown)[] = [];
@@ -33,57 +33,59 @@ afterAll(() => scene?.stop());
 
 const processOf = (hostId: string) => scene.stack.child(hostId.replace("host-", "agent-host-"));
 
-test.each([
-  ["warm", "tone"],
-  ["hot", "heard"],
-])(
-  "a %s agent that wakes after its session went on is out of the room and changes nothing",
-  async (warm, profile) => {
-    await scene.pool(profile, { idle: 4 });
-    const answer = await scene.start({ profile });
-    expect(answer.warm).toBe(warm);
-    const { sessionId: id, room } = answer;
-    const listener = await listenIn(answer);
-    cleanUps.push(() => listener.leave());
-    const before = await scene.session(id);
-    const zombie = await theAgentIn(room);
-    await hears(listener, zombie);
-    const looking = lookInto(scene.rooms, room);
-    cleanUps.push(() => looking.stop());
-    const { pid } = processOf(before.host);
-    const life = processIdentity(pid);
-    const wake = () => killGroup(pid, "SIGCONT");
-    cleanUps.push(wake);
-    killGroup(pid, "SIGSTOP");
+describe("a stale agent", () => {
+  test.each([
+    ["warm", "tone"],
+    ["hot", "heard"],
+  ])(
+    "leaves the room and changes nothing when it wakes after its session moved (%s)",
+    async (warm, profile) => {
+      await scene.pool(profile, { idle: 4 });
+      const answer = await scene.start({ profile });
+      expect(answer.warm).toBe(warm);
+      const { sessionId: id, room } = answer;
+      const listener = await listenIn(answer);
+      cleanUps.push(() => listener.leave());
+      const before = await scene.session(id);
+      const zombie = await agentIn(room);
+      await hears(listener, zombie);
+      const looking = lookInto(scene.rooms, room);
+      cleanUps.push(() => looking.stop());
+      const { pid } = processOf(before.host);
+      const life = processIdentity(pid);
+      const wake = () => killGroup(pid, "SIGCONT");
+      cleanUps.push(wake);
+      killGroup(pid, "SIGSTOP");
 
-    const next = `agent-${id}-2`;
-    const after = await scene.sessionWhen(
-      id,
-      ({ state, attempt }) => state === "ready" && attempt === 2,
-      "is ready in its second attempt",
-    );
-    expect(after).toMatchObject({ room, failures: 1 });
-    expect(after.host).not.toBe(before.host);
-    await hears(listener, next);
-    const revisions = await scene.revisions(id);
+      const next = `agent-${id}-2`;
+      const after = await scene.sessionWhen(
+        id,
+        ({ state, attempt }) => state === "ready" && attempt === 2,
+        "is ready in its second attempt",
+      );
+      expect(after).toMatchObject({ room, failures: 1 });
+      expect(after.host).not.toBe(before.host);
+      await hears(listener, next);
+      const revisions = await scene.revisions(id);
 
-    const wokeAtMs = performance.now();
-    wake();
-    await new Promise((resolve) => setTimeout(resolve, LOOKED_FOR_MS));
-    await looking.stop();
-    expectGone(looking, listener, { zombie, next, wokeAtMs });
-    expect(await scene.revisions(id)).toEqual(revisions);
-    expect(await scene.session(id)).toMatchObject({ state: "ready", attempt: 2, host: after.host, room });
-    const steps = lifeOf(after);
-    expect(steps.slice(steps.indexOf("requested 2")).filter((step) => !step.endsWith(" 2"))).toEqual([]);
-    expect(listener.isOut()).toBe(false);
-    await hears(listener, next);
-    expect(processIdentity(pid)).toBe(life);
-    await servesAgain(before.host, after.host, profile, id);
-  },
-);
+      const wokeAtMs = performance.now();
+      wake();
+      await new Promise((resolve) => setTimeout(resolve, WATCH_MS));
+      await looking.stop();
+      expectGone(looking, listener, { zombie, next, wokeAtMs });
+      expect(await scene.revisions(id)).toEqual(revisions);
+      expect(await scene.session(id)).toMatchObject({ state: "ready", attempt: 2, host: after.host, room });
+      const steps = lifeOf(after);
+      expect(steps.slice(steps.indexOf("requested 2")).filter((step) => !step.endsWith(" 2"))).toEqual([]);
+      expect(listener.isOut()).toBe(false);
+      await hears(listener, next);
+      expect(processIdentity(pid)).toBe(life);
+      await servesAgain(before.host, after.host, profile, id);
+    },
+  );
+});
 
-async function theAgentIn(room: string): Promise<string> {
+async function agentIn(room: string): Promise<string> {
   const agents = (await scene.rooms.participants(room)).filter(({ isAgent }) => isAgent);
   expect(agents).toHaveLength(1);
   return agents[0]!.identity;
@@ -93,26 +95,26 @@ function hears(listener: Listener, identity: string): Promise<unknown> {
   const fromMs = performance.now();
   return until(() => listener.sounds.some(({ from, atMs }) => from === identity && atMs > fromMs), {
     timeoutMs: PATIENCE_MS,
-    what: () => `${identity} is heard; there are ${listener.others().join(", ") || "none"}`,
+    what: () => `${identity} is heard; present: ${listener.others().join(", ") || "nobody"}`,
   });
 }
 
-interface Woken {
+interface WakeUp {
   readonly zombie: string;
   readonly next: string;
   readonly wokeAtMs: number;
 }
 
-/** In LiveKit's lists and in the listener's ears; the figures are printed. */
-function expectGone({ looks }: RoomLooks, { sounds }: Listener, { zombie, next, wokeAtMs }: Woken): void {
+/** Expects that LiveKit lists and the listener hears the zombie no longer than guaranteed, and prints the figures. */
+function expectGone({ looks }: RoomLooks, { sounds }: Listener, { zombie, next, wokeAtMs }: WakeUp): void {
   const sinceWoke = (atMs: number | undefined) => Math.max(0, Math.round((atMs ?? 0) - wokeAtMs));
   const togetherMs = Math.round(longestTogether(looks, zombie, next));
   const listedMs = sinceWoke(lastSeenMs(looks, zombie));
   const heardMs = sinceWoke(sounds.findLast(({ from }) => from === zombie)?.atMs);
   const pauseMs = Math.round(longestPauseMs(looks));
   console.log(
-    `${zombie} and ${next} were listed together for ${togetherMs} ms; after it woke the former was listed for ` +
-      `${listedMs} ms and heard for ${heardMs} ms (${looks.length} looks, ${pauseMs} ms apart at most)`,
+    `${zombie} with ${next}: ${togetherMs} ms; after its wake-up listed for ${listedMs} ms, heard for ${heardMs} ms ` +
+      `(${looks.length} polls, at most ${pauseMs} ms apart)`,
   );
   expect(looks.some(({ identities }) => identities.includes(zombie))).toBe(true);
   expect(looks.at(-1)?.identities).toContain(next);
@@ -121,7 +123,7 @@ function expectGone({ looks }: RoomLooks, { sounds }: Listener, { zombie, next, 
   expect(heardMs).toBeLessThanOrEqual(OVERLAP_MS + pauseMs);
 }
 
-/** The slot of the old attempt is free, and with the other host draining the woken one takes the next session. */
+/** Expects that the old slot is free, and that the resumed host serves the next session while the other one drains. */
 async function servesAgain(host: string, other: string, profile: string, id: string): Promise<void> {
   await until(
     async () => {
@@ -129,7 +131,7 @@ async function servesAgain(host: string, other: string, profile: string, id: str
       const slots = hosts.find((one) => one.hostId === host)?.processes.flatMap(({ slots }: Json) => slots);
       return slots?.every(({ sessionId }: Json) => sessionId !== id) === true;
     },
-    { timeoutMs: PATIENCE_MS, what: `${host} is registered, and no slot of it has the session` },
+    { timeoutMs: PATIENCE_MS, what: `${host} is registered, and none of its slots has the session` },
   );
   await scene.pool(profile, { idle: 4 });
   const drain = `/api/hosts/${other}/drain`;

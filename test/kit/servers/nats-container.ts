@@ -9,8 +9,7 @@ const IMAGE = "nats:2.15";
 const run = promisify(execFile);
 
 /**
- * @returns undefined if the local binary must be used. That is so without an engine or the image (tests pull none),
- *   when the container fails to start, and for a test that needs a certain directory or port
+ * @returns undefined if the local binary must be used: without an engine or its image, and for a given directory or port
  */
 export async function startNatsContainer(options: NatsOptions): Promise<TestNats | undefined> {
   if (options.dir !== undefined || options.port !== undefined) return undefined;

@@ -3,8 +3,8 @@ import { existsSync } from "node:fs";
 import { allRoles } from "../../../../services/control/roles.ts";
 import { runControl } from "../../../../services/control/run-control.ts";
 
-const failIfTold = () => {
-  if (existsSync(process.env.FRAGILE_FILE ?? "")) throw new Error("the webhooks role was told to fail");
+const failIfFragile = () => {
+  if (existsSync(process.env.FRAGILE_FILE ?? "")) throw new Error("FRAGILE_FILE exists");
 };
 
 await runControl({
@@ -12,10 +12,10 @@ await runControl({
   webhooks: {
     ...allRoles.webhooks,
     async start(context) {
-      failIfTold();
+      failIfFragile();
       const running = await allRoles.webhooks.start(context);
-      // A timer that neither the clock nor the bus knows: its error reaches the handler of the whole process.
-      const timer = setInterval(failIfTold, 50);
+      // A timer outside the clock and the bus, so that its error reaches the handler of the whole process.
+      const timer = setInterval(failIfFragile, 50);
       context.log.info("webhooks are fragile");
       return {
         async stop() {
