@@ -1,4 +1,4 @@
-// Every KV bucket: what is kept in it, under which key, for how long.
+// Every KV bucket: its records, their keys, and how long they are kept.
 import type { z } from "zod";
 import { CALL_RECORDING_KEY, CallRecording, UsageReport } from "./calls/call.ts";
 import { DailyKpi, kpiKey } from "./calls/kpi.ts";
@@ -21,13 +21,13 @@ export interface Bucket<T> {
   readonly history: number;
   readonly maxBytes: number;
   readonly maxValueBytes: number;
-  /** Garbage collection, never a lease: an update drops it. */
+  /** Removes abandoned keys. An update restarts the time, so never use it as a lease. */
   readonly ttlMs?: number;
 }
 
 const MIB = 1024 * 1024;
 
-/** The sessions. Only the dispatcher writes here; the janitor purges what ended long ago. */
+/** Session records. Written by the dispatcher only; the janitor purges old ended ones. */
 export const sessions: Bucket<SessionRecord> = {
   name: "sessions",
   schema: SessionRecord,
@@ -35,11 +35,11 @@ export const sessions: Bucket<SessionRecord> = {
   history: 64,
   maxBytes: 1024 * MIB,
   maxValueBytes: 16 * 1024,
-  // For what no janitor purged; no session lasts nearly as long.
+  // Longer than any session, for records that no janitor purged.
   ttlMs: 30 * 24 * 60 * 60 * 1000,
 };
 
-/** The hosts, each written by itself. */
+/** Host records. Each host writes its own. */
 export const hosts: Bucket<HostRecord> = {
   name: "hosts",
   schema: HostRecord,
@@ -49,7 +49,7 @@ export const hosts: Bucket<HostRecord> = {
   maxValueBytes: 128 * 1024,
 };
 
-/** How many agents of each profile the fleet keeps. */
+/** The number of agents that the fleet keeps of each profile. */
 export const pools: Bucket<PoolTarget> = {
   name: "pools",
   schema: PoolTarget,
@@ -60,8 +60,8 @@ export const pools: Bucket<PoolTarget> = {
 };
 
 /**
- * What was said in each running session, written by the host of its agent. The janitor removes it when the session
- * ends; the time to live is for what no janitor removed.
+ * Conversation checkpoints of running sessions, written by the agent's host. The janitor deletes one when its session
+ * ends; the TTL removes what no janitor deleted.
  */
 export const conversations: Bucket<ConversationRecord> = {
   name: "conversations",
@@ -73,7 +73,7 @@ export const conversations: Bucket<ConversationRecord> = {
   ttlMs: 24 * 60 * 60 * 1000,
 };
 
-/** What ended in each minute. */
+/** Sessions that ended in each minute, by tenant and profile. */
 export const rollups: Bucket<Rollup> = {
   name: "rollups",
   schema: Rollup,
@@ -84,7 +84,7 @@ export const rollups: Bucket<Rollup> = {
   ttlMs: 90 * 24 * 60 * 60 * 1000,
 };
 
-/** What providers were asked for and what came of it, written by the providers service. */
+/** Launches of agents and phone calls. Written by the providers service. */
 export const launches: Bucket<LaunchRecord> = {
   name: "launches",
   schema: LaunchRecord,
@@ -96,33 +96,33 @@ export const launches: Bucket<LaunchRecord> = {
 };
 
 /**
- * What agent runners may claim. The providers service offers, expires and removes claims; a gateway writes who claimed.
- * The time to live is for what nobody removed.
+ * Claim tickets of agent runners. The providers service offers, expires and removes them; a gateway records the claim.
+ * The TTL removes abandoned tickets.
  */
 export const claims: Bucket<ClaimRecord> = {
   name: "claims",
   schema: ClaimRecord,
-  keyOf: (dispatch) => claimKey(dispatch.tenant, dispatch.claimId),
+  keyOf: (claim) => claimKey(claim.tenant, claim.claimId),
   history: 8,
   maxBytes: 64 * MIB,
   maxValueBytes: 4 * 1024,
   ttlMs: 7 * 24 * 60 * 60 * 1000,
 };
 
-/** The outbound tasks. Only the tasks service writes here. */
+/** Records of outbound tasks. Written by the tasks service only. */
 export const tasks: Bucket<TaskRecord> = {
   name: "tasks",
   schema: TaskRecord,
   keyOf: (record) => taskKey(record.tenant, record.taskId),
-  // Three attempts with every state of each, and a life or two more.
+  // Room for every state of three attempts, and for one or two manual retries.
   history: 32,
   maxBytes: 1024 * MIB,
   maxValueBytes: 24 * 1024,
-  // Longer than a task can be planned ahead, and wait after that.
+  // The longest schedule (SCHEDULE_AHEAD_DAYS_MAX) plus a month of waiting.
   ttlMs: 90 * 24 * 60 * 60 * 1000,
 };
 
-/** Which tasks have a line, in one record. Only the tasks service writes here. */
+/** All granted call slots, in one record. Written by the tasks service only. */
 export const callSlots: Bucket<CallSlots> = {
   name: "call_slots",
   schema: CallSlots,
@@ -132,7 +132,7 @@ export const callSlots: Bucket<CallSlots> = {
   maxValueBytes: 128 * 1024,
 };
 
-/** What agents measured while they served, each written by its host; the calls service builds call records from it. */
+/** Measurements of each attempt, written by its host. The calls service builds call records from them. */
 export const usageReports: Bucket<UsageReport> = {
   name: "usage_reports",
   schema: UsageReport,
@@ -143,7 +143,7 @@ export const usageReports: Bucket<UsageReport> = {
   ttlMs: 7 * 24 * 60 * 60 * 1000,
 };
 
-/** How the calls of each day went; the calls service builds it from the call records. */
+/** Key figures of each day. The calls service builds them from call records. */
 export const dailyKpis: Bucket<DailyKpi> = {
   name: "daily_kpis",
   schema: DailyKpi,
@@ -153,7 +153,7 @@ export const dailyKpis: Bucket<DailyKpi> = {
   maxValueBytes: 64 * 1024,
 };
 
-/** Says that calls are recorded here: the janitor then purges no session before its call is. Written by the calls service. */
+/** Exists where a calls service runs. The janitor then purges a session only after its call is recorded. */
 export const callRecording: Bucket<CallRecording> = {
   name: "call_recording",
   schema: CallRecording,
@@ -163,7 +163,7 @@ export const callRecording: Bucket<CallRecording> = {
   maxValueBytes: 1024,
 };
 
-/** Whom to tell what happens. Only gateways write here. */
+/** Webhook endpoints. Written by gateways only. */
 export const webhookEndpoints: Bucket<WebhookEndpoint> = {
   name: "webhook_endpoints",
   schema: WebhookEndpoint,
@@ -173,7 +173,7 @@ export const webhookEndpoints: Bucket<WebhookEndpoint> = {
   maxValueBytes: 8 * 1024,
 };
 
-/** How far the deliveries to each of those have come. Only the webhooks service writes here. */
+/** Delivery progress of each endpoint. Written by the webhooks service only. */
 export const webhookQueues: Bucket<WebhookQueue> = {
   name: "webhook_queues",
   schema: WebhookQueue,
@@ -184,8 +184,8 @@ export const webhookQueues: Bucket<WebhookQueue> = {
 };
 
 /**
- * What was removed, or is being removed: a gateway or the retention's clock asks, and the instance that carries it out
- * writes from then on. The proof is kept for longer than anything that it is about.
+ * Deletion jobs. A gateway or the retention schedule creates a job; then only the instance that runs it writes it.
+ * The TTL exceeds every other retention time, so the proof outlives the data.
  */
 export const deletionJobs: Bucket<DeletionJob> = {
   name: "deletion_jobs",

@@ -1,4 +1,4 @@
-// The names that travel in subjects and keys: what they may look like.
+// Ids in subjects and keys: their syntax, and how keys, room names and identities derive from them.
 import { z } from "zod";
 
 /** Safe in a NATS subject token, a KV key and a URL: no dots, spaces, wildcards or slashes. */
@@ -50,15 +50,15 @@ export const attemptKey = (ref: AttemptRef): string => `${sessionKey(ref)}.${ref
 /** Whether two messages or records are about the same session. */
 export const isSameSession = (a: SessionRef, b: SessionRef): boolean => sessionKey(a) === sessionKey(b);
 
-/** The room of a session that was given none. Never used for standby rooms. */
+/** The room of a session whose request named none. Never used for standby rooms. */
 export const roomOf = (sessionId: string): string => `session-${sessionId}`;
 
-/** Every standby room starts so; the janitor knows by it whose room it looks at. */
+/** Prefix of all standby rooms, by which the janitor recognizes them. */
 export const STANDBY_PREFIX = "standby-";
 
 /**
- * The LiveKit identity of the agent of one attempt. It is never used twice: LiveKit lets the newest holder
- * of an identity win, so a shared one would let a zombie throw the good agent out.
+ * The LiveKit identity of one attempt's agent. Never reused (I8): LiveKit disconnects the older holder of an identity,
+ * so with a shared one a zombie could disconnect the agent that replaced it.
  */
 export const agentIdentityOf = ({ sessionId, attempt }: Omit<AttemptRef, "tenant">): string =>
   `agent-${sessionId}-${attempt}`;

@@ -1,4 +1,4 @@
-// Every subject of the system: what travels on it, where it is stored, how a repeat is told.
+// Every subject: its messages, the stream that stores them, and how duplicates are detected.
 import { z } from "zod";
 import { CallRecord, callSubject, dayOf } from "./calls/call.ts";
 import { HandoffEvent, handoffEventId } from "./claims/claim.ts";
@@ -26,26 +26,26 @@ export interface Channel<T> {
   readonly schema: z.ZodType<T>;
   readonly maxAgeMs: number;
   readonly maxBytes: number;
-  /** What a full stream does: refuse the new, or forget the old. */
+  /** When the stream is full: refuse new messages, or delete the oldest. */
   readonly discard: "refuse" | "forget";
-  /** With 1, a message replaces the one before it on its subject, if its id is not that one's. */
+  /** 1: a message replaces the previous one on its subject, unless both have the same id. */
   readonly maxPerSubject?: number;
-  /** Whether any replica may answer who scans it, perhaps one that is behind: quick, and quick among millions. */
+  /** Lets any replica answer reads: fast even with millions of messages, but possibly stale. */
   readonly allowDirect?: true;
   readonly subjectOf: (message: T) => string;
-  /** Equal for two tellings of the same thing, which are then stored once; undefined: each one counts. */
+  /** Deduplication id, equal for repeated publications of one event. Undefined: never deduplicated. */
   readonly idOf: (message: T) => string | undefined;
-  /** Takes what this stream can't while it has no leader, and hands it on: another stream, led by another node. */
+  /** Accepts messages while this stream has no leader, and forwards them later. Another node leads it. */
   readonly overflow?: Channel<T> | undefined;
 }
 
-/** Said once to whoever listens; never stored. */
+/** A message to all present subscribers. Never stored. */
 export interface Topic<T> {
   readonly subject: string;
   readonly schema: z.ZodType<T>;
 }
 
-/** A question to one host, answered at once. */
+/** A request to one host, answered immediately. */
 export interface Command<Q, A> {
   readonly name: string;
   readonly subjectOf: (host: string) => string;
@@ -56,10 +56,10 @@ export interface Command<Q, A> {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const MIB = 1024 * 1024;
-/** NATS ends the connection of who publishes on a subject of 4 KiB; somebody may have sent one that nearly is. */
+/** NATS closes the connection of a client whose subject exceeds 4 KiB, and subjects from outside may be long. */
 const MAX_SUBJECT = 1024;
 
-/** The stream of sessions by itself, without its relief. */
+/** The stream of session events without its overflow stream. */
 export const sessionEventsWithoutOverflow: Omit<Channel<SessionEvent>, "overflow"> = {
   stream: "SESSIONS",
   subjects: "session.*.*.*",
@@ -76,7 +76,7 @@ export const sessionEventsWithoutOverflow: Omit<Channel<SessionEvent>, "overflow
   },
 };
 
-/** What could not be stored in SESSIONS at once. The dispatchers hand it on to there; nobody else reads it. */
+/** Events that SESSIONS could not store immediately. Only dispatchers read them, and forward them to SESSIONS. */
 export const sessionOverflow: Channel<SessionEvent> = {
   ...sessionEventsWithoutOverflow,
   stream: "SESSIONS_OVERFLOW",
@@ -85,17 +85,17 @@ export const sessionOverflow: Channel<SessionEvent> = {
   subjectOf: (event) => `overflow.${sessionEventsWithoutOverflow.subjectOf(event)}`,
 };
 
-/** What happened to sessions. Written by every service, read by the dispatcher. */
+/** Session events. Published by every service, consumed by the dispatcher. */
 export const sessionEvents: Channel<SessionEvent> = {
   ...sessionEventsWithoutOverflow,
   overflow: sessionOverflow,
 };
 
-/** A loss that the session's state had overtaken must not hide one that comes later. */
+/** A loss that counts in one state only has an id of its own, so it does not suppress a later loss. */
 const lostIn = (event: SessionEvent): string =>
   event.type === "agent_lost" && event.state !== undefined ? `.${event.state}` : "";
 
-/** What agents logged, kept for a day. */
+/** Log lines of agents, kept for a day. */
 export const sessionLogs: Channel<LogBatch> = {
   stream: "SESSION_LOGS",
   subjects: "log.*.*",
@@ -108,7 +108,7 @@ export const sessionLogs: Channel<LogBatch> = {
   idOf: () => undefined,
 };
 
-/** Messages that nobody could handle; `nats stream view DEAD_LETTERS` shows them. */
+/** Messages that no delivery could process. `nats stream view DEAD_LETTERS` shows them. */
 export const deadLetters: Channel<DeadLetter> = {
   stream: "DEAD_LETTERS",
   subjects: "dead.>",
@@ -121,13 +121,13 @@ export const deadLetters: Channel<DeadLetter> = {
       .slice(0, MAX_SUBJECT)
       .replace(/[*>\s]/g, "_")
       .replace(/\.+$/, ""),
-  // Whoever buries it may die before it is settled, and the next one buries it again.
+  // A consumer that dies before it acks writes the dead letter again after redelivery.
   idOf: ({ stream, sequence }) => `${stream}.${sequence}`,
 };
 
 /**
- * What other systems and we say to each other about handoffs: their requests, and what we tell them. It is short-lived:
- * a handoff is about a call that waits.
+ * Handoffs: requests of other systems, and Greenroom's events about them. Short-lived, because a waiting call is behind
+ * each handoff.
  */
 export const handoffEvents: Channel<HandoffEvent> = {
   stream: "HANDOFFS",
@@ -140,7 +140,7 @@ export const handoffEvents: Channel<HandoffEvent> = {
   idOf: handoffEventId,
 };
 
-/** The requests among them, of any shape: who sent one that is wrong is told so. */
+/** Handoff requests of any shape, so that an invalid one can be answered. */
 export const handoffRequests: Channel<unknown> = {
   stream: handoffEvents.stream,
   subjects: "runtime.handoff_requested",
@@ -153,14 +153,14 @@ export const handoffRequests: Channel<unknown> = {
 };
 
 /**
- * Outbound tasks as they are asked for, by the gateway or by anybody's message on `tasks.outbound.<tenant>`. One that
- * brings its own id has a subject of its own, by which it is found. Read by the tasks service.
+ * Requests for outbound tasks, from the gateway or published directly on `tasks.outbound.<tenant>`. A request with its
+ * own task id has its own subject, by which it can be found. Consumed by the tasks service.
  */
 export const taskRequests: Channel<TaskRequest> = {
   stream: "TASK_REQUESTS",
   subjects: "tasks.outbound.>",
   schema: TaskRequest,
-  // As long as the tasks service may be down before a request is lost.
+  // The longest outage of the tasks service that loses no request.
   maxAgeMs: 30 * DAY_MS,
   maxBytes: 256 * MIB,
   discard: "refuse",
@@ -173,7 +173,7 @@ export const taskRequests: Channel<TaskRequest> = {
         : `${tenant}.key.${idempotencyKey}`,
 };
 
-/** What happened to tasks. Written by the tasks service and the gateway, read by the tasks service. */
+/** Task events. Published by the tasks service and the gateway, consumed by the tasks service. */
 export const taskEvents: Channel<TaskEvent> = {
   stream: "TASKS",
   subjects: "task.*.*.*",
@@ -189,7 +189,7 @@ export const taskEvents: Channel<TaskEvent> = {
         return `${id}.${event.revision}`;
       case "retry_requested":
         return `${id}.${event.life}`;
-      // Said until it is heard: the record decides whether it still counts.
+      // Published until the record changes, which decides whether the event still applies.
       case "slot_granted":
       case "cancel_requested":
       case "deadline_exceeded":
@@ -201,32 +201,32 @@ export const taskEvents: Channel<TaskEvent> = {
 };
 
 /**
- * The ended sessions, one message each: a call that is recorded again replaces what was there. Subjects are by tenant
- * and day, in UTC, so that a day can be listed and removed. Written by the calls service.
+ * Call records, one message for each ended session; a newer record replaces the older one. Subjects contain tenant and
+ * day (UTC), so that a day can be listed and deleted. Written by the calls service.
  */
 export const calls: Channel<CallRecord> = {
   stream: "CALLS",
   subjects: "call.*.*.*",
   schema: CallRecord,
   maxAgeMs: 400 * DAY_MS,
-  // Some million calls. A full stream must not stop anything: the oldest calls go.
+  // Some millions of calls. A full stream must not block anything, so the oldest calls are deleted.
   maxBytes: 2048 * MIB,
   discard: "forget",
   maxPerSubject: 1,
   allowDirect: true,
   subjectOf: (call) => callSubject(call.tenant, dayOf(call.endedAt), call.sessionId),
-  // What is said again may say more.
+  // A later version of the record may contain more.
   idOf: () => undefined,
 };
 
-/** Events on their way to webhooks, one a subject. Kept after their delivery, for who asks for them again. */
+/** Events for webhooks, one per subject. Kept after delivery, for replays. */
 export const webhooks: Channel<WebhookMessage> = {
   stream: "WEBHOOKS",
   subjects: "webhook.>",
   schema: WebhookMessage,
   maxAgeMs: 7 * DAY_MS,
   maxBytes: 512 * MIB,
-  // A dead endpoint must not keep the others from being told: the oldest go, which were mostly delivered.
+  // A dead endpoint must not block the others. The oldest events are deleted; most of them were delivered.
   discard: "forget",
   maxPerSubject: 1,
   allowDirect: true,
@@ -234,7 +234,7 @@ export const webhooks: Channel<WebhookMessage> = {
   idOf: (message) => webhookSubject(message, message.about, message.event.sequence, message.replay),
 };
 
-/** How deliveries went, try by try. */
+/** The result of each delivery try. */
 export const webhookDeliveries: Channel<WebhookDelivery> = {
   stream: "WEBHOOK_DELIVERIES",
   subjects: "delivery.*.*.*",
@@ -247,19 +247,19 @@ export const webhookDeliveries: Channel<WebhookDelivery> = {
   idOf: () => undefined,
 };
 
-/** Something was put into the queue of an endpoint that another instance holds. */
+/** Notifies the owner of an endpoint's queue about a new message. */
 export const webhooksQueued: Topic<WebhookQueued> = { subject: "webhooks.queued", schema: WebhookQueued };
 
-/** A host's record at every change: the same as in its bucket, but at once and for free. */
+/** A host's record at every change. Faster than its bucket, and without a stored revision. */
 export const hostChanges: Topic<HostRecord> = { subject: "hosts.changed", schema: HostRecord };
 
-/** Every process says every two seconds that it lives. */
+/** Heartbeats, every 2 s from every process. */
 export const serviceHeartbeats: Topic<ServiceHeartbeat> = {
   subject: "services.heartbeat",
   schema: ServiceHeartbeat,
 };
 
-/** LiveKit's webhooks, checked and passed on. */
+/** Events of LiveKit's webhooks, verified and forwarded. */
 export const roomEvents: Topic<RoomEvent> = { subject: "rooms.event", schema: RoomEvent };
 
 export const assignCommand: Command<Assign, AssignAnswer> = {

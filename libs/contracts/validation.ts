@@ -1,14 +1,14 @@
-// Checks and descriptions of input that somebody else wrote.
+// Validation of external input.
 import type { z } from "zod";
 
-/** The first faults of input that a schema refused, each with its field: "metadata.size: expected number". */
+/** The first problems of a rejected input, each with its field: "metadata.size: expected number". */
 export const faultsOf = ({ issues }: z.core.$ZodError, most = 5): string =>
   issues
     .slice(0, most)
     .map(({ path, message }) => (path.length === 0 ? message : `${path.map(String).join(".")}: ${message}`))
     .join("; ");
 
-/** Whether more than `levels` objects and arrays are nested. Does not recurse: it protects code that does. */
+/** Whether objects and arrays are nested deeper than `levels`. Not recursive, because it protects recursive code. */
 export function isDeeperThan(levels: number, value: unknown): boolean {
   let layer = [value].filter(isContainer);
   for (let depth = 0; layer.length > 0; depth++) {

@@ -1,4 +1,4 @@
-// What is kept of a session that is over: its call record, and what the agent itself measured while it served.
+// Call records of ended sessions, and the usage reports that they are built from.
 import { z } from "zod";
 import { attemptFields, HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
 import { CallProgress, CallStatus, ConnectedCall, ProviderName } from "../providers/provider.ts";
@@ -8,7 +8,7 @@ import { Histogram, Latency } from "./histogram.ts";
 const count = z.number().int().nonnegative();
 const ms = z.number().nonnegative();
 
-/** What one model was used for. A field that stayed at nothing is left out. */
+/** Usage of one model. Fields that are zero are omitted. */
 export const ModelUsage = z.object({
   kind: z.enum(["llm", "stt", "tts", "turn", "interruption"]),
   provider: z.string().max(128),
@@ -33,51 +33,51 @@ export const ToolUse = z.object({
 });
 export type ToolUse = z.infer<typeof ToolUse>;
 
-/** So many different ones are told apart; what comes after them is counted together, as "other" (models by kind). */
+/** The number of tools and models that are counted separately. The rest is counted as "other" (models: one per kind). */
 export const TOOLS_MAX = 24;
 export const MODELS_MAX = 16;
 
-/** What an agent's sessions measured themselves, added up while they go on. */
+/** Measurements of an agent's sessions, updated while they run. */
 export const AgentUsage = z.object({
-  /** From the end of what the user said to the first sound of the answer. */
+  /** From the end of the user's speech to the first sound of the answer. */
   response: Histogram.optional(),
-  /** To the first token of each request to a language model. */
+  /** Time to the first token of each request to a language model. */
   llm: Histogram.optional(),
-  /** From the end of what the user said to its transcript. */
+  /** From the end of the user's speech to its transcript. */
   stt: Histogram.optional(),
-  /** To the first sound of each synthesis. */
+  /** Time to the first sound of each synthesis. */
   tts: Histogram.optional(),
-  /** From the user's silence to the decision that it is the agent's turn. */
+  /** From the user's silence to the decision that the agent may answer. */
   endOfTurn: Histogram.optional(),
   vad: z.object({ inferences: count, totalMs: ms }).optional(),
   tools: z.array(ToolUse).max(TOOLS_MAX + 1),
   usage: z.array(ModelUsage).max(MODELS_MAX + 5),
-  /** What was said by whom. */
+  /** Number of utterances of each side. */
   userTurns: count,
   agentTurns: count,
-  /** How often the user cut the agent short. */
+  /** How often the user interrupted the agent. */
   interruptions: count,
-  /** Failures of a model that the session told of, also those that it got over. */
+  /** Model errors that the session reported, recovered ones included. */
   errors: count,
 });
 export type AgentUsage = z.infer<typeof AgentUsage>;
 
-/** What a host says of one attempt that it served, while it goes on and when it is over. */
+/** A host's report about one attempt, updated until the attempt ends. */
 export const UsageReport = z.object({
   v: z.literal(1),
   ...attemptFields,
   profile: ProfileName,
   host: HostId,
   warm: Warmth,
-  /** From the host's acceptance, on its monotonic clock. */
+  /** Since the host accepted the session, on its monotonic clock. */
   joinMs: ms.optional(),
   readyMs: ms.optional(),
-  /** From ready to the end, or to now. */
+  /** From ready to the end, or until now. */
   servedMs: ms,
-  /** How the attempt came to its end; absent while it goes on. */
+  /** Absent while the attempt runs. */
   ended: z.enum(["released", "ended", "lost"]).optional(),
   reason: z.string().max(240).optional(),
-  /** Absent for an agent without any AgentSession, and when its process died before it told any. */
+  /** Absent if the agent started no AgentSession, or its process died before the first report. */
   usage: AgentUsage.optional(),
   /** ISO time on the host's clock; for people. */
   at: z.string(),
@@ -85,8 +85,8 @@ export const UsageReport = z.object({
 export type UsageReport = z.infer<typeof UsageReport>;
 
 /**
- * `completed`: they talked, and it ended in order. `abandoned`: the user left or never came before they could.
- * `unanswered`: a telephone call that nobody took. `failed`: an agent, a provider or the platform did.
+ * `completed`: a conversation that ended normally. `abandoned`: the user left before it began, or never came.
+ * `unanswered`: a phone call that nobody answered. `failed`: an agent, a provider or the platform failed.
  */
 export const CallOutcome = z.enum(["completed", "abandoned", "unanswered", "failed"]);
 export type CallOutcome = z.infer<typeof CallOutcome>;
@@ -98,14 +98,14 @@ export const CallAttempt = z.object({
   joinMs: ms.optional(),
   readyMs: ms.optional(),
   servedMs: ms.optional(),
-  /** Why it came to its end. */
+  /** Why the attempt ended. */
   ended: z.string().max(240).optional(),
 });
 export type CallAttempt = z.infer<typeof CallAttempt>;
 
-/** What the call's agents measured, of all attempts together. */
+/** Measurements of all attempts of a call together. */
 export const CallMetrics = z.object({
-  /** How long they talked: from the first ready to the end. */
+  /** Length of the conversation: from the first ready to the end. */
   durationMs: ms,
   toolCalls: count,
   toolErrors: count,
@@ -130,7 +130,7 @@ export const CallMetrics = z.object({
 });
 export type CallMetrics = z.infer<typeof CallMetrics>;
 
-/** How the telephone call of a session went. */
+/** The phone call of a session. */
 export const PhoneCall = ConnectedCall.extend({
   status: CallStatus.optional(),
   unanswered: CallProgress.shape.unanswered,
@@ -140,7 +140,7 @@ export const PhoneCall = ConnectedCall.extend({
 });
 export type PhoneCall = z.infer<typeof PhoneCall>;
 
-/** One ended session. Made of its record and its reports alone, so that it can be made again. */
+/** One ended session. Computed from its record and usage reports only, so it can be rebuilt. */
 export const CallRecord = z.object({
   v: z.literal(1),
   tenant: Tenant,
@@ -150,41 +150,41 @@ export const CallRecord = z.object({
   user: User,
   room: z.string(),
   phoneCall: PhoneCall.optional(),
-  /** ISO times on the clocks of who spoke. */
+  /** ISO times, from the clocks of the services that reported the changes. */
   startedAt: z.iso.datetime(),
   answeredAt: z.iso.datetime().optional(),
   endedAt: z.iso.datetime(),
   outcome: CallOutcome,
   endedReason: EndedReason,
   fault: Fault,
-  /** The last words of the record about its end. */
+  /** The last reason in the record's history. */
   reason: z.string().optional(),
-  /** An agent became ready, and where there is a telephone, somebody answered it. */
+  /** An agent became ready and, if there is a phone call, somebody answered it. */
   answered: z.boolean(),
-  /** From the request to the first ready. */
+  /** From the request to the first `ready`. */
   startMs: ms.optional(),
-  /** Whether the first agent that got ready was prewarmed. */
+  /** How warm the first agent was that became ready. */
   warm: Warmth.optional(),
-  /** How often another agent took over a conversation that had begun, and why the last time. */
+  /** Failovers of a conversation that had begun, and the reason of the last one. */
   failovers: count,
   failoverReason: z.string().optional(),
   failures: count,
-  /** How long it was in each state, all attempts together; by the clocks of who spoke. */
+  /** Time in each state, all attempts together, by the clocks of the reporting services. */
   stateMs: z.object({ requested: ms, dispatched: ms, joined: ms, ready: ms }),
-  /** How many tries there were; of very many only the newest are listed. */
+  /** All attempts; `attempts` may list only the newest. */
   attemptCount: count,
   attempts: z.array(CallAttempt),
   metrics: CallMetrics,
 });
 export type CallRecord = z.infer<typeof CallRecord>;
 
-/** 2026-01-31T… is 20260131: a day in a subject or a key. */
+/** The day of an ISO time, for subjects and keys: 2026-01-31T… becomes 20260131. */
 export const dayOf = (isoTime: string): string => isoTime.slice(0, 10).replaceAll("-", "");
 
 export const callSubject = (tenant: string, day: string, sessionId: string): string =>
   `call.${tenant}.${day}.${sessionId}`;
 
-/** Says that a calls service has run here. */
+/** Shows that a calls service has run in this deployment. */
 export const CallRecording = z.object({
   v: z.literal(1),
   /** ISO time on the clock of the instance that wrote it; for people. */

@@ -1,11 +1,11 @@
-// Durations as counts in buckets that grow by 4 %, so that those of several days can be added and still be asked.
+// Histograms of durations, in buckets that grow by 4 %. Histograms of several days can be added.
 import { z } from "zod";
 
 /**
- * Many durations in little space.
+ * Many durations, stored compactly.
  *
- * `buckets` is a list of pairs, bucket and count, in ascending order. Bucket 0 holds what took less than a
- * millisecond, bucket n what took from 1.04^(n-1) to 1.04^n ms. A percentile that is read from it is at most 2 % off.
+ * `buckets` lists pairs of bucket number and count, in ascending order. Bucket 0 counts durations below 1 ms,
+ * bucket n those from 1.04^(n-1) to 1.04^n ms. Percentiles are at most 2 % off.
  */
 export const Histogram = z.object({
   count: z.number().int().nonnegative(),
@@ -15,7 +15,7 @@ export const Histogram = z.object({
 });
 export type Histogram = z.infer<typeof Histogram>;
 
-/** The same for people. Percentiles are at most 2 % off, the rest is exact. */
+/** A histogram's key figures. Percentiles are at most 2 % off, the rest is exact. */
 export const Latency = z.object({
   count: z.number().int().nonnegative(),
   avgMs: z.number(),

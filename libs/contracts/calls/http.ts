@@ -1,4 +1,4 @@
-// What the gateway takes and gives over HTTP about calls that are over: lists, exports and key figures.
+// HTTP requests and answers about call records: lists, exports and key figures.
 import { z } from "zod";
 import { ProfileName } from "../ids.ts";
 import { EndedReason, Fault } from "../sessions/session.ts";

@@ -1,4 +1,4 @@
-// How the calls of a day went, by tenant and profile.
+// Key figures of calls, by day, tenant and profile.
 import { z } from "zod";
 import { ProfileName, Tenant } from "../ids.ts";
 import { EndedReason, Fault } from "../sessions/session.ts";
@@ -7,16 +7,16 @@ import { Histogram } from "./histogram.ts";
 
 const count = z.number().int().nonnegative();
 
-/** What is counted of calls; two of them can be added up. */
+/** Sums over calls. Two of them can be added. */
 export const KpiSums = z.object({
   calls: count,
   answered: count,
   completed: count,
-  /** Calls whose first agent was prewarmed, of those that got one at all. */
+  /** Calls whose first agent was prewarmed, out of `gotAgent`: the calls that had an agent. */
   warmHits: count,
   gotAgent: count,
   failovers: count,
-  /** Calls that were handed over at least once. */
+  /** Calls with at least one failover. */
   callsWithFailover: count,
   toolCalls: count,
   toolErrors: count,
@@ -28,17 +28,17 @@ export const KpiSums = z.object({
   faults: z.partialRecord(Fault, count),
   start: Histogram,
   duration: Histogram,
-  /** Of each call its own median. */
+  /** Each call's median. */
   response: Histogram,
 });
 export type KpiSums = z.infer<typeof KpiSums>;
 
-/** One day of one profile. Made of call records alone. */
+/** One day of one profile. Computed from call records only. */
 export const DailyKpi = KpiSums.extend({
   v: z.literal(1),
   tenant: Tenant,
   profile: ProfileName,
-  /** In UTC, as 20260131. */
+  /** In UTC, for example 20260131. */
   day: z.string().regex(/^\d{8}$/),
 });
 export type DailyKpi = z.infer<typeof DailyKpi>;

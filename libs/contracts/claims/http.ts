@@ -1,4 +1,4 @@
-// What the gateway takes and gives over HTTP about dispatches; agent runners are its clients.
+// HTTP requests and answers about claim tickets. Agent runners are the clients.
 import { z } from "zod";
 import { SessionId } from "../ids.ts";
 import { ProviderName } from "../providers/provider.ts";
@@ -7,7 +7,7 @@ import { ClaimId, ClaimState } from "./claim.ts";
 
 export const ClaimParams = z.strictObject({ id: ClaimId });
 
-/** Asked for by every one of these routes. */
+/** Required by all claim routes. */
 export const ServiceHeaders = z.looseObject({
   authorization: z.string().optional().describe("Bearer, and a service JWT of the dispatch's tenant."),
 });
@@ -72,12 +72,12 @@ const tookMs = z
 
 export const ArrivalReport = z.strictObject({ tookMs }).meta({ id: "ArrivalReport" });
 
-const Words = z.string().max(2000);
+const ReasonText = z.string().max(2000);
 
 export const EndReport = z
   .strictObject({
-    reason: Words.optional().describe("In words, for the session's history."),
-    error: Words.optional().describe("Set when the agent failed: then the session is tried again."),
+    reason: ReasonText.optional().describe("In words, for the session's history."),
+    error: ReasonText.optional().describe("Set when the agent failed: then the session is tried again."),
     retryable: z.boolean().default(true).describe("False for an error that would only happen again."),
     userLeft: z.boolean().default(false).describe("True when it ended because the user left."),
   })

@@ -1,4 +1,4 @@
-// What an agent-host says of itself, and what it is told.
+// An agent-host's record, and the commands that it accepts.
 import { z } from "zod";
 import { attemptFields, HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
 import { Metadata, User, Warmth } from "../sessions/session.ts";
@@ -6,17 +6,17 @@ import { Metadata, User, Warmth } from "../sessions/session.ts";
 export const ProfileStatus = z.enum(["running", "disabled", "stopped", "failed"]);
 export type ProfileStatus = z.infer<typeof ProfileStatus>;
 
-/** One profile on one host. `warm` counts idle agents that aren't hot; `max` is this host's share. */
+/** One profile on one host. `warm` counts idle agents that are not hot; `max` is this host's share. */
 export const HostProfile = z.object({
   status: ProfileStatus,
-  /** Why it is disabled or failed; the last error of a start. */
+  /** Why the profile is disabled or failed: the error of the last start. */
   error: z.string().optional(),
   warm: z.number().int(),
   hot: z.number().int(),
   warming: z.number().int(),
   busy: z.number().int(),
   max: z.number().int(),
-  /** Median of this host's last starts in ms, from spawn to warm; what an estimate is made of. */
+  /** Median time of this host's recent starts from spawn to warm, in ms. Basis of `estimatedWaitMs`. */
   warmUpMs: z.number().optional(),
 });
 export type HostProfile = z.infer<typeof HostProfile>;
@@ -30,10 +30,10 @@ export const SlotStatus = z.object({
   tenant: Tenant.optional(),
   sessionId: SessionId.optional(),
   attempt: z.number().int().optional(),
-  /** Milliseconds on the host's monotonic clock, so that they can be compared with limits anywhere. */
+  /** Durations in ms on the host's monotonic clock, comparable with limits on any machine (I7). */
   readyForMs: z.number().optional(),
   idleForMs: z.number().optional(),
-  /** Whether any human was ever in the room. */
+  /** True once a human participant was in the room. */
   userJoined: z.boolean().optional(),
 });
 export type SlotStatus = z.infer<typeof SlotStatus>;
@@ -49,18 +49,18 @@ export type AgentProcessStatus = z.infer<typeof AgentProcessStatus>;
 
 export const HostRecord = z.object({
   hostId: HostId,
-  /** The KV revision of this life's registration; 0 until it is known. */
+  /** The KV revision of the host's current registration; 0 until it is known. */
   epoch: z.number().int(),
   pid: z.number().int(),
   startedAt: z.string(),
-  /** It takes nothing new, and is to be empty. */
+  /** Accepts no new sessions and lets its present ones end. */
   draining: z.boolean(),
-  /** Sessions that it serves now. */
+  /** Sessions that the host serves. */
   sessions: z.number().int().default(0),
-  /** Busy agents over the host's own limit, 0 to 1. */
+  /** Busy agents divided by the host's own limit, 0 to 1. */
   load: z.number(),
   maxAgents: z.number().int(),
-  /** Counts the announcements of this life: an older one that arrives late is dropped. */
+  /** Grows with each publication in this epoch, so that a late older one can be dropped. */
   sequence: z.number().int(),
   profiles: z.record(ProfileName, HostProfile),
   processes: z.array(AgentProcessStatus),
@@ -70,28 +70,28 @@ export type HostRecord = z.infer<typeof HostRecord>;
 
 export const Assign = z.object({
   ...attemptFields,
-  /** The epoch the record names; a host in another life answers `stale`. */
+  /** The host's epoch in the record. A host with another epoch answers `stale`. */
   epoch: z.number().int(),
   profile: ProfileName,
   requestedWarmth: Warmth,
-  /** Absent when a hot agent is asked for, which brings its standby room. */
+  /** Absent if a hot agent is requested, since it uses its standby room. */
   room: z.string().optional(),
   identity: z.string(),
-  /** The agent's room token; absent with a hot agent, which has been in its room for long. */
+  /** The agent's room token. Absent if a hot agent is requested, since it is already in its room. */
   token: z.string().optional(),
   user: User,
   metadata: Metadata,
   recovering: z.boolean(),
-  /** Whom a telephone call reaches, by their identity in the room: the agent is silent until they have answered. */
+  /** Identity of a phone call's callee in the room. The agent stays silent until the callee answers. */
   callee: z.string().optional(),
 });
 export type Assign = z.infer<typeof Assign>;
 
 export const AssignAnswer = z.discriminatedUnion("verdict", [
   z.object({ verdict: z.literal("accepted") }),
-  /** It has no agent for this; nothing was started, and nothing will be for this attempt. */
+  /** The host has no agent for the session. It started nothing and will start nothing for this attempt. */
   z.object({ verdict: z.literal("declined"), reason: z.string() }),
-  /** The command is of another life of the host, or the record doesn't name it (any more). */
+  /** The command has another epoch, or the record doesn't name this attempt (any more). */
   z.object({ verdict: z.literal("stale"), reason: z.string() }),
 ]);
 export type AssignAnswer = z.infer<typeof AssignAnswer>;
@@ -99,7 +99,7 @@ export type AssignAnswer = z.infer<typeof AssignAnswer>;
 export const Release = z.object({
   ...attemptFields,
   reason: z.string(),
-  /** Answer when the agent has left its room, or a second later: the room is about to be deleted. */
+  /** Answer once the agent has left the room, at most 1 s later, because the room will be deleted. */
   untilLeft: z.boolean().optional(),
 });
 export type Release = z.infer<typeof Release>;
@@ -107,7 +107,7 @@ export type Release = z.infer<typeof Release>;
 export const ReleaseAnswer = z.object({ released: z.boolean() });
 export type ReleaseAnswer = z.infer<typeof ReleaseAnswer>;
 
-/** What becomes of the sessions that are left when a drain's time is over. */
+/** The fate of sessions that still run at a drain's deadline. */
 export const OnDeadline = z.enum(["handover", "wait"]);
 export type OnDeadline = z.infer<typeof OnDeadline>;
 
@@ -116,7 +116,7 @@ export type Drain = z.infer<typeof Drain>;
 
 export const Undrain = z.object({});
 
-/** How the host stands now. */
+/** The host's state after the command. */
 export const DrainAnswer = z.object({ draining: z.boolean(), sessions: z.number().int() });
 export type DrainAnswer = z.infer<typeof DrainAnswer>;
 

@@ -1,4 +1,4 @@
-// What the gateway takes and gives over HTTP about the fleet: health, pools, hosts.
+// HTTP requests and answers about the fleet: health, pools, hosts, dead letters.
 import { z } from "zod";
 import { HostId, ProfileName } from "../ids.ts";
 import { ProviderName } from "../providers/provider.ts";

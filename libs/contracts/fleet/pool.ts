@@ -1,28 +1,28 @@
-// How many agents of a profile the fleet keeps, and what the processes say of their health.
+// Pool settings of profiles, and what processes publish about themselves: heartbeats, logs, dead letters, rollups.
 import { z } from "zod";
 import { ProfileName } from "../ids.ts";
 
-/** What an agent file may export as `pool`. Numbers are of the whole fleet, but `perProcess`. */
+/** The `pool` export of an agent file. Numbers apply to the whole fleet, except `perProcess`. */
 export const PoolSettings = z.object({
-  /** Idle agents kept ready, hot ones included. */
+  /** Idle agents to keep, hot ones included. */
   min: z.number().int().min(0).max(10_000),
-  /** How many of those are hot: connected to a standby room already. */
+  /** How many of the idle agents are hot: already connected to a standby room. */
   hot: z.number().int().min(0).max(10_000),
-  /** Agents at most, idle and busy together. */
+  /** Maximum number of agents, idle and busy. */
   max: z.number().int().min(0).max(100_000),
-  /** Agents in one stage process. */
+  /** Maximum number of agents in one agent process. */
   perProcess: z.number().int().min(1).max(256),
 });
 export type PoolSettings = z.infer<typeof PoolSettings>;
 
 export const PoolTarget = PoolSettings.extend({
   profile: ProfileName,
-  /** Where the numbers come from: a file's export gives way to what an operator said. */
+  /** An operator's setting through the API overrides the file's export. */
   source: z.enum(["file", "api"]),
 });
 export type PoolTarget = z.infer<typeof PoolTarget>;
 
-/** Each runs as a role of the control process, or as a process of its own. */
+/** Roles of a control process. Each also runs as a process of its own. */
 export const RoleName = z.enum([
   "dispatcher",
   "janitor",
@@ -35,14 +35,14 @@ export const RoleName = z.enum([
 ]);
 export type RoleName = z.infer<typeof RoleName>;
 
-/** The kinds of processes, but for the servers. A control process runs several roles. */
+/** The kinds of Greenroom processes. A control process runs several roles. */
 export const processNames = ["gateway", "control", "agent-host", ...RoleName.options] as const;
 export type ProcessName = (typeof processNames)[number];
 
 export const ServiceName = z.enum(["gateway", ...RoleName.options, "agent-host", "nats", "livekit"]);
 export type ServiceName = z.infer<typeof ServiceName>;
 
-/** The beat of a process; also what a supervisor says of one that it could not keep alive. */
+/** A process's heartbeat. A supervisor also publishes one for a process that it could not keep alive. */
 export const ServiceHeartbeat = z.object({
   service: ServiceName,
   instance: z.string(),
@@ -52,7 +52,7 @@ export const ServiceHeartbeat = z.object({
 });
 export type ServiceHeartbeat = z.infer<typeof ServiceHeartbeat>;
 
-/** Log lines of one session's agent, several in one message. */
+/** Log lines of one session's agent, batched. */
 export const LogBatch = z.object({
   tenant: z.string(),
   sessionId: z.string(),
@@ -68,35 +68,35 @@ export const LogBatch = z.object({
 export type LogBatch = z.infer<typeof LogBatch>;
 export type LogLine = LogBatch["lines"][number];
 
-/** A message that could not be handled, and why. */
+/** A message that no delivery could process, and the reason. */
 export const DeadLetter = z.object({
   subject: z.string(),
-  /** Where it was stored. */
+  /** The stream that the message is from. */
   stream: z.string(),
   sequence: z.number().int(),
   reason: z.string(),
   deliveries: z.number().int(),
   at: z.string(),
-  /** The payload as text, cut at 16 KiB. */
+  /** The payload as text, truncated to 16 KiB. */
   payload: z.string(),
 });
 export type DeadLetter = z.infer<typeof DeadLetter>;
 
-/** What LiveKit's webhook said: a hint, never the truth. */
+/** An event of LiveKit's webhook. Untrusted: it triggers a check and decides nothing. */
 export const RoomEvent = z.object({
   event: z.string(),
   room: z.string(),
   identity: z.string().optional(),
-  /** How somebody left, by LiveKit's name for it, as CLIENT_INITIATED. */
+  /** Why the participant left, by LiveKit's name, for example CLIENT_INITIATED. */
   reason: z.string().optional(),
 });
 export type RoomEvent = z.infer<typeof RoomEvent>;
 
-/** What ended in one minute, per tenant and profile; recomputable from the records. */
+/** Sessions that ended in one minute, by tenant and profile. Can be recomputed from the records. */
 export const Rollup = z.object({
   tenant: z.string(),
   profile: z.string(),
-  /** ISO minute, as 2026-01-31T12:34Z. */
+  /** The minute in ISO format, for example 2026-01-31T12:34Z. */
   minute: z.string(),
   sessions: z.number().int(),
   byReason: z.record(z.string(), z.number().int()),

@@ -1,51 +1,51 @@
-// Removing what is kept of people: jobs that were asked for or fell due, how they go, and what was removed.
+// Deletion jobs for personal data: their records and their receipts.
 import { z } from "zod";
 import { SessionId, Tenant, token } from "../ids.ts";
 
 export const DeletionJobId = token("A deletion job's id", 80);
 
-/** `tenant`: all of a tenant. `user`: all of one of its users. `retention`: what is older than it may be kept. */
+/** `tenant`: a tenant's data. `user`: the data of one user of a tenant. `retention`: data older than the limit. */
 const DeletionKind = z.enum(["tenant", "user", "retention"]);
 
-/** Sessions that a job has found, so that whoever takes it over looks for late news of them too. */
+/** Maximum number of found sessions in a record. After a takeover, the new owner checks them for late data too. */
 export const FOUND_MAX = 1000;
 
-/** One job. A gateway writes it when it is asked for; from then on the instance that carries it out does. */
+/** One job. A gateway creates the record; then only the instance that runs the job writes it. */
 export const DeletionJob = z.object({
   v: z.literal(1),
   id: DeletionJobId,
   tenant: Tenant,
   kind: DeletionKind,
-  /** Whose data, while they are being removed. */
+  /** The user whose data is deleted. Removed when the job is done. */
   user: z.string().max(256).optional(),
-  /** The SHA-256 of the tenant and the user, which stays: who knows the user can tell that it was this one. */
+  /** SHA-256 of tenant and user. Kept, so that anyone who knows the user can verify the job. */
   userHash: z.string().optional(),
-  /** Of retention: what was over before this time goes. */
+  /** For retention jobs: everything that ended before this time is deleted. */
   before: z.iso.datetime().optional(),
-  /** `api`, or `schedule`. */
+  /** `schedule` for retention jobs; else what the API's caller gave, or `api`. */
   askedBy: z.string().max(200),
   askedAt: z.string(),
-  /** `waiting`: sessions or tasks that are to go still run, and were told to end. */
+  /** `waiting`: sessions or tasks to delete still run and were asked to end. */
   state: z.enum(["asked", "running", "waiting", "done", "failed"]),
   reason: z.string().max(480).optional(),
-  /** Which instance carries it out, and how often it was taken over. */
+  /** The instance that runs the job, and how often another took it over. */
   by: z.string().optional(),
   takeovers: z.number().int().nonnegative(),
-  /** How often all stores were gone through. The last time nothing was found. */
+  /** Number of passes through all stores. The last pass found nothing. */
   passes: z.number().int().nonnegative(),
-  /** What was removed, by store: messages of a stream, revisions of a bucket's keys. */
+  /** Deleted items by store: messages of a stream, revisions of a bucket's keys. */
   counts: z.record(z.string(), z.number().int().nonnegative()),
-  /** Sessions and tasks whose parts were looked for, when the job isn't about all of a tenant. */
+  /** Number of sessions and tasks whose data was searched for. Not set for a job of a whole tenant. */
   sessions: z.number().int().nonnegative(),
   tasks: z.number().int().nonnegative(),
-  /** Their ids, until it is done. */
+  /** The ids of the found sessions and tasks, until the job is done. */
   found: z
     .array(SessionId)
     .max(2 * FOUND_MAX)
     .optional(),
   startedAt: z.string().optional(),
   finishedAt: z.string().optional(),
-  /** A JWS over what was done. Absent when no key to sign with is set. */
+  /** A JWS over the result. Absent if no signing key is configured. */
   receipt: z.string().optional(),
   heartbeat: z.number().int().nonnegative(),
   writeId: z.string(),
@@ -57,7 +57,7 @@ export const deletionJobKey = (tenant: string, id: string): string => `${tenant}
 export const isOver = ({ state }: Pick<DeletionJob, "state">): boolean =>
   state === "done" || state === "failed";
 
-/** What a receipt says, and what its signature holds it to. */
+/** The signed content of a receipt. */
 export const DeletionReceipt = z.object({
   iss: z.literal("greenroom"),
   /** The job's id. */
@@ -66,7 +66,7 @@ export const DeletionReceipt = z.object({
   iat: z.number(),
   tenant: z.string(),
   kind: DeletionKind,
-  /** As `userHash` of the job. */
+  /** The job's `userHash`. */
   sub: z.string().optional(),
   before: z.string().optional(),
   askedBy: z.string(),

@@ -1,4 +1,4 @@
-// What the gateway takes and gives over HTTP about the removal of data.
+// HTTP requests and answers about the deletion of data.
 import { z } from "zod";
 import { Tenant } from "../ids.ts";
 import { DeletionJob, DeletionJobId } from "./deletion.ts";

@@ -1,16 +1,16 @@
-// Who else than the fleet's own hosts gives a session its agent or its telephone call, and what came of it.
+// Providers of agents and phone calls, and the records of their launches.
 import { z } from "zod";
 import { attemptFields, ProfileName } from "../ids.ts";
 
 /**
- * `pool`: the fleet's own warm agents. `livekit`: a worker that LiveKit's agent dispatch finds. `webhook`: an agent
- * runner elsewhere, asked by HTTP. `vapi`: VAPI makes the call and brings the agent. `sip`: a warm agent of the pool,
- * and a telephone call through LiveKit SIP into its room.
+ * `pool`: the fleet's own warm agents. `livekit`: a worker that LiveKit's agent dispatch finds. `webhook`: an external
+ * agent runner, reached by HTTP. `vapi`: VAPI makes the call and brings the agent. `sip`: a warm agent of the pool, and
+ * a phone call into its room through LiveKit SIP.
  */
 export const ProviderName = z.enum(["pool", "livekit", "webhook", "vapi", "sip"]);
 export type ProviderName = z.infer<typeof ProviderName>;
 
-/** These bring their own agent: the providers service is told to launch it, not an agent-host. */
+/** Providers that bring their own agent. The dispatcher assigns their sessions to the providers service. */
 export const externalProviders = ["livekit", "webhook", "vapi"] as const;
 export type ExternalProvider = (typeof externalProviders)[number];
 
@@ -18,44 +18,44 @@ export const isExternal = (provider: ProviderName | undefined): provider is Exte
   externalProviders.some((external) => external === provider);
 
 /**
- * Stands in a record where a host's id would. Every instance of the providers service answers for it, and it has one
- * epoch only: what a dead instance left, another takes over.
+ * The host id in records of sessions that an external provider serves. Every instance of the providers service answers
+ * for it. Its epoch never changes, because any instance can take over a dead one's launches.
  */
 export const providerHostOf = (provider: ExternalProvider): string => `provider-${provider}`;
 export const PROVIDER_EPOCH = 1;
 
-/** The hosts in records that are no agent-hosts: nobody pings them or waits for their announcement. */
+/** Whether a record's host is a provider. Providers are not pinged and have no host record. */
 export const isProviderHost = (host: string | undefined): boolean =>
   externalProviders.some((provider) => providerHostOf(provider) === host);
 
-/** A telephone number in E.164, or a SIP user part, as "sales" or "1001". */
+/** A phone number in E.164, or the user part of a SIP address, for example "sales" or "1001". */
 export const PhoneNumber = z
   .string()
   .regex(
     /^(\+[1-9]\d{5,14}|[A-Za-z0-9][A-Za-z0-9_.-]{0,63})$/,
-    "A number is written as +15550100, or is a SIP user name",
+    "A number has the form +15550100 or is a SIP user name",
   );
 
 /**
- * The identity of the callee of a session in its room, where LiveKit SIP makes the call. A session has one call, so
- * there is one of it however many agents serve the session.
+ * The callee's identity in the room, for calls through LiveKit SIP. A session has one call, so the identity does not
+ * depend on the attempt.
  */
 export const calleeIdentityOf = (sessionId: string): string => `phone-${sessionId}`;
 
-/** As long as any carrier lets a telephone ring, in ms: what waits for an answer waits at least so long. */
+/** The longest that any carrier lets a phone ring, in ms. Limits on waiting for an answer must not be shorter. */
 export const RINGING_MAX_MS = 180_000;
 
-/** The call that a session is made for, as it was asked. */
+/** The phone call that a session is created for, as requested. */
 export const ConnectedCall = z.object({
   to: PhoneNumber,
   from: PhoneNumber.optional(),
-  /** The task that asked for it, and which of its tries this is. */
+  /** The task behind the call, and the number of its attempt. */
   task: z.string().optional(),
   taskAttempt: z.number().int().positive().optional(),
 });
 export type ConnectedCall = z.infer<typeof ConnectedCall>;
 
-/** How a telephone call stands. `unknown`: it was or wasn't dialled, and nobody can tell any more. */
+/** Progress of a phone call. `unknown`: whether the number was dialed can no longer be determined. */
 export const CallStatus = z.enum([
   "dialing",
   "ringing",
@@ -69,23 +69,23 @@ export const CallStatus = z.enum([
 ]);
 export type CallStatus = z.infer<typeof CallStatus>;
 
-/** The call's life apart from the session's: an agent may be ready long before anybody answers. */
+/** Progress of the call, separate from the session's state: an agent may be ready long before anybody answers. */
 export const CallProgress = z.object({
   status: CallStatus,
-  /** The carrier's own words: a SIP status as 486, or VAPI's endedReason. */
+  /** From the carrier: a SIP status, for example 486, or VAPI's endedReason. */
   sipCode: z.number().int().optional(),
   providerReason: z.string().max(240).optional(),
   answeredBy: z.enum(["human", "machine", "unknown"]).optional(),
-  /** Set on a call that failed and would only fail again, as to a number that doesn't exist. */
+  /** Set if the call failed and every retry would fail too, for example because the number does not exist. */
   permanent: z.literal(true).optional(),
-  /** Set on a call that was hung up from here before anybody answered. */
+  /** Set if Greenroom hung up before anybody answered. */
   unanswered: z.literal(true).optional(),
 });
 export type CallProgress = z.infer<typeof CallProgress>;
 
 /**
- * One launch: written before the provider is asked, so that what became of it can be looked up, and so that nobody is
- * asked twice. The providers service writes it, by compare-and-set.
+ * One launch. The providers service persists it by compare-and-set before it contacts the provider. After a crash, the
+ * outcome can be looked up and the provider is never contacted twice.
  */
 export const LaunchRecord = z.object({
   v: z.literal(1),
@@ -94,20 +94,21 @@ export const LaunchRecord = z.object({
   profile: ProfileName,
   room: z.string().optional(),
   /**
-   * `intended`: saved, and whether the provider was asked isn't known. `launched`: it said yes. `joined`, `ready`: so
-   * the agent stands. `over`: nothing of it is left. `unknown`: it can't be told, and it isn't repeated.
+   * `intended`: persisted; the provider may or may not have been contacted. `launched`: the provider accepted.
+   * `joined`, `ready`: the agent's state. `over`: finished, nothing left to clean up. `unknown`: the outcome can't be
+   * determined, and the launch is not repeated.
    */
   state: z.enum(["intended", "launched", "joined", "ready", "over", "unknown"]),
-  /** Which instance asks, and how often the launch was taken over from one that is gone. */
+  /** The instance that owns the launch, and how often one took it over. */
   by: z.string(),
   takeovers: z.number().int().nonnegative(),
-  /** The provider's own id: a dispatch, a call. */
+  /** The provider's id of the dispatch or call. */
   externalId: z.string().max(256).optional(),
-  /** The agent's identity in the room, where it is in one. */
+  /** The agent's identity in the room, if the provider's agent joins one. */
   identity: z.string().max(256).optional(),
   call: CallProgress.optional(),
   reason: z.string().max(480).optional(),
-  /** ISO times on the clock of who wrote them; for people. */
+  /** ISO time, from the clock of the instance that wrote the record. For display only. */
   at: z.string(),
   writeId: z.string(),
 });

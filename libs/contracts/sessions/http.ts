@@ -1,4 +1,4 @@
-// What the gateway takes and gives over HTTP about sessions; the OpenAPI document is made from these.
+// HTTP and WebSocket requests and answers about sessions. The OpenAPI document is generated from them.
 import { z } from "zod";
 import { type ErrorCode, errorTable } from "../errors.ts";
 import { LogBatch } from "../fleet/pool.ts";
@@ -14,16 +14,16 @@ import {
   Warmth,
 } from "./session.ts";
 
-/** Any text a person could type, without control characters, which would garble logs and headers. */
+/** Text without control characters, which would corrupt logs and headers. */
 const text = (what: string, max: number) =>
   z
     .string()
     .max(max, `${what} may be ${max} characters long at most`)
     .regex(/^\P{Cc}*$/u, `${what} may not hold control characters`);
 
-/** Agents' identities start so. LiveKit lets the newest holder of an identity win: nobody else may use one. */
+/** Prefix of agents' identities. No user may have one: LiveKit disconnects the older holder of an identity. */
 const AGENT_IDENTITY_PREFIX = "agent-";
-/** Rooms that are named by the system, and by nobody else. */
+/** Prefixes of room names that only Greenroom assigns. */
 const RESERVED_ROOMS = [STANDBY_PREFIX, "session-"];
 
 export const isReservedRoom = (room: string): boolean =>
@@ -36,7 +36,7 @@ const UserId = text("A user id", 128)
 const UserName = text("A user name", 128).describe("The name that others in the room see.");
 const RoomName = text("A room name", 128).min(1, "A room name may not be empty");
 
-/** What clients are told of a state; `state` beside it has the exact one. */
+/** A coarse state for clients; `state` has the exact one. */
 export const SessionStatus = z.enum(["starting", "ready", "ended"]);
 export type SessionStatus = z.infer<typeof SessionStatus>;
 
@@ -94,7 +94,7 @@ export const StartRequest = z
   .meta({ id: "StartRequest" });
 export type StartRequest = z.infer<typeof StartRequest>;
 
-/** How to join the room. */
+/** The data that a client needs to join the room. */
 const joinFields = {
   url: z.string().describe("LiveKit's address."),
   token: z.string().describe("The user's token for the room; it lives for minutes."),
@@ -201,7 +201,7 @@ export const TokenAnswer = z
   .object({ success: z.literal(true), ...joinFields, expiresIn: z.int().describe("Seconds.") })
   .meta({ id: "TokenAnswer" });
 
-/** LiveKit's TokenSource request. Fields that newer clients may send are let through. */
+/** LiveKit's TokenSource request. Unknown fields of newer clients are accepted. */
 export const LiveKitTokenRequest = z
   .looseObject({
     room_name: RoomName.optional(),
@@ -224,7 +224,7 @@ export const LiveKitTokenAnswer = z
   .object({ server_url: z.string(), participant_token: z.string() })
   .meta({ id: "LiveKitTokenAnswer" });
 
-/** What a client says on the WebSocket. `requestId` comes back in the answer. */
+/** Messages from clients on the WebSocket. The answer repeats `requestId`. */
 const requestId = z.string().max(128).optional();
 export const SocketRequest = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("start"), requestId, ...StartRequest.shape }),

@@ -1,4 +1,4 @@
-// What a session is on the wire: its record, and everything that is said about it.
+// A session's record, and its events.
 import { z } from "zod";
 import { attemptFields, HostId, ProfileName, SessionId, Tenant } from "../ids.ts";
 import { ConnectedCall, ProviderName } from "../providers/provider.ts";
@@ -21,11 +21,11 @@ export const EndedReason = z.enum([
 ]);
 export type EndedReason = z.infer<typeof EndedReason>;
 
-/** Whose fault an end was. `customer` means the person who asked or their request, not the operator. */
+/** The party at fault for an end. `customer`: the caller or its request, not the operator. */
 export const Fault = z.enum(["none", "customer", "agent", "provider", "platform"]);
 export type Fault = z.infer<typeof Fault>;
 
-/** How warm the agent was that an attempt was given to. */
+/** How warm the agent of an attempt was. */
 export const Warmth = z.enum(["hot", "warm", "cold"]);
 export type Warmth = z.infer<typeof Warmth>;
 
@@ -33,9 +33,9 @@ const encoder = new TextEncoder();
 const bytesOf = (value: unknown): number => encoder.encode(JSON.stringify(value)).length;
 
 /**
- * Metadata a client gives; it reaches the agent as `ctx.job.metadata`. At most 4 KiB as JSON.
+ * Metadata from the client, at most 4 KiB as JSON. The agent reads it from `ctx.job.metadata`.
  *
- * The size is looked at first: to go through 60 KB piece by piece takes a gateway fifty times as long as to read them.
+ * The size is checked first, because validating 60 KB value by value takes a gateway fifty times as long as parsing it.
  */
 export const Metadata = z
   .record(z.string(), z.unknown())
@@ -45,27 +45,27 @@ export const Metadata = z
 export const User = z.object({ id: z.string().max(128), name: z.string().max(128) });
 export type User = z.infer<typeof User>;
 
-/** How long each state may last, in milliseconds. Data, not timers: the janitor measures, the machine decides. */
+/** The longest time in each state, in ms. Data, not timers: the janitor measures, the machine decides (I6). */
 export const Deadlines = z.object({
   /** Waiting for capacity. */
   requested: z.number().int().positive(),
-  /** From dispatched to joined; a cold start is granted `coldExtra` on top. */
+  /** From dispatched to joined. A cold start gets `coldExtra` in addition. */
   dispatched: z.number().int().positive(),
   coldExtra: z.number().int().nonnegative(),
   /** From joined to ready. */
   joined: z.number().int().positive(),
   /** The whole conversation. */
   maxDuration: z.number().int().positive(),
-  /** Nobody spoke. */
+  /** Without speech. */
   idle: z.number().int().positive(),
-  /** The user never came. */
+  /** Without the user in the room. */
   userAbsent: z.number().int().positive(),
 });
 export type Deadlines = z.infer<typeof Deadlines>;
 
 export const HistoryEntry = z.object({
   state: SessionState,
-  /** ISO time on the clock of the process that spoke. For people; nothing is decided by it. */
+  /** ISO time, from the clock of the reporting service. For display only; nothing is decided by it. */
   at: z.string(),
   attempt: z.number().int().positive(),
   host: z.string().optional(),
@@ -73,14 +73,14 @@ export const HistoryEntry = z.object({
 });
 export type HistoryEntry = z.infer<typeof HistoryEntry>;
 
-/** An attempt that was given up: its agent must be released and must be out of the room. */
+/** An abandoned attempt. Its agent must be released and leave the room. */
 export const PreviousAttempt = z.object({
   attempt: z.number().int().positive(),
   host: HostId,
   hostEpoch: z.number().int(),
   room: z.string(),
   identity: z.string(),
-  /** It was handed over and not lost: its agent goes on serving until the next one is in the room. */
+  /** Set after a migration: the agent serves until the next one is in the room. */
   keepUntilReplaced: z.literal(true).optional(),
 });
 export type PreviousAttempt = z.infer<typeof PreviousAttempt>;
@@ -90,52 +90,52 @@ export const SessionRecord = z.object({
   sessionId: SessionId,
   tenant: Tenant,
   profile: ProfileName,
-  /** Who gives the agent; absent: the fleet's own pool. */
+  /** Absent: the fleet's own pool. */
   provider: ProviderName.optional(),
-  /** The telephone call that the session is made for. */
+  /** The phone call that the session is created for. */
   call: ConnectedCall.optional(),
-  /** Its request's place in the stream. Who waits is served in this order, which no clock has a part in. */
+  /** Stream sequence of the request. Waiting sessions are served in this order, which depends on no clock (I7). */
   queueSeq: z.number().int().nonnegative().optional(),
   state: SessionState,
-  /** Numbers every try, also one that was declined: it is the fencing token of commands and events. */
+  /** The number of the attempt, declined ones included. Fencing token of commands and events (I4). */
   attempt: z.number().int().positive(),
-  /** How many attempts failed; `maxAttempts` bounds this, so a declined try costs nothing. */
+  /** Failed attempts, limited by `maxAttempts`. A declined attempt does not count. */
   failures: z.number().int().nonnegative(),
   maxAttempts: z.number().int().positive(),
-  /** How long the next attempt is held back, in ms, counted from when a dispatcher first sees this revision. */
+  /** Delay of the next attempt in ms, from when a dispatcher first sees this revision. */
   backoffMs: z.number().int().nonnegative(),
   host: HostId.optional(),
   hostEpoch: z.number().int().optional(),
-  /** What the host was chosen for; what it really gave is in `warm`. */
+  /** The warmth that the host was chosen for. `warm` is the actual one. */
   requestedWarmth: Warmth.optional(),
   warm: Warmth.optional(),
-  /** Hosts that declined or failed since the session last found one: not asked again before another was. */
+  /** Hosts that declined or failed since the session last had one. Excluded until another host accepts. */
   avoid: z.array(HostId),
   room: z.string(),
-  /** True when the client named the room: then a hot agent, which brings its own, cannot serve it. */
+  /** True if the client named the room. A hot agent can't serve it, because it uses its standby room. */
   roomIsNamed: z.boolean(),
-  /** The agent's identity in the room, once an attempt has one. */
+  /** The agent's identity in the room, if known. */
   identity: z.string().optional(),
   user: User,
   metadata: Metadata,
-  /** Fingerprint of the request, so that a repeated idempotency key with another request is noticed. */
+  /** Fingerprint of the request. Detects a reused idempotency key with a different request. */
   requestHash: z.string(),
   endedReason: EndedReason.optional(),
   fault: Fault.optional(),
-  /** True from the loss of an agent until the next is ready. */
+  /** True from the loss of an agent until the next one is ready. */
   recovering: z.boolean(),
   previous: PreviousAttempt.optional(),
   deadlineMs: Deadlines,
   history: z.array(HistoryEntry),
-  /** How often an agent became ready; the history forgets its older lines. */
+  /** How often an agent became ready. Kept apart because the history drops old entries. */
   readyCount: z.number().int().positive().optional(),
-  /** Durations in ms, each from one process's monotonic clock. */
+  /** Durations in ms, each measured by one process's monotonic clock. */
   timings: z.object({
-    /** From the host's acceptance to the agent's join, and to its ready. */
+    /** From the host's acceptance to the agent's `joined` and `ready`. */
     joinMs: z.number().optional(),
     readyMs: z.number().optional(),
   }),
-  /** Marks the write, so that after a lost answer the writer knows its own. */
+  /** Identifies the write. After a lost answer, the writer recognizes its own record by it. */
   writeId: z.string(),
 });
 export type SessionRecord = z.infer<typeof SessionRecord>;
@@ -155,12 +155,12 @@ export const Requested = z.object({
   requestHash: z.string(),
   provider: ProviderName.optional(),
   call: ConnectedCall.optional(),
-  /** A duration in the request's own words wins over the dispatcher's setting. */
+  /** Overrides the dispatcher's setting. */
   maxDurationMs: z.number().int().positive().optional(),
 });
 export type Requested = z.infer<typeof Requested>;
 
-/** Everything that is said about sessions, by whoever saw it happen. */
+/** Everything that happens to sessions. Any service may publish these. */
 export const SessionEvent = z.discriminatedUnion("type", [
   Requested,
   z.object({
@@ -192,24 +192,24 @@ export const SessionEvent = z.discriminatedUnion("type", [
     reason: z.string(),
     /** Present when the agent's own code failed. */
     error: z.string().optional(),
-    /** False for an error that would only happen again. */
+    /** False if a retry would fail with the same error. */
     retryable: z.boolean(),
-    /** Set when not the agent failed, but the provider that was to give one. */
+    /** Set if the provider failed, not the agent. */
     cause: z.literal("provider").optional(),
   }),
-  /** Its provider found nobody who takes it. Nothing runs, so it waits like any other, and a pause at first. */
+  /** The provider found no agent. Nothing runs, so the session waits for another try, after a pause. */
   z.object({
     ...byHost,
     type: z.literal("provider_declined"),
     reason: z.string(),
     pauseMs: z.number().int().nonnegative(),
   }),
-  /** Its host is to stop and asks that another agent takes over. It serves on until then. */
+  /** The host drains and requests another agent. The present agent serves until then. */
   z.object({ ...byHost, type: z.literal("migrated"), reason: z.string() }),
   z.object({
     ...ofAttempt,
     type: z.literal("agent_lost"),
-    /** Set when it is only lost if it hasn't come further: nobody asked the agent, whose room isn't known yet. */
+    /** Set if the loss counts only in this state: the agent's room is not known, so the agent could not be asked. */
     state: z.literal("dispatched").optional(),
     reason: z.string(),
   }),
@@ -221,7 +221,7 @@ export const SessionEvent = z.discriminatedUnion("type", [
     waitedMs: z.number(),
     reason: z.string(),
   }),
-  /** A session that waits should look for a host again. Changes nothing by itself. */
+  /** Makes a waiting session look for a host again. Changes nothing else. */
   z.object({ ...ofAttempt, type: z.literal("retry_requested") }),
 ]);
 export type SessionEvent = z.infer<typeof SessionEvent>;

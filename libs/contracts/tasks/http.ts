@@ -1,4 +1,4 @@
-// What the gateway takes and gives over HTTP about outbound tasks; the OpenAPI document is made from these.
+// HTTP requests and answers about outbound tasks. The OpenAPI document is generated from them.
 import { z } from "zod";
 import { ProviderName } from "../providers/provider.ts";
 import { ErrorBody } from "../sessions/http.ts";
@@ -79,7 +79,7 @@ export const ChangeTaskAnswer = z
   .object({ success: z.literal(true), taskId: TaskId, state: TaskState, message: z.string() })
   .meta({ id: "ChangeTaskAnswer" });
 
-/** One line of a bulk's answer: what became of one task, or at the end of all of them. */
+/** One line of the answer to a bulk request: the result for one task, or the final summary. */
 export const BulkLine = z
   .union([
     z.object({

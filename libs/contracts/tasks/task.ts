@@ -1,15 +1,15 @@
-// What an outbound task is on the wire: the request for a call, its record with every attempt, and what is said of it.
+// Outbound tasks: requests, records and events.
 import { z } from "zod";
 import { ProfileName, SessionId, Tenant, token } from "../ids.ts";
 import { CallProgress, PhoneNumber, ProviderName } from "../providers/provider.ts";
 import { EndedReason, Metadata } from "../sessions/session.ts";
 
-/** Short enough for a session id to be made of it and the number of an attempt. */
+/** Shorter than a session id, which consists of the task id and the attempt. */
 export const TaskId = token("A task id", 56);
 
 /**
- * `queued`: it waits for its time, a line and an agent. `dialing` to `inProgress`: an attempt is under way. The others
- * are ends. `unknown`: it was or wasn't dialled, nobody can tell, and so it is never dialled again by itself.
+ * `queued`: waits for its schedule, a call slot and an agent. `dialing` to `inProgress`: an attempt is in progress. The
+ * others are final. `unknown`: the number may or may not have been dialed, so it is never redialed automatically.
  */
 export const TaskState = z.enum([
   "queued",
@@ -39,23 +39,24 @@ export const taskEnds = [
 ] as const;
 export type TaskEnd = (typeof taskEnds)[number];
 
-export const isActiveTask = (state: TaskState): boolean => activeTaskStates.some((one) => one === state);
-export const isTaskEnd = (state: TaskState): state is TaskEnd => taskEnds.some((one) => one === state);
+export const isActiveTask = (state: TaskState): boolean =>
+  activeTaskStates.some((active) => active === state);
+export const isTaskEnd = (state: TaskState): state is TaskEnd => taskEnds.some((end) => end === state);
 
-/** How often, and after which pauses in ms, an attempt that reached nobody is repeated; each pause doubles. */
+/** How often an attempt that reached nobody is repeated, and the pauses in ms, which double from `initialMs`. */
 export const TaskRetry = z
   .strictObject({
     maxAttempts: z.int().min(1).max(3).default(3),
     initialMs: z.int().min(0).max(3_600_000).default(10_000),
     maxMs: z.int().min(0).max(3_600_000).default(60_000),
   })
-  .refine(({ initialMs, maxMs }) => initialMs <= maxMs, "initialMs may not be larger than maxMs");
+  .refine(({ initialMs, maxMs }) => initialMs <= maxMs, "initialMs must not exceed maxMs");
 export type TaskRetry = z.infer<typeof TaskRetry>;
 
-/** Later than this nothing may be planned: the store forgets what nobody changed for 90 days. */
+/** The farthest schedule. The bucket deletes a record that has not changed for 90 days. */
 export const SCHEDULE_AHEAD_DAYS_MAX = 60;
 
-/** What a task is asked for by, over HTTP and in messages alike. */
+/** Fields of a request, the same over HTTP and in messages. */
 export const taskFields = {
   to: PhoneNumber.describe("Whom to call: a number as +15550100, or a SIP user name."),
   from: PhoneNumber.optional().describe("The number that the callee sees."),
@@ -71,18 +72,18 @@ export const taskFields = {
   retry: TaskRetry.optional().describe("Default: 3 attempts, 10 s apart, doubling up to 1 min."),
 };
 
-/** A task asked for by message on `tasks.outbound.<tenant>`. The tenant must be the subject's, as must an id. */
+/** A request on `tasks.outbound.<tenant>`. Its tenant and its id must match the subject. */
 export const TaskRequest = z.strictObject({
   tenant: Tenant,
   ...taskFields,
-  /** Two requests with the same key are one task. */
+  /** Requests with the same key create one task. */
   idempotencyKey: z
     .string()
     .regex(/^[\x20-\x7e]{1,255}$/, "An idempotency key is 1 to 255 printable ASCII characters")
     .optional(),
   /**
-   * The id that it gets, on `tasks.outbound.<tenant>.<taskId>`. Without one it is made of the key, or of the message's
-   * place in the stream.
+   * The task's id, for requests on `tasks.outbound.<tenant>.<taskId>`. Default: derived from the key, or from the
+   * message's stream sequence.
    */
   taskId: TaskId.optional(),
 });
@@ -106,30 +107,30 @@ export const TaskErrorCode = z.enum([
 ]);
 export type TaskErrorCode = z.infer<typeof TaskErrorCode>;
 
-/** Why an attempt, or the whole task, came to nothing. */
+/** Why an attempt or the whole task failed. */
 export const TaskError = z.object({
   code: TaskErrorCode,
   message: z.string().max(480),
-  /** Whether this kind of error is worth another attempt; whether there was one is for `retry` to say. */
+  /** Whether another attempt may succeed. `retry` decides whether there is one. */
   retryable: z.boolean(),
 });
 export type TaskError = z.infer<typeof TaskError>;
 
-/** One attempt: one session, and one call at most. */
+/** One attempt: one session and at most one call. */
 export const TaskAttempt = z.object({
   n: z.number().int().positive(),
   sessionId: SessionId,
   state: TaskState,
-  /** ISO times on the clock of the process that spoke; for people. */
+  /** ISO times, from the clock of the reporting service. For display only. */
   states: z.array(z.object({ state: TaskState, at: z.string() })),
-  /** The session's agent is ready, which for a telephone call isn't yet an answer. */
+  /** The session's agent is ready. A phone call may still be unanswered. */
   agentReady: z.literal(true).optional(),
-  /** How the telephone call stands by the provider's word. */
+  /** Progress of the phone call, as the provider reported it. */
   call: CallProgress.optional(),
   sipCode: z.number().int().optional(),
   answeredBy: CallProgress.shape.answeredBy,
   error: TaskError.optional(),
-  /** Its session has ended: nothing of it is left to be ended. */
+  /** The session has ended, so nothing remains to be ended. */
   over: z.literal(true).optional(),
 });
 export type TaskAttempt = z.infer<typeof TaskAttempt>;
@@ -146,27 +147,27 @@ export const TaskRecord = z.object({
   scheduleAt: z.string().optional(),
   retry: TaskRetry,
   state: TaskState,
-  /** The number of the newest attempt, 0 before the first. It only grows, and fences commands and events. */
+  /** The number of the newest attempt, 0 before the first. Only grows; fencing token of commands and events (I4). */
   attempt: z.number().int().nonnegative(),
-  /** Attempts that failed in this life; `retry.maxAttempts` bounds them. One that found no agent costs none. */
+  /** Failed attempts in this life, limited by `retry.maxAttempts`. An attempt without an agent does not count. */
   failures: z.number().int().nonnegative(),
-  /** 1, and one more with each retry that a person asked for. */
+  /** Starts at 1 and grows with each manual retry. */
   life: z.number().int().positive(),
-  /** How long the next attempt is held back, in ms, from when an instance first sees this revision. */
+  /** Delay of the next attempt in ms, from when an instance first sees this revision. */
   backoffMs: z.number().int().nonnegative(),
   deadlineMs: z.object({
-    /** The whole of one attempt, the conversation included. */
+    /** One whole attempt, conversation included. */
     attempt: z.number().int().positive(),
   }),
-  /** Its request's place in the stream: who waits is served in this order, which no clock has a part in. */
+  /** Stream sequence of the request. Waiting tasks are served in this order, which depends on no clock (I7). */
   queueSeq: z.number().int().nonnegative(),
-  /** The newest ones, and always the first. */
+  /** The first attempt and the newest ones. */
   attempts: z.array(TaskAttempt),
-  /** Why it ended, when it isn't completed. */
+  /** Why the task ended, unless it completed. */
   error: TaskError.optional(),
   createdAt: z.string(),
   endedAt: z.string().optional(),
-  /** The newest changes of its state, numbered through from 1: by these numbers it is told to others. */
+  /** The newest state changes, numbered from 1. Webhook events use these numbers. */
   changes: z
     .array(
       z.object({
@@ -177,9 +178,9 @@ export const TaskRecord = z.object({
       }),
     )
     .optional(),
-  /** Fingerprint of the request, so that a repeated idempotency key with another request is noticed. */
+  /** Fingerprint of the request. Detects a reused idempotency key with a different request. */
   requestHash: z.string(),
-  /** Marks the write, so that after a lost answer the writer knows its own. */
+  /** Identifies the write. After a lost answer, the writer recognizes its own record by it. */
   writeId: z.string(),
 });
 export type TaskRecord = z.infer<typeof TaskRecord>;
@@ -191,11 +192,11 @@ const attempt = z.number().int().positive();
 /** 0 before the first. */
 const attemptOrNone = z.number().int().nonnegative();
 
-/** Everything that is said about tasks, by whoever saw it happen. */
+/** Everything that happens to tasks. */
 export const TaskEvent = z.discriminatedUnion("type", [
-  /** It was given a line: its attempt may begin. */
+  /** The task has a call slot, so its attempt may begin. */
   z.object({ ...address, type: z.literal("slot_granted"), attempt, life: z.number().int().positive() }),
-  /** The provider's word on the telephone call. `revision` is the launch record's. */
+  /** The provider reported progress of the call. `revision` is the launch record's. */
   z.object({
     ...address,
     type: z.literal("call_updated"),
@@ -210,13 +211,13 @@ export const TaskEvent = z.discriminatedUnion("type", [
     attempt,
     endedReason: EndedReason,
     reason: z.string(),
-    /** Whether its agent ever was ready. */
+    /** Whether the agent was ready at any time. */
     wasReady: z.boolean(),
-    /** False for an error that would only happen again. */
+    /** False if a retry would fail with the same error. */
     retryable: z.boolean(),
-    /** The provider's last word on the call, read when the session had ended. */
+    /** The last progress of the call, read after the session ended. */
     call: CallProgress.optional(),
-    /** Set when the launches say so for sure, whatever an intent made one suspect before. */
+    /** Set if the launch records prove that nothing was dialed, even if an intent suggested otherwise. */
     notDialed: z.literal(true).optional(),
   }),
   z.object({
@@ -226,16 +227,16 @@ export const TaskEvent = z.discriminatedUnion("type", [
     waitedMs: z.number(),
     call: CallProgress.optional(),
   }),
-  /** It was planned or waited for so long that nobody wants it any more. */
+  /** The task waited for so long that a call is no longer useful. */
   z.object({ ...address, type: z.literal("expired"), attempt: attemptOrNone, reason: z.string() }),
-  /** `attempt` is the one that was seen; a cancellation is for all. */
+  /** `attempt` is the newest one that the caller saw; the cancellation applies to all. */
   z.object({
     ...address,
     type: z.literal("cancel_requested"),
     attempt: attemptOrNone,
     reason: z.string(),
   }),
-  /** Only the life that it is said of can be followed by another. */
+  /** Begins a new life, unless the task has left the given one. */
   z.object({
     ...address,
     type: z.literal("retry_requested"),
@@ -245,7 +246,7 @@ export const TaskEvent = z.discriminatedUnion("type", [
 ]);
 export type TaskEvent = z.infer<typeof TaskEvent>;
 
-/** A right to have one attempt under way. Whoever has none doesn't dial. */
+/** The right to have one attempt in progress. Without it, nothing is dialed. */
 export const CallSlot = z.object({
   tenant: Tenant,
   taskId: TaskId,
@@ -256,18 +257,18 @@ export const CallSlot = z.object({
 export type CallSlot = z.infer<typeof CallSlot>;
 
 /**
- * All lines that are taken, in one record, so that taking some is one compare-and-set: however many processes give
- * them out, there are never more than the limits allow.
+ * All granted call slots, in one record. Granting is one compare-and-set, so any number of processes together never
+ * exceed the limits.
  */
 export const CallSlots = z.object({
   v: z.literal(1),
   slots: z.array(CallSlot),
-  /** How many the last write gave out; the rate is kept by what each process waits after it saw that. */
+  /** Slots that the last write granted. Processes keep the rate limit by waiting after they see it. */
   granted: z.number().int().nonnegative(),
   writeId: z.string(),
 });
 export type CallSlots = z.infer<typeof CallSlots>;
 
 export const CALL_SLOTS_KEY = "all";
-/** As many fit into one record with room to spare. */
+/** Fits into one record with room to spare. */
 export const CALL_SLOTS_MAX = 500;

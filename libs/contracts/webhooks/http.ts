@@ -1,4 +1,4 @@
-// What the gateway takes and gives over HTTP about webhooks that we send.
+// HTTP requests and answers about webhook endpoints and their deliveries.
 import { z } from "zod";
 import { EndpointId, WebhookDelivery, WebhookEvent, WebhookFilter } from "./webhook.ts";
 

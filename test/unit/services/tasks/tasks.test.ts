@@ -209,7 +209,7 @@ test("a request that can't be read is a dead letter, and holds up none behind it
   await world.when("t_1", isOver);
   const letters = world.server.stored(deadLetters).map(({ message }) => message.reason);
   expect(letters).toEqual([
-    expect.stringContaining("A number is written as"),
+    expect.stringContaining("A number has the form"),
     expect.stringContaining("60 days ahead"),
     expect.stringContaining("provider"),
   ]);

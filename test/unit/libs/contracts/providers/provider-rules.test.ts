@@ -19,14 +19,14 @@ describe("the rules", () => {
   });
 
   test.each([
-    ["support", '"support" is not of the form profile=provider or profile=provider:name'],
-    ["support=", '"support=" is not of the form profile=provider or profile=provider:name'],
-    ["=livekit", '"=livekit" is not of the form profile=provider or profile=provider:name'],
-    ["support=livekit:", '"support=livekit:" is not of the form profile=provider or profile=provider:name'],
-    ["a b=livekit", '"a b=livekit" is not of the form profile=provider or profile=provider:name'],
+    ["support", '"support" does not have the form profile=provider or profile=provider:name'],
+    ["support=", '"support=" does not have the form profile=provider or profile=provider:name'],
+    ["=livekit", '"=livekit" does not have the form profile=provider or profile=provider:name'],
+    ["support=livekit:", '"support=livekit:" does not have the form profile=provider or profile=provider:name'],
+    ["a b=livekit", '"a b=livekit" does not have the form profile=provider or profile=provider:name'],
     ["a.b=livekit", '"a.b": A profile name may hold letters, digits, "-" and "_" only'],
-    ["a=livkit", '"livkit" is no provider; there are pool, livekit, webhook, vapi, sip'],
-    ["a=livekit,a=livekit:b", '"a" is given to livekit twice'],
+    ["a=livkit", '"livkit" is not a provider; use one of pool, livekit, webhook, vapi, sip'],
+    ["a=livekit,a=livekit:b", '"a" has the provider livekit twice'],
   ])("%s is refused in words", (text, description) => {
     expect(() => parseProviderRules(text)).toThrow(description);
   });

@@ -174,7 +174,7 @@ describe("the setting", () => {
   test.each([
     ["call-", "prefix=profile"],
     ["=echo", "prefix=profile"],
-    ["session-=echo", "Greenroom's own"],
+    ["session-=echo", "Greenroom's own rooms"],
     ["call-=not a profile", "prefix=profile"],
     ["call-=a/b", "profile"],
     ["call-=echo,call-=talk", "twice"],
