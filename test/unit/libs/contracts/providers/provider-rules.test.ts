@@ -22,7 +22,10 @@ describe("the rules", () => {
     ["support", '"support" does not have the form profile=provider or profile=provider:name'],
     ["support=", '"support=" does not have the form profile=provider or profile=provider:name'],
     ["=livekit", '"=livekit" does not have the form profile=provider or profile=provider:name'],
-    ["support=livekit:", '"support=livekit:" does not have the form profile=provider or profile=provider:name'],
+    [
+      "support=livekit:",
+      '"support=livekit:" does not have the form profile=provider or profile=provider:name',
+    ],
     ["a b=livekit", '"a b=livekit" does not have the form profile=provider or profile=provider:name'],
     ["a.b=livekit", '"a.b": A profile name may hold letters, digits, "-" and "_" only'],
     ["a=livkit", '"livkit" is not a provider; use one of pool, livekit, webhook, vapi, sip'],
