@@ -1,30 +1,30 @@
-# The image of all services. Its command says which of them runs: `docker run greenroom gateway`.
-# Nothing here needs BuildKit, so every engine can build it.
+# The image of all services. Its command selects the service: `docker run greenroom gateway`.
+# The build does not need BuildKit.
 
-# Any other base with Node.js 20.19 or newer and glibc will do: the native LiveKit library has no build for musl.
+# Any base with Node.js 20.19 or newer and glibc works. The native LiveKit library has no build for musl.
 ARG BASE_IMAGE=node:24-bookworm-slim
 
 FROM ${BASE_IMAGE} AS dependencies
 WORKDIR /app
-# Where npm looks instead of its own registry, for a build behind a mirror: --build-arg NPM_CONFIG_REGISTRY=…
+# The registry of npm, for a build behind a mirror: --build-arg NPM_CONFIG_REGISTRY=…
 ARG NPM_CONFIG_REGISTRY
 COPY package.json package-lock.json ./
-# tsx, by which the services run, is one of the dependencies. No package of them needs its install script.
+# tsx, which runs the services, is one of the dependencies. No package needs its install script.
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM ${BASE_IMAGE}
-# The native LiveKit library trusts the system's certificates, which slim bases don't have: no wss:// without them.
+# The native LiveKit library uses the system's certificates, which slim bases lack. Without them wss:// fails.
 RUN test -e /etc/ssl/certs/ca-certificates.crt \
   || { apt-get update -q \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/*; }
 WORKDIR /app
-# In a container of its own each process may have the same port for its metrics; the health check asks there.
+# Each process has its own container, so all can use the same port for metrics. The health check uses it too.
 ENV NODE_ENV=production \
   GREENROOM_BIND=0.0.0.0 \
   GREENROOM_METRICS_BIND=0.0.0.0 \
   GREENROOM_METRICS_PORT=9464
-# What changes least comes first.
+# Layers that change least come first.
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json tsconfig.json ./
 COPY libs ./libs
@@ -32,11 +32,11 @@ COPY services ./services
 COPY cli ./cli
 COPY deploy ./deploy
 COPY agents ./agents
-# A number, so that an orchestrator can see that it isn't root. It owns nothing here and writes to /tmp only.
+# A numeric user, so that an orchestrator can verify that it is not root. It writes to /tmp only.
 USER 1000:1000
 EXPOSE 8080 9464
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["node", "deploy/container/health.mjs"]
-# No shell and no npm in between, so the service itself gets the signals.
+# No shell and no npm in between, so signals reach the service.
 ENTRYPOINT ["node", "--import", "tsx", "cli/container/entry.ts"]

@@ -1,9 +1,9 @@
-// A voice assistant: Deepgram hears, OpenAI thinks, OpenAI speaks.
+// A voice assistant: Deepgram transcribes, OpenAI answers and speaks.
 import { defineAgent, inference, type JobContext, type JobProcess, voice } from "@livekit/agents";
 import * as deepgram from "@livekit/agents-plugin-deepgram";
 import * as openai from "@livekit/agents-plugin-openai";
 
-/** Without these the profile is disabled, and health says why. */
+/** Without these variables the profile is disabled, and health names the missing ones. */
 export const requires = ["OPENAI_API_KEY", "DEEPGRAM_API_KEY"];
 export const pool = { min: 3, hot: 1, max: 50, perProcess: 10 };
 
@@ -30,7 +30,7 @@ export default defineAgent({
   },
 });
 
-/** Deepgram at another address, as when it is self-hosted. OpenAI's client reads OPENAI_BASE_URL by itself. */
+/** The address of a self-hosted Deepgram. OpenAI's client reads OPENAI_BASE_URL by itself. */
 function deepgramAddress(): { baseUrl?: string } {
   const baseUrl = process.env.DEEPGRAM_BASE_URL;
   return baseUrl ? { baseUrl } : {};

@@ -1,4 +1,4 @@
-// An agent that needs no keys: it greets, then plays back whatever it hears.
+// An agent without API keys: greets, then plays back the user's voice.
 import { readFileSync } from "node:fs";
 import { ReadableStream } from "node:stream/web";
 import { defineAgent, type JobContext, type JobProcess, voice } from "@livekit/agents";
@@ -16,9 +16,9 @@ import { disableAutoGreeting, getResumption } from "greenroom/agent";
 
 const SAMPLE_RATE = 24_000;
 const GREETING = "Hello! I am echo. Say something, and I will say it back.";
-/** Said instead when another echo was lost in the middle of the conversation. */
+/** Replaces the greeting after a failover. */
 const BACK = "Sorry, I was cut off for a moment. Please say that again.";
-/** Louder than this counts as speech; full scale is 32,767. */
+/** Samples above this level count as speech; full scale is 32,767. */
 const SPEECH_LEVEL = 600;
 const SILENCE_ENDS_TURN_MS = 700;
 const LONGEST_TURN_MS = 15_000;
@@ -32,7 +32,7 @@ export default defineAgent({
   },
   entry: async (ctx: JobContext) => {
     await ctx.connect();
-    // It has no speech synthesis, with which Greenroom would say a sentence for it.
+    // Without speech synthesis, Greenroom can't apologize for this agent after a failover.
     disableAutoGreeting();
     const session = new voice.AgentSession({ vad: null, turnHandling: { turnDetection: null } });
     await session.start({
@@ -59,7 +59,7 @@ export default defineAgent({
   },
 });
 
-/** Collects what is said until a pause, then says it back; what it says itself it doesn't listen to. */
+/** Records the user until a pause, then plays the recording. Ignores audio while the agent speaks. */
 async function echo(session: voice.AgentSession, track: RemoteAudioTrack): Promise<void> {
   let heard: Int16Array[] = [];
   let speechMs = 0;
@@ -76,7 +76,7 @@ async function echo(session: voice.AgentSession, track: RemoteAudioTrack): Promi
     speechMs += isLoud ? frameMs : 0;
     silenceMs = isLoud ? 0 : silenceMs + frameMs;
     if (speechMs === 0) {
-      heard = heard.slice(-30); // A little of what came before the first word.
+      heard = heard.slice(-30); // Keeps the moment before the first word.
       continue;
     }
     if (silenceMs < SILENCE_ENDS_TURN_MS && heard.length * frameMs < LONGEST_TURN_MS) continue;
@@ -102,7 +102,7 @@ function join(parts: Int16Array[]): Int16Array {
   return all;
 }
 
-/** The samples as frames of 100 ms. */
+/** Splits the samples into frames of 100 ms. */
 function framesOf(samples: Int16Array): ReadableStream<AudioFrame> {
   const size = SAMPLE_RATE / 10;
   return new ReadableStream({
@@ -116,7 +116,7 @@ function framesOf(samples: Int16Array): ReadableStream<AudioFrame> {
   });
 }
 
-/** A 16-bit mono WAV file of the right rate, without its 44 bytes of header. */
+/** Reads a 16-bit mono WAV file with the right sample rate, without its header of 44 bytes. */
 function loadWav(file: URL): Int16Array {
   const bytes = readFileSync(file);
   return new Int16Array(bytes.buffer.slice(bytes.byteOffset + 44, bytes.byteOffset + bytes.byteLength));

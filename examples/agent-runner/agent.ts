@@ -1,4 +1,4 @@
-// What this runner's agent does in its room: sounds a tone to whoever comes, and says back what is written to it.
+// The agent of this runner: plays a tone to each participant who joins, and echoes text messages.
 import {
   AudioFrame,
   AudioSource,
@@ -15,10 +15,10 @@ const TONE_HZ = 440;
 const TONE_MS = 600;
 const LOUDNESS = 6000;
 
-/** Put your own agent here. It is ready when this answers. */
+/** Put your own agent here. The agent is ready when this function returns. */
 export async function echo(room: Room): Promise<void> {
   const local = room.localParticipant;
-  if (local === undefined) throw new Error("It is not in the room.");
+  if (local === undefined) throw new Error("The agent is not in the room.");
   room.registerTextStreamHandler("lk.chat", async (reader) => {
     const text = await reader.readAll();
     const answer = new TextEncoder().encode(JSON.stringify({ echo: text }));
@@ -29,7 +29,7 @@ export async function echo(room: Room): Promise<void> {
   const options = new TrackPublishOptions();
   options.source = TrackSource.SOURCE_MICROPHONE;
   await local.publishTrack(track, options);
-  const greet = () => void tone(source).catch(() => {}); // The room may be closed under it.
+  const greet = () => void tone(source).catch(() => {}); // The room may close at the same time.
   room.on(RoomEvent.ParticipantConnected, greet);
   if (room.remoteParticipants.size > 0) greet();
 }

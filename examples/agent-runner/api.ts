@@ -1,4 +1,4 @@
-// What the runner says to Greenroom's API: claims a dispatch, and reports what becomes of its agent.
+// Greenroom's API for runners: claims a session, and reports the state of its agent.
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { SignJWT } from "jose";
@@ -26,14 +26,14 @@ export interface EndReport {
 }
 
 export interface Api {
-  /** @throws Refused when it is somebody else's, has expired, or its session went on without it */
+  /** @throws Refused when another runner has claimed it, when it has expired, or when the session moved on */
   claim(launch: Launch): Promise<Claimed>;
-  /** @throws Refused when the session went on without this agent: then it has to leave */
+  /** @throws Refused when the session moved on without this agent, which must then leave */
   report(launch: Launch, type: "joined" | "ready", tookMs: number): Promise<void>;
   ended(launch: Launch, report: EndReport): Promise<void>;
 }
 
-/** A no that stays one. */
+/** A refusal that a retry does not change. */
 export class Refused extends Error {}
 
 const TRIES = 6;
@@ -42,7 +42,7 @@ const ANSWER_MS = 5000;
 
 export function createApi(settings: Settings): Api {
   const key = new TextEncoder().encode(settings.jwtSecret);
-  /** Made for each request, so that none is worth stealing. */
+  /** A short-lived token for each request, so that a stolen one is worth little. */
   const tokenFor = (tenant: string): Promise<string> =>
     new SignJWT({ tenant })
       .setProtectedHeader({ alg: "HS256" })
@@ -51,7 +51,7 @@ export function createApi(settings: Settings): Api {
       .setExpirationTime("60s")
       .sign(key);
 
-  /** Everything here is harmless when repeated: a claim by its nonce, a report by what it says. */
+  /** All requests are idempotent: a claim through its nonce, a report through its contents. */
   const post = async (launch: Launch, what: string, body: object): Promise<unknown> => {
     const url = `${settings.apiUrl}/api/claims/${launch.dispatch_id}/${what}`;
     for (let tries = 1; ; tries++) {
@@ -93,6 +93,6 @@ async function ask(url: string, token: string, body: object): Promise<Answer> {
     const permanent = response.status < 500 && response.status !== 429;
     return { ok: false, permanent, reason: answer.error?.message ?? `${url} answered ${response.status}` };
   } catch (error) {
-    return { ok: false, permanent: false, reason: `${url} can't be asked: ${error}` };
+    return { ok: false, permanent: false, reason: `${url} can't be reached: ${error}` };
   }
 }

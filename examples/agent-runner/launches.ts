@@ -1,8 +1,8 @@
-// Takes launches: only those that Greenroom signed, and each of them once.
+// Accepts launches that Greenroom signed, each of them once.
 import type { IncomingMessage } from "node:http";
 import { Webhook } from "standardwebhooks";
 
-/** What a launch says, as far as this runner needs it. */
+/** The fields of a launch request that this runner needs. */
 export interface Launch {
   readonly tenant_id: string;
   readonly agent_id: string;
@@ -17,7 +17,7 @@ export interface Launches {
 }
 
 const BODY_MAX = 64 * 1024;
-/** A launch is repeated within seconds; ids are forgotten when there are many. */
+/** Number of remembered ids. A launch is repeated within seconds, so old ids are not needed. */
 const REMEMBERED = 10_000;
 
 export function createLaunches(secret: string, start: (launch: Launch) => void): Launches {
@@ -26,14 +26,14 @@ export function createLaunches(secret: string, start: (launch: Launch) => void):
   return {
     async take(request) {
       const body = await textOf(request);
-      if (body === undefined) return { status: 413, words: "That is no launch: it is too large." };
+      if (body === undefined) return { status: 413, words: "The launch request is too large." };
       let launch: Launch;
       try {
         launch = webhook.verify(body, request.headers as Record<string, string>) as Launch;
       } catch {
-        return { status: 401, words: "The signature is not Greenroom's, or it is too old." };
+        return { status: 401, words: "Invalid signature or timestamp." };
       }
-      // A repeat, since our answer was lost: it has been started.
+      // Greenroom repeats a request whose answer was lost. The agent was already started.
       const id = String(request.headers["webhook-id"]);
       if (!seen.has(id)) {
         seen.add(id);

@@ -1,4 +1,4 @@
-// An agent runner: takes signed launches over HTTP, and serves each session that it can claim.
+// An agent runner: accepts signed launches over HTTP, and serves each session that it can claim.
 import { createServer } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import { dispose } from "@livekit/rtc-node";
@@ -7,7 +7,7 @@ import { createLaunches } from "./launches.ts";
 import { serveSession } from "./serve-session.ts";
 import { log, readSettings } from "./settings.ts";
 
-/** How long sessions may take to end when the runner stops: each says so, and is given to another. */
+/** Maximum time for sessions to report their end when the runner stops. Each continues with another agent. */
 const STOP_MS = 5000;
 
 const settings = readSettings(process.env);
@@ -25,7 +25,7 @@ const launches = createLaunches(settings.launcherSecret, (launch) => {
 
 const server = createServer(async (request, response) => {
   if (request.method !== "POST" || request.url !== "/runtime/agent-sessions/launch") {
-    response.writeHead(404).end("Launches come as POST /runtime/agent-sessions/launch.");
+    response.writeHead(404).end("Send launches to POST /runtime/agent-sessions/launch.");
     return;
   }
   if (stopping.signal.aborted) {

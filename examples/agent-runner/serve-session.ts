@@ -1,11 +1,11 @@
-// One session from its claim to its end: joins its room, lets the agent do its work, and reports.
+// Serves one session from its claim to its end: joins the room, runs the agent, and reports.
 import { ParticipantKind, Room, RoomEvent } from "@livekit/rtc-node";
 import { echo } from "./agent.ts";
 import { type Api, type EndReport, Refused } from "./api.ts";
 import type { Launch } from "./launches.ts";
 import { log } from "./settings.ts";
 
-/** How long the last person may be away, as one whose network changes is. */
+/** Maximum absence of the last user, for example during a change of networks. */
 const AWAY_MS = 5000;
 
 export async function serveSession(api: Api, launch: Launch, stopping: AbortSignal): Promise<void> {
@@ -20,14 +20,14 @@ export async function serveSession(api: Api, launch: Launch, stopping: AbortSign
     const end = endOf(room, stopping);
     await api.report(launch, "joined", tookMs());
     await echo(room);
-    // Ready is the agent's own word: from now on it answers.
+    // From now on the agent answers.
     await api.report(launch, "ready", tookMs());
     log("ready", { ...fields, tookMs: tookMs() });
     const report = await end;
     await api.ended(launch, report);
     log("ended", { ...fields, ...report });
   } catch (error) {
-    // Refused: somebody else serves it, or nobody has to. Anything else is our fault, and the session is tried again.
+    // Refused: another runner serves the session, or it has ended. After any other error the session is retried.
     const reason = error instanceof Error ? error.message : String(error);
     log(error instanceof Refused ? "refused" : "failed", { ...fields, reason });
     if (!(error instanceof Refused)) await api.ended(launch, { error: reason }).catch(() => {});
@@ -36,7 +36,7 @@ export async function serveSession(api: Api, launch: Launch, stopping: AbortSign
   }
 }
 
-/** What ends the session first: its people leave, its room is closed, or this runner stops. */
+/** The first reason to end: the users leave, the room is closed, or this runner stops. */
 function endOf(room: Room, stopping: AbortSignal): Promise<EndReport> {
   return new Promise((resolve) => {
     let away: NodeJS.Timeout | undefined;

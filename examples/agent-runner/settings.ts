@@ -1,15 +1,15 @@
-// The runner's settings and its log.
+// The settings and the log of the runner.
 
 export interface Settings {
   readonly port: number;
   readonly bind: string;
-  /** What launches are signed with; the providers service has the same one as AGENT_LAUNCHER_SECRET. */
+  /** Secret that signs launches. The providers service has the same AGENT_LAUNCHER_SECRET. */
   readonly launcherSecret: string;
-  /** Where Greenroom's API is. */
+  /** Base address of Greenroom's API. */
   readonly apiUrl: string;
-  /** What this runner signs its own requests with; the gateway has the same one. */
+  /** Secret that signs the requests of this runner. The gateway has the same one. */
   readonly jwtSecret: string;
-  /** Who it says it is. Of several runners each has a name of its own: a claim is for the one that made it. */
+  /** Name of this runner in its tokens. Each runner needs its own name, because a claim belongs to one runner. */
   readonly name: string;
 }
 
@@ -27,10 +27,10 @@ export function readSettings(env: NodeJS.ProcessEnv): Settings {
 function required(env: NodeJS.ProcessEnv, name: string): string {
   const value = env[name];
   if (value !== undefined && value !== "") return value;
-  console.error(`Set ${name}; examples/README.md says what to.`);
+  console.error(`Set ${name}. See examples/README.md.`);
   process.exit(78);
 }
 
-/** One line of JSON. Tokens and nonces are never among the fields. */
+/** Logs one line of JSON. Never pass a token or a nonce as a field. */
 export const log = (what: string, fields: Record<string, unknown> = {}): void =>
   console.log(JSON.stringify({ at: new Date().toISOString(), what, ...fields }));
