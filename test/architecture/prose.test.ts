@@ -86,6 +86,8 @@ describe("checkProse", () => {
     ["sessions wait in order", false],
     ["that is lost gets no slot", false],
     ["when a host dies", false],
+    ["%s", true],
+    ["$title", true],
   ])("requires a test title to begin with a verb: %s", (title, isGood) => {
     const found = isGood ? [] : ["title"];
     expect(rulesIn("test/a.test.ts", `test("${title}", () => {});`)).toEqual(found);

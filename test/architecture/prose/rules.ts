@@ -125,7 +125,11 @@ const PLURALS =
 /** After these the word before was a plural, and no verb. */
 const PLURAL_VERBS = /^\S+ (?:are|can|come|do|get|go|have|keep|may|must|need|stay|were)\b/;
 
+/** A title that comes whole from a table of cases. */
+const PLACEHOLDER = /^(?:%s|\$\w+)$/;
+
 function startsWithVerb(title: string): boolean {
+  if (PLACEHOLDER.test(title)) return true;
   const rest = title.replace(ADVERBS, "");
   if (MODALS.test(rest)) return true;
   return (

@@ -1,10 +1,10 @@
-// The settings of telephone calls: how they are read.
+// Settings of phone calls: numbers to call from, and a provider's names for profiles.
 import { describe, expect, test } from "vitest";
 import { parseProviderRules } from "../../../../libs/contracts/providers/provider-rules.ts";
 import { givenName, parseNumbers } from "../../../../services/providers/call-settings.ts";
 
-describe("the numbers that VAPI calls from", () => {
-  test("are read with their ids, in their order", () => {
+describe("parseNumbers", () => {
+  test("reads numbers with their ids, in order", () => {
     expect([...parseNumbers(" +15550100 = a-1,+15550101=b-2 , ")]).toEqual([
       ["+15550100", "a-1"],
       ["+15550101", "b-2"],
@@ -12,7 +12,7 @@ describe("the numbers that VAPI calls from", () => {
     expect(parseNumbers("").size).toBe(0);
   });
 
-  test("may be one id alone, for calls that name no number", () => {
+  test("accepts a single id, for calls that name no number", () => {
     expect([...parseNumbers("a-1").values()]).toEqual(["a-1"]);
   });
 
@@ -21,12 +21,12 @@ describe("the numbers that VAPI calls from", () => {
     ["+15550100=", '"+15550100=" is not of the form number=id'],
     ["+0=a", '"+0" is no number as +15550100'],
     ["+15550100=a, +15550100=b", "+15550100 is named twice"],
-  ])("%j is refused in words", (text, words) => {
+  ])("rejects %j and names the fault", (text, words) => {
     expect(() => parseNumbers(text)).toThrow(words);
   });
 });
 
-test("a provider's own name for a profile is only what a rule gives", () => {
+test("returns a provider's own name for a profile only if a rule gives one", () => {
   const rules = parseProviderRules("sales=vapi:asst-1, support=vapi, sales=sip:ST_1");
   expect(givenName(rules, "vapi", "sales")).toBe("asst-1");
   expect(givenName(rules, "sip", "sales")).toBe("ST_1");

@@ -1,4 +1,4 @@
-// The drivers that the settings make: who is really asked, where, with which key, and how often.
+// Drivers created from settings: which address they call, with which key, and how often.
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
@@ -25,7 +25,7 @@ afterEach(async () => {
   for (const stop of stops.splice(0)) await stop();
 });
 
-/** A provider as the environment makes it, and a session that wants it. */
+/** Creates a provider from environment variables, and a session that requests it. */
 async function providerBy(name: ProviderName, env: Record<string, string>) {
   const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
   const bus = server.connect("providers");
@@ -56,7 +56,7 @@ const launched = (externalId: string): LaunchRecord => ({
   ...{ state: "launched" as const, by: "c-1", takeovers: 0, at: AT, externalId, writeId: "op" },
 });
 
-describe("VAPI", () => {
+describe("VAPI provider from settings", () => {
   const vapiBy = async (changed: Record<string, string>) => {
     const vapi = await startVapiStandIn();
     stops.push(() => vapi.close());
@@ -71,7 +71,7 @@ describe("VAPI", () => {
   };
   const call = order({ call: { to: "+15550100" } });
 
-  test("is called at the address, with the key, the assistant and the number that are set", async () => {
+  test("calls the configured address with the configured key, assistant and number", async () => {
     const { vapi, provider } = await vapiBy({});
     const made = await provider.launch(call);
     expect(made).toEqual({ is: "launched", externalId: vapi.calls[0]?.id, call: { status: "dialing" } });
@@ -81,14 +81,14 @@ describe("VAPI", () => {
     ]);
   });
 
-  test("refuses a call that is asked for with another key", async () => {
+  test("refuses a call when VAPI rejects the key", async () => {
     const { vapi, provider } = await vapiBy({ GREENROOM_VAPI_KEY: "another" });
     expect(await provider.launch(call)).toMatchObject({ is: "refused", retryable: false });
     expect([vapi.refused(), vapi.calls]).toEqual([1, []]);
   });
 
-  test("is looked at as often as is set, and not oftener", async () => {
-    const looksOf = async (pollMs: string) => {
+  test("polls no more often than GREENROOM_VAPI_POLL_MS", async () => {
+    const pollsWith = async (pollMs: string) => {
       const { vapi, provider } = await vapiBy({
         GREENROOM_VAPI_POLL_MS: pollMs,
         GREENROOM_VAPI_ANSWER_MS: "1234",
@@ -100,11 +100,11 @@ describe("VAPI", () => {
       await provider.observe(launch);
       return vapi.requests.filter((request) => request === "GET /call/:id").length;
     };
-    expect(await looksOf("250")).toBe(2);
-    expect(await looksOf("60000")).toBe(1);
+    expect(await pollsWith("250")).toBe(2);
+    expect(await pollsWith("60000")).toBe(1);
   });
 
-  test("may take as long to answer as is set", async () => {
+  test("waits for an answer as long as GREENROOM_VAPI_ANSWER_MS", async () => {
     const { vapi, provider } = await vapiBy({ GREENROOM_VAPI_ANSWER_MS: "1000" });
     vapi.next("POST /call", { is: "slow", ms: 4000 });
     const beganAtMs = performance.now();
@@ -113,11 +113,11 @@ describe("VAPI", () => {
       reason: expect.stringContaining("could not be asked"),
     });
     expect(performance.now() - beganAtMs).toBeGreaterThan(900);
-    // One request, and the looks after it, which wait for 0, 1, 3 and 6 s.
+    // One request, and the lookups after it, which wait for 0, 1, 3 and 6 s.
     expect(provider.launchLimitMs).toBe(1000 + 4 * 1000 + 10_000);
   });
 
-  test("isn't called without a key, and the refusal names the setting", async () => {
+  test("refuses a call without a key, naming the setting, and sends nothing", async () => {
     const { vapi, provider } = await vapiBy({ GREENROOM_VAPI_KEY: "" });
     expect(await provider.launch(call)).toMatchObject({
       is: "refused",
@@ -127,13 +127,13 @@ describe("VAPI", () => {
   });
 });
 
-describe("an agent runner", () => {
-  test("is asked at the address that is set, with a dispatch that stands as long as is set", async () => {
-    const asked: { url: string | undefined; body: Record<string, string> }[] = [];
+describe("webhook provider from settings", () => {
+  test("sends the launch to the configured address, with the configured claim timeout", async () => {
+    const received: { url: string | undefined; body: Record<string, string> }[] = [];
     const server: Server = createServer(async (request, response) => {
       let text = "";
       for await (const part of request) text += part;
-      asked.push({ url: request.url, body: JSON.parse(text) });
+      received.push({ url: request.url, body: JSON.parse(text) });
       response.writeHead(202).end();
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -149,14 +149,14 @@ describe("an agent runner", () => {
     });
     const beganAtMs = Date.now();
     expect(await provider.launch(order())).toMatchObject({ is: "launched" });
-    const [{ url, body } = { url: "", body: {} as Record<string, string> }] = asked;
+    const [{ url, body } = { url: "", body: {} as Record<string, string> }] = received;
     expect(url).toBe("/runtime/agent-sessions/launch");
     expect(body).toMatchObject({
       agent_id: "its-support",
       claim_url: "https://greenroom.example/api/claims/s_1-1/claim",
     });
-    const standsMs = Date.parse(body.dispatch_expires_at ?? "") - beganAtMs;
-    expect(standsMs).toBeGreaterThanOrEqual(3_600_000);
-    expect(standsMs).toBeLessThan(3_660_000);
+    const validForMs = Date.parse(body.dispatch_expires_at ?? "") - beganAtMs;
+    expect(validForMs).toBeGreaterThanOrEqual(3_600_000);
+    expect(validForMs).toBeLessThan(3_660_000);
   });
 });

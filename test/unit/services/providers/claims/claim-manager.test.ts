@@ -1,4 +1,4 @@
-// Dispatches in simulated time: claimed once whatever the store does, expired, closed and removed on time.
+// Claims in simulated time: granted once despite faults of the store, expired, closed and deleted on time.
 import { describe, expect, it, test } from "vitest";
 import { claims, sessions } from "../../../../../libs/contracts/buckets.ts";
 import type { ClaimRecord } from "../../../../../libs/contracts/claims/claim.ts";
@@ -13,7 +13,7 @@ import { AT, aSession } from "../../../../kit/fixtures/sessions.ts";
 import { aHandoff, handoffWorld, LIMITS } from "../../../../kit/worlds/handoff-world.ts";
 
 const limits: ClaimLimits = { claimMs: 1000, repeatMs: 300, keepMs: 5000 };
-const aDispatch = (changed: Partial<ClaimRecord> = {}): ClaimRecord => ({
+const aClaim = (changed: Partial<ClaimRecord> = {}): ClaimRecord => ({
   v: 1,
   claimId: "s-2",
   tenant: "t",
@@ -32,40 +32,46 @@ const aDispatch = (changed: Partial<ClaimRecord> = {}): ClaimRecord => ({
 });
 const running = aSession("s", { state: "dispatched", attempt: 2, host: "provider-webhook" });
 
-describe("what comes due of a dispatch", () => {
+describe("decideExpiry", () => {
   test.each<
     [string, ClaimRecord["state"], number, Parameters<typeof aSession>[1] | null, string | undefined]
   >([
-    ["an offer stands", "offered", 999, {}, undefined],
-    ["an offer that nobody claims expires", "offered", 1000, {}, "expired"],
-    ["an offer whose session ended expires at once", "offered", 0, { state: "ended" }, "expired"],
-    ["an offer whose session goes on without it expires at once", "offered", 0, { attempt: 3 }, "expired"],
+    ["keeps a young offer", "offered", 999, {}, undefined],
+    ["expires an offer that nobody claimed", "offered", 1000, {}, "expired"],
+    ["expires an offer at once when its session has ended", "offered", 0, { state: "ended" }, "expired"],
+    ["expires an offer at once when its session moved on", "offered", 0, { attempt: 3 }, "expired"],
     [
-      "an offer that is ahead of what is known of its session stands",
+      "keeps an offer of an attempt that the session's record has not reached",
       "offered",
       0,
       { attempt: 1 },
       undefined,
     ],
-    ["an offer of a session that isn't known yet stands", "offered", 0, null, undefined],
-    ["an offer of a session that never comes expires", "offered", 5000, null, "expired"],
-    ["a claim may be repeated", "claimed", 299, {}, undefined],
-    ["a claim is used after a while", "claimed", 300, {}, "used"],
-    ["a claim of what is over is used at once", "claimed", 0, { state: "ended" }, "used"],
-    ["what was used is kept while its attempt lasts", "used", 1e9, {}, undefined],
-    ["what was used is kept for a while after", "used", 4999, { state: "ended" }, undefined],
-    ["what was used is removed then", "used", 5000, { state: "ended" }, "removed"],
-    ["what has expired is kept while its attempt lasts", "expired", 1e9, {}, undefined],
-    ["what has expired is removed after its attempt", "expired", 5000, { attempt: 3 }, "removed"],
-  ])("%s", (_what, state, ageMs, session, become) => {
+    ["keeps an offer of a session that isn't known yet", "offered", 0, null, undefined],
+    ["expires an offer whose session never appears", "offered", 5000, null, "expired"],
+    ["keeps a claim that may be repeated", "claimed", 299, {}, undefined],
+    ["marks a claim as used after the replay window", "claimed", 300, {}, "used"],
+    ["marks a claim as used at once when its session has ended", "claimed", 0, { state: "ended" }, "used"],
+    ["keeps a used claim while its attempt lasts", "used", 1e9, {}, undefined],
+    [
+      "keeps a used claim for the retention time after its session",
+      "used",
+      4999,
+      { state: "ended" },
+      undefined,
+    ],
+    ["deletes a used claim after the retention time", "used", 5000, { state: "ended" }, "removed"],
+    ["keeps an expired claim while its attempt lasts", "expired", 1e9, {}, undefined],
+    ["deletes an expired claim after its attempt", "expired", 5000, { attempt: 3 }, "removed"],
+  ])("%s", (_title, state, ageMs, session, become) => {
     const record = session === null ? undefined : { ...running, ...session };
-    const reason = endReason(aDispatch(), record, ageMs >= limits.keepMs);
+    const reason = endReason(aClaim(), record, ageMs >= limits.keepMs);
     const age = { ageMs, ...(reason === undefined ? {} : { over: { reason, forMs: ageMs } }) };
-    expect(decideExpiry(aDispatch({ state }), age, limits)?.become).toBe(become);
+    expect(decideExpiry(aClaim({ state }), age, limits)?.become).toBe(become);
   });
 });
 
-/** A handed-over session with the launch at its runner. */
+/** A session from a handoff, after its launch by the runner. */
 async function launched(options: Parameters<typeof handoffWorld>[0] = {}) {
   const world = await handoffWorld(options);
   await world.control("control-1");
@@ -87,7 +93,7 @@ const end = (world: Awaited<ReturnType<typeof handoffWorld>>, sessionId: string)
     }),
   );
 
-describe("a hundred racing claims", () => {
+describe("claiming by a hundred racing requests", () => {
   const faults = {
     hopMs: [1, 30],
     slow: 0.2,
@@ -101,7 +107,7 @@ describe("a hundred racing claims", () => {
   test.each(
     [1, 2, 3, 4, 5, 6].flatMap((seed) => [1, 3].map((replicas) => [seed, replicas as 1 | 3] as const)),
   )(
-    "give one token, by two gateways and a store that loses answers (seed %i, %i replicas)",
+    "grants one token, with two gateways and a store that loses answers (seed %i, %i replicas)",
     async (seed, replicas) => {
       const { world, id } = await launched({ seed, replicas });
       world.server.setFaults(faults);
@@ -122,7 +128,8 @@ describe("a hundred racing claims", () => {
           !isError(result.error, "storage_unavailable"),
       );
       expect(wrong).toEqual([]);
-      // The store may have kept the winner's answer to itself: then its nonce still gets the token, and no other.
+      // If the store lost the winner's answer, the winner's nonce still gets the token, and no other nonce
+      // does.
       expect(won.length).toBeLessThanOrEqual(1);
       const again = await world.outcome(
         Promise.all(
@@ -138,8 +145,8 @@ describe("a hundred racing claims", () => {
   );
 });
 
-describe("a dispatch", () => {
-  it("may be claimed again by the same nonce until its answer must have arrived, and then by nobody", async () => {
+describe("claim manager", () => {
+  it("accepts a repeated claim with the same nonce during the replay window only", async () => {
     const { world, id } = await launched();
     const first = await world.outcome(world.claim(id));
     world.livekit.rooms.join("call-1", { identity: first.identity, isAgent: true });
@@ -152,7 +159,7 @@ describe("a dispatch", () => {
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "claim_used" });
   });
 
-  it("expires when nobody comes, by no clock but an instance's own", async () => {
+  it("expires an unclaimed offer by the instance's own clock", async () => {
     const { world, id } = await launched({ maxAttempts: 1 });
     await world.clock.advance(LIMITS.claimMs - 1000);
     expect(world.dispatch(id)?.state).toBe("offered");
@@ -161,7 +168,7 @@ describe("a dispatch", () => {
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "claim_expired" });
   });
 
-  it("is counted from when an instance first sees it, also by one that comes later", async () => {
+  it("counts an offer's age from its first sight, also on an instance that started later", async () => {
     const { world, id } = await launched();
     await world.clock.advance(LIMITS.claimMs - 1000);
     await world.control("control-2");
@@ -169,7 +176,7 @@ describe("a dispatch", () => {
     expect(world.dispatch(id)?.state).toBe("offered");
   });
 
-  it("stays while its session lasts, and is removed some time after", async () => {
+  it("keeps a claim while its session lasts, and deletes it after the retention time", async () => {
     const { world, sessionId, id } = await launched();
     const claimed = await world.outcome(world.claim(id));
     world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
@@ -185,7 +192,7 @@ describe("a dispatch", () => {
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "not_found" });
   });
 
-  it("is withdrawn when its session ends, so that nobody gets a token for an empty room", async () => {
+  it("withdraws an offer when its session ends, so that nobody gets a token for an empty room", async () => {
     const { world, sessionId, id } = await launched();
     await end(world, sessionId);
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({
@@ -194,10 +201,10 @@ describe("a dispatch", () => {
     await world.until(() => world.dispatch(id)?.state === "expired", "its end");
   });
 
-  it("lets a runner that comes too late not stay in the room", async () => {
+  it("evicts an agent that joins after its attempt was lost", async () => {
     const { world, sessionId, id } = await launched();
     const claimed = await world.outcome(world.claim(id));
-    // Its session is taken from it before it joins.
+    // The session loses this attempt before the agent joins.
     await world.outcome(
       world.client.streams.publish(sessionEvents, {
         type: "agent_lost",
@@ -220,7 +227,7 @@ describe("a dispatch", () => {
     expect(await isThere()).toBe(false);
   });
 
-  it("holds no token, nor does anything else that is stored", async () => {
+  it("stores no token anywhere", async () => {
     const { world, sessionId, id } = await launched();
     const claimed = await world.outcome(world.claim(id));
     await world.report(claimed, "ready");

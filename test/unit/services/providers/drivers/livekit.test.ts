@@ -1,4 +1,5 @@
-// The provider `livekit`, on a LiveKit that a test plays: which agent is whose, and what is said of it.
+// The provider `livekit` against a scripted LiveKit: which agent belongs to which session, and what is
+// reported.
 import { describe, expect, test } from "vitest";
 import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
 import type { AgentDispatch, Created, DispatchJob } from "../../../../../libs/livekit/agent-dispatch.ts";
@@ -72,7 +73,7 @@ const aJob = (identity: string, changed: Partial<DispatchJob> = {}): DispatchJob
   ...changed,
 });
 
-/** LiveKit as it stands, and what was done to it. */
+/** A scripted LiveKit, and a record of what was done to it. */
 function scene(dispatches: AgentDispatch[], participants: ParticipantInfo[]) {
   const clock = createSimClock();
   const livekit = {
@@ -108,7 +109,7 @@ function scene(dispatches: AgentDispatch[], participants: ParticipantInfo[]) {
   return { clock, livekit, provider };
 }
 
-test("a launch is a dispatch whose metadata is the session's own, and says what it was made for", async () => {
+test("launches by a dispatch with the session's metadata and its attempt", async () => {
   const { livekit, provider } = scene([], []);
   expect(await provider.launch(anOrder())).toEqual({ is: "launched", externalId: "AD_new" });
   const made = {
@@ -120,8 +121,8 @@ test("a launch is a dispatch whose metadata is the session's own, and says what 
   expect(await provider.launch(anOrder())).toMatchObject({ is: "refused", retryable: false });
 });
 
-describe("an agent", () => {
-  test("that is in the room before LiveKit tells whose it is, is its dispatch's", async () => {
+describe("LiveKit provider, observing agents", () => {
+  test("attributes an agent to its dispatch before LiveKit names the job", async () => {
     const { provider } = scene([aDispatch("AD_1", 100, anOrder())], [aUser, anAgent("a", 150)]);
     expect(await provider.observe(aLaunch())).toEqual({
       is: "joined",
@@ -139,18 +140,18 @@ describe("an agent", () => {
     [{ "lk.agent.state": "speaking" }, true],
     [{ "greenroom.ready": "1" }, true],
     [{ "lk.agent.state": "initializing", "greenroom.ready": "yes" }, true],
-  ])("with %j is ready: %s", (attributes, is) => {
+  ])("reads attributes %j as ready: %s", (attributes, is) => {
     expect(isReady(attributes)).toBe(is);
   });
 
-  test("of a former attempt that is listed still serves no other, and is put out", async () => {
+  test("evicts a listed agent of an earlier attempt and does not let it serve", async () => {
     const dispatch = aDispatch("AD_2", 100, anOrder(2));
     const { provider, livekit } = scene([dispatch], [anAgent("dead", 50, LISTENING)]);
     expect(await provider.observe(aLaunch({ attempt: 2 }))).toMatchObject({ is: "untaken" });
     expect(livekit.done).toEqual(["remove dead"]);
   });
 
-  test("whose dispatch LiveKit has forgotten goes on when it serves, and else is put out", async () => {
+  test("keeps an agent with a forgotten dispatch if it serves the session, else evicts it", async () => {
     const agents = () => [anAgent("first", 120, LISTENING), anAgent("second", 150, LISTENING)];
     const serving = scene([], agents());
     const known = aLaunch({ state: "ready", identity: "second", externalId: "AD_1" });
@@ -161,14 +162,14 @@ describe("an agent", () => {
     expect(coming.livekit.done).toEqual(["remove first"]);
   });
 
-  test("is not put out by whoever still looks for an attempt before its own", async () => {
+  test("does not evict an agent of a later attempt", async () => {
     const listed = [aDispatch("AD_1", 100, anOrder(1)), aDispatch("AD_2", 200, anOrder(2))];
     const { provider, livekit } = scene(listed, [anAgent("a", 150), anAgent("b", 250, LISTENING)]);
     await provider.observe(aLaunch({ identity: "a" }));
     expect(livekit.done).toEqual([]);
   });
 
-  test("that a former attempt asked for and that comes first serves; the next is put out", async () => {
+  test("lets an agent of an earlier attempt serve if it arrives first, and evicts the next", async () => {
     const dispatch = aDispatch("AD_2", 100, anOrder(2), [aJob("second")]);
     const { provider, livekit } = scene([dispatch], [anAgent("late", 150, LISTENING)]);
     const first = await provider.observe(aLaunch({ attempt: 2 }));
@@ -179,7 +180,7 @@ describe("an agent", () => {
     expect(livekit.done).toEqual(["remove second"]);
   });
 
-  test("of another name, or of a dispatch of somebody else's, is left alone", async () => {
+  test("ignores agents with another name and agents of foreign dispatches", async () => {
     const foreign: AgentDispatch = {
       ...aDispatch("AD_x", 90, anOrder()),
       metadata: "{}",
@@ -192,7 +193,7 @@ describe("an agent", () => {
     expect(livekit.done).toEqual([]);
   });
 
-  test("is not put out while a dispatch of somebody else's may be its", async () => {
+  test("does not evict an agent that may belong to a foreign dispatch", async () => {
     const foreign: AgentDispatch = { ...aDispatch("AD_x", 90, anOrder()), metadata: "not ours" };
     const agents = [anAgent("a", 120, LISTENING), anAgent("b", 170, LISTENING)];
     const { provider, livekit } = scene([foreign, aDispatch("AD_1", 100, anOrder())], agents);
@@ -200,7 +201,7 @@ describe("an agent", () => {
     expect(livekit.done).toEqual([]);
   });
 
-  test("that says itself that it has finished has ended in order", async () => {
+  test("reports an orderly end when the agent sets greenroom.ended", async () => {
     const agent = anAgent("a", 150, { ...LISTENING, "greenroom.ended": "everything was said" });
     const { provider } = scene([aDispatch("AD_1", 100, anOrder())], [agent]);
     expect(await provider.observe(aLaunch({ state: "ready", identity: "a" }))).toMatchObject({
@@ -210,7 +211,7 @@ describe("an agent", () => {
     });
   });
 
-  test("that answered before and answers nothing any more is silent; one that never did is not", async () => {
+  test("reports an agent as silent only if it answered before", async () => {
     const ready = aLaunch({ state: "ready", identity: "a" });
     const { provider, livekit } = scene([aDispatch("AD_1", 100, anOrder())], [anAgent("a", 150, LISTENING)]);
     livekit.answer = "silent";
@@ -224,10 +225,10 @@ describe("an agent", () => {
   });
 });
 
-describe("a lookup", () => {
+describe("LiveKit provider, looking up a launch", () => {
   const intended = aLaunch({ state: "intended" });
 
-  test("finds nothing of another attempt, another session or another tenant", async () => {
+  test("ignores dispatches of other attempts, sessions and tenants", async () => {
     const others = [anOrder(2), anOrder(1, "other"), { ...anOrder(), tenant: "other" }];
     const { provider } = scene(
       others.map((order, index) => aDispatch(`AD_${index}`, 100, order)),
@@ -239,13 +240,13 @@ describe("a lookup", () => {
     });
   });
 
-  test("finds nothing where there is no room", async () => {
+  test("finds nothing without a room", async () => {
     const { provider, livekit } = scene([], []);
     livekit.dispatches = undefined;
     expect(await provider.observe(intended)).toEqual({ is: "absent", reason: `LiveKit has no room ${ROOM}` });
   });
 
-  test("of what was made twice keeps one, whoever looks", async () => {
+  test("keeps the same one of two dispatches, whichever of them is recorded", async () => {
     const twice = [aDispatch("AD_b", 110, anOrder()), aDispatch("AD_a", 100, anOrder())];
     const first = scene([...twice], []);
     expect(await first.provider.observe(intended)).toMatchObject({ is: "untaken", externalId: "AD_a" });
@@ -256,16 +257,16 @@ describe("a lookup", () => {
   });
 });
 
-describe("a dispatch without an agent in the room", () => {
+describe("LiveKit provider, observing a dispatch without an agent", () => {
   const observe = (jobs: DispatchJob[], launch = aLaunch()) =>
     scene([aDispatch("AD_1", 100, anOrder(), jobs)], []).provider.observe(launch);
 
-  test("is untaken without a job, and on its way with one", async () => {
+  test("is untaken without a job, and launched with one", async () => {
     expect(await observe([])).toMatchObject({ is: "untaken", externalId: "AD_1" });
     expect(await observe([aJob("a")])).toEqual({ is: "launched", externalId: "AD_1", identity: "a" });
   });
 
-  test("has ended when its job has: failed, refused for good, or done", async () => {
+  test("has ended when its job failed, was refused or is done", async () => {
     expect(await observe([aJob("a", { status: "failed", error: "boom" })])).toMatchObject({
       is: "ended",
       error: "boom",
@@ -281,7 +282,7 @@ describe("a dispatch without an agent in the room", () => {
   });
 });
 
-test("its end takes every dispatch of the attempt back, lets the agent go, and puts out one that stays", async () => {
+test("deletes the attempt's dispatches, lets the agent leave, and evicts one that stays", async () => {
   const mine = aDispatch("AD_1", 100, anOrder(), [aJob("a")]);
   const next = aDispatch("AD_2", 200, anOrder(2), [aJob("b")]);
   const { clock, livekit, provider } = scene([mine, next], [aUser, anAgent("a", 150), anAgent("b", 250)]);
@@ -297,12 +298,12 @@ test("its end takes every dispatch of the attempt back, lets the agent go, and p
 });
 
 test.each([
-  ["responds", "it knows no such question", "RpcError 1400: Method not supported at destination"],
-  ["responds", "its own code failed", "RpcError 1500: Application error"],
-  ["silent", "nothing came in time", "RpcError 1502: Response timeout"],
-  ["silent", "it can't be reached", "RpcError 1501: Connection timeout"],
-  ["unknown", "LiveKit is at its end", "transport failure"],
-  ["unknown", "it is too old to be asked", "RpcError 1404: Unsupported version"],
-])("a client %s when %s", (description, _why, msg) => {
-  expect(clientAnswerOfError(JSON.stringify({ code: "internal", msg }))).toBe(description);
+  ["responds", "the client has no such method", "RpcError 1400: Method not supported at destination"],
+  ["responds", "the client's own code fails", "RpcError 1500: Application error"],
+  ["silent", "no response arrives in time", "RpcError 1502: Response timeout"],
+  ["silent", "the client can't be reached", "RpcError 1501: Connection timeout"],
+  ["unknown", "LiveKit fails", "transport failure"],
+  ["unknown", "the client is too old", "RpcError 1404: Unsupported version"],
+])("classifies a client as %s when %s", (answer, _when, msg) => {
+  expect(clientAnswerOfError(JSON.stringify({ code: "internal", msg }))).toBe(answer);
 });

@@ -1,4 +1,4 @@
-// The provider `webhook`: what each answer of an agent runner leads to, and that nothing is ever served twice.
+// The provider `webhook`: what each answer of an agent runner leads to, and that no session is served twice.
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Webhook } from "standardwebhooks";
@@ -28,12 +28,12 @@ async function started(options: Parameters<typeof handoffWorld>[0] = {}) {
   return { world, control, session };
 }
 
-/** One whose agent was claimed, is in the room with its caller, and said that it is ready. */
+/** A session whose agent has claimed, is in the room with its caller, and has reported ready. */
 async function ready() {
   const all = await started();
   const { world, session } = all;
   await world.handOff(aHandoff());
-  await world.until(() => world.runner.seen.length === 1, "the asking");
+  await world.until(() => world.runner.seen.length === 1, "the request");
   const claimed = await world.outcome(world.claim(`${session()?.sessionId}-1`));
   world.livekit.rooms.join("call-1", { identity: claimed.identity, isAgent: true });
   world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
@@ -42,17 +42,17 @@ async function ready() {
   return { ...all, claimed };
 }
 
-describe("an agent runner", () => {
+describe("webhook provider", () => {
   test.each([
     ["answers 500", answer(500, "oh")],
     ["answers 503", answer(503)],
-    ["has too much to do", answer(429)],
+    ["is overloaded", answer(429)],
     ["can't be reached", unreachable],
-  ])("that %s is asked again with the same id and the same words", async (_what, once) => {
+  ])("repeats a request with the same id and body when the runner %s", async (_what, once) => {
     const { world, session } = await started();
     world.runner.script.push(once, once);
     await world.handOff(aHandoff());
-    await world.until(() => world.runner.seen.length === 3, "the third asking");
+    await world.until(() => world.runner.seen.length === 3, "the third request");
     await world.clock.advance(500);
     const [first, ...others] = world.runner.seen;
     for (const other of others) expect({ ...other }).toEqual({ ...first });
@@ -62,11 +62,11 @@ describe("an agent runner", () => {
     expect(claimed.attempt).toBe(1);
   });
 
-  it("that says when to come back is left alone until then", async () => {
+  it("waits as long as the runner's Retry-After", async () => {
     const { world } = await started();
     world.runner.script.push(answer(503, "", { "retry-after": "5" }));
     await world.handOff(aHandoff());
-    await world.until(() => world.runner.seen.length === 1, "the asking");
+    await world.until(() => world.runner.seen.length === 1, "the request");
     await world.clock.advance(4900);
     expect(world.runner.seen).toHaveLength(1);
     await world.clock.advance(200);
@@ -74,31 +74,31 @@ describe("an agent runner", () => {
   });
 
   test.each([
-    ["refuses", answer(404, "no such agent"), /answered 404: no such agent/],
-    ["sends elsewhere", answer(302, "", { location: "http://elsewhere" }), /redirect/],
-  ])("that %s ends the session, in its own words", async (_what, once, description) => {
+    ["refuses the request", answer(404, "no such agent"), /answered 404: no such agent/],
+    ["redirects the request", answer(302, "", { location: "http://elsewhere" }), /redirect/],
+  ])("ends the session with the runner's reason when the runner %s", async (_what, once, reason) => {
     const { world, session } = await started();
     world.runner.script.push(once);
     await world.handOff(aHandoff());
     await world.until(() => session()?.state === "ended", "the end");
     expect(session()).toMatchObject({ endedReason: "provider_error", fault: "provider" });
-    expect(session()?.history.at(-1)?.reason).toMatch(description);
+    expect(session()?.history.at(-1)?.reason).toMatch(reason);
     await world.clock.advance(30_000);
     expect(world.runner.seen).toHaveLength(1);
   });
 
-  it("that is away for long fails the attempt; the next one may find it well", async () => {
+  it("fails the attempt when the runner is away for long, and asks again in the next attempt", async () => {
     const { world, session } = await started();
     while (world.runner.script.length < 50) world.runner.script.push(unreachable);
     await world.handOff(aHandoff());
     await world.until(() => session()?.attempt === 2, "the next attempt");
     world.runner.script.length = 0;
-    // Withdrawn before it was given up, and not because the session went on.
+    // The claim was withdrawn before the attempt failed, not because the session moved on.
     expect(world.dispatch(`${session()?.sessionId}-1`)).toMatchObject({
       state: "expired",
       reason: expect.stringContaining("ECONNREFUSED"),
     });
-    await world.until(() => world.runner.seen.some(({ body }) => body.attempt === 2), "its asking");
+    await world.until(() => world.runner.seen.some(({ body }) => body.attempt === 2), "its request");
     await world.outcome(world.claim(`${session()?.sessionId}-2`));
     await expect(world.outcome(world.claim(`${session()?.sessionId}-1`))).rejects.toMatchObject({
       code: "claim_expired",
@@ -108,7 +108,7 @@ describe("an agent runner", () => {
     expect(tries).toBeLessThan(12);
   });
 
-  it("that is away for longer than a dispatch may stand is not asked for what has expired", async () => {
+  it("sends no request for an expired claim", async () => {
     const { world, session } = await started({ claimMs: 3000 });
     while (world.runner.script.length < 50) world.runner.script.push(unreachable);
     await world.handOff(aHandoff());
@@ -117,25 +117,25 @@ describe("an agent runner", () => {
     expect(session()?.history.at(-1)?.reason).toBe("nobody claimed it within 3 s");
   });
 
-  it("whose answers are all lost is launched by its claim", async () => {
+  it("accepts a claim as the launch when all answers are lost", async () => {
     const { world, session } = await started();
-    const takenButSilent = async (seen: { body: { dispatch_id: string } }): Promise<Response> => {
+    const claimWithoutAnswer = async (seen: { body: { dispatch_id: string } }): Promise<Response> => {
       await world.claim(seen.body.dispatch_id);
       return unreachable();
     };
-    world.runner.script.push(takenButSilent as never);
+    world.runner.script.push(claimWithoutAnswer as never);
     await world.handOff(aHandoff());
-    await world.until(() => world.runner.seen.length === 1, "the asking");
+    await world.until(() => world.runner.seen.length === 1, "the request");
     await world.clock.advance(20_000);
     expect(world.runner.seen).toHaveLength(1);
     expect(session()).toMatchObject({ state: "dispatched", attempt: 1 });
   });
 
-  it("isn't asked again for a session that is over", async () => {
+  it("sends no request for a session that has ended", async () => {
     const { world, session } = await started();
     while (world.runner.script.length < 50) world.runner.script.push(unreachable);
     await world.handOff(aHandoff());
-    await world.until(() => world.runner.seen.length === 2, "the second asking");
+    await world.until(() => world.runner.seen.length === 2, "the second request");
     await world.outcome(
       world.client.streams.publish(sessionEvents, {
         type: "end_requested",
@@ -151,25 +151,25 @@ describe("an agent runner", () => {
     expect(world.runner.seen.length).toBeLessThanOrEqual(3);
   });
 
-  it("that nobody has set up is no reason to wait", async () => {
+  it("ends a session at once when no runner is configured", async () => {
     const { world, session } = await started();
     await world.handOff(aHandoff({ agent_id: "nobody" }));
     await world.until(() => session()?.state === "ended", "the end");
     expect(session()?.history.at(-1)?.reason).toContain("AGENT_LAUNCHER_URL");
   });
 
-  it("whose agent leaves the room is missed, and another takes over in the same room", async () => {
+  it("launches a replacement in the same room when the agent leaves", async () => {
     const { world, session, claimed } = await ready();
     await world.clock.advance(3000);
     world.livekit.rooms.leave("call-1", claimed.identity);
-    await world.until(() => world.runner.seen.length === 2, "the next asking");
+    await world.until(() => world.runner.seen.length === 2, "the next request");
     expect(world.runner.seen[1]?.body).toMatchObject({ attempt: 2, recovering: true, room: "call-1" });
     expect(session()).toMatchObject({ attempt: 2, recovering: true });
   });
 
-  it("whose agent is still listed and answers nothing any more is missed within seconds", async () => {
+  it("replaces a listed agent that stopped answering within seconds", async () => {
     const { world, session } = await ready();
-    // One that never answered may be of a kind that can't.
+    // An agent that never answered may be unable to.
     world.runner.client = "silent";
     await world.clock.advance(20_000);
     expect(session()).toMatchObject({ state: "ready", attempt: 1 });
@@ -182,41 +182,41 @@ describe("an agent runner", () => {
     expect(session()?.history.find(({ reason }) => reason?.includes("answers nothing"))).toBeDefined();
   });
 
-  it("that is asked while its instance dies is asked again by the next, with the same id", async () => {
+  it("repeats the request with the same id when the instance dies during it", async () => {
     const { world, control, session } = await started();
     world.runner.script.push(() => new Promise(() => {}));
     await world.handOff(aHandoff());
-    await world.until(() => world.runner.seen.length === 1, "the asking");
+    await world.until(() => world.runner.seen.length === 1, "the request");
     control.kill();
     await world.control("control-2");
-    await world.until(() => world.runner.seen.length === 2, "the next asking");
+    await world.until(() => world.runner.seen.length === 2, "the next request");
     expect(world.runner.seen[1]).toEqual(world.runner.seen[0]);
     expect(session()).toMatchObject({ state: "dispatched", attempt: 1 });
   });
 });
 
-describe("a providers service that stops", () => {
+describe("webhook provider, shutting down", () => {
   test.each([
-    ["while its request is under way", () => new Promise<Response>(() => {})],
-    ["while it waits before it asks again", unreachable],
-  ])("%s leaves the launch to another at once, and no attempt is lost", async (_what, once) => {
+    ["during its request", () => new Promise<Response>(() => {})],
+    ["during its backoff", unreachable],
+  ])("leaves the launch to another instance at once %s, and loses no attempt", async (_what, once) => {
     const { world, control, session } = await started();
     world.runner.script.push(once);
     await world.handOff(aHandoff());
-    await world.until(() => world.runner.seen.length === 1, "the asking");
+    await world.until(() => world.runner.seen.length === 1, "the request");
     const stoppedAtMs = world.clock.monotonic();
     await control.stop();
     expect(world.clock.monotonic() - stoppedAtMs).toBeLessThan(1000);
     expect(session()).toMatchObject({ state: "dispatched", attempt: 1, failures: 0 });
     await world.control("control-2");
-    await world.until(() => world.runner.seen.length === 2, "the next asking");
+    await world.until(() => world.runner.seen.length === 2, "the next request");
     expect(world.runner.seen[1]).toEqual(world.runner.seen[0]);
     const claimed = await world.outcome(world.claim(`${session()?.sessionId}-1`));
     expect(claimed.attempt).toBe(1);
   });
 });
 
-describe("the request", () => {
+describe("requestLaunch", () => {
   const servers: ReturnType<typeof createServer>[] = [];
   afterEach(() => {
     for (const server of servers.splice(0)) {
@@ -225,7 +225,7 @@ describe("the request", () => {
     }
   });
 
-  /** A real server, so that what is said of the network is what Node's fetch makes of it. */
+  /** A real server, because the errors of Node's fetch are under test. */
   async function listening(handle: Parameters<typeof createServer>[1]): Promise<string> {
     const server = createServer(handle as never);
     servers.push(server);
@@ -243,7 +243,7 @@ describe("the request", () => {
       ...more,
     });
 
-  it("is one that any Standard Webhooks library accepts, by the old secret and by the new", async () => {
+  it("signs with the old and the new secret, as any Standard Webhooks library accepts", async () => {
     const other = `whsec_${Buffer.from("another secret of an agent runner").toString("base64")}`;
     const verified: unknown[] = [];
     const url = await listening(async (request, response) => {
@@ -258,7 +258,7 @@ describe("the request", () => {
     expect(verified).toEqual([{ a: "ä" }, { a: "ä" }]);
   });
 
-  it("follows no redirect, reads no endless answer, and tells no token that it is told", async () => {
+  it("follows no redirect, reads no endless answer, and redacts tokens in answers", async () => {
     const elsewhere = await listening((_request, response) => response.end());
     const url = await listening((request, response) => {
       if (request.headers["webhook-id"] === "redirect") {
@@ -284,7 +284,7 @@ describe("the request", () => {
     });
   });
 
-  it("says why nobody could be asked", async () => {
+  it("reports why the request failed", async () => {
     const url = await listening((_request, response) => response.destroy());
     expect(await ask(url)).toMatchObject({
       is: "failed",
@@ -305,17 +305,17 @@ describe("the request", () => {
     ["http://r/base/", "http://r/base/runtime/agent-sessions/launch"],
     ["http://r/runtime/agent-sessions/launch", "http://r/runtime/agent-sessions/launch"],
     ["https://r/runtime/agent-sessions/launch/?k=1", "https://r/runtime/agent-sessions/launch?k=1"],
-  ])("goes for %s to %s", (base, whole) => {
+  ])("expands %s to %s", (base, whole) => {
     expect(launchUrlOf(base)).toBe(whole);
   });
 });
 
-describe("the settings", () => {
+describe("setUpRunner", () => {
   const setUp = ({ rules = "", ...env }: Record<string, string>) =>
     setUpRunner(readConfig(runnerSettings, env, []), parseProviderRules(rules));
   const launcher = { AGENT_LAUNCHER_URL: "http://runner:4100", AGENT_LAUNCHER_SECRET: RUNNER_SECRET };
 
-  it("name the runner, the secrets and the claim's address", () => {
+  it("reads the runner's address, the secrets and the claim's address", () => {
     const set = setUp({
       ...launcher,
       AGENT_LAUNCHER_SECRET: `${RUNNER_SECRET}, ${RUNNER_SECRET}`,
@@ -328,20 +328,20 @@ describe("the settings", () => {
   });
 
   test.each<[string, Record<string, string>, RegExp]>([
-    ["a claimer", { CLAIMER_ENABLED: "true" }, /CLAIMER_ENABLED: Greenroom claims nothing itself/],
-    ["a launcher that can't sign", { AGENT_LAUNCHER_URL: "http://r" }, /AGENT_LAUNCHER_SECRET/],
-    ["a profile's runner that nobody can find", { rules: "a=webhook" }, /"a" has no agent runner/],
-    ["a profile's runner that can't be signed for", { rules: "a=webhook:http://r" }, /AGENT_LAUNCHER_SECRET/],
-    ["an address that is none", { ...launcher, AGENT_LAUNCHER_URL: "runner:4100" }, /no http/],
+    ["CLAIMER_ENABLED", { CLAIMER_ENABLED: "true" }, /CLAIMER_ENABLED: Greenroom claims nothing itself/],
+    ["a launcher without a secret", { AGENT_LAUNCHER_URL: "http://r" }, /AGENT_LAUNCHER_SECRET/],
+    ["a profile's runner without an address", { rules: "a=webhook" }, /"a" has no agent runner/],
+    ["a profile's runner without a secret", { rules: "a=webhook:http://r" }, /AGENT_LAUNCHER_SECRET/],
+    ["a runner address that is no http URL", { ...launcher, AGENT_LAUNCHER_URL: "runner:4100" }, /no http/],
     [
-      "another address that is none",
+      "a base address that is no http URL",
       { CONTROL_PLANE_BASE_URL: "ftp://x" },
       /CONTROL_PLANE_BASE_URL: it is no http/,
     ],
-    ["a secret that is short", { ...launcher, AGENT_LAUNCHER_SECRET: "whsec_c2hvcnQ=" }, /whsec_/],
-    ["a secret of another kind", { ...launcher, AGENT_LAUNCHER_SECRET: "x".repeat(40) }, /whsec_/],
-  ])("refuse the start with %s", (_what, env, description) => {
+    ["a short secret", { ...launcher, AGENT_LAUNCHER_SECRET: "whsec_c2hvcnQ=" }, /whsec_/],
+    ["a secret without the prefix whsec_", { ...launcher, AGENT_LAUNCHER_SECRET: "x".repeat(40) }, /whsec_/],
+  ])("rejects %s", (_what, env, message) => {
     expect(() => setUp(env)).toThrow(ConfigError);
-    expect(() => setUp(env)).toThrow(description);
+    expect(() => setUp(env)).toThrow(message);
   });
 });

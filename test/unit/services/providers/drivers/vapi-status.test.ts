@@ -1,4 +1,4 @@
-// What VAPI's words for a call mean: the table of its statuses and reasons, row by row.
+// Meaning of VAPI's call statuses and ended reasons, row by row.
 import { describe, expect, test } from "vitest";
 import { callStatusOfSipCode } from "../../../../../services/providers/drivers/sip-status.ts";
 import {
@@ -13,7 +13,7 @@ const call = (changed: Partial<VapiCall>): VapiCall => ({ id: "c", ...changed })
 const ended = (endedReason: string, changed: Partial<VapiCall> = {}) =>
   observationOf(call({ status: "ended", endedReason, ...changed }), false);
 
-describe("a call on its way", () => {
+describe("observationOf a call in progress", () => {
   test.each([
     ["scheduled", "launched", "dialing"],
     ["queued", "launched", "dialing"],
@@ -22,7 +22,7 @@ describe("a call on its way", () => {
     ["forwarding", "ready", "answered"],
     ["a status of next year", "launched", "dialing"],
     [undefined, "launched", "dialing"],
-  ])("that is %s counts as %s, and its telephone as %s", (status, is, progress) => {
+  ])("maps status %s to %s, and its call to %s", (status, is, progress) => {
     expect(observationOf({ id: "c", ...(status === undefined ? {} : { status }) }, false)).toEqual({
       is,
       externalId: "c",
@@ -31,7 +31,7 @@ describe("a call on its way", () => {
   });
 });
 
-describe("the end of a call", () => {
+describe("observationOf an ended call", () => {
   test.each([
     ["customer-busy", "busy"],
     ["customer-did-not-answer", "noAnswer"],
@@ -44,7 +44,7 @@ describe("the end of a call", () => {
     ["silence-timed-out", "hungUp"],
     ["exceeded-max-duration", "hungUp"],
     ["call.in-progress.twilio-completed-call", "hungUp"],
-  ])("by %s leaves it %s, and nothing failed", (reason, status) => {
+  ])("maps %s to %s, without an error", (reason, status) => {
     const found = ended(reason);
     expect(found).toMatchObject({ is: "ended", call: { status, providerReason: reason } });
     expect(found).not.toHaveProperty("error");
@@ -67,7 +67,7 @@ describe("the end of a call", () => {
     ["scheduled-call-deleted", "unknown"],
     ["a reason of next year", "unknown"],
     ["toString", "unknown"],
-  ])("by %s before any answer leaves it %s, and the session at its end", (reason, status) => {
+  ])("maps %s before an answer to %s, and ends the session", (reason, status) => {
     const found = ended(reason);
     expect(found).toMatchObject({ is: "ended", call: { status }, cause: "provider", retryable: false });
     expect("error" in found ? found.error : "").toContain(reason);
@@ -88,7 +88,7 @@ describe("the end of a call", () => {
     "call.start.error-enterprise-feature-not-available-recording-consent",
     "call-start-error-neither-assistant-nor-server-set",
     "call.in-progress.error-providerfault-outbound-sip-403-forbidden",
-  ])("by %s would only come again", (reason) => {
+  ])("marks %s as permanent", (reason) => {
     expect(ended(reason)).toMatchObject({ call: { status: "failed", permanent: true } });
     expect(observationOf(call({ status: "ended", endedReason: reason }), true)).not.toHaveProperty(
       "call.permanent",
@@ -106,12 +106,12 @@ describe("the end of a call", () => {
     "call.start.error-get-transport",
     "call.start.error-get-org",
     "call.in-progress.error-providerfault-outbound-sip-503-service-unavailable",
-  ])("by %s may be another the next time", (reason) => {
+  ])("treats %s as temporary", (reason) => {
     expect(ended(reason)).toMatchObject({ call: { status: "failed" } });
     expect(ended(reason)).not.toHaveProperty("call.permanent");
   });
 
-  test("by a pipeline's error is a call that broke off, and not one to be made again", () => {
+  test("maps a pipeline error to a call that broke off and is not repeated", () => {
     for (const reason of [
       "call.in-progress.error-vapifault-openai-429-exceeded-quota",
       "pipeline-error-openai-llm-failed",
@@ -124,7 +124,7 @@ describe("the end of a call", () => {
       });
   });
 
-  test("by the carrier's SIP response has its code", () => {
+  test("has the SIP code of the carrier's response", () => {
     expect(
       ended("call.in-progress.error-providerfault-outbound-sip-480-temporarily-unavailable"),
     ).toMatchObject({
@@ -140,11 +140,11 @@ describe("the end of a call", () => {
     });
   });
 
-  test("by a voicemail says that a machine answered", () => {
+  test("reports that a machine answered when the reason is voicemail", () => {
     expect(ended("voicemail")).toMatchObject({ call: { answeredBy: "machine" } });
   });
 
-  test("after an answer is never one that would have somebody called again", () => {
+  test("never maps an answered call to a status that would repeat it", () => {
     const again = ["busy", "noAnswer", "failed"];
     for (const reason of [
       "customer-busy",
@@ -161,42 +161,45 @@ describe("the end of a call", () => {
     }
   });
 
-  test("says in words what VAPI adds", () => {
+  test("includes VAPI's message in the reason", () => {
     expect(ended("customer-busy", { endedMessage: "the line is engaged" })).toMatchObject({
       reason: "the callee was busy (VAPI: customer-busy): the line is engaged",
     });
   });
 
-  test("of a call that VAPI knows no more is unknown", () => {
+  test("maps a call that VAPI no longer knows to unknown", () => {
     expect(observationOf(call({ status: "not-found" }), false)).toMatchObject({
       call: { status: "unknown" },
     });
   });
 });
 
-describe("a call that was told to end from here", () => {
-  const told = (endedReason: string, startedAt?: string) =>
+describe("endFromHere", () => {
+  const endingFromHere = (endedReason: string, startedAt?: string) =>
     endFromHere(call({ status: "ended", endedReason, startedAt }));
 
   test.each(["manually-canceled", "call-deleted", "customer-busy", "customer-did-not-answer"])(
-    "and ended by %s had not been answered",
+    "maps %s to an unanswered call, unless the call had started",
     (reason) => {
-      expect(told(reason)).toMatchObject({ status: "hungUp", unanswered: true });
-      expect(told(reason, "2026-01-01T00:00:00Z")).toEqual({ status: "hungUp", providerReason: reason });
+      expect(endingFromHere(reason)).toMatchObject({ status: "hungUp", unanswered: true });
+      expect(endingFromHere(reason, "2026-01-01T00:00:00Z")).toEqual({
+        status: "hungUp",
+        providerReason: reason,
+      });
     },
   );
 
-  test("may have been answered by a reason that nobody knows, or that only comes of a conversation", () => {
-    expect(told("a reason of next year")).toBeUndefined();
-    expect(told("assistant-ended-call")).toEqual({
+  test("decides nothing by an unknown reason, and trusts a reason of an answered call", () => {
+    expect(endingFromHere("a reason of next year")).toBeUndefined();
+    expect(endingFromHere("assistant-ended-call")).toEqual({
       status: "hungUp",
       providerReason: "assistant-ended-call",
     });
-    expect(told("voicemail")).toMatchObject({ status: "voicemail" });
+    expect(endingFromHere("voicemail")).toMatchObject({ status: "voicemail" });
   });
 });
 
-describe("a SIP response", () => {
+describe("callStatusOfSipCode", () => {
   test.each([
     [486, "busy"],
     [600, "busy"],
@@ -209,19 +212,19 @@ describe("a SIP response", () => {
     [500, "failed"],
     [503, "failed"],
     [699, "failed"],
-  ])("%i leaves the call %s for now", (sipCode, status) => {
+  ])("maps %i to a temporary %s", (sipCode, status) => {
     expect(callStatusOfSipCode(sipCode)).toEqual({ status, sipCode });
   });
 
   test.each([400, 401, 403, 404, 407, 410, 484, 485, 488, 604, 606, 607, 608])(
-    "%i says that the call would only fail again",
+    "maps %i to a permanent failure",
     (sipCode) => {
       expect(callStatusOfSipCode(sipCode)).toEqual({ status: "failed", sipCode, permanent: true });
     },
   );
 });
 
-test("a call's name is its session's, fits VAPI's 40 characters and tells tenants apart", () => {
+test("returns the same name for a session, within VAPI's 40 characters, distinct by tenant", () => {
   const name = callNameOf("t", "s_0123456789012345678901");
   expect(name).toBe(callNameOf("t", "s_0123456789012345678901"));
   expect(name.length).toBeLessThanOrEqual(40);

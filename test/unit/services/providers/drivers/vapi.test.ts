@@ -1,4 +1,4 @@
-// Calls by VAPI's API, against a server that stands in for it: asked for once, found again, ended.
+// Calls by VAPI's API, against a stand-in server: one request for each call, lookups, and ends.
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
 import { systemClock } from "../../../../../libs/runtime/clock.ts";
@@ -40,7 +40,7 @@ const provider = (changed: Partial<VapiOptions> = {}): ProviderDriver =>
     ...changed,
   });
 
-/** Where an answer may not come in time. */
+/** A provider that waits only briefly for an answer. */
 const impatient = (): ProviderDriver => provider({ answerMs: 300 });
 
 const order = (changed: Partial<LaunchOrder> = {}): LaunchOrder => ({
@@ -78,8 +78,8 @@ const made = (): StandInCall => {
   return call;
 };
 
-describe("asking for a call", () => {
-  test("names the assistant, the numbers, the session and what is known of the callee", async () => {
+describe("VAPI provider > launch", () => {
+  test("sends the assistant, the numbers, the session and the callee's metadata", async () => {
     expect(await provider().launch(order())).toEqual({
       is: "launched",
       externalId: made().id,
@@ -101,12 +101,12 @@ describe("asking for a call", () => {
     [1, 61],
     [3_600_000, 3660],
     [24 * 3_600_000, 43_200],
-  ])("lets the call last a minute longer than its session may, %i ms, as far as VAPI does", async (ms, s) => {
+  ])("lets the call last a minute longer than its session, %i ms, within VAPI's limit", async (ms, s) => {
     expect(await provider().launch(order({ longestMs: ms }))).toMatchObject({ is: "launched" });
     expect(made().assistantOverrides?.maxDurationSeconds).toBe(s);
   });
 
-  test("calls from the number that the request names, and refuses one that VAPI has no id for", async () => {
+  test("calls from the requested number, and rejects one without an id at VAPI", async () => {
     await provider().launch(order({ call: { to: "+15550100", from: "+15550198" } }));
     expect(made().phoneNumberId).toBe(OTHER_NUMBER);
     const refused = await provider().launch(
@@ -117,7 +117,7 @@ describe("asking for a call", () => {
     made();
   });
 
-  test("takes a SIP user's name as VAPI does, and refuses one that VAPI can't call", async () => {
+  test("accepts a SIP user's name that VAPI can call, and rejects one that VAPI can't", async () => {
     await provider().launch(order({ call: { to: "reception" } }));
     expect(made().customer).toEqual({ number: "reception", numberE164CheckEnabled: false });
     expect(await provider().launch(order({ call: { to: "front-desk" } }))).toMatchObject({ is: "refused" });
@@ -128,8 +128,8 @@ describe("asking for a call", () => {
     ["a session without a number to call", order({ call: undefined as never }), {}, "call.to"],
     ["a profile without an assistant", order({ profile: "sales" }), {}, "sales=vapi:"],
     ["no number to call from", order(), { numbers: new Map() }, "GREENROOM_VAPI_NUMBERS"],
-  ])("is refused for good with %s, and nobody is asked", async (_, asked, changed, description) => {
-    const refused = await provider(changed).launch(asked);
+  ])("refuses %s for good, and sends nothing", async (_, request, changed, description) => {
+    const refused = await provider(changed).launch(request);
     expect(refused).toMatchObject({ is: "refused", retryable: false });
     expect(refused).toHaveProperty("reason", expect.stringContaining(description));
     expect(vapi.requests).toEqual([]);
@@ -138,14 +138,14 @@ describe("asking for a call", () => {
   test.each<[CanDial, string]>([
     ["moved on", "went on with another attempt"],
     ["made before", "a session has one call"],
-  ])("is not done when the session has %s", async (may, description) => {
+  ])("refuses when the session has %s", async (may, description) => {
     const refused = await provider({ canDial: async () => may }).launch(order());
     expect(refused).toMatchObject({ is: "refused", retryable: false });
     expect(refused).toHaveProperty("reason", expect.stringContaining(description));
     expect(vapi.requests).toEqual([]);
   });
 
-  test("that VAPI refuses is final, in VAPI's own words", async () => {
+  test("reports VAPI's refusal as final, in VAPI's words", async () => {
     const refused = await provider({ numbers: new Map([["+15550199", "not-an-id"]]) }).launch(order());
     expect(refused).toEqual({
       is: "refused",
@@ -154,19 +154,19 @@ describe("asking for a call", () => {
     });
   });
 
-  test("with a wrong key is refused for good, and the key is in no word of it", async () => {
+  test("refuses for good with a wrong key, and never reveals the key", async () => {
     const refused = await provider({ key: "wrong-key-1234" }).launch(order());
     expect(refused).toMatchObject({ is: "refused", retryable: false });
     expect(JSON.stringify(refused)).not.toContain("wrong-key-1234");
     expect(vapi.refused()).toBe(1);
   });
 
-  test("that comes too fast may be repeated, after the pause that VAPI asks for", async () => {
+  test("is retryable after a 429, and sends nothing before VAPI's Retry-After", async () => {
     const busy = { message: "Too Many Requests", statusCode: 429 };
     vapi.next("POST /call", { is: "answer", status: 429, body: busy, headers: { "retry-after": "1" } });
     const calls = provider();
     expect(await calls.launch(order())).toMatchObject({ is: "refused", retryable: true });
-    // Within the pause VAPI isn't asked at all.
+    // Until the pause ends, nothing is sent to VAPI.
     expect(await calls.launch(order())).toMatchObject({ is: "refused", retryable: true });
     await expect(calls.observe(launch({ state: "launched", externalId: "c" }))).rejects.toThrow(/left alone/);
     expect(vapi.requests).toEqual(["POST /call"]);
@@ -175,7 +175,7 @@ describe("asking for a call", () => {
     made();
   });
 
-  test("of a VAPI that can't be reached may be repeated, since nothing was sent", async () => {
+  test("is retryable when VAPI is unreachable, because nothing was sent", async () => {
     const gone = await startVapiStandIn();
     const calls = provider({ url: gone.url });
     await gone.close();
@@ -191,13 +191,13 @@ describe("asking for a call", () => {
     ["a failure", { is: "answer", status: 500, body: { message: "queue" } }],
     ["a gateway's failure", { is: "answer", status: 502, body: "bad gateway" }],
     ["an answer that is no call", { is: "answer", status: 201, body: { results: [] } }],
-  ] as const)("is unclear after %s, and is not sent a second time", async (_, mishap) => {
+  ] as const)("is unconfirmed after %s, and does not send the request again", async (_, mishap) => {
     vapi.next("POST /call", mishap);
     expect(await impatient().launch(order())).toMatchObject({ is: "unconfirmed" });
     expect(vapi.requests).toEqual(["POST /call"]);
   });
 
-  test("goes nowhere else when it is redirected", async () => {
+  test("follows no redirect", async () => {
     const elsewhere = await startVapiStandIn();
     vapi.next("POST /call", {
       is: "answer",
@@ -211,8 +211,8 @@ describe("asking for a call", () => {
   });
 });
 
-describe("looking up a call of which only the intent is known", () => {
-  test("finds the one that was made", async () => {
+describe("VAPI provider > observe, with a stored intent only", () => {
+  test("finds the call that was made", async () => {
     vapi.next("POST /call", { is: "lost answer" });
     const calls = provider();
     await calls.launch(order());
@@ -225,7 +225,7 @@ describe("looking up a call of which only the intent is known", () => {
     expect(vapi.requests.filter((route) => route === "POST /call")).toHaveLength(1);
   });
 
-  test("finds one that VAPI lists only a moment later", async () => {
+  test("finds a call that VAPI lists with a delay", async () => {
     vapi.listAfter(80);
     const calls = provider();
     await calls.launch(order());
@@ -233,7 +233,7 @@ describe("looking up a call of which only the intent is known", () => {
     expect(vapi.requests.filter((route) => route === "GET /call").length).toBeGreaterThan(1);
   });
 
-  test("tells calls of other sessions and tenants from it, and can't tell when there is none", async () => {
+  test("ignores calls of other sessions and tenants, and is untellable without a call of its own", async () => {
     const calls = provider();
     await calls.launch(order({ sessionId: "s_2" }));
     await calls.launch(order({ tenant: "u" }));
@@ -241,7 +241,7 @@ describe("looking up a call of which only the intent is known", () => {
     expect(vapi.calls).toHaveLength(2);
   });
 
-  test("finds it among more calls than VAPI lists at once", async () => {
+  test("finds the call behind more calls than VAPI lists at once", async () => {
     const calls = provider();
     await calls.launch(order());
     const { name, ...first } = made();
@@ -254,14 +254,14 @@ describe("looking up a call of which only the intent is known", () => {
     expect(vapi.requests.filter((route) => route === "GET /call")).toHaveLength(2);
   });
 
-  test("decides nothing while VAPI can't be asked", async () => {
+  test("decides nothing while VAPI is unavailable", async () => {
     vapi.next("GET /call", { is: "answer", status: 503, body: {} });
     await expect(provider().observe(launch())).rejects.toMatchObject({ code: "provider_unavailable" });
   });
 });
 
-describe("looking at a call", () => {
-  test("tells how it stands, and an answer is remembered", async () => {
+describe("VAPI provider > observe", () => {
+  test("reports the call's state, and remembers an answer", async () => {
     const calls = provider();
     await calls.launch(order());
     const { id } = made();
@@ -275,7 +275,7 @@ describe("looking at a call", () => {
     });
   });
 
-  test("asks VAPI no more often than it was told to", async () => {
+  test("polls VAPI no more often than set", async () => {
     const calls = provider({ pollMs: 60_000 });
     await calls.launch(order());
     const known = launch({ state: "launched", externalId: made().id });
@@ -283,7 +283,7 @@ describe("looking at a call", () => {
     expect(vapi.requests.filter((route) => route === "GET /call/:id")).toHaveLength(1);
   });
 
-  test("finds that VAPI knows it no more", async () => {
+  test("reports a call that VAPI no longer knows as absent", async () => {
     const found = await provider().observe(launch({ state: "launched", externalId: "gone" }));
     expect(found).toEqual({ is: "absent", reason: "VAPI knows no call gone any more" });
   });
@@ -293,7 +293,7 @@ describe("looking at a call", () => {
     [{ is: "answer", status: 200, body: { no: "id" } }],
     [{ is: "cut" }],
     [{ is: "slow", ms: 600 }],
-  ] as const)("decides nothing by %o", async (mishap) => {
+  ] as const)("decides nothing after %o", async (mishap) => {
     await provider().launch(order());
     vapi.next("GET /call/:id", mishap);
     await expect(
@@ -304,8 +304,8 @@ describe("looking at a call", () => {
   });
 });
 
-describe("ending a call", () => {
-  test("tells a live one to end, without the key, and sees that it has", async () => {
+describe("VAPI provider > end", () => {
+  test("ends a live call without sending the key, and waits until it has ended", async () => {
     const calls = provider();
     await calls.launch(order());
     vapi.move(made().id, "in-progress");
@@ -313,14 +313,14 @@ describe("ending a call", () => {
     expect(made()).toMatchObject({ status: "ended", endedReason: "manually-canceled" });
   });
 
-  test("takes back one for which nobody was rung yet", async () => {
+  test("cancels a call before its phone rings", async () => {
     const calls = provider();
     await calls.launch(order());
     await calls.end(launch({ state: "launched", externalId: made().id }), "cancelled");
     expect(vapi.calls).toEqual([]);
   });
 
-  test("finds the one of which only the intent is known", async () => {
+  test("finds and ends a call of which only the intent is stored", async () => {
     const calls = provider();
     await calls.launch(order());
     vapi.move(made().id, "ringing");
@@ -328,7 +328,7 @@ describe("ending a call", () => {
     expect(made().status).toBe("ended");
   });
 
-  test("of none, or of one that is over, is done", async () => {
+  test("is a no-op when the call is missing or already over", async () => {
     const calls = provider();
     await calls.end(launch(), "cancelled");
     await calls.launch(order());
@@ -337,7 +337,7 @@ describe("ending a call", () => {
     expect(vapi.requests).not.toContain("POST /control");
   });
 
-  test("isn't done while a live one can't be controlled", async () => {
+  test("fails while a live call has no control URL", async () => {
     vapi.withoutControl();
     const calls = provider();
     await calls.launch(order());

@@ -1,4 +1,5 @@
-// Telephone calls into a room where a warm agent waits: dispatcher and providers services together, with scripted telephones.
+// Phone calls into a room with a warm agent: dispatcher and providers services together, with scripted
+// phones.
 
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
@@ -10,8 +11,8 @@ import { callWorld } from "../../../../kit/worlds/call-world.ts";
 
 const HUNG_UP = { status: "hungUp", unanswered: true, providerReason: "ended before it was answered" };
 
-describe("a call by SIP", () => {
-  test("is dialled once when its agent is ready, into the agent's room, and told how it goes", async () => {
+describe("a SIP call", () => {
+  test("is dialed once, into the room of its ready agent, and its progress is recorded", async () => {
     const { providers, call, dialed, phones, launchWhen, record, when, clock } = await callWorld();
     await providers("c-1");
     await call("s", { call: { to: "+15550100", from: "+15550199" }, user: { id: "ann", name: "Ann" } });
@@ -26,7 +27,7 @@ describe("a call by SIP", () => {
       name: "Ann",
       ringS: 45,
     });
-    // LiveKit SIP hangs up by itself when nobody else is left to do so, and not before.
+    // LiveKit SIP hangs up by itself only later, as a last resort.
     expect(dial.longestS * 1000).toBeGreaterThan(record("s")?.deadlineMs.maxDuration ?? Number.NaN);
     expect(await launchWhen("s", (launch) => launch.call?.status === "dialing")).toMatchObject({
       provider: "sip",
@@ -42,7 +43,7 @@ describe("a call by SIP", () => {
     });
     await clock.advance(60_000);
     expect(record("s")?.state).toBe("ready");
-    // A glimpse without the callee, as when a bridge reconnects, ends nothing.
+    // One observation without the callee, such as during a bridge's reconnect, ends nothing.
     phones.line(dial, undefined);
     await clock.advance(700);
     phones.line(dial, "active");
@@ -56,7 +57,7 @@ describe("a call by SIP", () => {
     expect(phones.dialed).toHaveLength(1);
   });
 
-  test("is not dialled before its agent is ready, nor when the session names nobody", async () => {
+  test("is not dialed before its agent is ready, nor without a number", async () => {
     const { providers, call, phones, clock, request } = await callWorld();
     await providers("c-1");
     await call("s");
@@ -72,7 +73,7 @@ describe("a call by SIP", () => {
     [603, "Decline", "busy", "the callee was busy: SIP 603 Decline"],
     [480, "Temporarily Unavailable", "noAnswer", "nobody answered: SIP 480 Temporarily Unavailable"],
   ] as const)(
-    "that SIP %i ends expires, as one whose user never came",
+    "expires after SIP %i, like a session whose user never joins",
     async (sipCode, words, status, reason) => {
       const { providers, call, dialed, when, launchWhen, phones } = await callWorld();
       await providers("c-1");
@@ -88,7 +89,7 @@ describe("a call by SIP", () => {
     },
   );
 
-  test("that rings out expires", async () => {
+  test("expires when it rings out", async () => {
     const { providers, call, dialed, when, launchWhen } = await callWorld();
     await providers("c-1");
     await call("s");
@@ -112,20 +113,23 @@ describe("a call by SIP", () => {
       { is: "refused", reason: "sip not connected (redis required)" } as const,
       { status: "failed", providerReason: "sip not connected (redis required)" },
     ],
-  ])("that could not be made ends by its provider's fault, and is not made again", async (dial, told) => {
-    const { providers, call, dialed, when, launchWhen, phones, clock } = await callWorld();
-    await providers("c-1");
-    await call("s");
-    (await dialed()).finish(dial);
-    const record = await when("s", "ended");
-    expect(record).toMatchObject({ endedReason: "provider_error", fault: "provider", attempt: 1 });
-    expect(record.history.at(-1)?.reason).toContain(dial.reason);
-    expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(told);
-    await clock.advance(60_000);
-    expect(phones.dialed).toHaveLength(1);
-  });
+  ])(
+    "ends with its provider's fault when it could not be made, and is not repeated",
+    async (dial, expected) => {
+      const { providers, call, dialed, when, launchWhen, phones, clock } = await callWorld();
+      await providers("c-1");
+      await call("s");
+      (await dialed()).finish(dial);
+      const record = await when("s", "ended");
+      expect(record).toMatchObject({ endedReason: "provider_error", fault: "provider", attempt: 1 });
+      expect(record.history.at(-1)?.reason).toContain(dial.reason);
+      expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(expected);
+      await clock.advance(60_000);
+      expect(phones.dialed).toHaveLength(1);
+    },
+  );
 
-  test("without a trunk is refused, and says which setting is missing; nothing counts as dialled", async () => {
+  test("is refused without a trunk, naming the missing setting, and is not dialed", async () => {
     const { providers, call, when, launchWhen, phones, client, outcome } = await callWorld();
     await providers("c-1");
     const sales = { status: "running" as const, warm: 9, hot: 0, warming: 0, busy: 0, max: 99 };
@@ -141,7 +145,7 @@ describe("a call by SIP", () => {
     expect(phones.dialed).toEqual([]);
   });
 
-  test("is put out of the room when the session ends while it rings, and nobody takes that for no answer", async () => {
+  test("is hung up when the session ends while it rings, and does not count as no answer", async () => {
     const { providers, call, dialed, phones, launchWhen, endRequested, when, clock } = await callWorld();
     await providers("c-1");
     await call("s");
@@ -157,7 +161,7 @@ describe("a call by SIP", () => {
     expect(await phones.observe("session-s", "phone-s")).toBeUndefined();
   });
 
-  test("whose room LiveKit closed with the session isn't told as unanswered", async () => {
+  test("does not count as no answer when LiveKit closed the room with the session", async () => {
     const { providers, call, dialed, phones, launchWhen, endRequested, when } = await callWorld();
     await providers("c-1");
     await call("s");
@@ -170,7 +174,7 @@ describe("a call by SIP", () => {
     expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(HUNG_UP);
   });
 
-  test("that was answered as its session ended was answered", async () => {
+  test("counts as answered when the answer arrives as its session ends", async () => {
     const { providers, call, dialed, phones, launchWhen, endRequested } = await callWorld();
     await providers("c-1");
     await call("s");
@@ -182,7 +186,7 @@ describe("a call by SIP", () => {
     expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual({ status: "hungUp" });
   });
 
-  test("that was hung up is told so, also when its end could not be saved at first", async () => {
+  test("is recorded as hung up even if the first writes of its end fail", async () => {
     const { providers, call, dialed, phones, launchWhen, endRequested } = await callWorld();
     let failures = 0;
     await providers("c-1", (bus) => {
@@ -202,7 +206,7 @@ describe("a call by SIP", () => {
     expect(failures).toBe(3);
   });
 
-  test("that nobody can tell the end of is unknown when its session ends", async () => {
+  test("is unknown when its session ends and no instance saw its end", async () => {
     const { providers, call, dialed, phones, launchWhen, endRequested } = await callWorld();
     const first = await providers("c-1");
     await call("s");
@@ -216,7 +220,7 @@ describe("a call by SIP", () => {
     expect(told).toMatchObject({ status: "unknown" });
   });
 
-  test("is not made anew when its agent is handed over, and goes on with the next agent", async () => {
+  test("is not dialed again after a failover, and goes on with the next agent", async () => {
     const { providers, call, dialed, phones, launchWhen, when, say, clock, assigns } = await callWorld();
     await providers("c-1");
     await providers("c-2");
@@ -235,7 +239,7 @@ describe("a call by SIP", () => {
   });
 });
 
-/** A telephone rings when the instance that dialed dies; another one is there by then. */
+/** A phone rings when the instance that dialed dies; another instance takes over. */
 async function followedByAnother() {
   const world = await callWorld();
   const first = await world.providers("c-1");
@@ -248,8 +252,8 @@ async function followedByAnother() {
   return { ...world, dial };
 }
 
-describe("with several providers services", () => {
-  test("one of them dials", async () => {
+describe("providers service, among several", () => {
+  test("dials each call once", async () => {
     const { providers, call, dialed, phones, clock } = await callWorld();
     for (const name of ["c-1", "c-2", "c-3"]) await providers(name);
     for (const id of ["a", "b", "c", "d"]) await call(id);
@@ -260,7 +264,7 @@ describe("with several providers services", () => {
     );
   });
 
-  test("another follows a telephone that rings when its instance dies, and does not dial again", async () => {
+  test("follows a ringing phone whose instance died, without dialing again", async () => {
     const { dial, phones, launchWhen, when, clock } = await followedByAnother();
     await launchWhen("s", ({ by }) => by === "c-2");
     phones.line(dial, "active");
@@ -271,7 +275,7 @@ describe("with several providers services", () => {
     expect(phones.dialed).toHaveLength(1);
   });
 
-  test("a call whose instance died, and whose callee left unanswered, is unknown and not dialed again", async () => {
+  test("records a call as unknown when its instance died and its callee left unanswered", async () => {
     const { dial, phones, launchWhen, when, clock } = await followedByAnother();
     phones.line(dial, undefined);
     expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error", fault: "provider" });
@@ -282,7 +286,7 @@ describe("with several providers services", () => {
     expect(phones.dialed).toHaveLength(1);
   });
 
-  test("an intent that its instance may have dialed on is unknown when nobody is in the room", async () => {
+  test("records an intent as unknown when its instance may have dialed and nobody is in the room", async () => {
     const { call, client, when, launch, phones, providers, outcome, launchWhen, clock } = await callWorld();
     await call("s");
     await when("s", "ready");
@@ -318,8 +322,8 @@ describe("with several providers services", () => {
   });
 });
 
-describe("when LiveKit is away", () => {
-  test("a request that never went out is made again, and dials once", async () => {
+describe("a SIP call while LiveKit is unavailable", () => {
+  test("is dialed once when the request never went out at first", async () => {
     const { providers, call, dialed, phones, launchWhen } = await callWorld();
     const away = { is: "not sent" as const, reason: "LiveKit can't be reached: ECONNREFUSED" };
     phones.mishaps.push(away, away, away);
@@ -330,7 +334,7 @@ describe("when LiveKit is away", () => {
     expect(phones.dialed).toHaveLength(1);
   });
 
-  test("a request that never goes out fails, and nobody was called", async () => {
+  test("fails when the request never goes out, and dials nobody", async () => {
     const { providers, call, when, phones, launchWhen } = await callWorld();
     phones.mishaps.push(
       ...Array.from({ length: 9 }, () => ({ is: "not sent" as const, reason: "ECONNREFUSED" })),
@@ -344,7 +348,7 @@ describe("when LiveKit is away", () => {
     expect(phones.dialed).toEqual([]);
   });
 
-  test("a session that ends before the request could go out calls nobody", async () => {
+  test("dials nobody when its session ends before the request goes out", async () => {
     const { providers, call, phones, endRequested, when, clock } = await callWorld();
     phones.mishaps.push(
       { is: "not sent", reason: "ECONNREFUSED" },
@@ -359,7 +363,7 @@ describe("when LiveKit is away", () => {
     expect(phones.dialed).toEqual([]);
   });
 
-  test("an answer that was lost is looked up, and dials once", async () => {
+  test("is looked up when the answer was lost, and is dialed once", async () => {
     const { providers, call, dialed, phones, launchWhen, record, clock } = await callWorld();
     phones.mishaps.push({ is: "unconfirmed", reason: "LiveKit gave no answer to the call: ECONNRESET" });
     await providers("c-1");
@@ -374,7 +378,7 @@ describe("when LiveKit is away", () => {
     expect(phones.dialed).toHaveLength(1);
   });
 
-  test("nothing is decided of a call that goes on", async () => {
+  test("goes on, and nothing is decided about it", async () => {
     const { providers, call, dialed, phones, launchWhen, record, clock } = await callWorld();
     await providers("c-1");
     await call("s");

@@ -1,4 +1,4 @@
-// Providers services that die, on a bus that drops, repeats, delays and loses answers: what must hold all the same.
+// Launches while providers services crash and the bus drops, repeats, delays and loses messages.
 import { expect, test } from "vitest";
 import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
 import { AT } from "../../../../kit/fixtures/sessions.ts";
@@ -23,7 +23,7 @@ const FAULTS = {
   skip: 0.1,
 };
 
-test.each(SEEDS)("every session is decided, and no attempt is launched twice (seed %i)", async (seed) => {
+test.each(SEEDS)("decides every session and launches no attempt twice (seed %i)", async (seed) => {
   const random = createRandom(seed);
   const { clock, server, providers, request, provider, record, launch, client, outcome } =
     await providerWorld({
@@ -32,7 +32,7 @@ test.each(SEEDS)("every session is decided, and no attempt is launched twice (se
     });
   provider.first = { is: "ready", users: 1 };
   const instances = [await providers("c-1"), await providers("c-2")];
-  /** What the test itself needs is done in a moment of calm: it isn't what is tried. */
+  /** Runs the test's own requests without faults, because they are not under test. */
   const inCalm = async <T>(work: () => Promise<T>): Promise<T> => {
     server.calm();
     const done = await work();
@@ -44,7 +44,7 @@ test.each(SEEDS)("every session is decided, and no attempt is launched twice (se
   for (const id of ids) {
     await inCalm(() => request(id));
     await clock.advance(random() * 2000);
-    // One dies now and then, another comes; and an agent is lost.
+    // From time to time an instance dies and another starts, or an agent is lost.
     if (random() < 0.4) {
       instances.shift()?.kill();
       instances.push(await inCalm(() => providers(`c-${next++}`)));
@@ -58,7 +58,7 @@ test.each(SEEDS)("every session is decided, and no attempt is launched twice (se
   for (const id of ids)
     expect(record(id)?.state, `${id}: ${JSON.stringify(record(id))}`).toMatch(/^(ready|ended)$/);
   expect(new Set(provider.launched).size, provider.launched.join()).toBe(provider.launched.length);
-  // What the provider still has is what the records name, and no more.
+  // The provider has exactly the jobs that the records name.
   const named = ids.flatMap((id) => {
     const session = record(id);
     return session?.state === "ready" ? [`${id}.${session.attempt}`] : [];

@@ -1,4 +1,4 @@
-// What the providers service must get right when two things happen to one launch at once.
+// Launches to which two things happen at once.
 
 import { expect, test } from "vitest";
 import { overrideBus } from "../../../../../libs/bus/override-bus.ts";
@@ -9,20 +9,20 @@ import { sleep } from "../../../../../libs/runtime/clock.ts";
 import type { ProviderDriver } from "../../../../../services/providers/drivers/driver.ts";
 import { providerWorld } from "../../../../kit/worlds/provider-world.ts";
 
-test("an instance that was stopped before it asked does not launch what another has launched", async () => {
+test("does not launch again after a pause during which another instance launched", async () => {
   const { providers, request, when, provider, launch, clock } = await providerWorld();
-  let goOn: () => void = () => {};
-  const heard = new Promise<void>((resolve) => {
-    goOn = resolve;
+  let resume: () => void = () => {};
+  const resumed = new Promise<void>((resolve) => {
+    resume = resolve;
   });
-  // It has accepted, and reads the record once more when it is stopped.
+  // The instance has accepted, and is paused while it reads the record again.
   const first = await providers("c-1", (bus) =>
     overrideBus(bus, {
       kv: {
         watch: (bucket, see) => bus.kv.watch(bucket, bucket.name === sessions.name ? () => {} : see),
         get: async (bucket, key) => {
           const entry = await bus.kv.get(bucket, key);
-          if (bucket.name === sessions.name && launch("s") !== undefined) await heard;
+          if (bucket.name === sessions.name && launch("s") !== undefined) await resumed;
           return entry;
         },
       },
@@ -36,13 +36,13 @@ test("an instance that was stopped before it asked does not launch what another 
   expect(await when("s", "ready")).toMatchObject({ attempt: 1 });
   expect(launch("s")).toMatchObject({ by: "c-2", takeovers: 1 });
   first.resume();
-  goOn();
+  resume();
   await clock.advance(5000);
   expect(provider.launched).toEqual(["s.1"]);
   expect(launch("s")).toMatchObject({ by: "c-2", state: "ready" });
 });
 
-test("a launch is ended once with its provider when it is told so twice while it is looked at", async () => {
+test("ends a launch once when two releases arrive during an observation", async () => {
   const { providers, request, when, provider, launch, client, clock, outcome } = await providerWorld();
   let looks = 0;
   const slow: ProviderDriver = {
@@ -67,8 +67,8 @@ test("a launch is ended once with its provider when it is told so twice while it
   expect(await clock.runUntil(() => looks > 0, 10_000)).toBe(true);
   const release = { tenant: "t", sessionId: "s", attempt: 1, reason: "the user hung up" };
   const host = providerHostOf("livekit");
-  const told = [1, 2].map(() => client.core.request(releaseCommand, host, release));
-  await outcome(Promise.all(told));
+  const releases = [1, 2].map(() => client.core.request(releaseCommand, host, release));
+  await outcome(Promise.all(releases));
   expect(launch("s")?.state).toBe("over");
   expect(provider.ended).toEqual(["s.1"]);
 });

@@ -1,4 +1,4 @@
-// What the providers service saves of its launches, and whose it takes it for when an answer of the store was lost.
+// Writes of launches whose answer from the store is lost, and writes as a sign of life.
 
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
@@ -9,8 +9,8 @@ import type { LaunchRecord } from "../../../../../libs/contracts/providers/provi
 import { sleep } from "../../../../../libs/runtime/clock.ts";
 import { providerWorld } from "../../../../kit/worlds/provider-world.ts";
 
-describe("what an instance writes of a launch", () => {
-  test("and what is stored though the answer was lost, is its own: it goes on from there at once", async () => {
+describe("a launch", () => {
+  test("goes on at once when the answer to a stored write was lost", async () => {
     const { providers, request, when, provider, launch } = await providerWorld();
     let lost = 0;
     await providers("c-1", (bus) => losingFirst(bus, "launched", () => lost++));
@@ -23,7 +23,7 @@ describe("what an instance writes of a launch", () => {
     expect(lost).toBeGreaterThan(1);
   });
 
-  test("is its own too when it is the intent: nobody was asked, and it is over when nobody wants it", async () => {
+  test("is over when the answer to its stored intent was lost, without asking the provider", async () => {
     const { clock, providers, request, when, provider, launch } = await providerWorld();
     let lost = 0;
     await providers("c-1", (bus) => losingFirst(bus, "intended", () => lost++));
@@ -46,7 +46,7 @@ describe("what an instance writes of a launch", () => {
     expect(states).toEqual(["intended", "over"]);
   });
 
-  test("is a sign of its life, though none of its beats was heard", async () => {
+  test("proves by its writes that its instance is alive, even if all heartbeats are lost", async () => {
     const { clock, providers, request, when, provider, launch } = await providerWorld();
     await providers("c-1");
     await providers("c-2", (bus) => overrideBus(bus, { core: { subscribe: async () => async () => {} } }));
@@ -63,14 +63,14 @@ describe("what an instance writes of a launch", () => {
   });
 });
 
-/** A bus that tells nobody that the first launch of a state was saved. */
+/** A bus whose first update to the given state is stored, but fails for the caller. */
 function losingFirst(bus: Bus, state: LaunchRecord["state"], count: () => number): Bus {
   return overrideBus(bus, {
     kv: {
       update: async (bucket, value, revision) => {
         const saved = await bus.kv.update(bucket, value, revision);
-        const isIt = bucket.name === launches.name && (value as { state?: string }).state === state;
-        if (isIt && count() === 0) throw new GreenroomError("storage_unavailable", "no answer");
+        const isAffected = bucket.name === launches.name && (value as { state?: string }).state === state;
+        if (isAffected && count() === 0) throw new GreenroomError("storage_unavailable", "no answer");
         return saved;
       },
     },

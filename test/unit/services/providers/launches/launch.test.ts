@@ -1,4 +1,4 @@
-// Sessions whose agent a provider brings: dispatcher, providers services and janitor together, with a scripted provider.
+// Sessions of a scripted provider: dispatcher, providers services and janitor together.
 
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
@@ -19,7 +19,7 @@ const ended = (sessionId: string) =>
   }) as const;
 
 describe("a session of a provider", () => {
-  test("is launched once, and joined and ready as the provider tells", async () => {
+  test("is launched once, and is joined and ready when the provider reports it", async () => {
     const { providers, request, when, provider, launch, livekit } = await providerWorld();
     await providers("c-1");
     await request("s", { metadata: { topic: "billing" }, user: { id: "ann", name: "Ann" } });
@@ -50,7 +50,7 @@ describe("a session of a provider", () => {
     expect(launch("s")).toMatchObject({ state: "ready", externalId: "job-1", by: "c-1", takeovers: 0 });
   });
 
-  test("is ended with its provider when it ends, and its launch is over", async () => {
+  test("ends its launch when it ends", async () => {
     const { providers, request, when, provider, launch, client, clock, outcome } = await providerWorld();
     await providers("c-1");
     provider.first = { is: "ready", users: 1 };
@@ -64,7 +64,7 @@ describe("a session of a provider", () => {
     expect(launch("s")?.state).toBe("over");
   });
 
-  test("is ended with its provider also when that can't be reached for a while", async () => {
+  test("ends its launch even if the provider is unreachable for a while", async () => {
     const { providers, request, when, provider, launch, client, clock, outcome } = await providerWorld();
     await providers("c-1");
     provider.first = { is: "ready" };
@@ -81,7 +81,7 @@ describe("a session of a provider", () => {
     expect(provider.jobs).toEqual([]);
   });
 
-  test("that nobody takes is asked for again after pauses, and ends for want of capacity", async () => {
+  test("is launched again with pauses while nobody accepts, and ends with no_capacity", async () => {
     const { providers, request, when, provider } = await providerWorld({ janitor: true, queueMs: 40_000 });
     await providers("c-1");
     provider.first = { is: "untaken", reason: "no worker took the job" };
@@ -93,11 +93,11 @@ describe("a session of a provider", () => {
     );
     expect(provider.launched.length).toBeGreaterThan(3);
     expect(new Set(provider.launched).size).toBe(provider.launched.length);
-    // Each was taken back before the next was asked for.
+    // Each launch was withdrawn before the next one.
     expect(provider.jobs).toEqual([]);
   });
 
-  test("that a worker takes at the second asking becomes ready without a failure", async () => {
+  test("becomes ready without a failure when a worker accepts the second launch", async () => {
     const { providers, request, when, provider } = await providerWorld();
     await providers("c-1");
     provider.first = { is: "untaken", reason: "no worker took the job" };
@@ -108,7 +108,7 @@ describe("a session of a provider", () => {
     expect(provider.launched).toEqual(["s.1", "s.2"]);
   });
 
-  test("that its provider refuses for good ends at once, with the provider's words and fault", async () => {
+  test("ends at once with the provider's reason and fault when the provider refuses for good", async () => {
     const { providers, request, when, provider } = await providerWorld();
     await providers("c-1");
     provider.script.push(async () => ({ is: "refused", reason: "403: no such runner", retryable: false }));
@@ -119,7 +119,7 @@ describe("a session of a provider", () => {
     expect(provider.launched).toEqual([]);
   });
 
-  test("that its provider refuses for now is tried again as often as attempts are allowed", async () => {
+  test("is retried up to the allowed attempts when the provider refuses temporarily", async () => {
     const { providers, request, when, provider } = await providerWorld();
     await providers("c-1");
     const refusal = async () => ({ is: "refused" as const, reason: "503", retryable: true });
@@ -128,7 +128,7 @@ describe("a session of a provider", () => {
     expect(await when("s", "ended")).toMatchObject({ endedReason: "provider_error", failures: 3 });
   });
 
-  test("whose agent is gone goes on with the next, in the same room", async () => {
+  test("goes on with the next agent in the same room when its agent is gone", async () => {
     const { providers, request, when, provider, clock } = await providerWorld();
     await providers("c-1");
     provider.first = { is: "ready", users: 1 };
@@ -145,7 +145,7 @@ describe("a session of a provider", () => {
     expect(provider.ended).toContain("s.1");
   });
 
-  test("whose user left for good ends, and one who is back in time goes on", async () => {
+  test("ends when its user left for good, and goes on when the user returns in time", async () => {
     const { providers, request, when, provider, clock, record } = await providerWorld();
     await providers("c-1");
     provider.first = { is: "ready", users: 1 };
@@ -161,7 +161,7 @@ describe("a session of a provider", () => {
     expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
   });
 
-  test("whose user never comes expires", async () => {
+  test("expires when its user never joins", async () => {
     const { providers, request, when, provider } = await providerWorld();
     await providers("c-1");
     provider.first = { is: "ready", users: 0 };
@@ -172,8 +172,8 @@ describe("a session of a provider", () => {
   });
 });
 
-describe("without any providers service", () => {
-  test("a session waits, is tried again after pauses, and is launched when one comes", async () => {
+describe("a session without any providers service", () => {
+  test("is retried with pauses, and is launched when an instance starts", async () => {
     const { providers, request, when, record, provider, clock } = await providerWorld();
     await request("s");
     await clock.advance(20_000);
@@ -188,7 +188,7 @@ describe("without any providers service", () => {
     expect(provider.launched).toHaveLength(1);
   });
 
-  test("a session that waits doesn't hold up one of the same profile that the pool serves", async () => {
+  test("doesn't hold up a session of the same profile that the pool serves", async () => {
     const { request, record, clock } = await providerWorld();
     await request("external");
     await clock.advance(3000);
@@ -199,8 +199,8 @@ describe("without any providers service", () => {
   });
 });
 
-describe("when an instance dies", () => {
-  test("between the intent and the launch, another takes up and launches once", async () => {
+describe("an instance that takes over a launch", () => {
+  test("launches once when the first died between the intent and the launch", async () => {
     const { providers, request, when, provider, launch, clock } = await providerWorld();
     const first = await providers("c-1");
     provider.script.push(() => new Promise(() => {}));
@@ -216,7 +216,7 @@ describe("when an instance dies", () => {
     expect(launch("s")).toMatchObject({ by: "c-2", takeovers: 1 });
   });
 
-  test("after the launch and before that was saved, another finds it and launches nothing", async () => {
+  test("finds the launch when the first died before saving it, and launches nothing", async () => {
     const { providers, request, when, provider, launch, clock } = await providerWorld();
     const first = await providers("c-1");
     provider.script.push((_order, start) => {
@@ -234,7 +234,7 @@ describe("when an instance dies", () => {
     expect(launch("s")).toMatchObject({ externalId: "job-1", takeovers: 1 });
   });
 
-  test("and nobody can look up what it asked for, that is never asked again", async () => {
+  test("never launches again when the provider can't look up the first launch", async () => {
     const { providers, request, when, provider, launch, clock } = await providerWorld();
     const first = await providers("c-1");
     provider.canLookUp = false;
@@ -256,7 +256,7 @@ describe("when an instance dies", () => {
     expect(launch("s")?.state).toBe("over");
   });
 
-  test("while its agent serves, another looks after it and finds its loss", async () => {
+  test("observes a ready agent and detects its loss", async () => {
     const { providers, request, when, provider, clock, launch } = await providerWorld();
     const first = await providers("c-1");
     await providers("c-2");
@@ -267,14 +267,14 @@ describe("when an instance dies", () => {
       return launch("s") as { by: string };
     })();
     if (by === "c-1") first.kill();
-    else throw new Error(`The questions go to the first of a queue; it went to ${by}`);
+    else throw new Error(`the first instance of the queue group gets requests, not ${by}`);
     await clock.advance(10_000);
     expect(launch("s")).toMatchObject({ by: "c-2", state: "ready" });
     provider.become("s", 1, { is: "launched" });
     expect(await when("s", "ready", 2)).toMatchObject({ failures: 1 });
   });
 
-  test("in order, another takes up at once", async () => {
+  test("acquires the launch at once when the first stops in order", async () => {
     const { providers, request, when, provider, clock, launch } = await providerWorld();
     const first = await providers("c-1");
     provider.first = { is: "ready", users: 1 };
@@ -287,7 +287,7 @@ describe("when an instance dies", () => {
     expect(launch("s")).toMatchObject({ by: "c-2" });
   });
 
-  test("only as it seems, being stopped, it leaves to the other what that took up", async () => {
+  test("keeps the launch when the first was only paused and resumes", async () => {
     const { providers, request, when, provider, clock, launch } = await providerWorld();
     const first = await providers("c-1");
     let go: () => void = () => {};
@@ -313,7 +313,7 @@ describe("when an instance dies", () => {
   });
 });
 
-test("what could not be said is said again, without any janitor", async () => {
+test("repeats events that could not be published, without a janitor", async () => {
   const { providers, request, when, provider } = await providerWorld();
   let refusals = 2;
   await providers("c-1", (bus) => {
@@ -329,8 +329,8 @@ test("what could not be said is said again, without any janitor", async () => {
   expect(refusals).toBeLessThan(0);
 });
 
-describe("an answer of the provider that is lost", () => {
-  test("is made good by looking: the launch goes on", async () => {
+describe("a launch whose answer from the provider is lost", () => {
+  test("goes on when a lookup finds it", async () => {
     const { providers, request, when, provider } = await providerWorld();
     await providers("c-1");
     provider.first = { is: "ready" };
@@ -343,7 +343,7 @@ describe("an answer of the provider that is lost", () => {
     expect(provider.launched).toEqual(["s.1"]);
   });
 
-  test("and of which nothing is there fails the attempt: under its number it is not asked again", async () => {
+  test("fails the attempt when a lookup finds nothing, and is not repeated with the same number", async () => {
     const { providers, request, when, provider } = await providerWorld();
     await providers("c-1");
     provider.first = { is: "ready" };

@@ -1,9 +1,9 @@
-// A providers service that is stopped in order while telephones ring: it learns what becomes of them before it goes.
+// Shutdown of a providers service while phones ring: it waits for the outcome of its calls.
 import { describe, expect, test } from "vitest";
 import { ringingWaitMs } from "../../../../../services/providers/launches/wait-for-ringing-calls.ts";
 import { callWorld } from "../../../../kit/worlds/call-world.ts";
 
-/** A telephone that rings, dialled by c-1; at its stop that waits for 60 s at most. */
+/** A ringing phone, dialed by c-1. On shutdown c-1 waits for at most 60 s. */
 async function ringing() {
   const world = await callWorld();
   const { providers, call, dialed, phones, launchWhen } = world;
@@ -20,8 +20,8 @@ async function ringing() {
   return { ...world, dial, stopping };
 }
 
-describe("a providers service that is stopped while a telephone rings", () => {
-  test("saves the carrier's answer before it goes", async () => {
+describe("waitForRingingCalls", () => {
+  test("saves the carrier's answer before the service stops", async () => {
     const { clock, dial, stopping, launch, record } = await ringing();
     clock.after(20_000, () => dial.finish({ is: "refused", sipCode: 486, reason: "SIP 486 Busy Here" }));
     const tookMs = await stopping();
@@ -32,7 +32,7 @@ describe("a providers service that is stopped while a telephone rings", () => {
     expect(record("s")).toMatchObject({ endedReason: "expired" });
   });
 
-  test("leaves an answered call to another, which follows it", async () => {
+  test("leaves an answered call to another instance, which follows it", async () => {
     const { clock, providers, dial, phones, stopping, launchWhen, when } = await ringing();
     clock.after(5000, () => phones.answer(dial));
     expect(await stopping()).toBeLessThan(10_000);
@@ -43,14 +43,14 @@ describe("a providers service that is stopped while a telephone rings", () => {
     expect(phones.dialed).toHaveLength(1);
   });
 
-  test("hangs up when the session is ended meanwhile", async () => {
+  test("hangs up when the session ends during the wait", async () => {
     const { clock, endRequested, stopping, launch } = await ringing();
     clock.after(3000, () => void endRequested("s"));
     expect(await stopping()).toBeLessThan(10_000);
     expect(launch("s")).toMatchObject({ call: { status: "hungUp", unanswered: true } });
   });
 
-  test("calls nobody else meanwhile; another instance does", async () => {
+  test("dials nobody else during the wait; another instance does", async () => {
     const { clock, providers, call, phones, stopping, launch } = await ringing();
     clock.after(1000, () => void call("later"));
     await stopping();
@@ -61,7 +61,7 @@ describe("a providers service that is stopped while a telephone rings", () => {
     expect(launch("later")?.by).toBe("c-2");
   });
 
-  test("goes all the same when one rings for longer than any may", async () => {
+  test("stops waiting when a phone rings longer than any phone may", async () => {
     const { stopping, launch } = await ringing();
     const tookMs = await stopping();
     expect(tookMs).toBeGreaterThanOrEqual(60_000);
@@ -69,7 +69,7 @@ describe("a providers service that is stopped while a telephone rings", () => {
     expect(launch("s")?.call).toEqual({ status: "ringing" });
   });
 
-  test("waits for none that it doesn't ring itself", async () => {
+  test("waits for no call of another instance", async () => {
     const { providers, clock } = await ringing();
     const idle = await providers("c-2");
     const atMs = clock.monotonic();
@@ -78,7 +78,7 @@ describe("a providers service that is stopped while a telephone rings", () => {
   });
 });
 
-test("it waits no longer than a telephone may ring, nor than the drain", () => {
+test("waits no longer than a phone may ring, nor than the drain timeout", () => {
   expect(ringingWaitMs(45, 600_000)).toBe(70_000);
   expect(ringingWaitMs(45, 5000)).toBe(5000);
   expect(ringingWaitMs(45, 0)).toBe(0);

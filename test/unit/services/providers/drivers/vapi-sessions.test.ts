@@ -1,4 +1,5 @@
-// Sessions whose call VAPI makes: dispatcher and providers services on a memory bus, and a server that stands in for VAPI.
+// Sessions whose call VAPI makes: dispatcher and providers services on an in-memory bus, and a stand-in for
+// VAPI.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
@@ -46,7 +47,7 @@ async function scene() {
     bus: server.connect("dispatcher"),
     clock: systemClock,
     log: silentLog,
-    // VAPI needs no room of ours.
+    // VAPI needs no LiveKit room.
     livekit: undefined,
     instance: "dispatcher-1",
     defaults,
@@ -81,13 +82,13 @@ async function scene() {
       limits: { ...LIMITS, observeMs: 100 },
       ringingWaitMs: 60_000,
     });
-    const stopBeat = startHeartbeat(bus, clock, { service: "providers", instance });
+    const stopHeartbeat = startHeartbeat(bus, clock, { service: "providers", instance });
     stops.push(async () => {
       if (!isAlive) return;
-      stopBeat();
+      stopHeartbeat();
       await running.stop();
     });
-    /** As `kill -9`. */
+    /** Like `kill -9`. */
     const kill = () => {
       isAlive = false;
       link.crash();
@@ -121,8 +122,8 @@ async function scene() {
 
 const theCall = (): Promise<StandInCall> =>
   until(() => vapi.calls[0], { timeoutMs: 20_000, what: "VAPI has a call" });
-/** The janitor's word on a session whose agent never came. */
-const joinOverdue = (sessionId: string): SessionEvent => ({
+/** The janitor's event for a session whose agent never joined. */
+const joinDeadlineExceeded = (sessionId: string): SessionEvent => ({
   type: "deadline_exceeded",
   tenant: "t",
   sessionId,
@@ -139,12 +140,12 @@ const endRequested = (sessionId: string): SessionEvent => ({
   sessionId,
   at: AT,
   endedReason: "completed",
-  reason: "the api said so",
+  reason: "ended by the API",
 });
-const asked = (): number => vapi.requests.filter((route) => route === "POST /call").length;
+const callRequests = (): number => vapi.requests.filter((route) => route === "POST /call").length;
 
-describe("a session that VAPI calls for", () => {
-  test("joins as the telephone rings, is ready at the answer, and is completed when the callee hangs up", async () => {
+describe("a session whose call VAPI makes", () => {
+  test("is joined when the phone rings, ready at the answer, and completed when the callee hangs up", async () => {
     const { providers, call, when, launchWhen } = await scene();
     await providers("c-1");
     await call("s");
@@ -159,10 +160,10 @@ describe("a session that VAPI calls for", () => {
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
       call: { status: "hungUp", providerReason: "customer-ended-call" },
     });
-    expect(asked()).toBe(1);
+    expect(callRequests()).toBe(1);
   });
 
-  test("whose request's answer was lost is looked up, and exactly one call is made", async () => {
+  test("has exactly one call when the answer to the request is lost, because the call is looked up", async () => {
     vapi.next("POST /call", { is: "lost answer" });
     const { providers, call, when, launchWhen } = await scene();
     await providers("c-1");
@@ -175,10 +176,10 @@ describe("a session that VAPI calls for", () => {
     vapi.move(id, "in-progress");
     await when("s", "ready");
     expect(vapi.calls).toHaveLength(1);
-    expect(asked()).toBe(1);
+    expect(callRequests()).toBe(1);
   });
 
-  test("whose request vanished is unknown, and is not made again", async () => {
+  test("ends with an unknown call when the request vanishes, and does not repeat the request", async () => {
     vapi.next("POST /call", { is: "cut" });
     const { providers, call, when, launchWhen } = await scene();
     await providers("c-1");
@@ -187,10 +188,10 @@ describe("a session that VAPI calls for", () => {
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
       call: { status: "unknown" },
     });
-    expect(asked()).toBe(1);
+    expect(callRequests()).toBe(1);
   });
 
-  test("that VAPI refuses ends at once in VAPI's words, and nothing counts as called", async () => {
+  test("ends at once in VAPI's words when VAPI refuses, and has no call", async () => {
     const description = { message: ["customer.number is not allowed"], statusCode: 400 };
     vapi.next("POST /call", { is: "answer", status: 400, body: description });
     const { providers, call, when, launchWhen } = await scene();
@@ -200,10 +201,10 @@ describe("a session that VAPI calls for", () => {
     expect(record).toMatchObject({ endedReason: "provider_error", failures: 1 });
     expect(record?.history.at(-1)?.reason).toContain("customer.number is not allowed");
     expect(await launchWhen("s", ({ state }) => state === "over")).not.toHaveProperty("call");
-    expect(asked()).toBe(1);
+    expect(callRequests()).toBe(1);
   });
 
-  test("that comes too fast is tried again, since nobody was called", async () => {
+  test("is retried after a 429, since nobody was called", async () => {
     vapi.next("POST /call", { is: "answer", status: 429, body: {}, headers: { "retry-after": "0" } });
     const { providers, call, when } = await scene();
     await providers("c-1");
@@ -211,7 +212,7 @@ describe("a session that VAPI calls for", () => {
     vapi.move((await theCall()).id, "in-progress");
     expect(await when("s", "ready")).toMatchObject({ attempt: 2, failures: 1 });
     expect(vapi.calls).toHaveLength(1);
-    expect(asked()).toBe(2);
+    expect(callRequests()).toBe(2);
   });
 
   test.each([
@@ -220,7 +221,7 @@ describe("a session that VAPI calls for", () => {
     ["voicemail", "voicemail", "expired"],
     ["call.in-progress.error-sip-outbound-call-failed-to-connect", "failed", "provider_error"],
   ] as const)(
-    "that ends by %s leaves the call %s, and is not made again",
+    "maps VAPI's %s to a call that is %s, without a second call",
     async (reason, status, endedReason) => {
       const { providers, call, when, launchWhen } = await scene();
       await providers("c-1");
@@ -231,20 +232,20 @@ describe("a session that VAPI calls for", () => {
       vapi.move(id, "ended", reason);
       expect(await when("s", "ended")).toMatchObject({ endedReason, attempt: 1 });
       expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({ call: { status } });
-      expect(asked()).toBe(1);
+      expect(callRequests()).toBe(1);
     },
   );
 
-  test("that is busy before any look at its ringing expires too", async () => {
+  test("expires when the callee is busy before the first poll", async () => {
     const { providers, call, when } = await scene();
     await providers("c-1");
     await call("s");
     vapi.move((await theCall()).id, "ended", "customer-busy");
     expect(await when("s", "ended")).toMatchObject({ endedReason: "expired", fault: "customer", attempt: 1 });
-    expect(asked()).toBe(1);
+    expect(callRequests()).toBe(1);
   });
 
-  test("ends its call when it is ended", async () => {
+  test("ends its call when it ends", async () => {
     const { client, providers, call, when, launchWhen } = await scene();
     await providers("c-1");
     await call("s");
@@ -260,7 +261,7 @@ describe("a session that VAPI calls for", () => {
   test.each([
     ["queued", "ended before it was answered: it was deleted"],
     ["ringing", "ended before it was answered: manually-canceled"],
-  ] as const)("that is ended while its call is %s was hung up unanswered", async (status, providerReason) => {
+  ] as const)("hangs up a call that is %s, unanswered", async (status, providerReason) => {
     const { client, providers, call, launchWhen } = await scene();
     await providers("c-1");
     await call("s");
@@ -273,7 +274,7 @@ describe("a session that VAPI calls for", () => {
     });
   });
 
-  test("goes on with another instance when its own dies, and is called once", async () => {
+  test("goes on with another instance when its own dies, with one call", async () => {
     const { providers, call, when, launchWhen } = await scene();
     const first = await providers("c-1");
     await call("s");
@@ -285,15 +286,15 @@ describe("a session that VAPI calls for", () => {
     await launchWhen("s", ({ by }) => by === "c-2");
     vapi.move(id, "ended", "assistant-ended-call");
     expect(await when("s", "ended")).toMatchObject({ endedReason: "completed" });
-    expect(asked()).toBe(1);
+    expect(callRequests()).toBe(1);
   }, 30_000);
 });
 
-describe("a second attempt of a session whose call was made", () => {
+describe("a second attempt of a session that had a call", () => {
   const isRefused = (record: SessionRecord | undefined) => {
     expect(record).toMatchObject({ endedReason: "provider_error", attempt: 2 });
     expect(record?.history.at(-1)?.reason).toContain("a session has one call");
-    expect(asked()).toBe(1);
+    expect(callRequests()).toBe(1);
   };
 
   test("calls nobody when the agent was lost after the answer", async () => {
@@ -304,7 +305,7 @@ describe("a second attempt of a session whose call was made", () => {
     vapi.move(id, "in-progress");
     await when("s", "ready");
     await launchWhen("s", (launch) => launch.call?.status === "answered");
-    // VAPI knows it no more, as after its worker was lost with it.
+    // VAPI no longer knows the call, as if its worker was lost.
     vapi.calls.splice(0);
     isRefused(await when("s", "ended"));
     expect(launch("s", 1)?.call).toMatchObject({ status: "hungUp" });
@@ -312,19 +313,19 @@ describe("a second attempt of a session whose call was made", () => {
     expect(launch("s", 2)).not.toHaveProperty("call");
   });
 
-  test("calls nobody when its instance died as it asked, and another has the next attempt", async () => {
+  test("calls nobody when the instance died during its request, and another has the next attempt", async () => {
     vapi.next("POST /call", { is: "slow", ms: 300 });
     const { client, providers, call, when } = await scene();
     const first = await providers("c-1");
     await call("s");
-    await until(() => asked() === 1, { timeoutMs: 20_000, what: "VAPI is asked" });
+    await until(() => callRequests() === 1, { timeoutMs: 20_000, what: "VAPI is asked" });
     first.kill();
-    await client.streams.publish(sessionEvents, joinOverdue("s"));
+    await client.streams.publish(sessionEvents, joinDeadlineExceeded("s"));
     await providers("c-2");
     isRefused(await when("s", "ended"));
   }, 30_000);
 
-  test("calls nobody when the call could neither be saved nor found", async () => {
+  test("calls nobody when the call could be neither saved nor found", async () => {
     vapi.listAfter(600_000);
     const { client, providers, call, when, launchWhen } = await scene();
     await providers("c-1", (bus) => {
@@ -338,7 +339,7 @@ describe("a second attempt of a session whose call was made", () => {
     });
     await call("s");
     await theCall();
-    await client.streams.publish(sessionEvents, joinOverdue("s"));
+    await client.streams.publish(sessionEvents, joinDeadlineExceeded("s"));
     isRefused(await when("s", "ended"));
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
       call: { status: "unknown" },
