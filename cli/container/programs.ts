@@ -1,11 +1,6 @@
 // What the image can run: each service and the tools of an operator, by the names of the npm scripts.
-import { processNames, ServiceName } from "../../libs/contracts/fleet/pool.ts";
+import { processNames } from "../../libs/contracts/fleet/pool.ts";
 import { mainOf } from "../supervisor/fork-service.ts";
-
-/** They have images of their own. */
-const SERVERS: readonly ServiceName[] = ["nats", "livekit"];
-
-export const services = ServiceName.options.filter((name) => !SERVERS.includes(name));
 
 const tools = {
   doctor: "cli/doctor/main.ts",
@@ -24,4 +19,4 @@ export const programs: ReadonlyMap<string, string> = new Map([
 /** For whoever names none, or one that there isn't. */
 export const usage = (word: string | undefined): string =>
   `${word === undefined ? "Say what is to run" : `There is no ${word} in this image`}: ` +
-  `one of the services ${services.join(", ")}, or of the tools ${Object.keys(tools).join(", ")}.`;
+  `one of the services ${processNames.join(", ")}, or of the tools ${Object.keys(tools).join(", ")}.`;

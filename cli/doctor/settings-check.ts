@@ -3,6 +3,7 @@ import { allSettingNames } from "../../libs/runtime/common-settings.ts";
 import { ConfigError, readConfig, type Settings } from "../../libs/runtime/config.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
 import { callsSettings } from "../../services/calls/config.ts";
+import { controlSettings } from "../../services/control/config.ts";
 import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import { handoffsSettings } from "../../services/handoffs/config.ts";
@@ -20,6 +21,7 @@ const everySettings: readonly Settings[] = [
   doctorSettings,
   localSettings,
   gatewaySettings,
+  controlSettings,
   dispatcherSettings,
   agentHostSettings,
   janitorSettings,

@@ -1,13 +1,17 @@
 // One child process that is kept alive: started again when it dies, with growing pauses.
 import type { ChildProcess } from "node:child_process";
-import type { ServiceName } from "../../libs/contracts/fleet/pool.ts";
+import type { ProcessName, ServiceName } from "../../libs/contracts/fleet/pool.ts";
 import { type BackOff, restartDelay } from "../../libs/runtime/back-off.ts";
 import type { Log } from "../../libs/runtime/log.ts";
 import { killGroup } from "./guard.ts";
 import type { PidFiles } from "./pid-files.ts";
 
+export type ChildName = ProcessName | "nats" | "livekit";
+
 export interface ChildSpec {
-  readonly name: ServiceName;
+  readonly name: ChildName;
+  /** The services that run in it, if its name is not the name of a service. */
+  readonly services?: readonly ServiceName[];
   /** Tells several of one name apart, as `gateway-2`. */
   readonly instance?: string;
   start(): ChildProcess;

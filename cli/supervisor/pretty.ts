@@ -6,6 +6,7 @@ const CYAN_TO_RED = [36, 32, 35, 34, 33, 31];
 const SERVICES = [
   "greenroom",
   "gateway",
+  "control",
   "dispatcher",
   "agent-host",
   "janitor",
@@ -35,12 +36,18 @@ export function createFormat(options: {
   const format = prettyFactory({
     colorize: options.hasColor,
     translateTime: "SYS:HH:MM:ss.l",
-    ignore: "pid,hostname,service,instance",
+    ignore: "pid,hostname,service,role,instance",
     singleLine: true,
     messageFormat: (record, messageKey) => {
-      const service = String(record.service ?? "");
+      const service = nameOf(record);
       return `${color(service, service.padEnd(width))} ${String(record[messageKey] ?? "")}`;
     },
   });
   return (record) => format(record) ?? "";
+}
+
+/** The role, with the number of its process if there are several: `webhooks-2`. */
+function nameOf({ service = "", role }: Partial<LogRecord>): string {
+  if (role === undefined) return String(service);
+  return `${role}${/-\d+$/.exec(String(service))?.[0] ?? ""}`;
 }

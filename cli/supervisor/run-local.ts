@@ -2,7 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { messageOf } from "../../libs/contracts/errors.ts";
-import { RoleName, type ServiceName } from "../../libs/contracts/fleet/pool.ts";
+import { type ProcessName, RoleName } from "../../libs/contracts/fleet/pool.ts";
 import { type BackOff, defaultBackOff } from "../../libs/runtime/back-off.ts";
 import { ConfigError } from "../../libs/runtime/config.ts";
 import { createLog, type Log } from "../../libs/runtime/log.ts";
@@ -11,10 +11,12 @@ import { startLiveKit } from "../servers/start-livekit.ts";
 import { startNats } from "../servers/start-nats.ts";
 import { publishSupervision } from "./announce.ts";
 import { bannerText, curlOf, type Health, waitForFirstAgent } from "./banner.ts";
+import type { ChildName } from "./child.ts";
 import { type LocalConfig, readLocalConfig } from "./config.ts";
 import { forkService } from "./fork-service.ts";
 import { gatewayPorts } from "./gateway-ports.ts";
 import { onLauncherGone } from "./launcher.ts";
+import type { LocalService } from "./local-services.ts";
 import { LockedError, lockDirectory } from "./lock.ts";
 import { createTakeLine, type LogRecord } from "./log-lines.ts";
 import { PidFiles } from "./pid-files.ts";
@@ -23,16 +25,6 @@ import { receiptKey } from "./receipt-key.ts";
 import { StartError } from "./start-error.ts";
 import { onStopSignals } from "./stop-signals.ts";
 import { Supervisor } from "./supervisor.ts";
-
-interface LocalService {
-  readonly name: ServiceName;
-  /** The file that is run. */
-  readonly main: string;
-  /** It is started once an agent is there, so that nobody waits for it who wants to talk. */
-  readonly isLater?: true;
-  /** How many of it; 1 when nothing is said. */
-  readonly count?: number;
-}
 
 export interface LocalOptions {
   readonly env: NodeJS.ProcessEnv;
@@ -45,10 +37,10 @@ export interface LocalOptions {
 }
 
 /** NATS is last: the services need it to stop in order. */
-const STOP_ORDER: readonly (readonly ServiceName[])[] = [
+const STOP_ORDER: readonly (readonly ChildName[])[] = [
   ["gateway"],
   ["agent-host"],
-  RoleName.options,
+  ["control", ...RoleName.options],
   ["livekit"],
   ["nats"],
 ];
@@ -56,6 +48,8 @@ const STOP_ORDER: readonly (readonly ServiceName[])[] = [
 const ORPHANED_AGENTS_MS = 1500;
 /** A service gives itself up to 10 s to stop; the agent-host and the providers service on top of their drain. */
 const SERVICE_STOP_MS = 15_000;
+/** A control process stops its dispatcher after its other roles, providers among them. */
+const CONTROL_STOP_MS = 10_000 + SERVICE_STOP_MS;
 const ORPHAN_GRACE_MS = 5000;
 const FIRST_AGENT_MS = 60_000;
 
@@ -189,27 +183,28 @@ class LocalRun {
 
   #startServices(
     supervisor: Supervisor,
-    services: readonly LocalService[],
+    processes: readonly LocalService[],
     found: Record<string, string>,
     gatewayPorts: readonly number[],
   ): void {
     const drainMs = this.#config.GREENROOM_DRAIN_TIMEOUT_MS;
     const env = { ...this.#options.env, ...found, GREENROOM_DRAIN_TIMEOUT_MS: String(drainMs) };
-    for (const { name, main, count = 1 } of services) {
-      const isDraining = name === "agent-host" || name === "providers";
-      const stopMs = isDraining ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;
+    for (const { name, main, roles, count = 1 } of processes) {
+      const stopMs = stopMsOf(name, drainMs);
       const orphanMs = name === "agent-host" ? ORPHANED_AGENTS_MS : 0;
       for (let number = 1; number <= count; number++) {
         const port = name === "gateway" ? { GREENROOM_PORT: String(gatewayPorts[number - 1]) } : {};
         const own = { ...env, ...ownHostId(env, number, count), ...port, ...this.#metricsPort(name) };
         const instance = count === 1 ? {} : { instance: `${name}-${number}` };
-        supervisor.start({ name, ...instance, start: () => forkService(main, own), stopMs, orphanMs });
+        const services = roles === undefined ? {} : { services: roles };
+        const start = () => forkService(main, own);
+        supervisor.start({ name, ...instance, ...services, start, stopMs, orphanMs });
       }
     }
   }
 
   /** A gateway has its own port for them, and no two processes can share one. */
-  #metricsPort(name: ServiceName): Record<string, string> {
+  #metricsPort(name: ProcessName): Record<string, string> {
     const first = this.#config.GREENROOM_METRICS_PORT;
     if (first === 0 || name === "gateway") return { GREENROOM_METRICS_PORT: "0" };
     this.#metricsPorts += 1;
@@ -249,6 +244,12 @@ class LocalRun {
     await this.#stopAnnouncing();
     await supervisor.stop();
   }
+}
+
+/** How long a process may take to stop before it is killed, in ms. */
+function stopMsOf(name: ProcessName, drainMs: number): number {
+  if (name === "control") return drainMs + CONTROL_STOP_MS;
+  return name === "agent-host" || name === "providers" ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;
 }
 
 /** How to reach the gateway from this machine. */

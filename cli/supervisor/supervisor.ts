@@ -1,10 +1,10 @@
 // Keeps child processes alive, and stops them in order.
 import type { ServiceHeartbeat, ServiceName } from "../../libs/contracts/fleet/pool.ts";
-import { Child, type ChildDeps, type ChildSpec, titleOf } from "./child.ts";
+import { Child, type ChildDeps, type ChildName, type ChildSpec, titleOf } from "./child.ts";
 
 export interface SupervisorOptions extends ChildDeps {
   /** Who is stopped after whom; those of one row at the same time. */
-  readonly stopOrder: readonly (readonly ServiceName[])[];
+  readonly stopOrder: readonly (readonly ChildName[])[];
 }
 
 export class Supervisor {
@@ -48,10 +48,12 @@ export class Supervisor {
     });
     const beats = [...this.#said].map(([service, state]) => beat(service, state));
     for (const child of this.#children) {
-      const service = child.spec.name;
-      const isServer = service === "nats" || service === "livekit";
-      if (child.status === undefined || (child.status.status === "running" && !isServer)) continue;
-      beats.push(beat(service, child.status, child));
+      const { status } = child;
+      const { name } = child.spec;
+      const isServer = name === "nats" || name === "livekit";
+      if (status === undefined || (status.status === "running" && !isServer)) continue;
+      const services = child.spec.services ?? (name === "control" ? [] : [name]);
+      beats.push(...services.map((service) => beat(service, status, child)));
     }
     return beats;
   }

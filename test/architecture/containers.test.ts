@@ -4,14 +4,16 @@ import { join, posix } from "node:path";
 import { parseSync } from "oxc-parser";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
-import { programs, services } from "../../cli/container/programs.ts";
+import { programs } from "../../cli/container/programs.ts";
 import { livekitServer, natsServer } from "../../cli/servers/binary-specs.ts";
 import { natsConfigText } from "../../cli/servers/nats.ts";
-import { ServiceName } from "../../libs/contracts/fleet/pool.ts";
+import { processNames, RoleName } from "../../libs/contracts/fleet/pool.ts";
 import { allSettingNames } from "../../libs/runtime/common-settings.ts";
 import { readConfig, type Settings } from "../../libs/runtime/config.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
 import { callsSettings } from "../../services/calls/config.ts";
+import { controlSettings, mergeSettings } from "../../services/control/config.ts";
+import { allRoles } from "../../services/control/roles.ts";
 import { dispatcherSettings } from "../../services/dispatcher/config.ts";
 import { gatewaySettings } from "../../services/gateway/config.ts";
 import { handoffsSettings } from "../../services/handoffs/config.ts";
@@ -35,6 +37,7 @@ const compose = readCompose(composeText, needed);
 
 const settingsOf: Readonly<Record<string, Settings>> = {
   gateway: gatewaySettings,
+  control: mergeSettings([controlSettings, ...Object.values(allRoles).map(({ settings }) => settings)]),
   dispatcher: dispatcherSettings,
   "agent-host": agentHostSettings,
   janitor: janitorSettings,
@@ -56,16 +59,26 @@ const ofCompose = [
   "NPM_CONFIG_REGISTRY",
   "LIVEKIT_NODE_IP",
   "AGENT_HOST_STOP_GRACE",
-  "PROVIDERS_STOP_GRACE",
+  "CONTROL_STOP_GRACE",
 ];
 const known = new Set([...Object.keys(allSettings), ...allSettingNames, ...ofAgents, ...ofCompose]);
 
 const variables = [...new Set([...composeText.matchAll(/\$\{(\w+)/g)].map(([, name = ""]) => name))];
-const ours = services.map((name) => [name, compose.services[name]!] as const);
+const ours = processNames.map((name) => [name, compose.services[name]!] as const);
 
 describe("compose.yaml", () => {
   it("has every service and both servers, and nothing else", () => {
-    expect(Object.keys(compose.services).sort()).toEqual([...ServiceName.options].sort());
+    expect(Object.keys(compose.services).sort()).toEqual([...processNames, "nats", "livekit"].sort());
+  });
+
+  it("runs three services by default, and each role alone with a profile", () => {
+    const hasProfile = ([, { profiles = [] }]: (typeof ours)[number]) => profiles.includes("roles");
+    expect(ours.filter(hasProfile).map(([name]) => name)).toEqual(RoleName.options);
+    expect(ours.filter((one) => !hasProfile(one)).map(([name]) => name)).toEqual([
+      "gateway",
+      "control",
+      "agent-host",
+    ]);
   });
 
   it.each(ours)("runs %s by its name, started again when it ends", (name, service) => {
@@ -120,9 +133,11 @@ describe("compose.yaml", () => {
     const defaultOf = (settings: Settings, name: string) => Number(settings[name]?.default);
     const drainMs = defaultOf(agentHostSettings, "GREENROOM_DRAIN_TIMEOUT_MS");
     const ringS = defaultOf(providersSettings, "GREENROOM_SIP_RING_S");
+    const ringMs = ringingWaitMs(ringS, defaultOf(providersSettings, "GREENROOM_DRAIN_TIMEOUT_MS"));
     const takes: Record<string, number> = {
       "agent-host": drainMs + 15_000,
-      providers: ringingWaitMs(ringS, defaultOf(providersSettings, "GREENROOM_DRAIN_TIMEOUT_MS")) + 10_000,
+      providers: ringMs + 10_000,
+      control: ringMs + 20_000,
     };
     for (const [name, service] of ours) {
       expect(durationMs(service.stop_grace_period ?? "10s"), name).toBeGreaterThan(takes[name] ?? 10_000);

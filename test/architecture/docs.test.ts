@@ -33,6 +33,7 @@ describe("the list of all settings", () => {
     agentHostSettings,
     dispatcherSettings,
     gatewaySettings,
+    controlSettings,
     janitorSettings,
     providersSettings,
     handoffsSettings,

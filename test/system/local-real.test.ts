@@ -1,4 +1,6 @@
 // `npm start` with real services on real servers, from the start over a session to the end.
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { LocalSite, realLocal } from "../kit/stack/start-local.ts";
 
@@ -7,6 +9,9 @@ beforeEach(async () => {
   site = await LocalSite.make();
 });
 afterEach(() => site.clean());
+
+const pidOf = (name: string): number =>
+  (JSON.parse(readFileSync(join(site.dataDir, "run", `${name}.json`), "utf8")) as { pid: number }).pid;
 
 const postJson = async (path: string, body: unknown = {}) => {
   const response = await fetch(site.url + path, {
@@ -18,17 +23,29 @@ const postJson = async (path: string, body: unknown = {}) => {
 };
 
 describe("npm start", () => {
-  test("starts everything, serves a session, and leaves nothing after SIGTERM", async () => {
+  test("starts three services, restarts a killed one, and leaves nothing after SIGTERM", async () => {
     const local = site.start({ LIVEKIT_MOCK_MODE: "false" }, realLocal);
     const banner = await local.ready(90_000);
+    expect(readdirSync(join(site.dataDir, "run")).sort()).toEqual(
+      ["agent-host", "control", "gateway", "livekit", "nats"].map((name) => `${name}.json`),
+    );
     expect(banner.msg).toMatch(/echo +running: \d+ warm agent/);
     expect(banner.msg).toMatch(/assistant +disabled: .*OPENAI_API_KEY/);
 
     const start = await postJson("/api/session/start", { profile: "echo", wait: 20_000 });
     expect(start.status).toBe(200);
     expect(start.body).toMatchObject({ success: true, status: "ready", profile: "echo" });
-    const end = await postJson(`/api/session/${start.body.sessionId}/end`);
-    expect(end.status).toBeLessThan(300);
+
+    const before = pidOf("control");
+    process.kill(before, "SIGKILL");
+    await local.logged(/^control died: ended by SIGKILL/, "greenroom");
+    const later = await postJson("/api/session/start", { profile: "echo", wait: 30_000 });
+    expect(later.body).toMatchObject({ status: "ready" });
+    expect(pidOf("control")).not.toBe(before);
+    for (const { body } of [start, later]) {
+      const end = await postJson(`/api/session/${body.sessionId}/end`);
+      expect(end.status).toBeLessThan(300);
+    }
 
     local.signal("SIGTERM");
     expect(await local.ended()).toBe(0);

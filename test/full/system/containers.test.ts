@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { services } from "../../../cli/container/programs.ts";
 import { freePort } from "../../../cli/servers/ports.ts";
+import { processNames, RoleName } from "../../../libs/contracts/fleet/pool.ts";
 import { readDockerfile } from "../../kit/checks/dockerfile.ts";
 import { buildImage, hasBaseImage } from "../../kit/servers/docker-image.ts";
 import { startLiveKit, startNats } from "../../kit/servers/servers.ts";
@@ -62,7 +62,7 @@ async function expectServices(container: Container): Promise<void> {
   expect(await nobody.text()).toContain("There is no nobody in this image: one of the services gateway,");
 
   const running = new Map<string, Contained>();
-  for (const name of services) running.set(name, await container.run([name], env));
+  for (const name of processNames) running.set(name, await container.run([name], env));
   for (const [name, service] of running) await becomesHealthy(name, service);
   // biome-ignore lint/suspicious/noExplicitAny: tests read answers of any shape.
   const get = async (path: string): Promise<any> => (await fetch(api + path)).json();
@@ -78,8 +78,9 @@ async function expectServices(container: Container): Promise<void> {
     },
     { timeoutMs: 90_000, everyMs: 250, what: "everything is healthy, and echo has its agents" },
   );
-  for (const name of services)
-    expect(health.services[name], name).toEqual({ status: "running", instances: 1 });
+  // Each role runs twice: alone, and in the control process.
+  for (const name of RoleName.options)
+    expect(health.services[name], name).toEqual({ status: "running", instances: 2 });
 
   const { sessionId } = await post("/api/session/start", { profile: "echo" });
   const stateIs = (state: string) =>

@@ -24,10 +24,12 @@ afterEach(async () => {
 
 const READY_MS = 120_000;
 const PATIENCE_MS = 90_000;
-const RUNNING = [
-  ...["nats-1", "nats-2", "nats-3", "livekit"],
-  ...["gateway", "agent-host", ...RoleName.options].flatMap((name) => [`${name}-1`, `${name}-2`]),
-].sort();
+const NATS = ["nats-1", "nats-2", "nats-3"];
+const twoOf = (...names: string[]) => names.flatMap((name) => [`${name}-1`, `${name}-2`]);
+const SHAPES = {
+  control: twoOf("gateway", "control", "agent-host"),
+  roles: twoOf("gateway", "agent-host", ...RoleName.options),
+};
 
 const running = (): string[] =>
   readdirSync(join(site.dataDir, "run"))
@@ -75,7 +77,7 @@ describe("the cluster", () => {
   test("keeps live sessions and serves new ones while each NATS node is killed, and keeps all across a restart", async () => {
     const local = site.start({ LIVEKIT_MOCK_MODE: "false" }, realCluster);
     const banner = (await local.ready(READY_MS)).msg;
-    await until(() => running().join() === RUNNING.join(), {
+    await until(() => running().join() === [...NATS, "livekit", ...SHAPES.control].sort().join(), {
       timeoutMs: READY_MS,
       what: () => `all processes run; running: ${running()}`,
     });
@@ -125,11 +127,17 @@ describe("the cluster", () => {
     await stopped(again);
   });
 
-  test("restarts every killed service, while the second process serves", async () => {
-    const local = site.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
+  test.each<[keyof typeof SHAPES, string[]]>([
+    ["control", ["gateway-1", "control-1", "control-2"]],
+    ["roles", ["gateway-1", "dispatcher-1", "janitor-1"]],
+  ])("restarts every killed process in the shape %s, while the second one serves", async (shape, killed) => {
+    const local = site.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster, ["--shape", shape]);
     const [, second] = gatewaysIn((await local.ready(READY_MS)).msg);
-    await until(() => running().length === RUNNING.length - 1, { timeoutMs: READY_MS, what: "all run" });
-    for (const name of ["gateway-1", "dispatcher-1", "janitor-1"]) {
+    await until(() => running().join() === [...NATS, ...SHAPES[shape]].sort().join(), {
+      timeoutMs: READY_MS,
+      what: () => `all processes run; running: ${running()}`,
+    });
+    for (const name of killed) {
       const before = pidOf(name);
       process.kill(before, "SIGKILL");
       await start(second!);

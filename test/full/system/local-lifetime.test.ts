@@ -19,9 +19,9 @@ describe("the end of npm start", () => {
     const order = join(site.dataDir, "stopped.txt");
     const local = site.start({ FAKE_STOPPED_FILE: order });
     await local.ready();
-    // The banner waits for neither of these services, and a service that still loads can't stop in order.
-    for (const name of ["dispatcher", "janitor"]) await local.logged(/^fake /, name);
-    expect(site.pids().length).toBeGreaterThan(6);
+    // The banner does not wait for this service, and a service that still loads can't stop in order.
+    await local.logged(/^fake /, "control");
+    expect(site.pids().length).toBeGreaterThan(5);
     expect(isLocked()).toBe(true);
 
     local.signal("SIGTERM");
@@ -30,8 +30,7 @@ describe("the end of npm start", () => {
     expect(isLocked()).toBe(false);
     expect(readdirSync(join(site.dataDir, "run"))).toEqual([]);
     const stopped = readFileSync(order, "utf8").trim().split("\n");
-    expect(stopped.slice(0, 2)).toEqual(["gateway", "agent-host"]);
-    expect(stopped.slice(2).sort()).toEqual(["dispatcher", "janitor"]);
+    expect(stopped).toEqual(["gateway", "agent-host", "control"]);
   });
 
   test("stops in order when npm passes on one Ctrl+C twice", async () => {
@@ -85,8 +84,8 @@ describe("the end of npm start", () => {
   test("leaves nothing after SIGKILL right after the services are started", async () => {
     const local = site.start();
     await local.logged(/^NATS runs/);
-    await until(() => readdirSync(join(site.dataDir, "run")).length === 5, {
-      what: "all five processes are started",
+    await until(() => readdirSync(join(site.dataDir, "run")).length === 4, {
+      what: "all four processes are started",
     });
     local.signal("SIGKILL");
     await local.ended();
@@ -94,7 +93,7 @@ describe("the end of npm start", () => {
   });
 
   test("leaves services that refuse to stop to the next start, which kills them", async () => {
-    const first = site.start({ FAKE_NEVER_STOPS: "gateway,janitor" });
+    const first = site.start({ FAKE_NEVER_STOPS: "gateway,control" });
     await first.ready();
     first.signal("SIGKILL");
     await first.ended();

@@ -103,22 +103,25 @@ describe("the supervisor", () => {
   });
 
   test("restarts a dying service with growing delays, and reports it as failed with its last error", async () => {
-    const local = site.start({ FAKE_DIES: "dispatcher" });
-    const heartbeat = await heartbeatOf("dispatcher", "failed");
-    expect(heartbeat.reason).toBe("ended with exit code 1 (could not start: FAKE_DIES)");
-    const deaths = local.records().filter((record) => /^dispatcher died/.test(record.msg));
+    const local = site.start({ FAKE_DIES: "control" });
+    // Each role of the process has failed with it.
+    for (const role of ["dispatcher", "webhooks"]) {
+      const heartbeat = await heartbeatOf(role, "failed");
+      expect(heartbeat.reason).toBe("ended with exit code 1 (could not start: FAKE_DIES)");
+    }
+    const deaths = local.records().filter((record) => /^control died/.test(record.msg));
     expect(deaths.slice(0, 3).map((record) => record.delayMs)).toEqual([50, 100, 500]);
     await local.ready();
     await stopped(local);
   });
 
   test("reports a service with invalid settings as failed, and doesn't restart it", async () => {
-    const local = site.start({ FAKE_BAD_SETTINGS: "janitor" });
+    const local = site.start({ FAKE_BAD_SETTINGS: "control" });
     const heartbeat = await heartbeatOf("janitor", "failed");
     expect(heartbeat.reason).toContain("GREENROOM_PROT is not a setting");
     await local.ready();
     await new Promise((resolve) => setTimeout(resolve, 1000));
-    expect(local.records().filter((record) => record.service === "janitor")).toHaveLength(1);
+    expect(local.records().filter((record) => record.service === "control")).toHaveLength(1);
     await stopped(local);
   });
 
@@ -179,15 +182,14 @@ describe("the supervisor", () => {
     const local = site.start({ LIVEKIT_MOCK_MODE: "false", GREENROOM_LOG_LEVEL: "debug" });
     await local.ready();
     // `npm start` is ready with its gateway. A service that stops before it runs may log nothing.
-    for (const service of ["dispatcher", "agent-host", "janitor"]) await local.logged(/^running$/, service);
+    for (const service of ["control", "agent-host"]) await local.logged(/^running$/, service);
     await stopped(local);
     const services = new Set(local.records().map((record) => record.service));
     expect([...services].sort()).toEqual([
       "agent-host",
-      "dispatcher",
+      "control",
       "gateway",
       "greenroom",
-      "janitor",
       "livekit",
       "nats",
     ]);

@@ -4,6 +4,7 @@ import { parse } from "yaml";
 interface ComposeService {
   readonly image: string;
   readonly command?: readonly string[];
+  readonly profiles?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly ports?: readonly string[];
   readonly volumes?: readonly string[];

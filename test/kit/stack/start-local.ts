@@ -49,8 +49,12 @@ export class LocalSite {
   }
 
   /** Starts the supervisor with fake services, or another main file. Rooms are simulated by default. */
-  start(env: Record<string, string> = {}, main: string = fakeLocal): LocalProcess {
-    return this.#start(process.execPath, ["--import", "tsx", main], env);
+  start(
+    env: Record<string, string> = {},
+    main: string = fakeLocal,
+    args: readonly string[] = [],
+  ): LocalProcess {
+    return this.#start(process.execPath, ["--import", "tsx", main, ...args], env);
   }
 
   /** Runs `npm start`. */

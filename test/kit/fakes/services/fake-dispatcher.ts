@@ -1,5 +1,0 @@
-// The fake dispatcher of the supervisor's tests.
-import { runFakeService } from "./fake-service.ts";
-
-const forever = setInterval(() => {}, 1000);
-await runFakeService("dispatcher", async () => ({ stop: async () => clearInterval(forever) }));
