@@ -1,6 +1,7 @@
-// The agent-host: supervises stages, gives agents to sessions, and says what becomes of them.
+// The agent-host: supervises agent processes, gives agents to sessions, and reports what happens to them.
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { DrainAnswer, HostRecord, OnDeadline } from "../../libs/contracts/fleet/host.ts";
+import type { PoolSettings } from "../../libs/contracts/fleet/pool.ts";
 import {
   assignCommand,
   drainCommand,
@@ -18,7 +19,7 @@ import type { ProfileFile } from "./pool/find-profiles.ts";
 import type { ProcessFailover } from "./pool/messages.ts";
 import { PoolTargets } from "./pool/pool-targets.ts";
 import { SpawnLimiter } from "./pool/spawn-limiter.ts";
-import { StandbyRooms } from "./pool/standby-rooms.ts";
+import { StandbyRooms } from "./pool/standby.ts";
 import type { LaunchProcess } from "./pool/supervised-process.ts";
 import { Assignments } from "./sessions/assignments.ts";
 import { ConversationStore } from "./sessions/conversation-store.ts";
@@ -37,17 +38,17 @@ export interface AgentHostDeps {
   readonly pid: number;
   readonly profiles: readonly ProfileFile[];
   readonly launch: LaunchProcess;
-  /** Names for slots and stages, never the same twice in the fleet: a hot agent's identity is made of it. */
+  /** Ids for slots and agent processes, unique in the fleet: a hot agent's identity contains its slot's id (I8). */
   readonly newId: () => string;
   readonly onSupplanted: (reason: string) => void;
   readonly settings: {
     readonly maxAgents: number;
     readonly poolMin: number;
-    readonly stageMemoryMb: number;
-    readonly stagePingMs: number;
-    /** Stages that a profile's idle agents live in at least. */
-    readonly spareStages: number;
-    readonly userLeftMs: number;
+    readonly processMemoryMb: number;
+    readonly processPingMs: number;
+    /** The number of agent processes that a profile's idle agents are spread over. */
+    readonly minProcesses: number;
+    readonly userRejoinGraceMs: number;
     readonly logLevel: string;
     readonly failover: ProcessFailover;
   };
@@ -56,16 +57,17 @@ export interface AgentHostDeps {
 export interface AgentHost {
   readonly epoch: number;
   /**
-   * Takes no new sessions, lets running ones go on for `limitMs`, and leaves. What is left by then goes to other
-   * hosts, or with "wait" is waited for without a limit; for what nobody could take it doesn't wait.
+   * Takes no new sessions, lets running ones continue for `limitMs`, and stops. The remaining sessions then migrate to
+   * other hosts, or with "wait" the host waits for them without a limit. It does not wait for sessions that no other
+   * host could take.
    */
   drain(limitMs: number, onDeadline?: OnDeadline): Promise<void>;
 }
 
-const SPAWNS_AT_ONCE = 4;
-/** How long the last sessions may take to find another host. */
-const HANDOVER_MS = 8000;
-const LEAVE_MS = 4000;
+const MAX_CONCURRENT_STARTS = 4;
+/** The time that the last sessions have to migrate. */
+const MIGRATION_TIMEOUT_MS = 8000;
+const STOP_TIMEOUT_MS = 4000;
 
 export async function startAgentHost(deps: AgentHostDeps): Promise<AgentHost> {
   const host = new Host(deps);
@@ -76,67 +78,61 @@ export async function startAgentHost(deps: AgentHostDeps): Promise<AgentHost> {
 class Host implements AgentHost {
   readonly #deps: AgentHostDeps;
   readonly #pools = new Map<string, AgentPool>();
-  readonly #tellers: SessionReporter[] = [];
   readonly #targets: PoolTargets;
-  readonly #standby: StandbyRooms | undefined;
+  readonly #standbyRooms: StandbyRooms | undefined;
   readonly #assignments: Assignments;
-  readonly #reports: EventPublisher;
-  readonly #conversations: ConversationStore;
-  readonly #measured: UsageReporter;
+  readonly #events: EventPublisher;
+  readonly #usage: UsageReporter;
+  readonly #reporter: SessionReporter;
+  readonly #drain: Drain;
   readonly #startedAt: string;
   readonly #stops: (() => Promise<void> | void)[] = [];
-  #announcer: HostRegistration | undefined;
-  readonly #drain: Drain;
+  #registration: HostRegistration | undefined;
   #hosts: HostView | undefined;
 
   constructor(deps: AgentHostDeps) {
     this.#deps = deps;
     this.#startedAt = isoNow(deps.clock);
-    const common = {
-      bus: deps.bus,
-      clock: deps.clock,
-      log: deps.log,
-      hostId: deps.hostId,
-      epoch: () => this.epoch,
-    };
-    this.#reports = new EventPublisher(common);
-    this.#measured = new UsageReporter(common);
-    this.#conversations = new ConversationStore({ ...common, enabled: deps.settings.failover.restore });
-    this.#assignments = new Assignments({
+    const { bus, clock, log, hostId, livekit, profiles, settings } = deps;
+    const { maxAgents, poolMin } = settings;
+    const common = { bus, clock, log, hostId, epoch: () => this.epoch, pools: this.#pools };
+    const conversations = new ConversationStore({ ...common, enabled: settings.failover.restore });
+    this.#events = new EventPublisher(common);
+    this.#usage = new UsageReporter(common);
+    this.#assignments = new Assignments({ ...common, conversations, refusal: () => this.#refusal() });
+    this.#reporter = new SessionReporter({
       ...common,
-      pools: this.#pools,
-      conversations: this.#conversations,
-      refuses: () =>
-        this.#drain.isOn ? "the host is draining" : this.#isFull() ? "the host is full" : undefined,
+      conversations,
+      events: this.#events,
+      usage: this.#usage,
+      userRejoinGraceMs: settings.userRejoinGraceMs,
+      onFree: (slot) => this.#assignments.forget(slot),
     });
     this.#drain = new Drain({
       ...common,
-      pools: this.#pools,
       hosts: () => this.#hosts?.all() ?? [],
-      handOver: (of, reason) => {
-        this.#reports.publish(of, { type: "migrated", reason });
-        this.#measured.storeNow(of);
+      migrate: (assignment, reason) => {
+        this.#events.publish(assignment, { type: "migrated", reason });
+        this.#usage.storeNow(assignment);
       },
-      onChange: () => this.#announcer?.publish(),
+      onChange: () => this.#registration?.publish(),
     });
-    const { maxAgents, poolMin } = deps.settings;
     this.#targets = new PoolTargets({
       ...common,
-      pools: this.#pools,
       defaults: { min: poolMin, hot: Math.min(1, poolMin), max: maxAgents, perProcess: 10 },
     });
-    this.#standby = deps.livekit === undefined ? undefined : new StandbyRooms(deps.livekit, deps.log);
-    const gate = new SpawnLimiter(SPAWNS_AT_ONCE);
-    for (const file of deps.profiles) this.#pools.set(file.profile, this.#makePool(file, gate));
+    this.#standbyRooms = livekit === undefined ? undefined : new StandbyRooms(livekit, log);
+    const limiter = new SpawnLimiter(MAX_CONCURRENT_STARTS);
+    for (const file of profiles) this.#pools.set(file.profile, this.#makePool(file, limiter));
   }
 
   get epoch(): number {
-    return this.#announcer?.epoch ?? 0;
+    return this.#registration?.epoch ?? 0;
   }
 
   async start(): Promise<void> {
     const { bus, clock, hostId, log, onSupplanted } = this.#deps;
-    this.#announcer = await registerHost({ bus, clock, log, onSupplanted }, hostId, () => this.#record());
+    this.#registration = await registerHost({ bus, clock, log, onSupplanted }, hostId, () => this.#record());
     const hosts = await watchHosts(bus);
     this.#hosts = hosts;
     this.#stops.push(
@@ -147,17 +143,17 @@ class Host implements AgentHost {
       await bus.core.serve(pingCommand, hostId, async () => ({
         hostId,
         epoch: this.epoch,
-        sequence: this.#announcer?.sequence() ?? 0,
+        sequence: this.#registration?.sequence() ?? 0,
       })),
       await bus.core.serve(drainCommand, hostId, async (options) => {
-        log.info(options, "told to drain");
+        log.info(options, "received a drain command");
         this.#drain.begin(options);
-        return this.#drained();
+        return this.#drainAnswer();
       }),
       await bus.core.serve(undrainCommand, hostId, async () => {
-        log.info("told to take sessions again");
+        log.info("received a command to end the drain");
         this.#drain.undo();
-        return this.#drained();
+        return this.#drainAnswer();
       }),
       watchFencing({ bus, clock, log }, () => this.#assignments.checkRecords()),
     );
@@ -173,46 +169,46 @@ class Host implements AgentHost {
     while (this.#assignments.count > 0) {
       const pastMs = clock.monotonic() - since - limitMs;
       if (onDeadline === "handover" && pastMs >= 0) {
-        if (pastMs > HANDOVER_MS || !this.#drain.isWorthWaiting) break;
+        if (pastMs > MIGRATION_TIMEOUT_MS || !this.#drain.canMigrate) break;
       }
       await sleep(clock, 50);
     }
     this.#drain.stop();
     for (const pool of this.#pools.values()) {
-      for (const slot of pool.busySlots()) pool.giveUp(slot, "the host stopped before the session was over");
+      for (const slot of pool.busySlots()) pool.giveUp(slot, "the host stopped before the session had ended");
     }
-    // Without NATS none of this would end, and the agents' processes must: what is left, the janitor finds.
-    await Promise.race([this.#leave(), sleep(clock, LEAVE_MS)]);
+    // Without NATS this would never end, and the agent processes must. The janitor finds what is not stored.
+    await Promise.race([this.#unregister(), sleep(clock, STOP_TIMEOUT_MS)]);
     for (const pool of this.#pools.values()) pool.stop();
   }
 
-  #drained(): DrainAnswer {
+  #drainAnswer(): DrainAnswer {
     return { draining: this.#drain.isOn, sessions: this.#assignments.count };
   }
 
-  /** Says what is left to say, and takes the registration back. */
-  async #leave(): Promise<void> {
-    await Promise.all([this.#reports.settle(), this.#measured.settle(), this.#standby?.settle()]);
+  /** Stores everything that is pending, and deletes the registration. */
+  async #unregister(): Promise<void> {
+    await Promise.all([this.#events.settle(), this.#usage.settle(), this.#standbyRooms?.settle()]);
     for (const stop of this.#stops) await stop();
-    await this.#announcer?.stop().catch((error: unknown) => {
-      this.#deps.log.debug({ error }, "the registration stays behind");
+    await this.#registration?.stop().catch((error: unknown) => {
+      this.#deps.log.debug({ error }, "failed to delete the registration");
     });
   }
 
-  #makePool(file: ProfileFile, gate: SpawnLimiter): AgentPool {
+  #makePool({ profile, file }: ProfileFile, limiter: SpawnLimiter): AgentPool {
     const { clock, hostId, launch, livekit, log, newId, settings } = this.#deps;
     return new AgentPool({
       clock,
       log,
       launch,
-      limiter: gate,
+      limiter,
       newId,
-      pingMs: settings.stagePingMs,
-      memoryLimitMb: settings.stageMemoryMb,
-      spreadOver: settings.spareStages,
+      pingMs: settings.processPingMs,
+      memoryLimitMb: settings.processMemoryMb,
+      spreadOver: settings.minProcesses,
       start: {
-        profile: file.profile,
-        file: file.file,
+        profile,
+        file,
         host: hostId,
         livekitUrl: livekit?.url ?? "",
         livekitApiKey: livekit?.apiKey ?? "",
@@ -221,36 +217,24 @@ class Host implements AgentHost {
         logLevel: settings.logLevel,
         failover: settings.failover,
       },
-      standby: this.#standby,
-      listener: this.#tellerFor(file.profile),
+      standby: this.#standbyRooms,
+      onChange: () => this.#registration?.publish(),
+      onLoaded: (exported) => this.#storeExportedPool(profile, exported),
+      onAgentEvent: (slot, event) => this.#reporter.onAgentEvent(slot, event),
     });
   }
 
-  #tellerFor(profile: string): SessionReporter {
-    const { clock, log, settings } = this.#deps;
-    const teller = new SessionReporter({
-      clock,
-      log,
-      profile,
-      reports: this.#reports,
-      conversations: this.#conversations,
-      measured: this.#measured,
-      userLeftMs: settings.userLeftMs,
-      slotById: (slotId) => this.#pools.get(profile)?.slot(slotId),
-      onChange: () => this.#announcer?.publish(),
-      onLoaded: (exported) => {
-        this.#targets
-          .adopt(profile, exported)
-          .catch((error: unknown) => log.error({ error, profile }, "the pool's numbers could not be stored"));
-      },
-      onFree: (slot) => this.#assignments.forget(slot),
-    });
-    this.#tellers.push(teller);
-    return teller;
+  #storeExportedPool(profile: string, exported: Partial<PoolSettings>): void {
+    this.#targets
+      .storeExported(profile, exported)
+      .catch((error: unknown) =>
+        this.#deps.log.error({ error, profile }, "failed to store the pool's target"),
+      );
   }
 
-  #isFull(): boolean {
-    return this.#assignments.count >= this.#deps.settings.maxAgents;
+  #refusal(): string | undefined {
+    if (this.#drain.isOn) return "the host is draining";
+    return this.#assignments.count >= this.#deps.settings.maxAgents ? "the host is full" : undefined;
   }
 
   #record(): Omit<HostRecord, "epoch" | "sequence"> {
@@ -269,7 +253,7 @@ class Host implements AgentHost {
       stats: {
         spawned: pools.reduce((sum, [, pool]) => sum + pool.spawned, 0),
         assigned: this.#assignments.assigned,
-        lost: this.#tellers.reduce((sum, teller) => sum + teller.lost, 0),
+        lost: this.#reporter.lost,
       },
     };
   }

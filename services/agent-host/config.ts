@@ -68,10 +68,10 @@ export type AgentHostConfig = ConfigOf<typeof agentHostSettings>;
 export const hostSettingsOf = (config: AgentHostConfig) => ({
   maxAgents: config.GREENROOM_MAX_AGENTS,
   poolMin: config.GREENROOM_POOL_MIN,
-  stageMemoryMb: config.GREENROOM_PROCESS_MEMORY_MB,
-  stagePingMs: config.GREENROOM_PROCESS_PING_MS,
-  spareStages: config.GREENROOM_MIN_PROCESSES_PER_PROFILE,
-  userLeftMs: config.GREENROOM_USER_REJOIN_GRACE_MS,
+  processMemoryMb: config.GREENROOM_PROCESS_MEMORY_MB,
+  processPingMs: config.GREENROOM_PROCESS_PING_MS,
+  minProcesses: config.GREENROOM_MIN_PROCESSES_PER_PROFILE,
+  userRejoinGraceMs: config.GREENROOM_USER_REJOIN_GRACE_MS,
   logLevel: config.GREENROOM_LOG_LEVEL,
   failover: {
     restore: config.GREENROOM_RESTORE_CONVERSATION,

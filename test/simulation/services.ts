@@ -197,11 +197,11 @@ export async function hostOf(world: ServiceWorld, name: string, life: Life): Pro
     settings: {
       maxAgents: scenario.maxAgents,
       poolMin: 1,
-      stageMemoryMb: 1000,
-      stagePingMs: 1000,
-      spareStages: 2,
+      processMemoryMb: 1000,
+      processPingMs: 1000,
+      minProcesses: 2,
       failover: { restore: true, message: "" },
-      userLeftMs: USER_LEFT_MS,
+      userRejoinGraceMs: USER_LEFT_MS,
       logLevel: "info",
     },
   });

@@ -267,7 +267,7 @@ export class World implements ServiceWorld {
 
   /** A host lets go of a session only by what it has read: its record names another, or nobody any more. */
   onFreed(host: string, job: JobRequest | undefined, reason: string): void {
-    if (job === undefined || !reason.includes("goes on elsewhere")) return;
+    if (job === undefined || !reason.includes("continues elsewhere")) return;
     const record = this.record(job.tenant, job.sessionId);
     const names = record?.attempt === job.attempt && record.state !== "ended";
     const name = `${this.trace.nameOf(job.sessionId)}#${job.attempt}`;

@@ -201,7 +201,7 @@ describe("a call record", () => {
       expect(call).toMatchObject({
         outcome: "completed",
         failovers: 1,
-        failoverReason: expect.stringContaining("the stage process ended"),
+        failoverReason: expect.stringContaining("the agent process ended"),
         failures: 1,
         metrics: { userTurns: 2 },
       });

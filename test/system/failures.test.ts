@@ -103,9 +103,9 @@ describe("an agent's failure", () => {
   });
 
   test.each([
-    ["hang", /the stage hung: no answer for \d+ ms/],
-    ["grow", /the stage grew to \d+ MB, past its limit of 900/],
-    ["exit", /the stage process ended \(exit code 7\)/],
+    ["hang", /the agent process hung: no answer for \d+ ms/],
+    ["grow", /the agent process grew to \d+ MB, past its limit of 900 MB/],
+    ["exit", /the agent process ended \(exit code 7\)/],
   ])(
     "replaces the agent process (%s), and its sessions continue in the same rooms",
     async (fault, reason) => {

@@ -23,8 +23,8 @@ interface Slot {
   job: RunningJob | undefined;
 }
 
-process.title = "greenroom-stage";
-const start = JSON.parse(process.env.STAGE_START ?? "{}") as ProcessStart;
+process.title = "greenroom-agents";
+const start = JSON.parse(process.env.PROCESS_START ?? "{}") as ProcessStart;
 const slots = new Map<string, Slot>();
 /** Slots that are being made ready; one that is released meanwhile leaves this set and comes to nothing. */
 const warming = new Set<string>();

@@ -1,56 +1,62 @@
-// The agents of one profile on one host: started ahead of time, given out once, and replaced.
+// The agents of one profile on one host: started ahead of time, given to one session each, and replaced.
 import type { AgentProcessStatus, HostProfile, ProfileStatus } from "../../../libs/contracts/fleet/host.ts";
 import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import type { Warmth } from "../../../libs/contracts/sessions/session.ts";
-import { type AgentEvents, forwardAgentEvent } from "./agent-events.ts";
 import { processStatus, profileStatus } from "./host-status.ts";
-import type { JobRequest, ProcessToHost } from "./messages.ts";
+import type { AgentEvent, JobRequest, ProcessToHost } from "./messages.ts";
 import { isIdle, pickAgent, pickSurplus } from "./pick-slots.ts";
 import { ProcessPool, type ProcessPoolDeps } from "./process-pool.ts";
 import type { AgentProcess, Assignment, Slot } from "./slots.ts";
 import type { SpawnLimiter } from "./spawn-limiter.ts";
 import { Spawner } from "./spawner.ts";
 import { Standby, type StandbyRoomSource } from "./standby.ts";
+import { logAgentLine } from "./supervised-process.ts";
 
 export interface PoolDeps extends ProcessPoolDeps {
   readonly limiter: SpawnLimiter;
   readonly standby: StandbyRoomSource | undefined;
-  readonly listener: AgentEvents;
-  /** Stages that the idle agents are spread over, as far as there are agents enough. */
+  /** The number of agent processes that the idle agents are spread over, if there are enough agents. */
   readonly spreadOver: number;
+  /** Called when the number or the state of the agents changed. */
+  readonly onChange: () => void;
+  /** Called when an agent process has loaded the file, with the file's `pool` export. */
+  readonly onLoaded: (exported: Partial<PoolSettings>) => void;
+  /** Called for everything that happens to an agent while it serves a session. */
+  readonly onAgentEvent: (slot: Slot, event: AgentEvent) => void;
 }
 
-type SlotMessage = Extract<ProcessToHost, { slot: string }>;
+type SlotMessage = Extract<ProcessToHost, { slot: string | undefined }>;
 
+/** Owns the slots of its profile. A slot goes when its agent is closed or its agent process is gone. */
 export class AgentPool {
   readonly #deps: PoolDeps;
-  readonly #stages: ProcessPool;
-  readonly #heater: Standby;
-  readonly #starter: Spawner;
+  readonly #processes: ProcessPool;
+  readonly #standby: Standby;
+  readonly #spawner: Spawner;
   #target: PoolSettings = { min: 0, hot: 0, max: 0, perProcess: 1 };
   #isLoaded = false;
-  #disabledFor: string | undefined;
+  #disabledReason: string | undefined;
   #isClosing = false;
 
   constructor(deps: PoolDeps) {
     this.#deps = deps;
-    this.#stages = new ProcessPool(deps, {
-      onMessage: (stage, message) => this.#onMessage(stage, message),
-      onGone: (stage, reason) => this.#onGone(stage, reason),
-      onGrown: (stage) => this.#taint(stage),
+    this.#processes = new ProcessPool(deps, {
+      onMessage: (process, message) => this.#onMessage(process, message),
+      onGone: (process, reason) => this.#onGone(process, reason),
+      onGrown: (process) => this.#replace(process),
     });
-    this.#starter = new Spawner({
+    this.#spawner = new Spawner({
       ...deps,
       profile: deps.start.profile,
-      stages: this.#stages,
+      processes: this.#processes,
       onRetry: () => this.#onRetry(),
     });
-    this.#heater = new Standby({ ...deps, onChange: () => this.#afterChange() });
+    this.#standby = new Standby({ ...deps, onChange: () => this.#afterChange() });
   }
 
-  /** Starts a first stage, which tells whether the file can be used and what pool it asks for. */
+  /** Starts a first agent process, which finds out whether the file can be used and which pool it exports. */
   probe(): void {
-    this.#stages.launch();
+    this.#processes.launch();
   }
 
   get target(): PoolSettings {
@@ -63,65 +69,62 @@ export class AgentPool {
   }
 
   get status(): ProfileStatus {
-    if (this.#disabledFor !== undefined) return "disabled";
-    if (this.#starter.openFor !== undefined) return "failed";
+    if (this.#disabledReason !== undefined) return "disabled";
+    if (this.#spawner.openFor !== undefined) return "failed";
     return this.#isLoaded && !this.#isClosing ? "running" : "stopped";
   }
 
   profile(): HostProfile {
-    const error = this.#disabledFor ?? this.#starter.lastError;
-    return profileStatus(this.#stages.slots(), this.status, error, this.#target.max, this.#starter.warmUpMs);
+    const error = this.#disabledReason ?? this.#spawner.lastError;
+    const slots = this.#processes.slots();
+    return profileStatus(slots, this.status, error, this.#target.max, this.#spawner.warmUpMs);
   }
 
-  /** Agents that were begun, ever. */
+  /** The number of agents started so far. */
   get spawned(): number {
-    return this.#starter.started;
+    return this.#spawner.started;
   }
 
   processes(): AgentProcessStatus[] {
     const now = this.#deps.clock.monotonic();
-    return this.#stages.all().map((stage) => processStatus(stage, this.#deps.start.profile, now));
-  }
-
-  slot(slotId: string | undefined): Slot | undefined {
-    return this.#stages.slots().find((slot) => slot.id === slotId);
+    return this.#processes.all().map((process) => processStatus(process, now));
   }
 
   busySlots(): Slot[] {
-    return this.#stages.slots().filter((slot) => slot.assignment !== undefined);
+    return this.#processes.slots().filter((slot) => slot.assignment !== undefined);
   }
 
   /**
-   * Takes an agent for a session, or undefined when there is none of that kind.
+   * Takes an agent for a session, or returns undefined when no agent of that warmth is free.
    *
-   * Asked for a hot one it gives nothing else, since the room depends on it. Asked for a warm one it may give
-   * a hot one, which then leaves its standby room. A cold one is started for the purpose.
+   * A request for a hot agent gets only a hot one, since the room depends on it. A request for a warm agent may get a
+   * hot one, which then leaves its standby room. A cold agent is started for the request.
    */
-  take(asked: Warmth, assignment: Omit<Assignment, "warmth">): Slot | undefined {
-    const slots = this.#stages.slots();
-    if (asked === "hot") return this.#give(pickAgent(slots, "hot"), assignment, "hot");
+  take(requested: Warmth, assignment: Omit<Assignment, "warmth">): Slot | undefined {
+    const slots = this.#processes.slots();
+    if (requested === "hot") return this.#give(pickAgent(slots, "hot"), assignment, "hot");
     const warm = pickAgent(slots, "warm");
     if (warm !== undefined) return this.#give(warm, assignment, "warm");
     if (this.status !== "running" || slots.length >= this.#target.max) return undefined;
     return this.#give(pickAgent(slots, "cold") ?? this.#startSlot(1), assignment, "cold");
   }
 
-  /** Nothing was started for the session after all: the agent is idle again. */
+  /** Takes the session from an agent that has not begun to serve it. The agent is idle again. */
   giveBack(slot: Slot): void {
     slot.assignment = undefined;
     if (slot.state === "busy") slot.state = slot.hasStandby && !slot.isConnectingStandby ? "hot" : "warm";
-    this.#changed();
+    this.#deps.onChange();
   }
 
   run(slot: Slot, job: JobRequest): void {
     const { assignment } = slot;
     if (assignment === undefined) return;
     assignment.job = job;
-    if (slot.state === "warming") return; // It runs as soon as it is warm.
+    if (slot.state === "warming") return; // The job runs as soon as the agent is warm.
     slot.state = "busy";
     slot.process.served += 1;
     slot.process.link.send({ type: "run", slot: slot.id, job });
-    this.#heater.handOver(slot, job.room === undefined);
+    this.#standby.jobStarted(slot, job.room === undefined);
   }
 
   release(slot: Slot, reason: string): void {
@@ -131,62 +134,58 @@ export class AgentPool {
     }
     if (slot.state === "closing") return;
     if (slot.state === "warming") {
-      this.#forget(slot); // It never came so far as to have anything to close.
+      this.#forget(slot); // A warming agent has nothing to close.
     } else {
       slot.state = "closing";
     }
     slot.process.link.send({ type: "release", slot: slot.id, reason });
-    this.#changed();
+    this.#deps.onChange();
   }
 
-  /** Says that a session's agent is lost while it still runs: the host can't wait for it any longer. */
+  /** Reports a session's agent as lost while the agent still runs, because the host stops. */
   giveUp(slot: Slot, reason: string): void {
-    if (slot.assignment?.isReleased === false) this.#deps.listener.onLost(slot, reason);
+    if (slot.assignment?.isReleased === false) this.#deps.onAgentEvent(slot, { type: "lost", reason });
   }
 
-  /** Brings the number of idle agents to the target: starts, heats, or lets go. */
+  /** Brings the number of idle agents to the target: starts, connects to standby rooms, or releases. */
   refill(): void {
-    if (this.#isClosing || !this.#isLoaded || this.#disabledFor !== undefined) return;
-    const idle = this.#stages.slots().filter(isIdle);
-    const missing = Math.min(this.#target.min - idle.length, this.#target.max - this.#stages.slots().length);
+    if (this.#isClosing || !this.#isLoaded || this.#disabledReason !== undefined) return;
+    const slots = this.#processes.slots();
+    const idle = slots.filter(isIdle);
+    const missing = Math.min(this.#target.min - idle.length, this.#target.max - slots.length);
     const spreadOver = Math.min(this.#target.min, this.#deps.spreadOver);
-    for (let i = this.#starter.mayStart(missing); i > 0; i--) this.#startSlot(spreadOver);
+    for (let i = this.#spawner.mayStart(missing); i > 0; i--) this.#startSlot(spreadOver);
     const surplus = pickSurplus(idle, idle.length - this.#target.min);
     for (const slot of surplus) this.release(slot, "the pool is smaller now");
     const hot = idle.filter((slot) => slot.state === "hot");
-    for (const slot of hot.slice(this.#target.hot)) this.release(slot, "fewer hot agents are wanted");
-    this.#heater.connectStandby(this.#stages.slots(), this.#target.hot);
+    for (const slot of hot.slice(this.#target.hot)) this.release(slot, "the pool has fewer hot agents now");
+    this.#standby.connectStandby(this.#processes.slots(), this.#target.hot);
   }
 
-  /** Lets idle agents go and takes in no more; busy ones go on. */
+  /** Releases idle agents and starts no more. Busy agents continue. */
   drain(): void {
     this.#isClosing = true;
-    this.#starter.stop();
-    for (const slot of this.#stages.slots().filter(isIdle)) this.release(slot, "the host is draining");
-    this.#changed();
+    this.#spawner.stop();
+    for (const slot of this.#processes.slots().filter(isIdle)) this.release(slot, "the host is draining");
+    this.#deps.onChange();
   }
 
-  /** Fills up again, after a drain that was undone. */
+  /** Fills the pool again after a drain was undone. */
   resume(): void {
     this.#isClosing = false;
-    if (this.#stages.all().length === 0) this.#stages.launch();
-    this.refill();
-    this.#changed();
+    if (this.#processes.all().length === 0) this.#processes.launch();
+    this.#afterChange();
   }
 
-  /** Ends every stage at once. */
+  /** Ends every agent process at once. */
   stop(): void {
     this.#isClosing = true;
-    this.#starter.stop();
-    for (const stage of this.#stages.all()) this.#stages.retire(stage);
-  }
-
-  #changed(): void {
-    this.#deps.listener.onChange();
+    this.#spawner.stop();
+    for (const process of this.#processes.all()) this.#processes.retire(process);
   }
 
   #afterChange(): void {
-    this.#changed();
+    this.#deps.onChange();
     this.refill();
   }
 
@@ -194,55 +193,53 @@ export class AgentPool {
     if (slot === undefined) return undefined;
     slot.assignment = { ...assignment, warmth };
     if (slot.state !== "warming") slot.state = "busy";
-    this.#changed();
-    this.refill();
+    this.#afterChange();
     return slot;
   }
 
   #startSlot(over: number): Slot {
-    const slot = this.#starter.start({ perProcess: this.#target.perProcess, over });
-    this.#changed();
+    const slot = this.#spawner.start({ perProcess: this.#target.perProcess, over });
+    this.#deps.onChange();
     return slot;
   }
 
-  #onMessage(stage: AgentProcess, message: Exclude<ProcessToHost, { type: "pong" }>): void {
-    const { listener, log } = this.#deps;
+  #onMessage(process: AgentProcess, message: Exclude<ProcessToHost, { type: "pong" }>): void {
+    const { log, onLoaded, start } = this.#deps;
     switch (message.type) {
       case "loaded":
-        stage.isLoaded = true;
+        process.isLoaded = true;
         this.#isLoaded = true;
-        this.#starter.processLoaded(stage);
-        listener.onLoaded(message.pool);
+        this.#spawner.processLoaded(process);
+        onLoaded(message.pool);
         this.refill();
-        this.#changed();
+        this.#deps.onChange();
         return;
       case "disabled":
-        this.#disabledFor = message.reason;
-        log.warn({ profile: this.#deps.start.profile, reason: message.reason }, "a profile is disabled");
-        this.#stages.kill(stage, message.reason);
+        this.#disabledReason = message.reason;
+        log.warn({ profile: start.profile, reason: message.reason }, "disabled a profile");
+        this.#processes.kill(process, message.reason);
         return;
       case "load_failed":
-        this.#stages.kill(stage, message.error);
+        this.#processes.kill(process, message.error);
         return;
       case "unhealthy":
         log.error(
-          { stagePid: stage.link.pid, error: message.error },
-          "a stage is finished with and replaced",
+          { agentPid: process.link.pid, error: message.error },
+          "replacing an unhealthy agent process",
         );
-        this.#taint(stage);
+        this.#replace(process);
         return;
       case "log":
-        listener.onLog(message);
+        logAgentLine(log, start.profile, message);
+        this.#onSlotMessage(process.slots.get(message.slot ?? ""), message);
         return;
-      default: {
-        const slot = stage.slots.get(message.slot);
-        if (slot !== undefined) this.#onSlotMessage(slot, message);
-      }
+      default:
+        this.#onSlotMessage(process.slots.get(message.slot), message);
     }
   }
 
-  #onSlotMessage(slot: Slot, message: SlotMessage): void {
-    const { listener, clock } = this.#deps;
+  #onSlotMessage(slot: Slot | undefined, message: SlotMessage): void {
+    if (slot === undefined) return;
     switch (message.type) {
       case "warm":
         this.#onWarm(slot);
@@ -252,15 +249,15 @@ export class AgentPool {
         this.#forget(slot);
         return;
       case "hot":
-        this.#heater.succeeded(slot);
+        this.#standby.succeeded(slot);
         return;
       case "standby_failed":
-        this.#heater.failed(slot, message.error);
+        this.#standby.failed(slot, message.error);
         return;
       case "ended":
         slot.state = "closing";
-        if (slot.assignment?.isReleased === false) listener.onEnded(slot, message);
-        this.#changed();
+        if (slot.assignment?.isReleased === false) this.#deps.onAgentEvent(slot, message);
+        this.#deps.onChange();
         return;
       case "left":
         slot.left.resolve();
@@ -269,91 +266,90 @@ export class AgentPool {
         this.#forget(slot);
         return;
       default:
-        forwardAgentEvent(listener, slot, message, clock.monotonic());
+        this.#deps.onAgentEvent(slot, message);
     }
   }
 
   #onWarm(slot: Slot): void {
-    this.#starter.succeeded(slot);
+    this.#spawner.succeeded(slot);
     if (slot.state !== "warming") return;
     slot.state = slot.assignment === undefined ? "warm" : "busy";
     if (slot.assignment?.job !== undefined) this.run(slot, slot.assignment.job);
-    this.#changed();
-    this.refill();
+    this.#afterChange();
   }
 
   #onStartFailed(slots: Slot[], error: string): void {
     for (const slot of slots) {
       if (slot.assignment === undefined || slot.assignment.isReleased) continue;
-      this.#deps.listener.onEnded(slot, {
+      this.#deps.onAgentEvent(slot, {
+        type: "ended",
         reason: "the agent could not be started",
         error: { message: `The agent could not be started: ${error}`, retryable: true },
         lost: false,
       });
     }
-    this.#starter.failed(error);
+    this.#spawner.failed(error);
   }
 
   #onRetry(): void {
     if (this.#isClosing) return;
-    if (!this.#isLoaded) this.#stages.launch();
-    else if (this.#stages.all().length > 0) this.refill();
+    if (!this.#isLoaded) this.#processes.launch();
+    else if (this.#processes.all().length > 0) this.refill();
     else this.#startSlot(1);
   }
 
-  #onGone(stage: AgentProcess, reason: string): void {
-    const slots = [...stage.slots.values()];
+  #onGone(process: AgentProcess, reason: string): void {
+    const slots = [...process.slots.values()];
     for (const slot of slots) slot.leaveLimiter();
-    if (this.#isClosing || this.#disabledFor !== undefined) {
+    if (this.#isClosing || this.#disabledReason !== undefined) {
       for (const slot of slots) this.#lose(slot, reason);
-      this.#changed();
+      this.#deps.onChange();
       return;
     }
     this.#deps.log.warn(
-      { profile: this.#deps.start.profile, stagePid: stage.link.pid, reason },
-      "a stage is gone",
+      { profile: process.profile, agentPid: process.link.pid, reason },
+      "lost an agent process",
     );
-    // A stage that dies before any of its agents was warm would most likely die again at once.
+    // A process that dies before any of its agents was warm would most likely die again at once.
     const hadNone = slots.every((slot) => slot.state === "warming");
-    if (!stage.isLoaded || (hadNone && slots.length > 0)) this.#onStartFailed(slots, reason);
+    if (!process.isLoaded || (hadNone && slots.length > 0)) this.#onStartFailed(slots, reason);
     else for (const slot of slots) this.#lose(slot, reason);
-    this.#changed();
-    this.refill();
+    this.#afterChange();
   }
 
   #lose(slot: Slot, reason: string): void {
     slot.left.resolve();
-    this.#heater.discard(slot);
-    if (slot.assignment?.isReleased === false) this.#deps.listener.onLost(slot, reason);
-    else this.#deps.listener.onClosed(slot);
+    this.#standby.discard(slot);
+    const isServing = slot.assignment?.isReleased === false;
+    this.#deps.onAgentEvent(slot, isServing ? { type: "lost", reason } : { type: "closed" });
   }
 
-  #taint(stage: AgentProcess): void {
-    stage.isUnhealthy = true;
-    for (const slot of stage.slots.values()) {
-      if (slot.assignment === undefined) this.release(slot, "the stage is being replaced");
+  /** Starts no more agents in a process, and ends it once the busy ones are done. */
+  #replace(process: AgentProcess): void {
+    process.isUnhealthy = true;
+    for (const slot of process.slots.values()) {
+      if (slot.assignment === undefined) this.release(slot, "its agent process is being replaced");
     }
-    this.#retireIfEmpty(stage);
+    this.#retireIfEmpty(process);
     this.refill();
   }
 
   #forget(slot: Slot): void {
     slot.left.resolve();
     slot.leaveLimiter();
-    this.#heater.discard(slot);
+    this.#standby.discard(slot);
     slot.process.slots.delete(slot.id);
-    this.#deps.listener.onClosed(slot);
-    this.#changed();
-    this.refill();
+    this.#deps.onAgentEvent(slot, { type: "closed" });
+    this.#afterChange();
     this.#retireIfEmpty(slot.process);
   }
 
-  /** One loaded stage stays also without agents, so that a cold start needs no new process. */
-  #retireIfEmpty(stage: AgentProcess): void {
-    if (stage.slots.size > 0) return;
-    const others = this.#stages.all().some((other) => other !== stage && !other.isUnhealthy);
-    if (!stage.isUnhealthy && !others) return;
-    this.#stages.retire(stage);
-    this.#changed();
+  /** One loaded process stays even without agents, so that a cold start needs no new process. */
+  #retireIfEmpty(process: AgentProcess): void {
+    if (process.slots.size > 0) return;
+    const others = this.#processes.all().some((other) => other !== process && !other.isUnhealthy);
+    if (!process.isUnhealthy && !others) return;
+    this.#processes.retire(process);
+    this.#deps.onChange();
   }
 }

@@ -1,4 +1,4 @@
-// The agent files of a folder; each is a profile by its name.
+// Finds the agent files of a folder. The name of each file is the name of its profile.
 import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { ProfileName } from "../../../libs/contracts/ids.ts";
@@ -12,10 +12,10 @@ export interface ProfileFile {
 const AGENT_FILE = /^[^_.][^.]*\.(ts|mts|cts|js|mjs|cjs)$/;
 
 /**
- * Files whose names begin with "_" or "." and type declarations are none. Of two files with one name, as
- * `a.ts` and the `a.js` compiled from it, the TypeScript one is taken.
+ * Files whose names begin with "_" or ".", and type declarations, are no agent files. Of two files with one name, such
+ * as `a.ts` and the `a.js` compiled from it, the TypeScript file counts.
  *
- * @throws Error when the folder can't be read.
+ * @throws Error when the folder cannot be read
  */
 export async function findProfiles(folder: string): Promise<ProfileFile[]> {
   const names = (await readdir(folder))

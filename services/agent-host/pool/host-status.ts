@@ -1,4 +1,4 @@
-// What a host tells of its stages and slots.
+// The status of agent processes and slots, for the host's record.
 import type {
   AgentProcessStatus,
   HostProfile,
@@ -28,15 +28,15 @@ export function profileStatus(
   };
 }
 
-export const processStatus = (stage: AgentProcess, profile: string, nowMs: number): AgentProcessStatus => ({
-  id: stage.id,
-  profile,
-  ...(stage.link.pid === undefined ? {} : { pid: stage.link.pid }),
-  ...(stage.memoryMb === undefined ? {} : { memoryMb: stage.memoryMb }),
-  slots: [...stage.slots.values()].map((slot) => reportSlot(slot, nowMs)),
+export const processStatus = (process: AgentProcess, nowMs: number): AgentProcessStatus => ({
+  id: process.id,
+  profile: process.profile,
+  ...(process.link.pid === undefined ? {} : { pid: process.link.pid }),
+  ...(process.memoryMb === undefined ? {} : { memoryMb: process.memoryMb }),
+  slots: [...process.slots.values()].map((slot) => slotStatus(slot, nowMs)),
 });
 
-function reportSlot(slot: Slot, nowMs: number): SlotStatus {
+function slotStatus(slot: Slot, nowMs: number): SlotStatus {
   const { assignment } = slot;
   if (assignment === undefined) return { id: slot.id, state: slot.state };
   return {

@@ -1,11 +1,11 @@
-// What a host and its stages say to each other over the child process's channel.
+// The messages between a host and its agent processes, over the channel of the child process.
 import type { AgentUsage } from "../../../libs/contracts/calls/call.ts";
 import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import type { AttemptRef } from "../../../libs/contracts/ids.ts";
 import type { SavedConversation } from "../../../libs/contracts/sessions/conversation.ts";
 import type { User } from "../../../libs/contracts/sessions/session.ts";
 
-/** What a stage is started with, as JSON in its environment (STAGE_START). */
+/** What an agent process is started with: JSON in the environment variable PROCESS_START. */
 export interface ProcessStart {
   readonly profile: string;
   /** Absolute path of the agent file. */
@@ -14,36 +14,36 @@ export interface ProcessStart {
   readonly livekitUrl: string;
   readonly livekitApiKey: string;
   readonly livekitApiSecret: string;
-  /** Rooms are simulated: nothing is connected to, and one imaginary user is there. */
+  /** True when rooms are simulated: nothing connects to LiveKit, and each room has one imaginary user. */
   readonly simulated: boolean;
   readonly logLevel: string;
   readonly failover: ProcessFailover;
 }
 
-/** What the host's settings say of hand-overs; an agent file may say otherwise. */
+/** The host's settings for failovers, which an agent file may override. */
 export interface ProcessFailover {
-  /** Conversations are kept and restored. */
+  /** True when conversations are stored and restored. */
   readonly restore: boolean;
-  /** What a resuming agent says first; empty: nothing. */
+  /** The first sentence of an agent that resumes a conversation; empty for none. */
   readonly message: string;
 }
 
-/** The conversation that a former attempt left. */
+/** The conversation of an earlier attempt. */
 export interface ResumedConversation extends SavedConversation {
   readonly attempt: number;
 }
 
-/** One session's job for a slot. */
+/** The job of a slot: to serve one attempt of a session. */
 export interface JobRequest extends AttemptRef {
-  /** The room to join; undefined for a hot slot, which is in its own already. */
+  /** The room to join; undefined for a hot agent, which is in its standby room. */
   readonly room: string | undefined;
   readonly token: string | undefined;
   readonly identity: string;
   readonly user: User;
-  /** JSON text, as LiveKit gives job metadata. */
+  /** JSON text, the format of LiveKit's job metadata. */
   readonly metadata: string;
   readonly recovering: boolean;
-  /** Whom a telephone call reaches, by their identity in the room; absent without one. */
+  /** The callee's identity in the room; absent without a phone call. */
   readonly callee?: string;
   readonly resumes?: ResumedConversation;
 }
@@ -57,13 +57,13 @@ export type HostToProcess =
 
 export interface JobError {
   readonly message: string;
-  /** False for an error that would only happen again. */
+  /** False for an error that the next attempt would repeat. */
   readonly retryable: boolean;
 }
 
 export type ProcessToHost =
   | { type: "loaded"; pool: Partial<PoolSettings> }
-  /** The file asks for something that isn't there: a key, a package. */
+  /** The file requires a key or a package that is missing. */
   | { type: "disabled"; reason: string }
   | { type: "load_failed"; error: string }
   | { type: "warm"; slot: string; tookMs: number }
@@ -72,23 +72,38 @@ export type ProcessToHost =
   | { type: "standby_failed"; slot: string; error: string }
   | { type: "joined"; slot: string; room: string; identity: string }
   | { type: "ready"; slot: string; room: string; identity: string }
-  /** Whether any human is in the room; `hungUp`: the agent's session has closed, so coming back is of no use. */
+  /** Whether any human is in the room. `hungUp`: the agent's session has closed, so a return would be of no use. */
   | { type: "user"; slot: string; present: boolean; hungUp: boolean }
   | { type: "active"; slot: string }
-  /** All that was said so far; sent again whenever something is added. */
+  /** The whole conversation so far, sent after every change. */
   | ({ type: "conversation"; slot: string } & SavedConversation)
-  /** All that its sessions have measured so far; sent now and then, and when they are over. */
+  /** The whole usage of the agent's sessions so far, sent at intervals and at the end. */
   | { type: "usage"; slot: string; usage: AgentUsage }
-  /** The job is over by itself: the agent shut down, its room closed, its code failed, or it lost its room. */
+  /** The job ended by itself: the agent shut down, its room closed, its code failed, or it lost its room. */
   | { type: "ended"; slot: string; reason: string; error?: JobError; lost: boolean }
-  /** The agent is out of its room; what else it has to do goes on. */
+  /** The agent has left its room, and may still clean up. */
   | { type: "left"; slot: string }
-  /** Everything of the slot is cleaned up; it is gone. */
+  /** The agent has cleaned up, and its slot is gone. */
   | { type: "closed"; slot: string }
   | { type: "log"; slot: string | undefined; sessionId: string | undefined; line: ProcessLogLine }
-  /** Something failed that can't be traced to one agent: finish what runs and start no more here. */
+  /** An error that belongs to no agent: the process finishes its sessions and takes no more. */
   | { type: "unhealthy"; error: string }
   | { type: "pong"; memoryMb: number };
+
+type WithoutSlot<T> = T extends unknown ? Omit<T, "slot"> : never;
+
+/** What happens to an agent while it serves a session. */
+export type AgentEvent =
+  | WithoutSlot<
+      Extract<
+        ProcessToHost,
+        { type: "joined" | "ready" | "user" | "active" | "conversation" | "usage" | "ended" | "log" }
+      >
+    >
+  /** The agent's process is gone, or its host stops. */
+  | { type: "lost"; reason: string }
+  /** The slot is gone. */
+  | { type: "closed" };
 
 export interface ProcessLogLine {
   readonly at: string;

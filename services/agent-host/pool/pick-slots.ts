@@ -1,35 +1,35 @@
-// Which agent is given out, which are let go, and in which stage the next one is started: pure choices.
+// Chooses the agent to give, the agents to release, and the process for the next agent. Pure.
 import type { Warmth } from "../../../libs/contracts/sessions/session.ts";
 import type { AgentProcess, Slot } from "./slots.ts";
 
-/** How agents are spread over stages. */
+/** How agents are spread over agent processes. */
 export interface Spread {
   readonly perProcess: number;
-  /** Stages that idle agents live in at least, so that the death of one leaves a warm agent in another. */
+  /** The least number of processes with idle agents, so that the death of one leaves a warm agent in another. */
   readonly over: number;
 }
 
 export const isIdle = (slot: Slot): boolean => slot.assignment === undefined && slot.state !== "closing";
 
 /**
- * The agent for a session, or undefined when there is none of that kind.
+ * The agent for a session, or undefined when no agent of that warmth is free.
  *
- * It comes from the stage with the most idle ones, so that those that are left stay spread. For a cold start it
- * is one that is being warmed already, and is the furthest with that.
+ * A warm agent comes from the process with the most idle ones, so that the others stay spread. For a cold start the
+ * agent is one that is already warming, preferably in a process that has loaded its file.
  */
-export function pickAgent(slots: readonly Slot[], asked: Warmth): Slot | undefined {
+export function pickAgent(slots: readonly Slot[], requested: Warmth): Slot | undefined {
   const idle = slots.filter((slot) => isIdle(slot) && !slot.process.isUnhealthy);
   const firstOf = (state: Slot["state"]): Slot | undefined =>
     mostCrowdedFirst(idle.filter((slot) => slot.state === state)).at(0);
-  if (asked === "hot") return firstOf("hot");
-  if (asked === "warm") return firstOf("warm") ?? firstOf("hot");
+  if (requested === "hot") return firstOf("hot");
+  if (requested === "warm") return firstOf("warm") ?? firstOf("hot");
   return idle
     .filter((slot) => slot.state === "warming")
     .sort((a, b) => Number(b.process.isLoaded) - Number(a.process.isLoaded))
     .at(0);
 }
 
-/** What is too much goes coldest first, since what is hot took the longest to make, and evenly from the stages. */
+/** The surplus agents: the coldest first, since hot agents took the longest to start, and evenly from all processes. */
 export function pickSurplus(slots: readonly Slot[], count: number): Slot[] {
   const left = slots.filter(isIdle);
   const surplus: Slot[] = [];
@@ -45,20 +45,21 @@ export function pickSurplus(slots: readonly Slot[], count: number): Slot[] {
 }
 
 /**
- * The stage for a new idle agent, or undefined when it takes a new stage: one without idle agents until they are
- * spread as they should be, else the fullest in order of age, since every stage costs memory.
+ * The process for a new idle agent, or undefined for a new process. Until the idle agents are spread over enough
+ * processes, it is one without idle agents. After that it is the oldest one with a free place, since every process
+ * costs memory.
  */
-export function pickProcess(stages: readonly AgentProcess[], spread: Spread): AgentProcess | undefined {
-  const hasIdle = (stage: AgentProcess) => [...stage.slots.values()].some(isIdle);
-  const usable = stages.filter((stage) => !stage.isUnhealthy);
+export function pickProcess(processes: readonly AgentProcess[], spread: Spread): AgentProcess | undefined {
+  const hasIdle = (process: AgentProcess) => [...process.slots.values()].some(isIdle);
+  const usable = processes.filter((process) => !process.isUnhealthy);
   const open = usable
-    .filter((stage) => stage.slots.size < spread.perProcess)
+    .filter((process) => process.slots.size < spread.perProcess)
     .sort((a, b) => Number(b.isLoaded) - Number(a.isLoaded));
   if (usable.filter(hasIdle).length >= spread.over) return open[0];
-  return open.find((stage) => !hasIdle(stage));
+  return open.find((process) => !hasIdle(process));
 }
 
-/** Those whose stage has the most of them come first; otherwise their order stays. */
+/** Sorts the slots of the most crowded process first, and keeps the order otherwise. */
 function mostCrowdedFirst(slots: readonly Slot[]): Slot[] {
   const crowd = (slot: Slot) => slots.filter((other) => other.process === slot.process).length;
   const sizes = new Map(slots.map((slot) => [slot, crowd(slot)]));

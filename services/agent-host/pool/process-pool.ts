@@ -1,4 +1,4 @@
-// The stages of one profile: started, watched for hanging and growing, and ended.
+// The agent processes of one profile: started, watched for hanging and growing, and ended.
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import type { ProcessStart, ProcessToHost } from "./messages.ts";
@@ -15,41 +15,43 @@ export interface ProcessPoolDeps {
   readonly newId: () => string;
 }
 
-export interface ProcessPoolListener {
-  onMessage(stage: AgentProcess, message: Exclude<ProcessToHost, { type: "pong" }>): void;
-  /** It died or was killed; it is no longer in the set. Not called for one that was retired. */
-  onGone(stage: AgentProcess, reason: string): void;
-  /** It should be replaced before it is so large that it has to be killed. */
-  onGrown(stage: AgentProcess): void;
+export interface ProcessHandlers {
+  onMessage(process: AgentProcess, message: Exclude<ProcessToHost, { type: "pong" }>): void;
+  /** The process died or was killed, and has left the pool. Not called for a retired process. */
+  onGone(process: AgentProcess, reason: string): void;
+  /** The process has grown, and is to be replaced before it has to be killed. */
+  onGrown(process: AgentProcess): void;
 }
 
-/** Of the limit; past it a stage is replaced, and what runs in it may finish. */
+/** The share of the memory limit past which a process is replaced once its sessions are over. */
 const GROWN = 0.6;
-/** One that was large from the start would be no smaller in another process. */
+/** A process that was large from the start would be no smaller if it were replaced. */
 const SERVED_TO_GROW = 20;
 
+/** Owns the agent processes of its profile. A process goes when it ends, is killed or is retired. */
 export class ProcessPool {
   readonly #deps: ProcessPoolDeps;
-  readonly #listener: ProcessPoolListener;
-  readonly #stages = new Map<string, AgentProcess>();
+  readonly #handlers: ProcessHandlers;
+  readonly #processes = new Map<string, AgentProcess>();
 
-  constructor(deps: ProcessPoolDeps, listener: ProcessPoolListener) {
+  constructor(deps: ProcessPoolDeps, handlers: ProcessHandlers) {
     this.#deps = deps;
-    this.#listener = listener;
+    this.#handlers = handlers;
   }
 
   all(): AgentProcess[] {
-    return [...this.#stages.values()];
+    return [...this.#processes.values()];
   }
 
   slots(): Slot[] {
-    return this.all().flatMap((stage) => [...stage.slots.values()]);
+    return this.all().flatMap((process) => [...process.slots.values()]);
   }
 
   launch(): AgentProcess {
     const { clock, launch, log, newId, pingMs, start } = this.#deps;
-    const stage: AgentProcess = {
+    const process: AgentProcess = {
       id: newId(),
+      profile: start.profile,
       slots: new Map(),
       liveness: new ProcessLiveness(clock, pingMs),
       link: { pid: undefined, send: () => {}, kill: () => {} },
@@ -58,61 +60,60 @@ export class ProcessPool {
       memoryMb: undefined,
       served: 0,
     };
-    this.#stages.set(stage.id, stage);
-    stage.link = launch(start, {
+    this.#processes.set(process.id, process);
+    process.link = launch(start, {
       onMessage: (message) => {
-        stage.liveness.answered();
-        if (message.type === "pong") this.#onPong(stage, message.memoryMb);
-        else if (this.#stages.has(stage.id)) this.#listener.onMessage(stage, message);
+        process.liveness.answered();
+        if (message.type === "pong") this.#onPong(process, message.memoryMb);
+        else if (this.#processes.has(process.id)) this.#handlers.onMessage(process, message);
       },
-      onExit: (reason) => this.#onGone(stage, reason),
+      onExit: (reason) => this.#onGone(process, reason),
     });
-    stage.liveness.start({
-      send: () => stage.link.send({ type: "ping" }),
-      // Loading a file or a model may block for long.
-      isLoading: () => !stage.isLoaded || [...stage.slots.values()].some((slot) => slot.state === "warming"),
-      isStopped: stage.link.isStopped,
-      runDelayMs: stage.link.runDelayMs,
+    process.liveness.start({
+      send: () => process.link.send({ type: "ping" }),
+      // Loading a file or a model may block the process for long.
+      isLoading: () =>
+        !process.isLoaded || [...process.slots.values()].some((slot) => slot.state === "warming"),
+      isStopped: process.link.isStopped,
+      runDelayMs: process.link.runDelayMs,
       onSilent: (silentMs) => {
-        log.error({ stagePid: stage.link.pid, silentMs }, "a stage hangs and is killed");
-        this.kill(stage, `the stage hung: no answer for ${silentMs} ms`);
+        log.error({ agentPid: process.link.pid, silentMs }, "killing an agent process that hangs");
+        this.kill(process, `the agent process hung: no answer for ${silentMs} ms`);
       },
     });
-    return stage;
+    return process;
   }
 
-  /** Ends a stage; what ran in it is lost at once, not when the system gets round to it. */
-  kill(stage: AgentProcess, reason: string): void {
-    stage.link.kill();
-    this.#onGone(stage, reason);
+  /** Ends a process. Its sessions are lost at once, not when the operating system reports the exit. */
+  kill(process: AgentProcess, reason: string): void {
+    process.link.kill();
+    this.#onGone(process, reason);
   }
 
-  /** Ends a stage that nothing runs in and that nobody misses. */
-  retire(stage: AgentProcess): void {
-    this.#stages.delete(stage.id);
-    stage.liveness.stop();
-    stage.link.kill();
+  /** Ends a process without sessions. */
+  retire(process: AgentProcess): void {
+    this.#processes.delete(process.id);
+    process.liveness.stop();
+    process.link.kill();
   }
 
-  #onPong(stage: AgentProcess, memoryMb: number): void {
+  #onPong(process: AgentProcess, memoryMb: number): void {
     const { log, memoryLimitMb } = this.#deps;
-    stage.memoryMb = memoryMb;
+    process.memoryMb = memoryMb;
+    const fields = { agentPid: process.link.pid, memoryMb, memoryLimitMb, served: process.served };
     if (memoryMb <= memoryLimitMb) {
-      const hasGrown = memoryMb > GROWN * memoryLimitMb && stage.served >= SERVED_TO_GROW;
-      if (!hasGrown || stage.isUnhealthy) return;
-      log.warn(
-        { stagePid: stage.link.pid, memoryMb, memoryLimitMb, served: stage.served },
-        "a stage has grown and is replaced; what runs in it may finish",
-      );
-      this.#listener.onGrown(stage);
+      const hasGrown = memoryMb > GROWN * memoryLimitMb && process.served >= SERVED_TO_GROW;
+      if (!hasGrown || process.isUnhealthy) return;
+      log.warn(fields, "replacing an agent process that has grown once its sessions are over");
+      this.#handlers.onGrown(process);
       return;
     }
-    log.error({ stagePid: stage.link.pid, memoryMb, memoryLimitMb }, "a stage grew too large and is killed");
-    this.kill(stage, `the stage grew to ${memoryMb} MB, past its limit of ${memoryLimitMb}`);
+    log.error(fields, "killing an agent process past its memory limit");
+    this.kill(process, `the agent process grew to ${memoryMb} MB, past its limit of ${memoryLimitMb} MB`);
   }
 
-  #onGone(stage: AgentProcess, reason: string): void {
-    stage.liveness.stop();
-    if (this.#stages.delete(stage.id)) this.#listener.onGone(stage, reason);
+  #onGone(process: AgentProcess, reason: string): void {
+    process.liveness.stop();
+    if (this.#processes.delete(process.id)) this.#handlers.onGone(process, reason);
   }
 }

@@ -1,4 +1,4 @@
-// The slots and stages of a host, as data.
+// The slots and agent processes of a host, as data.
 import type { SlotState } from "../../../libs/contracts/fleet/host.ts";
 import type { AttemptRef } from "../../../libs/contracts/ids.ts";
 import type { Warmth } from "../../../libs/contracts/sessions/session.ts";
@@ -8,18 +8,19 @@ import type { ProcessLink, ProcessLiveness } from "./supervised-process.ts";
 
 export interface AgentProcess {
   readonly id: string;
+  readonly profile: string;
   readonly slots: Map<string, Slot>;
   readonly liveness: ProcessLiveness;
   link: ProcessLink;
   isLoaded: boolean;
-  /** Finishes what runs and takes nothing new. */
+  /** True when the process finishes its sessions and takes no more. */
   isUnhealthy: boolean;
   memoryMb: number | undefined;
-  /** Sessions that its agents were given, ever. */
+  /** The number of sessions that its agents have served. */
   served: number;
 }
 
-/** What an agent is busy with. */
+/** The session that an agent serves. */
 export interface Assignment extends AttemptRef {
   /** How warm the agent was when it was taken. */
   readonly warmth: Warmth;
@@ -29,10 +30,10 @@ export interface Assignment extends AttemptRef {
   lastActiveAtMs: number;
   userJoined: boolean;
   isReleased: boolean;
-  /** How long it took to join and to become ready, in ms. */
+  /** The time that the agent took to join and to become ready, in ms. */
   joinMs?: number;
   readyMs?: number;
-  /** How it came to its end, and when, on the host's monotonic clock. */
+  /** How and when the assignment ended, on the host's monotonic clock. */
   over?: AssignmentEnd;
 }
 
@@ -47,14 +48,14 @@ export interface Slot {
   readonly process: AgentProcess;
   readonly startedAtMs: number;
   state: SlotState;
-  /** Its turn to be started has come. */
+  /** True once the spawn limiter lets the agent start. */
   isAdmitted: boolean;
   isConnectingStandby: boolean;
-  /** It is in a standby room that no session has taken over. */
+  /** True while the agent is in a standby room that no session uses. */
   hasStandby: boolean;
   assignment: Assignment | undefined;
-  /** Settles when its agent is out of its room, in whatever way. */
+  /** Settles when the agent has left its room or is gone. */
   readonly left: Resolvers<void>;
-  /** Gives back its place among those being started. */
+  /** Frees its place in the spawn limiter. */
   leaveLimiter: () => void;
 }

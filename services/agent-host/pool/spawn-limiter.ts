@@ -1,4 +1,4 @@
-// At most so many agents are being started at once on a host; the others wait their turn.
+// Limits how many agents start at the same time on a host. The others wait in a queue.
 
 export class SpawnLimiter {
   readonly #limit: number;
@@ -9,7 +9,7 @@ export class SpawnLimiter {
     this.#limit = limit;
   }
 
-  /** Calls `enter` when there is a place. The answer gives the place back, or the turn if it hasn't come. */
+  /** Calls `enter` when there is a free place. The returned function frees the place, or leaves the queue. */
   pass(enter: () => void): () => void {
     let state: "waiting" | "inside" | "left" = "waiting";
     const go = () => {
@@ -27,13 +27,13 @@ export class SpawnLimiter {
       this.#queue.push(go);
     }
     return () => {
-      const was = state;
+      const wasInside = state === "inside";
       state = "left";
-      if (was === "inside") this.#next();
+      if (wasInside) this.#next();
     };
   }
 
-  /** Hands the place that became free to the next in the queue. */
+  /** Gives a free place to the next in the queue. */
   #next(): void {
     const next = this.#queue.shift();
     if (next === undefined) this.#inside -= 1;

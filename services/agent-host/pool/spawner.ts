@@ -1,9 +1,8 @@
-// Starts agents: in a stage with room or a new one, in their turn, and not again and again what keeps failing.
+// Starts agents: in a process with a free place or in a new one, a few at a time, with pauses after failures.
 import { median } from "../../../libs/domain/capacity.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import { withResolvers } from "../../../libs/runtime/with-resolvers.ts";
-import { CircuitBreaker } from "./circuit-breaker.ts";
 import { pickProcess, type Spread } from "./pick-slots.ts";
 import type { ProcessPool } from "./process-pool.ts";
 import type { AgentProcess, Slot } from "./slots.ts";
@@ -14,53 +13,54 @@ interface Deps {
   readonly log: Log;
   readonly profile: string;
   readonly limiter: SpawnLimiter;
-  readonly stages: ProcessPool;
+  readonly processes: ProcessPool;
   readonly newId: () => string;
-  /** The pause after a failure is over. */
+  /** Called when the pause after a failure is over. */
   readonly onRetry: () => void;
 }
 
+/** The number of starts that the median is taken of. */
 const WARM_UPS_KEPT = 20;
 
 export class Spawner {
   readonly #deps: Deps;
-  readonly #breaker = new CircuitBreaker();
+  readonly #circuitBreaker = new CircuitBreaker();
   readonly #warmUpsMs: number[] = [];
   #cancelRetry: (() => void) | undefined;
-  /** Agents that were begun, ever. */
+  /** The number of agents started so far. */
   started = 0;
 
   constructor(deps: Deps) {
     this.#deps = deps;
   }
 
-  /** The error for which nothing is started for a while. */
+  /** The error for which the circuit breaker is open. */
   get openFor(): string | undefined {
-    return this.#breaker.openFor;
+    return this.#circuitBreaker.openFor;
   }
 
   get lastError(): string | undefined {
-    return this.#breaker.lastError;
+    return this.#circuitBreaker.lastError;
   }
 
-  /** Median time from begun to warm, in ms. */
+  /** The median time from the start of an agent until it is warm, in ms. */
   get warmUpMs(): number | undefined {
     return median(this.#warmUpsMs);
   }
 
-  /** How many of those missing may be started now: none in a pause, and one to see whether it works again. */
+  /** How many of the missing agents may start now: none in a pause, and one after a failure. */
   mayStart(missing: number): number {
     if (this.#cancelRetry !== undefined) return 0;
-    return this.#breaker.lastError === undefined ? missing : Math.min(1, missing);
+    return this.#circuitBreaker.lastError === undefined ? missing : Math.min(1, missing);
   }
 
-  /** Begins a new agent. It is told to its stage when its turn has come and the stage has loaded its file. */
+  /** Begins a new agent. It starts when the limiter admits it and its process has loaded the file. */
   start(spread: Spread): Slot {
-    const { clock, limiter, newId, stages } = this.#deps;
-    const stage = pickProcess(stages.all(), spread) ?? stages.launch();
+    const { clock, limiter, newId, processes } = this.#deps;
+    const process = pickProcess(processes.all(), spread) ?? processes.launch();
     const slot: Slot = {
       id: newId(),
-      process: stage,
+      process,
       startedAtMs: clock.monotonic(),
       state: "warming",
       isAdmitted: false,
@@ -70,35 +70,35 @@ export class Spawner {
       left: withResolvers(),
       leaveLimiter: () => {},
     };
-    stage.slots.set(slot.id, slot);
+    process.slots.set(slot.id, slot);
     this.started += 1;
     slot.leaveLimiter = limiter.pass(() => {
       slot.isAdmitted = true;
-      if (stage.isLoaded) stage.link.send({ type: "warm", slot: slot.id });
+      if (process.isLoaded) process.link.send({ type: "warm", slot: slot.id });
     });
     return slot;
   }
 
-  /** The stage has loaded its file: those whose turn has come are told to it. */
-  processLoaded(stage: AgentProcess): void {
-    for (const slot of stage.slots.values()) {
-      if (slot.isAdmitted) stage.link.send({ type: "warm", slot: slot.id });
+  /** Starts the admitted agents of a process that has loaded its file. */
+  processLoaded(process: AgentProcess): void {
+    for (const slot of process.slots.values()) {
+      if (slot.isAdmitted) process.link.send({ type: "warm", slot: slot.id });
     }
   }
 
   succeeded(slot: Slot): void {
     slot.leaveLimiter();
-    this.#breaker.succeeded();
+    this.#circuitBreaker.succeeded();
     this.#warmUpsMs.push(this.#deps.clock.monotonic() - slot.startedAtMs);
     if (this.#warmUpsMs.length > WARM_UPS_KEPT) this.#warmUpsMs.shift();
   }
 
-  /** Counts a failure and plans the next try. Several that were begun together and failed are one try. */
+  /** Counts a failure and plans a retry. Agents that were started together and failed count as one failure. */
   failed(error: string): void {
     const { clock, log, profile, onRetry } = this.#deps;
     if (this.#cancelRetry !== undefined) return;
-    const pauseMs = this.#breaker.failed(error);
-    log.error({ profile, error, pauseMs }, "starting an agent failed");
+    const pauseMs = this.#circuitBreaker.failed(error);
+    log.error({ profile, error, pauseMs, retrying: true }, "failed to start an agent");
     this.#cancelRetry = clock.after(pauseMs, () => {
       this.#cancelRetry = undefined;
       onRetry();
@@ -108,5 +108,37 @@ export class Spawner {
   stop(): void {
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
+  }
+}
+
+const MAX_FAILURES = 3;
+const FIRST_PAUSE_MS = 500;
+/** After this pause one agent is started again, since the file may be fixed by then. */
+const OPEN_MS = 30_000;
+
+/** Stops starts that keep failing: the pauses between the first failures grow, and the last one is long. */
+class CircuitBreaker {
+  #failures = 0;
+  #lastError: string | undefined;
+
+  /** The error for which the circuit breaker is open; undefined while it is closed. */
+  get openFor(): string | undefined {
+    return this.#failures >= MAX_FAILURES ? this.#lastError : undefined;
+  }
+
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+    this.#lastError = undefined;
+  }
+
+  /** @returns the pause before the next try, in ms. */
+  failed(error: string): number {
+    this.#failures += 1;
+    this.#lastError = error;
+    return this.#failures >= MAX_FAILURES ? OPEN_MS : FIRST_PAUSE_MS * 2 ** (this.#failures - 1);
   }
 }

@@ -1,5 +1,7 @@
-// Makes warm agents hot: connected to a standby room that becomes the room of the session they are given to.
+// Makes warm agents hot: connects them to a standby room, which becomes the room of the session that they serve.
 import { messageOf } from "../../../libs/contracts/errors.ts";
+import { STANDBY_PREFIX } from "../../../libs/contracts/ids.ts";
+import type { LiveKit } from "../../../libs/livekit/rooms.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import type { Slot } from "./slots.ts";
@@ -7,20 +9,20 @@ import type { Slot } from "./slots.ts";
 export interface StandbyRoomSource {
   /** @throws GreenroomError livekit_unavailable */
   make(slot: string): Promise<{ room: string; token: string }>;
-  /** Takes the room away; returns at once and never throws. */
+  /** Deletes the room in the background; never throws. */
   discard(slot: string): void;
 }
 
 interface Deps {
   readonly clock: Clock;
   readonly log: Log;
-  /** Undefined when there is no LiveKit: then nothing gets hot. */
+  /** Undefined without LiveKit: then no agent becomes hot. */
   readonly standby: StandbyRoomSource | undefined;
   readonly onChange: () => void;
 }
 
-const AT_ONCE = 4;
-const AGAIN_MS = 2000;
+const MAX_CONNECTING = 4;
+const RETRY_MS = 2000;
 
 export class Standby {
   readonly #deps: Deps;
@@ -30,17 +32,17 @@ export class Standby {
     this.#deps = deps;
   }
 
-  /** Heats as many of the warm slots as are missing of `target` hot ones. */
+  /** Connects as many of the warm slots as are missing of `target` hot ones. */
   connectStandby(slots: readonly Slot[], target: number): void {
     if (this.#deps.standby === undefined || this.#cancelPause !== undefined) return;
-    // One that was given out meanwhile is busy for a whole call and won't be told of as hot.
-    const heating = slots.filter((slot) => slot.isConnectingStandby && slot.state === "warm").length;
+    // A slot that got a session while it was connecting is busy for a whole call, and never becomes hot.
+    const connecting = slots.filter((slot) => slot.isConnectingStandby && slot.state === "warm").length;
     const hot = slots.filter((slot) => slot.state === "hot").length;
-    const wanted = Math.max(0, Math.min(target - hot - heating, AT_ONCE - heating));
+    const missing = Math.max(0, Math.min(target - hot - connecting, MAX_CONNECTING - connecting));
     const warm = slots.filter(
       (slot) => slot.state === "warm" && !slot.isConnectingStandby && !slot.process.isUnhealthy,
     );
-    for (const slot of warm.slice(0, wanted)) this.#heatOne(slot, this.#deps.standby);
+    for (const slot of warm.slice(0, missing)) this.#connect(slot, this.#deps.standby);
   }
 
   succeeded(slot: Slot): void {
@@ -49,25 +51,25 @@ export class Standby {
     this.#deps.onChange();
   }
 
-  /** The agent stays warm, or is warm again; the next try comes after a pause. */
+  /** The agent is warm again, and is retried after a pause. */
   failed(slot: Slot, error: string): void {
     const { clock, log, onChange } = this.#deps;
-    log.warn({ slot: slot.id, error }, "an agent could not be kept hot; it is warm");
+    log.warn({ slot: slot.id, error, retrying: true }, "failed to keep an agent hot");
     slot.isConnectingStandby = false;
     if (slot.state === "hot") slot.state = "warm";
     this.discard(slot);
     this.#cancelPause?.();
-    // The timer itself ends the pause: one that fires a little early must not find it going on still.
-    this.#cancelPause = clock.after(AGAIN_MS, () => {
+    // The timer itself ends the pause, so a timer that fires early does not find the pause still running.
+    this.#cancelPause = clock.after(RETRY_MS, () => {
       this.#cancelPause = undefined;
       onChange();
     });
     onChange();
   }
 
-  /** A session without a room of its own has the standby room from now on; otherwise nobody needs it. */
-  handOver(slot: Slot, toSession: boolean): void {
-    if (toSession) slot.hasStandby = false;
+  /** A session without a room of its own takes over the standby room. For any other session the room is deleted. */
+  jobStarted(slot: Slot, usesStandbyRoom: boolean): void {
+    if (usesStandbyRoom) slot.hasStandby = false;
     else this.discard(slot);
   }
 
@@ -77,7 +79,7 @@ export class Standby {
     this.#deps.standby?.discard(slot.id);
   }
 
-  #heatOne(slot: Slot, standby: StandbyRoomSource): void {
+  #connect(slot: Slot, standby: StandbyRoomSource): void {
     slot.isConnectingStandby = true;
     standby.make(slot.id).then(
       ({ room, token }) => {
@@ -86,10 +88,51 @@ export class Standby {
           slot.process.link.send({ type: "connect_standby", slot: slot.id, room, token });
           return;
         }
-        slot.isConnectingStandby = false; // It was given out or let go meanwhile.
+        slot.isConnectingStandby = false; // The slot got a session or was released in between.
         this.discard(slot);
       },
       (error: unknown) => this.failed(slot, messageOf(error)),
     );
+  }
+}
+
+/** LiveKit closes an empty room after this time; a standby room has to last as long as its agent. */
+const EMPTY_TIMEOUT_S = 24 * 60 * 60;
+const DEPARTURE_TIMEOUT_S = 60;
+const TOKEN_TTL_S = 60;
+
+/** Standby rooms on LiveKit. */
+export class StandbyRooms implements StandbyRoomSource {
+  readonly #livekit: LiveKit;
+  readonly #log: Log;
+  readonly #deletions = new Set<Promise<void>>();
+
+  constructor(livekit: LiveKit, log: Log) {
+    this.#livekit = livekit;
+    this.#log = log;
+  }
+
+  async make(slot: string): Promise<{ room: string; token: string }> {
+    const { rooms, tokens } = this.#livekit;
+    const room = `${STANDBY_PREFIX}${slot}`;
+    await rooms.create(room, { emptyTimeoutS: EMPTY_TIMEOUT_S, departureTimeoutS: DEPARTURE_TIMEOUT_S });
+    const token = await tokens.forAgent({ room, identity: `agent-${slot}`, ttlS: TOKEN_TTL_S });
+    return { room, token };
+  }
+
+  discard(slot: string): void {
+    const room = `${STANDBY_PREFIX}${slot}`;
+    const deletion = this.#livekit.rooms
+      .delete(room)
+      .catch((error: unknown) =>
+        this.#log.debug({ error, room }, "failed to delete a standby room; the janitor will delete it"),
+      )
+      .finally(() => this.#deletions.delete(deletion));
+    this.#deletions.add(deletion);
+  }
+
+  /** Waits for the deletions in progress. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#deletions);
   }
 }

@@ -1,21 +1,20 @@
-// A host's end of a stage: the child process, its channel, and whether it still lives.
+// The host's end of an agent process: the child process, its channel, and a check that it is alive.
 import { fork } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
-import { isStopped } from "./is-stopped.ts";
 import type { HostToProcess, ProcessStart, ProcessToHost } from "./messages.ts";
-import { runDelayMs } from "./run-delay.ts";
+import { isStopped, runDelayMs } from "./proc-stat.ts";
 
 export interface ProcessLink {
   readonly pid: number | undefined;
   send(message: HostToProcess): void;
-  /** Ends it at once. `onExit` is called as for any other end. */
+  /** Ends the process at once. `onExit` is called as for any other exit. */
   kill(): void;
-  /** Whether its process stands still by a signal. Left out where nobody can tell. */
+  /** Whether the process is stopped by a signal. Absent where that is unknown. */
   isStopped?(): boolean;
-  /** How long it has waited for a CPU so far, in ms. Left out or undefined where nobody can tell. */
+  /** How long the process has waited for a CPU so far, in ms. Absent or undefined where that is unknown. */
   runDelayMs?(): number | undefined;
 }
 
@@ -24,50 +23,51 @@ export interface ProcessListener {
   onExit(reason: string): void;
 }
 
-/** Starts a stage; a simulation puts an imagined one in its place. */
+/** Starts an agent process; simulations and tests have their own. */
 export type LaunchProcess = (start: ProcessStart, listener: ProcessListener) => ProcessLink;
 
-/** The native library calls every room that is left in order an error of its data channels. */
-const QUIET = "error,livekit::rtc_engine::rtc_session=off";
+/** The native library logs an error of its data channels for every room that is left as usual. */
+const RUST_LOG = "error,livekit::rtc_engine::rtc_session=off";
+/** The last lines of standard error, for the reason of an exit. */
+const LAST_LINES = 5;
 
-/** Starts stages as child processes with this process's environment. */
+/** Starts agent processes as child processes with this process's environment. */
 export const launchAgentProcess =
   (log: Log): LaunchProcess =>
   (start, listener) => {
     const child = fork(fileURLToPath(new URL("../agent-process/main.ts", import.meta.url)), {
       execArgv: ["--import", import.meta.resolve("tsx")],
-      env: { RUST_LOG: QUIET, ...process.env, STAGE_START: JSON.stringify(start) },
+      env: { RUST_LOG, ...process.env, PROCESS_START: JSON.stringify(start) },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       serialization: "json",
     });
-    const stageLog = log.child({ profile: start.profile, stagePid: child.pid });
+    const childLog = log.child({ profile: start.profile, agentPid: child.pid });
     let errors: string[] = [];
     if (child.stdout)
-      createInterface({ input: child.stdout }).on("line", (line) => logNativeLine(stageLog, line));
+      createInterface({ input: child.stdout }).on("line", (line) => logNativeLine(childLog, line));
     if (child.stderr) {
       createInterface({ input: child.stderr }).on("line", (line) => {
-        errors = [...errors.slice(-4), line];
-        stageLog.warn(line);
+        errors = [...errors.slice(1 - LAST_LINES), line];
+        childLog.warn(line);
       });
     }
-    let over = false;
+    let isOver = false;
     const exit = (reason: string) => {
-      if (over) return;
-      over = true;
-      listener.onExit(
-        errors.length === 0 ? reason : `${reason}; its last words: ${errors.join(" | ").slice(0, 500)}`,
-      );
+      if (isOver) return;
+      isOver = true;
+      const output = errors.join(" | ").slice(0, 500);
+      listener.onExit(output === "" ? reason : `${reason}; last output: ${output}`);
     };
     child.on("message", (message) => {
-      if (!over) listener.onMessage(message as ProcessToHost);
+      if (!isOver) listener.onMessage(message as ProcessToHost);
     });
     child.on("error", (error) => exit(error.message));
-    child.on("exit", (code, signal) => exit(`the stage process ended (${signal ?? `exit code ${code}`})`));
+    child.on("exit", (code, signal) => exit(`the agent process ended (${signal ?? `exit code ${code}`})`));
     return {
       pid: child.pid,
       send: (message) => {
         if (child.connected)
-          child.send(message, (error) => error && stageLog.debug({ error }, "a stage is gone"));
+          child.send(message, (error) => error && childLog.debug({ error }, "failed to send to a process"));
       },
       kill: () => {
         child.kill("SIGKILL");
@@ -77,7 +77,7 @@ export const launchAgentProcess =
     };
   };
 
-/** The native library's JavaScript side logs by itself, in JSON with pino's numbers. */
+/** The native library's JavaScript part logs to standard output, as JSON with pino's levels. */
 function logNativeLine(log: Log, line: string): void {
   let parsed: { level?: number; msg?: string } | undefined;
   try {
@@ -91,64 +91,76 @@ function logNativeLine(log: Log, line: string): void {
   else log.debug(parsed.msg);
 }
 
-/** Missed answers after which a stage counts as hung. */
+/** Writes a line of an agent to the host's own log. */
+export function logAgentLine(
+  log: Log,
+  profile: string,
+  { line, sessionId }: Extract<ProcessToHost, { type: "log" }>,
+): void {
+  const fields = { ...line.fields, profile, ...(sessionId === undefined ? {} : { sessionId }) };
+  const level = line.level === "fatal" ? "error" : line.level;
+  if (level === "error" || level === "warn" || level === "info") log[level](fields, line.message);
+  else log.debug(fields, line.message);
+}
+
+/** A process that misses this many pings counts as hung. */
 const MISSES = 3;
-/** While a file or a model loads, which may block, it is given this long. */
+/** The time that a process may be silent while it loads a file or a model, which may block it. */
 const LOADING_MS = 60_000;
 
 /**
- * One that waits for a CPU most of the time would answer if it got one. Killing it would only make more work for
- * a machine that has too much already: its agents would have to be started again.
+ * A process that waits for a CPU most of the time would answer if it got one. If it were killed, its agents would have
+ * to be started again, which makes an overloaded machine worse.
  */
 const STARVED_SHARE = 0.5;
 const STARVED_MS = 20_000;
 const STARVED_TIMES = 3;
 
-/** One that was stopped is seen at two looks, so that a stop of a moment costs no call. */
-const LOOK_MS = 250;
+/** A stopped process is detected at two checks in a row, so a short stop costs no call. */
+const STOP_CHECK_MS = 250;
 
 export interface LivenessOptions {
   readonly send: () => void;
-  /** Whether the stage may block for long now. */
+  /** Whether the process may block for long now. */
   readonly isLoading: () => boolean;
   readonly isStopped?: (() => boolean) | undefined;
   readonly runDelayMs?: (() => number | undefined) | undefined;
-  /** Called once, with how long it has been silent at least. */
+  /** Called once, with the least time that the process was silent. */
   readonly onSilent: (silentMs: number) => void;
 }
 
 /**
- * Asks a stage again and again whether it lives. A busy one is given time; one that was stopped doesn't hear its
- * callers any more, and nothing but the system could tell that early.
+ * Pings an agent process until it is silent for too long. A busy process is given time. A stopped process cannot hear
+ * its callers any more, so it is detected sooner, by asking the operating system.
  */
 export class ProcessLiveness {
   readonly #clock: Clock;
-  readonly #everyMs: number;
+  readonly #pingMs: number;
   #missed = 0;
-  /** How long it had waited for a CPU when the first of the missed answers was asked for. */
+  /** How long the process had waited for a CPU when the first missed ping was sent. */
   #delayBefore: number | undefined;
-  #cancel: () => void = () => {};
-  #cancelLook: () => void = () => {};
+  #cancelPing: () => void = () => {};
+  #cancelStopCheck: () => void = () => {};
 
-  constructor(clock: Clock, everyMs: number) {
+  constructor(clock: Clock, pingMs: number) {
     this.#clock = clock;
-    this.#everyMs = everyMs;
+    this.#pingMs = pingMs;
   }
 
   start({ send, isLoading, isStopped, runDelayMs, onSilent }: LivenessOptions): void {
-    if (isStopped !== undefined) this.#lookForStop(isStopped, onSilent);
-    const beat = () => {
-      const allowed = isLoading() ? Math.max(MISSES, Math.ceil(LOADING_MS / this.#everyMs)) : MISSES;
+    if (isStopped !== undefined) this.#checkForStop(isStopped, onSilent);
+    const ping = () => {
+      const allowed = isLoading() ? Math.max(MISSES, Math.ceil(LOADING_MS / this.#pingMs)) : MISSES;
       if (this.#missed >= allowed && !this.#isStarved(runDelayMs?.(), allowed)) {
-        onSilent(this.#missed * this.#everyMs);
+        onSilent(this.#missed * this.#pingMs);
         return;
       }
       if (this.#missed === 0) this.#delayBefore = runDelayMs?.();
       this.#missed += 1;
       send();
-      this.#cancel = this.#clock.after(this.#everyMs, beat);
+      this.#cancelPing = this.#clock.after(this.#pingMs, ping);
     };
-    this.#cancel = this.#clock.after(this.#everyMs, beat);
+    this.#cancelPing = this.#clock.after(this.#pingMs, ping);
   }
 
   answered(): void {
@@ -156,29 +168,29 @@ export class ProcessLiveness {
   }
 
   stop(): void {
-    this.#cancel();
-    this.#cancelLook();
+    this.#cancelPing();
+    this.#cancelStopCheck();
   }
 
-  /** @param allowed how many answers one may miss that is not starved */
+  /** @param allowed the number of pings that a process which gets a CPU may miss */
   #isStarved(delayMs: number | undefined, allowed: number): boolean {
     if (delayMs === undefined || this.#delayBefore === undefined) return false;
-    const silentMs = this.#missed * this.#everyMs;
-    const limitMs = Math.max(STARVED_MS, STARVED_TIMES * allowed * this.#everyMs);
+    const silentMs = this.#missed * this.#pingMs;
+    const limitMs = Math.max(STARVED_MS, STARVED_TIMES * allowed * this.#pingMs);
     return silentMs < limitMs && delayMs - this.#delayBefore >= STARVED_SHARE * silentMs;
   }
 
-  #lookForStop(isStopped: () => boolean, onSilent: (silentMs: number) => void): void {
+  #checkForStop(isStopped: () => boolean, onSilent: (silentMs: number) => void): void {
     let wasStopped = false;
-    const look = () => {
-      const stands = isStopped();
-      if (stands && wasStopped) {
-        onSilent(LOOK_MS);
+    const check = () => {
+      const isStoppedNow = isStopped();
+      if (isStoppedNow && wasStopped) {
+        onSilent(STOP_CHECK_MS);
         return;
       }
-      wasStopped = stands;
-      this.#cancelLook = this.#clock.after(LOOK_MS, look);
+      wasStopped = isStoppedNow;
+      this.#cancelStopCheck = this.#clock.after(STOP_CHECK_MS, check);
     };
-    this.#cancelLook = this.#clock.after(LOOK_MS, look);
+    this.#cancelStopCheck = this.#clock.after(STOP_CHECK_MS, check);
   }
 }

@@ -1,4 +1,4 @@
-// The sessions that a host serves: which slot has which, and what it answered to whom.
+// The sessions that a host serves: the slot of each, and the answers to assign and release.
 import type { Bus, Entry } from "../../../libs/bus/bus.ts";
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { isError } from "../../../libs/contracts/errors.ts";
@@ -25,8 +25,8 @@ interface Deps {
   readonly epoch: () => number;
   readonly pools: ReadonlyMap<string, AgentPool>;
   readonly conversations: Pick<ConversationStore, "previousFor">;
-  /** Why the host takes nothing now; undefined while it does. */
-  readonly refuses: () => string | undefined;
+  /** The reason for which the host takes no sessions now; undefined while it takes them. */
+  readonly refusal: () => string | undefined;
 }
 
 interface Served {
@@ -34,15 +34,16 @@ interface Served {
   readonly slot: Slot;
 }
 
-const ANSWERS_KEPT = 2000;
-/** Most agents are out of their rooms within a fraction of it; a caller isn't kept in a dead room for longer. */
-const LEAVING_MS = 1000;
+const MAX_ANSWERS = 2000;
+/** Most agents leave their rooms in a fraction of this time. No caller is kept in a dead room for longer. */
+const LEAVE_TIMEOUT_MS = 1000;
 
+/** Owns the assignments of a host. An assignment goes when its agent has ended, is lost or is closed. */
 export class Assignments {
   readonly #deps: Deps;
-  /** By session and attempt: a late assign of an old attempt must not touch the agent of a newer one. */
+  /** By attempt, so that a late assign of an old attempt does not touch the agent of a newer one. */
   readonly #served = new Map<string, Served>();
-  /** By session and attempt: asked again, it gives the same answer, also when something is free by then. */
+  /** By attempt: a repeated assign gets the same answer, even if an agent is free by then (I9). */
   readonly #answers = new Map<string, Promise<AssignAnswer>>();
   assigned = 0;
 
@@ -54,17 +55,17 @@ export class Assignments {
     return this.#served.size;
   }
 
-  /** Answers an assign. Two tellings of one (session, attempt) start one job. */
+  /** Answers an assign. A repeated assign starts no second job. */
   handleAssign(assign: Assign): Promise<AssignAnswer> {
     const key = attemptKey(assign);
     const known = this.#answers.get(key);
     if (known !== undefined) return known;
     const answer = this.#decide(assign, key);
     this.#answers.set(key, answer);
-    // A store that could not be asked is no answer to remember.
+    // A failure to reach the store is no answer to remember.
     answer.catch(() => this.#answers.delete(key));
     const oldest = this.#answers.keys().next();
-    if (this.#answers.size > ANSWERS_KEPT && !oldest.done) this.#answers.delete(oldest.value);
+    if (this.#answers.size > MAX_ANSWERS && !oldest.done) this.#answers.delete(oldest.value);
     return answer;
   }
 
@@ -73,11 +74,11 @@ export class Assignments {
     if (served === undefined) return { released: false };
     const { pool, slot } = served;
     pool.release(slot, release.reason);
-    if (release.untilLeft) await Promise.race([slot.left.promise, sleep(this.#deps.clock, LEAVING_MS)]);
+    if (release.untilLeft) await Promise.race([slot.left.promise, sleep(this.#deps.clock, LEAVE_TIMEOUT_MS)]);
     return { released: true };
   }
 
-  /** The slot is free of its session: it ended, was lost or closed. */
+  /** Removes the assignment of a slot that serves its session no more. */
   forget(slot: Slot): void {
     const { assignment } = slot;
     if (assignment === undefined) return;
@@ -86,8 +87,8 @@ export class Assignments {
   }
 
   /**
-   * Lets go of sessions whose record names another attempt, another host or none: this host was taken for
-   * dead, or a release never reached it. While the store can't be asked, calls go on.
+   * Releases the sessions whose record names another attempt or host, or that have no record: this host was taken for
+   * dead, or a release never reached it. While the store is unavailable, calls continue.
    */
   async checkRecords(): Promise<void> {
     const checks = await Promise.allSettled(
@@ -99,16 +100,17 @@ export class Assignments {
   async #checkRecord(key: string, { pool, slot }: Served): Promise<void> {
     const { assignment } = slot;
     if (assignment === undefined || slot.state === "closing") return;
-    const entry = await this.#readAgain(sessionKey(assignment));
+    const entry = await this.#readRecord(sessionKey(assignment));
     if (entry === "unreadable" || (entry !== undefined && this.#mayServe(entry.value, assignment))) return;
     if (this.#served.get(key)?.slot !== slot) return;
     const { sessionId, attempt } = assignment;
-    this.#deps.log.warn({ sessionId, attempt }, "the session goes on elsewhere or is over; leaving its room");
-    pool.release(slot, "the session goes on elsewhere or is over");
+    const reason = "the session continues elsewhere or has ended";
+    this.#deps.log.warn({ sessionId, attempt, reason }, "releasing a stale assignment");
+    pool.release(slot, reason);
   }
 
-  /** One record that nobody can read says nothing of its session, and must not keep the others from being read. */
-  async #readAgain(key: string): Promise<Entry<SessionRecord> | "unreadable" | undefined> {
+  /** An unreadable record says nothing about its session, and must not prevent the other checks. */
+  async #readRecord(key: string): Promise<Entry<SessionRecord> | "unreadable" | undefined> {
     try {
       return await this.#deps.bus.kv.get(sessions, key);
     } catch (error) {
@@ -118,15 +120,15 @@ export class Assignments {
   }
 
   async #decide(assign: Assign, key: string): Promise<AssignAnswer> {
-    const { clock, epoch, pools, refuses } = this.#deps;
+    const { clock, conversations, epoch, pools, refusal } = this.#deps;
+    const { profile, requestedWarmth } = assign;
     if (assign.epoch !== epoch()) return { verdict: "stale", reason: `this host's epoch is ${epoch()}` };
-    const refusal = refuses();
-    if (refusal !== undefined) return { verdict: "declined", reason: refusal };
-    const pool = pools.get(assign.profile);
-    if (pool === undefined)
-      return { verdict: "declined", reason: `there is no profile ${assign.profile} here` };
+    const reason = refusal();
+    if (reason !== undefined) return { verdict: "declined", reason };
+    const pool = pools.get(profile);
+    if (pool === undefined) return { verdict: "declined", reason: `this host has no profile ${profile}` };
     const now = clock.monotonic();
-    const slot = pool.take(assign.requestedWarmth, {
+    const slot = pool.take(requestedWarmth, {
       ...attemptRefOf(assign),
       takenAtMs: now,
       job: undefined,
@@ -136,19 +138,16 @@ export class Assignments {
       isReleased: false,
     });
     if (slot === undefined)
-      return {
-        verdict: "declined",
-        reason: `no ${assign.requestedWarmth} agent of ${assign.profile} is free`,
-      };
+      return { verdict: "declined", reason: `no ${requestedWarmth} agent of ${profile} is free` };
     this.#served.set(key, { pool, slot });
-    const [refused, resumes] = await Promise.all([
-      this.#isNotNamed(assign),
-      this.#deps.conversations.previousFor(assign),
+    const [staleReason, resumes] = await Promise.all([
+      this.#staleReason(assign),
+      conversations.previousFor(assign),
     ]);
-    if (refused !== undefined || slot.assignment?.isReleased) {
+    if (staleReason !== undefined || slot.assignment?.isReleased) {
       this.#served.delete(key);
       pool.giveBack(slot);
-      return { verdict: "stale", reason: refused ?? "it was released again" };
+      return { verdict: "stale", reason: staleReason ?? "the attempt was already released" };
     }
     this.assigned += 1;
     this.#releaseOlder(assign);
@@ -166,7 +165,7 @@ export class Assignments {
     return { verdict: "accepted" };
   }
 
-  /** An older attempt of this very session may still run here; now that the record names this one, it goes. */
+  /** An older attempt of the session may still run here, although its record names the newest one. */
   #releaseOlder(newest: AttemptRef): void {
     for (const { pool, slot } of [...this.#served.values()]) {
       const { assignment } = slot;
@@ -175,31 +174,31 @@ export class Assignments {
     }
   }
 
-  /** Before an agent joins, the record is read: a late assign must not bring a second agent into a room. */
-  async #isNotNamed(ref: AttemptRef): Promise<string | undefined> {
+  /** Reads the record before an agent joins: a late assign must not bring a second agent into a room (I9). */
+  async #staleReason(ref: AttemptRef): Promise<string | undefined> {
     try {
       const entry = await this.#deps.bus.kv.get(sessions, sessionKey(ref));
       if (entry === undefined) return "the session has no record";
-      return this.#names(entry.value, ref) ? undefined : "the record names another attempt";
+      return this.#isCurrentAttempt(entry.value, ref) ? undefined : "the record names another attempt";
     } catch (error) {
       if (!isError(error, "storage_unavailable") && !isError(error, "unreadable_record")) throw error;
       return "the record could not be read";
     }
   }
 
-  /** The record names it, or lets it go on until the next attempt is in the room. */
+  /** An attempt that migrates serves until the next attempt is in the room. */
   #mayServe(record: SessionRecord, ref: AttemptRef): boolean {
-    const { previous: former, state } = record;
-    const keepUntilReplaced =
-      former?.keepUntilReplaced === true &&
-      former.attempt === ref.attempt &&
-      former.host === this.#deps.hostId &&
-      former.hostEpoch === this.#deps.epoch() &&
+    const { previous, state } = record;
+    const isKept =
+      previous?.keepUntilReplaced === true &&
+      previous.attempt === ref.attempt &&
+      previous.host === this.#deps.hostId &&
+      previous.hostEpoch === this.#deps.epoch() &&
       (state === "requested" || state === "dispatched");
-    return keepUntilReplaced || this.#names(record, ref);
+    return isKept || this.#isCurrentAttempt(record, ref);
   }
 
-  #names(record: SessionRecord, { attempt }: AttemptRef): boolean {
+  #isCurrentAttempt(record: SessionRecord, { attempt }: AttemptRef): boolean {
     return (
       record.state !== "ended" &&
       record.attempt === attempt &&

@@ -1,4 +1,4 @@
-// Empties a host: nothing new, time for what runs, and then its sessions go to other hosts one by one.
+// Empties a host: it takes no new sessions, lets running ones continue for a while, and then migrates them.
 import type { HostRecord, OnDeadline } from "../../../libs/contracts/fleet/host.ts";
 import { freeAgentCount } from "../../../libs/domain/capacity.ts";
 import { type Clock, repeat } from "../../../libs/runtime/clock.ts";
@@ -9,32 +9,32 @@ interface Deps {
   readonly clock: Clock;
   readonly log: Log;
   readonly hostId: string;
-  readonly pools: ReadonlyMap<string, DrainedPool>;
+  readonly pools: ReadonlyMap<string, DrainablePool>;
   readonly hosts: () => readonly HostRecord[];
-  readonly handOver: (of: Assignment, reason: string) => void;
+  readonly migrate: (assignment: Assignment, reason: string) => void;
   readonly onChange: () => void;
 }
 
-/** What a drain needs of a pool. */
-interface DrainedPool {
+/** The part of a pool that a drain uses. */
+interface DrainablePool {
   drain(): void;
   resume(): void;
   busySlots(): Slot[];
 }
 
 export interface DrainOptions {
-  /** How long running sessions may go on. */
+  /** How long running sessions may continue. */
   readonly deadlineMs: number;
   readonly onDeadline: OnDeadline;
 }
 
-const LOOK_MS = 100;
+const CHECK_MS = 100;
 
 export class Drain {
   readonly #deps: Deps;
-  readonly #handedOver = new WeakSet<Assignment>();
+  readonly #migrating = new WeakSet<Assignment>();
   #isOn = false;
-  #stop = () => {};
+  #stopChecking = () => {};
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -44,62 +44,62 @@ export class Drain {
     return this.#isOn;
   }
 
-  /** Begins, or goes on with other options. */
+  /** Begins to drain, or continues with other options. */
   begin({ deadlineMs, onDeadline }: DrainOptions): void {
     const { clock, pools, onChange } = this.#deps;
-    this.#stop();
+    this.#stopChecking();
     if (!this.#isOn) for (const pool of pools.values()) pool.drain();
     this.#isOn = true;
     onChange();
     if (onDeadline === "wait") return;
     const since = clock.monotonic();
-    const look = () => {
-      if (clock.monotonic() - since >= deadlineMs) this.#handOver();
+    const check = () => {
+      if (clock.monotonic() - since >= deadlineMs) this.#migrateSessions();
     };
-    look();
-    this.#stop = repeat(clock, LOOK_MS, look, () => {});
+    check();
+    this.#stopChecking = repeat(clock, CHECK_MS, check, () => {});
   }
 
-  /** The host takes sessions again. One that was handed over already goes its way. */
+  /** The host takes sessions again. A session that is already migrating continues to migrate. */
   undo(): void {
     if (!this.#isOn) return;
-    this.#stop();
+    this.#stopChecking();
     this.#isOn = false;
     for (const pool of this.#deps.pools.values()) pool.resume();
     this.#deps.onChange();
   }
 
   stop(): void {
-    this.#stop();
+    this.#stopChecking();
   }
 
-  /** Whether there is any other host that could ever take what is left here. */
-  get isWorthWaiting(): boolean {
-    const others = this.#others();
+  /** Whether another host could ever take the remaining sessions. */
+  get canMigrate(): boolean {
+    const others = this.#otherHosts();
     return [...this.#deps.pools].some(
       ([profile, pool]) =>
         pool.busySlots().length > 0 && others.some((host) => host.profiles[profile]?.status === "running"),
     );
   }
 
-  /** Only as many as the others have room for: until there is, a session is best served where it is. */
-  #handOver(): void {
-    const { handOver, hostId, log, pools } = this.#deps;
-    const others = this.#others();
+  /** Migrates as many sessions as the other hosts have free agents for. The others are best served here until then. */
+  #migrateSessions(): void {
+    const { hostId, log, migrate, pools } = this.#deps;
+    const others = this.#otherHosts();
     for (const [profile, pool] of pools) {
-      const left = pool.busySlots().flatMap(({ assignment }) => assignment ?? []);
-      const isUnderWay = (of: Assignment) => this.#handedOver.has(of);
-      const free = freeAgentCount(others, profile) - left.filter(isUnderWay).length;
-      const next = left.filter((of) => !isUnderWay(of) && !of.isReleased).slice(0, Math.max(0, free));
-      for (const assignment of next) {
-        this.#handedOver.add(assignment);
-        log.info({ sessionId: assignment.sessionId, attempt: assignment.attempt }, "handing a session over");
-        handOver(assignment, `host ${hostId} drains`);
+      const remaining = pool.busySlots().flatMap(({ assignment }) => assignment ?? []);
+      const isMigrating = (assignment: Assignment) => this.#migrating.has(assignment);
+      const free = freeAgentCount(others, profile) - remaining.filter(isMigrating).length;
+      const next = remaining.filter((assignment) => !isMigrating(assignment) && !assignment.isReleased);
+      for (const assignment of next.slice(0, Math.max(0, free))) {
+        this.#migrating.add(assignment);
+        log.info({ sessionId: assignment.sessionId, attempt: assignment.attempt }, "migrating a session");
+        migrate(assignment, `host ${hostId} drains`);
       }
     }
   }
 
-  #others(): HostRecord[] {
-    return this.#deps.hosts().filter(({ hostId: id, draining }) => id !== this.#deps.hostId && !draining);
+  #otherHosts(): HostRecord[] {
+    return this.#deps.hosts().filter(({ hostId, draining }) => hostId !== this.#deps.hostId && !draining);
   }
 }

@@ -1,4 +1,4 @@
-// What a host says of its sessions: joined, ready, left, ended, lost. Each is said until it is stored.
+// Publishes the events of a host's sessions and their log lines. Each event is retried until it is stored.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import type { LogBatch, LogLine } from "../../../libs/contracts/fleet/pool.ts";
 import { type AttemptRef, attemptRefOf, type SessionRef, sessionKey } from "../../../libs/contracts/ids.ts";
@@ -15,65 +15,52 @@ interface Deps {
   readonly epoch: () => number;
 }
 
-const AGAIN_MS = 250;
-/** Longer than NATS needs to come back; later the janitor has seen what happened by itself. */
+const RETRY_MS = 250;
+/** NATS recovers in less. Later, the janitor has noticed by itself what happened. */
 const GIVE_UP_MS = 120_000;
-const LOG_EVERY_MS = 100;
+const LOG_BATCH_MS = 100;
 const LINES_PER_BATCH = 200;
 
-type OfHost = Extract<SessionEvent, { epoch: number }>;
+type HostEvent = Extract<SessionEvent, { epoch: number }>;
 type WithoutAddress<T> = T extends unknown ? Omit<T, keyof AttemptRef | "host" | "epoch" | "at"> : never;
 
 export class EventPublisher {
   readonly #deps: Deps;
   readonly #pendingLogs = new Map<string, LogBatch>();
-  readonly #underway = new Set<Promise<void>>();
-  #logsAreDue = false;
+  readonly #inProgress = new Set<Promise<void>>();
+  #isFlushPlanned = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
   }
 
-  /** Says what a session's agent did. */
-  publish(ref: AttemptRef, what: WithoutAddress<OfHost>): void {
-    const { hostId, epoch } = this.#deps;
-    this.#store({
-      ...what,
-      ...attemptRefOf(ref),
-      host: hostId,
-      epoch: epoch(),
-      at: isoNow(this.#deps.clock),
-    } as SessionEvent);
+  /** Publishes an event of this host about an attempt. */
+  publish(ref: AttemptRef, event: WithoutAddress<HostEvent>): void {
+    const { clock, epoch, hostId } = this.#deps;
+    const address = { ...attemptRefOf(ref), host: hostId, epoch: epoch(), at: isoNow(clock) };
+    this.#track(this.#storeUntilDone({ ...event, ...address } as SessionEvent));
   }
 
   publishLost(ref: AttemptRef, reason: string): void {
-    this.#store({
-      type: "agent_lost",
-      ...attemptRefOf(ref),
-      at: isoNow(this.#deps.clock),
-      reason,
-    });
+    const at = isoNow(this.#deps.clock);
+    this.#track(this.#storeUntilDone({ type: "agent_lost", ...attemptRefOf(ref), at, reason }));
   }
 
-  /** Lines are collected for a moment and stored together. */
+  /** Collects log lines for a moment and stores them together. */
   log({ tenant, sessionId }: SessionRef, line: LogLine): void {
     const key = sessionKey({ tenant, sessionId });
     const batch = this.#pendingLogs.get(key) ?? { tenant, sessionId, lines: [] };
     this.#pendingLogs.set(key, batch);
     if (batch.lines.length < LINES_PER_BATCH) batch.lines.push(line);
-    if (this.#logsAreDue) return;
-    this.#logsAreDue = true;
-    this.#deps.clock.after(LOG_EVERY_MS, () => this.#flushLogs());
+    if (this.#isFlushPlanned) return;
+    this.#isFlushPlanned = true;
+    this.#deps.clock.after(LOG_BATCH_MS, () => this.#flushLogs());
   }
 
-  /** Waits until all that was said is stored. */
+  /** Waits until everything published so far is stored. */
   async settle(): Promise<void> {
     this.#flushLogs();
-    await Promise.all(this.#underway);
-  }
-
-  #store(event: SessionEvent): void {
-    this.#track(this.#storeUntilDone(event));
+    await Promise.all(this.#inProgress);
   }
 
   async #storeUntilDone(event: SessionEvent): Promise<void> {
@@ -85,30 +72,30 @@ export class EventPublisher {
         return;
       } catch (error) {
         if (clock.monotonic() - since > GIVE_UP_MS) {
-          log.error({ error, event }, "a report could not be stored; the janitor has to find out by itself");
+          log.error({ error, event }, "failed to publish an event; the janitor has to notice by itself");
           return;
         }
-        await sleep(clock, AGAIN_MS);
+        await sleep(clock, RETRY_MS);
       }
     }
   }
 
   #flushLogs(): void {
-    this.#logsAreDue = false;
+    this.#isFlushPlanned = false;
     const batches = [...this.#pendingLogs.values()];
     this.#pendingLogs.clear();
     for (const batch of batches) {
       this.#track(
         this.#deps.bus.streams.publish(sessionLogs, batch).then(
           () => {},
-          (error: unknown) => this.#deps.log.debug({ error }, "log lines of a session were not stored"),
+          (error: unknown) => this.#deps.log.debug({ error }, "failed to store log lines of a session"),
         ),
       );
     }
   }
 
   #track(work: Promise<void>): void {
-    const tracked = work.finally(() => this.#underway.delete(tracked));
-    this.#underway.add(tracked);
+    const tracked = work.finally(() => this.#inProgress.delete(tracked));
+    this.#inProgress.add(tracked);
   }
 }

@@ -1,4 +1,4 @@
-// When a host looks at the records of the sessions it serves: steadily, and at once when it was away.
+// Checks the records of a host's sessions: at intervals, and at once after the host was away.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { watchAbsence } from "../../../libs/fleet/absence.ts";
 import { type Clock, repeat, sleep } from "../../../libs/runtime/clock.ts";
@@ -10,39 +10,39 @@ interface Deps {
   readonly log: Log;
 }
 
-const EVERY_MS = 2000;
-const AGAIN_MS = 250;
-const TRIES = 20;
+const CHECK_MS = 2000;
+const RETRY_MS = 250;
+const MAX_TRIES = 20;
 
 /**
- * Calls `check` every two seconds. A host that was stopped or cut off may have been given up meanwhile, and its
- * agents be in rooms where others speak by now: so on its return it looks at once, and until it could.
+ * Calls `check` every two seconds. While a host is stopped or cut off, its sessions may go to other agents, which then
+ * share a room with its own. On its return the host therefore checks at once, and retries until a check succeeds.
  *
- * @returns what stops it
+ * @returns a function that stops the checks
  */
 export function watchFencing({ bus, clock, log }: Deps, check: () => Promise<void>): () => void {
   let isStopped = false;
-  let isLooking = false;
+  let isChecking = false;
 
-  const lookUntilDone = async () => {
-    if (isLooking) return;
-    isLooking = true;
-    for (let tries = 0; tries < TRIES && !isStopped; tries++) {
+  const checkUntilDone = async () => {
+    if (isChecking) return;
+    isChecking = true;
+    for (let tries = 0; tries < MAX_TRIES && !isStopped; tries++) {
       try {
         await check();
         break;
       } catch {
-        await sleep(clock, AGAIN_MS);
+        await sleep(clock, RETRY_MS);
       }
     }
-    isLooking = false;
+    isChecking = false;
   };
-  const absence = watchAbsence(bus, clock, (lateMs) => {
-    log.info({ awayMs: Math.round(lateMs) }, "back from a pause or a cut connection; checking the records");
-    void lookUntilDone();
+  const absence = watchAbsence(bus, clock, (awayMs) => {
+    log.info({ awayMs: Math.round(awayMs) }, "back from a pause or a lost connection; checking the records");
+    void checkUntilDone();
   });
-  const stopChecking = repeat(clock, EVERY_MS, check, (error) =>
-    log.debug({ error }, "records could not be checked; calls go on"),
+  const stopChecking = repeat(clock, CHECK_MS, check, (error) =>
+    log.debug({ error, retrying: true }, "failed to check the records"),
   );
   return () => {
     isStopped = true;

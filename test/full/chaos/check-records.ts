@@ -6,7 +6,7 @@ import type { Evidence, Logged, Violation } from "./evidence.ts";
 import { groupBy, type Life, nameOf, type Read, type Revision } from "./read-evidence.ts";
 
 /** What a host writes at level debug when the agent's own code has said so, before it says so itself. */
-export const READY_LINE = "the agent's entrypoint says that it is ready";
+export const READY_LINE = "agent is ready";
 
 /** The run may read a line later than it sees the record, though it was written before. */
 const LATE_LINE_MS = 5000;

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 /** A stage's own children (the compiler of its TypeScript) inherit the first of these, and not the second. */
 export function isStage(pid: number): boolean {
   const environment = `\0${read(pid, "environ")}`;
-  return environment.includes("\0STAGE_START=") && environment.includes("\0NODE_CHANNEL_FD=");
+  return environment.includes("\0PROCESS_START=") && environment.includes("\0NODE_CHANNEL_FD=");
 }
 
 /** Its command line, in short. */

@@ -22,7 +22,7 @@ describe("agent process", () => {
     };
     const child = fork(main, {
       execArgv: ["--import", import.meta.resolve("tsx")],
-      env: { ...process.env, STAGE_START: JSON.stringify(start) },
+      env: { ...process.env, PROCESS_START: JSON.stringify(start) },
       stdio: "ignore",
     });
     const ended = new Promise((resolve) => child.once("exit", resolve));

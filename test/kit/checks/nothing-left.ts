@@ -62,7 +62,7 @@ function agentProcessPids(scene: Scene): number[] {
 
 /** The children of an agent process (the TypeScript compiler) inherit the first variable but not the second. */
 const isAgentProcess = (environment: string): boolean =>
-  environment.includes("\0STAGE_START=") && environment.includes("\0NODE_CHANNEL_FD=");
+  environment.includes("\0PROCESS_START=") && environment.includes("\0NODE_CHANNEL_FD=");
 
 function numbersIn(folder: string): number[] {
   try {

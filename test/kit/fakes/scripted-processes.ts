@@ -2,7 +2,12 @@
 import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import { silentLog } from "../../../libs/runtime/log.ts";
 import { AgentPool } from "../../../services/agent-host/pool/agent-pool.ts";
-import type { HostToProcess, JobRequest, ProcessToHost } from "../../../services/agent-host/pool/messages.ts";
+import type {
+  AgentEvent,
+  HostToProcess,
+  JobRequest,
+  ProcessToHost,
+} from "../../../services/agent-host/pool/messages.ts";
 import type { Assignment, Slot } from "../../../services/agent-host/pool/slots.ts";
 import { SpawnLimiter } from "../../../services/agent-host/pool/spawn-limiter.ts";
 import type { LaunchProcess } from "../../../services/agent-host/pool/supervised-process.ts";
@@ -113,18 +118,11 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
           discard: (slot) => void rooms.push(`-${slot}`),
         }
       : undefined,
-    listener: {
-      onChange: () => {},
-      onLoaded: () => heard.push("loaded"),
-      onJoined: (slot) => heard.push(`joined ${of(slot)}`),
-      onReady: (slot) => heard.push(`ready ${of(slot)}`),
-      onUser: () => {},
-      onEnded: (slot, { reason, error }) => heard.push(`ended ${of(slot)}: ${error?.message ?? reason}`),
-      onLost: (slot, reason) => heard.push(`lost ${of(slot)}: ${reason}`),
-      onClosed: (slot) => heard.push(`closed ${of(slot)}`),
-      onConversation: (slot, { items }) => heard.push(`said ${of(slot)}: ${items.length}`),
-      onMeasures: (slot, { agentTurns }) => heard.push(`measured ${of(slot)}: ${agentTurns}`),
-      onLog: () => {},
+    onChange: () => {},
+    onLoaded: () => heard.push("loaded"),
+    onAgentEvent: (slot, event) => {
+      const text = textOf(event, of(slot));
+      if (text !== undefined) heard.push(text);
     },
   });
   pool.probe();
@@ -156,6 +154,26 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
       return { warm, hot, warming, busy };
     },
   };
+}
+
+/** An event as the tests expect it. */
+function textOf(event: AgentEvent, sessionId: string): string | undefined {
+  switch (event.type) {
+    case "joined":
+    case "ready":
+    case "closed":
+      return `${event.type} ${sessionId}`;
+    case "ended":
+      return `ended ${sessionId}: ${event.error?.message ?? event.reason}`;
+    case "lost":
+      return `lost ${sessionId}: ${event.reason}`;
+    case "conversation":
+      return `said ${sessionId}: ${event.items.length}`;
+    case "usage":
+      return `measured ${sessionId}: ${event.usage.agentTurns}`;
+    default:
+      return undefined;
+  }
 }
 
 export const anAssignment = (sessionId: string): Omit<Assignment, "warmth"> => ({

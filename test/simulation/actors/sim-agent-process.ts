@@ -90,7 +90,7 @@ export class SimStage implements ProcessLink {
     this.#clock.kill();
     this.#world.trace.note(this.name, `is dead (${reason})`);
     for (const agent of this.#agents.values()) agent.vanish();
-    this.#hostClock.after(CHANNEL_MS, () => this.#listener.onExit(`the stage process ended (${reason})`));
+    this.#hostClock.after(CHANNEL_MS, () => this.#listener.onExit(`the agent process ended (${reason})`));
   }
 
   /** Its event loop stands still: it hears and says nothing, and its media goes on. */

@@ -33,10 +33,10 @@ describe("the settings", () => {
     expect(agentHost.hostSettingsOf(config)).toEqual({
       maxAgents: 11,
       poolMin: 12,
-      stageMemoryMb: 113,
-      stagePingMs: 114,
-      spareStages: 15,
-      userLeftMs: 16,
+      processMemoryMb: 113,
+      processPingMs: 114,
+      minProcesses: 15,
+      userRejoinGraceMs: 16,
       logLevel: "warn",
       failover: { restore: false, message: "One moment." },
     });

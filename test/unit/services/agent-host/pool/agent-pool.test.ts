@@ -198,7 +198,7 @@ describe("a stage", () => {
     expect(child?.isKilled).toBe(false);
     await scene.clock.advance(1500);
     expect(child?.isKilled).toBe(true);
-    expect(scene.heard.some((line) => line.startsWith("lost a: the stage hung"))).toBe(true);
+    expect(scene.heard.some((line) => line.startsWith("lost a: the agent process hung"))).toBe(true);
   });
 
   test("that gets no CPU is given time, until it gets some and still doesn't answer", async () => {
@@ -244,7 +244,7 @@ describe("a stage", () => {
     expect(scene.numbers().warming).toBe(1);
     await scene.clock.advance(500);
     expect(child.isKilled).toBe(true);
-    expect(scene.heard.some((line) => line.startsWith("lost a: the stage hung"))).toBe(true);
+    expect(scene.heard.some((line) => line.startsWith("lost a: the agent process hung"))).toBe(true);
   });
 
   test("may be silent for long while it loads", async () => {
@@ -264,7 +264,9 @@ describe("a stage", () => {
     if (child !== undefined) child.memoryMb = 501;
     await scene.clock.advance(1000);
     expect(child?.isKilled).toBe(true);
-    expect(scene.heard.some((line) => line.startsWith("lost a: the stage grew to 501 MB"))).toBe(true);
+    expect(scene.heard.some((line) => line.startsWith("lost a: the agent process grew to 501 MB"))).toBe(
+      true,
+    );
   });
 
   test("that has served many and grown is replaced, and what runs in it may finish", async () => {

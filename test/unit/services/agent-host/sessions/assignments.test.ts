@@ -13,7 +13,7 @@ import { aSession } from "../../../../kit/fixtures/sessions.ts";
 
 const EPOCH = 7;
 
-function scene(options: { min?: number; refuses?: () => string | undefined } = {}) {
+function scene(options: { min?: number; refusal?: () => string | undefined } = {}) {
   const pool = poolScene({ min: options.min ?? 2 }, false);
   pool.processes[0]?.say({ type: "loaded", pool: {} });
   pool.warmUp();
@@ -38,7 +38,7 @@ function scene(options: { min?: number; refuses?: () => string | undefined } = {
     epoch: () => EPOCH,
     pools: new Map([["echo", pool.pool]]),
     conversations: { previousFor: async ({ sessionId }) => left.get(sessionId) },
-    refuses: options.refuses ?? (() => undefined),
+    refusal: options.refusal ?? (() => undefined),
   });
   /** The dispatcher has saved that this attempt is this host's. */
   const dispatch = (id: string, attempt: number, changed: Partial<SessionRecord> = {}) => {
@@ -94,7 +94,7 @@ describe("an assign", () => {
 
   test("that was declined stays so when something is free by then", async () => {
     let reason: string | undefined = "the host is full";
-    const { assignments, dispatch } = scene({ refuses: () => reason });
+    const { assignments, dispatch } = scene({ refusal: () => reason });
     dispatch("a", 1);
     const declined = { verdict: "declined", reason: "the host is full" };
     expect(await assignments.handleAssign(anAssign("a", 1))).toEqual(declined);

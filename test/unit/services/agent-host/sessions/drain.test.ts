@@ -111,7 +111,7 @@ describe("a draining host", () => {
       hostId: "h",
       pools: new Map([["echo", pool.pool]]),
       hosts: () => [able("h"), ...hosts.others],
-      handOver: ({ sessionId }) => said.push(sessionId),
+      migrate: ({ sessionId }) => said.push(sessionId),
       onChange: () => {},
     });
     return { ...pool, drain, said, hosts };
@@ -156,7 +156,7 @@ describe("a draining host", () => {
     drain.begin({ deadlineMs: 0, onDeadline: "handover" });
     await clock.advance(60_000);
     expect(said).toEqual([]);
-    expect(drain.isWorthWaiting).toBe(false);
+    expect(drain.canMigrate).toBe(false);
   });
 
   test("that waits hands nothing over", async () => {

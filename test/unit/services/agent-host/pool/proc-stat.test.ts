@@ -1,6 +1,6 @@
-// Whether a process gets a CPU is asked of the system.
+// What /proc says of a process.
 import { expect, test } from "vitest";
-import { runDelayMs } from "../../../../../services/agent-host/pool/run-delay.ts";
+import { runDelayMs } from "../../../../../services/agent-host/pool/proc-stat.ts";
 
 test.runIf(process.platform === "linux")(
   "a living process has waited for some time, which only grows",

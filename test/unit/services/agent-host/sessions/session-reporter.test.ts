@@ -1,0 +1,127 @@
+// The reports about an agent while it serves a session: what each event publishes, stores and ends.
+import { describe, expect, test } from "vitest";
+import type { AgentUsage } from "../../../../../libs/contracts/calls/call.ts";
+import { silentLog } from "../../../../../libs/runtime/log.ts";
+import type { AgentEvent } from "../../../../../services/agent-host/pool/messages.ts";
+import type { Assignment, Slot } from "../../../../../services/agent-host/pool/slots.ts";
+import { SessionReporter } from "../../../../../services/agent-host/sessions/session-reporter.ts";
+import { anAssignment } from "../../../../kit/fakes/scripted-processes.ts";
+import { createSimClock } from "../../../../kit/sim-clock.ts";
+
+const GRACE_MS = 10_000;
+const PLACE = { room: "r", identity: "agent-a-1" };
+
+function scene() {
+  const clock = createSimClock();
+  const reported: string[] = [];
+  const reporter = new SessionReporter({
+    clock,
+    log: silentLog,
+    events: {
+      publish: ({ sessionId, attempt }, event) =>
+        reported.push(`${event.type} ${sessionId}#${attempt}${"tookMs" in event ? ` ${event.tookMs}` : ""}`),
+      publishLost: ({ sessionId }, reason) => reported.push(`agent_lost ${sessionId}: ${reason}`),
+      log: ({ sessionId }, line) => reported.push(`log ${sessionId}: ${line.message}`),
+    },
+    conversations: {
+      keep: ({ sessionId }, { items }) => reported.push(`keep ${sessionId}: ${items.length}`),
+      forget: ({ sessionId }) => reported.push(`forget ${sessionId}`),
+    },
+    usage: {
+      note: ({ sessionId }, profile) => reported.push(`usage ${sessionId} of ${profile}`),
+      finish: ({ sessionId }, profile) => reported.push(`finish ${sessionId} of ${profile}`),
+    },
+    userRejoinGraceMs: GRACE_MS,
+    onFree: (slot) => reported.push(`free ${slot.id}`),
+  });
+  const assignment: Assignment = { ...anAssignment("a"), warmth: "warm" };
+  const slot = { id: "slot-1", process: { profile: "echo" }, assignment } as unknown as Slot;
+  const tell = (event: AgentEvent) => {
+    reported.length = 0;
+    reporter.onAgentEvent(slot, event);
+    return [...reported];
+  };
+  return { assignment, clock, reported, reporter, slot, tell };
+}
+
+const user = (present: boolean, hungUp = false): AgentEvent => ({ type: "user", present, hungUp });
+
+describe("the reporter", () => {
+  test("publishes that an agent joined and is ready, with the time since it was taken", async () => {
+    const { assignment, clock, tell } = scene();
+    await clock.advance(30);
+    expect(tell({ type: "joined", ...PLACE })).toEqual(["joined a#1 30"]);
+    await clock.advance(20);
+    expect(tell({ type: "ready", ...PLACE })).toEqual(["ready a#1 50"]);
+    expect(assignment).toMatchObject({ joinMs: 30, readyMs: 50, readyAtMs: 50 });
+  });
+
+  test("publishes nothing about a released agent", () => {
+    const { assignment, tell } = scene();
+    assignment.isReleased = true;
+    expect(tell({ type: "ready", ...PLACE })).toEqual([]);
+    expect(tell({ type: "lost", reason: "x" })).toEqual(["forget a", "free slot-1", "finish a of echo"]);
+  });
+
+  test("publishes that the user left after the grace period, unless the user comes back", async () => {
+    const { clock, reported, tell } = scene();
+    tell(user(true));
+    tell(user(false));
+    await clock.advance(GRACE_MS - 1);
+    tell(user(true));
+    await clock.advance(GRACE_MS);
+    expect(reported).toEqual([]);
+    tell(user(false));
+    await clock.advance(GRACE_MS);
+    expect(reported).toEqual(["user_left a#1"]);
+  });
+
+  test("publishes at once that a user who hung up has left", async () => {
+    const { clock, reported, tell } = scene();
+    tell(user(true));
+    tell(user(false, true));
+    await clock.advance(1);
+    expect(reported).toEqual(["user_left a#1"]);
+  });
+
+  test("does not report a user who never joined as gone", async () => {
+    const { clock, reported, tell } = scene();
+    tell(user(false));
+    await clock.advance(GRACE_MS);
+    expect(reported).toEqual([]);
+  });
+
+  test("stores the conversation, the usage and the log of the session", () => {
+    const { tell } = scene();
+    expect(tell({ type: "conversation", items: [], omitted: 0 })).toEqual(["keep a: 0"]);
+    expect(tell({ type: "usage", usage: {} as AgentUsage })).toEqual(["usage a of echo"]);
+    const line = { at: "", level: "error", message: "failed", fields: { error: { message: "boom" } } };
+    expect(tell({ type: "log", sessionId: "a", line })).toEqual(["log a: failed: boom"]);
+  });
+
+  test("keeps the usage of an agent that ended until it is closed", () => {
+    const { assignment, tell } = scene();
+    expect(tell({ type: "ended", reason: "it is done", lost: false })).toEqual([
+      "agent_ended a#1",
+      "forget a",
+      "free slot-1",
+    ]);
+    expect(assignment.over).toMatchObject({ how: "ended", reason: "it is done" });
+    expect(tell({ type: "closed" })).toContain("finish a of echo");
+  });
+
+  test("publishes and counts a lost agent", () => {
+    const { assignment, reporter, tell } = scene();
+    expect(tell({ type: "ended", reason: "it lost its room", lost: true })).toContain(
+      "agent_lost a: it lost its room",
+    );
+    expect(reporter.lost).toBe(1);
+    expect(assignment.over).toMatchObject({ how: "lost" });
+  });
+
+  test("ignores the events of a slot without a session", () => {
+    const { slot, tell } = scene();
+    slot.assignment = undefined;
+    expect(tell({ type: "closed" })).toEqual([]);
+  });
+});
