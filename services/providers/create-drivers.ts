@@ -1,4 +1,5 @@
-// The drivers of all providers: each as its settings say, and a refusal in words for one that is not configured.
+// Creates the drivers of all providers from the settings. A provider without settings refuses every launch.
+import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import { nameWith } from "../../libs/contracts/providers/provider-rules.ts";
 import { connectAgentDispatches } from "../../libs/livekit/agent-dispatch.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
@@ -12,7 +13,6 @@ import { livekitDriver } from "./drivers/livekit.ts";
 import { type Runner, runnerDriver } from "./drivers/runner.ts";
 import { launchUrlOf } from "./drivers/runner-request.ts";
 import { sipDriver } from "./drivers/sip.ts";
-import { unconfigured } from "./drivers/unconfigured.ts";
 import { vapiDriver } from "./drivers/vapi.ts";
 import { canDial } from "./launches/dial-guard.ts";
 import type { RunnerSetup } from "./runner-settings.ts";
@@ -23,6 +23,8 @@ interface Deps extends OfferDeps {
   readonly runner: RunnerSetup;
 }
 
+const SET_LIVEKIT = "Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET.";
+
 export function createProviders(config: ProvidersConfig, deps: Deps): ProviderDriver[] {
   const { clock, livekit, runner } = deps;
   const { GREENROOM_PROVIDERS: rules } = config;
@@ -30,7 +32,7 @@ export function createProviders(config: ProvidersConfig, deps: Deps): ProviderDr
     livekit === undefined || livekit.isSimulated ? undefined : connectAgentDispatches(livekit);
   return [
     livekit === undefined || dispatches === undefined
-      ? unconfigured("livekit", "set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET.")
+      ? unconfigured("livekit", SET_LIVEKIT)
       : livekitDriver({
           clock,
           rooms: livekit.rooms,
@@ -45,15 +47,15 @@ export function createProviders(config: ProvidersConfig, deps: Deps): ProviderDr
       askClient: dispatches?.askClient ?? (async () => "unknown"),
       runnerOf: (profile) => runnerOf(runner, nameWith(rules, "webhook", profile), profile),
     }),
-    ...telephones(config, deps),
+    ...phoneDrivers(config, deps),
   ];
 }
 
-function telephones(config: ProvidersConfig, { bus, clock, livekit }: Deps): ProviderDriver[] {
+function phoneDrivers(config: ProvidersConfig, { bus, clock, livekit }: Deps): ProviderDriver[] {
   const { GREENROOM_PROVIDERS: rules, GREENROOM_VAPI_KEY: key } = config;
   return [
     livekit === undefined || livekit.isSimulated
-      ? unconfigured("sip", "set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET.")
+      ? unconfigured("sip", SET_LIVEKIT)
       : sipDriver({
           clock,
           phones: connectSipCalls(livekit),
@@ -63,7 +65,7 @@ function telephones(config: ProvidersConfig, { bus, clock, livekit }: Deps): Pro
           canDial: (order) => canDial(bus, order),
         }),
     key === undefined
-      ? unconfigured("vapi", "set GREENROOM_VAPI_KEY.")
+      ? unconfigured("vapi", "Set GREENROOM_VAPI_KEY.")
       : vapiDriver({
           key,
           clock,
@@ -77,8 +79,21 @@ function telephones(config: ProvidersConfig, { bus, clock, livekit }: Deps): Pro
   ];
 }
 
-/** A rule may give a profile's own runner by its address, or what the runner of all calls its agent. */
+/** A rule names either the address of a profile's own runner, or the agent of the common runner. */
 function runnerOf({ launcherUrl }: RunnerSetup, name: string, profile: string): Runner | undefined {
   if (/^https?:/.test(name)) return { url: launchUrlOf(name), agent: profile };
   return launcherUrl === undefined ? undefined : { url: launcherUrl, agent: name };
 }
+
+/** @param advice how to configure the provider, as a sentence */
+const unconfigured = (name: ProviderName, advice: string): ProviderDriver => ({
+  name,
+  launchLimitMs: 1000,
+  launch: async () => ({
+    is: "refused",
+    reason: `The provider ${name} is not configured. ${advice}`,
+    retryable: false,
+  }),
+  observe: async () => ({ is: "absent", reason: `the provider ${name} is not configured` }),
+  end: async () => undefined,
+});

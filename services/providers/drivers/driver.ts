@@ -8,23 +8,23 @@ import type {
 } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 
-/** What is to be launched: one attempt of one session. */
+/** One attempt of one session that a provider launches an agent for. */
 export interface LaunchOrder extends AttemptRef {
   readonly profile: string;
-  /** The session's room; LiveKit has it already, but for a provider that brings its own. */
+  /** The session's room. It exists in LiveKit, unless the provider brings its own. */
   readonly room: string;
   readonly user: SessionRecord["user"];
   readonly metadata: SessionRecord["metadata"];
-  /** True when its user is in the room and was left by a former agent. */
+  /** True when the user is in the room and has lost an earlier agent. */
   readonly recovering: boolean;
   /** How long the conversation may last, in ms. */
   readonly longestMs: number;
   readonly call?: ConnectedCall;
 }
 
-/** What the provider's own name and way for it is, once it said yes. */
+/** How the provider identifies a launch that it has accepted. */
 export interface LaunchHandle {
-  /** The provider's own id: a dispatch, a call. */
+  /** The provider's own id, for example of a dispatch or a call. */
   readonly externalId?: string;
   /** The agent's identity in the room, where it is known. */
   readonly identity?: string;
@@ -33,69 +33,68 @@ export interface LaunchHandle {
 
 export type Launched =
   | ({ readonly is: "launched" } & LaunchHandle)
-  /** It said no: nothing was started, for sure. */
+  /** Certainly nothing was started. */
   | { readonly is: "refused"; readonly reason: string; readonly retryable: boolean }
-  /** It may have been done or not, as after a time-out: it is looked up before anything else. */
+  /** The launch may have started or not, for example after a time-out: it is looked up before anything else. */
   | { readonly is: "unconfirmed"; readonly reason: string }
-  /** This instance stops before it knows, and asking again is harmless: another takes over the intent. */
+  /** This instance stops before it knows. A second request is harmless, so another instance takes over the intent. */
   | { readonly is: "left" };
 
-/** Why a call that rang has ended, when neither its callee nor its carrier ended it. */
+/** Why a ringing call ended when neither the callee nor the carrier ended it. */
 export const ENDED_UNANSWERED = "ended before it was answered";
 
-/** How a launch stands, by the provider's own word and by who is in the room. */
+/** The state of a launch, by the provider and by the participants of the room. */
 export type Observation =
-  /** Nothing of it is there, and the provider can be believed in that: it may be launched again. */
+  /** The provider certainly has nothing of the launch, so it may be launched again. */
   | { readonly is: "absent"; readonly reason: string }
-  /** It may be there or not, and nobody can tell: it is never launched again. */
+  /** Whether the launch exists is unknown for good: it is never launched again. */
   | { readonly is: "untellable"; readonly reason: string }
-  /** It was asked for, and nobody has taken it so far. */
+  /** The provider has the request, and nobody has taken it yet. */
   | ({ readonly is: "untaken"; readonly reason: string } & LaunchHandle)
   | Present
-  /** It came to its end by itself. */
+  /** The launch ended by itself. */
   | {
       readonly is: "ended";
       readonly reason: string;
-      /** Present when something failed. */
+      /** Set when something failed. */
       readonly error?: string;
       readonly retryable?: boolean;
-      /** Set when the provider failed and not the agent. */
+      /** Set when the provider failed, not the agent. */
       readonly cause?: "provider";
       readonly call?: CallProgress;
     };
 
-/** `launched`: on its way. `joined`: in its room. `ready`: so it said itself. */
+/** `launched`: on its way. `joined`: in its room. `ready`: by its own report. */
 export interface Present extends LaunchHandle {
   readonly is: "launched" | "joined" | "ready";
-  /** Humans who are in the room; absent where nobody can tell. */
+  /** Humans in the room; absent where this is unknown. */
   readonly users?: number;
-  /** Set when it is listed and yet answers nothing, though it did before. */
+  /** Set when the agent is listed and no longer answers, although it did before. */
   readonly isSilent?: true;
 }
 
 export interface ProviderDriver {
   readonly name: ProviderName;
   /**
-   * In ms: by then a launch has settled, whatever happens. An intent that stands for longer was left by an instance
-   * that is gone, and another takes it up.
+   * In ms: the longest time until `launch` returns. An older intent belongs to a dead instance, so another one takes
+   * it over.
    */
   readonly launchLimitMs: number;
-  /** Asks for an agent. What it throws counts as unclear. */
+  /** Requests an agent. An error counts as unconfirmed. */
   launch(order: LaunchOrder): Promise<Launched>;
   /**
-   * Looks how a launch stands; also one of which only the intent is known (state `intended`, without an id): then it
-   * is found by its session and attempt.
-   * @throws when the provider can't be asked: then nothing is decided, and it is asked again
+   * Observes a launch. An intent without an id (state `intended`) is found by its session and attempt.
+   * @throws when the provider can't be asked; the caller retries
    */
   observe(launch: LaunchRecord): Promise<Observation>;
   /**
-   * Sees to it that nothing of the launch is left; also when nothing ever was.
-   * @returns how its telephone call ended by that, where this can be told
-   * @throws when it isn't known whether something is left
+   * Ends a launch, so that nothing of it is left. A launch that never started is fine.
+   * @returns how its phone call ended, where this is known
+   * @throws when something may be left
    */
   end(launch: LaunchRecord, reason: string): Promise<CallProgress | undefined>;
-  /** Whether only this process can learn how a launch ends, so that it doesn't stop before. */
+  /** Whether only this process can learn how a launch ends, so that its stop has to wait. */
   isUnfinished?(launch: LaunchRecord): boolean;
-  /** This instance stops: a launch that would take long is left to another. */
+  /** This instance stops: launches that would take long are left to another. */
   stop?(): void;
 }

@@ -1,4 +1,4 @@
-// The provider `livekit`: workers of LiveKit's own agent framework, in Python or Node, by its agent dispatch.
+// The provider `livekit`: workers of LiveKit's agent framework, in Python or Node, through its agent dispatch.
 import { type AttemptRef, attemptRefOf, type SessionRef } from "../../../libs/contracts/ids.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import type { AgentDispatch, AgentDispatches, DispatchJob } from "../../../libs/livekit/agent-dispatch.ts";
@@ -14,24 +14,24 @@ export interface LiveKitDriverDeps {
   readonly agentNameOf: (profile: string) => string;
 }
 
-/** Set by LiveKit's server from the worker's registration; a client can't. */
+/** Set by LiveKit's server from the worker's registration. Clients can't set it. */
 const AGENT_NAME = "lk.agent_name";
 /** Set by LiveKit's AgentSession once it has started. */
 const AGENT_STATE = "lk.agent.state";
-/** What an agent without an AgentSession sets itself, by `setAttributes`, when it is ready, and when it has finished. */
+/** Set through `setAttributes` by an agent without an AgentSession when it is ready, and when it has finished. */
 const READY = "greenroom.ready";
 const ENDED = "greenroom.ended";
 
-/** Past LiveKit's own time-outs of 5 s for each of the calls that a launch and its lookup take. */
+/** Longer than LiveKit's time-outs of 5 s for each of the calls that a launch and its lookup take. */
 const LAUNCH_LIMIT_MS = 15_000;
 const ANSWER_MS = 1500;
-/** How often and how many times it is looked whether an agent that was told to go has gone. */
+/** How often, and how many times, to look whether an agent has left after its dispatch was deleted. */
 const LEAVING_LOOK_MS = 100;
 const LEAVING_LOOKS = 8;
 
 export function livekitDriver(deps: LiveKitDriverDeps): ProviderDriver {
   const { dispatches, rooms, agentNameOf } = deps;
-  /** Agents that answered before, by their identities: only their silence says anything. */
+  /** The identities of agents that have answered before: only their silence means anything. */
   const responded = new Set<string>();
 
   const observe = async (launch: LaunchRecord): Promise<Observation> => {
@@ -42,8 +42,8 @@ export function livekitDriver(deps: LiveKitDriverDeps): ProviderDriver {
       return present(known, users, await isSilent(launch, known));
     const listed = await dispatches.list(room);
     if (listed === undefined) return { is: "absent", reason: `LiveKit has no room ${room}` };
-    const dispatch = await theOne(listed, launch);
-    const { agent, surplus } = chooseAgent(launch, dispatch, listed, named);
+    const dispatch = await keepOne(listed, launch);
+    const { agent, surplus } = findServingAgent(launch, dispatch, listed, named);
     for (const { identity } of surplus) await rooms.remove(room, identity);
     if (agent !== undefined) {
       const found = present(agent, users, await isSilent(launch, agent));
@@ -54,8 +54,8 @@ export function livekitDriver(deps: LiveKitDriverDeps): ProviderDriver {
     return { is: "absent", reason };
   };
 
-  /** Of several with the same launch, as after a lost answer, one stays, and it is the same for everybody. */
-  const theOne = async (
+  /** Deletes all but one dispatch of a launch: a lost answer may leave several. Every instance keeps the same one. */
+  const keepOne = async (
     listed: readonly AgentDispatch[],
     launch: LaunchRecord,
   ): Promise<AgentDispatch | undefined> => {
@@ -68,7 +68,7 @@ export function livekitDriver(deps: LiveKitDriverDeps): ProviderDriver {
   };
 
   const isSilent = async (launch: LaunchRecord, { identity }: ParticipantInfo): Promise<boolean> => {
-    // While it starts it is looked at several times a second, and its deadlines are short.
+    // A starting agent is observed several times a second, and its deadlines are short.
     if (launch.state !== "ready") return false;
     const answer = await dispatches.askClient(launch.room ?? "", identity, ANSWER_MS);
     if (answer === "responds") responded.add(identity);
@@ -92,7 +92,7 @@ export function livekitDriver(deps: LiveKitDriverDeps): ProviderDriver {
         mine.flatMap(({ jobs }) => jobs.map(({ identity }) => identity)).concat(launch.identity ?? []),
       );
       for (const { id } of mine) await dispatches.delete(room, id);
-      // Told to go, it can end in order what it has in hand; then it is put out.
+      // The agent may finish its work first; then it is removed.
       await untilGone(deps, room, identities);
       for (const identity of identities) {
         await rooms.remove(room, identity);
@@ -102,10 +102,7 @@ export function livekitDriver(deps: LiveKitDriverDeps): ProviderDriver {
   };
 }
 
-/**
- * What the worker gets as its job's metadata: the session's own, as a warm agent would, and under `greenroom` what
- * a lookup finds the dispatch by.
- */
+/** The job's metadata: the session's own, and under `greenroom` the fields by which a lookup finds the dispatch. */
 export const metadataOf = (
   order: AttemptRef & Pick<LaunchOrder, "metadata" | "user" | "recovering">,
 ): string => {
@@ -113,7 +110,7 @@ export const metadataOf = (
   return JSON.stringify({ ...metadata, greenroom: { ...attemptRefOf(order), user, recovering } });
 };
 
-/** Whether a dispatch was made for this very attempt. */
+/** Whether a dispatch was made for this attempt. */
 const isOf = (dispatch: AgentDispatch, launch: AttemptRef): boolean =>
   isOfSession(dispatch, launch) && madeFor(dispatch)?.attempt === launch.attempt;
 
@@ -133,9 +130,9 @@ function madeFor({ metadata }: AgentDispatch): Record<string, unknown> | undefin
 type Ended = Extract<Observation, { is: "ended" }>;
 
 interface Agents {
-  /** Those of the workers with this name. */
+  /** The agents of workers with this name. */
   readonly named: readonly ParticipantInfo[];
-  /** How many humans there are. */
+  /** The number of humans. */
   readonly users: number;
 }
 
@@ -146,19 +143,19 @@ const agentsOf = (participants: readonly ParticipantInfo[], agentName: string): 
 
 interface Chosen {
   readonly agent: ParticipantInfo | undefined;
-  /** Agents of this session too many, to be put out: a session has one. */
+  /** Further agents of this session, to be removed: a session has one. */
   readonly surplus: readonly ParticipantInfo[];
 }
 
 /**
- * The agent that serves: the one that does already, else the first that came after this attempt was dispatched.
+ * The agent that serves: the present one, or the first agent that joined after this attempt was dispatched.
  *
- * That may be one that an earlier attempt asked for: a worker starts its jobs one after the other, and doesn't drop
- * one that was taken back while it waited its turn. The first to come serves, and the others are put out, also those
- * that came before: a LiveKit that was restarted has forgotten the dispatch of an agent that comes all the same. Whose
- * a job is, LiveKit may tell only seconds after its agent has come; all times are of the node that has the room.
+ * The agent may belong to an earlier attempt: a worker keeps a queued job even after its dispatch was deleted. The
+ * first agent serves. All others are removed, including those that joined before the dispatch, since a restarted
+ * LiveKit forgets the dispatch of an agent that joins late. LiveKit may list the owner of a job seconds after its agent
+ * has joined. All times come from the node that has the room.
  */
-function chooseAgent(
+function findServingAgent(
   launch: AttemptRef & Pick<LaunchRecord, "identity">,
   dispatch: AgentDispatch | undefined,
   listed: readonly AgentDispatch[],
@@ -174,9 +171,9 @@ function chooseAgent(
   const agent =
     named.find(({ identity }) => identity === launch.identity) ??
     own.find(({ joinedAtMs = 0 }) => dispatch !== undefined && joinedAtMs >= dispatch.createdAtMs);
-  // While somebody else's dispatch has no job listed, one of these may be its.
+  // While another dispatch has no job listed, one of these agents may belong to it.
   const isSettled = others.every(({ jobs }) => jobs.length > 0);
-  // Who looks for an attempt that has been given up has nobody to put out.
+  // An attempt that was given up removes no agents.
   const isPast = ofSession.some((each) => Number(madeFor(each)?.attempt) > launch.attempt);
   return { agent, surplus: isSettled && !isPast ? own.filter((each) => each !== agent) : [] };
 }
@@ -187,36 +184,36 @@ function present(agent: ParticipantInfo, users: number, isSilent: boolean): Pres
   if (ended !== undefined && ended !== "")
     return {
       is: "ended",
-      reason: `the agent says that it has finished: ${ended.slice(0, 200)}`,
+      reason: `the agent reported that it has finished: ${ended.slice(0, 200)}`,
       retryable: false,
     };
   const found: Present = { is: isReady(attributes) ? "ready" : "joined", identity, users };
   return isSilent ? { ...found, isSilent: true } : found;
 }
 
-/** Never by its presence: the AgentSession has started, or the agent says so itself. */
+/** Presence alone is not readiness: the AgentSession has started, or the agent has reported `greenroom.ready`. */
 export function isReady(attributes: Readonly<Record<string, string>>): boolean {
   const state = attributes[AGENT_STATE];
   const hasStarted = state !== undefined && state !== "" && state !== "initializing";
   return hasStarted || (attributes[READY] !== undefined && attributes[READY] !== "");
 }
 
-/** A dispatch whose agent isn't in the room: it is on its way, nobody took it, or its job is over. */
+/** The state of a dispatch whose agent is not in the room. */
 function notInRoom(launch: LaunchRecord, { id, jobs }: AgentDispatch): Observation {
   const handle = { externalId: id };
   const job = jobs.at(-1);
   if (job === undefined)
     return { is: "untaken", reason: "no worker of LiveKit's took the dispatch", ...handle };
   const hasJoined = launch.state === "joined" || launch.state === "ready";
-  const over = jobs.every(({ status }) => status !== "running") ? overBy(job, hasJoined) : undefined;
-  return over ?? { is: "launched", ...handle, ...(job.identity === "" ? {} : { identity: job.identity }) };
+  const ended = jobs.every(({ status }) => status !== "running") ? endOfJob(job, hasJoined) : undefined;
+  return ended ?? { is: "launched", ...handle, ...(job.identity === "" ? {} : { identity: job.identity }) };
 }
 
-function overBy({ status, error }: DispatchJob, hasJoined: boolean): Observation {
+function endOfJob({ status, error }: DispatchJob, hasJoined: boolean): Observation {
   if (status === "failed")
     return { is: "ended", reason: "the worker's job failed", error: error || "the worker's job failed" };
   if (hasJoined) return { is: "ended", reason: "the worker's job is done", retryable: false };
-  const reason = "a worker refused the job and said that nobody else is to be asked";
+  const reason = "a worker rejected the job for good";
   return { is: "ended", reason, error: reason, retryable: false, cause: "provider" };
 }
 

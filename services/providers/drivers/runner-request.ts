@@ -1,34 +1,34 @@
-// Asks an agent runner elsewhere to start an agent: one signed HTTP request, and what its answer means.
+// Requests an agent from a remote agent runner by one signed HTTP request, and interprets the answer.
 import { Webhook } from "standardwebhooks";
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 
-/** Where runners are asked: by everybody the same, so that one serves all its callers on one route. */
+/** The route of launch requests. It is the same for every caller, so that a runner needs one route only. */
 const PATH = "/runtime/agent-sessions/launch";
 const WORDS_MAX = 200;
 
 export interface LaunchRequest {
   readonly url: string;
-  /** Equal for a repeat, by which the runner knows that it has it already. */
+  /** The same for a repeated request, so that the runner can recognize it. */
   readonly id: string;
   readonly body: object;
-  /** Each signs it: two of them while one takes the place of the other. */
+  /** Each one signs the request; there are two during a rotation. */
   readonly secrets: readonly string[];
-  /** For the signature's time stamp. */
+  /** The time stamp of the signature. */
   readonly now: Date;
   readonly timeoutMs: number;
-  /** Breaks the request off; it may be sent again. */
+  /** Aborts the request, which may be repeated. */
   readonly signal?: AbortSignal;
 }
 
 export type LaunchReply =
   | { readonly is: "taken" }
-  /** It said no, and would say it again. */
+  /** A repeated request would be refused again. */
   | { readonly is: "refused"; readonly reason: string }
-  /** It couldn't now, or nobody knows: worth a repeat, which is the same to it. */
+  /** The runner could not accept it now, or the answer was lost. A repeat is harmless. */
   | { readonly is: "failed"; readonly reason: string; readonly retryAfterMs?: number };
 
-/** These say "not now" though they begin with a 4. */
+/** The 4xx codes that mean "not now". */
 const NOT_NOW = new Set([408, 425, 429]);
 
 export async function requestLaunch(request: LaunchRequest, ask: typeof fetch = fetch): Promise<LaunchReply> {
@@ -38,7 +38,7 @@ export async function requestLaunch(request: LaunchRequest, ask: typeof fetch = 
       method: "POST",
       headers: { "content-type": "application/json", ...signed(request, body) },
       body,
-      // A signed request is for whom it was made for, and nobody else.
+      // A signed request is meant for this address only.
       redirect: "manual",
       signal: AbortSignal.any([
         AbortSignal.timeout(request.timeoutMs),
@@ -47,11 +47,11 @@ export async function requestLaunch(request: LaunchRequest, ask: typeof fetch = 
     });
     return await meaningOf(response, request.url);
   } catch (error) {
-    return { is: "failed", reason: `${request.url} can't be asked: ${causeOf(error)}` };
+    return { is: "failed", reason: `Request to ${request.url} failed: ${causeOf(error)}` };
   }
 }
 
-/** The address to ask, of a runner's base address or of the whole one. */
+/** The address of launch requests, from a runner's base address or the full one. */
 export function launchUrlOf(base: string): string {
   const url = new URL(base);
   const path = url.pathname.replace(/\/+$/, "");
@@ -59,7 +59,7 @@ export function launchUrlOf(base: string): string {
   return url.href;
 }
 
-/** See standardwebhooks.com: the id, the time and the body, signed with each secret. */
+/** Standard Webhooks (standardwebhooks.com): the id, the time and the body, signed with each secret. */
 function signed({ id, now, secrets }: LaunchRequest, body: string): Record<string, string> {
   return {
     "webhook-id": id,
@@ -78,7 +78,7 @@ async function meaningOf(response: Response, url: string): Promise<LaunchReply> 
     await response.body?.cancel();
     return {
       is: "refused",
-      reason: `${url} answered ${status}: a launch follows no redirect, so name the address that it leads to`,
+      reason: `${url} answered ${status}: redirects are not followed, so configure the target address instead`,
     };
   }
   const reason = `${url} answered ${status}${await wordsOf(response)}`;
@@ -87,7 +87,7 @@ async function meaningOf(response: Response, url: string): Promise<LaunchReply> 
   return { is: "failed", reason, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
 }
 
-/** The beginning of what it says; never more than that is read. */
+/** The beginning of the answer. The rest is not read. */
 async function wordsOf(response: Response): Promise<string> {
   const reader = response.body?.getReader();
   if (reader === undefined) return "";
@@ -99,19 +99,19 @@ async function wordsOf(response: Response): Promise<string> {
       bytes = Buffer.concat([bytes, value]);
     }
   } catch {
-    // It broke off; what was read so far is better than nothing.
+    // The part that was read is better than nothing.
   }
   await reader.cancel().catch(() => {});
   const words = redactTokens(bytes.toString("utf8")).replace(/\s+/g, " ").trim().slice(0, WORDS_MAX);
   return words === "" ? "" : `: ${words}`;
 }
 
-/** In seconds only: a date would compare its clock with ours. */
+/** In seconds only: a date would compare two machines' clocks (I7). */
 function retryAfterOf(header: string | null): number | undefined {
   return header !== null && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined;
 }
 
-/** Node's fetch says "fetch failed" and keeps the reason for itself. */
+/** Node's fetch only reports "fetch failed"; the reason is in the cause. */
 function causeOf(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
   if (cause instanceof AggregateError) return cause.errors.map(messageOf).join("; ");

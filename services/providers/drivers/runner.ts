@@ -1,5 +1,4 @@
-// The provider `webhook`: an agent runner elsewhere is asked by HTTP, and claims what it was asked for.
-
+// The provider `webhook`: requests agents from a remote agent runner over HTTP; the runner claims the session.
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import type { ClaimRecord } from "../../../libs/contracts/claims/claim.ts";
 import { claimIdOf, originOf } from "../../../libs/contracts/claims/claim.ts";
@@ -15,37 +14,36 @@ import { type LaunchReply, requestLaunch } from "./runner-request.ts";
 import { type UnresponsiveAgents, watchUnresponsiveAgents } from "./unresponsive-agents.ts";
 
 export interface Runner {
-  /** The whole address that is asked. */
+  /** The full address of launch requests. */
   readonly url: string;
-  /** What it calls the agent. */
+  /** The runner's name for the agent. */
   readonly agent: string;
 }
 
 export interface RunnerDeps extends OfferDeps {
   readonly log: Log;
   readonly livekit: LiveKit | undefined;
-  /** Who runs a profile; undefined: nobody, as the settings are. */
+  /** The runner of a profile; undefined when none is configured. */
   readonly runnerOf: (profile: string) => Runner | undefined;
   readonly secrets: readonly string[];
   readonly claimMs: number;
-  /** Under which a runner finds the claim's route, when it isn't to know that itself. */
+  /** The address of a claim, where requests contain it. */
   readonly claimUrlOf: (claimId: string) => string | undefined;
-  /** Asks a participant's client for a sign of life. */
+  /** Pings a participant's client. */
   readonly askClient: AskClient;
   readonly ask?: typeof fetch;
 }
 
-/** One try; a runner answers when it has taken the job, not when its agent runs. */
+/** The time-out of one request. A runner answers when it has accepted the job, not when its agent runs. */
 const TRY_MS = 5000;
-/** For so long a runner that can't is asked again; then the attempt has failed, and the next may find it well. */
+/** How long a failed request is retried. Then the attempt fails, and the runner may have recovered for the next one. */
 const RETRY_FOR_MS = 12_000;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 4000;
 
 /**
- * What makes it safe: the runner gets no token but the right to claim one, and only one can claim. So a request whose
- * answer was lost can be sent again, and when it is given up the offer is withdrawn: then nothing can come of it,
- * whoever has read the request by then.
+ * The runner gets no token but a claim ticket, which can be claimed once. A request whose answer was lost can therefore
+ * be repeated. Giving up withdraws the offer, after which the request is worthless.
  */
 export function runnerDriver(deps: RunnerDeps): ProviderDriver {
   const silence = watchUnresponsiveAgents(deps.clock, deps.askClient);
@@ -66,57 +64,57 @@ export function runnerDriver(deps: RunnerDeps): ProviderDriver {
 async function launch(deps: RunnerDeps, order: LaunchOrder, stopping: AbortSignal): Promise<Launched> {
   const runner = deps.runnerOf(order.profile);
   if (runner === undefined) {
-    const reason = `Nobody runs "${order.profile}": set AGENT_LAUNCHER_URL, or its own address in GREENROOM_PROVIDERS.`;
+    const reason = `No agent runner is configured for "${order.profile}": set AGENT_LAUNCHER_URL, or an address in GREENROOM_PROVIDERS.`;
     return { is: "refused", reason, retryable: false };
   }
-  const dispatch = await offerClaim(deps, { ...order, claimMs: deps.claimMs });
-  const before = settledBy(dispatch);
+  const claim = await offerClaim(deps, { ...order, claimMs: deps.claimMs });
+  const before = resultOf(claim);
   if (before !== undefined) return before;
   const startedAtMs = deps.clock.monotonic();
   for (let tries = 1; ; tries++) {
-    const reply = await request(deps, runner, order, dispatch, stopping);
-    if (reply.is === "taken") return launchedAs(dispatch);
+    const reply = await request(deps, runner, order, claim, stopping);
+    if (reply.is === "taken") return launchedAs(claim);
     if (reply.is === "failed" && stopping.aborted) return { is: "left" };
     const { sessionId, attempt } = order;
     const fields = { sessionId, attempt, tries, reason: reply.reason };
     if (reply.is === "refused") {
-      deps.log.warn(fields, "an agent runner refuses a launch");
+      deps.log.warn(fields, "an agent runner refused a launch");
       return giveUp(deps, order, reply.reason, false);
     }
     const spentMs = deps.clock.monotonic() - startedAtMs;
     const pauseMs = pauseAfter(tries, reply);
     if (spentMs + pauseMs > RETRY_FOR_MS) {
-      deps.log.warn(fields, "an agent runner took no launch; the attempt is given up");
+      deps.log.warn(fields, "an agent runner accepted no launch; giving up the attempt");
       return giveUp(deps, order, reply.reason, true);
     }
-    deps.log.info({ ...fields, pauseMs }, "an agent runner could not take a launch; it is asked again");
+    deps.log.info({ ...fields, pauseMs, retrying: true }, "an agent runner did not accept a launch");
     await sleepUnless(deps.clock, pauseMs, stopping);
     if (stopping.aborted) return { is: "left" };
-    const standing = await readClaim(deps.bus, order);
-    const meanwhile = standing === undefined ? undefined : settledBy(standing.value);
-    if (meanwhile !== undefined) return meanwhile;
-    if (!(await isWanted(deps, order))) return giveUp(deps, order, "the session goes on elsewhere", false);
+    const stored = await readClaim(deps.bus, order);
+    const known = stored === undefined ? undefined : resultOf(stored.value);
+    if (known !== undefined) return known;
+    if (!(await isWanted(deps, order))) return giveUp(deps, order, "the session has moved on", false);
   }
 }
 
-/** What a dispatch that isn't offered (any more) says of its launch, whatever became of the request. */
-function settledBy(dispatch: ClaimRecord): Launched | undefined {
-  // The answer was lost and the request was not: it has claimed already.
-  if (dispatch.claimedBy !== undefined) return launchedAs(dispatch);
-  if (dispatch.state !== "expired") return undefined;
-  return { is: "refused", reason: dispatch.reason ?? "its dispatch has expired", retryable: true };
+/** The result of a launch whose claim is no longer offered, even if the answer to the request was lost. */
+function resultOf(claim: ClaimRecord): Launched | undefined {
+  // The runner has received the request and claimed already.
+  if (claim.claimedBy !== undefined) return launchedAs(claim);
+  if (claim.state !== "expired") return undefined;
+  return { is: "refused", reason: claim.reason ?? "the claim has expired", retryable: true };
 }
 
 const request = (
   deps: RunnerDeps,
   runner: Runner,
   order: LaunchOrder,
-  dispatch: ClaimRecord,
+  claim: ClaimRecord,
   stopping: AbortSignal,
 ): Promise<LaunchReply> => {
   const { tenant, sessionId, attempt, room, metadata, recovering } = order;
   const origin = originOf(sessionId, metadata);
-  const claimUrl = deps.claimUrlOf(dispatch.claimId);
+  const claimUrl = deps.claimUrlOf(claim.claimId);
   return requestLaunch(
     {
       url: runner.url,
@@ -128,15 +126,15 @@ const request = (
       body: {
         type: "agent_session.launch",
         version: 1,
-        trace_id: dispatch.traceId,
+        trace_id: claim.traceId,
         tenant_id: tenant,
         agent_id: runner.agent,
         session_id: sessionId,
         attempt,
         room,
         ...(origin?.call_id === undefined ? {} : { call_id: origin.call_id }),
-        dispatch_id: dispatch.claimId,
-        dispatch_expires_at: dispatch.expiresAt,
+        dispatch_id: claim.claimId,
+        dispatch_expires_at: claim.expiresAt,
         ...(claimUrl === undefined ? {} : { claim_url: claimUrl }),
         recovering,
         metadata,
@@ -146,19 +144,19 @@ const request = (
   );
 };
 
-/** With the offer withdrawn nothing can come of it any more; but a claim may have been faster. */
+/** Withdraws the offer, unless a claim was faster. */
 async function giveUp(
   deps: RunnerDeps,
   order: LaunchOrder,
   reason: string,
   retryable: boolean,
 ): Promise<Launched> {
-  const dispatch = await withdrawClaim(deps, order, reason);
-  if (dispatch?.claimedBy !== undefined) return launchedAs(dispatch);
+  const claim = await withdrawClaim(deps, order, reason);
+  if (claim?.claimedBy !== undefined) return launchedAs(claim);
   return { is: "refused", reason, retryable };
 }
 
-/** Resolves after `ms`, or at once when the service stops. */
+/** Returns after `ms`, or at once when the service stops. */
 function sleepUnless(clock: Clock, ms: number, stopping: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (stopping.aborted) return resolve();
@@ -175,7 +173,7 @@ function sleepUnless(clock: Clock, ms: number, stopping: AbortSignal): Promise<v
 const pauseAfter = (tries: number, { retryAfterMs = 0 }: { readonly retryAfterMs?: number }): number =>
   Math.max(retryAfterMs, Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(10, tries - 1)));
 
-/** Whether the session still waits for this very attempt. */
+/** Whether the session still waits for this attempt. */
 async function isWanted({ bus }: RunnerDeps, ref: AttemptRef): Promise<boolean> {
   const record = (await bus.kv.get(sessions, sessionKey(ref)))?.value;
   return (
@@ -185,27 +183,27 @@ async function isWanted({ bus }: RunnerDeps, ref: AttemptRef): Promise<boolean> 
   );
 }
 
-const launchedAs = (dispatch: ClaimRecord): { is: "launched" } & LaunchHandle => ({
+const launchedAs = (claim: ClaimRecord): { is: "launched" } & LaunchHandle => ({
   is: "launched",
-  ...handleOf(dispatch),
+  ...handleOf(claim),
 });
 
 const handleOf = ({ claimId: id, identity }: ClaimRecord): LaunchHandle => ({ externalId: id, identity });
 
-/** By the dispatch and by who is in the room. That it is ready is the runner's own word, which the gateway takes. */
+/** Reads the claim and the room. The runner reports readiness itself, to the gateway. */
 async function observe(
   deps: RunnerDeps,
   silence: UnresponsiveAgents,
   launch: LaunchRecord,
 ): Promise<Observation> {
-  const dispatch = (await readClaim(deps.bus, launch))?.value;
-  if (dispatch === undefined || dispatch.state === "offered") {
-    // It may have been asked or not; asked again, the runner knows it by its id, and one claim counts.
+  const claim = (await readClaim(deps.bus, launch))?.value;
+  if (claim === undefined || claim.state === "offered") {
+    // A second request is harmless: the runner knows its id, and only one claim counts.
     if (launch.state === "intended") return { is: "absent", reason: "nobody has claimed it" };
-    if (dispatch !== undefined) return { is: "launched", ...handleOf(dispatch) };
+    if (claim !== undefined) return { is: "launched", ...handleOf(claim) };
   }
-  if (dispatch?.state === "expired") {
-    const reason = `the agent runner took the job and didn't claim it: ${dispatch.reason ?? "it has expired"}`;
+  if (claim?.state === "expired") {
+    const reason = `the agent runner accepted the job and did not claim it: ${claim.reason ?? "the claim has expired"}`;
     return { is: "ended", reason, error: reason, retryable: true, cause: "provider" };
   }
   return inRoom(deps, silence, launch);
@@ -219,7 +217,7 @@ async function inRoom(
   const { room } = launch;
   const identity = agentIdentityOf(launch);
   const handle = { externalId: claimIdOf(launch), identity };
-  // Nobody can be in a simulated room: then the claim stands for it.
+  // A simulated room has no participants, so the claim counts as the join.
   if (livekit === undefined || livekit.isSimulated || room === undefined) return { is: "joined", ...handle };
   const present = await livekit.rooms.participants(room);
   const users = present.filter((participant) => !participant.isAgent).length;

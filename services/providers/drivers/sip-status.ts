@@ -1,29 +1,29 @@
-// What a SIP response says of a call that wasn't answered: a pure table.
+// Maps the SIP response of an unanswered call to its status. Pure.
 import type { CallProgress } from "../../../libs/contracts/providers/provider.ts";
 
 type Unanswered = Extract<CallProgress["status"], "busy" | "noAnswer" | "failed">;
 
-/** RFC 3261 section 21: these tell of the callee, and are nobody's fault. Every other one is a failure to call. */
+/** RFC 3261 section 21: these codes describe the callee. Every other code is a failed call. */
 const byCode: ReadonlyMap<number, Unanswered> = new Map([
   // Request Timeout, Temporarily Unavailable, Request Terminated (by our own ring time-out).
   [408, "noAnswer"],
   [480, "noAnswer"],
   [487, "noAnswer"],
-  // Busy Here, Busy Everywhere, and a Decline, which is how a callee says that they won't talk now.
+  // Busy Here, Busy Everywhere, and Decline: the callee does not want to talk now.
   [486, "busy"],
   [600, "busy"],
   [603, "busy"],
 ]);
 
-/** Too Many Requests, Request Pending: the only other 4xx that tell of the present moment. */
+/** Too Many Requests, Request Pending: the only other temporary 4xx. */
 const PASSING_4XX: ReadonlySet<number> = new Set([429, 491]);
 
 /** Does Not Exist Anywhere, Not Acceptable, Unwanted, Rejected: RFC 3261, 8197 and 8688. */
 const FINAL_6XX: ReadonlySet<number> = new Set([604, 606, 607, 608]);
 
 /**
- * `permanent`: the carrier said that this call can't be made, as for want of such a number (404, 410, 484, 604), of the
- * right to call it or of a password. Asked again it says the same.
+ * `permanent`: a repeated call fails the same way. The number does not exist (404, 410, 484, 604), or rights or
+ * credentials are missing.
  */
 export function callStatusOfSipCode(sipCode: number): {
   readonly status: Unanswered;

@@ -1,4 +1,4 @@
-// A telephone call through LiveKit SIP, into the room where a warm agent waits: dialled once, observed and ended.
+// A phone call through LiveKit SIP into the room where a warm agent waits: dialed once, observed and ended.
 import { type AttemptRef, sessionKey } from "../../../libs/contracts/ids.ts";
 import {
   type CallProgress,
@@ -22,31 +22,31 @@ export interface SipOptions {
   readonly clock: Clock;
   readonly phones: SipCalls;
   readonly rooms: Pick<Rooms, "remove">;
-  /** LiveKit's id of the trunk that a profile's calls go out on; undefined when none is set. */
+  /** LiveKit's id of the outbound trunk of a profile; undefined when none is configured. */
   readonly trunkOf: (profile: string) => string | undefined;
-  /** How long a telephone may ring, in seconds. */
+  /** How long a phone may ring, in seconds. */
   readonly ringS: number;
-  /** Read when the intent is saved, and again before each try of a request that never went out. */
+  /** Asked after the intent was saved, and again before each repetition of a request that was not sent. */
   readonly canDial: (ref: AttemptRef) => Promise<CanDial>;
 }
 
 /** One call that this instance dialed; only it learns how the call ended. */
 interface Dial {
-  dialled: DialResult | undefined;
+  dialed: DialResult | undefined;
   readonly done: Promise<void>;
 }
 
-/** A request that never left is made again so long: LiveKit is restarted, or its name not known yet. */
+/** The pauses before a request that was not sent is repeated, for example while LiveKit restarts. */
 const SEND_AGAIN_MS = [500, 1000, 2000, 4000, 8000];
-/** A callee who isn't in the room at two looks so far apart is gone, and not one whose bridge reconnects. */
+/** A callee who is missing for this long is gone. A bridge that reconnects is back sooner. */
 const GONE_MS = 1000;
-const ENDING_LOOK_MS = 250;
-const ENDING_LOOKS = 20;
+const END_POLL_MS = 250;
+const END_POLLS = 20;
 
 export function sipDriver(options: SipOptions): ProviderDriver {
   const { clock, phones, rooms, trunkOf } = options;
   const dials = new Map<string, Dial>();
-  /** Since when a callee isn't in the room. */
+  /** When a callee was first missing from the room. */
   const goneSinceMs = new Map<string, number>();
 
   const isGone = (key: string): boolean => {
@@ -58,7 +58,7 @@ export function sipDriver(options: SipOptions): ProviderDriver {
 
   return {
     name: "sip",
-    // The dialling itself goes on beside it.
+    // `launch` does not wait for the answer of the callee.
     launchLimitMs: 10_000,
 
     async launch(order): Promise<Launched> {
@@ -67,11 +67,11 @@ export function sipDriver(options: SipOptions): ProviderDriver {
       if (refusal !== undefined || trunkId === undefined)
         return { is: "refused", reason: refusal ?? "", retryable: false };
       if ((await options.canDial(order)) !== "yes")
-        return { is: "refused", reason: "nobody is called: the session has ended", retryable: false };
+        return { is: "refused", reason: "the session has ended, so nobody is called", retryable: false };
       const dial: Dial = {
-        dialled: undefined,
-        done: dialUntilSent(options, order, trunkId).then((dialled) => {
-          dial.dialled = dialled;
+        dialed: undefined,
+        done: dialUntilSent(options, order, trunkId).then((dialed) => {
+          dial.dialed = dialed;
         }),
       };
       dials.set(keyOf(order), dial);
@@ -83,31 +83,31 @@ export function sipDriver(options: SipOptions): ProviderDriver {
       const over = endBySaved(launch);
       if (over !== undefined) return over;
       const callee = await phones.observe(launch.room ?? "", calleeIdentityOf(launch.sessionId));
-      // Read after the look: who was there at the look may have been refused since, and not the other way round.
+      // Read after the participant: a callee who was present may have been refused since, but not the reverse.
       const dial = dials.get(key);
-      const end = endByDial(dial?.dialled);
-      // A session that ends takes its room along, on which LiveKit SIP stops ringing as if the time were up.
+      const end = endByDial(dial?.dialed);
+      // When a session ends, its room is deleted, and LiveKit SIP stops ringing as after a ring time-out.
       if (end !== undefined) return (await options.canDial(launch)) === "yes" ? end : { is: "launched" };
       if (callee !== undefined) {
         goneSinceMs.delete(key);
-        return standing(callee, launch, dial?.dialled);
+        return progressOf(callee, launch, dial?.dialed);
       }
-      if (dial !== undefined && dial.dialled === undefined)
+      if (dial !== undefined && dial.dialed === undefined)
         return { is: "launched", call: { status: "dialing" } };
       if (launch.state === "intended")
         return {
           is: "untellable",
-          reason: "whoever was to dial is gone, and so is the callee, if they were called",
+          reason: "the dialing instance is dead, and the callee, if there was one, has left",
         };
       if (!isGone(key)) return { is: "launched" };
-      return endOfGone(launch, dial?.dialled);
+      return endOfGone(launch, dial?.dialed);
     },
 
-    /** The answer to a dialling comes here and nowhere else, and counts once it is saved. */
+    /** Only this process gets the answer of a dialed call, which counts once it is saved. */
     isUnfinished(launch) {
       const dial = dials.get(keyOf(launch));
-      if (dial === undefined || dial.dialled?.is === "unconfirmed") return false;
-      return dial.dialled === undefined || ["dialing", "ringing"].includes(launch.call?.status ?? "dialing");
+      if (dial === undefined || dial.dialed?.is === "unconfirmed") return false;
+      return dial.dialed === undefined || ["dialing", "ringing"].includes(launch.call?.status ?? "dialing");
     },
 
     async end(launch): Promise<CallProgress | undefined> {
@@ -116,36 +116,35 @@ export function sipDriver(options: SipOptions): ProviderDriver {
       for (let look = 0; ; look++) {
         await rooms.remove(launch.room ?? "", identity);
         const dial = dials.get(key);
-        if (dial === undefined || dial.dialled !== undefined) break;
-        // What is being dialled may come into the room yet; it is put out until the dialling has ended.
-        if (look === ENDING_LOOKS)
-          throw new Error(`the call of ${launch.sessionId} still rings; it is ended again`);
-        await Promise.race([dial.done, sleep(clock, ENDING_LOOK_MS)]);
-        if (dial.dialled !== undefined) await rooms.remove(launch.room ?? "", identity);
+        if (dial === undefined || dial.dialed !== undefined) break;
+        // The callee of a call in progress may still join, and is removed until dialing has ended.
+        if (look === END_POLLS) throw new Error(`The call of session ${launch.sessionId} still rings.`);
+        await Promise.race([dial.done, sleep(clock, END_POLL_MS)]);
+        if (dial.dialed !== undefined) await rooms.remove(launch.room ?? "", identity);
       }
       const dial = dials.get(key);
       dials.delete(key);
       goneSinceMs.delete(key);
-      return endFromHere(dial?.dialled);
+      return endFromHere(dial?.dialed);
     },
   };
 }
 
-/** A session has one call, however many agents serve it. */
+/** A session has one call, even if several agents serve it. */
 const keyOf = sessionKey;
 
 function refusalOf({ call, profile }: LaunchOrder, trunkId: string | undefined): string | undefined {
-  if (call === undefined) return "there is no number to call: give it as call.to";
+  if (call === undefined) return "no number to call: set call.to";
   if (trunkId !== undefined) return undefined;
-  return `no SIP trunk is set for the profile ${profile}: set GREENROOM_SIP_TRUNK, or ${profile}=sip:<trunk id> in GREENROOM_PROVIDERS`;
+  return `no SIP trunk is configured for the profile ${profile}: set GREENROOM_SIP_TRUNK, or ${profile}=sip:<trunk id> in GREENROOM_PROVIDERS`;
 }
 
-/** Once the request has gone out it is never sent again; until then nobody can have been called. */
+/** Repeats the request until it is sent, and never after that: before, nobody can have been called. */
 async function dialUntilSent(options: SipOptions, order: LaunchOrder, trunkId: string): Promise<DialResult> {
-  const { clock, canDial: mayCall, phones, ringS } = options;
+  const { clock, canDial, phones, ringS } = options;
   const { call, room, sessionId, user } = order;
   for (let tries = 0; ; tries++) {
-    const dialled = await phones.dial({
+    const dialed = await phones.dial({
       trunkId,
       to: call?.to ?? "",
       from: call?.from,
@@ -153,18 +152,18 @@ async function dialUntilSent(options: SipOptions, order: LaunchOrder, trunkId: s
       identity: calleeIdentityOf(sessionId),
       name: user.name,
       ringS,
-      // The janitor ends a conversation that lasts too long; this is for when nobody is left to do so.
+      // The janitor ends a conversation that lasts too long. This limit works without a janitor too.
       longestS: Math.ceil(order.longestMs / 1000) + ringS + 60,
     });
     const pauseMs = SEND_AGAIN_MS[tries];
-    if (dialled.is !== "not sent" || pauseMs === undefined) return dialled;
+    if (dialed.is !== "not sent" || pauseMs === undefined) return dialed;
     await sleep(clock, pauseMs);
-    const may = await mayCall(order).catch(() => "yes" as const);
-    if (may !== "yes") return { is: "refused", reason: "the session ended before anybody could be called" };
+    const may = await canDial(order).catch(() => "yes" as const);
+    if (may !== "yes") return { is: "refused", reason: "the session ended before the call was dialed" };
   }
 }
 
-function standing(callee: Callee, launch: LaunchRecord, dialled: DialResult | undefined): Observation {
+function progressOf(callee: Callee, launch: LaunchRecord, dialed: DialResult | undefined): Observation {
   const handle = {
     identity: calleeIdentityOf(launch.sessionId),
     ...(callee.callId === undefined ? {} : { externalId: callee.callId }),
@@ -177,21 +176,21 @@ function standing(callee: Callee, launch: LaunchRecord, dialled: DialResult | un
     case "ringing":
       return { is: "launched", ...handle, call: { status: "ringing" } };
     default:
-      return dialled?.is === "answered"
+      return dialed?.is === "answered"
         ? { is: "ready", ...handle, call: { status: "answered" } }
         : { is: "launched", ...handle, call: { status: "dialing" } };
   }
 }
 
-/** How a call ended that was dialled here and that nobody answered. */
-function endByDial(dialled: DialResult | undefined): Observation | undefined {
-  switch (dialled?.is) {
+/** The end of a call that was dialed here and not answered. */
+function endByDial(dialed: DialResult | undefined): Observation | undefined {
+  switch (dialed?.is) {
     case "rang out":
       return ended({ status: "noAnswer", providerReason: "the ring time-out" }, "nobody answered");
     case "not sent":
-      return ended({ status: "failed", providerReason: dialled.reason }, dialled.reason);
+      return ended({ status: "failed", providerReason: dialed.reason }, dialed.reason);
     case "refused": {
-      const { permanent, sipCode, reason } = dialled;
+      const { permanent, sipCode, reason } = dialed;
       const call: CallProgress =
         sipCode === undefined
           ? { status: "failed", providerReason: reason, ...(permanent ? { permanent } : {}) }
@@ -203,15 +202,15 @@ function endByDial(dialled: DialResult | undefined): Observation | undefined {
   }
 }
 
-/** How a call ended that was dialled here and then hung up from here; who dialled knows whether it was answered. */
-function endFromHere(dialled: DialResult | undefined): CallProgress | undefined {
-  switch (dialled?.is) {
+/** The end of a call that was dialed here and then ended here. Only the dialing instance knows whether it was answered. */
+function endFromHere(dialed: DialResult | undefined): CallProgress | undefined {
+  switch (dialed?.is) {
     case "answered":
       return { status: "hungUp" };
     case "rang out":
     case "not sent":
     case "refused": {
-      const sipCode = dialled.is === "refused" ? dialled.sipCode : undefined;
+      const sipCode = dialed.is === "refused" ? dialed.sipCode : undefined;
       return {
         status: "hungUp",
         unanswered: true,
@@ -224,19 +223,16 @@ function endFromHere(dialled: DialResult | undefined): CallProgress | undefined 
   }
 }
 
-/** A callee who was there, or may have been, and isn't any more. */
-function endOfGone({ call }: LaunchRecord, dialled: DialResult | undefined): Observation {
-  if (call?.status === "answered" || dialled?.is === "answered")
+/** The end of a call whose callee was, or may have been, in the room. */
+function endOfGone({ call }: LaunchRecord, dialed: DialResult | undefined): Observation {
+  if (call?.status === "answered" || dialed?.is === "answered")
     return ended({ status: "hungUp" }, "the callee hung up");
   const reason =
-    dialled?.is === "unconfirmed" ? dialled.reason : "who dialled is gone, and the callee has left the room";
-  return ended(
-    { status: "unknown", providerReason: reason },
-    `nobody can tell whether the call was answered: ${reason}`,
-  );
+    dialed?.is === "unconfirmed" ? dialed.reason : "the dialing instance is dead, and the callee has left";
+  return ended({ status: "unknown", providerReason: reason }, `${WORDS.unknown}: ${reason}`);
 }
 
-/** What was saved once stays so, whoever looks. */
+/** A saved end of the call is final. */
 function endBySaved({ call }: LaunchRecord): Observation | undefined {
   if (call === undefined || ["dialing", "ringing", "answered"].includes(call.status)) return undefined;
   const { providerReason: reason, status } = call;
@@ -251,13 +247,13 @@ const ended = (call: CallProgress, reason: string): Observation => ({
 });
 
 const WORDS: Record<CallProgress["status"], string> = {
-  dialing: "the call was dialled",
-  ringing: "the telephone rang",
+  dialing: "the call was dialed",
+  ringing: "the phone rang",
   answered: "the call was answered",
   busy: "the callee was busy",
   noAnswer: "nobody answered",
   voicemail: "a voicemail answered",
   failed: "the call could not be made",
   hungUp: "the callee hung up",
-  unknown: "nobody can tell whether the call was answered",
+  unknown: "whether the call was answered is unknown",
 };

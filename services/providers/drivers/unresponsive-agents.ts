@@ -1,4 +1,4 @@
-// Whether an agent that is listed in its room still answers: LiveKit lists one whose process died for half a minute.
+// Detects agents that are listed in a room and no longer answer: LiveKit lists a dead one for half a minute.
 import type { AskClient } from "../../../libs/livekit/ask-agent.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 
@@ -9,15 +9,15 @@ interface Heard {
 }
 
 export interface UnresponsiveAgents {
-  /** True when it answered before, and doesn't now. One that can't be asked was never silent. */
+  /** True for an agent that has answered before and does not answer now. */
   of(room: string, identity: string): Promise<boolean>;
   forget(identity: string): void;
 }
 
 const ANSWER_MS = 1500;
-/** One that answers is left alone for so long; one that doesn't is asked again at the next look. */
+/** The pause after an answer. An agent that did not answer is asked at every call. */
 const AGAIN_MS = 2000;
-/** Those whose launch another instance ended are forgotten when there are many. */
+/** The oldest entries are dropped above this number, since other instances may have ended their launches. */
 const REMEMBERED = 10_000;
 
 export function watchUnresponsiveAgents(clock: Clock, ask: AskClient): UnresponsiveAgents {

@@ -1,33 +1,33 @@
-// VAPI's HTTP API as far as it is used: who asks when, how long, and what a missing answer means.
+// A client for the used part of VAPI's HTTP API, with its rate limits and what a missing answer means.
 import { GreenroomError, messageOf } from "../../../libs/contracts/errors.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import { VapiCall } from "./vapi-status.ts";
 
 export interface VapiAccount {
-  /** As https://api.vapi.ai */
+  /** For example https://api.vapi.ai */
   readonly url: string;
-  /** The private key; it is in no message and no log line. */
+  /** The private key, which appears in no message and no log line. */
   readonly key: string;
   readonly clock: Clock;
-  /** In ms; how long an answer may take. */
+  /** How long an answer may take, in ms. */
   readonly answerMs: number;
 }
 
-/** `refused`: nothing was done, for sure. `unclear`: it may have been done. */
+/** `refused`: certainly no call was made. `unconfirmed`: a call may have been made. */
 export type Created =
   | { readonly is: "created"; readonly call: VapiCall }
   | { readonly is: "refused"; readonly reason: string; readonly retryable: boolean }
   | { readonly is: "unconfirmed"; readonly reason: string };
 
-/** As many as VAPI lists at once, and as many pages as are looked through for one call. */
+/** VAPI's page size, and the number of pages that are searched for a call. */
 const PAGE = 1000;
 const PAGES_MAX = 10;
-/** The longest that VAPI's Retry-After is believed, in ms. */
+/** The longest pause by VAPI's Retry-After, in ms. */
 const REST_MAX_MS = 60_000;
 const REST_MS = 1000;
-const WHY_MAX = 240;
+const DESCRIPTION_MAX = 240;
 
-/** Errors of a connection that was never made: not one byte of the request went out. */
+/** Errors of a connection that was never made, so no byte of the request was sent. */
 const NEVER_SENT = new Set([
   "ECONNREFUSED",
   "ENOTFOUND",
@@ -46,29 +46,28 @@ const NEVER_SENT = new Set([
 interface Answer {
   readonly status: number;
   readonly body: unknown;
-  /** VAPI's own words when it says no. */
+  /** VAPI's error message. */
   readonly description: string;
 }
 
 export class VapiApi {
   readonly #account: VapiAccount;
-  /** Until then VAPI wants to be asked nothing; on the monotonic clock. */
+  /** The end of the pause that VAPI asked for, on the monotonic clock. */
   #restUntilMs = 0;
 
   constructor(account: VapiAccount) {
     this.#account = account;
   }
 
-  /** Asks for one call, once: it is never sent a second time, whatever comes back. */
+  /** Requests a call. The request is never repeated. */
   async create(body: unknown): Promise<Created> {
     const restMs = this.#restMs();
-    // Not asked at all, so that nothing can have been done.
     if (restMs > 0) return { is: "refused", reason: restingFor(restMs), retryable: true };
     let answer: Answer;
     try {
       answer = await this.#ask("POST", "/call", body);
     } catch (error) {
-      const reason = `VAPI could not be asked for the call: ${reasonOf(error)}`;
+      const reason = `Request to VAPI failed: ${reasonOf(error)}`;
       return wasNeverSent(error) ? { is: "refused", reason, retryable: true } : { is: "unconfirmed", reason };
     }
     const { status, description } = answer;
@@ -77,22 +76,22 @@ export class VapiApi {
       if (call.success) return { is: "created", call: call.data };
       return {
         is: "unconfirmed",
-        reason: `VAPI answered ${status} to the call, but no call that can be read`,
+        reason: `VAPI answered ${status} without a readable call`,
       };
     }
     if (status === 429)
       return { is: "refused", reason: `VAPI refused the call: 429 ${description}`, retryable: true };
-    // A redirect isn't followed: it would send the call and the key to somewhere else.
+    // A redirect is not followed, since it would pass the key on.
     if (status >= 300 && status < 500)
       return { is: "refused", reason: `VAPI refused the call: ${status} ${description}`, retryable: false };
-    return { is: "unconfirmed", reason: `VAPI failed over the call: ${status} ${description}` };
+    return { is: "unconfirmed", reason: `VAPI failed with ${status} ${description}` };
   }
 
   /** @returns undefined when there is no such call. @throws GreenroomError provider_unavailable */
   async get(id: string): Promise<VapiCall | undefined> {
-    const answer = await this.#asked("GET", `/call/${encodeURIComponent(id)}`, `looking at call ${id}`);
+    const answer = await this.#asked("GET", `/call/${encodeURIComponent(id)}`, `reading call ${id}`);
     if (answer.status === 404) return undefined;
-    return readable(VapiCall, answer, `looking at call ${id}`);
+    return readable(VapiCall, answer, `reading call ${id}`);
   }
 
   /**
@@ -119,8 +118,8 @@ export class VapiApi {
   }
 
   /**
-   * Tells a live call to end, by the address that VAPI gave for it. The key isn't sent there.
-   * @returns false when VAPI takes no commands for it, as before it is live
+   * Ends a live call through its control URL, without the key.
+   * @returns false when VAPI accepts no command, for example before the call is live
    */
   async hangUp(controlUrl: string): Promise<boolean> {
     const target = controlTarget(controlUrl, this.#account.url);
@@ -179,7 +178,7 @@ export class VapiApi {
     return Math.max(0, this.#restUntilMs - this.#account.clock.monotonic());
   }
 
-  /** Retry-After is in seconds, or a date on VAPI's clock, which is taken for ours: it only makes a pause. */
+  /** Retry-After is a number of seconds, or a date on VAPI's clock. A wrong clock only changes the pause. */
   #rest(retryAfter: string | null): void {
     const { clock } = this.#account;
     const seconds = Number(retryAfter ?? Number.NaN);
@@ -189,8 +188,7 @@ export class VapiApi {
   }
 }
 
-const restingFor = (ms: number): string =>
-  `VAPI asked to be left alone for another ${(ms / 1000).toFixed(1)} s`;
+const restingFor = (ms: number): string => `VAPI's rate limit lasts for another ${(ms / 1000).toFixed(1)} s`;
 
 const unavailable = (doing: string, cause?: unknown): GreenroomError =>
   new GreenroomError("provider_unavailable", `${doing}.`, cause === undefined ? {} : { cause });
@@ -203,7 +201,7 @@ function readable<T>(
   const { status, description } = answer;
   if (status < 200 || status >= 300) throw unavailable(`${doing}: VAPI answered ${status} ${description}`);
   const parsed = schema.safeParse(answer.body);
-  if (!parsed.success) throw unavailable(`${doing}: VAPI's answer can't be read`);
+  if (!parsed.success) throw unavailable(`${doing}: VAPI's answer is unreadable`);
   return parsed.data;
 }
 
@@ -215,14 +213,14 @@ function parse(text: string): unknown {
   }
 }
 
-/** VAPI says what is wrong in `message`, a text or a list of texts. */
+/** VAPI puts its error into `message`, a text or a list of texts. */
 function wordsOf(body: unknown, text: string): string {
   const { message } = (body ?? {}) as { message?: unknown };
   const words = Array.isArray(message) ? message.join("; ") : typeof message === "string" ? message : text;
-  return words.replace(/\s+/g, " ").slice(0, WHY_MAX);
+  return words.replace(/\s+/g, " ").slice(0, DESCRIPTION_MAX);
 }
 
-/** fetch hides what went wrong in its cause. */
+/** fetch puts the error code into the cause. */
 const codeOf = (error: unknown): string | undefined => (error as { cause?: { code?: string } }).cause?.code;
 
 const wasNeverSent = (error: unknown): boolean => NEVER_SENT.has(codeOf(error) ?? "");
@@ -233,9 +231,9 @@ function reasonOf(error: unknown): string {
   return cause === undefined ? messageOf(error) : (codeOf(error) ?? messageOf(cause));
 }
 
-/** Commands go where VAPI says, but never in the clear when VAPI itself is asked over TLS. */
+/** The control URL of a call, unless it would replace TLS by plain HTTP. */
 function controlTarget(controlUrl: string, apiUrl: string): URL | undefined {
-  // The documentation's own example has it in angle brackets.
+  // The example in VAPI's documentation has angle brackets.
   const bare = controlUrl.replace(/^<|>$/g, "");
   if (!URL.canParse(bare)) return undefined;
   const target = new URL(bare);

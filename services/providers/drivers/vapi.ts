@@ -1,4 +1,4 @@
-// VAPI makes the call and brings its assistant: launched, observed and ended over VAPI's HTTP API.
+// The provider `vapi`: VAPI makes the call with its own assistant; launched, observed and ended over its HTTP API.
 import { attemptRefOf } from "../../../libs/contracts/ids.ts";
 import type { CallProgress, LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
@@ -13,43 +13,43 @@ import {
 import { VapiApi } from "./vapi-api.ts";
 import { callNameOf, endFromHere, isOver, observationOf } from "./vapi-status.ts";
 
-/** What of VAPI is used. */
+/** The used part of VAPI's API. */
 export type Vapi = Pick<VapiApi, "create" | "get" | "find" | "hangUp" | "delete">;
 
 export interface VapiOptions {
   readonly url: string;
   readonly key: string;
   readonly clock: Clock;
-  /** VAPI's assistant for a profile, by its id there; undefined when none is set. */
+  /** The id of VAPI's assistant for a profile; undefined when none is configured. */
   readonly assistantOf: (profile: string) => string | undefined;
-  /** VAPI's ids of our telephone numbers, by the number; the first is the default. */
+  /** VAPI's ids of the calling numbers, by number; the first is the default. */
   readonly numbers: ReadonlyMap<string, string>;
-  /** In ms; a call is looked at no more often. */
+  /** The shortest time between two reads of a call, in ms. */
   readonly pollMs: number;
-  /** In ms; how long VAPI may take to answer. */
+  /** How long VAPI may take to answer, in ms. */
   readonly answerMs: number;
-  /** In ms; a call that was asked for may be listed a little later, so it is looked for after each of these. */
+  /** The pauses before each lookup of a requested call, in ms: VAPI may list it a little later. */
   readonly lookUpAfterMs?: readonly number[];
-  /** VAPI itself, when it isn't reached over HTTP. */
+  /** By default VAPI's HTTP API. */
   readonly api?: Vapi;
-  /** Read when the intent is saved. */
+  /** Asked after the intent was saved. */
   readonly canDial: (order: LaunchOrder) => Promise<CanDial>;
 }
 
 const LOOK_UP_AFTER_MS = [0, 1000, 3000, 6000];
-/** Our clock may be so far ahead of VAPI's. One that is further ahead finds nothing, which dials nothing either. */
+/** How far this clock may be ahead of VAPI's. With a larger lead the lookup finds nothing, and nothing is dialed. */
 const CLOCKS_APART_MS = 60 * 60 * 1000;
-/** VAPI lets no call last longer: https://docs.vapi.ai, Call timeout settings. */
+/** VAPI's longest call: https://docs.vapi.ai, Call timeout settings. */
 const LONGEST_S = 43_200;
-/** On top of the longest conversation, for the ringing before it. */
+/** The ringing before the conversation, on top of its longest duration. */
 const SPARE_S = 60;
-/** VAPI's words for a telephone number of its own kind, or of a SIP trunk. */
+/** The forms of number that VAPI accepts: E.164, or a name at a SIP trunk. */
 const E164 = /^\+[1-9]\d{5,14}$/;
 const ALPHANUMERIC = /^[A-Za-z0-9]+$/;
 
 const NOT_CALLED: Record<Exclude<CanDial, "yes">, string> = {
-  "moved on": "the session has ended or went on with another attempt",
-  "made before": "an earlier attempt may have had the call made, and a session has one call",
+  "moved on": "the session has ended or moved on to another attempt",
+  "made before": "an earlier attempt may have made the call, and a session has one call",
 };
 
 export function vapiDriver(options: VapiOptions): ProviderDriver {
@@ -57,7 +57,7 @@ export function vapiDriver(options: VapiOptions): ProviderDriver {
   const api = options.api ?? new VapiApi(options);
   const looks = new RecentLooks(clock, options.pollMs);
 
-  /** A call of which only the intent is known. */
+  /** Finds the call of an intent. */
   const find = (launch: LaunchRecord, assistantId: string) =>
     api.find(callNameOf(launch.tenant, launch.sessionId), {
       since: new Date(Date.parse(launch.at) - CLOCKS_APART_MS).toISOString(),
@@ -74,7 +74,7 @@ export function vapiDriver(options: VapiOptions): ProviderDriver {
     }
     return {
       is: "untellable",
-      reason: "VAPI lists no such call, which it may yet have been asked for; it is not asked again",
+      reason: "VAPI lists no such call, although it may have received the request; no second request is made",
     };
   }
 
@@ -86,8 +86,7 @@ export function vapiDriver(options: VapiOptions): ProviderDriver {
       const body = requestFor(order, options);
       if (typeof body === "string") return { is: "refused", reason: body, retryable: false };
       const may = await options.canDial(order);
-      if (may !== "yes")
-        return { is: "refused", reason: `nobody is called: ${NOT_CALLED[may]}`, retryable: false };
+      if (may !== "yes") return { is: "refused", reason: `not called: ${NOT_CALLED[may]}`, retryable: false };
       const created = await api.create(body);
       if (created.is !== "created") return created;
       return { is: "launched", externalId: created.call.id, call: { status: "dialing" } };
@@ -99,7 +98,7 @@ export function vapiDriver(options: VapiOptions): ProviderDriver {
       const recent = looks.of(externalId);
       if (recent !== undefined) return recent;
       const call = await api.get(externalId);
-      if (call === undefined) return { is: "absent", reason: `VAPI knows no call ${externalId} any more` };
+      if (call === undefined) return { is: "absent", reason: `VAPI no longer knows the call ${externalId}` };
       return looks.note(externalId, observationOf(call, launch.call?.status === "answered"));
     },
 
@@ -114,75 +113,73 @@ export function vapiDriver(options: VapiOptions): ProviderDriver {
   };
 }
 
-/** It was still queued a moment before, so that nobody was rung. */
+/** The call was still queued just before, so no phone rang. */
 const endOfDeleted: CallProgress = {
   status: "hungUp",
   unanswered: true,
   providerReason: `${ENDED_UNANSWERED}: it was deleted`,
 };
 
-/** A call that was told to end is looked at until it has, and a little longer than that takes. */
-const ENDING_LOOKS = 3;
-const ENDING_LOOK_MS = 700;
+/** How often a call is read until it has ended. */
+const END_POLLS = 3;
+const END_POLL_MS = 700;
 
-/** @throws when it goes on all the same: it is tried again then */
+/** @throws when the call goes on; the caller retries */
 async function endCall(api: Vapi, clock: Clock, id: string): Promise<CallProgress | undefined> {
   let isDeleted = false;
-  for (let look = 0; look < ENDING_LOOKS; look++) {
+  for (let look = 0; look < END_POLLS; look++) {
     const call = await api.get(id);
     if (call === undefined) return isDeleted ? endOfDeleted : undefined;
     if (isOver(call)) return endFromHere(call);
     const controlUrl = call.monitor?.controlUrl;
-    const isTold = controlUrl ? await api.hangUp(controlUrl) : false;
-    // One that nobody was rung for has nothing to lose by being deleted, and no other way to be stopped.
-    if (!isTold && (call.status === "queued" || call.status === "scheduled")) {
+    const isHangingUp = controlUrl ? await api.hangUp(controlUrl) : false;
+    // A call that has not rung can only be stopped by deleting it.
+    if (!isHangingUp && (call.status === "queued" || call.status === "scheduled")) {
       await api.delete(id);
       isDeleted = true;
     }
-    await sleep(clock, ENDING_LOOK_MS);
+    await sleep(clock, END_POLL_MS);
   }
   const call = await api.get(id);
   if (call === undefined) return isDeleted ? endOfDeleted : undefined;
   if (isOver(call)) return endFromHere(call);
   throw new Error(
-    `VAPI's call ${id} is ${call.status} and can't be ended: is controlEnabled off in its assistant's monitorPlan?`,
+    `VAPI's call ${id} is ${call.status} and can't be ended. Is controlEnabled off in its assistant's monitorPlan?`,
   );
 }
 
 const noAssistant = (profile: string): string =>
-  `no VAPI assistant is set for the profile ${profile}: name it in GREENROOM_PROVIDERS, as ${profile}=vapi:<assistant id>`;
+  `no VAPI assistant is configured for the profile ${profile}: set GREENROOM_PROVIDERS=${profile}=vapi:<assistant id>`;
 
-/** VAPI's request for a call; a text says why none can be made of the order. */
+/** The request for a call, or the reason why the order can't be called. */
 function requestFor(order: LaunchOrder, { assistantOf, numbers }: VapiOptions): object | string {
   const { call, metadata, profile, sessionId, tenant } = order;
-  if (call === undefined)
-    return "VAPI makes telephone calls, and this session names no number to call: give it as call.to";
+  if (call === undefined) return "no number to call: set call.to";
   const assistantId = assistantOf(profile);
   if (assistantId === undefined) return noAssistant(profile);
   const phoneNumberId = call.from === undefined ? [...numbers.values()][0] : numbers.get(call.from);
   if (phoneNumberId === undefined)
     return call.from === undefined
-      ? "no telephone number is set to call from: GREENROOM_VAPI_NUMBERS names them"
-      : `VAPI's id of the number ${call.from} is not known: add it to GREENROOM_VAPI_NUMBERS`;
+      ? "no calling number is configured: set GREENROOM_VAPI_NUMBERS"
+      : `no VAPI id is configured for the number ${call.from}: add it to GREENROOM_VAPI_NUMBERS`;
   if (!E164.test(call.to) && !ALPHANUMERIC.test(call.to))
-    return `VAPI calls numbers as +15550100 and names of letters and digits, not ${call.to}`;
+    return `VAPI can't call ${call.to}: use a number like +15550100, or letters and digits`;
   return {
     name: callNameOf(tenant, sessionId),
     assistantId,
     phoneNumberId,
     customer: { number: call.to, ...(E164.test(call.to) ? {} : { numberE164CheckEnabled: false }) },
     assistantOverrides: {
-      // For the assistant's {{templates}}, and for whoever looks at the call at VAPI.
+      // For the assistant's {{templates}}.
       variableValues: metadata,
       metadata: { greenroom: attemptRefOf(order) },
-      // VAPI's own limit is 10 min, whatever a session may last. The janitor ends one that lasts too long; this is
-      // for when nobody is left to do so, and to let a longer one go on.
+      // VAPI's default is 10 minutes. The janitor ends a session that lasts too long; this limit works without one.
       maxDurationSeconds: Math.min(LONGEST_S, Math.ceil(order.longestMs / 1000) + SPARE_S),
     },
   };
 }
 
-/** What was found a moment ago: the frame looks often, and VAPI counts its questions. */
+/** Recent observations: the launch manager looks often, and VAPI limits the rate of requests. */
 class RecentLooks {
   readonly #clock: Clock;
   readonly #keepMs: number;
@@ -201,7 +198,7 @@ class RecentLooks {
   note(id: string, found: Observation): Observation {
     this.#looks.delete(id);
     this.#looks.set(id, { atMs: this.#clock.monotonic(), found });
-    // What nobody ended here, since another instance has it, is the oldest.
+    // The oldest entries are calls that another instance has taken over and ended.
     if (this.#looks.size > 10_000) this.forget(this.#looks.keys().next().value ?? "");
     return found;
   }

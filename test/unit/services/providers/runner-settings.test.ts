@@ -110,7 +110,7 @@ describe("VAPI provider from settings", () => {
     const beganAtMs = performance.now();
     expect(await provider.launch(call)).toMatchObject({
       is: "unconfirmed",
-      reason: expect.stringContaining("could not be asked"),
+      reason: expect.stringContaining("Request to VAPI failed"),
     });
     expect(performance.now() - beganAtMs).toBeGreaterThan(900);
     // One request, and the lookups after it, which wait for 0, 1, 3 and 6 s.

@@ -206,7 +206,7 @@ describe("LiveKit provider, observing agents", () => {
     const { provider } = scene([aDispatch("AD_1", 100, anOrder())], [agent]);
     expect(await provider.observe(aLaunch({ state: "ready", identity: "a" }))).toMatchObject({
       is: "ended",
-      reason: "the agent says that it has finished: everything was said",
+      reason: "the agent reported that it has finished: everything was said",
       retryable: false,
     });
   });

@@ -136,7 +136,7 @@ describe("VAPI provider > launch", () => {
   });
 
   test.each<[CanDial, string]>([
-    ["moved on", "went on with another attempt"],
+    ["moved on", "moved on to another attempt"],
     ["made before", "a session has one call"],
   ])("refuses when the session has %s", async (may, description) => {
     const refused = await provider({ canDial: async () => may }).launch(order());
@@ -168,7 +168,7 @@ describe("VAPI provider > launch", () => {
     expect(await calls.launch(order())).toMatchObject({ is: "refused", retryable: true });
     // Until the pause ends, nothing is sent to VAPI.
     expect(await calls.launch(order())).toMatchObject({ is: "refused", retryable: true });
-    await expect(calls.observe(launch({ state: "launched", externalId: "c" }))).rejects.toThrow(/left alone/);
+    await expect(calls.observe(launch({ state: "launched", externalId: "c" }))).rejects.toThrow(/rate limit/);
     expect(vapi.requests).toEqual(["POST /call"]);
     await new Promise((resolve) => setTimeout(resolve, 1100));
     expect(await calls.launch(order())).toMatchObject({ is: "launched" });
@@ -285,7 +285,7 @@ describe("VAPI provider > observe", () => {
 
   test("reports a call that VAPI no longer knows as absent", async () => {
     const found = await provider().observe(launch({ state: "launched", externalId: "gone" }));
-    expect(found).toEqual({ is: "absent", reason: "VAPI knows no call gone any more" });
+    expect(found).toEqual({ is: "absent", reason: "VAPI no longer knows the call gone" });
   });
 
   test.each([
