@@ -1,7 +1,5 @@
-// The settings of telephone calls: by LiveKit SIP, and by VAPI.
-
-import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
-import { PhoneNumber } from "../../libs/contracts/providers/provider.ts";
+// The settings of phone calls: through LiveKit SIP, and through VAPI.
+import { PhoneNumber, type ProviderName } from "../../libs/contracts/providers/provider.ts";
 import type { ProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
 import { RING_S_MAX } from "../../libs/livekit/sip-calls.ts";
 import { setting } from "../../libs/runtime/config.ts";
@@ -38,10 +36,10 @@ export const callSettings = {
   ),
 };
 
-/** The number of an id that was given alone. */
+/** Stands for the number of a single id without one. */
 const ANY = "any";
 
-/** @throws Error in words, when it can't be read */
+/** @throws Error that names the part that is invalid */
 export function parseNumbers(text: string): ReadonlyMap<string, string> {
   const parts = text
     .split(",")
@@ -51,15 +49,15 @@ export function parseNumbers(text: string): ReadonlyMap<string, string> {
   for (const part of parts) {
     const [, number = ANY, id = ""] = /^(?:([^=\s]+)\s*=\s*)?([^=\s]+)$/.exec(part) ?? [];
     if (id === "" || (number === ANY && parts.length > 1))
-      throw new Error(`"${part}" is not of the form number=id`);
-    if (!PhoneNumber.safeParse(number).success) throw new Error(`"${number}" is no number as +15550100`);
-    if (numbers.has(number)) throw new Error(`${number} is named twice`);
+      throw new Error(`"${part}" does not have the form number=id`);
+    if (!PhoneNumber.safeParse(number).success) throw new Error(`"${number}" is not a number like +15550100`);
+    if (numbers.has(number)) throw new Error(`${number} appears twice`);
     numbers.set(number, id);
   }
   return numbers;
 }
 
-/** The provider's own name for a profile, where a rule gives one. */
+/** The provider's name for a profile, where a rule has one. */
 export const givenName = (
   rules: ProviderRules,
   provider: ProviderName,

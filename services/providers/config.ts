@@ -49,12 +49,12 @@ export const claimLimitsOf = (config: ProvidersConfig) => ({
   keepMs: config.GREENROOM_CLAIM_RETENTION_MS,
 });
 
-/** Past the last telephone that rings, for what follows it. */
+/** The time for the rest of the stop, after the last ringing call. */
 const AFTER_RINGING_MS = 10_000;
 
 /**
- * How long a stop may take. It counts before settings are read; those that can't be read end the start. One that is set
- * to nothing has its default, as everywhere.
+ * How long a stop may take, in ms. Applies before the settings are validated, so invalid values give NaN here and fail
+ * the start later. An empty setting has its default.
  */
 export function stopMsOf(env: Readonly<Record<string, string | undefined>>): number {
   const { GREENROOM_DRAIN_TIMEOUT_MS: drain, GREENROOM_SIP_RING_S: ring } = providersSettings;

@@ -1,4 +1,4 @@
-// The settings of claims and of agent runners elsewhere, some under the names that earlier systems gave them.
+// The settings of claims and of remote agent runners, some under the names of earlier systems.
 import type { ProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
 import { ConfigError, type ConfigOf, setting } from "../../libs/runtime/config.ts";
 import { launcherSettings } from "../../libs/runtime/launcher-settings.ts";
@@ -35,7 +35,7 @@ export const runnerSettings = {
 export type RunnerConfig = ConfigOf<typeof runnerSettings>;
 
 export interface RunnerSetup {
-  /** The whole address of the agent runner, where one is set. */
+  /** The full launch address of the common agent runner, where one is configured. */
   readonly launcherUrl: string | undefined;
   readonly secrets: readonly string[];
   readonly claimUrlOf: (claimId: string) => string | undefined;
@@ -44,8 +44,8 @@ export interface RunnerSetup {
 const SECRET_BYTES_MIN = 24;
 
 /**
- * @param rules of which profiles have a runner of their own, by its address
- * @throws ConfigError for settings that don't fit together, or that something is expected of which isn't done
+ * @param rules name the profiles that have their own runner
+ * @throws ConfigError for settings that contradict each other, or that are not supported
  */
 export function setUpRunner(config: RunnerConfig, rules: ProviderRules): RunnerSetup {
   const faults: string[] = [];
@@ -54,24 +54,24 @@ export function setUpRunner(config: RunnerConfig, rules: ProviderRules): RunnerS
   for (const { profile, provider, name } of rules)
     if (provider === "webhook" && config.AGENT_LAUNCHER_URL === undefined && !isHttp(name))
       faults.push(
-        `GREENROOM_PROVIDERS: "${profile}" has no agent runner; set AGENT_LAUNCHER_URL, or write ${profile}=webhook:<its address>.`,
+        `GREENROOM_PROVIDERS: "${profile}" has no agent runner. Set AGENT_LAUNCHER_URL, or write ${profile}=webhook:<its address>.`,
       );
   if (config.CLAIMER_ENABLED)
     faults.push(
-      "CLAIMER_ENABLED: Greenroom claims nothing itself. Agent runners do, at POST /api/claims/:id/claim of the gateway; set it to false.",
+      "CLAIMER_ENABLED: not supported. Agent runners claim sessions themselves, at POST /api/claims/:id/claim of the gateway. Set it to false.",
     );
   if (hasRunner && config.AGENT_LAUNCHER_SECRET === undefined)
     faults.push(
-      "AGENT_LAUNCHER_SECRET: launches are signed, and there is nothing to sign them with. Make one with: echo whsec_$(openssl rand -base64 32)",
+      "AGENT_LAUNCHER_SECRET: missing; it signs the launch requests. Create one: echo whsec_$(openssl rand -base64 32)",
     );
   for (const name of ["AGENT_LAUNCHER_URL", "CONTROL_PLANE_BASE_URL"] as const)
     if (config[name] !== undefined && !isHttp(config[name]))
-      faults.push(`${name}: it is no http:// or https:// address.`);
+      faults.push(`${name}: not an http:// or https:// address.`);
   const secrets = (config.AGENT_LAUNCHER_SECRET ?? "").split(",").map((secret) => secret.trim());
   const given = secrets.filter((secret) => secret !== "");
   if (!given.every(isSigningSecret))
     faults.push(
-      `AGENT_LAUNCHER_SECRET: a secret is whsec_ and the base64 of ${SECRET_BYTES_MIN} bytes or more. Make one with: echo whsec_$(openssl rand -base64 32)`,
+      `AGENT_LAUNCHER_SECRET: must be whsec_ and at least ${SECRET_BYTES_MIN} bytes as base64. Create one: echo whsec_$(openssl rand -base64 32)`,
     );
   if (faults.length > 0) throw new ConfigError(faults);
   const { AGENT_LAUNCHER_URL: launcher, CONTROL_PLANE_BASE_URL: base } = config;

@@ -41,8 +41,8 @@ export function decideExpiry(claim: ClaimRecord, { ageMs, over }: Age, limits: C
 }
 
 /**
- * Why the attempt of a claim is over. A process may learn of a claim before it learns of the session, so a session that
- * is missing or behind proves nothing, unless it has been missing for long.
+ * Why the attempt of a claim is over. A process may learn of a claim before it learns of the session. A session that is
+ * missing or behind therefore proves nothing, unless it has been missing for long.
  */
 export function endReason(
   claim: ClaimRecord,

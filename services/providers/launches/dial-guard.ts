@@ -1,4 +1,4 @@
-// Whether the phone call of a session may be made now: once, and only while the session needs it.
+// Guards the phone call of a session: it is made once, and only while the session needs it.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { launches, sessions } from "../../../libs/contracts/buckets.ts";
 import { type AttemptRef, attemptKey, sessionKey } from "../../../libs/contracts/ids.ts";
@@ -8,9 +8,10 @@ import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts
 export type CanDial = "yes" | "moved on" | "made before";
 
 /**
- * Call it after the intent was saved. It reads the store, since a view may be behind. Of two instances with an attempt
- * each, the one with the earlier attempt saves its intent and then reads the session: either it reads that the session
- * has moved on, or the other instance reads its intent.
+ * Call this after the intent was saved. It reads the store, since a view may be behind.
+ *
+ * Suppose two instances have an attempt each. The instance with the earlier attempt saves its intent before it reads
+ * the session. Either it reads that the session has moved on, or the other instance reads its intent.
  *
  * @throws GreenroomError storage_unavailable
  */

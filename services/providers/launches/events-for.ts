@@ -1,4 +1,4 @@
-// What a look at a launch calls for: a pure decision over what was found now, what was found before, and the record.
+// Decides which events an observation of a launch calls for, given earlier observations and the session. Pure.
 import { agentIdentityOf, attemptRefOf } from "../../../libs/contracts/ids.ts";
 import {
   isExternal,
@@ -9,25 +9,25 @@ import {
 import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import type { Observation, Present } from "../drivers/driver.ts";
 
-/** What earlier looks found; every time is on the monotonic clock of the process that looked, in ms. */
+/** The results of earlier observations. Times are on the observing process's monotonic clock, in ms. */
 export interface Memory {
-  /** When this process accepted the launch, or first saw it. */
+  /** When this process accepted the launch or took it over. */
   readonly sinceMs: number;
   readonly untakenSinceMs?: number;
-  /** Its agent was in the room and isn't, or doesn't answer: since when, and in how many looks one after the other. */
+  /** Set while an agent that has joined is missing or does not answer; `looks` counts the observations in a row. */
   readonly missing?: { readonly sinceMs: number; readonly looks: number };
   readonly readySinceMs?: number;
-  /** Whether any human was ever in the room, and since when none is. */
+  /** Whether any human has joined, and since when there is none. */
   readonly usersJoined: boolean;
   readonly noUsersSinceMs?: number;
-  /** LiveKit hinted that the agent hung up by itself, or that its room was closed in order: in words, and when. */
+  /** LiveKit's hint that the agent hung up by itself, or that its room was closed in order. */
   readonly leftInOrder?: { readonly reason: string; readonly atMs: number };
 }
 
 export interface Limits {
-  /** How long nobody may take what was asked for. */
+  /** How long a request may remain untaken. */
   readonly dispatchTimeoutMs: number;
-  /** How long after its last user left a session ends. */
+  /** The time from the last user's leave to the end of the session. */
   readonly userLeftMs: number;
 }
 
@@ -44,27 +44,27 @@ export interface Look {
 }
 
 export interface Decision {
-  /** The very same object when nothing of it changes. */
+  /** The same object when nothing changed. */
   readonly launch: LaunchRecord;
   readonly memory: Memory;
-  /** What is to be said. It is read off the records and not off what changed: who looks again says it again. */
+  /** Derived from the records and not from the change, so that the next observation repeats them. */
   readonly events: readonly SessionEvent[];
 }
 
-/** Two looks say that an agent is gone: between them a client that reconnects is back. */
-const LOOKS_TO_BE_SURE = 2;
+/** An agent that is missing in two observations is gone; a client that reconnects is back by then. */
+const LOOKS_TO_CONFIRM = 2;
 const GONE_MS = 400;
-const SILENT_MS = 1500;
+const UNRESPONSIVE_MS = 1500;
 
-/** A hint that is as old and of which nothing has come was of somebody else, as of the room's former life. */
+/** An older hint that had no effect concerned another participant, or an earlier room of this name. */
 const HINT_MS = 5000;
 
 export const firstMemory = (nowMs: number): Memory => ({ sinceMs: nowMs, usersJoined: false });
 
 export function eventsFor(look: Look): Decision {
-  const memory = remembered(look);
-  const launch = followed(look);
-  return { launch, memory, events: saidOf({ ...look, launch, memory }) };
+  const memory = memoryAfter(look);
+  const launch = launchAfter(look);
+  return { launch, memory, events: eventsOf({ ...look, launch, memory }) };
 }
 
 const isPresent = (observation: Observation): observation is Present =>
@@ -73,7 +73,7 @@ const isPresent = (observation: Observation): observation is Present =>
 const isInRoom = (observation: Observation): boolean =>
   observation.is === "joined" || observation.is === "ready";
 
-/** Once it was in the room, by either record. */
+/** Whether the agent has joined, by either record. */
 const hasJoined = ({ launch, record }: Look): boolean =>
   record.state !== "dispatched" || launch.state === "joined" || launch.state === "ready";
 
@@ -87,7 +87,7 @@ function isMissing(look: Look): boolean {
   return hasJoined(look) && (observation.is === "launched" || observation.is === "untaken");
 }
 
-function remembered(look: Look): Memory {
+function memoryAfter(look: Look): Memory {
   const { observation, record, nowMs } = look;
   const { untakenSinceMs, missing, readySinceMs, noUsersSinceMs, leftInOrder, ...kept } = look.memory;
   const isHintOld = leftInOrder !== undefined && nowMs - leftInOrder.atMs > HINT_MS && missing === undefined;
@@ -102,7 +102,7 @@ function remembered(look: Look): Memory {
       ? { missing: { sinceMs: missing?.sinceMs ?? nowMs, looks: (missing?.looks ?? 0) + 1 } }
       : {}),
     ...(record.state === "ready" ? { readySinceMs: readySinceMs ?? nowMs } : {}),
-    // A look that couldn't tell who is there says nothing of users.
+    // An observation without a list of participants proves nothing about users.
     ...(users === undefined
       ? noUsersSinceMs === undefined
         ? {}
@@ -116,8 +116,8 @@ function remembered(look: Look): Memory {
 const order = ["intended", "launched", "joined", "ready"] as const;
 const rankOf = (state: LaunchRecord["state"]): number => order.indexOf(state as (typeof order)[number]);
 
-/** The launch with what was found of it; its state goes forward only. */
-function followed({ launch, observation }: Look): LaunchRecord {
+/** The launch with the result of the observation. Its state only moves forward. */
+function launchAfter({ launch, observation }: Look): LaunchRecord {
   if (observation.is === "absent" || observation.is === "untellable") return launch;
   const found = observation.is === "untaken" ? "launched" : observation.is;
   const state = found !== "ended" && rankOf(found) > rankOf(launch.state) ? found : launch.state;
@@ -134,25 +134,25 @@ function followed({ launch, observation }: Look): LaunchRecord {
   return JSON.stringify(next) === JSON.stringify(launch) ? launch : next;
 }
 
-function saidOf(look: Look): SessionEvent[] {
+function eventsOf(look: Look): SessionEvent[] {
   const { observation } = look;
-  if (observation.is === "ended") return [isUnanswered(look) ? nobodyCame(look) : endedBy(look, observation)];
+  if (observation.is === "ended") return [isUnanswered(look) ? userAbsent(look) : endedBy(look, observation)];
   const lost = lossOf(look);
   if (lost !== undefined) return [lost];
   if (observation.is === "untaken") return providerDeclined(look);
-  if (isInRoom(observation)) return [...arrivals(look), ...ofUsers(look)];
+  if (isInRoom(observation)) return [...arrivals(look), ...userEvents(look)];
   return [];
 }
 
-/** Nothing failed: its telephone was called, and nobody came to it. */
+/** The phone was called and not answered: nothing failed. */
 function isUnanswered({ observation }: Look): boolean {
   if (observation.is !== "ended" || observation.error !== undefined) return false;
   const { call } = observation;
   return call?.status === "busy" || call?.status === "noAnswer" || call?.status === "voicemail";
 }
 
-/** As of an agent of the pool whose user never came, in whichever state the session waits. */
-function nobodyCame(look: Look): SessionEvent {
+/** The same event as for a pool agent whose user never joined. */
+function userAbsent(look: Look): SessionEvent {
   const { memory, nowMs, observation, record } = look;
   const { host: _, epoch: __, ...address } = byHost(look);
   return {
@@ -183,21 +183,21 @@ function lossOf(look: Look): SessionEvent | undefined {
   if (memory.leftInOrder !== undefined && hasJoined(look) && !isSilent(observation))
     return { ...byHost(look), type: "agent_ended", reason: memory.leftInOrder.reason, retryable: false };
   const forMs = nowMs - missing.sinceMs;
-  if (missing.looks < LOOKS_TO_BE_SURE) return undefined;
-  if (forMs < (isSilent(observation) ? SILENT_MS : GONE_MS)) return undefined;
+  if (missing.looks < LOOKS_TO_CONFIRM) return undefined;
+  if (forMs < (isSilent(observation) ? UNRESPONSIVE_MS : GONE_MS)) return undefined;
   const { host: _, epoch: __, ...address } = byHost(look);
   return {
     ...address,
     type: "agent_lost",
     ...(record.state === "dispatched" ? { state: "dispatched" as const } : {}),
-    reason: whyLost(launch, observation),
+    reason: lossReason(launch, observation),
   };
 }
 
-function whyLost({ identity, room }: LaunchRecord, observation: Observation): string {
+function lossReason({ identity, room }: LaunchRecord, observation: Observation): string {
   const agent = identity === undefined ? "the agent" : `the agent ${identity}`;
-  if (isSilent(observation)) return `${agent} is listed in room ${room} and answers nothing`;
-  return observation.is === "absent" ? observation.reason : `${agent} is not in room ${room} any more`;
+  if (isSilent(observation)) return `${agent} is listed in room ${room} and does not answer`;
+  return observation.is === "absent" ? observation.reason : `${agent} is no longer in room ${room}`;
 }
 
 function providerDeclined(look: Look): SessionEvent[] {
@@ -208,26 +208,26 @@ function providerDeclined(look: Look): SessionEvent[] {
   return [{ ...byHost(look), type: "provider_declined", reason, pauseMs: pauseBefore(launch.attempt + 1) }];
 }
 
-/** The pause before what nobody took is asked for again. */
+/** The pause before an untaken request is repeated. */
 export const pauseBefore = (attempt: number): number =>
   Math.min(5000, 500 * 2 ** Math.min(10, Math.max(0, attempt - 2)));
 
 function arrivals(look: Look): SessionEvent[] {
   const { launch, memory, nowMs, observation, record } = look;
-  const place = {
+  const joined = {
     room: launch.room ?? record.room,
     identity: launch.identity ?? agentIdentityOf(launch),
     warm: "cold" as const,
     tookMs: Math.max(0, Math.round(nowMs - memory.sinceMs)),
   };
-  const said: SessionEvent[] = [];
-  if (record.state === "dispatched") said.push({ ...byHost(look), type: "joined", ...place });
+  const events: SessionEvent[] = [];
+  if (record.state === "dispatched") events.push({ ...byHost(look), type: "joined", ...joined });
   if (observation.is === "ready" && record.state !== "ready")
-    said.push({ ...byHost(look), type: "ready", ...place });
-  return said;
+    events.push({ ...byHost(look), type: "ready", ...joined });
+  return events;
 }
 
-function ofUsers(look: Look): SessionEvent[] {
+function userEvents(look: Look): SessionEvent[] {
   const { limits, memory, nowMs, record } = look;
   if (record.state !== "ready" || memory.noUsersSinceMs === undefined) return [];
   if (memory.usersJoined) {
@@ -244,12 +244,12 @@ function ofUsers(look: Look): SessionEvent[] {
       state: "ready",
       kind: "user_absent",
       waitedMs,
-      reason: `the user did not come within ${(waitedMs / 1000).toFixed(1)} s (limit ${limitMs} ms)`,
+      reason: `the user did not join within ${(waitedMs / 1000).toFixed(1)} s (limit ${limitMs} ms)`,
     },
   ];
 }
 
-/** Who speaks: the pseudo-host, or the host whose agent a call was made for. */
+/** The address of an event: the pseudo-host, or the host whose agent a call was made for. */
 const byHost = ({ launch, record, at }: Look) => ({
   ...attemptRefOf(launch),
   at,
@@ -257,7 +257,7 @@ const byHost = ({ launch, record, at }: Look) => ({
   epoch: isExternal(launch.provider) ? PROVIDER_EPOCH : (record.hostEpoch ?? 0),
 });
 
-/** When to look next, in ms from now: fast while it starts, slowly afterwards, soon while something is amiss. */
+/** The pause before the next observation, in ms: short during the start and while something may be wrong. */
 export function nextLookInMs(
   { record, memory }: Pick<Look, "record" | "memory">,
   ageMs: number,

@@ -139,7 +139,7 @@ export class LaunchManager {
     }).length;
   }
 
-  /** Waits for the work in progress. What is unfinished stays as saved, for another instance. */
+  /** Waits for the work in progress. Unfinished launches stay as saved, for another instance. */
   async drain(): Promise<void> {
     await Promise.all([...this.#managed.values()].map(({ work }) => work));
   }

@@ -1,4 +1,4 @@
-// One launch from its intent to its end: asks the provider, observes the launch, and publishes what happened.
+// Runs one launch from its intent to its end: asks the provider, observes the launch, publishes events.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import type { Lease, LeaseRules } from "../../../libs/bus/lease.ts";
 import { launches, sessions } from "../../../libs/contracts/buckets.ts";
@@ -157,7 +157,7 @@ export class Launch {
       this.#isFinished = true;
       return;
     }
-    // Once only: a provider that is asked again after a failed save has forgotten the launch.
+    // Once only: after a failed save, the provider may have forgotten the launch.
     this.#end ??= { progress: await this.#provider().end(this.record, reason) };
     const { provider, state, takeovers } = this.record;
     // An earlier owner, or this one, may have made the call without being able to save it.
@@ -200,7 +200,7 @@ export class Launch {
 
   /**
    * Asks the provider what became of an intent.
-   * @param mayLaunch whether to launch it when the provider has nothing of it
+   * @param mayLaunch whether to launch it when the provider does not have it
    */
   async #lookUp(
     session: SessionRecord,

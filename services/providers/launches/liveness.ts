@@ -1,4 +1,4 @@
-// Which instances of the providers service are alive, by their heartbeats.
+// Tracks by heartbeat which instances of the providers service are alive.
 import type { Bus, Stop } from "../../../libs/bus/bus.ts";
 import { serviceHeartbeats } from "../../../libs/contracts/streams.ts";
 import { watchAbsence } from "../../../libs/fleet/absence.ts";

@@ -17,10 +17,10 @@ describe("parseNumbers", () => {
   });
 
   test.each([
-    ["a-1, b-2", '"a-1" is not of the form number=id'],
-    ["+15550100=", '"+15550100=" is not of the form number=id'],
-    ["+0=a", '"+0" is no number as +15550100'],
-    ["+15550100=a, +15550100=b", "+15550100 is named twice"],
+    ["a-1, b-2", '"a-1" does not have the form number=id'],
+    ["+15550100=", '"+15550100=" does not have the form number=id'],
+    ["+0=a", '"+0" is not a number like +15550100'],
+    ["+15550100=a, +15550100=b", "+15550100 appears twice"],
   ])("rejects %j and names the fault", (text, words) => {
     expect(() => parseNumbers(text)).toThrow(words);
   });

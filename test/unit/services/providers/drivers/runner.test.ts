@@ -179,7 +179,7 @@ describe("webhook provider", () => {
     const fellSilentAtMs = world.clock.monotonic();
     await world.until(() => session()?.attempt === 2, "the next attempt");
     expect(world.clock.monotonic() - fellSilentAtMs).toBeLessThan(6000);
-    expect(session()?.history.find(({ reason }) => reason?.includes("answers nothing"))).toBeDefined();
+    expect(session()?.history.find(({ reason }) => reason?.includes("does not answer"))).toBeDefined();
   });
 
   it("repeats the request with the same id when the instance dies during it", async () => {
@@ -328,15 +328,19 @@ describe("setUpRunner", () => {
   });
 
   test.each<[string, Record<string, string>, RegExp]>([
-    ["CLAIMER_ENABLED", { CLAIMER_ENABLED: "true" }, /CLAIMER_ENABLED: Greenroom claims nothing itself/],
+    ["CLAIMER_ENABLED", { CLAIMER_ENABLED: "true" }, /CLAIMER_ENABLED: not supported/],
     ["a launcher without a secret", { AGENT_LAUNCHER_URL: "http://r" }, /AGENT_LAUNCHER_SECRET/],
     ["a profile's runner without an address", { rules: "a=webhook" }, /"a" has no agent runner/],
     ["a profile's runner without a secret", { rules: "a=webhook:http://r" }, /AGENT_LAUNCHER_SECRET/],
-    ["a runner address that is no http URL", { ...launcher, AGENT_LAUNCHER_URL: "runner:4100" }, /no http/],
+    [
+      "a runner address that is no http URL",
+      { ...launcher, AGENT_LAUNCHER_URL: "runner:4100" },
+      /not an http/,
+    ],
     [
       "a base address that is no http URL",
       { CONTROL_PLANE_BASE_URL: "ftp://x" },
-      /CONTROL_PLANE_BASE_URL: it is no http/,
+      /CONTROL_PLANE_BASE_URL: not an http/,
     ],
     ["a short secret", { ...launcher, AGENT_LAUNCHER_SECRET: "whsec_c2hvcnQ=" }, /whsec_/],
     ["a secret without the prefix whsec_", { ...launcher, AGENT_LAUNCHER_SECRET: "x".repeat(40) }, /whsec_/],

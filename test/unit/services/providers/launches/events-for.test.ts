@@ -114,7 +114,7 @@ describe("eventsFor > a missing agent", () => {
     const decisions = looks([gone, gone], { launch, record });
     expect(decisions.map(typesOf)).toEqual([[], ["agent_lost"]]);
     expect(decisions[1]?.events[0]).toMatchObject({
-      reason: "the agent agent-AJ_1 is not in room session-s any more",
+      reason: "the agent agent-AJ_1 is no longer in room session-s",
     });
     expect(decisions[1]?.events[0]).not.toHaveProperty("state");
   });
@@ -185,7 +185,7 @@ describe("eventsFor > a missing agent", () => {
     const decisions = looks([silent, silent, silent], { launch, record });
     expect(decisions.map(typesOf)).toEqual([[], [], ["agent_lost"]]);
     expect(decisions[2]?.events[0]).toMatchObject({
-      reason: "the agent agent-AJ_1 is listed in room session-s and answers nothing",
+      reason: "the agent agent-AJ_1 is listed in room session-s and does not answer",
     });
   });
 });

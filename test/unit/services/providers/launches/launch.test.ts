@@ -138,7 +138,7 @@ describe("a session of a provider", () => {
     const after = await when("s", "ready", 2);
     expect(after).toMatchObject({ failures: 1, room: before.room });
     expect(after.history.map(({ reason }) => reason)).toContain(
-      "the agent agent-job-1 is not in room session-s any more",
+      "the agent agent-job-1 is no longer in room session-s",
     );
     expect(provider.jobs.find(({ order }) => order.attempt === 2)?.order.recovering).toBe(true);
     await clock.advance(3000);
