@@ -10,13 +10,13 @@ const count = z.int().nonnegative();
 const Day = z.iso.date();
 const When = z
   .union([Day, z.iso.datetime({ offset: true })])
-  .describe("A day as 2026-01-31, in UTC, or a time as 2026-01-31T08:00:00Z.");
+  .describe("A day in UTC (2026-01-31) or a time (2026-01-31T08:00:00Z).");
 
 const range = {
   from: When.optional().describe(
     "The first day, or the earliest end of a call. Default: six days before `to`.",
   ),
-  to: When.optional().describe("The last day, itself included, or a time that is not. Default: today."),
+  to: When.optional().describe("The last day (inclusive), or a time (exclusive). Default: today."),
 };
 const filter = {
   profile: ProfileName.optional(),
@@ -27,7 +27,7 @@ export const CallsQuery = z.strictObject({
   ...range,
   ...filter,
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  cursor: z.string().max(64).optional().describe("`nextCursor` of the page before."),
+  cursor: z.string().max(64).optional().describe("`nextCursor` of the previous page."),
 });
 export type CallsQuery = z.infer<typeof CallsQuery>;
 
@@ -41,7 +41,7 @@ export const CallsAnswer = z
     nextCursor: z
       .string()
       .nullable()
-      .describe("Null: there are no more. A page may hold fewer than `limit`."),
+      .describe("Null on the last page. A page may contain fewer items than `limit`."),
   })
   .meta({ id: "Calls" });
 
@@ -53,7 +53,7 @@ export const ExportQuery = z.strictObject({
   format: z
     .enum(["csv", "ndjson"])
     .optional()
-    .describe("Default: what `Accept` asks for (text/csv or application/x-ndjson), else csv."),
+    .describe("Default: the type in `Accept` (text/csv or application/x-ndjson), otherwise csv."),
 });
 export type ExportQuery = z.infer<typeof ExportQuery>;
 
@@ -62,16 +62,16 @@ const share = z.number().min(0).max(1).nullable();
 export const KpiFigures = z
   .object({
     calls: count,
-    answered: count.describe("Calls with an agent that got ready, and a telephone that was answered."),
+    answered: count.describe("Calls whose agent became ready and whose phone, if any, was answered."),
     completed: count,
-    successRate: share.describe("Of all calls; null when there was none."),
-    warmHitRate: share.describe("Of the calls that got an agent: its first one was prewarmed."),
+    successRate: share.describe("Share of all calls; null without calls."),
+    warmHitRate: share.describe("Share of the calls with an agent whose first agent was prewarmed."),
     failovers: count,
-    callsWithFailover: count.describe("Calls that were handed over at least once."),
+    callsWithFailover: count.describe("Calls with at least one failover."),
     startMs: Latency.nullable().describe("From the request to the first ready."),
-    durationMs: Latency.nullable().describe("How long they talked."),
+    durationMs: Latency.nullable().describe("Duration of the conversation."),
     responseMs: Latency.nullable().describe(
-      "Of each call its median, from the user's silence to the answer.",
+      "The median of each call, from the user's silence to the agent's answer.",
     ),
     toolCalls: count,
     toolErrors: count,
@@ -98,8 +98,8 @@ export const KpisAnswer = z
     to: z.string(),
     days: z
       .array(z.object({ day: z.string(), ...KpiFigures.shape }))
-      .describe("Days without calls are left out."),
-    profiles: z.record(z.string(), KpiFigures).describe("Of all the days together."),
+      .describe("Days without calls are omitted."),
+    profiles: z.record(z.string(), KpiFigures).describe("All days together."),
     total: KpiFigures,
   })
-  .meta({ id: "Kpis", description: "Percentiles are at most 2 % off; everything else is exact." });
+  .meta({ id: "Kpis", description: "Percentiles are at most 2 % off. All other figures are exact." });

@@ -9,7 +9,10 @@ export const ClaimParams = z.strictObject({ id: ClaimId });
 
 /** Required by all claim routes. */
 export const ServiceHeaders = z.looseObject({
-  authorization: z.string().optional().describe("Bearer, and a service JWT of the dispatch's tenant."),
+  authorization: z
+    .string()
+    .optional()
+    .describe("`Bearer` and a service JWT for the tenant of the claim ticket."),
 });
 
 const ClaimSummary = z
@@ -25,7 +28,7 @@ const ClaimSummary = z
     state: ClaimState,
     claimedBy: z.string().nullable().describe("The subject of the service JWT that claimed it."),
     reason: z.string().nullable(),
-    expiresAt: z.string().describe("About when it expires unclaimed; for people."),
+    expiresAt: z.string().describe("Approximate expiry of an unclaimed ticket, for people."),
   })
   .meta({ id: "Dispatch" });
 
@@ -39,7 +42,7 @@ export const ClaimRequest = z
       .string()
       .regex(/^[A-Za-z0-9_-]{16,128}$/, 'A nonce is 16 to 128 letters, digits, "-" and "_"')
       .describe(
-        "Made up by the caller for this claim. A claim whose answer was lost is repeated with the same nonce, within half a minute.",
+        "A random value chosen by the caller. If the answer is lost, repeat the claim with the same nonce within half a minute.",
       ),
   })
   .meta({ id: "ClaimRequest" });
@@ -51,14 +54,14 @@ export const ClaimAnswer = z
     sessionId: SessionId,
     attempt: z.int(),
     profile: z.string(),
-    url: z.string().describe("LiveKit's address."),
-    token: z.string().describe("The agent's token for the room. It is for one join, now."),
+    url: z.string().describe("Address of LiveKit."),
+    token: z.string().describe("The agent's room token. Valid for one join, immediately."),
     expiresIn: z.int().describe("Seconds in which the token must be used."),
     room: z.string(),
     identity: z.string(),
     user: User,
     metadata: Metadata,
-    recovering: z.boolean().describe("True when the user is in the room and was left by another agent."),
+    recovering: z.boolean().describe("True if the user is in the room and the previous agent was lost."),
   })
   .meta({ id: "ClaimAnswer" });
 export type ClaimAnswer = z.infer<typeof ClaimAnswer>;
@@ -68,7 +71,7 @@ const tookMs = z
   .min(0)
   .max(24 * 60 * 60 * 1000)
   .optional()
-  .describe("How long it took since the launch, on the runner's own clock.");
+  .describe("Time in ms since the launch request, by the runner's clock.");
 
 export const ArrivalReport = z.strictObject({ tookMs }).meta({ id: "ArrivalReport" });
 
@@ -76,10 +79,10 @@ const ReasonText = z.string().max(2000);
 
 export const EndReport = z
   .strictObject({
-    reason: ReasonText.optional().describe("In words, for the session's history."),
-    error: ReasonText.optional().describe("Set when the agent failed: then the session is tried again."),
-    retryable: z.boolean().default(true).describe("False for an error that would only happen again."),
-    userLeft: z.boolean().default(false).describe("True when it ended because the user left."),
+    reason: ReasonText.optional().describe("The reason as text, for the session's history."),
+    error: ReasonText.optional().describe("The error if the agent failed. The session is then retried."),
+    retryable: z.boolean().default(true).describe("False for an error that would occur again."),
+    userLeft: z.boolean().default(false).describe("True if the agent ended because the user left."),
   })
   .meta({ id: "EndReport" });
 export type EndReport = z.infer<typeof EndReport>;
@@ -89,6 +92,8 @@ export const ReportAnswer = z
     success: z.literal(true),
     sessionId: SessionId,
     attempt: z.int(),
-    state: SessionState.describe("As it was when the report came: the report itself shows a moment later."),
+    state: SessionState.describe(
+      "The state when the report arrived. The effect of the report is visible a moment later.",
+    ),
   })
   .meta({ id: "ReportAnswer" });

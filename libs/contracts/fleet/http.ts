@@ -18,14 +18,14 @@ export type ServiceHealth = z.infer<typeof ServiceHealth>;
 
 export const ProfileHealth = z
   .object({
-    provider: ProviderName.optional().describe("Who gives its agents; absent: the hosts."),
+    provider: ProviderName.optional().describe("Provider of the agents. Absent: the hosts."),
     status: ProfileStatus,
     error: z.string().optional(),
     warm: count,
     hot: count,
     warming: count,
     busy: count,
-    max: count.describe("0 with a provider: only it knows how many it has."),
+    max: count.describe("0 for other providers, because only they know how many agents they have."),
   })
   .meta({ id: "ProfileHealth" });
 export type ProfileHealth = z.infer<typeof ProfileHealth>;
@@ -60,7 +60,7 @@ export const HealthAnswer = z
       privacy: ServiceHealth,
     }),
     profiles: z.record(z.string(), ProfileHealth),
-    defaultProfile: z.string().nullable().describe("What a start without `profile` gets."),
+    defaultProfile: z.string().nullable().describe("Profile of a start without `profile`."),
   })
   .meta({ id: "Health" });
 export type HealthAnswer = z.infer<typeof HealthAnswer>;
@@ -69,16 +69,18 @@ export const ResizeRequest = z
   .strictObject({
     size: z.int().min(0).max(10_000).describe("Idle agents to keep ready, in the whole fleet."),
     profile: ProfileName.optional(),
-    hot: z.int().min(0).max(10_000).optional().describe("How many of them wait connected to a room."),
+    hot: z.int().min(0).max(10_000).optional().describe("Number of idle agents to keep hot."),
   })
   .meta({ id: "ResizeRequest" });
 
 export const PoolState = z
   .object({
     profile: z.string(),
-    target: PoolTarget.omit({ profile: true }).nullable().describe("Null: no host has told its numbers yet."),
+    target: PoolTarget.omit({ profile: true })
+      .nullable()
+      .describe("Null until a host has published the pool settings of the profile."),
     present: z.object({ warm: count, hot: count, warming: count, busy: count }),
-    hosts: count.describe("Hosts that run it."),
+    hosts: count.describe("Hosts that run the profile."),
   })
   .meta({ id: "Pool" });
 export type PoolState = z.infer<typeof PoolState>;
@@ -92,9 +94,13 @@ export const ResizeAnswer = z
 
 export const DrainRequest = z
   .strictObject({
-    deadlineS: z.number().min(0).max(86_400).describe("How long its sessions may go on, in seconds."),
+    deadlineS: z
+      .number()
+      .min(0)
+      .max(86_400)
+      .describe("Maximum time in s for which running sessions may continue."),
     onDeadline: OnDeadline.default("handover").describe(
-      "What becomes of those that are left by then: another host takes them over, or they are waited for.",
+      "Treatment of the remaining sessions at the deadline: migrate them to other hosts, or wait for them.",
     ),
   })
   .meta({ id: "DrainRequest" });
@@ -104,7 +110,7 @@ export const DrainStateAnswer = z
     success: z.literal(true),
     host: HostId,
     draining: z.boolean(),
-    sessions: count.describe("Sessions that it still serves."),
+    sessions: count.describe("Sessions that the host still serves."),
     message: z.string(),
   })
   .meta({ id: "DrainState" });
@@ -115,7 +121,7 @@ export const HostsAnswer = z
 
 export const DeadLettersQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  cursor: z.string().max(64).optional().describe("`nextCursor` of the page before."),
+  cursor: z.string().max(64).optional().describe("`nextCursor` of the previous page."),
 });
 
 export const DeadLettersAnswer = z
@@ -123,12 +129,12 @@ export const DeadLettersAnswer = z
     success: z.literal(true),
     deadLetters: z.array(
       z.object({
-        id: z.number().int().describe("Its place in the stream DEAD_LETTERS."),
+        id: z.number().int().describe("Sequence number in the stream DEAD_LETTERS."),
         at: z.string(),
         subject: z.string(),
         reason: z.string(),
         deliveries: z.number().int(),
-        payload: z.string().describe("The first 1,000 characters of what it said."),
+        payload: z.string().describe("The first 1,000 characters of the payload."),
       }),
     ),
     nextCursor: z.string().nullable(),

@@ -6,7 +6,7 @@ import { DeletionJob, DeletionJobId } from "./deletion.ts";
 export const TenantParams = z.strictObject({ tenant: Tenant });
 export const TenantUserParams = z.strictObject({
   tenant: Tenant,
-  userId: z.string().min(1).max(128).describe("A user's id, or the number that was called."),
+  userId: z.string().min(1).max(128).describe("Id of a user, or a phone number that was called."),
 });
 export const DeletionJobParams = z.strictObject({ id: DeletionJobId });
 
@@ -17,7 +17,7 @@ export const DeletionQuery = z.strictObject({
     .max(200)
     .regex(/^\P{Cc}*$/u, "askedBy may not hold control characters")
     .optional()
-    .describe("Who asks, for the record and the receipt."),
+    .describe("Name of the requester, for the record and the receipt."),
 });
 
 const DeletionJobState = DeletionJob.omit({

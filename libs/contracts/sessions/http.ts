@@ -32,8 +32,8 @@ export const isReservedRoom = (room: string): boolean =>
 const UserId = text("A user id", 128)
   .min(1, "A user id may not be empty")
   .refine((id) => !id.startsWith(AGENT_IDENTITY_PREFIX), `A user id may not start with "agent-"`)
-  .describe("Who talks. Also the identity in the room.");
-const UserName = text("A user name", 128).describe("The name that others in the room see.");
+  .describe("Id of the user. Also the user's identity in the room.");
+const UserName = text("A user name", 128).describe("Name of the user that other participants see.");
 const RoomName = text("A room name", 128).min(1, "A room name may not be empty");
 
 /** A coarse state for clients; `state` has the exact one. */
@@ -43,22 +43,22 @@ export type SessionStatus = z.infer<typeof SessionStatus>;
 export const ErrorBody = z
   .object({
     code: z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]]),
-    message: z.string().describe("What happened and what to do about it."),
+    message: z.string().describe("What failed, and what to do."),
     retryable: z.boolean(),
     retryAfterMs: z.number().optional(),
     sessionId: z.string().optional(),
-    traceId: z.string().describe("The request's id; the gateway's log has it too."),
+    traceId: z.string().describe("Id of the request, also in the gateway's log."),
   })
   .meta({ id: "ErrorBody" });
 export type ErrorBody = z.infer<typeof ErrorBody>;
 
 export const ErrorAnswer = z
   .object({ success: z.literal(false), error: ErrorBody })
-  .meta({ id: "Error", description: "The one shape of every error." });
+  .meta({ id: "Error", description: "The shape of every error." });
 export type ErrorAnswer = z.infer<typeof ErrorAnswer>;
 
 const QueuePlace = z.object({
-  position: z.number().int().describe("1 is next."),
+  position: z.number().int().describe("1 means next."),
   length: z.number().int(),
 });
 
@@ -66,38 +66,42 @@ export const StartRequest = z
   .strictObject({
     userId: UserId.optional(),
     userName: UserName.optional(),
-    profile: ProfileName.optional().describe("Which kind of agent. Default: the deployment's."),
+    profile: ProfileName.optional().describe(
+      "Kind of agent. Default: the default profile of the deployment.",
+    ),
     provider: z
       .enum(["pool", "livekit", "webhook"])
       .optional()
-      .describe("Who gives the agent. Default: what GREENROOM_PROVIDERS says of the profile, else the pool."),
-    metadata: Metadata.optional().describe("Reaches the agent as job metadata. At most 4 KiB as JSON."),
+      .describe(
+        "Provider of the agent. Default: the provider of the profile in GREENROOM_PROVIDERS, otherwise the pool.",
+      ),
+    metadata: Metadata.optional().describe("Passed to the agent as job metadata. At most 4 KiB of JSON."),
     room: RoomName.refine(
       (room) => !isReservedRoom(room),
       `A room name may not start with ${RESERVED_ROOMS.map((prefix) => `"${prefix}"`).join(" or ")}`,
     )
       .optional()
-      .describe("The room to use. Without it the agent brings its own, which is faster."),
+      .describe("Room to use. By default the agent brings its own room, which is faster."),
     wait: z
       .int()
       .min(0)
       .max(30_000)
       .optional()
-      .describe("How long to wait for the agent, in ms, before answering 202."),
+      .describe("Maximum time in ms to wait for the agent before the answer is 202."),
     maxDurationMs: z
       .int()
       .min(1000)
       .max(24 * 60 * 60 * 1000)
       .optional()
-      .describe("How long the conversation may last."),
+      .describe("Maximum duration of the conversation in ms."),
   })
   .meta({ id: "StartRequest" });
 export type StartRequest = z.infer<typeof StartRequest>;
 
 /** The data that a client needs to join the room. */
 const joinFields = {
-  url: z.string().describe("LiveKit's address."),
-  token: z.string().describe("The user's token for the room; it lives for minutes."),
+  url: z.string().describe("Address of LiveKit."),
+  token: z.string().describe("The user's room token, valid for minutes."),
   room: z.string(),
   identity: z.string(),
 };
@@ -111,12 +115,12 @@ export const StartAnswer = z
     profile: z.string(),
     provider: ProviderName,
     attempt: z.int(),
-    prewarmed: z.boolean().describe("True when the agent was loaded before the session was asked for."),
+    prewarmed: z.boolean().describe("True if the agent was loaded before the session was requested."),
     warm: Warmth.nullable(),
     message: z.string(),
-    latencyMs: z.number().describe("How long the gateway took for this answer."),
-    startupTime: z.number().nullable().describe("Seconds from the request to the agent's ready."),
-    estimatedWait: z.string().optional().describe('As "1-2s", from measured start times.'),
+    latencyMs: z.number().describe("Time in ms that the gateway needed for this answer."),
+    startupTime: z.number().nullable().describe("Seconds from the request to ready."),
+    estimatedWait: z.string().optional().describe('Derived from recent starts, for example "1-2s".'),
     estimatedWaitMs: z.number().optional(),
     queue: QueuePlace.optional().describe("Present while the session waits for capacity."),
     endedReason: EndedReason.optional(),
@@ -133,16 +137,16 @@ export const SessionSummary = z
     userId: z.string(),
     userName: z.string(),
     profile: z.string(),
-    provider: ProviderName.describe("Who gives the agent; pool: the deployment's own hosts."),
+    provider: ProviderName.describe("Provider of the agent. `pool` means the hosts of this deployment."),
     createdAt: z.int().describe("Seconds since 1970."),
-    startupTime: z.number().nullable().describe("Seconds from the request to the agent's first ready."),
+    startupTime: z.number().nullable().describe("Seconds from the request to the first ready."),
     prewarmed: z.boolean(),
     warm: Warmth.nullable(),
     attempt: z.int(),
     failures: z.int(),
-    recovering: z.boolean().describe("True from the loss of an agent until the next is ready."),
+    recovering: z.boolean().describe("True from the loss of an agent until the next one is ready."),
     host: z.string().nullable(),
-    room: z.string().nullable().describe("Null until it is settled which room it will be."),
+    room: z.string().nullable().describe("Null until the room is known."),
     endedReason: EndedReason.optional(),
     fault: Fault.optional(),
     queue: QueuePlace.optional(),
@@ -164,7 +168,7 @@ export const ListQuery = z.strictObject({
   state: z.enum([...SessionState.options, "starting"]).optional(),
   profile: ProfileName.optional(),
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  cursor: z.string().max(512).optional().describe("`nextCursor` of the page before."),
+  cursor: z.string().max(512).optional().describe("`nextCursor` of the previous page."),
 });
 export type ListQuery = z.infer<typeof ListQuery>;
 

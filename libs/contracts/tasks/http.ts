@@ -12,7 +12,7 @@ export const CreateTaskRequest = z
       .min(1)
       .max(255)
       .optional()
-      .describe("As the header Idempotency-Key: two requests with the same key are one task."),
+      .describe("Like the header Idempotency-Key: two requests with the same key are one task."),
   })
   .meta({ id: "CreateTaskRequest" });
 export type CreateTaskRequest = z.infer<typeof CreateTaskRequest>;
@@ -28,25 +28,27 @@ export const TaskSummary = z
     to: z.string(),
     from: z.string().nullable(),
     profile: z.string(),
-    provider: ProviderName.nullable().describe("Null until it is settled who makes the call."),
-    attempt: z.int().describe("The number of the newest attempt, 0 before the first."),
-    failures: z.int().describe("Attempts that failed; an attempt that found no agent costs none."),
+    provider: ProviderName.nullable().describe("Null until the provider is known."),
+    attempt: z.int().describe("Number of the newest attempt; 0 before the first."),
+    failures: z.int().describe("Failed attempts. An attempt without a free agent does not count."),
     retry: TaskRetry,
-    createdAt: z.string().nullable().describe("Null until the tasks service has taken it in."),
+    createdAt: z.string().nullable().describe("Null until the tasks service has handled the request."),
     scheduleAt: z.string().nullable(),
     endedAt: z.string().nullable(),
-    error: TaskError.nullable().describe("Why it ended, when it isn't completed."),
+    error: TaskError.nullable().describe("Reason of the end, unless the task is completed."),
   })
   .meta({ id: "TaskSummary" });
 export type TaskSummary = z.infer<typeof TaskSummary>;
 
 export const Task = TaskSummary.extend({
   metadata: z.record(z.string(), z.unknown()),
-  life: z.int().describe("1, and one more with each retry that was asked for."),
-  backoffMs: z.int().describe("How long the next attempt is held back since the last one ended."),
+  life: z.int().describe("1, plus one for each requested retry."),
+  backoffMs: z.int().describe("Pause in ms between the end of the last attempt and the next one."),
   attempts: z
     .array(TaskAttempt)
-    .describe("Every attempt with its session, its states and its error. Of many, the first and the newest."),
+    .describe(
+      "Every attempt with its session, states and error. Of many attempts, the first and the newest ones.",
+    ),
 }).meta({ id: "Task" });
 export type Task = z.infer<typeof Task>;
 
@@ -56,9 +58,9 @@ export const ListTasksQuery = z.strictObject({
   state: z
     .enum([...TaskState.options, "active", "ended"])
     .optional()
-    .describe("A state; `active` is any from dialing to inProgress, `ended` any end."),
+    .describe("A state, or `active` (dialing to inProgress), or `ended` (all final states)."),
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  cursor: z.string().max(512).optional().describe("`nextCursor` of the page before."),
+  cursor: z.string().max(512).optional().describe("`nextCursor` of the previous page."),
 });
 export type ListTasksQuery = z.infer<typeof ListTasksQuery>;
 
@@ -71,7 +73,7 @@ export const RetryTaskRequest = z
     evenIfUnknown: z
       .boolean()
       .default(false)
-      .describe("Dials again although nobody can tell whether the callee was reached before."),
+      .describe("Dials again although the callee may have been called before."),
   })
   .meta({ id: "RetryTaskRequest" });
 
@@ -83,13 +85,18 @@ export const ChangeTaskAnswer = z
 export const BulkLine = z
   .union([
     z.object({
-      index: z.int().describe("Counts the tasks of the request from 0."),
+      index: z.int().describe("Position of the task in the request, from 0."),
       taskId: TaskId,
-      replayed: z.literal(true).optional().describe("It had been asked for before, with the same key."),
+      replayed: z
+        .literal(true)
+        .optional()
+        .describe("True if an earlier request with the same key created the task."),
     }),
     z.object({ index: z.int(), error: ErrorBody.pick({ code: true, message: true, retryable: true }) }),
     z.object({
-      done: z.boolean().describe("False when the rest of the request was not looked at; `error` says why."),
+      done: z
+        .boolean()
+        .describe("False if the rest of the request was not processed. `error` contains the reason."),
       accepted: z.int(),
       refused: z.int(),
       error: ErrorBody.pick({ code: true, message: true, retryable: true }).optional(),

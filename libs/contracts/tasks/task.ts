@@ -58,17 +58,17 @@ export const SCHEDULE_AHEAD_DAYS_MAX = 60;
 
 /** Fields of a request, the same over HTTP and in messages. */
 export const taskFields = {
-  to: PhoneNumber.describe("Whom to call: a number as +15550100, or a SIP user name."),
-  from: PhoneNumber.optional().describe("The number that the callee sees."),
-  profile: ProfileName.describe("Which kind of agent."),
+  to: PhoneNumber.describe("Callee: a number such as +15550100, or a SIP user name."),
+  from: PhoneNumber.optional().describe("Number that the callee sees."),
+  profile: ProfileName.describe("Kind of agent."),
   provider: ProviderName.optional().describe(
-    "Who makes the call. Default: as GREENROOM_PROVIDERS says for the profile, else GREENROOM_TASK_PROVIDER.",
+    "Provider of the call. Default: the provider of the profile in GREENROOM_PROVIDERS, otherwise GREENROOM_TASK_PROVIDER.",
   ),
-  metadata: Metadata.optional().describe("Reaches the agent as job metadata. At most 4 KiB as JSON."),
+  metadata: Metadata.optional().describe("Passed to the agent as job metadata. At most 4 KiB of JSON."),
   scheduleAt: z.iso
     .datetime({ offset: true })
     .optional()
-    .describe("Not before this time, as 2026-01-31T12:00:00Z."),
+    .describe("Earliest time of the call, for example 2026-01-31T12:00:00Z."),
   retry: TaskRetry.optional().describe("Default: 3 attempts, 10 s apart, doubling up to 1 min."),
 };
 

@@ -11,14 +11,16 @@ export const WebhookRequest = z
       .min(1)
       .max(2048)
       .describe(
-        "Where to POST to, by http or https. Private addresses are refused unless a setting allows them.",
+        "Address for POST requests, http or https. Private addresses are refused unless GREENROOM_WEBHOOK_ALLOW contains them.",
       ),
     events: z
       .array(WebhookFilter)
       .min(1)
       .max(32)
       .default(["*"])
-      .describe("What to tell: `session.ended`, all of a kind as `task.*`, or all: `*`."),
+      .describe(
+        "Event types to send: one type (`session.ended`), all types of a kind (`task.*`), or everything (`*`).",
+      ),
     description: z.string().max(200).optional(),
   })
   .meta({ id: "WebhookRequest" });
@@ -31,9 +33,9 @@ export const WebhookState = z
     description: z.string().optional(),
     status: z
       .enum(["active", "failing", "disabled"])
-      .describe("`failing`: the last deliveries came to nothing and are tried again. `disabled`: given up."),
-    reason: z.string().optional().describe("Of one that is failing or disabled: what the last failure was."),
-    waiting: z.int().describe("Events in hand that it hasn't taken yet; more may wait in the stream."),
+      .describe("`failing`: the last deliveries failed and are retried. `disabled`: no more deliveries."),
+    reason: z.string().optional().describe("The last failure of a failing or disabled endpoint."),
+    waiting: z.int().describe("Undelivered events in the queue. More may wait in the stream."),
     delivered: z.int(),
     createdAt: z.string(),
   })
@@ -44,12 +46,12 @@ export const WebhookCreated = z
   .object({
     success: z.literal(true),
     webhook: WebhookState,
-    secret: z.string().describe("Signs each delivery. It is shown here once, and never again."),
+    secret: z.string().describe("Secret that signs each delivery. It is shown only once."),
   })
   .meta({ id: "WebhookCreated" });
 
 export const WebhookRotated = WebhookCreated.extend({
-  formerUntil: z.string().describe("Until then deliveries are signed with the former secret too."),
+  formerUntil: z.string().describe("Time until which deliveries are also signed with the previous secret."),
 }).meta({ id: "WebhookRotated" });
 
 export const WebhookAnswer = z
@@ -65,7 +67,7 @@ export const WebhookRemoved = z
 export const DeliveriesQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(200).default(50),
   outcome: WebhookDelivery.shape.outcome.optional(),
-  cursor: z.string().max(64).optional().describe("`nextCursor` of the page before."),
+  cursor: z.string().max(64).optional().describe("`nextCursor` of the previous page."),
 });
 
 export const DeliveriesAnswer = z
@@ -73,7 +75,7 @@ export const DeliveriesAnswer = z
     success: z.literal(true),
     deliveries: z.array(
       WebhookDelivery.omit({ tenant: true, endpoint: true, of: true }).extend({
-        about: z.string().describe("The id of the session or task."),
+        about: z.string().describe("Id of the session or task."),
       }),
     ),
     nextCursor: z.string().nullable(),
@@ -82,8 +84,8 @@ export const DeliveriesAnswer = z
 
 export const ReplayRequest = z
   .strictObject({
-    eventId: WebhookEvent.shape.id.optional().describe("One event, by its id."),
-    since: z.iso.datetime({ offset: true }).optional().describe("All that happened since then."),
+    eventId: WebhookEvent.shape.id.optional().describe("Id of a single event."),
+    since: z.iso.datetime({ offset: true }).optional().describe("Start of the events to send."),
   })
   .refine(({ eventId, since }) => (eventId === undefined) !== (since === undefined), "say eventId or since")
   .meta({ id: "ReplayRequest" });
@@ -92,7 +94,7 @@ export const ReplayAnswer = z
   .object({
     success: z.literal(true),
     replayed: z.int(),
-    complete: z.boolean().describe("False: there are more, since `next`."),
+    complete: z.boolean().describe("False if more events follow, from `next` on."),
     next: z.string().nullable(),
     message: z.string(),
   })

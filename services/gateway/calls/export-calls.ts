@@ -29,7 +29,7 @@ export function exportCallsRoute(app: Routes, gateway: Gateway): void {
       schema: {
         summary: "Export calls as CSV or NDJSON, oldest day first",
         description:
-          "Streamed; an answer that breaks off without its end is not the whole. A call that is recorded again meanwhile may come twice: the later line is right.",
+          "The answer is streamed. Without a proper end it is incomplete. A call that is recorded again during the export may appear twice. The later line is correct.",
         tags: ["calls"],
         querystring: ExportQuery,
         response: {

@@ -19,9 +19,9 @@ export function kpisRoute(app: Routes, gateway: Gateway): void {
     "/api/kpis",
     {
       schema: {
-        summary: "Get the key figures of calls, by day and of all days together",
+        summary: "Get the key figures of calls, for each day and in total",
         description:
-          "They follow the calls within half a minute or so. Percentiles of several days are those of all their calls.",
+          "Key figures follow the calls within about half a minute. Percentiles of several days are computed over all calls of these days.",
         tags: ["calls"],
         querystring: KpisQuery,
         response: { 200: KpisAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },

@@ -21,9 +21,9 @@ export function listCallsRoutes(app: Routes, gateway: Gateway): void {
     "/api/calls",
     {
       schema: {
-        summary: "List calls that are over, newest first",
+        summary: "List ended calls, newest first",
         description:
-          "Every session becomes a call some seconds after its end, with its outcome, its attempts and what its agents measured.",
+          "A few seconds after its end, every session has a call record with its outcome, attempts and measurements.",
         tags: ["calls"],
         querystring: CallsQuery,
         response: { 200: CallsAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
@@ -42,7 +42,7 @@ export function listCallsRoutes(app: Routes, gateway: Gateway): void {
     "/api/calls/:sessionId",
     {
       schema: {
-        summary: "Get what became of a session that is over",
+        summary: "Get the call record of an ended session",
         tags: ["calls"],
         params: z.strictObject({ sessionId: SessionId }),
         response: { 200: CallAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },

@@ -18,8 +18,8 @@ export function claimRoutes(app: Routes, gateway: Gateway): void {
     "/api/claims/:id",
     {
       schema: {
-        summary: "Get a dispatch",
-        description: "How it stands. Nobody gets a token here.",
+        summary: "Get a claim ticket",
+        description: "The state of the ticket, without a token.",
         tags: ["claims"],
         params: ClaimParams,
         headers: ServiceHeaders,
@@ -36,9 +36,9 @@ export function claimRoutes(app: Routes, gateway: Gateway): void {
     "/api/claims/:id/claim",
     {
       schema: {
-        summary: "Claim a dispatch: get the agent's token, once",
+        summary: "Claim a session: exchange a claim ticket for the agent's token",
         description:
-          "Of many claims one is answered with a token. The same claim, known by its nonce and its caller, is answered again for half a minute, in case an answer was lost.",
+          "Only one claim gets a token. A repeat with the same nonce and caller gets an answer for half a minute, in case the first answer was lost.",
         tags: ["claims"],
         params: ClaimParams,
         headers: ServiceHeaders,

@@ -31,14 +31,15 @@ export function runnerReportRoutes(app: Routes, gateway: Gateway): void {
     response: { 200: ReportAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
   };
   for (const type of ["joined", "ready"] as const) {
-    const summary = type === "joined" ? "Say that the agent is in the room" : "Say that the agent is ready";
+    const summary =
+      type === "joined" ? "Report that the agent has joined the room" : "Report that the agent is ready";
     app.post(
       `/api/claims/:id/${type}`,
       {
         schema: {
           ...common,
           summary,
-          description: "`claim_over` means that the session went on without it: leave the room.",
+          description: "`claim_over` means that the session continues without this agent. Leave the room.",
           body: ArrivalReport,
         },
       },
@@ -65,8 +66,8 @@ export function runnerReportRoutes(app: Routes, gateway: Gateway): void {
     {
       schema: {
         ...common,
-        summary: "Say that the agent has ended",
-        description: "Also for a runner that can't serve what it was asked for, claimed or not.",
+        summary: "Report that the agent has ended",
+        description: "Also for a launch that the runner can't serve, claimed or not.",
         body: EndReport,
       },
     },

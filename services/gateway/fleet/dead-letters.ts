@@ -17,8 +17,8 @@ export function deadLettersRoute(app: Routes, gateway: Gateway): void {
     "/api/dead-letters",
     {
       schema: {
-        summary: "List the messages that nobody could handle, newest first",
-        description: "Each with its subject, the reason, and the beginning of what it said.",
+        summary: "List messages that could not be processed, newest first",
+        description: "Each message with its subject, the reason, and the beginning of its payload.",
         tags: ["fleet"],
         querystring: DeadLettersQuery,
         response: { 200: DeadLettersAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },

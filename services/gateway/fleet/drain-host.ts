@@ -16,9 +16,9 @@ export function drainHostRoutes(app: Routes, gateway: Gateway): void {
     "/api/hosts/:id/drain",
     {
       schema: {
-        summary: "Empty a host",
+        summary: "Drain a host",
         description:
-          "From now on it takes nothing new. Its sessions may go on for `deadlineS`; then another host takes each over in its room, or with `wait` they go on to their end. The host stays, empty and draining, until it is stopped or the drain is undone; GET /api/hosts shows how many sessions are left.",
+          "The host accepts no new sessions. Running sessions may continue for `deadlineS`. Then they migrate to other hosts, or with `wait` continue to their end. The host keeps running, empty and draining, until it is stopped or the drain is canceled. GET /api/hosts shows how many sessions are left.",
         tags: ["fleet"],
         params: HostParams,
         body: DrainRequest,
@@ -42,7 +42,7 @@ export function drainHostRoutes(app: Routes, gateway: Gateway): void {
     "/api/hosts/:id/drain",
     {
       schema: {
-        summary: "Let a host take sessions again",
+        summary: "Cancel the drain of a host",
         tags: ["fleet"],
         params: HostParams,
         response: { 200: DrainStateAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },

@@ -19,8 +19,8 @@ export function healthRoutes(app: Routes, gateway: Gateway, services: () => Serv
     "/api/health",
     {
       schema: {
-        summary: "How everything is",
-        description: "Always 200 while the gateway answers; `status` says the rest.",
+        summary: "Get the health of all services and profiles",
+        description: "Always 200 while the gateway runs. `status` contains the result.",
         tags: ["fleet"],
         response: { 200: HealthAnswer },
       },
@@ -31,7 +31,7 @@ export function healthRoutes(app: Routes, gateway: Gateway, services: () => Serv
     "/livez",
     {
       config: { rateLimit: false },
-      schema: { summary: "Whether this process lives", tags: ["fleet"], response: { 200: Alive } },
+      schema: { summary: "Check that the process is alive", tags: ["fleet"], response: { 200: Alive } },
     },
     async () => ({ success: true as const }),
   );
@@ -40,7 +40,7 @@ export function healthRoutes(app: Routes, gateway: Gateway, services: () => Serv
     {
       config: { rateLimit: false },
       schema: {
-        summary: "Whether this gateway can serve: NATS is connected",
+        summary: "Check that the gateway can serve requests",
         tags: ["fleet"],
         response: { 200: Alive, 503: ErrorAnswer },
       },

@@ -10,7 +10,7 @@ export function hostsRoute(app: Routes, gateway: Gateway): void {
     "/api/hosts",
     {
       schema: {
-        summary: "List the agent-hosts, with every stage and slot",
+        summary: "List the agent-hosts with their agent processes and slots",
         tags: ["fleet"],
         response: { 200: HostsAnswer, "5xx": ErrorAnswer },
       },

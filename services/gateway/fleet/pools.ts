@@ -22,7 +22,7 @@ export function poolRoutes(app: Routes, gateway: Gateway): void {
     "/api/pools",
     {
       schema: {
-        summary: "List the pools: what is wanted and what is there",
+        summary: "List the pools with their target and present size",
         tags: ["fleet"],
         response: { 200: PoolsAnswer, "5xx": ErrorAnswer },
       },
@@ -43,8 +43,9 @@ export function poolRoutes(app: Routes, gateway: Gateway): void {
     "/api/pool/resize",
     {
       schema: {
-        summary: "Change how many agents of a profile are kept ready",
-        description: "`size` is of the whole fleet; the hosts share it out by themselves within a second.",
+        summary: "Resize the pool of a profile",
+        description:
+          "`size` counts for the whole fleet. The hosts distribute it among themselves within a second.",
         tags: ["fleet"],
         body: ResizeRequest,
         response: { 200: ResizeAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },

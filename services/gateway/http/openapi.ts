@@ -1,4 +1,4 @@
-// The OpenAPI 3.1 document at /openapi.json, made from the routes' own schemas.
+// Generates the OpenAPI 3.1 document at /openapi.json from the schemas of the routes.
 import swagger from "@fastify/swagger";
 import { jsonSchemaTransform, jsonSchemaTransformObject } from "fastify-type-provider-zod";
 import { namedSchemas } from "./openapi-schemas.ts";
@@ -6,10 +6,10 @@ import type { Routes } from "./routes.ts";
 
 const DESCRIPTION = `Starts conversations with voice agents: a session gets a live, warm agent in a LiveKit room.
 
-Every error has one shape, with a \`code\` to decide by and a \`message\` to read. Bodies are JSON; fields that a
-route doesn't know are refused. A WebSocket at \`/api/session/ws\` takes
-\`{"type":"start",…}\`, \`{"type":"follow","sessionId"}\`, \`{"type":"end","sessionId"}\` and \`{"type":"ping"}\`, and
-answers \`{"type":"session",…}\`, \`{"type":"error","error":{…}}\` and \`{"type":"pong"}\`; \`requestId\` comes back.`;
+All errors have the same shape, with a \`code\` for programs and a \`message\` for people. Bodies are JSON. Unknown
+fields are refused. The WebSocket at \`/api/session/ws\` accepts
+\`{"type":"start",…}\`, \`{"type":"follow","sessionId"}\`, \`{"type":"end","sessionId"}\` and \`{"type":"ping"}\`. It
+answers \`{"type":"session",…}\`, \`{"type":"error","error":{…}}\` and \`{"type":"pong"}\`, with the request's \`requestId\`.`;
 
 export function describeApi(app: Routes): void {
   app.register(swagger, {
@@ -17,15 +17,15 @@ export function describeApi(app: Routes): void {
       openapi: "3.1.0",
       info: { title: "Greenroom", description: DESCRIPTION, version: "0.1.0" },
       tags: [
-        { name: "sessions", description: "Conversations: start, watch, end." },
-        { name: "tasks", description: "Outbound calls: ask for them, watch, cancel, retry." },
-        { name: "tokens", description: "Ways into a room." },
+        { name: "sessions", description: "Start, follow and end conversations." },
+        { name: "tasks", description: "Create, follow, cancel and retry outbound calls." },
+        { name: "tokens", description: "Room tokens." },
         { name: "fleet", description: "Health, pools and hosts." },
-        { name: "claims", description: "What agent runners elsewhere claim, and what they say of it." },
-        { name: "calls", description: "What became of sessions that are over, and figures of days." },
-        { name: "webhooks", description: "Events told to addresses of yours." },
-        { name: "privacy", description: "Removing what is kept of people, and the proof of it." },
-        { name: "livekit", description: "What LiveKit itself calls." },
+        { name: "claims", description: "Claims and reports of agent runners." },
+        { name: "calls", description: "Call records and key figures." },
+        { name: "webhooks", description: "Events for HTTP endpoints." },
+        { name: "privacy", description: "Deletion of personal data, with receipts." },
+        { name: "livekit", description: "Requests from LiveKit." },
       ],
     },
     transform: jsonSchemaTransform,
@@ -33,7 +33,7 @@ export function describeApi(app: Routes): void {
   });
 }
 
-/** Registered after the routes it describes. */
+/** Register this route after the routes that it describes. */
 export function openApiRoute(app: Routes): void {
   app.get("/openapi.json", { schema: { hide: true } }, async () => app.swagger());
 }

@@ -27,9 +27,9 @@ export function deleteDataRoutes(app: Routes, gateway: Gateway): void {
     "/api/tenants/:tenant/data",
     {
       schema: {
-        summary: "Remove everything that is kept of a tenant",
+        summary: "Delete the data of a tenant",
         description:
-          "Sessions that run are ended, and tasks canceled. Stop what starts new ones first: they are removed too, and it goes on until there is nothing more. The privacy service does it; the job shows how far it is, and has a signed receipt in the end.",
+          "Ends running sessions, cancels tasks, and then deletes everything. First stop what starts new sessions: they are deleted too, and the job continues until nothing is left. The privacy service runs the job, which shows its progress and ends with a signed receipt.",
         tags,
         params: TenantParams,
         querystring: DeletionQuery,
@@ -46,9 +46,9 @@ export function deleteDataRoutes(app: Routes, gateway: Gateway): void {
     "/api/tenants/:tenant/users/:userId/data",
     {
       schema: {
-        summary: "Remove everything that is kept of one user",
+        summary: "Delete the data of a user",
         description:
-          "All sessions in which they talked or were called, and the tasks that call them. Figures of a minute or a day stay: they hold nothing of one person.",
+          "Deletes all sessions in which the user talked or was called, and the tasks that call the user. Figures of minutes and days remain. They contain no personal data.",
         tags,
         params: TenantUserParams,
         querystring: DeletionQuery,
@@ -70,7 +70,7 @@ function jobRoutes(app: Routes, gateway: Gateway): void {
     "/api/deletion-jobs",
     {
       schema: {
-        summary: "List what was removed, or is being removed, newest first",
+        summary: "List deletion jobs, newest first",
         tags,
         querystring: DeletionJobsQuery,
         response: { 200: DeletionJobsAnswer, ...errors },
@@ -85,7 +85,7 @@ function jobRoutes(app: Routes, gateway: Gateway): void {
     "/api/deletion-jobs/:id",
     {
       schema: {
-        summary: "Get a deletion's state, counts and receipt",
+        summary: "Get the state, counts and receipt of a deletion job",
         tags,
         params: DeletionJobParams,
         response: { 200: DeletionJobAnswer, ...errors },

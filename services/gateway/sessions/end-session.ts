@@ -17,8 +17,7 @@ export function endSessionRoute(app: Routes, gateway: Gateway): void {
     {
       schema: {
         summary: "End a session",
-        description:
-          "Answers 200 when it has ended, also when it had before, and 202 when that takes longer.",
+        description: "Answers 200 if the session has ended, now or before, and 202 if this takes longer.",
         tags: ["sessions"],
         params: SessionParams,
         body: z.strictObject({}),

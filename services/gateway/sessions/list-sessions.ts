@@ -12,7 +12,7 @@ export function listSessionsRoute(app: Routes, gateway: Gateway): void {
     {
       schema: {
         summary: "List sessions, newest first",
-        description: "`state` is the exact one, or `starting` for all that come before ready.",
+        description: "Filter by `state`: a state of the session, or `starting` for all states before ready.",
         tags: ["sessions"],
         querystring: ListQuery,
         response: { 200: ListAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },

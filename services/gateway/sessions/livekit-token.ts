@@ -23,9 +23,9 @@ export function livekitTokenRoute(app: Routes, gateway: Gateway): void {
     "/api/livekit/token",
     {
       schema: {
-        summary: "Get a token as LiveKit's TokenSource does",
+        summary: "Get a token for LiveKit's TokenSource",
         description:
-          "Starts a session when the room has none. Answers at once; the agent comes into the room.",
+          "Starts a session if the room has none, and answers immediately. The agent joins the room afterwards.",
         tags: ["tokens"],
         body: LiveKitTokenRequest,
         response: { 201: LiveKitTokenAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },

@@ -16,12 +16,12 @@ export function sessionEventsRoute(app: Routes, gateway: Gateway): void {
       schema: {
         summary: "Follow a session as server-sent events",
         description:
-          "`state` events carry the session as GET /api/session/:id gives it; the present state comes first, and the stream ends after `ended`.",
+          "`state` events contain the session in the shape of GET /api/session/:id. The first event has the present state. The stream ends after `ended`.",
         tags: ["sessions"],
         params: SessionParams,
         headers: z.looseObject({ "last-event-id": z.string().optional() }),
         response: {
-          204: z.null().describe("Seen to its end: don't connect again."),
+          204: z.null().describe("The client has seen the end of the session and need not reconnect."),
           "4xx": ErrorAnswer,
           "5xx": ErrorAnswer,
         },

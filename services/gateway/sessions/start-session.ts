@@ -27,7 +27,7 @@ const Headers = z.looseObject({
     .min(1)
     .max(255)
     .optional()
-    .describe("A repeat with the same key and the same body is answered with the same session."),
+    .describe("A repeat with the same key and the same body returns the same session."),
 });
 
 export function startSessionRoute(app: Routes, gateway: Gateway): void {
@@ -37,7 +37,7 @@ export function startSessionRoute(app: Routes, gateway: Gateway): void {
       schema: {
         summary: "Start a session",
         description:
-          "Answers 200 when the agent is ready within the wait, else 202: then poll the session or follow its events.",
+          "Answers 200 if the agent is ready within `wait`, otherwise 202. Then poll the session or follow its events.",
         tags: ["sessions"],
         headers: Headers,
         body: StartRequest,

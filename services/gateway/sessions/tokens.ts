@@ -17,7 +17,7 @@ export function tokenRoute(app: Routes, gateway: Gateway): void {
       schema: {
         summary: "Get a token for a session's room",
         description:
-          "Without userId the token is for a new identity, so that two people never put each other out of the room.",
+          "Without `userId` the token is for a new identity, so that two users never disconnect each other.",
         tags: ["tokens"],
         body: TokenRequest,
         response: { 200: TokenAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },

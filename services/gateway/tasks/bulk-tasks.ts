@@ -42,8 +42,8 @@ export function bulkTasksRoute(app: Routes, gateway: Gateway): void {
       "/api/tasks/bulk",
       {
         schema: {
-          summary: "Ask for up to 10,000 outbound calls at once",
-          description: `Takes NDJSON, a task a line, or a JSON array of tasks, each as in POST /api/tasks with its own idempotencyKey. Answers NDJSON in the same order while it reads: \`{index, taskId}\` or \`{index, error}\` for each, and \`{done, accepted, refused}\` at the end. An answer without that end was broken off: repeat the request with the same keys.`,
+          summary: "Create up to 10,000 tasks",
+          description: `The request is NDJSON or a JSON array. Each task has the fields of POST /api/tasks, including its own idempotencyKey. The answer is NDJSON in the same order: \`{index, taskId}\` or \`{index, error}\` for each task, and \`{done, accepted, refused}\` at the end. If an answer is incomplete, repeat the request with the same keys.`,
           tags: ["tasks"],
           body: z.any().describe("NDJSON or a JSON array."),
           response: {

@@ -27,7 +27,7 @@ const Headers = z.looseObject({
     .min(1)
     .max(255)
     .optional()
-    .describe("A repeat with the same key and the same body is answered with the same task."),
+    .describe("A repeat with the same key and the same body returns the same task."),
 });
 const errors = { "4xx": ErrorAnswer, "5xx": ErrorAnswer };
 
@@ -45,9 +45,9 @@ function createRoute(app: Routes, gateway: Gateway): void {
     "/api/tasks",
     {
       schema: {
-        summary: "Ask for an outbound call",
+        summary: "Create a task",
         description:
-          "Answers 202 when the task is stored; it begins when a line and an agent are free. Follow it by GET.",
+          "Answers 202 when the task is stored. The call begins when a call slot and an agent are free.",
         tags: ["tasks"],
         headers: Headers,
         body: CreateTaskRequest,
@@ -74,7 +74,7 @@ function listRoute(app: Routes, gateway: Gateway): void {
     "/api/tasks",
     {
       schema: {
-        summary: "List outbound tasks, newest first",
+        summary: "List tasks, newest first",
         tags: ["tasks"],
         querystring: ListTasksQuery,
         response: { 200: ListTasksAnswer, ...errors },
@@ -94,7 +94,7 @@ function getRoute(app: Routes, gateway: Gateway): void {
     "/api/tasks/:id",
     {
       schema: {
-        summary: "Get an outbound task with every attempt and its error",
+        summary: "Get a task with every attempt and its error",
         tags: ["tasks"],
         params: Params,
         response: { 200: TaskAnswer, ...errors },
@@ -112,9 +112,9 @@ function cancelRoute(app: Routes, gateway: Gateway): void {
     "/api/tasks/:id/cancel",
     {
       schema: {
-        summary: "Cancel an outbound task",
+        summary: "Cancel a task",
         description:
-          "One that waits never begins; the call of one under way is hung up. Answers 200 when it is canceled, also when it was before, and 202 when that takes longer.",
+          "A waiting task never begins. A call in progress is hung up. Answers 200 if the task is canceled, now or before, and 202 if this takes longer.",
         tags: ["tasks"],
         params: Params,
         body: z.strictObject({}),
@@ -138,9 +138,9 @@ function retryRoute(app: Routes, gateway: Gateway): void {
     "/api/tasks/:id/retry",
     {
       schema: {
-        summary: "Give an outbound task that came to nothing another life",
+        summary: "Retry an unsuccessful task",
         description:
-          "It is queued again under the same id, with as many attempts as at first; the former ones stay to be seen.",
+          "Queues the task again under the same id, with the full number of attempts. Earlier attempts remain visible.",
         tags: ["tasks"],
         params: Params,
         body: RetryTaskRequest,

@@ -34,8 +34,8 @@ export function deliveryRoutes(app: Routes, gateway: Gateway): void {
     "/api/webhooks/:id/deliveries",
     {
       schema: {
-        summary: "List how deliveries to a webhook went, newest first",
-        description: "Each try of the last days. What was sent isn't shown: replay sends it again.",
+        summary: "List the deliveries to a webhook, newest first",
+        description: "Each try of the last days, without the sent body. Use replay to send an event again.",
         tags,
         params: WebhookParams,
         querystring: DeliveriesQuery,
@@ -61,9 +61,9 @@ export function deliveryRoutes(app: Routes, gateway: Gateway): void {
     "/api/webhooks/:id/replay",
     {
       schema: {
-        summary: "Send events to a webhook again",
+        summary: "Replay events to a webhook",
         description:
-          "Each with its own id and number, as it was, behind what waits. Events are kept for seven days.",
+          "Events keep their id and number, and are sent after the waiting ones. Events are kept for seven days.",
         tags,
         params: WebhookParams,
         body: ReplayRequest,

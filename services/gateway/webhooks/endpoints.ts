@@ -42,9 +42,9 @@ export function endpointRoutes(app: Routes, gateway: Gateway): void {
     "/api/webhooks",
     {
       schema: {
-        summary: "Have events told to an address of yours",
+        summary: "Register a webhook",
         description:
-          "Each is a POST, signed as Standard Webhooks says, with a body `{id, type, sessionId | taskId, sequence, timestamp, data}`. What isn't answered with 2xx is tried again for a day.",
+          "Each event is a POST request, signed according to Standard Webhooks, with the body `{id, type, sessionId | taskId, sequence, timestamp, data}`. Without a 2xx answer it is retried for a day.",
         tags,
         body: WebhookRequest,
         response: { 201: WebhookCreated, ...errors },
@@ -60,7 +60,7 @@ export function endpointRoutes(app: Routes, gateway: Gateway): void {
   );
   app.get(
     "/api/webhooks",
-    { schema: { summary: "List the webhooks", tags, response: { 200: WebhooksAnswer, ...errors } } },
+    { schema: { summary: "List webhooks", tags, response: { 200: WebhooksAnswer, ...errors } } },
     async () => {
       const [endpoints, queues] = await Promise.all([
         gateway.bus.kv.entries(webhookEndpoints, `${gateway.tenant}.>`),
@@ -96,8 +96,8 @@ function removalRoute(app: Routes, gateway: Gateway): void {
     "/api/webhooks/:id",
     {
       schema: {
-        summary: "Remove a webhook",
-        description: "Nothing more is sent to it, and what waits for it is removed.",
+        summary: "Delete a webhook",
+        description: "Sends nothing more, and deletes the waiting events.",
         tags,
         params: WebhookParams,
         response: { 200: WebhookRemoved, ...errors },
@@ -115,9 +115,9 @@ function enablingRoute(app: Routes, gateway: Gateway): void {
     "/api/webhooks/:id/enable",
     {
       schema: {
-        summary: "Enable a webhook that was disabled",
+        summary: "Enable a disabled webhook",
         description:
-          "What waited when it was disabled is delivered. What happened since isn't: `replay` can't bring it either.",
+          "Events that were waiting when the webhook was disabled are delivered. Later events were not stored, and `replay` can't send them either.",
         tags,
         params: WebhookParams,
         response: { 200: WebhookAnswer, ...errors },
@@ -138,9 +138,9 @@ function rotationRoute(app: Routes, gateway: Gateway): void {
     "/api/webhooks/:id/rotate",
     {
       schema: {
-        summary: "Give a webhook another secret",
+        summary: "Rotate the secret of a webhook",
         description:
-          "For a day each delivery is signed with both, so that a receiver that knows either verifies it. A second change within that day ends the first secret at once.",
+          "For a day each delivery is signed with both secrets, so that a receiver with either one can verify it. A second rotation within that day invalidates the oldest secret immediately.",
         tags,
         params: WebhookParams,
         response: { 200: WebhookRotated, ...errors },
