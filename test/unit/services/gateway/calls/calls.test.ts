@@ -1,4 +1,4 @@
-// Calls over HTTP: pages, one call, exports that spreadsheets can't be tricked by, and key figures.
+// Calls over HTTP: pages, single calls, exports safe from formula injection, and key figures.
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import type { CallRecord } from "../../../../../libs/contracts/calls/call.ts";
@@ -19,7 +19,7 @@ const start = async (options?: RigOptions) => {
 afterEach(() => rig?.stop());
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** Within the day that the test runs in, whatever the hour. */
+/** The start of the current day, so that every stored call is on a known day. */
 const TODAY = Math.floor(Date.now() / DAY_MS) * DAY_MS;
 const day = (back: number): string => new Date(TODAY - back * DAY_MS).toISOString().slice(0, 10);
 
@@ -58,8 +58,8 @@ async function allPages(path: string): Promise<string[][]> {
   return pages;
 }
 
-describe("the list of calls", () => {
-  test("is of one tenant, newest first, and goes on over pages and days", async () => {
+describe("GET /api/calls", () => {
+  test("lists one tenant's calls, newest first, over pages and days", async () => {
     await start();
     for (let n = 1; n <= 5; n++) {
       await store(`old-${n}`, { daysBack: 2 });
@@ -81,7 +81,7 @@ describe("the list of calls", () => {
     expect(pages.map(({ length }) => length)).toEqual([3, 3, 3]);
   });
 
-  test("is whole however the calls of days and tenants are mixed in the stream", async () => {
+  test("lists every call once, however days and tenants are mixed in the stream", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.record({ daysBack: fc.integer({ min: 0, max: 3 }), isOurs: fc.boolean() }), {
@@ -92,12 +92,12 @@ describe("the list of calls", () => {
           await start();
           for (const [n, { daysBack, isOurs }] of all.entries())
             await store(`s${n}`, { daysBack, tenant: isOurs ? "default" : "other" });
-          const wanted = [0, 1, 2, 3].flatMap((back) =>
+          const expected = [0, 1, 2, 3].flatMap((back) =>
             all
               .flatMap(({ daysBack, isOurs }, n) => (isOurs && daysBack === back ? [`s${n}`] : []))
               .reverse(),
           );
-          expect((await allPages(`/api/calls?limit=${limit}`)).flat()).toEqual(wanted);
+          expect((await allPages(`/api/calls?limit=${limit}`)).flat()).toEqual(expected);
           await rig.stop();
         },
       ),
@@ -105,7 +105,7 @@ describe("the list of calls", () => {
     );
   });
 
-  test("is filtered by profile, outcome, day and time", async () => {
+  test("filters by profile, outcome, day and time", async () => {
     await start();
     await store("a", { profile: "support" });
     await store("b", { isFailed: true });
@@ -120,7 +120,7 @@ describe("the list of calls", () => {
     expect(await list(`from=${day(1)}T02:00:00%2B02:00&to=${day(1)}T00:00:30Z`)).toEqual(["b"]);
   });
 
-  test("refuses a cursor that isn't its own, and a range that ends before it begins", async () => {
+  test("rejects a foreign cursor and a range that ends before it begins", async () => {
     await start();
     expect(await rig.get("/api/calls?cursor=nonsense")).toMatchObject({
       status: 400,
@@ -132,14 +132,14 @@ describe("the list of calls", () => {
   });
 });
 
-describe("one call", () => {
-  test("is found by its session, with everything but its tenant", async () => {
+describe("GET /api/calls/:id", () => {
+  test("returns the call of a session with all its fields but the tenant", async () => {
     await start();
     const { tenant: _tenant, v: _v, ...call } = await store("a");
     expect((await rig.get("/api/calls/a")).body).toEqual({ success: true, ...call });
   });
 
-  test("of a session that goes on there is none yet", async () => {
+  test("is 404 while the session has not ended, naming its state", async () => {
     await start();
     const { sessionId } = (await rig.post("/api/session/start", {})).body;
     const { status, body } = await rig.get(`/api/calls/${sessionId}`);
@@ -148,15 +148,15 @@ describe("one call", () => {
     expect((await rig.get("/api/calls/nobody")).status).toBe(404);
   });
 
-  test("of another tenant is none", async () => {
+  test("is 404 for a call of another tenant", async () => {
     await start();
     await store("theirs", { tenant: "other" });
     expect((await rig.get("/api/calls/theirs")).status).toBe(404);
   });
 });
 
-describe("an export", () => {
-  test("gives each call a line, as CSV and as NDJSON", async () => {
+describe("GET /api/calls/export", () => {
+  test("writes one line for each call, both as CSV and as NDJSON", async () => {
     await start();
     const stored = [await store("a", { daysBack: 2 }), await store("b")];
     await store("theirs", { tenant: "other" });
@@ -175,7 +175,7 @@ describe("an export", () => {
     expect(byAccept.body).toEqual(lines.body);
   });
 
-  test("goes on over many pages, each call once", async () => {
+  test("exports each call once over many pages", async () => {
     await start();
     for (let n = 0; n < 600; n++) await store(`s${n}`);
     const { body } = await rig.get("/api/calls/export?format=ndjson");
@@ -186,22 +186,22 @@ describe("an export", () => {
     expect(ids).toEqual(Array.from({ length: 600 }, (_, n) => `s${n}`));
   });
 
-  test("of nothing is a header alone", async () => {
+  test("returns a header alone when there are no calls", async () => {
     await start();
     expect((await rig.get("/api/calls/export")).body).toBe(csvHeader());
     expect((await rig.get("/api/calls/export?format=ndjson")).body).toBe("");
   });
 });
 
-describe("a cell", () => {
+describe("csvCell", () => {
   test.each(["=1+1", "+15550100", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1"])(
-    "that a spreadsheet would take for a formula becomes text: %j",
+    "turns a value that a spreadsheet would read as a formula into text: %j",
     (value) => {
       expect(csvCell(value)).toBe(`"'${value.replaceAll('"', '""')}"`);
     },
   );
 
-  test("with commas, quotes or line ends is quoted, a plain one is not", () => {
+  test("quotes values with commas, quotes or line breaks only", () => {
     expect(csvCell('a "b", c')).toBe('"a ""b"", c"');
     expect(csvCell("two\nlines")).toBe('"two\nlines"');
     expect(csvCell("plain")).toBe("plain");
@@ -209,7 +209,7 @@ describe("a cell", () => {
     expect(csvCell(undefined)).toBe("");
   });
 
-  test("whatever it holds, a line has as many cells as the header", () => {
+  test("produces as many cells as the header has, whatever a call contains", () => {
     const cells = (line: string): number =>
       [...line.matchAll(/(?:^|,)(?:"(?:[^"]|"")*"|[^",\r\n]*)/g)].length;
     fc.assert(
@@ -225,20 +225,20 @@ describe("a cell", () => {
   });
 });
 
-describe("key figures", () => {
-  test("are told by day, by profile and of all together, and agree with the calls", async () => {
+describe("GET /api/kpis", () => {
+  test("returns key figures by day, by profile and in total, in agreement with the calls", async () => {
     await start();
     await store("a", { daysBack: 2 });
     await store("b");
     await store("c", { profile: "support", isFailed: true });
     await store("theirs", { tenant: "other" });
-    const keeper = new KpiWriter({
+    const writer = new KpiWriter({
       bus: rig.bus,
       clock: systemClock,
       log: silentLog,
       settings: { intervalMs: 1000, lookbackDays: 3 },
     });
-    await keeper.refresh();
+    await writer.refresh();
     const { status, body } = await rig.get("/api/kpis");
     expect(status).toBe(200);
     expect(body.days.map(({ day: at, calls: n }: { day: string; calls: number }) => [at, n])).toEqual([
@@ -257,7 +257,7 @@ describe("key figures", () => {
     });
   });
 
-  test("of days without calls are nothing, and no share of it", async () => {
+  test("returns no shares for days without calls", async () => {
     await start();
     const { body } = await rig.get("/api/kpis");
     expect(body).toMatchObject({
@@ -268,10 +268,10 @@ describe("key figures", () => {
   });
 });
 
-describe("a range", () => {
+describe("callRange", () => {
   const NOON = Date.UTC(2026, 0, 31, 12);
 
-  test("of days holds both, a time is left out where it ends", () => {
+  test("includes both days of a range of days, and excludes the end of a range of times", () => {
     const days = callRange({ from: "2026-01-30", to: "2026-01-31" }, NOON, 7);
     expect(daysOf(days)).toEqual(["20260130", "20260131"]);
     expect(days.includes("2026-01-31T23:59:59.999Z")).toBe(true);
@@ -281,7 +281,7 @@ describe("a range", () => {
     expect(times.includes("2026-01-31T00:00:00.000Z")).toBe(false);
   });
 
-  test("that isn't said is the last days, today included", () => {
+  test("defaults to the last days including today", () => {
     expect(daysOf(callRange({}, NOON, 3))).toEqual(["20260129", "20260130", "20260131"]);
   });
 });

@@ -1,4 +1,4 @@
-// Claims over HTTP: one token, however many ask, and what a runner may say of what it claimed.
+// Claims over HTTP: one token for all who race, and the reports of the runner that has claimed.
 import { afterEach, describe, expect, it } from "vitest";
 import { claims, sessions } from "../../../../../libs/contracts/buckets.ts";
 import { type ClaimRecord, claimIdOf } from "../../../../../libs/contracts/claims/claim.ts";
@@ -21,7 +21,7 @@ afterEach(() => rig.stop());
 const atTheProvider = ({ attempt }: Pick<SessionRecord, "attempt">) =>
   ({ type: "host_chosen", attempt, host: "provider-webhook", epoch: 1, at: AT, ...cold }) as const;
 
-/** A session whose first attempt is the webhook provider's, and the offer of it. */
+/** A session whose first attempt the webhook provider has, and the offer of its claim. */
 async function offered(options: RigOptions = {}) {
   rig = await startRig({
     play: (record) => [atTheProvider(record)],
@@ -35,16 +35,18 @@ async function offered(options: RigOptions = {}) {
     metadata: { language: "de" },
   });
   const sessionId: string = body.sessionId;
-  await until(async () => (await recordOf(sessionId))?.state === "dispatched", { what: "it is dispatched" });
-  const dispatch = await offer(sessionId, 1);
-  return { sessionId, dispatch };
+  await until(async () => (await recordOf(sessionId))?.state === "dispatched", {
+    what: "the session is dispatched",
+  });
+  const ticket = await offer(sessionId, 1);
+  return { sessionId, ticket };
 }
 
 const recordOf = async (sessionId: string) =>
   (await rig.bus.kv.get(sessions, sessionKey({ tenant: "default", sessionId })))?.value;
 
 async function offer(sessionId: string, attempt: number, change: Partial<ClaimRecord> = {}) {
-  const dispatch: ClaimRecord = {
+  const ticket: ClaimRecord = {
     v: 1,
     claimId: claimIdOf({ sessionId, attempt }),
     tenant: "default",
@@ -61,8 +63,8 @@ async function offer(sessionId: string, attempt: number, change: Partial<ClaimRe
     writeId: `test:${attempt}`,
     ...change,
   };
-  await rig.bus.kv.update(claims, dispatch, 0);
-  return dispatch;
+  await rig.bus.kv.update(claims, ticket, 0);
+  return ticket;
 }
 
 const bearer = async (subject = "runner", tenant = "default") => ({
@@ -84,19 +86,19 @@ async function move(id: string, change: Partial<ClaimRecord>) {
   await rig.bus.kv.update(claims, changed, entry.revision);
 }
 
-const told = () =>
+const refusals = () =>
   rig.server
     .stored(handoffEvents)
     .flatMap(({ message: m }) => ("reason" in m && m.type === "dispatch_claim_failed" ? [m.reason] : []));
 
-describe("a claim", () => {
-  it("gives the agent's token for the room and all that an agent is told", async () => {
-    const { sessionId, dispatch } = await offered();
-    const { status, body, headers } = await claim(dispatch.claimId);
+describe("POST /api/claims/:id/claim", () => {
+  it("returns the agent's token for the room, and all the agent needs to know", async () => {
+    const { sessionId, ticket } = await offered();
+    const { status, body, headers } = await claim(ticket.claimId);
     expect(status).toBe(200);
     expect(body).toMatchObject({
       success: true,
-      claimId: dispatch.claimId,
+      claimId: ticket.claimId,
       sessionId,
       attempt: 1,
       profile: "echo",
@@ -113,11 +115,11 @@ describe("a claim", () => {
     expect(claims).toMatchObject({ sub: `agent-${sessionId}-1`, kind: "agent" });
     expect(claims.video).toMatchObject({ room: `session-${sessionId}`, roomJoin: true, agent: true });
     expect(claims.exp - claims.nbf).toBe(60);
-    expect(await stored(dispatch.claimId)).toMatchObject({ state: "claimed", claimedBy: "runner" });
+    expect(await stored(ticket.claimId)).toMatchObject({ state: "claimed", claimedBy: "runner" });
   });
 
-  it("is won by one of a hundred that race over two gateways", async () => {
-    const { dispatch } = await offered();
+  it("succeeds for one of a hundred requests that race over two gateways", async () => {
+    const { ticket } = await offered();
     const other = await rig.another();
     const claimants = Array.from({ length: 100 }, (_, index) => ({
       nonce: `nonce-of-claimant-${String(index).padStart(3, "0")}`,
@@ -127,7 +129,7 @@ describe("a claim", () => {
       claimants.map(async ({ nonce, subject }, index) => {
         const headers = await bearer(subject);
         const payload = { nonce };
-        const url = `/api/claims/${dispatch.claimId}/claim`;
+        const url = `/api/claims/${ticket.claimId}/claim`;
         const reply = await (index % 2 === 0 ? rig.app : other).inject({
           method: "POST",
           url,
@@ -144,73 +146,73 @@ describe("a claim", () => {
       new Set(["409 claim_used"]),
     );
     const [winner] = winners;
-    expect(await stored(dispatch.claimId)).toMatchObject({ state: "claimed", claimedBy: winner?.subject });
-    const again = await claim(dispatch.claimId, winner?.nonce, winner?.subject);
+    expect(await stored(ticket.claimId)).toMatchObject({ state: "claimed", claimedBy: winner?.subject });
+    const again = await claim(ticket.claimId, winner?.nonce, winner?.subject);
     expect(again.status).toBe(200);
-    // Told once, however many were refused.
-    await until(() => told().length > 0, { what: "the refusal is told" });
-    expect(told()).toEqual(["used"]);
+    // Published once, however many were refused.
+    await until(() => refusals().length > 0, { what: "the refusal is published" });
+    expect(refusals()).toEqual(["used"]);
   });
 
-  it("is answered again for the same nonce of the same caller, and for nobody else", async () => {
-    const { dispatch } = await offered();
-    const first = await claim(dispatch.claimId);
-    const again = await claim(dispatch.claimId);
+  it("is repeatable with the same nonce by the same caller only", async () => {
+    const { ticket } = await offered();
+    const first = await claim(ticket.claimId);
+    const again = await claim(ticket.claimId);
     expect([first.status, again.status]).toEqual([200, 200]);
     expect({ ...again.body, token: "" }).toEqual({ ...first.body, token: "" });
     for (const [nonce, subject] of [
       ["another-nonce-of-0123", "runner"],
       [NONCE, "another-runner"],
     ] as const) {
-      const refused = await claim(dispatch.claimId, nonce, subject);
+      const refused = await claim(ticket.claimId, nonce, subject);
       expect([refused.status, refused.body.error.code]).toEqual([409, "claim_used"]);
     }
-    await move(dispatch.claimId, { state: "used" });
-    expect((await claim(dispatch.claimId)).body.error).toMatchObject({
+    await move(ticket.claimId, { state: "used" });
+    expect((await claim(ticket.claimId)).body.error).toMatchObject({
       code: "claim_used",
       retryable: false,
     });
   });
 
-  it("is refused once nobody came in time, saying why", async () => {
-    const { sessionId, dispatch } = await offered();
-    await move(dispatch.claimId, { state: "expired", reason: "nobody claimed it within 60 s" });
-    const { status, body } = await claim(dispatch.claimId);
+  it("is refused with the reason after the claim expired", async () => {
+    const { sessionId, ticket } = await offered();
+    await move(ticket.claimId, { state: "expired", reason: "nobody claimed it within 60 s" });
+    const { status, body } = await claim(ticket.claimId);
     expect(status).toBe(410);
     expect(body.error).toMatchObject({ code: "claim_expired", sessionId });
     expect(body.error.message).toContain("nobody claimed it within 60 s");
-    await until(() => told().length > 0, { what: "the refusal is told" });
-    expect(told()).toEqual(["expired"]);
+    await until(() => refusals().length > 0, { what: "the refusal is published" });
+    expect(refusals()).toEqual(["expired"]);
   });
 
-  it("is fenced by the session's record, whatever the dispatch says", async () => {
-    const { sessionId, dispatch } = await offered();
+  it("is fenced by the session's record, even if the claim is still offered", async () => {
+    const { sessionId, ticket } = await offered();
     await rig.move(sessionId, loseAgent({ sessionId, attempt: 1 }, "it went away"));
-    const late = await claim(dispatch.claimId);
+    const late = await claim(ticket.claimId);
     expect([late.status, late.body.error.code]).toEqual([410, "claim_over"]);
     expect(late.body.error.message).toContain("attempt 2");
 
     const second = await offer(sessionId, 2);
-    expect((await claim(second.claimId)).body.error.code).toBe("claim_over"); // Nobody was asked yet.
+    expect((await claim(second.claimId)).body.error.code).toBe("claim_over"); // The provider has not been asked yet.
     await rig.move(sessionId, atTheProvider({ attempt: 2 }));
     expect((await claim(second.claimId)).status).toBe(200);
     await rig.post(`/api/session/${sessionId}/end`);
-    const ended = await claim(second.claimId); // Even what was claimed gives no further token.
+    const ended = await claim(second.claimId); // Not even a claim that was granted gets another token.
     expect([ended.status, ended.body.error.code]).toEqual([410, "claim_over"]);
-    expect((await stored(dispatch.claimId))?.state).toBe("offered");
+    expect((await stored(ticket.claimId))?.state).toBe("offered");
   });
 
   it("is refused while another host has the attempt", async () => {
     rig = await startRig({ env: { CONTROL_PLANE_JWT_SECRET: SECRET } });
     const { body } = await rig.post("/api/session/start", {});
-    const dispatch = await offer(body.sessionId, 1);
-    expect((await claim(dispatch.claimId)).body.error.code).toBe("claim_over");
+    const ticket = await offer(body.sessionId, 1);
+    expect((await claim(ticket.claimId)).body.error.code).toBe("claim_over");
   });
 
-  it("is refused to another tenant, which doesn't even learn of it", async () => {
-    const { dispatch } = await offered();
+  it("is 404 for another tenant, as if the claim did not exist", async () => {
+    const { ticket } = await offered();
     const reply = await rig.post(
-      `/api/claims/${dispatch.claimId}/claim`,
+      `/api/claims/${ticket.claimId}/claim`,
       { nonce: NONCE },
       await bearer("runner", "other"),
     );
@@ -221,15 +223,15 @@ describe("a claim", () => {
       await bearer("runner", "other"),
     );
     const words = (text: string, id: string) => text.replaceAll(id, "<id>");
-    expect(words(reply.body.error.message, dispatch.claimId)).toBe(
+    expect(words(reply.body.error.message, ticket.claimId)).toBe(
       words(unknown.body.error.message, "s_none-1"),
     );
-    expect((await stored(dispatch.claimId))?.state).toBe("offered");
+    expect((await stored(ticket.claimId))?.state).toBe("offered");
   });
 
-  it("needs a service JWT, a nonce that can't be guessed, and a LiveKit; nothing is used up without", async () => {
-    const { dispatch } = await offered();
-    const url = `/api/claims/${dispatch.claimId}/claim`;
+  it("requires a service JWT and a long nonce, and leaves the claim offered otherwise", async () => {
+    const { ticket } = await offered();
+    const url = `/api/claims/${ticket.claimId}/claim`;
     const none = await rig.post(url, { nonce: NONCE });
     expect([none.status, none.body.error.code]).toEqual([401, "unauthorized"]);
     const wrong = await signServiceJwt("another-secret-that-is-long-enough", {
@@ -237,45 +239,45 @@ describe("a claim", () => {
       subject: "x",
     });
     expect((await rig.post(url, { nonce: NONCE }, { authorization: `Bearer ${wrong}` })).status).toBe(401);
-    for (const nonce of ["", "short", "x".repeat(129), "spaces in a nonce of it"])
+    for (const nonce of ["", "short", "x".repeat(129), "a nonce with some spaces"])
       expect((await rig.post(url, { nonce }, await bearer())).status).toBe(400);
     expect((await rig.post(url, {}, await bearer())).status).toBe(400);
-    expect((await stored(dispatch.claimId))?.state).toBe("offered");
+    expect((await stored(ticket.claimId))?.state).toBe("offered");
   });
 
-  it("says what to set where no key is", async () => {
-    const { dispatch } = await offered({ env: { CONTROL_PLANE_JWT_SECRET: "" } });
-    const { status, body } = await claim(dispatch.claimId);
+  it("names the missing setting when no key is configured", async () => {
+    const { ticket } = await offered({ env: { CONTROL_PLANE_JWT_SECRET: "" } });
+    const { status, body } = await claim(ticket.claimId);
     expect(status).toBe(401);
     expect(body.error.message).toContain("CONTROL_PLANE_JWT_SECRET");
   });
 });
 
-describe("a dispatch", () => {
-  it("is shown without any token, nonce or hash of one", async () => {
-    const { sessionId, dispatch } = await offered();
-    const { body: claimed } = await claim(dispatch.claimId);
-    const { status, body } = await rig.get(`/api/claims/${dispatch.claimId}`, await bearer("another-runner"));
+describe("GET /api/claims/:id", () => {
+  it("returns the claim without any token, nonce or hash of one", async () => {
+    const { sessionId, ticket } = await offered();
+    const { body: claimed } = await claim(ticket.claimId);
+    const { status, body } = await rig.get(`/api/claims/${ticket.claimId}`, await bearer("another-runner"));
     expect(status).toBe(200);
     expect(body).toEqual({
       success: true,
-      claimId: dispatch.claimId,
+      claimId: ticket.claimId,
       sessionId,
       attempt: 1,
       profile: "echo",
       provider: "webhook",
-      room: dispatch.room,
-      identity: dispatch.identity,
+      room: ticket.room,
+      identity: ticket.identity,
       traceId: "trace-1",
       state: "claimed",
       claimedBy: "runner",
       reason: null,
       expiresAt: AT,
     });
-    expect((await rig.get(`/api/claims/${dispatch.claimId}`)).status).toBe(401);
-    expect((await rig.get(`/api/claims/${dispatch.claimId}`, await bearer("r", "other"))).status).toBe(404);
-    // Nor is it anywhere else.
-    const stored = await rig.bus.kv.history(claims, `default.${dispatch.claimId}`);
+    expect((await rig.get(`/api/claims/${ticket.claimId}`)).status).toBe(401);
+    expect((await rig.get(`/api/claims/${ticket.claimId}`, await bearer("r", "other"))).status).toBe(404);
+    // The secrets are nowhere else either.
+    const stored = await rig.bus.kv.history(claims, `default.${ticket.claimId}`);
     const record = await rig.bus.kv.history(sessions, sessionKey({ tenant: "default", sessionId }));
     const everything = JSON.stringify([stored, record, rig.said(), rig.server.stored(handoffEvents)]);
     expect(everything).not.toContain(claimed.token);
@@ -284,47 +286,47 @@ describe("a dispatch", () => {
   });
 });
 
-describe("what a runner says", () => {
-  const say = async (id: string, what: string, body: object = {}, subject = "runner") =>
-    rig.post(`/api/claims/${id}/${what}`, body, await bearer(subject));
+describe("runner reports over HTTP", () => {
+  const report = async (id: string, kind: string, body: object = {}, subject = "runner") =>
+    rig.post(`/api/claims/${id}/${kind}`, body, await bearer(subject));
   const stateIs = (sessionId: string, state: string) =>
-    until(async () => (await recordOf(sessionId))?.state === state, { what: `it is ${state}` });
+    until(async () => (await recordOf(sessionId))?.state === state, { what: `the session is ${state}` });
 
-  it("takes the session to joined, ready and its end", async () => {
-    const { sessionId, dispatch } = await offered();
-    await claim(dispatch.claimId);
-    expect((await say(dispatch.claimId, "joined", { tookMs: 12.4 })).body).toMatchObject({
+  it("moves the session to joined, ready and ended", async () => {
+    const { sessionId, ticket } = await offered();
+    await claim(ticket.claimId);
+    expect((await report(ticket.claimId, "joined", { tookMs: 12.4 })).body).toMatchObject({
       sessionId,
       attempt: 1,
       state: "dispatched",
     });
     await stateIs(sessionId, "joined");
-    await say(dispatch.claimId, "ready", { tookMs: 40 });
+    await report(ticket.claimId, "ready", { tookMs: 40 });
     await stateIs(sessionId, "ready");
     expect(await recordOf(sessionId)).toMatchObject({
       host: "provider-webhook",
-      identity: dispatch.identity,
-      room: dispatch.room,
+      identity: ticket.identity,
+      room: ticket.room,
       warm: "cold",
       timings: { joinMs: 12, readyMs: 40 },
     });
-    await say(dispatch.claimId, "ended", { reason: "the caller said goodbye" });
+    await report(ticket.claimId, "ended", { reason: "the caller said goodbye" });
     await stateIs(sessionId, "ended");
     const record = await recordOf(sessionId);
     expect([record?.endedReason, record?.history.at(-1)?.reason]).toEqual([
       "completed",
       "the caller said goodbye",
     ]);
-    // Said again, it is over, which is no error.
-    const again = await say(dispatch.claimId, "ended");
+    // A repeated report of the end is no error.
+    const again = await report(ticket.claimId, "ended");
     expect([again.status, again.body.state]).toEqual([200, "ended"]);
   });
 
-  it("counts also in another order and twice", async () => {
-    const { sessionId, dispatch } = await offered();
-    await claim(dispatch.claimId);
-    for (const what of ["ready", "joined", "ready", "joined"]) {
-      expect((await say(dispatch.claimId, what)).status).toBe(200);
+  it("accepts reports in any order and repeatedly", async () => {
+    const { sessionId, ticket } = await offered();
+    await claim(ticket.claimId);
+    for (const kind of ["ready", "joined", "ready", "joined"]) {
+      expect((await report(ticket.claimId, kind)).status).toBe(200);
     }
     await stateIs(sessionId, "ready");
     expect((await recordOf(sessionId))?.history.map(({ state }) => state)).toEqual([
@@ -334,64 +336,64 @@ describe("what a runner says", () => {
     ]);
   });
 
-  it("is measured by the gateway where the runner has no figure", async () => {
-    const { sessionId, dispatch } = await offered();
-    await claim(dispatch.claimId);
-    await say(dispatch.claimId, "joined");
+  it("measures the time itself if the runner reports none", async () => {
+    const { sessionId, ticket } = await offered();
+    await claim(ticket.claimId);
+    await report(ticket.claimId, "joined");
     await stateIs(sessionId, "joined");
     expect((await recordOf(sessionId))?.timings.joinMs).toBeGreaterThanOrEqual(0);
   });
 
-  it("ends a session whose user left, and tries one again whose agent failed", async () => {
-    const { sessionId, dispatch } = await offered();
-    await claim(dispatch.claimId);
-    await say(dispatch.claimId, "ready");
+  it("ends a session whose user left, and retries one whose agent failed", async () => {
+    const { sessionId, ticket } = await offered();
+    await claim(ticket.claimId);
+    await report(ticket.claimId, "ready");
     await stateIs(sessionId, "ready");
-    await say(dispatch.claimId, "ended", { error: "the model is gone", reason: "x" });
+    await report(ticket.claimId, "ended", { error: "the model is gone", reason: "x" });
     await stateIs(sessionId, "requested");
     expect(await recordOf(sessionId)).toMatchObject({ attempt: 2, failures: 1, recovering: true });
 
     await rig.move(sessionId, atTheProvider({ attempt: 2 }));
     const second = await offer(sessionId, 2);
     await claim(second.claimId);
-    await say(second.claimId, "ready");
+    await report(second.claimId, "ready");
     await stateIs(sessionId, "ready");
-    await say(second.claimId, "ended", { userLeft: true });
+    await report(second.claimId, "ended", { userLeft: true });
     await stateIs(sessionId, "ended");
     expect((await recordOf(sessionId))?.endedReason).toBe("completed");
   });
 
-  it("may be that it can't serve what it was asked for, which it needs no claim for", async () => {
-    const { sessionId, dispatch } = await offered();
-    await say(dispatch.claimId, "ended", { error: "no such agent here", retryable: false });
+  it("lets a runner decline a session without a claim", async () => {
+    const { sessionId, ticket } = await offered();
+    await report(ticket.claimId, "ended", { error: "no such agent here", retryable: false });
     await stateIs(sessionId, "ended");
     const record = await recordOf(sessionId);
     expect(record?.endedReason).toBe("agent_error");
     expect(record?.history.at(-1)?.reason).toBe("no such agent here");
   });
 
-  it("counts of nobody who didn't claim, and of no former attempt", async () => {
-    const { sessionId, dispatch } = await offered();
-    const early = await say(dispatch.claimId, "ready");
+  it("refuses reports of another runner, without a claim, and of an earlier attempt", async () => {
+    const { sessionId, ticket } = await offered();
+    const early = await report(ticket.claimId, "ready");
     expect([early.status, early.body.error.code]).toEqual([409, "conflict"]);
-    await claim(dispatch.claimId);
-    for (const what of ["joined", "ready", "ended"]) {
-      const foreign = await say(dispatch.claimId, what, {}, "another-runner");
+    await claim(ticket.claimId);
+    for (const kind of ["joined", "ready", "ended"]) {
+      const foreign = await report(ticket.claimId, kind, {}, "another-runner");
       expect([foreign.status, foreign.body.error.code]).toEqual([403, "forbidden"]);
     }
     await rig.move(sessionId, loseAgent({ sessionId, attempt: 1 }, "its room is empty"));
-    const late = await say(dispatch.claimId, "ready");
+    const late = await report(ticket.claimId, "ready");
     expect([late.status, late.body.error.code]).toEqual([410, "claim_over"]);
     expect(late.body.error.message).toContain("Leave the room");
-    expect((await say(dispatch.claimId, "ended", { error: "too late" })).status).toBe(200);
+    expect((await report(ticket.claimId, "ended", { error: "too late" })).status).toBe(200);
     expect(await recordOf(sessionId)).toMatchObject({ state: "requested", attempt: 2 });
     expect(rig.said().map(({ type }) => type)).toEqual(["requested"]);
   });
 
-  it("brings no token into the session's history", async () => {
-    const { sessionId, dispatch } = await offered();
-    const { body } = await claim(dispatch.claimId);
-    await say(dispatch.claimId, "ended", { error: `refused: ${body.token}`, retryable: false });
+  it("redacts tokens in the session's history", async () => {
+    const { sessionId, ticket } = await offered();
+    const { body } = await claim(ticket.claimId);
+    await report(ticket.claimId, "ended", { error: `refused: ${body.token}`, retryable: false });
     await stateIs(sessionId, "ended");
     expect((await recordOf(sessionId))?.history.at(-1)?.reason).toBe("refused: (a token)");
   });

@@ -1,4 +1,4 @@
-// The dead letters over HTTP.
+// Dead letters over HTTP.
 import { afterEach, describe, expect, it } from "vitest";
 import { deadLetters } from "../../../../../libs/contracts/streams.ts";
 import { type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
@@ -6,7 +6,11 @@ import { type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
 let rig: Rig;
 afterEach(() => rig.stop());
 
-const bury = (n: number, tenant = "default", more: { payload?: string; subject?: string } = {}) =>
+const publishDeadLetter = (
+  n: number,
+  tenant = "default",
+  more: { payload?: string; subject?: string } = {},
+) =>
   rig.bus.streams.publish(deadLetters, {
     subject: `session.${tenant}.s${n}.ready`,
     stream: "SESSIONS",
@@ -18,10 +22,10 @@ const bury = (n: number, tenant = "default", more: { payload?: string; subject?:
     ...more,
   });
 
-describe("dead letters", () => {
-  it("are listed newest first with their reason, a page at a time", async () => {
+describe("GET /api/dead-letters", () => {
+  it("lists dead letters newest first with their reason, in pages", async () => {
     rig = await startRig();
-    for (let n = 1; n <= 5; n++) await bury(n);
+    for (let n = 1; n <= 5; n++) await publishDeadLetter(n);
     const first = await rig.get("/api/dead-letters?limit=3");
     expect(first.status).toBe(200);
     expect(first.body.deadLetters.map(({ reason }: { reason: string }) => reason)).toEqual([
@@ -42,17 +46,17 @@ describe("dead letters", () => {
     expect(second.body.nextCursor).toBeNull();
   });
 
-  it("show the beginning of a long payload", async () => {
+  it("shows the beginning of a long payload", async () => {
     rig = await startRig();
-    await bury(1, "default", { payload: "x".repeat(16_000) });
+    await publishDeadLetter(1, "default", { payload: "x".repeat(16_000) });
     const { body } = await rig.get("/api/dead-letters");
     expect(body.deadLetters[0].payload).toBe("x".repeat(1000));
   });
 
-  it("of other tenants are not shown, and those of one's own behind them are found", async () => {
+  it("hides those of other tenants, and finds the tenant's own behind them", async () => {
     rig = await startRig();
-    await bury(1);
-    for (let n = 2; n <= 12; n++) await bury(n, "other");
+    await publishDeadLetter(1);
+    for (let n = 2; n <= 12; n++) await publishDeadLetter(n, "other");
     const { body } = await rig.get("/api/dead-letters?limit=2");
     expect(body.deadLetters.map(({ id }: { id: number }) => id)).toEqual([1]);
     expect(JSON.stringify(body)).not.toContain("other");
@@ -61,7 +65,7 @@ describe("dead letters", () => {
   it.each([
     ["session.default.s1.ready", true],
     ["overflow.session.default.s1.ready", true],
-    ["relief.default.other.s1.ready", false],
+    ["overflow.default.other.s1.ready", false],
     ["$KV.sessions.default.s1", true],
     ["$KV.launches.default.s1.2", true],
     ["call.default.20260101.s1", true],
@@ -71,14 +75,14 @@ describe("dead letters", () => {
     ["tasks.default.other", false],
     ["default.default", false],
     ["dead.default.s1", false],
-  ])("on %s are a tenant's own: %s, by the word where the tenant stands", async (subject, isShown) => {
+  ])("attributes subject %s to the tenant: %s", async (subject, isOwn) => {
     rig = await startRig();
-    await bury(1, "default", { subject });
+    await publishDeadLetter(1, "default", { subject });
     const { body } = await rig.get("/api/dead-letters");
-    expect(body.deadLetters).toHaveLength(isShown ? 1 : 0);
+    expect(body.deadLetters).toHaveLength(isOwn ? 1 : 0);
   });
 
-  it("refuse a cursor that isn't theirs", async () => {
+  it("rejects a foreign cursor", async () => {
     rig = await startRig();
     for (const cursor of ["x", "-1", "0", "1e9"]) {
       expect((await rig.get(`/api/dead-letters?cursor=${cursor}`)).body.error?.code).toBe("invalid_request");

@@ -18,7 +18,11 @@ const start = async (options?: RigOptions) => {
 afterEach(() => rig.stop());
 
 const health = async () => (await rig.get("/api/health")).body;
-const beat = (service: ServiceName, status: "running" | "failed" | "stopped" = "running", reason?: string) =>
+const heartbeat = (
+  service: ServiceName,
+  status: "running" | "failed" | "stopped" = "running",
+  reason?: string,
+) =>
   rig.bus.core.publishTransient(serviceHeartbeats, {
     service,
     instance: `${service}-1`,
@@ -28,8 +32,8 @@ const beat = (service: ServiceName, status: "running" | "failed" | "stopped" = "
   });
 const everyService: ServiceName[] = ["gateway", "dispatcher", "agent-host", "janitor"];
 
-describe("health", () => {
-  it("counts sessions, agents, stats and capacity over all hosts", async () => {
+describe("GET /api/health", () => {
+  it("adds up sessions, agents, statistics and capacity of all hosts", async () => {
     const second = aHost(
       { echo: { warm: 1, hot: 0, busy: 3 } },
       { hostId: "host-2", maxAgents: 10, stats: { spawned: 7, assigned: 3, lost: 0 } },
@@ -49,18 +53,18 @@ describe("health", () => {
     });
   });
 
-  it("is healthy when every service beats and a profile runs", async () => {
+  it("is healthy when every service sends heartbeats and a profile runs", async () => {
     await start();
-    for (const service of everyService) beat(service);
+    for (const service of everyService) heartbeat(service);
     await until(async () => (await health()).status === "healthy", { what: "it is healthy" });
     const { services } = await health();
     expect(services.dispatcher).toEqual({ status: "running", instances: 1 });
     expect(services.nats).toEqual({ status: "running", instances: 1 });
   });
 
-  it("tells what the store said when it failed a request, until a record is saved again", async () => {
+  it("reports the store's error until a record is saved again", async () => {
     await start();
-    for (const service of everyService) beat(service);
+    for (const service of everyService) heartbeat(service);
     await until(async () => (await health()).status === "healthy", { what: "it is healthy" });
     rig.server.setFaults({ refuse: 1 });
     const { status, body } = await rig.post("/api/session/start", {});
@@ -78,11 +82,11 @@ describe("health", () => {
 
   it("is degraded without a janitor, and unhealthy without a dispatcher", async () => {
     await start();
-    for (const service of everyService) beat(service);
+    for (const service of everyService) heartbeat(service);
     await until(async () => (await health()).status === "healthy", { what: "it is healthy" });
-    beat("janitor", "stopped");
+    heartbeat("janitor", "stopped");
     await until(async () => (await health()).status === "degraded", { what: "it is degraded" });
-    beat("dispatcher", "failed", "it exits at once");
+    heartbeat("dispatcher", "failed", "it exits at once");
     await until(async () => (await health()).status === "unhealthy", { what: "it is unhealthy" });
     expect((await health()).services.dispatcher).toEqual({
       status: "failed",
@@ -91,9 +95,9 @@ describe("health", () => {
     });
   });
 
-  it("takes a service that falls silent for stopped", async () => {
+  it("counts a silent service as stopped", async () => {
     await start();
-    beat("janitor");
+    heartbeat("janitor");
     await until(async () => (await health()).services.janitor.status === "running", { what: "it runs" });
     await until(async () => (await health()).services.janitor.status === "stopped", {
       what: "it counts as stopped",
@@ -102,7 +106,7 @@ describe("health", () => {
     });
   }, 12_000);
 
-  it("hears a beat at once, and its end at once", async () => {
+  it("shows the first heartbeat and a stop immediately", async () => {
     await start();
     const stop = startHeartbeat(rig.bus, systemClock, { service: "janitor", instance: "janitor-x" });
     await until(async () => (await health()).services.janitor.status === "running", { what: "it runs" });
@@ -110,7 +114,7 @@ describe("health", () => {
     await until(async () => (await health()).services.janitor.status === "stopped", { what: "it stopped" });
   });
 
-  it("says why a profile is disabled, and prefers one that runs", async () => {
+  it("gives the reason why a profile is disabled, and defaults to one that runs", async () => {
     const profiles = {
       assistant: { status: "disabled" as const, error: "OPENAI_API_KEY must be set", warm: 0, hot: 0 },
       echo: {},
@@ -124,7 +128,7 @@ describe("health", () => {
     expect(answer.defaultProfile).toBe("echo");
   });
 
-  it("says that LiveKit is disabled, simulated, or does not answer", async () => {
+  it("reports that LiveKit is disabled, simulated or unreachable", async () => {
     await start({ livekit: null });
     expect((await health()).services.livekit).toMatchObject({ status: "disabled" });
     await rig.stop();
@@ -143,17 +147,17 @@ describe("health", () => {
     expect((await health()).status).toBe("unhealthy");
   });
 
-  it("is ready only with NATS, and alive always", async () => {
+  it("has a readiness and a liveness probe", async () => {
     await start();
     expect((await rig.get("/readyz")).status).toBe(200);
     expect((await rig.get("/livez")).status).toBe(200);
   });
 });
 
-describe("pools", () => {
+describe("pools over HTTP", () => {
   const target = { profile: "echo", min: 3, hot: 2, max: 8, perProcess: 4, source: "file" as const };
 
-  it("are listed with what is wanted and what is there", async () => {
+  it("lists target and present agents", async () => {
     await start({ hosts: [aHost(), aHost({ echo: { warm: 0, hot: 1, busy: 4 } }, { hostId: "host-2" })] });
     expect((await rig.get("/api/pools")).body.pools).toEqual([
       { profile: "echo", target: null, present: { warm: 2, hot: 2, warming: 0, busy: 4 }, hosts: 2 },
@@ -163,7 +167,7 @@ describe("pools", () => {
     expect((await rig.get("/api/pools")).body.pools[0].target).toEqual(numbers);
   });
 
-  it("are resized for the whole fleet, hot agents within the size", async () => {
+  it("resizes a pool for the whole fleet, and limits hot agents by the size", async () => {
     await start();
     await rig.bus.kv.update(pools, target, 0);
     const smaller = await rig.post("/api/pool/resize", { size: 1 });
@@ -178,7 +182,7 @@ describe("pools", () => {
     expect((await rig.bus.kv.get(pools, "echo"))?.value).toMatchObject({ min: 5, hot: 4, max: 8 });
   });
 
-  it("keep both changes of two who resize at once, one after the other", async () => {
+  it("applies concurrent resizes one after the other", async () => {
     await start();
     await rig.bus.kv.update(pools, target, 0);
     const answers = await Promise.all([1, 2, 3, 4].map((size) => rig.post("/api/pool/resize", { size })));
@@ -186,7 +190,7 @@ describe("pools", () => {
     expect(rig.server.written(pools)).toHaveLength(5);
   });
 
-  it("refuse more than their maximum, naming it, and profiles that aren't there", async () => {
+  it("rejects a size above the maximum, naming it, and an unknown profile", async () => {
     await start({ hosts: [aHost({ echo: {}, tutor: {} })] });
     await rig.bus.kv.update(pools, target, 0);
     const large = await rig.post("/api/pool/resize", { size: 9 });
@@ -198,32 +202,32 @@ describe("pools", () => {
     expect((await rig.post("/api/pool/resize", { size: 1, profile: "x" })).body.error.code).toBe(
       "unknown_profile",
     );
-    const untold = await rig.post("/api/pool/resize", { size: 1, profile: "tutor" });
-    expect(untold.body.error.code).toBe("profile_unavailable");
+    const unset = await rig.post("/api/pool/resize", { size: 1, profile: "tutor" });
+    expect(unset.body.error.code).toBe("profile_unavailable");
   });
 });
 
-describe("hosts", () => {
-  it("are listed with their stages and slots, and go when their registration goes", async () => {
-    const stages = [
+describe("GET /api/hosts", () => {
+  it("lists hosts with their processes and slots, while they are registered", async () => {
+    const processes = [
       {
-        id: "stage-1",
+        id: "process-1",
         profile: "echo",
         pid: 42,
         memoryMb: 120,
         slots: [{ id: "slot-1", state: "busy" as const, sessionId: "s_1", attempt: 1 }],
       },
     ];
-    await start({ hosts: [aHost({ echo: {} }, { processes: stages })] });
+    await start({ hosts: [aHost({ echo: {} }, { processes: processes })] });
     const { body } = await rig.get("/api/hosts");
-    expect(body.hosts).toEqual([{ ...aHost({ echo: {} }), processes: stages }]);
+    expect(body.hosts).toEqual([{ ...aHost({ echo: {} }), processes: processes }]);
     const entry = await rig.bus.kv.get(hosts, "host-1");
     await rig.bus.kv.delete(hosts, "host-1", entry?.revision ?? 0);
     await until(async () => (await rig.get("/api/hosts")).body.hosts.length === 0, { what: "it is gone" });
   });
 });
 
-describe("LiveKit's webhook", () => {
+describe("POST /api/livekit/webhook", () => {
   const body = JSON.stringify({
     event: "participant_left",
     id: "EV_1",
@@ -239,10 +243,10 @@ describe("LiveKit's webhook", () => {
     return { "content-type": "application/webhook+json", authorization: await token.toJwt() };
   }
 
-  it("is passed on as a hint when its signature is right", async () => {
+  it("publishes a room event when the signature is valid", async () => {
     await start();
-    const hints: RoomEvent[] = [];
-    await rig.bus.core.subscribe(roomEvents, (hint) => hints.push(hint));
+    const events: RoomEvent[] = [];
+    await rig.bus.core.subscribe(roomEvents, (event) => events.push(event));
     const reply = await rig.app.inject({
       method: "POST",
       url: "/api/livekit/webhook",
@@ -250,14 +254,14 @@ describe("LiveKit's webhook", () => {
       payload: body,
     });
     expect(reply.statusCode).toBe(200);
-    await until(() => hints.length > 0, { what: "the hint came" });
-    expect(hints).toEqual([{ event: "participant_left", room: "session-s_1", identity: "bob" }]);
+    await until(() => events.length > 0, { what: "the event arrived" });
+    expect(events).toEqual([{ event: "participant_left", room: "session-s_1", identity: "bob" }]);
   });
 
-  it("is 401 without a signature, with a wrong one, and for another body", async () => {
+  it("is 401 without a signature, with a wrong one, and with another body's", async () => {
     await start();
-    const hints: RoomEvent[] = [];
-    await rig.bus.core.subscribe(roomEvents, (hint) => hints.push(hint));
+    const events: RoomEvent[] = [];
+    await rig.bus.core.subscribe(roomEvents, (event) => events.push(event));
     const type = { "content-type": "application/webhook+json" };
     for (const [headers, payload] of [
       [type, body],
@@ -270,12 +274,12 @@ describe("LiveKit's webhook", () => {
       expect(reply.json()).toMatchObject({ success: false, error: { code: "unauthorized" } });
       expect(reply.statusCode).toBe(401);
     }
-    expect(hints).toEqual([]);
+    expect(events).toEqual([]);
   });
 });
 
-describe("what a browser gets", () => {
-  it("is an OpenAPI 3.1 document whose every reference leads somewhere", async () => {
+describe("GET /openapi.json and /", () => {
+  it("returns an OpenAPI 3.1 document without dangling references", async () => {
     await start();
     const { body } = await rig.get("/openapi.json");
     expect(body.openapi).toMatch(/^3\.1/);
@@ -296,7 +300,7 @@ describe("what a browser gets", () => {
     expect(Object.keys(start_.responses)).toEqual(expect.arrayContaining(["200", "202", "4XX"]));
   });
 
-  it("is a page that may load from here and connect to LiveKit only", async () => {
+  it("serves a page that loads from the gateway and connects to LiveKit only", async () => {
     await start();
     const page = await rig.get("/");
     expect(page.status).toBe(200);

@@ -1,4 +1,4 @@
-// What the gateway says to requests that are wrong: always the one shape, never a 5xx.
+// Answers to faulty requests: always the one error shape, never a 5xx.
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { errorTable } from "../../../../../libs/contracts/errors.ts";
@@ -25,47 +25,43 @@ async function inject(method: string, url: string, headers: object = {}, payload
   return { status: reply.statusCode, headers: reply.headers, body: reply.json() };
 }
 
-/** Holds an answer against the one shape and the one table. */
-function expectError(
-  { status, body, headers }: Reply,
-  code: keyof typeof errorTable,
-  description: RegExp,
-): void {
+/** Checks an answer against the error shape and the error table. */
+function expectError({ status, body, headers }: Reply, code: keyof typeof errorTable, message: RegExp): void {
   expect(ErrorAnswer.parse(body)).toEqual(body);
   expect({ code: body.error.code, status }).toEqual({ code, status: errorTable[code].http });
   expect(body.error.retryable).toBe(errorTable[code].retryable);
-  expect(body.error.message).toMatch(description);
+  expect(body.error.message).toMatch(message);
   expect(body.error.traceId).toBe(headers["x-request-id"]);
 }
 
 const nested = `${"[".repeat(10_000)}${"]".repeat(10_000)}`;
 
-describe("a body", () => {
+describe("a request body", () => {
   it.each([
-    ["that is no JSON", "{bad", /not valid JSON/],
-    ["that ends too early", '{"userId":"a', /not valid JSON/],
-    ["that is null", "null", /expected object, received null/],
-    ["that is a list", "[]", /expected object, received array/],
-    ["that is a text", '"x"', /expected object/],
-    ["with a field that nobody knows", '{"userID":"a"}', /userID/],
+    ["without JSON", "{bad", /not valid JSON/],
+    ["with an incomplete object", '{"userId":"a', /not valid JSON/],
+    ["of null", "null", /expected object, received null/],
+    ["with a list", "[]", /expected object, received array/],
+    ["with a string", '"x"', /expected object/],
+    ["with an unknown field", '{"userID":"a"}', /userID/],
     ["with a prototype", '{"__proto__":{"a":1}}', /not valid JSON/],
     ["with a wrong type", '{"userId":5}', /body\.userId.*string/],
     ["with an empty user", '{"userId":""}', /body\.userId.*empty/],
     ["with too long a wait", '{"wait":30001}', /body\.wait.*30000/],
-    ["with a broken wait", '{"wait":1.5}', /body\.wait.*int/],
-    ["with a profile that is no name", '{"profile":"a b"}', /body\.profile: A profile name may hold/],
+    ["with a fractional wait", '{"wait":1.5}', /body\.wait.*int/],
+    ["with an invalid profile", '{"profile":"a b"}', /body\.profile: A profile name may hold/],
     ["with control characters", '{"userName":"a\\u0000b"}', /body\.userName.*control/],
-    ["with metadata that is no object", '{"metadata":[1]}', /body\.metadata/],
+    ["with metadata other than an object", '{"metadata":[1]}', /body\.metadata/],
     ["with large metadata", `{"metadata":{"a":"${"é".repeat(2100)}"}}`, /body\.metadata.*4,096 bytes/],
-    ["that is nested deeply", `{"metadata":{"a":${nested}}}`, /nested too deeply/],
-    ["with a room of the system's", '{"room":"standby-1"}', /body\.room.*standby-/],
+    ["with deep nesting", `{"metadata":{"a":${nested}}}`, /nested too deeply/],
+    ["with a reserved room", '{"room":"standby-1"}', /body\.room.*standby-/],
     ["with an agent's identity", '{"userId":"agent-s_1-1"}', /body\.userId.*agent-/],
-  ])("%s is 400 and says why", async (_what, payload, description) => {
-    expectError(await inject("POST", START, json, payload), "invalid_request", description);
+  ])("is rejected with 400 and the reason: %s", async (_body, payload, message) => {
+    expectError(await inject("POST", START, json, payload), "invalid_request", message);
     expect(rig.said()).toEqual([]);
   });
 
-  it("of another type is 415", async () => {
+  it("is rejected with 415 unless it is JSON", async () => {
     for (const type of [
       "text/plain",
       "application/x-www-form-urlencoded",
@@ -76,7 +72,7 @@ describe("a body", () => {
     }
   });
 
-  it("that is too large is 413", async () => {
+  it("is rejected with 413 when it is too large", async () => {
     const payload = JSON.stringify({ userName: "x".repeat(70_000) });
     expectError(
       await inject("POST", START, json, payload),
@@ -87,13 +83,13 @@ describe("a body", () => {
 });
 
 describe("an address", () => {
-  it("that isn't there is 404", async () => {
+  it("is 404 when unknown", async () => {
     expectError(await inject("GET", "/api/nope"), "not_found", /openapi\.json/);
     expectError(await inject("GET", "/../../etc/passwd"), "not_found", /There is no/);
     expectError(await inject("GET", "/vendor/package.json"), "not_found", /There is no/);
   });
 
-  it("that is there with another method is 405 with Allow", async () => {
+  it("is 405 with Allow when it exists with another method", async () => {
     const put = await inject("PUT", "/api/sessions", json, "{}");
     expectError(put, "method_not_allowed", /GET.*not PUT/);
     expect(put.headers.allow).toBe("GET, HEAD");
@@ -102,20 +98,20 @@ describe("an address", () => {
     expect(remove.headers.allow).toBe("POST");
   });
 
-  it("that can't be decoded is 400", async () => {
+  it("is 400 when it can't be decoded", async () => {
     expectError(await inject("GET", "/api/session/%ZZ"), "invalid_request", /hex/);
   });
 });
 
 describe("every answer", () => {
-  it("carries the caller's request id, where it is harmless, or a new one", async () => {
+  it("has the caller's request id if that is harmless, else a new one", async () => {
     const given = await inject("GET", "/api/nope", { "x-request-id": "trace-1" });
     expect(given.body.error.traceId).toBe("trace-1");
     const odd = await inject("GET", "/api/nope", { "x-request-id": "a b\u00e9" });
     expect(odd.body.error.traceId).toMatch(/^[0-9a-f]{16}$/);
   });
 
-  it("may be read by pages of this machine, and by others only where the settings say so", async () => {
+  it("allows pages of this machine by CORS, or those that the settings name", async () => {
     const allowed = async (origin: string) => {
       const reply = await rig.app.inject({ url: "/api/health", headers: { origin } });
       return reply.headers["access-control-allow-origin"];
@@ -128,7 +124,7 @@ describe("every answer", () => {
     expect(await allowed("http://localhost:3000")).toBeUndefined();
   });
 
-  it("is 429 with Retry-After past the rate limit, but probes are always answered", async () => {
+  it("is 429 with Retry-After above the rate limit, except for probes", async () => {
     await rig.stop();
     rig = await startRig({ env: { GREENROOM_RATE_LIMIT: "3" } });
     for (let i = 0; i < 3; i++) expect((await rig.get("/api/hosts")).status).toBe(200);
@@ -138,7 +134,7 @@ describe("every answer", () => {
     expect((await rig.get("/livez")).status).toBe(200);
   });
 
-  it("to what is no HTTP is 400 in the same shape", async () => {
+  it("is 400 in the same shape when the request is not HTTP", async () => {
     const url = new URL(await rig.app.listen({ host: "127.0.0.1", port: 0 }));
     const text = await new Promise<string>((resolve, reject) => {
       const socket = connect(Number(url.port), "127.0.0.1", () => socket.write("NONSENSE\r\n\r\n"));
@@ -155,8 +151,8 @@ describe("every answer", () => {
   });
 });
 
-describe("a gateway that stops", () => {
-  it("finishes the request in hand, and refuses the next on the same connection", async () => {
+describe("gateway shutdown", () => {
+  it("finishes the current request and refuses the next one on the same connection", async () => {
     const url = new URL(await rig.app.listen({ host: "127.0.0.1", port: 0 }));
     const socket = connect(Number(url.port), "127.0.0.1");
     let text = "";

@@ -1,4 +1,4 @@
-// DELETE …/data and /api/deletion-jobs: asking for data to be removed, and seeing how far it is.
+// DELETE …/data and /api/deletion-jobs: requests to delete data, and their progress.
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { deletionJobs } from "../../../../../libs/contracts/buckets.ts";
@@ -13,8 +13,8 @@ afterEach(() => rig.stop());
 
 const stored = async (id: string) => rig.bus.kv.get(deletionJobs, deletionJobKey("default", id));
 
-describe("asking for a removal", () => {
-  test("of a tenant's data is a job, and who asks twice is told of the same", async () => {
+describe("DELETE …/data", () => {
+  test("creates a job for a tenant, and returns the same job for a repeated request", async () => {
     const first = await rig.remove("/api/tenants/default/data?askedBy=the%20controller");
     expect(first.status).toBe(202);
     expect(first.body.job).toMatchObject({ kind: "tenant", state: "asked", askedBy: "api: the controller" });
@@ -23,7 +23,7 @@ describe("asking for a removal", () => {
     expect((await stored(first.body.job.id))?.value.tenant).toBe("default");
   });
 
-  test("of a user's data shows a hash and not the user, also in lists", async () => {
+  test("shows a hash instead of the user in every answer", async () => {
     const { status, body } = await rig.remove("/api/tenants/default/users/%2B15550100/data");
     expect(status).toBe(202);
     const hash = createHash("sha256").update("default\n+15550100").digest("hex");
@@ -37,15 +37,15 @@ describe("asking for a removal", () => {
     expect(other.body.job.id).not.toBe(body.job.id);
   });
 
-  test("of another tenant's data is forbidden", async () => {
+  test("is forbidden for another tenant", async () => {
     expect((await rig.remove("/api/tenants/other/data")).status).toBe(403);
     expect((await rig.remove("/api/tenants/other/users/ann/data")).status).toBe(403);
     expect(await rig.bus.kv.entries(deletionJobs)).toEqual([]);
   });
 });
 
-describe("jobs", () => {
-  test("are listed newest first, with their counts and receipt", async () => {
+describe("GET /api/deletion-jobs", () => {
+  test("lists jobs newest first, with their counts and receipt", async () => {
     const { body } = await rig.remove("/api/tenants/default/data");
     const entry = await stored(body.job.id);
     const done = {
@@ -70,7 +70,7 @@ describe("jobs", () => {
     expect((await rig.get("/api/deletion-jobs?limit=1")).body.jobs).toHaveLength(1);
   });
 
-  test("of other tenants aren't shown", async () => {
+  test("hides jobs of other tenants", async () => {
     const { body } = await rig.remove("/api/tenants/default/data");
     const entry = await stored(body.job.id);
     await rig.bus.kv.update(deletionJobs, { ...entry!.value, tenant: "other", id: "del_other" }, 0);

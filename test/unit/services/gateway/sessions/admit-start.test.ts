@@ -1,4 +1,4 @@
-// Which starts are admitted, with whose agent, and what a refused one is told.
+// Admission of starts: the agent of an admitted start, and the reason of a refusal.
 import { afterEach, describe, expect, it, test } from "vitest";
 import type { HostRecord } from "../../../../../libs/contracts/fleet/host.ts";
 import type { ProviderName } from "../../../../../libs/contracts/providers/provider.ts";
@@ -24,7 +24,7 @@ interface World {
   readonly maxQueueLength?: number;
 }
 
-/** What a gateway knows; by default two profiles run, nobody waits and nothing is loaded. */
+/** The facts that a gateway knows. By default two profiles run, no session waits and nothing is loaded. */
 function factsOf(world: World = {}): StartFacts {
   const { records = [], accepted = [] } = world;
   const seen = (record: SessionRecord) => ({ key: record.sessionId, record, revision: 1, seenAtMs: 0 });
@@ -59,43 +59,53 @@ const agentOf = (world: World, profile?: string, provider?: ProviderName) => {
   return "refused" in decision ? decision : decision.admitted.agent;
 };
 
-describe("an admitted start gets", () => {
+describe("admitStart, agent", () => {
   const withProviders: World = { providers: PROVIDERS };
   test.each([
-    ["a provider's profile by its rule", "support", undefined, { profile: "support", provider: "livekit" }],
-    ["the pool's profile when it names the pool", "echo", "pool", { profile: "echo" }],
     [
-      "a provider's profile rather than the pool's",
+      "serves a profile by the provider of its rule",
+      "support",
+      undefined,
+      { profile: "support", provider: "livekit" },
+    ],
+    ["serves a profile by the pool if the request names the pool", "echo", "pool", { profile: "echo" }],
+    [
+      "prefers a provider's profile over the pool's",
       "echo",
       undefined,
       { profile: "echo", provider: "webhook" },
     ],
-    ["any profile of a provider that it names", "new", "livekit", { profile: "new", provider: "livekit" }],
+    ["accepts any profile for a named provider", "new", "livekit", { profile: "new", provider: "livekit" }],
     [
-      "the first profile of a provider that it names without one",
+      "defaults to the first profile of a named provider",
       undefined,
       "webhook",
       { profile: "legacy", provider: "webhook" },
     ],
-    ["a profile of the hosts, without a provider", "assistant", undefined, { profile: "assistant" }],
-    ["the default of the hosts when it names nothing", undefined, undefined, { profile: "assistant" }],
-    ["an agent of the hosts for a phone call", "assistant", "sip", { profile: "assistant", provider: "sip" }],
-  ] as const)("%s", (_what, profile, provider, agent) => {
+    ["serves a profile of the hosts by the pool", "assistant", undefined, { profile: "assistant" }],
+    ["defaults to the hosts' profile", undefined, undefined, { profile: "assistant" }],
+    [
+      "serves a phone call by an agent of the hosts",
+      "assistant",
+      "sip",
+      { profile: "assistant", provider: "sip" },
+    ],
+  ] as const)("%s", (_title, profile, provider, agent) => {
     expect(agentOf(withProviders, profile, provider)).toEqual(agent);
   });
 
-  test("the configured default, also when a provider serves it", () => {
+  test("uses the configured default, even if a provider serves it", () => {
     const agent = { profile: "support", provider: "livekit" };
     expect(agentOf({ ...withProviders, defaultProfile: "support" })).toEqual(agent);
   });
 
-  test("a provider's profile when no host is up", () => {
+  test("needs no host for a provider's profile", () => {
     const noHosts: World = { ...withProviders, hosts: [] };
     expect(agentOf(noHosts)).toEqual({ profile: "support", provider: "livekit" });
     expect(agentOf(noHosts, "legacy")).toEqual({ profile: "legacy", provider: "webhook" });
   });
 
-  test("a profile that any host runs which is not draining", () => {
+  test("needs one host that runs the profile and is not draining", () => {
     const failed = aHost({ echo: { status: "failed", error: "boom" } });
     const other = aHost({ echo: {} }, { hostId: "host-2" });
     expect(agentOf({ hosts: [failed, other] }, "echo")).toEqual({ profile: "echo" });
@@ -106,10 +116,10 @@ describe("an admitted start gets", () => {
     });
   });
 
-  test("a profile that it names and that is still being loaded", () => {
+  test("accepts a named profile that is still loading", () => {
     const hosts = [aHost({ echo: { status: "stopped" } })];
     expect(agentOf({ hosts }, "echo")).toEqual({ profile: "echo" });
-    // Which profile is the default is not known before the files are loaded.
+    // The default profile is unknown before the files are loaded.
     expect(agentOf({ hosts })).toMatchObject({
       refused: "profile_unavailable",
       message: 'The profile "echo" is still being started. Try again in a moment.',
@@ -118,14 +128,14 @@ describe("an admitted start gets", () => {
     expect(agentOf({ hosts: failing }, "echo")).toMatchObject({ refused: "profile_unavailable" });
   });
 
-  test("an estimate of its start", () => {
+  test("estimates the start", () => {
     expect(admit({}, "echo")).toEqual({ admitted: { agent: { profile: "echo" }, estimateMs: 1500 } });
     expect(admit({}, "assistant")).toMatchObject({ admitted: { estimateMs: 700 } });
   });
 });
 
-describe("a start is refused", () => {
-  test("without any host, or when all are draining", () => {
+describe("admitStart, refusals", () => {
+  test("refuses without hosts, or when all are draining", () => {
     expect(admit({ hosts: [] }, "assistant")).toEqual({
       refused: "no_hosts",
       message: "No agent-host is up. Start one with `npm run agent-host`.",
@@ -137,21 +147,21 @@ describe("a start is refused", () => {
     });
   });
 
-  test("with a profile that nobody has, naming the known ones", () => {
+  test("refuses an unknown profile, naming the known ones", () => {
     expect(admit({ providers: PROVIDERS }, "nonsense")).toEqual({
       refused: "unknown_profile",
       message: 'No host has an agent file "nonsense". Known: assistant, echo, legacy, support.',
     });
   });
 
-  test("with a provider that has no profile", () => {
+  test("refuses a provider that has no profile", () => {
     expect(admit({}, undefined, "livekit")).toEqual({
       refused: "invalid_request",
       message: "body.profile: name one, since GREENROOM_PROVIDERS has none for livekit.",
     });
   });
 
-  test("when another session that has not ended has its exclusive room", () => {
+  test("refuses an exclusive room of another session that has not ended", () => {
     const world = (state: SessionRecord["state"]): World => ({
       records: [aSession("other", { room: "den", state })],
     });
@@ -164,7 +174,7 @@ describe("a start is refused", () => {
     expect(admit(world("ready"), "echo")).toHaveProperty("admitted");
   });
 
-  test("while the gateway has too many pending starts, or lags", () => {
+  test("refuses while the gateway has too many pending starts, or lags", () => {
     const pending = Array.from({ length: 4 }, () => ({ profile: "echo" }));
     expect(admit({ accepted: pending.slice(1) }, "echo")).toHaveProperty("admitted");
     expect(admit({ accepted: pending }, "echo")).toMatchObject({
@@ -179,7 +189,7 @@ describe("a start is refused", () => {
     });
   });
 
-  test("while the rest of the store is reserved for running sessions", () => {
+  test("refuses while the rest of the store is reserved for running sessions", () => {
     expect(admit({ storeUsage: 0.9 }, "echo")).toHaveProperty("admitted");
     expect(admit({ storeUsage: 0.91 }, "echo")).toMatchObject({
       refused: "storage_full",
@@ -188,7 +198,7 @@ describe("a start is refused", () => {
     });
   });
 
-  test("when it finds neither an agent nor a place in the wait queue", () => {
+  test("refuses when there is neither an agent nor a place in the wait queue", () => {
     const full = aHost({ echo: { warm: 0, hot: 0, busy: 3, max: 3 } });
     const waiting = (count: number) =>
       Array.from({ length: count }, (_, n) => aSession(`s${n}`, { profile: "echo" }));
@@ -204,7 +214,7 @@ describe("a start is refused", () => {
     expect(admit({ hosts: [free], records: waiting(7) }, "echo")).toMatchObject({ refused: "at_capacity" });
   });
 
-  test("when the accepted starts that have no record yet fill the wait queue", () => {
+  test("counts accepted starts without a record as waiting", () => {
     const full = aHost({ echo: { warm: 0, hot: 0, busy: 3, max: 3 } });
     const world: World = { hosts: [full], accepted: [{ profile: "echo" }], maxQueueLength: 1 };
     expect(admit(world, "echo")).toMatchObject({ refused: "at_capacity" });
@@ -219,29 +229,29 @@ describe("the wait queue of an external provider", () => {
     maxQueueLength: 0,
   });
 
-  test("is unlimited until the provider had to be asked again", () => {
+  test("is unlimited until the provider is asked for a second attempt", () => {
     const first = aSession("a", { ...external, attempt: 1 });
     expect(admit(world(first), "support")).toHaveProperty("admitted");
     const repeated = aSession("b", { ...external, attempt: 2 });
     expect(admit(world(first, repeated), "support")).toMatchObject({ refused: "at_capacity" });
   });
 
-  test("does not contain the sessions that wait for the pool", () => {
+  test("excludes sessions that wait for the pool", () => {
     const pooled = aSession("p", { profile: "support", attempt: 3 });
     expect(admit(world(pooled), "support")).toHaveProperty("admitted");
   });
 });
 
-describe("the API", () => {
+describe("a start over HTTP", () => {
   let rig: Rig;
   afterEach(() => rig.stop());
 
-  it("stores whose agent is wanted, and tells it in every answer", async () => {
+  it("stores the provider, and shows it in every answer", async () => {
     rig = await startRig({ env: { GREENROOM_PROVIDERS: PROVIDERS }, play: "wait" });
     const started = await rig.post("/api/session/start", { profile: "support", wait: 0 });
     expect(started.status).toBe(202);
     expect(started.body).toMatchObject({ profile: "support", provider: "livekit", status: "starting" });
-    // The room is settled: no agent of a provider brings another.
+    // The room is final: a provider's agent joins no other room.
     expect(started.body).toMatchObject({
       room: `session-${started.body.sessionId}`,
       token: expect.any(String),
@@ -256,7 +266,7 @@ describe("the API", () => {
     expect(rig.said().at(-1)).not.toHaveProperty("provider");
   });
 
-  it("refuses a provider that is none, and those whose calls come by tasks", async () => {
+  it("rejects unknown providers, and those whose calls come from tasks", async () => {
     rig = await startRig();
     for (const provider of ["livkit", "vapi", "sip"]) {
       const reply = await rig.post("/api/session/start", { profile: "echo", provider });
@@ -265,7 +275,7 @@ describe("the API", () => {
     }
   });
 
-  it("gives a starter app that names LiveKit's agent name the profile that it stands for", async () => {
+  it("maps LiveKit's agent name to the profile of its rule", async () => {
     rig = await startRig({ env: { GREENROOM_PROVIDERS: PROVIDERS } });
     const reply = await rig.post("/api/livekit/token", {
       room_name: "my-room",
@@ -275,7 +285,7 @@ describe("the API", () => {
     expect(rig.said()[0]).toMatchObject({ profile: "support", provider: "livekit" });
   });
 
-  it("shows the profiles of providers in health: failed without a providers service, running with one", async () => {
+  it("shows providers' profiles in health as failed without a providers service, else as running", async () => {
     rig = await startRig({ env: { GREENROOM_PROVIDERS: PROVIDERS } });
     const before = (await rig.get("/api/health")).body;
     expect(before.profiles.support).toMatchObject({ provider: "livekit", status: "failed" });
@@ -288,7 +298,9 @@ describe("the API", () => {
       status: "running",
     });
     const health = async () => (await rig.get("/api/health")).body;
-    await until(async () => (await health()).profiles.support.status === "running", { what: "it is seen" });
+    await until(async () => (await health()).profiles.support.status === "running", {
+      what: "its heartbeat is seen",
+    });
     const { profiles } = await health();
     expect(profiles.support).toMatchObject({ provider: "livekit", busy: 0, max: 0 });
     expect(profiles.assistant).toBeUndefined();

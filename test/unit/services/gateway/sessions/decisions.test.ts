@@ -14,8 +14,8 @@ import {
 import { measureStarts, rangeOf } from "../../../../../services/gateway/sessions/start-times.ts";
 import { aHost } from "../../../../kit/worlds/gateway-world.ts";
 
-describe("the profile of a start", () => {
-  it("that names none is the configured one, assistant where it runs, echo, or the first that runs", () => {
+describe("defaultProfile", () => {
+  it("is the configured profile, else assistant if it runs, else echo, else the first that runs", () => {
     const disabled = { status: "disabled" as const };
     expect(defaultProfile([aHost({ assistant: {}, echo: {} })], undefined)).toBe("assistant");
     expect(defaultProfile([aHost({ assistant: disabled, echo: {} })], undefined)).toBe("echo");
@@ -26,8 +26,8 @@ describe("the profile of a start", () => {
   });
 });
 
-describe("the capacity for a profile", () => {
-  it("is what idle agents and free places of live hosts add up to", () => {
+describe("capacityOnHosts", () => {
+  it("adds up the idle agents and the free slots of live hosts", () => {
     const one = aHost(
       { echo: { warm: 2, hot: 1, busy: 4, max: 10, warmUpMs: 900 }, other: { busy: 2 } },
       { maxAgents: 12 },
@@ -37,7 +37,7 @@ describe("the capacity for a profile", () => {
     expect(capacityOnHosts([one, two, draining], "echo")).toEqual({ idle: 3, cold: 3, warmUpMs: 900 });
   });
 
-  it("is nothing where the profile does not run, or the host is full", () => {
+  it("is zero where the profile does not run or the host is full", () => {
     expect(capacityOnHosts([aHost({ echo: { status: "failed" } })], "echo")).toMatchObject({
       idle: 0,
       cold: 0,
@@ -47,21 +47,21 @@ describe("the capacity for a profile", () => {
   });
 });
 
-describe("the estimate of a wait", () => {
+describe("measureStarts", () => {
   const measured = () => {
-    let tell: Parameters<SessionView["onChange"]>[0] = () => {};
+    let notify: Parameters<SessionView["onChange"]>[0] = () => {};
     const view: SessionView = {
       get: () => undefined,
       all: () => [],
       waiting: () => [],
       onChange: (listener) => {
-        tell = listener;
+        notify = listener;
         return () => {};
       },
       stop: async () => {},
     };
     const times = measureStarts(view);
-    const see = (id: string, state: string, seenAtMs: number, more: Partial<SessionRecord> = {}) => {
+    const observe = (id: string, state: string, seenAtMs: number, more: Partial<SessionRecord> = {}) => {
       const history = state === "requested" ? [{}] : [{}, {}, {}, {}];
       const record = {
         id,
@@ -72,56 +72,56 @@ describe("the estimate of a wait", () => {
         ...more,
       } as unknown as SessionRecord;
       const seen = { key: id, record, revision: 1, seenAtMs };
-      tell({ key: id, value: record, revision: 1, seen, before: undefined });
+      notify({ key: id, value: record, revision: 1, seen, before: undefined });
     };
-    return { times, see };
+    return { times, see: observe };
   };
   const idle = { idle: 3, cold: 5, warmUpMs: 2000 };
   const cold = { idle: 0, cold: 5, warmUpMs: 2000 };
   const full = { idle: 0, cold: 0, warmUpMs: 2000 };
 
-  it("is a guess from the hosts' warm-up before anything was measured", () => {
+  it("estimates by the hosts' warm-up time before the first measurement", () => {
     const { times } = measured();
     expect(times.estimateMs("echo", idle, 0)).toBe(500);
     expect(times.estimateMs("echo", cold, 0)).toBe(2500);
     expect(times.estimateMs("echo", full, 2)).toBe(60_000);
   });
 
-  it("is the median of the starts that were seen, warm and cold apart", () => {
-    const { times, see } = measured();
+  it("estimates by the median of observed starts, warm and cold apart", () => {
+    const { times, see: observe } = measured();
     for (const [index, tookMs] of [40, 60, 9000].entries()) {
-      see(`s${index}`, "requested", 1000);
-      see(`s${index}`, "ready", 1000 + tookMs, { warm: "hot" });
+      observe(`s${index}`, "requested", 1000);
+      observe(`s${index}`, "ready", 1000 + tookMs, { warm: "hot" });
     }
-    see("c", "requested", 0);
-    see("c", "ready", 4000, { warm: "cold" });
+    observe("c", "requested", 0);
+    observe("c", "ready", 4000, { warm: "cold" });
     expect(times.estimateMs("echo", idle, 0)).toBe(60);
     expect(times.estimateMs("echo", cold, 0)).toBe(4000);
     expect(times.estimateMs("other", idle, 0)).toBe(500);
   });
 
-  it("leaves out starts that failed once, and ones whose beginning was not seen", () => {
-    const { times, see } = measured();
-    see("a", "requested", 0);
-    see("a", "ready", 30_000, { warm: "warm", failures: 1 });
-    see("b", "ready", 30_000, { warm: "warm" });
+  it("ignores starts that failed once, and starts whose request was not observed", () => {
+    const { times, see: observe } = measured();
+    observe("a", "requested", 0);
+    observe("a", "ready", 30_000, { warm: "warm", failures: 1 });
+    observe("b", "ready", 30_000, { warm: "warm" });
     expect(times.estimateMs("echo", idle, 0)).toBe(500);
   });
 
-  it("grows with the place in the queue by the pace at which agents are freed", () => {
-    const { times, see } = measured();
-    for (let i = 0; i < 5; i++) see(`s${i}`, "ended", i * 2000);
+  it("grows with the position in the queue, at the pace at which agents become free", () => {
+    const { times, see: observe } = measured();
+    for (let i = 0; i < 5; i++) observe(`s${i}`, "ended", i * 2000);
     expect(times.estimateMs("echo", full, 1)).toBe(2000);
     expect(times.estimateMs("echo", full, 4)).toBe(8000);
   });
 
-  it("reads as a range", () => {
+  it("is shown as a range", () => {
     expect([0, 400, 1000, 1200, 16_000].map(rangeOf)).toEqual(["0-1s", "0-1s", "1-2s", "1-2s", "16-24s"]);
   });
 });
 
-describe("ids", () => {
-  it("of keys and rooms are the same for the same words, and no others", () => {
+describe("sessionIdOfKey, sessionIdOfRoom and randomSessionId", () => {
+  it("returns the same id for the same key or room, and otherwise different ones", () => {
     expect(sessionIdOfKey("t", "k")).toBe(sessionIdOfKey("t", "k"));
     const ids = [
       sessionIdOfKey("t", "k"),
@@ -138,22 +138,22 @@ describe("ids", () => {
   });
 });
 
-describe("a browser's page", () => {
-  it("may use the API from this address, this machine, or where the settings say", () => {
-    const may = (origin: string | undefined, setting?: string) =>
+describe("isAllowedOrigin", () => {
+  it("accepts pages of the gateway's address, of this machine, or of the configured origins", () => {
+    const isAllowed = (origin: string | undefined, setting?: string) =>
       isAllowedOrigin(origin, "gw.example:8080", setting);
-    expect(may(undefined)).toBe(true);
-    expect(may("http://gw.example:8080")).toBe(true);
-    expect(may("http://localhost:3000")).toBe(true);
-    expect(may("http://[::1]:3000")).toBe(true);
-    expect(may("http://localhost.evil.example")).toBe(false);
-    expect(may("null")).toBe(false);
-    expect(may("https://a.example", "https://b.example, https://a.example/")).toBe(true);
-    expect(may("http://localhost:3000", "https://a.example")).toBe(false);
-    expect(may("https://anyone.example", "*")).toBe(true);
+    expect(isAllowed(undefined)).toBe(true);
+    expect(isAllowed("http://gw.example:8080")).toBe(true);
+    expect(isAllowed("http://localhost:3000")).toBe(true);
+    expect(isAllowed("http://[::1]:3000")).toBe(true);
+    expect(isAllowed("http://localhost.evil.example")).toBe(false);
+    expect(isAllowed("null")).toBe(false);
+    expect(isAllowed("https://a.example", "https://b.example, https://a.example/")).toBe(true);
+    expect(isAllowed("http://localhost:3000", "https://a.example")).toBe(false);
+    expect(isAllowed("https://anyone.example", "*")).toBe(true);
   });
 
-  it("may connect to LiveKit by WebSocket and HTTP, and to every region of LiveKit Cloud", () => {
+  it("allows LiveKit by WebSocket and HTTP, and every region of LiveKit Cloud", () => {
     expect(livekitSources(undefined)).toEqual([]);
     expect(livekitSources({ publicUrl: "wss://lk.example/path" })).toEqual([
       "wss://lk.example",

@@ -1,4 +1,4 @@
-// Rooms that others make: whoever comes into one that GREENROOM_INBOUND_ROOMS names finds an agent on its way.
+// Rooms created by others: a participant who joins a room that GREENROOM_INBOUND_ROOMS names gets an agent.
 import { createHash } from "node:crypto";
 import { AccessToken } from "livekit-server-sdk";
 import { afterEach, describe, expect, test } from "vitest";
@@ -18,7 +18,7 @@ const start = async (options: RigOptions = {}) => {
   });
 };
 
-interface Coming {
+interface Joining {
   readonly room?: string;
   readonly madeAtS?: number;
   readonly identity?: string;
@@ -29,15 +29,15 @@ interface Coming {
 
 const caller = { "sip.phoneNumber": "+15550123", "sip.trunkPhoneNumber": "+15550100" };
 
-/** LiveKit says that somebody came into a room. @returns the status of the gateway's answer */
-async function comes({
+/** Sends LiveKit's event that a participant joined a room. @returns the status of the gateway's answer */
+async function joins({
   room = "call-1",
   madeAtS = 1000,
   identity = "sip_+15550123",
   kind = "SIP",
   event = "participant_joined",
   attributes = caller,
-}: Coming = {}): Promise<number> {
+}: Joining = {}): Promise<number> {
   const payload = JSON.stringify({
     event,
     id: "EV_1",
@@ -55,10 +55,10 @@ async function comes({
 const requests = (): Extract<SessionEvent, { type: "requested" }>[] =>
   rig.said().filter((said) => said.type === "requested");
 
-describe("a telephone that comes into a room", () => {
-  test("gets an agent there, which knows who calls and which number", async () => {
+describe("a caller who joins an inbound room", () => {
+  test("gets an agent that knows the caller and the dialed number", async () => {
     await start();
-    expect(await comes()).toBe(200);
+    expect(await joins()).toBe(200);
     expect(requests()).toMatchObject([
       {
         room: "call-1",
@@ -69,18 +69,18 @@ describe("a telephone that comes into a room", () => {
     ]);
   });
 
-  test("gets one, however often LiveKit says so and on whichever gateway, and whoever comes after it", async () => {
+  test("gets one agent despite repeated webhooks, several gateways and further participants", async () => {
     await start();
     await rig.another();
-    await Promise.all([comes(), comes(), comes({ identity: "another" })]);
-    expect(await comes()).toBe(200);
-    expect(await comes({ identity: "a third" })).toBe(200);
+    await Promise.all([joins(), joins(), joins({ identity: "another" })]);
+    expect(await joins()).toBe(200);
+    expect(await joins({ identity: "a third" })).toBe(200);
     expect(requests()).toHaveLength(1);
   });
 
-  test("gets another one in a later room of the same name", async () => {
+  test("gets another agent in a later room of the same name", async () => {
     await start();
-    await comes();
+    await joins();
     const [first] = requests();
     await rig.post(`/api/session/${first?.sessionId}/end`);
     await rig.move(first?.sessionId ?? "", {
@@ -94,41 +94,41 @@ describe("a telephone that comes into a room", () => {
     await until(async () => (await rig.get(`/api/session/${first?.sessionId}`)).body.state === "ended", {
       what: "it has ended",
     });
-    await comes();
+    await joins();
     expect(requests()).toHaveLength(1);
-    await comes({ madeAtS: 2000 });
+    await joins({ madeAtS: 2000 });
     expect(requests()).toHaveLength(2);
   });
 
   test.each([
     ["an agent", { kind: "AGENT" }],
-    ["a recorder", { kind: "EGRESS" }],
-    ["somebody into another room", { room: "meeting-1" }],
-    ["nobody: somebody leaves", { event: "participant_left" }],
-  ] as [string, Coming][])("is no reason when it is %s", async (_who, coming) => {
+    ["an egress", { kind: "EGRESS" }],
+    ["a caller in another room", { room: "meeting-1" }],
+    ["a participant who leaves", { event: "participant_left" }],
+  ] as [string, Joining][])("gets no session when it is %s", async (_who, coming) => {
     await start();
-    expect(await comes(coming)).toBe(200);
+    expect(await joins(coming)).toBe(200);
     expect(requests()).toEqual([]);
   });
 
-  test("is left to the session that has its room already", async () => {
+  test("gets no second session in a room that already has one", async () => {
     await start();
     await rig.post("/api/session/start", { profile: "echo", room: "call-1" });
-    expect(await comes()).toBe(200);
+    expect(await joins()).toBe(200);
     expect(requests()).toHaveLength(1);
   });
 
-  test("is said again by LiveKit when no agent can be had now, and not when none ever can", async () => {
+  test("is reported again by LiveKit when no host is up, but not when the profile is unknown", async () => {
     await start({ env: { GREENROOM_INBOUND_ROOMS: "call-=echo, odd-=nobody" }, hosts: [] });
-    expect(await comes()).toBe(503);
+    expect(await joins()).toBe(503);
     await rig.stop();
     await start({ env: { GREENROOM_INBOUND_ROOMS: "call-=echo, odd-=nobody" } });
-    expect(await comes({ room: "odd-1" })).toBe(200);
+    expect(await joins({ room: "odd-1" })).toBe(200);
     expect(requests()).toEqual([]);
   });
 });
 
-test("a room whose webhook never came is found by looking, once, and an empty one isn't", {
+test("finds a room without a webhook by polling, once, and ignores an empty one", {
   timeout: 60_000,
 }, async () => {
   const list: RoomInfo[] = [
@@ -139,7 +139,7 @@ test("a room whose webhook never came is found by looking, once, and an empty on
   ];
   const inside: Record<string, ParticipantInfo[]> = {
     "call-7": [
-      { identity: "recorder", isAgent: true },
+      { identity: "egress", isAgent: true },
       { identity: "bob", isAgent: false },
     ],
     "call-9": [{ identity: "an agent alone", isAgent: true }],
@@ -157,13 +157,13 @@ test("a room whose webhook never came is found by looking, once, and an empty on
     participants: async (room: string) => inside[room] ?? [],
   };
   await start({ livekit: { ...real, rooms } });
-  await until(() => requests().length > 0, { timeoutMs: 30_000, what: "it is found" });
-  await comes({ room: "call-7", identity: "bob" });
+  await until(() => requests().length > 0, { timeoutMs: 30_000, what: "the room is found" });
+  await joins({ room: "call-7", identity: "bob" });
   expect(requests()).toMatchObject([{ room: "call-7", profile: "echo", user: { id: "bob" } }]);
 });
 
-describe("the setting", () => {
-  test("gives a room to the longest prefix that it begins with", async () => {
+describe("parseInboundRooms", () => {
+  test("gives a room to the longest matching prefix", async () => {
     await start();
     const rules = parseInboundRooms(" call-=echo ,call-vip- = talk,");
     expect(inboundProfileOf(rules, "call-vip-1")).toBe("talk");
@@ -178,8 +178,8 @@ describe("the setting", () => {
     ["call-=not a profile", "prefix=profile"],
     ["call-=a/b", "profile"],
     ["call-=echo,call-=talk", "twice"],
-  ])("%s is refused in words", async (text, description) => {
+  ])("rejects %s and names the fault", async (text, message) => {
     await start();
-    expect(() => parseInboundRooms(text)).toThrow(description);
+    expect(() => parseInboundRooms(text)).toThrow(message);
   });
 });

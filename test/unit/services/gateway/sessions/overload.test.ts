@@ -1,4 +1,4 @@
-// What the gateway refuses so that what it has taken on goes well.
+// Refusals under overload, which keep running sessions healthy.
 import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import WebSocket from "ws";
@@ -11,8 +11,8 @@ afterEach(() => rig.stop());
 const start = (body: object = { wait: 0 }, headers: Record<string, string> = {}) =>
   rig.post("/api/session/start", body, headers);
 
-describe("a gateway with as many starts under way as it may have", () => {
-  it("says 429 and when to come back, and takes more when those were taken up", async () => {
+describe("a gateway with the maximum of pending starts", () => {
+  it("answers 429 with Retry-After, and accepts starts again when dispatchers have read some", async () => {
     rig = await startRig({ play: "ignore", env: { GREENROOM_MAX_PENDING_STARTS: "3" } });
     for (let n = 0; n < 3; n++) expect((await start()).status).toBe(202);
     const refused = await start();
@@ -20,13 +20,13 @@ describe("a gateway with as many starts under way as it may have", () => {
     expect(refused.body.error).toMatchObject({ code: "overloaded", retryable: true });
     expect(refused.body.error.retryAfterMs).toBeGreaterThanOrEqual(1000);
     expect(Number(refused.headers["retry-after"])).toBeGreaterThanOrEqual(1);
-    // Nobody knows of the one that was refused.
+    // The refused start left no event.
     expect(rig.said().filter(({ type }) => type === "requested")).toHaveLength(3);
-    for (const event of rig.said()) await takeUp(event.sessionId);
-    await until(async () => (await start()).status === 202, { what: "another one is taken on" });
+    for (const event of rig.said()) await createRecord(event.sessionId);
+    await until(async () => (await start()).status === 202, { what: "another start is accepted" });
   });
 
-  it("answers a repeated request all the same, and everything that isn't a start", async () => {
+  it("still answers repeated requests, and everything else than starts", async () => {
     rig = await startRig({ play: "ignore", env: { GREENROOM_MAX_PENDING_STARTS: "1" } });
     const key = { "idempotency-key": "again" };
     const { body } = await start({ wait: 0 }, key);
@@ -37,22 +37,22 @@ describe("a gateway with as many starts under way as it may have", () => {
   });
 });
 
-/** As a dispatcher that comes back would: the record appears. */
-async function takeUp(sessionId: string): Promise<void> {
+/** Creates the record, like a dispatcher that comes back. */
+async function createRecord(sessionId: string): Promise<void> {
   const { newSession } = await import("../../../../../libs/domain/session/reduce.ts");
   const { sessions } = await import("../../../../../libs/contracts/buckets.ts");
-  const asked = rig.said().find((event) => event.sessionId === sessionId && event.type === "requested");
-  if (asked?.type !== "requested") throw new Error(`nobody asked for ${sessionId}`);
+  const requested = rig.said().find((event) => event.sessionId === sessionId && event.type === "requested");
+  if (requested?.type !== "requested") throw new Error(`no request for ${sessionId}`);
   const ms = 60_000;
   const deadlineMs = {
     ...{ requested: ms, dispatched: ms, coldExtra: 0, joined: ms },
     ...{ maxDuration: ms, idle: ms, userAbsent: ms },
   };
-  await rig.bus.kv.update(sessions, newSession(asked, { deadlineMs, maxAttempts: 1 }), 0);
+  await rig.bus.kv.update(sessions, newSession(requested, { deadlineMs, maxAttempts: 1 }), 0);
 }
 
 describe("a store that is nearly full", () => {
-  it("is kept for the sessions there are: starts are 503, the others are followed and ended", async () => {
+  it("is reserved for running sessions: starts are 503, running ones are served and ended", async () => {
     rig = await startRig({ play: "ready" });
     const { body } = await start({});
     expect(body.status).toBe("ready");
@@ -67,11 +67,11 @@ describe("a store that is nearly full", () => {
     expect(refused.body.error).toMatchObject({ code: "storage_full", retryable: true });
     expect((await rig.get(`/api/session/${body.sessionId}`)).body.state).toBe("ready");
     rig.server.setFaults({ full: false });
-    await until(async () => (await start({})).status === 200, { what: "starts are taken again" });
+    await until(async () => (await start({})).status === 200, { what: "starts are accepted again" });
   });
 });
 
-describe("streams", () => {
+describe("event streams and WebSockets", () => {
   const open = async (url: string) => {
     const socket = new WebSocket(`${url.replace("http", "ws")}/api/session/ws`);
     return new Promise<{ socket: WebSocket; status: number }>((resolve) => {
@@ -83,7 +83,7 @@ describe("streams", () => {
     });
   };
 
-  it("are as many as an address may have; one that closes makes room", async () => {
+  it("opens as many as an address may have, and another when one closes", async () => {
     rig = await startRig({ play: "wait", env: { GREENROOM_STREAMS_PER_CLIENT: "2" } });
     const url = await rig.app.listen({ host: "127.0.0.1", port: 0 });
     const first = await open(url);
@@ -97,7 +97,7 @@ describe("streams", () => {
     await until(async () => (await open(url)).status === 101, { what: "there is room again" });
   });
 
-  it("are as many as the gateway keeps", async () => {
+  it("opens as many as the gateway may have", async () => {
     rig = await startRig({ play: "wait", env: { GREENROOM_STREAMS_MAX: "1" } });
     const url = await rig.app.listen({ host: "127.0.0.1", port: 0 });
     expect((await open(url)).status).toBe(101);
@@ -105,11 +105,11 @@ describe("streams", () => {
   });
 });
 
-describe("a client that sends or reads too slowly", () => {
+describe("a slow client", () => {
   const connections = () =>
     new Promise<number>((resolve) => rig.app.server.getConnections((_error, count) => resolve(count)));
 
-  /** A raw connection, with what came back on it. */
+  /** A raw connection, and the text it receives. */
   const dial = async (url: string, ...pieces: string[]) => {
     const socket = connect(Number(new URL(url).port), "127.0.0.1");
     let text = "";
@@ -121,7 +121,7 @@ describe("a client that sends or reads too slowly", () => {
     return { socket, text: () => text };
   };
 
-  it("of headers or of a body is told 408 and cut, while others are served", async () => {
+  it("is cut with 408 when it sends headers or a body too slowly, while others are served", async () => {
     rig = await startRig({ env: { GREENROOM_REQUEST_TIMEOUT_MS: "400" } });
     const url = await rig.app.listen({ host: "127.0.0.1", port: 0 });
     const ofHeaders = await dial(url, "GET /api/health HTTP/1.1\r\nHost: x\r\nX-Slow: ");
@@ -135,13 +135,13 @@ describe("a client that sends or reads too slowly", () => {
     expect((await fetch(`${url}/api/health`)).status).toBe(200);
     await until(() => /408/.test(ofHeaders.text()) && /408/.test(ofBody.text()), {
       timeoutMs: 15_000,
-      what: () => `both are told; they were told "${ofHeaders.text()}" and "${ofBody.text()}"`,
+      what: () => `both get 408; they got "${ofHeaders.text()}" and "${ofBody.text()}"`,
     });
     clearInterval(drip);
     for (const { socket } of [ofHeaders, ofBody]) socket.destroy();
   }, 30_000);
 
-  it("of the WebSocket's pings is cut, one that reads is not", async () => {
+  it("is cut when it reads no WebSocket pings, unlike one that reads", async () => {
     rig = await startRig({ play: "wait", env: { GREENROOM_SLOW_CLIENT_TIMEOUT_MS: "600" } });
     const url = (await rig.app.listen({ host: "127.0.0.1", port: 0 })).replace("http", "ws");
     const deaf = new WebSocket(`${url}/api/session/ws`);
@@ -149,13 +149,13 @@ describe("a client that sends or reads too slowly", () => {
     deaf.on("error", () => {});
     await Promise.all([deaf, good].map((one) => new Promise((resolve) => one.once("open", resolve))));
     deaf.pause();
-    await until(async () => (await connections()) === 1, { timeoutMs: 15_000, what: "one was cut" });
+    await until(async () => (await connections()) === 1, { timeoutMs: 15_000, what: "one is cut" });
     expect(good.readyState).toBe(WebSocket.OPEN);
     good.close();
     deaf.terminate();
   }, 30_000);
 
-  it("of events whose last ones don't get out is cut, without another event", async () => {
+  it("is cut when it reads no events, even if no further event follows", async () => {
     rig = await startRig({ play: "wait", env: { GREENROOM_SLOW_CLIENT_TIMEOUT_MS: "600" } });
     const url = await rig.app.listen({ host: "127.0.0.1", port: 0 });
     const { body } = await start();
@@ -166,17 +166,19 @@ describe("a client that sends or reads too slowly", () => {
     socket.pause();
     const good = await dial(url, `GET /api/session/${body.sessionId}/events HTTP/1.1\r\nHost: x\r\n\r\n`);
     await until(async () => (await connections()) === 2, { what: "both are connected" });
-    // Much smaller than what the kernel takes for a client, many times: until it takes no more.
+    // Each change is much smaller than the kernel's buffer; many changes fill it.
     await fillKernelBuffer(body.sessionId);
-    await until(async () => (await connections()) === 1, { timeoutMs: 15_000, what: "one was cut" });
+    await until(async () => (await connections()) === 1, { timeoutMs: 15_000, what: "one is cut" });
     await rig.move(body.sessionId, ...becomeReady({ sessionId: body.sessionId, attempt: 1 }));
-    await until(() => good.text().includes('"state":"ready"'), { what: "the other one hears on" });
+    await until(() => good.text().includes('"state":"ready"'), {
+      what: "the other client still gets events",
+    });
     socket.destroy();
     good.socket.destroy();
   }, 30_000);
 });
 
-/** Changes the session's record until a client that doesn't read has a little unread in the process itself. */
+/** Changes the session's record until a client that doesn't read has unread bytes in the process itself. */
 async function fillKernelBuffer(sessionId: string): Promise<void> {
   const { sessions } = await import("../../../../../libs/contracts/buckets.ts");
   const reason = "x".repeat(10_000);

@@ -1,4 +1,4 @@
-// Sessions followed live: server-sent events and the WebSocket.
+// Live updates of sessions: server-sent events and the WebSocket.
 import { connect } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import WebSocket from "ws";
@@ -25,7 +25,7 @@ interface Event {
   readonly data?: any;
 }
 
-/** Reads a whole event stream, telling each event as it comes. */
+/** Reads a whole event stream, and calls `see` for each event. */
 async function readEvents(
   id: string,
   headers: Record<string, string> = {},
@@ -54,8 +54,8 @@ async function readEvents(
   return { response, events };
 }
 
-describe("a session's events", () => {
-  it("begin with the present state, tell each change, and end after ended", async () => {
+describe("GET /api/session/:id/events", () => {
+  it("begins with the present state, sends each change, and ends after ended", async () => {
     const id = await start();
     const { response, events } = await readEvents(id, {}, ({ data }) => {
       if (data.state === "requested") void makeReady(id);
@@ -72,7 +72,7 @@ describe("a session's events", () => {
     expect(events.every(({ event }) => event === "state")).toBe(true);
   });
 
-  it("of a session that ended are its last state only, and nothing for who has seen it", async () => {
+  it("sends only the last state of an ended session, and nothing to a client that has seen it", async () => {
     const id = await start();
     await rig.post(`/api/session/${id}/end`);
     const { events } = await readEvents(id);
@@ -81,7 +81,7 @@ describe("a session's events", () => {
     expect(again.response.status).toBe(204);
   });
 
-  it("are not told twice to a client that comes back", async () => {
+  it("does not repeat events to a client that reconnects", async () => {
     const id = await start();
     await until(async () => (await rig.get(`/api/session/${id}`)).body.queue, { what: "it is known" });
     const seen: Event[] = [];
@@ -93,13 +93,13 @@ describe("a session's events", () => {
     expect((await second).events.map(({ data }) => data.state)).toEqual(["ended"]);
   });
 
-  it("of nobody are 404, in the shape of every error", async () => {
+  it("is 404 for an unknown session, in the shape of every error", async () => {
     const response = await fetch(`${url}/api/session/s_nobody/events`);
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ success: false, error: { code: "not_found" } });
   });
 
-  it("end with a reason when the gateway stops", async () => {
+  it("ends with a reason when the gateway stops", async () => {
     const id = await start();
     const seen: Event[] = [];
     const reading = readEvents(id, {}, (event) => seen.push(event));
@@ -114,7 +114,7 @@ const connections = () =>
   new Promise<number>((resolve) => rig.app.server.getConnections((_error, count) => resolve(count)));
 
 describe("a client that does not read", () => {
-  it("of events is cut, before what waits for it grows without bound", async () => {
+  it("is cut from the event stream before its backlog grows without bound", async () => {
     const id = await start();
     const entry = await until(() => rig.bus.kv.get(sessions, `default.${id}`), { what: "there is a record" });
     const socket = connect(Number(new URL(url).port), "127.0.0.1");
@@ -123,7 +123,7 @@ describe("a client that does not read", () => {
     socket.write(`GET /api/session/${id}/events HTTP/1.1\r\nHost: x\r\n\r\n`);
     await until(async () => (await connections()) === 1, { what: "it is connected" });
     let { revision } = entry;
-    // The sockets of both sides hold megabytes, and a busy machine skips revisions.
+    // The sockets of both sides buffer megabytes, and a busy machine skips revisions.
     const reason = "x".repeat(15_000);
     for (let i = 0; i < 5000 && (await connections()) > 0; i++) {
       const value = { ...entry.value, history: [{ ...entry.value.history[0]!, reason: `${i}${reason}` }] };
@@ -133,16 +133,16 @@ describe("a client that does not read", () => {
     socket.destroy();
   }, 20_000);
 
-  it("of the WebSocket is cut as well", async () => {
+  it("is cut from the WebSocket as well", async () => {
     const id = await start();
     const client = await new Client().open();
     client.socket.on("error", () => {});
     client.socket.pause();
     for (let i = 0; i < 400 && (await connections()) > 0; i++) {
-      for (let n = 0; n < 100; n++) client.say({ type: "follow", sessionId: id });
+      for (let n = 0; n < 100; n++) client.send({ type: "follow", sessionId: id });
       await new Promise(setImmediate);
     }
-    await until(async () => (await connections()) === 0, { what: "it was cut" });
+    await until(async () => (await connections()) === 0, { what: "the client is cut" });
     client.socket.terminate();
   }, 20_000);
 });
@@ -169,64 +169,64 @@ class Client {
     return this;
   }
 
-  say(message: unknown): void {
+  send(message: unknown): void {
     this.socket.send(typeof message === "string" ? message : JSON.stringify(message));
   }
 
-  /** The first message that fits. */
+  /** The first message that matches. */
   // biome-ignore lint/suspicious/noExplicitAny: a test looks at messages of any shape.
-  hears(fits: (message: any) => boolean): Promise<any> {
-    return until(() => this.messages.find(fits), {
-      what: () => `such a message came; there were ${JSON.stringify(this.messages)}`,
+  receives(matches: (message: any) => boolean): Promise<any> {
+    return until(() => this.messages.find(matches), {
+      what: () => `a message matches; there were ${JSON.stringify(this.messages)}`,
     });
   }
 }
 
-describe("the WebSocket", () => {
-  it("starts a session, and gives the way in when it becomes ready later", async () => {
+describe("WebSocket /api/session/ws", () => {
+  it("starts a session, and sends the token when the session becomes ready later", async () => {
     const client = await new Client().open();
-    client.say({ type: "start", requestId: "r1", userId: "u1", wait: 0 });
-    const started = await client.hears(({ requestId }) => requestId === "r1");
+    client.send({ type: "start", requestId: "r1", userId: "u1", wait: 0 });
+    const started = await client.receives(({ requestId }) => requestId === "r1");
     expect(started).toMatchObject({ type: "session", status: "starting" });
     await makeReady(started.sessionId);
-    const ready = await client.hears(({ state }) => state === "ready");
+    const ready = await client.receives(({ state }) => state === "ready");
     expect(ready).toMatchObject({
       sessionId: started.sessionId,
       identity: "u1",
       room: `standby-${started.sessionId}`,
     });
     expect(ready.token).toBeTypeOf("string");
-    client.say({ type: "end", requestId: "r2", sessionId: started.sessionId });
-    expect(await client.hears(({ requestId }) => requestId === "r2")).toMatchObject({ status: "ended" });
-    await client.hears(({ state }) => state === "ended");
+    client.send({ type: "end", requestId: "r2", sessionId: started.sessionId });
+    expect(await client.receives(({ requestId }) => requestId === "r2")).toMatchObject({ status: "ended" });
+    await client.receives(({ state }) => state === "ended");
     expect(client.messages.filter(({ state }) => state === "ended")).toHaveLength(1);
   });
 
-  it("follows a session that somebody else started, without its token", async () => {
+  it("follows another client's session, without its token", async () => {
     const id = await start();
     const client = await new Client().open();
-    client.say({ type: "follow", requestId: "f", sessionId: id });
-    expect(await client.hears(({ requestId }) => requestId === "f")).toMatchObject({
+    client.send({ type: "follow", requestId: "f", sessionId: id });
+    expect(await client.receives(({ requestId }) => requestId === "f")).toMatchObject({
       sessionId: id,
       state: "requested",
     });
     await makeReady(id);
-    const ready = await client.hears(({ state }) => state === "ready");
+    const ready = await client.receives(({ state }) => state === "ready");
     expect(ready).not.toHaveProperty("token");
   });
 
-  it("answers each bad message with an error that says what is wrong, and lives on", async () => {
+  it("answers each invalid message with an error that names the fault, and stays open", async () => {
     const client = await new Client().open();
-    client.say("{");
-    client.say("[]");
-    client.say({ type: "dance", requestId: "a" });
-    client.say({ type: "start", requestId: "b", foo: 1 });
-    client.say({ type: "follow", requestId: "c", sessionId: "a b" });
-    client.say({ type: "end", requestId: "d", sessionId: "s_nobody" });
-    client.say(`{"type":"start","metadata":{"a":${"[".repeat(20_000)}${"]".repeat(20_000)}}}`);
-    client.say({ type: "ping", requestId: "p" });
-    await client.hears(({ requestId }) => requestId === "d");
-    await client.hears(({ type }) => type === "pong");
+    client.send("{");
+    client.send("[]");
+    client.send({ type: "dance", requestId: "a" });
+    client.send({ type: "start", requestId: "b", foo: 1 });
+    client.send({ type: "follow", requestId: "c", sessionId: "a b" });
+    client.send({ type: "end", requestId: "d", sessionId: "s_nobody" });
+    client.send(`{"type":"start","metadata":{"a":${"[".repeat(20_000)}${"]".repeat(20_000)}}}`);
+    client.send({ type: "ping", requestId: "p" });
+    await client.receives(({ requestId }) => requestId === "d");
+    await client.receives(({ type }) => type === "pong");
     const errors = client.messages.filter(({ type }) => type === "error");
     expect(errors).toHaveLength(7);
     const codeOf = (id: string) => errors.find(({ requestId }) => requestId === id)?.error.code;
@@ -252,7 +252,7 @@ describe("the WebSocket", () => {
     expect(await statusOf(url)).toBe(101);
   });
 
-  it("tells a plain GET what it is", async () => {
+  it("answers a plain GET with 400", async () => {
     expect(await rig.get("/api/session/ws")).toMatchObject({
       status: 400,
       body: { error: { code: "invalid_request" } },
@@ -262,7 +262,7 @@ describe("the WebSocket", () => {
   it("closes with a reason when the gateway stops", async () => {
     const client = await new Client().open();
     await rig.app.close();
-    await until(() => client.closed !== undefined, { what: "it was closed" });
+    await until(() => client.closed !== undefined, { what: "the socket is closed" });
     expect(client.closed).toEqual({ code: 1001, reason: "the gateway is stopping" });
   });
 });

@@ -1,4 +1,4 @@
-// Watching, listing and ending sessions, their logs, and ways into their rooms.
+// Reading, listing and ending sessions, their logs, and tokens for their rooms.
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { sessionLogs } from "../../../../../libs/contracts/streams.ts";
 import { until } from "../../../../kit/until.ts";
@@ -12,20 +12,20 @@ afterEach(() => rig.stop());
 
 const start = async (body: object = {}): Promise<string> =>
   (await rig.post("/api/session/start", body)).body.sessionId;
-/** One that waits, and that the view knows. */
+/** Starts a session that waits, and waits until the view knows it. */
 const startWaiting = async (body: object = {}): Promise<string> => {
   rig.setPlay("wait");
   const id = await start({ wait: 0, ...body });
   await until(async () => (await rig.get(`/api/session/${id}`)).body.queue !== undefined, {
-    what: "it is known to wait",
+    what: "the session is known to wait",
   });
   return id;
 };
 const claimsOf = (token: string) =>
   JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
 
-describe("a session", () => {
-  it("is told with its states, times and warmth", async () => {
+describe("GET /api/session/:id", () => {
+  it("returns states, times and warmth", async () => {
     const id = await start({ userId: "u1", userName: "Ann" });
     const { status, body } = await rig.get(`/api/session/${id}`);
     expect(status).toBe(200);
@@ -56,7 +56,7 @@ describe("a session", () => {
     expect(body).not.toHaveProperty("requestHash");
   });
 
-  it("shows no room before it is settled which one it will be", async () => {
+  it("shows no room before the room is final", async () => {
     const id = await startWaiting();
     expect((await rig.get(`/api/session/${id}`)).body).toMatchObject({
       status: "starting",
@@ -67,7 +67,7 @@ describe("a session", () => {
     });
   });
 
-  it("that ended says why and whose fault it was", async () => {
+  it("shows the reason and the fault of an ended session", async () => {
     const id = await start();
     await rig.move(id, loseAgent({ sessionId: id, attempt: 1 }, "the host is gone"));
     await until(async () => (await rig.get(`/api/session/${id}`)).body.status === "ended", {
@@ -78,7 +78,7 @@ describe("a session", () => {
     expect(body.history.at(-1).reason).toBe("the host is gone");
   });
 
-  it("that isn't there is 404, and an id that can't be one is 400 and says why", async () => {
+  it("is 404 for an unknown id, and 400 with the reason for an invalid one", async () => {
     const unknown = await rig.get("/api/session/s_nobody");
     expect({ status: unknown.status, code: unknown.body.error.code }).toEqual({
       status: 404,
@@ -92,8 +92,8 @@ describe("a session", () => {
   });
 });
 
-describe("the list of sessions", () => {
-  it("is newest first and whole over its pages, while new ones come", async () => {
+describe("GET /api/sessions", () => {
+  it("lists all sessions newest first over pages, while new ones start", async () => {
     const ids: string[] = [];
     for (let i = 0; i < 5; i++) {
       ids.unshift(await start());
@@ -110,7 +110,7 @@ describe("the list of sessions", () => {
     expect(third.nextCursor).toBeNull();
   });
 
-  it("is filtered by state, by starting, and by profile", async () => {
+  it("filters by state, by starting, and by profile", async () => {
     const ready = await start();
     const waiting = await startWaiting();
     const idsOf = async (query: string) =>
@@ -125,7 +125,7 @@ describe("the list of sessions", () => {
   });
 
   it.each(["limit=0", "limit=201", "limit=x", "state=bogus", "cursor=!!", "cursor=WzFd", "foo=1"])(
-    "refuses %s, naming the field",
+    "rejects %s, naming the field",
     async (query) => {
       const { status, body } = await rig.get(`/api/sessions?${query}`);
       expect(status).toBe(400);
@@ -135,8 +135,8 @@ describe("the list of sessions", () => {
   );
 });
 
-describe("ending a session", () => {
-  it("answers when it has ended, and the same when it had ended before", async () => {
+describe("POST /api/session/:id/end", () => {
+  it("answers when the session has ended, and the same for a session that had ended before", async () => {
     const id = await start();
     const first = await rig.post(`/api/session/${id}/end`);
     expect(first).toMatchObject({
@@ -150,18 +150,18 @@ describe("ending a session", () => {
     ]);
   });
 
-  it("is cancelling, when it comes before the agent", async () => {
+  it("cancels a session that has no agent yet", async () => {
     const id = await startWaiting();
     expect((await rig.post(`/api/session/${id}/end`)).body.endedReason).toBe("cancelled");
   });
 
-  it("of nobody is 404", async () => {
+  it("is 404 for an unknown session", async () => {
     expect((await rig.post("/api/session/s_nobody/end")).status).toBe(404);
   });
 });
 
-describe("the logs of a session", () => {
-  it("are its newest lines, oldest first", async () => {
+describe("GET /api/session/:id/logs", () => {
+  it("returns the newest lines, oldest first", async () => {
     const id = await start();
     for (let batch = 0; batch < 4; batch++) {
       await rig.bus.streams.publish(sessionLogs, {
@@ -183,13 +183,13 @@ describe("the logs of a session", () => {
     expect((await rig.get(`/api/session/${id}/logs`)).body.lines).toHaveLength(8);
   });
 
-  it("of nobody are 404", async () => {
+  it("is 404 for an unknown session", async () => {
     expect((await rig.get("/api/session/s_nobody/logs")).status).toBe(404);
   });
 });
 
-describe("a token for a session's room", () => {
-  it("is for the agent's room, a new identity and ten minutes", async () => {
+describe("POST /api/token", () => {
+  it("returns a token for the agent's room, with a new identity, for ten minutes", async () => {
     const sessionId = await start();
     const { status, body } = await rig.post("/api/token", { sessionId, userName: "Alice" });
     expect(status).toBe(200);
@@ -205,7 +205,7 @@ describe("a token for a session's room", () => {
     expect(named.body.identity).toBe("alice");
   });
 
-  it("is refused while the agent may still bring another room, and after the end", async () => {
+  it("is refused while the room may still change, and after the end", async () => {
     const waiting = await startWaiting();
     const early = await rig.post("/api/token", { sessionId: waiting, userName: "A" });
     expect({ status: early.status, code: early.body.error.code }).toEqual({ status: 409, code: "conflict" });
@@ -216,12 +216,12 @@ describe("a token for a session's room", () => {
     expect(late.body.error.message).toContain("ended");
   });
 
-  it("is given early for a room that the client named", async () => {
+  it("is granted early for a room that the client named", async () => {
     const sessionId = await startWaiting({ room: "r1" });
     expect((await rig.post("/api/token", { sessionId, userName: "A" })).body.room).toBe("r1");
   });
 
-  it("can't be had for an agent's identity, which would put the agent out of the room", async () => {
+  it("is refused for an agent's identity, because it would disconnect the agent", async () => {
     const sessionId = await start();
     const { status } = await rig.post("/api/token", {
       sessionId,
@@ -232,7 +232,7 @@ describe("a token for a session's room", () => {
   });
 });
 
-describe("LiveKit's TokenSource", () => {
+describe("POST /api/livekit/token", () => {
   const ask = (body: object) => rig.post("/api/livekit/token", body);
 
   it("answers 201 at once and starts a session in the room", async () => {
@@ -266,7 +266,7 @@ describe("LiveKit's TokenSource", () => {
     ]);
   });
 
-  it("gives one session to callers that race for a room, and another after its end", async () => {
+  it("returns one session to callers that race for a room, and another after its end", async () => {
     rig.setPlay("wait");
     const race = await Promise.all(
       [1, 2, 3].map((n) => ask({ room_name: "r", participant_identity: `p${n}` })),
@@ -281,13 +281,13 @@ describe("LiveKit's TokenSource", () => {
     expect(rig.said().filter(({ type }) => type === "requested")).toHaveLength(2);
   });
 
-  it("lets a further person into the room of a running session", async () => {
+  it("lets another person into the room of a running session", async () => {
     const id = await start();
     const { status, headers } = await ask({ room_name: `standby-${id}` });
     expect({ status, id: headers["greenroom-session-id"] }).toEqual({ status: 201, id });
   });
 
-  it("makes up a room when none is named, and refuses the system's own", async () => {
+  it("invents a room when none is named, and refuses reserved ones", async () => {
     rig.setPlay("wait");
     const [a, b] = [await ask({}), await ask({})];
     const rooms = [a, b].map(({ body }) => claimsOf(body.participant_token).video.room);
@@ -295,7 +295,7 @@ describe("LiveKit's TokenSource", () => {
     for (const room of ["standby-x", "session-x"]) expect((await ask({ room_name: room })).status).toBe(400);
   });
 
-  it("takes the default profile for an agent name that is none of ours", async () => {
+  it("uses the default profile for an unknown agent name", async () => {
     rig.setPlay("wait");
     await ask({ room_config: { agents: [{ agent_name: "my-agent" }] } });
     expect(rig.said()[0]).toMatchObject({ profile: "echo" });
@@ -303,12 +303,14 @@ describe("LiveKit's TokenSource", () => {
 });
 
 describe("a session that lost its agent", () => {
-  it("keeps its room, so that tokens for it are given meanwhile", async () => {
+  it("keeps its room, so that tokens for it are granted during the failover", async () => {
     await rig.stop();
     rig = await startRig({ maxAttempts: 3 });
     const id = await start();
     await rig.move(id, loseAgent({ sessionId: id, attempt: 1 }, "the host is gone"));
-    await until(async () => (await rig.get(`/api/session/${id}`)).body.recovering, { what: "it recovers" });
+    await until(async () => (await rig.get(`/api/session/${id}`)).body.recovering, {
+      what: "the session recovers",
+    });
     expect((await rig.get(`/api/session/${id}`)).body).toMatchObject({
       status: "starting",
       attempt: 2,

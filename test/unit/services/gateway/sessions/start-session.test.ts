@@ -1,4 +1,4 @@
-// Starting sessions over HTTP.
+// Starts of sessions over HTTP.
 
 import { afterEach, describe, expect, it } from "vitest";
 import { overrideBus } from "../../../../../libs/bus/override-bus.ts";
@@ -24,8 +24,8 @@ afterEach(() => rig.stop());
 const claimsOf = (token: string) =>
   JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
 
-describe("a start whose agent becomes ready in time", () => {
-  it("answers 200 with the way into the agent's room", async () => {
+describe("POST /api/session/start, ready in time", () => {
+  it("answers 200 with a token for the agent's room", async () => {
     await start();
     const { status, body } = await rig.post(START, { userId: "user_123", userName: "Alice" });
     expect(status).toBe(200);
@@ -66,7 +66,7 @@ describe("a start whose agent becomes ready in time", () => {
     expect(withHeader.statusCode).toBe(200);
   });
 
-  it("says that a cold agent was not pre-warmed", async () => {
+  it("reports that a cold agent was not prewarmed", async () => {
     await start({ play: (record) => becomeReady(record, "cold") });
     const { body } = await rig.post(START, {});
     expect(body).toMatchObject({ status: "ready", prewarmed: false, warm: "cold" });
@@ -84,8 +84,8 @@ describe("a start whose agent becomes ready in time", () => {
   });
 });
 
-describe("a start whose agent takes longer", () => {
-  it("answers 202 with an estimate, its place in the queue and no way into a room that may change", async () => {
+describe("POST /api/session/start, ready later", () => {
+  it("answers 202 with an estimate and the queue position, without a token for a room that may change", async () => {
     await start({ play: "wait", hosts: [aHost({ echo: { warm: 0, hot: 0, busy: 50 } })] });
     await rig.post(START, { wait: 0 });
     await until(async () => (await rig.get("/api/sessions")).body.sessions.length === 1, {
@@ -104,14 +104,14 @@ describe("a start whose agent takes longer", () => {
     expect(body).not.toHaveProperty("token");
   });
 
-  it("answers 202 with the way in when the client named the room", async () => {
+  it("answers 202 with a token when the client named the room", async () => {
     await start({ play: "wait" });
     const { status, body } = await rig.post(START, { wait: 0, room: "my room" });
     expect(status).toBe(202);
     expect(claimsOf(body.token).video.room).toBe("my room");
   });
 
-  it("is answered as soon as the agent is ready, not when the wait is over", async () => {
+  it("answers as soon as the agent is ready", async () => {
     await start({ play: "wait" });
     const answer = rig.post(START, { wait: 20_000, userId: "u" });
     const requested = await until(() => rig.said()[0], { what: "the request is stored" });
@@ -119,11 +119,11 @@ describe("a start whose agent takes longer", () => {
     expect(await answer).toMatchObject({ status: 200, body: { status: "ready" } });
   });
 
-  it("waits as long as is set where the client says nothing, and no longer", async () => {
+  it("waits for the configured time by default, and no longer", async () => {
     await start({ play: "wait", env: { GREENROOM_START_WAIT_MS: "30000" } });
     const answer = rig.post(START, { userId: "u" });
     const requested = await until(() => rig.said()[0], { what: "the request is stored" });
-    // Longer than it waits by default.
+    // Longer than the default wait.
     await new Promise((resolve) => setTimeout(resolve, 800));
     await rig.move(requested.sessionId, ...becomeReady({ sessionId: requested.sessionId, attempt: 1 }));
     expect(await answer).toMatchObject({ status: 200, body: { status: "ready" } });
@@ -134,7 +134,7 @@ describe("a start whose agent takes longer", () => {
     expect(performance.now() - beganAtMs).toBeLessThan(25_000);
   });
 
-  it("is answered at once, as starting, when the gateway stops", async () => {
+  it("answers at once with starting when the gateway stops", async () => {
     await start({ play: "wait" });
     const answer = rig.post(START, { wait: 20_000 });
     await until(() => rig.said()[0], { what: "the request is stored" });
@@ -142,7 +142,7 @@ describe("a start whose agent takes longer", () => {
     expect(await answer).toMatchObject({ status: 202, body: { status: "starting" } });
   });
 
-  it("can be polled while no dispatcher has seen it, also at another gateway", async () => {
+  it("creates a session that can be polled before a dispatcher has read it, also at another gateway", async () => {
     await start({ play: "ignore" });
     const { body } = await rig.post(START, { wait: 0, userId: "u" });
     const path = `/api/session/${body.sessionId}`;
@@ -152,15 +152,18 @@ describe("a start whose agent takes longer", () => {
   });
 });
 
-describe("a start that fails", () => {
-  it("says why the session ended before it was ready", async () => {
+describe("POST /api/session/start, failing", () => {
+  it("gives the reason why the session ended before it was ready", async () => {
     await start({
-      play: (record) => [...becomeReady(record).slice(0, 2), loseAgent(record, "the stage was killed")],
+      play: (record) => [
+        ...becomeReady(record).slice(0, 2),
+        loseAgent(record, "the agent process was killed"),
+      ],
     });
     const { status, body } = await rig.post(START, {});
     expect(status).toBe(503);
     expect(body).toMatchObject({ success: false, error: { code: "agent_failed", retryable: true } });
-    expect(body.error.message).toContain("the stage was killed");
+    expect(body.error.message).toContain("the agent process was killed");
     expect(body.error.sessionId).toMatch(/^s_/);
   });
 
@@ -173,7 +176,7 @@ describe("a start that fails", () => {
     expect(rig.said()).toEqual([]);
   });
 
-  it("says why a profile is disabled", async () => {
+  it("gives the reason why a profile is disabled", async () => {
     await start({
       hosts: [aHost({ assistant: { status: "disabled", error: "OPENAI_API_KEY is missing" } })],
     });
@@ -183,7 +186,7 @@ describe("a start that fails", () => {
     expect(body.error.message).toContain("OPENAI_API_KEY is missing");
   });
 
-  it("asks to come again when no host is up, or all are draining", async () => {
+  it("answers with Retry-After when no host is up, or all are draining", async () => {
     await start({ hosts: [aHost({ echo: {} }, { draining: true })] });
     const { status, body, headers } = await rig.post(START, {});
     expect(status).toBe(503);
@@ -191,7 +194,7 @@ describe("a start that fails", () => {
     expect(headers["retry-after"]).toBe("2");
   });
 
-  it("says which settings are missing when there is no LiveKit", async () => {
+  it("names the missing settings when there is no LiveKit", async () => {
     await start({ livekit: null });
     const { status, body } = await rig.post(START, {});
     expect(status).toBe(503);
@@ -199,14 +202,14 @@ describe("a start that fails", () => {
     expect(body.error.message).toContain("LIVEKIT_URL");
   });
 
-  it("says that the store is full, and keeps nothing", async () => {
+  it("reports a full store, and stores nothing", async () => {
     await start();
     rig.server.setFaults({ full: true });
     const { status, body } = await rig.post(START, {});
     expect({ status, code: body.error.code }).toEqual({ status: 503, code: "storage_full" });
   });
 
-  it("refuses a room that has a session, naming it", async () => {
+  it("refuses a room that has a session, naming the session", async () => {
     await start({ play: "wait" });
     const waiting = await rig.post(START, { room: "r2", wait: 50 });
     const refused = await rig.post(START, { room: "r2" });
@@ -215,8 +218,8 @@ describe("a start that fails", () => {
   });
 });
 
-describe("the queue's bound", () => {
-  it("refuses with 429 and Retry-After, publishes nothing, and holds in a burst", async () => {
+describe("POST /api/session/start, queue limit", () => {
+  it("answers 429 with Retry-After, publishes nothing, and holds in a burst", async () => {
     await start({
       play: "wait",
       hosts: [aHost({ echo: { warm: 0, hot: 0, busy: 50 } })],
@@ -231,7 +234,7 @@ describe("the queue's bound", () => {
     expect(Number(refused?.headers["retry-after"])).toBeGreaterThanOrEqual(1);
   });
 
-  it("counts free agents on top of the places in the queue", async () => {
+  it("adds free agents to the places in the queue", async () => {
     await start({
       play: "ignore",
       hosts: [aHost({ echo: { warm: 1, hot: 1, busy: 0, max: 4 } })],
@@ -242,10 +245,10 @@ describe("the queue's bound", () => {
   });
 });
 
-describe("an Idempotency-Key", () => {
+describe("Idempotency-Key", () => {
   const key = { "idempotency-key": "order-7" };
 
-  it("gives one session to repeats, which say that they are", async () => {
+  it("returns one session to repeats, which are marked as replayed", async () => {
     await start();
     const first = await rig.post(START, { userId: "u", metadata: { a: 1, b: 2 } }, key);
     const second = await rig.post(START, { metadata: { b: 2, a: 1 }, userId: "u", wait: 0 }, key);
@@ -255,17 +258,17 @@ describe("an Idempotency-Key", () => {
     expect(rig.said()).toHaveLength(1);
   });
 
-  it("gives one session to creates that race at two gateways", async () => {
+  it("returns one session to requests that race at two gateways", async () => {
     await start();
     const other = await rig.another();
-    const ask = { method: "POST", url: START, headers: key, payload: { userId: "u" } } as const;
-    const answers = await Promise.all([rig.app, other, rig.app, other].map((app) => app.inject(ask)));
+    const request = { method: "POST", url: START, headers: key, payload: { userId: "u" } } as const;
+    const answers = await Promise.all([rig.app, other, rig.app, other].map((app) => app.inject(request)));
     expect(new Set(answers.map((answer) => answer.json().sessionId)).size).toBe(1);
     expect(answers.map(({ statusCode }) => statusCode)).toEqual([200, 200, 200, 200]);
     expect(rig.said()).toHaveLength(1);
   });
 
-  it("refuses another request under the same key, also in a race", async () => {
+  it("refuses a different request with the same key, also in a race", async () => {
     await start();
     const race = await Promise.all([
       rig.post(START, { userId: "u" }, key),
@@ -276,17 +279,17 @@ describe("an Idempotency-Key", () => {
     expect(later.body.error.code).toBe("idempotency_conflict");
   });
 
-  it("refuses another request under the same key in a race of two gateways", async () => {
+  it("refuses a different request with the same key in a race of two gateways", async () => {
     await start({ play: "ignore" });
     const other = await rig.another();
-    const ask = (userId: string) =>
+    const request = (userId: string) =>
       ({ method: "POST", url: START, headers: key, payload: { userId, wait: 0 } }) as const;
-    const race = await Promise.all([rig.app.inject(ask("u")), other.inject(ask("v"))]);
+    const race = await Promise.all([rig.app.inject(request("u")), other.inject(request("v"))]);
     expect(race.map(({ statusCode }) => statusCode).sort()).toEqual([202, 409]);
     expect(rig.said()).toHaveLength(1);
   });
 
-  it("never says of a session that was taken in that there is none, however far behind a store is", async () => {
+  it("never answers that an accepted session does not exist, however stale the store is", async () => {
     await start({ play: "wait" });
     const first = await rig.post(START, { wait: 0 }, key);
     let reads = 0;
@@ -299,13 +302,13 @@ describe("an Idempotency-Key", () => {
         streams: { read: async () => [] },
       });
     });
-    const ask = { method: "POST", url: START, headers: key, payload: { wait: 0 } } as const;
-    const again = await forgetful.inject(ask);
+    const request = { method: "POST", url: START, headers: key, payload: { wait: 0 } } as const;
+    const again = await forgetful.inject(request);
     expect([again.statusCode, again.json().sessionId]).toEqual([202, first.body.sessionId]);
     expect(reads).toBeGreaterThan(1);
   });
 
-  it("answers a repeat even when every host has gone and the queue is full", async () => {
+  it("answers a repeat even when every host is gone and the queue is full", async () => {
     await start();
     const first = await rig.post(START, {}, key);
     const entry = await rig.bus.kv.get(hosts, "host-1");

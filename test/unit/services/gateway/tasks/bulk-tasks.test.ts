@@ -1,4 +1,4 @@
-// A bulk of as many tasks as one request may have: each is taken in, and the gateway never holds more than a few.
+// The largest bulk request: the gateway accepts every task, and holds only a few at a time.
 
 import { once } from "node:events";
 import { type ClientRequest, request as httpRequest } from "node:http";
@@ -13,9 +13,9 @@ import { type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
 vi.setConfig({ testTimeout: 120_000 });
 
 const COUNT = 10_000;
-/** With this each task has 3.1 kB, and all have 31 MB. */
+/** Makes each task 3.1 kB, and all of them 31 MB. */
 const FILLING = "x".repeat(3000);
-/** Far more than the sockets of both sides hold, and far less than the whole body. */
+/** Far more than the sockets of both sides buffer, and far less than the whole body. */
 const READ_AHEAD_MAX = 15_000_000;
 
 let rig: Rig | undefined;
@@ -29,7 +29,7 @@ const numberOf = (n: number): string => `+1555${String(n).padStart(7, "0")}`;
 const lineOf = (n: number): string =>
   `${JSON.stringify({ to: numberOf(n), profile: "echo", idempotencyKey: keyOf(n), metadata: { text: FILLING } })}\n`;
 
-/** Holds up what is stored while it is told to, and counts what is being stored at once. */
+/** Delays what is stored until release(), and counts what is being stored at the same time. */
 function watchStore(of: Rig) {
   const seen = { atOnce: 0, most: 0, isHeld: true, release: () => {} };
   const released = new Promise<void>((resolve) => {
@@ -53,7 +53,7 @@ function watchStore(of: Rig) {
   return seen;
 }
 
-/** Sends all tasks as fast as the gateway takes them. */
+/** Sends all tasks as fast as the gateway reads them. */
 async function sendAll(request: ClientRequest, sent: { bytes: number }): Promise<void> {
   for (let n = 0; n < COUNT; n++) {
     const line = lineOf(n);
@@ -63,7 +63,7 @@ async function sendAll(request: ClientRequest, sent: { bytes: number }): Promise
   request.end();
 }
 
-test("10,000 tasks in one request are all taken in, each with its own result, and are read only as they are stored", async () => {
+test("accepts 10,000 tasks in one request, each with its own result, and reads no faster than it stores", async () => {
   rig = await startRig();
   await rig.app.listen({ host: "127.0.0.1", port: 0 });
   const store = watchStore(rig);
@@ -84,7 +84,7 @@ test("10,000 tasks in one request are all taken in, each with its own result, an
   });
   const sending = sendAll(request, sent);
   await until(() => store.atOnce > 0, { what: "the first are being stored" });
-  // While nothing is stored, no more of the body is taken from the client, however long that lasts.
+  // While nothing is stored, the gateway reads no more of the body.
   let before = -1;
   await until(
     async () => {
@@ -108,6 +108,6 @@ test("10,000 tasks in one request are all taken in, each with its own result, an
     Array.from({ length: COUNT }, (_, n) => ({ index: n, taskId: idOf(n) })),
   );
   const stored = rig.server.stored(taskRequests).map(({ message }) => `${message.taskId} ${message.to}`);
-  const wanted = Array.from({ length: COUNT }, (_, n) => `${idOf(n)} ${numberOf(n)}`);
-  expect(stored.sort()).toEqual(wanted.sort());
+  const expected = Array.from({ length: COUNT }, (_, n) => `${idOf(n)} ${numberOf(n)}`);
+  expect(stored.sort()).toEqual(expected.sort());
 });

@@ -1,4 +1,4 @@
-// The gateway's routes for outbound tasks, with an outbound process on the memory bus.
+// Routes for tasks, with a tasks service on the in-memory bus.
 import { request as httpRequest } from "node:http";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { tasks } from "../../../../../libs/contracts/buckets.ts";
@@ -47,7 +47,7 @@ const become = (rig: Rig, id: string, state: string) =>
   );
 
 describe("POST /api/tasks", () => {
-  test("answers 202 with an id, under which the task and its attempts are seen until it is completed", async () => {
+  test("answers 202 with an id that shows the task and its attempts until completion", async () => {
     const { rig } = await open();
     const { status, body } = await rig.post(
       "/api/tasks",
@@ -73,7 +73,7 @@ describe("POST /api/tasks", () => {
     expect(done.error).toBeNull();
   });
 
-  test("a repeat with the same key is the same task, with other words a conflict", async () => {
+  test("returns the same task for a repeat with the same key, and a conflict for a different request", async () => {
     const { rig } = await open();
     const key = { "idempotency-key": "order 7" };
     const first = await rig.post("/api/tasks", aTask(), key);
@@ -91,7 +91,7 @@ describe("POST /api/tasks", () => {
     expect(rig.server.entries(tasks)).toHaveLength(1);
   });
 
-  test("refuses what can't be done with a reason, and takes in nothing of it", async () => {
+  test("rejects impossible tasks with a reason, and stores none of them", async () => {
     const { rig } = await open();
     const refused = async (body: object, headers = {}) => {
       const answer = await rig.post("/api/tasks", body, headers);
@@ -107,14 +107,14 @@ describe("POST /api/tasks", () => {
     expect(rig.server.stored(taskRequests)).toEqual([]);
   });
 
-  test("a profile that only a provider has is taken", async () => {
+  test("accepts a profile that only a provider has", async () => {
     const { rig } = await open({ env: { GREENROOM_PROVIDERS: "support=vapi" } });
     expect((await rig.post("/api/tasks", aTask({ profile: "support" }))).status).toBe(202);
     expect((await rig.post("/api/tasks", aTask({ profile: "sales", provider: "vapi" }))).status).toBe(202);
     expect((await rig.post("/api/tasks", aTask({ profile: "sales" }))).status).toBe(404);
   });
 
-  test("a task that the tasks service has not taken in yet is there, and can be canceled", async () => {
+  test("shows and cancels a task that the tasks service has not read yet", async () => {
     const { rig, tasks } = await open({ withTasks: false });
     const { body } = await rig.post("/api/tasks", aTask());
     const seen = await rig.get(`/api/tasks/${body.taskId}`);
@@ -124,14 +124,14 @@ describe("POST /api/tasks", () => {
     await tasks();
     await until(
       async () => ["canceled", "completed"].includes((await rig.get(`/api/tasks/${body.taskId}`)).body.state),
-      { what: "it is canceled", timeoutMs: 20_000 },
+      { what: "the task is canceled", timeoutMs: 20_000 },
     );
     expect((await rig.get(`/api/tasks/${body.taskId}`)).body.state).toBe("canceled");
   });
 });
 
-describe("a task under way", () => {
-  test("is canceled with its session, can be retried, and what is completed can be neither", async () => {
+describe("a task in progress", () => {
+  test("is canceled with its session and can be retried; a completed one can be neither", async () => {
     const { rig } = await open();
     const { taskId } = (await rig.post("/api/tasks", aTask())).body;
     await become(rig, taskId, "inProgress");
@@ -140,7 +140,7 @@ describe("a task under way", () => {
     expect([canceled.status, canceled.body.state]).toEqual([200, "canceled"]);
     expect((await rig.post(`/api/tasks/${taskId}/cancel`)).status).toBe(200);
     await until(() => rig.said().some(({ type }) => type === "end_requested"), {
-      what: "its end is asked for",
+      what: "the end of its session is requested",
     });
 
     const retried = await rig.post(`/api/tasks/${taskId}/retry`);
@@ -154,11 +154,11 @@ describe("a task under way", () => {
     expect((await rig.post("/api/tasks/t_none/cancel")).status).toBe(404);
   });
 
-  test("whose outcome is unknown is only dialled again by who says so", async () => {
+  test("is retried with an unknown outcome only if the request accepts that", async () => {
     const { rig } = await open();
     const { taskId } = (await rig.post("/api/tasks", aTask({ scheduleAt: new Date(Date.now() + 600_000) })))
       .body;
-    await until(() => rig.server.entries(tasks).length > 0, { what: "it is taken in" });
+    await until(() => rig.server.entries(tasks).length > 0, { what: "the task is accepted" });
     const [entry] = rig.server.entries(tasks);
     const unknown = { ...entry!.value, state: "unknown" as const, writeId: "test" };
     await rig.bus.kv.update(tasks, unknown, entry!.revision);
@@ -172,7 +172,7 @@ describe("a task under way", () => {
   });
 });
 
-test("GET /api/tasks lists pages, newest first, by state", async () => {
+test("lists tasks in pages, newest first, by state", async () => {
   const { rig } = await open();
   const ids: string[] = [];
   for (let n = 0; n < 7; n++) {
@@ -207,7 +207,7 @@ describe("POST /api/tasks/bulk", () => {
   const bulk = (rig: Rig, payload: string, type = "application/x-ndjson") =>
     rig.app.inject({ method: "POST", url: "/api/tasks/bulk", payload, headers: { "content-type": type } });
 
-  test("takes NDJSON, answers a line for each in its order, and refuses only what is wrong", async () => {
+  test("accepts NDJSON, answers one line for each task in order, and refuses only the invalid ones", async () => {
     const { rig } = await open({ withTasks: false });
     const body = [
       JSON.stringify(aTask({ idempotencyKey: "a" })),
@@ -235,7 +235,7 @@ describe("POST /api/tasks/bulk", () => {
     expect(rig.server.stored(taskRequests)).toHaveLength(1);
   });
 
-  test("takes a JSON array, also one that is cut off", async () => {
+  test("accepts a JSON array, also one that is cut off", async () => {
     const { rig } = await open({ withTasks: false });
     const text = JSON.stringify(
       [aTask(), 7, aTask({ metadata: { text: 'a "],[" and a \\ in a string' } })],
@@ -283,7 +283,7 @@ describe("POST /api/tasks/bulk", () => {
     expect(lines.slice(0, -1).map(({ index }) => index)).toEqual(Array.from({ length: 201 }, (_, n) => n));
   });
 
-  test("may take longer to arrive than other requests may, and is cut when its client is gone", async () => {
+  test("may arrive more slowly than other requests, and is dropped when its client is gone", async () => {
     const { rig } = await open({ withTasks: false, env: { GREENROOM_REQUEST_TIMEOUT_MS: "300" } });
     await rig.app.listen({ host: "127.0.0.1", port: 0 });
     const { port } = rig.app.server.address() as { port: number };
@@ -307,12 +307,12 @@ describe("POST /api/tasks/bulk", () => {
     const leaving = httpRequest(options);
     leaving.on("error", () => {});
     leaving.write(`${JSON.stringify(aTask())}\n`);
-    await until(() => rig.openSockets().length > 0, { what: "it has come" });
+    await until(() => rig.openSockets().length > 0, { what: "the client is connected" });
     leaving.destroy();
-    await until(() => rig.openSockets().length === 0, { what: "nothing of it is left" });
+    await until(() => rig.openSockets().length === 0, { what: "the client is disconnected" });
   });
 
-  test("stops at 10,000 tasks and at its own limit of bytes, and says so at the end", async () => {
+  test("stops at 10,000 tasks and at its limit of bytes, and reports it in the last line", async () => {
     const { rig } = await open({ withTasks: false, env: { GREENROOM_BULK_LIMIT_BYTES: "2000000" } });
     const answer = linesOf((await bulk(rig, "7\n".repeat(10_001))).payload);
     expect(answer).toHaveLength(10_001);
@@ -326,7 +326,7 @@ describe("POST /api/tasks/bulk", () => {
     expect(large.at(-1)).toMatchObject({ done: false, error: { code: "payload_too_large" } });
   });
 
-  test("is not held up by a store that is away: the rest is refused at once", async () => {
+  test("refuses the rest at once when the store is unavailable", async () => {
     const { rig } = await open({ withTasks: false });
     rig.server.setFaults({ full: true });
     const answer = linesOf((await bulk(rig, `${JSON.stringify(aTask())}\n`.repeat(500))).payload);
@@ -335,7 +335,7 @@ describe("POST /api/tasks/bulk", () => {
   });
 });
 
-test("the sessions of tasks are asked for by tasks, and name their call", async () => {
+test("requests sessions on behalf of tasks, with their call", async () => {
   const { rig } = await open();
   const { taskId } = (await rig.post("/api/tasks", aTask())).body;
   await become(rig, taskId, "inProgress");

@@ -1,4 +1,4 @@
-// /api/webhooks: registering endpoints, seeing how they do, and sending events again.
+// /api/webhooks: registration of endpoints, their status, and replay of events.
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { webhookEndpoints, webhookQueues } from "../../../../../libs/contracts/buckets.ts";
 import { webhookDeliveries, webhooks } from "../../../../../libs/contracts/streams.ts";
@@ -33,8 +33,8 @@ const aMessage = (endpoint: string, sequence: number, at = "2026-01-01T00:00:00.
   },
 });
 
-describe("registering", () => {
-  test("gives the secret once, and nobody is shown it again", async () => {
+describe("POST /api/webhooks", () => {
+  test("returns the secret once, and never again", async () => {
     const { status, body, headers } = await register({ events: ["session.*", "call.completed"] });
     expect(status).toBe(201);
     expect(body.secret).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
@@ -63,26 +63,26 @@ describe("registering", () => {
     "ftp://example.com/",
     "https://me:secret@example.com/",
     "nonsense",
-  ])("refuses %s and says what an operator can do", async (url) => {
+  ])("rejects %s and names the setting that allows it", async (url) => {
     const { status, body } = await register({ url });
     expect(status).toBe(400);
     expect(body.error.message).toContain("GREENROOM_WEBHOOK_ALLOW");
     expect((await rig.get("/api/webhooks")).body.webhooks).toEqual([]);
   });
 
-  test("refuses events that there aren't, and fields", async () => {
+  test("rejects unknown events and unknown fields", async () => {
     expect((await register({ events: ["session.sneezed"] })).status).toBe(400);
     expect((await register({ events: [] })).status).toBe(400);
     expect((await register({ secret: "mine" })).status).toBe(400);
   });
 
-  test("is bounded", async () => {
+  test("limits the number of endpoints", async () => {
     for (let count = 0; count < 50; count++) expect((await register()).status).toBe(201);
     expect((await register()).body.error.code).toBe("conflict");
   });
 });
 
-test("a setting allows private targets", async () => {
+test("allows private targets that the setting names", async () => {
   const open = await startRig({ env: { GREENROOM_WEBHOOK_ALLOW: "127.0.0.1, hooks.internal" } });
   for (const url of ["http://127.0.0.1:99/x", "http://localhost:99/", "https://hooks.internal/"])
     expect((await open.post("/api/webhooks", { url })).status).toBe(201);
@@ -107,7 +107,7 @@ describe("a webhook", () => {
     writeId: "x",
   };
 
-  test("that fails shows why, and what waits", async () => {
+  test("shows its last failure and the number of waiting events", async () => {
     await rig.bus.kv.update(webhookQueues, { ...queue, endpoint: id }, 0);
     expect((await rig.get(`/api/webhooks/${id}`)).body.webhook).toMatchObject({
       status: "failing",
@@ -117,7 +117,7 @@ describe("a webhook", () => {
     });
   });
 
-  test("that was disabled is shown so until a person enables it", async () => {
+  test("is shown as disabled until a person enables it", async () => {
     const disabled = { generation: 1, reason: "it answered 410 Gone", at: "2026-01-01T00:00:00.000Z" };
     await rig.bus.kv.update(webhookQueues, { ...queue, endpoint: id, failures: 0, disabled }, 0);
     expect((await rig.get("/api/webhooks")).body.webhooks[0]).toMatchObject({
@@ -128,7 +128,7 @@ describe("a webhook", () => {
     expect((await rig.get(`/api/webhooks/${id}`)).body.webhook.status).toBe("active");
   });
 
-  test("is given another secret once, and its former one signs for a day", async () => {
+  test("gets another secret once, and its previous one signs for another day", async () => {
     const before = await rig.bus.kv.get(webhookEndpoints, endpointKey("default", id));
     const { status, body, headers } = await rig.post(`/api/webhooks/${id}/rotate`);
     expect([status, headers["cache-control"]]).toEqual([200, "no-store"]);
@@ -142,7 +142,7 @@ describe("a webhook", () => {
     expect((await rig.post("/api/webhooks/wh_none/rotate")).status).toBe(404);
   });
 
-  test("that is removed takes what waits for it along, and leaves others alone", async () => {
+  test("is deleted with its waiting events, and without those of others", async () => {
     const other = (await register()).body.webhook.id;
     for (const endpoint of [id, other]) await rig.bus.streams.publish(webhooks, aMessage(endpoint, 1));
     expect((await rig.remove(`/api/webhooks/${id}`)).status).toBe(200);
@@ -151,7 +151,7 @@ describe("a webhook", () => {
     expect((await rig.remove(`/api/webhooks/${id}`)).status).toBe(404);
   });
 
-  test("lists its deliveries newest first, a page at a time, and by their outcome", async () => {
+  test("lists its deliveries newest first, in pages, and by outcome", async () => {
     for (let sequence = 1; sequence <= 5; sequence++) {
       await rig.bus.streams.publish(webhookDeliveries, {
         ...{ tenant: "default", endpoint: sequence === 3 ? "another" : id, of: "s_1" },
@@ -170,7 +170,7 @@ describe("a webhook", () => {
     expect((await rig.get(`/api/webhooks/${id}/deliveries?cursor=x`)).status).toBe(400);
   });
 
-  test("is sent one event again by its id, with the same body", async () => {
+  test("replays one event by its id, with the same body", async () => {
     await rig.bus.streams.publish(webhooks, aMessage(id, 1));
     const { status, body } = await rig.post(`/api/webhooks/${id}/replay`, { eventId: "evt_session_s_1_1" });
     expect([status, body.replayed, body.complete]).toEqual([202, 1, true]);
@@ -181,7 +181,7 @@ describe("a webhook", () => {
     expect(unknown.status).toBe(404);
   });
 
-  test("is sent again all that happened since a time, and repeats are not repeated", async () => {
+  test("replays all events since a time, but no replays", async () => {
     for (let day = 1; day <= 4; day++)
       await rig.bus.streams.publish(webhooks, aMessage(id, day, `2026-01-0${day}T00:00:00.000Z`));
     const since = { since: "2026-01-03T00:00:00Z" };
