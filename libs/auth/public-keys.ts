@@ -1,10 +1,10 @@
-// Reads Ed25519 public keys as operators have them: a JWKS, PEM blocks, or a file with either.
+// Reads Ed25519 public keys from a JWKS, from PEM blocks, or from a file with either.
 import { createPublicKey, type JsonWebKey, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { ConfigError } from "../runtime/config.ts";
 
 export interface PublicKey {
-  /** The `kid` by which a token may name it; a PEM has none. */
+  /** The `kid` by which a token may name the key. Keys in PEM have none. */
   readonly id: string | undefined;
   readonly key: KeyObject;
 }
@@ -12,25 +12,25 @@ export interface PublicKey {
 const NAME = "CONTROL_PLANE_JWT_PUBLIC_KEYS";
 const PEM = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g;
 
-/** @throws ConfigError for text in which there is no key, or one that isn't an Ed25519 public key */
+/** @throws ConfigError if the setting has no key, or one that is not an Ed25519 public key */
 export function readPublicKeys(setting: string | undefined): PublicKey[] {
   if (setting === undefined) return [];
   const text = textOf(setting.trim());
   const keys = text.startsWith("{") || text.startsWith("[") ? keysOfJwks(text) : keysOfPem(text);
-  if (keys.length === 0) throw fault("there is no key in it");
+  if (keys.length === 0) throw fault("it contains no key");
   return keys;
 }
 
 const isInline = (setting: string): boolean => /^[{[]|^-----BEGIN/.test(setting);
 
-/** Environment files hold one line each, so a PEM may have its line breaks written as \n. */
+/** Resolves a file name. In an inline PEM, `\n` stands for a line break, because environment files are line-based. */
 function textOf(setting: string): string {
   if (isInline(setting)) return setting.replaceAll("\\n", "\n");
   try {
     return readFileSync(setting, "utf8").trim();
   } catch (error) {
     throw fault(
-      `it is neither a JWKS nor a PEM, and no file by that name can be read (${(error as NodeJS.ErrnoException).code})`,
+      `it is neither a JWKS nor a PEM nor the name of a readable file (${(error as NodeJS.ErrnoException).code})`,
     );
   }
 }
@@ -40,13 +40,13 @@ function keysOfJwks(text: string): PublicKey[] {
   try {
     json = JSON.parse(text);
   } catch {
-    throw fault("it begins like a JWKS and is not JSON");
+    throw fault("it starts like a JWKS but is not valid JSON");
   }
   const { keys = json } = json as { keys?: unknown };
   return (Array.isArray(keys) ? keys : [keys]).map((jwk: JsonWebKey & { kid?: unknown }) => {
-    // What a private or a shared key could do here is what nobody but its owner may.
+    // A private or shared key would let this service issue tokens, which only the key's owner may do.
     if (jwk?.d !== undefined || jwk?.k !== undefined)
-      throw fault("it holds a private or a shared key; give the public one only");
+      throw fault("it contains a private or shared key; use the public key");
     const id = typeof jwk?.kid === "string" ? jwk.kid : undefined;
     return { id, key: ed25519(() => createPublicKey({ key: jwk, format: "jwk" })) };
   });
@@ -54,7 +54,7 @@ function keysOfJwks(text: string): PublicKey[] {
 
 function keysOfPem(text: string): PublicKey[] {
   return [...text.matchAll(PEM)].map(([block, label = ""]) => {
-    if (label.includes("PRIVATE")) throw fault("it holds a private key; give the public one only");
+    if (label.includes("PRIVATE")) throw fault("it contains a private key; use the public key");
     return { id: undefined, key: ed25519(() => createPublicKey(block)) };
   });
 }
@@ -64,10 +64,10 @@ function ed25519(make: () => KeyObject): KeyObject {
   try {
     key = make();
   } catch {
-    throw fault("it holds a key that can't be read");
+    throw fault("it contains an unreadable key");
   }
   if (key.asymmetricKeyType === "ed25519") return key;
-  throw fault(`it holds a key of the type ${key.asymmetricKeyType}; Ed25519 is taken`);
+  throw fault(`it contains a key of type ${key.asymmetricKeyType}; only Ed25519 is supported`);
 }
 
-const fault = (what: string): ConfigError => new ConfigError([`${NAME}: ${what}.`]);
+const fault = (reason: string): ConfigError => new ConfigError([`${NAME}: ${reason}.`]);

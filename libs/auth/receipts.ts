@@ -1,4 +1,4 @@
-// Receipts for what was removed: JSON Web Signatures that anybody with the key can check, for as long as they keep them.
+// Receipts of deletions: signed JWS documents that anyone with the key can verify at any later time.
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { CompactSign, compactVerify, decodeProtectedHeader } from "jose";
@@ -27,22 +27,22 @@ export interface ReceiptSigner {
 }
 
 /**
- * @returns undefined when neither a key nor a secret is set: jobs are done then, and have no receipt
- * @throws ConfigError for a key that can't be read, or a secret that is too short
+ * @returns undefined if neither a key nor a secret is set; deletion jobs then have no receipt
+ * @throws ConfigError if the key can't be read or the secret is too short
  */
 export function createReceiptSigner(config: ReceiptConfig): ReceiptSigner | undefined {
   const { GREENROOM_RECEIPT_PRIVATE_KEY: key, GREENROOM_RECEIPT_SECRET: secret } = config;
   if (key !== undefined) {
     const privateKey = privateKeyOf(key);
     const kid = keyIdOf(createPublicKey(privateKey));
-    return { sign: (receipt) => signed(receipt, { alg: "EdDSA", kid }, privateKey) };
+    return { sign: (receipt) => signedReceipt(receipt, { alg: "EdDSA", kid }, privateKey) };
   }
   if (secret === undefined) return undefined;
   const bytes = secretOf(secret);
-  return { sign: (receipt) => signed(receipt, { alg: "HS256" }, bytes) };
+  return { sign: (receipt) => signedReceipt(receipt, { alg: "HS256" }, bytes) };
 }
 
-const signed = (
+const signedReceipt = (
   receipt: DeletionReceipt,
   header: { alg: string; kid?: string },
   key: KeyObject | Uint8Array,
@@ -52,11 +52,11 @@ const signed = (
     .sign(key);
 
 /**
- * What a receipt says, once its signature is checked.
+ * Verifies a receipt and returns its content.
  *
- * The algorithm decides which key is looked at, and each key is only used with its own.
- * @param key a PEM of the public or the private key
- * @throws Error that says what is wrong
+ * The receipt's algorithm selects the key, and each key is used with its own algorithm only.
+ * @param by.key a PEM of the public or private key
+ * @throws Error with the reason
  */
 export async function verifyReceipt(
   jws: string,
@@ -68,9 +68,7 @@ export async function verifyReceipt(
   try {
     ({ payload } = await compactVerify(jws, key, { algorithms: [alg] }));
   } catch (error) {
-    throw new Error(
-      `The signature is wrong: the receipt was changed, or this isn't its key (${messageOf(error)}).`,
-    );
+    throw new Error(`Invalid signature: the receipt was changed, or the key is wrong (${messageOf(error)}).`);
   }
   return DeletionReceipt.parse(JSON.parse(new TextDecoder().decode(payload)));
 }
@@ -80,11 +78,11 @@ function headerOf(jws: string): { alg: "EdDSA" | "HS256" } {
   try {
     header = decodeProtectedHeader(jws);
   } catch {
-    throw new Error("This is no receipt: three parts of base64url, separated by dots, are expected.");
+    throw new Error("Not a receipt. Expected three base64url parts separated by dots.");
   }
-  if (header.typ !== TYPE) throw new Error("This is a signed text, but no receipt of a deletion.");
+  if (header.typ !== TYPE) throw new Error("Signed, but not a receipt of a deletion.");
   if (header.alg !== "EdDSA" && header.alg !== "HS256")
-    throw new Error(`Receipts are signed by EdDSA or HS256, and this by ${header.alg}.`);
+    throw new Error(`Unsupported algorithm ${header.alg}. Receipts use EdDSA or HS256.`);
   return { alg: header.alg };
 }
 
@@ -93,17 +91,22 @@ function keyFor(
   { key, secret }: { key?: string | undefined; secret?: string | undefined },
 ) {
   if (alg === "HS256") {
-    if (secret === undefined) throw new Error("It is signed by HS256: its secret is needed.");
+    if (secret === undefined)
+      throw new Error("The receipt is signed with HS256. Set GREENROOM_RECEIPT_SECRET.");
     return secretOf(secret);
   }
-  if (key === undefined) throw new Error("It is signed by EdDSA: its public key is needed.");
+  if (key === undefined)
+    throw new Error("The receipt is signed with EdDSA. Set GREENROOM_RECEIPT_PUBLIC_KEY.");
   return publicKeyOf(key);
 }
 
 function secretOf(secret: string): Uint8Array {
   const bytes = new TextEncoder().encode(secret);
   if (bytes.length >= SECRET_BYTES_MIN) return bytes;
-  throw fault("GREENROOM_RECEIPT_SECRET", `${SECRET_BYTES_MIN} bytes at least; it has ${bytes.length}`);
+  throw fault(
+    "GREENROOM_RECEIPT_SECRET",
+    `it needs at least ${SECRET_BYTES_MIN} bytes and has ${bytes.length}`,
+  );
 }
 
 function privateKeyOf(text: string): KeyObject {
@@ -117,24 +120,27 @@ function ed25519(make: () => KeyObject): KeyObject {
   try {
     key = make();
   } catch {
-    // What OpenSSL says of it might quote it.
+    // OpenSSL's error is omitted, because it may quote the key.
     throw fault("GREENROOM_RECEIPT_PRIVATE_KEY", "it is neither a PEM nor the path of a file with one");
   }
   if (key.asymmetricKeyType === "ed25519") return key;
-  throw fault("GREENROOM_RECEIPT_PRIVATE_KEY", `an Ed25519 key is taken; this is ${key.asymmetricKeyType}`);
+  throw fault(
+    "GREENROOM_RECEIPT_PRIVATE_KEY",
+    `only Ed25519 is supported, and this key is ${key.asymmetricKeyType}`,
+  );
 }
 
-/** Environment files hold one line each, so a PEM may have its line breaks written as \n. */
+/** Reads a PEM or a file. In an inline PEM, `\n` stands for a line break, because environment files are line-based. */
 const pemOf = (text: string): string =>
   text.trim().startsWith("-----BEGIN")
     ? text.trim().replaceAll("\\n", "\n")
     : readFileSync(text.trim(), "utf8");
 
-/** Tells keys apart without saying anything of them. */
+/** A fingerprint of the public key. */
 const keyIdOf = (key: KeyObject): string =>
   createHash("sha256")
     .update(key.export({ format: "der", type: "spki" }))
     .digest("base64url")
     .slice(0, 16);
 
-const fault = (name: string, what: string): ConfigError => new ConfigError([`${name}: ${what}.`]);
+const fault = (name: string, reason: string): ConfigError => new ConfigError([`${name}: ${reason}.`]);

@@ -1,4 +1,4 @@
-// Service JWTs: how another system says who it is, and for which tenant it speaks.
+// Service JWTs, by which another system authenticates and names its tenant.
 import type { KeyObject } from "node:crypto";
 import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from "jose";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
@@ -17,32 +17,32 @@ export const serviceJwtSettings = {
 };
 export type ServiceJwtConfig = ConfigOf<typeof serviceJwtSettings>;
 
-/** Another system that has shown who it is. */
+/** An authenticated service of another system. */
 export interface ServiceCaller {
   readonly tenant: string;
-  /** The token's `sub`: the same at each of its requests. */
+  /** The token's `sub`: the same in all of the service's requests. */
   readonly subject: string;
 }
 
 export interface ServiceJwts {
-  /** @throws GreenroomError unauthorized, saying what is wrong with the token, and never the token itself */
+  /** @throws GreenroomError unauthorized. The message names the problem and never contains the token. */
   verify(token: string): Promise<ServiceCaller>;
 }
 
-/** RFC 7518 §3.2: a key of the same size as the hash or larger. */
+/** RFC 7518 §3.2: the key must be at least as long as the hash. */
 const SECRET_BYTES_MIN = 32;
-/** Whoever issues tokens has a clock of its own; a token lives a little longer rather than be refused unfairly. */
+/** Tolerated difference between the issuer's clock and this one. */
 const CLOCK_TOLERANCE_S = 30;
 const SUBJECT = /^[\x21-\x7e]{1,128}$/;
 
 /**
- * What checks service JWTs, made from the settings.
+ * A verifier of service JWTs with the configured keys.
  *
- * The algorithm decides which key is looked at, and a key is only ever used with its own algorithm: a public key
- * never serves as the secret of an HS256 token, and neither `none` nor any other algorithm is taken.
+ * The token's algorithm selects the keys, and a key is used with its own algorithm only. A public key never serves as
+ * the secret of an HS256 token, and `none` and all other algorithms are rejected.
  *
- * @returns undefined when neither a secret nor a key is set: then nobody can show who they are
- * @throws ConfigError for a secret that is too short, or keys that can't be read
+ * @returns undefined if neither a secret nor a key is set; no service can authenticate then
+ * @throws ConfigError if the secret is too short or a key can't be read
  */
 export function createServiceJwts(
   config: ServiceJwtConfig,
@@ -71,13 +71,13 @@ function secretOf(secret: string | undefined): Uint8Array | undefined {
   const bytes = new TextEncoder().encode(secret);
   if (bytes.length >= SECRET_BYTES_MIN) return bytes;
   throw new ConfigError([
-    `CONTROL_PLANE_JWT_SECRET: it has ${bytes.length} bytes, and HS256 needs ${SECRET_BYTES_MIN} at least. Make one with: openssl rand -base64 48`,
+    `CONTROL_PLANE_JWT_SECRET: it has ${bytes.length} bytes, but HS256 needs at least ${SECRET_BYTES_MIN}. Generate one with: openssl rand -base64 48`,
   ]);
 }
 
 type Keys = readonly (Uint8Array | KeyObject)[];
 
-/** By the token's own header, which nobody has vouched for yet: it only picks which of our keys must vouch for it. */
+/** Selects keys by the token's header. The header is not verified yet, so it may only select among configured keys. */
 function keysFor(
   token: string,
   secret: Uint8Array | undefined,
@@ -87,15 +87,15 @@ function keysFor(
   switch (alg) {
     case "HS256":
       if (secret !== undefined) return { algorithm: alg, keys: [secret] };
-      throw unauthorized("it is signed by HS256, and no CONTROL_PLANE_JWT_SECRET is set here");
+      throw unauthorized("it is signed with HS256, but CONTROL_PLANE_JWT_SECRET is not set");
     case "EdDSA":
     case "Ed25519": {
       const named = publicKeys.filter((key) => key.id === undefined || kid === undefined || key.id === kid);
       if (named.length > 0) return { algorithm: alg, keys: named.map(({ key }) => key) };
       throw unauthorized(
         publicKeys.length === 0
-          ? "it is signed by EdDSA, and no CONTROL_PLANE_JWT_PUBLIC_KEYS are set here"
-          : "it names a key that is none of CONTROL_PLANE_JWT_PUBLIC_KEYS",
+          ? "it is signed with EdDSA, but CONTROL_PLANE_JWT_PUBLIC_KEYS is not set"
+          : "its key is not among CONTROL_PLANE_JWT_PUBLIC_KEYS",
       );
     }
     default:
@@ -121,13 +121,13 @@ async function verifyWithAny(
       return (await jwtVerify(token, key, options)).payload;
     } catch (error) {
       if (error instanceof errors.JWSSignatureVerificationFailed) continue;
-      throw unauthorized(whatIsWrong(error, options), error);
+      throw unauthorized(reasonOf(error, options), error);
     }
   }
-  throw unauthorized("its signature is by none of the keys that are set here");
+  throw unauthorized("its signature matches none of the configured keys");
 }
 
-function whatIsWrong(error: unknown, { audience }: { audience?: string | string[] }): string {
+function reasonOf(error: unknown, { audience }: { audience?: string | string[] }): string {
   if (error instanceof errors.JWTExpired) return "it has expired";
   if (error instanceof errors.JWTClaimValidationFailed) {
     if (error.claim === "aud") return `its audience is not "${audience}"`;
@@ -139,15 +139,11 @@ function whatIsWrong(error: unknown, { audience }: { audience?: string | string[
 
 function callerOf(payload: JWTPayload): ServiceCaller {
   const tenant = Tenant.safeParse(payload.tenant);
-  if (!tenant.success) throw unauthorized('it has no "tenant" that could be one');
+  if (!tenant.success) throw unauthorized('it has no valid "tenant"');
   if (payload.sub === undefined || !SUBJECT.test(payload.sub))
-    throw unauthorized('its "sub" is no name of 1 to 128 printable characters');
+    throw unauthorized('its "sub" must be 1 to 128 printable characters');
   return { tenant: tenant.data, subject: payload.sub };
 }
 
 const unauthorized = (reason: string, cause?: unknown): GreenroomError =>
-  new GreenroomError(
-    "unauthorized",
-    `The service JWT can't be accepted: ${reason}.`,
-    cause === undefined ? {} : { cause },
-  );
+  new GreenroomError("unauthorized", `Invalid service JWT: ${reason}.`, cause === undefined ? {} : { cause });

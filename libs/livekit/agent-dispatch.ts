@@ -1,4 +1,4 @@
-// LiveKit's own agent dispatch: asks for an agent by its name, and sees what became of that.
+// LiveKit's own agent dispatch: requests an agent by name, and reads the result.
 import { JobStatus } from "@livekit/protocol";
 import { AgentDispatchClient, RoomServiceClient, TwirpError } from "livekit-server-sdk";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
@@ -8,7 +8,7 @@ import type { LiveKit } from "./rooms.ts";
 /** A worker's acceptance of a dispatch. */
 export interface DispatchJob {
   readonly identity: string;
-  /** OSS servers tell of `running` only, at the acceptance, and of no change after it. */
+  /** Open-source servers report `running` only, at the acceptance, and no later change. */
   readonly status: "running" | "succeeded" | "failed";
   readonly error: string;
 }
@@ -17,31 +17,34 @@ export interface AgentDispatch {
   readonly id: string;
   readonly agentName: string;
   readonly metadata: string;
-  /** ms since 1970 on LiveKit's clock; to be compared with its own times only. */
+  /** In ms since 1970 on LiveKit's clock. Compare it with LiveKit's own times only. */
   readonly createdAtMs: number;
   /**
-   * Appear up to 5 s after the agent itself: for so long a server asks its nodes which agents they have, once a
-   * minute and after each registration of a worker.
+   * Listed up to 5 s later than the agent itself. Servers refresh their list of agents by querying all nodes, which
+   * takes that long, once a minute and after each registration of a worker.
    */
   readonly jobs: readonly DispatchJob[];
 }
 
 export type Created =
   | { readonly is: "created"; readonly id: string }
-  /** LiveKit said no, so there is none. */
+  /** LiveKit rejected the request, so no dispatch exists. */
   | { readonly is: "refused"; readonly reason: string };
 
 export interface AgentDispatches {
-  /** @throws GreenroomError livekit_unavailable: it may have been made or not */
+  /** @throws GreenroomError livekit_unavailable: the dispatch may or may not exist */
   create(room: string, agentName: string, metadata: string): Promise<Created>;
-  /** Undefined: there is no such room, and so no dispatch. @throws GreenroomError livekit_unavailable */
+  /** Undefined if the room does not exist. @throws GreenroomError livekit_unavailable */
   list(room: string): Promise<readonly AgentDispatch[] | undefined>;
-  /** Its agents are told to go, and put out after 3 s; none is fine. @throws GreenroomError livekit_unavailable */
+  /**
+   * Asks its agents to leave and removes them after 3 s. Succeeds if missing.
+   * @throws GreenroomError livekit_unavailable
+   */
   delete(room: string, id: string): Promise<void>;
   readonly askClient: AskClient;
 }
 
-/** LiveKit's refusals that nothing but another request would change. */
+/** Rejections that every identical request would repeat. */
 const REFUSALS = ["invalid_argument", "malformed", "permission_denied", "unauthenticated", "unimplemented"];
 
 export function connectAgentDispatches({ url, apiKey, apiSecret }: LiveKit): AgentDispatches {
@@ -55,14 +58,17 @@ export function connectAgentDispatches({ url, apiKey, apiSecret }: LiveKit): Age
         return { is: "created", id };
       } catch (error) {
         if (error instanceof TwirpError && REFUSALS.includes(error.code ?? ""))
-          return { is: "refused", reason: `LiveKit refused to dispatch ${agentName}: ${messageOf(error)}` };
+          return {
+            is: "refused",
+            reason: `LiveKit rejected the dispatch of ${agentName}: ${messageOf(error)}`,
+          };
         throw unavailable(`dispatching ${agentName} to ${room}`, error);
       }
     },
     async list(room) {
       const doing = `listing the dispatches of ${room}`;
       try {
-        // Of a room that isn't there a server knows nothing only after 3 s, and says then that it is unavailable.
+        // For a missing room, a server answers only after 3 s, and with `unavailable`.
         if ((await rooms.listRooms([room])).length === 0) return undefined;
         return (await client.listDispatch(room)).map((dispatch) => ({
           id: dispatch.id,
@@ -84,7 +90,7 @@ export function connectAgentDispatches({ url, apiKey, apiSecret }: LiveKit): Age
         await client.deleteDispatch(id, room);
       } catch (error) {
         if (error instanceof TwirpError && error.code === "not_found") return;
-        throw unavailable(`taking the dispatch ${id} back`, error);
+        throw unavailable(`deleting the dispatch ${id}`, error);
       }
     },
     askClient: createAskClient({ api, apiKey, apiSecret }),
@@ -97,6 +103,6 @@ function statusOf(status: JobStatus | undefined): DispatchJob["status"] {
 }
 
 const unavailable = (doing: string, error: unknown): GreenroomError =>
-  new GreenroomError("livekit_unavailable", `${doing}: LiveKit said "${messageOf(error)}".`, {
+  new GreenroomError("livekit_unavailable", `${doing} failed: ${messageOf(error)}`, {
     cause: error,
   });

@@ -1,12 +1,12 @@
-// Asks an agent through LiveKit's server whether it lives. The SDK has no call for it, so it is made here.
+// Asks an agent through LiveKit's server whether it is alive. LiveKit's SDK has no method for this RPC.
 import { PerformRpcRequest } from "@livekit/protocol";
 import { AccessToken } from "livekit-server-sdk";
 import { ALIVE_METHOD } from "../contracts/sessions/room-messages.ts";
 
-/** `unsupported`: this server can't pass on questions. */
+/** `unsupported`: this server can't forward RPCs. */
 export type AgentAnswer = "answers" | "silent" | "unsupported";
 
-/** @throws Error when LiveKit can't be asked */
+/** @throws Error if LiveKit can't be reached */
 export type AskAgent = (
   room: string,
   identity: string,
@@ -21,7 +21,7 @@ interface Server {
   readonly apiSecret: string;
 }
 
-/** LiveKit keeps the time itself; past this it is LiveKit that doesn't answer. */
+/** LiveKit enforces the timeout itself. After this grace period, LiveKit counts as unresponsive. */
 const GRACE_MS = 2000;
 const TOKEN_TTL_S = 60;
 
@@ -32,14 +32,14 @@ export const createAskAgent =
     return isOk ? "answers" : agentAnswerOfError(status, text);
   };
 
-/** Whether a participant's client answers anything at all, if only that it knows no such question. */
+/** Whether a participant's client responds at all, even by rejecting the unknown method. */
 export type AskClient = (
   room: string,
   identity: string,
   withinMs: number,
 ) => Promise<"responds" | "silent" | "unknown">;
 
-/** Never throws: what can't be asked is unknown. */
+/** Never throws. Any failure to ask results in `unknown`. */
 export const createAskClient =
   (server: Server): AskClient =>
   async (room, identity, withinMs) => {
@@ -75,32 +75,32 @@ async function ask(
   return { isOk: response.ok, status: response.status, text: await response.text() };
 }
 
-/** RPC errors by their numbers in LiveKit's SDKs: those that a living client gave itself, and those for nobody there. */
-const OF_THE_LIVING = [1400, 1402, 1500, 1504];
-const OF_THE_SILENT = [1401, 1501, 1502, 1503];
+/** RPC error codes of LiveKit's SDKs: those that a live client sends itself, and those for an absent or silent one. */
+const FROM_LIVE_CLIENTS = [1400, 1402, 1500, 1504];
+const FOR_SILENT_CLIENTS = [1401, 1501, 1502, 1503];
 
-/** An older server or client may not pass on questions at all: then nothing is known. */
+/** `unknown` for errors of older servers and clients, which may not support RPCs. */
 export function clientAnswerOfError(body: string): "responds" | "silent" | "unknown" {
   const { code, msg } = parsed(body);
   const number = Number(/RpcError (\d+)/.exec(msg)?.[1]);
-  if (OF_THE_LIVING.includes(number)) return "responds";
-  if (OF_THE_SILENT.includes(number) || code === "not_found") return "silent";
+  if (FROM_LIVE_CLIENTS.includes(number)) return "responds";
+  if (FOR_SILENT_CLIENTS.includes(number) || code === "not_found") return "silent";
   return "unknown";
 }
 
 /**
- * What LiveKit's refusal says of the agent. Its words were looked up in livekit-server 1.13.
+ * Interprets LiveKit's error answer. Source of the messages: livekit-server 1.13.
  *
- * An RpcError is the agent's own, or LiveKit's for one from which nothing came in time. An agent that leaves
- * answers with one as well, and one that serves no session doesn't know the method (1400).
+ * An RpcError comes from the agent itself, or from LiveKit if the agent did not answer in time. An agent that is
+ * leaving answers with one, and so does an agent without a session, which does not know the method (1400).
  *
- * @throws Error when it says nothing of the agent
+ * @throws Error if the answer contains no information about the agent
  */
 export function agentAnswerOfError(status: number, body: string): AgentAnswer {
   const { code, msg } = parsed(body);
   if (/RpcError \d+/.test(msg)) return "silent";
   if (code === "not_found") return "silent";
-  // No node of LiveKit has this participant, though one may still list it.
+  // No node of LiveKit has this participant, although one may still list it.
   if (code === "unavailable" && msg.includes("no response from servers")) return "silent";
   if (code === "bad_route" || code === "unimplemented" || status === 404) return "unsupported";
   throw new Error(`${status} ${code || body.slice(0, 200)} ${msg}`.trim());

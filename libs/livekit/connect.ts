@@ -1,4 +1,4 @@
-// LiveKit as the settings say: a real server, a simulated one, or none.
+// Connects LiveKit as configured: a real server, simulated rooms, or none.
 import { RoomServiceClient } from "livekit-server-sdk";
 import { GreenroomError } from "../contracts/errors.ts";
 import type { CommonConfig } from "../runtime/common-settings.ts";
@@ -13,11 +13,11 @@ type Config = Pick<
   "LIVEKIT_URL" | "LIVEKIT_PUBLIC_URL" | "LIVEKIT_API_KEY" | "LIVEKIT_API_SECRET" | "LIVEKIT_MOCK_MODE"
 >;
 
-/** Only for simulated rooms, which check nothing: tokens have their shape and open no door. */
+/** For simulated rooms only: their tokens have the right format and give access to nothing. */
 const MOCK_KEY = "simulated";
 const MOCK_SECRET = "simulated-rooms-have-no-door-to-open";
 
-/** @returns undefined when no LiveKit is configured; the API runs without, and says so. */
+/** @returns undefined if LiveKit is not configured. The API works without it, and reports it as disabled. */
 export function connectLiveKit(config: Config): LiveKit | undefined {
   if (config.LIVEKIT_MOCK_MODE) {
     const url = "ws://simulated.invalid";
@@ -48,7 +48,7 @@ export function connectLiveKit(config: Config): LiveKit | undefined {
   };
 }
 
-/** @throws GreenroomError livekit_unavailable when there is none. */
+/** @throws GreenroomError livekit_unavailable if LiveKit is not configured */
 export function requireLiveKit(livekit: LiveKit | undefined): LiveKit {
   if (livekit !== undefined) return livekit;
   throw new GreenroomError(

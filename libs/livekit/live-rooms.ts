@@ -1,14 +1,14 @@
-// Rooms on a real LiveKit server, by its API.
+// Rooms on a real LiveKit server, through its server API.
 import { ParticipantInfo_Kind } from "@livekit/protocol";
 import { type RoomServiceClient, TwirpError } from "livekit-server-sdk";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { AskAgent } from "./ask-agent.ts";
 import type { ParticipantInfo, Rooms } from "./rooms.ts";
 
-/** @param askAgent passes a question on to an agent; without it, being listed counts as an answer. */
+/** @param askAgent asks an agent whether it is alive; without it, a listed agent counts as alive */
 export const liveRooms = (client: RoomServiceClient, askAgent?: AskAgent): Rooms => ({
   async create(room, options) {
-    await orUnavailable(`creating room ${room}`, () =>
+    await orUnavailable(`creating the room ${room}`, () =>
       client.createRoom({
         name: room,
         emptyTimeout: options.emptyTimeoutS,
@@ -17,7 +17,7 @@ export const liveRooms = (client: RoomServiceClient, askAgent?: AskAgent): Rooms
     );
   },
   async delete(room) {
-    await orUnavailable(`deleting room ${room}`, () => ignoreMissing(client.deleteRoom(room)));
+    await orUnavailable(`deleting the room ${room}`, () => ignoreMissing(client.deleteRoom(room)));
   },
   async list() {
     const rooms = await orUnavailable("listing rooms", () => client.listRooms());
@@ -29,9 +29,9 @@ export const liveRooms = (client: RoomServiceClient, askAgent?: AskAgent): Rooms
   },
   participants: (room) => participantsIn(client, room),
   async answers(room, identity, withinMs) {
-    // The list says at once that somebody isn't there, for which the question takes seconds.
+    // The list shows immediately that a participant is absent, while an unanswered RPC takes seconds.
     const stop = new AbortController();
-    const answer = orUnavailable(`asking ${identity} in ${room} whether it lives`, async () =>
+    const answer = orUnavailable(`asking ${identity} in ${room} whether it is alive`, async () =>
       askAgent === undefined ? "unsupported" : await askAgent(room, identity, withinMs, stop.signal),
     );
     answer.catch(() => {});
@@ -44,14 +44,14 @@ export const liveRooms = (client: RoomServiceClient, askAgent?: AskAgent): Rooms
     }
   },
   async remove(room, identity) {
-    await orUnavailable(`putting ${identity} out of ${room}`, () =>
+    await orUnavailable(`removing ${identity} from ${room}`, () =>
       ignoreMissing(client.removeParticipant(room, identity)),
     );
   },
 });
 
 async function participantsIn(client: RoomServiceClient, room: string): Promise<ParticipantInfo[]> {
-  const found = await orUnavailable(`listing who is in ${room}`, () =>
+  const found = await orUnavailable(`listing the participants of ${room}`, () =>
     ignoreMissing(client.listParticipants(room)),
   );
   return (found ?? []).map((participant) => ({
@@ -75,7 +75,7 @@ async function orUnavailable<T>(doing: string, work: () => Promise<T>): Promise<
   try {
     return await work();
   } catch (error) {
-    throw new GreenroomError("livekit_unavailable", `${doing}: LiveKit said "${messageOf(error)}".`, {
+    throw new GreenroomError("livekit_unavailable", `${doing} failed: ${messageOf(error)}`, {
       cause: error,
     });
   }

@@ -1,4 +1,4 @@
-// Rooms and who is in them. Services know this interface; LiveKit's API is behind it, or a simulation.
+// Rooms and their participants: the interface that services use. LiveKit's API or a simulation implements it.
 
 export interface RoomInfo {
   readonly name: string;
@@ -10,39 +10,40 @@ export interface RoomInfo {
 export interface ParticipantInfo {
   readonly identity: string;
   readonly isAgent: boolean;
-  /** What it says of itself, where that is known: as `lk.agent.state`. */
+  /** Attributes that the participant published, if known, for example `lk.agent.state`. */
   readonly attributes?: Readonly<Record<string, string>>;
-  /** ms since 1970 on LiveKit's clock; to be compared with its own times only. */
+  /** In ms since 1970 on LiveKit's clock. Compare it with LiveKit's own times only. */
   readonly joinedAtMs?: number;
 }
 
 export interface RoomOptions {
-  /** How long a room stays when nobody ever comes. */
+  /** How long an empty room remains that nobody has joined. */
   readonly emptyTimeoutS: number;
-  /** How long it stays after the last human left. */
+  /** How long the room remains after the last human left. */
   readonly departureTimeoutS: number;
 }
 
 export interface Rooms {
-  /** Makes a room; one that is there already stays as it is. @throws GreenroomError livekit_unavailable */
+  /** Creates a room. An existing one remains unchanged. @throws GreenroomError livekit_unavailable */
   create(room: string, options: RoomOptions): Promise<void>;
-  /** Puts everybody out and deletes it; no such room is fine. @throws GreenroomError livekit_unavailable */
+  /** Removes all participants and the room. Succeeds if missing. @throws GreenroomError livekit_unavailable */
   delete(room: string): Promise<void>;
   /** @throws GreenroomError livekit_unavailable */
   list(): Promise<RoomInfo[]>;
-  /** Who is in a room; empty when there is no such room. @throws GreenroomError livekit_unavailable */
+  /** The participants of a room; empty if the room does not exist. @throws GreenroomError livekit_unavailable */
   participants(room: string): Promise<ParticipantInfo[]>;
   /**
-   * Whether an agent lives and serves its session, by its own answer: LiveKit lists one whose process was killed
-   * or stopped for up to half a minute. A server that can't pass on questions is asked who is listed.
-   * @throws GreenroomError livekit_unavailable: then nothing is known
+   * Whether an agent answers that it is alive and serves its session. The participant list does not suffice: LiveKit
+   * lists an agent for up to half a minute after its process died. If the server can't forward RPCs, the list
+   * decides.
+   * @throws GreenroomError livekit_unavailable: nothing is known about the agent
    */
   answers(room: string, identity: string, withinMs: number): Promise<boolean>;
-  /** Puts one participant out; no such participant is fine. @throws GreenroomError livekit_unavailable */
+  /** Removes one participant. Succeeds if missing. @throws GreenroomError livekit_unavailable */
   remove(room: string, identity: string): Promise<void>;
 }
 
-/** What a token lets its holder do, and for how long. */
+/** The grants and lifetime of a token. */
 export interface TokenRequest {
   readonly room: string;
   readonly identity: string;
@@ -53,21 +54,21 @@ export interface TokenRequest {
 }
 
 export interface Tokens {
-  /** A person's: join one room, publish, subscribe, send data; nothing else. */
+  /** A user's token: join one room, publish, subscribe and send data, nothing else. */
   forUser(request: TokenRequest): Promise<string>;
-  /** An agent's: the same with LiveKit's agent grant, without which a room would not close after its humans left. */
+  /** An agent's token: the same, with LiveKit's agent grant, so that the room closes after its humans left. */
   forAgent(request: TokenRequest): Promise<string>;
 }
 
-/** LiveKit as the services use it. */
+/** A LiveKit deployment, as services use it. */
 export interface LiveKit {
   readonly rooms: Rooms;
   readonly tokens: Tokens;
-  /** The address for agents, and the one that clients are given. */
+  /** The address for agents; `publicUrl` is the one for clients. */
   readonly url: string;
   readonly publicUrl: string;
   readonly apiKey: string;
   readonly apiSecret: string;
-  /** True when rooms are simulated and nobody can join them. */
+  /** True if rooms are simulated and nobody can join them. */
   readonly isSimulated: boolean;
 }

@@ -1,8 +1,8 @@
-// Rooms in memory, for LIVEKIT_MOCK_MODE and for simulations: they exist, and nobody can talk in them.
+// Rooms in memory, for LIVEKIT_MOCK_MODE and simulations. They have participants but no media.
 import type { ParticipantInfo, Rooms } from "./rooms.ts";
 
 export interface SimulatedRooms extends Rooms {
-  /** What a participant's client would do; the room comes into being when it is missing. */
+  /** Acts like a participant's client. Creates a missing room. */
   join(room: string, participant: ParticipantInfo): void;
   leave(room: string, identity: string): void;
 }

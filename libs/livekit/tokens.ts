@@ -1,4 +1,4 @@
-// Room tokens with exactly the grants that are needed.
+// Creates room tokens with the minimum of grants.
 import { AccessToken } from "livekit-server-sdk";
 import type { TokenRequest, Tokens } from "./rooms.ts";
 

@@ -1,18 +1,18 @@
-// LiveKit's webhooks: whether one is really LiveKit's, and what it hints at.
+// LiveKit's webhooks: verifies their signature and extracts room events.
 import { DisconnectReason, ParticipantInfo_Kind } from "@livekit/protocol";
 import { WebhookReceiver } from "livekit-server-sdk";
 import { GreenroomError, messageOf } from "../contracts/errors.ts";
 import type { RoomEvent } from "../contracts/fleet/pool.ts";
 import type { LiveKit } from "./rooms.ts";
 
-/** A person, or a telephone, that came into a room. */
+/** A human participant, on a client or a phone, that joined a room. */
 export interface Arrival {
   readonly room: string;
-  /** When the room was made: seconds since 1970 on LiveKit's clock. Tells it from a later one of its name. */
+  /** Creation of the room in seconds since 1970 on LiveKit's clock. Distinguishes rooms with the same name. */
   readonly createdAtS: number;
   readonly identity: string;
   readonly name?: string;
-  /** Of a telephone: `sip.phoneNumber` and others. */
+  /** For a phone: `sip.phoneNumber` and others. */
   readonly attributes: Readonly<Record<string, string>>;
 }
 
@@ -23,9 +23,9 @@ interface RoomWebhook {
 
 export interface Webhooks {
   /**
-   * Checks a webhook's signature over its body as it was sent.
-   * @returns undefined for one that is about no room.
-   * @throws GreenroomError unauthorized, when it isn't signed with our key
+   * Verifies a webhook's signature over its raw body.
+   * @returns undefined if the webhook is not about a room
+   * @throws GreenroomError unauthorized if it is not signed with the configured key
    */
   receive(body: string, authorization: string | undefined): Promise<RoomWebhook | undefined>;
 }
@@ -40,7 +40,7 @@ export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): 
       } catch (error) {
         throw new GreenroomError(
           "unauthorized",
-          `The webhook's signature can't be accepted: ${messageOf(error)}. Set LiveKit's webhook.api_key to the gateway's LIVEKIT_API_KEY.`,
+          `Invalid webhook signature: ${messageOf(error)}. Set LiveKit's webhook.api_key to the gateway's LIVEKIT_API_KEY.`,
           { cause: error },
         );
       }
@@ -48,7 +48,7 @@ export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): 
       if (event.room === undefined || room === undefined || room === "") return undefined;
       const identity = event.participant?.identity;
       const reason = event.event === "participant_left" ? reasonOf(event.participant) : undefined;
-      const hint = {
+      const roomEvent = {
         event: event.event,
         room,
         ...(identity === undefined ? {} : { identity }),
@@ -56,10 +56,10 @@ export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): 
       };
       const { participant } = event;
       if (event.event !== "participant_joined" || participant === undefined || !isPerson(participant.kind))
-        return { event: hint };
+        return { event: roomEvent };
       const { name, attributes } = participant;
       return {
-        event: hint,
+        event: roomEvent,
         arrival: {
           room,
           createdAtS: Number(event.room.creationTime),
@@ -75,7 +75,7 @@ export function createWebhooks(livekit: Pick<LiveKit, "apiKey" | "apiSecret">): 
 const isPerson = (kind: ParticipantInfo_Kind): boolean =>
   kind === ParticipantInfo_Kind.STANDARD || kind === ParticipantInfo_Kind.SIP;
 
-/** Undefined also where LiveKit doesn't know it. */
+/** Undefined if LiveKit does not know the reason. */
 const reasonOf = (participant: { disconnectReason: DisconnectReason } | undefined): string | undefined =>
   participant === undefined || participant.disconnectReason === DisconnectReason.UNKNOWN_REASON
     ? undefined

@@ -1,13 +1,13 @@
-// The pauses before a process or a role that died is started again.
+// Delays before a dead process or a failed role is restarted.
 
 export interface BackOff {
   readonly firstMs: number;
   readonly mostMs: number;
-  /** A life of this length counts as sound, so the count of quick deaths starts at 1 again. */
+  /** A run of at least this length resets the count of quick deaths. */
   readonly steadyMs: number;
   /** This many quick deaths in a row count as a failure. */
   readonly patience: number;
-  /** The pause after a failure: whatever is missing may come back. */
+  /** The delay after a failure, because a missing dependency may return. */
   readonly slowMs: number;
 }
 
@@ -19,7 +19,7 @@ export const defaultBackOff: BackOff = {
   slowMs: 15_000,
 };
 
-/** @param quickDeaths the deaths in a row after short lives, this one included */
+/** @param quickDeaths consecutive deaths after short runs, this one included */
 export function restartDelay(backOff: BackOff, quickDeaths: number): { delayMs: number; hasFailed: boolean } {
   if (quickDeaths >= backOff.patience) return { delayMs: backOff.slowMs, hasFailed: true };
   const delayMs = Math.min(backOff.mostMs, backOff.firstMs * 2 ** Math.max(0, quickDeaths - 1));

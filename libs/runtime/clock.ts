@@ -1,11 +1,11 @@
-// Time as the services see it, so that a simulation can give them another one.
+// The clock of a service, which a simulation can replace.
 
 export interface Clock {
-  /** Milliseconds since 1970. For people to read; nothing is decided by it. */
+  /** Milliseconds since 1970. For display only; nothing is decided by it. */
   now(): number;
-  /** Milliseconds that only ever grow; the one to measure durations with. */
+  /** Milliseconds that never decrease. For durations. */
   monotonic(): number;
-  /** Calls once after `ms`; the answer cancels it. */
+  /** Calls `call` once, after `ms`. The returned function cancels the call. */
   after(ms: number, call: () => void): () => void;
 }
 
@@ -23,12 +23,12 @@ export const sleep = (clock: Clock, ms: number): Promise<void> =>
     clock.after(ms, resolve);
   });
 
-/** ISO time of now. */
+/** The present time in ISO format. */
 export const isoNow = (clock: Clock): string => new Date(clock.now()).toISOString();
 
 /**
- * Calls `work` again and again, `ms` after the former call has ended, so that two never overlap.
- * A failure goes to `onError` and does not stop the repetition. The answer stops it.
+ * Calls `work` repeatedly, `ms` after the previous call has ended, so calls never overlap.
+ * A failure goes to `onError` and does not stop the repetition. The returned function stops it.
  */
 export function repeat(
   clock: Clock,

@@ -1,4 +1,4 @@
-// The settings that every service reads, and the names of all settings there are.
+// The settings of every service, and the names of all settings.
 import { type ConfigOf, setting } from "./config.ts";
 import { logLevels } from "./log.ts";
 
@@ -29,8 +29,8 @@ export const commonSettings = {
 export type CommonConfig = ConfigOf<typeof commonSettings>;
 
 /**
- * Every GREENROOM_* name of any service. Each service checks the shared environment against it; a test
- * holds it against the services' own tables.
+ * Every GREENROOM_* name of any service. Services validate the shared environment against it. A test compares it with
+ * the services' own tables.
  */
 export const allSettingNames: readonly string[] = [
   "GREENROOM_AGENTS_DIR",

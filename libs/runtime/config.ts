@@ -1,15 +1,15 @@
-// Settings come from the environment alone, are checked once at the start, and are frozen.
+// Reads settings from the environment: validated once at the start, then frozen.
 import { closest } from "fastest-levenshtein";
 import { z } from "zod";
 import { renamedSettings } from "./renamed-settings.ts";
 
-/** One variable: its schema, which must take a string or nothing, and a sentence for the docs. */
+/** One variable. Its schema accepts a string or undefined; the description appears in the documents. */
 export interface Setting<T = unknown> {
   readonly schema: z.ZodType<T>;
   readonly description: string;
   readonly default: string | undefined;
   readonly secret?: boolean;
-  /** Set to nothing it is nothing, and not the default. */
+  /** Whether an empty value counts as a value. Otherwise it means the default. */
   readonly mayBeEmpty?: boolean;
 }
 
@@ -19,39 +19,39 @@ export type ConfigOf<S extends Settings> = Readonly<{
   [K in keyof S]: S[K] extends Setting<infer T> ? T : never;
 }>;
 
-/** Thrown for settings that can't be used; its message lists every fault, one a line. */
+/** Invalid settings. The message lists every fault, one per line. */
 export class ConfigError extends Error {
   constructor(faults: readonly string[]) {
-    super(`The settings can't be used:\n${faults.map((fault) => `  ${fault}`).join("\n")}`);
+    super(`Invalid settings:\n${faults.map((fault) => `  ${fault}`).join("\n")}`);
     this.name = "ConfigError";
   }
 }
 
-const given = (description: string, fallback?: string) => ({ description, default: fallback });
+const documented = (description: string, fallback?: string) => ({ description, default: fallback });
 
 export const setting = {
   text: (description: string, fallback?: string): Setting<string> => ({
     schema: fallback === undefined ? z.string().min(1) : z.string().min(1).default(fallback),
-    ...given(description, fallback),
+    ...documented(description, fallback),
   }),
   optionalText: (description: string): Setting<string | undefined> => ({
     schema: z
       .string()
       .optional()
       .transform((value) => (value === "" ? undefined : value)) as z.ZodType<string | undefined>,
-    ...given(description),
+    ...documented(description),
   }),
-  /** A text that may also be set to nothing. */
+  /** A text that may be empty. */
   sentence: (description: string, fallback: string): Setting<string> => ({
     schema: z.string().max(500).default(fallback),
     mayBeEmpty: true,
-    ...given(description, fallback),
+    ...documented(description, fallback),
   }),
   secret: (description: string): Setting<string | undefined> => ({
     ...setting.optionalText(description),
     secret: true,
   }),
-  /** A whole number; `min` guards against settings that would stop the service. */
+  /** An integer. `min` excludes values that would stop the service. */
   integer: (
     description: string,
     fallback: number,
@@ -59,15 +59,15 @@ export const setting = {
     max = Number.MAX_SAFE_INTEGER,
   ): Setting<number> => ({
     schema: z.coerce.number().int().min(min).max(max).default(fallback) as z.ZodType<number>,
-    ...given(description, String(fallback)),
+    ...documented(description, String(fallback)),
   }),
-  /** One of a few whole numbers. */
+  /** One of a few integers. */
   numberOf: (description: string, values: readonly number[], fallback: number): Setting<number> => ({
     schema: z.coerce
       .number()
       .refine((value) => values.includes(value), `must be one of ${values.join(", ")}`)
       .default(fallback) as z.ZodType<number>,
-    ...given(`${description} One of ${values.join(", ")}.`, String(fallback)),
+    ...documented(`${description} One of ${values.join(", ")}.`, String(fallback)),
   }),
   flag: (description: string, fallback = false): Setting<boolean> => ({
     schema: z
@@ -76,9 +76,9 @@ export const setting = {
       .transform((value) =>
         value === undefined ? fallback : value === "true" || value === "1",
       ) as z.ZodType<boolean>,
-    ...given(description, String(fallback)),
+    ...documented(description, String(fallback)),
   }),
-  /** A text that has a form of its own. @param parse throws in words what it can't read */
+  /** A text with its own syntax. @param parse throws an Error that describes the fault */
   parsed: <T>(description: string, parse: (text: string) => T, fallback = ""): Setting<T> => ({
     schema: z
       .string()
@@ -94,20 +94,20 @@ export const setting = {
           return z.NEVER;
         }
       }) as unknown as z.ZodType<T>,
-    ...given(description, fallback === "" ? undefined : fallback),
+    ...documented(description, fallback === "" ? undefined : fallback),
   }),
   choice: <T extends string>(description: string, values: readonly [T, ...T[]], fallback: T): Setting<T> => ({
     schema: z.enum(values).default(fallback as never) as unknown as z.ZodType<T>,
-    ...given(`${description} One of ${values.join(", ")}.`, fallback),
+    ...documented(`${description} One of ${values.join(", ")}.`, fallback),
   }),
 };
 
 /**
  * Reads one service's settings.
  *
- * @param known every GREENROOM_* name of any service: the environment is shared, so a name that is another
- *   service's is fine, and one that is nobody's is a typing error that would otherwise go unnoticed.
- * @throws ConfigError naming every fault at once, with the nearest known name for an unknown one.
+ * @param known every GREENROOM_* name of any service. The environment is shared, so other services' names are accepted;
+ *   an unknown name is a typo that would otherwise be ignored silently.
+ * @throws ConfigError with every fault, and the nearest known name for an unknown one
  */
 export function readConfig<S extends Settings>(
   settings: S,

@@ -5,8 +5,8 @@ const RESOLUTION_MS = 10;
 
 export interface LagMeter {
   /**
-   * The median since the last reading, in ms. One long pause (a collection of garbage, a stopped process) is over by
-   * the time it is read, and does not raise the median.
+   * Median lag since the last reading, in ms. A single long pause (garbage collection, a stopped process) does not
+   * raise the median.
    */
   read(): number;
   stop(): void;

@@ -1,4 +1,4 @@
-// Work on one key at a time, in the order in which it was asked for; different keys run side by side.
+// Serializes work by key: one at a time for each key, in order of the calls. Different keys run concurrently.
 
 export type KeyedQueue = <T>(key: string, work: () => Promise<T>) => Promise<T>;
 
@@ -6,13 +6,13 @@ export function createKeyedQueue(): KeyedQueue {
   const last = new Map<string, Promise<unknown>>();
   return <T>(key: string, work: () => Promise<T>): Promise<T> => {
     const before = last.get(key);
-    const mine = before === undefined ? work() : before.then(work, work);
-    const settled = mine
+    const current = before === undefined ? work() : before.then(work, work);
+    const finished = current
       .catch(() => {})
       .then(() => {
-        if (last.get(key) === settled) last.delete(key);
+        if (last.get(key) === finished) last.delete(key);
       });
-    last.set(key, settled);
-    return mine;
+    last.set(key, finished);
+    return current;
   };
 }

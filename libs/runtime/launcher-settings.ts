@@ -1,4 +1,4 @@
-// The setting about agent runners that two services read: providers asks the runner, handoffs only whether there is one.
+// The agent runner's address, a setting of two services: providers calls it, handoffs only checks whether it is set.
 import { setting } from "./config.ts";
 
 export const launcherSettings = {

@@ -1,4 +1,4 @@
-// One log line is one JSON object on stdout; the supervisor makes it pretty on a terminal.
+// Structured logs: each line is a JSON object on stdout. The supervisor formats them for a terminal.
 import { type Logger, pino } from "pino";
 import { redactTokens } from "./redact-tokens.ts";
 
@@ -9,12 +9,12 @@ export type Log = Pick<Logger, "debug" | "info" | "warn" | "error" | "fatal"> & 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
 /**
- * Synchronous, since pino's other way loops for ever in an exit when the reader of stdout is gone (sonic-boom's
- * flushSync takes EPIPE for something that passes), and a service must end when its supervisor was killed.
+ * Synchronous, because asynchronous pino never ends when the reader of stdout is gone: sonic-boom's flushSync retries
+ * on EPIPE forever. A service must end when its supervisor was killed (I10).
  */
 const stdout = () => pino.destination({ dest: 1, sync: true });
 
-/** The log of a process. Every line names its service. It goes to stdout, or where it is told to. */
+/** The log of a process. Every line has its service and pid. The default destination is stdout. */
 export const createLog = (
   service: string,
   level: (typeof logLevels)[number] = "info",
@@ -32,5 +32,5 @@ export const createLog = (
     destination,
   ) as unknown as Log;
 
-/** For tests and simulations that look at other things. */
+/** For tests and simulations that check nothing about logs. */
 export const silentLog: Log = pino({ level: "silent" }) as unknown as Log;

@@ -1,11 +1,11 @@
-// The metrics of one process, for Prometheus.
+// Prometheus metrics of one process.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 type Labels = Readonly<Record<string, string | number>>;
 
 /**
- * Names of metrics begin with greenroom_, but for LiveKit's own where they mean the same. A name that is declared again
- * is the same metric.
+ * Metrics by name. Names begin with greenroom_, except where a metric means the same as LiveKit's own. Declaring a name
+ * twice returns the same metric.
  */
 export interface Metrics {
   counter(name: string, help: string, labels?: readonly string[]): (labels?: Labels, by?: number) => void;
@@ -17,8 +17,8 @@ export interface Metrics {
     seconds?: readonly number[],
   ): (seconds: number, labels?: Labels) => void;
   /**
-   * @param collect sets all values at each scrape; a value that it does not set is gone. The values of several
-   *   collectors are added up
+   * @param collect sets all values at each scrape; a value that it does not set disappears. Values of several
+   *   collectors are added
    * @returns a function that removes the collector
    */
   gauge(
@@ -27,15 +27,15 @@ export interface Metrics {
     labels: readonly string[],
     collect: (set: (value: number, labels?: Labels) => void) => void | Promise<void>,
   ): () => void;
-  /** Everything in Prometheus's text format. */
+  /** All metrics in Prometheus's text format. */
   text(): Promise<string>;
   readonly contentType: string;
 }
 
-/** The number of values that a label may have. Customers choose these values; later ones count as "other". */
+/** Maximum number of values of a label. Customers choose these values; further ones count as "other". */
 const CAPPED: Readonly<Record<string, number>> = { profile: 50, tenant: 50 };
 
-/** From a hot agent's few milliseconds to what a telephone call may take. */
+/** From the few milliseconds of a hot agent to the longest ringing of a phone call. */
 const DEFAULT_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 type Collect = Parameters<Metrics["gauge"]>[3];
@@ -78,7 +78,7 @@ function metricsIn(register: Registry): Metrics {
             ...options,
             async collect() {
               this.reset();
-              // Two that are "other" are added up.
+              // Adds, because several values may fall under "other".
               const set = (value: number, values: Labels = {}) => this.inc(within(values), value);
               for (const each of [...all]) await each(set);
             },
@@ -91,7 +91,7 @@ function metricsIn(register: Registry): Metrics {
   };
 }
 
-/** Metrics for a part of a process: when the part is closed, its gauges show nothing. */
+/** Metrics of a part of a process. Closing the part removes its gauges. */
 export function scopedMetrics(metrics: Metrics): { readonly metrics: Metrics; close(): void } {
   const removals: (() => void)[] = [];
   return {
@@ -109,10 +109,10 @@ export function scopedMetrics(metrics: Metrics): { readonly metrics: Metrics; cl
   };
 }
 
-/** Keeps the number of time series bounded, whatever names customers give. */
+/** Limits the number of time series, whatever names customers choose. */
 function capped(): (labels: Labels) => Record<string, string | number> {
   const known = new Map<string, Set<string>>();
-  const one = (label: string, value: string): string => {
+  const cap = (label: string, value: string): string => {
     const max = CAPPED[label];
     if (max === undefined) return value;
     const seen = known.get(label) ?? new Set<string>();
@@ -121,5 +121,5 @@ function capped(): (labels: Labels) => Record<string, string | number> {
     return seen.has(value) ? value : "other";
   };
   return (labels) =>
-    Object.fromEntries(Object.entries(labels).map(([label, value]) => [label, one(label, String(value))]));
+    Object.fromEntries(Object.entries(labels).map(([label, value]) => [label, cap(label, String(value))]));
 }

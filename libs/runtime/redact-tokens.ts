@@ -1,8 +1,8 @@
-// Takes tokens out of texts that others will read.
+// Removes tokens from texts for logs and answers.
 
-/** Three parts of base64url, of which the first begins with `{"`. */
+/** Three parts in base64url; the first decodes to JSON. */
 const TOKEN = /\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]{5,}/g;
 
-/** The same text, without the tokens in it: LiveKit's clients put the whole one into the error that refuses it. */
+/** Replaces tokens in a text. LiveKit's clients quote the whole token in the error that rejects it. */
 export const redactTokens = (text: string): string =>
   text.includes("eyJ") ? text.replace(TOKEN, "(a token)") : text;

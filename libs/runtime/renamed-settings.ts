@@ -1,4 +1,4 @@
-// Settings that have a new name. An old name refuses the start, so that its value is never silently ignored.
+// Renamed settings. A retired name fails the start, so that its value is never silently ignored.
 
 export const renamedSettings: Readonly<Record<string, string>> = {
   GREENROOM_UNREAD_MS: "GREENROOM_SLOW_CLIENT_TIMEOUT_MS",

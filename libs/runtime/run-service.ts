@@ -1,4 +1,4 @@
-// The life of a process: its name, its start, its signals, and its end in order.
+// Runs a process: its start, its signals and its orderly stop.
 import { randomBytes } from "node:crypto";
 import { commonSettings } from "./common-settings.ts";
 import { ConfigError, readConfig } from "./config.ts";
@@ -6,7 +6,7 @@ import { createLog, type Log, logLevels } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { type ProcessHealth, serveStatus } from "./status-server.ts";
 
-/** NATS and LiveKit end with their supervisor too, so there is nothing to finish that would take longer. */
+/** NATS and LiveKit end with the supervisor too, so nothing that takes longer can succeed. */
 const ORPHAN_STOP_MS = 3000;
 
 export interface Running {
@@ -21,7 +21,7 @@ interface RunningProcess extends Running {
 export interface RunOptions {
   /** How long a stop may take, in ms. */
   readonly stopMs: number;
-  /** Takes an error that escaped, if it can be ascribed to a part of the process that can be restarted alone. */
+  /** Handles an escaped error if it belongs to a part of the process that can be restarted alone. */
   readonly ascribe?: (error: unknown) => boolean;
 }
 
@@ -38,9 +38,9 @@ export interface ServiceContext {
 /**
  * Runs one service until a signal, the death of its supervisor, or a bug ends it.
  *
- * SIGTERM and SIGINT stop it in order; the second one at once. A process that was forked also stops when its
- * parent goes away, so nothing outlives a killed supervisor. Settings that can't be used exit with 78
- * (EX_CONFIG), on which a supervisor does not try again.
+ * SIGTERM and SIGINT stop it in order; a second signal ends it immediately. A forked process also stops when its parent
+ * is gone, so that nothing outlives a killed supervisor (I10). Invalid settings exit with 78 (EX_CONFIG), after which a
+ * supervisor does not restart the process.
  */
 export async function runService(
   service: string,
@@ -57,13 +57,13 @@ export async function runService(
     if (stopping) return;
     stopping = true;
     log.info({ reason }, "stopping");
-    const impatience = setTimeout(() => {
-      log.warn({ afterMs: stopMs }, "stopping took too long; leaving now");
+    const timeout = setTimeout(() => {
+      log.warn({ afterMs: stopMs }, "stop timed out; exiting");
       process.exit(exitCode === 0 ? 1 : exitCode);
     }, stopMs);
-    impatience.unref();
+    timeout.unref();
     Promise.resolve(running?.stop())
-      .catch((error: unknown) => log.error({ error }, "stopping failed"))
+      .catch((error: unknown) => log.error({ error }, "failed to stop"))
       .finally(() => process.exit(exitCode));
   };
 
@@ -75,20 +75,17 @@ export async function runService(
   }
   const orphaned = () => quit("the supervisor is gone", 0, Math.min(ORPHAN_STOP_MS, options.stopMs));
   process.on("disconnect", orphaned);
-  // A supervisor that went away while this process was loading its modules sends no event.
+  // If the supervisor ended while this process loaded its modules, there is no event.
   if (process.connected === false) return orphaned();
   const { ascribe = () => false } = options;
   process.on("uncaughtException", (error) => {
     if (ascribe(error)) return;
-    log.fatal({ error }, "an error escaped; the process ends and must be started again");
+    log.fatal({ error }, "uncaught error; exiting");
     process.exit(70);
   });
   process.on("unhandledRejection", (error) => {
     if (ascribe(error)) return;
-    log.fatal(
-      { error },
-      "a promise was rejected and not handled; the process ends and must be started again",
-    );
+    log.fatal({ error }, "unhandled rejection; exiting");
     process.exit(70);
   });
 
@@ -112,7 +109,7 @@ export async function runService(
 
 async function offerStatus(metrics: Metrics, health: () => ProcessHealth, log: Log): Promise<void> {
   const { GREENROOM_METRICS_PORT, GREENROOM_METRICS_BIND } = commonSettings;
-  // The service itself has read all settings, so that these can be used too.
+  // The service has validated all settings, so these are valid too.
   const settings = { GREENROOM_METRICS_PORT, GREENROOM_METRICS_BIND };
   const config = readConfig(settings, process.env, Object.keys(process.env));
   const port = config.GREENROOM_METRICS_PORT;

@@ -1,4 +1,4 @@
-// A clock for one part of a process: when the part is closed, none of its timers fires any more.
+// A clock for one part of a process. After the part is closed, none of its timers fires.
 import type { Clock } from "./clock.ts";
 
 export interface ScopedClock {

@@ -1,4 +1,4 @@
-// The port on which a process that is no gateway answers GET /metrics and GET /health.
+// Serves GET /metrics and GET /health of a process that is not a gateway.
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Log } from "./log.ts";
@@ -6,9 +6,9 @@ import type { Metrics } from "./metrics.ts";
 
 export interface RoleHealth {
   readonly status: "starting" | "running" | "failed" | "stopped";
-  /** How often the role was started again after a failure. */
+  /** How often the role was restarted after a failure. */
   readonly restarts: number;
-  /** The last failure, or what is wrong although the role runs. */
+  /** The last failure, or why the running role is degraded. */
   readonly reason?: string;
 }
 
@@ -25,10 +25,10 @@ export interface StatusServerOptions {
 }
 
 /**
- * Serves until the process ends. A port that can't be listened on is logged and no more: it must not keep a process
- * from its work, and Prometheus reports it.
+ * Serves until the process ends. A port that can't be opened is only logged: metrics must not keep a process from its
+ * work, and Prometheus reports the missing target.
  *
- * @returns the server's address, or undefined when it could not listen
+ * @returns the server's address, or undefined if the port could not be opened
  */
 export async function serveStatus(options: StatusServerOptions, log: Log): Promise<string | undefined> {
   const { port, bind } = options;
@@ -39,14 +39,14 @@ export async function serveStatus(options: StatusServerOptions, log: Log): Promi
     server.once("error", (error) => {
       log.error(
         { error, port },
-        "GREENROOM_METRICS_PORT can't be listened on; this process serves no metrics and no health",
+        "failed to open GREENROOM_METRICS_PORT; this process serves no metrics and no health",
       );
       resolve(undefined);
     });
     server.listen(port, bind, () => {
-      const { port: real } = server.address() as AddressInfo;
-      const url = `http://${bind.includes(":") ? `[${bind}]` : bind}:${real}`;
-      log.info({ url: `${url}/metrics` }, "metrics are served");
+      const { port: actualPort } = server.address() as AddressInfo;
+      const url = `http://${bind.includes(":") ? `[${bind}]` : bind}:${actualPort}`;
+      log.info({ url: `${url}/metrics` }, "serving metrics");
       resolve(url);
     });
   });
@@ -62,7 +62,7 @@ function answerWith({ metrics, health }: StatusServerOptions, log: Log): Request
       return send(answer.status === "failed" ? 503 : 200, "application/json", JSON.stringify(answer));
     }
     if (path !== "/metrics")
-      return send(404, "text/plain", "There is only GET /metrics and GET /health here.\n");
+      return send(404, "text/plain", "Not found. This server has GET /metrics and GET /health.\n");
     return metrics.text().then(
       (text) => send(200, metrics.contentType, text),
       (error: unknown) => {
@@ -73,7 +73,7 @@ function answerWith({ metrics, health }: StatusServerOptions, log: Log): Request
   };
 }
 
-/** A process without NATS can do nothing. One with a failed role does the rest of its work. */
+/** A process without NATS can't do anything. A process with one failed role still runs the others. */
 function healthAnswer({ isConnected, roles }: ProcessHealth) {
   const isWhole = Object.values(roles).every(({ status }) => status === "running");
   return {

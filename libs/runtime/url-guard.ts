@@ -1,9 +1,9 @@
-// Which addresses on the network may be called for somebody else: public ones, and those that a setting allows.
+// Guards outgoing requests to addresses that customers choose: public ones, and those that a setting allows.
 import { BlockList, isIP } from "node:net";
 
 /**
- * Everything that isn't the public internet (IANA's registries of special addresses): this machine, private and
- * shared networks, link-local ones with the clouds' metadata services, documentation, multicast, reserved.
+ * IPv4 networks outside the public internet, by IANA's registries of special-purpose addresses. They include this
+ * machine, private networks, and link-local addresses, where clouds serve their metadata.
  */
 const specialIPv4: readonly [net: string, bits: number][] = [
   ["0.0.0.0", 8],
@@ -24,8 +24,8 @@ const specialIPv4: readonly [net: string, bits: number][] = [
 ];
 
 /**
- * Of IPv6 only the global unicast block is public; loopback, link-local, unique local, multicast, IPv4-mapped and
- * NAT64 addresses are outside of it. Inside of it, what leads to an IPv4 address by 6to4 or Teredo isn't either.
+ * In IPv6 only the global unicast block is public. Loopback, link-local, unique local, multicast, IPv4-mapped and NAT64
+ * addresses are outside that block. Inside, 6to4 and Teredo lead to IPv4 addresses and are excluded too.
  */
 const publicIPv6: [net: string, bits: number] = ["2000::", 3];
 const specialIPv6: readonly [net: string, bits: number][] = [
@@ -42,7 +42,7 @@ for (const [net, bits] of specialIPv6) special6.addSubnet(net, bits, "ipv6");
 const global6 = new BlockList();
 global6.addSubnet(...publicIPv6, "ipv6");
 
-/** Whether an IP address, as text, belongs to the public internet. False for what is no address. */
+/** Whether an IP address, given as text, is public. False if the text is not an address. */
 export function isPublicAddress(address: string): boolean {
   const plain = withoutZone(address);
   switch (isIP(plain)) {
@@ -55,16 +55,16 @@ export function isPublicAddress(address: string): boolean {
   }
 }
 
-/** What may be called though it isn't public. */
+/** Targets that may be called although they are not public. */
 export interface AllowedTargets {
-  /** Whether this name may be called wherever it leads. */
+  /** Whether this name may be called, whatever address it resolves to. */
   readonly hasHost: (host: string) => boolean;
   readonly hasAddress: (address: string) => boolean;
 }
 
 /**
- * A list of names, addresses and networks, separated by commas: `hooks.internal, 10.2.0.0/16, ::1`.
- * @throws Error that names the entry that can't be used
+ * Parses names, addresses and networks separated by commas: `hooks.internal, 10.2.0.0/16, ::1`.
+ * @throws Error that names the invalid entry
  */
 export function readAllowedTargets(text: string | undefined): AllowedTargets {
   const hosts = new Set<string>();
@@ -74,12 +74,12 @@ export function readAllowedTargets(text: string | undefined): AllowedTargets {
     const [net = "", bits, ...more] = entry.replace(/^\[(.*)\]$/, "$1").split("/");
     const family = isIP(net) === 4 ? "ipv4" : "ipv6";
     if (isIP(net) === 0) {
-      if (!/^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/.test(entry)) throw unusable(entry);
+      if (!/^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/.test(entry)) throw invalid(entry);
       hosts.add(entry);
     } else if (bits === undefined) addresses.addAddress(net, family);
     else {
       const length = /^\d{1,3}$/.test(bits) ? Number(bits) : Number.NaN;
-      if (more.length > 0 || !(length <= (family === "ipv4" ? 32 : 128))) throw unusable(entry);
+      if (more.length > 0 || !(length <= (family === "ipv4" ? 32 : 128))) throw invalid(entry);
       addresses.addSubnet(net, length, family);
     }
   }
@@ -93,42 +93,44 @@ export function readAllowedTargets(text: string | undefined): AllowedTargets {
   };
 }
 
-const unusable = (entry: string): Error =>
-  new Error(`"${entry}" is no host name, address or network, as hooks.internal, 10.1.2.3 or 10.0.0.0/8`);
+const invalid = (entry: string): Error =>
+  new Error(
+    `"${entry}" is not a host name, address or network. Examples: hooks.internal, 10.1.2.3, 10.0.0.0/8`,
+  );
 
-/** `fe80::1%eth0` names an interface of this machine besides. */
+/** Drops the zone of `fe80::1%eth0`, which names a network interface of this machine. */
 const withoutZone = (address: string): string => address.split("%")[0] ?? "";
 
-/** Whether a connection that was asked for by name may go to an address. */
+/** Whether a connection to `host` may go to `address`. */
 export const isCallable = (allowed: AllowedTargets, host: string, address: string): boolean =>
   isPublicAddress(address) || allowed.hasHost(host) || allowed.hasAddress(address);
 
 /**
- * Why a URL can't be called for somebody else, as far as that can be told without asking the DNS; undefined when it
- * may be tried. A name that leads to a private address is found out when it is called, each time anew.
+ * Why a customer's URL must not be called, as far as this can be decided without DNS. Undefined if it may be tried. The
+ * caller must also check the resolved address of each connection, because a name may resolve to a private address.
  */
 export function refusalOf(allowed: AllowedTargets, text: string): string | undefined {
   let url: URL;
   try {
     url = new URL(text);
   } catch {
-    return "it is no URL";
+    return "it is not a URL";
   }
-  if (url.protocol !== "https:" && url.protocol !== "http:") return "only http:// and https:// are called";
-  if (url.username !== "" || url.password !== "") return "it holds a user name or password";
+  if (url.protocol !== "https:" && url.protocol !== "http:") return "only http:// and https:// are allowed";
+  if (url.username !== "" || url.password !== "") return "it contains a user name or password";
   const host = hostOf(url);
-  if (host === "") return "it names no host";
+  if (host === "") return "it has no host";
   if (allowed.hasHost(host)) return undefined;
   if (isIP(host) !== 0)
     return isCallable(allowed, host, host) ? undefined : `${host} is not a public address`;
   if (host === "localhost" || host.endsWith(".localhost")) {
     const isAllowed = allowed.hasAddress("127.0.0.1") || allowed.hasAddress("::1");
-    return isAllowed ? undefined : `${host} is this machine`;
+    return isAllowed ? undefined : `${host} is the server itself`;
   }
   return undefined;
 }
 
-/** The host of a URL as the DNS and the socket know it: an IPv6 address without its brackets. */
+/** The host of a URL as DNS and sockets expect it: lower case, an IPv6 address without its brackets. */
 export const hostOf = (url: URL): string =>
   url.hostname
     .replace(/^\[(.*)\]$/, "$1")

@@ -1,24 +1,24 @@
-// A sleep that somebody can end: for loops that work when there is something to do, and look around now and then.
+// A sleep that can be interrupted, for loops that wait for work but also check at intervals.
 import type { Clock } from "./clock.ts";
 
 export class WakeableSleep {
   readonly #clock: Clock;
-  #isWoken = false;
+  #isAwake = false;
   #end = () => {};
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  /** Ends the sleep, or the next one before it begins. */
+  /** Ends the present sleep. Without one, ends the next sleep immediately. */
   wake(): void {
-    this.#isWoken = true;
+    this.#isAwake = true;
     this.#end();
   }
 
-  /** Until it is woken, also by what happened just before. @param ms at the most */
+  /** Returns after a `wake`, also one before the call, or after `ms`. */
   async sleep(ms: number): Promise<void> {
-    if (!this.#isWoken) {
+    if (!this.#isAwake) {
       await new Promise<void>((resolve) => {
         const cancel = this.#clock.after(ms, resolve);
         this.#end = () => {
@@ -27,6 +27,6 @@ export class WakeableSleep {
         };
       });
     }
-    this.#isWoken = false;
+    this.#isAwake = false;
   }
 }

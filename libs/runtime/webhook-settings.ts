@@ -1,4 +1,4 @@
-// The setting about webhooks that two services read: a gateway refuses early, the webhooks service for certain.
+// The allowed webhook targets, a setting of two services: gateways reject early, the webhooks service at each delivery.
 import { z } from "zod";
 import type { Setting } from "./config.ts";
 import { readAllowedTargets } from "./url-guard.ts";

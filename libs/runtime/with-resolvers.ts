@@ -1,4 +1,4 @@
-// A promise with its ends in hand (Promise.withResolvers, which Node 20 hasn't got).
+// A promise with its resolve and reject functions: Promise.withResolvers, which Node 20 lacks.
 
 export interface Resolvers<T> {
   readonly promise: Promise<T>;

@@ -42,7 +42,7 @@ describe("a call that ended in an error", () => {
   ])("that LiveKit refuses by itself would be refused again (%s: %s)", (code, message) => {
     expect(dialFailureOf(twirp(code, message))).toEqual({
       is: "refused",
-      reason: `LiveKit said: ${code} ${message}`,
+      reason: `LiveKit failed the call: ${code} ${message}`,
       permanent: true,
     });
   });
@@ -55,7 +55,7 @@ describe("a call that ended in an error", () => {
   ])("before anything was dialled is refused (%s: %s)", (code, message) => {
     expect(dialFailureOf(twirp(code, message))).toEqual({
       is: "refused",
-      reason: `LiveKit said: ${code} ${message}`,
+      reason: `LiveKit failed the call: ${code} ${message}`,
     });
   });
 
@@ -77,7 +77,7 @@ describe("a call that ended in an error", () => {
     (code) => {
       expect(dialFailureOf(fetchFailed(code))).toEqual({
         is: "not sent",
-        reason: `LiveKit can't be reached: ${code}`,
+        reason: `failed to reach LiveKit: ${code}`,
       });
     },
   );

@@ -98,7 +98,7 @@ describe("a URL is refused before anything is asked", () => {
   test.each([
     ["ftp://example.com/", "only http"],
     ["file:///etc/passwd", "only http"],
-    ["nonsense", "no URL"],
+    ["nonsense", "not a URL"],
     ["https://user:secret@example.com/", "password"],
     ["http://127.0.0.1/", "127.0.0.1"],
     ["http://2130706433/", "127.0.0.1"],
@@ -108,9 +108,9 @@ describe("a URL is refused before anything is asked", () => {
     ["http://[::1]/", "::1"],
     ["http://[::ffff:127.0.0.1]/", "not a public address"],
     ["http://169.254.169.254/latest/meta-data/", "169.254.169.254"],
-    ["http://localhost:8080/", "this machine"],
-    ["http://localhost./", "this machine"],
-    ["http://api.localhost/", "this machine"],
+    ["http://localhost:8080/", "the server itself"],
+    ["http://localhost./", "the server itself"],
+    ["http://api.localhost/", "the server itself"],
   ])("when it is %s", (url, reason) => expect(refusalOf(nothing, url)).toContain(reason));
 
   test("and not when it may be tried", () => {

@@ -93,7 +93,10 @@ describe("a SIP call", () => {
     const { providers, call, dialed, when, launchWhen } = await callWorld();
     await providers("c-1");
     await call("s");
-    (await dialed()).finish({ is: "rang out", reason: "LiveKit said: canceled sip request timed out" });
+    (await dialed()).finish({
+      is: "rang out",
+      reason: "LiveKit failed the call: canceled sip request timed out",
+    });
     expect(await when("s", "ended")).toMatchObject({ endedReason: "expired" });
     expect(await launchWhen("s", ({ state }) => state === "over")).toMatchObject({
       call: { status: "noAnswer" },
@@ -169,7 +172,7 @@ describe("a SIP call", () => {
     phones.line(dial, "ringing");
     await launchWhen("s", (launch) => launch.call?.status === "ringing");
     await endRequested("s");
-    dial.finish({ is: "rang out", reason: "LiveKit said: canceled sip request timed out" });
+    dial.finish({ is: "rang out", reason: "LiveKit failed the call: canceled sip request timed out" });
     await when("s", "ended");
     expect((await launchWhen("s", ({ state }) => state === "over")).call).toEqual(HUNG_UP);
   });
@@ -325,7 +328,7 @@ describe("providers service, among several", () => {
 describe("a SIP call while LiveKit is unavailable", () => {
   test("is dialed once when the request never went out at first", async () => {
     const { providers, call, dialed, phones, launchWhen } = await callWorld();
-    const away = { is: "not sent" as const, reason: "LiveKit can't be reached: ECONNREFUSED" };
+    const away = { is: "not sent" as const, reason: "failed to reach LiveKit: ECONNREFUSED" };
     phones.mishaps.push(away, away, away);
     await providers("c-1");
     await call("s");
@@ -365,7 +368,7 @@ describe("a SIP call while LiveKit is unavailable", () => {
 
   test("is looked up when the answer was lost, and is dialed once", async () => {
     const { providers, call, dialed, phones, launchWhen, record, clock } = await callWorld();
-    phones.mishaps.push({ is: "unconfirmed", reason: "LiveKit gave no answer to the call: ECONNRESET" });
+    phones.mishaps.push({ is: "unconfirmed", reason: "LiveKit did not answer the dial request: ECONNRESET" });
     await providers("c-1");
     await call("s");
     const dial = await dialed();
