@@ -113,7 +113,7 @@ test("a person whose browser refuses the microphone is told what to do, and no a
     await person.browser.page.click("#talk");
     await person.sees(
       "#error",
-      "The microphone was refused. Allow it for this page in the browser's address bar, then press Talk.",
+      "Microphone access was denied. Allow it in the browser's address bar, then press Talk.",
     );
     expect(await person.browser.page.locator("#talk").isEnabled()).toBe(true);
     expect((await stack.get("/api/sessions")).body.sessions).toHaveLength(before);

@@ -70,7 +70,7 @@ test(
       const bridge = await untilSaid(BRIDGE);
       await person.hears(bridge.speech, killedAt);
       await person.sees("#state", "ready");
-      await person.sees("#note", "Another agent has taken over: go on speaking.");
+      await person.sees("#note", "Another agent has taken over. Please continue.");
       const second = await untilSaid(ANSWERS[1]);
       await person.hears(second.speech, killedAt);
 

@@ -1,19 +1,19 @@
-// The page: one button starts a session, joins its room with the microphone, and shows what happens.
+// The page: a button starts a session, joins its room with the microphone, and shows what happens.
 import { createLocalAudioTrack, Room, RoomEvent, Track } from "/vendor/livekit-client.esm.mjs";
 import { followProfiles } from "./profiles.js";
 
 const element = (id) => document.getElementById(id);
 const [talk, stop, profiles] = [element("talk"), element("stop"), element("profile")];
 
-/** The conversation that is going on; undefined when there is none. */
+/** The current conversation, if any. */
 let call;
-const LOST = "The agent was lost; another one takes over.";
-/** What kept every conversation from starting when it was looked at last. */
+const LOST = "The agent was lost. Another one is taking over.";
+/** The latest problem that prevents every conversation. */
 let problem = "";
 
 talk.addEventListener("click", () => startCall());
-stop.addEventListener("click", () => endCall("You ended it."));
-// A page that goes away takes its session along; a beacon is sent even then.
+stop.addEventListener("click", () => endCall("You ended the conversation."));
+// Ends the session when the page closes. The browser still sends a beacon then.
 addEventListener("pagehide", () => {
   if (call?.sessionId !== undefined) navigator.sendBeacon(`/api/session/${call.sessionId}/end`);
 });
@@ -24,16 +24,16 @@ async function startCall() {
   call = mine;
   reset();
   try {
-    // First of all: a refused microphone should not cost an agent.
+    // The microphone comes first: if it is refused, no agent is used.
     mine.microphone = await openMicrophone();
-    note("Asking for an agent…");
-    const wish = { userName: "You", wait: 1000 };
-    if (profiles.value !== "") wish.profile = profiles.value;
-    const started = await ask("POST", "/api/session/start", wish);
+    note("Requesting an agent…");
+    const request = { userName: "You", wait: 1000 };
+    if (profiles.value !== "") request.profile = profiles.value;
+    const started = await ask("POST", "/api/session/start", request);
     mine.sessionId = started.sessionId;
     element("session-id").textContent = started.sessionId;
-    if (started.queue) note(`Waiting for a free agent: place ${started.queue.position}.`);
-    else if (started.status === "starting") note(`The agent is being started (${started.estimatedWait}).`);
+    if (started.queue) note(`Waiting for a free agent: position ${started.queue.position}.`);
+    else if (started.status === "starting") note(`The agent is starting (${started.estimatedWait}).`);
     const ready = followSession(mine);
     const wayIn = started.token ? started : await ready.then(() => askToken(mine.sessionId));
     if (call !== mine) return;
@@ -67,7 +67,7 @@ async function endCall(reason) {
 async function openMicrophone() {
   if (navigator.mediaDevices === undefined) {
     throw new Error(
-      "The browser gives the microphone to https pages and to localhost only. Open the page there.",
+      "Browsers allow the microphone on https pages and on localhost only. Open the page there.",
     );
   }
   try {
@@ -75,17 +75,17 @@ async function openMicrophone() {
   } catch (error) {
     if (error.name === "NotAllowedError") {
       throw new Error(
-        "The microphone was refused. Allow it for this page in the browser's address bar, then press Talk.",
+        "Microphone access was denied. Allow it in the browser's address bar, then press Talk.",
       );
     }
     if (error.name === "NotFoundError") {
-      throw new Error("There is no microphone. Plug one in, then press Talk.");
+      throw new Error("No microphone found. Connect one, then press Talk.");
     }
-    throw new Error(`The microphone can't be used: ${error.message}`);
+    throw new Error(`The microphone can't be opened: ${error.message}`);
   }
 }
 
-/** Shows each change; the answer is kept when the agent is ready and broken when the session ends before. */
+/** Shows each change of the session. Resolves when the agent is ready, rejects when the session ends before. */
 function followSession(mine) {
   return new Promise((resolve, reject) => {
     mine.events = new EventSource(`/api/session/${mine.sessionId}/events`);
@@ -129,7 +129,7 @@ async function joinRoom(mine, { url, token }) {
   await room.startAudio().catch(() => {});
   await room.localParticipant.publishTrack(mine.microphone);
   showAgents();
-  note("Speak: the agent hears you.");
+  note("Speak now. The agent is listening.");
 
   function showAgents() {
     const agent = [...room.remoteParticipants.values()].find((other) => other.isAgent);
@@ -137,7 +137,7 @@ async function joinRoom(mine, { url, token }) {
   }
 }
 
-/** One line per utterance: its text grows, and a later version of it takes the former's place. */
+/** Shows one line for each utterance. A later version of an utterance replaces the earlier one. */
 async function showSpeech(mine, reader, identity) {
   const id = reader.info.attributes?.["lk.segment_id"] ?? reader.info.id;
   const who = identity === mine.room.localParticipant.identity ? "you" : "agent";
@@ -150,8 +150,8 @@ async function showSpeech(mine, reader, identity) {
     text.textContent = soFar;
     element("transcript").scrollTop = element("transcript").scrollHeight;
   }
-  // What the recognizer may still change is shown paler. What the agent says comes once, as it is spoken,
-  // and marked as not final even at its end.
+  // Text that the recognizer may still change is paler. The agent's text arrives once, while it is spoken,
+  // and is marked as not final even at its end.
   if (who === "agent" || reader.info.attributes?.["lk.transcription_final"] !== "false") {
     line.dataset.final = "";
   }
@@ -172,10 +172,10 @@ function showSession(session) {
   show("state", session.state);
   element("warm").textContent = session.warm ?? "–";
   if (session.queue)
-    note(`Waiting for a free agent: place ${session.queue.position} of ${session.queue.length}.`);
+    note(`Waiting for a free agent: position ${session.queue.position} of ${session.queue.length}.`);
   if (session.recovering) note(LOST);
   else if (session.state === "ready" && element("note").textContent === LOST)
-    note("Another agent has taken over: go on speaking.");
+    note("Another agent has taken over. Please continue.");
   const startMs = Date.parse(session.history[0].at);
   element("times").replaceChildren(
     ...session.history.map(({ state, at, attempt, reason, host }) => {
@@ -221,7 +221,7 @@ function reset() {
   element("session-id").textContent = "–";
   element("times").replaceChildren();
   element("transcript").replaceChildren();
-  note("Asking for the microphone…");
+  note("Waiting for the microphone…");
 }
 
 function show(id, state) {
@@ -233,7 +233,7 @@ function note(text) {
   element("note").textContent = text;
 }
 
-/** A problem that is over takes its own words away, but no other error's. */
+/** Clears the message of a solved problem, but not other errors. */
 function showProblem(text) {
   const { textContent } = element("error");
   if (textContent === problem || textContent === "") showError(text);

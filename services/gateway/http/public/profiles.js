@@ -1,12 +1,12 @@
-// The list of agents: it follows what runs, since a page is often opened before the first agent is warm.
+// The list of agents. It is updated regularly, because a page is often open before the first agent is warm.
 
 const EVERY_MS = 3000;
 
 /**
- * Keeps the list right for as long as the page lives. A choice that a person made stays.
+ * Keeps the list up to date while the page is open. The user's choice is kept.
  *
- * @param isIdle says whether the list may change now.
- * @param showProblem is told what keeps every conversation from starting; "" when nothing does.
+ * @param isIdle returns whether the list may change now.
+ * @param showProblem shows what prevents every conversation; "" when nothing does.
  */
 export async function followProfiles(select, { ask, isIdle, showProblem }) {
   let isChosen = false;
@@ -25,7 +25,7 @@ export async function followProfiles(select, { ask, isIdle, showProblem }) {
         error,
       ]);
       const seen = JSON.stringify([states, wanted]);
-      // Each change shuts the list for someone who has it open.
+      // Each change closes an open list.
       if (seen !== shown) showProfiles(select, health.profiles, wanted);
       shown = seen;
       showProblem(problemOf(health));
@@ -45,11 +45,11 @@ function showProfiles(select, profiles, wanted) {
     option.selected = name === wanted;
     return option;
   });
-  select.replaceChildren(...(options.length > 0 ? options : [new Option("no agent is up", "")]));
+  select.replaceChildren(...(options.length > 0 ? options : [new Option("no agent is running", "")]));
   select.disabled = options.length === 0;
 }
 
 function problemOf({ services, profiles }) {
   if (services.livekit.status !== "running") return `LiveKit: ${services.livekit.reason}`;
-  return Object.keys(profiles).length === 0 ? "No agent-host is up yet." : "";
+  return Object.keys(profiles).length === 0 ? "No agent-host is running yet." : "";
 }
