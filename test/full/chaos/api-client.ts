@@ -1,16 +1,16 @@
-// A client of the HTTP API that doesn't give up at once: it asks the other gateway when one fails.
+// A client of the HTTP API for one tenant, which records every answer that it reads.
 import type { Looked } from "./evidence.ts";
 
-// biome-ignore lint/suspicious/noExplicitAny: answers of any shape are looked at.
+// biome-ignore lint/suspicious/noExplicitAny: the run reads answers of any shape.
 type Json = any;
 
 export interface Answer {
-  /** 0 when there was none. */
+  /** 0 without an answer. */
   readonly status: number;
   readonly body: Json;
 }
 
-/** The longest that a client waits for one answer. */
+/** The longest time that a client waits for an answer. */
 export const CLIENT_TIMEOUT_MS = 12_000;
 
 export class ApiClient {
@@ -18,7 +18,7 @@ export class ApiClient {
   readonly tenant: string;
   readonly #urls: readonly string[];
 
-  /** @param urls of the tenant's gateways */
+  /** @param urls the addresses of the tenant's gateways */
   constructor(tenant: string, urls: readonly string[]) {
     this.tenant = tenant;
     this.#urls = urls;
@@ -32,7 +32,7 @@ export class ApiClient {
     return await this.#ask(gateway, path, { method: "POST", headers, body: JSON.stringify(body) });
   }
 
-  /** @param as the canary of whoever looks */
+  /** @param as the canary of the reader */
   async get(gateway: number, path: string, as = this.tenant): Promise<Answer> {
     const answer = await this.#ask(gateway, path, {});
     this.looked.push({ as, path, text: JSON.stringify(answer.body) ?? "" });

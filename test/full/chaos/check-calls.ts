@@ -1,4 +1,4 @@
-// 12, of call records and key figures: each ended session has one, as its records give it, and the days' figures agree with them.
+// Invariant 12 for calls: each ended session has the call record that its data gives, and key figures sum them up.
 
 import type { CallRecord } from "../../../libs/contracts/calls/call.ts";
 import { sessionKey } from "../../../libs/contracts/ids.ts";
@@ -7,37 +7,37 @@ import { buildCall, hasEnded, readyAttempts } from "../../../libs/domain/call/bu
 import type { Remains, Violation } from "./evidence.ts";
 import { groupBy, type Read } from "./read-evidence.ts";
 
-/** What call records are made of, and those that stand. */
+/** The sources of call records, and the stored call records. */
 export type Recorded = Pick<Remains, "records" | "reports" | "launches" | "calls">;
 
 export function checkCalls({ evidence: { remains }, lives }: Read): Violation[] {
-  // A session's record may be gone long before its call's.
+  // A session's record may be deleted long before its call record.
   const over = new Set(
     lives.flatMap(({ key, revisions }) => (revisions.at(-1)?.record.state === "ended" ? [key] : [])),
   );
   const figures = remains.falseKpis.map((key) => ({
     invariant: 12,
-    what: `the key figures ${key} are not what the call records give`,
+    what: `the key figures ${key} differ from the call records`,
   }));
   return [...wrongCalls(remains, over), ...figures];
 }
 
-/** @param over the sessions that ended, by their keys */
+/** @param over keys of the sessions that ended */
 export function wrongCalls(remains: Recorded, over: ReadonlySet<string>): Violation[] {
   const stored = groupBy(remains.calls, ({ tenant, sessionId }) => sessionKey({ tenant, sessionId }));
   const found: Violation[] = [];
-  const tell = (what: string, sessionId: string) => found.push({ invariant: 12, what, sessionId });
+  const add = (what: string, sessionId: string) => found.push({ invariant: 12, what, sessionId });
   for (const wanted of callsOf(remains)) {
     const key = sessionKey(wanted);
     const [call, ...others] = stored.get(key) ?? [];
     stored.delete(key);
-    if (call === undefined) tell(`the ended session ${key} has no call record`, wanted.sessionId);
-    else if (others.length > 0) tell(`${key} has ${others.length + 1} call records`, wanted.sessionId);
+    if (call === undefined) add(`the ended session ${key} has no call record`, wanted.sessionId);
+    else if (others.length > 0) add(`${key} has ${others.length + 1} call records`, wanted.sessionId);
     else if (textOf(call) !== textOf(wanted))
-      tell(`the call record of ${key} says ${differences(call, wanted)}`, wanted.sessionId);
+      add(`the call record of ${key} differs: ${differences(call, wanted)}`, wanted.sessionId);
   }
   for (const [key, [call]] of stored)
-    if (!over.has(key)) tell(`${key} has a call record and did not end`, call?.sessionId ?? key);
+    if (!over.has(key)) add(`${key} has a call record and did not end`, call?.sessionId ?? key);
   return found;
 }
 
@@ -63,7 +63,7 @@ function differences(is: CallRecord, should: CallRecord): string {
     .filter((field) => JSON.stringify(is[field]) !== JSON.stringify(should[field]))
     .map(
       (field) =>
-        `${field} ${JSON.stringify(is[field])}, and its records give ${JSON.stringify(should[field])}`,
+        `${field} ${JSON.stringify(is[field])}, but its sources give ${JSON.stringify(should[field])}`,
     )
     .join("; ");
 }

@@ -1,4 +1,4 @@
-// Every invariant of a chaos run, held against what the run has seen.
+// Checks the evidence of a chaos run against every invariant.
 import { checkCalls } from "./check-calls.ts";
 import { checkClocks } from "./check-clocks.ts";
 import { checkRecords } from "./check-records.ts";
@@ -9,7 +9,7 @@ import { checkTasks } from "./check-tasks.ts";
 import type { Evidence, Violation } from "./evidence.ts";
 import { readEvidence } from "./read-evidence.ts";
 
-/** @returns what did not hold, in the order of the table of invariants */
+/** @returns the violations in the order of invariants */
 export function checkEvidence(evidence: Evidence): Violation[] {
   const read = readEvidence(evidence);
   return [

@@ -1,21 +1,21 @@
-// Of the records: 3 legal steps, 4 no revision lost or forked, 7 old attempts change nothing, 8 ready is the agent's word.
+// Invariants of records: 3 legal steps, 4 no lost or forked revision, 7 stale attempts change nothing, 8 agents report ready.
 import { isExternal } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { canonical, explain, gainedLines, illegalSteps } from "../../kit/checks/record-replay.ts";
 import type { Evidence, Logged, Violation } from "./evidence.ts";
 import { groupBy, type Life, nameOf, type Read, type Revision } from "./read-evidence.ts";
 
-/** What a host writes at level debug when the agent's own code has said so, before it says so itself. */
+/** The host's debug line when the agent's own code reports ready, before the host publishes it. */
 export const READY_LINE = "agent is ready";
 
-/** The run may read a line later than it sees the record, though it was written before. */
+/** The run may read a log line later than the record, although the line was written earlier. */
 const LATE_LINE_MS = 5000;
 
 export function checkRecords({ evidence, lives }: Read): Violation[] {
   return [
     ...lives.flatMap((life) => [...checkHistory(life), ...checkClaims(life), ...checkRequests(life)]),
     ...checkRevisions(evidence),
-    ...checkStanding(evidence, lives),
+    ...checkNewest(evidence, lives),
     ...checkReady(evidence, lives),
   ];
 }
@@ -26,7 +26,7 @@ const about = ({ id }: Life, invariant: number, what: string): Violation => ({
   sessionId: id,
 });
 
-/** 4, then 3, then 7: each revision goes on from the one before, by legal steps, for a reason that was said. */
+/** 4, 3 and 7: each revision continues the one before, by legal steps, because of an event. */
 function checkHistory(life: Life): Violation[] {
   const found: Violation[] = [];
   let before: Revision | undefined;
@@ -42,7 +42,7 @@ function checkChange(life: Life, before: Revision | undefined, after: Revision):
   if (before !== undefined) {
     if (gainedLines(before.record, after.record) === undefined) {
       const lost = JSON.stringify(before.record.history.at(-1));
-      const what = `revision ${after.revision} of ${name} was not made of revision ${before.revision}: ${lost} is not in it`;
+      const what = `revision ${after.revision} of ${name} doesn't continue revision ${before.revision}: ${lost} is missing`;
       return [about(life, 4, what)];
     }
     if (after.record.attempt < before.record.attempt)
@@ -55,15 +55,15 @@ function checkChange(life: Life, before: Revision | undefined, after: Revision):
   if (explain(before?.record, after.record, life.genuine, defaults) !== undefined) return [];
   const last = after.record.history.at(-1);
   const change = `${name} ${after.record.state} (${last?.reason ?? last?.host ?? "no reason given"}, revision ${after.revision})`;
-  const liar = life.forged.find((each) => explain(before?.record, after.record, [each], defaults));
+  const forged = life.forged.find((each) => explain(before?.record, after.record, [each], defaults));
   const by =
-    liar === undefined
-      ? "nothing that was said"
-      : `only message ${liar.sequence}, which is forged (${liar.forgery}: ${JSON.stringify(liar.event)}),`;
-  return [about(life, 7, `${by} makes ${change}`)];
+    forged === undefined
+      ? "no event"
+      : `only message ${forged.sequence}, which is forged (${forged.forgery}: ${JSON.stringify(forged.event)}),`;
+  return [about(life, 7, `${by} explains ${change}`)];
 }
 
-/** 4: a host speaks of an attempt only after it has read the record that names it; so that record was saved. */
+/** 4: a host publishes events of an attempt only after it has read the record that names it, so that record exists. */
 function checkClaims(life: Life): Violation[] {
   if (life.revisions.length === 0) return [];
   const claims = new Set(
@@ -73,8 +73,8 @@ function checkClaims(life: Life): Violation[] {
   return life.genuine.flatMap(({ event, sequence }) => {
     if (!("epoch" in event) || first === undefined) return [];
     if (claims.has(`${event.attempt} ${event.host} ${event.epoch}`)) return [];
-    const who = `${event.host} in its life ${event.epoch}`;
-    const what = `${who} says ${event.type} of ${nameOf(life.id, event.attempt)} (message ${sequence}), and no saved revision names it for that`;
+    const host = `${event.host} with epoch ${event.epoch}`;
+    const what = `${host} published ${event.type} of ${nameOf(life.id, event.attempt)} (message ${sequence}), but no revision names that host`;
     return [about(life, 4, what)];
   });
 }
@@ -84,11 +84,11 @@ function checkRequests(life: Life): Violation[] {
   const requests = life.genuine.filter(({ event }) => event.type === "requested");
   const distinct = new Set(requests.map(({ event }) => JSON.stringify(event)));
   if (distinct.size === 1 || (distinct.size === 0 && life.revisions.length === 0)) return [];
-  const places = requests.map(({ sequence }) => sequence).join(", ");
-  return [about(life, 10, `${life.id} has ${distinct.size} requests in the stream (messages ${places})`)];
+  const sequences = requests.map(({ sequence }) => sequence).join(", ");
+  return [about(life, 10, `${life.id} has ${distinct.size} requests in the stream (messages ${sequences})`)];
 }
 
-/** 4: of the bucket's stream: each place was written once, by a write that was made once. */
+/** 4: the bucket's stream has each revision once, and each write once. */
 function checkRevisions({ written }: Evidence): Violation[] {
   const found: Violation[] = [];
   let last = 0;
@@ -96,7 +96,7 @@ function checkRevisions({ written }: Evidence): Violation[] {
     if (revision <= last)
       found.push({
         invariant: 4,
-        what: `revision ${revision} of ${key} comes after revision ${last}`,
+        what: `revision ${revision} of ${key} follows revision ${last}`,
         sessionId: key.split(".")[1] ?? key,
       });
     last = Math.max(last, revision);
@@ -112,25 +112,25 @@ function checkRevisions({ written }: Evidence): Violation[] {
   return found;
 }
 
-/** 4: what stands in the end is what was written last. */
-function checkStanding({ remains }: Evidence, lives: readonly Life[]): Violation[] {
-  const standing = new Map(remains.records.map((record) => [`${record.tenant}.${record.sessionId}`, record]));
+/** 4: the record at the end is the last revision. */
+function checkNewest({ remains }: Evidence, lives: readonly Life[]): Violation[] {
+  const stored = new Map(remains.records.map((record) => [`${record.tenant}.${record.sessionId}`, record]));
   const found = lives.flatMap((life) => {
     const last = life.revisions.at(-1);
-    const left = standing.get(life.key);
-    standing.delete(life.key);
+    const left = stored.get(life.key);
+    stored.delete(life.key);
     if (last === undefined || life.removedAtMs !== undefined) return [];
     const name = nameOf(life.id, last.record.attempt);
     if (left === undefined)
-      return [about(life, 4, `revision ${last.revision} of ${name} is lost: nothing stands in the end`)];
+      return [about(life, 4, `revision ${last.revision} of ${name} is lost: there is no record at the end`)];
     if (canonical(left) === canonical(last.record)) return [];
     return [
-      about(life, 4, `revision ${last.revision} of ${name} is lost: ${wordsFor(left)} stands in the end`),
+      about(life, 4, `revision ${last.revision} of ${name} is lost: ${wordsFor(left)} is stored at the end`),
     ];
   });
-  const strangers = [...standing.values()].map((record) => ({
+  const strangers = [...stored.values()].map((record) => ({
     invariant: 4,
-    what: `${wordsFor(record)} stands in the end, and no such revision was seen`,
+    what: `${wordsFor(record)} is stored at the end, but no such revision was seen`,
     sessionId: record.sessionId,
   }));
   return [...found, ...strangers];
@@ -139,26 +139,26 @@ function checkStanding({ remains }: Evidence, lives: readonly Life[]): Violation
 const wordsFor = (record: SessionRecord): string =>
   `${nameOf(record.sessionId, record.attempt)} ${record.state}`;
 
-/** 8: for each ready that was saved, the host's log has the word of that very attempt's entrypoint, and earlier. */
+/** 8: for each ready record, the host has logged earlier that the entrypoint of that attempt reported ready. */
 function checkReady({ logs }: Evidence, lives: readonly Life[]): Violation[] {
-  const said = groupBy(
+  const linesOf = groupBy(
     logs.filter(({ line }) => line.msg === READY_LINE),
     ({ line }) => nameOf(String(line.sessionId), Number(line.attempt)),
   );
   return lives.flatMap((life) => {
-    // Of an agent that somebody else brought there is no host that could say so.
-    const readyCount = life.revisions.filter(
+    // An external provider's agent has no host that could log the line.
+    const readyRevisions = life.revisions.filter(
       ({ record }) => record.state === "ready" && !isExternal(record.provider),
     );
-    return readyCount.flatMap(({ atMs, record, revision }) => {
+    return readyRevisions.flatMap(({ atMs, record, revision }) => {
       const name = nameOf(life.id, record.attempt);
-      const lines = said.get(name) ?? [];
+      const lines = linesOf.get(name) ?? [];
       if (lines.length === 0)
         return [
           about(
             life,
             8,
-            `${name} is ready (revision ${revision}), and no host's log has its entrypoint's word`,
+            `${name} is ready (revision ${revision}), but no host has logged that its entrypoint reported ready`,
           ),
         ];
       const fits = lines.filter((line) => isOf(line, record));
@@ -167,12 +167,14 @@ function checkReady({ logs }: Evidence, lives: readonly Life[]): Violation[] {
           about(
             life,
             8,
-            `${name} is ready as ${record.identity}, and the entrypoint's word is of ${lines[0]?.line.identity}`,
+            `${name} is ready as ${record.identity}, but the entrypoint reported ready as ${lines[0]?.line.identity}`,
           ),
         ];
       if (fits.some((line) => line.atMs <= atMs + LATE_LINE_MS)) return [];
       const lateMs = Math.min(...fits.map((line) => line.atMs)) - atMs;
-      return [about(life, 8, `${name} was ready ${Math.round(lateMs)} ms before its entrypoint said so`)];
+      return [
+        about(life, 8, `${name} was ready ${Math.round(lateMs)} ms before its entrypoint reported ready`),
+      ];
     });
   });
 }

@@ -1,31 +1,31 @@
-// Of what is left when all is over: 9 nothing of any session, 12 true roll-ups, 13 nothing stuck, dead letters for nonsense only.
+// Invariants at the end: 9 no leftovers, 12 correct rollups, 13 no stuck message, and dead letters for nonsense only.
 import { rollups as rollupsBucket } from "../../../libs/contracts/buckets.ts";
 import type { Rollup } from "../../../libs/contracts/fleet/pool.ts";
 import { roomOf, STANDBY_PREFIX } from "../../../libs/contracts/ids.ts";
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
 import { buildRollups } from "../../../services/janitor/rollup.ts";
 import { isStandbyOf } from "./check-rooms.ts";
-import type { Evidence, Said, Violation } from "./evidence.ts";
+import type { Evidence, StoredEvent, Violation } from "./evidence.ts";
 import { groupBy, isUnreadable, type Life, nameOf, type Read } from "./read-evidence.ts";
 
 export function checkRemains(read: Read): Violation[] {
   return [
     ...checkNothingLeft(read),
-    ...checkRollUps(read),
+    ...checkRollups(read),
     ...checkConsumers(read.evidence),
     ...checkDeadLetters(read.evidence),
   ];
 }
 
-/** 9: rooms, busy slots, processes and conversations that nobody needs. */
+/** 9: no room, busy slot, process or conversation is left over. */
 function checkNothingLeft({ evidence: { remains }, lives }: Read): Violation[] {
   const left = (what: string, sessionId?: string): Violation => ({
     invariant: 9,
-    what: `${what} is left in the end`,
+    what: `${what} is left at the end`,
     ...(sessionId === undefined ? {} : { sessionId }),
   });
   const slots = remains.hosts.flatMap((host) =>
-    host.processes.flatMap((stage) => stage.slots.map((slot) => ({ ...slot, host: host.hostId }))),
+    host.processes.flatMap((one) => one.slots.map((slot) => ({ ...slot, host: host.hostId }))),
   );
   const ids = new Set(slots.map(({ id }) => id));
   const idOfRoom = new Map(
@@ -34,7 +34,7 @@ function checkNothingLeft({ evidence: { remains }, lives }: Read): Violation[] {
   const isOurs = (room: string) =>
     idOfRoom.has(room) || room.startsWith(STANDBY_PREFIX) || room.startsWith(roomOf(""));
   const live = new Set(lives.flatMap((life) => (isOver(life) ? [] : [life.key])));
-  // What a session still uses that should have ended is not left over: that it goes on is told of by itself.
+  // Resources of a session that should have ended are not leftovers; another check reports the session.
   const needed = new Set(
     lives.flatMap((life) => (live.has(life.key) ? life.revisions.map(({ record }) => record.room) : [])),
   );
@@ -50,37 +50,37 @@ function checkNothingLeft({ evidence: { remains }, lives }: Read): Violation[] {
     ...remains.strayProcesses.map((stray) => left(`the process ${stray}`)),
     ...remains.conversations
       .filter((key) => !live.has(key))
-      .map((key) => left(`what was said in ${key}`, key.split(".")[1])),
+      .map((key) => left(`the conversation of ${key}`, key.split(".")[1])),
   ];
 }
 
 const isOver = ({ revisions, removedAtMs }: Life): boolean =>
   removedAtMs !== undefined || revisions.at(-1)?.record.state === "ended";
 
-/** 12: the roll-ups are what the ended records give, purged ones included, each counted once. */
-function checkRollUps({ evidence: { remains }, lives }: Read): Violation[] {
+/** 12: the rollups count every ended record once, including deleted ones. */
+function checkRollups({ evidence: { remains }, lives }: Read): Violation[] {
   const ended = lives.flatMap((life) => {
     const last = life.revisions.at(-1)?.record;
     return last?.state === "ended" ? [last] : [];
   });
   const wanted = new Map(buildRollups(ended).map((each) => [rollupsBucket.keyOf(each), each]));
-  const wrong = remains.rollups.flatMap((stands): Violation[] => {
-    const key = rollupsBucket.keyOf(stands);
+  const wrong = remains.rollups.flatMap((rollup): Violation[] => {
+    const key = rollupsBucket.keyOf(rollup);
     const counted = wanted.get(key);
     wanted.delete(key);
-    const [is, should] = [textOf(stands), counted === undefined ? "nothing" : textOf(counted)];
+    const [is, should] = [textOf(rollup), counted === undefined ? "nothing" : textOf(counted)];
     return is === should
       ? []
-      : [{ invariant: 12, what: `the roll-up ${key} says ${is}, and the records give ${should}` }];
+      : [{ invariant: 12, what: `the rollup ${key} is ${is}, but the records give ${should}` }];
   });
   const missing = [...wanted].map(([key, each]) => ({
     invariant: 12,
-    what: `there is no roll-up ${key}, and the records give ${textOf(each)}`,
+    what: `there is no rollup ${key}, but the records give ${textOf(each)}`,
   }));
   return [...wrong, ...missing];
 }
 
-/** The same text for the same counts, in whichever order they were made. */
+/** Returns the same text for equal counts, in any order. */
 const textOf = ({ sessions, attempts, byReason, byWarmth, startMs }: Rollup): string =>
   JSON.stringify({
     sessions,
@@ -93,7 +93,7 @@ const textOf = ({ sessions, attempts, byReason, byWarmth, startMs }: Rollup): st
 const sorted = (counts: Record<string, number>) =>
   Object.fromEntries(Object.entries(counts).sort(([a], [b]) => a.localeCompare(b)));
 
-/** 13: every message was handled to its end. */
+/** 13: every message is delivered and acknowledged. */
 const checkConsumers = ({ remains }: Evidence): Violation[] =>
   remains.consumers.flatMap(({ stream, name, pending, ackPending }): Violation[] =>
     pending === 0 && ackPending === 0
@@ -101,37 +101,37 @@ const checkConsumers = ({ remains }: Evidence): Violation[] =>
       : [
           {
             invariant: 13,
-            what: `${name} of ${stream} has ${pending} messages not delivered and ${ackPending} not settled`,
+            what: `${name} of ${stream} has ${pending} undelivered and ${ackPending} unacknowledged messages`,
           },
         ],
   );
 
-/** 13: what nobody could read went to the dead letters, once each, and nothing else did. */
-function checkDeadLetters({ said, remains }: Evidence): Violation[] {
+/** 13: every unreadable message is a dead letter once, and no other message is. */
+function checkDeadLetters({ events, remains }: Evidence): Violation[] {
   const found: Violation[] = [];
   const letters = groupBy(
     remains.deadLetters.filter(({ stream }) => stream === sessionEvents.stream),
     ({ sequence }) => String(sequence),
   );
-  const bySequence = new Map(said.map((each) => [String(each.sequence), each]));
+  const bySequence = new Map(events.map((each) => [String(each.sequence), each]));
   for (const [sequence, copies] of letters) {
     const [letter] = copies;
     const message = bySequence.get(sequence);
     const which = `message ${sequence} on ${letter?.subject}`;
     if (copies.length > 1) found.push(stuck(`${which} is among the dead letters ${copies.length} times`));
-    if (message === undefined) found.push(stuck(`${which} is a dead letter, and nobody said it`));
+    if (message === undefined) found.push(stuck(`${which} is a dead letter, but was never published`));
     else if (!isUnreadable(message))
-      found.push(stuck(`${which} can be read and is a dead letter: ${letter?.reason}`));
+      found.push(stuck(`${which} is readable, but a dead letter: ${letter?.reason}`));
   }
-  for (const each of said) {
+  for (const each of events) {
     if (!isUnreadable(each)) continue;
     if (!letters.has(String(each.sequence)))
-      found.push(stuck(`${wordsFor(each)} can't be read and is not among the dead letters`));
+      found.push(stuck(`${wordsFor(each)} is unreadable, but no dead letter`));
     if (each.forgery === undefined)
-      found.push(stuck(`${wordsFor(each)} can't be read, and the product said it`));
+      found.push(stuck(`${wordsFor(each)} is unreadable, but Greenroom published it`));
   }
   return found;
 }
 
 const stuck = (what: string): Violation => ({ invariant: 13, what });
-const wordsFor = ({ sequence, subject }: Said): string => `message ${sequence} on ${subject}`;
+const wordsFor = ({ sequence, subject }: StoredEvent): string => `message ${sequence} on ${subject}`;

@@ -1,13 +1,13 @@
-// Of agents and rooms while the run goes on: 5 a slot for one session, 6 one agent in a room, 9 nothing outlives its session.
+// Invariants of agents and rooms during the run: 5 one session a slot, 6 one agent a room, 9 no leftovers of sessions.
 import type { HostRecord, SlotStatus } from "../../../libs/contracts/fleet/host.ts";
 import { STANDBY_PREFIX, sessionKey } from "../../../libs/contracts/ids.ts";
 import type { Evidence, RunMs, Violation } from "./evidence.ts";
 import { hadTimeAtMs, unhinderedMs } from "./hindrance.ts";
 import { endedAtMsOf, groupBy, type Life, nameOf, type Read, recordAt, secondsOf } from "./read-evidence.ts";
 
-/** Two agents of one session may be in its room for so long, when nothing hinders the older one from leaving. */
+/** The longest unhindered time for which two agents of one session may share its room. */
 const OVERLAP_MS = 3000;
-/** From the end of a session to when nothing of it may be left, of time in which nothing hindered. */
+/** The longest unhindered time for which anything may outlive its session. */
 const OUTLIVE_MS = 30_000;
 
 export function checkRooms(read: Read): Violation[] {
@@ -37,11 +37,11 @@ function* slotsIn({ hosts }: Evidence): Generator<SlotSeen> {
   }
 }
 
-const lifeOf = (host: HostRecord): string => `${host.hostId} in its life ${host.epoch}`;
+const hostOf = (host: HostRecord): string => `${host.hostId} with epoch ${host.epoch}`;
 
 /**
- * 5: a slot is used once, in one life of one host; 6: and an attempt has one slot. One that was taken and given back,
- * since the record named another by then, served nobody: its host keeps it while it reads.
+ * 5: a slot serves one attempt, with one epoch of one host. 6: an attempt has one slot. A host may take a slot and free
+ * it unused while it reads that the record names another host by now.
  */
 function checkSlots({ evidence, lives }: Read): Violation[] {
   const joined = new Set(
@@ -54,7 +54,7 @@ function checkSlots({ evidence, lives }: Read): Violation[] {
   const found = new Map<string, Violation>();
   const jobOf = new Map<string, SlotSeen>();
   const slotOf = new Map<string, SlotSeen>();
-  const tell = (invariant: number, what: string, seen: SlotSeen) =>
+  const add = (invariant: number, what: string, seen: SlotSeen) =>
     found.set(`${invariant} ${seen.slot.id} ${seen.job}`, {
       invariant,
       what,
@@ -67,15 +67,15 @@ function checkSlots({ evidence, lives }: Read): Violation[] {
     jobOf.set(slot.id, before);
     if (before.job !== job) {
       const when = `at ${secondsOf(atMs)} and ${before.job} at ${secondsOf(before.atMs)}`;
-      tell(5, `slot ${slot.id} of ${host.hostId} serves ${job} ${when}`, seen);
+      add(5, `slot ${slot.id} of ${host.hostId} serves ${job} ${when}`, seen);
       continue;
     }
-    if (lifeOf(before.host) !== lifeOf(host))
-      tell(5, `slot ${slot.id} is of ${lifeOf(before.host)} and of ${lifeOf(host)}`, seen);
+    if (hostOf(before.host) !== hostOf(host))
+      add(5, `slot ${slot.id} belongs to ${hostOf(before.host)} and ${hostOf(host)}`, seen);
     const first = slotOf.get(job) ?? seen;
     slotOf.set(job, first);
     if (first.slot.id !== slot.id)
-      tell(
+      add(
         6,
         `${job} runs in the slots ${first.slot.id} of ${first.host.hostId} and ${slot.id} of ${host.hostId}`,
         seen,
@@ -84,7 +84,7 @@ function checkSlots({ evidence, lives }: Read): Violation[] {
   return [...found.values()];
 }
 
-/** 6: an identity is of one attempt, and an attempt has one agent. */
+/** 6: an identity belongs to one attempt, and an attempt has one agent. */
 function checkIdentities({ lives, owners }: Read): Violation[] {
   const shared = [...owners].flatMap(([identity, jobs]): Violation[] => {
     if (jobs.size < 2) return [];
@@ -95,7 +95,7 @@ function checkIdentities({ lives, owners }: Read): Violation[] {
     const agents = new Map<number, Set<string>>();
     for (const { event } of genuine) {
       if (event.type !== "joined" && event.type !== "ready") continue;
-      const agent = `${event.identity} on ${event.host} in its life ${event.epoch}`;
+      const agent = `${event.identity} on ${event.host} with epoch ${event.epoch}`;
       agents.set(event.attempt, (agents.get(event.attempt) ?? new Set()).add(agent));
     }
     return [...agents].flatMap(([attempt, who]): Violation[] =>
@@ -113,7 +113,7 @@ function checkIdentities({ lives, owners }: Read): Violation[] {
   return [...shared, ...doubled];
 }
 
-/** Two living agents of one session at one look. */
+/** Two live agents of one session in one room at one moment. */
 interface Pair {
   readonly room: string;
   readonly sessionId: string;
@@ -122,8 +122,8 @@ interface Pair {
 }
 
 /**
- * 6: two attempts are in a room for 3 s at most. What counts is the time between two looks at which both were
- * there, less the time in which a fault kept the older one from being told.
+ * 6: two attempts share a room for at most 3 s. The check sums up the time between observations of both, without the
+ * time in which a fault kept the older agent from its release.
  */
 function checkOverlaps({ evidence, owners }: Read): Violation[] {
   const worst = new Map<string, { pair: Pair; ms: number; atMs: RunMs }>();
@@ -145,7 +145,7 @@ function checkOverlaps({ evidence, owners }: Read): Violation[] {
   }
   return [...worst.values()].map(({ pair, ms, atMs }) => {
     const who = pair.jobs.map((job, index) => `${job} (${pair.agents[index]})`).join(" and ");
-    const what = `${who} are both alive in ${pair.room} for ${secondsOf(ms)} that nothing hindered, until ${secondsOf(atMs)}`;
+    const what = `${who} share ${pair.room} for ${secondsOf(ms)} without a hindrance, until ${secondsOf(atMs)}`;
     return { invariant: 6, what, sessionId: pair.sessionId };
   });
 }
@@ -166,13 +166,13 @@ function pairsIn({ name, participants }: Room, owners: Read["owners"]): Pair[] {
   );
 }
 
-/** When a session, or one of its attempts, had been over for so long without a hindrance. */
+/** The time by which the leftovers of a session or an attempt must be gone. */
 function goneByMs(evidence: Evidence, overAtMs: RunMs | undefined): RunMs | undefined {
   if (overAtMs === undefined) return undefined;
   return hadTimeAtMs(evidence.faults, overAtMs, OUTLIVE_MS, evidence.remains.atMs);
 }
 
-/** 9: rooms that are there long after their sessions; one that another session has by name is that one's. */
+/** 9: no room exists long after its sessions; several sessions may name the same room. */
 function checkRoomsEnd({ evidence, lives }: Read): Violation[] {
   const users = groupBy(
     lives.flatMap((life) => [...roomsOf(life)].map((room) => ({ room, life }))),
@@ -189,7 +189,7 @@ function checkRoomsEnd({ evidence, lives }: Read): Violation[] {
     );
     const id = uses.at(-1)?.life.id;
     if (seen === undefined || id === undefined) return [];
-    const what = `the room ${room} is there at ${secondsOf(seen.atMs)}; ${id} was over at ${secondsOf(overAtMs)}`;
+    const what = `the room ${room} exists at ${secondsOf(seen.atMs)}; ${id} was over at ${secondsOf(overAtMs)}`;
     return [{ invariant: 9, what, sessionId: id }];
   });
 }
@@ -199,7 +199,7 @@ function roomsOf({ revisions }: Life): Set<string> {
   return new Set(rooms.flatMap((room) => (room === undefined ? [] : [room])));
 }
 
-/** 9: slots that serve a session long after its end, or an attempt long after the next one's agent came. */
+/** 9: no slot serves a session long after its end, or an attempt long after the next agent has joined. */
 function checkSlotsEnd({ evidence, lives }: Read): Violation[] {
   const byKey = new Map(lives.map((life) => [life.key, life]));
   const dues = new Map<string, RunMs | undefined>();
@@ -211,7 +211,7 @@ function checkSlotsEnd({ evidence, lives }: Read): Violation[] {
     if (!dues.has(job)) dues.set(job, goneByMs(evidence, overAtMs));
     const dueMs = dues.get(job);
     if (dueMs === undefined || atMs <= dueMs) continue;
-    const over = `it was over at ${secondsOf(overAtMs ?? 0)}`;
+    const over = `the attempt was over at ${secondsOf(overAtMs ?? 0)}`;
     const record = recordAt(life, atMs);
     const what = `slot ${slot.id} of ${host.hostId} is ${slot.state} with ${job} at ${secondsOf(atMs)}; ${over} (${record?.state ?? "removed"}#${record?.attempt ?? "?"})`;
     found.set(`${job} ${slot.id}`, { invariant: 9, what, sessionId: slot.sessionId });
@@ -219,13 +219,13 @@ function checkSlotsEnd({ evidence, lives }: Read): Violation[] {
   return [...found.values()];
 }
 
-/** One that is handed over serves on until the next agent is in the room. */
+/** The end of an attempt. A migrated agent serves until the next one is in the room. */
 const attemptOverAtMs = ({ revisions, removedAtMs }: Life, attempt: number): RunMs | undefined =>
   revisions.find(
     ({ record: { state, attempt: now } }) =>
       state === "ended" || (now > attempt && (state === "joined" || state === "ready")),
   )?.atMs ?? removedAtMs;
 
-/** Whether a room is one that a hot agent waits in. */
+/** True for the standby room of one of these slots. */
 export const isStandbyOf = (room: string, slots: ReadonlySet<string>): boolean =>
   room.startsWith(STANDBY_PREFIX) && slots.has(room.slice(STANDBY_PREFIX.length));

@@ -1,13 +1,13 @@
-// Of the outbound tasks: 1 what was accepted exists, 2 it comes to an end, 9 no call outlives it, 10 one for each key, 15 nobody is called twice.
+// Invariants of tasks: 1 accepted ones exist, 2 they end, 9 no call outlives them, 10 one per key, 15 nobody is called twice.
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import { isTaskEnd, type TaskRecord, taskKey } from "../../../libs/contracts/tasks/task.ts";
 import { callNameOf } from "../../../services/providers/drivers/vapi-status.ts";
-import type { AskedTask, Remains, Violation } from "./evidence.ts";
+import type { Remains, SentTask, Violation } from "./evidence.ts";
 import { groupBy, secondsOf } from "./read-evidence.ts";
 
-/** What is known of tasks, and of what they led to. */
+/** The evidence about tasks and their calls. */
 export interface TaskEvidence {
-  readonly askedTasks: readonly AskedTask[];
+  readonly sentTasks: readonly SentTask[];
   readonly remains: Pick<Remains, "tasks" | "dialed" | "launches" | "records">;
 }
 
@@ -15,53 +15,53 @@ export function checkTasks(evidence: TaskEvidence): Violation[] {
   return [
     ...checkAccepted(evidence),
     ...checkEnded(evidence),
-    ...checkDialled(evidence),
+    ...checkDialed(evidence),
     ...checkLaunches(evidence),
   ];
 }
 
-const isAccepted = (asked: AskedTask): asked is AskedTask & { taskId: string } => asked.taskId !== undefined;
+const isAccepted = (task: SentTask): task is SentTask & { taskId: string } => task.taskId !== undefined;
 
-/** 1: a task that was accepted is there in the end, and 10: its key had no other. */
-function checkAccepted({ askedTasks, remains }: TaskEvidence): Violation[] {
+/** 1: an accepted task exists at the end. 10: its key has no other task. */
+function checkAccepted({ sentTasks, remains }: TaskEvidence): Violation[] {
   const found: Violation[] = [];
   const there = new Set(remains.tasks.map(({ tenant, taskId: id }) => taskKey(tenant, id)));
-  const accepted = askedTasks.filter(isAccepted);
-  for (const [key, asks] of groupBy(
+  const accepted = sentTasks.filter(isAccepted);
+  for (const [key, requests] of groupBy(
     accepted,
     ({ tenant, idempotencyKey }) => `${tenant} ${idempotencyKey}`,
   )) {
-    const ids = [...new Set(asks.map(({ taskId }) => taskId))];
+    const ids = [...new Set(requests.map(({ taskId }) => taskId))];
     if (ids.length > 1)
       found.push({ invariant: 10, what: `the key ${key} was given the tasks ${ids.join(" and ")}` });
-    for (const { tenant, taskId, askedAtMs } of asks.slice(0, 1))
+    for (const { tenant, taskId, sentAtMs } of requests.slice(0, 1))
       if (!there.has(taskKey(tenant, taskId)))
         found.push({
           invariant: 1,
-          what: `task ${taskId}, accepted at ${secondsOf(askedAtMs)}, is not there`,
+          what: `task ${taskId}, accepted at ${secondsOf(sentAtMs)}, does not exist`,
         });
   }
   return found;
 }
 
-/** 2: everything was canceled that went on, and so is over. */
+/** 2: the run cancels every open task at the end, so all are over. */
 const checkEnded = ({ remains }: TaskEvidence): Violation[] =>
   remains.tasks
     .filter(({ state }) => !isTaskEnd(state))
     .map(({ taskId: id, state, attempt }) => ({
       invariant: 2,
-      what: `task ${id} is still ${state} in its attempt ${attempt}; it was told to end`,
+      what: `task ${id} is still ${state} in its attempt ${attempt} after its cancellation`,
     }));
 
-/** 15: one call for an attempt, one conversation for a task, none that no task wanted; 9: and none goes on. */
-function checkDialled({ remains }: TaskEvidence): Violation[] {
+/** 15: one call an attempt, one answered call a task, and no call without a task. 9: no call continues. */
+function checkDialed({ remains }: TaskEvidence): Violation[] {
   const owners = new Map(remains.tasks.flatMap(namesOf));
   const found: Violation[] = [];
   for (const [name, calls] of groupBy(remains.dialed, (call) => call.name)) {
     const owner = owners.get(name);
     const times = calls.map(({ atMs }) => secondsOf(atMs)).join(" and ");
     if (owner === undefined)
-      found.push({ invariant: 15, what: `${calls[0]?.to} was called at ${times}, and no task wanted it` });
+      found.push({ invariant: 15, what: `${calls[0]?.to} was called at ${times} without a task` });
     else if (calls.length > 1)
       found.push({
         invariant: 15,
@@ -78,7 +78,7 @@ function checkDialled({ remains }: TaskEvidence): Violation[] {
     if (isLive)
       found.push({
         invariant: 9,
-        what: `the call to ${to} goes on in the end`,
+        what: `the call to ${to} continues at the end`,
         ...(sessionId === undefined ? {} : { sessionId }),
       });
   }
@@ -91,7 +91,7 @@ const namesOf = ({ tenant, taskId: id, attempts }: TaskRecord) =>
       [callNameOf(tenant, sessionId), { task: sessionKey({ tenant, sessionId: id }), sessionId }] as const,
   );
 
-/** 9: what a provider was asked for is over, or nobody can tell any more. */
+/** 9: the launches of ended sessions are over or unknown. */
 const checkLaunches = ({ remains }: TaskEvidence): Violation[] => {
   const ended = new Set(
     remains.records.flatMap(({ tenant, sessionId: id, state }) =>
@@ -105,7 +105,7 @@ const checkLaunches = ({ remains }: TaskEvidence): Violation[] => {
     )
     .map(({ sessionId, attempt, state }) => ({
       invariant: 9,
-      what: `the launch for ${sessionId}#${attempt} is ${state} in the end`,
+      what: `the launch for ${sessionId}#${attempt} is ${state} at the end`,
       sessionId,
     }));
 };

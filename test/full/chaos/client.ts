@@ -1,40 +1,40 @@
-// One who uses the product while it is hurt, and notes what it was told and what it heard.
+// A client that uses Greenroom during the faults, and records its answers and what it heard.
 
 import { integerBetween, pickOne, type Random } from "../../kit/random.ts";
 import { type Listener, listenIn } from "../../kit/stack/listener.ts";
 import type { Answer, ApiClient } from "./api-client.ts";
-import type { Asked, Heard, RunMs } from "./evidence.ts";
+import type { Heard, RunMs, SentStart } from "./evidence.ts";
 
 const PROFILE = "heard";
-/** How long a start waits for its agent. */
+/** The `wait` of a start. */
 const START_WAIT_MS = 5000;
-/** How long a client tries to get its session started. */
+/** The time for which a client retries a start. */
 const TRIES_MS = 40_000;
-/** How long it looks whether the session is ready. */
+/** The time for which a client polls until the session is ready. */
 const READY_MS = 40_000;
-/** How long LiveKit may take to let somebody in. */
+/** The longest time that LiveKit may take for a join. */
 const JOIN_MS = 15_000;
-/** LiveKit repeats them in its errors. */
+/** Tokens, which LiveKit repeats in its errors. */
 const TOKENS = /eyJ[\w.-]+/g;
-/** Silence that counts. */
+/** The shortest silence that is recorded. */
 const GAP_MS = 500;
 
-interface Wanted {
+interface StartPlan {
   readonly key: string;
   readonly canary: string;
   readonly body: { userId: string; userName: string; profile: string; wait: number; metadata: object };
 }
 
-/** What clients note. */
+/** The records of all clients. */
 export interface Notes {
-  readonly asked: Asked[];
+  readonly starts: SentStart[];
   readonly heard: Heard[];
-  /** What couldn't be done for a reason of the load's own, as a LiveKit that let nobody in. */
-  readonly troubles: string[];
+  /** Failures of the load itself, for example a join that LiveKit refused. */
+  readonly problems: string[];
 }
 
 interface Options {
-  /** Tells this client from the others. */
+  /** Unique among the clients. */
   readonly name: string;
   readonly random: Random;
   readonly api: ApiClient;
@@ -52,7 +52,7 @@ export class Client {
     this.#api = options.api;
   }
 
-  /** One session after the other, until told to stop. */
+  /** Runs one session after the other. */
   async run(isOver: () => boolean): Promise<void> {
     const { random } = this.#options;
     while (!isOver()) {
@@ -62,7 +62,7 @@ export class Client {
   }
 
   async #oneSession(random: Random): Promise<void> {
-    const wanted = this.#want(random);
+    const plan = this.#plan(random);
     const gateway = integerBetween(random, 0, 1);
     const kind = pickOne(random, [
       "call",
@@ -77,27 +77,27 @@ export class Client {
     ]);
     const first =
       kind === "race"
-        ? await this.#race(wanted, random)
-        : await this.#start(wanted, gateway, this.#options.now() + TRIES_MS);
+        ? await this.#race(plan, random)
+        : await this.#start(plan, gateway, this.#options.now() + TRIES_MS);
     const sessionId: string | undefined = first?.body?.sessionId;
     if (sessionId === undefined) return;
     if (kind === "early") return await this.#end(sessionId, gateway);
-    const join = await this.#ready(first!, sessionId, gateway, wanted);
+    const join = await this.#ready(first!, sessionId, gateway, plan);
     if (join === undefined) return;
-    // Nobody comes to it: its limits end it, or the end of the run.
+    // No user joins. A deadline ends the session, or the end of the run.
     if (kind === "left") return;
-    if (kind === "words") await this.#otherWords(wanted, gateway);
+    if (kind === "words") await this.#otherWords(plan, gateway);
     if (kind === "call" || kind === "race") {
-      await this.#call(sessionId, join, wanted.canary, integerBetween(random, 5000, 20_000));
-      if (random() < 0.5) return; // It ends because its user has left.
+      await this.#call(sessionId, join, plan.canary, integerBetween(random, 5000, 20_000));
+      if (random() < 0.5) return; // The session ends because its user has left.
     } else {
       await sleep(integerBetween(random, 500, 6000));
     }
-    await this.#api.get(gateway, `/api/session/${sessionId}`, wanted.canary);
+    await this.#api.get(gateway, `/api/session/${sessionId}`, plan.canary);
     await this.#end(sessionId, gateway);
   }
 
-  #want(random: Random): Wanted {
+  #plan(random: Random): StartPlan {
     this.#count += 1;
     const name = `${this.#options.name}-${this.#count}`;
     const canary = `canary-${name}-${Math.floor(random() * 2 ** 32).toString(36)}`;
@@ -114,40 +114,40 @@ export class Client {
     };
   }
 
-  /** Asks until it is told a session or a refusal that stays one, each time at the other gateway. */
-  async #start(wanted: Wanted, gateway: number, untilMs: RunMs): Promise<Answer | undefined> {
+  /** Retries a start at alternating gateways until it is accepted or finally refused. */
+  async #start(plan: StartPlan, gateway: number, untilMs: RunMs): Promise<Answer | undefined> {
     for (let tries = 0; ; tries++) {
-      const answer = await this.#ask(wanted, gateway + tries);
+      const answer = await this.#ask(plan, gateway + tries);
       if (answer.status === 200 || answer.status === 202) return answer;
-      // One that was accepted and has ended is told as an error; asked again, it would be told again.
+      // An accepted session that has ended is answered with an error, also on a retry.
       if (answer.body?.error?.sessionId !== undefined) return undefined;
       if (this.#options.now() > untilMs) return undefined;
       await sleep(500);
     }
   }
 
-  /** The same start at both gateways at once, and more than once. */
-  async #race(wanted: Wanted, random: Random): Promise<Answer | undefined> {
+  /** Sends the same start several times, to both gateways at once. */
+  async #race(plan: StartPlan, random: Random): Promise<Answer | undefined> {
     const untilMs = this.#options.now() + TRIES_MS;
     const racers = Array.from({ length: integerBetween(random, 2, 4) }, (_, index) =>
-      this.#start(wanted, index, untilMs),
+      this.#start(plan, index, untilMs),
     );
     return (await Promise.all(racers)).find((answer) => answer !== undefined);
   }
 
-  /** The same key for something else, which must be refused. */
-  async #otherWords(wanted: Wanted, gateway: number): Promise<void> {
-    const body = { ...wanted.body, wait: 0, metadata: { words: "other words" } };
-    await this.#ask({ ...wanted, body }, gateway);
+  /** Reuses the key for another request, which must be refused. */
+  async #otherWords(plan: StartPlan, gateway: number): Promise<void> {
+    const body = { ...plan.body, wait: 0, metadata: { words: "other words" } };
+    await this.#ask({ ...plan, body }, gateway);
   }
 
-  async #ask({ key, canary, body }: Wanted, gateway: number): Promise<Answer> {
-    const askedAtMs = this.#options.now();
+  async #ask({ key, canary, body }: StartPlan, gateway: number): Promise<Answer> {
+    const sentAtMs = this.#options.now();
     const answer = await this.#api.post(gateway, "/api/session/start", body, key);
     const isAccepted = answer.status === 200 || answer.status === 202;
     const errorCode: string | undefined = answer.body?.error?.code;
-    this.#options.notes.asked.push({
-      askedAtMs,
+    this.#options.notes.starts.push({
+      sentAtMs,
       answeredAtMs: this.#options.now(),
       tenant: this.#api.tenant,
       idempotencyKey: key,
@@ -160,15 +160,15 @@ export class Client {
     return answer;
   }
 
-  /** Waits until the agent is ready. @returns how to join; undefined when the session ended or nobody could say */
-  async #ready(first: Answer, id: string, gateway: number, wanted: Wanted): Promise<Join | undefined> {
+  /** Waits until the agent is ready. @returns how to join, undefined if the session ended or the time is over */
+  async #ready(first: Answer, id: string, gateway: number, plan: StartPlan): Promise<Join | undefined> {
     if (first.body.status === "ready") return first.body as Join;
     const untilMs = this.#options.now() + READY_MS;
     for (let tries = 0; this.#options.now() < untilMs; tries++) {
-      const { body } = await this.#api.get(gateway + tries, `/api/session/${id}`, wanted.canary);
+      const { body } = await this.#api.get(gateway + tries, `/api/session/${id}`, plan.canary);
       if (body?.status === "ended") return undefined;
       if (body?.status === "ready") {
-        const again = await this.#start(wanted, gateway + tries, untilMs);
+        const again = await this.#start(plan, gateway + tries, untilMs);
         return again?.body.token === undefined ? undefined : (again.body as Join);
       }
       await sleep(400);
@@ -182,30 +182,30 @@ export class Client {
     try {
       ears = await within(JOIN_MS, joining);
     } catch (error) {
-      // One that gets in later after all is not to stay.
+      // A join that succeeds too late must not stay.
       joining.then((late) => late.leave()).catch(() => {});
-      this.#options.notes.troubles.push(
-        `${sessionId}: its user could not join: ${String(error).replace(TOKENS, "[token]")}`,
+      this.#options.notes.problems.push(
+        `${sessionId}: its user failed to join: ${String(error).replace(TOKENS, "[token]")}`,
       );
       return;
     }
     const untilMs = this.#options.now() + talkMs;
-    let wasPutOutAtMs: number | undefined;
-    while (this.#options.now() < untilMs && wasPutOutAtMs === undefined) {
+    let wasRemovedAtMs: number | undefined;
+    while (this.#options.now() < untilMs && wasRemovedAtMs === undefined) {
       await sleep(100);
-      if (ears.isOut()) wasPutOutAtMs = this.#options.now();
+      if (ears.isOut()) wasRemovedAtMs = this.#options.now();
     }
     const overAtMs = this.#options.now();
-    if (wasPutOutAtMs === undefined) await within(5000, ears.leave()).catch(() => {});
-    else if (await this.#hasEnded(sessionId, canary)) wasPutOutAtMs = undefined;
-    // The listener's times are of performance.now(), ours count from the beginning of the run.
+    if (wasRemovedAtMs === undefined) await within(5000, ears.leave()).catch(() => {});
+    else if (await this.#hasEnded(sessionId, canary)) wasRemovedAtMs = undefined;
+    // The listener's times are performance.now(); the run's times start at its beginning.
     const shift = performance.now() - this.#options.now();
     const sounds = ears.sounds.map(({ atMs }) => atMs - shift);
     this.#options.notes.heard.push({
       sessionId,
       identity: join.identity,
       gaps: gapsIn(sounds, overAtMs),
-      ...(wasPutOutAtMs === undefined ? {} : { wasPutOutAtMs }),
+      ...(wasRemovedAtMs === undefined ? {} : { wasRemovedAtMs }),
     });
   }
 
@@ -246,7 +246,7 @@ const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 function within<T>(ms: number, work: Promise<T>): Promise<T> {
   let late: NodeJS.Timeout | undefined;
   const isLate = new Promise<never>((_, reject) => {
-    late = setTimeout(() => reject(new Error(`it took more than ${ms} ms`)), ms);
+    late = setTimeout(() => reject(new Error(`timed out after ${ms} ms`)), ms);
   });
   return Promise.race([work, isLate]).finally(() => clearTimeout(late));
 }

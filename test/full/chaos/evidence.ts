@@ -1,4 +1,4 @@
-// What a chaos run has seen, from outside of the product. The checks of its invariants read nothing else.
+// The evidence of a chaos run, collected from outside. The invariant checks read nothing else.
 import type { CallRecord, UsageReport } from "../../../libs/contracts/calls/call.ts";
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
 import type { DeadLetter, Rollup } from "../../../libs/contracts/fleet/pool.ts";
@@ -6,69 +6,69 @@ import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts
 import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import type { TaskRecord } from "../../../libs/contracts/tasks/task.ts";
 
-/** Milliseconds since the run began, on its own monotonic clock, which no fault touches. */
+/** Milliseconds since the start of the run, on its own monotonic clock, which no fault changes. */
 export type RunMs = number;
 
-/** A start that a client asked for, and what it was told. */
-export interface Asked {
-  readonly askedAtMs: RunMs;
+/** A start request of a client, and its answer. */
+export interface SentStart {
+  readonly sentAtMs: RunMs;
   readonly answeredAtMs: RunMs;
   readonly tenant: string;
   readonly idempotencyKey: string;
-  /** The words that were asked with; the same key is also asked with the same words, and once with others. */
+  /** The metadata of the request. Clients repeat a key with the same words, and once with other words. */
   readonly words: string;
   readonly status: number;
   /** Present when the start was accepted. */
   readonly sessionId?: string;
   readonly errorCode?: string;
-  /** Told to one user only; found with anybody else it shows a leak. */
+  /** A text of one user only; any other reader of it shows a leak. */
   readonly canary: string;
 }
 
-/** An outbound task that a client asked for, and what it was told. */
-export interface AskedTask {
-  readonly askedAtMs: RunMs;
+/** A task request of a client, and its answer. */
+export interface SentTask {
+  readonly sentAtMs: RunMs;
   readonly tenant: string;
   readonly idempotencyKey: string;
   readonly status: number;
-  /** Present when it was accepted. */
+  /** Present when the task was accepted. */
   readonly taskId?: string;
 }
 
-/** A call that the telephone provider made. */
-export interface Dialled {
+/** A call that the telephone provider dialed. */
+export interface DialedCall {
   readonly atMs: RunMs;
   readonly id: string;
-  /** The name that the providers service gives the call of a session. */
+  /** The name that the providers service gives to the call of a session. */
   readonly name: string;
   readonly to: string;
   readonly wasAnswered: boolean;
-  /** It goes on. */
+  /** True while the call continues. */
   readonly isLive: boolean;
 }
 
-/** One revision of one key of the `sessions` bucket, in the order of the stream; undefined: it was removed. */
+/** One revision of a key of the `sessions` bucket. Without a record the key was deleted. */
 export interface Written {
   readonly seenAtMs: RunMs;
-  /** When the server stored it, by its own clock, which no fault touches: exact where `seenAtMs` may be late. */
+  /** The server's time of the write, on a clock that no fault changes. Exact, while `seenAtMs` may be late. */
   readonly storedAtMs?: RunMs;
   readonly key: string;
   readonly revision: number;
   readonly record: SessionRecord | undefined;
 }
 
-/** A message of the SESSIONS stream; `event` is undefined when it isn't of the contract's shape. */
-export interface Said {
+/** A message of the SESSIONS stream; `event` is undefined if the message violates the contract. */
+export interface StoredEvent {
   readonly sequence: number;
-  /** When the server stored it. Without it nothing can be said of whether it was said too early. */
+  /** The server's time of the write. Without it the check for early deadlines skips the message. */
   readonly storedAtMs?: RunMs;
   readonly subject: string;
   readonly event: SessionEvent | undefined;
-  /** Stored by the run itself, to see whether it does harm. */
+  /** Set for a message that the run itself stored, to check that it does no harm. */
   readonly forgery?: "repeated" | "late" | "old_attempt" | "other_host" | "nonsense";
 }
 
-/** Who was in LiveKit's rooms at one look. `answers` tells a living agent from the ghost of a killed one. */
+/** The participants of LiveKit's rooms at one moment. `answers` tells a live agent from a killed one. */
 export interface RoomsSeen {
   readonly atMs: RunMs;
   readonly rooms: readonly {
@@ -76,22 +76,22 @@ export interface RoomsSeen {
     readonly participants: readonly {
       readonly identity: string;
       readonly isAgent: boolean;
-      /** Asked of agents only, and only where a room has several; undefined: not asked, or LiveKit was away. */
+      /** Set for agents of a room with several. Undefined otherwise, and while LiveKit is unreachable. */
       readonly answers?: boolean;
     }[];
   }[];
 }
 
-/** What a host said of itself: every announcement, in the order of arrival. */
-export interface HostSaid {
+/** An announcement of a host, in the order of arrival. */
+export interface HostReport {
   readonly atMs: RunMs;
   readonly host: HostRecord;
 }
 
-/** A line of some process's log. */
+/** A log line of a process. */
 export interface Logged {
   readonly atMs: RunMs;
-  /** The child as the run calls it, for instance `agent-host-1`. */
+  /** The run's name of the process, for example `agent-host-1`. */
   readonly process: string;
   readonly line: Readonly<Record<string, unknown>>;
 }
@@ -103,31 +103,31 @@ export interface Fault {
   readonly untilMs: RunMs;
 }
 
-/** A participant that is a person, and what it heard. */
+/** A user in a room, and what the user heard. */
 export interface Heard {
   readonly sessionId: string;
   readonly identity: string;
-  /** Stretches in which nothing was heard although an agent was due, between the first sound and the end. */
+  /** Silences between the first sound and the end. */
   readonly gaps: readonly { readonly fromMs: RunMs; readonly toMs: RunMs }[];
-  /** It was put out of its room before its session's end. */
-  readonly wasPutOutAtMs?: RunMs;
+  /** Set when LiveKit removed the user before the end of the session. */
+  readonly wasRemovedAtMs?: RunMs;
 }
 
-/** Answers of the HTTP API that were looked through for canaries of others. */
+/** An answer of the HTTP API, which is searched for canaries of others. */
 export interface Looked {
-  /** The canary of whoever looked at what is theirs, or a tenant that looked at all it has. */
+  /** The canary of the reader, or the tenant for a list. */
   readonly as: string;
   readonly path: string;
   readonly text: string;
 }
 
-/** What was there after everything was healed, everybody had left, and the drain was over. */
+/** Everything that exists after all faults are healed, all clients have left and the drain is over. */
 export interface Remains {
   readonly atMs: RunMs;
   readonly records: readonly SessionRecord[];
   readonly rooms: readonly string[];
   readonly hosts: readonly HostRecord[];
-  /** Of the product: living processes that belong to no child of the run, for instance a stage without its host. */
+  /** Running processes of Greenroom that belong to no child of the run, such as an agent process without its host. */
   readonly strayProcesses: readonly string[];
   readonly consumers: readonly {
     readonly stream: string;
@@ -142,34 +142,34 @@ export interface Remains {
   readonly tasks: readonly TaskRecord[];
   readonly launches: readonly LaunchRecord[];
   readonly reports: readonly UsageReport[];
-  /** What the telephone provider has been asked for from the beginning. */
-  readonly dialed: readonly Dialled[];
+  /** All calls that the telephone provider dialed during the run. */
+  readonly dialed: readonly DialedCall[];
   readonly calls: readonly CallRecord[];
-  /** Key figures of days that differ from what the stored calls give, by their keys. */
+  /** Keys of daily figures that differ from the stored call records. */
   readonly falseKpis: readonly string[];
 }
 
 export interface Evidence {
   readonly seed: number;
-  readonly asked: readonly Asked[];
-  readonly askedTasks: readonly AskedTask[];
+  readonly starts: readonly SentStart[];
+  readonly sentTasks: readonly SentTask[];
   readonly written: readonly Written[];
-  readonly said: readonly Said[];
+  readonly events: readonly StoredEvent[];
   readonly rooms: readonly RoomsSeen[];
-  readonly hosts: readonly HostSaid[];
+  readonly hosts: readonly HostReport[];
   readonly logs: readonly Logged[];
   readonly heard: readonly Heard[];
   readonly looked: readonly Looked[];
   readonly faults: readonly Fault[];
-  /** When the last fault was over and everything ran again. */
+  /** The time when the last fault was over and everything ran again. */
   readonly healedAtMs: RunMs;
-  /** When the ends of all sessions were asked for. */
+  /** The time when the run requested the end of all sessions. */
   readonly endedAtMs: RunMs;
   readonly remains: Remains;
 }
 
 export interface Violation {
-  /** Of the table of invariants. */
+  /** The number of the invariant. */
   readonly invariant: number;
   readonly what: string;
   readonly sessionId?: string;

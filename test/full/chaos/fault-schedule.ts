@@ -1,4 +1,4 @@
-// Strikes every few seconds, as the seed says: which fault, whom, and for how long.
+// Injects a fault every few seconds. The seed decides which, where and for how long.
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import { forkRandom, integerBetween, pickOne, type Random } from "../../kit/random.ts";
 import type { Fault, RunMs } from "./evidence.ts";
@@ -9,25 +9,25 @@ import type { World } from "./world.ts";
 const PAUSE_MS: readonly [number, number] = [800, 4500];
 const AT_ONCE = 3;
 const TRIES_FIRST = 3;
-/** How often a host is hurt only while the other one is well. */
+/** The probability that a host is struck only while the other one is well. */
 const SPARED = 0.85;
 
 interface Options {
   readonly world: World;
   readonly seed: number;
   readonly now: () => RunMs;
-  readonly say: (line: string) => void;
+  readonly log: (line: string) => void;
   readonly hostRecord: FaultScene["hostRecord"];
   readonly forge: FaultScene["forge"];
 }
 
 export class FaultSchedule {
   readonly faults: Fault[] = [];
-  /** What could not be done or undone: a fault of the run, not of the product. */
-  readonly troubles: string[] = [];
+  /** Faults that could not be injected or ended: failures of the run, not of Greenroom. */
+  readonly problems: string[] = [];
   readonly #options: Options;
   readonly #random: Random;
-  /** Kinds that have not struck yet, with how often each is still tried first: a short run has all of them too. */
+  /** Kinds that have not struck yet, with their remaining preferred tries, so that a short run has all kinds. */
   readonly #notYet = new Map(faultKinds.map((kind) => [kind, TRIES_FIRST]));
   readonly #held = new Set<string>();
   readonly #underWay = new Set<Promise<void>>();
@@ -37,7 +37,7 @@ export class FaultSchedule {
     this.#random = forkRandom(options.seed, "faults");
   }
 
-  /** Strikes until then; answers when all that it did is undone. */
+  /** Injects faults until a time, and waits until all are over. */
   async runUntil(untilMs: RunMs, isStopped: () => boolean): Promise<void> {
     while (this.#options.now() < untilMs && !isStopped()) {
       await sleep(integerBetween(this.#random, ...PAUSE_MS));
@@ -60,7 +60,7 @@ export class FaultSchedule {
     return this.#tried(kinds[0]!);
   }
 
-  /** One that can't strike, for want of a victim or of a right, must not keep the others from striking for ever. */
+  /** Counts a try, so that a kind without a target or a permission doesn't block the others for ever. */
   #tried(fault: FaultKind): FaultKind {
     const left = (this.#notYet.get(fault) ?? 0) - 1;
     if (left > 0) this.#notYet.set(fault, left);
@@ -69,8 +69,8 @@ export class FaultSchedule {
   }
 
   async #inject(fault: FaultKind, untilMs: RunMs): Promise<void> {
-    const { now, say } = this.#options;
-    // Chosen before anything is awaited, so that a seed's numbers don't depend on how long things take.
+    const { now, log } = this.#options;
+    // Chosen before the first await, so that the random numbers don't depend on timing.
     const holdMs = integerBetween(this.#random, ...fault.holdMs);
     const held = new Set<string>();
     if (fault.needs === "nats" || fault.needs === "livekit") {
@@ -84,11 +84,11 @@ export class FaultSchedule {
       if (strike === undefined) return;
       target = strike.target;
       this.#notYet.delete(fault);
-      say(`${seconds(fromMs)} ${fault.kind}: ${target}, for ${(holdMs / 1000).toFixed(1)} s`);
+      log(`${seconds(fromMs)} ${fault.kind}: ${target}, for ${(holdMs / 1000).toFixed(1)} s`);
       await sleep(Math.max(0, Math.min(holdMs, untilMs - now())));
       await strike.cure();
     } catch (error) {
-      this.troubles.push(`${fault.kind} (${target}): ${messageOf(error)}`);
+      this.problems.push(`${fault.kind} (${target}): ${messageOf(error)}`);
     } finally {
       for (const key of held) this.#held.delete(key);
     }
@@ -116,7 +116,7 @@ export class FaultSchedule {
     };
   }
 
-  /** Mostly one host is left alone, since a call can be handed over only to somebody. */
+  /** Mostly spares one host, because a failover needs a host. */
   #mayBeHurt(name: string, sparesHosts: boolean): boolean {
     const { services } = this.#options.world;
     if (!sparesHosts || !name.startsWith("agent-host")) return true;

@@ -1,9 +1,9 @@
-// What a fault of a chaos run is: whom it strikes, for how long, and how it is over.
+// A fault of a chaos run: its target, its duration and its end.
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
 import type { Random } from "../../kit/random.ts";
 import type { World } from "./world.ts";
 
-/** Ends a fault; answers when what was hurt is back, as far as somebody has to bring it back. */
+/** Ends a fault, and waits until the target works again, unless the target recovers by itself. */
 export type Cure = () => Promise<void>;
 
 export interface Strike {
@@ -13,24 +13,24 @@ export interface Strike {
 
 export interface FaultKind {
   readonly kind: string;
-  /** How often it is chosen, beside the others. */
+  /** The relative probability of the fault. */
   readonly weight: number;
   readonly holdMs: readonly [number, number];
-  /** What no other fault may have a hand in meanwhile. `one service` stands for whichever is struck. */
+  /** The target that no other fault may strike at the same time. */
   readonly needs: "nats" | "livekit" | "service" | "nothing";
-  /** @returns undefined when there is nobody to strike now */
+  /** @returns undefined without a target */
   strike(scene: FaultScene): Promise<Strike | undefined>;
 }
 
 export interface FaultScene {
   readonly world: World;
   readonly random: Random;
-  /** Of the services that no other fault has in hand; undefined when there is none. */
+  /** A service that no other fault affects, undefined if there is none. */
   freeService(kinds?: readonly string[]): string | undefined;
-  /** The newest word of a host on itself. */
+  /** The newest record of a host. */
   hostRecord(name: string): HostRecord | undefined;
   forge(times: number): Promise<void>;
 }
 
-/** For what is over by itself, or is brought back by the supervisor. */
+/** The cure of a fault that ends by itself, or from which the supervisor recovers. */
 export const nothing: Cure = async () => {};

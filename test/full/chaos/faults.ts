@@ -1,4 +1,4 @@
-// All faults of a chaos run, with those of the network, of clocks and of what is said.
+// All faults of a chaos run: services, servers, networks, clocks and forged events.
 import { integerBetween, pickOne, type Random } from "../../kit/random.ts";
 import { type FaultKind, nothing } from "./fault.ts";
 import type { Side } from "./links.ts";
@@ -12,8 +12,8 @@ const NETWORKS: readonly [string, (random: Random) => Badness | "reset"][] = [
   ["a slow network", (random) => ({ delayMs: integerBetween(random, 100, 1500) })],
   ["torn connections", () => "reset"],
   ["half-open connections", () => ({ halfOpen: true })],
-  ["a network that works one way", (random) => ({ oneWay: random() < 0.5 ? "up" : "down" })],
-  ["a network that swallows all", () => ({ blackhole: true })],
+  ["a one-way network", (random) => ({ oneWay: random() < 0.5 ? "up" : "down" })],
+  ["a black hole", () => ({ blackhole: true })],
 ];
 
 const network = ([kind, badnessOf]: (typeof NETWORKS)[number]): FaultKind => ({
@@ -24,7 +24,7 @@ const network = ([kind, badnessOf]: (typeof NETWORKS)[number]): FaultKind => ({
   async strike({ world, random, freeService }) {
     const target = freeService();
     if (target === undefined) return undefined;
-    // The janitor and the dispatcher say little to LiveKit, everybody says much to NATS.
+    // The janitor and the dispatcher rarely call LiveKit, and every service often calls NATS.
     const side = pickOne<Side>(random, ["nats", "nats", "livekit", "both"]);
     const links = world.linksOf(target);
     const badness = badnessOf(random);
@@ -35,7 +35,7 @@ const network = ([kind, badnessOf]: (typeof NETWORKS)[number]): FaultKind => ({
 });
 
 const wrongClock: FaultKind = {
-  kind: "a clock that is wrong by an hour",
+  kind: "clock skew of an hour",
   weight: 3,
   holdMs: [2000, 15_000],
   needs: "service",

@@ -1,4 +1,4 @@
-// Stores what is no longer true, or never was: repeated, late and forged messages, and nonsense.
+// Stores messages that are stale or false: repeated, late and forged events, and nonsense.
 import {
   connect,
   headers,
@@ -12,19 +12,19 @@ import { sessionEvents } from "../../../libs/contracts/streams.ts";
 import { nonsense } from "../../kit/fixtures/poison.ts";
 import { staleEvent } from "../../kit/fixtures/stale-events.ts";
 import { pickOne, type Random } from "../../kit/random.ts";
-import type { Said } from "./evidence.ts";
+import type { StoredEvent } from "./evidence.ts";
 
 export interface Forged {
-  /** Of the stored message. */
+  /** The sequence of the stored message. */
   readonly sequence: number;
   readonly subject: string;
-  readonly forgery: NonNullable<Said["forgery"]>;
+  readonly forgery: NonNullable<StoredEvent["forgery"]>;
 }
 
-/** Marks what is forged in the stream itself, since an answer to storing it may be lost. */
+/** Marks forged messages in the stream itself, because the answer to a publish may be lost. */
 export const FORGERY_HEADER = "Chaos-Forgery";
 
-/** How far back it looks for messages to repeat. */
+/** The number of newest messages from which the forger repeats one. */
 const LATEST = 200;
 const NONSENSE = Object.values(nonsense) as [Uint8Array, ...Uint8Array[]];
 
@@ -36,7 +36,7 @@ export class Forger {
   readonly #manager: JetStreamManager;
   readonly #random: Random;
 
-  /** @param url of the cluster itself, past every proxy */
+  /** @param url the address of the cluster itself, bypassing every proxy */
   static async connect(url: string, random: Random): Promise<Forger> {
     const connection = await connect({
       servers: url.split(","),
@@ -56,10 +56,10 @@ export class Forger {
   }
 
   /**
-   * Says one thing about one of these sessions, whose records must be there still: the request of one that was
-   * purged would bring it into being again.
+   * Publishes one message about one of these sessions, whose records must exist: a repeated request of a purged
+   * session would create the session again.
    *
-   * @returns what was stored; undefined when nothing was, or nobody knows
+   * @returns the stored message, undefined if none was stored or the answer was lost
    */
   async forge(records: readonly SessionRecord[]): Promise<Forged | undefined> {
     const [first, ...others] = records;
@@ -69,9 +69,9 @@ export class Forger {
     try {
       if (kind < 0.15) return await this.#nonsense(record);
       if (kind < 0.55) return await this.#stale(record);
-      return await this.#again(new Set(records.map(({ sessionId: id }) => id)));
+      return await this.#repeat(new Set(records.map(({ sessionId: id }) => id)));
     } catch {
-      // The cluster may have no leader just now; then nothing is said.
+      // The cluster may have no leader at the moment.
       return undefined;
     }
   }
@@ -93,8 +93,8 @@ export class Forger {
     return await this.#store(sessionEvents.subjectOf(event), text.encode(JSON.stringify(event)), forgery);
   }
 
-  /** A message that was stored already, once more: the newest is a repetition, an older one comes out of order. */
-  async #again(ids: ReadonlySet<string>): Promise<Forged | undefined> {
+  /** Publishes a stored message again. A new one is a repetition; an old one arrives out of order. */
+  async #repeat(ids: ReadonlySet<string>): Promise<Forged | undefined> {
     const { state } = await this.#manager.streams.info(sessionEvents.stream);
     const back = Math.floor(this.#random() ** 2 * LATEST);
     const sequence = state.last_seq - back;
@@ -105,7 +105,7 @@ export class Forger {
     return await this.#store(stored.subject, stored.data, back < 5 ? "repeated" : "late");
   }
 
-  /** Without a message id, or the stream would drop what it has stored before. */
+  /** Publishes without a message id, because the stream would drop a duplicate. */
   async #store(subject: string, data: Uint8Array, forgery: Forged["forgery"]): Promise<Forged> {
     const mark = headers();
     mark.set(FORGERY_HEADER, forgery);

@@ -1,20 +1,20 @@
-// A small disk for one server's data, which can be filled up and freed again.
+// A small disk for the data of one server, which a test can fill and free.
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { makeLoopDisk } from "../../kit/servers/loop-disk.ts";
 
 export interface SmallDisk {
   readonly dir: string;
-  /** Nothing more can be written to it from now on. */
+  /** Fills the disk, so that no write succeeds. */
   fill(): void;
   free(): void;
-  /** Unmounts and removes it. */
+  /** Unmounts and removes the disk. */
   remove(): Promise<void>;
 }
 
 const PIECES = [1024 * 1024, 64 * 1024, 4096];
 
-/** @throws Error when this machine doesn't let us mount one; see `whyNoLoopDisk` */
+/** @throws Error if the machine doesn't allow mounting a disk; see `whyNoLoopDisk` */
 export async function makeSmallDisk(sizeMb: number): Promise<SmallDisk> {
   const disk = await makeLoopDisk(sizeMb);
   const filler = join(disk.dir, "filler");
@@ -23,7 +23,7 @@ export async function makeSmallDisk(sizeMb: number): Promise<SmallDisk> {
     fill() {
       const file = openSync(filler, "w");
       try {
-        // Smaller and smaller pieces, until not even one block fits.
+        // Writes smaller and smaller pieces, until not even one block fits.
         for (const size of PIECES) writeUntilFull(file, Buffer.alloc(size, "x"));
       } finally {
         closeSync(file);

@@ -1,22 +1,21 @@
-// Which of a run's faults keep the product from cleaning up, and how much of a stretch they leave it.
+// Decides which faults keep Greenroom from cleaning up, and how much unhindered time they leave.
 import type { Fault, RunMs } from "./evidence.ts";
 
-/** A lost call ends by its time-out of 5 s, and a host looks at its records every 2 s. */
+/** A lost request times out after 5 s, and a host checks its records every 2 s. */
 const RECOVERY_MS = 7000;
-/** A client of NATS may need so long until it consumes again, after a node is lost. */
+/** The time that a NATS client may need to consume again after the loss of a node. */
 const NATS_RECOVERY_MS = 12_000;
 
 /**
- * Whether a fault keeps those that should hear of it from hearing, or LiveKit from doing as it is told. The death
- * of one of the product's own processes does not, nor do wrong clocks or forged messages: all of that is to be
- * lived through without a delay. A process that is stopped can't be told anything, and so hinders.
+ * True for a fault that blocks messages or LiveKit. Greenroom must survive killed processes, wrong clocks and forged
+ * events without a delay, so they don't hinder. A stopped process receives nothing, and so hinders.
  */
 function hinders({ kind, target }: Fault): boolean {
   if (/nats|livekit/i.test(target)) return true;
   return !/kill|clock|forge|restart|deploy|drain/i.test(kind);
 }
 
-/** @returns how many of these milliseconds nothing hindered anybody, nor had within its time of recovery. */
+/** @returns the milliseconds of a period that lie outside all hindering faults and their recovery times */
 export function unhinderedMs(faults: readonly Fault[], fromMs: RunMs, toMs: RunMs): number {
   const hidden = faults
     .filter(hinders)
@@ -35,7 +34,7 @@ export function unhinderedMs(faults: readonly Fault[], fromMs: RunMs, toMs: RunM
   return free + Math.max(0, toMs - at);
 }
 
-/** The moment at which the product had had so many milliseconds without a hindrance; undefined: it never had. */
+/** Returns the time by which `limitMs` of unhindered time have passed, undefined if they never do. */
 export function hadTimeAtMs(
   faults: readonly Fault[],
   sinceMs: RunMs,

@@ -1,4 +1,4 @@
-// The network of one service: its own proxy before every NATS node and before LiveKit.
+// The network of one service, with a proxy in front of each NATS node and of LiveKit.
 import { type Badness, startTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
 interface Targets {

@@ -1,36 +1,36 @@
-// The load of a chaos run: some clients, of two tenants, each with one session after the other, or one task.
+// The load of a chaos run: clients of two tenants that run one session or task after the other.
 import { forkRandom } from "../../kit/random.ts";
 import type { ApiClient } from "./api-client.ts";
 import { Client, type Notes } from "./client.ts";
-import type { Asked, AskedTask, Heard, RunMs } from "./evidence.ts";
+import type { Heard, RunMs, SentStart, SentTask } from "./evidence.ts";
 import { TaskClient } from "./task-client.ts";
 
-/** Every so manieth client is of the second tenant. */
-const OTHERS = 3;
+/** Every third client belongs to the second tenant. */
+const OTHER_EVERY = 3;
 
 interface Options {
   readonly seed: number;
   readonly clients: number;
-  /** Of the first tenant and of the second. */
+  /** The clients' APIs, of the first and the second tenant. */
   readonly apis: readonly [ApiClient, ApiClient];
   readonly now: () => RunMs;
 }
 
 export class Load implements Notes {
-  readonly asked: Asked[] = [];
-  readonly askedTasks: AskedTask[] = [];
+  readonly starts: SentStart[] = [];
+  readonly sentTasks: SentTask[] = [];
   readonly heard: Heard[] = [];
-  readonly troubles: string[] = [];
+  readonly problems: string[] = [];
   readonly #clients: Promise<void>[];
   #isOver = false;
 
   constructor({ seed, clients, apis, now }: Options) {
     this.#clients = Array.from({ length: clients }, async (_, index) => {
       const client = new Client({
-        // The second tenant's have names of the first's, and so the same keys, which mean something else there.
-        name: `${seed}-${index % OTHERS === OTHERS - 1 ? index - 1 : index}`,
+        // Clients of the second tenant share names, and so keys, with the first. The keys are separate per tenant.
+        name: `${seed}-${index % OTHER_EVERY === OTHER_EVERY - 1 ? index - 1 : index}`,
         random: forkRandom(seed, `client ${index}`),
-        api: index % OTHERS === OTHERS - 1 ? apis[1] : apis[0],
+        api: index % OTHER_EVERY === OTHER_EVERY - 1 ? apis[1] : apis[0],
         now,
         notes: this,
       });
@@ -39,12 +39,12 @@ export class Load implements Notes {
     for (const [index, api] of apis.entries()) {
       const name = `${seed}-tasks`;
       const random = forkRandom(seed, `tasks ${index}`);
-      const client = new TaskClient({ name, random, api, now, askedTasks: this.askedTasks });
+      const client = new TaskClient({ name, random, api, now, sentTasks: this.sentTasks });
       this.#clients.push(client.run(() => this.#isOver));
     }
   }
 
-  /** Starts nothing more; answers when what has begun is over. */
+  /** Stops after the running sessions and tasks. */
   async stop(): Promise<void> {
     this.#isOver = true;
     await Promise.all(this.#clients);

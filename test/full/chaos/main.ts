@@ -1,4 +1,4 @@
-// `npm run chaos -- --minutes 3 --seed 1`: everything real, hurt at random, and held against the invariants.
+// Runs chaos by `npm run chaos -- --minutes 3 --seed 1`: random faults on a real stack, checked against the invariants.
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -10,10 +10,10 @@ const { values } = parseArgs({
   options: {
     minutes: { type: "string", default: "3" },
     seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
-    /** How many people use it at once. */
+    /** The number of concurrent clients. */
     clients: { type: "string", default: "6" },
     report: { type: "string" },
-    /** Also writes all that was seen, which is many megabytes. */
+    /** Also writes the evidence, which is many megabytes. */
     evidence: { type: "boolean", default: false },
   },
 });
@@ -27,14 +27,14 @@ if (!Number.isInteger(seed) || !(minutes > 0)) {
 let isStopped = false;
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
-    // The services end with this process, and so do the servers' guards.
+    // The services and the guards of the servers end with this process.
     if (isStopped) process.exit(130);
     isStopped = true;
-    console.error("ending early; once more ends at once");
+    console.error("ending early; a second signal ends at once");
   });
 }
 
-// A bug of the run itself, or of a library that it uses: what was started is ended in order all the same.
+// After a bug of the run itself or of a library, everything still ends in order.
 let bug: unknown;
 process.on("uncaughtException", (error) => {
   console.error(error);
@@ -46,11 +46,11 @@ const result = await runChaos({
   minutes,
   seed,
   clients: Number(values.clients),
-  say: (line) => console.error(line),
+  log: (line) => console.error(line),
   isStopped: () => isStopped,
 });
 const violations = [...result.violations, ...checkEvidence(result.evidence)];
-const report = reportOn(result.evidence, violations, minutes, result.troubles);
+const report = reportOn(result.evidence, violations, minutes, result.problems);
 console.log(textOf(report));
 const file = resolve(values.report ?? `chaos-report/seed-${seed}.json`);
 await mkdir(dirname(file), { recursive: true });
@@ -58,6 +58,6 @@ await writeFile(file, JSON.stringify(report, null, 2));
 await writeFile(file.replace(/(\.json)?$/, ".txt"), `${textOf(report)}\n`);
 if (values.evidence || violations.length > 0)
   await writeFile(file.replace(/(\.json)?$/, "-evidence.json"), JSON.stringify(result.evidence));
-console.log(`\nThe report is in ${file}; again: npm run chaos -- --minutes ${minutes} --seed ${seed}`);
-if (bug !== undefined) console.error("The run ended early by a bug of its own, and says nothing.");
+console.log(`\nReport: ${file}. To repeat: npm run chaos -- --minutes ${minutes} --seed ${seed}`);
+if (bug !== undefined) console.error("The run ended early by a bug of its own, so its result is invalid.");
 process.exit(violations.length === 0 && bug === undefined ? 0 : 1);

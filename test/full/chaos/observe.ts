@@ -1,10 +1,10 @@
-// Watches the cluster directly, past every proxy: each revision of a session, and what hosts say of themselves.
+// Watches the cluster directly, bypassing every proxy: revisions of sessions, and announcements of hosts.
 import { connect, type JetStreamManager, type NatsConnection } from "nats";
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { HostRecord } from "../../../libs/contracts/fleet/host.ts";
 import { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { hostChanges, sessionEvents } from "../../../libs/contracts/streams.ts";
-import type { HostSaid, RunMs, Said, Written } from "./evidence.ts";
+import type { HostReport, RunMs, StoredEvent, Written } from "./evidence.ts";
 import { FORGERY_HEADER } from "./forger.ts";
 
 const KV_STREAM = `KV_${sessions.name}`;
@@ -18,18 +18,18 @@ interface StoredMessage {
   readonly subject: string;
   readonly data: Uint8Array;
   readonly operation: string;
-  /** By the server's clock, in ms since 1970. */
+  /** The server's time, in ms since 1970. */
   readonly storedAt: number;
-  readonly forgery: Said["forgery"];
+  readonly forgery: StoredEvent["forgery"];
 }
 
 export class Observer {
-  readonly hosts: HostSaid[] = [];
+  readonly hosts: HostReport[] = [];
   readonly #written = new Map<number, Written>();
   readonly #connection: NatsConnection;
   readonly #manager: JetStreamManager;
   readonly #now: () => RunMs;
-  /** When the run began, by the clock of this machine, which is the servers' too. */
+  /** The start of the run on this machine's clock, which the servers share. */
   readonly #beganAt: number;
   #isOver = false;
 
@@ -52,11 +52,11 @@ export class Observer {
     this.#manager = manager;
     this.#now = now;
     this.#beganAt = Date.now() - now();
-    connection.subscribe(hostChanges.subject, { callback: (_, message) => this.#hearHost(message.data) });
+    connection.subscribe(hostChanges.subject, { callback: (_, message) => this.#onHost(message.data) });
     void this.#follow();
   }
 
-  /** In the order of the stream. */
+  /** All seen revisions, in the order of the stream. */
   written(): Written[] {
     return [...this.#written.values()].sort((a, b) => a.revision - b.revision);
   }
@@ -72,8 +72,8 @@ export class Observer {
   }
 
   /**
-   * Reads the whole bucket once more, for what the watch has missed.
-   * @returns the revisions that were seen and aren't stored any more, or are stored with another value
+   * Reads the whole bucket again, and adds what the watch has missed.
+   * @returns revisions that were seen but are gone or have another value now
    */
   async complete(): Promise<{ key: string; revision: number; what: string }[]> {
     const stored = new Map((await this.#readAll(KV_STREAM)).map((message) => [message.seq, message]));
@@ -87,12 +87,12 @@ export class Observer {
     return changed.map(({ key, revision, what }) => ({ key, revision, what }));
   }
 
-  /** Everything that the SESSIONS stream holds. */
-  async said(): Promise<Said[]> {
+  /** All messages of the SESSIONS stream. */
+  async events(): Promise<StoredEvent[]> {
     return (await this.#readAll(sessionEvents.stream)).map(({ seq, subject, data, storedAt, forgery }) => {
       const event = SessionEvent.safeParse(jsonOf(data)).data;
-      const said = { sequence: seq, storedAtMs: storedAt - this.#beganAt, subject, event };
-      return forgery === undefined ? said : { ...said, forgery };
+      const stored = { sequence: seq, storedAtMs: storedAt - this.#beganAt, subject, event };
+      return forgery === undefined ? stored : { ...stored, forgery };
     });
   }
 
@@ -102,8 +102,7 @@ export class Observer {
   }
 
   /**
-   * Message by message, as they are numbered: no consumer is between, which would have to be made anew on another
-   * node whenever the one that holds it is hurt.
+   * Reads message by message, by sequence. A consumer would have to be created again whenever a fault hits its node.
    */
   async #follow(): Promise<void> {
     let next = 1;
@@ -114,7 +113,7 @@ export class Observer {
           next = message.seq + 1;
         }
       } catch {
-        // The stream has no leader, or the connection is away; what was missed is read later.
+        // The stream has no leader, or the connection is lost. The next round reads on.
       }
       await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
     }
@@ -135,9 +134,9 @@ export class Observer {
     };
   }
 
-  #hearHost(data: Uint8Array): void {
-    const said = HostRecord.safeParse(jsonOf(data)).data;
-    if (said !== undefined) this.hosts.push({ atMs: this.#now(), host: said });
+  #onHost(data: Uint8Array): void {
+    const host = HostRecord.safeParse(jsonOf(data)).data;
+    if (host !== undefined) this.hosts.push({ atMs: this.#now(), host });
   }
 
   async #readAll(stream: string, from = 1): Promise<StoredMessage[]> {
@@ -156,7 +155,7 @@ export class Observer {
             data: stored.data,
             operation,
             storedAt: stored.time.getTime(),
-            forgery: (stored.header?.get(FORGERY_HEADER) || undefined) as Said["forgery"],
+            forgery: (stored.header?.get(FORGERY_HEADER) || undefined) as StoredEvent["forgery"],
           });
         } catch (error) {
           if (!isMissing(error)) throw error;

@@ -1,9 +1,9 @@
-// The telephones that VAPI's stand-in calls: they ring, are answered or not, talk, and hang up, as the seed says.
+// Simulated telephones, called by VAPI's stand-in. The seed decides whether they answer and when they hang up.
 import { randomUUID } from "node:crypto";
 import { telephoneFates } from "../../kit/fakes/telephone-fates.ts";
 import { type StandInCall, startVapiStandIn, VAPI_KEY, type VapiStandIn } from "../../kit/fakes/vapi.ts";
 import { integerBetween, pickOne, type Random } from "../../kit/random.ts";
-import type { Dialled, RunMs } from "./evidence.ts";
+import type { DialedCall, RunMs } from "./evidence.ts";
 
 /** The profile whose calls VAPI makes. */
 export const PHONE_PROFILE = "phone";
@@ -38,7 +38,7 @@ export class Phones {
     this.#timer = setInterval(() => this.#look(), EVERY_MS);
   }
 
-  /** For every service. */
+  /** Settings for every service. */
   get settings(): Readonly<Record<string, string>> {
     return {
       GREENROOM_PROVIDERS: `${PHONE_PROFILE}=vapi:${this.#assistant}`,
@@ -48,8 +48,8 @@ export class Phones {
     };
   }
 
-  /** Everything that was ever called, but for what was deleted before anybody was rung. */
-  dialed(): Dialled[] {
+  /** All dialed calls, except calls deleted before they rang. */
+  dialed(): DialedCall[] {
     this.#look();
     const kept = new Set(this.#vapi.calls);
     return [...this.#phones.values()].map(({ call, dialedAtMs }) => ({
@@ -71,7 +71,7 @@ export class Phones {
     const now = this.#now();
     for (const call of this.#vapi.calls) {
       if (!this.#phones.has(call.id)) this.#phones.set(call.id, this.#phoneOf(call, now));
-      this.#moveOn(this.#phones.get(call.id)!, now);
+      this.#advance(this.#phones.get(call.id)!, now);
     }
   }
 
@@ -84,7 +84,7 @@ export class Phones {
     return { call, fate, dialedAtMs: now, ringsAtMs, decidesAtMs, hangsUpAtMs };
   }
 
-  #moveOn({ call, fate, ringsAtMs, decidesAtMs, hangsUpAtMs }: Phone, now: RunMs): void {
+  #advance({ call, fate, ringsAtMs, decidesAtMs, hangsUpAtMs }: Phone, now: RunMs): void {
     const { id, status } = call;
     if (status === "queued" && now >= ringsAtMs) this.#vapi.move(id, "ringing");
     else if (status === "ringing" && now >= decidesAtMs) {

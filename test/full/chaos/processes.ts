@@ -1,19 +1,19 @@
-// What the run's processes are, by what Linux tells of them.
+// Identifies processes of the run by /proc.
 import { readFileSync } from "node:fs";
 
-/** A stage's own children (the compiler of its TypeScript) inherit the first of these, and not the second. */
-export function isStage(pid: number): boolean {
+/** The children of an agent process (the TypeScript compiler) inherit the first variable but not the second. */
+export function isAgentProcess(pid: number): boolean {
   const environment = `\0${read(pid, "environ")}`;
   return environment.includes("\0PROCESS_START=") && environment.includes("\0NODE_CHANNEL_FD=");
 }
 
-/** Its command line, in short. */
+/** Returns the command line, cut to 200 characters. */
 export const programOf = (pid: number): string => read(pid, "cmdline").replaceAll("\0", " ").slice(0, 200);
 
 function read(pid: number, file: string): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, "utf8");
   } catch {
-    return ""; // It has just ended.
+    return ""; // The process has just ended.
   }
 }

@@ -1,65 +1,65 @@
-// A run's evidence in the order in which its checks ask for it: by session, with the genuine apart from the forged.
+// Groups the evidence of a run by session, and separates genuine events from forged ones.
 
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
-import type { SaidAt } from "../../kit/checks/record-replay.ts";
-import type { Evidence, RunMs, Said, Written } from "./evidence.ts";
+import type { SequencedEvent } from "../../kit/checks/record-replay.ts";
+import type { Evidence, RunMs, StoredEvent, Written } from "./evidence.ts";
 
-/** A revision that has a record, and since when it stood. */
+/** A revision with a record, and the time of the write. */
 export interface Revision {
   readonly atMs: RunMs;
   readonly revision: number;
   readonly record: SessionRecord;
 }
 
-/** Everything that is known of one session. */
+/** The evidence about one session. */
 export interface Life {
   readonly key: string;
   readonly id: string;
   readonly revisions: readonly Revision[];
-  /** When its record was removed. */
+  /** The time when the record was deleted. */
   readonly removedAtMs: RunMs | undefined;
-  /** What the product said, and what the run repeated of that word for word. */
-  readonly genuine: readonly SaidAt[];
-  /** What the run made up, or said of an attempt that was over. */
-  readonly forged: readonly (SaidAt & { readonly forgery: string })[];
+  /** Events that Greenroom published, including the run's exact repetitions of them. */
+  readonly genuine: readonly SequencedEvent[];
+  /** Events that the run invented. */
+  readonly forged: readonly (SequencedEvent & { readonly forgery: string })[];
 }
 
 export interface Read {
   readonly evidence: Evidence;
   readonly lives: readonly Life[];
-  /** Whose an agent's identity is, by what its host said and by the records. */
+  /** The attempts of each agent identity, by the events of hosts and the records. */
   readonly owners: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
 const atMsOf = (written: Written): RunMs => written.storedAtMs ?? written.seenAtMs;
 
-/** As a person would name it: the session and the number of the try. */
+/** Returns a session and its attempt as `id#attempt`. */
 export const nameOf = (sessionId: string, attempt: number | undefined): string =>
   `${sessionId}#${attempt ?? "?"}`;
 
 export const secondsOf = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;
 
-/** Of no shape that anybody could use, or about another session or thing than its subject says. */
-export const isUnreadable = ({ event, subject }: Said): boolean =>
+/** True for a message that violates the contract, or doesn't match its subject. */
+export const isUnreadable = ({ event, subject }: StoredEvent): boolean =>
   event === undefined || sessionEvents.subjectOf(event) !== subject;
 
 export function readEvidence(evidence: Evidence): Read {
   const written = groupBy(evidence.written, ({ key }) => key);
-  const said = groupBy(
-    evidence.said.filter((each) => !isUnreadable(each)),
+  const events = groupBy(
+    evidence.events.filter((each) => !isUnreadable(each)),
     ({ event }) => sessionKey({ tenant: event?.tenant ?? "", sessionId: event?.sessionId ?? "" }),
   );
-  const keys = [...new Set([...written.keys(), ...said.keys()])];
-  const lives = keys.map((key) => lifeOf(key, written.get(key) ?? [], said.get(key) ?? []));
+  const keys = [...new Set([...written.keys(), ...events.keys()])];
+  const lives = keys.map((key) => lifeOf(key, written.get(key) ?? [], events.get(key) ?? []));
   return { evidence, lives, owners: ownersIn(lives) };
 }
 
-function lifeOf(key: string, written: readonly Written[], said: readonly Said[]): Life {
+function lifeOf(key: string, written: readonly Written[], events: readonly StoredEvent[]): Life {
   const gone = written.find(({ record }) => record === undefined);
-  const own = new Set(said.flatMap((each) => (each.forgery === undefined ? [textOf(each.event)] : [])));
-  const isGenuine = (each: Said) => own.has(textOf(each.event));
+  const own = new Set(events.flatMap((each) => (each.forgery === undefined ? [textOf(each.event)] : [])));
+  const isGenuine = (each: StoredEvent) => own.has(textOf(each.event));
   return {
     key,
     id: key.split(".")[1] ?? key,
@@ -67,18 +67,19 @@ function lifeOf(key: string, written: readonly Written[], said: readonly Said[])
       each.record === undefined ? [] : [{ atMs: atMsOf(each), revision: each.revision, record: each.record }],
     ),
     removedAtMs: gone === undefined ? undefined : atMsOf(gone),
-    genuine: said.filter(isGenuine).flatMap(saidAt),
-    forged: said
+    genuine: events.filter(isGenuine).flatMap(sequenced),
+    forged: events
       .filter((each) => !isGenuine(each))
-      .flatMap((each) => saidAt(each).map((at) => ({ ...at, forgery: each.forgery ?? "" }))),
+      .flatMap((each) => sequenced(each).map((at) => ({ ...at, forgery: each.forgery ?? "" }))),
   };
 }
 
 const textOf = (event: SessionEvent | undefined): string => JSON.stringify(event);
 
-const saidAt = ({ sequence, event }: Said): SaidAt[] => (event === undefined ? [] : [{ sequence, event }]);
+const sequenced = ({ sequence, event }: StoredEvent): SequencedEvent[] =>
+  event === undefined ? [] : [{ sequence, event }];
 
-/** Each agent's identity with the attempts that it was seen as. */
+/** Maps each agent identity to its attempts. */
 function ownersIn(lives: readonly Life[]): Map<string, Set<string>> {
   const owners = new Map<string, Set<string>>();
   const add = (identity: string | undefined, id: string, attempt: number) => {
@@ -96,11 +97,11 @@ function ownersIn(lives: readonly Life[]): Map<string, Set<string>> {
   return owners;
 }
 
-/** What stood at a moment; undefined before the first. */
+/** Returns the record at a time, undefined before the first revision. */
 export const recordAt = ({ revisions }: Life, atMs: RunMs): SessionRecord | undefined =>
   revisions.findLast((each) => each.atMs <= atMs)?.record;
 
-/** When a session was over: its end, or at the latest the removal of its record. */
+/** Returns the time when a session ended, or at the latest when its record was deleted. */
 export const endedAtMsOf = ({ revisions, removedAtMs }: Life): RunMs | undefined =>
   revisions.find(({ record }) => record.state === "ended")?.atMs ?? removedAtMs;
 

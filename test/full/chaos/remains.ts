@@ -1,4 +1,4 @@
-// What is there when a chaos run is over, and whether it is what should be there.
+// Collects everything that exists at the end of a chaos run, and lists what is still left to clean up.
 
 import { connect } from "nats";
 import type { Bus } from "../../../libs/bus/bus.ts";
@@ -22,7 +22,7 @@ import { silentLog } from "../../../libs/runtime/log.ts";
 import { KpiWriter } from "../../../services/calls/kpi-writer.ts";
 import type { Remains, RunMs } from "./evidence.ts";
 import type { Phones } from "./phones.ts";
-import { isStage, programOf } from "./processes.ts";
+import { isAgentProcess, programOf } from "./processes.ts";
 import type { World } from "./world.ts";
 
 export interface Sources {
@@ -60,9 +60,9 @@ export async function collectRemains({ world, bus, rooms, phones, now }: Sources
   };
 }
 
-/** What still has to go before the run may be judged; empty when nothing has. */
+/** Returns everything that must still be cleaned up before the run is checked. */
 export function whatIsLeft(remains: Remains): string[] {
-  const slots = remains.hosts.flatMap(({ processes: stages }) => stages.flatMap((stage) => stage.slots));
+  const slots = remains.hosts.flatMap(({ processes }) => processes.flatMap((one) => one.slots));
   const standby = new Set(slots.map(({ id }) => STANDBY_PREFIX + id));
   return [
     ...remains.records.filter(({ state }) => state !== "ended").map(({ sessionId: id }) => `session ${id}`),
@@ -102,20 +102,18 @@ async function allCalls(bus: Bus): Promise<CallRecord[]> {
   }
 }
 
-/** By the product's own recomputation, which `npm run kpis -- --check` is too. */
+/** Recomputes the key figures like `npm run kpis -- --check`, and returns the keys of wrong ones. */
 async function falseKpis(bus: Bus, recorded: readonly CallRecord[]): Promise<string[]> {
   const settings = { intervalMs: 1000, lookbackDays: 1 };
-  const keeper = new KpiWriter({ bus, clock: systemClock, log: silentLog, settings });
+  const writer = new KpiWriter({ bus, clock: systemClock, log: silentLog, settings });
   const days = [...new Set(recorded.map(({ endedAt }) => dayOf(endedAt)))];
-  return (await Promise.all(days.map((day) => keeper.check({ tenant: "*", day })))).flat();
+  return (await Promise.all(days.map((day) => writer.check({ tenant: "*", day })))).flat();
 }
 
-/** Processes that outlived who started them, and stages that no host knows. */
+/** Processes that outlived their parents, and agent processes that no host knows. */
 function strays(world: World, registered: Remains["hosts"]): string[] {
-  const known = new Set(
-    registered.flatMap(({ processes: stages }) => stages.flatMap(({ pid }) => pid ?? [])),
-  );
-  const unknown = world.processes().filter((pid) => isStage(pid) && !known.has(pid));
+  const known = new Set(registered.flatMap(({ processes }) => processes.flatMap(({ pid }) => pid ?? [])));
+  const unknown = world.processes().filter((pid) => isAgentProcess(pid) && !known.has(pid));
   return [...new Set([...world.orphans(), ...unknown])].map((pid) => `process ${pid} (${programOf(pid)})`);
 }
 

@@ -1,4 +1,4 @@
-// What a chaos run tells: on the terminal to read, and as JSON.
+// The report of a chaos run, as text for the terminal and as JSON.
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { quantile } from "../../bench/statistics.ts";
 import type { Evidence, Violation, Written } from "./evidence.ts";
@@ -8,10 +8,10 @@ export interface Report {
   readonly minutes: number;
   readonly violations: readonly (Violation & { readonly history?: readonly HistoryLine[] })[];
   readonly sessions: {
-    readonly asked: number;
+    readonly requested: number;
     readonly accepted: number;
     readonly becameReady: number;
-    readonly handedOver: number;
+    readonly failedOver: number;
     readonly endedByReason: Readonly<Record<string, number>>;
     readonly byAttempts: Readonly<Record<string, number>>;
   };
@@ -21,23 +21,23 @@ export interface Report {
   readonly revisions: number;
   readonly calls: number;
   readonly tasks: {
-    readonly asked: number;
+    readonly requested: number;
     readonly accepted: number;
     readonly byState: Readonly<Record<string, number>>;
     readonly dialed: number;
   };
-  /** Of ended sessions. */
+  /** The number of call records of ended sessions. */
   readonly callRecords: number;
-  /** In ms, from the revision that says that an agent is lost to the one that says that the next is ready. */
-  readonly lossToReady: Spread;
-  /** In ms: silences of over half a second that people heard. */
-  readonly silence: Spread;
+  /** The times from the loss of an agent to the next ready revision, in ms. */
+  readonly lossToReady: Distribution;
+  /** The silences of over half a second that users heard, in ms. */
+  readonly silence: Distribution;
   readonly deadLetters: number;
-  /** What the run itself could not do. */
-  readonly troubles: readonly string[];
+  /** Failures of the run itself. */
+  readonly problems: readonly string[];
 }
 
-interface Spread {
+interface Distribution {
   readonly count: number;
   readonly p50: number;
   readonly p95: number;
@@ -57,16 +57,16 @@ export function reportOn(
   evidence: Evidence,
   violations: readonly Violation[],
   minutes: number,
-  troubles: readonly string[],
+  problems: readonly string[],
 ): Report {
   const lives = livesIn(evidence.written);
-  // Those of tasks are counted by their tasks.
+  // Sessions of tasks are counted with their tasks.
   const ofTasks = new Set(
     evidence.remains.tasks.flatMap(({ attempts }) => attempts.map(({ sessionId }) => sessionId)),
   );
   const started = [...lives].flatMap(([id, life]) => (ofTasks.has(id) ? [] : [life]));
   const newest = started.map((life) => life.at(-1)!.record!);
-  const accepted = new Set(evidence.asked.flatMap(({ sessionId }) => sessionId ?? []));
+  const accepted = new Set(evidence.starts.flatMap(({ sessionId }) => sessionId ?? []));
   return {
     seed: evidence.seed,
     minutes,
@@ -75,32 +75,36 @@ export function reportOn(
       return life === undefined ? violation : { ...violation, history: life.map(lineOf) };
     }),
     sessions: {
-      asked: new Set(evidence.asked.map(({ tenant, idempotencyKey }) => `${tenant} ${idempotencyKey}`)).size,
+      requested: new Set(evidence.starts.map(({ tenant, idempotencyKey }) => `${tenant} ${idempotencyKey}`))
+        .size,
       accepted: accepted.size,
       becameReady: started.filter((life) => life.some(({ record }) => record?.state === "ready")).length,
-      handedOver: started.filter(wasHandedOver).length,
+      failedOver: started.filter(hadFailover).length,
       endedByReason: counts(newest.map(({ state, endedReason }) => endedReason ?? state)),
       byAttempts: counts(newest.map(({ attempt }) => String(attempt))),
     },
     answers: counts(
-      evidence.asked.map(({ status, errorCode }) => [status, errorCode ?? ""].join(" ").trim()),
+      evidence.starts.map(({ status, errorCode }) => [status, errorCode ?? ""].join(" ").trim()),
     ),
     faults: counts(evidence.faults.map(({ kind }) => kind)),
-    forged: counts(evidence.said.flatMap(({ forgery }) => forgery ?? [])),
+    forged: counts(evidence.events.flatMap(({ forgery }) => forgery ?? [])),
     revisions: evidence.written.length,
     calls: evidence.heard.length,
     tasks: {
-      asked: new Set(evidence.askedTasks.map(({ tenant, idempotencyKey }) => `${tenant} ${idempotencyKey}`))
-        .size,
-      accepted: new Set(evidence.askedTasks.flatMap(({ taskId }) => taskId ?? [])).size,
+      requested: new Set(
+        evidence.sentTasks.map(({ tenant, idempotencyKey }) => `${tenant} ${idempotencyKey}`),
+      ).size,
+      accepted: new Set(evidence.sentTasks.flatMap(({ taskId }) => taskId ?? [])).size,
       byState: counts(evidence.remains.tasks.map(({ state }) => state)),
       dialed: evidence.remains.dialed.length,
     },
     callRecords: evidence.remains.calls.length,
-    lossToReady: spread([...lives.values()].flatMap(waitsIn)),
-    silence: spread(evidence.heard.flatMap(({ gaps }) => gaps.map(({ fromMs, toMs }) => toMs - fromMs))),
+    lossToReady: distributionOf([...lives.values()].flatMap(waitsIn)),
+    silence: distributionOf(
+      evidence.heard.flatMap(({ gaps }) => gaps.map(({ fromMs, toMs }) => toMs - fromMs)),
+    ),
     deadLetters: evidence.remains.deadLetters.length,
-    troubles,
+    problems,
   };
 }
 
@@ -108,17 +112,17 @@ export function textOf(report: Report): string {
   const { sessions, tasks, violations } = report;
   const lines = [
     `Chaos run of ${report.minutes} min, seed ${report.seed}`,
-    `sessions: ${sessions.asked} asked for, ${sessions.accepted} accepted, ${sessions.becameReady} became ready, ${sessions.handedOver} were handed over`,
+    `sessions: ${sessions.requested} requested, ${sessions.accepted} accepted, ${sessions.becameReady} became ready, ${sessions.failedOver} had a failover`,
     `ended: ${listOf(sessions.endedByReason)}`,
     `attempts: ${listOf(sessions.byAttempts)}`,
     `answers to starts: ${listOf(report.answers)}`,
     `faults: ${listOf(report.faults)}`,
     `forged: ${listOf(report.forged)}; dead letters: ${report.deadLetters}`,
     `revisions: ${report.revisions}; calls: ${report.calls}; call records: ${report.callRecords}`,
-    `tasks: ${tasks.asked} asked for, ${tasks.accepted} accepted, ${tasks.dialed} calls dialed; ended: ${listOf(tasks.byState)}`,
-    `from a loss to the next ready: ${spreadText(report.lossToReady)}`,
-    `silences over half a second: ${spreadText(report.silence)}`,
-    ...report.troubles.map((trouble) => `trouble: ${trouble}`),
+    `tasks: ${tasks.requested} requested, ${tasks.accepted} accepted, ${tasks.dialed} calls dialed; ended: ${listOf(tasks.byState)}`,
+    `from a loss to the next ready: ${distributionText(report.lossToReady)}`,
+    `silences over half a second: ${distributionText(report.silence)}`,
+    ...report.problems.map((problem) => `problem: ${problem}`),
     violations.length === 0 ? "No violation." : `${violations.length} violations:`,
   ];
   for (const { invariant, what, sessionId, history } of violations) {
@@ -145,12 +149,12 @@ function livesIn(written: readonly Written[]): Map<string, Written[]> {
   return lives;
 }
 
-const wasHandedOver = (life: Life): boolean => {
+const hadFailover = (life: Life): boolean => {
   const ready = life.flatMap(({ record }) => (record?.state === "ready" ? [record.attempt] : []));
   return new Set(ready).size > 1;
 };
 
-/** How long a session whose agent was ready waited for the next one, by the server's clock. */
+/** Returns how long a session waited for the next agent after each loss, on the server's clock. */
 function waitsIn(life: Life): number[] {
   const waits: number[] = [];
   let before: SessionRecord | undefined;
@@ -158,7 +162,7 @@ function waitsIn(life: Life): number[] {
   for (const written of life) {
     const { record } = written;
     const atMs = written.storedAtMs ?? written.seenAtMs;
-    // Where a host is free, one revision says both that the agent is lost and who is next.
+    // With a free host, one revision contains both the loss and the next host.
     if (before?.state === "ready" && record!.attempt > before.attempt) lostAtMs = atMs;
     if (record?.state === "ready" && lostAtMs !== undefined) {
       waits.push(atMs - lostAtMs);
@@ -175,13 +179,13 @@ function lineOf({ storedAtMs, seenAtMs, revision, record }: Written): HistoryLin
   return { atMs: storedAtMs ?? seenAtMs, revision, state, attempt, host, reason: last?.reason };
 }
 
-const spread = (values: readonly number[]): Spread => {
+const distributionOf = (values: readonly number[]): Distribution => {
   if (values.length === 0) return { count: 0, p50: 0, p95: 0, max: 0 };
   const at = (part: number) => Math.round(quantile([...values], part));
   return { count: values.length, p50: at(0.5), p95: at(0.95), max: Math.round(Math.max(...values)) };
 };
 
-const spreadText = ({ count, p50, p95, max }: Spread): string =>
+const distributionText = ({ count, p50, p95, max }: Distribution): string =>
   count === 0 ? "none" : `${count}, p50 ${p50} ms, p95 ${p95} ms, longest ${max} ms`;
 
 function counts(values: readonly string[]): Record<string, number> {

@@ -1,4 +1,4 @@
-// One chaos run: a world, a load, faults; then it heals, everything ends, and what was seen is handed back.
+// Runs chaos once: starts a world with load, injects faults, heals and ends everything, and returns the evidence.
 
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { connectNatsBus } from "../../../libs/bus/nats/nats-bus.ts";
@@ -9,7 +9,7 @@ import { isTaskEnd } from "../../../libs/contracts/tasks/task.ts";
 import { silentLog } from "../../../libs/runtime/log.ts";
 import { forkRandom } from "../../kit/random.ts";
 import { ApiClient, CLIENT_TIMEOUT_MS } from "./api-client.ts";
-import type { Evidence, Logged, Remains, RunMs, Said, Violation } from "./evidence.ts";
+import type { Evidence, Logged, Remains, RunMs, StoredEvent, Violation } from "./evidence.ts";
 import { FaultSchedule } from "./fault-schedule.ts";
 import { type Forged, Forger } from "./forger.ts";
 import { Load } from "./load.ts";
@@ -23,23 +23,23 @@ export interface ChaosOptions {
   readonly minutes: number;
   readonly seed: number;
   readonly clients: number;
-  readonly say: (line: string) => void;
-  /** True once it is to end early; what was done by then is judged all the same. */
+  readonly log: (line: string) => void;
+  /** True to end the run early. The evidence up to then is checked. */
   readonly isStopped: () => boolean;
 }
 
 export interface ChaosResult {
   readonly evidence: Evidence;
-  /** What is wrong and isn't in the evidence: crashes, revisions that changed, a process that didn't end. */
+  /** Violations outside the evidence: crashes, changed revisions, and processes that did not end. */
   readonly violations: readonly Violation[];
-  readonly troubles: readonly string[];
+  readonly problems: readonly string[];
 }
 
-/** After the faults nothing is judged for so long: longer than any client waits, and than NATS stalls. */
-const SETTLE_MS = Math.max(45_000, 2 * CLIENT_TIMEOUT_MS);
-/** How long anything may outlive its session, and what looking takes on a busy machine. */
+/** The time after the faults before anything is checked. It exceeds every client's wait and the stalls of NATS. */
+const CALM_MS = Math.max(45_000, 2 * CLIENT_TIMEOUT_MS);
+/** The longest time that anything may outlive its session, plus the time for checks on a busy machine. */
 const DRAIN_MS = 45_000;
-/** sysexits: a bug of the program itself. */
+/** The exit code for a bug of the program itself (sysexits). */
 const EX_SOFTWARE = 70;
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
@@ -55,7 +55,7 @@ class Run {
   readonly #options: ChaosOptions;
   readonly #logs: Logged[] = [];
   readonly #violations: Violation[] = [];
-  readonly #troubles: string[] = [];
+  readonly #problems: string[] = [];
   readonly #forged = new Map<number, Forged>();
   readonly #stops: (() => Promise<unknown>)[] = [];
   readonly #beganAtMs = performance.now();
@@ -65,9 +65,9 @@ class Run {
   }
 
   async go(): Promise<ChaosResult> {
-    const { seed, minutes, clients, say, isStopped } = this.#options;
+    const { seed, minutes, clients, log, isStopped } = this.#options;
     const now = this.#now;
-    say(`seed ${seed}: starting three NATS nodes, a LiveKit and two of each service`);
+    log(`seed ${seed}: starting three NATS nodes, a LiveKit and two of each service`);
     const phones = await Phones.open(forkRandom(seed, "phones"), now);
     this.#stops.push(() => phones.stop());
     const world = await this.#startWorld(phones.settings);
@@ -84,19 +84,19 @@ class Run {
       world,
       seed,
       now,
-      say,
+      log,
       hostRecord: (name) => observer.hosts.findLast(({ host }) => host.hostId === hostIdOf(name))?.host,
       forge: (times) => this.#forge(forger, observer, times),
     });
-    say(`${seconds(now())} everything runs; ${clients} clients, ${minutes} min of faults`);
+    log(`${seconds(now())} everything runs; ${clients} clients, ${minutes} min of faults`);
     await schedule.runUntil(now() + minutes * 60_000, isStopped);
 
-    say(`${seconds(now())} healing`);
+    log(`${seconds(now())} healing`);
     await world.heal();
     const healedAtMs = now();
     await load.stop();
-    say(`${seconds(now())} the clients are done; waiting for what is under way`);
-    while (now() < healedAtMs + SETTLE_MS && !isStopped()) await sleep(500);
+    log(`${seconds(now())} the clients are done; waiting for running sessions`);
+    while (now() < healedAtMs + CALM_MS && !isStopped()) await sleep(500);
     const bus = await this.#connectBus(world);
     const endedAtMs = now();
     await this.#listAll(apis);
@@ -106,13 +106,13 @@ class Run {
     await watch.stop();
     for (const { key, revision, what } of await observer.complete())
       this.#violations.push({ invariant: 4, what: `revision ${revision} of ${key} ${what}` });
-    const said = this.#marked(await observer.said());
+    const events = this.#marked(await observer.events());
     const evidence: Evidence = {
       seed,
-      asked: load.asked,
-      askedTasks: load.askedTasks,
+      starts: load.starts,
+      sentTasks: load.sentTasks,
       written: observer.written(),
-      said,
+      events,
       rooms: watch.seen,
       hosts: observer.hosts,
       logs: this.#logs,
@@ -123,16 +123,16 @@ class Run {
       endedAtMs,
       remains,
     };
-    say(`${seconds(now())} stopping`);
+    log(`${seconds(now())} stopping`);
     await this.stop();
-    const troubles = [...this.#troubles, ...load.troubles, ...schedule.troubles];
-    return { evidence, violations: this.#violations, troubles };
+    const problems = [...this.#problems, ...load.problems, ...schedule.problems];
+    return { evidence, violations: this.#violations, problems };
   }
 
-  /** Ends what was begun, the last first; may be called again. */
+  /** Stops everything in reverse order; may be called again. */
   async stop(): Promise<void> {
     for (const stop of this.#stops.splice(0).reverse()) {
-      await stop().catch((error: unknown) => this.#troubles.push(`stopping: ${messageOf(error)}`));
+      await stop().catch((error: unknown) => this.#problems.push(`stopping: ${messageOf(error)}`));
     }
   }
 
@@ -142,13 +142,13 @@ class Run {
     const world = await startWorld({
       seed: this.#options.seed,
       phones,
-      say: this.#options.say,
+      log: this.#options.log,
       onLine: (process, line) => this.#log(process, line),
       onOwnEnd: (process, exitCode) => {
         const words = this.#logs.filter((line) => line.process === process).slice(-3);
-        const text = `${process} ended by itself with exit code ${exitCode}: ${JSON.stringify(words.map(({ line }) => line))}`;
+        const text = `${process} exited with code ${exitCode}: ${JSON.stringify(words.map(({ line }) => line))}`;
         if (exitCode === EX_SOFTWARE) this.#violations.push({ invariant: 0, what: text });
-        else this.#troubles.push(text);
+        else this.#problems.push(text);
       },
     });
     this.#stops.push(async () => {
@@ -186,14 +186,14 @@ class Run {
     }
   }
 
-  #marked(said: readonly Said[]): Said[] {
-    return said.map((message) => {
+  #marked(events: readonly StoredEvent[]): StoredEvent[] {
+    return events.map((message) => {
       const forged = this.#forged.get(message.sequence);
       return forged === undefined ? message : { ...message, forgery: forged.forgery };
     });
   }
 
-  /** What a tenant can see of all that there is. */
+  /** Reads the lists that a tenant can see. */
   async #listAll(apis: readonly ApiClient[]): Promise<void> {
     for (const api of apis)
       for (const path of ["/api/sessions?limit=200", "/api/hosts", "/api/dead-letters"])
@@ -207,12 +207,16 @@ class Run {
         const api = apis.find((one) => one.tenant === tenant)!;
         const { status } = await api.post(index, `/api/session/${id}/end`, {});
         if (status === 0 || status >= 500)
-          this.#violations.push({ invariant: 2, what: `its end was answered ${status}`, sessionId: id });
+          this.#violations.push({
+            invariant: 2,
+            what: `the end request was answered ${status}`,
+            sessionId: id,
+          });
       }),
     );
   }
 
-  /** Before the ends of sessions, or a task would begin another attempt. */
+  /** Cancels all tasks before their sessions end, because a task would start another attempt. */
   async #cancelAll(bus: Bus, apis: readonly ApiClient[]): Promise<void> {
     const open = (await bus.kv.entries(tasks)).filter(({ value }) => !isTaskEnd(value.state));
     await Promise.all(
@@ -220,12 +224,15 @@ class Run {
         const api = apis.find((one) => one.tenant === tenant)!;
         const { status } = await api.post(index, `/api/tasks/${id}/cancel`, {});
         if (status === 0 || status >= 500)
-          this.#violations.push({ invariant: 2, what: `the end of task ${id} was answered ${status}` });
+          this.#violations.push({
+            invariant: 2,
+            what: `the cancellation of task ${id} was answered ${status}`,
+          });
       }),
     );
   }
 
-  /** Waits until nothing is left, or until it should not be there any more. */
+  /** Waits until nothing is left, or until the limit. */
   async #drain(sources: Sources, endedAtMs: RunMs): Promise<Remains> {
     for (;;) {
       const remains = await collectRemains(sources);
@@ -236,7 +243,7 @@ class Run {
   }
 }
 
-/** `agent-host-1` registers as `host-1`. */
+/** Returns the id under which an agent-host registers: `agent-host-1` is `host-1`. */
 const hostIdOf = (name: string): string => name.replace("agent-host", "host");
 
 const seconds = (ms: RunMs): string => `${(ms / 1000).toFixed(1).padStart(6)} s`;

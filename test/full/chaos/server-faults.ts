@@ -1,4 +1,4 @@
-// Faults of the servers: NATS nodes and LiveKit killed and stopped, and a disk that is full.
+// Faults of the servers: killed and stopped NATS nodes and LiveKit, and a full disk.
 
 import { integerBetween, pickOne, type Random } from "../../kit/random.ts";
 import type { NatsNode } from "../../kit/servers/nats-cluster.ts";
@@ -73,7 +73,7 @@ const fullDisk: FaultKind = {
     disk.fill();
     return {
       target: `nats ${node.name}`,
-      // A node that could not write gives JetStream up until it is started again, which is for an operator to do.
+      // A node that fails to write disables JetStream until an operator restarts it.
       cure: async () => {
         disk.free();
         await node.kill9();
@@ -134,7 +134,7 @@ async function bringBack(node: NatsNode): Promise<void> {
   await caughtUp(node);
 }
 
-/** The next node is struck only when this one has everything, or is taking very long. */
+/** Waits until a node has caught up, or for a long time, before the next node may be struck. */
 async function caughtUp(node: NatsNode): Promise<void> {
   const untilMs = performance.now() + CAUGHT_UP_MS;
   while (performance.now() < untilMs && !(await node.isCurrent()))

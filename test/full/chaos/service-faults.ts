@@ -1,4 +1,4 @@
-// Faults of the product's own processes: killed and stopped, alone, with their children, and one stage by itself.
+// Faults of Greenroom's processes: services and agent processes are killed and stopped, with or without children.
 import { RoleName } from "../../../libs/contracts/fleet/pool.ts";
 import { pickOne } from "../../kit/random.ts";
 import { type FaultKind, nothing, type Strike } from "./fault.ts";
@@ -32,7 +32,7 @@ const stopService: FaultKind = {
 };
 
 const killHost = (whom: "alone" | "group"): FaultKind => ({
-  kind: `kill -9 of ${whom === "alone" ? "an agent-host, without its stages" : "a whole host"}`,
+  kind: `kill -9 of ${whom === "alone" ? "an agent-host, without its agent processes" : "a whole host"}`,
   weight: 2,
   holdMs: [0, 500],
   needs: "service",
@@ -45,7 +45,7 @@ const killHost = (whom: "alone" | "group"): FaultKind => ({
 });
 
 const stopHost = (whom: "alone" | "group"): FaultKind => ({
-  kind: `SIGSTOP of ${whom === "alone" ? "an agent-host, without its stages" : "a whole host"}`,
+  kind: `SIGSTOP of ${whom === "alone" ? "an agent-host, without its agent processes" : "a whole host"}`,
   weight: 2,
   holdMs: [500, 10_000],
   needs: "service",
@@ -55,22 +55,22 @@ const stopHost = (whom: "alone" | "group"): FaultKind => ({
   },
 });
 
-const hurtStage = (signal: "SIGKILL" | "SIGSTOP"): FaultKind => ({
-  kind: `${signal === "SIGKILL" ? "kill -9" : "SIGSTOP"} of a stage`,
+const strikeAgentProcess = (signal: "SIGKILL" | "SIGSTOP"): FaultKind => ({
+  kind: `${signal === "SIGKILL" ? "kill -9" : "SIGSTOP"} of an agent process`,
   weight: 3,
   holdMs: signal === "SIGKILL" ? [0, 500] : [500, 6000],
   needs: "service",
   async strike({ random, freeService, hostRecord }) {
     const host = freeService(["agent-host"]);
-    const stages = (host === undefined ? undefined : hostRecord(host))?.processes ?? [];
-    // One that serves somebody, if there is one: its death says more.
-    const busy = stages.filter(({ slots }) => slots.some(({ state }) => state === "busy"));
-    const [first, ...others] = (busy.length > 0 ? busy : stages).flatMap(({ pid }) => pid ?? []);
+    const processes = (host === undefined ? undefined : hostRecord(host))?.processes ?? [];
+    // Prefers a process that serves a session, because its death matters more.
+    const busy = processes.filter(({ slots }) => slots.some(({ state }) => state === "busy"));
+    const [first, ...others] = (busy.length > 0 ? busy : processes).flatMap(({ pid }) => pid ?? []);
     if (first === undefined) return undefined;
     const pid = pickOne(random, [first, ...others]);
     if (!signalIfThere(pid, signal)) return undefined;
     return {
-      target: `a stage of ${host}`,
+      target: `an agent process of ${host}`,
       cure: async () => void (signal === "SIGSTOP" && signalIfThere(pid, "SIGCONT")),
     };
   },
@@ -83,8 +83,8 @@ export const serviceFaults: readonly FaultKind[] = [
   killHost("group"),
   stopHost("alone"),
   stopHost("group"),
-  hurtStage("SIGKILL"),
-  hurtStage("SIGSTOP"),
+  strikeAgentProcess("SIGKILL"),
+  strikeAgentProcess("SIGSTOP"),
 ];
 
 function pause(world: World, target: string, whom: "alone" | "group"): Strike {

@@ -1,4 +1,4 @@
-// Loaded before a service: its wall clock is wrong by what a file says, and jumps when the file changes.
+// Loaded before a service. Shifts the wall clock by the offset in a file, also when the file changes.
 import { readFileSync } from "node:fs";
 
 const file = process.env.CHAOS_CLOCK_FILE;
@@ -9,7 +9,7 @@ function look() {
   try {
     shiftMs = Number(readFileSync(file, "utf8")) || 0;
   } catch {
-    // Not written yet, or gone with the run's folder: the clock is right.
+    // Without the file the clock is right.
     shiftMs = 0;
   }
 }
@@ -28,7 +28,7 @@ class ShiftedDate extends TrueDate {
 if (file !== undefined) {
   look();
   setInterval(look, 250).unref();
-  // Called without `new`, Date answers a text; a class can't, so the call goes through here.
+  // Date returns a string when it is called without `new`. A class can't be called so, hence the proxy.
   globalThis.Date = new Proxy(ShiftedDate, {
     apply: () => new ShiftedDate().toString(),
   });

@@ -1,4 +1,4 @@
-// Wrong wall clocks for single processes, changed while they run. Monotonic clocks stay as they are.
+// Shifts the wall clocks of single processes while they run. Monotonic clocks stay unchanged.
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,15 +6,15 @@ import { fileURLToPath } from "node:url";
 const preload = fileURLToPath(new URL("./shift-clock-preload.mjs", import.meta.url));
 
 export interface ShiftedClocks {
-  /** To be added to the environment of the child of this name; its own children inherit it. */
+  /** The environment variables of a child, which its own children inherit. */
   envOf(child: string): Record<string, string>;
-  /** From within 250 ms on the child's clock is wrong by so much, into the future if positive. */
+  /** Shifts a child's clock within 250 ms, into the future if `ms` is positive. */
   shift(child: string, ms: number): void;
-  /** All clocks are right again. */
+  /** Sets all clocks right. */
   heal(): void;
 }
 
-/** @param dir where it may keep a small file a child */
+/** @param dir a directory for one small file per child */
 export function createShiftedClocks(dir: string): ShiftedClocks {
   const wrong = new Set<string>();
   const fileOf = (child: string): string => join(dir, `clock-of-${child}`);

@@ -1,4 +1,4 @@
-// A service process of the run: started again when it is gone, as a supervisor would, and hurt on request.
+// A service process of the run, which is restarted after its death, like under a supervisor.
 import type { ChildProcess } from "node:child_process";
 import { forkService, serviceMain } from "../../../cli/supervisor/fork-service.ts";
 import { killGroup } from "../../../cli/supervisor/guard.ts";
@@ -9,10 +9,10 @@ interface Options {
   readonly service: ProcessName;
   readonly name: string;
   readonly env: NodeJS.ProcessEnv;
-  /** How long after its end it is started again, in ms. */
+  /** The delay of the restart after a death, in ms. */
   readonly pauseMs: () => number;
   readonly onLine: (line: string) => void;
-  /** It ended without having been killed or stopped by the run. */
+  /** Called when the process exits without a signal of the run. */
   readonly onOwnEnd: (exitCode: number) => void;
 }
 
@@ -37,12 +37,12 @@ export class Supervised {
     return this.#options.service;
   }
 
-  /** Undefined while there is none. */
+  /** Undefined while no process runs. */
   get pid(): number | undefined {
     return this.#child?.pid;
   }
 
-  /** It said so since it was last started. */
+  /** True once the process has reported that it runs. */
   get isRunning(): boolean {
     return this.#isRunning;
   }
@@ -63,14 +63,14 @@ export class Supervised {
     await until(() => this.#isRunning, { timeoutMs, everyMs: 50, what: `${this.name} runs` });
   }
 
-  /** A signal for the process alone, or for its children too. */
+  /** Signals the process alone, or with its children. */
   signal(signal: NodeJS.Signals, whom: "alone" | "group"): void {
     if (this.#child === undefined) return;
     if (whom === "alone") this.#child.kill(signal);
     else killGroup(this.#child.pid, signal);
   }
 
-  /** Ends it in order, by force if it takes too long; it isn't started again. @returns whether force was needed */
+  /** Stops the process for good, and kills it after a limit. @returns true if the kill was needed */
   async end(): Promise<boolean> {
     this.#isWanted = false;
     clearTimeout(this.#again);

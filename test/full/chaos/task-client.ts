@@ -1,9 +1,9 @@
-// One who has people called, and notes what it was told: over the pool and by telephone, one task after the other.
+// A client that creates one task after the other, over the pool and by telephone, and records the answers.
 import { setTimeout as sleep } from "node:timers/promises";
 import { isTaskEnd } from "../../../libs/contracts/tasks/task.ts";
 import { integerBetween, pickOne, type Random } from "../../kit/random.ts";
 import type { Answer, ApiClient } from "./api-client.ts";
-import type { AskedTask, RunMs } from "./evidence.ts";
+import type { RunMs, SentTask } from "./evidence.ts";
 import { PHONE_PROFILE } from "./phones.ts";
 
 const TRIES_MS = 40_000;
@@ -15,10 +15,10 @@ interface Options {
   readonly random: Random;
   readonly api: ApiClient;
   readonly now: () => RunMs;
-  readonly askedTasks: AskedTask[];
+  readonly sentTasks: SentTask[];
 }
 
-interface Wish {
+interface TaskPlan {
   readonly key: string;
   readonly body: { readonly to: string; readonly profile: string } & Record<string, unknown>;
 }
@@ -40,10 +40,10 @@ export class TaskClient {
   }
 
   async #oneTask(random: Random): Promise<void> {
-    const wish = this.#wish(random);
+    const plan = this.#plan(random);
     const gateway = integerBetween(random, 0, 1);
     const isRace = random() < 0.3;
-    const asking = Array.from({ length: isRace ? 3 : 1 }, (_, index) => this.#ask(wish, gateway + index));
+    const asking = Array.from({ length: isRace ? 3 : 1 }, (_, index) => this.#ask(plan, gateway + index));
     const taskId = (await Promise.all(asking)).find((id) => id !== undefined);
     if (taskId === undefined) return;
     const end = pickOne(random, ["end", "end", "cancel", "left"]);
@@ -54,15 +54,15 @@ export class TaskClient {
       await this.#post(gateway, `/api/tasks/${taskId}/cancel`);
       return;
     }
-    const sessionId = await this.#underWay(taskId, gateway);
-    // Who is called by telephone hangs up.
+    const sessionId = await this.#inProgress(taskId, gateway);
+    // A simulated telephone hangs up by itself.
     if (sessionId === undefined || end === "left") return;
     await sleep(afterMs);
     if (end === "cancel") await this.#post(gateway, `/api/tasks/${taskId}/cancel`);
-    else if (wish.body.profile !== PHONE_PROFILE) await this.#post(gateway, `/api/session/${sessionId}/end`);
+    else if (plan.body.profile !== PHONE_PROFILE) await this.#post(gateway, `/api/session/${sessionId}/end`);
   }
 
-  #wish(random: Random): Wish {
+  #plan(random: Random): TaskPlan {
     this.#count += 1;
     const name = `${this.#options.name}-${this.#count}`;
     const isPhone = random() < 0.6;
@@ -78,24 +78,24 @@ export class TaskClient {
     };
   }
 
-  /** Asks until it is told, each time at the other gateway. */
-  async #ask(wish: Wish, gateway: number): Promise<string | undefined> {
-    const { api, now, askedTasks } = this.#options;
+  /** Retries the request at alternating gateways until it is accepted. */
+  async #ask(plan: TaskPlan, gateway: number): Promise<string | undefined> {
+    const { api, now, sentTasks } = this.#options;
     const untilMs = now() + TRIES_MS;
     for (let tries = 0; now() < untilMs; tries++) {
-      const askedAtMs = now();
-      const { status, body } = await api.post(gateway + tries, "/api/tasks", wish.body, wish.key);
+      const sentAtMs = now();
+      const { status, body } = await api.post(gateway + tries, "/api/tasks", plan.body, plan.key);
       const taskId: string | undefined = status === 202 ? body.taskId : undefined;
-      const told = { askedAtMs, tenant: api.tenant, idempotencyKey: wish.key, status };
-      askedTasks.push(taskId === undefined ? told : { ...told, taskId });
+      const sent = { sentAtMs, tenant: api.tenant, idempotencyKey: plan.key, status };
+      sentTasks.push(taskId === undefined ? sent : { ...sent, taskId });
       if (taskId !== undefined) return taskId;
       await sleep(500);
     }
     return undefined;
   }
 
-  /** @returns the session of the attempt that is in progress; undefined when it is over first, or takes too long */
-  async #underWay(taskId: string, gateway: number): Promise<string | undefined> {
+  /** Waits for the attempt in progress. @returns its session, undefined if the task is over first or takes too long */
+  async #inProgress(taskId: string, gateway: number): Promise<string | undefined> {
     const { api, now } = this.#options;
     const untilMs = now() + FOLLOWED_MS;
     for (let tries = 0; now() < untilMs; tries++) {

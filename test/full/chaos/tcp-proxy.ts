@@ -1,25 +1,25 @@
-// A TCP proxy that can be told to be a bad network: slow, cut, silent, deaf in one direction, or torn.
+// A TCP proxy that simulates a bad network: slow, silent, one-way, half-open or reset.
 import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";
 
 export interface Badness {
-  /** Each piece waits so long, in both directions. */
+  /** The delay of each piece of data, in both directions. */
   readonly delayMs?: number;
-  /** Nothing gets through this way: `up` from the client to the server, `down` back. The other way works. */
+  /** Drops one direction: `up` from the client to the server, `down` back. */
   readonly oneWay?: "up" | "down";
-  /** Nothing gets through, new connections included; nobody is told. */
+  /** Drops everything silently, including new connections. */
   readonly blackhole?: boolean;
-  /** Connections that stand go on; new ones are accepted and then hear nothing. */
+  /** Keeps existing connections, and accepts new ones without forwarding anything. */
   readonly halfOpen?: boolean;
 }
 
 export interface TcpProxy {
   readonly port: number;
-  /** Replaces what was set before. Pieces that were kept back stay so until `heal`, and then go in order. */
+  /** Replaces the previous faults. Delayed data keeps its order. */
   set(badness: Badness): void;
-  /** Tears every connection with an RST. New ones are served as set. */
+  /** Resets every connection (RST). New ones are accepted as before. */
   resetAll(): void;
-  /** A good network again. Connections from which something was kept back are torn, as their packets are lost. */
+  /** Removes all faults. Connections with dropped data are reset, because TCP can't continue them. */
   heal(): void;
   stop(): Promise<void>;
 }
@@ -29,7 +29,7 @@ export interface ProxyOptions {
   readonly port?: number;
 }
 
-/** Listens on loopback. @throws Error when the wanted port is taken */
+/** Starts a proxy on loopback. @throws Error if the port is taken */
 export async function startTcpProxy(options: ProxyOptions): Promise<TcpProxy> {
   const proxy = new BadNetwork(options.target);
   const server = net.createServer({ noDelay: true }, (client) => proxy.accept(client));
@@ -82,7 +82,7 @@ class BadNetwork {
   }
 }
 
-/** A client's connection and the one to the server that goes with it. */
+/** A client's connection and the matching one to the server. */
 class Pair {
   onClosed: () => void = () => {};
   readonly #client: net.Socket;
@@ -94,14 +94,14 @@ class Pair {
     this.#client = client;
     this.#server = server;
     this.#badness = badness;
-    // A client that was let in to hear nothing has no way back to a working connection.
+    // A connection that was accepted without a server can't work any more.
     this.#hasLost = server === undefined;
     server?.setNoDelay(true);
     this.#pass(client, server, "up");
     if (server !== undefined) this.#pass(server, client, "down");
   }
 
-  /** Whether something was swallowed that TCP would have to deliver: then the connection can't go on. */
+  /** True if the proxy dropped data that TCP must deliver. Then the connection can't continue. */
   get hasLost(): boolean {
     return this.#hasLost;
   }
@@ -113,10 +113,10 @@ class Pair {
   }
 
   #pass(from: net.Socket, to: net.Socket | undefined, way: "up" | "down"): void {
-    // Pieces stay in order, also when the delay gets shorter.
+    // The queue keeps pieces in order, even when the delay gets shorter.
     let line = Promise.resolve();
     from.on("data", (piece) => {
-      if (this.#isSwallowed(way) || to === undefined) {
+      if (this.#isDropped(way) || to === undefined) {
         this.#hasLost = true;
         return;
       }
@@ -129,17 +129,17 @@ class Pair {
       line = line.then(() => this.#write(to, piece)).then(() => void from.resume());
     });
     from.on("end", () => {
-      // The end of a connection is a packet as well, and a bad network keeps it.
-      if (this.#isSwallowed(way)) this.#hasLost = true;
+      // The end of a connection is a packet too, which a bad network drops.
+      if (this.#isDropped(way)) this.#hasLost = true;
       else line = line.then(() => void to?.end());
     });
     from.on("error", () => this.#torn(way));
     from.on("close", () => {
-      if (!this.#isSwallowed(way)) void line.then(() => this.#closed(to));
+      if (!this.#isDropped(way)) void line.then(() => this.#closed(to));
     });
   }
 
-  #isSwallowed(way: "up" | "down"): boolean {
+  #isDropped(way: "up" | "down"): boolean {
     const { blackhole = false, oneWay } = this.#badness();
     return blackhole || oneWay === way;
   }
@@ -150,7 +150,7 @@ class Pair {
   }
 
   #torn(way: "up" | "down"): void {
-    if (!this.#isSwallowed(way)) this.reset();
+    if (!this.#isDropped(way)) this.reset();
   }
 
   #closed(to: net.Socket | undefined): void {

@@ -1,4 +1,4 @@
-// Looks into LiveKit's rooms four times a second, and asks where a room seems to have two agents.
+// Polls LiveKit's rooms four times a second, and pings the agents of a room with several.
 import { RoomServiceClient } from "livekit-server-sdk";
 import { createAskAgent } from "../../../libs/livekit/ask-agent.ts";
 import { liveRooms } from "../../../libs/livekit/live-rooms.ts";
@@ -11,7 +11,7 @@ const ANSWER_MS = 1000;
 
 type Room = RoomsSeen["rooms"][number];
 
-/** LiveKit's own word, past every proxy. */
+/** Connects to LiveKit itself, bypassing every proxy. */
 export function roomsOf({ url, apiKey, apiSecret }: TestLiveKit): Rooms {
   const api = url.replace(/^ws/, "http");
   const client = new RoomServiceClient(api, apiKey, apiSecret, { requestTimeout: 3 });
@@ -39,12 +39,12 @@ export class RoomWatch {
   async #watch(): Promise<void> {
     while (!this.#isOver) {
       try {
-        // The time before it is asked: who is listed was there at some moment after it.
+        // Taken before the request, so that everyone listed was present at some moment after it.
         const atMs = this.#now();
         const names = (await this.#rooms.list()).map(({ name }) => name);
         this.seen.push({ atMs, rooms: await Promise.all(names.map((name) => this.#lookInto(name))) });
       } catch {
-        // LiveKit is away: nothing is known of this moment.
+        // LiveKit is unreachable, so this moment is missing.
       }
       await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
     }

@@ -1,4 +1,4 @@
-// What a chaos run hurts: three NATS nodes, a LiveKit, and two of each service behind proxies of their own.
+// The world of a chaos run: three NATS nodes, a LiveKit, and two processes of each service behind their own proxies.
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -18,22 +18,22 @@ import { Links } from "./links.ts";
 import { createShiftedClocks, type ShiftedClocks } from "./shifted-clock.ts";
 import { Supervised } from "./supervised.ts";
 
-/** Marks every process of the run; inherited, so that the agents' own processes are found too. */
+/** Marks every process of the run. Children inherit the variable, so that agent processes are found too. */
 const MARK = "CHAOS_RUN";
 const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS"];
 const KINDS: readonly ProcessName[] = ["gateway", "agent-host", ...RoleName.options];
 const NAMES = KINDS.flatMap((kind) => [`${kind}-1`, `${kind}-2`]);
-/** One more gateway, for another tenant: the rest serves both. */
+/** A gateway for another tenant. All other services serve both tenants. */
 const OTHER_GATEWAY = "gateway-3";
 export const OTHER_TENANT = "other";
 const START_MS = 120_000;
-/** Room for what a run of ten minutes stores, and quickly filled. */
+/** Large enough for a run of ten minutes, and quickly filled. */
 const DISK_MB = 192;
 
-/** Deadlines that a run can wait for; the defaults are made for people. */
+/** Deadlines short enough for a run to wait for. */
 const SETTINGS = {
   GREENROOM_REPLICAS: "3",
-  // The checks read which slot serves whom.
+  // The checks read the host's debug lines.
   GREENROOM_LOG_LEVEL: "debug",
   GREENROOM_QUEUE_DEADLINE_MS: "15000",
   GREENROOM_JOIN_DEADLINE_MS: "8000",
@@ -55,9 +55,9 @@ const SETTINGS = {
 
 export interface WorldOptions {
   readonly seed: number;
-  /** Of the telephone provider. */
+  /** The settings of the telephone provider. */
   readonly phones: Readonly<Record<string, string>>;
-  readonly say: (line: string) => void;
+  readonly log: (line: string) => void;
   readonly onLine: (process: string, line: string) => void;
   readonly onOwnEnd: (process: string, exitCode: number) => void;
 }
@@ -66,10 +66,10 @@ export class World {
   readonly cluster: NatsCluster;
   readonly livekit: TestLiveKit;
   readonly services: readonly Supervised[];
-  /** Of each tenant. */
+  /** The gateways of each tenant. */
   readonly gatewayUrls: Readonly<Record<string, readonly string[]>>;
   readonly clocks: ShiftedClocks;
-  /** The last NATS node's; undefined where none can be mounted. */
+  /** The disk of the last NATS node, undefined if the machine can't mount one. */
   readonly disk: SmallDisk | undefined;
   readonly #links: ReadonlyMap<string, Links>;
   readonly #mark: string;
@@ -95,7 +95,7 @@ export class World {
     return this.#links.get(name)!;
   }
 
-  /** Everything works again; answers when it does. */
+  /** Ends all faults, and waits until everything works. */
   async heal(): Promise<void> {
     for (const service of this.services) service.signal("SIGCONT", "group");
     for (const links of this.#links.values()) links.heal();
@@ -110,24 +110,24 @@ export class World {
     await Promise.all(this.services.map((service) => service.running(START_MS)));
   }
 
-  /** Living processes of the run that belong to no child, as a stage that outlived its host. */
+  /** Running processes of the run that belong to no child, such as an agent process that outlived its host. */
   orphans(): number[] {
     const groups = new Set(this.services.flatMap(({ pid }) => pid ?? []));
     const owned = new Set(membersOfGroups(groups));
     return pidsWithEnvironment(MARK, this.#mark).filter((pid) => !owned.has(pid));
   }
 
-  /** Living processes of the run, its services included. */
+  /** Running processes of the run, including its services. */
   processes(): number[] {
     return pidsWithEnvironment(MARK, this.#mark);
   }
 
-  /** For a run that ends at once: a process that is stopped doesn't notice that its parent is gone. */
+  /** Kills everything when the run ends at once, because a stopped process doesn't notice its parent's end. */
   readonly killAll = (): void => {
     for (const pid of this.processes()) process.kill(pid, "SIGKILL");
   };
 
-  /** Ends everything. @returns what didn't end by itself */
+  /** Stops everything. @returns the processes that had to be killed, as text */
   async stop(): Promise<string[]> {
     const forced: string[] = [];
     const end = async (...kinds: ProcessName[]) => {
@@ -175,7 +175,7 @@ interface Parts {
 export async function startWorld(options: WorldOptions): Promise<World> {
   const dir = await mkdtemp(join(tmpdir(), "greenroom-chaos-"));
   const whyNoDisk = await whyNoLoopDisk();
-  if (whyNoDisk !== undefined) options.say(`no disk gets full in this run: ${whyNoDisk}`);
+  if (whyNoDisk !== undefined) options.log(`this run has no full disk: ${whyNoDisk}`);
   const disk = whyNoDisk === undefined ? await makeSmallDisk(DISK_MB) : undefined;
   const gatewayPorts = [await freePort(), await freePort(), await freePort()];
   const dirOf = (index: number) => (index === 2 && disk !== undefined ? disk.dir : undefined);
@@ -244,7 +244,7 @@ function supervise(
       LIVEKIT_URL: links.livekitUrl,
       LIVEKIT_API_KEY: parts.livekit.apiKey,
       LIVEKIT_API_SECRET: parts.livekit.apiSecret,
-      // The people's own way to LiveKit is hurt only with LiveKit itself.
+      // Users connect to LiveKit directly, so only faults of LiveKit itself affect them.
       LIVEKIT_PUBLIC_URL: parts.livekit.url,
       ...(service === "gateway" ? { GREENROOM_PORT: String(gatewayPorts[number - 1]) } : {}),
       ...(service === "agent-host"

@@ -12,7 +12,7 @@ import type { SessionInput } from "../../../libs/domain/session/transitions.ts";
 import { LIVEKIT_PAUSE_MS, pauseAfter } from "../../../services/dispatcher/execute-commands.ts";
 
 /** A stored session event with its sequence in the stream. */
-export interface SaidAt {
+export interface SequencedEvent {
   readonly sequence: number;
   readonly event: SessionEvent;
 }
@@ -72,7 +72,7 @@ export function illegalSteps(before: SessionRecord, after: SessionRecord): strin
 export function explain(
   before: SessionRecord | undefined,
   after: SessionRecord,
-  events: readonly SaidAt[],
+  events: readonly SequencedEvent[],
   defaults: SessionDefaults,
 ): readonly ReplayedStep[] | undefined {
   const isIt = sameAs(after);
@@ -83,7 +83,7 @@ export function explain(
 function* waysFrom(
   before: SessionRecord | undefined,
   after: SessionRecord,
-  events: readonly SaidAt[],
+  events: readonly SequencedEvent[],
   defaults: SessionDefaults,
 ): Generator<readonly ReplayedStep[]> {
   for (const start of startsOf(before, after, events, defaults)) {
@@ -102,7 +102,7 @@ function* waysFrom(
 function startsOf(
   before: SessionRecord | undefined,
   after: SessionRecord,
-  events: readonly SaidAt[],
+  events: readonly SequencedEvent[],
   defaults: SessionDefaults,
 ): ReplayedStep[] {
   if (before === undefined) {

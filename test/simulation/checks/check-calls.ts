@@ -14,9 +14,9 @@ import type { World } from "../world.ts";
 /** 1, 2, 9, 10, 12 and 15. */
 export function checkCalls(world: World, callers: readonly Caller[]): void {
   if (world.scenario.calling === undefined) return;
-  const askedTasks = callers.flatMap(({ accepted, key }) =>
+  const sentTasks = callers.flatMap(({ accepted, key }) =>
     accepted.map((taskId) => ({
-      askedAtMs: 0,
+      sentAtMs: 0,
       tenant: DEFAULT_TENANT,
       idempotencyKey: key,
       status: 202,
@@ -32,7 +32,7 @@ export function checkCalls(world: World, callers: readonly Caller[]): void {
     isLive: status !== "ended",
   }));
   const remains = { ...stored(world), tasks: standingTasks(world), dialed };
-  for (const { invariant, what } of [...checkTasks({ askedTasks, remains }), ...wrongRecords(world)])
+  for (const { invariant, what } of [...checkTasks({ sentTasks, remains }), ...wrongRecords(world)])
     world.trace.violation(invariant, what);
   for (const { state, attempt } of remains.tasks) {
     world.coverage.count("tasks");

@@ -2,7 +2,7 @@
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { SessionEvent, type SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { type Channel, sessionEventsWithoutOverflow } from "../../../libs/contracts/streams.ts";
-import { explain, illegalSteps, type SaidAt } from "../../kit/checks/record-replay.ts";
+import { explain, illegalSteps, type SequencedEvent } from "../../kit/checks/record-replay.ts";
 import type { World } from "../world.ts";
 
 interface Written {
@@ -11,7 +11,7 @@ interface Written {
 }
 
 export function checkRecords(world: World): void {
-  const said = new Map<string, SaidAt[]>();
+  const said = new Map<string, SequencedEvent[]>();
   for (const each of storedEvents(world)) {
     const { sessionId } = each.event;
     said.set(sessionId, [...(said.get(sessionId) ?? []), each]);
@@ -68,7 +68,7 @@ function checkExplained(
   world: World,
   before: SessionRecord | undefined,
   after: SessionRecord,
-  events: readonly SaidAt[],
+  events: readonly SequencedEvent[],
 ): void {
   const way = explain(before, after, events, world.scenario);
   for (const { from, by, to } of way ?? [])
@@ -80,7 +80,7 @@ function checkExplained(
 }
 
 /** 10: one idempotency key, one session, and one stored request for it. */
-function checkOneRequest(world: World, events: readonly SaidAt[]): void {
+function checkOneRequest(world: World, events: readonly SequencedEvent[]): void {
   const requests = events.filter(({ event }) => event.type === "requested");
   if (requests.length === 1) return;
   const name = world.trace.nameOf(requests[0]?.event.sessionId ?? "a session");
@@ -110,7 +110,7 @@ export const unreadable = (world: World): number[] =>
 
 export const readableEvents = (world: World): SessionEvent[] => storedEvents(world).map(({ event }) => event);
 
-const storedEvents = (world: World): SaidAt[] =>
+const storedEvents = (world: World): SequencedEvent[] =>
   world.server
     .stored(readable)
     .flatMap(({ message, sequence }) => (message === undefined ? [] : [{ event: message, sequence }]));

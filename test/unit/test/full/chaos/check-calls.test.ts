@@ -11,7 +11,7 @@ test("a task that was accepted and isn't there is told", () => {
     draft.remains.dialed = [];
   });
   expect(invariants).toEqual([1]);
-  expect(words).toBe("task called, accepted at 1.0 s, is not there");
+  expect(words).toBe("task called, accepted at 1.0 s, does not exist");
 });
 
 test("a task that goes on in the end is told", () => {
@@ -19,13 +19,13 @@ test("a task that goes on in the end is told", () => {
     (draft) => void Object.assign(taskOf(draft), { state: "inProgress" }),
   );
   expect(invariants).toEqual([2]);
-  expect(words).toBe("task called is still inProgress in its attempt 2; it was told to end");
+  expect(words).toBe("task called is still inProgress in its attempt 2 after its cancellation");
 });
 
 test("two tasks of one key are told", () => {
   const { invariants } = foundIn((draft) => {
     draft.remains.tasks.push({ ...taskOf(draft), taskId: "another", attempts: [] });
-    draft.askedTasks[1]!.taskId = "another";
+    draft.sentTasks[1]!.taskId = "another";
   });
   expect(invariants).toEqual([10]);
 });
@@ -53,7 +53,7 @@ describe("15: nobody is called twice", () => {
       remains.dialed.push({ ...remains.dialed[0]!, id: "stray", name: "somebody's" });
     });
     expect(invariants).toEqual([15]);
-    expect(words).toContain("no task wanted it");
+    expect(words).toContain("without a task");
   });
 });
 
@@ -63,7 +63,7 @@ describe("9: no call outlives its session", () => {
       remains.dialed[1]!.isLive = true;
     });
     expect(invariants).toEqual([9]);
-    expect(words).toBe("the call to +15550100 goes on in the end");
+    expect(words).toBe("the call to +15550100 continues at the end");
   });
 
   test("so is a launch of a session that has ended, but not one of which nobody can tell", () => {
@@ -85,7 +85,7 @@ describe("9: no call outlives its session", () => {
       });
     expect(launch("launched")).toMatchObject({
       invariants: [9],
-      words: "the launch for calm#1 is launched in the end",
+      words: "the launch for calm#1 is launched at the end",
     });
     expect(launch("unknown").invariants).toEqual([]);
   });
@@ -101,7 +101,7 @@ describe("12: call records and key figures are what the records give", () => {
     ],
     [
       "one of another outcome",
-      'says outcome "failed", and its records give',
+      'differs: outcome "failed", but its sources give',
       (draft: Draft) => void Object.assign(draft.remains.calls[0]!, { outcome: "failed" }),
     ],
     [
@@ -111,7 +111,7 @@ describe("12: call records and key figures are what the records give", () => {
     ],
     [
       "a day's figures that don't agree",
-      "the key figures t.2026-01-01.echo are not",
+      "the key figures t.2026-01-01.echo differ from the call records",
       (draft: Draft) => void draft.remains.falseKpis.push("t.2026-01-01.echo"),
     ],
   ])("%s is told", (_, said, spoil) => {

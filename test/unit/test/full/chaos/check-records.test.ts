@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { SessionEvent } from "../../../../../libs/contracts/sessions/session.ts";
 import { type Draft, recordCalls } from "../../../../kit/fixtures/chaos-story.ts";
-import { foundIn, lastOf, saidOf, without, writesOf } from "../../../../kit/fixtures/spoilt-run.ts";
+import { eventOf, foundIn, lastOf, without, writesOf } from "../../../../kit/fixtures/spoilt-run.ts";
 
 describe("3: only legal steps", () => {
   test("a record that changes after its end is told", () => {
@@ -42,7 +42,7 @@ describe("4: no revision is lost or forked", () => {
       draft.written.splice(index + 1, 0, { ...joined!, revision: joined!.revision + 0.5, record });
     });
     expect(invariants).toEqual([4]);
-    expect(words).toMatch(/was not made of revision/);
+    expect(words).toMatch(/doesn't continue revision/);
   });
 
   test("a revision that stands no more in the end is told", () => {
@@ -51,7 +51,7 @@ describe("4: no revision is lost or forked", () => {
       replace(draft, earlier.record!);
     });
     expect(invariants).toEqual([4]);
-    expect(words).toMatch(/revision \d+ of late#1 is lost: late#1 ready stands in the end/);
+    expect(words).toMatch(/revision \d+ of late#1 is lost: late#1 ready is stored at the end/);
   });
 
   test("two writes in one place, and one write in two, are told", () => {
@@ -68,37 +68,37 @@ describe("4: no revision is lost or forked", () => {
 
   test("a host's word on an attempt that no saved revision gave it is told", () => {
     const { invariants, words } = foundIn((draft) => {
-      const left = saidOf(draft, "calm", "user_left");
+      const left = eventOf(draft, "calm", "user_left");
       const event = { ...(left.event as object), attempt: 4 } as SessionEvent;
-      draft.said.push({ ...left, sequence: 500, event } as never);
+      draft.events.push({ ...left, sequence: 500, event } as never);
     });
     expect(invariants).toEqual([4]);
-    expect(words).toContain("h1 in its life 3 says user_left of calm#4 (message 500)");
+    expect(words).toContain("h1 with epoch 3 published user_left of calm#4 (message 500)");
   });
 });
 
 describe("7: an old attempt's events change nothing", () => {
   test("an end that only a forged message explains is told, with the message", () => {
     const { invariants, words, sessions } = foundIn((draft) => {
-      saidOf(draft, "moved", "agent_ended").forgery = "old_attempt";
+      eventOf(draft, "moved", "agent_ended").forgery = "old_attempt";
     });
     expect(invariants).toEqual([7]);
-    expect(words).toMatch(/only message \d+, which is forged \(old_attempt: .*makes moved#2 ended/);
+    expect(words).toMatch(/only message \d+, which is forged \(old_attempt: .*explains moved#2 ended/);
     expect(sessions).toEqual(["moved"]);
   });
 
   test("a change that nothing explains is told", () => {
     const { invariants, words } = foundIn((draft) => {
-      draft.said = without(draft.said, (each) => each === saidOf(draft, "moved", "agent_lost"));
+      draft.events = without(draft.events, (each) => each === eventOf(draft, "moved", "agent_lost"));
     });
     expect(invariants).toEqual([7]);
-    expect(words).toContain("nothing that was said makes moved#2 requested");
+    expect(words).toContain("no event explains moved#2 requested");
   });
 
   test("a genuine message that is only repeated goes on explaining", () => {
     const { invariants } = foundIn((draft) => {
-      const lost = saidOf(draft, "moved", "agent_lost");
-      draft.said.push({ ...lost, sequence: 600, forgery: "late" });
+      const lost = eventOf(draft, "moved", "agent_lost");
+      draft.events.push({ ...lost, sequence: 600, forgery: "late" });
     });
     expect(invariants).toEqual([]);
   });
@@ -110,7 +110,9 @@ describe("8: ready is the entrypoint's own word", () => {
       draft.logs = without(draft.logs, ({ line }) => line.sessionId === "moved" && line.attempt === 2);
     });
     expect(invariants).toEqual([8]);
-    expect(words).toMatch(/moved#2 is ready \(revision \d+\), and no host's log has its entrypoint's word/);
+    expect(words).toMatch(
+      /moved#2 is ready \(revision \d+\), but no host has logged that its entrypoint reported ready/,
+    );
   });
 
   test("so is one before the line, and one as somebody else", () => {
@@ -118,7 +120,7 @@ describe("8: ready is the entrypoint's own word", () => {
       draft.logs[0]!.atMs += 6000;
     });
     expect(early.invariants).toEqual([8]);
-    expect(early.words).toContain("calm#1 was ready 6000 ms before its entrypoint said so");
+    expect(early.words).toContain("calm#1 was ready 6000 ms before its entrypoint reported ready");
     const other = foundIn((draft) => {
       draft.logs[0]!.line = { ...draft.logs[0]!.line, identity: "somebody" } as never;
     });

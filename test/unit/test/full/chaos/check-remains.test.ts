@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { checkEvidence } from "../../../../full/chaos/check-evidence.ts";
 import type { Draft } from "../../../../kit/fixtures/chaos-story.ts";
 import { healthyRun } from "../../../../kit/fixtures/healthy-run.ts";
-import { foundIn, saidOf, writesOf } from "../../../../kit/fixtures/spoilt-run.ts";
+import { eventOf, foundIn, writesOf } from "../../../../kit/fixtures/spoilt-run.ts";
 
 test("nothing is wrong with a healthy run", () => {
   expect(checkEvidence(healthyRun())).toEqual([]);
@@ -55,7 +55,7 @@ describe("13: nothing is stuck", () => {
     [
       "nonsense that the product itself said",
       (draft: Draft) => {
-        delete draft.said.find(({ forgery }) => forgery === "nonsense")!.forgery;
+        delete draft.events.find(({ forgery }) => forgery === "nonsense")!.forgery;
       },
     ],
   ])("%s is told", (_, spoil) => {
@@ -66,19 +66,19 @@ describe("13: nothing is stuck", () => {
 describe("14: no limit passes early", () => {
   test("an overdue that is said too soon is told, with the limit", () => {
     const { invariants, words } = foundIn((draft) => {
-      saidOf(draft, "slow", "deadline_exceeded").storedAtMs = 55_060;
+      eventOf(draft, "slow", "deadline_exceeded").storedAtMs = 55_060;
     });
     expect(invariants).toEqual([14]);
-    expect(words).toMatch(/slow#2 is overdue \(join\) when it had been dispatched for 3000 of 10000 ms/);
+    expect(words).toMatch(/missed deadline \(join\) of slow#2, dispatched for 3000 of 10000 ms/);
   });
 
   test("a telephone that is busy needs no limit to say that nobody came", () => {
     const { words } = foundIn((draft) => {
-      const overdue = saidOf(draft, "slow", "deadline_exceeded");
+      const overdue = eventOf(draft, "slow", "deadline_exceeded");
       overdue.storedAtMs = 55_060;
       Object.assign(overdue.event!, { kind: "user_absent" });
       for (const { record } of writesOf(draft, "slow")) record!.call = { to: "+15550100" };
     });
-    expect(words).not.toMatch(/is overdue/);
+    expect(words).not.toMatch(/missed deadline/);
   });
 });

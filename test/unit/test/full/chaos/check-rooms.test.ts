@@ -25,7 +25,7 @@ describe("5 and 6: one agent", () => {
     const { invariants, words } = foundIn((draft) => wake(draft, 36_000));
     expect(invariants).toEqual([6]);
     expect(words).toMatch(
-      /moved#1 \(agent-moved-1\) and moved#2 \(agent-moved-2\) are both alive in session-moved for 5\.5 s/,
+      /moved#1 \(agent-moved-1\) and moved#2 \(agent-moved-2\) share session-moved for 5\.5 s/,
     );
     const hindered = foundIn((draft) => {
       wake(draft, 36_000);
@@ -59,7 +59,7 @@ describe("9: nothing outlives its session", () => {
     };
     const { invariants, words } = foundIn(keep);
     expect(invariants).toEqual([9]);
-    expect(words).toContain("the room standby-slot-1 is there at 51.0 s; calm was over at 20.0 s");
+    expect(words).toContain("the room standby-slot-1 exists at 51.0 s; calm was over at 20.0 s");
     const hindered = foundIn((draft) => {
       keep(draft);
       draft.faults.push({ kind: "kill -9 of LiveKit", target: "livekit", fromMs: 25_000, untilMs: 30_000 });
@@ -88,7 +88,7 @@ describe("9: nothing outlives its session", () => {
     [
       "what was said",
       (draft: Draft) => draft.remains.conversations.push("t.calm"),
-      "what was said in t.calm",
+      "the conversation of t.calm",
     ],
     [
       "a busy slot",
@@ -100,7 +100,7 @@ describe("9: nothing outlives its session", () => {
           sessionId: "calm",
           attempt: 1,
         }),
-      "slot slot-8 of h1, serving calm#1, is left in the end",
+      "slot slot-8 of h1, serving calm#1, is left at the end",
     ],
   ])("%s that is left in the end is told", (_, spoil, words) => {
     const found = foundIn((draft) => void spoil(draft));
@@ -117,7 +117,7 @@ const slotsOf = (draft: Draft, sessionId: string) =>
 function renameEverywhere(draft: Draft, from: string, to: string): void {
   const renamed = JSON.parse(JSON.stringify(draft.written).replaceAll(from, to)) as Draft["written"];
   draft.written = renamed;
-  draft.said = JSON.parse(JSON.stringify(draft.said).replaceAll(from, to)) as Draft["said"];
+  draft.events = JSON.parse(JSON.stringify(draft.events).replaceAll(from, to)) as Draft["events"];
   draft.logs = JSON.parse(JSON.stringify(draft.logs).replaceAll(from, to)) as Draft["logs"];
   draft.remains.records = JSON.parse(JSON.stringify(draft.remains.records).replaceAll(from, to));
 }

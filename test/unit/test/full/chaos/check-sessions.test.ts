@@ -2,21 +2,28 @@
 import { describe, expect, test } from "vitest";
 import { type Draft, ENDED_MS, HEALED_MS, recordCalls } from "../../../../kit/fixtures/chaos-story.ts";
 import { healthyRun } from "../../../../kit/fixtures/healthy-run.ts";
-import { foundIn, lastOf, recordOf, saidOf, without, writesOf } from "../../../../kit/fixtures/spoilt-run.ts";
+import {
+  eventOf,
+  foundIn,
+  lastOf,
+  recordOf,
+  without,
+  writesOf,
+} from "../../../../kit/fixtures/spoilt-run.ts";
 
 describe("1: what was accepted exists", () => {
   test("a session that was accepted and never had a record is missed", () => {
-    const { invariants, words } = foundIn(({ asked }) => {
-      asked.push({ ...asked[0]!, idempotencyKey: "key-lost", sessionId: "lost", canary: "canary-lost" });
+    const { invariants, words } = foundIn(({ starts }) => {
+      starts.push({ ...starts[0]!, idempotencyKey: "key-lost", sessionId: "lost", canary: "canary-lost" });
     });
     expect(invariants).toEqual([1]);
     expect(words).toContain("lost was accepted at 1.0 s with status 202 and never had a record");
   });
 
   test("a start that was told that there is no such session is told", () => {
-    const { invariants, words } = foundIn(({ asked }) => {
-      const { sessionId: _, ...first } = asked[0]!;
-      asked.push({ ...first, status: 404, errorCode: "not_found" });
+    const { invariants, words } = foundIn(({ starts }) => {
+      const { sessionId: _, ...first } = starts[0]!;
+      starts.push({ ...first, status: 404, errorCode: "not_found" });
     });
     expect(invariants).toEqual([1]);
     expect(words).toBe("the start with the key key-calm was answered at 1.0 s that there is no such session");
@@ -86,22 +93,22 @@ describe("10: one key, one session", () => {
   test.each([
     [
       "a key that was given two sessions",
-      ({ asked }: Draft) => {
-        const own = asked.find(({ sessionId }) => sessionId === "calm")!;
-        asked.push({ ...own, sessionId: "moved" });
+      ({ starts }: Draft) => {
+        const own = starts.find(({ sessionId }) => sessionId === "calm")!;
+        starts.push({ ...own, sessionId: "moved" });
       },
     ],
     [
       "a key that was accepted with other words",
-      ({ asked }: Draft) => {
-        asked.push({ ...asked[0]!, words: "other" });
+      ({ starts }: Draft) => {
+        starts.push({ ...starts[0]!, words: "other" });
       },
     ],
     [
       "a session with two requests",
       (draft: Draft) => {
-        const said = saidOf(draft, "calm", "requested");
-        draft.said.push({ ...said, sequence: 700, event: { ...said.event!, at: "later" } } as never);
+        const stored = eventOf(draft, "calm", "requested");
+        draft.events.push({ ...stored, sequence: 700, event: { ...stored.event!, at: "later" } } as never);
       },
     ],
   ])("%s is told", (_, spoil) => {
@@ -134,7 +141,7 @@ describe("11: nobody sees another's", () => {
     const { invariants } = foundIn((draft) => {
       for (const { record } of writesOf(draft, "late")) record!.user.name = "canary-calm";
       recordOf(draft, "late").user.name = "canary-calm";
-      (saidOf(draft, "late", "requested").event as { user: { name: string } }).user.name = "canary-calm";
+      (eventOf(draft, "late", "requested").event as { user: { name: string } }).user.name = "canary-calm";
     });
     expect(invariants).toEqual([11]);
   });
