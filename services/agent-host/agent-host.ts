@@ -160,7 +160,7 @@ class Host implements AgentHost {
     for (const pool of this.#pools.values()) pool.probe();
   }
 
-  async drain(limitMs: number, onDeadline: OnDeadline = "handover"): Promise<void> {
+  async drain(limitMs: number, onDeadline: OnDeadline = "migrate"): Promise<void> {
     const { clock, log } = this.#deps;
     this.#drain.begin({ deadlineMs: limitMs, onDeadline });
     const since = clock.monotonic();
@@ -168,7 +168,7 @@ class Host implements AgentHost {
       log.info({ sessions: this.#assignments.count, limitMs, onDeadline }, "draining");
     while (this.#assignments.count > 0) {
       const pastMs = clock.monotonic() - since - limitMs;
-      if (onDeadline === "handover" && pastMs >= 0) {
+      if (onDeadline === "migrate" && pastMs >= 0) {
         if (pastMs > MIGRATION_TIMEOUT_MS || !this.#drain.canMigrate) break;
       }
       await sleep(clock, 50);
@@ -188,7 +188,7 @@ class Host implements AgentHost {
 
   /** Stores everything that is pending, and deletes the registration. */
   async #unregister(): Promise<void> {
-    await Promise.all([this.#events.settle(), this.#usage.settle(), this.#standbyRooms?.settle()]);
+    await Promise.all([this.#events.flush(), this.#usage.flush(), this.#standbyRooms?.flush()]);
     for (const stop of this.#stops) await stop();
     await this.#registration?.stop().catch((error: unknown) => {
       this.#deps.log.debug({ error }, "failed to delete the registration");

@@ -59,8 +59,8 @@ export const agentHostSettings = {
   ),
   GREENROOM_DRAIN_ON_TIMEOUT: setting.choice(
     "Treatment of sessions that still run after GREENROOM_DRAIN_TIMEOUT_MS: migrate them to other hosts, or wait for them.",
-    ["handover", "wait"],
-    "handover",
+    ["migrate", "wait"],
+    "migrate",
   ),
 };
 export type AgentHostConfig = ConfigOf<typeof agentHostSettings>;

@@ -15,7 +15,7 @@ export function countSessions(metrics: Metrics): BusHooks {
   ]);
   const readied = metrics.counter(
     "greenroom_sessions_ready_total",
-    "Attempts whose agent became ready, by how warm it was; kind is start for a session's first, handover for others.",
+    "Attempts whose agent became ready, by its warmth. Kind is start for the first of a session, resume for later ones.",
     ["profile", "warmth", "kind"],
   );
   const ended = metrics.counter("greenroom_sessions_ended_total", "Sessions that ended, and why.", [
@@ -45,7 +45,7 @@ export function countSessions(metrics: Metrics): BusHooks {
         readied({
           profile,
           warmth: record.warm ?? "unknown",
-          kind: hasServedBefore(record) ? "handover" : "start",
+          kind: hasServedBefore(record) ? "resume" : "start",
         });
       }
       if (state !== "ended") return;

@@ -84,7 +84,7 @@ const faults: Fault[] = [
     p50: 300,
     p95: 1000,
     strike: ({ slot }) => {
-      void stack.post(`/api/hosts/${slot.host.hostId}/drain`, { deadlineS: 0, onDeadline: "handover" });
+      void stack.post(`/api/hosts/${slot.host.hostId}/drain`, { deadlineS: 0, onDeadline: "migrate" });
     },
     repair: async ({ slot }) => {
       await fetch(`${stack.url}/api/hosts/${slot.host.hostId}/drain`, { method: "DELETE" });

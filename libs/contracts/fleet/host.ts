@@ -108,7 +108,7 @@ export const ReleaseAnswer = z.object({ released: z.boolean() });
 export type ReleaseAnswer = z.infer<typeof ReleaseAnswer>;
 
 /** The fate of sessions that still run at a drain's deadline. */
-export const OnDeadline = z.enum(["handover", "wait"]);
+export const OnDeadline = z.enum(["migrate", "wait"]);
 export type OnDeadline = z.infer<typeof OnDeadline>;
 
 export const Drain = z.object({ deadlineMs: z.number().int().nonnegative(), onDeadline: OnDeadline });

@@ -99,7 +99,7 @@ export const DrainRequest = z
       .min(0)
       .max(86_400)
       .describe("Maximum time in s for which running sessions may continue."),
-    onDeadline: OnDeadline.default("handover").describe(
+    onDeadline: OnDeadline.default("migrate").describe(
       "Treatment of the remaining sessions at the deadline: migrate them to other hosts, or wait for them.",
     ),
   })

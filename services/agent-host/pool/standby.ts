@@ -132,7 +132,7 @@ export class StandbyRooms implements StandbyRoomSource {
   }
 
   /** Waits for the deletions in progress. */
-  async settle(): Promise<void> {
+  async flush(): Promise<void> {
     await Promise.all(this.#deletions);
   }
 }

@@ -58,7 +58,7 @@ export class EventPublisher {
   }
 
   /** Waits until everything published so far is stored. */
-  async settle(): Promise<void> {
+  async flush(): Promise<void> {
     this.#flushLogs();
     await Promise.all(this.#inProgress);
   }

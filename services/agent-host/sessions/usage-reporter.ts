@@ -72,7 +72,7 @@ export class UsageReporter {
   }
 
   /** Waits until all that is over is stored. */
-  async settle(): Promise<void> {
+  async flush(): Promise<void> {
     await Promise.all(this.#underway);
   }
 

@@ -31,7 +31,7 @@ export function drainHostRoutes(app: Routes, gateway: Gateway): void {
       const state = await asking(gateway, params.id, () =>
         gateway.bus.core.request(drainCommand, params.id, options),
       );
-      const then = onDeadline === "wait" ? "are waited for" : `are handed over after ${deadlineS} s`;
+      const then = onDeadline === "wait" ? "are waited for" : `are migrated after ${deadlineS} s`;
       return reply.code(202).send({
         ...answer(params.id, state),
         message: `Host ${params.id} takes nothing new. The ${state.sessions} sessions that it serves ${then}.`,

@@ -233,7 +233,7 @@ describe("a service's metrics endpoint", () => {
     for (const line of [
       'greenroom_sessions_started_total{profile="quick",provider="pool"} 2',
       'greenroom_sessions_ready_total{profile="quick",warmth="warm",kind="start"} 2',
-      'greenroom_sessions_ready_total{profile="quick",warmth="warm",kind="handover"} 1',
+      'greenroom_sessions_ready_total{profile="quick",warmth="warm",kind="resume"} 1',
       'greenroom_sessions_ended_total{profile="quick",reason="completed",fault="none"} 2',
       'greenroom_attempts_failed_total{profile="quick"} 1',
       'greenroom_command_seconds_count{command="assign",outcome="accepted"} 3',

@@ -41,7 +41,7 @@ describe("the settings", () => {
       failover: { restore: false, message: "One moment." },
     });
     expect(agentHost.drainOf(config)).toEqual({ limitMs: 17, onDeadline: "wait" });
-    expect(agentHost.drainOf(read(agentHost.agentHostSettings)).onDeadline).toBe("handover");
+    expect(agentHost.drainOf(read(agentHost.agentHostSettings)).onDeadline).toBe("migrate");
   });
 
   test("gives the dispatcher its settings, and by it the record of each session", () => {

@@ -174,7 +174,7 @@ describe("dispatchers", () => {
     ]);
     expect(await linesOf(metrics, "greenroom_sessions_ready_total")).toEqual([
       'greenroom_sessions_ready_total{profile="echo",warmth="hot",kind="start"} 1',
-      'greenroom_sessions_ready_total{profile="echo",warmth="warm",kind="handover"} 1',
+      'greenroom_sessions_ready_total{profile="echo",warmth="warm",kind="resume"} 1',
     ]);
     expect(await linesOf(metrics, "greenroom_sessions_ended_total")).toEqual([
       'greenroom_sessions_ended_total{profile="echo",reason="completed",fault="none"} 1',

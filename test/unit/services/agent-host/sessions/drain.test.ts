@@ -120,7 +120,7 @@ describe("a draining host", () => {
   test("lets its idle agents go, and hands nothing over before its time", async () => {
     const { clock, drain, give, numbers, said, processes } = scene([able("h2")]);
     give("a");
-    drain.begin({ deadlineMs: 5000, onDeadline: "handover" });
+    drain.begin({ deadlineMs: 5000, onDeadline: "migrate" });
     expect(drain.isOn).toBe(true);
     expect(processes[0]?.slots("release").length).toBeGreaterThan(0);
     await clock.advance(4900);
@@ -134,7 +134,7 @@ describe("a draining host", () => {
     const { clock, drain, give, said } = scene([able("h2")]);
     give("a");
     give("b");
-    drain.begin({ deadlineMs: 0, onDeadline: "handover" });
+    drain.begin({ deadlineMs: 0, onDeadline: "migrate" });
     await clock.advance(10_000);
     expect(said).toEqual(["a", "b"]);
   });
@@ -142,7 +142,7 @@ describe("a draining host", () => {
   test("hands over only what others have room for, and the rest when they have", async () => {
     const { clock, drain, give, said, hosts } = scene([able("h2", { max: 3, busy: 2 })]);
     for (const sessionId of ["a", "b", "c"]) give(sessionId);
-    drain.begin({ deadlineMs: 0, onDeadline: "handover" });
+    drain.begin({ deadlineMs: 0, onDeadline: "migrate" });
     await clock.advance(5000);
     expect(said).toEqual(["a"]);
     hosts.others = [able("h2", { max: 10, busy: 3 })];
@@ -153,7 +153,7 @@ describe("a draining host", () => {
   test("keeps what nobody else could serve", async () => {
     const { clock, drain, give, said } = scene([{ ...able("h2"), draining: true }]);
     give("a");
-    drain.begin({ deadlineMs: 0, onDeadline: "handover" });
+    drain.begin({ deadlineMs: 0, onDeadline: "migrate" });
     await clock.advance(60_000);
     expect(said).toEqual([]);
     expect(drain.canMigrate).toBe(false);
@@ -170,7 +170,7 @@ describe("a draining host", () => {
   test("takes sessions again, and fills its pool, when that is undone in time", async () => {
     const { clock, drain, give, numbers, said, warmUp } = scene([able("h2")]);
     give("a");
-    drain.begin({ deadlineMs: 5000, onDeadline: "handover" });
+    drain.begin({ deadlineMs: 5000, onDeadline: "migrate" });
     await clock.advance(1000);
     drain.undo();
     expect(drain.isOn).toBe(false);
@@ -250,7 +250,7 @@ describe("over HTTP", () => {
     expect(answer.body).toMatchObject({ success: true, host: "host-1", draining: true, sessions: 4 });
     await rig.post("/api/hosts/host-1/drain", { deadlineS: 0, onDeadline: "wait" });
     expect(asked).toEqual([
-      { deadlineMs: 1500, onDeadline: "handover" },
+      { deadlineMs: 1500, onDeadline: "migrate" },
       { deadlineMs: 0, onDeadline: "wait" },
     ]);
     const undone = await rig.remove("/api/hosts/host-1/drain");

@@ -96,7 +96,7 @@ describe("a report", () => {
   test("says who speaks: host, epoch and attempt", async () => {
     const { reports, outcome, said } = reportScene();
     reports.publish(assignment, { type: "user_left" });
-    await outcome(reports.settle());
+    await outcome(reports.flush());
     expect(said()).toMatchObject([
       { type: "user_left", tenant: "t", sessionId: "a", attempt: 1, host: "h", epoch: 7 },
     ]);
@@ -109,7 +109,7 @@ describe("a report", () => {
     await clock.advance(30_000);
     expect(said()).toEqual([]);
     server.calm();
-    await outcome(reports.settle());
+    await outcome(reports.flush());
     expect(said()).toMatchObject([{ type: "agent_lost", reason: "the stage died" }]);
   });
 

@@ -138,7 +138,7 @@ test.each([1, 2, 3, 4, 5, 6])(
     keeper.note(assignment, "echo", usageOf("a", 7));
     assignment.over = { how: "ended", reason: "w", atMs: clock.monotonic() };
     keeper.finish(assignment, "echo");
-    await outcome(keeper.settle());
+    await outcome(keeper.flush());
     await clock.advance(100_000);
     let found = await stored().catch(() => undefined);
     for (let n = 0; n < 20 && found === undefined; n++) found = await stored().catch(() => undefined);
