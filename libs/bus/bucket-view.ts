@@ -1,4 +1,4 @@
-// A bucket as one process sees it: its records, and since when each has been as it is.
+// The view that one process has of a bucket: its records, and how long each has been unchanged.
 import type { Bucket } from "../contracts/buckets.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Bus, Change, Stop } from "./bus.ts";

@@ -24,7 +24,7 @@ export const mayAcquire = (
 
 export class Lease<T> {
   readonly #rules: LeaseRules<T>;
-  readonly #inOrder = createKeyedQueue();
+  readonly #inTurn = createKeyedQueue();
   #record: T;
   #revision: number;
   /** The last time at which the record is known to have been this owner's. */
@@ -63,7 +63,7 @@ export class Lease<T> {
    */
   save(change: (record: T) => T): Promise<boolean> {
     const { bus, bucket, clock, stamp } = this.#rules;
-    return this.#inOrder("record", async () => {
+    return this.#inTurn("record", async () => {
       if (this.isLost) return false;
       const beganAtMs = clock.monotonic();
       const next = stamp(change(this.#record));

@@ -1,4 +1,4 @@
-// The sessions as one process sees them, with those that wait for a host in their order.
+// The view that one process has of the sessions, including the wait queue in its order.
 import { type BucketView, type Seen, watchBucket } from "../bus/bucket-view.ts";
 import type { Bus } from "../bus/bus.ts";
 import { sessions } from "../contracts/buckets.ts";

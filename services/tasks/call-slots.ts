@@ -1,4 +1,4 @@
-// The lines: how many attempts may be under way is decided by one compare-and-set, whoever decides it.
+// The call slots: one compare-and-set decides how many attempts may run, on any instance.
 import { type Bus, getOwn, type Stop } from "../../libs/bus/bus.ts";
 import { callSlots, tasks } from "../../libs/contracts/buckets.ts";
 import {
@@ -16,29 +16,28 @@ interface Deps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly tasks: TaskView;
-  /** Tasks that begin in a second at most. */
+  /** The most tasks that begin per second. */
   readonly rate: number;
   readonly nextWriteId: () => string;
 }
 
-/** A line as it was last seen, and since when. */
+/** A slot, and when this process first saw it. */
 export interface HeldSlot {
   readonly slot: CallSlot;
   readonly seenAtMs: number;
 }
 
 /**
- * A task begins only with a line, and all lines that are taken stand in one record. Whoever gives some out reads the
- * record, takes away those whose attempt is over by the task's own record as it stands in the store, and saves: who
- * is slower than another has decided on what isn't so any more, and the save fails. So there are never more attempts
- * under way than the limits allow, with no leader, and no lease that a clock would have to end.
+ * A task needs a call slot to begin, and one record holds all slots. To grant slots, a process reads the record, frees
+ * the slots of attempts that are over by the stored tasks, and saves. A slower process has decided on an old revision,
+ * and its save fails. The limits therefore hold without a leader, and without a lease that a clock would end.
  *
- * The rate is kept the same way: each process counts the time since it saw who gave out lines last.
+ * The rate works the same way: each process counts the time since it saw the last grant.
  */
 export class CallSlotTable {
   readonly #deps: Deps;
   readonly #held = new Map<string, HeldSlot>();
-  #given = { count: 0, seenAtMs: Number.NEGATIVE_INFINITY };
+  #granted = { count: 0, seenAtMs: Number.NEGATIVE_INFINITY };
   #revision = 0;
 
   constructor(deps: Deps) {
@@ -56,87 +55,77 @@ export class CallSlotTable {
     return [...this.#held.values()];
   }
 
-  /** How many may be given out now by the rate. */
+  /** The number of tasks that may begin now by the rate. */
   startsByRate(): number {
     const { clock, rate } = this.#deps;
-    const passedMs = clock.monotonic() - this.#given.seenAtMs;
-    return passedMs >= (this.#given.count / rate) * 1000 ? Math.max(1, Math.floor(rate)) : 0;
+    const passedMs = clock.monotonic() - this.#granted.seenAtMs;
+    return passedMs >= (this.#granted.count / rate) * 1000 ? Math.max(1, Math.floor(rate)) : 0;
   }
 
   /**
-   * Gives out lines.
-   * @param choose which tasks get one, given all that have
-   * @returns the new lines; none when another process was faster
+   * Grants slots.
+   * @param choose the attempts that get one, given the slots that are taken
+   * @returns the new slots; none when another process was faster
    */
   async grant(choose: (taken: readonly CallSlot[]) => readonly CallSlot[]): Promise<readonly CallSlot[]> {
-    const { bus, nextWriteId } = this.#deps;
-    // One that can't be read is made anew from the tasks: what is under way has a line.
+    const { bus, nextWriteId, tasks: view } = this.#deps;
     const { value, revision } = await getOwn(bus, callSlots, CALL_SLOTS_KEY);
-    const taken = value === undefined ? this.#linesOfActive() : await this.#stillTaken(value.slots);
-    const chosen = choose(taken);
-    if (chosen.length === 0) return [];
-    const given = chosen.map(({ tenant, taskId, attempt, life, provider }) => ({
-      tenant,
-      taskId,
-      attempt,
-      life,
-      provider,
-    }));
+    // An unreadable record is rebuilt from the tasks: every active attempt has a slot.
+    const taken =
+      value === undefined
+        ? view.active().map(({ record }) => slotOf(record))
+        : await this.#stillTaken(value.slots);
+    const granted = choose(taken).map(slotOf);
+    if (granted.length === 0) return [];
     const next: CallSlots = {
       v: 1,
-      slots: [...taken, ...given],
-      granted: given.length,
+      slots: [...taken, ...granted],
+      granted: granted.length,
       writeId: nextWriteId(),
     };
     const saved = await bus.kv.update(callSlots, next, revision);
     if (saved === undefined) return [];
     this.#see(next, saved);
-    return given;
+    return granted;
   }
 
-  #see({ slots: lines, granted: given }: CallSlots, revision: number): void {
+  #see({ slots, granted }: CallSlots, revision: number): void {
     if (revision <= this.#revision) return;
     this.#revision = revision;
-    const now = this.#deps.clock.monotonic();
-    this.#given = { count: given, seenAtMs: now };
-    const keys = new Set(lines.map(keyOf));
+    const seenAtMs = this.#deps.clock.monotonic();
+    this.#granted = { count: granted, seenAtMs };
+    const keys = new Set(slots.map(slotKey));
     for (const key of this.#held.keys()) if (!keys.has(key)) this.#held.delete(key);
-    for (const line of lines)
-      if (!this.#held.has(keyOf(line))) this.#held.set(keyOf(line), { slot: line, seenAtMs: now });
+    for (const slot of slots)
+      if (!this.#held.has(slotKey(slot))) this.#held.set(slotKey(slot), { slot, seenAtMs });
   }
 
-  /** Without those of attempts that are over: by the view where it says that they go on, else by the store itself. */
-  async #stillTaken(lines: readonly CallSlot[]): Promise<CallSlot[]> {
+  /** The slots of attempts that are not over. The view is trusted when it knows the attempt as active; else the store. */
+  async #stillTaken(slots: readonly CallSlot[]): Promise<CallSlot[]> {
     const { bus, tasks: view } = this.#deps;
-    const isTaken = async (line: CallSlot): Promise<boolean> => {
-      const seen = view.get(line.tenant, line.taskId);
-      if (seen !== undefined && needsSlot(seen.record, line)) return true;
-      const entry = await bus.kv.get(tasks, taskKey(line.tenant, line.taskId));
-      return entry !== undefined && needsSlot(entry.value, line);
+    const isTaken = async (slot: CallSlot): Promise<boolean> => {
+      const seen = view.get(slot.tenant, slot.taskId);
+      if (seen !== undefined && needsSlot(seen.record, slot)) return true;
+      const entry = await bus.kv.get(tasks, taskKey(slot.tenant, slot.taskId));
+      return entry !== undefined && needsSlot(entry.value, slot);
     };
-    const taken = await Promise.all(lines.map(isTaken));
-    return lines.filter((_, index) => taken[index]);
-  }
-
-  #linesOfActive(): CallSlot[] {
-    return this.#deps.tasks.active().map(({ record }) => ({
-      tenant: record.tenant,
-      taskId: record.taskId,
-      attempt: record.attempt,
-      life: record.life,
-      provider: record.provider,
-    }));
+    const taken = await Promise.all(slots.map(isTaken));
+    return slots.filter((_, index) => taken[index]);
   }
 }
 
-/** The attempt of the line is under way, or is about to begin. */
-const needsSlot = (record: TaskRecord, line: CallSlot): boolean =>
-  record.life === line.life &&
-  ((record.attempt === line.attempt && isActiveTask(record.state)) || isReserved(record, line));
+const slotOf = ({ tenant, taskId, attempt, life, provider }: CallSlot): CallSlot => ({
+  ...{ tenant, taskId, attempt, life, provider },
+});
 
-/** The line was given, and the task doesn't know of it yet. */
-export const isReserved = (record: TaskRecord, line: CallSlot): boolean =>
-  record.life === line.life && record.attempt === line.attempt - 1 && record.state === "queued";
+/** The attempt of the slot is active, or about to begin. */
+const needsSlot = (record: TaskRecord, slot: CallSlot): boolean =>
+  record.life === slot.life &&
+  ((record.attempt === slot.attempt && isActiveTask(record.state)) || isReserved(record, slot));
 
-const keyOf = ({ tenant, taskId: task, attempt, life }: CallSlot): string =>
-  `${tenant}.${task}.${attempt}.${life}`;
+/** The slot was granted, and the task has not processed that yet. */
+export const isReserved = (record: TaskRecord, slot: CallSlot): boolean =>
+  record.life === slot.life && record.attempt === slot.attempt - 1 && record.state === "queued";
+
+export const slotKey = ({ tenant, taskId, attempt, life }: Omit<CallSlot, "provider">): string =>
+  `${tenant}.${taskId}.${attempt}.${life}`;

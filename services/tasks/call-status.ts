@@ -1,4 +1,4 @@
-// The state of a session's telephone call, by what the providers service stored of it.
+// The state of a session's phone call, as the providers service has stored it.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { launches } from "../../libs/contracts/buckets.ts";
 import type { CallProgress, LaunchRecord, ProviderName } from "../../libs/contracts/providers/provider.ts";
@@ -6,13 +6,13 @@ import { reachOf } from "../../libs/domain/call/call-rank.ts";
 import { isTelephone } from "../../libs/domain/task/outcome.ts";
 
 export interface CallState {
-  /** Of several launches the one that went furthest; undefined when none has dialled so far. */
+  /** The furthest progress of all launches; undefined while none has dialed. */
   readonly call: CallProgress | undefined;
-  /** There were launches, and nothing more comes of any of them: without a call nobody was ever dialled. */
+  /** All launches have ended. Without a call, none of them has dialed. */
   readonly isOver: boolean;
 }
 
-/** The call of a session, over all launches that it had, read from the store as it stands. */
+/** Reads the call of a session from all its launches. */
 export async function callStatusOf(
   bus: Bus,
   tenant: string,
@@ -31,7 +31,7 @@ export async function callStatusOf(
   return { call: best, isOver };
 }
 
-/** A launch that was asked for and of which nothing came back may have dialled; one that is over without a call hasn't. */
+/** A launch without an answer may have dialed. A launch that is over without a call has not. */
 export function callStatusOfLaunch(launch: LaunchRecord): CallProgress | undefined {
   if (launch.call !== undefined) return launch.call;
   if (!isTelephone(launch.provider) || launch.state === "over") return undefined;

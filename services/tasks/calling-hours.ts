@@ -1,9 +1,9 @@
-// When calls may be made: opening hours in a time zone, as people write them.
+// Calling hours: parses them, for example "Mo-Fr 09:00-20:00 Europe/Berlin", and checks a time against them.
 
 interface Span {
   /** 0 is Monday. */
   readonly days: ReadonlySet<number>;
-  /** Minutes since midnight; a span whose end is not after its beginning goes on into the next day. */
+  /** Minutes since midnight. A span whose end is not after its beginning ends on the next day. */
   readonly from: number;
   readonly to: number;
 }
@@ -15,23 +15,21 @@ export interface CallingHours {
 }
 
 const DAYS = ["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"];
-const FORM = `as "Mo-Fr 09:00-20:00 Europe/Berlin", or several as "Mo-Fr 09:00-20:00, Sa 10:00-14:00 Europe/Berlin"`;
+const EXAMPLES = `for example "Mo-Fr 09:00-20:00 Europe/Berlin" or "Mo-Fr 09:00-20:00, Sa 10:00-14:00 Europe/Berlin"`;
 
 /**
- * Reads calling hours: spans separated by commas, and the time zone they are meant in. Days may be one (`Sa`), a
- * range (`Mo-Fr`), several (`Mo+We+Fr`), or left out for every day.
- * @throws Error that says what is wrong
+ * Parses calling hours: spans separated by commas, and a time zone. The days of a span are one (`Sa`), a range
+ * (`Mo-Fr`), a list (`Mo+We+Fr`), or absent for every day.
+ * @throws Error that names the invalid part
  */
 export function parseCallingHours(text: string): CallingHours {
   const [, spansText, timeZone] = /^(.*\d)\s+([A-Za-z][\w+\-/]*)$/.exec(text.trim()) ?? [];
   if (spansText === undefined || timeZone === undefined)
-    throw new Error(`"${text}" can't be read; write them ${FORM}`);
+    throw new Error(`"${text}" is not valid; write ${EXAMPLES}`);
   try {
     new Intl.DateTimeFormat("en-GB", { timeZone });
   } catch {
-    throw new Error(
-      `"${timeZone}" is no time zone that this machine knows; write one as Europe/Berlin or UTC`,
-    );
+    throw new Error(`"${timeZone}" is not a known time zone; write, for example, Europe/Berlin or UTC`);
   }
   return { spans: spansText.split(",").map((span) => parseSpan(span.trim())), timeZone, text: text.trim() };
 }
@@ -48,7 +46,7 @@ export function isOpen(hours: CallingHours, atMs: number): boolean {
 
 function parseSpan(text: string): Span {
   const [, daysText, from, to] = /^(?:([A-Za-z+-]+)\s+)?(\d{1,2}:\d{2})-(\d{1,2}:\d{2})$/.exec(text) ?? [];
-  if (from === undefined || to === undefined) throw new Error(`"${text}" can't be read; write it ${FORM}`);
+  if (from === undefined || to === undefined) throw new Error(`"${text}" is not valid; write ${EXAMPLES}`);
   return { days: parseDays(daysText), from: parseMinute(from), to: parseMinute(to) };
 }
 
@@ -58,7 +56,7 @@ function parseDays(text: string | undefined): Set<number> {
   for (const part of text.split("+")) {
     const [first, last = first] = part.split("-").map(dayOf);
     if (first === undefined || last === undefined) continue;
-    // "Fr-Mo" goes over the weekend.
+    // A range may wrap around the weekend, like "Fr-Mo".
     for (let day = first; ; day = (day + 1) % 7) {
       days.add(day);
       if (day === last) break;
@@ -69,14 +67,14 @@ function parseDays(text: string | undefined): Set<number> {
 
 function dayOf(name: string): number {
   const day = DAYS.findIndex((known) => known.toLowerCase() === name.toLowerCase());
-  if (day < 0) throw new Error(`"${name}" is no day; days are ${DAYS.join(", ")}`);
+  if (day < 0) throw new Error(`"${name}" is not a day; the days are ${DAYS.join(", ")}`);
   return day;
 }
 
 function parseMinute(text: string): number {
   const [hour = 0, minute = 0] = text.split(":").map(Number);
   const sum = hour * 60 + minute;
-  if (minute > 59 || sum > 24 * 60) throw new Error(`"${text}" is no time of day`);
+  if (minute > 59 || sum > 24 * 60) throw new Error(`"${text}" is not a time of day`);
   return sum;
 }
 

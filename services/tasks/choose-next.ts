@@ -1,37 +1,37 @@
-// Which waiting tasks begin now: a pure decision.
+// Chooses the waiting tasks that begin now. Pure.
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import type { CallSlot } from "../../libs/contracts/tasks/task.ts";
 import { queueKeyOf } from "../../libs/domain/capacity.ts";
 import { type CallingHours, isOpen } from "./calling-hours.ts";
 
-/** A task that waits, with the attempt that would be its next. */
+/** A waiting task with its next attempt. */
 export interface QueuedTask extends CallSlot {
   readonly profile: string;
   readonly queueSeq: number;
-  /** Not before this time, in ms since 1970; a calendar's time, which only the wall clock knows. */
+  /** The earliest start, in ms since 1970: calendar time, so the wall clock applies. */
   readonly notBeforeMs?: number | undefined;
-  /** How much of its back-off is left, in ms. */
+  /** The rest of the back-off, in ms. */
   readonly restMs: number;
 }
 
 export interface Limits {
-  /** Attempts under way, of one tenant, of one provider, and all together. */
+  /** Limits of running attempts: of one tenant, of one provider, and in total. */
   readonly perTenant: number;
   readonly perProvider: (provider: ProviderName) => number;
   readonly total: number;
-  /** How many may begin now, by the rate. */
+  /** The number of tasks that may begin now by the rate. */
   readonly starts: number;
   readonly callingHours: CallingHours | undefined;
-  /** Agents that a profile has left for such a task; infinite where somebody else brings them. */
+  /** Free agents of a profile; infinite for external providers. */
   readonly freeAgents: (provider: ProviderName, profile: string) => number;
 }
 
 /**
- * The tasks that begin now, in that order. A tenant with fewer attempts under way comes before one with more; of
- * one tenant, and between equals, the oldest comes first. One that can't begin yet holds up nobody behind it.
+ * The tasks that begin now, in order. The tenant with the fewest running attempts comes first, and its oldest task.
+ * A task that can't begin yet does not delay the tasks behind it.
  *
  * @param queued oldest first
- * @param running every attempt that has a line
+ * @param running every attempt that has a call slot
  * @param now in ms since 1970
  */
 export function chooseNext(
@@ -58,7 +58,7 @@ export function chooseNext(
     let next: { task: QueuedTask; queue: Queue } | undefined;
     for (const queue of inQueues) {
       if (countOf(ofTenant, queue.tenant) >= limits.perTenant) continue;
-      // What can't begin now can't begin later in this round either: others only take away from it.
+      // A task that can't begin now can't begin later in this round, since other tasks only use up capacity.
       while (queue.at < queue.tasks.length && !mayBegin(queue.tasks[queue.at] as QueuedTask)) queue.at += 1;
       const task = queue.tasks[queue.at];
       if (task === undefined) continue;

@@ -7,7 +7,7 @@ import { commonSettings } from "../../libs/runtime/common-settings.ts";
 import { type ConfigOf, type Setting, setting } from "../../libs/runtime/config.ts";
 import { type CallingHours, parseCallingHours } from "./calling-hours.ts";
 
-/** A limit for every provider, and others for some. */
+/** The limit of each provider. */
 export type ProviderLimits = (provider: ProviderName) => number;
 
 const rate: Setting<number> = {
@@ -61,7 +61,7 @@ export const taskSettingsOf = (config: TasksConfig) => ({
   providerOf: (profile: string) => providerFor(config, { profile }),
 });
 
-/** Who makes the call of a task: whom it names, whom its profile has, or the default. */
+/** The provider of a task: its own, that of its profile, or the default. */
 export const providerFor = (
   config: Pick<TasksConfig, "GREENROOM_PROVIDERS" | "GREENROOM_TASK_PROVIDER">,
   { profile, provider }: { readonly profile: string; readonly provider?: ProviderName | undefined },
@@ -70,7 +70,7 @@ export const providerFor = (
   config.GREENROOM_PROVIDERS.find((rule) => rule.profile === profile)?.provider ??
   config.GREENROOM_TASK_PROVIDER;
 
-/** @throws Error that says what is wrong */
+/** @throws Error that names the invalid part */
 export function parseProviderLimits(text: string): ProviderLimits {
   const limits = new Map<string, number>();
   let general = 10;
@@ -78,10 +78,10 @@ export function parseProviderLimits(text: string): ProviderLimits {
     const [, name, digits = ""] = /^(?:([a-z]+)=)?(\d{1,4})$/.exec(part) ?? [];
     const limit = Number(digits);
     if (digits === "" || limit > CALL_SLOTS_MAX)
-      throw new Error(`"${part}" can't be read: write 10, or sip=30, each up to ${CALL_SLOTS_MAX}`);
+      throw new Error(`"${part}" is not valid: write, for example, 10 or sip=30, up to ${CALL_SLOTS_MAX}`);
     if (name === undefined) general = limit;
     else if (ProviderName.options.some((known) => known === name)) limits.set(name, limit);
-    else throw new Error(`"${name}" is no provider; there are ${ProviderName.options.join(", ")}`);
+    else throw new Error(`"${name}" is not a provider; the providers are ${ProviderName.options.join(", ")}`);
   }
   return (provider) => limits.get(provider) ?? general;
 }

@@ -1,4 +1,4 @@
-// Says what a task's record calls for: its session is asked for, or its end.
+// Executes the commands of a task's record: requests its session, or the session's end.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { sessionEvents } from "../../libs/contracts/streams.ts";
 import type { TaskRecord } from "../../libs/contracts/tasks/task.ts";
@@ -11,15 +11,15 @@ interface Deps {
   readonly clock: Clock;
 }
 
-/** Words for a session's history are cut there too; the whole is in the task. */
-const WHY_MAX = 240;
+/** The limit of a reason in a session's history. The task has the full text. */
+const REASON_MAX = 240;
 
-/** Each command may be given again: the request of a session that is there, and the end of one that has ended. */
+/** Both commands are harmless when repeated (I3). */
 export async function executeCommands({ bus, clock }: Deps, record: TaskRecord): Promise<void> {
   for (const command of commandsFor(record)) {
     const address = { tenant: record.tenant, sessionId: command.sessionId, at: isoNow(clock) };
     if (command.do === "end_session") {
-      const reason = command.reason.slice(0, WHY_MAX);
+      const reason = command.reason.slice(0, REASON_MAX);
       await bus.streams.publish(sessionEvents, {
         ...address,
         type: "end_requested",

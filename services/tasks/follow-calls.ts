@@ -1,4 +1,4 @@
-// Turns what is stored of sessions and launches into what happened to tasks.
+// Derives task events from the stored sessions and launches.
 import type { Bus, Stop } from "../../libs/bus/bus.ts";
 import { launches, sessions } from "../../libs/contracts/buckets.ts";
 import type { LaunchRecord } from "../../libs/contracts/providers/provider.ts";
@@ -16,13 +16,13 @@ interface Deps {
 }
 
 const CONCURRENCY = 128;
-/** About 30 s of deliveries: enough for a hang-up, also by an instance that must first take over what another left. */
+/** About 30 s of deliveries: enough for a hang-up, even after a takeover of the launch. */
 const HANGING_UP_DELIVERIES = 11;
 
-/** Follows until stopped; all instances share the work. */
+/** Runs until stopped. The instances share the work. */
 export async function followCalls(deps: Deps): Promise<Stop> {
   const { bus } = deps;
-  const say = async (event: TaskEvent | undefined) => {
+  const publish = async (event: TaskEvent | undefined) => {
     if (event !== undefined) await bus.streams.publish(taskEvents, event);
     return "ack" as const;
   };
@@ -30,22 +30,22 @@ export async function followCalls(deps: Deps): Promise<Stop> {
     sessions,
     { durable: "tasks-sessions", concurrency: CONCURRENCY },
     async ({ value }, { deliveries }) => {
-      const news = value === undefined ? undefined : await newsOfSession(deps, value);
-      if (isHangingUp(news) && deliveries < HANGING_UP_DELIVERIES) return "nak";
-      return say(news);
+      const event = value === undefined ? undefined : await eventOfSession(deps, value);
+      if (isHangingUp(event) && deliveries < HANGING_UP_DELIVERIES) return "nak";
+      return publish(event);
     },
   );
   const stopLaunches = await bus.kv.consume(
     launches,
     { durable: "tasks-launches", concurrency: CONCURRENCY },
-    ({ value, revision }) => say(value === undefined ? undefined : newsOfLaunch(deps, value, revision)),
+    ({ value, revision }) => publish(value === undefined ? undefined : eventOfLaunch(deps, value, revision)),
   );
   return async () => {
     await Promise.all([stopSessions(), stopLaunches()]);
   };
 }
 
-async function newsOfSession({ bus, clock }: Deps, record: SessionRecord): Promise<TaskEvent | undefined> {
+async function eventOfSession({ bus, clock }: Deps, record: SessionRecord): Promise<TaskEvent | undefined> {
   const of = attemptOfSession(record.sessionId);
   if (of === undefined || record.call?.task !== of.taskId) return undefined;
   const about = { tenant: record.tenant, taskId: of.taskId, attempt: of.attempt, at: isoNow(clock) };
@@ -64,21 +64,21 @@ async function newsOfSession({ bus, clock }: Deps, record: SessionRecord): Promi
     endedReason: record.endedReason ?? "completed",
     reason: record.history.at(-1)?.reason ?? record.endedReason ?? "",
     wasReady: record.timings.readyMs !== undefined || record.history.some(({ state }) => state === "ready"),
-    retryable: isWorthRepeating(record),
+    retryable: isRetryable(record),
     ...(call === undefined ? {} : { call }),
     ...(isOver && call === undefined ? { notDialed: true as const } : {}),
   };
 }
 
-/** The session was ended while its telephone rang; whether somebody answered just then, the providers service knows soon. */
-const isHangingUp = (news: TaskEvent | undefined): boolean =>
-  news?.type === "session_ended" && (news.call?.status === "dialing" || news.call?.status === "ringing");
+/** The session ended while the phone rang. The providers service soon knows whether the call was answered just then. */
+const isHangingUp = (event: TaskEvent | undefined): boolean =>
+  event?.type === "session_ended" && (event.call?.status === "dialing" || event.call?.status === "ringing");
 
-/** An error that ended the session although it had attempts left was said to be one that would only come again. */
-const isWorthRepeating = ({ endedReason, failures, maxAttempts }: SessionRecord): boolean =>
+/** An error that ended the session before its last attempt was permanent. */
+const isRetryable = ({ endedReason, failures, maxAttempts }: SessionRecord): boolean =>
   !((endedReason === "agent_error" || endedReason === "provider_error") && failures < maxAttempts);
 
-function newsOfLaunch({ clock }: Deps, launch: LaunchRecord, revision: number): TaskEvent | undefined {
+function eventOfLaunch({ clock }: Deps, launch: LaunchRecord, revision: number): TaskEvent | undefined {
   const of = attemptOfSession(launch.sessionId);
   const call = callStatusOfLaunch(launch);
   if (of === undefined || call === undefined || !isTelephone(launch.provider)) return undefined;

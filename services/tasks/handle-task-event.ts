@@ -17,46 +17,45 @@ export interface TaskDeps {
   readonly count?: CountTask | undefined;
 }
 
-/** Lost races after which the message is left to come again. */
+/** Lost races after which the message is redelivered. */
 const MAX_RACES = 10;
 
 /**
- * Handles one message. It is acked (`done`) only after what the record calls for was said, so that a process that
- * dies in between leaves it to the next one: an attempt is saved before its session is asked for, and is asked for
- * under its own name however often the message comes.
+ * Handles one message, and acks it after the record's commands. If the process dies in between, redelivery repeats the
+ * commands. An attempt is saved before its session is requested, and every repeated request has the same session id.
  */
 export async function handleTaskEvent(deps: TaskDeps, event: TaskEvent): Promise<Ack> {
   for (let race = 0; race < MAX_RACES; race++) {
     const before = await deps.bus.kv.get(tasks, taskKey(event.tenant, event.taskId));
-    if (before === undefined) return "nak"; // It overtook its own request.
+    if (before === undefined) return "nak"; // The event overtook the task's own request.
     const after = reduceTask(before.value, event);
     if (after !== before.value) {
       const record = { ...after, writeId: deps.nextWriteId() };
       if ((await deps.bus.kv.update(tasks, record, before.revision)) === undefined) continue;
       deps.count?.(record, before.value);
-      tell(deps.log, before.value, record);
+      logTransition(deps.log, before.value, record);
     }
-    if (!isLastWord(event, after)) await executeCommands(deps, after);
+    if (!endedItself(event, after)) await executeCommands(deps, after);
     return "ack";
   }
   return "nak";
 }
 
-/** The session that would be ended has just been told to have ended. */
-const isLastWord = (event: TaskEvent, record: TaskRecord): boolean =>
+/** The session has just ended by itself, so no command has to end it. */
+const endedItself = (event: TaskEvent, record: TaskRecord): boolean =>
   event.type === "session_ended" && event.attempt === record.attempt;
 
-function tell(log: Log, before: TaskRecord, after: TaskRecord): void {
+function logTransition(log: Log, before: TaskRecord, after: TaskRecord): void {
   if (before.state === after.state) return;
   const error = isTaskEnd(after.state) ? after.error : after.attempts.at(-1)?.error;
   log.info(
     {
-      task: after.taskId,
+      taskId: after.taskId,
       attempt: after.attempt,
       from: before.state,
       to: after.state,
       ...(error === undefined ? {} : { reason: error.message }),
     },
-    "a task moved",
+    "a task changed its state",
   );
 }

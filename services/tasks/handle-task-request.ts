@@ -1,4 +1,4 @@
-// Makes the record of a task that was asked for.
+// Creates the record of a requested task.
 import type { Ack, Bus, Delivery } from "../../libs/bus/bus.ts";
 import { tasks } from "../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
@@ -24,7 +24,7 @@ export interface TaskRequestDeps {
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** A request that comes again, by its id, its key or its place in the stream, is the same task and changes nothing. */
+/** A repeated request, by its id, its key or its sequence, changes nothing. */
 export async function handleTaskRequest(
   deps: TaskRequestDeps,
   request: TaskRequest,
@@ -36,7 +36,7 @@ export async function handleTaskRequest(
   const found = await bus.kv.get(tasks, taskKey(request.tenant, id));
   if (found !== undefined) {
     if (found.value.requestHash !== requestHashOf(request))
-      log.warn({ task: id }, "a request with the key of another one is passed over: the first counts");
+      log.warn({ taskId: id }, "ignored a task request whose idempotency key belongs to another request");
     return "ack";
   }
   const provider = request.provider ?? deps.providerOf(request.profile);
@@ -48,18 +48,18 @@ export async function handleTaskRequest(
       queueSeq: sequence,
       at: isoNow(clock),
       refused: isUnknown
-        ? failure("unknown_profile", `no host has an agent file "${request.profile}"`, false)
+        ? failure("unknown_profile", `No host has an agent file "${request.profile}".`, false)
         : undefined,
     },
   );
   const saved = await bus.kv.update(tasks, { ...task, writeId: deps.nextWriteId() }, 0);
-  // Another process was faster: the message comes again, and finds the record.
+  // Another process was faster. The redelivery finds the record.
   if (saved === undefined) return "nak";
   deps.count?.(task);
   return "ack";
 }
 
-/** @throws GreenroomError invalid_request, on which the message goes to the dead letters */
+/** @throws GreenroomError invalid_request, which makes the message a dead letter */
 function refuseFarAhead({ scheduleAt }: TaskRequest, now: number): void {
   if (scheduleAt === undefined || Date.parse(scheduleAt) - now <= SCHEDULE_AHEAD_DAYS_MAX * DAY_MS) return;
   throw new GreenroomError(
@@ -68,6 +68,6 @@ function refuseFarAhead({ scheduleAt }: TaskRequest, now: number): void {
   );
 }
 
-/** Whether a host has a file for it; without any host nobody can tell. */
+/** Whether a host has the profile. Without any host, every profile may exist. */
 export const isKnownProfile = (hosts: readonly HostRecord[], profile: string): boolean =>
   hosts.length === 0 || hosts.some((host) => host.profiles[profile] !== undefined);

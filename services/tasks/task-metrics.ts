@@ -1,22 +1,18 @@
-// What the tasks service measures: the tasks that are not over, and each that began or ended by a record it saved.
+// The metrics of the tasks service: unfinished tasks, and counters of tasks that began or ended.
 import { isTaskEnd, type TaskRecord } from "../../libs/contracts/tasks/task.ts";
 import type { Metrics } from "../../libs/runtime/metrics.ts";
 import type { TaskView } from "./task-view.ts";
 
-/** To be called with what was just saved. Each change is saved by one process, so all together count it once. */
+/** Call this with a record that was just saved. One process saves each change, so the sum over all is exact. */
 export type CountTask = (record: TaskRecord, before?: TaskRecord) => void;
 
 export function countTasks(metrics: Metrics): CountTask {
   const labels = ["profile", "provider"];
   const taken = metrics.counter("greenroom_tasks_created_total", "Tasks that were accepted.", labels);
-  const attempts = metrics.counter(
-    "greenroom_task_attempts_total",
-    "Attempts that were begun for tasks.",
-    labels,
-  );
+  const attempts = metrics.counter("greenroom_task_attempts_total", "Attempts of tasks that began.", labels);
   const ended = metrics.counter(
     "greenroom_tasks_ended_total",
-    "Tasks that ended, by the state that they ended in and the code of their error, if any.",
+    "Tasks that ended, by their final state and error code.",
     [...labels, "state", "code"],
   );
   return (record, before) => {
@@ -28,11 +24,11 @@ export function countTasks(metrics: Metrics): CountTask {
   };
 }
 
-/** Every instance sees every task and reports the same of them. */
+/** Every instance sees every task, so all report the same values. */
 export function measureTasks(metrics: Metrics, view: TaskView): void {
   metrics.gauge(
     "greenroom_tasks",
-    "Tasks that have not ended; queued ones wait for a line, an agent, their time or calling hours.",
+    "Tasks that have not ended. Queued tasks wait for a call slot, an agent, their time or calling hours.",
     ["profile", "provider", "state"],
     (set) => {
       const seen = [...view.queued(), ...view.active()];

@@ -1,4 +1,4 @@
-// The tasks that have not ended, as one process sees them.
+// The view that one process has of the unfinished tasks.
 import { type BucketView, type Seen, watchBucket } from "../../libs/bus/bucket-view.ts";
 import type { Bus } from "../../libs/bus/bus.ts";
 import { tasks } from "../../libs/contracts/buckets.ts";

@@ -1,4 +1,4 @@
-// The tasks service: the one writer of tasks. Several instances share the work.
+// The tasks service: the only writer of tasks. Its instances share the work.
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import { taskEvents, taskRequests } from "../../libs/contracts/streams.ts";
@@ -25,10 +25,10 @@ export interface TasksDeps {
   readonly metrics?: Metrics;
   readonly settings: {
     readonly limits: Pick<Limits, "perTenant" | "perProvider" | "total" | "callingHours">;
-    /** Tasks that begin in a second at most. */
+    /** The most tasks that begin per second. */
     readonly rate: number;
     readonly deadlineMs: TaskRecord["deadlineMs"];
-    /** Who makes the call of a task that names nobody. */
+    /** The provider of a task that names none. */
     readonly providerOf: (profile: string) => ProviderName;
   };
 }
@@ -43,10 +43,10 @@ export async function startTasks(deps: TasksDeps): Promise<{ stop(): Promise<voi
   const tasks = await watchTasks(bus, clock);
   const count = metrics === undefined ? undefined : countTasks(metrics);
   if (metrics !== undefined) measureTasks(metrics, tasks);
-  const lines = new CallSlotTable({ bus, clock, tasks, rate: settings.rate, nextWriteId });
-  const stopLines = await lines.watch();
+  const slots = new CallSlotTable({ bus, clock, tasks, rate: settings.rate, nextWriteId });
+  const stopSlots = await slots.watch();
 
-  const takeInDeps = {
+  const requestDeps = {
     bus,
     clock,
     log,
@@ -59,24 +59,24 @@ export async function startTasks(deps: TasksDeps): Promise<{ stop(): Promise<voi
   const stopRequests = await bus.streams.consume(
     taskRequests,
     { durable: "tasks", concurrency: CONCURRENCY },
-    (request, delivery) => handleTaskRequest(takeInDeps, request, delivery),
+    (request, delivery) => handleTaskRequest(requestDeps, request, delivery),
   );
-  const inOrder = createKeyedQueue();
+  const inTurn = createKeyedQueue();
   const stopEvents = await bus.streams.consume(
     taskEvents,
     { durable: "tasks", concurrency: CONCURRENCY },
     (event) =>
-      inOrder(taskKey(event.tenant, event.taskId), () =>
+      inTurn(taskKey(event.tenant, event.taskId), () =>
         handleTaskEvent({ bus, clock, log, nextWriteId, count }, event),
       ),
   );
   const stopFollowing = await followCalls({ bus, clock });
-  const scheduler = new Scheduler({ bus, clock, log, tasks, hosts, lines, limits: settings.limits });
+  const scheduler = new Scheduler({ bus, clock, log, tasks, hosts, slots, limits: settings.limits });
   return {
     async stop() {
       await scheduler.stop();
       await Promise.all([stopRequests(), stopEvents(), stopFollowing()]);
-      await Promise.all([stopLines(), tasks.stop(), hosts.stop()]);
+      await Promise.all([stopSlots(), tasks.stop(), hosts.stop()]);
     },
   };
 }

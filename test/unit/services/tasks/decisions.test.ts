@@ -40,12 +40,12 @@ describe("calling hours", () => {
   });
 
   test.each([
-    ["Mo-Fr 09:00-20:00", /can't be read/],
-    ["Mo-Fr 9-20 Europe/Berlin", /can't be read/],
-    ["Mo-Xx 09:00-20:00 Europe/Berlin", /"Xx" is no day/],
-    ["Mo-Fr 09:00-25:00 Europe/Berlin", /"25:00" is no time/],
-    ["Mo-Fr 09:00-20:00 Europe/Berlyn", /"Europe\/Berlyn" is no time zone/],
-    ["", /can't be read/],
+    ["Mo-Fr 09:00-20:00", /is not valid/],
+    ["Mo-Fr 9-20 Europe/Berlin", /is not valid/],
+    ["Mo-Xx 09:00-20:00 Europe/Berlin", /"Xx" is not a day/],
+    ["Mo-Fr 09:00-25:00 Europe/Berlin", /"25:00" is not a time/],
+    ["Mo-Fr 09:00-20:00 Europe/Berlyn", /"Europe\/Berlyn" is not a known time zone/],
+    ["", /is not valid/],
   ])("that are written %j are refused with a reason", (text, reason) => {
     expect(() => parseCallingHours(text)).toThrow(reason);
   });
@@ -180,6 +180,6 @@ describe("settings", () => {
     expect(() => read({ GREENROOM_CALLING_HOURS: "always" })).toThrow(ConfigError);
     expect(() => read({ GREENROOM_CALLING_HOURS: "always" })).toThrow(/GREENROOM_CALLING_HOURS: "always"/);
     expect(() => read({ GREENROOM_TASK_RATE: "0" })).toThrow(ConfigError);
-    expect(() => read({ GREENROOM_TASKS_PER_PROVIDER: "fax=1" })).toThrow(/"fax" is no provider/);
+    expect(() => read({ GREENROOM_TASKS_PER_PROVIDER: "fax=1" })).toThrow(/"fax" is not a provider/);
   });
 });
