@@ -7,18 +7,18 @@ import { Caller } from "./actors/callers.ts";
 import { Chaos } from "./actors/chaos.ts";
 import { Client } from "./actors/clients.ts";
 import { Forger } from "./actors/forger.ts";
-import { checkCalls, isBehind, standingTasks } from "./checks/check-calls.ts";
+import { checkCalls, isBehind, storedTasks } from "./checks/check-calls.ts";
 import { checkLaunches, checkOver } from "./checks/check-launches.ts";
 import { checkRecords } from "./checks/check-records.ts";
-import { checkRollUps } from "./checks/check-rollups.ts";
+import { checkRollups } from "./checks/check-rollups.ts";
 import {
   checkAccepted,
   checkAlone,
   checkDeadlines,
+  checkDecided,
   checkNothingLeft,
   checkNothingStuck,
-  checkSettled,
-  isSettled,
+  isDecided,
   leftovers,
   starving,
 } from "./checks/check-world.ts";
@@ -71,7 +71,7 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
 
   world.heal();
   await settle(world);
-  checkSettled(world);
+  checkDecided(world);
   checkAlone(world);
   checkOver(world);
   checkAccepted(world, clients);
@@ -86,7 +86,7 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   checkNothingStuck(world);
   checkDeadlines(world);
   checkRecords(world);
-  checkRollUps(world);
+  checkRollups(world);
   checkLaunches(world);
   checkCalls(world, callers);
   world.conversations.check(world.server.written(conversations));
@@ -117,7 +117,7 @@ async function settle(world: World): Promise<void> {
   const starvedSince = new Map<string, number>();
   const isAtRest = () => {
     lookForStarving(world, starvedSince);
-    return facts.calmSinceMs !== undefined && world.records().every((record) => isSettled(world, record));
+    return facts.calmSinceMs !== undefined && world.records().every((record) => isDecided(world, record));
   };
   if (await lookUntil(world, isAtRest, SETTLE_MS)) return;
   const waits = () => world.records().some(({ state }) => state === "requested");
@@ -144,7 +144,7 @@ function lookForStarving(world: World, since: Map<string, number>): void {
 async function endAll(world: World, clients: readonly Client[], callers: readonly Caller[]): Promise<void> {
   const asked = new Set<string>();
   for (;;) {
-    for (const { taskId: id, state } of standingTasks(world)) {
+    for (const { taskId: id, state } of storedTasks(world)) {
       if (isTaskEnd(state) || asked.has(id)) continue;
       asked.add(id);
       void callers.find(({ taskId }) => taskId === id)?.cancel();

@@ -9,13 +9,13 @@ import type { Faults } from "./nats/faults.ts";
 export interface Misbehaviour {
   readonly loadFails: number;
   readonly warmFails: number;
-  readonly heatFails: number;
+  readonly standbyFails: number;
   readonly throws: number;
   readonly neverReady: number;
   readonly endsItself: number;
   readonly dies: number;
   readonly hangs: number;
-  readonly taints: number;
+  readonly leavesStrayError: number;
   /** Never gets into its room, and never says so. */
   readonly staysOut: number;
 }
@@ -27,8 +27,8 @@ export type ChaosKind =
   | "deploy"
   | "livekit_away"
   | "livekit_restart"
-  | "stage_dies"
-  | "stage_hangs"
+  | "agent_process_dies"
+  | "agent_process_hangs"
   | "forge"
   | "store_full"
   | "resize"
@@ -106,8 +106,8 @@ const CHAOS: readonly ChaosKind[] = [
   "deploy",
   "livekit_away",
   "livekit_restart",
-  "stage_dies",
-  "stage_hangs",
+  "agent_process_dies",
+  "agent_process_hangs",
   "forge",
   "forge",
   "store_full",
@@ -129,13 +129,13 @@ export const allChaos: readonly ChaosKind[] = [...CHAOS, ...MORE_CHAOS];
 export const behaved: Misbehaviour = {
   loadFails: 0,
   warmFails: 0,
-  heatFails: 0,
+  standbyFails: 0,
   throws: 0,
   neverReady: 0,
   endsItself: 0,
   dies: 0,
   hangs: 0,
-  taints: 0,
+  leavesStrayError: 0,
   staysOut: 0,
 };
 
@@ -242,13 +242,13 @@ function misbehaviourOf(random: Random, severity: number): Omit<Misbehaviour, "s
   return {
     loadFails: some(0.2),
     warmFails: some(0.2),
-    heatFails: some(0.2),
+    standbyFails: some(0.2),
     throws: some(0.3),
     neverReady: some(0.2),
     endsItself: some(0.3),
     dies: some(0.1),
     hangs: some(0.1),
-    taints: some(0.1),
+    leavesStrayError: some(0.1),
   };
 }
 

@@ -24,24 +24,24 @@ import { canDial } from "../../services/providers/launches/dial-guard.ts";
 import { startProviders } from "../../services/providers/providers.ts";
 import { startTasks } from "../../services/tasks/tasks.ts";
 import type { SimClock } from "../kit/sim-clock.ts";
-import { SimStage, type StageWorld } from "./actors/sim-agent-process.ts";
+import { type AgentProcessWorld, SimAgentProcess } from "./actors/sim-agent-process.ts";
 import type { SimVapi } from "./actors/sim-vapi.ts";
 import type { SimDispatches } from "./livekit/sim-agent-dispatch.ts";
 import type { Scenario } from "./scenario.ts";
 import type { Kind, Life, Running } from "./sim-process.ts";
 
 /** What the services of a simulated world are given. */
-export interface ServiceWorld extends StageWorld {
+export interface ServiceWorld extends AgentProcessWorld {
   readonly clock: SimClock;
   readonly scenario: Scenario;
   /** The gateways that take calls, by name. */
   readonly gateways: Map<string, Gateway>;
   /** The stages of each host's life. */
-  readonly stages: Map<string, Set<SimStage>>;
+  readonly stages: Map<string, Set<SimAgentProcess>>;
   /** How long a host that is told to stop lets its sessions go on. */
   readonly drainMs: number;
   outfit(kind: Kind, name: string, life: Life): { bus: Bus; livekit: LiveKit; log: Log; clock: Clock };
-  stageLaunch(launch: LaunchProcess): LaunchProcess;
+  agentProcessLaunch(launch: LaunchProcess): LaunchProcess;
   /** LiveKit's agent dispatch, where the providers service runs. */
   readonly dispatches: SimDispatches;
   /** The telephones, where there are tasks. */
@@ -102,11 +102,11 @@ export async function providersOf(world: ServiceWorld, name: string, life: Life)
     },
     ringingWaitMs: 0,
   });
-  const stopBeat = startHeartbeat(bus, clock, { service: "providers", instance: life.instance });
+  const stopHeartbeat = startHeartbeat(bus, clock, { service: "providers", instance: life.instance });
   return {
     async stop() {
       await providers.stop();
-      stopBeat();
+      stopHeartbeat();
       await bus.close();
     },
   };
@@ -169,7 +169,7 @@ export async function hostOf(world: ServiceWorld, name: string, life: Life): Pro
   const { bus, livekit, log, clock } = world.outfit("agent-host", name, life);
   const { scenario } = world;
   const hostId = scenario.hostsKeepTheirNames ? name : `${name}-${life.number}`;
-  const stages = new Set<SimStage>();
+  const stages = new Set<SimAgentProcess>();
   world.stages.set(life.instance, stages);
   let ids = 0;
   let pids = 0;
@@ -184,10 +184,10 @@ export async function hostOf(world: ServiceWorld, name: string, life: Life): Pro
     hostId,
     pid: life.number,
     profiles: scenario.profiles.map((profile) => ({ profile, file: `/agents/${profile}.ts` })),
-    launch: world.stageLaunch((start, listener) => {
+    launch: world.agentProcessLaunch((start, listener) => {
       pids += 1;
       const clocks = { own: world.clock.forProcess(), host: life.clock };
-      const stage = new SimStage(world, `${life.instance}/${pids}`, pids, start, clocks, listener);
+      const stage = new SimAgentProcess(world, `${life.instance}/${pids}`, pids, start, clocks, listener);
       for (const former of stages) if (former.isDead) stages.delete(former);
       stages.add(stage);
       return stage;

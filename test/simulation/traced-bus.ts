@@ -30,7 +30,7 @@ export interface BusWatch {
   /** It asked for one, and the store gave none. */
   onReadInVain(key: string): void;
   /** The providers service says that nobody took what it asked for. */
-  onNotTaken(): void;
+  onDeclined(): void;
   /** A janitor, a host or the providers service says that an attempt's agent is lost. */
   onGivenUp(event: Extract<SessionEvent, { type: "agent_lost" }>): void;
 }
@@ -61,8 +61,9 @@ function tracedStreams(bus: Bus, watch: BusWatch): Pick<Streams, "publish" | "co
       if (!isAboutSessions(channel)) return bus.streams.publish(channel, message);
       const event = message as SessionEvent;
       trace.note(who, `publishes ${describeEvent(trace, event)}`);
-      if (event.type === "provider_declined") watch.onNotTaken();
-      if (event.type === "deadline_exceeded" && watch.kind !== "dispatcher") watch.facts.onOverdue(event);
+      if (event.type === "provider_declined") watch.onDeclined();
+      if (event.type === "deadline_exceeded" && watch.kind !== "dispatcher")
+        watch.facts.onDeadlineExceeded(event);
       // Whoever hands on what the relief took has judged nothing.
       const isHandedOn = watch.kind === "dispatcher" && channel.overflow === undefined;
       if (event.type === "agent_lost" && watch.kind !== "gateway" && !isHandedOn) watch.onGivenUp(event);
@@ -132,7 +133,7 @@ async function request<Q, A>(
   const what = `${command.name} ${trace.nameOf(sessionId)}#${attempt}`;
   trace.note(who, `asks ${host}: ${what}`);
   if (command.name === assignCommand.name && !wasSaved(question as Assign, host))
-    trace.violation("save before speaking", `${who} sends ${what} to ${host}, which no saved record does`);
+    trace.violation("persist before acting", `${who} sends ${what} to ${host}, which no saved record does`);
   try {
     const answer = await bus.core.request(command, host, question);
     const { verdict } = answer as Partial<AssignAnswer>;

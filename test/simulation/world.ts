@@ -17,7 +17,7 @@ import type { ProviderDriver } from "../../services/providers/drivers/driver.ts"
 import { callNameOf } from "../../services/providers/drivers/vapi-status.ts";
 import { forkRandom, pickOne, type Random } from "../kit/random.ts";
 import { createSimClock, type SimClock } from "../kit/sim-clock.ts";
-import type { SimStage } from "./actors/sim-agent-process.ts";
+import type { SimAgentProcess } from "./actors/sim-agent-process.ts";
 import { SimVapi } from "./actors/sim-vapi.ts";
 import { checkDispatch } from "./checks/check-launches.ts";
 import { Conversations } from "./checks/conversations.ts";
@@ -72,7 +72,7 @@ type AgentLost = Extract<SessionEvent, { type: "agent_lost" }>;
 const STOPPED = "the host stopped before the session was over";
 const HOUR_MS = 3_600_000;
 
-const withoutRollUps = (bus: Bus): Bus =>
+const withoutRollups = (bus: Bus): Bus =>
   overrideBus(bus, {
     kv: {
       get: async (bucket, key) => (bucket.name === rollups.name ? undefined : bus.kv.get(bucket, key)),
@@ -97,13 +97,13 @@ export class World implements ServiceWorld {
   /** The gateways that take calls, by name. */
   readonly gateways = new Map<string, Gateway>();
   /** The stages of each host's life. */
-  readonly stages = new Map<string, Set<SimStage>>();
+  readonly stages = new Map<string, Set<SimAgentProcess>>();
   /** The last word of each host. */
-  readonly hostNews = new Map<string, HostRecord>();
+  readonly hostUpdates = new Map<string, HostRecord>();
   readonly options: WorldOptions;
   readonly coverage = new Coverage();
   readonly #givenUp = new Set<string>();
-  #hints: Bus | undefined;
+  #webhooks: Bus | undefined;
   drainMs = 2000;
   isCalm = true;
 
@@ -183,7 +183,7 @@ export class World implements ServiceWorld {
       process.heal();
       process.boot();
     }
-    for (const stage of this.allStages()) stage.resume();
+    for (const stage of this.allAgentProcesses()) stage.resume();
     this.workers.resumeAll();
   }
 
@@ -191,7 +191,7 @@ export class World implements ServiceWorld {
     for (const process of this.processes) process.end();
   }
 
-  allStages(): SimStage[] {
+  allAgentProcesses(): SimAgentProcess[] {
     return [...this.stages.values()].flatMap((stages) => [...stages]).filter((stage) => !stage.isDead);
   }
 
@@ -215,7 +215,7 @@ export class World implements ServiceWorld {
       facts,
       wasSaved: (assign: { sessionId: string; attempt: number }, host: string) =>
         this.#wasSaved(assign.sessionId, assign.attempt, host),
-      onNotTaken: () => this.coverage.count("launches: said not to be taken"),
+      onDeclined: () => this.coverage.count("launches: declined"),
       onGivenUp: (event: AgentLost) => this.#checkGivenUp(life.instance, kind, event),
       onKept: (record: ConversationRecord) => this.conversations.onKept(record),
       wasOverwritten: (record: SessionRecord) => this.#wasOverwritten(record),
@@ -224,7 +224,7 @@ export class World implements ServiceWorld {
       onReadInVain: (key: string) => this.conversations.onReadInVain(life.instance, key),
     };
     const traced = tracedBus(life.client, watch);
-    const own = options.clocks === undefined ? traced : withoutRollUps(traced);
+    const own = options.clocks === undefined ? traced : withoutRollups(traced);
     const livekit = this.livekit.forProcess(name, life.clock);
     const at = { kind, name, life, world: this };
     return {
@@ -236,7 +236,7 @@ export class World implements ServiceWorld {
   }
 
   /** How a host's stages are launched here. */
-  stageLaunch(launch: LaunchProcess): LaunchProcess {
+  agentProcessLaunch(launch: LaunchProcess): LaunchProcess {
     return this.options.plant?.launch?.(launch) ?? launch;
   }
 
@@ -279,8 +279,8 @@ export class World implements ServiceWorld {
   listen(): void {
     const observer = this.server.connect("observer");
     void observer.core.subscribe(hostChanges, (host) => {
-      const known = this.hostNews.get(host.hostId);
-      if (known === undefined || known.epoch <= host.epoch) this.hostNews.set(host.hostId, host);
+      const known = this.hostUpdates.get(host.hostId);
+      if (known === undefined || known.epoch <= host.epoch) this.hostUpdates.set(host.hostId, host);
     });
   }
 
@@ -332,7 +332,7 @@ export class World implements ServiceWorld {
 
   /** LiveKit's webhook to some gateway, which passes it on. */
   #webhook(room: string, { identity }: Guest, reason: Gone): void {
-    this.#hints ??= this.server.connect("webhooks");
+    this.#webhooks ??= this.server.connect("webhooks");
     const hint =
       reason === "room_deleted"
         ? { event: "room_finished", room }
@@ -342,7 +342,7 @@ export class World implements ServiceWorld {
             identity,
             reason: reason === "left" ? "CLIENT_INITIATED" : "OTHER",
           };
-    this.#hints.core.publishTransient(roomEvents, hint);
+    this.#webhooks.core.publishTransient(roomEvents, hint);
   }
 
   #wallClock(name: string): () => number {

@@ -38,7 +38,7 @@ describe("the services of the sampled worlds", () => {
   test("meet every fault of the bus", () => {
     const faults = ["slow", "drop", "repeat", "loseAck", "refused", "unsent", "unanswered", "late"];
     const more = ["stale", "skip", "resend", "full", "duplicate", "lost compare-and-set"];
-    const replicated = ["refused for a write in flight", "refused for a message in flight", "relieved"];
+    const replicated = ["refused for a write in flight", "refused for a message in flight", "overflowed"];
     const all = [...faults, ...more, ...replicated];
     expect(all.filter((fault) => coverage.of(`bus: ${fault}`) < 5)).toEqual([]);
   });

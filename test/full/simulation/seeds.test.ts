@@ -71,18 +71,18 @@ describe("the services of the simulated worlds", () => {
   });
 
   test("store in the relief what has no leader to go to", () => {
-    expect(coverage.of("bus: relieved")).toBeGreaterThan(1000);
+    expect(coverage.of("bus: overflowed")).toBeGreaterThan(1000);
   });
 
   test("have agents of others, and the providers service follows what it launched, also what a dead instance left", () => {
     expect(coverage.of("launches")).toBeGreaterThan(8000);
     expect(coverage.of("launches: ready")).toBeGreaterThan(5000);
     expect(coverage.of("launches: unconfirmed")).toBeGreaterThan(150);
-    expect(coverage.of("launches: taken up")).toBeGreaterThan(300);
+    expect(coverage.of("launches: taken over")).toBeGreaterThan(300);
     expect(coverage.of("launches: looked up and found")).toBeGreaterThan(100);
     expect(coverage.of("launches: looked up in vain")).toBeGreaterThan(100);
-    expect(coverage.of("launches: said not to be taken")).toBeGreaterThan(500);
-    expect(coverage.of("dispatches that are taken late")).toBeGreaterThan(300);
+    expect(coverage.of("launches: declined")).toBeGreaterThan(500);
+    expect(coverage.of("late dispatches")).toBeGreaterThan(300);
     expect(coverage.of("the providers service gives an agent up")).toBeGreaterThan(400);
     expect(coverage.of("providers is struck")).toBeGreaterThan(1500);
   });

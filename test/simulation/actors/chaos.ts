@@ -60,11 +60,11 @@ export class Chaos {
         trace.note("livekit", "is restarted");
         livekit.restart();
         return;
-      case "stage_dies":
-        this.#pickStage()?.die("the simulation kills it");
+      case "agent_process_dies":
+        this.#pickAgentProcess()?.die("the simulation kills it");
         return;
-      case "stage_hangs": {
-        const stage = this.#pickStage();
+      case "agent_process_hangs": {
+        const stage = this.#pickAgentProcess();
         stage?.hang();
         this.#later(this.#ms(500, 10_000), () => stage?.resume());
         return;
@@ -105,7 +105,7 @@ export class Chaos {
   #freeze(host: SimProcess): void {
     const { livekit, trace } = this.#world;
     trace.note(host.name, "freezes with all its agents");
-    const stages = this.#world.allStages().filter(({ name }) => name.startsWith(`${host.name}.`));
+    const stages = this.#world.allAgentProcesses().filter(({ name }) => name.startsWith(`${host.name}.`));
     host.pause();
     livekit.cut(host.name);
     for (const stage of stages) stage.hang();
@@ -121,9 +121,9 @@ export class Chaos {
     const { server, trace, processes } = this.#world;
     // The relief is led by another server, if the janitor had the time to see to that since the last election.
     this.#elections += 1;
-    const reliefLeads = (this.#world.scenario.seed + this.#elections) % 4 !== 0;
-    trace.note("nats", reliefLeads ? "has no leaders but the relief's" : "has no leaders");
-    server.loseLeaders(reliefLeads);
+    const overflowLeads = (this.#world.scenario.seed + this.#elections) % 4 !== 0;
+    trace.note("nats", overflowLeads ? "has no leaders but the relief's" : "has no leaders");
+    server.loseLeaders(overflowLeads);
     this.#later(this.#ms(300, 9000), () => {
       trace.note("nats", "has leaders again");
       server.lead();
@@ -179,8 +179,8 @@ export class Chaos {
   }
 
   /** A process of agents: a host's stage, or a worker's job. */
-  #pickStage() {
-    const [first, ...others] = [...this.#world.allStages(), ...this.#world.workers.jobs()];
+  #pickAgentProcess() {
+    const [first, ...others] = [...this.#world.allAgentProcesses(), ...this.#world.workers.jobs()];
     return first === undefined ? undefined : pickOne(this.#random, [first, ...others]);
   }
 

@@ -18,7 +18,7 @@ import type { Misbehaviour } from "../scenario.ts";
 import type { Trace } from "../trace.ts";
 import { SimAgent } from "./sim-agent.ts";
 
-export interface StageWorld {
+export interface AgentProcessWorld {
   readonly livekit: SimLiveKit;
   readonly clock: Clock;
   readonly conversations: Conversations;
@@ -37,10 +37,10 @@ const CHANNEL_MS = 1;
 /** After its host is gone a stage ends by itself. */
 const ORPHANED_MS = 1000;
 
-export class SimStage implements ProcessLink {
+export class SimAgentProcess implements ProcessLink {
   readonly pid: number;
   readonly name: string;
-  readonly #world: StageWorld;
+  readonly #world: AgentProcessWorld;
   readonly #start: ProcessStart;
   readonly #clock: ProcessClock;
   /** The host's, on which it hears of its stage. */
@@ -53,7 +53,7 @@ export class SimStage implements ProcessLink {
   #hearsSinceMs = 0;
 
   constructor(
-    world: StageWorld,
+    world: AgentProcessWorld,
     name: string,
     pid: number,
     start: ProcessStart,
@@ -135,7 +135,7 @@ export class SimStage implements ProcessLink {
         this.#warm(message.slot);
         return;
       case "connect_standby":
-        this.#agents.get(message.slot)?.heat(message.token);
+        this.#agents.get(message.slot)?.connectStandby(message.token);
         return;
       case "run":
         this.#run(message);
@@ -179,7 +179,7 @@ export class SimStage implements ProcessLink {
       onClosed: () => this.#agents.delete(slot),
       dieHere: (reason) => this.die(reason),
       hangHere: () => this.hang(),
-      taint: () => this.#say({ type: "unhealthy", error: "an error that belongs to no session" }),
+      reportStrayError: () => this.#say({ type: "unhealthy", error: "an error that belongs to no session" }),
     });
   }
 

@@ -25,7 +25,7 @@ export interface AgentWorld {
   onClosed(): void;
   dieHere(reason: string): void;
   hangHere(): void;
-  taint(): void;
+  reportStrayError(): void;
 }
 
 interface Seat {
@@ -68,11 +68,11 @@ export class SimAgent {
   }
 
   /** Goes into a standby room, to be there when a session comes. */
-  heat(token: string): void {
+  connectStandby(token: string): void {
     if (this.#job !== undefined) return;
     const { dice, say } = this.#world;
     this.#enter(token, (seat) => {
-      if (seat === undefined || dice("heatFails")) {
+      if (seat === undefined || dice("standbyFails")) {
         this.#leave(seat);
         say({ type: "standby_failed", slot: this.#slot, error: "the standby room can't be joined" });
       } else if (this.#job !== undefined || this.#isOver) this.#leave(seat);
@@ -142,14 +142,14 @@ export class SimAgent {
   }
 
   #converse(): void {
-    const { dice, taint, clock, between } = this.#world;
-    if (dice("taints")) taint();
+    const { dice, reportStrayError, clock, between } = this.#world;
+    if (dice("leavesStrayError")) reportStrayError();
     if (!dice("neverReady")) this.#ready();
     if (dice("endsItself")) {
       const lastsMs = between(0, LONGEST_TALK_MS);
       clock.after(lastsMs, () => this.#end(lastsMs < LONG_TALK_MS ? SHUT_DOWN : PROVIDER_FAILED));
     }
-    this.#speak();
+    this.#talk();
   }
 
   #throw(): void {
@@ -165,13 +165,13 @@ export class SimAgent {
     say({ type: "ready", slot: this.#slot, ...this.#whereabouts() });
   }
 
-  #speak(): void {
+  #talk(): void {
     if (this.#isOver) return;
     if (this.#humans) {
       this.#world.say({ type: "active", slot: this.#slot });
       this.#checkpoint();
     }
-    this.#world.clock.after(SPEAKS_EVERY_MS, () => this.#speak());
+    this.#world.clock.after(SPEAKS_EVERY_MS, () => this.#talk());
   }
 
   /** One more thing was said: the whole conversation goes to the host, as after each turn. */

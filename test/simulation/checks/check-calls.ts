@@ -31,8 +31,8 @@ export function checkCalls(world: World, callers: readonly Caller[]): void {
     wasAnswered,
     isLive: status !== "ended",
   }));
-  const remains = { ...stored(world), tasks: standingTasks(world), dialed };
-  for (const { invariant, what } of [...checkTasks({ sentTasks, remains }), ...wrongRecords(world)])
+  const remains = { ...stored(world), tasks: storedTasks(world), dialed };
+  for (const { invariant, what } of [...checkTasks({ sentTasks, remains }), ...wrongCallRecords(world)])
     world.trace.violation(invariant, what);
   for (const { state, attempt } of remains.tasks) {
     world.coverage.count("tasks");
@@ -46,13 +46,13 @@ export function checkCalls(world: World, callers: readonly Caller[]): void {
 export function isBehind(world: World): boolean {
   if (world.scenario.calling === undefined) return false;
   return (
-    standingTasks(world).some(({ state }) => !isTaskEnd(state)) ||
+    storedTasks(world).some(({ state }) => !isTaskEnd(state)) ||
     world.vapi.live().length > 0 ||
-    wrongRecords(world).length > 0
+    wrongCallRecords(world).length > 0
   );
 }
 
-export const standingTasks = (world: World): TaskRecord[] =>
+export const storedTasks = (world: World): TaskRecord[] =>
   world.server.entries(tasks).map(({ value }) => value);
 
 const stored = (world: World) => ({
@@ -61,7 +61,7 @@ const stored = (world: World) => ({
 });
 
 /** 12: each ended session's call, and the figures of each day. */
-function wrongRecords(world: World): Violation[] {
+function wrongCallRecords(world: World): Violation[] {
   if (world.options.clocks !== undefined) return [];
   const remains = {
     ...stored(world),

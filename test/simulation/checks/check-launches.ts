@@ -32,7 +32,7 @@ export function checkDispatch(world: LaunchWorld, { tenant, sessionId, attempt }
   world.trace.note("workers", `are asked for an agent of ${name}`);
   world.coverage.count("launches: asked");
   if (!world.server.written(launches).some((write) => write.key === key && write.value !== undefined))
-    world.trace.violation("save before speaking", `${name} is launched, and no intent of it is saved`);
+    world.trace.violation("persist before acting", `${name} is launched, and no intent of it is saved`);
   const isIts = (other: MadeFor) => other.sessionId === sessionId && other.attempt === attempt;
   const isThere =
     world.dispatches.all().some(({ madeFor }) => isIts(madeFor)) ||
@@ -70,7 +70,7 @@ export function checkLaunches(world: LaunchWorld): void {
       if (launch.state === "ready" && !world.facts.hasSaidReady(identity))
         world.trace.violation(8, `${nameOf(world, launch)} is ready, and its agent never said so`);
       if (launch.state !== before?.state) world.coverage.count(`launches: ${launch.state}`);
-      if (launch.takeovers > (before?.takeovers ?? 0)) world.coverage.count("launches: taken up");
+      if (launch.takeovers > (before?.takeovers ?? 0)) world.coverage.count("launches: taken over");
       before = launch;
     }
   }

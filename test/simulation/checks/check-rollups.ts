@@ -11,7 +11,7 @@ interface Count {
   readonly byWarmth: Record<string, number>;
 }
 
-export function checkRollUps(world: World): void {
+export function checkRollups(world: World): void {
   // The comparison of wall clocks leaves roll-ups out, since they are made by the minutes of those clocks.
   if (world.options.clocks !== undefined) return;
   const wanted = countAnew(world.records());

@@ -23,7 +23,7 @@ import { readableEvents, unreadable } from "./check-records.ts";
 import { OVERLAP_MS } from "./facts.ts";
 
 /** Ended; or ready, and its agent is there, alive and the only one of its attempt. */
-export function isSettled(world: World, record: SessionRecord): boolean {
+export function isDecided(world: World, record: SessionRecord): boolean {
   if (record.state === "ended") return true;
   if (record.state !== "ready") return false;
   if (record.provider === "vapi") return isTalking(world, record);
@@ -34,9 +34,9 @@ const isTalking = (world: World, { tenant, sessionId: id }: SessionRecord): bool
   world.vapi.live().some(({ name, status }) => status === "in-progress" && name === callNameOf(tenant, id));
 
 /** 2: within the limit after the faults; those that wait for an agent while none is free have their own. */
-export function checkSettled(world: World): void {
+export function checkDecided(world: World): void {
   for (const record of world.records()) {
-    if (isSettled(world, record)) continue;
+    if (isDecided(world, record)) continue;
     const name = `${world.trace.nameOf(record.sessionId)}#${record.attempt}`;
     if (record.state === "ready") world.trace.violation(2, `${name} is ready and no agent serves it`);
     else world.trace.violation(2, `${name} is still ${record.state}`);
@@ -108,9 +108,9 @@ export function checkNothingStuck(world: World): void {
     { channel: sessionOverflow, ...world.server.backlog(sessionOverflow, "overflow") },
     ...taskBacklogs(world),
   ];
-  for (const { channel, pending, unsettled } of backlogs) {
-    const what = `${pending} messages of ${channel.stream} are pending and ${unsettled} not settled`;
-    if (pending + unsettled > 0) world.trace.violation(13, what);
+  for (const { channel, pending, unacked } of backlogs) {
+    const what = `${pending} messages of ${channel.stream} are pending and ${unacked} not settled`;
+    if (pending + unacked > 0) world.trace.violation(13, what);
   }
   const buried = new Set<number>();
   for (const { message } of world.server.stored(deadLetters)) {
@@ -125,13 +125,13 @@ export function checkNothingStuck(world: World): void {
 }
 
 /** The end of a task's session whose request was never stored is waited with for minutes. */
-function withoutVainEnds(world: World, backlog: { pending: number; unsettled: number }) {
+function withoutVainEnds(world: World, backlog: { pending: number; unacked: number }) {
   if (world.scenario.calling === undefined) return backlog;
   const known = new Set(world.records().map(({ sessionId: id }) => id));
   const vain = readableEvents(world).filter(
     (event) => event.type === "end_requested" && !known.has(event.sessionId),
   );
-  return { ...backlog, unsettled: Math.max(0, backlog.unsettled - vain.length) };
+  return { ...backlog, unacked: Math.max(0, backlog.unacked - vain.length) };
 }
 
 const taskBacklogs = ({ scenario, server }: World) =>
@@ -145,7 +145,7 @@ const taskBacklogs = ({ scenario, server }: World) =>
 /** A limit may be passed on late and never early, whatever the wall clocks say. */
 export function checkDeadlines(world: World): void {
   const written = world.server.written(sessions).flatMap(({ value }) => value ?? []);
-  for (const { saidAtMs, event } of world.facts.overdues) {
+  for (const { reportedAtMs, event } of world.facts.expirations) {
     const record = written.find(
       ({ sessionId: id, attempt, state }) =>
         id === event.sessionId && attempt === event.attempt && state === event.state,
@@ -154,7 +154,7 @@ export function checkDeadlines(world: World): void {
     // A telephone tells long before any limit that nobody comes.
     if (event.kind === "user_absent" && record.call !== undefined) continue;
     const limitMs = limitOf(event.kind, record);
-    const lastedMs = saidAtMs - world.facts.phaseSinceMs(record);
+    const lastedMs = reportedAtMs - world.facts.phaseSinceMs(record);
     if (lastedMs < limitMs) {
       const what = `${phaseOf(record)} lasted ${lastedMs.toFixed(0)} of ${limitMs} ms`;
       world.trace.violation(14, `overdue was said of ${world.trace.nameOf(event.sessionId)} when ${what}`);
@@ -169,7 +169,7 @@ export function starving(world: World): string[] {
   const registered = world.server
     .entries(hosts)
     .flatMap(({ key, value }) =>
-      world.hostNews.get(key)?.epoch === value.epoch ? [world.hostNews.get(key) as HostRecord] : [],
+      world.hostUpdates.get(key)?.epoch === value.epoch ? [world.hostUpdates.get(key) as HostRecord] : [],
     );
   return world
     .records()

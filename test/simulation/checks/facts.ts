@@ -49,7 +49,7 @@ export class Facts implements RoomWatch {
   /** By the mark of the write. */
   readonly savings = new Map<string, Saving>();
   readonly #phaseSinceMs = new Map<string, number>();
-  readonly overdues: { readonly saidAtMs: number; readonly event: Expired }[] = [];
+  readonly expirations: { readonly reportedAtMs: number; readonly event: Expired }[] = [];
   readonly #readByHost = new Set<string>();
   readonly #saidReady = new Set<string>();
   readonly #usedSlots = new Map<string, string>();
@@ -101,8 +101,8 @@ export class Facts implements RoomWatch {
     return this.#phaseSinceMs.get(`${record.sessionId} ${phaseOf(record)}`) ?? 0;
   }
 
-  onOverdue(event: Expired): void {
-    this.overdues.push({ saidAtMs: this.#clock.monotonic(), event });
+  onDeadlineExceeded(event: Expired): void {
+    this.expirations.push({ reportedAtMs: this.#clock.monotonic(), event });
   }
 
   // --- agents ---

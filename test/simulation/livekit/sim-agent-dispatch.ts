@@ -1,10 +1,10 @@
 // LiveKit's agent dispatch as a simulation plays it: made, listed and taken back over an API that fails.
 import type { AgentDispatches, DispatchJob } from "../../../libs/livekit/agent-dispatch.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
-import type { Asked, MadeFor, SimJob } from "./sim-job.ts";
+import type { DispatchRequest, MadeFor, SimJob } from "./sim-job.ts";
 import type { SimLiveKit } from "./sim-livekit.ts";
 
-export interface SimDispatch extends Asked {
+export interface SimDispatch extends DispatchRequest {
   readonly id: string;
   readonly metadata: string;
   readonly createdAtMs: number;
@@ -110,7 +110,7 @@ export class SimDispatches {
       const { guest } = job;
       job.tellToGo();
       if (guest === undefined) continue;
-      this.#clock.after(LEAVE_WITHIN_MS, () => this.#livekit.putOut(room, guest));
+      this.#clock.after(LEAVE_WITHIN_MS, () => this.#livekit.removeGuest(room, guest));
     }
   }
 }

@@ -14,7 +14,7 @@ export interface MadeFor {
 }
 
 /** The dispatch of a job, as far as that knows of it. */
-export interface Asked {
+export interface DispatchRequest {
   readonly room: string;
   readonly agentName: string;
   readonly madeFor: MadeFor;
@@ -42,7 +42,7 @@ export class SimJob {
   /** Of its agent, as LiveKit gives it; never used twice. */
   readonly identity: string;
   readonly listedAtMs: number;
-  readonly dispatch: Asked;
+  readonly dispatch: DispatchRequest;
   readonly #world: JobWorld;
   readonly #attributes: Record<string, string>;
   #guest: Guest | undefined;
@@ -53,7 +53,13 @@ export class SimJob {
   #error = "";
 
   /** @param startsInMs until its process has its turn */
-  constructor(number: number, dispatch: Asked, startsInMs: number, listedAtMs: number, world: JobWorld) {
+  constructor(
+    number: number,
+    dispatch: DispatchRequest,
+    startsInMs: number,
+    listedAtMs: number,
+    world: JobWorld,
+  ) {
     this.id = `AJ_${number}`;
     this.identity = `agent-${this.id}`;
     this.listedAtMs = listedAtMs;

@@ -145,7 +145,7 @@ export class SimLiveKit {
   }
 
   /** The server puts somebody out. */
-  putOut(room: string, guest: Guest): void {
+  removeGuest(room: string, guest: Guest): void {
     if (this.#rooms.get(room)?.inside.get(guest.identity) === guest) this.#take(room, guest, "removed");
   }
 

@@ -51,12 +51,12 @@ export class SimWorkers {
     const { clock, coverage, isCalm, scenario } = this.#world;
     const { late = 0, refuses = 0, untaken = 0 } = scenario.outside ?? {};
     if (!isCalm && this.#random() < untaken) {
-      coverage.count("dispatches that nobody takes");
+      coverage.count("untaken dispatches");
       return;
     }
     const isRefused = !isCalm && this.#random() < refuses;
     const isLate = !isCalm && this.#random() < late;
-    if (isLate) coverage.count("dispatches that are taken late");
+    if (isLate) coverage.count("late dispatches");
     clock.after(this.#between(...TAKE_MS), () => {
       const turnMs = this.#between(...(isLate ? LATE_MS : TURN_MS));
       const listedAtMs = clock.monotonic() + this.#random() ** 2 * LISTED_WITHIN_MS;

@@ -74,7 +74,7 @@ export class MemoryConsumer {
   }
 
   /** Messages that were handed out and not acked, those that wait for another try included. */
-  unsettled(): number {
+  unacked(): number {
     return this.#held.size + this.#ready.size;
   }
 

@@ -31,7 +31,7 @@ export interface Faults {
   /** No leader: calls to the store are refused or never answered, and nothing is handed out or acked. */
   readonly leaderless: boolean;
   /** With `leaderless`: streams that are another's relief have a leader all the same. */
-  readonly reliefLeads: boolean;
+  readonly overflowLeads: boolean;
 }
 
 export const noFaults: Faults = {
@@ -50,7 +50,7 @@ export const noFaults: Faults = {
   inFlightMs: [0, 0],
   full: false,
   leaderless: false,
-  reliefLeads: false,
+  overflowLeads: false,
 };
 
 /** The faults that strike by chance. */

@@ -37,9 +37,9 @@ export interface MemoryServer {
   setFaults(faults: Partial<Faults>): void;
   /**
    * The leaders of all streams die; until `lead` none answers. What was acknowledged is kept.
-   * @param reliefLeads whether those of the streams that relieve others are spared, being on another node
+   * @param overflowLeads whether those of the streams that relieve others are spared, being on another node
    */
-  loseLeaders(reliefLeads?: boolean): void;
+  loseLeaders(overflowLeads?: boolean): void;
   lead(): void;
   /** No faults, and nobody cut off any more. */
   calm(): void;
@@ -52,7 +52,7 @@ export interface MemoryServer {
   /** What stands in a bucket now. */
   entries<T>(bucket: Bucket<T>): { key: string; revision: number; value: T }[];
   /** What a durable consumer has not done yet. */
-  backlog<T>(channel: Channel<T>, durable: string): { pending: number; unsettled: number };
+  backlog<T>(channel: Channel<T>, durable: string): { pending: number; unacked: number };
 }
 
 /** A server with every stream and bucket of the contracts, all of them empty. */
@@ -79,7 +79,7 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
   };
   const logs = () => [...world.streams.values(), ...world.buckets.values()];
   const lead = () => {
-    faults = { ...faults, leaderless: false, reliefLeads: false };
+    faults = { ...faults, leaderless: false, overflowLeads: false };
     for (const each of logs()) each.leads();
   };
   return {
@@ -91,8 +91,8 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
     setFaults(changed) {
       faults = { ...faults, ...changed };
     },
-    loseLeaders(reliefLeads = false) {
-      faults = { ...faults, leaderless: true, reliefLeads };
+    loseLeaders(overflowLeads = false) {
+      faults = { ...faults, leaderless: true, overflowLeads };
       for (const each of world.buckets.values()) each.loseLeader();
       for (const each of world.streams.values()) if (each.isLeaderless()) each.loseLeader();
     },
@@ -138,7 +138,7 @@ export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
         ),
     backlog(channel, durable) {
       const consumer = streamOf(world, channel).consumer(durable, channel.subjects);
-      return { pending: consumer.pending(), unsettled: consumer.unsettled() };
+      return { pending: consumer.pending(), unacked: consumer.unacked() };
     },
   };
 }

@@ -23,12 +23,12 @@ export class MemoryStream {
   readonly #replication: Replication;
 
   /** Whether it is another stream's relief, and so led by another node. */
-  readonly isRelief: boolean;
+  readonly isOverflow: boolean;
 
   constructor(channel: Channel<never>, replicas: Replicas, clock: Clock, fates: Fates, dedupeMs: number) {
     this.#replication = new Replication(replicas, clock, fates);
     this.#channel = channel;
-    this.isRelief = allChannels.some(({ overflow: relief }) => relief?.stream === channel.stream);
+    this.isOverflow = allChannels.some(({ overflow: relief }) => relief?.stream === channel.stream);
     this.#clock = clock;
     this.#fates = fates;
     this.#dedupeMs = dedupeMs;
@@ -59,8 +59,8 @@ export class MemoryStream {
   }
 
   isLeaderless(): boolean {
-    const { leaderless, reliefLeads } = this.#fates.faults();
-    return leaderless && !(reliefLeads && this.isRelief);
+    const { leaderless, overflowLeads } = this.#fates.faults();
+    return leaderless && !(overflowLeads && this.isOverflow);
   }
 
   /** A new leader is looked for; what was in flight is done or lost. */
@@ -75,7 +75,7 @@ export class MemoryStream {
 
   #store(subject: string, data: Uint8Array, id: string | undefined): { duplicate: boolean } {
     if (id !== undefined) this.#ids.set(id, this.#clock.monotonic());
-    if (this.isRelief) this.#fates.count("relieved");
+    if (this.isOverflow) this.#fates.count("overflowed");
     this.#lastSequence += 1;
     this.#messages.push({ sequence: this.#lastSequence, subject, data });
     this.#forgetOldOf(subject);

@@ -41,7 +41,7 @@ const firstPlants: readonly Plant[] = [
   },
   {
     name: "the dispatcher tells the host before it saves",
-    breaks: ["save before speaking"],
+    breaks: ["persist before acting"],
     bus: busOf("dispatcher", (bus) => ({
       kv: {
         update: async (bucket, value, revision) => {

@@ -15,7 +15,7 @@ const providers = new WeakMap<Life, ProviderDriver>();
 const some: readonly Omit<Plant, "worlds">[] = [
   {
     name: "a launch is asked for before its intent is saved",
-    breaks: ["save before speaking"],
+    breaks: ["persist before acting"],
     provider: (provider, { life }) => {
       providers.set(life, provider);
       return provider;

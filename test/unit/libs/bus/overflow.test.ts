@@ -26,7 +26,7 @@ describe("while the stream has no leader and its relief has one", () => {
     server.lead();
     await clock.advance(MINUTE_MS);
     expect(server.stored(sessionEvents).map(({ subject }) => subject)).toEqual(["session.t.s.requested"]);
-    expect(server.backlog(sessionOverflow, "overflow")).toEqual({ pending: 0, unsettled: 0 });
+    expect(server.backlog(sessionOverflow, "overflow")).toEqual({ pending: 0, unacked: 0 });
   });
 
   test("what the relief holds is handed on however long the stream stays away", async () => {
@@ -51,7 +51,7 @@ describe("while the stream has no leader and its relief has one", () => {
     await outcome(forward(bus, sessionEvents));
     await clock.advance(MINUTE_MS);
     expect(server.stored(sessionEvents)).toHaveLength(1);
-    expect(server.backlog(sessionOverflow, "overflow")).toEqual({ pending: 0, unsettled: 0 });
+    expect(server.backlog(sessionOverflow, "overflow")).toEqual({ pending: 0, unacked: 0 });
   });
 
   test("a message for the stream alone waits for it, and fails when that takes too long", async () => {

@@ -133,7 +133,7 @@ describe("a paused process", () => {
     // One more may have been sent to it while it still seemed to ask for messages.
     expect(seen.slice(2).every((name) => name === "frozen")).toBe(true);
     expect(seen.length).toBeLessThanOrEqual(3);
-    expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unsettled: 0 });
+    expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unacked: 0 });
   });
 });
 

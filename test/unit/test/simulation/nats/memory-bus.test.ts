@@ -24,11 +24,11 @@ describe("faults of the network and the store", () => {
     );
     await outcome(bus.streams.publish(sessionEvents, anEvent("s")));
     await clock.advance(1);
-    expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unsettled: 0 });
+    expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unacked: 0 });
     server.calm();
     await clock.advance(MINUTE_MS);
     expect(seen).toEqual([1, 2]);
-    expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unsettled: 0 });
+    expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unacked: 0 });
   });
 
   test("an ack that is lost brings the message again after the ack wait", async () => {
@@ -191,7 +191,7 @@ test("one seed gives one run, another seed another", async () => {
     await clock.advance(5000);
     server.calm();
     await clock.advance(5 * MINUTE_MS);
-    expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unsettled: 0 });
+    expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unacked: 0 });
     return log;
   };
   const first = await run(11);
