@@ -69,7 +69,7 @@ const ASKED_AGAIN_MS = 3000;
 type AgentLost = Extract<SessionEvent, { type: "agent_lost" }>;
 
 /** In the words of a host that has waited in vain for others to take its sessions over. */
-const STOPPED = "the host stopped before the session was over";
+const STOPPED = "the host stopped before the session had ended";
 const HOUR_MS = 3_600_000;
 
 const withoutRollups = (bus: Bus): Bus =>
