@@ -17,7 +17,7 @@ type Slotted = Extract<HostToProcess, { slot: string }>;
 
 interface ScriptedProcess {
   /** Every message from the host, except pings. */
-  readonly told: HostToProcess[];
+  readonly received: HostToProcess[];
   readonly isKilled: boolean;
   /** True when the process answers no pings. */
   isSilent: boolean;
@@ -26,7 +26,7 @@ interface ScriptedProcess {
   /** The time that the process has waited for a CPU so far, in ms. */
   runDelayMs: () => number;
   memoryMb: number;
-  say(message: ProcessToHost): void;
+  emit(message: ProcessToHost): void;
   die(reason: string): void;
   /** The slots of the messages of one type, in order. */
   slots(type: Slotted["type"]): string[];
@@ -37,7 +37,7 @@ function scriptProcesses(): { launch: LaunchProcess; processes: ScriptedProcess[
   const launch: LaunchProcess = (_start, listener) => {
     let isKilled = false;
     const child: ScriptedProcess = {
-      told: [],
+      received: [],
       get isKilled() {
         return isKilled;
       },
@@ -45,15 +45,15 @@ function scriptProcesses(): { launch: LaunchProcess; processes: ScriptedProcess[
       isStopped: false,
       runDelayMs: () => 0,
       memoryMb: 100,
-      say: (message) => listener.onMessage(message),
+      emit: (message) => listener.onMessage(message),
       die: (reason) => listener.onExit(reason),
-      slots: (type) => child.told.flatMap((message) => (message.type === type ? [message.slot] : [])),
+      slots: (type) => child.received.flatMap((message) => (message.type === type ? [message.slot] : [])),
     };
     processes.push(child);
     return {
       pid: processes.length,
       send: (message) => {
-        if (message.type !== "ping") child.told.push(message);
+        if (message.type !== "ping") child.received.push(message);
         else if (!child.isSilent) listener.onMessage({ type: "pong", memoryMb: child.memoryMb });
       },
       kill: () => {
@@ -71,7 +71,7 @@ export interface PoolScene {
   readonly clock: SimClock;
   readonly processes: ScriptedProcess[];
   /** The events that the pool reported, as text. */
-  readonly heard: string[];
+  readonly events: string[];
   /** Standby rooms that were created (`+`) and discarded (`-`). */
   readonly rooms: string[];
   /** Warms every agent that is starting. */
@@ -85,7 +85,7 @@ export interface PoolScene {
 export function poolScene(target: Partial<PoolSettings> = {}, standby = true, spreadOver = 1): PoolScene {
   const clock = createSimClock();
   const { launch, processes } = scriptProcesses();
-  const heard: string[] = [];
+  const events: string[] = [];
   const rooms: string[] = [];
   const of = ({ assignment }: Slot) => assignment?.sessionId ?? "nobody";
   let ids = 0;
@@ -119,10 +119,10 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
         }
       : undefined,
     onChange: () => {},
-    onLoaded: () => heard.push("loaded"),
+    onLoaded: () => events.push("loaded"),
     onAgentEvent: (slot, event) => {
       const text = textOf(event, of(slot));
-      if (text !== undefined) heard.push(text);
+      if (text !== undefined) events.push(text);
     },
   });
   pool.probe();
@@ -132,14 +132,14 @@ export function poolScene(target: Partial<PoolSettings> = {}, standby = true, sp
     pool,
     clock,
     processes,
-    heard,
+    events,
     rooms,
     warmUp() {
       for (const child of processes) {
         for (const slot of child.slots("warm")) {
           if (warmed.has(slot)) continue;
           warmed.add(slot);
-          child.say({ type: "warm", slot, tookMs: 1 });
+          child.emit({ type: "warm", slot, tookMs: 1 });
         }
       }
     },

@@ -1,4 +1,4 @@
-// When an agent may be heard: not while its callee's telephone rings.
+// Silence of an agent while its callee's phone rings.
 import { EventEmitter } from "node:events";
 import { initializeLogger, type JobContext, voice } from "@livekit/agents";
 import {
@@ -16,12 +16,12 @@ import type { JobRoom } from "../../../../../services/agent-host/agent-process/r
 
 const CALLEE = "phone-s";
 
-/** A room whose participants come, change and go as a test says. */
+/** A room whose participants join, change and leave as a test requires. */
 class FakeRoom extends EventEmitter {
   readonly remoteParticipants = new Map<string, RemoteParticipant>();
   isConnected = true;
 
-  come(identity: string, status?: string, kind = ParticipantKind.SIP): RemoteParticipant {
+  join(identity: string, status?: string, kind = ParticipantKind.SIP): RemoteParticipant {
     const attributes = status === undefined ? {} : { "sip.callStatus": status };
     const participant = { identity, attributes, info: { kind } } as unknown as RemoteParticipant;
     this.remoteParticipants.set(identity, participant);
@@ -35,7 +35,7 @@ class FakeRoom extends EventEmitter {
     this.emit(RoomEvent.ParticipantAttributesChanged, { "sip.callStatus": status }, participant);
   }
 
-  go(identity: string): void {
+  leave(identity: string): void {
     this.remoteParticipants.delete(identity);
   }
 }
@@ -50,7 +50,7 @@ function scene(callee: string | undefined = CALLEE) {
   return { room, answer, changes: () => changes };
 }
 
-/** Whether a promise has settled once everything else has. */
+/** Whether a promise has settled, after all other work is done. */
 async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;
   const done = () => {
@@ -61,11 +61,11 @@ async function isSettled(promise: Promise<unknown>): Promise<boolean> {
   return settled;
 }
 
-describe("an answer", () => {
-  test("comes when the callee's line is active, and not while it rings", async () => {
+describe("CallAnswer", () => {
+  test("is answered when the callee's line is active, not while it rings", async () => {
     const { room, answer, changes } = scene();
     const wait = answer.wait();
-    const callee = room.come(CALLEE, "dialing");
+    const callee = room.join(CALLEE, "dialing");
     for (const status of ["ringing", "automation"]) {
       room.line(CALLEE, status);
       expect(answer.isAwaited).toBe(true);
@@ -79,16 +79,16 @@ describe("an answer", () => {
     expect(changes()).toBe(4);
   });
 
-  test("isn't that of somebody else in the room", () => {
+  test("ignores other participants of the room", () => {
     const { room, answer } = scene();
-    const visitor = room.come("ann", undefined, ParticipantKind.STANDARD);
-    room.come("phone-other", "active");
+    const visitor = room.join("ann", undefined, ParticipantKind.STANDARD);
+    room.join("phone-other", "active");
     room.line("phone-other", "active");
     expect(answer.isAwaited).toBe(true);
     expect(answer.isThere(visitor)).toBe(true);
   });
 
-  test("was given long ago for an agent that goes on with the call", async () => {
+  test("is answered already for an agent that continues the call", async () => {
     const { room, answer } = scene();
     room.remoteParticipants.set(CALLEE, {
       identity: CALLEE,
@@ -100,34 +100,34 @@ describe("an answer", () => {
     await answer.wait();
   });
 
-  test("isn't waited for without a telephone", async () => {
+  test("waits for nothing without a phone", async () => {
     const { room, answer, changes } = scene("nobody");
     const none = new CallAnswer(undefined, room as unknown as JobRoom);
     none.follow(() => expect.unreachable());
     expect(none.isAwaited).toBe(false);
     await none.wait();
-    expect(none.isThere(room.come("ann", undefined, ParticipantKind.STANDARD))).toBe(true);
-    expect(none.isThere(room.come("agent", undefined, ParticipantKind.AGENT))).toBe(false);
+    expect(none.isThere(room.join("ann", undefined, ParticipantKind.STANDARD))).toBe(true);
+    expect(none.isThere(room.join("agent", undefined, ParticipantKind.AGENT))).toBe(false);
     expect(none.hasHungUp).toBe(false);
     expect(answer.isAwaited).toBe(true);
     expect(changes()).toBe(2);
   });
 
-  test("that never comes frees whoever waits for it", async () => {
+  test("rejects all waits when the callee never answers", async () => {
     const { answer } = scene();
     const wait = answer.wait();
     answer.giveUp();
     await expect(wait).rejects.toThrow("before the call was answered");
   });
 
-  test("tells a callee who hung up from one who never answered", () => {
+  test("distinguishes a callee who hung up from one who never answered", () => {
     const { room, answer } = scene();
-    room.come(CALLEE, "ringing");
-    room.go(CALLEE);
+    room.join(CALLEE, "ringing");
+    room.leave(CALLEE);
     expect(answer.hasHungUp).toBe(false);
-    room.come(CALLEE, "active");
+    room.join(CALLEE, "active");
     expect(answer.hasHungUp).toBe(false);
-    room.go(CALLEE);
+    room.leave(CALLEE);
     expect(answer.hasHungUp).toBe(true);
   });
 });
@@ -136,25 +136,25 @@ describe("ctx.waitForParticipant", () => {
   const inFront = (callee?: string) => {
     const { room, answer } = scene(callee);
     let waiting = 0;
-    let come: (participant: RemoteParticipant) => void = () => {};
+    let join: (participant: RemoteParticipant) => void = () => {};
     const context = {
       waitForParticipant: (_identity?: string) =>
         new Promise<RemoteParticipant>((resolve) => {
-          come = resolve;
+          join = resolve;
         }),
     } as unknown as JobContext;
     answer.standInFrontOf(context, () => {
       waiting += 1;
     });
-    return { room, answer, context, waiting: () => waiting, come: (one: RemoteParticipant) => come(one) };
+    return { room, answer, context, waiting: () => waiting, join: (one: RemoteParticipant) => join(one) };
   };
 
-  test("gives the callee when they have answered, and says before that the agent is ready for them", async () => {
-    const { room, context, waiting, come } = inFront();
+  test("returns the callee after the answer, and reports the agent ready before that", async () => {
+    const { room, context, waiting, join } = inFront();
     const found = context.waitForParticipant();
     expect(waiting()).toBe(1);
-    const callee = room.come(CALLEE, "ringing");
-    come(callee);
+    const callee = room.join(CALLEE, "ringing");
+    join(callee);
     expect(await isSettled(found)).toBe(false);
     room.line(CALLEE, "active");
     expect(await found).toBe(callee);
@@ -162,17 +162,17 @@ describe("ctx.waitForParticipant", () => {
     expect(waiting()).toBe(1);
   });
 
-  test("waits for anybody else as it always does", async () => {
-    const { room, context, waiting, come } = inFront();
+  test("waits for any other participant as usual", async () => {
+    const { room, context, waiting, join } = inFront();
     const found = context.waitForParticipant("ann");
-    const ann = room.come("ann", undefined, ParticipantKind.STANDARD);
-    come(ann);
+    const ann = room.join("ann", undefined, ParticipantKind.STANDARD);
+    join(ann);
     expect(await found).toBe(ann);
     expect(waiting()).toBe(0);
   });
 });
 
-describe("what an agent would be heard by", () => {
+describe("muteUntilAnswered", () => {
   initializeLogger({ pretty: false, level: "silent" });
   const rate = 16_000;
   const frame = () => new AudioFrame(new Int16Array(160), rate, 1, 160);
@@ -182,55 +182,55 @@ describe("what an agent would be heard by", () => {
       _authorizeGeneration(): void;
       _waitForAuthorization(): Promise<void>;
     };
-  const taken: AudioFrame[] = [];
+  const played: AudioFrame[] = [];
   AudioSource.prototype.captureFrame = async (one: AudioFrame) => {
-    taken.push(one);
+    played.push(one);
   };
   muteUntilAnswered(() => job);
-  const held = () => {
+  const mutedScene = () => {
     const made = scene();
     job = { answer: made.answer } as unknown as RunningJob;
-    taken.length = 0;
+    played.length = 0;
     return made;
   };
 
-  test("its speech, waits for the answer though its turn has come", async () => {
-    const { room } = held();
+  test("delays speech until the answer, even when its turn is authorized", async () => {
+    const { room } = mutedScene();
     const speech = speechOf();
     const turn = speech._waitForAuthorization();
     speech._authorizeGeneration();
     expect(await isSettled(turn)).toBe(false);
-    room.come(CALLEE, "active");
+    room.join(CALLEE, "active");
     await turn;
   });
 
-  test("its own sounds, wait in their order and are all played", async () => {
-    const { room } = held();
+  test("delays captured frames in order, and plays all of them", async () => {
+    const { room } = mutedScene();
     const source = Object.create(AudioSource.prototype) as AudioSource;
     const frames = [frame(), frame(), frame()];
     const captured = Promise.all(frames.map((one) => source.captureFrame(one)));
     expect(await isSettled(captured)).toBe(false);
-    expect(taken).toEqual([]);
-    room.come(CALLEE, "active");
+    expect(played).toEqual([]);
+    room.join(CALLEE, "active");
     await captured;
-    expect(taken).toEqual(frames);
+    expect(played).toEqual(frames);
   });
 
-  test("sounds of a file that doesn't wait for them, are dropped when there are too many", async () => {
-    const { room } = held();
+  test("drops frames of a file that doesn't await them, once there are too many", async () => {
+    const { room } = mutedScene();
     const source = Object.create(AudioSource.prototype) as AudioSource;
     const captured = Promise.all(Array.from({ length: 80 }, () => source.captureFrame(frame())));
-    room.come(CALLEE, "active");
+    room.join(CALLEE, "active");
     await captured;
-    expect(taken).toHaveLength(50);
+    expect(played).toHaveLength(50);
   });
 
-  test("without a job or a telephone, is heard at once", async () => {
-    held();
+  test("delays nothing without a job or a phone", async () => {
+    mutedScene();
     job = undefined;
     const source = Object.create(AudioSource.prototype) as AudioSource;
     await source.captureFrame(frame());
-    expect(taken).toHaveLength(1);
+    expect(played).toHaveLength(1);
     const speech = speechOf();
     speech._authorizeGeneration();
     await speech._waitForAuthorization();

@@ -1,12 +1,12 @@
-// What is kept of a conversation: which parts of it, how much, and how it comes back as LiveKit's own objects.
+// Stored parts of a conversation, their limit, and their way back into LiveKit's objects.
 import { llm } from "@livekit/agents";
 import { describe, expect, test } from "vitest";
 import { ConversationRecord } from "../../../../../libs/contracts/sessions/conversation.ts";
 import { trimConversation } from "../../../../../libs/domain/session/trim-conversation.ts";
 import { itemsOf, revive } from "../../../../../services/agent-host/agent-process/chat-items.ts";
 
-/** Through JSON, as it goes to the host, the store and back. */
-const travelled = (history: llm.ChatContext) =>
+/** Passes items through JSON, like the way to the host, the store and back. */
+const throughJson = (history: llm.ChatContext) =>
   JSON.parse(JSON.stringify(itemsOf(history))) as ReturnType<typeof itemsOf>;
 
 const message = (role: llm.ChatRole, content: llm.ChatContent[] | string, createdAt: number) =>
@@ -18,8 +18,8 @@ const call = (callId: string, createdAt: number) =>
 const output = (callId: string, createdAt: number) =>
   llm.FunctionCallOutput.create({ callId, name: "lookup", output: "found", isError: false, createdAt });
 
-describe("of a history", () => {
-  test("messages, finished calls of tools and changes of agents come back as they were", () => {
+describe("itemsOf and revive", () => {
+  test("restores messages, finished tool calls and agent handoffs unchanged", () => {
     const history = new llm.ChatContext([
       llm.AgentHandoffItem.create({ newAgentId: "receptionist", createdAt: 1 }),
       message("assistant", "Hello.", 2),
@@ -34,17 +34,17 @@ describe("of a history", () => {
         interrupted: true,
       }),
     ]);
-    const back = new llm.ChatContext(revive(travelled(history), 1000));
+    const back = new llm.ChatContext(revive(throughJson(history), 1000));
     expect(back.toJSON({ excludeTimestamp: false })).toEqual(history.toJSON({ excludeTimestamp: false }));
     expect(back.isEquivalent(history)).toBe(true);
   });
 
-  test("a call that nobody answered is left out, and an output without its call", () => {
+  test("omits a tool call without output, and an output without its call", () => {
     const history = new llm.ChatContext([message("user", "Find it.", 1), call("a", 2), output("b", 3)]);
-    expect(travelled(history).map(({ id }) => id)).toEqual(["user-1"]);
+    expect(throughJson(history).map(({ id }) => id)).toEqual(["user-1"]);
   });
 
-  test("sound is kept as its transcript, a picture as its address, and neither as bytes", () => {
+  test("keeps audio as its transcript and an image as its URL, never as bytes", () => {
     const sound: llm.AudioContent = { type: "audio_content", frame: [], transcript: "what I said" };
     const silence: llm.AudioContent = { type: "audio_content", frame: [] };
     const picture = llm.createImageContent({ image: "https://example.com/cat.png" });
@@ -53,7 +53,7 @@ describe("of a history", () => {
       message("user", [sound, picture, bytes], 1),
       message("user", [silence, bytes], 2),
     ]);
-    const items = travelled(history);
+    const items = throughJson(history);
     expect(items.map(({ id }) => id)).toEqual(["user-1"]);
     expect(items[0]?.content).toEqual([
       "what I said",
@@ -63,16 +63,16 @@ describe("of a history", () => {
     expect((revived as llm.ChatMessage).textContent).toBe("what I said");
   });
 
-  test("instructions and changes of configuration are the file's own, and not kept", () => {
+  test("omits instructions and configuration updates, which belong to the file", () => {
     const history = new llm.ChatContext([
       new llm.AgentConfigUpdate({ instructions: "Be kind." }),
       message("user", "Hello.", 1),
     ]);
-    expect(travelled(history).map(({ type }) => type)).toEqual(["message"]);
+    expect(throughJson(history).map(({ type }) => type)).toEqual(["message"]);
   });
 
-  test("times of a clock that is ahead are moved, so that what follows comes behind them", () => {
-    const items = travelled(
+  test("shifts times of a clock that is ahead, so that new items come later", () => {
+    const items = throughJson(
       new llm.ChatContext([message("user", "a", 5000), message("assistant", "b", 7000)]),
     );
     const context = new llm.ChatContext(revive(items, 1000));
@@ -82,7 +82,7 @@ describe("of a history", () => {
     expect(revive(items, 8000).map(({ createdAt }) => createdAt)).toEqual([5000, 7000]);
   });
 
-  test("each kind of item is what the store takes", () => {
+  test("produces items that the store accepts, of each kind", () => {
     const history = new llm.ChatContext([
       llm.AgentHandoffItem.create({ newAgentId: "b", oldAgentId: "a" }),
       message("user", "Find it.", 1),
@@ -95,13 +95,13 @@ describe("of a history", () => {
       attempt: 1,
       checkpoint: 1,
       omitted: 0,
-      items: travelled(history),
+      items: throughJson(history),
     };
     expect(ConversationRecord.parse(record)).toEqual(record);
   });
 });
 
-describe("a conversation that is too large", () => {
+describe("trimConversation", () => {
   const text = (index: number) => `${index}`.padEnd(100, ".");
   const turns = (count: number) =>
     itemsOf(
@@ -116,7 +116,7 @@ describe("a conversation that is too large", () => {
     );
   const size = (items: readonly unknown[]) => Buffer.byteLength(JSON.stringify(items));
 
-  test("loses its oldest turns, whole ones, and says how many items are missing", () => {
+  test("drops the oldest turns whole, and returns the number of omitted items", () => {
     const all = turns(10);
     const { items, omitted } = trimConversation(all, size(all) / 2);
     expect(size(items)).toBeLessThanOrEqual(size(all) / 2);
@@ -124,18 +124,18 @@ describe("a conversation that is too large", () => {
     expect(omitted).toBe(all.length - items.length);
     expect(omitted % 4).toBe(0);
     expect(items).toEqual(all.slice(omitted));
-    // The next turn would not have fitted.
+    // Another turn would not fit.
     expect(size(all.slice(omitted - 4))).toBeGreaterThan(size(all) / 2);
   });
 
-  test("that fits is kept whole, and what a former agent left out is added up", () => {
+  test("keeps a conversation that fits, and adds up what earlier agents omitted", () => {
     const all = turns(3);
     expect(trimConversation(all, 100_000)).toEqual({ items: all, omitted: 0 });
     expect(trimConversation(all, 100_000, 7).omitted).toBe(7);
     expect(trimConversation(all, size(all) - 1, 7).omitted).toBe(11);
   });
 
-  test("in its newest turn alone loses the beginning of that, or everything", () => {
+  test("drops the beginning of the newest turn, or everything, when that turn alone is too large", () => {
     const all = turns(2);
     const { items } = trimConversation(all, size(all.slice(-1)) + 1);
     expect(items).toEqual(all.slice(-1));

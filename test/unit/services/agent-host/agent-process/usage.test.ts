@@ -1,4 +1,4 @@
-// What a stage adds up of its sessions' own measurements: each job its own, also where sessions share a model.
+// Usage that an agent process adds up from AgentSession events, for each job, even if sessions share a model.
 import { EventEmitter } from "node:events";
 import { type JobContext, runWithJobContextAsync, type voice } from "@livekit/agents";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -16,16 +16,16 @@ afterEach(() => {
 });
 
 function job(slot: string) {
-  const told: ProcessToHost[] = [];
-  const measures = new JobUsage({ slot, send: (message) => told.push(message) });
+  const sent: ProcessToHost[] = [];
+  const usage = new JobUsage({ slot, send: (message) => sent.push(message) });
   const session = new EventEmitter();
-  measures.follow(session as unknown as voice.AgentSession);
+  usage.follow(session as unknown as voice.AgentSession);
   const last = (): AgentUsage => {
-    const message = told.at(-1);
-    if (message?.type !== "usage") throw new Error("nothing was told");
+    const message = sent.at(-1);
+    if (message?.type !== "usage") throw new Error("nothing was sent");
     return message.usage;
   };
-  return { measures, session, told, last };
+  return { measures: usage, session, told: sent, last };
 }
 
 const metrics = (of: object) => ({ type: "metrics_collected", metrics: { timestamp: 1, label: "l", ...of } });
@@ -39,15 +39,15 @@ const llm = (ttftMs: number, promptTokens = 100) =>
     metadata: { modelProvider: "openai", modelName: "gpt" },
   });
 
-/** As it is in the stage: what a job's models tell runs in that job's context. */
+/** A model's events run in the context of the job that called it. */
 const inJob = (slot: string, call: () => void): Promise<void> =>
   runWithJobContextAsync({ [logOwner]: { slot, sessionId: slot } } as unknown as JobContext, async () =>
     call(),
   );
 
-describe("what is added up", () => {
-  test("latencies, usage and turns, of the shape that is stored", () => {
-    const { session, measures, last } = job("a");
+describe("JobUsage", () => {
+  test("adds up latencies, usage and turns, in the shape of the store", () => {
+    const { session, measures: usage, last } = job("a");
     session.emit("metrics_collected", llm(300));
     session.emit("metrics_collected", llm(500));
     // A request that was cancelled before its first token has no such time.
@@ -73,7 +73,7 @@ describe("what is added up", () => {
     });
     session.emit("conversation_item_added", { item: { type: "agent_handoff" } });
     session.emit("error", { type: "error" });
-    measures.finish();
+    usage.finish();
     const found = last();
     expect(AgentUsage.parse(JSON.parse(JSON.stringify(found)))).toEqual(found);
     expect(found).toMatchObject({
@@ -86,7 +86,7 @@ describe("what is added up", () => {
       interruptions: 1,
       errors: 1,
     });
-    // Nothing stands for: the end of the speech was not heard.
+    // No STT latency, because the end of the speech was not detected.
     expect(found).not.toHaveProperty("stt");
     expect(quantileOf(found.llm!, 1)).toBeCloseTo(500, -1);
     expect(found.usage).toEqual([
@@ -96,8 +96,8 @@ describe("what is added up", () => {
     ]);
   });
 
-  test("tools by their names, and those past the limit together", () => {
-    const { session, measures, last } = job("a");
+  test("adds up tool calls by name, and those above the limit together", () => {
+    const { session, measures: usage, last } = job("a");
     const at = Date.now();
     vi.spyOn(performance, "now").mockReturnValue(1e9);
     for (let n = 0; n < TOOLS_MAX + 3; n++) {
@@ -106,7 +106,7 @@ describe("what is added up", () => {
         functionCallOutputs: [{ createdAt: at + 100, isError: n === 0 }],
       });
     }
-    measures.finish();
+    usage.finish();
     vi.restoreAllMocks();
     const { tools } = last();
     expect(tools).toHaveLength(TOOLS_MAX + 1);
@@ -120,8 +120,8 @@ describe("what is added up", () => {
     expect(tools.find(({ name }) => name === "other")).toMatchObject({ calls: 3, totalMs: 300 });
   });
 
-  test("a clock that was set while a tool ran makes it take no longer than the session", () => {
-    const { session, measures, last } = job("a");
+  test("limits a tool's time by the session's length when the clock jumps", () => {
+    const { session, measures: usage, last } = job("a");
     session.emit("function_tools_executed", {
       functionCalls: [{ name: "t", createdAt: 0 }],
       functionCallOutputs: [{ createdAt: 3_600_000, isError: false }],
@@ -130,16 +130,16 @@ describe("what is added up", () => {
       functionCalls: [{ name: "t", createdAt: 3_600_000 }],
       functionCallOutputs: [{ createdAt: 0, isError: false }],
     });
-    measures.finish();
+    usage.finish();
     expect(last().tools[0]).toMatchObject({ calls: 2 });
     expect(last().tools[0]!.totalMs).toBeLessThan(60_000);
   });
 });
 
-describe("sessions in one process", () => {
-  test("that share a model count each what it was asked by themselves", async () => {
+describe("JobUsage of several sessions", () => {
+  test("counts the requests of a shared model for the job that made them", async () => {
     const [one, two] = [job("one"), job("two")];
-    // The model tells both, since both listen to it.
+    // Both sessions get the event, since both listen to the model.
     await inJob("one", () => {
       for (const { session } of [one, two]) session.emit("metrics_collected", llm(100));
     });
@@ -152,36 +152,36 @@ describe("sessions in one process", () => {
     expect(two.last().llm).toMatchObject({ count: 1, maxMs: 900 });
   });
 
-  test("of one job are added up together", () => {
-    const { measures, session, last } = job("a");
+  test("adds up the sessions of one job", () => {
+    const { measures: usage, session, last } = job("a");
     const second = new EventEmitter();
-    measures.follow(second as unknown as voice.AgentSession);
-    measures.follow(second as unknown as voice.AgentSession);
+    usage.follow(second as unknown as voice.AgentSession);
+    usage.follow(second as unknown as voice.AgentSession);
     session.emit("metrics_collected", llm(100));
     second.emit("metrics_collected", llm(200));
-    measures.finish();
+    usage.finish();
     expect(last().llm).toMatchObject({ count: 2 });
   });
 });
 
-describe("when it is told", () => {
-  test("at most every five seconds, and only after something changed", () => {
-    const { session, told } = job("a");
+describe("JobUsage messages", () => {
+  test("sends changes at most every five seconds", () => {
+    const { session, told: sent } = job("a");
     vi.advanceTimersByTime(60_000);
-    expect(told).toHaveLength(0);
+    expect(sent).toHaveLength(0);
     for (let n = 0; n < 100; n++) session.emit("metrics_collected", llm(n));
     vi.advanceTimersByTime(4999);
-    expect(told).toHaveLength(0);
+    expect(sent).toHaveLength(0);
     vi.advanceTimersByTime(1);
-    expect(told).toHaveLength(1);
+    expect(sent).toHaveLength(1);
     vi.advanceTimersByTime(60_000);
-    expect(told).toHaveLength(1);
+    expect(sent).toHaveLength(1);
   });
 
-  test("once more at the end, and never where no session was", () => {
-    const { measures, told } = job("a");
-    measures.finish();
-    expect(told).toHaveLength(1);
+  test("sends a last message at the end, but none without a session", () => {
+    const { measures: usage, told: sent } = job("a");
+    usage.finish();
+    expect(sent).toHaveLength(1);
     const none: ProcessToHost[] = [];
     new JobUsage({ slot: "b", send: (message) => none.push(message) }).finish();
     expect(none).toHaveLength(0);

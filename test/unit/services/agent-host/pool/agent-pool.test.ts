@@ -1,8 +1,8 @@
-// A pool of agents on scripted stages: how many it keeps, to whom it gives them, and what it does when they fail.
+// A pool of agents in scripted processes: its size, the agents it hands out, and its reaction to failures.
 import { describe, expect, test } from "vitest";
 import { anAssignment, type PoolScene, poolScene } from "../../../../kit/fakes/scripted-processes.ts";
 
-const load = ({ processes }: PoolScene) => processes.at(-1)?.say({ type: "loaded", pool: {} });
+const load = ({ processes }: PoolScene) => processes.at(-1)?.emit({ type: "loaded", pool: {} });
 
 /** A pool whose agents are warm. */
 function ready(target: Parameters<typeof poolScene>[0], standby = false, spreadOver = 1): PoolScene {
@@ -11,29 +11,33 @@ function ready(target: Parameters<typeof poolScene>[0], standby = false, spreadO
   for (let turn = 0; turn < 10; turn++) {
     scene.warmUp();
     for (const child of scene.processes) {
-      if (child.told.length === 0) child.say({ type: "loaded", pool: {} });
+      if (child.received.length === 0) child.emit({ type: "loaded", pool: {} });
     }
   }
   return scene;
 }
 
-describe("a pool keeps", () => {
-  test("as many agents as its target says, in as few stages as may hold them", () => {
+describe("AgentPool, size", () => {
+  test("keeps the target number of agents, in as few processes as possible", () => {
     const scene = ready({ min: 3, perProcess: 2 });
     expect(scene.numbers()).toEqual({ warm: 3, hot: 0, warming: 0, busy: 0 });
     expect(scene.processes.map((child) => child.slots("warm").length)).toEqual([2, 1]);
   });
 
-  test("at most four of them in the making at once", () => {
+  test("warms at most four agents at once", () => {
     const scene = poolScene({ min: 6 });
     load(scene);
     expect(scene.processes[0]?.slots("warm")).toHaveLength(4);
     expect(scene.numbers().warming).toBe(6);
-    scene.processes[0]?.say({ type: "warm", slot: scene.processes[0].slots("warm")[0] as string, tookMs: 1 });
+    scene.processes[0]?.emit({
+      type: "warm",
+      slot: scene.processes[0].slots("warm")[0] as string,
+      tookMs: 1,
+    });
     expect(scene.processes[0]?.slots("warm")).toHaveLength(5);
   });
 
-  test("its number when one is given out, and never more than its maximum", () => {
+  test("replaces an agent that is taken, up to the maximum", () => {
     const scene = ready({ min: 2, max: 3 });
     scene.give("a");
     expect(scene.numbers()).toEqual({ warm: 1, hot: 0, warming: 1, busy: 1 });
@@ -42,11 +46,11 @@ describe("a pool keeps", () => {
     expect(scene.numbers()).toEqual({ warm: 1, hot: 0, warming: 0, busy: 2 });
   });
 
-  test("the warmest when it has to shrink", async () => {
+  test("keeps the warmest agents when it shrinks", async () => {
     const scene = ready({ min: 3, hot: 1 }, true);
     await scene.clock.flush();
     const hot = scene.processes[0]?.slots("connect_standby")[0] as string;
-    scene.processes[0]?.say({ type: "hot", slot: hot });
+    scene.processes[0]?.emit({ type: "hot", slot: hot });
     expect(scene.numbers()).toMatchObject({ warm: 2, hot: 1 });
     scene.pool.setTarget({ min: 1, hot: 1, max: 10, perProcess: 10 });
     expect(scene.numbers()).toMatchObject({ warm: 0, hot: 1 });
@@ -54,26 +58,26 @@ describe("a pool keeps", () => {
   });
 });
 
-describe("an agent", () => {
-  test("that is asked for as hot is hot or none, since the room depends on it", async () => {
+describe("AgentPool, agents", () => {
+  test("provides a hot agent or none when one is requested, because the room depends on it", async () => {
     const scene = ready({ min: 1, hot: 1 }, true);
     expect(scene.pool.take("hot", anAssignment("a"))).toBeUndefined();
     await scene.clock.flush();
-    scene.processes[0]?.say({ type: "hot", slot: scene.processes[0].slots("connect_standby")[0] as string });
+    scene.processes[0]?.emit({ type: "hot", slot: scene.processes[0].slots("connect_standby")[0] as string });
     expect(scene.give("a", "hot")?.assignment?.warmth).toBe("hot");
     expect(scene.rooms.filter((room) => room.startsWith("-"))).toEqual([]);
   });
 
-  test("that is hot serves as a warm one too, and leaves its standby room for it", async () => {
+  test("provides a hot agent as a warm one too, and discards its standby room", async () => {
     const scene = ready({ min: 1, hot: 1 }, true);
     await scene.clock.flush();
     const slot = scene.processes[0]?.slots("connect_standby")[0] as string;
-    scene.processes[0]?.say({ type: "hot", slot });
+    scene.processes[0]?.emit({ type: "hot", slot });
     expect(scene.give("a", "warm")).toMatchObject({ id: slot, assignment: { warmth: "warm" } });
     expect(scene.rooms).toContain(`-${slot}`);
   });
 
-  test("that is started for a session runs it as soon as it is warm", () => {
+  test("runs a session on a cold agent as soon as that is warm", () => {
     const scene = ready({ min: 0 });
     const slot = scene.give("a", "cold");
     expect(scene.processes[0]?.slots("run")).toEqual([]);
@@ -82,17 +86,17 @@ describe("an agent", () => {
     expect(scene.numbers()).toMatchObject({ busy: 1, warming: 0 });
   });
 
-  test("that is released before it is warm never runs", () => {
+  test("never runs an agent that was released before it was warm", () => {
     const scene = ready({ min: 0 });
     const slot = scene.give("a", "cold");
     scene.pool.release(slot as NonNullable<typeof slot>, "not wanted any more");
     scene.warmUp();
     expect(scene.processes[0]?.slots("run")).toEqual([]);
-    expect(scene.heard).toContain("closed a");
+    expect(scene.events).toContain("closed a");
     expect(scene.numbers()).toEqual({ warm: 0, hot: 0, warming: 0, busy: 0 });
   });
 
-  test("that is given back is idle again, as warm as before", () => {
+  test("makes an agent idle again that is given back, with the same warmth", () => {
     const scene = ready({ min: 1, max: 1 });
     const slot = scene.pool.take("warm", anAssignment("a"));
     expect(scene.numbers()).toMatchObject({ warm: 0, busy: 1 });
@@ -100,34 +104,34 @@ describe("an agent", () => {
     expect(scene.numbers()).toMatchObject({ warm: 1, busy: 0 });
   });
 
-  test("is used once: released, it closes and a new one takes its place", () => {
+  test("uses an agent once, and replaces it after its release", () => {
     const scene = ready({ min: 1, max: 1 });
     const slot = scene.give("a") as NonNullable<ReturnType<typeof scene.give>>;
     scene.pool.release(slot, "over");
     expect(scene.pool.take("warm", anAssignment("b"))).toBeUndefined();
-    scene.processes[0]?.say({ type: "closed", slot: slot.id });
+    scene.processes[0]?.emit({ type: "closed", slot: slot.id });
     scene.warmUp();
-    expect(scene.heard).toContain("closed a");
+    expect(scene.events).toContain("closed a");
     expect(scene.give("b")?.id).not.toBe(slot.id);
   });
 
-  test("that ended by itself is told of once, and not when it was released", () => {
+  test("reports an agent that ended by itself once, but not a released one", () => {
     const scene = ready({ min: 2 });
     const [a, b] = [scene.give("a"), scene.give("b")] as NonNullable<ReturnType<typeof scene.give>>[];
     scene.pool.release(b as NonNullable<typeof b>, "over");
     for (const slot of [a, b])
-      scene.processes[0]?.say({ type: "ended", slot: slot?.id as string, reason: "done", lost: false });
-    expect(scene.heard.filter((line) => line.startsWith("ended"))).toEqual(["ended a: done"]);
+      scene.processes[0]?.emit({ type: "ended", slot: slot?.id as string, reason: "done", lost: false });
+    expect(scene.events.filter((line) => line.startsWith("ended"))).toEqual(["ended a: done"]);
   });
 });
 
-describe("a start that fails", () => {
-  test("is tried again after 0.5 and 1 s, and then left alone for half a minute with its error shown", async () => {
+describe("AgentPool, failed starts", () => {
+  test("retries after 0.5 and 1 s, then after 30 s, showing the error", async () => {
     const scene = ready({ min: 1 });
     scene.give("a");
     const fail = () => {
       const child = scene.processes[0] as (typeof scene.processes)[number];
-      child.say({ type: "warm_failed", slot: child.slots("warm").at(-1) as string, error: "no model" });
+      child.emit({ type: "warm_failed", slot: child.slots("warm").at(-1) as string, error: "no model" });
     };
     const tries = () => scene.processes[0]?.slots("warm").length;
     fail();
@@ -149,26 +153,26 @@ describe("a start that fails", () => {
     expect(scene.pool.profile().error).toBeUndefined();
   });
 
-  test("of a file that can't be loaded takes a new stage each time", async () => {
+  test("starts a new process for each try to load a broken file", async () => {
     const scene = poolScene({ min: 1 });
-    scene.processes[0]?.say({ type: "load_failed", error: "syntax error" });
+    scene.processes[0]?.emit({ type: "load_failed", error: "syntax error" });
     expect(scene.processes[0]?.isKilled).toBe(true);
     expect(scene.pool.profile().error).toBe("syntax error");
     await scene.clock.advance(500);
     expect(scene.processes).toHaveLength(2);
   });
 
-  test("ends the session that it was made for, which may be tried elsewhere", () => {
+  test("ends the session that a failed agent was started for, which may be retried elsewhere", () => {
     const scene = ready({ min: 0 });
     const slot = scene.give("a", "cold");
-    scene.processes[0]?.say({ type: "warm_failed", slot: slot?.id as string, error: "no model" });
-    expect(scene.heard).toContain("ended a: The agent could not be started: no model");
+    scene.processes[0]?.emit({ type: "warm_failed", slot: slot?.id as string, error: "no model" });
+    expect(scene.events).toContain("ended a: The agent could not be started: no model");
     expect(scene.numbers().busy).toBe(0);
   });
 
-  test("for want of a key disables the profile and is not repeated", async () => {
+  test("disables the profile without retries when a key is missing", async () => {
     const scene = poolScene({ min: 1 });
-    scene.processes[0]?.say({ type: "disabled", reason: "OPENAI_API_KEY must be set for it" });
+    scene.processes[0]?.emit({ type: "disabled", reason: "OPENAI_API_KEY must be set for it" });
     await scene.clock.advance(120_000);
     expect(scene.processes).toHaveLength(1);
     expect(scene.pool.profile()).toMatchObject({
@@ -178,17 +182,17 @@ describe("a start that fails", () => {
   });
 });
 
-describe("a stage", () => {
-  test("that dies loses its sessions at once, and its agents are made anew elsewhere", () => {
+describe("AgentPool, processes", () => {
+  test("loses the sessions of a dead process at once, and replaces its agents", () => {
     const scene = ready({ min: 2 });
     scene.give("a");
     scene.processes[0]?.die("exit code 139");
-    expect(scene.heard).toContain("lost a: exit code 139");
+    expect(scene.events).toContain("lost a: exit code 139");
     expect(scene.processes).toHaveLength(2);
     expect(scene.numbers()).toMatchObject({ warming: 2, busy: 0 });
   });
 
-  test("that misses three pings is killed", async () => {
+  test("kills a process that misses three pings", async () => {
     const scene = ready({ min: 1 });
     scene.give("a");
     scene.warmUp();
@@ -198,10 +202,10 @@ describe("a stage", () => {
     expect(child?.isKilled).toBe(false);
     await scene.clock.advance(1500);
     expect(child?.isKilled).toBe(true);
-    expect(scene.heard.some((line) => line.startsWith("lost a: the agent process hung"))).toBe(true);
+    expect(scene.events.some((line) => line.startsWith("lost a: the agent process hung"))).toBe(true);
   });
 
-  test("that gets no CPU is given time, until it gets some and still doesn't answer", async () => {
+  test("gives a process without CPU time more time, until it runs and still doesn't answer", async () => {
     const scene = ready({ min: 1 });
     scene.give("a");
     scene.warmUp();
@@ -218,7 +222,7 @@ describe("a stage", () => {
     expect(child.isKilled).toBe(true);
   });
 
-  test("that never gets any CPU is killed in the end", async () => {
+  test("kills a process that never gets CPU time in the end", async () => {
     const scene = ready({ min: 1 });
     scene.give("a");
     scene.warmUp();
@@ -231,7 +235,7 @@ describe("a stage", () => {
     expect(child.isKilled).toBe(true);
   });
 
-  test("that was stopped is killed within half a second, also while it loads, and not for a moment's stop", async () => {
+  test("kills a stopped process within half a second, also while it loads, but not after a short stop", async () => {
     const scene = ready({ min: 2 });
     scene.give("a");
     const [child] = scene.processes as [(typeof scene.processes)[number]];
@@ -244,10 +248,10 @@ describe("a stage", () => {
     expect(scene.numbers().warming).toBe(1);
     await scene.clock.advance(500);
     expect(child.isKilled).toBe(true);
-    expect(scene.heard.some((line) => line.startsWith("lost a: the agent process hung"))).toBe(true);
+    expect(scene.events.some((line) => line.startsWith("lost a: the agent process hung"))).toBe(true);
   });
 
-  test("may be silent for long while it loads", async () => {
+  test("tolerates long silence while a process loads", async () => {
     const scene = poolScene({ min: 1 });
     const [child] = scene.processes;
     if (child !== undefined) child.isSilent = true;
@@ -257,19 +261,19 @@ describe("a stage", () => {
     expect(child?.isKilled).toBe(true);
   });
 
-  test("that grows past its limit is killed", async () => {
+  test("kills a process that exceeds its memory limit", async () => {
     const scene = ready({ min: 1 });
     scene.give("a");
     const [child] = scene.processes;
     if (child !== undefined) child.memoryMb = 501;
     await scene.clock.advance(1000);
     expect(child?.isKilled).toBe(true);
-    expect(scene.heard.some((line) => line.startsWith("lost a: the agent process grew to 501 MB"))).toBe(
+    expect(scene.events.some((line) => line.startsWith("lost a: the agent process grew to 501 MB"))).toBe(
       true,
     );
   });
 
-  test("that has served many and grown is replaced, and what runs in it may finish", async () => {
+  test("replaces a process that has grown after many sessions, and lets its sessions finish", async () => {
     const scene = ready({ min: 1 });
     const [child] = scene.processes;
     if (child !== undefined) child.memoryMb = 400;
@@ -278,58 +282,58 @@ describe("a stage", () => {
     for (let turn = 0; turn < 20; turn++) {
       const slot = scene.give(`a${turn}`);
       scene.warmUp();
-      child?.say({ type: "closed", slot: slot?.id ?? "" });
+      child?.emit({ type: "closed", slot: slot?.id ?? "" });
     }
     const last = scene.give("last");
     await scene.clock.advance(1000);
     expect(scene.processes).toHaveLength(2);
     expect(child?.isKilled).toBe(false);
-    expect(scene.heard.some((line) => line.startsWith("lost"))).toBe(false);
-    for (const id of child?.slots("release") ?? []) child?.say({ type: "closed", slot: id });
-    child?.say({ type: "closed", slot: last?.id ?? "" });
+    expect(scene.events.some((line) => line.startsWith("lost"))).toBe(false);
+    for (const id of child?.slots("release") ?? []) child?.emit({ type: "closed", slot: id });
+    child?.emit({ type: "closed", slot: last?.id ?? "" });
     expect(child?.isKilled).toBe(true);
   });
 
-  test("that is tainted finishes what runs, starts nothing more, and is replaced", () => {
+  test("replaces an unhealthy process, lets its sessions finish, and starts nothing more in it", () => {
     const scene = ready({ min: 2 });
     const slot = scene.give("a") as NonNullable<ReturnType<typeof scene.give>>;
     scene.warmUp();
     const [child] = scene.processes;
-    child?.say({ type: "unhealthy", error: "a stray error" });
+    child?.emit({ type: "unhealthy", error: "a stray error" });
     expect(child?.slots("release")).not.toContain(slot.id);
     expect(child?.slots("release")).toHaveLength(2);
     expect(scene.processes).toHaveLength(2);
-    for (const id of child?.slots("release") ?? []) child?.say({ type: "closed", slot: id });
+    for (const id of child?.slots("release") ?? []) child?.emit({ type: "closed", slot: id });
     expect(child?.isKilled).toBe(false);
-    child?.say({ type: "closed", slot: slot.id });
+    child?.emit({ type: "closed", slot: slot.id });
     expect(child?.isKilled).toBe(true);
-    expect(scene.heard.some((line) => line.startsWith("lost"))).toBe(false);
+    expect(scene.events.some((line) => line.startsWith("lost"))).toBe(false);
   });
 });
 
-describe("a pool that is spread over two stages", () => {
-  /** How many agents wait in each living process. */
+describe("AgentPool over two processes", () => {
+  /** The number of idle agents in each live process. */
   const idle = ({ pool, processes }: PoolScene) =>
     pool
       .processes()
       .filter(({ pid }) => processes[(pid ?? 0) - 1]?.isKilled === false)
       .map(({ slots }) => slots.filter(({ state }) => state === "warm").length);
 
-  test("keeps its idle agents in both", () => {
+  test("keeps idle agents in both processes", () => {
     expect(idle(ready({ min: 3 }, false, 2))).toEqual([2, 1]);
   });
 
-  test("needs no second stage for a single agent", () => {
+  test("starts no second process for a single agent", () => {
     expect(ready({ min: 1 }, false, 2).processes).toHaveLength(1);
   });
 
-  test("has an idle agent outside of the stage of every session, however many are given out", () => {
+  test("always has an idle agent outside of the process of the last session", () => {
     const scene = ready({ min: 2, max: 30, perProcess: 10 }, false, 2);
     for (let n = 0; n < 8; n++) {
       const slot = scene.give(`s${n}`);
       scene.warmUp();
       for (const child of scene.processes)
-        if (child.told.length === 0) child.say({ type: "loaded", pool: {} });
+        if (child.received.length === 0) child.emit({ type: "loaded", pool: {} });
       scene.warmUp();
       const others = scene.pool.processes().filter(({ id }) => id !== slot?.process.id);
       expect(others.flatMap(({ slots }) => slots).some(({ state }) => state === "warm")).toBe(true);
@@ -337,13 +341,13 @@ describe("a pool that is spread over two stages", () => {
     expect(scene.processes).toHaveLength(2);
   });
 
-  test("gives a session of a dead stage a warm agent at once, and refills in the stage that is left too", () => {
+  test("provides a warm agent after a process died, and refills the remaining process as well", () => {
     const scene = ready({ min: 3 }, false, 2);
     const lost = scene.give("a");
     scene.warmUp();
     const [dead, left] = lost?.process.id === scene.pool.processes()[0]?.id ? [0, 1] : [1, 0];
     scene.processes[dead]?.die("SIGKILL");
-    expect(scene.heard).toContain("lost a: SIGKILL");
+    expect(scene.events).toContain("lost a: SIGKILL");
     const next = scene.give("a again");
     expect(next?.assignment?.warmth).toBe("warm");
     expect(scene.processes[left]?.slots("run")).toContain(next?.id);
@@ -354,7 +358,7 @@ describe("a pool that is spread over two stages", () => {
     expect(before).toBeGreaterThan(1);
   });
 
-  test("stays spread when it shrinks", () => {
+  test("keeps agents in both processes when it shrinks", () => {
     const scene = ready({ min: 6 }, false, 2);
     expect(idle(scene)).toEqual([5, 1]);
     scene.pool.setTarget({ min: 2, hot: 0, max: 10, perProcess: 10 });
@@ -362,17 +366,17 @@ describe("a pool that is spread over two stages", () => {
   });
 });
 
-test("a pool that drains lets its idle agents go, keeps the busy ones, and makes no new ones", () => {
+test("releases idle agents on a drain, keeps busy ones, and starts no new ones", () => {
   const scene = ready({ min: 2 });
   const slot = scene.give("a") as NonNullable<ReturnType<typeof scene.give>>;
   scene.warmUp();
   const made = scene.pool.spawned;
   scene.pool.drain();
   const [child] = scene.processes;
-  for (const id of child?.slots("release") ?? []) child?.say({ type: "closed", slot: id });
+  for (const id of child?.slots("release") ?? []) child?.emit({ type: "closed", slot: id });
   expect(scene.numbers()).toEqual({ warm: 0, hot: 0, warming: 0, busy: 1 });
   expect(child?.slots("release")).not.toContain(slot.id);
-  child?.say({ type: "closed", slot: slot.id });
+  child?.emit({ type: "closed", slot: slot.id });
   expect(scene.pool.spawned).toBe(made);
   expect(scene.pool.status).toBe("stopped");
 });

@@ -1,13 +1,13 @@
-// The heater: how many agents it heats, and that a failure only makes it pause.
+// Standby connections: how many agents are connected, and the pause after a failure.
 import { expect, test } from "vitest";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
 import type { Slot } from "../../../../../services/agent-host/pool/slots.ts";
 import { Standby } from "../../../../../services/agent-host/pool/standby.ts";
 
-/** Slots whose stage notes which of them it was told to heat. */
+/** Slots whose process records which of them it connects. */
 function makeSlots(count: number) {
-  const told: string[] = [];
-  const stage = { isUnhealthy: false, link: { send: ({ slot }: { slot: string }) => told.push(slot) } };
+  const received: string[] = [];
+  const process = { isUnhealthy: false, link: { send: ({ slot }: { slot: string }) => received.push(slot) } };
   const slots = Array.from(
     { length: count },
     (_, n) =>
@@ -16,13 +16,13 @@ function makeSlots(count: number) {
         state: "warm",
         isConnectingStandby: false,
         hasStandby: false,
-        process: stage,
+        process: process,
       }) as unknown as Slot,
   );
-  return { slots, told };
+  return { slots, told: received };
 }
 
-/** A clock with one timer, which fires when the test says so, and shows the time that the test says. */
+/** A clock with one timer, which fires on demand, and with a settable time. */
 function makeClock() {
   let fire = () => {};
   const clock = {
@@ -44,43 +44,43 @@ const standbyThat = (make: (slot: string) => Promise<{ room: string; token: stri
   discard: () => {},
 });
 const room = async (slot: string) => ({ room: `standby-${slot}`, token: "t" });
-const settle = () => new Promise((resolve) => setImmediate(resolve));
+const allDone = () => new Promise((resolve) => setImmediate(resolve));
 
-test("an agent that is given out while it is heated doesn't count as heated, so another takes its place", async () => {
-  const { slots, told } = makeSlots(2);
-  const heater = new Standby({
+test("connects another agent when one is taken while it connects", async () => {
+  const { slots, told: received } = makeSlots(2);
+  const standbyPool = new Standby({
     ...makeClock(),
     log: silentLog,
     standby: standbyThat(room),
     onChange: () => {},
   });
-  heater.connectStandby(slots, 1);
-  await settle();
-  expect(told).toEqual(["slot-0"]);
-  heater.connectStandby(slots, 1);
-  await settle();
-  expect(told).toEqual(["slot-0"]);
+  standbyPool.connectStandby(slots, 1);
+  await allDone();
+  expect(received).toEqual(["slot-0"]);
+  standbyPool.connectStandby(slots, 1);
+  await allDone();
+  expect(received).toEqual(["slot-0"]);
   slots[0]!.state = "busy";
-  heater.connectStandby(slots, 1);
-  await settle();
-  expect(told).toEqual(["slot-0", "slot-1"]);
+  standbyPool.connectStandby(slots, 1);
+  await allDone();
+  expect(received).toEqual(["slot-0", "slot-1"]);
 });
 
-test("after a failure it pauses, and goes on when the pause is over, even if its timer fired early", async () => {
-  const { slots, told } = makeSlots(1);
+test("pauses after a failure, and goes on even if its timer fires early", async () => {
+  const { slots, told: received } = makeSlots(1);
   const { clock, fire } = makeClock();
   let isUp = false;
   const standby = standbyThat((slot) => (isUp ? room(slot) : Promise.reject(new Error("no LiveKit"))));
-  const heat = () => heater.connectStandby(slots, 1);
-  const heater: Standby = new Standby({ clock, log: silentLog, standby, onChange: heat });
-  heat();
-  await settle();
+  const connect = () => standbyPool.connectStandby(slots, 1);
+  const standbyPool: Standby = new Standby({ clock, log: silentLog, standby, onChange: connect });
+  connect();
+  await allDone();
   isUp = true;
-  heat();
-  await settle();
-  expect(told).toEqual([]);
+  connect();
+  await allDone();
+  expect(received).toEqual([]);
   clock.time = 1999.9;
   fire();
-  await settle();
-  expect(told).toEqual(["slot-0"]);
+  await allDone();
+  expect(received).toEqual(["slot-0"]);
 });

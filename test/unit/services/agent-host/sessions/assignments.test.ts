@@ -1,4 +1,4 @@
-// What a host answers to assigns and releases, also when they come twice, late, or in the wrong order.
+// Answers of a host to assigns and releases, also repeated, late or out of order.
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";
 import { sessions } from "../../../../../libs/contracts/buckets.ts";
@@ -15,10 +15,10 @@ const EPOCH = 7;
 
 function scene(options: { min?: number; refusal?: () => string | undefined } = {}) {
   const pool = poolScene({ min: options.min ?? 2 }, false);
-  pool.processes[0]?.say({ type: "loaded", pool: {} });
+  pool.processes[0]?.emit({ type: "loaded", pool: {} });
   pool.warmUp();
   const stored = new Map<string, SessionRecord>();
-  const left = new Map<string, ResumedConversation>();
+  const conversations = new Map<string, ResumedConversation>();
   const store = { isDown: false, beforeAnswer: () => {} };
   const bus = {
     kv: {
@@ -37,15 +37,15 @@ function scene(options: { min?: number; refusal?: () => string | undefined } = {
     hostId: "h",
     epoch: () => EPOCH,
     pools: new Map([["echo", pool.pool]]),
-    conversations: { previousFor: async ({ sessionId }) => left.get(sessionId) },
+    conversations: { previousFor: async ({ sessionId }) => conversations.get(sessionId) },
     refusal: options.refusal ?? (() => undefined),
   });
-  /** The dispatcher has saved that this attempt is this host's. */
+  /** The record after the dispatcher has persisted this attempt on this host. */
   const dispatch = (id: string, attempt: number, changed: Partial<SessionRecord> = {}) => {
     const record = aSession(id, { state: "dispatched", host: "h", hostEpoch: EPOCH, attempt, ...changed });
     stored.set(sessions.keyOf(record), record);
   };
-  return { ...pool, assignments, dispatch, store, left };
+  return { ...pool, assignments, dispatch, store, conversations };
 }
 
 const anAssign = (sessionId: string, attempt: number, changed: Partial<Assign> = {}): Assign => ({
@@ -71,8 +71,8 @@ const aRelease = (sessionId: string, attempt: number) => ({
   reason: "over",
 });
 
-describe("an assign", () => {
-  test("that is repeated starts one job and is answered the same", async () => {
+describe("Assignments.handleAssign", () => {
+  test("starts one job for repeated assigns, with the same answer", async () => {
     const { assignments, dispatch, processes } = scene();
     dispatch("a", 1);
     const answers = await Promise.all([1, 2, 3].map(() => assignments.handleAssign(anAssign("a", 1))));
@@ -81,18 +81,18 @@ describe("an assign", () => {
     expect(assignments.assigned).toBe(1);
   });
 
-  test("of a session that recovers brings what the former agent left", async () => {
-    const { assignments, dispatch, processes, left } = scene();
-    const said = { id: "i", type: "message" as const, createdAt: 1, role: "user", content: ["Hello."] };
-    left.set("a", { attempt: 1, items: [said], omitted: 0 });
+  test("passes on the conversation of the previous agent when the session recovers", async () => {
+    const { assignments, dispatch, processes, conversations } = scene();
+    const item = { id: "i", type: "message" as const, createdAt: 1, role: "user", content: ["Hello."] };
+    conversations.set("a", { attempt: 1, items: [item], omitted: 0 });
     dispatch("a", 2);
     await assignments.handleAssign(anAssign("a", 2, { recovering: true }));
-    expect(processes[0]?.told.find(({ type }) => type === "run")).toMatchObject({
-      job: { attempt: 2, recovering: true, resumes: { attempt: 1, items: [said] } },
+    expect(processes[0]?.received.find(({ type }) => type === "run")).toMatchObject({
+      job: { attempt: 2, recovering: true, resumes: { attempt: 1, items: [item] } },
     });
   });
 
-  test("that was declined stays so when something is free by then", async () => {
+  test("repeats that it declined, even if an agent is free by then", async () => {
     let reason: string | undefined = "the host is full";
     const { assignments, dispatch } = scene({ refusal: () => reason });
     dispatch("a", 1);
@@ -104,7 +104,7 @@ describe("an assign", () => {
     expect(await assignments.handleAssign(anAssign("a", 2))).toEqual({ verdict: "accepted" });
   });
 
-  test("of another life of the host is stale", async () => {
+  test("rejects an assign with another epoch as stale", async () => {
     const { assignments, dispatch, numbers } = scene();
     dispatch("a", 1);
     expect(await assignments.handleAssign(anAssign("a", 1, { epoch: EPOCH - 1 }))).toMatchObject({
@@ -114,11 +114,11 @@ describe("an assign", () => {
   });
 
   test.each([
-    ["names a newer attempt", { attempt: 2 }],
-    ["names another host", { host: "other" }],
-    ["names another life of this host", { hostEpoch: EPOCH + 1 }],
-    ["says that the session has ended", { state: "ended" as const }],
-  ])("that comes late, when the record %s, starts nothing", async (_when, changed) => {
+    ["has a newer attempt", { attempt: 2 }],
+    ["has another host", { host: "other" }],
+    ["has another epoch of this host", { hostEpoch: EPOCH + 1 }],
+    ["has ended", { state: "ended" as const }],
+  ])("starts nothing for a late assign when the record %s", async (_when, changed) => {
     const { assignments, dispatch, numbers, processes } = scene();
     dispatch("a", 1, changed);
     expect(await assignments.handleAssign(anAssign("a", 1))).toMatchObject({ verdict: "stale" });
@@ -127,7 +127,7 @@ describe("an assign", () => {
     expect(assignments.count).toBe(0);
   });
 
-  test("of an old attempt that comes late leaves the agent of the newer one alone", async () => {
+  test("keeps the agent of a newer attempt when an old assign arrives late", async () => {
     const { assignments, dispatch, processes } = scene();
     dispatch("a", 2);
     await assignments.handleAssign(anAssign("a", 2));
@@ -136,7 +136,7 @@ describe("an assign", () => {
     expect(await assignments.handleRelease(aRelease("a", 2))).toEqual({ released: true });
   });
 
-  test("of a newer attempt sends the agent of the older one away", async () => {
+  test("releases the agent of the older attempt", async () => {
     const { assignments, dispatch, processes } = scene();
     dispatch("a", 1);
     await assignments.handleAssign(anAssign("a", 1));
@@ -148,7 +148,7 @@ describe("an assign", () => {
     expect(await assignments.handleRelease(aRelease("a", 2))).toEqual({ released: true });
   });
 
-  test("that crosses with the next one ends with the newer agent known, whichever was read first", async () => {
+  test("keeps the newer of two concurrent attempts, whichever is read first", async () => {
     const { assignments, dispatch, numbers } = scene();
     dispatch("a", 2);
     const [old, now] = await Promise.all([
@@ -161,7 +161,7 @@ describe("an assign", () => {
     expect(await assignments.handleRelease(aRelease("a", 2))).toEqual({ released: true });
   });
 
-  test("that is released while the record is read starts nothing", async () => {
+  test("starts nothing when the release arrives while the record is read", async () => {
     const { assignments, dispatch, processes, store } = scene();
     dispatch("a", 1);
     store.beforeAnswer = () => void assignments.handleRelease(aRelease("a", 1));
@@ -169,7 +169,7 @@ describe("an assign", () => {
     expect(processes[0]?.slots("run")).toEqual([]);
   });
 
-  test("while the store can't be asked starts nothing", async () => {
+  test("starts nothing while the store is unavailable", async () => {
     const { assignments, dispatch, numbers, store } = scene();
     dispatch("a", 1);
     store.isDown = true;
@@ -180,7 +180,7 @@ describe("an assign", () => {
     expect(numbers()).toMatchObject({ warm: 2, busy: 0 });
   });
 
-  test("for a profile or an agent that isn't here is declined", async () => {
+  test("declines an unknown profile, or when no agent of the requested warmth is free", async () => {
     const { assignments, dispatch } = scene({ min: 0 });
     dispatch("a", 1);
     expect(await assignments.handleAssign(anAssign("a", 1, { profile: "talk" }))).toMatchObject({
@@ -194,8 +194,8 @@ describe("an assign", () => {
   });
 });
 
-describe("a release", () => {
-  test("of another attempt than the one that runs does nothing", async () => {
+describe("Assignments.handleRelease", () => {
+  test("ignores a release of another attempt", async () => {
     const { assignments, dispatch, processes } = scene();
     dispatch("a", 2);
     await assignments.handleAssign(anAssign("a", 2));
@@ -204,7 +204,7 @@ describe("a release", () => {
   });
 });
 
-describe("a release before a room is deleted", () => {
+describe("Assignments.handleRelease before the room is deleted", () => {
   const released = () => {
     const all = scene();
     all.dispatch("a", 1);
@@ -220,16 +220,16 @@ describe("a release before a room is deleted", () => {
     return { ...all, answers, release };
   };
 
-  test("is answered when the agent has left it", async () => {
+  test("answers when the agent has left the room", async () => {
     const { answers, clock, release, processes } = released();
     const slot = await release();
     expect(answers).toEqual([]);
-    processes[0]?.say({ type: "left", slot });
+    processes[0]?.emit({ type: "left", slot });
     await clock.advance(0);
     expect(answers).toEqual([{ released: true }]);
   });
 
-  test("is answered after a second when the agent doesn't leave", async () => {
+  test("answers after a second when the agent doesn't leave", async () => {
     const { answers, clock, release } = released();
     await release();
     expect(answers).toEqual([]);
@@ -238,8 +238,8 @@ describe("a release before a room is deleted", () => {
   });
 });
 
-describe("a look at the records", () => {
-  test("lets go of what goes on elsewhere, and keeps what is ours", async () => {
+describe("Assignments.checkRecords", () => {
+  test("releases sessions that another host serves, and keeps its own", async () => {
     const { assignments, dispatch, processes } = scene();
     for (const id of ["ours", "theirs"]) {
       dispatch(id, 1);
@@ -250,7 +250,7 @@ describe("a look at the records", () => {
     expect(processes[0]?.slots("release")).toEqual([processes[0]?.slots("run")[1]]);
   });
 
-  test("lets go of nothing while the store can't be asked", async () => {
+  test("releases nothing while the store is unavailable", async () => {
     const { assignments, dispatch, processes, store } = scene();
     dispatch("a", 1);
     await assignments.handleAssign(anAssign("a", 1));

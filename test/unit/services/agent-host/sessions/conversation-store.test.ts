@@ -1,4 +1,4 @@
-// A host keeps its sessions' conversations: the newest of them, never over a newer attempt's, never after the end.
+// Conversations that a host stores: the newest, never over a newer attempt's, never after the session's end.
 import { describe, expect, test } from "vitest";
 import { conversations, sessions } from "../../../../../libs/contracts/buckets.ts";
 import { sessionKey } from "../../../../../libs/contracts/ids.ts";
@@ -26,12 +26,12 @@ const said = (...texts: string[]) => ({
   omitted: 0,
 });
 
-function keeperScene() {
+function storeScene() {
   const scene = world();
   const bus = scene.connect("test");
-  const keeper = (name = "host", enabled = true) =>
+  const openStore = (name = "host", enabled = true) =>
     new ConversationStore({ bus: scene.connect(name), clock: scene.clock, log: silentLog, enabled });
-  /** The dispatcher has saved the session as it is now. */
+  /** Saves the session's record like the dispatcher. */
   const session = async (changed: Partial<SessionRecord> = {}) => {
     const record = aSession("s", { tenant: "t", state: "ready", attempt: 1, ...changed });
     const before = scene.server
@@ -43,39 +43,39 @@ function keeperScene() {
   const of = (attempt = 1): Assignment => ({ ...anAssignment("s"), attempt, warmth: "warm" });
   const previousFor = (attempt: number, recovering = true) =>
     ({ tenant: "t", sessionId: "s", attempt, recovering }) as Parameters<ConversationStore["previousFor"]>[0];
-  return { ...scene, bus, keeper, session, stored, of, previousFor };
+  return { ...scene, bus, openStore, session, stored, of, previousFor };
 }
 
-describe("a conversation", () => {
-  test("is stored as it grows, the newest of it, and not each step of a burst", async () => {
-    const { keeper, session, stored, of, clock } = keeperScene();
+describe("ConversationStore", () => {
+  test("stores the newest conversation, not every step of a burst", async () => {
+    const { openStore, session, stored, of, clock } = storeScene();
     await session();
-    const host = keeper();
+    const host = openStore();
     for (const count of [1, 2, 3, 4, 5]) host.keep(of(), said(..."abcde".slice(0, count)));
     await clock.advance(100);
     expect(stored()).toMatchObject([{ attempt: 1, checkpoint: 2, items: said(..."abcde").items }]);
   });
 
-  test("is left for the next attempt only when one recovers, and only by an older one", async () => {
-    const { keeper, session, of, previousFor, clock, outcome } = keeperScene();
+  test("returns a conversation only to a recovering session, and only of an earlier attempt", async () => {
+    const { openStore, session, of, previousFor, clock, outcome } = storeScene();
     await session();
-    const host = keeper();
+    const host = openStore();
     host.keep(of(), said("a"));
     await clock.advance(100);
-    const next = keeper("other");
+    const next = openStore("other");
     expect(await outcome(next.previousFor(previousFor(2)))).toEqual({ attempt: 1, ...said("a") });
     expect(await outcome(next.previousFor(previousFor(2, false)))).toBeUndefined();
     expect(await outcome(next.previousFor(previousFor(1)))).toBeUndefined();
   });
 
-  test("of an older attempt never replaces a newer one's, though its host knew where the key stood", async () => {
-    const { keeper, session, stored, of, clock } = keeperScene();
+  test("never replaces the conversation of a newer attempt, even if it knew the revision", async () => {
+    const { openStore, session, stored, of, clock } = storeScene();
     await session();
-    const zombie = keeper("zombie");
+    const zombie = openStore("zombie");
     zombie.keep(of(1), said("a"));
     await clock.advance(100);
     await session({ attempt: 2 });
-    const next = keeper("next");
+    const next = openStore("next");
     next.keep(of(2), said("a", "b"));
     await clock.advance(100);
     zombie.keep(of(1), said("a", "x"));
@@ -86,39 +86,39 @@ describe("a conversation", () => {
     expect(stored()).toMatchObject([{ attempt: 2, items: said("a", "b", "c").items }]);
   });
 
-  test("of a former attempt stays in front of one that began anew, and is not doubled by one that went on", async () => {
-    const { keeper, session, stored, of, previousFor, clock, outcome } = keeperScene();
+  test("puts the conversation of an earlier attempt before a restarted one, but not before a continued one", async () => {
+    const { openStore, session, stored, of, previousFor, clock, outcome } = storeScene();
     await session();
-    keeper("first").keep(of(1), said("a", "b"));
+    openStore("first").keep(of(1), said("a", "b"));
     await clock.advance(100);
     await session({ attempt: 2 });
-    const anew = keeper("anew");
-    anew.keep(of(2), said("c"));
+    const restarted = openStore("anew");
+    restarted.keep(of(2), said("c"));
     await clock.advance(100);
-    anew.keep(of(2), said("c", "d"));
+    restarted.keep(of(2), said("c", "d"));
     await clock.advance(100);
     const ids = () => stored().map(({ attempt, items }) => [attempt, items.map(({ id }) => id).join("")]);
     expect(ids()).toEqual([[2, "abcd"]]);
     await session({ attempt: 3 });
-    const on = keeper("on");
-    expect((await outcome(on.previousFor(previousFor(3))))?.items).toHaveLength(4);
-    on.keep(of(3), said("b", "c", "d", "e"));
+    const continued = openStore("on");
+    expect((await outcome(continued.previousFor(previousFor(3))))?.items).toHaveLength(4);
+    continued.keep(of(3), said("b", "c", "d", "e"));
     await clock.advance(100);
     expect(ids()).toEqual([[3, "bcde"]]);
   });
 
-  test("is not begun by an attempt that the session has left behind", async () => {
-    const { keeper, session, stored, of, clock } = keeperScene();
+  test("stores nothing of an attempt that the session has left behind", async () => {
+    const { openStore, session, stored, of, clock } = storeScene();
     await session({ attempt: 2 });
-    keeper().keep(of(1), said("a"));
+    openStore().keep(of(1), said("a"));
     await clock.advance(5000);
     expect(stored()).toEqual([]);
   });
 
-  test("is not brought back after the end of its session", async () => {
-    const { keeper, session, stored, of, bus, clock, outcome } = keeperScene();
+  test("does not store a conversation again after the session's end", async () => {
+    const { openStore, session, stored, of, bus, clock, outcome } = storeScene();
     await session();
-    const host = keeper();
+    const host = openStore();
     host.keep(of(), said("a"));
     await clock.advance(100);
     await session({ state: "ended", endedReason: "completed" });
@@ -131,28 +131,28 @@ describe("a conversation", () => {
     expect(stored()).toEqual([]);
   });
 
-  test("of a host that keeps none is neither stored nor read", async () => {
-    const { keeper, session, stored, of, previousFor, clock, outcome } = keeperScene();
+  test("does nothing when disabled", async () => {
+    const { openStore, session, stored, of, previousFor, clock, outcome } = storeScene();
     await session();
-    const host = keeper("host", false);
+    const host = openStore("host", false);
     host.keep(of(), said("a"));
     await clock.advance(1000);
     expect(stored()).toEqual([]);
-    keeper("other").keep(of(), said("a"));
+    openStore("other").keep(of(), said("a"));
     await clock.advance(1000);
     expect(stored()).toHaveLength(1);
     expect(await outcome(host.previousFor(previousFor(2)))).toBeUndefined();
   });
 });
 
-describe("a janitor removes what was said", () => {
-  test("when the session ends, and not before", async () => {
-    const { keeper, session, stored, of, connect, clock, outcome } = keeperScene();
+describe("deleteConversations", () => {
+  test("deletes a conversation when its session ends, and not before", async () => {
+    const { openStore, session, stored, of, connect, clock, outcome } = storeScene();
     await session();
     const bus = connect("janitor");
     const view = await outcome(watchSessions(bus, clock));
     const stop = deleteConversations({ bus, clock, log: silentLog }, view);
-    keeper().keep(of(), said("a"));
+    openStore().keep(of(), said("a"));
     await clock.advance(40_000);
     expect(stored()).toHaveLength(1);
     await session({ state: "ended", endedReason: "completed" });
@@ -161,10 +161,10 @@ describe("a janitor removes what was said", () => {
     stop();
   });
 
-  test("also when it was not there at the end, and when a host wrote once more behind it", async () => {
-    const { keeper, session, stored, of, connect, bus: test, clock, outcome } = keeperScene();
+  test("deletes one that was written before the janitor started, or after the end", async () => {
+    const { openStore, session, stored, of, connect, bus: test, clock, outcome } = storeScene();
     await session();
-    keeper().keep(of(), said("a"));
+    openStore().keep(of(), said("a"));
     await clock.advance(100);
     await session({ state: "ended", endedReason: "completed" });
     const bus = connect("janitor");

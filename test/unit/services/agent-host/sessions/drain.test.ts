@@ -1,4 +1,4 @@
-// How a host is emptied: its sessions go to others without a failure, and none is left alone on the way.
+// A host's drain: its sessions migrate without a failure, and none of them is without an agent on the way.
 import { afterEach, describe, expect, test } from "vitest";
 import type { Drain as DrainQuestion, HostRecord } from "../../../../../libs/contracts/fleet/host.ts";
 import type { SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
@@ -14,15 +14,15 @@ import { aHost } from "../../../../kit/fixtures/sessions.ts";
 import { createSimClock } from "../../../../kit/sim-clock.ts";
 import { type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
 
-const handedOver = (record: SessionRecord): SessionRecord =>
+const migrated = (record: SessionRecord): SessionRecord =>
   reduceSession(record, fromHost(record, { type: "migrated", reason: "host h1 drains" }));
-const does = (record: SessionRecord): string[] => commandsFor(record).map((command) => command.do);
+const actionsOf = (record: SessionRecord): string[] => commandsFor(record).map((command) => command.do);
 
-describe("a session that is handed over", () => {
+describe("a migrated session", () => {
   const serving = () => ready(joined(dispatched()));
 
-  test("waits for the next agent in its room, and has failed in nothing", () => {
-    expect(handedOver(serving())).toMatchObject({
+  test("waits for the next agent in its room, without a failure", () => {
+    expect(migrated(serving())).toMatchObject({
       state: "requested",
       attempt: 2,
       failures: 0,
@@ -34,17 +34,17 @@ describe("a session that is handed over", () => {
     });
   });
 
-  test("goes on however many attempts have failed", () => {
+  test("goes on even if all failures are used up", () => {
     const last = { ...serving(), failures: 2, maxAttempts: 3 };
-    expect(handedOver(last)).toMatchObject({ state: "requested", failures: 2 });
+    expect(migrated(last)).toMatchObject({ state: "requested", failures: 2 });
     expect(lost(last)).toMatchObject({ state: "ended", endedReason: "agent_lost" });
   });
 
-  test("keeps its agent until the next one is in the room, who then is the only one", () => {
-    const waiting = handedOver(serving());
-    expect(does(waiting)).toEqual([]);
+  test("keeps its agent until the next one is in the room, and then releases it", () => {
+    const waiting = migrated(serving());
+    expect(actionsOf(waiting)).toEqual([]);
     const given = chosen(waiting, "h2");
-    expect(does(given)).toEqual(["create_room", "assign"]);
+    expect(actionsOf(given)).toEqual(["create_room", "assign"]);
     for (const there of [joined(given), ready(given), ready(joined(given))]) {
       expect(commandsFor(there)).toEqual([
         { do: "release", host: "h1", attempt: 1, reason: "the session goes on with another agent" },
@@ -53,8 +53,8 @@ describe("a session that is handed over", () => {
     }
   });
 
-  test("leaves nobody behind when it ends on the way", () => {
-    const record = handedOver(serving());
+  test("releases its agent when it ends on the way", () => {
+    const record = migrated(serving());
     const ended = reduceSession(record, {
       type: "end_requested",
       tenant: "t",
@@ -63,34 +63,34 @@ describe("a session that is handed over", () => {
       endedReason: "completed",
       reason: "the user hung up",
     });
-    expect(does(ended)).toEqual(["release", "remove_participant", "delete_room"]);
+    expect(actionsOf(ended)).toEqual(["release", "remove_participant", "delete_room"]);
   });
 
-  test("before its agent was ready begins anew elsewhere, and that agent goes at once", () => {
+  test("starts again elsewhere, and releases its agent at once, if that was not ready", () => {
     for (const record of [dispatched(), joined(dispatched())]) {
-      const next = handedOver(record);
+      const next = migrated(record);
       expect(next).toMatchObject({ state: "requested", attempt: 2, failures: 0, recovering: false });
       expect(next.previous?.keepUntilReplaced).toBeUndefined();
-      expect(does(next)).toContain("release");
+      expect(actionsOf(next)).toContain("release");
     }
   });
 
-  test("takes no word of it from another host, another life or another attempt", () => {
+  test("ignores the event of another host, epoch or attempt", () => {
     const record = serving();
     for (const foreign of [{ host: "h2" }, { epoch: 8 }, { attempt: 2 }]) {
-      const said = { ...fromHost(record, { type: "migrated", reason: "x" }), ...foreign } as never;
-      expect(reduceSession(record, said)).toBe(record);
+      const migrations = { ...fromHost(record, { type: "migrated", reason: "x" }), ...foreign } as never;
+      expect(reduceSession(record, migrations)).toBe(record);
     }
   });
 
-  test("lost to a failure after that is given up by the host that kept it", () => {
-    const again = lost(chosen(handedOver(serving()), "h2"));
+  test("loses its kept agent when the next attempt fails", () => {
+    const again = lost(chosen(migrated(serving()), "h2"));
     expect(again).toMatchObject({ state: "requested", attempt: 3, previous: { attempt: 2, host: "h2" } });
     expect(again.previous?.keepUntilReplaced).toBeUndefined();
   });
 });
 
-describe("a draining host", () => {
+describe("Drain", () => {
   const able = (
     id: string,
     changed: { max?: number; busy?: number; maxAgents?: number } = {},
@@ -101,9 +101,9 @@ describe("a draining host", () => {
   };
   const scene = (others: HostRecord[]) => {
     const pool = poolScene({ min: 3, max: 10 }, false);
-    pool.processes[0]?.say({ type: "loaded", pool: {} });
+    pool.processes[0]?.emit({ type: "loaded", pool: {} });
     pool.warmUp();
-    const said: string[] = [];
+    const migrations: string[] = [];
     const hosts = { others };
     const drain = new Drain({
       clock: pool.clock,
@@ -111,64 +111,64 @@ describe("a draining host", () => {
       hostId: "h",
       pools: new Map([["echo", pool.pool]]),
       hosts: () => [able("h"), ...hosts.others],
-      migrate: ({ sessionId }) => said.push(sessionId),
+      migrate: ({ sessionId }) => migrations.push(sessionId),
       onChange: () => {},
     });
-    return { ...pool, drain, said, hosts };
+    return { ...pool, drain, migrations, hosts };
   };
 
-  test("lets its idle agents go, and hands nothing over before its time", async () => {
-    const { clock, drain, give, numbers, said, processes } = scene([able("h2")]);
+  test("releases idle agents, and migrates nothing before the deadline", async () => {
+    const { clock, drain, give, numbers, migrations, processes } = scene([able("h2")]);
     give("a");
     drain.begin({ deadlineMs: 5000, onDeadline: "migrate" });
     expect(drain.isOn).toBe(true);
     expect(processes[0]?.slots("release").length).toBeGreaterThan(0);
     await clock.advance(4900);
-    expect(said).toEqual([]);
+    expect(migrations).toEqual([]);
     await clock.advance(300);
-    expect(said).toEqual(["a"]);
+    expect(migrations).toEqual(["a"]);
     expect(numbers().busy).toBe(1);
   });
 
-  test("says it once, and goes on serving", async () => {
-    const { clock, drain, give, said } = scene([able("h2")]);
+  test("migrates each session once, and goes on serving it", async () => {
+    const { clock, drain, give, migrations } = scene([able("h2")]);
     give("a");
     give("b");
     drain.begin({ deadlineMs: 0, onDeadline: "migrate" });
     await clock.advance(10_000);
-    expect(said).toEqual(["a", "b"]);
+    expect(migrations).toEqual(["a", "b"]);
   });
 
-  test("hands over only what others have room for, and the rest when they have", async () => {
-    const { clock, drain, give, said, hosts } = scene([able("h2", { max: 3, busy: 2 })]);
+  test("migrates only as many sessions as other hosts can take, and the rest later", async () => {
+    const { clock, drain, give, migrations, hosts } = scene([able("h2", { max: 3, busy: 2 })]);
     for (const sessionId of ["a", "b", "c"]) give(sessionId);
     drain.begin({ deadlineMs: 0, onDeadline: "migrate" });
     await clock.advance(5000);
-    expect(said).toEqual(["a"]);
+    expect(migrations).toEqual(["a"]);
     hosts.others = [able("h2", { max: 10, busy: 3 })];
     await clock.advance(500);
-    expect(said).toEqual(["a", "b", "c"]);
+    expect(migrations).toEqual(["a", "b", "c"]);
   });
 
-  test("keeps what nobody else could serve", async () => {
-    const { clock, drain, give, said } = scene([{ ...able("h2"), draining: true }]);
+  test("keeps sessions that no other host could serve", async () => {
+    const { clock, drain, give, migrations } = scene([{ ...able("h2"), draining: true }]);
     give("a");
     drain.begin({ deadlineMs: 0, onDeadline: "migrate" });
     await clock.advance(60_000);
-    expect(said).toEqual([]);
+    expect(migrations).toEqual([]);
     expect(drain.canMigrate).toBe(false);
   });
 
-  test("that waits hands nothing over", async () => {
-    const { clock, drain, give, said } = scene([able("h2")]);
+  test("migrates nothing if sessions may wait", async () => {
+    const { clock, drain, give, migrations } = scene([able("h2")]);
     give("a");
     drain.begin({ deadlineMs: 0, onDeadline: "wait" });
     await clock.advance(3_600_000);
-    expect(said).toEqual([]);
+    expect(migrations).toEqual([]);
   });
 
-  test("takes sessions again, and fills its pool, when that is undone in time", async () => {
-    const { clock, drain, give, numbers, said, warmUp } = scene([able("h2")]);
+  test("accepts sessions again and refills the pool when it is undone", async () => {
+    const { clock, drain, give, numbers, migrations, warmUp } = scene([able("h2")]);
     give("a");
     drain.begin({ deadlineMs: 5000, onDeadline: "migrate" });
     await clock.advance(1000);
@@ -176,14 +176,14 @@ describe("a draining host", () => {
     expect(drain.isOn).toBe(false);
     warmUp();
     await clock.advance(60_000);
-    expect(said).toEqual([]);
+    expect(migrations).toEqual([]);
     expect(numbers().warm).toBe(3);
     expect(give("b")).toBeDefined();
   });
 });
 
-describe("a host looks at its sessions' records", () => {
-  const looking = () => {
+describe("watchFencing", () => {
+  const watchScene = () => {
     const clock = createSimClock();
     const own = clock.forProcess();
     const world = { connected: true, fails: false, checks: 0, atMs: [] as number[] };
@@ -198,8 +198,8 @@ describe("a host looks at its sessions' records", () => {
     return { clock, own, world, stop };
   };
 
-  test("steadily", async () => {
-    const { clock, world, stop } = looking();
+  test("checks the records regularly", async () => {
+    const { clock, world, stop } = watchScene();
     await clock.advance(20_100);
     expect(world.checks).toBe(10);
     stop();
@@ -207,8 +207,8 @@ describe("a host looks at its sessions' records", () => {
     expect(world.checks).toBe(10);
   });
 
-  test("at once when it was stopped and goes on, and until it could", async () => {
-    const { clock, own, world } = looking();
+  test("checks at once after a pause of the process, and retries until it succeeds", async () => {
+    const { clock, own, world } = watchScene();
     await clock.advance(2100);
     own.pause();
     await clock.advance(1850);
@@ -222,8 +222,8 @@ describe("a host looks at its sessions' records", () => {
     expect(looked).toBeLessThan(5000);
   });
 
-  test("at once when its connection is back", async () => {
-    const { clock, world } = looking();
+  test("checks at once when its connection is back", async () => {
+    const { clock, world } = watchScene();
     await clock.advance(2100);
     world.connected = false;
     await clock.advance(500);
@@ -233,15 +233,15 @@ describe("a host looks at its sessions' records", () => {
   });
 });
 
-describe("over HTTP", () => {
+describe("/api/hosts/:id/drain", () => {
   let rig: Rig;
   afterEach(() => rig.stop());
 
-  test("a host is told to drain, and to take sessions again", async () => {
+  test("drains a host, and undoes that", async () => {
     rig = await startRig();
-    const asked: DrainQuestion[] = [];
+    const requests: DrainQuestion[] = [];
     await rig.bus.core.serve(drainCommand, "host-1", async (options) => {
-      asked.push(options);
+      requests.push(options);
       return { draining: true, sessions: 4 };
     });
     await rig.bus.core.serve(undrainCommand, "host-1", async () => ({ draining: false, sessions: 4 }));
@@ -249,7 +249,7 @@ describe("over HTTP", () => {
     expect(answer.status).toBe(202);
     expect(answer.body).toMatchObject({ success: true, host: "host-1", draining: true, sessions: 4 });
     await rig.post("/api/hosts/host-1/drain", { deadlineS: 0, onDeadline: "wait" });
-    expect(asked).toEqual([
+    expect(requests).toEqual([
       { deadlineMs: 1500, onDeadline: "migrate" },
       { deadlineMs: 0, onDeadline: "wait" },
     ]);
@@ -258,7 +258,7 @@ describe("over HTTP", () => {
     expect(undone.body).toMatchObject({ host: "host-1", draining: false, sessions: 4 });
   });
 
-  test("a host that there isn't is not found, and the answer names those that there are", async () => {
+  test("is 404 for an unknown host, naming the known ones", async () => {
     rig = await startRig();
     const { status, body } = await rig.post("/api/hosts/nobody/drain", { deadlineS: 1 });
     expect(status).toBe(404);
@@ -271,7 +271,7 @@ describe("over HTTP", () => {
     [{ deadlineS: -1 }],
     [{ deadlineS: 1, onDeadline: "now" }],
     [{ deadlineS: 1, force: true }],
-  ])("%j is refused", async (body) => {
+  ])("rejects %j", async (body) => {
     rig = await startRig();
     const answer = await rig.post("/api/hosts/host-1/drain", body);
     expect(answer.status).toBe(400);

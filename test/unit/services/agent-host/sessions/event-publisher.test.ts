@@ -1,4 +1,4 @@
-// What a host says: its own record in the bucket and over the air, and what its sessions did.
+// Records that a host publishes: its registration, its sessions' events and their log lines.
 import { describe, expect, test } from "vitest";
 import { hosts } from "../../../../../libs/contracts/buckets.ts";
 import type { HostRecord } from "../../../../../libs/contracts/fleet/host.ts";
@@ -24,28 +24,28 @@ function hostScene() {
     };
     return scene.outcome(registerHost(deps, id, () => ({ ...aHost(id), load: state.load })));
   };
-  const heard: HostRecord[] = [];
-  void scene.connect("ear").core.subscribe(hostChanges, (host) => void heard.push(host));
+  const received: HostRecord[] = [];
+  void scene.connect("ear").core.subscribe(hostChanges, (host) => void received.push(host));
   const stored = () => scene.server.entries(hosts);
-  return { ...scene, start, state, supplanted, heard, stored };
+  return { ...scene, start, state, supplanted, received, stored };
 }
 
-describe("a host's record", () => {
-  test("is told at once and stored soon, with the revision of its registration as its epoch", async () => {
-    const { start, state, stored, heard, clock } = hostScene();
-    const announcer = await start();
-    expect(stored()[0]?.revision).toBe(announcer.epoch);
+describe("registerHost", () => {
+  test("publishes the host at once and stores it soon, with the revision of its registration as its epoch", async () => {
+    const { start, state, stored, received, clock } = hostScene();
+    const registration = await start();
+    expect(stored()[0]?.revision).toBe(registration.epoch);
     state.load = 0.5;
-    announcer.publish();
-    announcer.publish();
+    registration.publish();
+    registration.publish();
     await clock.advance(1);
-    expect(heard.at(-1)).toMatchObject({ load: 0.5, epoch: announcer.epoch });
-    expect(heard.filter(({ load }) => load === 0.5)).toHaveLength(1);
+    expect(received.at(-1)).toMatchObject({ load: 0.5, epoch: registration.epoch });
+    expect(received.filter(({ load }) => load === 0.5)).toHaveLength(1);
     await clock.advance(600);
-    expect(stored()[0]?.value).toMatchObject({ load: 0.5, epoch: announcer.epoch });
+    expect(stored()[0]?.value).toMatchObject({ load: 0.5, epoch: registration.epoch });
   });
 
-  test("has a later epoch in the host's next life, and the former one notices and ends", async () => {
+  test("gets a later epoch after a restart, and the previous process notices and ends", async () => {
     const { start, supplanted, clock } = hostScene();
     const first = await start("h", "first");
     const second = await start("h", "second");
@@ -55,79 +55,79 @@ describe("a host's record", () => {
     expect(new Set(supplanted)).toEqual(new Set(["another process has registered as host h"]));
   });
 
-  test("that was removed while its host hung is put back in its old life", async () => {
+  test("restores a registration that was deleted while the host hung, with its old epoch", async () => {
     const { start, stored, connect, outcome, clock } = hostScene();
-    const announcer = await start();
+    const registration = await start();
     await clock.advance(600);
     const janitor = connect("janitor");
     await outcome(janitor.kv.delete(hosts, "h", stored()[0]?.revision ?? 0));
     expect(stored()).toEqual([]);
     await clock.advance(5000);
-    expect(stored()[0]?.value).toMatchObject({ hostId: "h", epoch: announcer.epoch });
+    expect(stored()[0]?.value).toMatchObject({ hostId: "h", epoch: registration.epoch });
   });
 
-  test("goes with its host", async () => {
+  test("deletes the registration when the host stops", async () => {
     const { start, stored, outcome, clock } = hostScene();
-    const announcer = await start();
+    const registration = await start();
     await clock.advance(600);
-    await outcome(announcer.stop());
+    await outcome(registration.stop());
     await clock.advance(5000);
     expect(stored()).toEqual([]);
   });
 });
 
-function reportScene() {
+function publisherScene() {
   const scene = world();
   const bus = scene.connect("host");
-  const reports = new EventPublisher({
+  const publisher = new EventPublisher({
     bus,
     clock: scene.clock,
     log: silentLog,
     hostId: "h",
     epoch: () => 7,
   });
-  const said = () => scene.server.stored(sessionEvents).map(({ message }) => message);
-  return { ...scene, bus, reports, said };
+  const published = () => scene.server.stored(sessionEvents).map(({ message }) => message);
+  return { ...scene, bus, publisher, published };
 }
 
-describe("a report", () => {
+describe("EventPublisher", () => {
   const assignment = { ...anAssignment("a"), warmth: "warm" as const };
 
-  test("says who speaks: host, epoch and attempt", async () => {
-    const { reports, outcome, said } = reportScene();
-    reports.publish(assignment, { type: "user_left" });
-    await outcome(reports.flush());
-    expect(said()).toMatchObject([
+  test("adds host, epoch and attempt to an event", async () => {
+    const { publisher, outcome, published } = publisherScene();
+    publisher.publish(assignment, { type: "user_left" });
+    await outcome(publisher.flush());
+    expect(published()).toMatchObject([
       { type: "user_left", tenant: "t", sessionId: "a", attempt: 1, host: "h", epoch: 7 },
     ]);
   });
 
-  test("that can't be stored is said again until it is", async () => {
-    const { reports, outcome, said, server, clock } = reportScene();
+  test("retries an event until it is stored", async () => {
+    const { publisher, outcome, published, server, clock } = publisherScene();
     server.setFaults({ refuse: 1 });
-    reports.publishLost(assignment, "the stage died");
+    publisher.publishLost(assignment, "the agent process died");
     await clock.advance(30_000);
-    expect(said()).toEqual([]);
+    expect(published()).toEqual([]);
     server.calm();
-    await outcome(reports.flush());
-    expect(said()).toMatchObject([{ type: "agent_lost", reason: "the stage died" }]);
+    await outcome(publisher.flush());
+    expect(published()).toMatchObject([{ type: "agent_lost", reason: "the agent process died" }]);
   });
 
-  test("is given up after two minutes, since the janitor knows by then", async () => {
-    const { reports, said, server, clock } = reportScene();
+  test("gives up after two minutes, because the janitor knows by then", async () => {
+    const { publisher, published, server, clock } = publisherScene();
     server.setFaults({ refuse: 1 });
-    reports.publishLost(assignment, "the stage died");
+    publisher.publishLost(assignment, "the agent process died");
     await clock.advance(121_000);
     server.calm();
     await clock.advance(10_000);
-    expect(said()).toEqual([]);
+    expect(published()).toEqual([]);
   });
 
-  test("of log lines waits for more of them, and one message has them all", async () => {
-    const { reports, clock, server } = reportScene();
+  test("collects log lines into one message", async () => {
+    const { publisher, clock, server } = publisherScene();
     const line = (message: string) => ({ at: "now", level: "info", message });
     for (const message of ["one", "two", "three"])
-      reports.log({ tenant: "t", sessionId: "a" }, line(message));
+      publisher.log({ tenant: "t", sessionId: "a" }, line(message));
     await clock.advance(200);
     const batches = server
       .stored(sessionLogs)

@@ -1,4 +1,4 @@
-// The reports about an agent while it serves a session: what each event publishes, stores and ends.
+// Events of an agent that serves a session: what each of them publishes, stores and ends.
 import { describe, expect, test } from "vitest";
 import type { AgentUsage } from "../../../../../libs/contracts/calls/call.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
@@ -36,83 +36,83 @@ function scene() {
   });
   const assignment: Assignment = { ...anAssignment("a"), warmth: "warm" };
   const slot = { id: "slot-1", process: { profile: "echo" }, assignment } as unknown as Slot;
-  const tell = (event: AgentEvent) => {
+  const onEvent = (event: AgentEvent) => {
     reported.length = 0;
     reporter.onAgentEvent(slot, event);
     return [...reported];
   };
-  return { assignment, clock, reported, reporter, slot, tell };
+  return { assignment, clock, reported, reporter, slot, onEvent };
 }
 
 const user = (present: boolean, hungUp = false): AgentEvent => ({ type: "user", present, hungUp });
 
-describe("the reporter", () => {
+describe("SessionReporter", () => {
   test("publishes that an agent joined and is ready, with the time since it was taken", async () => {
-    const { assignment, clock, tell } = scene();
+    const { assignment, clock, onEvent } = scene();
     await clock.advance(30);
-    expect(tell({ type: "joined", ...PLACE })).toEqual(["joined a#1 30"]);
+    expect(onEvent({ type: "joined", ...PLACE })).toEqual(["joined a#1 30"]);
     await clock.advance(20);
-    expect(tell({ type: "ready", ...PLACE })).toEqual(["ready a#1 50"]);
+    expect(onEvent({ type: "ready", ...PLACE })).toEqual(["ready a#1 50"]);
     expect(assignment).toMatchObject({ joinMs: 30, readyMs: 50, readyAtMs: 50 });
   });
 
   test("publishes nothing about a released agent", () => {
-    const { assignment, tell } = scene();
+    const { assignment, onEvent } = scene();
     assignment.isReleased = true;
-    expect(tell({ type: "ready", ...PLACE })).toEqual([]);
-    expect(tell({ type: "lost", reason: "x" })).toEqual(["forget a", "free slot-1", "finish a of echo"]);
+    expect(onEvent({ type: "ready", ...PLACE })).toEqual([]);
+    expect(onEvent({ type: "lost", reason: "x" })).toEqual(["forget a", "free slot-1", "finish a of echo"]);
   });
 
   test("publishes that the user left after the grace period, unless the user comes back", async () => {
-    const { clock, reported, tell } = scene();
-    tell(user(true));
-    tell(user(false));
+    const { clock, reported, onEvent } = scene();
+    onEvent(user(true));
+    onEvent(user(false));
     await clock.advance(GRACE_MS - 1);
-    tell(user(true));
+    onEvent(user(true));
     await clock.advance(GRACE_MS);
     expect(reported).toEqual([]);
-    tell(user(false));
+    onEvent(user(false));
     await clock.advance(GRACE_MS);
     expect(reported).toEqual(["user_left a#1"]);
   });
 
   test("publishes at once that a user who hung up has left", async () => {
-    const { clock, reported, tell } = scene();
-    tell(user(true));
-    tell(user(false, true));
+    const { clock, reported, onEvent } = scene();
+    onEvent(user(true));
+    onEvent(user(false, true));
     await clock.advance(1);
     expect(reported).toEqual(["user_left a#1"]);
   });
 
   test("does not report a user who never joined as gone", async () => {
-    const { clock, reported, tell } = scene();
-    tell(user(false));
+    const { clock, reported, onEvent } = scene();
+    onEvent(user(false));
     await clock.advance(GRACE_MS);
     expect(reported).toEqual([]);
   });
 
   test("stores the conversation, the usage and the log of the session", () => {
-    const { tell } = scene();
-    expect(tell({ type: "conversation", items: [], omitted: 0 })).toEqual(["keep a: 0"]);
-    expect(tell({ type: "usage", usage: {} as AgentUsage })).toEqual(["usage a of echo"]);
+    const { onEvent } = scene();
+    expect(onEvent({ type: "conversation", items: [], omitted: 0 })).toEqual(["keep a: 0"]);
+    expect(onEvent({ type: "usage", usage: {} as AgentUsage })).toEqual(["usage a of echo"]);
     const line = { at: "", level: "error", message: "failed", fields: { error: { message: "boom" } } };
-    expect(tell({ type: "log", sessionId: "a", line })).toEqual(["log a: failed: boom"]);
+    expect(onEvent({ type: "log", sessionId: "a", line })).toEqual(["log a: failed: boom"]);
   });
 
   test("keeps the usage of an agent that ended until it is closed", () => {
-    const { assignment, tell } = scene();
-    expect(tell({ type: "ended", reason: "it is done", lost: false })).toEqual([
+    const { assignment, onEvent } = scene();
+    expect(onEvent({ type: "ended", reason: "it is done", lost: false })).toEqual([
       "agent_ended a#1",
       "forget a",
       "free slot-1",
     ]);
     expect(assignment.over).toMatchObject({ how: "ended", reason: "it is done" });
-    expect(tell({ type: "closed" })).toContain("finish a of echo");
+    expect(onEvent({ type: "closed" })).toContain("finish a of echo");
   });
 
   test("publishes and counts a lost agent", () => {
-    const { assignment, reporter, tell } = scene();
-    expect(tell({ type: "ended", reason: "it lost its room", lost: true })).toContain(
+    const { assignment, reporter, onEvent } = scene();
+    expect(onEvent({ type: "ended", reason: "it lost its room", lost: true })).toContain(
       "agent_lost a: it lost its room",
     );
     expect(reporter.lost).toBe(1);
@@ -120,8 +120,8 @@ describe("the reporter", () => {
   });
 
   test("ignores the events of a slot without a session", () => {
-    const { slot, tell } = scene();
+    const { slot, onEvent } = scene();
     slot.assignment = undefined;
-    expect(tell({ type: "closed" })).toEqual([]);
+    expect(onEvent({ type: "closed" })).toEqual([]);
   });
 });

@@ -1,4 +1,4 @@
-// What a host keeps of the attempts it serves: stored once when they are over, and before that only now and then.
+// Usage reports of a host's attempts: stored once at the end, and before that only now and then.
 import { expect, test } from "vitest";
 import { usageReports } from "../../../../../libs/contracts/buckets.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
@@ -11,7 +11,7 @@ import type { Faults } from "../../../../simulation/nats/faults.ts";
 function scene(faults: Partial<Faults> = {}, seed = 1) {
   const { clock, connect, outcome } = world(faults, seed);
   const bus = connect("host");
-  const keeper = new UsageReporter({ bus, clock, log: silentLog, hostId: "h1" });
+  const reporter = new UsageReporter({ bus, clock, log: silentLog, hostId: "h1" });
   const assigned = (rest: Partial<Assignment> = {}): Assignment => ({
     tenant: "t",
     sessionId: "s1",
@@ -29,19 +29,19 @@ function scene(faults: Partial<Faults> = {}, seed = 1) {
   });
   const stored = async () => (await outcome(bus.kv.get(usageReports, "t.s1.2")))?.value;
   const revisions = async () => (await outcome(bus.kv.entries(usageReports))).map(({ revision }) => revision);
-  return { clock, bus, keeper, assigned, stored, revisions, outcome };
+  return { clock, bus, reporter, assigned, stored, revisions, outcome };
 }
 
-test("an attempt that is over is stored with how warm it was, what it took, how it ended and what it measured", async () => {
-  const { clock, keeper, assigned, stored } = scene();
+test("stores an ended attempt with its warmth, times, end and usage", async () => {
+  const { clock, reporter, assigned, stored } = scene();
   const assignment = assigned();
-  keeper.note(assignment, "echo", usageOf("a", 3));
+  reporter.note(assignment, "echo", usageOf("a", 3));
   await clock.advance(5000);
   assignment.over = { how: "released", reason: "the user left", atMs: clock.monotonic() };
-  // Closing takes a while, and tells the last of what was measured.
+  // Closing takes a while, and brings the last usage.
   await clock.advance(700);
-  keeper.note(assignment, "echo", usageOf("b", 4));
-  keeper.finish(assignment, "echo");
+  reporter.note(assignment, "echo", usageOf("b", 4));
+  reporter.finish(assignment, "echo");
   await clock.advance(10);
   expect(await stored()).toMatchObject({
     host: "h1",
@@ -56,27 +56,27 @@ test("an attempt that is over is stored with how warm it was, what it took, how 
   });
 });
 
-test("a short call costs one write, and a start none", async () => {
-  const { clock, keeper, assigned, revisions } = scene();
+test("writes once for a short call, and nothing at its start", async () => {
+  const { clock, reporter, assigned, revisions } = scene();
   const assignment = assigned();
   for (let n = 1; n <= 5; n++) {
-    keeper.note(assignment, "echo", usageOf("a", n));
+    reporter.note(assignment, "echo", usageOf("a", n));
     await clock.advance(5000);
   }
   expect(await revisions()).toEqual([]);
-  keeper.finish(assignment, "echo");
+  reporter.finish(assignment, "echo");
   await clock.advance(10);
   expect(await revisions()).toEqual([1]);
   await clock.advance(120_000);
   expect(await revisions()).toEqual([1]);
 });
 
-test("one that goes on is stored each half minute in which it measured anything", async () => {
-  const { clock, keeper, assigned, stored, revisions } = scene();
+test("stores an attempt in progress after every half minute with new usage", async () => {
+  const { clock, reporter, assigned, stored, revisions } = scene();
   const assignment = assigned();
-  keeper.note(assignment, "echo", usageOf("a", 1));
+  reporter.note(assignment, "echo", usageOf("a", 1));
   await clock.advance(29_000);
-  keeper.note(assignment, "echo", usageOf("a", 2));
+  reporter.note(assignment, "echo", usageOf("a", 2));
   await clock.advance(2000);
   expect(await stored()).toMatchObject({ servedMs: 30_000, usage: usageOf("a", 2) });
   expect(await stored()).not.toHaveProperty("ended");
@@ -84,61 +84,61 @@ test("one that goes on is stored each half minute in which it measured anything"
   expect(await revisions()).toEqual([1]);
 });
 
-test("one that is handed over is stored at once, and again when it is over", async () => {
-  const { clock, keeper, assigned, stored } = scene();
+test("stores a migrated attempt at once, and again at its end", async () => {
+  const { clock, reporter, assigned, stored } = scene();
   const assignment = assigned();
-  keeper.note(assignment, "echo", usageOf("a", 1));
-  keeper.storeNow(assignment);
+  reporter.note(assignment, "echo", usageOf("a", 1));
+  reporter.storeNow(assignment);
   await clock.advance(10);
   expect(await stored()).toMatchObject({ usage: usageOf("a", 1) });
-  keeper.note(assignment, "echo", usageOf("a", 2));
-  assignment.over = { how: "released", reason: "handed over", atMs: clock.monotonic() };
-  keeper.finish(assignment, "echo");
+  reporter.note(assignment, "echo", usageOf("a", 2));
+  assignment.over = { how: "released", reason: "migrated", atMs: clock.monotonic() };
+  reporter.finish(assignment, "echo");
   await clock.advance(10);
   expect(await stored()).toMatchObject({ usage: usageOf("a", 2), ended: "released" });
 });
 
-test("one that never got ready is not stored", async () => {
-  const { clock, keeper, assigned, revisions } = scene();
-  keeper.finish(assigned({ readyAtMs: undefined }), "echo");
+test("stores nothing of an attempt that was never ready", async () => {
+  const { clock, reporter, assigned, revisions } = scene();
+  reporter.finish(assigned({ readyAtMs: undefined }), "echo");
   await clock.advance(1000);
   expect(await revisions()).toEqual([]);
 });
 
-test("one without any AgentSession is stored without measures", async () => {
-  const { clock, keeper, assigned, stored } = scene();
-  keeper.finish(assigned(), "echo");
+test("stores an attempt without an AgentSession, without usage", async () => {
+  const { clock, reporter, assigned, stored } = scene();
+  reporter.finish(assigned(), "echo");
   await clock.advance(10);
   expect(await stored()).toMatchObject({ warm: "hot" });
   expect(await stored()).not.toHaveProperty("usage");
 });
 
-test("what comes after the end changes nothing", async () => {
-  const { clock, keeper, assigned, stored } = scene();
+test("ignores usage after the end", async () => {
+  const { clock, reporter, assigned, stored } = scene();
   const assignment = assigned();
-  keeper.note(assignment, "echo", usageOf("a", 1));
-  keeper.finish(assignment, "echo");
-  keeper.note(assignment, "echo", usageOf("a", 9));
-  keeper.finish(assignment, "echo");
+  reporter.note(assignment, "echo", usageOf("a", 1));
+  reporter.finish(assignment, "echo");
+  reporter.note(assignment, "echo", usageOf("a", 9));
+  reporter.finish(assignment, "echo");
   await clock.advance(60_000);
   expect((await stored())?.usage).toEqual(usageOf("a", 1));
 });
 
 test.each([1, 2, 3, 4, 5, 6])(
-  "while the store fails now and then the last word is stored (seed %i)",
+  "stores the last usage although the store fails now and then (seed %i)",
   async (seed) => {
-    const { clock, keeper, assigned, stored, outcome } = scene(
+    const { clock, reporter, assigned, stored, outcome } = scene(
       { ambiguous: 0.3, refuse: 0.3, slow: 0.3, slowMs: 700, hopMs: [1, 9] },
       seed,
     );
     const assignment = assigned();
-    keeper.note(assignment, "echo", usageOf("a", 1));
-    keeper.storeNow(assignment);
+    reporter.note(assignment, "echo", usageOf("a", 1));
+    reporter.storeNow(assignment);
     await clock.advance(200);
-    keeper.note(assignment, "echo", usageOf("a", 7));
+    reporter.note(assignment, "echo", usageOf("a", 7));
     assignment.over = { how: "ended", reason: "w", atMs: clock.monotonic() };
-    keeper.finish(assignment, "echo");
-    await outcome(keeper.flush());
+    reporter.finish(assignment, "echo");
+    await outcome(reporter.flush());
     await clock.advance(100_000);
     let found = await stored().catch(() => undefined);
     for (let n = 0; n < 20 && found === undefined; n++) found = await stored().catch(() => undefined);
