@@ -1,36 +1,32 @@
-// What a dispatcher wrote last of each session: a guess at what stands in the store, which saves a read.
+// The session records that a dispatcher wrote last. A cached record saves a read, and may be out of date.
+import type { Versioned, VersionedCache } from "../../libs/bus/event-loop.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 
-/** A record and where it stands in the store; revision 0 while it isn't there. */
-export interface Versioned {
-  readonly record: SessionRecord;
-  readonly revision: number;
-}
-
-export class RecordCache {
+/** Owned by one dispatcher. A record goes when its session ends, or when newer ones take its place. */
+export class RecordCache implements VersionedCache<SessionRecord> {
   readonly #limit: number;
-  readonly #standings = new Map<string, Versioned>();
+  readonly #records = new Map<string, Versioned<SessionRecord>>();
 
-  /** @param limit sessions remembered; the one that was written longest ago goes first. */
+  /** @param limit the number of records; the one that was written longest ago goes first */
   constructor(limit: number) {
     this.#limit = limit;
   }
 
-  get(key: string): Versioned | undefined {
-    return this.#standings.get(key);
+  get(key: string): Versioned<SessionRecord> | undefined {
+    return this.#records.get(key);
   }
 
-  set(key: string, standing: Versioned): void {
-    this.#standings.delete(key);
-    // Of an ended session nothing more is expected.
-    if (standing.record.state === "ended") return;
-    this.#standings.set(key, standing);
-    if (this.#standings.size <= this.#limit) return;
-    const oldest = this.#standings.keys().next();
-    if (!oldest.done) this.#standings.delete(oldest.value);
+  set(key: string, versioned: Versioned<SessionRecord>): void {
+    this.#records.delete(key);
+    // No more events are expected for an ended session.
+    if (versioned.record.state === "ended") return;
+    this.#records.set(key, versioned);
+    if (this.#records.size <= this.#limit) return;
+    const oldest = this.#records.keys().next();
+    if (!oldest.done) this.#records.delete(oldest.value);
   }
 
   forget(key: string): void {
-    this.#standings.delete(key);
+    this.#records.delete(key);
   }
 }

@@ -1,5 +1,6 @@
-// Handles one message about a task: read, decide, persist, act.
-import type { Ack, Bus } from "../../libs/bus/bus.ts";
+// Handles one event of a task: reduces its record and executes the record's commands.
+import type { Ack, Bus, Delivery } from "../../libs/bus/bus.ts";
+import { type EventRules, handleEvent } from "../../libs/bus/event-loop.ts";
 import { tasks } from "../../libs/contracts/buckets.ts";
 import { isTaskEnd, type TaskEvent, type TaskRecord, taskKey } from "../../libs/contracts/tasks/task.ts";
 import { reduceTask } from "../../libs/domain/task/reduce.ts";
@@ -17,45 +18,37 @@ export interface TaskDeps {
   readonly count?: CountTask | undefined;
 }
 
-/** Lost races after which the message is redelivered. */
-const MAX_RACES = 10;
-
 /**
- * Handles one message, and acks it after the record's commands. If the process dies in between, redelivery repeats the
- * commands. An attempt is saved before its session is requested, and every repeated request has the same session id.
+ * Handles one event. An attempt is saved before its session is requested. The session has the attempt's own id, so it is
+ * the same however often the event is delivered.
  */
-export async function handleTaskEvent(deps: TaskDeps, event: TaskEvent): Promise<Ack> {
-  for (let race = 0; race < MAX_RACES; race++) {
-    const before = await deps.bus.kv.get(tasks, taskKey(event.tenant, event.taskId));
-    if (before === undefined) return "nak"; // The event overtook the task's own request.
-    const after = reduceTask(before.value, event);
-    if (after !== before.value) {
-      const record = { ...after, writeId: deps.nextWriteId() };
-      if ((await deps.bus.kv.update(tasks, record, before.revision)) === undefined) continue;
-      deps.count?.(record, before.value);
-      logTransition(deps.log, before.value, record);
-    }
-    if (!endedItself(event, after)) await executeCommands(deps, after);
-    return "ack";
-  }
-  return "nak";
-}
+export const handleTaskEvent = (deps: TaskDeps, event: TaskEvent, delivery: Delivery): Promise<Ack> =>
+  handleEvent(rulesOf(deps), taskKey(event.tenant, event.taskId), event, delivery);
 
-/** The session has just ended by itself, so no command has to end it. */
-const endedItself = (event: TaskEvent, record: TaskRecord): boolean =>
+const rulesOf = (deps: TaskDeps): EventRules<TaskRecord, TaskEvent> => ({
+  bus: deps.bus,
+  bucket: tasks,
+  reduce: (record, event) => (record === undefined ? undefined : reduceTask(record, event)),
+  withoutRecord: () => "nak",
+  stamp: (record) => ({ ...record, writeId: deps.nextWriteId() }),
+  onSaved(record, before) {
+    deps.count?.(record, before);
+    logChange(deps.log, record, before);
+  },
+  async act(record, event) {
+    if (!isEndOfSession(event, record)) await executeCommands(deps, record);
+    return record;
+  },
+});
+
+/** The session that the record's commands would end has already ended. */
+const isEndOfSession = (event: TaskEvent, record: TaskRecord): boolean =>
   event.type === "session_ended" && event.attempt === record.attempt;
 
-function logTransition(log: Log, before: TaskRecord, after: TaskRecord): void {
-  if (before.state === after.state) return;
+function logChange(log: Log, after: TaskRecord, before: TaskRecord | undefined): void {
+  if (before === undefined || before.state === after.state) return;
   const error = isTaskEnd(after.state) ? after.error : after.attempts.at(-1)?.error;
-  log.info(
-    {
-      taskId: after.taskId,
-      attempt: after.attempt,
-      from: before.state,
-      to: after.state,
-      ...(error === undefined ? {} : { reason: error.message }),
-    },
-    "a task changed its state",
-  );
+  const { taskId, attempt } = after;
+  const reason = error === undefined ? {} : { reason: error.message };
+  log.info({ taskId, attempt, from: before.state, to: after.state, ...reason }, "task changed its state");
 }

@@ -65,9 +65,9 @@ export async function startTasks(deps: TasksDeps): Promise<{ stop(): Promise<voi
   const stopEvents = await bus.streams.consume(
     taskEvents,
     { durable: "tasks", concurrency: CONCURRENCY },
-    (event) =>
+    (event, delivery) =>
       inTurn(taskKey(event.tenant, event.taskId), () =>
-        handleTaskEvent({ bus, clock, log, nextWriteId, count }, event),
+        handleTaskEvent({ bus, clock, log, nextWriteId, count }, event, delivery),
       ),
   );
   const stopFollowing = await followCalls({ bus, clock });

@@ -1,4 +1,4 @@
-// What must be said or done because a record stands as it stands.
+// The commands that a session's record calls for.
 import { agentIdentityOf } from "../../contracts/ids.ts";
 import type { SessionRecord, Warmth } from "../../contracts/sessions/session.ts";
 
@@ -18,10 +18,10 @@ export type SessionCommand =
   | { do: "delete_room"; room: string };
 
 /**
- * The commands that a record calls for, in the order in which they must be given.
+ * The commands that a record calls for, in the order of their execution.
  *
- * They are read off the record and not off the transition that led to it, so a message that is delivered
- * again repeats them, and a crash between save and speech heals itself. Each is harmless when repeated.
+ * The commands depend on the record and not on the transition that led to it. A redelivered message therefore repeats them, also
+ * after a crash between the save and the commands (I3). Each command is harmless when repeated.
  */
 export function commandsFor(record: SessionRecord): SessionCommand[] {
   switch (record.state) {
@@ -31,60 +31,54 @@ export function commandsFor(record: SessionRecord): SessionCommand[] {
       return [...commandsForAssign(record), ...commandsForLost(record)];
     case "joined":
     case "ready":
-      return record.previous?.keepUntilReplaced === true ? commandsForFormer(record) : [];
+      return record.previous?.keepUntilReplaced === true ? commandsForPrevious(record) : [];
     case "ended":
-      return [...commandsForFormer(record), ...commandsForEnd(record)];
+      return [...commandsForPrevious(record), ...commandsForEnd(record)];
   }
 }
 
 function commandsForAssign(record: SessionRecord): SessionCommand[] {
-  const { host, hostEpoch, requestedWarmth: asked } = record;
-  if (host === undefined || hostEpoch === undefined || asked === undefined) return [];
+  const { host, hostEpoch, requestedWarmth } = record;
+  if (host === undefined || hostEpoch === undefined || requestedWarmth === undefined) return [];
   const assign = {
     do: "assign" as const,
     host,
     epoch: hostEpoch,
     attempt: record.attempt,
-    requestedWarmth: asked,
+    requestedWarmth,
     identity: agentIdentityOf(record),
   };
-  if (asked === "hot") return [assign];
+  if (requestedWarmth === "hot") return [assign];
   return [
     { do: "create_room", room: record.room },
     { ...assign, room: record.room },
   ];
 }
 
-/** One that was handed over stays until the next is in the room; one that was lost goes before. */
+/** A lost agent is removed before the next one joins; an agent that migrates stays until then. */
 const commandsForLost = (record: SessionRecord): SessionCommand[] =>
-  record.previous?.keepUntilReplaced === true ? [] : commandsForFormer(record);
+  record.previous?.keepUntilReplaced === true ? [] : commandsForPrevious(record);
 
-/** A former agent is told to go and is also put out of the room: it may be a zombie that hears nothing. */
-function commandsForFormer(record: SessionRecord): SessionCommand[] {
-  const { previous: former } = record;
-  if (former === undefined) return [];
-  const release: SessionCommand = {
-    do: "release",
-    host: former.host,
-    attempt: former.attempt,
-    reason: "the session goes on with another agent",
-  };
-  // A hot agent brings another room, so nobody will use the one that was made for the former.
-  const goesElsewhere = record.state === "dispatched" && record.requestedWarmth === "hot";
-  // Told first, one that serves can end in order what it has in hand; it is out of the room at once all the same.
-  if (former.keepUntilReplaced === true)
-    return [release, { do: "remove_participant", room: former.room, identity: former.identity }];
-  return former.room === record.room && !goesElsewhere
-    ? [{ do: "remove_participant", room: former.room, identity: former.identity }, release]
-    : [release, { do: "delete_room", room: former.room }];
+/** The previous agent is released, and also removed from the room, since it may be a zombie that receives nothing. */
+function commandsForPrevious(record: SessionRecord): SessionCommand[] {
+  const { previous } = record;
+  if (previous === undefined) return [];
+  const { host, attempt, room, identity } = previous;
+  const reason = "the session goes on with another agent";
+  const release: SessionCommand = { do: "release", host, attempt, reason };
+  // An agent that still serves gets the release first, so that it can finish in order.
+  if (previous.keepUntilReplaced === true) return [release, { do: "remove_participant", room, identity }];
+  // A hot agent brings another room, so the room of the previous attempt is not used any more.
+  const leavesRoom = record.state === "dispatched" && record.requestedWarmth === "hot";
+  return room === record.room && !leavesRoom
+    ? [{ do: "remove_participant", room, identity }, release]
+    : [release, { do: "delete_room", room }];
 }
 
-/** LiveKit's native library never frees what an agent sounded in a room that was closed under it: it leaves first. */
+/** The agent leaves before its room is deleted: LiveKit's native library never frees the audio of a room that closes. */
 function commandsForEnd(record: SessionRecord): SessionCommand[] {
-  const reason = record.endedReason ?? "ended";
+  const { attempt, endedReason = "ended", host, room } = record;
   const release: SessionCommand[] =
-    record.host === undefined
-      ? []
-      : [{ do: "release", host: record.host, attempt: record.attempt, reason, untilLeft: true }];
-  return [...release, { do: "delete_room", room: record.room }];
+    host === undefined ? [] : [{ do: "release", host, attempt, reason: endedReason, untilLeft: true }];
+  return [...release, { do: "delete_room", room }];
 }

@@ -1,111 +1,102 @@
 // The life of a session as a pure XState machine: no clock, no timers, no effects.
-import { assign, setup } from "xstate";
+import { setup } from "xstate";
+import type { EndedReason, SessionState } from "../../contracts/sessions/session.ts";
+import { changeBy } from "../reducer.ts";
 import type { SessionContext, SessionInput } from "./transitions.ts";
 import * as change from "./transitions.ts";
 
 type Args = { context: SessionContext; event: SessionInput };
 
-/** Of this try and not of one that was given up; the first half of the fence. */
-const isThisAttempt = ({ context, event }: Args): boolean =>
+/** The event is of the current attempt, and from its host: the first half of the fence (I4). */
+const isCurrentAttempt = ({ context, event }: Args): boolean =>
   "attempt" in event &&
   event.attempt === context.attempt &&
   (!("host" in event) || event.host === context.host) &&
   !isOvertaken({ context, event });
 
-/** Who says that it is lost on its way may not have heard, cut off as it was, that it has arrived since. */
+/** A component that reports a dispatched agent as lost may not have learned yet that the agent has joined. */
 const isOvertaken = ({ context, event }: Args): boolean =>
   event.type === "agent_lost" && event.state !== undefined && context.history.at(-1)?.state !== event.state;
 
-/** From the host, in the life, that the record names; the second half. */
-const isFromItsHost = ({ context, event }: Args): boolean =>
-  isThisAttempt({ context, event }) && "epoch" in event && event.epoch === context.hostEpoch;
+/** The event is of the host's epoch that the record names: the second half of the fence (I4). */
+const isFromHost = (args: Args): boolean =>
+  isCurrentAttempt(args) && "epoch" in args.event && args.event.epoch === args.context.hostEpoch;
 
-const hasAttemptsLeft = (context: SessionContext): boolean => context.failures + 1 < context.maxAttempts;
+const hasAttemptsLeft = ({ context }: Args): boolean => context.failures + 1 < context.maxAttempts;
 
-const isExpired = ({ context, event }: Args, state: string): boolean =>
-  event.type === "deadline_exceeded" && event.state === state && event.attempt === context.attempt;
+const canRetry = (args: Args): boolean =>
+  hasAttemptsLeft(args) && !("retryable" in args.event && !args.event.retryable);
 
-/** Its telephone was answered by nobody, and its agent only comes with the answer. */
-const isUnanswered = (args: Args, state: string): boolean =>
-  isExpired(args, state) && args.event.type === "deadline_exceeded" && args.event.kind === "user_absent";
+const isLostForRetry = (args: Args): boolean => isCurrentAttempt(args) && canRetry(args);
 
-const failedInItsCode = (args: Args): boolean =>
-  isFromItsHost(args) && args.event.type === "agent_ended" && args.event.error !== undefined;
+const hasFailed = (args: Args): boolean =>
+  isFromHost(args) && args.event.type === "agent_ended" && args.event.error !== undefined;
 
-const isRetryable = ({ context, event }: Args): boolean =>
-  hasAttemptsLeft(context) && !("retryable" in event && !event.retryable);
+const hasFailedForRetry = (args: Args): boolean => hasFailed(args) && canRetry(args);
 
-const changeOn = <T extends SessionInput["type"]>(
+const isExpired =
+  (state: SessionState) =>
+  ({ context, event }: Args): boolean =>
+    event.type === "deadline_exceeded" && event.state === state && event.attempt === context.attempt;
+
+const isExpiredForRetry = (state: SessionState) => (args: Args) =>
+  isExpired(state)(args) && hasAttemptsLeft(args);
+
+/** Nobody answered the phone call, and the agent only joins once somebody does. */
+const isUnanswered = (state: SessionState) => (args: Args) =>
+  isExpired(state)(args) && args.event.type === "deadline_exceeded" && args.event.kind === "user_absent";
+
+/** An action for one type of event. */
+const on = <T extends SessionInput["type"]>(
   type: T,
   of: (context: SessionContext, event: Extract<SessionInput, { type: T }>) => SessionContext,
 ) =>
-  assign<SessionContext, SessionInput, undefined, SessionInput, never>(({ context, event }) =>
+  changeBy<SessionContext, SessionInput>((context, event) =>
     event.type === type ? of(context, event as Extract<SessionInput, { type: T }>) : context,
   );
 
-const changeBy = (of: (context: SessionContext, event: SessionInput) => SessionContext) =>
-  assign<SessionContext, SessionInput, undefined, SessionInput, never>(({ context, event }) =>
-    of(context, event),
-  );
+const by = (of: (context: SessionContext, event: SessionInput) => SessionContext) =>
+  changeBy<SessionContext, SessionInput>(of);
 
-/** What may come while an agent is on its way, dispatched or joined. */
+/** The next attempt, before the session was ready and after it. */
+const retry = by((context, event) => change.retry(context, event, false));
+const recover = by((context, event) => change.retry(context, event, true));
+/** The end after the last attempt. */
+const giveUp = (reason: EndedReason) => by((context, event) => change.giveUp(context, event, reason));
+
+const endByUserEarly = by((context, event) => change.endedByUser(context, event, false));
+const endByUser = by((context, event) => change.endedByUser(context, event, true));
+const endByDeadline = on("deadline_exceeded", change.endedByDeadline);
+const endCompleted = by((context, event) => change.ended(context, event, "completed"));
+const endFailed = by(change.failedWithError);
+
+/** The events that both `dispatched` and `joined` handle. */
 const whileStarting = {
-  ready: { guard: "isFromItsHost", target: "ready", actions: "ready" },
+  ready: { guard: isFromHost, target: "ready", actions: on("ready", change.ready) },
   agent_ended: [
-    { guard: "failedAndWorthRepeating", target: "requested", actions: "retry" },
-    { guard: "failedInItsCode", target: "ended", actions: "failInError" },
-    { guard: "isFromItsHost", target: "ended", actions: "endCompleted" },
+    { guard: hasFailedForRetry, target: "requested", actions: retry },
+    { guard: hasFailed, target: "ended", actions: endFailed },
+    { guard: isFromHost, target: "ended", actions: endCompleted },
   ],
   agent_lost: [
-    { guard: "isWorthRepeating", target: "requested", actions: "retry" },
-    { guard: "isThisAttempt", target: "ended", actions: "failLost" },
+    { guard: isLostForRetry, target: "requested", actions: retry },
+    { guard: isCurrentAttempt, target: "ended", actions: giveUp("agent_lost") },
   ],
-  migrated: { guard: "isFromItsHost", target: "requested", actions: "migrateEarly" },
-  user_left: { guard: "isFromItsHost", target: "ended", actions: "endByUserEarly" },
-  end_requested: { target: "ended", actions: "endByUserEarly" },
+  migrated: {
+    guard: isFromHost,
+    target: "requested",
+    actions: by((context, event) => change.migrate(context, event, false)),
+  },
+  user_left: { guard: isFromHost, target: "ended", actions: endByUserEarly },
+  end_requested: { target: "ended", actions: endByUserEarly },
 } as const;
 
 /**
- * The machine. Read it as a table: in each state, what may come, under which condition, and where it leads.
- * An event that a state doesn't list, or whose conditions all fail, changes nothing.
+ * The machine. Read it as a table: the events that each state handles, the guard of each, and the next state.
+ * An event that a state does not list, or whose guards all fail, changes nothing.
  */
 export const sessionMachine = setup({
   types: { context: {} as SessionContext, events: {} as SessionInput, input: {} as SessionContext },
-  guards: {
-    isThisAttempt,
-    isFromItsHost,
-    isWorthRepeating: (args) => isThisAttempt(args) && isRetryable(args),
-    failedInItsCode,
-    failedAndWorthRepeating: (args) => failedInItsCode(args) && isRetryable(args),
-    isOverdueRequested: (args) => isExpired(args, "requested"),
-    isUnansweredDispatched: (args) => isUnanswered(args, "dispatched"),
-    isUnansweredJoined: (args) => isUnanswered(args, "joined"),
-    isOverdueDispatched: (args) => isExpired(args, "dispatched"),
-    isOverdueDispatchedWithAttemptsLeft: (args) =>
-      isExpired(args, "dispatched") && hasAttemptsLeft(args.context),
-    isOverdueJoined: (args) => isExpired(args, "joined"),
-    isOverdueJoinedWithAttemptsLeft: (args) => isExpired(args, "joined") && hasAttemptsLeft(args.context),
-    isOverdueReady: (args) => isExpired(args, "ready"),
-  },
-  actions: {
-    dispatched: changeOn("host_chosen", change.dispatched),
-    joined: changeOn("joined", change.joined),
-    ready: changeOn("ready", change.ready),
-    declined: changeOn("declined", change.declined),
-    providerDeclined: changeOn("provider_declined", change.providerDeclined),
-    retry: changeBy((context, event) => change.retry(context, event, false)),
-    recover: changeBy((context, event) => change.retry(context, event, true)),
-    migrateEarly: changeBy((context, event) => change.migrate(context, event, false)),
-    migrate: changeBy((context, event) => change.migrate(context, event, true)),
-    endByUserEarly: changeBy((context, event) => change.endedByUser(context, event, false)),
-    endByUser: changeBy((context, event) => change.endedByUser(context, event, true)),
-    endByDeadline: changeOn("deadline_exceeded", change.endedByDeadline),
-    endCompleted: changeBy((context, event) => change.ended(context, event, "completed")),
-    failLate: changeBy((context, event) => change.giveUp(context, event, "join_timeout")),
-    failNotReady: changeBy((context, event) => change.giveUp(context, event, "ready_timeout")),
-    failLost: changeBy((context, event) => change.giveUp(context, event, "agent_lost")),
-    failInError: changeBy((context, event) => change.failedWithError(context, event)),
-  },
 }).createMachine({
   id: "session",
   context: ({ input }) => input,
@@ -116,26 +107,34 @@ export const sessionMachine = setup({
         host_chosen: {
           guard: ({ context, event }) => event.attempt === context.attempt,
           target: "dispatched",
-          actions: "dispatched",
+          actions: on("host_chosen", change.dispatched),
         },
-        deadline_exceeded: { guard: "isOverdueRequested", target: "ended", actions: "endByDeadline" },
-        end_requested: { target: "ended", actions: "endByUserEarly" },
+        deadline_exceeded: { guard: isExpired("requested"), target: "ended", actions: endByDeadline },
+        end_requested: { target: "ended", actions: endByUserEarly },
       },
     },
     dispatched: {
       on: {
-        declined: { guard: "isThisAttempt", target: "requested", actions: "declined" },
-        provider_declined: { guard: "isFromItsHost", target: "requested", actions: "providerDeclined" },
+        declined: {
+          guard: isCurrentAttempt,
+          target: "requested",
+          actions: on("declined", change.declined),
+        },
+        provider_declined: {
+          guard: isFromHost,
+          target: "requested",
+          actions: on("provider_declined", change.providerDeclined),
+        },
         assign_failed: [
-          { guard: "isWorthRepeating", target: "requested", actions: "retry" },
-          { guard: "isThisAttempt", target: "ended", actions: "failLate" },
+          { guard: isLostForRetry, target: "requested", actions: retry },
+          { guard: isCurrentAttempt, target: "ended", actions: giveUp("join_timeout") },
         ],
-        joined: { guard: "isFromItsHost", target: "joined", actions: "joined" },
+        joined: { guard: isFromHost, target: "joined", actions: on("joined", change.joined) },
         ...whileStarting,
         deadline_exceeded: [
-          { guard: "isUnansweredDispatched", target: "ended", actions: "endByDeadline" },
-          { guard: "isOverdueDispatchedWithAttemptsLeft", target: "requested", actions: "retry" },
-          { guard: "isOverdueDispatched", target: "ended", actions: "failLate" },
+          { guard: isUnanswered("dispatched"), target: "ended", actions: endByDeadline },
+          { guard: isExpiredForRetry("dispatched"), target: "requested", actions: retry },
+          { guard: isExpired("dispatched"), target: "ended", actions: giveUp("join_timeout") },
         ],
       },
     },
@@ -143,27 +142,31 @@ export const sessionMachine = setup({
       on: {
         ...whileStarting,
         deadline_exceeded: [
-          { guard: "isUnansweredJoined", target: "ended", actions: "endByDeadline" },
-          { guard: "isOverdueJoinedWithAttemptsLeft", target: "requested", actions: "retry" },
-          { guard: "isOverdueJoined", target: "ended", actions: "failNotReady" },
+          { guard: isUnanswered("joined"), target: "ended", actions: endByDeadline },
+          { guard: isExpiredForRetry("joined"), target: "requested", actions: retry },
+          { guard: isExpired("joined"), target: "ended", actions: giveUp("ready_timeout") },
         ],
       },
     },
     ready: {
       on: {
         agent_ended: [
-          { guard: "failedAndWorthRepeating", target: "requested", actions: "recover" },
-          { guard: "failedInItsCode", target: "ended", actions: "failInError" },
-          { guard: "isFromItsHost", target: "ended", actions: "endCompleted" },
+          { guard: hasFailedForRetry, target: "requested", actions: recover },
+          { guard: hasFailed, target: "ended", actions: endFailed },
+          { guard: isFromHost, target: "ended", actions: endCompleted },
         ],
         agent_lost: [
-          { guard: "isWorthRepeating", target: "requested", actions: "recover" },
-          { guard: "isThisAttempt", target: "ended", actions: "failLost" },
+          { guard: isLostForRetry, target: "requested", actions: recover },
+          { guard: isCurrentAttempt, target: "ended", actions: giveUp("agent_lost") },
         ],
-        migrated: { guard: "isFromItsHost", target: "requested", actions: "migrate" },
-        deadline_exceeded: { guard: "isOverdueReady", target: "ended", actions: "endByDeadline" },
-        user_left: { guard: "isFromItsHost", target: "ended", actions: "endByUser" },
-        end_requested: { target: "ended", actions: "endByUser" },
+        migrated: {
+          guard: isFromHost,
+          target: "requested",
+          actions: by((context, event) => change.migrate(context, event, true)),
+        },
+        deadline_exceeded: { guard: isExpired("ready"), target: "ended", actions: endByDeadline },
+        user_left: { guard: isFromHost, target: "ended", actions: endByUser },
+        end_requested: { target: "ended", actions: endByUser },
       },
     },
     ended: { type: "final" },

@@ -1,4 +1,4 @@
-// How a session's context changes at each transition: plain functions that the machine refers to by name.
+// Changes of a session's context, one function for each transition of the machine.
 import { agentIdentityOf, roomOf } from "../../contracts/ids.ts";
 import type {
   EndedReason,
@@ -11,10 +11,10 @@ import type {
   Warmth,
 } from "../../contracts/sessions/session.ts";
 
-/** The record without the parts that belong to its storage: what the machine calls its context. */
+/** The record without the fields that belong to its storage: the machine's context. */
 export type SessionContext = Omit<SessionRecord, "state" | "writeId">;
 
-/** What the dispatcher itself decides or learns while it handles a message. */
+/** The inputs that the dispatcher itself produces while it handles an event. */
 export type DispatcherInput =
   | { type: "host_chosen"; attempt: number; host: string; epoch: number; requestedWarmth: Warmth; at: string }
   | {
@@ -23,9 +23,9 @@ export type DispatcherInput =
       host: string;
       reason: string;
       at: string;
-      /** Set when it was not the host's doing: it is not avoided, and asked again after this. */
+      /** Set when the host is not at fault: the session does not avoid it, and is retried after this pause. */
       pauseMs?: number;
-      /** Set when an earlier telling may have reached the host: its agent must be out of the room. */
+      /** Set when an earlier assign may have reached the host, so that its agent has to leave the room. */
       mayHaveStarted?: boolean;
     }
   | {
@@ -37,18 +37,18 @@ export type DispatcherInput =
       at: string;
     };
 
-/** All that can reach the machine. `requested` makes a session and changes none. */
+/** The inputs of the machine. `requested` creates a session and changes none. */
 export type SessionInput = Exclude<SessionEvent, Requested> | DispatcherInput;
 
-type Said<T extends SessionInput["type"]> = Extract<SessionInput, { type: T }>;
+type Input<T extends SessionInput["type"]> = Extract<SessionInput, { type: T }>;
 
-/** The first wait before a host that failed is tried again; each further failure doubles it. */
+/** The pause after the first failure. Each further failure doubles it. */
 const BACKOFF_BASE_MS = 200;
-/** The pause after a host that declined again. */
+/** The pause after a host declined for the second time. */
 const DECLINED_AGAIN_MS = 200;
 export const HISTORY_MAX = 30;
-/** Errors of agents can be pages long, and a record must fit its bucket. */
-const WHY_MAX = 240;
+/** An agent's error can be pages long, and the record must fit its bucket. */
+const REASON_MAX_LENGTH = 240;
 
 const faultOf: Record<EndedReason, Fault> = {
   completed: "none",
@@ -64,46 +64,51 @@ const faultOf: Record<EndedReason, Fault> = {
   provider_error: "provider",
 };
 
-/** Adds a line to the history. The first and the newest entries stay when it grows too long. */
-function remember(context: SessionContext, state: SessionState, at: string, reason?: string): SessionContext {
+/** Adds an entry to the history. A full history keeps its first and its newest entries. */
+function addToHistory(
+  context: SessionContext,
+  state: SessionState,
+  at: string,
+  reason?: string,
+): SessionContext {
   const entry: HistoryEntry = {
     state,
     at,
     attempt: context.attempt,
     ...(context.host === undefined ? {} : { host: context.host }),
-    ...(reason === undefined ? {} : { reason: reason.slice(0, WHY_MAX) }),
+    ...(reason === undefined ? {} : { reason: reason.slice(0, REASON_MAX_LENGTH) }),
   };
   const [first, ...rest] = [...context.history, entry];
   const history = first === undefined ? [] : [first, ...rest.slice(-(HISTORY_MAX - 1))];
   return { ...context, history };
 }
 
-export const dispatched = (context: SessionContext, event: Said<"host_chosen">): SessionContext =>
-  remember(
+export const dispatched = (context: SessionContext, event: Input<"host_chosen">): SessionContext =>
+  addToHistory(
     { ...context, host: event.host, hostEpoch: event.epoch, requestedWarmth: event.requestedWarmth },
     "dispatched",
     event.at,
   );
 
-const inRoom = (context: SessionContext, event: Said<"joined"> | Said<"ready">): SessionContext => ({
+const inRoom = (context: SessionContext, event: Input<"joined"> | Input<"ready">): SessionContext => ({
   ...context,
   room: event.room,
   identity: event.identity,
   warm: event.warm,
 });
 
-export const joined = (context: SessionContext, event: Said<"joined">): SessionContext =>
-  remember(
+export const joined = (context: SessionContext, event: Input<"joined">): SessionContext =>
+  addToHistory(
     { ...inRoom(context, event), timings: { ...context.timings, joinMs: event.tookMs } },
     "joined",
     event.at,
   );
 
-export const ready = (context: SessionContext, event: Said<"ready">): SessionContext =>
-  remember(
+export const ready = (context: SessionContext, event: Input<"ready">): SessionContext =>
+  addToHistory(
     {
       ...inRoom(context, event),
-      // One that stayed until now is told to go by what its record calls for.
+      // A migrated agent stayed until now. The record's commands release it.
       previous: context.previous?.keepUntilReplaced === true ? context.previous : undefined,
       recovering: false,
       avoid: [],
@@ -115,7 +120,7 @@ export const ready = (context: SessionContext, event: Said<"ready">): SessionCon
     event.at,
   );
 
-/** A record of an earlier version doesn't count them itself, and its history may have forgotten some. */
+/** Records of earlier versions have no count, and a long history may have dropped some entries. */
 export const readyCountOf = ({
   readyCount,
   history,
@@ -123,44 +128,43 @@ export const readyCountOf = ({
   Math.max(readyCount ?? 0, history.filter(({ state }) => state === "ready").length);
 
 /**
- * A try that its host declined: nothing was started, so it costs no failure.
+ * The next attempt after the host declined. Nothing was started, so the attempt costs no failure.
  *
- * Another host is asked at once. One that declines a second time says that it has agents and gives none: that
- * may take a while, and must not go on at the speed of the network. Nor must a try that could not even be made.
+ * Another host is asked at once. A host that declines for the second time announces agents that it does not give, which
+ * may last. The session then pauses, as it does after an attempt that could not be made at all.
  */
-export function declined(context: SessionContext, event: Said<"declined">): SessionContext {
+export function declined(context: SessionContext, event: Input<"declined">): SessionContext {
   const { pauseMs } = event;
   const avoid = pauseMs === undefined ? [...new Set([...context.avoid, event.host])] : context.avoid;
   const backoffMs = pauseMs ?? (context.avoid.includes(event.host) ? DECLINED_AGAIN_MS : 0);
-  const former = event.mayHaveStarted ? previousOf(context) : context.previous;
+  const previous = event.mayHaveStarted ? previousOf(context) : context.previous;
   const next = {
     ...withoutAttempt(context),
     attempt: context.attempt + 1,
     backoffMs,
     avoid,
-    previous: former,
+    previous,
   };
-  return remember(next, "requested", event.at, event.reason);
+  return addToHistory(next, "requested", event.at, event.reason);
 }
 
 /**
- * A try for which its provider found nobody: no failure, as with a host that declines. What was asked for may still
- * come of it, so it is taken back.
+ * The next attempt after the provider found no agent. Like a declined one, the attempt costs no failure. An agent may
+ * still take the request, so the attempt is released.
  */
-export function providerDeclined(context: SessionContext, event: Said<"provider_declined">): SessionContext {
+export function providerDeclined(context: SessionContext, event: Input<"provider_declined">): SessionContext {
   const next = {
     ...withoutAttempt(context),
     previous: previousOf(context),
     attempt: context.attempt + 1,
     backoffMs: event.pauseMs,
   };
-  return remember(next, "requested", event.at, event.reason);
+  return addToHistory(next, "requested", event.at, event.reason);
 }
 
 /**
- * The next attempt after one that failed.
- *
- * A caller who already talked must not wait, so only an agent that never became ready is given a pause.
+ * The next attempt after a failed one. A caller who already talked must not wait, so there is only a pause when the
+ * agent never became ready.
  */
 export function retry(context: SessionContext, event: SessionInput, wasReady: boolean): SessionContext {
   const failures = context.failures + 1;
@@ -172,37 +176,37 @@ export function retry(context: SessionContext, event: SessionInput, wasReady: bo
     failures,
     recovering,
     backoffMs: wasReady ? 0 : BACKOFF_BASE_MS * 2 ** (failures - 1),
-    // The user of a running session stays where they are; before that nobody was told the room.
+    // The user of a running session stays in the room. Before that, no client knows the room.
     room: recovering || context.roomIsNamed ? context.room : roomOf(context.sessionId),
     avoid: context.host === undefined ? context.avoid : [context.host],
   };
-  return remember(next, "requested", event.at, reasonOf(event));
+  return addToHistory(next, "requested", event.at, reasonOf(event));
 }
 
 /**
- * The next attempt after a host gave its session away in order: nothing failed. An agent that serves goes on
- * until the next one is in the room, so that its user isn't left alone meanwhile.
+ * The next attempt of a migration. Nothing failed. An agent that is ready serves until the next one is in the room, so
+ * that its user is never alone.
  */
 export function migrate(context: SessionContext, event: SessionInput, wasReady: boolean): SessionContext {
   const recovering = context.recovering || wasReady;
-  const former = previousOf(context);
+  const previous = previousOf(context);
   const next: SessionContext = {
     ...withoutAttempt(context),
-    previous: wasReady && former !== undefined ? { ...former, keepUntilReplaced: true } : former,
+    previous: wasReady && previous !== undefined ? { ...previous, keepUntilReplaced: true } : previous,
     attempt: context.attempt + 1,
     recovering,
     backoffMs: 0,
     room: recovering || context.roomIsNamed ? context.room : roomOf(context.sessionId),
     avoid: context.host === undefined ? context.avoid : [context.host],
   };
-  return remember(next, "requested", event.at, reasonOf(event));
+  return addToHistory(next, "requested", event.at, reasonOf(event));
 }
 
-/** The end after a failure; `failures` counts that one too. */
+/** The end after a failure, which `failures` counts. */
 export const giveUp = (context: SessionContext, event: SessionInput, reason: EndedReason): SessionContext =>
   ended({ ...context, failures: context.failures + 1 }, event, reason);
 
-/** The end after an error: of the agent's code, or of who was to give the agent. */
+/** The end after an error of the agent's code or of its provider. */
 export const failedWithError = (context: SessionContext, event: SessionInput): SessionContext =>
   giveUp(context, event, "cause" in event && event.cause === "provider" ? "provider_error" : "agent_error");
 
@@ -213,17 +217,17 @@ export function ended(
   reason?: string,
 ): SessionContext {
   const next = { ...context, endedReason, fault: faultOf[endedReason], recovering: false, backoffMs: 0 };
-  return remember(next, "ended", event.at, reason ?? reasonOf(event));
+  return addToHistory(next, "ended", event.at, reason ?? reasonOf(event));
 }
 
-/** A user who asks for the end of what never became ready has cancelled it. */
+/** A session that its user ends before it was ever ready is cancelled. */
 export const endedByUser = (
   context: SessionContext,
   event: SessionInput,
   everReady: boolean,
 ): SessionContext => ended(context, event, everReady || context.recovering ? "completed" : "cancelled");
 
-export function endedByDeadline(context: SessionContext, event: Said<"deadline_exceeded">): SessionContext {
+export function endedByDeadline(context: SessionContext, event: Input<"deadline_exceeded">): SessionContext {
   switch (event.kind) {
     case "idle":
       return ended(context, event, "idle");
@@ -236,7 +240,7 @@ export function endedByDeadline(context: SessionContext, event: Said<"deadline_e
   }
 }
 
-/** What was said about it, in words for the history. */
+/** The reason of an event, for the history. */
 export function reasonOf(event: SessionInput): string {
   if ("error" in event && event.error !== undefined) return event.error;
   if ("reason" in event) return event.reason;

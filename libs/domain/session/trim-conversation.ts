@@ -1,9 +1,9 @@
-// Keeps a conversation within its size: the oldest turns are left out, and counted.
+// Trims a conversation to a size: omits the oldest turns and counts them.
 import type { ConversationItem, SavedConversation } from "../../contracts/sessions/conversation.ts";
 
 /**
- * The newest turns that fit. A turn begins with what the user said, so that no answer stays without its question
- * and no output of a tool without its call. When not even the newest turn fits, its own oldest items go.
+ * The newest turns that fit. A turn begins with a message of the user, so that no answer stays without its question and
+ * no output of a tool without its call. If the newest turn does not fit, its oldest items are omitted.
  *
  * @param alreadyOmitted the number of items that earlier agents omitted
  */
@@ -28,5 +28,5 @@ export function trimConversation(
 
 const beginsTurn = (item: ConversationItem): boolean => item.type === "message" && item.role === "user";
 
-/** With the comma that follows it. */
+/** Includes the comma that follows the item. */
 const bytesOf = (item: ConversationItem): number => Buffer.byteLength(JSON.stringify(item)) + 1;

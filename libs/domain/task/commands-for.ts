@@ -1,4 +1,4 @@
-// What must be said because a task's record stands as it stands.
+// The commands that a task's record calls for.
 import { isTaskEnd, type TaskRecord } from "../../contracts/tasks/task.ts";
 
 export type TaskCommand =
@@ -6,23 +6,20 @@ export type TaskCommand =
   | { do: "end_session"; sessionId: string; reason: string };
 
 /**
- * The commands that a record calls for. They are read off the record and not off the transition that led to it, so a
- * message that is delivered again repeats them, and a crash between save and speech heals itself. Each is harmless
- * when repeated: an attempt has one session, by one name.
+ * The commands that a record calls for.
+ *
+ * The commands depend on the record and not on the transition that led to it. A redelivered message therefore repeats
+ * them, also after a crash between the save and the commands. Each is harmless when repeated: an attempt has one
+ * session, with one id.
  */
 export function commandsFor(record: TaskRecord): TaskCommand[] {
   const attempt = record.attempts.at(-1);
   if (attempt === undefined) return [];
-  if (record.state === "dialing")
-    return [{ do: "request_session", sessionId: attempt.sessionId, attempt: attempt.n }];
+  const { sessionId } = attempt;
+  if (record.state === "dialing") return [{ do: "request_session", sessionId, attempt: attempt.n }];
   const isOver = record.state === "queued" || isTaskEnd(record.state);
-  // On a voicemail the agent may be leaving its message: it hangs up by itself.
+  // The agent may be leaving a message on the voicemail, and hangs up by itself.
   if (!isOver || attempt.over === true || attempt.state === "voicemail") return [];
-  return [
-    {
-      do: "end_session",
-      sessionId: attempt.sessionId,
-      reason: attempt.error?.message ?? `the task is ${record.state}`,
-    },
-  ];
+  const reason = attempt.error?.message ?? `the task is ${record.state}`;
+  return [{ do: "end_session", sessionId, reason }];
 }

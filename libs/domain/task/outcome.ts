@@ -1,4 +1,4 @@
-// What an attempt comes to: whether it is over, how, and whether the task tries again.
+// The outcome of an attempt: whether it is over, how it ended, and whether another attempt follows.
 import type { CallProgress, ProviderName } from "../../contracts/providers/provider.ts";
 import type {
   TaskAttempt,
@@ -9,7 +9,7 @@ import type {
   TaskRecord,
 } from "../../contracts/tasks/task.ts";
 
-/** The record without the parts that belong to its storage: what the machine calls its context. */
+/** The record without the fields that belong to its storage: the machine's context. */
 export type TaskContext = Omit<TaskRecord, "state" | "writeId">;
 
 export interface Outcome {
@@ -18,18 +18,18 @@ export interface Outcome {
   readonly error?: TaskError;
   /** Whether another attempt follows. */
   readonly again: boolean;
-  /** Whether it counts as a failure; one that found no agent doesn't. */
+  /** Whether the attempt counts as a failure. An attempt that found no agent does not. */
   readonly costs: boolean;
 }
 
-/** These ring somebody's telephone, so that an agent's readiness is no answer yet. */
+/** These providers ring a phone, so a ready agent is no answer yet. */
 export const isTelephone = (provider: ProviderName): boolean => provider === "sip" || provider === "vapi";
 
 /**
- * What the newest attempt has come to by an event; undefined while it goes on.
+ * The outcome of the newest attempt after an event; undefined while the attempt continues.
  *
- * Only what reached nobody is repeated: busy, no answer, a call that was refused, and what failed before it was
- * dialled. Once somebody may have been reached, or nobody can tell, it never is.
+ * Another attempt only follows if nobody was reached: busy, no answer, a refused call, and a failure before the call was
+ * dialed. Once somebody may have been reached, no attempt follows.
  */
 export function outcomeOf(context: TaskContext, event: TaskEvent): Outcome | undefined {
   switch (event.type) {
@@ -38,7 +38,7 @@ export function outcomeOf(context: TaskContext, event: TaskEvent): Outcome | und
     case "session_ended":
       return ofSessionEnd(context, event);
     case "deadline_exceeded":
-      return ofOverdue(context, event);
+      return ofDeadline(context, event);
     case "cancel_requested":
       return over("canceled", failure("canceled", event.reason, false));
     default:
@@ -46,29 +46,30 @@ export function outcomeOf(context: TaskContext, event: TaskEvent): Outcome | und
   }
 }
 
-/** Statuses that end the call by themselves; the others wait for the session's end. */
+/** The outcome of a status that ends the call. Other statuses wait for the session's end. */
 function ofCall(context: TaskContext, call: CallProgress): Outcome | undefined {
   const attempt = newest(context);
-  // Whoever answered was reached: what comes after that is the conversation's end, whatever it is called.
+  // Once somebody has answered, a later status is the end of the conversation, whatever its name.
   const wasAnswered = hasAnswered(attempt);
-  const said = sayCall(call);
+  const description = describeCall(call);
   switch (call.status) {
     case "busy":
     case "noAnswer":
     case "failed": {
       if (wasAnswered)
-        return over("failed", failure("lost_after_answer", `after the answer: ${said}`, false));
-      if (call.status === "busy") return repeated(context, "busy", failure("busy", said, true));
-      if (call.status === "noAnswer") return repeated(context, "noAnswer", failure("no_answer", said, true));
+        return over("failed", failure("lost_after_answer", `after the answer: ${description}`, false));
+      if (call.status === "busy") return repeated(context, "busy", failure("busy", description, true));
+      if (call.status === "noAnswer")
+        return repeated(context, "noAnswer", failure("no_answer", description, true));
       const permanent = call.permanent === true;
-      // A carrier's final word is about the number; any other is about how calls are set up.
+      // A final SIP status of the carrier is about the number. Any other failure is about the setup of calls.
       const code = permanent && call.sipCode !== undefined ? "bad_number" : "call_failed";
-      return repeated(context, "failed", failure(code, said, !permanent));
+      return repeated(context, "failed", failure(code, description, !permanent));
     }
     case "voicemail":
-      return over("voicemail", failure("voicemail", said, false));
+      return over("voicemail", failure("voicemail", description, false));
     case "unknown":
-      return over("unknown", failure("unknown_outcome", said, false));
+      return over("unknown", failure("unknown_outcome", description, false));
     default:
       return undefined;
   }
@@ -82,7 +83,7 @@ function ofSessionEnd(context: TaskContext, event: SessionEnded): Outcome {
   const byCall = call === undefined ? undefined : ofCall(context, call);
   if (byCall !== undefined) return byCall;
   if (isTelephone(context.provider)) {
-    if (call === undefined) return beforeDialling(context, event);
+    if (call === undefined) return beforeDialing(context, event);
     if (call.status === "dialing" || call.status === "ringing") {
       return over(
         "unknown",
@@ -93,12 +94,12 @@ function ofSessionEnd(context: TaskContext, event: SessionEnded): Outcome {
     return afterAnswer(event);
   }
   const wasReached = event.wasReady || attempt?.agentReady === true || hasAnswered(attempt);
-  if (!wasReached) return beforeDialling(context, event);
+  if (!wasReached) return beforeDialing(context, event);
   if (event.endedReason !== "expired") return afterAnswer(event);
   return over("noAnswer", failure("no_answer", `nobody came into the room: ${event.reason}`, false));
 }
 
-/** Its telephone was hung up from here, and nobody had answered: that is certain, so that it may be called again. */
+/** The call was hung up by us before anybody answered, for certain. The callee may be called again. */
 function whileItRang(context: TaskContext, event: SessionEnded): Outcome {
   const reason = `nobody had answered: ${event.reason}`;
   switch (event.endedReason) {
@@ -119,8 +120,8 @@ function whileItRang(context: TaskContext, event: SessionEnded): Outcome {
   }
 }
 
-function beforeDialling(context: TaskContext, event: SessionEnded): Outcome {
-  const reason = `nothing was dialled: ${event.reason}`;
+function beforeDialing(context: TaskContext, event: SessionEnded): Outcome {
+  const reason = `nothing was dialed: ${event.reason}`;
   switch (event.endedReason) {
     case "no_capacity":
       return {
@@ -147,7 +148,7 @@ function afterAnswer({ endedReason, reason }: SessionEnded): Outcome {
     case "completed":
     case "idle":
     case "expired":
-    // Who was reached and then ended by the API, before the agent was ready: there was a call, and it is over.
+    // The API ended the session after the answer and before the agent was ready. The call took place.
     case "cancelled":
       return over("completed");
     case "max_duration":
@@ -157,7 +158,7 @@ function afterAnswer({ endedReason, reason }: SessionEnded): Outcome {
   }
 }
 
-function ofOverdue(context: TaskContext, event: Extract<TaskEvent, { type: "deadline_exceeded" }>): Outcome {
+function ofDeadline(context: TaskContext, event: Extract<TaskEvent, { type: "deadline_exceeded" }>): Outcome {
   const attempt = newest(context);
   const call = event.call ?? attempt?.call;
   const byCall = call === undefined ? undefined : ofCall(context, call);
@@ -165,7 +166,7 @@ function ofOverdue(context: TaskContext, event: Extract<TaskEvent, { type: "dead
   const reason = `the attempt took more than ${Math.round(context.deadlineMs.attempt / 1000)} s`;
   const isTalking = call?.status === "answered" || call?.status === "hungUp" || hasAnswered(attempt);
   if (isTalking) return over("failed", failure("attempt_limit", reason, false));
-  // The providers service may be about to dial at this very moment, so that "not dialled yet" can't be relied on.
+  // The providers service may dial at this very moment, so nobody can know that the call was not dialed.
   if (isTelephone(context.provider)) return over("unknown", failure("unknown_outcome", reason, false));
   return repeated(context, "failed", failure("attempt_limit", reason, true));
 }
@@ -184,11 +185,11 @@ const repeated = (context: TaskContext, end: TaskEnd, error: TaskError): Outcome
   costs: true,
 });
 
-const MESSAGE_MAX = 480;
+const MAX_MESSAGE_LENGTH = 480;
 
 export const failure = (code: TaskErrorCode, message: string, retryable: boolean): TaskError => ({
   code,
-  message: message.slice(0, MESSAGE_MAX),
+  message: message.slice(0, MAX_MESSAGE_LENGTH),
   retryable,
 });
 
@@ -198,8 +199,8 @@ export const newest = (context: Pick<TaskContext, "attempts">): TaskAttempt | un
 const hasAnswered = (attempt: TaskAttempt | undefined): boolean =>
   attempt?.states.some(({ state }) => state === "answered" || state === "inProgress") === true;
 
-function sayCall({ status, sipCode, providerReason }: CallProgress): string {
+function describeCall({ status, sipCode, providerReason }: CallProgress): string {
   const code = sipCode === undefined ? "" : ` (SIP ${sipCode})`;
   const reason = providerReason === undefined ? "" : `: ${providerReason}`;
-  return `the call came to ${status}${code}${reason}`;
+  return `the call ended as ${status}${code}${reason}`;
 }

@@ -1,16 +1,16 @@
-// How a task's context changes at each transition: plain functions that the machine refers to by name.
+// Changes of a task's context, one function for each transition of the machine.
 import type { CallProgress } from "../../contracts/providers/provider.ts";
 import type { TaskAttempt, TaskEvent, TaskState } from "../../contracts/tasks/task.ts";
 import { progressOf } from "../call/call-rank.ts";
 import { failure, isTelephone, newest, type Outcome, type TaskContext } from "./outcome.ts";
 import { taskSessionOf } from "./task-ids.ts";
 
-type Said<T extends TaskEvent["type"]> = Extract<TaskEvent, { type: T }>;
+type Input<T extends TaskEvent["type"]> = Extract<TaskEvent, { type: T }>;
 
-/** The first attempt and the newest ones stay when there are too many. */
-const ATTEMPTS_MAX = 12;
+/** The number of attempts in a record: the first one and the newest ones. */
+const MAX_ATTEMPTS = 12;
 
-export function begun(context: TaskContext, event: Said<"slot_granted">): TaskContext {
+export function begun(context: TaskContext, event: Input<"slot_granted">): TaskContext {
   const attempt: TaskAttempt = {
     n: event.attempt,
     sessionId: taskSessionOf(context.taskId, event.attempt),
@@ -22,14 +22,14 @@ export function begun(context: TaskContext, event: Said<"slot_granted">): TaskCo
     ...context,
     attempt: event.attempt,
     backoffMs: 0,
-    attempts: first === undefined ? [] : [first, ...rest.slice(-(ATTEMPTS_MAX - 1))],
+    attempts: first === undefined ? [] : [first, ...rest.slice(-(MAX_ATTEMPTS - 1))],
   };
 }
 
 export const moved = (context: TaskContext, event: TaskEvent, state: TaskState): TaskContext =>
   changeNewest(context, (attempt) => entered(noted(attempt, event), state, event.at));
 
-/** What changes nothing about the state, but is to be seen. The same context when it is known already. */
+/** Stores details that change no state. Returns the same context when the details are already stored. */
 export function seen(context: TaskContext, event: TaskEvent): TaskContext {
   const before = newest(context);
   if (before === undefined) return context;
@@ -37,7 +37,7 @@ export function seen(context: TaskContext, event: TaskEvent): TaskContext {
   return JSON.stringify(after) === JSON.stringify(before) ? context : changeNewest(context, () => after);
 }
 
-/** The end of an attempt, and of the task or not. */
+/** The end of an attempt, and of the task unless another attempt follows. */
 export function settled(context: TaskContext, event: TaskEvent, outcome: Outcome): TaskContext {
   const { end, error, again, costs } = outcome;
   const failures = context.failures + (costs && end !== "completed" ? 1 : 0);
@@ -54,16 +54,16 @@ export function settled(context: TaskContext, event: TaskEvent, outcome: Outcome
   return { ...next, endedAt: event.at, ...(error === undefined ? {} : { error }) };
 }
 
-/** The end of a task that has no attempt under way. */
+/** The end of a task without an attempt in progress. */
 export function endedWaiting(
   context: TaskContext,
-  event: Said<"cancel_requested"> | Said<"expired">,
+  event: Input<"cancel_requested"> | Input<"expired">,
 ): TaskContext {
   const code = event.type === "expired" ? "expired" : "canceled";
   return { ...context, backoffMs: 0, endedAt: event.at, error: failure(code, event.reason, false) };
 }
 
-/** A new life of a task that had ended. Its attempts go on being counted, since the count is what fences. */
+/** A new life of an ended task. The count of its attempts continues, since it is the fence. */
 export const revived = (context: TaskContext): TaskContext => ({
   ...context,
   error: undefined,
@@ -74,7 +74,7 @@ export const revived = (context: TaskContext): TaskContext => ({
   backoffMs: 0,
 });
 
-/** The pause before the next attempt: it doubles with each failure, up to the task's own limit. */
+/** The pause before the next attempt. It doubles with each failure, up to the task's limit. */
 const backoffMs = ({ retry }: Pick<TaskContext, "retry">, failures: number): number =>
   Math.min(retry.initialMs * 2 ** Math.max(0, failures - 1), retry.maxMs);
 
@@ -93,24 +93,26 @@ const entered = (attempt: TaskAttempt, state: TaskState, at: string): TaskAttemp
   states: [...attempt.states, { state, at }],
 });
 
-/** What an event says besides where it leads. */
+/** The attempt with the details of an event. */
 function noted(attempt: TaskAttempt, event: TaskEvent): TaskAttempt {
   const isReady =
     event.type === "session_ready" || (event.type === "session_ended" && event.wasReady)
       ? { agentReady: true as const }
       : {};
-  const said = "call" in event ? event.call : undefined;
-  if (said === undefined) {
-    // It was only intended, and what is shown is that nobody was called.
+  const update = "call" in event ? event.call : undefined;
+  if (update === undefined) {
+    // The call was only intended. The record shows that nobody was called.
     const { call: _, ...withoutCall } = attempt;
-    const isNone = event.type === "session_ended" && event.notDialed === true;
-    return { ...(isNone ? withoutCall : attempt), ...isReady };
+    const wasNotDialed = event.type === "session_ended" && event.notDialed === true;
+    return { ...(wasNotDialed ? withoutCall : attempt), ...isReady };
   }
   // A late event changes the details of a call, never its status.
   const before = attempt.call;
   const status =
-    before !== undefined && progressOf(before.status) > progressOf(said.status) ? before.status : said.status;
-  const call: CallProgress = { ...before, ...said, status };
+    before !== undefined && progressOf(before.status) > progressOf(update.status)
+      ? before.status
+      : update.status;
+  const call: CallProgress = { ...before, ...update, status };
   return {
     ...attempt,
     ...isReady,
@@ -120,5 +122,5 @@ function noted(attempt: TaskAttempt, event: TaskEvent): TaskAttempt {
   };
 }
 
-/** Whether an agent that is ready means that the conversation has begun. */
+/** Whether the conversation begins when the agent is ready. */
 export const readyIsAnswer = (context: TaskContext): boolean => !isTelephone(context.provider);

@@ -56,7 +56,7 @@ describe("a task", () => {
     const done = await world.when("t_1", isOver);
     expect(done.state).toBe("busy");
     expect(done.attempts.map(({ error }) => error?.message)).toEqual(
-      Array(3).fill("the call came to busy (SIP 486)"),
+      Array(3).fill("the call ended as busy (SIP 486)"),
     );
     expect(world.exchange.dialed).toEqual(["t_1-1", "t_1-2", "t_1-3"]);
     expect(world.clock.monotonic() - began).toBeGreaterThan(30_000);

@@ -96,7 +96,7 @@ describe("an endpoint", () => {
     expect(dialing).toMatchObject({ ...whom, state: "dialing", attempt: 1, sessionId: "t1-1" });
     expect(busy).toEqual({
       ...{ ...whom, state: "busy", attempt: 1, sessionId: "t1-1", sipCode: 486, attemptError: "busy" },
-      error: { code: "busy", message: "the call came to busy (SIP 486)" },
+      error: { code: "busy", message: "the call ended as busy (SIP 486)" },
     });
   });
 

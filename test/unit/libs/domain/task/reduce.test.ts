@@ -135,7 +135,7 @@ describe("a telephone call", () => {
     (reason) => {
       const next = become(dialing(), (task) => sessionEnded(task, { endedReason: reason, wasReady: false }));
       expect([stateOf(next), next.failures]).toEqual(["queued 1", 1]);
-      expect(next.attempts[0]?.error?.message).toContain("nothing was dialled");
+      expect(next.attempts[0]?.error?.message).toContain("nothing was dialed");
     },
   );
 
