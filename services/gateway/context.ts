@@ -1,4 +1,4 @@
-// What the gateway's routes work with.
+// The dependencies and the state that the gateway's routes share.
 import type { ServiceJwts } from "../../libs/auth/service-jwt.ts";
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { Requested } from "../../libs/contracts/sessions/session.ts";
@@ -20,18 +20,18 @@ export interface GatewayDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly config: GatewayConfig;
-  /** Undefined when none is configured: the API runs without, and says so. */
+  /** Undefined without a configured LiveKit. Requests that need LiveKit are then refused. */
   readonly livekit: LiveKit | undefined;
   readonly hosts: HostView;
   readonly sessions: SessionView;
-  /** Without them nothing is measured, and /metrics has nothing to tell. */
+  /** If absent, nothing is measured and /metrics is empty. */
   readonly metrics?: Metrics;
   readonly instance: string;
 }
 
 interface Accepted {
   readonly requested: Requested;
-  /** Until then there is no session: the store may fail, or have another request of the same key. */
+  /** False while the session may still not exist: the store can fail, or hold another request with the same key. */
   isStored: boolean;
 }
 
@@ -39,11 +39,11 @@ export interface Gateway extends GatewayDeps {
   readonly tenant: string;
   readonly subscriptions: SessionSubscriptions;
   readonly startTimes: StartTimes;
-  /** Requests that this gateway is storing, or has stored and whose record it hasn't seen yet, by session. */
+  /** Requests, by session, that this gateway is storing, or has stored without having seen their record. */
   readonly accepted: Map<string, Accepted>;
   readonly load: LoadMonitor;
   readonly storeHealth: StoreHealth;
   readonly streams: StreamLimits;
-  /** Undefined when no key is set: then no other system can show who it is. */
+  /** Undefined without a configured key. Then no other system can authenticate. */
   readonly serviceJwts: ServiceJwts | undefined;
 }

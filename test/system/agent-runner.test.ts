@@ -308,7 +308,7 @@ describe("a stored message or log line", () => {
     // The searched texts are not empty.
     for (const known of ["handoff_requested", "KV_claims", "KV_launches", "KV_sessions", "dispatch_claimed"])
       expect(stored).toContain(known);
-    for (const known of ["a dispatch is claimed", "a handoff became a session", '"claimed"'])
+    for (const known of ["session claimed", "a handoff became a session", '"claimed"'])
       expect(logs).toContain(known);
     expect(secrets.length).toBeGreaterThan(CLAIMS + 5);
     for (const secret of secrets) {

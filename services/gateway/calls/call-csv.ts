@@ -1,4 +1,4 @@
-// Calls as lines of CSV (RFC 4180), harmless in a spreadsheet: pure.
+// Formats calls as lines of CSV (RFC 4180) that are safe in a spreadsheet.
 import type { CallRecord } from "../../../libs/contracts/calls/call.ts";
 
 type Cell = string | number | boolean | undefined;
@@ -13,7 +13,7 @@ const columns: readonly [name: string, of: (call: CallRecord) => Cell][] = [
   ["answered_at", (call) => call.answeredAt],
   ["ended_at", (call) => call.endedAt],
   ["outcome", (call) => call.outcome],
-  ["reason", (call) => call.endedReason],
+  ["ended_reason", (call) => call.endedReason],
   ["fault", (call) => call.fault],
   ["reason", (call) => call.reason],
   ["answered", (call) => call.answered],
@@ -51,8 +51,8 @@ export const csvLine = (call: CallRecord): string =>
   `${columns.map(([, of]) => csvCell(of(call))).join(",")}\r\n`;
 
 /**
- * Spreadsheets take a text for a formula that begins so (OWASP, "CSV Injection"), and what is in these cells comes
- * from callers: an apostrophe in front makes it text to them. Other spaces count, since some programs pass them over.
+ * The beginning of a cell that spreadsheets treat as a formula (OWASP, "CSV Injection"). Callers provide the contents,
+ * so an apostrophe turns such a cell into text. Leading spaces count too, because some programs skip them.
  */
 const FORMULA = /^[\s\p{Cc}]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]/u;
 

@@ -1,11 +1,11 @@
-// From when to when a query about calls goes, as days and as times: a pure decision.
+// The range of a query about calls, as days and as times.
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 
 export interface CallRange {
-  /** As 20260131, in UTC, the first and the last. */
+  /** The first and the last day in UTC, in the form 20260131. */
   readonly firstDay: string;
   readonly lastDay: string;
-  /** Whether an end lies in it, as an ISO time in UTC with milliseconds. */
+  /** @param endedAt an ISO time in UTC with milliseconds */
   includes(endedAt: string): boolean;
 }
 
@@ -17,8 +17,8 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 const compact = (ms: number): string => iso(ms).slice(0, 10).replaceAll("-", "");
 
 /**
- * @param defaultDays how many there are when `from` isn't said
- * @throws GreenroomError invalid_request when it ends before it begins, or is longer than calls are kept
+ * @param defaultDays the number of days without `from`
+ * @throws GreenroomError invalid_request if the range ends before it begins, or is longer than calls are kept
  */
 export function callRange(
   { from, to }: { readonly from?: string | undefined; readonly to?: string | undefined },
@@ -36,10 +36,7 @@ export function callRange(
     );
   }
   if (toMs - fromMs > DAYS_MAX * DAY_MS) {
-    throw new GreenroomError(
-      "invalid_request",
-      `query.from: ${DAYS_MAX} days at most can be asked for at once.`,
-    );
+    throw new GreenroomError("invalid_request", `query.from: the range is longer than ${DAYS_MAX} days.`);
   }
   const [first, end] = [iso(fromMs), iso(toMs)];
   return {
@@ -49,11 +46,11 @@ export function callRange(
   };
 }
 
-/** A day is meant with all its hours; a time is where it ends. */
+/** The end of the range: the end of a day, or the given time. */
 const endOf = (when: string): number => Date.parse(when) + (isDay(when) ? DAY_MS : 0);
 const startOfDay = (ms: number): number => Math.floor(ms / DAY_MS) * DAY_MS;
 
-/** Every day of it, the first one first. */
+/** All days of a range, oldest first. */
 export function daysOf({ firstDay, lastDay }: Pick<CallRange, "firstDay" | "lastDay">): string[] {
   const days: string[] = [];
   for (let ms = startOf(firstDay); compact(ms) <= lastDay; ms += DAY_MS) days.push(compact(ms));
@@ -62,5 +59,5 @@ export function daysOf({ firstDay, lastDay }: Pick<CallRange, "firstDay" | "last
 
 const startOf = (day: string): number => Date.parse(withDashes(day));
 
-/** 20260131 as people write it. */
+/** 20260131 becomes 2026-01-31. */
 export const withDashes = (day: string): string => `${day.slice(0, 4)}-${day.slice(4, 6)}-${day.slice(6)}`;

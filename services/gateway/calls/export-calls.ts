@@ -1,4 +1,4 @@
-// GET /api/calls/export: all calls of a range as CSV or NDJSON, streamed as fast as they are read.
+// GET /api/calls/export: all calls of a range as CSV or NDJSON, streamed as fast as the client reads.
 import { Readable } from "node:stream";
 import { z } from "zod";
 import type { CallRecord } from "../../../libs/contracts/calls/call.ts";
@@ -49,13 +49,13 @@ export function exportCallsRoute(app: Routes, gateway: Gateway): void {
       streams.refuseIfTooMany(request.ip);
       const body = Readable.from(linesOf(allCalls({ bus, tenant, range, filter: query }), formats[name]), {
         objectMode: false,
-        // What is read ahead of a slow reader.
+        // Bytes that are read ahead of a slow client.
         highWaterMark: 64 * 1024,
       });
-      const remove = streams.add(request.ip, () => body.destroy(new Error("this gateway is stopping")));
+      const remove = streams.add(request.ip, () => body.destroy(new Error("the gateway is stopping")));
       body.once("close", remove);
-      // The status is sent by now: all that can be done is to break off, which a client sees.
-      body.once("error", (error) => log.info({ error, traceId: request.id }, "an export broke off"));
+      // The status has been sent already. A client recognizes the error by the incomplete answer.
+      body.once("error", (error) => log.info({ error, traceId: request.id }, "export failed"));
       return reply
         .type(formats[name].type)
         .header(

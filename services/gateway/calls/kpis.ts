@@ -1,4 +1,4 @@
-// GET /api/kpis: how the calls of each day went, and of all days together.
+// GET /api/kpis: the key figures of calls, for each day and in total.
 import type { Entry } from "../../../libs/bus/bus.ts";
 import { dailyKpis } from "../../../libs/contracts/buckets.ts";
 import { type KpiFigures, KpisAnswer, KpisQuery } from "../../../libs/contracts/calls/http.ts";
@@ -11,7 +11,7 @@ import type { Routes } from "../http/routes.ts";
 import { type CallRange, callRange, daysOf, withDashes } from "./call-range.ts";
 
 const DEFAULT_DAYS = 30;
-/** So many days are asked for one by one; of more, all that there are. */
+/** Up to this number, days are read one by one. For more days, all stored days are read at once. */
 const DAYS_ONE_BY_ONE = 7;
 
 export function kpisRoute(app: Routes, gateway: Gateway): void {

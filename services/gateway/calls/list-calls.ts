@@ -1,4 +1,4 @@
-// GET /api/calls and /api/calls/:sessionId: the sessions that are over, newest first, and one of them.
+// GET /api/calls and /api/calls/:sessionId: the call records of ended sessions, newest first.
 import { z } from "zod";
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { type CallRecord, callSubject, dayOf } from "../../../libs/contracts/calls/call.ts";
@@ -28,7 +28,7 @@ export function listCallsRoutes(app: Routes, gateway: Gateway): void {
         querystring: CallsQuery,
         response: { 200: CallsAnswer, "4xx": ErrorAnswer, "5xx": ErrorAnswer },
       },
-      // Each was held against its schema when it was read; once more would take longer than all the rest.
+      // Each record was validated when it was read. A second validation would take longer than everything else.
       serializerCompiler: () => JSON.stringify,
     },
     async ({ query }) => {
@@ -55,7 +55,7 @@ export function listCallsRoutes(app: Routes, gateway: Gateway): void {
   );
 }
 
-/** @throws GreenroomError not_found, which says whether it may come yet */
+/** @throws GreenroomError not_found, with a message that distinguishes a missing record from a future one */
 async function requireCall(gateway: Gateway, sessionId: string): Promise<CallRecord> {
   const { bus, tenant } = gateway;
   const record = await recordOf(gateway, sessionId);
@@ -69,12 +69,12 @@ async function requireCall(gateway: Gateway, sessionId: string): Promise<CallRec
   throw new GreenroomError(
     "not_found",
     record === undefined
-      ? `There is no call "${sessionId}". It may have been removed since.`
-      : `There is no call "${sessionId}" yet: ${record.state === "ended" ? "its session ended just now" : `its session is ${record.state}`}.`,
+      ? `No call record "${sessionId}". It may have been deleted.`
+      : `No call record "${sessionId}" yet: ${record.state === "ended" ? "its session ended just now" : `its session is ${record.state}`}.`,
   );
 }
 
-/** With it the day is known, which makes one subject out of many. */
+/** The session's record reveals the day of the call, so that one subject is enough. */
 async function recordOf(
   { bus, sessions: view, tenant }: Gateway,
   sessionId: string,
@@ -89,5 +89,5 @@ async function recordOf(
   }
 }
 
-/** A caller knows whose tenant it is. */
+/** The call without internal fields. The caller knows its tenant. */
 export const shown = ({ v: _v, tenant: _tenant, ...call }: CallRecord): Call => call;

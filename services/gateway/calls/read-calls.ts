@@ -1,4 +1,4 @@
-// Reads call records of a range: a page with the newest first, or all of them with the oldest first.
+// Reads call records of a range: a page with the newest first, or all records with the oldest first.
 import type { Bus, Stored } from "../../../libs/bus/bus.ts";
 import type { CallRecord } from "../../../libs/contracts/calls/call.ts";
 import { calls } from "../../../libs/contracts/streams.ts";
@@ -17,24 +17,24 @@ export interface CallsOf {
   readonly filter: CallFilter;
 }
 
-/** A page looks at so many places in the stream at most; when few of them fit, the next page goes on there. */
+/** Maximum number of positions in the stream that one page reads. The next page continues there. */
 const LOOK_AT_MAX = 20_000;
 const WINDOW_MAX = 2000;
-/** A day without calls costs a question too. */
+/** A day without calls costs a request too. */
 const COST_OF_A_DAY = 50;
 const EXPORT_PAGE = 250;
 
-/** Where a page goes on: in a day, before a place in the stream. */
-interface Place {
+/** The position where a page continues: a day, and a sequence number of the stream. */
+interface Position {
   readonly day: string;
   readonly before: number;
 }
 
 /**
- * One page, newest first, in the order in which the calls were recorded; a call that is recorded again moves up.
+ * Reads one page, newest first, in the order in which the calls were recorded. A call that is recorded again moves up.
  *
- * The stream can only be read forwards. So a page is read in windows that lie one before the other, as wide as it
- * takes: the calls of a day lie close together.
+ * JetStream reads a stream forwards only. A page is therefore read in windows, each before the last one and up to twice
+ * as wide. The calls of a day are close together, so few windows are needed.
  */
 export async function pageOfCalls(
   { bus, tenant, range, filter }: CallsOf,
@@ -51,7 +51,7 @@ export async function pageOfCalls(
     let high = after?.day === day ? after.before - 1 : await bus.streams.lastSequence(calls, subject);
     looked += COST_OF_A_DAY;
     let first: number | undefined;
-    // One more than the page holds tells whether there is a next one.
+    // A window holds one call more than the page, which shows whether there is a next page.
     for (let width = limit + 1; high > 0 && high >= (first ?? 0); width = Math.min(2 * width, WINDOW_MAX)) {
       const low = Math.max(0, high - width);
       const inWindow = await bus.streams.read(calls, { subject, from: low + 1, limit: width });
@@ -72,7 +72,7 @@ export async function pageOfCalls(
   return { calls: found, nextCursor: null };
 }
 
-/** All of them, oldest day first, a few at a time: whoever reads slowly holds it up. */
+/** All calls of a range, oldest day first, in chunks that are read only as fast as the consumer takes them. */
 export async function* allCalls({ bus, tenant, range, filter }: CallsOf): AsyncGenerator<CallRecord[]> {
   for (const day of daysOf(range)) {
     const subject = `call.${tenant}.${day}.*`;
@@ -95,9 +95,9 @@ const fits = (call: CallRecord, range: CallRange, { profile, outcome }: CallFilt
   (outcome === undefined || call.outcome === outcome) &&
   range.includes(call.endedAt);
 
-const writeCursor = ({ day, before }: Place): string => `${day}.${before}`;
+const writeCursor = ({ day, before }: Position): string => `${day}.${before}`;
 
-function readCursor(cursor: string): Place {
+function readCursor(cursor: string): Position {
   const [, day, before] = /^(\d{8})\.([1-9]\d{0,15})$/.exec(cursor) ?? [];
   if (day !== undefined && before !== undefined) return { day, before: Number(before) };
   throw foreignCursor();

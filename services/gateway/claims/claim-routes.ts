@@ -1,4 +1,4 @@
-// GET /api/claims/:id and POST /api/claims/:id/claim: what an agent runner needs before it serves a session.
+// GET /api/claims/:id and POST /api/claims/:id/claim: the requests of an agent runner before it serves a session.
 import type { ClaimRecord } from "../../../libs/contracts/claims/claim.ts";
 import {
   ClaimAnswer,

@@ -1,4 +1,4 @@
-// Whether a claim gets its token: a pure decision over the dispatch and its session's record.
+// Decides whether a claim gets its token, from the claim ticket and the session's record. Pure.
 import type { ClaimRecord, ClaimRefusal } from "../../../libs/contracts/claims/claim.ts";
 import { isExternal, providerHostOf } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
@@ -9,15 +9,15 @@ export interface Claim {
 }
 
 export type ClaimVerdict =
-  /** It is the first: `claim` is to be saved, and only then a token to be made. */
+  /** The first claim. Persist it before you create a token. */
   | { readonly give: "first"; readonly record: SessionRecord }
-  /** The same claim again, whose answer was lost. */
+  /** A repeat of the same claim, whose answer was lost. */
   | { readonly give: "again"; readonly record: SessionRecord }
   | { readonly refuse: ClaimRefusal; readonly reason: string };
 
 /**
- * No clock has a part in it: that an offer has expired, or that an answer must have arrived, was decided by a
- * providers service and is in the dispatch's state. And whatever that state is, the session's record must name the attempt.
+ * The decision uses no clock (I7). The providers service decides that an offer has expired or that an answer must have
+ * arrived, and stores this in the ticket's state. In every state, the session's record must name the attempt.
  */
 export function decideClaim(
   dispatch: ClaimRecord,
@@ -28,10 +28,10 @@ export function decideClaim(
     case "expired":
       return { refuse: "expired", reason: dispatch.reason ?? "nobody claimed it in time" };
     case "used":
-      return { refuse: "used", reason: `it was claimed by ${dispatch.claimedBy}, and gives one token` };
+      return { refuse: "used", reason: `${dispatch.claimedBy} has already claimed it` };
     case "claimed":
       if (dispatch.nonceHash !== claim.nonceHash || dispatch.claimedBy !== claim.by)
-        return { refuse: "used", reason: `it was claimed by ${dispatch.claimedBy}, and gives one token` };
+        return { refuse: "used", reason: `${dispatch.claimedBy} has already claimed it` };
       return givenIfNamed(dispatch, record, "again");
     case "offered":
       return givenIfNamed(dispatch, record, "first");
@@ -46,20 +46,20 @@ function givenIfNamed(
   const reason = endReason(dispatch, record);
   return reason === undefined && record !== undefined
     ? { give, record }
-    : { refuse: "over", reason: reason ?? "there is no such session any more" };
+    : { refuse: "over", reason: reason ?? "the session no longer exists" };
 }
 
-/** Why a dispatch's attempt is over; undefined while the session's record names it. */
+/** The reason why the attempt of a claim ticket has ended. Undefined while the session's record names the attempt. */
 export function endReason(dispatch: ClaimRecord, record: SessionRecord | undefined): string | undefined {
-  if (record === undefined) return "there is no such session any more";
+  if (record === undefined) return "the session no longer exists";
   if (record.state === "ended") return `the session has ended: ${record.endedReason}`;
   if (record.attempt !== dispatch.attempt)
-    return `the session goes on with attempt ${record.attempt}, and this was ${dispatch.attempt}`;
+    return `the session continues with attempt ${record.attempt}; this was attempt ${dispatch.attempt}`;
   const host = isExternal(dispatch.provider) ? providerHostOf(dispatch.provider) : undefined;
-  return record.host === host ? undefined : "the session was given to somebody else";
+  return record.host === host ? undefined : "the session was assigned to another host";
 }
 
-/** The dispatch as it stands once the claim is saved. */
+/** The claim ticket after the claim. */
 export const claimedRecord = (
   dispatch: ClaimRecord,
   claim: Claim,

@@ -1,4 +1,4 @@
-// POST /api/claims/:id/joined, ready, ended: an agent runner says what an agent-host would.
+// POST /api/claims/:id/joined, ready, ended: an agent runner reports the events that an agent-host would publish.
 import type { ServiceCaller } from "../../../libs/auth/service-jwt.ts";
 import type { ClaimRecord } from "../../../libs/contracts/claims/claim.ts";
 import {
@@ -74,7 +74,7 @@ export function runnerReportRoutes(app: Routes, gateway: Gateway): void {
     async ({ params, headers, body }) => {
       const caller = await authenticateService(gateway, headers.authorization);
       const { dispatch, record } = await claimed(gateway, caller, params.id, true);
-      // It is over already, which is what was to be said.
+      // The attempt has already ended, so the report has no effect.
       if (record === undefined || endReason(dispatch, record) !== undefined)
         return answered(dispatch, record);
       await gateway.bus.streams.publish(sessionEvents, endEvent(gateway, dispatch, body));
@@ -91,9 +91,9 @@ async function claimed(
 ): Promise<{ dispatch: ClaimRecord; record: SessionRecord | undefined }> {
   const { value: dispatch } = await requireClaim(gateway, caller, claimId);
   if (dispatch.claimedBy === undefined && !mayBeUnclaimed)
-    throw new GreenroomError("conflict", `Nobody has claimed the dispatch "${claimId}": claim it first.`);
+    throw new GreenroomError("conflict", `The claim ticket "${claimId}" is not claimed yet. Claim it first.`);
   if (dispatch.claimedBy !== undefined && dispatch.claimedBy !== caller.subject)
-    throw new GreenroomError("forbidden", `The dispatch "${claimId}" was claimed by somebody else.`);
+    throw new GreenroomError("forbidden", `The claim ticket "${claimId}" was claimed by another runner.`);
   return { dispatch, record: await recordOf(gateway, dispatch) };
 }
 
@@ -120,13 +120,13 @@ function endEvent(gateway: Gateway, dispatch: ClaimRecord, report: EndReport): S
   return {
     ...said,
     type: "agent_ended",
-    reason: redactTokens(report.reason ?? error ?? "the agent runner said that it ended"),
+    reason: redactTokens(report.reason ?? error ?? "the agent runner reported the end"),
     ...(error === undefined ? {} : { error }),
     retryable: report.retryable,
   };
 }
 
-/** Since this gateway first saw what the session's record says now, and what the runner told before. */
+/** Time since this gateway first saw the present state of the session, plus the reported time to join. */
 function measured(gateway: Gateway, record: SessionRecord): number {
   const seen = gateway.sessions.get(record.tenant, record.sessionId);
   const sinceMs = seen === undefined ? 0 : gateway.clock.monotonic() - seen.seenAtMs;

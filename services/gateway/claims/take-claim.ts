@@ -1,4 +1,4 @@
-// Claims a dispatch: the one way in which an agent runner gets a token, and it gets it once.
+// Exchanges a claim ticket for a token, once. An agent runner has no other way to get a token.
 import { randomUUID } from "node:crypto";
 import type { ServiceCaller } from "../../../libs/auth/service-jwt.ts";
 import type { Entry } from "../../../libs/bus/bus.ts";
@@ -21,9 +21,9 @@ import type { Gateway } from "../context.ts";
 import { SessionError } from "../http/errors.ts";
 import { type Claim, claimedRecord, decideClaim } from "./decide-claim.ts";
 
-/** It is for one join, now; LiveKit renews it while the agent is connected. */
+/** Long enough for one immediate join. LiveKit renews the token while the agent is connected. */
 const TOKEN_TTL_S = 60;
-/** Whoever lost a race finds at its next look that somebody has won it. */
+/** After a lost race, the next try finds the ticket claimed. */
 const MAX_RACES = 10;
 
 const codeOf: Record<ClaimRefusal, ErrorCode> = {
@@ -33,8 +33,8 @@ const codeOf: Record<ClaimRefusal, ErrorCode> = {
 };
 
 /**
- * Read, decide, save, and only then make the token. It is stored nowhere: a claim whose answer was lost is known by its
- * nonce and gets a new one, until the providers service has seen the claim stand for long enough.
+ * Reads, decides, persists, and only then creates the token, which is not stored. A repeated claim with the same nonce
+ * gets a new token, until the providers service marks the ticket as used.
  *
  * @throws GreenroomError not_found, claim_expired, claim_used, claim_over, livekit_unavailable
  */
@@ -44,7 +44,7 @@ export async function takeClaim(
   claimId: string,
   nonce: string,
 ): Promise<ClaimAnswer> {
-  requireLiveKit(gateway.livekit); // Before anything is used up.
+  requireLiveKit(gateway.livekit); // Fails before the ticket is used.
   const claim = { by: caller.subject, nonceHash: sha256([caller.tenant, claimId, nonce]).toString("hex") };
   for (let race = 0; race < MAX_RACES; race++) {
     const entry = await requireClaim(gateway, caller, claimId);
@@ -54,10 +54,13 @@ export async function takeClaim(
     if (verdict.give === "first" && !(await save(gateway, entry, claim))) continue;
     return await answerClaim(gateway, dispatch, verdict.record);
   }
-  throw new GreenroomError("storage_unavailable", `claiming ${claimId}: others write to it all the time.`);
+  throw new GreenroomError(
+    "storage_unavailable",
+    `Failed to claim ${claimId}: too many concurrent writes. Retry the request.`,
+  );
 }
 
-/** @throws GreenroomError not_found: also for another tenant's, of which nobody learns whether it exists */
+/** @throws GreenroomError not_found, also for a ticket of another tenant, so that its existence stays hidden */
 export async function requireClaim(
   gateway: Gateway,
   caller: ServiceCaller,
@@ -67,11 +70,11 @@ export async function requireClaim(
   if (entry !== undefined) return entry;
   throw new GreenroomError(
     "not_found",
-    `The tenant "${caller.tenant}" has no dispatch "${claimId}". It may have been removed: that is done some time after its attempt.`,
+    `The tenant "${caller.tenant}" has no claim ticket "${claimId}". Tickets are deleted some time after their attempt.`,
   );
 }
 
-/** From its bucket: the gateway's own view may be behind, and the record is what fences. */
+/** Reads the session from its bucket, because the gateway's view may be behind. */
 export async function recordOf(gateway: Gateway, session: SessionRef): Promise<SessionRecord | undefined> {
   return (await gateway.bus.kv.get(sessions, sessionKey(session)))?.value;
 }
@@ -80,10 +83,7 @@ export async function recordOf(gateway: Gateway, session: SessionRef): Promise<S
 async function save(gateway: Gateway, { value, revision }: Entry<ClaimRecord>, claim: Claim) {
   const claimed = claimedRecord(value, claim, isoNow(gateway.clock), `${gateway.instance}:${randomUUID()}`);
   if ((await gateway.bus.kv.update(claims, claimed, revision)) === undefined) return false;
-  gateway.log.info(
-    { sessionId: value.sessionId, dispatch: value.claimId, by: claim.by },
-    "a dispatch is claimed",
-  );
+  gateway.log.info({ sessionId: value.sessionId, dispatch: value.claimId, by: claim.by }, "session claimed");
   return true;
 }
 
@@ -119,9 +119,9 @@ function refused(
 ): GreenroomError {
   gateway.log.info(
     { sessionId: dispatch.sessionId, claim: dispatch.claimId, reason: refusal },
-    "a claim is refused",
+    "claim refused",
   );
-  // For others to know; whether it could be told changes nothing for the caller.
+  // Other systems are notified. A failure changes nothing for the caller.
   void gateway.bus.streams
     .publish(handoffEvents, {
       ...claimEventFields(dispatch, isoNow(gateway.clock)),
@@ -129,10 +129,10 @@ function refused(
       reason: refusal,
       message,
     })
-    .catch((error: unknown) => gateway.log.warn({ error }, "that a claim was refused could not be told"));
+    .catch((error: unknown) => gateway.log.warn({ error }, "failed to publish a refused claim"));
   return new SessionError(
     dispatch.sessionId,
     codeOf[refusal],
-    `The claim "${dispatch.claimId}": ${message}.`,
+    `Claim ticket "${dispatch.claimId}": ${message}.`,
   );
 }

@@ -1,4 +1,4 @@
-// GET /api/dead-letters: messages that nobody could handle, newest first, and why.
+// GET /api/dead-letters: messages that could not be processed, newest first, with the reason.
 
 import type { Stored } from "../../../libs/bus/bus.ts";
 import { DeadLettersAnswer, DeadLettersQuery } from "../../../libs/contracts/fleet/http.ts";
@@ -9,7 +9,7 @@ import type { Gateway } from "../context.ts";
 import { pageOfChannel } from "../http/pages.ts";
 import type { Routes } from "../http/routes.ts";
 
-/** Payloads are for people; the whole of it is in the stream. */
+/** Maximum length of a displayed payload. The stream has the whole payload. */
 const SHOWN_PAYLOAD = 1000;
 
 export function deadLettersRoute(app: Routes, gateway: Gateway): void {
@@ -34,23 +34,23 @@ export function deadLettersRoute(app: Routes, gateway: Gateway): void {
 }
 
 /**
- * Which word of a subject is the tenant, by the word that it begins with. A letter on any other subject belongs to
- * no tenant: `nats stream view DEAD_LETTERS` shows it to who runs the servers.
+ * The position of the tenant in a subject, by the first word of the subject. A letter on any other subject belongs to
+ * no tenant. Operators see it with `nats stream view DEAD_LETTERS`.
  */
-const tenantsPlace = new Map([
+const tenantPosition = new Map([
   ...["session", "log", "call", "task", "webhook", "delivery"].map((word) => [word, 1] as const),
-  // What is in front of the tenant could be a tenant's name too, and must not be taken for one.
+  // The word before the tenant could also be the name of a tenant, but is none here.
   ...["overflow", "tasks", "$KV"].map((word) => [word, 2] as const),
 ]);
 
-/** By the subject it was sent on: what its body says of itself is what nobody could believe. */
+/** Reads the tenant from the subject, because the body of a dead letter can't be trusted. */
 function isOfTenant({ subject }: DeadLetter, tenant: string): boolean {
   const words = subject.split(".");
-  const place = tenantsPlace.get(words[0] ?? "");
-  if (place === undefined) return false;
-  // The keys of some buckets are names alone, of hosts and profiles: they are no tenant's.
+  const position = tenantPosition.get(words[0] ?? "");
+  if (position === undefined) return false;
+  // The keys of some buckets are names of hosts or profiles, which belong to no tenant.
   if (words[0] === "$KV" && words.length < 4) return false;
-  return words[place] === tenant;
+  return words[position] === tenant;
 }
 
 const shown = ({ sequence, message: letter }: Stored<DeadLetter>) => ({

@@ -1,4 +1,4 @@
-// POST and DELETE /api/hosts/:id/drain: empties a host before its machine is taken away, and takes that back.
+// POST and DELETE /api/hosts/:id/drain: drains a host before its machine is removed, and cancels the drain.
 import { z } from "zod";
 import { GreenroomError, isError } from "../../../libs/contracts/errors.ts";
 import type { DrainAnswer } from "../../../libs/contracts/fleet/host.ts";
@@ -31,10 +31,10 @@ export function drainHostRoutes(app: Routes, gateway: Gateway): void {
       const state = await asking(gateway, params.id, () =>
         gateway.bus.core.request(drainCommand, params.id, options),
       );
-      const then = onDeadline === "wait" ? "are waited for" : `are migrated after ${deadlineS} s`;
+      const then = onDeadline === "wait" ? "continue to their end" : `migrate after ${deadlineS} s`;
       return reply.code(202).send({
         ...answer(params.id, state),
-        message: `Host ${params.id} takes nothing new. The ${state.sessions} sessions that it serves ${then}.`,
+        message: `Host ${params.id} accepts no new sessions. Its ${state.sessions} sessions ${then}.`,
       });
     },
   );
@@ -52,7 +52,7 @@ export function drainHostRoutes(app: Routes, gateway: Gateway): void {
       const state = await asking(gateway, params.id, () =>
         gateway.bus.core.request(undrainCommand, params.id, {}),
       );
-      return { ...answer(params.id, state), message: `Host ${params.id} takes sessions again.` };
+      return { ...answer(params.id, state), message: `Host ${params.id} accepts sessions again.` };
     },
   );
 }
@@ -68,7 +68,7 @@ async function asking(gateway: Gateway, id: string, ask: () => Promise<DrainAnsw
     const known = gateway.hosts.all().map((host) => host.hostId);
     throw new GreenroomError(
       "not_found",
-      `There is no host "${id}". ${known.length === 0 ? "No host is up." : `Up are: ${known.sort().join(", ")}.`}`,
+      `No host "${id}". ${known.length === 0 ? "No host is running." : `Running hosts: ${known.sort().join(", ")}.`}`,
     );
   }
 }

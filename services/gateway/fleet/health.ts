@@ -1,4 +1,4 @@
-// GET /api/health for people and dashboards; /livez and /readyz for whatever restarts and routes.
+// GET /api/health for people and dashboards; /livez and /readyz for orchestrators and load balancers.
 import { z } from "zod";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
@@ -47,7 +47,9 @@ export function healthRoutes(app: Routes, gateway: Gateway, services: () => Serv
     },
     async () => {
       if (gateway.bus.isConnected()) return { success: true as const };
-      throw new GreenroomError("storage_unavailable", "NATS is away; reconnecting.", { retryAfterMs: 1000 });
+      throw new GreenroomError("storage_unavailable", "The connection to NATS is lost. Reconnecting.", {
+        retryAfterMs: 1000,
+      });
     },
   );
 }
@@ -73,7 +75,7 @@ function describeHealth(gateway: Gateway, watch: ServiceWatch): HealthAnswer {
     ...Object.fromEntries(knownProfiles(hosts).map((name) => [name, profileHealth(hosts, name)])),
     ...providerProfiles(gateway.config.GREENROOM_PROVIDERS, services.providers, gateway.sessions),
   };
-  // This one answers, so one runs, even if its own beat can't get around.
+  // This gateway answers, so one is running, even if its own heartbeat is lost.
   if (services.gateway.status !== "running") services.gateway = { status: "running", instances: 1 };
 
   const count = { ready: 0, starting: 0, ended: 0 };
@@ -108,7 +110,7 @@ function describeHealth(gateway: Gateway, watch: ServiceWatch): HealthAnswer {
 
 const RANK = ["running", "failed", "disabled", "stopped"] as const;
 
-/** One profile over all hosts: it runs where any host runs it, else it is what is worst to know. */
+/** One profile over all hosts: running if it runs on any host, otherwise the most relevant problem. */
 function profileHealth(hosts: readonly HostRecord[], name: string): ProfileHealth {
   const states = profileOn(hosts, name);
   const status = RANK.find((rank) => states.some((state) => state.status === rank)) ?? "stopped";
@@ -126,7 +128,7 @@ function profileHealth(hosts: readonly HostRecord[], name: string): ProfileHealt
   };
 }
 
-/** Unhealthy: no session can be served. Degraded: some can't, or nobody cleans up. */
+/** Unhealthy: no session can be served. Degraded: some sessions can't be served, or no janitor is running. */
 function overall(services: HealthAnswer["services"], profiles: readonly ProfileHealth[]): HealthStatus {
   const runs = (service: keyof HealthAnswer["services"]) => services[service].status === "running";
   const usesProviders = profiles.some(({ provider }) => provider !== undefined);

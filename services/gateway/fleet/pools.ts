@@ -1,4 +1,4 @@
-// The pools: how many agents the fleet is to keep ready, and how many there are.
+// GET /api/pools and POST /api/pool/resize: the target and the present size of each pool.
 import { pools } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
@@ -14,7 +14,7 @@ import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
 import { defaultProfile, knownProfiles, liveHosts, profileOn } from "../sessions/profiles.ts";
 
-/** Two operators at once are rare, and each of their writes takes milliseconds. */
+/** Concurrent writes are rare, and each takes milliseconds. */
 const MAX_TRIES = 8;
 
 export function poolRoutes(app: Routes, gateway: Gateway): void {
@@ -63,16 +63,16 @@ export function poolRoutes(app: Routes, gateway: Gateway): void {
   );
 }
 
-function profileToResize(gateway: Gateway, asked: string | undefined): string {
+function profileToResize(gateway: Gateway, requested: string | undefined): string {
   const profile =
-    asked ?? defaultProfile(liveHosts(gateway.hosts.all()), gateway.config.GREENROOM_DEFAULT_PROFILE);
+    requested ?? defaultProfile(liveHosts(gateway.hosts.all()), gateway.config.GREENROOM_DEFAULT_PROFILE);
   if (profile !== undefined) return profile;
-  throw new GreenroomError("no_hosts", "No agent-host is up, so there is no profile to resize.", {
+  throw new GreenroomError("no_hosts", "No agent-host is running, so there is no pool to resize.", {
     retryAfterMs: 2000,
   });
 }
 
-/** Writes the new target by compare-and-set, again when somebody else was faster. */
+/** Writes the new target by compare-and-set. Retries after a concurrent write. */
 async function resize(
   gateway: Gateway,
   profile: string,
@@ -85,21 +85,24 @@ async function resize(
     const target = resized(entry.value, size, hot);
     if ((await gateway.bus.kv.update(pools, target, entry.revision)) !== undefined) return target;
   }
-  throw new GreenroomError("conflict", `The pool of "${profile}" is being changed by others. Try again.`);
+  throw new GreenroomError(
+    "conflict",
+    `The pool of "${profile}" was changed at the same time. Retry the request.`,
+  );
 }
 
-/** @throws GreenroomError invalid_request when it doesn't fit the pool's maximum */
+/** @throws GreenroomError invalid_request if the size exceeds the pool's maximum */
 function resized(target: PoolTarget, size: number, hot: number | undefined): PoolTarget {
   if (size > target.max) {
     throw new GreenroomError(
       "invalid_request",
-      `body.size: the pool of "${target.profile}" has ${target.max} agents at most. Its agent file's \`pool\` says so.`,
+      `body.size: the pool of "${target.profile}" has a maximum of ${target.max} agents, set by \`pool\` in its agent file.`,
     );
   }
   if (hot !== undefined && hot > size) {
     throw new GreenroomError(
       "invalid_request",
-      `body.hot: hot agents are part of the ${size} that are kept.`,
+      `body.hot: the number of hot agents can't exceed the size, ${size}.`,
     );
   }
   return { ...target, min: size, hot: hot ?? Math.min(target.hot, size), source: "api" };
@@ -108,10 +111,10 @@ function resized(target: PoolTarget, size: number, hot: number | undefined): Poo
 function unknownPool(gateway: Gateway, profile: string): GreenroomError {
   const known = knownProfiles(gateway.hosts.all());
   if (!known.includes(profile)) {
-    const names = known.length === 0 ? "No host has any." : `Known: ${known.join(", ")}.`;
+    const names = known.length === 0 ? "No host has any profile." : `Known: ${known.join(", ")}.`;
     return new GreenroomError("unknown_profile", `No host has an agent file "${profile}". ${names}`);
   }
-  return new GreenroomError("profile_unavailable", `No host has told the pool of "${profile}" yet.`, {
+  return new GreenroomError("profile_unavailable", `No host has published the pool of "${profile}" yet.`, {
     retryAfterMs: 2000,
   });
 }

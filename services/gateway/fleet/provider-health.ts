@@ -1,12 +1,12 @@
-// How the profiles are that providers serve: as far as this side of them can be seen.
+// The health of profiles that other providers serve, as far as Greenroom can see it.
 import type { ProfileHealth, ServiceHealth } from "../../../libs/contracts/fleet/http.ts";
 import { isExternal } from "../../../libs/contracts/providers/provider.ts";
 import type { ProviderRules } from "../../../libs/contracts/providers/provider-rules.ts";
 import type { SessionView } from "../../../libs/fleet/session-view.ts";
 
 /**
- * By profile, for the first provider that is named for each. Whether a provider has agents to give only it knows, so
- * a profile counts as running while the providers service is up to ask it.
+ * The health by profile, for the first provider of each. Only the provider knows whether it has agents, so a profile
+ * counts as running while the providers service is running.
  */
 export function providerProfiles(
   rules: ProviderRules,
@@ -27,8 +27,7 @@ export function providerProfiles(
       ...(isUp
         ? {}
         : {
-            error:
-              "The providers service is not running, so the provider is not asked: run `npm run providers`.",
+            error: "The providers service is not running. Start it with `npm run providers`.",
           }),
       warm: 0,
       hot: 0,

@@ -1,4 +1,4 @@
-// Which services live: by their beats, and LiveKit by asking it now and then.
+// Watches the services by their heartbeats, and LiveKit by requests.
 import type { Bus, Stop } from "../../../libs/bus/bus.ts";
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import type { ServiceHealth } from "../../../libs/contracts/fleet/http.ts";
@@ -9,7 +9,7 @@ import type { LiveKit } from "../../../libs/livekit/rooms.ts";
 import { type Clock, repeat } from "../../../libs/runtime/clock.ts";
 import type { StoreHealth } from "../http/store-health.ts";
 
-const ASK_LIVEKIT_MS = 10_000;
+const CHECK_LIVEKIT_MS = 10_000;
 
 export interface ServiceWatch {
   health(service: ServiceName): ServiceHealth;
@@ -17,7 +17,7 @@ export interface ServiceWatch {
 }
 
 interface Seen {
-  readonly beat: ServiceHeartbeat;
+  readonly heartbeat: ServiceHeartbeat;
   readonly atMs: number;
 }
 
@@ -28,50 +28,51 @@ interface Deps {
   readonly storeHealth: StoreHealth;
 }
 
-/** Listens until stopped. Answers when LiveKit was asked once. */
+/** Watches until stopped. Returns after the first check of LiveKit. */
 export async function watchServices({ bus, clock, livekit, storeHealth }: Deps): Promise<ServiceWatch> {
   const seen = new Map<string, Seen>();
-  const stopListening = await bus.core.subscribe(serviceHeartbeats, (beat) => {
-    seen.set(`${beat.service}/${beat.instance}`, { beat, atMs: clock.monotonic() });
+  const stopListening = await bus.core.subscribe(serviceHeartbeats, (heartbeat) => {
+    seen.set(`${heartbeat.service}/${heartbeat.instance}`, { heartbeat, atMs: clock.monotonic() });
   });
   let livekitFault: string | undefined;
-  const askLiveKit = async () => {
+  const checkLiveKit = async () => {
     livekitFault = await livekit?.rooms.list().then(
       () => undefined,
       (error: unknown) => messageOf(error),
     );
   };
-  await askLiveKit();
-  const stopAsking = repeat(clock, ASK_LIVEKIT_MS, askLiveKit, () => {});
+  await checkLiveKit();
+  const stopChecking = repeat(clock, CHECK_LIVEKIT_MS, checkLiveKit, () => {});
 
-  const beatsOf = (service: ServiceName): ServiceHeartbeat[] => {
+  const heartbeatsOf = (service: ServiceName): ServiceHeartbeat[] => {
     const oldestMs = clock.monotonic() - DEAD_AFTER_MS;
     for (const [key, { atMs }] of seen) if (atMs < oldestMs) seen.delete(key);
-    return [...seen.values()].map(({ beat }) => beat).filter((beat) => beat.service === service);
+    return [...seen.values()].map(({ heartbeat }) => heartbeat).filter((each) => each.service === service);
   };
   return {
     health(service) {
-      const said = sumUp(beatsOf(service));
+      const said = sumUp(heartbeatsOf(service));
       if (service === "nats") return natsHealth(bus.isConnected(), storeHealth.lastError(), said);
       if (service === "livekit") return livekitHealth(livekit, livekitFault, said);
       return said;
     },
     async stop() {
-      stopAsking();
+      stopChecking();
       await stopListening();
     },
   };
 }
 
-/** Several processes of one service as one: it runs while any does. */
-function sumUp(beats: readonly ServiceHeartbeat[]): ServiceHealth {
-  const running = beats.filter(({ status }) => status === "running");
+/** Sums up the processes of one service, which is running while any of them is. */
+function sumUp(heartbeats: readonly ServiceHeartbeat[]): ServiceHealth {
+  const running = heartbeats.filter(({ status }) => status === "running");
   if (running.length > 0) {
-    const reason = running.find((beat) => beat.reason !== undefined)?.reason;
+    const reason = running.find((each) => each.reason !== undefined)?.reason;
     return { status: "running", instances: running.length, ...(reason === undefined ? {} : { reason }) };
   }
   const worst =
-    beats.find(({ status }) => status === "failed") ?? beats.find(({ status }) => status === "disabled");
+    heartbeats.find(({ status }) => status === "failed") ??
+    heartbeats.find(({ status }) => status === "disabled");
   if (worst === undefined) return { status: "stopped", instances: 0 };
   return {
     status: worst.status,
@@ -80,10 +81,10 @@ function sumUp(beats: readonly ServiceHeartbeat[]): ServiceHealth {
   };
 }
 
-function natsHealth(isConnected: boolean, trouble: string | undefined, said: ServiceHealth): ServiceHealth {
+function natsHealth(isConnected: boolean, lastError: string | undefined, said: ServiceHealth): ServiceHealth {
   const failed = (reason: string): ServiceHealth => ({ status: "failed", instances: 0, reason });
-  if (!isConnected) return failed("This gateway has lost its connection and tries to get it back.");
-  if (trouble !== undefined) return failed(trouble);
+  if (!isConnected) return failed("The gateway has lost its connection to NATS and is reconnecting.");
+  if (lastError !== undefined) return failed(lastError);
   return { status: "running", instances: Math.max(1, said.instances) };
 }
 
@@ -97,7 +98,7 @@ function livekitHealth(
       status: "disabled",
       instances: 0,
       reason:
-        said.reason ?? "No LiveKit is configured: set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET.",
+        said.reason ?? "LiveKit is not configured. Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET.",
     };
   }
   if (fault !== undefined) return { status: "failed", instances: 0, reason: fault };
