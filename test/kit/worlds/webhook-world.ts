@@ -34,7 +34,7 @@ export const anEndpoint = (id: string, changed: Partial<WebhookEndpoint> = {}): 
 });
 
 /** One delivery that an endpoint received. */
-export interface Got {
+export interface Received {
   readonly to: string;
   readonly event: WebhookEvent;
   readonly body: string;
@@ -46,9 +46,9 @@ export interface Got {
 /** Creates endpoints that answer with `answers`. A test starts the webhooks services. */
 export async function webhookWorld(
   { clock, connect, outcome }: World,
-  answers: (got: Got) => Posted | Promise<Posted> = () => ({ status: 204 }),
+  answers: (received: Received) => Posted | Promise<Posted> = () => ({ status: 204 }),
 ) {
-  const got: Got[] = [];
+  const received: Received[] = [];
   const bus = connect("test");
   /** Retries the test's own calls, which the simulated faults hit too. */
   const insist = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -71,7 +71,7 @@ export async function webhookWorld(
         atMs: clock.monotonic(),
         by,
       };
-      got.push(one);
+      received.push(one);
       return answers(one);
     };
   const webhooks = async (name: string) => {
@@ -93,9 +93,9 @@ export async function webhookWorld(
   };
   return {
     bus,
-    got,
-    told: (to: string) =>
-      got.filter((one) => one.to === to).map(({ event }) => `${event.sequence} ${event.type}`),
+    received,
+    receivedBy: (to: string) =>
+      received.filter((one) => one.to === to).map(({ event }) => `${event.sequence} ${event.type}`),
     webhooks,
     register: (endpoint: WebhookEndpoint) => insist(() => bus.kv.update(webhookEndpoints, endpoint, 0)),
     queue: async (id: string) => (await outcome(bus.kv.get(webhookQueues, endpointKey("t", id))))?.value,

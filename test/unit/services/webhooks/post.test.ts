@@ -1,4 +1,4 @@
-// One POST to an address that a customer gave, against a real server on this machine.
+// A single POST to a customer's address, against a real server on this machine.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Webhook } from "standardwebhooks";
@@ -31,15 +31,15 @@ afterEach(async () => {
 
 const port = () => (server.address() as AddressInfo).port;
 const loopback = readAllowedTargets("127.0.0.1");
-const nothing = readAllowedTargets(undefined);
+const none = readAllowedTargets(undefined);
 const send = (url: string, options: Partial<PostOptions> = {}) =>
   post(url, "{}", { "x-test": "1" }, { allowed: loopback, timeoutMs: 5000, ...options });
 
-/** The DNS of a test. Each look-up of a name gives the next of its answers. */
-function dns(answers: Record<string, string[][]>): { resolve: Resolve; asked: string[] } {
-  const asked: string[] = [];
+/** A scripted DNS. Each lookup of a name returns the next of its answers. */
+function dns(answers: Record<string, string[][]>): { resolve: Resolve; lookups: string[] } {
+  const lookups: string[] = [];
   const resolve: Resolve = (host, done) => {
-    asked.push(host);
+    lookups.push(host);
     const [next, ...later] = answers[host] ?? [];
     if (next === undefined) return done(Object.assign(new Error(`no ${host}`), { code: "ENOTFOUND" }), []);
     if (later.length > 0) answers[host] = later;
@@ -48,11 +48,11 @@ function dns(answers: Record<string, string[][]>): { resolve: Resolve; asked: st
       next.map((address) => ({ address, family: address.includes(":") ? 6 : 4 })),
     );
   };
-  return { resolve, asked };
+  return { resolve, lookups: lookups };
 }
 
-describe("a POST", () => {
-  test("arrives with its body and headers, and its answer's status is given", async () => {
+describe("post", () => {
+  test("sends the body and headers, and returns the status", async () => {
     expect(await send(`http://127.0.0.1:${port()}/hook?a=1`)).toEqual({ status: 204 });
     expect(requests).toMatchObject([{ body: "{}", url: "/hook?a=1", headers: { "x-test": "1" } }]);
   });
@@ -65,7 +65,7 @@ describe("a POST", () => {
     expect(meaningOf(posted)).toMatchObject({ outcome: "failed", status: 302 });
   });
 
-  test("waits no longer than it may for an answer that doesn't come", async () => {
+  test("fails when no answer arrives within the timeout", async () => {
     answer = () => {};
     expect(await send(`http://127.0.0.1:${port()}/`, { timeoutMs: 200 })).toEqual({
       status: undefined,
@@ -73,7 +73,7 @@ describe("a POST", () => {
     });
   });
 
-  test("takes the status of an answer that never ends, and no more of it than a little", async () => {
+  test("returns the status of an endless answer, and reads little of its body", async () => {
     let isClosed = false;
     answer = (response) => {
       response.on("close", () => {
@@ -90,7 +90,7 @@ describe("a POST", () => {
     await expect.poll(() => isClosed).toBe(true);
   });
 
-  test("says why there was no connection", async () => {
+  test("reports why the connection failed", async () => {
     const free = port();
     await new Promise((resolve) => server.close(resolve));
     expect(await send(`http://127.0.0.1:${free}/`)).toMatchObject({
@@ -111,10 +111,10 @@ describe("a POST", () => {
   });
 });
 
-describe("a target that may not be called", () => {
-  test("is refused when its name leads to this machine", async () => {
+describe("post to a forbidden target", () => {
+  test("refuses a name that resolves to this machine", async () => {
     const { resolve } = dns({ "hook.example": [["127.0.0.1"]] });
-    const posted = await send(`http://hook.example:${port()}/`, { allowed: nothing, resolve });
+    const posted = await send(`http://hook.example:${port()}/`, { allowed: none, resolve });
     expect(posted).toMatchObject({ status: undefined, reason: expect.stringContaining("no public address") });
     expect(requests).toEqual([]);
   });
@@ -128,40 +128,40 @@ describe("a target that may not be called", () => {
     "fd00::1",
     "10.0.0.1",
     "169.254.169.254",
-  ])("is refused when its name leads to %s", async (address) => {
+  ])("refuses a name that resolves to %s", async (address) => {
     const { resolve } = dns({ "hook.example": [[address]] });
-    const posted = await send(`http://hook.example:${port()}/`, { allowed: nothing, resolve });
+    const posted = await send(`http://hook.example:${port()}/`, { allowed: none, resolve });
     expect(posted).toMatchObject({ status: undefined, reason: expect.stringContaining("refused") });
   });
 
-  test("is refused also when it was harmless the last time it was looked up", async () => {
-    const { resolve, asked } = dns({ "rebind.example": [["127.0.0.2"], ["127.0.0.1"]] });
+  test("refuses a name whose earlier lookup was harmless", async () => {
+    const { resolve, lookups } = dns({ "rebind.example": [["127.0.0.2"], ["127.0.0.1"]] });
     const allowed = readAllowedTargets("127.0.0.2");
     const first = await send(`http://rebind.example:${port()}/`, { allowed, resolve });
     const second = await send(`http://rebind.example:${port()}/`, { allowed, resolve });
-    // The first went to an address where nobody listens; the second went nowhere.
+    // The first request went to an address where nothing listens. The second was not sent.
     expect(first).not.toMatchObject({ reason: expect.stringContaining("refused") });
     expect(second).toMatchObject({ reason: expect.stringContaining("refused") });
-    // One look-up a connection: what was looked at is what was called.
-    expect(asked).toEqual(["rebind.example", "rebind.example"]);
+    // One lookup for each connection: the checked address is the one that is called.
+    expect(lookups).toEqual(["rebind.example", "rebind.example"]);
     expect(requests).toEqual([]);
   });
 
-  test("of several addresses only those that may be called are", async () => {
+  test("connects only to the allowed ones of several addresses", async () => {
     const { resolve } = dns({ "two.example": [["10.9.9.9", "127.0.0.1"]] });
     expect(await send(`http://two.example:${port()}/`, { resolve })).toEqual({ status: 204 });
   });
 
-  test("is refused as an address, in whichever way that is written", async () => {
+  test("refuses an address in any notation", async () => {
     for (const host of ["127.0.0.1", "2130706433", "0x7f000001", "localhost", "[::1]", "[::ffff:7f00:1]"]) {
-      const posted = await send(`http://${host}:${port()}/`, { allowed: nothing });
+      const posted = await send(`http://${host}:${port()}/`, { allowed: none });
       expect(posted).toMatchObject({ status: undefined, reason: expect.stringContaining("refused") });
     }
     expect(requests).toEqual([]);
   });
 });
 
-describe("a delivery", () => {
+describe("deliver", () => {
   const secret = `whsec_${Buffer.from("a key of two and thirty letters!").toString("base64")}`;
   const message = {
     tenant: "t",
@@ -177,33 +177,33 @@ describe("a delivery", () => {
       data: { profile: "echo", name: "Zoë" },
     },
   };
-  const deliverTo = (url: string, former?: { secret: string; until: string }) =>
+  const deliverTo = (url: string, previous?: { secret: string; until: string }) =>
     deliver(
       {
         clock: systemClock,
         send: (to, body, headers) => post(to, body, headers, { allowed: loopback, timeoutMs: 5000 }),
       },
-      { url, secret, ...(former === undefined ? {} : { previous: former }) },
+      { url, secret, ...(previous === undefined ? {} : { previous: previous }) },
       message,
     );
 
-  test("is signed with the previous secret too until that secret expires", async () => {
-    const former = `whsec_${Buffer.from("the key of two and thirty before").toString("base64")}`;
+  test("signs with the previous secret too until that secret expires", async () => {
+    const previous = `whsec_${Buffer.from("the key of two and thirty before").toString("base64")}`;
     const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
-    await deliverTo(`http://127.0.0.1:${port()}/`, { secret: former, until: inMs(60_000) });
-    await deliverTo(`http://127.0.0.1:${port()}/`, { secret: former, until: inMs(-1) });
+    await deliverTo(`http://127.0.0.1:${port()}/`, { secret: previous, until: inMs(60_000) });
+    await deliverTo(`http://127.0.0.1:${port()}/`, { secret: previous, until: inMs(-1) });
     const verify =
       (key: string, { headers, body }: (typeof requests)[0]) =>
       () =>
         new Webhook(key).verify(body, headers as Record<string, string>);
     const [both, one] = requests as [(typeof requests)[0], (typeof requests)[0]];
     expect(verify(secret, both)()).toEqual(message.event);
-    expect(verify(former, both)()).toEqual(message.event);
+    expect(verify(previous, both)()).toEqual(message.event);
     expect(verify(secret, one)()).toEqual(message.event);
-    expect(verify(former, one)).toThrow();
+    expect(verify(previous, one)).toThrow();
   });
 
-  test("is signed so that the standard's own library verifies it, and nobody without the secret", async () => {
+  test("signs as the Standard Webhooks library verifies", async () => {
     expect(await deliverTo(`http://127.0.0.1:${port()}/`)).toEqual({ outcome: "taken", status: 204 });
     const [{ headers, body }] = requests as [(typeof requests)[0]];
     const verify = (key: string, text: string) =>
@@ -214,7 +214,7 @@ describe("a delivery", () => {
     expect(() => verify(`whsec_${Buffer.from("another").toString("base64")}`, body)).toThrow();
   });
 
-  test("that is answered 410 is the end of the endpoint, and any other refusal is not", () => {
+  test("treats 410 as the end of the endpoint, unlike any other refusal", () => {
     expect(meaningOf({ status: 410 }).outcome).toBe("gone");
     for (const status of [301, 400, 401, 404, 429, 500, 503])
       expect(meaningOf({ status })).toMatchObject({ outcome: "failed", status });

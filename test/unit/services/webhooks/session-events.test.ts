@@ -1,4 +1,4 @@
-// What webhooks are told of sessions and tasks, read off their records.
+// Webhook events of sessions and tasks, computed from their records.
 import { describe, expect, test } from "vitest";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
 import { isWanted, readWebhookEventId, webhookEventId } from "../../../../libs/contracts/webhooks/webhook.ts";
@@ -10,10 +10,10 @@ import { endByApi, getReady } from "../../../kit/fixtures/session-steps.ts";
 import { AT, aSession } from "../../../kit/fixtures/sessions.ts";
 import { aTask, callUpdated, slotGranted } from "../../../kit/fixtures/tasks.ts";
 
-const told = (record: SessionRecord) =>
+const eventsOf = (record: SessionRecord) =>
   sessionEventsFor(record).map(({ type, sequence }) => `${sequence} ${type}`);
 
-const handOver = (record: SessionRecord): SessionRecord =>
+const migrate = (record: SessionRecord): SessionRecord =>
   reduceSession(record, {
     type: "migrated",
     tenant: record.tenant,
@@ -25,45 +25,45 @@ const handOver = (record: SessionRecord): SessionRecord =>
     reason: "the host drains",
   });
 
-describe("a session's news", () => {
-  test("are nothing before it is ready, then each readiness, then the end", () => {
-    const asked = aSession("s");
-    expect(told(asked)).toEqual([]);
-    const ready = getReady(asked);
-    expect(told(ready)).toEqual(["1 session.ready"]);
-    const again = getReady(handOver(ready));
-    expect(told(again)).toEqual(["1 session.ready", "2 session.ready"]);
-    expect(told(endByApi(again))).toEqual(["1 session.ready", "2 session.ready", "3 session.ended"]);
+describe("sessionEventsFor", () => {
+  test("returns nothing before the session is ready, then each readiness, then the end", () => {
+    const requested = aSession("s");
+    expect(eventsOf(requested)).toEqual([]);
+    const ready = getReady(requested);
+    expect(eventsOf(ready)).toEqual(["1 session.ready"]);
+    const again = getReady(migrate(ready));
+    expect(eventsOf(again)).toEqual(["1 session.ready", "2 session.ready"]);
+    expect(eventsOf(endByApi(again))).toEqual(["1 session.ready", "2 session.ready", "3 session.ended"]);
     expect(callSequenceOf(endByApi(again))).toBe(4);
   });
 
-  test("of one that never got ready are its end alone", () => {
-    expect(told(endByApi(aSession("s")))).toEqual(["1 session.ended"]);
+  test("returns only the end of a session that was never ready", () => {
+    expect(eventsOf(endByApi(aSession("s")))).toEqual(["1 session.ended"]);
     expect(callSequenceOf(endByApi(aSession("s")))).toBe(2);
   });
 
-  test("keep their numbers when the history has forgotten the older lines", () => {
+  test("keeps the numbers when the history has dropped its oldest entries", () => {
     let record = getReady(aSession("s"));
     const before = sessionEventsFor(record);
-    for (let handovers = 0; handovers < 20; handovers++) record = getReady(handOver(record));
+    for (let migrations = 0; migrations < 20; migrations++) record = getReady(migrate(record));
     expect(record.history.filter(({ state }) => state === "ready").length).toBeLessThan(21);
-    const news = sessionEventsFor(endByApi(record));
-    expect(news.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 22 }, (_, i) => i + 1));
-    expect(news.map(({ id }) => id)).toEqual(
-      news.map(({ sequence }) => webhookEventId("session", "s", sequence)),
+    const events = sessionEventsFor(endByApi(record));
+    expect(events.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 22 }, (_, i) => i + 1));
+    expect(events.map(({ id }) => id)).toEqual(
+      events.map(({ sequence }) => webhookEventId("session", "s", sequence)),
     );
-    expect(news.at(-1)?.type).toBe("session.ended");
-    expect(before[0]?.id).toBe(news[0]?.id);
-    // The newest are told with their attempts, which the history still has.
-    expect(news.at(-2)?.data).toMatchObject({ attempt: 21, host: "h" });
+    expect(events.at(-1)?.type).toBe("session.ended");
+    expect(before[0]?.id).toBe(events[0]?.id);
+    // The newest events have their attempts, which the history still has.
+    expect(events.at(-2)?.data).toMatchObject({ attempt: 21, host: "h" });
   });
 
-  test("of a record of an earlier version are numbered by its history", () => {
+  test("uses the history to number the events of an older record", () => {
     const { readyCount: _, ...older } = endByApi(getReady(aSession("s")));
-    expect(told(older)).toEqual(["1 session.ready", "2 session.ended"]);
+    expect(eventsOf(older)).toEqual(["1 session.ready", "2 session.ended"]);
   });
 
-  test("say who, why and whose fault it was", () => {
+  test("includes the user, the reason and the fault", () => {
     const record = endByApi(getReady(aSession("s", { metadata: { order: 7 } })));
     expect(sessionEventsFor(record).at(-1)).toMatchObject({
       id: "evt_session_s_2",
@@ -82,16 +82,16 @@ describe("a session's news", () => {
   });
 });
 
-describe("a task's news", () => {
-  test("are each state that it came to, numbered through", () => {
+describe("taskEventsFor", () => {
+  test("returns each state of the task, numbered in order", () => {
     const queued = aTask("t_1");
     const dialing = stepTask(queued, slotGranted(queued));
     const ringing = stepTask(dialing, callUpdated(dialing, "ringing"));
-    const news = taskEventsFor(ringing).events.map(({ type, sequence }) => `${sequence} ${type}`);
-    expect(news).toEqual(["1 task.queued", "2 task.dialing", "3 task.ringing"]);
+    const events = taskEventsFor(ringing).events.map(({ type, sequence }) => `${sequence} ${type}`);
+    expect(events).toEqual(["1 task.queued", "2 task.dialing", "3 task.ringing"]);
   });
 
-  test("of an attempt that is repeated are that it is queued again", () => {
+  test("returns another queued for an attempt that is retried", () => {
     const queued = aTask("t_1");
     const dialing = stepTask(queued, slotGranted(queued));
     const busy = stepTask(dialing, callUpdated(dialing, "busy"));
@@ -101,8 +101,8 @@ describe("a task's news", () => {
   });
 });
 
-describe("what an endpoint wants", () => {
-  test("is all, all of a kind, or what it names", () => {
+describe("isWanted", () => {
+  test("matches all events, all of one kind, or single events", () => {
     expect(isWanted(["*"], "task.busy")).toBe(true);
     expect(isWanted(["session.*"], "session.ready")).toBe(true);
     expect(isWanted(["session.*"], "call.completed")).toBe(false);
@@ -111,7 +111,7 @@ describe("what an endpoint wants", () => {
   });
 });
 
-test("an event's id tells what it is about, also when the session's own id has underscores", () => {
+test("parses ids of events, even if the session's id has underscores", () => {
   expect(readWebhookEventId(webhookEventId("session", "s_a_1", 12))).toEqual({
     about: "session",
     of: "s_a_1",

@@ -1,4 +1,4 @@
-// Webhooks from what happens to a session until an endpoint has taken it, on the memory bus in simulated time.
+// Webhooks from a session's events until delivery, on the in-memory bus in simulated time.
 import { describe, expect, test } from "vitest";
 import { sessions, webhookEndpoints } from "../../../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
@@ -18,7 +18,7 @@ import { anEndpoint, type World, webhookWorld } from "../../../kit/worlds/webhoo
 const HOUR_MS = 60 * MINUTE_MS;
 /** Hours and days of simulated time take some real seconds on a busy machine. */
 const HOURS = { timeout: 60_000 };
-/** A session from its request to its call record. */
+/** Saves a session from its request to its call record. */
 async function live(w: World, s: Awaited<ReturnType<typeof webhookWorld>>, id: string): Promise<void> {
   await s.save(aSession(id));
   const ready = getReady(aSession(id));
@@ -32,20 +32,20 @@ async function live(w: World, s: Awaited<ReturnType<typeof webhookWorld>>, id: s
 
 const WHOLE = ["1 session.ready", "2 session.ended", "3 call.completed"];
 
-describe("an endpoint", () => {
-  test("is told a session's whole story, in order and once", async () => {
+describe("webhooks service, one endpoint", () => {
+  test("delivers a session's events in order and once", async () => {
     const w = world();
     const s = await webhookWorld(w);
     await s.webhooks("one");
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
     await w.clock.advance(2 * MINUTE_MS);
-    expect(s.told("a")).toEqual(WHOLE);
-    expect(new Set(s.got.map(({ event }) => event.id)).size).toBe(3);
+    expect(s.receivedBy("a")).toEqual(WHOLE);
+    expect(new Set(s.received.map(({ event }) => event.id)).size).toBe(3);
   });
 
   test(
-    "is told all of it in order, whatever the network and the store do, however many instances there are",
+    "delivers all events in order despite faults of network and store, with several instances",
     HOURS,
     async () => {
       const faults = {
@@ -63,19 +63,19 @@ describe("an endpoint", () => {
         w.server.calm();
         await w.clock.advance(10 * MINUTE_MS);
         for (const id of ["s1", "s2", "s3"]) {
-          const mine = s.got.filter(({ event }) => event.sessionId === id);
-          // One that was sent while its instance lost the queue may come again, with its id.
+          const mine = s.received.filter(({ event }) => event.sessionId === id);
+          // An event may be repeated with its id if its instance lost the queue during the delivery.
           const firsts = mine.filter(
             ({ event }, i) => mine.findIndex((one) => one.event.id === event.id) === i,
           );
           expect(firsts.map(({ event }) => `${event.sequence} ${event.type}`)).toEqual(WHOLE);
         }
-        expect(s.got.length).toBeLessThan(2 * 9);
+        expect(s.received.length).toBeLessThan(2 * 9);
       }
     },
   );
 
-  test("is told what it asked for alone, with the session's own numbers", async () => {
+  test("delivers only requested event types of the endpoint's tenant, with the session's own numbers", async () => {
     const w = world();
     const s = await webhookWorld(w);
     await s.webhooks("one");
@@ -83,38 +83,42 @@ describe("an endpoint", () => {
     await s.register(anEndpoint("b", { tenant: "other" }));
     await live(w, s, "s1");
     await w.clock.advance(MINUTE_MS);
-    expect(s.told("a")).toEqual(["2 session.ended"]);
-    expect(s.told("b")).toEqual([]);
+    expect(s.receivedBy("a")).toEqual(["2 session.ended"]);
+    expect(s.receivedBy("b")).toEqual([]);
   });
 
-  test("that is dead holds up no other, and is told all of it in order when it is back", HOURS, async () => {
-    const w = world();
-    let isDead = true;
-    const s = await webhookWorld(w, ({ to }) => (to === "a" && isDead ? { status: 500 } : { status: 200 }));
-    await s.webhooks("one");
-    await s.register(anEndpoint("a"));
-    await s.register(anEndpoint("b"));
-    for (let i = 0; i < 20; i++) await live(w, s, `s${i}`);
-    await w.clock.advance(10_000);
-    expect(s.told("b")).toHaveLength(60);
-    expect((await s.queue("a"))?.failures).toBeGreaterThan(3);
-    const before = s.told("a").length;
-    await w.clock.advance(3 * HOUR_MS);
-    // Asked carefully all the while: about once in five minutes at the least, once a minute at the most.
-    expect(s.told("a").length - before).toBeLessThan(200);
-    expect(s.told("a").length - before).toBeGreaterThan(20);
-    isDead = false;
-    const from = s.got.length;
-    await w.clock.advance(10 * MINUTE_MS);
-    const late = s.got.slice(from).filter(({ to }) => to === "a");
-    for (let i = 0; i < 20; i++) {
-      const mine = late.filter(({ event }) => event.sessionId === `s${i}`);
-      expect(mine.map(({ event }) => `${event.sequence} ${event.type}`)).toEqual(WHOLE);
-    }
-    expect(await s.queue("a")).toMatchObject({ lanes: [], failures: 0, delivered: 60 });
-  });
+  test(
+    "delivers to other endpoints while one is down, and everything in order when that is back",
+    HOURS,
+    async () => {
+      const w = world();
+      let isDead = true;
+      const s = await webhookWorld(w, ({ to }) => (to === "a" && isDead ? { status: 500 } : { status: 200 }));
+      await s.webhooks("one");
+      await s.register(anEndpoint("a"));
+      await s.register(anEndpoint("b"));
+      for (let i = 0; i < 20; i++) await live(w, s, `s${i}`);
+      await w.clock.advance(10_000);
+      expect(s.receivedBy("b")).toHaveLength(60);
+      expect((await s.queue("a"))?.failures).toBeGreaterThan(3);
+      const before = s.receivedBy("a").length;
+      await w.clock.advance(3 * HOUR_MS);
+      // While the endpoint is down, it gets a probe at least every five minutes and at most every minute.
+      expect(s.receivedBy("a").length - before).toBeLessThan(200);
+      expect(s.receivedBy("a").length - before).toBeGreaterThan(20);
+      isDead = false;
+      const from = s.received.length;
+      await w.clock.advance(10 * MINUTE_MS);
+      const late = s.received.slice(from).filter(({ to }) => to === "a");
+      for (let i = 0; i < 20; i++) {
+        const mine = late.filter(({ event }) => event.sessionId === `s${i}`);
+        expect(mine.map(({ event }) => `${event.sequence} ${event.type}`)).toEqual(WHOLE);
+      }
+      expect(await s.queue("a")).toMatchObject({ lanes: [], failures: 0, delivered: 60 });
+    },
+  );
 
-  test("that answers 410 is disabled at once, and told again when a person enables it", async () => {
+  test("disables an endpoint that answers 410, and delivers again after a person enables it", async () => {
     const w = world();
     let isGone = true;
     const s = await webhookWorld(w, () => (isGone ? { status: 410 } : { status: 200 }));
@@ -122,26 +126,26 @@ describe("an endpoint", () => {
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
     await w.clock.advance(HOUR_MS);
-    expect(s.got).toHaveLength(1);
+    expect(s.received).toHaveLength(1);
     expect((await s.queue("a"))?.disabled).toMatchObject({ generation: 1, reason: "it answered 410 Gone" });
     await live(w, s, "s2");
-    expect(s.got).toHaveLength(1);
+    expect(s.received).toHaveLength(1);
     isGone = false;
     const entry = await w.outcome(s.bus.kv.get(webhookEndpoints, endpointKey("t", "a")));
     await w.outcome(
       s.bus.kv.update(webhookEndpoints, anEndpoint("a", { generation: 2 }), entry?.revision ?? 0),
     );
     await w.clock.advance(MINUTE_MS);
-    // What waited is told; what happened while it was disabled isn't.
-    expect(s.got.slice(1).map(({ event }) => `${event.sessionId} ${event.sequence}`)).toEqual(["s1 1"]);
+    // Pending events are delivered, unlike those from the time when the endpoint was disabled.
+    expect(s.received.slice(1).map(({ event }) => `${event.sessionId} ${event.sequence}`)).toEqual(["s1 1"]);
     await live(w, s, "s3");
     await w.clock.advance(MINUTE_MS);
-    expect(s.got.filter(({ event }) => event.sessionId === "s3")).toHaveLength(3);
+    expect(s.received.filter(({ event }) => event.sessionId === "s3")).toHaveLength(3);
     expect((await s.queue("a"))?.disabled).toBeUndefined();
   });
 
   test(
-    "that takes nothing for a day is disabled, and its events are among the dead letters with the reason",
+    "disables an endpoint that accepts nothing for a day, and stores its events as dead letters",
     HOURS,
     async () => {
       const w = world();
@@ -158,13 +162,13 @@ describe("an endpoint", () => {
         reason: "it could not be delivered: ECONNREFUSED",
       });
       expect((await s.queue("a"))?.disabled?.reason).toContain("No delivery succeeded for a day");
-      const asked = s.got.length;
+      const requests = s.received.length;
       await w.clock.advance(10 * HOUR_MS);
-      expect(s.got.length).toBe(asked);
+      expect(s.received.length).toBe(requests);
     },
   );
 
-  test("that is back is not told what was removed meanwhile", async () => {
+  test("does not deliver events that were deleted while the endpoint was down", async () => {
     const w = world();
     let isDead = true;
     const s = await webhookWorld(w, () => ({ status: isDead ? 500 : 200 }));
@@ -178,13 +182,13 @@ describe("an endpoint", () => {
     await w.clock.advance(5000);
     expect(JSON.stringify(await s.queue("a"))).not.toContain("session-s1");
     isDead = false;
-    const tries = s.got.length;
+    const tries = s.received.length;
     await w.clock.advance(10 * MINUTE_MS);
-    expect(s.got.slice(tries).map(({ event }) => event.sessionId)).toEqual(["s2", "s2", "s2"]);
+    expect(s.received.slice(tries).map(({ event }) => event.sessionId)).toEqual(["s2", "s2", "s2"]);
     expect((await s.queue("a"))?.lanes).toEqual([]);
   });
 
-  test("is not told more once it is removed, and its queue goes with it", async () => {
+  test("stops when the endpoint is deleted, and deletes its queue", async () => {
     const w = world();
     const s = await webhookWorld(w, () => ({ status: 500 }));
     await s.webhooks("one");
@@ -194,15 +198,15 @@ describe("an endpoint", () => {
     const entry = await w.outcome(s.bus.kv.get(webhookEndpoints, endpointKey("t", "a")));
     await w.outcome(s.bus.kv.delete(webhookEndpoints, endpointKey("t", "a"), entry?.revision ?? 0));
     await w.clock.advance(MINUTE_MS);
-    const asked = s.got.length;
+    const requests = s.received.length;
     await w.clock.advance(HOUR_MS);
-    expect(s.got.length).toBe(asked);
+    expect(s.received.length).toBe(requests);
     expect(await s.queue("a")).toBeUndefined();
   });
 });
 
-describe("several webhooks services", () => {
-  test("that die while they deliver leave it to another, which repeats only what was in hand", async () => {
+describe("webhooks service, several instances", () => {
+  test("continues the deliveries of a dead instance, and repeats only unconfirmed ones", async () => {
     const w = world();
     let isSlow = true;
     const s = await webhookWorld(w, ({ by }) =>
@@ -211,16 +215,16 @@ describe("several webhooks services", () => {
     const one = await s.webhooks("one");
     await s.register(anEndpoint("a"));
     await live(w, s, "s1");
-    expect(s.got).toHaveLength(1);
+    expect(s.received).toHaveLength(1);
     (one.bus as unknown as { crash(): void }).crash();
     isSlow = false;
     await s.webhooks("two");
     await w.clock.advance(2 * MINUTE_MS);
-    expect(s.got.filter(({ by }) => by === "two").map(({ event }) => event.sequence)).toEqual([1, 2, 3]);
+    expect(s.received.filter(({ by }) => by === "two").map(({ event }) => event.sequence)).toEqual([1, 2, 3]);
     expect((await s.queue("a"))?.delivered).toBe(3);
   });
 
-  test("that stop in order hand their queues on at once, with the waits that were left", async () => {
+  test("takes over the queues of a stopping instance at once, with their waits", async () => {
     const w = world();
     let isDead = true;
     const s = await webhookWorld(w, () => (isDead ? { status: 503 } : { status: 200 }));
@@ -232,15 +236,15 @@ describe("several webhooks services", () => {
     isDead = false;
     await instances[owner].stop();
     expect((await s.queue("a"))?.owner).not.toBe(owner);
-    const tries = s.got.length;
+    const tries = s.received.length;
     await w.clock.advance(10 * MINUTE_MS);
-    const after = s.got.slice(tries);
+    const after = s.received.slice(tries);
     expect(after.map(({ event }) => event.sequence)).toEqual([1, 2, 3]);
     expect(new Set(after.map(({ by }) => by))).toEqual(new Set([owner === "one" ? "two" : "one"]));
     expect((await s.queue("a"))?.lanes).toEqual([]);
   });
 
-  test("tell nothing again when they read everything once more", async () => {
+  test("delivers nothing again when it reads all records again", async () => {
     const w = world();
     const s = await webhookWorld(w);
     const one = await s.webhooks("one");
@@ -248,7 +252,7 @@ describe("several webhooks services", () => {
     await live(w, s, "s1");
     await w.clock.advance(MINUTE_MS);
     await one.stop();
-    // Longer than ids are known to the store: only what is stored says that it was told.
+    // Longer than the deduplication window, so only the store shows what was delivered.
     await w.clock.advance(HOUR_MS);
     const entry = await w.outcome(s.bus.kv.get(sessions, "t.s1"));
     await w.outcome(
@@ -260,11 +264,11 @@ describe("several webhooks services", () => {
     );
     await s.webhooks("two");
     await w.clock.advance(HOUR_MS);
-    expect(s.got).toHaveLength(3);
+    expect(s.received).toHaveLength(3);
     expect(w.server.stored(webhooks)).toHaveLength(3);
   });
 
-  test("list how each delivery went, without what was sent", async () => {
+  test("records the result of each delivery, without the body", async () => {
     const w = world();
     let failures = 1;
     const s = await webhookWorld(w, () => (failures-- > 0 ? { status: 500 } : { status: 200 }));
@@ -278,6 +282,6 @@ describe("several webhooks services", () => {
       { eventId: "evt_session_s1_1", outcome: "delivered", status: 200, tries: 2 },
     ]);
     expect(JSON.stringify(listed)).not.toContain("Erika");
-    expect(JSON.stringify(s.got)).toContain("Erika");
+    expect(JSON.stringify(s.received)).toContain("Erika");
   });
 });
