@@ -102,6 +102,17 @@ export const setting = {
   }),
 };
 
+/** The fault of a name that is not known. It names the successor of a renamed one, or else the nearest known name. */
+export const unknownName = (
+  name: string,
+  kind: string,
+  known: readonly string[],
+  successor?: string,
+): string =>
+  successor === undefined
+    ? `${name} is not a ${kind}. Did you mean ${closest(name, known)}?`
+    : `${name} was renamed to ${successor}.`;
+
 /**
  * Reads one service's settings.
  *
@@ -118,12 +129,7 @@ export function readConfig<S extends Settings>(
   const faults: string[] = [];
   for (const name of Object.keys(env)) {
     if (!name.startsWith("GREENROOM_") || names.has(name)) continue;
-    const successor = renamedSettings[name];
-    faults.push(
-      successor === undefined
-        ? `${name} is not a setting. Did you mean ${closest(name, [...names])}?`
-        : `${name} was renamed to ${successor}.`,
-    );
+    faults.push(unknownName(name, "setting", [...names], renamedSettings[name]));
   }
   const config: Record<string, unknown> = {};
   for (const [name, { schema, mayBeEmpty }] of Object.entries(settings)) {

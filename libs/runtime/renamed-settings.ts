@@ -25,3 +25,6 @@ export const renamedSettings: Readonly<Record<string, string>> = {
   GREENROOM_STAGE_MEMORY_MB: "GREENROOM_PROCESS_MEMORY_MB",
   GREENROOM_STAGE_PING_MS: "GREENROOM_PROCESS_PING_MS",
 };
+
+/** Old key of an agent file's `pool` export → present key. */
+export const renamedPoolKeys: Readonly<Record<string, string>> = { perStage: "perProcess" };

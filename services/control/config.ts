@@ -1,8 +1,7 @@
 // The settings of the control process: which roles it runs, and the settings of those roles.
-import { closest } from "fastest-levenshtein";
 import { RoleName } from "../../libs/contracts/fleet/pool.ts";
 import { allSettingNames, type CommonConfig, commonSettings } from "../../libs/runtime/common-settings.ts";
-import { type ConfigOf, readConfig, type Settings, setting } from "../../libs/runtime/config.ts";
+import { type ConfigOf, readConfig, type Settings, setting, unknownName } from "../../libs/runtime/config.ts";
 import type { Roles } from "./roles.ts";
 
 export const controlSettings = {
@@ -49,7 +48,7 @@ function parseRoles(text: string): readonly RoleName[] {
   const names = text.split(/[\s,]+/).filter((name) => name !== "");
   for (const name of names) {
     if (RoleName.options.some((role) => role === name)) continue;
-    throw new Error(`"${name}" is not a role. Did you mean ${closest(name, [...RoleName.options])}?`);
+    throw new Error(unknownName(`"${name}"`, "role", RoleName.options));
   }
   return names.length === 0 ? RoleName.options : [...new Set(names as RoleName[])];
 }

@@ -2,7 +2,6 @@
 import { pathToFileURL } from "node:url";
 import { type AgentDefinition, isAgent, JobProcess } from "@livekit/agents";
 import { messageOf } from "../../../libs/contracts/errors.ts";
-import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import { FailoverSettings } from "../../../libs/contracts/sessions/conversation.ts";
 import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 import type { HostToProcess, ProcessFailover, ProcessStart, ProcessToHost } from "../pool/messages.ts";
@@ -13,6 +12,7 @@ import { captureLogs, currentOwner } from "./log.ts";
 import { muteUntilAnswered } from "./mute-until-answered.ts";
 import { startNativeWithoutLogCapture } from "./native.ts";
 import { patchAgentSession } from "./patch-agent-session.ts";
+import { poolExportOf } from "./pool-export.ts";
 import { resolveFromHere } from "./resolve-modules.ts";
 import { JobRoom } from "./room.ts";
 import { SimulatedRoom } from "./simulated-room.ts";
@@ -78,7 +78,7 @@ async function load(): Promise<AgentDefinition> {
       throw new Error("it has no default export made by defineAgent({ prewarm, entry }) of @livekit/agents");
     }
     failover = failoverOf(module);
-    send({ type: "loaded", pool: (module.pool ?? {}) as Partial<PoolSettings> });
+    send({ type: "loaded", pool: poolExportOf(module) });
     return found;
   } catch (error) {
     const missing = missingPackage(error);
