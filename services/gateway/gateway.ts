@@ -1,4 +1,4 @@
-// The gateway's HTTP server: what guards it, and its routes as a table of contents.
+// Builds the gateway's HTTP server: its guards and its route table.
 import { randomBytes } from "node:crypto";
 import cors from "@fastify/cors";
 import rateLimit from "@fastify/rate-limit";
@@ -51,28 +51,28 @@ import { taskRoutes } from "./tasks/task-routes.ts";
 import { deliveryRoutes } from "./webhooks/deliveries.ts";
 import { endpointRoutes } from "./webhooks/endpoints.ts";
 
-/** A start may be told to wait for 30 s, and nothing moves on its connection meanwhile. */
+/** Longer than the longest `wait` of a start, 30 s, in which nothing moves on the connection. */
 const LONGEST_ANSWER_MS = 45_000;
 
 /**
- * Builds the server, which listens to nothing yet: `listen` starts it and `inject` tries it.
+ * Builds the server without listening: use `listen` to start it, or `inject` to test it.
  *
- * Its `close` refuses new requests, ends open streams with a reason, lets the requests in hand finish, and
- * stops what the gateway itself started; the bus and the views are its caller's.
+ * `close` refuses new requests, ends open streams with a reason, and lets present requests finish. It stops what the
+ * gateway started, but not the bus and the views, which belong to the caller.
  */
 export function buildGateway(deps: GatewayDeps): FastifyInstance {
   const app = fastify({
     bodyLimit: deps.config.GREENROOM_BODY_LIMIT_BYTES,
-    // Ours says it in our shape.
+    // guardRequests answers 503 in the shape of all errors.
     return503OnClosing: false,
-    // For a whole request to arrive; most have less, see guardArrival.
+    // Maximum time for any request to arrive. Most have less: see limitRequestTime.
     requestTimeout: MAX_REQUEST_TIME_MS,
     http: {
-      // Node looks at bodies only when the time for headers is the shorter one.
+      // Node limits the time of bodies only if the timeout of headers is shorter.
       headersTimeout: Math.min(10_000, deps.config.GREENROOM_REQUEST_TIMEOUT_MS / 2),
       connectionsCheckingInterval: Math.min(5000, deps.config.GREENROOM_REQUEST_TIMEOUT_MS),
     },
-    // A connection on which nothing moves at all: its client has left, or doesn't read. Streams beat faster.
+    // Closes a connection on which nothing moves: the client has left or does not read. Streams ping more often.
     connectionTimeout: Math.max(deps.config.GREENROOM_SLOW_CLIENT_TIMEOUT_MS, LONGEST_ANSWER_MS),
     routerOptions: { maxParamLength: 256 },
     genReqId: ({ headers }) => traceIdOf(headers["x-request-id"]),
@@ -162,7 +162,7 @@ function guardTraffic(app: Routes, { config, livekit }: GatewayDeps): void {
   });
   app.register(websocket, {
     options: { maxPayload: config.GREENROOM_BODY_LIMIT_BYTES },
-    // Each client was told why in our own preClose.
+    // The gateway's own preClose has already ended each stream with a reason.
     preClose: (done) => done(),
   });
   if (config.GREENROOM_RATE_LIMIT === 0) return;
@@ -170,13 +170,13 @@ function guardTraffic(app: Routes, { config, livekit }: GatewayDeps): void {
     max: config.GREENROOM_RATE_LIMIT,
     timeWindow: 60_000,
     errorResponseBuilder: (_request, { max, ttl }) =>
-      new GreenroomError("rate_limited", `More than ${max} requests in a minute came from your address.`, {
+      new GreenroomError("rate_limited", `Your address sent more than ${max} requests in a minute.`, {
         retryAfterMs: ttl,
       }),
   });
 }
 
-/** What the routes work with: the dependencies, and what the gateway itself remembers. */
+/** The context of the routes: the dependencies, and the gateway's own state. */
 export function createContext(deps: GatewayDeps): Gateway {
   const tenant = deps.config.GREENROOM_TENANT;
   return {
@@ -195,7 +195,7 @@ export function createContext(deps: GatewayDeps): Gateway {
   };
 }
 
-/** The caller's own id, where it is harmless in a log line and a header; else a new one. */
+/** The caller's id if it is safe in a log line and a header, otherwise a new id. */
 function traceIdOf(given: string | string[] | undefined): string {
   return typeof given === "string" && /^[A-Za-z0-9_.-]{1,64}$/.test(given)
     ? given

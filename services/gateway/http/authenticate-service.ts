@@ -1,10 +1,10 @@
-// Who another system is that calls the gateway, by its service JWT.
+// Authenticates another system by its service JWT.
 import type { ServiceCaller } from "../../../libs/auth/service-jwt.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { Gateway } from "../context.ts";
 
 /**
- * @param authorization the header of that name
+ * @param authorization the header `Authorization`
  * @throws GreenroomError unauthorized
  */
 export async function authenticateService(
@@ -14,7 +14,7 @@ export async function authenticateService(
   if (serviceJwts === undefined) {
     throw new GreenroomError(
       "unauthorized",
-      "This gateway can't tell services apart: set CONTROL_PLANE_JWT_SECRET or CONTROL_PLANE_JWT_PUBLIC_KEYS.",
+      "This gateway can't authenticate services. Set CONTROL_PLANE_JWT_SECRET or CONTROL_PLANE_JWT_PUBLIC_KEYS.",
     );
   }
   const token = /^Bearer +([^\s]+)$/i.exec(authorization ?? "")?.[1];

@@ -1,4 +1,4 @@
-// Requests that never reach a route: an address that can't be decoded, or no proper HTTP at all.
+// Answers requests that never reach a route: a URL that can't be decoded, or invalid HTTP.
 import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { FastifyServerOptions } from "fastify";
@@ -14,7 +14,7 @@ export const handleClientErrors = (
   },
   clientErrorHandler: (error, socket) => {
     if (!socket.writable || error.code === "ECONNRESET" || isAnswered(socket)) return void socket.destroy();
-    const [status, message] = sayClientError(error.code);
+    const [status, message] = describeClientError(error.code);
     const answer: ErrorAnswer = {
       success: false,
       error: { code: "invalid_request", message, retryable: false, traceId: "none" },
@@ -26,12 +26,12 @@ export const handleClientErrors = (
   },
 });
 
-/** An answer has begun: whatever is written now would be taken for a part of it. */
+/** True if an answer has begun. Anything written now would become a part of that answer. */
 const isAnswered = (socket: Socket): boolean =>
   (socket as Socket & { _httpMessage?: ServerResponse | null })._httpMessage?.headersSent === true;
 
-function sayClientError(code: string): [number, string] {
+function describeClientError(code: string): [number, string] {
   if (code === "ERR_HTTP_REQUEST_TIMEOUT") return [408, "The request took too long to arrive."];
   if (code === "HPE_HEADER_OVERFLOW") return [431, "The headers are too large."];
-  return [400, "This is not HTTP that the gateway understands."];
+  return [400, "The request is not valid HTTP."];
 }

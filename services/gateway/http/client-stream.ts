@@ -1,19 +1,19 @@
-// A connection that stays open (server-sent events, WebSocket): kept alive, and cut when its client stops reading.
+// An open event stream or WebSocket: kept alive with pings, and closed when its client stops reading.
 import type { Gateway } from "../context.ts";
 
-/** Proxies close a silent connection, most of them after a minute. */
+/** Most proxies close a silent connection after a minute. */
 const HEARTBEAT_MS = 15_000;
-/** A client with this much unread does not read: its backlog would grow without bound. */
+/** A client with more unread data is not reading, and its backlog would grow without limit. */
 const MAX_BACKLOG_BYTES = 256 * 1024;
 
-/** The part in which server-sent events and WebSockets differ. */
+/** The differences between server-sent events and WebSockets. */
 export interface Wire {
   send(text: string): void;
   ping(): void;
   /** Whether the client has read or answered anything since the last ping. */
   hasAnswered(): boolean;
   unreadBytes(): number;
-  /** Ends the connection with a reason, since this gateway stops. */
+  /** Ends the connection with a reason, because the gateway is stopping. */
   close(): void;
   /** Ends the connection of a client that does not read. */
   cut(): void;
@@ -29,7 +29,10 @@ export class ClientStream {
   #cancelHeartbeat = () => {};
   #isClosed = false;
 
-  /** @param client its address, by which streams are limited @param fields of the log */
+  /**
+   * @param client the address of the client, for the limit of streams
+   * @param fields fields for log lines
+   */
   constructor(deps: Deps, wire: Wire, client: string, fields: Record<string, unknown> = {}) {
     this.#deps = deps;
     this.#wire = wire;
@@ -48,7 +51,7 @@ export class ClientStream {
     if (this.#wire.unreadBytes() > MAX_BACKLOG_BYTES) this.#cut();
   }
 
-  /** Must be called when the connection has closed, by either side; may be called twice. */
+  /** Call this when either side has closed the connection. May be called twice. */
   end(): void {
     this.#isClosed = true;
     this.#cancelHeartbeat();

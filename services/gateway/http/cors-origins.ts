@@ -1,8 +1,8 @@
-// Which web pages may use the API from a browser.
+// Decides which web pages may use the API from a browser.
 
 /**
- * Pages of this very address and programs that aren't browsers (they send no origin) always may.
- * @param setting origins separated by commas, or `*`; undefined: the pages of this machine
+ * Pages of the gateway's own address, and programs without an origin (which are not browsers), are always allowed.
+ * @param setting origins separated by commas, or `*`; undefined means pages of this machine
  */
 export function isAllowedOrigin(
   origin: string | undefined,

@@ -1,14 +1,14 @@
-// Cuts a body into the JSON texts in it as it arrives: the elements of an array, or the lines of NDJSON.
+// Splits a request body into JSON texts while it arrives: the elements of an array, or the lines of NDJSON.
 
-/** One element, or why there is none in its place. */
+/** One element, or the fault at its position. */
 export type Element = { readonly text: string } | { readonly fault: string };
 
 type Mode = "unknown" | "array" | "lines" | "done";
 
 /**
- * Takes parts of a body in their order and gives the elements that are whole by then. It never holds more than one
- * element, and of one that is too large only its length. What is wrong with one doesn't harm the others, as far as
- * it can be told where they begin.
+ * Accepts the parts of a body in order, and returns the elements that are complete. Holds at most one element, and only
+ * the length of one that is too large. A fault of one element does not affect the others, as long as their beginnings
+ * can be recognized.
  */
 export class JsonElements {
   readonly #maxLength: number;
@@ -19,9 +19,9 @@ export class JsonElements {
   #inString = false;
   #isEscaped = false;
   #inElement = false;
-  #isStrayTold = false;
+  #isStrayReported = false;
 
-  /** @param maxLength of one element, in characters */
+  /** @param maxLength the maximum length of an element, in characters */
   constructor(maxLength: number) {
     this.#maxLength = maxLength;
   }
@@ -40,10 +40,10 @@ export class JsonElements {
     return found;
   }
 
-  /** To be called when the body is over. */
+  /** Call this at the end of the body. */
   end(): Element[] {
     if (this.#mode === "lines") return this.#takeElement();
-    if (this.#mode === "array") return [{ fault: "The array has no end: the body was cut off." }];
+    if (this.#mode === "array") return [{ fault: "The array has no end: the request body is incomplete." }];
     return [];
   }
 
@@ -63,9 +63,9 @@ export class JsonElements {
     for (let at = begin; at < part.length; at++) {
       const char = part[at] as string;
       if (this.#mode === "done") {
-        if (/\s/.test(char) || this.#isStrayTold) continue;
-        this.#isStrayTold = true;
-        found.push({ fault: "There is more after the end of the array." });
+        if (/\s/.test(char) || this.#isStrayReported) continue;
+        this.#isStrayReported = true;
+        found.push({ fault: "Unexpected text after the end of the array." });
       } else if (this.#inString) {
         if (this.#isEscaped) this.#isEscaped = false;
         else if (char === "\\") this.#isEscaped = true;
@@ -100,7 +100,7 @@ export class JsonElements {
     this.#text = "";
     this.#length = 0;
     if (length > this.#maxLength)
-      return [{ fault: `It has ${length} characters; ${this.#maxLength} at most.` }];
+      return [{ fault: `The task has ${length} characters. The maximum is ${this.#maxLength}.` }];
     return text === "" ? [] : [{ text }];
   }
 }

@@ -1,4 +1,4 @@
-// GET /metrics: what this gateway measures of its requests, and what it sees of the whole fleet.
+// GET /metrics: metrics of this gateway's requests and of the whole fleet.
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { measureFleet } from "../../../libs/fleet/fleet-metrics.ts";
@@ -12,12 +12,12 @@ export function metricsRoute(app: Routes, gateway: Gateway): void {
   app.get("/metrics", { config: { rateLimit: false }, schema: { hide: true } }, async (request, reply) => {
     const allowed = config.GREENROOM_METRICS;
     if (allowed === "off" || metrics === undefined) {
-      throw new GreenroomError("not_found", "There are no metrics here (GREENROOM_METRICS).");
+      throw new GreenroomError("not_found", "Metrics are disabled (GREENROOM_METRICS).");
     }
     if (allowed === "loopback" && !isFromHere(request)) {
       throw new GreenroomError(
         "forbidden",
-        "Metrics are for programs on the gateway's own machine. GREENROOM_METRICS=all opens them to all who reach it; GREENROOM_METRICS_PORT and GREENROOM_METRICS_BIND serve them elsewhere.",
+        "Only programs on the gateway's machine may read metrics. Set GREENROOM_METRICS=all for all clients, or serve metrics on GREENROOM_METRICS_PORT and GREENROOM_METRICS_BIND.",
       );
     }
     return reply.type(metrics.contentType).send(await metrics.text());
@@ -26,18 +26,18 @@ export function metricsRoute(app: Routes, gateway: Gateway): void {
 
 const FORWARDED = ["forwarded", "x-forwarded-for", "x-real-ip"];
 
-/** What a proxy on this machine passes on comes from loopback too, and says so. */
+/** False for requests of a local proxy, which also come from loopback but have a forwarding header. */
 export function isFromHere({ ip, headers }: Pick<FastifyRequest, "ip" | "headers">): boolean {
   const isLoopback = /^(::ffff:)?127\./.test(ip) || ip === "::1";
   return isLoopback && FORWARDED.every((name) => headers[name] === undefined);
 }
 
-/** Each answered request by its route's pattern, never by its address. */
+/** Measures each request by the pattern of its route, not by its URL, which may contain ids. */
 export function measureRequests(app: FastifyInstance, metrics: Metrics | undefined): void {
   if (metrics === undefined) return;
   const took = metrics.histogram(
     "greenroom_http_request_seconds",
-    "How long requests took to be answered; event streams and WebSockets until they were closed.",
+    "Duration of requests in seconds, of event streams and WebSockets until they are closed.",
     ["method", "route", "status"],
   );
   app.addHook("onResponse", async ({ method, routeOptions }, reply) => {
@@ -50,5 +50,5 @@ export function measureRequests(app: FastifyInstance, metrics: Metrics | undefin
   });
 }
 
-/** Of which there are few; somebody may ask by any word. */
+/** Known methods. A client may send any word as a method, which would become a label. */
 const METHODS = new Set(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]);

@@ -1,8 +1,8 @@
-// What an address that has no route is told: 405 where only the method is wrong, else 404.
+// Answers requests without a route: 405 if only the method is wrong, otherwise 404.
 import type { FastifyInstance } from "fastify";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 
-/** Must be called before the routes are added, since it keeps a list of them. */
+/** Call this before the routes are added, because it collects them. */
 export function handleNotFound(app: FastifyInstance): void {
   const routes: { pattern: RegExp; method: string }[] = [];
   app.addHook("onRoute", ({ url, method }) => {
@@ -17,13 +17,13 @@ export function handleNotFound(app: FastifyInstance): void {
     if (allowed.length === 0) {
       throw new GreenroomError(
         "not_found",
-        `There is no ${path.slice(0, 200)}. /openapi.json lists what there is.`,
+        `No route ${path.slice(0, 200)}. See /openapi.json for all routes.`,
       );
     }
     reply.header("Allow", allowed.sort().join(", "));
     throw new GreenroomError(
       "method_not_allowed",
-      `${path} takes ${allowed.sort().join(" and ")}, not ${request.method}.`,
+      `${path} supports ${allowed.sort().join(" and ")}, not ${request.method}.`,
     );
   });
 }

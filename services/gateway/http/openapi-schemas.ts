@@ -1,15 +1,15 @@
-// Makes the generated OpenAPI document fit to read: only the schemas that are used, under their own names.
+// Makes the generated OpenAPI document readable: only the schemas that are used, under their own names.
 
 const SCHEMAS = "#/components/schemas/";
-/** Where the generator puts the parts of recursive schemas: here only "any JSON value". */
+/** The generator's place for parts of recursive schemas: here only "any JSON value". */
 const SHARED = "__shared";
 const ANY_JSON = `${SCHEMAS}${SHARED}#/$defs/schema0`;
 
 type Json = Record<string, unknown>;
 
 /**
- * The generator writes each named schema twice, as it is taken (`…Input`) and as it is given. Hardly any is
- * used both ways, so the unused half is dropped, and an `…Input` without a namesake loses the ending.
+ * The generator writes each named schema twice: for requests (`…Input`) and for answers. Hardly any schema is used for
+ * both, so the unused half is dropped, and an `…Input` without a counterpart loses its suffix.
  */
 export function namedSchemas<T extends object>(document: T): T {
   const whole = structuredClone(document) as Json & { components?: { schemas?: Json } };
@@ -30,7 +30,7 @@ export function namedSchemas<T extends object>(document: T): T {
 
 const targetOf = (ref: string): string => (ref === ANY_JSON ? "AnyJson" : ref.slice(SCHEMAS.length));
 
-/** The names of the schemas that something refers to, straight or through another one. */
+/** The names of all schemas that are referenced directly or indirectly. */
 function reachable(from: unknown, schemas: Json): Set<string> {
   const found = new Set<string>();
   const look = (value: unknown): void => {
@@ -61,6 +61,6 @@ function rewrite(value: unknown, nameOf: (name: string) => string): unknown {
   );
 }
 
-/** That an integer fits into a JavaScript number goes without saying. */
+/** Bounds that only state that an integer fits into a JavaScript number. */
 const isTrivialBound = (key: string, value: unknown): boolean =>
   (key === "minimum" || key === "maximum") && Math.abs(value as number) === Number.MAX_SAFE_INTEGER;

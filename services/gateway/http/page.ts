@@ -1,4 +1,4 @@
-// The page at / and the files it needs, the API's documentation, and what a browser may load with them.
+// Serves the page at / with its files and the API's documentation, and limits what a browser may load.
 import { createRequire } from "node:module";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,7 +24,7 @@ export function servePage(app: Routes): void {
   );
 }
 
-/** Headers that keep a browser to this address and LiveKit's. */
+/** Sends headers that restrict a browser to the addresses of the gateway and LiveKit. */
 export function guardBrowsers(app: Routes, livekit: LiveKit | undefined): void {
   app.register(helmet, {
     contentSecurityPolicy: {
@@ -41,21 +41,21 @@ export function guardBrowsers(app: Routes, livekit: LiveKit | undefined): void {
         objectSrc: ["'none'"],
       },
     },
-    // Whether there is HTTPS is the business of the proxy in front.
+    // HTTPS is the task of the proxy in front.
     strictTransportSecurity: false,
-    // The API may be used by pages of other addresses where CORS allows it.
+    // Pages of other addresses may use the API if CORS allows it.
     crossOriginResourcePolicy: { policy: "cross-origin" },
     crossOriginOpenerPolicy: false,
     originAgentCluster: false,
   });
 }
 
-/** LiveKit's address by WebSocket and by HTTP, which its client asks for the reason of a failure. */
+/** LiveKit's address for WebSockets and for HTTP, which its client uses to find the reason of a failure. */
 export function livekitSources(livekit: Pick<LiveKit, "publicUrl"> | undefined): string[] {
   if (livekit === undefined || !URL.canParse(livekit.publicUrl)) return [];
   const { protocol, host } = new URL(livekit.publicUrl);
   const secure = protocol === "wss:" || protocol === "https:" ? "s" : "";
   const own = [`ws${secure}://${host}`, `http${secure}://${host}`];
-  // LiveKit Cloud sends clients on to the nearest region, which has another name.
+  // LiveKit Cloud redirects clients to the nearest region, which has another name.
   return host.endsWith(".livekit.cloud") ? [...own, "wss://*.livekit.cloud", "https://*.livekit.cloud"] : own;
 }

@@ -1,13 +1,13 @@
-// Pages of a list, newest first: the order of its rows, and the cursors that name a place in it.
+// Pages of a list, newest first: the order of its rows, and the cursors that name a position in it.
 import type { Bus, Stored } from "../../../libs/bus/bus.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { Channel } from "../../../libs/contracts/streams.ts";
 
-/** Messages that are read at once, and for one page: a filter that fits few ends the page early. */
+/** Messages that are read at once, and for one page. A filter that few messages pass ends the page early. */
 const READ_AT_ONCE = 200;
 const READ_MAX = 5000;
 
-/** The place of a row never changes, so pages stay whole while rows come and go. */
+/** The position of a row in its list. Positions never change, so pages stay complete while rows are added and removed. */
 export interface Place {
   /** ISO time. */
   readonly at: string;
@@ -36,9 +36,9 @@ export function readCursor(cursor: string): Place {
 }
 
 export const foreignCursor = (): GreenroomError =>
-  new GreenroomError("invalid_request", "query.cursor: take it from nextCursor of the page before.");
+  new GreenroomError("invalid_request", "query.cursor: use the value of nextCursor of the previous page.");
 
-/** One page of the messages of a stream that fit, newest first; its cursors are their sequences. */
+/** Reads one page of matching messages of a stream, newest first. The cursors are sequence numbers. */
 export async function pageOfChannel<T>(
   bus: Bus,
   channel: Channel<T>,

@@ -1,15 +1,15 @@
-// How long a request may take to arrive: against clients that send a byte a minute.
+// Limits the time in which a request must arrive, against clients that send a byte a minute.
 import type { FastifyInstance } from "fastify";
 
 /**
- * The longest for any: a bulk is read as fast as it can be stored, so that a whole one takes its time. All others
- * are held to their own limit below.
+ * The maximum for all requests. A bulk request is read as fast as its tasks can be stored, so it takes longer than
+ * others, which have their own limit below.
  */
 export const MAX_REQUEST_TIME_MS = 10 * 60_000;
 
 const READ_AS_THEY_ARE_STORED: readonly string[] = ["/api/tasks/bulk"];
 
-/** Tells requests whose body isn't whole by then what they would be told by Node, and cuts them. */
+/** Answers a request whose body is incomplete after the limit with Node's own error, and closes it. */
 export function limitRequestTime(app: FastifyInstance, limitMs: number): void {
   app.addHook("onRequest", (request, reply, done) => {
     done();

@@ -1,4 +1,4 @@
-// The type of a Fastify instance whose routes are typed by their zod schemas.
+// The type of a Fastify instance whose routes get their types from zod schemas.
 import type {
   FastifyBaseLogger,
   FastifyInstance,

@@ -1,16 +1,16 @@
-// What the store said when it last failed a request: a gateway may be connected to it, and it take nothing.
+// The last failure of the store. NATS may be connected and still accept no writes.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { SessionView } from "../../../libs/fleet/session-view.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 
-/** A failure that nobody has met again for so long says nothing about now. */
+/** Time after which a failure is no longer relevant. */
 const FORGET_MS = 30_000;
 
 export interface StoreHealth {
-  /** Is told each error that a client is told. */
+  /** Call this with each error that a client gets. */
   notice(error: unknown): void;
-  /** In the words of the last failure; undefined when there was none lately, or a record has been saved since. */
+  /** The last failure. Undefined without a recent one, or if a record has changed since. */
   lastError(): string | undefined;
 }
 
@@ -28,7 +28,7 @@ export function watchStoreHealth({ bus, sessions, clock }: Deps): StoreHealth {
   return {
     notice(error) {
       if (!(error instanceof GreenroomError) || error.code !== "storage_unavailable") return;
-      // Without a connection it isn't the store that fails, and as soon as there is one all may be well.
+      // Without a connection, the store itself may be healthy.
       if (!bus.isConnected()) return;
       last = { reason: error.message, atMs: clock.monotonic() };
     },

@@ -1,10 +1,10 @@
-// The connections that stay open (SSE, WebSocket): how many there may be, and a stop that ends each with a reason.
+// Limits the number of open event streams and WebSockets, and ends all of them with a reason at a stop.
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 
 export interface StreamLimits {
-  /** @throws GreenroomError rate_limited when this client, or this gateway, has as many open as it may */
+  /** @throws GreenroomError rate_limited if the client or the gateway has reached its limit */
   refuseIfTooMany(client: string): void;
-  /** @returns what to call when it has ended by itself */
+  /** @returns a function to call when the stream has ended */
   add(client: string, close: () => void): () => void;
   count(): number;
   closeAll(): void;
@@ -12,7 +12,7 @@ export interface StreamLimits {
 
 const RETRY_MS = 5000;
 
-/** @param limits with a `maxPerClient` of 0 a client may have as many as there are */
+/** @param limits a `maxPerClient` of 0 means no limit for each client */
 export function createStreamLimits(limits: {
   readonly max: number;
   readonly maxPerClient: number;
@@ -32,8 +32,8 @@ export function createStreamLimits(limits: {
       throw new GreenroomError(
         "rate_limited",
         isMine
-          ? `Your address has ${mine} event streams and WebSockets open, as many as it may. Close one.`
-          : `${open.size} event streams and WebSockets are open at this gateway, as many as it keeps.`,
+          ? `Your address has ${mine} open event streams and WebSockets, the maximum. Close one.`
+          : `This gateway has ${open.size} open event streams and WebSockets, the maximum.`,
         { retryAfterMs: RETRY_MS },
       );
     },

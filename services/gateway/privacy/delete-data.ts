@@ -1,4 +1,4 @@
-// DELETE /api/tenants/:tenant/data, …/users/:userId/data and GET /api/deletion-jobs: removing what is kept of people.
+// DELETE /api/tenants/:tenant/data, …/users/:userId/data and GET /api/deletion-jobs: deletion of personal data.
 import { createHash } from "node:crypto";
 import { deletionJobs } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
@@ -38,8 +38,8 @@ export function deleteDataRoutes(app: Routes, gateway: Gateway): void {
     },
     async ({ params, query }, reply) => {
       requireOwn(gateway, params.tenant);
-      const job = await ask(gateway, { kind: "tenant", askedBy: askerOf(query.askedBy) });
-      return reply.code(202).send({ success: true as const, job: shown(job), message: toldOf(job) });
+      const job = await requestDeletion(gateway, { kind: "tenant", askedBy: requesterOf(query.askedBy) });
+      return reply.code(202).send({ success: true as const, job: shown(job), message: messageFor(job) });
     },
   );
   app.delete(
@@ -58,8 +58,8 @@ export function deleteDataRoutes(app: Routes, gateway: Gateway): void {
     async ({ params, query }, reply) => {
       requireOwn(gateway, params.tenant);
       const user = params.userId;
-      const job = await ask(gateway, { kind: "user", user, askedBy: askerOf(query.askedBy) });
-      return reply.code(202).send({ success: true as const, job: shown(job), message: toldOf(job) });
+      const job = await requestDeletion(gateway, { kind: "user", user, askedBy: requesterOf(query.askedBy) });
+      return reply.code(202).send({ success: true as const, job: shown(job), message: messageFor(job) });
     },
   );
   jobRoutes(app, gateway);
@@ -93,37 +93,37 @@ function jobRoutes(app: Routes, gateway: Gateway): void {
     },
     async ({ params: { id } }) => {
       const entry = await gateway.bus.kv.get(deletionJobs, deletionJobKey(gateway.tenant, id));
-      if (entry === undefined) throw new GreenroomError("not_found", `There is no deletion job "${id}".`);
+      if (entry === undefined) throw new GreenroomError("not_found", `No deletion job "${id}".`);
       return { success: true as const, job: shown(entry.value) };
     },
   );
 }
 
-/** A gateway speaks for one tenant, and for no other. */
+/** A gateway serves one tenant only. */
 function requireOwn(gateway: Gateway, tenant: string): void {
   if (tenant === gateway.tenant) return;
-  throw new GreenroomError("forbidden", `This gateway serves the tenant "${gateway.tenant}", and no other.`);
+  throw new GreenroomError("forbidden", `This gateway serves only the tenant "${gateway.tenant}".`);
 }
 
-const askerOf = (name: string | undefined): string =>
+const requesterOf = (name: string | undefined): string =>
   name === undefined ? "api" : `api: ${name}`.slice(0, 200);
 
-/** Who asks twice is told of the job that is under way. */
-async function ask(
+/** A repeated request returns the running job. */
+async function requestDeletion(
   gateway: Gateway,
-  wish: { readonly kind: "tenant" | "user"; readonly user?: string; readonly askedBy: string },
+  request: { readonly kind: "tenant" | "user"; readonly user?: string; readonly askedBy: string },
 ): Promise<DeletionJob> {
   const { bus, clock, tenant } = gateway;
   const same = (await jobsOf(gateway)).find(
-    (job) => !isOver(job) && job.kind === wish.kind && job.user === wish.user,
+    (job) => !isOver(job) && job.kind === request.kind && job.user === request.user,
   );
   if (same !== undefined) return same;
   const job: DeletionJob = {
     v: 1,
     id: `del_${randomToken()}`,
     tenant,
-    ...wish,
-    ...(wish.user === undefined ? {} : { userHash: userHash(tenant, wish.user) }),
+    ...request,
+    ...(request.user === undefined ? {} : { userHash: userHash(tenant, request.user) }),
     askedAt: isoNow(clock),
     state: "asked",
     ...{ takeovers: 0, passes: 0, counts: {}, sessions: 0, tasks: 0, heartbeat: 0 },
@@ -133,15 +133,15 @@ async function ask(
   return job;
 }
 
-/** docs/guides/data-deletion.md says how to make it with shasum. */
+/** docs/guides/data-deletion.md shows how to compute this hash with shasum. */
 const userHash = (tenant: string, user: string): string =>
   createHash("sha256").update(`${tenant}\n${user}`).digest("hex");
 
 const jobsOf = async ({ bus, tenant }: Gateway): Promise<DeletionJob[]> =>
   (await bus.kv.entries(deletionJobs, `${tenant}.>`)).map(({ value }) => value);
 
-const toldOf = ({ id }: DeletionJob): string =>
-  `It is being removed. GET /api/deletion-jobs/${id} shows how far it is, and the receipt in the end.`;
+const messageFor = ({ id }: DeletionJob): string =>
+  `The deletion has started. GET /api/deletion-jobs/${id} shows its progress, and in the end the receipt.`;
 
 function shown(job: DeletionJob) {
   const { v: _, found: __, by: ___, heartbeat: ____, writeId: _____, user: ______, ...rest } = job;

@@ -249,7 +249,7 @@ describe("POST /api/tasks/bulk", () => {
       { done: true, accepted: 2, refused: 1 },
     ]);
     const cut = linesOf((await bulk(rig, text.slice(0, -1), "application/json")).payload);
-    expect(cut.at(-2).error.message).toContain("cut off");
+    expect(cut.at(-2).error.message).toContain("incomplete");
   });
 
   test("answers while it reads, and holds no more of the body than it can store", async () => {
