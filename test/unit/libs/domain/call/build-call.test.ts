@@ -1,4 +1,4 @@
-// The call record of an ended session: what it tells of each way in which sessions go.
+// Call records of ended sessions, for each way in which a session can go.
 import { describe, expect, test } from "vitest";
 import {
   type AgentUsage,
@@ -61,13 +61,13 @@ const report = (attempt: number, rest: Partial<UsageReport> = {}): UsageReport =
   ...rest,
 });
 
-const spread = (...values: number[]) => {
-  const maker = new HistogramBuilder();
-  for (const value of values) maker.add(value);
-  return maker.build();
+const histogramOf = (...values: number[]) => {
+  const builder = new HistogramBuilder();
+  for (const value of values) builder.add(value);
+  return builder.build();
 };
 
-const measures = (rest: Partial<AgentUsage> = {}): AgentUsage => ({
+const usageOf = (rest: Partial<AgentUsage> = {}): AgentUsage => ({
   tools: [],
   usage: [],
   userTurns: 2,
@@ -77,10 +77,10 @@ const measures = (rest: Partial<AgentUsage> = {}): AgentUsage => ({
   ...rest,
 });
 
-describe("a call that one agent served", () => {
+describe("buildCall of a call with one agent", () => {
   const record = ended(oneAttempt, { warm: "hot", timings: { joinMs: 4, readyMs: 19 } });
 
-  test("tells when it was, how long each state took, and how it ended", () => {
+  test("contains the times, the duration of each state and the outcome", () => {
     const call = buildCall(record, [report(1)]);
     expect(call).toMatchObject({
       startedAt: second(0),
@@ -101,20 +101,20 @@ describe("a call that one agent served", () => {
     expect(call).not.toHaveProperty("failoverReason");
   });
 
-  test("is as long as its host measured, and without a report as the clocks say", () => {
+  test("uses the duration that the host measured, or the clocks' without a report", () => {
     expect(buildCall(record, [report(1)]).metrics.durationMs).toBe(59_000);
     expect(buildCall(record, []).metrics.durationMs).toBe(60_000);
     expect(buildCall(record, []).attempts).toMatchObject([{ warm: "hot", joinMs: 4, readyMs: 19 }]);
   });
 
-  test("goes by its subject, of the shape that is stored", () => {
-    const call = buildCall(record, [report(1, { usage: measures({ llm: spread(100) }) })]);
+  test("has the subject and the schema of the stream", () => {
+    const call = buildCall(record, [report(1, { usage: usageOf({ llm: histogramOf(100) }) })]);
     expect(calls.schema.parse(JSON.parse(JSON.stringify(call)))).toEqual(call);
     expect(calls.subjectOf(call)).toBe("call.t.20260131.s1");
   });
 });
 
-describe("a call that was handed over", () => {
+describe("buildCall of a call with a failover", () => {
   const record = ended(
     [
       ...oneAttempt.slice(0, 4),
@@ -126,7 +126,7 @@ describe("a call that was handed over", () => {
     { failures: 1, warm: "warm" },
   );
 
-  test("counts it, tells why, and lists both attempts", () => {
+  test("counts the failover, with its reason, and lists both attempts", () => {
     const call = buildCall(record, [report(2, { warm: "warm" }), report(1, { ended: "lost" })]);
     expect(call).toMatchObject({
       failovers: 1,
@@ -141,17 +141,17 @@ describe("a call that was handed over", () => {
     expect(call.metrics.durationMs).toBe(30_000);
   });
 
-  test("adds up what both agents measured, in whatever order the reports come", () => {
+  test("adds up the usage of both agents, in any order of their reports", () => {
     const first = report(1, {
-      usage: measures({
-        llm: spread(100, 200),
+      usage: usageOf({
+        llm: histogramOf(100, 200),
         tools: [{ name: "look_up", calls: 2, errors: 1, totalMs: 300, maxMs: 200 }],
         usage: [{ kind: "llm", provider: "openai", model: "m", inputTokens: 10, outputTokens: 5 }],
       }),
     });
     const next = report(2, {
-      usage: measures({
-        llm: spread(400),
+      usage: usageOf({
+        llm: histogramOf(400),
         tools: [{ name: "look_up", calls: 1, errors: 0, totalMs: 50, maxMs: 50 }],
         usage: [
           { kind: "llm", provider: "openai", model: "m", inputTokens: 1, outputTokens: 2 },
@@ -177,12 +177,12 @@ describe("a call that was handed over", () => {
     expect(buildCall(record, [next, first])).toEqual(call);
   });
 
-  test("waits for the reports of the attempts that got ready", () => {
+  test("lists the attempts that became ready", () => {
     expect(readyAttempts(record)).toEqual([1, 2]);
   });
 });
 
-describe("how a call came out", () => {
+describe("buildCall, outcome", () => {
   const cut = (states: number, reason: SessionRecord["endedReason"], fault: SessionRecord["fault"]) =>
     buildCall(ended([...oneAttempt.slice(0, states), at(63, "ended", 1)], { endedReason: reason, fault }), [])
       .outcome;
@@ -197,7 +197,7 @@ describe("how a call came out", () => {
     [4, "agent_lost", "platform", "failed"],
     [2, "agent_error", "agent", "failed"],
     [2, "provider_error", "provider", "failed"],
-  ] as const)("after %i states, ended as %s by %s: %s", (states, reason, fault, outcome) => {
+  ] as const)("maps %i states, ended as %s by %s, to %s", (states, reason, fault, outcome) => {
     expect(cut(states, reason, fault)).toBe(outcome);
   });
 
@@ -217,35 +217,38 @@ describe("how a call came out", () => {
   });
   const toNumber = ended(oneAttempt, { provider: "sip", call: { to: "+15550100" } });
 
-  test.each(["busy", "noAnswer", "voicemail"] as const)("a telephone that is %s is unanswered", (status) => {
-    const call = buildCall(toNumber, [], [launch({ status, sipCode: 486 })]);
-    expect(call).toMatchObject({
-      outcome: "unanswered",
-      answered: false,
-      phoneCall: { to: "+15550100", status, sipCode: 486 },
-    });
-    expect(call).not.toHaveProperty("answeredAt");
-  });
+  test.each(["busy", "noAnswer", "voicemail"] as const)(
+    "maps a phone call that is %s to unanswered",
+    (status) => {
+      const call = buildCall(toNumber, [], [launch({ status, sipCode: 486 })]);
+      expect(call).toMatchObject({
+        outcome: "unanswered",
+        answered: false,
+        phoneCall: { to: "+15550100", status, sipCode: 486 },
+      });
+      expect(call).not.toHaveProperty("answeredAt");
+    },
+  );
 
-  test("a telephone that was hung up from here as it rang is unanswered", () => {
+  test("maps a phone call that was hung up while it rang to unanswered", () => {
     const call = buildCall(toNumber, [], [launch({ status: "hungUp", unanswered: true })]);
     expect(call).toMatchObject({ outcome: "unanswered", answered: false, phoneCall: { unanswered: true } });
   });
 
-  test("a telephone that was answered is a call like others", () => {
+  test("maps an answered phone call to completed", () => {
     const call = buildCall(toNumber, [], [launch({ status: "hungUp", answeredBy: "human" })]);
     expect(call).toMatchObject({ outcome: "completed", answered: true, provider: "sip" });
   });
 });
 
-describe("records that somebody has spoilt", () => {
-  test("a time that is none is passed over", () => {
+describe("buildCall of a corrupt record", () => {
+  test("ignores an invalid time", () => {
     const record = ended([...oneAttempt, { state: "ended", at: "soon", attempt: 1 }]);
     expect(endedAtOf(record)).toBe(second(63));
     expect(calls.schema.safeParse(buildCall(record, [])).success).toBe(true);
   });
 
-  test("clocks that run backwards give no negative durations", () => {
+  test("has no negative durations when clocks run backwards", () => {
     const record = ended([at(10, "requested", 1), at(5, "ready", 1, { host: "h" }), at(1, "ended", 1)]);
     const call = buildCall(record, []);
     expect(call).toMatchObject({ startMs: 0, stateMs: { requested: 0, ready: 0 } });
@@ -253,7 +256,7 @@ describe("records that somebody has spoilt", () => {
     expect(calls.schema.safeParse(call).success).toBe(true);
   });
 
-  test("a session that never found an agent has no attempt", () => {
+  test("has no attempt when the session never found an agent", () => {
     const record = ended([at(0, "requested", 1), at(9, "ended", 1, { reason: "no agent was free" })], {
       endedReason: "no_capacity",
       fault: "platform",
@@ -267,12 +270,12 @@ describe("records that somebody has spoilt", () => {
   });
 });
 
-describe("more tools and models than are told apart", () => {
+describe("sumTools and sumUsage", () => {
   const tool = (n: number) => ({ name: `tool-${n}`, calls: 1, errors: 0, totalMs: 10, maxMs: 10 });
   const usage = (n: number) => ({ kind: "llm" as const, provider: "p", model: `m-${n}`, inputTokens: 1 });
   const numbers = Array.from({ length: 40 }, (_, n) => n);
 
-  test("are counted together, the same one by one as at once", () => {
+  test("adds up names above the limit together, at once or one by one", () => {
     let tools: ReturnType<typeof sumTools> = [];
     for (const n of numbers) tools = sumTools([...tools, tool(n)]);
     expect(tools).toEqual(sumTools(numbers.map(tool)));

@@ -1,4 +1,4 @@
-// The key figures of days: made of call records, kept true to them, and added up.
+// Daily key figures: computed from call records, kept consistent with them, and added up.
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -41,21 +41,21 @@ const someCall = fc
     }),
   );
 
-const made = (all: readonly CallRecord[]): DailyKpi[] => {
+const buildKpis = (all: readonly CallRecord[]): DailyKpi[] => {
   const kpis = new DailyKpis();
   for (const call of all) kpis.add(call);
   return kpis.all();
 };
 
-/** What stands last on each subject, as the stream keeps it. */
+/** The last record on each subject, like the stream. */
 const lastOfEach = (all: readonly CallRecord[]): CallRecord[] => [
   ...new Map(all.map((call) => [calls.subjectOf(call), call])).values(),
 ];
 
-describe("figures of calls", () => {
-  test("count calls, answers, warm hits, hand-overs and reasons", () => {
+describe("DailyKpis", () => {
+  test("counts calls, answers, warm hits, failovers and reasons", () => {
     const base = { startedAtMs: NOON, startMs: 900, talkMs: 60_000 };
-    const [kpi] = made([
+    const [kpi] = buildKpis([
       aCall({ ...base, id: "a" }),
       aCall({ ...base, id: "b", warm: "cold", hasFailover: true }),
       aCall({ ...base, id: "c", talkMs: undefined, reason: "no_capacity", fault: "platform" }),
@@ -81,30 +81,30 @@ describe("figures of calls", () => {
     expect(dailyKpis.schema.parse(kpi)).toEqual(kpi);
   });
 
-  test("are the same whatever the order of the calls", () => {
+  test("does not depend on the order of the calls", () => {
     fc.assert(
       fc.property(fc.array(someCall, { maxLength: 30 }), (all) => {
-        expect(made([...all].reverse())).toEqual(made(all));
+        expect(buildKpis([...all].reverse())).toEqual(buildKpis(all));
       }),
     );
   });
 
-  test("of several days add up to those of all their calls", () => {
+  test("adds up several days to the figures of all their calls", () => {
     fc.assert(
       fc.property(fc.array(someCall, { minLength: 1, maxLength: 30 }), (all) => {
         const oneDay = all.map((call) => ({ ...call, tenant: "t", profile: "p", endedAt: all[0]!.endedAt }));
-        const { v, tenant, profile, day, ...whole } = made(oneDay)[0]!;
-        expect(mergeKpis(made(all))).toEqual(whole);
+        const { v, tenant, profile, day, ...whole } = buildKpis(oneDay)[0]!;
+        expect(mergeKpis(buildKpis(all))).toEqual(whole);
       }),
     );
   });
 });
 
-describe("figures that are kept", () => {
+describe("KpiWriter", () => {
   function scene() {
     const { clock, connect, outcome } = world();
     const bus = connect("calls");
-    const keeper = (name: string, change = (bus: Bus): Bus => bus) =>
+    const writerFor = (name: string, change = (bus: Bus): Bus => bus) =>
       new KpiWriter({
         bus: change(connect(name)),
         clock,
@@ -115,32 +115,32 @@ describe("figures that are kept", () => {
       (await outcome(bus.kv.entries(dailyKpis)))
         .map(({ value }) => value)
         .sort((a, b) => (dailyKpis.keyOf(a) < dailyKpis.keyOf(b) ? -1 : 1));
-    return { bus, clock, outcome, keeper, stored };
+    return { bus, clock, outcome, writerFor, stored };
   }
 
-  test("equal a recomputation after repeated, replaced and reordered calls, by two instances", async () => {
+  test("equals a recomputation after repeated, replaced and reordered calls, with two instances", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.tuple(someCall, fc.constantFrom("store", "one", "two", "both")), { maxLength: 25 }),
         async (steps) => {
-          const { bus, outcome, keeper, stored } = scene();
-          const [one, two] = [keeper("one"), keeper("two")];
-          const said: CallRecord[] = [];
-          for (const [call, what] of steps) {
+          const { bus, outcome, writerFor, stored } = scene();
+          const [one, two] = [writerFor("one"), writerFor("two")];
+          const published: CallRecord[] = [];
+          for (const [call, instance] of steps) {
             await outcome(bus.streams.publish(calls, call));
-            said.push(call);
-            // Either instance may have stored it, and may be told twice.
-            for (const each of what === "one" ? [one, one] : what === "two" ? [two] : [one, two])
+            published.push(call);
+            // Either instance may have the call, also twice.
+            for (const each of instance === "one" ? [one, one] : instance === "two" ? [two] : [one, two])
               each.note(call);
             const { tenant } = call;
             const day = calls.subjectOf(call).split(".")[2] as string;
-            if (what === "both")
+            if (instance === "both")
               await outcome(Promise.all([one.make({ tenant, day }), two.make({ tenant, day })]));
           }
           await outcome(Promise.all([one.refresh(), two.refresh()]));
           await outcome(one.make({ tenant: "*", day: "20260101" }));
           await outcome(one.make({ tenant: "*", day: "20251231" }));
-          expect(await stored()).toEqual(made(lastOfEach(said)));
+          expect(await stored()).toEqual(buildKpis(lastOfEach(published)));
           expect(await outcome(two.check({ tenant: "*", day: "20260101" }))).toEqual([]);
         },
       ),
@@ -148,25 +148,25 @@ describe("figures that are kept", () => {
     );
   });
 
-  test("don't rest for long after they had to wait for the store", async () => {
-    const { bus, clock, outcome, keeper, stored } = scene();
-    const kept = keeper("one", (bus) => {
+  test("does not pause for long after it waited for the store", async () => {
+    const { bus, clock, outcome, writerFor, stored } = scene();
+    const writer = writerFor("one", (bus) => {
       let reads = 0;
       return overrideBus(bus, {
         streams: {
           read: async (channel, options) => {
-            // As with a store that is away for a minute.
+            // A store that is unavailable for a minute.
             if (reads++ === 0) await sleep(clock, 60_000);
             return bus.streams.read(channel, options);
           },
         },
       });
     });
-    const stop = kept.start();
+    const stop = writer.start();
     const store = async (id: string) => {
       const call = aCall({ id, startedAtMs: NOON, startMs: 900, talkMs: 60_000 });
       await outcome(bus.streams.publish(calls, call));
-      kept.note(call);
+      writer.note(call);
     };
     await store("a");
     await clock.advance(70_000);
@@ -177,9 +177,9 @@ describe("figures that are kept", () => {
     stop();
   });
 
-  test("are of as many days back as are set, and of none before, whatever is told of those", async () => {
-    const { bus, clock, outcome, keeper } = scene();
-    const kept = keeper("one");
+  test("covers the configured number of days, and ignores calls of earlier days", async () => {
+    const { bus, clock, outcome, writerFor } = scene();
+    const writer = writerFor("one");
     await clock.advance(12 * 60 * 60 * 1000);
     const callOn = (daysAgo: number, id: string) =>
       aCall({ id, startedAtMs: NOON - daysAgo * DAY_MS - 60_000, startMs: 10, talkMs: 1000 });
@@ -187,51 +187,51 @@ describe("figures that are kept", () => {
     const counted = async () =>
       (await outcome(bus.kv.entries(dailyKpis))).map(({ value }) => `${value.day} ${value.calls}`).sort();
     for (const daysAgo of [0, 1, 2, 3, 4]) await store(callOn(daysAgo, `a${daysAgo}`));
-    await outcome(kept.refresh());
+    await outcome(writer.refresh());
     const threeDays = ["20251230 1", "20251231 1", "20260101 1"];
     expect(await counted()).toEqual(threeDays);
     for (const daysAgo of [0, 2, 3]) {
       const call = callOn(daysAgo, `b${daysAgo}`);
       await store(call);
-      kept.note(call);
+      writer.note(call);
     }
-    await outcome(kept.refresh());
+    await outcome(writer.refresh());
     expect(await counted()).toEqual(["20251230 2", "20251231 1", "20260101 2"]);
   });
 
-  test("a check tells which figures don't agree with their calls", async () => {
-    const { bus, outcome, keeper } = scene();
-    const kept = keeper("one");
+  test("reports figures that disagree with their calls", async () => {
+    const { bus, outcome, writerFor } = scene();
+    const writer = writerFor("one");
     const call = aCall({ id: "a", startedAtMs: NOON, startMs: 10, talkMs: 1000 });
     await outcome(bus.streams.publish(calls, call));
     const of = { tenant: "t", day: "20260101" };
-    expect(await outcome(kept.check(of))).toEqual(["t.20260101.echo"]);
-    await outcome(kept.make(of));
-    expect(await outcome(kept.check(of))).toEqual([]);
+    expect(await outcome(writer.check(of))).toEqual(["t.20260101.echo"]);
+    await outcome(writer.make(of));
+    expect(await outcome(writer.check(of))).toEqual([]);
     const [entry] = await outcome(bus.kv.entries(dailyKpis));
     await outcome(bus.kv.update(dailyKpis, { ...entry!.value, calls: 7 }, entry!.revision));
-    expect(await outcome(kept.check(of))).toEqual(["t.20260101.echo"]);
+    expect(await outcome(writer.check(of))).toEqual(["t.20260101.echo"]);
   });
 
-  test("a day whose calls are all erased keeps no figures when it is made to prune them", async () => {
-    const { bus, outcome, keeper, stored } = scene();
-    const kept = keeper("one");
+  test("deletes the figures of a day without calls when it prunes", async () => {
+    const { bus, outcome, writerFor, stored } = scene();
+    const writer = writerFor("one");
     const of = { tenant: "t", day: "20260101" };
     await outcome(
       bus.streams.publish(calls, aCall({ id: "a", startedAtMs: NOON, startMs: 10, talkMs: 1000 })),
     );
-    await outcome(kept.make(of));
+    await outcome(writer.make(of));
     expect(await stored()).toHaveLength(1);
     await outcome(bus.admin.purge(calls, "call.t.20260101.*"));
-    await outcome(kept.make(of));
+    await outcome(writer.make(of));
     expect(await stored()).toHaveLength(1);
-    await outcome(kept.make(of, { prune: true }));
+    await outcome(writer.make(of, { prune: true }));
     expect(await stored()).toEqual([]);
   });
 
-  test("figures that were read before a newer ones were stored are not put back", async () => {
-    const { bus, outcome, keeper, stored } = scene();
-    const [slow, quick] = [keeper("slow"), keeper("quick")];
+  test("never overwrites newer figures with older ones", async () => {
+    const { bus, outcome, writerFor, stored } = scene();
+    const [slow, quick] = [writerFor("slow"), writerFor("quick")];
     const of = { tenant: "t", day: "20260101" };
     const call = (id: string) => aCall({ id, startedAtMs: NOON, startMs: 10, talkMs: 1000 });
     await outcome(bus.streams.publish(calls, call("a")));
@@ -241,14 +241,14 @@ describe("figures that are kept", () => {
     expect((await stored()).map((kpi) => kpi.calls)).toEqual([2]);
   });
 
-  test("percentiles of a kept day are those of its calls", async () => {
-    const { bus, outcome, keeper, stored } = scene();
+  test("keeps percentiles that agree with the calls", async () => {
+    const { bus, outcome, writerFor, stored } = scene();
     for (let n = 1; n <= 100; n++) {
       await outcome(
         bus.streams.publish(calls, aCall({ id: `s${n}`, startedAtMs: NOON, startMs: n * 10, talkMs: 1000 })),
       );
     }
-    await outcome(keeper("one").make({ tenant: "t", day: "20260101" }));
+    await outcome(writerFor("one").make({ tenant: "t", day: "20260101" }));
     const [kpi] = await stored();
     expect(Math.abs(quantileOf(kpi!.start, 0.95) - 950)).toBeLessThanOrEqual(19);
   });

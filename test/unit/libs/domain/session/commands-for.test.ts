@@ -1,4 +1,4 @@
-// What a record calls for, in each state and in which order.
+// Commands for each state of a record, in order.
 import { describe, expect, test } from "vitest";
 import type { PreviousAttempt, SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
 import { commandsFor } from "../../../../../libs/domain/session/commands-for.ts";
@@ -11,14 +11,14 @@ const given: Partial<SessionRecord> = {
   hostEpoch: 9,
   requestedWarmth: "warm",
 };
-const former: PreviousAttempt = {
+const previous: PreviousAttempt = {
   attempt: 1,
   host: "h1",
   hostEpoch: 7,
   room: "session-s",
   identity: "agent-s-1",
 };
-const releaseFormer = {
+const releasePrevious = {
   do: "release",
   host: "h1",
   attempt: 1,
@@ -27,28 +27,28 @@ const releaseFormer = {
 
 const commands = (changed: Partial<SessionRecord>) => commandsFor(aSession("s", changed));
 
-describe("a session that waits", () => {
-  test("calls for nothing", () => {
+describe("commandsFor a requested session", () => {
+  test("returns nothing", () => {
     expect(commands({})).toEqual([]);
   });
 
-  test("puts a former agent out of the room, and then tells its host", () => {
-    expect(commands({ attempt: 2, previous: former })).toEqual([
+  test("evicts a previous agent from the room, then releases it at its host", () => {
+    expect(commands({ attempt: 2, previous: previous })).toEqual([
       { do: "remove_participant", room: "session-s", identity: "agent-s-1" },
-      releaseFormer,
+      releasePrevious,
     ]);
   });
 
-  test("deletes the room of a former agent when it is not the session's own", () => {
-    expect(commands({ attempt: 2, previous: { ...former, room: "standby-x" } })).toEqual([
-      releaseFormer,
+  test("deletes the room of a previous agent if it isn't the session's own", () => {
+    expect(commands({ attempt: 2, previous: { ...previous, room: "standby-x" } })).toEqual([
+      releasePrevious,
       { do: "delete_room", room: "standby-x" },
     ]);
   });
 });
 
-describe("a session that was given to a host", () => {
-  test("has its room created before the agent is sent there", () => {
+describe("commandsFor a dispatched session", () => {
+  test("creates the room before it assigns the agent", () => {
     expect(commands(given)).toEqual([
       { do: "create_room", room: "session-s" },
       {
@@ -63,25 +63,25 @@ describe("a session that was given to a host", () => {
     ]);
   });
 
-  test("deletes the room that was made for a former agent when a hot one brings another", () => {
-    expect(commands({ ...given, requestedWarmth: "hot", previous: former })).toContainEqual({
+  test("deletes the previous agent's room when a hot agent brings another", () => {
+    expect(commands({ ...given, requestedWarmth: "hot", previous: previous })).toContainEqual({
       do: "delete_room",
       room: "session-s",
     });
-    expect(commands({ ...given, previous: former })).not.toContainEqual({
+    expect(commands({ ...given, previous: previous })).not.toContainEqual({
       do: "delete_room",
       room: "session-s",
     });
   });
 
-  test("needs no room when a hot agent brings its own", () => {
+  test("creates no room when a hot agent brings its own", () => {
     expect(commands({ ...given, requestedWarmth: "hot" })).toEqual([
       { do: "assign", host: "h2", epoch: 9, attempt: 2, requestedWarmth: "hot", identity: "agent-s-2" },
     ]);
   });
 
-  test("sends the new agent first and removes the former one then", () => {
-    expect(commands({ ...given, previous: former }).map((command) => command.do)).toEqual([
+  test("assigns the new agent first, and then removes the previous one", () => {
+    expect(commands({ ...given, previous: previous }).map((command) => command.do)).toEqual([
       "create_room",
       "assign",
       "remove_participant",
@@ -97,28 +97,28 @@ describe("a session that was given to a host", () => {
   });
 });
 
-test.each(["joined", "ready"] as const)("a session that is %s calls for nothing", (state) => {
+test.each(["joined", "ready"] as const)("returns nothing for a session that is %s", (state) => {
   expect(commands({ ...given, state })).toEqual([]);
 });
 
-describe("a session that ended", () => {
-  test("releases its agent and deletes its room", () => {
+describe("commandsFor an ended session", () => {
+  test("releases the agent and deletes the room", () => {
     expect(commands({ ...given, state: "ended", endedReason: "idle" })).toEqual([
       { do: "release", host: "h2", attempt: 2, reason: "idle", untilLeft: true },
       { do: "delete_room", room: "session-s" },
     ]);
   });
 
-  test("deletes its room also when it never had an agent", () => {
+  test("deletes the room of a session that never had an agent", () => {
     expect(commands({ state: "ended", endedReason: "no_capacity" })).toEqual([
       { do: "delete_room", room: "session-s" },
     ]);
   });
 
-  test("leaves no former agent behind, and no room of one", () => {
+  test("releases a previous agent and deletes its room", () => {
     const ended = { ...given, state: "ended", endedReason: "completed" } as const;
-    expect(commands({ ...ended, previous: { ...former, room: "standby-x" } })).toEqual([
-      releaseFormer,
+    expect(commands({ ...ended, previous: { ...previous, room: "standby-x" } })).toEqual([
+      releasePrevious,
       { do: "delete_room", room: "standby-x" },
       { do: "release", host: "h2", attempt: 2, reason: "completed", untilLeft: true },
       { do: "delete_room", room: "session-s" },
@@ -126,7 +126,7 @@ describe("a session that ended", () => {
   });
 });
 
-test("the same record calls for the same commands each time, and is not changed by it", () => {
-  const record = Object.freeze(aSession("s", { ...given, previous: former }));
+test("returns the same commands each time, and does not change the record", () => {
+  const record = Object.freeze(aSession("s", { ...given, previous: previous }));
   expect(commandsFor(record)).toEqual(commandsFor(record));
 });

@@ -1,4 +1,4 @@
-// The life of a session, row by row: what each input makes of a record.
+// The life of a session, row by row: the effect of each input on a record.
 import { describe, expect, test } from "vitest";
 import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
 import { newSession, reduceSession } from "../../../../../libs/domain/session/reduce.ts";
@@ -21,8 +21,8 @@ import {
 } from "../../../../kit/fixtures/session-moves.ts";
 import { AT, anEvent, defaults } from "../../../../kit/fixtures/sessions.ts";
 
-describe("a session that was just requested", () => {
-  test("waits in its first attempt, in a room of its own, with nothing that is undefined", () => {
+describe("a requested session", () => {
+  test("waits in its first attempt, in its own room, without undefined fields", () => {
     const record = requested();
     expect(record).toMatchObject({ state: "requested", attempt: 1, failures: 0, room: "session-s" });
     expect(record).toMatchObject({ roomIsNamed: false, recovering: false, backoffMs: 0, avoid: [] });
@@ -30,13 +30,13 @@ describe("a session that was just requested", () => {
     expect(JSON.parse(JSON.stringify(record))).toStrictEqual(record);
   });
 
-  test("has the room and the longest duration that the request names", () => {
+  test("has the room and the maximum duration of the request", () => {
     const record = newSession(anEvent("s", { room: "mine", maxDurationMs: 5000 }), defaults);
     expect(record).toMatchObject({ room: "mine", roomIsNamed: true });
     expect(record.deadlineMs).toEqual({ ...defaults.deadlineMs, maxDuration: 5000 });
   });
 
-  test("is given to a host in that host's present life", () => {
+  test("is dispatched to a host with the host's epoch", () => {
     const record = dispatched();
     expect(record).toMatchObject({
       state: "dispatched",
@@ -48,7 +48,7 @@ describe("a session that was just requested", () => {
     expect(record.history.at(-1)).toEqual({ state: "dispatched", at: AT, attempt: 1, host: "h1" });
   });
 
-  test("that nobody could take in time ends for want of capacity, by the operator's fault", () => {
+  test("ends with no_capacity, the platform's fault, when it waited too long", () => {
     const record = deadlineExceeded(requested(), "waiting");
     expect(record).toMatchObject({
       state: "ended",
@@ -58,40 +58,40 @@ describe("a session that was just requested", () => {
     });
   });
 
-  test("that waited too long for a second agent ends because its first was lost", () => {
+  test("ends with agent_lost when it waited too long for a second agent", () => {
     const record = deadlineExceeded(lost(ready(dispatched())), "waiting");
     expect(record).toMatchObject({ state: "ended", endedReason: "agent_lost", recovering: false });
   });
 
-  test("that is ended by its user was cancelled", () => {
+  test("is cancelled when its user ends it", () => {
     expect(endRequested(requested())).toMatchObject({ endedReason: "cancelled", fault: "customer" });
   });
 
-  test("does not change by being woken", () => {
+  test("ignores retry_requested", () => {
     const record = requested();
     expect(reduceSession(record, { ...address, type: "retry_requested", attempt: 1 })).toBe(record);
   });
 });
 
-describe("a session that was given to a host", () => {
-  test("joins and becomes ready", () => {
+describe("a dispatched session", () => {
+  test("is joined and then ready", () => {
     const record = ready(joined(dispatched()));
     expect(record).toMatchObject({ state: "ready", warm: "warm", identity: "agent-s-1", host: "h1" });
     expect(record.timings).toEqual({ joinMs: 80, readyMs: 80 });
     expect(record.history.map(({ state }) => state)).toEqual(["requested", "dispatched", "joined", "ready"]);
   });
 
-  test("becomes ready when ready overtakes joined, and the late joined changes nothing", () => {
-    const given = dispatched();
-    const record = ready(given);
+  test("is ready even if ready overtakes joined, and ignores the late joined", () => {
+    const before = dispatched();
+    const record = ready(before);
     expect(record.state).toBe("ready");
-    expect(reduceSession(record, fromHost(given, { type: "joined", ...inRoom(given) }))).toBe(record);
+    expect(reduceSession(record, fromHost(before, { type: "joined", ...inRoom(before) }))).toBe(record);
   });
 
-  test("goes to the standby room of a hot agent", () => {
-    const given = chosen(requested(), "h1", "hot");
-    const place = { room: "standby-x", identity: "agent-standby-x", warm: "hot" as const, tookMs: 5 };
-    expect(reduceSession(given, fromHost(given, { type: "ready", ...place }))).toMatchObject({
+  test("moves to the standby room of a hot agent", () => {
+    const record = chosen(requested(), "h1", "hot");
+    const hotRoom = { room: "standby-x", identity: "agent-standby-x", warm: "hot" as const, tookMs: 5 };
+    expect(reduceSession(record, fromHost(record, { type: "ready", ...hotRoom }))).toMatchObject({
       state: "ready",
       room: "standby-x",
       identity: "agent-standby-x",
@@ -99,18 +99,18 @@ describe("a session that was given to a host", () => {
     });
   });
 
-  test("goes on to another host when one declines, and that costs no failure", () => {
+  test("goes to another host when one declines, without a failure", () => {
     const first = declined(dispatched());
     expect(first).toMatchObject({ state: "requested", attempt: 2, failures: 0, backoffMs: 0, avoid: ["h1"] });
     expect(first).not.toHaveProperty("host");
-    expect(first).not.toHaveProperty("former");
+    expect(first).not.toHaveProperty("previous");
     let record = first;
     for (const host of ["h2", "h3", "h4", "h5"]) record = declined(chosen(record, host));
     expect(record).toMatchObject({ state: "requested", attempt: 6, failures: 0 });
     expect(record.avoid).toEqual(["h1", "h2", "h3", "h4", "h5"]);
   });
 
-  test("leaves an agent to put out when a host is gone that may have started one", () => {
+  test("remembers an agent to remove when a host that may have started one is gone", () => {
     const before = dispatched();
     const host = before.host ?? "";
     const gone = {
@@ -127,7 +127,7 @@ describe("a session that was given to a host", () => {
     });
   });
 
-  test("whose room could not be made waits, loses no attempt and holds nothing against the host", () => {
+  test("waits without a failure when its room could not be created, and does not avoid the host", () => {
     const before = dispatched();
     const host = before.host ?? "";
     const after = reduceSession(before, {
@@ -141,7 +141,7 @@ describe("a session that was given to a host", () => {
     expect(after).toMatchObject({ state: "requested", attempt: 2, failures: 0, backoffMs: 2000, avoid: [] });
   });
 
-  test("is tried again after 200, then 400 ms when its host doesn't answer, and not with the same host", () => {
+  test("is retried after 200, then 400 ms on another host when its host doesn't answer", () => {
     const first = unanswered(dispatched());
     expect(first).toMatchObject({
       state: "requested",
@@ -156,7 +156,7 @@ describe("a session that was given to a host", () => {
     expect(second.recovering).toBe(false);
   });
 
-  test("ends with its third failure, and says why in the history", () => {
+  test("ends with its third failure, with the reason in its history", () => {
     const third = unanswered(chosen(unanswered(chosen(unanswered(dispatched()), "h2")), "h3"));
     expect(third).toMatchObject({
       state: "ended",
@@ -171,7 +171,7 @@ describe("a session that was given to a host", () => {
     });
   });
 
-  test("ends at once with a failure that would only happen again", () => {
+  test("ends at once with a permanent failure", () => {
     expect(unanswered(dispatched(), false)).toMatchObject({ state: "ended", failures: 1 });
     expect(failed(dispatched(), false)).toMatchObject({
       state: "ended",
@@ -180,7 +180,7 @@ describe("a session that was given to a host", () => {
     });
   });
 
-  test("is tried again when it doesn't join in time, and ends with join_timeout the third time", () => {
+  test("is retried when the agent doesn't join in time, and ends with join_timeout the third time", () => {
     const second = deadlineExceeded(dispatched(), "join");
     expect(second).toMatchObject({ state: "requested", attempt: 2, failures: 1, backoffMs: 200 });
     const third = deadlineExceeded(chosen(second), "join");
@@ -190,7 +190,7 @@ describe("a session that was given to a host", () => {
     });
   });
 
-  test("was cancelled when the user ends it or leaves before the agent is ready", () => {
+  test("is cancelled when the user ends it or leaves before the agent is ready", () => {
     expect(endRequested(dispatched())).toMatchObject({ endedReason: "cancelled", fault: "customer" });
     const inTheRoom = joined(dispatched());
     expect(reduceSession(inTheRoom, fromHost(inTheRoom, { type: "user_left" }))).toMatchObject({
@@ -198,10 +198,10 @@ describe("a session that was given to a host", () => {
     });
   });
 
-  test("is completed when its agent ends by itself without an error", () => {
-    const given = dispatched();
-    const said = fromHost(given, { type: "agent_ended", reason: "it hung up", retryable: true });
-    expect(reduceSession(given, said)).toMatchObject({
+  test("is completed when its agent ends without an error", () => {
+    const record = dispatched();
+    const event = fromHost(record, { type: "agent_ended", reason: "it hung up", retryable: true });
+    expect(reduceSession(record, event)).toMatchObject({
       state: "ended",
       endedReason: "completed",
       fault: "none",
@@ -209,8 +209,8 @@ describe("a session that was given to a host", () => {
   });
 });
 
-describe("a session whose agent comes with the answer of a telephone", () => {
-  test.each([dispatched(), joined(dispatched())])("expires when nobody answers it ($state)", (record) => {
+describe("a session that waits for the answer of a phone call", () => {
+  test.each([dispatched(), joined(dispatched())])("expires when nobody answers ($state)", (record) => {
     expect(deadlineExceeded(record, "user_absent")).toMatchObject({
       state: "ended",
       endedReason: "expired",
@@ -221,8 +221,8 @@ describe("a session whose agent comes with the answer of a telephone", () => {
   });
 });
 
-describe("a session whose agent is in the room", () => {
-  test("is tried again when it doesn't get ready in time, and ends with ready_timeout the third time", () => {
+describe("a joined session", () => {
+  test("is retried when the agent isn't ready in time, and ends with ready_timeout the third time", () => {
     const second = deadlineExceeded(joined(dispatched()), "ready");
     expect(second).toMatchObject({ state: "requested", attempt: 2, failures: 1, recovering: false });
     const third = deadlineExceeded(joined(chosen(second)), "ready");
@@ -234,24 +234,24 @@ describe("a session whose agent is in the room", () => {
     });
   });
 
-  test("changes nothing at the deadline of a state that it has left", () => {
+  test("ignores a deadline of a state that it has left", () => {
     const record = joined(dispatched());
     const late = { ...address, type: "deadline_exceeded", attempt: 1, waitedMs: 1, reason: "late" } as const;
     expect(reduceSession(record, { ...late, state: "dispatched", kind: "join" })).toBe(record);
     expect(reduceSession(record, { ...late, state: "ready", kind: "idle" })).toBe(record);
   });
 
-  test("gives up the standby room of a hot agent that was lost before anybody was told of it", () => {
-    const given = chosen(requested(), "h1", "hot");
-    const place = { room: "standby-x", identity: "i", warm: "hot" as const, tookMs: 5 };
-    const record = lost(reduceSession(given, fromHost(given, { type: "joined", ...place })));
+  test("gives up the standby room of a hot agent that was lost before ready", () => {
+    const before = chosen(requested(), "h1", "hot");
+    const hotRoom = { room: "standby-x", identity: "i", warm: "hot" as const, tookMs: 5 };
+    const record = lost(reduceSession(before, fromHost(before, { type: "joined", ...hotRoom })));
     expect(record).toMatchObject({ state: "requested", room: "session-s", recovering: false });
     expect(record.previous).toMatchObject({ room: "standby-x", identity: "i" });
   });
 });
 
-describe("a session in conversation", () => {
-  test("that loses its agent goes on in the same room, without a pause", () => {
+describe("a ready session", () => {
+  test("goes on in the same room without a pause when its agent is lost", () => {
     const record = lost(ready(dispatched()));
     expect(record).toMatchObject({
       state: "requested",
@@ -268,23 +268,23 @@ describe("a session in conversation", () => {
       room: "session-s",
       identity: "agent-s-1",
     });
-    for (const field of ["host", "hostEpoch", "asked", "warm", "identity"])
+    for (const field of ["host", "hostEpoch", "requestedWarmth", "warm", "identity"])
       expect(record).not.toHaveProperty(field);
   });
 
-  test("keeps the standby room that its user is in, through every further loss", () => {
-    const given = chosen(requested(), "h1", "hot");
-    const place = { room: "standby-x", identity: "i", warm: "hot" as const, tookMs: 5 };
-    const first = lost(reduceSession(given, fromHost(given, { type: "ready", ...place })));
+  test("keeps the standby room, which its user is in, through further losses", () => {
+    const record = chosen(requested(), "h1", "hot");
+    const hotRoom = { room: "standby-x", identity: "i", warm: "hot" as const, tookMs: 5 };
+    const first = lost(reduceSession(record, fromHost(record, { type: "ready", ...hotRoom })));
     expect(first.room).toBe("standby-x");
     const second = lost(chosen(first, "h2"));
     expect(second).toMatchObject({ room: "standby-x", recovering: true, attempt: 3 });
   });
 
-  test("has recovered when the next agent is ready, and remembers no former one", () => {
+  test("has recovered when the next agent is ready, and no longer has a previous attempt", () => {
     const record = ready(chosen(lost(ready(dispatched())), "h2"));
     expect(record).toMatchObject({ state: "ready", attempt: 2, host: "h2", recovering: false, avoid: [] });
-    expect(record).not.toHaveProperty("former");
+    expect(record).not.toHaveProperty("previous");
     expect(record.failures).toBe(1);
   });
 
@@ -299,14 +299,14 @@ describe("a session in conversation", () => {
     });
   });
 
-  test("gets another agent when its agent's code fails, and ends when that is not worth it", () => {
+  test("gets another agent when the agent's code fails, and ends when the failure is permanent", () => {
     expect(failed(ready(dispatched()))).toMatchObject({ state: "requested", recovering: true, backoffMs: 0 });
     const record = failed(ready(dispatched()), false);
     expect(record).toMatchObject({ state: "ended", endedReason: "agent_error", fault: "agent" });
     expect(record.history.at(-1)?.reason).toBe("no such voice");
   });
 
-  test("is completed when the user ends it or leaves, also while another agent is sought", () => {
+  test("is completed when the user ends it or leaves, also during a failover", () => {
     const record = ready(dispatched());
     expect(endRequested(record)).toMatchObject({ endedReason: "completed", fault: "none" });
     expect(reduceSession(record, fromHost(record, { type: "user_left" }))).toMatchObject({
@@ -320,7 +320,7 @@ describe("a session in conversation", () => {
     ["max_duration", "max_duration", "none"],
     ["idle", "idle", "customer"],
     ["user_absent", "expired", "customer"],
-  ] as const)("that is overdue by %s ends with %s", (kind, endedReason, fault) => {
+  ] as const)("ends after the deadline %s with %s", (kind, endedReason, fault) => {
     expect(deadlineExceeded(ready(dispatched()), kind)).toMatchObject({
       state: "ended",
       endedReason,
@@ -329,7 +329,7 @@ describe("a session in conversation", () => {
     });
   });
 
-  test("ignores a second ready, and its room and identity stay", () => {
+  test("ignores a second ready, and keeps its room and identity", () => {
     const record = ready(dispatched());
     const again = fromHost(record, {
       type: "ready",
@@ -341,49 +341,49 @@ describe("a session in conversation", () => {
   });
 });
 
-describe("what is old or foreign", () => {
-  test("a session in its second attempt ignores all that the first one says", () => {
+describe("reduceSession, stale inputs", () => {
+  test("ignores all events of the first attempt in the second", () => {
     const first = dispatched();
     const second = chosen(unanswered(first), "h1");
     expect(second.attempt).toBe(2);
-    for (const said of [
+    for (const event of [
       fromHost(first, { type: "joined", ...inRoom(first) }),
       fromHost(first, { type: "ready", ...inRoom(first) }),
       fromHost(first, { type: "user_left" }),
       fromHost(first, { type: "agent_ended", reason: "x", retryable: true }),
       { ...address, type: "agent_lost", attempt: 1, reason: "x" } as const,
     ]) {
-      expect(reduceSession(second, said)).toBe(second);
+      expect(reduceSession(second, event)).toBe(second);
     }
   });
 
-  test("a loss that was seen on the way changes nothing once the agent is there", () => {
-    const onItsWay = dispatched();
+  test("ignores a loss on the way once the agent has joined", () => {
+    const before = dispatched();
     const lost = { ...address, type: "agent_lost", attempt: 1, state: "dispatched", reason: "x" } as const;
-    expect(reduceSession(onItsWay, lost)).toMatchObject({ state: "requested", attempt: 2 });
-    const there = reduceSession(onItsWay, fromHost(onItsWay, { type: "joined", ...inRoom(onItsWay) }));
-    expect(reduceSession(there, lost)).toBe(there);
-    const ready = reduceSession(there, fromHost(there, { type: "ready", ...inRoom(there) }));
+    expect(reduceSession(before, lost)).toMatchObject({ state: "requested", attempt: 2 });
+    const arrived = reduceSession(before, fromHost(before, { type: "joined", ...inRoom(before) }));
+    expect(reduceSession(arrived, lost)).toBe(arrived);
+    const ready = reduceSession(arrived, fromHost(arrived, { type: "ready", ...inRoom(arrived) }));
     expect(reduceSession(ready, lost)).toBe(ready);
     const { state: _, ...known } = lost;
     expect(reduceSession(ready, known)).toMatchObject({ state: "requested", attempt: 2 });
     expect(sessionEvents.idOf(lost)).not.toBe(sessionEvents.idOf(known));
   });
 
-  test("a host in another life, or another host, can't make a session ready", () => {
-    const given = dispatched();
-    const said = fromHost(given, { type: "ready", ...inRoom(given) });
-    expect(reduceSession(given, { ...said, epoch: 8 } as SessionInput)).toBe(given);
-    expect(reduceSession(given, { ...said, host: "h2" } as SessionInput)).toBe(given);
+  test("ignores ready from another epoch or another host", () => {
+    const record = dispatched();
+    const event = fromHost(record, { type: "ready", ...inRoom(record) });
+    expect(reduceSession(record, { ...event, epoch: 8 } as SessionInput)).toBe(record);
+    expect(reduceSession(record, { ...event, host: "h2" } as SessionInput)).toBe(record);
   });
 
-  test("an ended session stays as it is, whatever comes", () => {
-    const given = dispatched();
-    const record = endRequested(given);
+  test("ignores every input after the end", () => {
+    const before = dispatched();
+    const record = endRequested(before);
     for (const change of [ready, joined, lost, endRequested, failed, declined, unanswered, chosen]) {
       expect(change(record)).toBe(record);
     }
     expect(deadlineExceeded(record, "idle")).toBe(record);
-    expect(reduceSession(record, fromHost(given, { type: "ready", ...inRoom(given) }))).toBe(record);
+    expect(reduceSession(record, fromHost(before, { type: "ready", ...inRoom(before) }))).toBe(record);
   });
 });

@@ -1,4 +1,4 @@
-// What becomes of an outbound task: which outcomes are repeated, and which never.
+// The life of a task: which outcomes are retried, and which never.
 import { describe, expect, test } from "vitest";
 import { commandsFor } from "../../../../../libs/domain/task/commands-for.ts";
 import { reduceTask } from "../../../../../libs/domain/task/reduce.ts";
@@ -23,8 +23,8 @@ const stateOf = (task: { state: string; attempt: number }) => `${task.state} ${t
 const statesOf = (task: ReturnType<typeof aTask>, n = 1) =>
   task.attempts.find((attempt) => attempt.n === n)?.states.map(({ state }) => state);
 
-describe("a telephone call", () => {
-  test("goes from the queue over ringing and answered to completed, and every state stays visible", () => {
+describe("a task with a phone call", () => {
+  test("goes from the queue over ringing and answered to completed, and keeps every state", () => {
     const ringing = become(dialing(), sessionReady, (task) => callUpdated(task, "ringing"));
     expect(ringing.state).toBe("ringing");
     const done = become(
@@ -46,7 +46,7 @@ describe("a telephone call", () => {
     expect(become(waiting, sessionReady).state).toBe("inProgress");
   });
 
-  test("an agent that is ready is no answer", () => {
+  test("is not answered when its agent is ready", () => {
     expect(become(dialing(), sessionReady).state).toBe("dialing");
   });
 
@@ -54,20 +54,23 @@ describe("a telephone call", () => {
     ["busy", { sipCode: 486 }, "busy"],
     ["noAnswer", { sipCode: 480 }, "noAnswer"],
     ["failed", { sipCode: 503 }, "failed"],
-  ] as const)("that is %s is tried again after pauses that double, and ends as %s", (status, more, end) => {
-    const fails = (task: ReturnType<typeof aTask>) => callUpdated(task, status, more);
-    const second = become(dialing(), fails);
-    expect([stateOf(second), second.backoffMs, second.failures]).toEqual(["queued 1", 10_000, 1]);
-    const third = become(second, slotGranted, fails);
-    expect([stateOf(third), third.backoffMs]).toEqual(["queued 2", 20_000]);
-    const last = become(third, slotGranted, fails);
-    expect([stateOf(last), last.backoffMs]).toEqual([`${end} 3`, 0]);
-    expect(last.attempts.map(({ state }) => state)).toEqual([end, end, end]);
-    expect(last.attempts.map(({ sessionId }) => sessionId)).toEqual(["t_1-1", "t_1-2", "t_1-3"]);
-    expect(last.error?.message).toContain(String(more.sipCode));
-  });
+  ] as const)(
+    "is retried after a call that is %s, with doubled pauses (%o), and ends as %s",
+    (status, more, end) => {
+      const fails = (task: ReturnType<typeof aTask>) => callUpdated(task, status, more);
+      const second = become(dialing(), fails);
+      expect([stateOf(second), second.backoffMs, second.failures]).toEqual(["queued 1", 10_000, 1]);
+      const third = become(second, slotGranted, fails);
+      expect([stateOf(third), third.backoffMs]).toEqual(["queued 2", 20_000]);
+      const last = become(third, slotGranted, fails);
+      expect([stateOf(last), last.backoffMs]).toEqual([`${end} 3`, 0]);
+      expect(last.attempts.map(({ state }) => state)).toEqual([end, end, end]);
+      expect(last.attempts.map(({ sessionId }) => sessionId)).toEqual(["t_1-1", "t_1-2", "t_1-3"]);
+      expect(last.error?.message).toContain(String(more.sipCode));
+    },
+  );
 
-  test("the pause never grows past the task's own limit", () => {
+  test("never pauses longer than its own limit", () => {
     const retry = { maxAttempts: 3, initialMs: 50_000, maxMs: 60_000 };
     const busy = (task: ReturnType<typeof aTask>) => callUpdated(task, "busy");
     expect(become(dialing({ retry }), busy, slotGranted, busy).backoffMs).toBe(60_000);
@@ -76,7 +79,7 @@ describe("a telephone call", () => {
   test.each([
     [{ sipCode: 404, permanent: true }, "bad_number"],
     [{ providerReason: "assistant-not-found", permanent: true }, "call_failed"],
-  ] as const)("that would only fail again ends at once (%o)", (more, code) => {
+  ] as const)("ends at once after a permanent failure (%o)", (more, code) => {
     const failed = { code, retryable: false };
     const ended = become(dialing(), (task) => callUpdated(task, "failed", more));
     expect(stateOf(ended)).toBe("failed 1");
@@ -88,27 +91,27 @@ describe("a telephone call", () => {
   });
 
   test.each([{ sipCode: 503 }, { providerReason: "worker-shutdown" }])(
-    "that failed for a passing reason is tried again (%o)",
+    "is retried after a temporary failure (%o)",
     (more) => {
       expect(become(dialing(), (task) => callUpdated(task, "failed", more)).state).toBe("queued");
     },
   );
 
   test.each(["failed", "busy", "noAnswer"] as const)(
-    "that was answered and then is told to be %s is never repeated",
+    "is never retried when an answered call is reported as %s",
     (status) => {
       const lost = become(answered(), (task) => callUpdated(task, status));
       expect([stateOf(lost), lost.error?.code]).toEqual(["failed 1", "lost_after_answer"]);
     },
   );
 
-  test("that was answered and lost its agent is never repeated", () => {
+  test("is never retried when an answered call lost its agent", () => {
     const lost = become(answered(), (task) => sessionEnded(task, { endedReason: "agent_lost" }));
     expect([stateOf(lost), lost.error?.code]).toEqual(["failed 1", "lost_after_answer"]);
   });
 
   test.each(["dialing", "ringing"] as const)(
-    "whose session ended while it was %s has an unknown outcome, and is never repeated",
+    "is unknown and never retried when its session ended while the call was %s",
     (status) => {
       const lost = become(
         dialing(),
@@ -119,7 +122,7 @@ describe("a telephone call", () => {
     },
   );
 
-  test("the provider's last word that comes with the session's end counts", () => {
+  test("counts the provider's last status that arrives with the session's end", () => {
     const end = (call: Parameters<typeof callUpdated>[1]) =>
       become(dialing(), (task) =>
         sessionEnded(task, { endedReason: "provider_error", call: { status: call } }),
@@ -131,7 +134,7 @@ describe("a telephone call", () => {
   });
 
   test.each(["join_timeout", "ready_timeout", "agent_lost", "agent_error", "provider_error"] as const)(
-    "whose session ended as %s before anything was dialled is tried again",
+    "is retried when its session ended as %s before a number was dialed",
     (reason) => {
       const next = become(dialing(), (task) => sessionEnded(task, { endedReason: reason, wasReady: false }));
       expect([stateOf(next), next.failures]).toEqual(["queued 1", 1]);
@@ -139,7 +142,7 @@ describe("a telephone call", () => {
     },
   );
 
-  test("that was only intended, and was never dialed, is judged by its session's end alone", () => {
+  test("is judged by its session's end alone when its call was intended and never dialed", () => {
     const intended = become(dialing(), sessionReady, (task) => callUpdated(task, "dialing"));
     const end = { endedReason: "provider_error", notDialed: true } as const;
     const refused = become(intended, (task) => sessionEnded(task, { ...end, retryable: false }));
@@ -152,14 +155,14 @@ describe("a telephone call", () => {
     ).toBe("canceled");
   });
 
-  test("an error of the provider that would only happen again ends it at once", () => {
+  test("ends at once with a permanent error of the provider", () => {
     const refused = become(dialing(), (task) =>
       sessionEnded(task, { endedReason: "provider_error", retryable: false, wasReady: false }),
     );
     expect([stateOf(refused), refused.error?.code]).toEqual(["failed 1", "provider_failed"]);
   });
 
-  test("an attempt that found no agent costs no failure, however often", () => {
+  test("counts no failure when no agent was found, however often", () => {
     const none = (task: ReturnType<typeof aTask>) =>
       sessionEnded(task, { endedReason: "no_capacity", wasReady: false });
     let task = aTask("t_1");
@@ -168,7 +171,7 @@ describe("a telephone call", () => {
     expect(task.attempts.map(({ n }) => n)).toEqual([1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
   });
 
-  test("a machine that takes it is a voicemail, whose agent may finish its message", () => {
+  test("is a voicemail when a machine answers, and lets the agent finish its message", () => {
     const ended = become(dialing(), sessionReady, (task) =>
       callUpdated(task, "voicemail", { answeredBy: "machine" }),
     );
@@ -176,7 +179,7 @@ describe("a telephone call", () => {
     expect(commandsFor(ended)).toEqual([]);
   });
 
-  test("past its limit it ends as unknown while nobody has answered, and as failed after", () => {
+  test("ends as unknown at its time limit before an answer, and as failed after", () => {
     expect(stateOf(become(dialing(), deadlineExceeded))).toBe("unknown 1");
     const talking = become(answered(), deadlineExceeded);
     expect([stateOf(talking), talking.error?.code]).toEqual(["failed 1", "attempt_limit"]);
@@ -184,7 +187,7 @@ describe("a telephone call", () => {
     expect(stateOf(busy)).toBe("queued 1");
   });
 
-  test("late news of an earlier stage takes nothing back", () => {
+  test("ignores a late event of an earlier state", () => {
     const task = answered();
     const late = reduceTask(task, callUpdated(task, "ringing", { providerReason: "180 Ringing" }));
     expect(late.state).toBe("inProgress");
@@ -192,7 +195,7 @@ describe("a telephone call", () => {
   });
 });
 
-describe("a session without a telephone", () => {
+describe("a task without a phone call", () => {
   const provider = { provider: "pool" } as const;
 
   test("is in progress as soon as its agent is ready", () => {
@@ -200,7 +203,7 @@ describe("a session without a telephone", () => {
     expect(statesOf(done)).toEqual(["dialing", "inProgress", "completed"]);
   });
 
-  test("into which nobody came is no answer; one that lost its agent failed; neither is repeated", () => {
+  test("is noAnswer when nobody joined and failed when the agent was lost, without a retry", () => {
     const ready = become(dialing(provider), sessionReady);
     expect(stateOf(become(ready, (task) => sessionEnded(task, { endedReason: "expired" })))).toBe(
       "noAnswer 1",
@@ -213,11 +216,11 @@ describe("a session without a telephone", () => {
     );
   });
 
-  test("is completed by its end alone, when nobody was told that it was ready", () => {
+  test("is completed by its session's end, even if ready was never reported", () => {
     expect(stateOf(become(dialing(provider), (task) => sessionEnded(task)))).toBe("completed 1");
   });
 
-  test("that somebody ended before it was ready is canceled", () => {
+  test("is canceled when somebody ended it before it was ready", () => {
     const ended = become(dialing(provider), (task) =>
       sessionEnded(task, { endedReason: "cancelled", wasReady: false }),
     );
@@ -225,8 +228,8 @@ describe("a session without a telephone", () => {
   });
 });
 
-describe("what a record calls for", () => {
-  test("is its session while it dials, and that session's end once the attempt is over", () => {
+describe("commandsFor", () => {
+  test("requests a session while the task dials, and its end once the attempt is over", () => {
     expect(commandsFor(aTask("t_1"))).toEqual([]);
     expect(commandsFor(dialing())).toEqual([{ do: "request_session", sessionId: "t_1-1", attempt: 1 }]);
     expect(commandsFor(answered())).toEqual([]);
@@ -240,18 +243,18 @@ describe("what a record calls for", () => {
     ]);
   });
 
-  test("is nothing for a session that has ended by itself", () => {
+  test("returns nothing for a session that has ended by itself", () => {
     expect(commandsFor(become(answered(), (task) => sessionEnded(task)))).toEqual([]);
   });
 });
 
 describe("a person", () => {
-  test("cancels a task that waits, and one under way", () => {
+  test("cancels a task that waits, and one in progress", () => {
     expect(become(aTask("t_1"), cancelRequested)).toMatchObject({ state: "canceled", attempt: 0 });
     expect(become(answered(), cancelRequested)).toMatchObject({ state: "canceled", attempt: 1 });
   });
 
-  test("gives an ended task another life once, in which attempts are counted on", () => {
+  test("retries an ended task once, with attempts counted on", () => {
     const failed = become(dialing(), (task) => callUpdated(task, "failed", { permanent: true }));
     const revived = reduceTask(failed, retryRequested(failed));
     expect(revived).toMatchObject({ state: "queued", life: 2, failures: 0, attempt: 1 });
@@ -261,13 +264,13 @@ describe("a person", () => {
     expect(become(revived, slotGranted).attempts.map(({ n }) => n)).toEqual([1, 2]);
   });
 
-  test("can't repeat what was completed", () => {
+  test("can't retry a completed task", () => {
     const done = become(answered(), (task) => sessionEnded(task));
     expect(reduceTask(done, retryRequested(done))).toBe(done);
   });
 });
 
-test("the session of an attempt tells its task and its number, and no other name does", () => {
+test("parses task and attempt from the session of an attempt only", () => {
   expect(attemptOfSession(taskSessionOf("t_a-2", 13))).toEqual({ taskId: "t_a-2", attempt: 13 });
   for (const other of ["s_abc", "s_abc-1", "t_abc", "t_abc-0", "t_abc-01", "t_a.b-1"]) {
     expect(attemptOfSession(other)).toBeUndefined();

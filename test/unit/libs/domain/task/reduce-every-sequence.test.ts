@@ -1,4 +1,4 @@
-// Every sequence of up to six events through the task machine, and what holds at each step of each.
+// Every sequence of up to six events to the task machine, and the rules at each step.
 import { isDeepStrictEqual } from "node:util";
 import { describe, expect, test } from "vitest";
 import { CallStatus, type ProviderName } from "../../../../../libs/contracts/providers/provider.ts";
@@ -39,7 +39,7 @@ const mayBecome: Record<TaskState, TaskState[]> = {
   >),
 };
 
-/** Every kind of event: of this attempt, of an older one and of one that doesn't exist yet. */
+/** Every kind of event: of this attempt, of an older one, and of one that doesn't exist yet. */
 function everyEvent(record: TaskRecord): TaskEvent[] {
   const attempts = [record.attempt - 1, record.attempt, record.attempt + 1].filter((n) => n > 0);
   return [
@@ -88,13 +88,13 @@ const isForeign = (record: TaskRecord, event: TaskEvent): boolean => {
   return event.attempt !== record.attempt + 1 || event.life !== record.life;
 };
 
-/** Somebody may have been reached in this attempt, or nobody can tell. */
+/** Whether the attempt may have reached somebody, as far as anybody can tell. */
 const mayHaveReached = (attempt: TaskRecord["attempts"][number] | undefined): boolean =>
   attempt !== undefined &&
   (attempt.states.some(({ state }) => state === "answered" || state === "inProgress") ||
     ["completed", "voicemail", "unknown", "canceled"].includes(attempt.state));
 
-/** One step; throws what does not hold, with the record and the event. */
+/** Reduces one event, and throws if a rule is broken, with the record and the event. */
 function checkedStep(before: TaskRecord, event: TaskEvent, take = reduceTask): TaskRecord {
   const after = take(before, event);
   const fail = (what: string): never => {
@@ -103,26 +103,27 @@ function checkedStep(before: TaskRecord, event: TaskEvent, take = reduceTask): T
     );
   };
   if (after === before) return after;
-  if (isForeign(before, event)) fail("news of another attempt or life changed something");
+  if (isForeign(before, event)) fail("an event of another attempt or life changed something");
   if (after.state !== before.state && !mayBecome[before.state].includes(after.state))
     fail("no such transition");
   if (isTaskEnd(before.state) && event.type !== "retry_requested") fail("an ended task changed");
-  if (after.attempt < before.attempt) fail("the attempt fell");
+  if (after.attempt < before.attempt) fail("the attempt decreased");
   const isNew = after.attempt !== before.attempt;
   if (
     isNew &&
     (after.attempt !== before.attempt + 1 || after.state !== "dialing" || before.state !== "queued")
   )
-    fail("an attempt begins from the queue, one by one");
+    fail("an attempt did not begin from the queue, one by one");
   const last = after.attempts.at(-1);
   if (before.state !== "queued" && after.state === "queued" && event.type !== "retry_requested") {
-    if (mayHaveReached(last)) fail("what may have reached somebody is repeated");
-    if (after.failures >= after.retry.maxAttempts) fail("more attempts than there may be");
+    if (mayHaveReached(last)) fail("an attempt is repeated that may have reached somebody");
+    if (after.failures >= after.retry.maxAttempts) fail("more attempts than allowed");
     if (after.backoffMs === 0) fail("an attempt is repeated without a pause");
   }
-  if (isActiveTask(after.state) && last?.state !== after.state) fail("the attempt tells another state");
-  if (isTaskEnd(after.state) !== (after.endedAt !== undefined)) fail("an end, and only that, has its time");
-  if (after.state === "completed" && after.error !== undefined) fail("what is completed has no error");
+  if (isActiveTask(after.state) && last?.state !== after.state) fail("the attempt disagrees with the task");
+  if (isTaskEnd(after.state) !== (after.endedAt !== undefined))
+    fail("endedAt is not set exactly for an ended task");
+  if (after.state === "completed" && after.error !== undefined) fail("a completed task has an error");
   if (isTaskEnd(after.state) && after.state !== "completed" && after.error === undefined)
     fail("an end has no reason");
   if (last !== undefined && last.n !== after.attempt) fail("the newest attempt is not the last");
@@ -132,14 +133,14 @@ function checkedStep(before: TaskRecord, event: TaskEvent, take = reduceTask): T
     ({ n, states }) => (after.attempts.find((one) => one.n === n)?.states.length ?? 0) < states.length,
   );
   if (shorter && after.attempts.length < 12) fail("an attempt's history was rewritten");
-  // What is undefined would be lost on the wire, and would make the next reader's record another one.
+  // A field with the value undefined is lost on the wire, so the next reader would have another record.
   if (!isDeepStrictEqual(TaskRecord.parse(JSON.parse(JSON.stringify(after))), after))
-    fail("the wire changes it");
-  if (take(after, event) !== after) fail("the same event changed something again");
+    fail("the wire changes the record");
+  if (take(after, event) !== after) fail("a repeated event changed something");
   return after;
 }
 
-/** All that the machine can decide by; the rest of a record only tells how it came to be. */
+/** Everything that the machine can decide by. The rest of a record is its past. */
 const essence = (record: TaskRecord): string => {
   const last = record.attempts.at(-1);
   const reached = last?.states.some(({ state }) => state === "answered" || state === "inProgress");
@@ -162,7 +163,7 @@ function deepFreeze<T>(value: T): T {
   return Object.freeze(value);
 }
 
-/** Breadth first: records that agree in essence have the same future, so each is gone on from once. */
+/** Searches breadth first. Records with the same essence have the same future, so each is continued once. */
 function explore(start: TaskRecord) {
   const known = new Set([essence(start)]);
   const moves = new Set<string>();
@@ -194,7 +195,7 @@ const allMoves = (without: (from: string, to: string) => boolean): string[] =>
     .flatMap(([from, tos]) => tos.filter((to) => !without(from, to)).map((to) => `${from} → ${to}`))
     .sort();
 
-describe("every sequence of events", () => {
+describe("reduceTask", () => {
   test.each([
     ["sip", 2],
     ["vapi", 1],
@@ -203,7 +204,7 @@ describe("every sequence of events", () => {
     (provider, maxAttempts) => {
       const retry = { maxAttempts, initialMs: 10_000, maxMs: 60_000 };
       const seen = explore(aTask("t_1", { provider, retry }));
-      // Whoever answered is never told to have been busy. With one attempt only what found no agent is tried again.
+      // An answered call never becomes busy. With one attempt, only a task without an agent is retried.
       const isNever = (from: string, to: string) =>
         (["answered", "inProgress"].includes(from) && ["busy", "noAnswer"].includes(to)) ||
         (maxAttempts === 1 && from === "ringing" && to === "queued");
@@ -224,7 +225,7 @@ describe("every sequence of events", () => {
     60_000,
   );
 
-  test("keeps the rules for a session of the pool, which has no telephone", () => {
+  test("keeps the rules for a session of the pool, which has no phone", () => {
     const seen = explore(aTask("t_1", { provider: "pool" }));
     expect(seen.moves).toContain("dialing → inProgress");
     expect(seen.moves).toContain("inProgress → completed");
@@ -232,7 +233,7 @@ describe("every sequence of events", () => {
     expect(seen.moves).not.toContain("inProgress → queued");
   }, 180_000);
 
-  test("the rules can fail: a step that breaks one is found", () => {
+  test("breaks no rule unnoticed: a wrong result is detected", () => {
     const waiting = aTask("t_1");
     const dialing = reduceTask(waiting, slotGranted(waiting));
     const answered = reduceTask(dialing, callUpdated(dialing, "answered"));

@@ -1,4 +1,4 @@
-// Every sequence of up to six inputs through the session machine, and what holds at each step of each.
+// Every sequence of up to six inputs to the session machine, and the rules at each step.
 import { isDeepStrictEqual } from "node:util";
 import { describe, expect, test } from "vitest";
 import { SessionRecord, type SessionState } from "../../../../../libs/contracts/sessions/session.ts";
@@ -8,7 +8,7 @@ import { AT, anEvent, defaults } from "../../../../kit/fixtures/sessions.ts";
 
 const LENGTH = 6;
 
-/** Who can be chosen: another host, and another life of the same one. */
+/** The hosts to choose from: another host, and another epoch of the same one. */
 const HOSTS = [
   { host: "host-a", epoch: 7, requestedWarmth: "warm" },
   { host: "host-a", epoch: 8, requestedWarmth: "hot" },
@@ -26,18 +26,21 @@ const order: SessionState[] = ["requested", "dispatched", "joined", "ready", "en
 
 const address = { tenant: "t", sessionId: "s", at: AT };
 
-interface By {
+interface Sender {
   readonly attempt: number;
   readonly host: string;
   readonly epoch: number;
 }
 
-/** Every type of input: as it is right, of an old and a future attempt, of another host, of another life. */
+/**
+ * Every type of input: a matching one, and those of an earlier and a later attempt, another host and another
+ * epoch.
+ */
 function everyInput(record: SessionRecord): SessionInput[] {
   const { attempt } = record;
-  const right: By = { attempt, host: record.host ?? "host-a", epoch: record.hostEpoch ?? 7 };
+  const right: Sender = { attempt, host: record.host ?? "host-a", epoch: record.hostEpoch ?? 7 };
   const attempts = [attempt - 1, attempt, attempt + 1].filter((number) => number > 0);
-  const speakers: By[] = [
+  const senders: Sender[] = [
     ...attempts.map((number) => ({ ...right, attempt: number })),
     { ...right, host: right.host === "host-a" ? "host-b" : "host-a" },
     { ...right, epoch: right.epoch - 1 },
@@ -45,10 +48,10 @@ function everyInput(record: SessionRecord): SessionInput[] {
   ];
   return [
     { ...address, type: "end_requested", endedReason: "completed", reason: "asked" },
-    ...attempts.flatMap(ofAnybody),
+    ...attempts.flatMap(fromAnybody),
     ...attempts.flatMap((number) => HOSTS.map((choice) => chosen(number, choice))),
-    ...speakers.slice(0, -2).flatMap(ofDispatcher),
-    ...speakers.flatMap(ofHost),
+    ...senders.slice(0, -2).flatMap(fromDispatcher),
+    ...senders.flatMap(fromHost),
   ];
 }
 
@@ -59,10 +62,10 @@ const chosen = (attempt: number, choice: (typeof HOSTS)[number]): SessionInput =
   ...choice,
 });
 
-const ofAnybody = (attempt: number): SessionInput[] => [
+const fromAnybody = (attempt: number): SessionInput[] => [
   { ...address, type: "agent_lost", attempt, reason: "no answer" },
   { ...address, type: "retry_requested", attempt },
-  ...overdues.map(
+  ...deadlines.map(
     ([state, kind]): SessionInput => ({
       ...address,
       type: "deadline_exceeded",
@@ -75,7 +78,7 @@ const ofAnybody = (attempt: number): SessionInput[] => [
   ),
 ];
 
-const overdues = [
+const deadlines = [
   ["requested", "waiting"],
   ["dispatched", "join"],
   ["joined", "ready"],
@@ -86,40 +89,40 @@ const overdues = [
   ["dispatched", "user_absent"],
 ] as const;
 
-const ofDispatcher = ({ attempt, host }: By): SessionInput[] => [
+const fromDispatcher = ({ attempt, host }: Sender): SessionInput[] => [
   { type: "declined", attempt, host, reason: "full", at: AT },
   { type: "assign_failed", attempt, host, reason: "silent", retryable: true, at: AT },
   { type: "assign_failed", attempt, host, reason: "refused", retryable: false, at: AT },
 ];
 
-function ofHost({ attempt, host, epoch }: By): SessionInput[] {
-  const by = { ...address, attempt, host, epoch };
-  const place = {
+function fromHost({ attempt, host, epoch }: Sender): SessionInput[] {
+  const sender = { ...address, attempt, host, epoch };
+  const joinedRoom = {
     room: `standby-${host}`,
     identity: `agent-${host}-${attempt}`,
     warm: "hot",
     tookMs: 5,
   } as const;
   return [
-    { ...by, type: "joined", ...place },
-    { ...by, type: "ready", ...place },
-    { ...by, type: "user_left" },
-    { ...by, type: "migrated", reason: "its host drains" },
-    { ...by, type: "provider_declined", reason: "no worker took it", pauseMs: 500 },
-    { ...by, type: "agent_ended", reason: "it said goodbye", retryable: true },
-    { ...by, type: "agent_ended", reason: "a bug", error: "a bug", retryable: true },
-    { ...by, type: "agent_ended", reason: "a bug", error: "a bug", retryable: false },
-    { ...by, type: "agent_ended", reason: "403", error: "403", retryable: false, cause: "provider" },
+    { ...sender, type: "joined", ...joinedRoom },
+    { ...sender, type: "ready", ...joinedRoom },
+    { ...sender, type: "user_left" },
+    { ...sender, type: "migrated", reason: "its host drains" },
+    { ...sender, type: "provider_declined", reason: "no worker took it", pauseMs: 500 },
+    { ...sender, type: "agent_ended", reason: "it said goodbye", retryable: true },
+    { ...sender, type: "agent_ended", reason: "a bug", error: "a bug", retryable: true },
+    { ...sender, type: "agent_ended", reason: "a bug", error: "a bug", retryable: false },
+    { ...sender, type: "agent_ended", reason: "403", error: "403", retryable: false, cause: "provider" },
   ];
 }
 
-/** News of a try, a host or a life that the record doesn't name (any more, or yet). */
+/** Whether an input is from an attempt, host or epoch that the record does not name. */
 const isForeign = (record: SessionRecord, input: SessionInput): boolean =>
   ("attempt" in input && input.attempt !== record.attempt) ||
   (input.type !== "host_chosen" && "host" in input && input.host !== record.host) ||
   (input.type !== "host_chosen" && "epoch" in input && input.epoch !== record.hostEpoch);
 
-/** All that the machine can decide by; the rest of a record only tells how it came to be. */
+/** Everything that the machine can decide by. The rest of a record is its past. */
 const essence = (record: SessionRecord): string =>
   [
     record.state,
@@ -149,7 +152,7 @@ interface Seen {
   readonly reasons: Set<string>;
 }
 
-/** Breadth first: records that agree in essence have the same future, so each is gone on from once. */
+/** Searches breadth first. Records with the same essence have the same future, so each is continued once. */
 function explore(
   start: SessionRecord,
   check: (before: SessionRecord, input: SessionInput) => SessionRecord,
@@ -180,7 +183,7 @@ function explore(
   return { records: known.size, steps, changes, states, reasons };
 }
 
-/** One step; throws what does not hold, with the record and the input. */
+/** Reduces one input, and throws if a rule is broken, with the record and the input. */
 function checkedStep(before: SessionRecord, input: SessionInput, take = reduceSession): SessionRecord {
   const after = take(before, input);
   const fail = (what: string): never => {
@@ -190,36 +193,37 @@ function checkedStep(before: SessionRecord, input: SessionInput, take = reduceSe
   };
   if (after === before) return after;
   if (before.state === "ended") fail("an ended session changed");
-  if (isForeign(before, input)) fail("news of another attempt, host or life changed something");
-  if (input.type === "retry_requested") fail("a wake-up changed something");
+  if (isForeign(before, input)) fail("an input of another attempt, host or epoch changed something");
+  if (input.type === "retry_requested") fail("retry_requested changed something");
   if (!mayBecome[before.state].includes(after.state)) fail("no such transition");
-  if (after.attempt < before.attempt) fail("the attempt fell");
+  if (after.attempt < before.attempt) fail("the attempt decreased");
   const isBack = order.indexOf(after.state) < order.indexOf(before.state);
   if (isBack !== (after.attempt === before.attempt + 1))
-    fail("back is only to the next attempt, and with it");
-  if (isBack && after.state !== "requested") fail("back is only to requested");
+    fail("only the next attempt goes back, and each goes back");
+  if (isBack && after.state !== "requested") fail("a session went back to another state than requested");
   if (after.failures > after.maxAttempts) fail("more failures than attempts");
-  if (after.failures < before.failures) fail("a failure was forgotten");
-  if (after.history.length !== before.history.length + 1) fail("a change is one line in the history");
+  if (after.failures < before.failures) fail("the failures decreased");
+  if (after.history.length !== before.history.length + 1) fail("a change is not one entry in the history");
   if (JSON.stringify(after.history.slice(0, -1)) !== JSON.stringify(before.history))
     fail("history was rewritten");
   const line = after.history.at(-1);
-  if (line?.state !== after.state || line.attempt !== after.attempt) fail("the history tells something else");
+  if (line?.state !== after.state || line.attempt !== after.attempt)
+    fail("the history disagrees with the record");
   const ends = [after.endedReason, after.fault].map((part) => part !== undefined);
   if (ends.some((isSet) => isSet !== (after.state === "ended")))
-    fail("an end, and only that, has a reason and a fault");
-  if (after.state === "requested" && after.host !== undefined) fail("a session that waits has no host");
+    fail("reason and fault are not set exactly for an ended session");
+  if (after.state === "requested" && after.host !== undefined) fail("a waiting session has a host");
   if (["dispatched", "joined", "ready"].includes(after.state) && after.hostEpoch === undefined) {
-    fail("a session that was given out names its host and that host's life");
+    fail("a dispatched session has no host epoch");
   }
-  // What is undefined would be lost on the wire, and would make the next reader's record another one.
+  // A field with the value undefined is lost on the wire, so the next reader would have another record.
   if (!isDeepStrictEqual(SessionRecord.parse(JSON.parse(JSON.stringify(after))), after))
-    fail("the wire changes it");
-  if (take(after, input) !== after) fail("the same input changed something again");
+    fail("the wire changes the record");
+  if (take(after, input) !== after) fail("a repeated input changed something");
   return after;
 }
 
-describe("every sequence of inputs", () => {
+describe("reduceSession", () => {
   const starts = [
     [1, undefined],
     [2, "my-room"],
@@ -250,20 +254,20 @@ describe("every sequence of inputs", () => {
     60_000,
   );
 
-  test("the rules can fail: a step that breaks one is found", () => {
+  test("breaks no rule unnoticed: a wrong result is detected", () => {
     const waiting = newSession(anEvent("s"), defaults);
     const choice = chosen(1, HOSTS[0]);
-    const given = reduceSession(waiting, choice);
+    const dispatched = reduceSession(waiting, choice);
     const broken: [SessionRecord, SessionInput, SessionRecord][] = [
-      [waiting, choice, { ...given, history: [...given.history, ...given.history] }],
-      [waiting, choice, { ...given, attempt: 2 }],
-      [waiting, choice, { ...given, state: "ready" }],
-      [waiting, choice, { ...given, failures: 9 }],
-      [waiting, choice, { ...given, endedReason: "idle" }],
+      [waiting, choice, { ...dispatched, history: [...dispatched.history, ...dispatched.history] }],
+      [waiting, choice, { ...dispatched, attempt: 2 }],
+      [waiting, choice, { ...dispatched, state: "ready" }],
+      [waiting, choice, { ...dispatched, failures: 9 }],
+      [waiting, choice, { ...dispatched, endedReason: "idle" }],
       [
-        given,
+        dispatched,
         chosen(2, HOSTS[1]),
-        reduceSession(given, { ...choice, type: "declined", reason: "full", attempt: 1 } as never),
+        reduceSession(dispatched, { ...choice, type: "declined", reason: "full", attempt: 1 } as never),
       ],
     ];
     for (const [before, input, after] of broken) {

@@ -1,4 +1,4 @@
-// The bounds of a session record: how long its history grows, and which sessions may use a hot agent.
+// Bounds of a session record: the length of its history, and the sessions that may use a hot agent.
 import { describe, expect, test } from "vitest";
 import { mayUseHot, newSession, reduceSession } from "../../../../../libs/domain/session/reduce.ts";
 import {
@@ -11,8 +11,8 @@ import {
 } from "../../../../kit/fixtures/session-moves.ts";
 import { AT, anEvent, defaults } from "../../../../kit/fixtures/sessions.ts";
 
-describe("the bounds of a record", () => {
-  test("the history keeps its first and newest lines, and a reason of many pages is cut", () => {
+describe("a session record", () => {
+  test("keeps the first and the newest entries of its history, and cuts a long reason", () => {
     let record = requested();
     for (let index = 0; index < 50; index++) {
       record = reduceSession(chosen(record, `h${index}`), {
@@ -29,7 +29,7 @@ describe("the bounds of a record", () => {
     expect(record.history.at(-1)?.reason).toHaveLength(240);
   });
 
-  test("a hot agent serves only a session that nobody is in yet and that named no room", () => {
+  test("allows a hot agent only before anybody is in the room, and without a named room", () => {
     expect(mayUseHot(requested())).toBe(true);
     expect(mayUseHot(newSession(anEvent("s", { room: "mine" }), defaults))).toBe(false);
     expect(mayUseHot(lost(ready(dispatched())))).toBe(false);
