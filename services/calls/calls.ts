@@ -1,8 +1,9 @@
-// The calls service: builds call records from ended sessions, and the key figures of each day from those.
-import type { Bus } from "../../libs/bus/bus.ts";
-import type { Clock } from "../../libs/runtime/clock.ts";
+// The calls service: builds call records from ended sessions, and daily KPIs from call records.
+import { type Bus, getOwn } from "../../libs/bus/bus.ts";
+import { callRecording } from "../../libs/contracts/buckets.ts";
+import { CALL_RECORDING_KEY } from "../../libs/contracts/calls/call.ts";
+import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
-import { advertiseCallRecording } from "./advertise.ts";
 import { KpiWriter } from "./kpi-writer.ts";
 import { recordCalls } from "./record-calls.ts";
 
@@ -21,17 +22,17 @@ export interface CallsDeps {
 }
 
 export interface Calls {
-  /** What health shows of it although it runs; undefined: all is well. */
+  /** Why the service is degraded; undefined when it is not. */
   degradedReason(): string | undefined;
   stop(): Promise<void>;
 }
 
-/** Less is no news. */
+/** A smaller lag is normal. */
 const LAG_MS = 60_000;
 
 export async function startCalls(deps: CallsDeps): Promise<Calls> {
   const { bus, clock, log, instance, settings } = deps;
-  // Before anything is recorded: a janitor may be about to purge what is to be recorded.
+  // First, since a janitor may be about to purge sessions that have no call record yet.
   await advertiseCallRecording(bus, clock, instance);
   const kpis = new KpiWriter({
     bus,
@@ -57,7 +58,18 @@ export async function startCalls(deps: CallsDeps): Promise<Calls> {
       stopKpis();
       await calls.stop();
       if (settings.kpis)
-        await kpis.refresh().catch((error: unknown) => log.debug({ error }, "the key figures stay behind"));
+        await kpis
+          .refresh()
+          .catch((error: unknown) => log.debug({ error }, "failed to refresh the KPIs at the stop"));
     },
   };
+}
+
+/**
+ * Stores the mark that makes janitors purge sessions only after their call is recorded. Only its presence counts, so
+ * instances may overwrite each other's.
+ */
+export async function advertiseCallRecording(bus: Bus, clock: Clock, by: string): Promise<void> {
+  const { revision } = await getOwn(bus, callRecording, CALL_RECORDING_KEY);
+  await bus.kv.update(callRecording, { v: 1 as const, at: isoNow(clock), by }, revision);
 }

@@ -1,4 +1,4 @@
-// Keeps the key figures of each day true to the call records, which they are made of anew at each change.
+// Keeps the daily KPIs up to date: builds them from the call records again after each change.
 import { type Bus, getOwn } from "../../libs/bus/bus.ts";
 import { dailyKpis } from "../../libs/contracts/buckets.ts";
 import { type CallRecord, dayOf } from "../../libs/contracts/calls/call.ts";
@@ -20,9 +20,9 @@ export interface KpiWriterDeps {
 }
 
 const PAGE = 1000;
-const LOOK_OVER_MS = 60 * 60 * 1000;
+const FULL_REFRESH_MS = 60 * 60 * 1000;
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** A day with very many calls takes a while to go through: it is done less often, so that this takes no more time. */
+/** The share of time for building KPIs. A day with many calls takes longer, and is therefore built less often. */
 const SHARE_OF_TIME = 0.1;
 const TRIES = 3;
 
@@ -31,27 +31,27 @@ interface Day {
   readonly day: string;
 }
 
-/** Makes the figures of days that changed again, now and then; several instances come to the same. */
+/** Rebuilds the KPIs of changed days at an interval. Several instances produce the same result. */
 export class KpiWriter {
   readonly #deps: KpiWriterDeps;
   readonly #changed = new Map<string, Day>();
-  #restUntilMs = Number.NEGATIVE_INFINITY;
-  #lookedOverAtMs = Number.NEGATIVE_INFINITY;
-  /** How long it took the last time. */
+  #pausedUntilMs = Number.NEGATIVE_INFINITY;
+  #fullRefreshAtMs = Number.NEGATIVE_INFINITY;
+  /** The duration of the last refresh. */
   #tookMs = 0;
 
   constructor(deps: KpiWriterDeps) {
     this.#deps = deps;
   }
 
-  /** @returns how to stop */
+  /** @returns a function that stops it */
   start(): () => void {
     const { clock, log, settings } = this.#deps;
     return repeat(
       clock,
       settings.intervalMs,
       () => this.refresh(),
-      (error) => log.warn({ error }, "the key figures could not be brought up to date; it is tried again"),
+      (error) => log.warn({ error, retrying: true }, "failed to refresh the KPIs"),
     );
   }
 
@@ -61,11 +61,11 @@ export class KpiWriter {
     if (this.#isInLookback(day)) this.#changed.set(`${tenant}.${day}`, { tenant, day });
   }
 
-  /** Makes what changed; each hour also what others may have left, as one that died before it came to it. */
+  /** Rebuilds changed days, and every hour all days, since a dead instance may have left some. */
   async refresh(): Promise<void> {
     const { clock } = this.#deps;
     const began = clock.monotonic();
-    if (began < this.#restUntilMs) return;
+    if (began < this.#pausedUntilMs) return;
     for (const [key, day] of [...this.#changed]) {
       this.#changed.delete(key);
       try {
@@ -75,25 +75,25 @@ export class KpiWriter {
         throw error;
       }
     }
-    if (began - this.#lookedOverAtMs >= LOOK_OVER_MS) {
+    if (began - this.#fullRefreshAtMs >= FULL_REFRESH_MS) {
       for (const day of this.#lookback()) await this.make({ tenant: "*", day });
-      this.#lookedOverAtMs = began;
+      this.#fullRefreshAtMs = began;
     }
     const tookMs = clock.monotonic() - began;
-    // Of two in a row the shorter: one that waited for NATS says nothing about how much there is to do.
+    // The shorter of the last two: a refresh that waited for NATS does not reflect the amount of work.
     const workMs = Math.min(tookMs, this.#tookMs);
     this.#tookMs = tookMs;
-    this.#restUntilMs = clock.monotonic() + workMs * (1 / SHARE_OF_TIME - 1);
+    this.#pausedUntilMs = clock.monotonic() + workMs * (1 / SHARE_OF_TIME - 1);
   }
 
   /**
-   * Makes the figures of one day from its call records, and stores those that differ.
+   * Builds the KPIs of one day from its call records, and stores those that differ.
    *
-   * What stands there is read before the records are, and is only replaced if it still stands there afterwards: so
-   * nobody who read the records earlier can put back older figures.
+   * The stored KPIs are read before the call records and replaced by compare-and-set. An instance that has read older
+   * call records can therefore not overwrite newer KPIs.
    *
-   * @param of its tenant may be `*`
-   * @param options.prune removes figures of which no call is left, as after an erasure
+   * @param of the tenant may be `*`
+   * @param options.prune removes KPIs without calls, for example after an erasure
    */
   async make(of: Day, options: { readonly prune?: boolean } = {}): Promise<void> {
     for (let tries = 0; tries < TRIES; tries++) {
@@ -105,11 +105,11 @@ export class KpiWriter {
         for (const { tenant } of kpis) this.#changed.set(`${tenant}.${of.day}`, { ...of, tenant });
       if (removed && saved.every(Boolean)) return;
     }
-    // Others write the same days; what they miss is made at the next change, or when all is looked over.
-    this.#deps.log.debug({ ...of }, "the figures of a day were written by others meanwhile");
+    // Other instances write the same days. The next change or full refresh repairs what they miss.
+    this.#deps.log.debug({ ...of }, "other instances wrote the KPIs of a day at the same time");
   }
 
-  /** Figures that don't agree with the call records they were made of, by their keys. */
+  /** The keys of KPIs that disagree with the call records. */
   async check(of: Day): Promise<string[]> {
     const stored = await this.#stored(of);
     const { kpis } = await kpisOfDay(this.#deps.bus, of);
@@ -123,14 +123,14 @@ export class KpiWriter {
     return new Map(entries.map((entry) => [entry.key, entry]));
   }
 
-  /** @returns false when somebody else was faster */
+  /** @returns false when another instance was faster */
   async #store(kpi: DailyKpi, before: Map<string, { value: DailyKpi; revision: number }>): Promise<boolean> {
     const { bus } = this.#deps;
     const key = dailyKpis.keyOf(kpi);
     const entry = before.get(key);
     if (textOf(entry?.value) === textOf(kpi)) return true;
     if ((await bus.kv.update(dailyKpis, kpi, entry?.revision ?? 0)) !== undefined) return true;
-    // What nobody can read isn't among those that are listed, and is written over.
+    // An unreadable record is not listed, and is replaced.
     const own = await getOwn(bus, dailyKpis, key);
     return own.value === undefined && (await bus.kv.update(dailyKpis, kpi, own.revision)) !== undefined;
   }
@@ -156,16 +156,16 @@ export class KpiWriter {
     return dayOf(new Date(this.#deps.clock.now() - days * DAY_MS).toISOString());
   }
 
-  /** Days to come too: who ended the call may have another clock. */
+  /** Future days count too, since the clock that ended the call may be ahead. */
   #isInLookback(day: string): boolean {
     return day >= this.#dayAgo(this.#deps.settings.lookbackDays - 1);
   }
 }
 
 /**
- * From the records, a page at a time: but for the ids it takes no more memory for more calls.
+ * Reads the call records page by page, and keeps only their ids in memory.
  *
- * @returns isBehind: a call was recorded again while it was read. It is counted once, as it was before.
+ * @returns isBehind: a call was recorded again during the read, and its older version was counted
  */
 async function kpisOfDay(
   bus: Bus,
@@ -188,6 +188,6 @@ async function kpisOfDay(
   }
 }
 
-/** As text, in which the order of the fields is that of the schema on both sides. */
+/** JSON in the field order of the schema. */
 const textOf = (kpi: DailyKpi | undefined): string =>
   kpi === undefined ? "" : JSON.stringify(dailyKpis.schema.parse(kpi));

@@ -1,4 +1,4 @@
-// Makes a call record of every session that has ended, and again when news of it comes late.
+// Builds a call record of every ended session, and again when its usage or launches change later.
 import type { Bus, Stop } from "../../libs/bus/bus.ts";
 import { STORE_TIMEOUT_MS } from "../../libs/bus/delivery-rules.ts";
 import { launches, sessions, usageReports } from "../../libs/contracts/buckets.ts";
@@ -26,34 +26,34 @@ export interface RecordCallsDeps {
     readonly reportWaitMs: number;
     readonly lookbackDays: number;
   };
-  /** A call is stored, for the first time or anew; perhaps told more than once. */
+  /** Called after each write of a call record, perhaps more than once. */
   readonly onRecorded: (call: CallRecord) => void;
 }
 
-/** Most of those in hand wait for a report, which costs nothing. */
-const IN_HAND = 500;
+/** Most sessions in progress only wait for a report, which is cheap. */
+const CONCURRENCY = 500;
 const LOOK_MS = 250;
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** By then a write whose answer never came is stored, or never will be. */
+/** After this time, a write without an answer is either stored or lost. */
 const LATE_MS = 2 * STORE_TIMEOUT_MS + 5000;
-/** News that comes while a record is written is put in at once; more often than this nothing changes so fast. */
+/** Changes during a write are included at once. More changes than this do not occur that fast. */
 const TRIES = 5;
 
-/** All instances share the work; what two of them do at the same time comes to the same. */
+/** Runs until stopped. The instances share the work, and doing it twice is harmless. */
 export async function recordCalls(deps: RecordCallsDeps): Promise<{ lagMs(): number; stop: Stop }> {
   const writer = new CallWriter(deps);
   const { bus } = deps;
   const stops = await Promise.all([
-    bus.kv.consume(sessions, { durable: "calls", concurrency: IN_HAND }, async ({ value }) => {
+    bus.kv.consume(sessions, { durable: "calls", concurrency: CONCURRENCY }, async ({ value }) => {
       if (value !== undefined) await writer.onSession(value);
       return "ack";
     }),
     bus.kv.consume(usageReports, { durable: "calls", concurrency: 50 }, async ({ value }) => {
-      if (value !== undefined) await writer.onNews(value);
+      if (value !== undefined) await writer.onChange(value);
       return "ack";
     }),
     bus.kv.consume(launches, { durable: "calls", concurrency: 50 }, async ({ value }) => {
-      if (value?.call !== undefined) await writer.onNews(value);
+      if (value?.call !== undefined) await writer.onChange(value);
       return "ack";
     }),
   ]);
@@ -71,20 +71,20 @@ class CallWriter {
   #lagMs = 0;
   #lagAtMs = Number.NEGATIVE_INFINITY;
   #isStopping = false;
-  /** The sessions that are looked at again. */
+  /** Sessions that are due for another look. */
   readonly #later = new Set<string>();
 
   constructor(deps: RecordCallsDeps) {
     this.#deps = deps;
   }
 
-  /** How far behind the last ones were that came; 0 when none came for a while. By the clocks of who spoke. */
+  /** The lag of the newest records; 0 when there were none for a while. Uses the clocks of other machines. */
   lagMs(): number {
     const { clock } = this.#deps;
     return clock.monotonic() - this.#lagAtMs < 60_000 ? this.#lagMs : 0;
   }
 
-  /** Whoever waits for a report waits no longer. */
+  /** Ends all waits for reports. */
   hurry(): void {
     this.#isStopping = true;
   }
@@ -96,17 +96,17 @@ class CallWriter {
     this.#noteLag(record);
   }
 
-  /** A report or a launch changed. If the call is recorded already, it is recorded again. */
-  async onNews(session: SessionRef): Promise<void> {
+  /** A report or a launch changed. Rebuilds the call record if there is one. */
+  async onChange(session: SessionRef): Promise<void> {
     await this.#again(session, this.#deps.settings.lookbackDays * DAY_MS);
   }
 
-  /** Records a call again that is stored, and ended no longer ago than that. */
+  /** Rebuilds a stored call record whose call ended at most `maxAgeMs` ago. */
   async #again(session: SessionRef, maxAgeMs: number): Promise<void> {
     const { bus, clock } = this.#deps;
     const entry = await readable(bus.kv.get(sessions, sessionKey(session)));
     const record = entry?.value;
-    // Of one that goes on, or whose record is gone, there is nothing to record (any more).
+    // A session that goes on is recorded later, and one without a record can't be.
     if (record === undefined || !hasEnded(record)) return;
     if (clock.now() - Date.parse(endedAtOf(record)) > maxAgeMs) return;
     if ((await this.#storedOf(record)) === undefined) return;
@@ -116,7 +116,7 @@ class CallWriter {
   async #waitForReports(record: EndedSession): Promise<void> {
     const { clock, settings } = this.#deps;
     const due = clock.monotonic() + settings.reportWaitMs;
-    // Who answers for an external provider measures nothing.
+    // External providers report no usage.
     if (isExternal(record.provider)) return;
     const ready = readyAttempts(record);
     while (clock.monotonic() < due && !this.#isStopping) {
@@ -128,27 +128,27 @@ class CallWriter {
   }
 
   /**
-   * Stores the call, and looks again afterwards: what came while it was stored, and was seen by somebody who found
-   * no call yet, is in it then. So the last word is always made of all that there was.
+   * Stores the call record, and builds it again afterwards. A change during the write may have been handled by an
+   * instance that found no call record yet. The last version therefore always contains everything.
    */
   async #record(record: EndedSession): Promise<void> {
     const { bus, log, onRecorded } = this.#deps;
     let stored = await this.#storedOf(record);
     for (let tries = 0; tries < TRIES; tries++) {
       const call = buildCall(record, await this.#reportsOf(record), await this.#launchesOf(record));
-      // Told also of what was stored before: whoever stored it may have died before it told anybody.
+      // Reported for an unchanged record too: the instance that stored it may have died before it reported.
       if (stored !== undefined && isSame(call, stored)) return onRecorded(call);
       await bus.streams.publish(calls, call).catch((error: unknown) => {
         this.#lookLater(record);
         throw error;
       });
-      log.debug({ sessionId: record.sessionId, outcome: call.outcome }, "a call is recorded");
+      log.debug({ sessionId: record.sessionId, outcome: call.outcome }, "recorded a call");
       stored = call;
     }
     if (stored !== undefined) onRecorded(stored);
   }
 
-  /** What could not be stored may be stored yet, over what is stored meanwhile. */
+  /** A failed write may still be stored late, over a newer version. */
   #lookLater(session: SessionRef): void {
     const { clock, log } = this.#deps;
     const key = sessionKey(session);
@@ -158,10 +158,7 @@ class CallWriter {
       this.#later.delete(key);
       if (this.#isStopping) return;
       this.#again(session, Number.POSITIVE_INFINITY).catch((error: unknown) => {
-        log.debug(
-          { sessionId: session.sessionId, error },
-          "a call could not be looked at again; it is tried later",
-        );
+        log.debug({ sessionId: session.sessionId, error, retrying: true }, "failed to record a call again");
         this.#lookLater(session);
       });
     });
@@ -202,13 +199,13 @@ class CallWriter {
   }
 }
 
-/** A record that nobody can read must not keep the others from being recorded. */
+/** An unreadable record must not block the other calls. */
 const readable = <T>(reading: Promise<T>): Promise<T | undefined> =>
   reading.catch((error: unknown) => {
     if (isError(error, "unreadable_record")) return undefined;
     throw error;
   });
 
-/** As text, in which the order of the fields is that of the schema on both sides. */
+/** Compares JSON in the field order of the schema. */
 const isSame = (a: CallRecord, b: CallRecord): boolean =>
   JSON.stringify(calls.schema.parse(a)) === JSON.stringify(b);

@@ -1,4 +1,4 @@
-// What a handoff comes to: a pure decision over its message and what is known of agents and rooms.
+// Decides what becomes of a handoff, from its message, the known agents and the rooms. Pure.
 import { HANDOFF_PREFIX, HandoffRequested, TraceId } from "../../libs/contracts/claims/claim.ts";
 import { Tenant } from "../../libs/contracts/ids.ts";
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
@@ -8,7 +8,7 @@ import { faultsOf } from "../../libs/contracts/validation.ts";
 import { base62, fingerprint, sha256 } from "../../libs/domain/ids.ts";
 
 export interface HandoffFacts {
-  /** Who gives the agent of a profile; undefined when nobody does. */
+  /** The provider of a profile; undefined when there is none. */
   readonly providerOf: (agentId: string) => ProviderName | undefined;
   /** The session that has a room now, if any. */
   readonly sessionIn: (tenant: string, room: string) => string | undefined;
@@ -26,7 +26,7 @@ export type HandoffDecision =
       readonly message: string;
     }
   | {
-      readonly do: "tell_invalid";
+      readonly do: "report_invalid";
       readonly message: string;
       readonly traceId: string | undefined;
       readonly tenant: string | undefined;
@@ -40,10 +40,10 @@ export function decideHandoff(message: unknown, facts: HandoffFacts): HandoffDec
   if (!parsed.success) return invalid(message, faultsOf(parsed.error, FAULTS_MAX));
   const handoff = parsed.data;
   if (isReservedRoom(handoff.room))
-    return invalid(message, `room: "${handoff.room}" begins like a room that only Greenroom itself names`);
+    return invalid(message, `room: "${handoff.room}" begins like one of Greenroom's own rooms`);
   const metadata = Metadata.safeParse(metadataOf(handoff));
   if (!metadata.success)
-    return invalid(message, "metadata: with the trace and the call they are more than 4,096 bytes of JSON");
+    return invalid(message, "metadata: more than 4,096 bytes of JSON with the trace and the call");
 
   const sessionId = sessionIdOf(handoff);
   const refuse = (reason: "unknown_agent" | "room_taken", words: string): HandoffDecision => ({
@@ -77,13 +77,13 @@ export function decideHandoff(message: unknown, facts: HandoffFacts): HandoffDec
 }
 
 /**
- * Equal for the same handoff, however often it is sent and delivered: one trace hands one room over to one agent once.
- * Another agent in the same trace is another handoff.
+ * Equal for every repetition of a handoff: one trace hands one room to one agent once. Another agent in the same trace
+ * is another handoff.
  */
 export const sessionIdOf = ({ tenant_id, trace_id, agent_id, room }: HandoffRequested): string =>
   HANDOFF_PREFIX + base62(sha256([tenant_id, trace_id, agent_id, room]));
 
-/** The agent knows the call that it is for; the handoff's own metadata stand beside. */
+/** The handoff's own metadata, and the trace and call for the agent. */
 const metadataOf = ({ trace_id, call_id, metadata }: HandoffRequested) => ({
   ...metadata,
   handoff: { trace_id, ...(call_id === undefined ? {} : { call_id }) },
@@ -93,7 +93,7 @@ function invalid(message: unknown, words: string): HandoffDecision {
   const field = (name: string): unknown =>
     typeof message === "object" && message !== null ? (message as Record<string, unknown>)[name] : undefined;
   return {
-    do: "tell_invalid",
+    do: "report_invalid",
     message: words.slice(0, MESSAGE_MAX),
     traceId: TraceId.safeParse(field("trace_id")).data,
     tenant: Tenant.safeParse(field("tenant_id")).data,

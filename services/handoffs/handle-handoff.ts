@@ -1,4 +1,4 @@
-// Takes handoffs from other systems in: each becomes a session, or is told why it doesn't.
+// Handles the handoffs of other systems: each becomes a session, or is refused with a reason.
 import type { Ack, Bus, Delivery, Stop } from "../../libs/bus/bus.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import { type HandoffEvent, HandoffRequested } from "../../libs/contracts/claims/claim.ts";
@@ -16,21 +16,21 @@ export interface HandoffDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly sessions: Pick<SessionView, "all">;
-  /** Who gives the agent of a profile; undefined when nobody does. */
+  /** The provider of a profile; undefined when there is none. */
   readonly providerOf: (agentId: string) => ProviderName | undefined;
-  /** Handoffs in hand at once. */
+  /** The most handoffs that this process handles at a time. */
   readonly batchSize: number;
 }
 
-/** All instances share the handoffs; each is in hand until it is a session, or was answered. */
+/** Runs until stopped. The instances share the handoffs. */
 export async function consumeHandoffs(deps: HandoffDeps): Promise<Stop> {
-  const stops = await Promise.all([takeReadable(deps), answerDead(deps)]);
+  const stops = await Promise.all([consumeRequests(deps), answerDeadLetters(deps)]);
   return async () => {
     await Promise.all(stops.map((stop) => stop()));
   };
 }
 
-const takeReadable = (deps: HandoffDeps): Promise<Stop> =>
+const consumeRequests = (deps: HandoffDeps): Promise<Stop> =>
   deps.bus.streams.consume(
     handoffRequests,
     { durable: "handoffs", concurrency: deps.batchSize },
@@ -50,8 +50,8 @@ async function handleHandoff(
       ?.record.sessionId;
   const decision = decideHandoff(message, { providerOf, sessionIn, at });
   switch (decision.do) {
-    case "tell_invalid":
-      log.warn({ sequence, reason: decision.message }, "a handoff can't be read");
+    case "report_invalid":
+      log.warn({ sequence, reason: decision.message }, "received an invalid handoff");
       await bus.streams.publish(handoffEvents, {
         version: 1,
         type: "handoff_invalid_payload",
@@ -63,13 +63,13 @@ async function handleHandoff(
       });
       return "ack";
     case "refuse": {
-      const { handoff, sessionId, reason, message: words } = decision;
-      // Delivered again it may find its own session's end, or its room taken by the next.
+      const { handoff, sessionId, reason, message: text } = decision;
+      // On redelivery its own session may have ended, or the next one may have its room.
       if (await isThere(bus, { tenant: handoff.tenant_id, sessionId })) return "ack";
-      log.warn({ trace: handoff.trace_id, tenant: handoff.tenant_id, reason: words }, "a handoff is refused");
+      log.warn({ trace: handoff.trace_id, tenant: handoff.tenant_id, reason: text }, "refused a handoff");
       await bus.streams.publish(
         handoffEvents,
-        refusedHandoff(handoff, sessionId, { reason, message: words }, at),
+        refusedHandoff(handoff, sessionId, { reason, message: text }, at),
       );
       return "ack";
     }
@@ -87,8 +87,8 @@ async function handleHandoff(
 const isThere = async (bus: Bus, session: SessionRef): Promise<boolean> =>
   (await bus.kv.get(sessionsBucket, sessionKey(session))) !== undefined;
 
-/** What went to the dead letters, as what is no JSON does, is answered all the same: never with silence. */
-const answerDead = ({ bus, clock }: HandoffDeps): Promise<Stop> =>
+/** Answers dead letters too, for example messages that are not JSON, so that every handoff gets an answer. */
+const answerDeadLetters = ({ bus, clock }: HandoffDeps): Promise<Stop> =>
   bus.streams.consume(
     { ...deadLetters, subjects: `dead.${handoffRequests.subjects}` },
     { durable: "dead-handoffs", concurrency: 4 },

@@ -1,4 +1,4 @@
-// What other systems are told of a handoff: a pure reading of the session's record and of its dispatch.
+// Derives the events for other systems from a session's record and its claim. Pure.
 import {
   type ClaimRecord,
   claimEventFields,
@@ -9,11 +9,11 @@ import {
 } from "../../libs/contracts/claims/claim.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 
-/** The attempt that a record as it stands has news of: the present one, or the one that it gave up just now. */
+/** The attempt that a revision reports on: the present one, or the one that the session has just given up. */
 export const reportedAttemptOf = ({ attempt, state }: SessionRecord): number =>
   state === "requested" ? attempt - 1 : attempt;
 
-/** Of whose sessions anything is told: those that were handed over, and those whose agent is somebody else's. */
+/** Whether a session has events for other systems: sessions from handoffs, and sessions of agent runners. */
 export const isPublished = ({
   sessionId,
   provider,
@@ -21,56 +21,56 @@ export const isPublished = ({
   sessionId.startsWith(HANDOFF_PREFIX) || provider === "webhook";
 
 /**
- * What one stored revision of a session's record has to tell. It is read off the record, so that a revision that is
- * handed over again tells the same, and the events' ids make that one.
+ * The events of one stored revision of a session. They follow from the record alone, so a redelivered revision gives
+ * the same events, which their ids deduplicate.
  *
- * @param dispatch of the attempt that is told of, where it has one
+ * @param claim the claim of the reported attempt, where there is one
  */
 export function eventsOfSession(
   record: SessionRecord,
-  dispatch: ClaimRecord | undefined,
+  claim: ClaimRecord | undefined,
   at: string,
 ): HandoffEvent[] {
   if (!isPublished(record)) return [];
-  const told = ofSession(record, reportedAttemptOf(record), dispatch, at);
+  const about = aboutSession(record, reportedAttemptOf(record), claim, at);
   switch (record.state) {
     case "requested":
-      return wasDispatched(record, told.attempt) ? failure(record, told, false) : [];
+      return wasDispatched(record, about.attempt) ? failure(record, about, false) : [];
     case "dispatched":
-      // One that is to be claimed is told once it can be.
+      // A handoff to an agent runner is reported once its claim exists.
       return isHandoff(record) && record.provider !== "webhook"
-        ? [{ ...told, type: "handoff_dispatched" }]
+        ? [{ ...about, type: "handoff_dispatched" }]
         : [];
     case "joined":
-      return [{ ...told, type: "agent_session_bootstrap_ready" }];
+      return [{ ...about, type: "agent_session_bootstrap_ready" }];
     case "ready":
-      // It may have overtaken the news that it joined.
+      // `ready` may have overtaken `joined`.
       return [
-        { ...told, type: "agent_session_bootstrap_ready" },
-        { ...told, type: "agent_session_launch_succeeded" },
+        { ...about, type: "agent_session_bootstrap_ready" },
+        { ...about, type: "agent_session_launch_succeeded" },
       ];
     case "ended":
       return record.history.some(({ state }) => state === "dispatched")
-        ? failure(record, told, true)
+        ? failure(record, about, true)
         : failedHandoff(record, at);
   }
 }
 
-/** What one stored revision of a dispatch has to tell. */
-export function eventsOfClaim(dispatch: ClaimRecord, at: string): HandoffEvent[] {
-  const told = claimEventFields(dispatch, at);
-  switch (dispatch.state) {
+/** The events of one stored revision of a claim. */
+export function eventsOfClaim(claim: ClaimRecord, at: string): HandoffEvent[] {
+  const about = claimEventFields(claim, at);
+  switch (claim.state) {
     case "offered":
-      return [{ ...told, type: "handoff_dispatched" }];
+      return [{ ...about, type: "handoff_dispatched" }];
     case "claimed":
-      return [{ ...told, type: "dispatch_claimed", claimed_by: dispatch.claimedBy ?? "" }];
+      return [{ ...about, type: "dispatch_claimed", claimed_by: claim.claimedBy ?? "" }];
     case "expired":
       return [
         {
-          ...told,
+          ...about,
           type: "dispatch_claim_failed",
           reason: "expired",
-          message: dispatch.reason ?? "nobody claimed it in time",
+          message: claim.reason ?? "nobody claimed it in time",
         },
       ];
     case "used":
@@ -78,7 +78,7 @@ export function eventsOfClaim(dispatch: ClaimRecord, at: string): HandoffEvent[]
   }
 }
 
-/** That a handoff could not even become a session. */
+/** The event for a handoff that becomes no session. */
 export const refusedHandoff = (
   handoff: HandoffRequested,
   sessionId: string,
@@ -96,10 +96,10 @@ export const refusedHandoff = (
   ...refusal,
 });
 
-const ofSession = (
+const aboutSession = (
   record: SessionRecord,
   attempt: number,
-  dispatch: ClaimRecord | undefined,
+  claim: ClaimRecord | undefined,
   at: string,
 ) => ({
   version: 1 as const,
@@ -111,9 +111,7 @@ const ofSession = (
   agent_id: record.profile,
   room: record.room,
   provider: record.provider ?? ("pool" as const),
-  ...(dispatch === undefined
-    ? {}
-    : { dispatch_id: dispatch.claimId, dispatch_expires_at: dispatch.expiresAt }),
+  ...(claim === undefined ? {} : { dispatch_id: claim.claimId, dispatch_expires_at: claim.expiresAt }),
 });
 
 const isHandoff = ({ sessionId }: SessionRecord): boolean => sessionId.startsWith(HANDOFF_PREFIX);
@@ -125,12 +123,16 @@ const wasIn = (record: SessionRecord, attempt: number, state: "dispatched" | "re
   record.history.some((entry) => entry.attempt === attempt && entry.state === state);
 const wasDispatched = (record: SessionRecord, attempt: number) => wasIn(record, attempt, "dispatched");
 
-/** Only of an attempt that never became ready: one that did was launched well, whatever became of it. */
-function failure(record: SessionRecord, told: ReturnType<typeof ofSession>, final: boolean): HandoffEvent[] {
-  if (wasIn(record, told.attempt, "ready")) return [];
-  const message = record.history.at(-1)?.reason ?? "no reason was given";
+/** Only for an attempt that never became ready: the launch of a ready one has succeeded. */
+function failure(
+  record: SessionRecord,
+  about: ReturnType<typeof aboutSession>,
+  final: boolean,
+): HandoffEvent[] {
+  if (wasIn(record, about.attempt, "ready")) return [];
+  const message = record.history.at(-1)?.reason ?? "no reason given";
   const reason = record.endedReason ?? "tried_again";
-  return [{ ...told, type: "agent_session_launch_failed", reason, message, final }];
+  return [{ ...about, type: "agent_session_launch_failed", reason, message, final }];
 }
 
 function failedHandoff(record: SessionRecord, at: string): HandoffEvent[] {
@@ -146,7 +148,7 @@ function failedHandoff(record: SessionRecord, at: string): HandoffEvent[] {
       agent_id: record.profile,
       room: record.room,
       reason: record.endedReason ?? "ended",
-      message: record.history.at(-1)?.reason ?? "no reason was given",
+      message: record.history.at(-1)?.reason ?? "no reason given",
     },
   ];
 }

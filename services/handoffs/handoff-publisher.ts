@@ -1,4 +1,4 @@
-// Tells other systems on `runtime.<event>` what becomes of handoffs and dispatches, off what was saved.
+// Publishes on `runtime.<event>` what becomes of handoffs and claims, from the stored records.
 import type { Ack, Bus, Stop } from "../../libs/bus/bus.ts";
 import { claims, sessions } from "../../libs/contracts/buckets.ts";
 import {
@@ -19,15 +19,15 @@ interface Deps {
 
 const CONCURRENCY = 64;
 
-/** Every stored revision is published once, also those that were saved while the service was down. */
+/** Publishes every stored revision once, including those that were saved while the service was down. */
 export async function publishHandoffEvents(deps: Deps): Promise<{ stop: Stop }> {
   const { bus } = deps;
   const stops = await Promise.all([
     bus.kv.consume(sessions, { durable: "handoffs-sessions", concurrency: CONCURRENCY }, ({ value }) =>
-      value === undefined || !isPublished(value) ? done() : tellOfSession(deps, value),
+      value === undefined || !isPublished(value) ? done() : publishSession(deps, value),
     ),
     bus.kv.consume(claims, { durable: "handoffs-claims", concurrency: CONCURRENCY }, ({ value }) =>
-      value === undefined ? done() : tellOfDispatch(deps, value),
+      value === undefined ? done() : publishClaim(deps, value),
     ),
   ]);
   return {
@@ -39,22 +39,22 @@ export async function publishHandoffEvents(deps: Deps): Promise<{ stop: Stop }> 
 
 const done = async (): Promise<Ack> => "ack";
 
-async function tellOfSession(deps: Deps, record: SessionRecord): Promise<Ack> {
-  const dispatch =
+async function publishSession(deps: Deps, record: SessionRecord): Promise<Ack> {
+  const claim =
     record.provider === "webhook"
       ? await deps.bus.kv.get(
           claims,
           claimKey(record.tenant, claimIdOf({ ...record, attempt: reportedAttemptOf(record) })),
         )
       : undefined;
-  return tell(deps, eventsOfSession(record, dispatch?.value, isoNow(deps.clock)));
+  return publishAll(deps, eventsOfSession(record, claim?.value, isoNow(deps.clock)));
 }
 
-const tellOfDispatch = (deps: Deps, dispatch: ClaimRecord): Promise<Ack> =>
-  tell(deps, eventsOfClaim(dispatch, isoNow(deps.clock)));
+const publishClaim = (deps: Deps, claim: ClaimRecord): Promise<Ack> =>
+  publishAll(deps, eventsOfClaim(claim, isoNow(deps.clock)));
 
-/** In their order; what could not be stored is thrown, and the whole is handed over again. */
-async function tell({ bus }: Deps, events: readonly HandoffEvent[]): Promise<Ack> {
+/** In order. After a failure the revision is redelivered. */
+async function publishAll({ bus }: Deps, events: readonly HandoffEvent[]): Promise<Ack> {
   for (const event of events) await bus.streams.publish(handoffEvents, event);
   return "ack";
 }

@@ -15,12 +15,12 @@ export interface HandoffsDeps {
   readonly log: Log;
   readonly sessions: Pick<SessionView, "all">;
   readonly hosts: Pick<HostView, "all">;
-  /** False: handoffs are left in their stream. */
+  /** False: handoffs stay in their stream. */
   readonly takesHandoffs: boolean;
   readonly batchSize: number;
-  /** Who gives the agents of all handoffs; undefined: each profile's own provider. */
+  /** The provider of all handoffs; undefined: each profile has its own. */
   readonly launcher: ProviderName | undefined;
-  /** What the settings say of a profile, where they say anything. */
+  /** The configured provider of a profile, if any. */
   readonly configuredFor: (profile: string) => ProviderName | undefined;
 }
 
@@ -37,14 +37,14 @@ export async function startHandoffs(deps: HandoffsDeps): Promise<{ stop: Stop }>
   };
 }
 
-/** Who brings an agent into a room that is there: of a profile that others only call with, the pool. */
+/** The provider of an agent for an existing room. For a profile that only makes calls, it is the pool. */
 export function roomProviderOf(rules: ProviderRules, profile: string): ProviderName | undefined {
   const named = rules.filter((rule) => rule.profile === profile && rule.provider !== "vapi");
   const provider = named[0]?.provider;
   return provider === "sip" ? "pool" : provider;
 }
 
-/** While no host is up at all nobody knows what agents there are: then a handoff waits for one, as any session does. */
+/** Without any host the agents are unknown. The handoff then waits for a host, like any session. */
 function providerOf(
   { configuredFor, hosts, launcher }: HandoffsDeps,
   agentId: string,

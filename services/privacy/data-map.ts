@@ -1,4 +1,4 @@
-// The one table of where people's data are: for each stream and bucket, how a tenant's and a person's part is found.
+// The table of personal data: for each stream and bucket, how to find the data of a tenant and of a person.
 import type { AnyStore } from "../../libs/bus/bus.ts";
 import {
   callRecording,
@@ -35,10 +35,10 @@ import {
 } from "../../libs/contracts/streams.ts";
 import { fieldOf, isWord, matchesPerson } from "./match-person.ts";
 
-/** Whose data are to go: a tenant's; or those of some sessions and tasks of it, and what else names a person. */
+/** The data to delete: all data of a tenant, or some of its sessions and tasks, and the data that name a person. */
 export interface Scope {
   readonly tenant: string;
-  /** Absent: all of the tenant. */
+  /** Absent: all data of the tenant. */
   readonly parts?: {
     readonly user?: string;
     readonly sessions: ReadonlySet<string>;
@@ -48,16 +48,16 @@ export interface Scope {
 
 export interface StoreRule {
   readonly store: AnyStore;
-  /** Filters that cover all of a tenant; none where single messages have to be looked at. */
+  /** Filters for all data of a tenant; absent where messages are checked one by one. */
   readonly ofTenant?: (tenant: string) => readonly string[];
-  /** Filters that cover what is kept of one session, or of one task. */
+  /** Filters for the data of one session, or of one task. */
   readonly ofSession?: (tenant: string, sessionId: string) => readonly string[];
   readonly ofTask?: (tenant: string, task: string) => readonly string[];
-  /** Messages that are looked at one by one, and erased by their place. */
+  /** Messages that are checked one by one, and erased by sequence. */
   readonly messages?: readonly MessageRule<never>[];
-  /** Records whose keys don't say whose they are: they are listed, and those that match go. */
+  /** Records whose keys do not name their session: all are listed, and matching ones are removed. */
   readonly records?: (record: never, scope: Scope) => boolean;
-  /** Why something stays. */
+  /** Why the data are kept. */
   readonly keeps?: string;
   readonly keepsForPerson?: string;
 }
@@ -66,13 +66,13 @@ export interface MessageRule<T> {
   readonly channel: Channel<T>;
   readonly subject: (tenant: string) => string;
   readonly isOf: (message: T, scope: Scope) => boolean;
-  /** Only looked at when it is about parts of a tenant: all of it goes by its subject. */
+  /** Only checked for parts of a tenant, since a subject covers all of a tenant. */
   readonly isForPartsOnly?: true;
 }
 
-const COUNTS_ONLY = "it holds counts and durations of many sessions, and nothing of one";
+const COUNTS_ONLY = "holds counts and durations of many sessions, and no data of a single one";
 
-/** In the order in which they are emptied: what would bring something back goes before what it would bring back. */
+/** In the order of deletion: a store that could restore data of another comes first. */
 export const storeRules: readonly StoreRule[] = [
   {
     store: taskRequests,
@@ -99,7 +99,7 @@ export const storeRules: readonly StoreRule[] = [
   },
   {
     store: callSlots,
-    keeps: "it holds ids of tasks that have a call slot now; the tasks service removes them itself",
+    keeps: "holds ids of tasks that have a call slot now; the tasks service removes them",
   },
   {
     store: handoffEvents,
@@ -116,7 +116,7 @@ export const storeRules: readonly StoreRule[] = [
       }),
     ],
   },
-  { store: claims, ofTenant: (tenant) => [`${tenant}.>`], records: dispatchOf as never },
+  { store: claims, ofTenant: (tenant) => [`${tenant}.>`], records: claimOf as never },
   {
     store: sessionOverflow,
     ofTenant: (tenant) => [`overflow.session.${tenant}.>`],
@@ -156,24 +156,23 @@ export const storeRules: readonly StoreRule[] = [
   {
     store: webhookEndpoints,
     ofTenant: (tenant) => [`${tenant}.>`],
-    keepsForPerson: "an endpoint is the operator's",
+    keepsForPerson: "belongs to the operator",
   },
   {
     store: webhookQueues,
     ofTenant: (tenant) => [`${tenant}.>`],
-    keepsForPerson:
-      "it holds ids of sessions whose events wait; what is removed leaves it when its holder hears",
+    keepsForPerson: "holds ids of sessions whose events wait; its owner drops removed ones",
   },
   {
     store: deadLetters,
-    messages: [rule({ channel: deadLetters, subject: () => deadLetters.subjects, isOf: letterOf })],
+    messages: [rule({ channel: deadLetters, subject: () => deadLetters.subjects, isOf: deadLetterOf })],
   },
   { store: rollups, ofTenant: (tenant) => [`${tenant}.>`], keepsForPerson: COUNTS_ONLY },
   { store: dailyKpis, ofTenant: (tenant) => [`${tenant}.>`], keepsForPerson: COUNTS_ONLY },
-  { store: hosts, keeps: "a host's record names the sessions that it serves now, and no others" },
-  { store: pools, keeps: "it holds how many agents are kept" },
-  { store: callRecording, keeps: "it says that calls are recorded" },
-  { store: deletionJobs, keeps: "it is the proof: counts, and a hash of the user" },
+  { store: hosts, keeps: "names the sessions that a host serves now, and no others" },
+  { store: pools, keeps: "holds pool sizes" },
+  { store: callRecording, keeps: "marks that calls are recorded" },
+  { store: deletionJobs, keeps: "is the proof: counts, and a hash of the user" },
 ];
 
 export const storeName = (store: AnyStore): string => ("stream" in store ? store.stream : store.name);
@@ -182,7 +181,7 @@ function rule<T>(of: MessageRule<T>): MessageRule<never> {
   return of as unknown as MessageRule<never>;
 }
 
-/** A bucket whose keys begin with the tenant and the session. */
+/** The rule of a bucket whose keys begin with the tenant and the session. */
 function ofSessionKeys(store: AnyStore, rest = ""): StoreRule {
   return {
     store,
@@ -191,16 +190,16 @@ function ofSessionKeys(store: AnyStore, rest = ""): StoreRule {
   };
 }
 
-function dispatchOf(dispatch: ClaimRecord, scope: Scope): boolean {
-  return scope.parts?.sessions.has(dispatch.sessionId) ?? true;
+function claimOf(claim: ClaimRecord, scope: Scope): boolean {
+  return scope.parts?.sessions.has(claim.sessionId) ?? true;
 }
 
 const isOfTenant = (message: unknown, { tenant }: Scope): boolean =>
   typeof message === "object" && message !== null && "tenant_id" in message && message.tenant_id === tenant;
 
-/** A letter's subject says whose it was; of what comes from other systems, only what it says does. */
-function letterOf({ subject, payload }: DeadLetter, scope: Scope): boolean {
-  const [first, second, third] = subject.replace(/^relief\./, "").split(".");
+/** Whether a dead letter belongs to the scope, by its subject, or by its content for messages of other systems. */
+function deadLetterOf({ subject, payload }: DeadLetter, scope: Scope): boolean {
+  const [first, second, third] = subject.replace(/^overflow\./, "").split(".");
   const tenant =
     first === "runtime"
       ? fieldOf(payload, "tenant_id")
@@ -208,6 +207,6 @@ function letterOf({ subject, payload }: DeadLetter, scope: Scope): boolean {
         ? third
         : second;
   if (tenant !== scope.tenant) return false;
-  // What nobody could read may be damaged in any way, so that words of it are looked at.
+  // An unreadable message may be damaged in any way, so its words are compared.
   return isWord(scope, subject) || isWord(scope, payload);
 }

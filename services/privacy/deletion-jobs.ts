@@ -100,7 +100,7 @@ async function finish({ clock, log, signer }: DeletionJobsDeps, lease: Lease<Del
   const isSaved = await change(lease, {
     state: "done",
     finishedAt: finished.finishedAt,
-    // `userHash` stays: with it, anyone who knows the user can check whose data this job removed.
+    // With the remaining `userHash`, anyone who knows the user can check whose data this job removed.
     user: undefined,
     found: undefined,
     reason: signer === undefined ? "There is no receipt, because no signing key is configured." : undefined,

@@ -1,4 +1,4 @@
-// Which sessions and tasks a deletion is about: those of a person, or those that are older than they may be kept.
+// Finds the sessions and tasks of a deletion: those of a person, or those that are too old.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { sessions, tasks } from "../../libs/contracts/buckets.ts";
 import type { CallRecord } from "../../libs/contracts/calls/call.ts";
@@ -16,8 +16,8 @@ export interface Found {
 const PAGE = 500;
 
 /**
- * What there is by now. A person is who talks in a session, or whose number is called.
- * @param found is added to: what was found before may be gone from where it was found
+ * Finds what exists by now. A person is the user of a session, or the owner of a called number.
+ * @param found receives the results; earlier results stay, since their source may be deleted by now
  */
 export async function findParts(bus: Bus, job: DeletionJob, found: Found): Promise<void> {
   if (job.kind === "user") await findPerson(bus, job.tenant, job.user ?? "", found);
@@ -45,17 +45,17 @@ async function findPerson(bus: Bus, tenant: string, user: string, found: Found):
   }
 }
 
-/** Calls are removed by whole days, apart from this. */
+/** Call records are removed by whole days, elsewhere. */
 async function findOld(bus: Bus, tenant: string, beforeMs: number, found: Found): Promise<void> {
   const isOld = (at: string | undefined) => at !== undefined && Date.parse(at) < beforeMs;
-  const standing = new Set<string>();
+  const present = new Set<string>();
   for (const { value } of await bus.kv.entries(sessions, `${tenant}.>`)) {
-    standing.add(value.sessionId);
+    present.add(value.sessionId);
     if (value.state === "ended" && isOld(value.history.at(-1)?.at)) found.sessions.add(value.sessionId);
   }
   for await (const event of requestsOf(bus, tenant)) {
-    // One whose record is gone has ended, long enough ago for it to be purged.
-    if (isOld(event.at) && !standing.has(event.sessionId)) found.sessions.add(event.sessionId);
+    // The record of a session that ended long ago is purged.
+    if (isOld(event.at) && !present.has(event.sessionId)) found.sessions.add(event.sessionId);
   }
   for (const { value } of await bus.kv.entries(tasks, `${tenant}.>`))
     if (isTaskEnd(value.state) && isOld(value.endedAt)) addTask(found, value);

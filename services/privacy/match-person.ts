@@ -1,6 +1,6 @@
-// Whether a message or a text names a person, or a session or task of theirs.
+// Checks whether a message or a text names a person, or one of the person's sessions and tasks.
 
-/** What is looked for; all of it is meant when there is nothing to look for. */
+/** The names to find. Without `parts`, everything matches. */
 interface Wanted {
   readonly parts?: {
     readonly user?: string;
@@ -9,7 +9,7 @@ interface Wanted {
   };
 }
 
-/** Whether any text in a message is the person's id, or that of a session, a task, or something made of those. */
+/** Whether any text in a message is the id of the person, of a session or task, or derived from one. */
 export function matchesPerson({ parts }: Wanted, message: unknown): boolean {
   if (parts === undefined) return true;
   const open: unknown[] = [message];
@@ -21,8 +21,8 @@ export function matchesPerson({ parts }: Wanted, message: unknown): boolean {
 }
 
 /**
- * The same of a text that need not be JSON, or is cut off: by whole words, so that `ann` isn't named by `hannah`. A
- * letter too many is no loss, and one too few would be.
+ * The same for a text that may be truncated or no JSON, by whole words: `hannah` does not match `ann`. A false match
+ * does no harm, and a missed one would.
  */
 export function isWord({ parts }: Wanted, text: string): boolean {
   if (parts === undefined) return true;
@@ -30,14 +30,14 @@ export function isWord({ parts }: Wanted, text: string): boolean {
   return (text.match(/[A-Za-z0-9_-]+/g) ?? []).some((word) => isIdOf(parts, word));
 }
 
-/** A dispatch's id, and the session of a task's attempt, are another id and a number; an agent's identity holds one. */
+/** Ids of claims and of a task's sessions are an id and a number, and an agent's identity contains one. */
 function isIdOf({ sessions, tasks }: NonNullable<Wanted["parts"]>, word: string): boolean {
   const stem = word.replace(/^(agent|session)-/, "").replace(/-\d+$/, "");
   return [word, stem].some((id) => sessions.has(id) || tasks.has(id));
 }
 
 function hasWord(text: string, word: string): boolean {
-  // As it stands inside of JSON, too.
+  // Also in the form that it has inside of JSON.
   return [word, JSON.stringify(word).slice(1, -1)].some((form) => {
     for (let at = text.indexOf(form); at >= 0; at = text.indexOf(form, at + 1)) {
       const around = `${text[at - 1] ?? ""}${text[at + form.length] ?? ""}`;
@@ -47,7 +47,7 @@ function hasWord(text: string, word: string): boolean {
   });
 }
 
-/** A field of a text that should be JSON, and may be cut off. */
+/** Reads a field of JSON that may be truncated. */
 export function fieldOf(text: string, field: string): string | undefined {
   return new RegExp(`"${field}"\\s*:\\s*"([^"\\\\]{1,128})"`).exec(text)?.[1];
 }

@@ -1,9 +1,9 @@
-// For how many days each tenant's data are kept, as one setting says it.
+// Parses the setting that limits for how many days each tenant's data are kept.
 import { z } from "zod";
 import type { Setting } from "../../libs/runtime/config.ts";
 
 export interface RetentionDays {
-  /** Of everybody who isn't named; undefined: for ever, or as long as the stores themselves keep things. */
+  /** The days of all other tenants; undefined: no limit besides those of the stores. */
   readonly others: number | undefined;
   readonly tenants: ReadonlyMap<string, number | undefined>;
 }
@@ -13,7 +13,7 @@ export const daysFor = ({ others, tenants }: RetentionDays, tenant: string): num
 
 const DAYS_MAX = 3650;
 
-/** @throws Error that names the part that can't be used */
+/** @throws Error that names the invalid part */
 export function readRetentionDays(text: string | undefined): RetentionDays {
   let others: number | undefined;
   const tenants = new Map<string, number | undefined>();
@@ -22,7 +22,9 @@ export function readRetentionDays(text: string | undefined): RetentionDays {
     const match = /^(?:([A-Za-z0-9_-]{1,64})\s*=\s*)?(\d{1,4}|off)$/.exec(part);
     const days = match?.[2] === "off" ? undefined : Number(match?.[2]);
     if (match === null || (days !== undefined && (days < 1 || days > DAYS_MAX))) {
-      throw new Error(`"${part}" is no number of days from 1 to ${DAYS_MAX}, as 30, acme=7 or acme=off`);
+      throw new Error(
+        `"${part}" is not valid: write days from 1 to ${DAYS_MAX}, for example 30, acme=7 or acme=off`,
+      );
     }
     if (match[1] === undefined) others = days;
     else tenants.set(match[1], days);

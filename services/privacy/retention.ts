@@ -1,4 +1,4 @@
-// Retention: at its times, a job for each tenant whose data may only be kept for so many days.
+// Retention: creates a deletion job at an interval for each tenant with a limit of days.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { dailyKpis, deletionJobs, rollups, sessions } from "../../libs/contracts/buckets.ts";
 import type { DeletionJob } from "../../libs/contracts/privacy/deletion.ts";
@@ -15,27 +15,27 @@ export interface RetentionDeps {
   readonly settings: {
     readonly intervalMs: number;
     readonly days: RetentionDays;
-    /** The deployment's own tenant, of which there may be nothing yet. */
+    /** The deployment's own tenant, which may have no data yet. */
     readonly tenant: string;
   };
 }
 
-/** It is looked so often whether a run is due; runs themselves are days apart. */
-const LOOK_MS = 30_000;
+/** How often to check whether a run is due. Runs are days apart. */
+const CHECK_MS = 30_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** All instances may do it: the next run has a number, which only one of them can take. */
+/** Several instances may run this: each run has a number, which only one of them can create. */
 export function startRetention(deps: RetentionDeps): () => void {
   const { clock, log, settings } = deps;
   return repeat(
     clock,
-    Math.min(LOOK_MS, settings.intervalMs),
-    () => askForRuns(deps),
-    (error) => log.warn({ error }, "looking whether data are too old failed; it is tried again"),
+    Math.min(CHECK_MS, settings.intervalMs),
+    () => createDueJobs(deps),
+    (error) => log.warn({ error, retrying: true }, "failed to check for data that are too old"),
   );
 }
 
-export async function askForRuns(deps: RetentionDeps): Promise<void> {
+export async function createDueJobs(deps: RetentionDeps): Promise<void> {
   const { bus, clock, log, nextWriteId, settings } = deps;
   const jobs = (await bus.kv.entries(deletionJobs)).map(({ value }) => value);
   for (const tenant of await tenantsOf(bus, settings)) {
@@ -57,15 +57,15 @@ export async function askForRuns(deps: RetentionDeps): Promise<void> {
       writeId: nextWriteId(),
     };
     if ((await bus.kv.update(deletionJobs, job, 0)) !== undefined)
-      log.info({ job: job.id, tenant, before: job.before }, "what is too old is to be removed");
+      log.info({ job: job.id, tenant, before: job.before }, "created a retention job");
   }
 }
 
 const runId = (number: number): string => `retention-${String(number).padStart(6, "0")}`;
 
 /**
- * The number of the run that is due, if one is. Its time is a matter of the calendar: it comes from when the last one
- * was asked for, by the clock of whoever did.
+ * The number of the due run, if any. The interval is calendar time, measured from the creation of the last run by its
+ * creator's clock.
  */
 export function nextRun(
   runs: readonly Pick<DeletionJob, "id" | "askedAt" | "state">[],
@@ -79,7 +79,7 @@ export function nextRun(
   return nowMs - Date.parse(last.askedAt) >= intervalMs ? last.number + 1 : undefined;
 }
 
-/** Of whom anything may be stored: days' figures are kept for longer than all that retention is about. */
+/** All tenants with stored data. The daily KPIs outlive all data that retention deletes. */
 async function tenantsOf(bus: Bus, { days, tenant }: RetentionDeps["settings"]): Promise<string[]> {
   const entries = await Promise.all([
     bus.kv.entries(sessions),

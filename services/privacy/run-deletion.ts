@@ -1,4 +1,4 @@
-// Carries a deletion out: ends what runs, empties every store of its part, and again until nothing more is found.
+// Executes a deletion: ends what runs, deletes the data from every store, and repeats until nothing is found.
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { Lease } from "../../libs/bus/lease.ts";
 import { sessions, tasks, webhookEndpoints } from "../../libs/contracts/buckets.ts";
@@ -15,7 +15,7 @@ export interface RunDeletionDeps {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: Log;
-  /** How long it waits for what is written late before it goes through all of it again, in ms. */
+  /** The wait for late writes before the next pass, in ms. */
   readonly settleMs: number;
 }
 
@@ -27,19 +27,16 @@ export const change = (
 
 export type DeletionResult = "done" | "failed" | "lost";
 
-/** How often it is looked whether what was told to end has ended. */
-const LOOK_MS = 1000;
-/** A tenant that goes on writing is never empty. */
+/** How often to check whether sessions and tasks have ended. */
+const POLL_MS = 1000;
+/** A tenant that keeps writing is never empty. */
 const PASSES_MAX = 100;
 const PAGE = 500;
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** Calls are kept for so many days at most. */
+/** The most days for which call records exist. */
 const CALL_DAYS = calls.maxAgeMs / DAY_MS + 1;
 
-/**
- * Goes through all stores until two passes in a row find nothing: what is written late, by somebody who was at it when
- * one pass came by, is found in the next.
- */
+/** Passes through all stores until two passes in a row find nothing, since a write may finish after a pass. */
 export async function runDeletion(
   deps: RunDeletionDeps,
   lease: Lease<DeletionJob>,
@@ -57,7 +54,7 @@ export async function runDeletion(
     const removed = await emptyAll(deps, lease, scope, isStopped);
     if (removed === undefined) return "lost";
     if (!(await change(lease, { passes: pass, ...foundIn(job, found) }))) return "lost";
-    // Nothing is written any more about what was over long ago.
+    // Nothing more is written about sessions that ended long ago.
     if (job.kind === "retention" || (removed === 0 && isClean)) return "done";
     isClean = removed === 0;
     await sleep(clock, deps.settleMs);
@@ -68,7 +65,7 @@ export async function runDeletion(
 const tooLong = (clock: Clock): Partial<DeletionJob> => ({
   state: "failed",
   finishedAt: isoNow(clock),
-  reason: `After ${PASSES_MAX} passes there was still something new: stop what writes for this tenant, then ask again.`,
+  reason: `New data appeared even in pass ${PASSES_MAX}. Stop the clients of this tenant, then request the deletion again.`,
 });
 
 function scopeOf({ tenant, kind, user }: DeletionJob, found: Found): Scope {
@@ -82,7 +79,7 @@ function foundIn(job: DeletionJob, found: Found): Partial<DeletionJob> {
   return { sessions: found.sessions.size, tasks: found.tasks.size, found: [...new Set(ids)] };
 }
 
-/** Sessions are told to end and tasks are canceled, and they are waited for. Of what is old nothing runs. */
+/** Ends sessions, cancels tasks, and waits for them. Nothing old runs any more. */
 async function endWhatRuns(
   { bus, clock, settleMs }: RunDeletionDeps,
   lease: Lease<DeletionJob>,
@@ -92,8 +89,8 @@ async function endWhatRuns(
   const { tenant, kind } = lease.record;
   if (kind === "retention") return "ended";
   const isMeant = (set: ReadonlySet<string>, id: string) => kind === "tenant" || set.has(id);
-  const reason = "its data are to be removed";
-  for (let toldAtMs = Number.NEGATIVE_INFINITY; ; ) {
+  const reason = "Its data are being deleted.";
+  for (let requestedAtMs = Number.NEGATIVE_INFINITY; ; ) {
     const open = (await bus.kv.entries(tasks, `${tenant}.>`)).filter(
       ({ value }) => !isTaskEnd(value.state) && isMeant(found.tasks, value.taskId),
     );
@@ -102,8 +99,8 @@ async function endWhatRuns(
     );
     if (open.length + running.length === 0)
       return (await change(lease, { state: "running" })) ? "ended" : "lost";
-    if (clock.monotonic() - toldAtMs >= settleMs) {
-      toldAtMs = clock.monotonic();
+    if (clock.monotonic() - requestedAtMs >= settleMs) {
+      requestedAtMs = clock.monotonic();
       const at = isoNow(clock);
       for (const { value } of open) {
         const { taskId, attempt } = value;
@@ -118,24 +115,22 @@ async function endWhatRuns(
       }
       for (const { value } of running)
         await bus.streams.publish(sessionEvents, {
-          ...({
-            type: "end_requested",
-            tenant,
-            sessionId: value.sessionId,
-            at,
-            endedReason: "completed",
-            reason,
-          } as const),
+          type: "end_requested",
+          tenant,
+          sessionId: value.sessionId,
+          at,
+          endedReason: "completed",
+          reason,
         });
     }
-    const waits = `${running.length} sessions and ${open.length} tasks were told to end, and haven't yet. Are a dispatcher and a tasks service running?`;
+    const waits = `Waiting for ${running.length} sessions and ${open.length} tasks to end. Are a dispatcher and a tasks service running?`;
     if (!(await change(lease, { state: "waiting", reason: waits }))) return "lost";
-    await sleep(clock, LOOK_MS);
+    await sleep(clock, POLL_MS);
     if (isStopped()) return "lost";
   }
 }
 
-/** @returns how many messages and revisions went; undefined when it is somebody else's job by now */
+/** @returns the number of removed messages and revisions; undefined when the job must not be continued */
 async function emptyAll(
   deps: RunDeletionDeps,
   lease: Lease<DeletionJob>,
@@ -152,12 +147,12 @@ async function emptyAll(
     if (removed > 0 && !(await change(lease, { counts }))) return undefined;
     if (isStopped()) return undefined;
   }
-  await tellQueues(deps.bus, scope);
+  await notifyQueueOwners(deps.bus, scope);
   return all;
 }
 
-/** Other instances have messages in hand, and their places in the queues, that aren't stored any more. */
-async function tellQueues(bus: Bus, { tenant }: Scope): Promise<void> {
+/** The owners of webhook queues hold messages that are no longer stored. */
+async function notifyQueueOwners(bus: Bus, { tenant }: Scope): Promise<void> {
   for (const { value } of await bus.kv.entries(webhookEndpoints, `${tenant}.>`))
     bus.core.publishTransient(webhooksQueued, { tenant, endpoint: value.id, removed: true });
 }
@@ -205,7 +200,7 @@ async function eraseMessages(
   }
 }
 
-/** Whole days of calls that are old, by their subjects. */
+/** Removes whole days of old call records by their subjects. */
 async function removeDays(bus: Bus, { kind, tenant, before }: DeletionJob): Promise<number> {
   if (kind !== "retention" || before === undefined) return 0;
   let removed = 0;

@@ -1,11 +1,11 @@
-// Which delivery to one endpoint comes next, and what follows from how one went: no clock, no network, no store.
+// Plans the deliveries to one endpoint: which one comes next, and what follows from its result. Pure.
 import type { WebhookLane, WebhookQueue } from "../../libs/contracts/webhooks/webhook.ts";
 
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
 
-/** Pauses before a message is sent again; the last one is repeated. */
+/** The pauses before a message is sent again. The last one is repeated. */
 const PAUSES_MS = [
   5 * SECOND_MS,
   30 * SECOND_MS,
@@ -15,22 +15,22 @@ const PAUSES_MS = [
   HOUR_MS,
   2 * HOUR_MS,
 ];
-/** A message that fails when it has been tried for so long is given up. */
+/** A message is given up when it fails after this time. */
 export const GIVE_UP_MS = 24 * HOUR_MS;
-/** Messages in hand of one endpoint at most. The others wait in the stream. */
+/** The most messages in the plan. The others wait in the stream. */
 export const WINDOW = 200;
-/** Sent to one endpoint at once, at most. */
-export const AT_ONCE = 8;
-/** After so many failures in a row the endpoint itself is taken for down, and is asked carefully. */
+/** The most concurrent deliveries to one endpoint. */
+export const MAX_CONCURRENT = 8;
+/** After this number of failures in a row the endpoint counts as down, and gets single probes. */
 const DOWN_AFTER = 3;
-/** An endpoint that is down is asked no more often than this, and at least so often. */
+/** The longest pause between tries while the endpoint is down, and the time after which a probe ignores the pauses. */
 const DOWN_GAP_MAX_MS = MINUTE_MS;
 const PROBE_MS = 5 * MINUTE_MS;
-/** A message that failed so often, while others were taken, holds up its own session no longer. */
+/** After this number of failures, while others succeed, a message no longer delays its session. */
 const APART_AFTER = 4;
-/** So many of those at most; or an endpoint that refuses one kind of event would get no other for a day. */
+/** The most messages apart. Without it, an endpoint that rejects one event type would get no other for a day. */
 const APART_MAX = WINDOW / 2;
-/** An endpoint that asks for more patience than this is asked again all the same. */
+/** The longest pause by an endpoint's Retry-After. */
 const RETRY_AFTER_MAX_MS = HOUR_MS;
 
 interface Lane {
@@ -38,42 +38,35 @@ interface Lane {
   readonly sequences: number[];
   tries: number;
   dueAtMs: number;
-  /** When it first failed, and how many deliveries had been taken by then. */
-  failed: { readonly sinceMs: number; readonly takenBefore: number } | undefined;
+  /** The time of the first failure, and the number of deliveries until then. */
+  failed: { readonly sinceMs: number; readonly deliveredBefore: number } | undefined;
   isSending: boolean;
 }
 
 export type Failed =
   | { readonly becomes: "failed"; readonly nextInMs: number }
-  /** `isHopeless`: nothing at all was taken for as long as this one was tried. */
+  /** `isHopeless`: no delivery succeeded while this message was tried. */
   | { readonly becomes: "dead"; readonly isHopeless: boolean };
 
-/** What is in hand for one endpoint. Times are of one process's monotonic clock, in ms. */
+/** The messages of one endpoint that are being delivered. Times are on one process's monotonic clock, in ms. */
 export class DeliveryPlan {
   readonly #lanes = new Map<string, Lane>();
   #cursor: number;
   #failures: number;
-  #taken: number;
+  #delivered: number;
   #triedAtMs = Number.NEGATIVE_INFINITY;
   #pausedUntilMs = Number.NEGATIVE_INFINITY;
 
-  /** Goes on from what the former owner stored. What it was sending is sent again. */
+  /** Continues the plan that the previous owner stored. Deliveries in progress are repeated. */
   constructor(stored: Pick<WebhookQueue, "cursor" | "lanes" | "failures" | "delivered">, nowMs: number) {
     this.#cursor = stored.cursor;
     this.#failures = stored.failures;
-    this.#taken = stored.delivered;
-    for (const {
-      key,
-      sequences,
-      tries,
-      dueInMs,
-      failedForMs,
-      deliveredBefore: takenBefore,
-    } of stored.lanes) {
+    this.#delivered = stored.delivered;
+    for (const { key, sequences, tries, dueInMs, failedForMs, deliveredBefore } of stored.lanes) {
       const failed =
         failedForMs === undefined
           ? undefined
-          : { sinceMs: nowMs - failedForMs, takenBefore: takenBefore ?? 0 };
+          : { sinceMs: nowMs - failedForMs, deliveredBefore: deliveredBefore ?? 0 };
       this.#lanes.set(key, {
         key,
         sequences: [...sequences],
@@ -97,19 +90,19 @@ export class DeliveryPlan {
     return this.#lanes.size === 0;
   }
 
-  /** How many more messages may be taken in hand. */
+  /** The number of messages that may be added. */
   get room(): number {
     let held = 0;
     for (const { sequences } of this.#lanes.values()) held += sequences.length;
     return Math.max(0, WINDOW - held);
   }
 
-  /** Every message in hand, by its place in the stream. */
+  /** The sequences of all messages. */
   get sequences(): number[] {
     return [...this.#lanes.values()].flatMap(({ sequences }) => sequences);
   }
 
-  /** Takes the next message of the stream in hand: it comes behind others of its session. */
+  /** Adds the next message of the stream, behind the others of its session. */
   add(sequence: number, of: string, nowMs: number): void {
     this.#cursor = sequence;
     const lane = this.#lanes.get(of);
@@ -125,7 +118,7 @@ export class DeliveryPlan {
       });
   }
 
-  /** A message that is stored no more. */
+  /** Removes a message that is no longer stored. */
   drop(sequence: number): void {
     for (const lane of this.#lanes.values()) {
       const index = lane.sequences.indexOf(sequence);
@@ -136,14 +129,14 @@ export class DeliveryPlan {
     }
   }
 
-  /** What is to be sent now. Each is being sent from here on, until `took` or `failed` says how it went. */
+  /** The messages to send now. Each counts as being sent until `delivered` or `failed` is called. */
   due(nowMs: number): { key: string; sequence: number; tries: number }[] {
     const sending = [...this.#lanes.values()].filter(({ isSending }) => isSending).length;
-    const free = this.#isDown ? 1 - sending : AT_ONCE - sending;
+    const free = this.#isDown ? 1 - sending : MAX_CONCURRENT - sending;
     if (free <= 0 || nowMs < this.#readyAtMs) return [];
     const next = this.#waiting()
       .filter(({ dueAtMs }) => dueAtMs <= nowMs || this.#isProbeDue(nowMs))
-      // What is new shows best whether the endpoint is well; what it refused before may be that message's own fault.
+      // A new message is the best probe: an older failure may be the fault of its message.
       .sort((a, b) => (this.#isDown ? a.tries - b.tries : 0) || a.dueAtMs - b.dueAtMs)
       .slice(0, free);
     if (next.length > 0) this.#triedAtMs = nowMs;
@@ -153,7 +146,7 @@ export class DeliveryPlan {
     });
   }
 
-  /** When there may be something to send next; undefined while nothing waits. */
+  /** When the next message may be due; undefined while none waits. */
   nextAtMs(nowMs: number): number | undefined {
     const waiting = this.#waiting();
     if (waiting.length === 0) return undefined;
@@ -162,7 +155,7 @@ export class DeliveryPlan {
     return Math.max(nowMs, atMs, this.#readyAtMs);
   }
 
-  /** The endpoint has it. One that was down is back: what waited for that waits no longer. */
+  /** The endpoint accepted a message. If it was down, all waiting messages become due. */
   delivered(key: string, nowMs: number): void {
     const lane = this.#lanes.get(key);
     if (lane === undefined) return;
@@ -170,23 +163,23 @@ export class DeliveryPlan {
       for (const other of this.#lanes.values()) if (!isApart(other.key)) other.dueAtMs = nowMs;
     }
     this.#failures = 0;
-    this.#taken += 1;
-    this.#settle(lane, nowMs);
+    this.#delivered += 1;
+    this.#finishFirst(lane, nowMs);
   }
 
-  /** The endpoint doesn't have it. @param retryAfterMs what it asks to be given, all of it */
+  /** The endpoint did not accept a message. @param retryAfterMs the pause that it asked for */
   failed(key: string, nowMs: number, retryAfterMs = 0): Failed {
     const lane = this.#lanes.get(key);
     if (lane === undefined) return { becomes: "dead", isHopeless: false };
     this.#failures += 1;
     lane.tries += 1;
     lane.isSending = false;
-    lane.failed ??= { sinceMs: nowMs, takenBefore: this.#taken };
+    lane.failed ??= { sinceMs: nowMs, deliveredBefore: this.#delivered };
     const askedMs = Math.min(retryAfterMs, RETRY_AFTER_MAX_MS);
     if (askedMs > 0) this.#pausedUntilMs = Math.max(this.#pausedUntilMs, nowMs + askedMs);
-    const isHopeless = lane.failed.takenBefore === this.#taken;
+    const isHopeless = lane.failed.deliveredBefore === this.#delivered;
     if (nowMs - lane.failed.sinceMs >= GIVE_UP_MS) {
-      this.#settle(lane, nowMs);
+      this.#finishFirst(lane, nowMs);
       return { becomes: "dead", isHopeless };
     }
     const pauseMs = PAUSES_MS[Math.min(lane.tries, PAUSES_MS.length) - 1] as number;
@@ -194,7 +187,7 @@ export class DeliveryPlan {
     lane.dueAtMs = nowMs + nextInMs;
     if (lane.tries >= APART_AFTER && !this.#isDown && !isApart(lane.key)) {
       if (this.#apart() >= APART_MAX) {
-        this.#settle(lane, nowMs);
+        this.#finishFirst(lane, nowMs);
         return { becomes: "dead", isHopeless: false };
       }
       this.#setApart(lane, nowMs);
@@ -202,7 +195,7 @@ export class DeliveryPlan {
     return { becomes: "failed", nextInMs };
   }
 
-  /** As it is stored: what is being sent counts as not sent yet. */
+  /** The plan for the store. Messages being sent count as waiting. */
   stored(nowMs: number): Pick<WebhookQueue, "cursor" | "lanes" | "failures" | "delivered"> {
     const lanes = [...this.#lanes.values()].map(
       ({ key, sequences, tries, dueAtMs, failed }): WebhookLane => ({
@@ -212,24 +205,24 @@ export class DeliveryPlan {
         dueInMs: Math.max(0, Math.round(dueAtMs - nowMs)),
         ...(failed === undefined
           ? {}
-          : { failedForMs: Math.round(nowMs - failed.sinceMs), deliveredBefore: failed.takenBefore }),
+          : { failedForMs: Math.round(nowMs - failed.sinceMs), deliveredBefore: failed.deliveredBefore }),
       }),
     );
-    return { cursor: this.#cursor, lanes, failures: this.#failures, delivered: this.#taken };
+    return { cursor: this.#cursor, lanes, failures: this.#failures, delivered: this.#delivered };
   }
 
   get #isDown(): boolean {
     return this.#failures >= DOWN_AFTER;
   }
 
-  /** Before this nothing is sent: it asked for a pause, or it is down and was asked a moment ago. */
+  /** Nothing is sent before this time: the endpoint asked for a pause, or is down and was just tried. */
   get #readyAtMs(): number {
     if (!this.#isDown) return this.#pausedUntilMs;
     const gapMs = Math.min(DOWN_GAP_MAX_MS, SECOND_MS * 2 ** (this.#failures - DOWN_AFTER));
     return Math.max(this.#pausedUntilMs, this.#triedAtMs + gapMs);
   }
 
-  /** An endpoint that is down is asked now and then by what isn't due yet, so that it is noticed when it is back. */
+  /** A down endpoint gets a probe from messages that are not due, so that its recovery is noticed. */
   #isProbeDue(nowMs: number): boolean {
     return this.#isDown && nowMs - this.#triedAtMs >= PROBE_MS;
   }
@@ -242,7 +235,7 @@ export class DeliveryPlan {
     return [...this.#lanes.keys()].filter(isApart).length;
   }
 
-  /** Those behind it go on without it. */
+  /** Moves the first message into a lane of its own, so that the ones behind it continue. */
   #setApart(lane: Lane, nowMs: number): void {
     const [sequence, ...rest] = lane.sequences as [number, ...number[]];
     this.#lanes.delete(lane.key);
@@ -255,8 +248,8 @@ export class DeliveryPlan {
     }
   }
 
-  /** Its first message is done with. */
-  #settle(lane: Lane, nowMs: number): void {
+  /** Removes the first message of a lane. */
+  #finishFirst(lane: Lane, nowMs: number): void {
     lane.sequences.shift();
     if (lane.sequences.length === 0) this.#lanes.delete(lane.key);
     else this.#begin(lane, nowMs);
@@ -270,6 +263,6 @@ export class DeliveryPlan {
   }
 }
 
-/** No session's id has a slash in it. */
+/** Session ids contain no slash. */
 const apartKey = (key: string, sequence: number): string => `${key}/${sequence}`;
 const isApart = (key: string): boolean => key.includes("/");

@@ -1,4 +1,4 @@
-// Puts news into the queues of the endpoints that want it, each once, however often and by whomever it is told.
+// Enqueues events for the endpoints that want them, each once, even if several instances do so repeatedly.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { webhooks } from "../../libs/contracts/streams.ts";
 import {
@@ -21,13 +21,13 @@ export interface WebhookEvents {
   readonly about: WebhookAbout;
   /** The id of the session or task. */
   readonly of: string;
-  /** All that is to be told of it up to now, in order. */
+  /** All events of it up to now, in order. */
   readonly events: readonly WebhookEvent[];
 }
 
 /**
- * What was told before is known by its place in the stream: it is looked for from the newest backwards, since they are
- * stored one after the other. Two instances that store the same one at the same time store it once, by its id.
+ * The events of a session are stored in order, so the newest stored one tells which are missing. When two instances
+ * store the same event at once, its id makes the second one a duplicate.
  * @throws GreenroomError storage_full, storage_unavailable
  */
 export async function enqueue(
@@ -37,16 +37,16 @@ export async function enqueue(
   if (events.length === 0) return;
   for (const endpoint of deps.endpointsOf(tenant)) {
     const wanted = events.filter(({ type }) => isWanted(endpoint.events, type));
-    const untold = await untoldOf(deps.bus, { tenant, endpoint: endpoint.id, of }, about, wanted);
-    for (const event of untold) {
+    const missing = await missingEvents(deps.bus, { tenant, endpoint: endpoint.id, of }, about, wanted);
+    for (const event of missing) {
       const message: WebhookMessage = { tenant, endpoint: endpoint.id, about, of, event };
       await deps.bus.streams.publish(webhooks, message);
     }
-    if (untold.length > 0) deps.queued(endpoint);
+    if (missing.length > 0) deps.queued(endpoint);
   }
 }
 
-async function untoldOf(
+async function missingEvents(
   bus: Bus,
   to: { readonly tenant: string; readonly endpoint: string; readonly of: string },
   about: WebhookAbout,

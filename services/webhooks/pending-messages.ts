@@ -1,11 +1,11 @@
-// The messages that a queue's owner has in hand: read from the stream, and looked up again when they waited for long.
+// Holds the messages of a delivery plan: reads them from the stream, and checks old ones before they are sent.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { webhooks } from "../../libs/contracts/streams.ts";
 import type { WebhookMessage, WebhookQueue } from "../../libs/contracts/webhooks/webhook.ts";
 import type { Clock } from "../../libs/runtime/clock.ts";
 import type { DeliveryPlan } from "./delivery-plan.ts";
 
-/** For so long what was read is taken for what is stored. */
+/** A message that was read this recently counts as stored. */
 const FRESH_MS = 2000;
 const PAGE = 100;
 
@@ -14,7 +14,7 @@ export interface Held {
   readonly readAtMs: number;
 }
 
-/** Holds exactly what is in the plan, by its place in the stream. */
+/** Holds exactly the messages of the plan, by sequence. */
 export class PendingMessages {
   readonly #deps: { readonly bus: Bus; readonly clock: Clock };
   readonly #plan: DeliveryPlan;
@@ -31,14 +31,14 @@ export class PendingMessages {
     this.#subject = `webhook.${tenant}.${endpoint}.>`;
   }
 
-  /** @throws Error for what is in the plan and not in hand, which would be a bug */
+  /** @throws Error for a message that is not held, which would be a bug */
   get(sequence: number): Held {
     const held = this.#held.get(sequence);
-    if (held === undefined) throw new Error(`the message ${sequence} is in the plan and not in hand`);
+    if (held === undefined) throw new Error(`Message ${sequence} is in the plan but not held.`);
     return held;
   }
 
-  /** It was delivered, or given up; the plan knows. */
+  /** The message was delivered or given up, and the plan knows. */
   release(sequence: number): void {
     this.#held.delete(sequence);
   }
@@ -48,7 +48,7 @@ export class PendingMessages {
     this.#held.delete(sequence);
   }
 
-  /** What a former owner had in hand. What is stored no more is passed over. @throws GreenroomError storage_unavailable */
+  /** Reads the messages of the stored plan, and drops those that were removed. @throws GreenroomError storage_unavailable */
   async restore(): Promise<void> {
     for (const sequence of this.#plan.sequences.sort((a, b) => a - b)) {
       if (this.#held.has(sequence)) continue;
@@ -63,8 +63,8 @@ export class PendingMessages {
   }
 
   /**
-   * Reads on behind the cursor, a page at the most and no more than there is room for.
-   * @returns how many were read, and whether there may be more
+   * Reads one page of messages after the cursor, as far as the plan has room.
+   * @returns the number of messages, and whether there may be more
    * @throws GreenroomError storage_unavailable
    */
   async readOn(): Promise<{ readonly count: number; readonly mayBeMore: boolean }> {
@@ -83,9 +83,9 @@ export class PendingMessages {
   }
 
   /**
-   * Drops what was removed from the stream meanwhile.
-   * @param isBusy what is being sent is left alone: how that goes decides about it
-   * @returns whether there was any
+   * Drops messages that were removed from the stream.
+   * @param isBusy messages that are being sent stay, since their result decides
+   * @returns whether there were any
    */
   async dropRemoved(isBusy: (sequence: number) => boolean): Promise<boolean> {
     let isChanged = false;
@@ -97,7 +97,7 @@ export class PendingMessages {
     return isChanged;
   }
 
-  /** It may have waited for a day: what was removed meanwhile isn't to be sent any more. */
+  /** Whether a message is still stored. It may have waited for a day, and a removed one must not be sent. */
   async isStillStored(sequence: number, { message, readAtMs }: Held): Promise<boolean> {
     return this.#deps.clock.monotonic() - readAtMs <= FRESH_MS || this.#isStored(sequence, message);
   }
@@ -109,11 +109,11 @@ export class PendingMessages {
   async #isStored(sequence: number, message: WebhookMessage): Promise<boolean> {
     const subject = webhooks.subjectOf(message);
     const look = this.#deps.bus.streams.read(webhooks, { subject, from: sequence, limit: 1 });
-    // A store that doesn't answer says nothing against it.
+    // Without an answer from the store, the message counts as stored.
     const [found] = await look.catch(() => [{ sequence }]);
     return found?.sequence === sequence;
   }
 }
 
-/** A session's events go one after the other; so does what is repeated, behind them. */
+/** The events of a session are sent in order, and replays behind them. */
 const laneOf = ({ about, of }: WebhookMessage): string => `${about}-${of}`;

@@ -1,4 +1,4 @@
-// One POST to an address that a customer gave: only to where it may go, without redirects, and never for long.
+// Sends one POST to a customer's address: only to allowed targets, without redirects, and with a time-out.
 import { type LookupAddress, lookup as resolveBySystem } from "node:dns";
 import http from "node:http";
 import https from "node:https";
@@ -6,16 +6,16 @@ import { isIP, type LookupFunction, type Socket } from "node:net";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { type AllowedTargets, hostOf, isCallable, refusalOf } from "../../libs/runtime/url-guard.ts";
 
-/** What came of a POST. `why` is in words for the person who registered the address. */
+/** The result of a POST. `reason` is for the person who registered the address. */
 export type Posted =
   | { readonly status: number; readonly retryAfterMs?: number }
   | { readonly status: undefined; readonly reason: string };
 
 export interface PostOptions {
   readonly allowed: AllowedTargets;
-  /** For the whole of it: the name, the connection, the request and the answer. */
+  /** For everything: the DNS lookup, the connection, the request and the answer. */
   readonly timeoutMs: number;
-  /** Finds the addresses of a name; the system's own unless a test gives another. */
+  /** Resolves a name; a test replaces it. */
   readonly resolve?: Resolve;
 }
 
@@ -26,10 +26,10 @@ export type Resolve = (
 
 const resolveAll: Resolve = (host, done) => resolveBySystem(host, { all: true }, done);
 
-/** More than any answer that says that it has it. What it says isn't used. */
+/** The longest answer that is read. Its content is not used. */
 const ANSWER_BYTES_MAX = 64 * 1024;
 
-/** Posts a body. It never throws: what goes wrong is an outcome. */
+/** Posts a body. Never throws: a failure is a result. */
 export function post(
   address: string,
   body: string,
@@ -44,12 +44,12 @@ export function post(
     const fail = (error: unknown) =>
       resolve({
         status: undefined,
-        reason: late.aborted ? `no answer came within ${options.timeoutMs} ms` : wordsFor(error),
+        reason: late.aborted ? `no answer within ${options.timeoutMs} ms` : reasonOf(error),
       });
     const request = (url.protocol === "https:" ? https : http).request(url, {
       method: "POST",
       headers: { ...headers, "content-length": String(Buffer.byteLength(body)) },
-      // A connection of its own, so that each is looked at.
+      // No shared connection, so that every connection is checked.
       agent: false,
       lookup: guardedLookup(options),
       signal: late,
@@ -64,7 +64,7 @@ export function post(
         bytes += part.length;
         if (bytes > ANSWER_BYTES_MAX) response.destroy();
       });
-      // The status is the answer; how its body goes on is of no matter.
+      // Only the status matters.
       response.on("error", () => {});
       resolve({ status, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
     });
@@ -73,8 +73,8 @@ export function post(
 }
 
 /**
- * The name is looked up once, and the connection goes to the very addresses that were looked at here: a name that
- * answers with another address the next time (DNS rebinding) gains nothing by it.
+ * Resolves the name once, and connects to the addresses that were checked. DNS rebinding, where a second lookup returns
+ * another address, has therefore no effect.
  */
 function guardedLookup({ allowed, resolve = resolveAll }: PostOptions): LookupFunction {
   return (host, options, done) => {
@@ -90,7 +90,7 @@ function guardedLookup({ allowed, resolve = resolveAll }: PostOptions): LookupFu
   };
 }
 
-/** Node asks for no look-up when the host is an address; and whatever happens, this is where it really went. */
+/** Checks the connected address too, since Node looks up no name when the host is an address. */
 function guardSocket(socket: Socket, url: URL, { allowed }: PostOptions, request: http.ClientRequest): void {
   const look = () => {
     const { remoteAddress } = socket;
@@ -103,20 +103,20 @@ function guardSocket(socket: Socket, url: URL, { allowed }: PostOptions, request
 class RefusedTarget extends Error {}
 
 const notPublic = (host: string): RefusedTarget =>
-  new RefusedTarget(`${host} ${isIP(host) === 0 ? "leads to" : "is"} no public address`);
+  new RefusedTarget(`${host} ${isIP(host) === 0 ? "does not resolve to" : "is not"} a public address`);
 
 const refused = (reason: string): Posted => ({
   status: undefined,
   reason: `the address is refused: ${reason}`,
 });
 
-function wordsFor(error: unknown): string {
+function reasonOf(error: unknown): string {
   if (error instanceof RefusedTarget) return `the address is refused: ${error.message}`;
   const { code } = error as NodeJS.ErrnoException;
   return code === undefined ? messageOf(error).slice(0, 200) : `${code}: ${messageOf(error).slice(0, 200)}`;
 }
 
-/** Seconds, or a date, which is compared with this machine's clock, as HTTP has it. */
+/** Seconds, or a date, which HTTP compares with the clock of the receiver. */
 function retryAfterOf(header: string | undefined): number | undefined {
   if (header === undefined) return undefined;
   if (/^\d{1,9}$/.test(header.trim())) return Number(header) * 1000;

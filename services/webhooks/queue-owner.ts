@@ -1,4 +1,4 @@
-// Which instance delivers for which endpoint: exactly one at a time, by a lease on the endpoint's queue.
+// Assigns each endpoint to one delivering instance at a time, by a lease on the endpoint's queue.
 import { type BucketView, watchBucket } from "../../libs/bus/bucket-view.ts";
 import type { Stop } from "../../libs/bus/bus.ts";
 import { Lease, type LeaseRules, mayAcquire } from "../../libs/bus/lease.ts";

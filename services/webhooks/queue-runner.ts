@@ -8,7 +8,7 @@ import {
 import { isoNow, sleep } from "../../libs/runtime/clock.ts";
 import { WakeableSleep } from "../../libs/runtime/wakeable-sleep.ts";
 import { deliver, type Send } from "./deliver.ts";
-import { type DeliveryLogDeps, deadLetterDelivery, howItFailed, logDelivery } from "./delivery-log.ts";
+import { type DeliveryLogDeps, deadLetterDelivery, failedResult, logDelivery } from "./delivery-log.ts";
 import { DeliveryPlan } from "./delivery-plan.ts";
 import { type Held, PendingMessages } from "./pending-messages.ts";
 
@@ -163,11 +163,11 @@ export class QueueRunner {
     const nowMs = clock.monotonic();
     const tookMs = Math.round(nowMs - beganMs);
     this.#isChanged = true;
-    if (delivered.outcome === "taken") {
+    if (delivered.outcome === "delivered") {
       this.#plan.delivered(key, nowMs);
       this.#pending.release(sequence);
-      const how = { outcome: "delivered" as const, status: delivered.status, tookMs };
-      await logDelivery(this.#deps, message, tries, how);
+      const result = { outcome: "delivered" as const, status: delivered.status, tookMs };
+      await logDelivery(this.#deps, message, tries, result);
       return;
     }
     if (delivered.outcome === "gone") this.#disable(endpoint, delivered.reason);
@@ -181,7 +181,7 @@ export class QueueRunner {
       await deadLetterDelivery(this.#deps, sequence, message, tries, delivered.reason);
       this.#pending.release(sequence);
     }
-    await logDelivery(this.#deps, message, tries, howItFailed(delivered, then, tookMs));
+    await logDelivery(this.#deps, message, tries, failedResult(delivered, then, tookMs));
   }
 
   #disable({ id, tenant, generation }: WebhookEndpoint, reason: string): void {

@@ -1,29 +1,29 @@
-// What is told of a session, read off its record alone: whoever reads it, and however often, tells the same.
+// Derives the webhook events of a session from its record alone, so that every instance gets the same events.
 import type { CallRecord } from "../../libs/contracts/calls/call.ts";
 import type { HistoryEntry, SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { type WebhookEvent, webhookEventId } from "../../libs/contracts/webhooks/webhook.ts";
 import { readyCountOf } from "../../libs/domain/session/transitions.ts";
 
 /**
- * All that is to be told of a session as it stands, in order: each time that an agent became ready, then the end.
+ * All events of a session so far, in order: one for each ready agent, then the end.
  *
- * The numbers come from the record: the n-th readiness has the number n, and the end the one after the last. A record
- * counts its readinesses, since of a long history it keeps only the newest lines.
+ * The n-th ready agent has sequence n, and the end follows the last. The record counts ready agents, since it keeps
+ * only the newest lines of a long history.
  */
 export function sessionEventsFor(record: SessionRecord): WebhookEvent[] {
   const lines = record.history.filter(({ state }) => state === "ready");
   const count = readyCountOf(record);
-  const news = Array.from({ length: count }, (_, index) =>
+  const ready = Array.from({ length: count }, (_, index) =>
     readyEvent(record, index + 1, lines[index - (count - lines.length)]),
   );
   const end = record.history.findLast(({ state }) => state === "ended");
-  return end === undefined ? news : [...news, endedEvent(record, count + 1, end)];
+  return end === undefined ? ready : [...ready, endedEvent(record, count + 1, end)];
 }
 
-/** The number of what is told last of a session: its call, once it is recorded. */
+/** The sequence of a session's last event: its call record. */
 export const callSequenceOf = (record: SessionRecord): number => readyCountOf(record) + 2;
 
-/** A call as it was recorded when it was told; what is found out later is in `GET /api/calls/:sessionId`. */
+/** The call record at the time of the event. `GET /api/calls/:sessionId` has later additions. */
 export const callEvent = (call: CallRecord, sequence: number): WebhookEvent => ({
   id: webhookEventId("session", call.sessionId, sequence),
   type: "call.completed",
@@ -33,7 +33,7 @@ export const callEvent = (call: CallRecord, sequence: number): WebhookEvent => (
   data: JSON.parse(JSON.stringify(call)),
 });
 
-/** @param line of the history; it is gone when the session had dozens of attempts since, and nobody heard of them */
+/** @param line of the history; absent when many later attempts have displaced it */
 function readyEvent(record: SessionRecord, sequence: number, line: HistoryEntry | undefined): WebhookEvent {
   return eventOf(record, "session.ready", sequence, line?.at ?? record.history[0]?.at ?? "", {
     ...ofSession(record),

@@ -1,19 +1,19 @@
-// What is told of an outbound task, read off its record: each state that it came to.
+// Derives the webhook events of a task from its record: one for each state.
 import type { TaskRecord } from "../../libs/contracts/tasks/task.ts";
 import { webhookEventId } from "../../libs/contracts/webhooks/webhook.ts";
 import type { WebhookEvents } from "./enqueue.ts";
 
 /**
- * Each change of its state has a number in the record. An attempt that is repeated brings the task back to `queued`;
- * so `busy` and the like are told once, when the task has ended so.
+ * The record numbers each change of state. A repeated attempt returns the task to `queued`, so an event like `busy`
+ * occurs once, at the end of the task.
  */
 export function taskEventsFor(record: TaskRecord): WebhookEvents {
-  const { tenant, taskId: id, changes: moves = [] } = record;
+  const { tenant, taskId: id, changes = [] } = record;
   return {
     tenant,
     about: "task",
     of: id,
-    events: moves.map(({ n, state, attempt, at }) => ({
+    events: changes.map(({ n, state, attempt, at }) => ({
       id: webhookEventId("task", id, n),
       type: `task.${state}` as const,
       taskId: id,
@@ -27,8 +27,8 @@ export function taskEventsFor(record: TaskRecord): WebhookEvents {
         state,
         attempt,
         ...attemptData(record, attempt),
-        // Of the newest change alone: it is told as soon as it is saved.
-        ...(n === moves.at(-1)?.n && record.error !== undefined
+        // The record has the error of its newest change only.
+        ...(n === changes.at(-1)?.n && record.error !== undefined
           ? { error: { code: record.error.code, message: record.error.message } }
           : {}),
       },

@@ -1,4 +1,4 @@
-// Webhooks that we send: follows sessions, calls and tasks, tells the endpoints, and sees that they are told.
+// The webhooks service: follows sessions, calls and tasks, and delivers their events to endpoints.
 import type { Ack } from "../../libs/bus/bus.ts";
 import { sessions, tasks } from "../../libs/contracts/buckets.ts";
 import type { CallRecord } from "../../libs/contracts/calls/call.ts";
@@ -12,37 +12,37 @@ import { QueueOwner, type QueueOwnerDeps } from "./queue-owner.ts";
 import { callEvent, callSequenceOf, sessionEventsFor } from "./session-events.ts";
 import { taskEventsFor } from "./task-events.ts";
 
-const AT_ONCE = 64;
-/** The store may be away for longer than this; then what wasn't told goes to the dead letters. */
+const CONCURRENCY = 64;
+/** After this number of failed deliveries, a message becomes a dead letter. */
 const DELIVERIES_MAX = 1000;
-const durable = { durable: "webhooks", concurrency: AT_ONCE, maxDeliveries: DELIVERIES_MAX };
+const durable = { durable: "webhooks", concurrency: CONCURRENCY, maxDeliveries: DELIVERIES_MAX };
 
 export interface Webhooks {
   stop(): Promise<void>;
 }
 
-/** All instances share the work, and what two of them do at the same time comes to the same. */
+/** The instances share the work, and doing it twice is harmless. */
 export async function startWebhooks(deps: QueueOwnerDeps): Promise<Webhooks> {
   const { bus } = deps;
   // Before any event arrives, the endpoints have to be known.
   const queues = await QueueOwner.start(deps);
-  const say = async (news: WebhookEvents): Promise<Ack> => {
+  const publish = async (events: WebhookEvents): Promise<Ack> => {
     await enqueue(
       { bus, endpointsOf: (tenant) => queues.endpointsOf(tenant), queued: (to) => queues.queued(to) },
-      news,
+      events,
     );
     return "ack";
   };
   const hasEndpoints = (tenant: string) => queues.endpointsOf(tenant).length > 0;
   const stops = await Promise.all([
     bus.kv.consume(sessions, durable, async ({ value }) =>
-      value === undefined ? "ack" : say(newsOfSession(value)),
+      value === undefined ? "ack" : publish(eventsOfSession(value)),
     ),
     bus.kv.consume(tasks, durable, async ({ value }) =>
-      value === undefined ? "ack" : say(taskEventsFor(value)),
+      value === undefined ? "ack" : publish(taskEventsFor(value)),
     ),
     bus.streams.consume(calls, durable, async (call) =>
-      hasEndpoints(call.tenant) ? say(await newsOfCall(deps, queues, call)) : "ack",
+      hasEndpoints(call.tenant) ? publish(await eventsOfCall(deps, queues, call)) : "ack",
     ),
   ]);
   return {
@@ -53,15 +53,15 @@ export async function startWebhooks(deps: QueueOwnerDeps): Promise<Webhooks> {
   };
 }
 
-const newsOfSession = (record: SessionRecord): WebhookEvents => ({
+const eventsOfSession = (record: SessionRecord): WebhookEvents => ({
   tenant: record.tenant,
   about: "session",
   of: record.sessionId,
   events: sessionEventsFor(record),
 });
 
-/** The call is told last, behind all that its session has to tell; that is put in front of it here. */
-async function newsOfCall(
+/** The event of a call record comes last, so the session's other events are added before it. */
+async function eventsOfCall(
   { bus, log }: QueueOwnerDeps,
   queues: QueueOwner,
   call: CallRecord,
@@ -75,15 +75,15 @@ async function newsOfCall(
     const events = [...sessionEventsFor(record.value), callEvent(call, callSequenceOf(record.value))];
     return { tenant, about: "session", of: sessionId, events };
   }
-  // The record was purged meanwhile, a day after the end: its number is the one after the end that was told.
+  // The session was purged, a day after its end. The call follows the stored event of the end.
   for (const { id: endpoint } of queues.endpointsOf(tenant)) {
     const subject = `webhook.${tenant}.${endpoint}.${sessionId}.>`;
-    const told = await bus.streams.read(webhooks, { subject, limit: 100 });
-    const end = told.find(({ message }) => message.event.type === "session.ended");
+    const stored = await bus.streams.read(webhooks, { subject, limit: 100 });
+    const end = stored.find(({ message }) => message.event.type === "session.ended");
     if (end === undefined) continue;
     const events: WebhookEvent[] = [callEvent(call, end.message.event.sequence + 1)];
     return { tenant, about: "session", of: sessionId, events };
   }
-  log.warn({ sessionId, tenant }, "a call is not told to webhooks: its session's record is gone");
+  log.warn({ sessionId, tenant }, "published no webhook for a call whose session is gone");
   return { tenant, about: "session", of: sessionId, events: [] };
 }

@@ -58,12 +58,12 @@ describe("what a handoff comes to", () => {
     ["nothing", null, /object/],
     ["another version", aHandoff({ version: 2 }), /version/],
     ["no room", aHandoff({ room: undefined }), /room/],
-    ["a room that only Greenroom names", aHandoff({ room: "standby-1" }), /only Greenroom/],
+    ["a room that only Greenroom names", aHandoff({ room: "standby-1" }), /Greenroom's own rooms/],
     ["metadata that leave no place for the call", aHandoff({ metadata: { a: "x".repeat(4060) } }), /4,096/],
     ["many faults", {}, /version.*trace_id.*tenant_id/s],
   ])("is told to be invalid: %s", (_what, message, description) => {
     expect(decideHandoff(message, facts)).toMatchObject({
-      do: "tell_invalid",
+      do: "report_invalid",
       message: expect.stringMatching(description),
     });
   });

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { callRecording } from "../../../../libs/contracts/buckets.ts";
 import { calls } from "../../../../libs/contracts/streams.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
-import { advertiseCallRecording } from "../../../../services/calls/advertise.ts";
+import { advertiseCallRecording } from "../../../../services/calls/calls.ts";
 import { PurgeGuard } from "../../../../services/janitor/purge-guard.ts";
 import { aCall, anEndedSession } from "../../../kit/fixtures/calls.ts";
 import { MINUTE_MS, world } from "../../../kit/worlds/memory-world.ts";

@@ -5,7 +5,7 @@ import { deletionJobs, sessions, tasks } from "../../../../libs/contracts/bucket
 import type { DeletionJob } from "../../../../libs/contracts/privacy/deletion.ts";
 import { calls, sessionEvents, taskEvents } from "../../../../libs/contracts/streams.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
-import { askForRuns, nextRun } from "../../../../services/privacy/retention.ts";
+import { createDueJobs, nextRun } from "../../../../services/privacy/retention.ts";
 import { daysFor, readRetentionDays } from "../../../../services/privacy/retention-days.ts";
 import { endedSession, type Person } from "../../../kit/fixtures/canary.ts";
 import { AT, aSession } from "../../../kit/fixtures/sessions.ts";
@@ -192,7 +192,7 @@ describe("retention", () => {
     await s.traces(ann, old);
     await s.traces(bob, AT);
     const bobs = await s.holding(bob.canary);
-    await s.outcome(askForRuns(deps(s, "7")));
+    await s.outcome(createDueJobs(deps(s, "7")));
     await s.privacy("one");
     await s.pass(MINUTE_MS);
     expect(await s.job("retention-000001")).toMatchObject({
@@ -211,7 +211,7 @@ describe("retention", () => {
 
   test("asks once a day, however many instances look, and never while a run is under way", async () => {
     const s = erasureWorld();
-    const both = () => Promise.all([askForRuns(deps(s, "7")), askForRuns(deps(s, "7"))]);
+    const both = () => Promise.all([createDueJobs(deps(s, "7")), createDueJobs(deps(s, "7"))]);
     await s.outcome(both());
     await s.outcome(both());
     expect((await s.outcome(s.bus.kv.entries(deletionJobs))).map(({ value }) => value.id)).toEqual([
@@ -230,7 +230,7 @@ describe("retention", () => {
     const s = erasureWorld();
     await s.traces(ann, old);
     await s.traces(eve, old);
-    await s.outcome(askForRuns(deps(s, "30, other=5, acme=off")));
+    await s.outcome(createDueJobs(deps(s, "30, other=5, acme=off")));
     expect((await s.outcome(s.bus.kv.entries(deletionJobs))).map(({ key }) => key)).toEqual([
       "other.retention-000001",
     ]);

@@ -1,6 +1,11 @@
 // Order of deliveries to an endpoint, and the consequences of each.
 import { describe, expect, test } from "vitest";
-import { AT_ONCE, DeliveryPlan, GIVE_UP_MS, WINDOW } from "../../../../services/webhooks/delivery-plan.ts";
+import {
+  DeliveryPlan,
+  GIVE_UP_MS,
+  MAX_CONCURRENT,
+  WINDOW,
+} from "../../../../services/webhooks/delivery-plan.ts";
 
 const EMPTY = { cursor: 0, lanes: [], failures: 0, delivered: 0 };
 const MINUTE_MS = 60_000;
@@ -46,9 +51,9 @@ describe("DeliveryPlan, order", () => {
 
   test("limits the number of parallel deliveries", () => {
     const plan = planOf(...Array.from({ length: 20 }, (_, i) => `s${i}:${i + 1}`));
-    expect(due(plan, 0)).toHaveLength(AT_ONCE);
+    expect(due(plan, 0)).toHaveLength(MAX_CONCURRENT);
     plan.delivered("s0", 0);
-    expect(due(plan, 0)).toEqual([AT_ONCE + 1]);
+    expect(due(plan, 0)).toEqual([MAX_CONCURRENT + 1]);
   });
 
   test("delays only the session whose delivery failed", () => {
@@ -87,7 +92,7 @@ describe("DeliveryPlan, an endpoint that is down", () => {
 
   test("probes the endpoint with one message at a time, after a pause", () => {
     const plan = down();
-    expect(plan.failures).toBe(AT_ONCE);
+    expect(plan.failures).toBe(MAX_CONCURRENT);
     expect(due(plan, 10)).toEqual([]);
     expect(due(plan, 2 * MINUTE_MS)).toHaveLength(1);
     expect(due(plan, 2 * MINUTE_MS)).toHaveLength(0);
@@ -111,7 +116,7 @@ describe("DeliveryPlan, an endpoint that is down", () => {
     const plan = down();
     const [probe] = plan.due(2 * MINUTE_MS);
     plan.delivered(probe?.key ?? "", 2 * MINUTE_MS);
-    expect(due(plan, 2 * MINUTE_MS)).toHaveLength(AT_ONCE);
+    expect(due(plan, 2 * MINUTE_MS)).toHaveLength(MAX_CONCURRENT);
   });
 
   test("keeps the order of a session, however often its first event failed", () => {

@@ -127,7 +127,10 @@ describe("webhooks service, one endpoint", () => {
     await live(w, s, "s1");
     await w.clock.advance(HOUR_MS);
     expect(s.received).toHaveLength(1);
-    expect((await s.queue("a"))?.disabled).toMatchObject({ generation: 1, reason: "it answered 410 Gone" });
+    expect((await s.queue("a"))?.disabled).toMatchObject({
+      generation: 1,
+      reason: "the endpoint answered 410 Gone",
+    });
     await live(w, s, "s2");
     expect(s.received).toHaveLength(1);
     isGone = false;
@@ -159,7 +162,7 @@ describe("webhooks service, one endpoint", () => {
       expect(letters[0]).toMatchObject({
         subject: "webhook.t.a.s1.session-1",
         stream: "WEBHOOKS",
-        reason: "it could not be delivered: ECONNREFUSED",
+        reason: "Delivery failed: ECONNREFUSED",
       });
       expect((await s.queue("a"))?.disabled?.reason).toContain("No delivery succeeded for a day");
       const requests = s.received.length;
