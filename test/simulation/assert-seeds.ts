@@ -1,10 +1,10 @@
-// Runs seeds and tells those that fail, with the command that repeats each.
+// Runs seeds and returns a line for each failure, with the command that repeats it.
 import { runSeed } from "./run.ts";
 import { commandFor } from "./run-many.ts";
 import type { Violation } from "./trace.ts";
 import type { WorldOptions } from "./world.ts";
 
-/** @returns one line for each seed that fails: empty when all hold. */
+/** @returns one line for each failing seed */
 export async function failuresOf(seeds: Iterable<number>, options: WorldOptions = {}): Promise<string[]> {
   const failures: string[] = [];
   for (const seed of seeds) {

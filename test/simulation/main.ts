@@ -1,4 +1,4 @@
-// `npm run sim`: repeats one seed with its whole trace, runs many and names those that fail, or finds a seed for each planted bug.
+// `npm run sim`: repeats one seed with its trace, runs many and prints the failures, or finds a seed for each planted bug.
 import { parseArgs } from "node:util";
 import { recordSeeds } from "./plants/exposed-by.ts";
 import { runSeed } from "./run.ts";
@@ -24,7 +24,7 @@ else process.exitCode = await showMany(whole(values.from, "--from"), whole(value
 
 async function showPlants(): Promise<number> {
   const missing = await recordSeeds((line) => console.log(line));
-  for (const name of missing) console.error(`no world exposes: ${name}`);
+  for (const name of missing) console.error(`no world exposes the planted bug: ${name}`);
   return missing.length === 0 ? 0 : 1;
 }
 
@@ -41,7 +41,7 @@ async function showOne(seed: number): Promise<number> {
 }
 
 async function showMany(from: number, count: number): Promise<number> {
-  const began = performance.now();
+  const startedAt = performance.now();
   const workers = values.workers === undefined ? {} : { workers: whole(values.workers, "--workers") };
   const { failing, coverage, virtualMs, cpuMs } = await runMany({
     from,
@@ -49,12 +49,14 @@ async function showMany(from: number, count: number): Promise<number> {
     options: clocks,
     ...workers,
     onFailing: ({ seed, violations, first }) => {
-      console.log(`seed ${seed}: ${violations} violated, first ${first.invariant}: ${first.what}`);
+      console.log(
+        `seed ${seed}: ${violations} violations, the first of invariant ${first.invariant}: ${first.what}`,
+      );
       console.log(`  ${commandFor(seed)}`);
     },
   });
   if (values.coverage) console.log(`${coverage.lines().join("\n")}\n`);
-  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   const cost = `${(cpuMs / count).toFixed(0)} ms of a core and ${(virtualMs / count / 1000).toFixed(0)} s of virtual time each`;
   const seeds = failing.map(({ seed }) => seed).join(" ");
   console.log(`${count} seeds from ${from} in ${seconds} s, ${cost}: ${failing.length} failed ${seeds}`);

@@ -1,8 +1,10 @@
-// Every seed that once showed a bug holds now.
-import { expect, test } from "vitest";
+// Regressions: runs every seed that once exposed a bug.
+import { describe, expect, test } from "vitest";
 import { failuresOf } from "./assert-seeds.ts";
 import { regressions } from "./regressions.ts";
 
-test.each(regressions)("the world of seed $seed holds: once, $found", async ({ seed }) => {
-  expect(await failuresOf([seed])).toEqual([]);
+describe("simulation", () => {
+  test.each(regressions)("holds every invariant in world $seed, where once $found", async ({ seed }) => {
+    expect(await failuresOf([seed])).toEqual([]);
+  });
 });

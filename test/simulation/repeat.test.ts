@@ -1,4 +1,4 @@
-// One seed is one run: the same again, and the same whatever the wall clocks say.
+// Determinism: a seed always gives the same run, whatever the wall clocks show.
 import { describe, expect, test } from "vitest";
 import { seedsFrom } from "./assert-seeds.ts";
 import { runSeed } from "./run.ts";
@@ -10,7 +10,7 @@ const REPEATED = isFull ? 20 : 3;
 const DIFFERING = isFull ? 20 : 5;
 const CLOCKED = isFull ? 80 : 6;
 
-/** Worlds of each kind: of the fleet alone, with the providers service, and with tasks too. */
+/** Worlds of each kind: of the fleet alone, with the providers service, and also with tasks. */
 const someOfEach = (count: number, others: number): number[] => [
   ...seedsFrom(1, count),
   ...seedsFrom(FIRST_CONNECTED_SEED, others),
@@ -18,21 +18,21 @@ const someOfEach = (count: number, others: number): number[] => [
 ];
 
 describe("a simulated world", () => {
-  test("goes the very same way when its seed is run again", async () => {
+  test("repeats the same run for the same seed", async () => {
     for (const seed of someOfEach(REPEATED, REPEATED)) {
       const [first, second] = [await runSeed(seed), await runSeed(seed)];
       expect({ seed, digest: second.digest }).toEqual({ seed, digest: first.digest });
     }
   });
 
-  test("goes another way with another seed", async () => {
+  test("gives another run for another seed", async () => {
     const digests = new Set<string>();
     for (const seed of seedsFrom(1, DIFFERING)) digests.add((await runSeed(seed)).digest);
     expect(digests.size).toBe(DIFFERING);
   });
 
-  // Invariant 14: no decision is made by a wall clock, nor by comparing those of two machines.
-  test("goes the very same way when wall clocks are an hour off, and jump", async () => {
+  // Invariant 14: no decision depends on a wall clock, nor on comparing those of two machines.
+  test("repeats the same run when wall clocks are an hour off and jump", async () => {
     for (const seed of someOfEach(CLOCKED, CLOCKED)) {
       const right = await runSeed(seed, { clocks: "right" });
       const wrong = await runSeed(seed, { clocks: "wrong" });

@@ -1,11 +1,11 @@
-// Runs thousands of seeds on all cores: worker processes take chunks of them until none is left.
+// Runs thousands of seeds on all cores: worker processes fetch chunks of seeds until none is left.
 import { type ChildProcess, fork } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Coverage } from "./checks/coverage.ts";
 import type { Violation } from "./trace.ts";
 
-/** What a worker process is given; it can't be given a planted bug, which is code. */
+/** The task of a worker process; excludes planted bugs, which are code and can't be sent. */
 export interface Task {
   readonly from: number;
   readonly count: number;
@@ -22,7 +22,7 @@ export interface Done {
   readonly failing: readonly Failing[];
   readonly coverage: readonly (readonly [string, number])[];
   readonly virtualMs: number;
-  /** Of the worker's whole life so far. */
+  /** Since the start of the worker. */
   readonly cpuMs: number;
 }
 
@@ -51,7 +51,7 @@ const WORKER = fileURLToPath(new URL("worker.ts", import.meta.url));
 
 export const commandFor = (seed: number): string => `npm run sim -- --seed ${seed}`;
 
-/** @throws Error when a seed makes its process crash; it says which */
+/** @throws Error with the seed that crashed its worker process */
 export async function runMany({ from, count, options = {}, workers, onFailing }: ManySeeds): Promise<Result> {
   const failing: Failing[] = [];
   const coverage = new Coverage();
@@ -99,24 +99,26 @@ function runIn(child: ChildProcess, task: Task): Promise<Done> {
   const seeds = `one of the seeds ${task.from} to ${task.from + task.count - 1}`;
   return new Promise((resolve, reject) => {
     const stop = () => {
-      child.off("message", hear);
-      child.off("exit", ended);
+      child.off("message", onMessage);
+      child.off("exit", onExit);
     };
-    const ended = (code: number | null, signal: string | null) => {
+    const onExit = (code: number | null, signal: string | null) => {
       stop();
       reject(new Error(`The worker ended (${signal ?? code}) in ${seeds}.`));
     };
-    const hear = (message: unknown) => {
+    const onMessage = (message: unknown) => {
       stop();
-      const said = message as FromWorker;
-      if (said.type === "done") resolve(said);
+      const report = message as FromWorker;
+      if (report.type === "done") resolve(report);
       else
         reject(
-          new Error(`seed ${said.seed} crashes: ${said.reason}\nrepeat it with: ${commandFor(said.seed)}`),
+          new Error(
+            `seed ${report.seed} crashed: ${report.reason}\nrepeat it with: ${commandFor(report.seed)}`,
+          ),
         );
     };
-    child.on("message", hear);
-    child.on("exit", ended);
+    child.on("message", onMessage);
+    child.on("exit", onExit);
     child.send(task);
   });
 }

@@ -1,4 +1,4 @@
-// One simulated run: the world of a seed is broken for a while, healed, and checked.
+// A simulated run: breaks the world of a seed for a while, heals it, and checks its invariants.
 import { conversations } from "../../libs/contracts/buckets.ts";
 import { isTaskEnd } from "../../libs/contracts/tasks/task.ts";
 import { sleep } from "../../libs/runtime/clock.ts";
@@ -28,29 +28,29 @@ import { World, type WorldOptions } from "./world.ts";
 export interface Outcome {
   readonly seed: number;
   readonly violations: readonly Violation[];
-  /** Equal for two runs only if they went the same way. */
+  /** Equal for two runs only if their traces are equal. */
   readonly digest: string;
-  /** What became of each session, in words. */
+  /** A printable history of each session. */
   readonly sessions: readonly string[];
   readonly lines: readonly string[];
   readonly virtualMs: number;
   readonly world: World;
 }
 
-/** By then the first agents are warm. */
+/** The time until the first agents are warm. */
 const WARM_UP_MS = 1500;
-const SETTLE_MS = 30_000;
-/** From the end of the last session to when nothing may be left of it. */
+const RECOVERY_LIMIT_MS = 30_000;
+/** The time after the last session's end within which its remains must be gone. */
 const CLEAN_UP_MS = 30_000;
-/** For what comes late: a message whose ack was lost comes again after five seconds. */
+/** The time for late messages: a message whose ack was lost is redelivered after five seconds. */
 const QUIET_MS = 6000;
-/** A lost call ends by its time-out of 5 s, and a host looks at its records every 2 s. */
+/** A lost API call times out after 5 s, and a host rereads its records every 2 s. */
 const RECOVERY_MS = 7000;
-/** The providers service retries within 10 s, and takes over what another instance left after 6 s of silence. */
+/** The providers service retries within 10 s, and takes over another instance's launches after 6 s of silence. */
 const CONNECTED_RECOVERY_MS = 16_000;
-/** An agent that was free for so long was overlooked. */
-const STARVED_MS = 5000;
-const LOOK_MS = 250;
+/** A session must get a free agent within this time. */
+const STARVATION_MS = 5000;
+const POLL_MS = 250;
 
 export async function runSeed(seed: number, options: WorldOptions = {}): Promise<Outcome> {
   const world = new World(seed, options);
@@ -70,17 +70,17 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   await clock.advance(scenario.chaosMs);
 
   world.heal();
-  await settle(world);
+  await awaitRecovery(world);
   checkDecided(world);
   checkAlone(world);
   checkOver(world);
   checkAccepted(world, clients);
 
-  trace.note("world", "everybody leaves");
+  trace.note("world", "all sessions are ended");
   void endAll(world, clients, callers);
-  await comeToAnEnd(world);
+  await awaitEnd(world);
   await clock.advance(QUIET_MS);
-  await comeToAnEnd(world);
+  await awaitEnd(world);
   checkAllEnded(world);
   checkNothingLeft(world);
   checkNothingStuck(world);
@@ -107,25 +107,25 @@ export async function runSeed(seed: number, options: WorldOptions = {}): Promise
   };
 }
 
-/** Lets the world come to rest after its faults; a session that waits for an agent has its own deadline. */
-async function settle(world: World): Promise<void> {
+/** Waits until the world has recovered from its faults; a session that waits for capacity has its own deadline. */
+async function awaitRecovery(world: World): Promise<void> {
   const { clock, facts, scenario } = world;
   const recoveryMs = scenario.outside === undefined ? RECOVERY_MS : CONNECTED_RECOVERY_MS;
   clock.after(recoveryMs, () => {
     facts.calmSinceMs = clock.monotonic();
   });
   const starvedSince = new Map<string, number>();
-  const isAtRest = () => {
-    lookForStarving(world, starvedSince);
+  const isRecovered = () => {
+    checkStarvation(world, starvedSince);
     return facts.calmSinceMs !== undefined && world.records().every((record) => isDecided(world, record));
   };
-  if (await lookUntil(world, isAtRest, SETTLE_MS)) return;
-  const waits = () => world.records().some(({ state }) => state === "requested");
-  if (waits()) await lookUntil(world, isAtRest, scenario.deadlineMs.requested + SETTLE_MS);
+  if (await pollUntil(world, isRecovered, RECOVERY_LIMIT_MS)) return;
+  const anyWaits = () => world.records().some(({ state }) => state === "requested");
+  if (anyWaits()) await pollUntil(world, isRecovered, scenario.deadlineMs.requested + RECOVERY_LIMIT_MS);
 }
 
-function lookForStarving(world: World, since: Map<string, number>): void {
-  // Until then calls to LiveKit that were lost keep the agents that they were made for.
+function checkStarvation(world: World, since: Map<string, number>): void {
+  // Before the recovery, lost calls to LiveKit still occupy their agents.
   if (world.facts.calmSinceMs === undefined) return;
   const now = world.clock.monotonic();
   const ids = starving(world);
@@ -133,34 +133,34 @@ function lookForStarving(world: World, since: Map<string, number>): void {
   for (const id of ids) {
     const sinceMs = since.get(id) ?? now;
     since.set(id, sinceMs);
-    if (now - sinceMs < STARVED_MS) continue;
+    if (now - sinceMs < STARVATION_MS) continue;
     since.set(id, Number.POSITIVE_INFINITY);
     const name = world.trace.nameOf(id);
-    world.trace.violation(2, `${name} waits although agents have been free for ${STARVED_MS} ms`);
+    world.trace.violation(2, `${name} waits although an agent has been free for ${STARVATION_MS} ms`);
   }
 }
 
-/** A request that was stored late may bring a session into being while everybody leaves; it ends too. */
+/** Ends all sessions, including those that a late request creates in the meantime. */
 async function endAll(world: World, clients: readonly Client[], callers: readonly Caller[]): Promise<void> {
-  const asked = new Set<string>();
+  const requested = new Set<string>();
   for (;;) {
     for (const { taskId: id, state } of storedTasks(world)) {
-      if (isTaskEnd(state) || asked.has(id)) continue;
-      asked.add(id);
+      if (isTaskEnd(state) || requested.has(id)) continue;
+      requested.add(id);
       void callers.find(({ taskId }) => taskId === id)?.cancel();
     }
     for (const { sessionId: id, state } of world.records()) {
-      if (state === "ended" || asked.has(id)) continue;
-      asked.add(id);
+      if (state === "ended" || requested.has(id)) continue;
+      requested.add(id);
       void clients.find(({ sessionId }) => sessionId === id)?.end();
     }
     await sleep(world.clock, 100);
   }
 }
 
-async function comeToAnEnd(world: World): Promise<void> {
-  await lookUntil(world, () => world.records().every(({ state }) => state === "ended"), SETTLE_MS);
-  await lookUntil(world, () => leftovers(world).length === 0 && !isBehind(world), CLEAN_UP_MS);
+async function awaitEnd(world: World): Promise<void> {
+  await pollUntil(world, () => world.records().every(({ state }) => state === "ended"), RECOVERY_LIMIT_MS);
+  await pollUntil(world, () => leftovers(world).length === 0 && !isBehind(world), CLEAN_UP_MS);
 }
 
 function checkAllEnded(world: World): void {
@@ -168,15 +168,15 @@ function checkAllEnded(world: World): void {
     if (state !== "ended")
       world.trace.violation(
         2,
-        `${world.trace.nameOf(id)}#${attempt} is ${state} although its end was asked for`,
+        `${world.trace.nameOf(id)}#${attempt} is ${state} although its end was requested`,
       );
   }
 }
 
-async function lookUntil(world: World, isReached: () => boolean, maxMs: number): Promise<boolean> {
-  for (let waitedMs = 0; waitedMs <= maxMs; waitedMs += LOOK_MS) {
+async function pollUntil(world: World, isReached: () => boolean, maxMs: number): Promise<boolean> {
+  for (let waitedMs = 0; waitedMs <= maxMs; waitedMs += POLL_MS) {
     if (isReached()) return true;
-    await world.clock.advance(LOOK_MS);
+    await world.clock.advance(POLL_MS);
   }
   return isReached();
 }
@@ -186,8 +186,8 @@ const describeSessions = (world: World): string[] =>
     .records()
     .sort((a, b) => world.trace.nameOf(a.sessionId).localeCompare(world.trace.nameOf(b.sessionId)))
     .map((record) => {
-      const way = record.history
+      const history = record.history
         .map(({ state, attempt, host }) => `${state}#${attempt}${host === undefined ? "" : `@${host}`}`)
         .join(" ");
-      return `${world.trace.nameOf(record.sessionId)}: ${record.state} ${record.endedReason ?? ""}: ${way}`;
+      return `${world.trace.nameOf(record.sessionId)}: ${record.state} ${record.endedReason ?? ""}: ${history}`;
     });

@@ -1,11 +1,11 @@
-// What one seed's world is like: how many processes, which faults, how badly agents behave.
+// The scenario of a seed: its processes, faults, and misbehaviour of agents.
 
 import type { PoolSettings } from "../../libs/contracts/fleet/pool.ts";
 import type { Deadlines } from "../../libs/contracts/sessions/session.ts";
 import { forkRandom, integerBetween, pickOne, type Random } from "../kit/random.ts";
 import type { Faults } from "./nats/faults.ts";
 
-/** Probabilities of what an agent may do wrong, each for one load, start or session. */
+/** Probabilities of an agent's faults, each for one load, start or session. */
 export interface Misbehaviour {
   readonly loadFails: number;
   readonly warmFails: number;
@@ -16,7 +16,7 @@ export interface Misbehaviour {
   readonly dies: number;
   readonly hangs: number;
   readonly leavesStrayError: number;
-  /** Never gets into its room, and never says so. */
+  /** The agent never joins its room and never fails. */
   readonly staysOut: number;
 }
 
@@ -38,37 +38,37 @@ export type ChaosKind =
   | "cut_livekit"
   | "freeze";
 
-/** What other systems are like that give sessions their agents: workers of LiveKit's agent framework. */
+/** External agents: workers of LiveKit's agent framework, and the providers service. */
 interface Outside {
   readonly providers: number;
-  /** Of the clients' wishes, those for an agent from outside. */
+  /** The share of the clients that request an external agent. */
   readonly wanted: number;
-  /** Of dispatches: nobody takes it, somebody does late, somebody refuses it for everybody. */
+  /** The shares of dispatches that no worker accepts, that are accepted late, and that a worker refuses for all. */
   readonly untaken: number;
   readonly late: number;
   readonly refuses: number;
-  /** Whether LiveKit tells of the ends of jobs, and whether its webhooks arrive. */
-  readonly tellsEnds: boolean;
+  /** Whether LiveKit reports that jobs have ended, and whether its webhooks arrive. */
+  readonly reportsEnds: boolean;
   readonly hasWebhooks: boolean;
   readonly dispatchTimeoutMs: number;
   readonly observeMs: number;
 }
 
-/** Outbound tasks, the telephones that they call, and records of every call. */
+/** Tasks, their phone calls, and call records. */
 interface Calling {
   readonly tasks: number;
   readonly calls: number;
   readonly callers: number;
-  /** Of the tasks, those whose call VAPI makes; the others are for agents of the pool. */
+  /** The share of tasks with a phone call over VAPI; the others use agents of the pool. */
   readonly byPhone: number;
-  /** Of one call to VAPI's API. */
+  /** The probability that one call to VAPI's API fails. */
   readonly vapiFails: number;
   readonly perTenant: number;
 }
 
 export interface Scenario {
   readonly seed: number;
-  /** How many servers NATS is: they answer in different ways when a compare-and-set fails. */
+  /** The number of NATS servers: the answer to a failed compare-and-set depends on it. */
   readonly replicas: 1 | 3;
   readonly dispatchers: number;
   readonly hosts: number;
@@ -78,19 +78,19 @@ export interface Scenario {
   readonly profiles: readonly string[];
   readonly chaosMs: number;
   readonly faults: Partial<Faults>;
-  /** Empty for a world in which nothing is broken on purpose. */
+  /** Empty for a world without chaos. */
   readonly chaos: readonly ChaosKind[];
   readonly chaosEveryMs: number;
   readonly misbehaviour: Misbehaviour;
-  /** Of one call to LiveKit's API. */
+  /** The probability that one call to LiveKit's API fails. */
   readonly livekitFails: number;
   readonly pool: PoolSettings;
   readonly maxAgents: number;
   readonly deadlineMs: Deadlines;
   readonly maxAttempts: number;
-  /** A restarted host has its old name and a new epoch; otherwise a new name. */
+  /** A restarted host keeps its name with a new epoch, or gets a new name. */
   readonly hostsKeepTheirNames: boolean;
-  /** Undefined in worlds without the providers service, where every agent is of the pool. */
+  /** Undefined in worlds without the providers service, where every agent comes from the pool. */
   readonly outside: Outside | undefined;
   /** Undefined in worlds without tasks. */
   readonly calling: Calling | undefined;
@@ -123,7 +123,7 @@ const MORE_CHAOS: readonly ChaosKind[] = [
   "freeze",
 ];
 
-/** Everything that may be done to a world. */
+/** Every kind of chaos. */
 export const allChaos: readonly ChaosKind[] = [...CHAOS, ...MORE_CHAOS];
 
 export const behaved: Misbehaviour = {
@@ -139,23 +139,23 @@ export const behaved: Misbehaviour = {
   staysOut: 0,
 };
 
-/** Between a client and the server in a world where nothing is wrong, in ms. */
+/** The time of a hop between a client and the server in a healthy world, in ms. */
 export const HEALTHY_HOP: readonly [number, number] = [0.2, 1.5];
-/** Between replicas of the store, in ms. */
+/** The time between replicas of the store in a healthy world, in ms. */
 export const HEALTHY_IN_FLIGHT: readonly [number, number] = [0.2, 2];
 
-/** Below it all worlds are large. */
+/** All worlds below this seed are large. */
 export const FIRST_SMALL_SEED = 10_000;
-/** From here on worlds have the providers service; all seeds before are what they were without it. */
+/** Worlds from this seed on have the providers service; the worlds of earlier seeds did not change when it was added. */
 export const FIRST_CONNECTED_SEED = 40_000;
-/** The label of their random numbers. It never changes: another one would make other worlds of all these seeds. */
+/** The label of their random numbers. A change of the label would change the worlds of all these seeds. */
 const OUTSIDE_PART = "connectors";
-/** From here on they have the services tasks and calls too. */
+/** Worlds from this seed on also have the services tasks and calls. */
 export const FIRST_CALLING_SEED = 60_000;
 
 export function scenarioOf(seed: number): Scenario {
   const random = forkRandom(seed, "scenario");
-  // What was added later has a generator of its own, or every older seed would be another world.
+  // Later additions draw from a generator of their own, so that the worlds of older seeds stay the same.
   const more = forkRandom(seed, "scenario, continued");
   const between = (from: number, to: number) => integerBetween(random, from, to);
   const drawn = pickOne(random, [0, 0.3, 1, 1, 1.5]);
@@ -200,8 +200,8 @@ export function scenarioOf(seed: number): Scenario {
 }
 
 /**
- * Of the later seeds most are small: few people for a short time, and faults in quick succession. They find
- * most bugs, and several of them fit into the time of a large one.
+ * Most later seeds give small worlds: few clients, a short run and frequent faults. Small worlds find most bugs,
+ * and several of them take no longer than a large one.
  */
 function smallSize(seed: number): Pick<Scenario, "clients" | "chaosMs" | "chaosEveryMs"> | undefined {
   const random = forkRandom(seed, "size");
@@ -260,7 +260,7 @@ function outsideOf(random: Random, severity: number): Outside {
     untaken: some(0.5),
     late: some(0.4),
     refuses: some(0.1),
-    tellsEnds: random() < 0.3,
+    reportsEnds: random() < 0.3,
     hasWebhooks: random() < 0.5,
     dispatchTimeoutMs: pickOne(random, [1500, 3000]),
     observeMs: pickOne(random, [500, 1000, 2000]),

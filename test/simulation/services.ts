@@ -1,4 +1,4 @@
-// How each kind of service is started in a simulated process.
+// Starts each kind of service in a simulated process.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { DEFAULT_TENANT } from "../../libs/contracts/ids.ts";
 import { nameWith, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
@@ -30,34 +30,34 @@ import type { SimDispatches } from "./livekit/sim-agent-dispatch.ts";
 import type { Scenario } from "./scenario.ts";
 import type { Kind, Life, Running } from "./sim-process.ts";
 
-/** What the services of a simulated world are given. */
+/** The dependencies of the services of a simulated world. */
 export interface ServiceWorld extends AgentProcessWorld {
   readonly clock: SimClock;
   readonly scenario: Scenario;
-  /** The gateways that take calls, by name. */
+  /** The running gateways, by name. */
   readonly gateways: Map<string, Gateway>;
-  /** The stages of each host's life. */
-  readonly stages: Map<string, Set<SimAgentProcess>>;
-  /** How long a host that is told to stop lets its sessions go on. */
+  /** The agent processes of each host, by the host's instance. */
+  readonly agentProcesses: Map<string, Set<SimAgentProcess>>;
+  /** The drain time-out of hosts. */
   readonly drainMs: number;
   outfit(kind: Kind, name: string, life: Life): { bus: Bus; livekit: LiveKit; log: Log; clock: Clock };
   agentProcessLaunch(launch: LaunchProcess): LaunchProcess;
   /** LiveKit's agent dispatch, where the providers service runs. */
   readonly dispatches: SimDispatches;
-  /** The telephones, where there are tasks. */
+  /** The phones, where there are tasks. */
   readonly vapi: SimVapi;
-  /** The driver of a provider as it is used here. */
+  /** Wraps the driver of a provider. */
   provider(provider: ProviderDriver, name: string, life: Life): ProviderDriver;
 }
 
-/** A profile that workers from outside serve, and how services learn of it. */
+/** A profile that external workers serve. */
 export const PROVIDED = "support";
-/** One whose calls VAPI makes. */
-export const TELEPHONED = "phone";
-const PROVIDERS = `${PROVIDED}=livekit:support-agent, ${TELEPHONED}=vapi:assistant`;
+/** A profile with phone calls over VAPI. */
+export const PHONE = "phone";
+const PROVIDERS = `${PROVIDED}=livekit:support-agent, ${PHONE}=vapi:assistant`;
 const VAPI_POLL_MS = 500;
 const VAPI_ANSWER_MS = 3000;
-const USER_LEFT_MS = 3000;
+const USER_REJOIN_GRACE_MS = 3000;
 
 export async function dispatcherOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
   const { bus, livekit, log, clock } = world.outfit("dispatcher", name, life);
@@ -97,7 +97,7 @@ export async function providersOf(world: ServiceWorld, name: string, life: Life)
     providers: [provider, ...phonesOf(world, life, bus)].map((one) => world.provider(one, name, life)),
     limits: {
       dispatchTimeoutMs: outside?.dispatchTimeoutMs ?? 0,
-      userLeftMs: USER_LEFT_MS,
+      userLeftMs: USER_REJOIN_GRACE_MS,
       observeMs: outside?.observeMs ?? 0,
     },
     ringingWaitMs: 0,
@@ -119,7 +119,7 @@ function phonesOf({ scenario, vapi }: ServiceWorld, { clock }: Life, bus: Bus): 
       url: "",
       key: "",
       clock,
-      assistantOf: (profile) => (profile === TELEPHONED ? "assistant" : undefined),
+      assistantOf: (profile) => (profile === PHONE ? "assistant" : undefined),
       numbers: new Map([["any", "number"]]),
       pollMs: VAPI_POLL_MS,
       answerMs: VAPI_ANSWER_MS,
@@ -141,7 +141,7 @@ export async function tasksOf(world: ServiceWorld, name: string, life: Life): Pr
       limits: { perTenant, perProvider: () => perTenant, total: 100, callingHours: undefined },
       rate: 50,
       deadlineMs: { attempt: 900_000 },
-      providerOf: (profile) => (profile === TELEPHONED ? "vapi" : "pool"),
+      providerOf: (profile) => (profile === PHONE ? "vapi" : "pool"),
     },
   });
   return { stop: () => tasks.stop().then(() => bus.close()) };
@@ -169,12 +169,12 @@ export async function hostOf(world: ServiceWorld, name: string, life: Life): Pro
   const { bus, livekit, log, clock } = world.outfit("agent-host", name, life);
   const { scenario } = world;
   const hostId = scenario.hostsKeepTheirNames ? name : `${name}-${life.number}`;
-  const stages = new Set<SimAgentProcess>();
-  world.stages.set(life.instance, stages);
+  const agentProcesses = new Set<SimAgentProcess>();
+  world.agentProcesses.set(life.instance, agentProcesses);
   let ids = 0;
   let pids = 0;
   life.whenDead(() => {
-    for (const stage of stages) stage.orphan();
+    for (const agentProcess of agentProcesses) agentProcess.orphan();
   });
   const host = await startAgentHost({
     bus,
@@ -187,10 +187,11 @@ export async function hostOf(world: ServiceWorld, name: string, life: Life): Pro
     launch: world.agentProcessLaunch((start, listener) => {
       pids += 1;
       const clocks = { own: world.clock.forProcess(), host: life.clock };
-      const stage = new SimAgentProcess(world, `${life.instance}/${pids}`, pids, start, clocks, listener);
-      for (const former of stages) if (former.isDead) stages.delete(former);
-      stages.add(stage);
-      return stage;
+      const processName = `${life.instance}/${pids}`;
+      const agentProcess = new SimAgentProcess(world, processName, pids, start, clocks, listener);
+      for (const each of agentProcesses) if (each.isDead) agentProcesses.delete(each);
+      agentProcesses.add(agentProcess);
+      return agentProcess;
     }),
     newId: () => `${life.instance.replaceAll(".", "-")}-${++ids}`,
     onSupplanted: (reason) => life.quit(reason),
@@ -201,14 +202,14 @@ export async function hostOf(world: ServiceWorld, name: string, life: Life): Pro
       processPingMs: 1000,
       minProcesses: 2,
       failover: { restore: true, message: "" },
-      userRejoinGraceMs: USER_LEFT_MS,
+      userRejoinGraceMs: USER_REJOIN_GRACE_MS,
       logLevel: "info",
     },
   });
   return { stop: () => host.drain(world.drainMs).then(() => bus.close()) };
 }
 
-/** The gateway without its HTTP: what its routes call is called by the simulated clients. */
+/** Starts a gateway without HTTP: simulated clients call the functions behind its routes. */
 export async function gatewayOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
   const { bus, livekit, log, clock } = world.outfit("gateway", name, life);
   const hosts = await watchHosts(bus);
@@ -232,7 +233,7 @@ export async function gatewayOf(world: ServiceWorld, name: string, life: Life): 
   };
 }
 
-/** What services log goes into the trace, for people only. */
+/** A log that goes into the trace as remarks, which don't change the digest. */
 export function logInto(remark: ((line: string) => void) | undefined): Log {
   if (remark === undefined) return silentLog;
   const line = (level: string) => (fields: unknown, message?: string) =>

@@ -1,4 +1,4 @@
-// One simulated process: it lives, dies and is started again, as under a supervisor.
+// A simulated process, which is restarted after its end, like under a supervisor.
 
 import { messageOf } from "../../libs/contracts/errors.ts";
 import type { ProcessClock, SimClock } from "../kit/sim-clock.ts";
@@ -7,21 +7,21 @@ import type { Trace } from "./trace.ts";
 
 export type Kind = "gateway" | "dispatcher" | "agent-host" | "janitor" | "providers" | "tasks" | "calls";
 
-/** One life of a process, from its start to its end. */
+/** One incarnation of a process, from its start to its end. */
 export interface Life {
-  /** Never the same twice. */
+  /** Unique. */
   readonly instance: string;
   readonly number: number;
   readonly client: MemoryClient;
   readonly clock: ProcessClock;
-  /** Ends this life by its own wish, as `process.exit` does. */
+  /** Ends this incarnation from inside, like `process.exit`. */
   quit(reason: string): void;
-  /** Calls when the process is dead, however it died: for what it leaves behind. */
+  /** Calls back when the process has died, for any reason. */
   whenDead(call: () => void): void;
 }
 
 export interface Running {
-  /** Ends in good order; the process exits after it. */
+  /** Shuts down gracefully; the process exits afterwards. */
   stop(): Promise<void>;
 }
 
@@ -29,7 +29,7 @@ export interface ProcessDeps {
   readonly clock: SimClock;
   readonly trace: Trace;
   readonly connect: (instance: string) => MemoryClient;
-  /** How far its wall clock is off, in ms; asked at each look at the clock. */
+  /** The error of the process's wall clock, in ms; called at each reading of the clock. */
   readonly wallOffsetMs: () => number;
 }
 
@@ -60,7 +60,7 @@ export class SimProcess {
     return this.#life !== undefined;
   }
 
-  /** It is started, and neither paused nor about to stop. */
+  /** Whether the process is started, not paused and not stopping. */
   get isUp(): boolean {
     return this.#running !== undefined && !this.#isStopping && !this.#isPaused;
   }
@@ -90,7 +90,7 @@ export class SimProcess {
       },
     };
     this.#life = life;
-    this.#deps.trace.note(this.name, `starts its life ${this.#lives}`);
+    this.#deps.trace.note(this.name, `starts as ${instance}`);
     this.#start(life).then(
       (running) => {
         if (this.#life === life) this.#running = running;
@@ -99,18 +99,18 @@ export class SimProcess {
     );
   }
 
-  /** As `kill -9`; it is started again after a while. */
-  crash(againAfterMs: number): void {
-    if (this.#life !== undefined) this.#die("is killed", againAfterMs);
+  /** Kills the process, like `kill -9`, and restarts it later. */
+  crash(restartAfterMs: number): void {
+    if (this.#life !== undefined) this.#die("is killed", restartAfterMs);
   }
 
-  /** As SIGTERM in a deploy: it finishes what it has in hand, and a new one is started. */
+  /** Stops the process gracefully, like SIGTERM in a deployment, and restarts it. */
   deploy(limitMs: number): void {
     const life = this.#life;
     const running = this.#running;
     if (life === undefined || running === undefined || this.#isStopping || this.#isPaused) return;
     this.#isStopping = true;
-    this.#deps.trace.note(this.name, "is told to stop");
+    this.#deps.trace.note(this.name, "gets SIGTERM");
     const gone = () => {
       if (this.#life === life) this.#die("has stopped");
     };
@@ -120,7 +120,7 @@ export class SimProcess {
 
   pause(): void {
     if (this.#life === undefined || this.#isPaused) return;
-    this.#deps.trace.note(this.name, "is stopped by SIGSTOP");
+    this.#deps.trace.note(this.name, "gets SIGSTOP");
     this.#isPaused = true;
     this.#life.client.pause();
     this.#life.clock.pause();
@@ -128,7 +128,7 @@ export class SimProcess {
 
   resume(): void {
     if (!this.#isPaused) return;
-    this.#deps.trace.note(this.name, "goes on by SIGCONT");
+    this.#deps.trace.note(this.name, "gets SIGCONT");
     this.#isPaused = false;
     this.#life?.clock.resume();
     this.#life?.client.resume();
@@ -151,7 +151,7 @@ export class SimProcess {
     if (this.#life !== undefined) this.#die("ends with the simulation");
   }
 
-  #die(reason: string, againAfterMs = RESTART_MS): void {
+  #die(reason: string, restartAfterMs = RESTART_MS): void {
     const { clock, trace } = this.#deps;
     trace.note(this.name, reason);
     const life = this.#life;
@@ -165,6 +165,6 @@ export class SimProcess {
     this.#whenDead = [];
     for (const call of calls) call();
     this.#cancelBoot();
-    if (!this.#isOver) this.#cancelBoot = clock.after(againAfterMs, () => this.boot());
+    if (!this.#isOver) this.#cancelBoot = clock.after(restartAfterMs, () => this.boot());
   }
 }

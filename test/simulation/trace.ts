@@ -1,18 +1,18 @@
-// The trace of one simulated run: what happened when, as text to read and as a hash to compare.
+// The trace of a simulated run: events with their virtual times, as text for people and as a digest to compare.
 import { createHash } from "node:crypto";
 import type { Clock } from "../../libs/runtime/clock.ts";
 
 export interface Violation {
-  /** Its number in the table of invariants, or a word for one that stands outside of it. */
+  /** Its number in the table of invariants, or the name of an invariant outside the table. */
   readonly invariant: number | string;
   readonly what: string;
   readonly atMs: number;
 }
 
-/** Lines at one moment of virtual time. */
-const MOST_IN_A_MOMENT = 3000;
-/** Past this a run only repeats itself. */
-const VIOLATIONS_KEPT = 20;
+/** The maximum number of lines at one moment of virtual time. */
+const MAX_LINES_PER_MOMENT = 3000;
+/** Further violations of a run add no information. */
+const MAX_VIOLATIONS = 20;
 
 export class Trace {
   readonly #clock: Clock;
@@ -21,18 +21,18 @@ export class Trace {
   readonly #labels = new Map<string, string>();
   #momentMs = 0;
   #inMoment = 0;
-  /** Called when the world must be stopped. */
+  /** Called on a livelock, to stop the world. */
   onLivelock = () => {};
   readonly lines: string[] = [];
   readonly violations: Violation[] = [];
 
-  /** @param keep whether the lines are kept, which takes memory that a run of thousands has no use for. */
+  /** @param keep whether to keep the lines; runs of thousands of seeds save that memory */
   constructor(clock: Clock, keep: boolean) {
     this.#clock = clock;
     this.#keep = keep;
   }
 
-  /** A session's short name for people. */
+  /** Sets a session's short name. */
   label(sessionId: string, label: string): void {
     this.#labels.set(sessionId, label);
   }
@@ -41,7 +41,7 @@ export class Trace {
     return this.#labels.get(sessionId) ?? sessionId;
   }
 
-  /** Wall-clock times must not be in it: the same run with other clocks has to give the same trace. */
+  /** Adds a line, which must not contain wall-clock times: the same run with other clocks must give the same trace. */
   note(who: string, what: string): void {
     this.#watchTime();
     const line = `${this.#clock.monotonic().toFixed(1).padStart(9)} ${who.padEnd(15)} ${what}`;
@@ -49,30 +49,30 @@ export class Trace {
     if (this.#keep) this.lines.push(line);
   }
 
-  /** A line for people only, such as what a service logged. */
+  /** Adds a line that is not part of the digest, such as a log line of a service. */
   remark(who: string, what: string): void {
     if (this.#keep)
       this.lines.push(`${this.#clock.monotonic().toFixed(1).padStart(9)} ${who.padEnd(15)}   (${what})`);
   }
 
-  /** Things that go on and on without any time passing would never come to an end here. */
+  /** Detects a livelock: work that continues without any virtual time passing. */
   #watchTime(): void {
     const now = this.#clock.monotonic();
     if (now > this.#momentMs) this.#inMoment = 0;
     this.#momentMs = now;
     this.#inMoment += 1;
-    if (this.#inMoment !== MOST_IN_A_MOMENT) return;
-    this.violations.push({ invariant: 13, what: "it goes round and round at one moment", atMs: now });
+    if (this.#inMoment !== MAX_LINES_PER_MOMENT) return;
+    this.violations.push({ invariant: 13, what: "livelock: time no longer passes", atMs: now });
     this.onLivelock();
   }
 
   violation(invariant: number | string, what: string): void {
-    this.note("INVARIANT", `${invariant} does not hold: ${what}`);
-    if (this.violations.length < VIOLATIONS_KEPT)
+    this.note("INVARIANT", `${invariant} is violated: ${what}`);
+    if (this.violations.length < MAX_VIOLATIONS)
       this.violations.push({ invariant, what, atMs: this.#clock.monotonic() });
   }
 
-  /** To be asked once, at the end. */
+  /** Call it once, at the end. */
   digest(): string {
     return this.#hash.digest("hex");
   }

@@ -1,4 +1,4 @@
-// The bus of one simulated process, with everything that it says written down and checked as it is said.
+// Wraps the bus of a simulated process: traces its messages and checks them at once.
 import type { Ack, Bus, KeyValue, Streams } from "../../libs/bus/bus.ts";
 import { overrideBus } from "../../libs/bus/override-bus.ts";
 import { type Bucket, conversations, launches, sessions } from "../../libs/contracts/buckets.ts";
@@ -16,31 +16,31 @@ export interface BusWatch {
   readonly kind: string;
   readonly trace: Trace;
   readonly facts: Facts;
-  /** Whether the store ever had a record that sends this attempt to this host. */
+  /** Whether a record that assigns this attempt to this host was ever stored. */
   wasSaved(assign: Assign, host: string): boolean;
   /**
-   * Whether a write was done and another one made over it. Its writer can't see that any more when the store was
-   * told twice and answered the second telling; it is called lost then, and its writer looks again.
+   * Whether a write succeeded and was then overwritten. The writer of a resent write can't see its success any
+   * more, since the store answers the second one. The write then counts as lost, and the writer reads again.
    */
   wasOverwritten(record: SessionRecord): boolean;
-  /** A host knows that it has stored what was said. */
-  onKept(record: ConversationRecord): void;
-  /** A host has read what stands there of a conversation. */
-  onReadBack(record: ConversationRecord | undefined): void;
-  /** It asked for one, and the store gave none. */
-  onReadInVain(key: string): void;
-  /** The providers service says that nobody took what it asked for. */
+  /** A host knows that it has stored a conversation. */
+  onStored(record: ConversationRecord): void;
+  /** A host has read a conversation. */
+  onRead(record: ConversationRecord | undefined): void;
+  /** A host failed to read a conversation. */
+  onReadFailed(key: string): void;
+  /** The providers service reports that no worker accepted a launch. */
   onDeclined(): void;
-  /** A janitor, a host or the providers service says that an attempt's agent is lost. */
+  /** A janitor, a host or the providers service reports an attempt's agent as lost. */
   onGivenUp(event: Extract<SessionEvent, { type: "agent_lost" }>): void;
 }
 
-/** The same bus; a trace holds messages and records of sessions only, since host events would drown them. */
+/** Wraps a bus. The trace contains only messages and records of sessions, since host events would drown them out. */
 export function tracedBus(bus: Bus, watch: BusWatch): Bus {
   return overrideBus(bus, {
     streams: tracedStreams(bus, watch),
     kv: tracedKeyValue(bus, watch),
-    core: { request: (command, host, question) => request(bus, watch, command, host, question) },
+    core: { request: (command, host, payload) => request(bus, watch, command, host, payload) },
     admin: {
       purge: (store, filter) => {
         watch.trace.note(watch.who, `purges ${filter}`);
@@ -64,9 +64,9 @@ function tracedStreams(bus: Bus, watch: BusWatch): Pick<Streams, "publish" | "co
       if (event.type === "provider_declined") watch.onDeclined();
       if (event.type === "deadline_exceeded" && watch.kind !== "dispatcher")
         watch.facts.onDeadlineExceeded(event);
-      // Whoever hands on what the relief took has judged nothing.
-      const isHandedOn = watch.kind === "dispatcher" && channel.overflow === undefined;
-      if (event.type === "agent_lost" && watch.kind !== "gateway" && !isHandedOn) watch.onGivenUp(event);
+      // A dispatcher that forwards an event from the overflow stream has not decided anything.
+      const isForwarded = watch.kind === "dispatcher" && channel.overflow === undefined;
+      if (event.type === "agent_lost" && watch.kind !== "gateway" && !isForwarded) watch.onGivenUp(event);
       try {
         return await bus.streams.publish(channel, message);
       } catch (error) {
@@ -92,10 +92,10 @@ function tracedKeyValue(bus: Bus, watch: BusWatch): Pick<KeyValue, "get" | "upda
     get: async (bucket, key) => {
       const isConversation = watch.kind === "agent-host" && bucket.name === conversations.name;
       const entry = await bus.kv.get(bucket, key).catch((error: unknown) => {
-        if (isConversation) watch.onReadInVain(key);
+        if (isConversation) watch.onReadFailed(key);
         throw error;
       });
-      if (isConversation) watch.onReadBack(entry?.value as ConversationRecord | undefined);
+      if (isConversation) watch.onRead(entry?.value as ConversationRecord | undefined);
       if (watch.kind === "agent-host" && bucket.name === sessions.name && entry !== undefined)
         watch.facts.onHostRead(who, entry.value as SessionRecord);
       return entry;
@@ -126,18 +126,18 @@ async function request<Q, A>(
   { who, trace, wasSaved }: BusWatch,
   command: Command<Q, A>,
   host: string,
-  question: Q,
+  payload: Q,
 ): Promise<A> {
-  if (command.name === "ping") return bus.core.request(command, host, question);
-  const { sessionId, attempt } = question as { sessionId: string; attempt: number };
+  if (command.name === "ping") return bus.core.request(command, host, payload);
+  const { sessionId, attempt } = payload as { sessionId: string; attempt: number };
   const what = `${command.name} ${trace.nameOf(sessionId)}#${attempt}`;
-  trace.note(who, `asks ${host}: ${what}`);
-  if (command.name === assignCommand.name && !wasSaved(question as Assign, host))
-    trace.violation("persist before acting", `${who} sends ${what} to ${host}, which no saved record does`);
+  trace.note(who, `requests ${host}: ${what}`);
+  if (command.name === assignCommand.name && !wasSaved(payload as Assign, host))
+    trace.violation("persist before acting", `${who} sends ${what} to ${host} without a saved record`);
   try {
-    const answer = await bus.core.request(command, host, question);
+    const answer = await bus.core.request(command, host, payload);
     const { verdict } = answer as Partial<AssignAnswer>;
-    if (verdict !== undefined) trace.note(who, `is told by ${host}: ${verdict} ${what}`);
+    if (verdict !== undefined) trace.note(who, `gets the answer of ${host}: ${verdict} ${what}`);
     return answer;
   } catch (error) {
     trace.note(who, `gets no answer to ${what}: ${messageOf(error)}`);
@@ -147,15 +147,15 @@ async function request<Q, A>(
 
 async function update<T>(
   bus: Bus,
-  { who, kind, trace, facts, onKept, wasOverwritten }: BusWatch,
+  { who, kind, trace, facts, onStored, wasOverwritten }: BusWatch,
   bucket: Bucket<T>,
   value: T,
   revision: number,
 ): Promise<number | undefined> {
   if (bucket.name === conversations.name) {
-    const kept = await bus.kv.update(bucket, value, revision);
-    if (kept !== undefined) onKept(value as ConversationRecord);
-    return kept;
+    const stored = await bus.kv.update(bucket, value, revision);
+    if (stored !== undefined) onStored(value as ConversationRecord);
+    return stored;
   }
   if (bucket.name === launches.name) return updateLaunch(bus, { who, trace }, bucket, value, revision);
   if (bucket.name !== sessions.name) return bus.kv.update(bucket, value, revision);
@@ -165,7 +165,7 @@ async function update<T>(
   try {
     const saved = await bus.kv.update(bucket, value, revision);
     trace.note(who, saved === undefined ? `is too late to save ${what}` : `saved ${what}${detailOf(record)}`);
-    if (saved === undefined && !wasOverwritten(record)) facts.onCalledLost(record.writeId);
+    if (saved === undefined && !wasOverwritten(record)) facts.onReportedLost(record.writeId);
     if (saved !== undefined) facts.onSaved(record.writeId, saved);
     return saved;
   } catch (error) {
@@ -182,7 +182,7 @@ async function updateLaunch<T>(
   revision: number,
 ): Promise<number | undefined> {
   const { sessionId, attempt, state, takeovers } = value as LaunchRecord;
-  const what = `the launch ${trace.nameOf(sessionId)}#${attempt} ${state}, taken up ${takeovers}`;
+  const what = `the launch ${trace.nameOf(sessionId)}#${attempt} ${state}, takeovers: ${takeovers}`;
   try {
     const saved = await bus.kv.update(bucket, value, revision);
     trace.note(who, saved === undefined ? `is too late to save ${what}` : `saved ${what}`);

@@ -1,19 +1,19 @@
-// A process that runs the seeds it is sent, and says what each chunk of them showed.
+// Worker process: runs the seeds it is sent and reports the results of each chunk.
 import { Coverage } from "./checks/coverage.ts";
 import { runSeed } from "./run.ts";
 import type { Done, Failing, FromWorker, Task } from "./run-many.ts";
 
-const say = (message: FromWorker) => process.send?.(message);
+const report = (message: FromWorker) => process.send?.(message);
 let current = 0;
 
-const crash = (error: unknown) => {
+const onError = (error: unknown) => {
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   process.send?.({ type: "crashed", seed: current, reason: text } satisfies FromWorker, () =>
     process.exit(1),
   );
 };
-process.on("uncaughtException", crash);
-process.on("unhandledRejection", crash);
+process.on("uncaughtException", onError);
+process.on("unhandledRejection", onError);
 process.on("disconnect", () => process.exit(0));
 
 process.on("message", (task: Task) => void run(task));
@@ -32,5 +32,5 @@ async function run({ from, count, options }: Task): Promise<void> {
   }
   const { user, system } = process.cpuUsage();
   const done: Done = { failing, coverage: [...coverage.counts], virtualMs, cpuMs: (user + system) / 1000 };
-  say({ type: "done", ...done });
+  report({ type: "done", ...done });
 }

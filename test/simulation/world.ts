@@ -1,4 +1,4 @@
-// The simulated world of one seed: every service, LiveKit and NATS in one process and on one virtual clock.
+// The simulated world of a seed: every service, LiveKit and NATS in one process, on one virtual clock.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { overrideBus } from "../../libs/bus/override-bus.ts";
 import { rollups, sessions } from "../../libs/contracts/buckets.ts";
@@ -52,23 +52,23 @@ import { Trace } from "./trace.ts";
 import { tracedBus } from "./traced-bus.ts";
 
 export interface WorldOptions {
-  /** Keeps the trace's lines, to be printed. */
+  /** Keeps the lines of the trace for printing. */
   readonly keepTrace?: boolean;
-  /** A bug that is put in on purpose. */
+  /** A planted bug. */
   readonly plant?: Plant;
   /**
-   * For a comparison of two runs of one seed: with right wall clocks, or with each process's wrong by up to an
-   * hour and jumping. Roll-ups and call records are left out of both, since they go by the minutes and days of those.
+   * For a comparison of two runs of a seed: with correct wall clocks, or with clocks that jump by up to an hour.
+   * Both runs leave out rollups and call records, since these depend on wall-clock minutes and days.
    */
   readonly clocks?: "right" | "wrong";
   readonly scenario?: Partial<Scenario>;
 }
 
-/** An agent that couldn't be asked for a moment may be given up by what was found then. */
-const ASKED_AGAIN_MS = 3000;
+/** An agent may be given up if it was unreachable within this time before. */
+const UNREACHABLE_GRACE_MS = 3000;
 type AgentLost = Extract<SessionEvent, { type: "agent_lost" }>;
 
-/** In the words of a host that has waited in vain for others to take its sessions over. */
+/** The reason of a stopping host whose sessions no other host has taken over. */
 const STOPPED = "the host stopped before the session had ended";
 const HOUR_MS = 3_600_000;
 
@@ -94,11 +94,11 @@ export class World implements ServiceWorld {
   readonly conversations: Conversations;
   readonly random: Random;
   readonly processes: SimProcess[] = [];
-  /** The gateways that take calls, by name. */
+  /** The running gateways, by name. */
   readonly gateways = new Map<string, Gateway>();
-  /** The stages of each host's life. */
-  readonly stages = new Map<string, Set<SimAgentProcess>>();
-  /** The last word of each host. */
+  /** The agent processes of each host, by the host's instance. */
+  readonly agentProcesses = new Map<string, Set<SimAgentProcess>>();
+  /** The last update of each host. */
   readonly hostUpdates = new Map<string, HostRecord>();
   readonly options: WorldOptions;
   readonly coverage = new Coverage();
@@ -159,11 +159,11 @@ export class World implements ServiceWorld {
   }
 
   boot(): void {
-    this.listen();
+    this.observeHosts();
     for (const process of this.processes) process.boot();
   }
 
-  /** The world's faults begin. */
+  /** Starts the faults of the scenario. */
   break(): void {
     this.isCalm = false;
     this.server.setFaults(this.scenario.faults);
@@ -171,9 +171,9 @@ export class World implements ServiceWorld {
     this.trace.note("world", "faults begin");
   }
 
-  /** Everything that is broken is mended, and nothing is broken any more. */
+  /** Ends all faults and restarts what is down. */
   heal(): void {
-    this.trace.note("world", "all is healed");
+    this.trace.note("world", "faults end");
     this.isCalm = true;
     this.server.calm();
     this.server.setFaults({ hopMs: HEALTHY_HOP, inFlightMs: HEALTHY_IN_FLIGHT });
@@ -183,7 +183,7 @@ export class World implements ServiceWorld {
       process.heal();
       process.boot();
     }
-    for (const stage of this.allAgentProcesses()) stage.resume();
+    for (const agentProcess of this.allAgentProcesses()) agentProcess.resume();
     this.workers.resumeAll();
   }
 
@@ -192,7 +192,7 @@ export class World implements ServiceWorld {
   }
 
   allAgentProcesses(): SimAgentProcess[] {
-    return [...this.stages.values()].flatMap((stages) => [...stages]).filter((stage) => !stage.isDead);
+    return [...this.agentProcesses.values()].flatMap((each) => [...each]).filter(({ isDead }) => !isDead);
   }
 
   records(): SessionRecord[] {
@@ -204,7 +204,7 @@ export class World implements ServiceWorld {
     return this.server.entries(sessions).find((entry) => entry.key === key)?.value;
   }
 
-  /** What a service in one process is given to work with. */
+  /** The dependencies of a service in one process. */
   outfit(kind: Kind, name: string, life: Life): { bus: Bus; livekit: LiveKit; log: Log; clock: Clock } {
     const { facts, trace, options } = this;
     const { plant } = options;
@@ -217,11 +217,10 @@ export class World implements ServiceWorld {
         this.#wasSaved(assign.sessionId, assign.attempt, host),
       onDeclined: () => this.coverage.count("launches: declined"),
       onGivenUp: (event: AgentLost) => this.#checkGivenUp(life.instance, kind, event),
-      onKept: (record: ConversationRecord) => this.conversations.onKept(record),
+      onStored: (record: ConversationRecord) => this.conversations.onStored(record),
       wasOverwritten: (record: SessionRecord) => this.#wasOverwritten(record),
-      onReadBack: (record: ConversationRecord | undefined) =>
-        this.conversations.onReadBack(life.instance, record),
-      onReadInVain: (key: string) => this.conversations.onReadInVain(life.instance, key),
+      onRead: (record: ConversationRecord | undefined) => this.conversations.onRead(life.instance, record),
+      onReadFailed: (key: string) => this.conversations.onReadFailed(life.instance, key),
     };
     const traced = tracedBus(life.client, watch);
     const own = options.clocks === undefined ? traced : withoutRollups(traced);
@@ -235,12 +234,12 @@ export class World implements ServiceWorld {
     };
   }
 
-  /** How a host's stages are launched here. */
+  /** Wraps the launch of a host's agent processes. */
   agentProcessLaunch(launch: LaunchProcess): LaunchProcess {
     return this.options.plant?.launch?.(launch) ?? launch;
   }
 
-  /** The driver of a provider, with what it is asked for counted. */
+  /** Wraps the driver of a provider to count its launches. */
   provider(provider: ProviderDriver, name: string, life: Life): ProviderDriver {
     const { coverage, options } = this;
     const counted: ProviderDriver = {
@@ -265,18 +264,21 @@ export class World implements ServiceWorld {
     return options.plant?.provider?.(counted, { kind: "providers", name, life, world: this }) ?? counted;
   }
 
-  /** A host lets go of a session only by what it has read: its record names another, or nobody any more. */
+  /** A host may free a slot only after it has read that the session's record names another attempt or has ended. */
   onFreed(host: string, job: JobRequest | undefined, reason: string): void {
     if (job === undefined || !reason.includes("continues elsewhere")) return;
     const record = this.record(job.tenant, job.sessionId);
-    const names = record?.attempt === job.attempt && record.state !== "ended";
+    const isCurrent = record?.attempt === job.attempt && record.state !== "ended";
     const name = `${this.trace.nameOf(job.sessionId)}#${job.attempt}`;
-    if (names)
-      this.trace.violation("free after reading", `${host} lets go of ${name}, which its record names`);
+    if (isCurrent)
+      this.trace.violation(
+        "free after reading",
+        `${host} frees the slot of ${name}, which the record still names`,
+      );
   }
 
-  /** Follows what hosts say of themselves, so that checks need not wait for their bucket. */
-  listen(): void {
+  /** Follows the updates of hosts, so that checks need not wait for their bucket. */
+  observeHosts(): void {
     const observer = this.server.connect("observer");
     void observer.core.subscribe(hostChanges, (host) => {
       const known = this.hostUpdates.get(host.hostId);
@@ -305,18 +307,18 @@ export class World implements ServiceWorld {
     const session = this.#calledBy(name);
     this.trace.note(
       "vapi",
-      `calls somebody for ${session === undefined ? name : this.trace.nameOf(session.sessionId)}`,
+      `makes a call for ${session === undefined ? name : this.trace.nameOf(session.sessionId)}`,
     );
     this.coverage.count("calls that VAPI made");
   }
 
-  /** Its assistant speaks then, in whichever attempt: a session has one call. */
+  /** The assistant is ready then, for every attempt: a session has one call. */
   #onAnswer(name: string): void {
     const session = this.#calledBy(name);
-    this.trace.note("vapi", `somebody takes the call for ${this.trace.nameOf(session?.sessionId ?? name)}`);
+    this.trace.note("vapi", `the call is answered for ${this.trace.nameOf(session?.sessionId ?? name)}`);
     this.coverage.count("calls that were answered");
     for (let attempt = 1; attempt <= (session?.attempt ?? 0); attempt++)
-      this.facts.onSaysReadyAs(agentIdentityOf({ sessionId: session?.sessionId ?? "", attempt }));
+      this.facts.onReportedReadyAs(agentIdentityOf({ sessionId: session?.sessionId ?? "", attempt }));
   }
 
   #calledBy(name: string): SessionRecord | undefined {
@@ -330,7 +332,7 @@ export class World implements ServiceWorld {
     if (this.scenario.outside?.hasWebhooks && reason !== "vanished") this.#webhook(room, guest, reason);
   }
 
-  /** LiveKit's webhook to some gateway, which passes it on. */
+  /** Plays LiveKit's webhook to a gateway, which publishes it. */
   #webhook(room: string, { identity }: Guest, reason: Gone): void {
     this.#webhooks ??= this.server.connect("webhooks");
     const hint =
@@ -362,33 +364,33 @@ export class World implements ServiceWorld {
   #wasSaved(sessionId: string, attempt: number, host: string): boolean {
     const isIt = (record: SessionRecord) =>
       record.sessionId === sessionId && record.attempt === attempt && record.host === host;
-    for (const { record, revision } of this.facts.savings.values()) {
+    for (const { record, revision } of this.facts.writes.values()) {
       if (revision !== undefined && isIt(record)) return true;
     }
-    // Its writer may not know of it, when the answer was lost.
+    // The writer may not know about a write whose answer was lost.
     return this.server.written(sessions).some(({ value }) => value !== undefined && isIt(value));
   }
 
-  /** 6: an agent that answers in its room is left alone, though its host be cut off or stopped. */
+  /** 6: no process gives up an agent that answers in its room, even if its host is cut off or stopped. */
   #checkGivenUp(who: string, kind: Kind, lost: AgentLost): void {
     if (kind === "providers") this.coverage.count("the providers service gives an agent up");
     if (kind === "janitor") this.coverage.count("the janitor gives an agent up");
-    // What it only takes for lost on its way is overtaken by the agent's arrival, and means nothing.
+    // The loss of an agent that has not joined yet is void if the agent joins after all.
     if (lost.state === "dispatched") return;
-    // A host that stops gives up what no other host took over in time.
+    // A stopping host gives up the sessions that no other host took over in time.
     if (kind === "agent-host" && lost.reason === STOPPED) return;
-    // What was said once is repeated until the record shows it, however the agent fares meanwhile.
-    const said = `${who} ${lost.sessionId}#${lost.attempt}`;
-    if (this.#givenUp.has(said)) return;
-    this.#givenUp.add(said);
+    // The process repeats the event until the record shows the loss, even if the agent recovers.
+    const loss = `${who} ${lost.sessionId}#${lost.attempt}`;
+    if (this.#givenUp.has(loss)) return;
+    this.#givenUp.add(loss);
     const record = this.record(lost.tenant, lost.sessionId);
     if (record?.attempt !== lost.attempt || (record.state !== "ready" && record.state !== "joined")) return;
     for (const { room, guest, sinceMs } of this.facts.agentsOf(record)) {
-      if (room !== record.room || !this.livekit.canBeAsked(room, guest)) continue;
-      const forMs = this.clock.monotonic() - Math.max(sinceMs, this.livekit.couldBeAskedSinceMs(guest));
-      if (forMs < ASKED_AGAIN_MS) continue;
+      if (room !== record.room || !this.livekit.isReachable(room, guest)) continue;
+      const forMs = this.clock.monotonic() - Math.max(sinceMs, this.livekit.reachableSinceMs(guest));
+      if (forMs < UNREACHABLE_GRACE_MS) continue;
       const name = `${this.trace.nameOf(lost.sessionId)}#${lost.attempt}`;
-      this.trace.violation(6, `${who} gives up the agent of ${name}, which has answered all the while`);
+      this.trace.violation(6, `${who} gives up the agent of ${name}, which was reachable all the time`);
     }
   }
 

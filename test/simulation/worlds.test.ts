@@ -1,4 +1,4 @@
-// A sample of worlds of each kind in which every invariant holds, and the proof that enough went on in them.
+// A sample of worlds of each kind: every invariant holds, and enough happens in them.
 import { beforeAll, describe, expect, test } from "vitest";
 import { failureLine, seedsFrom } from "./assert-seeds.ts";
 import { Coverage, movesOfTheMachine } from "./checks/coverage.ts";
@@ -13,7 +13,7 @@ const SEEDS = [
   ...seedsFrom(FIRST_CALLING_SEED, 60),
 ];
 
-describe("the services of the sampled worlds", () => {
+describe("simulation of a sample of worlds", () => {
   const coverage = new Coverage();
   const failures: string[] = [];
 
@@ -26,16 +26,16 @@ describe("the services of the sampled worlds", () => {
     }
   }, 300_000);
 
-  test("keep every invariant", () => {
+  test("holds every invariant", () => {
     expect(failures).toEqual([]);
   });
 
-  test("are struck by every kind of chaos", () => {
+  test("covers every kind of chaos", () => {
     const kinds = [...new Set(allChaos)];
     expect(kinds.filter((kind) => coverage.of(`chaos: ${kind}`) < 5)).toEqual([]);
   });
 
-  test("meet every fault of the bus", () => {
+  test("covers every fault of the bus", () => {
     const faults = ["slow", "drop", "repeat", "loseAck", "refused", "unsent", "unanswered", "late"];
     const more = ["stale", "skip", "resend", "full", "duplicate", "lost compare-and-set"];
     const replicated = ["refused for a write in flight", "refused for a message in flight", "overflowed"];
@@ -43,7 +43,7 @@ describe("the services of the sampled worlds", () => {
     expect(all.filter((fault) => coverage.of(`bus: ${fault}`) < 5)).toEqual([]);
   });
 
-  test("make three quarters of the machine's moves", () => {
+  test("covers three quarters of the session machine's transitions", () => {
     const moves = movesOfTheMachine();
     const made = moves.filter((move) => coverage.of(move) > 0);
     expect(made.length, `missing: ${moves.filter((move) => !made.includes(move))}`).toBeGreaterThan(
@@ -51,7 +51,7 @@ describe("the services of the sampled worlds", () => {
     );
   });
 
-  test("serve sessions, launches, tasks and calls, also in later attempts", () => {
+  test("covers sessions, launches, tasks and calls, including later attempts", () => {
     const least = { sessions: 600, "ready again in another attempt": 30, launches: 150, tasks: 80 };
     for (const [what, count] of Object.entries({ ...least, "call records": 150 }))
       expect(coverage.of(what), what).toBeGreaterThan(count);

@@ -1,4 +1,4 @@
-// More than twenty thousand worlds in which every invariant holds, and the proof that enough went on in them.
+// More than twenty thousand worlds: every invariant holds, and enough happens in them.
 import { describe, expect, test } from "vitest";
 import { failureLine } from "../../simulation/assert-seeds.ts";
 import { Coverage, movesOfTheMachine } from "../../simulation/checks/coverage.ts";
@@ -12,15 +12,15 @@ import {
 
 const LARGE = { from: 1, count: 500 };
 const MIXED = { from: FIRST_SMALL_SEED, count: 15_500 };
-/** With the providers service, and agents that others bring. */
+/** With the providers service and external agents. */
 const CONNECTED = { from: FIRST_CONNECTED_SEED, count: 4000 };
-/** With tasks, telephones and call records too. */
+/** With tasks, phone calls and call records too. */
 const CALLING = { from: FIRST_CALLING_SEED, count: 1500 };
 const ALL = [LARGE, MIXED, CONNECTED, CALLING];
-/** What a machine that others use too may need. */
-const PATIENCE_MS = 45 * 60_000;
+/** Leaves time for a busy machine. */
+const TIMEOUT_MS = 45 * 60_000;
 
-/** Too few to be counted on, or none: an agent on its way is given up by others before these can be said. */
+/** Rare or impossible: another process gives up an agent that has not joined before these events can be sent. */
 const RARE_MOVES = [
   "move: dispatched agent_lost requested",
   "move: dispatched agent_ended requested",
@@ -32,10 +32,10 @@ const RARE_MOVES = [
   "move: joined user_left ended",
 ];
 
-describe("the services of the simulated worlds", () => {
+describe("simulation of all worlds", () => {
   const coverage = new Coverage();
 
-  test("keep every invariant in twenty thousand of them", { timeout: PATIENCE_MS }, async () => {
+  test("holds every invariant in more than twenty thousand worlds", { timeout: TIMEOUT_MS }, async () => {
     const failures: string[] = [];
     for (const seeds of ALL) {
       const result = await runMany(seeds);
@@ -47,7 +47,7 @@ describe("the services of the simulated worlds", () => {
     expect(failures).toEqual([]);
   });
 
-  test("are all used: sessions and attempts by the ten thousands", () => {
+  test("covers sessions and attempts by the tens of thousands", () => {
     expect(coverage.of("sessions")).toBeGreaterThan(40_000);
     expect(coverage.of("attempts")).toBeGreaterThan(60_000);
     expect(coverage.all("chaos: ")).toBeGreaterThan(60_000);
@@ -55,26 +55,29 @@ describe("the services of the simulated worlds", () => {
     expect(coverage.of("the janitor gives an agent up")).toBeGreaterThan(2000);
   });
 
-  test.each([...new Set(allChaos)])("are struck by %s more than a thousand times", (kind) => {
+  test.each([...new Set(allChaos)])("covers the chaos %s more than a thousand times", (kind) => {
     expect(coverage.of(`chaos: ${kind}`)).toBeGreaterThan(1000);
   });
 
   const faults = ["slow", "drop", "repeat", "loseAck", "refused", "unsent", "unanswered", "late"];
   const more = ["stale", "skip", "resend", "full", "duplicate", "lost compare-and-set"];
   const replicated = ["refused for a write in flight", "refused for a message in flight"];
-  test.each([...faults, ...more, ...replicated])("meet the fault %s more than a thousand times", (fault) => {
-    expect(coverage.of(`bus: ${fault}`)).toBeGreaterThan(1000);
-  });
+  test.each([...faults, ...more, ...replicated])(
+    "covers the fault %s more than a thousand times",
+    (fault) => {
+      expect(coverage.of(`bus: ${fault}`)).toBeGreaterThan(1000);
+    },
+  );
 
-  test.each(["lost at an election", "kept at an election"])("have writes that were %s", (fate) => {
+  test.each(["lost at an election", "kept at an election"])("covers writes that were %s", (fate) => {
     expect(coverage.of(`bus: ${fate}`)).toBeGreaterThan(50);
   });
 
-  test("store in the relief what has no leader to go to", () => {
+  test("covers overflow of messages whose stream has no leader", () => {
     expect(coverage.of("bus: overflowed")).toBeGreaterThan(1000);
   });
 
-  test("have agents of others, and the providers service follows what it launched, also what a dead instance left", () => {
+  test("covers external agents, whose launches the providers service follows, including those of dead instances", () => {
     expect(coverage.of("launches")).toBeGreaterThan(8000);
     expect(coverage.of("launches: ready")).toBeGreaterThan(5000);
     expect(coverage.of("launches: unconfirmed")).toBeGreaterThan(150);
@@ -87,7 +90,7 @@ describe("the services of the simulated worlds", () => {
     expect(coverage.of("providers is struck")).toBeGreaterThan(1500);
   });
 
-  test("have tasks, whose telephones ring, and a record of every call", () => {
+  test("covers tasks with phone calls and a record of every call", () => {
     expect(coverage.of("tasks")).toBeGreaterThan(3000);
     expect(coverage.of("attempts of tasks")).toBeGreaterThan(3200);
     expect(coverage.of("call records")).toBeGreaterThan(6000);
@@ -98,18 +101,18 @@ describe("the services of the simulated worlds", () => {
   });
 
   const ends = ["completed", "canceled", "voicemail", "noAnswer", "busy", "failed", "unknown"];
-  test.each(ends)("have tasks that end as %s", (end) => {
+  test.each(ends)("covers tasks that end as %s", (end) => {
     expect(coverage.of(`tasks: ${end}`)).toBeGreaterThan(15);
   });
 
   const moves = movesOfTheMachine().filter((move) => !RARE_MOVES.includes(move));
-  test.each(moves)("make the %s", (move) => {
+  test.each(moves)("covers the %s", (move) => {
     expect(coverage.of(move)).toBeGreaterThanOrEqual(3);
   });
 
   const reasons = ["completed", "cancelled", "no_capacity", "join_timeout", "ready_timeout", "agent_lost"];
   test.each([...reasons, "agent_error", "max_duration", "expired"])(
-    "have sessions that end as %s",
+    "covers sessions that end as %s",
     (reason) => {
       expect(coverage.of(`ended: ${reason}`)).toBeGreaterThan(20);
     },

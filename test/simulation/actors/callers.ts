@@ -1,4 +1,4 @@
-// Those who have others called in the simulated world: they ask for a task, repeat themselves, and cancel some.
+// Simulated callers: create a task, repeat the request, and cancel some of the tasks.
 import { tasks } from "../../../libs/contracts/buckets.ts";
 import { isError, messageOf } from "../../../libs/contracts/errors.ts";
 import { DEFAULT_TENANT } from "../../../libs/contracts/ids.ts";
@@ -9,20 +9,20 @@ import { endSession } from "../../../services/gateway/sessions/end-session.ts";
 import { cancelTask } from "../../../services/gateway/tasks/change-task.ts";
 import { createTask } from "../../../services/gateway/tasks/create-task.ts";
 import { forkRandom, pickOne, type Random } from "../../kit/random.ts";
-import { TELEPHONED } from "../services.ts";
+import { PHONE } from "../services.ts";
 import type { World } from "../world.ts";
 import { answered, pickGateway } from "./gateway-client.ts";
 
-const TRIES = 8;
-const FOLLOWED_MS = 40_000;
-/** As sessions of it are named in the trace. */
-const ATTEMPTS_NAMED = 9;
+const MAX_TRIES = 8;
+const FOLLOW_MS = 40_000;
+/** The number of a task's attempts that have a label in the trace. */
+const LABELED_ATTEMPTS = 9;
 
 export class Caller {
   readonly name: string;
   readonly key: string;
   readonly taskId: string;
-  /** By the ids that it was told. */
+  /** The task id of every accepted request. */
   readonly accepted: string[] = [];
   readonly #world: World;
   readonly #random: Random;
@@ -33,29 +33,29 @@ export class Caller {
     this.key = `key of ${this.name}`;
     this.taskId = taskIdOfKey(DEFAULT_TENANT, this.key);
     this.#random = forkRandom(world.scenario.seed, this.name);
-    for (let n = 1; n <= ATTEMPTS_NAMED; n++) world.trace.label(`${this.taskId}-${n}`, `${this.name}/${n}`);
+    for (let n = 1; n <= LABELED_ATTEMPTS; n++) world.trace.label(`${this.taskId}-${n}`, `${this.name}/${n}`);
   }
 
-  /** Lives its whole life; never throws. */
+  /** Runs the caller from start to end; never throws. */
   async live(): Promise<void> {
     const { clock, scenario } = this.#world;
     const random = this.#random;
     await sleep(clock, random() * scenario.chaosMs * 0.8);
     const isPhone = random() < (scenario.calling?.byPhone ?? 0);
     const isRace = random() < 0.3;
-    const wishes = Array.from({ length: isRace ? 2 : 1 }, () => this.#ask(isPhone));
-    await Promise.all(wishes);
+    const requests = Array.from({ length: isRace ? 2 : 1 }, () => this.#create(isPhone));
+    await Promise.all(requests);
     if (this.accepted.length === 0) return;
     const how = pickOne(random, ["ends", "ends", "cancels", "cancels early", "stays"]);
     if (how === "cancels early") {
       await sleep(clock, random() * 3000);
       return await this.cancel(1);
     }
-    const sessionId = await this.#underWay();
+    const sessionId = await this.#waitForSession();
     if (sessionId === undefined || how === "stays") return;
     await sleep(clock, random() * 4000);
     if (how === "cancels") await this.cancel(1);
-    // Who is called by telephone hangs up.
+    // In a phone call, the called person hangs up.
     else if (!isPhone) await this.#end(sessionId);
   }
 
@@ -63,36 +63,36 @@ export class Caller {
     return this.#world.server.entries(tasks).find(({ value }) => value.taskId === this.taskId)?.value;
   }
 
-  /** Asks for its end until some gateway has taken that. */
+  /** Retries until a gateway accepts the cancellation. */
   async cancel(tries = 20): Promise<void> {
     const { clock, trace } = this.#world;
     for (let turn = 0; turn < tries; turn++) {
       const gateway = pickGateway(this.#world, this.#random);
       if (gateway !== undefined) {
-        trace.note(this.name, `asks ${gateway.instance} to cancel it`);
+        trace.note(this.name, `sends a cancel to ${gateway.instance}`);
         const result = await answered(clock, cancelTask(gateway, this.taskId));
         if ("value" in result) return;
         if (isError(result.error, "not_found") || isError(result.error, "conflict")) return;
-        trace.note(this.name, `could not cancel: ${messageOf(result.error)}`);
+        trace.note(this.name, `failed to cancel: ${messageOf(result.error)}`);
       }
       await sleep(clock, 300);
     }
   }
 
-  async #ask(isPhone: boolean): Promise<void> {
+  async #create(isPhone: boolean): Promise<void> {
     const { clock, scenario, trace } = this.#world;
-    const profile = isPhone ? TELEPHONED : (scenario.profiles[0] ?? "");
+    const profile = isPhone ? PHONE : (scenario.profiles[0] ?? "");
     const to = `+1555010${this.name.length}${this.name.at(-1)}`;
     const retry = { maxAttempts: 2, initialMs: 500, maxMs: 1000 };
-    const wish = { to, profile, metadata: { from: this.name }, retry, idempotencyKey: this.key };
-    for (let turn = 0; turn < TRIES; turn++) {
+    const body = { to, profile, metadata: { from: this.name }, retry, idempotencyKey: this.key };
+    for (let turn = 0; turn < MAX_TRIES; turn++) {
       const gateway = pickGateway(this.#world, this.#random);
       if (gateway === undefined) {
         await sleep(clock, 500);
         continue;
       }
-      trace.note(this.name, `asks ${gateway.instance} for a call by ${profile}`);
-      const result = await answered(clock, createTask(gateway, wish));
+      trace.note(this.name, `requests a task with profile ${profile} from ${gateway.instance}`);
+      const result = await answered(clock, createTask(gateway, body));
       if ("value" in result) {
         trace.note(this.name, "is accepted");
         this.accepted.push(result.value.taskId);
@@ -104,10 +104,10 @@ export class Caller {
     }
   }
 
-  /** @returns the session of its attempt in progress; undefined when it is over first, or takes too long */
-  async #underWay(): Promise<string | undefined> {
+  /** @returns the session of the attempt in progress; undefined when the task ends first, or takes too long */
+  async #waitForSession(): Promise<string | undefined> {
     const { clock } = this.#world;
-    for (const untilMs = clock.monotonic() + FOLLOWED_MS; clock.monotonic() < untilMs; ) {
+    for (const untilMs = clock.monotonic() + FOLLOW_MS; clock.monotonic() < untilMs; ) {
       const task = this.record();
       if (task?.state === "inProgress") return task.attempts.at(-1)?.sessionId;
       if (task !== undefined && isTaskEnd(task.state)) return undefined;
@@ -119,7 +119,7 @@ export class Caller {
   async #end(sessionId: string): Promise<void> {
     const gateway = pickGateway(this.#world, this.#random);
     if (gateway === undefined) return;
-    this.#world.trace.note(this.name, `asks ${gateway.instance} for the end of ${sessionId}`);
+    this.#world.trace.note(this.name, `sends an end of ${sessionId} to ${gateway.instance}`);
     await answered(this.#world.clock, endSession(gateway, sessionId));
   }
 }

@@ -1,4 +1,4 @@
-// What is done to the simulated world while its faults go on.
+// Chaos: breaks processes, networks and servers of the simulated world until it is healed.
 import { pools } from "../../../libs/contracts/buckets.ts";
 import { sleep } from "../../../libs/runtime/clock.ts";
 import { forkRandom, integerBetween, pickOne, type Random } from "../../kit/random.ts";
@@ -19,7 +19,7 @@ export class Chaos {
     this.#forger = forger;
   }
 
-  /** Breaks something every now and then until the world is healed. */
+  /** Breaks something at random intervals until the world is healed. */
   async run(): Promise<void> {
     const { clock, scenario } = this.#world;
     const [first, ...others] = scenario.chaos;
@@ -49,11 +49,11 @@ export class Chaos {
         this.#pickProcess().deploy(10_000);
         return;
       case "livekit_away":
-        trace.note("livekit", "is away");
-        livekit.isAway = true;
+        trace.note("livekit", "is down");
+        livekit.isDown = true;
         this.#later(this.#ms(500, 8000), () => {
-          livekit.isAway = false;
-          trace.note("livekit", "is back");
+          livekit.isDown = false;
+          trace.note("livekit", "is up again");
         });
         return;
       case "livekit_restart":
@@ -64,9 +64,9 @@ export class Chaos {
         this.#pickAgentProcess()?.die("the simulation kills it");
         return;
       case "agent_process_hangs": {
-        const stage = this.#pickAgentProcess();
-        stage?.hang();
-        this.#later(this.#ms(500, 10_000), () => stage?.resume());
+        const agentProcess = this.#pickAgentProcess();
+        agentProcess?.hang();
+        this.#later(this.#ms(500, 10_000), () => agentProcess?.resume());
         return;
       }
       case "forge":
@@ -101,28 +101,30 @@ export class Chaos {
     }
   }
 
-  /** A whole machine stands still, its agents too, and goes on as if nothing had been: the making of a zombie. */
+  /** Freezes a whole machine with its agents and lets it continue later, which makes the host a zombie. */
   #freeze(host: SimProcess): void {
     const { livekit, trace } = this.#world;
     trace.note(host.name, "freezes with all its agents");
-    const stages = this.#world.allAgentProcesses().filter(({ name }) => name.startsWith(`${host.name}.`));
+    const agentProcesses = this.#world
+      .allAgentProcesses()
+      .filter(({ name }) => name.startsWith(`${host.name}.`));
     host.pause();
     livekit.cut(host.name);
-    for (const stage of stages) stage.hang();
+    for (const agentProcess of agentProcesses) agentProcess.hang();
     this.#later(this.#ms(1000, 20_000), () => {
       host.resume();
       livekit.mend(host.name);
-      for (const stage of stages) stage.resume();
+      for (const agentProcess of agentProcesses) agentProcess.resume();
     });
   }
 
-  /** A server of the cluster dies: its streams need new leaders, and its clients another server. */
+  /** A server of the cluster dies: its streams need new leaders, and its clients need another server. */
   #elect(): void {
     const { server, trace, processes } = this.#world;
-    // The relief is led by another server, if the janitor had the time to see to that since the last election.
+    // Another server leads the overflow stream if the janitor has rebalanced leaders since the last election.
     this.#elections += 1;
     const overflowLeads = (this.#world.scenario.seed + this.#elections) % 4 !== 0;
-    trace.note("nats", overflowLeads ? "has no leaders but the relief's" : "has no leaders");
+    trace.note("nats", overflowLeads ? "has no leaders except for the overflow stream" : "has no leaders");
     server.loseLeaders(overflowLeads);
     this.#later(this.#ms(300, 9000), () => {
       trace.note("nats", "has leaders again");
@@ -141,7 +143,7 @@ export class Chaos {
     const operator = server.connect("operator");
     const stored = await operator.kv.get(pools, profile);
     const target = { ...scenario.pool, profile, min, hot, source: "api" as const };
-    trace.note("operator", `wants ${min} agents of ${profile}, ${hot} of them hot`);
+    trace.note("operator", `sets the pool of ${profile} to ${min} agents, ${hot} of them hot`);
     await operator.kv.update(pools, target, stored?.revision ?? 0);
   }
 
@@ -168,8 +170,8 @@ export class Chaos {
   }
 
   #pickOf(kind: Kind): SimProcess {
-    const of = this.#world.processes.filter((process) => process.kind === kind);
-    return pickOne(this.#random, of as [SimProcess, ...SimProcess[]]);
+    const candidates = this.#world.processes.filter((process) => process.kind === kind);
+    return pickOne(this.#random, candidates as [SimProcess, ...SimProcess[]]);
   }
 
   #pickHostWithCalls(): SimProcess {
@@ -178,7 +180,7 @@ export class Chaos {
     return pickOne(this.#random, [this.#pickOf("agent-host"), ...busy, ...busy]);
   }
 
-  /** A process of agents: a host's stage, or a worker's job. */
+  /** A host's agent process, or a worker's job. */
   #pickAgentProcess() {
     const [first, ...others] = [...this.#world.allAgentProcesses(), ...this.#world.workers.jobs()];
     return first === undefined ? undefined : pickOne(this.#random, [first, ...others]);

@@ -1,4 +1,4 @@
-// The people who use the simulated world: they ask for sessions, talk, hang up, come back, and repeat themselves.
+// Simulated clients: start sessions, join, hang up, rejoin, and repeat their requests.
 import { isError, messageOf } from "../../../libs/contracts/errors.ts";
 import { DEFAULT_TENANT } from "../../../libs/contracts/ids.ts";
 import type { StartRequest } from "../../../libs/contracts/sessions/http.ts";
@@ -14,25 +14,25 @@ import { PROVIDED } from "../services.ts";
 import type { World } from "../world.ts";
 import { answered, pickGateway } from "./gateway-client.ts";
 
-/** A start that was answered with success: from then on the session must exist. */
+/** A start that was answered with success, after which the session must exist. */
 export interface Accepted {
   readonly key: string;
   readonly sessionId: string;
   readonly requestHash: string;
 }
 
-const TRIES = 8;
+const MAX_TRIES = 8;
 
 export class Client {
   readonly name: string;
   readonly #world: World;
   readonly #random: Random;
-  /** For what was added later, so that older seeds stay what they were. */
+  /** Decides on later additions, so that older seeds keep their worlds. */
   readonly #habits: Random;
-  /** Whether it wants an agent from outside. */
-  readonly #wishes: Random;
+  /** Decides whether the client requests an external agent. */
+  readonly #external: Random;
   readonly #key: string;
-  /** Without a key nobody repeats or races a request: each one would be another session. */
+  /** A client without a key never repeats a request, since each one would be another session. */
   readonly #hasKey: boolean;
   readonly accepted: Accepted[] = [];
   readonly sessionId: string;
@@ -44,13 +44,13 @@ export class Client {
     this.#key = `key of ${this.name}`;
     this.#random = forkRandom(world.scenario.seed, this.name);
     this.#habits = forkRandom(world.scenario.seed, `habits of ${this.name}`);
-    this.#wishes = forkRandom(world.scenario.seed, `wishes of ${this.name}`);
+    this.#external = forkRandom(world.scenario.seed, `wishes of ${this.name}`);
     this.#hasKey = forkRandom(world.scenario.seed, `key of ${this.name}`)() < 0.6;
     this.sessionId = sessionIdOfKey(DEFAULT_TENANT, this.#key);
     world.trace.label(this.sessionId, this.name);
   }
 
-  /** Lives its whole life; never throws. */
+  /** Runs the client from start to end; never throws. */
   async live(): Promise<void> {
     const { clock, scenario } = this.#world;
     const random = this.#random;
@@ -61,16 +61,16 @@ export class Client {
     if (random() < 0.15 && this.#hasKey) others.push(this.#start({ ...request, userName: "somebody else" }));
     await Promise.all([this.#start(request), ...others]);
     if (this.accepted.length === 0) return;
-    if (this.#habits() < 0.2) void this.#comeEarly();
+    if (this.#habits() < 0.2) void this.#joinEarly();
     const becameReady = await this.#awaitReady();
     if (!becameReady || random() < 0.1) return;
     await sleep(clock, random() * 1000);
-    this.#come();
+    this.#join();
     await sleep(clock, random() * 15_000);
     if (random() < 0.3) {
       this.#hangUp();
       await sleep(clock, random() * 5000);
-      this.#come();
+      this.#join();
       await sleep(clock, random() * 5000);
     }
     const how = pickOne(random, ["ends", "hangs up", "stays"]);
@@ -78,16 +78,16 @@ export class Client {
     if (how !== "stays") this.#hangUp();
   }
 
-  /** Asks for the end of its session until some gateway has taken it. */
+  /** Retries until a gateway accepts the end of the session. */
   async end(tries = 20): Promise<void> {
     const { clock, trace } = this.#world;
     for (let turn = 0; turn < tries; turn++) {
       const gateway = pickGateway(this.#world, this.#random);
       if (gateway !== undefined) {
-        trace.note(this.name, `asks ${gateway.instance} for its end`);
+        trace.note(this.name, `sends an end to ${gateway.instance}`);
         const result = await answered(clock, endSession(gateway, this.sessionId));
         if ("value" in result || isError(result.error, "not_found")) return;
-        trace.note(this.name, `could not end: ${messageOf(result.error)}`);
+        trace.note(this.name, `failed to end: ${messageOf(result.error)}`);
       }
       await sleep(clock, 300);
     }
@@ -104,21 +104,21 @@ export class Client {
       ...(random() < 0.15 ? { room: `room-of-${this.name}` } : {}),
     };
     const { outside } = this.#world.scenario;
-    if (outside === undefined || this.#wishes() >= outside.wanted) return request;
-    // The gateway's settings say whose a profile is, or the request does.
-    return this.#wishes() < 0.7 ? { ...request, profile: PROVIDED } : { ...request, provider: "livekit" };
+    if (outside === undefined || this.#external() >= outside.wanted) return request;
+    // Either the gateway's settings name the provider of the profile, or the request does.
+    return this.#external() < 0.7 ? { ...request, profile: PROVIDED } : { ...request, provider: "livekit" };
   }
 
   async #start(request: StartRequest): Promise<void> {
     const { clock, trace } = this.#world;
-    const { wait: _, ...asked } = request;
-    for (let turn = 0; turn < TRIES; turn++) {
+    const { wait: _, ...requestBody } = request;
+    for (let turn = 0; turn < MAX_TRIES; turn++) {
       const gateway = pickGateway(this.#world, this.#random);
       if (gateway === undefined) {
         await sleep(clock, 500);
         continue;
       }
-      trace.note(this.name, `asks ${gateway.instance} for a session of ${request.profile}`);
+      trace.note(this.name, `requests a session of ${request.profile} from ${gateway.instance}`);
       const key = this.#hasKey ? this.#key : undefined;
       const result = await answered(
         clock,
@@ -126,8 +126,8 @@ export class Client {
       );
       if ("value" in result) {
         const { sessionId, status } = result.value.answer;
-        trace.note(this.name, `is answered: ${status}`);
-        this.accepted.push({ key: this.#key, sessionId, requestHash: fingerprint(asked) });
+        trace.note(this.name, `gets the answer: ${status}`);
+        this.accepted.push({ key: this.#key, sessionId, requestHash: fingerprint(requestBody) });
         return;
       }
       trace.note(this.name, `is refused: ${messageOf(result.error)}`);
@@ -149,11 +149,11 @@ export class Client {
     return false;
   }
 
-  /** Comes before its agent is ready, as one does who was given a token at once, and may be gone before it is. */
-  async #comeEarly(): Promise<void> {
+  /** Joins before the agent is ready, which a token from an immediate answer allows, and may leave before it is. */
+  async #joinEarly(): Promise<void> {
     const { clock } = this.#world;
     for (let turn = 0; turn < 20 && this.#seat === undefined; turn++) {
-      this.#come(["dispatched", "joined", "ready"]);
+      this.#join(["dispatched", "joined", "ready"]);
       await sleep(clock, 50 + this.#habits() * 200);
     }
     await sleep(clock, this.#habits() * 3000);
@@ -161,8 +161,8 @@ export class Client {
     if (this.#habits() < 0.3) await this.end(1);
   }
 
-  /** Comes into the room that the session has now; where it is put out by a broken server, it comes again. */
-  #come(when: readonly SessionState[] = ["ready"]): void {
+  /** Joins the session's current room, and rejoins after a restart of the server. */
+  #join(when: readonly SessionState[] = ["ready"]): void {
     const record = pickGateway(this.#world, this.#random)?.sessions.get(
       DEFAULT_TENANT,
       this.sessionId,
@@ -177,7 +177,7 @@ export class Client {
       onHumans: () => {},
       onOut: (reason) => {
         this.#seat = undefined;
-        if (reason === "server_restarted") clock.after(500, () => this.#come());
+        if (reason === "server_restarted") clock.after(500, () => this.#join());
       },
     }));
   }

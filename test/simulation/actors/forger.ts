@@ -1,4 +1,4 @@
-// Says what is no longer true: events of attempts that are over, of hosts in former lives, and plain nonsense.
+// Publishes stale events (of finished attempts, of earlier host epochs) and malformed messages.
 import { z } from "zod";
 import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { type Channel, sessionEventsWithoutOverflow } from "../../../libs/contracts/streams.ts";
@@ -8,12 +8,12 @@ import type { MemoryClient } from "../nats/memory-bus.ts";
 import { describeEvent } from "../traced-bus.ts";
 import type { World } from "../world.ts";
 
-/** Without message ids, or the stream would take a forged event for a repetition of the real one. */
+/** Without message ids: the stream would drop a forged event as a duplicate of the real one. */
 const unchecked: Channel<SessionEvent> = { ...sessionEventsWithoutOverflow, idOf: () => undefined };
 
 interface Poison {
   readonly subject: string;
-  readonly nonsense: unknown;
+  readonly malformed: unknown;
 }
 
 const poison: Channel<Poison> = {
@@ -27,7 +27,7 @@ export class Forger {
   readonly #world: World;
   readonly #random: Random;
   readonly #client: MemoryClient;
-  /** Messages that can only go to the dead letters. */
+  /** Counts messages that can only become dead letters. */
   poisoned = 0;
 
   constructor(world: World, random: Random) {
@@ -42,16 +42,16 @@ export class Forger {
     const record = pickOne(this.#random, [first, ...others]);
     if (this.#random() < 0.2) return this.#poison(record);
     const event = staleEvent(this.#random, record, new Date(this.#world.clock.now()).toISOString());
-    this.#world.trace.note("forger", `says ${describeEvent(this.#world.trace, event)}`);
+    this.#world.trace.note("forger", `publishes ${describeEvent(this.#world.trace, event)}`);
     await this.#client.streams.publish(unchecked, event).catch(() => {});
   }
 
   async #poison(record: SessionRecord): Promise<void> {
     const subject = `session.${record.tenant}.${record.sessionId}.joined`;
-    this.#world.trace.note("forger", `says nonsense on ${subject}`);
-    // Counted by what the stream has in the end, since even this may not be stored.
+    this.#world.trace.note("forger", `publishes a malformed message on ${subject}`);
+    // The checks count what the stream contains at the end, since this publish may fail too.
     await this.#client.streams
-      .publish(poison, { subject, nonsense: this.#random() < 0.5 ? "text" : { type: "joined" } })
+      .publish(poison, { subject, malformed: this.#random() < 0.5 ? "text" : { type: "joined" } })
       .catch(() => {});
   }
 }

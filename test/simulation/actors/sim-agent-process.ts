@@ -1,4 +1,4 @@
-// A stage as a simulation plays it: what services/agent-host/agent-process/main.ts does, with agents that may misbehave.
+// A simulated agent process: does what services/agent-host/agent-process/main.ts does, with agents that may misbehave.
 
 import type { PoolSettings } from "../../../libs/contracts/fleet/pool.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
@@ -26,15 +26,15 @@ export interface AgentProcessWorld {
   readonly trace: Trace;
   readonly random: Random;
   readonly pool: PoolSettings;
-  /** What agents may do wrong at present. */
+  /** The current probabilities of misbehaviour. */
   misbehaviour(): Misbehaviour;
-  /** A host has told an agent to let go of its session. */
+  /** Called when a host releases a busy agent. */
   onFreed(host: string, job: JobRequest | undefined, reason: string): void;
 }
 
-/** The channel between a host and its stage keeps the order. */
+/** The delay of the channel between a host and its agent process, which keeps the order. */
 const CHANNEL_MS = 1;
-/** After its host is gone a stage ends by itself. */
+/** How long an agent process outlives its host. */
 const ORPHANED_MS = 1000;
 
 export class SimAgentProcess implements ProcessLink {
@@ -43,14 +43,14 @@ export class SimAgentProcess implements ProcessLink {
   readonly #world: AgentProcessWorld;
   readonly #start: ProcessStart;
   readonly #clock: ProcessClock;
-  /** The host's, on which it hears of its stage. */
+  /** The host's clock, on which messages from the agent process arrive. */
   readonly #hostClock: ProcessClock;
   readonly #listener: ProcessListener;
   readonly #agents = new Map<string, SimAgent>();
   readonly #warming = new Set<string>();
   #isDead = false;
   #isHung = false;
-  #hearsSinceMs = 0;
+  #responsiveSinceMs = 0;
 
   constructor(
     world: AgentProcessWorld,
@@ -76,14 +76,14 @@ export class SimAgentProcess implements ProcessLink {
 
   send(message: HostToProcess): void {
     if (this.#isDead) return;
-    this.#clock.after(CHANNEL_MS, () => this.#obey(message));
+    this.#clock.after(CHANNEL_MS, () => this.#handle(message));
   }
 
   kill(): void {
     this.die("SIGKILL");
   }
 
-  /** Ends at once, without a goodbye to anybody. */
+  /** Ends at once without notifying anybody. */
   die(reason: string): void {
     if (this.#isDead) return;
     this.#isDead = true;
@@ -93,7 +93,7 @@ export class SimAgentProcess implements ProcessLink {
     this.#hostClock.after(CHANNEL_MS, () => this.#listener.onExit(`the agent process ended (${reason})`));
   }
 
-  /** Its event loop stands still: it hears and says nothing, and its media goes on. */
+  /** Blocks the event loop: the process neither receives nor sends messages, and its media continues. */
   hang(): void {
     if (this.#isDead) return;
     this.#world.trace.note(this.name, "hangs");
@@ -102,12 +102,12 @@ export class SimAgentProcess implements ProcessLink {
   }
 
   resume(): void {
-    if (this.#isHung) this.#hearsSinceMs = this.#world.clock.monotonic();
+    if (this.#isHung) this.#responsiveSinceMs = this.#world.clock.monotonic();
     this.#isHung = false;
     this.#clock.resume();
   }
 
-  /** Its host is gone: it leaves its rooms and ends. */
+  /** Leaves the rooms and ends, because the host is gone. */
   orphan(): void {
     if (this.#isDead) return;
     this.#clock.after(this.#between(0, 200), () => {
@@ -116,20 +116,20 @@ export class SimAgentProcess implements ProcessLink {
     this.#clock.after(ORPHANED_MS, () => this.die("its host is gone"));
   }
 
-  #say(message: ProcessToHost): void {
+  #send(message: ProcessToHost): void {
     if (this.#isDead) return;
     this.#hostClock.after(CHANNEL_MS, () => this.#listener.onMessage(message));
   }
 
   #load(): void {
     if (this.#dice("loadFails")) {
-      this.#say({ type: "load_failed", error: "the file can't be loaded" });
+      this.#send({ type: "load_failed", error: "the file can't be loaded" });
       return;
     }
-    this.#say({ type: "loaded", pool: this.#world.pool });
+    this.#send({ type: "loaded", pool: this.#world.pool });
   }
 
-  #obey(message: HostToProcess): void {
+  #handle(message: HostToProcess): void {
     switch (message.type) {
       case "warm":
         this.#warm(message.slot);
@@ -144,7 +144,7 @@ export class SimAgentProcess implements ProcessLink {
         this.#release(message.slot, message.reason);
         return;
       case "ping":
-        this.#say({ type: "pong", memoryMb: 100 });
+        this.#send({ type: "pong", memoryMb: 100 });
     }
   }
 
@@ -153,12 +153,12 @@ export class SimAgentProcess implements ProcessLink {
     this.#clock.after(this.#between(5, 400), () => {
       if (this.#dice("warmFails")) {
         this.#warming.delete(slot);
-        this.#say({ type: "warm_failed", slot, error: "prewarm threw" });
+        this.#send({ type: "warm_failed", slot, error: "prewarm threw" });
         return;
       }
       if (!this.#warming.delete(slot)) return;
       this.#agents.set(slot, this.#makeAgent(slot));
-      this.#say({ type: "warm", slot, tookMs: 10 });
+      this.#send({ type: "warm", slot, tookMs: 10 });
     });
   }
 
@@ -170,16 +170,16 @@ export class SimAgentProcess implements ProcessLink {
       facts,
       trace,
       clock: this.#clock,
-      say: (message) => this.#say(message),
+      send: (message) => this.#send(message),
       dice: (what) => this.#dice(what),
       between: (from, to) => this.#between(from, to),
-      hearsSinceMs: () => this.#hearsSinceMs,
-      canHear: () => !this.#isHung,
+      responsiveSinceMs: () => this.#responsiveSinceMs,
+      isResponsive: () => !this.#isHung,
       onResumes: (job) => this.#world.conversations.onResumes(this.name.split("/")[0] ?? "", job),
       onClosed: () => this.#agents.delete(slot),
       dieHere: (reason) => this.die(reason),
       hangHere: () => this.hang(),
-      reportStrayError: () => this.#say({ type: "unhealthy", error: "an error that belongs to no session" }),
+      reportStrayError: () => this.#send({ type: "unhealthy", error: "an error that belongs to no session" }),
     });
   }
 
@@ -187,8 +187,8 @@ export class SimAgentProcess implements ProcessLink {
     const agent = this.#agents.get(slot);
     if (agent === undefined || agent.isBusy) {
       const reason = "the slot is not there any more";
-      this.#say({ type: "ended", slot, reason, lost: false, error: { message: reason, retryable: true } });
-      this.#say({ type: "closed", slot });
+      this.#send({ type: "ended", slot, reason, lost: false, error: { message: reason, retryable: true } });
+      this.#send({ type: "closed", slot });
       return;
     }
     this.#world.trace.note(
@@ -208,7 +208,7 @@ export class SimAgentProcess implements ProcessLink {
     this.#warming.delete(slot);
     this.#agents.delete(slot);
     agent?.leaveRoom();
-    this.#say({ type: "closed", slot });
+    this.#send({ type: "closed", slot });
   }
 
   #dice(what: keyof Misbehaviour): boolean {

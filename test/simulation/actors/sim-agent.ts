@@ -1,4 +1,4 @@
-// One agent in a simulated stage: its room, and what its `entry` does with a session.
+// An agent of a simulated agent process, which joins rooms and plays the user's `entry`.
 import type { ConversationItem } from "../../../libs/contracts/sessions/conversation.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { JobError, JobRequest, ProcessToHost } from "../../../services/agent-host/pool/messages.ts";
@@ -8,19 +8,19 @@ import type { Misbehaviour } from "../scenario.ts";
 import type { Trace } from "../trace.ts";
 
 export interface AgentWorld {
-  /** The life of the host that it belongs to. */
+  /** The instance of the host that owns the agent. */
   readonly host: string;
   readonly livekit: SimLiveKit;
   readonly facts: Facts;
   readonly trace: Trace;
   readonly clock: Clock;
-  say(message: ProcessToHost): void;
+  send(message: ProcessToHost): void;
   dice(what: keyof Misbehaviour): boolean;
   between(from: number, to: number): number;
-  /** False while its stage hangs. */
-  canHear(): boolean;
-  hearsSinceMs(): number;
-  /** It begins with what a former attempt left, or with nothing. */
+  /** False while the agent process hangs. */
+  isResponsive(): boolean;
+  responsiveSinceMs(): number;
+  /** Called when the agent starts, with or without the conversation of a previous attempt. */
   onResumes(job: JobRequest): void;
   onClosed(): void;
   dieHere(reason: string): void;
@@ -33,8 +33,7 @@ interface Seat {
   readonly guest: Guest;
 }
 
-/** A speaker is noticed so often while a human is there. */
-/** Agents that end by themselves: those that have talked for long do so because a provider fails under them. */
+/** An agent that ends by itself ends by this time: after a long talk because its provider failed, else by a shutdown. */
 const LONGEST_TALK_MS = 8000;
 const LONG_TALK_MS = 6000;
 const SHUT_DOWN = { reason: "the agent shut down" };
@@ -42,6 +41,7 @@ const PROVIDER_FAILED = {
   reason: "the agent's code failed",
   error: { message: "APIError: the provider is away", retryable: true },
 };
+/** The interval of "active" messages while a human is in the room. */
 const SPEAKS_EVERY_MS = 3000;
 
 export class SimAgent {
@@ -49,7 +49,7 @@ export class SimAgent {
   readonly #world: AgentWorld;
   #seat: Seat | undefined;
   #job: JobRequest | undefined;
-  #said: ConversationItem[] = [];
+  #items: ConversationItem[] = [];
   #isOver = false;
   #isReady = false;
   #humans = false;
@@ -67,18 +67,18 @@ export class SimAgent {
     return this.#job;
   }
 
-  /** Goes into a standby room, to be there when a session comes. */
+  /** Joins a standby room, to be connected when a session is assigned. */
   connectStandby(token: string): void {
     if (this.#job !== undefined) return;
-    const { dice, say } = this.#world;
+    const { dice, send } = this.#world;
     this.#enter(token, (seat) => {
       if (seat === undefined || dice("standbyFails")) {
         this.#leave(seat);
-        say({ type: "standby_failed", slot: this.#slot, error: "the standby room can't be joined" });
+        send({ type: "standby_failed", slot: this.#slot, error: "the standby room can't be joined" });
       } else if (this.#job !== undefined || this.#isOver) this.#leave(seat);
       else {
         this.#seat = seat;
-        say({ type: "hot", slot: this.#slot });
+        send({ type: "hot", slot: this.#slot });
       }
     });
   }
@@ -86,7 +86,7 @@ export class SimAgent {
   run(job: JobRequest): void {
     const { facts, clock, between } = this.#world;
     this.#job = job;
-    this.#said = job.resumes?.items ?? [];
+    this.#items = job.resumes?.items ?? [];
     this.#world.onResumes(job);
     facts.onRun(this.#world.host, this.#slot, job.sessionId, job.attempt);
     const standby = this.#seat;
@@ -114,7 +114,7 @@ export class SimAgent {
     });
   }
 
-  /** The host wants it out of its session. */
+  /** Leaves the session at the host's request. */
   release(reason: string): void {
     if (!this.#isOver) this.#finish(reason);
   }
@@ -125,13 +125,13 @@ export class SimAgent {
     this.#seat = undefined;
   }
 
-  /** Its process was killed. */
+  /** Disappears without leaving, because the process was killed. */
   vanish(): void {
     this.#isOver = true;
     if (this.#seat !== undefined) this.#world.livekit.vanish(this.#seat.room, this.#seat.guest);
   }
 
-  /** What the user's file does, once it is in the room. */
+  /** Plays the user's agent file, once the agent is in the room. */
   #entry(): void {
     if (this.#isOver) return;
     const { dice, dieHere, hangHere } = this.#world;
@@ -160,63 +160,63 @@ export class SimAgent {
   #ready(): void {
     if (this.#job === undefined || this.#isOver || this.#isReady) return;
     this.#isReady = true;
-    const { facts, say } = this.#world;
-    facts.onSaysReady(this.#job.sessionId, this.#job.attempt);
-    say({ type: "ready", slot: this.#slot, ...this.#whereabouts() });
+    const { facts, send } = this.#world;
+    facts.onReportedReady(this.#job.sessionId, this.#job.attempt);
+    send({ type: "ready", slot: this.#slot, ...this.#location() });
   }
 
   #talk(): void {
     if (this.#isOver) return;
     if (this.#humans) {
-      this.#world.say({ type: "active", slot: this.#slot });
+      this.#world.send({ type: "active", slot: this.#slot });
       this.#checkpoint();
     }
     this.#world.clock.after(SPEAKS_EVERY_MS, () => this.#talk());
   }
 
-  /** One more thing was said: the whole conversation goes to the host, as after each turn. */
+  /** Adds one item and sends the whole conversation to the host, which real agents do after each turn. */
   #checkpoint(): void {
     const { sessionId = "", attempt = 0 } = this.#job ?? {};
     const item = {
-      id: `${sessionId}#${attempt}.${this.#said.length}`,
+      id: `${sessionId}#${attempt}.${this.#items.length}`,
       type: "message",
       createdAt: 0,
     } as const;
-    this.#said = [...this.#said, item];
-    this.#world.say({ type: "conversation", slot: this.#slot, items: this.#said, omitted: 0 });
+    this.#items = [...this.#items, item];
+    this.#world.send({ type: "conversation", slot: this.#slot, items: this.#items, omitted: 0 });
   }
 
   #joined(seat: Seat): void {
-    const { facts, livekit, say } = this.#world;
+    const { facts, livekit, send } = this.#world;
     const { sessionId, attempt } = this.#job as JobRequest;
-    // It may have been put out already without having heard of it.
+    // The server may already have removed the agent, which the agent doesn't know yet.
     if (livekit.inside(seat.room).includes(seat.guest))
       facts.onServes(seat.room, seat.guest, { sessionId, attempt, slot: this.#slot, host: this.#world.host });
-    say({ type: "joined", slot: this.#slot, ...this.#whereabouts() });
-    if (this.#humans) say({ type: "user", slot: this.#slot, present: true, hungUp: false });
+    send({ type: "joined", slot: this.#slot, ...this.#location() });
+    if (this.#humans) send({ type: "user", slot: this.#slot, present: true, hungUp: false });
   }
 
-  #whereabouts() {
+  #location() {
     return { room: this.#seat?.room ?? "", identity: this.#seat?.guest.identity ?? "" };
   }
 
   #end(ending: { reason: string; error?: JobError; lost?: boolean }): void {
     if (this.#isOver) return;
-    this.#world.say({ type: "ended", slot: this.#slot, lost: false, ...ending });
+    this.#world.send({ type: "ended", slot: this.#slot, lost: false, ...ending });
     this.#finish(ending.reason);
   }
 
-  /** Cleans up, which takes a while, and leaves. */
+  /** Cleans up, which takes time, and leaves. */
   #finish(reason: string): void {
     this.#isOver = true;
-    const { between, clock, onClosed, say, trace } = this.#world;
+    const { between, clock, onClosed, send, trace } = this.#world;
     trace.remark(this.#slot, `leaves: ${reason}`);
     clock.after(between(1, 400), () => {
       this.#leave(this.#seat);
       this.#seat = undefined;
-      say({ type: "left", slot: this.#slot });
+      send({ type: "left", slot: this.#slot });
       onClosed();
-      say({ type: "closed", slot: this.#slot });
+      send({ type: "closed", slot: this.#slot });
     });
   }
 
@@ -229,8 +229,8 @@ export class SimAgent {
         isAgent: true,
         owner: this.#slot,
         process: this.#world.host.split(".")[0] ?? "",
-        hearsSinceMs: () => this.#world.hearsSinceMs(),
-        canHear: () => !this.#isOver && this.#world.canHear(),
+        responsiveSinceMs: () => this.#world.responsiveSinceMs(),
+        isResponsive: () => !this.#isOver && this.#world.isResponsive(),
         onOut: (reason) => clock.after(1, () => this.#onOut(own, reason)),
         onHumans: (present) => clock.after(1, () => this.#onHumans(own, present)),
       }));
@@ -243,7 +243,7 @@ export class SimAgent {
     if (this.#job === undefined) {
       this.#seat = undefined;
       const error = "its standby room was closed";
-      if (!this.#isOver) this.#world.say({ type: "standby_failed", slot: this.#slot, error });
+      if (!this.#isOver) this.#world.send({ type: "standby_failed", slot: this.#slot, error });
     } else if (reason === "room_deleted") this.#end({ reason: "the room was closed" });
     else this.#end({ reason: `the agent lost its room (${reason})`, lost: true });
   }
@@ -252,7 +252,7 @@ export class SimAgent {
     if (seat === undefined || seat !== this.#seat || this.#humans === present) return;
     this.#humans = present;
     if (this.#job !== undefined && !this.#isOver)
-      this.#world.say({ type: "user", slot: this.#slot, present, hungUp: false });
+      this.#world.send({ type: "user", slot: this.#slot, present, hungUp: false });
   }
 
   #leave(seat: Seat | undefined): void {

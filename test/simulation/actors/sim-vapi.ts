@@ -1,4 +1,4 @@
-// VAPI as a simulation plays it: an API that fails, and telephones that ring, are busy, are answered and hang up.
+// A simulated VAPI: an API that fails, and phones that ring, are busy, answer and hang up.
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Vapi } from "../../../services/providers/drivers/vapi.ts";
@@ -23,17 +23,17 @@ interface PhoneWatch {
 }
 
 interface Settings {
-  /** Of one question. */
+  /** The probability that one API call fails. */
   readonly failRate: () => number;
   readonly watch: PhoneWatch;
 }
 
 const ANSWER_MS = 3000;
-/** Somebody must hang up such a call from here. */
+/** Such a call lasts until our side hangs up. */
 const LONG_MS = 300_000;
 
 export class SimVapi {
-  /** Every call that was ever made. */
+  /** Every call ever made. */
   readonly calls: SimCall[] = [];
   readonly #clock: Clock;
   readonly #random: Random;
@@ -46,28 +46,29 @@ export class SimVapi {
     this.#settings = settings;
   }
 
-  /** Calls that go on. */
+  /** Calls that have not ended. */
   live(): SimCall[] {
     return this.calls.filter(({ status }) => status !== "ended");
   }
 
-  /** The API for one process, on whose clock the answers come. */
+  /** The API for one process, on whose clock the answers arrive. */
   forProcess(clock: Clock): Vapi {
-    const ask = <T>(doing: string, act: () => T) => this.#ask(clock, doing, act);
+    const request = <T>(doing: string, act: () => T) => this.#request(clock, doing, act);
     return {
       create: (body) =>
-        ask("making a call", (): Created => ({ is: "created", call: shown(this.#dial(body as Body)) })).catch(
-          (error: unknown): Created => ({ is: "unconfirmed", reason: String(error) }),
-        ),
-      get: (id) => ask(`looking at ${id}`, () => this.#shownOf((call) => call.id === id)),
-      find: (name) => ask(`looking for ${name}`, () => this.#shownOf((call) => call.name === name)),
-      hangUp: (url) => ask(`ending ${url}`, () => this.#hangUp(url)),
-      delete: (id) => ask(`deleting ${id}`, () => this.#delete(id)),
+        request(
+          "making a call",
+          (): Created => ({ is: "created", call: toVapiCall(this.#dial(body as Body)) }),
+        ).catch((error: unknown): Created => ({ is: "unconfirmed", reason: String(error) })),
+      get: (id) => request(`looking at ${id}`, () => this.#find((call) => call.id === id)),
+      find: (name) => request(`looking for ${name}`, () => this.#find((call) => call.name === name)),
+      hangUp: (url) => request(`ending ${url}`, () => this.#hangUp(url)),
+      delete: (id) => request(`deleting ${id}`, () => this.#delete(id)),
     };
   }
 
-  /** It may fail before or after it was done, and at once or after a time-out. */
-  #ask<T>(clock: Clock, doing: string, act: () => T): Promise<T> {
+  /** A failing call fails before or after its effect, at once or after a time-out. */
+  #request<T>(clock: Clock, doing: string, act: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       const fails = this.#random() < this.#settings.failRate();
       const isDone = this.#random() < 0.5;
@@ -75,7 +76,7 @@ export class SimVapi {
       this.#clock.after(this.#between(1, 80), () => {
         const result = fails && !isDone ? undefined : act();
         if (!fails) return void clock.after(this.#between(1, 80), () => resolve(result as T));
-        const error = new GreenroomError("provider_unavailable", `${doing}: the simulation lets it fail.`);
+        const error = new GreenroomError("provider_unavailable", `${doing}: a simulated failure.`);
         clock.after(slowly ? ANSWER_MS : 2, () => reject(error));
       });
     });
@@ -116,7 +117,7 @@ export class SimVapi {
     });
   }
 
-  /** Only a call that rings or talks takes commands. */
+  /** Only a ringing or connected call accepts commands. */
   #hangUp(url: string): boolean {
     const call = this.calls.find(({ id }) => id === url);
     if (call === undefined || call.status === "queued" || call.status === "ended") return false;
@@ -131,9 +132,9 @@ export class SimVapi {
     this.#deleted.add(call);
   }
 
-  #shownOf(isIt: (call: SimCall) => boolean): VapiCall | undefined {
-    const call = this.calls.find((each) => isIt(each) && !this.#deleted.has(each));
-    return call === undefined ? undefined : shown(call);
+  #find(matches: (call: SimCall) => boolean): VapiCall | undefined {
+    const call = this.calls.find((each) => matches(each) && !this.#deleted.has(each));
+    return call === undefined ? undefined : toVapiCall(call);
   }
 
   #between(from: number, to: number): number {
@@ -151,7 +152,7 @@ function end(call: SimCall, reason: string): void {
   call.endedReason = reason;
 }
 
-const shown = ({ id, name, status, endedReason, wasAnswered }: SimCall): VapiCall => ({
+const toVapiCall = ({ id, name, status, endedReason, wasAnswered }: SimCall): VapiCall => ({
   id,
   name,
   status,

@@ -1,4 +1,4 @@
-// The invariants of tasks, telephone calls and call records, where a world has them: those of a chaos run.
+// Invariants of tasks, phone calls and call records, in worlds that have them; shared with the chaos run.
 
 import { dailyKpis, launches, tasks, usageReports } from "../../../libs/contracts/buckets.ts";
 import { DEFAULT_TENANT, sessionKey } from "../../../libs/contracts/ids.ts";
@@ -42,7 +42,7 @@ export function checkCalls(world: World, callers: readonly Caller[]): void {
   world.coverage.count("call records", world.server.stored(calls).length);
 }
 
-/** What tasks, telephones and call records have still to do before the world may be judged. */
+/** Whether tasks, phone calls or call records are still in progress, so that it is too early to check the world. */
 export function isBehind(world: World): boolean {
   if (world.scenario.calling === undefined) return false;
   return (
@@ -60,7 +60,7 @@ const stored = (world: World) => ({
   launches: world.server.entries(launches).map(({ value }) => value),
 });
 
-/** 12: each ended session's call, and the figures of each day. */
+/** 12: the call record of each ended session, and the KPIs of each day. */
 function wrongCallRecords(world: World): Violation[] {
   if (world.options.clocks !== undefined) return [];
   const remains = {
@@ -73,20 +73,20 @@ function wrongCallRecords(world: World): Violation[] {
       state === "ended" ? [sessionKey({ tenant, sessionId: id })] : [],
     ),
   );
-  return [...wrongCalls(remains, over), ...wrongFigures(world)];
+  return [...wrongCalls(remains, over), ...wrongKpis(world)];
 }
 
-function wrongFigures(world: World): Violation[] {
+function wrongKpis(world: World): Violation[] {
   const counted = new DailyKpis();
   for (const { message } of world.server.stored(calls)) counted.add(message);
   const wanted = new Map(counted.all().map((kpi) => [dailyKpis.keyOf(kpi), textOf(kpi)]));
-  const standing = new Map(world.server.entries(dailyKpis).map(({ key, value }) => [key, textOf(value)]));
-  const keys = [...new Set([...wanted.keys(), ...standing.keys()])];
+  const found = new Map(world.server.entries(dailyKpis).map(({ key, value }) => [key, textOf(value)]));
+  const keys = [...new Set([...wanted.keys(), ...found.keys()])];
   return keys
-    .filter((key) => wanted.get(key) !== standing.get(key))
+    .filter((key) => wanted.get(key) !== found.get(key))
     .map((key) => ({
       invariant: 12,
-      what: `the key figures ${key} are ${standing.get(key)}, and the calls give ${wanted.get(key)}`,
+      what: `the KPIs ${key} are ${found.get(key)}, but the calls give ${wanted.get(key)}`,
     }));
 }
 

@@ -1,4 +1,4 @@
-// What must hold of launches: the intent before the asking, one asking an attempt, a history in order, an end.
+// Invariants of launches: the intent comes before the request, one request an attempt, an ordered history, an end.
 
 import { launches } from "../../../libs/contracts/buckets.ts";
 import { agentIdentityOf, attemptKey } from "../../../libs/contracts/ids.ts";
@@ -23,24 +23,24 @@ export interface LaunchWorld {
 }
 
 /**
- * Called when a provider is about to do what it is asked for. A job that is on its way, and whose dispatch LiveKit
- * has forgotten as it was restarted, nobody can know of.
+ * Called when a provider is about to create a dispatch. A job that has not joined yet and whose dispatch
+ * LiveKit has lost in a restart is exempt, because no service can know about it.
  */
 export function checkDispatch(world: LaunchWorld, { tenant, sessionId, attempt }: MadeFor): void {
   const key = attemptKey({ tenant, sessionId, attempt });
   const name = `${world.trace.nameOf(sessionId)}#${attempt}`;
-  world.trace.note("workers", `are asked for an agent of ${name}`);
-  world.coverage.count("launches: asked");
+  world.trace.note("workers", `get a dispatch for ${name}`);
+  world.coverage.count("launches: requested");
   if (!world.server.written(launches).some((write) => write.key === key && write.value !== undefined))
-    world.trace.violation("persist before acting", `${name} is launched, and no intent of it is saved`);
-  const isIts = (other: MadeFor) => other.sessionId === sessionId && other.attempt === attempt;
+    world.trace.violation("persist before acting", `${name} is launched without a saved intent`);
+  const isSame = (other: MadeFor) => other.sessionId === sessionId && other.attempt === attempt;
   const isThere =
-    world.dispatches.all().some(({ madeFor }) => isIts(madeFor)) ||
-    world.workers.jobs().some(({ dispatch, guest }) => guest !== undefined && isIts(dispatch.madeFor));
-  if (isThere) world.trace.violation("launch once", `${name} is launched although it was already`);
+    world.dispatches.all().some(({ madeFor }) => isSame(madeFor)) ||
+    world.workers.jobs().some(({ dispatch, guest }) => guest !== undefined && isSame(dispatch.madeFor));
+  if (isThere) world.trace.violation("launch once", `${name} is launched twice`);
 }
 
-/** 9: nothing is left with the provider of a launch that is called over, though its session goes on. */
+/** 9: the provider keeps nothing of a launch that is over, even while its session continues. */
 export function checkOver(world: LaunchWorld): void {
   const over = new Set(
     world.server.entries(launches).flatMap(({ key, value }) => (value.state === "over" ? [key] : [])),
@@ -49,12 +49,12 @@ export function checkOver(world: LaunchWorld): void {
     if (!over.has(attemptKey(madeFor))) continue;
     world.trace.violation(
       9,
-      `the dispatch ${id} of ${nameOf(world, madeFor)} is there, and its launch is over`,
+      `the dispatch ${id} of ${nameOf(world, madeFor)} exists although its launch is over`,
     );
   }
 }
 
-/** Each launch's whole history, and what the runs contained. */
+/** Checks the whole history of each launch and counts its states. */
 export function checkLaunches(world: LaunchWorld): void {
   const byKey = new Map<string, LaunchRecord[]>();
   for (const { key, value } of world.server.written(launches)) {
@@ -67,8 +67,8 @@ export function checkLaunches(world: LaunchWorld): void {
       for (const fault of faultsOf(before, launch))
         world.trace.violation("launch", `${nameOf(world, launch)} ${fault} (${key})`);
       const identity = launch.identity ?? agentIdentityOf(launch);
-      if (launch.state === "ready" && !world.facts.hasSaidReady(identity))
-        world.trace.violation(8, `${nameOf(world, launch)} is ready, and its agent never said so`);
+      if (launch.state === "ready" && !world.facts.hasReportedReady(identity))
+        world.trace.violation(8, `${nameOf(world, launch)} is ready, but its agent never reported ready`);
       if (launch.state !== before?.state) world.coverage.count(`launches: ${launch.state}`);
       if (launch.takeovers > (before?.takeovers ?? 0)) world.coverage.count("launches: taken over");
       before = launch;
@@ -78,22 +78,23 @@ export function checkLaunches(world: LaunchWorld): void {
 
 const order = ["intended", "launched", "joined", "ready", "unknown", "over"] as const;
 
-/** Forward only, `over` is the end, and whoever writes it has taken it up before. */
+/** The faults of a change: launches only move forward, `over` is final, and a new writer must take over first. */
 function faultsOf(before: LaunchRecord | undefined, after: LaunchRecord): string[] {
   if (before === undefined)
-    return after.state === "intended" && after.takeovers === 0 ? [] : [`begins as ${after.state}`];
+    return after.state === "intended" && after.takeovers === 0 ? [] : [`starts as ${after.state}`];
   const faults: string[] = [];
   if (before.state === "over") faults.push("changes after its end");
   if (order.indexOf(after.state) < order.indexOf(before.state))
     faults.push(`goes from ${before.state} to ${after.state}`);
-  const isTakenUp = after.takeovers === before.takeovers + 1 && after.state === before.state;
-  if (after.takeovers !== before.takeovers && !isTakenUp)
-    faults.push(`is taken up ${after.takeovers} times after ${before.takeovers}`);
-  if (after.by !== before.by && !isTakenUp) faults.push(`is written by ${after.by}, and ${before.by} has it`);
+  const isTakeover = after.takeovers === before.takeovers + 1 && after.state === before.state;
+  if (after.takeovers !== before.takeovers && !isTakeover)
+    faults.push(`has ${after.takeovers} takeovers after ${before.takeovers}`);
+  if (after.by !== before.by && !isTakeover)
+    faults.push(`is written by ${after.by}, but ${before.by} owns it`);
   return faults;
 }
 
-/** What is left of sessions that are over: launches that nobody has ended, dispatches, and agents on their way. */
+/** The remains of ended sessions: launches that have not ended, dispatches, and jobs. */
 export function leftLaunches(world: LaunchWorld): string[] {
   const ended = new Set(
     world.records().flatMap(({ sessionId: id, state }) => (state === "ended" ? [id] : [])),
@@ -101,7 +102,7 @@ export function leftLaunches(world: LaunchWorld): string[] {
   const records = world.server
     .entries(launches)
     .flatMap(({ value }) =>
-      value.state !== "over" && !isUntellable(value) && ended.has(value.sessionId)
+      value.state !== "over" && !isUnknowable(value) && ended.has(value.sessionId)
         ? [`the launch of ${nameOf(world, value)}, ${value.state} by ${value.by},`]
         : [],
     );
@@ -118,8 +119,8 @@ export function leftLaunches(world: LaunchWorld): string[] {
   return [...records, ...dispatches, ...jobs];
 }
 
-/** Whether a telephone rang that nobody asked after in time. */
-const isUntellable = ({ provider, state }: LaunchRecord): boolean =>
+/** Whether the outcome of a phone call stays unknown, because no process asked for it in time. */
+const isUnknowable = ({ provider, state }: LaunchRecord): boolean =>
   provider === "vapi" && state === "unknown";
 
 const nameOf = (world: LaunchWorld, { sessionId, attempt }: { sessionId: string; attempt: number }): string =>

@@ -1,4 +1,4 @@
-// The invariants of records: each key's whole history is replayed and explained by what was said.
+// Invariants of records: each key's history is replayed, and every change must follow from a published event.
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { SessionEvent, type SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { type Channel, sessionEventsWithoutOverflow } from "../../../libs/contracts/streams.ts";
@@ -11,13 +11,13 @@ interface Written {
 }
 
 export function checkRecords(world: World): void {
-  const said = new Map<string, SequencedEvent[]>();
+  const eventsById = new Map<string, SequencedEvent[]>();
   for (const each of storedEvents(world)) {
     const { sessionId } = each.event;
-    said.set(sessionId, [...(said.get(sessionId) ?? []), each]);
+    eventsById.set(sessionId, [...(eventsById.get(sessionId) ?? []), each]);
   }
   for (const [key, revisions] of writtenByKey(world)) {
-    const events = said.get(revisions[0]?.record.sessionId ?? "") ?? [];
+    const events = eventsById.get(revisions[0]?.record.sessionId ?? "") ?? [];
     let before: Written | undefined;
     for (const after of revisions) {
       checkChain(world, key, before, after);
@@ -30,40 +30,43 @@ export function checkRecords(world: World): void {
   }
 }
 
-/** 4: the revisions of a key form a chain, and nobody believes in a write that isn't there. */
+/** 4: the revisions of a key form a chain, and no writer relies on a write that was not stored. */
 function checkChain(world: World, key: string, before: Written | undefined, after: Written): void {
-  const saving = world.facts.savings.get(after.record.writeId);
-  if (saving === undefined) {
-    world.trace.violation(4, `${key} has revision ${after.revision}, which nobody wrote`);
+  const write = world.facts.writes.get(after.record.writeId);
+  if (write === undefined) {
+    world.trace.violation(4, `${key} has revision ${after.revision}, which no process wrote`);
     return;
   }
-  if (saving.from !== (before?.revision ?? 0)) {
-    const what = `was made from ${saving.from} and follows ${before?.revision ?? 0}`;
+  if (write.from !== (before?.revision ?? 0)) {
+    const what = `replaces revision ${write.from} and follows ${before?.revision ?? 0}`;
     world.trace.violation(4, `${key}: revision ${after.revision} ${what}`);
   }
-  if (saving.wasCalledLost)
+  if (write.wasReportedLost)
     world.trace.violation(
       4,
-      `${saving.who} was told that it lost, and revision ${after.revision} of ${key} is its`,
+      `${write.who} was answered that its write lost, but it is revision ${after.revision} of ${key}`,
     );
-  if (saving.revision !== undefined && saving.revision !== after.revision)
-    world.trace.violation(4, `${saving.who} believes in revision ${saving.revision} of ${key}`);
+  if (write.revision !== undefined && write.revision !== after.revision)
+    world.trace.violation(
+      4,
+      `${write.who} takes its write for revision ${write.revision} of ${key}, but it is ${after.revision}`,
+    );
 }
 
-/** 8: ready only after the entrypoint of that very attempt has said so. */
+/** 8: a record is ready only after the entrypoint of the same attempt has reported ready. */
 function checkReady(world: World, record: SessionRecord): void {
-  if (record.state !== "ready" || world.facts.savings.get(record.writeId)?.wasSaidReady) return;
+  if (record.state !== "ready" || world.facts.writes.get(record.writeId)?.wasReportedReady) return;
   const name = `${world.trace.nameOf(record.sessionId)}#${record.attempt}`;
-  world.trace.violation(8, `${name} is ready, and its entry never said so`);
+  world.trace.violation(8, `${name} is ready, but its entry never reported ready`);
 }
 
-/** 3: legal steps only; `ended` absorbs; the attempt never falls. */
+/** 3: only legal transitions; `ended` is final, and the attempt never decreases. */
 function checkTransition(world: World, before: SessionRecord, after: SessionRecord): void {
   const name = world.trace.nameOf(after.sessionId);
   for (const fault of illegalSteps(before, after)) world.trace.violation(3, `${name} ${fault}`);
 }
 
-/** 7: each change follows from something that was said, by the machine's own rules, and from nothing else. */
+/** 7: each change follows from a published event by the machine's own rules, and from nothing else. */
 function checkExplained(
   world: World,
   before: SessionRecord | undefined,
@@ -76,15 +79,15 @@ function checkExplained(
   if (way !== undefined) return;
   const last = after.history.at(-1);
   const what = `${after.state}#${after.attempt} (${last?.reason ?? last?.host ?? ""})`;
-  world.trace.violation(7, `nothing that was said makes ${world.trace.nameOf(after.sessionId)} ${what}`);
+  world.trace.violation(7, `no event explains why ${world.trace.nameOf(after.sessionId)} is ${what}`);
 }
 
-/** 10: one idempotency key, one session, and one stored request for it. */
+/** 10: one session and one stored request for each idempotency key. */
 function checkOneRequest(world: World, events: readonly SequencedEvent[]): void {
   const requests = events.filter(({ event }) => event.type === "requested");
   if (requests.length === 1) return;
   const name = world.trace.nameOf(requests[0]?.event.sessionId ?? "a session");
-  world.trace.violation(10, `${name} was asked for ${requests.length} times in the stream`);
+  world.trace.violation(10, `the stream contains ${requests.length} requests for ${name}`);
 }
 
 function writtenByKey(world: World): Map<string, Written[]> {
@@ -96,7 +99,7 @@ function writtenByKey(world: World): Map<string, Written[]> {
   return byKey;
 }
 
-/** What is of no known shape says nothing. */
+/** Reads messages that don't match the schema as undefined. */
 const readable: Channel<SessionEvent | undefined> = {
   ...sessionEventsWithoutOverflow,
   schema: SessionEvent.optional().catch(undefined),
@@ -104,7 +107,7 @@ const readable: Channel<SessionEvent | undefined> = {
   idOf: () => undefined,
 };
 
-/** The places of what is stored and can't be read. */
+/** The sequences of the stored messages that don't match the schema. */
 export const unreadable = (world: World): number[] =>
   world.server.stored(readable).flatMap(({ message, sequence }) => (message === undefined ? [sequence] : []));
 

@@ -1,9 +1,9 @@
-// 12: the roll-ups that stand are what the records give when they are counted anew.
+// Checks invariant 12: the stored rollups equal a new count of the records.
 import { rollups } from "../../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import type { World } from "../world.ts";
 
-/** What is counted here without the janitor's own code. */
+/** A rollup, computed without the janitor's own code. */
 interface Count {
   sessions: number;
   attempts: number;
@@ -12,23 +12,23 @@ interface Count {
 }
 
 export function checkRollups(world: World): void {
-  // The comparison of wall clocks leaves roll-ups out, since they are made by the minutes of those clocks.
+  // The comparison of wall clocks leaves rollups out, since they depend on the minutes of those clocks.
   if (world.options.clocks !== undefined) return;
-  const wanted = countAnew(world.records());
+  const wanted = countRecords(world.records());
   for (const { key, value } of world.server.entries(rollups)) {
     const { sessions, attempts, byReason, byWarmth } = value;
-    const stands = textOf({ sessions, attempts, byReason, byWarmth });
+    const found = textOf({ sessions, attempts, byReason, byWarmth });
     const counted = wanted.get(key);
     wanted.delete(key);
-    const is = counted === undefined ? "nothing" : textOf(counted);
-    if (is !== stands)
-      world.trace.violation(12, `the roll-up ${key} says ${stands}, and the records give ${is}`);
+    const expected = counted === undefined ? "nothing" : textOf(counted);
+    if (expected !== found)
+      world.trace.violation(12, `the rollup ${key} contains ${found}, but the records give ${expected}`);
   }
   for (const [key, count] of wanted)
-    world.trace.violation(12, `there is no roll-up ${key}, and the records give ${textOf(count)}`);
+    world.trace.violation(12, `the rollup ${key} is missing, but the records give ${textOf(count)}`);
 }
 
-function countAnew(records: readonly SessionRecord[]): Map<string, Count> {
+function countRecords(records: readonly SessionRecord[]): Map<string, Count> {
   const counts = new Map<string, Count>();
   for (const { tenant, profile, attempt, state, endedReason, warm, history } of records) {
     if (state !== "ended") continue;

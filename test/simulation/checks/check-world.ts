@@ -1,4 +1,4 @@
-// The invariants of the world as a whole: what must be so once its faults are over, and in the end.
+// Invariants of the whole world, checked after its recovery and at the end of the run.
 
 import { conversations, hosts, sessions } from "../../../libs/contracts/buckets.ts";
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
@@ -22,7 +22,7 @@ import { leftLaunches } from "./check-launches.ts";
 import { readableEvents, unreadable } from "./check-records.ts";
 import { OVERLAP_MS } from "./facts.ts";
 
-/** Ended; or ready, and its agent is there, alive and the only one of its attempt. */
+/** Whether the session has ended, or is ready with its agent in a room. */
 export function isDecided(world: World, record: SessionRecord): boolean {
   if (record.state === "ended") return true;
   if (record.state !== "ready") return false;
@@ -33,17 +33,17 @@ export function isDecided(world: World, record: SessionRecord): boolean {
 const isTalking = (world: World, { tenant, sessionId: id }: SessionRecord): boolean =>
   world.vapi.live().some(({ name, status }) => status === "in-progress" && name === callNameOf(tenant, id));
 
-/** 2: within the limit after the faults; those that wait for an agent while none is free have their own. */
+/** 2: sessions become ready or end within the time limit after the faults; those that wait for capacity have their own limit. */
 export function checkDecided(world: World): void {
   for (const record of world.records()) {
     if (isDecided(world, record)) continue;
     const name = `${world.trace.nameOf(record.sessionId)}#${record.attempt}`;
-    if (record.state === "ready") world.trace.violation(2, `${name} is ready and no agent serves it`);
+    if (record.state === "ready") world.trace.violation(2, `${name} is ready, but no agent serves it`);
     else world.trace.violation(2, `${name} is still ${record.state}`);
   }
 }
 
-/** 6: of the agents that a provider brought for a session one serves it, and the others are gone by now. */
+/** 6: one of the agents that a provider brought serves the session; the others have left. */
 export function checkAlone(world: World): void {
   const now = world.clock.monotonic();
   for (const record of world.records()) {
@@ -51,27 +51,31 @@ export function checkAlone(world: World): void {
     for (const { guest, sinceMs } of world.facts.othersThan(record)) {
       if (now - sinceMs < OVERLAP_MS) continue;
       const name = `${world.trace.nameOf(record.sessionId)}#${record.attempt}`;
-      world.trace.violation(6, `${guest.identity} is in a room for ${name}, which ${record.identity} serves`);
+      world.trace.violation(
+        6,
+        `${guest.identity} is still in a room for ${name}, which ${record.identity} serves`,
+      );
     }
   }
 }
 
-/** 1 and 10: whatever was accepted exists, as one session with the words of those who were accepted. */
+/** 1 and 10: every accepted request exists as exactly one session with the same request body. */
 export function checkAccepted(world: World, clients: readonly Client[]): void {
   const records = new Map(world.records().map((record) => [record.sessionId, record]));
   for (const client of clients) {
     for (const { sessionId, requestHash } of client.accepted) {
       const record = records.get(sessionId);
-      if (record === undefined) world.trace.violation(1, `${client.name} was accepted and does not exist`);
+      if (record === undefined)
+        world.trace.violation(1, `${client.name} was accepted, but its session does not exist`);
       else if (record.requestHash !== requestHash)
-        world.trace.violation(10, `${client.name} was accepted with other words than the session has`);
+        world.trace.violation(10, `${client.name} was accepted, but its session has another request body`);
     }
     if (new Set(client.accepted.map(({ sessionId }) => sessionId)).size > 1)
-      world.trace.violation(10, `${client.name} was given two sessions for one key`);
+      world.trace.violation(10, `${client.name} got two sessions for one key`);
   }
 }
 
-/** What must be gone when every session has been over for a while. */
+/** The remains that must be gone some time after every session has ended. */
 export function leftovers(world: World): string[] {
   const slots = slotsOf(world);
   const ids = new Set(slots.map(({ id }) => id));
@@ -88,50 +92,53 @@ export function leftovers(world: World): string[] {
   const ended = new Set(
     world.records().flatMap(({ sessionId: id, state }) => (state === "ended" ? [id] : [])),
   );
-  const said = world.server
+  const transcripts = world.server
     .entries(conversations)
     .flatMap(({ value }) =>
-      ended.has(value.sessionId) ? [`what was said in ${world.trace.nameOf(value.sessionId)}`] : [],
+      ended.has(value.sessionId) ? [`the conversation of ${world.trace.nameOf(value.sessionId)}`] : [],
     );
-  return [...rooms, ...busy, ...agents, ...said, ...leftLaunches(world)];
+  return [...rooms, ...busy, ...agents, ...transcripts, ...leftLaunches(world)];
 }
 
-/** 9: nothing outlives its session for long. */
+/** 9: nothing outlives its session. */
 export function checkNothingLeft(world: World): void {
   for (const what of leftovers(world)) world.trace.violation(9, `${what} outlives its session`);
 }
 
-/** 13: nothing is stuck, and what nobody could read was given up, with a letter, and nothing else. */
+/** 13: no message is stuck, and exactly the unreadable messages are dead letters. */
 export function checkNothingStuck(world: World): void {
   const backlogs = [
-    { channel: sessionEvents, ...withoutVainEnds(world, world.server.backlog(sessionEvents, "dispatcher")) },
+    {
+      channel: sessionEvents,
+      ...withoutUnknownEnds(world, world.server.backlog(sessionEvents, "dispatcher")),
+    },
     { channel: sessionOverflow, ...world.server.backlog(sessionOverflow, "overflow") },
     ...taskBacklogs(world),
   ];
   for (const { channel, pending, unacked } of backlogs) {
-    const what = `${pending} messages of ${channel.stream} are pending and ${unacked} not settled`;
+    const what = `${pending} messages of ${channel.stream} are pending and ${unacked} unacked`;
     if (pending + unacked > 0) world.trace.violation(13, what);
   }
-  const buried = new Set<number>();
+  const deadLettered = new Set<number>();
   for (const { message } of world.server.stored(deadLetters)) {
-    if (message.stream === sessionEvents.stream) buried.add(message.sequence ?? 0);
+    if (message.stream === sessionEvents.stream) deadLettered.add(message.sequence ?? 0);
     if (!/is not (JSON|of its shape)/.test(message.reason))
-      world.trace.violation(13, `${message.subject} went to the dead letters: ${message.reason}`);
+      world.trace.violation(13, `${message.subject} became a dead letter: ${message.reason}`);
   }
   for (const sequence of unreadable(world)) {
-    if (!buried.has(sequence))
-      world.trace.violation(13, `message ${sequence} can't be read and is not among the dead letters`);
+    if (!deadLettered.has(sequence))
+      world.trace.violation(13, `message ${sequence} is unreadable, but not a dead letter`);
   }
 }
 
-/** The end of a task's session whose request was never stored is waited with for minutes. */
-function withoutVainEnds(world: World, backlog: { pending: number; unacked: number }) {
+/** Leaves out end requests of tasks whose session was never stored; the dispatcher retries them for minutes. */
+function withoutUnknownEnds(world: World, backlog: { pending: number; unacked: number }) {
   if (world.scenario.calling === undefined) return backlog;
   const known = new Set(world.records().map(({ sessionId: id }) => id));
-  const vain = readableEvents(world).filter(
+  const unknownEnds = readableEvents(world).filter(
     (event) => event.type === "end_requested" && !known.has(event.sessionId),
   );
-  return { ...backlog, unacked: Math.max(0, backlog.unacked - vain.length) };
+  return { ...backlog, unacked: Math.max(0, backlog.unacked - unknownEnds.length) };
 }
 
 const taskBacklogs = ({ scenario, server }: World) =>
@@ -142,7 +149,7 @@ const taskBacklogs = ({ scenario, server }: World) =>
         { channel: taskEvents, ...server.backlog(taskEvents, "tasks") },
       ];
 
-/** A limit may be passed on late and never early, whatever the wall clocks say. */
+/** A deadline may be reported late but never early, whatever the wall clocks show. */
 export function checkDeadlines(world: World): void {
   const written = world.server.written(sessions).flatMap(({ value }) => value ?? []);
   for (const { reportedAtMs, event } of world.facts.expirations) {
@@ -151,18 +158,21 @@ export function checkDeadlines(world: World): void {
         id === event.sessionId && attempt === event.attempt && state === event.state,
     );
     if (record === undefined) continue;
-    // A telephone tells long before any limit that nobody comes.
+    // A phone call reports long before the deadline that nobody answers.
     if (event.kind === "user_absent" && record.call !== undefined) continue;
     const limitMs = limitOf(event.kind, record);
     const lastedMs = reportedAtMs - world.facts.phaseSinceMs(record);
     if (lastedMs < limitMs) {
       const what = `${phaseOf(record)} lasted ${lastedMs.toFixed(0)} of ${limitMs} ms`;
-      world.trace.violation(14, `overdue was said of ${world.trace.nameOf(event.sessionId)} when ${what}`);
+      world.trace.violation(
+        14,
+        `the deadline of ${world.trace.nameOf(event.sessionId)} was reported as exceeded when ${what}`,
+      );
     }
   }
 }
 
-/** Sessions that wait although a host says that it has an agent for them. */
+/** Sessions that wait although a host reports a free agent for them. */
 export function starving(world: World): string[] {
   const now = world.clock.monotonic();
   const providers = world.processes.filter(({ kind, isUp }) => kind === "providers" && isUp);
@@ -176,7 +186,7 @@ export function starving(world: World): string[] {
     .filter((record) =>
       record.state === "requested" && isExternal(record.provider)
         ? providers.length > 0 &&
-          now > (world.facts.savings.get(record.writeId)?.atMs ?? now) + record.backoffMs
+          now > (world.facts.writes.get(record.writeId)?.atMs ?? now) + record.backoffMs
         : record.state === "requested" &&
           registered.some((host) => totalOf(freeAgents(host, record.profile)) > 0),
     )

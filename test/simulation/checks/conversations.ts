@@ -1,4 +1,4 @@
-// What agents said to be kept, and whether the next attempt went on from it.
+// Checks that the next attempt of a session continues from the conversation that its agent had stored.
 
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import type { ConversationRecord } from "../../../libs/contracts/sessions/conversation.ts";
@@ -7,7 +7,7 @@ import type { JobRequest } from "../../../services/agent-host/pool/messages.ts";
 import type { Trace } from "../trace.ts";
 import type { Coverage } from "./coverage.ts";
 
-interface Kept {
+interface Checkpoint {
   readonly attempt: number;
   readonly items: number;
   readonly atMs: number;
@@ -19,19 +19,19 @@ interface Written {
   readonly value: ConversationRecord | undefined;
 }
 
-/** From the reading of a conversation to the agent that runs with it, at most: its record may be asked for in vain. */
-const ON_ITS_WAY_MS = 15_000;
-/** A reading that comes this soon before the agent runs was in time for it. */
+/** The maximum time from the reading of a conversation to the start of its agent; reads of the record may fail in between. */
+const MAX_START_MS = 15_000;
+/** A conversation that was read this shortly before the agent's start was available to it. */
 const JUST_READ_MS = 500;
 
 export class Conversations {
   readonly #clock: Clock;
   readonly #trace: Trace;
   readonly #coverage: Coverage;
-  /** What hosts know to be stored, oldest first, by session. */
-  readonly #kept = new Map<string, Kept[]>();
-  /** What each host read last, by host and session. */
-  readonly #read = new Map<string, Kept>();
+  /** The checkpoints that hosts know to be stored, oldest first, by session. */
+  readonly #stored = new Map<string, Checkpoint[]>();
+  /** The last conversation that each host read, by host and session. */
+  readonly #read = new Map<string, Checkpoint>();
 
   constructor(clock: Clock, trace: Trace, coverage: Coverage) {
     this.#clock = clock;
@@ -39,55 +39,55 @@ export class Conversations {
     this.#coverage = coverage;
   }
 
-  onKept({ tenant, sessionId, attempt, items }: ConversationRecord): void {
+  onStored({ tenant, sessionId, attempt, items }: ConversationRecord): void {
     const key = sessionKey({ tenant, sessionId });
-    const kept = this.#kept.get(key) ?? [];
-    kept.push({ attempt, items: items.length, atMs: this.#clock.monotonic() });
-    this.#kept.set(key, kept);
-    this.#coverage.count("conversations kept");
+    const stored = this.#stored.get(key) ?? [];
+    stored.push({ attempt, items: items.length, atMs: this.#clock.monotonic() });
+    this.#stored.set(key, stored);
+    this.#coverage.count("conversations stored");
   }
 
-  /** A resumed attempt gets what was checkpointed last; one that can't read it begins anew. */
+  /** A resumed attempt gets the last checkpoint; an attempt whose host can't read it starts from scratch. */
   onResumes(host: string, { tenant, sessionId, attempt, resumes }: JobRequest): void {
     const now = this.#clock.monotonic();
     const read = this.#read.get(`${host} ${sessionId}`);
-    const before = (this.#kept.get(sessionKey({ tenant, sessionId })) ?? []).filter(
-      (kept) => kept.attempt < attempt && now - kept.atMs > ON_ITS_WAY_MS,
+    const before = (this.#stored.get(sessionKey({ tenant, sessionId })) ?? []).filter(
+      (stored) => stored.attempt < attempt && now - stored.atMs > MAX_START_MS,
     );
-    // An answer may come late, so an older attempt's may be heard of after a newer one's.
-    const newest = Math.max(0, ...before.map((kept) => kept.attempt));
-    const last = before.filter((kept) => kept.attempt === newest).at(-1);
+    // Answers may arrive late, so an older attempt's checkpoint may be reported after a newer one's.
+    const newest = Math.max(0, ...before.map((stored) => stored.attempt));
+    const last = before.filter((stored) => stored.attempt === newest).at(-1);
     const name = `${this.#trace.nameOf(sessionId)}#${attempt}`;
     if (resumes !== undefined) this.#coverage.count("conversations resumed");
     if (resumes !== undefined && resumes.attempt >= attempt)
-      this.#trace.violation("resume", `${name} goes on from attempt ${resumes.attempt}`);
-    // The store may not give it in time, and a caller must not wait for it; but what was read is gone on from.
+      this.#trace.violation("resume", `${name} continues from attempt ${resumes.attempt}`);
+    // The store may not answer in time, and the caller must not wait for it. A conversation that was read must be used.
     if (resumes === undefined) {
       if (read !== undefined && read.attempt < attempt && now - read.atMs < JUST_READ_MS)
         this.#trace.violation(
           "resume",
-          `${name} begins anew, and ${host} has read ${read.items} things said`,
+          `${name} starts from scratch, although ${host} has read ${read.items} items`,
         );
       return;
     }
     const items = resumes.items.length;
     if (last !== undefined && items < last.items)
-      this.#trace.violation("resume", `${name} goes on from ${items} of ${last.items} things that were said`);
+      this.#trace.violation("resume", `${name} continues from ${items} of ${last.items} items`);
   }
 
-  onReadBack(host: string, record: ConversationRecord | undefined): void {
+  onRead(host: string, record: ConversationRecord | undefined): void {
     if (record === undefined) return;
     const { attempt, items, sessionId } = record;
     this.#read.set(`${host} ${sessionId}`, { attempt, items: items.length, atMs: this.#clock.monotonic() });
   }
 
-  /** What it read before was for another attempt, which came to nothing: for this one it got nothing. */
-  onReadInVain(host: string, key: string): void {
+  /** Forgets the host's last read, which was for a failed attempt. */
+  onReadFailed(host: string, key: string): void {
     const [, sessionId] = key.split(".");
     this.#read.delete(`${host} ${sessionId}`);
   }
 
-  /** An older attempt's checkpoint never follows a newer one's. */
+  /** Checks that no older attempt's checkpoint follows a newer one's. */
   check(written: readonly Written[]): void {
     const newest = new Map<string, number>();
     for (const { key, revision, value } of written) {
@@ -96,7 +96,7 @@ export class Conversations {
       if (value.attempt < before)
         this.#trace.violation(
           "checkpoint",
-          `revision ${revision} of ${key} is of attempt ${value.attempt}, after one of ${before}`,
+          `revision ${revision} of ${key} belongs to attempt ${value.attempt} and follows one of attempt ${before}`,
         );
       newest.set(key, Math.max(before, value.attempt));
     }

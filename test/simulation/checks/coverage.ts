@@ -1,4 +1,4 @@
-// What simulated runs contained: a schedule in which nothing happened would hold every invariant.
+// Coverage of simulated runs: a run in which nothing happens would hold every invariant.
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import { sessionMachine } from "../../../libs/domain/session/machine.ts";
 
@@ -9,7 +9,7 @@ export class Coverage {
     this.counts.set(what, (this.counts.get(what) ?? 0) + times);
   }
 
-  /** Adds what another run contained. */
+  /** Adds the counts of another run. */
   add(counts: Iterable<readonly [string, number]>, prefix = ""): void {
     for (const [what, times] of counts) this.count(prefix + what, times);
   }
@@ -18,7 +18,7 @@ export class Coverage {
     return this.counts.get(what) ?? 0;
   }
 
-  /** The sum of all whose names begin so. */
+  /** The sum of all counts whose names start with the prefix. */
   all(prefix: string): number {
     return [...this.counts].reduce((sum, [what, times]) => (what.startsWith(prefix) ? sum + times : sum), 0);
   }
@@ -28,11 +28,13 @@ export class Coverage {
     this.count("attempts", attempt);
     this.count(`ended: ${endedReason ?? "not"}`);
     if (warm !== undefined) this.count(`agent: ${warm}`);
-    const readied = new Set(history.filter(({ state }) => state === "ready").map((line) => line.attempt));
-    if (readied.size > 1) this.count("ready again in another attempt");
+    const readyAttempts = new Set(
+      history.filter(({ state }) => state === "ready").map((entry) => entry.attempt),
+    );
+    if (readyAttempts.size > 1) this.count("ready again in another attempt");
   }
 
-  /** As lines to read, the largest first within each kind. */
+  /** Printable lines, the largest count first within each kind. */
   lines(): string[] {
     const kindOf = (what: string) => what.split(":")[0] ?? "";
     return [...this.counts]
@@ -41,7 +43,7 @@ export class Coverage {
   }
 }
 
-/** Every way from one state to another that the machine has, as `countStep` names it. */
+/** The coverage name of every transition of the session machine. */
 export function movesOfTheMachine(): string[] {
   const { states } = sessionMachine.config;
   const moves = new Set<string>();

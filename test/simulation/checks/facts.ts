@@ -1,4 +1,4 @@
-// What really happened in the simulated world, and the invariants that can be checked the moment it does.
+// The facts of a simulated world (writes, agents, rooms) and the invariants that each of them is checked against.
 import { isProviderHost } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
@@ -11,9 +11,9 @@ export interface Serving {
   readonly sessionId: string;
   readonly attempt: number;
   readonly slot: string;
-  /** The life of its host. */
+  /** The host's instance. */
   readonly host: string;
-  /** It was brought by a provider: whose it is shows by its identity, and `attempt` is the one that asked for it. */
+  /** A provider brought the agent: its identity tells whose agent it is, and `attempt` requested it. */
   readonly isExternal?: true;
 }
 
@@ -25,40 +25,40 @@ export interface Agent {
 
 type Since<T> = T & { readonly sinceMs: number };
 
-/** A write of a session's record that some process asked for. */
-export interface Saving {
+/** An attempted write of a session's record. */
+export interface RecordWrite {
   readonly who: string;
   readonly record: SessionRecord;
   readonly atMs: number;
-  /** The revision that it was made from; 0 for a first one. */
+  /** The revision that the write replaces; 0 for a first one. */
   readonly from: number;
-  /** Whether the entrypoint of this attempt had said ready by then. */
-  readonly wasSaidReady: boolean;
-  /** Where it stands, once its writer knows that it was done. */
+  /** Whether the entrypoint of this attempt had reported ready before the write. */
+  readonly wasReportedReady: boolean;
+  /** The revision of the write, once the writer knows that it succeeded. */
   revision: number | undefined;
-  /** Its writer was told that it certainly didn't happen. */
-  wasCalledLost: boolean;
+  /** Whether the writer got the answer that the write did not happen. */
+  wasReportedLost: boolean;
 }
 
-/** Two agents of one session may be in its room for so long, when nothing hinders the older one's host. */
+/** How long two agents of one session may share its room while the older one's host is healthy. */
 export const OVERLAP_MS = 3000;
 
 export class Facts implements RoomWatch {
   readonly #clock: Clock;
   readonly #trace: Trace;
-  /** By the mark of the write. */
-  readonly savings = new Map<string, Saving>();
+  /** By write id. */
+  readonly writes = new Map<string, RecordWrite>();
   readonly #phaseSinceMs = new Map<string, number>();
   readonly expirations: { readonly reportedAtMs: number; readonly event: Expired }[] = [];
   readonly #readByHost = new Set<string>();
-  readonly #saidReady = new Set<string>();
+  readonly #reportedReady = new Set<string>();
   readonly #usedSlots = new Map<string, string>();
   readonly #slotOfAttempt = new Map<string, string>();
   readonly #ownerOf = new Map<string, string>();
-  /** By room; with each the session it serves, and since when it does. */
+  /** The agents of each room, each with the session it serves. */
   readonly #serving = new Map<string, Map<Guest, Since<Serving>>>();
   readonly #overlapSinceMs = new Map<string, number>();
-  /** From here on nothing hinders anybody; undefined while faults go on. */
+  /** When every process had recovered from the faults; undefined before. */
   calmSinceMs: number | undefined;
 
   constructor(clock: Clock, trace: Trace) {
@@ -69,34 +69,34 @@ export class Facts implements RoomWatch {
   // --- records ---
 
   onSave(who: string, kind: string, record: SessionRecord, from: number): void {
-    const wasSaidReady = this.#saidReady.has(
+    const wasReportedReady = this.#reportedReady.has(
       isProviderHost(record.host) ? (record.identity ?? "") : `${record.sessionId}#${record.attempt}`,
     );
-    this.savings.set(record.writeId, {
+    this.writes.set(record.writeId, {
       who,
       record,
       atMs: this.#clock.monotonic(),
       from,
-      wasSaidReady,
+      wasReportedReady,
       revision: undefined,
-      wasCalledLost: false,
+      wasReportedLost: false,
     });
     const phase = `${record.sessionId} ${phaseOf(record)}`;
     if (!this.#phaseSinceMs.has(phase)) this.#phaseSinceMs.set(phase, this.#clock.monotonic());
-    if (kind !== "dispatcher") this.#trace.violation("one writer", `${who} writes a session's record`);
+    if (kind !== "dispatcher") this.#trace.violation("one writer", `${who} wrote a session's record`);
   }
 
   onSaved(writeId: string, revision: number): void {
-    const saving = this.savings.get(writeId);
-    if (saving !== undefined) saving.revision = revision;
+    const write = this.writes.get(writeId);
+    if (write !== undefined) write.revision = revision;
   }
 
-  onCalledLost(writeId: string): void {
-    const saving = this.savings.get(writeId);
-    if (saving !== undefined) saving.wasCalledLost = true;
+  onReportedLost(writeId: string): void {
+    const write = this.writes.get(writeId);
+    if (write !== undefined) write.wasReportedLost = true;
   }
 
-  /** Since when a session can at most have been in a phase: no write of it was even tried before. */
+  /** The earliest time at which a session can have entered a phase: its first attempted write. */
   phaseSinceMs(record: SessionRecord): number {
     return this.#phaseSinceMs.get(`${record.sessionId} ${phaseOf(record)}`) ?? 0;
   }
@@ -107,21 +107,24 @@ export class Facts implements RoomWatch {
 
   // --- agents ---
 
-  /** A host has read a record. */
+  /** Called when a host has read a record. */
   onHostRead(host: string, record: SessionRecord): void {
     if (record.state !== "ended") this.#readByHost.add(`${host} ${record.sessionId}#${record.attempt}`);
   }
 
-  /** An agent begins to work for a session. */
+  /** Called when an agent starts to work for a session. */
   onRun(host: string, slot: string, sessionId: string, attempt: number): void {
     if (!this.#readByHost.has(`${host} ${sessionId}#${attempt}`)) {
       const name = this.#trace.nameOf(sessionId);
-      this.#trace.violation("read before joining", `${host} runs ${name}#${attempt}, which it never read`);
+      this.#trace.violation(
+        "read before joining",
+        `${host} runs ${name}#${attempt} without having read its record`,
+      );
     }
     const job = `${sessionId}#${attempt}`;
     const used = this.#usedSlots.get(slot);
     if (used !== undefined)
-      this.#trace.violation(5, `slot ${slot} is given ${this.#job(job)} after ${this.#job(used)}`);
+      this.#trace.violation(5, `slot ${slot} runs ${this.#job(job)} after ${this.#job(used)}`);
     this.#usedSlots.set(slot, job);
     const other = this.#slotOfAttempt.get(job);
     if (other !== undefined && other !== slot)
@@ -129,39 +132,39 @@ export class Facts implements RoomWatch {
     this.#slotOfAttempt.set(job, slot);
   }
 
-  /** The agent's own entrypoint says that it is ready. */
-  onSaysReady(sessionId: string, attempt: number): void {
-    this.#saidReady.add(`${sessionId}#${attempt}`);
+  /** Called when the agent's own entrypoint reports ready. */
+  onReportedReady(sessionId: string, attempt: number): void {
+    this.#reportedReady.add(`${sessionId}#${attempt}`);
   }
 
-  /** The same of one that a provider brought. */
-  onSaysReadyAs(identity: string): void {
-    this.#saidReady.add(identity);
+  /** Called when an agent of a provider reports ready. */
+  onReportedReadyAs(identity: string): void {
+    this.#reportedReady.add(identity);
   }
 
-  hasSaidReady(identity: string): boolean {
-    return this.#saidReady.has(identity);
+  hasReportedReady(identity: string): boolean {
+    return this.#reportedReady.has(identity);
   }
 
   onServes(room: string, guest: Guest, serving: Serving): void {
     const inRoom = this.#serving.get(room) ?? new Map<Guest, Since<Serving>>();
     this.#serving.set(room, inRoom.set(guest, { ...serving, sinceMs: this.#clock.monotonic() }));
-    this.#lookForOverlap(serving.sessionId);
+    this.#updateOverlap(serving.sessionId);
   }
 
-  /** The agents that serve a session anywhere now, alive and in a room. */
+  /** The live agents that serve a session, in any room. */
   serving(sessionId: string): Serving[] {
     return [...this.#serving.values()].flatMap((inRoom) =>
       [...inRoom.values()].filter((each) => each.sessionId === sessionId),
     );
   }
 
-  /** The agents of a record's attempt, each with its room and since when it is there. */
+  /** The agents of a record's attempt, each with its room and the time it joined. */
   agentsOf(record: Pick<SessionRecord, "sessionId" | "attempt" | "identity">): Agent[] {
     return this.#agents(record, true);
   }
 
-  /** The agents of the same session that its record doesn't speak of. */
+  /** The agents of the same session that belong to other attempts. */
   othersThan(record: Pick<SessionRecord, "sessionId" | "attempt" | "identity">): Agent[] {
     return this.#agents(record, false);
   }
@@ -172,8 +175,8 @@ export class Facts implements RoomWatch {
   ): Agent[] {
     return [...this.#serving].flatMap(([room, inRoom]) =>
       [...inRoom].flatMap(([guest, each]) => {
-        const isIts = each.isExternal ? guest.identity === identity : each.attempt === attempt;
-        return each.sessionId === id && isIts === wanted ? [{ room, guest, sinceMs: each.sinceMs }] : [];
+        const belongs = each.isExternal ? guest.identity === identity : each.attempt === attempt;
+        return each.sessionId === id && belongs === wanted ? [{ room, guest, sinceMs: each.sinceMs }] : [];
       }),
     );
   }
@@ -185,38 +188,38 @@ export class Facts implements RoomWatch {
   // --- rooms ---
 
   onIn(room: string, guest: Guest): void {
-    this.#trace.note("livekit", `${guest.identity} comes into ${room}`);
+    this.#trace.note("livekit", `${guest.identity} joins ${room}`);
     if (!guest.isAgent) return;
-    // An agent whose standby room broke down comes again as itself; nobody else may come as it.
+    // An agent may rejoin under its own identity after its standby room was closed; no other agent may use that identity.
     const before = this.#ownerOf.get(guest.identity);
     if (before !== undefined && before !== guest.owner)
-      this.#trace.violation(6, `${guest.owner} comes as ${guest.identity}, as ${before} did before`);
+      this.#trace.violation(6, `${guest.owner} joins as ${guest.identity}, which ${before} used before`);
     this.#ownerOf.set(guest.identity, guest.owner);
   }
 
   onGone(room: string, guest: Guest, reason: Gone): void {
-    this.#trace.note("livekit", `${guest.identity} is out of ${room}: ${reason}`);
+    this.#trace.note("livekit", `${guest.identity} is gone from ${room}: ${reason}`);
     const inRoom = this.#serving.get(room);
     const serving = inRoom?.get(guest);
     if (inRoom === undefined || serving === undefined) return;
     inRoom.delete(guest);
     if (inRoom.size === 0) this.#serving.delete(room);
-    this.#lookForOverlap(serving.sessionId);
+    this.#updateOverlap(serving.sessionId);
   }
 
-  /** An overlap that still goes on counts as well. To be called at the end. */
+  /** Checks the overlaps that have not ended; called at the end of the run. */
   endOverlaps(): void {
     for (const sessionId of [...this.#overlapSinceMs.keys()]) this.#endOverlap(sessionId);
   }
 
-  #lookForOverlap(sessionId: string): void {
+  #updateOverlap(sessionId: string): void {
     const serving = this.serving(sessionId).map((each) => (each.isExternal ? each.slot : each.attempt));
     if (new Set(serving).size < 2) this.#endOverlap(sessionId);
     else if (!this.#overlapSinceMs.has(sessionId))
       this.#overlapSinceMs.set(sessionId, this.#clock.monotonic());
   }
 
-  /** While faults go on nobody can be told to leave; what counts is what is left when nothing hinders them. */
+  /** Counts an overlap only from the time of recovery: during faults, a host can't make its agent leave. */
   #endOverlap(sessionId: string): void {
     const since = this.#overlapSinceMs.get(sessionId);
     this.#overlapSinceMs.delete(sessionId);
@@ -224,7 +227,7 @@ export class Facts implements RoomWatch {
     const ms = this.#clock.monotonic() - Math.max(since, this.calmSinceMs);
     if (ms > OVERLAP_MS) {
       const name = this.#trace.nameOf(sessionId);
-      this.#trace.violation(6, `two attempts of ${name} are in its room for ${ms.toFixed(0)} ms`);
+      this.#trace.violation(6, `two attempts of ${name} shared its room for ${ms.toFixed(0)} ms`);
     }
   }
 

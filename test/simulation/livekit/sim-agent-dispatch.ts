@@ -1,4 +1,4 @@
-// LiveKit's agent dispatch as a simulation plays it: made, listed and taken back over an API that fails.
+// Simulated agent dispatch of LiveKit: creates, lists and deletes dispatches over an API that fails.
 import type { AgentDispatches, DispatchJob } from "../../../libs/livekit/agent-dispatch.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
 import type { DispatchRequest, MadeFor, SimJob } from "./sim-job.ts";
@@ -12,20 +12,20 @@ export interface SimDispatch extends DispatchRequest {
 }
 
 export interface DispatchWatch {
-  /** One is about to be made. */
+  /** Called before a dispatch is created. */
   onDispatch(madeFor: MadeFor): void;
-  /** It was made; the workers hear of it. */
+  /** Offers a new dispatch to the workers. */
   launch(dispatch: SimDispatch): void;
 }
 
-/** How long an agent that is told to go may take; then the server puts it out. */
+/** How long an agent may take to leave before the server removes it. */
 const LEAVE_WITHIN_MS = 3000;
 
 export class SimDispatches {
   readonly #clock: Clock;
   readonly #livekit: SimLiveKit;
   readonly #watch: DispatchWatch;
-  /** By room: with it they are gone. */
+  /** By room; the end of a room ends its dispatches. */
   readonly #byRoom = new Map<string, SimDispatch[]>();
   #made = 0;
 
@@ -40,7 +40,7 @@ export class SimDispatches {
     return [...this.#byRoom.values()].flat();
   }
 
-  /** The API for one process, whose clock the answers come on. */
+  /** The API for one process, on whose clock the answers arrive. */
   forProcess(process: string, clock: Clock): AgentDispatches {
     const livekit = this.#livekit;
     return {
@@ -54,14 +54,14 @@ export class SimDispatches {
           livekit.has(room) ? (this.#byRoom.get(room) ?? []).map((each) => this.#listed(each)) : undefined,
         ),
       delete: (room, id) =>
-        livekit.call(process, clock, `taking the dispatch ${id} back`, () => this.#delete(room, id)),
+        livekit.call(process, clock, `deleting the dispatch ${id}`, () => this.#delete(room, id)),
       askClient: async (room, identity, withinMs) => {
         try {
           const guest = await livekit.call(process, clock, `asking ${identity} in ${room}`, () =>
             livekit.listed(room, identity),
           );
           if (guest === undefined) return "silent";
-          if (livekit.canBeAsked(room, guest)) return "responds";
+          if (livekit.isReachable(room, guest)) return "responds";
           await sleep(clock, withinMs);
           return "silent";
         } catch {
@@ -92,12 +92,12 @@ export class SimDispatches {
   #listed({ id, agentName, metadata, createdAtMs, jobs }: SimDispatch) {
     const now = this.#clock.monotonic();
     const listed = jobs.flatMap((job): DispatchJob[] =>
-      job.listedAtMs > now ? [] : [{ identity: job.identity, ...job.toldAs() }],
+      job.listedAtMs > now ? [] : [{ identity: job.identity, ...job.listing() }],
     );
     return { id, agentName, metadata, createdAtMs, jobs: listed };
   }
 
-  /** As the server does it: its agents are told to go; a job whose process waits its turn comes all the same. */
+  /** Asks the dispatch's agents to leave, like the server; a job whose process has not started still joins. */
   #delete(room: string, id: string): void {
     const dispatches = this.#byRoom.get(room) ?? [];
     const dispatch = dispatches.find((each) => each.id === id);
@@ -108,7 +108,7 @@ export class SimDispatches {
     );
     for (const job of dispatch.jobs) {
       const { guest } = job;
-      job.tellToGo();
+      job.askToLeave();
       if (guest === undefined) continue;
       this.#clock.after(LEAVE_WITHIN_MS, () => this.#livekit.removeGuest(room, guest));
     }

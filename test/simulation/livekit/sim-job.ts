@@ -1,4 +1,4 @@
-// One job of a simulated worker of LiveKit's agent framework: a process of its own that comes, serves and goes.
+// A job of a simulated worker of LiveKit's agent framework: a process of its own that joins, serves and leaves.
 import type { DispatchJob } from "../../../libs/livekit/agent-dispatch.ts";
 import type { ProcessClock } from "../../kit/sim-clock.ts";
 import type { Facts } from "../checks/facts.ts";
@@ -6,14 +6,14 @@ import type { Misbehaviour } from "../scenario.ts";
 import type { Trace } from "../trace.ts";
 import type { Gone, Guest, SimLiveKit } from "./sim-livekit.ts";
 
-/** What a dispatch was made for, by its metadata. */
+/** The attempt of a dispatch, from its metadata. */
 export interface MadeFor {
   readonly tenant: string;
   readonly sessionId: string;
   readonly attempt: number;
 }
 
-/** The dispatch of a job, as far as that knows of it. */
+/** The part of a dispatch that its job knows. */
 export interface DispatchRequest {
   readonly room: string;
   readonly agentName: string;
@@ -25,21 +25,21 @@ export interface JobWorld {
   readonly facts: Facts;
   readonly trace: Trace;
   readonly clock: ProcessClock;
-  /** Whether this LiveKit tells of the ends of jobs; an open-source one doesn't. */
-  readonly tellsEnds: boolean;
+  /** Whether this LiveKit reports that jobs have ended; the open-source server doesn't. */
+  readonly reportsEnds: boolean;
   monotonic(): number;
   dice(what: keyof Misbehaviour): boolean;
   between(from: number, to: number): number;
 }
 
 const LONGEST_TALK_MS = 8000;
-/** An agent that couldn't get into its room tries again, as the SDK does. */
-const COME_AGAIN_MS = 1000;
-const TRIES = 4;
+/** The pause before an agent retries to join its room, like the SDK. */
+const JOIN_RETRY_MS = 1000;
+const MAX_TRIES = 4;
 
 export class SimJob {
   readonly id: string;
-  /** Of its agent, as LiveKit gives it; never used twice. */
+  /** The agent's identity in LiveKit's form; never used twice. */
   readonly identity: string;
   readonly listedAtMs: number;
   readonly dispatch: DispatchRequest;
@@ -48,11 +48,11 @@ export class SimJob {
   #guest: Guest | undefined;
   #isOver = false;
   #isHung = false;
-  #hearsSinceMs = 0;
+  #responsiveSinceMs = 0;
   #status: DispatchJob["status"] = "running";
   #error = "";
 
-  /** @param startsInMs until its process has its turn */
+  /** @param startsInMs until the job's process starts */
   constructor(
     number: number,
     dispatch: DispatchRequest,
@@ -66,32 +66,32 @@ export class SimJob {
     this.dispatch = dispatch;
     this.#world = world;
     this.#attributes = { "lk.agent_name": dispatch.agentName };
-    world.clock.after(startsInMs, () => this.#come(TRIES));
+    world.clock.after(startsInMs, () => this.#join(MAX_TRIES));
   }
 
   get isOver(): boolean {
     return this.#isOver;
   }
 
-  /** While it is in a room. */
+  /** Defined while the job is in a room. */
   get guest(): Guest | undefined {
     return this.#guest;
   }
 
-  /** What LiveKit tells of it. */
-  toldAs(): Pick<DispatchJob, "status" | "error"> {
-    return this.#world.tellsEnds
+  /** The job's status and error in LiveKit's listing. */
+  listing(): Pick<DispatchJob, "status" | "error"> {
+    return this.#world.reportsEnds
       ? { status: this.#status, error: this.#error }
       : { status: "running", error: "" };
   }
 
-  /** Its worker refused it, and wants nobody else to be asked. */
+  /** The worker refuses the job, and LiveKit offers it to no other worker. */
   refuse(): void {
     this.#finish("succeeded");
   }
 
-  /** Its dispatch was taken back. One whose process has not begun doesn't hear of it. */
-  tellToGo(): void {
+  /** Leaves because the dispatch was deleted; a job whose process has not started doesn't notice. */
+  askToLeave(): void {
     const { between, clock } = this.#world;
     if (this.#guest !== undefined) clock.after(between(1, 400), () => this.#leave());
   }
@@ -112,26 +112,26 @@ export class SimJob {
   }
 
   resume(): void {
-    if (this.#isHung) this.#hearsSinceMs = this.#world.monotonic();
+    if (this.#isHung) this.#responsiveSinceMs = this.#world.monotonic();
     this.#isHung = false;
     this.#world.clock.resume();
   }
 
-  #come(tries: number): void {
+  #join(tries: number): void {
     const { dice } = this.#world;
     if (this.#isOver) return;
     if (dice("throws")) this.#finish("failed", "Error: entry threw");
-    // Never gets in, and never says so.
+    // The job never joins and never fails.
     else if (dice("staysOut")) this.#finish("running");
     else this.#enter(tries);
   }
 
   #enter(tries: number): void {
     const { between, clock, livekit } = this.#world;
-    const pass = JSON.stringify({ room: this.dispatch.room, identity: this.identity });
-    const entered = livekit.enter(pass, ({ identity }) => this.#asGuest(identity));
+    const token = JSON.stringify({ room: this.dispatch.room, identity: this.identity });
+    const entered = livekit.enter(token, ({ identity }) => this.#asGuest(identity));
     if (entered === undefined) {
-      if (tries > 1) clock.after(COME_AGAIN_MS, () => this.#come(tries - 1));
+      if (tries > 1) clock.after(JOIN_RETRY_MS, () => this.#join(tries - 1));
       else this.#finish("failed", "could not connect to the room");
       return;
     }
@@ -149,14 +149,14 @@ export class SimJob {
       owner: this.id,
       joinedAtMs: this.#world.monotonic(),
       attributes: () => this.#attributes,
-      hearsSinceMs: () => this.#hearsSinceMs,
-      canHear: () => !this.#isOver && !this.#isHung,
+      responsiveSinceMs: () => this.#responsiveSinceMs,
+      isResponsive: () => !this.#isOver && !this.#isHung,
       onOut: (reason) => this.#onOut(reason),
       onHumans: () => {},
     };
   }
 
-  /** What the user's file does once it is in the room. */
+  /** Plays the user's agent file, once the job is in the room. */
   #start(): void {
     if (this.#isOver) return;
     const { dice } = this.#world;
@@ -175,14 +175,14 @@ export class SimJob {
   #ready(): void {
     if (this.#isOver) return;
     this.#attributes["lk.agent.state"] = "listening";
-    this.#world.facts.onSaysReadyAs(this.identity);
+    this.#world.facts.onReportedReadyAs(this.identity);
   }
 
-  /** Some say so before they leave; the others just leave. */
+  /** Half of the agents report their end before they leave. */
   #end(): void {
     if (this.#isOver) return;
     const { between, clock } = this.#world;
-    if (between(0, 1) < 0.5) this.#attributes["greenroom.ended"] = "it said goodbye";
+    if (between(0, 1) < 0.5) this.#attributes["greenroom.ended"] = "the agent said goodbye";
     clock.after(between(1, 1500), () => this.#leave());
   }
 

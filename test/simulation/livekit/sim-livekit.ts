@@ -1,4 +1,4 @@
-// LiveKit as a simulation plays it: rooms, who is in them, an API that takes time and fails.
+// A simulated LiveKit: rooms, their participants, and an API that takes time and fails.
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { LiveKit, RoomOptions, Rooms } from "../../../libs/livekit/rooms.ts";
 import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
@@ -13,24 +13,24 @@ export type Gone =
   | "connection_lost"
   | "server_restarted";
 
-/** One participant, as its own client sees the room. */
+/** A participant, with the callbacks of its own client. */
 export interface Guest {
   readonly identity: string;
   readonly isAgent: boolean;
-  /** Who it really is, whatever its token says. */
+  /** The component that joined, whatever identity its token contains. */
   readonly owner: string;
-  /** The process over whose network it comes, when it isn't a human's own. */
+  /** The process whose network carries the connection; undefined for humans. */
   readonly process?: string;
-  /** What it says of itself, and when it came, where a provider looks at that. */
+  /** The attributes and the time of joining, where a provider reads them. */
   attributes?(): Readonly<Record<string, string>>;
   readonly joinedAtMs?: number;
-  /** Whether its process can hear a question; without this it always can. */
-  canHear?(): boolean;
-  /** Since when it can without a pause, in ms of the world's clock. */
-  hearsSinceMs?(): number;
-  /** Told when it is out and did not go by itself. Nothing is told to one that is dead. */
+  /** Whether the client's process answers a ping; absent: always. */
+  isResponsive?(): boolean;
+  /** Since when without interruption, in ms of the world's clock. */
+  responsiveSinceMs?(): number;
+  /** Called when the participant is removed or cut off; never for a dead process. */
   onOut(reason: Gone): void;
-  /** Told when humans are there, or are no more. */
+  /** Called when humans are present, or no longer are. */
   onHumans(present: boolean): void;
 }
 
@@ -46,16 +46,16 @@ interface Room {
   close: () => void;
 }
 
-interface Pass {
+interface Token {
   readonly room: string;
   readonly identity: string;
 }
 
 /** The SDK's own time-out for a call. */
 const CALL_TIMEOUT_MS = 5000;
-/** A process that was killed says no goodbye; the server notices after this. */
+/** How long the server takes to notice a killed process. */
 const LINGER_MS: readonly [number, number] = [2000, 20_000];
-/** After this LiveKit gives up one whose network is broken, and its client knows of it. */
+/** After this time with a broken network, the server and the client both give up the connection. */
 const CUT_LIMIT_MS = 15_000;
 const DEFAULT_OPTIONS: RoomOptions = { emptyTimeoutS: 300, departureTimeoutS: 20 };
 
@@ -64,13 +64,13 @@ export class SimLiveKit {
   readonly #random: Random;
   readonly #watch: RoomWatch;
   readonly #rooms = new Map<string, Room>();
-  /** Of one call to the API. */
+  /** The probability that one API call fails. */
   failRate = 0;
-  isAway = false;
-  /** Called for each room that is over: what it held is over too. */
+  isDown = false;
+  /** Called for each deleted room. */
   onRoomGone: (room: string) => void = () => {};
   readonly #mendedAtMs = new Map<string, number>();
-  /** Processes whose network to LiveKit is broken, each with what its clients are told when it is mended. */
+  /** Processes whose network to LiveKit is broken, each with the notifications its clients get when it is mended. */
   readonly #cut = new Map<string, (() => void)[]>();
 
   constructor(clock: Clock, random: Random, watch: RoomWatch) {
@@ -79,12 +79,12 @@ export class SimLiveKit {
     this.#watch = watch;
   }
 
-  /** LiveKit for one process, whose clock the answers come on. */
+  /** LiveKit for one process, on whose clock the answers arrive. */
   forProcess(process: string, clock: Clock): LiveKit {
-    const pass = async (wish: Pass) => JSON.stringify({ room: wish.room, identity: wish.identity });
+    const tokenFor = async ({ room, identity }: Token) => JSON.stringify({ room, identity });
     return {
       rooms: this.#api(process, clock),
-      tokens: { forUser: pass, forAgent: pass },
+      tokens: { forUser: tokenFor, forAgent: tokenFor },
       url: "ws://simulated.invalid",
       publicUrl: "ws://simulated.invalid",
       apiKey: "key",
@@ -93,27 +93,27 @@ export class SimLiveKit {
     };
   }
 
-  /** Breaks the network between one process and LiveKit, for its agents too. */
+  /** Breaks the network between LiveKit and one process, including its agents. */
   cut(process: string): void {
     if (this.#cut.has(process)) return;
-    const untold: (() => void)[] = [];
-    this.#cut.set(process, untold);
+    const pending: (() => void)[] = [];
+    this.#cut.set(process, pending);
     this.#clock.after(CUT_LIMIT_MS, () => {
-      if (this.#cut.get(process) === untold) this.#giveUp(process);
+      if (this.#cut.get(process) === pending) this.#loseConnections(process);
     });
   }
 
   mend(process: string): void {
     if (this.#cut.has(process)) this.#mendedAtMs.set(process, this.#clock.monotonic());
-    const untold = this.#cut.get(process) ?? [];
+    const pending = this.#cut.get(process) ?? [];
     this.#cut.delete(process);
-    for (const tell of untold) tell();
+    for (const notify of pending) notify();
   }
 
-  /** Nothing is wrong any more. */
+  /** Ends all faults. */
   heal(): void {
     this.failRate = 0;
-    this.isAway = false;
+    this.isDown = false;
     for (const process of [...this.#cut.keys()]) this.mend(process);
   }
 
@@ -121,14 +121,16 @@ export class SimLiveKit {
     return process !== undefined && this.#cut.has(process);
   }
 
-  /** Whether it could be asked and would answer; a ghost can't, nor one whose process or network hangs. */
-  canBeAsked(room: string, guest: Guest): boolean {
-    return this.inside(room).includes(guest) && guest.canHear?.() !== false && !this.isCut(guest.process);
+  /** Whether the participant would answer a ping; a ghost or one with a hung process or broken network would not. */
+  isReachable(room: string, guest: Guest): boolean {
+    return (
+      this.inside(room).includes(guest) && guest.isResponsive?.() !== false && !this.isCut(guest.process)
+    );
   }
 
-  /** Since when that was so without a pause. */
-  couldBeAskedSinceMs(guest: Guest): number {
-    return Math.max(guest.hearsSinceMs?.() ?? 0, this.#mendedAtMs.get(guest.process ?? "") ?? 0);
+  /** Since when the participant is reachable without interruption. */
+  reachableSinceMs(guest: Guest): number {
+    return Math.max(guest.responsiveSinceMs?.() ?? 0, this.#mendedAtMs.get(guest.process ?? "") ?? 0);
   }
 
   roomNames(): string[] {
@@ -139,49 +141,49 @@ export class SimLiveKit {
     return this.#rooms.has(room);
   }
 
-  /** The room comes into being when it is missing, as with `auto_create`. */
+  /** Creates the room if it doesn't exist, like `auto_create`. */
   ensure(room: string): void {
     this.#open(room, DEFAULT_OPTIONS);
   }
 
-  /** The server puts somebody out. */
+  /** Removes a participant, on the server's side. */
   removeGuest(room: string, guest: Guest): void {
-    if (this.#rooms.get(room)?.inside.get(guest.identity) === guest) this.#take(room, guest, "removed");
+    if (this.#rooms.get(room)?.inside.get(guest.identity) === guest) this.#evict(room, guest, "removed");
   }
 
-  /** Whoever has this identity, though it be a ghost. */
+  /** The participant with this identity, even a ghost. */
   listed(room: string, identity: string): Guest | undefined {
     return this.#rooms.get(room)?.inside.get(identity);
   }
 
-  /** Those who are there and alive. */
+  /** The participants whose processes are alive. */
   inside(room: string): Guest[] {
     const found = this.#rooms.get(room);
     return found === undefined ? [] : [...found.inside.values()].filter((guest) => !found.ghosts.has(guest));
   }
 
-  /** A client comes in; the room comes into being when it is missing, as with `auto_create`. */
-  enter(token: string, make: (pass: Pass) => Guest): { room: string; guest: Guest } | undefined {
-    if (this.isAway) return undefined;
-    const pass = JSON.parse(token) as Pass;
-    const guest = make(pass);
+  /** Lets a client join; creates the room if it doesn't exist, like `auto_create`. */
+  enter(token: string, make: (content: Token) => Guest): { room: string; guest: Guest } | undefined {
+    if (this.isDown) return undefined;
+    const content = JSON.parse(token) as Token;
+    const guest = make(content);
     if (this.isCut(guest.process)) return undefined;
-    const room = this.#open(pass.room, DEFAULT_OPTIONS);
+    const room = this.#open(content.room, DEFAULT_OPTIONS);
     const other = room.inside.get(guest.identity);
-    if (other !== undefined) this.#take(pass.room, other, "duplicate_identity");
+    if (other !== undefined) this.#evict(content.room, other, "duplicate_identity");
     room.inside.set(guest.identity, guest);
-    // Agents keep no room open: only who comes for them does.
+    // Agents don't keep a room open; only humans do.
     if (!guest.isAgent) room.close();
-    this.#watch.onIn(pass.room, guest);
-    this.#tellHumans(room);
-    return { room: pass.room, guest };
+    this.#watch.onIn(content.room, guest);
+    this.#notifyOfHumans(room);
+    return { room: content.room, guest };
   }
 
   leave(room: string, guest: Guest): void {
-    if (this.#rooms.get(room)?.inside.get(guest.identity) === guest) this.#take(room, guest, "left");
+    if (this.#rooms.get(room)?.inside.get(guest.identity) === guest) this.#evict(room, guest, "left");
   }
 
-  /** Its process is dead. The others see it until the server notices. */
+  /** Turns the participant of a dead process into a ghost, which the others see until the server notices. */
   vanish(room: string, guest: Guest): void {
     const found = this.#rooms.get(room);
     if (found?.inside.get(guest.identity) !== guest || found.ghosts.has(guest)) return;
@@ -190,7 +192,7 @@ export class SimLiveKit {
     this.#clock.after(this.#between(...LINGER_MS), () => this.leave(room, guest));
   }
 
-  /** As a server that is killed and started again: it remembers no room. */
+  /** Deletes every room, like a server that is killed and restarted. */
   restart(): void {
     for (const name of [...this.#rooms.keys()]) this.#delete(name, "server_restarted");
   }
@@ -205,7 +207,7 @@ export class SimLiveKit {
           [...this.#rooms].map(([name, room]) => ({ name, createdAtS: 0, participants: room.inside.size })),
         ),
       participants: (room) =>
-        call(`listing who is in ${room}`, () =>
+        call(`listing the participants of ${room}`, () =>
           [...(this.#rooms.get(room)?.inside.values() ?? [])].map((guest) => ({
             identity: guest.identity,
             isAgent: guest.isAgent,
@@ -218,19 +220,19 @@ export class SimLiveKit {
           this.#rooms.get(room)?.inside.get(identity),
         );
         if (guest === undefined) return false;
-        if (this.canBeAsked(room, guest)) return true;
+        if (this.isReachable(room, guest)) return true;
         await sleep(clock, withinMs);
         return false;
       },
       remove: (room, identity) =>
-        call(`putting ${identity} out of ${room}`, () => {
+        call(`removing ${identity} from ${room}`, () => {
           const guest = this.#rooms.get(room)?.inside.get(identity);
-          if (guest !== undefined) this.#take(room, guest, "removed");
+          if (guest !== undefined) this.#evict(room, guest, "removed");
         }),
     };
   }
 
-  /** It may fail before or after it was done, and at once or after a time-out, as calls over a network do. */
+  /** A failing call fails before or after its effect, at once or after a time-out, like calls over a network. */
   call<T>(process: string, clock: Clock, doing: string, work: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       const fails = this.#random() < this.failRate;
@@ -238,13 +240,13 @@ export class SimLiveKit {
       const slowly = this.#random() < 0.3;
       this.#clock.after(this.#between(1, 15), () => {
         const isCut = this.isCut(process);
-        const isRefused = this.isAway || isCut || (fails && !isDone);
+        const isRefused = this.isDown || isCut || (fails && !isDone);
         const result = isRefused ? undefined : work();
         if (!isRefused && !fails) {
           clock.after(1, () => resolve(result as T));
           return;
         }
-        const error = new GreenroomError("livekit_unavailable", `${doing}: the simulation lets it fail.`);
+        const error = new GreenroomError("livekit_unavailable", `${doing}: a simulated failure.`);
         clock.after(slowly || isCut ? CALL_TIMEOUT_MS : 2, () => reject(error));
       });
     });
@@ -265,15 +267,15 @@ export class SimLiveKit {
     this.#rooms.delete(name);
     room.close();
     this.onRoomGone(name);
-    for (const guest of room.inside.values()) this.#out(name, room, guest, reason);
+    for (const guest of room.inside.values()) this.#gone(name, room, guest, reason);
   }
 
-  #take(name: string, guest: Guest, reason: Gone): void {
+  #evict(name: string, guest: Guest, reason: Gone): void {
     const room = this.#rooms.get(name);
     if (room === undefined) return;
     room.inside.delete(guest.identity);
-    this.#out(name, room, guest, reason);
-    this.#tellHumans(room);
+    this.#gone(name, room, guest, reason);
+    this.#notifyOfHumans(room);
     const humans = [...room.inside.values()].some(({ isAgent }) => !isAgent);
     if (humans || guest.isAgent) return;
     room.close = this.#clock.after(room.options.departureTimeoutS * 1000, () =>
@@ -281,26 +283,26 @@ export class SimLiveKit {
     );
   }
 
-  #out(name: string, room: Room, guest: Guest, reason: Gone): void {
+  #gone(name: string, room: Room, guest: Guest, reason: Gone): void {
     if (room.ghosts.has(guest)) return;
     this.#watch.onGone(name, guest, reason);
     if (reason === "left") return;
-    const untold =
+    const pending =
       guest.process === undefined || reason === "connection_lost" ? undefined : this.#cut.get(guest.process);
-    if (untold === undefined) guest.onOut(reason);
-    else untold.push(() => guest.onOut(reason));
+    if (pending === undefined) guest.onOut(reason);
+    else pending.push(() => guest.onOut(reason));
   }
 
-  #giveUp(process: string): void {
+  #loseConnections(process: string): void {
     for (const [name, { inside }] of [...this.#rooms]) {
       for (const guest of [...inside.values()]) {
         if (guest.process !== process) continue;
-        this.#take(name, guest, "connection_lost");
+        this.#evict(name, guest, "connection_lost");
       }
     }
   }
 
-  #tellHumans(room: Room): void {
+  #notifyOfHumans(room: Room): void {
     const humans = [...room.inside.values()].some(({ isAgent }) => !isAgent);
     for (const guest of room.inside.values()) guest.onHumans(humans);
   }

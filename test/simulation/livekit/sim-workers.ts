@@ -1,4 +1,4 @@
-// Simulated workers of LiveKit's agent framework: take what is dispatched, late or never, and run a job for each.
+// Simulated workers of LiveKit's agent framework: accept dispatches, late or never, and run a job for each.
 
 import type { Random } from "../../kit/random.ts";
 import type { SimClock } from "../../kit/sim-clock.ts";
@@ -21,32 +21,32 @@ export interface WorkersWorld {
   misbehaviour(): Misbehaviour;
 }
 
-/** Until the server has found who takes it. */
-const TAKE_MS: readonly [number, number] = [2, 200];
-/** Until the job's process has its turn, and when others had theirs before. */
-const TURN_MS: readonly [number, number] = [10, 300];
+/** Until the server has found a worker that accepts. */
+const ACCEPT_MS: readonly [number, number] = [2, 200];
+/** Until the job's process starts, at once or after other jobs. */
+const START_MS: readonly [number, number] = [10, 300];
 const LATE_MS: readonly [number, number] = [500, 9000];
-/** After a job is taken LiveKit lists it at last. */
+/** LiveKit lists an accepted job within this time. */
 const LISTED_WITHIN_MS = 5000;
 
 export class SimWorkers {
   readonly #world: WorkersWorld;
   readonly #random: Random;
   readonly #jobs = new Set<SimJob>();
-  #taken = 0;
+  #accepted = 0;
 
   constructor(world: WorkersWorld, random: Random) {
     this.#world = world;
     this.#random = random;
   }
 
-  /** Those that are in a room or on their way to one. */
+  /** Jobs that are in a room or about to join one. */
   jobs(): SimJob[] {
     for (const job of this.#jobs) if (job.isOver) this.#jobs.delete(job);
     return [...this.#jobs];
   }
 
-  /** LiveKit asks once who takes it; where nobody does, nothing more comes of it. */
+  /** Offers a dispatch to the workers once; LiveKit drops a dispatch that nobody accepts. */
   launch(dispatch: SimDispatch): void {
     const { clock, coverage, isCalm, scenario } = this.#world;
     const { late = 0, refuses = 0, untaken = 0 } = scenario.outside ?? {};
@@ -57,10 +57,10 @@ export class SimWorkers {
     const isRefused = !isCalm && this.#random() < refuses;
     const isLate = !isCalm && this.#random() < late;
     if (isLate) coverage.count("late dispatches");
-    clock.after(this.#between(...TAKE_MS), () => {
-      const turnMs = this.#between(...(isLate ? LATE_MS : TURN_MS));
+    clock.after(this.#between(...ACCEPT_MS), () => {
+      const startsInMs = this.#between(...(isLate ? LATE_MS : START_MS));
       const listedAtMs = clock.monotonic() + this.#random() ** 2 * LISTED_WITHIN_MS;
-      const job = new SimJob(++this.#taken, dispatch, turnMs, listedAtMs, this.#jobWorld());
+      const job = new SimJob(++this.#accepted, dispatch, startsInMs, listedAtMs, this.#jobWorld());
       dispatch.jobs.push(job);
       this.#jobs.add(job);
       if (isRefused) job.refuse();
@@ -77,7 +77,7 @@ export class SimWorkers {
       facts,
       livekit,
       trace,
-      tellsEnds: this.#world.scenario.outside?.tellsEnds ?? false,
+      reportsEnds: this.#world.scenario.outside?.reportsEnds ?? false,
       clock: clock.forProcess(),
       monotonic: () => clock.monotonic(),
       dice: (what: keyof Misbehaviour) => {

@@ -1,4 +1,4 @@
-// Buckets of the memory server: revisions, compare-and-set, and who watches them.
+// Buckets of the memory server: revisions, compare-and-set, watchers.
 
 import { subjectOfKey } from "../../../libs/bus/codec.ts";
 import { DELETE_MARKER_TTL_MS } from "../../../libs/bus/delivery-rules.ts";
@@ -18,18 +18,18 @@ import { type Revision, Watcher } from "./watcher.ts";
 
 const NOTHING = new Uint8Array();
 
-/** One bucket: a stream of revisions, numbered through over all of its keys. */
+/** A bucket: a stream of revisions with one sequence for all of its keys. */
 export class MemoryBucket {
   readonly #bucket: Bucket<never>;
   readonly #clock: Clock;
   readonly #fates: Fates;
   readonly #log: Revision[] = [];
-  /** What is kept of each key, oldest first. */
+  /** The stored revisions of each key, oldest first. */
   readonly #kept = new Map<string, Revision[]>();
   readonly #watchers = new Set<Watcher>();
   readonly #consumers = new Map<string, MemoryConsumer>();
   readonly #replication: Replication;
-  /** Where each write stands that was done, by the bytes that its caller sent. */
+  /** The revision of each successful write, by the bytes that its caller sent. */
   readonly #done = new WeakMap<Uint8Array, number>();
 
   constructor(bucket: Bucket<never>, replicas: Replicas, clock: Clock, fates: Fates) {
@@ -47,13 +47,13 @@ export class MemoryBucket {
     return this.#kept.get(key) ?? [];
   }
 
-  /** The newest revision of each key, deletions too, in the order of their writing. */
+  /** The newest revision of each key, including deletions, in the order of their writing. */
   snapshot(): Revision[] {
     const newest = [...this.#kept.values()].map((revisions) => revisions.at(-1) as Revision);
     return newest.sort((a, b) => a.revision - b.revision);
   }
 
-  /** Every write there ever was: for invariants, not for services. */
+  /** Every write ever made: for invariants, not for services. */
   everything(): readonly Revision[] {
     return this.#log;
   }
@@ -61,9 +61,9 @@ export class MemoryBucket {
   /** @throws ApiError when the key's newest revision is another, or may soon be */
   put(key: string, data: Uint8Array, expected: number): number | Promise<number> {
     const done = this.#done.get(data);
-    // What was sent once more: three replicas know its id, and a single one looks at the revision first.
+    // A resent write: three replicas recognize its id, but a single one compares the revision first.
     if (done !== undefined && this.#replication.replicas > 1) return done;
-    this.#demand(key, expected);
+    this.#assertRevision(key, expected);
     if (this.newest(key) === undefined && this.#fates.faults().full) {
       this.#fates.count("full");
       throw new ApiError(STORE_FULL);
@@ -76,29 +76,29 @@ export class MemoryBucket {
   }
 
   /**
-   * Forgets a key's revisions and leaves a mark.
-   * @param expected as of `put`; undefined: whatever stands there
-   * @throws ApiError as `put` does
+   * Deletes a key's revisions and leaves a delete marker.
+   * @param expected like that of `put`; undefined: any revision
+   * @throws ApiError like `put`
    */
   purge(key: string, expected?: number): number | Promise<number> {
-    if (expected !== undefined) this.#demand(key, expected);
+    if (expected !== undefined) this.#assertRevision(key, expected);
     return this.#replication.write(key, () => {
       this.#kept.delete(key);
       return this.#append(key, undefined);
     });
   }
 
-  /** A new leader is looked for; what was in flight is done or lost. */
+  /** Starts an election; each write in flight is completed or lost. */
   loseLeader(): void {
     this.#replication.loseLeader();
   }
 
-  /** To be called when a leader is there again. */
+  /** Ends an election. */
   leads(): void {
     this.#wake();
   }
 
-  /** The number of revisions of each key that a filter matches, unless only a delete marker is left. */
+  /** The number of revisions of each key that matches a filter and has more than a delete marker. */
   purgeable(filter: string): Map<string, number> {
     const found = new Map<string, number>();
     for (const [key, kept] of this.#kept) {
@@ -108,7 +108,7 @@ export class MemoryBucket {
     return found;
   }
 
-  /** The consumer of that name; it begins with the first revision that is kept. */
+  /** Returns the consumer with this name; a new one starts at the first stored revision. */
   consumer(durable: string): MemoryConsumer {
     let consumer = this.#consumers.get(durable);
     if (consumer === undefined) {
@@ -125,7 +125,7 @@ export class MemoryBucket {
       revision !== undefined && this.#isStored(revision);
     return {
       after: (sequence) => {
-        // A revision stands in the log at the place before its number.
+        // The log is zero-based and revisions are one-based.
         for (let index = sequence; index < log.length; index++) {
           const revision = log[index];
           if (isStored(revision)) return this.#asMessage(revision);
@@ -154,7 +154,7 @@ export class MemoryBucket {
     for (const consumer of this.#consumers.values()) consumer.handOut();
   }
 
-  #demand(key: string, expected: number): void {
+  #assertRevision(key: string, expected: number): void {
     if (this.#replication.isInFlight(key)) {
       this.#fates.count("refused for a write in flight");
       throw new ApiError(WRONG_LAST_SEQUENCE_REPLICATED);
@@ -165,7 +165,7 @@ export class MemoryBucket {
     throw new ApiError(isReplicated ? WRONG_LAST_SEQUENCE_REPLICATED : WRONG_LAST_SEQUENCE);
   }
 
-  /** @param see is called at the client, for each revision that is written from now on. */
+  /** @param see is called at the client for each later revision */
   watch(link: Link, see: (revision: Revision) => void): Watcher {
     const watcher = new Watcher(this.#log, link, this.#clock, this.#fates, see, (revision) => {
       return this.newest(revision.key) !== revision;
@@ -197,7 +197,7 @@ export class MemoryBucket {
   }
 }
 
-/** Every bucket there is, by name. */
+/** Creates every bucket of the contracts, by name. */
 export const createMemoryBuckets = (
   replicas: Replicas,
   clock: Clock,

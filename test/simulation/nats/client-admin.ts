@@ -1,20 +1,20 @@
-// Upkeep of streams and buckets as one client of the memory server does it.
+// Administration of streams and buckets by one client of the memory server.
 import type { Admin, AnyStore, StorageStats } from "../../../libs/bus/bus.ts";
 import { storageErrorOf } from "../../../libs/bus/jetstream-errors.ts";
 import { overflowFilter } from "../../../libs/bus/overflow.ts";
 import type { Bucket } from "../../../libs/contracts/buckets.ts";
 import { allChannels, type Channel } from "../../../libs/contracts/streams.ts";
 import { apiCode } from "./replication.ts";
-import type { Asking } from "./requests.ts";
+import type { Requests } from "./requests.ts";
 import { bucketOf, type MemoryWorld, streamOf } from "./shared.ts";
 
 export class MemoryAdmin implements Admin {
   readonly #world: MemoryWorld;
-  readonly #asking: Asking;
+  readonly #requests: Requests;
 
-  constructor(world: MemoryWorld, asking: Asking) {
+  constructor(world: MemoryWorld, requests: Requests) {
     this.#world = world;
-    this.#asking = asking;
+    this.#requests = requests;
   }
 
   async purge(store: AnyStore, filter: string): Promise<number> {
@@ -30,16 +30,16 @@ export class MemoryAdmin implements Admin {
     return this.#writeTo(channel, doing, (stream) => stream.delete(sequence));
   }
 
-  /** Sizes are not bounded in memory: a stream is full or empty. */
+  /** Sizes are not bounded in memory: a stream is either full or empty. */
   async usageRatio(store: AnyStore): Promise<number> {
     const name = "stream" in store ? store.stream : store.name;
-    const doing = `asking for the size of ${name}`;
-    return this.#asking.read(doing, () => (this.#world.fates.faults().full ? 1 : 0));
+    const doing = `getting the size of ${name}`;
+    return this.#requests.read(doing, () => (this.#world.fates.faults().full ? 1 : 0));
   }
 
-  /** Without consumers: the memory server does not count for them. */
+  /** Omits consumers, which the memory server doesn't count. */
   async storageStats(): Promise<StorageStats[]> {
-    return this.#asking.read("asking for the sizes of all streams", () =>
+    return this.#requests.read("getting the sizes of all streams", () =>
       allChannels.map((channel) => ({
         name: channel.stream,
         messages: streamOf(this.#world, channel).matching(">").length,
@@ -50,15 +50,15 @@ export class MemoryAdmin implements Admin {
     );
   }
 
-  /** The faults decide which streams lose their leaders. */
+  /** Does nothing: the faults decide which streams lose their leaders. */
   async rebalanceLeaders(): Promise<void> {}
 
-  /** Removes key by key, like NATS: a client that is cut off on the way has purged a part. */
+  /** Removes key by key, like NATS: a client that is cut off in between has purged a part of the keys. */
   async #purgeKeys<T>(bucket: Bucket<T>, filter: string): Promise<number> {
     const doing = `purging ${bucket.name}/${filter}`;
     const keys = bucketOf(this.#world, bucket);
-    const found = await this.#asking.read(doing, () => keys.purgeable(filter));
-    const purgeOne = (key: string) => this.#asking.write(doing, () => keys.purge(key), true);
+    const found = await this.#requests.read(doing, () => keys.purgeable(filter));
+    const purgeOne = (key: string) => this.#requests.write(doing, () => keys.purge(key), true);
     try {
       await Promise.all([...found.keys()].map(purgeOne));
     } catch (error) {
@@ -75,7 +75,7 @@ export class MemoryAdmin implements Admin {
     const stream = streamOf(this.#world, channel);
     const next = () => ({ isLeaderless: () => stream.isLeaderless(), atServer: () => write(stream) });
     try {
-      return await this.#asking.ask(doing, next, { isWrite: true, mayRepeat: true });
+      return await this.#requests.send(doing, next, { isWrite: true, isIdempotent: true });
     } catch (error) {
       throw storageErrorOf(doing, error, apiCode(error));
     }

@@ -1,22 +1,22 @@
-// Core NATS as one client of the memory server uses it.
+// Core NATS for one client of the memory server.
 import type { Core, ServeOptions, Stop } from "../../../libs/bus/bus.ts";
 import { decode, encode } from "../../../libs/bus/codec.ts";
 import { GreenroomError, messageOf } from "../../../libs/contracts/errors.ts";
 import type { Command, Topic } from "../../../libs/contracts/streams.ts";
 import type { Link } from "./connection.ts";
-import type { Asking } from "./requests.ts";
+import type { Requests } from "./requests.ts";
 import type { MemoryWorld } from "./shared.ts";
 import { readOnce } from "./values.ts";
 
 export class MemoryCore implements Core {
   readonly #world: MemoryWorld;
   readonly #link: Link;
-  readonly #asking: Asking;
+  readonly #requests: Requests;
 
-  constructor(world: MemoryWorld, link: Link, asking: Asking) {
+  constructor(world: MemoryWorld, link: Link, requests: Requests) {
     this.#world = world;
     this.#link = link;
-    this.#asking = asking;
+    this.#requests = requests;
   }
 
   publishTransient<T>(topic: Topic<T>, message: T): void {
@@ -46,7 +46,7 @@ export class MemoryCore implements Core {
 
   async request<Q, A>(command: Command<Q, A>, host: string, request: Q): Promise<A> {
     const subject = command.subjectOf(host);
-    const reply = await this.#asking.host(subject, encode(request), command.timeoutMs);
+    const reply = await this.#requests.host(subject, encode(request), command.timeoutMs);
     if ("failed" in reply) throw new GreenroomError("internal", `${subject} failed: ${reply.failed}`);
     try {
       return decode(command.answer, reply.answer, `the answer of ${subject}`);
@@ -87,7 +87,7 @@ export class MemoryCore implements Core {
     };
   }
 
-  /** The client does not wait for the server, and subscribes again after a reconnection, like NATS clients. */
+  /** Doesn't wait for the server, and resubscribes after a reconnection, like NATS clients. */
   async #subscribe(add: (isOpen: () => boolean) => () => void): Promise<Stop> {
     let isOpen = true;
     let remove = () => {};

@@ -1,4 +1,4 @@
-// Buckets as one client of the memory server uses them.
+// Buckets for one client of the memory server.
 import {
   type Ack,
   type Change,
@@ -17,7 +17,7 @@ import { GreenroomError, messageOf } from "../../../libs/contracts/errors.ts";
 import type { Link } from "./connection.ts";
 import type { Consuming } from "./consuming.ts";
 import { apiCode } from "./replication.ts";
-import type { Asking } from "./requests.ts";
+import type { Requests } from "./requests.ts";
 import { bucketOf, type MemoryWorld } from "./shared.ts";
 import { subjectMatches } from "./streams.ts";
 import { readOnce } from "./values.ts";
@@ -26,13 +26,13 @@ import type { Revision, Watcher } from "./watcher.ts";
 export class MemoryKeyValue implements KeyValue {
   readonly #world: MemoryWorld;
   readonly #link: Link;
-  readonly #asking: Asking;
+  readonly #requests: Requests;
   readonly #consuming: Consuming;
 
-  constructor(world: MemoryWorld, link: Link, asking: Asking, consuming: Consuming) {
+  constructor(world: MemoryWorld, link: Link, requests: Requests, consuming: Consuming) {
     this.#world = world;
     this.#link = link;
-    this.#asking = asking;
+    this.#requests = requests;
     this.#consuming = consuming;
   }
 
@@ -56,7 +56,7 @@ export class MemoryKeyValue implements KeyValue {
   }
 
   async entries<T>(bucket: Bucket<T>, filter = ">"): Promise<Entry<T>[]> {
-    const found = await this.#asking.read(`listing ${bucket.name}/${filter}`, () =>
+    const found = await this.#requests.read(`listing ${bucket.name}/${filter}`, () =>
       bucketOf(this.#world, bucket)
         .snapshot()
         .filter(({ key }) => subjectMatches(filter, key)),
@@ -72,7 +72,7 @@ export class MemoryKeyValue implements KeyValue {
 
   async history<T>(bucket: Bucket<T>, key: string): Promise<Entry<T>[]> {
     const doing = `reading the history of ${bucket.name}/${key}`;
-    const found = await this.#asking.read(doing, () => [...bucketOf(this.#world, bucket).history(key)]);
+    const found = await this.#requests.read(doing, () => [...bucketOf(this.#world, bucket).history(key)]);
     return found.filter(({ data }) => data !== undefined).map((revision) => entryOf(bucket, revision));
   }
 
@@ -82,7 +82,7 @@ export class MemoryKeyValue implements KeyValue {
     const passOne = (revision: Revision) => {
       if (!isStopped) this.#pass(bucket, revision, handle);
     };
-    // Changes that are written while the first answer travels must come after it.
+    // Changes that are written while the first answer is in transit must follow it.
     let early: Revision[] | undefined = [];
     let watcher: Watcher | undefined;
     const unwatch = () => {
@@ -98,7 +98,7 @@ export class MemoryKeyValue implements KeyValue {
     };
     let present: Revision[];
     try {
-      present = await this.#asking.read(`watching ${bucket.name}`, begin);
+      present = await this.#requests.read(`watching ${bucket.name}`, begin);
     } catch (error) {
       unwatch();
       throw error;
@@ -126,10 +126,10 @@ export class MemoryKeyValue implements KeyValue {
 
   /** The bucket's keys for `compare-and-set.ts`. */
   #keys<T>(bucket: Bucket<T>, doing: string): Keys {
-    const asked = bucketOf(this.#world, bucket);
+    const target = bucketOf(this.#world, bucket);
     return this.#world.changeKeys({
-      put: (key, data, revision) => this.#asking.write(doing, () => asked.put(key, data, revision)),
-      purge: (key, revision) => this.#asking.write(doing, () => asked.purge(key, revision)),
+      put: (key, data, revision) => this.#requests.write(doing, () => target.put(key, data, revision)),
+      purge: (key, revision) => this.#requests.write(doing, () => target.purge(key, revision)),
       newest: (key) => this.#newest(bucket, key, doing),
       codeOf: apiCode,
       storageError: (error) => storageErrorOf(doing, error, apiCode(error)),
@@ -137,7 +137,7 @@ export class MemoryKeyValue implements KeyValue {
   }
 
   #newest<T>(bucket: Bucket<T>, key: string, doing: string): Promise<Revision | undefined> {
-    return this.#asking.read(doing, () => bucketOf(this.#world, bucket).newest(key));
+    return this.#requests.read(doing, () => bucketOf(this.#world, bucket).newest(key));
   }
 
   #pass<T>(bucket: Bucket<T>, { key, revision, data }: Revision, handle: (change: Change<T>) => void): void {

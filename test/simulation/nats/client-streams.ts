@@ -1,4 +1,4 @@
-// Streams as one client of the memory server uses them.
+// Streams for one client of the memory server.
 import type {
   Ack,
   ConsumeOptions,
@@ -15,18 +15,18 @@ import type { Channel } from "../../../libs/contracts/streams.ts";
 import type { StoredMessage } from "./consumer.ts";
 import type { Consuming } from "./consuming.ts";
 import { apiCode } from "./replication.ts";
-import type { Asking } from "./requests.ts";
+import type { Requests } from "./requests.ts";
 import { type MemoryWorld, streamOf } from "./shared.ts";
 import { readOnce } from "./values.ts";
 
 export class MemoryStreams implements Streams {
   readonly #world: MemoryWorld;
-  readonly #asking: Asking;
+  readonly #requests: Requests;
   readonly #consuming: Consuming;
 
-  constructor(world: MemoryWorld, asking: Asking, consuming: Consuming) {
+  constructor(world: MemoryWorld, requests: Requests, consuming: Consuming) {
     this.#world = world;
-    this.#asking = asking;
+    this.#requests = requests;
     this.#consuming = consuming;
   }
 
@@ -45,7 +45,7 @@ export class MemoryStreams implements Streams {
       };
     };
     try {
-      return await this.#asking.ask(doing, store, { isWrite: true, mayRepeat: id !== undefined });
+      return await this.#requests.send(doing, store, { isWrite: true, isIdempotent: id !== undefined });
     } catch (error) {
       throw storageErrorOf(doing, error, apiCode(error));
     }
@@ -70,7 +70,7 @@ export class MemoryStreams implements Streams {
   async read<T>(channel: Channel<T>, options: ReadOptions): Promise<Stored<T>[]> {
     const { subject = ">", from = 1, to = Number.POSITIVE_INFINITY, limit, order } = options;
     const stream = streamOf(this.#world, channel);
-    const messages = await this.#asking.read(`reading ${options.subject ?? channel.stream}`, () =>
+    const messages = await this.#requests.read(`reading ${options.subject ?? channel.stream}`, () =>
       stream.matching(subject, from - 1),
     );
     const inRange = messages.filter(({ sequence }) => sequence <= to);
@@ -81,7 +81,7 @@ export class MemoryStreams implements Streams {
   async lastSequence<T>(channel: Channel<T>, subject: string): Promise<number> {
     const stream = streamOf(this.#world, channel);
     const last = () => stream.matching(subject).at(-1)?.sequence ?? 0;
-    return this.#asking.read(`looking for the newest message on ${subject}`, last);
+    return this.#requests.read(`reading the newest message on ${subject}`, last);
   }
 }
 

@@ -1,21 +1,22 @@
-// One client's connection to the memory server: what passes, what waits, and what is lost.
+// A client's connection to the memory server, which passes, delays or loses messages.
 
 import { WORKING_MS } from "../../../libs/bus/delivery-rules.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Fates } from "./faults.ts";
 
-/** After this the server gives a silent client up, as with `ping_interval 10s` and `ping_max 2`. */
+/** The server gives up a silent client after this time, like with `ping_interval 10s` and `ping_max 2`. */
 const STALE_AFTER_MS = 20_000;
-/** After this a cut-off client knows it, as with `pingInterval: 3000` and `maxPingOut: 2`. */
+/** A cut-off client notices after this time, like with `pingInterval: 3000` and `maxPingOut: 2`. */
 const NOTICED_AFTER_MS = 6000;
-/** How long a request for messages stays with the server, as with `expires: 5000`. */
+/** How long the server keeps a pull request for messages, like with `expires: 5000`. */
 const PULL_EXPIRES_MS = 5000;
 
 type Work = () => void;
 
 /**
- * A crashed client's work is dropped in both directions for ever. A paused one's waits until it is resumed,
- * as with SIGSTOP. A cut-off one sends into its buffer, of which the network loses a part, and hears nothing.
+ * The connection of one client. A crashed client's messages are dropped in both directions for ever. A paused
+ * client's messages wait until it resumes, like with SIGSTOP. A cut-off client receives nothing and sends into a
+ * buffer, part of which the network loses.
  */
 export class Link {
   readonly name: string;
@@ -36,7 +37,7 @@ export class Link {
     this.#fates = fates;
   }
 
-  /** From the process to the server. `isKept`: the client says it again after a reconnection. */
+  /** Sends from the process to the server. `isKept`: the client repeats the message after a reconnection. */
   send(work: Work, isKept = false): void {
     if (this.#state !== "open") return;
     if (this.#isPaused) this.#waiting.push(() => this.send(work, isKept));
@@ -44,7 +45,7 @@ export class Link {
     else if (isKept || this.#fates.pick([true, false])) this.#buffered.push(work);
   }
 
-  /** From the server to the process; `lost` is called at the server when it never arrives. */
+  /** Sends from the server to the process; `lost` is called at the server if the message never arrives. */
   deliver(work: Work, lost: Work = () => {}): void {
     this.#hop(() => {
       if (this.#state !== "open" || this.#isCut || this.isStale()) lost();
@@ -53,7 +54,7 @@ export class Link {
     });
   }
 
-  /** Something inside the process, such as a timer of its client. */
+  /** Runs a task inside the process, such as a timer of its client. */
   run(work: Work): void {
     if (this.#state === "crashed") return;
     if (this.#isPaused) this.#waiting.push(work);
@@ -68,7 +69,7 @@ export class Link {
 
   close(): void {
     if (this.#state !== "open") return;
-    // What it has in hand it can't say any more that it works on.
+    // A closed client can no longer report that it works on its messages.
     this.#silentSinceMs ??= this.#clock.monotonic();
     this.#leave("closed");
   }
@@ -102,13 +103,13 @@ export class Link {
     this.#comeBack();
   }
 
-  /** Calls when the client is gone for good, or at once when it already is. */
+  /** Calls back when the client is gone for good, or at once if it already is. */
   whenGone(work: Work): void {
     if (this.#state === "open") this.#whenGone.add(work);
     else work();
   }
 
-  /** Calls each time when the client is heard again after a silence. */
+  /** Calls back whenever the client is reachable again after a silence. */
   whenBack(work: Work): () => void {
     this.#whenBack.add(work);
     return () => this.#whenBack.delete(work);
@@ -122,17 +123,17 @@ export class Link {
     return this.#state === "closed";
   }
 
-  /** The server hears it now. */
+  /** Whether the server currently receives the client's messages. */
   isHeard(): boolean {
     return this.#state === "open" && this.#silentSinceMs === undefined;
   }
 
-  /** The server has given it up: its subscriptions are gone until it is back. */
+  /** Whether the server has given up the client, which suspends its subscriptions until it is back. */
   isStale(): boolean {
     return this.#state !== "open" || this.#silentForMs() >= STALE_AFTER_MS;
   }
 
-  /** A client that fell silent still has requests for messages waiting at the server. */
+  /** A client that fell silent still has pull requests at the server. */
   mayBeSentMessages(): boolean {
     return this.#state === "open" && this.#silentForMs() < PULL_EXPIRES_MS;
   }
@@ -141,7 +142,7 @@ export class Link {
     return this.#state === "open" && !(this.#isCut && this.#silentForMs() >= NOTICED_AFTER_MS);
   }
 
-  /** When it last said that it works on what it holds since `sinceMs`. */
+  /** When the client last reported that it works on a message it has held since `sinceMs`. */
   lastSignOfLifeMs(sinceMs: number): number {
     const untilMs = this.#silentSinceMs ?? this.#clock.monotonic();
     return sinceMs + Math.max(0, Math.floor((untilMs - sinceMs) / WORKING_MS) * WORKING_MS);

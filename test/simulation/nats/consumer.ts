@@ -1,4 +1,4 @@
-// A durable consumer of the memory server: who holds which message, and when it comes again.
+// A durable consumer of the memory server: assigns messages to members and redelivers them.
 
 import { ACK_WAIT_MS } from "../../../libs/bus/delivery-rules.ts";
 import type { RawDelivery } from "../../../libs/bus/process-delivery.ts";
@@ -14,12 +14,12 @@ export interface StoredMessage {
   readonly isDeleteMarker?: true;
 }
 
-/** What is stored on the subjects that this consumer is for. */
+/** The stored messages on the consumer's subjects. */
 export interface Source {
-  /** The first one after a sequence. */
+  /** The first message after a sequence. */
   after(sequence: number): StoredMessage | undefined;
   countAfter(sequence: number): number;
-  /** Whether it is stored still: what is gone isn't delivered again. */
+  /** Whether the message is still stored; a removed message isn't redelivered. */
   has(sequence: number): boolean;
 }
 
@@ -27,17 +27,17 @@ export interface Source {
 export interface Member {
   readonly link: Link;
   readonly concurrency: number;
-  /** Handles one delivery in that process; answers when its handler has come to an end. */
+  /** Handles one delivery in the member's process; resolves when the handler is done. */
   readonly process: (message: RawDelivery) => Promise<void>;
 }
 
-/** One delivery: of the newest one of a message the server awaits word, of older ones it takes acks. */
+/** A delivery. The server waits for an ack or nak of a message's newest delivery, and accepts acks of older ones. */
 interface Held {
   readonly message: StoredMessage;
   readonly deliveries: number;
   readonly link: Link;
   readonly sentAtMs: number;
-  isAtWork: boolean;
+  isInProgress: boolean;
   cancel: () => void;
 }
 
@@ -48,12 +48,12 @@ export class MemoryConsumer {
   readonly #clock: Clock;
   readonly #fates: Fates;
   readonly #isLeaderless: () => boolean;
-  readonly #members = new Map<Member, { inHand: number }>();
-  /** The newest delivery of each message that was handed out and not settled, by its sequence. */
+  readonly #members = new Map<Member, { inProgress: number }>();
+  /** The newest delivery of each unacked message, by its sequence. */
   readonly #held = new Map<number, Held>();
-  /** To be delivered again, by sequence. */
+  /** Messages to be redelivered, by sequence. */
   readonly #ready = new Map<number, Ready>();
-  #handedOutUpTo = 0;
+  #lastDelivered = 0;
 
   constructor(source: Source, clock: Clock, fates: Fates, isLeaderless: () => boolean) {
     this.#source = source;
@@ -63,7 +63,7 @@ export class MemoryConsumer {
   }
 
   join(member: Member): void {
-    this.#members.set(member, { inHand: 0 });
+    this.#members.set(member, { inProgress: 0 });
     member.link.whenGone(() => this.leave(member));
     member.link.whenBack(() => this.handOut());
     this.handOut();
@@ -73,17 +73,17 @@ export class MemoryConsumer {
     this.#members.delete(member);
   }
 
-  /** Messages that were handed out and not acked, those that wait for another try included. */
+  /** Messages that were delivered and not acked, including those that wait for redelivery. */
   unacked(): number {
     return this.#held.size + this.#ready.size;
   }
 
-  /** Messages that were never handed out. */
+  /** Messages that were never delivered. */
   pending(): number {
-    return this.#source.countAfter(this.#handedOutUpTo);
+    return this.#source.countAfter(this.#lastDelivered);
   }
 
-  /** Gives what there is to those who have a hand free. */
+  /** Delivers available messages to members with free capacity. */
   handOut(): void {
     if (this.#isLeaderless()) return;
     for (;;) {
@@ -97,8 +97,8 @@ export class MemoryConsumer {
 
   #freeMembers(): Member[] {
     const free: Member[] = [];
-    for (const [member, { inHand }] of this.#members) {
-      if (inHand < member.concurrency && member.link.mayBeSentMessages()) free.push(member);
+    for (const [member, { inProgress }] of this.#members) {
+      if (inProgress < member.concurrency && member.link.mayBeSentMessages()) free.push(member);
     }
     return free;
   }
@@ -109,9 +109,9 @@ export class MemoryConsumer {
       if (!this.#source.has(sequence)) continue;
       return { message: ready.message, deliveries: ready.deliveries + 1 };
     }
-    const message = this.#source.after(this.#handedOutUpTo);
+    const message = this.#source.after(this.#lastDelivered);
     if (message === undefined) return undefined;
-    this.#handedOutUpTo = message.sequence;
+    this.#lastDelivered = message.sequence;
     return { message, deliveries: 1 };
   }
 
@@ -122,7 +122,7 @@ export class MemoryConsumer {
       deliveries,
       link,
       sentAtMs: this.#clock.monotonic(),
-      isAtWork: true,
+      isInProgress: true,
       cancel: () => {},
     };
     this.#held.set(message.sequence, held);
@@ -131,11 +131,11 @@ export class MemoryConsumer {
   }
 
   #give(member: Member, held: Held): void {
-    const load = this.#members.get(member) ?? { inHand: 0 };
-    load.inHand += 1;
+    const load = this.#members.get(member) ?? { inProgress: 0 };
+    load.inProgress += 1;
     const release = () => {
-      load.inHand -= 1;
-      held.isAtWork = false;
+      load.inProgress -= 1;
+      held.isInProgress = false;
     };
     const take = async () => {
       await member.process(this.#delivery(member.link, held));
@@ -145,7 +145,7 @@ export class MemoryConsumer {
     member.link.deliver(() => void take(), release);
   }
 
-  /** What the handler's process holds: each word of it travels to the server first. */
+  /** The delivery in the handler's process; its acks and naks first travel to the server. */
   #delivery(link: Link, held: Held): RawDelivery {
     const { message, deliveries } = held;
     return {
@@ -162,22 +162,22 @@ export class MemoryConsumer {
 
   #ack(held: Held): void {
     if (this.#isLeaderless() || this.#fates.strikes("loseAck")) return;
-    this.#settled(held.message.sequence);
+    this.#finish(held.message.sequence);
     if (this.#fates.strikes("repeat")) {
-      this.#clock.after(this.#fates.between(0, ACK_WAIT_MS), () => this.#sendAgain(held));
+      this.#clock.after(this.#fates.between(0, ACK_WAIT_MS), () => this.#deliverDuplicate(held));
     }
   }
 
-  /** A delivery that was on its way when its message was acked: nothing that is said of it counts. */
-  #sendAgain({ message, deliveries, sentAtMs }: Held): void {
+  /** Plays a delivery that was in transit when its message was acked: its ack or nak is ignored. */
+  #deliverDuplicate({ message, deliveries, sentAtMs }: Held): void {
     const members = this.#freeMembers();
     if (members.length === 0) return;
     const member = this.#fates.pick(members);
     const ghost = { message, deliveries: deliveries + 1, link: member.link, sentAtMs };
-    this.#give(member, { ...ghost, isAtWork: true, cancel: () => {} });
+    this.#give(member, { ...ghost, isInProgress: true, cancel: () => {} });
   }
 
-  #settled(sequence: number): void {
+  #finish(sequence: number): void {
     this.#held.get(sequence)?.cancel();
     this.#held.delete(sequence);
     this.#ready.delete(sequence);
@@ -185,33 +185,33 @@ export class MemoryConsumer {
   }
 
   #term(held: Held): void {
-    if (!this.#isLeaderless()) this.#settled(held.message.sequence);
+    if (!this.#isLeaderless()) this.#finish(held.message.sequence);
   }
 
   #nak(held: Held, ms: number): void {
     if (this.#isLeaderless()) return;
-    // A word about a delivery that was given to somebody else in the meantime.
+    // The message has been redelivered to another member since.
     if (this.#held.get(held.message.sequence) !== held) return;
     held.cancel();
-    held.cancel = this.#clock.after(ms, () => this.#deliverAgain(held));
+    held.cancel = this.#clock.after(ms, () => this.#redeliver(held));
   }
 
   /**
-   * Delivers again when nobody said for the ack wait that it is worked on. The sign of life that a process
-   * gives every two seconds is not played: whether it could give it is looked up when the wait is over.
+   * Redelivers a message after the ack wait has passed without a sign of progress. The progress reports of
+   * every two seconds are not simulated; instead, the end of the wait checks when the last one was possible.
    */
   #awaitAck(held: Held, ms: number): void {
     held.cancel = this.#clock.after(ms, () => {
       const now = this.#clock.monotonic();
-      const isWorking = held.isAtWork && held.link.isHeard();
+      const isWorking = held.isInProgress && held.link.isHeard();
       const lastMs = isWorking ? now : held.link.lastSignOfLifeMs(held.sentAtMs);
-      const leftMs = held.isAtWork ? lastMs + ACK_WAIT_MS - now : 0;
+      const leftMs = held.isInProgress ? lastMs + ACK_WAIT_MS - now : 0;
       if (leftMs >= 1) this.#awaitAck(held, leftMs);
-      else this.#deliverAgain(held);
+      else this.#redeliver(held);
     });
   }
 
-  #deliverAgain(held: Held): void {
+  #redeliver(held: Held): void {
     const { message, deliveries } = held;
     this.#held.delete(message.sequence);
     this.#ready.set(message.sequence, { message, deliveries });

@@ -1,4 +1,4 @@
-// One simulated process's share of the work of durable consumers.
+// Membership of one simulated process in durable consumers.
 import type { Stop } from "../../../libs/bus/bus.ts";
 import {
   type DeliveryContext,
@@ -7,51 +7,51 @@ import {
 } from "../../../libs/bus/process-delivery.ts";
 import type { Link } from "./connection.ts";
 import type { Member, MemoryConsumer } from "./consumer.ts";
-import type { Asking } from "./requests.ts";
+import type { Requests } from "./requests.ts";
 import type { DeadLettering, MemoryWorld } from "./shared.ts";
 
-export interface SharedWork<T> extends Omit<DeliveryContext<T>, "deadLetter" | "log" | "now"> {
+export interface Consumption<T> extends Omit<DeliveryContext<T>, "deadLetter" | "log" | "now"> {
   readonly isLeaderless: () => boolean;
-  /** The consumer at the server. */
+  /** Returns the consumer at the server. */
   readonly consumer: () => MemoryConsumer;
 }
 
 export class Consuming {
   readonly #world: MemoryWorld;
   readonly #link: Link;
-  readonly #asking: Asking;
+  readonly #requests: Requests;
   readonly #deadLetter: DeadLettering;
 
-  constructor(world: MemoryWorld, link: Link, asking: Asking, deadLetter: DeadLettering) {
+  constructor(world: MemoryWorld, link: Link, requests: Requests, deadLetter: DeadLettering) {
     this.#world = world;
     this.#link = link;
-    this.#asking = asking;
+    this.#requests = requests;
     this.#deadLetter = deadLetter;
   }
 
-  /** Takes part in the work until stopped. */
-  async consume<T>(work: SharedWork<T>): Promise<Stop> {
+  /** Consumes messages until stopped. */
+  async consume<T>(consumption: Consumption<T>): Promise<Stop> {
     const { clock, log } = this.#world;
-    const { stream, options, isLeaderless } = work;
+    const { stream, options, isLeaderless } = consumption;
     const deadLetter = this.#world.changeDeadLettering(this.#deadLetter);
-    const context: DeliveryContext<T> = { ...work, deadLetter, log, now: () => clock.now() };
+    const context: DeliveryContext<T> = { ...consumption, deadLetter, log, now: () => clock.now() };
     const running = new Set<Promise<void>>();
     let isStopped = false;
     const process = (message: RawDelivery): Promise<void> => {
       if (isStopped) return Promise.resolve();
-      const settled = processDelivery(message, context).finally(() => running.delete(settled));
-      running.add(settled);
-      return settled;
+      const work = processDelivery(message, context).finally(() => running.delete(work));
+      running.add(work);
+      return work;
     };
     const member: Member = { link: this.#link, concurrency: options.concurrency, process };
     const join = () => {
-      const consumer = work.consumer();
+      const consumer = consumption.consumer();
       consumer.join(member);
       return consumer;
     };
     const next = () => ({ isLeaderless, atServer: join });
-    const call = { isWrite: false, mayRepeat: true };
-    const consumer = await this.#asking.ask(`consuming ${stream}`, next, call);
+    const call = { isWrite: false, isIdempotent: true };
+    const consumer = await this.#requests.send(`consuming ${stream}`, next, call);
     return async () => {
       isStopped = true;
       this.#link.send(() => consumer.leave(member), true);

@@ -1,17 +1,17 @@
-// What the memory server passes on without storing it: announcements, questions and answers.
+// Core NATS on the memory server: transient messages, requests and replies.
 import type { Link } from "./connection.ts";
 
-/** Answers one question in the process that serves it; `failed` is set when its handler threw. */
-export type Answering = (question: Uint8Array) => Promise<{ answer: Uint8Array } | { failed: string }>;
+/** Answers one request in the process that serves it; `failed` is set when its handler threw. */
+export type Answering = (request: Uint8Array) => Promise<{ answer: Uint8Array } | { failed: string }>;
 
 interface Subscription<T> {
   readonly link: Link;
   readonly call: T;
-  /** Of those with the same one, one is given each message. */
+  /** The queue group; each message goes to one of its members. */
   readonly queue?: string | undefined;
 }
 
-/** Who has subscribed to what. A client that fell silent for long has lost its interest, as on NATS. */
+/** The subscriptions by subject. A client that was silent for too long loses its subscriptions, like on NATS. */
 export class Subscriptions<T> {
   readonly #bySubject = new Map<string, Set<Subscription<T>>>();
 
@@ -32,18 +32,18 @@ export class Subscriptions<T> {
   }
 }
 
-/** Those who are given a message: one of each queue, and everybody without one. */
-export function addresseesOf<T>(
+/** The recipients of a message: one member of each queue group, and every subscription without one. */
+export function recipientsOf<T>(
   subscriptions: readonly Subscription<T>[],
   pick: <I>(items: readonly I[]) => I,
 ): Subscription<T>[] {
   const queues = new Map<string, Subscription<T>[]>();
-  const addressees: Subscription<T>[] = [];
+  const recipients: Subscription<T>[] = [];
   for (const subscription of subscriptions) {
     const { queue } = subscription;
-    if (queue === undefined) addressees.push(subscription);
+    if (queue === undefined) recipients.push(subscription);
     else queues.set(queue, [...(queues.get(queue) ?? []), subscription]);
   }
-  for (const members of queues.values()) addressees.push(pick(members));
-  return addressees;
+  for (const members of queues.values()) recipients.push(pick(members));
+  return recipients;
 }

@@ -1,36 +1,36 @@
-// What goes wrong in the memory bus, how often, and how it is thrown for: all of it by one seeded generator.
+// Faults of the memory bus, their probabilities, and the one seeded generator that draws them.
 
-/** Probabilities are from 0 to 1, each for one message, delivery or call. */
+/** Probabilities range from 0 to 1, each for one message, delivery or call. */
 export interface Faults {
-  /** How long each hop between a client and the server takes, from and to, in ms. */
+  /** The range of the time for each hop between a client and the server, in ms. */
   readonly hopMs: readonly [number, number];
-  /** A hop that takes up to `slowMs` longer: what was sent later overtakes it. */
+  /** A hop that takes up to `slowMs` longer, so that later messages overtake it. */
   readonly slow: number;
   readonly slowMs: number;
-  /** An announcement, a question or an answer that is lost. */
+  /** A transient message, a request or a reply is lost. */
   readonly drop: number;
-  /** A message that is delivered once more although it was acked. */
+  /** A message is delivered once more although it was acked. */
   readonly repeat: number;
-  /** An ack that is lost: the message comes again after the ack wait. */
+  /** An ack is lost, so that the message is redelivered after the ack wait. */
   readonly loseAck: number;
-  /** A write whose answer never comes: it was done, wasn't, or will be done later. */
+  /** A write is never answered, and is done now, later or not at all. */
   readonly ambiguous: number;
-  /** A write that arrives once more after it was done, and whose caller hears the second answer only. */
+  /** A successful write arrives once more, and its caller receives only the second answer. */
   readonly resend: number;
-  /** A call to the store that is refused at once and changes nothing. */
+  /** A call to the store is refused at once and changes nothing. */
   readonly refuse: number;
-  /** A watcher that is told up to `staleMs` late. */
+  /** A watcher is notified up to `staleMs` late. */
   readonly stale: number;
   readonly staleMs: number;
-  /** A revision that a watcher is never told, because a newer one of its key is there already. */
+  /** A watcher never gets a revision, because its key already has a newer one. */
   readonly skip: number;
-  /** How long a write is in flight between replicas, from and to, in ms; there is none on a single one. */
+  /** The range of the time that a write is in flight between replicas, in ms; unused with a single replica. */
   readonly inFlightMs: readonly [number, number];
-  /** Streams and buckets that refuse what is new; updates of what is there still work. */
+  /** Streams and buckets refuse new messages and keys; updates still work. */
   readonly full: boolean;
-  /** No leader: calls to the store are refused or never answered, and nothing is handed out or acked. */
+  /** No leader: calls to the store are refused or never answered, and nothing is delivered or acked. */
   readonly leaderless: boolean;
-  /** With `leaderless`: streams that are another's relief have a leader all the same. */
+  /** With `leaderless`: overflow streams have a leader nevertheless. */
   readonly overflowLeads: boolean;
 }
 
@@ -56,26 +56,26 @@ export const noFaults: Faults = {
 /** The faults that strike by chance. */
 type Chance = "slow" | "drop" | "repeat" | "loseAck" | "ambiguous" | "resend" | "refuse" | "stale" | "skip";
 
-/** What becomes of a call to the store. `unsent`, `unanswered` and `late` look the same to its caller. */
+/** The outcome of a call to the store. `unsent`, `unanswered` and `late` look the same to its caller. */
 type Fate = "fine" | "refused" | "unsent" | "unanswered" | "late";
 
 export interface Fates {
   readonly faults: () => Faults;
-  /** Whether a fault strikes now. */
+  /** Draws whether a fault strikes now. */
   strikes(fault: Chance): boolean;
-  /** Notes that something went wrong, for those who count what a simulation has played. */
+  /** Counts a fault for the coverage of a simulation. */
   count(what: string): void;
   readonly counts: ReadonlyMap<string, number>;
-  /** A number of ms between two bounds; the generator is not asked when they are equal. */
+  /** A number of ms between two bounds; equal bounds draw no number. */
   between(fromMs: number, toMs: number): number;
   pick<T>(items: readonly T[]): T;
   hopMs(): number;
   ofCall(isWrite: boolean): Fate;
-  /** The same of a call that arrives while there is no leader. */
+  /** The outcome of a call that arrives while there is no leader. */
   ofLeaderless(): Fate;
 }
 
-/** @param random gives numbers from 0 to below 1; asked only where something may go wrong. */
+/** @param random draws numbers from 0 to below 1; called only where a fault is possible */
 export function createFates(random: () => number, faults: () => Faults): Fates {
   const counts = new Map<string, number>();
   const count = (what: string) => void counts.set(what, (counts.get(what) ?? 0) + 1);

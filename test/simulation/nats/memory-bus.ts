@@ -1,4 +1,4 @@
-// One simulated process's connection to the memory server: the bus as a service on NATS would see it.
+// A bus on the memory server, for one simulated process: behaves like the bus on NATS.
 import type { Admin, Bus, Core, KeyValue, Streams } from "../../../libs/bus/bus.ts";
 import { deadLetters } from "../../../libs/contracts/streams.ts";
 import { MemoryAdmin } from "./client-admin.ts";
@@ -7,18 +7,18 @@ import { MemoryKeyValue } from "./client-kv.ts";
 import { MemoryStreams } from "./client-streams.ts";
 import type { Link } from "./connection.ts";
 import { Consuming } from "./consuming.ts";
-import { Asking } from "./requests.ts";
+import { Requests } from "./requests.ts";
 import type { MemoryWorld } from "./shared.ts";
 
-/** A client of the memory server. Only its connection is simulated: the process's own timers go on. */
+/** A client of the memory server. Only its connection is simulated: the process's own timers continue. */
 export interface MemoryClient extends Bus {
   readonly name: string;
-  /** As `kill -9`: from now on the process sends and receives nothing, and no call of it returns. */
+  /** Like `kill -9`: the process sends and receives nothing any more, and none of its calls returns. */
   crash(): void;
-  /** As SIGSTOP: everything that the process sends and receives waits. After 20 s its subscriptions are gone until it resumes. */
+  /** Like SIGSTOP: all messages of the process wait. After 20 s its subscriptions are suspended until it resumes. */
   pause(): void;
   resume(): void;
-  /** Cuts the process off from the server, as a pulled cable does: calls end in time-outs. */
+  /** Cuts the process off from the server, like a pulled cable: calls time out. */
   cut(): void;
   heal(): void;
 }
@@ -31,15 +31,15 @@ export class MemoryBus implements MemoryClient {
   readonly #link: Link;
 
   constructor(world: MemoryWorld, link: Link) {
-    const asking = new Asking(world, link);
-    const consuming = new Consuming(world, link, asking, (letter) =>
+    const requests = new Requests(world, link);
+    const consuming = new Consuming(world, link, requests, (letter) =>
       this.streams.publish(deadLetters, letter),
     );
     this.#link = link;
-    this.streams = new MemoryStreams(world, asking, consuming);
-    this.kv = new MemoryKeyValue(world, link, asking, consuming);
-    this.core = new MemoryCore(world, link, asking);
-    this.admin = new MemoryAdmin(world, asking);
+    this.streams = new MemoryStreams(world, requests, consuming);
+    this.kv = new MemoryKeyValue(world, link, requests, consuming);
+    this.core = new MemoryCore(world, link, requests);
+    this.admin = new MemoryAdmin(world, requests);
   }
 
   get name(): string {

@@ -1,4 +1,4 @@
-// NATS as a simulation plays it: one server in memory, and a client of it for each simulated process.
+// A simulated NATS: one server in memory, with a client for each simulated process.
 
 import { decode } from "../../../libs/bus/codec.ts";
 import type { Keys } from "../../../libs/bus/compare-and-set.ts";
@@ -19,43 +19,43 @@ import { readOnce } from "./values.ts";
 
 export interface MemoryServerOptions {
   readonly clock: Clock;
-  /** Numbers from 0 to below 1. With a seeded one and a simulated clock, one seed gives one run. */
+  /** Draws numbers from 0 to below 1. With a seeded generator and a simulated clock, one seed gives one run. */
   readonly random: () => number;
   readonly faults?: Partial<Faults>;
   readonly log?: Log;
-  /** How many servers hold each stream: they answer a compare-and-set that fails in different ways. */
+  /** The number of replicas of each stream: the answer to a failed compare-and-set depends on it. */
   readonly replicas?: Replicas;
-  /** Stands between the decisions of a compare-and-set and the server: where a test plants a bug. */
+  /** Wraps the key operations of a compare-and-set: where a test plants a bug. */
   readonly changeKeys?: (keys: Keys) => Keys;
   readonly changeDeadLettering?: (deadLetter: DeadLettering) => DeadLettering;
 }
 
-/** What a test may look at without being a client: nothing here takes time or goes wrong. */
+/** A test's view of the server: nothing here takes time or fails. */
 export interface MemoryServer {
   connect(name: string): MemoryClient;
-  /** Changes what goes wrong from now on; what isn't named stays as it is. */
+  /** Changes the named faults. */
   setFaults(faults: Partial<Faults>): void;
   /**
-   * The leaders of all streams die; until `lead` none answers. What was acknowledged is kept.
-   * @param overflowLeads whether those of the streams that relieve others are spared, being on another node
+   * Kills the leaders of all streams; none answers until `lead`. Acknowledged writes are kept.
+   * @param overflowLeads whether overflow streams keep their leaders, which are on another node
    */
   loseLeaders(overflowLeads?: boolean): void;
   lead(): void;
-  /** No faults, and nobody cut off any more. */
+  /** Ends all faults and reconnects every client. */
   calm(): void;
-  /** How often each thing went wrong so far. */
+  /** How often each fault has struck. */
   faultCounts(): ReadonlyMap<string, number>;
-  /** Every message that is stored. */
+  /** Every stored message. */
   stored<T>(channel: Channel<T>): { sequence: number; subject: string; message: T }[];
-  /** Every write of a bucket that ever was, deletions (value undefined) and forgotten ones included. */
+  /** Every write a bucket ever had, including deletions (value undefined) and expired revisions. */
   written<T>(bucket: Bucket<T>): { key: string; revision: number; value: T | undefined }[];
-  /** What stands in a bucket now. */
+  /** The current entries of a bucket. */
   entries<T>(bucket: Bucket<T>): { key: string; revision: number; value: T }[];
-  /** What a durable consumer has not done yet. */
+  /** The backlog of a durable consumer. */
   backlog<T>(channel: Channel<T>, durable: string): { pending: number; unacked: number };
 }
 
-/** A server with every stream and bucket of the contracts, all of them empty. */
+/** Creates a server with every stream and bucket of the contracts, all of them empty. */
 export function createMemoryServer(options: MemoryServerOptions): MemoryServer {
   const { clock, random, log = silentLog, replicas = 1 } = options;
   let faults: Faults = { ...noFaults, ...options.faults };

@@ -1,8 +1,8 @@
-// What replication adds to a stream of the memory server: writes in flight, and windows without a leader.
+// Replication of a stream of the memory server: writes in flight, and elections.
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import type { Fates } from "./faults.ts";
 
-/** JetStream's refusal, as it comes from the server. */
+/** An error answer of JetStream. */
 export class ApiError extends Error {
   readonly code: number;
   constructor(code: number) {
@@ -17,17 +17,17 @@ export const apiCode = (error: unknown): number | undefined =>
 export type Replicas = 1 | 3;
 
 interface InFlight {
-  /** What it writes: a key, or a message's id. */
+  /** The written key or message id. */
   readonly what: string;
   readonly work: () => unknown;
   readonly answer: (value: unknown) => void;
 }
 
 /**
- * The log of one stream, in which writes are in flight for a while and are done in their order.
+ * The log of one stream, in which writes are in flight for a while and complete in order.
  *
- * Whatever was done stays done. When the leader dies, what was in flight is done up to some point and is lost
- * from there on, and nobody is told which.
+ * A completed write is never lost. When the leader dies, the writes in flight complete up to a random point,
+ * the rest is lost, and no writer gets an answer.
  */
 export class Replication {
   readonly replicas: Replicas;
@@ -46,7 +46,7 @@ export class Replication {
     return this.#inFlight.some((write) => write.what === what);
   }
 
-  /** Does a write: at once where there is a single replica, which asks nobody. */
+  /** Does a write: at once with a single replica, else after replication. */
   write<T>(what: string, work: () => T): T | Promise<T> {
     if (this.replicas === 1) return work();
     const now = this.#clock.monotonic();
@@ -63,7 +63,7 @@ export class Replication {
     });
   }
 
-  /** The leader dies: what is in flight is done or lost, and its writers are told nothing. */
+  /** Kills the leader: each write in flight completes or is lost, and its writer gets no answer. */
   loseLeader(): void {
     const inFlight = this.#inFlight;
     this.#inFlight = [];

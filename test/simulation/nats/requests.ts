@@ -1,29 +1,29 @@
-// Questions of one client to the memory server and to hosts, with all that can become of them.
+// Requests of one client to the memory server and to hosts, with all their possible outcomes.
 
 import { STORE_PATIENCE_MS, STORE_TIMEOUT_MS } from "../../../libs/bus/delivery-rules.ts";
 import { NO_LEADER, wasRefusedForNow } from "../../../libs/bus/jetstream-errors.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { Link } from "./connection.ts";
-import { addresseesOf } from "./core.ts";
+import { recipientsOf } from "./core.ts";
 import { ApiError, apiCode } from "./replication.ts";
 import type { MemoryWorld } from "./shared.ts";
 
-/** The pause before something is asked again that nobody was there to answer. */
-const AGAIN_MS = 100;
+/** The pause before a refused or unanswered request is retried. */
+const RETRY_MS = 100;
 
 interface Call {
   readonly isWrite: boolean;
-  /** Whether it may be asked again when nobody knows if it was carried out. */
-  readonly mayRepeat: boolean;
+  /** Whether the request may be repeated when its outcome is unknown. */
+  readonly isIdempotent: boolean;
 }
 
-/** One try, and whether that which is asked has no leader at the moment. */
+/** One try, and whether its target currently has no leader. */
 interface Try<T> {
   readonly isLeaderless: () => boolean;
   readonly atServer: () => T | Promise<T>;
 }
 
-/** It may have been done or not. */
+/** A time-out: the request may or may not have been executed. */
 class NoAnswer extends GreenroomError {}
 
 type Reply = { answer: Uint8Array } | { failed: string };
@@ -33,7 +33,7 @@ interface Ends<T> {
   readonly reject: (error: unknown) => void;
 }
 
-export class Asking {
+export class Requests {
   readonly #world: MemoryWorld;
   readonly #link: Link;
 
@@ -42,35 +42,35 @@ export class Asking {
     this.#link = link;
   }
 
-  /** @throws GreenroomError storage_unavailable, and whatever `atServer` throws */
+  /** @throws GreenroomError storage_unavailable, and the errors of `atServer` */
   read<T>(doing: string, atServer: () => T | Promise<T>): Promise<T> {
-    return this.ask(doing, () => this.#tryOf(atServer), { isWrite: false, mayRepeat: true });
+    return this.send(doing, () => this.#tryOf(atServer), { isWrite: false, isIdempotent: true });
   }
 
   /**
-   * The same for what changes something: its answer may be lost.
+   * Sends a write, whose answer may be lost.
    *
-   * @param mayRepeat whether it may be asked again when nobody knows if it was carried out
+   * @param isIdempotent whether the write may be repeated when its outcome is unknown
    */
-  write<T>(doing: string, atServer: () => T | Promise<T>, mayRepeat = false): Promise<T> {
-    return this.ask(doing, () => this.#tryOf(atServer), { isWrite: true, mayRepeat });
+  write<T>(doing: string, atServer: () => T | Promise<T>, isIdempotent = false): Promise<T> {
+    return this.send(doing, () => this.#tryOf(atServer), { isWrite: true, isIdempotent });
   }
 
   /** @throws GreenroomError no_responders, timeout */
-  host(subject: string, question: Uint8Array, timeoutMs: number): Promise<Reply> {
+  host(subject: string, request: Uint8Array, timeoutMs: number): Promise<Reply> {
     const late = () => new GreenroomError("timeout", `No answer came on ${subject} in time.`);
     const { fates, answerers } = this.#world;
     const link = this.#link;
-    return this.#within(timeoutMs, `asking on ${subject}`, late, ({ resolve, reject }) => {
+    return this.#within(timeoutMs, `requesting ${subject}`, late, ({ resolve, reject }) => {
       link.send(() => {
-        const answering = addresseesOf(answerers.on(subject), fates.pick);
+        const answering = recipientsOf(answerers.on(subject), fates.pick);
         if (answering.length === 0) {
           link.deliver(() => reject(new GreenroomError("no_responders", `Nobody answers on ${subject}.`)));
         }
         for (const { link: host, call } of answering) {
           if (fates.strikes("drop")) continue;
           host.deliver(async () => {
-            const reply = await call(question);
+            const reply = await call(request);
             const isLost = fates.strikes("drop");
             if (!isLost) host.send(() => link.deliver(() => resolve(reply)));
           });
@@ -84,22 +84,23 @@ export class Asking {
   }
 
   /**
-   * What nobody was there to answer is asked again, as the client of NATS does.
+   * Sends a request, and retries it while it is refused or unanswered, like the NATS client.
    *
-   * @param next is told for how long it has been tried, in ms
+   * @param next creates the next try from the time since the first one, in ms
    */
-  async ask<T>(doing: string, next: (triedMs: number) => Try<T>, call: Call): Promise<T> {
+  async send<T>(doing: string, next: (triedMs: number) => Try<T>, call: Call): Promise<T> {
     const { clock } = this.#world;
     const startedAtMs = clock.monotonic();
     for (;;) {
       try {
         return await this.#callOnce(doing, next(clock.monotonic() - startedAtMs), call.isWrite);
       } catch (error) {
-        const isWorthIt = wasRefusedForNow(apiCode(error)) || (call.mayRepeat && error instanceof NoAnswer);
+        const isRetryable =
+          wasRefusedForNow(apiCode(error)) || (call.isIdempotent && error instanceof NoAnswer);
         const isOver = clock.monotonic() - startedAtMs > STORE_PATIENCE_MS || this.#link.isClosed();
-        if (!isWorthIt || isOver || !this.#link.knowsItIsConnected()) throw error;
+        if (!isRetryable || isOver || !this.#link.knowsItIsConnected()) throw error;
       }
-      await new Promise<void>((resolve) => clock.after(AGAIN_MS, () => this.#link.run(resolve)));
+      await new Promise<void>((resolve) => clock.after(RETRY_MS, () => this.#link.run(resolve)));
     }
   }
 
@@ -120,7 +121,7 @@ export class Asking {
       };
       if (fate === "refused") link.send(() => link.deliver(() => reject(unavailable(doing, "503"))));
       else if (fate === "late") {
-        // The server does it only when its caller has long given up.
+        // The server executes the request after its caller has given up.
         const lateMs = fates.between(STORE_TIMEOUT_MS, 2 * STORE_TIMEOUT_MS);
         link.send(() => clock.after(lateMs, run));
       } else if (fate !== "unsent") link.send(run);
@@ -135,7 +136,7 @@ export class Asking {
   ): Promise<T> {
     if (this.#link.isClosed()) return Promise.reject(unavailable(doing, "CONNECTION_CLOSED"));
     return new Promise<T>((resolve, reject) => {
-      // A killed process waits for nothing; its promises stay open.
+      // The promises of a killed process stay pending.
       if (this.#link.hasCrashed()) return;
       const cancel = this.#world.clock.after(ms, () => this.#link.run(() => reject(late())));
       start({
@@ -154,7 +155,7 @@ export class Asking {
 
 type Outcome<T> = { value: T } | { error: unknown };
 
-/** Does it now, or begins it; what is in flight between replicas comes to an end later or never. */
+/** Executes the work; a write in flight between replicas completes later or never. */
 function attempt<T>(work: () => T | Promise<T>, then: (outcome: Outcome<T>) => void): void {
   let value: T | Promise<T>;
   try {

@@ -1,4 +1,4 @@
-// What all clients of one memory server share.
+// State shared by all clients of one memory server.
 
 import type { Keys } from "../../../libs/bus/compare-and-set.ts";
 import type { Bucket } from "../../../libs/contracts/buckets.ts";
@@ -22,9 +22,9 @@ export interface MemoryWorld {
   readonly buckets: ReadonlyMap<string, MemoryBucket>;
   readonly listeners: Subscriptions<(data: Uint8Array) => void>;
   readonly answerers: Subscriptions<Answering>;
-  /** Stands between the decisions of a compare-and-set and the server: where a test plants a bug. */
+  /** Wraps the key operations of a compare-and-set: where a test plants a bug. */
   readonly changeKeys: (keys: Keys) => Keys;
-  /** The same for storing a dead letter. */
+  /** Wraps the storing of a dead letter. */
   readonly changeDeadLettering: (deadLetter: DeadLettering) => DeadLettering;
 }
 

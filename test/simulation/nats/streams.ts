@@ -1,4 +1,4 @@
-// Streams of the memory server: stored messages, and the durable consumers that hand them out.
+// Streams of the memory server: stored messages, and the durable consumers that deliver them.
 
 import { DUPLICATE_IN_FLIGHT, STORE_FULL } from "../../../libs/bus/jetstream-errors.ts";
 import { allChannels, type Channel } from "../../../libs/contracts/streams.ts";
@@ -7,7 +7,7 @@ import { MemoryConsumer, type StoredMessage } from "./consumer.ts";
 import type { Fates } from "./faults.ts";
 import { ApiError, type Replicas, Replication } from "./replication.ts";
 
-/** Ages and sizes are not bounded: no simulation runs for days. What a full stream does is a fault. */
+/** A stream without limits of age or size, since no simulation runs for days; a full stream is a fault. */
 export class MemoryStream {
   readonly #channel: Channel<never>;
   readonly #clock: Clock;
@@ -16,19 +16,19 @@ export class MemoryStream {
   #messages: StoredMessage[] = [];
   #lastSequence = 0;
   readonly #perSubject = new Map<string, number>();
-  /** Message ids in the order of their storing, with the time. */
+  /** Message ids in storage order, each with its time. */
   readonly #ids = new Map<string, number>();
   readonly #consumers = new Map<string, MemoryConsumer>();
 
   readonly #replication: Replication;
 
-  /** Whether it is another stream's relief, and so led by another node. */
+  /** Whether this is another stream's overflow stream, whose leader is on another node. */
   readonly isOverflow: boolean;
 
   constructor(channel: Channel<never>, replicas: Replicas, clock: Clock, fates: Fates, dedupeMs: number) {
     this.#replication = new Replication(replicas, clock, fates);
     this.#channel = channel;
-    this.isOverflow = allChannels.some(({ overflow: relief }) => relief?.stream === channel.stream);
+    this.isOverflow = allChannels.some(({ overflow }) => overflow?.stream === channel.stream);
     this.#clock = clock;
     this.#fates = fates;
     this.#dedupeMs = dedupeMs;
@@ -41,7 +41,7 @@ export class MemoryStream {
     id: string | undefined,
   ): { duplicate: boolean } | Promise<{ duplicate: boolean }> {
     if (id !== undefined) {
-      this.#forgetOldIds();
+      this.#expireIds();
       if (this.#ids.has(id)) {
         this.#fates.count("duplicate");
         return { duplicate: true };
@@ -63,12 +63,12 @@ export class MemoryStream {
     return leaderless && !(overflowLeads && this.isOverflow);
   }
 
-  /** A new leader is looked for; what was in flight is done or lost. */
+  /** Starts an election; each write in flight is completed or lost. */
   loseLeader(): void {
     this.#replication.loseLeader();
   }
 
-  /** To be called when a leader is there again. */
+  /** Ends an election. */
   leads(): void {
     for (const consumer of this.#consumers.values()) consumer.handOut();
   }
@@ -78,12 +78,12 @@ export class MemoryStream {
     if (this.isOverflow) this.#fates.count("overflowed");
     this.#lastSequence += 1;
     this.#messages.push({ sequence: this.#lastSequence, subject, data });
-    this.#forgetOldOf(subject);
+    this.#trimSubject(subject);
     for (const consumer of this.#consumers.values()) consumer.handOut();
     return { duplicate: false };
   }
 
-  /** The consumer of that name; it begins with the first message there is on the subjects. */
+  /** Returns the consumer with this name; a new one starts at the first stored message on the subjects. */
   consumer(durable: string, subjects: string): MemoryConsumer {
     let consumer = this.#consumers.get(durable);
     if (consumer === undefined) {
@@ -98,14 +98,14 @@ export class MemoryStream {
     return consumer;
   }
 
-  /** Those on some subjects that were stored after a sequence, oldest first. */
+  /** The messages that match a pattern and follow a sequence, oldest first. */
   matching(pattern: string, after = 0): StoredMessage[] {
     return this.#messages
       .slice(this.#indexAfter(after))
       .filter(({ subject }) => subjectMatches(pattern, subject));
   }
 
-  /** Removes what is stored on some subjects. @returns how many messages went */
+  /** Removes the messages that match a pattern. @returns the number of removed messages */
   purge(pattern: string): number | Promise<number> {
     return this.#replication.write(`purging ${pattern}`, () => {
       const before = this.#messages.length;
@@ -118,7 +118,7 @@ export class MemoryStream {
     });
   }
 
-  /** Removes one message. @returns whether there was one */
+  /** Removes one message. @returns whether it existed */
   delete(sequence: number): boolean | Promise<boolean> {
     return this.#replication.write(`deleting ${sequence}`, () => {
       const index = this.#indexAfter(sequence - 1);
@@ -140,9 +140,9 @@ export class MemoryStream {
     return undefined;
   }
 
-  /** Where the first message after a sequence stands. */
+  /** The index of the first message after a sequence. */
   #indexAfter(sequence: number): number {
-    // While nothing was forgotten, it stands at that place.
+    // While no message was removed, the index equals the sequence.
     if (this.#messages.length === this.#lastSequence) return sequence;
     let [low, high] = [0, this.#messages.length];
     while (low < high) {
@@ -153,7 +153,7 @@ export class MemoryStream {
     return low;
   }
 
-  #forgetOldIds(): void {
+  #expireIds(): void {
     const before = this.#clock.monotonic() - this.#dedupeMs;
     for (const [id, atMs] of this.#ids) {
       if (atMs > before) return;
@@ -161,7 +161,7 @@ export class MemoryStream {
     }
   }
 
-  #forgetOldOf(subject: string): void {
+  #trimSubject(subject: string): void {
     const { maxPerSubject } = this.#channel;
     if (maxPerSubject === undefined) return;
     const stored = (this.#perSubject.get(subject) ?? 0) + 1;
@@ -172,7 +172,7 @@ export class MemoryStream {
   }
 }
 
-/** NATS's wildcards: `*` is one token, `>` is one or more to the end. */
+/** Matches a subject against NATS wildcards: `*` is one token, `>` is one or more tokens at the end. */
 export function subjectMatches(pattern: string, subject: string): boolean {
   if (pattern === subject) return true;
   const wanted = pattern.split(".");

@@ -1,14 +1,14 @@
-// What the memory server's clients are given: each stored text is read once, and the value of it is frozen.
+// Decoded values of the memory server: each stored text is decoded once, and its value is frozen.
 
 const known = new WeakMap<Uint8Array, WeakMap<object, unknown>>();
 
 /**
- * The value of a message or record, the same object for everybody who reads the same bytes.
+ * Returns the value of a message or record: the same object for every reader of the same bytes.
  *
- * Reading it anew for each of many processes was a third of a simulation's time. To change what others hold
- * too throws, so that no process can tell another anything but by the bus.
+ * Decoding it again for each of many processes took a third of a simulation's time. Changing the shared value
+ * throws, so that processes can communicate only over the bus.
  *
- * @param as what it is read as: the same bytes may be read by several schemas
+ * @param as the cache key: the same bytes may be decoded with several schemas
  */
 export function readOnce<T>(data: Uint8Array, as: object, read: () => T): T {
   let values = known.get(data);

@@ -1,4 +1,4 @@
-// Who watches a bucket of the memory server: what it is told, how late, and what it is never told.
+// A watcher of a bucket of the memory server, which may be notified late or miss superseded revisions.
 
 import type { StoredValue } from "../../../libs/bus/compare-and-set.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
@@ -8,15 +8,15 @@ import type { Fates } from "./faults.ts";
 /** One write. `data` is undefined for a deletion. */
 export interface Revision extends StoredValue {
   readonly key: string;
-  /** When it was written, by the server's monotonic clock. */
+  /** The time of the write on the server's monotonic clock. */
   readonly atMs: number;
 }
 
 /**
- * Tells one client the revisions, each key's in order and its newest for certain.
+ * Sends one client the revisions of a bucket: each key's in order, and always its newest.
  *
- * What is told is decided when it is sent, at the server; the hop comes on top. A client that was cut off is
- * told from where it stopped, as an ordered consumer of JetStream does.
+ * The server decides at sending time which revisions it sends; the hop is added to that. A client that was cut
+ * off continues where it stopped, like an ordered consumer of JetStream.
  */
 export class Watcher {
   readonly #log: readonly Revision[];
@@ -25,8 +25,8 @@ export class Watcher {
   readonly #fates: Fates;
   readonly #see: (revision: Revision) => void;
   readonly #isSuperseded: (revision: Revision) => boolean;
-  /** Revisions up to this one were told, or passed over. */
-  #told: number;
+  /** Revisions up to this one were sent or skipped. */
+  #sentUpTo: number;
   #isBusy = false;
   #isStopped = false;
   readonly #forgetBack: () => void;
@@ -45,7 +45,7 @@ export class Watcher {
     this.#fates = fates;
     this.#see = see;
     this.#isSuperseded = isSuperseded;
-    this.#told = log.length;
+    this.#sentUpTo = log.length;
     this.#forgetBack = link.whenBack(() => this.wake());
   }
 
@@ -55,7 +55,7 @@ export class Watcher {
   }
 
   wake(): void {
-    if (this.#isBusy || this.#isStopped || this.#told >= this.#log.length) return;
+    if (this.#isBusy || this.#isStopped || this.#sentUpTo >= this.#log.length) return;
     if (this.#fates.faults().leaderless) return;
     this.#isBusy = true;
     if (this.#fates.strikes("stale"))
@@ -64,9 +64,9 @@ export class Watcher {
   }
 
   #send(): void {
-    const from = this.#told;
+    const from = this.#sentUpTo;
     const lost = () => {
-      // Told again when the client is back.
+      // Sent again when the client is back.
       this.#isBusy = false;
     };
     this.#link.deliver(() => {
@@ -76,7 +76,7 @@ export class Watcher {
         if (this.#isSuperseded(revision) && this.#fates.strikes("skip")) continue;
         this.#see(revision);
       }
-      this.#told = upTo;
+      this.#sentUpTo = upTo;
       this.#isBusy = false;
       this.wake();
     }, lost);

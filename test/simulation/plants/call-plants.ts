@@ -1,4 +1,4 @@
-// More planted bugs: what the services tasks, calls and providers could do wrong with telephone calls.
+// Planted bugs in the handling of phone calls by the services tasks, calls and providers.
 
 import { tasks } from "../../../libs/contracts/buckets.ts";
 import { calls } from "../../../libs/contracts/streams.ts";
@@ -7,7 +7,7 @@ import { busOf, type Plant } from "./plant.ts";
 
 const some: readonly Omit<Plant, "worlds">[] = [
   {
-    name: "a call whose answer was lost is asked for once more",
+    name: "a call whose answer was lost is made twice",
     breaks: [15],
     provider: (provider) => ({
       ...provider,
@@ -18,7 +18,7 @@ const some: readonly Omit<Plant, "worlds">[] = [
     }),
   },
   {
-    name: "a telephone isn't hung up when its session is over",
+    name: "a phone call isn't hung up when its session has ended",
     breaks: [9],
     provider: (provider) =>
       provider.name === "vapi" ? { ...provider, end: async () => undefined } : provider,
@@ -39,7 +39,7 @@ const some: readonly Omit<Plant, "worlds">[] = [
     })),
   },
   {
-    name: "the calls service takes a session for recorded before its call is stored",
+    name: "the calls service counts a session as recorded before its call is stored",
     breaks: [12],
     bus: busOf("calls", (bus) => ({
       streams: {

@@ -1,4 +1,4 @@
-// Finds the seeds whose worlds expose a planted bug; seeds.json has one for each, made by `npm run sim -- --plants`.
+// Finds seeds whose worlds expose a planted bug; `npm run sim -- --plants` records one for each in seeds.json.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { seedsFrom } from "../assert-seeds.ts";
@@ -9,7 +9,7 @@ import { plants } from "./plants.ts";
 
 const PATH = fileURLToPath(new URL("seeds.json", import.meta.url));
 
-/** Most bugs are found within ten worlds; the rarest takes a race in an election, and is found within 200. */
+/** Ten worlds expose most bugs; the rarest one takes a race during an election and up to 200 worlds. */
 export const searched = {
   small: seedsFrom(FIRST_SMALL_SEED + 1, 400),
   large: seedsFrom(1, 200),
@@ -21,27 +21,27 @@ export const searched = {
 export const knownSeeds = (): Readonly<Record<string, number>> =>
   JSON.parse(readFileSync(PATH, "utf8")) as Record<string, number>;
 
-/** Whether the world of this seed breaks one of the invariants that the plant is made to break. */
+/** Whether the world of this seed breaks one of the plant's expected invariants. */
 export async function exposes(seed: number, plant: Plant): Promise<boolean> {
   const { violations } = await runSeed(seed, { plant });
   return violations.some(({ invariant }) => plant.breaks.includes(invariant));
 }
 
-/** The first seed that exposes the plant; undefined when no searched world does. */
+/** @returns the first seed that exposes the plant; undefined if no searched world does */
 export async function findSeed(plant: Plant): Promise<number | undefined> {
   for (const seed of searched[plant.worlds ?? "small"]) if (await exposes(seed, plant)) return seed;
   return undefined;
 }
 
-/** Searches again for each plant whose known seed no longer exposes it. @returns the names of those not found */
-export async function recordSeeds(say: (line: string) => void): Promise<string[]> {
+/** Searches a new seed for each plant that its known seed no longer exposes. @returns the plants without a seed */
+export async function recordSeeds(print: (line: string) => void): Promise<string[]> {
   const known = knownSeeds();
   const found: Record<string, number> = {};
   const missing: string[] = [];
   for (const plant of plants) {
     const before = known[plant.name];
     const seed = before !== undefined && (await exposes(before, plant)) ? before : await findSeed(plant);
-    say(`${seed ?? "no seed"}: ${plant.name}`);
+    print(`${seed ?? "no seed"}: ${plant.name}`);
     if (seed === undefined) missing.push(plant.name);
     else found[plant.name] = seed;
   }

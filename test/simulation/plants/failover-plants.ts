@@ -1,4 +1,4 @@
-// More planted bugs: what hosts, janitors and the store's clients could do wrong when calls are handed over.
+// Planted bugs of hosts, janitors and bus clients in failovers and migrations.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { type Bucket, conversations, rollups, sessions } from "../../../libs/contracts/buckets.ts";
 import { isError } from "../../../libs/contracts/errors.ts";
@@ -10,20 +10,20 @@ import { busOf, type Plant } from "./plant.ts";
 
 const isSessions = (bucket: { readonly name: string }): boolean => bucket.name === sessions.name;
 
-export const morePlants: readonly Plant[] = [
+export const failoverPlants: readonly Plant[] = [
   {
-    // The record is the last of three nets: without the other two it shows whether the zombie looks at it.
-    name: "a zombie doesn't look at its records on waking, and neither releases nor LiveKit put it out",
+    // The record is the last of three safeguards: without the other two, rereading it alone must stop the zombie.
+    name: "a zombie doesn't reread its records, and neither a release nor LiveKit removes it",
     breaks: [6, 9],
     bus: busOf("agent-host", (bus) => {
       const own = new Map<string, SessionRecord>();
       return {
         core: {
           serve: (command, host, answer) =>
-            bus.core.serve(command, host, async (question) =>
+            bus.core.serve(command, host, async (request) =>
               command.name === releaseCommand.name
                 ? command.answer.parse({ released: false })
-                : answer(question),
+                : answer(request),
             ),
         },
         kv: {
@@ -32,7 +32,7 @@ export const morePlants: readonly Plant[] = [
             if (entry === undefined || !isSessions(bucket)) return entry;
             const record = entry.value as SessionRecord;
             const known = own.get(key);
-            // What it saw first in each attempt of its own is what it goes on to believe.
+            // The zombie keeps the first record that it saw of each of its own attempts.
             if (known !== undefined && known.host === record.host && known.attempt !== record.attempt)
               own.set(key, record);
             else if (known === undefined && record.state !== "ended") own.set(key, record);
@@ -57,17 +57,17 @@ export const morePlants: readonly Plant[] = [
     })),
   },
   {
-    name: "the janitor gives up a living call whose host is cut off",
+    name: "the janitor gives up a live session whose host is cut off",
     breaks: [6],
     livekit: (livekit, { kind }) =>
       kind === "janitor" ? { ...livekit, rooms: { ...livekit.rooms, answers: async () => false } } : livekit,
   },
   {
-    name: "a refused compare-and-set is called lost without reading again",
+    name: "a refused compare-and-set counts as lost without another read",
     breaks: [4],
     keys: (keys) => ({
       ...keys,
-      // Sent once more, as after a lost answer: a single server refuses what it has done already.
+      // Resends the write, like after a lost answer: a single server refuses the second one.
       put: async (key, data, revision) => {
         await keys.put(key, data, revision);
         return keys.put(key, data, revision);
@@ -76,7 +76,7 @@ export const morePlants: readonly Plant[] = [
     }),
   },
   {
-    name: "the gateway takes a time-out for a failure and asks for a second session",
+    name: "the gateway treats a time-out as a failure and requests a second session",
     breaks: [10],
     bus: busOf("gateway", (bus) => ({
       streams: {
@@ -89,7 +89,7 @@ export const morePlants: readonly Plant[] = [
     })),
   },
   {
-    name: "the host says that it lost an agent which it should hand over",
+    name: "the host reports an agent as lost that it should migrate",
     breaks: [6],
     bus: busOf("agent-host", (bus) => ({
       streams: {
@@ -105,7 +105,7 @@ export const morePlants: readonly Plant[] = [
     })),
   },
   {
-    name: "what the relief took is acked and not handed on",
+    name: "the overflow stream is acked without forwarding",
     breaks: [1, 2],
     bus: busOf("dispatcher", (bus) => ({
       streams: {
@@ -117,7 +117,7 @@ export const morePlants: readonly Plant[] = [
     })),
   },
   {
-    name: "a request that may be a repetition goes to the relief",
+    name: "a request that may be a repetition goes to the overflow stream",
     breaks: [10],
     bus: busOf("gateway", (bus) => ({
       streams: {
@@ -147,7 +147,7 @@ export const morePlants: readonly Plant[] = [
     })),
   },
   {
-    name: "nobody removes what was said when its session is over",
+    name: "the janitor keeps the conversations of ended sessions",
     breaks: [9],
     bus: busOf("janitor", (bus) => ({
       kv: {
@@ -157,43 +157,43 @@ export const morePlants: readonly Plant[] = [
     })),
   },
   {
-    name: "the next agent is given nothing of what was said",
+    name: "the next agent starts without the conversation",
     breaks: ["resume"],
     launch: (launch) => (start, listener) => {
-      const stage = launch(start, listener);
+      const agentProcess = launch(start, listener);
       return {
         get pid() {
-          return stage.pid;
+          return agentProcess.pid;
         },
-        kill: (...how) => stage.kill(...how),
+        kill: (...args) => agentProcess.kill(...args),
         send: (message) => {
-          if (message.type !== "run") return stage.send(message);
+          if (message.type !== "run") return agentProcess.send(message);
           const { resumes: _, ...job } = message.job;
-          stage.send({ ...message, job });
+          agentProcess.send({ ...message, job });
         },
       };
     },
   },
   {
-    name: "the waiting room wakes nobody",
+    name: "the wait queue never wakes a session",
     breaks: [2],
     bus: busOf("dispatcher", (bus) => ({
       streams: {
         publish: async (channel, message) => {
-          const isWaking =
+          const isRetry =
             channel.stream === sessionEvents.stream && (message as SessionEvent).type === "retry_requested";
-          return isWaking ? { duplicate: true } : bus.streams.publish(channel, message);
+          return isRetry ? { duplicate: true } : bus.streams.publish(channel, message);
         },
       },
     })),
   },
   {
-    name: "what nobody can read is dropped without a dead letter",
+    name: "an unreadable message is dropped without a dead letter",
     breaks: [13],
     deadLettering: () => async () => {},
   },
   {
-    name: "the janitor adds to a roll-up what it has counted already",
+    name: "the janitor adds sessions to a rollup that already contains them",
     breaks: [12],
     bus: busOf("janitor", (bus) => ({
       kv: {

@@ -1,4 +1,4 @@
-// What a planted bug is: something put between a service and what it works with.
+// A planted bug: wraps the dependencies of a service, so that no service needs a switch for it.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import type { Keys } from "../../../libs/bus/compare-and-set.ts";
 import { type BusOverrides, overrideBus } from "../../../libs/bus/override-bus.ts";
@@ -18,22 +18,22 @@ export interface PlantSite {
   readonly world: {
     readonly clock: Clock;
     readonly scenario: Scenario;
-    /** What stands in the store. */
+    /** The stored record of a session. */
     record(tenant: string, id: string): SessionRecord | undefined;
   };
 }
 
-/** Each part stands between a service and what it works with, so no service has a switch for it. */
+/** Each wrapper replaces one dependency of a service. */
 export interface Plant {
   readonly name: string;
-  /** The invariants of which one at least must be seen to break. */
+  /** The invariants, at least one of which must break. */
   readonly breaks: readonly (number | string)[];
-  /** Where it is looked for: in worlds that have the providers service, or tasks too, or where much is said; else in small ones. */
+  /** The worlds to search: with the providers service, with tasks too, or large ones; else small ones. */
   readonly worlds?: "connected" | "calling" | "large";
   readonly bus?: (bus: Bus, site: PlantSite) => Bus;
   readonly livekit?: (livekit: LiveKit, site: PlantSite) => LiveKit;
   readonly clock?: (clock: Clock, site: PlantSite) => Clock;
-  /** Stands between the decisions of a compare-and-set and the store. */
+  /** Wraps the key operations of a compare-and-set. */
   readonly keys?: (keys: Keys) => Keys;
   /** Replaces the storing of dead letters. */
   readonly deadLettering?: (deadLetter: DeadLettering) => DeadLettering;

@@ -1,4 +1,4 @@
-// Bugs that are put into a simulated world on purpose, one at a time, to see whether its checks see them.
+// Planted bugs: each one is put into a simulated world, whose checks must find it.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { type Assign, AssignAnswer } from "../../../libs/contracts/fleet/host.ts";
@@ -7,7 +7,7 @@ import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessio
 import { assignCommand, sessionEvents } from "../../../libs/contracts/streams.ts";
 import { commandsFor } from "../../../libs/domain/session/commands-for.ts";
 import { callingPlants } from "./call-plants.ts";
-import { morePlants } from "./failover-plants.ts";
+import { failoverPlants } from "./failover-plants.ts";
 import { busOf, type Plant, type PlantSite } from "./plant.ts";
 import { providerPlants } from "./provider-plants.ts";
 
@@ -15,7 +15,7 @@ const isSessions = (bucket: { readonly name: string }): boolean => bucket.name =
 
 const firstPlants: readonly Plant[] = [
   {
-    name: "the dispatcher takes events of any attempt for those of the present one",
+    name: "the dispatcher accepts events of any attempt as events of the current one",
     breaks: [7, 8],
     bus: busOf("dispatcher", (bus, { world }) => ({
       streams: {
@@ -27,7 +27,7 @@ const firstPlants: readonly Plant[] = [
     })),
   },
   {
-    name: "the dispatcher acks a message before it has saved what follows from it",
+    name: "the dispatcher acks a message before it has saved the result",
     breaks: [1, 2],
     bus: busOf("dispatcher", (bus) => ({
       streams: {
@@ -40,7 +40,7 @@ const firstPlants: readonly Plant[] = [
     })),
   },
   {
-    name: "the dispatcher tells the host before it saves",
+    name: "the dispatcher assigns a session before it has saved the record",
     breaks: ["persist before acting"],
     bus: busOf("dispatcher", (bus) => ({
       kv: {
@@ -52,14 +52,14 @@ const firstPlants: readonly Plant[] = [
     })),
   },
   {
-    name: "all attempts of a session have one identity",
+    name: "all attempts of a session share one identity",
     breaks: [6],
     bus: busOf("dispatcher", (bus) => ({
       core: {
-        request: (command, host, question) => {
-          if (command.name !== assignCommand.name) return bus.core.request(command, host, question);
-          const assign = question as Assign;
-          return bus.core.request(command, host, { ...question, identity: `agent-${assign.sessionId}` });
+        request: (command, host, request) => {
+          if (command.name !== assignCommand.name) return bus.core.request(command, host, request);
+          const assign = request as Assign;
+          return bus.core.request(command, host, { ...request, identity: `agent-${assign.sessionId}` });
         },
       },
     })),
@@ -70,13 +70,13 @@ const firstPlants: readonly Plant[] = [
             ...livekit,
             tokens: {
               ...livekit.tokens,
-              forAgent: (wish) =>
-                livekit.tokens.forAgent({ ...wish, identity: wish.identity.replace(/-\d+$/, "") }),
+              forAgent: (claims) =>
+                livekit.tokens.forAgent({ ...claims, identity: claims.identity.replace(/-\d+$/, "") }),
             },
           },
   },
   {
-    name: "the host takes an agent's presence for its being ready",
+    name: "the host treats a joined agent as ready",
     breaks: [8],
     launch: (launch) => (start, listener) =>
       launch(start, {
@@ -88,38 +88,38 @@ const firstPlants: readonly Plant[] = [
       }),
   },
   {
-    name: "the host believes an assign without reading the record, and never looks again",
+    name: "the host trusts an assign without ever reading the record",
     breaks: ["read before joining"],
     bus: busOf("agent-host", (bus) => {
-      const told = new Map<string, { host: string; attempt: number; hostEpoch: number }>();
+      const assigned = new Map<string, { host: string; attempt: number; hostEpoch: number }>();
       return {
         core: {
           serve: (command, host, answer) =>
-            bus.core.serve(command, host, (question) => {
-              const { tenant = "", sessionId = "", attempt = 0, epoch = 0 } = question as Partial<Assign>;
+            bus.core.serve(command, host, (request) => {
+              const { tenant = "", sessionId = "", attempt = 0, epoch = 0 } = request as Partial<Assign>;
               if (command.name === assignCommand.name)
-                told.set(sessionKey({ tenant, sessionId }), { host, attempt, hostEpoch: epoch });
-              return answer(question);
+                assigned.set(sessionKey({ tenant, sessionId }), { host, attempt, hostEpoch: epoch });
+              return answer(request);
             }),
         },
         kv: {
           get: async (bucket, key) => {
             const entry = await bus.kv.get(bucket, key);
-            const believed = told.get(key);
-            if (entry === undefined || !isSessions(bucket) || believed === undefined) return entry;
-            return { ...entry, value: { ...entry.value, state: "dispatched", ...believed } };
+            const trusted = assigned.get(key);
+            if (entry === undefined || !isSessions(bucket) || trusted === undefined) return entry;
+            return { ...entry, value: { ...entry.value, state: "dispatched", ...trusted } };
           },
         },
       };
     }),
   },
   {
-    name: "nobody deletes rooms",
+    name: "no service deletes rooms",
     breaks: [9],
     livekit: (livekit) => ({ ...livekit, rooms: { ...livekit.rooms, delete: async () => {} } }),
   },
   {
-    name: "the janitor measures by the wall clock",
+    name: "the janitor measures deadlines by the wall clock",
     breaks: [14],
     clock: (clock, { kind, world }) => {
       if (kind !== "janitor") return clock;
@@ -129,7 +129,7 @@ const firstPlants: readonly Plant[] = [
     },
   },
   {
-    name: "the gateway stores a request as often as it comes",
+    name: "the gateway stores a repeated request again",
     breaks: [10],
     bus: busOf("gateway", (bus) => ({
       streams: {
@@ -142,7 +142,7 @@ const firstPlants: readonly Plant[] = [
     })),
   },
   {
-    name: "the dispatcher writes over what somebody else wrote first",
+    name: "the dispatcher overwrites a concurrent write",
     breaks: [3, 4, 7],
     bus: busOf("dispatcher", (bus) => ({
       kv: {
@@ -156,7 +156,7 @@ const firstPlants: readonly Plant[] = [
     })),
   },
   {
-    name: "the host never hears that a slot is cleaned up",
+    name: "the host never learns that a slot is closed",
     breaks: [9],
     launch: (launch) => (start, listener) =>
       launch(start, {
@@ -168,9 +168,14 @@ const firstPlants: readonly Plant[] = [
   },
 ];
 
-export const plants: readonly Plant[] = [...firstPlants, ...morePlants, ...providerPlants, ...callingPlants];
+export const plants: readonly Plant[] = [
+  ...firstPlants,
+  ...failoverPlants,
+  ...providerPlants,
+  ...callingPlants,
+];
 
-/** The event as it would be of the present attempt, whatever it says itself. */
+/** Rewrites the event as if the current attempt had sent it. */
 function asOfNow(world: PlantSite["world"], event: SessionEvent): SessionEvent {
   const record = world.record(event.tenant, event.sessionId);
   if (record === undefined || !("attempt" in event)) return event;
@@ -182,14 +187,14 @@ function asOfNow(world: PlantSite["world"], event: SessionEvent): SessionEvent {
 async function assignAlready(bus: Bus, record: SessionRecord): Promise<void> {
   for (const command of commandsFor(record)) {
     if (command.do !== "assign") continue;
-    const { host, attempt, epoch, requestedWarmth: asked, identity, room } = command;
+    const { host, attempt, epoch, requestedWarmth, identity, room } = command;
     const { tenant, sessionId, profile, user, metadata, recovering } = record;
     const to = { tenant, sessionId, profile, user, metadata, recovering };
     const assign: Assign = {
       ...to,
       attempt,
       epoch,
-      requestedWarmth: asked,
+      requestedWarmth,
       identity,
       ...(room === undefined ? {} : { room, token: JSON.stringify({ room, identity }) }),
     };

@@ -1,4 +1,4 @@
-// More planted bugs: what the providers service could do wrong with what it launches.
+// Planted bugs in the launches of the providers service.
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { type Bucket, launches } from "../../../libs/contracts/buckets.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
@@ -9,12 +9,12 @@ import { busOf, type Plant, type PlantSite } from "./plant.ts";
 const launchOf = (bucket: { readonly name: string }, value: unknown): LaunchRecord | undefined =>
   bucket.name === launches.name ? (value as LaunchRecord) : undefined;
 
-/** The driver of each life of a providers process, for a bug that asks it out of turn. */
+/** The driver of each instance of a providers process, for a bug that calls it out of turn. */
 const providers = new WeakMap<Life, ProviderDriver>();
 
 const some: readonly Omit<Plant, "worlds">[] = [
   {
-    name: "a launch is asked for before its intent is saved",
+    name: "the provider launches an agent before the intent is saved",
     breaks: ["persist before acting"],
     provider: (provider, { life }) => {
       providers.set(life, provider);
@@ -31,16 +31,16 @@ const some: readonly Omit<Plant, "worlds">[] = [
     })),
   },
   {
-    name: "a launch that was taken up is launched again without being looked up",
+    name: "a launch that was taken over is repeated without a look-up",
     breaks: ["launch once"],
     provider: (provider) => ({
       ...provider,
       observe: async (launch) =>
-        launch.state === "intended" ? { is: "absent", reason: "nobody looked" } : provider.observe(launch),
+        launch.state === "intended" ? { is: "absent", reason: "not looked up" } : provider.observe(launch),
     }),
   },
   {
-    name: "nobody takes over what a dead instance left",
+    name: "no instance takes over the launches of a dead one",
     breaks: [9],
     bus: busOf("providers", (bus) => ({
       kv: {
@@ -50,7 +50,7 @@ const some: readonly Omit<Plant, "worlds">[] = [
     })),
   },
   {
-    name: "the provider takes an agent's presence for its being ready",
+    name: "the provider treats a joined agent as ready",
     breaks: [8],
     provider: (provider) => ({
       ...provider,
@@ -61,7 +61,7 @@ const some: readonly Omit<Plant, "worlds">[] = [
     }),
   },
   {
-    name: "an end that failed isn't repeated",
+    name: "a failed end is never retried",
     breaks: [6, 9],
     provider: (provider) => ({
       ...provider,
@@ -69,19 +69,21 @@ const some: readonly Omit<Plant, "worlds">[] = [
     }),
   },
   {
-    name: "an instance writes over a launch that another has taken over",
+    name: "an instance overwrites a launch that another has taken over",
     breaks: ["launch"],
     bus: busOf("providers", (bus) => ({
       kv: { update: (bucket, value, revision) => saveOver(bus, bucket, value, revision) },
     })),
   },
   {
-    name: "a provider that can't be asked is taken for one that has nothing",
+    name: "a provider that can't be reached counts as having no agent",
     breaks: [6, "launch once"],
     provider: (provider) => ({
       ...provider,
       observe: (launch) =>
-        provider.observe(launch).catch(() => ({ is: "absent" as const, reason: "it could not be asked" })),
+        provider
+          .observe(launch)
+          .catch(() => ({ is: "absent" as const, reason: "the provider could not be reached" })),
     }),
   },
 ];
