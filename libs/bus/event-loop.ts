@@ -19,7 +19,7 @@ export interface VersionedCache<R> {
 export interface Plan<R> {
   readonly record: R;
   /** Called once the commands of the record are executed, or its save failed. */
-  settle(): void;
+  release(): void;
 }
 
 export interface EventRules<R, E> {
@@ -99,7 +99,7 @@ async function handleOnce<R, E>(
       present = { ...present, record: learned };
       isChanged = true;
     } finally {
-      plan?.settle();
+      plan?.release();
     }
   }
   return "nak";

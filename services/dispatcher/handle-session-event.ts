@@ -75,7 +75,7 @@ function assign(
   const input = { type: "host_chosen" as const, attempt: record.attempt, at: isoNow(clock) };
   return {
     record: reduceSession(record, { ...input, ...reservation.choice }),
-    settle: () => reservation.settle(),
+    release: () => reservation.release(),
   };
 }
 

@@ -9,7 +9,7 @@ import { chooseHost, chooseProvider, type HostChoice } from "./choose-host.ts";
 export interface Reservation {
   readonly choice: HostChoice;
   /** To be called when the host has answered: from then on its own count includes it. */
-  settle(): void;
+  release(): void;
 }
 
 /**
@@ -29,7 +29,7 @@ export class HostReservations {
 
   /** Chooses a host and promises one of its agents, or the provider that brings its own. */
   choose(record: SessionRecord): Reservation | undefined {
-    if (isExternal(record.provider)) return { choice: chooseProvider(record.provider), settle: () => {} };
+    if (isExternal(record.provider)) return { choice: chooseProvider(record.provider), release: () => {} };
     const choice = chooseHost(this.#usable(), record, (host) => this.#free(host, record.profile));
     if (choice === undefined) return undefined;
     const key = `${choice.host}/${record.profile}`;
@@ -39,7 +39,7 @@ export class HostReservations {
     let settled = false;
     return {
       choice,
-      settle: () => {
+      release: () => {
         if (settled) return;
         settled = true;
         counts[choice.requestedWarmth] -= 1;

@@ -1,4 +1,4 @@
-// Receipts of deletions: who can make them, and who can check them.
+// Receipts of deletions: their signature, and the check with the public key.
 import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { createReceiptSigner, type ReceiptConfig, verifyReceipt } from "../../../../libs/auth/receipts.ts";
@@ -22,7 +22,7 @@ describe("a receipt", () => {
     publicKeyEncoding: { type: "spki", format: "pem" },
   });
 
-  test("is checked with the public key, and made with the private one only", async () => {
+  test("is signed with the private key and verified with the public one", async () => {
     const oneLine = privateKey.replaceAll("\n", "\\n");
     const signer = createReceiptSigner(config({ GREENROOM_RECEIPT_PRIVATE_KEY: oneLine }));
     const jws = (await signer?.sign(receipt)) ?? "";
@@ -33,14 +33,14 @@ describe("a receipt", () => {
     await expect(verifyReceipt(jws, { key: other })).rejects.toThrow("Invalid signature");
   });
 
-  test("signed by a secret isn't taken for one signed by a key", async () => {
-    // The public key as a secret: what a verifier that goes by the header alone would fall for.
+  test("is not accepted when a secret signed it instead of the key", async () => {
+    // The public key used as a secret, which deceives a verifier that trusts the header.
     const signer = createReceiptSigner(config({ GREENROOM_RECEIPT_SECRET: publicKey }));
     const jws = (await signer?.sign(receipt)) ?? "";
     await expect(verifyReceipt(jws, { key: publicKey })).rejects.toThrow("Set GREENROOM_RECEIPT_SECRET");
   });
 
-  test("isn't made without a key, nor with one that can't be used", () => {
+  test("is not signed without a key, nor with an unusable one", () => {
     expect(createReceiptSigner(config({}))).toBeUndefined();
     expect(() => createReceiptSigner(config({ GREENROOM_RECEIPT_SECRET: "short" }))).toThrow("32 bytes");
     expect(() => createReceiptSigner(config({ GREENROOM_RECEIPT_PRIVATE_KEY: "/nowhere" }))).toThrow(

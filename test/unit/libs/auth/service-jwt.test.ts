@@ -1,4 +1,4 @@
-// Service JWTs: who is let in, and what every trick with them comes to.
+// Service JWTs: accepted tokens, and attacks that fail.
 import { createHmac, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,7 +29,7 @@ const jwts = (more: Partial<ServiceJwtConfig> = {}) => {
 const onlyKeys = (keys: string) =>
   jwts({ CONTROL_PLANE_JWT_SECRET: undefined, CONTROL_PLANE_JWT_PUBLIC_KEYS: keys });
 
-/** The words with which a token is refused. */
+/** The message with which a token is refused. */
 async function refusal(verified: Promise<unknown>): Promise<string> {
   const error = await verified.then(
     () => new Error("it was accepted"),
@@ -39,15 +39,15 @@ async function refusal(verified: Promise<unknown>): Promise<string> {
   return (error as Error).message;
 }
 
-interface Wish {
+interface Token {
   readonly header?: Record<string, unknown>;
   readonly claims?: Record<string, unknown>;
 }
 
 const inAnHour = () => Math.floor(Date.now() / 1000) + 3600;
 
-/** Any token that could be written by hand, signed by HMAC with whatever is given. */
-function handmade({ header, claims }: Wish, secret: string | Buffer | undefined): string {
+/** Any token that can be written by hand, signed by HMAC with the given secret. */
+function handmade({ header, claims }: Token, secret: string | Buffer | undefined): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const body = `${part({ alg: "HS256", ...header })}.${part({
     sub: "runner-1",
@@ -60,39 +60,35 @@ function handmade({ header, claims }: Wish, secret: string | Buffer | undefined)
   return `${body}.${signature}`;
 }
 
-const byEdDsa = (key: KeyObject, { header, claims }: Wish = {}) =>
+const byEdDsa = (key: KeyObject, { header, claims }: Token = {}) =>
   new SignJWT({ tenant: "acme", sub: "runner-1", aud: "greenroom", exp: inAnHour(), ...claims })
     .setProtectedHeader({ alg: "EdDSA", ...header })
     .sign(key);
 
 const pemOf = (key: KeyObject): string => key.export({ type: "spki", format: "pem" }).toString();
 
-describe("a token by HS256", () => {
-  it("says who calls and for which tenant", async () => {
+describe("an HS256 token", () => {
+  it("identifies the caller and the tenant", async () => {
     expect(await jwts().verify(await signServiceJwt(SECRET, caller))).toEqual(caller);
     expect(await jwts().verify(handmade({}, SECRET))).toEqual(caller);
   });
 
-  test.each<[string, Wish, RegExp]>([
-    ["that has expired", { claims: { exp: 1_000_000 } }, /expired/],
-    ["that never expires", { claims: { exp: undefined } }, /no "exp"/],
-    ["that isn't valid yet", { claims: { nbf: inAnHour() } }, /"nbf"/],
-    ["for somebody else", { claims: { aud: "another-service" } }, /audience is not "greenroom"/],
-    ["for nobody", { claims: { aud: undefined } }, /audience/],
-    ["without a tenant", { claims: { tenant: undefined } }, /no valid "tenant"/],
-    [
-      "of a tenant that could reach into another's subjects",
-      { claims: { tenant: "a.*" } },
-      /no valid "tenant"/,
-    ],
-    ["of a tenant that is no text", { claims: { tenant: ["acme"] } }, /no valid "tenant"/],
-    ["without a subject", { claims: { sub: undefined } }, /no "sub"/],
-    ["of a subject that would garble a log", { claims: { sub: "a\nb" } }, /"sub"/],
-  ])("is refused: one %s", async (_what, wish, description) => {
-    expect(await refusal(jwts().verify(handmade(wish, SECRET)))).toMatch(description);
+  test.each<[string, Token, RegExp]>([
+    ["an expired token", { claims: { exp: 1_000_000 } }, /expired/],
+    ["a token without an expiry", { claims: { exp: undefined } }, /no "exp"/],
+    ["a token that isn't valid yet", { claims: { nbf: inAnHour() } }, /"nbf"/],
+    ["a token for another audience", { claims: { aud: "another-service" } }, /audience is not "greenroom"/],
+    ["a token without an audience", { claims: { aud: undefined } }, /audience/],
+    ["a token without a tenant", { claims: { tenant: undefined } }, /no valid "tenant"/],
+    ["a tenant with wildcards", { claims: { tenant: "a.*" } }, /no valid "tenant"/],
+    ["a tenant other than a string", { claims: { tenant: ["acme"] } }, /no valid "tenant"/],
+    ["a token without a subject", { claims: { sub: undefined } }, /no "sub"/],
+    ["a subject with a line break", { claims: { sub: "a\nb" } }, /"sub"/],
+  ])("is refused with the reason: %s", async (_what, token, message) => {
+    expect(await refusal(jwts().verify(handmade(token, SECRET)))).toMatch(message);
   });
 
-  it("is refused by another secret, altered, cut or made up", async () => {
+  it("is refused with another secret, altered, cut or invented", async () => {
     expect(await refusal(jwts().verify(handmade({}, `${SECRET}.`)))).toMatch(/signature/);
     const [header, , signature] = handmade({}, SECRET).split(".");
     const [, otherClaims] = handmade({ claims: { tenant: "other" } }, SECRET).split(".");
@@ -103,7 +99,7 @@ describe("a token by HS256", () => {
     }
   });
 
-  it("is never told in the refusal", async () => {
+  it("is absent from the message of its refusal", async () => {
     const token = handmade({}, "another-secret-that-is-long-enough-too");
     const error = await jwts()
       .verify(token)
@@ -111,14 +107,14 @@ describe("a token by HS256", () => {
     expect(JSON.stringify([String(error), (error as Error).stack])).not.toContain(token.split(".")[2]);
   });
 
-  it("lives a little longer, for a clock that is behind", async () => {
+  it("is accepted a little longer, for a clock that is behind", async () => {
     const seconds = (ago: number) => ({ claims: { exp: Math.floor(Date.now() / 1000) - ago } });
     expect(await jwts().verify(handmade(seconds(5), SECRET))).toEqual(caller);
     expect(await refusal(jwts().verify(handmade(seconds(60), SECRET)))).toMatch(/expired/);
   });
 });
 
-describe("a token by EdDSA", () => {
+describe("an EdDSA token", () => {
   const one = generateKeyPairSync("ed25519");
   const two = generateKeyPairSync("ed25519");
   const jwk = (key: KeyObject, kid?: string) => ({
@@ -126,7 +122,7 @@ describe("a token by EdDSA", () => {
     ...(kid === undefined ? {} : { kid }),
   });
 
-  it("is taken by a key as PEM, also with its line breaks written out, and by one of several", async () => {
+  it("is accepted with a PEM key, also with escaped line breaks, and with one of several keys", async () => {
     const token = await byEdDsa(two.privateKey);
     expect(await onlyKeys(pemOf(two.publicKey)).verify(token)).toEqual(caller);
     expect(await onlyKeys(pemOf(two.publicKey).trim().replaceAll("\n", "\\n")).verify(token)).toEqual(caller);
@@ -134,7 +130,7 @@ describe("a token by EdDSA", () => {
     expect(await refusal(onlyKeys(pemOf(one.publicKey)).verify(token))).toMatch(/signature/);
   });
 
-  it("is taken by a JWKS, by the key that it names", async () => {
+  it("is accepted with the key of a JWKS that it names", async () => {
     const keys = JSON.stringify({ keys: [jwk(one.publicKey, "one"), jwk(two.publicKey, "two")] });
     const named = (kid: string) => byEdDsa(two.privateKey, { header: { kid } });
     expect(await onlyKeys(keys).verify(await named("two"))).toEqual(caller);
@@ -144,7 +140,7 @@ describe("a token by EdDSA", () => {
     expect(await onlyKeys(JSON.stringify(jwk(two.publicKey))).verify(await named("any"))).toEqual(caller);
   });
 
-  it("is taken by keys in a file", async () => {
+  it("is accepted with keys from a file", async () => {
     const dir = mkdtempSync(join(tmpdir(), "keys-"));
     try {
       const file = join(dir, "keys.pem");
@@ -155,24 +151,24 @@ describe("a token by EdDSA", () => {
     }
   });
 
-  it("is taken beside HS256, each by its own key", async () => {
+  it("is accepted beside HS256, each with its own key", async () => {
     const both = jwts({ CONTROL_PLANE_JWT_PUBLIC_KEYS: pemOf(one.publicKey) });
     expect(await both.verify(await byEdDsa(one.privateKey))).toEqual(caller);
     expect(await both.verify(await byEdDsa(one.privateKey, { header: { alg: "Ed25519" } }))).toEqual(caller);
     expect(await both.verify(handmade({}, SECRET))).toEqual(caller);
   });
 
-  it("is refused where only a secret is set", async () => {
+  it("is refused when only a secret is set", async () => {
     expect(await refusal(jwts().verify(await byEdDsa(one.privateKey)))).toMatch(/PUBLIC_KEYS/);
   });
 });
 
-describe("confusing the algorithms", () => {
+describe("an algorithm confusion", () => {
   const { publicKey } = generateKeyPairSync("ed25519");
   const pem = pemOf(publicKey);
   const raw = publicKey.export({ format: "jwk" }).x ?? "";
 
-  it("gets nobody in with the public key for a secret", async () => {
+  it("fails with the public key as a secret", async () => {
     for (const secret of [pem, pem.trim(), raw, Buffer.from(raw, "base64url")]) {
       for (const alg of ["HS256", "EdDSA", "Ed25519"]) {
         const token = handmade({ header: { alg } }, secret);
@@ -183,11 +179,11 @@ describe("confusing the algorithms", () => {
     }
   });
 
-  it("gets nobody in without an algorithm, with another, or with a key that the token brings", async () => {
+  it("fails without an algorithm, with another one, and with a key inside the token", async () => {
     for (const alg of ["none", "None", "hs256", "HS384", "HS512", "RS256", "ES256", undefined, ["HS256"]]) {
-      const wish = { header: { alg } };
-      expect(await refusal(jwts().verify(handmade(wish, SECRET)))).toMatch(/algorithm|not a JWT/);
-      expect(await refusal(jwts().verify(handmade(wish, undefined)))).toMatch(/algorithm|not a JWT/);
+      const token = { header: { alg } };
+      expect(await refusal(jwts().verify(handmade(token, SECRET)))).toMatch(/algorithm|not a JWT/);
+      expect(await refusal(jwts().verify(handmade(token, undefined)))).toMatch(/algorithm|not a JWT/);
     }
     const own = generateKeyPairSync("ed25519");
     const header = { jwk: own.publicKey.export({ format: "jwk" }) };
@@ -197,8 +193,8 @@ describe("confusing the algorithms", () => {
   });
 });
 
-describe("settings", () => {
-  it("with neither a secret nor a key let nobody in", () => {
+describe("createServiceJwts", () => {
+  it("accepts nobody without a secret and a key", () => {
     expect(createServiceJwts(settings({ CONTROL_PLANE_JWT_SECRET: undefined }))).toBeUndefined();
   });
 
@@ -215,16 +211,16 @@ describe("settings", () => {
     ["a shared key in a JWKS", { CONTROL_PLANE_JWT_PUBLIC_KEYS: '{"kty":"oct","k":"AAAA"}' }, /shared/],
     ["a key of another type", { CONTROL_PLANE_JWT_PUBLIC_KEYS: pemOf(rsa.publicKey) }, /type rsa/],
     ["a JWKS without keys", { CONTROL_PLANE_JWT_PUBLIC_KEYS: '{"keys":[]}' }, /no key/],
-    ["a JWKS that is none", { CONTROL_PLANE_JWT_PUBLIC_KEYS: "{nonsense" }, /not valid JSON/],
+    ["a broken JWKS", { CONTROL_PLANE_JWT_PUBLIC_KEYS: "{nonsense" }, /not valid JSON/],
     ["a JWKS of nonsense", { CONTROL_PLANE_JWT_PUBLIC_KEYS: '{"keys":[null,1]}' }, /unreadable key/],
     [
       "a file that isn't there",
       { CONTROL_PLANE_JWT_PUBLIC_KEYS: "/nowhere/keys.pem" },
       /readable file.*ENOENT/,
     ],
-  ])("that can't be used refuse the start: %s", (_what, more, description) => {
+  ])("rejects %s", (_what, more, message) => {
     expect(() => createServiceJwts(settings(more))).toThrow(ConfigError);
-    expect(() => createServiceJwts(settings(more))).toThrow(description);
+    expect(() => createServiceJwts(settings(more))).toThrow(message);
   });
 });
 

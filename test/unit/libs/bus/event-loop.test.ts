@@ -1,4 +1,4 @@
-// The event loop that sessions and tasks share: guesses, lost races, turns, and the order of its steps.
+// The event loop of sessions and tasks: cached records, lost races, turns, and the order of its steps.
 import { describe, expect, test } from "vitest";
 import type { Delivery } from "../../../../libs/bus/bus.ts";
 import { type EventRules, handleEvent, type Versioned } from "../../../../libs/bus/event-loop.ts";
@@ -11,7 +11,7 @@ type Event = "create" | "add" | "nothing";
 
 const KEY = "counter";
 
-/** A store with one key. `onRead` lets another writer in. */
+/** A store with one key. `onUpdate` lets another writer in. */
 function scene(stored?: Versioned<Counter>) {
   let present = stored;
   const steps: string[] = [];
@@ -64,14 +64,14 @@ function scene(stored?: Versioned<Counter>) {
 
 const version = (n: number, revision = 1): Versioned<Counter> => ({ record: { n }, revision });
 
-describe("the event loop", () => {
+describe("handleEvent", () => {
   test("reads, reduces, persists, acts and acks, in this order", async () => {
     const { handle, steps } = scene(version(4));
     expect(await handle("add")).toBe("ack");
     expect(steps).toEqual(["read", "save 5", "act 5"]);
   });
 
-  test("acts on the record without a save when the event changes nothing", async () => {
+  test("acts on the record without an update when the event changes nothing", async () => {
     const { handle, steps } = scene(version(4));
     expect(await handle("nothing")).toBe("ack");
     expect(steps).toEqual(["read", "act 4"]);
@@ -89,7 +89,7 @@ describe("the event loop", () => {
     expect(steps).toEqual(["read", "save 0", "act 0"]);
   });
 
-  test("begins with the cached record, and reads it when the save is lost", async () => {
+  test("begins with the cached record, and reads the record when the update loses its race", async () => {
     const { cached, handle, steps } = scene(version(7, 3));
     cached.set(KEY, version(1, 1));
     expect(await handle("add")).toBe("ack");
@@ -97,14 +97,14 @@ describe("the event loop", () => {
     expect(cached.get(KEY)).toEqual(version(8, 4));
   });
 
-  test("believes only a read that an event changes nothing", async () => {
+  test("reads the record before it concludes that an event changes nothing", async () => {
     const { cached, handle, steps } = scene(version(7));
     cached.set(KEY, version(7));
     expect(await handle("nothing")).toBe("ack");
     expect(steps).toEqual(["read", "act 7"]);
   });
 
-  test("leaves an event without a record to its redelivery, as its rules say", async () => {
+  test("treats an event without a record by the given rule", async () => {
     const { handle, steps } = scene();
     expect(await handle("add")).toBe("nak");
     expect(await handle("add", {}, 3)).toBe("ack");
@@ -119,7 +119,7 @@ describe("the event loop", () => {
     expect(steps.some((step) => step.startsWith("act"))).toBe(false);
   });
 
-  test("persists what an action taught before it acts on it, until an action teaches nothing", async () => {
+  test("persists what an action returns before the next action, until nothing changes", async () => {
     const { handle, steps } = scene(version(0));
     const act = async (record: Counter) => {
       steps.push(`act ${record.n}`);
@@ -129,21 +129,21 @@ describe("the event loop", () => {
     expect(steps).toEqual(["read", "save 1", "act 1", "save 2", "act 2", "save 3", "act 3"]);
   });
 
-  test("saves the plan of each turn, and settles it after the action or a failure", async () => {
+  test("persists the plan of each turn, and releases it after the action or a failure", async () => {
     const { handle, hooks, present, steps, write } = scene(version(0));
     const plan = ({ n }: Counter, _event: Event, turn: number) => ({
       record: { n: n + 10 * (turn + 1) },
-      settle: () => void steps.push("settle"),
+      release: () => void steps.push("release"),
     });
     expect(await handle("add", { plan })).toBe("ack");
-    expect(steps).toEqual(["read", "save 11", "act 11", "settle"]);
+    expect(steps).toEqual(["read", "save 11", "act 11", "release"]);
     steps.length = 0;
     hooks.onUpdate = () => {
       hooks.onUpdate = () => {};
       write({ n: 50 });
     };
     await handle("add", { plan });
-    expect(steps).toEqual(["lose", "settle", "read", "save 61", "act 61", "settle"]);
+    expect(steps).toEqual(["lose", "release", "read", "save 61", "act 61", "release"]);
     expect(present()?.record).toEqual({ n: 61 });
   });
 

@@ -1,4 +1,4 @@
-// A bus that one part of a process uses, and what becomes of its work when it is cut off.
+// A bus for one part of a process, and its work when the part is cut off.
 import { describe, expect, test } from "vitest";
 import { scopedBus } from "../../../../libs/bus/scoped-bus.ts";
 import { pools, sessions } from "../../../../libs/contracts/buckets.ts";
@@ -9,7 +9,7 @@ import { MINUTE_MS, world } from "../../../kit/worlds/memory-world.ts";
 const enter = { run: <R>(work: () => R): R => work(), runGuarded: (work: () => void) => work() };
 const heartbeat = { service: "calls" as const, instance: "c", pid: 1, status: "running" as const };
 
-describe("a scoped bus", () => {
+describe("scopedBus", () => {
   test("passes calls, answers and errors until it is closed", async () => {
     const { connect, outcome } = world();
     const { bus } = scopedBus(connect("part"), enter);
@@ -41,18 +41,20 @@ describe("a scoped bus", () => {
   test("stops its watches and subscriptions when it is closed, and leaves those of others alone", async () => {
     const { clock, connect, outcome } = world();
     const client = connect("process");
-    const heard: string[] = [];
-    const listen = async (name: string, bus: typeof client) => {
-      await bus.kv.watch(sessions, ({ key }) => heard.push(`${name} ${key}`));
-      await bus.core.subscribe(serviceHeartbeats, ({ instance }) => heard.push(`${name} ${instance}`));
+    const received: string[] = [];
+    const subscribe = async (name: string, bus: typeof client) => {
+      await bus.kv.watch(sessions, ({ key }) => received.push(`${name} ${key}`));
+      await bus.core.subscribe(serviceHeartbeats, ({ instance }) => received.push(`${name} ${instance}`));
     };
     const scoped = scopedBus(client, enter);
-    await outcome(Promise.all([listen("part", scoped.bus as typeof client), listen("process", client)]));
+    await outcome(
+      Promise.all([subscribe("part", scoped.bus as typeof client), subscribe("process", client)]),
+    );
     scoped.close();
     await outcome(client.kv.update(sessions, aSession("s"), 0));
     client.core.publishTransient(serviceHeartbeats, heartbeat);
     await clock.advance(1000);
-    expect(heard.sort()).toEqual(["process c", "process t.s"]);
+    expect(received.sort()).toEqual(["process c", "process t.s"]);
   });
 
   test("gives a message back whose handler never answers, so that another consumer handles it", async () => {
@@ -85,10 +87,10 @@ describe("a scoped bus", () => {
     const { clock, connect, outcome } = world();
     const scoped = scopedBus(connect("process"), enter);
     await outcome(scoped.bus.core.serve(pingCommand, "h", () => new Promise<never>(() => {})));
-    const asked = connect("other").core.request(pingCommand, "h", {});
-    asked.catch(() => {});
+    const request = connect("other").core.request(pingCommand, "h", {});
+    request.catch(() => {});
     await clock.advance(50);
     scoped.close();
-    await expect(outcome(asked)).rejects.toThrow("has stopped");
+    await expect(outcome(request)).rejects.toThrow("has stopped");
   });
 });

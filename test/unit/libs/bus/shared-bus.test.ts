@@ -1,4 +1,4 @@
-// A bus on which several parts of a process share what they watch and hear.
+// A bus on which several parts of a process share their watches and subscriptions.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { describe, expect, test } from "vitest";
 import type { Bus, Change } from "../../../../libs/bus/bus.ts";
@@ -36,8 +36,8 @@ function start() {
 
 const heartbeat = { service: "calls" as const, instance: "c", pid: 1, status: "running" as const };
 
-describe("a shared bus", () => {
-  test("opens one watch of a bucket for all, and each gets every entry and change", async () => {
+describe("sharedBus", () => {
+  test("opens one watch of a bucket for all, and gives each every entry and change", async () => {
     const { clock, outcome, client, bus, opened, save } = start();
     await save(client, "early");
     const seen: string[][] = [[], [], []];
@@ -54,7 +54,7 @@ describe("a shared bus", () => {
     expect(opened).toEqual(["sessions"]);
   });
 
-  test("tells a late watcher nothing of a deleted key", async () => {
+  test("gives a late watcher no deleted key", async () => {
     const { clock, outcome, client, bus, save } = start();
     await outcome(bus.kv.watch(sessions, () => {}));
     const revision = await save(client, "gone");
@@ -85,14 +85,14 @@ describe("a shared bus", () => {
 
   test("opens one subscription to a topic for all", async () => {
     const { clock, outcome, client, bus, opened } = start();
-    const heard: string[] = [];
+    const received: string[] = [];
     for (const name of ["a", "b"])
       await outcome(
-        bus.core.subscribe(serviceHeartbeats, ({ instance }) => heard.push(`${name} ${instance}`)),
+        bus.core.subscribe(serviceHeartbeats, ({ instance }) => received.push(`${name} ${instance}`)),
       );
     client.core.publishTransient(serviceHeartbeats, heartbeat);
     await clock.advance(100);
-    expect(heard).toEqual(["a c", "b c"]);
+    expect(received).toEqual(["a c", "b c"]);
     expect(opened).toEqual(["services.heartbeat"]);
   });
 

@@ -1,4 +1,4 @@
-// Subjects, keys and message ids: what travels where, and what counts as the same thing said twice.
+// Subjects, keys and message ids: what is stored where, and which messages are duplicates.
 import { describe, expect, test } from "vitest";
 import { allBuckets, hosts, pools, rollups, sessions } from "../../../../libs/contracts/buckets.ts";
 import { errorTable, GreenroomError, isError, messageOf } from "../../../../libs/contracts/errors.ts";
@@ -24,8 +24,8 @@ import { subjectMatches } from "../../../simulation/nats/streams.ts";
 
 const address = { tenant: "t", sessionId: "s", at: AT };
 const byHost = { ...address, attempt: 2, host: "h", epoch: 3 };
-const place = { room: "r", identity: "i", warm: "warm", tookMs: 1 } as const;
-const overdue = {
+const joinedRoom = { room: "r", identity: "i", warm: "warm", tookMs: 1 } as const;
+const exceeded = {
   ...address,
   type: "deadline_exceeded",
   attempt: 2,
@@ -38,25 +38,25 @@ const overdue = {
 const oneOfEach: SessionEvent[] = [
   anEvent("s"),
   { ...address, type: "end_requested", endedReason: "completed", reason: "w" },
-  { ...byHost, type: "joined", ...place },
-  { ...byHost, type: "ready", ...place },
+  { ...byHost, type: "joined", ...joinedRoom },
+  { ...byHost, type: "ready", ...joinedRoom },
   { ...byHost, type: "user_left" },
   { ...byHost, type: "agent_ended", reason: "w", retryable: true },
   { ...byHost, type: "provider_declined", reason: "w", pauseMs: 500 },
   { ...byHost, type: "migrated", reason: "w" },
   { ...address, type: "agent_lost", attempt: 2, reason: "w" },
-  overdue,
+  exceeded,
   { ...address, type: "retry_requested", attempt: 2 },
 ];
 
-describe("what is said about sessions", () => {
-  test("there is an example of every type here", () => {
+describe("sessionEvents", () => {
+  test("has an example of every type in this test", () => {
     const types = SessionEvent.options.map((option) => option.shape.type.value);
     expect(oneOfEach.map(({ type }) => type).sort()).toEqual([...types].sort());
   });
 
   test.each(oneOfEach.map((event) => [event.type, event] as const))(
-    "%s is of its shape and on its subject",
+    "has shape and subject of %s",
     (type, event) => {
       expect(SessionEvent.parse(JSON.parse(JSON.stringify(event)))).toStrictEqual(event);
       expect(sessionEvents.subjectOf(event)).toBe(`session.t.s.${type}`);
@@ -64,40 +64,40 @@ describe("what is said about sessions", () => {
     },
   );
 
-  test("the same thing said twice has one id, whoever says it and when", () => {
+  test("has the same id for a repeated event, from any publisher at any time", () => {
     for (const event of oneOfEach.filter(({ type }) => type !== "retry_requested")) {
       expect(sessionEvents.idOf({ ...event, at: "later" })).toBe(sessionEvents.idOf(event));
       expect(sessionEvents.idOf(event)).toMatch(/^t\.s\./);
     }
     const lost = { ...address, type: "agent_lost", attempt: 2 } as const;
-    expect(sessionEvents.idOf({ ...lost, reason: "the host says so" })).toBe(
-      sessionEvents.idOf({ ...lost, reason: "the janitor says so" }),
+    expect(sessionEvents.idOf({ ...lost, reason: "reported by the host" })).toBe(
+      sessionEvents.idOf({ ...lost, reason: "reported by the janitor" }),
     );
   });
 
-  test("different things have different ids: by session, tenant, type, attempt and deadline", () => {
+  test("has different ids by session, tenant, type, attempt and deadline", () => {
     const all: SessionEvent[] = [
       ...oneOfEach,
       anEvent("other"),
       anEvent("s", { tenant: "other" }),
-      { ...byHost, type: "joined", ...place, attempt: 3 },
+      { ...byHost, type: "joined", ...joinedRoom, attempt: 3 },
       { ...address, type: "agent_lost", attempt: 3, reason: "w" },
-      { ...overdue, kind: "max_duration" },
-      { ...overdue, state: "joined" },
-      { ...overdue, attempt: 3 },
+      { ...exceeded, kind: "max_duration" },
+      { ...exceeded, state: "joined" },
+      { ...exceeded, attempt: 3 },
     ];
     const ids = all.map((event) => sessionEvents.idOf(event)).filter((id) => id !== undefined);
     expect(ids).toHaveLength(all.length - 1);
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  test("each wake-up counts: it has no id", () => {
+  test("gives no id to retry_requested, so that each counts", () => {
     expect(sessionEvents.idOf({ ...address, type: "retry_requested", attempt: 1 })).toBeUndefined();
   });
 });
 
 describe("streams, commands and buckets", () => {
-  test("logs and dead letters have their own subjects within their streams", () => {
+  test("has separate subjects for logs and dead letters", () => {
     const log = sessionLogs.subjectOf({ tenant: "t", sessionId: "s", lines: [] });
     expect(log).toBe("log.t.s");
     expect(subjectMatches(sessionLogs.subjects, log)).toBe(true);
@@ -114,7 +114,7 @@ describe("streams, commands and buckets", () => {
     expect(subjectMatches(deadLetters.subjects, dead)).toBe(true);
   });
 
-  test("no subject is stored by two streams", () => {
+  test("stores no subject in two streams", () => {
     const examples = [
       "session.t.s.ready",
       "overflow.session.t.s.ready",
@@ -128,7 +128,7 @@ describe("streams, commands and buckets", () => {
     expect(stored).toEqual([["SESSIONS"], ["SESSIONS_OVERFLOW"], ["SESSION_LOGS"], ["DEAD_LETTERS"], []]);
   });
 
-  test("a command is addressed to one host", () => {
+  test("addresses a command to one host", () => {
     expect([assignCommand, releaseCommand, pingCommand].map((command) => command.subjectOf("h1"))).toEqual([
       "host.h1.assign",
       "host.h1.release",
@@ -136,7 +136,7 @@ describe("streams, commands and buckets", () => {
     ]);
   });
 
-  test("a record's key is made of its own fields, and is one that NATS takes", () => {
+  test("derives a record's key, valid for NATS, from its own fields", () => {
     const rollup = {
       tenant: "t",
       profile: "echo",
@@ -159,15 +159,18 @@ describe("streams, commands and buckets", () => {
 });
 
 describe("names", () => {
-  test.each(["a", "A-b_9", "x".repeat(64)])("%s is a session id", (id) => {
+  test.each(["a", "A-b_9", "x".repeat(64)])("accepts %s as a session id", (id) => {
     expect(SessionId.safeParse(id).success).toBe(true);
   });
 
-  test.each(["", "a.b", "a b", "a*", ">", "a/b", "ä", "x".repeat(65), "a\n"])("%j is none", (id) => {
-    expect(SessionId.safeParse(id).success).toBe(false);
-  });
+  test.each(["", "a.b", "a b", "a*", ">", "a/b", "ä", "x".repeat(65), "a\n"])(
+    "rejects %j as a session id",
+    (id) => {
+      expect(SessionId.safeParse(id).success).toBe(false);
+    },
+  );
 
-  test("rooms, keys and identities are told apart by session and attempt", () => {
+  test("distinguishes rooms, keys and identities by session and attempt", () => {
     expect([
       roomOf("s"),
       sessionKey({ tenant: "t", sessionId: "s" }),
@@ -176,14 +179,14 @@ describe("names", () => {
     expect(roomOf("s").startsWith(STANDBY_PREFIX)).toBe(false);
   });
 
-  test("metadata takes 4 KiB and no more", () => {
+  test("limits metadata to 4 KiB", () => {
     expect(Metadata.safeParse({ a: "x".repeat(4000) }).success).toBe(true);
     expect(Metadata.safeParse({ a: "x".repeat(4100) }).success).toBe(false);
   });
 });
 
-describe("errors", () => {
-  test("every code has a status, a sentence and a word on trying again", () => {
+describe("the error table and GreenroomError", () => {
+  test("has a status, a sentence and retryable for every code", () => {
     for (const [code, { http, description, retryable }] of Object.entries(errorTable)) {
       expect([code, http >= 400 && http < 600, description.endsWith("."), typeof retryable]).toEqual([
         code,
@@ -194,7 +197,7 @@ describe("errors", () => {
     }
   });
 
-  test("an error knows its code, its cause and whether to try again", () => {
+  test("creates an error with code, cause and retryable", () => {
     const cause = new Error("the socket closed");
     const error = new GreenroomError("storage_unavailable", "saving x: NATS is away.", {
       cause,

@@ -1,4 +1,4 @@
-// Checks of input that somebody else wrote.
+// Validation of other people's input.
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { faultsOf, isDeeperThan } from "../../../../libs/contracts/validation.ts";
@@ -18,7 +18,7 @@ describe("faultsOf", () => {
     expect(faults("text")).toMatch(/^Invalid input/);
   });
 
-  test("stops after as many as asked for", () => {
+  test("stops after the given number of faults", () => {
     expect(faults({ b: {} }, 2).split("; ")).toHaveLength(2);
   });
 });

@@ -1,4 +1,4 @@
-// A process notices its own pauses and cut connections, since others may have given it up in between.
+// Pauses and lost connections that a process notices itself, because others may have given it up.
 import { describe, expect, test } from "vitest";
 import { watchAbsence } from "../../../../libs/fleet/absence.ts";
 import { createSimClock } from "../../../kit/sim-clock.ts";
@@ -25,7 +25,7 @@ describe("watchAbsence", () => {
     await clock.advance(1000);
     own.pause();
     await clock.advance(5000);
-    // Asked by a caller that runs before the late tick.
+    // The caller runs before the late tick.
     expect(absence.presentSinceMs()).toBeUndefined();
     own.resume();
     await clock.advance(10);
@@ -33,7 +33,7 @@ describe("watchAbsence", () => {
     expect(returns).toEqual([4750]);
   });
 
-  test("takes a shorter delay for a busy process", async () => {
+  test("treats a shorter delay as a busy process", async () => {
     const { clock, own, returns, absence } = watched();
     await clock.advance(1000);
     own.pause();

@@ -1,4 +1,4 @@
-// The hosts and the sessions as one process sees them.
+// Hosts and sessions as one process sees them.
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../libs/bus/bus.ts";
 import { type Bucket, hosts, sessions } from "../../../../libs/contracts/buckets.ts";
@@ -20,21 +20,21 @@ function world() {
 const save = async <T>(bus: Bus, bucket: Bucket<T>, value: T, revision = 0): Promise<number> =>
   (await bus.kv.update(bucket, value, revision)) ?? -1;
 
-describe("the hosts", () => {
-  test("that are registered are known when the view is there, later ones as they come", async () => {
+describe("watchHosts", () => {
+  test("has the registered hosts at once, and later ones as they arrive", async () => {
     const { clock, bus } = world();
     await save(bus, hosts, aHost("h1"));
     const view = await watchHosts(bus);
     expect(view.all().map(({ hostId: id }) => id)).toEqual(["h1"]);
-    const told: string[] = [];
-    view.onChange((host, id) => told.push(`${id} ${host?.sequence}`));
+    const changes: string[] = [];
+    view.onChange((host, id) => changes.push(`${id} ${host?.sequence}`));
     await save(bus, hosts, aHost("h2", 5));
     await clock.flush();
     expect(view.get("h2")?.sequence).toBe(5);
-    expect(told).toEqual(["h2 5"]);
+    expect(changes).toEqual(["h2 5"]);
   });
 
-  test("are known by what they announce before their bucket says it", async () => {
+  test("shows a published host before its bucket does", async () => {
     const { clock, bus } = world();
     const view = await watchHosts(bus);
     await clock.flush();
@@ -43,28 +43,28 @@ describe("the hosts", () => {
     expect(view.get("h")?.load).toBe(0.5);
   });
 
-  test("an older word, or one of an older life, is dropped, whichever way it comes", async () => {
+  test("drops an older publication, or one of an earlier epoch, from either source", async () => {
     const { clock, bus } = world();
     const view = await watchHosts(bus);
     await clock.flush();
-    const told: string[] = [];
-    view.onChange((host) => told.push(`${host?.epoch}.${host?.sequence}`));
-    const say = async (epoch: number, sequence: number) => {
+    const changes: string[] = [];
+    view.onChange((host) => changes.push(`${host?.epoch}.${host?.sequence}`));
+    const publish = async (epoch: number, sequence: number) => {
       bus.core.publishTransient(hostChanges, aHost("h", sequence, { epoch }));
       await clock.flush();
     };
-    await say(4, 2);
-    await say(4, 1);
-    await say(4, 2);
-    await say(3, 9);
-    await say(5, 1);
+    await publish(4, 2);
+    await publish(4, 1);
+    await publish(4, 2);
+    await publish(3, 9);
+    await publish(5, 1);
     await save(bus, hosts, aHost("h", 7, { epoch: 4 }));
     await clock.flush();
-    expect(told).toEqual(["4.2", "5.1"]);
+    expect(changes).toEqual(["4.2", "5.1"]);
     expect(view.get("h")).toMatchObject({ epoch: 5, sequence: 1 });
   });
 
-  test("a host whose registration is removed is gone, and that is told", async () => {
+  test("reports and drops a host whose registration is deleted", async () => {
     const { clock, bus } = world();
     const revision = await save(bus, hosts, aHost("h"));
     const view = await watchHosts(bus);
@@ -77,7 +77,7 @@ describe("the hosts", () => {
     expect([view.all(), gone]).toEqual([[], ["h"]]);
   });
 
-  test("nothing is followed after a stop", async () => {
+  test("follows nothing after it was stopped", async () => {
     const { clock, bus } = world();
     const view = await watchHosts(bus);
     await view.stop();
@@ -88,8 +88,8 @@ describe("the hosts", () => {
   });
 });
 
-describe("the sessions", () => {
-  test("are seen with the time since when each is as it is", async () => {
+describe("watchSessions", () => {
+  test("shows sessions with the time since their last change", async () => {
     const { clock, bus } = world();
     const first = await save(bus, sessions, aSession("s"));
     await clock.advance(1000);
@@ -102,15 +102,15 @@ describe("the sessions", () => {
     expect(view.get("other", "s")).toBeUndefined();
   });
 
-  test("that wait are told in the order in which they were asked for, of all profiles or of one", async () => {
+  test("lists waiting sessions in the order of their requests, of all profiles or of one", async () => {
     const { clock, bus } = world();
     const view = await watchSessions(bus, clock);
-    const asked = (id: string, askedAt: number, profile = "echo") =>
-      save(bus, sessions, aSession(id, { profile, queueSeq: askedAt }));
-    await asked("young", 3);
-    const revision = await asked("old", 1);
-    await asked("other", 2, "assistant");
-    await asked("second", 4);
+    const request = (id: string, queueSeq: number, profile = "echo") =>
+      save(bus, sessions, aSession(id, { profile, queueSeq: queueSeq }));
+    await request("young", 3);
+    const revision = await request("old", 1);
+    await request("other", 2, "assistant");
+    await request("second", 4);
     await clock.flush();
     const waiting = (profile?: string) => view.waiting(profile).map(({ record }) => record.sessionId);
     expect(waiting()).toEqual(["old", "other", "young", "second"]);
@@ -121,23 +121,23 @@ describe("the sessions", () => {
     expect(view.all()).toHaveLength(4);
   });
 
-  test("changes and removals are told until the listener leaves", async () => {
+  test("reports changes and deletions until the listener is removed", async () => {
     const { clock, bus } = world();
     const view = await watchSessions(bus, clock);
-    const told: string[] = [];
-    const leave = view.onChange(({ key, seen }) => told.push(`${key} ${seen?.record.state}`));
+    const changes: string[] = [];
+    const stopListening = view.onChange(({ key, seen }) => changes.push(`${key} ${seen?.record.state}`));
     const first = await save(bus, sessions, aSession("s"));
     await clock.flush();
     const second = await save(bus, sessions, aSession("s", { state: "ended" }), first);
     await clock.flush();
     await bus.kv.delete(sessions, "t.s", second);
     await clock.flush();
-    expect(told).toEqual(["t.s requested", "t.s ended", "t.s undefined"]);
+    expect(changes).toEqual(["t.s requested", "t.s ended", "t.s undefined"]);
     expect([view.all(), view.waiting()]).toEqual([[], []]);
-    leave();
+    stopListening();
     await save(bus, sessions, aSession("other"));
     await clock.flush();
-    expect(told).toHaveLength(3);
+    expect(changes).toHaveLength(3);
     await view.stop();
     await save(bus, sessions, aSession("last"));
     await clock.flush();

@@ -1,4 +1,4 @@
-// What an error says of a call that was to be made through LiveKit SIP: every kind that its servers give.
+// Failures of calls through LiveKit SIP, for every kind of error that its servers return.
 import { TwirpError } from "livekit-server-sdk";
 import { describe, expect, test } from "vitest";
 import { dialFailureOf } from "../../../../libs/livekit/sip-calls.ts";
@@ -8,7 +8,7 @@ const twirp = (code: string, message: string, metadata?: Record<string, string>)
 const fetchFailed = (code: string) =>
   new TypeError("fetch failed", { cause: Object.assign(new Error(code), { code }) });
 
-describe("a call that ended in an error", () => {
+describe("dialFailureOf", () => {
   test.each([
     ["resource_exhausted", "486", "Busy Here"],
     ["deadline_exceeded", "408", "Request Timeout"],
@@ -16,21 +16,21 @@ describe("a call that ended in an error", () => {
     ["failed_precondition", "503", "Service Unavailable"],
     ["unknown", "699", "Something new"],
   ])(
-    "with the carrier's response is refused by it, whatever LiveKit calls it (%s, SIP %s)",
-    (code, sip, words) => {
+    "reports a carrier's response as refused, whatever code LiveKit gives it (%s, SIP %s)",
+    (code, sip, status) => {
       const error = twirp(code, `INVITE failed: sip status: ${sip}`, {
         sip_status_code: sip,
-        sip_status: words,
+        sip_status: status,
       });
       expect(dialFailureOf(error)).toEqual({
         is: "refused",
         sipCode: Number(sip),
-        reason: `SIP ${sip} ${words}`,
+        reason: `SIP ${sip} ${status}`,
       });
     },
   );
 
-  test("by its ring time-out rang out", () => {
+  test("reports a ring timeout as rung out", () => {
     expect(dialFailureOf(twirp("canceled", "sip request timed out"))).toMatchObject({ is: "rang out" });
   });
 
@@ -39,7 +39,7 @@ describe("a call that ended in an error", () => {
     ["not_found", "requested sip trunk does not exist"],
     ["permission_denied", "permissions denied"],
     ["unauthenticated", "invalid API key"],
-  ])("that LiveKit refuses by itself would be refused again (%s: %s)", (code, message) => {
+  ])("reports LiveKit's own refusals as permanent (%s: %s)", (code, message) => {
     expect(dialFailureOf(twirp(code, message))).toEqual({
       is: "refused",
       reason: `LiveKit failed the call: ${code} ${message}`,
@@ -52,7 +52,7 @@ describe("a call that ended in an error", () => {
     ["unavailable", "no response from servers"],
     ["unavailable", "cpu exhausted"],
     ["canceled", "transaction failed to complete (0 intermediate responses)"],
-  ])("before anything was dialled is refused (%s: %s)", (code, message) => {
+  ])("reports an error before dialing as refused (%s: %s)", (code, message) => {
     expect(dialFailureOf(twirp(code, message))).toEqual({
       is: "refused",
       reason: `LiveKit failed the call: ${code} ${message}`,
@@ -68,12 +68,12 @@ describe("a call that ended in an error", () => {
     ["internal", "update room failed"],
     ["unknown", "something else"],
     ["", "Unknown internal error"],
-  ])("after which the telephone may ring is unclear (%s: %s)", (code, message) => {
+  ])("reports an error after which the phone may ring as unconfirmed (%s: %s)", (code, message) => {
     expect(dialFailureOf(twirp(code, message))).toMatchObject({ is: "unconfirmed" });
   });
 
   test.each(["ECONNREFUSED", "ENOTFOUND", "UND_ERR_CONNECT_TIMEOUT"])(
-    "of a connection that was never made was not sent (%s)",
+    "reports a connection that was never made as not sent (%s)",
     (code) => {
       expect(dialFailureOf(fetchFailed(code))).toEqual({
         is: "not sent",
@@ -87,7 +87,7 @@ describe("a call that ended in an error", () => {
     fetchFailed("UND_ERR_SOCKET"),
     new DOMException("late", "TimeoutError"),
     "what",
-  ])("of a connection that broke is unclear (%s)", (error) => {
+  ])("reports a broken connection as unconfirmed (%s)", (error) => {
     expect(dialFailureOf(error)).toMatchObject({ is: "unconfirmed" });
   });
 });

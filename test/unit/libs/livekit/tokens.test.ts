@@ -1,11 +1,11 @@
-// Room tokens: exactly the grants that are needed, for the time that is said.
+// Room tokens: exactly the necessary grants, for the given time.
 import { describe, expect, test } from "vitest";
 import { createTokens } from "../../../../libs/livekit/tokens.ts";
 
 const SECRET = "a-secret-of-sufficient-length-for-hs256";
 const tokens = createTokens("key", SECRET);
 
-/** What a token says, without checking its signature. */
+/** The claims of a token, without a check of its signature. */
 function claimsOf(jwt: string): { header: Record<string, unknown>; claims: Record<string, unknown> } {
   const [header, claims] = jwt
     .split(".")
@@ -23,8 +23,8 @@ const grants = {
   canUpdateOwnMetadata: true,
 };
 
-describe("a token", () => {
-  test("of a user lets one person into one room, to speak, hear and send data, and nothing else", async () => {
+describe("tokens", () => {
+  test("allows a user to join one room, publish, subscribe and send data, and nothing else", async () => {
     const { header, claims } = claimsOf(
       await tokens.forUser({ room: "r", identity: "u1", name: "Ada", ttlS: 60 }),
     );
@@ -35,21 +35,21 @@ describe("a token", () => {
     expect(claims).not.toHaveProperty("metadata");
   });
 
-  test("of an agent has the agent grant and kind on top", async () => {
+  test("gives an agent the agent grant and kind in addition", async () => {
     const { claims } = claimsOf(await tokens.forAgent({ room: "r", identity: "agent-s-1", ttlS: 60 }));
     expect(claims.video).toEqual({ ...grants, agent: true });
     expect(claims).toMatchObject({ sub: "agent-s-1", kind: "agent" });
     expect(claims).not.toHaveProperty("name");
   });
 
-  test("lives as long as it was asked to", async () => {
+  test("expires after the given time", async () => {
     const nowS = Math.floor(Date.now() / 1000);
     const { claims } = claimsOf(await tokens.forUser({ room: "r", identity: "u", ttlS: 60 }));
     expect(Number(claims.exp) - Number(claims.nbf ?? nowS)).toBeGreaterThanOrEqual(59);
     expect(Math.abs(Number(claims.exp) - nowS - 60)).toBeLessThanOrEqual(2);
   });
 
-  test("carries metadata and attributes when they are given", async () => {
+  test("contains metadata and attributes if given", async () => {
     const request = {
       room: "r",
       identity: "u",

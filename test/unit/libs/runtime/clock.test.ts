@@ -1,4 +1,4 @@
-// Repeating work on a clock: never twice at once, through failures, until stopped.
+// Repeated work on a clock: never twice at once, despite failures, until stopped.
 import { expect, test } from "vitest";
 import { isoNow, repeat, sleep } from "../../../../libs/runtime/clock.ts";
 import { createSimClock } from "../../../kit/sim-clock.ts";
@@ -7,7 +7,7 @@ const never = (error: unknown) => {
   throw error;
 };
 
-test("work is repeated, first after one interval", async () => {
+test("repeats work, first after one interval", async () => {
   const clock = createSimClock();
   const at: number[] = [];
   repeat(clock, 100, () => void at.push(clock.monotonic()), never);
@@ -15,7 +15,7 @@ test("work is repeated, first after one interval", async () => {
   expect(at).toEqual([100, 200, 300]);
 });
 
-test("two calls never overlap: the interval begins when the former call has ended", async () => {
+test("starts an interval when the previous call has ended, so that calls never overlap", async () => {
   const clock = createSimClock();
   const events: string[] = [];
   repeat(
@@ -32,7 +32,7 @@ test("two calls never overlap: the interval begins when the former call has ende
   expect(events).toEqual(["begins at 100", "ends at 350", "begins at 450", "ends at 700", "begins at 800"]);
 });
 
-test("a failure is told and doesn't end the repetition, whether it is thrown or comes later", async () => {
+test("reports a failure and continues, whether it is thrown or rejected", async () => {
   const clock = createSimClock();
   const errors: string[] = [];
   let calls = 0;
@@ -51,7 +51,7 @@ test("a failure is told and doesn't end the repetition, whether it is thrown or 
   expect(errors).toEqual(["thrown", "later"]);
 });
 
-test("after a stop nothing is called any more, not even when it is stopped during a call", async () => {
+test("calls nothing after it was stopped, even during a call", async () => {
   const clock = createSimClock();
   let calls = 0;
   const stop = repeat(
@@ -74,7 +74,7 @@ test("after a stop nothing is called any more, not even when it is stopped durin
   expect(at).toEqual([]);
 });
 
-test("now is told in ISO, for people", async () => {
+test("formats the present time in ISO", async () => {
   const clock = createSimClock();
   expect(isoNow(clock)).toBe("2026-01-01T00:00:00.000Z");
   await clock.advance(1500);

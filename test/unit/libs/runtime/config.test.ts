@@ -1,4 +1,4 @@
-// Settings from the environment: all faults at once, near misses named, and nothing changed afterwards.
+// Settings from the environment: all faults at once, suggestions for misspelt names, and a frozen result.
 import { describe, expect, test } from "vitest";
 import { allSettingNames, commonSettings } from "../../../../libs/runtime/common-settings.ts";
 import { ConfigError, readConfig, setting } from "../../../../libs/runtime/config.ts";
@@ -22,11 +22,11 @@ const faultsOf = (env: Record<string, string>, known: string[] = []): string => 
     expect(error).toBeInstanceOf(ConfigError);
     return (error as ConfigError).message;
   }
-  throw new Error("these settings were taken");
+  throw new Error("these settings were accepted");
 };
 
-describe("settings", () => {
-  test("have their defaults when nothing is said, or an empty text", () => {
+describe("readConfig", () => {
+  test("uses defaults for missing and empty values", () => {
     const defaults = {
       GREENROOM_PORT: 8080,
       GREENROOM_NAME: "green",
@@ -41,7 +41,7 @@ describe("settings", () => {
     );
   });
 
-  test("are read as numbers, words and flags", () => {
+  test("reads numbers, words and flags", () => {
     const env = { GREENROOM_PORT: "9000", GREENROOM_MODE: "wild", LIVEKIT_URL: "ws://x" };
     expect(read(env)).toMatchObject({ GREENROOM_PORT: 9000, GREENROOM_MODE: "wild", LIVEKIT_URL: "ws://x" });
     for (const [text, value] of Object.entries({ true: true, "1": true, false: false, "0": false })) {
@@ -49,13 +49,13 @@ describe("settings", () => {
     }
   });
 
-  test("are frozen", () => {
+  test("freezes the result", () => {
     const config = read({});
     expect(Object.isFrozen(config)).toBe(true);
     expect(() => Object.assign(config, { GREENROOM_PORT: 1 })).toThrow(TypeError);
   });
 
-  test("with several faults are refused with all of them, one a line", () => {
+  test("reports all faults at once, one on each line", () => {
     const message = faultsOf({
       GREENROOM_PORT: "99999",
       GREENROOM_MODE: "loud",
@@ -70,11 +70,11 @@ describe("settings", () => {
     }
   });
 
-  test.each(["1.5", "eight", "-1", "0", "NaN", "1e9"])("don't take %s for a port", (port) => {
+  test.each(["1.5", "eight", "-1", "0", "NaN", "1e9"])("rejects %s as a port", (port) => {
     expect(faultsOf({ GREENROOM_PORT: port })).toContain("GREENROOM_PORT");
   });
 
-  test("that nobody knows are refused, and the nearest known name is said", () => {
+  test("rejects unknown settings and suggests the nearest known name", () => {
     expect(faultsOf({ GREENROOM_PROT: "1" })).toContain(
       "GREENROOM_PROT is not a setting. Did you mean GREENROOM_PORT?",
     );
@@ -84,13 +84,13 @@ describe("settings", () => {
     );
   });
 
-  test("of another service, and names that aren't ours, are passed over", () => {
+  test("ignores settings of other services and other variables", () => {
     expect(() =>
       read({ GREENROOM_HOST_ID: "x", PATH: "/bin", GREEN: "1" }, ["GREENROOM_HOST_ID"]),
     ).not.toThrow();
   });
 
-  test("with a form of their own are refused in the words of whoever reads them", () => {
+  test("rejects parsed settings with the parser's message", () => {
     const even = (text: string) => {
       if (text.length % 2 === 1) throw new Error(`"${text}" is odd`);
       return text.length;
@@ -101,20 +101,20 @@ describe("settings", () => {
     expect(() => readConfig(settings, { LENGTH: "odd" }, [])).toThrow('LENGTH: "odd" is odd');
   });
 
-  test("that must be given are missed by name", () => {
+  test("names a missing required setting", () => {
     expect(() => readConfig({ NATS_URL: setting.text("Where.") }, {}, [])).toThrow(/NATS_URL/);
   });
 
-  test("never show a secret in a fault", () => {
+  test("shows no secret in a fault", () => {
     expect(faultsOf({ LIVEKIT_API_SECRET: "hush", GREENROOM_PORT: "x" })).not.toContain("hush");
     expect(settings.LIVEKIT_API_SECRET.secret).toBe(true);
   });
 });
 
-test("the common settings can be read from an empty environment, and all are among the known names", () => {
+test("reads common settings from an empty environment, all of them with known names", () => {
   const config = readConfig(commonSettings, {}, allSettingNames);
   expect(config).toMatchObject({ NATS_URL: "nats://127.0.0.1:4222", GREENROOM_TENANT: "default" });
-  const ours = Object.keys(commonSettings).filter((name) => name.startsWith("GREENROOM_"));
-  expect(allSettingNames).toEqual(expect.arrayContaining(ours));
+  const ownNames = Object.keys(commonSettings).filter((name) => name.startsWith("GREENROOM_"));
+  expect(allSettingNames).toEqual(expect.arrayContaining(ownNames));
   expect(new Set(allSettingNames).size).toBe(allSettingNames.length);
 });

@@ -1,4 +1,4 @@
-// What processes measure for Prometheus: what is counted, once, under few names.
+// Metrics for Prometheus: what processes count, once, with few label values.
 import { afterEach, describe, expect, test } from "vitest";
 import type { Bus } from "../../../../libs/bus/bus.ts";
 import { instrumentedBus } from "../../../../libs/bus/instrumented-bus.ts";
@@ -23,14 +23,14 @@ import {
 } from "../../../kit/worlds/gateway-world.ts";
 import { createMemoryServer } from "../../../simulation/nats/memory-server.ts";
 
-/** The lines of one metric without their help, as Prometheus reads them. */
+/** The lines of one metric without its help text. */
 const linesOf = async (metrics: Metrics, name: string): Promise<string[]> =>
   linesIn(await metrics.text(), name);
 const linesIn = (text: string, name: string): string[] =>
   text.split("\n").filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
 
-describe("metrics", () => {
-  test("tell the process itself: its memory, its event loop, and that it is up", async () => {
+describe("createMetrics", () => {
+  test("reports the process itself: its memory, its event loop, and that it is up", async () => {
     const text = await createMetrics("janitor").text();
     expect(linesIn(text, "greenroom_up")).toEqual(['greenroom_up{service="janitor"} 1']);
     for (const name of [
@@ -42,7 +42,7 @@ describe("metrics", () => {
     }
   });
 
-  test("have few profiles and tenants, however many there are, and lose none in the sum", async () => {
+  test("limits the number of profiles and tenants, and loses none in the sum", async () => {
     const metrics = createMetrics("test");
     const count = metrics.counter("test_total", "Test.", ["profile", "reason"]);
     for (let n = 0; n < 200; n++) count({ profile: `p${n}`, reason: `r${n % 2}` });
@@ -57,7 +57,7 @@ describe("metrics", () => {
     expect(await linesOf(metrics, "test_now")).toContain('test_now{profile="other"} 150');
   });
 
-  test("of what is there now forget what is not there any more", async () => {
+  test("forgets label values of a gauge that are gone", async () => {
     const metrics = createMetrics("test");
     let profiles = ["a", "b"];
     metrics.gauge("test_now", "Test.", ["profile"], (set) => {
@@ -71,7 +71,7 @@ describe("metrics", () => {
     expect(await linesOf(metrics, "test_now")).toEqual(['test_now{profile="b"} 2']);
   });
 
-  test("add up what several parts of a process measure, until a part is closed", async () => {
+  test("adds up the metrics of several parts of a process, until a part is closed", async () => {
     const metrics = createMetrics("test");
     const [one, other] = [scopedMetrics(metrics), scopedMetrics(metrics)];
     for (const part of [one, other]) {
@@ -85,14 +85,14 @@ describe("metrics", () => {
   });
 });
 
-describe("a measured bus", () => {
+describe("instrumentedBus", () => {
   const start = () => {
     const metrics = createMetrics("test");
     const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
     return { metrics, server, bus: instrumentedBus(server.connect("measured"), metrics) };
   };
 
-  test("does what the bus does, and counts what was stored, once or again", async () => {
+  test("passes calls on, and counts stored messages and duplicates", async () => {
     const { metrics, bus } = start();
     await bus.streams.publish(sessionEvents, anEvent("s"));
     expect(await bus.streams.publish(sessionEvents, anEvent("s"))).toEqual({ duplicate: true });
@@ -104,7 +104,7 @@ describe("a measured bus", () => {
     expect(await linesOf(metrics, "greenroom_nats_connected")).toEqual(["greenroom_nats_connected 1"]);
   });
 
-  test("counts saves by state, and the races that were lost", async () => {
+  test("counts updates by state, and lost races", async () => {
     const { metrics, bus } = start();
     const first = await bus.kv.update(sessions, aSession("s"), 0);
     expect(first).toBeGreaterThan(0);
@@ -117,7 +117,7 @@ describe("a measured bus", () => {
     ]);
   });
 
-  test("times the handling of messages by what came of it", async () => {
+  test("counts the time of each handled message by outcome", async () => {
     const { metrics, bus } = start();
     let tries = 0;
     const stop = await bus.streams.consume(sessionEvents, { durable: "d", concurrency: 1 }, async () => {
@@ -136,7 +136,7 @@ describe("a measured bus", () => {
     }
   });
 
-  test("times commands, also those that nobody answers", async () => {
+  test("counts the time of commands, including unanswered ones", async () => {
     const { metrics, bus } = start();
     const stop = await bus.core.serve(pingCommand, "h", async () => ({ hostId: "h", epoch: 1, sequence: 1 }));
     await bus.core.request(pingCommand, "h", {});
@@ -149,24 +149,24 @@ describe("a measured bus", () => {
   });
 });
 
-describe("dispatchers", () => {
+describe("countSessions", () => {
   const entry = (state: SessionRecord["state"], attempt: number) => ({ state, attempt, at: "t" });
   const ready = (attempt: number, ...before: SessionRecord["history"]): Partial<SessionRecord> => ({
     ...{ state: "ready", attempt, warm: "hot", history: [...before, entry("ready", attempt)] },
   });
 
-  test("count each start, hand-over and end once", async () => {
+  test("counts each start, resume and end once", async () => {
     const metrics = createMetrics("dispatcher");
     const { updated } = countSessions(metrics);
-    const say = (change: Partial<SessionRecord>, revision: number) =>
+    const update = (change: Partial<SessionRecord>, revision: number) =>
       updated?.(sessions as never, aSession("s", change), revision);
-    say({}, 0);
-    say(ready(1), 1);
-    // Something else of it changed.
-    say({ ...ready(1), timings: { readyMs: 5 } }, 2);
-    say({ state: "dispatched", attempt: 2, failures: 1, history: [entry("ready", 1)] }, 3);
-    say({ ...ready(2, entry("ready", 1)), failures: 1, warm: "warm" }, 4);
-    say({ state: "ended", attempt: 2, failures: 1, endedReason: "completed", fault: "none" }, 5);
+    update({}, 0);
+    update(ready(1), 1);
+    // Another field of the record changed.
+    update({ ...ready(1), timings: { readyMs: 5 } }, 2);
+    update({ state: "dispatched", attempt: 2, failures: 1, history: [entry("ready", 1)] }, 3);
+    update({ ...ready(2, entry("ready", 1)), failures: 1, warm: "warm" }, 4);
+    update({ state: "ended", attempt: 2, failures: 1, endedReason: "completed", fault: "none" }, 5);
     updated?.(pools as never, aPool("echo"), 0);
 
     expect(await linesOf(metrics, "greenroom_sessions_started_total")).toEqual([
@@ -185,8 +185,8 @@ describe("dispatchers", () => {
   });
 });
 
-describe("an agent-host", () => {
-  test("tells its agents by LiveKit's names, and what it started since", async () => {
+describe("measureHost", () => {
+  test("reports agents by LiveKit's names, and what the host has started", async () => {
     const metrics = createMetrics("agent-host");
     const { published } = measureHost(metrics);
     expect(await linesOf(metrics, "lk_agents_active_job_count")).toEqual([]);
@@ -209,7 +209,7 @@ describe("an agent-host", () => {
   });
 });
 
-describe("a gateway", () => {
+describe("GET /metrics", () => {
   let rig: Rig;
   const start = async (options?: RigOptions) => {
     rig = await startRig(options);
@@ -218,7 +218,7 @@ describe("a gateway", () => {
   const scraped = async (headers: Record<string, string> = {}) =>
     (await rig.get("/metrics", headers)).body as string;
 
-  test("tells the fleet's sessions, queue, agents and starts, and its own requests by route", async () => {
+  test("reports sessions, queue, agents and starts of the fleet, and requests by route", async () => {
     await start({ hosts: [rigHost(), rigHost({ echo: { warm: 5 } }, { hostId: "host-2", draining: true })] });
     const { sessionId } = (await rig.post("/api/session/start", {})).body;
     rig.setPlay("wait");
@@ -226,7 +226,7 @@ describe("a gateway", () => {
     await rig.get(`/api/session/${sessionId}`);
     await rig.get("/nowhere/at/all");
     await until(async () => linesIn(await scraped(), "greenroom_queue_length").length === 1, {
-      what: "one waits",
+      what: "one session waits",
     });
 
     const text = await scraped();
@@ -256,7 +256,7 @@ describe("a gateway", () => {
     for (const name of [sessionId, "host-1", "/nowhere"]) expect(text).not.toContain(name);
   });
 
-  test("tells how many messages nobody could handle", async () => {
+  test("counts dead letters", async () => {
     await start();
     const letter = { subject: "session.default.s.x", stream: "SESSIONS", sequence: 1, reason: "r" };
     await rig.bus.streams.publish(deadLetters, { ...letter, deliveries: 1, at: "t", payload: "" });
@@ -266,19 +266,19 @@ describe("a gateway", () => {
     );
   });
 
-  test("measures a start that was handed over only to its first ready", async () => {
+  test("measures a start only to the session's first ready", async () => {
     await start({ maxAttempts: 3 });
     const { sessionId } = (await rig.post("/api/session/start", {})).body;
     await rig.move(sessionId, loseAgent({ sessionId, attempt: 1 }, "killed"));
     await until(async () => linesIn(await scraped(), "greenroom_queue_length").length === 1, {
-      what: "it waits",
+      what: "the session waits",
     });
     expect(linesIn(await scraped(), "greenroom_session_start_seconds_count")).toEqual([
       'greenroom_session_start_seconds_count{warmth="hot"} 1',
     ]);
   });
 
-  test("shows its metrics to programs on its own machine only, unless a setting says otherwise", async () => {
+  test("is served to programs on the same machine only, unless a setting allows more", async () => {
     await start();
     expect((await rig.get("/metrics")).headers["content-type"]).toContain("text/plain");
     const proxied = await rig.get("/metrics", { "x-forwarded-for": "203.0.113.9" });
@@ -292,7 +292,7 @@ describe("a gateway", () => {
     expect((await rig.get("/metrics")).status).toBe(404);
   });
 
-  test("knows loopback by its addresses", async () => {
+  test("recognizes loopback addresses", async () => {
     await start();
     for (const ip of ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1"])
       expect(isFromHere({ ip, headers: {} })).toBe(true);
@@ -303,7 +303,7 @@ describe("a gateway", () => {
   });
 });
 
-test("a bus without its own word for it goes through unmeasured", async () => {
+test("passes calls without a metric through", async () => {
   const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
   const bus: Bus = instrumentedBus(server.connect("measured"), createMetrics("test"));
   expect(await bus.admin.usageRatio(sessions)).toBe(0);

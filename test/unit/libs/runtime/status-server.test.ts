@@ -1,4 +1,4 @@
-// Asks a process that is no gateway for its metrics and its health.
+// Metrics and health of a process that is no gateway.
 import { describe, expect, test } from "vitest";
 import { createLog, silentLog } from "../../../../libs/runtime/log.ts";
 import { createMetrics } from "../../../../libs/runtime/metrics.ts";
@@ -35,7 +35,7 @@ describe("the status server", () => {
     expect((await fetch(`${url}/metrics`, { method: "POST" })).status).toBe(404);
   });
 
-  test("logs that its port is taken, and the process goes on", async () => {
+  test("logs that its port is taken, without an error for the process", async () => {
     const { port } = new URL((await serve()) ?? "");
     const lines: string[] = [];
     const log = createLog("test", "info", { write: (line) => lines.push(line) });

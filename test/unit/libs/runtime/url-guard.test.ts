@@ -1,4 +1,4 @@
-// Which addresses may be called for somebody else.
+// Addresses that may be called on behalf of a customer.
 import { describe, expect, test } from "vitest";
 import {
   isCallable,
@@ -9,7 +9,7 @@ import {
 
 const nothing = readAllowedTargets(undefined);
 
-describe("an address is public", () => {
+describe("isPublicAddress, public", () => {
   test.each([
     "1.1.1.1",
     "8.8.8.8",
@@ -21,10 +21,10 @@ describe("an address is public", () => {
     "223.255.255.255",
     "2606:4700:4700::1111",
     "2a00:1450::1",
-  ])("when it is %s", (address) => expect(isPublicAddress(address)).toBe(true));
+  ])("accepts %s", (address) => expect(isPublicAddress(address)).toBe(true));
 });
 
-describe("an address is not public", () => {
+describe("isPublicAddress, not public", () => {
   test.each([
     "0.0.0.0",
     "10.1.2.3",
@@ -69,13 +69,13 @@ describe("an address is not public", () => {
     "ff02::1",
     "not an address",
     "",
-  ])("when it is %s", (address) => expect(isPublicAddress(address)).toBe(false));
+  ])("rejects %s", (address) => expect(isPublicAddress(address)).toBe(false));
 });
 
-describe("a setting", () => {
+describe("readAllowedTargets", () => {
   const allowed = readAllowedTargets("hooks.internal, 10.2.0.0/16, [::1], fd00::/8, 127.0.0.1");
 
-  test("allows names, addresses and networks, and nothing beside them", () => {
+  test("allows the given names, addresses and networks, and nothing else", () => {
     expect(isCallable(allowed, "hooks.internal", "192.168.0.9")).toBe(true);
     expect(isCallable(allowed, "HOOKS.internal.", "192.168.0.9")).toBe(true);
     expect(isCallable(allowed, "other.internal", "192.168.0.9")).toBe(false);
@@ -89,12 +89,12 @@ describe("a setting", () => {
   });
 
   test.each(["10.0.0.0/33", "10.0.0.0/", "10.0.0.0/8/8", "http://x", "a b", "*"])(
-    "that says %s is refused with that entry named",
+    "rejects a list with %s, naming that entry",
     (text) => expect(() => readAllowedTargets(`ok.example, ${text}`)).toThrow(text),
   );
 });
 
-describe("a URL is refused before anything is asked", () => {
+describe("refusalOf", () => {
   test.each([
     ["ftp://example.com/", "only http"],
     ["file:///etc/passwd", "only http"],
@@ -111,9 +111,9 @@ describe("a URL is refused before anything is asked", () => {
     ["http://localhost:8080/", "the server itself"],
     ["http://localhost./", "the server itself"],
     ["http://api.localhost/", "the server itself"],
-  ])("when it is %s", (url, reason) => expect(refusalOf(nothing, url)).toContain(reason));
+  ])("rejects %s before any lookup", (url, reason) => expect(refusalOf(nothing, url)).toContain(reason));
 
-  test("and not when it may be tried", () => {
+  test("accepts public addresses and allowed ones", () => {
     expect(refusalOf(nothing, "https://example.com/hook?x=1")).toBeUndefined();
     expect(refusalOf(nothing, "http://8.8.8.8:8080/")).toBeUndefined();
     expect(refusalOf(readAllowedTargets("127.0.0.1"), "http://localhost:1/")).toBeUndefined();

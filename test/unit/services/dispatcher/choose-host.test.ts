@@ -81,8 +81,8 @@ describe("a fleet", () => {
     const { fleet } = fleetOf(host("h", { warm: 1, max: 1 }));
     const promised = fleet.choose(aSession("a"));
     expect(fleet.choose(aSession("b"))).toBeUndefined();
-    promised?.settle();
-    promised?.settle();
+    promised?.release();
+    promised?.release();
     expect(fleet.freeFor({ profile: "echo" })).toBe(1);
     expect(fleet.choose(aSession("b"))).toBeDefined();
   });

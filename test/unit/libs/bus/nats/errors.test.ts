@@ -1,9 +1,9 @@
-// NATS's errors are told apart by what they are, not by a code that several of them share.
+// Errors of NATS, distinguished by their meaning, because several share a code.
 import { ErrorCode, NatsError } from "nats";
 import { expect, test } from "vitest";
 import { storageError } from "../../../../../libs/bus/nats/errors.ts";
 
-/** As the client makes it of what JetStream answers. */
+/** An error like the client's for an answer of JetStream. */
 const refused = (err_code: number, description: string, code = 503) => {
   const error = new NatsError(description, String(code));
   error.api_error = { code, err_code, description };
@@ -20,9 +20,9 @@ test.each([
     "storage_unavailable",
     /temporarily/,
   ],
-] as const)("%s is called by its name", (_what, error, code, words) => {
-  const told = storageError("storing a thing", error);
-  expect(told.code).toBe(code);
-  expect(told.message).toMatch(words);
-  expect(told.message).toMatch(/^storing a thing: /);
+] as const)("maps %s to its code", (_what, error, code, message) => {
+  const mapped = storageError("storing a thing", error);
+  expect(mapped.code).toBe(code);
+  expect(mapped.message).toMatch(message);
+  expect(mapped.message).toMatch(/^storing a thing: /);
 });

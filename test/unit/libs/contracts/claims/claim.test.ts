@@ -1,4 +1,4 @@
-// Handoffs, dispatches and what is told of them: their shapes, subjects and ids.
+// Handoffs, claims and their events: shapes, subjects and ids.
 import { describe, expect, it, test } from "vitest";
 import { claims } from "../../../../../libs/contracts/buckets.ts";
 import {
@@ -13,21 +13,21 @@ import { handoffEvents, handoffRequests } from "../../../../../libs/contracts/st
 import { subjectMatches } from "../../../../simulation/nats/streams.ts";
 
 const AT = "2026-01-01T00:00:00.000Z";
-const told = { version: 1, at: AT, trace_id: "trace-1", tenant_id: "acme" } as const;
+const base = { version: 1, at: AT, trace_id: "trace-1", tenant_id: "acme" } as const;
 const ofSession = {
-  ...told,
+  ...base,
   session_id: "h_1",
   attempt: 1,
   agent_id: "support",
   room: "call-1",
   provider: "webhook",
 } as const;
-const ofDispatch = { ...ofSession, dispatch_id: "h_1-1", dispatch_expires_at: AT };
+const ofClaim = { ...ofSession, dispatch_id: "h_1-1", dispatch_expires_at: AT };
 
 const oneOfEach: HandoffEvent[] = [
-  { ...ofDispatch, type: "handoff_dispatched" },
+  { ...ofClaim, type: "handoff_dispatched" },
   {
-    ...told,
+    ...base,
     type: "handoff_failed",
     session_id: "h_1",
     agent_id: "support",
@@ -36,21 +36,21 @@ const oneOfEach: HandoffEvent[] = [
     message: "m",
   },
   { version: 1, at: AT, type: "handoff_invalid_payload", sequence: 7, message: "m" },
-  { ...ofDispatch, type: "dispatch_claimed", claimed_by: "runner" },
-  { ...ofDispatch, type: "dispatch_claim_failed", reason: "expired", message: "m" },
+  { ...ofClaim, type: "dispatch_claimed", claimed_by: "runner" },
+  { ...ofClaim, type: "dispatch_claim_failed", reason: "expired", message: "m" },
   { ...ofSession, type: "agent_session_bootstrap_ready" },
-  { ...ofDispatch, type: "agent_session_launch_succeeded" },
-  { ...ofDispatch, type: "agent_session_launch_failed", reason: "agent_lost", message: "m", final: true },
+  { ...ofClaim, type: "agent_session_launch_succeeded" },
+  { ...ofClaim, type: "agent_session_launch_failed", reason: "agent_lost", message: "m", final: true },
 ];
 
-describe("what is told on runtime.>", () => {
-  test("there is an example of every type here", () => {
+describe("handoffEvents", () => {
+  test("has an example of every type in this test", () => {
     const types = HandoffEvent.options.map((option) => option.shape.type.value);
     expect(oneOfEach.map(({ type }) => type).sort()).toEqual([...types].sort());
   });
 
   test.each(oneOfEach.map((event) => [event.type, event] as const))(
-    "%s is of its shape, on its subject, and has no room for a token",
+    "has shape and subject of %s, without a token",
     (type, event) => {
       expect(HandoffEvent.parse({ ...event, token: "eyJ", nonce: "n" })).toStrictEqual(event);
       expect(handoffEvents.subjectOf(event)).toBe(`runtime.${type}`);
@@ -58,23 +58,23 @@ describe("what is told on runtime.>", () => {
     },
   );
 
-  test("the same thing told twice has one id, and different things have different ones", () => {
+  test("has the same id for a repeated event, and different ids for different events", () => {
     for (const event of oneOfEach) {
       expect(handoffEvents.idOf({ ...event, at: "later" })).toBe(handoffEvents.idOf(event));
     }
     const all: HandoffEvent[] = [
       ...oneOfEach,
-      { ...ofDispatch, type: "handoff_dispatched", attempt: 2 },
-      { ...ofDispatch, type: "handoff_dispatched", session_id: "h_2" },
-      { ...ofDispatch, type: "handoff_dispatched", tenant_id: "other" },
-      { ...ofDispatch, type: "dispatch_claim_failed", reason: "used", message: "m" },
-      { ...ofDispatch, type: "dispatch_claim_failed", reason: "expired", message: "m", dispatch_id: "h_1-2" },
+      { ...ofClaim, type: "handoff_dispatched", attempt: 2 },
+      { ...ofClaim, type: "handoff_dispatched", session_id: "h_2" },
+      { ...ofClaim, type: "handoff_dispatched", tenant_id: "other" },
+      { ...ofClaim, type: "dispatch_claim_failed", reason: "used", message: "m" },
+      { ...ofClaim, type: "dispatch_claim_failed", reason: "expired", message: "m", dispatch_id: "h_1-2" },
       { version: 1, at: AT, type: "handoff_invalid_payload", sequence: 8, message: "m" },
     ];
     expect(new Set(all.map((event) => handoffEvents.idOf(event))).size).toBe(all.length);
   });
 
-  test("requests come on one subject of the same stream, whatever is in them", () => {
+  test("shares its stream with requests, which have one subject whatever they contain", () => {
     expect(handoffRequests.stream).toBe(handoffEvents.stream);
     expect(subjectMatches(handoffEvents.subjects, handoffRequests.subjects)).toBe(true);
     for (const request of [{ version: 1 }, { type: "handoff_failed" }, null, "text", 7, []]) {
@@ -84,7 +84,7 @@ describe("what is told on runtime.>", () => {
   });
 });
 
-describe("a handoff", () => {
+describe("HandoffRequested", () => {
   const whole = {
     version: 1,
     trace_id: "4bf92f3577b34da6a3ce929d0e0e4736",
@@ -95,7 +95,7 @@ describe("a handoff", () => {
     metadata: { language: "de", nested: [1, null] },
   } as const;
 
-  it("is taken with and without its optional parts; what it holds besides is ignored", () => {
+  it("accepts a handoff with and without optional fields, and drops unknown ones", () => {
     const { call_id: _c, metadata: _m, ...least } = whole;
     expect(HandoffRequested.parse(whole)).toEqual(whole);
     expect(HandoffRequested.parse({ ...least, more: true })).toEqual(least);
@@ -103,23 +103,23 @@ describe("a handoff", () => {
 
   test.each([
     ["another version", { version: 2 }],
-    ["a version in words", { version: "1" }],
+    ["a version as a string", { version: "1" }],
     ["no trace", { trace_id: undefined }],
     ["an empty trace", { trace_id: "" }],
-    ["a tenant that reaches into others", { tenant_id: "acme.*" }],
-    ["an agent that is no name", { agent_id: "a b" }],
+    ["a tenant with wildcards", { tenant_id: "acme.*" }],
+    ["an invalid agent name", { agent_id: "a b" }],
     ["no room", { room: undefined }],
     ["a room with a line break", { room: "a\nb" }],
-    ["a room of a page", { room: "x".repeat(129) }],
-    ["metadata that are too large", { metadata: { a: "x".repeat(4100) } }],
-    ["metadata that are a text", { metadata: "x" }],
-  ])("is refused: %s", (_what, change) => {
+    ["a long room name", { room: "x".repeat(129) }],
+    ["large metadata", { metadata: { a: "x".repeat(4100) } }],
+    ["metadata as a string", { metadata: "x" }],
+  ])("rejects %s", (_what, change) => {
     expect(HandoffRequested.safeParse({ ...whole, ...change }).success).toBe(false);
   });
 });
 
-describe("a dispatch", () => {
-  const dispatch: ClaimRecord = {
+describe("ClaimRecord", () => {
+  const claim: ClaimRecord = {
     v: 1,
     claimId: claimIdOf({ sessionId: "h_1", attempt: 2 }),
     tenant: "acme",
@@ -136,12 +136,12 @@ describe("a dispatch", () => {
     writeId: "c:1",
   };
 
-  it("stands under its tenant's key, and has no room for a token", () => {
-    expect(claims.keyOf(dispatch)).toBe("acme.h_1-2");
-    expect(ClaimRecord.parse({ ...dispatch, token: "eyJ", nonce: "n" })).toStrictEqual(dispatch);
+  it("has its tenant in its key, and no token", () => {
+    expect(claims.keyOf(claim)).toBe("acme.h_1-2");
+    expect(ClaimRecord.parse({ ...claim, token: "eyJ", nonce: "n" })).toStrictEqual(claim);
   });
 
-  it("has an id of its own for each attempt of each session", () => {
+  it("has its own id for each attempt of each session", () => {
     const ids = [
       claimIdOf({ sessionId: "a", attempt: 1 }),
       claimIdOf({ sessionId: "a", attempt: 11 }),

@@ -1,4 +1,4 @@
-// How GREENROOM_PROVIDERS is read, and whom it chooses.
+// GREENROOM_PROVIDERS: its rules, and the provider that they choose.
 import { describe, expect, test } from "vitest";
 import {
   nameWith,
@@ -6,8 +6,8 @@ import {
   providerOf,
 } from "../../../../../libs/contracts/providers/provider-rules.ts";
 
-describe("the rules", () => {
-  test("are read with and without the provider's own name, with white space and without", () => {
+describe("parseProviderRules", () => {
+  test("reads rules with and without the provider's name, with and without white space", () => {
     expect(
       parseProviderRules(" support=livekit:support-agent,legacy = webhook , a=vapi: asst_1:2 ,"),
     ).toEqual([
@@ -30,12 +30,12 @@ describe("the rules", () => {
     ["a.b=livekit", '"a.b": A profile name may hold letters, digits, "-" and "_" only'],
     ["a=livkit", '"livkit" is not a provider; use one of pool, livekit, webhook, vapi, sip'],
     ["a=livekit,a=livekit:b", '"a" has the provider livekit twice'],
-  ])("%s is refused in words", (text, description) => {
-    expect(() => parseProviderRules(text)).toThrow(description);
+  ])("rejects %s and names the fault", (text, message) => {
+    expect(() => parseProviderRules(text)).toThrow(message);
   });
 });
 
-test("a profile's provider is the one asked for, else the first named for it, else the pool", () => {
+test("chooses the requested provider, else the first of the profile's rules, else the pool", () => {
   const rules = parseProviderRules("support=livekit:sup, support=webhook");
   expect(providerOf(rules, "support", undefined)).toBe("livekit");
   expect(providerOf(rules, "support", "webhook")).toBe("webhook");
