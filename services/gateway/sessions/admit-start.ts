@@ -1,4 +1,4 @@
-// Decides whether a session may start: with an agent of which profile and provider, and how long the start takes.
+// Decides whether a session may start, with an agent of which profile and provider, and how long the start takes.
 import type { ErrorCode } from "../../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
 import { isExternal, type ProviderName } from "../../../libs/contracts/providers/provider.ts";
@@ -9,8 +9,8 @@ import type { Gateway } from "../context.ts";
 import { type AgentRequest, type Capacity, capacityFor, waitingWith } from "./capacity.ts";
 import { defaultProfile, isLoadingOn, isRunningOn, knownProfiles, liveHosts, profileOn } from "./profiles.ts";
 
-/** What a start asks for. */
-export interface StartWish {
+/** The part of a start that its admission depends on. */
+export interface AdmissionRequest {
   readonly sessionId: string;
   readonly profile: string | undefined;
   readonly provider: ProviderName | undefined;
@@ -18,7 +18,7 @@ export interface StartWish {
   readonly exclusiveRoom: string | undefined;
 }
 
-/** What a gateway knows when it decides. */
+/** The state of the gateway that the decision depends on. */
 export interface StartFacts {
   readonly hosts: Pick<Gateway["hosts"], "all">;
   readonly sessions: Pick<Gateway["sessions"], "all" | "waiting">;
@@ -58,10 +58,10 @@ const STORE_RETRY_MS = 5000;
 /** The share of the store that is kept for existing sessions. A full store takes neither their updates nor their end. */
 const STORE_RESERVE = 0.1;
 
-export function admitStart(facts: StartFacts, wish: StartWish): StartDecision {
-  const conflict = refuseTakenRoom(facts, wish);
+export function admitStart(facts: StartFacts, request: AdmissionRequest): StartDecision {
+  const conflict = refuseTakenRoom(facts, request);
   if (conflict !== undefined) return conflict;
-  const agent = chooseAgent(facts, wish);
+  const agent = resolveAgent(facts, request);
   if ("refused" in agent) return agent;
   const capacity = capacityFor(facts, agent);
   const refusal = refuseOverload(facts) ?? refuseFullQueue(facts, agent, capacity);
@@ -70,7 +70,7 @@ export function admitStart(facts: StartFacts, wish: StartWish): StartDecision {
 
 /**
  * How long a session takes until its agent is ready, by the agents that are free now and the starts that were measured.
- * @param position its place in the wait queue; 0 for none
+ * @param position the position in the wait queue; 0 for none
  */
 export const estimateStartMs = (
   facts: Pick<StartFacts, "hosts" | "sessions" | "startTimes">,
@@ -78,8 +78,8 @@ export const estimateStartMs = (
   position: number,
 ): number => facts.startTimes.estimateMs(queueKeyOf(agent), capacityFor(facts, agent), position);
 
-function refuseTakenRoom({ sessions }: StartFacts, wish: StartWish): Refusal | undefined {
-  const { exclusiveRoom: room, sessionId } = wish;
+function refuseTakenRoom({ sessions }: StartFacts, request: AdmissionRequest): Refusal | undefined {
+  const { exclusiveRoom: room, sessionId } = request;
   if (room === undefined) return undefined;
   const other = sessions
     .all()
@@ -88,22 +88,22 @@ function refuseTakenRoom({ sessions }: StartFacts, wish: StartWish): Refusal | u
     ? undefined
     : {
         refused: "conflict",
-        message: `The room "${room}" already has the session ${other.record.sessionId}. Ask /api/token for a token to join it.`,
+        message: `The room "${room}" already has the session ${other.record.sessionId}. Use /api/token to get a token for this room.`,
         sessionId: other.record.sessionId,
       };
 }
 
 /** A profile of an external provider needs no host: only the provider knows whether it has such an agent. */
-function chooseAgent(facts: StartFacts, wish: StartWish): AgentRequest | Refusal {
+function resolveAgent(facts: StartFacts, request: AdmissionRequest): AgentRequest | Refusal {
   const { GREENROOM_PROVIDERS: rules, GREENROOM_DEFAULT_PROFILE: configured } = facts.config;
   const hosts = facts.hosts.all();
-  const profile = wish.profile ?? defaultByRules(hosts, rules, wish.provider, configured);
-  const provider = profile === undefined ? wish.provider : providerOf(rules, profile, wish.provider);
-  if (!isExternal(provider)) return chooseFromHosts(facts, wish, provider);
+  const profile = request.profile ?? defaultByRules(hosts, rules, request.provider, configured);
+  const provider = profile === undefined ? request.provider : providerOf(rules, profile, request.provider);
+  if (!isExternal(provider)) return chooseFromHosts(facts, request, provider);
   if (profile !== undefined) return { profile, provider };
   return {
     refused: "invalid_request",
-    message: `body.profile: name one, since GREENROOM_PROVIDERS has none for ${provider}.`,
+    message: `body.profile: required, because GREENROOM_PROVIDERS has no profile for ${provider}.`,
   };
 }
 
@@ -122,18 +122,18 @@ function defaultByRules(
 }
 
 /**
- * A profile that hosts run. A session may wait for a profile that it names and that is still being loaded; which profile
- * is the default is only known once the files are loaded.
+ * A profile that hosts run. A session may wait for a named profile that is still loading. The default profile is only
+ * known once the files are loaded.
  */
 function chooseFromHosts(
   facts: StartFacts,
-  wish: StartWish,
+  request: AdmissionRequest,
   provider: ProviderName | undefined,
 ): AgentRequest | Refusal {
   const { GREENROOM_PROVIDERS: rules, GREENROOM_DEFAULT_PROFILE: configured } = facts.config;
   const hosts = liveHosts(facts.hosts.all());
   if (hosts.length === 0) return noHosts(facts);
-  const profile = wish.profile ?? defaultProfile(hosts, configured);
+  const profile = request.profile ?? defaultProfile(hosts, configured);
   const known = knownProfiles(hosts);
   if (profile === undefined || !known.includes(profile)) {
     const external = rules.filter((rule) => isExternal(rule.provider)).map((rule) => rule.profile);
@@ -141,7 +141,7 @@ function chooseFromHosts(
     const names = all.length === 0 ? "Their agents folders are empty" : `Known: ${all.join(", ")}`;
     return { refused: "unknown_profile", message: `No host has an agent file "${profile ?? ""}". ${names}.` };
   }
-  const mayWait = wish.profile !== undefined && isLoadingOn(hosts, profile);
+  const mayWait = request.profile !== undefined && isLoadingOn(hosts, profile);
   if (!isRunningOn(hosts, profile) && !mayWait) return unavailable(hosts, profile);
   return provider === undefined || provider === "pool" ? { profile } : { profile, provider };
 }
@@ -150,8 +150,8 @@ const noHosts = ({ hosts }: StartFacts): Refusal => ({
   refused: "no_hosts",
   message:
     hosts.all().length === 0
-      ? "No agent-host is up. Start one with `npm run agent-host`."
-      : "Every agent-host is draining. Start another, or try again when they are back.",
+      ? "No agent-host is running. Start one with `npm run agent-host`."
+      : "Every agent-host is draining. Start another one, or retry later.",
   retryAfterMs: NO_HOSTS_RETRY_MS,
 });
 
@@ -160,7 +160,7 @@ function unavailable(hosts: readonly HostRecord[], profile: string): Refusal {
   const status = states.find(({ status }) => status === "failed")?.status ?? states[0]?.status ?? "stopped";
   const reasons = [...new Set(states.flatMap(({ error }) => error ?? []))].join("; ");
   const message = isLoadingOn(hosts, profile)
-    ? `The profile "${profile}" is still being started. Try again in a moment.`
+    ? `The profile "${profile}" is still starting. Retry in a moment.`
     : `The profile "${profile}" is ${status} on every host${reasons === "" ? "." : `: ${reasons}`}`;
   return { refused: "profile_unavailable", message, retryAfterMs: UNAVAILABLE_RETRY_MS };
 }
@@ -170,7 +170,7 @@ function refuseOverload({ accepted, config, load }: StartFacts): Refusal | undef
   const { eventLoopLagMs, storeUsage } = load.current();
   const overloaded = (message: string): Refusal => ({
     refused: "overloaded",
-    message: `${message} Try again in a moment.`,
+    message: `${message} Retry in a moment.`,
     retryAfterMs: spreadRetryMs(maxPending),
   });
   if (accepted.size >= maxPending)
@@ -199,7 +199,7 @@ function refuseFullQueue(facts: StartFacts, agent: AgentRequest, capacity: Capac
   const estimateMs = estimateStartMs(facts, agent, waitingWith(facts.sessions, agent).length + 1);
   return {
     refused: "at_capacity",
-    message: `Every agent of "${agent.profile}" is busy, and ${waiting} sessions are waiting. Try again later.`,
+    message: `Every agent of "${agent.profile}" is busy, and ${waiting} sessions are waiting. Retry later.`,
     retryAfterMs: Math.min(60_000, Math.max(1000, estimateMs)),
   };
 }

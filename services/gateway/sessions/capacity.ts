@@ -1,4 +1,4 @@
-// How many agents of a profile could take a session now, and which sessions wait for them.
+// Counts the agents of a profile that could serve a session now, and lists the sessions that wait for them.
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
 import { isExternal } from "../../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
@@ -8,15 +8,15 @@ import type { SeenSession, SessionView } from "../../../libs/fleet/session-view.
 import { liveHosts } from "./profiles.ts";
 
 export interface Capacity {
-  /** Agents that wait for a session, warm and hot. */
+  /** Idle agents, warm and hot. */
   readonly idle: number;
   /** Agents that could still be started. */
   readonly cold: number;
-  /** Median of the hosts' own warm-up times in ms, where they have measured it. */
+  /** Median of the hosts' measured warm-up times in ms. */
   readonly warmUpMs: number | undefined;
 }
 
-/** What is asked for: a profile, of the fleet or of a provider. */
+/** A requested agent: a profile of the hosts or of another provider. */
 export type AgentRequest = Pick<SessionRecord, "profile" | "provider">;
 
 interface Views {
@@ -25,8 +25,8 @@ interface Views {
 }
 
 /**
- * What there is left for one profile: with the live hosts, or with its provider, which alone knows it. There as many
- * may be asked for as one likes, until one had to be asked for again.
+ * The free capacity of one profile. Only an external provider knows its own capacity, so it counts as unlimited until an
+ * agent had to be requested again.
  */
 export function capacityFor({ hosts, sessions }: Views, wanted: AgentRequest): Capacity {
   if (!isExternal(wanted.provider)) return capacityOnHosts(hosts.all(), wanted.profile);
@@ -34,14 +34,14 @@ export function capacityFor({ hosts, sessions }: Views, wanted: AgentRequest): C
   return { idle: 0, cold: isShort ? 0 : Number.MAX_SAFE_INTEGER, warmUpMs: undefined };
 }
 
-/** Those that wait for the same agents, oldest first. */
+/** The sessions that wait for the same agents, oldest first. */
 export const waitingWith = (
   sessions: Pick<SessionView, "waiting">,
   { profile, provider }: AgentRequest,
 ): SeenSession[] =>
   sessions.waiting(profile).filter(({ record }) => queueKeyOf(record) === queueKeyOf({ profile, provider }));
 
-/** What the live hosts have left for one profile. */
+/** The free capacity of one profile on the live hosts. */
 export function capacityOnHosts(hosts: readonly HostRecord[], profile: string): Capacity {
   let idle = 0;
   let cold = 0;

@@ -22,7 +22,7 @@ export type CreateSessionInput = Pick<Requested, "user" | "metadata"> & {
   /** True when no other session may have the room. */
   readonly isRoomExclusive: boolean;
   readonly maxDurationMs: number | undefined;
-  /** What the client sent, for its fingerprint. */
+  /** The request body of the client, for its fingerprint. */
   readonly requestBody: unknown;
   /** True for an id that repeated or concurrent requests share. */
   readonly isIdempotent: boolean;

@@ -1,4 +1,4 @@
-// POST /api/session/:id/end: asks for a session's end, and waits briefly until it has come.
+// POST /api/session/:id/end: requests the end of a session, and waits briefly for it.
 import { z } from "zod";
 import { EndAnswer, ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
@@ -51,8 +51,7 @@ export async function endSession(gateway: Gateway, sessionId: string): Promise<E
     success: true,
     sessionId,
     status,
-    message:
-      status === "ended" ? "The session has ended." : "The end was asked for and is being carried out.",
+    message: status === "ended" ? "The session has ended." : "The session is being ended.",
     ...(record.endedReason === undefined ? {} : { endedReason: record.endedReason }),
   };
 }

@@ -1,4 +1,4 @@
-// Finds one session, wherever it is known by now.
+// Finds one session in the view, the bucket, or the stream.
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { sessionKey } from "../../../libs/contracts/ids.ts";
@@ -12,7 +12,7 @@ export interface Found {
   readonly revision: number;
 }
 
-/** A session by its id: from the view; from its bucket, if the view is behind; from what this gateway stored. */
+/** Finds a session in the view, in its bucket if the view is behind, or among the requests that this gateway stored. */
 export async function findSession(gateway: Gateway, sessionId: string): Promise<Found | undefined> {
   const seen = gateway.sessions.get(gateway.tenant, sessionId);
   if (seen !== undefined) return seen;
@@ -23,7 +23,7 @@ export async function findSession(gateway: Gateway, sessionId: string): Promise<
 }
 
 /**
- * The same, and also from the stream, where one that another gateway accepted waits while no dispatcher is up.
+ * Like findSession, but also searches the stream. A session of another gateway is only there while no dispatcher runs.
  * @throws GreenroomError not_found
  */
 export async function requireSession(gateway: Gateway, sessionId: string): Promise<Found> {
@@ -31,10 +31,10 @@ export async function requireSession(gateway: Gateway, sessionId: string): Promi
   if (found !== undefined) return found;
   const requested = await findRequested(gateway, sessionId);
   if (requested !== undefined) return { record: toPublicSession(requested), revision: 0 };
-  throw new GreenroomError("not_found", `There is no session "${sessionId}". It may have ended long ago.`);
+  throw new GreenroomError("not_found", `No session "${sessionId}". It may have ended long ago.`);
 }
 
-/** The stored request of a session that nothing else was said about: one that was is gone for good. */
+/** The stored request of a session without other events. A session with other events and no record was deleted. */
 async function findRequested(gateway: Gateway, sessionId: string) {
   const subject = `session.${gateway.tenant}.${sessionId}.*`;
   const [first, ...others] = await gateway.bus.streams.read(sessionEvents, {

@@ -1,4 +1,4 @@
-// GET /api/session/:id: what a session is now, and how it became so.
+// GET /api/session/:id: the present state of a session, and its history.
 import { z } from "zod";
 import { SessionId } from "../../../libs/contracts/ids.ts";
 import { ErrorAnswer, SessionAnswer } from "../../../libs/contracts/sessions/http.ts";
@@ -7,7 +7,7 @@ import type { Routes } from "../http/routes.ts";
 import { requireSession } from "./find-session.ts";
 import { describe } from "./public-session.ts";
 
-/** The address of one session, for every route under it. */
+/** The path parameters of every route of one session. */
 export const SessionParams = z.strictObject({ id: SessionId });
 
 export function getSessionRoute(app: Routes, gateway: Gateway): void {

@@ -1,4 +1,4 @@
-// Gives an agent to rooms that others make: somebody comes in, as by a telephone call, and a session begins there.
+// Starts a session in a room of another system when somebody joins it, for example through a phone call.
 import { GreenroomError, isError, messageOf } from "../../../libs/contracts/errors.ts";
 import { inboundProfileOf } from "../../../libs/contracts/sessions/inbound-rooms.ts";
 import type { RoomInfo } from "../../../libs/livekit/rooms.ts";
@@ -8,13 +8,13 @@ import type { Gateway } from "../context.ts";
 import { sessionIdOfKey } from "./session-ids.ts";
 import { startSession } from "./start-session.ts";
 
-/** For the webhooks that never came. */
+/** Finds rooms whose webhook was lost. */
 const SWEEP_MS = 5000;
 
 /**
- * Starts a session in the room of an arrival, when GREENROOM_INBOUND_ROOMS names its room and it has none. Repeats, other
- * gateways and others who come into the room mean the same session.
- * @throws GreenroomError what is worth another try: LiveKit sends its webhook again
+ * Starts a session in the room of an arrival if GREENROOM_INBOUND_ROOMS contains the room and it has no session. Repeated
+ * webhooks, other gateways and further participants all lead to the same session.
+ * @throws GreenroomError for a retryable failure, so that LiveKit repeats its webhook
  */
 export async function handleArrival(gateway: Gateway, arrival: Arrival): Promise<void> {
   const { room, identity, name, attributes } = arrival;
@@ -33,17 +33,18 @@ export async function handleArrival(gateway: Gateway, arrival: Arrival): Promise
   };
   try {
     const { answer, replayed } = await startSession(gateway, request, keyOf(arrival));
-    if (!replayed) gateway.log.info({ room, sessionId: answer.sessionId, profile }, "somebody came in");
+    if (!replayed)
+      gateway.log.info({ room, sessionId: answer.sessionId, profile }, "started a session for an arrival");
   } catch (error) {
-    // Somebody else came in too, and was first.
+    // Another participant joined first.
     if (isError(error, "idempotency_conflict") || isError(error, "conflict")) return;
-    gateway.log.warn({ room, profile, reason: messageOf(error) }, "somebody came in, and gets no agent");
+    gateway.log.warn({ room, profile, reason: messageOf(error) }, "failed to start a session for an arrival");
     if (error instanceof GreenroomError && !error.retryable) return;
     throw error;
   }
 }
 
-/** Looks now and then for rooms in which somebody waits. @returns what ends it */
+/** Regularly looks for rooms in which somebody waits. @returns a function that stops it */
 export function sweepInboundRooms(gateway: Gateway): () => void {
   const { clock, log, config, livekit } = gateway;
   if (config.GREENROOM_INBOUND_ROOMS.length === 0 || livekit === undefined) return () => {};
@@ -58,8 +59,8 @@ export function sweepInboundRooms(gateway: Gateway): () => void {
   };
   return repeat(clock, SWEEP_MS, look, (error) =>
     log.debug(
-      { reason: messageOf(error) },
-      "looking for rooms in which somebody waits failed; it is tried again",
+      { reason: messageOf(error), retrying: true },
+      "failed to look for rooms in which somebody waits",
     ),
   );
 }
@@ -68,13 +69,13 @@ function isUnanswered(gateway: Gateway, { name, createdAtS, participants }: Room
   if (participants === 0 || inboundProfileOf(gateway.config.GREENROOM_INBOUND_ROOMS, name) === undefined)
     return false;
   const own = sessionIdOfKey(gateway.tenant, keyOf({ room: name, createdAtS }));
-  // One that has ended is its room's last: the room is being closed.
+  // If the room's session has ended, the room is being deleted and gets no other session.
   return gateway.sessions.get(gateway.tenant, own) === undefined && !hasSession(gateway, name);
 }
 
 const hasSession = (gateway: Gateway, room: string): boolean =>
   gateway.sessions.all().some(({ record }) => record.room === room && record.state !== "ended");
 
-/** The session that was asked for by it is the same on every gateway. */
+/** The idempotency key of an arrival. Every gateway derives the same session from it. */
 const keyOf = ({ room, createdAtS }: Pick<Arrival, "room" | "createdAtS">): string =>
   `inbound ${room} ${createdAtS}`;

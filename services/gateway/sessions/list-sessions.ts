@@ -35,7 +35,7 @@ const placeOf = (record: SessionRecord): Place => ({
   id: record.sessionId,
 });
 
-/** One page of what fits the query. @throws GreenroomError invalid_request for a cursor that isn't ours */
+/** One page of the sessions that match the query. @throws GreenroomError invalid_request for an unknown cursor */
 function pageOf(
   records: readonly SessionRecord[],
   query: ListQuery,

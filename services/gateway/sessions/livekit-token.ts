@@ -1,4 +1,4 @@
-// POST /api/livekit/token: the endpoint that LiveKit's client SDKs ask (their "TokenSource").
+// POST /api/livekit/token: the token endpoint of LiveKit's client SDKs (their "TokenSource").
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { ProfileName } from "../../../libs/contracts/ids.ts";
 import {
@@ -54,7 +54,7 @@ export function livekitTokenRoute(app: Routes, gateway: Gateway): void {
   );
 }
 
-/** The live session of a room, which is started when there is none. Racing callers get the same one. */
+/** Returns the live session of a room, or starts one. Concurrent callers get the same session. */
 async function ensureSession(
   gateway: Gateway,
   room: string,
@@ -70,7 +70,7 @@ async function ensureSession(
   if (isReservedRoom(room)) {
     throw new GreenroomError(
       "invalid_request",
-      `body.room_name: "${room}" is a name of the system's own rooms.`,
+      `body.room_name: "${room}" is reserved for Greenroom's own rooms.`,
     );
   }
   const agent = body.room_config?.agents?.[0];
@@ -88,7 +88,7 @@ async function ensureSession(
       room,
       isRoomExclusive: false,
       maxDurationMs: undefined,
-      // Racing callers are different people with the same wish: a session in this room.
+      // Concurrent callers are different users who request the same session.
       requestBody: { room, generation },
       isIdempotent: true,
     });
@@ -96,7 +96,7 @@ async function ensureSession(
   }
 }
 
-/** Starter apps name LiveKit's own agent names; one that is no profile of ours means "whichever there is". */
+/** LiveKit's example apps send LiveKit's agent names. A name without a profile means the default profile. */
 function profileOf(gateway: Gateway, agentName: string | undefined): string | undefined {
   const rule = gateway.config.GREENROOM_PROVIDERS.find(
     ({ profile, provider, name }) => profile === agentName || (provider === "livekit" && name === agentName),
@@ -108,13 +108,13 @@ function profileOf(gateway: Gateway, agentName: string | undefined): string | un
     : undefined;
 }
 
-/** LiveKit's job metadata is text, and by custom JSON. */
+/** LiveKit's job metadata is text, usually JSON. */
 function metadataOf(text: string | undefined): SessionRecord["metadata"] {
   if (text === undefined || text === "") return {};
   const json = parseJson(text);
   const parsed = Metadata.safeParse(json === undefined || isTooDeep(json) ? { metadata: text } : json);
   if (parsed.success) return parsed.data;
-  const reason = parsed.error.issues[0]?.message ?? "it can't be used";
+  const reason = parsed.error.issues[0]?.message ?? "invalid value";
   throw new GreenroomError("invalid_request", `body.room_config.agents.0.metadata: ${reason}`);
 }
 

@@ -1,4 +1,4 @@
-// POST /api/livekit/webhook: what LiveKit says of its rooms, checked; passed on as a hint, and answered by an agent.
+// POST /api/livekit/webhook: verifies LiveKit's events, publishes them, and starts sessions for arrivals.
 import { z } from "zod";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import { roomEvents } from "../../../libs/contracts/streams.ts";
@@ -13,7 +13,7 @@ const BODY_LIMIT_BYTES = 256 * 1024;
 
 export function livekitWebhookRoute(app: Routes, gateway: Gateway): void {
   app.register(async (scope: Routes) => {
-    // The signature is over the bytes as they were sent, so nothing here may parse them.
+    // The signature covers the exact bytes, so nothing may parse the body first.
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser(
       ["application/webhook+json", "application/json"],
@@ -38,9 +38,9 @@ export function livekitWebhookRoute(app: Routes, gateway: Gateway): void {
       async ({ body, headers }) => {
         const webhooks = createWebhooks(requireLiveKit(gateway.livekit));
         const text = typeof body === "string" ? body : "";
-        const news = await webhooks.receive(text, headers.authorization);
-        if (news !== undefined) gateway.bus.core.publishTransient(roomEvents, news.event);
-        if (news?.arrival !== undefined) await handleArrival(gateway, news.arrival);
+        const received = await webhooks.receive(text, headers.authorization);
+        if (received !== undefined) gateway.bus.core.publishTransient(roomEvents, received.event);
+        if (received?.arrival !== undefined) await handleArrival(gateway, received.arrival);
         return { success: true as const };
       },
     );

@@ -1,4 +1,4 @@
-// The load of a gateway: the lag of its event loop, and how full the store is. Starts are refused by it.
+// Measures the load of a gateway: the lag of its event loop, and the usage of the store. Overload refuses starts.
 import type { Bus, Stop } from "../../../libs/bus/bus.ts";
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { sessionEvents } from "../../../libs/contracts/streams.ts";

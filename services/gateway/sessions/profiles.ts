@@ -14,13 +14,13 @@ export const knownProfiles = (hosts: readonly HostRecord[]): string[] =>
 export const isRunningOn = (hosts: readonly HostRecord[], profile: string): boolean =>
   profileOn(hosts, profile).some(({ status }) => status === "running");
 
-/** Whether a host still loads the profile's file. */
+/** True if a host is still loading the profile's file. */
 export const isLoadingOn = (hosts: readonly HostRecord[], profile: string): boolean =>
   profileOn(hosts, profile).some(({ status, error }) => status === "stopped" && error === undefined);
 
 /**
- * The profile of a start that names none: the configured one, `assistant` where it runs (it needs keys), `echo`, or the
- * first by name, of which a running one comes first.
+ * The profile of a start that names none. In this order: the configured profile, a running `assistant` (which needs
+ * keys), a running `echo`, the first running profile by name, the first profile by name.
  */
 export function defaultProfile(
   hosts: readonly HostRecord[],

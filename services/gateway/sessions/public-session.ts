@@ -1,4 +1,4 @@
-// What clients are told of a session's record.
+// The public part of a session's record.
 
 import { roomOf } from "../../../libs/contracts/ids.ts";
 import { isExternal } from "../../../libs/contracts/providers/provider.ts";
@@ -7,7 +7,7 @@ import type { Requested, SessionRecord, SessionState } from "../../../libs/contr
 import type { Gateway } from "../context.ts";
 import { waitingWith } from "./capacity.ts";
 
-/** The part of a record that is shown; one that was only just accepted has it too. */
+/** The public part of a record. A session that was just accepted has it too. */
 export type PublicSession = Omit<
   SessionRecord,
   "v" | "writeId" | "deadlineMs" | "maxAttempts" | "backoffMs" | "avoid" | "metadata"
@@ -16,7 +16,7 @@ export type PublicSession = Omit<
 export const statusOf = (state: SessionState): SessionStatus =>
   state === "ready" || state === "ended" ? state : "starting";
 
-/** A session whose record no dispatcher has saved yet. */
+/** A session without a stored record. */
 export const toPublicSession = (requested: Requested): PublicSession => ({
   sessionId: requested.sessionId,
   tenant: requested.tenant,
@@ -35,10 +35,10 @@ export const toPublicSession = (requested: Requested): PublicSession => ({
 });
 
 /**
- * Whether the session's room can't become another one any more.
+ * True if the session's room can no longer change.
  *
- * A hot agent brings its own room, and until one is ready the next attempt may be given to another: whoever
- * was sent to the room of the first would sit there alone. Only agents of the fleet are hot.
+ * A hot agent brings its own room. Until an agent is ready, the next attempt may get another agent, and a user in the
+ * first room would be alone. Only agents of the pool are hot.
  */
 export const isRoomSettled = (record: PublicSession): boolean =>
   record.state === "ready" || record.roomIsNamed || record.recovering || isExternal(record.provider);
@@ -76,15 +76,15 @@ export const describe = (gateway: Gateway, record: PublicSession): Session => ({
 
 export const isPrewarmed = ({ warm }: PublicSession): boolean => warm === "hot" || warm === "warm";
 
-/** Why the last step was taken, in the words of whoever took it. */
+/** The reason of the latest history entry. */
 export const lastReason = (record: PublicSession): string =>
-  record.history.at(-1)?.reason ?? "no reason was given";
+  record.history.at(-1)?.reason ?? "no reason given";
 
 const createdAtMs = (record: PublicSession): number => Date.parse(record.history[0]?.at ?? "") || 0;
 
 /**
- * Seconds from the request to the first ready, for people: two clocks may have told them, so it is never less
- * than what the host measured on its own.
+ * Seconds from the request to the first ready, for people. The two times may come from different clocks, so the result is
+ * at least the time that the host measured itself.
  */
 function startupTimeOf(record: PublicSession): number | null {
   const ready = record.history.find(({ state }) => state === "ready");
@@ -94,7 +94,7 @@ function startupTimeOf(record: PublicSession): number | null {
   return Math.round(Math.max(byClocks, atLeast, 0)) / 1000;
 }
 
-/** Its place among those that wait for the same agents. A session that waits is not yet with a host. */
+/** The position among the sessions that wait for the same agents. */
 function queuePlaceOf(gateway: Gateway, record: PublicSession): SessionSummary["queue"] {
   if (record.state !== "requested") return undefined;
   const waiting = waitingWith(gateway.sessions, record);

@@ -31,7 +31,7 @@ export function sessionEventsRoute(app: Routes, gateway: Gateway): void {
       gateway.streams.refuseIfTooMany(ip);
       const found = await requireSession(gateway, params.id);
       const lastSeen = headers["last-event-id"];
-      // 204 is how a browser's EventSource is told to stop connecting again.
+      // 204 stops a browser's EventSource from reconnecting.
       if (found.record.state === "ended" && lastSeen === String(found.revision))
         return reply.code(204).send(null);
       for (const [name, value] of Object.entries(reply.getHeaders())) {
@@ -65,7 +65,7 @@ function stream(
   raw.on("error", close);
 
   let revision = -1;
-  const tell = (session: Found) => {
+  const send = (session: Found) => {
     if (session.revision <= revision) return;
     revision = session.revision;
     if (String(revision) !== lastSeen) {
@@ -76,15 +76,15 @@ function stream(
   };
   events.send("retry: 1000\n\n");
   unfollow = gateway.subscriptions.follow(sessionId, (session) =>
-    session === undefined ? close() : tell(session),
+    session === undefined ? close() : send(session),
   );
-  // What came between the look-up and the following is in the view by now.
-  tell(gateway.sessions.get(gateway.tenant, sessionId) ?? present);
+  // The view contains changes between the lookup and the subscription.
+  send(gateway.sessions.get(gateway.tenant, sessionId) ?? present);
   if (events.isClosed) unfollow();
 }
 
 function wireOf(raw: ServerResponse, sessionId: string, close: () => void): Wire {
-  // A client that takes not even one byte from one ping to the next does not read.
+  // A client that receives no byte from one ping to the next is not reading.
   let sentAtPing: number | undefined;
   const sent = () => (raw.socket?.bytesWritten ?? 0) - raw.writableLength;
   return {

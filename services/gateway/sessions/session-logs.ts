@@ -1,4 +1,4 @@
-// GET /api/session/:id/logs: what the session's agent logged.
+// GET /api/session/:id/logs: the log lines of the session's agent.
 
 import { ErrorAnswer, LogsAnswer, LogsQuery } from "../../../libs/contracts/sessions/http.ts";
 import { sessionLogs } from "../../../libs/contracts/streams.ts";
@@ -22,7 +22,7 @@ export function sessionLogsRoute(app: Routes, gateway: Gateway): void {
     async ({ params, query }) => {
       await requireSession(gateway, params.id);
       const subject = sessionLogs.subjectOf({ tenant: gateway.tenant, sessionId: params.id, lines: [] });
-      // Each batch holds a line at least, so the newest lines are in as many batches.
+      // Each batch has at least one line, so this many batches contain the newest lines.
       const batches = await gateway.bus.streams.read(sessionLogs, {
         subject,
         limit: query.limit,

@@ -22,10 +22,10 @@ import { describe } from "./public-session.ts";
 import { startSession } from "./start-session.ts";
 import { joinOf } from "./tokens.ts";
 
-/** How long a client that is cut has to read why. */
+/** Time for a disconnected client to read the reason. */
 const LAST_WORD_MS = 1000;
-/** Requests of one client that are being worked on, and sessions it follows. */
-const MAX_IN_HAND = 32;
+/** Maximum number of concurrent requests, and of followed sessions, of one client. */
+const MAX_CONCURRENT = 32;
 const MAX_FOLLOWED = 256;
 
 export function sessionSocketRoute(app: Routes, gateway: Gateway): void {
@@ -38,19 +38,22 @@ export function sessionSocketRoute(app: Routes, gateway: Gateway): void {
       gateway.streams.refuseIfTooMany(request.ip);
     },
     handler: async () => {
-      throw new GreenroomError("invalid_request", "This address speaks WebSocket: connect with ws://.");
+      throw new GreenroomError(
+        "invalid_request",
+        "This route accepts WebSocket connections only. Connect with ws://.",
+      );
     },
     wsHandler: (socket, request) => new SocketClient(gateway, socket, request.id, request.ip).serve(),
   });
 }
 
-/** Browsers let any page open a WebSocket to anywhere; CORS doesn't hold them back. */
+/** Browsers let any page open a WebSocket to any address. CORS does not apply to WebSockets. */
 function refuseForeignPage(gateway: Gateway, { headers }: FastifyRequest): void {
   const { origin, host } = headers;
   if (isAllowedOrigin(origin, host, gateway.config.GREENROOM_CORS_ORIGIN)) return;
   throw new GreenroomError(
     "forbidden",
-    `Pages of ${origin} may not connect. Add it to GREENROOM_CORS_ORIGIN.`,
+    `Pages of ${origin} may not connect. Add this origin to GREENROOM_CORS_ORIGIN.`,
   );
 }
 
@@ -60,7 +63,7 @@ class SocketClient {
   readonly #traceId: string;
   readonly #stream: ClientStream;
   readonly #followed = new Map<string, () => void>();
-  #inHand = 0;
+  #pending = 0;
 
   constructor(gateway: Gateway, socket: WebSocket, traceId: string, client: string) {
     this.#gateway = gateway;
@@ -70,7 +73,7 @@ class SocketClient {
   }
 
   serve(): void {
-    this.#socket.on("message", (data, isBinary) => void this.#take(data.toString(), isBinary));
+    this.#socket.on("message", (data, isBinary) => void this.#handle(data.toString(), isBinary));
     this.#socket.on("error", () => this.#socket.terminate());
     this.#socket.on("close", () => {
       this.#stream.end();
@@ -79,14 +82,14 @@ class SocketClient {
     });
   }
 
-  async #take(text: string, isBinary: boolean): Promise<void> {
+  async #handle(text: string, isBinary: boolean): Promise<void> {
     let requestId: string | undefined;
-    this.#inHand++;
+    this.#pending++;
     try {
-      if (this.#inHand > MAX_IN_HAND) {
+      if (this.#pending > MAX_CONCURRENT) {
         throw new GreenroomError(
           "rate_limited",
-          `At most ${MAX_IN_HAND} requests at once on one connection.`,
+          `The connection has ${MAX_CONCURRENT} pending requests, the maximum.`,
           {
             retryAfterMs: 1000,
           },
@@ -101,7 +104,7 @@ class SocketClient {
       const body = describeError(error, this.#traceId, this.#gateway.log);
       this.#send({ type: "error", ...(requestId === undefined ? {} : { requestId }), error: body });
     } finally {
-      this.#inHand--;
+      this.#pending--;
     }
   }
 
@@ -111,10 +114,10 @@ class SocketClient {
       case "ping":
         return this.#send({ type: "pong", ...mark });
       case "start": {
-        const { type: _, requestId: __, ...wish } = request;
-        const { answer, revision } = await startSession(this.#gateway, wish, undefined);
+        const { type: _, requestId: __, ...startRequest } = request;
+        const { answer, revision } = await startSession(this.#gateway, startRequest, undefined);
         this.#send({ type: "session", ...mark, ...answer });
-        // Its later states come by themselves, the one that is ready with the way in.
+        // Later states follow automatically. The ready state contains the room and the token.
         if (answer.status !== "ended") {
           this.#follow(answer.sessionId, revision, answer.status === "starting");
         }
@@ -131,34 +134,37 @@ class SocketClient {
     }
   }
 
-  /** Tells each later state; `wantsWayIn`: the first that is ready comes with url, token and room. */
-  #follow(sessionId: string, toldRevision: number, wantsWayIn: boolean): void {
+  /** Sends each later state. With `wantsJoin`, the first ready state contains url, token and room. */
+  #follow(sessionId: string, sentRevision: number, wantsJoin: boolean): void {
     if (this.#followed.has(sessionId)) return;
     if (this.#followed.size >= MAX_FOLLOWED) {
-      throw new GreenroomError("rate_limited", `At most ${MAX_FOLLOWED} sessions on one connection.`);
+      throw new GreenroomError(
+        "rate_limited",
+        `The connection follows ${MAX_FOLLOWED} sessions, the maximum.`,
+      );
     }
-    let told = toldRevision;
-    let isWayInDue = wantsWayIn;
-    const tell = async (session: SeenSession | undefined) => {
+    let lastSent = sentRevision;
+    let isJoinDue = wantsJoin;
+    const send = async (session: SeenSession | undefined) => {
       if (session === undefined) return this.#unfollow(sessionId);
-      if (session.revision <= told) return;
-      told = session.revision;
+      if (session.revision <= lastSent) return;
+      lastSent = session.revision;
       const { record } = session;
       if (record.state === "ended") this.#unfollow(sessionId);
-      const isFirstReady = isWayInDue && record.state === "ready";
-      if (isFirstReady) isWayInDue = false;
-      const wayIn = isFirstReady ? await joinOf(this.#gateway, record, record.user) : {};
-      this.#send({ type: "session", ...describe(this.#gateway, record), ...wayIn });
+      const isFirstReady = isJoinDue && record.state === "ready";
+      if (isFirstReady) isJoinDue = false;
+      const join = isFirstReady ? await joinOf(this.#gateway, record, record.user) : {};
+      this.#send({ type: "session", ...describe(this.#gateway, record), ...join });
     };
-    // One after the other: a token takes a moment, and `ended` must not overtake `ready`.
+    // States are sent in order: creating a token takes time, and `ended` must not overtake `ready`.
     let last = Promise.resolve();
     const listen = (session: SeenSession | undefined) => {
       last = last
-        .then(() => tell(session))
-        .catch((error) => this.#gateway.log.error({ error, sessionId }, "a state could not be told"));
+        .then(() => send(session))
+        .catch((error) => this.#gateway.log.error({ error, sessionId }, "failed to send a state"));
     };
     this.#followed.set(sessionId, this.#gateway.subscriptions.follow(sessionId, listen));
-    // What came since the answer was made.
+    // Sends a change that happened since the answer.
     const now = this.#gateway.sessions.get(this.#gateway.tenant, sessionId);
     if (now !== undefined) listen(now);
   }
@@ -189,22 +195,22 @@ function wireOf(socket: WebSocket, clock: Clock): Wire {
     hasAnswered: () => hasAnswered,
     unreadBytes: () => socket.bufferedAmount,
     close: () => socket.close(1001, "the gateway is stopping"),
-    // A client that reads after all learns the reason; the connection ends soon in any case.
+    // A client that still reads gets the reason. The connection ends soon in any case.
     cut() {
-      socket.close(1013, "what you were sent stays unread");
+      socket.close(1013, "the client does not read its messages");
       clock.after(LAST_WORD_MS, () => socket.terminate());
     },
   };
 }
 
-/** @throws GreenroomError invalid_request, saying field and reason */
+/** @throws GreenroomError invalid_request with field and reason */
 function readRequest(text: string, isBinary: boolean, sawRequestId: (id: string) => void): SocketRequest {
-  if (isBinary) throw new GreenroomError("invalid_request", "Messages are JSON text, not binary.");
+  if (isBinary) throw new GreenroomError("invalid_request", "Send JSON text instead of binary messages.");
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch {
-    throw new GreenroomError("invalid_request", "The message is not JSON.");
+    throw new GreenroomError("invalid_request", "The message is not valid JSON.");
   }
   if (isTooDeep(json)) throw new GreenroomError("invalid_request", "The message is nested too deeply.");
   const requestId = (json as { requestId?: unknown } | null)?.requestId;

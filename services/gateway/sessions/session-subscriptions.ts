@@ -1,24 +1,24 @@
-// Who wants to hear of which session: one listener on the view, many on single sessions.
+// Subscriptions to single sessions: one listener on the view serves all of them.
 import { sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SeenSession, SessionView } from "../../../libs/fleet/session-view.ts";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 
-/** Undefined: the record was removed. */
+/** Undefined means that the record was deleted. */
 type SessionListener = (session: SeenSession | undefined) => void;
 
 export interface SessionSubscriptions {
-  /** Calls at each change of one session from now on, until the answer is called. */
+  /** Calls the listener for each change of one session. @returns a function that ends the subscription */
   follow(sessionId: string, listener: SessionListener): () => void;
   /**
-   * The session as soon as it is as wanted; what it is by then (or undefined) when the time is over. It looks
-   * at the present state first and misses no change after, so ask before causing what is waited for.
+   * Resolves when the session satisfies the condition, or after `ms` with the latest state (or undefined). The present
+   * state is checked first and no later change is missed.
    */
   until(
     sessionId: string,
     isWanted: (session: SeenSession) => boolean,
     ms: number,
   ): Promise<SeenSession | undefined>;
-  /** Ends every wait at once, as if its time were over. */
+  /** Ends all waits immediately, like a timeout. */
   stop(): void;
 }
 

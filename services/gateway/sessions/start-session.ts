@@ -53,9 +53,9 @@ export function startSessionRoute(app: Routes, gateway: Gateway): void {
 }
 
 /**
- * Starts a session and waits for its agent as long as the request says.
- * @param newId the id of a session that has no key; a simulation gives its own
- * @throws GreenroomError what refused it, or why the session ended before it was ready
+ * Starts a session and waits for its agent for the requested time.
+ * @param newId creates the id of a session without a key; replaced in a simulation
+ * @throws GreenroomError if the start is refused, or if the session failed before it was ready
  */
 export async function startSession(
   gateway: Gateway,
@@ -128,7 +128,7 @@ async function answerStart(
 function messageFor(record: PublicSession): string {
   if (record.state === "ended")
     return `The session has ended: ${record.endedReason} (${lastReason(record)}).`;
-  if (record.state !== "ready") return "Agent is being started. Poll /api/session/:id for its status.";
+  if (record.state !== "ready") return "The agent is starting. Poll /api/session/:id for the status.";
   return isPrewarmed(record) ? "Assigned a pre-warmed agent." : "The agent was started and is ready.";
 }
 

@@ -1,20 +1,20 @@
-// How long starts took lately, as this gateway saw it, and how long the next will take.
+// Measures recent starts that this gateway has seen, and estimates the next one.
 import { median, queueKeyOf } from "../../../libs/domain/capacity.ts";
 import type { SeenSession, SessionView } from "../../../libs/fleet/session-view.ts";
 import type { Capacity } from "./capacity.ts";
 
-/** What an estimate is made of before anything was measured. */
+/** Values for an estimate before the first measurement. */
 const FIRST_GUESS_MS = { warm: 500, cold: 3000, free: 30_000 };
-/** Starts of which a median is taken. */
+/** Number of starts in a median. */
 const REMEMBERED = 32;
 /** A host starts this many agents at a time. */
 const PARALLEL_STARTS = 4;
 
 export interface StartTimes {
   /**
-   * How long a session will take until it is ready, in ms.
-   * @param line of those that are measured together, by `lineOf`
-   * @param position its place in the queue, 0 for none
+   * The time in ms until a session is ready.
+   * @param line the sessions that are measured together, by `queueKeyOf`
+   * @param position the position in the wait queue, 0 for none
    */
   estimateMs(line: string, capacity: Capacity, position: number): number;
 }
@@ -22,11 +22,11 @@ export interface StartTimes {
 interface Measured {
   readonly warmMs: number[];
   readonly coldMs: number[];
-  /** When agents were freed by sessions that ended. */
+  /** Times at which ended sessions freed an agent. */
   readonly freedAtMs: number[];
 }
 
-/** Measures every start that it sees from its first moment; needs no stop of its own. */
+/** Measures every start whose beginning this gateway sees. Needs no stop. */
 export function measureStarts(sessions: SessionView): StartTimes {
   const measured = new Map<string, Measured>();
   const startedAtMs = new Map<string, number>();
@@ -47,7 +47,7 @@ export function measureStarts(sessions: SessionView): StartTimes {
     startedAtMs.delete(key);
     const profile = of(queueKeyOf(record));
     if (record.state === "ended") keep(profile.freedAtMs, seenAtMs);
-    // A start that was tried again says more of failures than of how long starts take.
+    // A retried start measures failures rather than the duration of starts.
     else if (startedAt !== undefined && record.failures === 0) {
       keep(record.warm === "cold" ? profile.coldMs : profile.warmMs, seenAtMs - startedAt);
     }
@@ -75,7 +75,7 @@ function meanGapMs(times: readonly number[]): number | undefined {
   return (last - first) / (times.length - 1);
 }
 
-/** An estimate as people read it: "1-2s". The upper end leaves half as much again. */
+/** An estimate for people: "1-2s". The upper end adds 50 %. */
 export function rangeOf(ms: number): string {
   const low = Math.floor(ms / 1000);
   return `${low}-${Math.max(low + 1, Math.ceil((ms * 1.5) / 1000))}s`;

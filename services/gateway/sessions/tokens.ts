@@ -1,8 +1,8 @@
-// Ways into a session's room: POST /api/token, and the part that other answers share.
+// POST /api/token, and the room tokens of other answers.
 import { ErrorAnswer, TokenAnswer, TokenRequest } from "../../../libs/contracts/sessions/http.ts";
 import type { User } from "../../../libs/contracts/sessions/session.ts";
 import { requireLiveKit } from "../../../libs/livekit/connect.ts";
-import type { TokenRequest as Wish } from "../../../libs/livekit/rooms.ts";
+import type { TokenRequest as RoomTokenRequest } from "../../../libs/livekit/rooms.ts";
 import type { Gateway } from "../context.ts";
 import { SessionError } from "../http/errors.ts";
 import type { Routes } from "../http/routes.ts";
@@ -26,7 +26,7 @@ export function tokenRoute(app: Routes, gateway: Gateway): void {
     async ({ body }) => {
       requireLiveKit(gateway.livekit);
       const { record } = await requireSession(gateway, body.sessionId);
-      refuseUnsettled(record);
+      refuseUnknownRoom(record);
       const user = { id: body.userId ?? `user-${randomToken()}`, name: body.userName };
       const join = await joinOf(gateway, record, user);
       return { success: true as const, ...join, expiresIn: gateway.config.GREENROOM_TOKEN_TTL_S };
@@ -34,16 +34,16 @@ export function tokenRoute(app: Routes, gateway: Gateway): void {
   );
 }
 
-/** What somebody needs to join a session's room. @throws GreenroomError livekit_unavailable */
+/** Creates the data for joining a session's room. @throws GreenroomError livekit_unavailable */
 export async function joinOf(gateway: Gateway, { room }: Pick<PublicSession, "room">, user: User) {
   const token = await tokenFor(gateway, { room, identity: user.id, name: user.name });
   return { url: requireLiveKit(gateway.livekit).publicUrl, token, room, identity: user.id };
 }
 
-export const tokenFor = (gateway: Gateway, wish: Omit<Wish, "ttlS">): Promise<string> =>
-  requireLiveKit(gateway.livekit).tokens.forUser({ ...wish, ttlS: gateway.config.GREENROOM_TOKEN_TTL_S });
+export const tokenFor = (gateway: Gateway, request: Omit<RoomTokenRequest, "ttlS">): Promise<string> =>
+  requireLiveKit(gateway.livekit).tokens.forUser({ ...request, ttlS: gateway.config.GREENROOM_TOKEN_TTL_S });
 
-function refuseUnsettled(record: PublicSession): void {
+function refuseUnknownRoom(record: PublicSession): void {
   if (record.state === "ended") {
     throw new SessionError(record.sessionId, "conflict", "The session has ended. Start another one.");
   }
@@ -51,6 +51,6 @@ function refuseUnsettled(record: PublicSession): void {
   throw new SessionError(
     record.sessionId,
     "conflict",
-    `The session is ${record.state}, and the agent that gets it may bring its own room. Ask again when its status is ready.`,
+    `The session is ${record.state}, and its agent may bring its own room. Retry when its status is ready.`,
   );
 }

@@ -122,7 +122,7 @@ describe("admitStart, agent", () => {
     // The default profile is unknown before the files are loaded.
     expect(agentOf({ hosts })).toMatchObject({
       refused: "profile_unavailable",
-      message: 'The profile "echo" is still being started. Try again in a moment.',
+      message: 'The profile "echo" is still starting. Retry in a moment.',
     });
     const failing = [aHost({ echo: { status: "stopped", error: "boom" } })];
     expect(agentOf({ hosts: failing }, "echo")).toMatchObject({ refused: "profile_unavailable" });
@@ -138,7 +138,7 @@ describe("admitStart, refusals", () => {
   test("refuses without hosts, or when all are draining", () => {
     expect(admit({ hosts: [] }, "assistant")).toEqual({
       refused: "no_hosts",
-      message: "No agent-host is up. Start one with `npm run agent-host`.",
+      message: "No agent-host is running. Start one with `npm run agent-host`.",
       retryAfterMs: 2000,
     });
     expect(admit({ hosts: [aHost({}, { draining: true })] })).toMatchObject({
@@ -157,7 +157,7 @@ describe("admitStart, refusals", () => {
   test("refuses a provider that has no profile", () => {
     expect(admit({}, undefined, "livekit")).toEqual({
       refused: "invalid_request",
-      message: "body.profile: name one, since GREENROOM_PROVIDERS has none for livekit.",
+      message: "body.profile: required, because GREENROOM_PROVIDERS has no profile for livekit.",
     });
   });
 
@@ -179,13 +179,13 @@ describe("admitStart, refusals", () => {
     expect(admit({ accepted: pending.slice(1) }, "echo")).toHaveProperty("admitted");
     expect(admit({ accepted: pending }, "echo")).toMatchObject({
       refused: "overloaded",
-      message: "This gateway has 4 starts in progress, its maximum. Try again in a moment.",
+      message: "This gateway has 4 starts in progress, its maximum. Retry in a moment.",
       retryAfterMs: expect.any(Number),
     });
     expect(admit({ eventLoopLagMs: 500 }, "echo")).toHaveProperty("admitted");
     expect(admit({ eventLoopLagMs: 501.4 }, "echo")).toMatchObject({
       refused: "overloaded",
-      message: "This gateway lags by 501 ms. Try again in a moment.",
+      message: "This gateway lags by 501 ms. Retry in a moment.",
     });
   });
 
@@ -205,7 +205,7 @@ describe("admitStart, refusals", () => {
     expect(admit({ hosts: [full], records: waiting(4) }, "echo")).toHaveProperty("admitted");
     expect(admit({ hosts: [full], records: waiting(5) }, "echo")).toEqual({
       refused: "at_capacity",
-      message: 'Every agent of "echo" is busy, and 5 sessions are waiting. Try again later.',
+      message: 'Every agent of "echo" is busy, and 5 sessions are waiting. Retry later.',
       // Estimated for the sixth place.
       retryAfterMs: 1500 * 7,
     });
