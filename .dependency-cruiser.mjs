@@ -61,7 +61,11 @@ const door = (name, ...files) =>
 const libs = [
   ...layer("libs/contracts", [packages("zod")]),
   ...layer("libs/domain", [CONTRACTS, packages("xstate"), "^crypto$"]),
-  ...layer("libs/runtime", [packages("zod", "pino", "prom-client", "fastest-levenshtein")], NODE_TOO),
+  ...layer(
+    "libs/runtime",
+    [packages("zod", "pino", "prom-client", "fastest-levenshtein", "ipaddr.js")],
+    NODE_TOO,
+  ),
   ...layer("libs/auth", [CONTRACTS, RUNTIME, packages("jose")], NODE_TOO),
   ...layer("libs/bus", [CONTRACTS, RUNTIME, packages("nats"), "^async_hooks$"]),
   ...layer("libs/fleet", [CONTRACTS, RUNTIME, folder("libs/bus")]),

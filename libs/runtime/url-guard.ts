@@ -1,58 +1,16 @@
 // Guards outgoing requests to addresses that customers choose: public ones, and those that a setting allows.
 import { BlockList, isIP } from "node:net";
+import ipaddr from "ipaddr.js";
 
-/**
- * IPv4 networks outside the public internet, by IANA's registries of special-purpose addresses. They include this
- * machine, private networks, and link-local addresses, where clouds serve their metadata.
- */
-const specialIPv4: readonly [net: string, bits: number][] = [
-  ["0.0.0.0", 8],
-  ["10.0.0.0", 8],
-  ["100.64.0.0", 10],
-  ["127.0.0.0", 8],
-  ["169.254.0.0", 16],
-  ["172.16.0.0", 12],
-  ["192.0.0.0", 24],
-  ["192.0.2.0", 24],
-  ["192.88.99.0", 24],
-  ["192.168.0.0", 16],
-  ["198.18.0.0", 15],
-  ["198.51.100.0", 24],
-  ["203.0.113.0", 24],
-  ["224.0.0.0", 4],
-  ["240.0.0.0", 4],
-];
-
-/**
- * In IPv6 only the global unicast block is public. Loopback, link-local, unique local, multicast, IPv4-mapped and NAT64
- * addresses are outside that block. Inside, 6to4 and Teredo lead to IPv4 addresses and are excluded too.
- */
-const publicIPv6: [net: string, bits: number] = ["2000::", 3];
-const specialIPv6: readonly [net: string, bits: number][] = [
-  ["2001::", 23],
-  ["2001:db8::", 32],
-  ["2002::", 16],
-  ["3fff::", 20],
-];
-
-const special4 = new BlockList();
-for (const [net, bits] of specialIPv4) special4.addSubnet(net, bits, "ipv4");
-const special6 = new BlockList();
-for (const [net, bits] of specialIPv6) special6.addSubnet(net, bits, "ipv6");
-const global6 = new BlockList();
-global6.addSubnet(...publicIPv6, "ipv6");
-
-/** Whether an IP address, given as text, is public. False if the text is not an address. */
+/** Whether an IP address, given as text, is public by IANA's registries. False if the text is not an address. */
 export function isPublicAddress(address: string): boolean {
   const plain = withoutZone(address);
-  switch (isIP(plain)) {
-    case 4:
-      return !special4.check(plain, "ipv4");
-    case 6:
-      return global6.check(plain, "ipv6") && !special6.check(plain, "ipv6");
-    default:
-      return false;
-  }
+  // ipaddr.js accepts more notations than the socket does.
+  if (isIP(plain) === 0) return false;
+  const parsed = ipaddr.parse(plain);
+  // In IPv6 only the block 2000::/3 is global unicast.
+  const isGlobal = !(parsed instanceof ipaddr.IPv6) || (parsed.parts[0] ?? 0) >> 13 === 1;
+  return isGlobal && parsed.range() === "unicast";
 }
 
 /** Targets that may be called although they are not public. */
