@@ -33,7 +33,8 @@ const rulesOf = (deps: DispatchDeps): EventRules<SessionRecord, SessionEvent> =>
   bucket: sessions,
   cache: deps.recordCache,
   reduce(record, event, { sequence }) {
-    if (event.type === "requested") return record ?? newSession(event, deps.defaults, sequence);
+    if (event.type === "requested")
+      return record ?? newSession(event, deps.defaults, sequence, isoNow(deps.clock));
     return record === undefined ? undefined : reduceSession(record, event);
   },
   isCreation: ({ type }) => type === "requested",

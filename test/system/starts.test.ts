@@ -103,12 +103,20 @@ describe("session start", () => {
     expect(status).toBe(202);
     expect(body).toMatchObject({ success: true, status: "starting" });
     expect(body.estimatedWait).toMatch(/^\d+-\d+s$/);
+    expect(body.startupTimings).toMatchObject({ phase: expect.stringMatching(/^(dispatch|queue|assign)$/) });
+    expect(body.startupTimings.totalMs).toBeGreaterThan(50);
     const session = await scene.sessionWhen(
       body.sessionId,
       ({ state }) => state === "ready",
       "becomes ready",
     );
     expect(session.startupTime).toBeGreaterThan(1);
+    const { phase, totalMs, ...phases } = session.startupTimings;
+    expect(phase).toBe("ready");
+    expect(Object.keys(phases)).toEqual(["dispatchMs", "queueMs", "assignMs", "joinMs", "entryMs"]);
+    // The prewarm of the cold agent is a part of its join.
+    expect(phases.joinMs).toBeGreaterThan(1000);
+    expect(Math.abs(totalMs - session.startupTime * 1000)).toBeLessThan(50);
   });
 
   test("accepts ready() of an agent without an AgentSession", async () => {

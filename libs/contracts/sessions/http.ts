@@ -106,6 +106,25 @@ const joinFields = {
   identity: z.string(),
 };
 
+const phaseMs = (description: string) => z.int().optional().describe(description);
+
+export const StartupTimings = z
+  .object({
+    phase: z
+      .enum(["dispatch", "queue", "assign", "join", "entry", "ready"])
+      .describe(
+        "Phase in progress, with its duration so far. `ready` once the agent is ready. The end of `assign` is known once the agent has joined.",
+      ),
+    dispatchMs: phaseMs("From the request until a dispatcher received it."),
+    queueMs: phaseMs("Until a host was chosen. Includes the wait for a free agent and failed attempts."),
+    assignMs: phaseMs("Until the host had given the session to an agent."),
+    joinMs: phaseMs("Until the agent was in the room."),
+    entryMs: phaseMs("Until the agent was ready. Its `entry` runs in this phase."),
+    totalMs: z.int().describe("Sum of the phases so far."),
+  })
+  .meta({ id: "StartupTimings", description: "Duration of each phase of a start in ms." });
+export type StartupTimings = z.infer<typeof StartupTimings>;
+
 export const StartAnswer = z
   .object({
     success: z.literal(true),
@@ -119,7 +138,8 @@ export const StartAnswer = z
     warm: Warmth.nullable(),
     message: z.string(),
     latencyMs: z.number().describe("Time in ms that the gateway needed for this answer."),
-    startupTime: z.number().nullable().describe("Seconds from the request to ready."),
+    startupTime: z.number().nullable().describe("Seconds from the request to ready. Null before."),
+    startupTimings: StartupTimings,
     estimatedWait: z.string().optional().describe('Derived from recent starts, for example "1-2s".'),
     estimatedWaitMs: z.number().optional(),
     queue: QueuePlace.optional().describe("Present while the session waits for capacity."),
@@ -157,6 +177,7 @@ export type SessionSummary = z.infer<typeof SessionSummary>;
 export const Session = SessionSummary.extend({
   history: z.array(HistoryEntry),
   timings: SessionRecord.shape.timings,
+  startupTimings: StartupTimings,
 }).meta({ id: "Session" });
 export type Session = z.infer<typeof Session>;
 

@@ -129,6 +129,8 @@ export const SessionRecord = z.object({
   history: z.array(HistoryEntry),
   /** How often an agent became ready. Kept apart because the history drops old entries. */
   readyCount: z.number().int().positive().optional(),
+  /** ISO time on the clock of the dispatcher that received the request. For people; nothing is decided by it. */
+  receivedAt: z.string().optional(),
   /** Durations in ms, each measured by one process's monotonic clock. */
   timings: z.object({
     /** From the host's acceptance to the agent's `joined` and `ready`. */

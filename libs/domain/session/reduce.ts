@@ -13,11 +13,15 @@ export interface SessionDefaults {
 
 export const reduceSession = reducerOf<SessionRecord, SessionInput>(sessionMachine);
 
-/** @param queueSeq the position of the request in the stream */
+/**
+ * @param queueSeq the position of the request in the stream
+ * @param receivedAt the ISO time at which the dispatcher received the request
+ */
 export const newSession = (
   event: Requested,
   defaults: SessionDefaults,
   queueSeq?: number,
+  receivedAt?: string,
 ): SessionRecord => ({
   v: 1,
   sessionId: event.sessionId,
@@ -43,6 +47,7 @@ export const newSession = (
     ...(event.maxDurationMs === undefined ? {} : { maxDuration: event.maxDurationMs }),
   },
   history: [{ state: "requested", at: event.at, attempt: 1 }],
+  ...(receivedAt === undefined ? {} : { receivedAt }),
   timings: {},
   writeId: "",
 });

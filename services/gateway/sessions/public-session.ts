@@ -6,6 +6,7 @@ import type { Session, SessionStatus, SessionSummary } from "../../../libs/contr
 import type { Requested, SessionRecord, SessionState } from "../../../libs/contracts/sessions/session.ts";
 import type { Gateway } from "../context.ts";
 import { waitingWith } from "./capacity.ts";
+import { startupTimingsOf } from "./startup-timings.ts";
 
 /** The public part of a record. A session that was just accepted has it too. */
 export type PublicSession = Omit<
@@ -72,6 +73,7 @@ export const describe = (gateway: Gateway, record: PublicSession): Session => ({
   ...summarize(gateway, record),
   history: record.history,
   timings: record.timings,
+  startupTimings: startupTimingsOf(record, gateway.clock.now()),
 });
 
 export const isPrewarmed = ({ warm }: PublicSession): boolean => warm === "hot" || warm === "warm";

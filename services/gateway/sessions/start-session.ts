@@ -19,6 +19,7 @@ import {
 } from "./public-session.ts";
 import { randomSessionId, randomToken, sessionIdOfKey } from "./session-ids.ts";
 import { rangeOf } from "./start-times.ts";
+import { startupTimingsOf } from "./startup-timings.ts";
 import { joinOf } from "./tokens.ts";
 
 const Headers = z.looseObject({
@@ -119,6 +120,7 @@ async function answerStart(
     message: messageFor(record),
     latencyMs: Math.round(latencyMs * 10) / 10,
     startupTime: summary.startupTime,
+    startupTimings: startupTimingsOf(record, gateway.clock.now()),
     ...(status === "starting" ? waitFields(gateway, record, summary.queue, admittedEstimateMs) : {}),
     ...(record.endedReason === undefined ? {} : { endedReason: record.endedReason }),
     ...(isRoomSettled(record) && status !== "ended" ? await joinOf(gateway, record, record.user) : {}),

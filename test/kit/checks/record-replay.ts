@@ -108,7 +108,7 @@ function startsOf(
   if (before === undefined) {
     return events.flatMap(({ event, sequence }) =>
       event.type === "requested"
-        ? [{ from: before, by: event.type, to: newSession(event, defaults, sequence) }]
+        ? [{ from: before, by: event.type, to: newSession(event, defaults, sequence, after.receivedAt) }]
         : [],
     );
   }

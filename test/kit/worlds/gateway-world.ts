@@ -242,7 +242,7 @@ async function playDispatcher(
       (await bus.kv.get(sessions, sessionKey({ tenant: TENANT, sessionId: event.sessionId }))) !== undefined
     )
       return "ack";
-    const record = newSession(event, { deadlineMs, maxAttempts });
+    const record = newSession(event, { deadlineMs, maxAttempts }, undefined, at());
     await bus.kv.update(sessions, record, 0);
     if (how === "ready") await move(bus, record.sessionId, becomeReady(record));
     else if (typeof how === "function") await move(bus, record.sessionId, how(record));

@@ -32,6 +32,7 @@ async function startCall() {
     const started = await ask("POST", "/api/session/start", request);
     mine.sessionId = started.sessionId;
     element("session-id").textContent = started.sessionId;
+    showStartup(started.startupTimings);
     if (started.queue) note(`Waiting for a free agent: position ${started.queue.position}.`);
     else if (started.status === "starting") note(`The agent is starting (${started.estimatedWait}).`);
     const ready = followSession(mine);
@@ -171,6 +172,7 @@ function addLine(who) {
 function showSession(session) {
   show("state", session.state);
   element("warm").textContent = session.warm ?? "–";
+  showStartup(session.startupTimings);
   if (session.queue)
     note(`Waiting for a free agent: position ${session.queue.position} of ${session.queue.length}.`);
   if (session.recovering) note(LOST);
@@ -196,6 +198,15 @@ function showSession(session) {
   );
 }
 
+/** Shows the time of the start, and in a tooltip the time of each phase. */
+function showStartup({ phase, totalMs, ...phases }) {
+  const total = `${(totalMs / 1000).toFixed(2)} s`;
+  element("startup").textContent = phase === "ready" ? total : `${total}, ${phase}`;
+  element("startup").title = Object.entries(phases)
+    .map(([name, ms]) => `${name.replace("Ms", "")} ${ms} ms`)
+    .join(", ");
+}
+
 async function ask(method, path, body) {
   const response = await fetch(path, {
     method,
@@ -218,6 +229,8 @@ function reset() {
   show("state", "none");
   show("agent-state", "none");
   element("warm").textContent = "–";
+  element("startup").textContent = "–";
+  element("startup").title = "";
   element("session-id").textContent = "–";
   element("times").replaceChildren();
   element("transcript").replaceChildren();

@@ -42,6 +42,7 @@ describe("POST /api/session/start, ready in time", () => {
     });
     expect(body.sessionId).toMatch(/^s_[0-9A-Za-z]{22}$/);
     expect(body.latencyMs).toBeGreaterThan(0);
+    expect(body.startupTimings).toMatchObject({ phase: "ready", joinMs: 3, entryMs: expect.any(Number) });
     const claims = claimsOf(body.token);
     expect(claims).toMatchObject({ sub: "user_123", name: "Alice" });
     expect(claims.video).toEqual({
@@ -101,6 +102,8 @@ describe("POST /api/session/start, ready later", () => {
     });
     expect(body.estimatedWait).toMatch(/^\d+-\d+s$/);
     expect(body.estimatedWaitMs).toBeGreaterThan(0);
+    expect(body.startupTimings).toMatchObject({ phase: "queue", queueMs: expect.any(Number) });
+    expect(body.startupTimings.totalMs).toBeGreaterThanOrEqual(50);
     expect(body).not.toHaveProperty("token");
   });
 
