@@ -1,10 +1,10 @@
-// Erasing one message removes that one alone, for everybody: in memory and on NATS.
+// Deleting a message behaves the same in memory and on NATS.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Bus } from "../../libs/bus/bus.ts";
 import { sessionEvents } from "../../libs/contracts/streams.ts";
 import { eventsOf, fresh, kinds, requested, type TestBuses } from "./buses.ts";
 
-describe.each(kinds)("erasing on %s", (_kind, start) => {
+describe.each(kinds)("deleteMessage on %s", (_kind, start) => {
   let buses: TestBuses;
   let bus: Bus;
   beforeAll(async () => {
@@ -16,7 +16,7 @@ describe.each(kinds)("erasing on %s", (_kind, start) => {
   const stored = (tenant: string) =>
     bus.streams.read(sessionEvents, { subject: `session.${tenant}.>`, limit: 100 });
 
-  test("one message goes, its neighbours stay, and a second time there is none", async () => {
+  test("removes one message, keeps its neighbours, and reports false the second time", async () => {
     const tenant = fresh("t");
     for (const id of ["a", "b", "c"]) await bus.streams.publish(eventsOf(tenant), requested(tenant, id));
     const sequence = (await stored(tenant))[1]?.sequence ?? 0;
@@ -26,7 +26,7 @@ describe.each(kinds)("erasing on %s", (_kind, start) => {
     expect(await bus.admin.deleteMessage(sessionEvents, 1_000_000)).toBe(false);
   });
 
-  test("a consumer is never given what was erased before its turn, and goes on behind it", async () => {
+  test("hides a deleted message from consumers, which continue after it", async () => {
     const tenant = fresh("t");
     const channel = eventsOf(tenant);
     for (const id of ["a", "b", "c"]) await bus.streams.publish(channel, requested(tenant, id));

@@ -1,4 +1,4 @@
-// Following a bucket behaves the same in memory and on NATS: nothing of it is missed, whoever dies.
+// Consuming the changes of a bucket behaves the same in memory and on NATS: no change is missed, even when consumers die.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Ack, Bus, Change } from "../../libs/bus/bus.ts";
 import { type Bucket, hosts, sessions } from "../../libs/contracts/buckets.ts";
@@ -10,7 +10,7 @@ import { eventually, fresh, kinds, sessionRecord, type TestBuses } from "./buses
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe.each(kinds)("following on %s", (_kind, start) => {
+describe.each(kinds)("consuming a bucket on %s", (_kind, start) => {
   let buses: TestBuses;
   let bus: Bus;
   beforeAll(async () => {
@@ -19,21 +19,21 @@ describe.each(kinds)("following on %s", (_kind, start) => {
   });
   afterAll(() => buses?.stop());
 
-  /** A tenant of its own, since followers hear of a whole bucket. */
-  const corner = (concurrency = 4) => {
+  /** Creates a tenant, since a consumer receives the changes of the whole bucket. */
+  const isolated = (concurrency = 4) => {
     const tenant = fresh("t");
     const options = { durable: fresh("d"), concurrency };
-    const follow = (by: Bus, handle: (change: Change<SessionRecord>, deliveries: number) => Promise<Ack>) =>
+    const consume = (by: Bus, handle: (change: Change<SessionRecord>, deliveries: number) => Promise<Ack>) =>
       by.kv.consume(sessions, options, async (change, { deliveries }) =>
         change.key.startsWith(`${tenant}.`) ? handle(change, deliveries) : "ack",
       );
     const save = async (id: string, writeId: string, revision = 0) =>
       (await bus.kv.update(sessions, sessionRecord(tenant, id, { writeId }), revision)) ?? -1;
-    return { tenant, options, follow, save };
+    return { tenant, options, consume, save };
   };
 
-  test("each revision there is, each that comes, and a removal are handed out in their order to one hand", async () => {
-    const { tenant, options, save } = corner(1);
+  test("delivers stored revisions, new ones and a deletion in order at a concurrency of one", async () => {
+    const { tenant, options, save } = isolated(1);
     const first = await save("s", "1");
     const second = await save("s", "2", first);
     const seen: [string, number, string | undefined][] = [];
@@ -61,30 +61,30 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     await stop();
   });
 
-  test("what was done is not handed out again to who follows later under the same name", async () => {
-    const { save, follow } = corner();
+  test("never redelivers acked changes to a later consumer with the same name", async () => {
+    const { save, consume } = isolated();
     const first = await save("s", "1");
     const seen: string[] = [];
     const note = async ({ value }: Change<SessionRecord>): Promise<Ack> => {
       seen.push(value?.writeId ?? "gone");
       return "ack";
     };
-    const stop = await follow(bus, note);
+    const stop = await consume(bus, note);
     await eventually(() => seen.length === 1);
     await pause(100); // For the ack to arrive.
     await stop();
     await save("s", "2", first);
-    const stopAgain = await follow(await buses.connect("later"), note);
+    const stopAgain = await consume(await buses.connect("later"), note);
     await eventually(() => seen.length === 2);
     await pause(200);
     expect(seen).toEqual(["1", "2"]);
     await stopAgain();
   });
 
-  test("a change that is to be tried again comes again until it is done, and its deliveries are counted", async () => {
-    const { save, follow } = corner();
+  test("redelivers a change until it is acked, and counts the deliveries", async () => {
+    const { save, consume } = isolated();
     const seen: number[] = [];
-    const stop = await follow(bus, async (_change, deliveries) => {
+    const stop = await consume(bus, async (_change, deliveries) => {
       seen.push(deliveries);
       if (deliveries === 2) throw new Error("a bug that goes away");
       return deliveries < 4 ? "nak" : "ack";
@@ -96,16 +96,16 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     await stop();
   });
 
-  test("those who follow by one name share the changes, and each is handled once", async () => {
-    const { save, follow } = corner(2);
+  test("shares the changes among consumers with the same name, each change once", async () => {
+    const { save, consume } = isolated(2);
     const others = await Promise.all(["a", "b", "c"].map((name) => buses.connect(name)));
     const seen: string[] = [];
-    const byWhom = new Map<string, number>();
+    const countByConsumer = new Map<string, number>();
     const stops = await Promise.all(
       others.map((other, index) =>
-        follow(other, async ({ key }) => {
+        consume(other, async ({ key }) => {
           seen.push(key);
-          byWhom.set(`${index}`, (byWhom.get(`${index}`) ?? 0) + 1);
+          countByConsumer.set(`${index}`, (countByConsumer.get(`${index}`) ?? 0) + 1);
           await pause(20);
           return "ack";
         }),
@@ -117,47 +117,47 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     await pause(200);
     expect(new Set(seen).size).toBe(ids.length);
     expect(seen).toHaveLength(ids.length);
-    expect(byWhom.size).toBeGreaterThan(1);
+    expect(countByConsumer.size).toBeGreaterThan(1);
     for (const stop of stops) await stop();
   });
 
-  test("a follower that dies mid-way hands its unfinished changes to another, and nothing is missed", async () => {
-    const { save, follow } = corner(4);
+  test("redelivers the unacked changes of a dead consumer to another one", async () => {
+    const { save, consume } = isolated(4);
     const dying = await buses.connect("dying");
-    const heir = await buses.connect("heir");
+    const successor = await buses.connect("successor");
     const ids = Array.from({ length: 12 }, (_, index) => `s${index}`);
     for (const id of ids) await save(id, "1");
 
     const done = new Set<string>();
-    const begun = new Set<string>();
-    // It does four of them; what it begins then it never ends.
-    await follow(dying, async ({ key }) => {
-      begun.add(key);
+    const started = new Set<string>();
+    // The consumer finishes four changes and then hangs on every further one.
+    await consume(dying, async ({ key }) => {
+      started.add(key);
       if (done.size < 4) {
         done.add(key);
         return "ack";
       }
       return new Promise<Ack>(() => {});
     });
-    await eventually(() => begun.size === 8);
-    await pause(100); // For its acks to arrive.
+    await eventually(() => started.size === 8);
+    await pause(100); // For the acks to arrive.
     await dying.close();
 
-    const inherited: [string, number][] = [];
-    const stop = await follow(heir, async ({ key }, deliveries) => {
-      inherited.push([key, deliveries]);
+    const redelivered: [string, number][] = [];
+    const stop = await consume(successor, async ({ key }, deliveries) => {
+      redelivered.push([key, deliveries]);
       return "ack";
     });
-    await eventually(() => inherited.length >= 8, 20_000);
+    await eventually(() => redelivered.length >= 8, 20_000);
     await pause(200);
-    const keys = inherited.map(([key]) => key);
+    const keys = redelivered.map(([key]) => key);
     expect(new Set([...done, ...keys]).size).toBe(ids.length);
     expect(keys).toHaveLength(8);
-    for (const [key, deliveries] of inherited) expect(deliveries, key).toBe(begun.has(key) ? 2 : 1);
+    for (const [key, deliveries] of redelivered) expect(deliveries, key).toBe(started.has(key) ? 2 : 1);
     await stop();
   });
 
-  test("revisions that a bucket no longer holds are passed over, also those that were to be tried again", async () => {
+  test("skips replaced revisions, including those that wait for redelivery", async () => {
     const id = fresh("h");
     const options = { durable: fresh("d"), concurrency: 1 };
     const seen: number[] = [];
@@ -176,20 +176,20 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     const before = seen.length;
     await eventually(() => seen.length > before);
     await pause(1500); // Longer than any pause before a retry so far.
-    // The bucket keeps one revision of a key: once the fifth stands there, no other is told.
+    // The bucket keeps one revision of a key: once the fifth is stored, no other is delivered.
     expect(seen.slice(seen.indexOf(5))).toEqual(seen.slice(seen.indexOf(5)).map(() => 5));
     expect(seen.slice(before)).toEqual([5]);
     await stop();
   });
 
-  test("a record that nobody can read goes to the dead letters, and its neighbours are handed out", async () => {
-    const { tenant, save, follow } = corner();
+  test("turns an unreadable record into a dead letter and delivers its neighbours", async () => {
+    const { tenant, save, consume } = isolated();
     const seen: string[] = [];
-    const stop = await follow(bus, async ({ key }) => {
+    const stop = await consume(bus, async ({ key }) => {
       seen.push(key);
       return "ack";
     });
-    // Under its key stands what is said to be another's.
+    // Stores a record under the key of another one.
     const elsewhere: Bucket<SessionRecord> = { ...sessions, keyOf: () => `${tenant}.wrong` };
     await bus.kv.update(elsewhere, sessionRecord(tenant, "right"), 0);
     await save("s", "1");
@@ -204,8 +204,8 @@ describe.each(kinds)("following on %s", (_kind, start) => {
     await stop();
   });
 
-  test("a change that was delivered too often goes to the dead letters", async () => {
-    const { tenant, options } = corner();
+  test("turns a change into a dead letter after too many deliveries", async () => {
+    const { tenant, options } = isolated();
     const stop = await bus.kv.consume(sessions, { ...options, maxDeliveries: 3 }, async ({ key }) =>
       key.startsWith(tenant) ? "nak" : "ack",
     );

@@ -1,4 +1,4 @@
-// Messages that nobody can handle are buried, told apart, and hide nothing: in memory and on NATS.
+// Unreadable messages behave the same in memory and on NATS: they become dead letters and hide no other message.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Bus } from "../../libs/bus/bus.ts";
@@ -8,7 +8,7 @@ import { type Channel, deadLetters } from "../../libs/contracts/streams.ts";
 import { messagesOn } from "../kit/read-messages.ts";
 import { eventsOf, eventually, fresh, kinds, requested, type TestBuses } from "./buses.ts";
 
-describe.each(kinds)("poison on %s", (_kind, start) => {
+describe.each(kinds)("dead-lettering on %s", (_kind, start) => {
   let buses: TestBuses;
   let bus: Bus;
   beforeAll(async () => {
@@ -17,22 +17,22 @@ describe.each(kinds)("poison on %s", (_kind, start) => {
   });
   afterAll(() => buses?.stop());
 
-  /** A tenant of its own with a consumer's options, so that tests don't hear each other. */
-  const corner = () => {
+  /** Creates a tenant and a consumer's options, so that tests don't receive each other's messages. */
+  const isolated = () => {
     const tenant = fresh("t");
     return { tenant, channel: eventsOf(tenant), options: { durable: fresh("d"), concurrency: 4 } };
   };
 
-  test("a message whose body is about another session than its subject is buried, and read by nobody", async () => {
-    const { tenant, channel, options } = corner();
+  test("stores a message whose body belongs to another subject, which no reader returns", async () => {
+    const { tenant, channel, options } = isolated();
     const other = fresh("t");
     const subjects = [
-      `session.${tenant}.s.ready`, // Its body says requested.
+      `session.${tenant}.s.ready`, // The body is an event "requested".
       `session.${tenant}.another.requested`,
     ];
     for (const subject of subjects) {
-      await bus.streams.publish(nonsense(channel, subject), requested(tenant, "s"));
-      await bus.streams.publish(nonsense(channel, subject), requested(other, "s"));
+      await bus.streams.publish(unchecked(channel, subject), requested(tenant, "s"));
+      await bus.streams.publish(unchecked(channel, subject), requested(other, "s"));
     }
     await bus.streams.publish(channel, requested(tenant, "good"));
     const seen: string[] = [];
@@ -42,7 +42,7 @@ describe.each(kinds)("poison on %s", (_kind, start) => {
     });
     for (const subject of subjects) {
       const letters = await eventually(async () => {
-        const found = await lettersOf(bus, subject);
+        const found = await deadLettersOn(bus, subject);
         return found?.length === 2 ? found : undefined;
       });
       expect(letters[0]).toMatchObject({ subject, stream: "SESSIONS", deliveries: 1 });
@@ -54,8 +54,8 @@ describe.each(kinds)("poison on %s", (_kind, start) => {
     await stop();
   });
 
-  test("one that nobody can read doesn't hide its neighbours, however it is broken", async () => {
-    const { tenant, channel, options } = corner();
+  test("stores unreadable messages of every kind, but no readable neighbour", async () => {
+    const { tenant, channel, options } = isolated();
     const poison: unknown[] = [
       { ...requested(tenant, "s"), metadata: { deep: nestedIn(200) } },
       { ...requested(tenant, "s"), metadata: { deep: nestedIn(2000) } },
@@ -67,7 +67,7 @@ describe.each(kinds)("poison on %s", (_kind, start) => {
       7,
     ];
     const subject = `session.${tenant}.s.requested`;
-    for (const message of poison) await bus.streams.publish(nonsense(channel, subject), message);
+    for (const message of poison) await bus.streams.publish(unchecked(channel, subject), message);
     await bus.streams.publish(channel, requested(tenant, "s"));
     let handled = 0;
     const stop = await bus.streams.consume(channel, options, async () => {
@@ -87,19 +87,19 @@ describe.each(kinds)("poison on %s", (_kind, start) => {
     await stop();
   });
 
-  test("what its handler says can never succeed is buried at once", async () => {
-    const { tenant, channel, options } = corner();
+  test("stores a message at once if its handler reports a permanent error", async () => {
+    const { tenant, channel, options } = isolated();
     const stop = await bus.streams.consume(channel, options, async () => {
       throw new GreenroomError("payload_too_large", "it would not fit its bucket");
     });
     await bus.streams.publish(channel, requested(tenant, "s"));
-    const [letter] = await eventually(() => lettersOf(bus, `session.${tenant}.s.requested`));
+    const [letter] = await eventually(() => deadLettersOn(bus, `session.${tenant}.s.requested`));
     expect(letter).toMatchObject({ deliveries: 1, reason: "it would not fit its bucket" });
     await stop();
   });
 
-  test("a stream is read newest first, a page at a time, to its beginning", async () => {
-    const { tenant } = corner();
+  test("returns dead letters newest first, page by page", async () => {
+    const { tenant } = isolated();
     const letter = (n: number) => ({
       subject: `session.${tenant}.s${n}.requested`,
       stream: fresh("OTHER"),
@@ -134,8 +134,8 @@ const nestedIn = (levels: number): unknown => {
   return value;
 };
 
-/** The same channel for messages that nobody checks. */
-const nonsense = (channel: Channel<SessionEvent>, subject: string): Channel<unknown> => ({
+/** The same channel without checks of its messages. */
+const unchecked = (channel: Channel<SessionEvent>, subject: string): Channel<unknown> => ({
   ...channel,
   overflow: undefined,
   schema: z.unknown(),
@@ -143,7 +143,7 @@ const nonsense = (channel: Channel<SessionEvent>, subject: string): Channel<unkn
   idOf: () => undefined,
 });
 
-const lettersOf = async (bus: Bus, subject: string) => {
+const deadLettersOn = async (bus: Bus, subject: string) => {
   const letters = await messagesOn(bus, deadLetters, `dead.${subject}`, 10);
   return letters.length > 0 ? letters : undefined;
 };

@@ -1,4 +1,4 @@
-// Purging removes what it says, leaves the rest, and is seen by whoever watches: in memory and on NATS.
+// Purging behaves the same in memory and on NATS: watchers and consumers see it, and nothing else is removed.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Bus, Change } from "../../libs/bus/bus.ts";
 import { hosts, sessions } from "../../libs/contracts/buckets.ts";
@@ -9,7 +9,7 @@ import { eventsOf, eventually, fresh, kinds, requested, sessionRecord, type Test
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe.each(kinds)("purging on %s", (_kind, start) => {
+describe.each(kinds)("purge on %s", (_kind, start) => {
   let buses: TestBuses;
   let bus: Bus;
   beforeAll(async () => {
@@ -23,68 +23,64 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
       ({ message }) => message.sessionId,
     );
 
-  test("what is stored on the subjects goes, and is counted; what is stored on others stays", async () => {
-    const [gone, keepUntilReplaced] = [fresh("t"), fresh("t")];
+  test("removes and counts the messages on the subjects, and keeps all others", async () => {
+    const [gone, kept] = [fresh("t"), fresh("t")];
     for (const id of ["a", "b", "c"]) {
       await bus.streams.publish(eventsOf(gone), requested(gone, id));
-      await bus.streams.publish(eventsOf(keepUntilReplaced), requested(keepUntilReplaced, id));
+      await bus.streams.publish(eventsOf(kept), requested(kept, id));
     }
     expect(await bus.admin.purge(sessionEvents, `session.${gone}.b.*`)).toBe(1);
     expect(await idsOf(gone)).toEqual(["a", "c"]);
     expect(await bus.admin.purge(sessionEvents, `session.${gone}.>`)).toBe(2);
     expect(await bus.admin.purge(sessionEvents, `session.${gone}.>`)).toBe(0);
     expect(await idsOf(gone)).toEqual([]);
-    expect(await idsOf(keepUntilReplaced)).toEqual(["a", "b", "c"]);
+    expect(await idsOf(kept)).toEqual(["a", "b", "c"]);
   });
 
-  test("what the relief of a channel holds goes too", async () => {
-    const [gone, keepUntilReplaced] = [fresh("t"), fresh("t")];
-    const relief = sessionEvents.overflow!;
-    await bus.streams.publish(relief, requested(gone, "a"));
-    await bus.streams.publish(relief, requested(keepUntilReplaced, "a"));
+  test("removes messages from the overflow stream too", async () => {
+    const [gone, kept] = [fresh("t"), fresh("t")];
+    const overflow = sessionEvents.overflow!;
+    await bus.streams.publish(overflow, requested(gone, "a"));
+    await bus.streams.publish(overflow, requested(kept, "a"));
     await bus.streams.publish(eventsOf(gone), requested(gone, "b"));
     expect(await bus.admin.purge(sessionEvents, `session.${gone}.>`)).toBe(2);
-    expect(await messagesOn(bus, relief, `overflow.session.${gone}.a.requested`, 1)).toEqual([]);
-    expect(
-      await messagesOn(bus, relief, `overflow.session.${keepUntilReplaced}.a.requested`, 1),
-    ).toHaveLength(1);
+    expect(await messagesOn(bus, overflow, `overflow.session.${gone}.a.requested`, 1)).toEqual([]);
+    expect(await messagesOn(bus, overflow, `overflow.session.${kept}.a.requested`, 1)).toHaveLength(1);
   });
 
-  test("while messages are being published, all that came before goes, and no other is touched", async () => {
-    const [gone, keepUntilReplaced] = [fresh("t"), fresh("t")];
+  test("removes all earlier messages, and no others, while messages are being published", async () => {
+    const [gone, kept] = [fresh("t"), fresh("t")];
     const writer = await buses.connect("writer");
-    const told: string[] = [];
+    const published: string[] = [];
     let isOver = false;
     const writing = (async () => {
       for (let n = 0; !isOver; n++) {
         const id = `s${String(n).padStart(4, "0")}`;
         await Promise.all(
-          [gone, keepUntilReplaced].map((tenant) =>
-            writer.streams.publish(eventsOf(tenant), requested(tenant, id)),
-          ),
+          [gone, kept].map((tenant) => writer.streams.publish(eventsOf(tenant), requested(tenant, id))),
         );
-        told.push(id);
-        await pause(0); // The memory bus takes no time, and would let nobody else get a turn.
+        published.push(id);
+        await pause(0); // The memory bus takes no time and would starve other tasks.
       }
     })();
-    await eventually(() => told.length > 20);
-    const before = [...told];
+    await eventually(() => published.length > 20);
+    const before = [...published];
     const count = await bus.admin.purge(sessionEvents, `session.${gone}.>`);
-    const after = told.length + 1;
-    await eventually(() => told.length > after + 20);
+    const after = published.length + 1;
+    await eventually(() => published.length > after + 20);
     isOver = true;
     await writing;
 
     const left = await idsOf(gone);
     expect(count).toBeGreaterThanOrEqual(before.length);
     expect(left.filter((id) => before.includes(id))).toEqual([]);
-    // Whatever wasn't stored before the purge ended is there: nothing went uncounted.
-    expect(left).toEqual(told.slice(count));
+    // Every message that the purge did not count is still stored.
+    expect(left).toEqual(published.slice(count));
     expect(left.length).toBeGreaterThan(10);
-    expect(await idsOf(keepUntilReplaced)).toEqual(told);
+    expect(await idsOf(kept)).toEqual(published);
   });
 
-  test("a purged message that is published again within the window is a duplicate, and is not stored", async () => {
+  test("leaves the ids of purged messages known, so that a repeated publish is a duplicate", async () => {
     const tenant = fresh("t");
     await bus.streams.publish(eventsOf(tenant), requested(tenant, "a"));
     await bus.admin.purge(sessionEvents, `session.${tenant}.>`);
@@ -92,7 +88,7 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
     expect(await idsOf(tenant)).toEqual([]);
   });
 
-  test("who consumes is not given what is gone, nor again what waited for another try", async () => {
+  test("hides purged messages from consumers, including those that wait for redelivery", async () => {
     const tenant = fresh("t");
     const options = { durable: fresh("d"), concurrency: 1 };
     for (const id of ["retried", "a", "b"])
@@ -117,14 +113,13 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
     await stop();
   });
 
-  test("the keys of a bucket go with all their revisions, and whoever watches and follows is told", async () => {
-    const [gone, keepUntilReplaced] = [fresh("t"), fresh("t")];
+  test("removes the keys of a bucket with all their revisions and notifies watchers and consumers", async () => {
+    const [gone, kept] = [fresh("t"), fresh("t")];
     const watcher = await buses.connect("watcher");
     const seen = new Map<string, SessionRecord | undefined>();
     const followed = new Map<string, SessionRecord | undefined>();
     const mine = (see: Map<string, SessionRecord | undefined>) => (change: Change<SessionRecord>) => {
-      if (change.key.startsWith(gone) || change.key.startsWith(keepUntilReplaced))
-        see.set(change.key, change.value);
+      if (change.key.startsWith(gone) || change.key.startsWith(kept)) see.set(change.key, change.value);
     };
     const stop = await watcher.kv.watch(sessions, mine(seen));
     const note = mine(followed);
@@ -139,7 +134,7 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
     const first = (await bus.kv.update(sessions, sessionRecord(gone, "a", { writeId: "1" }), 0)) ?? 0;
     const last = (await bus.kv.update(sessions, sessionRecord(gone, "a", { writeId: "2" }), first)) ?? 0;
     await bus.kv.update(sessions, sessionRecord(gone, "b"), 0);
-    await bus.kv.update(sessions, sessionRecord(keepUntilReplaced, "a"), 0);
+    await bus.kv.update(sessions, sessionRecord(kept, "a"), 0);
 
     expect(await bus.admin.purge(sessions, `${gone}.>`)).toBe(3);
     expect(await bus.admin.purge(sessions, `${gone}.>`)).toBe(0);
@@ -148,14 +143,14 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
       expect(await bus.kv.history(sessions, `${gone}.${id}`)).toEqual([]);
     }
     expect(await bus.kv.entries(sessions, `${gone}.>`)).toEqual([]);
-    expect(await bus.kv.entries(sessions, `${keepUntilReplaced}.>`)).toHaveLength(1);
-    for (const told of [seen, followed]) {
-      await eventually(() => told.size === 3 && [...told.values()].filter(Boolean).length === 1);
-      expect([...told].filter(([, value]) => value !== undefined).map(([key]) => key)).toEqual([
-        `${keepUntilReplaced}.a`,
+    expect(await bus.kv.entries(sessions, `${kept}.>`)).toHaveLength(1);
+    for (const changes of [seen, followed]) {
+      await eventually(() => changes.size === 3 && [...changes.values()].filter(Boolean).length === 1);
+      expect([...changes].filter(([, value]) => value !== undefined).map(([key]) => key)).toEqual([
+        `${kept}.a`,
       ]);
     }
-    // Whoever still believes in what was there is too late, and the key can be made anew.
+    // A write on the purged revision is too late, but the key can be created again.
     expect(
       await bus.kv.update(sessions, sessionRecord(gone, "a", { writeId: "late" }), last),
     ).toBeUndefined();
@@ -166,7 +161,7 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
     await stopFollowing();
   });
 
-  test("one key alone goes by its name, and what isn't there is no error", async () => {
+  test("removes a single key, and counts zero where nothing is stored", async () => {
     const tenant = fresh("t");
     const revision = (await bus.kv.update(sessions, sessionRecord(tenant, "a"), 0)) ?? 0;
     await bus.kv.update(sessions, sessionRecord(tenant, "b"), 0);
@@ -179,16 +174,16 @@ describe.each(kinds)("purging on %s", (_kind, start) => {
     expect(await bus.kv.delete(sessions, `${tenant}.a`, revision)).toBe(false);
   });
 
-  test("some hundred keys go while another tenant's are written", async () => {
-    const [gone, keepUntilReplaced] = [fresh("t"), fresh("t")];
+  test("removes hundreds of keys while another tenant's keys are written", async () => {
+    const [gone, kept] = [fresh("t"), fresh("t")];
     const ids = Array.from({ length: 200 }, (_, index) => `s${index}`);
     await Promise.all(ids.map((id) => bus.kv.update(sessions, sessionRecord(gone, id), 0)));
     const [count] = await Promise.all([
       bus.admin.purge(sessions, `${gone}.>`),
-      ...ids.map((id) => bus.kv.update(sessions, sessionRecord(keepUntilReplaced, id), 0)),
+      ...ids.map((id) => bus.kv.update(sessions, sessionRecord(kept, id), 0)),
     ]);
     expect(count).toBe(ids.length);
     expect(await bus.kv.entries(sessions, `${gone}.>`)).toEqual([]);
-    expect(await bus.kv.entries(sessions, `${keepUntilReplaced}.>`)).toHaveLength(ids.length);
+    expect(await bus.kv.entries(sessions, `${kept}.>`)).toHaveLength(ids.length);
   });
 });

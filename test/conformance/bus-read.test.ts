@@ -16,7 +16,7 @@ const own = {
   subjectOf: ({ tenant, day, id }: Note) => `call.${tenant}.${day}.${id}`,
   idOf: () => undefined,
 };
-/** One message a subject, on the stream of calls; of any replica, or of the leader alone. */
+/** The stream of call records, with one message per subject, read from any replica or from the leader. */
 const channels: [string, Channel<Note>][] = [
   ["any replica", { ...calls, ...own }],
   ["the leader", { ...led, ...own }],
@@ -154,7 +154,7 @@ describe.each(kinds)("reads on %s", (_kind, start) => {
         { tenant, day: "20260101", id: "a", text: "a once more" },
       ]);
       await readWanted(`call.${tenant}.>`, 0, 10, ["b", "c", "a once more"]);
-      // The page before ended with a message that isn't there any more.
+      // The previous page ended with a message that is no longer stored.
       await readWanted(`call.${tenant}.>`, before[0]!.sequence, 1, ["b"]);
       await readWanted(`call.${tenant}.>`, before[2]!.sequence, 10, ["a once more"]);
     });
@@ -177,7 +177,7 @@ describe.each(kinds)("reads on %s", (_kind, start) => {
       const tenant = fresh("t");
       const ids = Array.from({ length: 500 }, (_, index) => `s${String(index).padStart(3, "0")}`);
       for (let at = 0; at < ids.length; at += 50) {
-        // One after the other would take half a minute of three nodes.
+        // Publishing one by one would take half a minute on three nodes.
         await Promise.all(ids.slice(at, at + 50).map((id) => store(tenant, "d", id)));
       }
       const page = await eventually(async () => {

@@ -9,7 +9,7 @@ import { eventually, fresh, kinds, sessionRecord, type TestBuses } from "./buses
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe.each(kinds)("records on %s", (_kind, start) => {
+describe.each(kinds)("bucket on %s", (_kind, start) => {
   let buses: TestBuses;
   let bus: Bus;
   beforeAll(async () => {
@@ -18,9 +18,9 @@ describe.each(kinds)("records on %s", (_kind, start) => {
   });
   afterAll(() => buses?.stop());
 
-  const opIds = (changes: readonly Change<SessionRecord>[]) => changes.map(({ value }) => value?.writeId);
+  const writeIds = (changes: readonly Change<SessionRecord>[]) => changes.map(({ value }) => value?.writeId);
 
-  test("an empty bucket is watched without waiting, and lists nothing", async () => {
+  test("starts a watch at once and lists nothing while it is empty", async () => {
     const seen: string[] = [];
     const stop = await bus.kv.watch(pools, ({ key }) => seen.push(key));
     expect(seen).toEqual([]);
@@ -31,7 +31,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     await stop();
   });
 
-  test("a record is saved, read, and saved again on its revision", async () => {
+  test("stores a record, returns it, and updates it on its revision", async () => {
     const record = sessionRecord("t", fresh("s"));
     const key = `t.${record.sessionId}`;
     expect(await bus.kv.get(sessions, key)).toBeUndefined();
@@ -45,13 +45,13 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     expect((await bus.kv.get(sessions, key))?.value.writeId).toBe("two");
   });
 
-  test("the revisions of a bucket are numbered through over all its keys", async () => {
+  test("assigns revisions in one sequence across all keys", async () => {
     const one = (await bus.kv.update(hosts, aHost(fresh("h")), 0)) ?? 0;
     const two = (await bus.kv.update(hosts, aHost(fresh("h")), 0)) ?? 0;
     expect(two).toBe(one + 1);
   });
 
-  test("a save on an old revision changes nothing", async () => {
+  test("ignores an update on an old revision", async () => {
     const record = sessionRecord("t", fresh("s"));
     const first = (await bus.kv.update(sessions, record, 0)) ?? 0;
     const second = await bus.kv.update(sessions, { ...record, writeId: "two" }, first);
@@ -64,13 +64,13 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     });
   });
 
-  test("an update of a key that isn't there changes nothing", async () => {
+  test("ignores an update of a missing key", async () => {
     const record = sessionRecord("t", fresh("s"));
     expect(await bus.kv.update(sessions, record, 5)).toBeUndefined();
     expect(await bus.kv.get(sessions, `t.${record.sessionId}`)).toBeUndefined();
   });
 
-  test("of many who save at once one wins", async () => {
+  test("accepts one of several concurrent updates", async () => {
     const others = await Promise.all(["a", "b", "c", "d"].map((name) => buses.connect(name)));
     const record = sessionRecord("t", fresh("s"));
     const first = (await bus.kv.update(sessions, record, 0)) ?? 0;
@@ -85,7 +85,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     });
   });
 
-  test("a writer whose answer was lost knows its own write when it tries again", async () => {
+  test("recognizes the repeated write of a writer whose answer was lost", async () => {
     const record = sessionRecord("t", fresh("s"), { writeId: "mine" });
     const first = await bus.kv.update(sessions, record, 0);
     expect(await bus.kv.update(sessions, record, 0)).toBe(first);
@@ -94,13 +94,13 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     expect(await bus.kv.history(sessions, `t.${record.sessionId}`)).toHaveLength(2);
   });
 
-  test("a record that is too large is refused before it is sent", async () => {
+  test("rejects a record that is too large", async () => {
     const record = sessionRecord("t", fresh("s"), { requestHash: "x".repeat(sessions.maxValueBytes) });
     await expect(bus.kv.update(sessions, record, 0)).rejects.toMatchObject({ code: "payload_too_large" });
     expect(await bus.kv.get(sessions, `t.${record.sessionId}`)).toBeUndefined();
   });
 
-  test("a removed key is gone, can be created again, and its old revisions are worth nothing", async () => {
+  test("forgets a deleted key, ignores updates on its old revisions, and lets it be created again", async () => {
     const record = sessionRecord("t", fresh("s"));
     const key = `t.${record.sessionId}`;
     const first = (await bus.kv.update(sessions, record, 0)) ?? 0;
@@ -119,12 +119,12 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     expect((await bus.kv.history(sessions, key)).map(({ value }) => value.writeId)).toEqual(["again"]);
   });
 
-  test("the removal of what never was says so", async () => {
+  test("reports false for the deletion of a missing key", async () => {
     expect(await bus.kv.delete(sessions, `t.${fresh("s")}`, 0)).toBe(false);
     expect(await bus.kv.delete(sessions, `t.${fresh("s")}`, 3)).toBe(false);
   });
 
-  test("a key's history is told oldest first, as far as the bucket keeps it", async () => {
+  test("returns the stored history of a key, oldest first", async () => {
     const record = sessionRecord("t", fresh("s"));
     const key = `t.${record.sessionId}`;
     expect(await bus.kv.history(sessions, key)).toEqual([]);
@@ -142,13 +142,13 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     expect((await bus.kv.history(hosts, id)).map(({ value }) => value.sequence)).toEqual([2]);
   });
 
-  test("a list has every entry once, at its newest, without the removed ones", async () => {
+  test("lists the newest revision of every key that is not deleted", async () => {
     const tenant = fresh("t");
-    const made = await Promise.all(
+    const revisions = await Promise.all(
       ["a", "b", "c"].map(async (id) => (await bus.kv.update(sessions, sessionRecord(tenant, id), 0)) ?? 0),
     );
-    await bus.kv.update(sessions, sessionRecord(tenant, "a", { writeId: "newer" }), made[0] ?? 0);
-    await bus.kv.delete(sessions, `${tenant}.b`, made[1] ?? 0);
+    await bus.kv.update(sessions, sessionRecord(tenant, "a", { writeId: "newer" }), revisions[0] ?? 0);
+    await bus.kv.delete(sessions, `${tenant}.b`, revisions[1] ?? 0);
     const mine = (await bus.kv.entries(sessions)).filter(({ value }) => value.tenant === tenant);
     expect(mine.map(({ key, value }) => [key, value.writeId]).sort()).toEqual([
       [`${tenant}.a`, "newer"],
@@ -156,7 +156,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     ]);
   });
 
-  test("a list may be of some keys only, and has none that was removed", async () => {
+  test("lists the keys that match a filter and are not deleted", async () => {
     const [tenant, other] = [fresh("t"), fresh("t")];
     for (const id of ["a", "b", "c"]) await bus.kv.update(sessions, sessionRecord(tenant, id), 0);
     await bus.kv.update(sessions, sessionRecord(other, "a"), 0);
@@ -176,7 +176,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     expect(entry).toEqual(await bus.kv.get(sessions, `${tenant}.a`));
   });
 
-  test("a list of some keys passes over what nobody can read", async () => {
+  test("omits unreadable records from a filtered list", async () => {
     const tenant = fresh("t");
     const careless: Bucket<SessionRecord> = { ...sessions, keyOf: ({ sessionId: id }) => `${tenant}.${id}` };
     await bus.kv.update(careless, sessionRecord(fresh("t"), "bad"), 0);
@@ -184,7 +184,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     expect((await bus.kv.entries(sessions, `${tenant}.>`)).map(({ key }) => key)).toEqual([`${tenant}.good`]);
   });
 
-  test("a watcher is told what is there before the watch answers, and then each change", async () => {
+  test("notifies a watcher of stored records before the watch resolves, then of each change", async () => {
     const tenant = fresh("t");
     const other = await buses.connect("watcher");
     const seen: Change<SessionRecord>[] = [];
@@ -192,14 +192,14 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     const stop = await other.kv.watch(sessions, (change) => {
       if (change.key.startsWith(tenant)) seen.push(change);
     });
-    expect(opIds(seen)).toEqual(["1"]);
+    expect(writeIds(seen)).toEqual(["1"]);
     const second = (await bus.kv.update(sessions, sessionRecord(tenant, "s", { writeId: "2" }), first)) ?? 0;
     await eventually(() => seen.length === 2);
     await bus.kv.delete(sessions, `${tenant}.s`, second);
     await eventually(() => seen.length === 3);
     await bus.kv.update(sessions, sessionRecord(tenant, "s", { writeId: "3" }), 0);
     await eventually(() => seen.length === 4);
-    expect(opIds(seen)).toEqual(["1", "2", undefined, "3"]);
+    expect(writeIds(seen)).toEqual(["1", "2", undefined, "3"]);
     expect(seen.map(({ revision }) => revision)).toEqual([first, second, second + 1, second + 2]);
     expect(new Set(seen.map(({ key }) => key))).toEqual(new Set([`${tenant}.s`]));
     await stop();
@@ -208,14 +208,14 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     expect(seen).toHaveLength(4);
   });
 
-  test("several watchers, in one process and in others, are told the same in the order of writing", async () => {
+  test("notifies all watchers of the same changes in the order of writing", async () => {
     const tenant = fresh("t");
     const other = await buses.connect("watcher");
-    const told: string[][] = [[], [], []];
+    const notified: string[][] = [[], [], []];
     const stops = await Promise.all(
       [bus, bus, other].map((watcher, index) =>
         watcher.kv.watch(sessions, ({ key, value }) => {
-          if (key.startsWith(tenant)) told[index]?.push(`${value?.sessionId} ${value?.writeId}`);
+          if (key.startsWith(tenant)) notified[index]?.push(`${value?.sessionId} ${value?.writeId}`);
         }),
       ),
     );
@@ -231,12 +231,12 @@ describe.each(kinds)("records on %s", (_kind, start) => {
         wanted.push(`${id} ${round}`);
       }
     }
-    await eventually(() => told.every((lines) => lines.length === 10));
-    expect(told).toEqual([wanted, wanted, wanted]);
+    await eventually(() => notified.every((lines) => lines.length === 10));
+    expect(notified).toEqual([wanted, wanted, wanted]);
     for (const stop of stops) await stop();
   });
 
-  test("a record of no known shape is passed over by watchers and lists, and can't be read", async () => {
+  test("hides an unreadable record from watchers and lists, and fails to return it", async () => {
     const tenant = fresh("t");
     const anything: Bucket<{ key: string }> = { ...sessions, schema: z.any(), keyOf: ({ key }) => key };
     const bad = `${tenant}.bad`;
@@ -250,7 +250,7 @@ describe.each(kinds)("records on %s", (_kind, start) => {
     const listed = (await bus.kv.entries(sessions)).filter(({ value }) => value.tenant === tenant);
     expect(listed).toHaveLength(1);
     await expect(bus.kv.get(sessions, bad)).rejects.toMatchObject({ code: "unreadable_record" });
-    // Whoever owns it can write a good one over it.
+    // The owner of the key can replace the record.
     const own = await getOwn(bus, sessions, bad);
     expect(own.value).toBeUndefined();
     expect(await bus.kv.update(sessions, sessionRecord(tenant, "bad"), own.revision)).toBeGreaterThan(

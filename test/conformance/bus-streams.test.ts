@@ -1,4 +1,4 @@
-// Stored messages behave the same in memory and on NATS.
+// Streams behave the same in memory and on NATS.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Ack, Bus } from "../../libs/bus/bus.ts";
@@ -10,7 +10,7 @@ import { eventsOf, eventually, fresh, kinds, requested, type TestBuses } from ".
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe.each(kinds)("stored messages on %s", (kind, start) => {
+describe.each(kinds)("stream on %s", (kind, start) => {
   let buses: TestBuses;
   let bus: Bus;
   beforeAll(async () => {
@@ -19,14 +19,14 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
   });
   afterAll(() => buses?.stop());
 
-  /** A tenant of its own with a consumer's options, so that tests don't hear each other. */
-  const corner = (concurrency = 4) => {
+  /** Creates a tenant and a consumer's options, so that tests don't receive each other's messages. */
+  const isolated = (concurrency = 4) => {
     const tenant = fresh("t");
     return { tenant, channel: eventsOf(tenant), options: { durable: fresh("d"), concurrency } };
   };
 
-  test("a message that is published again within the window is stored once", async () => {
-    const { tenant, channel, options } = corner();
+  test("stores a message that is published again within the window once", async () => {
+    const { tenant, channel, options } = isolated();
     const first = await bus.streams.publish(channel, requested(tenant, "a"));
     const second = await bus.streams.publish(channel, { ...requested(tenant, "a"), at: "later" });
     const other = await bus.streams.publish(channel, requested(tenant, "b"));
@@ -43,58 +43,58 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     await stop();
   });
 
-  test("how the stores stand is told of every stream, and of who takes from it where there is a server", async () => {
-    const { tenant, channel, options } = corner();
+  test("reports the statistics of every stream, with its consumers on a real server", async () => {
+    const { tenant, channel, options } = isolated();
     const sessionsBefore =
       (await bus.admin.storageStats()).find(({ name }) => name === "SESSIONS")?.messages ?? 0;
     await bus.streams.publish(channel, requested(tenant, "a"));
     await bus.streams.publish(channel, requested(tenant, "b"));
-    let taken = 0;
+    let received = 0;
     const stop = await bus.streams.consume(channel, options, async () => {
-      taken += 1;
+      received += 1;
       return "ack";
     });
-    await eventually(() => taken === 2);
+    await eventually(() => received === 2);
     await eventually(async () => {
-      const standing = (await bus.admin.storageStats()).find(({ name }) => name === "SESSIONS");
-      const consumer = standing?.consumers.find(({ durable }) => durable === options.durable);
-      const isTold =
+      const stats = (await bus.admin.storageStats()).find(({ name }) => name === "SESSIONS");
+      const consumer = stats?.consumers.find(({ durable }) => durable === options.durable);
+      const isReported =
         kind === "memory" ? consumer === undefined : consumer?.pending === 0 && consumer.ackPending === 0;
-      return standing?.messages === sessionsBefore + 2 && isTold;
+      return stats?.messages === sessionsBefore + 2 && isReported;
     });
     await stop();
   });
 
-  test("what the relief took is handed on to its stream, once", async () => {
-    const { tenant, channel, options } = corner();
-    const relief = channel.overflow!;
-    await bus.streams.publish(relief, requested(tenant, "a"));
+  test("receives the messages of its overflow stream once", async () => {
+    const { tenant, channel, options } = isolated();
+    const overflow = channel.overflow!;
+    await bus.streams.publish(overflow, requested(tenant, "a"));
     await bus.streams.publish(channel, requested(tenant, "b"));
-    await bus.streams.publish(relief, requested(tenant, "b"));
-    await bus.streams.publish(relief, requested(tenant, "c"));
+    await bus.streams.publish(overflow, requested(tenant, "b"));
+    await bus.streams.publish(overflow, requested(tenant, "c"));
     const seen: string[] = [];
     const stop = await bus.streams.consume(channel, options, async (event, { subject }) => {
       seen.push(subject);
       return event.type === "requested" ? "ack" : "nak";
     });
-    const stopHandingOn = await forward(bus, channel);
+    const stopForwarding = await forward(bus, channel);
     await eventually(() => seen.length === 3);
     await pause(200);
     expect(seen.sort()).toEqual(["a", "b", "c"].map((id) => `session.${tenant}.${id}.requested`));
-    await stopHandingOn();
+    await stopForwarding();
     await stop();
   });
 
-  test("messages without an id are stored each time", async () => {
-    const { tenant, channel } = corner();
-    const woken: SessionEvent = { type: "retry_requested", tenant, sessionId: "s", attempt: 1, at: "now" };
-    await bus.streams.publish(channel, woken);
-    expect((await bus.streams.publish(channel, woken)).duplicate).toBe(false);
+  test("stores messages without an id each time", async () => {
+    const { tenant, channel } = isolated();
+    const event: SessionEvent = { type: "retry_requested", tenant, sessionId: "s", attempt: 1, at: "now" };
+    await bus.streams.publish(channel, event);
+    expect((await bus.streams.publish(channel, event)).duplicate).toBe(false);
     expect(await messagesOn(bus, channel, `session.${tenant}.s.retry_requested`, 10)).toHaveLength(2);
   });
 
-  test("a consumer that comes late gets what was stored before it", async () => {
-    const { tenant, channel, options } = corner();
+  test("delivers earlier messages to a new consumer", async () => {
+    const { tenant, channel, options } = isolated();
     for (const id of ["a", "b", "c"]) await bus.streams.publish(channel, requested(tenant, id));
     const seen: string[] = [];
     const sequences: number[] = [];
@@ -114,8 +114,8 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     await stop();
   });
 
-  test("a message is delivered again until it is done, and its deliveries are counted", async () => {
-    const { tenant, channel, options } = corner();
+  test("redelivers a message until it is acked, and counts the deliveries", async () => {
+    const { tenant, channel, options } = isolated();
     const seen: number[] = [];
     const stop = await bus.streams.consume(channel, options, async (_event, { deliveries }): Promise<Ack> => {
       seen.push(deliveries);
@@ -132,16 +132,16 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     await stop();
   });
 
-  test("a message of the wrong shape goes to the dead letters with the reason", async () => {
-    const { tenant, channel, options } = corner();
+  test("turns a malformed message into a dead letter with the reason", async () => {
+    const { tenant, channel, options } = isolated();
     const subject = `session.${tenant}.s.requested`;
     const handled: unknown[] = [];
     const stop = await bus.streams.consume(channel, options, async (event) => {
       handled.push(event);
       return "ack";
     });
-    await bus.streams.publish(nonsense(channel, subject), { type: "requested", sessionId: "s" });
-    const letters = await eventually(() => lettersOf(bus, subject));
+    await bus.streams.publish(unchecked(channel, subject), { type: "requested", sessionId: "s" });
+    const letters = await eventually(() => deadLettersOn(bus, subject));
     expect(letters).toHaveLength(1);
     expect(letters[0]).toMatchObject({ subject, deliveries: 1 });
     expect(letters[0]?.reason).toContain("not of its shape");
@@ -150,8 +150,8 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     await stop();
   });
 
-  test("a message that was delivered too often goes to the dead letters", async () => {
-    const { tenant, channel, options } = corner();
+  test("turns a message into a dead letter after too many deliveries", async () => {
+    const { tenant, channel, options } = isolated();
     const seen: number[] = [];
     const stop = await bus.streams.consume(
       channel,
@@ -164,8 +164,8 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     );
     await bus.streams.publish(channel, requested(tenant, "thrown"));
     await bus.streams.publish(channel, requested(tenant, "retried"));
-    const [thrown] = await eventually(() => lettersOf(bus, `session.${tenant}.thrown.requested`));
-    const [retried] = await eventually(() => lettersOf(bus, `session.${tenant}.retried.requested`));
+    const [thrown] = await eventually(() => deadLettersOn(bus, `session.${tenant}.thrown.requested`));
+    const [retried] = await eventually(() => deadLettersOn(bus, `session.${tenant}.retried.requested`));
     expect(thrown).toMatchObject({ deliveries: 3, reason: "the handler's own words" });
     expect(retried).toMatchObject({ deliveries: 3, reason: "too many deliveries" });
     await pause(600);
@@ -173,16 +173,16 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     await stop();
   });
 
-  test("a consumer has no more messages in hand than it said, and uses all its hands", async () => {
-    const { tenant, channel, options } = corner(3);
-    let ackPending = 0;
+  test("delivers as many messages at once as the consumer's concurrency allows", async () => {
+    const { tenant, channel, options } = isolated(3);
+    let inProgress = 0;
     let most = 0;
     let done = 0;
     const stop = await bus.streams.consume(channel, options, async () => {
-      ackPending += 1;
-      most = Math.max(most, ackPending);
+      inProgress += 1;
+      most = Math.max(most, inProgress);
       await pause(30);
-      ackPending -= 1;
+      inProgress -= 1;
       done += 1;
       return "ack";
     });
@@ -194,8 +194,8 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     await stop();
   });
 
-  test("consumers of one name share the work, and each message is handled once", async () => {
-    const { tenant, channel, options } = corner(2);
+  test("shares the messages among consumers with the same name, each message once", async () => {
+    const { tenant, channel, options } = isolated(2);
     const [one, two] = [await buses.connect("one"), await buses.connect("two")];
     const seen: [string, string][] = [];
     const share = (name: string, by: Bus) =>
@@ -216,8 +216,8 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     for (const stop of stops) await stop();
   });
 
-  test("consumers of different names each get everything", async () => {
-    const { tenant, channel } = corner();
+  test("delivers every message to each of several consumers with different names", async () => {
+    const { tenant, channel } = isolated();
     const seen: string[] = [];
     const stops = await Promise.all(
       ["x", "y"].map((name) =>
@@ -233,8 +233,8 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     for (const stop of stops) await stop();
   });
 
-  test("a slow handler keeps its message for longer than the ack wait", async () => {
-    const { tenant, channel, options } = corner();
+  test("leaves a message with its slow handler beyond the ack wait", async () => {
+    const { tenant, channel, options } = isolated();
     const seen: number[] = [];
     const stop = await bus.streams.consume(channel, options, async (_event, { deliveries }) => {
       seen.push(deliveries);
@@ -247,8 +247,8 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     await stop();
   });
 
-  test("after a stop the messages go to another consumer of that name", async () => {
-    const { tenant, channel, options } = corner(1);
+  test("redelivers the messages of a stopped consumer to another one with the same name", async () => {
+    const { tenant, channel, options } = isolated(1);
     const gone = await buses.connect("gone");
     const seen: string[] = [];
     const stop = await gone.streams.consume(channel, options, async (event) => {
@@ -269,32 +269,32 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     await stopOther();
   });
 
-  test("a stop waits for the handlers that are at work", async () => {
-    const { tenant, channel, options } = corner();
-    let [began, ended] = [false, false];
+  test("waits for running handlers when a consumer stops", async () => {
+    const { tenant, channel, options } = isolated();
+    let [started, ended] = [false, false];
     const stop = await bus.streams.consume(channel, options, async () => {
-      began = true;
+      started = true;
       await pause(200);
       ended = true;
       return "ack";
     });
     await bus.streams.publish(channel, requested(tenant, "s"));
-    await eventually(() => began);
+    await eventually(() => started);
     await stop();
     expect(ended).toBe(true);
   });
 
-  test("a handler that ends after its bus was closed harms nobody, and another gets the message", async () => {
-    const { tenant, channel, options } = corner();
+  test("redelivers a message whose handler ends after its bus was closed", async () => {
+    const { tenant, channel, options } = isolated();
     const closing = await buses.connect("closing");
-    let isAtWork = false;
+    let isRunning = false;
     await closing.streams.consume(channel, options, async () => {
-      isAtWork = true;
+      isRunning = true;
       await pause(2500);
       return "ack";
     });
     await bus.streams.publish(channel, requested(tenant, "s"));
-    await eventually(() => isAtWork);
+    await eventually(() => isRunning);
     await closing.close();
     await pause(3000);
     const seen: number[] = [];
@@ -307,7 +307,7 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     await stop();
   });
 
-  test("what is recent on a subject comes oldest first, the newest of it", async () => {
+  test("returns the newest messages of a subject, oldest first", async () => {
     const sessionId = fresh("s");
     const batch = (message: string) => ({
       tenant: "t",
@@ -321,7 +321,7 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     expect(found).toEqual([batch("b"), batch("c"), batch("d")]);
   });
 
-  test("a subject keeps as many messages as its channel says", async () => {
+  test("keeps as many messages per subject as its channel allows", async () => {
     const sessionId = fresh("s");
     const batch = (index: number) => ({
       tenant: "t",
@@ -335,8 +335,8 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
     expect(found).toHaveLength(sessionLogs.maxPerSubject ?? 0);
   });
 
-  test("what a handler gets is its own copy", async () => {
-    const { tenant, channel, options } = corner();
+  test("gives each handler its own copy", async () => {
+    const { tenant, channel, options } = isolated();
     const event = requested(tenant, "s");
     const seen: SessionEvent[] = [];
     const stop = await bus.streams.consume(channel, options, async (message) => {
@@ -351,8 +351,8 @@ describe.each(kinds)("stored messages on %s", (kind, start) => {
   });
 });
 
-/** The same channel for messages that nobody checks. */
-const nonsense = (channel: Channel<SessionEvent>, subject: string): Channel<unknown> => ({
+/** The same channel without checks of its messages. */
+const unchecked = (channel: Channel<SessionEvent>, subject: string): Channel<unknown> => ({
   ...channel,
   overflow: undefined,
   schema: z.unknown(),
@@ -360,7 +360,7 @@ const nonsense = (channel: Channel<SessionEvent>, subject: string): Channel<unkn
   idOf: () => undefined,
 });
 
-const lettersOf = async (bus: Bus, subject: string) => {
+const deadLettersOn = async (bus: Bus, subject: string) => {
   const letters = await messagesOn(bus, deadLetters, `dead.${subject}`, 10);
   return letters.length > 0 ? letters : undefined;
 };

@@ -1,4 +1,4 @@
-// Questions, answers and announcements behave the same in memory and on NATS.
+// Requests, replies and transient messages behave the same in memory and on NATS.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Bus } from "../../libs/bus/bus.ts";
@@ -8,34 +8,34 @@ import { eventually, fresh, kinds, type TestBuses } from "./buses.ts";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-describe.each(kinds)("talk on %s", (_kind, start) => {
+describe.each(kinds)("core bus on %s", (_kind, start) => {
   let buses: TestBuses;
   let bus: Bus;
   let other: Bus;
   beforeAll(async () => {
     buses = await start();
-    bus = await buses.connect("asker");
+    bus = await buses.connect("client");
     other = await buses.connect("host");
   });
   afterAll(() => buses?.stop());
 
   const release = { tenant: "t", sessionId: "s", attempt: 1, reason: "ended" };
 
-  test("a question reaches its host and brings the answer back", async () => {
+  test("delivers a request to its host and returns the answer", async () => {
     const host = fresh("h");
-    const heard: unknown[] = [];
-    const stop = await other.core.serve(releaseCommand, host, async (question) => {
-      heard.push(question);
-      return { released: question.sessionId === "s" };
+    const received: unknown[] = [];
+    const stop = await other.core.serve(releaseCommand, host, async (request) => {
+      received.push(request);
+      return { released: request.sessionId === "s" };
     });
     await pause(50);
     expect(await bus.core.request(releaseCommand, host, release)).toEqual({ released: true });
-    expect(heard).toEqual([release]);
-    expect(heard[0]).not.toBe(release);
+    expect(received).toEqual([release]);
+    expect(received[0]).not.toBe(release);
     await stop();
   });
 
-  test("a host that nobody serves is known at once", async () => {
+  test("fails a request to an unserved host at once", async () => {
     const startedAt = performance.now();
     await expect(bus.core.request(pingCommand, fresh("h"), {})).rejects.toMatchObject({
       code: "no_responders",
@@ -43,7 +43,7 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     expect(performance.now() - startedAt).toBeLessThan(500);
   });
 
-  test("after a stop nobody answers", async () => {
+  test("fails requests after the host stopped serving", async () => {
     const host = fresh("h");
     const stop = await other.core.serve(releaseCommand, host, async () => ({ released: true }));
     await pause(50);
@@ -54,7 +54,7 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     });
   });
 
-  test("after a close nobody answers", async () => {
+  test("fails requests after the host's bus was closed", async () => {
     const host = fresh("h");
     const leaving = await buses.connect("leaving");
     await leaving.core.serve(releaseCommand, host, async () => ({ released: true }));
@@ -66,7 +66,7 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     });
   });
 
-  test("an answer that takes too long is a time-out", async () => {
+  test("fails a request whose answer takes too long with a time-out", async () => {
     const host = fresh("h");
     const stop = await other.core.serve(pingCommand, host, async () => {
       await pause(1300);
@@ -79,16 +79,16 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     await stop();
   });
 
-  test("those who serve with one queue share the questions, and each is answered once", async () => {
+  test("shares requests among the members of a queue group, each request once", async () => {
     const host = fresh("h");
     const members = await Promise.all(["q1", "q2", "q3"].map((name) => buses.connect(name)));
-    const heard: [number, string][] = [];
+    const received: [number, string][] = [];
     const serve = (by: Bus, index: number, queue?: string) =>
       by.core.serve(
         releaseCommand,
         host,
         async ({ sessionId }) => {
-          heard.push([index, sessionId]);
+          received.push([index, sessionId]);
           return { released: true };
         },
         queue === undefined ? {} : { queue },
@@ -99,23 +99,23 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     await Promise.all(
       ids.map((sessionId) => bus.core.request(releaseCommand, host, { ...release, sessionId })),
     );
-    expect(heard.map(([, sessionId]) => sessionId).sort()).toEqual([...ids].sort());
-    // That one of three is never chosen in 60 questions happens once in ten thousand million.
-    expect(new Set(heard.map(([index]) => index))).toEqual(new Set([0, 1, 2]));
+    expect(received.map(([, sessionId]) => sessionId).sort()).toEqual([...ids].sort());
+    // The probability that one of three members gets none of 60 requests is 1 in 10,000,000,000.
+    expect(new Set(received.map(([index]) => index))).toEqual(new Set([0, 1, 2]));
 
-    // Another queue and one without get each question too.
-    heard.length = 0;
+    // Another queue group and a server without a group also get each request.
+    received.length = 0;
     stops.push(await serve(other, 3, "auditors"), await serve(other, 4));
     await pause(50);
     await bus.core.request(releaseCommand, host, release);
-    await eventually(() => heard.length === 3);
-    const who = heard.map(([index]) => index).sort();
+    await eventually(() => received.length === 3);
+    const who = received.map(([index]) => index).sort();
     expect(who.slice(1)).toEqual([3, 4]);
     expect(who[0]).toBeLessThan(3);
     for (const stop of stops) await stop();
   });
 
-  test("when one of a queue dies or stops, the others answer all questions", async () => {
+  test("routes all requests to the other members when a member of a queue group dies or stops", async () => {
     const host = fresh("h");
     const [dying, leaving, staying] = await Promise.all(["d", "l", "s"].map((name) => buses.connect(name)));
     const answeredBy = (name: string) => async () => ({ hostId: name, epoch: 1, sequence: 1 });
@@ -134,7 +134,7 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     await expect(bus.core.request(pingCommand, host, {})).rejects.toMatchObject({ code: "no_responders" });
   });
 
-  test("an error in the handler comes back with its words", async () => {
+  test("returns the handler's error with its message", async () => {
     const host = fresh("h");
     const stop = await other.core.serve(releaseCommand, host, async () => {
       throw new Error("the slot is\nalready gone");
@@ -146,7 +146,7 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     await stop();
   });
 
-  test("a question or an answer of the wrong shape is an internal error that says where", async () => {
+  test("fails a malformed request or answer with an internal error that names the field", async () => {
     const host = fresh("h");
     const careless: Command<unknown, unknown> = {
       ...releaseCommand,
@@ -160,14 +160,14 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     const badAnswer = bus.core.request(releaseCommand, host, release);
     await expect(badAnswer).rejects.toMatchObject({ code: "internal" });
     await expect(badAnswer).rejects.toThrow(/released/);
-    const badQuestion = bus.core.request(careless, strictHost, { tenant: "t" });
-    await expect(badQuestion).rejects.toMatchObject({ code: "internal" });
-    await expect(badQuestion).rejects.toThrow(/session/);
+    const badRequest = bus.core.request(careless, strictHost, { tenant: "t" });
+    await expect(badRequest).rejects.toMatchObject({ code: "internal" });
+    await expect(badRequest).rejects.toThrow(/session/);
     await stop();
     await stopStrict();
   });
 
-  test("questions to one host are answered side by side", async () => {
+  test("runs requests to one host concurrently", async () => {
     const host = fresh("h");
     const stop = await other.core.serve(releaseCommand, host, async () => {
       await pause(200);
@@ -180,7 +180,7 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
     await stop();
   });
 
-  test("a stop waits for the answers in hand", async () => {
+  test("waits for requests in progress when a host stops serving", async () => {
     const host = fresh("h");
     let answered = false;
     const stop = await other.core.serve(releaseCommand, host, async () => {
@@ -189,52 +189,52 @@ describe.each(kinds)("talk on %s", (_kind, start) => {
       return { released: true };
     });
     await pause(50);
-    const asked = bus.core.request(releaseCommand, host, release);
+    const answer = bus.core.request(releaseCommand, host, release);
     await pause(50);
     await stop();
     expect(answered).toBe(true);
-    expect(await asked).toEqual({ released: true });
+    expect(await answer).toEqual({ released: true });
   });
 
-  test("everybody who listens hears an announcement, the speaker too", async () => {
+  test("delivers a transient message to every subscriber, including the publisher's process", async () => {
     const id = fresh("h");
-    const heard: string[] = [];
+    const received: string[] = [];
     const stops = await Promise.all(
-      [bus, other].map((listener, index) =>
-        listener.core.subscribe(hostChanges, (host) => {
-          if (host.hostId === id) heard.push(`${index} ${host.sequence}`);
+      [bus, other].map((subscriber, index) =>
+        subscriber.core.subscribe(hostChanges, (host) => {
+          if (host.hostId === id) received.push(`${index} ${host.sequence}`);
         }),
       ),
     );
     await pause(50);
     bus.core.publishTransient(hostChanges, aHost(id, 7));
-    await eventually(() => heard.length === 2);
-    expect(heard.sort()).toEqual(["0 7", "1 7"]);
+    await eventually(() => received.length === 2);
+    expect(received.sort()).toEqual(["0 7", "1 7"]);
     for (const stop of stops) await stop();
     await pause(50);
     bus.core.publishTransient(hostChanges, aHost(id, 8));
     await pause(100);
-    expect(heard).toHaveLength(2);
+    expect(received).toHaveLength(2);
   });
 
-  test("an announcement of the wrong shape, or one whose listener throws, harms no later one", async () => {
+  test("delivers later transient messages after a malformed one and after a subscriber's error", async () => {
     const id = fresh("h");
-    const heard: number[] = [];
+    const received: number[] = [];
     const stop = await other.core.subscribe(hostChanges, (host) => {
       if (host.hostId !== id) return;
-      heard.push(host.sequence);
-      if (host.sequence === 1) throw new Error("a bug in the listener");
+      received.push(host.sequence);
+      if (host.sequence === 1) throw new Error("a bug in the subscriber");
     });
     await pause(50);
     bus.core.publishTransient({ ...hostChanges, schema: z.unknown() as never }, { id } as never);
     bus.core.publishTransient(hostChanges, aHost(id, 1));
     bus.core.publishTransient(hostChanges, aHost(id, 2));
-    await eventually(() => heard.length === 2);
-    expect(heard).toEqual([1, 2]);
+    await eventually(() => received.length === 2);
+    expect(received).toEqual([1, 2]);
     await stop();
   });
 
-  test("a bus that was closed announces nothing, and its calls fail", async () => {
+  test("publishes nothing and fails requests once it is closed", async () => {
     const closed = await buses.connect("closed");
     expect(closed.isConnected()).toBe(true);
     await closed.close();

@@ -1,4 +1,4 @@
-// The buses that one suite is run on, and what the suites say on them.
+// The buses of the conformance suites, and their fixtures.
 import { randomUUID } from "node:crypto";
 import type { Bus } from "../../libs/bus/bus.ts";
 import { connectNatsBus } from "../../libs/bus/nats/nats-bus.ts";
@@ -12,13 +12,13 @@ import { until } from "../kit/until.ts";
 import { createMemoryServer } from "../simulation/nats/memory-server.ts";
 
 export interface TestBuses {
-  /** One more process on the same server. */
+  /** Connects another client to the same server. */
   connect(name: string): Promise<Bus>;
-  /** Closes what is open, and leaves nothing. */
+  /** Closes all buses and stops the server. */
   stop(): Promise<void>;
 }
 
-/** The suite `cluster` runs them on three nodes, the suite `conformance` on all else. */
+/** The suite `cluster` runs on three nodes, the suite `conformance` on the others. */
 export const kinds: readonly [string, () => Promise<TestBuses>][] =
   process.env.STACK_NATS_NODES === "3"
     ? [["three NATS nodes", () => startReal(3)]]
@@ -32,7 +32,7 @@ async function startMemory(): Promise<TestBuses> {
   return { connect: async (name) => server.connect(name), stop: async () => {} };
 }
 
-/** @param nodes how many servers NATS is, and how many copies of each stream it keeps */
+/** @param nodes the number of NATS servers, and of replicas of each stream */
 async function startReal(nodes: number): Promise<TestBuses> {
   const nats = await borrowNats(nodes);
   const open: Bus[] = [];
@@ -60,16 +60,16 @@ export const connectTo = (url: string, name: string, replicas = 1): Promise<Bus>
     },
   });
 
-/** Waits until `look` finds something; a test that waits in vain shows what it looked for. */
+/** Waits until `look` returns something; the time-out error contains its source. */
 export const eventually = <T>(
   look: () => Promise<T | false | undefined> | T | false | undefined,
   timeoutMs = 5000,
 ): Promise<T> => until(look, { timeoutMs, what: `this finds something: ${look}` });
 
-/** A name that no other test uses: the tests of a suite share one server. */
+/** A unique name: the tests of a suite share one server. */
 export const fresh = (what: string): string => `${what}-${randomUUID().slice(0, 8)}`;
 
-/** The stream of sessions, seen by one tenant only. */
+/** The stream of session events, limited to one tenant. */
 export const eventsOf = (tenant: string): Channel<SessionEvent> => ({
   ...sessionEvents,
   subjects: `session.${tenant}.*.*`,

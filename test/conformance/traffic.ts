@@ -1,4 +1,4 @@
-// Steady traffic on a cluster, by which one sees how long each way of it stands still.
+// Steady traffic on a cluster, which measures the longest interruption of each operation.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { forward } from "../../libs/bus/overflow.ts";
 import { hosts } from "../../libs/contracts/buckets.ts";
@@ -6,9 +6,9 @@ import { aHost } from "../kit/fixtures/sessions.ts";
 import { eventsOf, fresh, requested } from "./buses.ts";
 
 const EVERY_MS = 50;
-const TEND_MS = 1000;
+const REBALANCE_MS = 1000;
 
-/** The longest pause of each way, in ms. */
+/** The longest interruption of each operation, in ms. */
 export interface Gaps {
   readonly publishing: number;
   readonly consuming: number;
@@ -17,40 +17,40 @@ export interface Gaps {
   readonly following: number;
 }
 
-type Way = keyof Gaps;
-const ways: readonly Way[] = ["publishing", "consuming", "saving", "watching", "following"];
+type Operation = keyof Gaps;
+const operations: readonly Operation[] = ["publishing", "consuming", "saving", "watching", "following"];
 
 interface Seen {
   readonly published: Set<string>;
   readonly consumed: Map<string, number>;
-  /** The newest revision that was saved, and the newest that who follows was handed. */
+  /** The newest stored revision, and the newest one delivered to the bucket's consumer. */
   readonly savedUpTo: number;
   readonly followedUpTo: number;
 }
 
 export interface Traffic {
-  /** Begins to count pauses anew. */
+  /** Starts a new measurement. */
   reset(): void;
-  /** The longest pauses since then, the present ones included. */
+  /** The longest interruptions since the reset, including current ones. */
   gaps(): Gaps;
-  /** Whether each way has moved within the last second. */
+  /** Whether each operation has succeeded within the last second. */
   isMoving(): boolean;
-  /** Ends it, when all that was published is consumed, or after `timeoutMs`. */
+  /** Stops when all published messages are consumed, or after `timeoutMs`. */
   stop(timeoutMs: number): Promise<Seen>;
 }
 
-/** Each bus is a process of its own: one writes, one consumes, one watches. */
+/** Starts traffic over three buses, like three processes: one writes, one consumes, one watches. */
 export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher: Bus }, durable: string) {
   const channel = eventsOf(fresh("t"));
   const tenant = channel.subjects.split(".")[1]!;
   const published = new Set<string>();
   const consumed = new Map<string, number>();
-  const longest = new Map<Way, number>();
-  const last = new Map<Way, number>();
-  const mark = (way: Way) => {
+  const longest = new Map<Operation, number>();
+  const last = new Map<Operation, number>();
+  const mark = (operation: Operation) => {
     const now = performance.now();
-    longest.set(way, Math.max(longest.get(way) ?? 0, now - (last.get(way) ?? now)));
-    last.set(way, now);
+    longest.set(operation, Math.max(longest.get(operation) ?? 0, now - (last.get(operation) ?? now)));
+    last.set(operation, now);
   };
   const host = fresh("h");
   const stopConsuming = await buses.consumer.streams.consume(
@@ -73,16 +73,19 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
       return "ack";
     },
   );
-  // As the processes do that consume, and those that look after things.
-  const stopHandingOn = await forward(buses.consumer, channel);
-  const tending = setInterval(() => void buses.watcher.admin.rebalanceLeaders().catch(() => {}), TEND_MS);
+  // Forwards overflowed messages and rebalances leaders, like the dispatcher and the janitor.
+  const stopForwarding = await forward(buses.consumer, channel);
+  const rebalancing = setInterval(
+    () => void buses.watcher.admin.rebalanceLeaders().catch(() => {}),
+    REBALANCE_MS,
+  );
   const stopWatching = await buses.watcher.kv.watch(hosts, ({ key }) => {
     if (key === host) mark("watching");
   });
   let isStopped = false;
   let isSaving = true;
-  const underWay = new Set<Promise<void>>();
-  // A new one every 50 ms, whether the ones before were answered or not: each request has its own caller.
+  const inFlight = new Set<Promise<void>>();
+  // Publishes every 50 ms, whether or not earlier publishes were answered: each request has its own client.
   const publishing = setInterval(() => {
     const id = fresh("s");
     const work = (async () => {
@@ -95,8 +98,8 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
           await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
         }
       }
-    })().finally(() => underWay.delete(work));
-    underWay.add(work);
+    })().finally(() => inFlight.delete(work));
+    inFlight.add(work);
   }, EVERY_MS);
   const saving = (async () => {
     for (let sequence = 1; isSaving; sequence++) {
@@ -108,21 +111,22 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
           mark("saving");
         }
       } catch {
-        // It is tried again.
+        // Retried after the pause.
       }
       await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
     }
   })();
   const traffic: Traffic = {
     reset() {
-      for (const way of ways) {
-        longest.set(way, 0);
-        last.set(way, performance.now());
+      for (const operation of operations) {
+        longest.set(operation, 0);
+        last.set(operation, performance.now());
       }
     },
     gaps() {
       const now = performance.now();
-      const gapOf = (way: Way) => Math.round(Math.max(longest.get(way) ?? 0, now - (last.get(way) ?? now)));
+      const gapOf = (operation: Operation) =>
+        Math.round(Math.max(longest.get(operation) ?? 0, now - (last.get(operation) ?? now)));
       return {
         publishing: gapOf("publishing"),
         consuming: gapOf("consuming"),
@@ -133,22 +137,22 @@ export async function startTraffic(buses: { writer: Bus; consumer: Bus; watcher:
     },
     isMoving() {
       const oldest = performance.now() - 1000;
-      return ways.every((way) => (last.get(way) ?? 0) > oldest);
+      return operations.every((operation) => (last.get(operation) ?? 0) > oldest);
     },
     async stop(timeoutMs) {
       clearInterval(publishing);
       const deadline = performance.now() + timeoutMs;
       const isDone = () =>
-        underWay.size === 0 && [...published].every((id) => consumed.has(id)) && followedUpTo >= savedUpTo;
+        inFlight.size === 0 && [...published].every((id) => consumed.has(id)) && followedUpTo >= savedUpTo;
       isSaving = false;
       await saving;
       while (!isDone() && performance.now() < deadline) {
         await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
       }
       isStopped = true;
-      clearInterval(tending);
+      clearInterval(rebalancing);
       await stopFollowing();
-      await stopHandingOn();
+      await stopForwarding();
       await stopConsuming();
       await stopWatching();
       return { published, consumed, savedUpTo, followedUpTo };

@@ -1,4 +1,4 @@
-// Each node of a NATS cluster is killed in turn, and stopped in turn, under traffic: everything goes on.
+// Kills and pauses each node of a NATS cluster in turn under traffic, and measures the interruptions.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { connectTo, fresh } from "../../conformance/buses.ts";
@@ -7,18 +7,17 @@ import { type NatsCluster, type NatsNode, startNatsCluster } from "../../kit/ser
 import { until } from "../../kit/until.ts";
 
 /**
- * A group of replicas that loses its leader waits 4 to 9 s before it chooses another one (constants of
- * nats-server), and longer when two candidates get a vote each. The rest is for the bus to notice and for a
- * machine that is busy with other things.
+ * Replicas without a leader wait 4 to 9 s before they elect another one (constants of nats-server), and longer
+ * after a split vote. The rest of the bound is for detection by the bus and for a busy machine.
  */
 const ELECTION_MS = 9000;
 const BOUND_MS = ELECTION_MS + 11_000;
-/** Within which it is stored again what is said, whichever node was killed: by the stream, or by its relief. */
+/** The maximum interruption of publishing when any node is killed: the stream or its overflow stream stores messages. */
 const PUBLISHING_MS = 5000;
-/** Long enough that whatever stands still is seen to. */
-const LOOK_MS = BOUND_MS;
-const EVERY_MS = 100;
-/** Within which most losses of a node are over for who consumes. */
+/** How long to wait for interrupted operations. */
+const WAIT_MS = BOUND_MS;
+const POLL_MS = 100;
+/** The usual maximum interruption of consuming. */
 const USUAL_CONSUMING_MS = 12_000;
 
 let cluster: NatsCluster;
@@ -43,7 +42,7 @@ const leadersApart = () =>
     async () =>
       (await cluster.streamLeader("SESSIONS")).name !==
       (await cluster.streamLeader("SESSIONS_OVERFLOW")).name,
-    { timeoutMs: BOUND_MS, what: "the stream and its relief are led by two nodes" },
+    { timeoutMs: BOUND_MS, what: "two nodes lead the stream and its overflow stream" },
   );
 
 const roles: [what: string, find: () => Promise<NatsNode>][] = [
@@ -51,30 +50,32 @@ const roles: [what: string, find: () => Promise<NatsNode>][] = [
   ["leads the consumer", () => cluster.consumerLeader("SESSIONS", durable)],
   ["leads the bucket", () => cluster.streamLeader("KV_hosts")],
   ["leads the cluster", () => cluster.metaLeader()],
-  ["the consuming client is connected to", () => cluster.nodeOf("consumer")],
+  ["serves the consuming client", () => cluster.nodeOf("consumer")],
 ];
 
 describe.each([
   ["killed", (node: NatsNode) => node.kill9(), (node: NatsNode) => node.restart()],
-  ["stopped", async (node: NatsNode) => node.pause(), async (node: NatsNode) => node.resume()],
-] as const)("when a node is %s", (how, harm, mend) => {
-  test.each(roles)("which %s, all goes on", async (what, find) => {
+  ["paused", async (node: NatsNode) => node.pause(), async (node: NatsNode) => node.resume()],
+] as const)("NATS cluster whose node is %s", (how, disrupt, mend) => {
+  test.each(roles)("resumes all operations if the node %s", async (what, find) => {
     await leadersApart();
     const node = await find();
     const isWritersNode = node.name === (await cluster.nodeOf("writer")).name;
     traffic.reset();
-    await harm(node);
+    await disrupt(node);
     let gaps: Gaps;
     try {
-      gaps = await standstill();
+      gaps = await longestGaps();
     } finally {
       await mend(node);
       await cluster.healed();
     }
     measured.push(gaps);
-    console.log(`${node.name}, which ${what}, was ${how}: longest pauses in ms ${JSON.stringify(gaps)}`);
-    // A client needs some seconds to notice that its own node doesn't answer any more, if that isn't closed.
-    const most = how === "stopped" && isWritersNode ? BOUND_MS : PUBLISHING_MS;
+    console.log(
+      `${node.name}, which ${what}, was ${how}: longest interruptions in ms ${JSON.stringify(gaps)}`,
+    );
+    // A client takes some seconds to notice that its own node no longer answers on an open connection.
+    const most = how === "paused" && isWritersNode ? BOUND_MS : PUBLISHING_MS;
     expect(gaps.publishing, "publishing").toBeLessThan(most);
     expect(gaps.consuming, "consuming").toBeLessThan(BOUND_MS);
     expect(gaps.saving, "saving").toBeLessThan(BOUND_MS);
@@ -83,27 +84,29 @@ describe.each([
   });
 });
 
-test("consuming usually goes on within twelve seconds", () => {
-  const pauses = measured.map(({ consuming }) => consuming).sort((one, other) => one - other);
-  expect(pauses.length).toBeGreaterThan(0);
-  expect(pauses[Math.floor(pauses.length / 2)]).toBeLessThan(USUAL_CONSUMING_MS);
+describe("NATS cluster", () => {
+  test("resumes consuming within twelve seconds in most cases", () => {
+    const pauses = measured.map(({ consuming }) => consuming).sort((one, other) => one - other);
+    expect(pauses.length).toBeGreaterThan(0);
+    expect(pauses[Math.floor(pauses.length / 2)]).toBeLessThan(USUAL_CONSUMING_MS);
+  });
+
+  test("loses no acknowledged message or record", async () => {
+    const { published, consumed, savedUpTo, followedUpTo } = await traffic.stop(60_000);
+    expect(savedUpTo).toBeGreaterThan(0);
+    expect(followedUpTo).toBeGreaterThanOrEqual(savedUpTo);
+    expect(published.size).toBeGreaterThan(100);
+    expect([...published].filter((id) => !consumed.has(id))).toEqual([]);
+  });
 });
 
-test("nothing that was published or saved is lost, and the writer was told of all of it", async () => {
-  const { published, consumed, savedUpTo, followedUpTo } = await traffic.stop(60_000);
-  expect(savedUpTo).toBeGreaterThan(0);
-  expect(followedUpTo).toBeGreaterThanOrEqual(savedUpTo);
-  expect(published.size).toBeGreaterThan(100);
-  expect([...published].filter((id) => !consumed.has(id))).toEqual([]);
-});
-
-/** The longest pauses, once each way has moved again after the harm was done, or the bound has passed. */
-async function standstill(): Promise<Gaps> {
-  // What notices nothing at once may notice it by its first missed sign of life.
+/** The longest interruptions, measured until every operation works again or the bound has passed. */
+async function longestGaps(): Promise<Gaps> {
+  // Some operations fail only with the first missed ping.
   await new Promise((resolve) => setTimeout(resolve, ELECTION_MS));
-  const deadline = performance.now() + LOOK_MS - ELECTION_MS;
+  const deadline = performance.now() + WAIT_MS - ELECTION_MS;
   while (!traffic.isMoving() && performance.now() < deadline) {
-    await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   return traffic.gaps();
 }

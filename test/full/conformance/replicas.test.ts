@@ -1,6 +1,6 @@
-// How many copies NATS keeps: growing, never shrinking by itself, and what is said when it can't be done.
+// The number of copies of streams in NATS: grows with the setting, never shrinks, and fails with a reason if impossible.
 import { connect } from "nats";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
 import { connectNatsBus } from "../../../libs/bus/nats/nats-bus.ts";
 import { hosts } from "../../../libs/contracts/buckets.ts";
 import { createLog, type Log } from "../../../libs/runtime/log.ts";
@@ -14,10 +14,12 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-function listeningLog(): { log: Log; said: string[] } {
-  const said: string[] = [];
-  const log = createLog("test", "info", { write: (line: string) => void said.push(JSON.parse(line).msg) });
-  return { log, said };
+function recordingLog(): { log: Log; messages: string[] } {
+  const messages: string[] = [];
+  const log = createLog("test", "info", {
+    write: (line: string) => void messages.push(JSON.parse(line).msg),
+  });
+  return { log, messages };
 }
 
 async function startCluster(): Promise<NatsCluster> {
@@ -27,14 +29,14 @@ async function startCluster(): Promise<NatsCluster> {
 }
 
 async function connectWith(url: string, replicas: number) {
-  const { log, said } = listeningLog();
+  const { log, messages } = recordingLog();
   const bus = await connectNatsBus({ url, name: `r${replicas}`, replicas, log, onLost: () => {} });
   cleanUps.push(() => bus.close());
-  return { bus, said };
+  return { bus, messages };
 }
 
-/** The copies of each stream, and whether all of them are up to date. */
-async function copies(url: string): Promise<{ name: string; replicas: number; isWhole: boolean }[]> {
+/** The number of copies of each stream, and whether all are up to date. */
+async function copies(url: string): Promise<{ name: string; replicas: number; isCurrent: boolean }[]> {
   const connection = await connect({ servers: url.split(",") });
   const manager = await connection.jetstreamManager();
   const streams = await manager.streams.list().next();
@@ -42,64 +44,68 @@ async function copies(url: string): Promise<{ name: string; replicas: number; is
   return streams.map(({ config, cluster }) => ({
     name: config.name,
     replicas: config.num_replicas,
-    isWhole:
+    isCurrent:
       cluster?.replicas?.length === config.num_replicas - 1 &&
       cluster.replicas.every(({ current }) => current),
   }));
 }
 
-test("streams of one copy grow to three with their data, and a later setting of one takes none away", async () => {
-  const cluster = await startCluster();
-  const { bus } = await connectWith(cluster.url, 1);
-  await bus.kv.update(hosts, aHost("h", 7), 0);
-  expect(new Set((await copies(cluster.url)).map(({ replicas }) => replicas))).toEqual(new Set([1]));
+describe("stream setup", () => {
+  test("grows streams from one copy to three with their data, and keeps three at a later setting of one", async () => {
+    const cluster = await startCluster();
+    const { bus } = await connectWith(cluster.url, 1);
+    await bus.kv.update(hosts, aHost("h", 7), 0);
+    expect(new Set((await copies(cluster.url)).map(({ replicas }) => replicas))).toEqual(new Set([1]));
 
-  const grown = await connectWith(cluster.url, 3);
-  expect(grown.said.filter((line) => line === "a stream is given more copies").length).toBeGreaterThan(5);
-  await eventually(
-    async () => (await copies(cluster.url)).every((one) => one.replicas === 3 && one.isWhole),
-    60_000,
-  );
-  expect((await grown.bus.kv.get(hosts, "h"))?.value.sequence).toBe(7);
+    const grown = await connectWith(cluster.url, 3);
+    expect(grown.messages.filter((line) => line === "a stream is given more copies").length).toBeGreaterThan(
+      5,
+    );
+    await eventually(
+      async () => (await copies(cluster.url)).every((one) => one.replicas === 3 && one.isCurrent),
+      60_000,
+    );
+    expect((await grown.bus.kv.get(hosts, "h"))?.value.sequence).toBe(7);
 
-  const { said } = await connectWith(cluster.url, 1);
-  const line = said.find((text) => text.startsWith("GREENROOM_REPLICAS is 1"));
-  expect(line).toContain("KV_sessions (3)");
-  expect(line).toContain("nats stream edit");
-  expect((await copies(cluster.url)).map(({ replicas }) => replicas)).not.toContain(1);
-});
-
-test("three copies on a single server are refused at once, and it is said why", async () => {
-  const nats = await startNats();
-  cleanUps.push(() => nats.stop());
-  const beganAt = performance.now();
-  const refused = connectTo(nats.url, "r3", 3);
-  await expect(refused).rejects.toMatchObject({ code: "storage_unavailable" });
-  await expect(refused).rejects.toThrow(/GREENROOM_REPLICAS is 3.*single server/);
-  // Not after the half minute for which a server that comes up is waited for.
-  expect(performance.now() - beganAt).toBeLessThan(20_000);
-});
-
-test("five copies on three nodes are told as impossible, with what is missing", async () => {
-  const cluster = await startCluster();
-  await expect(connectTo(cluster.url, "r5", 5)).rejects.toThrow(/no 5 nodes.*no suitable peers/);
-});
-
-test("a process that starts while most nodes are away says that it waits, and runs when they are back", async () => {
-  const cluster = await startCluster();
-  const [, second, third] = cluster.nodes;
-  await Promise.all([second!.kill9(), third!.kill9()]);
-  const { log, said } = listeningLog();
-  const connecting = connectNatsBus({
-    url: cluster.url,
-    name: "early",
-    replicas: 3,
-    log,
-    onLost: () => {},
+    const { messages } = await connectWith(cluster.url, 1);
+    const line = messages.find((text) => text.startsWith("GREENROOM_REPLICAS is 1"));
+    expect(line).toContain("KV_sessions (3)");
+    expect(line).toContain("nats stream edit");
+    expect((await copies(cluster.url)).map(({ replicas }) => replicas)).not.toContain(1);
   });
-  await eventually(() => said.some((line) => /^JetStream is not ready after \d+ s/.test(line)), 25_000);
-  await Promise.all([second!.restart(), third!.restart()]);
-  const bus = await connecting;
-  cleanUps.push(() => bus.close());
-  expect(await bus.kv.entries(hosts)).toEqual([]);
+
+  test("rejects three copies on a single server at once, with the reason", async () => {
+    const nats = await startNats();
+    cleanUps.push(() => nats.stop());
+    const startedAt = performance.now();
+    const refused = connectTo(nats.url, "r3", 3);
+    await expect(refused).rejects.toMatchObject({ code: "storage_unavailable" });
+    await expect(refused).rejects.toThrow(/GREENROOM_REPLICAS is 3.*single server/);
+    // At once means without the half-minute wait for a starting server.
+    expect(performance.now() - startedAt).toBeLessThan(20_000);
+  });
+
+  test("rejects five copies on three nodes with the missing resources", async () => {
+    const cluster = await startCluster();
+    await expect(connectTo(cluster.url, "r5", 5)).rejects.toThrow(/no 5 nodes.*no suitable peers/);
+  });
+
+  test("keeps a process waiting, with a log line, while most nodes are down", async () => {
+    const cluster = await startCluster();
+    const [, second, third] = cluster.nodes;
+    await Promise.all([second!.kill9(), third!.kill9()]);
+    const { log, messages } = recordingLog();
+    const connecting = connectNatsBus({
+      url: cluster.url,
+      name: "early",
+      replicas: 3,
+      log,
+      onLost: () => {},
+    });
+    await eventually(() => messages.some((line) => /^JetStream is not ready after \d+ s/.test(line)), 25_000);
+    await Promise.all([second!.restart(), third!.restart()]);
+    const bus = await connecting;
+    cleanUps.push(() => bus.close());
+    expect(await bus.kv.entries(hosts)).toEqual([]);
+  });
 });
