@@ -14,12 +14,13 @@ await runOnBus({
   async start({ config, log, clock, metrics, instance, connect }) {
     const bus = await connect();
     const livekit = connectLiveKit(config);
-    if (livekit === undefined) log.warn("no LiveKit is configured: sessions can't start; see /api/health");
+    if (livekit === undefined)
+      log.warn("LiveKit is not configured, so sessions can't start; see /api/health");
     const hosts = await watchHosts(bus);
     const sessions = await watchSessions(bus, clock);
     const app = buildGateway({ bus, clock, log, config, livekit, hosts, sessions, metrics, instance });
     const url = await listen(app, config.GREENROOM_BIND, config.GREENROOM_PORT);
-    log.info({ url }, "the API listens");
+    log.info({ url }, "listening");
     return {
       async stop() {
         await app.close();

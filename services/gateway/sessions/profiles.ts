@@ -20,7 +20,7 @@ export const isLoadingOn = (hosts: readonly HostRecord[], profile: string): bool
 
 /**
  * The profile of a start that names none. In this order: the configured profile, a running `assistant` (which needs
- * keys), a running `echo`, the first running profile by name, the first profile by name.
+ * keys), a running `echo`, the first running profile, the first profile.
  */
 export function defaultProfile(
   hosts: readonly HostRecord[],

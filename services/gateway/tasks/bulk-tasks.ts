@@ -1,4 +1,4 @@
-// POST /api/tasks/bulk: thousands of tasks in one request, read and answered as a stream.
+// POST /api/tasks/bulk: creates thousands of tasks in one request, which is read and answered as a stream.
 import { Readable } from "node:stream";
 import { z } from "zod";
 import {
@@ -22,13 +22,13 @@ import type { Routes } from "../http/routes.ts";
 import { createTask } from "./create-task.ts";
 
 const BULK_TASKS_MAX = 10_000;
-/** A task with all its metadata has a quarter of this. */
+/** Four times the size of a task with full metadata. */
 const ELEMENT_MAX = 32 * 1024;
-/** Tasks that are being stored at once; no more of the body is read meanwhile. */
+/** Number of tasks that are stored at the same time. Until one is done, no more of the body is read. */
 const AT_ONCE = 64;
 /**
- * More than all results together can have. They wait here for a client that sends its whole body before it reads
- * anything: to wait for it instead would have both wait for ever.
+ * More than all results together. The buffer holds them for a client that sends its whole body before it reads. Otherwise
+ * client and gateway would wait for each other forever.
  */
 const RESULTS_BYTES_MAX = 16 * 1024 * 1024;
 const MESSAGE_MAX = 300;
@@ -36,7 +36,7 @@ const MESSAGE_MAX = 300;
 export function bulkTasksRoute(app: Routes, gateway: Gateway): void {
   app.register(async (scope: Routes) => {
     scope.removeAllContentTypeParsers();
-    // Nothing is read before the handler does, and no more than it can store.
+    // The handler reads the body itself, no faster than it can store the tasks.
     scope.addContentTypeParser("*", (_request, _payload, done) => done(null, undefined));
     scope.post(
       "/api/tasks/bulk",
@@ -64,10 +64,10 @@ export function bulkTasksRoute(app: Routes, gateway: Gateway): void {
   });
 }
 
-/** Each result as a line, in the order of the tasks, and at the end what they come to. */
+/** Yields each result as a line, in the order of the tasks, and at the end the totals. */
 async function* resultLines(gateway: Gateway, body: Readable, traceId: string): AsyncGenerator<Buffer> {
   const count = { accepted: 0, refused: 0 };
-  const under: Promise<BulkLine>[] = [];
+  const pending: Promise<BulkLine>[] = [];
   const storing = createStoring(gateway);
   const shown = (line: BulkLine): Buffer => {
     if ("taskId" in line) count.accepted += 1;
@@ -79,39 +79,39 @@ async function* resultLines(gateway: Gateway, body: Readable, traceId: string): 
   try {
     for await (const element of elementsOf(body, gateway.config.GREENROOM_BULK_LIMIT_BYTES)) {
       if (index >= BULK_TASKS_MAX)
-        throw new GreenroomError("payload_too_large", `A bulk may have ${BULK_TASKS_MAX} tasks at most.`);
-      under.push(storing(element, index++));
-      if (under.length >= AT_ONCE) yield shown(await (under.shift() as Promise<BulkLine>));
+        throw new GreenroomError("payload_too_large", `The request has more than ${BULK_TASKS_MAX} tasks.`);
+      pending.push(storing(element, index++));
+      if (pending.length >= AT_ONCE) yield shown(await (pending.shift() as Promise<BulkLine>));
     }
   } catch (error) {
     broken = error;
   }
-  for (const result of under) yield shown(await result);
+  for (const result of pending) yield shown(await result);
   if (broken !== undefined) {
-    gateway.log.info({ error: broken, traceId }, "a bulk of tasks broke off");
-    // What is left of it is read and thrown away, or the client would wait with it for ever.
+    gateway.log.info({ error: broken, traceId }, "bulk request failed");
+    // The rest of the body is read and discarded. Otherwise the client would wait forever to send it.
     body.resume();
   }
   const end: BulkLine = {
     done: broken === undefined,
     ...count,
-    ...(broken === undefined ? {} : { error: sayError(broken) }),
+    ...(broken === undefined ? {} : { error: describeError(broken) }),
   };
   yield Buffer.from(`${JSON.stringify(end)}\n`);
 }
 
-/** @throws GreenroomError payload_too_large, and what the connection breaks with */
+/** @throws GreenroomError payload_too_large, or the error of the connection */
 async function* elementsOf(body: Readable, limitBytes: number): AsyncGenerator<Element> {
   const splitter = new JsonElements(ELEMENT_MAX);
   const decoder = new TextDecoder();
   let bytes = 0;
-  // Left early it must not be destroyed, or the connection goes before the results do.
+  // The body must not be destroyed on an early exit, or the connection closes before the results are sent.
   for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > limitBytes)
       throw new GreenroomError(
         "payload_too_large",
-        `The body is larger than GREENROOM_BULK_LIMIT_BYTES allows (${limitBytes}).`,
+        `The request body is larger than GREENROOM_BULK_LIMIT_BYTES (${limitBytes}).`,
       );
     yield* splitter.push(decoder.decode(chunk, { stream: true }));
   }
@@ -119,20 +119,20 @@ async function* elementsOf(body: Readable, limitBytes: number): AsyncGenerator<E
   yield* splitter.end();
 }
 
-/** Stores one task after the other; never throws. Once the store is away, the rest isn't tried: each would wait. */
+/** Stores single tasks; never throws. Once the store is unavailable, later tasks fail immediately instead of waiting. */
 function createStoring(gateway: Gateway): (element: Element, index: number) => Promise<BulkLine> {
-  let trouble: GreenroomError | undefined;
+  let storeError: GreenroomError | undefined;
   return async (element, index) => {
     try {
-      if (trouble !== undefined) throw trouble;
+      if (storeError !== undefined) throw storeError;
       const { taskId, replayed } = await createTask(gateway, readTask(element));
       return { index, taskId, ...(replayed ? { replayed } : {}) };
     } catch (error) {
       if (isError(error, "storage_unavailable") || isError(error, "storage_full"))
-        trouble = error as GreenroomError;
+        storeError = error as GreenroomError;
       else if (!(error instanceof GreenroomError))
-        gateway.log.error({ error }, "a task of a bulk could not be stored");
-      return { index, error: sayError(error) };
+        gateway.log.error({ error }, "failed to store a task of a bulk request");
+      return { index, error: describeError(error) };
     }
   };
 }
@@ -145,20 +145,20 @@ function readTask(element: Element): CreateTaskRequest {
   try {
     value = JSON.parse(element.text);
   } catch {
-    throw refuse("It is not JSON.");
+    throw refuse("The task is not valid JSON.");
   }
-  if (element.text.includes('"__proto__"')) throw refuse("A field may not be called __proto__.");
-  if (isTooDeep(value)) throw refuse("It is nested too deeply.");
+  if (element.text.includes('"__proto__"')) throw refuse("The name __proto__ is not allowed for a field.");
+  if (isTooDeep(value)) throw refuse("The task is nested too deeply.");
   const parsed = CreateTaskRequest.safeParse(value);
   if (parsed.success) return parsed.data;
   throw refuse(faultsOf(parsed.error, 3));
 }
 
-function sayError(error: unknown): { code: ErrorCode; message: string; retryable: boolean } {
+function describeError(error: unknown): { code: ErrorCode; message: string; retryable: boolean } {
   const code = error instanceof GreenroomError ? error.code : "internal";
   const message =
     error instanceof GreenroomError
       ? messageOf(error)
-      : "Something went wrong inside the gateway, or the connection broke.";
+      : "Unexpected error in the gateway, or a broken connection.";
   return { code, message: message.slice(0, MESSAGE_MAX), retryable: errorTable[code].retryable };
 }

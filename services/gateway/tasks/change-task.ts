@@ -1,4 +1,4 @@
-// POST /api/tasks/:id/cancel and /retry: a person's word about a task, and what came of it.
+// POST /api/tasks/:id/cancel and /retry: cancels or retries a task, and waits briefly for the effect.
 
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { taskEvents } from "../../../libs/contracts/streams.ts";
@@ -11,17 +11,16 @@ const WAIT_MS = 2000;
 const LOOK_MS = 50;
 
 /**
- * Cancels a task: one that waits never begins, and the call of one under way is hung up.
- * @returns the task as it is after a short wait
- * @throws GreenroomError not_found, conflict when it has ended otherwise, storage_unavailable
+ * Cancels a task: a waiting task never begins, and a call in progress is hung up.
+ * @returns the task after a short wait
+ * @throws GreenroomError not_found, conflict if the task has already ended, storage_unavailable
  */
 export async function cancelTask(gateway: Gateway, taskId: string): Promise<FoundTask> {
   const task = await requireTask(gateway, taskId);
   const state = stateOf(task);
   if (state === "canceled") return task;
-  if (isTaskEnd(state))
-    throw new GreenroomError("conflict", `The task is ${state} already; there is nothing left to cancel.`);
-  await say(gateway, {
+  if (isTaskEnd(state)) throw new GreenroomError("conflict", `The task is already ${state}.`);
+  await publish(gateway, {
     ...addressOf(gateway, taskId),
     type: "cancel_requested",
     attempt: isStored(task) ? task.attempt : 0,
@@ -31,8 +30,8 @@ export async function cancelTask(gateway: Gateway, taskId: string): Promise<Foun
 }
 
 /**
- * Gives a task that came to nothing another life: as many attempts as it had, under the same id.
- * @throws GreenroomError not_found, conflict while it goes on, was completed, or may have reached somebody
+ * Starts an unsuccessful task again under the same id, with the full number of attempts.
+ * @throws GreenroomError not_found, conflict if the task is running, is completed, or may have reached the callee
  */
 export async function retryTask(
   gateway: Gateway,
@@ -43,7 +42,7 @@ export async function retryTask(
   refuseRetry(task, evenIfUnknown);
   if (!isStored(task)) return task;
   const { attempt, life } = task;
-  await say(gateway, { ...addressOf(gateway, taskId), type: "retry_requested", attempt, life });
+  await publish(gateway, { ...addressOf(gateway, taskId), type: "retry_requested", attempt, life });
   return await until(gateway, taskId, (now) => now.life > life);
 }
 
@@ -52,15 +51,14 @@ function refuseRetry(task: FoundTask, evenIfUnknown: boolean): void {
   const refuse = (reason: string) => {
     throw new GreenroomError("conflict", reason);
   };
-  if (!isTaskEnd(state)) refuse(`The task is ${state}: it goes on by itself. Cancel it first, or wait.`);
-  if (state === "completed") refuse("The task is completed. Make a new one to call again.");
+  if (!isTaskEnd(state))
+    refuse(`The task is ${state} and continues automatically. Cancel it first, or wait.`);
+  if (state === "completed") refuse("The task is completed. Create a new task to call again.");
   if (state === "unknown" && !evenIfUnknown)
-    refuse(
-      'Nobody can tell whether the callee was reached. To dial again all the same, send {"evenIfUnknown": true}.',
-    );
+    refuse('The callee may have been reached. To dial again anyway, send {"evenIfUnknown": true}.');
 }
 
-/** The task as soon as it is as wanted, or as it is when the time is over. */
+/** Waits until the task satisfies the condition, or until the time is over. */
 async function until(
   gateway: Gateway,
   taskId: string,
@@ -78,4 +76,4 @@ export const stateOf = (task: FoundTask): TaskRecord["state"] => (isStored(task)
 
 const addressOf = ({ tenant, clock }: Gateway, taskId: string) => ({ tenant, taskId, at: isoNow(clock) });
 
-const say = (gateway: Gateway, event: TaskEvent) => gateway.bus.streams.publish(taskEvents, event);
+const publish = (gateway: Gateway, event: TaskEvent) => gateway.bus.streams.publish(taskEvents, event);

@@ -1,4 +1,4 @@
-// Takes an outbound task in: checks that it could be done, and stores the request.
+// Creates a task: validates it and stores the request.
 import { tasks } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { isExternal } from "../../../libs/contracts/providers/provider.ts";
@@ -16,12 +16,12 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 
 export interface CreatedTask {
   readonly taskId: string;
-  /** Whether it had been taken in before, by an earlier request with the same key. */
+  /** True if an earlier request with the same key created the task. */
   readonly replayed: boolean;
 }
 
 /**
- * Takes a task in. When it answers, the stream has acknowledged the request: the task exists.
+ * Creates a task. When the promise resolves, the stream has acknowledged the request: the task exists.
  * @throws GreenroomError invalid_request, unknown_profile, idempotency_conflict, storage_full, storage_unavailable
  */
 export async function createTask(
@@ -29,21 +29,21 @@ export async function createTask(
   body: CreateTaskRequest,
   headerKey?: string | undefined,
 ): Promise<CreatedTask> {
-  const { idempotencyKey: bodyKey, ...wish } = body;
+  const { idempotencyKey: bodyKey, ...input } = body;
   if (headerKey !== undefined && bodyKey !== undefined && headerKey !== bodyKey)
     throw new GreenroomError(
       "invalid_request",
-      "body.idempotencyKey: it differs from the header Idempotency-Key.",
+      "body.idempotencyKey: differs from the header Idempotency-Key.",
     );
   const key = headerKey ?? bodyKey;
   const taskId = key === undefined ? `t_${randomToken()}` : taskIdOfKey(gateway.tenant, key);
-  const request: TaskRequest = { tenant: gateway.tenant, taskId, ...wish };
-  if (key !== undefined && (await wasTakenIn(gateway, request))) return { taskId, replayed: true };
-  refuseFarAhead(gateway, wish);
-  refuseUnknownProfile(gateway, wish);
+  const request: TaskRequest = { tenant: gateway.tenant, taskId, ...input };
+  if (key !== undefined && (await wasCreated(gateway, request))) return { taskId, replayed: true };
+  refuseFarAhead(gateway, input);
+  refuseUnknownProfile(gateway, input);
   const { duplicate } = await gateway.bus.streams.publish(taskRequests, request);
-  // Two racing requests with one key: the stream kept the first, whose words count.
-  if (duplicate) refuseOtherWords(await findTaskRequest(gateway, taskId), request);
+  // Of two concurrent requests with one key the stream keeps the first, whose contents count.
+  if (duplicate) refuseOtherContents(await findTaskRequest(gateway, taskId), request);
   return { taskId, replayed: duplicate };
 }
 
@@ -54,21 +54,21 @@ export async function findTaskRequest(gateway: Gateway, taskId: string): Promise
   return first?.message;
 }
 
-async function wasTakenIn(gateway: Gateway, request: TaskRequest): Promise<boolean> {
+async function wasCreated(gateway: Gateway, request: TaskRequest): Promise<boolean> {
   const { tenant, taskId = "" } = request;
   const entry = await gateway.bus.kv.get(tasks, taskKey(tenant, taskId));
-  if (entry !== undefined && entry.value.requestHash !== requestHashOf(request)) throw otherWords();
+  if (entry !== undefined && entry.value.requestHash !== requestHashOf(request)) throw otherContents();
   return entry !== undefined;
 }
 
-function refuseOtherWords(first: TaskRequest | undefined, now: TaskRequest): void {
-  if (first !== undefined && requestHashOf(first) !== requestHashOf(now)) throw otherWords();
+function refuseOtherContents(first: TaskRequest | undefined, now: TaskRequest): void {
+  if (first !== undefined && requestHashOf(first) !== requestHashOf(now)) throw otherContents();
 }
 
-const otherWords = () =>
+const otherContents = () =>
   new GreenroomError(
     "idempotency_conflict",
-    "This Idempotency-Key was used with another task. Repeat that one exactly, or use a new key.",
+    "The Idempotency-Key was already used with a different task. Repeat that request exactly, or use a new key.",
   );
 
 function refuseFarAhead({ clock }: Gateway, { scheduleAt }: CreateTaskRequest): void {
@@ -76,11 +76,11 @@ function refuseFarAhead({ clock }: Gateway, { scheduleAt }: CreateTaskRequest): 
   if (Date.parse(scheduleAt) - clock.now() <= SCHEDULE_AHEAD_DAYS_MAX * DAY_MS) return;
   throw new GreenroomError(
     "invalid_request",
-    `body.scheduleAt: it may be ${SCHEDULE_AHEAD_DAYS_MAX} days ahead at most.`,
+    `body.scheduleAt: more than ${SCHEDULE_AHEAD_DAYS_MAX} days ahead.`,
   );
 }
 
-/** As far as hosts are there to be asked: without any the task waits for one. */
+/** Checks the profile against the present hosts. Without any host, the task waits for one. */
 function refuseUnknownProfile(gateway: Gateway, { profile, provider }: CreateTaskRequest): void {
   const known = knownProfiles(gateway.hosts.all());
   if (known.length === 0 || known.includes(profile)) return;

@@ -6,7 +6,7 @@ import { type TaskRecord, type TaskRequest, TaskRetry, taskKey } from "../../../
 import type { Gateway } from "../context.ts";
 import { findTaskRequest } from "./create-task.ts";
 
-/** A task's record, or its request until the tasks service has taken it in. */
+/** A task's record, or its request until the tasks service has created the record. */
 export type FoundTask = TaskRecord | TaskRequest;
 
 export const isStored = (task: FoundTask): task is TaskRecord => "attempts" in task;
@@ -16,7 +16,7 @@ export async function requireTask(gateway: Gateway, taskId: string): Promise<Fou
   const entry = await gateway.bus.kv.get(tasks, taskKey(gateway.tenant, taskId));
   const found = entry?.value ?? (await findTaskRequest(gateway, taskId));
   if (found !== undefined) return found;
-  throw new GreenroomError("not_found", `There is no task "${taskId}". It may have ended long ago.`);
+  throw new GreenroomError("not_found", `No task "${taskId}". It may have ended long ago.`);
 }
 
 export function toPublicTask(task: FoundTask): Task {

@@ -1,4 +1,4 @@
-// Which tasks there are, in the order of their making: enough to list them, and no more than that is kept.
+// An index of all tasks in the order of their creation, with just enough data to list them.
 import type { Stop } from "../../../libs/bus/bus.ts";
 import { tasks } from "../../../libs/contracts/buckets.ts";
 import type { ListTasksQuery } from "../../../libs/contracts/tasks/http.ts";
@@ -12,14 +12,14 @@ interface Indexed extends Place {
 }
 
 export interface TaskIndex {
-  /** The keys of one page, newest first. @throws GreenroomError invalid_request for a cursor that isn't ours */
+  /** The keys of one page, newest first. @throws GreenroomError invalid_request for an unknown cursor */
   page(query: ListTasksQuery): Promise<{ keys: string[]; nextCursor: string | null }>;
   stop: Stop;
 }
 
 type Deps = Pick<Gateway, "bus" | "tenant" | "log">;
 
-/** Begins to follow the tasks at the first question, so that a gateway that nobody asks keeps nothing. */
+/** Watches the tasks from the first request on, so that a gateway without such requests keeps nothing in memory. */
 export function indexTasks({ bus, tenant }: Deps): TaskIndex {
   const known = new Map<string, Indexed>();
   let sorted: Indexed[] | undefined;
@@ -33,7 +33,7 @@ export function indexTasks({ bus, tenant }: Deps): TaskIndex {
       }
       if (value.tenant !== tenant) return;
       if (before === undefined) sorted = undefined;
-      // In place: the order hangs on what never changes.
+      // The order depends only on fields that never change, so the entry can be updated.
       if (before !== undefined) Object.assign(before, { state: value.state });
       else known.set(key, { key, id: value.taskId, at: value.createdAt, state: value.state });
     });

@@ -1,4 +1,4 @@
-// The routes of outbound tasks: /api/tasks and what is below it.
+// The routes of tasks, under /api/tasks.
 import { z } from "zod";
 import { tasks } from "../../../libs/contracts/buckets.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
@@ -60,8 +60,8 @@ function createRoute(app: Routes, gateway: Gateway): void {
       const task = opened.replayed ? await requireTask(gateway, opened.taskId) : undefined;
       const state = task === undefined ? "queued" : stateOf(task);
       const message = opened.replayed
-        ? `The task had been asked for before; it is ${state}.`
-        : "The task is stored and begins as soon as it may.";
+        ? `An earlier request created this task. It is ${state}.`
+        : "The task is stored. The call begins as soon as the limits allow it.";
       return reply.code(202).send({ success: true as const, taskId: opened.taskId, state, message });
     },
   );
@@ -123,9 +123,7 @@ function cancelRoute(app: Routes, gateway: Gateway): void {
     },
     async ({ params }, reply) => {
       const state = stateOf(await cancelTask(gateway, params.id));
-      const message = isTaskEnd(state)
-        ? `The task is ${state}.`
-        : "The cancellation was asked for and is being carried out.";
+      const message = isTaskEnd(state) ? `The task is ${state}.` : "The task is being canceled.";
       return reply
         .code(isTaskEnd(state) ? 200 : 202)
         .send({ success: true as const, taskId: params.id, state, message });
@@ -154,7 +152,7 @@ function retryRoute(app: Routes, gateway: Gateway): void {
         success: true as const,
         taskId: params.id,
         state: stateOf(task),
-        message: `The task begins again as soon as it may; this is its life number ${life}.`,
+        message: `The task is queued again (run ${life}).`,
       });
     },
   );

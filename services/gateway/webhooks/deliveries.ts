@@ -1,4 +1,4 @@
-// GET /api/webhooks/:id/deliveries and POST /api/webhooks/:id/replay: how deliveries went, and sending them again.
+// GET /api/webhooks/:id/deliveries and POST /api/webhooks/:id/replay: lists deliveries, and sends events again.
 
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
@@ -23,7 +23,7 @@ import { randomToken } from "../sessions/session-ids.ts";
 import { requireEndpoint } from "./endpoints.ts";
 
 const PAGE = 200;
-/** More than this is asked for in several requests. */
+/** Maximum number of events in one request. */
 const REPLAYED_MAX = 2000;
 
 const errors = { "4xx": ErrorAnswer, "5xx": ErrorAnswer };
@@ -82,7 +82,7 @@ export function deliveryRoutes(app: Routes, gateway: Gateway): void {
         replayed,
         complete: next === null,
         next,
-        message: `${replayed} events are sent again.`,
+        message: `Sending ${replayed} events again.`,
       });
     },
   );
@@ -104,20 +104,20 @@ async function replayOne(gateway: Gateway, endpoint: string, eventId: string) {
   if (stored === undefined) {
     throw new GreenroomError(
       "not_found",
-      `This webhook was never told an event "${eventId}", or that is more than seven days ago.`,
+      `No event "${eventId}" for this webhook, or the event is older than seven days.`,
     );
   }
-  await again(gateway, stored.message);
+  await replay(gateway, stored.message);
   return { replayed: 1, next: null };
 }
 
-/** Oldest first, so that they come in the order in which they happened. What was itself a repeat isn't repeated. */
+/** Replays events, oldest first, so that they arrive in their order. Earlier replays are not replayed. */
 async function replaySince(gateway: Gateway, endpoint: string, sinceMs: number) {
   const { bus, tenant } = gateway;
   const subject = `webhook.${tenant}.${endpoint}.>`;
   let after = 0;
   let replayed = 0;
-  // What is stored now, and not what this very request puts behind it.
+  // Replays only events that are stored now, not the ones that this request appends.
   const [newest] = await bus.streams.read(webhooks, { limit: 1, order: "newest-first" });
   for (;;) {
     const page = await bus.streams.read(webhooks, { subject, from: after + 1, limit: PAGE });
@@ -126,12 +126,12 @@ async function replaySince(gateway: Gateway, endpoint: string, sinceMs: number) 
       if (sequence > (newest?.sequence ?? 0)) return { replayed, next: null };
       if (message.replay !== undefined || Date.parse(message.event.timestamp) < sinceMs) continue;
       if (replayed === REPLAYED_MAX) return { replayed, next: message.event.timestamp };
-      await again(gateway, message);
+      await replay(gateway, message);
       replayed += 1;
     }
     if (page.length < PAGE) return { replayed, next: null };
   }
 }
 
-const again = ({ bus }: Gateway, message: WebhookMessage) =>
+const replay = ({ bus }: Gateway, message: WebhookMessage) =>
   bus.streams.publish(webhooks, { ...message, replay: randomToken() });

@@ -1,4 +1,4 @@
-// /api/webhooks: who is told of what happens, and whether they take it.
+// The routes of webhook endpoints, under /api/webhooks, with the state of their deliveries.
 import { randomBytes } from "node:crypto";
 import { webhookEndpoints, webhookQueues } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
@@ -26,12 +26,12 @@ import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
 import { randomToken } from "../sessions/session-ids.ts";
 
-/** Each event is stored once for each of them. */
+/** Maximum number of endpoints, because each event is stored once for each of them. */
 const ENDPOINTS_MAX = 50;
-/** As long as the hash that signs is. */
+/** As long as the signing hash. */
 const SECRET_BYTES = 32;
-/** For so long after a change of the secret both sign. */
-const FORMER_SECRET_MS = 24 * 60 * 60 * 1000;
+/** Time after a rotation in which both secrets sign. */
+const PREVIOUS_SECRET_MS = 24 * 60 * 60 * 1000;
 const TRIES = 5;
 
 const errors = { "4xx": ErrorAnswer, "5xx": ErrorAnswer };
@@ -105,7 +105,11 @@ function removalRoute(app: Routes, gateway: Gateway): void {
     },
     async ({ params: { id } }) => {
       await removeEndpoint(gateway, id);
-      return { success: true as const, id, message: "It is removed. A delivery under way may still arrive." };
+      return {
+        success: true as const,
+        id,
+        message: "The webhook is deleted. A delivery in progress may still arrive.",
+      };
     },
   );
 }
@@ -147,7 +151,7 @@ function rotationRoute(app: Routes, gateway: Gateway): void {
       },
     },
     async ({ params: { id } }, reply) => {
-      const until = new Date(gateway.clock.now() + FORMER_SECRET_MS).toISOString();
+      const until = new Date(gateway.clock.now() + PREVIOUS_SECRET_MS).toISOString();
       const endpoint = await change(gateway, id, (present) => ({
         ...present,
         secret: newSecret(),
@@ -177,12 +181,12 @@ async function register(
   if (refusal !== undefined) {
     throw new GreenroomError(
       "invalid_request",
-      `body.url: it is refused, since ${refusal}. An operator may allow it by GREENROOM_WEBHOOK_ALLOW.`,
+      `body.url: refused, because ${refusal}. An operator can allow it with GREENROOM_WEBHOOK_ALLOW.`,
     );
   }
   const present = await bus.kv.entries(webhookEndpoints, `${tenant}.>`);
   if (present.length >= ENDPOINTS_MAX) {
-    throw new GreenroomError("conflict", `There are ${ENDPOINTS_MAX} webhooks already. Remove one first.`);
+    throw new GreenroomError("conflict", `There are already ${ENDPOINTS_MAX} webhooks. Delete one first.`);
   }
   const endpoint: WebhookEndpoint = {
     v: 1,
@@ -206,7 +210,7 @@ async function removeEndpoint(gateway: Gateway, id: string): Promise<void> {
     const { key, revision } = await requireEndpoint(gateway, id);
     if (await bus.kv.delete(webhookEndpoints, key, revision)) break;
     if (tries >= TRIES)
-      throw new GreenroomError("conflict", "The webhook is being changed by others. Try again.");
+      throw new GreenroomError("conflict", "The webhook was changed at the same time. Retry the request.");
   }
   await bus.admin.purge(webhooks, `webhook.${tenant}.${id}.>`);
   await bus.admin.purge(webhookDeliveries, `delivery.${tenant}.${id}.*`);
@@ -225,20 +229,20 @@ async function change(
     const next = { ...to(value), writeId: randomToken() };
     if ((await gateway.bus.kv.update(webhookEndpoints, next, revision)) !== undefined) return next;
   }
-  throw new GreenroomError("conflict", "The webhook is being changed by others. Try again.");
+  throw new GreenroomError("conflict", "The webhook was changed at the same time. Retry the request.");
 }
 
 /** @throws GreenroomError not_found */
 export async function requireEndpoint(gateway: Gateway, id: string) {
   const entry = await gateway.bus.kv.get(webhookEndpoints, endpointKey(gateway.tenant, id));
-  if (entry === undefined) throw new GreenroomError("not_found", `There is no webhook "${id}".`);
+  if (entry === undefined) throw new GreenroomError("not_found", `No webhook "${id}".`);
   return entry;
 }
 
 const queueOf = async (gateway: Gateway, id: string): Promise<WebhookQueue | undefined> =>
   (await gateway.bus.kv.get(webhookQueues, endpointKey(gateway.tenant, id)))?.value;
 
-/** As anybody may see it: without its secret. */
+/** The endpoint without its secret. */
 function shown(endpoint: WebhookEndpoint, queue: WebhookQueue | undefined): WebhookState {
   const { id, url, events, description, createdAt } = endpoint;
   const isGone = isDisabled(endpoint, queue);
