@@ -5,7 +5,7 @@ import { dayOf } from "../libs/contracts/calls/call.ts";
 import { messageOf } from "../libs/contracts/errors.ts";
 import { Tenant } from "../libs/contracts/ids.ts";
 import { systemClock } from "../libs/runtime/clock.ts";
-import { allSettingNames, commonSettings } from "../libs/runtime/common-settings.ts";
+import { commonSettings } from "../libs/runtime/common-settings.ts";
 import { readConfig } from "../libs/runtime/config.ts";
 import { createLog } from "../libs/runtime/log.ts";
 import { KpiWriter } from "../services/calls/kpi-writer.ts";
@@ -30,7 +30,7 @@ async function main(): Promise<number> {
     console.error(USAGE);
     return 2;
   }
-  const config = readConfig(commonSettings, process.env, allSettingNames);
+  const config = readConfig(commonSettings, process.env);
   const log = createLog("kpis", "warn");
   const bus = await connectNatsBus({
     url: config.NATS_URL,

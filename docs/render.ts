@@ -34,11 +34,12 @@ import { webhooksSettings } from "../services/webhooks/config.ts";
 
 const NOTE = "<!-- Generated from the code by `npm run docs`. Do not edit. -->\n";
 
-/** Every generated document by its path under docs/. */
+/** Every generated file by its path from docs/. */
 export const documents: Readonly<Record<string, () => string>> = {
   "reference/contracts.md": renderContracts,
   "reference/errors.md": renderErrors,
   "reference/settings.md": renderSettings,
+  "../libs/runtime/setting-names.json": renderSettingNames,
 };
 
 function renderContracts(): string {
@@ -132,21 +133,41 @@ function renderSettings(): string {
     NOTE,
     "All settings are environment variables. An unknown `GREENROOM_*` name fails the start, and the error names the nearest known one.\n",
     ...section("Every service", commonSettings),
-    ...section("gateway", own(gatewaySettings)),
-    ...section("control", own(controlSettings)),
-    "A control process also takes the settings of its roles, which follow from dispatcher to privacy.\n",
-    ...section("dispatcher", own(dispatcherSettings)),
-    ...section("janitor", own(janitorSettings)),
-    ...section("providers", own(providersSettings)),
-    ...section("handoffs", own(handoffsSettings)),
-    ...section("tasks", own(tasksSettings)),
-    ...section("calls", own(callsSettings)),
-    ...section("webhooks", own(webhooksSettings)),
-    ...section("privacy", own(privacySettings)),
-    ...section("agent-host", own(agentHostSettings)),
-    ...section("`npm start`", own(localSettings)),
-    ...section("`npm run doctor`", own(doctorSettings)),
+    ...Object.entries(settingTables).flatMap(([title, settings]) => [
+      ...section(title, own(settings)),
+      ...(title === "control"
+        ? [
+            "A control process also takes the settings of its roles, which follow from dispatcher to privacy.\n",
+          ]
+        : []),
+    ]),
   ].join("\n");
+}
+
+/** The settings of each program, besides the common ones. */
+const settingTables: Readonly<Record<string, Settings>> = {
+  gateway: gatewaySettings,
+  control: controlSettings,
+  dispatcher: dispatcherSettings,
+  janitor: janitorSettings,
+  providers: providersSettings,
+  handoffs: handoffsSettings,
+  tasks: tasksSettings,
+  calls: callsSettings,
+  webhooks: webhooksSettings,
+  privacy: privacySettings,
+  "agent-host": agentHostSettings,
+  "`npm start`": localSettings,
+  "`npm run doctor`": doctorSettings,
+};
+
+/** The browser tests read it. */
+const OF_TESTS = "GREENROOM_CHROMIUM";
+
+function renderSettingNames(): string {
+  const names = [commonSettings, ...Object.values(settingTables)].flatMap((table) => Object.keys(table));
+  const ours = [OF_TESTS, ...names].filter((name) => name.startsWith("GREENROOM_"));
+  return `${JSON.stringify([...new Set(ours)].sort(), null, 2)}\n`;
 }
 
 interface JsonSchema {

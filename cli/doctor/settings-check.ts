@@ -1,5 +1,4 @@
 // Whether the settings in the environment can be used by every service, and what the services would say of them.
-import { allSettingNames } from "../../libs/runtime/common-settings.ts";
 import { ConfigError, readConfig, type Settings } from "../../libs/runtime/config.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
 import { callsSettings } from "../../services/calls/config.ts";
@@ -55,7 +54,7 @@ export function settingFaults(env: Readonly<Record<string, string | undefined>>)
   const faults = new Set<string>();
   for (const settings of everySettings) {
     try {
-      readConfig(settings, env, allSettingNames);
+      readConfig(settings, env);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       for (const line of error.message.split("\n").slice(1)) faults.add(line.trim());

@@ -1,5 +1,5 @@
 // The settings of `npm start`. What isn't here is a service's, and reaches it through the environment.
-import { allSettingNames, commonSettings } from "../../libs/runtime/common-settings.ts";
+import { commonSettings } from "../../libs/runtime/common-settings.ts";
 import { ConfigError, type ConfigOf, readConfig, setting } from "../../libs/runtime/config.ts";
 
 export const localSettings = {
@@ -38,7 +38,7 @@ export type LocalConfig = ConfigOf<typeof localSettings>;
 
 /** @throws ConfigError */
 export function readLocalConfig(env: Readonly<Record<string, string | undefined>>): LocalConfig {
-  const config = readConfig(localSettings, env, allSettingNames);
+  const config = readConfig(localSettings, env);
   const faults = [...livekitFaults(config), ...syncFaults(config)];
   if (faults.length > 0) throw new ConfigError(faults);
   return config;

@@ -2,7 +2,6 @@
 import { parseArgs } from "node:util";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { CreateTaskRequest } from "../../libs/contracts/tasks/http.ts";
-import { allSettingNames } from "../../libs/runtime/common-settings.ts";
 import { readConfig } from "../../libs/runtime/config.ts";
 import { providerFor, type TasksConfig, tasksSettings } from "../../services/tasks/config.ts";
 import { runDirectly } from "./run-directly.ts";
@@ -32,7 +31,7 @@ async function main(args: readonly string[]): Promise<number> {
   let config: TasksConfig;
   try {
     wish = readWish(args);
-    config = readConfig(tasksSettings, process.env, allSettingNames);
+    config = readConfig(tasksSettings, process.env);
   } catch (error) {
     console.error(`${messageOf(error)}\n\n${USAGE}`);
     return 2;

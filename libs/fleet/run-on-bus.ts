@@ -4,7 +4,7 @@ import { type BusHooks, hookedBus, instrumentedBus } from "../bus/instrumented-b
 import { connectNatsBus } from "../bus/nats/nats-bus.ts";
 import type { ServiceName } from "../contracts/fleet/pool.ts";
 import { type Clock, systemClock } from "../runtime/clock.ts";
-import { allSettingNames, type CommonConfig, type commonSettings } from "../runtime/common-settings.ts";
+import type { CommonConfig, commonSettings } from "../runtime/common-settings.ts";
 import { type ConfigOf, readConfig, type Settings } from "../runtime/config.ts";
 import { type Running, runService, type ServiceContext } from "../runtime/run-service.ts";
 import { startHeartbeat } from "./heartbeat.ts";
@@ -47,7 +47,7 @@ export async function runOnBus<S extends Settings & typeof commonSettings>(
 ): Promise<void> {
   await runService(service.name, { stopMs: service.stopMs(process.env) }, async (context) => {
     const { instance } = context;
-    const config = readConfig(service.settings, process.env, allSettingNames);
+    const config = readConfig(service.settings, process.env);
     let bus: Bus | undefined;
     const connect = async (hooks: BusHooks = {}) => {
       bus = await connectBus(context, config as unknown as CommonConfig);

@@ -1,4 +1,5 @@
 // Reads settings from the environment: validated once at the start, then frozen.
+import { readFileSync } from "node:fs";
 import { closest } from "fastest-levenshtein";
 import { z } from "zod";
 import { renamedSettings } from "./renamed-settings.ts";
@@ -18,6 +19,11 @@ export type Settings = Readonly<Record<string, Setting>>;
 export type ConfigOf<S extends Settings> = Readonly<{
   [K in keyof S]: S[K] extends Setting<infer T> ? T : never;
 }>;
+
+/** Every GREENROOM_* name of any program; `npm run docs` writes the file. */
+export const allSettingNames: readonly string[] = JSON.parse(
+  readFileSync(new URL("setting-names.json", import.meta.url), "utf8"),
+);
 
 /** Invalid settings. The message lists every fault, one per line. */
 export class ConfigError extends Error {
@@ -116,14 +122,14 @@ export const unknownName = (
 /**
  * Reads one service's settings.
  *
- * @param known every GREENROOM_* name of any service. The environment is shared, so other services' names are accepted;
- *   an unknown name is a typo that would otherwise be ignored silently.
+ * @param known the accepted GREENROOM_* names. The environment is shared, so the names of other services are accepted
+ *   too. An unknown name is a typo that would otherwise be ignored silently.
  * @throws ConfigError with every fault, and the nearest known name for an unknown one
  */
 export function readConfig<S extends Settings>(
   settings: S,
   env: Readonly<Record<string, string | undefined>>,
-  known: Iterable<string>,
+  known: Iterable<string> = allSettingNames,
 ): ConfigOf<S> {
   const names = new Set([...known, ...Object.keys(settings)]);
   const faults: string[] = [];

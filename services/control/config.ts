@@ -1,6 +1,6 @@
 // The settings of the control process: which roles it runs, and the settings of those roles.
 import { RoleName } from "../../libs/contracts/fleet/pool.ts";
-import { allSettingNames, type CommonConfig, commonSettings } from "../../libs/runtime/common-settings.ts";
+import { type CommonConfig, commonSettings } from "../../libs/runtime/common-settings.ts";
 import { type ConfigOf, readConfig, type Settings, setting, unknownName } from "../../libs/runtime/config.ts";
 import type { Roles } from "./roles.ts";
 
@@ -20,7 +20,7 @@ export function readControlConfig(
 ): ControlConfig & CommonConfig {
   const names = rolesIn(env);
   const settings = mergeSettings([controlSettings, ...names.map((name) => roles[name].settings)]);
-  return readConfig(settings, env, allSettingNames) as ControlConfig;
+  return readConfig(settings, env) as ControlConfig;
 }
 
 /** The roles that the environment names; all of them when it names one that doesn't exist. */

@@ -1,6 +1,5 @@
 // Parses the setting that limits for how many days each tenant's data are kept.
-import { z } from "zod";
-import type { Setting } from "../../libs/runtime/config.ts";
+import { setting } from "../../libs/runtime/config.ts";
 
 export interface RetentionDays {
   /** The days of all other tenants; undefined: no limit besides those of the stores. */
@@ -14,10 +13,10 @@ export const daysFor = ({ others, tenants }: RetentionDays, tenant: string): num
 const DAYS_MAX = 3650;
 
 /** @throws Error that names the invalid part */
-export function readRetentionDays(text: string | undefined): RetentionDays {
+export function readRetentionDays(text: string): RetentionDays {
   let others: number | undefined;
   const tenants = new Map<string, number | undefined>();
-  for (const part of (text ?? "").split(",").map((one) => one.trim())) {
+  for (const part of text.split(",").map((one) => one.trim())) {
     if (part === "") continue;
     const match = /^(?:([A-Za-z0-9_-]{1,64})\s*=\s*)?(\d{1,4}|off)$/.exec(part);
     const days = match?.[2] === "off" ? undefined : Number(match?.[2]);
@@ -32,19 +31,7 @@ export function readRetentionDays(text: string | undefined): RetentionDays {
   return { others, tenants };
 }
 
-export const retentionDays: Setting<RetentionDays> = {
-  schema: z
-    .string()
-    .optional()
-    .transform((text, context) => {
-      try {
-        return readRetentionDays(text);
-      } catch (error) {
-        context.addIssue({ code: "custom", message: (error as Error).message });
-        return z.NEVER;
-      }
-    }) as unknown as z.ZodType<RetentionDays>,
-  description:
-    "Number of days for which the data of sessions, calls and tasks is kept. `30, acme=7, big=off` sets other values for some tenants. Default: as long as each store keeps data.",
-  default: undefined,
-};
+export const retentionDays = setting.parsed(
+  "Number of days for which the data of sessions, calls and tasks is kept. `30, acme=7, big=off` sets other values for some tenants. Default: as long as each store keeps data.",
+  readRetentionDays,
+);

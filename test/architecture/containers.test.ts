@@ -8,8 +8,7 @@ import { programs } from "../../cli/container/programs.ts";
 import { livekitServer, natsServer } from "../../cli/servers/binary-specs.ts";
 import { natsConfigText } from "../../cli/servers/nats.ts";
 import { processNames, RoleName } from "../../libs/contracts/fleet/pool.ts";
-import { allSettingNames } from "../../libs/runtime/common-settings.ts";
-import { readConfig, type Settings } from "../../libs/runtime/config.ts";
+import { allSettingNames, readConfig, type Settings } from "../../libs/runtime/config.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
 import { callsSettings } from "../../services/calls/config.ts";
 import { controlSettings, mergeSettings } from "../../services/control/config.ts";
@@ -105,7 +104,7 @@ describe("compose.yaml", () => {
   it.each(ours)("gives %s settings that it takes, with all that .env.example shows", (name, service) => {
     const shown = Object.fromEntries(envLines.map(({ name: key, value }) => [key, value]));
     const env = { ...image.env, ...shown, ...needed, ...service.environment };
-    const config = readConfig(settingsOf[name]!, env, allSettingNames);
+    const config = readConfig(settingsOf[name]!, env);
     expect(config).toMatchObject({
       NATS_URL: "nats://nats:4222",
       LIVEKIT_URL: "ws://livekit:7880",
@@ -119,7 +118,7 @@ describe("compose.yaml", () => {
     expect(host).not.toHaveProperty("container_name");
     expect(host.ports).toBeUndefined();
     const env = { GREENROOM_HOST_ID: "mine", ...host.environment };
-    expect(readConfig(agentHostSettings, env, allSettingNames).GREENROOM_HOST_ID).toBeUndefined();
+    expect(readConfig(agentHostSettings, env).GREENROOM_HOST_ID).toBeUndefined();
   });
 
   it.each(Object.keys(needed))("says what to do when %s isn't set", (name) => {

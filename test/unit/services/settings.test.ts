@@ -1,7 +1,6 @@
 // Each setting of a service arrives where it counts: with values that are all different, none can take another's place.
 import { describe, expect, test } from "vitest";
 import { CALL_SLOTS_MAX } from "../../../libs/contracts/tasks/task.ts";
-import { allSettingNames } from "../../../libs/runtime/common-settings.ts";
 import { readConfig, type Settings } from "../../../libs/runtime/config.ts";
 import * as agentHost from "../../../services/agent-host/config.ts";
 import * as calls from "../../../services/calls/config.ts";
@@ -12,8 +11,7 @@ import * as providers from "../../../services/providers/config.ts";
 import { isOpen } from "../../../services/tasks/calling-hours.ts";
 import * as tasks from "../../../services/tasks/config.ts";
 
-const read = <S extends Settings>(settings: S, env: Record<string, string> = {}) =>
-  readConfig(settings, env, allSettingNames);
+const read = <S extends Settings>(settings: S, env: Record<string, string> = {}) => readConfig(settings, env);
 
 describe("the settings", () => {
   test("gives the agent-host its settings, with what SIGTERM begins", () => {

@@ -1,7 +1,6 @@
 // A service that only starts and stops like a real one, controlled by FAKE_* variables.
 import { spawn } from "node:child_process";
 import { appendFileSync } from "node:fs";
-import { allSettingNames } from "../../../../libs/runtime/common-settings.ts";
 import { readConfig } from "../../../../libs/runtime/config.ts";
 import { type Running, runService } from "../../../../libs/runtime/run-service.ts";
 
@@ -15,7 +14,7 @@ const isNamed = (variable: string, name: string): boolean =>
 export const runFakeService = (name: string, start: () => Promise<Running>): Promise<void> =>
   runService(name, { stopMs: 60_000 }, async ({ log }) => {
     if (isNamed("FAKE_BAD_SETTINGS", name)) {
-      readConfig({}, { ...process.env, GREENROOM_PROT: "1" }, allSettingNames);
+      readConfig({}, { ...process.env, GREENROOM_PROT: "1" });
     }
     if (isNamed("FAKE_DIES", name)) throw new Error("FAKE_DIES");
     log.info(

@@ -2,7 +2,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { createReceiptSigner } from "../../../../libs/auth/receipts.ts";
 import { sessions } from "../../../../libs/contracts/buckets.ts";
-import { allSettingNames } from "../../../../libs/runtime/common-settings.ts";
 import { readConfig } from "../../../../libs/runtime/config.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
 import { privacySettings, privacySettingsOf } from "../../../../services/privacy/config.ts";
@@ -26,7 +25,7 @@ afterEach(async () => {
 /** Starts a privacy service on settings from an environment. */
 async function startBy(s: ErasureWorld, env: Record<string, string>): Promise<void> {
   let op = 0;
-  const config = readConfig(privacySettings, env, allSettingNames);
+  const config = readConfig(privacySettings, env);
   const deps = { bus: s.connect("privacy"), clock: s.clock, log: silentLog, instance: "privacy-1" };
   const settings = privacySettingsOf(config);
   const signer = createReceiptSigner(config);

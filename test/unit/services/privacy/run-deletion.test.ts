@@ -239,7 +239,7 @@ describe("retention", () => {
   test("days are read from one setting", () => {
     const days = readRetentionDays("30, acme=7, big=off");
     expect([daysFor(days, "acme"), daysFor(days, "big"), daysFor(days, "else")]).toEqual([7, undefined, 30]);
-    expect(daysFor(readRetentionDays(undefined), "acme")).toBeUndefined();
+    expect(daysFor(readRetentionDays(""), "acme")).toBeUndefined();
     for (const wrong of ["0", "-1", "acme=", "acme=x", "7 days", "4000"])
       expect(() => readRetentionDays(wrong)).toThrow(wrong);
   });

@@ -5,7 +5,6 @@ import { afterEach, describe, expect, test } from "vitest";
 import { sessions } from "../../../../libs/contracts/buckets.ts";
 import type { LaunchRecord, ProviderName } from "../../../../libs/contracts/providers/provider.ts";
 import { systemClock } from "../../../../libs/runtime/clock.ts";
-import { allSettingNames } from "../../../../libs/runtime/common-settings.ts";
 import { readConfig } from "../../../../libs/runtime/config.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
 import { providersSettings } from "../../../../services/providers/config.ts";
@@ -29,7 +28,7 @@ afterEach(async () => {
 async function providerBy(name: ProviderName, env: Record<string, string>) {
   const server = createMemoryServer({ clock: systemClock, random: createRandom(1) });
   const bus = server.connect("providers");
-  const config = readConfig(providersSettings, env, allSettingNames);
+  const config = readConfig(providersSettings, env);
   const runner = setUpRunner(config, config.GREENROOM_PROVIDERS);
   const common = { bus, clock: systemClock, log: silentLog, instance: "c-1", livekit: undefined };
   const provider = createProviders(config, { ...common, runner }).find((one) => one.name === name);
