@@ -1,4 +1,4 @@
-// Starts a gateway: settings, NATS, LiveKit, the views of hosts and sessions, and the server.
+// Starts a gateway: settings, NATS, LiveKit, the views of hosts and sessions, and the HTTP server.
 import { watchHosts } from "../../libs/fleet/host-view.ts";
 import { runOnBus, STOP_MS } from "../../libs/fleet/run-on-bus.ts";
 import { watchSessions } from "../../libs/fleet/session-view.ts";

@@ -1,11 +1,11 @@
-// Sends every error in the one shape that clients know, with the status of the error table.
+// Sends every error in the same shape, with the HTTP status of its code.
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { hasZodFastifySchemaValidationErrors } from "fastify-type-provider-zod";
 import { type ErrorCode, errorTable, GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { ErrorAnswer, ErrorBody } from "../../../libs/contracts/sessions/http.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 
-/** A failure of one session, which the answer names. */
+/** A failure of one session. The answer contains the session's id. */
 export class SessionError extends GreenroomError {
   readonly sessionId: string;
 
@@ -20,7 +20,7 @@ export class SessionError extends GreenroomError {
   }
 }
 
-/** Fastify's own refusals, by its codes. Any other 4xx of Fastify is an invalid request. */
+/** Codes for Fastify's own errors. Any other 4xx of Fastify becomes `invalid_request`. */
 const codeOfFastify: Record<string, ErrorCode> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: "unsupported_media_type",
   FST_ERR_CTP_BODY_TOO_LARGE: "payload_too_large",
@@ -34,7 +34,7 @@ const messageOfFastify: Record<string, string> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: "The request body must be JSON. Send Content-Type: application/json.",
 };
 
-/** @returns undefined for a bug. Its message goes to the log, not to the client. */
+/** @returns undefined for a bug, whose message belongs into the log but not to the client */
 function toGreenroomError(error: unknown): GreenroomError | undefined {
   if (error instanceof GreenroomError) return error;
   if (hasZodFastifySchemaValidationErrors(error)) {
@@ -65,16 +65,16 @@ function describeFaults({ validation, validationContext = "request" }: Faults): 
     .join("; ");
 }
 
-const LAST_RESORT = "Unexpected error in the gateway. Its log has the details under this traceId.";
+const UNEXPECTED = "Unexpected error in the gateway. Search its log for this traceId.";
 
-/** The error as a client reads it, over HTTP and WebSocket. */
+/** The error for clients, over HTTP and WebSocket. */
 export function describeError(error: unknown, traceId: string, log: Log): ErrorBody {
   const known = toGreenroomError(error);
   if (known === undefined || known.code === "internal") log.error({ error, traceId }, "request failed");
   const code = known?.code ?? "internal";
   return {
     code,
-    message: known === undefined ? LAST_RESORT : known.message,
+    message: known === undefined ? UNEXPECTED : known.message,
     retryable: errorTable[code].retryable,
     ...(known?.retryAfterMs === undefined ? {} : { retryAfterMs: Math.ceil(known.retryAfterMs) }),
     ...(known instanceof SessionError ? { sessionId: known.sessionId } : {}),
@@ -85,10 +85,10 @@ export function describeError(error: unknown, traceId: string, log: Log): ErrorB
 export function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log) {
   const body = describeError(error, request.id, log);
   if (body.retryAfterMs !== undefined) reply.header("Retry-After", Math.ceil(body.retryAfterMs / 1000));
-  // A request that was refused before any hook ran does not have this header yet.
+  // Hooks add this header, but a request may be rejected before any hook ran.
   reply.header("X-Request-Id", request.id);
   const answer: ErrorAnswer = { success: false, error: body };
-  // The serializer of the route could fail in turn.
+  // Not the route's serializer, which could fail as well.
   return reply
     .code(errorTable[body.code].http)
     .type("application/json; charset=utf-8")
