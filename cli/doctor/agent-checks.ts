@@ -1,4 +1,4 @@
-// Checks of the agent files and of the keys that they need: each file is loaded in a stage, as a host does it.
+// Checks of agent files and of their keys. Each file is loaded in an agent process, exactly like on a host.
 import { readFile } from "node:fs/promises";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { PoolSettings } from "../../libs/contracts/fleet/pool.ts";
@@ -15,14 +15,14 @@ export type AgentFacts = { readonly profile: string; readonly file: string } & (
 );
 
 const LOAD_MS = 120_000;
-/** As many files as can be loaded without holding up each other much. */
-const AT_ONCE = 2;
+/** More concurrent loads would slow each other down. */
+const CONCURRENCY = 2;
 
 export const agentsCheck = check({
   name: "agents",
   title: "agent files",
   timeoutMs: 5 * 60_000,
-  todo: "See that GREENROOM_AGENTS_DIR is a folder of agent files that this user may read.",
+  todo: "Check that GREENROOM_AGENTS_DIR is a folder of agent files that this user may read.",
   observe: async ({ config }: Sources, signal): Promise<{ folder: string; agents: AgentFacts[] }> => {
     const folder = config.GREENROOM_AGENTS_DIR;
     const files = await findProfiles(folder);
@@ -32,15 +32,15 @@ export const agentsCheck = check({
         agents.push(await loadAgent(file, signal));
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, next));
+    await Promise.all(Array.from({ length: CONCURRENCY }, next));
     return { folder, agents: agents.sort((a, b) => a.profile.localeCompare(b.profile)) };
   },
   judge({ folder, agents }: { folder: string; agents: readonly AgentFacts[] }): Finding[] {
     if (agents.length > 0) return agents.flatMap(agentFindings);
     return [
       warning(
-        `There is no agent file in ${folder}.`,
-        "Put one there, as support.ts; or set GREENROOM_AGENTS_DIR to the folder that has them.",
+        `No agent file in ${folder}.`,
+        "Add one, for example support.ts, or set GREENROOM_AGENTS_DIR to the folder of your agent files.",
       ),
     ];
   },
@@ -51,25 +51,25 @@ function agentFindings(agent: AgentFacts): Finding[] {
   switch (agent.outcome) {
     case "failed":
       return [
-        failure(`${profile} (${file}): ${agent.reason}.`, "Mend the file; no host can run this profile."),
+        failure(`${profile} (${file}): ${agent.reason}.`, "Fix the file. No host can run this profile."),
       ];
     case "disabled":
       return [
-        warning(`${profile} is disabled: ${agent.reason}.`, "Give it what it needs, or remove the file."),
+        warning(`${profile} is disabled: ${agent.reason}.`, "Provide what it needs, or remove the file."),
       ];
     case "warm":
       return agent.poolFaults.length === 0
-        ? [ok(`${profile} was loaded and prewarmed in ${Math.round(agent.tookMs)} ms.`)]
+        ? [ok(`${profile} loaded and prewarmed in ${Math.round(agent.tookMs)} ms.`)]
         : [
             failure(
-              `${profile}: its pool export can't be used: ${agent.poolFaults.join("; ")}.`,
-              `Correct it in ${file}: { min, hot, max, perProcess } as whole numbers. Hosts use defaults instead.`,
+              `${profile}: invalid pool export: ${agent.poolFaults.join("; ")}.`,
+              `Fix it in ${file}: { min, hot, max, perProcess }, all integers. Until then, hosts use defaults.`,
             ),
           ];
   }
 }
 
-/** Of what a file may leave out. */
+/** Valid values for fields that a file omits. */
 const POOL = { min: 0, hot: 0, max: 1, perProcess: 1 };
 
 export function poolFaultsOf(pool: unknown): string[] {
@@ -91,7 +91,7 @@ function loadAgent({ profile, file }: ProfileFile, signal: AbortSignal): Promise
     };
     const failed = (reason: string) =>
       end({ profile, file, outcome: "failed", reason: reason.replace(/\.$/, "") });
-    const aborted = () => failed("there was no time left to load it");
+    const aborted = () => failed("no time was left to load it");
     const timer = setTimeout(() => failed(`it did not load within ${LOAD_MS / 1000} s`), LOAD_MS);
     const link = launchAgentProcess(silentLog)(
       {
@@ -128,7 +128,7 @@ export const keysCheck = check({
   name: "keys",
   title: "keys of providers",
   timeoutMs: 60_000,
-  todo: "See that the agent files can be read.",
+  todo: "Check that the agent files can be read.",
   observe: async ({ config, env, isOnline }: Sources, signal): Promise<KeyFacts[]> => {
     const files = await findProfiles(config.GREENROOM_AGENTS_DIR).catch((): ProfileFile[] => []);
     const texts = await Promise.all(
@@ -154,31 +154,32 @@ export const keysCheck = check({
     );
   },
   judge: (keys: readonly KeyFacts[]): Finding[] =>
-    keys.length === 0 ? [ok("No agent file names a provider that needs a key.")] : keys.map(keyFinding),
+    keys.length === 0 ? [ok("No agent file uses a provider that needs a key.")] : keys.map(keyFinding),
 });
 
 function keyFinding({ name, provider, usedBy, isSet, answer }: KeyFacts): Finding {
-  const whom = usedBy.join(", ");
-  if (!isSet) return warning(`${name} is not set, which ${whom} needs.`, `Set it to a key of ${provider}.`);
+  const profiles = usedBy.join(", ");
+  if (!isSet)
+    return warning(`${name} is not set, but required by ${profiles}.`, `Set it to a key of ${provider}.`);
   if (answer === undefined)
-    return skipped(`${name} is set, for ${whom}; npm run doctor -- --online tries it.`);
+    return skipped(`${name} is set (for ${profiles}). npm run doctor -- --online tests it.`);
   switch (answer.kind) {
-    case "taken":
-      return ok(`${provider} takes ${name} (for ${whom}).`);
-    case "refused":
+    case "accepted":
+      return ok(`${provider} accepts ${name} (for ${profiles}).`);
+    case "rejected":
       return failure(
-        `${provider} refuses ${name} (HTTP ${answer.status}).`,
-        `Set it to a key that ${provider} knows.`,
+        `${provider} rejects ${name} (HTTP ${answer.status}).`,
+        `Set it to a valid key of ${provider}.`,
       );
-    case "odd":
+    case "unexpected":
       return warning(
-        `${provider} answers ${name} with HTTP ${answer.status}.`,
-        "See the provider's own status page; calls may fail.",
+        `${provider} answered HTTP ${answer.status} to a request with ${name}.`,
+        "Check the provider's status page. Calls may fail.",
       );
     case "unreachable":
       return failure(
-        `${provider} can't be reached: ${answer.reason}.`,
-        "See that this machine reaches the Internet, or set the provider's base URL.",
+        `Failed to reach ${provider}: ${answer.reason}.`,
+        "Check that this machine can reach the Internet, or set the provider's base URL.",
       );
   }
 }

@@ -19,10 +19,10 @@ import { isTone, toneOf } from "./tone.ts";
 
 const RATE = 48_000;
 const FRAME_MS = 20;
-/** Far from each other and from harmonics, so that one's own echo is never taken for the other. */
+/** Far apart, and not harmonics of each other, so that an echo is never mistaken for the other's tone. */
 const TONES_HZ = [700, 1150] as const;
 const HEAR_MS = 15_000;
-/** One frame of a tone may be chance. */
+/** A single matching frame may be chance. */
 const FRAMES_IN_A_ROW = 5;
 
 process.on("disconnect", () => process.exit(0));
@@ -69,14 +69,14 @@ async function play(room: Room, hertz: number): Promise<void> {
   await room.localParticipant?.publishTrack(track, options);
   void (async () => {
     const size = (RATE * FRAME_MS) / 1000;
-    // The source takes no more than fits its queue, so this goes at the speed of sound.
+    // captureFrame waits while the queue is full, so frames are sent in real time.
     for (let at = 0; room.isConnected; at += size) {
       await source.captureFrame(new AudioFrame(toneOf(hertz, RATE, at, size), RATE, 1, size));
     }
   })().catch(() => {});
 }
 
-/** @returns when the tone was heard */
+/** @returns when the tone was heard, by performance.now() */
 function listen(room: Room, hertz: number): Promise<number> {
   return new Promise((resolve) => {
     room.on(RoomEvent.TrackSubscribed, (track: RemoteTrack) => {

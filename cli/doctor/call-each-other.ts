@@ -1,4 +1,4 @@
-// Lets two participants talk to each other in a child process, so that nothing native can hang or end the doctor.
+// Connects two participants in a child process, so that the native library can't hang or crash the doctor.
 
 import { fileURLToPath } from "node:url";
 import { forkService } from "../supervisor/fork-service.ts";
@@ -9,14 +9,14 @@ export interface CallOrder {
 }
 
 export interface CallFacts {
-  /** Until both were in the room. */
+  /** Time until both were in the room. */
   readonly joinMs: number;
-  /** Until each heard the other's tone, from when it was played; undefined for who never did. */
+  /** Time from playing to hearing, for each participant. Undefined: nothing was heard. */
   readonly heardMs: readonly (number | undefined)[];
   readonly error?: string | undefined;
 }
 
-/** @throws Error when the child ends without a word */
+/** @throws Error if the child process ends without an answer */
 export async function callEachOther(order: CallOrder, signal: AbortSignal): Promise<CallFacts> {
   const child = forkService(fileURLToPath(new URL("call-child.ts", import.meta.url)), {
     RUST_LOG: "off",
@@ -24,9 +24,9 @@ export async function callEachOther(order: CallOrder, signal: AbortSignal): Prom
   });
   const stop = () => void child.kill("SIGKILL");
   signal.addEventListener("abort", stop, { once: true });
-  let words = "";
+  let output = "";
   child.stderr?.on("data", (text: Buffer) => {
-    words = (words + text.toString()).slice(-500);
+    output = (output + text.toString()).slice(-500);
   });
   child.stdout?.resume();
   try {
@@ -35,10 +35,10 @@ export async function callEachOther(order: CallOrder, signal: AbortSignal): Prom
       child.once("message", (facts) => resolve(facts as CallFacts));
       child.once("exit", (code, signalName) => {
         reject(
-          new Error(`the process of the call ended (${signalName ?? `exit code ${code}`}): ${words.trim()}`),
+          new Error(`the process of the call ended (${signalName ?? `exit code ${code}`}): ${output.trim()}`),
         );
       });
-      // Not in its arguments or environment, where others could read the tokens.
+      // Sent as a message, because other users can read arguments and environment.
       child.send(order);
     });
   } finally {

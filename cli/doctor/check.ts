@@ -1,8 +1,8 @@
-// What a check is: it looks, which may take time and fail, and judges what it saw, which is pure.
+// A check consists of an observation, which takes time and may fail, and a pure judgement.
 
 export type Level = "ok" | "warning" | "failure" | "skipped";
 
-/** One or two plain sentences: what is, and what to do about it. */
+/** A fact in one or two sentences, and what to do about it. */
 export interface Finding {
   readonly level: Level;
   readonly message: string;
@@ -11,19 +11,23 @@ export interface Finding {
 
 export interface CheckOptions<Sources, Seen> {
   readonly name: string;
-  /** For people, in a word or two. */
+  /** A word or two, for people. */
   readonly title: string;
   readonly timeoutMs: number;
-  /** Checks that must not have failed or been skipped; else this one has nothing to look at. */
+  /** Checks that must succeed first. Otherwise this check is skipped. */
   readonly needs?: readonly string[];
-  /** Gathers what is to be judged. @throws Error whose message is a failure's text. @param signal aborts when time is over */
+  /**
+   * Gathers the facts.
+   * @param signal aborts at the timeout
+   * @throws Error whose message becomes the finding
+   */
   observe(sources: Sources, signal: AbortSignal): Promise<Seen>;
   judge(seen: Seen): Finding[];
-  /** What to do when it could not look, or not in time. */
+  /** Advice if the observation fails or times out. */
   readonly todo: string;
 }
 
-/** A check whose two halves fit each other, whatever it looks at. */
+/** A check without the type of its facts. */
 export interface Check<Sources> extends Omit<CheckOptions<Sources, never>, "observe" | "judge"> {
   run(sources: Sources, signal: AbortSignal): Promise<Finding[]>;
 }
@@ -42,6 +46,6 @@ export const skipped = (message: string): Finding => ({ level: "skipped", messag
 
 const RANK: readonly Level[] = ["failure", "warning", "ok", "skipped"];
 
-/** The worst of what a check found; one that found nothing to look at was skipped. */
+/** The most severe level. A check without findings counts as skipped. */
 export const worstOf = (findings: readonly Finding[]): Level =>
   RANK.find((level) => findings.some((finding) => finding.level === level)) ?? "skipped";

@@ -1,19 +1,19 @@
-// Whether the clocks of NATS and LiveKit agree with ours: no decision needs it, but room tokens do, and so do people.
+// Checks whether the clocks of NATS and LiveKit agree with this machine's. Room tokens and readers of logs need that.
 import { check, type Finding, failure, ok, skipped, warning } from "./check.ts";
 import type { Sources } from "./sources.ts";
 
 export interface ClockFacts {
   readonly who: "NATS" | "LiveKit";
-  /** How far its clock is before ours, in ms, and how far from that it may be. */
+  /** How far the server's clock is ahead, in ms, and the error of that measurement. */
   readonly aheadMs: number;
-  readonly giveMs: number;
+  readonly errorMs: number;
 }
 
 export const clocksCheck = check({
   name: "clocks",
   title: "clocks",
   timeoutMs: 10_000,
-  todo: "See that NATS and LiveKit answer.",
+  todo: "Check that NATS and LiveKit answer.",
   observe: async ({ livekit, config, monitorUrl }: Sources, signal): Promise<ClockFacts[]> => {
     const found: ClockFacts[] = [];
     const ask = async (
@@ -29,7 +29,7 @@ export const clocksCheck = check({
       found.push({
         who,
         aheadMs: reading.atMs + reading.roundedMs / 2 - (fromMs + toMs) / 2,
-        giveMs: (toMs - fromMs + reading.roundedMs) / 2,
+        errorMs: (toMs - fromMs + reading.roundedMs) / 2,
       });
     };
     if (livekit !== undefined && !config.LIVEKIT_MOCK_MODE) {
@@ -40,13 +40,13 @@ export const clocksCheck = check({
   },
   judge: (seen: readonly ClockFacts[]) =>
     seen.length === 0
-      ? [skipped("Neither NATS's monitoring port nor LiveKit could be asked what time it is.")]
+      ? [skipped("Neither NATS's monitoring port nor LiveKit reported its time.")]
       : seen.map(clockFinding),
 });
 
 interface Reading {
   readonly atMs: number;
-  /** What it was rounded down by at most. */
+  /** Resolution of the reading, which is rounded down. */
   readonly roundedMs: number;
 }
 
@@ -60,17 +60,17 @@ const nowOfVarz = async (response: Response): Promise<Reading> => ({
   roundedMs: 0,
 });
 
-/** An agent's token lives for 60 s, and LiveKit accepts one for a minute after its time and none before it. */
+/** An agent's token is valid for 60 s. LiveKit tolerates one minute after that, and nothing before. */
 const TOKENS_FAIL_MS = 60_000;
 const NOTICED_MS = 5000;
 
-function clockFinding({ who, aheadMs, giveMs }: ClockFacts): Finding {
-  const offMs = Math.max(0, Math.abs(aheadMs) - giveMs);
-  const shown = `${(offMs / 1000).toFixed(1)} s ${aheadMs > 0 ? "ahead of" : "behind"} ours`;
-  if (offMs < NOTICED_MS) return ok(`${who}'s clock agrees with ours.`);
-  const todo = "Let both machines keep their time by NTP (timedatectl shows whether they do).";
+function clockFinding({ who, aheadMs, errorMs }: ClockFacts): Finding {
+  const offMs = Math.max(0, Math.abs(aheadMs) - errorMs);
+  const offset = `${(offMs / 1000).toFixed(1)} s ${aheadMs > 0 ? "ahead of" : "behind"} this machine's`;
+  if (offMs < NOTICED_MS) return ok(`${who}'s clock agrees with this machine's.`);
+  const todo = "Synchronize both machines by NTP (timedatectl shows the state).";
   if (who === "LiveKit" && offMs >= TOKENS_FAIL_MS) {
-    return failure(`LiveKit's clock is ${shown}: it refuses our tokens.`, todo);
+    return failure(`LiveKit's clock is ${offset}, so LiveKit rejects Greenroom's tokens.`, todo);
   }
-  return warning(`${who}'s clock is ${shown}; times in histories and logs don't fit each other.`, todo);
+  return warning(`${who}'s clock is ${offset}. Times in histories and logs can't be compared.`, todo);
 }

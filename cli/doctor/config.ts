@@ -1,4 +1,4 @@
-// The doctor's settings: those of the services that it looks after, and where it may look.
+// The doctor's settings: those of the services that it checks, and the addresses to look at.
 import { commonSettings } from "../../libs/runtime/common-settings.ts";
 import { type ConfigOf, setting } from "../../libs/runtime/config.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";

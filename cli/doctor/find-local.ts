@@ -1,4 +1,4 @@
-// Which NATS and LiveKit `npm start` runs from a data directory, as it wrote it down there.
+// Finds the NATS and LiveKit that `npm start` runs from a data directory, by their configuration files.
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -23,7 +23,7 @@ export async function findLocal(dataDir: string): Promise<LocalServers> {
   };
 }
 
-/** From a configuration that Greenroom wrote. */
+/** Reads a configuration that Greenroom wrote. */
 export function natsAddresses(text: string): { listen: string | undefined; http: string | undefined } {
   const top = text.split(/^cluster \{/m)[0] ?? "";
   const listen = /^listen: "([^"]+)"/m.exec(top)?.[1];
@@ -31,7 +31,7 @@ export function natsAddresses(text: string): { listen: string | undefined; http:
   return { listen, http: http === undefined ? undefined : `http://${http}` };
 }
 
-/** Greenroom writes it as JSON, which is YAML too; anything else isn't ours. */
+/** Greenroom writes the file as JSON, which is valid YAML. Any other file belongs to somebody else. */
 export function livekitOf(text: string): LocalServers["livekit"] {
   try {
     const { port, keys } = JSON.parse(text) as { port?: number; keys?: Record<string, string> };

@@ -1,4 +1,4 @@
-// Checks of LiveKit: its API with our key, a call in a room of its own, and whether its webhooks reach a gateway.
+// Checks of LiveKit: its API with the configured key, a call in a test room, and its webhooks.
 import { randomBytes } from "node:crypto";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { roomEvents, serviceHeartbeats } from "../../libs/contracts/streams.ts";
@@ -15,7 +15,7 @@ export type LiveKitSeen =
   | {
       readonly kind: "asked";
       readonly url: string;
-      /** Whether anything answers at its address at all, and what its API said to our key. */
+      /** Whether the address answers at all, and why the API rejected the key, if it did. */
       readonly answers: boolean;
       readonly refusal: string | undefined;
       readonly rooms: number;
@@ -27,7 +27,7 @@ export const livekitCheck = check({
   name: "livekit",
   title: "LiveKit",
   timeoutMs: 10_000,
-  todo: "See that livekit-server runs, and that LIVEKIT_URL leads to it.",
+  todo: "Check that livekit-server is running and that LIVEKIT_URL points to it.",
   observe: async ({ livekit, config }: Sources, signal): Promise<LiveKitSeen> => {
     if (config.LIVEKIT_MOCK_MODE) return { kind: "simulated" };
     const names = NAMES.filter((name) => config[name] === undefined);
@@ -48,7 +48,7 @@ export const livekitCheck = check({
       case "simulated":
         return [skipped("Rooms are simulated (LIVEKIT_MOCK_MODE).")];
       case "none":
-        return [skipped("No LIVEKIT_URL is set; npm start brings a LiveKit of its own.")];
+        return [skipped("LIVEKIT_URL is not set. npm start runs its own LiveKit.")];
       case "missing":
         return [
           failure(
@@ -66,14 +66,14 @@ function askedFinding(seen: Extract<LiveKitSeen, { kind: "asked" }>): Finding {
   if (!seen.answers) {
     return failure(
       `Nothing answers at ${seen.url}.`,
-      "Start that LiveKit, or set LIVEKIT_URL to the address of one that runs.",
+      "Start that LiveKit, or set LIVEKIT_URL to the address of a running one.",
     );
   }
   if (seen.refusal === undefined)
-    return ok(`${seen.url} takes our key; it has ${seen.rooms} ${seen.rooms === 1 ? "room" : "rooms"}.`);
+    return ok(`${seen.url} accepts the key. It has ${seen.rooms} ${seen.rooms === 1 ? "room" : "rooms"}.`);
   return failure(
-    `LiveKit at ${seen.url} refuses our key: ${seen.refusal}.`,
-    "Set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to a pair of that server's `keys`; and see that its clock is right.",
+    `LiveKit at ${seen.url} rejects the key: ${seen.refusal}.`,
+    "Set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to a pair of that server's `keys`, and check its clock.",
   );
 }
 
@@ -85,7 +85,7 @@ export const audioCheck = check({
   title: "a call through LiveKit",
   timeoutMs: 45_000,
   needs: ["livekit"],
-  todo: "See that its media ports (rtc.udp_port, rtc.tcp_port) can be reached from here, and that rtc.node_ip is right.",
+  todo: "Check that its media ports (rtc.udp_port, rtc.tcp_port) can be reached from here, and that rtc.node_ip is correct.",
   observe: async ({ livekit }: Sources, signal): Promise<CallFacts> => {
     const { rooms, tokens, url } = requireLiveKit(livekit);
     const room = newRoom();
@@ -102,7 +102,7 @@ export const audioCheck = check({
   },
   judge({ joinMs, heardMs, error }: CallFacts): Finding[] {
     if (error !== undefined) {
-      return [failure(`Two participants could not talk: ${error}.`, audioCheck.todo)];
+      return [failure(`The test call failed: ${error}.`, audioCheck.todo)];
     }
     const deaf = heardMs.filter((ms) => ms === undefined).length;
     if (deaf > 0) {
@@ -124,57 +124,58 @@ export const audioCheck = check({
 
 export interface WebhookFacts {
   readonly gateways: number;
-  /** How long it took from the room's making until a gateway told of it. */
+  /** Time from the creation of the room to a gateway's event. */
   readonly heardMs: number | undefined;
 }
 
-const HINT_MS = 5000;
+const EVENT_TIMEOUT_MS = 5000;
 
 export const webhooksCheck = check({
   name: "livekit-webhooks",
   title: "LiveKit's webhooks",
   timeoutMs: 20_000,
   needs: ["livekit", "nats"],
-  todo: "See LiveKit's log for webhooks that could not be sent.",
+  todo: "Search LiveKit's log for webhooks that could not be sent.",
   observe: async ({ livekit, nats }: Sources): Promise<WebhookFacts> => {
-    const look = await nats();
+    const inspector = await nats();
     const gateways = new Set<string>();
     const room = newRoom();
     let heardAt: number | undefined;
     const stops = [
-      look.hear(serviceHeartbeats.subject, ({ service, status, instance }) => {
+      inspector.subscribe(serviceHeartbeats.subject, ({ service, status, instance }) => {
         if (service === "gateway" && status === "running") gateways.add(String(instance));
       }),
-      look.hear(roomEvents.subject, (hint) => {
-        if (hint.room === room) heardAt ??= performance.now();
+      inspector.subscribe(roomEvents.subject, (event) => {
+        if (event.room === room) heardAt ??= performance.now();
       }),
     ];
     try {
       await new Promise((resolve) => setTimeout(resolve, HEARTBEAT_MS * 1.5));
       if (gateways.size === 0) return { gateways: 0, heardMs: undefined };
-      return { gateways: gateways.size, heardMs: await hintOf(requireLiveKit(livekit), room, () => heardAt) };
+      return {
+        gateways: gateways.size,
+        heardMs: await timeToEvent(requireLiveKit(livekit), room, () => heardAt),
+      };
     } finally {
       for (const stop of stops) stop();
     }
   },
   judge({ gateways, heardMs }: WebhookFacts): Finding[] {
     if (gateways === 0) {
-      return [
-        skipped("No gateway runs that could receive them, so it can't be told whether they are configured."),
-      ];
+      return [skipped("No gateway is running, so webhooks can't be tested.")];
     }
     if (heardMs !== undefined)
-      return [ok(`A new room was told to a gateway within ${Math.round(heardMs)} ms.`)];
+      return [ok(`A gateway received the webhook of a new room within ${Math.round(heardMs)} ms.`)];
     return [
       warning(
-        `LiveKit did not tell any gateway of a new room within ${HINT_MS / 1000} s. Sessions work; what happens in rooms is noticed later.`,
-        "Set webhook.urls in LiveKit's configuration to <gateway>/api/livekit/webhook, and webhook.api_key to our key.",
+        `No gateway received the webhook of a new room within ${EVENT_TIMEOUT_MS / 1000} s. Sessions work, but changes in rooms are detected later.`,
+        "Set webhook.urls in LiveKit's configuration to <gateway>/api/livekit/webhook, and webhook.api_key to the configured key.",
       ),
     ];
   },
 });
 
-async function hintOf(
+async function timeToEvent(
   { rooms }: LiveKit,
   room: string,
   heardAt: () => number | undefined,
@@ -182,7 +183,7 @@ async function hintOf(
   const began = performance.now();
   await rooms.create(room, ROOM);
   try {
-    while (heardAt() === undefined && performance.now() - began < HINT_MS) {
+    while (heardAt() === undefined && performance.now() - began < EVENT_TIMEOUT_MS) {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     const at = heardAt();

@@ -1,11 +1,11 @@
-// Checks of the machine that this runs on: Node, its limits, the disk, and which ports are taken by whom.
+// Checks of this machine: Node.js, process limits, disk space and ports.
 import { readFile, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isOlder } from "../servers/binary-specs.ts";
 import { MAX_FILE_STORE_BYTES } from "../servers/nats.ts";
 import { isPortFree } from "../servers/ports.ts";
 import { check, type Finding, failure, ok, skipped, warning } from "./check.ts";
-import { type PortHolder, whoHas } from "./port-holder.ts";
+import { findPortHolder, type PortHolder } from "./port-holder.ts";
 import type { Sources } from "./sources.ts";
 
 const NODE_VERSION = "20.19.0";
@@ -23,15 +23,15 @@ export const nodeCheck = check({
     isOlder(version, NODE_VERSION)
       ? failure(
           `Node.js ${version} is too old.`,
-          `Install ${NODE_VERSION} or newer: the services use what it brought.`,
+          `Install ${NODE_VERSION} or newer, which the services require.`,
         )
       : ok(`Node.js ${version} on ${platform}.`),
   ],
 });
 
-/** A gateway holds a file for each connection, a stage a dozen for each agent. */
-const FILES = { least: 1024, good: 8192 };
-const PROCESSES = { least: 256, good: 1024 };
+/** A gateway opens a file per connection, an agent process up to twenty per agent. */
+const FILES = { minimum: 1024, recommended: 8192 };
+const PROCESSES = { minimum: 256, recommended: 1024 };
 
 export interface LimitFacts {
   readonly openFiles: number;
@@ -42,34 +42,34 @@ export const limitsCheck = check({
   name: "limits",
   title: "limits of a process",
   timeoutMs: 10_000,
-  todo: "See `ulimit -a`.",
+  todo: "Run `ulimit -a`.",
   observe: async (_: Sources) => limitsOf(await readFile("/proc/self/limits", "utf8").catch(() => "")),
   judge(limits: LimitFacts | undefined) {
-    if (limits === undefined) return [skipped("This system doesn't tell its limits in /proc.")];
+    if (limits === undefined) return [skipped("This system has no limits in /proc.")];
     const found = [
       ...limitFinding("open files", limits.openFiles, FILES, "-n"),
       ...limitFinding("processes", limits.processes, PROCESSES, "-u"),
     ];
     if (found.length > 0) return found;
-    return [ok(`${shownLimit(limits.openFiles)} open files, ${shownLimit(limits.processes)} processes.`)];
+    return [ok(`${limitText(limits.openFiles)} open files, ${limitText(limits.processes)} processes.`)];
   },
 });
 
-const shownLimit = (limit: number): string => (Number.isFinite(limit) ? String(limit) : "any number of");
+const limitText = (limit: number): string => (Number.isFinite(limit) ? String(limit) : "any number of");
 
 function limitFinding(
   what: string,
   limit: number,
-  { least, good }: { least: number; good: number },
+  { minimum, recommended }: { minimum: number; recommended: number },
   option: string,
 ): Finding[] {
-  if (limit >= good) return [];
-  const description = `A process may have ${limit} ${what} only.`;
-  const todo = `Raise it to ${good} or more: ulimit ${option} ${good}, or LimitNOFILE= and LimitNPROC= of the service.`;
-  return [limit < least ? failure(description, todo) : warning(description, todo)];
+  if (limit >= recommended) return [];
+  const description = `A process is limited to ${limit} ${what}.`;
+  const todo = `Raise the limit to at least ${recommended}: ulimit ${option} ${recommended}, or LimitNOFILE= and LimitNPROC= of the service.`;
+  return [limit < minimum ? failure(description, todo) : warning(description, todo)];
 }
 
-/** The soft limits, from the table of /proc/<pid>/limits (proc(5)). */
+/** Parses the soft limits from /proc/<pid>/limits (proc(5)). */
 export function limitsOf(text: string): LimitFacts | undefined {
   const of = (name: string): number | undefined => {
     const soft = new RegExp(`^${name}\\s+(\\S+)`, "m").exec(text)?.[1];
@@ -84,21 +84,21 @@ const GIB = 1024 ** 3;
 
 export const diskCheck = check({
   name: "disk",
-  title: "room for NATS's data",
+  title: "space for NATS's data",
   timeoutMs: 10_000,
-  todo: "See that GREENROOM_DATA_DIR is a directory that this user may write to.",
+  todo: "Check that GREENROOM_DATA_DIR is a directory that this user may write to.",
   observe: async ({ dataDir, isNatsGiven }: Sources) => {
     if (isNatsGiven) return undefined;
     const { bavail, bsize } = await statfs(await existing(dataDir));
     return { dataDir, freeBytes: bavail * bsize };
   },
   judge(seen: { dataDir: string; freeBytes: number } | undefined) {
-    if (seen === undefined) return [skipped("NATS_URL is set: that server keeps its data where it is.")];
+    if (seen === undefined) return [skipped("NATS_URL is set, so NATS's data is not on this machine.")];
     const free = `${(seen.freeBytes / GIB).toFixed(1)} GiB`;
-    const todo = `Make room, or set GREENROOM_DATA_DIR to another disk: NATS takes up to ${MAX_FILE_STORE_BYTES / GIB} GiB, and on a full disk it stores nothing until it is restarted.`;
+    const todo = `Free some space, or set GREENROOM_DATA_DIR to another disk. NATS needs up to ${MAX_FILE_STORE_BYTES / GIB} GiB, and after the disk was full it stores nothing until a restart.`;
     if (seen.freeBytes < GIB) return [failure(`${seen.dataDir} has ${free} left.`, todo)];
     if (seen.freeBytes < MAX_FILE_STORE_BYTES) return [warning(`${seen.dataDir} has ${free} left.`, todo)];
-    return [ok(`${free} are free at ${seen.dataDir}.`)];
+    return [ok(`${free} free at ${seen.dataDir}.`)];
   },
 });
 
@@ -119,7 +119,7 @@ export interface PortFacts {
   readonly service: "gateway" | "NATS" | "LiveKit";
   readonly port: number;
   readonly isFree: boolean;
-  /** What answers there is what belongs there. */
+  /** Whether the program on the port is the one that belongs there. */
   readonly isOurs: boolean;
   readonly holder: PortHolder | undefined;
 }
@@ -128,7 +128,7 @@ export const portsCheck = check({
   name: "ports",
   title: "ports",
   timeoutMs: 15_000,
-  todo: "See which programs listen: ss -ltnp",
+  todo: "Run `ss -ltnp` to see which programs use the ports.",
   observe: async ({
     config,
     isNatsGiven,
@@ -147,22 +147,24 @@ export const portsCheck = check({
     ]);
   },
   judge: (seen: readonly PortFacts[]) =>
-    seen.length === 0 ? [skipped("Any free port is taken (GREENROOM_PORT=0).")] : seen.map(portFinding),
+    seen.length === 0
+      ? [skipped("No fixed ports are configured (GREENROOM_PORT=0).")]
+      : seen.map(portFinding),
 });
 
 async function portFacts(
   service: PortFacts["service"],
   port: number,
   bind: string,
-  belongs: () => Promise<boolean>,
+  isExpected: () => Promise<boolean>,
 ): Promise<PortFacts> {
   const isFree = await isPortFree(port, bind);
   return {
     service,
     port,
     isFree,
-    isOurs: !isFree && (await belongs()),
-    holder: isFree ? undefined : whoHas(port),
+    isOurs: !isFree && (await isExpected()),
+    holder: isFree ? undefined : findPortHolder(port),
   };
 }
 
@@ -170,10 +172,11 @@ function portFinding({ service, port, isFree, isOurs, holder }: PortFacts): Find
   if (isFree) return ok(`Port ${port} is free for ${service === "gateway" ? "the gateway" : service}.`);
   const by = holder === undefined ? "another user's program" : `${holder.program} (process ${holder.pid})`;
   if (isOurs) return ok(`${service === "gateway" ? "A gateway" : service} listens on port ${port}.`);
-  if (service !== "gateway") return ok(`Port ${port} is taken by ${by}; npm start gives ${service} another.`);
+  if (service !== "gateway")
+    return ok(`Port ${port} is in use by ${by}. npm start gives ${service} another port.`);
   return failure(
-    `Port ${port}, which the gateway is to listen on, is taken by ${by}, or is not this machine's to give.`,
-    `End that program, or set GREENROOM_PORT to a free port.`,
+    `The gateway can't open port ${port}: it is in use by ${by}, or GREENROOM_BIND is not an address of this machine.`,
+    `Stop that program, or set GREENROOM_PORT to a free port.`,
   );
 }
 

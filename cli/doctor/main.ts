@@ -1,17 +1,17 @@
-// `npm run doctor`: looks at everything that Greenroom stands on, and says what is wrong and what to do.
+// `npm run doctor`: checks everything that Greenroom depends on, and explains problems and their solutions.
 import { parseArgs } from "node:util";
 import { messageOf } from "../../libs/contracts/errors.ts";
-import { jsonOf, resultText, sumUp } from "./print.ts";
+import { jsonOf, resultText, summaryOf } from "./print.ts";
 import { runChecks } from "./run-checks.ts";
 import { openSources } from "./sources.ts";
 import { allChecks } from "./table.ts";
 
 const HELP = `npm run doctor -- [--online] [--json]
 
-Reads the same settings from the environment as the services, changes nothing, and exits with 1 when something is broken.
+Reads the services' settings from the environment, changes nothing, and exits with 1 if a check fails.
 
-  --online  also asks each provider whether it takes its key: a real call, which costs next to nothing
-  --json    one JSON object instead of lines
+    --online  also sends a request to each provider to test its key, at almost no cost
+  --json    print one JSON object
 `;
 
 process.exit(await main());
@@ -43,8 +43,8 @@ async function main(): Promise<number> {
     if (!isJson) process.stdout.write(`${resultText(result, hasColor)}\n`);
   });
   await sources.close();
-  const text = isJson ? jsonOf(results) : `\n${sumUp(results)}`;
-  // An exit right after a long write to a pipe would cut it.
+  const text = isJson ? jsonOf(results) : `\n${summaryOf(results)}`;
+  // An immediate exit would truncate a long write to a pipe.
   await new Promise((resolve) => process.stdout.write(`${text}\n`, resolve));
   return results.some(({ level }) => level === "failure") ? 1 : 0;
 }

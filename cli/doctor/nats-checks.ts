@@ -1,4 +1,4 @@
-// Checks of NATS itself: whether it answers, what it lets us do, and how soon it writes to the disk.
+// Checks of NATS: its connection, permissions, JetStream, and sync interval.
 import { z } from "zod";
 import type { AccountFacts, ServerFacts } from "../../libs/bus/nats/inspect.ts";
 import {
@@ -26,7 +26,7 @@ export const natsCheck = check({
   name: "nats",
   title: "NATS",
   timeoutMs: 10_000,
-  todo: "See that nats-server runs, and that NATS_URL leads to it.",
+  todo: "Check that nats-server is running and that NATS_URL points to it.",
   observe: async ({ nats, natsUrl, isNatsGiven }: Sources): Promise<Reached> => {
     const url = natsUrl.replace(/\/\/[^@/,]*@/g, "//");
     try {
@@ -39,11 +39,14 @@ export const natsCheck = check({
   },
   judge(seen: Reached): Finding[] {
     if (seen.server === undefined) {
-      const description = `Nothing can be had of NATS at ${seen.url}: ${seen.reason}.`;
+      const description = `Failed to connect to NATS at ${seen.url}: ${seen.reason}.`;
       return [
         seen.isGiven
-          ? failure(description, "Start that server, or set NATS_URL to one that runs and lets us in.")
-          : skipped(`${description} No NATS_URL is set; npm start brings a NATS of its own.`),
+          ? failure(
+              description,
+              "Start that server, or set NATS_URL to a running one that accepts this client.",
+            )
+          : skipped(`${description} NATS_URL is not set. npm start runs its own NATS.`),
       ];
     }
     const { version, maxPayloadBytes, cluster, roundTripMs } = seen.server;
@@ -57,8 +60,8 @@ export const natsCheck = check({
     if (maxPayloadBytes < LARGEST_MESSAGE) {
       found.push(
         failure(
-          `NATS takes messages of ${maxPayloadBytes / KIB} KiB at most; a conversation may have ${LARGEST_MESSAGE / KIB} KiB.`,
-          "Set max_payload: 256KB in its configuration.",
+          `NATS limits messages to ${maxPayloadBytes / KIB} KiB, but a conversation may have ${LARGEST_MESSAGE / KIB} KiB.`,
+          "Set max_payload: 256KB in NATS's configuration.",
         ),
       );
     }
@@ -73,7 +76,7 @@ export const jetstreamCheck = check({
   title: "JetStream",
   timeoutMs: 10_000,
   needs: ["nats"],
-  todo: "See that nats-server is started with JetStream (a jetstream block in its configuration, or -js).",
+  todo: "Check that nats-server is started with JetStream (a jetstream block in its configuration, or -js).",
   observe: async ({ nats }: Sources): Promise<AccountSeen> => {
     try {
       return { account: await (await nats()).account() };
@@ -85,7 +88,7 @@ export const jetstreamCheck = check({
     if ("refused" in seen) {
       return [
         failure(
-          `NATS gives this account no JetStream: ${seen.refused}.`,
+          `JetStream is not available to this account: ${seen.refused}.`,
           "Start nats-server with a jetstream block in its configuration (or -js), and enable it for the account.",
         ),
       ];
@@ -94,15 +97,15 @@ export const jetstreamCheck = check({
     const used = `${Math.ceil(storage / MIB)} MiB in ${streams} streams`;
     const where = domain === undefined || domain === "" ? "" : `, in the domain ${domain}`;
     if (limits.max_storage === 0) {
-      return [failure("This account may store nothing.", "Give it JetStream storage (max_file).")];
+      return [failure("This account has no storage.", "Give the account JetStream storage (max_file).")];
     }
-    const found = [ok(`JetStream is on${where}: ${used}.`)];
+    const found = [ok(`JetStream is enabled${where}: ${used}.`)];
     const reserved = reservedBytes();
     if (limits.max_storage > 0 && limits.max_storage < reserved) {
       found.push(
         warning(
-          `The account may store ${Math.floor(limits.max_storage / MIB)} MiB; all streams and buckets together reserve ${Math.ceil(reserved / MIB)} MiB.`,
-          "Raise the account's limit, or the last of them can't be made.",
+          `The account may store ${Math.floor(limits.max_storage / MIB)} MiB, but all streams and buckets together reserve ${Math.ceil(reserved / MIB)} MiB.`,
+          "Raise the account's limit. Otherwise some streams can't be created.",
         ),
       );
     }
@@ -110,7 +113,7 @@ export const jetstreamCheck = check({
     if (limits.max_streams > 0 && limits.max_streams < wanted) {
       found.push(
         failure(
-          `The account may have ${limits.max_streams} streams; ${wanted} are needed, since a bucket is one too.`,
+          `The account may have ${limits.max_streams} streams, but ${wanted} are needed, buckets included.`,
           "Raise the account's max_streams.",
         ),
       );
@@ -122,7 +125,7 @@ export const jetstreamCheck = check({
 const reservedBytes = (): number =>
   [...allChannels, ...allBuckets].reduce((sum, { maxBytes }) => sum + maxBytes, 0);
 
-/** What /varz says of JetStream's configuration; the interval is in ns. */
+/** The part of /varz about JetStream's configuration. The interval is in ns. */
 const Varz = z.object({
   now: z.string().optional(),
   jetstream: z
@@ -143,10 +146,10 @@ export interface SyncFacts {
 
 export const syncCheck = check({
   name: "nats-sync",
-  title: "how soon NATS writes to the disk",
+  title: "NATS's sync interval",
   timeoutMs: 10_000,
   needs: ["jetstream"],
-  todo: "See that GREENROOM_NATS_MONITOR_URL is the http address of a NATS node.",
+  todo: "Check that GREENROOM_NATS_MONITOR_URL is the http address of a NATS node.",
   observe: async ({ monitorUrl, config }: Sources, signal): Promise<SyncFacts> => {
     const replicas = config.GREENROOM_REPLICAS;
     if (monitorUrl === undefined) return { monitorUrl, replicas, intervalMs: undefined, isAlways: false };
@@ -164,18 +167,18 @@ export const syncCheck = check({
     if (monitorUrl === undefined) {
       return [
         skipped(
-          "It can't be seen: NATS tells its sync_interval on its monitoring port only (GREENROOM_NATS_MONITOR_URL).",
+          "Unknown. NATS shows its sync_interval only on its monitoring port (GREENROOM_NATS_MONITOR_URL).",
         ),
       ];
     }
-    if (isAlways) return [ok("Every acknowledged message is on the disk (sync_interval: always).")];
-    if (intervalMs === undefined) return [skipped(`${monitorUrl}/varz says nothing of the sync interval.`)];
-    const shown = intervalMs >= 1000 ? `${intervalMs / 1000} s` : `${intervalMs} ms`;
-    const description = `Acknowledged messages may wait ${shown} for the disk (sync_interval).`;
+    if (isAlways) return [ok("Every acknowledged message is on disk (sync_interval: always).")];
+    if (intervalMs === undefined) return [skipped(`${monitorUrl}/varz does not contain the sync interval.`)];
+    const interval = intervalMs >= 1000 ? `${intervalMs / 1000} s` : `${intervalMs} ms`;
+    const description = `Acknowledged messages reach the disk within ${interval} (sync_interval).`;
     if (intervalMs <= 1000) return [ok(description)];
     return [
       warning(
-        `${description} ${replicas > 1 ? "If most nodes lose power at once, that is lost." : "If this machine loses power, that is lost."}`,
+        `${description} ${replicas > 1 ? "If most nodes lose power at the same time, these messages are lost." : "If this machine loses power, these messages are lost."}`,
         `Set sync_interval: ${replicas > 1 ? '"1s"' : "always"} in the jetstream block (durations in quotes).`,
       ),
     ];
@@ -184,17 +187,19 @@ export const syncCheck = check({
 
 export const subjectRightsCheck = check({
   name: "nats-rights",
-  title: "rights on subjects",
+  title: "permissions on subjects",
   timeoutMs: 10_000,
   needs: ["nats"],
-  todo: "See the permissions of this user in NATS's configuration.",
+  todo: "Check the permissions of this user in NATS's configuration.",
   observe: async ({ nats }: Sources) => await probeSubjects(await nats()),
   judge({ mayNotPublish, mayNotSubscribe }: SubjectRights): Finding[] {
     const found = [
       ...deniedFinding("publish on", mayNotPublish),
       ...deniedFinding("subscribe to", mayNotSubscribe),
     ];
-    return found.length > 0 ? found : [ok("All subjects of the services may be published on and heard.")];
+    return found.length > 0
+      ? found
+      : [ok("The services may publish on and subscribe to all their subjects.")];
   },
 });
 
@@ -203,8 +208,8 @@ const deniedFinding = (what: string, subjects: readonly string[]): Finding[] =>
     ? []
     : [
         failure(
-          `NATS lets this user not ${what} ${subjects.join(", ")}.`,
-          "Allow it in the user's permissions; docs/reference/contracts.md lists every subject.",
+          `NATS does not permit this user to ${what} ${subjects.join(", ")}.`,
+          "Allow it in the user's permissions. docs/reference/contracts.md lists every subject.",
         ),
       ];
 
@@ -213,10 +218,10 @@ const NO_SUITABLE_PEERS = 10005;
 
 export const storeRightsCheck = check({
   name: "nats-store",
-  title: "storing and reading",
+  title: "reading and writing",
   timeoutMs: 20_000,
   needs: ["jetstream"],
-  todo: "See NATS's own /healthz: it says which stream has no leader or can't write.",
+  todo: "Check NATS's /healthz, which shows streams without a leader and failed writes.",
   observe: async ({ nats, config }: Sources) => ({
     trial: await probeStore(await nats(), config.GREENROOM_REPLICAS),
     replicas: config.GREENROOM_REPLICAS,
@@ -226,16 +231,14 @@ export const storeRightsCheck = check({
     if (failed === undefined) {
       const copies = replicas === 1 ? "one copy" : `${replicas} copies`;
       return [
-        ok(
-          `A stream with ${copies} was made, written, read, purged and removed in ${Math.round(tookMs)} ms.`,
-        ),
+        ok(`Created, wrote, read, purged and removed a stream with ${copies} in ${Math.round(tookMs)} ms.`),
       ];
     }
     const description = `${failed.doing[0]?.toUpperCase()}${failed.doing.slice(1)} failed: ${failed.error}.`;
     if (failed.code === REPLICAS_NOT_SUPPORTED) {
       return [
         failure(
-          `GREENROOM_REPLICAS is ${replicas}, but NATS is a single server, which can keep one copy.`,
+          `GREENROOM_REPLICAS is ${replicas}, but NATS is a single server, which supports only one copy.`,
           `Set GREENROOM_REPLICAS=1, or connect to a cluster of ${replicas} nodes.`,
         ),
       ];
@@ -243,15 +246,15 @@ export const storeRightsCheck = check({
     if (failed.code === NO_SUITABLE_PEERS) {
       return [
         failure(
-          `The cluster has no ${replicas} nodes that could keep a copy each: ${failed.error}.`,
-          "See that all nodes are up, with JetStream and max_file_store free; else lower GREENROOM_REPLICAS.",
+          `The cluster has no ${replicas} nodes with space for a copy: ${failed.error}.`,
+          "Check that all nodes are running with JetStream and enough max_file_store, or lower GREENROOM_REPLICAS.",
         ),
       ];
     }
     return [
       failure(
         description,
-        "Allow $JS.API.>, $JS.ACK.> and _INBOX.> in the user's permissions, and see NATS's /healthz.",
+        "Allow $JS.API.>, $JS.ACK.> and _INBOX.> in the user's permissions, and check NATS's /healthz.",
       ),
     ];
   },

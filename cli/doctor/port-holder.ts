@@ -1,4 +1,4 @@
-// Which program listens on a port, as Linux tells of the processes of one's own user.
+// Finds the program that listens on a port, among the processes of this user on Linux.
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { programOf } from "../supervisor/processes.ts";
 
@@ -8,11 +8,11 @@ export interface PortHolder {
 }
 
 /**
- * Without promises: there may be many thousands of files to look at, of which each takes microseconds.
+ * Best effort, within milliseconds: it may look at many thousands of files, which take microseconds each.
  *
- * @returns undefined where nobody can tell: another user's process, another system than Linux
+ * @returns undefined if unknown: a process of another user, or a system other than Linux
  */
-export function whoHas(port: number): PortHolder | undefined {
+export function findPortHolder(port: number): PortHolder | undefined {
   const tables = ["tcp", "tcp6"].map((name) => orElse("", () => readFileSync(`/proc/net/${name}`, "utf8")));
   const sockets = new Set(
     tables.flatMap((table) => listeningInodes(table, port)).map((inode) => `socket:[${inode}]`),
@@ -28,7 +28,7 @@ export function whoHas(port: number): PortHolder | undefined {
   return undefined;
 }
 
-/** Processes and their files go while one looks. */
+/** Processes and their files may disappear at any time. */
 function orElse<T>(otherwise: T, look: () => T): T {
   try {
     return look();
@@ -39,7 +39,7 @@ function orElse<T>(otherwise: T, look: () => T): T {
 
 const LISTENS = "0A";
 
-/** From the table of /proc/net/tcp (proc(5)): the sockets that listen on a port, by their inodes. */
+/** Inodes of the sockets that listen on a port, from a table in the format of /proc/net/tcp (proc(5)). */
 export function listeningInodes(table: string, port: number): string[] {
   const hex = port.toString(16).toUpperCase().padStart(4, "0");
   return table.split("\n").flatMap((line) => {

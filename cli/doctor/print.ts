@@ -1,4 +1,4 @@
-// How the doctor's findings look: a line each for people, or one JSON object for programs.
+// Formats findings: a line each for people, or one JSON object for programs.
 import type { Level } from "./check.ts";
 import type { CheckResult } from "./run-checks.ts";
 
@@ -20,19 +20,19 @@ export function resultText({ title, findings }: CheckResult, hasColor: boolean):
     .join("\n");
 }
 
-export function sumUp(results: readonly CheckResult[]): string {
+export function summaryOf(results: readonly CheckResult[]): string {
   const count = (level: Level) =>
     results.flatMap(({ findings }) => findings).filter((finding) => finding.level === level).length;
   const [failures, warnings] = [count("failure"), count("warning")];
   const some = (number: number, what: string) => `${number} ${what}${number === 1 ? "" : "s"}`;
-  if (failures === 0 && warnings === 0) return "All is well.";
-  if (failures === 0) return `Nothing is broken; ${some(warnings, "warning")}.`;
+  if (failures === 0 && warnings === 0) return "All checks passed.";
+  if (failures === 0) return `No failures, ${some(warnings, "warning")}.`;
   return `${some(failures, "failure")}${warnings === 0 ? "" : `, ${some(warnings, "warning")}`}.`;
 }
 
 export const jsonOf = (results: readonly CheckResult[]): string =>
   JSON.stringify(
-    { ok: results.every(({ level }) => level !== "failure"), summary: sumUp(results), checks: results },
+    { ok: results.every(({ level }) => level !== "failure"), summary: summaryOf(results), checks: results },
     null,
     2,
   );

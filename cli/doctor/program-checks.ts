@@ -1,4 +1,4 @@
-// Whether the two servers that `npm start` runs are there, without installing them.
+// Checks whether the servers that `npm start` runs are installed.
 
 import { findInstalled } from "../servers/binaries.ts";
 import { livekitServer, natsServer } from "../servers/binary-specs.ts";
@@ -10,7 +10,7 @@ export interface ProgramFacts {
   readonly version: string;
   readonly isNeeded: boolean;
   readonly path: string | undefined;
-  /** Why the one that a setting names can't be used. */
+  /** Why the program that a setting names can't be used. */
   readonly problem: string | undefined;
   readonly mayDownload: boolean;
 }
@@ -35,19 +35,18 @@ export const programsCheck = check({
     ),
   judge(seen: readonly ProgramFacts[]) {
     const needed = seen.filter(({ isNeeded }) => isNeeded);
-    if (needed.length === 0)
-      return [skipped("NATS and LiveKit are given by settings; none is started here.")];
+    if (needed.length === 0) return [skipped("Settings name NATS and LiveKit, so none is started here.")];
     return needed.map(programFinding);
   },
 });
 
 function programFinding({ name, version, path, problem, mayDownload }: ProgramFacts): Finding {
   if (problem !== undefined)
-    return failure(`${problem}.`, "Correct the setting, or unset it to have one found.");
+    return failure(`${problem}.`, "Correct the setting, or unset it to search PATH.");
   if (path !== undefined) return ok(`${name} is at ${path}.`);
-  if (mayDownload) return ok(`${name} isn't installed; npm start downloads ${version} at its first start.`);
+  if (mayDownload) return ok(`${name} is not installed. The first npm start downloads ${version}.`);
   return warning(
-    `${name} isn't installed, and GREENROOM_NO_DOWNLOAD is set.`,
+    `${name} is not installed, and GREENROOM_NO_DOWNLOAD is set.`,
     `Put ${name} ${version} on PATH, or unset GREENROOM_NO_DOWNLOAD.`,
   );
 }

@@ -1,21 +1,21 @@
-// Which providers agent files use, and a cheap question to each that says whether it takes a key.
+// Model providers and their keys: finds out which ones agent files use, and tests a key with a cheap request.
 
 export interface Provider {
   readonly name: string;
-  /** The variable that holds its key, and the one that may hold another address. */
+  /** The variables with the provider's key and with an alternative base URL. */
   readonly key: string;
   readonly base: string;
   readonly defaultBase: string;
-  /** What an agent file has in it that uses the provider. */
+  /** Matches the text of agent files that use the provider. */
   readonly mark: RegExp;
-  /** A question that costs nothing. */
+  /** The path of a request that costs nothing. */
   readonly path: string;
   readonly headers: (key: string) => Record<string, string>;
 }
 
 export type KeyAnswer =
-  | { readonly kind: "taken" }
-  | { readonly kind: "refused" | "odd"; readonly status: number }
+  | { readonly kind: "accepted" }
+  | { readonly kind: "rejected" | "unexpected"; readonly status: number }
   | { readonly kind: "unreachable"; readonly reason: string };
 
 export interface KeyFacts {
@@ -23,7 +23,7 @@ export interface KeyFacts {
   readonly provider: string;
   readonly usedBy: readonly string[];
   readonly isSet: boolean;
-  /** Absent when it wasn't tried. */
+  /** Absent if the key was not tested. */
   readonly answer: KeyAnswer | undefined;
 }
 
@@ -61,7 +61,7 @@ export const providers: readonly Provider[] = [
 
 const TRY_MS = 10_000;
 
-/** Those that a file names, by its text, and those that profiles are given to by setting (GREENROOM_PROVIDERS). */
+/** Providers by the texts of agent files, and by GREENROOM_PROVIDERS. */
 export function providersIn(
   files: readonly { readonly profile: string; readonly text: string }[],
   env: Readonly<Record<string, string | undefined>>,
@@ -76,7 +76,7 @@ export function providersIn(
   });
 }
 
-/** @throws Error when nothing answers */
+/** @throws Error if the provider does not answer */
 export async function tryKey(
   provider: Provider,
   env: Readonly<Record<string, string | undefined>>,
@@ -87,12 +87,12 @@ export async function tryKey(
     signal: AbortSignal.any([signal, AbortSignal.timeout(TRY_MS)]),
   });
   await response.body?.cancel();
-  if (response.ok) return { kind: "taken" };
-  const isRefusal = response.status === 401 || response.status === 403;
-  return { kind: isRefusal ? "refused" : "odd", status: response.status };
+  if (response.ok) return { kind: "accepted" };
+  const isRejected = response.status === 401 || response.status === 403;
+  return { kind: isRejected ? "rejected" : "unexpected", status: response.status };
 }
 
-/** Deepgram's plugin is given the address of its WebSocket, as wss://api.deepgram.com/v1/listen. */
+/** Deepgram's plugin uses the address of its WebSocket, for example wss://api.deepgram.com/v1/listen. */
 const httpBase = (base: string): string =>
   base
     .replace(/^ws/, "http")

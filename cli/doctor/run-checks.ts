@@ -1,4 +1,4 @@
-// Runs checks one after another, each within its time, and none that has nothing to look at.
+// Runs checks in order, each with a timeout. Skips a check if a check that it needs has failed.
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { type Check, type Finding, failure, type Level, skipped, worstOf } from "./check.ts";
 
@@ -10,47 +10,47 @@ export interface CheckResult {
   readonly tookMs: number;
 }
 
-/** @param tell is given each result when it is there */
+/** @param onResult receives each result immediately */
 export async function runChecks<Sources>(
   checks: readonly Check<Sources>[],
   sources: Sources,
-  tell: (result: CheckResult) => void,
+  onResult: (result: CheckResult) => void,
 ): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
-  for (const one of checks) {
+  for (const next of checks) {
     const began = performance.now();
-    const findings = await findingsOf(one, sources, results);
-    const { name, title } = one;
+    const findings = await findingsOf(next, sources, results);
+    const { name, title } = next;
     const tookMs = Math.round(performance.now() - began);
     const result = { name, title, level: worstOf(findings), findings, tookMs };
     results.push(result);
-    tell(result);
+    onResult(result);
   }
   return results;
 }
 
 async function findingsOf<Sources>(
-  one: Check<Sources>,
+  next: Check<Sources>,
   sources: Sources,
   before: readonly CheckResult[],
 ): Promise<readonly Finding[]> {
   const missing = before.filter(
-    ({ name, level }) => one.needs?.includes(name) === true && (level === "failure" || level === "skipped"),
+    ({ name, level }) => next.needs?.includes(name) === true && (level === "failure" || level === "skipped"),
   );
   if (missing.length > 0) {
-    return [skipped(`Not looked at, because of "${missing.map(({ title }) => title).join('" and "')}".`)];
+    return [skipped(`Skipped, because of "${missing.map(({ title }) => title).join('" and "')}".`)];
   }
-  const time = new AbortController();
+  const timeout = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Finding[]>((resolve) => {
     timer = setTimeout(() => {
-      resolve([failure(`There was no answer within ${one.timeoutMs / 1000} s.`, one.todo)]);
-      time.abort();
-    }, one.timeoutMs);
+      resolve([failure(`No answer within ${next.timeoutMs / 1000} s.`, next.todo)]);
+      timeout.abort();
+    }, next.timeoutMs);
   });
-  const work = one
-    .run(sources, time.signal)
-    .catch((error: unknown): Finding[] => [failure(sentence(messageOf(error)), one.todo)]);
+  const work = next
+    .run(sources, timeout.signal)
+    .catch((error: unknown): Finding[] => [failure(sentence(messageOf(error)), next.todo)]);
   try {
     return await Promise.race([work, late]);
   } finally {

@@ -1,4 +1,4 @@
-// Whether the settings in the environment can be used by every service, and what the services would say of them.
+// Checks the settings in the environment against the settings of every service.
 import { ConfigError, readConfig, type Settings } from "../../libs/runtime/config.ts";
 import { agentHostSettings } from "../../services/agent-host/config.ts";
 import { callsSettings } from "../../services/calls/config.ts";
@@ -43,13 +43,11 @@ export const settingsCheck = check({
   }),
   judge: ({ faults, given }: { faults: readonly string[]; given: number }) =>
     faults.length === 0
-      ? [ok(`${given === 0 ? "None is set; defaults are used" : `${given} are set, and can be used`}.`)]
-      : faults.map((fault) =>
-          failure(`${fault.replace(/\.?$/, ".")}`, "docs/reference/settings.md lists every setting."),
-        ),
+      ? [ok(`${given === 0 ? "None is set, so defaults apply" : `${given} are set and valid`}.`)]
+      : faults.map((fault) => failure(`${fault.replace(/\.?$/, ".")}`, "See docs/reference/settings.md.")),
 });
 
-/** Each fault once, however many services read the setting. */
+/** All faults, without duplicates from settings that several services read. */
 export function settingFaults(env: Readonly<Record<string, string | undefined>>): string[] {
   const faults = new Set<string>();
   for (const settings of everySettings) {

@@ -1,4 +1,4 @@
-// Checks telephone calls by LiveKit SIP: whether each outbound trunk that settings name is one of LiveKit's.
+// Checks phone calls through LiveKit SIP: whether LiveKit has each outbound trunk that the settings name.
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { type ProviderRules, parseProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
 import { requireLiveKit } from "../../libs/livekit/connect.ts";
@@ -8,22 +8,22 @@ import { check, type Finding, failure, ok, skipped, warning } from "./check.ts";
 import type { Sources } from "./sources.ts";
 
 export interface SipSeen {
-  /** Those that calls go out on, with who calls by them: profiles, or the setting itself. */
+  /** The configured trunks, with the profiles or the setting that use them. */
   readonly trunks: readonly { readonly id: string; readonly usedBy: readonly string[] }[];
-  /** Profiles that are to call and have none. */
+  /** Profiles with SIP calls but no trunk. */
   readonly without: readonly string[];
-  /** What LiveKit has; absent when nothing was asked. */
+  /** LiveKit's trunks; absent if LiveKit was not asked. */
   readonly known?: readonly string[];
-  /** Why LiveKit could not tell. */
+  /** Why LiveKit could not list its trunks. */
   readonly refusal?: string;
 }
 
 export const sipCheck = check({
   name: "sip",
-  title: "telephone calls",
+  title: "phone calls",
   timeoutMs: 10_000,
   needs: ["livekit"],
-  todo: "See that LiveKit has SIP: it needs Redis and a livekit-sip, or is LiveKit Cloud.",
+  todo: "Check that LiveKit supports SIP: it needs Redis and livekit-sip, or must be LiveKit Cloud.",
   observe: async ({ env, livekit }: Sources): Promise<SipSeen> => {
     const wanted = trunksIn(rulesIn(env), env[TRUNK]);
     if (wanted.trunks.length === 0) return wanted;
@@ -35,29 +35,29 @@ export const sipCheck = check({
   judge({ trunks, without, known, refusal }: SipSeen): Finding[] {
     const lacking = without.map((profile) =>
       failure(
-        `Nobody can be called for ${profile}: it calls by LiveKit SIP, and no trunk is set.`,
+        `${profile} can't make calls: it uses LiveKit SIP, but no trunk is configured.`,
         `Set ${TRUNK}, or name one in GREENROOM_PROVIDERS as ${profile}=sip:ST_….`,
       ),
     );
     if (trunks.length === 0) return lacking.length > 0 ? lacking : [skipped("No setting names a SIP trunk.")];
     if (known === undefined)
-      return [...lacking, failure(`LiveKit can't tell its SIP trunks: ${refusal}.`, sipCheck.todo)];
+      return [...lacking, failure(`LiveKit failed to list its SIP trunks: ${refusal}.`, sipCheck.todo)];
     return [...lacking, ...trunks.map(({ id, usedBy }) => trunkFinding(id, usedBy.join(", "), known))];
   },
 });
 
 const TRUNK = "GREENROOM_SIP_TRUNK";
 
-function trunkFinding(id: string, whom: string, known: readonly string[]): Finding {
-  if (known.includes(id)) return ok(`LiveKit has the outbound trunk ${id} (for ${whom}).`);
-  const others = known.length === 0 ? "It has none." : `It has ${known.join(", ")}.`;
+function trunkFinding(id: string, users: string, known: readonly string[]): Finding {
+  if (known.includes(id)) return ok(`LiveKit has the outbound trunk ${id} (for ${users}).`);
+  const others = known.length === 0 ? "LiveKit has no trunks." : `Known: ${known.join(", ")}.`;
   return warning(
-    `LiveKit has no outbound trunk ${id} (for ${whom}). ${others}`,
-    "Make it with `lk sip outbound create`, or set the id of one that there is; calls fail until then.",
+    `LiveKit has no outbound trunk ${id} (for ${users}). ${others}`,
+    "Create it with `lk sip outbound create`, or use the id of an existing one. Until then, calls fail.",
   );
 }
 
-/** One that can't be read is told by the check of the settings. */
+/** Invalid rules are reported by the check of the settings. */
 function rulesIn(env: Readonly<Record<string, string | undefined>>): ProviderRules {
   try {
     return parseProviderRules(env.GREENROOM_PROVIDERS ?? "");
@@ -66,7 +66,7 @@ function rulesIn(env: Readonly<Record<string, string | undefined>>): ProviderRul
   }
 }
 
-/** @param common the trunk of whoever has none of its own */
+/** @param common the trunk of profiles without their own */
 export function trunksIn(
   rules: ProviderRules,
   common: string | undefined,

@@ -1,4 +1,4 @@
-// What the checks look with: the settings, and connections that are made once and shared.
+// The settings and connections that all checks share.
 import { resolve } from "node:path";
 import { inspectNats, type NatsInspector } from "../../libs/bus/nats/inspect.ts";
 import { connectLiveKit } from "../../libs/livekit/connect.ts";
@@ -10,11 +10,11 @@ import { findLocal } from "./find-local.ts";
 export interface Sources {
   readonly env: NodeJS.ProcessEnv;
   readonly config: DoctorConfig;
-  /** Providers may be called, which costs something. */
+  /** Whether providers may be called, which costs a little. */
   readonly isOnline: boolean;
   readonly dataDir: string;
   readonly natsUrl: string;
-  /** False when no setting names a NATS: then `npm start` brings its own. */
+  /** False if no setting names NATS: `npm start` then runs its own. */
   readonly isNatsGiven: boolean;
   readonly monitorUrl: string | undefined;
   readonly isLiveKitGiven: boolean;
@@ -27,11 +27,11 @@ export interface Sources {
 const DEFAULT_NATS = "nats://127.0.0.1:4222";
 
 /**
- * With settings that can't be used the defaults stand in for the wrong ones, so that all else can be looked at; the
- * check of the settings says what is wrong with them.
+ * Replaces invalid settings by their defaults, so that everything else can be checked. The check of the settings
+ * reports them.
  */
 export async function openSources(env: NodeJS.ProcessEnv, isOnline: boolean): Promise<Sources> {
-  const config = readConfig(doctorSettings, usable(env), Object.keys(env));
+  const config = readConfig(doctorSettings, validOnly(env), Object.keys(env));
   const dataDir = resolve(config.GREENROOM_DATA_DIR);
   const local = await findLocal(dataDir);
   const natsUrl = config.NATS_URL ?? local.natsUrl ?? DEFAULT_NATS;
@@ -45,7 +45,7 @@ export async function openSources(env: NodeJS.ProcessEnv, isOnline: boolean): Pr
           LIVEKIT_API_SECRET: local.livekit.apiSecret,
         }),
   });
-  let look: Promise<NatsInspector> | undefined;
+  let inspector: Promise<NatsInspector> | undefined;
   return {
     env,
     config,
@@ -58,16 +58,16 @@ export async function openSources(env: NodeJS.ProcessEnv, isOnline: boolean): Pr
     isLiveKitGiven: config.LIVEKIT_URL !== undefined,
     livekit,
     nats() {
-      look ??= inspectNats(natsUrl, "greenroom-doctor");
-      return look;
+      inspector ??= inspectNats(natsUrl, "greenroom-doctor");
+      return inspector;
     },
     async close() {
-      await look?.then((open) => open.close()).catch(() => {});
+      await inspector?.then((open) => open.close()).catch(() => {});
     },
   };
 }
 
-function usable(env: NodeJS.ProcessEnv): Record<string, string | undefined> {
+function validOnly(env: NodeJS.ProcessEnv): Record<string, string | undefined> {
   const kept: Record<string, string | undefined> = {};
   for (const [name, { schema }] of Object.entries(doctorSettings)) {
     if (env[name] !== undefined && env[name] !== "" && schema.safeParse(env[name]).success)

@@ -1,11 +1,11 @@
-// Checks of the streams and buckets: whether they are as the contracts say, how full, and what waits in them.
+// Checks of the streams and buckets: whether they match the contracts, how full they are, and their backlog.
 import type { ConsumerFacts } from "../../libs/bus/nats/inspect.ts";
 import { allBuckets, type Bucket } from "../../libs/contracts/buckets.ts";
 import { allChannels, type Channel, deadLetters } from "../../libs/contracts/streams.ts";
 import { check, type Finding, failure, ok, warning } from "./check.ts";
 import type { Sources } from "./sources.ts";
 
-/** A stream as it is to be; a bucket is one by NATS's convention. */
+/** A stream by its contract. Each bucket is a stream by NATS's convention. */
 export interface Wanted {
   readonly name: string;
   readonly subjects: string;
@@ -20,7 +20,7 @@ export interface StreamFacts {
   readonly name: string;
   readonly subjects: readonly string[];
   readonly isOnDisk: boolean;
-  /** Kept until they are too old or too many, and not taken away by who reads them. */
+  /** Messages remain until they are too old or too many, even after they were read. */
   readonly keepsWhatIsRead: boolean;
   readonly maxAgeMs: number;
   readonly maxPerSubject: number;
@@ -28,7 +28,7 @@ export interface StreamFacts {
   readonly refusesWhenFull: boolean;
   readonly mayAnswerLate: boolean;
   readonly copies: number;
-  /** Names of replicas that are away or behind; and whether nobody leads. */
+  /** Replicas that are offline or behind. */
   readonly behind: readonly string[];
   readonly hasLeader: boolean;
   readonly bytes: number;
@@ -46,10 +46,10 @@ export const streamsCheck = check({
   title: "streams and buckets",
   timeoutMs: 15_000,
   needs: ["jetstream"],
-  todo: "nats stream ls -a shows them; see NATS's /healthz.",
+  todo: "Run `nats stream ls -a`, and check NATS's /healthz.",
   observe: async ({ nats, config }: Sources): Promise<StreamsSeen> => {
-    const look = await nats();
-    const infos = await Promise.all(wantedStreams().map(({ name }) => look.stream(name)));
+    const inspector = await nats();
+    const infos = await Promise.all(wantedStreams().map(({ name }) => inspector.stream(name)));
     const streams = infos.flatMap((info) => (info === undefined ? [] : [factsOf(info)]));
     return { streams, replicas: config.GREENROOM_REPLICAS };
   },
@@ -57,17 +57,17 @@ export const streamsCheck = check({
     const wanted = wantedStreams();
     const byName = new Map(streams.map((stream) => [stream.name, stream]));
     const missing = wanted.filter(({ name }) => !byName.has(name)).map(({ name }) => name);
-    const found = wanted.flatMap((one) => {
-      const present = byName.get(one.name);
-      return present === undefined ? [] : faultsOf(one, present, replicas);
+    const found = wanted.flatMap((stream) => {
+      const present = byName.get(stream.name);
+      return present === undefined ? [] : faultsOf(stream, present, replicas);
     });
     if (missing.length === wanted.length) {
-      return [ok("There are none yet; the first process that starts makes them.")];
+      return [ok("None exists yet. The first service that starts creates them.")];
     }
-    const there = `${streams.length} of ${wanted.length} are there`;
+    const existing = `${streams.length} of ${wanted.length} exist`;
     if (missing.length > 0) {
-      found.unshift(ok(`${there}; the next process that starts makes ${missing.join(", ")}.`));
-    } else if (found.length === 0) found.push(ok(`All ${wanted.length} are there and as they are to be.`));
+      found.unshift(ok(`${existing}. The next service that starts creates ${missing.join(", ")}.`));
+    } else if (found.length === 0) found.push(ok(`All ${wanted.length} exist and match their contracts.`));
     return found;
   },
 });
@@ -127,49 +127,49 @@ function faultsOf(wanted: Wanted, present: StreamFacts, replicas: number): Findi
   const odd = (description: string, todo: string) => faults.push(warning(description, todo));
   if (!present.subjects.includes(wanted.subjects)) {
     wrong(
-      `${name} holds ${present.subjects.join(", ")} and not ${wanted.subjects}: what is said there is lost.`,
+      `${name} stores ${present.subjects.join(", ")} instead of ${wanted.subjects}, so messages are lost.`,
       edit(`--subjects='${wanted.subjects}'`),
     );
   }
   if (!present.keepsWhatIsRead || !present.isOnDisk) {
     wrong(
-      `${name} ${present.isOnDisk ? "forgets what was read" : "is kept in memory only"}, which can't be changed.`,
-      `Stop the services, remove it (nats stream rm ${name}) and start them: they make it anew, without what it held.`,
+      `${name} ${present.isOnDisk ? "deletes messages after they were read" : "is stored in memory only"}, which can't be changed.`,
+      `Stop the services, remove the stream (nats stream rm ${name}) and start them again. They create a new, empty stream.`,
     );
   }
   if (wanted.refusesWhenFull && !present.refusesWhenFull) {
-    wrong(`${name} forgets old messages when it is full, silently.`, edit("--discard=new"));
+    wrong(`${name} silently deletes old messages when it is full.`, edit("--discard=new"));
   }
   if (present.mayAnswerLate && !wanted.mayAnswerLate) {
-    odd(`${name} may be answered by a replica that is behind.`, edit("--no-allow-direct"));
+    odd(`Reads of ${name} may be stale, because any replica may answer.`, edit("--no-allow-direct"));
   }
   if (wanted.maxPerSubject > 0 && present.maxPerSubject > 0 && present.maxPerSubject < wanted.maxPerSubject) {
     odd(
-      `${name} keeps ${present.maxPerSubject} messages a subject instead of ${wanted.maxPerSubject}.`,
+      `${name} keeps ${present.maxPerSubject} messages per subject instead of ${wanted.maxPerSubject}.`,
       edit(`--max-msgs-per-subject=${wanted.maxPerSubject}`),
     );
   }
   if (wanted.maxValueBytes > 0 && present.maxValueBytes > 0 && present.maxValueBytes < wanted.maxValueBytes) {
     wrong(
-      `${name} takes ${present.maxValueBytes} bytes a value; records may have ${wanted.maxValueBytes}.`,
+      `${name} limits values to ${present.maxValueBytes} bytes, but records may have ${wanted.maxValueBytes}.`,
       edit(`--max-msg-size=${wanted.maxValueBytes}`),
     );
   }
-  return [...faults, ...standingOf(present, replicas)];
+  return [...faults, ...conditionOf(present, replicas)];
 }
 
-/** What may be otherwise tomorrow: its copies, and how full it is. */
-function standingOf(present: StreamFacts, replicas: number): Finding[] {
+/** Findings about the present condition: replicas and usage. */
+function conditionOf(present: StreamFacts, replicas: number): Finding[] {
   const { name, bytes, maxBytes } = present;
   if (!present.hasLeader) {
-    return [failure(`${name} has no leader: nothing is stored or read.`, "Bring up more of the NATS nodes.")];
+    return [failure(`${name} has no leader, so nothing can be stored or read.`, "Start more NATS nodes.")];
   }
   const faults: Finding[] = [];
   if (present.behind.length > 0) {
     faults.push(
       warning(
-        `The copies of ${name} on ${present.behind.join(", ")} are away or behind.`,
-        "See whether those nodes run; a node that just came back needs a moment.",
+        `The copies of ${name} on ${present.behind.join(", ")} are offline or behind.`,
+        "Check that these nodes are running. A restarted node needs a moment to catch up.",
       ),
     );
   }
@@ -177,19 +177,19 @@ function standingOf(present: StreamFacts, replicas: number): Finding[] {
     faults.push(
       warning(
         `${name} has ${present.copies} ${present.copies === 1 ? "copy" : "copies"} instead of ${replicas}.`,
-        "Start any service with GREENROOM_REPLICAS set: it has more made.",
+        "Start any service with GREENROOM_REPLICAS set, which adds copies.",
       ),
     );
   }
   const full = maxBytes > 0 ? bytes / maxBytes : 0;
-  // One that forgets the old is always full some day.
+  // Streams that delete old messages are always full at some time.
   if (!present.refusesWhenFull || full < FILLING) return faults;
   const description = `${name} is ${Math.round(full * 100)} % full`;
-  const todo = `nats stream edit ${name} --max-bytes=<more>, if the disk has room; or keep things for a shorter time.`;
+  const todo = `Run nats stream edit ${name} --max-bytes=<more> if the disk has space, or shorten the retention.`;
   faults.push(
     full >= STARTS_REFUSED
-      ? failure(`${description}: what would begin something new is refused.`, todo)
-      : warning(`${description}; from 90 % on nothing new is begun.`, todo),
+      ? failure(`${description}. New sessions and tasks are refused.`, todo)
+      : warning(`${description}. At 90 %, new sessions and tasks are refused.`, todo),
   );
   return faults;
 }
@@ -199,23 +199,23 @@ export interface BacklogSeen {
   readonly deadLetters: number;
 }
 
-/** Messages that nobody took yet; a dispatcher handles hundreds in a second. */
+/** Unhandled messages of a consumer. A dispatcher handles hundreds per second. */
 const BACKLOG = 1000;
 
 export const backlogCheck = check({
   name: "nats-backlog",
-  title: "what waits to be handled",
+  title: "backlog of messages",
   timeoutMs: 10_000,
   needs: ["jetstream"],
-  todo: "nats consumer report SESSIONS shows it.",
+  todo: "Run `nats consumer report SESSIONS`.",
   observe: async ({ nats }: Sources): Promise<BacklogSeen> => {
-    const look = await nats();
+    const inspector = await nats();
     const lists = await Promise.all(
       wantedStreams().map(async ({ name: stream }) =>
-        (await look.consumers(stream)).map((consumer) => ({ ...consumer, stream })),
+        (await inspector.consumers(stream)).map((consumer) => ({ ...consumer, stream })),
       ),
     );
-    const letters = await look.stream(deadLetters.stream);
+    const letters = await inspector.stream(deadLetters.stream);
     return { consumers: lists.flat(), deadLetters: letters?.state.messages ?? 0 };
   },
   judge({ consumers, deadLetters: letters }: BacklogSeen): Finding[] {
@@ -224,17 +224,17 @@ export const backlogCheck = check({
       .map(({ stream, name, pending }) =>
         warning(
           `${pending} messages of ${stream} wait for "${name}".`,
-          "See whether that service runs and keeps up; another one of it shares the work.",
+          "Check that the service runs and keeps up. A further instance shares the work.",
         ),
       );
     if (letters > 0) {
       found.push(
         warning(
-          `${letters} ${letters === 1 ? "message" : "messages"} that nobody could handle ${letters === 1 ? "is" : "are"} in the dead letters.`,
-          "GET /api/dead-letters shows each with its reason; they go by themselves after 7 days.",
+          `${letters} ${letters === 1 ? "message" : "messages"} could not be processed and became dead letters.`,
+          "GET /api/dead-letters shows each with its reason. They expire after 7 days.",
         ),
       );
     }
-    return found.length > 0 ? found : [ok("Nothing is behind, and there are no dead letters.")];
+    return found.length > 0 ? found : [ok("No backlog and no dead letters.")];
   },
 });

@@ -1,4 +1,4 @@
-// All checks, in the order in which they are made: first what everything else stands on.
+// All checks in their order: dependencies first.
 import { agentsCheck, keysCheck } from "./agent-checks.ts";
 import type { Check } from "./check.ts";
 import { clocksCheck } from "./clock-check.ts";

@@ -1,12 +1,12 @@
-// A tone, and whether a piece of sound is one.
+// Generates a tone, and detects it in audio samples.
 
 const LOUDNESS = 8000;
-/** Of 32,768: what a quiet line has is far less, what a codec leaves of the tone is more. */
+/** Out of 32,768. A silent line is far below, a tone after any codec is above. */
 const QUIET_RMS = 500;
-/** How much of all its power a piece has at the tone's frequency, to be one: speech has a tenth. */
+/** The minimum share of the signal's power at the tone's frequency. Speech has about a tenth. */
 const TONE_SHARE = 0.6;
 
-/** Samples of a sine, from the `from`-th on, so that frames of it fit each other. */
+/** Samples of a sine wave, beginning at sample `from`, so that consecutive frames are continuous. */
 export const toneOf = (hertz: number, rate: number, from: number, count: number): Int16Array =>
   Int16Array.from(
     { length: count },
@@ -20,7 +20,7 @@ export function isTone(samples: Int16Array, rate: number, hertz: number): boolea
   return powerAt(samples, rate, hertz) / power >= TONE_SHARE;
 }
 
-/** Goertzel's algorithm: the power that a sine of this frequency has in the samples. */
+/** Power of the samples at one frequency, by Goertzel's algorithm. */
 function powerAt(samples: Int16Array, rate: number, hertz: number): number {
   const turn = 2 * Math.cos((2 * Math.PI * hertz) / rate);
   let [last, lastButOne] = [0, 0];

@@ -59,7 +59,10 @@ export class NatsInspector {
     this.inboxPrefix = inboxPrefix;
   }
 
-  /** JetStream's answer to who asks for the account. @throws NatsError when there is no JetStream, or no right to ask */
+  /**
+   * JetStream's answer to who asks for the account.
+   * @throws NatsError when there is no JetStream, or no right to ask
+   */
   async account(): Promise<AccountFacts> {
     return await (await this.manager()).getAccountInfo();
   }
@@ -127,15 +130,15 @@ export class NatsInspector {
     return found;
   }
 
-  /** Hears what is announced on a subject, until stopped. */
-  hear(subject: string, take: (message: Record<string, unknown>) => void): () => void {
+  /** Subscribes to a subject until the returned function is called. Ignores messages that are not JSON. */
+  subscribe(subject: string, take: (message: Record<string, unknown>) => void): () => void {
     const subscription = this.connection.subscribe(subject, {
       callback: (error, message) => {
         if (error !== null) return;
         try {
           take(message.json());
         } catch {
-          // Not JSON: nothing that is waited for.
+          // Not JSON.
         }
       },
     });

@@ -90,7 +90,7 @@ describe("the doctor", () => {
     expect(answer.exitCode).toBe(1);
     expect(answer.named("failure")).toEqual(["livekit", "agents"]);
     expect(answer.named("skipped")).toEqual(expect.arrayContaining(["livekit-audio", "livekit-webhooks"]));
-    expect(answer.findingsOf("livekit")).toContain("refuses our key");
+    expect(answer.findingsOf("livekit")).toContain("rejects the key");
     expect(answer.findingsOf("agents")).toContain("its author was tired");
     expect(answer.findingsOf("agents")).toContain("no default export made by defineAgent");
     expect(JSON.stringify(answer)).not.toContain("this-is-not-the-secret");
@@ -117,7 +117,7 @@ no_auth_user: doctor
       });
       expect(answer.exitCode).toBe(1);
       expect(answer.named("failure")).toEqual(["ports", "nats-rights", "jetstream"]);
-      expect(answer.findingsOf("ports")).toContain("taken by nats-server");
+      expect(answer.findingsOf("ports")).toContain("in use by nats-server");
       expect(answer.findingsOf("nats-rights")).toContain("session.doctor-tries");
       expect(answer.named("skipped")).toEqual(
         expect.arrayContaining(["nats-store", "nats-streams", "nats-backlog", "nats-sync"]),

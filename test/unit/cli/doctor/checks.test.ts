@@ -14,7 +14,7 @@ import {
   portsCheck,
 } from "../../../../cli/doctor/machine-checks.ts";
 import { listeningInodes } from "../../../../cli/doctor/port-holder.ts";
-import { jsonOf, resultText, sumUp } from "../../../../cli/doctor/print.ts";
+import { jsonOf, resultText, summaryOf } from "../../../../cli/doctor/print.ts";
 import { programsCheck } from "../../../../cli/doctor/program-checks.ts";
 import { providers, providersIn, tryKey } from "../../../../cli/doctor/provider-keys.ts";
 import { type CheckResult, runChecks } from "../../../../cli/doctor/run-checks.ts";
@@ -72,7 +72,7 @@ describe("checks are run", () => {
       judge: () => [],
     });
     const results = await run([hanging, quick("next", [ok("Here.")])]);
-    expect(results.hangs?.findings).toEqual([failure("There was no answer within 0.03 s.", "Wake it.")]);
+    expect(results.hangs?.findings).toEqual([failure("No answer within 0.03 s.", "Wake it.")]);
     expect(aborted).toBe(true);
     expect(results.next?.level).toBe("ok");
   });
@@ -111,10 +111,10 @@ describe("what is printed", () => {
   });
 
   test("sums up failures and warnings, also for programs", () => {
-    expect(sumUp(results)).toBe("1 failure.");
-    expect(sumUp(results.slice(0, 1))).toBe("All is well.");
+    expect(summaryOf(results)).toBe("1 failure.");
+    expect(summaryOf(results.slice(0, 1))).toBe("All checks passed.");
     const odd = { ...results[0]!, level: "warning" as const, findings: [warning("Odd.", "Look.")] };
-    expect(sumUp([odd, odd])).toBe("Nothing is broken; 2 warnings.");
+    expect(summaryOf([odd, odd])).toBe("No failures, 2 warnings.");
     expect(JSON.parse(jsonOf(results))).toMatchObject({ ok: false, summary: "1 failure." });
     expect(JSON.parse(jsonOf([odd]))).toMatchObject({ ok: true });
   });
@@ -267,9 +267,9 @@ describe("agent files and keys", () => {
       levels(keysCheck.judge([{ ...key, isSet, answer }]));
     expect(judge(false, undefined)).toEqual(["warning"]);
     expect(judge(true, undefined)).toEqual(["skipped"]);
-    expect(judge(true, { kind: "taken" })).toEqual(["ok"]);
-    expect(judge(true, { kind: "refused", status: 401 })).toEqual(["failure"]);
-    expect(judge(true, { kind: "odd", status: 500 })).toEqual(["warning"]);
+    expect(judge(true, { kind: "accepted" })).toEqual(["ok"]);
+    expect(judge(true, { kind: "rejected", status: 401 })).toEqual(["failure"]);
+    expect(judge(true, { kind: "unexpected", status: 500 })).toEqual(["warning"]);
     expect(judge(true, { kind: "unreachable", reason: "no route" })).toEqual(["failure"]);
     expect(levels(keysCheck.judge([]))).toEqual(["ok"]);
   });
@@ -291,9 +291,9 @@ describe("a provider is asked about a key", () => {
     const [openai, deepgram] = providers;
     const signal = new AbortController().signal;
     const env = { OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`, OPENAI_API_KEY: "good" };
-    expect(await tryKey(openai!, env, signal)).toEqual({ kind: "taken" });
+    expect(await tryKey(openai!, env, signal)).toEqual({ kind: "accepted" });
     const other = { DEEPGRAM_BASE_URL: `ws://127.0.0.1:${port}/v1/listen`, DEEPGRAM_API_KEY: "bad" };
-    expect(await tryKey(deepgram!, other, signal)).toEqual({ kind: "refused", status: 401 });
+    expect(await tryKey(deepgram!, other, signal)).toEqual({ kind: "rejected", status: 401 });
     expect(asked).toEqual(["/v1/models Bearer good", "/v1/projects Token bad"]);
   });
 });

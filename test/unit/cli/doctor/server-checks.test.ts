@@ -47,7 +47,7 @@ describe("telephone calls", () => {
     expect(levels(sipCheck.judge({ ...wanted, known: ["ST_all", "ST_own"] }))).toEqual(["ok", "ok"]);
     const other = sipCheck.judge({ ...wanted, known: ["ST_own", "ST_x"] });
     expect(levels(other)).toEqual(["warning", "ok"]);
-    expect(text(other)).toContain("It has ST_own, ST_x.");
+    expect(text(other)).toContain("Known: ST_own, ST_x.");
     const without = sipCheck.judge({ ...trunksIn(rules, undefined), known: ["ST_own"] });
     expect(levels(without)).toEqual(["failure", "ok"]);
     expect(text(without)).toContain("sales=sip:ST_");
@@ -155,9 +155,9 @@ describe("streams and buckets", () => {
   test.each<[Partial<StreamFacts>, string, string]>([
     [{ subjects: ["other.*"] }, "failure", "--subjects='session.*.*.*'"],
     [{ isOnDisk: false }, "failure", "in memory"],
-    [{ keepsWhatIsRead: false }, "failure", "forgets what was read"],
+    [{ keepsWhatIsRead: false }, "failure", "deletes messages after they were read"],
     [{ refusesWhenFull: false }, "failure", "--discard=new"],
-    [{ mayAnswerLate: true }, "warning", "behind"],
+    [{ mayAnswerLate: true }, "warning", "stale"],
     [{ hasLeader: false }, "failure", "no leader"],
     [{ behind: ["n2"] }, "warning", "n2"],
     [{ bytes: 750 }, "warning", "75 % full"],
@@ -173,7 +173,7 @@ describe("streams and buckets", () => {
     expect(levels(judge({}, 3))).toEqual(good.map(() => "warning"));
     const records = good.map((one) => (one.name === "KV_sessions" ? { ...one, maxPerSubject: 1 } : one));
     const findings = streamsCheck.judge({ streams: records, replicas: 1 });
-    expect(text(findings)).toContain("KV_sessions keeps 1 messages a subject instead of 64");
+    expect(text(findings)).toContain("KV_sessions keeps 1 messages per subject instead of 64");
   });
 
   test("that forget the old may be full", () => {
@@ -195,7 +195,7 @@ describe("LiveKit", () => {
 
   test("must answer and take our key", () => {
     expect(levels(livekitCheck.judge(asked))).toEqual(["ok"]);
-    expect(text(livekitCheck.judge({ ...asked, refusal: "invalid API key" }))).toContain("refuses our key");
+    expect(text(livekitCheck.judge({ ...asked, refusal: "invalid API key" }))).toContain("rejects the key");
     expect(text(livekitCheck.judge({ ...asked, answers: false }))).toContain("Nothing answers");
     expect(levels(livekitCheck.judge({ kind: "missing", names: ["LIVEKIT_API_KEY"] }))).toEqual(["failure"]);
     expect(levels(livekitCheck.judge({ kind: "none" }))).toEqual(["skipped"]);
@@ -218,13 +218,13 @@ describe("LiveKit", () => {
   });
 
   test("must have a clock that takes our tokens; what may be rounding is no difference", () => {
-    const off = (aheadMs: number, giveMs = 10) =>
-      levels(clocksCheck.judge([{ who: "LiveKit", aheadMs, giveMs }]));
+    const off = (aheadMs: number, errorMs = 10) =>
+      levels(clocksCheck.judge([{ who: "LiveKit", aheadMs, errorMs }]));
     expect(off(400)).toEqual(["ok"]);
     expect(off(-30_000)).toEqual(["warning"]);
     expect(off(90_000)).toEqual(["failure"]);
     expect(off(90_000, 89_000)).toEqual(["ok"]);
-    expect(levels(clocksCheck.judge([{ who: "NATS", aheadMs: 90_000, giveMs: 1 }]))).toEqual(["warning"]);
+    expect(levels(clocksCheck.judge([{ who: "NATS", aheadMs: 90_000, errorMs: 1 }]))).toEqual(["warning"]);
   });
 
   test("is heard by a tone of the right frequency, and by nothing else", () => {
