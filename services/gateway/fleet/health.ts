@@ -2,14 +2,21 @@
 import { z } from "zod";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../../libs/contracts/fleet/host.ts";
-import { HealthAnswer, type HealthStatus, type ProfileHealth } from "../../../libs/contracts/fleet/http.ts";
+import {
+  HealthAnswer,
+  type HealthStatus,
+  type ProfileHealth,
+  type ServiceHealth,
+} from "../../../libs/contracts/fleet/http.ts";
+import { isExternal } from "../../../libs/contracts/providers/provider.ts";
+import type { ProviderRules } from "../../../libs/contracts/providers/provider-rules.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import { busyAgents } from "../../../libs/domain/capacity.ts";
+import type { SessionView } from "../../../libs/fleet/session-view.ts";
 import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
 import { defaultProfile, knownProfiles, liveHosts, profileOn } from "../sessions/profiles.ts";
 import { statusOf } from "../sessions/public-session.ts";
-import { providerProfiles } from "./provider-health.ts";
 import type { ServiceWatch } from "./service-watch.ts";
 
 const Alive = z.object({ success: z.literal(true) });
@@ -126,6 +133,41 @@ function profileHealth(hosts: readonly HostRecord[], name: string): ProfileHealt
     busy: sum("busy"),
     max: sum("max"),
   };
+}
+
+/**
+ * The health by profile, for the first provider of each. Only the provider knows whether it has agents, so a profile
+ * counts as running while the providers service is running.
+ */
+function providerProfiles(
+  rules: ProviderRules,
+  service: ServiceHealth,
+  sessions: Pick<SessionView, "all">,
+): Record<string, ProfileHealth> {
+  const profiles: Record<string, ProfileHealth> = {};
+  for (const { profile, provider } of rules) {
+    if (!isExternal(provider) || profiles[profile] !== undefined) continue;
+    const states = sessions
+      .all()
+      .filter(({ record }) => record.profile === profile && record.provider === provider)
+      .map(({ record }) => record.state);
+    const isUp = service.status === "running";
+    profiles[profile] = {
+      provider,
+      status: isUp ? "running" : "failed",
+      ...(isUp
+        ? {}
+        : {
+            error: "The providers service is not running. Start it with `npm run providers`.",
+          }),
+      warm: 0,
+      hot: 0,
+      warming: states.filter((state) => state === "dispatched" || state === "joined").length,
+      busy: states.filter((state) => state === "ready").length,
+      max: 0,
+    };
+  }
+  return profiles;
 }
 
 /** Unhealthy: no session can be served. Degraded: some sessions can't be served, or no janitor is running. */

@@ -59,7 +59,7 @@ export const retiredNames: readonly RetiredName[] = [
   // Tasks and phone calls.
   retired(/task_?lines?|TASK_LINES|giveOut|line_given|[hH]eldLines?\b/gi, "call-slots, grant"),
   retired(
-    /(?<!tasks\.)\boutbound\b(?!["`]?[- .](?:calls?|phone|tasks?|trunks?|SIP|daily)\b)|outboundSettings/gi,
+    /(?<!tasks\.)\boutbound\b(?!["`]?[- .](?:calls?|phone|tasks?|trunks?|SIP|daily|create)\b)|outboundSettings/gi,
     "tasks",
   ),
   retired(/(?<!call[-_ ]?|media)recorder/gi, "calls, webhooks, privacy"),
