@@ -1,30 +1,30 @@
-// What an agent file may import from "greenroom/agent". None of it is needed to run here.
+// The exports of "greenroom/agent". An agent file runs without them.
 import { getJobContext, type llm } from "@livekit/agents";
 import type { User } from "../../../libs/contracts/sessions/session.ts";
 
 export interface SessionInfo {
   readonly sessionId: string;
   readonly tenant: string;
-  /** 1 for the first; a higher one means that an earlier try failed or was declined. */
+  /** 1 for the first attempt. A higher number means that an earlier attempt failed or was declined. */
   readonly attempt: number;
   readonly user: User;
-  /** True when this agent goes on with a conversation that another agent began. */
+  /** True if this agent continues a conversation that another agent began. */
   readonly resumed: boolean;
 }
 
-/** What a former agent of this session left to go on from. */
+/** The conversation of the previous agent of this session. */
 export interface Resumption {
-  /** The attempt that the former agent served. */
+  /** The attempt of the previous agent. */
   readonly attempt: number;
-  /** What was said until it was lost, calls of tools and their outputs included; a copy of your own. */
+  /** A copy of the conversation, including tool calls and their outputs. */
   readonly chatCtx: llm.ChatContext;
-  /** How many of the oldest items are missing, since a conversation is kept only up to 128 KB. */
+  /** The number of oldest items that are missing, because at most 128 KB of a conversation is stored. */
   readonly omitted: number;
-  /** The `id` of the Agent that talked last, for a file with several. */
+  /** The `id` of the Agent that spoke last, for a file with several. */
   readonly agentId: string | undefined;
 }
 
-/** Under this a stage keeps its hooks on the job's context. */
+/** The key of Greenroom's hooks in the job's context. */
 export const greenroomJob = Symbol.for("greenroom.job");
 
 export interface GreenroomJob {
@@ -35,8 +35,8 @@ export interface GreenroomJob {
 }
 
 /**
- * Says that this agent is ready for its user. An AgentSession says it by starting; a file that uses none
- * calls this. Outside Greenroom, as under `npx livekit-agents dev`, it does nothing.
+ * Reports that this agent is ready for its user. An AgentSession reports this when it starts; a file without one calls
+ * this function. Outside Greenroom, for example in `npx livekit-agents dev`, it does nothing.
  */
 export function ready(): void {
   present()?.ready();
@@ -48,20 +48,19 @@ export function sessionInfo(): SessionInfo | undefined {
 }
 
 /**
- * What this agent goes on from, when another one was lost in the middle of a conversation; undefined for a
- * conversation that begins.
+ * The conversation that this agent continues after the loss of another one. Undefined for a new conversation.
  *
- * A file need not ask: what was said is in its agent's context before the AgentSession has started. This is for
- * files that want to know, as to begin with another Agent or to read again what they looked up.
+ * Most files don't need this: the conversation is in the agent's context before the AgentSession has started. Use it
+ * to begin with another Agent, for example, or to look something up again.
  */
 export function getResumption(): Resumption | undefined {
   return present()?.getResumption();
 }
 
 /**
- * Says that this file opens a resumed conversation by itself. Otherwise what `entry` or `onEnter` say first is held
- * back, since the user was greeted long ago, and a short sentence is said in its place. Call it before
- * `session.start`; for a conversation that begins it changes nothing.
+ * Lets the file open a resumed conversation itself. Otherwise Greenroom replaces the greeting of `entry` or `onEnter`
+ * with a short sentence, because the user was greeted before. Call this before `session.start`. It has no effect on a
+ * new conversation.
  */
 export function disableAutoGreeting(): void {
   present()?.disableAutoGreeting();
