@@ -1,4 +1,4 @@
-// The API's page at /docs in a real browser, under the gateway's own content security policy.
+// The API page at /docs in a real browser, under the gateway's own content security policy.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openBrowser, type TestBrowser } from "../kit/servers/browser.ts";
 import { type Rig, startRig } from "../kit/worlds/gateway-world.ts";
@@ -39,7 +39,7 @@ describe("the API page", () => {
     expect(shown.sort()).toEqual(routes.sort());
   });
 
-  test("calls a route that is tried on it", async () => {
+  test('calls a route with "Try it out"', async () => {
     const { page } = browser;
     const route = page.locator(".opblock", { has: page.locator('[data-path="/api/hosts"]') });
     await route.locator(".opblock-summary-control").click();
@@ -49,7 +49,7 @@ describe("the API page", () => {
     expect(await route.locator(".live-responses-table").textContent()).toContain("host-1");
   });
 
-  test("loads nothing from elsewhere and breaks no rule of its content security policy", () => {
+  test("loads nothing from other origins and obeys its content security policy", () => {
     expect(addresses.length).toBeGreaterThan(5);
     expect(
       addresses.filter((address) => !address.startsWith(`${url}/`) && !address.startsWith("data:")),

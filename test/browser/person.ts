@@ -1,4 +1,4 @@
-// What a person does on the page at `/`, and what they hear there.
+// A person on the page at `/`, who talks, sees and hears through a real browser.
 
 import { envelope, findIn, type Speech } from "../kit/fixtures/speech.ts";
 import { type BrowserOptions, openBrowser, type TestBrowser } from "../kit/servers/browser.ts";
@@ -6,7 +6,7 @@ import type { Json, Stack } from "../kit/stack/stack.ts";
 import { until } from "../kit/until.ts";
 import { endOf, PATIENCE_MS } from "./look.ts";
 
-/** Sound that came through Opus and WebRTC is this like the sound that was sent; others are about 0.3. */
+/** The minimum likeness of sent speech after Opus and WebRTC; other speech has about 0.3. */
 const SAME_SPEECH = 0.7;
 
 export class Person {
@@ -30,14 +30,14 @@ export class Person {
     browser.page.setDefaultTimeout(PATIENCE_MS);
   }
 
-  /** Waits until the list offers an agent, and takes it. */
+  /** Waits until the page offers a profile, and selects it. */
   async choose(profile: string): Promise<void> {
     const { page } = this.browser;
     await page.locator(`#profile option[value="${profile}"]:enabled`).waitFor({ state: "attached" });
     await page.selectOption("#profile", profile);
   }
 
-  /** Presses Talk; the session's id as soon as the page says that it is ready. */
+  /** Presses Talk and waits until the page shows "ready". @returns the session's id */
   async talk(): Promise<string> {
     await this.browser.page.click("#talk");
     await this.sees("#state", "ready");
@@ -56,7 +56,7 @@ export class Person {
         timeoutMs: PATIENCE_MS,
         everyMs: 50,
         what: () =>
-          `${selector} shows "${text}"; it shows "${seen}", and the page complains: ${this.browser.complaints}`,
+          `${selector} shows "${text}"; the text is "${seen}", and the page reports: ${this.browser.complaints}`,
       },
     );
   }
@@ -64,7 +64,7 @@ export class Person {
   text = async (selector: string): Promise<string> =>
     ((await this.browser.page.locator(selector).textContent()) ?? "").trim();
 
-  /** The transcript, as "you: …" and "agent: …". */
+  /** The transcript in the form "you: …" and "agent: …". */
   transcript = async (): Promise<string[]> => {
     const lines = await this.browser.page.locator("#transcript li").all();
     return await Promise.all(
@@ -78,14 +78,14 @@ export class Person {
     );
   };
 
-  /** The first column of the table of times. */
+  /** The states in the table of times. */
   states = (): Promise<string[]> => this.browser.page.locator("#times tr td:first-child").allTextContents();
 
   /**
-   * Waits until the page has played this speech, and not something else.
+   * Waits until the page has played this speech.
    *
-   * @param after sound from before this moment (Date.now()) is not listened to
-   * @returns when it began, by Date.now()
+   * @param after sound before this time (Date.now()) is ignored
+   * @returns the start of the speech, in ms of Date.now()
    */
   async hears(speech: Speech, after: number): Promise<number> {
     let best = { at: -1, likeness: 0 };
@@ -99,18 +99,18 @@ export class Person {
       {
         timeoutMs: PATIENCE_MS,
         everyMs: 250,
-        what: () => `"${speech.text}" is heard; the nearest sound was ${best.likeness.toFixed(2)} like it`,
+        what: () => `"${speech.text}" is heard; the best likeness was ${best.likeness.toFixed(2)}`,
       },
     );
   }
 
-  /** How like this speech the likest part of everything heard is, from 0 to 1. */
+  /** The best likeness of this speech to any part of the played sound, from 0 to 1. */
   async likeness(speech: Speech): Promise<number> {
     const { levels, stepMs } = await this.browser.heard();
     return findIn(levels, envelope(speech, stepMs)).likeness;
   }
 
-  /** Presses Stop; the session, ended by the API's word and by the page's. */
+  /** Presses Stop and waits until the API and the page show "ended". @returns the session */
   async stop(sessionId: string): Promise<Json> {
     await this.browser.page.click("#stop");
     const ended = await endOf(this.#stack, sessionId);

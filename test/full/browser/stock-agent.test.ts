@@ -1,9 +1,9 @@
-// Agent files as LiveKit's own examples have them, in a folder of their user's, which has no packages.
+// Agent files in the form of LiveKit's own examples, in a user's folder without packages.
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PATIENCE_MS, poolIs } from "../../browser/look.ts";
 import { Person } from "../../browser/person.ts";
 import { type DeepgramStandIn, startDeepgramStandIn } from "../../kit/fakes/deepgram.ts";
@@ -12,7 +12,7 @@ import { type Stack, startStack } from "../../kit/stack/stack.ts";
 import { until } from "../../kit/until.ts";
 
 const UNDERSTOOD = "tell me about the green room";
-const ANSWER = "It is the room in which actors wait until they are called.";
+const ANSWER = "Actors wait in the green room until they are called.";
 
 let agents: string;
 let openai: OpenAiStandIn;
@@ -22,7 +22,7 @@ let stack: Stack;
 beforeAll(async () => {
   agents = await mkdtemp(join(tmpdir(), "agents-of-a-user-"));
   await cp(fileURLToPath(new URL("../../agents/stock", import.meta.url)), agents, { recursive: true });
-  // The same file as JavaScript and without a package.json, which makes it CommonJS to Node.
+  // The same file as .js without a package.json, which Node treats as CommonJS.
   await cp(join(agents, "plain.mjs"), join(agents, "untyped.js"));
   [openai, deepgram] = await Promise.all([startOpenAiStandIn(), startDeepgramStandIn()]);
   deepgram.understand(UNDERSTOOD);
@@ -44,48 +44,51 @@ afterAll(async () => {
   await rm(agents, { recursive: true, force: true });
 });
 
-test("a stock agent file with cli.runApp at its end holds a conversation", async () => {
-  const person = await Person.arrive(stack, {
-    speech: { text: "Tell me about the green room.", before: 8, after: 8 },
-  });
-  try {
-    await person.choose("stock-agent");
-    await poolIs(stack, "stock-agent", { idle: 1, hot: 1 });
-    const sessionId = await person.talk();
-    const answered = await until(() => openai.speeches.find(({ input }) => input === ANSWER), {
-      timeoutMs: PATIENCE_MS,
-      what: () => `the agent answers; the host said ${stack.child("agent-host-1").text().slice(-3000)}`,
+describe("stock agent file", () => {
+  test("holds a conversation, even with cli.runApp at the end", async () => {
+    const person = await Person.arrive(stack, {
+      speech: { text: "Tell me about the green room.", before: 8, after: 8 },
     });
-    expect(answered.voice).toBe("ash");
-    await person.hears(answered.speech, answered.at);
-    await person.stop(sessionId);
-  } finally {
-    await person.leave();
-  }
-});
+    try {
+      await person.choose("stock-agent");
+      await poolIs(stack, "stock-agent", { idle: 1, hot: 1 });
+      const sessionId = await person.talk();
+      const answered = await until(() => openai.speeches.find(({ input }) => input === ANSWER), {
+        timeoutMs: PATIENCE_MS,
+        what: () =>
+          `the agent answers; the host's log ends with ${stack.child("agent-host-1").text().slice(-3000)}`,
+      });
+      expect(answered.voice).toBe("ash");
+      await person.hears(answered.speech, answered.at);
+      await person.stop(sessionId);
+    } finally {
+      await person.leave();
+    }
+  });
 
-test.each(["plain", "untyped", "common"])("a JavaScript agent file serves a session: %s", async (profile) => {
-  await poolIs(stack, profile, { idle: 1, hot: 1 });
-  const { status, body } = await stack.post("/api/session/start", { profile, wait: 30_000 });
-  expect({ status, body }).toMatchObject({ status: 200, body: { status: "ready", prewarmed: true } });
-  const logged = await until(
-    async () => {
-      const { lines } = (await stack.get(`/api/session/${body.sessionId}/logs`)).body;
-      return lines?.find(({ message }: { message: string }) => message.includes("serves"));
-    },
-    { timeoutMs: PATIENCE_MS, everyMs: 100, what: "the agent's own line is in the session's logs" },
-  );
-  expect(logged.message).toContain(body.room);
-  await stack.post(`/api/session/${body.sessionId}/end`);
-});
+  test.each(["plain", "untyped", "common"])("serves a session in JavaScript: %s", async (profile) => {
+    await poolIs(stack, profile, { idle: 1, hot: 1 });
+    const { status, body } = await stack.post("/api/session/start", { profile, wait: 30_000 });
+    expect({ status, body }).toMatchObject({ status: 200, body: { status: "ready", prewarmed: true } });
+    const logged = await until(
+      async () => {
+        const { lines } = (await stack.get(`/api/session/${body.sessionId}/logs`)).body;
+        return lines?.find(({ message }: { message: string }) => message.includes("serves"));
+      },
+      { timeoutMs: PATIENCE_MS, everyMs: 100, what: "the session's logs contain the agent's own line" },
+    );
+    expect(logged.message).toContain(body.room);
+    await stack.post(`/api/session/${body.sessionId}/end`);
+  });
 
-test("an agent file whose package is missing is disabled, and health says what to install", async () => {
-  const profile = await until(
-    async () => (await stack.get("/api/health")).body.profiles?.lacking ?? undefined,
-    { timeoutMs: PATIENCE_MS, what: "the profile is known" },
-  );
-  expect(profile).toMatchObject({
-    status: "disabled",
-    error: expect.stringContaining("a-package-that-nobody-has is missing; install it with npm"),
+  test("is disabled if a package is missing, and health shows what to install", async () => {
+    const profile = await until(
+      async () => (await stack.get("/api/health")).body.profiles?.lacking ?? undefined,
+      { timeoutMs: PATIENCE_MS, what: "health lists the profile" },
+    );
+    expect(profile).toMatchObject({
+      status: "disabled",
+      error: expect.stringContaining("a-package-that-nobody-has is missing; install it with npm"),
+    });
   });
 });

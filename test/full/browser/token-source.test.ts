@@ -1,11 +1,11 @@
-// A front end of someone else's that knows nothing but LiveKit's TokenSource.
+// A third-party front end that uses only LiveKit's TokenSource.
 import { readFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { endOf, PATIENCE_MS, poolIs, roomIsGone } from "../../browser/look.ts";
 import { openBrowser } from "../../kit/servers/browser.ts";
 import { type Stack, startStack } from "../../kit/stack/stack.ts";
@@ -23,35 +23,37 @@ afterAll(async () => {
   await new Promise((resolve) => site.close(resolve));
 });
 
-test("a page of another address with TokenSource.endpoint gets a room with an agent in it", async () => {
-  await poolIs(stack, "echo", { idle: 3, hot: 1 });
-  const browser = await openBrowser();
-  try {
-    const { page } = browser;
-    page.setDefaultTimeout(PATIENCE_MS);
-    const address = `http://127.0.0.1:${(site.address() as AddressInfo).port}`;
-    await page.goto(`${address}/?endpoint=${encodeURIComponent(`${stack.url}/api/livekit/token`)}`);
-    const seen = page.locator("#seen");
-    await until(async () => /^agent .* listening$/.test((await seen.textContent()) ?? ""), {
-      timeoutMs: PATIENCE_MS,
-      everyMs: 100,
-      what: () => `the page sees a listening agent; it complains: ${browser.complaints}`,
-    });
-    const { sessions } = (await stack.get("/api/sessions")).body;
-    expect(sessions).toHaveLength(1);
-    expect(sessions[0]).toMatchObject({ state: "ready", userId: "ada", userName: "Ada", profile: "echo" });
-    expect(sessions[0].room).toBe("a-room-of-its-own");
+describe("LiveKit token endpoint", () => {
+  test("gives a page of another origin a room with an agent through TokenSource.endpoint", async () => {
+    await poolIs(stack, "echo", { idle: 3, hot: 1 });
+    const browser = await openBrowser();
+    try {
+      const { page } = browser;
+      page.setDefaultTimeout(PATIENCE_MS);
+      const address = `http://127.0.0.1:${(site.address() as AddressInfo).port}`;
+      await page.goto(`${address}/?endpoint=${encodeURIComponent(`${stack.url}/api/livekit/token`)}`);
+      const seen = page.locator("#seen");
+      await until(async () => /^agent .* listening$/.test((await seen.textContent()) ?? ""), {
+        timeoutMs: PATIENCE_MS,
+        everyMs: 100,
+        what: () => `the page sees a listening agent; the page reports: ${browser.complaints}`,
+      });
+      const { sessions } = (await stack.get("/api/sessions")).body;
+      expect(sessions).toHaveLength(1);
+      expect(sessions[0]).toMatchObject({ state: "ready", userId: "ada", userName: "Ada", profile: "echo" });
+      expect(sessions[0].room).toBe("a-room-of-its-own");
 
-    await page.click("#leave");
-    await endOf(stack, sessions[0].sessionId);
-    await roomIsGone(stack, "a-room-of-its-own");
-    expect(browser.complaints).toEqual([]);
-  } finally {
-    await browser.close();
-  }
+      await page.click("#leave");
+      await endOf(stack, sessions[0].sessionId);
+      await roomIsGone(stack, "a-room-of-its-own");
+      expect(browser.complaints).toEqual([]);
+    } finally {
+      await browser.close();
+    }
+  });
 });
 
-/** The page and LiveKit's client for it. */
+/** Serves the page and LiveKit's client. */
 async function serveSite(): Promise<Server> {
   const client = dirname(createRequire(import.meta.url).resolve("livekit-client"));
   const files = new Map([
