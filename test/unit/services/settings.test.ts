@@ -1,4 +1,4 @@
-// Each setting of a service arrives where it counts: with values that are all different, none can take another's place.
+// Settings reach their destination: all values differ, so that none can be mistaken for another.
 import { describe, expect, test } from "vitest";
 import { CALL_SLOTS_MAX } from "../../../libs/contracts/tasks/task.ts";
 import { readConfig, type Settings } from "../../../libs/runtime/config.ts";
@@ -42,7 +42,7 @@ describe("the settings", () => {
     expect(agentHost.drainOf(read(agentHost.agentHostSettings)).onDeadline).toBe("migrate");
   });
 
-  test("gives the dispatcher its settings, and by it the record of each session", () => {
+  test("gives the dispatcher its settings, which reach the record of each session", () => {
     const config = read(dispatcher.dispatcherSettings, {
       GREENROOM_MAX_ATTEMPTS: "11",
       GREENROOM_QUEUE_DEADLINE_MS: "12",
@@ -94,7 +94,7 @@ describe("the settings", () => {
     expect(providers.claimLimitsOf(config)).toEqual({ claimMs: 116, repeatMs: 17, keepMs: 1018 });
   });
 
-  test("gives the handoffs service its settings: whether, how many at once, and who gives their agents", () => {
+  test("gives the handoffs service its settings: whether it accepts, how many at once, and the provider of agents", () => {
     const settingsBy = (env: Record<string, string>, logged: string[] = []) =>
       handoffs.handoffSettingsOf(read(handoffs.handoffsSettings, env), {
         info: (text: unknown) => logged.push(String(text)),
@@ -116,7 +116,7 @@ describe("the settings", () => {
     expect(() => settingsBy({ LAUNCHER_ENABLED: "true" })).toThrow(/AGENT_LAUNCHER_URL/);
   });
 
-  test("gives the tasks service its settings: call slots, rate, calling hours and how long an attempt may take", () => {
+  test("gives the tasks service its settings: call slots, rate, calling hours and the attempts' time limit", () => {
     const settings = tasks.taskSettingsOf(
       read(tasks.tasksSettings, {
         GREENROOM_TASKS_PER_TENANT: "11",
@@ -133,7 +133,7 @@ describe("the settings", () => {
     expect(limits).toMatchObject({ perTenant: 11, total: CALL_SLOTS_MAX });
     expect([limits.perProvider("sip"), limits.perProvider("vapi")]).toEqual([12, 13]);
     expect([providerOf("sales"), providerOf("echo")]).toEqual(["vapi", "livekit"]);
-    // A Monday in winter: 08:30 in Berlin, and 09:30.
+    // A Monday in winter: 08:30 and 09:30 in Berlin.
     const hours = limits.callingHours;
     const times = ["2026-01-05T07:30:00Z", "2026-01-05T08:30:00Z"];
     expect(times.map((time) => hours && isOpen(hours, Date.parse(time)))).toEqual([false, true]);
@@ -160,21 +160,21 @@ describe("the settings", () => {
   });
 });
 
-describe("how long a stop may take", () => {
-  test("is longer than an agent-host's drain, whether that is set, set to nothing, or not set", () => {
+describe("the time limit of a stop", () => {
+  test("exceeds an agent-host's drain timeout, whether set, empty or missing", () => {
     expect(agentHost.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "1000" })).toBe(16_000);
     for (const env of [{}, { GREENROOM_DRAIN_TIMEOUT_MS: "", GREENROOM_DRAIN_ON_TIMEOUT: "" }])
       expect(agentHost.stopMsOf(env)).toBe(615_000);
     expect(agentHost.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "99999999999" })).toBe(2 ** 31 - 1);
   });
 
-  test("has no end for an agent-host that waits for its sessions", () => {
+  test("is unlimited for an agent-host that waits for its sessions", () => {
     expect(agentHost.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "0", GREENROOM_DRAIN_ON_TIMEOUT: "wait" })).toBe(
       2 ** 31 - 1,
     );
   });
 
-  test("is longer than the last telephone of a providers service rings, whether that is set, set to nothing, or not set", () => {
+  test("exceeds the ring time of a providers service, whether set, empty or missing", () => {
     expect(providers.stopMsOf({ GREENROOM_SIP_RING_S: "60" })).toBe(95_000);
     expect(providers.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "1000" })).toBe(11_000);
     for (const env of [{}, { GREENROOM_SIP_RING_S: "", GREENROOM_DRAIN_TIMEOUT_MS: "" }])

@@ -1,4 +1,4 @@
-// The calls service: one call record of every session that has ended, with all that was said of it, early or late.
+// The calls service: one call record for each ended session, with all its reports, early or late.
 import { describe, expect, test, vi } from "vitest";
 import {
   type Bucket,
@@ -24,7 +24,7 @@ interface SceneOptions {
   readonly faults?: Partial<Faults>;
   readonly instances?: number;
   readonly seed?: number;
-  /** The first call that is stored is stored so many ms later, and its instance told that it was not. */
+  /** Delay in ms of the first stored call, for which the publisher gets an error. */
   readonly lateMs?: number;
 }
 
@@ -61,8 +61,8 @@ async function scene({ faults = {}, instances = 1, seed = 1, lateMs }: SceneOpti
   };
   const running = [];
   for (let n = 1; n <= instances; n++) running.push(await start(`calls-${n}`));
-  /** As the dispatcher and the hosts do: again, until it is stored. */
-  const surely = async <T>(bucket: Bucket<T>, value: T) => {
+  /** Retries like the dispatcher and the hosts, until the value is stored. */
+  const saveUntilStored = async <T>(bucket: Bucket<T>, value: T) => {
     for (;;) {
       try {
         return await outcome(client.kv.update(bucket, value, 0));
@@ -71,22 +71,22 @@ async function scene({ faults = {}, instances = 1, seed = 1, lateMs }: SceneOpti
       }
     }
   };
-  const save = (record: SessionRecord) => surely(sessions, record);
-  const tell = (report: UsageReport) => surely(usageReports, report);
+  const save = (record: SessionRecord) => saveUntilStored(sessions, record);
+  const saveReport = (report: UsageReport) => saveUntilStored(usageReports, report);
   const stored = async () =>
     (await outcome(client.streams.read(calls, { subject: "call.>", limit: 100 }))).map(
       ({ message }) => message,
     );
-  return { clock, client, outcome, start, running, save, tell, stored, published };
+  return { clock, client, outcome, start, running, save, tell: saveReport, stored, published };
 }
 
 const session = (id: string, rest: Partial<Parameters<typeof anEndedSession>[0]> = {}): EndedSession =>
   anEndedSession({ id, startedAtMs: AT, startMs: 300, talkMs: 60_000, ...rest });
 
-test("an ended session whose report is there is recorded at once, with what its agent measured", async () => {
-  const { clock, save, tell, stored } = await scene();
+test("records an ended session at once, with its agent's usage, when its report is stored", async () => {
+  const { clock, save, tell: saveReport, stored } = await scene();
   const record = session("a");
-  await tell(reportsOf(record)[0]!);
+  await saveReport(reportsOf(record)[0]!);
   await save(record);
   await clock.advance(500);
   const [call] = await stored();
@@ -94,37 +94,37 @@ test("an ended session whose report is there is recorded at once, with what its 
   expect(call!.metrics.llm?.count).toBe(6);
 });
 
-test("a report that comes within the wait is waited for, and the call is stored once", async () => {
-  const { clock, save, tell, stored, published } = await scene();
+test("waits for a report, and stores the call once", async () => {
+  const { clock, save, tell: saveReport, stored, published } = await scene();
   const record = session("a");
   await save(record);
   await clock.advance(2000);
   expect(await stored()).toEqual([]);
-  await tell(reportsOf(record)[0]!);
+  await saveReport(reportsOf(record)[0]!);
   await clock.advance(1000);
   expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 2 } }]);
   await clock.advance(30_000);
   expect(published).toHaveLength(1);
 });
 
-test("a report that comes too late is put into the call that is stored", async () => {
-  const { clock, save, tell, stored } = await scene();
+test("adds a late report to the stored call", async () => {
+  const { clock, save, tell: saveReport, stored } = await scene();
   const record = session("a");
   await save(record);
   await clock.advance(6000);
   expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 0 } }]);
-  await tell(reportsOf(record)[0]!);
+  await saveReport(reportsOf(record)[0]!);
   await clock.advance(1000);
   expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 2 } }]);
 });
 
-test("a call that is stored after all, over a newer one, is made right", async () => {
-  const { clock, save, tell, stored } = await scene({ lateMs: 8000 });
+test("corrects a call over which a delayed older one was stored", async () => {
+  const { clock, save, tell: saveReport, stored } = await scene({ lateMs: 8000 });
   const record = session("a");
   await save(record);
   await clock.advance(11_000);
   expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 0 } }]);
-  await tell(reportsOf(record)[0]!);
+  await saveReport(reportsOf(record)[0]!);
   await clock.advance(1000);
   expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 2 } }]);
   await clock.advance(2000);
@@ -133,48 +133,48 @@ test("a call that is stored after all, over a newer one, is made right", async (
   expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 2 } }]);
 });
 
-test("what is said of a session days after its end changes nothing any more", async () => {
-  const { clock, save, tell, stored } = await scene();
+test("ignores a report days after the session's end", async () => {
+  const { clock, save, tell: saveReport, stored } = await scene();
   const record = session("a");
   await save(record);
   await clock.advance(3 * 24 * 60 * 60 * 1000);
-  await tell(reportsOf(record)[0]!);
+  await saveReport(reportsOf(record)[0]!);
   await clock.advance(10_000);
   expect(await stored()).toMatchObject([{ sessionId: "a", metrics: { toolCalls: 0 } }]);
 });
 
-test("what is said of it within those days still changes its call, and not a moment after them", async () => {
+test("accepts reports until METRICS_LOOKBACK_DAYS after the end, and none later", async () => {
   const DAY_MS = 24 * 60 * 60 * 1000;
-  const { clock, save, tell, stored } = await scene();
+  const { clock, save, tell: saveReport, stored } = await scene();
   const [early, late] = [session("a"), session("b")];
   for (const record of [early, late]) await save(record);
   const endedMs = 300 + 60_000;
   await clock.advance(endedMs + 2 * DAY_MS - 60_000 - clock.monotonic());
-  await tell(reportsOf(early)[0]!);
+  await saveReport(reportsOf(early)[0]!);
   await clock.advance(120_000);
-  await tell(reportsOf(late)[0]!);
+  await saveReport(reportsOf(late)[0]!);
   await clock.advance(10_000);
   const toolCalls = (await stored()).map(({ sessionId, metrics }) => `${sessionId} ${metrics.toolCalls}`);
   expect(toolCalls).toEqual(["b 0", "a 2"]);
 });
 
-test("a session that goes on is not recorded, and neither are its reports", async () => {
-  const { clock, save, tell, stored } = await scene();
+test("records no session in progress, and none of its reports", async () => {
+  const { clock, save, tell: saveReport, stored } = await scene();
   const record = session("a");
   await save({ ...record, state: "ready" });
-  await tell({ ...reportsOf(record)[0]!, ended: undefined });
+  await saveReport({ ...reportsOf(record)[0]!, ended: undefined });
   await clock.advance(20_000);
   expect(await stored()).toEqual([]);
 });
 
-test("a session that never got an agent waits for no report", async () => {
+test("waits for no report of a session without an agent", async () => {
   const { clock, save, stored } = await scene();
   await save(session("a", { talkMs: undefined, reason: "no_capacity", fault: "platform" }));
   await clock.advance(500);
   expect(await stored()).toMatchObject([{ sessionId: "a", outcome: "failed", answered: false }]);
 });
 
-test("sessions that ended while no instance ran are recorded when one starts", async () => {
+test("records sessions that ended while no instance ran", async () => {
   const { clock, save, stored, start } = await scene({ instances: 0 });
   for (const id of ["a", "b", "c"]) await save(session(id));
   await clock.advance(3_600_000);
@@ -183,8 +183,8 @@ test("sessions that ended while no instance ran are recorded when one starts", a
   expect((await stored()).map(({ sessionId }) => sessionId).sort()).toEqual(["a", "b", "c"]);
 });
 
-describe("several instances, and a bus that repeats, delays and loses", () => {
-  test.each([1, 2, 3, 4, 5, 6, 7, 8])("come to one whole call of each session (seed %i)", async (seed) => {
+describe("the calls service with several instances and a faulty bus", () => {
+  test.each([1, 2, 3, 4, 5, 6, 7, 8])("stores one whole call for each session (seed %i)", async (seed) => {
     const faults = {
       repeat: 0.2,
       loseAck: 0.1,
@@ -193,12 +193,19 @@ describe("several instances, and a bus that repeats, delays and loses", () => {
       ambiguous: 0.05,
       hopMs: [1, 5],
     } as const;
-    const { clock, client, outcome, save, tell, stored } = await scene({ faults, instances: 3, seed });
+    const {
+      clock,
+      client,
+      outcome,
+      save,
+      tell: saveReport,
+      stored,
+    } = await scene({ faults, instances: 3, seed });
     const records = Array.from({ length: 6 }, (_, n) => session(`s${n}`, { hasFailover: n % 2 === 1 }));
     for (const [n, record] of records.entries()) {
       await save(record);
       await clock.advance(n * 700);
-      for (const report of reportsOf(record)) await tell(report);
+      for (const report of reportsOf(record)) await saveReport(report);
     }
     await clock.advance(120_000);
     const found = await stored();
@@ -212,14 +219,14 @@ describe("several instances, and a bus that repeats, delays and loses", () => {
   });
 });
 
-test("leaves its mark before it records anything", async () => {
+test("advertises itself before it records anything", async () => {
   const { client, outcome } = await scene();
   expect((await outcome(client.kv.get(callRecording, CALL_RECORDING_KEY)))?.value).toMatchObject({
     by: "calls-1",
   });
 });
 
-test("records calls but keeps no key figures when those are turned off, also when it stops", async () => {
+test("records calls without key figures when those are disabled, also when it stops", async () => {
   const { clock, client, outcome, save, start, stored } = await scene({ instances: 0 });
   const calls = await start("calls", false);
   await save(session("a"));
@@ -229,7 +236,7 @@ test("records calls but keeps no key figures when those are turned off, also whe
   expect(await outcome(client.kv.entries(dailyKpis))).toEqual([]);
 });
 
-test("one that is far behind says so, until it has caught up", async () => {
+test("reports that it is far behind, until it has caught up", async () => {
   const { clock, save, start } = await scene({ instances: 0 });
   await save(session("old"));
   await clock.advance(3_600_000);
@@ -240,7 +247,7 @@ test("one that is far behind says so, until it has caught up", async () => {
   expect(calls.degradedReason()).toBeUndefined();
 });
 
-test("stops without keeping anybody waiting, and leaves the figures up to date", async () => {
+test("stops within a second, with up-to-date figures", async () => {
   const { clock, client, outcome, save, running } = await scene();
   await save(session("a"));
   await clock.advance(100);

@@ -1,4 +1,4 @@
-// Runs a control process on a bus in memory, with roles that fail where a test wants it.
+// A control process on an in-memory bus, with roles that fail on demand.
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../libs/bus/bus.ts";
 import { sessions } from "../../../../libs/contracts/buckets.ts";
@@ -21,7 +21,7 @@ const nothing: RunningOnBus = { stop: async () => {} };
 
 const backOff = { firstMs: 1000, mostMs: 4000, steadyMs: MINUTE_MS, patience: 5, slowMs: 10_000 };
 
-/** A control process with these roles; `stopped` has the roles in the order in which they stopped. */
+/** A control process with the given roles; `stopped` lists the roles in the order in which they stopped. */
 function start(starts: Partial<Record<RoleName, Start>>) {
   const { clock, connect, outcome, server } = world();
   const stopped: string[] = [];
@@ -80,7 +80,7 @@ const failingStart = (times: number): Start => {
 const statusOf = (control: Control, role: string) => control.health().roles[role]?.status;
 
 describe("a control process", () => {
-  test("starts a role again that fails to start, with growing pauses, while the others run", async () => {
+  test("restarts a role that fails to start, with growing pauses, while the others run", async () => {
     const { clock, outcome, starting, lastHeartbeat, metrics } = start({
       dispatcher: async () => nothing,
       webhooks: failingStart(2),
@@ -108,13 +108,13 @@ describe("a control process", () => {
     expect(await metrics.text()).toContain('greenroom_role_restarts{service="webhooks"} 2');
   });
 
-  test("gives each run of a role an instance of its own, and announces that the failed one is gone", async () => {
+  test("gives each run of a role an instance of its own, and publishes that the failed one is gone", async () => {
     const { clock, outcome, starting, heartbeats } = start({ webhooks: failingStart(1) });
     await outcome(starting);
     await clock.advance(5000);
     const instances = heartbeats.map(({ instance, status }) => `${status} ${instance}`);
-    const failed = instances.find((word) => word.startsWith("failed"));
-    const running = instances.findLast((word) => word.startsWith("running"));
+    const failed = instances.find((entry) => entry.startsWith("failed"));
+    const running = instances.findLast((entry) => entry.startsWith("running"));
     expect(failed?.split(" ")[1]).toMatch(/^webhooks-/);
     expect(running?.split(" ")[1]).not.toBe(failed?.split(" ")[1]);
   });
@@ -160,9 +160,9 @@ describe("a control process", () => {
     expect(fatal).toEqual([]);
   });
 
-  test("ascribes what a role does to that role, in handlers and after them", async () => {
+  test("attributes work to its role, in handlers and after them", async () => {
     const scopes = new Map<string, unknown[]>();
-    const noting =
+    const recording =
       (name: string): Start =>
       async ({ connect, clock }) => {
         const seen: unknown[] = [currentScope()];
@@ -179,8 +179,8 @@ describe("a control process", () => {
         return nothing;
       };
     const { clock, outcome, starting, observer } = start({
-      webhooks: noting("webhooks"),
-      calls: noting("calls"),
+      webhooks: recording("webhooks"),
+      calls: recording("calls"),
     });
     await outcome(starting);
     await outcome(observer.kv.update(sessions, aSession("s"), 0));
@@ -195,7 +195,7 @@ describe("a control process", () => {
     expect(currentScope()).toBeUndefined();
   });
 
-  test("cuts a failed role off: nothing that it still does is heard or stored", async () => {
+  test("cuts a failed role off, so that nothing it still publishes is stored", async () => {
     const { clock, outcome, starting, server } = start({
       webhooks: async ({ connect, clock: own }) => {
         const bus = await connect();
@@ -216,7 +216,7 @@ describe("a control process", () => {
     expect(server.stored(sessionEvents)).toEqual([]);
   });
 
-  test("reports a failed dispatcher instead of starting it again", async () => {
+  test("reports a failed dispatcher instead of restarting it", async () => {
     const { clock, outcome, starting, fatal } = start({
       dispatcher: async ({ clock: own }) => {
         own.after(1000, () => {
@@ -244,7 +244,7 @@ describe("a control process", () => {
     await expect(outcome(starting)).rejects.toBe(error);
   });
 
-  test("stops its roles at the same time, the dispatcher last, and then their heartbeats", async () => {
+  test("stops its roles in parallel, the dispatcher last, and then their heartbeats", async () => {
     const slow =
       (ms: number): Start =>
       async ({ clock }) => ({ stop: () => new Promise((resolve) => void clock.after(ms, resolve)) });
@@ -264,7 +264,7 @@ describe("a control process", () => {
     expect(statusOf(control, "calls")).toBe("stopped");
   });
 
-  test("leaves a role that does not stop within its time, and starts none again that fails while stopping", async () => {
+  test("abandons a role that does not stop in time, and restarts none while stopping", async () => {
     const { clock, outcome, starting } = start({
       calls: async () => ({ stop: () => new Promise(() => {}) }),
       webhooks: failingStart(9),
@@ -277,7 +277,7 @@ describe("a control process", () => {
     expect([statusOf(control, "calls"), statusOf(control, "webhooks")]).toEqual(["stopped", "stopped"]);
   });
 
-  test("shows what is wrong with a role that runs", async () => {
+  test("shows the degraded reason of a running role", async () => {
     const { outcome, starting, lastHeartbeat, clock } = start({
       privacy: async () => ({ ...nothing, degradedReason: () => "no receipts" }),
     });

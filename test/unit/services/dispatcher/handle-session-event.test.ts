@@ -1,4 +1,5 @@
-// What a dispatcher does with one message: read, decide, save, speak; when hosts decline, fail and are slow.
+// The dispatcher's handling of one event: read, decide, persist, act, also when hosts decline, fail or are
+// slow.
 import { describe, expect, test } from "vitest";
 import { MAX_DELIVERIES } from "../../../../libs/bus/delivery-rules.ts";
 import { sessions } from "../../../../libs/contracts/buckets.ts";
@@ -22,7 +23,7 @@ type Answer = AssignAnswer["verdict"] | "silence" | "failure";
 
 const echo: HostProfile = { status: "running", warm: 5, hot: 0, warming: 0, busy: 0, max: 9 };
 
-/** A dispatcher with hosts that answer as they are told: each their answers one after the other, then yes. */
+/** A dispatcher with scripted hosts: each gives its answers one after the other, then accepts. */
 async function scene(answers: Record<string, Answer[] | "gone">, changed: Partial<DispatchDeps> = {}) {
   const { clock, server, connect, outcome } = world();
   const bus = connect("dispatcher");
@@ -40,19 +41,19 @@ async function scene(answers: Record<string, Answer[] | "gone">, changed: Partia
   };
   const record = () => server.entries(sessions)[0]?.value as SessionRecord;
   const assigns: Assign[] = [];
-  for (const [id, ofHost] of Object.entries(answers)) {
-    if (ofHost === "gone") continue;
+  for (const [id, answersOfHost] of Object.entries(answers)) {
+    if (answersOfHost === "gone") continue;
     const host = connect(id);
     await host.core.serve(assignCommand, id, (assign) => {
       assigns.push(assign);
       log.push(`${id} is assigned ${assign.attempt}, saved as ${record()?.state} ${record()?.attempt}`);
-      const answer = ofHost.shift() ?? "accepted";
+      const answer = answersOfHost.shift() ?? "accepted";
       if (answer === "silence") return new Promise(() => {});
       if (answer === "failure") return Promise.reject(new Error("it broke"));
       return Promise.resolve(answer === "accepted" ? { verdict: answer } : { verdict: answer, reason: "so" });
     });
     await host.core.serve(releaseCommand, id, async ({ attempt }) => {
-      log.push(`${id} is told to release ${attempt}`);
+      log.push(`${id} releases ${attempt}`);
       return { released: true };
     });
   }
@@ -87,8 +88,8 @@ async function scene(answers: Record<string, Answer[] | "gone">, changed: Partia
 
 const by = (host: string, attempt = 1) => ({ tenant: "t", sessionId: "s", at: AT, attempt, host, epoch: 1 });
 
-describe("a request", () => {
-  test("is saved as dispatched before its host hears of it", async () => {
+describe("handleSessionEvent, requested", () => {
+  test("persists dispatched before it assigns the session", async () => {
     const { handle, log, written, record, rooms } = await scene({ a: [] });
     expect(await handle(anEvent("s"))).toBe("ack");
     expect(log).toEqual(["a is assigned 1, saved as dispatched 1"]);
@@ -97,7 +98,7 @@ describe("a request", () => {
     expect((await rooms.list()).map(({ name }) => name)).toEqual(["session-s"]);
   });
 
-  test("for a call by SIP goes to the pool, and the host hears for whose answer its agent waits", async () => {
+  test("assigns a SIP call to the pool, with the identity of the callee", async () => {
     const { handle, assigns, record } = await scene({ a: [] });
     await handle(anEvent("s", { provider: "sip", call: { to: "+15550100" } }));
     expect(record()).toMatchObject({ state: "dispatched", host: "a", call: { to: "+15550100" } });
@@ -106,21 +107,21 @@ describe("a request", () => {
     expect(assigns[1]).not.toHaveProperty("callee");
   });
 
-  test("goes to the next host when one declines, with a new number and no failure", async () => {
+  test("assigns to the next host when one declines, with a new attempt and no failure", async () => {
     const { handle, log, record } = await scene({ a: ["declined"], b: ["stale"], c: [] });
     expect(await handle(anEvent("s"))).toBe("ack");
     expect(log).toHaveLength(3);
     expect(record()).toMatchObject({ state: "dispatched", host: "c", attempt: 3, failures: 0 });
   });
 
-  test("waits in its record when every host declines", async () => {
+  test("leaves the session waiting when every host declines", async () => {
     const { handle, record } = await scene({ a: ["declined"], b: ["declined"] });
     expect(await handle(anEvent("s"))).toBe("ack");
     expect(record()).toMatchObject({ state: "requested", attempt: 3, failures: 0 });
     expect(record()).not.toHaveProperty("host");
   });
 
-  test("is not thrown at a host again and again that says it has agents and declines", async () => {
+  test("stops offering a session to a host that has agents and declines again and again", async () => {
     const { handle, record, assigns } = await scene(
       { a: ["declined", "declined", "declined", "declined"] },
       { excludeUntilUpdate: () => {} },
@@ -130,14 +131,14 @@ describe("a request", () => {
     expect(record()).toMatchObject({ state: "requested", attempt: 3, failures: 0, backoffMs: 200 });
   });
 
-  test("waits without asking anybody while others have waited longer", async () => {
+  test("assigns nothing while older sessions wait", async () => {
     const { handle, log, record } = await scene({ a: [] }, { hasOlderWaiting: () => true });
     expect(await handle(anEvent("s"))).toBe("ack");
     expect(log).toEqual([]);
     expect(record().state).toBe("requested");
   });
 
-  test("whose host is gone goes to another at once", async () => {
+  test("assigns to another host at once when a host is gone", async () => {
     const { handle, record, log } = await scene({ a: "gone", z: [] });
     expect(await handle(anEvent("s"))).toBe("ack");
     expect(log).toEqual(["z is assigned 2, saved as dispatched 2"]);
@@ -145,24 +146,24 @@ describe("a request", () => {
     expect(record().history.map(({ reason }) => reason)).toContain("a is gone: nobody answers for it");
   });
 
-  test("whose host is silent loses nothing, goes to another, and the silent one is told to let go", async () => {
+  test("assigns to another host when one is silent, without a failure, and releases the silent one", async () => {
     const { handle, log, record } = await scene({ a: ["silence"], z: [] });
     expect(await handle(anEvent("s"))).toBe("ack");
     expect(record()).toMatchObject({ state: "dispatched", host: "z", attempt: 2, failures: 0 });
     expect(record().history.map(({ reason }) => reason)).toContain("a did not answer in time");
     expect(log[0]).toBe("a is assigned 1, saved as dispatched 1");
-    expect(log.slice(1).sort()).toEqual(["a is told to release 1", "z is assigned 2, saved as dispatched 2"]);
+    expect(log.slice(1).sort()).toEqual(["a releases 1", "z is assigned 2, saved as dispatched 2"]);
   });
 
-  test("whose host breaks over it fails, waits its pause, and has that host told to let go", async () => {
+  test("counts a failure when the host fails, waits for the backoff, and releases that host", async () => {
     const { handle, log, record } = await scene({ a: ["failure"], b: [] });
     expect(await handle(anEvent("s"))).toBe("ack");
     expect(record()).toMatchObject({ state: "requested", attempt: 2, failures: 1, backoffMs: 200 });
     expect(record().history.at(-1)?.reason).toMatch(/^assigning to a failed after \d+ ms: .*it broke/);
-    expect(log).toEqual(["a is assigned 1, saved as dispatched 1", "a is told to release 1"]);
+    expect(log).toEqual(["a is assigned 1, saved as dispatched 1", "a releases 1"]);
   });
 
-  test("that is delivered again says the same to the same host and writes nothing", async () => {
+  test("repeats the same assign for a redelivered event, and writes nothing", async () => {
     const { handle, assigns, written } = await scene({ a: [] });
     await handle(anEvent("s"));
     expect(await handle(anEvent("s"), 2)).toBe("ack");
@@ -171,7 +172,7 @@ describe("a request", () => {
     expect(written()).toHaveLength(1);
   });
 
-  test("ends when the last attempt has failed, and its room and agent are taken back", async () => {
+  test("ends the session after the last failed attempt, and takes back room and agent", async () => {
     const { handle, record, log, rooms } = await scene(
       { a: ["failure"] },
       {
@@ -180,14 +181,14 @@ describe("a request", () => {
     );
     expect(await handle(anEvent("s"))).toBe("ack");
     expect(record()).toMatchObject({ state: "ended", endedReason: "join_timeout", failures: 1 });
-    expect(log).toContain("a is told to release 1");
+    expect(log).toContain("a releases 1");
     expect(await rooms.list()).toEqual([]);
   });
 });
 
-describe("a request for a provider", () => {
+describe("handleSessionEvent, requested from a provider", () => {
   test.each(["livekit", "webhook"] as const)(
-    "%s: there is a room, and no token for its agent",
+    "creates a room for %s, without a token for its agent",
     async (name) => {
       const { handle, assigns, record, rooms } = await scene({ a: [], [`provider-${name}`]: [] });
       expect(await handle(anEvent("s", { provider: name }))).toBe("ack");
@@ -199,28 +200,28 @@ describe("a request for a provider", () => {
     },
   );
 
-  test("vapi: nothing is asked of LiveKit, which may be away or not there at all", async () => {
+  test("requests nothing from LiveKit for vapi, which works without LiveKit", async () => {
     const { handle, record, log } = await scene({ "provider-vapi": [] }, { livekit: undefined });
     expect(await handle(anEvent("s", { provider: "vapi" }))).toBe("ack");
     expect(record()).toMatchObject({ state: "dispatched", host: "provider-vapi" });
     expect(log).toEqual(["provider-vapi is assigned 1, saved as dispatched 1"]);
     await handle({ ...by("provider-vapi"), type: "user_left" });
-    expect(log.at(-1)).toBe("provider-vapi is told to release 1");
+    expect(log.at(-1)).toBe("provider-vapi releases 1");
   });
 
-  test("sip: it is the fleet's own agent that is asked for", async () => {
+  test("assigns a sip session to the pool", async () => {
     const { handle, record } = await scene({ a: [], "provider-sip": [] });
     expect(await handle(anEvent("s", { provider: "sip" }))).toBe("ack");
     expect(record().host).toBe("a");
   });
 
-  test("that nobody answers for waits, longer each time, and asks no other host", async () => {
+  test("waits with growing backoff while no providers service answers, and tries no host", async () => {
     const { handle, record, log } = await scene({ a: [], "provider-livekit": "gone" });
     await handle(anEvent("s", { provider: "livekit" }));
     const pauses = [record().backoffMs];
     for (let attempt = 2; attempt < 7; attempt++) {
-      const woken = { type: "retry_requested" as const, tenant: "t", sessionId: "s", at: AT, attempt };
-      await handle(woken);
+      const retry = { type: "retry_requested" as const, tenant: "t", sessionId: "s", at: AT, attempt };
+      await handle(retry);
       pauses.push(record().backoffMs);
     }
     expect(pauses).toEqual([500, 1000, 2000, 4000, 5000, 5000]);
@@ -229,15 +230,15 @@ describe("a request for a provider", () => {
   });
 });
 
-describe("an event", () => {
-  test("that overtakes its request is kept for later", async () => {
+describe("handleSessionEvent", () => {
+  test("naks an event that overtakes its request", async () => {
     const { handle, written } = await scene({ a: [] });
     const ready = { room: "r", identity: "i", warm: "warm" as const, tookMs: 1 };
     expect(await handle({ ...by("a"), ...ready, type: "ready" })).toBe("nak");
     expect(written()).toEqual([]);
   });
 
-  test("of an old attempt writes nothing, and what the record calls for is said again", async () => {
+  test("writes nothing for an event of an old attempt, but repeats the record's commands", async () => {
     const { handle, written, log } = await scene({ a: ["declined"], b: [] });
     await handle(anEvent("s"));
     const before = written();
@@ -246,7 +247,7 @@ describe("an event", () => {
     expect(log.at(-1)).toBe("b is assigned 2, saved as dispatched 2");
   });
 
-  test("is applied to what stands in the store, when this dispatcher's memory of it is old", async () => {
+  test("applies an event to the stored record when the cached one is old", async () => {
     const { handle, bus, outcome, record, deps } = await scene({ a: [] });
     await handle(anEvent("s"));
     const present = await outcome(bus.kv.get(sessions, "t.s"));
@@ -257,7 +258,7 @@ describe("an event", () => {
     expect(record()).toMatchObject({ state: "ended", endedReason: "cancelled" });
   });
 
-  test("is retried while the store is away, and changes nothing meanwhile", async () => {
+  test("fails while the store is unavailable, and changes nothing until it is back", async () => {
     const { handle, server, written, log } = await scene({ a: [] });
     server.setFaults({ refuse: 1 });
     await expect(handle(anEvent("s"))).rejects.toMatchObject({ code: "storage_unavailable" });
@@ -267,19 +268,19 @@ describe("an event", () => {
     expect(written()).toEqual(["dispatched 1 a"]);
   });
 
-  test("that wakes a session is of use only to the attempt that waits", async () => {
+  test("retries only the waiting attempt on retry_requested", async () => {
     const { handle, outcome, bus, record } = await scene({ a: [] });
     const waiting = aSession("s", { attempt: 3, backoffMs: 400, failures: 1 });
     await outcome(bus.kv.update(sessions, waiting, 0));
-    const woken = { type: "retry_requested" as const, tenant: "t", sessionId: "s", at: AT };
-    await handle({ ...woken, attempt: 2 });
+    const retry = { type: "retry_requested" as const, tenant: "t", sessionId: "s", at: AT };
+    await handle({ ...retry, attempt: 2 });
     expect(record().state).toBe("requested");
-    await handle({ ...woken, attempt: 3 });
+    await handle({ ...retry, attempt: 3 });
     expect(record()).toMatchObject({ state: "dispatched", attempt: 3, host: "a" });
   });
 });
 
-test("a stored record begins with its attempt and ends in its state, where a list of revisions shows them", () => {
+test("puts the attempt first and the state last in a stored record, for lists of revisions", () => {
   const record = aSession("s", { state: "ready", attempt: 2 });
   const text = JSON.stringify(inReadingOrder(record));
   expect(text).toMatch(/^\{"attempt":2,/);
@@ -287,10 +288,10 @@ test("a stored record begins with its attempt and ends in its state, where a lis
   expect(JSON.parse(text)).toEqual(record);
 });
 
-test("an end of what never began is waited with, and then has been reached", async () => {
+test("naks an end before its request, and acks it at the last delivery", async () => {
   const { handle, written } = await scene({ a: [] });
-  const about = { tenant: "t", sessionId: "s", at: AT };
-  const end = { ...about, type: "end_requested", endedReason: "cancelled", reason: "canceled" } as const;
+  const address = { tenant: "t", sessionId: "s", at: AT };
+  const end = { ...address, type: "end_requested", endedReason: "cancelled", reason: "canceled" } as const;
   expect(await handle(end)).toBe("nak");
   expect(await handle(end, MAX_DELIVERIES - 1)).toBe("nak");
   expect(await handle(end, MAX_DELIVERIES)).toBe("ack");

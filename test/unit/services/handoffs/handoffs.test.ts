@@ -1,4 +1,5 @@
-// Handoffs from their message to their session, in simulated time: taken once, told once, and nothing is lost.
+// Handoffs from their message to their session, in simulated time: each accepted and reported once, none
+// lost.
 import { describe, expect, it, test } from "vitest";
 import { DEDUPE_MS } from "../../../../libs/bus/delivery-rules.ts";
 import { hosts } from "../../../../libs/contracts/buckets.ts";
@@ -13,8 +14,8 @@ import { aHandoff, handoffWorld } from "../../../kit/worlds/handoff-world.ts";
 
 const facts: HandoffFacts = { providerOf: () => "webhook", sessionIn: () => undefined, at: AT };
 
-describe("what a handoff comes to", () => {
-  it("is a session in its room, with the agent that it names and the call that it is for", () => {
+describe("decideHandoff", () => {
+  it("requests a session in the handoff's room, with its agent and its call", () => {
     const decision = decideHandoff(aHandoff(), facts);
     expect(decision).toMatchObject({
       do: "request",
@@ -29,12 +30,12 @@ describe("what a handoff comes to", () => {
     });
   });
 
-  it("is a session of the fleet's own pool where no provider is named for its agent", () => {
+  it("requests a session of the pool where its agent has no provider", () => {
     const decision = decideHandoff(aHandoff(), { ...facts, providerOf: () => "pool" });
     expect(decision.do === "request" && "provider" in decision.requested).toBe(false);
   });
 
-  it("is the same session for the same handoff, and another one for another", () => {
+  it("returns the same session for a repeated handoff, and different ones otherwise", () => {
     const idOf = (changed: Record<string, unknown> = {}) => {
       const decision = decideHandoff(aHandoff(changed), facts);
       if (decision.do !== "request") throw new Error(JSON.stringify(decision));
@@ -58,17 +59,17 @@ describe("what a handoff comes to", () => {
     ["nothing", null, /object/],
     ["another version", aHandoff({ version: 2 }), /version/],
     ["no room", aHandoff({ room: undefined }), /room/],
-    ["a room that only Greenroom names", aHandoff({ room: "standby-1" }), /Greenroom's own rooms/],
-    ["metadata that leave no place for the call", aHandoff({ metadata: { a: "x".repeat(4060) } }), /4,096/],
+    ["a reserved room", aHandoff({ room: "standby-1" }), /Greenroom's own rooms/],
+    ["metadata that leaves no space for the call", aHandoff({ metadata: { a: "x".repeat(4060) } }), /4,096/],
     ["many faults", {}, /version.*trace_id.*tenant_id/s],
-  ])("is told to be invalid: %s", (_what, message, description) => {
+  ])("reports a handoff as invalid: %s", (_fault, message, fault) => {
     expect(decideHandoff(message, facts)).toMatchObject({
       do: "report_invalid",
-      message: expect.stringMatching(description),
+      message: expect.stringMatching(fault),
     });
   });
 
-  it("is told with the trace and the tenant, where those can be read", () => {
+  it("reports an invalid handoff with its trace and tenant, where those are readable", () => {
     expect(decideHandoff(aHandoff({ room: 7 }), facts)).toMatchObject({ traceId: "trace-1", tenant: "acme" });
     expect(decideHandoff(aHandoff({ room: 7, tenant_id: "a.*", trace_id: "" }), facts)).toMatchObject({
       traceId: undefined,
@@ -76,7 +77,7 @@ describe("what a handoff comes to", () => {
     });
   });
 
-  it("is refused for an agent that nobody has, and for a room that another session has", () => {
+  it("refuses a handoff for an unknown agent, or for a room of another session", () => {
     expect(decideHandoff(aHandoff(), { ...facts, providerOf: () => undefined })).toMatchObject({
       do: "refuse",
       reason: "unknown_agent",
@@ -92,8 +93,8 @@ describe("what a handoff comes to", () => {
   });
 });
 
-describe("handoffs that aren't to be taken in", () => {
-  it("stay in their stream, unanswered, until an instance runs that takes them", async () => {
+describe("the handoffs service", () => {
+  it("leaves handoffs in the stream until an instance runs that accepts them", async () => {
     const world = await handoffWorld();
     const idle = await world.control("control-1", { takesHandoffs: false });
     await world.handOff(aHandoff());
@@ -107,7 +108,7 @@ describe("handoffs that aren't to be taken in", () => {
     expect(world.all()).toMatchObject([{ room: "call-1", profile: "support" }]);
   });
 
-  it("are no more in hand at once than are set, and the rest is taken when those are", async () => {
+  it("limits the handoffs in progress, and processes the rest later", async () => {
     const world = await handoffWorld();
     const held: (() => void)[] = [];
     await world.control("control-1", {
@@ -131,7 +132,7 @@ describe("handoffs that aren't to be taken in", () => {
 });
 
 describe("a handoff with an agent runner", () => {
-  it("goes from its message to ready and its end, and every step is told once", async () => {
+  it("leads to ready and an end, with each step reported once", async () => {
     const world = await handoffWorld();
     await world.control("control-1");
     await world.handOff(aHandoff());
@@ -192,20 +193,20 @@ describe("a handoff with an agent runner", () => {
     expect(JSON.stringify(world.told())).not.toContain("eyJ");
   });
 
-  it("runs through without any LiveKit too, where rooms are simulated", async () => {
+  it("also works with simulated rooms, without LiveKit", async () => {
     const world = await handoffWorld({ mock: true });
     await world.control("control-1");
     await world.handOff(aHandoff());
     await world.until(() => world.runner.seen.length > 0, "the launch");
     const claimed = await world.outcome(world.claim(world.runner.seen[0]?.body.dispatch_id));
-    await world.until(() => world.all()[0]?.state === "joined", "joined, which the claim stands for");
+    await world.until(() => world.all()[0]?.state === "joined", "joined, which follows from the claim");
     await world.report(claimed, "ready");
     await world.until(() => world.all()[0]?.state === "ready", "ready");
     await world.clock.advance(60_000);
     expect(world.all()).toMatchObject([{ state: "ready", attempt: 1 }]);
   });
 
-  it("that is delivered and sent again is one session", async () => {
+  it("is one session despite redelivery and repeated messages", async () => {
     const world = await handoffWorld({ faults: { loseAck: 0.5, repeat: 0.5 }, seed: 3 });
     await world.control("control-1");
     await world.control("control-2");
@@ -213,12 +214,14 @@ describe("a handoff with an agent runner", () => {
     await world.until(() => world.runner.seen.length > 0, "the launch");
     await world.clock.advance(7000);
     expect(world.all()).toHaveLength(1);
-    const asked = world.server.stored(sessionEvents).filter(({ message }) => message.type === "requested");
-    expect(asked).toHaveLength(1);
+    const requested = world.server
+      .stored(sessionEvents)
+      .filter(({ message }) => message.type === "requested");
+    expect(requested).toHaveLength(1);
     expect(world.words()).toEqual(["handoff_dispatched 1"]);
   });
 
-  it("that is sent again when no stream knows its id any more changes nothing", async () => {
+  it("changes nothing when it is repeated after the deduplication window", async () => {
     const world = await handoffWorld();
     await world.control("control-1");
     await world.handOff(aHandoff());
@@ -235,7 +238,7 @@ describe("a handoff with an agent runner", () => {
     expect(world.all()).toMatchObject([{ state: "ready", attempt: 1 }]);
   });
 
-  it("that nobody claims is tried again, and told to have failed when that is over", async () => {
+  it("is retried while nobody claims it, and reported as failed in the end", async () => {
     const world = await handoffWorld({ maxAttempts: 2 });
     await world.control("control-1");
     await world.handOff(aHandoff());
@@ -284,13 +287,13 @@ describe("a handoff with an agent runner", () => {
 });
 
 describe("a handoff without an agent runner", () => {
-  it("gets its agent from the provider that its profile has, or waits for one of the pool", async () => {
+  it("gets its agent from its profile's provider, or waits for the pool", async () => {
     const world = await handoffWorld({ launcher: false });
     await world.control("control-1");
     await world.handOff(aHandoff({ agent_id: "elsewhere" }));
     await world.until(() => world.runner.seen.length > 0, "the launch");
     expect(world.all()[0]).toMatchObject({ provider: "webhook", profile: "elsewhere" });
-    // No host is up, so nobody knows whether there will be such an agent.
+    // No host is registered, so the profile may still appear.
     await world.handOff(aHandoff({ agent_id: "echo", room: "call-2" }));
     await world.until(() => world.all().length === 2, "the session");
     const waiting = world.all().find(({ profile }) => profile === "echo");
@@ -298,7 +301,7 @@ describe("a handoff without an agent runner", () => {
     expect(waiting).not.toHaveProperty("provider");
   });
 
-  it("is told to have failed for an agent that no host has, and for a room that is taken", async () => {
+  it("is reported as failed for an unknown agent and for an occupied room", async () => {
     const world = await handoffWorld({ launcher: false });
     await world.outcome(world.client.kv.update(hosts, aHost("host-1"), 0));
     await world.control("control-1");
@@ -317,7 +320,7 @@ describe("a handoff without an agent runner", () => {
     expect(world.all()).toHaveLength(1);
   });
 
-  it("is told to have failed when its session ends before any agent was asked for", async () => {
+  it("is reported as failed when its session ends before any agent was requested", async () => {
     const world = await handoffWorld({ launcher: false });
     await world.control("control-1");
     await world.handOff(aHandoff({ agent_id: "echo" }));
@@ -341,8 +344,8 @@ describe("a handoff without an agent runner", () => {
   });
 });
 
-describe("a message that is no handoff", () => {
-  it("is answered once with what is wrong, and holds up nobody", async () => {
+describe("an invalid message", () => {
+  it("is reported once with its fault, and delays no other", async () => {
     const world = await handoffWorld();
     await world.control("control-1");
     await world.control("control-2");
@@ -352,16 +355,16 @@ describe("a message that is no handoff", () => {
     await world.until(() => world.runner.seen.length > 0 && world.told().length > wrong.length, "the launch");
     await world.clock.advance(10_000);
     const invalid = world.told().filter(({ type }) => type === "handoff_invalid_payload");
-    const places = world.server
+    const sequences = world.server
       .stored<unknown>(handoffRequests)
       .flatMap(({ subject, sequence }) => (subject === handoffRequests.subjects ? [sequence] : []));
     expect(invalid.map((event) => "sequence" in event && event.sequence)).toEqual(
-      places.slice(0, wrong.length),
+      sequences.slice(0, wrong.length),
     );
     expect(world.all()).toHaveLength(1);
   });
 
-  it("and no JSON either is answered too, as is one that nobody could handle", async () => {
+  it("is reported as well when it is not JSON or was never processed", async () => {
     const world = await handoffWorld();
     await world.control("control-1");
     const dead = (sequence: number, payload: string, reason: string) =>

@@ -1,4 +1,4 @@
-// A handoff's room, from when the handoff comes until the session's end: made when it is missing, kept as it is when not.
+// A handoff's room until the session's end: created when missing, otherwise kept.
 import { expect, test } from "vitest";
 import { hosts } from "../../../../libs/contracts/buckets.ts";
 import type { Assign } from "../../../../libs/contracts/fleet/host.ts";
@@ -14,7 +14,7 @@ const friend = { identity: "sip_+15550101", isAgent: false };
 const inside = async (world: World) =>
   (await world.livekit.rooms.participants("call-1")).map(({ identity }) => identity).sort();
 
-/** Launched, claimed, and in the room. */
+/** Waits until the agent is launched, has claimed, and is in the room. */
 async function becomeReady(world: World): Promise<string> {
   await world.until(() => world.runner.seen.length > 0, "the launch");
   const claimed = await world.outcome(world.claim(world.runner.seen[0]?.body.dispatch_id));
@@ -25,7 +25,7 @@ async function becomeReady(world: World): Promise<string> {
   return claimed.identity;
 }
 
-test("a room that isn't there is made before an agent is asked for", async () => {
+test("creates a missing room before an agent is requested", async () => {
   const world = await handoffWorld();
   let rooms: string[] | undefined;
   world.runner.script.push(async () => {
@@ -38,23 +38,23 @@ test("a room that isn't there is made before an agent is asked for", async () =>
   expect(rooms).toEqual(["call-1"]);
 });
 
-test("a room in which the caller already is stays as it is, and the agent comes to the caller", async () => {
+test("keeps a room with its caller, and sends the agent there", async () => {
   const world = await handoffWorld();
   for (const participant of [caller, friend]) world.livekit.rooms.join("call-1", participant);
-  let alone: string[] | undefined;
+  let before: string[] | undefined;
   world.runner.script.push(async () => {
-    alone = await inside(world);
+    before = await inside(world);
     return new Response(null, { status: 202 });
   });
   await world.control("control-1");
   await world.handOff(aHandoff());
   const agent = await becomeReady(world);
-  expect(alone).toEqual([caller.identity, friend.identity]);
+  expect(before).toEqual([caller.identity, friend.identity]);
   expect(await inside(world)).toEqual([agent, caller.identity, friend.identity].sort());
   expect(await world.livekit.rooms.list()).toMatchObject([{ name: "call-1", participants: 3 }]);
   expect(world.all()).toMatchObject([{ room: "call-1", roomIsNamed: true, attempt: 1, failures: 0 }]);
   expect(world.told().map(({ type }) => type)).not.toContain("handoff_failed");
-  // Nobody is put out while they talk, and one who stays keeps the session.
+  // Nobody is removed while they talk, and a participant who stays keeps the session.
   await world.clock.advance(60_000);
   world.livekit.rooms.leave("call-1", friend.identity);
   await world.clock.advance(10_000);
@@ -67,7 +67,7 @@ test("a room in which the caller already is stays as it is, and the agent comes 
   expect(await world.livekit.rooms.list()).toEqual([]);
 });
 
-test("a caller who already is in the room is left there when the agent is lost, and gets the next", async () => {
+test("keeps the caller in the room when the agent is lost, and gets the next agent", async () => {
   const world = await handoffWorld();
   world.livekit.rooms.join("call-1", caller);
   await world.control("control-1");
@@ -91,7 +91,7 @@ test("a caller who already is in the room is left there when the agent is lost, 
   expect(await inside(world)).toEqual([caller.identity]);
 });
 
-test("an agent of the pool comes to a caller who already is in the room too", async () => {
+test("sends an agent of the pool to a caller who is already in the room", async () => {
   const world = await handoffWorld({ launcher: false });
   world.livekit.rooms.join("call-1", caller);
   const assigns: Assign[] = [];
@@ -106,7 +106,7 @@ test("an agent of the pool comes to a caller who already is in the room too", as
   await world.control("control-1");
   await world.handOff(aHandoff());
   await world.until(() => assigns.length > 0, "the assign");
-  // A hot agent waits in a room of its own, and the caller isn't there.
+  // A hot agent is in a standby room, where the caller isn't.
   expect(assigns).toMatchObject([{ profile: "support", room: "call-1", requestedWarmth: "warm" }]);
   expect(await inside(world)).toEqual([caller.identity]);
 });

@@ -1,4 +1,4 @@
-// What the janitor decides: what is overdue, which rooms and sessions are orphans.
+// The janitor's pure decisions: expired sessions, orphaned rooms and sessions, rollups.
 import { describe, expect, test } from "vitest";
 import type { SlotStatus } from "../../../../libs/contracts/fleet/host.ts";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
@@ -7,8 +7,8 @@ import { confirmOrphans, findOrphans } from "../../../../services/janitor/find-o
 import { buildRollups } from "../../../../services/janitor/rollup.ts";
 import { AT, aHost, aSession } from "../../../kit/fixtures/sessions.ts";
 
-describe("a session is overdue", () => {
-  const said = (record: SessionRecord, ageMs: number, slot?: SlotStatus) =>
+describe("findExpired", () => {
+  const expired = (record: SessionRecord, ageMs: number, slot?: SlotStatus) =>
     findExpired([{ record, ageMs }], () => slot, AT).map(({ kind, state, attempt }) => ({
       kind,
       state,
@@ -22,47 +22,47 @@ describe("a session is overdue", () => {
     ["join", aSession("s", { state: "dispatched", requestedWarmth: "cold" }), 30_000],
     ["ready", aSession("s", { state: "joined", attempt: 2 }), 15_000],
     ["max_duration", aSession("s", { state: "ready" }), 3_600_000],
-  ] as const)("as %s from its limit on, and not before", (kind, record, limitMs) => {
-    expect(said(record, limitMs - 1)).toEqual([]);
-    expect(said(record, limitMs)).toEqual([{ kind, state: record.state, attempt: record.attempt }]);
+  ] as const)("reports %s at its limit, not before", (kind, record, limitMs) => {
+    expect(expired(record, limitMs - 1)).toEqual([]);
+    expect(expired(record, limitMs)).toEqual([{ kind, state: record.state, attempt: record.attempt }]);
   });
 
-  test("when nobody spoke for long, by the word of its host", () => {
+  test("reports a long silence that the session's host measured", () => {
     const record = aSession("s", { state: "ready" });
-    expect(said(record, 2_000_000, slot({ userJoined: true, idleForMs: 1_700_000 }))).toEqual([]);
-    expect(said(record, 2_000_000, slot({ userJoined: true, idleForMs: 1_800_000 }))).toMatchObject([
+    expect(expired(record, 2_000_000, slot({ userJoined: true, idleForMs: 1_700_000 }))).toEqual([]);
+    expect(expired(record, 2_000_000, slot({ userJoined: true, idleForMs: 1_800_000 }))).toMatchObject([
       { kind: "idle" },
     ]);
   });
 
-  test("when its user never came, and not while its host says nothing of it", () => {
+  test("reports a user who never joined, unless the host is silent about it", () => {
     const record = aSession("s", { state: "ready" });
-    expect(said(record, 300_000, slot({ userJoined: false }))).toMatchObject([{ kind: "user_absent" }]);
-    expect(said(record, 300_000)).toEqual([]);
+    expect(expired(record, 300_000, slot({ userJoined: false }))).toMatchObject([{ kind: "user_absent" }]);
+    expect(expired(record, 300_000)).toEqual([]);
   });
 
-  test("never as idle for longer than this janitor has seen it ready", () => {
+  test("reports no idle time longer than this janitor has seen the session ready", () => {
     const record = aSession("s", { state: "ready" });
-    expect(said(record, 1000, slot({ userJoined: true, idleForMs: 9_000_000 }))).toEqual([]);
+    expect(expired(record, 1000, slot({ userJoined: true, idleForMs: 9_000_000 }))).toEqual([]);
   });
 
-  test("never once it has ended", () => {
-    expect(said(aSession("s", { state: "ended" }), 9_000_000_000)).toEqual([]);
+  test("ignores ended sessions", () => {
+    expect(expired(aSession("s", { state: "ended" }), 9_000_000_000)).toEqual([]);
   });
 
-  test("in words that say which limit was passed, how long it took and what was missing", () => {
-    const [overdue] = findExpired(
+  test("gives a reason with the limit, the waited time and what was missing", () => {
+    const [event] = findExpired(
       [{ record: aSession("s", { state: "dispatched", host: "h", requestedWarmth: "warm" }), ageMs: 12_345 }],
       () => undefined,
       AT,
     );
-    expect(overdue?.reason).toBe(
+    expect(event?.reason).toBe(
       "the agent on host h did not join room session-s within 12.3 s (limit 10000 ms)",
     );
-    expect(overdue?.waitedMs).toBe(12_345);
+    expect(event?.waitedMs).toBe(12_345);
   });
 
-  test("by its wait as a whole, while one host after the other declines it", () => {
+  test("counts the whole wait over several declines", () => {
     expect(phaseOf(aSession("s", { attempt: 5 }))).toBe(phaseOf(aSession("s", { attempt: 1 })));
     expect(phaseOf(aSession("s", { failures: 1 }))).not.toBe(phaseOf(aSession("s")));
     expect(phaseOf(aSession("s", { state: "joined", attempt: 2 }))).not.toBe(
@@ -71,38 +71,38 @@ describe("a session is overdue", () => {
   });
 });
 
-describe("an orphan is", () => {
-  test("a room of ours that no living session has", () => {
+describe("findOrphans and confirmOrphans", () => {
+  test("finds a room of Greenroom without a live session", () => {
     const live = aSession("live", { state: "ready" });
     const over = aSession("over", { state: "ended", room: "named-by-a-client", roomIsNamed: true });
     const rooms = ["session-live", "session-gone", "named-by-a-client", "somebody-elses"];
     expect(findOrphans(rooms, [live, over], []).rooms).toEqual(["session-gone", "named-by-a-client"]);
   });
 
-  test("a standby room whose slot no host has", () => {
+  test("finds a standby room whose slot no host has", () => {
     const slots = [{ id: "s1", state: "hot" as const }];
-    const host = aHost("h", 1, { processes: [{ id: "stage", profile: "echo", slots }] });
+    const host = aHost("h", 1, { processes: [{ id: "process", profile: "echo", slots }] });
     expect(findOrphans(["standby-s1", "standby-s2"], [], [host]).rooms).toEqual(["standby-s2"]);
   });
 
-  test("no standby room that a session has taken over", () => {
+  test("ignores a standby room that a session uses", () => {
     const record = aSession("a", { state: "ready", room: "standby-s1" });
     expect(findOrphans(["standby-s1"], [record], []).rooms).toEqual([]);
   });
 
-  test("a ready session without a room, and none that is not ready yet", () => {
+  test("finds a ready session without a room, but none that is not ready yet", () => {
     const ready = aSession("r", { state: "ready" });
     const records = [ready, aSession("j", { state: "joined" }), aSession("e", { state: "ended" })];
     expect(findOrphans([], records, []).sessions).toEqual([ready]);
   });
 
-  test("a ready session of LiveKit's dispatch without a room, but no call of VAPI's, which never had one", () => {
+  test("finds a session of LiveKit's dispatch without a room, but not one of VAPI, which never has a room", () => {
     const dispatched = aSession("d", { state: "ready", provider: "livekit" });
     const called = aSession("v", { state: "ready", provider: "vapi" });
     expect(findOrphans([], [dispatched, called], []).sessions).toEqual([dispatched]);
   });
 
-  test("only what was one the time before too, in the same attempt", () => {
+  test("confirms only what was orphaned the time before too, in the same attempt", () => {
     const one = aSession("r", { state: "ready", attempt: 1 });
     const two = { ...one, attempt: 2 };
     expect(confirmOrphans(undefined, { rooms: ["x"], sessions: [one] })).toEqual({ rooms: [], sessions: [] });
@@ -114,7 +114,7 @@ describe("an orphan is", () => {
   });
 });
 
-test("a roll-up is made from the records alone: counts by reason and warmth, and how long starts took", () => {
+test("counts sessions by reason and warmth, and measures starts, from records alone", () => {
   const ended = (id: string, readyAt: string | undefined, changed: Partial<SessionRecord>): SessionRecord =>
     aSession(id, {
       state: "ended",

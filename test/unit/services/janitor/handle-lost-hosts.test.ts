@@ -1,4 +1,4 @@
-// When a janitor gives a host's sessions up, and when it leaves them alone.
+// Lost hosts: when a janitor gives up their sessions, and when it leaves them alone.
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../libs/bus/bus.ts";
 import { GreenroomError } from "../../../../libs/contracts/errors.ts";
@@ -12,14 +12,14 @@ import { livesOf } from "../../../../services/janitor/host-monitor.ts";
 import { aHost, aSession } from "../../../kit/fixtures/sessions.ts";
 import { createSimClock } from "../../../kit/sim-clock.ts";
 
-/** What a host does when it is asked: its epoch answers, nobody is there, or nothing comes. */
+/** A host's reaction to a ping: it answers with its epoch, does not exist, or is silent. */
 type Answer = number | "no_responders" | "timeout";
-/** What LiveKit says of an agent: whether it answers, or that LiveKit can't be asked. */
+/** LiveKit's answer about an agent: whether it responds, or that LiveKit is unavailable. */
 type AgentAnswer = boolean | "unavailable";
 
 const PING_TIMEOUT_MS = 500;
 const ALIVE_MS = 300;
-const life = { hostId: "h", epoch: 7 };
+const current = { hostId: "h", epoch: 7 };
 const served = (id: string, changed: Partial<SessionRecord> = {}): SessionRecord =>
   aSession(id, {
     state: "ready",
@@ -33,20 +33,23 @@ function scene(records: SessionRecord[], options: { simulated?: boolean } = {}) 
   const clock = createSimClock();
   const world = {
     host: 7 as Answer,
-    /** When the janitor hears that a ping was not answered; later if it was stopped itself. */
+    /**
+     * Time in ms after which the janitor notices an unanswered ping; longer if the janitor itself was
+     * stopped.
+     */
     silenceMs: PING_TIMEOUT_MS,
     agents: true as AgentAnswer,
     connected: true,
     stored: aHost("h", 1, { epoch: 7 }) as HostRecord | undefined,
-    asked: 0,
+    pings: 0,
     probed: 0,
     lost: [] as { sessionId: string; reason: string; atMs: number }[],
   };
-  const after = <T>(ms: number, settle: () => T): Promise<T> =>
+  const after = <T>(ms: number, result: () => T): Promise<T> =>
     new Promise((resolve, reject) => {
       clock.after(ms, () => {
         try {
-          resolve(settle());
+          resolve(result());
         } catch (error) {
           reject(error);
         }
@@ -56,7 +59,7 @@ function scene(records: SessionRecord[], options: { simulated?: boolean } = {}) 
     isConnected: () => world.connected,
     core: {
       request: () => {
-        world.asked += 1;
+        world.pings += 1;
         const { host } = world;
         return after(host === "timeout" ? world.silenceMs : 1, () => {
           if (typeof host === "number") return { hostId: "h", epoch: host, sequence: 1 };
@@ -105,8 +108,8 @@ function scene(records: SessionRecord[], options: { simulated?: boolean } = {}) 
   return { clock, world, lostHosts, sessions };
 }
 
-describe("a killed host's", () => {
-  test("ready sessions are given up as soon as their agents had their time to answer", async () => {
+describe("LostHostHandler, a killed host", () => {
+  test("gives up ready sessions as soon as their agents had time to answer", async () => {
     const { clock, world, sessions } = scene([served("a"), served("b")]);
     await clock.advance(1000);
     expect(sessions()).toEqual([]);
@@ -122,21 +125,21 @@ describe("a killed host's", () => {
     }
   });
 
-  test("last question, which it took along, is not waited for", async () => {
+  test("does not wait for a ping that was lost with the host", async () => {
     const { clock, world, sessions } = scene([served("a")]);
     await clock.advance(1000);
-    const { asked } = world;
+    const { pings } = world;
     world.host = "timeout";
     world.agents = false;
     const since = clock.monotonic();
-    await clock.runUntil(() => world.asked > asked, 1000);
+    await clock.runUntil(() => world.pings > pings, 1000);
     world.host = "no_responders";
     await clock.advance(1000);
     expect(sessions()).toEqual(["a"]);
     expect((world.lost[0]?.atMs ?? 0) - since).toBeLessThan(PING_TIMEOUT_MS + ALIVE_MS);
   });
 
-  test("sessions on their way are given up only when it has been gone for long", async () => {
+  test("gives up sessions on their way only after a long absence", async () => {
     const { clock, world, sessions } = scene([served("a", { state: "dispatched", identity: undefined })]);
     world.host = "no_responders";
     world.agents = false;
@@ -146,7 +149,7 @@ describe("a killed host's", () => {
     expect(sessions()).toEqual(["a"]);
   });
 
-  test("registration is taken away when it is certain, and not before", async () => {
+  test("deletes the registration once the loss is confirmed, and not before", async () => {
     const { clock, world } = scene([served("a")]);
     world.host = "no_responders";
     world.agents = false;
@@ -157,8 +160,8 @@ describe("a killed host's", () => {
   });
 });
 
-describe("a hanging host's", () => {
-  test("sessions are left alone by a janitor that was stopped itself, until it has asked anew", async () => {
+describe("LostHostHandler, a hanging host", () => {
+  test("gives up nothing after the janitor itself was stopped, until it has asked again", async () => {
     const { clock, world, sessions } = scene([served("a")]);
     world.host = "timeout";
     world.agents = false;
@@ -171,7 +174,7 @@ describe("a hanging host's", () => {
     expect(sessions()).toEqual(["a"]);
   });
 
-  test("sessions are given up after three silences, when their agents are silent too", async () => {
+  test("gives up sessions after three unanswered pings, when their agents are silent too", async () => {
     const { clock, world, sessions } = scene([served("a")]);
     world.host = "timeout";
     world.agents = false;
@@ -182,7 +185,7 @@ describe("a hanging host's", () => {
     expect(world.lost[0]?.reason).toMatch(/^host h hangs: it answered nothing for \d\.\d s$/);
   });
 
-  test("sessions stay when it answers again in time", async () => {
+  test("keeps sessions when the host answers in time", async () => {
     const { clock, world, sessions } = scene([served("a")]);
     world.agents = false;
     for (let i = 0; i < 5; i++) {
@@ -195,8 +198,8 @@ describe("a hanging host's", () => {
   });
 });
 
-describe("sessions are left alone", () => {
-  test("while their agents answer, however long their host is cut off; and it stays registered", async () => {
+describe("LostHostHandler, keeping sessions", () => {
+  test("keeps sessions while their agents answer, and their host registered, however long it is cut off", async () => {
     const { clock, world, sessions } = scene([served("a"), served("b", { state: "joined" })]);
     world.host = "no_responders";
     await clock.advance(60_000);
@@ -207,7 +210,7 @@ describe("sessions are left alone", () => {
     expect(sessions()).toEqual(["a", "b"]);
   });
 
-  test("while LiveKit can't be asked", async () => {
+  test("keeps sessions while LiveKit is unavailable", async () => {
     const { clock, world, sessions } = scene([served("a")]);
     world.host = "no_responders";
     world.agents = "unavailable";
@@ -215,7 +218,7 @@ describe("sessions are left alone", () => {
     expect(sessions()).toEqual([]);
   });
 
-  test("by a janitor that is cut off itself", async () => {
+  test("keeps sessions while the janitor is cut off itself", async () => {
     const { clock, world, sessions } = scene([served("a")]);
     world.host = "timeout";
     world.agents = false;
@@ -224,7 +227,7 @@ describe("sessions are left alone", () => {
     expect(sessions()).toEqual([]);
   });
 
-  test("when their host reconnects, as a client does whose NATS server went away", async () => {
+  test("keeps sessions when their host reconnects, for example after its NATS server was restarted", async () => {
     const { clock, world, sessions } = scene([served("a"), served("b", { state: "dispatched" })]);
     for (let i = 0; i < 5; i++) {
       world.host = "no_responders";
@@ -237,7 +240,7 @@ describe("sessions are left alone", () => {
   });
 });
 
-test("the sessions of a host's former life are given up when another life answers", async () => {
+test("gives up sessions of an earlier epoch when a later one answers", async () => {
   const { clock, world, sessions } = scene([served("a"), served("b", { hostEpoch: 8 })]);
   world.agents = false;
   world.host = 8;
@@ -245,7 +248,7 @@ test("the sessions of a host's former life are given up when another life answer
   expect(sessions()).toEqual(["a"]);
 });
 
-test("with simulated rooms, which nobody else can see, a host's own silence decides", async () => {
+test("decides by the host's silence alone with simulated rooms, which nobody else can see", async () => {
   const { clock, world, sessions } = scene([served("a")], { simulated: true });
   world.host = "no_responders";
   await clock.advance(1900);
@@ -255,53 +258,57 @@ test("with simulated rooms, which nobody else can see, a host's own silence deci
   expect(world.probed).toBe(0);
 });
 
-test("a host that is lost is asked less often, and one that is not there any more not at all", async () => {
+test("pings a lost host less often, and a deleted one no longer", async () => {
   const { clock, world, lostHosts } = scene([]);
   await clock.advance(10_000);
-  const alive = world.asked;
+  const alive = world.pings;
   expect(alive).toBeGreaterThan(80);
   world.host = "timeout";
   await clock.advance(4000);
   world.stored = undefined;
   lostHosts.follow();
   await clock.advance(1000);
-  const before = world.asked;
+  const before = world.pings;
   await clock.advance(10_000);
-  expect(world.asked).toBe(before);
+  expect(world.pings).toBe(before);
 });
 
-test("a host that was restarted is asked for in its former life too, while sessions name that", () => {
+test("pings an earlier epoch too, while sessions have it", () => {
   const records = [
     served("a", { hostEpoch: 3 }),
     served("b", { state: "joined" }),
     served("c", { state: "ended", host: "x", hostEpoch: 1 }),
     aSession("d", {}),
   ];
-  expect(livesOf([life], records)).toEqual([life, { hostId: "h", epoch: 3 }]);
+  expect(livesOf([current], records)).toEqual([current, { hostId: "h", epoch: 3 }]);
 });
 
-test("a provider that stands for a host is never asked whether it lives", () => {
+test("never pings a provider", () => {
   const records = [served("a", { provider: "livekit", host: "provider-livekit", hostEpoch: 1 })];
-  expect(livesOf([life], records)).toEqual([life]);
+  expect(livesOf([current], records)).toEqual([current]);
 });
 
-describe("of an agent says LiveKit's refusal", () => {
+describe("agentAnswerOfError", () => {
   const body = (code: string, msg: string) => JSON.stringify({ code, msg });
 
   test.each([
-    ["nothing came in time", 408, body("canceled", "twirp error unknown: RpcError 1502: Response timeout")],
-    ["it knows no such question", 400, body("invalid_argument", "RpcError 1400: Method not supported")],
-    ["it is leaving", 500, body("internal", "RpcError 1500: the agent is leaving")],
-    ["no node has it", 503, body("unavailable", "twirp error unknown: no response from servers")],
-    ["it isn't there", 404, body("not_found", "participant does not exist")],
-  ])("that it serves nobody (%s)", (_, status, text) => {
+    ["no answer in time", 408, body("canceled", "twirp error unknown: RpcError 1502: Response timeout")],
+    ["an unknown method", 400, body("invalid_argument", "RpcError 1400: Method not supported")],
+    ["an agent that leaves", 500, body("internal", "RpcError 1500: the agent is leaving")],
+    [
+      "no node with the participant",
+      503,
+      body("unavailable", "twirp error unknown: no response from servers"),
+    ],
+    ["an absent participant", 404, body("not_found", "participant does not exist")],
+  ])("maps %s to silent", (_, status, text) => {
     expect(agentAnswerOfError(status, text)).toBe("silent");
   });
 
   test.each([
     ["twirp", 404, body("bad_route", "no handler for path")],
     ["a proxy", 404, "404 page not found"],
-  ])("nothing, by a server that can't pass on questions (%s)", (_, status, text) => {
+  ])("maps a server without such requests to unsupported (%s)", (_, status, text) => {
     expect(agentAnswerOfError(status, text)).toBe("unsupported");
   });
 
@@ -309,7 +316,7 @@ describe("of an agent says LiveKit's refusal", () => {
     [503, body("unavailable", "could not reach redis")],
     [401, body("unauthenticated", "invalid token")],
     [502, "Bad Gateway"],
-  ])("nothing, when LiveKit itself is in trouble (%d)", (status, text) => {
+  ])("throws an error of LiveKit itself (%d)", (status, text) => {
     expect(() => agentAnswerOfError(status, text)).toThrow(String(status));
   });
 });

@@ -1,4 +1,4 @@
-// The janitor keeps an ended session until its call is recorded, where calls are recorded at all.
+// Ended sessions, kept until their calls are recorded, if calls are recorded at all.
 import { expect, test } from "vitest";
 import { callRecording } from "../../../../libs/contracts/buckets.ts";
 import { calls } from "../../../../libs/contracts/streams.ts";
@@ -15,8 +15,8 @@ const session = anEndedSession(shape);
 function scene() {
   const { clock, connect, outcome } = world();
   const bus = connect("janitor");
-  const unrecorded = new PurgeGuard({ bus, clock, log: silentLog });
-  const mayPurge = (keptMs: number) => outcome(unrecorded.canPurge(session, keptMs, KEEP_MS));
+  const guard = new PurgeGuard({ bus, clock, log: silentLog });
+  const mayPurge = (keptMs: number) => outcome(guard.canPurge(session, keptMs, KEEP_MS));
   return { bus, clock, outcome, mayPurge };
 }
 
@@ -41,14 +41,14 @@ test("notices within a minute that calls are recorded from now on", async () => 
   expect(await mayPurge(KEEP_MS)).toBe(false);
 });
 
-test("what nobody records for a week of keeping times is purged all the same", async () => {
+test("purges an unrecorded session after seven retention times", async () => {
   const { bus, clock, outcome, mayPurge } = scene();
   await outcome(advertiseCallRecording(bus, clock, "calls-1"));
   expect(await mayPurge(7 * KEEP_MS - 1)).toBe(false);
   expect(await mayPurge(7 * KEEP_MS)).toBe(true);
 });
 
-test("a mark that nobody can read counts as one", async () => {
+test("treats an unreadable advertisement as a present one", async () => {
   const { bus, outcome, mayPurge } = scene();
   await outcome(bus.kv.update(callRecording, { v: 9, by: 1 } as never, 0));
   expect(await mayPurge(KEEP_MS)).toBe(false);

@@ -1,4 +1,4 @@
-// Roll-ups as they are kept in their bucket: behind for a moment, and never less than they were.
+// Rollups in their bucket: late for a moment, but never lower than they were.
 import { expect, test, vi } from "vitest";
 import { rollups } from "../../../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
@@ -23,23 +23,23 @@ function scene() {
   return { bus, outcome, stored };
 }
 
-test("a session that ends while its minute is written is in the next writing", async () => {
+test("includes a session that ends during a write in the next write", async () => {
   const { bus, outcome, stored } = scene();
-  const kept = new RollupWriter(bus);
+  const writer = new RollupWriter(bus);
   const records = [ended("one")];
-  kept.note(ended("one"));
-  const writing = kept.write(() => [...records]);
+  writer.note(ended("one"));
+  const writing = writer.write(() => [...records]);
   records.push(ended("two"));
-  kept.note(ended("two"));
+  writer.note(ended("two"));
   await outcome(writing);
   expect(await stored()).toEqual([1]);
-  expect(kept.has(ended("two"))).toBe(false);
-  await outcome(kept.write(() => records));
+  expect(writer.has(ended("two"))).toBe(false);
+  await outcome(writer.write(() => records));
   expect(await stored()).toEqual([2]);
-  expect(kept.has(ended("two"))).toBe(true);
+  expect(writer.has(ended("two"))).toBe(true);
 });
 
-test("a janitor that finds half of a minute's records purged leaves that minute's roll-up as it is", async () => {
+test("keeps a rollup when half of its records are already purged", async () => {
   const { bus, outcome, stored } = scene();
   const before = new RollupWriter(bus);
   const records = [ended("one"), ended("two")];
@@ -52,16 +52,16 @@ test("a janitor that finds half of a minute's records purged leaves that minute'
   expect(restarted.has(ended("two"))).toBe(true);
 });
 
-test("a roll-up that others write over and over is not taken for written, and its records are kept", async () => {
+test("keeps the records when others write the rollup over and over", async () => {
   const { bus, outcome, stored } = scene();
   const contended = vi.spyOn(bus.kv, "update").mockResolvedValue(undefined);
-  const kept = new RollupWriter(bus);
-  kept.note(ended("one"));
-  const write = () => outcome(kept.write(() => [ended("one")]));
+  const writer = new RollupWriter(bus);
+  writer.note(ended("one"));
+  const write = () => outcome(writer.write(() => [ended("one")]));
   await expect(write()).rejects.toThrow(/was written by others 5 times/);
-  expect(kept.has(ended("one"))).toBe(false);
+  expect(writer.has(ended("one"))).toBe(false);
   contended.mockRestore();
   await write();
   expect(await stored()).toEqual([1]);
-  expect(kept.has(ended("one"))).toBe(true);
+  expect(writer.has(ended("one"))).toBe(true);
 });

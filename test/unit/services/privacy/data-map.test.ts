@@ -1,14 +1,14 @@
-// The table of where people's data are: it has every store, and its filters take nobody else's along.
+// The map of personal data: it covers every store, and its filters match nobody else's data.
 import { describe, expect, test } from "vitest";
 import { allBuckets } from "../../../../libs/contracts/buckets.ts";
 import { allChannels } from "../../../../libs/contracts/streams.ts";
 import { storeName, storeRules } from "../../../../services/privacy/data-map.ts";
 import { isWord, matchesPerson } from "../../../../services/privacy/match-person.ts";
 
-describe("the table of stores", () => {
+describe("storeRules", () => {
   const ruled = storeRules.map(({ store }) => storeName(store));
 
-  test("has every stream and bucket once", () => {
+  test("covers every stream and bucket once", () => {
     const all = [
       ...new Set([
         ...(allChannels as readonly { stream: string }[]).map(({ stream }) => stream),
@@ -18,7 +18,7 @@ describe("the table of stores", () => {
     expect([...ruled].sort()).toEqual(all.sort());
   });
 
-  test("says of each how a tenant's part is found, or why there is none", () => {
+  test("has a rule for a tenant's data in each store, or the reason why there is none", () => {
     for (const { store, ofTenant, messages, keeps: keepUntilReplaced } of storeRules) {
       const isFound = ofTenant !== undefined || messages?.some(({ isForPartsOnly }) => !isForPartsOnly);
       expect([storeName(store), isFound || keepUntilReplaced !== undefined]).toEqual([
@@ -28,7 +28,7 @@ describe("the table of stores", () => {
     }
   });
 
-  test("says of each how a person's part is found, or why there is none", () => {
+  test("has a rule for a person's data in each store, or the reason why there is none", () => {
     for (const {
       store,
       ofSession,
@@ -39,19 +39,19 @@ describe("the table of stores", () => {
       keepsForPerson: staysForPerson,
     } of storeRules) {
       const isFound = [ofSession, ofTask, messages, records].some((one) => one !== undefined);
-      const isSaid = keepUntilReplaced !== undefined || staysForPerson !== undefined;
-      expect([storeName(store), isFound || isSaid]).toEqual([storeName(store), true]);
+      const hasReason = keepUntilReplaced !== undefined || staysForPerson !== undefined;
+      expect([storeName(store), isFound || hasReason]).toEqual([storeName(store), true]);
     }
   });
 
-  test("has filters that cover what the stores' own addresses are", () => {
+  test("has filters that match the stores' own subjects and keys", () => {
     for (const { store, ofTenant, ofSession, ofTask } of storeRules) {
       const filters = [
         ofTenant?.("acme") ?? [],
         ofSession?.("acme", "s") ?? [],
         ofTask?.("acme", "k") ?? [],
       ].flat();
-      // A `*` instead of the tenant would take other tenants' data along.
+      // A `*` in place of the tenant would match other tenants' data.
       for (const filter of filters) expect(filter.split(".")).toContain("acme");
       if ("stream" in store)
         for (const filter of filters) expect(filter.split(".")[0]).toBe(store.subjects.split(".")[0]);
@@ -59,10 +59,10 @@ describe("the table of stores", () => {
   });
 });
 
-describe("a message names a person", () => {
+describe("matchesPerson", () => {
   const parts = { user: "ann", sessions: new Set(["s_1"]), tasks: new Set(["t_9"]) };
 
-  test("when any text in it is theirs, and not when a longer one holds it", () => {
+  test("matches a text that belongs to the person, not a longer one that contains it", () => {
     expect(matchesPerson({ parts }, { a: [{ b: "ann" }] })).toBe(true);
     expect(matchesPerson({ parts }, { a: "anna", b: "ann-marie", ann: 1 })).toBe(false);
     expect(matchesPerson({ parts }, { session_id: "s_1" })).toBe(true);
@@ -74,7 +74,7 @@ describe("a message names a person", () => {
     expect(matchesPerson({}, { anything: 1 })).toBe(true);
   });
 
-  test("also in a text that is cut off or isn't JSON", () => {
+  test("matches also in a text that is cut off or no JSON", () => {
     expect(isWord({ parts }, '{"user":"ann","na')).toBe(true);
     expect(isWord({ parts }, "dead.session.t.s_1.ready")).toBe(true);
     expect(isWord({ parts }, "hannah and joanna")).toBe(false);

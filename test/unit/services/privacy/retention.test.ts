@@ -1,4 +1,4 @@
-// Retention as the settings have it: whether, how often and after how many days each tenant's data go by themselves.
+// Retention by settings: whether, how often and after how many days each tenant's data are deleted.
 import { afterEach, describe, expect, test } from "vitest";
 import { createReceiptSigner } from "../../../../libs/auth/receipts.ts";
 import { sessions } from "../../../../libs/contracts/buckets.ts";
@@ -22,7 +22,7 @@ afterEach(async () => {
   for (const stop of stops.splice(0)) await stop();
 });
 
-/** Starts a privacy service on settings from an environment. */
+/** Starts a privacy service with the settings of the given environment. */
 async function startBy(s: ErasureWorld, env: Record<string, string>): Promise<void> {
   let op = 0;
   const config = readConfig(privacySettings, env);
@@ -39,8 +39,8 @@ const keysOf = async (s: ErasureWorld) =>
   (await s.outcome(s.bus.kv.entries(sessions))).map(({ key }) => key).sort();
 const idsOf = async (s: ErasureWorld) => (await s.jobs()).map(({ tenant, id }) => `${tenant}.${id}`).sort();
 
-describe("retention by the settings", () => {
-  test("removes nothing, however old, while it isn't turned on", async () => {
+describe("retention by settings", () => {
+  test("deletes nothing while disabled, however old", async () => {
     const s = erasureWorld();
     await s.traces(ann, YEARS_OLD);
     const before = (await s.holding(ann.canary)).sort();
@@ -55,7 +55,7 @@ describe("retention by the settings", () => {
     expect(await s.jobs()).toEqual([]);
   });
 
-  test("removes nothing where it is turned on and no days are set", async () => {
+  test("deletes nothing when enabled without days", async () => {
     const s = erasureWorld();
     await s.traces(ann, YEARS_OLD);
     const before = (await s.holding(ann.canary)).sort();
@@ -65,7 +65,7 @@ describe("retention by the settings", () => {
     expect(await s.jobs()).toEqual([]);
   });
 
-  test("removes by each tenant's days, at each interval, and records every run", async () => {
+  test("deletes by each tenant's days, at each interval, and records every run", async () => {
     const s = erasureWorld();
     await s.traces(ann, TEN_DAYS_OLD);
     await s.traces(bob, A_WEEK_OLD_IN_AN_HOUR);
@@ -99,7 +99,7 @@ describe("retention by the settings", () => {
     expect(await s.holding(eve.canary)).toContain("CALLS");
   });
 
-  test("asks for no more once the service has stopped", async () => {
+  test("creates no more jobs after the service has stopped", async () => {
     const s = erasureWorld();
     await startBy(s, {
       GREENROOM_TENANT: "acme",
@@ -108,10 +108,10 @@ describe("retention by the settings", () => {
       RETENTION_CLEANUP_INTERVAL_MS: "60000",
     });
     await s.pass(5 * MINUTE_MS);
-    const asked = (await s.jobs()).length;
-    expect(asked).toBeGreaterThan(2);
+    const created = (await s.jobs()).length;
+    expect(created).toBeGreaterThan(2);
     for (const stop of stops.splice(0)) await stop();
     await s.pass(5 * MINUTE_MS);
-    expect(await s.jobs()).toHaveLength(asked);
+    expect(await s.jobs()).toHaveLength(created);
   });
 });

@@ -1,4 +1,4 @@
-// Removing a tenant's and a person's data: what goes, what stays, and the proof; and retention, which removes by age.
+// Deletion of a tenant's or a person's data: what goes, what remains, and the receipt; and retention by age.
 import { describe, expect, test } from "vitest";
 import { verifyReceipt } from "../../../../libs/auth/receipts.ts";
 import { deletionJobs, sessions, tasks } from "../../../../libs/contracts/buckets.ts";
@@ -26,14 +26,14 @@ const aJob = (changed: Partial<DeletionJob>): DeletionJob => ({
   ...changed,
 });
 
-/** Every store in which something of a person may be. */
+/** Every store that may contain a person's data. */
 const PERSONAL = [
   ...["CALLS", "DEAD_LETTERS", "HANDOFFS", "SESSIONS", "SESSION_LOGS", "TASKS", "TASK_REQUESTS", "WEBHOOKS"],
   ...["WEBHOOK_DELIVERIES", "conversations", "claims", "launches", "usage_reports", "sessions", "tasks"],
 ];
 
-describe("removing a person's data", () => {
-  test("leaves nothing of them anywhere, and everything of everybody else", async () => {
+describe("deletion of a person's data", () => {
+  test("deletes everything of that person, and nothing of others", async () => {
     const s = erasureWorld();
     for (const person of [ann, bob, eve]) await s.traces(person);
     expect((await s.holding(ann.canary)).sort()).toEqual([...PERSONAL].sort());
@@ -42,13 +42,13 @@ describe("removing a person's data", () => {
     await s.ask(aJob({ kind: "user", user: "ann", userHash: "hash" }));
     await s.pass(2 * MINUTE_MS);
     expect(await s.job()).toMatchObject({ state: "done", sessions: 2, tasks: 1, userHash: "hash" });
-    for (const left of [ann.canary, "s_ann", "t_ann"]) expect(await s.holding(left)).toEqual([]);
+    for (const canary of [ann.canary, "s_ann", "t_ann"]) expect(await s.holding(canary)).toEqual([]);
     expect(JSON.stringify(await s.job())).not.toContain('"ann"');
     expect(await s.holding(bob.canary)).toEqual(others.bob);
     expect(await s.holding(eve.canary)).toEqual(others.eve);
   });
 
-  test("finds their sessions also when the records are gone, and by the number that was called", async () => {
+  test("finds sessions whose records are gone, and by the called number", async () => {
     const s = erasureWorld();
     const called: Person = { ...ann, user: "+15550100" };
     await s.traces(called);
@@ -60,7 +60,7 @@ describe("removing a person's data", () => {
     expect(await s.holding(ann.canary)).toEqual([]);
   });
 
-  test("ends what runs first, and waits until it has ended", async () => {
+  test("ends running sessions first, and waits until they have ended", async () => {
     const s = erasureWorld();
     const running = aSession("s_run", { tenant: "acme", user: { id: "ann", name: ann.canary } });
     await s.outcome(s.bus.kv.update(sessions, running, 0));
@@ -68,8 +68,8 @@ describe("removing a person's data", () => {
     await s.ask(aJob({ kind: "user", user: "ann" }));
     await s.pass(MINUTE_MS);
     expect(await s.job()).toMatchObject({ state: "waiting", reason: expect.stringContaining("1 sessions") });
-    const said = s.server.stored(sessionEvents).map(({ message }) => message);
-    expect(said).toMatchObject([{ type: "end_requested", sessionId: "s_run" }]);
+    const claims = s.server.stored(sessionEvents).map(({ message }) => message);
+    expect(claims).toMatchObject([{ type: "end_requested", sessionId: "s_run" }]);
     const entry = await s.outcome(s.bus.kv.get(sessions, "acme.s_run"));
     await s.outcome(s.bus.kv.update(sessions, { ...running, state: "ended" as const }, entry?.revision ?? 0));
     await s.pass(2 * MINUTE_MS);
@@ -77,7 +77,7 @@ describe("removing a person's data", () => {
     expect(await s.holding("s_run")).toEqual([]);
   });
 
-  test("cancels their open tasks", async () => {
+  test("cancels open tasks", async () => {
     const s = erasureWorld();
     await s.traces({ ...ann, user: "+15550100" });
     const entry = await s.outcome(s.bus.kv.get(tasks, "acme.t_ann"));
@@ -91,14 +91,14 @@ describe("removing a person's data", () => {
     expect((await s.job())?.state).toBe("waiting");
   });
 
-  test("takes along what is written late, after a store was gone through", async () => {
+  test("deletes late writes to a store that was already processed", async () => {
     const s = erasureWorld();
     await s.traces(ann);
     await s.privacy("one");
     await s.ask(aJob({ kind: "user", user: "ann" }));
     await s.pass(3000);
     expect(await s.holding(ann.canary)).toEqual([]);
-    // A calls service that was at it stores the call now, and a webhook is told.
+    // A calls service in progress stores its call now.
     await s.outcome(s.bus.streams.publish(calls, { ...(await lateCall()), reason: ann.canary }));
     expect(await s.holding(ann.canary)).toEqual(["CALLS"]);
     await s.pass(2 * MINUTE_MS);
@@ -108,12 +108,12 @@ describe("removing a person's data", () => {
 });
 
 const lateCall = async () => {
-  const { buildCall: callOf } = await import("../../../../libs/domain/call/build-call.ts");
-  return callOf(endedSession(ann, AT), [], []);
+  const { buildCall } = await import("../../../../libs/domain/call/build-call.ts");
+  return buildCall(endedSession(ann, AT), [], []);
 };
 
-describe("removing a tenant's data", () => {
-  test("leaves nothing of it in any store but the proof, and everything of others", async () => {
+describe("deletion of a tenant's data", () => {
+  test("deletes everything in every store but the proof, and nothing of others", async () => {
     const s = erasureWorld();
     for (const person of [ann, bob, eve]) await s.traces(person);
     const eves = await s.holding(eve.canary);
@@ -126,7 +126,7 @@ describe("removing a tenant's data", () => {
     expect(await s.holding(bob.canary)).toEqual([]);
     expect(await s.holding("acme")).toEqual(["deletion_jobs"]);
     expect(await s.holding(eve.canary)).toEqual(eves);
-    // Nothing is counted that wasn't there: two people, one session each.
+    // Only what existed is counted: two people with one session each.
     expect(job?.counts).toMatchObject({
       CALLS: 2,
       sessions: 2,
@@ -136,15 +136,15 @@ describe("removing a tenant's data", () => {
     });
   });
 
-  test("gives a receipt that says the counts, and that nobody can change", async () => {
+  test("creates a receipt with the counts, which nobody can change", async () => {
     const s = erasureWorld();
     await s.traces(ann);
     await s.privacy("one");
     await s.ask(aJob({ kind: "tenant", askedBy: "api: the controller" }));
     await s.pass(2 * MINUTE_MS);
     const { receipt = "", counts } = (await s.job()) ?? {};
-    const said = await verifyReceipt(receipt, { secret: SECRET });
-    expect(said).toMatchObject({
+    const claims = await verifyReceipt(receipt, { secret: SECRET });
+    expect(claims).toMatchObject({
       jti: "del_1",
       tenant: "acme",
       kind: "tenant",
@@ -152,7 +152,7 @@ describe("removing a tenant's data", () => {
       askedBy: "api: the controller",
     });
     const [header, payload, signature] = receipt.split(".");
-    const forged = Buffer.from(JSON.stringify({ ...said, total: 0 })).toString("base64url");
+    const forged = Buffer.from(JSON.stringify({ ...claims, total: 0 })).toString("base64url");
     await expect(verifyReceipt(`${header}.${forged}.${signature}`, { secret: SECRET })).rejects.toThrow(
       "changed",
     );
@@ -161,7 +161,7 @@ describe("removing a tenant's data", () => {
     ).rejects.toThrow();
   });
 
-  test("goes on with another instance when the first one dies, and is done once by several", async () => {
+  test("goes on with another instance when the first dies, and is done once by several", async () => {
     const s = erasureWorld();
     for (const person of [ann, bob]) await s.traces(person);
     const one = await s.privacy("one");
@@ -174,9 +174,9 @@ describe("removing a tenant's data", () => {
     await s.pass(3 * MINUTE_MS);
     expect(await s.job()).toMatchObject({ state: "done", takeovers: 2 });
     expect(await s.holding(ann.canary)).toEqual([]);
-    const { heartbeat: beat } = (await s.job()) ?? {};
+    const { heartbeat } = (await s.job()) ?? {};
     await s.pass(MINUTE_MS);
-    expect((await s.job())?.heartbeat).toBe(beat);
+    expect((await s.job())?.heartbeat).toBe(heartbeat);
   });
 });
 
@@ -187,7 +187,7 @@ describe("retention", () => {
     settings: { intervalMs: DAY_MS, days: readRetentionDays(days), tenant: "acme" },
   });
 
-  test("removes what is older than it may be kept, and leaves what isn't", async () => {
+  test("deletes data older than allowed, and keeps the rest", async () => {
     const s = erasureWorld();
     await s.traces(ann, old);
     await s.traces(bob, AT);
@@ -200,7 +200,7 @@ describe("retention", () => {
       kind: "retention",
       askedBy: "schedule",
     });
-    // Handoffs are kept for a day, and letters for seven: they go by themselves.
+    // Handoffs expire after a day, and dead letters after seven.
     expect(
       (await s.holding(ann.canary)).filter(
         (store) => !["HANDOFFS", "DEAD_LETTERS", "TASK_REQUESTS"].includes(store),
@@ -209,7 +209,7 @@ describe("retention", () => {
     expect(await s.holding(bob.canary)).toEqual(bobs);
   });
 
-  test("asks once a day, however many instances look, and never while a run is under way", async () => {
+  test("creates one job a day, however many instances check, and none while a run is in progress", async () => {
     const s = erasureWorld();
     const both = () => Promise.all([createDueJobs(deps(s, "7")), createDueJobs(deps(s, "7"))]);
     await s.outcome(both());
@@ -226,7 +226,7 @@ describe("retention", () => {
     expect((await s.job("retention-000002"))?.state).toBe("asked");
   });
 
-  test("is of each tenant as the setting says", async () => {
+  test("follows each tenant's setting", async () => {
     const s = erasureWorld();
     await s.traces(ann, old);
     await s.traces(eve, old);
@@ -236,7 +236,7 @@ describe("retention", () => {
     ]);
   });
 
-  test("days are read from one setting", () => {
+  test("reads days from one setting", () => {
     const days = readRetentionDays("30, acme=7, big=off");
     expect([daysFor(days, "acme"), daysFor(days, "big"), daysFor(days, "else")]).toEqual([7, undefined, 30]);
     expect(daysFor(readRetentionDays(""), "acme")).toBeUndefined();
@@ -244,7 +244,7 @@ describe("retention", () => {
       expect(() => readRetentionDays(wrong)).toThrow(wrong);
   });
 
-  test("a run is due when the last one is done and was asked for long enough ago", () => {
+  test("starts a run when the last one is done and long enough ago", () => {
     const run = (number: number, state: DeletionJob["state"], askedAt = AT) => ({
       id: `retention-00000${number}`,
       state,

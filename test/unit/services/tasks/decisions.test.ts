@@ -1,4 +1,4 @@
-// What the tasks service decides without doing anything: calling hours, whose turn it is, and what its settings say.
+// The pure decisions of the tasks service: calling hours, the next task, and settings.
 import { describe, expect, test } from "vitest";
 import type { LaunchRecord, ProviderName } from "../../../../libs/contracts/providers/provider.ts";
 import { ConfigError, readConfig } from "../../../../libs/runtime/config.ts";
@@ -9,11 +9,11 @@ import { parseProviderLimits, tasksSettings } from "../../../../services/tasks/c
 import { isKnownProfile } from "../../../../services/tasks/handle-task-request.ts";
 import { AT, aHost } from "../../../kit/fixtures/sessions.ts";
 
-describe("calling hours", () => {
+describe("parseCallingHours and isOpen", () => {
   const open = (hours: string, at: string) => isOpen(parseCallingHours(hours), Date.parse(at));
   const BERLIN = "Mo-Fr 09:00-20:00 Europe/Berlin";
 
-  test("are in their own time zone, in summer and in winter", () => {
+  test("respects the hours' own time zone, in summer and in winter", () => {
     expect(open(BERLIN, "2026-07-01T07:00:00Z")).toBe(true);
     expect(open(BERLIN, "2026-07-01T06:59:00Z")).toBe(false);
     expect(open(BERLIN, "2026-01-05T07:59:00Z")).toBe(false);
@@ -22,13 +22,13 @@ describe("calling hours", () => {
     expect(open(BERLIN, "2026-01-05T19:00:00Z")).toBe(false);
   });
 
-  test("keep to their days by the local date", () => {
+  test("respects the local date", () => {
     expect(open(BERLIN, "2026-07-04T10:00:00Z"), "Saturday").toBe(false);
     // Friday evening in New York is Saturday in UTC.
     expect(open("Fr 20:00-23:00 America/New_York", "2026-07-04T01:00:00Z")).toBe(true);
   });
 
-  test("may be several, over midnight, over the weekend, or the whole day", () => {
+  test("supports several ranges, over midnight, over the weekend, or the whole day", () => {
     const two = "Mo-Fr 09:00-12:00, Sa+Su 10:00-11:00 UTC";
     expect(open(two, "2026-07-05T10:30:00Z")).toBe(true);
     expect(open(two, "2026-07-06T12:30:00Z")).toBe(false);
@@ -46,13 +46,13 @@ describe("calling hours", () => {
     ["Mo-Fr 09:00-25:00 Europe/Berlin", /"25:00" is not a time/],
     ["Mo-Fr 09:00-20:00 Europe/Berlyn", /"Europe\/Berlyn" is not a known time zone/],
     ["", /is not valid/],
-  ])("that are written %j are refused with a reason", (text, reason) => {
+  ])("rejects %j with a reason", (text, reason) => {
     expect(() => parseCallingHours(text)).toThrow(reason);
   });
 });
 
-describe("whose turn it is", () => {
-  let places = 0;
+describe("chooseNext", () => {
+  let sequence = 0;
   const task = (id: string, more: Partial<QueuedTask> = {}): QueuedTask => ({
     tenant: "a",
     taskId: id,
@@ -60,7 +60,7 @@ describe("whose turn it is", () => {
     life: 1,
     provider: "sip",
     profile: "echo",
-    queueSeq: ++places,
+    queueSeq: ++sequence,
     restMs: 0,
     ...more,
   });
@@ -80,7 +80,7 @@ describe("whose turn it is", () => {
     now = 0,
   ) => chooseNext(queued, running, limits(more), now).map(({ taskId: id }) => id);
 
-  test("is the oldest's, as many as the rate, the tenant, the provider, the agents and the whole allow", () => {
+  test("chooses the oldest tasks within the limits of rate, tenant, provider, agents and total", () => {
     const queued = ["t_1", "t_2", "t_3", "t_4"].map((id) => task(id));
     expect(chosen(queued)).toEqual(["t_1", "t_2", "t_3", "t_4"]);
     expect(chosen(queued, { starts: 2 })).toEqual(["t_1", "t_2"]);
@@ -91,7 +91,7 @@ describe("whose turn it is", () => {
     expect(chosen(queued, { total: 1 }, [{ tenant: "b", provider: "pool" }])).toEqual([]);
   });
 
-  test("one that can't begin yet holds up nobody behind it", () => {
+  test("skips tasks that can't start yet", () => {
     const queued = [
       task("t_later", { notBeforeMs: 1000 }),
       task("t_rests", { restMs: 1 }),
@@ -107,7 +107,7 @@ describe("whose turn it is", () => {
     expect(chosen(queued, more, [], 1000)).toEqual(["t_later", "t_now"]);
   });
 
-  test("a tenant with fewer attempts under way comes first, however long the other's queue is", () => {
+  test("prefers a tenant with fewer attempts in progress, however long the other's queue is", () => {
     const queued = [
       ...["t_a1", "t_a2", "t_a3"].map((id) => task(id, { tenant: "a" })),
       ...["t_b1", "t_b2"].map((id) => task(id, { tenant: "b" })),
@@ -120,24 +120,24 @@ describe("whose turn it is", () => {
     expect(chosen(queued, { starts: 3 }, running)).toEqual(["t_b1", "t_b2", "t_a1"]);
   });
 
-  test("is nobody's outside of the calling hours", () => {
+  test("chooses nothing outside of the calling hours", () => {
     const callingHours = parseCallingHours("09:00-10:00 UTC");
     expect(chosen([task("t_1")], { callingHours }, [], Date.parse("2026-01-01T08:00:00Z"))).toEqual([]);
     expect(chosen([task("t_1")], { callingHours }, [], Date.parse("2026-01-01T09:00:00Z"))).toEqual(["t_1"]);
   });
 });
 
-describe("a task's profile", () => {
+describe("isKnownProfile", () => {
   const profile = { status: "running", warm: 1, hot: 0, warming: 0, busy: 2, max: 5 } as const;
 
-  test("is unknown only when there are hosts to know it", () => {
+  test("reports a profile as unknown only if there are hosts", () => {
     expect(isKnownProfile([], "echo")).toBe(true);
     expect(isKnownProfile([aHost("h1", 1, { profiles: { echo: profile } })], "echo")).toBe(true);
     expect(isKnownProfile([aHost("h1")], "echo")).toBe(false);
   });
 });
 
-describe("the call of a launch", () => {
+describe("callStatusOfLaunch", () => {
   const launch = (changed: Partial<LaunchRecord>): LaunchRecord => ({
     v: 1,
     tenant: "t",
@@ -153,7 +153,7 @@ describe("the call of a launch", () => {
     ...changed,
   });
 
-  test("that was asked for and not answered may have been dialled", () => {
+  test("treats an unanswered request as possibly dialed", () => {
     expect(callStatusOfLaunch(launch({}))).toEqual({ status: "dialing" });
     expect(callStatusOfLaunch(launch({ state: "unknown" }))).toEqual({ status: "unknown" });
     expect(callStatusOfLaunch(launch({ state: "over" }))).toBeUndefined();
@@ -164,8 +164,8 @@ describe("the call of a launch", () => {
   });
 });
 
-describe("settings", () => {
-  test("limit providers together or one by one", () => {
+describe("settings of the tasks service", () => {
+  test("limits providers together or one by one", () => {
     const limits = parseProviderLimits("4, sip=30 vapi=0");
     expect([limits("sip"), limits("vapi"), limits("pool")]).toEqual([30, 0, 4]);
     expect(parseProviderLimits("sip=3")("pool")).toBe(10);
@@ -173,7 +173,7 @@ describe("settings", () => {
       expect(() => parseProviderLimits(wrong)).toThrow();
   });
 
-  test("are refused in words", () => {
+  test("rejects invalid values and names them", () => {
     const read = (env: Record<string, string>) => readConfig(tasksSettings, env, []);
     expect(read({ GREENROOM_TASK_RATE: "0.5" }).GREENROOM_TASK_RATE).toBe(0.5);
     expect(read({}).GREENROOM_CALLING_HOURS).toBeUndefined();

@@ -1,4 +1,4 @@
-// What becomes of a task by how the telephone call of its session ended: the tasks service on a memory bus.
+// Tasks by the end of their session's phone call: the tasks service on an in-memory bus.
 import { describe, expect, test } from "vitest";
 import type { EndedReason } from "../../../../libs/contracts/sessions/session.ts";
 import { isTaskEnd, type TaskRecord } from "../../../../libs/contracts/tasks/task.ts";
@@ -6,7 +6,7 @@ import { type Scene, TALK, taskWorld } from "../../../kit/worlds/task-world.ts";
 
 const isOver = ({ state }: TaskRecord): boolean => isTaskEnd(state);
 
-/** One attempt goes so; any later one is a call that is answered. */
+/** A task whose first attempt follows the scenes. Any later attempt is an answered call. */
 async function attemptOf(scenes: readonly Scene[]) {
   const world = await taskWorld({ script: (_, attempt) => (attempt === 1 ? scenes : TALK) });
   await world.host();
@@ -15,14 +15,14 @@ async function attemptOf(scenes: readonly Scene[]) {
   return world;
 }
 
-/** A session that ends while its telephone rings, which the providers service reports later. */
-const endsRinging = (ends: EndedReason, told: readonly Scene[]): readonly Scene[] => [
+/** A session that ends while its phone rings. The providers service reports the rest later. */
+const endsRinging = (ends: EndedReason, report: readonly Scene[]): readonly Scene[] => [
   { ready: true },
   { call: "dialing" },
   { call: "ringing" },
   { wait: 2000 },
   { ends },
-  ...told,
+  ...report,
 ];
 
 const hungUp = (waitMs: number): readonly Scene[] => [
@@ -30,8 +30,8 @@ const hungUp = (waitMs: number): readonly Scene[] => [
   { call: "hungUp", more: { unanswered: true }, afterItsEnd: true },
 ];
 
-describe("a call", () => {
-  test("that its provider refuses ends at once, also when its intent was seen before", async () => {
+describe("a task's call", () => {
+  test("fails at once when its provider refuses, even if its intent was seen before", async () => {
     const refused: readonly Scene[] = [
       { ready: true },
       { launch: "intended" },
@@ -49,7 +49,7 @@ describe("a call", () => {
   });
 
   test.each([0, 3000, 15_000])(
-    "whose session somebody ended while it rang is canceled, by what the providers service says %i ms later",
+    "is canceled when somebody ended the session while it rang, reported %i ms later",
     async (waitMs) => {
       const world = await attemptOf(endsRinging("completed", hungUp(waitMs)));
       expect(await world.when("t_1", isOver)).toMatchObject({
@@ -62,7 +62,7 @@ describe("a call", () => {
   );
 
   test.each(["agent_lost", "provider_error", "expired"] as const)(
-    "whose session ended as %s while it rang reached nobody, and is made again",
+    "is retried when the session ended as %s while it rang and nobody was reached",
     async (reason) => {
       const world = await attemptOf(endsRinging(reason, hungUp(1000)));
       expect(await world.when("t_1", isOver)).toMatchObject({ state: "completed", attempt: 2 });
@@ -70,7 +70,7 @@ describe("a call", () => {
     },
   );
 
-  test("that was answered just as its session ended is not made again", async () => {
+  test("is not retried when it was answered just as the session ended", async () => {
     const answered: readonly Scene[] = [{ wait: 1000 }, { call: "hungUp", afterItsEnd: true }];
     const world = await attemptOf(endsRinging("agent_lost", answered));
     expect(await world.when("t_1", isOver)).toMatchObject({
@@ -80,7 +80,7 @@ describe("a call", () => {
     });
   });
 
-  test("of which the providers service says no more is unknown after a while, and not made again", async () => {
+  test("is unknown after a while without a report, and not retried", async () => {
     const world = await attemptOf(endsRinging("completed", []));
     expect(await world.when("t_1", isOver, 60_000)).toMatchObject({ state: "unknown", attempt: 1 });
   });

@@ -1,4 +1,4 @@
-// What the tasks service counts of tasks, as Prometheus reads it.
+// Metrics of tasks for Prometheus.
 import { expect, test } from "vitest";
 import type { TaskRecord } from "../../../../libs/contracts/tasks/task.ts";
 import { reduceTask } from "../../../../libs/domain/task/reduce.ts";
@@ -9,21 +9,21 @@ import { aTask, deadlineExceeded, sessionEnded, slotGranted } from "../../../kit
 
 const labels = 'profile="echo",provider="sip"';
 
-test("a task is counted when it begins, at each of its attempts, and once when it ends", async () => {
+test("counts a task at its start, at each attempt, and once at its end", async () => {
   const metrics = createMetrics("tasks");
   const count = countTasks(metrics);
   const task = aTask("a");
   count(task);
-  const tried = reduceTask(task, slotGranted(task));
-  count(tried, task);
-  const waits = reduceTask(tried, sessionEnded(tried, { endedReason: "agent_lost", wasReady: false }));
-  count(waits, tried);
-  expect(waits.state).toBe("queued");
-  const again = reduceTask(waits, slotGranted(waits));
-  count(again, waits);
+  const dialing = reduceTask(task, slotGranted(task));
+  count(dialing, task);
+  const waiting = reduceTask(dialing, sessionEnded(dialing, { endedReason: "agent_lost", wasReady: false }));
+  count(waiting, dialing);
+  expect(waiting.state).toBe("queued");
+  const again = reduceTask(waiting, slotGranted(waiting));
+  count(again, waiting);
   const ended = reduceTask(again, deadlineExceeded(again));
   count(ended, again);
-  // Something of an ended one may be noted later.
+  // A field of an ended task may change later.
   count({ ...ended, writeId: "later" }, ended);
   const text = await metrics.text();
   expect(text).toContain(`greenroom_tasks_created_total{${labels}} 1`);
@@ -33,7 +33,7 @@ test("a task is counted when it begins, at each of its attempts, and once when i
   ]);
 });
 
-test("those that have not ended are told by their state, as they stand when somebody asks", async () => {
+test("counts open tasks by their present state", async () => {
   const metrics = createMetrics("tasks");
   const seen = (record: TaskRecord): SeenTask => ({
     key: "",

@@ -1,4 +1,4 @@
-// The tasks service on a memory bus: tasks from their request to their end, through crashes, repeats and several processes.
+// The tasks service on an in-memory bus: tasks through crashes, repeated messages and several processes.
 import { describe, expect, test, vi } from "vitest";
 import { type Bucket, callSlots, sessions, tasks } from "../../../../libs/contracts/buckets.ts";
 import {
@@ -13,7 +13,7 @@ import { parseCallingHours } from "../../../../services/tasks/calling-hours.ts";
 import { AT } from "../../../kit/fixtures/sessions.ts";
 import { type Intercept, notReached, TALK, taskWorld } from "../../../kit/worlds/task-world.ts";
 
-// Hours of simulated time, on a machine that may have much else to do.
+// Hours of simulated time take a while on a busy machine.
 vi.setConfig({ testTimeout: 120_000 });
 
 const MINUTE_MS = 60_000;
@@ -27,7 +27,7 @@ const about = (task: Pick<TaskRecord, "taskId" | "tenant" | "attempt">) => ({
 });
 
 describe("a task", () => {
-  test("goes from its request to its end, by one session whose request names the call", async () => {
+  test("runs from its request to its end in one session, whose request has the call", async () => {
     const world = await taskWorld();
     await world.host();
     await world.tasks("tasks-1");
@@ -47,7 +47,7 @@ describe("a task", () => {
     expect(world.exchange.dialed).toEqual(["t_1-1"]);
   });
 
-  test("that reaches nobody is tried three times, 10 and 20 s apart, and tells why each time", async () => {
+  test("is tried three times, 10 and 20 s apart, when nobody is reached, with a reason for each", async () => {
     const world = await taskWorld({ script: () => notReached("busy", 486) });
     await world.host();
     await world.tasks("tasks-1");
@@ -63,7 +63,7 @@ describe("a task", () => {
     expect(world.clock.monotonic() - began).toBeLessThan(45_000);
   });
 
-  test("whose number is bad, or whose profile nobody has, ends at once", async () => {
+  test("ends at once for a bad number or an unknown profile", async () => {
     const world = await taskWorld({ script: () => notReached("failed", 404, { permanent: true }) });
     await world.host();
     await world.tasks("tasks-1");
@@ -77,7 +77,7 @@ describe("a task", () => {
     });
   });
 
-  test("whose outcome nobody knows is never dialled again", async () => {
+  test("is never retried when its outcome is unknown", async () => {
     const script = () => [...TALK.slice(0, 4), { ends: "agent_lost" } as const];
     const world = await taskWorld({ script });
     await world.host();
@@ -88,7 +88,7 @@ describe("a task", () => {
     expect(world.exchange.dialed).toEqual(["t_1-1"]);
   });
 
-  test("waits while no agent is free, and for as long as nobody is there to schedule it", async () => {
+  test("waits while no agent is free, or no instance runs", async () => {
     const world = await taskWorld();
     await world.ask("t_1");
     await world.clock.advance(60 * MINUTE_MS);
@@ -102,7 +102,7 @@ describe("a task", () => {
     expect(await world.when("t_1", isOver)).toMatchObject({ state: "completed", attempt: 1 });
   });
 
-  test("that found no agent after all is queued again, and loses no attempt", async () => {
+  test("is queued again without a failure when no agent was found after all", async () => {
     const world = await taskWorld({
       script: (_, n) => (n < 5 ? [{ wait: 1000 }, { ends: "no_capacity" }] : TALK),
     });
@@ -113,7 +113,7 @@ describe("a task", () => {
     expect(world.exchange.dialed).toEqual(["t_1-5"]);
   });
 
-  test("begins not before its time, nor outside of the calling hours", async () => {
+  test("starts neither before its time nor outside of the calling hours", async () => {
     // Simulated time begins on a Thursday at midnight, which is one o'clock in Berlin.
     const callingHours = parseCallingHours("Mo-Fr 01:20-01:40, Th 02:00-02:10 Europe/Berlin");
     const limits = { perTenant: 10, perProvider: () => 10, total: 100, callingHours };
@@ -132,7 +132,7 @@ describe("a task", () => {
     expect(await beganAt("t_3")).toBe("2026-01-01T01:00");
   });
 
-  test("that could not begin for two weeks ends as expired, and is wanted anew from when it gets another life", async () => {
+  test("expires after two weeks without a start, and waits again after a retry", async () => {
     const world = await taskWorld();
     await world.ask("t_1");
     const first = await world.tasks("tasks-1");
@@ -148,7 +148,7 @@ describe("a task", () => {
     expect(world.task("t_1")).toMatchObject({ state: "queued", life: 2 });
   });
 
-  test("past the limit of its attempt is ended, and so is its session", async () => {
+  test("ends with its session at the time limit of an attempt", async () => {
     const script = () => [...TALK.slice(0, 7), { wait: 60 * MINUTE_MS }];
     const world = await taskWorld({ script });
     await world.host();
@@ -162,7 +162,7 @@ describe("a task", () => {
     expect(world.exchange.ended).toEqual(["t_1-1"]);
   });
 
-  test("is canceled while it waits or talks, and its call is hung up; a person may give it another life", async () => {
+  test("is canceled while it waits or talks, with its call, and can be retried", async () => {
     const world = await taskWorld();
     await world.host();
     await world.tasks("tasks-1");
@@ -181,7 +181,7 @@ describe("a task", () => {
     expect(again.attempts.map(({ state }) => state)).toEqual(["canceled", "completed"]);
   });
 
-  test("is one, however often it is asked for with the same key", async () => {
+  test("is created once for repeated requests with the same key", async () => {
     const world = await taskWorld();
     await world.host();
     await world.tasks("tasks-1");
@@ -197,7 +197,7 @@ describe("a task", () => {
   });
 });
 
-test("a request that can't be read is a dead letter, and holds up none behind it", async () => {
+test("stores an unreadable request as a dead letter, and processes those behind it", async () => {
   const world = await taskWorld();
   await world.host();
   await world.tasks("tasks-1");
@@ -215,8 +215,8 @@ test("a request that can't be read is a dead letter, and holds up none behind it
   ]);
 });
 
-describe("several processes", () => {
-  test("never have more attempts under way than the limits allow, and serve tenants in turn", async () => {
+describe("several tasks services", () => {
+  test("keeps the limits together, and serves tenants in turn", async () => {
     const limits = { perTenant: 4, perProvider: () => 6, total: 100, callingHours: undefined };
     const world = await taskWorld({
       settings: { limits },
@@ -238,7 +238,7 @@ describe("several processes", () => {
     expect(new Set(world.exchange.dialed).size).toBe(40);
   });
 
-  test("keep the rate together", async () => {
+  test("keeps the rate together", async () => {
     const world = await taskWorld({ settings: { rate: 2 } });
     await world.host();
     await Promise.all([1, 2, 3].map((n) => world.tasks(`tasks-${n}`)));
@@ -251,25 +251,26 @@ describe("several processes", () => {
   });
 });
 
-/** Dies instead of, or right after, the first time that `what` is published. */
+/** Crashes before, or right after, the first publication of the given type. */
 const dieAt =
   (channel: Channel<never>, type: string, when: "before" | "after"): Intercept =>
   (bus, die) => ({
     streams: {
       async publish<T>(to: Channel<T>, message: T) {
-        const isIt = (to as unknown) === channel && (message as unknown as { type: string }).type === type;
-        if (isIt && when === "before") return die();
+        const isTarget =
+          (to as unknown) === channel && (message as unknown as { type: string }).type === type;
+        if (isTarget && when === "before") return die();
         const answer = await bus.streams.publish(to, message);
-        return isIt ? die() : answer;
+        return isTarget ? die() : answer;
       },
     },
   });
 
-test("an attempt whose saving loses to a cancellation is never asked for", async () => {
+test("requests no session for an attempt whose write loses to a cancellation", async () => {
   const world = await taskWorld();
   await world.host();
   let hasRaced = false;
-  await world.tasks("outbound-1", (bus) => ({
+  await world.tasks("tasks-1", (bus) => ({
     kv: {
       async update<T>(bucket: Bucket<T>, value: T, revision: number) {
         const task = value as unknown as TaskRecord;
@@ -298,17 +299,17 @@ test("an attempt whose saving loses to a cancellation is never asked for", async
   expect(world.server.stored(sessionEvents)).toEqual([]);
 });
 
-describe("a process that dies", () => {
+describe("a tasks service that crashes", () => {
   test.each([
-    ["after it gave out a line and before it said so", taskEvents, "slot_granted", "before"],
-    ["after it said that it gave out a line", taskEvents, "slot_granted", "after"],
-    ["after it saved an attempt and before it asked for the session", sessionEvents, "requested", "before"],
-    ["after it asked for the session and before it acked", sessionEvents, "requested", "after"],
-    ["before it told that the session is ready", taskEvents, "session_ready", "before"],
-    ["before it told that the session has ended", taskEvents, "session_ended", "before"],
-    ["after it told how the call moved", taskEvents, "call_updated", "after"],
+    ["after it granted a call slot and before it published that", taskEvents, "slot_granted", "before"],
+    ["after it published a granted call slot", taskEvents, "slot_granted", "after"],
+    ["after it saved an attempt and before it requested the session", sessionEvents, "requested", "before"],
+    ["after it requested the session and before it acked", sessionEvents, "requested", "after"],
+    ["before it published that the session is ready", taskEvents, "session_ready", "before"],
+    ["before it published that the session has ended", taskEvents, "session_ended", "before"],
+    ["after it published an update of the call", taskEvents, "call_updated", "after"],
   ] as const)(
-    "%s, leaves the attempt to another, which makes no second session",
+    "leaves the attempt to another, which makes no second session: %s",
     async (_, channel, type, when) => {
       const world = await taskWorld();
       await world.host();
@@ -324,9 +325,9 @@ describe("a process that dies", () => {
   );
 });
 
-describe("with everything going wrong", () => {
+describe("the tasks service under faults", () => {
   test.each([1, 2, 3, 4, 5, 6, 7, 8])(
-    "no task is lost, no attempt has two sessions, nobody who was reached is called again (seed %i)",
+    "loses no task, gives no attempt two sessions, and calls nobody again who was reached (seed %i)",
     async (seed) => {
       const script = (event: { sessionId: string }, n: number) => {
         const kind = (Number(event.sessionId.replace(/\D/g, "")) + n + seed) % 4;
