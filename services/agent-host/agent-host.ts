@@ -1,5 +1,5 @@
 // The agent-host: supervises agent processes, gives agents to sessions, and reports what happens to them.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import type { DrainAnswer, HostRecord, OnDeadline } from "../../libs/contracts/fleet/host.ts";
 import type { PoolSettings } from "../../libs/contracts/fleet/pool.ts";
 import {
@@ -11,8 +11,7 @@ import {
 } from "../../libs/contracts/streams.ts";
 import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import { type Clock, isoNow, sleep } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import { isoNow, sleep } from "../../libs/runtime/clock.ts";
 import { type HostRegistration, registerHost } from "./host-registration.ts";
 import { AgentPool } from "./pool/agent-pool.ts";
 import type { ProfileFile } from "./pool/find-profiles.ts";
@@ -29,10 +28,7 @@ import { watchFencing } from "./sessions/fencing.ts";
 import { SessionReporter } from "./sessions/session-reporter.ts";
 import { UsageReporter } from "./sessions/usage-reporter.ts";
 
-export interface AgentHostDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface AgentHostDeps extends ServiceDeps {
   readonly livekit: LiveKit | undefined;
   readonly hostId: string;
   readonly pid: number;

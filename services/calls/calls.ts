@@ -1,16 +1,14 @@
 // The calls service: builds call records from ended sessions, and daily KPIs from call records.
+
 import { type Bus, getOwn } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { callRecording } from "../../libs/contracts/buckets.ts";
 import { CALL_RECORDING_KEY } from "../../libs/contracts/calls/call.ts";
 import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
 import { KpiWriter } from "./kpi-writer.ts";
 import { recordCalls } from "./record-calls.ts";
 
-export interface CallsDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface CallsDeps extends ServiceDeps {
   readonly instance: string;
   readonly settings: {
     readonly reportWaitMs: number;

@@ -1,18 +1,16 @@
 // Keeps the daily KPIs up to date: builds them from the call records again after each change.
+
 import { type Bus, getOwn } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { dailyKpis } from "../../libs/contracts/buckets.ts";
 import { type CallRecord, dayOf } from "../../libs/contracts/calls/call.ts";
 import { type DailyKpi, kpiKey } from "../../libs/contracts/calls/kpi.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import { calls } from "../../libs/contracts/streams.ts";
 import { DailyKpis } from "../../libs/domain/call/build-kpis.ts";
-import { type Clock, repeat } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import { repeat } from "../../libs/runtime/clock.ts";
 
-export interface KpiWriterDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface KpiWriterDeps extends ServiceDeps {
   readonly settings: {
     readonly intervalMs: number;
     readonly lookbackDays: number;

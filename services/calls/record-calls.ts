@@ -1,6 +1,8 @@
 // Builds a call record of every ended session, and again when its usage or launches change later.
-import type { Bus, Stop } from "../../libs/bus/bus.ts";
+
+import type { Stop } from "../../libs/bus/bus.ts";
 import { STORE_TIMEOUT_MS } from "../../libs/bus/delivery-rules.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { launches, sessions, usageReports } from "../../libs/contracts/buckets.ts";
 import { type CallRecord, callSubject, dayOf, type UsageReport } from "../../libs/contracts/calls/call.ts";
 import { isError } from "../../libs/contracts/errors.ts";
@@ -15,13 +17,9 @@ import {
   hasEnded,
   readyAttempts,
 } from "../../libs/domain/call/build-call.ts";
-import { type Clock, sleep } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import { sleep } from "../../libs/runtime/clock.ts";
 
-export interface RecordCallsDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface RecordCallsDeps extends ServiceDeps {
   readonly settings: {
     readonly reportWaitMs: number;
     readonly lookbackDays: number;

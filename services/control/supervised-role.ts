@@ -1,13 +1,14 @@
 // Keeps one role running: starts it again alone when it fails, with growing pauses.
-import type { Bus } from "../../libs/bus/bus.ts";
+
 import { hookedBus } from "../../libs/bus/instrumented-bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import type { RoleName } from "../../libs/contracts/fleet/pool.ts";
 import { serviceHeartbeats } from "../../libs/contracts/streams.ts";
 import { HEARTBEAT_MS, startHeartbeat } from "../../libs/fleet/heartbeat.ts";
 import type { RunningOnBus, Service } from "../../libs/fleet/run-on-bus.ts";
 import { type BackOff, restartDelay } from "../../libs/runtime/back-off.ts";
-import { type Clock, repeat } from "../../libs/runtime/clock.ts";
+import { repeat } from "../../libs/runtime/clock.ts";
 import type { CommonConfig } from "../../libs/runtime/common-settings.ts";
 import { ConfigError } from "../../libs/runtime/config.ts";
 import type { Log } from "../../libs/runtime/log.ts";
@@ -17,10 +18,7 @@ import type { RoleHealth } from "../../libs/runtime/status-server.ts";
 import { withResolvers } from "../../libs/runtime/with-resolvers.ts";
 import { RoleScope } from "./role-scope.ts";
 
-export interface RoleDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface RoleDeps extends ServiceDeps {
   readonly metrics: Metrics;
   readonly config: CommonConfig;
   readonly backOff: BackOff;

@@ -1,6 +1,7 @@
 // The dispatcher: the one writer of sessions. Several of them share the work.
-import type { Bus } from "../../libs/bus/bus.ts";
+
 import { forward } from "../../libs/bus/overflow.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
 import { isExternal } from "../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
@@ -9,18 +10,13 @@ import type { SessionDefaults } from "../../libs/domain/session/reduce.ts";
 import { watchHosts } from "../../libs/fleet/host-view.ts";
 import { watchSessions } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import type { Clock } from "../../libs/runtime/clock.ts";
 import { createKeyedQueue } from "../../libs/runtime/keyed-queue.ts";
-import type { Log } from "../../libs/runtime/log.ts";
 import { handleSessionEvent } from "./handle-session-event.ts";
 import { HostReservations } from "./host-reservations.ts";
 import { RecordCache } from "./record-cache.ts";
 import { WaitQueue } from "./wait-queue.ts";
 
-export interface DispatcherDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface DispatcherDeps extends ServiceDeps {
   readonly livekit: LiveKit | undefined;
   readonly instance: string;
   readonly defaults: SessionDefaults;

@@ -1,5 +1,5 @@
 // Says what a record calls for, to hosts and to LiveKit, and learns what comes back.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { isError, messageOf } from "../../libs/contracts/errors.ts";
 import { attemptRefOf } from "../../libs/contracts/ids.ts";
 import { calleeIdentityOf, isExternal, isProviderHost } from "../../libs/contracts/providers/provider.ts";
@@ -11,12 +11,8 @@ import { reasonOf } from "../../libs/domain/session/transitions.ts";
 import { requireLiveKit } from "../../libs/livekit/connect.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
 
-export interface ExecuteDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface ExecuteDeps extends ServiceDeps {
   readonly livekit: LiveKit | undefined;
   /** Called for a host that has no agent to give or isn't there: not to be asked until it speaks. */
   readonly excludeUntilUpdate: (hostId: string) => void;

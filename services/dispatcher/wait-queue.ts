@@ -1,17 +1,13 @@
 // Who waits for an agent, and whose turn it is when one is free.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { attemptRefOf } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { sessionEvents } from "../../libs/contracts/streams.ts";
 import { queueKeyOf } from "../../libs/domain/capacity.ts";
 import type { SeenSession, SessionView } from "../../libs/fleet/session-view.ts";
-import { type Clock, isoNow, repeat } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import { isoNow, repeat } from "../../libs/runtime/clock.ts";
 
-interface Deps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+interface Deps extends ServiceDeps {
   readonly sessions: SessionView;
   readonly freeFor: (record: SessionRecord) => number;
 }

@@ -1,12 +1,11 @@
 // The dependencies and the state that the gateway's routes share.
+
 import type { ServiceJwts } from "../../libs/auth/service-jwt.ts";
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import type { Requested } from "../../libs/contracts/sessions/session.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import type { Clock } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
 import type { Metrics } from "../../libs/runtime/metrics.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { StoreHealth } from "./http/store-health.ts";
@@ -15,10 +14,7 @@ import type { LoadMonitor } from "./sessions/load-monitor.ts";
 import type { SessionSubscriptions } from "./sessions/session-subscriptions.ts";
 import type { StartTimes } from "./sessions/start-times.ts";
 
-export interface GatewayDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface GatewayDeps extends ServiceDeps {
   readonly config: GatewayConfig;
   /** Undefined without a configured LiveKit. Requests that need LiveKit are then refused. */
   readonly livekit: LiveKit | undefined;

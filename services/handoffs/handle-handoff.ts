@@ -1,20 +1,18 @@
 // Handles the handoffs of other systems: each becomes a session, or is refused with a reason.
+
 import type { Ack, Bus, Delivery, Stop } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import { type HandoffEvent, HandoffRequested } from "../../libs/contracts/claims/claim.ts";
 import { type SessionRef, sessionKey } from "../../libs/contracts/ids.ts";
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import { deadLetters, handoffEvents, handoffRequests, sessionEvents } from "../../libs/contracts/streams.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
-import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import { isoNow } from "../../libs/runtime/clock.ts";
 import { decideHandoff, sessionIdOf } from "./decide-handoff.ts";
 import { refusedHandoff } from "./handoff-events.ts";
 
-export interface HandoffDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface HandoffDeps extends ServiceDeps {
   readonly sessions: Pick<SessionView, "all">;
   /** The provider of a profile; undefined when there is none. */
   readonly providerOf: (agentId: string) => ProviderName | undefined;

@@ -1,18 +1,15 @@
 // The handoffs service: turns the handoffs of other systems into sessions and publishes what becomes of them.
-import type { Bus, Stop } from "../../libs/bus/bus.ts";
+
+import type { Stop } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import type { ProviderRules } from "../../libs/contracts/providers/provider-rules.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
-import type { Clock } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
 import { consumeHandoffs } from "./handle-handoff.ts";
 import { publishHandoffEvents } from "./handoff-publisher.ts";
 
-export interface HandoffsDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface HandoffsDeps extends ServiceDeps {
   readonly sessions: Pick<SessionView, "all">;
   readonly hosts: Pick<HostView, "all">;
   /** False: handoffs stay in their stream. */

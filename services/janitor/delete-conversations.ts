@@ -1,15 +1,9 @@
 // Removes what was said in a session as soon as the session is over: nobody will go on from it.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { conversations, sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
-import type { Clock } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
 
-interface Deps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
-}
+type Deps = ServiceDeps;
 
 /** A host that hung while its session ended may still write once; this is later than any such write. */
 const LOOK_AGAIN_MS = 30_000;

@@ -1,19 +1,16 @@
 // What becomes of the sessions of a host that is silent: its agents are asked too, before one is given up.
-import type { Bus, Entry } from "../../libs/bus/bus.ts";
+
+import type { Entry } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { hosts as hostsBucket } from "../../libs/contracts/buckets.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
 import { attemptKey } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import type { Clock } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
 import { type HostLife, HostMonitor, livesOf, nameOf, type Suspicion } from "./host-monitor.ts";
 
-export interface LostHostsDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface LostHostsDeps extends ServiceDeps {
   readonly livekit: LiveKit | undefined;
   /** How long an agent may take to answer. */
   readonly aliveMs: number;

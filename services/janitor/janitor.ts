@@ -1,5 +1,5 @@
 // The janitor: says what did not happen, and cleans up what nobody needs. Several of them do no harm.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import type { SlotStatus } from "../../libs/contracts/fleet/host.ts";
 import { attemptRefOf, sessionKey } from "../../libs/contracts/ids.ts";
@@ -9,8 +9,7 @@ import { hasEnded } from "../../libs/domain/call/build-call.ts";
 import { type HostView, watchHosts } from "../../libs/fleet/host-view.ts";
 import { type SessionView, watchSessions } from "../../libs/fleet/session-view.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import { type Clock, isoNow, repeat } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import { isoNow, repeat } from "../../libs/runtime/clock.ts";
 import { deleteConversations } from "./delete-conversations.ts";
 import { findExpired, phaseOf } from "./find-expired.ts";
 import { confirmOrphans, findOrphans, type Orphans } from "./find-orphans.ts";
@@ -18,10 +17,7 @@ import { LostHostHandler } from "./handle-lost-hosts.ts";
 import { PurgeGuard } from "./purge-guard.ts";
 import { RollupWriter } from "./rollup-writer.ts";
 
-export interface JanitorDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface JanitorDeps extends ServiceDeps {
   readonly livekit: LiveKit | undefined;
   readonly settings: {
     readonly sweepMs: number;

@@ -1,18 +1,12 @@
 // Which ended sessions may be purged: where calls are recorded, only those whose call is.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { callRecording } from "../../libs/contracts/buckets.ts";
 import { CALL_RECORDING_KEY, callSubject, dayOf } from "../../libs/contracts/calls/call.ts";
 import { isError } from "../../libs/contracts/errors.ts";
 import { calls } from "../../libs/contracts/streams.ts";
 import { type EndedSession, endedAtOf } from "../../libs/domain/call/build-call.ts";
-import type { Clock } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
 
-interface Deps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
-}
+type Deps = ServiceDeps;
 
 /** As long as no calls service has run here, the mark is looked for this often. */
 const LOOK_MS = 60_000;

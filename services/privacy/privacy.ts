@@ -1,15 +1,11 @@
 // The privacy service: removes the data that it is asked to, and what is too old where a limit is set.
+
 import type { ReceiptSigner } from "../../libs/auth/receipts.ts";
-import type { Bus } from "../../libs/bus/bus.ts";
-import type { Clock } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { startDeletionJobs } from "./deletion-jobs.ts";
 import { type RetentionDeps, startRetention } from "./retention.ts";
 
-export interface PrivacyDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface PrivacyDeps extends ServiceDeps {
   readonly instance: string;
   readonly nextWriteId: () => string;
   /** Undefined: jobs get no receipt. */

@@ -1,15 +1,13 @@
 // Retention: creates a deletion job at an interval for each tenant with a limit of days.
+
 import type { Bus } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { dailyKpis, deletionJobs, rollups, sessions } from "../../libs/contracts/buckets.ts";
 import type { DeletionJob } from "../../libs/contracts/privacy/deletion.ts";
-import { type Clock, isoNow, repeat } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import { isoNow, repeat } from "../../libs/runtime/clock.ts";
 import { daysFor, type RetentionDays } from "./retention-days.ts";
 
-export interface RetentionDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface RetentionDeps extends ServiceDeps {
   readonly instance: string;
   readonly nextWriteId: () => string;
   readonly settings: {

@@ -1,20 +1,18 @@
 // Executes a deletion: ends what runs, deletes the data from every store, and repeats until nothing is found.
+
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { Lease } from "../../libs/bus/lease.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { sessions, tasks, webhookEndpoints } from "../../libs/contracts/buckets.ts";
 import { dayOf } from "../../libs/contracts/calls/call.ts";
 import { type DeletionJob, FOUND_MAX } from "../../libs/contracts/privacy/deletion.ts";
 import { calls, sessionEvents, taskEvents, webhooksQueued } from "../../libs/contracts/streams.ts";
 import { isTaskEnd } from "../../libs/contracts/tasks/task.ts";
 import { type Clock, isoNow, sleep } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
 import { type MessageRule, type Scope, type StoreRule, storeName, storeRules } from "./data-map.ts";
 import { type Found, findParts } from "./find-scope.ts";
 
-export interface RunDeletionDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface RunDeletionDeps extends ServiceDeps {
   /** The wait for late writes before the next pass, in ms. */
   readonly settleMs: number;
 }

@@ -1,5 +1,5 @@
 // The providers service: launches agents and calls with other systems and follows them. Several instances share the work.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import {
   type ExternalProvider,
   externalProviders,
@@ -7,8 +7,7 @@ import {
 } from "../../libs/contracts/providers/provider.ts";
 import { assignCommand, type Command, releaseCommand, roomEvents } from "../../libs/contracts/streams.ts";
 import { type SessionView, watchSessions } from "../../libs/fleet/session-view.ts";
-import { type Clock, repeat } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import { repeat } from "../../libs/runtime/clock.ts";
 import type { Metrics } from "../../libs/runtime/metrics.ts";
 import type { ProviderDriver } from "./drivers/driver.ts";
 import { CallStarter } from "./launches/call-starter.ts";
@@ -19,10 +18,7 @@ import { watchLaunches } from "./launches/launch-takeover.ts";
 import { watchLiveness } from "./launches/liveness.ts";
 import { waitForRingingCalls } from "./launches/wait-for-ringing-calls.ts";
 
-export interface ProvidersDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface ProvidersDeps extends ServiceDeps {
   readonly instance: string;
   readonly metrics?: Metrics;
   /** Every provider that a launch may name, including those that are not configured. */

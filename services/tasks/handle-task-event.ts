@@ -1,18 +1,16 @@
 // Handles one event of a task: reduces its record and executes the record's commands.
-import type { Ack, Bus, Delivery } from "../../libs/bus/bus.ts";
+
+import type { Ack, Delivery } from "../../libs/bus/bus.ts";
 import { type EventRules, handleEvent } from "../../libs/bus/event-loop.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { tasks } from "../../libs/contracts/buckets.ts";
 import { isTaskEnd, type TaskEvent, type TaskRecord, taskKey } from "../../libs/contracts/tasks/task.ts";
 import { reduceTask } from "../../libs/domain/task/reduce.ts";
-import type { Clock } from "../../libs/runtime/clock.ts";
 import type { Log } from "../../libs/runtime/log.ts";
 import { executeCommands } from "./execute-commands.ts";
 import type { CountTask } from "./task-metrics.ts";
 
-export interface TaskDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface TaskDeps extends ServiceDeps {
   /** Unique to each write of each process. */
   readonly nextWriteId: () => string;
   readonly count?: CountTask | undefined;

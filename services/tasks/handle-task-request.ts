@@ -1,5 +1,7 @@
 // Creates the record of a requested task.
-import type { Ack, Bus, Delivery } from "../../libs/bus/bus.ts";
+
+import type { Ack, Delivery } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { tasks } from "../../libs/contracts/buckets.ts";
 import { GreenroomError } from "../../libs/contracts/errors.ts";
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
@@ -7,14 +9,10 @@ import { isExternal, type ProviderName } from "../../libs/contracts/providers/pr
 import { SCHEDULE_AHEAD_DAYS_MAX, type TaskRequest, taskKey } from "../../libs/contracts/tasks/task.ts";
 import { failure } from "../../libs/domain/task/outcome.ts";
 import { newTask, requestHashOf, type TaskDefaults, taskIdOf } from "../../libs/domain/task/reduce.ts";
-import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import { isoNow } from "../../libs/runtime/clock.ts";
 import type { CountTask } from "./task-metrics.ts";
 
-export interface TaskRequestDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface TaskRequestDeps extends ServiceDeps {
   readonly hosts: () => readonly HostRecord[];
   readonly providerOf: (profile: string) => ProviderName;
   readonly deadlineMs: TaskDefaults["deadlineMs"];

@@ -1,21 +1,17 @@
 // Grants call slots to waiting tasks, and reports deadlines and expired tasks.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { isExternal } from "../../libs/contracts/providers/provider.ts";
 import { taskEvents } from "../../libs/contracts/streams.ts";
 import type { CallSlot, TaskRecord } from "../../libs/contracts/tasks/task.ts";
 import { freeAgentCount } from "../../libs/domain/capacity.ts";
 import type { HostView } from "../../libs/fleet/host-view.ts";
-import { type Clock, isoNow, repeat } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import { isoNow, repeat } from "../../libs/runtime/clock.ts";
 import { type CallSlotTable, isReserved, slotKey } from "./call-slots.ts";
 import { callStatusOf } from "./call-status.ts";
 import { chooseNext, type Limits, type QueuedTask } from "./choose-next.ts";
 import type { TaskView } from "./task-view.ts";
 
-interface Deps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+interface Deps extends ServiceDeps {
   readonly tasks: TaskView;
   readonly hosts: HostView;
   readonly slots: CallSlotTable;

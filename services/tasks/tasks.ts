@@ -1,12 +1,10 @@
 // The tasks service: the only writer of tasks. Its instances share the work.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import type { ProviderName } from "../../libs/contracts/providers/provider.ts";
 import { taskEvents, taskRequests } from "../../libs/contracts/streams.ts";
 import { type TaskRecord, taskKey } from "../../libs/contracts/tasks/task.ts";
 import { watchHosts } from "../../libs/fleet/host-view.ts";
-import type { Clock } from "../../libs/runtime/clock.ts";
 import { createKeyedQueue } from "../../libs/runtime/keyed-queue.ts";
-import type { Log } from "../../libs/runtime/log.ts";
 import type { Metrics } from "../../libs/runtime/metrics.ts";
 import { CallSlotTable } from "./call-slots.ts";
 import type { Limits } from "./choose-next.ts";
@@ -17,10 +15,7 @@ import { Scheduler } from "./scheduler.ts";
 import { countTasks, measureTasks } from "./task-metrics.ts";
 import { watchTasks } from "./task-view.ts";
 
-export interface TasksDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface TasksDeps extends ServiceDeps {
   readonly instance: string;
   readonly metrics?: Metrics;
   readonly settings: {

@@ -1,9 +1,8 @@
 // Records each try to deliver: in the list of deliveries, the dead letters and the metrics.
-import type { Bus } from "../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { deadLetters, webhookDeliveries, webhooks } from "../../libs/contracts/streams.ts";
 import type { WebhookDelivery, WebhookMessage } from "../../libs/contracts/webhooks/webhook.ts";
-import { type Clock, isoNow } from "../../libs/runtime/clock.ts";
-import type { Log } from "../../libs/runtime/log.ts";
+import { isoNow } from "../../libs/runtime/clock.ts";
 import type { Metrics } from "../../libs/runtime/metrics.ts";
 import type { Delivered } from "./deliver.ts";
 import type { Failed } from "./delivery-plan.ts";
@@ -11,10 +10,7 @@ import type { Failed } from "./delivery-plan.ts";
 type Result = Pick<WebhookDelivery, "outcome" | "status" | "reason" | "tookMs" | "nextInMs">;
 export type CountDelivery = (message: WebhookMessage, result: Result) => void;
 
-export interface DeliveryLogDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface DeliveryLogDeps extends ServiceDeps {
   readonly count?: CountDelivery | undefined;
 }
 

@@ -1,5 +1,7 @@
 // The sessions that a host serves: the slot of each, and the answers to assign and release.
-import type { Bus, Entry } from "../../../libs/bus/bus.ts";
+
+import type { Entry } from "../../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";
 import { sessions } from "../../../libs/contracts/buckets.ts";
 import { isError } from "../../../libs/contracts/errors.ts";
 import type { Assign, AssignAnswer, Release, ReleaseAnswer } from "../../../libs/contracts/fleet/host.ts";
@@ -11,16 +13,12 @@ import {
   sessionKey,
 } from "../../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../../libs/contracts/sessions/session.ts";
-import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
-import type { Log } from "../../../libs/runtime/log.ts";
+import { sleep } from "../../../libs/runtime/clock.ts";
 import type { AgentPool } from "../pool/agent-pool.ts";
 import type { Slot } from "../pool/slots.ts";
 import type { ConversationStore } from "./conversation-store.ts";
 
-interface Deps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+interface Deps extends ServiceDeps {
   readonly hostId: string;
   readonly epoch: () => number;
   readonly pools: ReadonlyMap<string, AgentPool>;

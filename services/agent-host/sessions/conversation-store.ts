@@ -1,5 +1,5 @@
 // Keeps the conversations of a host's sessions in the store, so that an agent elsewhere can go on from them.
-import type { Bus } from "../../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";
 import { conversations, sessions } from "../../../libs/contracts/buckets.ts";
 import { isError } from "../../../libs/contracts/errors.ts";
 import type { Assign } from "../../../libs/contracts/fleet/host.ts";
@@ -9,14 +9,10 @@ import {
   type SavedConversation,
 } from "../../../libs/contracts/sessions/conversation.ts";
 import { trimConversation } from "../../../libs/domain/session/trim-conversation.ts";
-import { type Clock, sleep } from "../../../libs/runtime/clock.ts";
-import type { Log } from "../../../libs/runtime/log.ts";
+import { sleep } from "../../../libs/runtime/clock.ts";
 import type { ResumedConversation } from "../pool/messages.ts";
 
-interface Deps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+interface Deps extends ServiceDeps {
   /** False: nothing is stored, and nothing is read. */
   readonly enabled: boolean;
 }

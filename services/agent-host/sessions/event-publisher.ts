@@ -1,16 +1,12 @@
 // Publishes the events of a host's sessions and their log lines. Each event is retried until it is stored.
-import type { Bus } from "../../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";
 import type { LogBatch, LogLine } from "../../../libs/contracts/fleet/pool.ts";
 import { type AttemptRef, attemptRefOf, type SessionRef, sessionKey } from "../../../libs/contracts/ids.ts";
 import type { SessionEvent } from "../../../libs/contracts/sessions/session.ts";
 import { sessionEvents, sessionLogs } from "../../../libs/contracts/streams.ts";
-import { type Clock, isoNow, sleep } from "../../../libs/runtime/clock.ts";
-import type { Log } from "../../../libs/runtime/log.ts";
+import { isoNow, sleep } from "../../../libs/runtime/clock.ts";
 
-interface Deps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+interface Deps extends ServiceDeps {
   readonly hostId: string;
   readonly epoch: () => number;
 }

@@ -1,17 +1,15 @@
 // Keeps what the host knows of each attempt that it serves in the store: now and then, and when it is over.
-import { type Bus, getOwn } from "../../../libs/bus/bus.ts";
+
+import { getOwn } from "../../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";
 import { usageReports } from "../../../libs/contracts/buckets.ts";
 import type { AgentUsage, UsageReport } from "../../../libs/contracts/calls/call.ts";
 import { isError } from "../../../libs/contracts/errors.ts";
 import { attemptRefOf } from "../../../libs/contracts/ids.ts";
-import { type Clock, isoNow, sleep } from "../../../libs/runtime/clock.ts";
-import type { Log } from "../../../libs/runtime/log.ts";
+import { isoNow, sleep } from "../../../libs/runtime/clock.ts";
 import type { Assignment } from "../pool/slots.ts";
 
-interface Deps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+interface Deps extends ServiceDeps {
   readonly hostId: string;
 }
 

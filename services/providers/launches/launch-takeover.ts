@@ -1,19 +1,16 @@
 // Takes over launches whose owner is dead, and intents that nobody has acted on.
+
 import { type Seen, watchBucket } from "../../../libs/bus/bucket-view.ts";
-import type { Bus, Stop } from "../../../libs/bus/bus.ts";
+import type { Stop } from "../../../libs/bus/bus.ts";
+import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";
 import { launches } from "../../../libs/contracts/buckets.ts";
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import type { LaunchRecord } from "../../../libs/contracts/providers/provider.ts";
-import type { Clock } from "../../../libs/runtime/clock.ts";
-import type { Log } from "../../../libs/runtime/log.ts";
 import type { ProviderDriver } from "../drivers/driver.ts";
 import type { LaunchManager } from "./launch-manager.ts";
 import type { Liveness } from "./liveness.ts";
 
-interface Deps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+interface Deps extends ServiceDeps {
   readonly instance: string;
   readonly providers: ReadonlyMap<string, Pick<ProviderDriver, "launchLimitMs">>;
   readonly liveness: Pick<Liveness, "isDead">;

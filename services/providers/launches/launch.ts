@@ -1,6 +1,7 @@
 // Runs one launch from its intent to its end: asks the provider, observes the launch, publishes events.
-import type { Bus } from "../../../libs/bus/bus.ts";
+
 import type { Lease, LeaseRules } from "../../../libs/bus/lease.ts";
+import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";
 import { launches, sessions } from "../../../libs/contracts/buckets.ts";
 import { GreenroomError, messageOf } from "../../../libs/contracts/errors.ts";
 import { attemptRefOf, sessionKey } from "../../../libs/contracts/ids.ts";
@@ -14,17 +15,13 @@ import type { SessionEvent, SessionRecord } from "../../../libs/contracts/sessio
 import { sessionEvents } from "../../../libs/contracts/streams.ts";
 import { isTelephone } from "../../../libs/domain/task/outcome.ts";
 import type { SessionView } from "../../../libs/fleet/session-view.ts";
-import { type Clock, isoNow } from "../../../libs/runtime/clock.ts";
-import type { Log } from "../../../libs/runtime/log.ts";
+import { isoNow } from "../../../libs/runtime/clock.ts";
 import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 import type { LaunchHandle, LaunchOrder, ProviderDriver } from "../drivers/driver.ts";
 import { callAtItsEnd, callEventsFor, couldNotCall, nextCallLookInMs } from "./call-events.ts";
 import { eventsFor, firstMemory, type Limits, type Memory, nextLookInMs } from "./events-for.ts";
 
-export interface LaunchDeps {
-  readonly bus: Bus;
-  readonly clock: Clock;
-  readonly log: Log;
+export interface LaunchDeps extends ServiceDeps {
   readonly sessions: SessionView;
   readonly instance: string;
   readonly providers: ReadonlyMap<string, ProviderDriver>;
