@@ -51,7 +51,7 @@ export const WebhookCreated = z
   .meta({ id: "WebhookCreated" });
 
 export const WebhookRotated = WebhookCreated.extend({
-  formerUntil: z.string().describe("Time until which deliveries are also signed with the previous secret."),
+  previousUntil: z.string().describe("Time until which deliveries are also signed with the previous secret."),
 }).meta({ id: "WebhookRotated" });
 
 export const WebhookAnswer = z

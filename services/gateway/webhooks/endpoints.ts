@@ -162,7 +162,7 @@ function rotationRoute(app: Routes, gateway: Gateway): void {
         success: true as const,
         webhook: shown(endpoint, await queueOf(gateway, id)),
         secret: endpoint.secret,
-        formerUntil: until,
+        previousUntil: until,
       };
     },
   );

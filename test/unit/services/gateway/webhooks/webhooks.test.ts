@@ -135,8 +135,8 @@ describe("a webhook", () => {
     expect(body.secret).not.toBe(before?.value.secret);
     const after = (await rig.bus.kv.get(webhookEndpoints, endpointKey("default", id)))?.value;
     expect(after?.secret).toBe(body.secret);
-    expect(after?.previous).toEqual({ secret: before?.value.secret, until: body.formerUntil });
-    expect(Date.parse(body.formerUntil) - Date.now()).toBeGreaterThan(23 * 60 * 60 * 1000);
+    expect(after?.previous).toEqual({ secret: before?.value.secret, until: body.previousUntil });
+    expect(Date.parse(body.previousUntil) - Date.now()).toBeGreaterThan(23 * 60 * 60 * 1000);
     expect(after?.generation).toBe(before?.value.generation);
     expect(JSON.stringify((await rig.get(`/api/webhooks/${id}`)).body)).not.toContain("whsec_");
     expect((await rig.post("/api/webhooks/wh_none/rotate")).status).toBe(404);
