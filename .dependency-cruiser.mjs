@@ -108,7 +108,7 @@ const agentProcess = [
       DOMAIN,
       RUNTIME,
       file("services/agent-host/pool/messages.ts"),
-      packages("@livekit/[^/]+", "pino"),
+      packages("@livekit/[^/]+", "pino", "tsx"),
     ],
     NODE_TOO,
   ),
@@ -174,6 +174,9 @@ export default {
     doNotFollow: { path: "node_modules" },
     // The page's own scripts, which run in a browser.
     exclude: { path: folder("services/gateway/http/public") },
-    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default"] },
+    enhancedResolveOptions: {
+      exportsFields: ["exports"],
+      conditionNames: ["types", "import", "node", "default"],
+    },
   },
 };

@@ -9,8 +9,14 @@ WORKDIR /app
 # The registry of npm, for a build behind a mirror: --build-arg NPM_CONFIG_REGISTRY=…
 ARG NPM_CONFIG_REGISTRY
 COPY package.json package-lock.json ./
-# tsx, which runs the services, is one of the dependencies. No package needs its install script.
+# No package needs its install script.
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+
+FROM dependencies AS build
+COPY libs ./libs
+COPY services ./services
+COPY cli ./cli
+RUN node cli/build.mjs
 
 FROM ${BASE_IMAGE}
 # The native LiveKit library uses the system's certificates, which slim bases lack. Without them wss:// fails.
@@ -26,11 +32,10 @@ ENV NODE_ENV=production \
   GREENROOM_METRICS_PORT=9464
 # Layers that change least come first.
 COPY --from=dependencies /app/node_modules ./node_modules
+# tsconfig.json is for agent files, which an agent process compiles.
 COPY package.json tsconfig.json ./
-COPY libs ./libs
-COPY services ./services
-COPY cli ./cli
 COPY deploy ./deploy
+COPY --from=build /app/dist ./dist
 COPY agents ./agents
 # A numeric user, so that an orchestrator can verify that it is not root. It writes to /tmp only.
 USER 1000:1000
@@ -39,4 +44,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["node", "deploy/container/health.mjs"]
 # No shell and no npm in between, so signals reach the service.
-ENTRYPOINT ["node", "--import", "tsx", "cli/container/entry.ts"]
+ENTRYPOINT ["node", "dist/cli/container/entry.js"]

@@ -45,6 +45,7 @@ export default defineConfig({
       ...(TEST_FILE_REPORT === undefined ? [] : [fileReporter(TEST_FILE_REPORT, import.meta.dirname)]),
     ],
     sequence: { sequencer: SlowestFirst },
+    globalSetup: "./test/runner/compile.ts",
     projects: [
       suite("unit"),
       suite("architecture"),

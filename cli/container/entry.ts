@@ -1,6 +1,7 @@
 // The image's entry point: runs the service or tool that the command names, in this very process.
 import { pathToFileURL } from "node:url";
-import { repositoryRoot } from "../supervisor/fork-service.ts";
+import { compiledFile } from "../../libs/runtime/compiled.ts";
+import { mapStackTraces } from "../../libs/runtime/stack-traces.ts";
 import { programs, usage } from "./programs.ts";
 
 /**
@@ -16,10 +17,11 @@ for (const [signal, exitCode] of [
   });
 }
 
+mapStackTraces();
 const [word] = process.argv.splice(2, 1);
 const program = programs.get(word ?? "");
 if (program === undefined) {
   console.error(usage(word));
   process.exit(2);
 }
-await import(pathToFileURL(`${repositoryRoot}${program}`).href);
+await import(pathToFileURL(compiledFile(program)).href);

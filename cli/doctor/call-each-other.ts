@@ -1,6 +1,5 @@
 // Connects two participants in a child process, so that the native library can't hang or crash the doctor.
-
-import { fileURLToPath } from "node:url";
+import { compiledFile } from "../../libs/runtime/compiled.ts";
 import { forkService } from "../supervisor/fork-service.ts";
 
 export interface CallOrder {
@@ -18,7 +17,7 @@ export interface CallFacts {
 
 /** @throws Error if the child process ends without an answer */
 export async function callEachOther(order: CallOrder, signal: AbortSignal): Promise<CallFacts> {
-  const child = forkService(fileURLToPath(new URL("call-child.ts", import.meta.url)), {
+  const child = forkService(compiledFile("cli/doctor/call-child.ts"), {
     RUST_LOG: "off",
     ...process.env,
   });

@@ -1,17 +1,10 @@
 // Starts one of the services as a child process.
 import { type ChildProcess, fork } from "node:child_process";
-import { createRequire } from "node:module";
-import { fileURLToPath, pathToFileURL } from "node:url";
-
-/** Where the services are, whatever directory one starts from. */
-export const repositoryRoot = fileURLToPath(new URL("../..", import.meta.url));
-
-/** As an address, so that it is found from any working directory. */
-const tsxLoader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+import { compiledFile } from "../../libs/runtime/compiled.ts";
 
 export const mainOf = (service: string): string => `services/${service}/main.ts`;
 
-export const serviceMain = (service: string): string => `${repositoryRoot}${mainOf(service)}`;
+export const serviceMain = (service: string): string => compiledFile(mainOf(service));
 
 /**
  * Its stdout and stderr are pipes, and it has a channel to us: it says `{ type: "running" }` there, and it
@@ -20,7 +13,8 @@ export const serviceMain = (service: string): string => `${repositoryRoot}${main
  */
 export function forkService(main: string, env: NodeJS.ProcessEnv): ChildProcess {
   return fork(main, [], {
-    execArgv: ["--import", tsxLoader],
+    // Options of this process, e.g. a loader of TypeScript, are not passed on.
+    execArgv: [],
     env,
     detached: true,
     stdio: ["ignore", "pipe", "pipe", "ipc"],

@@ -4,6 +4,7 @@ import { commonSettings } from "./common-settings.ts";
 import { ConfigError, readConfig } from "./config.ts";
 import { createLog, type Log, logLevels } from "./log.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
+import { mapStackTraces } from "./stack-traces.ts";
 import { type ProcessHealth, serveStatus } from "./status-server.ts";
 
 /** NATS and LiveKit end with the supervisor too, so nothing that takes longer can succeed. */
@@ -48,6 +49,7 @@ export async function runService(
   start: (context: ServiceContext) => Promise<RunningProcess>,
 ): Promise<void> {
   process.title = `greenroom-${service}`;
+  mapStackTraces();
   const level = logLevels.find((known) => known === process.env.GREENROOM_LOG_LEVEL) ?? "info";
   const log = createLog(service, level);
   let running: Running | undefined;

@@ -231,8 +231,9 @@ describe(".env.example", () => {
 });
 
 describe("the image", () => {
+  const compiled = (path: string) => image.compiled.some((folder) => path.startsWith(`${folder}/`));
   const copied = (path: string) =>
-    image.copies.some(({ from }) => path === from || path.startsWith(`${from}/`));
+    compiled(path) || image.copies.some(({ from }) => path === from || path.startsWith(`${from}/`));
   const { name: itself, scripts, engines } = JSON.parse(read("package.json"));
   const locked = JSON.parse(read("package-lock.json")).packages;
   /** Without those of development, as `npm ci --omit=dev` does it. */
@@ -240,8 +241,8 @@ describe("the image", () => {
     const found = locked[`node_modules/${name}`];
     return name === itself || (found !== undefined && found.dev !== true);
   };
-  const sources = image.copies
-    .flatMap(({ from }) => filesOf(from))
+  const sources = [...image.copies.map(({ from }) => from), ...image.compiled]
+    .flatMap((from) => filesOf(from))
     .filter((path) => path.endsWith(".ts"))
     .map((path) => ({ path, imports: importsOf(path) }));
 
@@ -253,8 +254,8 @@ describe("the image", () => {
       expect(existsSync(join(root, from)), from).toBe(true);
       expect(to).toBe(`./${from}`);
     }
-    const lockFiles = ["package-lock.json"];
-    expect([...image.copies.map(({ from }) => from), ...lockFiles].sort()).toEqual(
+    const others = ["package-lock.json", ...image.compiled];
+    expect([...image.copies.map(({ from }) => from), ...others].sort()).toEqual(
       allowed.map((line) => line.slice(1)).sort(),
     );
   });
@@ -276,13 +277,13 @@ describe("the image", () => {
   });
 
   it.each([...programs])("runs %s by the same file as npm", (name, path) => {
-    expect(scripts[name]).toBe(`node --import tsx ${path}`);
-    expect(copied(path) && existsSync(join(root, path))).toBe(true);
+    expect(scripts[name]).toBe(`node cli/run.mjs ${path}`);
+    expect(compiled(path) && existsSync(join(root, path))).toBe(true);
   });
 
   it("begins with files that are in it, and not as root", () => {
     for (const command of [image.entrypoint, image.healthCheck]) {
-      const file = command.at(-1) ?? "";
+      const file = (command.at(-1) ?? "").replace(/^dist\/(.*)\.js$/, "$1.ts");
       expect(command[0]).toBe("node");
       expect(copied(file) && existsSync(join(root, file)), file).toBe(true);
     }

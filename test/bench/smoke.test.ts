@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { repositoryRoot } from "../../cli/supervisor/fork-service.ts";
+import { repositoryRoot } from "../../libs/runtime/compiled.ts";
 
 interface Output {
   readonly exitCode: number | null;

@@ -1,6 +1,6 @@
 // Runs the chosen suites one group after the other and adds up their results.
 import { join } from "node:path";
-import { repositoryRoot } from "../../cli/supervisor/fork-service.ts";
+import { repositoryRoot } from "../../libs/runtime/compiled.ts";
 import type { Wanted } from "./arguments.ts";
 import { chooseFiles, SLACK, type TestFile } from "./choose-files.ts";
 import { type FileReport, readFileReports } from "./file-reports.ts";

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join, relative } from "node:path";
 import { promisify } from "node:util";
-import { repositoryRoot } from "../../cli/supervisor/fork-service.ts";
+import { repositoryRoot } from "../../libs/runtime/compiled.ts";
 import type { TestFile } from "./choose-files.ts";
 
 const vitest = join(dirname(createRequire(import.meta.url).resolve("vitest/package.json")), "vitest.mjs");

@@ -1,9 +1,9 @@
 // Call records of sessions with models, a tool and a failover, with everything that was measured.
 import { fork } from "node:child_process";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { repositoryRoot } from "../../cli/supervisor/fork-service.ts";
 import { conversations } from "../../libs/contracts/buckets.ts";
 import { DEFAULT_TENANT, sessionKey } from "../../libs/contracts/ids.ts";
+import { compiledFile } from "../../libs/runtime/compiled.ts";
 import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
 import { type DeepgramStandIn, startDeepgramStandIn } from "../kit/fakes/deepgram.ts";
 import { type ChatMessage, lastOf, type OpenAiStandIn, startOpenAiStandIn } from "../kit/fakes/openai.ts";
@@ -111,8 +111,8 @@ async function callRecordOf({ id }: Talk): Promise<Json> {
 
 /** Runs `npm run kpis`, which rebuilds figures from their calls or compares them. */
 async function expectKpis(args: readonly string[], code: number, pattern: RegExp): Promise<void> {
-  const run = fork(`${repositoryRoot}cli/kpis.ts`, args, {
-    execArgv: ["--import", "tsx"],
+  const run = fork(compiledFile("cli/kpis.ts"), args, {
+    execArgv: [],
     env: { ...process.env, NATS_URL: scene.stack.natsUrl },
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });

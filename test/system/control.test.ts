@@ -5,14 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { freePort } from "../../cli/servers/ports.ts";
-import { repositoryRoot } from "../../cli/supervisor/fork-service.ts";
+import { compiledFile } from "../../libs/runtime/compiled.ts";
 import { expectNothingLeft } from "../kit/checks/nothing-left.ts";
 import { openScene, PATIENCE_MS, type Scene } from "../kit/stack/scene.ts";
 import type { ServiceProcess } from "../kit/stack/service-process.ts";
 import type { Json } from "../kit/stack/stack.ts";
 import { until } from "../kit/until.ts";
 
-const MAIN = `${repositoryRoot}test/kit/fakes/services/control-with-fragile-webhooks.ts`;
+const MAIN = compiledFile("test/kit/fakes/services/control-with-fragile-webhooks.ts");
 const fragileFile = join(tmpdir(), `greenroom-fragile-${randomUUID()}`);
 
 let scene: Scene;

@@ -1,7 +1,9 @@
 // `npm start` with real services on real servers, from the start over a session to the end.
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { parentOf, programOf } from "../../cli/supervisor/processes.ts";
+import { compiledFile, repositoryRoot } from "../../libs/runtime/compiled.ts";
 import { LocalSite, realLocal } from "../kit/stack/start-local.ts";
 
 let site: LocalSite;
@@ -62,6 +64,34 @@ describe("npm start", () => {
     local.signal("SIGTERM");
     expect(await local.ended()).toBe(0);
     await site.isEmpty();
+  });
+
+  test("runs compiled code, and esbuild for agent files only", async () => {
+    const notes = join(site.dataDir, "processes");
+    const preload = join(site.dataDir, "note-process.mjs");
+    writeFileSync(
+      preload,
+      `import { appendFileSync } from "node:fs";
+       const { pid, argv, execArgv } = process;
+       appendFileSync(${JSON.stringify(notes)}, JSON.stringify({ pid, program: argv[1], execArgv }) + "\\n");`,
+    );
+    const local = site.start({ NODE_OPTIONS: `--import ${preload}` }, realLocal);
+    await local.ready(90_000);
+    const noted = readFileSync(notes, "utf8")
+      .trim()
+      .split("\n")
+      .map((line): { pid: number; program: string; execArgv: string[] } => JSON.parse(line));
+    const agentProcess = compiledFile("services/agent-host/agent-process/main.ts");
+    const programs = noted.map(({ program }) => program);
+    expect(programs).toEqual(
+      expect.arrayContaining([realLocal, compiledFile("services/gateway/main.ts"), agentProcess]),
+    );
+    expect(programs.filter((program) => !program.startsWith(`${repositoryRoot}dist/`))).toEqual([]);
+    expect(noted.flatMap(({ execArgv }) => execArgv)).toEqual([]);
+
+    const agentPids = noted.filter(({ program }) => program === agentProcess).map(({ pid }) => pid);
+    const compilers = site.pids().filter((pid) => programOf(pid) === "esbuild");
+    expect(compilers.filter((pid) => !agentPids.includes(parentOf(pid) ?? -1))).toEqual([]);
   });
 
   test("leaves nothing after SIGKILL, not even agent processes", async () => {

@@ -1,10 +1,11 @@
 // A stage: the child process in which agents of one profile run. Its host tells it what to do.
-import { pathToFileURL } from "node:url";
 import { type AgentDefinition, isAgent, JobProcess } from "@livekit/agents";
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import { FailoverSettings } from "../../../libs/contracts/sessions/conversation.ts";
 import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
+import { mapStackTraces } from "../../../libs/runtime/stack-traces.ts";
 import type { HostToProcess, ProcessFailover, ProcessStart, ProcessToHost } from "../pool/messages.ts";
+import { importAgent } from "./import-agent.ts";
 import { createInference } from "./inference.ts";
 import { RunningJob } from "./job.ts";
 import { emulateJobProcessArgv } from "./job-process-argv.ts";
@@ -24,6 +25,7 @@ interface Slot {
 }
 
 process.title = "greenroom-agents";
+mapStackTraces();
 const start = JSON.parse(process.env.PROCESS_START ?? "{}") as ProcessStart;
 const slots = new Map<string, Slot>();
 /** Slots that are being made ready; one that is released meanwhile leaves this set and comes to nothing. */
@@ -65,7 +67,7 @@ process.on("message", (message: HostToProcess) => {
 
 async function load(): Promise<AgentDefinition> {
   try {
-    const module = (await import(pathToFileURL(start.file).href)) as Record<string, unknown>;
+    const module = await importAgent(start.file);
     const missing = (Array.isArray(module.requires) ? module.requires : []).filter(
       (name) => !process.env[name],
     );

@@ -3,6 +3,7 @@ import Module, { createRequire, register } from "node:module";
 import * as agents from "@livekit/agents";
 import * as rtc from "@livekit/rtc-node";
 import * as agentApi from "./agent-api.ts";
+import { SECOND_TRY } from "./import-agent.ts";
 
 /** The parts of Node's CommonJS loader that its types leave out. */
 interface CommonJsLoader {
@@ -22,9 +23,14 @@ interface CommonJsLoader {
 export function resolveFromHere(): void {
   const hooks = `
     const home = ${JSON.stringify(import.meta.url)};
+    const secondTry = ${JSON.stringify(SECOND_TRY)};
     const shared = /^(@livekit\\/(agents|rtc-node)|greenroom\\/agent)$/;
     export async function resolve(specifier, context, next) {
       if (shared.test(specifier)) return next(specifier, { ...context, parentURL: home });
+      if (/^[./]/.test(specifier) && context.parentURL?.endsWith(secondTry)) {
+        const found = await next(specifier, context);
+        return { ...found, url: found.url + secondTry };
+      }
       try {
         return await next(specifier, context);
       } catch (error) {

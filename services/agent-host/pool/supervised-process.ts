@@ -1,8 +1,8 @@
 // The host's end of an agent process: the child process, its channel, and a check that it is alive.
 import { fork } from "node:child_process";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import type { Clock } from "../../../libs/runtime/clock.ts";
+import { compiledFile } from "../../../libs/runtime/compiled.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
 import type { HostToProcess, ProcessStart, ProcessToHost } from "./messages.ts";
 import { isStopped, runDelayMs } from "./proc-stat.ts";
@@ -35,8 +35,8 @@ const LAST_LINES = 5;
 export const launchAgentProcess =
   (log: Log): LaunchProcess =>
   (start, listener) => {
-    const child = fork(fileURLToPath(new URL("../agent-process/main.ts", import.meta.url)), {
-      execArgv: ["--import", import.meta.resolve("tsx")],
+    const child = fork(compiledFile("services/agent-host/agent-process/main.ts"), {
+      execArgv: [],
       env: { RUST_LOG, ...process.env, PROCESS_START: JSON.stringify(start) },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       serialization: "json",

@@ -1,7 +1,7 @@
 // Runs three minutes of chaos with a printed seed, which repeats the choices of the run.
 import { spawn } from "node:child_process";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { repositoryRoot } from "../../../cli/supervisor/fork-service.ts";
+import { repositoryRoot } from "../../../libs/runtime/compiled.ts";
 
 const MINUTES = 3;
 /** Fixed, so that a failure comes from a change and not from chance. `npm run chaos` runs other seeds. */

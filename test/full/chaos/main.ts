@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { build } from "../../../cli/build.mjs";
 import { checkEvidence } from "./check-evidence.ts";
 import { reportOn, textOf } from "./report.ts";
 import { runChaos } from "./run.ts";
@@ -42,6 +43,7 @@ process.on("uncaughtException", (error) => {
   isStopped = true;
 });
 
+await build();
 const result = await runChaos({
   minutes,
   seed,

@@ -2,9 +2,10 @@
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
+import { compiledFile } from "../../../libs/runtime/compiled.ts";
 import type { ProcessStart } from "../../../services/agent-host/pool/messages.ts";
 
-const main = fileURLToPath(new URL("../../../services/agent-host/agent-process/main.ts", import.meta.url));
+const main = compiledFile("services/agent-host/agent-process/main.ts");
 const file = fileURLToPath(new URL("../../agents/quick.ts", import.meta.url));
 
 describe("agent process", () => {
@@ -21,7 +22,7 @@ describe("agent process", () => {
       failover: { restore: false, message: "" },
     };
     const child = fork(main, {
-      execArgv: ["--import", import.meta.resolve("tsx")],
+      execArgv: [],
       env: { ...process.env, PROCESS_START: JSON.stringify(start) },
       stdio: "ignore",
     });

@@ -9,6 +9,8 @@ export interface Image {
   readonly base: string;
   /** Paths copied from the repository, with their destinations below the working directory. */
   readonly copies: readonly { readonly from: string; readonly to: string }[];
+  /** Folders that the step `build` compiles, each to `dist/<folder>`. */
+  readonly compiled: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly entrypoint: readonly string[];
   readonly user: string;
@@ -24,26 +26,32 @@ export function readDockerfile(text: string): Image {
       throw new Error(`The last build stage has ${found.length} ${word} instructions, not 1.`);
     return found[0]!.rest;
   };
-  const copies = last
-    .filter(({ word, rest }) => word === "COPY" && !rest.startsWith("--from="))
-    .flatMap(({ rest }) => {
-      const paths = rest.split(/\s+/);
-      const to = paths.pop() ?? "";
-      return paths.map((from) => ({ from, to: to.endsWith("/") ? `${to}${from}` : to }));
-    });
+  const isFrom = ({ word }: Instruction) => word === "FROM";
+  const [, ...build] = all.slice(all.findIndex((one) => isFrom(one) && one.rest.endsWith(" AS build")));
   const env = last
     .filter(({ word }) => word === "ENV")
     .flatMap(({ rest }) => rest.split(/\s+/).map((pair) => pair.split("=") as [string, string]));
   const base = all.find(({ word, rest }) => word === "ARG" && rest.startsWith("BASE_IMAGE="));
   return {
     base: base?.rest.split("=")[1] ?? "",
-    copies,
+    copies: copiesOf(last),
+    compiled: copiesOf(build.slice(0, build.findIndex(isFrom))).map(({ from }) => from),
     env: Object.fromEntries(env),
     entrypoint: JSON.parse(only("ENTRYPOINT")),
     user: only("USER"),
     healthCheck: JSON.parse(only("HEALTHCHECK").split(" CMD ")[1] ?? "[]"),
   };
 }
+
+/** Copies out of the repository. */
+const copiesOf = (instructions: readonly Instruction[]): Image["copies"] =>
+  instructions
+    .filter(({ word, rest }) => word === "COPY" && !rest.startsWith("--from="))
+    .flatMap(({ rest }) => {
+      const paths = rest.split(/\s+/);
+      const to = paths.pop() ?? "";
+      return paths.map((from) => ({ from, to: to.endsWith("/") ? `${to}${from}` : to }));
+    });
 
 function instructionsOf(text: string): Instruction[] {
   return text

@@ -13,6 +13,9 @@ const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS"];
 export function layOutImage(root: string, image: Image): Container {
   const dir = mkdtempSync(join(tmpdir(), "greenroom-image-"));
   for (const { from, to } of image.copies) cpSync(join(root, from), join(dir, to), { recursive: true });
+  for (const folder of image.compiled) {
+    cpSync(join(root, "dist", folder), join(dir, "dist", folder), { recursive: true });
+  }
   const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
   for (const [path, { dev }] of Object.entries<{ dev?: boolean }>(packages)) {
     const isDirect = /^node_modules\/(@[^/]+\/)?[^/]+$/.test(path);

@@ -1,8 +1,6 @@
 // Runs command-line tools such as `npm run doctor` and reads their output.
 import { spawn } from "node:child_process";
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-import { repositoryRoot } from "../../../cli/supervisor/fork-service.ts";
+import { compiledFile, repositoryRoot } from "../../../libs/runtime/compiled.ts";
 
 export interface DoctorAnswer {
   readonly exitCode: number | null;
@@ -22,8 +20,6 @@ export interface DoctorAnswer {
   /** All findings of one check, as text. */
   findingsOf(name: string): string;
 }
-
-const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
 
 export async function runDoctor(env: Readonly<Record<string, string | undefined>>): Promise<DoctorAnswer> {
   const { exitCode, text, errors } = await runTool("doctor", ["--json"], env);
@@ -59,7 +55,7 @@ export function startTool(
   output(): string;
   readonly ended: Promise<ToolAnswer>;
 } {
-  const child = spawn(process.execPath, ["--import", tsx, `${repositoryRoot}${main}`, ...args], {
+  const child = spawn(process.execPath, [compiledFile(main), ...args], {
     cwd: repositoryRoot,
     env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
   });

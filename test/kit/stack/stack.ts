@@ -1,5 +1,6 @@
 // A whole Greenroom for system tests: real NATS, real LiveKit, and real services as processes.
 import { randomBytes } from "node:crypto";
+import { build } from "../../../cli/build.mjs";
 import { freePort } from "../../../cli/servers/ports.ts";
 import { membersOfGroups, pidsWithEnvironment } from "../../../cli/supervisor/processes.ts";
 import { type ProcessName, RoleName } from "../../../libs/contracts/fleet/pool.ts";
@@ -80,6 +81,8 @@ const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "SystemRoot", "NODE_EXTRA_C
 const natsNodes = Number(process.env.STACK_NATS_NODES ?? "1");
 
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  // A bench starts a stack without vitest, which compiles before its first test.
+  await build();
   const nats = options.nats ?? (await borrowNats(natsNodes));
   const stopNats = async () => {
     if (options.nats === undefined) await nats.stop();

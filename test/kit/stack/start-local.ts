@@ -4,10 +4,9 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { freePort } from "../../../cli/servers/ports.ts";
-import { repositoryRoot } from "../../../cli/supervisor/fork-service.ts";
 import { pidsWithEnvironment } from "../../../cli/supervisor/processes.ts";
+import { compiledFile, repositoryRoot } from "../../../libs/runtime/compiled.ts";
 import { until } from "../until.ts";
 
 export type LogRecord = {
@@ -19,9 +18,9 @@ export type LogRecord = {
 };
 
 const MARK = "LOCAL_OF_TEST";
-const fakeLocal = fileURLToPath(new URL("../fakes/services/fake-local.ts", import.meta.url));
-export const realLocal = join(repositoryRoot, "cli", "start.ts");
-export const realCluster = join(repositoryRoot, "cli", "start-cluster.ts");
+const fakeLocal = compiledFile("test/kit/fakes/services/fake-local.ts");
+export const realLocal = compiledFile("cli/start.ts");
+export const realCluster = compiledFile("cli/start-cluster.ts");
 
 /** A data directory, ports and an environment mark. Several supervisors may use a site, one after the other. */
 export class LocalSite {
@@ -54,7 +53,7 @@ export class LocalSite {
     main: string = fakeLocal,
     args: readonly string[] = [],
   ): LocalProcess {
-    return this.#start(process.execPath, ["--import", "tsx", main, ...args], env);
+    return this.#start(process.execPath, [main, ...args], env);
   }
 
   /** Runs `npm start`. */

@@ -1,15 +1,13 @@
 // Runs `npm start` with fake services on real servers, for the supervisor's tests.
-import { fileURLToPath } from "node:url";
 import { runLocal } from "../../../../cli/supervisor/run-local.ts";
 import { RoleName } from "../../../../libs/contracts/fleet/pool.ts";
-
-const fileOf = (name: string) => fileURLToPath(new URL(`./fake-${name}.ts`, import.meta.url));
+import { compiledFile } from "../../../../libs/runtime/compiled.ts";
 
 await runLocal({
   env: process.env,
   services: (["gateway", "control", "agent-host"] as const).map((name) => ({
     name,
-    main: fileOf(name),
+    main: compiledFile(`test/kit/fakes/services/fake-${name}.ts`),
     ...(name === "control" ? { roles: RoleName.options } : {}),
   })),
   ports: { nats: Number(process.env.FAKE_NATS_PORT), livekit: Number(process.env.FAKE_LIVEKIT_PORT) },

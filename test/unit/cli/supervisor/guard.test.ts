@@ -1,12 +1,13 @@
 // A guarded program ends when whoever started it is gone, even by SIGKILL.
 import { spawn } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
 import { killGroup, spawnGuarded } from "../../../../cli/supervisor/guard.ts";
 import { membersOfGroups, processIdentity } from "../../../../cli/supervisor/processes.ts";
+import { compiledFile } from "../../../../libs/runtime/compiled.ts";
 import { until } from "../../../kit/until.ts";
 
-const guard = fileURLToPath(new URL("../../../../cli/supervisor/guard.ts", import.meta.url));
+const guard = pathToFileURL(compiledFile("cli/supervisor/guard.ts")).href;
 
 /** A process that starts a guarded shell script, which says its pid; and that pid. */
 async function startStarter(script: string): Promise<{ kill(): void; pid: number }> {
@@ -16,7 +17,7 @@ async function startStarter(script: string): Promise<{ kill(): void; pid: number
     child.stdout.pipe(process.stdout);
     setInterval(() => {}, 1000);
   `;
-  const starter = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", code], {
+  const starter = spawn(process.execPath, ["--input-type=module", "-e", code], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const said = await new Promise<string>((resolve) =>

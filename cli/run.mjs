@@ -1,0 +1,16 @@
+// Runs a program of the repository, compiled, in this process: `node cli/run.mjs cli/start.ts`.
+import { fileURLToPath } from "node:url";
+import { build, outputOf } from "./build.mjs";
+
+const [source] = process.argv.splice(2, 1);
+if (source === undefined) {
+  console.error("Usage: node cli/run.mjs <file.ts> [arguments]");
+  process.exit(2);
+}
+await build();
+const compiled = (file) => new URL(`../${outputOf(file)}`, import.meta.url);
+const { mapStackTraces } = await import(compiled("libs/runtime/stack-traces.ts"));
+mapStackTraces();
+// The program finds its own path and its arguments, as if Node had started it.
+process.argv[1] = fileURLToPath(compiled(source));
+await import(compiled(source));
