@@ -4,12 +4,12 @@ import type { NatsInspector } from "../../libs/bus/nats/inspect.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { redactTokens } from "../../libs/runtime/redact-tokens.ts";
 import { openSources, type Sources } from "../doctor/sources.ts";
+import type { TellOptions } from "./describe-stored.ts";
 import { findSubject, type Subject } from "./find-subject.ts";
-import { sessionStory, taskStory } from "./gather.ts";
-import { jsonOf } from "./happening.ts";
-import { lookLive } from "./look-live.ts";
+import { sessionStory, taskStory } from "./overview.ts";
+import { lookLive } from "./present-state.ts";
 import { colored, plain, sessionText, taskText } from "./print.ts";
-import type { TellOptions } from "./tell-others.ts";
+import { jsonOf } from "./timeline.ts";
 
 const HELP = `npm run inspect -- <id> [--json] [--conversation] [--metadata]
 

@@ -1,8 +1,9 @@
 // How a story looks: a line for each thing that happened, with the time since the one before.
-import type { SessionStory, TaskStory } from "./gather.ts";
-import type { Happening } from "./happening.ts";
-import type { Live } from "./look-live.ts";
-import type { Step } from "./tell-record.ts";
+
+import type { Step } from "./describe-record.ts";
+import type { SessionStory, TaskStory } from "./overview.ts";
+import type { Live } from "./present-state.ts";
+import type { Happening } from "./timeline.ts";
 
 export type Paint = (color: number, text: string) => string;
 export const plain: Paint = (_, text) => text;

@@ -1,10 +1,10 @@
 // How `npm run inspect` finds what is meant, and tells a story of what is stored.
 import { describe, expect, test } from "vitest";
 import { findSubject } from "../../../../cli/inspect/find-subject.ts";
-import { sessionStory, taskStory } from "../../../../cli/inspect/gather.ts";
-import { jsonOf } from "../../../../cli/inspect/happening.ts";
-import { lookLive } from "../../../../cli/inspect/look-live.ts";
+import { sessionStory, taskStory } from "../../../../cli/inspect/overview.ts";
+import { lookLive } from "../../../../cli/inspect/present-state.ts";
 import { durationOf, plain, sessionText, taskText } from "../../../../cli/inspect/print.ts";
+import { jsonOf } from "../../../../cli/inspect/timeline.ts";
 import type { RawStored } from "../../../../libs/bus/nats/inspect.ts";
 import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
 import type { TaskRecord } from "../../../../libs/contracts/tasks/task.ts";

@@ -1,7 +1,7 @@
 // What everything but the record tells of a session or task: messages, launches, log lines, the call, dead letters.
 import type { RawStored } from "../../libs/bus/nats/inspect.ts";
 import type { DeadLetter, LogBatch } from "../../libs/contracts/fleet/pool.ts";
-import { fieldsOf, type Happening, happening, parsed, withoutMetadata } from "./happening.ts";
+import { fieldsOf, type Happening, happening, parsed, withoutMetadata } from "./timeline.ts";
 
 export interface TellOptions {
   /** Metadata as they are. */

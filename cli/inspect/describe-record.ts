@@ -3,7 +3,7 @@ import type { RawStored } from "../../libs/bus/nats/inspect.ts";
 import { sessions } from "../../libs/contracts/buckets.ts";
 import type { SessionRecord, SessionState } from "../../libs/contracts/sessions/session.ts";
 import { commandsFor, type SessionCommand } from "../../libs/domain/session/commands-for.ts";
-import { fieldsOf, type Happening, happening, parsed, withoutMetadata } from "./happening.ts";
+import { fieldsOf, type Happening, happening, parsed, withoutMetadata } from "./timeline.ts";
 
 export interface ToldRecord {
   readonly happenings: readonly Happening[];

@@ -6,7 +6,7 @@ import { isProviderHost } from "../../libs/contracts/providers/provider.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
 import { redactTokens } from "../../libs/runtime/redact-tokens.ts";
-import { parsed } from "./happening.ts";
+import { parsed } from "./timeline.ts";
 
 /** A sentence each. */
 export interface Live {

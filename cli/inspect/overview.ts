@@ -5,10 +5,10 @@ import { claimIdOf, claimKey, HANDOFF_PREFIX } from "../../libs/contracts/claims
 import type { SessionRef } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import type { TaskRecord } from "../../libs/contracts/tasks/task.ts";
+import { type Step, tellRecord } from "./describe-record.ts";
+import { type TellOptions, tellStored } from "./describe-stored.ts";
 import type { Subject } from "./find-subject.ts";
-import { type Happening, inOrder, parsed } from "./happening.ts";
-import { type TellOptions, tellStored } from "./tell-others.ts";
-import { type Step, tellRecord } from "./tell-record.ts";
+import { type Happening, inOrder, parsed } from "./timeline.ts";
 
 export interface SessionStory {
   readonly subject: Subject;
