@@ -1,85 +1,85 @@
-// What the stored revisions of a session's record tell: its states, what changed, and what that calls for.
+// Describes the revisions of a session's record: states, changed fields, and commands.
 import type { RawStored } from "../../libs/bus/nats/inspect.ts";
 import { sessions } from "../../libs/contracts/buckets.ts";
 import type { SessionRecord, SessionState } from "../../libs/contracts/sessions/session.ts";
 import { commandsFor, type SessionCommand } from "../../libs/domain/session/commands-for.ts";
-import { fieldsOf, type Happening, happening, parsed, withoutMetadata } from "./timeline.ts";
+import { entryOf, fieldsOf, parsed, type TimelineEntry, withoutMetadata } from "./timeline.ts";
 
-export interface ToldRecord {
-  readonly happenings: readonly Happening[];
-  /** As it stands; undefined when it is gone, or nobody can read it. */
+export interface RecordDescription {
+  readonly timeline: readonly TimelineEntry[];
+  /** The newest revision. Undefined if it is deleted or unreadable. */
   readonly record: SessionRecord | undefined;
   readonly gone: readonly string[];
-  readonly steps: readonly Step[];
+  readonly steps: readonly StateDuration[];
 }
 
-/** How long a state of an attempt lasted, by NATS's clock alone. */
-export interface Step {
+/** Time in a state of an attempt, by NATS's clock only. */
+export interface StateDuration {
   readonly state: SessionState;
   readonly attempt: number;
   readonly host: string | undefined;
-  /** Undefined for the last one. */
+  /** Undefined for the last state. */
   readonly lastedMs: number | undefined;
 }
 
-/** Said by itself, or of no use to people. */
-const UNSAID = ["writeId", "history", "v", "id", "tenant", "state", "attempt", "deadlineMs", "requestHash"];
+/** Fields that the headline shows already, or that are of no use to people. */
+const OMITTED = ["writeId", "history", "v", "id", "tenant", "state", "attempt", "deadlineMs", "requestHash"];
 
-export function tellRecord(stored: readonly RawStored[], showAll: boolean): ToldRecord {
-  const happenings: Happening[] = [];
+export function describeRecord(stored: readonly RawStored[], showAll: boolean): RecordDescription {
+  const timeline: TimelineEntry[] = [];
   const states: { record: SessionRecord; atMs: number }[] = [];
   let before: SessionRecord | undefined;
-  for (const one of stored) {
-    if (one.text === undefined) {
-      happenings.push(happening(one, "the record is removed"));
+  for (const revision of stored) {
+    if (revision.text === undefined) {
+      timeline.push(entryOf(revision, "record deleted"));
       before = undefined;
       continue;
     }
-    const record = readRecord(one.text);
+    const record = readRecord(revision.text);
     if (record === undefined) {
-      happenings.push(happening(one, "a record that nobody can read", [one.text.slice(0, 240)]));
+      timeline.push(entryOf(revision, "unreadable record", [revision.text.slice(0, 240)]));
       continue;
     }
-    happenings.push(tellRevision(one, record, before, showAll));
+    timeline.push(describeRevision(revision, record, before, showAll));
     const last = states.at(-1)?.record;
     if (last?.state !== record.state || last.attempt !== record.attempt) {
-      states.push({ record, atMs: one.at.getTime() });
+      states.push({ record, atMs: revision.at.getTime() });
     }
     before = record;
   }
-  return { happenings, record: before, gone: goneOf(stored), steps: stepsOf(states) };
+  return { timeline, record: before, gone: goneOf(stored), steps: stepsOf(states) };
 }
 
-function tellRevision(
+function describeRevision(
   stored: RawStored,
   record: SessionRecord,
   before: SessionRecord | undefined,
   showAll: boolean,
-): Happening {
-  const changes = changed(before, withoutMetadata(record, showAll) as unknown as SessionRecord);
+): TimelineEntry {
+  const changes = changedFields(before, withoutMetadata(record, showAll) as unknown as SessionRecord);
   const entries = record.history.slice(before?.history.length ?? 0);
-  // Several states may be saved at once, as the request and the choice of a host.
+  // One write may contain several states, for example the request and the choice of a host.
   const states = entries.length > 1 ? entries.map(({ state }) => state).join(" → ") : record.state;
   const reasons = entries.flatMap(({ reason }) => (reason === undefined ? [] : [reason]));
   const reasonText = reasons.length === 0 ? "" : ` – ${reasons.join("; ")}`;
   const endText =
     record.endedReason === undefined ? "" : ` as ${record.endedReason} (fault: ${record.fault})`;
-  return happening(
+  return entryOf(
     stored,
     `saved: ${states}, attempt ${record.attempt}${endText}${reasonText}`,
     [
       ...(changes === "" ? [] : [changes]),
-      ...commandsFor(record).map((command) => `calls for ${shown(command)}`),
+      ...commandsFor(record).map((command) => `command ${commandText(command)}`),
     ],
     withoutMetadata(record as unknown as Record<string, unknown>, showAll),
   );
 }
 
-const shown = ({ do: what, ...rest }: SessionCommand): string =>
+const commandText = ({ do: what, ...rest }: SessionCommand): string =>
   `${what.replace("_", " ")}: ${fieldsOf(rest, [])}`;
 
-/** The fields that are not as they were. */
-function changed(before: SessionRecord | undefined, record: SessionRecord): string {
+/** The fields that differ from the previous revision. */
+function changedFields(before: SessionRecord | undefined, record: SessionRecord): string {
   const old = (before ?? {}) as Record<string, unknown>;
   const now = record as unknown as Record<string, unknown>;
   const differ = Object.fromEntries(
@@ -88,7 +88,7 @@ function changed(before: SessionRecord | undefined, record: SessionRecord): stri
       .filter((name) => JSON.stringify(old[name]) !== JSON.stringify(now[name]))
       .map((name) => [name, name in now ? now[name] : "gone"]),
   );
-  return fieldsOf(differ, UNSAID);
+  return fieldsOf(differ, OMITTED);
 }
 
 function readRecord(text: string): SessionRecord | undefined {
@@ -98,15 +98,15 @@ function readRecord(text: string): SessionRecord | undefined {
 
 function goneOf(stored: readonly RawStored[]): string[] {
   if (stored.length === 0) {
-    return ["Its record is gone: ended sessions are removed after a while (GREENROOM_SESSION_RETENTION_MS)."];
+    return ["The record is deleted. Ended sessions are kept for GREENROOM_SESSION_RETENTION_MS."];
   }
   if (stored.length < sessions.history) return [];
   return [
-    `Its record may have had more revisions: the bucket keeps the newest ${sessions.history}. The record's own history has all states.`,
+    `Earlier revisions may be deleted, since the bucket keeps the newest ${sessions.history}. The record's history has all states.`,
   ];
 }
 
-function stepsOf(states: readonly { record: SessionRecord; atMs: number }[]): Step[] {
+function stepsOf(states: readonly { record: SessionRecord; atMs: number }[]): StateDuration[] {
   return states.map(({ record, atMs }, index) => {
     const next = states[index + 1];
     return {

@@ -1,30 +1,30 @@
-// What everything but the record tells of a session or task: messages, launches, log lines, the call, dead letters.
+// Describes everything about a session or task besides its record: messages, launches, log lines, calls, dead letters.
 import type { RawStored } from "../../libs/bus/nats/inspect.ts";
 import type { DeadLetter, LogBatch } from "../../libs/contracts/fleet/pool.ts";
-import { fieldsOf, type Happening, happening, parsed, withoutMetadata } from "./timeline.ts";
+import { entryOf, fieldsOf, parsed, type TimelineEntry, withoutMetadata } from "./timeline.ts";
 
-export interface TellOptions {
-  /** Metadata as they are. */
+export interface DescribeOptions {
+  /** Shows metadata instead of a summary. */
   readonly metadata: boolean;
-  /** What was said, and not only how much. */
+  /** Shows the conversation instead of a summary. */
   readonly conversation: boolean;
 }
 
-/** How each stream's messages are told. */
-export function tellStored(stored: RawStored, options: TellOptions): Happening[] {
-  if (stored.stream === "DEAD_LETTERS") return [tellDeadLetter(stored)];
-  if (stored.stream === "SESSION_LOGS") return tellLogs(stored);
-  if (stored.stream === "KV_conversations") return [tellConversation(stored, options.conversation)];
+/** The timeline entries of a stored message, by its stream. */
+export function describeStored(stored: RawStored, options: DescribeOptions): TimelineEntry[] {
+  if (stored.stream === "DEAD_LETTERS") return [describeDeadLetter(stored)];
+  if (stored.stream === "SESSION_LOGS") return describeLogs(stored);
+  if (stored.stream === "KV_conversations") return [describeConversation(stored, options.conversation)];
   const value = parsed(stored.text);
-  if (stored.text === undefined) return [happening(stored, `${nameOf(stored.stream)} removed`)];
+  if (stored.text === undefined) return [entryOf(stored, `${nameOf(stored.stream)} removed`)];
   if (value === undefined)
-    return [happening(stored, "a message that isn't JSON", [stored.text.slice(0, 240)])];
+    return [entryOf(stored, "a message that is not JSON", [stored.text.slice(0, 240)])];
   const data = withoutMetadata(value, options.metadata);
-  const details = fieldsOf(data, UNSAID);
-  return [happening(stored, `${headOf(stored, data)}`, details === "" ? [] : [details], data)];
+  const details = fieldsOf(data, OMITTED);
+  return [entryOf(stored, `${headOf(stored, data)}`, details === "" ? [] : [details], data)];
 }
 
-const UNSAID = [
+const OMITTED = [
   ...[
     "tenant",
     "sessionId",
@@ -38,7 +38,7 @@ const UNSAID = [
     "writeId",
     "v",
   ],
-  // Long, and told by what led to it.
+  // Long, and visible from other entries.
   ...[
     "history",
     "attempts",
@@ -59,11 +59,11 @@ function headOf(stored: RawStored, data: Record<string, unknown>): string {
     case "SESSIONS":
     case "TASKS":
     case "HANDOFFS":
-      return `said: ${data.type ?? stored.subject}${attempt}`;
+      return `event: ${data.type ?? stored.subject}${attempt}`;
     case "SESSIONS_OVERFLOW":
-      return `said while the stream had no leader: ${data.type}${attempt}`;
+      return `event while the stream had no leader: ${data.type}${attempt}`;
     case "CALLS":
-      return `recorded as a call: ${data.outcome}`;
+      return `call record: ${data.outcome}`;
     default: {
       const state = data.state === undefined ? "" : `: ${data.state}`;
       return `${nameOf(stored.stream)}${state}${attempt}`;
@@ -74,53 +74,53 @@ function headOf(stored: RawStored, data: Record<string, unknown>): string {
 const NAMES: Readonly<Record<string, string>> = {
   KV_launches: "launch",
   KV_claims: "dispatch",
-  KV_usage_reports: "the host's report",
+  KV_usage_reports: "usage report",
   KV_conversations: "conversation",
   KV_tasks: "task",
-  WEBHOOKS: "to be told to a webhook",
+  WEBHOOKS: "event for a webhook",
   WEBHOOK_DELIVERIES: "delivery to a webhook",
 };
 
 const nameOf = (stream: string): string => NAMES[stream] ?? stream;
 
-function tellDeadLetter(stored: RawStored): Happening {
+function describeDeadLetter(stored: RawStored): TimelineEntry {
   const letter = parsed(stored.text) as DeadLetter | undefined;
-  if (letter === undefined) return happening(stored, "a dead letter that nobody can read");
-  return happening(
+  if (letter === undefined) return entryOf(stored, "unreadable dead letter");
+  return entryOf(
     stored,
     `DEAD LETTER on ${letter.subject} (${letter.stream} ${letter.sequence}): ${letter.reason}`,
-    [`after ${letter.deliveries} deliveries; its payload begins ${letter.payload.slice(0, 120)}`],
+    [`after ${letter.deliveries} deliveries; beginning of its payload: ${letter.payload.slice(0, 120)}`],
   );
 }
 
-/** A batch comes a moment after its lines; a line whose host's clock is off is told when the batch came. */
+/** A batch is stored shortly after its lines. If the host's clock is off, a line gets the time of its batch. */
 const BATCH_MS = 60_000;
 
-function tellLogs(stored: RawStored): Happening[] {
+function describeLogs(stored: RawStored): TimelineEntry[] {
   const batch = parsed(stored.text) as LogBatch | undefined;
-  if (!Array.isArray(batch?.lines)) return [happening(stored, "log lines that nobody can read")];
+  if (!Array.isArray(batch?.lines)) return [entryOf(stored, "unreadable log lines")];
   return batch.lines.map((line) => {
-    const told = happening(
+    const entry = entryOf(
       stored,
       `log ${line.level}: ${line.message}${line.attempt === undefined ? "" : ` (attempt ${line.attempt})`}`,
     );
     const lateMs = stored.at.getTime() - Date.parse(line.at);
-    return lateMs >= 0 && lateMs < BATCH_MS ? { ...told, at: new Date(line.at).toISOString() } : told;
+    return lateMs >= 0 && lateMs < BATCH_MS ? { ...entry, at: new Date(line.at).toISOString() } : entry;
   });
 }
 
-function tellConversation(stored: RawStored, showAll: boolean): Happening {
-  if (stored.text === undefined) return happening(stored, "the conversation's checkpoint is removed");
+function describeConversation(stored: RawStored, showAll: boolean): TimelineEntry {
+  if (stored.text === undefined) return entryOf(stored, "conversation checkpoint deleted");
   const value = parsed(stored.text) ?? {};
   const items = Array.isArray(value.items) ? (value.items as Record<string, unknown>[]) : [];
   const left = Number(value.omitted) > 0 ? `, ${value.omitted} older ones left out` : "";
   const lines = items.map(({ type, role, content, name }) => {
-    const said = Array.isArray(content) ? content.map(String).join(" ") : "";
-    return `${role ?? type}: ${said || String(name ?? "")}`;
+    const text = Array.isArray(content) ? content.map(String).join(" ") : "";
+    return `${role ?? type}: ${text || String(name ?? "")}`;
   });
-  return happening(
+  return entryOf(
     stored,
-    `checkpoint ${value.checkpoint} of the conversation, attempt ${value.attempt}: ${items.length} items, ${Buffer.byteLength(stored.text)} bytes${left}`,
+    `conversation checkpoint ${value.checkpoint}, attempt ${value.attempt}: ${items.length} items, ${Buffer.byteLength(stored.text)} bytes${left}`,
     showAll ? lines : [],
   );
 }

@@ -1,4 +1,4 @@
-// Finds the session or task that a person means by an id, a part of one, or <tenant>.<id>.
+// Finds a session or task by its id, by the beginning of its id, or by <tenant>.<id>.
 import type { NatsInspector } from "../../libs/bus/nats/inspect.ts";
 
 export interface Subject {
@@ -10,10 +10,10 @@ export interface Subject {
 export type Found =
   | { readonly found: Subject }
   | { readonly none: string }
-  /** Several begin so; the first of them. */
+  /** The first matches of an ambiguous id. */
   | { readonly several: readonly Subject[] };
 
-/** Where ids stand in subjects: by these tokens, counted from 0. */
+/** Subjects that contain ids. `tenantAt` and `idAt` are positions of tokens, counted from 0. */
 const PLACES = [
   {
     kind: "session",
@@ -62,8 +62,8 @@ const PLACES = [
 const SHOWN = 20;
 const TOKEN = /^[A-Za-z0-9_-]+$/;
 
-/** An id that is whole is asked for by itself; only a part of one needs the list of all. */
-export async function findSubject(look: Pick<NatsInspector, "subjects">, given: string): Promise<Found> {
+/** Searches for the whole id first. Only the beginning of an id requires a list of all ids. */
+export async function findSubject(nats: Pick<NatsInspector, "subjects">, given: string): Promise<Found> {
   const parts = given.split(".");
   const [tenant, id] = parts.length === 2 ? parts : ["*", parts[0]];
   if (
@@ -73,13 +73,13 @@ export async function findSubject(look: Pick<NatsInspector, "subjects">, given: 
     (tenant !== "*" && !TOKEN.test(tenant ?? ""))
   ) {
     return {
-      none: `"${given}" is no id: it holds letters, digits, "-" and "_", and perhaps its tenant before a dot.`,
+      none: `"${given}" is not an id. Ids contain letters, digits, "-" and "_". A tenant may precede, separated by a dot.`,
     };
   }
   const list = async (idOrAll: string): Promise<Subject[]> => {
     const lists = await Promise.all(
       PLACES.map(async ({ kind, stream, tenantAt, idAt, subjectOf }) => {
-        const subjects = await look.subjects(stream, subjectOf(tenant ?? "*", idOrAll));
+        const subjects = await nats.subjects(stream, subjectOf(tenant ?? "*", idOrAll));
         return subjects.flatMap((subject): Subject[] => {
           const tokens = subject.split(".");
           const at = { kind, tenant: tokens[tenantAt] ?? "", id: tokens[idAt] ?? "" };
@@ -94,7 +94,7 @@ export async function findSubject(look: Pick<NatsInspector, "subjects">, given: 
   const [only] = candidates;
   if (only === undefined) {
     return {
-      none: `Nothing is known of "${given}": no session or task has an id that begins so, or all of it is gone by age.`,
+      none: `Nothing found for "${given}": no session or task has an id with this beginning, or its data has expired.`,
     };
   }
   return candidates.length === 1 ? { found: only } : { several: candidates.slice(0, SHOWN) };

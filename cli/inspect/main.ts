@@ -1,28 +1,28 @@
-// `npm run inspect -- <id>`: the whole story of one session or task, as NATS and LiveKit know it.
+// `npm run inspect -- <id>`: prints everything that NATS and LiveKit know about a session or task.
 import { parseArgs } from "node:util";
 import type { NatsInspector } from "../../libs/bus/nats/inspect.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { redactTokens } from "../../libs/runtime/redact-tokens.ts";
 import { openSources, type Sources } from "../doctor/sources.ts";
-import type { TellOptions } from "./describe-stored.ts";
+import type { DescribeOptions } from "./describe-stored.ts";
 import { findSubject, type Subject } from "./find-subject.ts";
-import { sessionStory, taskStory } from "./overview.ts";
-import { lookLive } from "./present-state.ts";
+import { sessionOverview, taskOverview } from "./overview.ts";
+import { readPresentState } from "./present-state.ts";
 import { colored, plain, sessionText, taskText } from "./print.ts";
 import { jsonOf } from "./timeline.ts";
 
 const HELP = `npm run inspect -- <id> [--json] [--conversation] [--metadata]
 
-The story of a session or an outbound task: every message, every saved revision and what it called for, launches,
-log lines, the call record, dead letters, and how it stands now. The beginning of an id is enough where only one begins
-so; <tenant>.<id> says the tenant too. It changes nothing, and prints no tokens.
+Shows a session or an outbound task: messages, revisions of the record, commands, launches, log lines, the call
+record, dead letters, and the present state. The beginning of an id is enough if it is unambiguous.
+Use <tenant>.<id> to select a tenant. Changes nothing and prints no tokens.
 
-  --json          one JSON object instead of lines
-  --conversation  what was said, and not only how much
-  --metadata      metadata as they are, and not only how much
+  --json          print one JSON object instead of lines
+  --conversation  show the conversation instead of its length
+  --metadata      show metadata instead of their size
 `;
 
-interface Options extends TellOptions {
+interface Options extends DescribeOptions {
   readonly isJson: boolean;
 }
 
@@ -44,7 +44,7 @@ async function main(): Promise<number> {
     given = values.help === true ? undefined : positionals[0];
     const { json = false, conversation = false, metadata = false } = values;
     options = { isJson: json, conversation, metadata };
-    if (positionals.length > 1) throw new Error("One id at a time.");
+    if (positionals.length > 1) throw new Error("Only one id is supported.");
   } catch (error) {
     process.stderr.write(`${messageOf(error)}\n\n${HELP}`);
     return 2;
@@ -65,25 +65,25 @@ async function main(): Promise<number> {
 }
 
 async function inspect(sources: Sources, given: string, options: Options): Promise<number> {
-  const look = await sources.nats();
-  const answer = await findSubject(look, given);
+  const nats = await sources.nats();
+  const answer = await findSubject(nats, given);
   if ("none" in answer) {
     process.stderr.write(`${answer.none}\n`);
     return 1;
   }
   if ("several" in answer) {
     const list = answer.several.map(({ kind, tenant, id }) => `  ${tenant}.${id}  (${kind})`).join("\n");
-    process.stderr.write(`Several begin with "${given}". Say which:\n${list}\n`);
+    process.stderr.write(`"${given}" is ambiguous:\n${list}\n`);
     return 2;
   }
-  const text = await tell(look, sources, answer.found, options);
-  // An exit right after a long write to a pipe would cut it.
+  const text = await overviewText(nats, sources, answer.found, options);
+  // An immediate exit would truncate a long write to a pipe.
   await new Promise((resolve) => process.stdout.write(`${text}\n`, resolve));
   return 0;
 }
 
-async function tell(
-  look: NatsInspector,
+async function overviewText(
+  nats: NatsInspector,
   sources: Sources,
   subject: Subject,
   options: Options,
@@ -91,10 +91,15 @@ async function tell(
   const hasColor = process.stdout.isTTY === true && !process.env.NO_COLOR;
   const paint = hasColor ? colored : plain;
   if (subject.kind === "task") {
-    const story = await taskStory(look, subject, options);
-    return options.isJson ? jsonOf(story, options.metadata) : taskText(story, paint);
+    const overview = await taskOverview(nats, subject, options);
+    return options.isJson ? jsonOf(overview, options.metadata) : taskText(overview, paint);
   }
-  const story = await sessionStory(look, subject, options);
-  const live = story.record === undefined ? undefined : await lookLive(look, sources.livekit, story.record);
-  return options.isJson ? jsonOf({ ...story, live }, options.metadata) : sessionText(story, live, paint);
+  const overview = await sessionOverview(nats, subject, options);
+  const live =
+    overview.record === undefined
+      ? undefined
+      : await readPresentState(nats, sources.livekit, overview.record);
+  return options.isJson
+    ? jsonOf({ ...overview, live }, options.metadata)
+    : sessionText(overview, live, paint);
 }

@@ -1,9 +1,9 @@
-// How a story looks: a line for each thing that happened, with the time since the one before.
+// Formats an overview: a line for each event, with the time since the previous one.
 
-import type { Step } from "./describe-record.ts";
-import type { SessionStory, TaskStory } from "./overview.ts";
-import type { Live } from "./present-state.ts";
-import type { Happening } from "./timeline.ts";
+import type { StateDuration } from "./describe-record.ts";
+import type { SessionOverview, TaskOverview } from "./overview.ts";
+import type { PresentState } from "./present-state.ts";
+import type { TimelineEntry } from "./timeline.ts";
 
 export type Paint = (color: number, text: string) => string;
 export const plain: Paint = (_, text) => text;
@@ -12,49 +12,45 @@ export const colored: Paint = (color, text) => `\u001b[${color}m${text}\u001b[0m
 const [DIM, CYAN, RED, YELLOW] = [90, 36, 31, 33];
 
 export function sessionText(
-  { subject, happenings, record, steps, gone }: SessionStory,
-  live: Live | undefined,
+  { subject, timeline, record, steps, gone }: SessionOverview,
+  live: PresentState | undefined,
   paint: Paint,
 ): string {
-  const state = record === undefined ? "its record is gone" : `${record.state}, attempt ${record.attempt}`;
+  const state = record === undefined ? "record deleted" : `${record.state}, attempt ${record.attempt}`;
   return [
     paint(CYAN, `Session ${subject.id} of ${subject.tenant}: ${state}`),
     ...(record === undefined ? [] : [`  ${aboutOf(record)}`]),
     "",
-    ...happeningLines(happenings, paint),
-    ...(steps.length === 0
-      ? []
-      : ["", "How long each state lasted, by NATS's clock:", ...steps.map(stepLine)]),
+    ...timelineLines(timeline, paint),
+    ...(steps.length === 0 ? [] : ["", "Time in each state, by NATS's clock:", ...steps.map(durationLine)]),
     ...timingLines(record),
     ...(live === undefined ? [] : ["", "Now:", `  ${live.room}`, `  ${live.host}`]),
     ...(gone.length === 0 ? [] : ["", ...gone.map((line) => paint(YELLOW, line))]),
   ].join("\n");
 }
 
-export function taskText({ subject, happenings, record, gone, sessions }: TaskStory, paint: Paint): string {
+export function taskText({ subject, timeline, record, gone, sessions }: TaskOverview, paint: Paint): string {
   const head =
-    record === undefined
-      ? "its record is gone"
-      : `${record.state}, ${record.attempt} attempts, to ${record.to}`;
+    record === undefined ? "record deleted" : `${record.state}, ${record.attempt} attempts, to ${record.to}`;
   return [
     paint(CYAN, `Task ${subject.id} of ${subject.tenant}: ${head}`),
     ...(record?.error === undefined ? [] : [paint(RED, `  ${record.error.code}: ${record.error.message}`)]),
     "",
-    ...happeningLines(happenings, paint),
+    ...timelineLines(timeline, paint),
     ...(gone.length === 0 ? [] : ["", ...gone.map((line) => paint(YELLOW, line))]),
-    ...sessions.flatMap((story, index) => {
+    ...sessions.flatMap((overview, index) => {
       const attempt = record?.attempts[index];
       const error = attempt?.error === undefined ? "" : `: ${attempt.error.code}, ${attempt.error.message}`;
       return [
         "",
         paint(CYAN, `Attempt ${attempt?.n}, ${attempt?.state}${error}`),
-        sessionText(story, undefined, paint),
+        sessionText(overview, undefined, paint),
       ];
     }),
   ].join("\n");
 }
 
-const aboutOf = (record: NonNullable<SessionStory["record"]>): string =>
+const aboutOf = (record: NonNullable<SessionOverview["record"]>): string =>
   [
     `profile ${record.profile}`,
     `provider ${record.provider ?? "pool"}`,
@@ -64,9 +60,9 @@ const aboutOf = (record: NonNullable<SessionStory["record"]>): string =>
     ...(record.call?.task === undefined ? [] : [`for task ${record.call.task}`]),
   ].join(", ");
 
-function happeningLines(happenings: readonly Happening[], paint: Paint): string[] {
+function timelineLines(timeline: readonly TimelineEntry[], paint: Paint): string[] {
   let beforeMs: number | undefined;
-  return happenings.flatMap(({ at, stream, sequence, what, details }) => {
+  return timeline.flatMap(({ at, stream, sequence, what, details }) => {
     const atMs = Date.parse(at);
     const since = beforeMs === undefined ? "" : `+${durationOf(atMs - beforeMs)}`;
     beforeMs = atMs;
@@ -76,19 +72,19 @@ function happeningLines(happenings: readonly Happening[], paint: Paint): string[
   });
 }
 
-const stepLine = ({ state, attempt, host, lastedMs }: Step): string =>
+const durationLine = ({ state, attempt, host, lastedMs }: StateDuration): string =>
   `  ${state.padEnd(10)} attempt ${attempt}${host === undefined ? "" : ` on ${host}`}: ${lastedMs === undefined ? "until now" : durationOf(lastedMs)}`.replace(
     /^( {2}ended.*): until now$/,
     "$1",
   );
 
-function timingLines(record: SessionStory["record"]): string[] {
+function timingLines(record: SessionOverview["record"]): string[] {
   const { joinMs, readyMs } = record?.timings ?? {};
   if (joinMs === undefined && readyMs === undefined) return [];
   const part = (what: string, ms: number | undefined) =>
     ms === undefined ? [] : [`${what} after ${durationOf(ms)}`];
   return [
-    `  By the host's own clock from its acceptance: ${[...part("joined", joinMs), ...part("ready", readyMs)].join(", ")}.`,
+    `  By the host's clock, from its acceptance: ${[...part("joined", joinMs), ...part("ready", readyMs)].join(", ")}.`,
   ];
 }
 

@@ -1,24 +1,24 @@
-// One thing that happened, as it is told: when, what, and the message or record behind it.
+// Entries of a timeline: each has a time, a headline, details, and the message or record behind it.
 import type { RawStored } from "../../libs/bus/nats/inspect.ts";
 import { redactTokens } from "../../libs/runtime/redact-tokens.ts";
 
-export interface Happening {
-  /** ISO time; NATS's where it was stored, or the clock of the host that logged a line. */
+export interface TimelineEntry {
+  /** ISO time: NATS's time of storing, or for log lines the host's clock. */
   readonly at: string;
   readonly stream: string;
   readonly sequence: number;
   readonly what: string;
   readonly details: readonly string[];
-  /** What was stored, without secrets, for programs. */
+  /** The stored value without secrets, for programs. */
   readonly data?: unknown;
 }
 
-export const happening = (
+export const entryOf = (
   stored: RawStored,
   what: string,
   details: readonly string[] = [],
   data?: unknown,
-): Happening => ({
+): TimelineEntry => ({
   at: stored.at.toISOString(),
   stream: stored.stream,
   sequence: stored.sequence,
@@ -27,7 +27,7 @@ export const happening = (
   ...(data === undefined ? {} : { data: JSON.parse(redactTokens(JSON.stringify(data))) }),
 });
 
-/** What a stored text says, if it is JSON. */
+/** The object in a stored text; undefined if it is not a JSON object. */
 export function parsed(text: string | undefined): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text ?? "");
@@ -37,7 +37,7 @@ export function parsed(text: string | undefined): Record<string, unknown> | unde
   }
 }
 
-/** What people put into their metadata is theirs: how much there is says enough, unless all is asked for. */
+/** Replaces metadata by their size, because they may be personal, unless `showAll` is set. */
 export const withoutMetadata = (value: Record<string, unknown>, showAll: boolean): Record<string, unknown> =>
   showAll || !("metadata" in value) ? value : { ...value, metadata: sumOfMetadata(value.metadata) };
 
@@ -47,30 +47,30 @@ function sumOfMetadata(metadata: unknown): unknown {
   return keys.length === 0 ? "none" : `${keys.join(", ")} (${JSON.stringify(metadata).length} bytes)`;
 }
 
-/** A story for programs, with the same left out as for people. */
-export const jsonOf = (story: unknown, showMetadata: boolean): string =>
+/** The overview as JSON, with the same omissions as for people. */
+export const jsonOf = (overview: unknown, showMetadata: boolean): string =>
   redactTokens(
     JSON.stringify(
-      story,
+      overview,
       (name, value: unknown) => (name === "metadata" && !showMetadata ? sumOfMetadata(value) : value),
       2,
     ),
   );
 
-/** Fields as `name value`, in their order, leaving some out. */
+/** Fields as `name value` in their order, without some of them. */
 export const fieldsOf = (value: Record<string, unknown>, without: readonly string[]): string =>
   Object.entries(value)
     .filter(([name, field]) => !without.includes(name) && field !== undefined)
     .map(([name, field]) => `${name} ${typeof field === "string" ? field : JSON.stringify(field)}`)
     .join(", ");
 
-/** Older first; what was stored at the same moment, causes before effects. */
-export function inOrder(happenings: readonly Happening[]): Happening[] {
-  const rank = ({ stream }: Happening) => {
+/** Sorts by time. Of entries with the same time, causes come before effects. */
+export function sortTimeline(timeline: readonly TimelineEntry[]): TimelineEntry[] {
+  const rank = ({ stream }: TimelineEntry) => {
     const place = STREAMS_IN_ORDER.indexOf(stream);
     return place < 0 ? STREAMS_IN_ORDER.length : place;
   };
-  return [...happenings].sort(
+  return [...timeline].sort(
     (a, b) => a.at.localeCompare(b.at) || rank(a) - rank(b) || a.sequence - b.sequence,
   );
 }

@@ -146,16 +146,16 @@ describe("inspect, for a session whose agent was killed once", () => {
     const { exitCode, text } = await inspect(id);
     expect(exitCode, text).toBe(0);
     const found = [
-      "said: requested",
+      "event: requested",
       "saved: requested → dispatched, attempt 1",
-      "calls for assign: host host-1",
-      "said: ready, attempt 1",
+      "command assign: host host-1",
+      "event: ready, attempt 1",
       "saved: ready, attempt 1",
-      "said: agent_lost, attempt 1",
+      "event: agent_lost, attempt 1",
       "saved: requested → dispatched, attempt 2",
-      `calls for remove participant: room session-${id}, identity agent-${id}-1`,
+      `command remove participant: room session-${id}, identity agent-${id}-1`,
       "saved: ready, attempt 2",
-      "How long each state lasted",
+      "Time in each state",
       "Now:",
       `agent-${id}-2 (agent)`,
       "is busy with attempt 2",
@@ -172,14 +172,14 @@ describe("inspect, for a session whose agent was killed once", () => {
   test("finds the session by the start of its id, and prints JSON", async () => {
     const { exitCode, text } = await inspect(id.slice(0, -2), "--json");
     expect(exitCode).toBe(0);
-    const story: Json = JSON.parse(text);
-    expect(story.subject).toEqual({ kind: "session", tenant: "default", id });
-    const saved = story.happenings.filter(({ stream }: Json) => stream === "KV_sessions");
+    const overview: Json = JSON.parse(text);
+    expect(overview.subject).toEqual({ kind: "session", tenant: "default", id });
+    const saved = overview.timeline.filter(({ stream }: Json) => stream === "KV_sessions");
     const revisions = await scene.revisions(id);
     expect(saved.map(({ data }: Json) => `${data.state} ${data.attempt}`)).toEqual(
       revisions.map(({ state, attempt }) => `${state} ${attempt}`),
     );
-    expect(story.steps.at(-1)).toMatchObject({ state: "ready", attempt: 2, host: "host-1" });
+    expect(overview.steps.at(-1)).toMatchObject({ state: "ready", attempt: 2, host: "host-1" });
     expect(text).not.toContain("eyJ");
   });
 
@@ -192,16 +192,16 @@ describe("inspect, for a session whose agent was killed once", () => {
     });
     const { text } = await inspect(`default.${id}`);
     expect(text).toContain("saved: ended, attempt 2 as completed (fault: none)");
-    expect(text).toContain("calls for delete room");
-    expect(text).toContain("Its conversation is gone");
-    expect(text).toContain("has no slot for it, as is right for one that ended");
+    expect(text).toContain("command delete room");
+    expect(text).toContain("The conversation is deleted");
+    expect(text).toContain("has no slot for the session, as expected after its end");
   });
 
   test("reports an unknown id, and lists all matches of an ambiguous one", async () => {
     const other = (await scene.start({ profile: "quick" })).sessionId;
     const unknown = await inspect("s_nobody-has-this");
     expect(unknown.exitCode).toBe(1);
-    expect(unknown.errors).toContain("Nothing is known");
+    expect(unknown.errors).toContain("Nothing found");
     const several = await inspect("s_");
     expect(several.exitCode).toBe(2);
     expect(several.errors).toContain(`default.${id}  (session)`);

@@ -1,8 +1,8 @@
-// How `npm run inspect` finds what is meant, and tells a story of what is stored.
+// How `npm run inspect` finds what is meant, and tells a overview of what is stored.
 import { describe, expect, test } from "vitest";
 import { findSubject } from "../../../../cli/inspect/find-subject.ts";
-import { sessionStory, taskStory } from "../../../../cli/inspect/overview.ts";
-import { lookLive } from "../../../../cli/inspect/present-state.ts";
+import { sessionOverview, taskOverview } from "../../../../cli/inspect/overview.ts";
+import { readPresentState } from "../../../../cli/inspect/present-state.ts";
 import { durationOf, plain, sessionText, taskText } from "../../../../cli/inspect/print.ts";
 import { jsonOf } from "../../../../cli/inspect/timeline.ts";
 import type { RawStored } from "../../../../libs/bus/nats/inspect.ts";
@@ -159,59 +159,59 @@ describe("an id", () => {
     expect(await findSubject(look, "s_a")).toMatchObject({
       several: [{ id: "s_abc" }, { id: "s_abc" }, { id: "s_abd" }],
     });
-    expect(await findSubject(look, "x")).toMatchObject({ none: expect.stringContaining("Nothing is known") });
+    expect(await findSubject(look, "x")).toMatchObject({ none: expect.stringContaining("Nothing found") });
     for (const wrong of ["s *", "a.b.c", ">", "", "s_*"]) {
-      expect(await findSubject(look, wrong)).toMatchObject({ none: expect.stringContaining("no id") });
+      expect(await findSubject(look, wrong)).toMatchObject({ none: expect.stringContaining("not an id") });
     }
   });
 });
 
-describe("a session's story", () => {
+describe("a session's overview", () => {
   test("is in the order of what was stored, causes before effects, and of itself only", async () => {
-    const { happenings } = await sessionStory(nats(life), subject, terse);
-    expect(happenings.map(({ what }) => what)).toEqual([
-      "said: requested",
+    const { timeline } = await sessionOverview(nats(life), subject, terse);
+    expect(timeline.map(({ what }) => what)).toEqual([
+      "event: requested",
       "saved: requested → dispatched, attempt 1",
       "log info: joined with (a token) (attempt 1)",
-      "said: ready, attempt 1",
+      "event: ready, attempt 1",
       "saved: ready, attempt 1",
-      "checkpoint 2 of the conversation, attempt 1: 1 items, 113 bytes, 1 older ones left out",
+      "conversation checkpoint 2, attempt 1: 1 items, 113 bytes, 1 older ones left out",
       // Its host's clock is hours ahead, so it is told when NATS had it.
       "log warn: from a clock that is off",
     ]);
   });
 
   test("says what each revision changed and calls for", async () => {
-    const { happenings } = await sessionStory(nats(life), subject, terse);
-    const [first, second] = happenings.filter(({ stream }) => stream === "KV_sessions");
-    expect(first?.details).toContain("calls for create room: room session-s_abc");
+    const { timeline } = await sessionOverview(nats(life), subject, terse);
+    const [first, second] = timeline.filter(({ stream }) => stream === "KV_sessions");
+    expect(first?.details).toContain("command create room: room session-s_abc");
     expect(first?.details.join("\n")).toMatch(
-      /calls for assign: host host-1, epoch 4, attempt 1, requestedWarmth warm/,
+      /command assign: host host-1, epoch 4, attempt 1, requestedWarmth warm/,
     );
     expect(second?.details).toEqual(['timings {"joinMs":90,"readyMs":120}, identity agent-s_abc-1']);
   });
 
   test("measures states by NATS's clock, and says what the host measured", async () => {
-    const story = await sessionStory(nats(life), subject, terse);
-    expect(story.steps).toEqual([
+    const overview = await sessionOverview(nats(life), subject, terse);
+    expect(overview.steps).toEqual([
       { state: "dispatched", attempt: 1, host: "host-1", lastedMs: 200 },
       { state: "ready", attempt: 1, host: "host-1", lastedMs: undefined },
     ]);
-    const text = sessionText(story, { room: "A room.", host: "A host." }, plain);
+    const text = sessionText(overview, { room: "A room.", host: "A host." }, plain);
     expect(text).toContain("dispatched attempt 1 on host-1: 200 ms");
     expect(text).toContain("joined after 90 ms, ready after 120 ms");
     expect(text).toContain("Now:\n  A room.\n  A host.");
   });
 
   test("has no tokens in it, and metadata and what was said only where they are asked for", async () => {
-    const story = await sessionStory(nats(life), subject, terse);
-    for (const text of [sessionText(story, undefined, plain), jsonOf(story, false)]) {
+    const overview = await sessionOverview(nats(life), subject, terse);
+    for (const text of [sessionText(overview, undefined, plain), jsonOf(overview, false)]) {
       expect(text).not.toContain("eyJ");
       expect(text).not.toContain("gold");
       expect(text).not.toContain("my number");
       expect(text).toContain("plan (");
     }
-    const whole = await sessionStory(nats(life), subject, { metadata: true, conversation: true });
+    const whole = await sessionOverview(nats(life), subject, { metadata: true, conversation: true });
     const text = sessionText(whole, undefined, plain);
     expect(text).toContain("user: my number is 42");
     expect(text).toContain('{"plan":"gold"}');
@@ -239,14 +239,14 @@ describe("a session's story", () => {
         },
       ],
     ];
-    const story = await sessionStory(nats(rows), subject, terse);
-    expect(story.record).toBeUndefined();
-    expect(story.happenings.map(({ what }) => what)).toEqual([
+    const overview = await sessionOverview(nats(rows), subject, terse);
+    expect(overview.record).toBeUndefined();
+    expect(overview.timeline.map(({ what }) => what)).toEqual([
       "saved: requested → dispatched, attempt 1",
-      "a message that isn't JSON",
+      "a message that is not JSON",
       "DEAD LETTER on session.default.s_abc.x (SESSIONS 1): it is not JSON",
-      "a record that nobody can read",
-      "the record is removed",
+      "unreadable record",
+      "record deleted",
     ]);
   });
 
@@ -257,10 +257,10 @@ describe("a session's story", () => {
       0,
       { outcome: "completed", endedReason: "completed" },
     ];
-    const { gone, happenings } = await sessionStory(nats([call]), subject, terse);
-    expect(happenings.map(({ what }) => what)).toEqual(["recorded as a call: completed"]);
-    expect(gone.join("\n")).toMatch(/record is gone[\s\S]*messages are gone[\s\S]*no log lines/);
-    const whole = await sessionStory(nats(life), subject, terse);
+    const { gone, timeline } = await sessionOverview(nats([call]), subject, terse);
+    expect(timeline.map(({ what }) => what)).toEqual(["call record: completed"]);
+    expect(gone.join("\n")).toMatch(/record is deleted[\s\S]*events are deleted[\s\S]*No log lines/);
+    const whole = await sessionOverview(nats(life), subject, terse);
     expect(whole.gone).toEqual([]);
   });
 });
@@ -289,32 +289,33 @@ describe("a session now", () => {
     ...change,
   });
   const on = async (change: object) =>
-    (await lookLive(nats([["KV_hosts", "$KV.hosts.host-1", 0, host(change)]]), undefined, ready)).host;
+    (await readPresentState(nats([["KV_hosts", "$KV.hosts.host-1", 0, host(change)]]), undefined, ready))
+      .host;
 
   test("is in a slot of its host, or that isn't so any more", async () => {
-    expect(await on({})).toContain("slot sl is busy with attempt 1, in stage st (process 7)");
-    expect(await on({ epoch: 5 })).toContain("in another life");
-    expect(await on({ processes: [] })).toContain("has no slot for it");
-    expect((await lookLive(nats([]), undefined, ready)).host).toContain("not registered any more");
-    expect((await lookLive(nats([]), undefined, record({ host: "provider-livekit" }))).host).toContain(
-      "elsewhere",
-    );
+    expect(await on({})).toContain("slot sl is busy with attempt 1, in the agent process st (pid 7)");
+    expect(await on({ epoch: 5 })).toContain("was restarted");
+    expect(await on({ processes: [] })).toContain("has no slot for the session");
+    expect((await readPresentState(nats([]), undefined, ready)).host).toContain("no longer registered");
+    expect(
+      (await readPresentState(nats([]), undefined, record({ host: "provider-livekit" }))).host,
+    ).toContain("not on Greenroom's hosts");
   });
 
   test("has a room, where LiveKit can be asked", async () => {
-    expect((await lookLive(nats([]), undefined, ready)).room).toContain("can't be asked");
+    expect((await readPresentState(nats([]), undefined, ready)).room).toContain("not configured");
     const rooms = {
       list: async () => [{ name: "session-s_abc", createdAtS: 0, participants: 1 }],
       participants: async () => [{ identity: "agent-s_abc-1", isAgent: true }],
     };
     const livekit = { rooms, isSimulated: false } as never;
-    expect((await lookLive(nats([]), livekit, ready)).room).toBe(
-      "In LiveKit's room session-s_abc: agent-s_abc-1 (agent).",
+    expect((await readPresentState(nats([]), livekit, ready)).room).toBe(
+      "Participants of the room session-s_abc: agent-s_abc-1 (agent).",
     );
   });
 });
 
-describe("a task's story", () => {
+describe("a task's overview", () => {
   test("has its attempts, each with its session", async () => {
     const task: TaskRecord = {
       ...{
@@ -353,11 +354,11 @@ describe("a task's story", () => {
       ["TASKS", "task.default.t_1.slot_granted", 2, { type: "slot_granted", attempt: 1 }],
       ...life,
     ];
-    const story = await taskStory(nats(rows), { kind: "task", tenant: "default", id: "t_1" }, terse);
-    expect(story.sessions.map(({ subject: { id } }) => id)).toEqual(["s_abc"]);
-    const text = taskText(story, plain);
+    const overview = await taskOverview(nats(rows), { kind: "task", tenant: "default", id: "t_1" }, terse);
+    expect(overview.sessions.map(({ subject: { id } }) => id)).toEqual(["s_abc"]);
+    const text = taskText(overview, plain);
     expect(text).toContain("Task t_1 of default: queued, 1 attempts, to +15550100");
-    expect(text.indexOf("said: slot_granted")).toBeLessThan(text.indexOf("task: queued"));
+    expect(text.indexOf("event: slot_granted")).toBeLessThan(text.indexOf("task: queued"));
     expect(text).toContain("Attempt 1, busy: busy, the line was busy");
     expect(text).toContain("Session s_abc of default: ready, attempt 1");
   });
