@@ -24,7 +24,7 @@ export const agentHostSettings = {
     1000,
   ),
   GREENROOM_PROCESS_MEMORY_MB: setting.integer(
-    "Memory limit of an agent process in MB. Above it, the process is killed and replaced. Above 60 % of it, the process accepts no new sessions and is replaced when its last session ends.",
+    "Memory limit of an agent process in MB. A process above it is killed and replaced. A process above 60 % of the limit accepts no new sessions and is replaced when its last session ends.",
     1500,
     100,
   ),
@@ -79,23 +79,23 @@ export const hostSettingsOf = (config: AgentHostConfig) => ({
   },
 });
 
-/** What SIGTERM begins. */
+/** The drain that SIGTERM begins. */
 export const drainOf = (config: AgentHostConfig) => ({
   limitMs: config.GREENROOM_DRAIN_TIMEOUT_MS,
   onDeadline: config.GREENROOM_DRAIN_ON_TIMEOUT,
 });
 
-/** Past the drain's own limit, for what follows it. */
+/** The time for the last steps of a stop, after the drain. */
 const AFTER_DRAIN_MS = 15_000;
-/** The longest that a timer can be set to: one that waits for its sessions isn't hurried. */
-const FOR_EVER_MS = 2 ** 31 - 1;
+/** The longest time of a timer, for a host that waits for its sessions without a limit. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * How long a stop may take. It counts before settings are read; those that can't be read end the start. One that is set
- * to nothing has its default, as everywhere.
+ * The longest time that a stop may take. It has to be known before the settings are read. An invalid setting ends the
+ * start anyway, and an empty one has its default.
  */
 export function stopMsOf(env: Readonly<Record<string, string | undefined>>): number {
   const { GREENROOM_DRAIN_TIMEOUT_MS: drain, GREENROOM_DRAIN_ON_TIMEOUT: end } = agentHostSettings;
-  if ((env.GREENROOM_DRAIN_ON_TIMEOUT || end.default) === "wait") return FOR_EVER_MS;
-  return Math.min(Number(env.GREENROOM_DRAIN_TIMEOUT_MS || drain.default) + AFTER_DRAIN_MS, FOR_EVER_MS);
+  if ((env.GREENROOM_DRAIN_ON_TIMEOUT || end.default) === "wait") return MAX_TIMER_MS;
+  return Math.min(Number(env.GREENROOM_DRAIN_TIMEOUT_MS || drain.default) + AFTER_DRAIN_MS, MAX_TIMER_MS);
 }

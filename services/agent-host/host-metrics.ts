@@ -1,11 +1,11 @@
-// What a host measures: read off the record that it announces at every change.
+// The metrics of a host, taken from the record that it publishes at every change.
 import os from "node:os";
 import type { BusHooks } from "../../libs/bus/instrumented-bus.ts";
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
 import { hostChanges } from "../../libs/contracts/streams.ts";
 import type { Metrics } from "../../libs/runtime/metrics.ts";
 
-/** To be told of every announcement. */
+/** Hooks that observe every published host record. */
 export function measureHost(metrics: Metrics): BusHooks {
   let latest: HostRecord | undefined;
   const nodename = os.hostname();
@@ -26,7 +26,7 @@ export function measureHost(metrics: Metrics): BusHooks {
     "lk_agents_child_process_count",
     "Total number of child processes",
     ["nodename"],
-    ofLatest(({ processes: stages }) => stages.length),
+    ofLatest(({ processes }) => processes.length),
   );
   metrics.gauge(
     "greenroom_host_agents",
@@ -47,7 +47,7 @@ export function measureHost(metrics: Metrics): BusHooks {
   });
   metrics.gauge(
     "greenroom_agent_process_memory_bytes",
-    "What the largest stage process of each profile has, by its own last word.",
+    "Memory of the largest agent process of each profile, as last reported.",
     ["profile"],
     (set) => {
       const largest = new Map<string, number>();

@@ -20,11 +20,10 @@ await runOnBus({
         `GREENROOM_AGENTS_DIR: the folder ${config.GREENROOM_AGENTS_DIR} can't be read: ${error}`,
       ]);
     });
-    if (profiles.length === 0)
-      log.warn({ folder: config.GREENROOM_AGENTS_DIR }, "there is no agent file in this folder");
+    if (profiles.length === 0) log.warn({ folder: config.GREENROOM_AGENTS_DIR }, "found no agent files");
     const livekit = connectLiveKit(config);
     if (livekit === undefined)
-      log.warn("no LiveKit is configured: agents are kept warm, but none can join a room");
+      log.warn("LiveKit is not configured; agents are kept warm but cannot join a room");
     const bus = await connect(measureHost(metrics));
     const random = () => randomBytes(4).toString("hex");
     const hostId =

@@ -208,6 +208,6 @@ describe("agent process", () => {
     await scene.logged(sessionId, "the session is open");
     const text = scene.stack.child("agent-host-1").text();
     expect(text).toContain("registered");
-    expect(text).not.toContain("native log capture is on");
+    expect(text).not.toContain("native log capture");
   });
 });

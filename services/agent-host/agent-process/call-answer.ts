@@ -1,4 +1,4 @@
-// Whether the callee of a telephone call has answered: until then the agent is alone, however its telephone rings.
+// Detects the answer to a phone call. Until then the callee counts as absent.
 import type { JobContext } from "@livekit/agents";
 import { ParticipantKind, type RemoteParticipant, RoomEvent } from "@livekit/rtc-node";
 import { ANSWERED, CALL_STATUS } from "../../../libs/contracts/sessions/room-messages.ts";
@@ -6,9 +6,9 @@ import { withResolvers } from "../../../libs/runtime/with-resolvers.ts";
 import type { JobRoom } from "./room.ts";
 
 /**
- * LiveKit SIP puts the callee into the room as soon as it dials, and says by an attribute when they answer. What an
- * agent says before that would be lost, so it waits here: greetings, replies, sounds of any kind. In an attempt that
- * goes on with a call the callee has answered long ago, and nothing waits.
+ * LiveKit SIP adds the callee to the room as soon as it dials, and sets an attribute when they answer. Nobody would
+ * hear an agent before that, so greetings, replies and sounds wait for the answer. In a later attempt the callee has
+ * already answered, and nothing waits.
  */
 export class CallAnswer {
   readonly #callee: string | undefined;
@@ -17,33 +17,33 @@ export class CallAnswer {
   #isOpen: boolean;
   #wasThere = false;
 
-  /** @param callee undefined in a session without a telephone call, where nobody's answer is waited for */
+  /** @param callee undefined in a session without a phone call, in which nothing waits */
   constructor(callee: string | undefined, room: JobRoom) {
     this.#callee = callee;
     this.#room = room;
     this.#isOpen = callee === undefined;
-    // Most of the time nobody waits when it is given up.
+    // Usually nobody waits for the answer when the job ends.
     this.#answered.promise.catch(() => {});
   }
 
-  /** False once somebody has answered, and where there is no telephone. */
+  /** False once somebody has answered, and without a phone call. */
   get isAwaited(): boolean {
     return !this.#isOpen;
   }
 
-  /** Watches the callee's line. @param onChange called when it may have changed who is there */
+  /** Watches the callee. @param onChange called when the participants who count as present may have changed */
   follow(onChange: () => void): void {
     if (this.#callee === undefined) return;
-    const look = () => {
-      this.look();
+    const check = () => {
+      this.check();
       onChange();
     };
-    this.#room.on(RoomEvent.ParticipantConnected, look);
-    this.#room.on(RoomEvent.ParticipantAttributesChanged, look);
+    this.#room.on(RoomEvent.ParticipantConnected, check);
+    this.#room.on(RoomEvent.ParticipantAttributesChanged, check);
   }
 
-  /** Looks at the callee's line as it is now; also for one who was in the room before the agent. */
-  look(): void {
+  /** Checks whether the callee has answered, also one who was in the room before the agent. */
+  check(): void {
     if (this.#isOpen || this.#callee === undefined) return;
     const callee = this.#room.remoteParticipants.get(this.#callee);
     if (callee?.attributes[CALL_STATUS] !== ANSWERED) return;
@@ -52,32 +52,32 @@ export class CallAnswer {
     this.#answered.resolve();
   }
 
-  /** Answers when somebody has. @throws Error when the agent leaves before */
+  /** Resolves when somebody has answered. @throws Error when the agent leaves before */
   async wait(): Promise<void> {
     if (!this.#isOpen) await this.#answered.promise;
   }
 
-  /** The job is over: nothing waits for an answer any more. */
+  /** Ends the wait for an answer, because the job is over. */
   giveUp(): void {
     this.#answered.reject(new Error("the agent left its room before the call was answered"));
   }
 
-  /** Whether somebody is there to talk to: not while their telephone rings. */
+  /** Whether a participant is a human who can talk. A callee cannot while the phone rings. */
   isThere(participant: RemoteParticipant): boolean {
     if (participant.info.kind === ParticipantKind.AGENT) return false;
     return participant.identity !== this.#callee || this.#isOpen;
   }
 
-  /** Who put down a telephone doesn't come back. */
+  /** True when the callee has hung up, and will not come back. */
   get hasHungUp(): boolean {
     return this.#wasThere && !this.#room.remoteParticipants.has(this.#callee ?? "");
   }
 
   /**
-   * Has `ctx.waitForParticipant` wait for the answer, where a file waits for its callee. A file that does so before
-   * it starts its AgentSession is ready for them, and nobody is called before it says so.
+   * Makes `ctx.waitForParticipant` wait for the answer of the callee. A call is only made once the agent is ready. A file
+   * that waits for its callee before it starts its AgentSession therefore counts as ready.
    */
-  standInFrontOf(context: JobContext, onWaiting: () => void): void {
+  patchWaitForParticipant(context: JobContext, onWaiting: () => void): void {
     if (this.#callee === undefined) return;
     const original = context.waitForParticipant.bind(context);
     context.waitForParticipant = async (identity) => {

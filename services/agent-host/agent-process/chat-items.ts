@@ -1,13 +1,13 @@
-// A chat history as plain data and back: text, calls of tools and their outputs, without sound and pictures.
+// Converts a chat history to plain data and back: text, tool calls and their outputs, without audio and image data.
 import { llm } from "@livekit/agents";
 import type { ConversationItem } from "../../../libs/contracts/sessions/conversation.ts";
 
-/** Pictures are kept when they are only an address; one that carries its data in itself is not. */
-const LONGEST_ADDRESS = 2048;
+/** An image is kept if it is a URL, and omitted if it contains its data. */
+const MAX_URL_LENGTH = 2048;
 
 type Json = Record<string, unknown>;
 
-/** What of a history another agent can go on from. */
+/** The items of a history from which another agent can continue. */
 export function itemsOf(history: llm.ChatContext): ConversationItem[] {
   const { items } = history.toJSON({
     excludeImage: false,
@@ -21,7 +21,7 @@ export function itemsOf(history: llm.ChatContext): ConversationItem[] {
     switch (item.type) {
       case "message":
         return withoutMedia(item);
-      // Of a call that nobody answered yet, the next agent couldn't learn the output; models refuse such a pair.
+      // Models reject a tool call without its output, and the next agent could not learn the output.
       case "function_call":
         return answered.has(item.callId) ? [item as ConversationItem] : [];
       case "function_call_output":
@@ -37,8 +37,8 @@ export function itemsOf(history: llm.ChatContext): ConversationItem[] {
 /**
  * The items as LiveKit's own objects.
  *
- * LiveKit sorts by `createdAt`, and these times may come from a clock that is ahead of ours: then all of them are
- * moved, so that what is said from now on comes after them.
+ * LiveKit sorts by `createdAt`. The times may come from a clock that is ahead of this host's. All of them are then moved
+ * into the past, so that later items come after them.
  */
 export function revive(items: readonly ConversationItem[], now: number): llm.ChatItem[] {
   const newest = Math.max(...items.map(({ createdAt }) => createdAt));
@@ -67,13 +67,13 @@ const contentOf = ({ content }: Json): llm.ChatContent[] =>
 const idsOf = (items: readonly Json[], type: string): Set<unknown> =>
   new Set(items.filter((item) => item.type === type).map((item) => item.callId));
 
-/** Nothing when nothing is left of it. Its measurements are left out: no model reads them. */
+/** The message without media, or nothing for a message of media only. Models do not read its metrics. */
 function withoutMedia({ metrics: _, ...message }: Json): ConversationItem[] {
   const content = (message.content as (string | Json)[]).flatMap(asText);
   return content.length === 0 ? [] : [{ ...message, content } as unknown as ConversationItem];
 }
 
-/** Sound becomes what was understood of it. */
+/** Audio becomes its transcript. */
 function asText(part: string | Json): (string | Json)[] {
   if (typeof part === "string") return [part];
   switch (part.type) {
@@ -82,11 +82,11 @@ function asText(part: string | Json): (string | Json)[] {
     case "audio_content":
       return typeof part.transcript === "string" && part.transcript !== "" ? [part.transcript] : [];
     case "image_content":
-      return isAddress(part.image) ? [part] : [];
+      return isUrl(part.image) ? [part] : [];
     default:
       return [];
   }
 }
 
-const isAddress = (image: unknown): boolean =>
-  typeof image === "string" && !image.startsWith("data:") && image.length <= LONGEST_ADDRESS;
+const isUrl = (image: unknown): boolean =>
+  typeof image === "string" && !image.startsWith("data:") && image.length <= MAX_URL_LENGTH;

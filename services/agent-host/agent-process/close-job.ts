@@ -1,4 +1,4 @@
-// Ends a job: closes its AgentSession, leaves its room and runs its callbacks, each within its time.
+// Ends a job: closes its AgentSession, leaves its room and runs its callbacks, each with a timeout.
 import { type AgentDefinition, type JobContext, runWithJobContextAsync } from "@livekit/agents";
 import { insideOf } from "./job-context.ts";
 import type { JobRoom } from "./room.ts";
@@ -9,22 +9,22 @@ export interface ClosingJob {
   readonly room: JobRoom;
   /** Settles when the file's `entry` has returned. */
   readonly entry: Promise<void>;
-  /** Whether no human is in the room any more. */
+  /** Whether the room has no human in it. */
   readonly isDeserted: () => boolean;
   /** Called when the room is left. */
   readonly onLeft: () => void;
   readonly warn: (error: unknown, message: string) => void;
 }
 
-/** Most entries have returned long before; one that still waits for its user is freed by leaving the room. */
+/** Most entries return long before the end. An entry that still waits for its user returns when the agent leaves. */
 const ENTRY_GRACE_MS = 250;
 const ENTRY_END_MS = 5_000;
 const SESSION_CLOSE_MS = 10_000;
-/** With nobody there to hear the end, closing may wait for a listener that never comes. */
+/** Without a human in the room, the close may wait for a listener that never joins. */
 const DESERTED_CLOSE_MS = 2_000;
 const CALLBACKS_MS = 10_000;
 
-/** In the order of LiveKit's own job runner. Never throws. */
+/** Closes a job in the order of LiveKit's own job runner. Never throws. */
 export async function closeJob({
   agent,
   context,
@@ -41,7 +41,7 @@ export async function closeJob({
     try {
       await inTime(ms, doing, work);
     } catch (error) {
-      warn(error, `${doing} failed; going on`);
+      warn(error, `failed while ${doing}; continuing to close the job`);
     }
   };
   const callBack = async (callback: () => Promise<void>): Promise<void> => {
@@ -60,12 +60,12 @@ export async function closeJob({
       },
     );
     const { onSessionEnd } = agent as { onSessionEnd?: (context: JobContext) => Promise<void> };
-    if (onSessionEnd) await within(CALLBACKS_MS, "onSessionEnd", () => onSessionEnd(context));
-    await within(CALLBACKS_MS, "the session report", () => inside._onSessionEnd());
+    if (onSessionEnd) await within(CALLBACKS_MS, "calling onSessionEnd", () => onSessionEnd(context));
+    await within(CALLBACKS_MS, "making the session report", () => inside._onSessionEnd());
     await within(CALLBACKS_MS, "leaving the room", () => room.disconnect());
     onLeft();
     await within(ENTRY_END_MS, "waiting for entry to return", () => entryEnd);
-    await within(CALLBACKS_MS, "shutdown callbacks", () =>
+    await within(CALLBACKS_MS, "calling shutdown callbacks", () =>
       Promise.all(inside.shutdownCallbacks.map((callback) => callBack(callback))),
     );
   });
@@ -74,7 +74,7 @@ export async function closeJob({
 async function inTime(ms: number, doing: string, work: () => Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${doing}: not done within ${ms} ms`)), ms);
+    timer = setTimeout(() => reject(new Error(`${doing} took more than ${ms} ms`)), ms);
   });
   try {
     await Promise.race([work(), late]);

@@ -1,4 +1,4 @@
-// One job's conversation: put into its AgentSession when it goes on from another's, and told to the host as it grows.
+// The conversation of one job: restored into its AgentSession, and sent to the host whenever it changes.
 import { llm, voice } from "@livekit/agents";
 import { CONVERSATION_BYTES_MAX } from "../../../libs/contracts/sessions/conversation.ts";
 import { trimConversation } from "../../../libs/domain/session/trim-conversation.ts";
@@ -9,12 +9,12 @@ import { itemsOf, revive } from "./chat-items.ts";
 interface Deps {
   readonly slot: string;
   readonly resumes: ResumedConversation | undefined;
-  /** False: the host is told nothing of what is said. */
+  /** False when the conversation is not sent to the host. */
   readonly keep: boolean;
   readonly send: (message: ProcessToHost) => void;
 }
 
-/** Where an agent keeps the context that its model is asked with; its own `updateChatCtx` forgets session tools. */
+/** The agent's context for its model. `updateChatCtx`, the public method, drops the session's tools. */
 interface AgentInside {
   _chatCtx: llm.ChatContext;
 }
@@ -22,25 +22,25 @@ interface AgentInside {
 export class JobConversation {
   readonly #deps: Deps;
   readonly #restored: readonly llm.ChatItem[];
-  #isDue = false;
+  #isSendPlanned = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
     this.#restored = deps.resumes === undefined ? [] : revive(deps.resumes.items, Date.now());
   }
 
-  /** True when something was said already, by the user or to them. */
+  /** True when the conversation contains a message. */
   get hasBegun(): boolean {
     return this.#restored.some((item) => item.type === "message");
   }
 
-  /** True when the user said something that nobody answered any more. */
+  /** True when the last message of the user has no answer. */
   get awaitsAnswer(): boolean {
     const last = this.#restored.findLast((item) => item.type !== "agent_handoff");
     return last?.type === "function_call_output" || (last?.type === "message" && last.role === "user");
   }
 
-  /** What an agent file can read of it; each time a copy, which the file may change. */
+  /** The conversation for the agent file: a copy each time, which the file may change. */
   resumption(): Resumption | undefined {
     const { resumes } = this.#deps;
     if (resumes === undefined || !this.hasBegun) return undefined;
@@ -54,8 +54,8 @@ export class JobConversation {
   }
 
   /**
-   * Puts the former conversation into a session that is about to start: into its agent's context, behind what the
-   * file itself put there, and into the session's history, so that the next hand-over has the whole of it.
+   * Restores the conversation into a session that is about to start: into its agent's context, after the file's own items,
+   * and into the session's history. The next failover therefore has the whole conversation.
    */
   restoreInto(session: voice.AgentSession, agent: voice.Agent): void {
     const { history } = session;
@@ -69,24 +69,24 @@ export class JobConversation {
     ]);
   }
 
-  /** Tells the host the conversation whenever something was added to it. */
+  /** Sends the conversation to the host after every change. */
   follow(session: voice.AgentSession): void {
     if (!this.#deps.keep) return;
-    const onAdded = () => this.#tellSoon(session);
+    const onAdded = () => this.#sendSoon(session);
     session.on(voice.AgentSessionEventTypes.ConversationItemAdded, onAdded);
-    // Calls of tools are added without that event.
+    // Tool calls are added without that event.
     session.on(voice.AgentSessionEventTypes.FunctionToolsExecuted, onAdded);
   }
 
-  /** Several additions in one turn of the event loop are told once. */
-  #tellSoon(session: voice.AgentSession): void {
-    if (this.#isDue) return;
-    this.#isDue = true;
+  /** Several changes in one turn of the event loop are sent once. */
+  #sendSoon(session: voice.AgentSession): void {
+    if (this.#isSendPlanned) return;
+    this.#isSendPlanned = true;
     setImmediate(() => {
-      this.#isDue = false;
+      this.#isSendPlanned = false;
       const { resumes, send, slot } = this.#deps;
       const saved = trimConversation(itemsOf(session.history), CONVERSATION_BYTES_MAX, resumes?.omitted);
-      // Until somebody has spoken there is nothing to go on from, and a start should cost no write.
+      // Without a message there is nothing to continue from, and a start should cost no write.
       if (saved.items.some(({ type }) => type === "message")) send({ type: "conversation", slot, ...saved });
     });
   }

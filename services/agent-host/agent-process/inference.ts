@@ -1,4 +1,4 @@
-// Runs LiveKit's local inference (end-of-turn models) for the agents of a stage, in this process.
+// Runs LiveKit's local inference (end-of-turn models) in the agent process.
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import { InferenceRunner, type ipc } from "@livekit/agents";
@@ -12,12 +12,12 @@ export interface ProcessInference {
   readonly executor: ipc.InferenceExecutor;
 }
 
-/** The end-of-turn model that an AgentSession takes when its file names no other. */
+/** The end-of-turn model that an AgentSession uses by default. */
 const EOT_METHOD = "lk_eot_audio";
 
 /**
- * LiveKit's own worker runs inference in a process beside its jobs. A stage does it in place, when a session
- * needs it: its agents share one copy of each model, and the models that matter compute on threads of their own.
+ * LiveKit's own worker runs inference in a separate process. An agent process runs it itself, once a session needs it.
+ * Its agents share one copy of each model, and the relevant models compute on threads of their own.
  */
 export function createInference(): ProcessInference {
   registerEndOfTurn();
@@ -51,8 +51,8 @@ async function start(method: string): Promise<Runner> {
 }
 
 /**
- * Loading it takes a third of a second, in which no other agent of the stage could speak or hear. The native
- * library keeps one copy for the process, whichever thread loads it.
+ * Loads the model in a worker thread. It takes a third of a second, in which no other agent of the process could speak
+ * or hear. The native library keeps one copy for the whole process.
  */
 async function loadEndOfTurn(): Promise<void> {
   const file = createRequire(import.meta.resolve("@livekit/agents")).resolve("@livekit/local-inference");
@@ -63,7 +63,7 @@ async function loadEndOfTurn(): Promise<void> {
   });
 }
 
-/** The worker class of the library registers this one; there is no worker here. */
+/** The library's worker class registers this runner; an agent process has no such worker. */
 function registerEndOfTurn(): void {
   const registered = (InferenceRunner as unknown as { registeredRunners: Record<string, string> })
     .registeredRunners;

@@ -1,4 +1,4 @@
-// The JobContext that an agent file's `entry` is given: LiveKit's own, with what Greenroom keeps on it.
+// Creates the JobContext for an agent file's `entry`: LiveKit's own class, with Greenroom's hooks.
 import { JobContext, type JobProcess } from "@livekit/agents";
 import { Job, JobType, Room as RoomProto } from "@livekit/protocol";
 import type { JobRequest, ProcessStart } from "../pool/messages.ts";
@@ -15,7 +15,7 @@ export interface ContextDeps {
   readonly inference: ConstructorParameters<typeof JobContext>[5];
 }
 
-/** An AgentSession's close and what JobContext keeps for the library itself. */
+/** Private parts of JobContext, and Greenroom's hooks on it. */
 export interface ContextInside {
   _primaryAgentSession?: { close(): Promise<void> };
   _onSessionEnd(): Promise<void>;
@@ -26,7 +26,7 @@ export interface ContextInside {
 
 export const insideOf = (context: JobContext): ContextInside => context as unknown as ContextInside;
 
-/** @param onShutdown called when the agent itself ends its job, with the reason in words */
+/** @param onShutdown called with the reason when the agent ends its own job */
 export function makeContext(
   { slot, proc, room, start, job, inference }: ContextDeps,
   hooks: Omit<GreenroomJob, "info">,

@@ -1,4 +1,4 @@
-// One session's job in a stage: runs the agent file's `entry`, and tells the host what becomes of it.
+// The job of one session: runs the agent file's `entry`, and reports its progress to the host.
 import { type AgentDefinition, type JobContext, runWithJobContextAsync, type voice } from "@livekit/agents";
 import { DisconnectReason, RoomEvent, RpcError } from "@livekit/rtc-node";
 import {
@@ -27,9 +27,9 @@ export interface JobDeps extends ContextDeps {
 interface Ending {
   readonly reason: string;
   readonly error?: JobError;
-  /** The connection broke: nobody ended anything, and another agent should go on. */
+  /** The connection broke, so another agent has to continue. */
   readonly lost?: boolean;
-  /** Set when the host asked for it and so needs not be told. */
+  /** The host requested the end, so it needs no report. */
   readonly released?: boolean;
 }
 
@@ -38,10 +38,10 @@ export class RunningJob {
   readonly #context: JobContext;
   readonly #ending = withResolvers<Ending>();
   readonly #conversation: JobConversation;
-  readonly #measures: JobUsage;
+  readonly #usage: JobUsage;
   readonly opening: ResumeGreeting;
   readonly answer: CallAnswer;
-  /** The first AgentSession that `entry` started: the conversation that is handed over. */
+  /** The first AgentSession of `entry`, whose conversation is stored and restored. */
   #session: voice.AgentSession | undefined;
   #isReady = false;
   #isJoined = false;
@@ -53,14 +53,14 @@ export class RunningJob {
     const { failover, job, send, slot, warn } = deps;
     const resumes = failover.restore ? job.resumes : undefined;
     this.#conversation = new JobConversation({ slot, resumes, keep: failover.restore, send });
-    this.#measures = new JobUsage({ slot, send });
+    this.#usage = new JobUsage({ slot, send });
     this.opening = new ResumeGreeting(this.#conversation, failover.message, warn);
     this.answer = new CallAnswer(job.callee, deps.room);
     this.#context = this.#makeContext();
-    this.answer.standInFrontOf(this.#context, () => this.ready());
+    this.answer.patchWaitForParticipant(this.#context, () => this.ready());
   }
 
-  /** Runs to the end and cleans up; never throws. */
+  /** Runs the job to its end and cleans up. Never throws. */
   async run(): Promise<void> {
     const { room, send, slot } = this.#deps;
     room.belongTo(this.#context);
@@ -91,8 +91,8 @@ export class RunningJob {
       entry,
       isDeserted: () => !this.#present,
       onLeft: () => {
-        // The sessions are closed by now, and have told the last of what they measured.
-        this.#measures.finish();
+        // The sessions are closed by now, and have reported their last metrics.
+        this.#usage.finish();
         send({ type: "left", slot });
       },
       warn,
@@ -100,15 +100,15 @@ export class RunningJob {
     send({ type: "closed", slot });
   }
 
-  /** The agent's code failed where nobody awaited it, or its `entry` threw. */
+  /** Ends the job because `entry` threw, or because other code of the agent failed. */
   fail(error: unknown): void {
-    // Whatever still waited for something in the room fails when the room is left; that says nothing.
+    // Pending calls to the room fail when the agent leaves it. Such an error has no meaning.
     if (this.#isOver) return;
     const message = redactTokens(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
     this.#deps.warn(error, "the agent's code failed");
     this.#ending.resolve({
       reason: "the agent's code failed",
-      error: { message, retryable: isWorthRepeating(error) },
+      error: { message, retryable: isRetryable(error) },
     });
   }
 
@@ -116,15 +116,15 @@ export class RunningJob {
     return this.#session === session;
   }
 
-  /** @returns true for the first session of the job, in whose history the conversation goes on. */
+  /** @returns true for the first session of the job, which continues the conversation. */
   onSessionStarting(session: voice.AgentSession, agent: voice.Agent): boolean {
-    this.#measures.follow(session);
+    this.#usage.follow(session);
     if (this.#session !== undefined) return false;
     this.#session = session;
     try {
       this.#conversation.restoreInto(session, agent);
     } catch (error) {
-      this.#deps.warn(error, "the conversation could not be restored; the agent begins anew");
+      this.#deps.warn(error, "failed to restore the conversation; the agent starts without it");
       this.opening.leaveToFile();
     }
     this.#conversation.follow(session);
@@ -133,8 +133,8 @@ export class RunningJob {
   }
 
   /**
-   * An AgentSession closes for good when its user hangs up or a provider keeps failing. LiveKit's own job would
-   * go on in silence; here the host is told, so that nobody is left with an agent that hears nothing.
+   * An AgentSession closes when its user hangs up or a model provider keeps failing. LiveKit's own job would continue in
+   * silence. Greenroom reports it, so that no user is left with an agent that does not hear.
    */
   onSessionClosed(session: object, reason: string, error: unknown): void {
     if (this.#isOver || insideOf(this.#context)._primaryAgentSession !== session) return;
@@ -148,7 +148,7 @@ export class RunningJob {
     }
   }
 
-  /** The host says that the session is over. */
+  /** The host releases the job. */
   release(reason: string): void {
     this.#ending.resolve({ reason, released: true });
   }
@@ -178,7 +178,7 @@ export class RunningJob {
     this.answer.follow(() => this.#countHumans());
     room.on(RoomEvent.ParticipantConnected, (participant) => {
       this.#countHumans();
-      if (this.#isReady) this.#tell([participant.identity]);
+      if (this.#isReady) this.#announce([participant.identity]);
     });
     room.on(RoomEvent.ParticipantDisconnected, () => this.#countHumans());
     room.on(RoomEvent.ActiveSpeakersChanged, (speakers) => {
@@ -197,14 +197,14 @@ export class RunningJob {
   #joined(): void {
     if (this.#isJoined || this.#isOver) return;
     this.#isJoined = true;
-    this.#answerForLife();
-    this.#deps.send({ type: "joined", slot: this.#deps.slot, ...this.#whereabouts() });
-    this.answer.look();
+    this.#servePing();
+    this.#deps.send({ type: "joined", slot: this.#deps.slot, ...this.#place() });
+    this.answer.check();
     this.#countHumans();
   }
 
-  /** Whoever asks LiveKit whether this agent lives gets an answer from the agent itself, and none once it is over. */
-  #answerForLife(): void {
+  /** Answers LiveKit RPCs that check whether this agent is alive, until the job is over. */
+  #servePing(): void {
     const { job, room } = this.#deps;
     const answer: AliveAnswer = { sessionId: job.sessionId, attempt: job.attempt };
     room.localParticipant?.registerRpcMethod(ALIVE_METHOD, async () => {
@@ -213,22 +213,22 @@ export class RunningJob {
     });
   }
 
-  /** The agent says so; the first time counts. */
+  /** The agent is ready. Only the first call counts. */
   ready(): void {
     if (this.#isReady || this.#isOver) return;
     this.#isReady = true;
     this.#joined();
-    this.#deps.send({ type: "ready", slot: this.#deps.slot, ...this.#whereabouts() });
-    this.#tell([]);
+    this.#deps.send({ type: "ready", slot: this.#deps.slot, ...this.#place() });
+    this.#announce([]);
   }
 
-  /** Says it in the room too, to those who are there; who comes later finds the attribute, and is told. */
-  #tell(identities: string[]): void {
+  /** Announces in the room that the agent is ready: by a message, and by an attribute for later participants. */
+  #announce(identities: string[]): void {
     const { job, room } = this.#deps;
     const local = room.localParticipant;
     if (local === undefined) return;
     const message = JSON.stringify({ type: "ready", sessionId: job.sessionId, attempt: job.attempt });
-    const said = [
+    const announcements = [
       local.publishData(new TextEncoder().encode(message), {
         reliable: true,
         topic: READY_TOPIC,
@@ -238,18 +238,18 @@ export class RunningJob {
         ? [local.setAttributes({ ...local.attributes, [READY_ATTRIBUTE]: String(job.attempt) })]
         : []),
     ];
-    for (const each of said)
-      each.catch((error: unknown) => this.#deps.warn(error, "saying ready in the room failed"));
+    for (const each of announcements)
+      each.catch((error: unknown) => this.#deps.warn(error, "failed to announce ready in the room"));
   }
 
-  #whereabouts() {
+  #place() {
     const { room, job } = this.#deps;
     return { room: room.name ?? job.room ?? "", identity: room.localParticipant?.identity ?? job.identity };
   }
 }
 
-/** An error in the program itself would be thrown again by the next attempt. */
-function isWorthRepeating(error: unknown): boolean {
+/** The next attempt would repeat an error of the program itself. */
+function isRetryable(error: unknown): boolean {
   if (error instanceof Error && "retryable" in error && error.retryable === false) return false;
   return !["TypeError", "ReferenceError", "SyntaxError", "RangeError", "AssertionError"].includes(
     error instanceof Error ? error.name : "",

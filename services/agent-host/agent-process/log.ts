@@ -1,11 +1,11 @@
-// An agent's log: what it says by LiveKit's logger or by console reaches the host, with its session's name.
+// The log of agents: lines of LiveKit's logger and of console go to the host, with the id of their session.
 import { format } from "node:util";
 import { getJobContext } from "@livekit/agents";
 import { type Logger, pino, stdSerializers } from "pino";
 import { redactTokens } from "../../../libs/runtime/redact-tokens.ts";
 import type { ProcessLogLine, ProcessToHost } from "../pool/messages.ts";
 
-/** What a log line belongs to; kept on the job's context, found again through async context. */
+/** The owner of a log line, stored on the job's context and found through async context. */
 export interface LogOwner {
   readonly slot: string;
   readonly sessionId: string;
@@ -13,7 +13,7 @@ export interface LogOwner {
 
 export const logOwner = Symbol.for("greenroom.logOwner");
 
-/** Under these the @livekit/agents package keeps its logger, in whichever copy of it. */
+/** The keys under which every copy of @livekit/agents stores its logger. */
 const LOGGER = Symbol.for("@livekit/agents:logger");
 const LOGGER_OPTIONS = Symbol.for("@livekit/agents:loggerOptions");
 
@@ -21,10 +21,10 @@ export const currentOwner = (): LogOwner | undefined =>
   (getJobContext(false) as { [logOwner]?: LogOwner } | undefined)?.[logOwner];
 
 /**
- * Puts our logger in the place of LiveKit's, and console's functions in front of it.
+ * Replaces LiveKit's logger and the functions of console.
  *
- * LiveKit's classes take `log()` when they are made, so the place answers with a logger that is bound to the
- * session at hand; lines said later, from timers or native callbacks, then still know whose they are.
+ * LiveKit's classes read the logger when they are constructed. They get one that is bound to the current session, so that
+ * later lines, from timers or native callbacks, still have its id.
  */
 export function captureLogs(level: string, send: (message: ProcessToHost) => void): Logger {
   const base = pino(

@@ -1,4 +1,4 @@
-// A stage: the child process in which agents of one profile run. Its host tells it what to do.
+// The agent process: a child process of a host that runs several agents of one profile.
 import { type AgentDefinition, isAgent, JobProcess } from "@livekit/agents";
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import { FailoverSettings } from "../../../libs/contracts/sessions/conversation.ts";
@@ -8,13 +8,12 @@ import type { HostToProcess, ProcessFailover, ProcessStart, ProcessToHost } from
 import { importAgent } from "./import-agent.ts";
 import { createInference } from "./inference.ts";
 import { RunningJob } from "./job.ts";
-import { emulateJobProcessArgv } from "./job-process-argv.ts";
 import { captureLogs, currentOwner } from "./log.ts";
 import { muteUntilAnswered } from "./mute-until-answered.ts";
 import { startNativeWithoutLogCapture } from "./native.ts";
 import { patchAgentSession } from "./patch-agent-session.ts";
 import { poolExportOf } from "./pool-export.ts";
-import { resolveFromHere } from "./resolve-modules.ts";
+import { emulateJobProcessArgv, resolveFromHere } from "./resolve-modules.ts";
 import { JobRoom } from "./room.ts";
 import { SimulatedRoom } from "./simulated-room.ts";
 
@@ -28,27 +27,27 @@ process.title = "greenroom-agents";
 mapStackTraces();
 const start = JSON.parse(process.env.PROCESS_START ?? "{}") as ProcessStart;
 const slots = new Map<string, Slot>();
-/** Slots that are being made ready; one that is released meanwhile leaves this set and comes to nothing. */
+/** The slots whose prewarm runs. A slot that is released during its prewarm leaves this set and never becomes warm. */
 const warming = new Set<string>();
 const send = (message: ProcessToHost): void => {
   if (process.connected) process.send?.(message);
 };
 
-// Whoever started it is gone, so nobody can end it: it ends itself. It leaves its rooms first, since LiveKit
-// takes an agent that just vanished for present for half a minute, and nobody would be sent in its place.
+// The host is gone, so the process has to end by itself (I10). It leaves its rooms first: LiveKit lists an agent that
+// vanished for half a minute, in which no other agent would be sent.
 process.on("disconnect", () => {
   setTimeout(() => process.exit(0), 1000);
   const leaving = [...slots.values()].map((slot) => slot.room?.disconnect().catch(() => {}));
   void Promise.all(leaving).then(() => process.exit(0));
 });
-// It may have gone while this process was still loading its modules; then nobody says so again.
+// If the host died while this process was loading its modules, no "disconnect" follows.
 if (!process.connected) process.exit(0);
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {});
 
 const log = captureLogs(start.logLevel, send);
 const nativeProblem = startNativeWithoutLogCapture();
 if (nativeProblem !== undefined)
-  log.warn({ nativeProblem }, "LiveKit's native log capture is on; joins are slower");
+  log.warn({ nativeProblem }, "failed to disable LiveKit's native log capture; joins are slower");
 resolveFromHere();
 emulateJobProcessArgv(start.file);
 patchAgentSession(currentJob);
@@ -61,7 +60,7 @@ process.on("uncaughtException", (error) => onStrayError(error));
 process.on("unhandledRejection", (error) => onStrayError(error));
 process.on("message", (message: HostToProcess) => {
   handle(message).catch((error: unknown) =>
-    log.error({ error, doing: message.type }, "the stage failed to obey"),
+    log.error({ error, command: message.type }, "failed to execute a command of the host"),
   );
 });
 
@@ -88,7 +87,7 @@ async function load(): Promise<AgentDefinition> {
       send({ type: "disabled", reason: `the package ${missing} is missing; install it with npm` });
     } else {
       send({ type: "load_failed", error: messageOf(error) });
-      log.error({ error }, "the agent file could not be loaded");
+      log.error({ error }, "failed to load the agent file");
     }
     return await new Promise<never>(() => {});
   }
@@ -108,7 +107,7 @@ function failoverOf(module: Record<string, unknown>): ProcessFailover {
   return { restore: restore && start.failover.restore, message };
 }
 
-/** The name of the package that an import did not find; undefined when that is not what went wrong. */
+/** The name of the package that an import did not find; undefined for any other error. */
 function missingPackage(error: unknown): string | undefined {
   const { code } = error as { code?: string };
   if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") return undefined;
@@ -129,7 +128,7 @@ async function handle(message: HostToProcess): Promise<void> {
     case "warm":
       return warm(message.slot);
     case "connect_standby":
-      return heat(message.slot, message.room, message.token);
+      return connectStandby(message.slot, message.room, message.token);
     case "run":
       return run(message);
     case "release":
@@ -139,7 +138,7 @@ async function handle(message: HostToProcess): Promise<void> {
   }
 }
 
-/** Each slot has a JobProcess of its own: what `prewarm` keeps there is never shared between sessions. */
+/** Each slot has a JobProcess of its own, so sessions never share the data that `prewarm` stores there. */
 async function warm(id: string): Promise<void> {
   const began = performance.now();
   const proc = new JobProcess();
@@ -157,7 +156,7 @@ async function warm(id: string): Promise<void> {
   send({ type: "warm", slot: id, tookMs: performance.now() - began });
 }
 
-async function heat(id: string, roomName: string, token: string): Promise<void> {
+async function connectStandby(id: string, roomName: string, token: string): Promise<void> {
   const slot = slots.get(id);
   if (slot === undefined || slot.job !== undefined) return;
   const room = newRoom(roomName, id);
@@ -168,14 +167,14 @@ async function heat(id: string, roomName: string, token: string): Promise<void> 
     return;
   }
   if (slot.job !== undefined || slots.get(id) !== slot) {
-    await room.disconnect(); // It was assigned or closed while it connected.
+    await room.disconnect(); // The slot got a session or was released in between.
     return;
   }
   slot.room = room;
   room.once("disconnected", () => {
     if (slot.room !== room || slot.job !== undefined) return;
     slot.room = undefined;
-    send({ type: "standby_failed", slot: id, error: "its standby room was closed" });
+    send({ type: "standby_failed", slot: id, error: "the standby room was closed" });
   });
   send({ type: "hot", slot: id });
 }
@@ -186,15 +185,15 @@ async function run({ slot: id, job }: Extract<HostToProcess, { type: "run" }>): 
     send({
       type: "ended",
       slot: id,
-      reason: "the slot is not there any more",
+      reason: "the slot does not exist any more",
       lost: false,
-      error: { message: "the slot is not there any more", retryable: true },
+      error: { message: "the slot does not exist any more", retryable: true },
     });
     send({ type: "closed", slot: id });
     return;
   }
   const standby = slot.room;
-  // A session with a room of its own can't use the standby room: the agent leaves that and goes there.
+  // A session with a room of its own does not use the standby room, so the agent leaves it.
   const room =
     job.room === undefined && standby !== undefined ? standby : newRoom(job.room ?? "", job.identity);
   if (room !== standby) standby?.disconnect().catch(() => {});
@@ -231,8 +230,8 @@ const newRoom = (name: string, identity: string): JobRoom =>
   start.simulated ? new SimulatedRoom(name, identity) : new JobRoom();
 
 /**
- * An error that nobody caught. If it can be traced to one session, only that one ends. Otherwise the process
- * may be in any state: what runs may finish, and the host starts no more here.
+ * Handles an uncaught error. If the error belongs to one session, only that session ends. Otherwise the process may be in
+ * any state, so its sessions may finish and the host starts no more in it.
  */
 function onStrayError(error: unknown): void {
   const job = currentJob();
@@ -240,11 +239,11 @@ function onStrayError(error: unknown): void {
     job.fail(error);
     return;
   }
-  log.error({ error }, "an error that nobody caught, and that belongs to no session");
+  log.error({ error }, "uncaught error that belongs to no session");
   send({ type: "unhealthy", error: messageOf(error) });
 }
 
-/** The job in whose entry, room event or timer this is called. */
+/** The job whose entry, room event or timer is running. */
 function currentJob(): RunningJob | undefined {
   const owner = currentOwner();
   return owner === undefined ? undefined : slots.get(owner.slot)?.job;

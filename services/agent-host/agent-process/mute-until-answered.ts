@@ -1,23 +1,23 @@
-// Holds back what an agent would say or play while its callee's telephone rings.
+// Delays an agent's speech and sounds while the callee's phone rings.
 import { voice } from "@livekit/agents";
 import { type AudioFrame, AudioSource } from "@livekit/rtc-node";
 import type { RunningJob } from "./job.ts";
 
-/** What a SpeechHandle keeps for the library itself. */
+/** Private parts of a SpeechHandle. */
 interface SpeechInside {
   _waitForAuthorization(): Promise<void>;
 }
 
-/** A file that doesn't wait for its frames to be taken would fill the memory; nobody would hear them either. */
-const FRAMES_HELD_MAX = 50;
+/** More frames would fill the memory if a file does not wait for captureFrame. Nobody would hear them either. */
+const MAX_DELAYED_FRAMES = 50;
 
 /**
- * An AgentSession may speak when its turn has come, by `_waitForAuthorization`; here that also takes an answer. By
- * then a reply may be generated, its speech is not: so no word is lost, none is written into the history or sent as
- * a caption before it is heard, and the greeting begins at once. It holds for speech from `onEnter` and of every
- * Agent that a session is handed to.
+ * An AgentSession speaks once `_waitForAuthorization` resolves. The patch also waits for the answer there. By then a
+ * reply may be generated, but not its speech. No word is lost, and none is added to the history or sent as a caption
+ * before it is heard. The greeting begins right after the answer. The same holds for speech from `onEnter` and for every
+ * Agent that takes over the session.
  *
- * Sounds that a file plays into a track by itself wait as they are captured.
+ * Sounds that a file plays into a track itself are delayed when they are captured.
  */
 export function muteUntilAnswered(currentJob: () => RunningJob | undefined): void {
   const speech = voice.SpeechHandle.prototype as unknown as SpeechInside;
@@ -33,7 +33,7 @@ export function muteUntilAnswered(currentJob: () => RunningJob | undefined): voi
     const answer = currentJob()?.answer;
     if (answer?.isAwaited !== true) return captureFrame.call(this, frame);
     const waiting = held.get(this) ?? 0;
-    if (waiting >= FRAMES_HELD_MAX) return;
+    if (waiting >= MAX_DELAYED_FRAMES) return;
     held.set(this, waiting + 1);
     try {
       await answer.wait();

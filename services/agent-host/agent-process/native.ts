@@ -1,4 +1,4 @@
-// Starts LiveKit's native library without its log capture, before the library would start it with.
+// Starts LiveKit's native library without its log capture, before @livekit/rtc-node starts it with log capture.
 import EventEmitter from "node:events";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -9,12 +9,12 @@ interface Bindings {
 }
 
 /**
- * With capture on, which is @livekit/rtc-node's default, every native log record goes through protobuf and an
- * emitter on which every Room listens: 150,000 records for twenty joins, and joins ten times slower. The
- * library takes whatever client stands in `globalThis._ffiClientInstance`, so one is put there that differs
- * in that one argument. A test notices when the library no longer looks as it does here.
+ * With log capture, the default of @livekit/rtc-node, every native log record goes through protobuf and an emitter to
+ * which every Room listens. Twenty joins produce 150,000 records and are ten times slower. The library uses the client in
+ * `globalThis._ffiClientInstance`, so this function stores one there that differs in that argument only. A test detects
+ * changes of the library.
  *
- * @returns why it could not be done; the library then starts by itself, slower but right.
+ * @returns the reason for a failure; the library then starts by itself, with log capture
  */
 export function startNativeWithoutLogCapture(): string | undefined {
   const holder = globalThis as { _ffiClientInstance?: unknown };
@@ -22,7 +22,7 @@ export function startNativeWithoutLogCapture(): string | undefined {
   try {
     const main = createRequire(import.meta.url).resolve("@livekit/rtc-node");
     const require = createRequire(main);
-    // These aren't exported, but a file may be required by its path.
+    // The package does not export these files, but a file can be required by its path.
     const { FfiClient } = require(path.join(path.dirname(main), "ffi_client.cjs")) as {
       FfiClient: { prototype: object };
     };

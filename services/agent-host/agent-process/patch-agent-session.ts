@@ -1,10 +1,10 @@
-// Puts a stage in front of AgentSession: it learns when one has really started, and hands conversations over.
+// Patches AgentSession: reports when a session has started, and restores conversations.
 import { voice } from "@livekit/agents";
 import type { RunningJob } from "./job.ts";
 
 /**
- * Ready is the agent's own word: its AgentSession has really started. A former conversation is in its place before
- * anything can be said. Files need not be changed for either.
+ * An agent is ready when its AgentSession has started. A conversation is restored before the session can speak. Agent
+ * files need no change for either.
  */
 export function patchAgentSession(currentJob: () => RunningJob | undefined): void {
   const { prototype } = voice.AgentSession;
@@ -26,13 +26,13 @@ export function patchAgentSession(currentJob: () => RunningJob | undefined): voi
   };
   prototype.say = function sayFollowed(...args: Parameters<typeof say>) {
     const job = currentJob();
-    if (isPrimaryOf(job, this) && job.opening.holdsBack()) return job.opening.bridge(this, originals);
+    if (isPrimaryOf(job, this) && job.opening.replacesSpeech()) return job.opening.bridge(this, originals);
     return say.apply(this, args);
   };
   prototype.generateReply = function generateReplyFollowed(...args: Parameters<typeof generateReply>) {
     const job = currentJob();
     const asksForUser = args[0]?.userInput !== undefined;
-    if (!asksForUser && isPrimaryOf(job, this) && job.opening.holdsBack())
+    if (!asksForUser && isPrimaryOf(job, this) && job.opening.replacesSpeech())
       return job.opening.bridge(this, originals);
     return generateReply.apply(this, args);
   };

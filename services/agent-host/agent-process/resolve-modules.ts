@@ -1,5 +1,6 @@
-// Where an agent file's imports are found: LiveKit's packages always in our copy, the rest first in its own.
+// Prepares the process for an agent file: resolves its imports, and makes its `cli.runApp` do nothing.
 import Module, { createRequire, register } from "node:module";
+import { fileURLToPath } from "node:url";
 import * as agents from "@livekit/agents";
 import * as rtc from "@livekit/rtc-node";
 import * as agentApi from "./agent-api.ts";
@@ -17,8 +18,10 @@ interface CommonJsLoader {
 }
 
 /**
- * Two copies of @livekit/agents in one process don't know each other's job contexts, so an agents folder with
- * packages of its own must still get ours; and a folder without any gets all of ours.
+ * Resolves LiveKit's packages to Greenroom's copies, and other packages that the agents folder lacks.
+ *
+ * Two copies of @livekit/agents in one process do not see each other's job contexts. An agents folder with packages of
+ * its own must therefore still get Greenroom's copy.
  */
 export function resolveFromHere(): void {
   const hooks = `
@@ -43,8 +46,8 @@ export function resolveFromHere(): void {
 }
 
 /**
- * The same for `require`, to which also the `import` of a .ts or .js file comes where no package.json says
- * "type": "module". LiveKit's packages come in a CommonJS build too, which would be a second copy.
+ * The same for `require`, which Node.js also uses for the `import` of a .ts or .js file without "type": "module". The
+ * CommonJS builds of LiveKit's packages would be second copies.
  */
 function requireFromHere(): void {
   const shared = new Map<string, unknown>([
@@ -71,4 +74,16 @@ function requireFromHere(): void {
       }
     }
   };
+}
+
+/**
+ * Sets the arguments of this process to those of LiveKit's own job processes.
+ *
+ * Those import the agent file too, with the `cli.runApp(…)` at its end, which does nothing there because of the
+ * arguments. With other arguments it would print its help and end the process. Other files guard that call by
+ * `process.argv[1] === fileURLToPath(import.meta.url)`, which must be false as well.
+ */
+export function emulateJobProcessArgv(file: string): void {
+  const program = new URL("./ipc/job_proc_lazy_main.js", import.meta.resolve("@livekit/agents"));
+  process.argv = [process.execPath, fileURLToPath(program), file];
 }

@@ -1,17 +1,17 @@
-// How a resumed conversation opens: the file's greeting is held back, and a short sentence bridges the gap.
+// Opens a resumed conversation: a short sentence replaces the file's greeting.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { voice } from "@livekit/agents";
 import type { JobConversation } from "./conversation.ts";
 
-/** Set in all that `entry` does, `onEnter` of its agents included; not in what a room event or a user starts. */
+/** Set while `entry` runs, also in `onEnter` of its agents, and not in handlers of room events or of the user. */
 const entryScope = new AsyncLocalStorage<true>();
 
 export const inEntry = <T>(entry: () => T): T => entryScope.run(true, entry);
 
-/** What a stage puts itself in front of, as it was. */
+/** The original methods of AgentSession, before they were patched. */
 export type Voice = Pick<voice.AgentSession, "say" | "generateReply">;
 
-/** A greeting comes soon after the start; what `entry` says later is no greeting. */
+/** Speech of `entry` within this time of the start is a greeting. */
 const OPENING_MS = 10_000;
 
 interface SpeechInside {
@@ -20,7 +20,7 @@ interface SpeechInside {
 
 export class ResumeGreeting {
   readonly #conversation: JobConversation;
-  readonly #sentence: string;
+  readonly #message: string;
   readonly #warn: (error: unknown, message: string) => void;
   #beganAtMs = 0;
   #isOver = false;
@@ -28,16 +28,16 @@ export class ResumeGreeting {
 
   constructor(
     conversation: JobConversation,
-    sentence: string,
+    message: string,
     warn: (error: unknown, message: string) => void,
   ) {
     this.#conversation = conversation;
-    this.#sentence = sentence;
+    this.#message = message;
     this.#warn = warn;
     this.#isOver = !conversation.hasBegun;
   }
 
-  /** The file greets by itself: nothing is held back, and nothing is said in its place. */
+  /** Leaves the greeting to the file: nothing is replaced. */
   leaveToFile(): void {
     this.#isOver = true;
   }
@@ -49,43 +49,43 @@ export class ResumeGreeting {
     });
   }
 
-  /** Whether what is about to be said is the file's greeting, for a user who was greeted long ago. */
-  holdsBack(): boolean {
+  /** Whether the next speech is the file's greeting, for a user who has already been greeted. */
+  replacesSpeech(): boolean {
     if (this.#isOver || this.#beganAtMs === 0) return false;
     return entryScope.getStore() === true && performance.now() - this.#beganAtMs < OPENING_MS;
   }
 
-  /** Bridges the gap, once, as soon as the session has started. */
+  /** Bridges the gap once the session has started. */
   started(session: voice.AgentSession, originals: Voice): void {
     if (!this.#isOver) this.bridge(session, originals);
   }
 
   /**
-   * Says the sentence, and answers what the former agent was asked and didn't live to answer.
+   * Speaks the sentence, and answers the user's last message if the previous agent did not.
    *
-   * The sentence is not added to the history: the model would find it there after every hand-over.
+   * The sentence is not added to the history, in which the model would find it after every failover.
    *
-   * @returns the speech in the place of a greeting, which a file may wait for
+   * @returns the speech that replaces the greeting, for which a file may wait
    */
   bridge(session: voice.AgentSession, originals: Voice): voice.SpeechHandle {
     if (this.#bridge !== undefined) return this.#bridge;
     let last: voice.SpeechHandle | undefined;
     try {
-      if (this.#sentence !== "" && canSpeak(session)) {
-        last = originals.say.call(session, this.#sentence, { addToChatCtx: false });
+      if (this.#message !== "" && canSpeak(session)) {
+        last = originals.say.call(session, this.#message, { addToChatCtx: false });
       }
       if (this.#conversation.awaitsAnswer && (session.currentAgent.llm ?? session.llm) !== undefined) {
         last = originals.generateReply.call(session);
       }
     } catch (error) {
-      this.#warn(error, "the gap could not be bridged; the conversation goes on");
+      this.#warn(error, "failed to bridge the gap; the conversation continues");
     }
     this.#bridge = last ?? nothingSaid();
     return this.#bridge;
   }
 }
 
-/** Without speech synthesis only a session of text can say a sentence. */
+/** Without speech synthesis, only a text session can output a sentence. */
 const canSpeak = (session: voice.AgentSession): boolean =>
   (session.currentAgent.tts ?? session.tts) !== undefined ||
   session.output.audio === null ||

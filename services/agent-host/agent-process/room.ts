@@ -1,4 +1,4 @@
-// A LiveKit room for one of many agents in a process: it hears only its own events, and connects once.
+// A LiveKit room for one of many agents in a process. It handles only its own events, and connects once.
 import { type JobContext, runWithJobContext } from "@livekit/agents";
 import { Room, RoomEvent, type RoomOptions } from "@livekit/rtc-node";
 
@@ -13,20 +13,20 @@ interface Emitter {
   off(event: string, listener: unknown): unknown;
 }
 
-/** The parts of Room that its types keep private and that this class has to reach. */
+/** Private parts of Room that this class uses. */
 interface RoomInside {
   onFfiEvent: (event: FfiEvent) => Promise<void>;
   ffiHandle?: { readonly handle: bigint };
 }
 
 /**
- * In the library every Room takes a lock for every event of every room in the process, so the cost grows
- * with rooms × events. Here events of others are dropped before the lock.
+ * In the library every Room takes a lock for every event of every room in the process, so the cost grows with rooms ×
+ * events. This class drops the events of other rooms before the lock.
  *
- * A room may be connected before its job comes (a hot agent): then the agent's own `connect` finds it done.
+ * The room of a hot agent is connected before its job begins. The agent's own `connect` then returns at once.
  */
 export class JobRoom extends Room {
-  /** Called when the connection stands, by whoever made it. */
+  /** Called once the room is connected. */
   onConnected: (() => void) | undefined;
   #job: JobContext | undefined;
 
@@ -36,12 +36,12 @@ export class JobRoom extends Room {
     const handle = inside.onFfiEvent;
     inside.onFfiEvent = async (event) => {
       if (!isFor(event, inside.ffiHandle?.handle, this.localParticipant?.ffi_handle.handle)) return;
-      // Native callbacks come from nowhere: without this, what an agent does in a room event would have no job.
+      // Native callbacks have no async context. Without this, the handlers of room events would run without a job.
       await (this.#job === undefined ? handle(event) : runWithJobContext(this.#job, () => handle(event)));
     };
   }
 
-  /** From now on this room's events belong to that job: its log lines, its errors, its getJobContext(). */
+  /** Handles the room's events in the context of a job, for its log, its errors and getJobContext(). */
   belongTo(job: JobContext): void {
     this.#job = job;
   }
@@ -56,10 +56,9 @@ export class JobRoom extends Room {
   }
 
   /**
-   * In a process that serves many sessions, what one leaves behind has to be freed. The library frees an agent's
-   * track, with a thread and some megabytes, when the garbage collector comes upon it, which sees a few bytes only
-   * and may take hours. And once the server has closed the room the library's own does nothing: its client would go
-   * on telling the room of every event of the process, and so keep it and all that belongs to it for ever.
+   * Frees the resources of the room, since the process serves many more sessions. The library frees a track, with a
+   * thread and some megabytes, when the garbage collector finds it, which may take hours. After the server has closed the
+   * room, the library's `disconnect` does nothing: its client would keep a reference to the room for ever.
    */
   override async disconnect(): Promise<void> {
     const publications = [...(this.localParticipant?.trackPublications.values() ?? [])];
@@ -73,7 +72,7 @@ export class JobRoom extends Room {
     }
   }
 
-  /** A hot room was connected with autoSubscribe; an agent that wants none gets none. */
+  /** A standby room was connected with autoSubscribe. For an agent without autoSubscribe it is undone. */
   #applyLate(options: RoomOptions | undefined): void {
     if (options?.autoSubscribe !== false) return;
     for (const participant of this.remoteParticipants.values()) {
@@ -83,7 +82,7 @@ export class JobRoom extends Room {
   }
 }
 
-/** Before a handle is known the library keeps events back and sorts them out itself. */
+/** Before a handle is known, the library buffers and sorts the events itself. */
 function isFor({ message }: FfiEvent, room: bigint | undefined, participant: bigint | undefined): boolean {
   switch (message.case) {
     case "roomEvent":

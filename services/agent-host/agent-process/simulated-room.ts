@@ -1,4 +1,4 @@
-// A room that is nowhere, for LIVEKIT_MOCK_MODE: agents run in it as if somebody were there.
+// A simulated room for LIVEKIT_MOCK_MODE. It contains one imaginary user.
 import {
   ConnectionState,
   type LocalParticipant,
@@ -8,12 +8,12 @@ import {
 } from "@livekit/rtc-node";
 import { JobRoom } from "./room.ts";
 
-/** Does nothing and says it is done, whatever is asked of it. */
+/** An object whose methods all succeed and do nothing. */
 function puppet(own: Record<string, unknown>): object {
   return new Proxy(own, {
     get(target, name) {
       if (name in target) return target[name as string];
-      if (name === "then") return undefined; // Or `await` would take it for a promise.
+      if (name === "then") return undefined; // Otherwise `await` takes the object for a promise.
       return async () =>
         puppet({ sid: "simulated", close: async () => {}, waitForSubscription: async () => {} });
     },

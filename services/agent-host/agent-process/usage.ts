@@ -1,4 +1,4 @@
-// What the AgentSessions of one job measure themselves, added up as it comes and told to the host now and then.
+// Adds up the metrics of the AgentSessions of one job, and reports them to the host at intervals.
 import { type llm, type metrics, voice } from "@livekit/agents";
 import type { AgentUsage, ModelUsage, ToolUse } from "../../../libs/contracts/calls/call.ts";
 import { HistogramBuilder } from "../../../libs/domain/call/histogram.ts";
@@ -11,9 +11,9 @@ interface Deps {
   readonly send: (message: ProcessToHost) => void;
 }
 
-/** What is told when the process dies can be so old at most. */
-const TELL_MS = 5000;
-const NAME_MAX = 128;
+/** The most that is lost when the process dies. */
+const REPORT_MS = 5000;
+const MAX_NAME_LENGTH = 128;
 
 export class JobUsage {
   readonly #deps: Deps;
@@ -54,14 +54,14 @@ export class JobUsage {
     );
   }
 
-  /** Tells the last of it: no session goes on any more. */
+  /** Reports the final usage, once all sessions have ended. */
   finish(): void {
-    if (this.#sinceMs !== undefined) this.#tell();
+    if (this.#sinceMs !== undefined) this.#report();
   }
 
   /**
-   * A model that the file keeps for all its sessions tells each of them what any of them asked it. What is told runs
-   * in the context of the job that asked.
+   * Whether the present metrics belong to this job. A model that all sessions of a file share reports every request to
+   * every session, in the context of the job that made the request.
    */
   #isOwn(): boolean {
     const owner = currentOwner();
@@ -71,28 +71,28 @@ export class JobUsage {
   #changed(change: () => void): void {
     change();
     if (this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => this.#tell(), TELL_MS);
+    this.#timer = setTimeout(() => this.#report(), REPORT_MS);
     this.#timer.unref();
   }
 
-  #tell(): void {
+  #report(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const { send, slot } = this.#deps;
-    send({ type: "usage", slot, usage: this.#measures() });
+    send({ type: "usage", slot, usage: this.#build() });
   }
 
-  #measures(): AgentUsage {
-    const spreads = {
+  #build(): AgentUsage {
+    const histograms = {
       response: this.#response,
       llm: this.#llm,
       stt: this.#stt,
       tts: this.#tts,
       endOfTurn: this.#endOfTurn,
     };
-    const told = Object.entries(spreads).filter(([, maker]) => !maker.isEmpty);
+    const measured = Object.entries(histograms).filter(([, builder]) => !builder.isEmpty);
     return {
-      ...Object.fromEntries(told.map(([name, maker]) => [name, maker.build()])),
+      ...Object.fromEntries(measured.map(([name, builder]) => [name, builder.build()])),
       ...(this.#vad.inferences === 0
         ? {}
         : { vad: { inferences: this.#vad.inferences, totalMs: Math.round(this.#vad.totalMs) } }),
@@ -102,59 +102,59 @@ export class JobUsage {
     };
   }
 
-  #onMetrics(told: metrics.AgentMetrics): void {
-    switch (told.type) {
+  #onMetrics(event: metrics.AgentMetrics): void {
+    switch (event.type) {
       case "llm_metrics":
-        this.#llm.add(told.ttftMs);
-        this.#use("llm", told, {
-          inputTokens: told.promptTokens,
-          inputCachedTokens: told.promptCachedTokens,
-          outputTokens: told.completionTokens,
+        this.#llm.add(event.ttftMs);
+        this.#use("llm", event, {
+          inputTokens: event.promptTokens,
+          inputCachedTokens: event.promptCachedTokens,
+          outputTokens: event.completionTokens,
           requests: 1,
         });
         return;
       case "realtime_model_metrics":
-        this.#llm.add(told.ttftMs);
-        this.#use("llm", told, {
-          inputTokens: told.inputTokens,
-          inputCachedTokens: told.inputTokenDetails.cachedTokens,
-          inputAudioTokens: told.inputTokenDetails.audioTokens,
-          outputTokens: told.outputTokens,
-          outputAudioTokens: told.outputTokenDetails.audioTokens,
+        this.#llm.add(event.ttftMs);
+        this.#use("llm", event, {
+          inputTokens: event.inputTokens,
+          inputCachedTokens: event.inputTokenDetails.cachedTokens,
+          inputAudioTokens: event.inputTokenDetails.audioTokens,
+          outputTokens: event.outputTokens,
+          outputAudioTokens: event.outputTokenDetails.audioTokens,
           requests: 1,
         });
         return;
       case "tts_metrics":
-        this.#tts.add(told.ttfbMs);
-        this.#use("tts", told, {
-          inputTokens: told.inputTokens,
-          outputTokens: told.outputTokens,
-          characters: told.charactersCount,
-          audioMs: told.audioDurationMs,
+        this.#tts.add(event.ttfbMs);
+        this.#use("tts", event, {
+          inputTokens: event.inputTokens,
+          outputTokens: event.outputTokens,
+          characters: event.charactersCount,
+          audioMs: event.audioDurationMs,
           requests: 1,
         });
         return;
       case "stt_metrics":
-        this.#use("stt", told, {
-          inputTokens: told.inputTokens,
-          outputTokens: told.outputTokens,
-          audioMs: told.audioDurationMs,
+        this.#use("stt", event, {
+          inputTokens: event.inputTokens,
+          outputTokens: event.outputTokens,
+          audioMs: event.audioDurationMs,
         });
         return;
       case "eou_metrics":
-        // Nothing stands for: the end of the speech was not heard.
-        if (told.endOfUtteranceDelayMs > 0) this.#endOfTurn.add(told.endOfUtteranceDelayMs);
-        if (told.transcriptionDelayMs > 0) this.#stt.add(told.transcriptionDelayMs);
+        // 0 means that the end of the speech was not detected.
+        if (event.endOfUtteranceDelayMs > 0) this.#endOfTurn.add(event.endOfUtteranceDelayMs);
+        if (event.transcriptionDelayMs > 0) this.#stt.add(event.transcriptionDelayMs);
         return;
       case "vad_metrics":
-        this.#vad.inferences += whole(told.inferenceCount);
-        this.#vad.totalMs += whole(told.inferenceDurationTotalMs);
+        this.#vad.inferences += whole(event.inferenceCount);
+        this.#vad.totalMs += whole(event.inferenceDurationTotalMs);
         return;
       case "eot_inference_metrics":
-        this.#use("turn", told, { requests: told.numRequests });
+        this.#use("turn", event, { requests: event.numRequests });
         return;
       case "interruption_metrics":
-        this.#use("interruption", told, { requests: told.numRequests });
+        this.#use("interruption", event, { requests: event.numRequests });
     }
   }
 
@@ -175,7 +175,7 @@ export class JobUsage {
     ]);
   }
 
-  /** By the times that the library gives the call and its output; a clock that was set makes none longer than all. */
+  /** Durations come from the times of the call and its output, limited to the age of the job in case the clock was set. */
   #onTools({ functionCalls, functionCallOutputs }: voice.FunctionToolsExecutedEvent): void {
     const longestMs = performance.now() - (this.#sinceMs ?? 0);
     const uses = functionCalls.map((call, i): ToolUse => {
@@ -202,8 +202,8 @@ export class JobUsage {
   }
 }
 
-/** Plugins may tell anything; only whole amounts add up. */
+/** Plugins may report any number. Whole amounts add up to the same in any order. */
 const whole = (amount: number | undefined): number =>
   amount !== undefined && Number.isFinite(amount) && amount > 0 ? Math.round(amount) : 0;
 
-const nameOf = (name: string | undefined): string => (name ?? "").slice(0, NAME_MAX);
+const nameOf = (name: string | undefined): string => (name ?? "").slice(0, MAX_NAME_LENGTH);

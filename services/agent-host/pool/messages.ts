@@ -5,7 +5,7 @@ import type { AttemptRef } from "../../../libs/contracts/ids.ts";
 import type { SavedConversation } from "../../../libs/contracts/sessions/conversation.ts";
 import type { User } from "../../../libs/contracts/sessions/session.ts";
 
-/** What an agent process is started with: JSON in the environment variable PROCESS_START. */
+/** The start parameters of an agent process: JSON in the environment variable PROCESS_START. */
 export interface ProcessStart {
   readonly profile: string;
   /** Absolute path of the agent file. */
@@ -92,7 +92,7 @@ export type ProcessToHost =
 
 type WithoutSlot<T> = T extends unknown ? Omit<T, "slot"> : never;
 
-/** What happens to an agent while it serves a session. */
+/** An event of an agent while it serves a session. */
 export type AgentEvent =
   | WithoutSlot<
       Extract<

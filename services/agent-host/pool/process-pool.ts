@@ -19,7 +19,7 @@ export interface ProcessHandlers {
   onMessage(process: AgentProcess, message: Exclude<ProcessToHost, { type: "pong" }>): void;
   /** The process died or was killed, and has left the pool. Not called for a retired process. */
   onGone(process: AgentProcess, reason: string): void;
-  /** The process has grown, and is to be replaced before it has to be killed. */
+  /** The process has grown, and should be replaced before it has to be killed. */
   onGrown(process: AgentProcess): void;
 }
 

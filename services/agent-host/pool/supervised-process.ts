@@ -77,7 +77,7 @@ export const launchAgentProcess =
     };
   };
 
-/** The native library's JavaScript part logs to standard output, as JSON with pino's levels. */
+/** The native library's JavaScript part logs JSON with pino's levels to standard output. */
 function logNativeLine(log: Log, line: string): void {
   let parsed: { level?: number; msg?: string } | undefined;
   try {

@@ -85,7 +85,7 @@ export class Assignments {
   }
 
   /**
-   * Releases the sessions whose record names another attempt or host, or that have no record: this host was taken for
+   * Releases the sessions without a record, and those whose record names another attempt or host. This host was taken for
    * dead, or a release never reached it. While the store is unavailable, calls continue.
    */
   async checkRecords(): Promise<void> {
@@ -107,7 +107,7 @@ export class Assignments {
     pool.release(slot, reason);
   }
 
-  /** An unreadable record says nothing about its session, and must not prevent the other checks. */
+  /** An unreadable record proves nothing about its session, and must not prevent the other checks. */
   async #readRecord(key: string): Promise<Entry<SessionRecord> | "unreadable" | undefined> {
     try {
       return await this.#deps.bus.kv.get(sessions, key);

@@ -92,7 +92,7 @@ export class SessionReporter {
     events.publish(assignment, { type, room, identity, warm: warmth, tookMs });
   }
 
-  /** A user who lost the connection may come back within the grace period. One who hung up has left. */
+  /** A user who lost the connection may come back within the grace period. A user who hung up has left. */
   #onUser(slot: Slot, isPresent: boolean, hungUp: boolean): void {
     const { clock, events, userRejoinGraceMs } = this.#deps;
     this.#cancelGrace(slot);

@@ -115,7 +115,7 @@ describe("a service by itself", () => {
       GREENROOM_AGENTS_DIR: agentsDir("quick"),
       GREENROOM_DRAIN_TIMEOUT_MS: "0",
     });
-    await without.printed("no LiveKit is configured");
+    await without.printed("LiveKit is not configured");
     await without.printed('"msg":"running"');
   });
 

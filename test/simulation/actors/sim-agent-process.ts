@@ -186,7 +186,7 @@ export class SimAgentProcess implements ProcessLink {
   #run({ slot, job }: Extract<HostToProcess, { type: "run" }>): void {
     const agent = this.#agents.get(slot);
     if (agent === undefined || agent.isBusy) {
-      const reason = "the slot is not there any more";
+      const reason = "the slot does not exist any more";
       this.#send({ type: "ended", slot, reason, lost: false, error: { message: reason, retryable: true } });
       this.#send({ type: "closed", slot });
       return;

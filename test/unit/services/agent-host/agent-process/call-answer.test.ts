@@ -95,7 +95,7 @@ describe("CallAnswer", () => {
       attributes: { "sip.callStatus": "active" },
       info: { kind: ParticipantKind.SIP },
     } as unknown as RemoteParticipant);
-    answer.look();
+    answer.check();
     expect(answer.isAwaited).toBe(false);
     await answer.wait();
   });
@@ -143,7 +143,7 @@ describe("ctx.waitForParticipant", () => {
           join = resolve;
         }),
     } as unknown as JobContext;
-    answer.standInFrontOf(context, () => {
+    answer.patchWaitForParticipant(context, () => {
       waiting += 1;
     });
     return { room, answer, context, waiting: () => waiting, join: (one: RemoteParticipant) => join(one) };

@@ -161,9 +161,9 @@ function greetingScene(options: { said?: llm.ChatItem[]; failoverMessage?: strin
 describe("ResumeGreeting", () => {
   test("holds back the file's greeting, and speaks the failover message once instead", () => {
     const { greeting, session, spoken, bridge, started } = greetingScene();
-    expect(inEntry(() => greeting.holdsBack())).toBe(false); // No session has started yet.
+    expect(inEntry(() => greeting.replacesSpeech())).toBe(false); // No session has started yet.
     greeting.begin(session);
-    expect(inEntry(() => greeting.holdsBack())).toBe(true);
+    expect(inEntry(() => greeting.replacesSpeech())).toBe(true);
     const handle = bridge();
     started();
     expect(bridge()).toBe(handle);
@@ -175,9 +175,9 @@ describe("ResumeGreeting", () => {
     greeting.begin(session);
     const late = inEntry(async () => {
       await new Promise((resolve) => setTimeout(resolve, 5));
-      return greeting.holdsBack();
+      return greeting.replacesSpeech();
     });
-    expect(greeting.holdsBack()).toBe(false);
+    expect(greeting.replacesSpeech()).toBe(false);
     expect(await late).toBe(true);
   });
 
@@ -187,20 +187,20 @@ describe("ResumeGreeting", () => {
     const first = greetingScene();
     first.greeting.begin(first.session);
     first.userSays();
-    expect(inEntry(() => first.greeting.holdsBack())).toBe(false);
+    expect(inEntry(() => first.greeting.replacesSpeech())).toBe(false);
     const second = greetingScene();
     second.greeting.begin(second.session);
     vi.advanceTimersByTime(9999);
-    expect(inEntry(() => second.greeting.holdsBack())).toBe(true);
+    expect(inEntry(() => second.greeting.replacesSpeech())).toBe(true);
     vi.advanceTimersByTime(1);
-    expect(inEntry(() => second.greeting.holdsBack())).toBe(false);
+    expect(inEntry(() => second.greeting.replacesSpeech())).toBe(false);
   });
 
   test("lets greetings through in a new conversation, even one with an agent handoff", () => {
     for (const history of [[], HISTORY.slice(0, 1)]) {
       const { greeting, session, spoken, started } = greetingScene({ said: history });
       greeting.begin(session);
-      expect(inEntry(() => greeting.holdsBack())).toBe(false);
+      expect(inEntry(() => greeting.replacesSpeech())).toBe(false);
       started();
       expect(spoken).toEqual([]);
     }
@@ -210,7 +210,7 @@ describe("ResumeGreeting", () => {
     const { greeting, session, spoken, started } = greetingScene();
     greeting.leaveToFile();
     greeting.begin(session);
-    expect(inEntry(() => greeting.holdsBack())).toBe(false);
+    expect(inEntry(() => greeting.replacesSpeech())).toBe(false);
     started();
     expect(spoken).toEqual([]);
   });
