@@ -70,7 +70,7 @@ export default defineConfig({
         onSharedServers({
           include: ["test/conformance/bus-*.test.ts", "test/{,full/}system/**/*.test.ts"],
           exclude: [...withOwnNats, ...aboutOthers].map((name) => `test/**/system/${name}.test.ts`),
-          env: { STACK_NATS_NODES: "3" },
+          env: { STACK_NATS_NODES: "3", STACK_SHAPE: "roles" },
         }),
       ),
     ],

@@ -17,7 +17,7 @@ export interface LocalService {
 }
 
 /** `control`: all roles in one process. `roles`: a process for each. */
-const SHAPES = ["control", "roles"] as const;
+export const SHAPES = ["control", "roles"] as const;
 export type Shape = (typeof SHAPES)[number];
 
 export function localServices(

@@ -122,7 +122,9 @@ describe("rolling restart", () => {
   test("loses no session and no call, and starts succeed throughout", async () => {
     const ongoing = [await openCall(), await openCall()];
     const load = steadyStarts();
-    for (const service of ["gateway", "dispatcher", "janitor", "agent-host"] as const) {
+    const roles =
+      scene.stack.shape === "control" ? ["control" as const] : (["dispatcher", "janitor"] as const);
+    for (const service of ["gateway", ...roles, "agent-host"] as const) {
       const old = scene.stack.children.filter((child) => child.service === service && !child.hasEnded);
       expect(old).toHaveLength(2);
       for (const [i, child] of old.entries()) await replace(service, child, scene.stack.urls[i] ?? "");

@@ -1,5 +1,6 @@
 // Runs chaos once: starts a world with load, injects faults, heals and ends everything, and returns the evidence.
 
+import type { Shape } from "../../../cli/supervisor/local-services.ts";
 import type { Bus } from "../../../libs/bus/bus.ts";
 import { connectNatsBus } from "../../../libs/bus/nats/nats-bus.ts";
 import { tasks } from "../../../libs/contracts/buckets.ts";
@@ -22,6 +23,8 @@ import { OTHER_TENANT, startWorld, type World } from "./world.ts";
 export interface ChaosOptions {
   readonly minutes: number;
   readonly seed: number;
+  /** Whether all roles run in one process, or each in its own. */
+  readonly shape: Shape;
   readonly clients: number;
   readonly log: (line: string) => void;
   /** True to end the run early. The evidence up to then is checked. */
@@ -65,9 +68,9 @@ class Run {
   }
 
   async go(): Promise<ChaosResult> {
-    const { seed, minutes, clients, log, isStopped } = this.#options;
+    const { seed, shape, minutes, clients, log, isStopped } = this.#options;
     const now = this.#now;
-    log(`seed ${seed}: starting three NATS nodes, a LiveKit and two of each service`);
+    log(`seed ${seed}, shape ${shape}: starting three NATS nodes, a LiveKit and two of each service`);
     const phones = await Phones.open(forkRandom(seed, "phones"), now);
     this.#stops.push(() => phones.stop());
     const world = await this.#startWorld(phones.settings);
@@ -141,6 +144,7 @@ class Run {
   async #startWorld(phones: Phones["settings"]): Promise<World> {
     const world = await startWorld({
       seed: this.#options.seed,
+      shape: this.#options.shape,
       phones,
       log: this.#options.log,
       onLine: (process, line) => this.#log(process, line),

@@ -4,7 +4,7 @@ import { pickOne } from "../../kit/random.ts";
 import { type FaultKind, nothing, type Strike } from "./fault.ts";
 import type { World } from "./world.ts";
 
-const WITHOUT_CHILDREN: readonly string[] = ["gateway", ...RoleName.options];
+const WITHOUT_CHILDREN: readonly string[] = ["gateway", "control", ...RoleName.options];
 
 const killService: FaultKind = {
   kind: "kill -9 of a service",

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../../../cli/servers/ports.ts";
+import type { Shape } from "../../../cli/supervisor/local-services.ts";
 import { membersOfGroups, pidsWithEnvironment } from "../../../cli/supervisor/processes.ts";
 import { type ProcessName, RoleName } from "../../../libs/contracts/fleet/pool.ts";
 import { DEFAULT_TENANT } from "../../../libs/contracts/ids.ts";
@@ -21,8 +22,10 @@ import { Supervised } from "./supervised.ts";
 /** Marks every process of the run. Children inherit the variable, so that agent processes are found too. */
 const MARK = "CHAOS_RUN";
 const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "NODE_EXTRA_CA_CERTS"];
-const KINDS: readonly ProcessName[] = ["gateway", "agent-host", ...RoleName.options];
-const NAMES = KINDS.flatMap((kind) => [`${kind}-1`, `${kind}-2`]);
+const SHAPES: Readonly<Record<Shape, readonly ProcessName[]>> = {
+  control: ["gateway", "agent-host", "control"],
+  roles: ["gateway", "agent-host", ...RoleName.options],
+};
 /** A gateway for another tenant. All other services serve both tenants. */
 const OTHER_GATEWAY = "gateway-3";
 export const OTHER_TENANT = "other";
@@ -55,6 +58,8 @@ const SETTINGS = {
 
 export interface WorldOptions {
   readonly seed: number;
+  /** Whether all roles run in one process, or each in its own. */
+  readonly shape: Shape;
   /** The settings of the telephone provider. */
   readonly phones: Readonly<Record<string, string>>;
   readonly log: (line: string) => void;
@@ -140,7 +145,7 @@ export class World {
     };
     await end("gateway", "tasks", "handoffs", "agent-host");
     await end("providers", "calls", "webhooks", "privacy");
-    await end("dispatcher", "janitor");
+    await end("dispatcher", "janitor", "control");
     await until(() => this.processes().length === 0, { timeoutMs: 5000, what: "nothing is left" }).catch(
       () => {
         for (const pid of this.processes()) {
@@ -183,7 +188,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   const livekit = await startLiveKit({
     webhookUrl: `http://127.0.0.1:${gatewayPorts[0]}/api/livekit/webhook`,
   });
-  const names = [...NAMES, OTHER_GATEWAY];
+  const names = [...SHAPES[options.shape].flatMap((kind) => [`${kind}-1`, `${kind}-2`]), OTHER_GATEWAY];
   const natsPorts = cluster.nodes.map(({ port }) => port);
   const opened = names.map(async (name): Promise<[string, Links]> => {
     return [name, await Links.open({ natsPorts, livekitPort: livekit.port })];

@@ -95,6 +95,8 @@ describe("the end of npm start", () => {
   test("leaves services that refuse to stop to the next start, which kills them", async () => {
     const first = site.start({ FAKE_NEVER_STOPS: "gateway,control" });
     await first.ready();
+    // A host that is killed while it starts leaves its child behind.
+    await first.logged(/^running$/, "agent-host");
     first.signal("SIGKILL");
     await first.ended();
     const left = () => site.pids().length;

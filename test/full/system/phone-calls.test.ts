@@ -177,10 +177,8 @@ describe("a phone call", () => {
     const id = await call(to);
     const telephone = await telephoneOf(to);
     const { by } = await launchWhen(id, ({ call: line }) => line?.status === "ringing");
-    const providers = scene.stack.children.filter(
-      (child) => child.service === "providers" && !child.hasEnded,
-    );
-    const owner = providers.find((child) => child.logs().some(({ instance }) => instance === by));
+    const alive = scene.stack.children.filter(({ hasEnded }) => !hasEnded);
+    const owner = alive.find((child) => child.logs().some(({ instance }) => instance === by));
     await owner?.kill9();
     expect(owner, by).toBeDefined();
     await launchWhen(id, (launch) => launch.by !== by && launch.takeovers === 1);

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { build } from "../../../cli/build.mjs";
 import { freePort } from "../../../cli/servers/ports.ts";
+import type { Shape } from "../../../cli/supervisor/local-services.ts";
 import { membersOfGroups, pidsWithEnvironment } from "../../../cli/supervisor/processes.ts";
 import { type ProcessName, RoleName } from "../../../libs/contracts/fleet/pool.ts";
 import type { TestLiveKit } from "../servers/servers.ts";
@@ -25,6 +26,8 @@ export interface StackOptions {
   readonly calls?: number;
   readonly webhooks?: number;
   readonly privacy?: number;
+  /** Whether all roles run in one process, or each in its own. STACK_SHAPE is the default. */
+  readonly shape?: Shape;
   /** Simulates rooms instead of using LiveKit. */
   readonly mock?: boolean;
   /** The time that a service may take to stop. */
@@ -52,7 +55,8 @@ export interface Stack {
   readonly livekit: TestLiveKit | undefined;
   /** Every service process ever started, including those that have ended. */
   readonly children: readonly ServiceProcess[];
-  /** A child by its name, for example `gateway-1` or `agent-host-2`. */
+  readonly shape: Shape;
+  /** A child by its name, for example `gateway-1` or `agent-host-2`. A role is its control process in that shape. */
   child(name: string): ServiceProcess;
   post(path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   get(path: string, headers?: Record<string, string>): Promise<Answer>;
@@ -71,14 +75,13 @@ export interface Stack {
   leftovers(): number[];
 }
 
-const OPTIONAL_ROLES = ["providers", "handoffs", "tasks", "calls", "webhooks", "privacy"] as const;
-
 /** Marks every process of a stack. Children inherit the variable, so that agent processes are found too. */
 const MARK = "STACK_OF_TEST";
 const INHERITED = ["PATH", "HOME", "LANG", "TMPDIR", "SystemRoot", "NODE_EXTRA_CA_CERTS"];
 
-/** The suite `cluster` runs the files of the other suites on three nodes. */
+/** The suite `cluster` runs the files of the other suites on three nodes, and gives each role a process of its own. */
 const natsNodes = Number(process.env.STACK_NATS_NODES ?? "1");
+const defaultShape = process.env.STACK_SHAPE === "roles" ? "roles" : "control";
 
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   // A bench starts a stack without vitest, which compiles before its first test.
@@ -113,6 +116,7 @@ class RunningStack implements Stack {
   readonly nats: TestNats;
   readonly livekit: TestLiveKit | undefined;
   readonly children: ServiceProcess[] = [];
+  readonly shape: Shape;
   readonly #options: StackOptions;
   readonly #env: NodeJS.ProcessEnv;
   readonly #ports: readonly number[];
@@ -125,6 +129,7 @@ class RunningStack implements Stack {
     ports: readonly number[],
   ) {
     this.#options = options;
+    this.shape = options.shape ?? defaultShape;
     this.#ports = ports;
     this.nats = nats;
     this.livekit = livekit;
@@ -150,15 +155,10 @@ class RunningStack implements Stack {
   }
 
   async start(): Promise<void> {
-    const { hosts = 1, dispatchers = 1, janitors = 1 } = this.#options;
-    const several = (count: number, service: ProcessName) =>
-      Array.from({ length: count }, () => this.spawnService(service));
     await Promise.all([
       ...this.#ports.map((port) => this.spawnService("gateway", { GREENROOM_PORT: String(port) })),
-      ...several(dispatchers, "dispatcher"),
-      ...several(hosts, "agent-host"),
-      ...several(janitors, "janitor"),
-      ...OPTIONAL_ROLES.flatMap((role) => several(this.#options[role] ?? 0, role)),
+      ...Array.from({ length: this.#options.hosts ?? 1 }, () => this.spawnService("agent-host")),
+      ...this.#startRoles(),
     ]);
     for (const url of this.urls) {
       await until(async () => (await this.#fetch(url, "/readyz", {})).status === 200, {
@@ -168,8 +168,29 @@ class RunningStack implements Stack {
     }
   }
 
+  /** Two dispatchers and one janitor are three processes, or two control processes of which one has no janitor. */
+  #startRoles(): Promise<ServiceProcess>[] {
+    const most = Math.max(...RoleName.options.map((role) => this.#countOf(role)));
+    const rounds = Array.from({ length: most }, (_, index) => this.#rolesOf(index + 1));
+    if (this.shape === "roles") return rounds.flat().map((role) => this.spawnService(role));
+    return rounds.map((roles) => this.spawnService("control", { GREENROOM_ROLES: roles.join() }));
+  }
+
+  /** The roles of which the test wants so many. */
+  #rolesOf(count: number): RoleName[] {
+    return RoleName.options.filter((role) => this.#countOf(role) >= count);
+  }
+
+  #countOf(role: RoleName): number {
+    const { dispatchers = 1, janitors = 1 } = this.#options;
+    if (role === "dispatcher") return dispatchers;
+    return role === "janitor" ? janitors : (this.#options[role] ?? 0);
+  }
+
   child(name: string): ServiceProcess {
-    const child = this.children.find((one) => one.name === name);
+    const isRole = RoleName.options.some((role) => name.startsWith(`${role}-`));
+    const process = this.shape === "control" && isRole ? name.replace(/^[a-z]+/, "control") : name;
+    const child = this.children.find((one) => one.name === process);
     if (child === undefined) {
       throw new Error(`There is no ${name}; there are ${this.children.map((one) => one.name).join(", ")}`);
     }
@@ -184,6 +205,7 @@ class RunningStack implements Stack {
     const number = this.children.filter((child) => child.service === service).length + 1;
     const own: Record<string, string> = {};
     if (service === "agent-host") own.GREENROOM_HOST_ID = `host-${number}`;
+    if (service === "control") own.GREENROOM_ROLES = this.#rolesOf(1).join();
     if (service === "gateway" && env.GREENROOM_PORT === undefined)
       own.GREENROOM_PORT = String(await freePort());
     const child = new ServiceProcess(service, `${service}-${number}`, { ...this.#env, ...own, ...env }, main);
