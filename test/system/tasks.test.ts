@@ -14,6 +14,8 @@ let scene: Scene;
 beforeAll(async () => {
   scene = await openScene({
     agents: ["visited"],
+    // Its test kills the tasks service and the dispatcher one after the other.
+    shape: "roles",
     tasks: 1,
     env: { GREENROOM_TASK_PROVIDER: "pool", GREENROOM_TASKS_PER_TENANT: "2", GREENROOM_TASK_RATE: "20" },
   });
