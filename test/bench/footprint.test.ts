@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { repositoryRoot } from "../../cli/supervisor/fork-service.ts";
+import { repositoryRoot } from "../../libs/runtime/compiled.ts";
 
 test("measures memory, CPU and start-up times of npm start", async () => {
   const json = join(mkdtempSync(join(tmpdir(), "footprint-")), "figures.json");
