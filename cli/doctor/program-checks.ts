@@ -1,5 +1,4 @@
 // Checks whether the servers that `npm start` runs are installed.
-
 import { findInstalled } from "../servers/binaries.ts";
 import { livekitServer, natsServer } from "../servers/binary-specs.ts";
 import { check, type Finding, failure, ok, skipped, warning } from "./check.ts";

@@ -1,5 +1,4 @@
 // The calls service: builds call records from ended sessions, and daily KPIs from call records.
-
 import { type Bus, getOwn } from "../../libs/bus/bus.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { callRecording } from "../../libs/contracts/buckets.ts";

@@ -1,5 +1,4 @@
 // Keeps the daily KPIs up to date: builds them from the call records again after each change.
-
 import { type Bus, getOwn } from "../../libs/bus/bus.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { dailyKpis } from "../../libs/contracts/buckets.ts";

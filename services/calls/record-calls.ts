@@ -1,5 +1,4 @@
 // Builds a call record of every ended session, and again when its usage or launches change later.
-
 import type { Stop } from "../../libs/bus/bus.ts";
 import { STORE_TIMEOUT_MS } from "../../libs/bus/delivery-rules.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";

@@ -1,5 +1,4 @@
 // Keeps one role running: starts it again alone when it fails, with growing pauses.
-
 import { hookedBus } from "../../libs/bus/instrumented-bus.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { messageOf } from "../../libs/contracts/errors.ts";

@@ -1,5 +1,4 @@
 // The dispatcher: the one writer of sessions. Several of them share the work.
-
 import { forward } from "../../libs/bus/overflow.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";

@@ -1,5 +1,4 @@
 // The dependencies and the state that the gateway's routes share.
-
 import type { ServiceJwts } from "../../libs/auth/service-jwt.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import type { Requested } from "../../libs/contracts/sessions/session.ts";

@@ -1,5 +1,4 @@
 // Handles the handoffs of other systems: each becomes a session, or is refused with a reason.
-
 import type { Ack, Bus, Delivery, Stop } from "../../libs/bus/bus.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";

@@ -80,20 +80,23 @@ export function eventsOfClaim(claim: ClaimRecord, at: string): HandoffEvent[] {
 
 /** The event for a handoff that becomes no session. */
 export const refusedHandoff = (
-  handoff: HandoffRequested,
-  sessionId: string,
-  refusal: { readonly reason: string; readonly message: string },
+  { trace_id, tenant_id, agent_id, room }: HandoffRequested,
+  session_id: string,
+  { reason, message }: { readonly reason: string; readonly message: string },
   at: string,
 ): HandoffEvent => ({
-  version: 1,
-  type: "handoff_failed",
-  at,
-  trace_id: handoff.trace_id,
-  tenant_id: handoff.tenant_id,
-  session_id: sessionId,
-  agent_id: handoff.agent_id,
-  room: handoff.room,
-  ...refusal,
+  ...{
+    version: 1,
+    type: "handoff_failed",
+    at,
+    trace_id,
+    tenant_id,
+    session_id,
+    agent_id,
+    room,
+    reason,
+    message,
+  },
 });
 
 const aboutSession = (
@@ -137,18 +140,7 @@ function failure(
 
 function failedHandoff(record: SessionRecord, at: string): HandoffEvent[] {
   if (!isHandoff(record)) return [];
-  return [
-    {
-      version: 1,
-      type: "handoff_failed",
-      at,
-      trace_id: traceOf(record),
-      tenant_id: record.tenant,
-      session_id: record.sessionId,
-      agent_id: record.profile,
-      room: record.room,
-      reason: record.endedReason ?? "ended",
-      message: record.history.at(-1)?.reason ?? "no reason given",
-    },
-  ];
+  const { attempt: _, provider: __, ...about } = aboutSession(record, 1, undefined, at);
+  const message = record.history.at(-1)?.reason ?? "no reason given";
+  return [{ ...about, type: "handoff_failed", reason: record.endedReason ?? "ended", message }];
 }

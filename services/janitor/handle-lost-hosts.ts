@@ -1,5 +1,4 @@
 // What becomes of the sessions of a host that is silent: its agents are asked too, before one is given up.
-
 import type { Entry } from "../../libs/bus/bus.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { hosts as hostsBucket } from "../../libs/contracts/buckets.ts";

@@ -1,5 +1,4 @@
 // The privacy service: removes the data that it is asked to, and what is too old where a limit is set.
-
 import type { ReceiptSigner } from "../../libs/auth/receipts.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { startDeletionJobs } from "./deletion-jobs.ts";

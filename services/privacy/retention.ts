@@ -1,5 +1,4 @@
 // Retention: creates a deletion job at an interval for each tenant with a limit of days.
-
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { dailyKpis, deletionJobs, rollups, sessions } from "../../libs/contracts/buckets.ts";

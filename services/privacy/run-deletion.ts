@@ -1,5 +1,4 @@
 // Executes a deletion: ends what runs, deletes the data from every store, and repeats until nothing is found.
-
 import type { Bus } from "../../libs/bus/bus.ts";
 import type { Lease } from "../../libs/bus/lease.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";

@@ -1,5 +1,4 @@
 // Handles one event of a task: reduces its record and executes the record's commands.
-
 import type { Ack, Delivery } from "../../libs/bus/bus.ts";
 import { type EventRules, handleEvent } from "../../libs/bus/event-loop.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";

@@ -1,5 +1,4 @@
 // Creates the record of a requested task.
-
 import type { Ack, Delivery } from "../../libs/bus/bus.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { tasks } from "../../libs/contracts/buckets.ts";

@@ -1,5 +1,4 @@
 // The setting GREENROOM_INBOUND_ROOMS: rooms that get an agent when somebody joins.
-
 import { ProfileName } from "../ids.ts";
 import { isReservedRoom } from "./http.ts";
 

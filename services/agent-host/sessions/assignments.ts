@@ -1,5 +1,4 @@
 // The sessions that a host serves: the slot of each, and the answers to assign and release.
-
 import type { Entry } from "../../../libs/bus/bus.ts";
 import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";
 import { sessions } from "../../../libs/contracts/buckets.ts";

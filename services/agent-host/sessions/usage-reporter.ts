@@ -1,5 +1,4 @@
 // Keeps what the host knows of each attempt that it serves in the store: now and then, and when it is over.
-
 import { getOwn } from "../../../libs/bus/bus.ts";
 import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";
 import { usageReports } from "../../../libs/contracts/buckets.ts";

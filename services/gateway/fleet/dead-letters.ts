@@ -1,5 +1,4 @@
 // GET /api/dead-letters: messages that could not be processed, newest first, with the reason.
-
 import type { Stored } from "../../../libs/bus/bus.ts";
 import { DeadLettersAnswer, DeadLettersQuery } from "../../../libs/contracts/fleet/http.ts";
 import type { DeadLetter } from "../../../libs/contracts/fleet/pool.ts";

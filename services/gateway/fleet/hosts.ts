@@ -1,5 +1,4 @@
 // GET /api/hosts: every agent-host with its agent processes and slots.
-
 import { HostsAnswer } from "../../../libs/contracts/fleet/http.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import type { Gateway } from "../context.ts";

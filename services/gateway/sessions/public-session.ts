@@ -1,5 +1,4 @@
 // The public part of a session's record.
-
 import { roomOf } from "../../../libs/contracts/ids.ts";
 import { isExternal } from "../../../libs/contracts/providers/provider.ts";
 import type { Session, SessionStatus, SessionSummary } from "../../../libs/contracts/sessions/http.ts";

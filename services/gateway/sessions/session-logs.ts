@@ -1,5 +1,4 @@
 // GET /api/session/:id/logs: the log lines of the session's agent.
-
 import { ErrorAnswer, LogsAnswer, LogsQuery } from "../../../libs/contracts/sessions/http.ts";
 import { sessionLogs } from "../../../libs/contracts/streams.ts";
 import type { Gateway } from "../context.ts";

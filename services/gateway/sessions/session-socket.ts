@@ -1,5 +1,4 @@
 // The WebSocket at /api/session/ws, on which a client starts, follows and ends sessions.
-
 import type { WebSocket } from "@fastify/websocket";
 import type { FastifyRequest } from "fastify";
 import { GreenroomError } from "../../../libs/contracts/errors.ts";

@@ -1,5 +1,4 @@
 // POST /api/tasks/:id/cancel and /retry: cancels or retries a task, and waits briefly for the effect.
-
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { taskEvents } from "../../../libs/contracts/streams.ts";
 import { isTaskEnd, type TaskEvent, type TaskRecord } from "../../../libs/contracts/tasks/task.ts";

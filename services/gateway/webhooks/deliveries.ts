@@ -1,5 +1,4 @@
 // GET /api/webhooks/:id/deliveries and POST /api/webhooks/:id/replay: lists deliveries, and sends events again.
-
 import { GreenroomError } from "../../../libs/contracts/errors.ts";
 import { ErrorAnswer } from "../../../libs/contracts/sessions/http.ts";
 import { webhookDeliveries, webhooks, webhooksQueued } from "../../../libs/contracts/streams.ts";

@@ -1,5 +1,4 @@
 // Takes over launches whose owner is dead, and intents that nobody has acted on.
-
 import { type Seen, watchBucket } from "../../../libs/bus/bucket-view.ts";
 import type { Stop } from "../../../libs/bus/bus.ts";
 import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";

@@ -1,5 +1,4 @@
 // Runs one launch from its intent to its end: asks the provider, observes the launch, publishes events.
-
 import type { Lease, LeaseRules } from "../../../libs/bus/lease.ts";
 import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";
 import { launches, sessions } from "../../../libs/contracts/buckets.ts";
