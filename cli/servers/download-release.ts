@@ -34,7 +34,7 @@ export async function downloadRelease(
 ): Promise<void> {
   const { env, say } = options;
   if (env.GREENROOM_NO_DOWNLOAD === "true" || env.GREENROOM_NO_DOWNLOAD === "1") {
-    throw new Error("left out, as GREENROOM_NO_DOWNLOAD says");
+    throw new Error("skipped because of GREENROOM_NO_DOWNLOAD");
   }
   const { os, arch } = goPlatform();
   const archive = spec.archive(os, arch);

@@ -1,4 +1,4 @@
-// The doctor's judgement of the machine, the settings and the agent files, and how it runs its checks.
+// The doctor's judgement of the machine, the settings and the agent files, and the order of its checks.
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
@@ -27,7 +27,7 @@ const levels = (findings: readonly Finding[]) => findings.map(({ level }) => lev
 const text = (findings: readonly Finding[]) =>
   findings.map(({ message: description, todo }) => `${description} ${todo ?? ""}`).join("\n");
 
-describe("checks are run", () => {
+describe("runChecks", () => {
   const quick = (name: string, findings: Finding[], needs: string[] = []): Check<object> =>
     check({
       ...{ name, title: name, timeoutMs: 1000, needs, todo: "Do it." },
@@ -35,19 +35,19 @@ describe("checks are run", () => {
       judge: (seen: Finding[]) => seen,
     });
   const run = async (checks: Check<object>[]) => {
-    const told: string[] = [];
-    const results = await runChecks(checks, {}, ({ name }) => told.push(name));
-    expect(told).toEqual(checks.map(({ name }) => name));
+    const started: string[] = [];
+    const results = await runChecks(checks, {}, ({ name }) => started.push(name));
+    expect(started).toEqual(checks.map(({ name }) => name));
     return Object.fromEntries(results.map((result) => [result.name, result]));
   };
 
-  test("in their order, and not when what they need has failed or was skipped itself", async () => {
+  test("runs checks in order, and skips those whose needs failed or were skipped", async () => {
     const results = await run([
-      quick("a", [failure("It is broken.", "Mend it.")]),
-      quick("b", [ok("It is well.")], ["a"]),
-      quick("c", [ok("It is well.")], ["b"]),
-      quick("d", [warning("It is odd.", "Look."), ok("Else well.")]),
-      quick("e", [ok("It is well.")], ["d"]),
+      quick("a", [failure("Broken.", "Mend it.")]),
+      quick("b", [ok("Good.")], ["a"]),
+      quick("c", [ok("Good.")], ["b"]),
+      quick("d", [warning("Odd.", "Look."), ok("Else well.")]),
+      quick("e", [ok("Good.")], ["d"]),
     ]);
     expect(Object.values(results).map(({ level }) => level)).toEqual([
       "failure",
@@ -59,7 +59,7 @@ describe("checks are run", () => {
     expect(results.c?.findings[0]?.message).toContain('"b"');
   });
 
-  test("each within its time, so that one that hangs is a failure and holds up no other", async () => {
+  test("limits the time of each check, so that one that hangs fails and delays no other", async () => {
     let aborted = false;
     const hanging: Check<object> = check({
       ...{ name: "hangs", title: "hangs", timeoutMs: 30, todo: "Wake it." },
@@ -77,7 +77,7 @@ describe("checks are run", () => {
     expect(results.next?.level).toBe("ok");
   });
 
-  test("and what one throws is its failure, with what to do", async () => {
+  test("reports what a check throws as its failure, with what to do", async () => {
     const throwing: Check<object> = check({
       ...{ name: "throws", title: "throws", timeoutMs: 1000, todo: "Mend it." },
       observe: async (_: object): Promise<never> => {
@@ -88,7 +88,7 @@ describe("checks are run", () => {
     expect((await run([throwing])).throws?.findings).toEqual([failure("the wire is cut.", "Mend it.")]);
   });
 
-  test("from a table whose names are unique, whose needs come first, and which all have a time", () => {
+  test("has a table with unique names, needs in order, and a time for each check", () => {
     const seen: string[] = [];
     for (const { name, needs = [], timeoutMs } of allChecks) {
       expect(seen).not.toContain(name);
@@ -99,18 +99,18 @@ describe("checks are run", () => {
   });
 });
 
-describe("what is printed", () => {
+describe("the doctor's output", () => {
   const results: CheckResult[] = [
     { name: "a", title: "A", level: "ok", findings: [ok("Well.")], tookMs: 1 },
     { name: "b", title: "B", level: "failure", findings: [failure("Broken.", "Mend it.")], tookMs: 1 },
   ];
 
-  test("is a line each, with what to do below it, in colours only where they are wanted", () => {
+  test("has one line for each check, with what to do below, and colors on demand", () => {
     expect(resultText(results[1]!, false)).toBe("FAILURE  B: Broken.\n         → Mend it.");
     expect(resultText(results[1]!, true)).toContain("\u001b[31m");
   });
 
-  test("sums up failures and warnings, also for programs", () => {
+  test("summarizes failures and warnings, also as JSON", () => {
     expect(summaryOf(results)).toBe("1 failure.");
     expect(summaryOf(results.slice(0, 1))).toBe("All checks passed.");
     const odd = { ...results[0]!, level: "warning" as const, findings: [warning("Odd.", "Look.")] };
@@ -120,14 +120,14 @@ describe("what is printed", () => {
   });
 });
 
-describe("the machine", () => {
-  test("needs a new Node", () => {
+describe("checks of the machine", () => {
+  test("requires a new Node", () => {
     expect(levels(nodeCheck.judge({ version: "18.20.1", platform: "linux x64" }))).toEqual(["failure"]);
     expect(levels(nodeCheck.judge({ version: "20.19.0", platform: "linux x64" }))).toEqual(["ok"]);
     expect(levels(nodeCheck.judge({ version: "24.1.0", platform: "linux x64" }))).toEqual(["ok"]);
   });
 
-  test("has limits, read off their table", () => {
+  test("reads limits from their table, and warns about low ones", () => {
     const table = [
       "Limit                     Soft Limit           Hard Limit           Units     ",
       "Max processes             96365                96365                processes ",
@@ -144,7 +144,7 @@ describe("the machine", () => {
     expect(levels(limitsCheck.judge(undefined))).toEqual(["skipped"]);
   });
 
-  test("needs room where NATS's data is, if it is here", () => {
+  test("requires free space for NATS's data, if that is on this machine", () => {
     const free = (freeBytes: number) => levels(diskCheck.judge({ dataDir: "/data", freeBytes }));
     expect(free(2 ** 20)).toEqual(["failure"]);
     expect(free(2 * 2 ** 30)).toEqual(["warning"]);
@@ -152,7 +152,7 @@ describe("the machine", () => {
     expect(levels(diskCheck.judge(undefined))).toEqual(["skipped"]);
   });
 
-  test("has a port for the gateway, or tells who took it", () => {
+  test("requires a port for the gateway, or names its holder", () => {
     const gateway: PortFacts = {
       service: "gateway",
       port: 8080,
@@ -166,11 +166,11 @@ describe("the machine", () => {
     expect(levels(portsCheck.judge([gateway]))).toEqual(["failure"]);
     expect(levels(portsCheck.judge([{ ...gateway, isOurs: true }]))).toEqual(["ok"]);
     expect(levels(portsCheck.judge([{ ...gateway, isFree: true }]))).toEqual(["ok"]);
-    // npm start takes another port for these two.
+    // `npm start` chooses another port for these two.
     expect(levels(portsCheck.judge([{ ...gateway, service: "NATS", port: 4222 }]))).toEqual(["ok"]);
   });
 
-  test("tells the sockets that listen on a port, and not those that are connected to it", () => {
+  test("finds sockets that listen on a port, not those connected to it", () => {
     const table = [
       "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
       "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100",
@@ -181,7 +181,7 @@ describe("the machine", () => {
     expect(listeningInodes(table, 4222)).toEqual([]);
   });
 
-  test("has the servers' programs, or gets them, unless it may not", () => {
+  test("accepts the servers' programs, or a download unless that is disabled", () => {
     const program = {
       ...{ name: "nats-server", version: "2.15.2", isNeeded: true, path: undefined, problem: undefined },
       mayDownload: true,
@@ -194,7 +194,7 @@ describe("the machine", () => {
     expect(levels(programsCheck.judge([{ ...program, isNeeded: false }]))).toEqual(["skipped"]);
   });
 
-  test("has settings that every service can use, each fault told once", () => {
+  test("reports each fault of any service's settings once", () => {
     expect(settingFaults({})).toEqual([]);
     const faults = settingFaults({ GREENROOM_PROT: "8080", GREENROOM_MAX_ATTEMPTS: "none" });
     expect(faults).toHaveLength(2);
@@ -202,7 +202,7 @@ describe("the machine", () => {
     expect(faults.join()).toContain("GREENROOM_MAX_ATTEMPTS");
   });
 
-  test("is looked at with defaults where a setting can't be used", async () => {
+  test("uses defaults for invalid settings", async () => {
     const sources = await openSources({ GREENROOM_PORT: "many", NATS_URL: "nats://10.0.0.1:4222" }, false);
     expect(sources.config.GREENROOM_PORT).toBe(8080);
     expect(sources.natsUrl).toBe("nats://10.0.0.1:4222");
@@ -210,8 +210,8 @@ describe("the machine", () => {
   });
 });
 
-describe("servers that npm start runs", () => {
-  test("are found by the configuration that it wrote", () => {
+describe("natsAddresses and livekitOf", () => {
+  test("finds the servers that npm start runs by their configuration", () => {
     const layout = { dir: "/data", port: 4300, monitorPort: 8300, syncInterval: "1s" };
     expect(natsAddresses(natsConfigText(layout))).toEqual({
       listen: "127.0.0.1:4300",
@@ -228,8 +228,8 @@ describe("servers that npm start runs", () => {
   });
 });
 
-describe("agent files and keys", () => {
-  test("of which each is warm, disabled or broken", () => {
+describe("checks of agent files and keys", () => {
+  test("classifies agent files as warm, disabled or broken", () => {
     const warm = { profile: "a", file: "/a.ts", outcome: "warm", tookMs: 5, poolFaults: [] } as const;
     const judge = (agents: Parameters<typeof agentsCheck.judge>[0]["agents"]) =>
       agentsCheck.judge({ folder: "agents", agents });
@@ -241,13 +241,13 @@ describe("agent files and keys", () => {
     expect(levels(judge([{ profile, file, outcome: "disabled", reason: "a key" }]))).toEqual(["warning"]);
   });
 
-  test("whose pool export may leave things out, and must not be wrong", () => {
+  test("accepts a pool export with omissions, not with errors", () => {
     expect(poolFaultsOf({ min: 3, hot: 1 })).toEqual([]);
     expect(poolFaultsOf({})).toEqual([]);
     expect(poolFaultsOf({ min: "three" }).join()).toContain("min");
   });
 
-  test("that name a provider need its key", () => {
+  test("finds the providers whose keys the files need", () => {
     const files = [
       { profile: "talks", text: 'import * as openai from "@livekit/agents-plugin-openai";' },
       { profile: "hears", text: "process.env.DEEPGRAM_API_KEY" },
@@ -261,7 +261,7 @@ describe("agent files and keys", () => {
     ]);
   });
 
-  test("and each is missing, untried, taken, refused or out of reach", () => {
+  test("classifies a key as missing, untried, accepted, refused or unreachable", () => {
     const key = { name: "K", provider: "P", usedBy: ["a"], isSet: true };
     const judge = (isSet: boolean, answer: Parameters<typeof keysCheck.judge>[0][number]["answer"]) =>
       levels(keysCheck.judge([{ ...key, isSet, answer }]));
@@ -275,14 +275,14 @@ describe("agent files and keys", () => {
   });
 });
 
-describe("a provider is asked about a key", () => {
+describe("tryKey", () => {
   let server: Server | undefined;
   afterEach(() => server?.close());
 
-  test("at the address that a setting names, with the key in its header", async () => {
-    const asked: (string | undefined)[] = [];
+  test("tries the key at the configured address, in the request's header", async () => {
+    const requests: (string | undefined)[] = [];
     server = createServer((request, response) => {
-      asked.push(`${request.url} ${request.headers.authorization}`);
+      requests.push(`${request.url} ${request.headers.authorization}`);
       response.statusCode = request.headers.authorization?.endsWith("good") ? 200 : 401;
       response.end("{}");
     });
@@ -294,6 +294,6 @@ describe("a provider is asked about a key", () => {
     expect(await tryKey(openai!, env, signal)).toEqual({ kind: "accepted" });
     const other = { DEEPGRAM_BASE_URL: `ws://127.0.0.1:${port}/v1/listen`, DEEPGRAM_API_KEY: "bad" };
     expect(await tryKey(deepgram!, other, signal)).toEqual({ kind: "rejected", status: 401 });
-    expect(asked).toEqual(["/v1/models Bearer good", "/v1/projects Token bad"]);
+    expect(requests).toEqual(["/v1/models Bearer good", "/v1/projects Token bad"]);
   });
 });

@@ -1,4 +1,4 @@
-// The doctor's judgement of NATS and LiveKit, on made-up answers.
+// The doctor's judgement of NATS and LiveKit, from invented answers.
 import { describe, expect, test } from "vitest";
 import type { Finding } from "../../../../cli/doctor/check.ts";
 import { clocksCheck } from "../../../../cli/doctor/clock-check.ts";
@@ -24,10 +24,10 @@ const levels = (findings: readonly Finding[]) => findings.map(({ level }) => lev
 const text = (findings: readonly Finding[]) =>
   findings.map(({ message: description, todo }) => `${description} ${todo ?? ""}`).join("\n");
 
-describe("telephone calls", () => {
+describe("checks of phone calls", () => {
   const rules = parseProviderRules("sales=sip, support=sip:ST_own, legacy=webhook");
 
-  test("go out on the profile's own trunk, else on the common one", () => {
+  test("assigns a profile to its own trunk, else to the common one", () => {
     expect(trunksIn(rules, "ST_all")).toEqual({
       trunks: [
         { id: "ST_all", usedBy: ["GREENROOM_SIP_TRUNK", "sales"] },
@@ -42,10 +42,10 @@ describe("telephone calls", () => {
     expect(trunksIn([], "")).toEqual({ trunks: [], without: [] });
   });
 
-  test("need a trunk that LiveKit has", () => {
-    const wanted = trunksIn(rules, "ST_all");
-    expect(levels(sipCheck.judge({ ...wanted, known: ["ST_all", "ST_own"] }))).toEqual(["ok", "ok"]);
-    const other = sipCheck.judge({ ...wanted, known: ["ST_own", "ST_x"] });
+  test("requires a trunk that LiveKit has", () => {
+    const trunks = trunksIn(rules, "ST_all");
+    expect(levels(sipCheck.judge({ ...trunks, known: ["ST_all", "ST_own"] }))).toEqual(["ok", "ok"]);
+    const other = sipCheck.judge({ ...trunks, known: ["ST_own", "ST_x"] });
     expect(levels(other)).toEqual(["warning", "ok"]);
     expect(text(other)).toContain("Known: ST_own, ST_x.");
     const without = sipCheck.judge({ ...trunksIn(rules, undefined), known: ["ST_own"] });
@@ -53,7 +53,7 @@ describe("telephone calls", () => {
     expect(text(without)).toContain("sales=sip:ST_");
   });
 
-  test("need a LiveKit that has SIP, and nothing where nobody calls", () => {
+  test("requires LiveKit SIP, or nothing without phone calls", () => {
     const refused = sipCheck.judge({ ...trunksIn(rules, "ST_all"), refusal: "sip not connected" });
     expect(levels(refused)).toEqual(["failure"]);
     expect(text(refused)).toMatch(/sip not connected.*livekit-sip/s);
@@ -61,14 +61,14 @@ describe("telephone calls", () => {
   });
 });
 
-describe("NATS", () => {
+describe("checks of NATS", () => {
   const server = {
     ...{ version: "2.15.2", name: "n1", maxPayloadBytes: 256 * 1024, hasJetStream: true },
     ...{ cluster: undefined, domain: undefined, roundTripMs: 0.4 },
   };
   const url = "nats://127.0.0.1:4222";
 
-  test("must be new enough and take messages as large as a conversation", () => {
+  test("requires a new server that accepts messages as large as a conversation", () => {
     expect(levels(natsCheck.judge({ server, url }))).toEqual(["ok"]);
     const old = natsCheck.judge({ server: { ...server, version: "2.12.1" }, url });
     expect(levels(old)).toEqual(["failure"]);
@@ -78,13 +78,13 @@ describe("NATS", () => {
     );
   });
 
-  test("that can't be reached is a failure only where a setting names it", () => {
+  test("treats an unreachable server as a failure only if a setting names it", () => {
     const away = { server: undefined, url, reason: "CONNECTION_REFUSED" };
     expect(levels(natsCheck.judge({ ...away, isGiven: true }))).toEqual(["failure"]);
     expect(levels(natsCheck.judge({ ...away, isGiven: false }))).toEqual(["skipped"]);
   });
 
-  test("must have JetStream on, and room for all streams in the account", () => {
+  test("requires JetStream, and space for all streams in the account", () => {
     const limits = { max_storage: -1, max_streams: -1 };
     const judge = (change: object) =>
       jetstreamCheck.judge({
@@ -98,7 +98,7 @@ describe("NATS", () => {
     expect(levels(jetstreamCheck.judge({ refused: "jetstream not enabled" }))).toEqual(["failure"]);
   });
 
-  test("writes soon enough to the disk, or it is told what a loss of power takes", () => {
+  test("warns about a long sync interval", () => {
     const seen = { monitorUrl: "http://x", replicas: 1, intervalMs: 1000, isAlways: false };
     expect(levels(syncCheck.judge(seen))).toEqual(["ok"]);
     expect(levels(syncCheck.judge({ ...seen, isAlways: true }))).toEqual(["ok"]);
@@ -108,7 +108,7 @@ describe("NATS", () => {
     ]);
   });
 
-  test("lets us use every subject, or those that it doesn't are named", () => {
+  test("names every subject that the account may not use", () => {
     expect(levels(subjectRightsCheck.judge({ mayNotPublish: [], mayNotSubscribe: [] }))).toEqual(["ok"]);
     const denied = subjectRightsCheck.judge({
       mayNotPublish: ["session.x"],
@@ -118,7 +118,7 @@ describe("NATS", () => {
     expect(text(denied)).toContain("publish on session.x");
   });
 
-  test("stores and reads, or it is told why not in words that help", () => {
+  test("explains why nothing can be stored", () => {
     const judge = (code: number | undefined, replicas = 3) =>
       storeRightsCheck.judge({
         trial: { failed: { doing: "making a stream", error: "no", code }, made: undefined, tookMs: 1 },
@@ -133,7 +133,7 @@ describe("NATS", () => {
   });
 });
 
-describe("streams and buckets", () => {
+describe("checks of streams and buckets", () => {
   const good: StreamFacts[] = wantedStreams().map(({ name, subjects, ...rest }) => ({
     ...{ ...rest, name, subjects: [subjects], isOnDisk: true, keepsWhatIsRead: true, copies: 1, behind: [] },
     ...{ hasLeader: true, bytes: 10, maxBytes: 1000, messages: 1 },
@@ -144,7 +144,7 @@ describe("streams and buckets", () => {
       replicas,
     });
 
-  test("are well as the contracts say", () => {
+  test("accepts what the contracts declare", () => {
     expect(levels(judge({}))).toEqual(["ok"]);
     expect(levels(streamsCheck.judge({ streams: [], replicas: 1 }))).toEqual(["ok"]);
     const some = streamsCheck.judge({ streams: good.slice(1), replicas: 1 });
@@ -162,26 +162,26 @@ describe("streams and buckets", () => {
     [{ behind: ["n2"] }, "warning", "n2"],
     [{ bytes: 750 }, "warning", "75 % full"],
     [{ bytes: 950 }, "failure", "95 % full"],
-  ])("with %j are a fault that is named", (change, level, words) => {
+  ])("reports a stream with %j", (change, level, message) => {
     const findings = judge(change);
     expect(levels(findings)).toEqual([level]);
     expect(text(findings)).toContain("SESSIONS");
-    expect(text(findings)).toContain(words);
+    expect(text(findings)).toContain(message);
   });
 
-  test("with fewer copies than asked for, or shorter histories, are odd", () => {
+  test("warns about fewer replicas than configured, and shorter histories", () => {
     expect(levels(judge({}, 3))).toEqual(good.map(() => "warning"));
     const records = good.map((one) => (one.name === "KV_sessions" ? { ...one, maxPerSubject: 1 } : one));
     const findings = streamsCheck.judge({ streams: records, replicas: 1 });
     expect(text(findings)).toContain("KV_sessions keeps 1 messages per subject instead of 64");
   });
 
-  test("that forget the old may be full", () => {
+  test("accepts a full stream that deletes its oldest messages", () => {
     const logs = good.map((one) => (one.name === "SESSION_LOGS" ? { ...one, bytes: 999 } : one));
     expect(levels(streamsCheck.judge({ streams: logs, replicas: 1 }))).toEqual(["ok"]);
   });
 
-  test("have a backlog when nobody takes what is stored, and dead letters are told", () => {
+  test("warns about a backlog and about dead letters", () => {
     const consumer = { stream: "SESSIONS", name: "dispatcher", pending: 0, inHand: 300, redelivered: 0 };
     expect(levels(backlogCheck.judge({ consumers: [consumer], deadLetters: 0 }))).toEqual(["ok"]);
     const late = backlogCheck.judge({ consumers: [{ ...consumer, pending: 5000 }], deadLetters: 2 });
@@ -190,19 +190,21 @@ describe("streams and buckets", () => {
   });
 });
 
-describe("LiveKit", () => {
-  const asked = { kind: "asked", url: "ws://x", answers: true, refusal: undefined, rooms: 0 } as const;
+describe("checks of LiveKit", () => {
+  const answered = { kind: "asked", url: "ws://x", answers: true, refusal: undefined, rooms: 0 } as const;
 
-  test("must answer and take our key", () => {
-    expect(levels(livekitCheck.judge(asked))).toEqual(["ok"]);
-    expect(text(livekitCheck.judge({ ...asked, refusal: "invalid API key" }))).toContain("rejects the key");
-    expect(text(livekitCheck.judge({ ...asked, answers: false }))).toContain("Nothing answers");
+  test("requires an answer, and acceptance of the key", () => {
+    expect(levels(livekitCheck.judge(answered))).toEqual(["ok"]);
+    expect(text(livekitCheck.judge({ ...answered, refusal: "invalid API key" }))).toContain(
+      "rejects the key",
+    );
+    expect(text(livekitCheck.judge({ ...answered, answers: false }))).toContain("Nothing answers");
     expect(levels(livekitCheck.judge({ kind: "missing", names: ["LIVEKIT_API_KEY"] }))).toEqual(["failure"]);
     expect(levels(livekitCheck.judge({ kind: "none" }))).toEqual(["skipped"]);
     expect(levels(livekitCheck.judge({ kind: "simulated" }))).toEqual(["skipped"]);
   });
 
-  test("must carry sound both ways", () => {
+  test("requires audio in both directions", () => {
     expect(levels(audioCheck.judge({ joinMs: 10, heardMs: [20, 30] }))).toEqual(["ok"]);
     expect(text(audioCheck.judge({ joinMs: 10, heardMs: [20, undefined] }))).toContain("only one heard");
     expect(text(audioCheck.judge({ joinMs: 10, heardMs: [undefined, undefined] }))).toContain(
@@ -211,13 +213,13 @@ describe("LiveKit", () => {
     expect(levels(audioCheck.judge({ joinMs: 0, heardMs: [], error: "no route" }))).toEqual(["failure"]);
   });
 
-  test("tells a gateway of rooms, where there is a gateway", () => {
+  test("requires LiveKit's webhooks if there is a gateway", () => {
     expect(levels(webhooksCheck.judge({ gateways: 1, heardMs: 40 }))).toEqual(["ok"]);
     expect(levels(webhooksCheck.judge({ gateways: 1, heardMs: undefined }))).toEqual(["warning"]);
     expect(levels(webhooksCheck.judge({ gateways: 0, heardMs: undefined }))).toEqual(["skipped"]);
   });
 
-  test("must have a clock that takes our tokens; what may be rounding is no difference", () => {
+  test("requires a clock that accepts the tokens, with a tolerance for rounding", () => {
     const off = (aheadMs: number, errorMs = 10) =>
       levels(clocksCheck.judge([{ who: "LiveKit", aheadMs, errorMs }]));
     expect(off(400)).toEqual(["ok"]);
@@ -227,7 +229,7 @@ describe("LiveKit", () => {
     expect(levels(clocksCheck.judge([{ who: "NATS", aheadMs: 90_000, errorMs: 1 }]))).toEqual(["warning"]);
   });
 
-  test("is heard by a tone of the right frequency, and by nothing else", () => {
+  test("recognizes a tone of the right frequency, and nothing else", () => {
     const tone = toneOf(700, 48_000, 0, 960);
     expect(isTone(tone, 48_000, 700)).toBe(true);
     expect(isTone(tone, 48_000, 1150)).toBe(false);

@@ -1,4 +1,4 @@
-// The official release, from a local server of the same layout.
+// Downloads of the official release, from a local server with the same layout.
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-/** How a download ends that meets this fault. */
+/** The error of a download that meets the given fault. */
 async function failureOf(fault: Fault): Promise<string> {
   server = await startReleaseServer(natsServer, "nats-server: v2.15.2", fault);
   const env = { GREENROOM_RELEASES_URL: server.url };
@@ -34,43 +34,43 @@ async function failureOf(fault: Fault): Promise<string> {
   return error!.message;
 }
 
-test.each([natsServer, livekitServer])("a good release of $name is installed and runs", async (spec) => {
+test.each([natsServer, livekitServer])("installs a good release of $name, which runs", async (spec) => {
   server = await startReleaseServer(spec, `${spec.name} version ${spec.version}`, "none");
-  const said: string[] = [];
+  const output: string[] = [];
   const env = { GREENROOM_RELEASES_URL: `${server.url}/` };
-  await downloadRelease(spec, target, { env, say: (line) => said.push(line) });
+  await downloadRelease(spec, target, { env, say: (line) => output.push(line) });
   const { stdout } = await runProgram(target, ["--version"], { timeoutMs: 5000 });
   expect(stdout).toBe(`${spec.name} version ${spec.version}\n`);
   expect(readdirSync(join(directory, "cache"))).toEqual(["the-server"]);
-  expect(said.join("\n")).toContain(`downloading ${server.url}/${spec.repository}/releases/download/v`);
+  expect(output.join("\n")).toContain(`downloading ${server.url}/${spec.repository}/releases/download/v`);
 });
 
-test("an archive with another checksum is not used", async () => {
+test("rejects an archive with another checksum", async () => {
   expect(await failureOf("wrong checksum")).toMatch(/has SHA-256 [0-9a-f]{64}, but SHA256SUMS says 0{64}/);
 });
 
-test("an archive that the checksums don't name is not even downloaded", async () => {
+test("does not download an archive that the checksums omit", async () => {
   expect(await failureOf("not in the checksums")).toContain("does not name nats-server-v2.15.2-");
   expect(server!.requests).toHaveLength(1);
 });
 
-test("a missing archive is told with its address", async () => {
+test("reports a missing archive with its address", async () => {
   expect(await failureOf("no archive")).toMatch(/nats-server-v2\.15\.2-.*: it answered 404/);
 });
 
-test("a server that doesn't answer is given up soon", async () => {
+test("gives up soon on a server that doesn't answer", async () => {
   expect(await failureOf("silent")).toContain("no answer within 200 ms");
 });
 
-test("a download that stands still is given up", async () => {
+test("gives up on a download that stalls", async () => {
   expect(await failureOf("stalls")).toContain("nothing came for 200 ms");
 });
 
-test("a download that breaks off is not used", async () => {
+test("rejects an incomplete download", async () => {
   expect(await failureOf("breaks off")).toMatch(/nats-server-v2\.15\.2-[\w.-]+: /);
 });
 
-test("an address where nobody listens is told as such", async () => {
+test("reports an address where nobody listens", async () => {
   server = await startReleaseServer(natsServer, "", "none");
   const { url } = server;
   await server.stop();
@@ -79,9 +79,9 @@ test("an address where nobody listens is told as such", async () => {
   await expect(downloadRelease(natsServer, target, { env, say: () => {} })).rejects.toThrow("ECONNREFUSED");
 });
 
-test("GREENROOM_NO_DOWNLOAD leaves the download out", async () => {
+test("skips the download with GREENROOM_NO_DOWNLOAD", async () => {
   server = await startReleaseServer(natsServer, "", "none");
   const env = { GREENROOM_RELEASES_URL: server.url, GREENROOM_NO_DOWNLOAD: "true" };
-  await expect(downloadRelease(natsServer, target, { env, say: () => {} })).rejects.toThrow("left out");
+  await expect(downloadRelease(natsServer, target, { env, say: () => {} })).rejects.toThrow("skipped");
   expect(server.requests).toEqual([]);
 });

@@ -1,4 +1,4 @@
-// The supervisor's settings, its back-off, and the servers' configurations.
+// The supervisor's settings, its backoff, and the servers' configurations.
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -14,7 +14,7 @@ import { allChannels } from "../../../../libs/contracts/streams.ts";
 import { defaultBackOff, restartDelay } from "../../../../libs/runtime/back-off.ts";
 import { silentLog } from "../../../../libs/runtime/log.ts";
 
-test("without any setting there is a NATS and a LiveKit to be started, on loopback", () => {
+test("starts NATS and LiveKit on loopback without any setting", () => {
   const config = readLocalConfig({});
   expect(config.NATS_URL).toBeUndefined();
   expect(config.LIVEKIT_URL).toBeUndefined();
@@ -22,7 +22,7 @@ test("without any setting there is a NATS and a LiveKit to be started, on loopba
   expect(config.GREENROOM_PORT).toBe(8080);
 });
 
-test("a LiveKit that is given in part is refused, and the message names what is missing", () => {
+test("rejects an incomplete LiveKit, naming what is missing", () => {
   expect(() => readLocalConfig({ LIVEKIT_URL: "ws://livekit.test" })).toThrow(
     "LIVEKIT_URL is given, but not LIVEKIT_API_KEY and LIVEKIT_API_SECRET",
   );
@@ -31,24 +31,27 @@ test("a LiveKit that is given in part is refused, and the message names what is 
   );
 });
 
-test("simulated rooms need no LiveKit, whole or in part", () => {
+test("needs no LiveKit for simulated rooms", () => {
   const config = readLocalConfig({ LIVEKIT_MOCK_MODE: "true", LIVEKIT_URL: "ws://livekit.test" });
   expect(config.LIVEKIT_MOCK_MODE).toBe(true);
 });
 
-test.each(["always", "1s", "250ms", "2m"])("%s is a time for NATS to wait for the disk", (sync) => {
+test.each(["always", "1s", "250ms", "2m"])("accepts %s as NATS's sync interval", (sync) => {
   expect(readLocalConfig({ GREENROOM_NATS_SYNC: sync }).GREENROOM_NATS_SYNC).toBe(sync);
 });
 
-test.each(["never", "0s", "1", '1s"\nhttp: 1'])("%j is no time for NATS to wait for the disk", (sync) => {
-  expect(() => readLocalConfig({ GREENROOM_NATS_SYNC: sync })).toThrow("GREENROOM_NATS_SYNC");
-});
+test.each(["rejects %j as NATS's sync interval", "0s", "1", '1s"\nhttp: 1'])(
+  "rejects %j as NATS's sync interval",
+  (sync) => {
+    expect(() => readLocalConfig({ GREENROOM_NATS_SYNC: sync })).toThrow("GREENROOM_NATS_SYNC");
+  },
+);
 
-test("a misspelt setting is refused with the nearest one", () => {
+test("rejects a misspelt setting and suggests the nearest one", () => {
   expect(() => readLocalConfig({ GREENROOM_PROT: "8081" })).toThrow("Did you mean GREENROOM_PORT?");
 });
 
-test("NATS quotes durations, listens on loopback and may store what all streams and buckets may hold", () => {
+test("configures NATS with quoted durations, loopback addresses, and space for all streams and buckets", () => {
   const text = natsConfigText({ dir: "/data", port: 4222, monitorPort: 8222, syncInterval: "1s" });
   expect(text).toContain('listen: "127.0.0.1:4222"');
   expect(text).toContain('http: "127.0.0.1:8222"');
@@ -60,7 +63,7 @@ test("NATS quotes durations, listens on loopback and may store what all streams 
   expect(always).toContain("sync_interval: always");
 });
 
-test("a NATS node says its own name, its cluster's, and the others' routes, all on loopback", () => {
+test("configures a NATS node with its name, its cluster and the routes, all on loopback", () => {
   const routes = ["nats://127.0.0.1:6222", "nats://127.0.0.1:6223"];
   const cluster = { nodeName: "nats-2", clusterName: "greenroom", routePort: 6223, routes };
   const layout = { dir: "/data", port: 4223, monitorPort: 8223, syncInterval: "1s", cluster };
@@ -71,18 +74,18 @@ test("a NATS node says its own name, its cluster's, and the others' routes, all 
   expect(text).toMatch(/max_connections: 7\n$/);
 });
 
-test("copies are 1, 3 or 5: an even number can't lose more nodes than the odd one below it", () => {
+test("accepts 1, 3 or 5 replicas, because an even number survives no more losses than the odd one below", () => {
   expect(readLocalConfig({ GREENROOM_REPLICAS: "3" }).GREENROOM_REPLICAS).toBe(3);
   for (const replicas of ["0", "2", "4", "7", "many"]) {
     expect(() => readLocalConfig({ GREENROOM_REPLICAS: replicas })).toThrow("GREENROOM_REPLICAS");
   }
 });
 
-test("several gateways have the ports after the first, and others where those are taken", async () => {
+test("assigns gateways the ports after the first, and others where those are occupied", async () => {
   const first = await freePort();
   const config = readLocalConfig({ GREENROOM_PORT: String(first) });
   const taker = createServer();
-  // Should somebody else have that port, it is taken all the same.
+  // If another process has that port, the port is occupied all the same.
   await new Promise<void>((resolve) => {
     taker.once("error", () => resolve());
     taker.listen(first + 1, "127.0.0.1", resolve);
@@ -99,7 +102,7 @@ test("several gateways have the ports after the first, and others where those ar
   }
 });
 
-test("LiveKit is on loopback, media included, and signs its webhooks with the key it has", () => {
+test("configures LiveKit on loopback, media included, with a key that signs its webhooks", () => {
   const key = { apiKey: "APIkey", apiSecret: "s".repeat(32) };
   const layout = { dir: "/data", port: 7880, key, webhookUrl: "http://127.0.0.1:8080/hook" };
   expect(livekitConfig(layout, { udp: 1, tcp: 2 })).toMatchObject({
@@ -111,7 +114,7 @@ test("LiveKit is on loopback, media included, and signs its webhooks with the ke
   });
 });
 
-test("a data directory keeps its LiveKit key, and two have different ones", async () => {
+test("keeps a LiveKit key for each data directory", async () => {
   const directory = mkdtempSync(join(tmpdir(), "greenroom-key-"));
   try {
     const first = await livekitKey(join(directory, "a"));
@@ -123,7 +126,7 @@ test("a data directory keeps its LiveKit key, and two have different ones", asyn
   }
 });
 
-test("pauses between restarts double up to a limit, and grow long when it has failed", () => {
+test("doubles pauses between restarts up to a limit, and makes them long after a failure", () => {
   const delays = [1, 2, 3, 4, 5].map((deaths) => restartDelay(defaultBackOff, deaths));
   expect(delays.map(({ delayMs }) => delayMs)).toEqual([250, 500, 1000, 2000, 4000]);
   expect(delays.some(({ hasFailed }) => hasFailed)).toBe(false);

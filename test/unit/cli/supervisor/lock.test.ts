@@ -1,4 +1,4 @@
-// The lock of a data directory, and the notes on what was started.
+// The lock of a data directory, and the files with the pids of started processes.
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -27,7 +27,7 @@ const lockFile = () => join(directory, "lock.json");
 const lockOf = (pid: number, identity: string) =>
   writeFileSync(lockFile(), JSON.stringify({ pid, identity }));
 
-test("a locked directory is refused with the holder's process id until it is given back", () => {
+test("refuses a locked directory with the holder's pid, until it is unlocked", () => {
   const unlock = lockDirectory(directory);
   expect(() => lockDirectory(directory)).toThrow(LockedError);
   expect(() => lockDirectory(directory)).toThrow(`(process ${process.pid})`);
@@ -36,7 +36,7 @@ test("a locked directory is refused with the holder's process id until it is giv
   lockDirectory(directory)();
 });
 
-test("the lock of a dead process is taken over", async () => {
+test("takes over the lock of a dead process", async () => {
   const child = sleeper();
   lockOf(child.pid, processIdentity(child.pid)!);
   expect(() => lockDirectory(directory)).toThrow(`(process ${child.pid})`);
@@ -47,26 +47,26 @@ test("the lock of a dead process is taken over", async () => {
   unlock();
 });
 
-test("the lock of a process whose id is another's by now is taken over", () => {
+test("takes over the lock of a process whose pid another process has", () => {
   lockOf(sleeper().pid, "started at another time");
   lockDirectory(directory)();
   expect(existsSync(lockFile())).toBe(false);
 });
 
-test("a damaged lock is taken over", () => {
+test("takes over a corrupt lock", () => {
   writeFileSync(lockFile(), '{"pid":');
   lockDirectory(directory)();
   expect(readdirSync(directory)).toEqual([]);
 });
 
-test("giving back leaves a lock alone that is somebody else's by now", () => {
+test("keeps a lock that another process holds by then", () => {
   const unlock = lockDirectory(directory);
   lockOf(1, "another");
   unlock();
   expect(JSON.parse(readFileSync(lockFile(), "utf8")).pid).toBe(1);
 });
 
-test("a process is told from another with its id by when it started, and a dead one has none", async () => {
+test("distinguishes processes with the same pid by their start, and has no identity for a dead one", async () => {
   const child = sleeper();
   const identity = processIdentity(child.pid)!;
   expect(isSameProcess(child.pid, identity)).toBe(true);
@@ -76,22 +76,22 @@ test("a process is told from another with its id by when it started, and a dead 
   expect(processIdentity(child.pid)).toBeUndefined();
 });
 
-test("what a former start left is found and ended; another process with its id is not", async () => {
+test("finds and ends what a previous start left, but no other process with such a pid", async () => {
   const files = new PidFiles(join(directory, "run"));
-  const [left, other] = [sleeper(), sleeper()];
-  files.write("nats", left.pid);
+  const [orphan, other] = [sleeper(), sleeper()];
+  files.write("nats", orphan.pid);
   writeFileSync(
     join(directory, "run", "livekit.json"),
     JSON.stringify({ pid: other.pid, identity: "older" }),
   );
-  expect(files.orphans()).toEqual([{ name: "nats", pid: left.pid }]);
+  expect(files.orphans()).toEqual([{ name: "nats", pid: orphan.pid }]);
   await files.endOrphans(5000);
-  expect(processIdentity(left.pid)).toBeUndefined();
+  expect(processIdentity(orphan.pid)).toBeUndefined();
   expect(processIdentity(other.pid)).toBeDefined();
   expect(readdirSync(join(directory, "run"))).toEqual([]);
 });
 
-test("an orphan that ignores SIGTERM is killed after the grace", async () => {
+test("kills an orphan that ignores SIGTERM after the grace time", async () => {
   const child = spawn("sh", ["-c", "trap '' TERM; echo deaf; while :; do sleep 0.05; done"], {
     detached: true,
     stdio: ["ignore", "pipe", "ignore"],

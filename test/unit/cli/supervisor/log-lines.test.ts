@@ -1,4 +1,4 @@
-// The one log, and the banner.
+// The common log, and the banner.
 import { expect, test } from "vitest";
 import { bannerText } from "../../../../cli/supervisor/banner.ts";
 import { createTakeLine, errorOf, type LogRecord, recordOf } from "../../../../cli/supervisor/log-lines.ts";
@@ -7,12 +7,12 @@ import { createFormat } from "../../../../cli/supervisor/pretty.ts";
 const now = () => "2026-01-31T12:00:00.000Z";
 const record = (service: string, line: string, isError = false) => recordOf(service, line, isError, now);
 
-test("a service's own line stays as it is", () => {
+test("keeps a service's own line", () => {
   const line = { level: "warn", time: "2026-01-01T00:00:00.000Z", service: "gateway", pid: 7, msg: "slow" };
   expect(record("gateway", JSON.stringify(line))).toEqual(line);
 });
 
-test("a line of nats-server gets its level, and its greeting is for those who debug", () => {
+test("reads the level of a nats-server line, and demotes its greeting to debug", () => {
   expect(record("nats", "[12] 2026/11/20 22:40:55.123456 [WRN] disk is full", true)).toEqual({
     level: "warn",
     time: now(),
@@ -22,7 +22,7 @@ test("a line of nats-server gets its level, and its greeting is for those who de
   expect(record("nats", "[12] 2026/11/20 22:40:55.123456 [INF] Server is ready", true).level).toBe("debug");
 });
 
-test("a line of livekit-server keeps its fields and gets our names", () => {
+test("keeps the fields of a livekit-server line, under Greenroom's names", () => {
   const line = '{"level":"error","ts":1795214094.2,"logger":"livekit","msg":"no port","port":7880}';
   expect(record("livekit", line)).toEqual({
     level: "error",
@@ -34,12 +34,12 @@ test("a line of livekit-server keeps its fields and gets our names", () => {
   });
 });
 
-test.each(["plain words", '{"broken":', "{}", "[12] not of NATS"])("%j is wrapped as text", (line) => {
+test.each(["plain words", '{"broken":', "{}", "[12] not of NATS"])("wraps %j as text", (line) => {
   expect(record("janitor", line)).toEqual({ level: "info", time: now(), service: "janitor", msg: line });
   expect(record("janitor", line, true).level).toBe("warn");
 });
 
-test("an error tells its cause, and an ordinary line tells none", () => {
+test("includes an error's cause, and has none for an ordinary line", () => {
   const fatal = { level: "fatal", time: now(), service: "gateway", msg: "could not start" };
   expect(errorOf({ ...fatal, error: { message: "port in use" } }, false)).toBe(
     "could not start: port in use",
@@ -49,16 +49,16 @@ test("an error tells its cause, and an ordinary line tells none", () => {
   expect(errorOf({ ...fatal, level: "info" }, false)).toBeUndefined();
 });
 
-test("lines under the chosen level are left out, but their errors count", () => {
+test("omits lines below the chosen level, but returns their errors", () => {
   const written: LogRecord[] = [];
-  const take = createTakeLine((line) => written.push(line), "fatal");
-  expect(take("livekit", '{"level":"error","msg":"no port"}', false)).toBe("no port");
+  const takeLine = createTakeLine((line) => written.push(line), "fatal");
+  expect(takeLine("livekit", '{"level":"error","msg":"no port"}', false)).toBe("no port");
   expect(written).toEqual([]);
-  take("livekit", '{"level":"fatal","msg":"gone"}', false);
+  takeLine("livekit", '{"level":"fatal","msg":"gone"}', false);
   expect(written.map(({ msg }) => msg)).toEqual(["gone"]);
 });
 
-test("a pretty line shows the service and the message in one line", () => {
+test("shows service and message in one pretty line", () => {
   const format = createFormat({ isPretty: true, hasColor: false });
   const text = format({
     level: "info",
@@ -73,7 +73,7 @@ test("a pretty line shows the service and the message in one line", () => {
   expect(text).not.toContain("\u001b");
 });
 
-test("elsewhere than on a terminal a line is one JSON object", () => {
+test("writes one JSON object for each line unless on a terminal", () => {
   const format = createFormat({ isPretty: false, hasColor: false });
   const line = { level: "info", time: now(), service: "nats", msg: "two\nlines" };
   expect(format(line)).toBe(`${JSON.stringify(line)}\n`);
@@ -88,7 +88,7 @@ const facts = {
   health: undefined,
 };
 
-test("the banner ends with a command to paste and the page to open", () => {
+test("ends the banner with a command to paste and the page to open", () => {
   const lines = bannerText(facts)
     .split("\n")
     .map((line) => line.trim());
@@ -99,7 +99,7 @@ test("the banner ends with a command to paste and the page to open", () => {
   ]);
 });
 
-test("the banner says which profiles run, and why one doesn't", () => {
+test("lists running profiles in the banner, and why others are disabled", () => {
   const counts = { warm: 2, hot: 1, warming: 0, busy: 0, max: 9 };
   const none = { warm: 0, hot: 0, warming: 0, busy: 0, max: 0 };
   const health = {
@@ -116,13 +116,13 @@ test("the banner says which profiles run, and why one doesn't", () => {
   expect(text).toContain("assistant  disabled: OPENAI_API_KEY is not set");
 });
 
-test("the banner doesn't call ready what isn't, nor LiveKit present when it is not", () => {
+test("calls only ready services ready in the banner", () => {
   expect(bannerText(facts)).not.toContain("Greenroom is ready");
   expect(bannerText({ ...facts, livekitUrl: undefined })).toContain("LiveKit   none");
   expect(bannerText({ ...facts, isSimulated: true })).toContain("LiveKit   simulated rooms");
 });
 
-test("of several processes of one service each has its own name in the log", () => {
+test("names each of several processes of one service in the log", () => {
   const line = '{"level":"info","time":"t","service":"gateway","msg":"running"}';
   expect(record("gateway", line).service).toBe("gateway");
   expect(record("gateway-2", line)).toMatchObject({ service: "gateway-2", msg: "running" });
@@ -133,13 +133,13 @@ test("of several processes of one service each has its own name in the log", () 
   });
 });
 
-test("a NATS node that looks for one that isn't there yet is no error", () => {
+test("demotes a NATS node's failed connection to a missing node to debug", () => {
   const line = "[1] 2026/01/01 00:00:00.000001 [ERR] Error trying to connect to route (attempt 1): refused";
   expect(record("nats-1", line).level).toBe("debug");
   expect(record("nats-1", line.replace("connect to route", "write")).level).toBe("error");
 });
 
-test("the banner of a cluster names every gateway and every NATS node", () => {
+test("lists every gateway and NATS node of a cluster in the banner", () => {
   const natsUrl = "nats://127.0.0.1:4222,nats://127.0.0.1:4223";
   const text = bannerText({ ...facts, natsUrl, moreApiUrls: ["http://localhost:8081"] });
   const lines = text.split("\n").map((line) => line.trim());

@@ -1,4 +1,4 @@
-// A local run has a key of its own that receipts of deletions are signed with.
+// The key with which a local run signs receipts of deletions.
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,8 +13,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(dataDir, { recursive: true, force: true }));
 
-describe("the key of a local run", () => {
-  it("signs receipts that its public half checks, also after a restart", async () => {
+describe("receiptKey", () => {
+  it("creates a key whose public half verifies receipts, also after a restart", async () => {
     const receipt = {
       ...{
         iss: "greenroom" as const,
@@ -38,12 +38,12 @@ describe("the key of a local run", () => {
     expect(await verifyReceipt(jws, { key })).toEqual(receipt);
   });
 
-  it("is readable by its owner only", async () => {
+  it("makes the key readable by its owner only", async () => {
     const { GREENROOM_RECEIPT_PRIVATE_KEY = "" } = await receiptKey({}, dataDir);
     expect((await stat(GREENROOM_RECEIPT_PRIVATE_KEY)).mode & 0o777).toBe(0o600);
   });
 
-  it("gives way to a key or a secret that is set", async () => {
+  it("creates no key when one, or a secret, is configured", async () => {
     expect(await receiptKey({ GREENROOM_RECEIPT_SECRET: "one of their own" }, dataDir)).toEqual({});
     expect(await receiptKey({ GREENROOM_RECEIPT_PRIVATE_KEY: "/theirs.pem" }, dataDir)).toEqual({});
     await expect(stat(receiptPublicKeyFile(dataDir))).rejects.toThrow("ENOENT");

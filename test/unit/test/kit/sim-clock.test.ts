@@ -1,11 +1,11 @@
-// Simulated time, and the seeded generator that goes with it.
+// Simulated time, and the seeded generator of random numbers.
 import { describe, expect, test } from "vitest";
 import { repeat, sleep } from "../../../../libs/runtime/clock.ts";
 import { createRandom, forkRandom, integerBetween, pickOne } from "../../../kit/random.ts";
 import { createSimClock } from "../../../kit/sim-clock.ts";
 
-describe("a simulated clock", () => {
-  test("time passes only when it is told to, and jumps from timer to timer", async () => {
+describe("createSimClock", () => {
+  test("advances only on demand, from timer to timer", async () => {
     const clock = createSimClock();
     const seen: string[] = [];
     clock.after(20, () => seen.push(`b at ${clock.monotonic()}`));
@@ -22,7 +22,7 @@ describe("a simulated clock", () => {
     expect(clock.now() - began).toBe(3_600_000);
   });
 
-  test("timers of the same time are called in the order in which they were set", async () => {
+  test("calls timers of the same time in the order in which they were set", async () => {
     const clock = createSimClock();
     const seen: number[] = [];
     for (let index = 0; index < 50; index++) clock.after(5, () => seen.push(index));
@@ -30,7 +30,7 @@ describe("a simulated clock", () => {
     expect(seen).toEqual(Array.from({ length: 50 }, (_, index) => index));
   });
 
-  test("any order of setting gives the order of time", async () => {
+  test("calls timers in the order of time, however they were set", async () => {
     const random = createRandom(7);
     const clock = createSimClock();
     const seen: number[] = [];
@@ -40,7 +40,7 @@ describe("a simulated clock", () => {
     expect(seen).toEqual([...times].sort((a, b) => a - b));
   });
 
-  test("a cancelled timer is never called, not even by one of the same time", async () => {
+  test("never calls a cancelled timer, not even one of the same time", async () => {
     const clock = createSimClock();
     const seen: string[] = [];
     const cancel = clock.after(5, () => seen.push("cancelled"));
@@ -52,7 +52,7 @@ describe("a simulated clock", () => {
     expect(seen).toEqual([]);
   });
 
-  test("every promise that can settle does so before the next timer", async () => {
+  test("runs every ready promise before the next timer", async () => {
     const clock = createSimClock();
     const seen: string[] = [];
     const chain = async (name: string) => {
@@ -65,7 +65,7 @@ describe("a simulated clock", () => {
     expect(seen).toEqual(["first", "second"]);
   });
 
-  test("timers that timers set are part of the same advance", async () => {
+  test("runs timers set by timers in the same advance", async () => {
     const clock = createSimClock();
     let done = false;
     void (async () => {
@@ -78,7 +78,7 @@ describe("a simulated clock", () => {
     expect(done).toBe(true);
   });
 
-  test("a run goes on until what is waited for, and no further", async () => {
+  test("runs until a condition holds, and no further", async () => {
     const clock = createSimClock();
     let count = 0;
     const stop = repeat(
@@ -98,7 +98,7 @@ describe("a simulated clock", () => {
     expect(count).toBe(8);
   });
 
-  test("an hour of busy timers takes moments", async () => {
+  test("runs an hour of busy timers within seconds", async () => {
     const clock = createSimClock();
     let count = 0;
     repeat(
@@ -115,7 +115,7 @@ describe("a simulated clock", () => {
     expect(performance.now() - startedAt).toBeLessThan(3000);
   });
 
-  test("an error in a timer ends the run", async () => {
+  test("ends the run with an error from a timer", async () => {
     const clock = createSimClock();
     clock.after(1, () => {
       throw new Error("an assertion");
@@ -124,8 +124,8 @@ describe("a simulated clock", () => {
   });
 });
 
-describe("the clock of one simulated process", () => {
-  test("its wall clock may be wrong, its durations are right", async () => {
+describe("SimClock.forProcess", () => {
+  test("allows a wrong wall clock, with correct durations", async () => {
     const clock = createSimClock();
     await clock.advance(500);
     const wrong = clock.forProcess(-3_600_000);
@@ -135,7 +135,7 @@ describe("the clock of one simulated process", () => {
     expect(wrong.monotonic() - from).toBe(250);
   });
 
-  test("a killed process's timers are never called, others' are", async () => {
+  test("never calls timers of a killed process, but calls those of others", async () => {
     const clock = createSimClock();
     const [doomed, other] = [clock.forProcess(), clock.forProcess()];
     const seen: string[] = [];
@@ -147,7 +147,7 @@ describe("the clock of one simulated process", () => {
     expect(seen).toEqual(["other"]);
   });
 
-  test("a paused process's timers are called when it resumes, but for those that are cancelled then", async () => {
+  test("calls timers of a paused process when it resumes, except those that are cancelled then", async () => {
     const clock = createSimClock();
     const frozen = clock.forProcess();
     const seen: string[] = [];
@@ -166,8 +166,8 @@ describe("the clock of one simulated process", () => {
   });
 });
 
-describe("the seeded generator", () => {
-  test("the same seed gives the same numbers, another one others", () => {
+describe("createRandom", () => {
+  test("gives the same numbers for the same seed, and others for another", () => {
     const numbers = (seed: number) => {
       const random = createRandom(seed);
       return Array.from({ length: 100 }, () => random());
@@ -181,7 +181,7 @@ describe("the seeded generator", () => {
     }
   });
 
-  test("its numbers are spread evenly, also over the first ones of neighbouring seeds", () => {
+  test("distributes numbers evenly, including the first ones of neighboring seeds", () => {
     const buckets = Array.from({ length: 10 }, () => 0);
     const add = (number: number) => {
       const index = Math.floor(number * 10);
@@ -193,14 +193,14 @@ describe("the seeded generator", () => {
     for (const count of buckets) expect(Math.abs(count - 2000)).toBeLessThan(200);
   });
 
-  test("each part of a run has numbers of its own", () => {
+  test("gives each part of a run its own numbers", () => {
     const one = forkRandom(5, "network");
     const two = forkRandom(5, "users");
     expect([one(), one()]).not.toEqual([two(), two()]);
     expect(forkRandom(5, "network")()).toBe(forkRandom(5, "network")());
   });
 
-  test("whole numbers have both bounds, and every item is picked", () => {
+  test("includes both bounds of whole numbers, and picks every item", () => {
     const random = createRandom(9);
     const numbers = new Set(Array.from({ length: 200 }, () => integerBetween(random, 2, 4)));
     expect([...numbers].sort()).toEqual([2, 3, 4]);

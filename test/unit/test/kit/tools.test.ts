@@ -1,4 +1,4 @@
-// What `npm test` needs besides the servers, and what it says when that is missing.
+// Programs that `npm test` needs, and the error when they are missing.
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,10 +15,10 @@ const program = (name: string): string => {
   writeFileSync(join(directory, name), "#!/bin/sh\n", { mode: 0o755 });
   return join(directory, name);
 };
-/** A PATH with the tests' programs only, so that nothing is ever installed here. */
+/** A PATH with the tests' programs only, so that nothing is installed. */
 const ensure = (env: Record<string, string> = {}) => ensureTools({ PATH: directory, ...env }, () => {});
 
-test("what is there is used, and Chromium is named for the tests", async () => {
+test("uses the installed programs, and names Chromium for the tests", async () => {
   program("espeak-ng");
   program("sox");
   const chrome = program("google-chrome");
@@ -27,14 +27,14 @@ test("what is there is used, and Chromium is named for the tests", async () => {
   expect(await ensure({ GREENROOM_CHROMIUM: own })).toEqual({ GREENROOM_CHROMIUM: own });
 });
 
-test("what is missing is told with the command that installs it", async () => {
+test("reports what is missing with the command that installs it", async () => {
   program("sox");
   await expect(ensure()).rejects.toThrow(
     "The tests need chromium, espeak-ng. On Debian: sudo apt-get install chromium espeak-ng.",
   );
 });
 
-test("a Chromium that is named but not there is missing", async () => {
+test("treats a named but missing Chromium as missing", async () => {
   for (const name of ["sox", "espeak-ng", "chromium"]) program(name);
   await expect(ensure({ GREENROOM_CHROMIUM: join(directory, "nothing") })).rejects.toThrow("need chromium.");
 });

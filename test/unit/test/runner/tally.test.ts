@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { summaryOf, sumOf } from "../../../runner/tally.ts";
 
-describe("the summary of a run", () => {
+describe("summaryOf and sumOf", () => {
   test("counts passed and failed tests", () => {
     expect(summaryOf({ passed: 3, failed: 1, skipped: 0 })).toBe("3 passed, 1 failed");
   });

@@ -1,9 +1,9 @@
-// What the soak calls growing: judged on series whose growth is known.
+// Growth as the soak test judges it, on series whose growth is known.
 import { describe, expect, it } from "vitest";
 import { mannKendall, theilSen, trendOf } from "../../../../bench/load/trend.ts";
 import { createRandom } from "../../../../kit/random.ts";
 
-/** A value each 10 s for an hour half: a base, a growth by the hour, and noise. */
+/** A value every 10 s for 20 minutes: a base, hourly growth, and noise. */
 function series(base: number, perHour: number, noise: number, seed = 1) {
   const random = createRandom(seed);
   const points = Array.from({ length: 120 }, (_, index): [number, number] => {
@@ -13,31 +13,31 @@ function series(base: number, perHour: number, noise: number, seed = 1) {
   return { name: "a process: memory, MB", unit: "MB", floor: 12, points };
 }
 
-describe("a series", () => {
-  it("that leaks is found, also under noise", () => {
+describe("trendOf", () => {
+  it("finds a leak, also under noise", () => {
     const trend = trendOf(series(100, 90, 10));
     expect(trend.isGrowing).toBe(true);
     expect(trend.perHour).toBeGreaterThan(60);
     expect(trend.perHour).toBeLessThan(120);
   });
 
-  it("of noise alone is flat, whatever the seed", () => {
+  it("finds no growth in noise alone, with any seed", () => {
     for (let seed = 1; seed <= 50; seed++) expect(trendOf(series(100, 0, 30, seed)).isGrowing).toBe(false);
   });
 
-  it("that rises by less than its floor is flat, however surely", () => {
+  it("ignores growth below the floor, however certain", () => {
     const trend = trendOf(series(100, 20, 0.1));
     expect(trend.z).toBeGreaterThan(10);
     expect(trend.isGrowing).toBe(false);
   });
 
-  it("with one wild value keeps its slope", () => {
+  it("keeps its slope despite one extreme value", () => {
     const wild = series(100, 0, 1);
     wild.points[119] = [1190, 100_000];
     expect(Math.abs(trendOf(wild).perHour)).toBeLessThan(5);
   });
 
-  it("that falls, or never changes, or has hardly any points, is flat", () => {
+  it("finds no growth in a falling, constant or short series", () => {
     expect(trendOf(series(100, -90, 1)).isGrowing).toBe(false);
     expect(trendOf(series(7, 0, 0)).isGrowing).toBe(false);
     const few = series(100, 90_000, 0);
@@ -45,8 +45,8 @@ describe("a series", () => {
   });
 });
 
-describe("the measures", () => {
-  it("are those of the textbooks", () => {
+describe("theilSen and mannKendall", () => {
+  it("equals the textbook's values", () => {
     const line = [0, 1, 2, 3, 4].map((x): [number, number] => [x, 2 * x + 1]);
     expect(theilSen(line)).toBe(2);
     // S = 10, and the variance of five values without ties is 5 · 4 · 15 / 18.

@@ -1,28 +1,29 @@
-// The checks of tasks, telephone calls and call records of a chaos run each see their own defect: 1, 2, 9, 10, 12 and 15.
+// The checks of tasks, phone calls and call records in a chaos run, each against a planted defect: 1, 2, 9,
+// 10, 12, 15.
 import { describe, expect, test } from "vitest";
 import type { Draft } from "../../../../kit/fixtures/chaos-story.ts";
 import { foundIn } from "../../../../kit/fixtures/spoilt-run.ts";
 
 const taskOf = ({ remains }: Draft) => remains.tasks[0]!;
 
-test("a task that was accepted and isn't there is told", () => {
-  const { invariants, words } = foundIn((draft) => {
+test("reports an accepted task that doesn't exist", () => {
+  const { invariants, message } = foundIn((draft) => {
     draft.remains.tasks = [];
     draft.remains.dialed = [];
   });
   expect(invariants).toEqual([1]);
-  expect(words).toBe("task called, accepted at 1.0 s, does not exist");
+  expect(message).toBe("task called, accepted at 1.0 s, does not exist");
 });
 
-test("a task that goes on in the end is told", () => {
-  const { invariants, words } = foundIn(
+test("reports a task that goes on at the end", () => {
+  const { invariants, message } = foundIn(
     (draft) => void Object.assign(taskOf(draft), { state: "inProgress" }),
   );
   expect(invariants).toEqual([2]);
-  expect(words).toBe("task called is still inProgress in its attempt 2 after its cancellation");
+  expect(message).toBe("task called is still inProgress in its attempt 2 after its cancellation");
 });
 
-test("two tasks of one key are told", () => {
+test("reports two tasks with one key", () => {
   const { invariants } = foundIn((draft) => {
     draft.remains.tasks.push({ ...taskOf(draft), taskId: "another", attempts: [] });
     draft.sentTasks[1]!.taskId = "another";
@@ -31,42 +32,42 @@ test("two tasks of one key are told", () => {
 });
 
 describe("15: nobody is called twice", () => {
-  test("two calls of one attempt are told", () => {
-    const { invariants, words, sessions } = foundIn(({ remains }) => {
+  test("reports two calls of one attempt", () => {
+    const { invariants, message, sessions } = foundIn(({ remains }) => {
       remains.dialed.push({ ...remains.dialed[0]!, id: "once more", atMs: 7000 });
     });
     expect(invariants).toEqual([15]);
-    expect(words).toBe("+15550100 was called at 1.0 s and 7.0 s for one attempt of task t.called");
+    expect(message).toBe("+15550100 was called at 1.0 s and 7.0 s for one attempt of task t.called");
     expect(sessions).toEqual(["called-1"]);
   });
 
-  test("a second conversation of one task is told", () => {
-    const { invariants, words } = foundIn(({ remains }) => {
+  test("reports a second conversation of one task", () => {
+    const { invariants, message } = foundIn(({ remains }) => {
       remains.dialed[0]!.wasAnswered = true;
     });
     expect(invariants).toEqual([15]);
-    expect(words).toBe("+15550100 answered 2 calls of task t.called");
+    expect(message).toBe("+15550100 answered 2 calls of task t.called");
   });
 
-  test("a call that no task wanted is told", () => {
-    const { invariants, words } = foundIn(({ remains }) => {
+  test("reports a call without a task", () => {
+    const { invariants, message } = foundIn(({ remains }) => {
       remains.dialed.push({ ...remains.dialed[0]!, id: "stray", name: "somebody's" });
     });
     expect(invariants).toEqual([15]);
-    expect(words).toContain("without a task");
+    expect(message).toContain("without a task");
   });
 });
 
 describe("9: no call outlives its session", () => {
-  test("one that goes on is told", () => {
-    const { invariants, words } = foundIn(({ remains }) => {
+  test("reports a call that goes on", () => {
+    const { invariants, message } = foundIn(({ remains }) => {
       remains.dialed[1]!.isLive = true;
     });
     expect(invariants).toEqual([9]);
-    expect(words).toBe("the call to +15550100 continues at the end");
+    expect(message).toBe("the call to +15550100 continues at the end");
   });
 
-  test("so is a launch of a session that has ended, but not one of which nobody can tell", () => {
+  test("reports a launch of an ended session, but not one with unknown state", () => {
     const launch = (state: "launched" | "unknown") =>
       foundIn(({ remains }) => {
         remains.launches.push({
@@ -85,38 +86,38 @@ describe("9: no call outlives its session", () => {
       });
     expect(launch("launched")).toMatchObject({
       invariants: [9],
-      words: "the launch for calm#1 is launched at the end",
+      message: "the launch for calm#1 is launched at the end",
     });
     expect(launch("unknown").invariants).toEqual([]);
   });
 });
 
-describe("12: call records and key figures are what the records give", () => {
+describe("12: call records and key figures agree with the records", () => {
   test.each([
-    ["a call that is missing", "has no call record", (draft: Draft) => void draft.remains.calls.pop()],
+    ["a missing call", "has no call record", (draft: Draft) => void draft.remains.calls.pop()],
     [
-      "one that is there twice",
+      "a duplicate call",
       "has 2 call records",
       (draft: Draft) => void draft.remains.calls.push(draft.remains.calls[0]!),
     ],
     [
-      "one of another outcome",
+      "a call with another outcome",
       'differs: outcome "failed", but its sources give',
       (draft: Draft) => void Object.assign(draft.remains.calls[0]!, { outcome: "failed" }),
     ],
     [
-      "one of a session that never was",
+      "a call of an unknown session",
       "did not end",
       (draft: Draft) => void draft.remains.calls.push({ ...draft.remains.calls[0]!, sessionId: "nobody" }),
     ],
     [
-      "a day's figures that don't agree",
+      "figures of a day that disagree",
       "the key figures t.2026-01-01.echo differ from the call records",
       (draft: Draft) => void draft.remains.falseKpis.push("t.2026-01-01.echo"),
     ],
-  ])("%s is told", (_, said, spoil) => {
-    const { invariants, words } = foundIn(spoil);
+  ])("reports %s", (_, expected, spoil) => {
+    const { invariants, message } = foundIn(spoil);
     expect(invariants).toEqual([12]);
-    expect(words).toContain(said);
+    expect(message).toContain(expected);
   });
 });

@@ -1,12 +1,12 @@
-// The checks of records in a chaos run each see their own defect: 3, 4, 7 and 8.
+// The checks of records in a chaos run, each against a planted defect: 3, 4, 7 and 8.
 import { describe, expect, test } from "vitest";
 import type { SessionEvent } from "../../../../../libs/contracts/sessions/session.ts";
 import { type Draft, recordCalls } from "../../../../kit/fixtures/chaos-story.ts";
 import { eventOf, foundIn, lastOf, without, writesOf } from "../../../../kit/fixtures/spoilt-run.ts";
 
-describe("3: only legal steps", () => {
-  test("a record that changes after its end is told", () => {
-    const { invariants, words } = foundIn((draft) => {
+describe("3: only legal transitions", () => {
+  test("reports a record that changes after its end", () => {
+    const { invariants, message } = foundIn((draft) => {
       const last = lastOf(draft, "calm");
       const record = structuredClone(last.record!);
       record.history.push({ ...record.history.at(-1)!, reason: "once more" });
@@ -15,10 +15,10 @@ describe("3: only legal steps", () => {
       replace(draft, record);
     });
     expect(invariants).toEqual([3]);
-    expect(words).toContain("calm#1 (revision 900) changes after its end");
+    expect(message).toContain("calm#1 (revision 900) changes after its end");
   });
 
-  test("an attempt that falls is told", () => {
+  test("reports a decreasing attempt", () => {
     const { invariants } = foundIn((draft) => {
       const [, , , , , second] = writesOf(draft, "moved");
       const record = structuredClone(second!.record!);
@@ -32,29 +32,29 @@ describe("3: only legal steps", () => {
 });
 
 describe("4: no revision is lost or forked", () => {
-  test("a revision that was made of an older one is told", () => {
-    const { invariants, words } = foundIn((draft) => {
+  test("reports a revision that was derived from an older one", () => {
+    const { invariants, message } = foundIn((draft) => {
       const [, dispatched, joined] = writesOf(draft, "calm");
       const index = draft.written.indexOf(joined!);
       const record = { ...structuredClone(dispatched!.record!), writeId: "another-dispatcher:1" };
-      // It ends the session, and doesn't know that the agent has joined.
+      // The session ends as if its agent had not joined.
       record.history.push({ ...record.history.at(-1)!, state: "ended", at: "2026-01-01T12:00:01.055Z" });
       draft.written.splice(index + 1, 0, { ...joined!, revision: joined!.revision + 0.5, record });
     });
     expect(invariants).toEqual([4]);
-    expect(words).toMatch(/doesn't continue revision/);
+    expect(message).toMatch(/doesn't continue revision/);
   });
 
-  test("a revision that stands no more in the end is told", () => {
-    const { invariants, words } = foundIn((draft) => {
+  test("reports a revision that is lost at the end", () => {
+    const { invariants, message } = foundIn((draft) => {
       const earlier = writesOf(draft, "late").at(-2)!;
       replace(draft, earlier.record!);
     });
     expect(invariants).toEqual([4]);
-    expect(words).toMatch(/revision \d+ of late#1 is lost: late#1 ready is stored at the end/);
+    expect(message).toMatch(/revision \d+ of late#1 is lost: late#1 ready is stored at the end/);
   });
 
-  test("two writes in one place, and one write in two, are told", () => {
+  test("reports two writes with one revision, and one write with two", () => {
     const twice = foundIn((draft) => {
       draft.written[3]!.revision = draft.written[2]!.revision;
     });
@@ -63,39 +63,39 @@ describe("4: no revision is lost or forked", () => {
       draft.written[3]!.record!.writeId = draft.written[2]!.record!.writeId;
     });
     expect(same.invariants).toEqual([4]);
-    expect(same.words).toContain("is stored 2 times");
+    expect(same.message).toContain("is stored 2 times");
   });
 
-  test("a host's word on an attempt that no saved revision gave it is told", () => {
-    const { invariants, words } = foundIn((draft) => {
+  test("reports a host's event about an attempt that no revision gave it", () => {
+    const { invariants, message } = foundIn((draft) => {
       const left = eventOf(draft, "calm", "user_left");
       const event = { ...(left.event as object), attempt: 4 } as SessionEvent;
       draft.events.push({ ...left, sequence: 500, event } as never);
     });
     expect(invariants).toEqual([4]);
-    expect(words).toContain("h1 with epoch 3 published user_left of calm#4 (message 500)");
+    expect(message).toContain("h1 with epoch 3 published user_left of calm#4 (message 500)");
   });
 });
 
-describe("7: an old attempt's events change nothing", () => {
-  test("an end that only a forged message explains is told, with the message", () => {
-    const { invariants, words, sessions } = foundIn((draft) => {
+describe("7: events of an old attempt change nothing", () => {
+  test("reports an end that only a forged message explains, with the message", () => {
+    const { invariants, message, sessions } = foundIn((draft) => {
       eventOf(draft, "moved", "agent_ended").forgery = "old_attempt";
     });
     expect(invariants).toEqual([7]);
-    expect(words).toMatch(/only message \d+, which is forged \(old_attempt: .*explains moved#2 ended/);
+    expect(message).toMatch(/only message \d+, which is forged \(old_attempt: .*explains moved#2 ended/);
     expect(sessions).toEqual(["moved"]);
   });
 
-  test("a change that nothing explains is told", () => {
-    const { invariants, words } = foundIn((draft) => {
+  test("reports an unexplained change", () => {
+    const { invariants, message } = foundIn((draft) => {
       draft.events = without(draft.events, (each) => each === eventOf(draft, "moved", "agent_lost"));
     });
     expect(invariants).toEqual([7]);
-    expect(words).toContain("no event explains moved#2 requested");
+    expect(message).toContain("no event explains moved#2 requested");
   });
 
-  test("a genuine message that is only repeated goes on explaining", () => {
+  test("accepts a genuine message that is repeated as an explanation", () => {
     const { invariants } = foundIn((draft) => {
       const lost = eventOf(draft, "moved", "agent_lost");
       draft.events.push({ ...lost, sequence: 600, forgery: "late" });
@@ -104,23 +104,23 @@ describe("7: an old attempt's events change nothing", () => {
   });
 });
 
-describe("8: ready is the entrypoint's own word", () => {
-  test("a ready without a line in its host's log is told", () => {
-    const { invariants, words } = foundIn((draft) => {
+describe("8: ready comes from the entrypoint", () => {
+  test("reports a ready without a line in its host's log", () => {
+    const { invariants, message } = foundIn((draft) => {
       draft.logs = without(draft.logs, ({ line }) => line.sessionId === "moved" && line.attempt === 2);
     });
     expect(invariants).toEqual([8]);
-    expect(words).toMatch(
+    expect(message).toMatch(
       /moved#2 is ready \(revision \d+\), but no host has logged that its entrypoint reported ready/,
     );
   });
 
-  test("so is one before the line, and one as somebody else", () => {
+  test("reports a ready before that line, and one with another identity", () => {
     const early = foundIn((draft) => {
       draft.logs[0]!.atMs += 6000;
     });
     expect(early.invariants).toEqual([8]);
-    expect(early.words).toContain("calm#1 was ready 6000 ms before its entrypoint reported ready");
+    expect(early.message).toContain("calm#1 was ready 6000 ms before its entrypoint reported ready");
     const other = foundIn((draft) => {
       draft.logs[0]!.line = { ...draft.logs[0]!.line, identity: "somebody" } as never;
     });

@@ -1,20 +1,20 @@
-// The checks of agents and rooms in a chaos run each see their own defect: 5, 6 and 9.
+// The checks of agents and rooms in a chaos run, each against a planted defect: 5, 6 and 9.
 import { describe, expect, test } from "vitest";
 import type { Draft } from "../../../../kit/fixtures/chaos-story.ts";
 import { foundIn } from "../../../../kit/fixtures/spoilt-run.ts";
 
 describe("5 and 6: one agent", () => {
-  test("a slot that serves a second session is told", () => {
-    const { invariants, words } = foundIn((draft) => {
+  test("reports a slot that serves a second session", () => {
+    const { invariants, message } = foundIn((draft) => {
       const slot = slotsOf(draft, "slow").at(-1)!;
       for (const each of slotsOf(draft, "slow")) each.id = "slot-1";
       expect(slot.id).toBe("slot-1");
     });
     expect(invariants).toEqual([5]);
-    expect(words).toMatch(/slot slot-1 of h1 serves slow#3 at .* and calm#1 at/);
+    expect(message).toMatch(/slot slot-1 of h1 serves slow#3 at .* and calm#1 at/);
   });
 
-  test("two living agents in a room for more than 3 s are told, if nothing hindered them", () => {
+  test("reports two live agents in a room for more than 3 s, unless a fault explains them", () => {
     const wake = (draft: Draft, untilMs: number) => {
       for (const { atMs, rooms } of draft.rooms)
         for (const { name, participants } of rooms)
@@ -22,9 +22,9 @@ describe("5 and 6: one agent", () => {
             for (const one of participants) if (one.answers === false) one.answers = true;
     };
     expect(foundIn((draft) => wake(draft, 33_000)).invariants).toEqual([]);
-    const { invariants, words } = foundIn((draft) => wake(draft, 36_000));
+    const { invariants, message } = foundIn((draft) => wake(draft, 36_000));
     expect(invariants).toEqual([6]);
-    expect(words).toMatch(
+    expect(message).toMatch(
       /moved#1 \(agent-moved-1\) and moved#2 \(agent-moved-2\) share session-moved for 5\.5 s/,
     );
     const hindered = foundIn((draft) => {
@@ -34,15 +34,15 @@ describe("5 and 6: one agent", () => {
     expect(hindered.invariants).toEqual([]);
   });
 
-  test("an identity that two attempts have is told", () => {
-    const { invariants, words } = foundIn((draft) => {
+  test("reports an identity that two attempts have", () => {
+    const { invariants, message } = foundIn((draft) => {
       renameEverywhere(draft, "agent-moved-2", "agent-moved-1");
     });
     expect(invariants).toEqual([6]);
-    expect(words).toContain("agent-moved-1 is the agent of moved#1 and of moved#2");
+    expect(message).toContain("agent-moved-1 is the agent of moved#1 and of moved#2");
   });
 
-  test("an attempt that runs in two slots is told", () => {
+  test("reports an attempt that runs in two slots", () => {
     const { invariants } = foundIn((draft) => {
       const [first] = slotsOf(draft, "late");
       first!.id = "slot-9";
@@ -52,14 +52,14 @@ describe("5 and 6: one agent", () => {
 });
 
 describe("9: nothing outlives its session", () => {
-  test("a room that is there 31 s later is told; while LiveKit was away for 5 s of that, it isn't", () => {
+  test("reports a room that exists 31 s later, unless LiveKit was unavailable for 5 s of that", () => {
     const keep = (draft: Draft) => {
       for (const { atMs, rooms } of draft.rooms)
         if (atMs >= 20_000 && atMs <= 51_000) rooms.push({ name: "standby-slot-1", participants: [] });
     };
-    const { invariants, words } = foundIn(keep);
+    const { invariants, message } = foundIn(keep);
     expect(invariants).toEqual([9]);
-    expect(words).toContain("the room standby-slot-1 exists at 51.0 s; calm was over at 20.0 s");
+    expect(message).toContain("the room standby-slot-1 exists at 51.0 s; calm was over at 20.0 s");
     const hindered = foundIn((draft) => {
       keep(draft);
       draft.faults.push({ kind: "kill -9 of LiveKit", target: "livekit", fromMs: 25_000, untilMs: 30_000 });
@@ -67,14 +67,14 @@ describe("9: nothing outlives its session", () => {
     expect(hindered.invariants).toEqual([]);
   });
 
-  test("a slot that goes on with an attempt that was followed by another is told", () => {
-    const { invariants, words } = foundIn((draft) => {
+  test("reports a slot that goes on with a replaced attempt", () => {
+    const { invariants, message } = foundIn((draft) => {
       const slot = { id: "slot-2", state: "busy" as const, tenant: "t", sessionId: "moved", attempt: 1 };
       for (const { atMs, host } of draft.hosts)
         if (host.hostId === "h1" && atMs >= 30_000 && atMs < 62_000) host.processes[0]!.slots.push(slot);
     });
     expect(invariants).toEqual([9]);
-    expect(words).toContain("slot slot-2 of h1 is busy with moved#1");
+    expect(message).toContain("slot slot-2 of h1 is busy with moved#1");
   });
 
   test.each([
@@ -84,9 +84,9 @@ describe("9: nothing outlives its session", () => {
       (draft: Draft) => draft.remains.rooms.push("standby-none"),
       "standby-none",
     ],
-    ["a process", (draft: Draft) => draft.remains.strayProcesses.push("process 7 (stage)"), "process 7"],
+    ["a process", (draft: Draft) => draft.remains.strayProcesses.push("process 7 (agent)"), "process 7"],
     [
-      "what was said",
+      "a conversation",
       (draft: Draft) => draft.remains.conversations.push("t.calm"),
       "the conversation of t.calm",
     ],
@@ -102,10 +102,10 @@ describe("9: nothing outlives its session", () => {
         }),
       "slot slot-8 of h1, serving calm#1, is left at the end",
     ],
-  ])("%s that is left in the end is told", (_, spoil, words) => {
+  ])("reports %s that is left at the end", (_, spoil, expected) => {
     const found = foundIn((draft) => void spoil(draft));
     expect(found.invariants).toEqual([9]);
-    expect(found.words).toContain(words);
+    expect(found.message).toContain(expected);
   });
 });
 

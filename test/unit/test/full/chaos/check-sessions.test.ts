@@ -1,4 +1,4 @@
-// The checks of sessions in a chaos run each see their own defect: 1, 2, 10 and 11.
+// The checks of sessions in a chaos run, each against a planted defect: 1, 2, 10 and 11.
 import { describe, expect, test } from "vitest";
 import { type Draft, ENDED_MS, HEALED_MS, recordCalls } from "../../../../kit/fixtures/chaos-story.ts";
 import { healthyRun } from "../../../../kit/fixtures/healthy-run.ts";
@@ -12,24 +12,26 @@ import {
 } from "../../../../kit/fixtures/spoilt-run.ts";
 
 describe("1: what was accepted exists", () => {
-  test("a session that was accepted and never had a record is missed", () => {
-    const { invariants, words } = foundIn(({ starts }) => {
+  test("reports an accepted session that never had a record", () => {
+    const { invariants, message } = foundIn(({ starts }) => {
       starts.push({ ...starts[0]!, idempotencyKey: "key-lost", sessionId: "lost", canary: "canary-lost" });
     });
     expect(invariants).toEqual([1]);
-    expect(words).toContain("lost was accepted at 1.0 s with status 202 and never had a record");
+    expect(message).toContain("lost was accepted at 1.0 s with status 202 and never had a record");
   });
 
-  test("a start that was told that there is no such session is told", () => {
-    const { invariants, words } = foundIn(({ starts }) => {
+  test("reports a start that was answered with not_found", () => {
+    const { invariants, message } = foundIn(({ starts }) => {
       const { sessionId: _, ...first } = starts[0]!;
       starts.push({ ...first, status: 404, errorCode: "not_found" });
     });
     expect(invariants).toEqual([1]);
-    expect(words).toBe("the start with the key key-calm was answered at 1.0 s that there is no such session");
+    expect(message).toBe(
+      "the start with the key key-calm was answered at 1.0 s that there is no such session",
+    );
   });
 
-  test("a record that is removed before its session's end is missed; after it, it isn't", () => {
+  test("reports a record that is deleted before its session's end, not after", () => {
     const remove = (draft: Draft, atMs: number) => {
       const revision = draft.written.length + 100;
       draft.written.push({ seenAtMs: atMs, key: "t.late", revision, record: undefined } as never);
@@ -39,26 +41,26 @@ describe("1: what was accepted exists", () => {
     const early = foundIn((draft) => {
       draft.written = without(draft.written, (each) => each === lastOf(draft, "late"));
       remove(draft, ENDED_MS + 50);
-      dropFromRollUps(draft, "late");
+      dropFromRollup(draft, "late");
       recordCalls(draft);
     });
     expect(early.invariants).toEqual([1]);
-    expect(early.words).toContain("the record of late was removed at 105.0 s while it was ready");
+    expect(early.message).toContain("the record of late was removed at 105.0 s while it was ready");
   });
 });
 
-describe("2: what is alive after the faults settles", () => {
-  test("a session that stays joined for too long is told, with how long", () => {
-    const { invariants, words } = foundIn((draft) => {
-      // Everything about its being ready comes 31 s after its agent joined.
+describe("2: sessions alive after the faults make progress", () => {
+  test("reports a session that stays joined for too long, with the time", () => {
+    const { invariants, message } = foundIn((draft) => {
+      // The agent becomes ready 31 s after it joined.
       for (const write of writesOf(draft, "late").slice(3)) write.storedAtMs! += 31_200;
       draft.logs.at(-1)!.atMs += 31_200;
     });
     expect(invariants).toEqual([2]);
-    expect(words).toContain("late#1 was joined and neither ready nor ended for 31.3 s from 70.0 s on");
+    expect(message).toContain("late#1 was joined and neither ready nor ended for 31.3 s from 70.0 s on");
   });
 
-  test("one that waits for an agent within its own limit is not", () => {
+  test("accepts a session that waits for an agent within its own deadline", () => {
     const { invariants } = foundIn((draft) => {
       for (const write of writesOf(draft, "late").slice(1)) write.storedAtMs! += 34_000;
       draft.logs.at(-1)!.atMs += 34_000;
@@ -66,8 +68,8 @@ describe("2: what is alive after the faults settles", () => {
     expect(invariants).toEqual([]);
   });
 
-  test("a ready session whose agent isn't in its room is told", () => {
-    const { invariants, words } = foundIn((draft) => {
+  test("reports a ready session whose agent isn't in its room", () => {
+    const { invariants, message } = foundIn((draft) => {
       for (const { atMs, rooms } of draft.rooms) {
         const room = rooms.find(({ name }) => name === "session-late");
         if (room !== undefined && atMs > HEALED_MS + 35_000)
@@ -75,31 +77,31 @@ describe("2: what is alive after the faults settles", () => {
       }
     });
     expect(invariants).toEqual([2]);
-    expect(words).toContain("late#1 is ready at 95.3 s, and agent-late-1 is not in session-late");
+    expect(message).toContain("late#1 is ready at 95.3 s, and agent-late-1 is not in session-late");
   });
 
-  test("so is one whose agent is listed and dead", () => {
-    const { invariants, words } = foundIn((draft) => {
+  test("reports a ready session whose agent is listed and dead", () => {
+    const { invariants, message } = foundIn((draft) => {
       for (const { atMs, rooms } of draft.rooms)
         for (const { name, participants } of rooms)
           if (name === "session-slow" && atMs > HEALED_MS + 35_000) participants[0]!.answers = false;
     });
     expect(invariants).toEqual([2]);
-    expect(words).toContain("agent-slow-3 does not answer in session-slow");
+    expect(message).toContain("agent-slow-3 does not answer in session-slow");
   });
 });
 
 describe("10: one key, one session", () => {
   test.each([
     [
-      "a key that was given two sessions",
+      "a key with two sessions",
       ({ starts }: Draft) => {
         const own = starts.find(({ sessionId }) => sessionId === "calm")!;
         starts.push({ ...own, sessionId: "moved" });
       },
     ],
     [
-      "a key that was accepted with other words",
+      "a key that was accepted with another request",
       ({ starts }: Draft) => {
         starts.push({ ...starts[0]!, words: "other" });
       },
@@ -111,33 +113,33 @@ describe("10: one key, one session", () => {
         draft.events.push({ ...stored, sequence: 700, event: { ...stored.event!, at: "later" } } as never);
       },
     ],
-  ])("%s is told", (_, spoil) => {
+  ])("reports %s", (_, spoil) => {
     expect(foundIn(spoil).invariants).toEqual([10]);
   });
 });
 
-describe("11: nobody sees another's", () => {
-  test("a canary in somebody else's answer is told", () => {
-    const { invariants, words } = foundIn(({ looked }) => {
+describe("11: nobody sees another's data", () => {
+  test("reports a canary in another session's answer", () => {
+    const { invariants, message } = foundIn(({ looked }) => {
       looked[0]!.text += " canary-moved";
     });
     expect(invariants).toEqual([11]);
-    expect(words).toContain("canary-calm reads canary-moved in /api/session/calm");
+    expect(message).toContain("canary-calm reads canary-moved in /api/session/calm");
   });
 
-  test("a tenant sees all that is its own, and nothing of another", () => {
+  test("allows a tenant its own canaries, and none of another", () => {
     const path = "/api/sessions";
     expect(foundIn(({ looked }) => looked.push({ as: "t", path, text: "canary-calm" })).invariants).toEqual(
       [],
     );
-    const { invariants, words } = foundIn(({ looked }) => {
+    const { invariants, message } = foundIn(({ looked }) => {
       looked.push({ as: "other", path, text: "canary-calm" });
     });
     expect(invariants).toEqual([11]);
-    expect(words).toContain("other reads canary-calm in /api/sessions");
+    expect(message).toContain("other reads canary-calm in /api/sessions");
   });
 
-  test("a canary in another session's record is told", () => {
+  test("reports a canary in another session's record", () => {
     const { invariants } = foundIn((draft) => {
       for (const { record } of writesOf(draft, "late")) record!.user.name = "canary-calm";
       recordOf(draft, "late").user.name = "canary-calm";
@@ -147,8 +149,8 @@ describe("11: nobody sees another's", () => {
   });
 });
 
-/** As the janitor would have made it had that session not been there. */
-function dropFromRollUps(draft: Draft, id: string): void {
+/** The rollup that the janitor would have written without that session. */
+function dropFromRollup(draft: Draft, id: string): void {
   const record = recordOf(healthyRun(), id);
   const minute = `${record.history.at(-1)?.at.slice(0, 16)}Z`;
   const others = healthyRun().remains.records.filter(

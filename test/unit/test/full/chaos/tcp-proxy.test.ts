@@ -1,4 +1,4 @@
-// The proxy of the chaos runs does to connections what it says.
+// The proxy of chaos runs, and each of its faults.
 
 import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";
@@ -9,7 +9,7 @@ import { until } from "../../../../kit/until.ts";
 let echo: net.Server;
 let proxy: TcpProxy;
 const clients: net.Socket[] = [];
-/** What the server was sent, over all connections. */
+/** Everything that the server received, over all connections. */
 let arrived = "";
 
 beforeEach(async () => {
@@ -34,39 +34,41 @@ afterEach(async () => {
 
 interface Client {
   readonly socket: net.Socket;
-  readonly heard: () => string;
+  readonly received: () => string;
   readonly error: () => string | undefined;
 }
 
 async function connect(): Promise<Client> {
   const socket = net.connect(proxy.port, "127.0.0.1");
   clients.push(socket);
-  let heard = "";
+  let received = "";
   let error: string | undefined;
   socket.on("data", (piece) => {
-    heard += piece;
+    received += piece;
   });
   socket.on("error", (problem: NodeJS.ErrnoException) => {
     error = problem.code;
   });
   await once(socket, "connect");
-  return { socket, heard: () => heard, error: () => error };
+  return { socket, received: () => received, error: () => error };
 }
 
-const hears = (client: Client, text: string) =>
-  until(() => client.heard() === text, { what: () => `"${text}" is heard, and not "${client.heard()}"` });
+const receives = (client: Client, text: string) =>
+  until(() => client.received() === text, {
+    what: () => `"${text}" is heard, and not "${client.received()}"`,
+  });
 
-/** Long enough for anything that would come to come. */
+/** Enough time for anything to arrive. */
 const aMoment = () => new Promise((resolve) => setTimeout(resolve, 150));
 
-test("a good network passes everything on, in both directions", async () => {
+test("forwards everything in both directions without a fault", async () => {
   const client = await connect();
   const large = "x".repeat(1_000_000);
   client.socket.write(large);
-  await hears(client, large);
+  await receives(client, large);
 });
 
-test("a slow one delays and keeps the order", async () => {
+test("delays data and keeps its order", async () => {
   const client = await connect();
   proxy.set({ delayMs: 100 });
   const since = performance.now();
@@ -74,20 +76,20 @@ test("a slow one delays and keeps the order", async () => {
   await until(() => arrived === "a", { what: "a arrives" });
   proxy.set({});
   client.socket.write("b");
-  await hears(client, "ab");
+  await receives(client, "ab");
   expect(performance.now() - since).toBeGreaterThan(90);
 });
 
-test("deaf one way, the other way still works", async () => {
+test("blocks one direction only", async () => {
   const client = await connect();
   proxy.set({ oneWay: "down" });
   client.socket.write("question");
   await until(() => arrived === "question", { what: "the question arrives" });
   await aMoment();
-  expect(client.heard()).toBe("");
+  expect(client.received()).toBe("");
 });
 
-test("a black hole swallows without telling, and after it the connection is torn", async () => {
+test("swallows data in a black hole, and then tears the connections", async () => {
   const client = await connect();
   proxy.set({ blackhole: true });
   client.socket.write("lost");
@@ -99,46 +101,46 @@ test("a black hole swallows without telling, and after it the connection is torn
   await until(() => client.error() !== undefined && late.error() !== undefined, { what: "both are torn" });
   const next = await connect();
   next.socket.write("good");
-  await hears(next, "good");
+  await receives(next, "good");
 });
 
-test("half-open lets new ones in to hear nothing, while the old ones go on", async () => {
+test("lets new connections in without data when half-open, while old ones work", async () => {
   const old = await connect();
   old.socket.write("1");
-  await hears(old, "1");
+  await receives(old, "1");
   proxy.set({ halfOpen: true });
   const late = await connect();
   late.socket.write("nobody hears");
   old.socket.write("2");
-  await hears(old, "12");
+  await receives(old, "12");
   await aMoment();
-  expect(late.heard()).toBe("");
+  expect(late.received()).toBe("");
 });
 
-test("a reset reaches both ends, and the next connection works", async () => {
+test("resets both ends, and lets the next connection work", async () => {
   const client = await connect();
   client.socket.write("1");
-  await hears(client, "1");
+  await receives(client, "1");
   proxy.resetAll();
   await until(() => client.error() === "ECONNRESET", { what: () => `it is reset: ${client.error()}` });
   const next = await connect();
   next.socket.write("2");
-  await hears(next, "2");
+  await receives(next, "2");
 });
 
-test("a connection that was untouched by a bad moment survives it", async () => {
+test("keeps an idle connection through a fault", async () => {
   const client = await connect();
   proxy.set({ blackhole: true });
   await aMoment();
   proxy.heal();
   client.socket.write("still here");
-  await hears(client, "still here");
+  await receives(client, "still here");
 });
 
-test("a server that closes is passed on to the client", async () => {
+test("forwards a close of the server", async () => {
   const client = await connect();
   client.socket.write("bye");
-  await hears(client, "bye");
+  await receives(client, "bye");
   client.socket.end();
   await once(client.socket, "close");
 });

@@ -1,21 +1,21 @@
-// The worlds of a commit are its own, of every kind, and none of the fixed ones.
+// The simulated worlds of a commit: its own, of every kind, outside of the fixed ranges.
 import { describe, expect, test } from "vitest";
 import { seedsOfCommit } from "../../../../full/simulation/commit-seeds.ts";
 
 const one = "ed17e1c0ffee5eed000000000000000000000000";
 const another = "40d92b10ffee5eed000000000000000000000000";
 
-describe("the seeds of a commit", () => {
-  test("are the same each time", () => {
+describe("seedsOfCommit", () => {
+  test("returns the same seeds each time", () => {
     expect(seedsOfCommit(one)).toEqual(seedsOfCommit(one));
   });
 
-  test("differ from those of another commit in every kind of world", () => {
+  test("returns other seeds for another commit, in every kind of world", () => {
     const others = seedsOfCommit(another);
     for (const [index, { from }] of seedsOfCommit(one).entries()) expect(others[index]?.from).not.toBe(from);
   });
 
-  test("stay out of the fixed ranges and within one kind of world", () => {
+  test("avoids the fixed ranges, and stays within one kind of world", () => {
     const kinds = [
       [25_500, 40_000],
       [44_000, 60_000],
@@ -29,7 +29,7 @@ describe("the seeds of a commit", () => {
     }
   });
 
-  test("need a hash", () => {
-    expect(() => seedsOfCommit("main")).toThrow('"main" is no hash of a commit.');
+  test("requires a hash", () => {
+    expect(() => seedsOfCommit("main")).toThrow('"main" is not the hash of a commit.');
   });
 });

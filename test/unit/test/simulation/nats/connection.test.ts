@@ -1,4 +1,4 @@
-// Processes that are killed, frozen or cut off from the memory bus, in simulated time.
+// Processes that crash, pause or are cut off from the in-memory bus, in simulated time.
 import { describe, expect, test } from "vitest";
 import type { Ack } from "../../../../../libs/bus/bus.ts";
 import { pools } from "../../../../../libs/contracts/buckets.ts";
@@ -11,9 +11,9 @@ const options = { durable: "workers", concurrency: 4 };
 const ping = async () => ({ hostId: "h", epoch: 1, sequence: 1 });
 
 describe("a crashed process", () => {
-  test("its message is given to another one only after the ack wait", async () => {
+  test("loses its message to another process only after the ack wait", async () => {
     const { clock, connect, outcome } = world();
-    const [doomed, other, speaker] = [connect("doomed"), connect("other"), connect("speaker")];
+    const [doomed, other, publisher] = [connect("doomed"), connect("other"), connect("speaker")];
     const seen: string[] = [];
     await outcome(
       doomed.streams.consume(sessionEvents, options, async () => {
@@ -23,7 +23,7 @@ describe("a crashed process", () => {
         return "ack";
       }),
     );
-    await outcome(speaker.streams.publish(sessionEvents, anEvent("s")));
+    await outcome(publisher.streams.publish(sessionEvents, anEvent("s")));
     await clock.advance(7000);
     doomed.crash();
     await outcome(
@@ -33,15 +33,15 @@ describe("a crashed process", () => {
       }),
     );
     await clock.advance(5 * MINUTE_MS);
-    // Its last sign of life was at 6,000 ms.
+    // The last sign of life was at 6,000 ms.
     expect(seen).toEqual(["doomed at 0", "other at 11000, delivery 2", "doomed ended"]);
   });
 
-  test("nothing that it says arrives, and no call of it comes back", async () => {
+  test("publishes nothing, and none of its calls returns", async () => {
     const { clock, server, connect, outcome } = world();
     const [doomed, other] = [connect("doomed"), connect("other")];
-    const heard: string[] = [];
-    await outcome(other.core.subscribe(hostChanges, (host) => heard.push(host.hostId)));
+    const received: string[] = [];
+    await outcome(other.core.subscribe(hostChanges, (host) => received.push(host.hostId)));
     const calls: string[] = [];
     const follow = (name: string, call: Promise<unknown>) =>
       call.then(
@@ -59,18 +59,18 @@ describe("a crashed process", () => {
     );
     doomed.core.publishTransient(hostChanges, aHost("h"));
     await clock.advance(MINUTE_MS);
-    expect([calls, heard]).toEqual([[], []]);
+    expect([calls, received]).toEqual([[], []]);
     expect(server.stored(sessionEvents)).toEqual([]);
     expect(server.written(pools)).toEqual([]);
   });
 
-  test("it hears nothing, and nobody answers in its place", async () => {
+  test("receives nothing, and nobody answers in its place", async () => {
     const { clock, connect, outcome } = world();
     const [doomed, other] = [connect("doomed"), connect("other")];
-    const heard: string[] = [];
+    const received: string[] = [];
     await outcome(doomed.core.serve(pingCommand, "h", ping));
-    await outcome(doomed.core.subscribe(hostChanges, () => heard.push("announcement")));
-    await outcome(doomed.kv.watch(pools, () => heard.push("change")));
+    await outcome(doomed.core.subscribe(hostChanges, () => received.push("announcement")));
+    await outcome(doomed.kv.watch(pools, () => received.push("change")));
     await clock.flush();
     doomed.crash();
     await expect(outcome(other.core.request(pingCommand, "h", {}))).rejects.toMatchObject({
@@ -79,25 +79,25 @@ describe("a crashed process", () => {
     other.core.publishTransient(hostChanges, aHost("h"));
     await outcome(other.kv.update(pools, aPool("echo"), 0));
     await clock.advance(MINUTE_MS);
-    expect(heard).toEqual([]);
+    expect(received).toEqual([]);
   });
 });
 
 describe("a paused process", () => {
-  test("it is asked in vain, then counts as gone, and is there again when it resumes", async () => {
+  test("answers no requests, is gone after a while, and answers again when it resumes", async () => {
     const { clock, connect, outcome } = world();
     const [frozen, other] = [connect("frozen"), connect("other")];
     await outcome(frozen.core.serve(pingCommand, "h", ping));
     frozen.pause();
-    const ask = () => outcome(other.core.request(pingCommand, "h", {}));
-    await expect(ask()).rejects.toMatchObject({ code: "timeout" });
+    const request = () => outcome(other.core.request(pingCommand, "h", {}));
+    await expect(request()).rejects.toMatchObject({ code: "timeout" });
     await clock.advance(20_000);
-    await expect(ask()).rejects.toMatchObject({ code: "no_responders" });
+    await expect(request()).rejects.toMatchObject({ code: "no_responders" });
     frozen.resume();
-    expect(await ask()).toMatchObject({ hostId: "h" });
+    expect(await request()).toMatchObject({ hostId: "h" });
   });
 
-  test("what it hears and says waits until it resumes", async () => {
+  test("sends and receives only after it resumes", async () => {
     const { clock, server, connect, outcome } = world();
     const [frozen, other] = [connect("frozen"), connect("other")];
     const seen: (number | undefined)[] = [];
@@ -112,25 +112,25 @@ describe("a paused process", () => {
     expect([seen, server.stored(sessionEvents).length]).toEqual([[7], 1]);
   });
 
-  test("its message goes to another one meanwhile, and its own late ack does no harm", async () => {
+  test("loses its message to another process, and does no harm with a late ack", async () => {
     const { clock, server, connect, outcome } = world();
     const [frozen, other] = [connect("frozen"), connect("other")];
     const seen: string[] = [];
-    const take = (name: string) => async (): Promise<Ack> => {
+    const handle = (name: string) => async (): Promise<Ack> => {
       seen.push(name);
       await sleep(clock, 100);
       return "ack";
     };
-    await outcome(frozen.streams.consume(sessionEvents, options, take("frozen")));
+    await outcome(frozen.streams.consume(sessionEvents, options, handle("frozen")));
     await outcome(other.streams.publish(sessionEvents, anEvent("s")));
     await clock.advance(50);
     frozen.pause();
-    await outcome(other.streams.consume(sessionEvents, options, take("other")));
+    await outcome(other.streams.consume(sessionEvents, options, handle("other")));
     await clock.advance(20_000);
     expect(seen).toEqual(["frozen", "other"]);
     frozen.resume();
     await clock.advance(MINUTE_MS);
-    // One more may have been sent to it while it still seemed to ask for messages.
+    // Another message may have been sent while the process still seemed to request messages.
     expect(seen.slice(2).every((name) => name === "frozen")).toBe(true);
     expect(seen.length).toBeLessThanOrEqual(3);
     expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unacked: 0 });
@@ -138,7 +138,7 @@ describe("a paused process", () => {
 });
 
 describe("a process that is cut off", () => {
-  test("its calls time out, it notices, and its watch goes on where it stopped", async () => {
+  test("gets timeouts, notices the cut, and continues its watch where it stopped", async () => {
     const { clock, connect, outcome } = world();
     const [lonely, other] = [connect("lonely"), connect("other")];
     const seen: (number | undefined)[] = [];
@@ -157,7 +157,7 @@ describe("a process that is cut off", () => {
     expect((await outcome(lonely.kv.get(pools, "echo")))?.value.min).toBe(2);
   });
 
-  test("what it wrote meanwhile was lost or comes later, and it can't tell", async () => {
+  test("can't know whether its writes are lost or arrive later", async () => {
     const counts = new Set<number>();
     for (let seed = 0; seed < 20; seed++) {
       const { clock, server, connect, outcome } = world({}, seed);

@@ -1,4 +1,5 @@
-// Following a bucket of the memory server, in simulated time: what a follower may not miss, and what it may.
+// Consumers of a bucket on the in-memory server, in simulated time: what they must see, and what they may
+// miss.
 import { describe, expect, test } from "vitest";
 import type { Ack, Bus, Change } from "../../../../../libs/bus/bus.ts";
 import { hosts, pools, sessions } from "../../../../../libs/contracts/buckets.ts";
@@ -22,18 +23,18 @@ const roughFaults: Partial<Faults> = {
   inFlightMs: [1, 30],
 };
 
-/** Saves until it is certain that it is saved. */
-async function saveSurely(bus: Bus, sequence: number, id: string): Promise<void> {
+/** Saves until the value is certainly stored. */
+async function saveUntilStored(bus: Bus, sequence: number, id: string): Promise<void> {
   for (;;) {
-    const standing = await bus.kv.get(hosts, id).catch(() => undefined);
-    if (standing?.value.sequence === sequence) return;
-    await bus.kv.update(hosts, aHost(id, sequence), standing?.revision ?? 0).catch(() => undefined);
+    const stored = await bus.kv.get(hosts, id).catch(() => undefined);
+    if (stored?.value.sequence === sequence) return;
+    await bus.kv.update(hosts, aHost(id, sequence), stored?.revision ?? 0).catch(() => undefined);
   }
 }
 
-describe.each([1, 3] as const)("a follower on %i replicas", (replicas) => {
+describe.each([1, 3] as const)("a consumer on %i replicas", (replicas) => {
   test.each(Array.from({ length: 20 }, (_, index) => index + 1))(
-    "hears the last of every key, however acks are lost, messages repeated and followers killed (seed %i)",
+    "sees the last value of every key, despite lost acks, repeats and crashes (seed %i)",
     async (seed) => {
       const { clock, server, connect, outcome } = world(roughFaults, seed, replicas);
       const done = new Map<string, number>();
@@ -41,7 +42,7 @@ describe.each([1, 3] as const)("a follower on %i replicas", (replicas) => {
         const client = connect(name);
         const note = async ({ key, value }: Change<HostRecord>): Promise<Ack> => {
           await sleep(clock, 300);
-          // What a dead process does is seen by nobody.
+          // Nobody sees the work of a dead process.
           if (client.isConnected()) done.set(key, Math.max(done.get(key) ?? 0, value?.sequence ?? 0));
           return "ack";
         };
@@ -54,7 +55,7 @@ describe.each([1, 3] as const)("a follower on %i replicas", (replicas) => {
       const writer = connect("writer");
       const ids = ["a", "b", "c", "d", "e"];
       for (let sequence = 1; sequence <= 6; sequence++) {
-        for (const id of ids) await outcome(saveSurely(writer, sequence, id));
+        for (const id of ids) await outcome(saveUntilStored(writer, sequence, id));
         if (sequence === 3) doomed[0]?.crash();
         if (sequence === 4) server.loseLeaders();
         await clock.advance(700);
@@ -70,7 +71,7 @@ describe.each([1, 3] as const)("a follower on %i replicas", (replicas) => {
   );
 });
 
-test("a removal is told to who hears of it in time, and not to who was away for longer than its mark lives", async () => {
+test("sees a deletion in time, but not after an absence longer than the delete marker lives", async () => {
   const { clock, connect, outcome } = world();
   const writer = connect("writer");
   const seen: string[] = [];
@@ -100,7 +101,7 @@ test("a removal is told to who hears of it in time, and not to who was away for 
   expect(seen).toEqual(["second c gone"]);
 });
 
-test("a purge that is cut off on its way has removed a part, and removes the rest when it is done again", async () => {
+test("deletes a part in an interrupted purge, and the rest in the next", async () => {
   const { connect, outcome, server } = world({ refuse: 0.3 }, 3);
   const bus = connect("eraser");
   const save = (id: string) =>
@@ -119,7 +120,7 @@ test("a purge that is cut off on its way has removed a part, and removes the res
   expect(server.entries(sessions)).toEqual([]);
 });
 
-test("one of a queue that hangs is asked on until it is given up, and then the others answer alone", async () => {
+test("requests from a hanging member of a queue group until it is given up, then from the others alone", async () => {
   const { clock, connect, outcome } = world();
   const [hung, well, asker] = [connect("hung"), connect("well"), connect("asker")];
   for (const one of [hung, well]) {
@@ -131,14 +132,14 @@ test("one of a queue that hangs is asked on until it is given up, and then the o
   }
   await clock.advance(10);
   hung.pause();
-  const ask = () =>
+  const request = () =>
     outcome(asker.core.request(pingCommand, "h", {})).then(
       ({ hostId: id }) => id,
       ({ code }) => code,
     );
   const early = new Set<string>();
-  for (let n = 0; n < 20; n++) early.add(await ask());
+  for (let n = 0; n < 20; n++) early.add(await request());
   expect(early).toEqual(new Set(["well", "timeout"]));
   await clock.advance(20_000);
-  for (let n = 0; n < 20; n++) expect(await ask()).toBe("well");
+  for (let n = 0; n < 20; n++) expect(await request()).toBe("well");
 });

@@ -1,4 +1,4 @@
-// The memory bus when things go wrong: what each fault looks like to the processes, in simulated time.
+// Faults of the in-memory bus as the processes see them, in simulated time.
 import { describe, expect, test } from "vitest";
 import { pools } from "../../../../../libs/contracts/buckets.ts";
 import type { PoolTarget } from "../../../../../libs/contracts/fleet/pool.ts";
@@ -11,8 +11,8 @@ import { subjectMatches } from "../../../../simulation/nats/streams.ts";
 const options = { durable: "workers", concurrency: 4 };
 const ping = async () => ({ hostId: "h", epoch: 1, sequence: 1 });
 
-describe("faults of the network and the store", () => {
-  test("a repeat delivers a message once more although its ack arrived", async () => {
+describe("faults of network and store", () => {
+  test("repeats a message although its ack arrived", async () => {
     const { clock, server, connect, outcome } = world({ repeat: 1 });
     const bus = connect("bus");
     const seen: number[] = [];
@@ -31,7 +31,7 @@ describe("faults of the network and the store", () => {
     expect(server.backlog(sessionEvents, options.durable)).toEqual({ pending: 0, unacked: 0 });
   });
 
-  test("an ack that is lost brings the message again after the ack wait", async () => {
+  test("redelivers a message after the ack wait when its ack was lost", async () => {
     const { clock, server, connect, outcome } = world({ loseAck: 1 });
     const bus = connect("bus");
     const seen: string[] = [];
@@ -48,15 +48,15 @@ describe("faults of the network and the store", () => {
     expect(seen).toEqual(["1 at 0", "2 at 5000"]);
   });
 
-  test("a save whose answer is lost gives its revision, or an error that leaves it open", async () => {
+  test("returns a revision, or an ambiguous error, when an update's answer is lost", async () => {
     const outcomes = new Set<string>();
     for (let seed = 0; seed < 40; seed++) {
       const { clock, server, connect, outcome } = world({ ambiguous: 1 }, seed);
       const bus = connect("bus");
       const answer = await outcome(bus.kv.update(pools, aPool("echo"), 0)).catch((error) => error.code);
-      const writtenThen = server.written(pools).length;
+      const writtenAtFirst = server.written(pools).length;
       await clock.advance(MINUTE_MS);
-      outcomes.add(`${answer}: ${writtenThen}, then ${server.written(pools).length}`);
+      outcomes.add(`${answer}: ${writtenAtFirst}, then ${server.written(pools).length}`);
     }
     expect([...outcomes].sort()).toEqual([
       "1: 1, then 1",
@@ -65,7 +65,7 @@ describe("faults of the network and the store", () => {
     ]);
   });
 
-  test("a lost publish can be tried again without being stored twice", async () => {
+  test("stores a retried publish once", async () => {
     for (let seed = 0; seed < 20; seed++) {
       const { clock, server, connect, outcome } = world({ ambiguous: 1 }, seed);
       const bus = connect("bus");
@@ -79,7 +79,7 @@ describe("faults of the network and the store", () => {
     }
   });
 
-  test("the same message is stored again after the window of ten minutes", async () => {
+  test("stores the same message again after the deduplication window of ten minutes", async () => {
     const { clock, connect, outcome } = world();
     const bus = connect("bus");
     await outcome(bus.streams.publish(sessionEvents, anEvent("s")));
@@ -89,7 +89,7 @@ describe("faults of the network and the store", () => {
     expect(await outcome(bus.streams.publish(sessionEvents, anEvent("s")))).toEqual({ duplicate: false });
   });
 
-  test("a store that refuses changes nothing, and a full one still takes updates", async () => {
+  test("changes nothing when the store refuses, and still updates when it is full", async () => {
     const { server, connect, outcome } = world();
     const bus = connect("bus");
     const revision = (await outcome(bus.kv.update(pools, aPool("old"), 0))) ?? 0;
@@ -105,32 +105,32 @@ describe("faults of the network and the store", () => {
     await expect(outcome(bus.streams.publish(sessionEvents, anEvent("s")))).rejects.toMatchObject(full);
   });
 
-  test("a dropped question or answer is a time-out, a dropped announcement is not heard", async () => {
+  test("answers with a timeout when a request or answer is dropped, and loses dropped transient messages", async () => {
     const { clock, connect, outcome } = world({ drop: 1 });
     const [bus, other] = [connect("bus"), connect("other")];
-    const heard: string[] = [];
+    const received: string[] = [];
     await outcome(other.core.serve(pingCommand, "h", ping));
-    await outcome(other.core.subscribe(hostChanges, (host) => heard.push(host.hostId)));
+    await outcome(other.core.subscribe(hostChanges, (host) => received.push(host.hostId)));
     await expect(outcome(bus.core.request(pingCommand, "h", {}))).rejects.toMatchObject({ code: "timeout" });
     bus.core.publishTransient(hostChanges, aHost("h"));
     await clock.advance(1000);
-    expect(heard).toEqual([]);
+    expect(received).toEqual([]);
   });
 
-  test("slow hops make announcements overtake each other", async () => {
+  test("lets transient messages overtake each other", async () => {
     const { clock, connect, outcome } = world({ hopMs: [1, 20] });
     const [bus, other] = [connect("bus"), connect("other")];
-    const heard: number[] = [];
-    await outcome(other.core.subscribe(hostChanges, ({ sequence }) => heard.push(sequence)));
+    const received: number[] = [];
+    await outcome(other.core.subscribe(hostChanges, ({ sequence }) => received.push(sequence)));
     await clock.advance(100);
     for (let sequence = 1; sequence <= 30; sequence++)
       bus.core.publishTransient(hostChanges, aHost("h", sequence));
     await clock.advance(1000);
-    expect([...heard].sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, index) => index + 1));
-    expect(heard).not.toEqual([...heard].sort((a, b) => a - b));
+    expect([...received].sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, index) => index + 1));
+    expect(received).not.toEqual([...received].sort((a, b) => a - b));
   });
 
-  test("a stale watcher is late and skips, but has the newest in the end and never goes back", async () => {
+  test("delays a stale watcher and skips values, but ends with the newest, never going back", async () => {
     const { clock, connect, outcome } = world({ hopMs: [1, 5], stale: 0.5, staleMs: 2000, skip: 0.5 });
     const [bus, other] = [connect("bus"), connect("other")];
     const seen: (PoolTarget | undefined)[] = [];
@@ -140,14 +140,14 @@ describe("faults of the network and the store", () => {
       revision = (await outcome(bus.kv.update(pools, aPool("echo", min), revision))) ?? -1;
     }
     await clock.advance(10_000);
-    const told = seen.map((target) => target?.min ?? 0);
-    expect(told.at(-1)).toBe(50);
-    expect(told.length).toBeLessThan(50);
-    expect(told).toEqual([...told].sort((a, b) => a - b));
+    const values = seen.map((target) => target?.min ?? 0);
+    expect(values.at(-1)).toBe(50);
+    expect(values.length).toBeLessThan(50);
+    expect(values).toEqual([...values].sort((a, b) => a - b));
   });
 });
 
-test("one seed gives one run, another seed another", async () => {
+test("repeats a run with the same seed, and gives another run with another seed", async () => {
   const run = async (seed: number) => {
     const faults: Partial<Faults> = {
       hopMs: [0, 30],
@@ -200,7 +200,7 @@ test("one seed gives one run, another seed another", async () => {
   expect(await run(12)).not.toEqual(first);
 });
 
-test("subjects match as NATS matches them", () => {
+test("matches subjects like NATS", () => {
   const yes = [
     ["a.b", "a.b"],
     ["a.*", "a.b"],

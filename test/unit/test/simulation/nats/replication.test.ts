@@ -1,4 +1,4 @@
-// The memory bus as one server and as three: how a compare-and-set fails, and what an election leaves behind.
+// The in-memory bus as one server and as three: failed compare-and-sets, and elections.
 import { describe, expect, test } from "vitest";
 import { pools } from "../../../../../libs/contracts/buckets.ts";
 import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
@@ -7,8 +7,8 @@ import { MINUTE_MS, world } from "../../../../kit/worlds/memory-world.ts";
 
 const slowly = { inFlightMs: [50, 50] } as const;
 
-describe("on three replicas", () => {
-  test("a write in flight keeps others out, and they are told that theirs didn't happen", async () => {
+describe("three replicas", () => {
+  test("rejects a write while another is in flight", async () => {
     const { server, connect, outcome } = world(slowly, 1, 3);
     const [one, two] = [connect("one"), connect("two")];
     const both = Promise.all([
@@ -20,7 +20,7 @@ describe("on three replicas", () => {
     expect(server.entries(pools).map(({ value }) => value.min)).toEqual([1]);
   });
 
-  test("who was kept out by a write that came to nothing may try again", async () => {
+  test("accepts a retry after the write in flight was lost", async () => {
     for (let seed = 0; seed < 20; seed++) {
       const { clock, server, connect, outcome } = world(slowly, seed, 3);
       const [one, two] = [connect("one"), connect("two")];
@@ -36,7 +36,7 @@ describe("on three replicas", () => {
     }
   });
 
-  test("what was acknowledged survives an election, and calls during it wait for its end", async () => {
+  test("keeps acknowledged data in an election, and delays calls until its end", async () => {
     const { clock, server, connect, outcome } = world(slowly, 2, 3);
     const bus = connect("bus");
     expect(await outcome(bus.kv.update(pools, aPool("echo", 1), 0))).toBe(1);
@@ -49,7 +49,7 @@ describe("on three replicas", () => {
     expect(server.stored(sessionEvents)).toHaveLength(1);
   });
 
-  test("a message that is told twice at once is stored once", async () => {
+  test("stores a message once that is published twice at the same time", async () => {
     const { server, connect, outcome } = world(slowly, 3, 3);
     const [one, two] = [connect("one"), connect("two")];
     const event = anEvent("s");
@@ -63,8 +63,8 @@ describe("on three replicas", () => {
   });
 });
 
-describe.each([1, 3] as const)("on %i replicas", (replicas) => {
-  test("a write that arrives a second time is told as done, though its first answer is lost", async () => {
+describe.each([1, 3] as const)("an in-memory bus on %i replicas", (replicas) => {
+  test("accepts a resent write although its first answer was lost", async () => {
     const { server, connect, outcome } = world({ resend: 1 }, 4, replicas);
     const bus = connect("bus");
     expect(await outcome(bus.kv.update(pools, aPool("echo", 1), 0))).toBe(1);
@@ -73,7 +73,7 @@ describe.each([1, 3] as const)("on %i replicas", (replicas) => {
     expect(server.faultCounts().get("lost compare-and-set") ?? 0).toBe(replicas === 1 ? 2 : 0);
   });
 
-  test("who saves on an old revision is told that it lost", async () => {
+  test("rejects a write on an old revision", async () => {
     const { connect, outcome } = world({}, 5, replicas);
     const bus = connect("bus");
     expect(await outcome(bus.kv.update(pools, aPool("echo", 1), 0))).toBe(1);
