@@ -1,4 +1,4 @@
-// The suites as vitest runs them; test/runner says which of them a command runs.
+// The suites as vitest projects; test/runner chooses the suites of a command.
 import { defineConfig } from "vitest/config";
 import { fileReporter } from "./test/runner/file-reports.ts";
 import { SlowestFirst } from "./test/runner/slowest-first.ts";
@@ -16,24 +16,24 @@ const suite = (name: string, options: Options = {}) => ({
   },
 });
 
-/** Real processes and servers, and time enough for a noisy machine. They run after the suites that only compute. */
+/** Suites with real processes and servers, with time-outs for a noisy machine. They run after the other suites. */
 let lastGroup = 0;
 const withServers = (options: Options = {}): Options => ({
   testTimeout: 120_000,
   hookTimeout: 300_000,
-  // One suite after the other: each has its own number of workers.
+  // Runs one suite after another, since each has its own number of workers.
   sequence: { groupOrder: ++lastGroup },
   ...options,
 });
-/** Files of one worker share its NATS and its LiveKit. */
+/** The files of one worker share its NATS and LiveKit servers. */
 const onSharedServers = (options: Options = {}): Options => withServers({ isolate: false, ...options });
 
 const full = (name: string, options: Options) =>
   suite(`${name}-full`, { include: [`test/full/${name}/**/*.test.ts`], ...options });
 
-/** They run a NATS of their own. */
+/** These files start a NATS server of their own. */
 const withOwnNats = ["local-*", "alone", "containers", "power-loss", "full-disk"];
-/** What they show is between Greenroom and others: the store has the same part in it on one node and on three. */
+/** These files test the integration with other systems, for which the number of NATS nodes makes no difference. */
 const aboutOthers = ["calls", "diagnostics", "erasure", "livekit-provider", "inbound", "phone-calls"];
 
 const { TEST_FILE_REPORT } = process.env;
@@ -62,9 +62,9 @@ export default defineConfig({
         env: { SIM_SCOPE: "full" },
         testTimeout: 300_000,
       }),
-      // Minutes of faults, and a machine with much to do.
+      // Long time-outs for minutes of faults on a busy machine.
       suite("chaos", withServers({ include: ["test/full/chaos/**/*.test.ts"], testTimeout: 900_000 })),
-      // The same on three NATS nodes.
+      // The same files on three NATS nodes.
       suite(
         "cluster",
         onSharedServers({

@@ -1,4 +1,4 @@
-// `npm test` and `npm run test:full`: everything the tests need is there or is installed, then they run.
+// `npm test` and `npm run test:full`: installs missing servers and tools, then runs the tests.
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,8 +14,8 @@ import { readTimings, recordTimings, timingLines } from "./runner/timings.ts";
 process.exit(await main(process.argv.slice(2)));
 
 async function main(argv: readonly string[]): Promise<number> {
-  const wanted = readArguments(argv);
-  if (wanted.showTimings) {
+  const selected = readArguments(argv);
+  if (selected.showTimings) {
     console.log(timingLines(readTimings()).join("\n"));
     return 0;
   }
@@ -28,10 +28,10 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   const directory = await mkdtemp(join(tmpdir(), "greenroom-test-"));
   try {
-    // All that the tests leave in temporary folders goes with this one, also what a killed worker left.
-    const run = new TestRun({ env: { ...env, TMPDIR: directory }, directory, wanted });
+    // Deleting this directory removes all temporary files of the tests, including those of killed workers.
+    const run = new TestRun({ env: { ...env, TMPDIR: directory }, directory, selected });
     const exitCode = await run.go();
-    if (wanted.record) recordTimings(run.reports);
+    if (selected.record) recordTimings(run.reports);
     console.log(run.summary());
     return exitCode;
   } finally {
@@ -40,13 +40,13 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** @throws Error naming the server or program that is missing, and how to get it */
+/** @throws Error that names the missing server or program, and how to get it */
 async function prepare(): Promise<NodeJS.ProcessEnv> {
-  const say = (line: string) => console.error(line);
+  const report = (line: string) => console.error(line);
   return {
     ...process.env,
-    GREENROOM_NATS_SERVER: await findBinary(natsServer, { env: process.env, report: say }),
-    GREENROOM_LIVEKIT_SERVER: await findBinary(livekitServer, { env: process.env, report: say }),
-    ...(await ensureTools(process.env, say)),
+    GREENROOM_NATS_SERVER: await findBinary(natsServer, { env: process.env, report }),
+    GREENROOM_LIVEKIT_SERVER: await findBinary(livekitServer, { env: process.env, report }),
+    ...(await ensureTools(process.env, report)),
   };
 }

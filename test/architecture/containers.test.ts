@@ -1,4 +1,4 @@
-// Dockerfile, compose.yaml and .env.example fit the code: its services, settings, servers and imports.
+// Compares Dockerfile, compose.yaml and .env.example with the code: its services, settings, servers and imports.
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, posix } from "node:path";
 import { parseSync } from "oxc-parser";
@@ -48,9 +48,9 @@ const settingsOf: Readonly<Record<string, Settings>> = {
   privacy: privacySettings,
 };
 const allSettings = Object.assign({}, ...Object.values(settingsOf)) as Settings;
-/** What the agent files of this repository ask for. */
+/** Variables that the agent files of this repository read. */
 const ofAgents = ["OPENAI_API_KEY", "DEEPGRAM_API_KEY"];
-/** Variables of compose.yaml alone; services are given them too, and don't look. */
+/** Variables that only compose.yaml reads. Services get them too and ignore them. */
 const ofCompose = [
   "IMAGE",
   "PULL_POLICY",
@@ -80,7 +80,7 @@ describe("compose.yaml", () => {
     ]);
   });
 
-  it.each(ours)("runs %s by its name, started again when it ends", (name, service) => {
+  it.each(ours)("runs %s by its name and restarts it when it ends", (name, service) => {
     expect(service.command).toEqual([name]);
     expect(service.restart).toBe("unless-stopped");
     expect(service.depends_on?.nats?.condition).toBe("service_healthy");
@@ -91,7 +91,7 @@ describe("compose.yaml", () => {
     expect(compose.services.livekit?.image).toBe(`livekit/livekit-server:v${livekitServer.version}`);
   });
 
-  it("names settings that there are", () => {
+  it("sets only existing settings", () => {
     expect(variables.filter((name) => !known.has(name))).toEqual([]);
     for (const [name, { environment = {} }] of ours) {
       expect(
@@ -101,7 +101,7 @@ describe("compose.yaml", () => {
     }
   });
 
-  it.each(ours)("gives %s settings that it takes, with all that .env.example shows", (name, service) => {
+  it.each(ours)("gives %s valid settings, together with those of .env.example", (name, service) => {
     const shown = Object.fromEntries(envLines.map(({ name: key, value }) => [key, value]));
     const env = { ...image.env, ...shown, ...needed, ...service.environment };
     const config = readConfig(settingsOf[name]!, env);
@@ -113,7 +113,7 @@ describe("compose.yaml", () => {
     });
   });
 
-  it("lets agent-hosts be several, each with a name of its own", () => {
+  it("allows several agent-hosts, each with a name of its own", () => {
     const host = compose.services["agent-host"]!;
     expect(host).not.toHaveProperty("container_name");
     expect(host.ports).toBeUndefined();
@@ -121,14 +121,14 @@ describe("compose.yaml", () => {
     expect(readConfig(agentHostSettings, env).GREENROOM_HOST_ID).toBeUndefined();
   });
 
-  it.each(Object.keys(needed))("says what to do when %s isn't set", (name) => {
+  it.each(Object.keys(needed))("rejects a missing %s with a message that names .env.example", (name) => {
     const without = { ...needed, [name]: "" };
     expect(() => readCompose(composeText, without)).toThrow(
       `required variable ${name} is missing a value: copy .env.example to .env`,
     );
   });
 
-  it("gives each service the time that it may take to stop", () => {
+  it("gives each service enough time to stop", () => {
     const defaultOf = (settings: Settings, name: string) => Number(settings[name]?.default);
     const drainMs = defaultOf(agentHostSettings, "GREENROOM_DRAIN_TIMEOUT_MS");
     const ringS = defaultOf(providersSettings, "GREENROOM_SIP_RING_S");
@@ -143,12 +143,12 @@ describe("compose.yaml", () => {
     }
   });
 
-  it("stops agent-hosts before LiveKit, and all before NATS", () => {
+  it("stops agent-hosts before LiveKit, and all services before NATS", () => {
     expect(compose.services["agent-host"]?.depends_on).toHaveProperty("livekit");
     for (const [name, service] of ours) expect(service.depends_on, name).toHaveProperty("nats");
   });
 
-  it("offers nothing but to this machine, unless somebody says so", () => {
+  it("publishes ports only to this machine by default", () => {
     const published = Object.values(compose.services).flatMap(({ ports = [] }) => ports);
     expect(published).toHaveLength(4);
     for (const port of published) expect(port).toMatch(/^127\.0\.0\.1:/);
@@ -158,8 +158,8 @@ describe("compose.yaml", () => {
   });
 });
 
-describe("the servers of compose.yaml", () => {
-  it("LiveKit has the ports that are published, and tells the gateway by a route that there is", () => {
+describe("compose.yaml's servers", () => {
+  it("configures LiveKit with the published ports and an existing webhook route", () => {
     const { environment = {}, ports } = compose.services.livekit!;
     const config = parse(environment.LIVEKIT_CONFIG ?? "");
     const inside = [config.port, config.rtc.tcp_port, `${config.rtc.udp_port}/udp`];
@@ -173,7 +173,7 @@ describe("the servers of compose.yaml", () => {
     expect(config.webhook.api_key).toBe(needed.LIVEKIT_API_KEY);
   });
 
-  it("LiveKit offers browsers on this machine 127.0.0.1, or all the one address that it is given", () => {
+  it("makes LiveKit offer 127.0.0.1 to browsers on this machine, or one configured address to all", () => {
     const rtcWith = (env: Record<string, string>) => {
       const { environment = {} } = readCompose(composeText, { ...needed, ...env }).services.livekit!;
       return [environment.NODE_IP, parse(environment.LIVEKIT_CONFIG ?? "").rtc.enable_loopback_candidate];
@@ -182,7 +182,7 @@ describe("the servers of compose.yaml", () => {
     expect(rtcWith({ LIVEKIT_NODE_IP: "198.51.100.7" })).toEqual(["198.51.100.7", undefined]);
   });
 
-  it("NATS is configured as npm start does it, and writes to its disk before it acknowledges", () => {
+  it("configures NATS like npm start does, with a sync to disk before each acknowledgement", () => {
     const linesOf = (text: string) =>
       text
         .split("\n")
@@ -199,14 +199,14 @@ describe("the servers of compose.yaml", () => {
 });
 
 describe(".env.example", () => {
-  it("names every variable that compose.yaml reads, and only settings that there are", () => {
+  it("names every variable that compose.yaml reads, and only existing settings", () => {
     const names = envLines.map(({ name }) => name);
     expect(variables.filter((name) => !names.includes(name))).toEqual([]);
     expect(names.filter((name) => !known.has(name))).toEqual([]);
     expect(names).toEqual([...new Set(names)]);
   });
 
-  it("has nothing in it that opens a door: what is secret or needed is left empty", () => {
+  it("leaves every secret and every required variable empty", () => {
     const secret = (name: string) =>
       name in needed || ofAgents.includes(name) || allSettings[name]?.secret === true;
     expect(envLines.filter(({ name, value }) => secret(name) && value !== "")).toEqual([]);
@@ -215,7 +215,7 @@ describe(".env.example", () => {
     }
   });
 
-  it("shows no default that isn't one", () => {
+  it("shows only actual defaults", () => {
     for (const { name, value } of envLines.filter((line) => line.isComment && line.value !== "")) {
       if (name === "BASE_IMAGE") expect(value).toBe(image.base);
       if (name === "BASE_IMAGE") continue;
@@ -224,7 +224,7 @@ describe(".env.example", () => {
     }
   });
 
-  it("and what is made of it are kept out of git and of the image", () => {
+  it("is kept out of the image, and .env is also kept out of git", () => {
     expect(read(".gitignore").split("\n")).toContain(".env");
     expect(read(".dockerignore").split("\n")).toContain("**/.env*");
   });
@@ -236,7 +236,7 @@ describe("the image", () => {
     compiled(path) || image.copies.some(({ from }) => path === from || path.startsWith(`${from}/`));
   const { name: itself, scripts, engines } = JSON.parse(read("package.json"));
   const locked = JSON.parse(read("package-lock.json")).packages;
-  /** Without those of development, as `npm ci --omit=dev` does it. */
+  /** Whether `npm ci --omit=dev` installs a package. */
   const isInstalled = (name: string): boolean => {
     const found = locked[`node_modules/${name}`];
     return name === itself || (found !== undefined && found.dev !== true);
@@ -246,7 +246,7 @@ describe("the image", () => {
     .filter((path) => path.endsWith(".ts"))
     .map((path) => ({ path, imports: importsOf(path) }));
 
-  it("copies what there is, to where it is here, and what .dockerignore lets through", () => {
+  it("copies existing paths to the same places, exactly those that .dockerignore admits", () => {
     const allowed = read(".dockerignore")
       .split("\n")
       .filter((line) => line.startsWith("!"));
@@ -260,7 +260,7 @@ describe("the image", () => {
     );
   });
 
-  it("has every file and package that is imported in it, without those of development", () => {
+  it("has every imported file and package, without development packages", () => {
     expect(sources.length).toBeGreaterThan(200);
     const missing = sources.flatMap(({ path, imports }) =>
       imports
@@ -276,12 +276,12 @@ describe("the image", () => {
     expect([isInstalled("tsx"), isInstalled("vitest")]).toEqual([true, false]);
   });
 
-  it.each([...programs])("runs %s by the same file as npm", (name, path) => {
+  it.each([...programs])("runs %s from the same file as npm", (name, path) => {
     expect(scripts[name]).toBe(`node cli/run.mjs ${path}`);
     expect(compiled(path) && existsSync(join(root, path))).toBe(true);
   });
 
-  it("begins with files that are in it, and not as root", () => {
+  it("starts from files in the image, as a user other than root", () => {
     for (const command of [image.entrypoint, image.healthCheck]) {
       const file = (command.at(-1) ?? "").replace(/^dist\/(.*)\.js$/, "$1.ts");
       expect(command[0]).toBe("node");
@@ -290,13 +290,13 @@ describe("the image", () => {
     expect(image.user).toMatch(/^[1-9]\d*:[1-9]\d*$/);
   });
 
-  it("has a Node.js that the services run on", () => {
+  it("has a supported version of Node.js", () => {
     const [, major = "0"] = /^node:(\d+)-/.exec(image.base) ?? [];
     const [, least = ""] = /^>=(\d+)\./.exec(engines.node) ?? [];
     expect(Number(major)).toBeGreaterThanOrEqual(Number(least));
   });
 
-  it("asks for health where its metrics are, and offers them to its network", () => {
+  it("checks health on the metrics port, which is open to its network", () => {
     expect(image.env).toMatchObject({ GREENROOM_METRICS_PORT: "9464", GREENROOM_METRICS_BIND: "0.0.0.0" });
     for (const [name, { environment = {} }] of ours) {
       expect(environment.GREENROOM_METRICS_PORT, name).toBe(image.env.GREENROOM_METRICS_PORT);
@@ -310,7 +310,7 @@ function filesOf(path: string): string[] {
   return entries.map((entry) => posix.join(path, entry));
 }
 
-/** Every file and package that a file imports, for its types too. */
+/** Every file and package that a file imports, including type imports. */
 function importsOf(path: string): string[] {
   const text = read(path);
   const { staticImports, staticExports, dynamicImports } = parseSync(path, text).module;

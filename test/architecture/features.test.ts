@@ -1,4 +1,4 @@
-// docs/features.md names routes, settings, subjects, commands and tests that there are.
+// Compares the routes, settings, subjects, commands and tests in docs/features.md with the code.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
@@ -31,11 +31,11 @@ const rows: Row[] = read("docs/features.md")
     return { capability, givenBy: [...givenBy.matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name), shownBy };
   });
 
-/** What of these words is nowhere; undefined when it is there. */
+/** @returns a description of a name that does not exist; undefined if it exists */
 function missing(name: string): string | undefined {
   const [method = "", path = ""] = name.split(" ");
   if (["GET", "POST", "DELETE"].includes(method)) {
-    // Some routes that differ in their last word only are made together.
+    // Some routes that differ only in their last word are registered together.
     const last = `(${escaped(path.split("/").at(-1) ?? "")}|\\$\\{\\w+\\})`;
     const whole = `${escaped(path.slice(0, path.lastIndexOf("/") + 1))}${last}`;
     const route = new RegExp(`\\.${method.toLowerCase()}(<[^(]*>)?\\(\\s*["'\`]${whole}["'\`]`);
@@ -73,23 +73,23 @@ const agentFile = read("agents/echo.ts");
 const composeFile = read("compose.yaml");
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
 
-describe("the list of features", () => {
-  it("has rows, each with what gives it and what shows it", () => {
+describe("docs/features.md", () => {
+  it("has rows, each with its implementation and its test", () => {
     expect(rows.length).toBeGreaterThan(50);
     for (const row of rows) expect(row.givenBy, row.capability).not.toEqual([]);
   });
 
-  it.each(rows)("$capability: given by what there is", ({ givenBy }) => {
+  it.each(rows)("names an existing implementation of: $capability", ({ givenBy }) => {
     expect(givenBy.flatMap((name) => missing(name) ?? [])).toEqual([]);
   });
 
-  it.each(rows)("$capability: shown by a test that there is", ({ shownBy }) => {
+  it.each(rows)("names an existing test of: $capability", ({ shownBy }) => {
     const tests = [...shownBy.matchAll(/`([a-z/-]+)`: `([^`]+)`/g)];
     expect(tests.map(([whole]) => whole).join("<br>")).toBe(shownBy);
     for (const [, file = "", title = ""] of tests) {
       const path = `test/${file}.test.ts`;
       expect(existsSync(new URL(path, root)), `${shownBy} names no file of tests`).toBe(true);
-      // Some titles are put together for several cases, so a part of one is enough.
+      // Some titles are templates for several cases, so a part of one is enough.
       expect(read(path).includes(title), `${path} has no test "${title}"`).toBe(true);
       expect(title.length).toBeGreaterThan(10);
     }

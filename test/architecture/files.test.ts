@@ -1,4 +1,4 @@
-// The form of a source file: its length, its opening comment, and no default export.
+// The format of source files: their length, their opening comment, and no default export.
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ const withoutOpening = ({ path, text }: TextFile): string[] => {
   return /^\/\/ \S/.test(first) ? [] : [`${path} has no opening comment`];
 };
 
-describe("every source file", () => {
+describe("source file", () => {
   const sources = readProject().filter(({ path }) => path.endsWith(".ts"));
 
   test(`has at most ${MAX_LINES} lines`, () => {
@@ -32,26 +32,29 @@ describe("every source file", () => {
   });
 });
 
-describe("a bad sample", () => {
+describe("sample file", () => {
   const faultsOf = (check: (file: TextFile) => string[], text: string) => check({ path: "libs/a.ts", text });
 
-  test("is caught by its length", () => {
+  test("is reported for its length", () => {
     expect(faultsOf(tooLong, "x;\n".repeat(401))).toHaveLength(1);
     expect(faultsOf(tooLong, "x;\n".repeat(400))).toEqual([]);
   });
 
   test.each(['import { x } from "./x.ts";', "/** A lease. */", "//", "\n// A lease."])(
-    "is caught by its first line: %j",
+    "is reported for its first line: %j",
     (text) => {
       expect(faultsOf(withoutOpening, text)).toHaveLength(1);
     },
   );
 
-  test.each(["// A lease.\n", "#!/usr/bin/env node\n// A lease.\n"])("passes with an opening: %j", (text) => {
-    expect(faultsOf(withoutOpening, text)).toEqual([]);
-  });
+  test.each(["// A lease.\n", "#!/usr/bin/env node\n// A lease.\n"])(
+    "passes with an opening comment: %j",
+    (text) => {
+      expect(faultsOf(withoutOpening, text)).toEqual([]);
+    },
+  );
 
-  test("is caught by Biome when it has a default export and is no agent file", () => {
+  test("is reported by Biome for a default export, except in agent files", () => {
     const samples = mkdtempSync(join(tmpdir(), "greenroom-biome-"));
     onTestFinished(() => rmSync(samples, { recursive: true }));
     const write = (path: string, text: string) => {

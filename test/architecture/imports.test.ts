@@ -1,4 +1,4 @@
-// The rules of .dependency-cruiser.mjs: each catches a bad sample, and no exception is left over.
+// The rules of .dependency-cruiser.mjs: each reports a bad sample, and every exception is used.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, posix } from "node:path";
@@ -11,7 +11,7 @@ const config = join(root, ".dependency-cruiser.mjs");
 const options = await extractDepcruiseOptions(config);
 const { exceptions }: { exceptions: [from: string, to: string][] } = await import(config);
 
-/** A sample imports another file or a package, in a file of the given folder. */
+/** Bad samples: an import in a file of the folder, and the rule that forbids it. */
 const bad: [rule: string, folder: string, imports: string][] = [
   ["libs-contracts-imports", "libs/contracts", 'import { x } from "node:fs";'],
   ["libs-contracts-imports", "libs/contracts", 'import type { Bus } from "../bus/bus.ts";'],
@@ -99,8 +99,8 @@ const violations = await violationsIn([...badAt, ...goodAt, ...circle]);
 const brokenBy = (path: string): string[] =>
   violations.filter(({ from }) => from === path).map(({ rule }) => rule.name);
 
-describe("the import rules", () => {
-  test.each(badAt)("finds that $path breaks $rule: $text", ({ rule, path }) => {
+describe(".dependency-cruiser.mjs", () => {
+  test.each(badAt)("reports that $path breaks $rule: $text", ({ rule, path }) => {
     expect(brokenBy(path)).toContain(rule);
   });
 
@@ -108,17 +108,17 @@ describe("the import rules", () => {
     expect(brokenBy(path)).toEqual([]);
   });
 
-  test("finds a circle, and blames no file outside", () => {
+  test("reports a circle, but no file outside it", () => {
     const circles = violations.filter(({ rule }) => rule.name === "no-circles");
     expect(circles.map(({ cycle }) => cycle?.map(({ name }) => name).sort())).toEqual([
       circle.map(({ path }) => path).slice(0, 3),
     ]);
   });
 
-  test("has a bad sample for each rule", () => {
+  test("is tested with a bad sample of each rule", () => {
     const ruled = new Set(options.ruleSet?.forbidden?.map(({ name }) => name));
     const shown = new Set([...bad.map(([rule]) => rule), "no-circles"]);
-    // Services and capabilities all get the same rule.
+    // All services and capabilities have the same rule.
     const alike = /^services-(?:gateway-)?[a-z-]+-imports$/;
     expect([...ruled].filter((name) => name !== undefined && !shown.has(name) && !alike.test(name))).toEqual(
       [],
@@ -126,8 +126,8 @@ describe("the import rules", () => {
   });
 });
 
-describe("the list of exceptions", () => {
-  test("has one only for an import that exists", async () => {
+describe("list of exceptions", () => {
+  test("contains only existing imports", async () => {
     const files = [...new Set(exceptions.map(([from]) => from))];
     const { modules } = await cruised(files, { ...options, baseDir: root, doNotFollow: { path: "." } });
     const isImported = ([from, to]: [string, string]) =>
@@ -143,7 +143,7 @@ interface Sample {
   readonly text: string;
 }
 
-/** Writes the samples, with what they import, and checks them. */
+/** Writes the samples and their imports, and checks them. */
 async function violationsIn(files: readonly Sample[]): Promise<IViolation[]> {
   const declared = ["zod", "xstate", "pino", "nats", "jose", "fastify", "livekit-server-sdk"];
   const packages = [...declared, "@livekit/agents", "@livekit/rtc-node"];

@@ -1,4 +1,4 @@
-// `npm run bench:failover`: how long a caller is without an agent when one dies, hangs or is drained.
+// `npm run bench:failover`: measures how long a caller is without an agent when its agent dies, hangs or is drained.
 import os from "node:os";
 import { parseArgs } from "node:util";
 import { dispose } from "@livekit/rtc-node";
@@ -19,21 +19,21 @@ const { values } = parseArgs({
   },
 });
 const ROUNDS = Number(values.rounds);
-const PATIENCE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
-/** What one hand-over took, in ms from the signal. */
-interface Taken {
-  /** Until the session's record said ready again, as a client hears it over SSE. */
+/** The times of one failover, in ms from the signal. */
+interface FailoverTimes {
+  /** Until a client sees over SSE that the session is ready again. */
   readonly record: number;
-  /** Until the next agent said so in the room. */
+  /** Until the next agent reports ready in the room. */
   readonly room: number;
-  /** The longest time that the caller heard nobody. */
+  /** The longest silence for the caller. */
   readonly silence: number;
 }
 
 interface Call {
   readonly sessionId: string;
-  readonly ears: Listener;
+  readonly listener: Listener;
   readonly slot: { host: Json; agentProcess: Json };
   readonly process: ServiceProcess;
 }
@@ -48,7 +48,7 @@ interface Fault {
   repair(call: Call): Promise<void>;
 }
 
-const anew = async ({ process: host }: Call): Promise<void> => {
+const replaceHost = async ({ process: host }: Call): Promise<void> => {
   await host.kill9();
   await stack.spawnService("agent-host");
 };
@@ -68,7 +68,7 @@ const faults: Fault[] = [
     p50: 600,
     p95: 1500,
     strike: ({ process: host }) => killGroup(host.pid, "SIGKILL"),
-    repair: anew,
+    repair: replaceHost,
   },
   {
     name: "host-stopped",
@@ -76,11 +76,11 @@ const faults: Fault[] = [
     p50: 3000,
     p95: 3000,
     strike: ({ process: host }) => killGroup(host.pid, "SIGSTOP"),
-    repair: anew,
+    repair: replaceHost,
   },
   {
     name: "drain",
-    title: "drain of its host, handed over at once",
+    title: "drain of its host with immediate migration",
     p50: 300,
     p95: 1000,
     strike: ({ slot }) => {
@@ -107,13 +107,13 @@ try {
       "in the room: p50",
       "silence: p50",
       "p95",
-      "aim",
+      "target",
     ],
   ];
   for (const fault of chosen()) {
-    const taken: Taken[] = [];
-    for (let round = 0; round < ROUNDS; round++) taken.push(await oneRound(fault));
-    rows.push(rowOf(fault, taken));
+    const times: FailoverTimes[] = [];
+    for (let round = 0; round < ROUNDS; round++) times.push(await oneRound(fault));
+    rows.push(rowOf(fault, times));
     console.error(rows.at(-1)?.join("  "));
   }
   console.log(
@@ -136,50 +136,50 @@ function chosen(): Fault[] {
   return faults.filter(({ name }) => names.includes(name));
 }
 
-async function oneRound(fault: Fault): Promise<Taken> {
+async function oneRound(fault: Fault): Promise<FailoverTimes> {
   await bothHostsAreWarm();
   const call = await startCall();
   const ready = await followAttempts(stack.url, call.sessionId);
   const struckAtMs = performance.now();
   fault.strike(call);
-  const record = await ready.attemptAfter(1, PATIENCE_MS);
-  const room = await until(() => call.ears.messages.find(({ attempt }) => attempt > 1), {
-    timeoutMs: PATIENCE_MS,
+  const record = await ready.attemptAfter(1, TIMEOUT_MS);
+  const room = await until(() => call.listener.messages.find(({ attempt }) => attempt > 1), {
+    timeoutMs: TIMEOUT_MS,
     everyMs: 2,
-    what: "the next agent says ready in the room",
+    what: "the next agent reports ready in the room",
   });
   const isHeard = () =>
-    call.ears.sounds.filter(({ from }) => from.endsWith(`-${record.attempt}`)).length > 50;
-  await until(isHeard, { timeoutMs: PATIENCE_MS, everyMs: 10, what: "the next agent is heard" });
-  const silence = longestSilence(call.ears.sounds, struckAtMs, performance.now());
+    call.listener.sounds.filter(({ from }) => from.endsWith(`-${record.attempt}`)).length > 50;
+  await until(isHeard, { timeoutMs: TIMEOUT_MS, everyMs: 10, what: "the next agent is heard" });
+  const silence = longestSilence(call.listener.sounds, struckAtMs, performance.now());
   await stack.post(`/api/session/${call.sessionId}/end`);
   ready.stop();
-  await call.ears.leave();
+  await call.listener.leave();
   await fault.repair(call);
   return { record: record.atMs - struckAtMs, room: room.atMs - struckAtMs, silence };
 }
 
 async function startCall(): Promise<Call> {
   const { status, body } = await stack.post("/api/session/start", { profile: "tone", wait: 30_000 });
-  if (status !== 200) throw new Error(`a start was answered ${status}: ${JSON.stringify(body)}`);
-  const ears = await listenIn(body);
-  await until(() => ears.sounds.length > 50, { timeoutMs: PATIENCE_MS, what: "the agent is heard" });
+  if (status !== 200) throw new Error(`a start returned ${status}: ${JSON.stringify(body)}`);
+  const listener = await listenIn(body);
+  await until(() => listener.sounds.length > 50, { timeoutMs: TIMEOUT_MS, what: "the agent is heard" });
   const slot = await until(() => slotOf(body.sessionId), {
-    timeoutMs: PATIENCE_MS,
-    what: "its host says which stage it is in",
+    timeoutMs: TIMEOUT_MS,
+    what: "its host reports the agent process",
   });
   const host = stack.child(slot.host.hostId.replace("host-", "agent-host-"));
-  return { sessionId: body.sessionId, ears, slot, process: host };
+  return { sessionId: body.sessionId, listener, slot, process: host };
 }
 
 async function slotOf(sessionId: string): Promise<{ host: Json; agentProcess: Json } | undefined> {
   for (const host of (await stack.get("/api/hosts")).body.hosts)
-    for (const stage of host.processes)
-      for (const slot of stage.slots) if (slot.sessionId === sessionId) return { host, agentProcess: stage };
+    for (const agentProcess of host.processes)
+      for (const slot of agentProcess.slots) if (slot.sessionId === sessionId) return { host, agentProcess };
   return undefined;
 }
 
-/** A warm agent elsewhere is what a hand-over is measured with. */
+/** Each failover is measured with a warm agent on another host. */
 async function bothHostsAreWarm(): Promise<void> {
   await until(
     async () => {
@@ -190,16 +190,16 @@ async function bothHostsAreWarm(): Promise<void> {
       };
       return hosts.length === 2 && hosts.every(isWarm);
     },
-    { timeoutMs: PATIENCE_MS, everyMs: 100, what: "both hosts have warm agents" },
+    { timeoutMs: TIMEOUT_MS, everyMs: 100, what: "both hosts have warm agents" },
   );
 }
 
-function rowOf({ title, p50, p95 }: Fault, taken: Taken[]): string[] {
-  const of = (what: keyof Taken) => taken.map((each) => each[what]);
-  const q = (what: keyof Taken, part: number) => ms(quantile(of(what), part));
-  const range = `${ms(Math.min(...of("record")))}–${ms(Math.max(...of("record")))}`;
-  const isReached = quantile(of("record"), 0.5) <= p50 && quantile(of("record"), 0.95) <= p95;
-  const aim = `p50 ≤ ${p50}, p95 ≤ ${p95}: ${isReached ? "reached" : "missed"}`;
+function rowOf({ title, p50, p95 }: Fault, times: FailoverTimes[]): string[] {
+  const valuesOf = (what: keyof FailoverTimes) => times.map((each) => each[what]);
+  const q = (what: keyof FailoverTimes, part: number) => ms(quantile(valuesOf(what), part));
+  const range = `${ms(Math.min(...valuesOf("record")))}–${ms(Math.max(...valuesOf("record")))}`;
+  const isReached = quantile(valuesOf("record"), 0.5) <= p50 && quantile(valuesOf("record"), 0.95) <= p95;
+  const target = `p50 ≤ ${p50}, p95 ≤ ${p95}: ${isReached ? "reached" : "missed"}`;
   return [
     title,
     q("record", 0.5),
@@ -208,6 +208,6 @@ function rowOf({ title, p50, p95 }: Fault, taken: Taken[]): string[] {
     q("room", 0.5),
     q("silence", 0.5),
     q("silence", 0.95),
-    aim,
+    target,
   ];
 }

@@ -1,4 +1,4 @@
-// Follows a session's server-sent events and notes when each attempt was ready, as a client sees it.
+// Follows a session's server-sent events and records when a client sees each attempt become ready.
 import { until } from "../kit/until.ts";
 
 interface Ready {
@@ -8,17 +8,17 @@ interface Ready {
 }
 
 export interface Following {
-  /** The first attempt after that one that is ready. */
+  /** Waits for the first later attempt that is ready. */
   attemptAfter(attempt: number, timeoutMs: number): Promise<Ready>;
   stop(): void;
 }
 
-/** Answers when the stream is open. */
+/** Resolves when the stream is open. */
 export async function followAttempts(url: string, sessionId: string): Promise<Following> {
   const stop = new AbortController();
   const response = await fetch(`${url}/api/session/${sessionId}/events`, { signal: stop.signal });
   if (response.body === null || !response.ok)
-    throw new Error(`no events of ${sessionId}: ${response.status}`);
+    throw new Error(`the events of ${sessionId} returned ${response.status}`);
   const seen: Ready[] = [];
   read(response.body, seen).catch(() => {});
   return {

@@ -1,4 +1,4 @@
-// Runs every bench and load command for a few seconds, so that none of them rots. Times are not asserted.
+// Runs every benchmark and load command for a few seconds to keep it working. Times are not asserted.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ describe("bench commands", () => {
     expect(figuresOf(stdout, "hot, one at a time"), stdout).toHaveLength(3);
     expect(figuresOf(stdout, "warm, one at a time"), stdout).toHaveLength(3);
     expect(figuresOf(stdout, "warm, burst of 20"), stdout).toHaveLength(3);
-    expect(stdout).toMatch(/one more warm agent: -?\d+\.\d MB/);
+    expect(stdout).toMatch(/each additional warm agent: -?\d+\.\d MB/);
   });
 
   test("measures a killed agent process and a drain: bench:failover", async () => {
@@ -42,14 +42,14 @@ describe("bench commands", () => {
     const args = ["--calls", "3000", "--days", "20", "--rounds", "2", "--export", "3"];
     const { exitCode, stdout, stderr } = await run("bench:calls", ...args);
     expect(stdout, stderr).toMatch(/export as csv: 451 lines/);
-    // A busy machine may miss an aim in two rounds; anything else is a failure.
-    if (exitCode !== 0) expect(stderr).toContain("Aims are missed");
+    // A busy machine may miss a target in two rounds; anything else is a failure.
+    if (exitCode !== 0) expect(stderr).toContain("Missed targets");
   });
 
   test("offers twice a given rate and judges the outcome: overload", async () => {
     const { exitCode, stdout, stderr } = await run("overload", "--rate", "2", "--seconds", "3");
     expect(exitCode, stdout + stderr).toBe(0);
-    expect(stdout).toContain("Twice that, 4.0/s for 3 s");
+    expect(stdout).toContain("Twice that rate, 4.0/s for 3 s");
   });
 
   test("samples every process while no call fails: soak", async () => {
@@ -70,7 +70,7 @@ describe("bench commands", () => {
   });
 });
 
-/** Runs an npm script with arguments, and ends it with the test. */
+/** Runs an npm script with arguments, and kills it at the end of the test. */
 async function run(script: string, ...args: string[]): Promise<Output> {
   const { scripts } = JSON.parse(readFileSync(join(repositoryRoot, "package.json"), "utf8"));
   const { NODE_ENV: _, VITEST: __, ...env } = process.env;

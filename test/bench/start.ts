@@ -1,4 +1,4 @@
-// `npm run bench:start`: how long from a client's request to a ready agent, on real NATS and real LiveKit.
+// `npm run bench:start`: measures the time from a client's request to a ready agent, with real NATS and LiveKit.
 import os from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -13,7 +13,7 @@ const ROUNDS = Number(values.rounds);
 const STARTS = Number(values.starts);
 const WAIT_MS = 30_000;
 
-/** What this project wants to reach, and what LiveKit's own dispatch measured on a machine of this kind. */
+/** The targets of this project, and measurements of LiveKit's own dispatch on a machine of this kind. */
 const references: Record<string, { target: string; livekit: string }> = {
   "hot, one at a time": { target: "p50 ≤ 25, p99 ≤ 80", livekit: "p50 425, p95 493" },
   "warm, one at a time": { target: "p50 ≤ 150", livekit: "p50 425, p95 493" },
@@ -34,7 +34,7 @@ const stack = await startStack({
 try {
   await poolIsFull("hot", 6, 4);
   await poolIsFull("warm", 20, 0);
-  const rows = [["what", "p50 ms", "p95 ms", "p99 or last ms", "target", "LiveKit's own dispatch"]];
+  const rows = [["starts", "p50 ms", "p95 ms", "p99 or last ms", "target", "LiveKit's own dispatch"]];
   for (const [profile, warmth] of [
     ["hot", "hot"],
     ["warm", "warm"],
@@ -102,7 +102,7 @@ interface ProcessMemory {
 }
 
 async function memoryOf(profile: string, slots: number): Promise<ProcessMemory> {
-  // Processes report their memory each second: two later reports have seen the last change.
+  // Processes report their memory every second, so after two more reports the value is current.
   await new Promise((resolve) => setTimeout(resolve, 3000));
   const { body } = await stack.get("/api/hosts");
   const processes = body.hosts
@@ -117,10 +117,10 @@ async function memoryOf(profile: string, slots: number): Promise<ProcessMemory> 
 }
 
 async function start(profile: string): Promise<Started> {
-  const began = performance.now();
+  const startedAt = performance.now();
   const { status, body } = await stack.post("/api/session/start", { profile, wait: WAIT_MS });
-  const tookMs = performance.now() - began;
-  if (status !== 200) throw new Error(`a start was answered ${status}: ${JSON.stringify(body)}`);
+  const tookMs = performance.now() - startedAt;
+  if (status !== 200) throw new Error(`a start returned ${status}: ${JSON.stringify(body)}`);
   return { sessionId: body.sessionId, warm: body.warm, tookMs };
 }
 
@@ -128,7 +128,7 @@ async function end({ sessionId }: Started): Promise<void> {
   await stack.post(`/api/session/${sessionId}/end`, {});
 }
 
-/** Waits until so many agents are idle and so many of them hot, and the former ones are gone. */
+/** Waits until a profile has this number of idle and hot agents, and none is busy. */
 async function poolIsFull(profile: string, idle: number, hot: number): Promise<void> {
   await until(
     async () => {
@@ -153,9 +153,11 @@ function print(rows: string[][], memoryMb: number): void {
   console.log(
     `\nSubmit → ready over HTTP, real nats-server and livekit-server, ${os.cpus().length} cores, Node ${process.version}.`,
   );
-  console.log(`Median (least–most) of ${ROUNDS} rounds, ${STARTS} starts each where one at a time.\n`);
+  console.log(
+    `Median (least–most) of ${ROUNDS} rounds, ${STARTS} starts each, where they run one at a time.\n`,
+  );
   console.log(table(rows));
   console.log(
-    `\nMemory of one more warm agent: ${memoryMb.toFixed(1)} MB (target ≤ 6; LiveKit's own: 172 per live session)`,
+    `\nMemory of each additional warm agent: ${memoryMb.toFixed(1)} MB (target ≤ 6; LiveKit's own: 172 per live session)`,
   );
 }

@@ -1,4 +1,4 @@
-// Quantiles of measured times, and a table of them.
+// Quantiles of measurements, and their formatting as a table.
 
 /** The smallest value that at least a share `q` of all values does not exceed. */
 export function quantile(values: readonly number[], q: number): number {
@@ -8,11 +8,11 @@ export function quantile(values: readonly number[], q: number): number {
 
 export const ms = (value: number): string => (value < 100 ? value.toFixed(1) : value.toFixed(0));
 
-/** "median (least–most)" of one figure over several rounds. */
+/** Formats one figure over several rounds as "median (min–max)". */
 export const overRounds = (rounds: readonly number[]): string =>
   `${ms(quantile(rounds, 0.5))} (${ms(Math.min(...rounds))}–${ms(Math.max(...rounds))})`;
 
-/** Rows of text in columns as wide as their widest cell. */
+/** Formats rows in columns as wide as their widest cell. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   return rows

@@ -1,4 +1,4 @@
-// `npm run bench:store`: how long pages, lists and purges take of a stream of a million calls, on a real nats-server.
+// `npm run bench:store`: measures pages, lists and purges with a million stored calls, on a real nats-server.
 import { parseArgs } from "node:util";
 import { connect, type JetStreamClient } from "nats";
 import { connectNatsBus } from "../../libs/bus/nats/nats-bus.ts";
@@ -24,11 +24,11 @@ const { values } = parseArgs({
 const [CALLS, TENANTS, DAYS] = [Number(values.calls), Number(values.tenants), Number(values.days)];
 const [KEYS, LOOKS] = [Number(values.keys), Number(values.looks)];
 const PAGE = 50;
-/** Messages on their way at once. */
+/** The number of messages in flight. */
 const BATCH = 2000;
 
 const tenantOf = (n: number): string => `tenant${n % TENANTS}`;
-/** Days follow each other in the stream as they do in life; the tenants of a day are mixed. */
+/** Days follow each other in the stream; the tenants of a day are mixed. */
 const dayOfCall = (n: number): number => Math.floor((n / CALLS) * DAYS);
 const isoDay = (day: number): string => new Date(Date.UTC(2026, 0, 1 + day)).toISOString().slice(0, 10);
 const pickDay = (): string => isoDay(Math.floor(Math.random() * DAYS)).replaceAll("-", "");
@@ -39,7 +39,7 @@ try {
   const options = { url: nats.url, name: "bench", replicas: 1, log: silentLog, onLost: () => {} };
   let bus = await connectNatsBus(options);
   await fill();
-  const rows = [["what", "p50 ms", "p95 ms", "p99 ms", "most ms"]];
+  const rows = [["operation", "p50 ms", "p95 ms", "p99 ms", "max ms"]];
   await nats.restart();
   await bus.close();
   bus = await connectNatsBus(options);
@@ -48,7 +48,9 @@ try {
     return bus.streams.read(calls, { subject, from: after + 1, limit: PAGE });
   };
   rows.push(
-    await measure(`first page of ${PAGE} of a tenant's day, nothing in memory`, 20, () => daysPage()),
+    await measure(`first page of ${PAGE} of a tenant's day, right after the server's start`, 20, () =>
+      daysPage(),
+    ),
   );
   rows.push(await measure(`first page of ${PAGE} of a tenant's day`, LOOKS, () => daysPage()));
   rows.push(await measure("all pages of a tenant's day", Math.ceil(LOOKS / 10), readDay));
@@ -56,13 +58,11 @@ try {
     await measure("first page of all days of a tenant", LOOKS, () => firstPage(`call.${pickTenant()}.>`)),
   );
   rows.push(
-    await measure("a page of a day that has no calls", LOOKS, () =>
-      firstPage(`call.${pickTenant()}.20250101.*`),
-    ),
+    await measure("a page of a day without calls", LOOKS, () => firstPage(`call.${pickTenant()}.20250101.*`)),
   );
   const { subject, after } = await lastOfADay();
-  const behind = () => bus.streams.read(calls, { subject, from: after + 1, limit: PAGE });
-  rows.push(await measure("a page behind the last call of an old day", 20, behind));
+  const pageAfter = () => bus.streams.read(calls, { subject, from: after + 1, limit: PAGE });
+  rows.push(await measure("a page after the last call of an old day", 20, pageAfter));
   rows.push(
     await measure("one call", LOOKS, () =>
       messagesOn(bus, calls, callSubject("tenant1", "20260101", "s1"), 1),
@@ -70,13 +70,13 @@ try {
   );
   const { allowDirect: _direct, ...led } = calls;
   rows.push(
-    await measure(`first page of ${PAGE} of a tenant's day, from the leader message by message`, 20, () =>
+    await measure(`first page of ${PAGE} of a tenant's day, from the leader, message by message`, 20, () =>
       bus.streams.read(led, { subject: `call.${pickTenant()}.${pickDay()}.*`, limit: PAGE }),
     ),
   );
   const list = () => bus.kv.entries(sessions, `${pickTenant()}.*`);
   rows.push(await measure(`list of ${KEYS / TENANTS} keys of ${KEYS}`, 20, list));
-  rows.push(await measure("list of one key of them", LOOKS, () => bus.kv.entries(sessions, "tenant1.s1")));
+  rows.push(await measure("list of one of these keys", LOOKS, () => bus.kv.entries(sessions, "tenant1.s1")));
   let day = 0;
   rows.push(
     await measure("purge of a tenant's day", Math.min(DAYS, 10), () =>
@@ -110,8 +110,8 @@ try {
   }
 
   async function purge(filter: string): Promise<void> {
-    const gone = await bus.admin.purge(calls, filter);
-    if (gone === 0) throw new Error(`${filter} had nothing to purge`);
+    const count = await bus.admin.purge(calls, filter);
+    if (count === 0) throw new Error(`${filter}: nothing to purge`);
   }
 } finally {
   await nats.stop();
@@ -165,13 +165,13 @@ async function inBatches(
   }
 }
 
-/** How long a thing takes when it is done so often, one after the other. */
-async function measure(what: string, times: number, work: () => Promise<unknown>): Promise<string[]> {
-  const took: number[] = [];
-  for (let n = 0; n < times; n++) {
+/** Measures an operation several times in sequence. */
+async function measure(what: string, count: number, work: () => Promise<unknown>): Promise<string[]> {
+  const times: number[] = [];
+  for (let n = 0; n < count; n++) {
     const startedAt = performance.now();
     await work();
-    took.push(performance.now() - startedAt);
+    times.push(performance.now() - startedAt);
   }
-  return [what, ...[0.5, 0.95, 0.99, 1].map((q) => ms(quantile(took, q)))];
+  return [what, ...[0.5, 0.95, 0.99, 1].map((q) => ms(quantile(times, q)))];
 }

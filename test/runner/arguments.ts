@@ -1,22 +1,22 @@
-// The arguments of `npm test`: a few of its own, and vitest's.
+// The arguments of `npm test`: its own, and those for vitest.
 
-export interface Wanted {
-  /** Also the suites that only `npm run test:full` runs. */
+export interface TestArguments {
+  /** Includes the suites that only `npm run test:full` runs. */
   readonly isFull: boolean;
-  /** Writes how long each file took to test/timings.json. */
+  /** Records the time of each file in test/timings.json. */
   readonly record: boolean;
   readonly showTimings: boolean;
-  /** When everything must have ended, in ms since 1970; files that would take longer are left out. */
+  /** The time limit in ms since 1970; files that would exceed it are left out. */
   readonly untilMs?: number;
-  /** Names of suites or patterns, for vitest's `--project`, and all else that vitest takes; empty: a whole run. */
+  /** vitest's own arguments: suites for `--project`, patterns and options. Empty: a whole run. */
   readonly vitest: readonly string[];
 }
 
-export function readArguments(argv: readonly string[]): Wanted {
+export function readArguments(argv: readonly string[]): TestArguments {
   const own = new Set(["--full", "--record", "--timings"]);
   const until = argv.find((word) => word.startsWith("--until="))?.slice("--until=".length);
   if (until !== undefined && !/^\d+$/.test(until))
-    throw new Error(`--until takes seconds since 1970, as \`date +%s\` prints them, not "${until}".`);
+    throw new Error(`--until takes seconds since 1970 (\`date +%s\`), not "${until}".`);
   return {
     isFull: argv.includes("--full"),
     record: argv.includes("--record"),

@@ -1,4 +1,4 @@
-// Decides which files of a suite still fit into the time that is left.
+// Chooses the files of a suite that fit into the remaining time.
 import { workersOf } from "./suites.ts";
 import { secondsOf, type Timings } from "./timings.ts";
 
@@ -17,7 +17,7 @@ export const SLACK = 1.4;
 /** Seconds that vitest and its servers take to start. */
 const START_S = 10;
 
-/** Takes the quickest files first, so that as many as possible run. */
+/** Chooses the quickest files first, so that as many as possible run. */
 export function chooseFiles(files: readonly TestFile[], timings: Timings, secondsLeft: number): Choice {
   const costOf = ({ suite, file }: TestFile) => (secondsOf(timings, suite, file) * SLACK) / workersOf(suite);
   const run: TestFile[] = [];

@@ -1,4 +1,4 @@
-// Appends one line of JSON for each finished test file, so that the files of a killed run are counted too.
+// Appends a line of JSON for each finished test file, so that the files of a killed run count too.
 import { appendFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { relative } from "node:path";
@@ -7,7 +7,7 @@ import type { Reporter, TestModule } from "vitest/node";
 export interface FileReport {
   /** The vitest project, e.g. `system`. */
   readonly suite: string;
-  /** Path from the repository's root, e.g. `test/system/starts.test.ts`. */
+  /** The path in the repository, e.g. `test/system/starts.test.ts`. */
   readonly file: string;
   readonly seconds: number;
   readonly passed: number;
@@ -15,14 +15,14 @@ export interface FileReport {
   readonly skipped: number;
 }
 
-/** Appends to `path`. Errors outside of every test are vitest's exit code, and not in here. */
+/** Appends to `path`. Errors outside of tests appear only in vitest's exit code. */
 export const fileReporter = (path: string, root: string): Reporter => ({
   onTestModuleEnd(module) {
     appendFileSync(path, `${JSON.stringify(reportOf(module, root))}\n`);
   },
 });
 
-/** @returns nothing of a run that ended before its first file did */
+/** @returns no reports if the run ended before its first file */
 export async function readFileReports(path: string): Promise<FileReport[]> {
   const text = await readFile(path, "utf8").catch(() => "");
   return text
@@ -31,7 +31,7 @@ export async function readFileReports(path: string): Promise<FileReport[]> {
     .map((line) => JSON.parse(line) as FileReport);
 }
 
-/** A file that fails outside its tests, e.g. on a missing import, counts as one failed test. */
+/** A file that fails outside its tests, e.g. on a missing import, counts for one failed test. */
 function reportOf(module: TestModule, root: string): FileReport {
   const counts = { passed: 0, failed: 0, skipped: 0, pending: 0 };
   for (const test of module.children.allTests()) counts[test.result().state] += 1;

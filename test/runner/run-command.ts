@@ -1,11 +1,11 @@
-// Runs one program with its output shown, and stops it when its time is over.
+// Runs a program with inherited output, and stops it at its time-out.
 import { spawn } from "node:child_process";
 
 export interface CommandOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
   readonly timeoutMs?: number;
-  /** How long it may take to stop before it is killed. */
+  /** The time between SIGTERM and SIGKILL. */
   readonly stopMs?: number;
 }
 
@@ -14,7 +14,7 @@ export interface CommandResult {
   readonly wasStopped: boolean;
 }
 
-/** Node's timers take no longer delay. */
+/** The longest delay of Node's timers. */
 const LONGEST_MS = 2 ** 31 - 1;
 
 export function runCommand(
@@ -33,7 +33,7 @@ export function runCommand(
     },
     Math.min(Math.max(0, timeoutMs), LONGEST_MS),
   );
-  // A Ctrl+C reaches the child by the terminal; what only this process is sent is passed on.
+  // The terminal sends Ctrl+C to the child too; a SIGTERM is forwarded.
   const interrupted = () => {};
   const terminated = () => void child.kill("SIGTERM");
   process.on("SIGINT", interrupted).on("SIGTERM", terminated);

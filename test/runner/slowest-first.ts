@@ -1,9 +1,9 @@
-// The order of a run: one group of suites after the other, and in each the slowest files first.
+// The order of a run: group after group of suites, and in each group the slowest files first.
 import { relative } from "node:path";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { readTimings, secondsOf } from "./timings.ts";
 
-/** Two workers end at about the same time only if no long file is left for the end. */
+/** Long files go first, so that two workers end at about the same time. */
 export class SlowestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const timings = readTimings();

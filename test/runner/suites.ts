@@ -1,6 +1,6 @@
-// The suites (each a vitest project) and the order in which they run.
+// The suites (each is a vitest project) and their order.
 
-/** One sample of every kind of evidence: `npm test`. */
+/** The suites of `npm test`: a sample of every kind of evidence. */
 export const quickSuites = [
   "unit",
   "architecture",
@@ -11,7 +11,7 @@ export const quickSuites = [
   "bench",
 ] as const;
 
-/** The further suites of `npm run test:full`, the slowest and rarest last. */
+/** The additional suites of `npm run test:full`, the slowest and rarest last. */
 export const fullSuites = [
   "conformance-full",
   "system-full",
@@ -21,9 +21,9 @@ export const fullSuites = [
   "cluster",
 ] as const;
 
-/** The suites that `npm run test:full` repeats on Node 24. */
+/** The suites that `npm run test:full` repeats on Node.js 24. */
 export const node24Suites = ["unit", "system"] as const;
 
-/** Files of a suite that run at once; the others run one at a time. */
+/** The number of test files of a suite that run in parallel. */
 export const workersOf = (suite: string): number =>
   ({ unit: 2, architecture: 2, simulation: 2, conformance: 2 })[suite] ?? 1;

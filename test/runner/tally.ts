@@ -1,4 +1,4 @@
-// Adds up what ran, and makes the last line of a run.
+// Adds up test results, and formats the last line of a run.
 
 export interface Tally {
   readonly passed: number;

@@ -1,7 +1,7 @@
-// Runs the chosen suites one group after the other and adds up their results.
+// Runs the selected suites group by group and adds up their results.
 import { join } from "node:path";
 import { repositoryRoot } from "../../libs/runtime/compiled.ts";
-import type { Wanted } from "./arguments.ts";
+import type { TestArguments } from "./arguments.ts";
 import { chooseFiles, SLACK, type TestFile } from "./choose-files.ts";
 import { type FileReport, readFileReports } from "./file-reports.ts";
 import { runCommand } from "./run-command.ts";
@@ -12,17 +12,17 @@ import { listFiles, onNode24, vitestCommand } from "./vitest-command.ts";
 
 export interface TestRunOptions {
   readonly env: NodeJS.ProcessEnv;
-  /** Where reports go. */
+  /** The directory for reports. */
   readonly directory: string;
-  readonly wanted: Wanted;
+  readonly selected: TestArguments;
 }
 
-/** A suite that is stopped because the time is over ends within this. */
+/** The time that a suite gets to stop at the time limit. */
 const STOP_MS = 20_000;
 
 interface VitestOptions {
   readonly isOnNode24?: boolean;
-  /** When the time is over, what has not run counts as left out, and not as failed. */
+  /** At the time limit, files that have not run count as left out instead of failed. */
   readonly mayBeCut?: boolean;
 }
 
@@ -39,9 +39,9 @@ export class TestRun {
     this.#options = options;
   }
 
-  /** @returns the exit code: 0 only when something ran and nothing failed */
+  /** @returns the exit code: 0 only if at least one test ran and none failed */
   async go(): Promise<number> {
-    const { vitest, isFull } = this.#options.wanted;
+    const { vitest, isFull } = this.#options.selected;
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
       process.once(signal, () => {
         this.#isInterrupted = true;
@@ -50,7 +50,7 @@ export class TestRun {
     if (vitest.length > 0) await this.#runSelected(vitest, isFull);
     else await this.#runAll(isFull);
     const { passed, failed } = sumOf(this.#tallies);
-    if (passed + failed === 0) this.#failures.push("no test was run");
+    if (passed + failed === 0) this.#failures.push("no tests ran");
     for (const failure of this.#failures) console.error(`FAILED: ${failure}`);
     return failed > 0 || this.#failures.length > 0 ? 1 : 0;
   }
@@ -59,7 +59,7 @@ export class TestRun {
     return summaryOf(sumOf(this.#tallies));
   }
 
-  /** Whatever vitest is asked for; without a `--project`, in every suite of the command. */
+  /** Runs vitest with the given arguments; without `--project`, in every suite of the command. */
   async #runSelected(args: readonly string[], isFull: boolean): Promise<void> {
     const hasProject = args.some((word) => word.startsWith("--project"));
     const suites = isFull ? [...quickSuites, ...fullSuites] : quickSuites;
@@ -77,7 +77,7 @@ export class TestRun {
     console.log(`left out: ${this.#left.length === 0 ? "nothing" : this.#left.join("; ")}`);
   }
 
-  /** Node 24 is the image's version; npm's package `node` brings it. */
+  /** Runs on Node.js 24, the image's version, from npm's package `node`. */
   async #runOnNode24(): Promise<void> {
     const what = `${node24Suites.join(", ")} on Node 24`;
     const seconds = (await Promise.all(node24Suites.map((suite) => listFiles(suite, this.#options.env))))
@@ -91,7 +91,7 @@ export class TestRun {
     await this.#vitest(what, projectArguments(node24Suites), { isOnNode24: true, mayBeCut: true });
   }
 
-  /** The files of a suite that still fit. */
+  /** Runs the files of a suite that fit into the remaining time. */
   async #runSuite(suite: string): Promise<void> {
     const { env } = this.#options;
     const files = await listFiles(suite, env);
@@ -118,7 +118,7 @@ export class TestRun {
     const env = { ...this.#options.env, TEST_FILE_REPORT: report };
     const command = vitestCommand(["run", ...args]);
     const [program, ...words] = isOnNode24 ? onNode24(command) : command;
-    const began = performance.now();
+    const startedAt = performance.now();
     const { exitCode, wasStopped } = await runCommand(program, words, {
       env,
       cwd: repositoryRoot,
@@ -132,14 +132,14 @@ export class TestRun {
     // An error outside every file, or a stopped suite, counts as one more failure.
     const isUncounted = exitCode !== 0 && tally.failed === 0 && !isCut;
     this.#tallies.push(isUncounted ? { ...tally, failed: 1 } : tally);
-    if (isCut) this.#left.push(`what remained of ${what} when the time was over`);
-    else if (wasStopped) this.#failures.push(`${what}: stopped, because the time is over`);
+    if (isCut) this.#left.push(`the rest of ${what} at the time limit`);
+    else if (wasStopped) this.#failures.push(`${what}: stopped at the time limit`);
     else if (exitCode !== 0) this.#failures.push(what);
-    console.log(`${what}: ${summaryOf(tally)}, ${((performance.now() - began) / 1000).toFixed(0)} s\n`);
+    console.log(`${what}: ${summaryOf(tally)}, ${((performance.now() - startedAt) / 1000).toFixed(0)} s\n`);
   }
 
   #msLeft(): number {
-    const { untilMs } = this.#options.wanted;
+    const { untilMs } = this.#options.selected;
     return untilMs === undefined ? Number.POSITIVE_INFINITY : untilMs - Date.now();
   }
 }

@@ -1,4 +1,4 @@
-// Seconds that each test file takes on two quiet cores, in the committed test/timings.json.
+// The seconds that each test file takes on two idle cores, in the committed test/timings.json.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { FileReport } from "./file-reports.ts";
@@ -17,7 +17,7 @@ export const secondsOf = (timings: Timings, suite: string, file: string): number
 
 export const readTimings = (): Timings => JSON.parse(readFileSync(PATH, "utf8")) as Timings;
 
-/** Puts in what ran, and keeps the others. Files that failed say nothing of how long they take. */
+/** Records the timings of files that passed, and keeps the others. */
 export function recordTimings(reports: readonly FileReport[]): void {
   writeFileSync(PATH, `${JSON.stringify(recorded(readTimings(), reports), null, 2)}\n`);
 }
@@ -31,7 +31,7 @@ function recorded(timings: Timings, reports: readonly FileReport[]): Timings {
   return Object.fromEntries(all.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** One line a file, the slowest first, and before them the sum of each suite. */
+/** Formats the sum of each suite, then one line for each file, the slowest first. */
 export function timingLines(timings: Timings): string[] {
   const files = Object.entries(timings).sort(([, a], [, b]) => b - a);
   const suites = new Map<string, number>();

@@ -14,7 +14,7 @@ export const vitestCommand = (args: readonly string[]): [string, ...string[]] =>
   ...args,
 ];
 
-/** The same command on the newest Node 24, which npm installs into its cache. */
+/** The same command on the newest Node.js 24, which npm installs into its cache. */
 export const onNode24 = ([, ...args]: readonly string[]): [string, ...string[]] => [
   "npx",
   "--yes",

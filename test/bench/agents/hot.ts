@@ -1,4 +1,4 @@
-// The echo agent, four of its idle ones hot.
+// The echo agent with six idle agents, four of them hot.
 import echo from "../../../agents/echo.ts";
 
 export default echo;

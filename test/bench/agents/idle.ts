@@ -1,4 +1,4 @@
-// The echo agent with a pool that the bench resizes, to weigh what one more warm agent costs.
+// The echo agent with a pool that the benchmark resizes to measure the memory of an additional warm agent.
 import echo from "../../../agents/echo.ts";
 
 export default echo;

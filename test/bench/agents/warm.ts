@@ -1,4 +1,4 @@
-// The echo agent, its idle ones warm only.
+// The echo agent with warm but no hot agents.
 import echo from "../../../agents/echo.ts";
 
 export default echo;

@@ -1,4 +1,4 @@
-// A person on the line: joins the room with a real WebRTC client, talks for a while, and hangs up.
+// A caller: joins the room with a real WebRTC client, sends sound for a while, and leaves.
 import {
   AudioFrame,
   AudioSource,
@@ -11,11 +11,11 @@ import { startNativeWithoutLogCapture } from "../../../services/agent-host/agent
 
 const SAMPLE_RATE = 48_000;
 const FRAME_MS = 20;
-/** A hum that no agent takes for silence. */
+/** Loud enough not to pass as silence. */
 const LOUDNESS = 4000;
 const HERTZ = 220;
 
-/** @returns whether anything of the agent was heard */
+/** @returns whether the agent published a track */
 export async function call(join: { url: string; token: string }, talkMs: number): Promise<boolean> {
   startNativeWithoutLogCapture();
   const room = new Room();
@@ -31,7 +31,7 @@ export async function call(join: { url: string; token: string }, talkMs: number)
     options.source = TrackSource.SOURCE_MICROPHONE;
     await room.localParticipant?.publishTrack(track, options);
     const frames = Math.round(talkMs / FRAME_MS);
-    // It comes back when there is room in its queue, so this goes at the speed of speech.
+    // captureFrame waits for room in its queue, which paces this loop at real time.
     for (let frame = 0; frame < frames && room.isConnected; frame++) await source.captureFrame(hum(frame));
     return hears;
   } finally {

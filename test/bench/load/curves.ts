@@ -1,4 +1,4 @@
-// A page with a curve for each series, which needs nothing but a browser.
+// A self-contained HTML page with a curve for each series.
 import type { Series, Trend } from "./trend.ts";
 
 const WIDTH = 360;
@@ -44,9 +44,9 @@ function figure(series: Series, trend: Trend | undefined, measuredFromS: number)
   const verdict =
     trend === undefined
       ? "not judged"
-      : `${trend.isGrowing ? "GROWING" : "flat"}: ${number(trend.perHour)} an hour, z ${trend.z.toFixed(1)}`;
+      : `${trend.isGrowing ? "GROWING" : "flat"}: ${number(trend.perHour)} per hour, z ${trend.z.toFixed(1)}`;
   return `<figure${trend?.isGrowing ? ' class="grows"' : ""}>
-<figcaption><b>${escaped(series.name)}</b><br>0 to ${number(top)}, at the end ${number(values.at(-1) ?? 0)}; ${verdict}</figcaption>
+<figcaption><b>${escaped(series.name)}</b><br>0 to ${number(top)}, finally ${number(values.at(-1) ?? 0)}; ${verdict}</figcaption>
 <svg width="${WIDTH}" height="${HEIGHT}" viewBox="0 0 ${WIDTH} ${HEIGHT}">
 <rect width="${x(measuredFromS)}" height="${HEIGHT}" fill="#eee"/>
 <polyline points="${line}" fill="none" stroke="${trend?.isGrowing ? "#b00" : "#06c"}" stroke-width="1.5"/>

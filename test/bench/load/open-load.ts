@@ -1,4 +1,4 @@
-// Starts at a rate that doesn't wait for answers, as people don't: what became of each of them.
+// Open-loop load: starts sessions at a fixed rate without waiting for answers, and counts the outcomes.
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import type { Stack } from "../../kit/stack/stack.ts";
 import { quantile } from "../statistics.ts";
@@ -18,15 +18,15 @@ export interface Outcome {
   readonly offered: number;
   /** Ready within their wait. */
   readonly ready: number;
-  /** Taken in, and still waiting when their wait was over. */
+  /** Accepted, but not ready at the end of their wait. */
   readonly waiting: number;
-  /** Told 429 with Retry-After. */
+  /** Answered with 429 and Retry-After. */
   readonly refused: number;
-  /** Anything else, in words. */
+  /** Descriptions of all other outcomes. */
   readonly wrong: readonly string[];
-  /** From asking to the answer of those that were ready, in ms. */
+  /** The time from the request to the answer of the ready ones, in ms. */
   readonly readyMs: { readonly p50: number; readonly p99: number };
-  /** The same of the refusals. */
+  /** The time from the request to a refusal, in ms. */
   readonly refusedMs: { readonly p50: number; readonly p99: number };
   /** Per second: sessions not yet ready, and each process's memory in MB. */
   readonly seconds: readonly { readonly starting: number; readonly memoryMb: Record<string, number> }[];
@@ -40,39 +40,39 @@ export async function offer(stack: Stack, options: OfferOptions): Promise<Outcom
   let offered = 0;
   let waiting = 0;
   const one = async () => {
-    const began = performance.now();
+    const startedAt = performance.now();
     const { profile, waitMs: wait, lastsMs } = options;
     const { status, body, headers } = await stack.post("/api/session/start", { profile, wait });
-    const tookMs = performance.now() - began;
+    const tookMs = performance.now() - startedAt;
     if (status === 429 && Number(headers.get("retry-after")) >= 1) return void refusedMs.push(tookMs);
     if (status === 200) readyMs.push(tookMs);
     else if (status === 202) waiting += 1;
     else return void wrong.push(`${status} ${JSON.stringify(body)}`);
     await new Promise((resolve) => setTimeout(resolve, lastsMs));
     const end = await stack.post(`/api/session/${body.sessionId}/end`);
-    if (end.status >= 300) wrong.push(`an end was answered ${end.status} ${JSON.stringify(end.body)}`);
+    if (end.status >= 300) wrong.push(`an end returned ${end.status} ${JSON.stringify(end.body)}`);
   };
-  const underway = new Set<Promise<void>>();
-  const watch = setInterval(() => {
-    const look = lookAt(stack).then(
+  const inFlight = new Set<Promise<void>>();
+  const sampling = setInterval(() => {
+    const sample = takeSecond(stack).then(
       (second) => void seconds.push(second),
       () => {},
     );
-    underway.add(look);
+    inFlight.add(sample);
   }, 1000);
-  const began = performance.now();
-  while (performance.now() - began < options.seconds * 1000) {
-    const due = Math.floor(((performance.now() - began) / 1000) * options.perSecond);
+  const startedAt = performance.now();
+  while (performance.now() - startedAt < options.seconds * 1000) {
+    const due = Math.floor(((performance.now() - startedAt) / 1000) * options.perSecond);
     for (; offered < due; offered++) {
       const life = one()
         .catch((error: unknown) => void wrong.push(messageOf(error)))
-        .finally(() => underway.delete(life));
-      underway.add(life);
+        .finally(() => inFlight.delete(life));
+      inFlight.add(life);
     }
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  clearInterval(watch);
-  await Promise.all(underway);
+  clearInterval(sampling);
+  await Promise.all(inFlight);
   const figures = (values: readonly number[]) => ({
     p50: values.length === 0 ? 0 : Math.round(quantile(values, 0.5)),
     p99: values.length === 0 ? 0 : Math.round(quantile(values, 0.99)),
@@ -89,7 +89,7 @@ export async function offer(stack: Stack, options: OfferOptions): Promise<Outcom
   };
 }
 
-async function lookAt(stack: Stack): Promise<{ starting: number; memoryMb: Record<string, number> }> {
+async function takeSecond(stack: Stack): Promise<{ starting: number; memoryMb: Record<string, number> }> {
   const memoryMb: Record<string, number> = {};
   const processes: [string, number][] = [
     ...stack.children
@@ -105,5 +105,19 @@ async function lookAt(stack: Stack): Promise<{ starting: number; memoryMb: Recor
   return { starting: body.sessions.starting, memoryMb };
 }
 
-export const say = ({ offered, ready, waiting, refused, wrong, readyMs, refusedMs }: Outcome): string =>
-  `${offered} offered: ${ready} ready (p50 ${readyMs.p50} ms, p99 ${readyMs.p99} ms), ${waiting} still waiting at the end of their wait, ${refused} refused with 429 (p50 ${refusedMs.p50} ms, p99 ${refusedMs.p99} ms), ${wrong.length} otherwise`;
+export const describeOutcome = ({
+  offered,
+  ready,
+  waiting,
+  refused,
+  wrong,
+  readyMs,
+  refusedMs,
+}: Outcome): string =>
+  [
+    `${offered} offered`,
+    `${ready} ready (p50 ${readyMs.p50} ms, p99 ${readyMs.p99} ms)`,
+    `${waiting} still waiting`,
+    `${refused} refused with 429 (p50 ${refusedMs.p50} ms, p99 ${refusedMs.p99} ms)`,
+    `${wrong.length} other`,
+  ].join(", ");

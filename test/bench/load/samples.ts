@@ -1,16 +1,16 @@
-// One look at everything that could grow: processes, NATS, LiveKit's rooms, the fleet.
+// Samples of everything that could grow: processes, NATS, LiveKit's rooms, the fleet.
 import { readdirSync, readFileSync } from "node:fs";
 import { z } from "zod";
 import type { Rooms } from "../../../libs/livekit/rooms.ts";
 import type { Json, Stack } from "../../kit/stack/stack.ts";
 
-export interface Watched {
+export interface SampleSource {
   readonly stack: Stack;
   /** Undefined with simulated rooms. */
   readonly rooms: Rooms | undefined;
 }
 
-/** Values by the name of their series. */
+/** Values by the name of the series. */
 export type Sample = Record<string, number>;
 
 const Jsz = z.object({
@@ -36,10 +36,10 @@ const Jsz = z.object({
 });
 const Varz = z.object({ subscriptions: z.number(), connections: z.number() });
 
-export async function takeSample({ stack, rooms }: Watched): Promise<Sample> {
+export async function takeSample({ stack, rooms }: SampleSource): Promise<Sample> {
   const sample: Sample = {};
   const hosts: Json[] = (await stack.get("/api/hosts")).body.hosts;
-  const stages: Json[] = hosts.flatMap((host) => host.processes);
+  const agentProcesses: Json[] = hosts.flatMap((host) => host.processes);
   const processes: [string, number][] = [
     ...stack.children
       .filter(({ hasEnded }) => !hasEnded)
@@ -48,28 +48,28 @@ export async function takeSample({ stack, rooms }: Watched): Promise<Sample> {
     ...(stack.livekit === undefined ? [] : ([["livekit-server", stack.livekit.pid]] as [string, number][])),
   ];
   for (const [name, pid] of processes) Object.assign(sample, processSample(name, pid));
-  // Stages come and go, so what counts is what all of them take together.
-  for (const { profile, pid } of stages) {
+  // Agent processes are replaced, so their values are summed for each profile.
+  for (const { profile, pid } of agentProcesses) {
     if (pid === undefined) continue;
-    for (const [name, value] of Object.entries(processSample(`stages of ${profile}`, pid)))
+    for (const [name, value] of Object.entries(processSample(`agent processes of ${profile}`, pid)))
       sample[name] = (sample[name] ?? 0) + value;
-    sample[`stages of ${profile}`] = (sample[`stages of ${profile}`] ?? 0) + 1;
+    sample[`agent processes of ${profile}`] = (sample[`agent processes of ${profile}`] ?? 0) + 1;
   }
 
-  const slots: Json[] = stages.flatMap((stage) => stage.slots);
+  const slots: Json[] = agentProcesses.flatMap((agentProcess) => agentProcess.slots);
   sample["slots: all"] = slots.length;
   sample["slots: busy"] = slots.filter(({ state }) => state === "busy").length;
   const { sessions } = (await stack.get("/api/health")).body;
   sample["sessions: live"] = sessions.total;
   if (rooms !== undefined) sample["livekit: rooms"] = (await rooms.list()).length;
   Object.assign(sample, await natsSample(stack.nats.monitorUrl));
-  const began = performance.now();
+  const startedAt = performance.now();
   await stack.get("/livez");
-  sample["gateway: answer to /livez, ms"] = performance.now() - began;
+  sample["gateway: answer to /livez, ms"] = performance.now() - startedAt;
   return sample;
 }
 
-/** Memory in MB, threads and open files of one process; nothing when it has just ended. Linux only. */
+/** Memory in MB, threads and open files of one process; empty if the process has just ended. Linux only. */
 export function processSample(name: string, pid: number): Sample {
   try {
     const status = readFileSync(`/proc/${pid}/status`, "utf8");
@@ -102,10 +102,10 @@ async function natsSample(monitorUrl: string): Promise<Sample> {
   return sample;
 }
 
-/** What a series may rise by before anybody asks why: caches and collectors of garbage breathe. */
+/** The rise of a series that is never called growth, since caches and garbage collection fluctuate. */
 export function floorOf(name: string): number {
-  // By about as much a stage grows before it is replaced, again and again: without that, a run's calls are twice that.
-  if (name.startsWith("stages of") && name.endsWith("memory, MB")) return 100;
+  // An agent process grows by about this much before each replacement; without replacement, a run grows it by twice that.
+  if (name.startsWith("agent processes of") && name.endsWith("memory, MB")) return 100;
   if (name.endsWith("memory, MB")) return 12;
   if (name.endsWith(": MB")) return 1;
   if (name.endsWith("ms")) return 20;

@@ -1,4 +1,4 @@
-// `npm run soak -- --minutes 30`: starts, calls and ends at a steady rate, and whether anything grows meanwhile.
+// `npm run soak -- --minutes 30`: starts, calls and ends sessions at a steady rate, and reports anything that grows.
 import { mkdir, writeFile } from "node:fs/promises";
 import os from "node:os";
 import { join } from "node:path";
@@ -10,21 +10,21 @@ import { messageOf } from "../../../libs/contracts/errors.ts";
 import { liveRooms } from "../../../libs/livekit/live-rooms.ts";
 import { startStack } from "../../kit/stack/stack.ts";
 import { curvesPage, number } from "./curves.ts";
-import { floorOf, type Sample, takeSample, type Watched } from "./samples.ts";
+import { floorOf, type Sample, type SampleSource, takeSample } from "./samples.ts";
 import { SteadyLoad } from "./steady-load.ts";
 import { type Series, type Trend, trendOf } from "./trend.ts";
 
 const { values } = parseArgs({
   options: {
     minutes: { type: "string", default: "30" },
-    /** Seconds between two starts, and how long each session lasts. */
+    /** Seconds between two starts, and of each session. */
     every: { type: "string", default: "2" },
     lasts: { type: "string", default: "8" },
-    /** Every how many sessions a real participant joins and talks. */
+    /** One session in this number has a real participant who talks. */
     calls: { type: "string", default: "4" },
-    /** Seconds that streams and ended records are kept: a steady state is reached during the warm-up. */
+    /** Retention of streams and ended records in seconds: short, to reach a steady state during the warm-up. */
     keep: { type: "string", default: "90" },
-    /** Seconds before the first sample that is judged. */
+    /** Seconds before the first judged sample. */
     "warm-up": { type: "string" },
     /** Seconds between two samples. */
     sample: { type: "string", default: "10" },
@@ -43,13 +43,13 @@ const stack = await startStack({
     GREENROOM_SESSION_RETENTION_MS: String(KEEP_S * 1000),
     GREENROOM_USER_REJOIN_GRACE_MS: "1000",
     GREENROOM_MAX_AGENTS: "50",
-    // Small enough that stages are replaced within the run, as they are within days otherwise.
+    // Small enough to replace agent processes during the run instead of after days.
     GREENROOM_PROCESS_MEMORY_MB: "500",
   },
 });
 const { livekit } = stack;
-if (livekit === undefined) throw new Error("The soak needs a LiveKit");
-const watched: Watched = {
+if (livekit === undefined) throw new Error("The soak needs a real LiveKit");
+const source: SampleSource = {
   stack,
   rooms: liveRooms(
     new RoomServiceClient(livekit.url.replace(/^ws/, "http"), livekit.apiKey, livekit.apiSecret),
@@ -62,8 +62,8 @@ const load = new SteadyLoad(stack, {
   callEvery: Number(values.calls),
 });
 const samples: { atS: number; sample: Sample }[] = [];
-const began = performance.now();
-const elapsedS = () => (performance.now() - began) / 1000;
+const startedAt = performance.now();
+const elapsedS = () => (performance.now() - startedAt) / 1000;
 let stopping = false;
 process.once("SIGINT", () => {
   stopping = true;
@@ -73,9 +73,9 @@ try {
   while (elapsedS() < MINUTES * 60 && !stopping) {
     await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
     try {
-      samples.push({ atS: Math.round(elapsedS()), sample: await takeSample(watched) });
+      samples.push({ atS: Math.round(elapsedS()), sample: await takeSample(source) });
     } catch (error) {
-      console.error(`a sample could not be taken: ${messageOf(error)}`);
+      console.error(`failed to take a sample: ${messageOf(error)}`);
     }
     if (samples.length % 6 === 0) console.error(`${number(elapsedS() / 60)} min: ${load.summary()}`);
   }
@@ -86,7 +86,7 @@ try {
 }
 process.exit();
 
-/** An operator's setting on the streams themselves: what is kept for days would grow all the time by design. */
+/** Shortens the retention of the streams, since messages that are kept for days grow by design. */
 async function keepStreamsShort(): Promise<void> {
   const connection = await connect({ servers: stack.natsUrl });
   const { streams } = await connection.jetstreamManager();
@@ -105,17 +105,18 @@ async function report(): Promise<number> {
   const series = seriesOf();
   const trends = series
     .map((one) => ({ ...one, points: one.points.filter(([atS]) => atS >= WARM_UP_S) }))
-    // A process that was replaced on the way, or that came late, has another series after it.
+    // Drops the series of processes that were replaced or started during the run.
     .filter(({ points }) => (points[0]?.[0] ?? Infinity) < WARM_UP_S + 2 * (SAMPLE_MS / 1000) + 5)
     .filter(({ points }) => (points.at(-1)?.[0] ?? 0) > elapsedS() - 60)
     .map(trendOf);
-  // Times tell of the machine and of whatever else it does: shown, and not judged.
+  // Times depend on the machine's other load: they are printed but not judged.
   const growing = trends.filter(({ name, isGrowing }) => isGrowing && !name.endsWith("ms"));
   const failed = load.failures();
   const about = [
     `${number(elapsedS() / 60)} minutes, judged after the first ${number(WARM_UP_S / 60)}: ${load.summary()}.`,
     `${os.cpus().length} cores, Node ${process.version}. Records, streams and logs are kept for ${KEEP_S} s.`,
-    "A series grows when its Theil–Sen slope raises it over the measured span by more than 8 % of its median and more than a floor (12 MB, 3 of what is counted), and Mann and Kendall's z is over 3.",
+    "A series grows if its Theil–Sen slope raises it over the measured span by more than 8 % of its median.",
+    "The rise must also exceed a floor (12 MB, or 3 for counts), and the Mann–Kendall z must exceed 3.",
   ];
   await mkdir(values.out, { recursive: true });
   const result = { about, measuredFromS: WARM_UP_S, failures: failed, trends, samples };
@@ -127,7 +128,7 @@ async function report(): Promise<number> {
   console.log(
     growing.length === 0 ? "Nothing grows." : `GROWING: ${growing.map(({ name }) => name).join("; ")}`,
   );
-  console.log(`The curves are in ${join(values.out, "soak.html")}`);
+  console.log(`Curves: ${join(values.out, "soak.html")}`);
   return growing.length > 0 || trends.length === 0 || failed.length > 0 ? 1 : 0;
 }
 
@@ -145,10 +146,10 @@ function seriesOf(): Series[] {
 }
 
 function isOfInterest({ name, isGrowing }: Trend): boolean {
-  return isGrowing || !/threads|open files/.test(name) || /gateway|agent-host|stage/.test(name);
+  return isGrowing || !/threads|open files/.test(name) || /gateway|agent-host|agent processes/.test(name);
 }
 
 function lineOf(trend: Trend): string {
   const { isGrowing, name, median, perHour, z } = trend;
-  return `${isGrowing ? "GROWS" : "flat "}  ${name}: median ${number(median)}, ${number(perHour)} an hour, z ${z.toFixed(1)}`;
+  return `${isGrowing ? "GROWS" : "flat "}  ${name}: median ${number(median)}, ${number(perHour)} per hour, z ${z.toFixed(1)}`;
 }

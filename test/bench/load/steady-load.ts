@@ -1,4 +1,4 @@
-// Sessions at a steady rate: each is started, lasts, and ends; in some of them a person talks.
+// Starts and ends sessions at a steady rate; in some of them, a caller talks.
 import { messageOf } from "../../../libs/contracts/errors.ts";
 import type { Stack } from "../../kit/stack/stack.ts";
 import { quantile } from "../statistics.ts";
@@ -7,7 +7,7 @@ import { call } from "./caller.ts";
 export interface LoadOptions {
   readonly everyMs: number;
   readonly lastsMs: number;
-  /** Every how many sessions somebody joins and talks. */
+  /** One session in this number has a caller who talks. */
   readonly callEvery: number;
   readonly profile?: string;
 }
@@ -15,7 +15,7 @@ export interface LoadOptions {
 export class SteadyLoad {
   readonly #stack: Stack;
   readonly #options: LoadOptions;
-  readonly #underway = new Set<Promise<void>>();
+  readonly #inFlight = new Set<Promise<void>>();
   readonly #startMs: number[] = [];
   readonly #failures: string[] = [];
   #started = 0;
@@ -29,17 +29,17 @@ export class SteadyLoad {
 
   start(): void {
     this.#timer = setInterval(() => {
-      const life = this.#live(this.#started++)
+      const life = this.#run(this.#started++)
         .catch((error: unknown) => void this.#failures.push(messageOf(error)))
-        .finally(() => this.#underway.delete(life));
-      this.#underway.add(life);
+        .finally(() => this.#inFlight.delete(life));
+      this.#inFlight.add(life);
     }, this.#options.everyMs);
   }
 
-  /** Starts no more, and waits for the last to end. */
+  /** Stops starting sessions, and waits until the last has ended. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await Promise.all(this.#underway);
+    await Promise.all(this.#inFlight);
   }
 
   failures(): readonly string[] {
@@ -51,18 +51,18 @@ export class SteadyLoad {
     return `${this.#started} starts, ${this.#calls} calls with audio, ${this.#failures.length} failures, ready after p50 ${p(0.5)} ms, p95 ${p(0.95)} ms`;
   }
 
-  async #live(number: number): Promise<void> {
+  async #run(number: number): Promise<void> {
     const { profile = "echo", lastsMs, callEvery } = this.#options;
-    const began = performance.now();
+    const startedAt = performance.now();
     const { status, body } = await this.#stack.post("/api/session/start", { profile, wait: 30_000 });
-    if (status !== 200) throw new Error(`start ${number} was answered ${status}: ${JSON.stringify(body)}`);
-    this.#startMs.push(performance.now() - began);
+    if (status !== 200) throw new Error(`start ${number} returned ${status}: ${JSON.stringify(body)}`);
+    this.#startMs.push(performance.now() - startedAt);
     if (this.#startMs.length > 10_000) this.#startMs.splice(0, 1000);
     if (number % callEvery === 0) {
-      if (!(await call(body, lastsMs))) throw new Error(`call ${number} heard nothing of its agent`);
+      if (!(await call(body, lastsMs))) throw new Error(`call ${number} got no track of its agent`);
       this.#calls += 1;
     } else await new Promise((resolve) => setTimeout(resolve, lastsMs));
     const ended = await this.#stack.post(`/api/session/${body.sessionId}/end`);
-    if (ended.status >= 300) throw new Error(`end ${number} was answered ${ended.status}`);
+    if (ended.status >= 300) throw new Error(`end ${number} returned ${ended.status}`);
   }
 }

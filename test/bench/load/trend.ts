@@ -1,11 +1,11 @@
-// Whether a series grows: a robust slope, and whether its rise could be chance. Pure.
+// Decides whether a series grows, from a robust slope and a test against chance. Pure.
 
 export interface Series {
   readonly name: string;
   readonly unit: string;
-  /** Seconds since the start, with the value; ascending. */
+  /** Pairs of seconds since the start and value, in ascending order. */
   readonly points: readonly (readonly [atS: number, value: number])[];
-  /** A rise over the measured span that is less than this is none, whatever else. */
+  /** A smaller rise over the measured span is never called growth. */
   readonly floor: number;
 }
 
@@ -15,22 +15,22 @@ export interface Trend {
   readonly isGrowing: boolean;
   readonly median: number;
   readonly perHour: number;
-  /** By how much the slope raises it over the measured span. */
+  /** The rise over the measured span by the slope. */
   readonly rise: number;
-  /** Mann and Kendall's z: how many standard deviations the number of rises is from chance. */
+  /** The Mann–Kendall z: the distance of the number of rises from chance, in standard deviations. */
   readonly z: number;
 }
 
-/** Part of the median by which it may rise before that counts. */
+/** The share of the median that a rise must exceed. */
 const TOLERANCE = 0.08;
-/** Such a z comes by chance once in about 700 series without a trend. */
+/** About one in 700 series without a trend exceeds this z by chance. */
 const CHANCE_Z = 3;
-const FEWEST_POINTS = 8;
+const MIN_POINTS = 8;
 
 /**
- * A series grows when its rise over the measured span (Theil and Sen's slope, which outliers don't move) is more
- * than 8 % of its median and more than its floor, and the order of its values is no chance (Mann and Kendall,
- * z > 3). One with fewer than eight points is not judged.
+ * A series grows if its rise over the measured span exceeds 8 % of its median and its floor. Its Mann–Kendall z
+ * must also be over 3. The Theil–Sen slope gives the rise, since outliers don't affect it. Series with fewer than
+ * eight points are not judged.
  */
 export function trendOf({ name, unit, points, floor }: Series): Trend {
   const median = middle(points.map(([, value]) => value));
@@ -38,8 +38,7 @@ export function trendOf({ name, unit, points, floor }: Series): Trend {
   const spanS = (points.at(-1)?.[0] ?? 0) - (points[0]?.[0] ?? 0);
   const rise = slope * spanS;
   const z = mannKendall(points.map(([, value]) => value));
-  const isGrowing =
-    points.length >= FEWEST_POINTS && rise > Math.max(floor, TOLERANCE * median) && z > CHANCE_Z;
+  const isGrowing = points.length >= MIN_POINTS && rise > Math.max(floor, TOLERANCE * median) && z > CHANCE_Z;
   return { name, unit, isGrowing, median, perHour: slope * 3600, rise, z };
 }
 
@@ -54,7 +53,7 @@ export function theilSen(points: Series["points"]): number {
   return middle(slopes);
 }
 
-/** How far the count of rises less falls over all pairs is from what chance gives, with ties left out. */
+/** The z of the number of rises minus falls over all pairs, without ties. */
 export function mannKendall(values: readonly number[]): number {
   const n = values.length;
   let score = 0;

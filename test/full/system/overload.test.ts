@@ -1,6 +1,6 @@
 // Twice as many starts as agents: the rest gets 429, nothing grows, and the stack recovers soon.
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { offer, say } from "../../bench/load/open-load.ts";
+import { describeOutcome, offer } from "../../bench/load/open-load.ts";
 import { openScene, PATIENCE_MS, type Scene } from "../../kit/stack/scene.ts";
 import { until } from "../../kit/until.ts";
 
@@ -29,12 +29,12 @@ describe("an overloaded stack", () => {
       waitMs: 30_000,
       lastsMs: LASTS_MS,
     });
-    expect(outcome.wrong, say(outcome)).toEqual([]);
-    expect(outcome.ready, say(outcome)).toBeGreaterThan(AGENTS);
-    expect(outcome.refused, say(outcome)).toBeGreaterThan(outcome.offered / 10);
+    expect(outcome.wrong, describeOutcome(outcome)).toEqual([]);
+    expect(outcome.ready, describeOutcome(outcome)).toBeGreaterThan(AGENTS);
+    expect(outcome.refused, describeOutcome(outcome)).toBeGreaterThan(outcome.offered / 10);
     expect(outcome.ready + outcome.waiting + outcome.refused).toBe(outcome.offered);
     // Every queued session is served, because the queue is short.
-    expect(outcome.waiting, say(outcome)).toBe(0);
+    expect(outcome.waiting, describeOutcome(outcome)).toBe(0);
     const starting = outcome.seconds.map((second) => second.starting);
     expect(Math.max(...starting)).toBeLessThanOrEqual(QUEUE + 2 * AGENTS);
 
