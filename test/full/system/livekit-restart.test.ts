@@ -87,7 +87,7 @@ describe("an outage of LiveKit", () => {
     expect(waiting).toMatchObject({ failures: 0 });
     const reasons = waiting.history.flatMap(({ reason }: { reason?: string }) => reason ?? []);
     expect(reasons).toContainEqual(
-      expect.stringMatching(/^creating the room failed after \d+ ms: creating room session-/),
+      expect.stringMatching(/^creating the room failed after \d+ ms: creating the room session-/),
     );
 
     // The agents try to rejoin their rooms for a while, and then give up.
