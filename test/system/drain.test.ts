@@ -114,7 +114,7 @@ describe("host drain", () => {
   test("answers 404 for an unknown host", async () => {
     const { status, body } = await scene.stack.post("/api/hosts/nobody/drain", { deadlineS: 0 });
     expect(status).toBe(404);
-    expect(body.error.message).toMatch(/no host "nobody".*host-1/);
+    expect(body.error.message).toMatch(/No host "nobody".*host-1/);
   });
 });
 
