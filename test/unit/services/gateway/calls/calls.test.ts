@@ -1,15 +1,12 @@
-// Calls over HTTP: pages, single calls, exports safe from formula injection, and key figures.
+// Calls over HTTP: pages, single calls, exports and key figures.
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
-import type { CallRecord } from "../../../../../libs/contracts/calls/call.ts";
 import { calls } from "../../../../../libs/contracts/streams.ts";
-import { buildCall } from "../../../../../libs/domain/call/build-call.ts";
 import { systemClock } from "../../../../../libs/runtime/clock.ts";
 import { silentLog } from "../../../../../libs/runtime/log.ts";
 import { KpiWriter } from "../../../../../services/calls/kpi-writer.ts";
-import { csvCell, csvHeader, csvLine } from "../../../../../services/gateway/calls/call-csv.ts";
-import { callRange, daysOf } from "../../../../../services/gateway/calls/call-range.ts";
-import { aCall, anEndedSession, reportsOf } from "../../../../kit/fixtures/calls.ts";
+import { csvHeader, csvLine } from "../../../../../services/gateway/calls/call-csv.ts";
+import { aCall } from "../../../../kit/fixtures/calls.ts";
 import { type Rig, type RigOptions, startRig } from "../../../../kit/worlds/gateway-world.ts";
 
 let rig: Rig;
@@ -193,38 +190,6 @@ describe("GET /api/calls/export", () => {
   });
 });
 
-describe("csvCell", () => {
-  test.each(["=1+1", "+15550100", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1"])(
-    "turns a value that a spreadsheet would read as a formula into text: %j",
-    (value) => {
-      expect(csvCell(value)).toBe(`"'${value.replaceAll('"', '""')}"`);
-    },
-  );
-
-  test("quotes values with commas, quotes or line breaks only", () => {
-    expect(csvCell('a "b", c')).toBe('"a ""b"", c"');
-    expect(csvCell("two\nlines")).toBe('"two\nlines"');
-    expect(csvCell("plain")).toBe("plain");
-    expect(csvCell(-5)).toBe("-5");
-    expect(csvCell(undefined)).toBe("");
-  });
-
-  test("produces as many cells as the header has, whatever a call contains", () => {
-    const cells = (line: string): number =>
-      [...line.matchAll(/(?:^|,)(?:"(?:[^"]|"")*"|[^",\r\n]*)/g)].length;
-    fc.assert(
-      fc.property(fc.string({ unit: "grapheme" }), fc.string(), (name, reason) => {
-        const record = anEndedSession({ id: "a", startedAtMs: TODAY, startMs: 1, talkMs: 1 });
-        const call: CallRecord = {
-          ...buildCall({ ...record, user: { id: "u", name } }, reportsOf(record)),
-          reason,
-        };
-        expect(cells(csvLine(call).replace(/\r\n$/, ""))).toBe(cells(csvHeader().trim()));
-      }),
-    );
-  });
-});
-
 describe("GET /api/kpis", () => {
   test("returns key figures by day, by profile and in total, in agreement with the calls", async () => {
     await start();
@@ -265,23 +230,5 @@ describe("GET /api/kpis", () => {
       profiles: {},
       total: { calls: 0, successRate: null, startMs: null },
     });
-  });
-});
-
-describe("callRange", () => {
-  const NOON = Date.UTC(2026, 0, 31, 12);
-
-  test("includes both days of a range of days, and excludes the end of a range of times", () => {
-    const days = callRange({ from: "2026-01-30", to: "2026-01-31" }, NOON, 7);
-    expect(daysOf(days)).toEqual(["20260130", "20260131"]);
-    expect(days.includes("2026-01-31T23:59:59.999Z")).toBe(true);
-    expect(days.includes("2026-02-01T00:00:00.000Z")).toBe(false);
-    const times = callRange({ from: "2026-01-30T23:00:00Z", to: "2026-01-31T00:00:00Z" }, NOON, 7);
-    expect(daysOf(times)).toEqual(["20260130"]);
-    expect(times.includes("2026-01-31T00:00:00.000Z")).toBe(false);
-  });
-
-  test("defaults to the last days including today", () => {
-    expect(daysOf(callRange({}, NOON, 3))).toEqual(["20260129", "20260130", "20260131"]);
   });
 });
