@@ -1,4 +1,4 @@
-// Which host a session goes to: a pure decision over what the hosts last said.
+// Chooses the host for a session by the hosts' records. Pure.
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
 import {
   type ExternalProvider,
@@ -16,12 +16,12 @@ export interface HostChoice {
 }
 
 /**
- * The host for a session, or undefined when none has an agent to give.
+ * The host for a session, or undefined when no host has a free agent.
  *
- * Hot before warm before cold; among equals the host with the least load; a host that just declined or failed
- * this session only when there is no other.
+ * A hot agent comes before a warm one, and a warm one before a cold one. Among equals, the host with the least load comes
+ * first. A host that has just declined or failed this session is the last choice.
  *
- * @param free what each host has free, less what was promised to others and not yet answered.
+ * @param free the free agents of each host, less the reserved ones
  */
 export function chooseHost(
   hosts: readonly HostRecord[],
@@ -30,8 +30,8 @@ export function chooseHost(
 ): HostChoice | undefined {
   const offers = hosts
     .flatMap((host) => {
-      const asked = bestOffer(free(host), mayUseHot(record));
-      return asked === undefined ? [] : [{ host, requestedWarmth: asked }];
+      const requestedWarmth = bestOffer(free(host), mayUseHot(record));
+      return requestedWarmth === undefined ? [] : [{ host, requestedWarmth }];
     })
     .sort(
       (a, b) =>
@@ -47,8 +47,8 @@ export function chooseHost(
 }
 
 /**
- * What stands for a host where a provider brings the agent: any instance of the providers service answers for it. Whether the provider has
- * an agent to give only the provider knows, so it is always asked.
+ * The pseudo-host of an external provider, for which any instance of the providers service answers. Only the provider
+ * knows whether it has an agent, so it is always asked.
  */
 export const chooseProvider = (provider: ExternalProvider): HostChoice => ({
   host: providerHostOf(provider),
@@ -58,7 +58,7 @@ export const chooseProvider = (provider: ExternalProvider): HostChoice => ({
 
 const rank: Record<Warmth, number> = { hot: 0, warm: 1, cold: 2 };
 
-/** A hot agent also serves as a warm one, by leaving its standby room for the session's. */
+/** A hot agent also serves as a warm one: it leaves its standby room for the session's room. */
 function bestOffer(free: FreeAgents, mayBeHot: boolean): Warmth | undefined {
   if (free.hot > 0 && mayBeHot) return "hot";
   if (free.warm + free.hot > 0) return "warm";

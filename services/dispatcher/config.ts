@@ -38,7 +38,7 @@ export const dispatcherSettings = {
 };
 export type DispatcherConfig = ConfigOf<typeof dispatcherSettings>;
 
-/** What the record of a new session says. */
+/** The defaults for the record of a new session. */
 export const sessionDefaultsOf = (config: DispatcherConfig) => ({
   deadlineMs: deadlinesOf(config),
   maxAttempts: config.GREENROOM_MAX_ATTEMPTS,

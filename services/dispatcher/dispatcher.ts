@@ -1,4 +1,4 @@
-// The dispatcher: the one writer of sessions. Several of them share the work.
+// The dispatcher: the one writer of session records. Several instances share the work.
 import { forward } from "../../libs/bus/overflow.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { sessionKey } from "../../libs/contracts/ids.ts";
@@ -21,36 +21,37 @@ export interface DispatcherDeps extends ServiceDeps {
   readonly defaults: SessionDefaults;
 }
 
-/** Messages in hand at once. Each waits on NATS and hosts, hardly ever on this process. */
+/** Events in progress. Each waits for NATS and hosts most of the time, and needs little CPU. */
 const CONCURRENCY = 256;
+const CACHED_RECORDS = 10_000;
 
 export async function startDispatcher(deps: DispatcherDeps): Promise<{ stop(): Promise<void> }> {
   const { bus, clock, log } = deps;
   const hosts = await watchHosts(bus);
   const sessions = await watchSessions(bus, clock);
-  const fleet = new HostReservations(hosts);
-  const waitingRoom = new WaitQueue({
+  const reservations = new HostReservations(hosts);
+  const waitQueue = new WaitQueue({
     bus,
     clock,
     log,
     sessions,
-    freeFor: (record) => fleet.freeFor(record),
+    freeFor: (record) => reservations.freeFor(record),
   });
-  hosts.onChange(() => waitingRoom.check());
+  hosts.onChange(() => waitQueue.check());
 
   let writes = 0;
-  const inOrder = createKeyedQueue();
+  const oneByOne = createKeyedQueue();
   const dispatch = {
     bus,
     clock,
     log,
     livekit: deps.livekit,
-    reservations: fleet,
+    reservations,
     defaults: deps.defaults,
-    excludeUntilUpdate: (hostId: string) => fleet.excludeUntilUpdate(hostId),
+    excludeUntilUpdate: (hostId: string) => reservations.excludeUntilUpdate(hostId),
     nextWriteId: () => `${deps.instance}:${++writes}`,
-    recordCache: new RecordCache(10_000),
-    // A provider is asked for each by itself: nobody there waits for what another would take.
+    recordCache: new RecordCache(CACHED_RECORDS),
+    // Sessions of external providers do not wait for each other.
     hasOlderWaiting: (record: SessionRecord) =>
       !isExternal(record.provider) &&
       sessions
@@ -60,13 +61,13 @@ export async function startDispatcher(deps: DispatcherDeps): Promise<{ stop(): P
   const stopConsuming = await bus.streams.consume(
     sessionEvents,
     { durable: "dispatcher", concurrency: CONCURRENCY },
-    (event, delivery) => inOrder(sessionKey(event), () => handleSessionEvent(dispatch, event, delivery)),
+    (event, delivery) => oneByOne(sessionKey(event), () => handleSessionEvent(dispatch, event, delivery)),
   );
-  const stopHandingOn = await forward(bus, sessionEvents);
+  const stopForwarding = await forward(bus, sessionEvents);
   return {
     async stop() {
-      waitingRoom.stop();
-      await Promise.all([stopHandingOn(), stopConsuming()]);
+      waitQueue.stop();
+      await Promise.all([stopForwarding(), stopConsuming()]);
       await hosts.stop();
       await sessions.stop();
     },

@@ -1,4 +1,4 @@
-// The hosts with what this dispatcher promised of them and knows to be out of date.
+// The free agents of the hosts, less those that this dispatcher has reserved.
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
 import { isExternal } from "../../libs/contracts/providers/provider.ts";
 import type { SessionRecord, Warmth } from "../../libs/contracts/sessions/session.ts";
@@ -8,69 +8,69 @@ import { chooseHost, chooseProvider, type HostChoice } from "./choose-host.ts";
 
 export interface Reservation {
   readonly choice: HostChoice;
-  /** To be called when the host has answered: from then on its own count includes it. */
+  /** Called when the host has answered. From then on the host's own record counts the agent as busy. */
   release(): void;
 }
 
 /**
- * Between the choice of a host and its answer an agent is free in the host's last word and yet given away.
- * The fleet remembers those, so that a burst doesn't send ten sessions to one free agent. Another dispatcher
- * doesn't know them: then the host declines, and no harm is done.
+ * Between the choice of a host and its answer, the host's record still counts the agent as free. A reservation prevents
+ * that a burst of sessions goes to one free agent. Another dispatcher does not know the reservation; the host then
+ * declines one of the sessions, which costs no failure.
  */
 export class HostReservations {
   readonly #view: Pick<HostView, "all" | "get">;
-  readonly #promised = new Map<string, Record<Warmth, number>>();
-  /** Hosts that were found gone or full, with the sequence of their last word: until they speak again. */
-  readonly #passedOver = new Map<string, number>();
+  readonly #reserved = new Map<string, Record<Warmth, number>>();
+  /** The hosts that were gone or full, with the sequence of the record that was wrong. */
+  readonly #excluded = new Map<string, number>();
 
   constructor(view: Pick<HostView, "all" | "get">) {
     this.#view = view;
   }
 
-  /** Chooses a host and promises one of its agents, or the provider that brings its own. */
+  /** Chooses a host and reserves one of its agents, or chooses the session's external provider. */
   choose(record: SessionRecord): Reservation | undefined {
     if (isExternal(record.provider)) return { choice: chooseProvider(record.provider), release: () => {} };
     const choice = chooseHost(this.#usable(), record, (host) => this.#free(host, record.profile));
     if (choice === undefined) return undefined;
     const key = `${choice.host}/${record.profile}`;
-    const counts = this.#promised.get(key) ?? { hot: 0, warm: 0, cold: 0 };
+    const counts = this.#reserved.get(key) ?? { hot: 0, warm: 0, cold: 0 };
     counts[choice.requestedWarmth] += 1;
-    this.#promised.set(key, counts);
-    let settled = false;
+    this.#reserved.set(key, counts);
+    let isReleased = false;
     return {
       choice,
       release: () => {
-        if (settled) return;
-        settled = true;
+        if (isReleased) return;
+        isReleased = true;
         counts[choice.requestedWarmth] -= 1;
       },
     };
   }
 
-  /** How many sessions like this one could be dispatched now. */
+  /** The number of sessions like this one that could be dispatched now. */
   freeFor({ profile, provider }: Pick<SessionRecord, "profile" | "provider">): number {
     if (isExternal(provider)) return Number.POSITIVE_INFINITY;
     return this.#usable().reduce((sum, host) => sum + totalOf(this.#free(host, profile)), 0);
   }
 
-  /** Leaves a host alone until it says something new. */
+  /** Does not choose a host until its next update. */
   excludeUntilUpdate(hostId: string): void {
     const host = this.#view.get(hostId);
-    if (host !== undefined) this.#passedOver.set(hostId, host.sequence);
+    if (host !== undefined) this.#excluded.set(hostId, host.sequence);
   }
 
   #usable(): HostRecord[] {
-    return this.#view.all().filter((host) => this.#passedOver.get(host.hostId) !== host.sequence);
+    return this.#view.all().filter((host) => this.#excluded.get(host.hostId) !== host.sequence);
   }
 
   #free(host: HostRecord, profile: string): FreeAgents {
     const free = freeAgents(host, profile);
-    const promised = this.#promised.get(`${host.hostId}/${profile}`);
-    if (promised === undefined) return free;
-    // What was promised beyond one kind is taken from the next: a hot agent that is gone becomes a warm one.
-    const hot = Math.max(0, free.hot - promised.hot);
-    const warm = Math.max(0, free.warm - promised.warm);
-    const total = totalOf(free) - totalOf(promised);
+    const reserved = this.#reserved.get(`${host.hostId}/${profile}`);
+    if (reserved === undefined) return free;
+    // More reservations than agents of one warmth take agents of the next: a host without a hot agent gives a warm one.
+    const hot = Math.max(0, free.hot - reserved.hot);
+    const warm = Math.max(0, free.warm - reserved.warm);
+    const total = totalOf(free) - totalOf(reserved);
     return { hot, warm, cold: Math.max(0, total - hot - warm) };
   }
 }

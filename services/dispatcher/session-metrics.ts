@@ -1,13 +1,13 @@
-// What the dispatchers count of sessions. Each change is saved by one of them, so all together count it once.
+// Counts sessions. One dispatcher saves each change of a record, so together they count each change once.
 import type { BusHooks } from "../../libs/bus/instrumented-bus.ts";
 import { sessions } from "../../libs/contracts/buckets.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import type { Metrics } from "../../libs/runtime/metrics.ts";
 
-/** Sessions of which is remembered which attempt was counted as ready; the oldest go. */
-const REMEMBERED = 10_000;
+/** The number of sessions whose ready attempt is remembered. The oldest go first. */
+const MAX_REMEMBERED = 10_000;
 
-/** To be told of every record that was saved. */
+/** Hooks that observe every saved record. */
 export function countSessions(metrics: Metrics): BusHooks {
   const started = metrics.counter("greenroom_sessions_started_total", "Sessions that were accepted.", [
     "profile",
@@ -37,11 +37,11 @@ export function countSessions(metrics: Metrics): BusHooks {
       const { profile, state, attempt } = record;
       const key = `${record.tenant}.${record.sessionId}`;
       if (revision === 0) started({ profile, provider: record.provider ?? "pool" });
-      // Something else of a ready record may change, and be saved too.
+      // A ready record may be saved again with another change.
       if (state === "ready" && counted.get(key) !== attempt) {
         counted.delete(key);
         counted.set(key, attempt);
-        if (counted.size > REMEMBERED) counted.delete(counted.keys().next().value ?? "");
+        if (counted.size > MAX_REMEMBERED) counted.delete(counted.keys().next().value ?? "");
         readied({
           profile,
           warmth: record.warm ?? "unknown",
@@ -56,6 +56,6 @@ export function countSessions(metrics: Metrics): BusHooks {
   };
 }
 
-/** Whether an earlier attempt was ready: then this one took over from it. */
+/** Whether an earlier attempt was ready, so that this one resumes the session. */
 const hasServedBefore = ({ history, attempt }: SessionRecord): boolean =>
   history.some((entry) => entry.state === "ready" && entry.attempt < attempt);

@@ -1,4 +1,4 @@
-// Who waits for an agent, and whose turn it is when one is free.
+// The wait queue: requests a retry for the sessions that have waited longest once agents are free.
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { attemptRefOf } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
@@ -12,103 +12,98 @@ interface Deps extends ServiceDeps {
   readonly freeFor: (record: SessionRecord) => number;
 }
 
-/** A woken session that is still there after this is woken again. */
-const WAKE_AGAIN_MS = 1000;
+/** A session that still waits this long after its retry was requested gets another request. */
+const REPEAT_MS = 1000;
+/** Host updates may be lost. No session waits longer than this for the next check. */
+const CHECK_MS = 1000;
 
 /**
- * Wakes waiting sessions by a message each, oldest first, as many as there are free agents. Waking by message
- * and not by call means that a dispatcher which dies while dispatching leaves the message to the next one.
+ * Publishes `retry_requested` for waiting sessions, the oldest first, for as many as there are free agents. It is a stored
+ * event and not a function call: if a dispatcher dies while it handles the event, another one takes over.
  */
 export class WaitQueue {
   readonly #deps: Deps;
-  readonly #wokenAtMs = new Map<string, number>();
-  readonly #timers = new Map<string, () => void>();
+  readonly #requestedAtMs = new Map<string, number>();
+  readonly #backoffTimers = new Map<string, () => void>();
   readonly #stopRepeating: () => void;
-  readonly #stopListening: () => void;
-  #checkIsDue = false;
-  #stopped = false;
+  readonly #stopFollowing: () => void;
+  #isCheckPlanned = false;
+  #isStopped = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
-    this.#stopListening = deps.sessions.onChange(({ key, seen }) => this.#follow(seen, key));
+    this.#stopFollowing = deps.sessions.onChange(({ key, seen }) => this.#follow(seen, key));
     for (const session of deps.sessions.waiting()) this.#follow(session, session.key);
-    // Announcements may be lost; nobody waits longer than this for the next look.
     this.#stopRepeating = repeat(
       deps.clock,
-      1000,
+      CHECK_MS,
       () => this.check(),
-      (error) => deps.log.error({ error }, "looking after waiting sessions failed"),
+      (error) => deps.log.error({ error, retrying: true }, "failed to check the wait queue"),
     );
   }
 
-  /** Looks soon who can be woken; several calls in a row make one look. */
+  /** Checks the queue soon. Several calls in a row cause one check. */
   check(): void {
-    if (this.#checkIsDue || this.#stopped) return;
-    this.#checkIsDue = true;
+    if (this.#isCheckPlanned || this.#isStopped) return;
+    this.#isCheckPlanned = true;
     queueMicrotask(() => {
-      this.#checkIsDue = false;
-      if (!this.#stopped) this.#wakeAll();
+      this.#isCheckPlanned = false;
+      if (!this.#isStopped) this.#requestRetries();
     });
   }
 
   stop(): void {
-    this.#stopped = true;
+    this.#isStopped = true;
     this.#stopRepeating();
-    this.#stopListening();
-    for (const cancel of this.#timers.values()) cancel();
+    this.#stopFollowing();
+    for (const cancel of this.#backoffTimers.values()) cancel();
   }
 
   #follow(session: SeenSession | undefined, key: string): void {
-    this.#timers.get(key)?.();
-    this.#timers.delete(key);
+    this.#backoffTimers.get(key)?.();
+    this.#backoffTimers.delete(key);
     if (session === undefined || session.record.state !== "requested") {
-      this.#wokenAtMs.delete(key);
+      this.#requestedAtMs.delete(key);
       return;
     }
-    const dueInMs = session.record.backoffMs;
-    if (dueInMs === 0) {
+    const { backoffMs } = session.record;
+    if (backoffMs === 0) {
       this.check();
       return;
     }
-    this.#timers.set(
+    this.#backoffTimers.set(
       key,
-      this.#deps.clock.after(dueInMs, () => this.check()),
+      this.#deps.clock.after(backoffMs, () => this.check()),
     );
   }
 
-  #wakeAll(): void {
-    const waiting = this.#deps.sessions.waiting().filter((session) => this.#isRested(session));
-    const free = new Map<string, number>();
+  #requestRetries(): void {
+    const waiting = this.#deps.sessions.waiting().filter((session) => this.#isBackoffOver(session));
+    const freeByQueue = new Map<string, number>();
     for (const session of waiting) {
-      const line = queueKeyOf(session.record);
-      const left = free.get(line) ?? this.#deps.freeFor(session.record);
-      if (left > 0) this.#wake(session);
-      free.set(line, left - 1);
+      const queue = queueKeyOf(session.record);
+      const free = freeByQueue.get(queue) ?? this.#deps.freeFor(session.record);
+      if (free > 0) this.#requestRetry(session);
+      freeByQueue.set(queue, free - 1);
     }
   }
 
-  #isRested({ record, seenAtMs }: SeenSession): boolean {
+  #isBackoffOver({ record, seenAtMs }: SeenSession): boolean {
     return this.#deps.clock.monotonic() - seenAtMs >= record.backoffMs;
   }
 
-  #wake(session: SeenSession): void {
-    const { key, record, revision } = session;
-    const now = this.#deps.clock.monotonic();
-    const last = this.#wokenAtMs.get(key);
-    if (last !== undefined && now - last < WAKE_AGAIN_MS) return;
-    this.#wokenAtMs.set(key, now);
-    this.#deps.bus.streams
-      .publish(sessionEvents, {
-        type: "retry_requested",
-        ...attemptRefOf(record),
-        at: isoNow(this.#deps.clock),
-      })
+  #requestRetry({ key, record, revision }: SeenSession): void {
+    const { bus, clock, log } = this.#deps;
+    const now = clock.monotonic();
+    const last = this.#requestedAtMs.get(key);
+    if (last !== undefined && now - last < REPEAT_MS) return;
+    this.#requestedAtMs.set(key, now);
+    bus.streams
+      .publish(sessionEvents, { type: "retry_requested", ...attemptRefOf(record), at: isoNow(clock) })
       .catch((error: unknown) => {
-        this.#wokenAtMs.delete(key);
-        this.#deps.log.warn(
-          { error, sessionId: record.sessionId, revision },
-          "waking a session failed; it is tried again",
-        );
+        this.#requestedAtMs.delete(key);
+        const fields = { error, sessionId: record.sessionId, revision, retrying: true };
+        log.warn(fields, "failed to request a retry");
       });
   }
 }

@@ -1,4 +1,4 @@
-// The call record of an ended session, made of its record and of what hosts and providers said: a pure function.
+// Builds the call record of an ended session from its record, usage reports and launches. Pure.
 import type {
   AgentUsage,
   CallAttempt,
@@ -13,18 +13,19 @@ import type { HistoryEntry, SessionRecord } from "../../contracts/sessions/sessi
 import { latencyOf } from "./histogram.ts";
 import { mergeUsage } from "./usage.ts";
 
-/** An ended session as `callOf` needs it. */
+/** The record of an ended session. */
 export type EndedSession = SessionRecord & { state: "ended" };
 
 export const hasEnded = (record: SessionRecord): record is EndedSession => record.state === "ended";
 
-/** What is in a record only when somebody wrote it by hand or forged the time of an event. */
+/** The time of a record without a valid time, written by hand or from a forged event. */
 const NO_TIME = "1970-01-01T00:00:00.000Z";
-const WHY_MAX = 240;
+const MAX_REASON_LENGTH = 240;
 
 /**
- * @param reports of any attempts of it, in any order; what isn't there yet is left out, and the record made again later
- * @param launches what providers were asked for it
+ * Builds a call record. Data of missing reports is left out, and the call record is rebuilt once they arrive.
+ * @param reports usage reports of the session's attempts, in any order
+ * @param launches the session's requests to providers
  */
 export function buildCall(
   record: EndedSession,
@@ -33,9 +34,9 @@ export function buildCall(
 ): CallRecord {
   const { history } = record;
   const ordered = [...reports].sort((a, b) => a.attempt - b.attempt);
-  const telephone = telephoneOf(record, launches);
+  const phoneCall = phoneCallOf(record, launches);
   const ready = history.find(({ state }) => state === "ready");
-  const answered = ready !== undefined && wasTaken(telephone);
+  const answered = ready !== undefined && wasAnswered(phoneCall);
   const attempts = attemptsOf(record, ordered);
   const first = attempts.find(({ attempt }) => attempt === ready?.attempt);
   const takeovers = takeoversIn(history);
@@ -51,11 +52,11 @@ export function buildCall(
     provider: record.provider ?? "pool",
     user: record.user,
     room: record.room,
-    ...(telephone === undefined ? {} : { phoneCall: telephone }),
+    ...(phoneCall === undefined ? {} : { phoneCall }),
     startedAt: history.map(({ at }) => isoOf(at)).find((at) => at !== undefined) ?? NO_TIME,
     ...(answered && answeredAt !== undefined ? { answeredAt } : {}),
     endedAt,
-    outcome: outcomeOf(record, answered, telephone),
+    outcome: outcomeOf(record, answered, phoneCall),
     endedReason: record.endedReason ?? "completed",
     fault: record.fault ?? "none",
     ...(reason === undefined ? {} : { reason }),
@@ -68,24 +69,21 @@ export function buildCall(
     stateMs: stateMsOf(history),
     attemptCount: record.attempt,
     attempts,
-    metrics: metricsOf(
-      mergeUsage(ordered.map(({ usage: measures }) => measures)),
-      talkMsOf(ordered, answeredAt, endedAt),
-    ),
+    metrics: metricsOf(mergeUsage(ordered.map(({ usage }) => usage)), talkMsOf(ordered, answeredAt, endedAt)),
   };
 }
 
-/** Attempts that got ready: what they measured is waited for. */
+/** The attempts that became ready, whose usage reports a call record waits for. */
 export const readyAttempts = ({ history }: SessionRecord): number[] => [
   ...new Set(history.filter(({ state }) => state === "ready").map(({ attempt }) => attempt)),
 ];
 
-/** Its subject's day hangs on it, so it is the same whenever it is asked. */
+/** The time of the end. The subject of the call record contains its day, so it must never change. */
 export function endedAtOf({ history }: SessionRecord): string {
   return history.map(({ at }) => isoOf(at)).findLast((at) => at !== undefined) ?? NO_TIME;
 }
 
-/** A time in one way of writing; undefined when it is none. */
+/** A time in canonical form; undefined when it is invalid. */
 function isoOf(at: string): string | undefined {
   const ms = Date.parse(at);
   if (Number.isNaN(ms)) return undefined;
@@ -98,14 +96,14 @@ const msBetween = (from: string | undefined, to: string | undefined): number | u
   return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 };
 
-/** Not less than what the host measured on its own: the request's time is on another clock. */
+/** At least the time that the host measured, since the request's time comes from another clock. */
 function startMsOf({ history }: SessionRecord, first: CallAttempt | undefined): number | undefined {
   const ready = history.find(({ state }) => state === "ready");
   const ms = ready === undefined ? undefined : msBetween(history[0]?.at, ready.at);
   return ms === undefined ? undefined : Math.max(ms, Math.round(first?.readyMs ?? 0));
 }
 
-/** Where an agent that was ready is followed by another. */
+/** The entries at which a failover or a migration began. */
 const takeoversIn = (history: readonly HistoryEntry[]): HistoryEntry[] =>
   history.filter((entry, i) => entry.state === "requested" && history[i - 1]?.state === "ready");
 
@@ -123,7 +121,7 @@ function attemptsOf(record: SessionRecord, reports: readonly UsageReport[]): Cal
   return numbers.flatMap((attempt) => {
     const own = history.filter((entry) => entry.attempt === attempt);
     const host = own.find((entry) => entry.host !== undefined)?.host;
-    // One that waited for an agent and got none was no try.
+    // An attempt that only waited for an agent does not count.
     if (host === undefined) return [];
     const report = reports.find((one) => one.attempt === attempt);
     const next = history[history.lastIndexOf(own.at(-1) as HistoryEntry) + 1];
@@ -141,14 +139,14 @@ function attemptsOf(record: SessionRecord, reports: readonly UsageReport[]): Cal
         servedMs:
           report?.servedMs ??
           (was("ready") ? msBetween(was("ready")?.at, isLast ? own.at(-1)?.at : next?.at) : undefined),
-        ended: (ended ?? report?.reason)?.slice(0, WHY_MAX),
+        ended: (ended ?? report?.reason)?.slice(0, MAX_REASON_LENGTH),
       }),
     ];
   });
 }
 
-/** The newest that is known of the telephone call, of whichever attempt. */
-function telephoneOf(record: SessionRecord, launches: readonly LaunchRecord[]): PhoneCall | undefined {
+/** The phone call with its newest progress. */
+function phoneCallOf(record: SessionRecord, launches: readonly LaunchRecord[]): PhoneCall | undefined {
   if (record.call === undefined) return undefined;
   const progress = launches
     .filter(({ call }) => call !== undefined)
@@ -166,24 +164,24 @@ function telephoneOf(record: SessionRecord, launches: readonly LaunchRecord[]): 
   };
 }
 
-const UNTAKEN = ["dialing", "ringing", "busy", "noAnswer", "voicemail", "failed", "unknown"];
+const UNANSWERED = ["dialing", "ringing", "busy", "noAnswer", "voicemail", "failed", "unknown"];
 
-const wasTaken = (telephone: PhoneCall | undefined): boolean =>
-  telephone?.status === undefined || (!UNTAKEN.includes(telephone.status) && !telephone.unanswered);
+const wasAnswered = (phoneCall: PhoneCall | undefined): boolean =>
+  phoneCall?.status === undefined || (!UNANSWERED.includes(phoneCall.status) && !phoneCall.unanswered);
 
 function outcomeOf(
   { endedReason, fault }: SessionRecord,
   answered: boolean,
-  telephone: PhoneCall | undefined,
+  phoneCall: PhoneCall | undefined,
 ): CallOutcome {
-  const { status } = telephone ?? {};
+  const { status } = phoneCall ?? {};
   if (status === "busy" || status === "noAnswer" || status === "voicemail") return "unanswered";
   if (status === "failed" || (fault !== "none" && fault !== "customer")) return "failed";
-  if (!answered) return telephone === undefined || fault === "customer" ? "abandoned" : "unanswered";
+  if (!answered) return phoneCall === undefined || fault === "customer" ? "abandoned" : "unanswered";
   return endedReason === "expired" ? "abandoned" : "completed";
 }
 
-/** By the one host's monotonic clock where one agent served the whole of it, else by the clocks of who spoke. */
+/** The talk time: by the host's monotonic clock if one agent served all of the call, otherwise by the times of the events. */
 function talkMsOf(reports: readonly UsageReport[], answeredAt: string | undefined, endedAt: string): number {
   const served = reports.filter(({ readyMs }) => readyMs !== undefined);
   const [only] = served;
@@ -192,13 +190,13 @@ function talkMsOf(reports: readonly UsageReport[], answeredAt: string | undefine
   return msBetween(answeredAt, answeredAt === undefined ? undefined : endedAt) ?? 0;
 }
 
-function metricsOf(measures: AgentUsage | undefined, durationMs: number): CallMetrics {
-  const { tools = [], usage = [] } = measures ?? {};
+function metricsOf(agentUsage: AgentUsage | undefined, durationMs: number): CallMetrics {
+  const { tools = [], usage = [] } = agentUsage ?? {};
   const sum = (of: (of: (typeof usage)[number]) => number | undefined) =>
     usage.reduce((all, one) => all + (of(one) ?? 0), 0);
   const latencies = Object.fromEntries(
     (["response", "llm", "stt", "tts", "endOfTurn"] as const).flatMap((name) => {
-      const latency = latencyOf(measures?.[name]);
+      const latency = latencyOf(agentUsage?.[name]);
       return latency === undefined ? [] : [[name, latency]];
     }),
   );
@@ -208,12 +206,12 @@ function metricsOf(measures: AgentUsage | undefined, durationMs: number): CallMe
     toolErrors: tools.reduce((all, { errors }) => all + errors, 0),
     toolExecutionMs: tools.reduce((all, { totalMs }) => all + totalMs, 0),
     tools,
-    userTurns: measures?.userTurns ?? 0,
-    agentTurns: measures?.agentTurns ?? 0,
-    interruptions: measures?.interruptions ?? 0,
-    modelErrors: measures?.errors ?? 0,
+    userTurns: agentUsage?.userTurns ?? 0,
+    agentTurns: agentUsage?.agentTurns ?? 0,
+    interruptions: agentUsage?.interruptions ?? 0,
+    modelErrors: agentUsage?.errors ?? 0,
     ...latencies,
-    ...(measures?.vad === undefined ? {} : { vad: measures.vad }),
+    ...(agentUsage?.vad === undefined ? {} : { vad: agentUsage.vad }),
     inputTokens: sum(({ inputTokens }) => inputTokens),
     outputTokens: sum(({ outputTokens }) => outputTokens),
     characters: sum(({ characters }) => characters),
@@ -223,6 +221,6 @@ function metricsOf(measures: AgentUsage | undefined, durationMs: number): CallMe
   };
 }
 
-/** Without the fields that have no value: on the wire there are none. */
+/** The fields without undefined ones, which a stored record does not have. */
 const defined = <T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;

@@ -1,4 +1,4 @@
-// The key figures of days, made of call records one by one, in whatever order: pure, so that they can be made again.
+// Builds the key figures of each day from call records, in any order. Pure, so that they can be rebuilt.
 import type { CallRecord } from "../../contracts/calls/call.ts";
 import { dayOf } from "../../contracts/calls/call.ts";
 import type { DailyKpi, KpiSums } from "../../contracts/calls/kpi.ts";
@@ -39,7 +39,7 @@ export class KpiBuilder {
     counts.callsWithFailover += call.failovers > 0 ? 1 : 0;
     counts.toolCalls += metrics.toolCalls;
     counts.toolErrors += metrics.toolErrors;
-    // Whole milliseconds add up to the same in whatever order.
+    // Whole milliseconds add up to the same in any order.
     counts.toolExecutionMs += Math.round(metrics.toolExecutionMs);
     counts.inputTokens += metrics.inputTokens;
     counts.outputTokens += metrics.outputTokens;
@@ -62,7 +62,7 @@ export class KpiBuilder {
     this.#response.addAll(sums.response);
   }
 
-  /** The same for the same calls, whatever the order in which they came. */
+  /** Equal for the same calls in any order. */
   sums(): KpiSums {
     return {
       ...this.#counts,
@@ -78,34 +78,34 @@ export class KpiBuilder {
 
 /** Adds up calls into the key figures of each tenant, day and profile that they belong to. */
 export class DailyKpis {
-  readonly #makers = new Map<
+  readonly #builders = new Map<
     string,
-    { of: Pick<DailyKpi, "tenant" | "day" | "profile">; maker: KpiBuilder }
+    { of: Pick<DailyKpi, "tenant" | "day" | "profile">; builder: KpiBuilder }
   >();
 
   add(call: CallRecord): void {
     const of = { tenant: call.tenant, day: dayOf(call.endedAt), profile: call.profile };
     const key = `${of.tenant}.${of.day}.${of.profile}`;
-    let found = this.#makers.get(key);
+    let found = this.#builders.get(key);
     if (found === undefined) {
-      found = { of, maker: new KpiBuilder() };
-      this.#makers.set(key, found);
+      found = { of, builder: new KpiBuilder() };
+      this.#builders.set(key, found);
     }
-    found.maker.add(call);
+    found.builder.add(call);
   }
 
   /** In the order of their keys. */
   all(): DailyKpi[] {
-    return [...this.#makers]
+    return [...this.#builders]
       .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([, { of, maker }]) => ({ v: 1, ...of, ...maker.sums() }));
+      .map(([, { of, builder }]) => ({ v: 1, ...of, ...builder.sums() }));
   }
 }
 
 export function mergeKpis(all: readonly KpiSums[]): KpiSums {
-  const maker = new KpiBuilder();
-  for (const sums of all) maker.addAll(sums);
-  return maker.sums();
+  const builder = new KpiBuilder();
+  for (const sums of all) builder.addAll(sums);
+  return builder.sums();
 }
 
 const countIn = (counts: Record<string, number>, name: string, n: number | undefined): void => {

@@ -1,4 +1,4 @@
-// Adds up what the agents of one call measured: of each attempt apart, of the call together.
+// Adds up the usage of the agents of one call.
 import {
   type AgentUsage,
   MODELS_MAX,
@@ -10,14 +10,14 @@ import { mergeHistograms } from "./histogram.ts";
 
 const OTHER = "other";
 
-/** What several agents measured, one after the other; undefined when none did. */
+/** The usage of several agents; undefined when no agent reported any. */
 export function mergeUsage(all: readonly (AgentUsage | undefined)[]): AgentUsage | undefined {
-  const present = all.filter((measures) => measures !== undefined);
+  const present = all.filter((usage) => usage !== undefined);
   if (present.length === 0) return undefined;
-  const sum = (of: (measures: AgentUsage) => number) => present.reduce((so, one) => so + of(one), 0);
-  const spreads = Object.fromEntries(
+  const sum = (of: (usage: AgentUsage) => number) => present.reduce((total, usage) => total + of(usage), 0);
+  const histograms = Object.fromEntries(
     (["response", "llm", "stt", "tts", "endOfTurn"] as const).flatMap((name) => {
-      const merged = mergeHistograms(present.map((measures) => measures[name]));
+      const merged = mergeHistograms(present.map((usage) => usage[name]));
       return merged === undefined ? [] : [[name, merged]];
     }),
   );
@@ -27,7 +27,7 @@ export function mergeUsage(all: readonly (AgentUsage | undefined)[]): AgentUsage
     totalMs: sum((one) => one.vad?.totalMs ?? 0),
   };
   return {
-    ...spreads,
+    ...histograms,
     ...(hasVad ? { vad } : {}),
     tools: sumTools(present.flatMap(({ tools }) => tools)),
     usage: sumUsage(present.flatMap(({ usage }) => usage)),
@@ -38,11 +38,11 @@ export function mergeUsage(all: readonly (AgentUsage | undefined)[]): AgentUsage
   };
 }
 
-/** By name, in the order of the names; what is too many goes together. */
+/** Uses by tool, sorted by name. Tools beyond the limit are added up as one. */
 export function sumTools(uses: readonly ToolUse[]): ToolUse[] {
   const byName = new Map<string, ToolUse>();
   for (const use of uses) {
-    // What goes together already takes no other's place when it is added up again.
+    // The sum of the other tools does not count against the limit.
     const named = byName.size - (byName.has(OTHER) ? 1 : 0);
     const name = byName.has(use.name) || use.name === OTHER || named < TOOLS_MAX ? use.name : OTHER;
     const before = byName.get(name) ?? { name, calls: 0, errors: 0, totalMs: 0, maxMs: 0 };
@@ -71,7 +71,7 @@ const amounts = [
 const isOther = ({ provider, model }: ModelUsage): boolean => provider === OTHER && model === OTHER;
 const nameOf = ({ kind, provider, model }: ModelUsage): string => `${kind} ${provider} ${model}`;
 
-/** By model, in the order of their names. What stayed at nothing is left out. */
+/** Usage by model, sorted by name. Amounts of 0 are omitted. */
 export function sumUsage(usages: readonly ModelUsage[]): ModelUsage[] {
   const byModel = new Map<string, ModelUsage>();
   for (const usage of usages) {

@@ -241,7 +241,7 @@ export function endedByDeadline(context: SessionContext, event: Input<"deadline_
 }
 
 /** The reason of an event, for the history. */
-export function reasonOf(event: SessionInput): string {
+function reasonOf(event: SessionInput): string {
   if ("error" in event && event.error !== undefined) return event.error;
   if ("reason" in event) return event.reason;
   return event.type.replaceAll("_", " ");

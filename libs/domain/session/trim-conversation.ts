@@ -2,8 +2,8 @@
 import type { ConversationItem, SavedConversation } from "../../contracts/sessions/conversation.ts";
 
 /**
- * The newest turns that fit. A turn begins with a message of the user, so that no answer stays without its question and
- * no output of a tool without its call. If the newest turn does not fit, its oldest items are omitted.
+ * The newest turns that fit. A turn begins with a message of the user. An answer is never kept without its question, nor
+ * the output of a tool without its call. If the newest turn does not fit, its oldest items are omitted.
  *
  * @param alreadyOmitted the number of items that earlier agents omitted
  */
