@@ -1,4 +1,4 @@
-// `npm run bench:footprint`: memory, idle CPU and start-up times of `npm start` with the agents of agents/.
+// `npm run bench:footprint`: measures memory, idle CPU and start-up times of `npm start` with the agents of agents/.
 import { writeFile } from "node:fs/promises";
 import os from "node:os";
 import { parseArgs } from "node:util";
@@ -10,21 +10,21 @@ import { table } from "./statistics.ts";
 
 const { values } = parseArgs({
   options: {
-    /** Seconds before the idle CPU is measured, and for how long. */
-    settle: { type: "string", default: "20" },
+    /** Seconds before the measurement of the idle CPU, and of the measurement. */
+    "warm-up": { type: "string", default: "20" },
     window: { type: "string", default: "60" },
     /** A file for all figures. */
     json: { type: "string" },
   },
 });
-const SETTLE_MS = Number(values.settle) * 1000;
+const WARM_UP_MS = Number(values["warm-up"]) * 1000;
 const WINDOW_MS = Number(values.window) * 1000;
 /** Warm agents of the profile echo in an idle system. */
 const AGENTS = 3;
-const PATIENCE_MS = 180_000;
+const TIMEOUT_MS = 180_000;
 
 interface Start {
-  /** From the command to the first answer of the API, and to the first and the last warm agent, in ms. */
+  /** The times from the command to the API's first answer, and to the first and the last warm agent, in ms. */
   readonly apiMs: number;
   readonly firstAgentMs: number;
   readonly allAgentsMs: number;
@@ -35,7 +35,7 @@ interface Row {
   readonly processes: number;
   readonly pssMb: number;
   readonly rssMb: number;
-  /** In percent of one core. */
+  /** Percent of one core. */
   readonly cpuPercent: number;
 }
 
@@ -44,7 +44,7 @@ const SERVERS = ["nats-server", "livekit-server"];
 const site = await LocalSite.make();
 try {
   const first = await start();
-  await sleep(SETTLE_MS);
+  await sleep(WARM_UP_MS);
   const processes = await measure();
   await stop(first.local);
   const second = await start();
@@ -58,7 +58,7 @@ async function start(): Promise<{ local: LocalProcess; times: Start }> {
   const startedAtMs = performance.now();
   const local = site.startByNpm({ LIVEKIT_MOCK_MODE: "false" });
   const reached = async (what: string, isReached: () => Promise<boolean>) => {
-    await until(isReached, { timeoutMs: PATIENCE_MS, everyMs: 20, what: () => `${what}:\n${local.text()}` });
+    await until(isReached, { timeoutMs: TIMEOUT_MS, everyMs: 20, what: () => `${what}:\n${local.text()}` });
     return performance.now() - startedAtMs;
   };
   const apiMs = await reached("the API answers", async () => (await get("/readyz")) !== undefined);
@@ -73,12 +73,12 @@ async function stop(local: LocalProcess): Promise<void> {
   await site.isEmpty(60_000);
 }
 
-/** The processes by what they are, the largest first. */
+/** Measures the processes, grouped by name, the largest first. */
 async function measure(): Promise<Row[]> {
-  const before = new Map(look().map((one) => [one.pid, one.cpuMs]));
+  const before = new Map(sample().map((one) => [one.pid, one.cpuMs]));
   const sinceMs = performance.now();
   await sleep(WINDOW_MS);
-  const after = look();
+  const after = sample();
   const tookMs = performance.now() - sinceMs;
   const rows = [...new Set(after.map(({ name }) => name))].map((name) => {
     const all = after.filter((one) => one.name === name);
@@ -95,7 +95,7 @@ async function measure(): Promise<Row[]> {
   return rows.sort((a, b) => b.pssMb - a.pssMb);
 }
 
-const look = (): ProcFigures[] => site.pids().flatMap((pid) => figuresOf(pid) ?? []);
+const sample = (): ProcFigures[] => site.pids().flatMap((pid) => figuresOf(pid) ?? []);
 
 async function report(processes: readonly Row[], first: Start, second: Start): Promise<void> {
   const total = sumOf("all", processes);
@@ -131,7 +131,9 @@ async function report(processes: readonly Row[], first: Start, second: Start): P
       row("second", second),
     ]),
   );
-  console.log("\nAims: 600 MB of PSS and 5 % of a core in all; 2 s to the API, 4 s to the first warm agent.");
+  console.log(
+    "\nTargets: 600 MB of PSS and 5 % of a core in total; 2 s to the API, 4 s to the first warm agent.",
+  );
   const figures = { processes, own, total, first, second, windowMs: WINDOW_MS, node: process.version };
   if (values.json !== undefined) await writeFile(values.json, JSON.stringify(figures, null, 2));
 }
@@ -147,7 +149,7 @@ function sumOf(name: string, rows: readonly Row[]): Row {
   };
 }
 
-/** The body, or undefined unless the answer is a success. */
+/** Returns the body of a successful answer; undefined on any failure. */
 async function get(path: string): Promise<unknown> {
   try {
     const response = await fetch(site.url + path, { signal: AbortSignal.timeout(2000) });

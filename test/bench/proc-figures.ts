@@ -3,19 +3,19 @@ import { readFileSync } from "node:fs";
 
 export interface ProcFigures {
   readonly pid: number;
-  /** What the process is, for example `gateway` or `agent process`. */
+  /** For example `gateway` or `agent process`. */
   readonly name: string;
   /** Proportional set size in MB: memory that processes share counts once. */
   readonly pssMb: number;
   readonly rssMb: number;
-  /** Since the process started, in ms. */
+  /** CPU time since the start of the process, in ms. */
   readonly cpuMs: number;
 }
 
 /** The clock of /proc/<pid>/stat has 100 ticks a second on every Linux (USER_HZ). */
 const TICK_MS = 10;
 
-/** Undefined for a process that has just ended. */
+/** @returns undefined for a process that has just ended */
 export function figuresOf(pid: number): ProcFigures | undefined {
   try {
     const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");

@@ -168,7 +168,7 @@ class RunningStack implements Stack {
     }
   }
 
-  /** Two dispatchers and one janitor are three processes, or two control processes of which one has no janitor. */
+  /** Starts the roles. Two dispatchers and one janitor are three processes, or two control processes, one without a janitor. */
   #startRoles(): Promise<ServiceProcess>[] {
     const most = Math.max(...RoleName.options.map((role) => this.#countOf(role)));
     const rounds = Array.from({ length: most }, (_, index) => this.#rolesOf(index + 1));
@@ -176,7 +176,7 @@ class RunningStack implements Stack {
     return rounds.map((roles) => this.spawnService("control", { GREENROOM_ROLES: roles.join() }));
   }
 
-  /** The roles of which the test wants so many. */
+  /** The roles with at least `count` instances. */
   #rolesOf(count: number): RoleName[] {
     return RoleName.options.filter((role) => this.#countOf(role) >= count);
   }
