@@ -26,5 +26,5 @@ export type JanitorConfig = ConfigOf<typeof janitorSettings>;
 export const sweepSettingsOf = (config: JanitorConfig) => ({
   sweepMs: config.GREENROOM_SWEEP_MS,
   keepEndedMs: config.GREENROOM_SESSION_RETENTION_MS,
-  aliveMs: config.GREENROOM_AGENT_PING_TIMEOUT_MS,
+  agentPingTimeoutMs: config.GREENROOM_AGENT_PING_TIMEOUT_MS,
 });

@@ -1,32 +1,30 @@
-// Removes what was said in a session as soon as the session is over: nobody will go on from it.
+// Deletes the conversation of a session once the session has ended, since no agent will resume it.
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { conversations, sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import type { SessionView } from "../../libs/fleet/session-view.ts";
 
-type Deps = ServiceDeps;
-
-/** A host that hung while its session ended may still write once; this is later than any such write. */
+/** The pause before the second deletion. A host that hung during the end may still have written once by then. */
 const LOOK_AGAIN_MS = 30_000;
 const TRIES = 5;
 
 /**
- * Looks at each session that has ended or whose record was removed, also at those that had before this janitor
- * began: once at once, and once more later.
+ * Deletes the conversations of ended and removed sessions, including those that ended before this janitor started. Each
+ * one is deleted at once, and again later.
  *
- * @returns how to stop
+ * @returns a function that stops it
  */
-export function deleteConversations(deps: Deps, sessions: SessionView): () => void {
+export function deleteConversations(deps: ServiceDeps, sessions: SessionView): () => void {
   const { clock, log } = deps;
   const seen = new Set<string>();
   const timers = new Set<() => void>();
   let work = Promise.resolve();
   let isStopped = false;
-  /** One after the other: a janitor that starts may find the sessions of a whole day. */
+  /** One at a time: a janitor that starts may find the sessions of a whole day. */
   const remove = (key: string) => {
     work = work
       .then(() => (isStopped ? undefined : removeIfOver(deps, key)))
       .catch((error: unknown) =>
-        log.debug({ error, key }, "a conversation is left until it is looked at again"),
+        log.debug({ error, key, retrying: true }, "failed to delete a conversation"),
       );
   };
   const onOver = (key: string) => {
@@ -55,12 +53,12 @@ export function deleteConversations(deps: Deps, sessions: SessionView): () => vo
   };
 }
 
-async function removeIfOver({ bus, log }: Deps, key: string): Promise<void> {
+async function removeIfOver({ bus, log }: ServiceDeps, key: string): Promise<void> {
   for (let tries = 0; tries < TRIES; tries++) {
     const [left, session] = [await bus.kv.get(conversations, key), await bus.kv.get(sessionsBucket, key)];
     if (left === undefined || (session !== undefined && session.value.state !== "ended")) return;
-    if (!(await bus.kv.delete(conversations, key, left.revision))) continue; // It was written meanwhile.
-    log.debug({ key }, "what was said in a session that is over is removed");
+    if (!(await bus.kv.delete(conversations, key, left.revision))) continue; // A write came in between.
+    log.debug({ key }, "deleted the conversation of an ended session");
     return;
   }
 }

@@ -1,4 +1,4 @@
-// Which sessions have been as they are for too long: a pure decision.
+// Finds the sessions that have exceeded a deadline. Pure.
 import type { SlotStatus } from "../../libs/contracts/fleet/host.ts";
 import { attemptRefOf } from "../../libs/contracts/ids.ts";
 import { isExternal } from "../../libs/contracts/providers/provider.ts";
@@ -6,15 +6,15 @@ import type { SessionEvent, SessionRecord } from "../../libs/contracts/sessions/
 
 export interface AgedSession {
   readonly record: SessionRecord;
-  /** For how long this janitor has seen it in this phase, on its own monotonic clock, in ms. */
+  /** How long this janitor has seen the session in its phase, in ms on its own monotonic clock. */
   readonly ageMs: number;
 }
 
 export type Expired = Extract<SessionEvent, { type: "deadline_exceeded" }>;
 
 /**
- * What is to be measured of a record as one span of time. A session that waits stays in its phase while hosts
- * decline it, or each new try would begin its wait anew.
+ * The span of time that a deadline measures. A waiting session stays in its phase while hosts decline it. Otherwise each
+ * try would restart its wait.
  */
 export const phaseOf = (record: SessionRecord): string =>
   record.state === "requested"
@@ -22,9 +22,9 @@ export const phaseOf = (record: SessionRecord): string =>
     : `${record.state}.${record.attempt}`;
 
 /**
- * What is overdue, in words for the history: which limit, how long it took, what was missing.
+ * The exceeded deadlines, each with a reason for the history.
  *
- * @param slotOf what the session's host says of its slot; undefined while it says nothing.
+ * @param slotOf the status of a session's slot, if its host has reported one
  */
 export function findExpired(
   sessions: readonly AgedSession[],
@@ -84,7 +84,7 @@ function limitPassed(record: SessionRecord, ageMs: number, slot: SlotStatus | un
         `the agent joined but ${whatIsMissing(record)} within ${secondsOf(ageMs)}`,
       );
     case "ready": {
-      // Of all attempts together only the dispatcher's history knows; a hand-over restarts this clock.
+      // Measured for one attempt: a failover restarts this clock.
       const long = passed(
         "max_duration",
         ageMs,
@@ -113,7 +113,7 @@ const agentOf = ({ host, provider }: SessionRecord): string =>
 const whatIsMissing = ({ provider }: SessionRecord): string =>
   isExternal(provider) ? "didn't become ready" : "its entry started no AgentSession and called no ready()";
 
-/** Why the last try came to nothing, if there was one. */
+/** Why the last try failed, if there was one. */
 const lastReason = (record: SessionRecord): string => {
   const reason = record.history.at(-1)?.reason;
   return reason === undefined ? "" : `; before: ${reason}`;

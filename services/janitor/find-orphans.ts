@@ -1,18 +1,16 @@
-// Rooms without sessions and sessions without rooms: a pure comparison, made twice before anything is done.
+// Finds rooms without sessions, and sessions without rooms. Pure.
 import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
 import { attemptKey, roomOf, STANDBY_PREFIX } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 
 export interface Orphans {
-  /** Rooms that nobody needs. */
+  /** Rooms without a session or an agent. */
   readonly rooms: string[];
-  /** Sessions whose record says ready, and whose room is not there. */
+  /** Ready sessions whose room is missing. */
   readonly sessions: SessionRecord[];
 }
 
-/**
- * Only rooms that are ours by their name or by a record are ever an orphan: a LiveKit server may serve others.
- */
+/** Only rooms with Greenroom's names, or from a record, can be orphans: the LiveKit server may have other users. */
 export function findOrphans(
   rooms: readonly string[],
   records: readonly SessionRecord[],
@@ -21,7 +19,7 @@ export function findOrphans(
   const live = records.filter((record) => record.state !== "ended");
   const needed = new Set(live.map((record) => record.room));
   const slots = new Set(
-    hosts.flatMap((host) => host.processes.flatMap((stage) => stage.slots.map((slot) => slot.id))),
+    hosts.flatMap((host) => host.processes.flatMap(({ slots }) => slots.map(({ id }) => id))),
   );
   const overByRecord = new Set(
     records.filter((record) => record.state === "ended").map((record) => record.room),
@@ -41,10 +39,10 @@ export function findOrphans(
   };
 }
 
-/** VAPI makes its calls without any room of ours. */
+/** VAPI's calls have no room. */
 const hasRoom = ({ provider }: SessionRecord): boolean => provider !== "vapi";
 
-/** Keeps what was also found the time before: between two looks things settle that only crossed each other. */
+/** The orphans of two looks in a row. A single look may catch a room or record in the middle of a change. */
 export function confirmOrphans(before: Orphans | undefined, now: Orphans): Orphans {
   const rooms = new Set(before?.rooms);
   const sessions = new Set(before?.sessions.map(attemptKey));

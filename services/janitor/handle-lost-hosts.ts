@@ -1,4 +1,4 @@
-// What becomes of the sessions of a host that is silent: its agents are asked too, before one is given up.
+// Handles the sessions of silent hosts: pings their agents too, before a session is reported as lost.
 import type { Entry } from "../../libs/bus/bus.ts";
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { hosts as hostsBucket } from "../../libs/contracts/buckets.ts";
@@ -7,80 +7,80 @@ import type { HostRecord } from "../../libs/contracts/fleet/host.ts";
 import { attemptKey } from "../../libs/contracts/ids.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import type { LiveKit } from "../../libs/livekit/rooms.ts";
-import { type HostLife, HostMonitor, livesOf, nameOf, type Suspicion } from "./host-monitor.ts";
+import { type HostFailure, type HostLife, HostMonitor, livesOf, nameOf } from "./host-monitor.ts";
 
 export interface LostHostsDeps extends ServiceDeps {
   readonly livekit: LiveKit | undefined;
   /** How long an agent may take to answer. */
-  readonly aliveMs: number;
+  readonly agentPingTimeoutMs: number;
   readonly hosts: () => readonly HostRecord[];
   readonly records: () => readonly SessionRecord[];
   readonly publishLost: (record: SessionRecord, reason: string) => Promise<void>;
 }
 
-/** A host that hangs is found slowly anyway, so its agents are given more time. */
-const SLOW_ALIVE_MS = 1000;
-/** How often agents that answer are asked again while their host stays silent. */
+/** A hanging host is detected slowly anyway, so its agents get more time to answer. */
+const SLOW_PING_TIMEOUT_MS = 1000;
+/** The interval of pings to an agent that answers while its host is silent. */
 const PROBE_AGAIN_MS = 1000;
-/** What was said and led to nothing is said again after this. */
-const SAY_AGAIN_MS = 2000;
+/** A loss that changed nothing is published again after this time. */
+const PUBLISH_AGAIN_MS = 2000;
 
 interface Probe {
   readonly startedAtMs: number;
-  /** Undefined while it is under way, and when LiveKit couldn't be asked. */
+  /** Undefined while it is in progress, and when LiveKit could not be asked. */
   answers: boolean | undefined;
   isOver: boolean;
 }
 
-/** One host that doesn't answer. */
+/** A host that does not answer. */
 interface HostIncident {
   readonly life: HostLife;
-  suspicion: Suspicion;
+  failure: HostFailure;
   /** By session and attempt. */
   readonly probes: Map<string, Probe>;
-  readonly saidAtMs: Map<string, number>;
+  readonly publishedAtMs: Map<string, number>;
   isClosing: boolean;
 }
 
 export class LostHostHandler {
   readonly #deps: LostHostsDeps;
-  readonly #pulse: HostMonitor;
-  readonly #cases = new Map<string, HostIncident>();
+  readonly #monitor: HostMonitor;
+  readonly #incidents = new Map<string, HostIncident>();
 
   constructor(deps: LostHostsDeps) {
     this.#deps = deps;
-    this.#pulse = new HostMonitor({
+    this.#monitor = new HostMonitor({
       ...deps,
-      onSuspicion: (life, suspicion) => this.#onSuspicion(life, suspicion),
+      onFailure: (life, failure) => this.#onFailure(life, failure),
     });
   }
 
-  /** Looks which hosts there are now; each is asked by itself from then on. */
+  /** Updates the hosts to monitor. */
   follow(): void {
     const lives = livesOf(this.#deps.hosts(), this.#deps.records());
-    this.#pulse.follow(lives);
+    this.#monitor.follow(lives);
     const names = new Set(lives.map(nameOf));
-    for (const name of this.#cases.keys()) if (!names.has(name)) this.#cases.delete(name);
+    for (const name of this.#incidents.keys()) if (!names.has(name)) this.#incidents.delete(name);
   }
 
   stop(): void {
-    this.#pulse.stop();
-    this.#cases.clear();
+    this.#monitor.stop();
+    this.#incidents.clear();
   }
 
-  #onSuspicion(life: HostLife, suspicion: Suspicion | undefined): void {
-    if (suspicion === undefined) {
-      this.#cases.delete(nameOf(life));
+  #onFailure(life: HostLife, failure: HostFailure | undefined): void {
+    if (failure === undefined) {
+      this.#incidents.delete(nameOf(life));
       return;
     }
-    const present = this.#cases.get(nameOf(life));
-    const found = present ?? { life, suspicion, probes: new Map(), saidAtMs: new Map(), isClosing: false };
-    found.suspicion = suspicion;
-    this.#cases.set(nameOf(life), found);
+    const present = this.#incidents.get(nameOf(life));
+    const found = present ?? { life, failure, probes: new Map(), publishedAtMs: new Map(), isClosing: false };
+    found.failure = failure;
+    this.#incidents.set(nameOf(life), found);
     this.#judge(found);
   }
 
-  /** Gives up what is surely lost; called at each new finding, about the host or about one of its agents. */
+  /** Reports lost sessions. Called at each new result of the host or one of its agents. */
   #judge(found: HostIncident): void {
     const theirs = this.#deps.records().filter((record) => isServedBy(record, found.life));
     let left = 0;
@@ -88,18 +88,18 @@ export class LostHostHandler {
       if (this.#isLost(found, record)) this.#giveUp(found, record);
       else left += 1;
     }
-    if (left === 0 && found.suspicion.degree === "certain") void this.#close(found, theirs.length);
+    if (left === 0 && found.failure.degree === "confirmed") void this.#close(found, theirs.length);
   }
 
-  /** A call outlives its host's connection to NATS: an agent that answers in its room is left alone. */
+  /** A session outlives its host's connection to NATS: an agent that answers in its room is not lost. */
   #isLost(found: HostIncident, record: SessionRecord): boolean {
-    const { degree } = found.suspicion;
-    if (!this.#canBeAsked(record)) return degree === "certain";
+    const { degree } = found.failure;
+    if (!this.#canBeAsked(record)) return degree === "confirmed";
     const probe = this.#probe(found, record);
-    return degree !== "new" && probe.answers === false;
+    return degree !== "suspected" && probe.answers === false;
   }
 
-  /** One that is still on its way says nothing in its room, and simulated rooms are each process's own. */
+  /** An agent that has not joined can't answer in the room, and each process has its own simulated rooms. */
   #canBeAsked(record: SessionRecord): boolean {
     const { livekit } = this.#deps;
     if (livekit === undefined || livekit.isSimulated || record.identity === undefined) return false;
@@ -115,55 +115,54 @@ export class LostHostHandler {
     if (before !== undefined && now - before.startedAtMs < PROBE_AGAIN_MS) return before;
     const probe: Probe = { startedAtMs: now, answers: undefined, isOver: false };
     found.probes.set(key, probe);
-    const withinMs = found.suspicion.kind === "silent" ? SLOW_ALIVE_MS : this.#deps.aliveMs;
+    const withinMs = found.failure.kind === "silent" ? SLOW_PING_TIMEOUT_MS : this.#deps.agentPingTimeoutMs;
     const asked = livekit?.rooms.answers(record.room, record.identity ?? "", withinMs);
     asked
       ?.then((answers) => {
         probe.answers = answers;
       })
-      // While LiveKit can't be asked nothing destructive is decided.
+      // Without LiveKit, nothing destructive is decided.
       .catch((error: unknown) =>
-        log.debug({ sessionId: record.sessionId, reason: messageOf(error) }, "not asked"),
+        log.debug({ sessionId: record.sessionId, reason: messageOf(error) }, "failed to ping an agent"),
       )
       .finally(() => {
         probe.isOver = true;
-        if (this.#cases.get(nameOf(found.life)) === found) this.#judge(found);
+        if (this.#incidents.get(nameOf(found.life)) === found) this.#judge(found);
       });
     return probe;
   }
 
   #giveUp(found: HostIncident, record: SessionRecord): void {
-    const { clock, log, publishLost: sayLost } = this.#deps;
+    const { clock, log, publishLost } = this.#deps;
     const key = jobKey(record);
     const now = clock.monotonic();
-    const saidAtMs = found.saidAtMs.get(key);
-    if (saidAtMs !== undefined && now - saidAtMs < SAY_AGAIN_MS) return;
-    found.saidAtMs.set(key, now);
-    sayLost(record, found.suspicion.reason).catch((error: unknown) => {
-      found.saidAtMs.delete(key);
-      log.warn(
-        { sessionId: record.sessionId, reason: messageOf(error) },
-        "a loss could not be said; it is said again",
-      );
+    const publishedAtMs = found.publishedAtMs.get(key);
+    if (publishedAtMs !== undefined && now - publishedAtMs < PUBLISH_AGAIN_MS) return;
+    found.publishedAtMs.set(key, now);
+    publishLost(record, found.failure.reason).catch((error: unknown) => {
+      found.publishedAtMs.delete(key);
+      const fields = { sessionId: record.sessionId, reason: messageOf(error), retrying: true };
+      log.warn(fields, "failed to publish the loss of an agent");
     });
   }
 
-  /** A registration without anybody behind it is taken away; a host that lives after all registers again. */
+  /** Removes the registration of a lost host. A host that is alive after all registers again. */
   async #close(found: HostIncident, sessions: number): Promise<void> {
     if (found.isClosing) return;
     found.isClosing = true;
     const { bus, log } = this.#deps;
-    const { life, suspicion } = found;
+    const { life, failure } = found;
     try {
       const stored = await bus.kv.get(hostsBucket, life.hostId);
       if (stored === undefined || !isOfLife(stored, life)) return;
       if (!(await bus.kv.delete(hostsBucket, life.hostId, stored.revision))) return;
-      log.warn({ host: life.hostId, sessions, reason: suspicion.reason }, "a host is lost");
-    } catch (error) {
       log.warn(
-        { host: life.hostId, reason: messageOf(error) },
-        "a lost host is still registered; tried again",
+        { host: life.hostId, sessions, reason: failure.reason },
+        "removed the registration of a lost host",
       );
+    } catch (error) {
+      const fields = { host: life.hostId, reason: messageOf(error), retrying: true };
+      log.warn(fields, "failed to remove the registration of a lost host");
     } finally {
       found.isClosing = false;
     }
@@ -172,7 +171,7 @@ export class LostHostHandler {
 
 const jobKey = (record: SessionRecord): string => `${attemptKey(record)}.${record.room}`;
 
-/** Until a host first saves its record, its registration has no epoch but stands at that revision. */
+/** The registration has no epoch until the host first saves its record; its revision is the epoch. */
 const isOfLife = ({ value, revision }: Entry<HostRecord>, { epoch }: HostLife): boolean =>
   value.epoch === epoch || revision === epoch;
 

@@ -1,4 +1,4 @@
-// Which hosts are silent: each is asked on its own, again and again, so that none waits for another.
+// Pings every host at an interval, each on its own so that none delays another, and reports silent ones.
 import type { Bus } from "../../libs/bus/bus.ts";
 import { isError } from "../../libs/contracts/errors.ts";
 import { isProviderHost } from "../../libs/contracts/providers/provider.ts";
@@ -6,49 +6,49 @@ import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 import { pingCommand } from "../../libs/contracts/streams.ts";
 import type { Clock } from "../../libs/runtime/clock.ts";
 
-/** One life of a host, from its registration to its end. */
+/** One incarnation of a host, from its registration to its end. */
 export interface HostLife {
   readonly hostId: string;
   readonly epoch: number;
 }
 
-/** What is held against a host. */
-export interface Suspicion {
+/** Why a host may be lost, and how certain that is. */
+export interface HostFailure {
   /**
-   * `gone`: nobody listens on its subject; it is dead, or cut off. `silent`: it listens and doesn't answer.
-   * `restarted`: a later life answers in its name.
+   * `gone`: no process subscribes to its subject, so it is dead or cut off. `silent`: it subscribes and does not answer.
+   * `restarted`: a later incarnation answers.
    */
   readonly kind: "gone" | "silent" | "restarted";
   /**
-   * `new`: one question wasn't answered. `sure`: more than a client's reconnect; enough together with agents
-   * that don't answer either. `certain`: enough by itself.
+   * `suspected`: one ping was not answered. `likely`: longer than the reconnect of a client, and enough together with
+   * agents that don't answer. `confirmed`: enough by itself.
    */
-  readonly degree: "new" | "sure" | "certain";
+  readonly degree: "suspected" | "likely" | "confirmed";
   readonly reason: string;
 }
 
-/** A host that lives is asked so often, and a fleet of any size no more than 500 times a second. */
-const ASK_MS = 100;
-const ASK_MS_PER_HOST = 2;
-/** A host that dies takes the question in its hands with it; without another one its time-out would be waited for. */
-const ASK_ANEW_MS = 150;
-/** Whether one that is gone stays gone: the client of one that lives is back soon after 250 ms. */
+/** The interval of pings to a live host. A fleet of any size gets at most 500 pings per second. */
+const PING_MS = 100;
+const PING_MS_PER_HOST = 2;
+/** The pause before a second ping. A dead host never answers the first one, whose time-out would take longer. */
+const SECOND_PING_MS = 150;
+/** The interval of pings to a host that may be gone. The client of a live one reconnects soon after 250 ms. */
 const CONFIRM_MS = 100;
-const GONE_SURE_MS = 200;
-const GONE_CERTAIN_MS = 2000;
-/** Silences are the length of a ping's time-out, so three of them take longer than this. */
-const SILENCES_TO_BE_SURE = 3;
-const SILENT_SURE_MS = 1400;
-const SILENT_CERTAIN_MS = 3000;
-/** A janitor that hears of a ping's time-out so much too late can't tell who was silent, and begins anew. */
+const GONE_LIKELY_MS = 200;
+const GONE_CONFIRMED_MS = 2000;
+/** Each silence lasts as long as a ping's time-out, so three of them take longer than this. */
+const LIKELY_SILENCES = 3;
+const HANG_LIKELY_MS = 1400;
+const HANG_CONFIRMED_MS = 3000;
+/** A janitor that notices a ping's time-out this much too late may have been paused itself, and starts again. */
 const OWN_LAG_MS = 500;
-/** One that nobody expects an answer of any more is asked at this pace, in case it was only cut off. */
-const LOST_ASK_MS = 500;
+/** The interval of pings to a lost host, in case it was only cut off. */
+const LOST_PING_MS = 500;
 
 /**
- * Every life that matters: the registered ones, and those that sessions still name. A host that was restarted
- * has overwritten its former registration, and nobody else would ever ask after the sessions of that life. A
- * provider has no epoch that could end: the providers service looks after its agents, and its instances after each other.
+ * The incarnations to ping: registered ones, and those that sessions still name. A restarted host has overwritten its
+ * earlier registration, and the sessions of that incarnation would otherwise be forgotten. Providers are excluded: the
+ * providers service observes its agents, and its instances each other.
  */
 export function livesOf(hosts: readonly HostLife[], records: readonly SessionRecord[]): HostLife[] {
   const lives = new Map(hosts.map(({ hostId, epoch }) => [nameOf({ hostId, epoch }), { hostId, epoch }]));
@@ -64,15 +64,15 @@ export const nameOf = ({ hostId, epoch }: HostLife): string => `${hostId}/${epoc
 export interface HostMonitorDeps {
   readonly bus: Bus;
   readonly clock: Clock;
-  /** Called at each unanswered question; undefined: it answers, nothing is held against it any more. */
-  readonly onSuspicion: (life: HostLife, suspicion: Suspicion | undefined) => void;
+  /** Called after each unanswered ping, and with undefined once the host answers again. */
+  readonly onFailure: (life: HostLife, failure: HostFailure | undefined) => void;
 }
 
-type Answer = "fine" | "restarted" | "gone" | "silent" | "unknown";
+type Answer = "alive" | "restarted" | "gone" | "silent" | "unknown";
 
 interface Followed {
   readonly life: HostLife;
-  /** The last answers, without a good one between them. */
+  /** The last failed pings in a row. */
   misses: ("gone" | "silent")[];
   missingSinceMs: number;
   cancel: () => void;
@@ -86,7 +86,7 @@ export class HostMonitor {
     this.#deps = deps;
   }
 
-  /** Asks exactly these from now on. */
+  /** Pings exactly these from now on. */
   follow(lives: readonly HostLife[]): void {
     const names = new Set(lives.map(nameOf));
     for (const name of [...this.#followed.keys()]) if (!names.has(name)) this.#forget(name);
@@ -94,7 +94,7 @@ export class HostMonitor {
       if (this.#followed.has(nameOf(life))) continue;
       const followed: Followed = { life, misses: [], missingSinceMs: 0, cancel: () => {} };
       this.#followed.set(nameOf(life), followed);
-      void this.#ask(followed);
+      void this.#ping(followed);
     }
   }
 
@@ -107,44 +107,44 @@ export class HostMonitor {
     this.#followed.delete(name);
   }
 
-  async #ask(followed: Followed): Promise<void> {
-    const { bus, clock, onSuspicion } = this.#deps;
-    const askedAtMs = clock.monotonic();
-    const answer = await this.#answerOf(followed.life);
+  async #ping(followed: Followed): Promise<void> {
+    const { bus, clock, onFailure } = this.#deps;
+    const pingedAtMs = clock.monotonic();
+    const answer = await this.#statusOf(followed.life);
     if (this.#followed.get(nameOf(followed.life)) !== followed) return;
-    // Without a connection of its own a janitor knows nothing about anybody; nor does one that was stopped itself,
-    // or gets no CPU: whatever it held against others may have been over for long.
-    const wasAway = clock.monotonic() - askedAtMs > pingCommand.timeoutMs + OWN_LAG_MS;
-    if (answer === "fine" || wasAway || !bus.isConnected()) {
-      if (followed.misses.length > 0) onSuspicion(followed.life, undefined);
+    // A janitor without a connection proves nothing about hosts. The same holds after it was paused or got no CPU: the
+    // failures that it has recorded may be over.
+    const wasAway = clock.monotonic() - pingedAtMs > pingCommand.timeoutMs + OWN_LAG_MS;
+    if (answer === "alive" || wasAway || !bus.isConnected()) {
+      if (followed.misses.length > 0) onFailure(followed.life, undefined);
       followed.misses = [];
-      this.#askAgain(followed, Math.max(ASK_MS, ASK_MS_PER_HOST * this.#followed.size));
+      this.#pingAgain(followed, Math.max(PING_MS, PING_MS_PER_HOST * this.#followed.size));
       return;
     }
-    if (answer === "unknown") return this.#askAgain(followed, LOST_ASK_MS);
+    if (answer === "unknown") return this.#pingAgain(followed, LOST_PING_MS);
     if (answer !== "restarted") {
-      if (followed.misses.length === 0) followed.missingSinceMs = askedAtMs;
+      if (followed.misses.length === 0) followed.missingSinceMs = pingedAtMs;
       followed.misses = [...followed.misses.slice(-9), answer];
     }
-    const suspicion =
+    const failure =
       answer === "restarted"
         ? restarted(followed.life)
-        : suspicionOf(followed.life, followed.misses, clock.monotonic() - followed.missingSinceMs);
-    onSuspicion(followed.life, suspicion);
-    this.#askAgain(followed, suspicion.degree === "certain" ? LOST_ASK_MS : CONFIRM_MS);
+        : assess(followed.life, followed.misses, clock.monotonic() - followed.missingSinceMs);
+    onFailure(followed.life, failure);
+    this.#pingAgain(followed, failure.degree === "confirmed" ? LOST_PING_MS : CONFIRM_MS);
   }
 
-  #askAgain(followed: Followed, afterMs: number): void {
-    followed.cancel = this.#deps.clock.after(afterMs, () => void this.#ask(followed));
+  #pingAgain(followed: Followed, afterMs: number): void {
+    followed.cancel = this.#deps.clock.after(afterMs, () => void this.#ping(followed));
   }
 
-  /** Of a second question only what it knows better than the first: that somebody is there, or nobody. */
-  async #answerOf(life: HostLife): Promise<Answer> {
-    const first = this.#answerTo(life);
+  /** Pings twice. The second ping only counts when it proves that the host is alive or gone. */
+  async #statusOf(life: HostLife): Promise<Answer> {
+    const first = this.#answerOf(life);
     let cancel = () => {};
     const second = new Promise<Answer>((resolve) => {
-      cancel = this.#deps.clock.after(ASK_ANEW_MS, async () => {
-        const answer = await this.#answerTo(life);
+      cancel = this.#deps.clock.after(SECOND_PING_MS, async () => {
+        const answer = await this.#answerOf(life);
         if (answer !== "silent" && answer !== "unknown") resolve(answer);
       });
     });
@@ -153,11 +153,11 @@ export class HostMonitor {
     return answer;
   }
 
-  /** Asks once. */
-  async #answerTo({ hostId: id, epoch }: HostLife): Promise<Answer> {
+  /** Pings once. */
+  async #answerOf({ hostId: id, epoch }: HostLife): Promise<Answer> {
     try {
       const pong = await this.#deps.bus.core.request(pingCommand, id, {});
-      return pong.epoch > epoch && epoch > 0 ? "restarted" : "fine";
+      return pong.epoch > epoch && epoch > 0 ? "restarted" : "alive";
     } catch (error) {
       if (isError(error, "no_responders")) return "gone";
       return isError(error, "timeout") ? "silent" : "unknown";
@@ -165,36 +165,36 @@ export class HostMonitor {
   }
 }
 
-const restarted = ({ hostId: id }: HostLife): Suspicion => ({
+const restarted = ({ hostId: id }: HostLife): HostFailure => ({
   kind: "restarted",
-  degree: "certain",
+  degree: "confirmed",
   reason: `host ${id} was restarted`,
 });
 
 /**
- * What so many unanswered questions say.
+ * The failure that a row of failed pings proves.
  *
- * @param misses what came of each since the last answer, the newest last
- * @param forMs since the first of them was asked
+ * @param misses the results since the last answer, the newest last
+ * @param forMs the time since the first of them was sent
  */
-function suspicionOf(
+function assess(
   { hostId: id }: HostLife,
   misses: readonly ("gone" | "silent")[],
   forMs: number,
-): Suspicion {
+): HostFailure {
   const isGone = misses.at(-1) === "gone" && misses.at(-2) !== "silent";
   if (isGone) {
-    const isSure = misses.length >= 2 && forMs >= GONE_SURE_MS;
+    const isLikely = misses.length >= 2 && forMs >= GONE_LIKELY_MS;
     return {
       kind: "gone",
-      degree: isSure && forMs >= GONE_CERTAIN_MS ? "certain" : isSure ? "sure" : "new",
-      reason: `host ${id} is gone: nobody answers for it`,
+      degree: isLikely && forMs >= GONE_CONFIRMED_MS ? "confirmed" : isLikely ? "likely" : "suspected",
+      reason: `host ${id} is gone: no process responds`,
     };
   }
-  const isSure = misses.length >= SILENCES_TO_BE_SURE && forMs >= SILENT_SURE_MS;
+  const isLikely = misses.length >= LIKELY_SILENCES && forMs >= HANG_LIKELY_MS;
   return {
     kind: "silent",
-    degree: isSure && forMs >= SILENT_CERTAIN_MS ? "certain" : isSure ? "sure" : "new",
-    reason: `host ${id} hangs: it answered nothing for ${(forMs / 1000).toFixed(1)} s`,
+    degree: isLikely && forMs >= HANG_CONFIRMED_MS ? "confirmed" : isLikely ? "likely" : "suspected",
+    reason: `host ${id} hangs: no answer for ${(forMs / 1000).toFixed(1)} s`,
   };
 }

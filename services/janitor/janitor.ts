@@ -1,4 +1,4 @@
-// The janitor: says what did not happen, and cleans up what nobody needs. Several of them do no harm.
+// The janitor: detects missed deadlines and lost hosts, deletes orphaned rooms, and purges. Several may run at once.
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { sessions as sessionsBucket } from "../../libs/contracts/buckets.ts";
 import type { SlotStatus } from "../../libs/contracts/fleet/host.ts";
@@ -22,20 +22,20 @@ export interface JanitorDeps extends ServiceDeps {
   readonly settings: {
     readonly sweepMs: number;
     readonly keepEndedMs: number;
-    /** How long an agent of a silent host may take to answer whether it lives. */
-    readonly aliveMs: number;
+    /** How long an agent of a silent host may take to answer a ping. */
+    readonly agentPingTimeoutMs: number;
   };
 }
 
 const TICK_MS = 500;
-const SAY_AGAIN_MS = 5000;
+const PUBLISH_AGAIN_MS = 5000;
 const FOLLOW_MS = 250;
-const ROLL_UP_MS = 5000;
+const ROLLUP_MS = 5000;
 const PURGE_MS = 5000;
-/** Sessions whose call isn't recorded yet, after which a purge leaves the others to the next. */
+/** A purge ends after this number of sessions without a call record, and leaves the others to the next. */
 const UNRECORDED_MAX = 200;
-/** With room to spare within the time after which a node's loss may be followed by another's. */
-const TEND_MS = 5000;
+/** Well below the time between the losses of two nodes. */
+const REBALANCE_MS = 5000;
 
 export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise<void> }> {
   const hosts = await watchHosts(deps.bus);
@@ -43,23 +43,23 @@ export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise
   const janitor = new Janitor(deps, hosts, sessions);
   const lostHosts = new LostHostHandler({
     ...deps,
-    aliveMs: deps.settings.aliveMs,
+    agentPingTimeoutMs: deps.settings.agentPingTimeoutMs,
     hosts: () => hosts.all(),
     records: () => sessions.all().map(({ record }) => record),
-    publishLost: (record, reason) => janitor.sayLost(record, reason),
+    publishLost: (record, reason) => janitor.publishLost(record, reason),
   });
-  const again = (ms: number, doing: string, work: () => Promise<void>) =>
-    repeat(deps.clock, ms, work, (error) => deps.log.warn({ error }, `${doing} failed; it is tried again`));
+  const every = (ms: number, doing: string, work: () => Promise<void>) =>
+    repeat(deps.clock, ms, work, (error) => deps.log.warn({ error, retrying: true }, `failed to ${doing}`));
   const stops = [
-    again(TICK_MS, "looking for what is overdue", () => janitor.sayOverdue()),
-    again(FOLLOW_MS, "looking which hosts there are", async () => lostHosts.follow()),
-    again(ROLL_UP_MS, "rolling up", () => janitor.rollUp()),
-    again(PURGE_MS, "purging", () => janitor.purgeEnded()),
-    again(deps.settings.sweepMs, "sweeping rooms", () => janitor.sweepRooms()),
-    again(TEND_MS, "looking after the streams", () => deps.bus.admin.rebalanceLeaders()),
+    every(TICK_MS, "look for missed deadlines", () => janitor.publishExpired()),
+    every(FOLLOW_MS, "follow the hosts", async () => lostHosts.follow()),
+    every(ROLLUP_MS, "write rollups", () => janitor.writeRollups()),
+    every(PURGE_MS, "purge ended sessions", () => janitor.purgeEnded()),
+    every(deps.settings.sweepMs, "sweep rooms", () => janitor.sweepRooms()),
+    every(REBALANCE_MS, "rebalance the streams", () => deps.bus.admin.rebalanceLeaders()),
     deleteConversations(deps, sessions),
   ];
-  // A webhook says that a room is over: look now instead of at the next sweep; what it says is not believed.
+  // A webhook is only a hint to sweep now, and is not trusted.
   const stopHints = await deps.bus.core.subscribe(roomEvents, ({ event }) => {
     if (event === "room_finished") void janitor.sweepRooms().catch(() => {});
   });
@@ -77,8 +77,8 @@ export async function startJanitor(deps: JanitorDeps): Promise<{ stop(): Promise
 interface Since {
   readonly phase: string;
   readonly atMs: number;
-  saidAtMs: number;
-  /** The last wait for an agent, also while a host is being tried. */
+  publishedAtMs: number;
+  /** The last wait for an agent, also while a host is tried. */
   readonly wait: { readonly phase: string; readonly atMs: number } | undefined;
 }
 
@@ -86,9 +86,9 @@ class Janitor {
   readonly #deps: JanitorDeps;
   readonly #hosts: HostView;
   readonly #sessions: SessionView;
-  /** When each session's present phase was first seen, on this process's monotonic clock. */
+  /** When this process first saw each session's phase, on its monotonic clock. */
   readonly #since = new Map<string, Since>();
-  readonly #rollUps: RollupWriter;
+  readonly #rollups: RollupWriter;
   readonly #unrecorded: PurgeGuard;
   #orphansBefore: Orphans | undefined;
   #isSweeping = false;
@@ -97,34 +97,34 @@ class Janitor {
     this.#deps = deps;
     this.#hosts = hosts;
     this.#sessions = sessions;
-    this.#rollUps = new RollupWriter(deps.bus);
+    this.#rollups = new RollupWriter(deps.bus);
     this.#unrecorded = new PurgeGuard(deps);
     sessions.onChange(({ key, seen }) => this.#follow(seen?.record, key));
     for (const { key, record } of sessions.all()) this.#follow(record, key);
   }
 
-  async sayOverdue(): Promise<void> {
+  async publishExpired(): Promise<void> {
     const now = this.#deps.clock.monotonic();
     const aged = this.#sessions.all().flatMap(({ record }) => {
       const seen = this.#since.get(sessionKey(record));
       return seen === undefined || record.state === "ended" ? [] : [{ record, ageMs: now - seen.atMs }];
     });
-    const overdue = findExpired(aged, (record) => this.#slotOf(record), isoNow(this.#deps.clock));
-    for (const event of overdue) {
+    const expired = findExpired(aged, (record) => this.#slotOf(record), isoNow(this.#deps.clock));
+    for (const event of expired) {
       const seen = this.#since.get(sessionKey(event));
-      // Once is enough, since it is stored; after a while again, in case the dispatcher couldn't use it yet.
-      if (seen === undefined || now - seen.saidAtMs < SAY_AGAIN_MS) continue;
+      // The event is stored, so once is enough. A repetition is for a dispatcher that could not use it yet.
+      if (seen === undefined || now - seen.publishedAtMs < PUBLISH_AGAIN_MS) continue;
       this.#deps.log.info(
         { sessionId: event.sessionId, attempt: event.attempt, reason: event.reason },
-        "deadline_exceeded",
+        "a session exceeded a deadline",
       );
-      await this.#say(event);
-      // Only now: what could not be stored is said again at the next look.
-      seen.saidAtMs = now;
+      await this.#publish(event);
+      // Set last, so that an event that was not stored is repeated.
+      seen.publishedAtMs = now;
     }
   }
 
-  /** Nothing is decided while LiveKit can't be asked, nor about simulated rooms, which each process has apart. */
+  /** Skipped without LiveKit, and for simulated rooms, which each process has for itself. */
   async sweepRooms(): Promise<void> {
     const { livekit, log } = this.#deps;
     if (livekit === undefined || livekit.isSimulated || this.#isSweeping) return;
@@ -137,21 +137,21 @@ class Janitor {
         records,
         this.#hosts.all(),
       );
-      const sure = confirmOrphans(this.#orphansBefore, now);
+      const orphans = confirmOrphans(this.#orphansBefore, now);
       this.#orphansBefore = now;
-      for (const room of sure.rooms) {
-        log.info({ room }, "a room that no session needs is deleted");
+      for (const room of orphans.rooms) {
+        log.info({ room }, "deleted an orphaned room");
         await livekit.rooms.delete(room);
       }
-      for (const record of sure.sessions)
-        await this.sayLost(record, `LiveKit has no room ${record.room} any more`);
+      for (const record of orphans.sessions)
+        await this.publishLost(record, `LiveKit has no room ${record.room} any more`);
     } finally {
       this.#isSweeping = false;
     }
   }
 
-  rollUp(): Promise<void> {
-    return this.#rollUps.write(() => this.#sessions.all().map(({ record }) => record));
+  writeRollups(): Promise<void> {
+    return this.#rollups.write(() => this.#sessions.all().map(({ record }) => record));
   }
 
   async purgeEnded(): Promise<void> {
@@ -159,7 +159,7 @@ class Janitor {
     const now = clock.monotonic();
     let unrecorded = 0;
     for (const { record, revision } of this.#sessions.all()) {
-      if (!hasEnded(record) || !this.#rollUps.has(record)) continue;
+      if (!hasEnded(record) || !this.#rollups.has(record)) continue;
       const key = sessionKey(record);
       const seen = this.#since.get(key);
       const keptMs = seen === undefined ? 0 : now - seen.atMs;
@@ -170,7 +170,7 @@ class Janitor {
         continue;
       }
       if (await bus.kv.delete(sessionsBucket, key, revision))
-        log.debug({ sessionId: record.sessionId }, "a record is purged");
+        log.debug({ sessionId: record.sessionId }, "purged the record of an ended session");
     }
   }
 
@@ -179,23 +179,23 @@ class Janitor {
       this.#since.delete(key);
       return;
     }
-    this.#rollUps.note(record);
+    this.#rollups.note(record);
     const phase = phaseOf(record);
     const before = this.#since.get(key);
     if (before?.phase === phase) return;
     const now = this.#deps.clock.monotonic();
-    // A host that declines brings the session back to where it was: its wait went on behind that.
+    // A host that declines returns the session to its wait, which has continued.
     const wait =
       record.state !== "requested" || before?.wait?.phase === phase ? before?.wait : { phase, atMs: now };
     const atMs = record.state === "requested" ? (wait?.atMs ?? now) : now;
-    this.#since.set(key, { phase, atMs, saidAtMs: Number.NEGATIVE_INFINITY, wait });
+    this.#since.set(key, { phase, atMs, publishedAtMs: Number.NEGATIVE_INFINITY, wait });
   }
 
   #slotOf(record: SessionRecord): SlotStatus | undefined {
     const host = record.host === undefined ? undefined : this.#hosts.get(record.host);
     if (host === undefined || host.epoch !== record.hostEpoch) return undefined;
     return host.processes
-      .flatMap((stage) => stage.slots)
+      .flatMap(({ slots }) => slots)
       .find(
         (slot) =>
           slot.sessionId === record.sessionId &&
@@ -204,8 +204,8 @@ class Janitor {
       );
   }
 
-  async sayLost(record: SessionRecord, reason: string): Promise<void> {
-    await this.#say({
+  async publishLost(record: SessionRecord, reason: string): Promise<void> {
+    await this.#publish({
       type: "agent_lost",
       ...attemptRefOf(record),
       ...(record.state === "dispatched" ? { state: record.state } : {}),
@@ -214,7 +214,7 @@ class Janitor {
     });
   }
 
-  async #say(event: SessionEvent): Promise<void> {
+  async #publish(event: SessionEvent): Promise<void> {
     await this.#deps.bus.streams.publish(sessionEvents, event);
   }
 }

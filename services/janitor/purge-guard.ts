@@ -1,4 +1,4 @@
-// Which ended sessions may be purged: where calls are recorded, only those whose call is.
+// Guards the purge of ended sessions: where calls are recorded, a session waits for its call record.
 import type { ServiceDeps } from "../../libs/bus/service-deps.ts";
 import { callRecording } from "../../libs/contracts/buckets.ts";
 import { CALL_RECORDING_KEY, callSubject, dayOf } from "../../libs/contracts/calls/call.ts";
@@ -6,39 +6,34 @@ import { isError } from "../../libs/contracts/errors.ts";
 import { calls } from "../../libs/contracts/streams.ts";
 import { type EndedSession, endedAtOf } from "../../libs/domain/call/build-call.ts";
 
-type Deps = ServiceDeps;
-
-/** As long as no calls service has run here, the mark is looked for this often. */
-const LOOK_MS = 60_000;
-/** So many times as long as others a session is kept whose call nobody records; the bucket must not grow for ever. */
-const LONGER = 7;
+/** How often to look for the mark of a calls service until there is one. */
+const CHECK_MS = 60_000;
+/** A session without a call record is kept this many times longer, and then purged to bound the bucket. */
+const UNRECORDED_FACTOR = 7;
 
 export class PurgeGuard {
-  readonly #deps: Deps;
+  readonly #deps: ServiceDeps;
   #areCallsRecorded = false;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
 
-  constructor(deps: Deps) {
+  constructor(deps: ServiceDeps) {
     this.#deps = deps;
   }
 
   /**
-   * @param keptMs for how long it has been kept since its end
+   * @param keptMs the time since the end of the session
    * @param keepMs how long sessions are kept
    */
   async canPurge(record: EndedSession, keptMs: number, keepMs: number): Promise<boolean> {
     if (!(await this.#isRecordedHere()) || (await this.#isRecorded(record))) return true;
-    if (keptMs < LONGER * keepMs) return false;
-    this.#deps.log.warn(
-      { sessionId: record.sessionId, keptMs },
-      "a session is purged whose call nobody recorded",
-    );
+    if (keptMs < UNRECORDED_FACTOR * keepMs) return false;
+    this.#deps.log.warn({ sessionId: record.sessionId, keptMs }, "purged a session without a call record");
     return true;
   }
 
   async #isRecordedHere(): Promise<boolean> {
     const { bus, clock } = this.#deps;
-    if (this.#areCallsRecorded || clock.monotonic() - this.#lookedAtMs < LOOK_MS)
+    if (this.#areCallsRecorded || clock.monotonic() - this.#lookedAtMs < CHECK_MS)
       return this.#areCallsRecorded;
     try {
       this.#areCallsRecorded = (await bus.kv.get(callRecording, CALL_RECORDING_KEY)) !== undefined;

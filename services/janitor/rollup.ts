@@ -1,12 +1,12 @@
-// What ended in each minute, made from the records alone, so that it can be made again.
+// Builds the rollup of each minute from the records of sessions that ended in it. Pure.
 import type { Rollup } from "../../libs/contracts/fleet/pool.ts";
 import type { SessionRecord } from "../../libs/contracts/sessions/session.ts";
 
 const ISO_MINUTE = /^\d{4}-\d\d-\d\dT\d\d:\d\d/;
 
 /**
- * The ISO minute in which a session ended, by its record's own time; undefined while it hasn't. An event that
- * somebody else made may hold anything for a time: then it is the newest time that is one.
+ * The ISO minute in which a session ended, by its record's own time; undefined before. Events of other systems may have
+ * an invalid time, so the newest valid time counts.
  */
 export function endedMinute(record: SessionRecord): string | undefined {
   if (record.state !== "ended") return undefined;
@@ -14,7 +14,7 @@ export function endedMinute(record: SessionRecord): string | undefined {
   return at === undefined ? undefined : `${at.slice(0, 16)}Z`;
 }
 
-/** One roll-up for each tenant, profile and minute in which one of the records ended. */
+/** One rollup for each tenant, profile and minute in which a session ended. */
 export function buildRollups(records: readonly SessionRecord[]): Rollup[] {
   const groups = new Map<string, SessionRecord[]>();
   for (const record of records) {
@@ -23,10 +23,10 @@ export function buildRollups(records: readonly SessionRecord[]): Rollup[] {
     const key = `${record.tenant} ${record.profile} ${minute}`;
     groups.set(key, [...(groups.get(key) ?? []), record]);
   }
-  return [...groups.values()].map(rollUpOne);
+  return [...groups.values()].map(buildRollup);
 }
 
-function rollUpOne(records: SessionRecord[]): Rollup {
+function buildRollup(records: SessionRecord[]): Rollup {
   const [first] = records as [SessionRecord, ...SessionRecord[]];
   const starts = records.flatMap((record) => startMsOf(record) ?? []).sort((a, b) => a - b);
   return {
@@ -43,16 +43,16 @@ function rollUpOne(records: SessionRecord[]): Rollup {
   };
 }
 
-/** From the first requested to the first ready, in ms; two processes' clocks, so for people only. */
+/** The time from the first requested to the first ready, in ms. It mixes two clocks, so it is for people only. */
 function startMsOf(record: SessionRecord): number | undefined {
-  const asked = record.history.find((entry) => entry.state === "requested");
+  const requested = record.history.find((entry) => entry.state === "requested");
   const ready = record.history.find((entry) => entry.state === "ready");
-  if (asked === undefined || ready === undefined) return undefined;
-  const ms = Date.parse(ready.at) - Date.parse(asked.at);
+  if (requested === undefined || ready === undefined) return undefined;
+  const ms = Date.parse(ready.at) - Date.parse(requested.at);
   return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
-/** In the order of their names, so that two janitors write the same. */
+/** Sorted by name, so that two janitors write the same bytes. */
 const countBy = (
   records: SessionRecord[],
   keyOf: (record: SessionRecord) => string,

@@ -75,7 +75,7 @@ export async function dispatcherOf(world: ServiceWorld, name: string, life: Life
 
 export async function janitorOf(world: ServiceWorld, name: string, life: Life): Promise<Running> {
   const { bus, livekit, log, clock } = world.outfit("janitor", name, life);
-  const settings = { sweepMs: 10_000, keepEndedMs: 24 * 60 * 60 * 1000, aliveMs: 300 };
+  const settings = { sweepMs: 10_000, keepEndedMs: 24 * 60 * 60 * 1000, agentPingTimeoutMs: 300 };
   const janitor = await startJanitor({ bus, clock, log, livekit, settings });
   return { stop: () => janitor.stop().then(() => bus.close()) };
 }

@@ -124,7 +124,7 @@ export async function providerWorld(options: { janitor?: boolean; queueMs?: numb
         clock,
         log: silentLog,
         livekit,
-        settings: { sweepMs: 10_000, keepEndedMs: 24 * 60 * 60 * 1000, aliveMs: 300 },
+        settings: { sweepMs: 10_000, keepEndedMs: 24 * 60 * 60 * 1000, agentPingTimeoutMs: 300 },
       }),
     );
   }

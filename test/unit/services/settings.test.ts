@@ -73,7 +73,11 @@ describe("the settings", () => {
       GREENROOM_AGENT_PING_TIMEOUT_MS: "112",
       GREENROOM_SESSION_RETENTION_MS: "70001",
     });
-    expect(janitor.sweepSettingsOf(config)).toEqual({ sweepMs: 111, aliveMs: 112, keepEndedMs: 70_001 });
+    expect(janitor.sweepSettingsOf(config)).toEqual({
+      sweepMs: 111,
+      agentPingTimeoutMs: 112,
+      keepEndedMs: 70_001,
+    });
   });
 
   test("gives the providers service its settings: launches and claims", () => {

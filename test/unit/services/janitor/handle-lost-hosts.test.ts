@@ -94,7 +94,7 @@ function scene(records: SessionRecord[], options: { simulated?: boolean } = {}) 
     clock,
     log: silentLog,
     livekit,
-    aliveMs: ALIVE_MS,
+    agentPingTimeoutMs: ALIVE_MS,
     hosts: () => (world.stored === undefined ? [] : [world.stored]),
     records: () => records,
     publishLost: async (record, reason) => {
@@ -121,7 +121,7 @@ describe("LostHostHandler, a killed host", () => {
     for (const { atMs, reason } of world.lost) {
       expect(atMs - since).toBeGreaterThanOrEqual(ALIVE_MS);
       expect(atMs - since).toBeLessThanOrEqual(ALIVE_MS + 110);
-      expect(reason).toBe("host h is gone: nobody answers for it");
+      expect(reason).toBe("host h is gone: no process responds");
     }
   });
 
@@ -182,7 +182,7 @@ describe("LostHostHandler, a hanging host", () => {
     expect(sessions()).toEqual([]);
     await clock.advance(800);
     expect(sessions()).toEqual(["a"]);
-    expect(world.lost[0]?.reason).toMatch(/^host h hangs: it answered nothing for \d\.\d s$/);
+    expect(world.lost[0]?.reason).toMatch(/^host h hangs: no answer for \d\.\d s$/);
   });
 
   test("keeps sessions when the host answers in time", async () => {
