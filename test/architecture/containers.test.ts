@@ -28,9 +28,9 @@ import { readDockerfile } from "../kit/checks/dockerfile.ts";
 const root = join(import.meta.dirname, "../..");
 const read = (path: string): string => readFileSync(join(root, path), "utf8");
 
-const composeText = read("compose.yaml");
-const envLines = readEnvFile(read(".env.example"));
-const image = readDockerfile(read("Dockerfile"));
+const composeText = read("deploy/compose.yaml");
+const envLines = readEnvFile(read("deploy/.env.example"));
+const image = readDockerfile(read("deploy/Dockerfile"));
 const needed = { LIVEKIT_API_KEY: "APIexample", LIVEKIT_API_SECRET: "x".repeat(32) };
 const compose = readCompose(composeText, needed);
 
@@ -89,6 +89,14 @@ describe("compose.yaml", () => {
   it("has the servers in the versions that npm start installs", () => {
     expect(compose.services.nats?.image).toBe(`nats:${natsServer.version}-alpine`);
     expect(compose.services.livekit?.image).toBe(`livekit/livekit-server:v${livekitServer.version}`);
+  });
+
+  it("builds the image of the repository by the Dockerfile beside it", () => {
+    const builds = Object.values(compose.services).flatMap(({ build }) => build ?? []);
+    expect(builds.map(({ context, dockerfile }) => [context, dockerfile])).toEqual([
+      ["..", "deploy/Dockerfile"],
+    ]);
+    expect(existsSync(join(root, "deploy", builds[0]!.context, builds[0]!.dockerfile))).toBe(true);
   });
 
   it("sets only existing settings", () => {
@@ -192,7 +200,7 @@ describe("compose.yaml's servers", () => {
     const npmStart = natsConfigText(layout).replace('"/data/jetstream"', '"/data"');
     expect(linesOf(read("deploy/container/nats.conf"))).toEqual(linesOf(npmStart));
     expect(compose.services.nats?.volumes).toEqual([
-      "./deploy/container/nats.conf:/etc/nats/greenroom.conf:ro",
+      "./container/nats.conf:/etc/nats/greenroom.conf:ro",
       "nats:/data",
     ]);
   });

@@ -70,7 +70,7 @@ function isKnownWord(name: string): boolean {
 const handoffs = read("libs/contracts/claims/claim.ts");
 const agentApi = read("services/agent-host/agent-process/agent-api.ts");
 const agentFile = read("agents/echo.ts");
-const composeFile = read("compose.yaml");
+const composeFile = read("deploy/compose.yaml");
 const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");
 
 describe("docs/features.md", () => {

@@ -12,7 +12,7 @@ import { layOutImage } from "../../kit/stack/image-tree.ts";
 import { until } from "../../kit/until.ts";
 
 const root = join(import.meta.dirname, "../../..");
-const image = readDockerfile(readFileSync(join(root, "Dockerfile"), "utf8"));
+const image = readDockerfile(readFileSync(join(root, "deploy/Dockerfile"), "utf8"));
 const base = process.env.CONTAINER_TEST_BASE_IMAGE ?? image.base;
 const hasBase = await hasBaseImage(base);
 if (!hasBase) {

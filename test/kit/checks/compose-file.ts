@@ -3,6 +3,7 @@ import { parse } from "yaml";
 
 interface ComposeService {
   readonly image: string;
+  readonly build?: { readonly context: string; readonly dockerfile: string };
   readonly command?: readonly string[];
   readonly profiles?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;

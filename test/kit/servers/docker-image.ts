@@ -1,6 +1,7 @@
 // The image, built and run by a Docker engine. Needs an engine that has the base image.
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { freePort } from "../../../cli/servers/ports.ts";
 import type { Contained, Container } from "../stack/contained.ts";
@@ -21,7 +22,18 @@ export async function buildImage(root: string, base: string): Promise<Container>
   const tag = `greenroom-test-${randomBytes(4).toString("hex")}`;
   const registry = process.env.NPM_CONFIG_REGISTRY;
   const args = [`BASE_IMAGE=${base}`, ...(registry ? [`NPM_CONFIG_REGISTRY=${registry}`] : [])];
-  await docker("build", "-q", "--network=host", "-t", tag, ...args.map((arg) => `--build-arg=${arg}`), root);
+  const file = join(root, "deploy/Dockerfile");
+  await docker(
+    "build",
+    "-q",
+    "-f",
+    file,
+    "--network=host",
+    "-t",
+    tag,
+    ...args.map((arg) => `--build-arg=${arg}`),
+    root,
+  );
   const started: string[] = [];
   return {
     async run(words, env) {
