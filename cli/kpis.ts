@@ -1,4 +1,4 @@
-// `npm run kpis -- --day 2026-01-31`: makes the key figures of days again from their calls, or with --check compares.
+// `npm run kpis -- --day 2026-01-31`: recomputes the key figures of days from their calls; --check only compares.
 import { parseArgs } from "node:util";
 import { connectNatsBus } from "../libs/bus/nats/nats-bus.ts";
 import { dayOf } from "../libs/contracts/calls/call.ts";
@@ -12,11 +12,11 @@ import { KpiWriter } from "../services/calls/kpi-writer.ts";
 
 const USAGE =
   "npm run kpis -- --day 2026-01-31 [--days 7] [--tenant name] [--check]\n" +
-  "  --day     the last day, in UTC; today when nothing is said\n" +
-  "  --days    how many days up to that one; 1 when nothing is said\n" +
-  "  --tenant  one tenant; all when nothing is said\n" +
-  "  --check   changes nothing; ends with 1 when stored figures differ from their calls\n" +
-  "Without --check, figures of days whose calls are all gone are removed.";
+  "  --day     the last day, in UTC; default: today\n" +
+  "  --days    number of days up to that day; default: 1\n" +
+  "  --tenant  one tenant; default: all\n" +
+  "  --check   changes nothing; exits with 1 if stored figures differ from their calls\n" +
+  "Without --check, figures of days without calls are deleted.";
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 process.exitCode = await main().catch((error: unknown) => {
@@ -25,8 +25,8 @@ process.exitCode = await main().catch((error: unknown) => {
 });
 
 async function main(): Promise<number> {
-  const asked = readArguments();
-  if (asked === undefined) {
+  const options = readArguments();
+  if (options === undefined) {
     console.error(USAGE);
     return 2;
   }
@@ -38,26 +38,26 @@ async function main(): Promise<number> {
     replicas: config.GREENROOM_REPLICAS,
     log,
     onLost: (error) => {
-      console.error(`NATS is lost: ${error}`);
+      console.error(`lost the connection to NATS: ${error}`);
       process.exit(2);
     },
   });
   try {
-    const keeper = new KpiWriter({
+    const writer = new KpiWriter({
       bus,
       clock: systemClock,
       log,
       settings: { intervalMs: 1000, lookbackDays: 1 },
     });
     let different = 0;
-    for (const day of asked.days) {
-      const of = { tenant: asked.tenant, day };
-      if (!asked.check) await keeper.make(of, { prune: true });
-      const wrong = await keeper.check(of);
+    for (const day of options.days) {
+      const selected = { tenant: options.tenant, day };
+      if (!options.check) await writer.make(selected, { prune: true });
+      const wrong = await writer.check(selected);
       different += wrong.length;
-      const said =
+      const result =
         wrong.length === 0 ? "agree with their calls" : `DIFFER from their calls: ${wrong.join(", ")}`;
-      console.log(`${day}: the figures ${said}`);
+      console.log(`${day}: the figures ${result}`);
     }
     return different === 0 ? 0 : 1;
   } finally {
@@ -65,7 +65,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** Undefined when they can't be used. */
+/** Undefined if the arguments are invalid. */
 function readArguments(): { days: string[]; tenant: string; check: boolean } | undefined {
   try {
     const { values } = parseArgs({

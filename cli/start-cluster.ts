@@ -3,7 +3,8 @@ import { localServices, shapeIn } from "./supervisor/local-services.ts";
 import { runLocal } from "./supervisor/run-local.ts";
 
 await runLocal({
-  // What is set wins. Its own directory: a cluster can't take over the data of a single server.
+  // The environment overrides these defaults. The data directory is separate, because a cluster can't use a single
+  // server's data.
   env: { GREENROOM_REPLICAS: "3", GREENROOM_DATA_DIR: ".greenroom-cluster", ...process.env },
   natsNodes: 3,
   services: localServices(shapeIn(process.argv.slice(2)), process.env, 2),

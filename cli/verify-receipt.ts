@@ -1,12 +1,12 @@
-// `npm run verify-receipt -- <receipt or file>`: checks the signature of a deletion's receipt, and shows what it says.
+// `npm run verify-receipt -- <receipt or file>`: verifies the signature of a deletion's receipt and prints the content.
 import { existsSync, readFileSync } from "node:fs";
 import { verifyReceipt } from "../libs/auth/receipts.ts";
 import { messageOf } from "../libs/contracts/errors.ts";
 import { receiptPublicKeyFile } from "./supervisor/receipt-key.ts";
 
-const USAGE = `Say the receipt, or the file that it is in: npm run verify-receipt -- receipt.jws
-Its key is in GREENROOM_RECEIPT_PUBLIC_KEY (a PEM, or a file with one), or in GREENROOM_RECEIPT_SECRET. Without
-either it is the one that npm start made in its data directory (GREENROOM_DATA_DIR).`;
+const USAGE = `Name a receipt or a file with one: npm run verify-receipt -- receipt.jws.
+The key is in GREENROOM_RECEIPT_PUBLIC_KEY (a PEM, or a file with one) or in GREENROOM_RECEIPT_SECRET. Default: the key
+that npm start created in its data directory (GREENROOM_DATA_DIR).`;
 
 process.exitCode = await main(process.argv.slice(2), process.env);
 
@@ -18,11 +18,11 @@ async function main([receiptOrFile]: readonly string[], env: NodeJS.ProcessEnv):
   const jws = (existsSync(receiptOrFile) ? readFileSync(receiptOrFile, "utf8") : receiptOrFile).trim();
   try {
     const secret = env.GREENROOM_RECEIPT_SECRET || undefined;
-    const given = env.GREENROOM_RECEIPT_PUBLIC_KEY || env.GREENROOM_RECEIPT_PRIVATE_KEY || undefined;
-    const key = given ?? (secret === undefined ? localKey(env) : undefined);
+    const configuredKey = env.GREENROOM_RECEIPT_PUBLIC_KEY || env.GREENROOM_RECEIPT_PRIVATE_KEY || undefined;
+    const key = configuredKey ?? (secret === undefined ? localKey(env) : undefined);
     const receipt = await verifyReceipt(jws, { key, secret });
     console.log(JSON.stringify(receipt, null, 2));
-    console.error("The signature is right: this is what was removed.");
+    console.error("Valid signature. The receipt lists what was deleted.");
     return 0;
   } catch (error) {
     console.error(messageOf(error));

@@ -1,12 +1,12 @@
-// The image's entry point: runs the service or tool that the command names, in this very process.
+// The image's entry point: runs the service or tool that the command names, in the same process.
 import { pathToFileURL } from "node:url";
 import { compiledFile } from "../../libs/runtime/compiled.ts";
 import { mapStackTraces } from "../../libs/runtime/stack-traces.ts";
 import { programs, usage } from "./programs.ts";
 
 /**
- * The first process of a container isn't ended by a signal that it has no handler for, and a service has its own
- * only once it is loaded. Until then this one serves, and for the tools, which have none, it always does.
+ * The first process of a container ignores signals without a handler. Services install theirs when they are loaded, and
+ * tools have none, so these handlers end the process until then.
  */
 for (const [signal, exitCode] of [
   ["SIGTERM", 143],
@@ -18,10 +18,10 @@ for (const [signal, exitCode] of [
 }
 
 mapStackTraces();
-const [word] = process.argv.splice(2, 1);
-const program = programs.get(word ?? "");
+const [name] = process.argv.splice(2, 1);
+const program = programs.get(name ?? "");
 if (program === undefined) {
-  console.error(usage(word));
+  console.error(usage(name));
   process.exit(2);
 }
 await import(pathToFileURL(compiledFile(program)).href);

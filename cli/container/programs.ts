@@ -1,4 +1,4 @@
-// What the image can run: each service and the tools of an operator, by the names of the npm scripts.
+// The programs of the image: the services and the tools for operators, by the names of their npm scripts.
 import { processNames } from "../../libs/contracts/fleet/pool.ts";
 import { mainOf } from "../supervisor/fork-service.ts";
 
@@ -10,13 +10,13 @@ const tools = {
   "verify-receipt": "cli/verify-receipt.ts",
 };
 
-/** The file of each, from the top of the repository. */
+/** The file of each program, relative to the repository's root. */
 export const programs: ReadonlyMap<string, string> = new Map([
   ...processNames.map((name) => [name, mainOf(name)] as const),
   ...Object.entries(tools),
 ]);
 
-/** For whoever names none, or one that there isn't. */
-export const usage = (word: string | undefined): string =>
-  `${word === undefined ? "Say what is to run" : `There is no ${word} in this image`}: ` +
-  `one of the services ${processNames.join(", ")}, or of the tools ${Object.keys(tools).join(", ")}.`;
+/** The message for a missing or unknown name. */
+export const usage = (name: string | undefined): string =>
+  `${name === undefined ? "No program given" : `Unknown program ${name}`}. ` +
+  `Use one of the services ${processNames.join(", ")}, or one of the tools ${Object.keys(tools).join(", ")}.`;

@@ -1,19 +1,19 @@
-// The two servers that Greenroom runs on: which version, where from, and which versions it won't take.
+// The two servers that Greenroom needs: their versions, their sources, and the versions that are rejected.
 export interface BinarySpec {
   readonly name: "nats-server" | "livekit-server";
-  /** The version that is installed when none is found. */
+  /** The version to install if none is found. */
   readonly version: string;
-  /** The setting that names a binary of one's own. */
+  /** The setting with the path of an own binary. */
   readonly pathSetting: "GREENROOM_NATS_SERVER" | "GREENROOM_LIVEKIT_SERVER";
-  /** Owner and name on GitHub, whose releases are downloaded. */
+  /** Owner and name of the GitHub repository with the releases. */
   readonly repository: string;
   readonly checksumFile: string;
-  /** The release's file for a platform, in Go's words; undefined: there is none. */
+  /** The archive for a platform, in Go's terms. Undefined: no archive exists. */
   archive(os: string, arch: string): string | undefined;
   readonly goPackage: string;
-  /** What `go install` calls the program. */
+  /** The name of the program that `go install` creates. */
   readonly goName: string;
-  /** Why a found version can't be used; undefined when it can. */
+  /** Why a version can't be used. Undefined if it can. */
   problemOf(version: string): string | undefined;
 }
 
@@ -31,7 +31,7 @@ export const natsServer: BinarySpec = {
   goName: "nats-server",
   problemOf: (version) =>
     isOlder(version, "2.12.3")
-      ? `nats-server ${version} can lose acknowledged messages after a crash (found by Jepsen in 2.12.1); 2.12.3 or newer is needed`
+      ? `nats-server ${version} can lose acknowledged messages after a crash (found by Jepsen in 2.12.1); use 2.12.3 or newer`
       : undefined,
 };
 
@@ -41,7 +41,7 @@ export const livekitServer: BinarySpec = {
   pathSetting: "GREENROOM_LIVEKIT_SERVER",
   repository: "livekit/livekit",
   checksumFile: "checksums.txt",
-  // LiveKit releases no macOS archive (Homebrew has it): there it is PATH or `go install`.
+  // LiveKit releases no archive for macOS. Homebrew or `go install` provide it there.
   archive: (os, arch) => {
     if (os === "darwin") return undefined;
     return `livekit_${LIVEKIT_VERSION}_${os}_${arch}.${os === "windows" ? "zip" : "tar.gz"}`;
@@ -50,11 +50,11 @@ export const livekitServer: BinarySpec = {
   goName: "server",
   problemOf: (version) =>
     isOlder(version, "1.13.0")
-      ? `livekit-server ${version} is older than any that Greenroom is tried with; 1.13.0 or newer is needed`
+      ? `livekit-server ${version} is not tested with Greenroom; use 1.13.0 or newer`
       : undefined,
 };
 
-/** Compares dotted numbers; a suffix as in `-beta.1` doesn't count. */
+/** Compares dotted numbers. Suffixes such as `-beta.1` are ignored. */
 export function isOlder(version: string, than: string): boolean {
   const numbers = (text: string) => text.split("-")[0]!.split(".").map(Number);
   const [left, right] = [numbers(version), numbers(than)];
@@ -65,7 +65,7 @@ export function isOlder(version: string, than: string): boolean {
   return false;
 }
 
-/** This machine in Go's words, which both projects' releases are named by. */
+/** This machine in Go's terms, which name the archives of both projects. */
 export function goPlatform(): { os: string; arch: string } {
   const arch = process.arch === "x64" ? "amd64" : process.arch === "arm" ? "arm7" : process.arch;
   return { os: process.platform === "win32" ? "windows" : process.platform, arch };

@@ -1,4 +1,4 @@
-// Installs a server from its official release, checked against the checksums that the project publishes.
+// Installs a server from its official release, verified by the published checksums.
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { readdir } from "node:fs/promises";
@@ -11,57 +11,57 @@ import { runProgram } from "./run-program.ts";
 
 export interface DownloadOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly say: (line: string) => void;
-  /** How long the server may take to answer, and to send the next bytes: a machine that can't reach the
-   * address must get to the next way of installing soon. */
+  readonly report: (line: string) => void;
+  /**
+   * Timeouts for the answer and for further data, in ms. Short, so that a machine without access soon tries the next
+   * source.
+   */
   readonly answerMs?: number;
   readonly stallMs?: number;
 }
 
 const MIB = 1024 * 1024;
-const SAY_EVERY_MS = 2000;
+const REPORT_EVERY_MS = 2000;
 
 /**
- * Downloads, checks and unpacks a release into `target`. GREENROOM_RELEASES_URL stands for https://github.com
- * (a mirror of the same layout); GREENROOM_NO_DOWNLOAD=true leaves it out.
+ * Downloads, verifies and unpacks a release into `target`. GREENROOM_RELEASES_URL replaces https://github.com by a
+ * mirror with the same paths. GREENROOM_NO_DOWNLOAD=true disables downloads.
  *
- * @throws Error saying what was wrong; `target` is then untouched.
+ * @throws Error with the reason; `target` is then unchanged
  */
 export async function downloadRelease(
   spec: BinarySpec,
   target: string,
   options: DownloadOptions,
 ): Promise<void> {
-  const { env, say } = options;
+  const { env, report } = options;
   if (env.GREENROOM_NO_DOWNLOAD === "true" || env.GREENROOM_NO_DOWNLOAD === "1") {
     throw new Error("skipped because of GREENROOM_NO_DOWNLOAD");
   }
   const { os, arch } = goPlatform();
   const archive = spec.archive(os, arch);
-  if (archive === undefined) throw new Error(`there is none for ${os} on ${arch}`);
+  if (archive === undefined) throw new Error(`no release for ${os} on ${arch}`);
 
   const base = (env.GREENROOM_RELEASES_URL || "https://github.com").replace(/\/+$/, "");
   const folder = `${base}/${spec.repository}/releases/download/v${spec.version}`;
-  say(`${spec.name} ${spec.version}: downloading ${folder}/${archive}`);
+  report(`${spec.name} ${spec.version}: downloading ${folder}/${archive}`);
   const wanted = checksumOf(archive, await readText(`${folder}/${spec.checksumFile}`, options));
-  if (wanted === undefined) throw new Error(`${folder}/${spec.checksumFile} does not name ${archive}`);
+  if (wanted === undefined) throw new Error(`${folder}/${spec.checksumFile} does not contain ${archive}`);
 
   await installInto(target, async (directory) => {
     const file = join(directory, archive);
     const got = await saveFile(`${folder}/${archive}`, file, spec.name, options);
     if (got !== wanted) {
-      throw new Error(
-        `${archive} has SHA-256 ${got}, but ${spec.checksumFile} says ${wanted}; it is not used`,
-      );
+      throw new Error(`${archive} has SHA-256 ${got}, but ${spec.checksumFile} contains ${wanted}; rejected`);
     }
     const unpacked = await runProgram("tar", ["-xf", file, "-C", directory], { timeoutMs: 120_000 });
     if (unpacked.exitCode !== 0)
-      throw new Error(`tar could not unpack ${archive}: ${unpacked.stderr.trim()}`);
+      throw new Error(`tar failed to unpack ${archive}: ${unpacked.stderr.trim()}`);
     return await findProgram(directory, spec.name, archive);
   });
 }
 
-/** The sum in a `sha256sum` listing: `<hex>  <file>`, with a star before names of binary files. */
+/** The checksum of a file in the output of `sha256sum`: `<hex>  <file>`, with a star before binary files. */
 function checksumOf(file: string, listing: string): string | undefined {
   for (const line of listing.split("\n")) {
     const [sum, name] = line.trim().split(/\s+/);
@@ -89,9 +89,9 @@ async function saveFile(url: string, file: string, name: string, options: Downlo
       for await (const chunk of body) {
         hash.update(chunk);
         bytes += chunk.length;
-        if (performance.now() - shownAt > SAY_EVERY_MS) {
+        if (performance.now() - shownAt > REPORT_EVERY_MS) {
           shownAt = performance.now();
-          options.say(`${name}: ${(bytes / MIB).toFixed(1)}${total} MB`);
+          options.report(`${name}: ${(bytes / MIB).toFixed(1)}${total} MB`);
         }
         yield chunk;
       }
@@ -101,7 +101,7 @@ async function saveFile(url: string, file: string, name: string, options: Downlo
   return hash.digest("hex");
 }
 
-/** Reads a URL; gives up when no answer or no further bytes come in time. */
+/** Reads a URL. Fails if the answer or further data do not arrive in time. */
 async function readUrl(
   url: string,
   options: DownloadOptions,
@@ -113,9 +113,9 @@ async function readUrl(
   let timer = setTimeout(giveUp(`no answer within ${answerMs} ms`), answerMs);
   try {
     const response = await fetch(url, { signal: abort.signal });
-    if (!response.ok || response.body === null) throw new Error(`it answered ${response.status}`);
+    if (!response.ok || response.body === null) throw new Error(`HTTP ${response.status}`);
     clearTimeout(timer);
-    timer = setTimeout(giveUp(`nothing came for ${stallMs} ms`), stallMs);
+    timer = setTimeout(giveUp(`no data for ${stallMs} ms`), stallMs);
     const body = refreshing(response.body as unknown as AsyncIterable<Uint8Array>, timer);
     const length = Number(response.headers.get("content-length"));
     await read(body, length > 0 ? length : undefined);
@@ -135,15 +135,15 @@ async function* refreshing(body: AsyncIterable<Uint8Array>, timer: NodeJS.Timeou
   }
 }
 
-/** `fetch failed` hides what failed in its cause. */
+/** The message `fetch failed` hides the actual error in its cause. */
 const causeOf = (error: unknown): unknown =>
   error instanceof Error && error.cause instanceof Error ? error.cause : error;
 
-/** The program, wherever in the archive it is. */
+/** The program's path in the unpacked archive. */
 async function findProgram(directory: string, name: string, archive: string): Promise<string> {
   const wanted = process.platform === "win32" ? `${name}.exe` : name;
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
-  const entry = entries.find((one) => one.isFile() && one.name === wanted);
-  if (entry === undefined) throw new Error(`${archive} has no ${wanted} in it`);
+  const entry = entries.find((file) => file.isFile() && file.name === wanted);
+  if (entry === undefined) throw new Error(`${archive} contains no ${wanted}`);
   return join(entry.parentPath, entry.name);
 }

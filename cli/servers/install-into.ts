@@ -1,20 +1,20 @@
-// Puts a program into the cache in one step, so that nobody ever sees half of it.
+// Puts a program into the cache in one step, so that no other process sees an incomplete file.
 import { rmSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 /**
- * Makes a directory next to `target`, has the program made there, and moves it to `target`. Whoever does the
- * same at the same time replaces it by an equal one; a program that runs already keeps its old file.
+ * Creates a program in a new directory next to `target` and moves it to `target`. A concurrent installation replaces
+ * it by an equal file; a running program keeps its old file.
  *
- * @param make answers the path of the program in the directory that it is given.
+ * @param make creates the program in the given directory and returns its path
  */
 export async function installInto(
   target: string,
   make: (directory: string) => Promise<string>,
 ): Promise<void> {
   await mkdir(dirname(target), { recursive: true });
-  // In the same directory, since a rename is atomic only on one file system.
+  // In the same directory, because a rename is atomic only within a file system.
   const directory = await mkdtemp(join(dirname(target), ".install-"));
   const removeAtExit = () => rmSync(directory, { recursive: true, force: true });
   process.once("exit", removeAtExit);

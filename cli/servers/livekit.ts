@@ -1,4 +1,4 @@
-// livekit-server as a child process: its configuration and its key.
+// Configuration and API key of a local livekit-server.
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -14,15 +14,15 @@ export interface LiveKitLayout {
   readonly dir: string;
   readonly port: number;
   readonly key: LiveKitKey;
-  /** Where it tells what happens in rooms; none: it doesn't. */
+  /** The receiver of webhooks. Absent: LiveKit sends none. */
   readonly webhookUrl?: string;
-  /** Its informative lines are many for each participant; by default only what is wrong is logged. */
+  /** By default only warnings, because LiveKit logs many lines per participant. */
   readonly logLevel?: "debug" | "info" | "warn";
 }
 
 /**
- * Everything is on loopback, the media too: a browser on this machine reaches it, and nobody else does. JSON
- * is YAML, so what livekit-server reads is written as that.
+ * Everything is on loopback, media included, so that only browsers on this machine can connect. The configuration is
+ * JSON, which is valid YAML.
  */
 export const livekitConfig = (layout: LiveKitLayout, ports: { udp: number; tcp: number }): object => ({
   port: layout.port,
@@ -40,7 +40,7 @@ export const livekitConfig = (layout: LiveKitLayout, ports: { udp: number; tcp: 
     : { webhook: { api_key: layout.key.apiKey, urls: [layout.webhookUrl] } }),
 });
 
-/** Writes the configuration, readable by its owner only: it holds the secret. @returns its path */
+/** Writes the configuration, readable by its owner only because of the secret. @returns its path */
 export async function writeLiveKitConfig(layout: LiveKitLayout): Promise<string> {
   await mkdir(layout.dir, { recursive: true });
   const file = join(layout.dir, "livekit.yaml");
@@ -49,18 +49,18 @@ export async function writeLiveKitConfig(layout: LiveKitLayout): Promise<string>
   return file;
 }
 
-/** livekit-server answers OK at its root as soon as it takes clients. */
+/** Whether livekit-server accepts clients: it then answers OK at its root. */
 export const isLiveKitReady = (port: number): Promise<boolean> => answersOk(`http://127.0.0.1:${port}/`);
 
-/** The key of this data directory, made at the first start. */
+/** The API key of this data directory, created at the first start. */
 export async function livekitKey(dir: string): Promise<LiveKitKey> {
   const file = join(dir, "livekit-key.json");
   try {
     const { apiKey, apiSecret } = JSON.parse(await readFile(file, "utf8")) as Partial<LiveKitKey>;
-    // livekit-server refuses a secret under 32 characters.
+    // livekit-server rejects secrets with less than 32 characters.
     if (apiKey && apiSecret && apiSecret.length >= 32) return { apiKey, apiSecret };
   } catch {
-    // Missing or damaged: nothing depends on an old key once its servers are gone.
+    // Missing or damaged. Nothing needs the old key, since its servers are gone.
   }
   const key = newLiveKitKey();
   await mkdir(dir, { recursive: true });
@@ -75,6 +75,6 @@ export const newLiveKitKey = (): LiveKitKey => ({
 
 async function writePrivate(file: string, text: string): Promise<void> {
   await writeFile(file, text, { mode: 0o600 });
-  // The mode above counts for new files only.
+  // `mode` applies to new files only.
   await chmod(file, 0o600);
 }

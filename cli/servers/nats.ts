@@ -1,4 +1,4 @@
-// nats-server as a child process: its configuration, and when it is ready.
+// Configuration and readiness of a local nats-server.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -8,32 +8,32 @@ export interface NatsLayout {
   readonly dir: string;
   readonly port: number;
   readonly monitorPort: number;
-  /** How long acknowledged messages may wait for the disk, as "1s"; "always" waits for it each time. */
+  /** How long acknowledged messages may stay unsynced, for example "1s". "always" syncs each message. */
   readonly syncInterval: string;
-  /** Absent for a server that is alone. */
+  /** Absent for a single server. */
   readonly cluster?: ClusterSeat;
-  /** More lines of configuration, at its top level. */
+  /** Additional top-level lines of the configuration. */
   readonly extra?: string;
 }
 
-/** One node's place in a cluster: JetStream knows a node by its name, and its data goes with that. */
+/** A node's place in a cluster. JetStream identifies a node and its data by the node's name. */
 interface ClusterSeat {
   readonly nodeName: string;
   readonly clusterName: string;
-  /** Where the other nodes reach this one. */
+  /** Where the other nodes connect to this one. */
   readonly routePort: number;
-  /** The addresses of all nodes' routes; a node's own among them does no harm. */
+  /** The route addresses of all nodes. A node's own address among them is harmless. */
   readonly routes: readonly string[];
-  /** Tells clients of no other nodes, since they are to reach each by an address of their own. */
+  /** Does not advertise other nodes to clients, so that clients use the configured addresses only. */
   readonly isSecretive?: boolean;
 }
 
-/** Over the sum of every stream's and bucket's limit: JetStream reserves those when they are made. */
+/** Exceeds the sum of all streams' and buckets' limits, which JetStream reserves when they are created. */
 export const MAX_FILE_STORE_BYTES = 16 * 1024 ** 3;
 
 /**
- * Durations are quoted: nats-server takes `sync_interval: 2m` without quotes as something else and only warns.
- * The short pings make it notice a dead client in seconds instead of minutes.
+ * Durations are quoted: nats-server misreads an unquoted `sync_interval: 2m` with only a warning. With short pings, it
+ * detects a dead client within seconds instead of minutes.
  */
 export const natsConfigText = (layout: NatsLayout): string => `# Written by Greenroom at each start.
 server_name: ${layout.cluster?.nodeName ?? "greenroom"}
@@ -52,7 +52,7 @@ jetstream {
 }
 ${layout.cluster === undefined ? "" : clusterText(layout.cluster)}${layout.extra ?? ""}`;
 
-/** Routes go over loopback as the clients do: nobody else's NATS joins by chance. */
+/** Routes use loopback like clients, so that no other NATS joins by accident. */
 const clusterText = (seat: ClusterSeat): string => `cluster {
   name: ${seat.clusterName}
   listen: "127.0.0.1:${seat.routePort}"
@@ -71,12 +71,12 @@ export async function writeNatsConfig(
   return { file, monitorUrl: `http://127.0.0.1:${monitorPort}` };
 }
 
-/** Whether nats-server takes clients and JetStream is up. */
+/** Whether nats-server accepts clients and JetStream is running. */
 export async function isNatsReady(monitorUrl: string): Promise<boolean> {
   return await answersOk(`${monitorUrl}/healthz?js-enabled-only=true`);
 }
 
-/** What a node says of the group that places streams: its leader, and who belongs to it as the leader sees it. */
+/** A node's view of the meta group, which places streams: its leader, and its members as the leader sees them. */
 const MetaGroup = z.object({
   meta_cluster: z.object({
     leader: z.string().optional(),
@@ -86,8 +86,8 @@ const MetaGroup = z.object({
 });
 
 /**
- * Whether a cluster of so many nodes can be given streams: they agree on a leader, and it knows all of them.
- * Before that a new stream is refused, since there are "no suitable peers".
+ * Whether a cluster of these nodes can create streams: all agree on a leader, and the leader sees all nodes. Earlier,
+ * NATS rejects a new stream with "no suitable peers".
  */
 export async function isClusterFormed(monitorUrls: readonly string[]): Promise<boolean> {
   const views = await Promise.all(monitorUrls.map((url) => metaGroupOf(url)));
@@ -108,7 +108,7 @@ async function metaGroupOf(monitorUrl: string) {
   }
 }
 
-/** Whether a GET is answered with success within a second. */
+/** Whether a GET succeeds within a second. */
 export async function answersOk(url: string): Promise<boolean> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(1000) });

@@ -1,35 +1,35 @@
-// Which ports are free.
+// Finds free ports.
 import { createSocket } from "node:dgram";
 import { createServer } from "node:net";
 
 /**
- * Below the ports that systems give to outgoing connections (Linux from 32,768, others from 49,152): one of
- * those may be taken between the moment it was found free and the moment it is used.
+ * Below the range of ports for outgoing connections (Linux from 32,768, others from 49,152). A port in that range may
+ * be taken between the check and its use.
  */
 const FIRST_PORT = 20_000;
 const PORTS = 12_000;
 const TRIES = 50;
 
-/** A TCP port that was free a moment ago, and is not likely to be taken soon. */
+/** A TCP port that was free just now and will probably remain so. */
 export async function freePort(host = "127.0.0.1"): Promise<number> {
   for (let tries = 0; tries < TRIES; tries++) {
-    const port = somePort();
-    // Some servers listen on every address whatever they are told.
+    const port = randomPort();
+    // Some servers listen on all addresses, whatever their configuration.
     if ((await isPortFree(port, host)) && (await isPortFree(port, "0.0.0.0"))) return port;
   }
   return await listenOnce(0, host);
 }
 
-/** A UDP port that was free a moment ago, and is not likely to be taken soon. */
+/** A UDP port that was free just now and will probably remain so. */
 export async function freeUdpPort(host = "0.0.0.0"): Promise<number> {
   for (let tries = 0; tries < TRIES; tries++) {
-    const port = await bindUdpOnce(somePort(), host).catch(() => undefined);
+    const port = await bindUdpOnce(randomPort(), host).catch(() => undefined);
     if (port !== undefined) return port;
   }
   return await bindUdpOnce(0, host);
 }
 
-const somePort = (): number => FIRST_PORT + Math.floor(Math.random() * PORTS);
+const randomPort = (): number => FIRST_PORT + Math.floor(Math.random() * PORTS);
 
 function bindUdpOnce(wanted: number, host: string): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -42,7 +42,7 @@ function bindUdpOnce(wanted: number, host: string): Promise<number> {
   });
 }
 
-/** Whether a server could listen there now; a port that one may not use counts as taken. */
+/** Whether a server could listen there now. False if this user has no permission. */
 export async function isPortFree(port: number, host: string): Promise<boolean> {
   return listenOnce(port, host).then(
     () => true,

@@ -1,8 +1,8 @@
-// Runs a program to its end and keeps what it said.
+// Runs a program to its end and returns its output.
 import { spawn } from "node:child_process";
 
 export interface ProgramResult {
-  /** Undefined: it could not be started at all, or was ended by a signal. */
+  /** Undefined if the program could not be started, or a signal ended it. */
   readonly exitCode: number | undefined;
   readonly stdout: string;
   readonly stderr: string;
@@ -10,7 +10,7 @@ export interface ProgramResult {
 
 const KEPT_CHARS = 64 * 1024;
 
-/** Never throws: a program that isn't there answers without an exit code, and its error as stderr. */
+/** Never throws. A missing program results in no exit code, with the error in stderr. */
 export function runProgram(
   file: string,
   args: readonly string[],
@@ -32,7 +32,7 @@ export function runProgram(
     child.stderr.on("data", (part) => {
       stderr = (stderr + part).slice(-KEPT_CHARS);
     });
-    // A long build must not go on when we are told to end in the middle of it.
+    // Ends the program together with this process, for example in the middle of a long build.
     const end = () => child.kill("SIGKILL");
     process.once("exit", end);
     child.on("error", (error) => resolve({ exitCode: undefined, stdout, stderr: error.message }));

@@ -1,4 +1,4 @@
-// What starting NATS and starting LiveKit share: a free port, and waiting until the server runs.
+// Shared by the starts of NATS and LiveKit: choosing a port, and waiting until the server is running.
 import type { Log } from "../../libs/runtime/log.ts";
 import type { Child } from "../supervisor/child.ts";
 import type { LocalConfig } from "../supervisor/config.ts";
@@ -12,7 +12,7 @@ export interface ServerDeps {
   readonly dataDir: string;
   readonly log: Log;
   readonly supervisor: Supervisor;
-  /** Whether it was told to stop meanwhile. */
+  /** Whether the supervisor was asked to stop. */
   readonly isStopping: () => boolean;
 }
 
@@ -22,19 +22,18 @@ const READY_MS = 30_000;
 export async function choosePort(what: string, preferred: number, log: Log): Promise<number> {
   if (await isPortFree(preferred, LOOPBACK)) return preferred;
   const port = await freePort(LOOPBACK);
-  log.warn({ taken: preferred, port }, `port ${preferred} is taken; ${what} uses ${port}`);
+  log.warn({ taken: preferred, port }, `port ${preferred} is in use; ${what} uses ${port}`);
   return port;
 }
 
-/** Waits until it runs; its log tells why when it doesn't. */
+/** Waits until the server is running. @throws StartError with the reason from its log */
 export async function running(child: Child, what: string): Promise<void> {
   const deadline = performance.now() + READY_MS;
   while (child.status?.status !== "running") {
-    if (child.status?.status === "failed")
-      throw new StartError(`${what} does not run: ${child.status.reason}.`);
+    if (child.status?.status === "failed") throw new StartError(`${what} failed: ${child.status.reason}.`);
     if (performance.now() > deadline) {
       const reason = child.status?.reason ?? "it does not answer";
-      throw new StartError(`${what} did not run within ${READY_MS / 1000} s: ${reason}.`);
+      throw new StartError(`${what} was not ready within ${READY_MS / 1000} s: ${reason}.`);
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

@@ -1,4 +1,4 @@
-// Decides which LiveKit is used, and starts one if none is given.
+// Uses the configured LiveKit, or starts a local one.
 import { join } from "node:path";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { isLiveKitGiven } from "../supervisor/config.ts";
@@ -8,10 +8,10 @@ import { livekitServer } from "./binary-specs.ts";
 import { isLiveKitReady, livekitKey, writeLiveKitConfig } from "./livekit.ts";
 import { choosePort, LOOPBACK, running, type ServerDeps } from "./server-child.ts";
 
-/** It waits for whoever is still in a room, and by then no agent is. */
+/** LiveKit waits for participants to leave. At this point no agents are left. */
 const LIVEKIT_STOP_MS = 2000;
 
-/** Never fails: without LiveKit the API still serves, and says what is missing. */
+/** Never fails: without LiveKit the API still works, and reports what is missing. */
 export async function startLiveKit(
   deps: ServerDeps,
   preferredPort: number,
@@ -19,13 +19,13 @@ export async function startLiveKit(
 ): Promise<Record<string, string>> {
   const { config, env, dataDir, log, supervisor } = deps;
   if (config.LIVEKIT_MOCK_MODE) {
-    log.warn("LIVEKIT_MOCK_MODE: rooms are simulated; nobody can join one");
+    log.warn("LIVEKIT_MOCK_MODE is set: rooms are simulated and nobody can join them");
     supervisor.say("livekit", "disabled", "LIVEKIT_MOCK_MODE is set: rooms are simulated.");
     return {};
   }
-  // The services have its address and key in their environment already.
+  // The services read its address and key from their environment.
   if (isLiveKitGiven(config)) {
-    log.info({ url: config.LIVEKIT_URL }, "LiveKit is given; none is started");
+    log.info({ url: config.LIVEKIT_URL }, "using the configured LiveKit");
     return {};
   }
   try {
@@ -44,17 +44,18 @@ export async function startLiveKit(
     });
     const url = `ws://${LOOPBACK}:${port}`;
     await running(child, "livekit-server").then(
-      () => log.info({ url }, "LiveKit runs"),
-      (error: unknown) => log.warn(`${messageOf(error)} It is tried again; sessions can't start until then.`),
+      () => log.info({ url }, "LiveKit is running"),
+      (error: unknown) =>
+        log.warn(`${messageOf(error)} Retrying; sessions can't start until LiveKit is running.`),
     );
     return { LIVEKIT_URL: url, LIVEKIT_API_KEY: key.apiKey, LIVEKIT_API_SECRET: key.apiSecret };
   } catch (error) {
     if (!(error instanceof BinaryError)) throw error;
     log.warn(
-      `${error.message}\nThe API starts without LiveKit; no agent can join a room. A LiveKit elsewhere is used ` +
-        "with LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET; LIVEKIT_MOCK_MODE=true simulates rooms.",
+      `${error.message}\nThe API starts without LiveKit, so no agent can join a room. To use another LiveKit, set ` +
+        "LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET. LIVEKIT_MOCK_MODE=true simulates rooms.",
     );
-    supervisor.say("livekit", "disabled", "There is no livekit-server, and no LIVEKIT_URL is set.");
+    supervisor.say("livekit", "disabled", "livekit-server was not found, and LIVEKIT_URL is not set.");
     return {};
   }
 }

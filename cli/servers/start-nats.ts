@@ -1,4 +1,4 @@
-// Decides which NATS is used, and starts one server or a cluster if none is given.
+// Uses the configured NATS, or starts a local server or cluster.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { spawnGuarded } from "../supervisor/guard.ts";
@@ -12,64 +12,64 @@ import { choosePort, LOOPBACK, running, type ServerDeps } from "./server-child.t
 const STOP_MS = 10_000;
 const FORMED_MS = 60_000;
 const CLUSTER_NAME = "greenroom";
-/** Where NATS's own examples have their routes: as far from the port of the clients. */
+/** Distance of the route ports from the client ports. NATS uses the same distance in its examples. */
 const ROUTES_ABOVE = 2000;
 
 export interface NatsPlan {
-  /** 1, or the nodes of a cluster. */
+  /** 1, or the number of nodes in a cluster. */
   readonly nodes: number;
-  /** Of the first node, if it is free; the others have the next ones. */
+  /** Preferred port of the first node. The others use the next ones. */
   readonly port: number;
 }
 
 interface Seat {
-  /** Undefined for a server that is alone. */
+  /** Undefined for a single server. */
   readonly instance: string | undefined;
   readonly dir: string;
   readonly port: number;
   readonly routePort: number;
 }
 
-/** @returns the settings by which the services find it @throws StartError when it doesn't come up */
+/** @returns the settings by which services connect @throws StartError if NATS does not start */
 export async function startNats(deps: ServerDeps, plan: NatsPlan): Promise<Record<string, string>> {
   const { config, env, dataDir, log } = deps;
   if (config.NATS_URL !== undefined) {
-    log.info({ url: config.NATS_URL }, "NATS is given; none is started");
+    log.info({ url: config.NATS_URL }, "using the configured NATS");
     return { NATS_URL: config.NATS_URL };
   }
-  refuseTooManyReplicas(config.GREENROOM_REPLICAS, plan.nodes);
-  refuseForeignData(dataDir, plan.nodes);
+  assertReplicas(config.GREENROOM_REPLICAS, plan.nodes);
+  assertOwnData(dataDir, plan.nodes);
   const binary = await findBinary(natsServer, { env, report: (line) => log.info(line) });
   const seats: Seat[] = [];
   for (let index = 0; index < plan.nodes; index++) seats.push(await seatOf(index, deps, plan, seats));
   const monitorUrls = await Promise.all(seats.map((seat) => startNode(deps, binary, seat, seats)));
-  if (seats.length > 1) await formed(monitorUrls, deps);
+  if (seats.length > 1) await waitUntilFormed(monitorUrls, deps);
   const url = seats.map(({ port }) => `nats://${LOOPBACK}:${port}`).join(",");
-  log.info({ url, monitorUrls }, seats.length > 1 ? "the NATS cluster runs" : "NATS runs");
+  log.info({ url, monitorUrls }, seats.length > 1 ? "the NATS cluster is running" : "NATS is running");
   return { NATS_URL: url };
 }
 
-function refuseTooManyReplicas(replicas: number, nodes: number): void {
+function assertReplicas(replicas: number, nodes: number): void {
   if (replicas <= nodes) return;
   throw new StartError(
     `GREENROOM_REPLICAS is ${replicas}, but ${nodes === 1 ? "npm start runs one NATS server" : `this cluster has ${nodes} nodes`}. ` +
-      "Lower it, use npm run start:cluster for 3, or set NATS_URL to a larger cluster.",
+      "Lower it, use npm run start:cluster for 3 nodes, or set NATS_URL to a larger cluster.",
   );
 }
 
 const natsDir = (dataDir: string, instance: string | undefined) => join(dataDir, instance ?? "nats");
 const hasData = (dir: string): boolean => existsSync(join(dir, "jetstream"));
 
-/** One server's data is of no use to a cluster, nor the other way: beside it one would begin with nothing. */
-function refuseForeignData(dataDir: string, nodes: number): void {
+/** A cluster can't use a single server's data, or vice versa. Starting anyway would begin with empty streams. */
+function assertOwnData(dataDir: string, nodes: number): void {
   const isCluster = nodes > 1;
   if (!hasData(natsDir(dataDir, isCluster ? undefined : "nats-1"))) return;
   const [theirs, ours] = isCluster
     ? ["a single NATS (npm start)", "a cluster"]
     : ["a NATS cluster (npm run start:cluster)", "a single NATS"];
   throw new StartError(
-    `${dataDir} holds the data of ${theirs}, which ${ours} can't take over. Nothing was started and nothing ` +
-      "changed. Set GREENROOM_DATA_DIR to another directory, or leave it unset: each of the two commands has its own.",
+    `${dataDir} contains the data of ${theirs}, which ${ours} can't use. Nothing was started or ` +
+      "changed. Set GREENROOM_DATA_DIR to another directory, or unset it to use each command's own directory.",
   );
 }
 
@@ -93,7 +93,7 @@ async function seatOf(
   return { instance, dir: natsDir(dataDir, instance), port, routePort };
 }
 
-/** @returns where its state can be asked for */
+/** @returns the node's monitoring address */
 async function startNode(
   { config, supervisor }: ServerDeps,
   binary: string,
@@ -120,17 +120,20 @@ async function startNode(
   return monitorUrl;
 }
 
-async function formed(monitorUrls: readonly string[], { log, isStopping }: ServerDeps): Promise<void> {
+async function waitUntilFormed(
+  monitorUrls: readonly string[],
+  { log, isStopping }: ServerDeps,
+): Promise<void> {
   const deadline = performance.now() + FORMED_MS;
-  for (let looks = 1; !isStopping(); looks++) {
+  for (let tries = 1; !isStopping(); tries++) {
     if (await isClusterFormed(monitorUrls)) return;
     if (performance.now() > deadline) {
       throw new StartError(
-        `The NATS servers did not agree on a leader within ${FORMED_MS / 1000} s. Their lines in the log say why ` +
-          "(GREENROOM_LOG_LEVEL=debug shows all of them).",
+        `The NATS servers did not elect a leader within ${FORMED_MS / 1000} s. Their log lines contain the reason ` +
+          "(GREENROOM_LOG_LEVEL=debug shows all lines).",
       );
     }
-    if (looks % 50 === 0) log.info("the NATS servers have not agreed on a leader yet");
+    if (tries % 50 === 0) log.info("waiting for the NATS servers to elect a leader");
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }

@@ -1,4 +1,4 @@
-// `npm run task`: asks for one outbound call and tells each step of it; with --direct without the queue.
+// `npm run task`: creates one outbound call and prints its progress; with --direct without the queue.
 import { parseArgs } from "node:util";
 import { messageOf } from "../../libs/contracts/errors.ts";
 import { CreateTaskRequest } from "../../libs/contracts/tasks/http.ts";
@@ -9,38 +9,38 @@ import { runThroughApi } from "./run-through-api.ts";
 
 const USAGE = `npm run task -- --to +15550100 --profile sales [options]
 
-  --to <number>        whom to call: +15550100, or a SIP user name
-  --profile <name>     which kind of agent
+    --to <number>        the callee: +15550100, or a SIP user name
+    --profile <name>     the kind of agent
   --from <number>      the number that the callee sees
   --provider <name>    pool, livekit, webhook, vapi or sip
-  --metadata <json>    reaches the agent as job metadata
-  --schedule-at <time> not before this time, as 2026-01-31T12:00:00Z
-  --url <address>      the gateway; default http://127.0.0.1:8080
-  --direct             one attempt without gateway, queue, limits, calling hours and tasks service: its session is asked
-                       for over NATS (NATS_URL) and followed there. For finding out where a call fails.
+    --metadata <json>    metadata for the agent's job
+    --schedule-at <time> the earliest start, for example 2026-01-31T12:00:00Z
+  --url <address>      the gateway's address; default http://127.0.0.1:8080
+    --direct             one attempt without gateway, queue, limits, calling hours and tasks service. Requests the
+                         session over NATS (NATS_URL) and follows it there. Helps to find out where a call fails.
 
-Ctrl+C: with --direct the call is hung up; without it the task goes on.
-Ends with 0 when the call was completed, 1 when it came to something else, 2 when it could not be asked for.`;
+Ctrl+C hangs up with --direct. Without it, the task continues.
+Exits with 0 if the call was completed, 1 if it was not, 2 if it could not be created.`;
 
-const say = (line: string) => console.log(`${new Date().toISOString()}  ${line}`);
+const print = (line: string) => console.log(`${new Date().toISOString()}  ${line}`);
 
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: readonly string[]): Promise<number> {
-  let wish: Wish;
+  let options: Options;
   let config: TasksConfig;
   try {
-    wish = readWish(args);
+    options = readOptions(args);
     config = readConfig(tasksSettings, process.env);
   } catch (error) {
     console.error(`${messageOf(error)}\n\n${USAGE}`);
     return 2;
   }
-  const { request, isDirect, url } = wish;
+  const { request, isDirect, url } = options;
   try {
     const isCompleted = isDirect
-      ? await runDirectly({ ...request, provider: providerFor(config, request) }, config, say)
-      : await runThroughApi(url, request, say);
+      ? await runDirectly({ ...request, provider: providerFor(config, request) }, config, print)
+      : await runThroughApi(url, request, print);
     return isCompleted ? 0 : 1;
   } catch (error) {
     console.error(messageOf(error));
@@ -48,14 +48,14 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-interface Wish {
+interface Options {
   readonly request: CreateTaskRequest;
   readonly isDirect: boolean;
   readonly url: string;
 }
 
-/** @throws Error in words */
-function readWish(args: readonly string[]): Wish {
+/** @throws Error that names the invalid option */
+function readOptions(args: readonly string[]): Options {
   const { values } = parseArgs({
     args: [...args],
     options: {
@@ -91,6 +91,6 @@ function parseMetadata(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Error(`--metadata: ${text} is not JSON.`);
+    throw new Error(`--metadata: ${text} is not valid JSON.`);
   }
 }

@@ -1,4 +1,4 @@
-// One attempt without the queue: its session is asked for over NATS, and everything that is stored of it is told.
+// Makes one attempt without the queue: requests its session over NATS, and prints everything that is stored about it.
 import { randomBytes } from "node:crypto";
 import type { Bus } from "../../libs/bus/bus.ts";
 import { connectNatsBus } from "../../libs/bus/nats/nats-bus.ts";
@@ -11,15 +11,15 @@ import type { CreateTaskRequest } from "../../libs/contracts/tasks/http.ts";
 import { createLog } from "../../libs/runtime/log.ts";
 import type { TasksConfig } from "../../services/tasks/config.ts";
 
-const LOOK_MS = 200;
-/** Without a record by then nobody takes sessions in. */
+const POLL_MS = 200;
+/** Without a record after this time, no dispatcher is running. */
 const NO_DISPATCHER_MS = 5000;
 
-/** @returns whether the session was completed @throws Error when NATS can't be reached, or the session not asked for */
+/** @returns whether the session completed @throws Error if NATS can't be reached or the request can't be stored */
 export async function runDirectly(
-  wish: CreateTaskRequest & { readonly provider: ProviderName },
+  request: CreateTaskRequest & { readonly provider: ProviderName },
   config: TasksConfig,
-  say: (line: string) => void,
+  print: (line: string) => void,
 ): Promise<boolean> {
   const bus = await connectNatsBus({
     url: config.NATS_URL,
@@ -27,12 +27,12 @@ export async function runDirectly(
     replicas: config.GREENROOM_REPLICAS,
     log: createLog("task", "warn", process.stderr),
     onLost: (error) => {
-      console.error(`NATS is lost: ${error}`);
+      console.error(`lost the connection to NATS: ${error}`);
       process.exit(2);
     },
   });
   const tenant = config.GREENROOM_TENANT;
-  // No task's name: the tasks service ignores it.
+  // Not derived from a task, so the tasks service ignores the session.
   const sessionId = `direct_${randomBytes(9).toString("hex")}`;
   const end = (reason: string) =>
     bus.streams.publish(sessionEvents, {
@@ -42,17 +42,17 @@ export async function runDirectly(
       reason,
     });
   const hangUp = () => {
-    say("Ctrl+C: its end is asked for");
-    end("ended by npm run task").catch((error: unknown) => say(`that failed: ${error}`));
+    print("Ctrl+C: ending the session");
+    end("ended by npm run task").catch((error: unknown) => print(`failed to end the session: ${error}`));
   };
   process.on("SIGINT", hangUp);
   try {
     await bus.streams.publish(
       sessionEvents,
-      requestOf(wish, tenant, sessionId, config.GREENROOM_TASK_ATTEMPT_MS),
+      requestOf(request, tenant, sessionId, config.GREENROOM_TASK_ATTEMPT_MS),
     );
-    say(`session ${sessionId} is asked for, over ${wish.provider}`);
-    return await follow(bus, tenant, sessionId, say);
+    print(`requested session ${sessionId} with the provider ${request.provider}`);
+    return await follow(bus, tenant, sessionId, print);
   } finally {
     process.off("SIGINT", hangUp);
     await bus.close();
@@ -82,23 +82,23 @@ async function follow(
   bus: Bus,
   tenant: string,
   sessionId: string,
-  say: (line: string) => void,
+  print: (line: string) => void,
 ): Promise<boolean> {
-  const told = new Set<string>();
+  const printed = new Set<string>();
   const startedAtMs = performance.now();
   for (;;) {
     const session = (await bus.kv.get(sessions, sessionKey({ tenant, sessionId })))?.value;
     const found = await bus.kv.entries(launches, `${tenant}.${sessionId}.*`);
     const lines = [...(session === undefined ? [] : sessionLines(session)), ...found.flatMap(launchLines)];
     if (session === undefined && performance.now() - startedAtMs > NO_DISPATCHER_MS)
-      lines.push("nobody has taken it in: is a dispatcher running?");
+      lines.push("no record yet: is a dispatcher running?");
     for (const line of lines) {
-      if (told.has(line)) continue;
-      told.add(line);
-      say(line);
+      if (printed.has(line)) continue;
+      printed.add(line);
+      print(line);
     }
     if (session?.state === "ended") return session.endedReason === "completed";
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 

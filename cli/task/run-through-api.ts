@@ -1,4 +1,4 @@
-// One task through the gateway, followed until it has ended.
+// Creates one task through the gateway and follows it to its end.
 import {
   CreateTaskAnswer,
   type CreateTaskRequest,
@@ -7,47 +7,48 @@ import {
 } from "../../libs/contracts/tasks/http.ts";
 import { isTaskEnd } from "../../libs/contracts/tasks/task.ts";
 
-const LOOK_MS = 500;
+const POLL_MS = 500;
 const ANSWER_MS = 10_000;
 
 /**
- * @returns whether it was completed
- * @throws Error when it could not be asked for; a gateway that is away for a while meanwhile is waited for
+ * Waits for the gateway while it can't be reached, once the task is created.
+ * @returns whether the task completed
+ * @throws Error if the task could not be created
  */
 export async function runThroughApi(
   url: string,
   request: CreateTaskRequest,
-  say: (line: string) => void,
+  print: (line: string) => void,
 ): Promise<boolean> {
   const { taskId } = CreateTaskAnswer.parse(await ask(`${url}/api/tasks`, request));
-  say(
-    `task ${taskId} is taken in; it goes on if this ends. Cancel: curl -X POST ${url}/api/tasks/${taskId}/cancel`,
+  print(
+    `created task ${taskId}, which continues if this command ends. To cancel: curl -X POST ${url}/api/tasks/${taskId}/cancel`,
   );
-  const told = new Set<string>();
-  let trouble = "";
+  const printed = new Set<string>();
+  let lastError = "";
   for (;;) {
     try {
       const task = TaskAnswer.parse(await ask(`${url}/api/tasks/${taskId}`));
-      trouble = "";
+      lastError = "";
       for (const line of linesOf(task)) {
-        if (told.has(line)) continue;
-        told.add(line);
-        say(line);
+        if (printed.has(line)) continue;
+        printed.add(line);
+        print(line);
       }
       if (isTaskEnd(task.state)) return task.state === "completed";
     } catch (error) {
-      const now = error instanceof Error ? error.message : String(error);
-      if (now !== trouble) say(`the gateway can't be asked: ${now}; it is asked again`);
-      trouble = now;
+      const message = error instanceof Error ? error.message : String(error);
+      if (message !== lastError) print(`failed to read the task; retrying: ${message}`);
+      lastError = message;
     }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 
-/** Everything there is to tell of a task, a line each, in the order in which it happened. */
+/** A line for each known fact about a task, in chronological order. */
 function linesOf(task: Task): string[] {
   const lines: string[] = [];
-  if (task.attempt === 0) lines.push("it waits for its time, a line and an agent");
+  if (task.attempt === 0) lines.push("waiting for its schedule, a call slot and an agent");
   for (const { n, sessionId, states, error, sipCode, answeredBy } of task.attempts) {
     for (const { state, at } of states) lines.push(`attempt ${n} (session ${sessionId}): ${state} at ${at}`);
     if (sipCode !== undefined) lines.push(`attempt ${n}: SIP ${sipCode}`);
@@ -56,8 +57,8 @@ function linesOf(task: Task): string[] {
   }
   const last = task.attempts.at(-1);
   if (task.state === "queued" && last !== undefined)
-    lines.push(`after attempt ${last.n} it is tried again in ${task.backoffMs / 1000} s at the earliest`);
-  if (isTaskEnd(task.state)) lines.push(`the task is ${task.state}`);
+    lines.push(`next attempt after attempt ${last.n} in ${task.backoffMs / 1000} s at the earliest`);
+  if (isTaskEnd(task.state)) lines.push(`task: ${task.state}`);
   return lines;
 }
 
@@ -69,7 +70,7 @@ async function ask(url: string, body?: unknown): Promise<unknown> {
       : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
   }).catch((error: unknown) => {
     throw new Error(
-      `No gateway answers at ${url}. Is it running? (${error instanceof Error ? error.message : error})`,
+      `Failed to reach the gateway at ${url}. Is it running? (${error instanceof Error ? error.message : error})`,
     );
   });
   const answer = (await response.json().catch(() => undefined)) as

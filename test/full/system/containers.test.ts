@@ -59,7 +59,7 @@ async function expectServices(container: Container): Promise<void> {
 
   const nobody = await container.run(["nobody"], env);
   expect(await nobody.ended()).toBe(2);
-  expect(await nobody.text()).toContain("There is no nobody in this image: one of the services gateway,");
+  expect(await nobody.text()).toContain("Unknown program nobody. Use one of the services gateway,");
 
   const running = new Map<string, Contained>();
   for (const name of processNames) running.set(name, await container.run([name], env));

@@ -157,7 +157,7 @@ describe("the cluster", () => {
     const refused = site.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
     expect(await refused.ended()).toBe(1);
     expect(refused.records().at(-1)?.msg).toMatch(
-      /holds the data of a single NATS \(npm start\).*GREENROOM_DATA_DIR/s,
+      /contains the data of a single NATS \(npm start\).*GREENROOM_DATA_DIR/s,
     );
     expect(existsSync(join(site.dataDir, "nats-1"))).toBe(false);
 
@@ -169,7 +169,9 @@ describe("the cluster", () => {
     expect(await cluster.ended()).toBe(0);
     const alone = other.start({ LIVEKIT_MOCK_MODE: "true" }, realLocal);
     expect(await alone.ended()).toBe(1);
-    expect(alone.records().at(-1)?.msg).toContain("holds the data of a NATS cluster (npm run start:cluster)");
+    expect(alone.records().at(-1)?.msg).toContain(
+      "contains the data of a NATS cluster (npm run start:cluster)",
+    );
   });
 
   test("refuses more replicas than nodes before it starts anything", async () => {

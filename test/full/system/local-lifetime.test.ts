@@ -58,7 +58,7 @@ describe("the end of npm start", () => {
 
   test("leaves nothing after SIGTERM during the start", async () => {
     const local = site.start();
-    await local.logged(/^NATS runs/);
+    await local.logged(/^NATS is running/);
     local.signal("SIGTERM");
     expect(await local.ended()).toBe(0);
     await site.isEmpty();
@@ -83,7 +83,7 @@ describe("the end of npm start", () => {
 
   test("leaves nothing after SIGKILL right after the services are started", async () => {
     const local = site.start();
-    await local.logged(/^NATS runs/);
+    await local.logged(/^NATS is running/);
     await until(() => readdirSync(join(site.dataDir, "run")).length === 4, {
       what: "all four processes are started",
     });
@@ -171,8 +171,8 @@ describe("the start of npm start", () => {
     const local = site.start({ LIVEKIT_MOCK_MODE: "false" });
     const banner = await local.ready();
     for (const taker of takers) taker.close();
-    const nats = await local.logged(new RegExp(`port ${site.natsPort} is taken; NATS uses \\d+`));
-    const livekit = await local.logged(new RegExp(`port ${site.livekitPort} is taken; LiveKit uses \\d+`));
+    const nats = await local.logged(new RegExp(`port ${site.natsPort} is in use; NATS uses \\d+`));
+    const livekit = await local.logged(new RegExp(`port ${site.livekitPort} is in use; LiveKit uses \\d+`));
     expect(banner.msg).toContain(`nats://127.0.0.1:${nats.port}`);
     expect(banner.msg).toContain(`ws://127.0.0.1:${livekit.port}`);
     local.signal("SIGTERM");

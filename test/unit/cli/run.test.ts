@@ -40,7 +40,7 @@ describe("mapStackTraces", () => {
       const { mapStackTraces } = await import(${urlOf("libs/runtime/stack-traces.ts")});
       mapStackTraces();
       const { readConfig } = await import(${urlOf("libs/runtime/config.ts")});
-      try { readConfig({}, {}, undefined); } catch (error) { console.log(error.stack); }
+      try { readConfig({}, {}, null); } catch (error) { console.log(error.stack); }
       `,
     );
     const lines = readFileSync(`${repositoryRoot}libs/runtime/config.ts`, "utf8").split("\n");

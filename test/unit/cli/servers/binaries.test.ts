@@ -56,19 +56,21 @@ test("skips a nats-server that can lose messages, and reports why", async () => 
   program("path/nats-server", "nats-server: v2.12.2");
   expect(await find(natsServer)).toBe(inCache);
   expect(reports.join("\n")).toMatch(
-    /path\/nats-server is not used: .*2\.12\.2 can lose acknowledged messages/,
+    /ignored .*path\/nats-server: .*2\.12\.2 can lose acknowledged messages/,
   );
 });
 
 test("refuses a nats-server that can lose messages, even if a setting names it", async () => {
   const own = program("own/my-nats", "nats-server: v2.10.0");
-  await expect(find(natsServer, { GREENROOM_NATS_SERVER: own })).rejects.toThrow("2.12.3 or newer is needed");
+  await expect(find(natsServer, { GREENROOM_NATS_SERVER: own })).rejects.toThrow("use 2.12.3 or newer");
 });
 
 test("names a setting that points to no program", async () => {
   const nothing = join(directory, "nothing");
   const finding = find(livekitServer, { GREENROOM_LIVEKIT_SERVER: nothing });
-  await expect(finding).rejects.toThrow(`GREENROOM_LIVEKIT_SERVER is ${nothing}, which is no program`);
+  await expect(finding).rejects.toThrow(
+    `GREENROOM_LIVEKIT_SERVER is ${nothing}, which is not an executable program`,
+  );
 });
 
 test("uses XDG_CACHE_HOME for the cache, else HOME/.cache", async () => {
@@ -116,7 +118,7 @@ test("reports what was tried and what to do when nothing works", async () => {
   expect(error).toBeInstanceOf(BinaryError);
   const { message } = error as BinaryError;
   expect(message).toContain("PATH: no nats-server");
-  expect(message).toContain("nats-server-2.15.2: not there");
+  expect(message).toContain("nats-server-2.15.2: not found");
   expect(message).toContain("the official release: skipped because of GREENROOM_NO_DOWNLOAD");
   expect(message).toContain(
     "go install: go install github.com/nats-io/nats-server/v2@v2.15.2 failed: no such host",

@@ -25,7 +25,12 @@ afterEach(async () => {
 async function failureOf(fault: Fault): Promise<string> {
   server = await startReleaseServer(natsServer, "nats-server: v2.15.2", fault);
   const env = { GREENROOM_RELEASES_URL: server.url };
-  const error = await downloadRelease(natsServer, target, { env, say: () => {}, answerMs: 200, stallMs: 200 })
+  const error = await downloadRelease(natsServer, target, {
+    env,
+    report: () => {},
+    answerMs: 200,
+    stallMs: 200,
+  })
     .then(() => undefined)
     .catch((reason: Error) => reason);
   expect(error).toBeInstanceOf(Error);
@@ -38,7 +43,7 @@ test.each([natsServer, livekitServer])("installs a good release of $name, which 
   server = await startReleaseServer(spec, `${spec.name} version ${spec.version}`, "none");
   const output: string[] = [];
   const env = { GREENROOM_RELEASES_URL: `${server.url}/` };
-  await downloadRelease(spec, target, { env, say: (line) => output.push(line) });
+  await downloadRelease(spec, target, { env, report: (line) => output.push(line) });
   const { stdout } = await runProgram(target, ["--version"], { timeoutMs: 5000 });
   expect(stdout).toBe(`${spec.name} version ${spec.version}\n`);
   expect(readdirSync(join(directory, "cache"))).toEqual(["the-server"]);
@@ -46,16 +51,18 @@ test.each([natsServer, livekitServer])("installs a good release of $name, which 
 });
 
 test("rejects an archive with another checksum", async () => {
-  expect(await failureOf("wrong checksum")).toMatch(/has SHA-256 [0-9a-f]{64}, but SHA256SUMS says 0{64}/);
+  expect(await failureOf("wrong checksum")).toMatch(
+    /has SHA-256 [0-9a-f]{64}, but SHA256SUMS contains 0{64}/,
+  );
 });
 
 test("does not download an archive that the checksums omit", async () => {
-  expect(await failureOf("not in the checksums")).toContain("does not name nats-server-v2.15.2-");
+  expect(await failureOf("not in the checksums")).toContain("does not contain nats-server-v2.15.2-");
   expect(server!.requests).toHaveLength(1);
 });
 
 test("reports a missing archive with its address", async () => {
-  expect(await failureOf("no archive")).toMatch(/nats-server-v2\.15\.2-.*: it answered 404/);
+  expect(await failureOf("no archive")).toMatch(/nats-server-v2\.15\.2-.*: HTTP 404/);
 });
 
 test("gives up soon on a server that doesn't answer", async () => {
@@ -63,7 +70,7 @@ test("gives up soon on a server that doesn't answer", async () => {
 });
 
 test("gives up on a download that stalls", async () => {
-  expect(await failureOf("stalls")).toContain("nothing came for 200 ms");
+  expect(await failureOf("stalls")).toContain("no data for 200 ms");
 });
 
 test("rejects an incomplete download", async () => {
@@ -76,12 +83,14 @@ test("reports an address where nobody listens", async () => {
   await server.stop();
   server = undefined;
   const env = { GREENROOM_RELEASES_URL: url };
-  await expect(downloadRelease(natsServer, target, { env, say: () => {} })).rejects.toThrow("ECONNREFUSED");
+  await expect(downloadRelease(natsServer, target, { env, report: () => {} })).rejects.toThrow(
+    "ECONNREFUSED",
+  );
 });
 
 test("skips the download with GREENROOM_NO_DOWNLOAD", async () => {
   server = await startReleaseServer(natsServer, "", "none");
   const env = { GREENROOM_RELEASES_URL: server.url, GREENROOM_NO_DOWNLOAD: "true" };
-  await expect(downloadRelease(natsServer, target, { env, say: () => {} })).rejects.toThrow("skipped");
+  await expect(downloadRelease(natsServer, target, { env, report: () => {} })).rejects.toThrow("skipped");
   expect(server.requests).toEqual([]);
 });
