@@ -19,9 +19,9 @@ const HERTZ = 220;
 export async function call(join: { url: string; token: string }, talkMs: number): Promise<boolean> {
   startNativeWithoutLogCapture();
   const room = new Room();
-  let hears = false;
+  let isSubscribed = false;
   room.on("trackSubscribed", () => {
-    hears = true;
+    isSubscribed = true;
   });
   await room.connect(join.url, join.token, { autoSubscribe: true, dynacast: false });
   const source = new AudioSource(SAMPLE_RATE, 1);
@@ -33,7 +33,7 @@ export async function call(join: { url: string; token: string }, talkMs: number)
     const frames = Math.round(talkMs / FRAME_MS);
     // captureFrame waits for room in its queue, which paces this loop at real time.
     for (let frame = 0; frame < frames && room.isConnected; frame++) await source.captureFrame(hum(frame));
-    return hears;
+    return isSubscribed;
   } finally {
     await track.close();
     await room.disconnect();

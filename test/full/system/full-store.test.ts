@@ -68,7 +68,7 @@ const refused = () =>
     { timeoutMs: PATIENCE_MS, everyMs: 250, what: "a start is refused" },
   );
 
-const taken = () =>
+const accepted = () =>
   until(async () => (await scene.ask({ profile: "quick", wait: 20_000 })).status === 200, {
     timeoutMs: PATIENCE_MS,
     everyMs: 250,
@@ -109,7 +109,7 @@ describe("a nearly full store", () => {
       expect((await scene.ask({ profile: "quick" })).status).toBe(503);
 
       await restore();
-      await taken();
+      await accepted();
       expect(scene.stack.children.filter(({ hasEnded }) => hasEnded)).toEqual([]);
     },
   );
@@ -124,6 +124,6 @@ describe("a nearly full store", () => {
     expect(await scene.session(running.sessionId)).toMatchObject({ state: "ready", attempt: 1 });
     await restore();
     expect((await scene.end(running.sessionId)).endedReason).toBe("completed");
-    await taken();
+    await accepted();
   });
 });

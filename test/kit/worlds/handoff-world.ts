@@ -176,7 +176,7 @@ export async function handoffWorld(options: HandoffWorldOptions = {}) {
   const record = (id: string): SessionRecord | undefined =>
     server.entries(sessions).find(({ value }) => value.sessionId === id)?.value;
   const all = (): SessionRecord[] => server.entries(sessions).map(({ value }) => value);
-  const told = (): HandoffEvent[] =>
+  const handoffEvents = (): HandoffEvent[] =>
     server
       .stored<unknown>(handoffRequests)
       .filter(({ subject }) => subject !== handoffRequests.subjects)
@@ -193,9 +193,9 @@ export async function handoffWorld(options: HandoffWorldOptions = {}) {
     outcome,
     record,
     all,
-    told,
+    handoffEvents,
     /** The published handoff events with their attempts: "handoff_dispatched 1", … */
-    words: () => told().map((event) => `${event.type} ${"attempt" in event ? event.attempt : "-"}`),
+    words: () => handoffEvents().map((event) => `${event.type} ${"attempt" in event ? event.attempt : "-"}`),
     handOff: (message: unknown) => outcome(client.streams.publish(handoffRequests, message)),
     claim: (
       id: string,
@@ -229,7 +229,7 @@ export async function handoffWorld(options: HandoffWorldOptions = {}) {
     async until(isReached: () => boolean, what: string, maxMs = 120_000): Promise<void> {
       if (await clock.runUntil(isReached, maxMs)) return;
       throw new Error(
-        `timed out: ${what}; sessions: ${JSON.stringify(all())}; events: ${JSON.stringify(told())}`,
+        `timed out: ${what}; sessions: ${JSON.stringify(all())}; events: ${JSON.stringify(handoffEvents())}`,
       );
     },
   };

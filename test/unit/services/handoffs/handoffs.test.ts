@@ -100,7 +100,7 @@ describe("the handoffs service", () => {
     await world.handOff(aHandoff());
     await world.clock.advance(120_000);
     expect(world.all()).toEqual([]);
-    expect(world.told()).toEqual([]);
+    expect(world.handoffEvents()).toEqual([]);
     expect(world.server.stored(handoffRequests)).toHaveLength(1);
     await idle.stop();
     await world.control("control-2");
@@ -181,7 +181,7 @@ describe("a handoff with an agent runner", () => {
       "agent_session_bootstrap_ready 1",
       "agent_session_launch_succeeded 1",
     ]);
-    for (const event of world.told()) {
+    for (const event of world.handoffEvents()) {
       expect(event).toMatchObject({
         trace_id: "trace-1",
         tenant_id: "acme",
@@ -190,7 +190,7 @@ describe("a handoff with an agent runner", () => {
         dispatch_expires_at: seen.body.dispatch_expires_at,
       });
     }
-    expect(JSON.stringify(world.told())).not.toContain("eyJ");
+    expect(JSON.stringify(world.handoffEvents())).not.toContain("eyJ");
   });
 
   it("also works with simulated rooms, without LiveKit", async () => {
@@ -252,7 +252,7 @@ describe("a handoff with an agent runner", () => {
       "dispatch_claim_failed 2",
       "agent_session_launch_failed 2",
     ]);
-    const failed = world.told().filter(({ type }) => type === "agent_session_launch_failed");
+    const failed = world.handoffEvents().filter(({ type }) => type === "agent_session_launch_failed");
     expect(failed).toMatchObject([
       { reason: "tried_again", final: false, dispatch_id: expect.stringMatching(/-1$/) },
       { reason: "provider_error", final: true, dispatch_id: expect.stringMatching(/-2$/) },
@@ -306,15 +306,15 @@ describe("a handoff without an agent runner", () => {
     await world.outcome(world.client.kv.update(hosts, aHost("host-1"), 0));
     await world.control("control-1");
     await world.handOff(aHandoff({ agent_id: "nobody-knows" }));
-    await world.until(() => world.told().length > 0, "the answer");
-    expect(world.told()).toMatchObject([
+    await world.until(() => world.handoffEvents().length > 0, "the answer");
+    expect(world.handoffEvents()).toMatchObject([
       { type: "handoff_failed", reason: "unknown_agent", trace_id: "trace-1", agent_id: "nobody-knows" },
     ]);
     await world.handOff(aHandoff({ agent_id: "elsewhere" }));
     await world.until(() => world.all().length === 1, "the session");
     await world.handOff(aHandoff({ agent_id: "elsewhere", trace_id: "trace-2" }));
     await world.until(
-      () => world.told().some((event) => "reason" in event && event.reason === "room_taken"),
+      () => world.handoffEvents().some((event) => "reason" in event && event.reason === "room_taken"),
       "no",
     );
     expect(world.all()).toHaveLength(1);
@@ -336,9 +336,9 @@ describe("a handoff without an agent runner", () => {
         reason: "the caller hung up",
       }),
     );
-    await world.until(() => world.told().length > 0, "the answer");
+    await world.until(() => world.handoffEvents().length > 0, "the answer");
     await world.clock.advance(1000);
-    expect(world.told()).toMatchObject([
+    expect(world.handoffEvents()).toMatchObject([
       { type: "handoff_failed", session_id: sessionId, reason: "cancelled", message: "the caller hung up" },
     ]);
   });
@@ -352,9 +352,12 @@ describe("an invalid message", () => {
     const wrong = [aHandoff({ version: 3 }), "text", 7, null, [], aHandoff({ metadata: 1 })];
     for (const message of wrong) await world.handOff(message);
     await world.handOff(aHandoff());
-    await world.until(() => world.runner.seen.length > 0 && world.told().length > wrong.length, "the launch");
+    await world.until(
+      () => world.runner.seen.length > 0 && world.handoffEvents().length > wrong.length,
+      "the launch",
+    );
     await world.clock.advance(10_000);
-    const invalid = world.told().filter(({ type }) => type === "handoff_invalid_payload");
+    const invalid = world.handoffEvents().filter(({ type }) => type === "handoff_invalid_payload");
     const sequences = world.server
       .stored<unknown>(handoffRequests)
       .flatMap(({ subject, sequence }) => (subject === handoffRequests.subjects ? [sequence] : []));
@@ -381,8 +384,8 @@ describe("an invalid message", () => {
       );
     await dead(7, "not json", "it is not JSON");
     await dead(8, JSON.stringify(aHandoff()), "it failed 30 times");
-    await world.until(() => world.told().length === 2, "the answers");
-    expect(world.told()).toMatchObject([
+    await world.until(() => world.handoffEvents().length === 2, "the answers");
+    expect(world.handoffEvents()).toMatchObject([
       { type: "handoff_invalid_payload", sequence: 7, message: "it is not JSON" },
       { type: "handoff_failed", trace_id: "trace-1", reason: "not_handled", message: "it failed 30 times" },
     ]);

@@ -53,7 +53,7 @@ test("keeps a room with its caller, and sends the agent there", async () => {
   expect(await inside(world)).toEqual([agent, caller.identity, friend.identity].sort());
   expect(await world.livekit.rooms.list()).toMatchObject([{ name: "call-1", participants: 3 }]);
   expect(world.all()).toMatchObject([{ room: "call-1", roomIsNamed: true, attempt: 1, failures: 0 }]);
-  expect(world.told().map(({ type }) => type)).not.toContain("handoff_failed");
+  expect(world.handoffEvents().map(({ type }) => type)).not.toContain("handoff_failed");
   // Nobody is removed while they talk, and a participant who stays keeps the session.
   await world.clock.advance(60_000);
   world.livekit.rooms.leave("call-1", friend.identity);

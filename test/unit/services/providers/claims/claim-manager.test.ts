@@ -236,7 +236,7 @@ describe("claim manager", () => {
       world.server.written(claims),
       world.server.written(sessions),
       world.server.stored(sessionEvents),
-      world.told(),
+      world.handoffEvents(),
       world.runner.seen,
     ]);
     expect(everything).not.toContain(claimed.token);
