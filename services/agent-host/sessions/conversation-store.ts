@@ -1,11 +1,12 @@
-// Keeps the conversations of a host's sessions in the store, so that an agent elsewhere can go on from them.
+// Stores the conversations of a host's sessions, so that an agent on another host can resume them.
+import { RecordWriter } from "../../../libs/bus/record-writer.ts";
 import type { ServiceDeps } from "../../../libs/bus/service-deps.ts";
 import { conversations, sessions } from "../../../libs/contracts/buckets.ts";
-import { isError } from "../../../libs/contracts/errors.ts";
 import type { Assign } from "../../../libs/contracts/fleet/host.ts";
 import { type AttemptRef, attemptKey, attemptRefOf, sessionKey } from "../../../libs/contracts/ids.ts";
 import {
   CONVERSATION_BYTES_MAX,
+  type ConversationRecord,
   type SavedConversation,
 } from "../../../libs/contracts/sessions/conversation.ts";
 import { trimConversation } from "../../../libs/domain/session/trim-conversation.ts";
@@ -13,60 +14,40 @@ import { sleep } from "../../../libs/runtime/clock.ts";
 import type { ResumedConversation } from "../pool/messages.ts";
 
 interface Deps extends ServiceDeps {
-  /** False: nothing is stored, and nothing is read. */
+  /** False: conversations are neither stored nor read. */
   readonly enabled: boolean;
 }
 
-/** What is known of one attempt's conversation. */
-interface Kept extends AttemptRef {
-  /** The newest that is not stored yet; an older one that was still waiting is forgotten. */
-  next: SavedConversation | undefined;
-  isWriting: boolean;
-  /** Where the key stands; undefined until it was read. */
-  revision: number | undefined;
-  stored: number;
-  /** What a former attempt left that this one was never given: it stays in front of what is said now. */
+interface Kept {
+  readonly writer: RecordWriter<ConversationRecord>;
+  /** The conversation of an earlier attempt that this agent did not receive. It stays before the new items. */
   before: SavedConversation | undefined;
-  /** The agent is done: what can't be stored now never will be. */
+  /** The agent is done: a write that fails is not retried. */
   isOver: boolean;
-  /** Another attempt has taken over, or the session is over: nothing of this one is stored any more. */
-  isFenced: boolean;
 }
 
-const AGAIN_MS = 500;
-/** A next agent isn't kept waiting longer than this for what the former one said. */
+/** The longest wait of the next agent for the conversation. */
 const READ_MS = 1000;
 
 export class ConversationStore {
   readonly #deps: Deps;
   readonly #kept = new Map<string, Kept>();
-  /** Attempts that go on from what a former one left, so that it is part of what they say. */
+  /** Attempts that continue an earlier conversation, which is part of what they save. */
   readonly #resumed = new Set<string>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
   }
 
-  /** Stores what was said so far, soon: at most one write of a session is under way, and the newest wins. */
+  /** Stores the conversation soon: one write of a session at a time, and the newest state wins. */
   keep(ref: AttemptRef, saved: SavedConversation): void {
     if (!this.#deps.enabled) return;
-    const key = attemptKey(ref);
-    let kept = this.#kept.get(key);
-    if (kept === undefined) {
-      kept = {
-        ...attemptRefOf(ref),
-        next: undefined,
-        isWriting: false,
-        revision: undefined,
-        stored: 0,
-        before: undefined,
-        isOver: false,
-        isFenced: false,
-      };
-      this.#kept.set(key, kept);
-    }
-    kept.next = saved;
-    if (!kept.isWriting) void this.#write(kept);
+    const kept = this.#kept.get(attemptKey(ref)) ?? this.#start(attemptRefOf(ref));
+    kept.writer.write(() => ({
+      ...withBefore(kept.before, saved),
+      ...attemptRefOf(ref),
+      checkpoint: kept.writer.count + 1,
+    }));
   }
 
   /** The agent serves its session no more. */
@@ -79,8 +60,8 @@ export class ConversationStore {
   }
 
   /**
-   * What a former attempt left for this one. Without it, because there is none or because the store doesn't give
-   * it in time, the agent begins anew: a caller must not wait for it.
+   * The conversation of an earlier attempt. A caller must not wait for long: without it, or if the store is slow, the
+   * agent starts an empty conversation.
    */
   async previousFor(assign: Assign): Promise<ResumedConversation | undefined> {
     const { bus, clock, enabled, log } = this.#deps;
@@ -91,80 +72,45 @@ export class ConversationStore {
         bus.kv.get(conversations, sessionKey(assign)),
         sleep(clock, READ_MS).then(() => "late" as const),
       ]);
-      if (entry === "late") throw new Error(`the store did not give it within ${READ_MS} ms`);
+      if (entry === "late") throw new Error(`The store did not answer within ${READ_MS} ms.`);
       if (entry === undefined || entry.value.attempt >= attempt || entry.value.items.length === 0)
         return undefined;
       const { attempt: from, items, omitted } = entry.value;
       this.#resumed.add(attemptKey(assign));
       return { attempt: from, items, omitted };
     } catch (error) {
-      log.warn({ error, sessionId, attempt }, "the conversation could not be read; the agent begins anew");
+      log.warn({ error, sessionId, attempt }, "failed to read the conversation; the agent starts without it");
       return undefined;
     }
   }
 
-  async #write(kept: Kept): Promise<void> {
-    const { clock, log } = this.#deps;
-    kept.isWriting = true;
-    while (kept.next !== undefined && !kept.isFenced) {
-      const saved = kept.next;
-      kept.next = undefined;
-      try {
-        if (!(await this.#save(kept, saved))) kept.next ??= saved;
-      } catch (error) {
-        if (isError(error, "payload_too_large") || kept.isOver) {
-          log.warn({ error, sessionId: kept.sessionId }, "a conversation could not be stored");
-          continue;
-        }
-        log.debug(
-          { error, sessionId: kept.sessionId },
-          "a conversation could not be stored; it is tried again",
-        );
-        kept.next ??= saved;
-        // By then another attempt may have come and gone, and its conversation been removed with the session:
-        // what is known of the key from before says nothing any more.
-        kept.revision = undefined;
-        await sleep(clock, AGAIN_MS);
-      }
-    }
-    kept.isWriting = false;
+  #start(ref: AttemptRef): Kept {
+    const { bus, clock, log } = this.#deps;
+    const { sessionId, attempt } = ref;
+    const key = attemptKey(ref);
+    const mayWrite = async (stored: ConversationRecord | undefined) => {
+      if ((stored?.attempt ?? 0) > attempt || !(await this.#isServed(ref))) return false;
+      if (stored !== undefined && stored.attempt < attempt && !this.#resumed.has(key)) kept.before = stored;
+      return true;
+    };
+    const writer = new RecordWriter({
+      ...{ bus, clock, log, bucket: conversations, key: sessionKey(ref) },
+      ...{ what: "a conversation", fields: { sessionId, attempt }, mayWrite },
+      mayRetry: () => !kept.isOver,
+    });
+    const kept: Kept = { writer, before: undefined, isOver: false };
+    this.#kept.set(key, kept);
+    return kept;
   }
 
-  /** @returns false when somebody else has written meanwhile, so that it has to be decided again. */
-  async #save(kept: Kept, saved: SavedConversation): Promise<boolean> {
-    const { bus } = this.#deps;
-    const { attempt } = kept;
-    if (kept.revision === undefined) {
-      const entry = await bus.kv.get(conversations, sessionKey(kept));
-      kept.isFenced = (entry?.value.attempt ?? 0) > attempt || !(await this.#isServed(kept));
-      if (kept.isFenced) return true;
-      kept.revision = entry?.revision ?? 0;
-      if (entry !== undefined && entry.value.attempt < attempt && !this.#isResumed(kept))
-        kept.before = entry.value;
-    }
-    const checkpoint = kept.stored + 1;
-    kept.revision = await bus.kv.update(
-      conversations,
-      { ...withBefore(kept.before, saved), ...attemptRefOf(kept), checkpoint },
-      kept.revision,
-    );
-    if (kept.revision === undefined) return false;
-    kept.stored = checkpoint;
-    return true;
-  }
-
-  #isResumed(ref: AttemptRef): boolean {
-    return this.#resumed.has(attemptKey(ref));
-  }
-
-  /** Without this look, an agent that slept could bring back what was removed with the end of its session. */
+  /** Without this check, an agent that was paused could restore a conversation that was deleted with its session. */
   async #isServed(ref: AttemptRef): Promise<boolean> {
     const entry = await this.#deps.bus.kv.get(sessions, sessionKey(ref));
     return entry !== undefined && entry.value.state !== "ended" && entry.value.attempt === ref.attempt;
   }
 }
 
-/** An agent that began anew, because the store was late, must not cost the next one what was said before. */
+/** Prepends the earlier conversation that the agent missed because the store was slow. The next agent gets both. */
 function withBefore(before: SavedConversation | undefined, saved: SavedConversation): SavedConversation {
   if (before === undefined) return saved;
   const known = new Set(saved.items.map(({ id }) => id));
