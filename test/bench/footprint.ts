@@ -95,7 +95,9 @@ async function measure(): Promise<Row[]> {
   return rows.sort((a, b) => b.pssMb - a.pssMb);
 }
 
-const sample = (): ProcFigures[] => site.pids().flatMap((pid) => figuresOf(pid) ?? []);
+function sample(): ProcFigures[] {
+  return site.pids().flatMap((pid) => figuresOf(pid) ?? []);
+}
 
 async function report(processes: readonly Row[], first: Start, second: Start): Promise<void> {
   const total = sumOf("all", processes);
