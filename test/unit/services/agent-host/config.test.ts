@@ -1,0 +1,45 @@
+// Settings reach their destination: all values differ, so that none can be mistaken for another.
+import { expect, test } from "vitest";
+import { readConfig } from "../../../../libs/runtime/config.ts";
+import * as agentHost from "../../../../services/agent-host/config.ts";
+
+test("gives the agent-host its settings, with what SIGTERM begins", () => {
+  const config = readConfig(agentHost.agentHostSettings, {
+    GREENROOM_MAX_AGENTS: "11",
+    GREENROOM_POOL_MIN: "12",
+    GREENROOM_PROCESS_MEMORY_MB: "113",
+    GREENROOM_PROCESS_PING_MS: "114",
+    GREENROOM_MIN_PROCESSES_PER_PROFILE: "15",
+    GREENROOM_USER_REJOIN_GRACE_MS: "16",
+    GREENROOM_LOG_LEVEL: "warn",
+    GREENROOM_RESTORE_CONVERSATION: "false",
+    GREENROOM_FAILOVER_MESSAGE: "One moment.",
+    GREENROOM_DRAIN_TIMEOUT_MS: "17",
+    GREENROOM_DRAIN_ON_TIMEOUT: "wait",
+  });
+  expect(agentHost.hostSettingsOf(config)).toEqual({
+    maxAgents: 11,
+    poolMin: 12,
+    processMemoryMb: 113,
+    processPingMs: 114,
+    minProcesses: 15,
+    userRejoinGraceMs: 16,
+    logLevel: "warn",
+    failover: { restore: false, message: "One moment." },
+  });
+  expect(agentHost.drainOf(config)).toEqual({ limitMs: 17, onDeadline: "wait" });
+  expect(agentHost.drainOf(readConfig(agentHost.agentHostSettings, {})).onDeadline).toBe("migrate");
+});
+
+test("exceeds an agent-host's drain timeout, whether set, empty or missing", () => {
+  expect(agentHost.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "1000" })).toBe(16_000);
+  for (const env of [{}, { GREENROOM_DRAIN_TIMEOUT_MS: "", GREENROOM_DRAIN_ON_TIMEOUT: "" }])
+    expect(agentHost.stopMsOf(env)).toBe(615_000);
+  expect(agentHost.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "99999999999" })).toBe(2 ** 31 - 1);
+});
+
+test("is unlimited for an agent-host that waits for its sessions", () => {
+  expect(agentHost.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "0", GREENROOM_DRAIN_ON_TIMEOUT: "wait" })).toBe(
+    2 ** 31 - 1,
+  );
+});
