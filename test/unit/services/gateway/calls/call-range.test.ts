@@ -1,3 +1,4 @@
+// The range of days of a request for calls.
 import { describe, expect, test } from "vitest";
 import { callRange, daysOf } from "../../../../../services/gateway/calls/call-range.ts";
 

@@ -1,3 +1,4 @@
+// The limits of open event streams and WebSockets.
 import { afterEach, describe, expect, it } from "vitest";
 import WebSocket from "ws";
 import { until } from "../../../../kit/until.ts";

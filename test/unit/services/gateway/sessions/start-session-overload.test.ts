@@ -1,3 +1,4 @@
+// Starts at an overloaded gateway or with a nearly full store.
 import { afterEach, describe, expect, it } from "vitest";
 import { until } from "../../../../kit/until.ts";
 import { type Rig, startRig } from "../../../../kit/worlds/gateway-world.ts";
