@@ -1,3 +1,4 @@
+// The settings of agent runners.
 import { describe, expect, it, test } from "vitest";
 import { parseProviderRules } from "../../../../libs/contracts/providers/provider-rules.ts";
 import { ConfigError, readConfig } from "../../../../libs/runtime/config.ts";

@@ -1,3 +1,4 @@
+// The driver of agent runners, which receive launches over HTTP.
 import { describe, expect, it, test } from "vitest";
 import { sessionEvents } from "../../../../../libs/contracts/streams.ts";
 import { AT } from "../../../../kit/fixtures/sessions.ts";
