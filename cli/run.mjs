@@ -11,6 +11,6 @@ await build();
 const compiled = (file) => new URL(`../${outputOf(file)}`, import.meta.url);
 const { mapStackTraces } = await import(compiled("libs/runtime/stack-traces.ts"));
 mapStackTraces();
-// The program finds its own path and its arguments, as if Node had started it.
+// Programs find their own path and arguments here, as if Node had started them.
 process.argv[1] = fileURLToPath(compiled(source));
 await import(compiled(source));

@@ -20,7 +20,7 @@ export async function startLiveKit(
   const { config, env, dataDir, log, supervisor } = deps;
   if (config.LIVEKIT_MOCK_MODE) {
     log.warn("LIVEKIT_MOCK_MODE is set: rooms are simulated and nobody can join them");
-    supervisor.say("livekit", "disabled", "LIVEKIT_MOCK_MODE is set: rooms are simulated.");
+    supervisor.report("livekit", "disabled", "LIVEKIT_MOCK_MODE is set: rooms are simulated.");
     return {};
   }
   // The services read its address and key from their environment.
@@ -55,7 +55,7 @@ export async function startLiveKit(
       `${error.message}\nThe API starts without LiveKit, so no agent can join a room. To use another LiveKit, set ` +
         "LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET. LIVEKIT_MOCK_MODE=true simulates rooms.",
     );
-    supervisor.say("livekit", "disabled", "livekit-server was not found, and LIVEKIT_URL is not set.");
+    supervisor.report("livekit", "disabled", "livekit-server was not found, and LIVEKIT_URL is not set.");
     return {};
   }
 }

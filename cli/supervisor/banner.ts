@@ -1,12 +1,12 @@
-// What a person reads when everything runs: where it is, which profiles there are, what to try.
+// The text after a successful start: addresses, profiles, and what to try.
 import { HealthAnswer } from "../../libs/contracts/fleet/http.ts";
 
-/** What of health is told; absent when the gateway didn't answer in time. */
+/** The part of health that is shown; absent if the gateway did not answer in time. */
 export type Health = Pick<HealthAnswer, "services" | "profiles" | "sessions">;
 
 export interface BannerFacts {
   readonly apiUrl: string;
-  /** Of the other gateways, when there are several. */
+  /** Addresses of the other gateways, if there are several. */
   readonly moreApiUrls?: readonly string[];
   readonly natsUrl: string;
   readonly livekitUrl: string | undefined;
@@ -17,17 +17,19 @@ export interface BannerFacts {
 
 export const curlOf = (apiUrl: string): string => `curl -X POST ${apiUrl}/api/session/start`;
 
-/** Ends with a command to paste and the page to open. */
+/** Ends with a command to paste and the address of the page. */
 export function bannerText(facts: BannerFacts): string {
   const { apiUrl, health } = facts;
   const livekit = facts.isSimulated ? "simulated rooms (LIVEKIT_MOCK_MODE)" : facts.livekitUrl;
   const lines = [
-    health === undefined ? "Greenroom is up, but not ready yet; the log says why." : "Greenroom is ready.",
+    health === undefined
+      ? "Greenroom is running but not ready yet. See the log for the reason."
+      : "Greenroom is ready.",
     "",
     `  gateway   ${apiUrl}   (API: ${apiUrl}/docs)`,
     ...(facts.moreApiUrls ?? []).map((url) => `            ${url}`),
     `  NATS      ${facts.natsUrl.split(",").join("\n            ")}`,
-    `  LiveKit   ${livekit ?? "none: no agent can join a room; the log says what to do"}`,
+    `  LiveKit   ${livekit ?? "none, so no agent can join a room (see the log)"}`,
     `  data      ${facts.dataDir}`,
     "",
     ...profileLines(health),
@@ -52,15 +54,15 @@ function profileLines(health: Health | undefined): string[] {
   return ["  Profiles:", ...lines, ""];
 }
 
-const LOOK_EVERY_MS = 500;
+const POLL_MS = 500;
 
-/** How long the other profiles are waited for, once there is a warm agent. */
-const SETTLE_MS = 5000;
+/** How long to wait for the other profiles after the first agent is warm. */
+const OTHER_PROFILES_MS = 5000;
 
 /**
- * Waits until the gateway is ready and the first agent is warm, and a little for what the other profiles say.
+ * Waits until the gateway is ready and an agent is warm, and shortly for the other profiles.
  *
- * @returns the health at that time, or after `timeoutMs` whatever there is then
+ * @returns the health at that time, or the latest known health after `timeoutMs`
  */
 export async function waitForFirstAgent(
   apiUrl: string,
@@ -76,16 +78,16 @@ export async function waitForFirstAgent(
       if (parsed.success) health = parsed.data;
       if (health !== undefined && health.sessions.pool > 0) {
         if (Object.values(health.profiles).every((profile) => profile.status !== "stopped")) return health;
-        if (!isWarm) deadline = Math.min(deadline, performance.now() + SETTLE_MS);
+        if (!isWarm) deadline = Math.min(deadline, performance.now() + OTHER_PROFILES_MS);
         isWarm = true;
       }
     }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   return health;
 }
 
-/** Undefined unless it is answered with success. */
+/** Undefined unless the answer is a success. */
 async function getJson(url: string): Promise<unknown> {
   try {
     const response = await fetch(url, { signal: AbortSignal.timeout(2000) });

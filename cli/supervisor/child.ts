@@ -1,4 +1,4 @@
-// One child process that is kept alive: started again when it dies, with growing pauses.
+// A child process that is kept alive: after its death it is restarted, with growing delays.
 import type { ChildProcess } from "node:child_process";
 import type { ProcessName, ServiceName } from "../../libs/contracts/fleet/pool.ts";
 import { type BackOff, restartDelay } from "../../libs/runtime/back-off.ts";
@@ -10,23 +10,23 @@ export type ChildName = ProcessName | "nats" | "livekit";
 
 export interface ChildSpec {
   readonly name: ChildName;
-  /** The services that run in it, if its name is not the name of a service. */
+  /** The services that run in the process, if its name is not the name of a service. */
   readonly services?: readonly ServiceName[];
-  /** Tells several of one name apart, as `gateway-2`. */
+  /** Distinguishes several processes with the same name, for example `gateway-2`. */
   readonly instance?: string;
   start(): ChildProcess;
-  /** For a program that can't say by itself that it runs. */
+  /** For programs that can't send a message when they are running. */
   readonly isReady?: () => Promise<boolean>;
-  /** How long it may take to stop in order. */
+  /** Maximum time for an orderly stop. */
   readonly stopMs: number;
-  /** How long its own children may go on when it has died, to end by themselves; 0: not at all. */
+  /** How long the child's own children may take to end after its death. 0: they are killed immediately. */
   readonly orphanMs?: number;
 }
 
 export interface ChildDeps {
   readonly log: Log;
-  /** Takes a line that the child wrote; answers what it says if it is an error. */
-  readonly takeLine: (service: string, line: string, isError: boolean) => string | undefined;
+  /** Logs a line of the child's output. Returns its text if it reports an error. */
+  readonly logLine: (service: string, line: string, isError: boolean) => string | undefined;
   readonly pidFiles: PidFiles;
   readonly backOff: BackOff;
 }
@@ -36,13 +36,13 @@ export interface ChildStatus {
   readonly reason?: string;
 }
 
-/** What it is called in the log and on disk. */
+/** The child's name in the log and on disk. */
 export const titleOf = ({ name, instance }: ChildSpec): string => instance ?? name;
 
-/** EX_CONFIG: its settings can't be used, so another try would end the same way. */
+/** EX_CONFIG: invalid settings, so a restart would fail in the same way. */
 const CONFIG_EXIT = 78;
 const READY_EVERY_MS = 50;
-/** Pipes that a grandchild holds open must not hold up a restart. */
+/** A grandchild may hold pipes open, which must not delay a restart. */
 const PIPES_MS = 1000;
 
 export class Child {
@@ -56,7 +56,7 @@ export class Child {
   #lastError: string | undefined;
   #status: ChildStatus | undefined;
   #death: Promise<void> = Promise.resolve();
-  /** Ends the groups of children that died unasked; each is due soon. */
+  /** Timers that kill what remains of the process groups of dead children. */
   readonly #remains = new Map<number, NodeJS.Timeout>();
 
   constructor(spec: ChildSpec, deps: ChildDeps) {
@@ -64,7 +64,7 @@ export class Child {
     this.#deps = deps;
   }
 
-  /** Undefined until it ran or died for the first time. */
+  /** Undefined until the child was running or died for the first time. */
   get status(): ChildStatus | undefined {
     return this.#status;
   }
@@ -78,17 +78,17 @@ export class Child {
     this.#launch();
   }
 
-  /** SIGTERM, and SIGKILL for it and its whole group if it takes too long. Not started again. */
+  /** Sends SIGTERM, and SIGKILL to the child's whole process group after `stopMs`. Prevents a restart. */
   async stop(): Promise<void> {
     this.#isWanted = false;
     clearTimeout(this.#retry);
-    this.#endRemains();
+    this.#killRemains();
     const child = this.#process;
     if (child === undefined) return;
     const late = setTimeout(() => {
       const { log } = this.#deps;
       const title = titleOf(this.spec);
-      log.warn({ child: title, afterMs: this.spec.stopMs }, `${title} is killed`);
+      log.warn({ child: title, afterMs: this.spec.stopMs }, `killing ${title}`);
       killGroup(child.pid, "SIGKILL");
     }, this.spec.stopMs);
     child.kill("SIGTERM");
@@ -96,15 +96,15 @@ export class Child {
     clearTimeout(late);
   }
 
-  /** Ends it and its group at once. Not started again. */
+  /** Kills the child and its process group. Prevents a restart. */
   kill(): void {
     this.#isWanted = false;
     clearTimeout(this.#retry);
-    this.#endRemains();
+    this.#killRemains();
     killGroup(this.#process?.pid, "SIGKILL");
   }
 
-  #leaveRemains(pid: number | undefined): void {
+  #killRemainsLater(pid: number | undefined): void {
     if (pid === undefined) return;
     const { orphanMs = 0 } = this.spec;
     if (!this.#isWanted || orphanMs === 0) {
@@ -118,7 +118,7 @@ export class Child {
     this.#remains.set(pid, timer);
   }
 
-  #endRemains(): void {
+  #killRemains(): void {
     for (const [pid, timer] of this.#remains) {
       clearTimeout(timer);
       killGroup(pid, "SIGKILL");
@@ -141,18 +141,18 @@ export class Child {
     this.#death = new Promise((resolve) => {
       child.once("error", (error) => {
         this.#lastError = error.message;
-        // One that could not be started at all has no exit.
+        // A child that could not be started has no exit event.
         if (child.pid === undefined) this.#onDeath(child, null, null, resolve);
       });
       child.once("exit", (code, signal) => {
-        this.#leaveRemains(child.pid);
-        const settle = () => {
+        this.#killRemainsLater(child.pid);
+        const finish = () => {
           clearTimeout(late);
-          child.off("close", settle);
+          child.off("close", finish);
           this.#onDeath(child, code, signal, resolve);
         };
-        const late = setTimeout(settle, PIPES_MS);
-        child.once("close", settle);
+        const late = setTimeout(finish, PIPES_MS);
+        child.once("close", finish);
       });
     });
   }
@@ -161,7 +161,7 @@ export class Child {
     if (this.#process !== child || this.#status?.status === "running") return;
     this.#status = { status: "running" };
     const title = titleOf(this.spec);
-    this.#deps.log.debug({ child: title, childPid: child.pid }, `${title} runs`);
+    this.#deps.log.debug({ child: title, childPid: child.pid }, `${title} is running`);
   }
 
   async #pollReady(child: ChildProcess, isReady: () => Promise<boolean>): Promise<void> {
@@ -171,13 +171,13 @@ export class Child {
     }
   }
 
-  #onDeath(child: ChildProcess, code: number | null, signal: string | null, settled: () => void): void {
+  #onDeath(child: ChildProcess, code: number | null, signal: string | null, resolve: () => void): void {
     if (this.#process !== child) return;
     this.#process = undefined;
     this.#deps.pidFiles.remove(titleOf(this.spec));
     if (this.#isWanted) this.#planRestart(describeEnd(code, signal, this.#lastError), code);
     else this.#status = { status: "stopped" };
-    settled();
+    resolve();
   }
 
   #planRestart(reason: string, code: number | null): void {
@@ -185,31 +185,31 @@ export class Child {
     const name = titleOf(this.spec);
     if (code === CONFIG_EXIT) {
       this.#status = { status: "failed", reason };
-      log.error({ child: name }, `${name} can't run with these settings and is not started again: ${reason}`);
+      log.error({ child: name }, `${name} has invalid settings and is not restarted: ${reason}`);
       return;
     }
     const upMs = Math.round(performance.now() - this.#startedAt);
     this.#quickDeaths = upMs < backOff.steadyMs ? this.#quickDeaths + 1 : 1;
     const { delayMs, hasFailed } = restartDelay(backOff, this.#quickDeaths);
     this.#status = { status: hasFailed ? "failed" : "stopped", reason };
-    log.warn({ child: name, upMs, delayMs }, `${name} died: ${reason}; it is started again in ${delayMs} ms`);
+    log.warn({ child: name, upMs, delayMs }, `${name} died: ${reason}; restarting in ${delayMs} ms`);
     this.#retry = setTimeout(() => this.#launch(), delayMs);
   }
 
   #readLines(stream: NodeJS.ReadableStream | null, isError: boolean): void {
     if (stream === null) return;
     let rest = "";
-    const take = (line: string) => {
+    const log = (line: string) => {
       if (line.trim() === "") return;
-      this.#lastError = this.#deps.takeLine(titleOf(this.spec), line, isError) ?? this.#lastError;
+      this.#lastError = this.#deps.logLine(titleOf(this.spec), line, isError) ?? this.#lastError;
     };
     stream.setEncoding("utf8");
     stream.on("data", (part: string) => {
       const lines = (rest + part).split("\n");
       rest = lines.pop() ?? "";
-      for (const line of lines) take(line);
+      for (const line of lines) log(line);
     });
-    stream.on("end", () => take(rest));
+    stream.on("end", () => log(rest));
   }
 }
 
@@ -218,7 +218,7 @@ function describeEnd(code: number | null, signal: string | null, lastError: stri
     signal !== null
       ? `ended by ${signal}`
       : code === null
-        ? "it could not be started"
+        ? "failed to start"
         : `ended with exit code ${code}`;
   return lastError === undefined ? end : `${end} (${lastError})`;
 }

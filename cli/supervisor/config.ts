@@ -1,4 +1,4 @@
-// The settings of `npm start`. What isn't here is a service's, and reaches it through the environment.
+// The settings of `npm start`. Services read all other settings from the environment.
 import { commonSettings } from "../../libs/runtime/common-settings.ts";
 import { ConfigError, type ConfigOf, readConfig, setting } from "../../libs/runtime/config.ts";
 
@@ -44,7 +44,7 @@ export function readLocalConfig(env: Readonly<Record<string, string | undefined>
   return config;
 }
 
-/** Whether a LiveKit was given; readLocalConfig saw to it that it is whole then. */
+/** Whether a LiveKit is configured. readLocalConfig has checked that its settings are complete. */
 export const isLiveKitGiven = (config: LocalConfig): boolean => config.LIVEKIT_URL !== undefined;
 
 function livekitFaults(config: LocalConfig): string[] {
@@ -52,14 +52,14 @@ function livekitFaults(config: LocalConfig): string[] {
   const names = ["LIVEKIT_URL", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET"] as const;
   const missing = names.filter((name) => config[name] === undefined);
   if (missing.length === 0 || missing.length === names.length) return [];
-  const given = names.filter((name) => !missing.includes(name));
+  const present = names.filter((name) => !missing.includes(name));
   return [
-    `${given.join(" and ")} ${given.length === 1 ? "is" : "are"} given, but not ${missing.join(" and ")}. ` +
-      "Give all three to use that LiveKit, or none of them to have one started.",
+    `${present.join(" and ")} ${present.length === 1 ? "is" : "are"} set, but not ${missing.join(" and ")}. ` +
+      "Set all three to use that LiveKit, or none of them to start a local one.",
   ];
 }
 
 function syncFaults({ GREENROOM_NATS_SYNC: sync }: LocalConfig): string[] {
   if (sync === "always" || /^[1-9]\d*(ms|s|m)$/.test(sync)) return [];
-  return [`GREENROOM_NATS_SYNC is ${sync}; it must be always, or a duration as 100ms, 1s or 2m`];
+  return [`GREENROOM_NATS_SYNC is ${sync}. It must be always or a duration, for example 100ms, 1s or 2m`];
 }

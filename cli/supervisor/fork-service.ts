@@ -1,4 +1,4 @@
-// Starts one of the services as a child process.
+// Starts a service as a child process.
 import { type ChildProcess, fork } from "node:child_process";
 import { compiledFile } from "../../libs/runtime/compiled.ts";
 
@@ -7,13 +7,13 @@ export const mainOf = (service: string): string => `services/${service}/main.ts`
 export const serviceMain = (service: string): string => compiledFile(mainOf(service));
 
 /**
- * Its stdout and stderr are pipes, and it has a channel to us: it says `{ type: "running" }` there, and it
- * stops by itself when the channel breaks, which is how it learns that we are gone. It leads a process group
- * of its own, which a Ctrl+C on the terminal doesn't reach.
+ * stdout and stderr of the child are pipes. The child sends `{ type: "running" }` on the IPC channel, and stops when
+ * the channel breaks, because its supervisor is then gone. The child leads its own process group, so a Ctrl+C on the
+ * terminal does not reach it.
  */
 export function forkService(main: string, env: NodeJS.ProcessEnv): ChildProcess {
   return fork(main, [], {
-    // Options of this process, e.g. a loader of TypeScript, are not passed on.
+    // Options of this process, for example a TypeScript loader, are not passed on.
     execArgv: [],
     env,
     detached: true,

@@ -1,12 +1,12 @@
-// Which ports the gateways listen on.
+// Chooses the ports of the gateways.
 import type { Log } from "../../libs/runtime/log.ts";
 import { freePort, isPortFree } from "../servers/ports.ts";
 import type { LocalConfig } from "./config.ts";
 import { StartError } from "./start-error.ts";
 
 /**
- * The first has the port of the settings, or there is no start; the others have the next ones, or any.
- * @throws StartError
+ * The first gateway gets the configured port. The others get the next ports, or any free ones.
+ * @throws StartError if the configured port can't be used
  */
 export async function gatewayPorts(config: LocalConfig, count: number, log: Log): Promise<number[]> {
   const { GREENROOM_PORT: wanted, GREENROOM_BIND: bind } = config;
@@ -16,12 +16,12 @@ export async function gatewayPorts(config: LocalConfig, count: number, log: Log)
     if (port !== undefined && !ports.includes(port)) ports.push(port);
     else if (ports.length === 0) {
       throw new StartError(
-        `The gateway can't listen on ${bind}:${wanted}: the port is taken, or the address is not this machine's. ` +
+        `The gateway can't listen on ${bind}:${wanted}: the port is in use, or this machine does not have the address. ` +
           `Nothing was started. Choose another port: GREENROOM_PORT=${wanted + 1} npm start`,
       );
     } else {
       const other = await freePort(bind);
-      log.warn({ port: other }, `port ${wanted + ports.length} is taken; another gateway uses ${other}`);
+      log.warn({ port: other }, `port ${wanted + ports.length} is in use; another gateway uses ${other}`);
       if (!ports.includes(other)) ports.push(other);
     }
   }

@@ -1,12 +1,12 @@
-// Starts a program that can't outlive this process, not even when this process is killed.
+// Starts a program that ends with this process, even if this process is killed (I10).
 import { type ChildProcess, spawn } from "node:child_process";
 
 /**
- * The shell becomes the program (exec), so its pid, signals and exit code are the program's own. A watcher
- * stays beside it and reads the pipe to us: the pipe ends when we end, however we end.
+ * The shell becomes the program (exec), so its pid, signals and exit code are the program's own. A watcher process
+ * reads the pipe to the supervisor, which ends when the supervisor ends for any reason.
  *
- * The pipe is moved to descriptor 3 first: a shell without job control gives /dev/null as stdin to what it
- * runs in the background. `read` is built in, so the watcher is one process and has no child.
+ * The pipe is first moved to descriptor 3, because a shell without job control gives background commands /dev/null as
+ * stdin. `read` is a builtin, so the watcher needs no child.
  */
 const GUARD = `
 exec 3<&0
@@ -24,13 +24,13 @@ exec "$@" </dev/null 3<&-
 export interface GuardOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
-  /** How long it may take to stop before it is killed, once we are gone. */
+  /** How long the program may take to stop before it is killed, after this process ended. */
   readonly graceMs?: number;
 }
 
 /**
- * Starts it in a process group of its own, which a Ctrl+C on the terminal doesn't reach. Stop it by signal;
- * its stdout and stderr are pipes. Where there is no shell (Windows) it runs unguarded.
+ * Starts a program in its own process group, so that a Ctrl+C on the terminal does not reach it. Stop it by a signal.
+ * Its stdout and stderr are pipes. On Windows, without a POSIX shell, the program runs unguarded.
  */
 export function spawnGuarded(
   file: string,
@@ -48,14 +48,14 @@ export function spawnGuarded(
     stdio: ["pipe", "pipe", "pipe"],
     detached: true,
   });
-  // The pipe to a program that just ended: nothing is ever written to it, so nothing is lost.
+  // Ignores errors of the pipe to a program that just ended. Nothing is written to it.
   child.stdin?.on("error", () => {});
-  // What is left of the group is the watcher, which has nothing to watch any more.
+  // Ends the watcher, the last member of the group.
   child.on("exit", () => killGroup(child.pid, "SIGKILL"));
   return child;
 }
 
-/** Signals a process and all of its group; one that is gone already is fine. */
+/** Signals a process and its whole group. Succeeds if they are already gone. */
 export function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
   if (pid === undefined) return;
   try {

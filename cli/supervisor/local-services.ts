@@ -1,4 +1,4 @@
-// The processes of a local Greenroom, in either of two shapes.
+// The processes of a local Greenroom, in one of two shapes.
 import { parseArgs } from "node:util";
 import type { ProcessName, RoleName } from "../../libs/contracts/fleet/pool.ts";
 import { rolesIn } from "../../services/control/config.ts";
@@ -8,9 +8,9 @@ export interface LocalService {
   readonly name: ProcessName;
   /** The file to run. */
   readonly main: string;
-  /** The roles that run in it, when it is a control process. */
+  /** The roles of a control process. */
   readonly roles?: readonly RoleName[];
-  /** True for a process that starts after the first agent is warm, so that nobody waits for it who wants to talk. */
+  /** Starts after the first agent is warm, so that it does not delay the first conversation. */
   readonly isLater?: true;
   /** The number of processes; 1 by default. */
   readonly count?: number;
@@ -38,7 +38,7 @@ export function localServices(
   ];
 }
 
-/** The shape that the command line asks for. Ends the process when it asks for something else. */
+/** The shape in the command line. Ends the process if it is invalid. */
 export function shapeIn(args: readonly string[]): Shape {
   try {
     const { values } = parseArgs({
@@ -48,10 +48,10 @@ export function shapeIn(args: readonly string[]): Shape {
     const shape = SHAPES.find((known) => known === values.shape);
     if (shape !== undefined) return shape;
   } catch {
-    // The usage names what there is.
+    // The usage below lists the shapes.
   }
   console.error(
-    `Usage: [--shape ${SHAPES.join("|")}]; control is the default, roles gives each role a process of its own.`,
+    `Usage: [--shape ${SHAPES.join("|")}]. Default: control. With roles, each role has a process of its own.`,
   );
   process.exit(2);
 }

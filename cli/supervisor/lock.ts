@@ -1,4 +1,4 @@
-// One supervisor a data directory: two on the same NATS files would destroy them.
+// Locks a data directory for one supervisor, because two NATS servers on the same files would destroy them.
 import { randomBytes } from "node:crypto";
 import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,51 +6,51 @@ import { isSameProcess, processIdentity } from "./processes.ts";
 
 interface Holder {
   readonly pid: number;
-  /** Tells this process from a later one with the same pid. */
+  /** Distinguishes the process from a later one with the same pid. */
   readonly identity: string;
 }
 
-/** Somebody else holds the lock; the message says who and what to do. */
+/** Another process holds the lock. The message names the process and what to do. */
 export class LockedError extends Error {
   override readonly name = "LockedError";
 }
 
 /**
- * Takes the directory for this process. A lock whose process is dead is taken over.
+ * Locks the directory for this process. Replaces the lock of a dead process.
  *
- * The lock is linked into place, which fails when there is one; so it always appears whole.
+ * The lock is created by a hard link, which fails if the file exists, so the lock is always complete.
  *
- * @returns what gives it back; it does nothing when the lock is somebody else's by then.
+ * @returns a function that releases the lock, unless another process holds it by then
  * @throws LockedError
  */
 export function lockDirectory(directory: string): () => void {
   mkdirSync(directory, { recursive: true });
   const lock = join(directory, "lock.json");
-  const mine = JSON.stringify({ pid: process.pid, identity: processIdentity(process.pid) ?? "" });
+  const own = JSON.stringify({ pid: process.pid, identity: processIdentity(process.pid) ?? "" });
   const temporary = join(directory, `.lock-${process.pid}-${randomBytes(4).toString("hex")}`);
-  writeFileSync(temporary, mine);
+  writeFileSync(temporary, own);
   try {
-    // Each round ends with the lock, with an error, or with a dead one's lock out of the way.
+    // Each round acquires the lock, throws, or removes the lock of a dead process.
     for (let round = 0; round < 10; round++) {
-      if (link(temporary, lock)) return () => release(lock, mine);
-      const theirs = readText(lock);
-      if (theirs === undefined) continue;
-      const holder = parse(theirs);
+      if (link(temporary, lock)) return () => release(lock, own);
+      const existing = readText(lock);
+      if (existing === undefined) continue;
+      const holder = parse(existing);
       if (holder !== undefined && isSameProcess(holder.pid, holder.identity)) {
         throw new LockedError(
-          `Greenroom already runs on ${directory} (process ${holder.pid}). Stop that one, or set ` +
+          `Greenroom is already running on ${directory} (process ${holder.pid}). Stop it, or set ` +
             "GREENROOM_DATA_DIR to another directory and GREENROOM_PORT to another port.",
         );
       }
-      moveAway(lock, theirs);
+      moveAway(lock, existing);
     }
-    throw new LockedError(`${lock} changes all the time: several others are starting. Try again.`);
+    throw new LockedError(`${lock} changes constantly, because several processes are starting. Retry.`);
   } finally {
     rmSync(temporary, { force: true });
   }
 }
 
-/** Removes a dead one's lock. If another start was faster, what was moved is its living lock: put it back. */
+/** Removes a dead process's lock. If another start was faster, the moved file is its valid lock, so it is restored. */
 function moveAway(lock: string, stale: string): void {
   const aside = `${lock}.${process.pid}.stale`;
   try {
@@ -62,8 +62,8 @@ function moveAway(lock: string, stale: string): void {
   rmSync(aside, { force: true });
 }
 
-function release(lock: string, mine: string): void {
-  if (readText(lock) === mine) rmSync(lock, { force: true });
+function release(lock: string, own: string): void {
+  if (readText(lock) === own) rmSync(lock, { force: true });
 }
 
 function link(from: string, to: string): boolean {

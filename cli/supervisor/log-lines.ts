@@ -1,4 +1,4 @@
-// Makes one log of what all children write: each line is a JSON object that names its service.
+// Converts the output of all children into one log of JSON objects, each with the name of its service.
 import { logLevels } from "../../libs/runtime/log.ts";
 
 export interface LogRecord {
@@ -10,16 +10,15 @@ export interface LogRecord {
 }
 
 /**
- * What a child's line says, as a record.
+ * Parses a line of a child's output.
  *
- * Services log JSON themselves, and it stays as it is. nats-server writes `[pid] date time [INF] text`,
- * livekit-server JSON with other names. Anything else is text: a warning if it came on stderr, where a
- * runtime says what it dislikes.
+ * Services write JSON, which remains unchanged. nats-server writes `[pid] date time [INF] text`, livekit-server JSON
+ * with other field names. Other lines become plain messages: warnings if they come from stderr, else information.
  */
 export function recordOf(service: string, line: string, isError: boolean, now: () => string): LogRecord {
   const json = parseObject(line);
   if (json !== undefined && typeof json.service === "string" && typeof json.time === "string") {
-    // Of several processes of one service each has a name of its own.
+    // If there are several processes of a service, uses the name of the process.
     const isOneOfSeveral = service.startsWith(`${json.service}-`);
     return { ...json, ...(isOneOfSeveral ? { service } : {}) } as unknown as LogRecord;
   }
@@ -30,7 +29,7 @@ export function recordOf(service: string, line: string, isError: boolean, now: (
   const nats = line.match(/^\[\d+\] \S+ \S+ \[([A-Z]{3})\] (.*)$/);
   if (isNats(service) && nats !== null) {
     const msg = nats[2]!;
-    // A node looks for the others until they are there; of one that died the supervisor tells.
+    // A node retries until the others are running. The supervisor reports a node that died.
     const isUsual = msg.startsWith("Error trying to connect to route");
     const level = isUsual ? "debug" : (natsLevels[nats[1]!] ?? "info");
     return { level, time: now(), service, msg };
@@ -40,7 +39,7 @@ export function recordOf(service: string, line: string, isError: boolean, now: (
 
 const isNats = (service: string): boolean => /^nats(-\d+)?$/.test(service);
 
-/** nats-server greets with thirty lines that only matter when something is wrong with it. */
+/** nats-server prints thirty lines at each start, which matter only for troubleshooting. */
 const natsLevels: Record<string, string> = {
   TRC: "trace",
   DBG: "trace",
@@ -50,7 +49,7 @@ const natsLevels: Record<string, string> = {
   FTL: "fatal",
 };
 
-/** The error a record tells of, in one line; undefined when it tells of none. */
+/** The error in a record, in one line; undefined if the record is not an error. */
 export function errorOf(record: LogRecord, isError: boolean): string | undefined {
   const isSevere = record.level === "error" || record.level === "fatal";
   if (!isSevere && !isError) return undefined;
@@ -66,7 +65,7 @@ export function errorOf(record: LogRecord, isError: boolean): string | undefined
 
 const severity = (level: string): number => (logLevels as readonly string[]).indexOf(level);
 
-/** Whether a line of this level is shown when `least` is the setting. Unknown levels are. */
+/** Whether a level is at least the configured one. Unknown levels are shown. */
 const isShown = (level: string, least: string): boolean =>
   severity(level) === -1 || severity(level) >= severity(least);
 
@@ -80,10 +79,10 @@ function parseObject(line: string): Record<string, unknown> | undefined {
   }
 }
 
-export type TakeLine = (service: string, line: string, isError: boolean) => string | undefined;
+export type LineLogger = (service: string, line: string, isError: boolean) => string | undefined;
 
-/** Writes every line to one place, and answers the error that a line tells of. */
-export function createTakeLine(write: (record: LogRecord) => void, leastLevel: string): TakeLine {
+/** Writes each line's record, and returns the error in a line. */
+export function createLineLogger(write: (record: LogRecord) => void, leastLevel: string): LineLogger {
   return (service, line, isError) => {
     const record = recordOf(service, line, isError, () => new Date().toISOString());
     if (isShown(record.level, leastLevel)) write(record);

@@ -1,4 +1,4 @@
-// Remembers on disk which processes were started, so that the next start finds what a killed one left.
+// Stores the pids of started processes, so that the next start finds processes that a killed supervisor left.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { killGroup } from "./guard.ts";
@@ -19,7 +19,7 @@ export class PidFiles {
     mkdirSync(directory, { recursive: true });
   }
 
-  /** Synchronous on purpose: between the start and this note there must be no time to be killed in. */
+  /** Synchronous, so that the supervisor can't be killed between the start of the child and this note. */
   write(name: string, pid: number): void {
     const identity = processIdentity(pid);
     if (identity !== undefined) writeFileSync(this.#file(name), JSON.stringify({ pid, identity }));
@@ -29,7 +29,7 @@ export class PidFiles {
     rmSync(this.#file(name), { force: true });
   }
 
-  /** What a former start left running. A pid that belongs to another process by now doesn't count. */
+  /** Processes that a previous start left running. Reused pids are ignored. */
   orphans(): Orphan[] {
     return readdirSync(this.#directory).flatMap((file) => {
       const name = file.replace(/\.json$/, "");
@@ -44,8 +44,8 @@ export class PidFiles {
   }
 
   /**
-   * Ends the orphans, in order if they do so within `graceMs`: most of them are stopping already, since they
-   * notice when their supervisor dies.
+   * Ends the orphans: by SIGTERM, and by SIGKILL after `graceMs`. Most of them are stopping already, because their
+   * supervisor died.
    */
   async endOrphans(graceMs: number): Promise<void> {
     for (const { pid } of this.orphans()) signal(pid, "SIGTERM");
@@ -67,6 +67,6 @@ function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch {
-    // It ended in between.
+    // The process has ended since.
   }
 }

@@ -1,4 +1,4 @@
-// How the log looks: for people on a terminal, one JSON object a line everywhere else.
+// Formats the log: readable lines on a terminal, JSON objects everywhere else.
 import { prettyFactory } from "pino-pretty";
 import type { LogRecord } from "./log-lines.ts";
 
@@ -20,13 +20,13 @@ const SERVICES = [
   "nats",
 ];
 
-/** @returns a record as the text that is written, with its line end */
+/** @returns a function that formats a record, with its line end */
 export function createFormat(options: {
   isPretty: boolean;
   hasColor: boolean;
 }): (record: LogRecord) => string {
   if (!options.isPretty) return (record) => `${JSON.stringify(record)}\n`;
-  // Room for the number of one of several, as in `agent-host-2`.
+  // Includes the number of a process, for example `agent-host-2`.
   const width = Math.max(...SERVICES.map((service) => service.length)) + 2;
   const color = (service: string, text: string) => {
     const code =
@@ -46,7 +46,7 @@ export function createFormat(options: {
   return (record) => format(record) ?? "";
 }
 
-/** The role, with the number of its process if there are several: `webhooks-2`. */
+/** The role, with the number of its process if there are several, for example `webhooks-2`. */
 function nameOf({ service = "", role }: Partial<LogRecord>): string {
   if (role === undefined) return String(service);
   return `${role}${/-\d+$/.exec(String(service))?.[0] ?? ""}`;

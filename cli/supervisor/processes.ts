@@ -1,4 +1,4 @@
-// Which processes there are, and whether one is still the one that it was.
+// Reads the table of processes, and recognizes a process whose pid was reused.
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 
@@ -12,8 +12,8 @@ interface Stat {
 const hasProc = existsSync("/proc/self/stat");
 
 /**
- * What tells a process from every other that ever had its pid: when it was started. Undefined: there is no
- * such process, or only what is left of it until its parent looks (a zombie).
+ * Identifies a process among all that ever have its pid, by its start time. Undefined if the process does not exist
+ * or is a zombie.
  */
 export function processIdentity(pid: number): string | undefined {
   if (hasProc) {
@@ -31,7 +31,7 @@ export function processIdentity(pid: number): string | undefined {
 /** Whether the process with this pid is still the same one. */
 export const isSameProcess = (pid: number, identity: string): boolean => processIdentity(pid) === identity;
 
-/** The living processes of some process groups. */
+/** The live processes of some process groups. */
 export function membersOfGroups(groups: ReadonlySet<number>): number[] {
   if (hasProc) {
     return allPids().filter((pid) => {
@@ -46,7 +46,7 @@ export function membersOfGroups(groups: ReadonlySet<number>): number[] {
   });
 }
 
-/** The living processes that were started with this in their environment; Linux only, none elsewhere. */
+/** The live processes with this variable in their environment. Linux only; empty elsewhere. */
 export function pidsWithEnvironment(name: string, value: string): number[] {
   if (!hasProc) return [];
   const wanted = `${name}=${value}`;
@@ -58,13 +58,13 @@ const allPids = (): number[] =>
     .filter((name) => /^\d+$/.test(name))
     .map(Number);
 
-/** The parent of a process; undefined when there is no such process, or no way to know. */
+/** The parent of a process. Undefined if the process does not exist, or on systems without /proc. */
 export const parentOf = (pid: number): number | undefined => procStat(pid)?.parent;
 
-/** The name of its program, as `sh`. */
+/** The name of a process's program, for example `sh`. */
 export const programOf = (pid: number): string | undefined => readProc(pid, "comm")?.trim();
 
-/** Fields of /proc/<pid>/stat (proc(5)); the name, which may hold anything, ends at the last parenthesis. */
+/** Fields of /proc/<pid>/stat (proc(5)). The program's name may contain anything and ends at the last parenthesis. */
 function procStat(pid: number): Stat | undefined {
   const text = readProc(pid, "stat");
   if (text === undefined) return undefined;
@@ -85,7 +85,7 @@ function readProc(pid: number, file: string): string | undefined {
   }
 }
 
-/** Start times count from the boot, so that of another boot must not be taken for the same. */
+/** Start times are relative to the boot, so the identity includes the boot. */
 function bootId(): string {
   try {
     return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();

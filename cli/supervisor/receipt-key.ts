@@ -1,17 +1,17 @@
-// The key that a local run signs receipts of deletions with: made once, and kept beside the data.
+// The key that signs receipts of deletions in a local run. Created once and stored with the data.
 import { generateKeyPairSync } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Where the public half is, by which `npm run verify-receipt` checks them. */
+/** The file with the public key, with which `npm run verify-receipt` verifies receipts. */
 export const receiptPublicKeyFile = (dataDir: string): string => join(dataDir, "receipts", "key.pub.pem");
 
 /**
- * The settings of the services for it.
+ * The settings for the key.
  *
- * It stays the same over restarts, or nobody could check the receipts of before.
- * @returns nothing when the environment names a key or a secret of its own
+ * The key persists across restarts, so that earlier receipts can still be verified.
+ * @returns no settings if the environment names another key or secret
  */
 export async function receiptKey(
   env: Readonly<Record<string, string | undefined>>,
@@ -26,7 +26,7 @@ export async function receiptKey(
       publicKeyEncoding: { type: "spki", format: "pem" },
     });
     await writeFile(receiptPublicKeyFile(dataDir), publicKey);
-    // Under its name only when it is whole: a run that is killed here would leave a key that nobody can read.
+    // Renamed only when complete, because a run that is killed here would leave an unreadable key.
     await writeFile(`${file}.new`, privateKey, { mode: 0o600 });
     await rename(`${file}.new`, file);
   }

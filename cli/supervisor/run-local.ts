@@ -1,4 +1,4 @@
-// Runs a whole Greenroom on one machine until it is told to stop.
+// Runs a whole Greenroom on one machine until it is stopped.
 import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { messageOf } from "../../libs/contracts/errors.ts";
@@ -9,34 +9,32 @@ import { createLog, type Log } from "../../libs/runtime/log.ts";
 import { BinaryError } from "../servers/binaries.ts";
 import { startLiveKit } from "../servers/start-livekit.ts";
 import { startNats } from "../servers/start-nats.ts";
-import { publishSupervision } from "./announce.ts";
 import { bannerText, curlOf, type Health, waitForFirstAgent } from "./banner.ts";
 import type { ChildName } from "./child.ts";
 import { type LocalConfig, readLocalConfig } from "./config.ts";
 import { forkService } from "./fork-service.ts";
 import { gatewayPorts } from "./gateway-ports.ts";
-import { onLauncherGone } from "./launcher.ts";
 import type { LocalService } from "./local-services.ts";
 import { LockedError, lockDirectory } from "./lock.ts";
-import { createTakeLine, type LogRecord } from "./log-lines.ts";
+import { createLineLogger, type LogRecord } from "./log-lines.ts";
 import { PidFiles } from "./pid-files.ts";
 import { createFormat } from "./pretty.ts";
 import { receiptKey } from "./receipt-key.ts";
 import { StartError } from "./start-error.ts";
-import { onStopSignals } from "./stop-signals.ts";
-import { Supervisor } from "./supervisor.ts";
+import { onLauncherGone, onStopSignals } from "./stop-signals.ts";
+import { publishSupervision, Supervisor } from "./supervisor.ts";
 
 export interface LocalOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly services: readonly LocalService[];
-  /** How many nats-servers are started: 1, or the nodes of a cluster. */
+  /** Number of nats-servers: 1, or the nodes of a cluster. */
   readonly natsNodes?: number;
-  /** Ports that are used if they are free; the next ones for the next of a kind. */
+  /** Preferred ports. Further processes of a kind get the next ones. */
   readonly ports: { readonly nats: number; readonly livekit: number };
   readonly backOff?: BackOff;
 }
 
-/** NATS is last: the services need it to stop in order. */
+/** NATS stops last, because services need it to stop in order. */
 const STOP_ORDER: readonly (readonly ChildName[])[] = [
   ["gateway"],
   ["agent-host"],
@@ -44,22 +42,22 @@ const STOP_ORDER: readonly (readonly ChildName[])[] = [
   ["livekit"],
   ["nats"],
 ];
-/** Agents whose host died leave their rooms first, so that LiveKit knows at once that they are gone. */
+/** Agents whose host died leave their rooms in this time, so that LiveKit knows immediately that they are gone. */
 const ORPHANED_AGENTS_MS = 1500;
-/** A service gives itself up to 10 s to stop; the agent-host and the providers service on top of their drain. */
+/** Services stop within 10 s; the agent-host and the providers service after their drain. */
 const SERVICE_STOP_MS = 15_000;
-/** A control process stops its dispatcher after its other roles, providers among them. */
+/** A control process stops its dispatcher last, after providers among others. */
 const CONTROL_STOP_MS = 10_000 + SERVICE_STOP_MS;
 const ORPHAN_GRACE_MS = 5000;
 const FIRST_AGENT_MS = 60_000;
 
-/** Ends the process when it is done: 0 after a stop, 78 for settings, 1 for what else kept it from running. */
+/** Ends the process with 0 after a stop, 78 for invalid settings, and 1 for other failures. */
 export async function runLocal(options: LocalOptions): Promise<void> {
   process.title = "greenroom";
   const isPretty = process.stdout.isTTY === true;
   const format = createFormat({ isPretty, hasColor: isPretty && options.env.NO_COLOR === undefined });
   const write = (record: LogRecord) => void process.stdout.write(format(record));
-  // A terminal or pipe that went away must not end us before our children.
+  // Losing the terminal or pipe must not end the supervisor before its children.
   process.stdout.on("error", () => {});
   const level = options.env.GREENROOM_LOG_LEVEL as LocalConfig["GREENROOM_LOG_LEVEL"] | undefined;
   let log = createLog("greenroom", "info", { write: (line) => write(JSON.parse(line)) });
@@ -69,13 +67,13 @@ export async function runLocal(options: LocalOptions): Promise<void> {
     await new LocalRun(options, config, log, write, isPretty).run();
   } catch (error) {
     if (error instanceof ConfigError) log.fatal(error.message);
-    else if (isForPeople(error)) log.fatal(messageOf(error));
-    else log.fatal({ error }, "could not start");
+    else if (isOperatorError(error)) log.fatal(messageOf(error));
+    else log.fatal({ error }, "failed to start");
     process.exit(error instanceof ConfigError ? 78 : 1);
   }
 }
 
-const isForPeople = (error: unknown): boolean =>
+const isOperatorError = (error: unknown): boolean =>
   error instanceof StartError || error instanceof LockedError || error instanceof BinaryError;
 
 class LocalRun {
@@ -87,7 +85,7 @@ class LocalRun {
   readonly #dataDir: string;
   #isStopping = false;
   #metricsPorts = 0;
-  #stopAnnouncing: () => Promise<void> = async () => {};
+  #stopPublishing: () => Promise<void> = async () => {};
 
   constructor(
     options: LocalOptions,
@@ -114,16 +112,16 @@ class LocalRun {
 
     const supervisor = new Supervisor({
       log: this.#log,
-      takeLine: createTakeLine(this.#write, this.#config.GREENROOM_LOG_LEVEL),
+      logLine: createLineLogger(this.#write, this.#config.GREENROOM_LOG_LEVEL),
       pidFiles,
       backOff: this.#options.backOff ?? defaultBackOff,
       stopOrder: STOP_ORDER,
     });
-    // Whatever ends this process, a bug included, takes the children with it.
+    // Kills the children whenever this process ends, also after a bug.
     process.on("exit", () => supervisor.killAll());
     onStopSignals(this.#log, () => void this.#stop(supervisor));
     onLauncherGone(() => {
-      this.#log.info("npm is gone; stopping");
+      this.#log.info("npm has ended; stopping");
       void this.#stop(supervisor);
     });
 
@@ -137,7 +135,7 @@ class LocalRun {
       this.#options.services.filter(({ isLater = false }) => isLater === wanted);
     this.#startServices(supervisor, later(false), servers, ports);
     const natsUrl = servers.NATS_URL ?? "";
-    this.#stopAnnouncing = publishSupervision(
+    this.#stopPublishing = publishSupervision(
       supervisor,
       natsUrl,
       this.#config.GREENROOM_REPLICAS,
@@ -154,7 +152,7 @@ class LocalRun {
     const orphans = pidFiles.orphans();
     if (orphans.length > 0) {
       const names = orphans.map(({ name, pid }) => `${name} (${pid})`).join(", ");
-      this.#log.warn(`a former start was killed and left ${names}; they are ended first`);
+      this.#log.warn(`a previous run was killed and left ${names}; ending them first`);
     }
     await pidFiles.endOrphans(ORPHAN_GRACE_MS);
   }
@@ -203,7 +201,7 @@ class LocalRun {
     }
   }
 
-  /** A gateway has its own port for them, and no two processes can share one. */
+  /** The gateway serves metrics on its own port, and each other process needs a separate one. */
   #metricsPort(name: ProcessName): Record<string, string> {
     const first = this.#config.GREENROOM_METRICS_PORT;
     if (first === 0 || name === "gateway") return { GREENROOM_METRICS_PORT: "0" };
@@ -241,7 +239,7 @@ class LocalRun {
   }
 
   async #stopChildren(supervisor: Supervisor): Promise<void> {
-    await this.#stopAnnouncing();
+    await this.#stopPublishing();
     await supervisor.stop();
   }
 }
@@ -252,13 +250,13 @@ function stopMsOf(name: ProcessName, drainMs: number): number {
   return name === "agent-host" || name === "providers" ? drainMs + SERVICE_STOP_MS : SERVICE_STOP_MS;
 }
 
-/** How to reach the gateway from this machine. */
+/** The gateway's host name for clients on this machine. */
 function hostFor(bind: string, loopback = "localhost"): string {
   if (["127.0.0.1", "0.0.0.0", "localhost", "::", "::1"].includes(bind)) return loopback;
   return bind.includes(":") ? `[${bind}]` : bind;
 }
 
-/** A name that was given to the host is made one for each of several. */
+/** Makes a configured host id unique if there are several hosts. */
 function ownHostId(env: NodeJS.ProcessEnv, number: number, count: number): Record<string, string> {
   const host = env.GREENROOM_HOST_ID;
   return host && count > 1 ? { GREENROOM_HOST_ID: `${host}-${number}` } : {};

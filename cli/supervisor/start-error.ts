@@ -1,4 +1,4 @@
-// A start that failed for a reason that a person can set right; told in a sentence, without a stack trace.
+// A failed start with a reason that the operator can fix. Its message is shown without a stack trace.
 export class StartError extends Error {
   override readonly name = "StartError";
 }

@@ -1,23 +1,33 @@
-// Keeps child processes alive, and stops them in order.
+// Keeps child processes alive, stops them in order, and publishes their health.
+
+import type { Bus } from "../../libs/bus/bus.ts";
+import { connectNatsBus } from "../../libs/bus/nats/nats-bus.ts";
+import { messageOf } from "../../libs/contracts/errors.ts";
 import type { ServiceHeartbeat, ServiceName } from "../../libs/contracts/fleet/pool.ts";
+import { serviceHeartbeats } from "../../libs/contracts/streams.ts";
+import { HEARTBEAT_MS } from "../../libs/fleet/heartbeat.ts";
+import { repeat, systemClock } from "../../libs/runtime/clock.ts";
+import type { Log } from "../../libs/runtime/log.ts";
 import { Child, type ChildDeps, type ChildName, type ChildSpec, titleOf } from "./child.ts";
 
+const CLOSE_MS = 1000;
+
 export interface SupervisorOptions extends ChildDeps {
-  /** Who is stopped after whom; those of one row at the same time. */
+  /** Children by name, in the order of their stop. Those in the same row stop at the same time. */
   readonly stopOrder: readonly (readonly ChildName[])[];
 }
 
 export class Supervisor {
   readonly #options: SupervisorOptions;
   readonly #children: Child[] = [];
-  readonly #said = new Map<ServiceName, Pick<ServiceHeartbeat, "status" | "reason">>();
+  readonly #reported = new Map<ServiceName, Pick<ServiceHeartbeat, "status" | "reason">>();
   #isStopping = false;
 
   constructor(options: SupervisorOptions) {
     this.#options = options;
   }
 
-  /** Starts a child. Once stopping has begun it starts nothing any more. */
+  /** Starts a child, unless the supervisor is stopping. */
   start(spec: ChildSpec): Child {
     const child = new Child(spec, this.#options);
     this.#children.push(child);
@@ -25,17 +35,17 @@ export class Supervisor {
     return child;
   }
 
-  /** What is to be said of a service that is no child of ours, as that it is disabled. */
-  say(service: ServiceName, status: ServiceHeartbeat["status"], reason: string): void {
-    this.#said.set(service, { status, reason });
+  /** Sets the status of a service that is not a child, for example because it is disabled. */
+  report(service: ServiceName, status: ServiceHeartbeat["status"], reason: string): void {
+    this.#reported.set(service, { status, reason });
   }
 
   /**
-   * What to tell the fleet: the services that don't run and why. They say by themselves that they run; for
-   * the two servers, which can't, it is said here.
+   * Heartbeats for services that are not running, with the reason. Running services publish their own, except for the
+   * two servers, which can't.
    */
-  beats(): ServiceHeartbeat[] {
-    const beat = (
+  heartbeats(): ServiceHeartbeat[] {
+    const heartbeat = (
       service: ServiceName,
       state: Pick<ServiceHeartbeat, "status" | "reason">,
       child?: Child,
@@ -46,16 +56,16 @@ export class Supervisor {
       status: state.status,
       ...(state.reason === undefined ? {} : { reason: state.reason }),
     });
-    const beats = [...this.#said].map(([service, state]) => beat(service, state));
+    const heartbeats = [...this.#reported].map(([service, state]) => heartbeat(service, state));
     for (const child of this.#children) {
       const { status } = child;
       const { name } = child.spec;
       const isServer = name === "nats" || name === "livekit";
       if (status === undefined || (status.status === "running" && !isServer)) continue;
       const services = child.spec.services ?? (name === "control" ? [] : [name]);
-      beats.push(...services.map((service) => beat(service, status, child)));
+      heartbeats.push(...services.map((service) => heartbeat(service, status, child)));
     }
-    return beats;
+    return heartbeats;
   }
 
   async stop(): Promise<void> {
@@ -66,9 +76,50 @@ export class Supervisor {
     }
   }
 
-  /** Ends everything at once, without a word. */
+  /** Kills all children immediately. */
   killAll(): void {
     this.#isStopping = true;
     for (const child of this.#children) child.kill();
   }
+}
+
+/**
+ * Publishes heartbeats for children that can't do it themselves. Connects in the background: an unreachable NATS
+ * delays no child.
+ *
+ * @returns a function that stops publishing, within a second
+ */
+export function publishSupervision(supervisor: Supervisor, url: string, replicas: number, log: Log) {
+  let bus: Bus | undefined;
+  let isStopped = false;
+  connectNatsBus({
+    url,
+    name: "greenroom-supervisor",
+    replicas,
+    log,
+    onLost: (error) => {
+      if (!isStopped)
+        log.warn({ error }, "the supervisor lost its connection to NATS and no longer publishes heartbeats");
+    },
+  }).then(
+    (connected) => {
+      bus = connected;
+      if (isStopped) void connected.close().catch(() => {});
+    },
+    (error: unknown) => {
+      if (!isStopped) log.warn(`the supervisor failed to connect to NATS: ${messageOf(error)}`);
+    },
+  );
+  const publish = () => {
+    for (const heartbeat of supervisor.heartbeats()) bus?.core.publishTransient(serviceHeartbeats, heartbeat);
+  };
+  const cancel = repeat(systemClock, HEARTBEAT_MS / 2, publish, (error) => {
+    log.debug({ error }, "failed to publish a heartbeat");
+  });
+  return async (): Promise<void> => {
+    isStopped = true;
+    cancel();
+    const late = new Promise<void>((resolve) => setTimeout(resolve, CLOSE_MS).unref());
+    await Promise.race([bus?.close().catch(() => {}), late]);
+  };
 }

@@ -164,7 +164,7 @@ describe("the cluster", () => {
     const other = await LocalSite.make();
     cleanUps.push(() => other.clean());
     const cluster = other.start({ LIVEKIT_MOCK_MODE: "true" }, realCluster);
-    await cluster.logged(/^the NATS cluster runs/, "greenroom", READY_MS);
+    await cluster.logged(/^the NATS cluster is running/, "greenroom", READY_MS);
     cluster.signal("SIGTERM");
     expect(await cluster.ended()).toBe(0);
     const alone = other.start({ LIVEKIT_MOCK_MODE: "true" }, realLocal);

@@ -107,7 +107,7 @@ describe("the end of npm start", () => {
     expect(left()).toBeGreaterThan(0);
 
     const second = site.start();
-    const warning = await second.logged(/^a former start was killed/);
+    const warning = await second.logged(/^a previous run was killed/);
     expect(warning.msg).toMatch(/gateway \(\d+\)/);
     expect((await second.ready()).msg).toContain(`http://localhost:${site.port}`);
     second.signal("SIGTERM");
@@ -124,7 +124,7 @@ describe("the start of npm start", () => {
     expect(await second.ended()).toBe(1);
     const refusal = second.records().at(-1)!;
     expect(refusal.level).toBe("fatal");
-    expect(refusal.msg).toContain(`already runs on ${site.dataDir} (process ${first.pid})`);
+    expect(refusal.msg).toContain(`is already running on ${site.dataDir} (process ${first.pid})`);
     expect(refusal.msg).toContain("GREENROOM_DATA_DIR");
     expect((await fetch(`${site.url}/api/health`)).status).toBe(200);
     first.signal("SIGTERM");

@@ -24,10 +24,10 @@ test("starts NATS and LiveKit on loopback without any setting", () => {
 
 test("rejects an incomplete LiveKit, naming what is missing", () => {
   expect(() => readLocalConfig({ LIVEKIT_URL: "ws://livekit.test" })).toThrow(
-    "LIVEKIT_URL is given, but not LIVEKIT_API_KEY and LIVEKIT_API_SECRET",
+    "LIVEKIT_URL is set, but not LIVEKIT_API_KEY and LIVEKIT_API_SECRET",
   );
   expect(() => readLocalConfig({ LIVEKIT_API_KEY: "key", LIVEKIT_API_SECRET: "secret" })).toThrow(
-    "LIVEKIT_API_KEY and LIVEKIT_API_SECRET are given, but not LIVEKIT_URL",
+    "LIVEKIT_API_KEY and LIVEKIT_API_SECRET are set, but not LIVEKIT_URL",
   );
 });
 
@@ -96,7 +96,7 @@ test("assigns gateways the ports after the first, and others where those are occ
     expect(ports).not.toContain(first + 1);
     expect(new Set(ports).size).toBe(3);
     const taken = readLocalConfig({ GREENROOM_PORT: String(first + 1) });
-    await expect(gatewayPorts(taken, 1, silentLog)).rejects.toThrow("the port is taken");
+    await expect(gatewayPorts(taken, 1, silentLog)).rejects.toThrow("the port is in use");
   } finally {
     taker.close();
   }

@@ -1,7 +1,7 @@
 // The common log, and the banner.
 import { expect, test } from "vitest";
 import { bannerText } from "../../../../cli/supervisor/banner.ts";
-import { createTakeLine, errorOf, type LogRecord, recordOf } from "../../../../cli/supervisor/log-lines.ts";
+import { createLineLogger, errorOf, type LogRecord, recordOf } from "../../../../cli/supervisor/log-lines.ts";
 import { createFormat } from "../../../../cli/supervisor/pretty.ts";
 
 const now = () => "2026-01-31T12:00:00.000Z";
@@ -51,7 +51,7 @@ test("includes an error's cause, and has none for an ordinary line", () => {
 
 test("omits lines below the chosen level, but returns their errors", () => {
   const written: LogRecord[] = [];
-  const takeLine = createTakeLine((line) => written.push(line), "fatal");
+  const takeLine = createLineLogger((line) => written.push(line), "fatal");
   expect(takeLine("livekit", '{"level":"error","msg":"no port"}', false)).toBe("no port");
   expect(written).toEqual([]);
   takeLine("livekit", '{"level":"fatal","msg":"gone"}', false);
