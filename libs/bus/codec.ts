@@ -1,4 +1,4 @@
-// Messages and records as JSON text, checked against their shape and their address on the way in.
+// Encodes messages and records as JSON, and checks their schema and address when it decodes them.
 import type { Bucket } from "../contracts/buckets.ts";
 import type { Channel, Topic } from "../contracts/streams.ts";
 import { faultsOf, isDeeperThan } from "../contracts/validation.ts";
@@ -7,14 +7,14 @@ import type { Change } from "./bus.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Deeper than anything that we say, and far from where a recursive check would overflow the stack. */
+/** Deeper than any message of Greenroom, and far below a stack overflow of a recursive check. */
 const MAX_DEPTH = 64;
-/** Names of fields and values may be pages long in a message that somebody else made. */
+/** Messages of other systems may have field names and values of any length. */
 const MAX_REASON = 500;
 
 export const encode = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value));
 
-/** @throws Error that says where the shape is wrong; never a bare syntax error. */
+/** @throws Error that names the invalid fields; never a bare syntax error */
 export function decode<T>(schema: Topic<T>["schema"], data: Uint8Array, what: string): T {
   if (data.length === 0) throw new Error(`${cut(what)} is empty`);
   let json: unknown;
@@ -28,13 +28,13 @@ export function decode<T>(schema: Topic<T>["schema"], data: Uint8Array, what: st
   }
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
-  throw new Error(cut(`${what} is not of its shape: ${faultsOf(parsed.error, 3)}`));
+  throw new Error(cut(`${what} is invalid: ${faultsOf(parsed.error, 3)}`));
 }
 
 /**
- * A stored message. Its subject says whose it is, and by it others read, follow and restrict it: one whose body
- * says something else is nobody's.
- * @throws Error that says what is wrong
+ * Decodes a stored message. Reads, subscriptions and permissions rely on the subject, so a body that contradicts it is
+ * rejected.
+ * @throws Error that names the fault
  */
 export function decodeMessage<T>(channel: Channel<T>, data: Uint8Array, subject: string): T {
   const message = decode(channel.schema, data, subject);
@@ -43,7 +43,7 @@ export function decodeMessage<T>(channel: Channel<T>, data: Uint8Array, subject:
   return message;
 }
 
-/** A record, which must stand under its own key. @throws Error that says what is wrong */
+/** Decodes a record, which must be stored under its own key. @throws Error that names the fault */
 export function decodeRecord<T>(bucket: Bucket<T>, data: Uint8Array, key: string): T {
   const record = decode(bucket.schema, data, `${bucket.name}/${key}`);
   const own = bucket.keyOf(record);
@@ -51,14 +51,14 @@ export function decodeRecord<T>(bucket: Bucket<T>, data: Uint8Array, key: string
   return record;
 }
 
-/** The subject of a key, or of many by wildcards (NATS ADR-8). */
+/** The subject of a key, or of several keys by wildcards (NATS ADR-8). */
 export const subjectOfKey = (bucket: { readonly name: string }, key: string): string =>
   `$KV.${bucket.name}.${key}`;
 
 export const keyOfSubject = (bucket: { readonly name: string }, subject: string): string =>
   subject.slice(subjectOfKey(bucket, "").length);
 
-/** One stored revision. @throws Error that says what is wrong */
+/** Decodes one stored revision. @throws Error that names the fault */
 export function decodeChange<T>(
   bucket: Bucket<T>,
   stored: StoredRevision,
@@ -73,7 +73,6 @@ interface StoredRevision {
   readonly subject: string;
   readonly sequence: number;
   readonly data: Uint8Array;
-  /** It is the mark that a deletion leaves. */
   readonly isDeleteMarker: boolean;
 }
 

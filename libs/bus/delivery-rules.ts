@@ -1,25 +1,25 @@
-// When a message is delivered again, and when it is given up: the same on NATS and in memory.
+// The times and limits of deliveries and requests. The same on NATS and in memory.
 
-/** How long a message may be in hand without a sign of life before another one gets it. */
+/** A message is redelivered after this time without a progress report. */
 export const ACK_WAIT_MS = 5000;
-/** How often the holder of a message says that it still works on it. */
+/** The interval of progress reports of a handler. */
 export const WORKING_MS = 2000;
-/** How long the same message id is known, so that a repeat is stored once. */
+/** How long the server recognizes a message id as a duplicate. */
 export const DEDUPE_MS = 10 * 60 * 1000;
-/** How long the mark of a removed key stays: a watcher that was cut off for longer lists anew, and finds what is gone. */
+/** The lifetime of delete markers. A watcher that was cut off for longer lists all keys, and detects missing ones. */
 export const DELETE_MARKER_TTL_MS = 120_000;
-/** How long the store may take for an answer. */
+/** The time-out of the store. */
 export const STORE_TIMEOUT_MS = 5000;
-/** How long one try at it may take: one that a dying server swallowed costs no more than this. */
+/** The time-out of one request. A request to a dying server costs no more than this. */
 export const REQUEST_TIMEOUT_MS = 2000;
-/** How long it is tried again while it has no leader: a cluster chooses a new one within 4 to 9 s. */
+/** How long requests are retried without a leader: a cluster elects one within 4 to 9 s. */
 export const STORE_PATIENCE_MS = 10_000;
 /** The time without an answer after which the overflow stream is tried too. */
 export const OVERFLOW_AFTER_MS = 500;
-/** How long a connection that is away is waited for before a question fails. */
+/** How long a request waits for a lost connection. */
 export const AWAY_MS = 1500;
-/** A message that failed this often is not going to succeed: about four minutes of pauses. */
+/** A message that failed this often becomes a dead letter: the pauses add up to about four minutes. */
 export const MAX_DELIVERIES = 30;
 
-/** Pauses between deliveries in ms: quick at first, since most retries wait for a write in flight. */
+/** The pause before a redelivery, in ms: short at first, since most retries wait for a write in flight. */
 export const retryPauseMs = (deliveries: number): number => Math.min(50 * 2 ** (deliveries - 1), 10_000);

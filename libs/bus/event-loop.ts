@@ -47,8 +47,8 @@ const MAX_RACES = 10;
 const MAX_TURNS = 100;
 
 /**
- * Handles an event. The event is acked only after the commands of its record were executed, so that a process that dies
- * in between leaves it to the next one (I2).
+ * Handles an event, and acks it only after the commands of its record were executed (I2). If this process dies in
+ * between, the next one repeats them.
  */
 export async function handleEvent<R, E>(
   rules: EventRules<R, E>,

@@ -1,4 +1,4 @@
-// What one process sees of the whole fleet, for Prometheus: every gateway tells the same, so that one is enough.
+// Metrics of the whole fleet for Prometheus. Every gateway reports the same values, so one of them is enough.
 import type { Bus, StorageStats } from "../bus/bus.ts";
 import { isProviderHost } from "../contracts/providers/provider.ts";
 import { deadLetters } from "../contracts/streams.ts";
@@ -49,14 +49,14 @@ function measureSessions(metrics: Metrics, { sessions }: FleetViews): void {
   );
 }
 
-/** More starts than are under way at any time; what is past it is not measured. */
-const UNDER_WAY = 10_000;
+/** The most starts in progress that are measured. */
+const MEASURED_STARTS = 10_000;
 
-/** From when this process first saw a session until it saw it ready, on its own clock. */
+/** The time from the first sight of a session to its readiness, on this process's clock. */
 function measureStarts(metrics: Metrics, { sessions }: FleetViews): void {
   const took = metrics.histogram(
     "greenroom_session_start_seconds",
-    "From the first sight of a session to its first ready agent, by how warm that was. Every gateway measures every session: count by greenroom_sessions_ready_total instead.",
+    "Time from the first sight of a session to its first ready agent, by warmth. Every gateway measures every session: to count them, use greenroom_sessions_ready_total.",
     ["warmth"],
   );
   const began = new Map<string, number>();
@@ -67,7 +67,8 @@ function measureStarts(metrics: Metrics, { sessions }: FleetViews): void {
     }
     const { record, seenAtMs } = seen;
     const isNew = record.state === "requested" || record.state === "dispatched";
-    if (isNew && record.attempt === 1 && !began.has(key) && began.size < UNDER_WAY) began.set(key, seenAtMs);
+    if (isNew && record.attempt === 1 && !began.has(key) && began.size < MEASURED_STARTS)
+      began.set(key, seenAtMs);
     if (record.state !== "ready" && record.state !== "ended") return;
     const beganAt = began.get(key);
     began.delete(key);
@@ -78,13 +79,13 @@ function measureStarts(metrics: Metrics, { sessions }: FleetViews): void {
 }
 
 function measureHosts(metrics: Metrics, { hosts }: FleetViews): void {
-  metrics.gauge("greenroom_hosts", "Agent-hosts that are registered.", ["draining"], (set) => {
+  metrics.gauge("greenroom_hosts", "Registered hosts.", ["draining"], (set) => {
     for (const { hostId: id, draining } of hosts.all())
       if (!isProviderHost(id)) set(1, { draining: String(draining) });
   });
   metrics.gauge(
     "greenroom_pool_agents",
-    "Agents of the whole fleet: warm and hot ones are idle, busy ones serve.",
+    "Agents of the fleet: warm and hot agents are idle, busy agents serve a session.",
     ["profile", "state"],
     (set) => {
       for (const host of hosts.all()) {
@@ -97,7 +98,7 @@ function measureHosts(metrics: Metrics, { hosts }: FleetViews): void {
   );
   metrics.gauge(
     "greenroom_pool_agents_max",
-    "Agents of a profile that the fleet may have.",
+    "Maximum number of agents of a profile in the fleet.",
     ["profile"],
     (set) => {
       for (const host of hosts.all()) {
@@ -108,31 +109,31 @@ function measureHosts(metrics: Metrics, { hosts }: FleetViews): void {
   );
 }
 
-/** Nobody asks NATS more often than this, however often one is asked. */
+/** NATS is asked at most this often, however often the metrics are read. */
 const FRESH_MS = 5000;
 
 function measureStores(metrics: Metrics, { bus, clock }: FleetViews): void {
-  let asked: { readonly atMs: number; readonly answer: Promise<StorageStats[]> } | undefined;
-  const standings = (): Promise<StorageStats[]> => {
-    if (asked === undefined || clock.monotonic() - asked.atMs > FRESH_MS) {
-      // Without NATS these are told by nobody, which shows; all else still is.
-      asked = { atMs: clock.monotonic(), answer: bus.admin.storageStats().catch(() => []) };
+  let cached: { readonly atMs: number; readonly answer: Promise<StorageStats[]> } | undefined;
+  const storageStats = (): Promise<StorageStats[]> => {
+    if (cached === undefined || clock.monotonic() - cached.atMs > FRESH_MS) {
+      // Without NATS these metrics are missing, and all others remain.
+      cached = { atMs: clock.monotonic(), answer: bus.admin.storageStats().catch(() => []) };
     }
-    return asked.answer;
+    return cached.answer;
   };
   const perStore = (name: string, help: string, of: (store: StorageStats) => number) =>
     metrics.gauge(name, help, ["store"], async (set) => {
-      for (const store of await standings()) set(of(store), { store: store.name });
+      for (const store of await storageStats()) set(of(store), { store: store.name });
     });
   perStore(
     "greenroom_store_messages",
     "Messages in a stream, or revisions in a bucket.",
     ({ messages }) => messages,
   );
-  perStore("greenroom_store_bytes", "What a stream or bucket takes.", ({ bytes }) => bytes);
+  perStore("greenroom_store_bytes", "Size of a stream or bucket.", ({ bytes }) => bytes);
   perStore(
     "greenroom_store_usage_ratio",
-    "From 0 to 1 of what a stream or bucket may take. Of sessions and SESSIONS, starts are refused from 0.9 on.",
+    "Used share, from 0 to 1, of the maximum size of a stream or bucket. Starts are refused from 0.9 of sessions or SESSIONS on.",
     ({ bytes, maxBytes }) => (maxBytes === 0 ? 0 : bytes / maxBytes),
   );
   const perConsumer = (
@@ -141,27 +142,22 @@ function measureStores(metrics: Metrics, { bus, clock }: FleetViews): void {
     of: (consumer: StorageStats["consumers"][number]) => number,
   ) =>
     metrics.gauge(name, help, ["store", "consumer"], async (set) => {
-      for (const { name: store, consumers } of await standings()) {
+      for (const { name: store, consumers } of await storageStats()) {
         for (const consumer of consumers) set(of(consumer), { store, consumer: consumer.durable });
       }
     });
   perConsumer(
     "greenroom_consumer_pending",
-    "Stored and not yet handed to anybody of the consumer's name: how far the dispatchers are behind, for one.",
+    "Messages that are stored and not yet delivered to a consumer, for example the backlog of the dispatchers.",
     ({ pending }) => pending,
   );
   perConsumer(
     "greenroom_consumer_ack_pending",
-    "Handed out and not yet done.",
+    "Messages that are delivered and not yet acked.",
     ({ ackPending }) => ackPending,
   );
-  metrics.gauge(
-    "greenroom_dead_letters",
-    "Messages that nobody could handle, of the last 7 days.",
-    [],
-    async (set) => {
-      const letters = (await standings()).find(({ name }) => name === deadLetters.stream);
-      if (letters !== undefined) set(letters.messages);
-    },
-  );
+  metrics.gauge("greenroom_dead_letters", "Dead letters of the last 7 days.", [], async (set) => {
+    const letters = (await storageStats()).find(({ name }) => name === deadLetters.stream);
+    if (letters !== undefined) set(letters.messages);
+  });
 }

@@ -1,33 +1,33 @@
-// A process's beat: it says every two seconds that it lives, and once that it stops.
+// The heartbeat of a process: published every two seconds, and once at its stop.
 import type { Bus } from "../bus/bus.ts";
 import type { ServiceName } from "../contracts/fleet/pool.ts";
 import { serviceHeartbeats } from "../contracts/streams.ts";
 import type { Clock } from "../runtime/clock.ts";
 
 export const HEARTBEAT_MS = 2000;
-/** Three beats missed: whoever is silent for this long counts as stopped. */
+/** After three missed heartbeats, a process counts as dead. */
 export const DEAD_AFTER_MS = 3 * HEARTBEAT_MS;
 
 export interface HeartbeatOptions {
   readonly service: ServiceName;
   readonly instance: string;
-  /** What is to be known although it runs; asked at each beat. */
+  /** Why the process is degraded; called at each heartbeat. */
   readonly degradedReason?: () => string | undefined;
 }
 
 /**
- * Starts to beat, at once and then every two seconds.
+ * Publishes a heartbeat at once, and then every two seconds.
  *
- * The answer stops it and says `stopped`, so that health shows an orderly end at once; call it while the bus
- * is still open.
+ * The returned function stops it and publishes `stopped`, so that health shows an orderly stop at once. Call it while
+ * the bus is open.
  */
 export function startHeartbeat(
   bus: Bus,
   clock: Clock,
-  { service, instance, degradedReason: trouble }: HeartbeatOptions,
+  { service, instance, degradedReason }: HeartbeatOptions,
 ): () => void {
-  const say = (status: "running" | "stopped") => {
-    const reason = status === "running" ? trouble?.() : undefined;
+  const publish = (status: "running" | "stopped") => {
+    const reason = status === "running" ? degradedReason?.() : undefined;
     bus.core.publishTransient(serviceHeartbeats, {
       service,
       instance,
@@ -37,13 +37,13 @@ export function startHeartbeat(
     });
   };
   let cancel = () => {};
-  const beat = () => {
-    say("running");
-    cancel = clock.after(HEARTBEAT_MS, beat);
+  const next = () => {
+    publish("running");
+    cancel = clock.after(HEARTBEAT_MS, next);
   };
-  beat();
+  next();
   return () => {
     cancel();
-    say("stopped");
+    publish("stopped");
   };
 }

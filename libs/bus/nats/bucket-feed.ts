@@ -1,4 +1,4 @@
-// One run of a consumer on a bucket: what stands there, and then each change, until it breaks.
+// Runs one consumer on a bucket until it breaks: delivers the stored entries, and then each change.
 import {
   AckPolicy,
   createInbox,
@@ -16,54 +16,54 @@ import type { ReconnectingConnection } from "./connection.ts";
 import { isDeleteMarker } from "./delete-markers.ts";
 import { isNotFound } from "./errors.ts";
 
-/** The server says so often that the consumer lives. */
+/** The interval of the server's heartbeats. */
 const HEARTBEAT_MS = 1000;
-const LOOK_MS = 500;
-/** Looks in a row without a sign of life. Looks are counted, not time: a process that was stopped has missed nothing. */
-const SILENT_LOOKS = 5;
-/** The server forgets a consumer that nobody listened to for so long. */
+const CHECK_MS = 500;
+/** Checks in a row without a heartbeat. Counting checks instead of time tolerates a pause of this process. */
+const MISSED_CHECKS = 5;
+/** The server removes a consumer without a subscriber after this time. */
 const FORGOTTEN_AFTER_MS = 10_000;
-/** A replica that lives and never catches up is given up after so long without an entry. */
+/** A feed whose replica never catches up fails after this time without an entry. */
 const STUCK_MS = 20_000;
 
 export interface FeedOptions {
   readonly bucket: string;
-  /** The subjects of the keys that are told. */
+  /** The subjects of the keys to deliver. */
   readonly subjects: string;
-  /** Tells no values, only which keys there are: whatever isn't a mark is empty. */
+  /** Delivers keys without values: entries other than delete markers are empty. */
   readonly keysOnly?: boolean;
 }
 
 export interface FeedEntry {
   readonly key: string;
   readonly revision: number;
-  /** Undefined for the mark that a deletion leaves. */
+  /** Undefined for a delete marker. */
   readonly data: Uint8Array | undefined;
 }
 
 export interface Feed {
-  /** When it is over, with the reason; undefined after `stop`. */
+  /** Resolves at the end of the feed, with the reason; undefined after `stop`. */
   readonly ended: Promise<Error | undefined>;
   stop(): void;
 }
 
 /**
- * Tells the newest entry of each key and then the changes; answers when all that stands there by now was told.
- * What that is, the bucket's leader knows: a consumer may sit at a replica that is behind, so what it calls everything need not be everything.
+ * Delivers the newest entry of each key and then the changes. Returns once the present entries were delivered. The
+ * bucket's leader defines which these are, since the consumer may run on a replica that is behind.
  *
- * The client's own watch asks for a sign of life every 5 s and waits for a third one before it acts, so the
- * death of the node that holds its consumer would go unnoticed for 15 s.
+ * The client's own watch has a heartbeat of 5 s and tolerates two missed ones. It would notice the death of its
+ * consumer's node after 15 s.
  *
- * @throws whatever kept it from getting so far
+ * @throws the error that ended the feed before that
  */
 export async function openFeed(
   link: ReconnectingConnection,
   manager: JetStreamManager,
   options: FeedOptions,
-  tell: (entry: FeedEntry) => void,
+  deliver: (entry: FeedEntry) => void,
 ): Promise<Feed> {
   const upTo = await newestRevision(manager, options);
-  const feed = new RunningFeed(link, manager, options, tell);
+  const feed = new RunningFeed(link, manager, options, deliver);
   await feed.begin(upTo);
   return feed;
 }
@@ -73,36 +73,36 @@ class RunningFeed implements Feed {
   readonly #link: ReconnectingConnection;
   readonly #manager: JetStreamManager;
   readonly #options: FeedOptions;
-  readonly #tell: (entry: FeedEntry) => void;
+  readonly #deliver: (entry: FeedEntry) => void;
   readonly #end = withResolvers<Error | undefined>();
   readonly #caughtUp = withResolvers<void>();
   readonly #name = new Nuid().next();
-  readonly #looking: NodeJS.Timeout;
+  readonly #checking: NodeJS.Timeout;
   readonly #forget: () => void;
   #received = 0;
-  /** The newest revision that was told. */
-  #told = 0;
-  /** The one that is told last of what stands there. */
+  /** The newest delivered revision. */
+  #delivered = 0;
+  /** The last revision of the present entries. */
   #upTo = 0;
   #isCaughtUp = false;
   #stuck: NodeJS.Timeout | undefined;
-  #silentLooks = 0;
+  #missedChecks = 0;
   #isOver = false;
 
   constructor(
     link: ReconnectingConnection,
     manager: JetStreamManager,
     options: FeedOptions,
-    tell: (entry: FeedEntry) => void,
+    deliver: (entry: FeedEntry) => void,
   ) {
     this.#link = link;
     this.#manager = manager;
     this.#options = options;
-    this.#tell = tell;
+    this.#deliver = deliver;
     this.ended = this.#end.promise;
-    this.#looking = setInterval(() => this.#look(), LOOK_MS);
-    // The server may be another one, or have forgotten the consumer.
-    this.#forget = link.onReconnected(() => this.#finish(new Error("the connection was lost in between")));
+    this.#checking = setInterval(() => this.#check(), CHECK_MS);
+    // The new server may not know the consumer.
+    this.#forget = link.onReconnected(() => this.#finish(new Error("the connection was lost")));
   }
 
   async begin(upTo: number): Promise<void> {
@@ -112,11 +112,11 @@ class RunningFeed implements Feed {
     const subscription = this.#link.connection.subscribe(inbox, {
       callback: (error, message) => {
         if (error !== null) this.#finish(error);
-        else this.#hear(message);
+        else this.#receive(message);
       },
     });
     void this.ended.then(() => subscription.unsubscribe());
-    this.#stuck = setTimeout(() => this.#finish(new Error("its consumer does not catch up")), STUCK_MS);
+    this.#stuck = setTimeout(() => this.#finish(new Error("the consumer does not catch up")), STUCK_MS);
     try {
       const made = this.#manager.consumers.add(`KV_${bucket}`, {
         name: this.#name,
@@ -133,7 +133,7 @@ class RunningFeed implements Feed {
         max_deliver: 1,
       });
       await unlessOver(made, this.ended);
-      this.#lookWhetherCaughtUp();
+      this.#checkCaughtUp();
       await unlessOver(this.#caughtUp.promise, this.ended);
     } catch (error) {
       this.#finish(undefined);
@@ -151,70 +151,70 @@ class RunningFeed implements Feed {
   #finish(reason: Error | undefined): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    clearInterval(this.#looking);
+    clearInterval(this.#checking);
     this.#forget();
     this.#end.resolve(reason);
-    // Left alone it would be forgotten later.
+    // Otherwise the server would remove it later.
     if (this.#link.isConnected) {
       void this.#manager.consumers.delete(`KV_${this.#options.bucket}`, this.#name).catch(() => {});
     }
   }
 
-  #look(): void {
-    this.#silentLooks += 1;
-    if (this.#silentLooks > SILENT_LOOKS && this.#link.isConnected) {
-      this.#finish(new Error("its consumer gave no sign of life"));
+  #check(): void {
+    this.#missedChecks += 1;
+    if (this.#missedChecks > MISSED_CHECKS && this.#link.isConnected) {
+      this.#finish(new Error("the consumer sent no heartbeat"));
     }
   }
 
-  #hear(message: Msg): void {
+  #receive(message: Msg): void {
     if (this.#isOver) return;
-    this.#silentLooks = 0;
+    this.#missedChecks = 0;
     if (isFlowControlMsg(message)) message.respond();
     else if (isHeartbeatMsg(message)) this.#checkNothingMissed(message);
     else this.#take(message);
   }
 
-  /** A sign of life says how much was sent, and where to answer when the server waits for us. */
+  /** A heartbeat contains the number of sent messages, and the reply subject when the server waits for flow control. */
   #checkNothingMissed(heartbeat: Msg): void {
     const stalled = heartbeat.headers?.get("Nats-Consumer-Stalled");
     if (stalled) this.#link.connection.publish(stalled);
     const sent = Number(heartbeat.headers?.get("Nats-Last-Consumer"));
-    if (sent > this.#received) this.#finish(new Error("a change did not arrive"));
-    else if (!this.#isCaughtUp) void this.#askAgain().catch(() => {});
+    if (sent > this.#received) this.#finish(new Error("a change was missed"));
+    else if (!this.#isCaughtUp) void this.#updateTarget().catch(() => {});
   }
 
   #take(message: Msg): void {
-    const { revision, place } = addressOf(message.reply ?? "");
-    if (place !== this.#received + 1) {
-      this.#finish(new Error("a change did not arrive"));
+    const { revision, consumerSeq } = addressOf(message.reply ?? "");
+    if (consumerSeq !== this.#received + 1) {
+      this.#finish(new Error("a change was missed"));
       return;
     }
     const key = keyOfSubject({ name: this.#options.bucket }, message.subject);
-    this.#tell({ key, revision, data: isDeleteMarker(message.headers) ? undefined : message.data });
-    this.#received = place;
-    this.#told = revision;
+    this.#deliver({ key, revision, data: isDeleteMarker(message.headers) ? undefined : message.data });
+    this.#received = consumerSeq;
+    this.#delivered = revision;
     this.#stuck?.refresh();
-    this.#lookWhetherCaughtUp();
+    this.#checkCaughtUp();
   }
 
-  #lookWhetherCaughtUp(): void {
-    if (this.#isCaughtUp || this.#told < this.#upTo) return;
+  #checkCaughtUp(): void {
+    if (this.#isCaughtUp || this.#delivered < this.#upTo) return;
     this.#isCaughtUp = true;
     this.#caughtUp.resolve();
   }
 
-  /** What was the newest when it was asked may be gone before it is sent, as the mark of a removal is in time. */
-  async #askAgain(): Promise<void> {
+  /** The target revision may be removed before it is sent, for example a delete marker that expires. */
+  async #updateTarget(): Promise<void> {
     this.#upTo = await newestRevision(this.#manager, this.#options);
-    this.#lookWhetherCaughtUp();
+    this.#checkCaughtUp();
   }
 }
 
-/** The newest revision that stands there, as the bucket's leader has it; 0 when there is none. */
+/** The newest stored revision on the bucket's leader; 0 when there is none. */
 async function newestRevision(manager: JetStreamManager, { bucket, subjects }: FeedOptions): Promise<number> {
   try {
-    // Not the number of the last write: its message may have had a time to live, as marks do.
+    // The sequence of the last write is no target: its message may have expired, like a delete marker.
     return (await manager.streams.getMessage(`KV_${bucket}`, { last_by_subj: subjects })).seq;
   } catch (error) {
     if (isNotFound(error)) return 0;
@@ -223,19 +223,19 @@ async function newestRevision(manager: JetStreamManager, { bucket, subjects }: F
 }
 
 /**
- * Where a delivered message stands in the stream, and which of its consumer's it is. Both are in the subject
- * that would ack it (NATS ADR-15): `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.…`,
- * in front of the stream perhaps a domain and an account, and then one more word at the end.
+ * The stream and consumer sequences of a delivered message, from its ack subject (NATS ADR-15):
+ * `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.…`. A domain and an account may precede the
+ * stream, with another token at the end.
  */
-function addressOf(reply: string): { revision: number; place: number } {
+function addressOf(reply: string): { revision: number; consumerSeq: number } {
   const words = reply.split(".");
   const first = words.length > 9 ? 7 : 5;
-  return { revision: Number(words[first]), place: Number(words[first + 1]) };
+  return { revision: Number(words[first]), consumerSeq: Number(words[first + 1]) };
 }
 
 function unlessOver<T>(work: Promise<T>, ended: Promise<Error | undefined>): Promise<T> {
   const isOver = ended.then((error) => {
-    throw error ?? new Error("it was stopped");
+    throw error ?? new Error("the feed was stopped");
   });
   return Promise.race([work, isOver]);
 }

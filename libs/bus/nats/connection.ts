@@ -1,4 +1,4 @@
-// The connection to NATS, and how often it is asked again while a server is away or has no leader.
+// The connection to NATS. Retries requests while a server is away or has no leader.
 import type { JetStreamClient, JetStreamManager, NatsConnection } from "nats";
 import { GreenroomError } from "../../contracts/errors.ts";
 import type { Log } from "../../runtime/log.ts";
@@ -6,14 +6,14 @@ import { withResolvers } from "../../runtime/with-resolvers.ts";
 import { AWAY_MS, STORE_PATIENCE_MS } from "../delivery-rules.ts";
 import { isTimeout, wasRefusedForNow } from "./errors.ts";
 
-const AGAIN_MS = 100;
+const RETRY_MS = 100;
 
-/** The connection broke while a question was under way: it may have been carried out or not. */
+/** The connection was lost during a request, which may have been executed or not. */
 class ConnectionLost extends Error {
   override readonly name = "ConnectionLost";
 }
 
-/** The client objects by which the parts of the bus use JetStream. */
+/** The client objects for JetStream. */
 export interface JetStream {
   readonly link: ReconnectingConnection;
   readonly js: JetStreamClient;
@@ -26,7 +26,7 @@ export class ReconnectingConnection {
   readonly inboxPrefix: string;
   readonly #log: Log;
   readonly #onReconnected = new Set<() => void>();
-  readonly #underWay = new Set<(error: Error) => void>();
+  readonly #inProgress = new Set<(error: Error) => void>();
   #connected = true;
   #back = withResolvers<void>();
 
@@ -42,19 +42,19 @@ export class ReconnectingConnection {
     return this.#connected;
   }
 
-  /** Called each time that the connection is back, perhaps on another server. @returns what ends that */
+  /** Calls after each reconnection, perhaps to another server, until the returned function is called. */
   onReconnected(call: () => void): () => void {
     this.#onReconnected.add(call);
     return () => this.#onReconnected.delete(call);
   }
 
   /**
-   * Asks the store. What nobody was there to answer is asked again: a cluster that lost a leader has none for
-   * some seconds (nats-server's followers wait 4 to 9 s before they choose a new one).
+   * Sends a request to the store, and repeats it while there is no leader. The followers of nats-server wait 4 to 9 s
+   * before they elect a new one.
    *
-   * @param ask is told for how long it has been tried, in ms
-   * @param mayRepeat whether it may also be asked again when nobody knows if it was carried out
-   * @throws what the last try threw, or GreenroomError storage_unavailable when there is no connection
+   * @param ask gets the time since the first try, in ms
+   * @param mayRepeat whether to repeat a request that may have been executed
+   * @throws the error of the last try; GreenroomError storage_unavailable without a connection
    */
   async ask<T>(doing: string, ask: (triedMs: number) => Promise<T>, mayRepeat: boolean): Promise<T> {
     const startedAt = performance.now();
@@ -64,14 +64,14 @@ export class ReconnectingConnection {
       try {
         return await this.#unlessLost(ask(performance.now() - startedAt));
       } catch (error) {
-        const isWorthIt = wasRefusedForNow(error) || (mayRepeat && isUncertain(error));
-        if (!isWorthIt || performance.now() > deadline) throw error;
+        const mayRetry = wasRefusedForNow(error) || (mayRepeat && isUncertain(error));
+        if (!mayRetry || performance.now() > deadline) throw error;
       }
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 
-  /** What is written while there is no connection is lost with the next try to get one, so it isn't. */
+  /** Waits for the connection: the client would lose a request that is written without one. */
   async #connectedSoon(doing: string): Promise<void> {
     if (this.#connected) return;
     let late: NodeJS.Timeout | undefined;
@@ -81,14 +81,14 @@ export class ReconnectingConnection {
     await Promise.race([this.#back.promise, isLate]);
     clearTimeout(late);
     if (this.#connected) return;
-    throw new GreenroomError("storage_unavailable", `${doing}: there is no connection to NATS.`);
+    throw new GreenroomError("storage_unavailable", `${doing}: no connection to NATS.`);
   }
 
-  /** The client itself would wait for an answer that can't come any more. */
+  /** Rejects when the connection is lost. The client itself would keep waiting for the answer. */
   #unlessLost<T>(answer: Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#underWay.add(reject);
-      answer.then(resolve, reject).finally(() => this.#underWay.delete(reject));
+      this.#inProgress.add(reject);
+      answer.then(resolve, reject).finally(() => this.#inProgress.delete(reject));
     });
   }
 
@@ -96,12 +96,12 @@ export class ReconnectingConnection {
     for await (const status of this.connection.status()) {
       if (status.type === "disconnect") {
         this.#disconnected();
-        this.#log.warn({ server: status.data }, "NATS is away; reconnecting until it is back");
+        this.#log.warn({ server: status.data }, "lost the connection to NATS; reconnecting");
       } else if (status.type === "reconnect") {
         this.#connected = true;
         this.#back.resolve();
         for (const call of this.#onReconnected) call();
-        this.#log.info({ server: status.data }, "NATS is back");
+        this.#log.info({ server: status.data }, "reconnected to NATS");
       }
     }
   }
@@ -109,8 +109,8 @@ export class ReconnectingConnection {
   #disconnected(): void {
     if (this.#connected) this.#back = withResolvers<void>();
     this.#connected = false;
-    for (const reject of this.#underWay) reject(new ConnectionLost("the connection to NATS was lost"));
-    this.#underWay.clear();
+    for (const reject of this.#inProgress) reject(new ConnectionLost("the connection to NATS was lost"));
+    this.#inProgress.clear();
   }
 }
 

@@ -1,20 +1,19 @@
-// The marks that removed keys leave in a bucket: what they look like, and how one is made.
+// The markers that deleted keys leave in a bucket.
 import { headers, JsHeaders, type MsgHdrs } from "nats";
 import { DELETE_MARKER_TTL_MS } from "../delivery-rules.ts";
 
-/** A client's mark, or the server's own for what a time to live took. */
+/** Whether a message is the marker of a client, or of the server for an expired key. */
 export const isDeleteMarker = (of: MsgHdrs | undefined): boolean =>
   Boolean(of?.get("KV-Operation") || of?.get("Nats-Marker-Reason"));
 
 /**
- * The headers of a mark that takes all revisions of its key away. That of the client's own `purge` would stay for as
- * long as the bucket keeps anything: one for each session that there ever was. This one goes when everybody who
- * watches has seen it.
+ * The headers of a marker that removes all revisions of its key. It expires once every watcher has seen it. The marker
+ * of the client's own `purge` would stay as long as the bucket's records, one for each session that ever existed.
  */
 export function deleteMarkerHeaders(): MsgHdrs {
-  const mark = headers();
-  mark.set("KV-Operation", "PURGE");
-  mark.set(JsHeaders.RollupHdr, "sub");
-  mark.set("Nats-TTL", `${DELETE_MARKER_TTL_MS / 1000}s`);
-  return mark;
+  const marker = headers();
+  marker.set("KV-Operation", "PURGE");
+  marker.set(JsHeaders.RollupHdr, "sub");
+  marker.set("Nats-TTL", `${DELETE_MARKER_TTL_MS / 1000}s`);
+  return marker;
 }

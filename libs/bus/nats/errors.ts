@@ -1,11 +1,11 @@
-// NATS's errors in our words.
+// Interprets the errors of NATS.
 import { ErrorCode, NatsError } from "nats";
 import { GreenroomError } from "../../contracts/errors.ts";
 import { DUPLICATE_IN_FLIGHT, NO_LEADER, storageErrorOf } from "../jetstream-errors.ts";
 
 const NOT_FOUND = [10014, 10037, 10059];
 
-/** JetStream's number of an error, when it was JetStream that answered. */
+/** JetStream's error code, if JetStream answered. */
 export const apiCode = (error: unknown): number | undefined =>
   error instanceof NatsError ? error.api_error?.err_code : undefined;
 
@@ -14,8 +14,8 @@ export const isNotFound = (error: unknown): boolean =>
   (error instanceof NatsError && error.code === ErrorCode.JetStream404NoMessages);
 
 /**
- * Nothing was done, and a little later it may be: nobody was there to answer, because a cluster chooses a
- * leader or a server starts, or another telling of the same message is about to be stored.
+ * Nothing was done, and a retry may succeed. Either the store did not answer, for example during an election or a start,
+ * or a message with the same id is being stored.
  */
 export const wasRefusedForNow = (error: unknown): boolean => {
   const code = apiCode(error);
@@ -23,39 +23,39 @@ export const wasRefusedForNow = (error: unknown): boolean => {
   return error instanceof NatsError && error.code === ErrorCode.NoResponders;
 };
 
-/** No answer came: it may have been done or not. */
+/** No answer came, so the request may have been executed or not. */
 export const isTimeout = (error: unknown): boolean =>
   error instanceof NatsError && error.code === ErrorCode.Timeout;
 
-/** A failure of the store while doing something, as the one error class that callers handle. */
+/** A failure of the store as a GreenroomError. */
 export function storageError(doing: string, error: unknown): GreenroomError {
-  const silence = whySilent(error);
+  const silence = silenceReason(error);
   if (silence === undefined) return storageErrorOf(doing, error, apiCode(error));
   return new GreenroomError("storage_unavailable", `${doing}: ${silence}`, { cause: error });
 }
 
-/** The client's own words for "no answer" are TIMEOUT and 503, which tell nobody what to look at. */
-function whySilent(error: unknown): string | undefined {
-  // What JetStream itself refuses, because it is full for example, comes with the same 503 and its own number.
+/** A helpful text for the client's TIMEOUT and 503. */
+function silenceReason(error: unknown): string | undefined {
+  // A refusal by JetStream, for example because it is full, has the same 503 and an error code.
   if (apiCode(error) !== undefined) return undefined;
-  // nats-server leaves a write that its disk has no room for unanswered, and all that follow.
+  // With a full disk, nats-server leaves this write and all later ones unanswered.
   if (isTimeout(error)) {
-    return "NATS did not answer in time. Its /healthz says whether a write failed: one whose disk was full needs room and a restart.";
+    return "NATS did not answer in time. Its /healthz shows whether a write failed. After a full disk it needs space and a restart.";
   }
   if (error instanceof NatsError && error.code === ErrorCode.NoResponders) {
-    return "nobody answers for NATS's store. Is JetStream on, and in a cluster, do more than half of the nodes run? /healthz of each node says what is wrong.";
+    return "NATS's store did not respond. Is JetStream enabled? In a cluster, do more than half of the nodes run? /healthz of each node shows its state.";
   }
   return undefined;
 }
 
-/** A failed question to a host. */
+/** The error of a failed request to a host. */
 export function requestError(subject: string, error: unknown): GreenroomError {
   if (error instanceof GreenroomError) return error;
   if (error instanceof NatsError && error.code === ErrorCode.NoResponders) {
-    return new GreenroomError("no_responders", `Nobody answers on ${subject}.`, { cause: error });
+    return new GreenroomError("no_responders", `No responders on ${subject}.`, { cause: error });
   }
   if (error instanceof NatsError && error.code === ErrorCode.Timeout) {
-    return new GreenroomError("timeout", `No answer came on ${subject} in time.`, { cause: error });
+    return new GreenroomError("timeout", `No answer on ${subject} in time.`, { cause: error });
   }
-  return storageError(`asking on ${subject}`, error);
+  return storageError(`requesting ${subject}`, error);
 }

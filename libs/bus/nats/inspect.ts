@@ -1,4 +1,4 @@
-// A look at NATS as it stands, for tools: it makes nothing, waits for nothing, and reads what nobody else can.
+// Inspects NATS for tools. Creates nothing, does not wait for a server, and reads unreadable messages too.
 import {
   connect,
   headers,
@@ -10,7 +10,7 @@ import {
 import { GreenroomError, messageOf } from "../../contracts/errors.ts";
 import { isNotFound } from "./errors.ts";
 
-/** What the server says of itself when one connects. */
+/** The server's own information at the connection. */
 export interface ServerFacts {
   readonly version: string;
   readonly name: string;
@@ -18,18 +18,18 @@ export interface ServerFacts {
   readonly hasJetStream: boolean;
   readonly cluster: string | undefined;
   readonly domain: string | undefined;
-  /** Half of it is how late an answer's own time may be. */
+  /** Half of it is the uncertainty of a time in an answer. */
   readonly roundTripMs: number;
 }
 
-/** One stored message as it is, also one that isn't of its channel's shape. */
+/** One stored message, valid or not. */
 export interface RawStored {
   readonly stream: string;
   readonly sequence: number;
   readonly subject: string;
   /** When the stream stored it, on the clock of its leader. */
   readonly at: Date;
-  /** Undefined for the mark of a removed key. */
+  /** Undefined for a delete marker. */
   readonly text: string | undefined;
 }
 
@@ -37,14 +37,15 @@ export type AccountFacts = Pick<JetStreamAccountStats, "storage" | "streams" | "
 
 export interface ConsumerFacts {
   readonly name: string;
-  /** Stored and not yet handed out; handed out and not yet settled; of those, handed out more than once. */
+  /** Stored and not delivered yet. */
   readonly pending: number;
+  /** Delivered and not acked yet, and the number of these that were delivered more than once. */
   readonly inHand: number;
   readonly redelivered: number;
 }
 
 const TIMEOUT_MS = 3000;
-/** What nats-server lists of a stream's subjects at once. */
+/** nats-server's page size for the subjects of a stream. */
 const SUBJECTS_A_PAGE = 100_000;
 
 export class NatsInspector {
@@ -60,8 +61,8 @@ export class NatsInspector {
   }
 
   /**
-   * JetStream's answer to who asks for the account.
-   * @throws NatsError when there is no JetStream, or no right to ask
+   * JetStream's information on the account.
+   * @throws NatsError without JetStream, or without permission
    */
   async account(): Promise<AccountFacts> {
     return await (await this.manager()).getAccountInfo();
@@ -80,7 +81,7 @@ export class NatsInspector {
     const found: ConsumerFacts[] = [];
     try {
       for await (const info of (await this.manager()).consumers.list(stream)) {
-        // The others belong to who watches or reads a page, and go with them.
+        // A consumer without a name belongs to a watch or to one read, and goes with it.
         if (info.config.durable_name === undefined) continue;
         found.push({
           name: info.name,
@@ -95,7 +96,7 @@ export class NatsInspector {
     return found;
   }
 
-  /** The subjects of a stream that have messages; none of a stream that isn't there. */
+  /** The subjects of a stream that have messages; none if there is no such stream. */
   async subjects(stream: string, filter: string): Promise<string[]> {
     const found = new Set<string>();
     for (let offset = 0; ; offset += SUBJECTS_A_PAGE) {
@@ -106,7 +107,7 @@ export class NatsInspector {
     }
   }
 
-  /** The stored messages on some subjects, oldest first; none of a stream that isn't there. */
+  /** The stored messages on a subject or pattern, oldest first; none if there is no such stream. */
   async stored(stream: string, subject: string, limit: number): Promise<RawStored[]> {
     const manager = await this.manager();
     const found: RawStored[] = [];
@@ -114,13 +115,13 @@ export class NatsInspector {
       for (let next = 1; found.length < limit; ) {
         const query = { seq: next, next_by_subj: subject } as { seq: number };
         const message = await manager.streams.getMessage(stream, query);
-        const isMark = ["KV-Operation", "Nats-Marker-Reason"].some((name) => message.header?.get(name));
+        const isMarker = ["KV-Operation", "Nats-Marker-Reason"].some((name) => message.header?.get(name));
         found.push({
           stream,
           sequence: message.seq,
           subject: message.subject,
           at: message.time,
-          text: isMark ? undefined : new TextDecoder().decode(message.data),
+          text: isMarker ? undefined : new TextDecoder().decode(message.data),
         });
         next = message.seq + 1;
       }
@@ -145,7 +146,7 @@ export class NatsInspector {
     return () => subscription.unsubscribe();
   }
 
-  /** Made at the first use: without JetStream there is none, and what else there is can be looked at all the same. */
+  /** Created at the first use, since a server without JetStream can be inspected too. */
   async manager(): Promise<JetStreamManager> {
     this.#manager ??= await this.connection.jetstreamManager({ timeout: TIMEOUT_MS });
     return this.#manager;
@@ -168,7 +169,7 @@ export class NatsInspector {
   }
 }
 
-/** @throws GreenroomError storage_unavailable, saying where nothing answers or what was refused */
+/** @throws GreenroomError storage_unavailable with the address and the reason */
 export async function inspectNats(url: string, name: string): Promise<NatsInspector> {
   const inboxPrefix = `_INBOX.${name}`;
   let connection: NatsConnection;
@@ -202,7 +203,7 @@ export async function inspectNats(url: string, name: string): Promise<NatsInspec
   );
 }
 
-/** A header with which a stream refuses a message, since it is not of that name: it can be tried without storing it. */
+/** Headers with which every stream refuses a message, so that a probe stores nothing. */
 export function refusedByEveryStream() {
   const refused = headers();
   refused.set("Nats-Expected-Stream", "NONE_OF_THIS_NAME");

@@ -1,4 +1,4 @@
-// Tries whether NATS lets a process do what the services do, without a trace: for tools.
+// Probes whether NATS permits what the services do, without leaving traces. For tools.
 import { AckPolicy, DiscardPolicy, nanos, nuid, RetentionPolicy, StorageType } from "nats";
 import { allBuckets } from "../../contracts/buckets.ts";
 import { messageOf } from "../../contracts/errors.ts";
@@ -18,14 +18,14 @@ export interface SubjectRights {
   readonly mayNotSubscribe: readonly string[];
 }
 
-/** The token of all subjects that are tried: nobody's session, host or tenant. */
-const TRIED = "doctor-tries";
+/** The token in all probed subjects. No session, host or tenant has this name. */
+const PROBE = "doctor-tries";
 
 /**
- * Which subjects of the services this account may not use.
+ * The subjects of the services that this account may not use.
  *
- * What goes to a stream carries a header by which the stream refuses it; announcements say what changes nothing.
- * NATS reports a violation before the flush is answered.
+ * Messages to a stream have a header by which the stream refuses them, and transient messages change nothing. NATS
+ * reports a violation before it answers the flush.
  */
 export async function probeSubjects({ connection }: NatsInspector): Promise<SubjectRights> {
   const mayNotPublish = new Set<string>();
@@ -37,56 +37,56 @@ export async function probeSubjects({ connection }: NatsInspector): Promise<Subj
     }
   })();
   listening.catch(() => {});
-  const subscriptions = subjectsHeard().map((subject) =>
+  const subscriptions = subscribedSubjects().map((subject) =>
     connection.subscribe(subject, {
       callback: (error) => {
         if (error !== null) mayNotSubscribe.add(subject);
       },
     }),
   );
-  for (const subject of subjectsStored()) {
-    connection.publish(subject, encode({ doctor: "tries whether it may" }), {
+  for (const subject of storedSubjects()) {
+    connection.publish(subject, encode({ doctor: "probes permissions" }), {
       headers: refusedByEveryStream(),
     });
   }
-  for (const command of ["assign", "release", "ping"]) connection.publish(`host.${TRIED}.${command}`);
-  for (const { subject, message } of harmlessWords()) connection.publish(subject, encode(message));
+  for (const command of ["assign", "release", "ping"]) connection.publish(`host.${PROBE}.${command}`);
+  for (const { subject, message } of harmlessMessages()) connection.publish(subject, encode(message));
   await connection.flush();
-  // What the server said before its answer is told in turns of its own.
+  // The client reports violations asynchronously.
   await new Promise((resolve) => setTimeout(resolve, 20));
   for (const subscription of subscriptions) subscription.unsubscribe();
   return { mayNotPublish: [...mayNotPublish], mayNotSubscribe: [...mayNotSubscribe] };
 }
 
-const tried = (subject: string): string => subject.replace(/[*>]/g, TRIED);
+const probed = (subject: string): string => subject.replace(/[*>]/g, PROBE);
 
-const subjectsStored = (): string[] => [
+const storedSubjects = (): string[] => [
   ...new Set([
-    ...allChannels.map(({ subjects }) => tried(subjects)),
-    ...allBuckets.map(({ name }) => `$KV.${name}.${TRIED}`),
+    ...allChannels.map(({ subjects }) => probed(subjects)),
+    ...allBuckets.map(({ name }) => `$KV.${name}.${PROBE}`),
   ]),
 ];
 
-const subjectsHeard = (): string[] => [
-  ...["assign", "release", "drain", "undrain", "ping"].map((command) => `host.${TRIED}.${command}`),
+const subscribedSubjects = (): string[] => [
+  ...["assign", "release", "drain", "undrain", "ping"].map((command) => `host.${PROBE}.${command}`),
   hostChanges.subject,
   serviceHeartbeats.subject,
   roomEvents.subject,
   webhooksQueued.subject,
 ];
 
-/** Of the right shape, so that nobody logs them, and about nobody. */
-const harmlessWords = (): { subject: string; message: object }[] => [
+/** Valid messages, which no service logs, about no existing host or room. */
+const harmlessMessages = (): { subject: string; message: object }[] => [
   {
     subject: serviceHeartbeats.subject,
-    message: { service: "gateway", instance: TRIED, pid: process.pid, status: "stopped" },
+    message: { service: "gateway", instance: PROBE, pid: process.pid, status: "stopped" },
   },
-  { subject: roomEvents.subject, message: { event: TRIED, room: TRIED } },
+  { subject: roomEvents.subject, message: { event: PROBE, room: PROBE } },
   {
     subject: hostChanges.subject,
-    // Of epoch 0, which every host had before it registered: such words are dropped.
+    // Epoch 0 comes before every registration, so the record is ignored.
     message: {
-      ...{ id: TRIED, epoch: 0, pid: process.pid, startedAt: "", draining: true, sessions: 0, load: 0 },
+      ...{ hostId: PROBE, epoch: 0, pid: process.pid, startedAt: "", draining: true, sessions: 0, load: 0 },
       ...{
         maxAgents: 0,
         sequence: 0,
@@ -99,27 +99,27 @@ const harmlessWords = (): { subject: string; message: object }[] => [
 ];
 
 export interface StoreProbe {
-  /** What didn't work, the first thing only: what follows depends on it. */
+  /** The first failure; the later steps depend on it. */
   readonly failed:
     | { readonly doing: string; readonly error: string; readonly code: number | undefined }
     | undefined;
-  /** From when to when, on our clock, the stream was made, and when NATS says that it was. */
-  readonly made: { readonly fromMs: number; readonly toMs: number; readonly serverMs: number } | undefined;
+  /** When the stream was created: the start and end on this clock, and the time on NATS's clock. */
+  readonly created: { readonly fromMs: number; readonly toMs: number; readonly serverMs: number } | undefined;
   readonly tookMs: number;
 }
 
 const TRIAL_PREFIX = "GREENROOM_DOCTOR_";
 const TRIAL_BYTES = 64 * 1024;
-/** What a trial that was killed left behind is removed by the next one, once it can't be in use any more. */
+/** A probe removes the streams of killed probes after this time. */
 const ABANDONED_MS = 5 * 60_000;
-/** In a cluster what was just made has a leader only after a moment, and until then nobody answers for it. */
+/** In a cluster, a new stream or consumer has no leader for a moment and does not respond. */
 const LEADERLESS_MS = 5000;
 
-/** The client says it by a message alone where it pulls. */
+/** A pull reports it in the message only. */
 const hasNoLeaderYet = (error: unknown): boolean =>
   wasRefusedForNow(error) || /no responders/i.test(messageOf(error));
 
-/** Makes a stream of its own with that many copies, does with it what the services do with theirs, and removes it. */
+/** Creates a stream with that number of copies, uses it like a service, and removes it. */
 export async function probeStore(look: NatsInspector, replicas: number): Promise<StoreProbe> {
   const began = performance.now();
   const id = nuid.next();
@@ -128,10 +128,10 @@ export async function probeStore(look: NatsInspector, replicas: number): Promise
   const manager = await look.manager();
   const js = look.connection.jetstream({ timeout: 3000 });
   let doing = "";
-  let made: StoreProbe["made"];
+  let created: StoreProbe["created"];
   const end = (failed: StoreProbe["failed"]): StoreProbe => ({
     failed,
-    made,
+    created,
     tookMs: performance.now() - began,
   });
   const step = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
@@ -147,9 +147,9 @@ export async function probeStore(look: NatsInspector, replicas: number): Promise
     }
   };
   try {
-    await step(`making a stream with ${replicas} ${replicas === 1 ? "copy" : "copies"}`, async () => {
+    await step(`creating a stream with ${replicas} ${replicas === 1 ? "copy" : "copies"}`, async () => {
       const fromMs = Date.now();
-      const { created } = await manager.streams.add({
+      const info = await manager.streams.add({
         name,
         subjects: [subject],
         storage: StorageType.File,
@@ -159,19 +159,19 @@ export async function probeStore(look: NatsInspector, replicas: number): Promise
         max_bytes: TRIAL_BYTES,
         max_age: nanos(ABANDONED_MS),
       });
-      made = { fromMs, toMs: Date.now(), serverMs: Date.parse(created) };
+      created = { fromMs, toMs: Date.now(), serverMs: Date.parse(info.created) };
     });
     await step("storing a message", () => js.publish(subject, "1", { msgID: id }));
     await step("storing by compare-and-set", () =>
       js.publish(subject, "2", { expect: { lastSubjectSequence: 1 } }),
     );
-    await step("making a consumer", () =>
+    await step("creating a consumer", () =>
       manager.consumers.add(name, { durable_name: "doctor", ack_policy: AckPolicy.Explicit }),
     );
-    await step("taking a message from a consumer", async () => {
+    await step("pulling a message", async () => {
       const message = await (await js.consumers.get(name, "doctor")).next({ expires: 2000 });
-      if (message === null) throw new Error("the message that was stored did not come");
-      if (!(await message.ackAck())) throw new Error("the acknowledgement was not answered");
+      if (message === null) throw new Error("the stored message was not delivered");
+      if (!(await message.ackAck())) throw new Error("the ack was not confirmed");
     });
     await step("reading a stored message", () => manager.streams.getMessage(name, { seq: 2 }));
     await step("purging a stream", () => manager.streams.purge(name));
@@ -179,16 +179,16 @@ export async function probeStore(look: NatsInspector, replicas: number): Promise
   } catch (error) {
     return end({ doing, error: messageOf(error), code: apiCode(error) });
   } finally {
-    if (made !== undefined) await removeTrials(look, name, made.serverMs).catch(() => {});
+    if (created !== undefined) await removeTrials(look, name, created.serverMs).catch(() => {});
   }
 }
 
-/** Both times are NATS's own. */
-async function removeTrials(look: NatsInspector, own: string, ownMadeMs: number): Promise<void> {
+/** Both times are on NATS's clock. */
+async function removeTrials(look: NatsInspector, own: string, ownCreatedMs: number): Promise<void> {
   const manager = await look.manager();
   await manager.streams.delete(own).catch(() => {});
   for await (const { config, created } of manager.streams.list()) {
-    const isAbandoned = ownMadeMs - Date.parse(created) > ABANDONED_MS;
+    const isAbandoned = ownCreatedMs - Date.parse(created) > ABANDONED_MS;
     if (config.name.startsWith(TRIAL_PREFIX) && isAbandoned) await manager.streams.delete(config.name);
   }
 }

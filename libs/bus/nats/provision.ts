@@ -1,4 +1,4 @@
-// Makes the streams and buckets there are to be, the same from whichever process comes first.
+// Creates the streams and buckets, whichever process starts first.
 import {
   DiscardPolicy,
   type JetStreamManager,
@@ -13,7 +13,7 @@ import type { Log } from "../../runtime/log.ts";
 import { DEDUPE_MS } from "../delivery-rules.ts";
 import { isNotFound } from "./errors.ts";
 
-/** The client's types are older than the server's marks that go by themselves (NATS ADR-43). */
+/** The client's types do not have the server's time to live of messages yet (NATS ADR-43). */
 type Config = Partial<StreamConfig> & { name: string; allow_msg_ttl?: boolean };
 
 const streamOf = (channel: Channel<never>, replicas: number): Config => ({
@@ -30,7 +30,7 @@ const streamOf = (channel: Channel<never>, replicas: number): Config => ({
   allow_direct: channel.allowDirect ?? false,
 });
 
-/** A KV bucket is a stream by convention (NATS ADR-8); `nats kv` knows it by its name and subjects. */
+/** A KV bucket is a stream by convention (NATS ADR-8). `nats kv` recognizes it by its name and subjects. */
 const bucketOf = (bucket: Bucket<never>, replicas: number): Config => ({
   name: `KV_${bucket.name}`,
   subjects: [`$KV.${bucket.name}.>`],
@@ -44,52 +44,51 @@ const bucketOf = (bucket: Bucket<never>, replicas: number): Config => ({
   discard: DiscardPolicy.New,
   allow_rollup_hdrs: true,
   deny_delete: true,
-  // The mark of a removed key goes by itself.
+  // Delete markers expire.
   allow_msg_ttl: true,
-  // A direct get may be answered by a replica that is behind.
+  // A replica that answers a direct get may be behind.
   allow_direct: false,
   duplicate_window: nanos(bucket.ttlMs === undefined ? 120_000 : Math.min(bucket.ttlMs, 120_000)),
 });
 
 /**
- * Creates what is missing. What is there stays as an operator set it, but for the number of copies: it grows to
- * what is asked for. It never shrinks by itself, since a process that was started without the setting would
- * else take the copies away from all others.
+ * Creates missing streams and buckets. Existing ones keep an operator's changes, except that the number of copies
+ * grows. It never shrinks: a process that was started without the setting must not remove copies.
  */
 export async function provision(manager: JetStreamManager, replicas: number, log: Log): Promise<void> {
   const wanted = [
     ...allChannels.map((channel) => streamOf(channel, replicas)),
     ...allBuckets.map((bucket) => bucketOf(bucket, replicas)),
   ];
-  const ampler: string[] = [];
+  const larger: string[] = [];
   for (const config of wanted) {
-    const standing = await createIfMissing(manager, config);
-    const { num_replicas: present } = standing;
-    await allow(manager, config, standing);
+    const existing = await createIfMissing(manager, config);
+    const { num_replicas: present } = existing;
+    await allow(manager, config, existing);
     if (present < replicas) {
       await manager.streams.update(config.name, { num_replicas: replicas });
-      log.info({ stream: config.name, from: present, to: replicas }, "a stream is given more copies");
-    } else if (present > replicas) ampler.push(`${config.name} (${present})`);
+      log.info({ stream: config.name, from: present, to: replicas }, "added copies to a stream");
+    } else if (present > replicas) larger.push(`${config.name} (${present})`);
   }
-  if (ampler.length === 0) return;
+  if (larger.length === 0) return;
   log.info(
-    `GREENROOM_REPLICAS is ${replicas}, but these keep more copies and stay so: ${ampler.join(", ")}. ` +
-      `To take copies away on purpose: nats stream edit <name> --replicas=${replicas}`,
+    `GREENROOM_REPLICAS is ${replicas}, but these have and keep more copies: ${larger.join(", ")}. ` +
+      `To remove copies: nats stream edit <name> --replicas=${replicas}`,
   );
 }
 
 /**
- * What a store of an earlier version doesn't allow and this one needs: marks that go by themselves, which can't be taken
- * back and harm nobody, and reads from any replica, without which whoever scans would find nobody to ask.
+ * Enables what a stream of an earlier version lacks: delete markers that expire, and direct reads from any replica. The
+ * first can't be disabled again, and does no harm.
  */
-async function allow(manager: JetStreamManager, wanted: Config, standing: Config): Promise<void> {
+async function allow(manager: JetStreamManager, wanted: Config, existing: Config): Promise<void> {
   const missing: Partial<Config> = {};
-  if (wanted.allow_msg_ttl === true && standing.allow_msg_ttl !== true) missing.allow_msg_ttl = true;
-  if (wanted.allow_direct === true && standing.allow_direct !== true) missing.allow_direct = true;
+  if (wanted.allow_msg_ttl === true && existing.allow_msg_ttl !== true) missing.allow_msg_ttl = true;
+  if (wanted.allow_direct === true && existing.allow_direct !== true) missing.allow_direct = true;
   if (Object.keys(missing).length > 0) await manager.streams.update(wanted.name, missing);
 }
 
-/** @returns it as it stands */
+/** @returns the configuration of the stream */
 async function createIfMissing(
   manager: JetStreamManager,
   config: Config,
@@ -102,7 +101,7 @@ async function createIfMissing(
     try {
       return (await manager.streams.add(config)).config;
     } catch (addError) {
-      // Another process was faster; anything else shows when it is looked at again.
+      // Another process may have been faster.
       return await look().catch(() => {
         throw addError;
       });

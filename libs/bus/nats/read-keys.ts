@@ -1,4 +1,4 @@
-// What stands in a bucket under some of its keys, read once.
+// Reads the entries of a bucket once, filtered by key.
 import type { JetStreamManager } from "nats";
 import { subjectOfKey } from "../codec.ts";
 import { type FeedEntry, openFeed } from "./bucket-feed.ts";
@@ -6,13 +6,13 @@ import type { ReconnectingConnection } from "./connection.ts";
 
 export interface KeysOptions {
   readonly bucket: { readonly name: string };
-  /** The keys that are told, by NATS's wildcards. */
+  /** The keys, as a pattern with NATS's wildcards. */
   readonly filter: string;
-  /** Tells no values, only which keys there are: whatever isn't a mark is empty. */
+  /** Reads keys without values: entries other than delete markers are empty. */
   readonly keysOnly?: boolean;
 }
 
-/** The newest entry of each key, the marks of removed ones too, as many as the leader of the bucket knows of. */
+/** The newest entry of each key, including delete markers, as the bucket's leader has them. */
 export async function readKeys(
   link: ReconnectingConnection,
   manager: JetStreamManager,

@@ -1,11 +1,11 @@
-// Waiting for JetStream at the start of a process: a server or a cluster may come up after it.
+// Waits for JetStream at the start of a process, which may start before its server or cluster.
 import { GreenroomError, messageOf } from "../../contracts/errors.ts";
 import type { Log } from "../../runtime/log.ts";
 import { apiCode } from "./errors.ts";
 
 const PATIENCE_MS = 30_000;
-const SAY_EVERY_MS = 5000;
-const AGAIN_MS = 250;
+const LOG_EVERY_MS = 5000;
+const RETRY_MS = 250;
 
 const NO_SUITABLE_PEERS = 10005;
 const STORAGE_RESOURCES_EXCEEDED = 10047;
@@ -13,15 +13,14 @@ const REPLICAS_NOT_SUPPORTED = 10074;
 const ACCOUNT_NOT_ENABLED = 10039;
 
 /**
- * Does the work as soon as JetStream lets it: a server that just started answers before its JetStream does, and
- * a cluster refuses streams until it has a leader and enough nodes.
+ * Retries the work until JetStream is ready. A starting server answers before its JetStream does. A cluster refuses
+ * streams until it has a leader and enough nodes.
  *
- * @throws GreenroomError storage_unavailable saying what is missing and what to do: at once for what waiting
- *   doesn't mend, else after 30 s
+ * @throws GreenroomError storage_unavailable with advice: at once for a permanent fault, otherwise after 30 s
  */
 export async function whenReady<T>(work: () => Promise<T>, replicas: number, log: Log): Promise<T> {
   const startedAt = performance.now();
-  let saidAt = startedAt;
+  let loggedAt = startedAt;
   for (;;) {
     try {
       return await work();
@@ -31,37 +30,37 @@ export async function whenReady<T>(work: () => Promise<T>, replicas: number, log
         apiCode(error) ?? 0,
       );
       if (permanent || now - startedAt > PATIENCE_MS) {
-        throw new GreenroomError("storage_unavailable", whatToDo(error, replicas), { cause: error });
+        throw new GreenroomError("storage_unavailable", adviceFor(error, replicas), { cause: error });
       }
-      if (now - saidAt > SAY_EVERY_MS) {
-        saidAt = now;
+      if (now - loggedAt > LOG_EVERY_MS) {
+        loggedAt = now;
         const seconds = Math.round((now - startedAt) / 1000);
-        log.info(`JetStream is not ready after ${seconds} s (${messageOf(error)}); it is waited for`);
+        log.info(`waiting for JetStream: not ready after ${seconds} s (${messageOf(error)})`);
       }
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 }
 
-function whatToDo(error: unknown, replicas: number): string {
-  const said = messageOf(error);
+function adviceFor(error: unknown, replicas: number): string {
+  const reason = messageOf(error);
   switch (apiCode(error)) {
     case REPLICAS_NOT_SUPPORTED:
       return (
         `GREENROOM_REPLICAS is ${replicas}, but NATS_URL leads to a single server, which can keep one copy. ` +
-        "Set GREENROOM_REPLICAS=1, or connect to a cluster of that many nodes."
+        "Set GREENROOM_REPLICAS=1, or connect to a cluster with enough nodes."
       );
     case NO_SUITABLE_PEERS:
       return (
-        `The NATS cluster has no ${replicas} nodes that could keep a copy each: ${said}. Are all nodes up, with ` +
-        "JetStream and max_file_store free? Else lower GREENROOM_REPLICAS."
+        `The NATS cluster does not have ${replicas} nodes that can store a copy: ${reason}. Are all nodes up, with ` +
+        "JetStream and free max_file_store? Otherwise lower GREENROOM_REPLICAS."
       );
     case STORAGE_RESOURCES_EXCEEDED:
-      return `NATS has no room for Greenroom's streams and buckets: ${said}. Raise max_file_store in its configuration.`;
+      return `NATS has no space for Greenroom's streams and buckets: ${reason}. Raise max_file_store in its configuration.`;
     default:
       return (
-        `JetStream did not come up within ${PATIENCE_MS / 1000} s: ${said}. Is nats-server started with JetStream, ` +
-        "and in a cluster, do more than half of the nodes run?"
+        `JetStream was not ready within ${PATIENCE_MS / 1000} s: ${reason}. Is JetStream enabled? ` +
+        "In a cluster, do more than half of the nodes run?"
       );
   }
 }

@@ -1,4 +1,4 @@
-// Watching KV buckets on JetStream, through reconnections and the deaths of servers.
+// Watches KV buckets on JetStream, across reconnections and deaths of servers.
 import type { JetStreamManager, StoredMsg } from "nats";
 import type { Bucket } from "../../contracts/buckets.ts";
 import type { Log } from "../../runtime/log.ts";
@@ -9,7 +9,7 @@ import type { JetStream, ReconnectingConnection } from "./connection.ts";
 import { isDeleteMarker } from "./delete-markers.ts";
 import { isNotFound } from "./errors.ts";
 
-/** The pause before a watch that ended is tried again. */
+/** The pause before a watch is restarted. */
 const REWATCH_MS = 250;
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, REWATCH_MS));
@@ -26,8 +26,8 @@ export class NatsWatches {
   }
 
   /**
-   * Feeds end when a server or the connection does, so one follows another until stopped. Keys that vanished
-   * in between are told as deleted: a cache that is fed by this never keeps a ghost.
+   * A feed ends with its server or connection, so one follows another until stopped. Keys that vanished in between are
+   * reported as deleted, so that a cache never keeps a removed key.
    */
   async watch<T>(bucket: Bucket<T>, see: (change: Change<T>) => void): Promise<Stop> {
     const view = new View(bucket, see, this.#log);
@@ -38,7 +38,7 @@ export class NatsWatches {
       for (;;) {
         const reason = await current.ended;
         if (isOver()) return;
-        this.#log.info({ reason: reason?.message, bucket: bucket.name }, "watching starts again");
+        this.#log.info({ reason: reason?.message, bucket: bucket.name }, "restarting a watch");
         const next = await this.#openAgain(view, isOver);
         if (next === undefined) return;
         current = next;
@@ -62,12 +62,12 @@ export class NatsWatches {
     return feed;
   }
 
-  /** Tries until it works; undefined when stopped before. */
+  /** Retries until it works; undefined when stopped before. */
   async #openAgain<T>(view: View<T>, isOver: () => boolean): Promise<Feed | undefined> {
     while (!isOver()) {
       if (this.#link.isConnected) {
         const feed = await this.#open(view).catch((error: unknown) => {
-          this.#log.debug({ error, bucket: view.bucket.name }, "watching could not start yet");
+          this.#log.debug({ error, bucket: view.bucket.name }, "failed to restart a watch");
         });
         if (feed !== undefined) return feed;
         await this.#readOn(view).catch(() => {});
@@ -78,8 +78,8 @@ export class NatsWatches {
   }
 
   /**
-   * Reads the changes one by one. That needs the bucket's leader only, where a consumer needs the cluster's
-   * too: while one is being chosen, what is written in the other buckets is still seen.
+   * Reads the changes one by one. This needs the bucket's leader only, while a consumer also needs the cluster's leader.
+   * During an election of the cluster, changes of buckets with a leader are therefore still seen.
    */
   async #readOn<T>(view: View<T>): Promise<void> {
     const stream = `KV_${view.bucket.name}`;
@@ -87,7 +87,7 @@ export class NatsWatches {
     for (;;) {
       let stored: StoredMsg;
       try {
-        // The client's types know the fields of such a question one at a time only.
+        // The client's types allow only one of these fields at a time.
         const query = { seq: view.lastRevision + 1, next_by_subj: subjects };
         stored = await this.#manager.streams.getMessage(stream, query as { seq: number });
       } catch (error) {
@@ -100,7 +100,7 @@ export class NatsWatches {
   }
 }
 
-/** What a watcher was told so far, so that a list that begins anew tells only what is new in it. */
+/** Remembers what a watcher has received, so that a restarted list reports new changes only. */
 class View<T> {
   readonly bucket: Bucket<T>;
   readonly #see: (change: Change<T>) => void;
@@ -121,19 +121,19 @@ class View<T> {
 
   /** @param newest the newest revision that the bucket's leader has */
   beginList(newest: number): void {
-    // A store that lost what it had not yet written counts from an earlier number: everything may be new.
+    // A store that lost unwritten data continues from an earlier revision, so everything may be new.
     if (newest < this.#lastRevision) this.#lastRevision = 0;
     this.#listed = { before: new Map(this.#known), seen: new Set(), upTo: 0 };
   }
 
-  /** A replica that is behind lists what it has; what we know to be newer than all of it is no ghost. */
+  /** Reports missing keys as deleted, except keys that are newer than the whole list of a replica that is behind. */
   endList(): void {
     const listed = this.#listed;
     this.#listed = undefined;
     if (listed === undefined) return;
     for (const [key, revision] of listed.before) {
       const isGone = !listed.seen.has(key) && this.#known.get(key) === revision && revision <= listed.upTo;
-      if (isGone) this.#tell({ key, value: undefined, revision });
+      if (isGone) this.#report({ key, value: undefined, revision });
     }
   }
 
@@ -145,20 +145,20 @@ class View<T> {
     if (revision <= this.#lastRevision) return;
     this.#lastRevision = revision;
     if (data === undefined) {
-      this.#tell({ key, revision, value: undefined });
+      this.#report({ key, revision, value: undefined });
       return;
     }
     let value: T;
     try {
       value = decodeRecord(this.bucket, data, key);
     } catch (error) {
-      this.#log.error({ error }, "a record in the store can't be read; it is passed over");
+      this.#log.error({ error }, "skipped an unreadable record");
       return;
     }
-    this.#tell({ key, revision, value });
+    this.#report({ key, revision, value });
   }
 
-  #tell(change: Change<T>): void {
+  #report(change: Change<T>): void {
     if (change.value === undefined) this.#known.delete(change.key);
     else this.#known.set(change.key, change.revision);
     this.#see(change);

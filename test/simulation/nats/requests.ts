@@ -58,14 +58,14 @@ export class Requests {
 
   /** @throws GreenroomError no_responders, timeout */
   host(subject: string, request: Uint8Array, timeoutMs: number): Promise<Reply> {
-    const late = () => new GreenroomError("timeout", `No answer came on ${subject} in time.`);
+    const late = () => new GreenroomError("timeout", `No answer on ${subject} in time.`);
     const { fates, answerers } = this.#world;
     const link = this.#link;
     return this.#within(timeoutMs, `requesting ${subject}`, late, ({ resolve, reject }) => {
       link.send(() => {
         const answering = recipientsOf(answerers.on(subject), fates.pick);
         if (answering.length === 0) {
-          link.deliver(() => reject(new GreenroomError("no_responders", `Nobody answers on ${subject}.`)));
+          link.deliver(() => reject(new GreenroomError("no_responders", `No responders on ${subject}.`)));
         }
         for (const { link: host, call } of answering) {
           if (fates.strikes("drop")) continue;
@@ -105,7 +105,7 @@ export class Requests {
   }
 
   #callOnce<T>(doing: string, { isLeaderless, atServer }: Try<T>, isWrite: boolean): Promise<T> {
-    const late = () => new NoAnswer("storage_unavailable", `${doing}: NATS said "TIMEOUT".`);
+    const late = () => new NoAnswer("storage_unavailable", `${doing}: NATS answered "TIMEOUT".`);
     const { clock, fates } = this.#world;
     const link = this.#link;
     return this.#within(STORE_TIMEOUT_MS, doing, late, ({ resolve, reject }) => {
@@ -169,4 +169,4 @@ function attempt<T>(work: () => T | Promise<T>, then: (outcome: Outcome<T>) => v
 }
 
 const unavailable = (doing: string, reason: string): GreenroomError =>
-  new GreenroomError("storage_unavailable", `${doing}: NATS said "${reason}".`);
+  new GreenroomError("storage_unavailable", `${doing}: NATS answered "${reason}".`);

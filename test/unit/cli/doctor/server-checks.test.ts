@@ -121,14 +121,14 @@ describe("checks of NATS", () => {
   test("explains why nothing can be stored", () => {
     const judge = (code: number | undefined, replicas = 3) =>
       storeRightsCheck.judge({
-        trial: { failed: { doing: "making a stream", error: "no", code }, made: undefined, tookMs: 1 },
+        trial: { failed: { doing: "creating a stream", error: "no", code }, created: undefined, tookMs: 1 },
         replicas,
       });
     expect(text(judge(10_074))).toContain("GREENROOM_REPLICAS=1");
     expect(text(judge(10_005))).toContain("no 3 nodes");
-    expect(text(judge(undefined))).toContain("Making a stream failed");
+    expect(text(judge(undefined))).toContain("Creating a stream failed");
     for (const code of [10_074, 10_005, undefined]) expect(levels(judge(code))).toEqual(["failure"]);
-    const trial = { failed: undefined, made: undefined, tookMs: 12 };
+    const trial = { failed: undefined, created: undefined, tookMs: 12 };
     expect(levels(storeRightsCheck.judge({ trial, replicas: 1 }))).toEqual(["ok"]);
   });
 });

@@ -12,7 +12,7 @@ const refused = (err_code: number, description: string, code = 503) => {
 
 test.each([
   ["a stream that is full", refused(10077, "maximum bytes exceeded"), "storage_full", /is full/],
-  ["no responder", new NatsError("503", ErrorCode.NoResponders), "storage_unavailable", /nobody answers/],
+  ["no responder", new NatsError("503", ErrorCode.NoResponders), "storage_unavailable", /did not respond/],
   ["silence", new NatsError("TIMEOUT", ErrorCode.Timeout), "storage_unavailable", /did not answer in time/],
   [
     "no leader",
