@@ -1,18 +1,18 @@
-// Notices when this process could hear nothing: it was stopped, its machine slept, or NATS was away.
+// Detects times in which this process could receive nothing: it was stopped, its machine slept, or NATS was away.
 import type { Bus } from "../bus/bus.ts";
 import { type Clock, repeat } from "../runtime/clock.ts";
 
 const TICK_MS = 250;
-/** A tick this late means that the process was stopped or its machine slept; a busy process is never so late. */
+/** A tick this late shows that the process was stopped or its machine slept. Load alone never causes such a delay. */
 const PAUSED_MS = 1000;
 
 export interface Absence {
-  /** Since when, on the monotonic clock, this process has heard everything; undefined while it may hear nothing. */
+  /** The monotonic time since which this process has received everything. Undefined while it may receive nothing. */
   presentSinceMs(): number | undefined;
   stop(): void;
 }
 
-/** Watches until stopped. Calls `onReturn` after a pause or a reconnection, with how late the tick came. */
+/** Watches until stopped. Calls `onReturn` after a pause or a reconnection, with the delay of the tick. */
 export function watchAbsence(
   bus: Pick<Bus, "isConnected">,
   clock: Clock,
@@ -25,15 +25,15 @@ export function watchAbsence(
   const tick = () => {
     const late = lateMs();
     const isConnected = bus.isConnected();
-    const isBack = late > PAUSED_MS || (isConnected && !wasConnected);
+    const hasReturned = late > PAUSED_MS || (isConnected && !wasConnected);
     lastTickMs = clock.monotonic();
     wasConnected = isConnected;
-    if (isBack || !isConnected) sinceMs = lastTickMs;
-    if (isBack) onReturn(late);
+    if (hasReturned || !isConnected) sinceMs = lastTickMs;
+    if (hasReturned) onReturn(late);
   };
   const stop = repeat(clock, TICK_MS, tick, () => {});
   return {
-    // Right after a pause a caller may run before the tick that notices it.
+    // Right after a pause, a caller may run before the tick that detects the pause.
     presentSinceMs: () => (bus.isConnected() && lateMs() <= PAUSED_MS ? sinceMs : undefined),
     stop,
   };

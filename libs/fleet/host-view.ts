@@ -1,46 +1,46 @@
-// The hosts as one process sees them: from their bucket, and at once from what they announce.
+// The view that one process has of the hosts: from their bucket, and earlier from their publications.
 import type { Bus, Stop } from "../bus/bus.ts";
 import { hosts } from "../contracts/buckets.ts";
 import type { HostRecord } from "../contracts/fleet/host.ts";
 import { hostChanges } from "../contracts/streams.ts";
 
 export interface HostView {
-  /** Every host that is registered, by id. Draining and silent ones too. */
+  /** All registered hosts, also draining and silent ones. */
   all(): HostRecord[];
   get(id: string): HostRecord | undefined;
-  /** Calls after each change; `gone` is set when a host's registration was removed. */
+  /** Calls after each change. `host` is undefined after a host's registration was deleted. */
   onChange(call: (host: HostRecord | undefined, id: string) => void): void;
   stop: Stop;
 }
 
-/** Follows the hosts until stopped. Answers when all that are registered are known. */
+/** Watches the hosts until stopped. Resolves when all registered hosts are known. */
 export async function watchHosts(bus: Bus): Promise<HostView> {
   const known = new Map<string, HostRecord>();
-  /** Hosts whose registration was removed, with the revision of the removal. */
+  /** Deleted hosts, with the revision of the deletion. */
   const removed = new Map<string, number>();
   const listeners: ((host: HostRecord | undefined, id: string) => void)[] = [];
-  const tell = (host: HostRecord | undefined, id: string) => {
+  const notify = (host: HostRecord | undefined, id: string) => {
     for (const listener of listeners) listener(host, id);
   };
-  const take = (host: HostRecord) => {
+  const apply = (host: HostRecord) => {
     const present = known.get(host.hostId);
-    // The bucket and the announcements race: an older life, or an older word of this one, is dropped.
+    // The bucket and the publications race, so records of an older epoch or sequence are dropped.
     if (present !== undefined && !isNewer(host, present)) return;
     known.set(host.hostId, host);
-    tell(host, host.hostId);
+    notify(host, host.hostId);
   };
-  const stopListening = await bus.core.subscribe(hostChanges, (host) => {
-    // A word of a life that was removed since, come late. If that host lives after all, it registers again.
-    if (host.epoch > (removed.get(host.hostId) ?? 0)) take(host);
+  const unsubscribe = await bus.core.subscribe(hostChanges, (host) => {
+    // Drops a late publication of a deleted registration. If the host is alive after all, it registers again.
+    if (host.epoch > (removed.get(host.hostId) ?? 0)) apply(host);
   });
   const stopWatching = await bus.kv.watch(hosts, ({ key, value, revision }) => {
     if (value !== undefined) {
       removed.delete(key);
-      take(value);
+      apply(value);
       return;
     }
     removed.set(key, revision);
-    if (known.delete(key)) tell(undefined, key);
+    if (known.delete(key)) notify(undefined, key);
   });
   return {
     all: () => [...known.values()],
@@ -49,7 +49,7 @@ export async function watchHosts(bus: Bus): Promise<HostView> {
       listeners.push(call);
     },
     async stop() {
-      await stopListening();
+      await unsubscribe();
       await stopWatching();
     },
   };

@@ -13,8 +13,8 @@ interface BusServiceContext<S extends Settings> extends ServiceContext {
   readonly config: ConfigOf<S>;
   readonly clock: Clock;
   /**
-   * Connects to NATS; to be called once, when all else that can be wrong with the settings is known. A connection that
-   * is lost for good ends the process.
+   * Connects to NATS. Call it once, after all other settings are validated. A connection that is lost for good ends the
+   * process.
    */
   connect(hooks?: BusHooks): Promise<Bus>;
 }
@@ -39,8 +39,8 @@ export const STOP_MS = 10_000;
 /**
  * Runs one service in this process.
  *
- * Its heartbeat goes on until its work has stopped: at the end of the heartbeat others take over what it leaves. The
- * bus is closed last.
+ * The heartbeat continues until the service's work has stopped, because other instances take over its work when the
+ * heartbeat ends. The bus is closed last.
  */
 export async function runOnBus<S extends Settings & typeof commonSettings>(
   service: Service<S>,
@@ -94,7 +94,7 @@ export async function connectBus(
     name: instance,
     replicas: config.GREENROOM_REPLICAS,
     log,
-    onLost: (error) => quit(`NATS is lost: ${error}`, 1),
+    onLost: (error) => quit(`lost the connection to NATS: ${error}`, 1),
   });
   return instrumentedBus(bus, metrics);
 }

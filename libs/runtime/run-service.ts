@@ -104,7 +104,7 @@ export async function runService(
       log.fatal(error.message);
       process.exit(78);
     }
-    log.fatal({ error }, "could not start");
+    log.fatal({ error }, "failed to start");
     process.exit(1);
   }
 }

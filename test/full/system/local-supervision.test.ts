@@ -107,7 +107,7 @@ describe("the supervisor", () => {
     // Each role of the process has failed with it.
     for (const role of ["dispatcher", "webhooks"]) {
       const heartbeat = await heartbeatOf(role, "failed");
-      expect(heartbeat.reason).toBe("ended with exit code 1 (could not start: FAKE_DIES)");
+      expect(heartbeat.reason).toBe("ended with exit code 1 (failed to start: FAKE_DIES)");
     }
     const deaths = local.records().filter((record) => /^control died/.test(record.msg));
     expect(deaths.slice(0, 3).map((record) => record.delayMs)).toEqual([50, 100, 500]);
@@ -171,7 +171,7 @@ describe("the supervisor", () => {
       expect(warning.level).toBe("warn");
       expect(warning.msg).toContain("GREENROOM_LIVEKIT_SERVER");
       expect((await local.ready()).msg).toContain("LiveKit   none");
-      expect((await heartbeatOf("livekit", "disabled")).reason).toContain("no livekit-server");
+      expect((await heartbeatOf("livekit", "disabled")).reason).toContain("livekit-server was not found");
       await stopped(local);
     } finally {
       await nats.stop();

@@ -40,12 +40,12 @@ test.each(["plain words", '{"broken":', "{}", "[12] not of NATS"])("wraps %j as 
 });
 
 test("includes an error's cause, and has none for an ordinary line", () => {
-  const fatal = { level: "fatal", time: now(), service: "gateway", msg: "could not start" };
+  const fatal = { level: "fatal", time: now(), service: "gateway", msg: "failed to start" };
   expect(errorOf({ ...fatal, error: { message: "port in use" } }, false)).toBe(
-    "could not start: port in use",
+    "failed to start: port in use",
   );
-  expect(errorOf({ ...fatal, error: "port in use" }, false)).toBe("could not start: port in use");
-  expect(errorOf(fatal, false)).toBe("could not start");
+  expect(errorOf({ ...fatal, error: "port in use" }, false)).toBe("failed to start: port in use");
+  expect(errorOf(fatal, false)).toBe("failed to start");
   expect(errorOf({ ...fatal, level: "info" }, false)).toBeUndefined();
 });
 
