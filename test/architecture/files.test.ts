@@ -2,7 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { readProject, type TextFile } from "./prose/read-files.ts";
 
@@ -32,6 +32,27 @@ describe("source file", () => {
   });
 });
 
+/** A unit test names the file that it tests, with or without an aspect (`launch-races`), or its whole folder. */
+const withoutSource = ({ path }: Pick<TextFile, "path">, sources: ReadonlySet<string>): string[] => {
+  const tested = path.replace("test/unit/", "").replace(/\.test\.ts$/, "");
+  const folder = dirname(tested);
+  const name = basename(tested);
+  const names = [...sources].filter((source) => dirname(source) === folder).map((source) => basename(source));
+  const isTested = names.some((source) => name === source || name.startsWith(`${source}-`));
+  return isTested || name === basename(folder) ? [] : [`${path} tests no file of ${folder}`];
+};
+
+describe("unit test", () => {
+  const files = readProject();
+  const sources = new Set(files.map(({ path }) => path.replace(/\.[a-z]+$/, "")));
+
+  test("has the path of the file that it tests", () => {
+    const tests = files.filter(({ path }) => /^test\/unit\/.*\.test\.ts$/.test(path));
+    expect(tests.length).toBeGreaterThan(100);
+    expect(tests.flatMap((file) => withoutSource(file, sources))).toEqual([]);
+  });
+});
+
 describe("sample file", () => {
   const faultsOf = (check: (file: TextFile) => string[], text: string) => check({ path: "libs/a.ts", text });
 
@@ -53,6 +74,16 @@ describe("sample file", () => {
       expect(faultsOf(withoutOpening, text)).toEqual([]);
     },
   );
+
+  test.each([
+    ["test/unit/libs/bus/lease.test.ts", []],
+    ["test/unit/libs/bus/lease-races.test.ts", []],
+    ["test/unit/libs/bus/bus.test.ts", []],
+    ["test/unit/libs/bus/leases.test.ts", ["test/unit/libs/bus/leases.test.ts tests no file of libs/bus"]],
+    ["test/unit/libs/lease.test.ts", ["test/unit/libs/lease.test.ts tests no file of libs"]],
+  ])("is reported for a unit test without its source: %s", (path, faults) => {
+    expect(withoutSource({ path }, new Set(["libs/bus/lease", "libs/fleet/absence"]))).toEqual(faults);
+  });
 
   test("is reported by Biome for a default export, except in agent files", () => {
     const samples = mkdtempSync(join(tmpdir(), "greenroom-biome-"));

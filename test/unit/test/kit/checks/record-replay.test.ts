@@ -1,11 +1,11 @@
 // The check of a session's life in system tests, also of a long life.
 import { expect, test } from "vitest";
-import type { SessionRecord } from "../../../../libs/contracts/sessions/session.ts";
-import { reduceSession } from "../../../../libs/domain/session/reduce.ts";
-import { HISTORY_MAX } from "../../../../libs/domain/session/transitions.ts";
-import { expectLegalLife } from "../../../kit/checks/nothing-left.ts";
-import { endByApi, getReady } from "../../../kit/fixtures/session-steps.ts";
-import { AT, aSession } from "../../../kit/fixtures/sessions.ts";
+import type { SessionRecord } from "../../../../../libs/contracts/sessions/session.ts";
+import { reduceSession } from "../../../../../libs/domain/session/reduce.ts";
+import { HISTORY_MAX } from "../../../../../libs/domain/session/transitions.ts";
+import { expectLegalLife } from "../../../../kit/checks/nothing-left.ts";
+import { endByApi, getReady } from "../../../../kit/fixtures/session-steps.ts";
+import { AT, aSession } from "../../../../kit/fixtures/sessions.ts";
 
 const migrate = (record: SessionRecord, n: number): SessionRecord =>
   reduceSession(record, {

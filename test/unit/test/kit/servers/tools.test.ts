@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { ensureTools } from "../../../kit/servers/tools.ts";
+import { ensureTools } from "../../../../kit/servers/tools.ts";
 
 let directory: string;
 beforeEach(() => {
