@@ -66,7 +66,7 @@ async function buildNow(root) {
   return stale.map(([file]) => file);
 }
 
-const isInput = (file) => !/\.(d\.ts|mjs)$/.test(file);
+const isInput = (file) => !/\.(d\.m?ts|mjs)$/.test(file);
 
 const isLeftOver = (file, wanted) =>
   !wanted.has(file.replace(/\.map$/, "")) && file !== STAMP && !file.startsWith(TEMPORARY);

@@ -39,6 +39,11 @@ const FILES: Readonly<Record<string, string>> = {
 
   "typescript.ts": `${imports("./lib/helper.ts")}${TYPED}${EXPORT}`,
   "as-compiled.ts": `${imports("./lib/helper.js")}${TYPED}${EXPORT}`,
+  "forks.mts": `${imports("./lib/helper.ts")}${EXPORT}
+    import { fork } from "node:child_process";
+    const child = fork(new URL("lib/helper.ts", import.meta.url));
+    const code = await new Promise((resolve) => child.once("exit", resolve));
+    if (code !== 0) throw new Error("a process that runs TypeScript failed");`,
   "module.mts": `${imports("./lib/helper.ts")}${TYPED}${EXPORT}`,
   "common.cts": `${imports("./lib/helper")}${TYPED}${EXPORT}`,
   "required.cts": `${REQUIRES}module.exports = defineAgent({ prewarm: ${PREWARM}, entry: async () => {} });`,
@@ -88,7 +93,7 @@ function load(file: string): Promise<ProcessToHost> {
 }
 
 describe("an agent process", () => {
-  test.each(AGENTS)("loads %s, with its own copy of greenroom/agent", async (file) => {
+  test.each(AGENTS)("loads %s, which shares greenroom/agent with the process", async (file) => {
     expect(await load(file)).toMatchObject({ type: "warm", slot: "slot-1" });
   });
 });

@@ -30,6 +30,8 @@ async function registerTypeScript(): Promise<void> {
   const [esm, cjs] = await Promise.all([import("tsx/esm/api"), import("tsx/cjs/api")]);
   cjs.register();
   esm.register();
+  // Processes that the file forks inherit the loader.
+  process.execArgv.push("--import", import.meta.resolve("tsx"));
 }
 
 /** Uses `require`: a CommonJS file that Node imports through a loader can't require LiveKit's ES modules. */

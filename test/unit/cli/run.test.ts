@@ -1,9 +1,7 @@
 // Runs compiled programs, and reads their output and exit codes.
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { pathToFileURL } from "node:url";
 import { describe, expect, test } from "vitest";
-import { compiledFile, repositoryRoot } from "../../../libs/runtime/compiled.ts";
+import { repositoryRoot } from "../../../libs/runtime/compiled.ts";
 
 /** Runs node with arguments, in another folder than the repository. */
 async function node(...args: string[]): Promise<{ exitCode: number | null; output: string }> {
@@ -27,26 +25,5 @@ describe("run.mjs", () => {
   test("names the program to give when there is none", async () => {
     const { exitCode, output } = await node(`${repositoryRoot}cli/run.mjs`);
     expect([exitCode, output]).toEqual([2, expect.stringContaining("Usage: node cli/run.mjs")]);
-  }, 30_000);
-});
-
-describe("mapStackTraces", () => {
-  test("names the TypeScript line of a frame in compiled code", async () => {
-    const urlOf = (source: string) => JSON.stringify(pathToFileURL(compiledFile(source)).href);
-    const { output } = await node(
-      "--input-type=module",
-      "--eval",
-      `
-      const { mapStackTraces } = await import(${urlOf("libs/runtime/stack-traces.ts")});
-      mapStackTraces();
-      const { readConfig } = await import(${urlOf("libs/runtime/config.ts")});
-      try { readConfig({}, {}, null); } catch (error) { console.log(error.stack); }
-      `,
-    );
-    const lines = readFileSync(`${repositoryRoot}libs/runtime/config.ts`, "utf8").split("\n");
-    const line = 1 + lines.findIndex((text) => text.includes("[...known,"));
-    const source = pathToFileURL(`${repositoryRoot}libs/runtime/config.ts`).href;
-    expect(output).toContain("TypeError: known is not iterable");
-    expect(output).toContain(`at readConfig (${source}:${line}:`);
   }, 30_000);
 });
