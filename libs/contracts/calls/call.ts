@@ -79,7 +79,7 @@ export const UsageReport = z.object({
   reason: z.string().max(240).optional(),
   /** Absent if the agent started no AgentSession, or its process died before the first report. */
   usage: AgentUsage.optional(),
-  /** ISO time on the host's clock; for people. */
+  /** ISO time, from the clock of the host. For display only. */
   at: z.string(),
 });
 export type UsageReport = z.infer<typeof UsageReport>;
@@ -187,7 +187,7 @@ export const callSubject = (tenant: string, day: string, sessionId: string): str
 /** Shows that a calls service has run in this deployment. */
 export const CallRecording = z.object({
   v: z.literal(1),
-  /** ISO time on the clock of the instance that wrote it; for people. */
+  /** ISO time, from the clock of the instance that wrote it. For display only. */
   at: z.string(),
   by: z.string(),
 });

@@ -30,11 +30,11 @@ const ClaimSummary = z
     reason: z.string().nullable(),
     expiresAt: z.string().describe("Approximate expiry of an unclaimed ticket, for people."),
   })
-  .meta({ id: "Dispatch" });
+  .meta({ id: "Claim" });
 
 export const ClaimStatusAnswer = z
   .object({ success: z.literal(true), ...ClaimSummary.shape })
-  .meta({ id: "DispatchAnswer" });
+  .meta({ id: "ClaimStatusAnswer" });
 
 export const ClaimRequest = z
   .strictObject({

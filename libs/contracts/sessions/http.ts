@@ -43,7 +43,7 @@ export type SessionStatus = z.infer<typeof SessionStatus>;
 export const ErrorBody = z
   .object({
     code: z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]]),
-    message: z.string().describe("What failed, and what to do."),
+    message: z.string().describe("The failure, and how to solve it."),
     retryable: z.boolean(),
     retryAfterMs: z.number().optional(),
     sessionId: z.string().optional(),

@@ -8,7 +8,7 @@ import type { Gateway } from "../context.ts";
 import type { Routes } from "../http/routes.ts";
 import { csvHeader, csvLine } from "./call-csv.ts";
 import { callRange } from "./call-range.ts";
-import { shown } from "./list-calls.ts";
+import { toPublicCall } from "./list-calls.ts";
 import { allCalls } from "./read-calls.ts";
 
 const DEFAULT_DAYS = 7;
@@ -18,7 +18,7 @@ const formats = {
   ndjson: {
     type: "application/x-ndjson; charset=utf-8",
     header: () => "",
-    line: (call: CallRecord) => `${JSON.stringify(shown(call))}\n`,
+    line: (call: CallRecord) => `${JSON.stringify(toPublicCall(call))}\n`,
   },
 } as const;
 
@@ -45,7 +45,7 @@ export function exportCallsRoute(app: Routes, gateway: Gateway): void {
       const { bus, clock, log, streams, tenant } = gateway;
       const { query } = request;
       const range = callRange(query, clock.now(), DEFAULT_DAYS);
-      const name = query.format ?? asked(request.headers.accept);
+      const name = query.format ?? formatOf(request.headers.accept);
       streams.refuseIfTooMany(request.ip);
       const body = Readable.from(linesOf(allCalls({ bus, tenant, range, filter: query }), formats[name]), {
         objectMode: false,
@@ -76,5 +76,5 @@ async function* linesOf(
   for await (const page of pages) yield Buffer.from(page.map(line).join(""));
 }
 
-const asked = (accept: string | undefined): keyof typeof formats =>
+const formatOf = (accept: string | undefined): keyof typeof formats =>
   accept !== undefined && /ndjson|jsonl/.test(accept) ? "ndjson" : "csv";

@@ -51,9 +51,9 @@ export function kpisRoute(app: Routes, gateway: Gateway): void {
 
 async function kpisIn({ bus, tenant }: Gateway, range: CallRange, profile = "*"): Promise<DailyKpi[]> {
   const days = daysOf(range);
-  const asked = days.length <= DAYS_ONE_BY_ONE ? days : ["*"];
+  const requested = days.length <= DAYS_ONE_BY_ONE ? days : ["*"];
   const entries: Entry<DailyKpi>[][] = await Promise.all(
-    asked.map((day) => bus.kv.entries(dailyKpis, kpiKey(tenant, day, profile))),
+    requested.map((day) => bus.kv.entries(dailyKpis, kpiKey(tenant, day, profile))),
   );
   const wanted = new Set(days);
   return entries

@@ -35,7 +35,7 @@ export function listCallsRoutes(app: Routes, gateway: Gateway): void {
       const { bus, clock, tenant } = gateway;
       const range = callRange(query, clock.now(), DEFAULT_DAYS);
       const page = await pageOfCalls({ bus, tenant, range, filter: query }, query);
-      return { success: true as const, calls: page.calls.map(shown), nextCursor: page.nextCursor };
+      return { success: true as const, calls: page.calls.map(toPublicCall), nextCursor: page.nextCursor };
     },
   );
   app.get(
@@ -50,7 +50,7 @@ export function listCallsRoutes(app: Routes, gateway: Gateway): void {
     },
     async ({ params }) => ({
       success: true as const,
-      ...shown(await requireCall(gateway, params.sessionId)),
+      ...toPublicCall(await requireCall(gateway, params.sessionId)),
     }),
   );
 }
@@ -90,4 +90,4 @@ async function recordOf(
 }
 
 /** The call without internal fields. The caller knows its tenant. */
-export const shown = ({ v: _v, tenant: _tenant, ...call }: CallRecord): Call => call;
+export const toPublicCall = ({ v: _v, tenant: _tenant, ...call }: CallRecord): Call => call;

@@ -29,7 +29,7 @@ export function claimRoutes(app: Routes, gateway: Gateway): void {
     async ({ params, headers }) => {
       const caller = await authenticateService(gateway, headers.authorization);
       const { value } = await requireClaim(gateway, caller, params.id);
-      return { success: true as const, ...shown(value) };
+      return { success: true as const, ...toPublicClaim(value) };
     },
   );
   app.post(
@@ -54,7 +54,7 @@ export function claimRoutes(app: Routes, gateway: Gateway): void {
   );
 }
 
-const shown = (dispatch: ClaimRecord) => ({
+const toPublicClaim = (dispatch: ClaimRecord) => ({
   claimId: dispatch.claimId,
   sessionId: dispatch.sessionId,
   attempt: dispatch.attempt,

@@ -26,13 +26,13 @@ export function createStreamLimits(limits: {
   };
   return {
     refuseIfTooMany(client) {
-      const mine = byClient.get(client) ?? 0;
-      const isMine = limits.maxPerClient > 0 && mine >= limits.maxPerClient;
-      if (!isMine && open.size < limits.max) return;
+      const ofClient = byClient.get(client) ?? 0;
+      const exceedsOwn = limits.maxPerClient > 0 && ofClient >= limits.maxPerClient;
+      if (!exceedsOwn && open.size < limits.max) return;
       throw new GreenroomError(
         "rate_limited",
-        isMine
-          ? `Your address has ${mine} open event streams and WebSockets, the maximum. Close one.`
+        exceedsOwn
+          ? `Your address has ${ofClient} open event streams and WebSockets, the maximum. Close one.`
           : `This gateway has ${open.size} open event streams and WebSockets, the maximum.`,
         { retryAfterMs: RETRY_MS },
       );

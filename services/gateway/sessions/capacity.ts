@@ -47,12 +47,12 @@ export function capacityOnHosts(hosts: readonly HostRecord[], profile: string): 
   let cold = 0;
   const warmUps: number[] = [];
   for (const host of liveHosts(hosts)) {
-    const mine = host.profiles[profile];
-    if (mine === undefined || mine.status !== "running") continue;
+    const state = host.profiles[profile];
+    if (state === undefined || state.status !== "running") continue;
     const free = freeAgents(host, profile);
     idle += free.hot + free.warm;
     cold += free.cold;
-    if (mine.warmUpMs !== undefined) warmUps.push(mine.warmUpMs);
+    if (state.warmUpMs !== undefined) warmUps.push(state.warmUpMs);
   }
   return { idle, cold, warmUpMs: median(warmUps) };
 }

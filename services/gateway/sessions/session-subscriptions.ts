@@ -35,11 +35,11 @@ export function createSubscriptions(
   });
   const follow = (sessionId: string, listener: SessionListener) => {
     const key = sessionKey({ tenant, sessionId });
-    const mine = listeners.get(key) ?? new Set();
-    listeners.set(key, mine.add(listener));
+    const ofSession = listeners.get(key) ?? new Set();
+    listeners.set(key, ofSession.add(listener));
     return () => {
-      mine.delete(listener);
-      if (mine.size === 0 && listeners.get(key) === mine) listeners.delete(key);
+      ofSession.delete(listener);
+      if (ofSession.size === 0 && listeners.get(key) === ofSession) listeners.delete(key);
     };
   };
   return {

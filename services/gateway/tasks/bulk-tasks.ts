@@ -69,7 +69,7 @@ async function* resultLines(gateway: Gateway, body: Readable, traceId: string): 
   const count = { accepted: 0, refused: 0 };
   const pending: Promise<BulkLine>[] = [];
   const storing = createStoring(gateway);
-  const shown = (line: BulkLine): Buffer => {
+  const writeLine = (line: BulkLine): Buffer => {
     if ("taskId" in line) count.accepted += 1;
     else count.refused += 1;
     return Buffer.from(`${JSON.stringify(line)}\n`);
@@ -81,12 +81,12 @@ async function* resultLines(gateway: Gateway, body: Readable, traceId: string): 
       if (index >= BULK_TASKS_MAX)
         throw new GreenroomError("payload_too_large", `The request has more than ${BULK_TASKS_MAX} tasks.`);
       pending.push(storing(element, index++));
-      if (pending.length >= AT_ONCE) yield shown(await (pending.shift() as Promise<BulkLine>));
+      if (pending.length >= AT_ONCE) yield writeLine(await (pending.shift() as Promise<BulkLine>));
     }
   } catch (error) {
     broken = error;
   }
-  for (const result of pending) yield shown(await result);
+  for (const result of pending) yield writeLine(await result);
   if (broken !== undefined) {
     gateway.log.info({ error: broken, traceId }, "bulk request failed");
     // The rest of the body is read and discarded. Otherwise the client would wait forever to send it.

@@ -20,44 +20,44 @@ addEventListener("pagehide", () => {
 await followProfiles(profiles, { ask, isIdle: () => call === undefined, showProblem });
 
 async function startCall() {
-  const mine = { segments: new Map() };
-  call = mine;
+  const current = { segments: new Map() };
+  call = current;
   reset();
   try {
     // The microphone comes first: if it is refused, no agent is used.
-    mine.microphone = await openMicrophone();
+    current.microphone = await openMicrophone();
     note("Requesting an agent…");
     const request = { userName: "You", wait: 1000 };
     if (profiles.value !== "") request.profile = profiles.value;
     const started = await ask("POST", "/api/session/start", request);
-    mine.sessionId = started.sessionId;
+    current.sessionId = started.sessionId;
     element("session-id").textContent = started.sessionId;
     showStartup(started.startupTimings);
     if (started.queue) note(`Waiting for a free agent: position ${started.queue.position}.`);
     else if (started.status === "starting") note(`The agent is starting (${started.estimatedWait}).`);
-    const ready = followSession(mine);
-    const wayIn = started.token ? started : await ready.then(() => askToken(mine.sessionId));
-    if (call !== mine) return;
-    await joinRoom(mine, wayIn);
+    const ready = followSession(current);
+    const access = started.token ? started : await ready.then(() => askToken(current.sessionId));
+    if (call !== current) return;
+    await joinRoom(current, access);
   } catch (error) {
-    if (call !== mine) return;
+    if (call !== current) return;
     showError(error.message);
     await endCall("");
   }
 }
 
 async function endCall(reason) {
-  const mine = call;
-  if (mine === undefined) return;
+  const current = call;
+  if (current === undefined) return;
   call = undefined;
-  mine.events?.close();
-  mine.microphone?.stop();
+  current.events?.close();
+  current.microphone?.stop();
   stop.disabled = true;
-  if (mine.sessionId !== undefined) {
-    await ask("POST", `/api/session/${mine.sessionId}/end`).catch(() => {});
-    await ask("GET", `/api/session/${mine.sessionId}`).then(showSession, () => {});
+  if (current.sessionId !== undefined) {
+    await ask("POST", `/api/session/${current.sessionId}/end`).catch(() => {});
+    await ask("GET", `/api/session/${current.sessionId}`).then(showSession, () => {});
   }
-  await mine.room?.disconnect();
+  await current.room?.disconnect();
   element("audio").replaceChildren();
   show("agent-state", "none");
   note(reason);
@@ -87,27 +87,27 @@ async function openMicrophone() {
 }
 
 /** Shows each change of the session. Resolves when the agent is ready, rejects when the session ends before. */
-function followSession(mine) {
+function followSession(current) {
   return new Promise((resolve, reject) => {
-    mine.events = new EventSource(`/api/session/${mine.sessionId}/events`);
-    mine.events.addEventListener("state", ({ data }) => {
+    current.events = new EventSource(`/api/session/${current.sessionId}/events`);
+    current.events.addEventListener("state", ({ data }) => {
       const session = JSON.parse(data);
       showSession(session);
       if (session.status === "ready") resolve();
       if (session.status !== "ended") return;
-      mine.events.close();
+      current.events.close();
       const reason = `The session has ended: ${session.endedReason.replaceAll("_", " ")}.`;
       reject(new Error(reason));
-      if (call === mine && mine.room !== undefined) endCall(reason);
+      if (call === current && current.room !== undefined) endCall(reason);
     });
   });
 }
 
 const askToken = (sessionId) => ask("POST", "/api/token", { sessionId, userName: "You" });
 
-async function joinRoom(mine, { url, token }) {
+async function joinRoom(current, { url, token }) {
   const room = new Room({ adaptiveStream: false, dynacast: false });
-  mine.room = room;
+  current.room = room;
   room.on(RoomEvent.TrackSubscribed, (track) => {
     if (track.kind === Track.Kind.Audio) element("audio").append(track.attach());
   });
@@ -118,17 +118,17 @@ async function joinRoom(mine, { url, token }) {
   room.on(RoomEvent.ParticipantDisconnected, showAgents);
   room.on(RoomEvent.ParticipantAttributesChanged, showAgents);
   room.on(RoomEvent.Disconnected, () => {
-    if (call === mine) endCall("The room was closed.");
+    if (call === current) endCall("The room was closed.");
   });
   room.registerTextStreamHandler("lk.transcription", (reader, from) =>
-    showSpeech(mine, reader, from.identity),
+    showSpeech(current, reader, from.identity),
   );
   await room.connect(url, token).catch((error) => {
     throw new Error(`LiveKit at ${url} can't be reached from this browser: ${error.message}`);
   });
-  if (call !== mine) return room.disconnect();
+  if (call !== current) return room.disconnect();
   await room.startAudio().catch(() => {});
-  await room.localParticipant.publishTrack(mine.microphone);
+  await room.localParticipant.publishTrack(current.microphone);
   showAgents();
   note("Speak now. The agent is listening.");
 
@@ -139,11 +139,11 @@ async function joinRoom(mine, { url, token }) {
 }
 
 /** Shows one line for each utterance. A later version of an utterance replaces the earlier one. */
-async function showSpeech(mine, reader, identity) {
+async function showSpeech(current, reader, identity) {
   const id = reader.info.attributes?.["lk.segment_id"] ?? reader.info.id;
-  const who = identity === mine.room.localParticipant.identity ? "you" : "agent";
-  const line = mine.segments.get(id) ?? addLine(who);
-  mine.segments.set(id, line);
+  const who = identity === current.room.localParticipant.identity ? "you" : "agent";
+  const line = current.segments.get(id) ?? addLine(who);
+  current.segments.set(id, line);
   const text = line.querySelector("span");
   let soFar = "";
   for await (const piece of reader) {
