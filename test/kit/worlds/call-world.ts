@@ -17,14 +17,14 @@ export async function callWorld() {
   const { client, clock, providers, outcome } = world;
   const phones = new ScriptedPhones();
   const assigns: Assign[] = [];
-  const say = (event: SessionEvent) => client.streams.publish(sessionEvents, event);
+  const publish = (event: SessionEvent) => client.streams.publish(sessionEvents, event);
   await outcome(
     client.core.serve(assignCommand, "h1", async (assign) => {
       assigns.push(assign);
       const about = { tenant: assign.tenant, sessionId: assign.sessionId, attempt: assign.attempt, at: AT };
       const byHost = { ...about, host: "h1", epoch: 1 };
       const where = { room: assign.room ?? "", identity: assign.identity, warm: "warm" as const, tookMs: 1 };
-      clock.after(200, () => void say({ ...byHost, type: "ready", ...where }));
+      clock.after(200, () => void publish({ ...byHost, type: "ready", ...where }));
       return { verdict: "accepted" };
     }),
   );
@@ -61,7 +61,7 @@ export async function callWorld() {
   };
   const endRequested = (sessionId: string) =>
     outcome(
-      say({
+      publish({
         type: "end_requested",
         tenant: "t",
         sessionId,
@@ -70,5 +70,5 @@ export async function callWorld() {
         reason: "ended by the API",
       }),
     );
-  return { ...world, phones, assigns, providers: started, call, dialed, launchWhen, endRequested, say };
+  return { ...world, phones, assigns, providers: started, call, dialed, launchWhen, endRequested, publish };
 }

@@ -64,7 +64,7 @@ export interface Rig {
   /** Applies inputs to a session like the dispatcher does, and saves each state. */
   move(sessionId: string, ...inputs: SessionInput[]): Promise<void>;
   /** All session events. */
-  said(): SessionEvent[];
+  events(): SessionEvent[];
   setPlay(play: Play): void;
   /** The server's sockets of open connections. */
   openSockets(): readonly Socket[];
@@ -122,11 +122,11 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     livekit,
     bus,
     another: build,
-    post: (path, body, headers = {}) => ask(app, "POST", path, body, headers),
-    get: (path, headers = {}) => ask(app, "GET", path, undefined, headers),
-    remove: (path) => ask(app, "DELETE", path, undefined, {}),
+    post: (path, body, headers = {}) => send(app, "POST", path, body, headers),
+    get: (path, headers = {}) => send(app, "GET", path, undefined, headers),
+    remove: (path) => send(app, "DELETE", path, undefined, {}),
     move: (sessionId, ...inputs) => move(bus, sessionId, inputs),
-    said: () => server.stored(sessionEvents).map(({ message }) => message),
+    events: () => server.stored(sessionEvents).map(({ message }) => message),
     setPlay(next) {
       play = next;
     },
@@ -145,7 +145,7 @@ const mockLiveKit = {
   LIVEKIT_MOCK_MODE: true,
 };
 
-async function ask(
+async function send(
   app: FastifyInstance,
   method: "GET" | "POST" | "DELETE",
   url: string,
@@ -195,7 +195,7 @@ export function becomeReady(
   warm: Warmth = "hot",
 ): SessionInput[] {
   const { attempt } = record;
-  const said = {
+  const slot = {
     tenant: TENANT,
     sessionId: record.sessionId,
     attempt,
@@ -208,8 +208,8 @@ export function becomeReady(
   };
   return [
     { type: "host_chosen", attempt, host: HOST, epoch: EPOCH, requestedWarmth: warm, at: at() },
-    { type: "joined", ...said, tookMs: 3 },
-    { type: "ready", ...said, tookMs: 5 },
+    { type: "joined", ...slot, tookMs: 3 },
+    { type: "ready", ...slot, tookMs: 5 },
   ];
 }
 

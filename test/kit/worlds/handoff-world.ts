@@ -195,7 +195,8 @@ export async function handoffWorld(options: HandoffWorldOptions = {}) {
     all,
     handoffEvents,
     /** The published handoff events with their attempts: "handoff_dispatched 1", … */
-    words: () => handoffEvents().map((event) => `${event.type} ${"attempt" in event ? event.attempt : "-"}`),
+    eventNames: () =>
+      handoffEvents().map((event) => `${event.type} ${"attempt" in event ? event.attempt : "-"}`),
     handOff: (message: unknown) => outcome(client.streams.publish(handoffRequests, message)),
     claim: (
       id: string,
@@ -207,7 +208,7 @@ export async function handoffWorld(options: HandoffWorldOptions = {}) {
         id,
         by.nonce ?? "nonce-of-the-runner",
       ),
-    dispatch: (id: string): ClaimRecord | undefined =>
+    claimRecord: (id: string): ClaimRecord | undefined =>
       server.entries(claims).find(({ value }) => value.claimId === id)?.value,
     /** Publishes the event of a runner's report, like the gateway does. */
     report: (claimed: ClaimAnswer, type: "joined" | "ready") =>

@@ -51,7 +51,7 @@ export function erasureWorld() {
     ...w,
     bus,
     privacy,
-    ask: (job: DeletionJob) => w.outcome(bus.kv.update(deletionJobs, job, 0)),
+    request: (job: DeletionJob) => w.outcome(bus.kv.update(deletionJobs, job, 0)),
     job: async (id = "del_1") =>
       (await w.outcome(bus.kv.get(deletionJobs, deletionJobKey("acme", id))))?.value,
     jobs: async () => (await w.outcome(bus.kv.entries(deletionJobs))).map(({ value }) => value),

@@ -155,9 +155,9 @@ export async function taskWorld(options: TaskWorldOptions = {}) {
     task,
     when,
     /** Requests a task, and repeats the request until it is stored, like a client would. */
-    ask: (id: string, changed: Partial<TaskRequest> = {}) =>
+    request: (id: string, changed: Partial<TaskRequest> = {}) =>
       surely(() => outcome(client.streams.publish(taskRequests, aRequest({ taskId: id, ...changed })))),
-    say: (event: Parameters<typeof taskEvents.subjectOf>[0]) =>
+    publish: (event: Parameters<typeof taskEvents.subjectOf>[0]) =>
       outcome(client.streams.publish(taskEvents, event)),
     async host(maxAgents = 100) {
       const profile = { status: "running", warm: 5, hot: 0, warming: 0, busy: 0, max: 100 } as const;

@@ -88,7 +88,7 @@ describe("a handoff with an agent runner", () => {
     await world.until(() => world.record(session.sessionId)?.state === "ended", "the end");
     expect(world.record(session.sessionId)?.endedReason).toBe("completed");
     await world.clock.advance(5000);
-    expect(world.words()).toEqual([
+    expect(world.eventNames()).toEqual([
       "handoff_dispatched 1",
       "dispatch_claimed 1",
       "agent_session_bootstrap_ready 1",
@@ -131,7 +131,7 @@ describe("a handoff with an agent runner", () => {
       .stored(sessionEvents)
       .filter(({ message }) => message.type === "requested");
     expect(requested).toHaveLength(1);
-    expect(world.words()).toEqual(["handoff_dispatched 1"]);
+    expect(world.eventNames()).toEqual(["handoff_dispatched 1"]);
   });
 
   it("changes nothing when it is repeated after the deduplication window", async () => {
@@ -157,7 +157,7 @@ describe("a handoff with an agent runner", () => {
     await world.handOff(aHandoff());
     await world.until(() => world.all()[0]?.state === "ended", "the end");
     await world.clock.advance(1000);
-    expect(world.words()).toEqual([
+    expect(world.eventNames()).toEqual([
       "handoff_dispatched 1",
       "dispatch_claim_failed 1",
       "agent_session_launch_failed 1",
@@ -193,8 +193,8 @@ describe("a handoff with an agent runner", () => {
       await world.until(() => world.all()[0]?.state === "ready", `ready after a death at ${dieAtMs} ms`);
       await world.clock.advance(3000);
       expect(world.all()).toHaveLength(1);
-      expect(new Set(world.words()).size).toBe(world.words().length);
-      expect(world.words()).toContain(`agent_session_launch_succeeded ${attempt}`);
+      expect(new Set(world.eventNames()).size).toBe(world.eventNames().length);
+      expect(world.eventNames()).toContain(`agent_session_launch_succeeded ${attempt}`);
     }
   });
 });

@@ -39,7 +39,7 @@ describe("deletion of a person's data", () => {
     expect((await s.holding(ann.canary)).sort()).toEqual([...PERSONAL].sort());
     const others = { bob: await s.holding(bob.canary), eve: await s.holding(eve.canary) };
     await s.privacy("one");
-    await s.ask(aJob({ kind: "user", user: "ann", userHash: "hash" }));
+    await s.request(aJob({ kind: "user", user: "ann", userHash: "hash" }));
     await s.pass(2 * MINUTE_MS);
     expect(await s.job()).toMatchObject({ state: "done", sessions: 2, tasks: 1, userHash: "hash" });
     for (const canary of [ann.canary, "s_ann", "t_ann"]) expect(await s.holding(canary)).toEqual([]);
@@ -54,7 +54,7 @@ describe("deletion of a person's data", () => {
     await s.traces(called);
     await s.outcome(s.bus.admin.purge(sessions, "acme.>"));
     await s.privacy("one");
-    await s.ask(aJob({ kind: "user", user: "+15550100" }));
+    await s.request(aJob({ kind: "user", user: "+15550100" }));
     await s.pass(2 * MINUTE_MS);
     expect((await s.job())?.state).toBe("done");
     expect(await s.holding(ann.canary)).toEqual([]);
@@ -65,7 +65,7 @@ describe("deletion of a person's data", () => {
     const running = aSession("s_run", { tenant: "acme", user: { id: "ann", name: ann.canary } });
     await s.outcome(s.bus.kv.update(sessions, running, 0));
     await s.privacy("one");
-    await s.ask(aJob({ kind: "user", user: "ann" }));
+    await s.request(aJob({ kind: "user", user: "ann" }));
     await s.pass(MINUTE_MS);
     expect(await s.job()).toMatchObject({ state: "waiting", reason: expect.stringContaining("1 sessions") });
     const claims = s.server.stored(sessionEvents).map(({ message }) => message);
@@ -85,7 +85,7 @@ describe("deletion of a person's data", () => {
     await s.outcome(s.bus.kv.update(tasks, open, entry!.revision));
     await s.outcome(s.bus.admin.purge(taskEvents, "task.acme.>"));
     await s.privacy("one");
-    await s.ask(aJob({ kind: "user", user: "+15550100" }));
+    await s.request(aJob({ kind: "user", user: "+15550100" }));
     await s.pass(MINUTE_MS);
     expect(s.server.stored(taskEvents).map(({ message }) => message.type)).toContain("cancel_requested");
     expect((await s.job())?.state).toBe("waiting");
@@ -95,7 +95,7 @@ describe("deletion of a person's data", () => {
     const s = erasureWorld();
     await s.traces(ann);
     await s.privacy("one");
-    await s.ask(aJob({ kind: "user", user: "ann" }));
+    await s.request(aJob({ kind: "user", user: "ann" }));
     await s.pass(3000);
     expect(await s.holding(ann.canary)).toEqual([]);
     // A calls service in progress stores its call now.
@@ -118,7 +118,7 @@ describe("deletion of a tenant's data", () => {
     for (const person of [ann, bob, eve]) await s.traces(person);
     const eves = await s.holding(eve.canary);
     await s.privacy("one");
-    await s.ask(aJob({ kind: "tenant" }));
+    await s.request(aJob({ kind: "tenant" }));
     await s.pass(2 * MINUTE_MS);
     const job = await s.job();
     expect(job?.state).toBe("done");
@@ -140,7 +140,7 @@ describe("deletion of a tenant's data", () => {
     const s = erasureWorld();
     await s.traces(ann);
     await s.privacy("one");
-    await s.ask(aJob({ kind: "tenant", askedBy: "api: the controller" }));
+    await s.request(aJob({ kind: "tenant", askedBy: "api: the controller" }));
     await s.pass(2 * MINUTE_MS);
     const { receipt = "", counts } = (await s.job()) ?? {};
     const claims = await verifyReceipt(receipt, { secret: SECRET });
@@ -165,7 +165,7 @@ describe("deletion of a tenant's data", () => {
     const s = erasureWorld();
     for (const person of [ann, bob]) await s.traces(person);
     const one = await s.privacy("one");
-    await s.ask(aJob({ kind: "user", user: "ann" }));
+    await s.request(aJob({ kind: "user", user: "ann" }));
     await s.pass(2000);
     expect((await s.job())?.by).toBe("one");
     (one.bus as unknown as { crash(): void }).crash();

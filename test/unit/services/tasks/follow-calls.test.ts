@@ -11,7 +11,7 @@ async function attemptOf(scenes: readonly Scene[]) {
   const world = await taskWorld({ script: (_, attempt) => (attempt === 1 ? scenes : TALK) });
   await world.host();
   await world.tasks("tasks-1");
-  await world.ask("t_1");
+  await world.request("t_1");
   return world;
 }
 

@@ -31,7 +31,7 @@ describe("a task", () => {
     const world = await taskWorld();
     await world.host();
     await world.tasks("tasks-1");
-    await world.ask("t_1", { from: "+15550199", metadata: { order: 7 } });
+    await world.request("t_1", { from: "+15550199", metadata: { order: 7 } });
     const done = await world.when("t_1", isOver);
     expect(statesOf(done)).toEqual([["dialing", "ringing", "answered", "inProgress", "completed"]]);
     expect(done.attempts[0]).toMatchObject({ sessionId: "t_1-1", sipCode: 200, answeredBy: "human" });
@@ -51,7 +51,7 @@ describe("a task", () => {
     const world = await taskWorld({ script: () => notReached("busy", 486) });
     await world.host();
     await world.tasks("tasks-1");
-    await world.ask("t_1");
+    await world.request("t_1");
     const began = world.clock.monotonic();
     const done = await world.when("t_1", isOver);
     expect(done.state).toBe("busy");
@@ -67,8 +67,8 @@ describe("a task", () => {
     const world = await taskWorld({ script: () => notReached("failed", 404, { permanent: true }) });
     await world.host();
     await world.tasks("tasks-1");
-    await world.ask("t_1");
-    await world.ask("t_2", { profile: "nobody" });
+    await world.request("t_1");
+    await world.request("t_2", { profile: "nobody" });
     expect(await world.when("t_1", isOver)).toMatchObject({ state: "failed", attempt: 1 });
     expect(await world.when("t_2", isOver)).toMatchObject({
       state: "failed",
@@ -82,7 +82,7 @@ describe("a task", () => {
     const world = await taskWorld({ script });
     await world.host();
     await world.tasks("tasks-1");
-    await world.ask("t_1");
+    await world.request("t_1");
     expect(await world.when("t_1", isOver)).toMatchObject({ state: "unknown", attempt: 1 });
     await world.clock.advance(60 * MINUTE_MS);
     expect(world.exchange.dialed).toEqual(["t_1-1"]);
@@ -90,7 +90,7 @@ describe("a task", () => {
 
   test("waits while no agent is free, or no instance runs", async () => {
     const world = await taskWorld();
-    await world.ask("t_1");
+    await world.request("t_1");
     await world.clock.advance(60 * MINUTE_MS);
     const first = await world.tasks("tasks-1");
     await world.clock.advance(60 * MINUTE_MS);
@@ -108,7 +108,7 @@ describe("a task", () => {
     });
     await world.host();
     await world.tasks("tasks-1");
-    await world.ask("t_1");
+    await world.request("t_1");
     expect(await world.when("t_1", isOver)).toMatchObject({ state: "completed", attempt: 5, failures: 0 });
     expect(world.exchange.dialed).toEqual(["t_1-5"]);
   });
@@ -120,9 +120,9 @@ describe("a task", () => {
     const world = await taskWorld({ settings: { limits } });
     await world.host();
     await world.tasks("tasks-1");
-    await world.ask("t_1");
-    await world.ask("t_2", { scheduleAt: "2026-01-01T01:30:00+01:00" });
-    await world.ask("t_3", { scheduleAt: "2026-01-01T00:45:00Z" });
+    await world.request("t_1");
+    await world.request("t_2", { scheduleAt: "2026-01-01T01:30:00+01:00" });
+    await world.request("t_3", { scheduleAt: "2026-01-01T00:45:00Z" });
     const beganAt = async (id: string) => {
       await world.when(id, ({ state }) => state === "dialing", 120 * MINUTE_MS);
       return new Date(world.clock.now()).toISOString().slice(0, 16);
@@ -134,7 +134,7 @@ describe("a task", () => {
 
   test("expires after two weeks without a start, and waits again after a retry", async () => {
     const world = await taskWorld();
-    await world.ask("t_1");
+    await world.request("t_1");
     const first = await world.tasks("tasks-1");
     await world.when("t_1", () => true);
     await first.stop();
@@ -142,7 +142,7 @@ describe("a task", () => {
     await world.tasks("tasks-2");
     const expired = await world.when("t_1", isOver);
     expect(expired).toMatchObject({ state: "failed", attempt: 0, error: { code: "expired" } });
-    await world.say({ ...about(expired), type: "retry_requested", life: 1 });
+    await world.publish({ ...about(expired), type: "retry_requested", life: 1 });
     await world.when("t_1", ({ life }) => life === 2);
     await world.clock.advance(5 * MINUTE_MS);
     expect(world.task("t_1")).toMatchObject({ state: "queued", life: 2 });
@@ -153,7 +153,7 @@ describe("a task", () => {
     const world = await taskWorld({ script });
     await world.host();
     await world.tasks("tasks-1");
-    await world.ask("t_1");
+    await world.request("t_1");
     const began = world.clock.monotonic();
     const done = await world.when("t_1", isOver);
     expect(done).toMatchObject({ state: "failed", error: { code: "attempt_limit" } });
@@ -166,17 +166,17 @@ describe("a task", () => {
     const world = await taskWorld();
     await world.host();
     await world.tasks("tasks-1");
-    await world.ask("t_1", { scheduleAt: "2026-01-20T00:00:00Z" });
-    await world.ask("t_2");
+    await world.request("t_1", { scheduleAt: "2026-01-20T00:00:00Z" });
+    await world.request("t_2");
     const waiting = await world.when("t_1", () => true);
     const talking = await world.when("t_2", ({ state }) => state === "inProgress");
     for (const task of [waiting, talking])
-      await world.say({ ...about(task), type: "cancel_requested", reason: "by the API" });
+      await world.publish({ ...about(task), type: "cancel_requested", reason: "by the API" });
     await world.when("t_1", ({ state }) => state === "canceled");
     const canceled = await world.when("t_2", ({ state }) => state === "canceled");
     await world.clock.advance(1000);
     expect(world.exchange.ended).toEqual(["t_2-1"]);
-    await world.say({ ...about(canceled), type: "retry_requested", life: 1 });
+    await world.publish({ ...about(canceled), type: "retry_requested", life: 1 });
     const again = await world.when("t_2", ({ life, state }) => life === 2 && isTaskEnd(state));
     expect(again.attempts.map(({ state }) => state)).toEqual(["canceled", "completed"]);
   });
@@ -205,7 +205,7 @@ test("stores an unreadable request as a dead letter, and processes those behind 
   const far = { tenant: "t", to: "+15550100", profile: "echo", scheduleAt: "2026-06-01T00:00:00Z" };
   for (const request of [{ tenant: "t", to: "call me", profile: "echo" }, far, { ...far, provider: "fax" }])
     await outcome(client.streams.publish(taskRequests, request as never));
-  await world.ask("t_1");
+  await world.request("t_1");
   await world.when("t_1", isOver);
   const letters = world.server.stored(deadLetters).map(({ message }) => message.reason);
   expect(letters).toEqual([
@@ -224,8 +224,8 @@ describe("several tasks services", () => {
     });
     await world.host();
     await Promise.all([1, 2, 3].map((n) => world.tasks(`tasks-${n}`)));
-    for (let n = 0; n < 20; n++) await world.ask(`t_a${n}`, { tenant: "a" });
-    for (let n = 0; n < 20; n++) await world.ask(`t_b${n}`, { tenant: "b" });
+    for (let n = 0; n < 20; n++) await world.request(`t_a${n}`, { tenant: "a" });
+    for (let n = 0; n < 20; n++) await world.request(`t_b${n}`, { tenant: "b" });
     await world.when("t_b19", isOver, 60 * MINUTE_MS);
     await world.when("t_a19", isOver, 60 * MINUTE_MS);
     expect(world.mostAtOnce()).toBe(6);
@@ -243,7 +243,7 @@ describe("several tasks services", () => {
     await world.host();
     await Promise.all([1, 2, 3].map((n) => world.tasks(`tasks-${n}`)));
     await world.clock.advance(5000);
-    for (let n = 0; n < 10; n++) await world.ask(`t_${n}`);
+    for (let n = 0; n < 10; n++) await world.request(`t_${n}`);
     const began = world.clock.monotonic();
     await world.clock.runUntil(() => world.exchange.made.length === 10, MINUTE_MS);
     expect(world.clock.monotonic() - began).toBeGreaterThanOrEqual(4000);
@@ -293,7 +293,7 @@ test("requests no session for an attempt whose write loses to a cancellation", a
       },
     },
   }));
-  await world.ask("t_1");
+  await world.request("t_1");
   await world.when("t_1", ({ state }) => state === "canceled");
   await world.clock.advance(5 * MINUTE_MS);
   expect(world.server.stored(sessionEvents)).toEqual([]);
@@ -314,7 +314,7 @@ describe("a tasks service that crashes", () => {
       const world = await taskWorld();
       await world.host();
       await world.tasks("doomed", dieAt(channel as never, type, when));
-      await world.ask("t_1");
+      await world.request("t_1");
       await world.clock.advance(MINUTE_MS);
       expect(isTaskEnd((world.task("t_1") as TaskRecord).state)).toBe(false);
       await world.tasks("heir");
@@ -357,7 +357,7 @@ describe("the tasks service under faults", () => {
       await world.host();
       const ids = Array.from({ length: 25 }, (_, n) => `t_${n}`);
       let running = [await world.tasks("tasks-0"), await world.tasks("tasks-1")];
-      for (const id of ids) await world.ask(id);
+      for (const id of ids) await world.request(id);
       for (let round = 0; round < 6; round++) {
         await world.clock.advance(7000 + seed * 100);
         const [oldest, ...others] = running;

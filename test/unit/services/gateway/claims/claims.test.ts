@@ -279,7 +279,7 @@ describe("GET /api/claims/:id", () => {
     // The secrets are nowhere else either.
     const stored = await rig.bus.kv.history(claims, `default.${ticket.claimId}`);
     const record = await rig.bus.kv.history(sessions, sessionKey({ tenant: "default", sessionId }));
-    const everything = JSON.stringify([stored, record, rig.said(), rig.server.stored(handoffEvents)]);
+    const everything = JSON.stringify([stored, record, rig.events(), rig.server.stored(handoffEvents)]);
     expect(everything).not.toContain(claimed.token);
     expect(everything).not.toContain("eyJ");
     expect(everything).not.toContain(NONCE);
@@ -387,7 +387,7 @@ describe("runner reports over HTTP", () => {
     expect(late.body.error.message).toContain("Leave the room");
     expect((await report(ticket.claimId, "ended", { error: "too late" })).status).toBe(200);
     expect(await recordOf(sessionId)).toMatchObject({ state: "requested", attempt: 2 });
-    expect(rig.said().map(({ type }) => type)).toEqual(["requested"]);
+    expect(rig.events().map(({ type }) => type)).toEqual(["requested"]);
   });
 
   it("redacts tokens in the session's history", async () => {

@@ -58,7 +58,7 @@ describe("a request body", () => {
     ["with an agent's identity", '{"userId":"agent-s_1-1"}', /body\.userId.*agent-/],
   ])("is rejected with 400 and the reason: %s", async (_body, payload, message) => {
     expectError(await inject("POST", START, json, payload), "invalid_request", message);
-    expect(rig.said()).toEqual([]);
+    expect(rig.events()).toEqual([]);
   });
 
   it("is rejected with 415 unless it is JSON", async () => {

@@ -256,14 +256,14 @@ describe("a start over HTTP", () => {
       room: `session-${started.body.sessionId}`,
       token: expect.any(String),
     });
-    expect(rig.said()[0]).toMatchObject({ type: "requested", profile: "support", provider: "livekit" });
+    expect(rig.events()[0]).toMatchObject({ type: "requested", profile: "support", provider: "livekit" });
     const session = await rig.get(`/api/session/${started.body.sessionId}`);
     expect(session.body).toMatchObject({ provider: "livekit" });
     expect((await rig.get("/api/sessions")).body.sessions[0]).toMatchObject({ provider: "livekit" });
 
     const pooled = await rig.post("/api/session/start", { profile: "echo", provider: "pool", wait: 0 });
     expect(pooled.body).toMatchObject({ profile: "echo", provider: "pool" });
-    expect(rig.said().at(-1)).not.toHaveProperty("provider");
+    expect(rig.events().at(-1)).not.toHaveProperty("provider");
   });
 
   it("rejects unknown providers, and those whose calls come from tasks", async () => {
@@ -282,7 +282,7 @@ describe("a start over HTTP", () => {
       room_config: { agents: [{ agent_name: "support-agent" }] },
     });
     expect(reply.status).toBe(201);
-    expect(rig.said()[0]).toMatchObject({ profile: "support", provider: "livekit" });
+    expect(rig.events()[0]).toMatchObject({ profile: "support", provider: "livekit" });
   });
 
   it("shows providers' profiles in health as failed without a providers service, else as running", async () => {

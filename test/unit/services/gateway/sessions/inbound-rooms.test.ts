@@ -53,7 +53,7 @@ async function joins({
 }
 
 const requests = (): Extract<SessionEvent, { type: "requested" }>[] =>
-  rig.said().filter((said) => said.type === "requested");
+  rig.events().filter((event) => event.type === "requested");
 
 describe("a caller who joins an inbound room", () => {
   test("gets an agent that knows the caller and the dialed number", async () => {

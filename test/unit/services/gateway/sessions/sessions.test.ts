@@ -145,7 +145,7 @@ describe("POST /api/session/:id/end", () => {
     });
     const second = await rig.post(`/api/session/${id}/end`, {});
     expect(second).toMatchObject({ status: 200, body: { status: "ended" } });
-    expect(rig.said().filter(({ type }) => type === "end_requested")).toEqual([
+    expect(rig.events().filter(({ type }) => type === "end_requested")).toEqual([
       expect.objectContaining({ endedReason: "completed", reason: "ended by the API" }),
     ]);
   });
@@ -255,7 +255,7 @@ describe("POST /api/livekit/token", () => {
       attributes: { a: "b" },
       video: { room: "my room" },
     });
-    expect(rig.said()).toEqual([
+    expect(rig.events()).toEqual([
       expect.objectContaining({
         type: "requested",
         sessionId: headers["greenroom-session-id"],
@@ -278,7 +278,7 @@ describe("POST /api/livekit/token", () => {
     expect((await rig.post(`/api/session/${first}/end`)).body.status).toBe("ended");
     const next = await ask({ room_name: "r" });
     expect(next.headers["greenroom-session-id"]).not.toBe(first);
-    expect(rig.said().filter(({ type }) => type === "requested")).toHaveLength(2);
+    expect(rig.events().filter(({ type }) => type === "requested")).toHaveLength(2);
   });
 
   it("lets another person into the room of a running session", async () => {
@@ -298,7 +298,7 @@ describe("POST /api/livekit/token", () => {
   it("uses the default profile for an unknown agent name", async () => {
     rig.setPlay("wait");
     await ask({ room_config: { agents: [{ agent_name: "my-agent" }] } });
-    expect(rig.said()[0]).toMatchObject({ profile: "echo" });
+    expect(rig.events()[0]).toMatchObject({ profile: "echo" });
   });
 });
 

@@ -19,8 +19,8 @@ describe("a gateway with the maximum of pending starts", () => {
     expect(refused.body.error.retryAfterMs).toBeGreaterThanOrEqual(1000);
     expect(Number(refused.headers["retry-after"])).toBeGreaterThanOrEqual(1);
     // The refused start left no event.
-    expect(rig.said().filter(({ type }) => type === "requested")).toHaveLength(3);
-    for (const event of rig.said()) await createRecord(event.sessionId);
+    expect(rig.events().filter(({ type }) => type === "requested")).toHaveLength(3);
+    for (const event of rig.events()) await createRecord(event.sessionId);
     await until(async () => (await start()).status === 202, { what: "another start is accepted" });
   });
 
@@ -39,7 +39,7 @@ describe("a gateway with the maximum of pending starts", () => {
 async function createRecord(sessionId: string): Promise<void> {
   const { newSession } = await import("../../../../../libs/domain/session/reduce.ts");
   const { sessions } = await import("../../../../../libs/contracts/buckets.ts");
-  const requested = rig.said().find((event) => event.sessionId === sessionId && event.type === "requested");
+  const requested = rig.events().find((event) => event.sessionId === sessionId && event.type === "requested");
   if (requested?.type !== "requested") throw new Error(`no request for ${sessionId}`);
   const ms = 60_000;
   const deadlineMs = {

@@ -76,7 +76,7 @@ describe("POST /api/session/start, ready in time", () => {
   it("passes user, metadata and duration on to the session", async () => {
     await start();
     await rig.post(START, { userId: "u", metadata: { topic: ["a", 1, null] }, maxDurationMs: 5000 });
-    expect(rig.said()[0]).toMatchObject({
+    expect(rig.events()[0]).toMatchObject({
       type: "requested",
       user: { id: "u", name: "u" },
       metadata: { topic: ["a", 1, null] },
@@ -117,7 +117,7 @@ describe("POST /api/session/start, ready later", () => {
   it("answers as soon as the agent is ready", async () => {
     await start({ play: "wait" });
     const answer = rig.post(START, { wait: 20_000, userId: "u" });
-    const requested = await until(() => rig.said()[0], { what: "the request is stored" });
+    const requested = await until(() => rig.events()[0], { what: "the request is stored" });
     await rig.move(requested.sessionId, ...becomeReady({ sessionId: requested.sessionId, attempt: 1 }));
     expect(await answer).toMatchObject({ status: 200, body: { status: "ready" } });
   });
@@ -125,7 +125,7 @@ describe("POST /api/session/start, ready later", () => {
   it("waits for the configured time by default, and no longer", async () => {
     await start({ play: "wait", env: { GREENROOM_START_WAIT_MS: "30000" } });
     const answer = rig.post(START, { userId: "u" });
-    const requested = await until(() => rig.said()[0], { what: "the request is stored" });
+    const requested = await until(() => rig.events()[0], { what: "the request is stored" });
     // Longer than the default wait.
     await new Promise((resolve) => setTimeout(resolve, 800));
     await rig.move(requested.sessionId, ...becomeReady({ sessionId: requested.sessionId, attempt: 1 }));
@@ -140,7 +140,7 @@ describe("POST /api/session/start, ready later", () => {
   it("answers at once with starting when the gateway stops", async () => {
     await start({ play: "wait" });
     const answer = rig.post(START, { wait: 20_000 });
-    await until(() => rig.said()[0], { what: "the request is stored" });
+    await until(() => rig.events()[0], { what: "the request is stored" });
     await rig.app.close();
     expect(await answer).toMatchObject({ status: 202, body: { status: "starting" } });
   });
@@ -176,7 +176,7 @@ describe("POST /api/session/start, failing", () => {
     expect(status).toBe(404);
     expect(body.error).toMatchObject({ code: "unknown_profile", retryable: false });
     expect(body.error.message).toContain("echo, tutor");
-    expect(rig.said()).toEqual([]);
+    expect(rig.events()).toEqual([]);
   });
 
   it("gives the reason why a profile is disabled", async () => {
@@ -230,7 +230,7 @@ describe("POST /api/session/start, queue limit", () => {
     });
     const burst = await Promise.all(Array.from({ length: 10 }, () => rig.post(START, { wait: 0 })));
     expect(burst.map(({ status }) => status).sort()).toEqual([202, 202, 202, ...Array(7).fill(429)]);
-    expect(rig.said()).toHaveLength(3);
+    expect(rig.events()).toHaveLength(3);
     const refused = burst.find(({ status }) => status === 429);
     expect(refused?.body.error).toMatchObject({ code: "at_capacity", retryable: true });
     expect(refused?.body.error).not.toHaveProperty("sessionId");
@@ -258,7 +258,7 @@ describe("Idempotency-Key", () => {
     expect(second.body.sessionId).toBe(first.body.sessionId);
     expect(first.headers["idempotent-replayed"]).toBeUndefined();
     expect(second.headers["idempotent-replayed"]).toBe("true");
-    expect(rig.said()).toHaveLength(1);
+    expect(rig.events()).toHaveLength(1);
   });
 
   it("returns one session to requests that race at two gateways", async () => {
@@ -268,7 +268,7 @@ describe("Idempotency-Key", () => {
     const answers = await Promise.all([rig.app, other, rig.app, other].map((app) => app.inject(request)));
     expect(new Set(answers.map((answer) => answer.json().sessionId)).size).toBe(1);
     expect(answers.map(({ statusCode }) => statusCode)).toEqual([200, 200, 200, 200]);
-    expect(rig.said()).toHaveLength(1);
+    expect(rig.events()).toHaveLength(1);
   });
 
   it("refuses a different request with the same key, also in a race", async () => {
@@ -289,7 +289,7 @@ describe("Idempotency-Key", () => {
       ({ method: "POST", url: START, headers: key, payload: { userId, wait: 0 } }) as const;
     const race = await Promise.all([rig.app.inject(request("u")), other.inject(request("v"))]);
     expect(race.map(({ statusCode }) => statusCode).sort()).toEqual([202, 409]);
-    expect(rig.said()).toHaveLength(1);
+    expect(rig.events()).toHaveLength(1);
   });
 
   it("never answers that an accepted session does not exist, however stale the store is", async () => {

@@ -139,7 +139,7 @@ describe("a task in progress", () => {
     const canceled = await rig.post(`/api/tasks/${taskId}/cancel`);
     expect([canceled.status, canceled.body.state]).toEqual([200, "canceled"]);
     expect((await rig.post(`/api/tasks/${taskId}/cancel`)).status).toBe(200);
-    await until(() => rig.said().some(({ type }) => type === "end_requested"), {
+    await until(() => rig.events().some(({ type }) => type === "end_requested"), {
       what: "the end of its session is requested",
     });
 

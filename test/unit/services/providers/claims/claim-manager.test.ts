@@ -90,16 +90,19 @@ describe("claim manager", () => {
     expect(again.token).not.toBe(first.token);
     expect({ ...again, token: "" }).toEqual({ ...first, token: "" });
     await world.clock.advance(4000);
-    expect(world.dispatch(id)?.state).toBe("used");
+    expect(world.claimRecord(id)?.state).toBe("used");
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "claim_used" });
   });
 
   it("expires an unclaimed offer by the instance's own clock", async () => {
     const { world, id } = await launched({ maxAttempts: 1 });
     await world.clock.advance(LIMITS.claimMs - 1000);
-    expect(world.dispatch(id)?.state).toBe("offered");
+    expect(world.claimRecord(id)?.state).toBe("offered");
     await world.clock.advance(2000);
-    expect(world.dispatch(id)).toMatchObject({ state: "expired", reason: "nobody claimed it within 20 s" });
+    expect(world.claimRecord(id)).toMatchObject({
+      state: "expired",
+      reason: "nobody claimed it within 20 s",
+    });
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "claim_expired" });
   });
 
@@ -108,7 +111,7 @@ describe("claim manager", () => {
     await world.clock.advance(LIMITS.claimMs - 1000);
     await world.control("control-2");
     await world.clock.advance(900);
-    expect(world.dispatch(id)?.state).toBe("offered");
+    expect(world.claimRecord(id)?.state).toBe("offered");
   });
 
   it("keeps a claim while its session lasts, and deletes it after the retention time", async () => {
@@ -118,12 +121,12 @@ describe("claim manager", () => {
     world.livekit.rooms.join("call-1", { identity: "caller", isAgent: false });
     await world.report(claimed, "ready");
     await world.clock.advance(LIMITS.repeatMs + 5 * LIMITS.keepMs);
-    expect(world.dispatch(id)?.state).toBe("used");
+    expect(world.claimRecord(id)?.state).toBe("used");
     await end(world, sessionId);
     await world.clock.advance(1000);
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "claim_used" });
     await world.clock.advance(LIMITS.keepMs + 1000);
-    expect(world.dispatch(id)).toBeUndefined();
+    expect(world.claimRecord(id)).toBeUndefined();
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({ code: "not_found" });
   });
 
@@ -133,7 +136,7 @@ describe("claim manager", () => {
     await expect(world.outcome(world.claim(id))).rejects.toMatchObject({
       code: expect.stringMatching(/over|expired/),
     });
-    await world.until(() => world.dispatch(id)?.state === "expired", "its end");
+    await world.until(() => world.claimRecord(id)?.state === "expired", "its end");
   });
 
   it("evicts an agent that joins after its attempt was lost", async () => {

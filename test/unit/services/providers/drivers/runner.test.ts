@@ -87,7 +87,7 @@ describe("webhook provider", () => {
     await world.until(() => session()?.attempt === 2, "the next attempt");
     world.runner.script.length = 0;
     // The claim was withdrawn before the attempt failed, not because the session moved on.
-    expect(world.dispatch(`${session()?.sessionId}-1`)).toMatchObject({
+    expect(world.claimRecord(`${session()?.sessionId}-1`)).toMatchObject({
       state: "expired",
       reason: expect.stringContaining("ECONNREFUSED"),
     });

@@ -224,7 +224,7 @@ describe("a SIP call", () => {
   });
 
   test("is not dialed again after a failover, and goes on with the next agent", async () => {
-    const { providers, call, dialed, phones, launchWhen, when, say, clock, assigns } = await callWorld();
+    const { providers, call, dialed, phones, launchWhen, when, publish, clock, assigns } = await callWorld();
     await providers("c-1");
     await providers("c-2");
     await call("s");
@@ -232,7 +232,7 @@ describe("a SIP call", () => {
     phones.answer(dial);
     await launchWhen("s", (launch) => launch.call?.status === "answered");
     const about = { tenant: "t", sessionId: "s", attempt: 1, at: AT };
-    await say({ ...about, type: "agent_lost", reason: "its process died" });
+    await publish({ ...about, type: "agent_lost", reason: "its process died" });
     await when("s", "ready", 2);
     await clock.advance(30_000);
     expect(phones.dialed).toHaveLength(1);
