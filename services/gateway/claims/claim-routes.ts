@@ -54,17 +54,17 @@ export function claimRoutes(app: Routes, gateway: Gateway): void {
   );
 }
 
-const toPublicClaim = (dispatch: ClaimRecord) => ({
-  claimId: dispatch.claimId,
-  sessionId: dispatch.sessionId,
-  attempt: dispatch.attempt,
-  profile: dispatch.profile,
-  provider: dispatch.provider,
-  room: dispatch.room,
-  identity: dispatch.identity,
-  traceId: dispatch.traceId,
-  state: dispatch.state,
-  claimedBy: dispatch.claimedBy ?? null,
-  reason: dispatch.reason ?? null,
-  expiresAt: dispatch.expiresAt,
+const toPublicClaim = (ticket: ClaimRecord) => ({
+  claimId: ticket.claimId,
+  sessionId: ticket.sessionId,
+  attempt: ticket.attempt,
+  profile: ticket.profile,
+  provider: ticket.provider,
+  room: ticket.room,
+  identity: ticket.identity,
+  traceId: ticket.traceId,
+  state: ticket.state,
+  claimedBy: ticket.claimedBy ?? null,
+  reason: ticket.reason ?? null,
+  expiresAt: ticket.expiresAt,
 });

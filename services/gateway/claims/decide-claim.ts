@@ -20,53 +20,53 @@ export type ClaimVerdict =
  * arrived, and stores this in the ticket's state. In every state, the session's record must name the attempt.
  */
 export function decideClaim(
-  dispatch: ClaimRecord,
+  ticket: ClaimRecord,
   record: SessionRecord | undefined,
   claim: Claim,
 ): ClaimVerdict {
-  switch (dispatch.state) {
+  switch (ticket.state) {
     case "expired":
-      return { refuse: "expired", reason: dispatch.reason ?? "nobody claimed it in time" };
+      return { refuse: "expired", reason: ticket.reason ?? "nobody claimed it in time" };
     case "used":
-      return { refuse: "used", reason: `${dispatch.claimedBy} has already claimed it` };
+      return { refuse: "used", reason: `${ticket.claimedBy} has already claimed it` };
     case "claimed":
-      if (dispatch.nonceHash !== claim.nonceHash || dispatch.claimedBy !== claim.by)
-        return { refuse: "used", reason: `${dispatch.claimedBy} has already claimed it` };
-      return givenIfNamed(dispatch, record, "again");
+      if (ticket.nonceHash !== claim.nonceHash || ticket.claimedBy !== claim.by)
+        return { refuse: "used", reason: `${ticket.claimedBy} has already claimed it` };
+      return givenIfNamed(ticket, record, "again");
     case "offered":
-      return givenIfNamed(dispatch, record, "first");
+      return givenIfNamed(ticket, record, "first");
   }
 }
 
 function givenIfNamed(
-  dispatch: ClaimRecord,
+  ticket: ClaimRecord,
   record: SessionRecord | undefined,
   give: "first" | "again",
 ): ClaimVerdict {
-  const reason = endReason(dispatch, record);
+  const reason = endReason(ticket, record);
   return reason === undefined && record !== undefined
     ? { give, record }
     : { refuse: "over", reason: reason ?? "the session no longer exists" };
 }
 
 /** The reason why the attempt of a claim ticket has ended. Undefined while the session's record names the attempt. */
-export function endReason(dispatch: ClaimRecord, record: SessionRecord | undefined): string | undefined {
+export function endReason(ticket: ClaimRecord, record: SessionRecord | undefined): string | undefined {
   if (record === undefined) return "the session no longer exists";
   if (record.state === "ended") return `the session has ended: ${record.endedReason}`;
-  if (record.attempt !== dispatch.attempt)
-    return `the session continues with attempt ${record.attempt}; this was attempt ${dispatch.attempt}`;
-  const host = isExternal(dispatch.provider) ? providerHostOf(dispatch.provider) : undefined;
+  if (record.attempt !== ticket.attempt)
+    return `the session continues with attempt ${record.attempt}; this was attempt ${ticket.attempt}`;
+  const host = isExternal(ticket.provider) ? providerHostOf(ticket.provider) : undefined;
   return record.host === host ? undefined : "the session was assigned to another host";
 }
 
 /** The claim ticket after the claim. */
 export const claimedRecord = (
-  dispatch: ClaimRecord,
+  ticket: ClaimRecord,
   claim: Claim,
   at: string,
   writeId: string,
 ): ClaimRecord => ({
-  ...dispatch,
+  ...ticket,
   state: "claimed",
   claimedBy: claim.by,
   nonceHash: claim.nonceHash,

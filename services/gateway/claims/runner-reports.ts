@@ -45,19 +45,19 @@ export function runnerReportRoutes(app: Routes, gateway: Gateway): void {
       },
       async ({ params, headers, body }) => {
         const caller = await authenticateService(gateway, headers.authorization);
-        const { dispatch, record } = await claimed(gateway, caller, params.id);
-        refuseOver(dispatch, record);
+        const { ticket, record } = await claimed(gateway, caller, params.id);
+        refuseOver(ticket, record);
         const tookMs = Math.round(body.tookMs ?? measured(gateway, record));
-        const { room, identity } = dispatch;
+        const { room, identity } = ticket;
         await gateway.bus.streams.publish(sessionEvents, {
-          ...byRunner(gateway, dispatch),
+          ...byRunner(gateway, ticket),
           type,
           room,
           identity,
           warm: "cold",
           tookMs,
         });
-        return answered(dispatch, record);
+        return answered(ticket, record);
       },
     );
   }
@@ -73,12 +73,11 @@ export function runnerReportRoutes(app: Routes, gateway: Gateway): void {
     },
     async ({ params, headers, body }) => {
       const caller = await authenticateService(gateway, headers.authorization);
-      const { dispatch, record } = await claimed(gateway, caller, params.id, true);
+      const { ticket, record } = await claimed(gateway, caller, params.id, true);
       // The attempt has already ended, so the report has no effect.
-      if (record === undefined || endReason(dispatch, record) !== undefined)
-        return answered(dispatch, record);
-      await gateway.bus.streams.publish(sessionEvents, endEvent(gateway, dispatch, body));
-      return answered(dispatch, record);
+      if (record === undefined || endReason(ticket, record) !== undefined) return answered(ticket, record);
+      await gateway.bus.streams.publish(sessionEvents, endEvent(gateway, ticket, body));
+      return answered(ticket, record);
     },
   );
 }
@@ -88,33 +87,30 @@ async function claimed(
   caller: ServiceCaller,
   claimId: string,
   mayBeUnclaimed = false,
-): Promise<{ dispatch: ClaimRecord; record: SessionRecord | undefined }> {
-  const { value: dispatch } = await requireClaim(gateway, caller, claimId);
-  if (dispatch.claimedBy === undefined && !mayBeUnclaimed)
+): Promise<{ ticket: ClaimRecord; record: SessionRecord | undefined }> {
+  const { value: ticket } = await requireClaim(gateway, caller, claimId);
+  if (ticket.claimedBy === undefined && !mayBeUnclaimed)
     throw new GreenroomError("conflict", `The claim ticket "${claimId}" is not claimed yet. Claim it first.`);
-  if (dispatch.claimedBy !== undefined && dispatch.claimedBy !== caller.subject)
+  if (ticket.claimedBy !== undefined && ticket.claimedBy !== caller.subject)
     throw new GreenroomError("forbidden", `The claim ticket "${claimId}" was claimed by another runner.`);
-  return { dispatch, record: await recordOf(gateway, dispatch) };
+  return { ticket, record: await recordOf(gateway, ticket) };
 }
 
-function refuseOver(
-  dispatch: ClaimRecord,
-  record: SessionRecord | undefined,
-): asserts record is SessionRecord {
-  const reason = endReason(dispatch, record);
+function refuseOver(ticket: ClaimRecord, record: SessionRecord | undefined): asserts record is SessionRecord {
+  const reason = endReason(ticket, record);
   if (reason !== undefined)
-    throw new SessionError(dispatch.sessionId, "claim_over", `Leave the room: ${reason}.`);
+    throw new SessionError(ticket.sessionId, "claim_over", `Leave the room: ${reason}.`);
 }
 
-const byRunner = (gateway: Gateway, dispatch: ClaimRecord) => ({
-  ...attemptRefOf(dispatch),
+const byRunner = (gateway: Gateway, ticket: ClaimRecord) => ({
+  ...attemptRefOf(ticket),
   at: isoNow(gateway.clock),
-  host: isExternal(dispatch.provider) ? providerHostOf(dispatch.provider) : "",
+  host: isExternal(ticket.provider) ? providerHostOf(ticket.provider) : "",
   epoch: PROVIDER_EPOCH,
 });
 
-function endEvent(gateway: Gateway, dispatch: ClaimRecord, report: EndReport): SessionEvent {
-  const said = byRunner(gateway, dispatch);
+function endEvent(gateway: Gateway, ticket: ClaimRecord, report: EndReport): SessionEvent {
+  const said = byRunner(gateway, ticket);
   if (report.userLeft && report.error === undefined) return { ...said, type: "user_left" };
   const error = report.error === undefined ? undefined : redactTokens(report.error);
   return {
@@ -133,9 +129,9 @@ function measured(gateway: Gateway, record: SessionRecord): number {
   return sinceMs + (record.state === "dispatched" ? 0 : (record.timings.joinMs ?? 0));
 }
 
-const answered = (dispatch: ClaimRecord, record: SessionRecord | undefined) => ({
+const answered = (ticket: ClaimRecord, record: SessionRecord | undefined) => ({
   success: true as const,
-  sessionId: dispatch.sessionId,
-  attempt: dispatch.attempt,
+  sessionId: ticket.sessionId,
+  attempt: ticket.attempt,
   state: record?.state ?? ("ended" as const),
 });

@@ -48,11 +48,11 @@ export async function takeClaim(
   const claim = { by: caller.subject, nonceHash: sha256([caller.tenant, claimId, nonce]).toString("hex") };
   for (let race = 0; race < MAX_RACES; race++) {
     const entry = await requireClaim(gateway, caller, claimId);
-    const dispatch = entry.value;
-    const verdict = decideClaim(dispatch, await recordOf(gateway, dispatch), claim);
-    if ("refuse" in verdict) throw refused(gateway, dispatch, verdict.refuse, verdict.reason);
+    const ticket = entry.value;
+    const verdict = decideClaim(ticket, await recordOf(gateway, ticket), claim);
+    if ("refuse" in verdict) throw refused(gateway, ticket, verdict.refuse, verdict.reason);
     if (verdict.give === "first" && !(await save(gateway, entry, claim))) continue;
-    return await answerClaim(gateway, dispatch, verdict.record);
+    return await answerClaim(gateway, ticket, verdict.record);
   }
   throw new GreenroomError(
     "storage_unavailable",
@@ -83,22 +83,22 @@ export async function recordOf(gateway: Gateway, session: SessionRef): Promise<S
 async function save(gateway: Gateway, { value, revision }: Entry<ClaimRecord>, claim: Claim) {
   const claimed = claimedRecord(value, claim, isoNow(gateway.clock), `${gateway.instance}:${randomUUID()}`);
   if ((await gateway.bus.kv.update(claims, claimed, revision)) === undefined) return false;
-  gateway.log.info({ sessionId: value.sessionId, dispatch: value.claimId, by: claim.by }, "session claimed");
+  gateway.log.info({ sessionId: value.sessionId, claim: value.claimId, by: claim.by }, "session claimed");
   return true;
 }
 
 async function answerClaim(
   gateway: Gateway,
-  dispatch: ClaimRecord,
+  ticket: ClaimRecord,
   record: SessionRecord,
 ): Promise<ClaimAnswer> {
   const { tokens, publicUrl } = requireLiveKit(gateway.livekit);
-  const { room, identity, profile } = dispatch;
+  const { room, identity, profile } = ticket;
   return {
     success: true,
-    claimId: dispatch.claimId,
+    claimId: ticket.claimId,
     sessionId: record.sessionId,
-    attempt: dispatch.attempt,
+    attempt: ticket.attempt,
     profile,
     url: publicUrl,
     token: await tokens.forAgent({ room, identity, name: profile, ttlS: TOKEN_TTL_S }),
@@ -113,26 +113,19 @@ async function answerClaim(
 
 function refused(
   gateway: Gateway,
-  dispatch: ClaimRecord,
+  ticket: ClaimRecord,
   refusal: ClaimRefusal,
   message: string,
 ): GreenroomError {
-  gateway.log.info(
-    { sessionId: dispatch.sessionId, claim: dispatch.claimId, reason: refusal },
-    "claim refused",
-  );
+  gateway.log.info({ sessionId: ticket.sessionId, claim: ticket.claimId, reason: refusal }, "claim refused");
   // Other systems are notified. A failure changes nothing for the caller.
   void gateway.bus.streams
     .publish(handoffEvents, {
-      ...claimEventFields(dispatch, isoNow(gateway.clock)),
+      ...claimEventFields(ticket, isoNow(gateway.clock)),
       type: "dispatch_claim_failed",
       reason: refusal,
       message,
     })
     .catch((error: unknown) => gateway.log.warn({ error }, "failed to publish a refused claim"));
-  return new SessionError(
-    dispatch.sessionId,
-    codeOf[refusal],
-    `Claim ticket "${dispatch.claimId}": ${message}.`,
-  );
+  return new SessionError(ticket.sessionId, codeOf[refusal], `Claim ticket "${ticket.claimId}": ${message}.`);
 }

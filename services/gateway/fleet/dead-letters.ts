@@ -27,7 +27,7 @@ export function deadLettersRoute(app: Routes, gateway: Gateway): void {
       const { found, nextCursor } = await pageOfChannel(gateway.bus, deadLetters, query, (letter) =>
         isOfTenant(letter, gateway.tenant),
       );
-      return { success: true as const, deadLetters: found.map(shown), nextCursor };
+      return { success: true as const, deadLetters: found.map(toPublicDeadLetter), nextCursor };
     },
   );
 }
@@ -52,7 +52,7 @@ function isOfTenant({ subject }: DeadLetter, tenant: string): boolean {
   return words[position] === tenant;
 }
 
-const shown = ({ sequence, message: letter }: Stored<DeadLetter>) => ({
+const toPublicDeadLetter = ({ sequence, message: letter }: Stored<DeadLetter>) => ({
   id: sequence,
   at: letter.at,
   subject: letter.subject,

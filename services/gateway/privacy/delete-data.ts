@@ -39,7 +39,9 @@ export function deleteDataRoutes(app: Routes, gateway: Gateway): void {
     async ({ params, query }, reply) => {
       requireOwn(gateway, params.tenant);
       const job = await requestDeletion(gateway, { kind: "tenant", askedBy: requesterOf(query.askedBy) });
-      return reply.code(202).send({ success: true as const, job: shown(job), message: messageFor(job) });
+      return reply
+        .code(202)
+        .send({ success: true as const, job: toPublicJob(job), message: messageFor(job) });
     },
   );
   app.delete(
@@ -59,7 +61,9 @@ export function deleteDataRoutes(app: Routes, gateway: Gateway): void {
       requireOwn(gateway, params.tenant);
       const user = params.userId;
       const job = await requestDeletion(gateway, { kind: "user", user, askedBy: requesterOf(query.askedBy) });
-      return reply.code(202).send({ success: true as const, job: shown(job), message: messageFor(job) });
+      return reply
+        .code(202)
+        .send({ success: true as const, job: toPublicJob(job), message: messageFor(job) });
     },
   );
   jobRoutes(app, gateway);
@@ -78,7 +82,7 @@ function jobRoutes(app: Routes, gateway: Gateway): void {
     },
     async ({ query }) => {
       const jobs = (await jobsOf(gateway)).sort((a, b) => (a.askedAt > b.askedAt ? -1 : 1));
-      return { success: true as const, jobs: jobs.slice(0, query.limit).map(shown) };
+      return { success: true as const, jobs: jobs.slice(0, query.limit).map(toPublicJob) };
     },
   );
   app.get(
@@ -94,7 +98,7 @@ function jobRoutes(app: Routes, gateway: Gateway): void {
     async ({ params: { id } }) => {
       const entry = await gateway.bus.kv.get(deletionJobs, deletionJobKey(gateway.tenant, id));
       if (entry === undefined) throw new GreenroomError("not_found", `No deletion job "${id}".`);
-      return { success: true as const, job: shown(entry.value) };
+      return { success: true as const, job: toPublicJob(entry.value) };
     },
   );
 }
@@ -143,7 +147,7 @@ const jobsOf = async ({ bus, tenant }: Gateway): Promise<DeletionJob[]> =>
 const messageFor = ({ id }: DeletionJob): string =>
   `The deletion has started. GET /api/deletion-jobs/${id} shows its progress, and in the end the receipt.`;
 
-function shown(job: DeletionJob) {
+function toPublicJob(job: DeletionJob) {
   const { v: _, found: __, by: ___, heartbeat: ____, writeId: _____, user: ______, ...rest } = job;
   return rest;
 }

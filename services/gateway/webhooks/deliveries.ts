@@ -53,7 +53,11 @@ export function deliveryRoutes(app: Routes, gateway: Gateway): void {
           delivery.endpoint === id &&
           (query.outcome === undefined || delivery.outcome === query.outcome),
       );
-      return { success: true as const, deliveries: found.map(({ message }) => shown(message)), nextCursor };
+      return {
+        success: true as const,
+        deliveries: found.map(({ message }) => toPublicDelivery(message)),
+        nextCursor,
+      };
     },
   );
   app.post(
@@ -87,7 +91,10 @@ export function deliveryRoutes(app: Routes, gateway: Gateway): void {
   );
 }
 
-const shown = ({ tenant: _, endpoint: __, of, ...delivery }: WebhookDelivery) => ({ ...delivery, about: of });
+const toPublicDelivery = ({ tenant: _, endpoint: __, of, ...delivery }: WebhookDelivery) => ({
+  ...delivery,
+  about: of,
+});
 
 async function replayOne(gateway: Gateway, endpoint: string, eventId: string) {
   const { bus, tenant } = gateway;

@@ -53,9 +53,11 @@ export function endpointRoutes(app: Routes, gateway: Gateway): void {
     async ({ body }, reply) => {
       const endpoint = await register(gateway, body);
       reply.header("Cache-Control", "no-store");
-      return reply
-        .code(201)
-        .send({ success: true as const, webhook: shown(endpoint, undefined), secret: endpoint.secret });
+      return reply.code(201).send({
+        success: true as const,
+        webhook: toPublicEndpoint(endpoint, undefined),
+        secret: endpoint.secret,
+      });
     },
   );
   app.get(
@@ -68,7 +70,10 @@ export function endpointRoutes(app: Routes, gateway: Gateway): void {
       ]);
       const queueOf = new Map(queues.map(({ value }) => [value.endpoint, value]));
       const sorted = endpoints.map(({ value }) => value).sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
-      return { success: true as const, webhooks: sorted.map((one) => shown(one, queueOf.get(one.id))) };
+      return {
+        success: true as const,
+        webhooks: sorted.map((endpoint) => toPublicEndpoint(endpoint, queueOf.get(endpoint.id))),
+      };
     },
   );
   app.get(
@@ -83,7 +88,7 @@ export function endpointRoutes(app: Routes, gateway: Gateway): void {
     },
     async ({ params }) => {
       const { value } = await requireEndpoint(gateway, params.id);
-      return { success: true as const, webhook: shown(value, await queueOf(gateway, params.id)) };
+      return { success: true as const, webhook: toPublicEndpoint(value, await queueOf(gateway, params.id)) };
     },
   );
   removalRoute(app, gateway);
@@ -132,7 +137,7 @@ function enablingRoute(app: Routes, gateway: Gateway): void {
         ...present,
         generation: present.generation + 1,
       }));
-      return { success: true as const, webhook: shown(endpoint, await queueOf(gateway, id)) };
+      return { success: true as const, webhook: toPublicEndpoint(endpoint, await queueOf(gateway, id)) };
     },
   );
 }
@@ -160,7 +165,7 @@ function rotationRoute(app: Routes, gateway: Gateway): void {
       reply.header("Cache-Control", "no-store");
       return {
         success: true as const,
-        webhook: shown(endpoint, await queueOf(gateway, id)),
+        webhook: toPublicEndpoint(endpoint, await queueOf(gateway, id)),
         secret: endpoint.secret,
         previousUntil: until,
       };
@@ -243,7 +248,7 @@ const queueOf = async (gateway: Gateway, id: string): Promise<WebhookQueue | und
   (await gateway.bus.kv.get(webhookQueues, endpointKey(gateway.tenant, id)))?.value;
 
 /** The endpoint without its secret. */
-function shown(endpoint: WebhookEndpoint, queue: WebhookQueue | undefined): WebhookState {
+function toPublicEndpoint(endpoint: WebhookEndpoint, queue: WebhookQueue | undefined): WebhookState {
   const { id, url, events, description, createdAt } = endpoint;
   const isGone = isDisabled(endpoint, queue);
   const isFailing = (queue?.failures ?? 0) > 0;
