@@ -15,7 +15,7 @@ const text = (findings: readonly Finding[]) =>
   findings.map(({ message: description, todo }) => `${description} ${todo ?? ""}`).join("\n");
 
 describe("checks of the machine", () => {
-  test("requires a new Node", () => {
+  test("requires a recent Node", () => {
     expect(levels(nodeCheck.judge({ version: "18.20.1", platform: "linux x64" }))).toEqual(["failure"]);
     expect(levels(nodeCheck.judge({ version: "20.19.0", platform: "linux x64" }))).toEqual(["ok"]);
     expect(levels(nodeCheck.judge({ version: "24.1.0", platform: "linux x64" }))).toEqual(["ok"]);

@@ -20,7 +20,7 @@ describe("checks of NATS", () => {
   };
   const url = "nats://127.0.0.1:4222";
 
-  test("requires a new server that accepts messages as large as a conversation", () => {
+  test("requires a recent server that accepts messages as large as a conversation", () => {
     expect(levels(natsCheck.judge({ server, url }))).toEqual(["ok"]);
     const old = natsCheck.judge({ server: { ...server, version: "2.12.1" }, url });
     expect(levels(old)).toEqual(["failure"]);

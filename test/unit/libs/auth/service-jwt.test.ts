@@ -163,7 +163,7 @@ describe("an EdDSA token", () => {
   });
 });
 
-describe("an algorithm confusion", () => {
+describe("algorithm confusion", () => {
   const { publicKey } = generateKeyPairSync("ed25519");
   const pem = pemOf(publicKey);
   const raw = publicKey.export({ format: "jwk" }).x ?? "";

@@ -111,7 +111,7 @@ describe("sharedBus", () => {
     expect(opened).toEqual(["pools"]);
   });
 
-  test("fails all who wait for a watch that can't be opened, and tries again for the next", async () => {
+  test("rejects all who wait for a watch that can't be opened, and retries for the next", async () => {
     const { outcome, client, clock } = start();
     let tries = 0;
     const failing = overrideBus(client, {

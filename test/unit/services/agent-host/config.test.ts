@@ -31,14 +31,14 @@ test("gives the agent-host its settings, with what SIGTERM begins", () => {
   expect(agentHost.drainOf(readConfig(agentHost.agentHostSettings, {})).onDeadline).toBe("migrate");
 });
 
-test("exceeds an agent-host's drain timeout, whether set, empty or missing", () => {
+test("allows a stop longer than the drain timeout, whether set, empty or missing", () => {
   expect(agentHost.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "1000" })).toBe(16_000);
   for (const env of [{}, { GREENROOM_DRAIN_TIMEOUT_MS: "", GREENROOM_DRAIN_ON_TIMEOUT: "" }])
     expect(agentHost.stopMsOf(env)).toBe(615_000);
   expect(agentHost.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "99999999999" })).toBe(2 ** 31 - 1);
 });
 
-test("is unlimited for an agent-host that waits for its sessions", () => {
+test("allows an unlimited stop if the host waits for its sessions", () => {
   expect(agentHost.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "0", GREENROOM_DRAIN_ON_TIMEOUT: "wait" })).toBe(
     2 ** 31 - 1,
   );

@@ -172,7 +172,7 @@ describe("handleSessionEvent, requested", () => {
     expect(written()).toHaveLength(1);
   });
 
-  test("ends the session after the last failed attempt, and takes back room and agent", async () => {
+  test("ends the session after the last failed attempt, and releases its room and agent", async () => {
     const { handle, record, log, rooms } = await scene(
       { a: ["failure"] },
       {

@@ -45,7 +45,7 @@ describe("the handoffs service", () => {
 });
 
 describe("a handoff with an agent runner", () => {
-  it("leads to ready and an end, with each step reported once", async () => {
+  it("goes through ready to its end, with each step reported once", async () => {
     const world = await handoffWorld();
     await world.control("control-1");
     await world.handOff(aHandoff());

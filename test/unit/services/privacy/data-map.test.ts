@@ -74,7 +74,7 @@ describe("matchesPerson", () => {
     expect(matchesPerson({}, { anything: 1 })).toBe(true);
   });
 
-  test("matches also in a text that is cut off or no JSON", () => {
+  test("also matches in a text that is cut off or is not JSON", () => {
     expect(isWord({ parts }, '{"user":"ann","na')).toBe(true);
     expect(isWord({ parts }, "dead.session.t.s_1.ready")).toBe(true);
     expect(isWord({ parts }, "hannah and joanna")).toBe(false);

@@ -161,7 +161,7 @@ describe("deletion of a tenant's data", () => {
     ).rejects.toThrow();
   });
 
-  test("goes on with another instance when the first dies, and is done once by several", async () => {
+  test("continues with another instance when the first dies, and runs once despite several instances", async () => {
     const s = erasureWorld();
     for (const person of [ann, bob]) await s.traces(person);
     const one = await s.privacy("one");

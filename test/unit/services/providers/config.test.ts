@@ -21,7 +21,7 @@ test("gives the providers service its settings: launches and claims", () => {
   expect(providers.claimLimitsOf(config)).toEqual({ claimMs: 116, repeatMs: 17, keepMs: 1018 });
 });
 
-test("exceeds the ring time of a providers service, whether set, empty or missing", () => {
+test("allows a stop longer than a phone may ring, whether set, empty or missing", () => {
   expect(providers.stopMsOf({ GREENROOM_SIP_RING_S: "60" })).toBe(95_000);
   expect(providers.stopMsOf({ GREENROOM_DRAIN_TIMEOUT_MS: "1000" })).toBe(11_000);
   for (const env of [{}, { GREENROOM_SIP_RING_S: "", GREENROOM_DRAIN_TIMEOUT_MS: "" }])

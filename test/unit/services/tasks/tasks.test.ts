@@ -216,7 +216,7 @@ test("stores an unreadable request as a dead letter, and processes those behind 
 });
 
 describe("several tasks services", () => {
-  test("keeps the limits together, and serves tenants in turn", async () => {
+  test("respects the limits across instances, and serves tenants in turn", async () => {
     const limits = { perTenant: 4, perProvider: () => 6, total: 100, callingHours: undefined };
     const world = await taskWorld({
       settings: { limits },
@@ -238,7 +238,7 @@ describe("several tasks services", () => {
     expect(new Set(world.exchange.dialed).size).toBe(40);
   });
 
-  test("keeps the rate together", async () => {
+  test("respects the rate across instances", async () => {
     const world = await taskWorld({ settings: { rate: 2 } });
     await world.host();
     await Promise.all([1, 2, 3].map((n) => world.tasks(`tasks-${n}`)));

@@ -91,7 +91,7 @@ describe("taskEventsFor", () => {
     expect(events).toEqual(["1 task.queued", "2 task.dialing", "3 task.ringing"]);
   });
 
-  test("returns another queued for an attempt that is retried", () => {
+  test("returns another task.queued for a retried attempt", () => {
     const queued = aTask("t_1");
     const dialing = stepTask(queued, slotGranted(queued));
     const busy = stepTask(dialing, callUpdated(dialing, "busy"));

@@ -4,7 +4,7 @@ import { CallStatus } from "../../../../../libs/contracts/providers/provider.ts"
 import { progressOf, reachOf } from "../../../../../libs/domain/call/call-rank.ts";
 
 describe("progressOf", () => {
-  test("rises from dialing over ringing and answered to the end, and is equal for every end", () => {
+  test("rises from dialing through ringing and answered to the end, and is equal for every end", () => {
     expect(progressOf(undefined)).toBeLessThan(progressOf("dialing"));
     expect(progressOf("dialing")).toBeLessThan(progressOf("ringing"));
     expect(progressOf("ringing")).toBeLessThan(progressOf("answered"));
@@ -31,7 +31,7 @@ describe("reachOf", () => {
     expect(reachOf({ status: "busy" })).toBe(reachOf({ status: "noAnswer" }));
   });
 
-  test("takes a call that was hung up before an answer for an unanswered one", () => {
+  test("treats a call that was hung up before an answer as unanswered", () => {
     expect(reachOf({ status: "hungUp", unanswered: true })).toBe(reachOf({ status: "noAnswer" }));
   });
 });

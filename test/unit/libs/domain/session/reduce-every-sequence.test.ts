@@ -254,7 +254,7 @@ describe("reduceSession", () => {
     60_000,
   );
 
-  test("breaks no rule unnoticed: a wrong result is detected", () => {
+  test("detects a result that breaks a rule", () => {
     const waiting = newSession(anEvent("s"), defaults);
     const choice = chosen(1, HOSTS[0]);
     const dispatched = reduceSession(waiting, choice);

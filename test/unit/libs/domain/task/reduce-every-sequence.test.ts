@@ -233,7 +233,7 @@ describe("reduceTask", () => {
     expect(seen.moves).not.toContain("inProgress → queued");
   }, 180_000);
 
-  test("breaks no rule unnoticed: a wrong result is detected", () => {
+  test("detects a result that breaks a rule", () => {
     const waiting = aTask("t_1");
     const dialing = reduceTask(waiting, slotGranted(waiting));
     const answered = reduceTask(dialing, callUpdated(dialing, "answered"));

@@ -24,7 +24,7 @@ const statesOf = (task: ReturnType<typeof aTask>, n = 1) =>
   task.attempts.find((attempt) => attempt.n === n)?.states.map(({ state }) => state);
 
 describe("a task with a phone call", () => {
-  test("goes from the queue over ringing and answered to completed, and keeps every state", () => {
+  test("goes from the queue through ringing and answered to completed, and keeps every state", () => {
     const ringing = become(dialing(), sessionReady, (task) => callUpdated(task, "ringing"));
     expect(ringing.state).toBe("ringing");
     const done = become(
@@ -122,7 +122,7 @@ describe("a task with a phone call", () => {
     },
   );
 
-  test("counts the provider's last status that arrives with the session's end", () => {
+  test("uses the provider's last status, which arrives with the session's end", () => {
     const end = (call: Parameters<typeof callUpdated>[1]) =>
       become(dialing(), (task) =>
         sessionEnded(task, { endedReason: "provider_error", call: { status: call } }),
@@ -248,7 +248,7 @@ describe("commandsFor", () => {
   });
 });
 
-describe("a person", () => {
+describe("reduceTask, requests of a person", () => {
   test("cancels a task that waits, and one in progress", () => {
     expect(become(aTask("t_1"), cancelRequested)).toMatchObject({ state: "canceled", attempt: 0 });
     expect(become(answered(), cancelRequested)).toMatchObject({ state: "canceled", attempt: 1 });

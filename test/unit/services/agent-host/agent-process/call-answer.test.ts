@@ -100,7 +100,7 @@ describe("CallAnswer", () => {
     await answer.wait();
   });
 
-  test("waits for nothing without a phone", async () => {
+  test("does not wait without a phone", async () => {
     const { room, answer, changes } = scene("nobody");
     const none = new CallAnswer(undefined, room as unknown as JobRoom);
     none.follow(() => expect.unreachable());

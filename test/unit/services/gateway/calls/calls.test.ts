@@ -136,7 +136,7 @@ describe("GET /api/calls/:id", () => {
     expect((await rig.get("/api/calls/a")).body).toEqual({ success: true, ...call });
   });
 
-  test("is 404 while the session has not ended, naming its state", async () => {
+  test("returns 404 while the session has not ended, naming its state", async () => {
     await start();
     const { sessionId } = (await rig.post("/api/session/start", {})).body;
     const { status, body } = await rig.get(`/api/calls/${sessionId}`);
@@ -145,7 +145,7 @@ describe("GET /api/calls/:id", () => {
     expect((await rig.get("/api/calls/nobody")).status).toBe(404);
   });
 
-  test("is 404 for a call of another tenant", async () => {
+  test("returns 404 for a call of another tenant", async () => {
     await start();
     await store("theirs", { tenant: "other" });
     expect((await rig.get("/api/calls/theirs")).status).toBe(404);

@@ -209,7 +209,7 @@ describe("POST /api/claims/:id/claim", () => {
     expect((await claim(ticket.claimId)).body.error.code).toBe("claim_over");
   });
 
-  it("is 404 for another tenant, as if the claim did not exist", async () => {
+  it("returns 404 for another tenant, as if the claim did not exist", async () => {
     const { ticket } = await offered();
     const reply = await rig.post(
       `/api/claims/${ticket.claimId}/claim`,

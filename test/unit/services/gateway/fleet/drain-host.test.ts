@@ -8,7 +8,7 @@ describe("/api/hosts/:id/drain", () => {
   let rig: Rig;
   afterEach(() => rig.stop());
 
-  test("drains a host, and undoes that", async () => {
+  test("drains a host, and undoes the drain", async () => {
     rig = await startRig();
     const requests: DrainQuestion[] = [];
     await rig.bus.core.serve(drainCommand, "host-1", async (options) => {
@@ -29,7 +29,7 @@ describe("/api/hosts/:id/drain", () => {
     expect(undone.body).toMatchObject({ host: "host-1", draining: false, sessions: 4 });
   });
 
-  test("is 404 for an unknown host, naming the known ones", async () => {
+  test("returns 404 for an unknown host, naming the known ones", async () => {
     rig = await startRig();
     const { status, body } = await rig.post("/api/hosts/nobody/drain", { deadlineS: 1 });
     expect(status).toBe(404);

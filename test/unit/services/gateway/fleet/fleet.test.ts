@@ -258,7 +258,7 @@ describe("POST /api/livekit/webhook", () => {
     expect(events).toEqual([{ event: "participant_left", room: "session-s_1", identity: "bob" }]);
   });
 
-  it("is 401 without a signature, with a wrong one, and with another body's", async () => {
+  it("returns 401 without a signature, with a wrong one, and with another body's", async () => {
     await start();
     const events: RoomEvent[] = [];
     await rig.bus.core.subscribe(roomEvents, (event) => events.push(event));

@@ -10,7 +10,7 @@ afterEach(() => rig.stop());
 const start = (body: object = { wait: 0 }, headers: Record<string, string> = {}) =>
   rig.post("/api/session/start", body, headers);
 
-describe("event streams and WebSockets", () => {
+describe("limits of event streams and WebSockets", () => {
   const open = async (url: string) => {
     const socket = new WebSocket(`${url.replace("http", "ws")}/api/session/ws`);
     return new Promise<{ socket: WebSocket; status: number }>((resolve) => {
@@ -22,7 +22,7 @@ describe("event streams and WebSockets", () => {
     });
   };
 
-  it("opens as many as an address may have, and another when one closes", async () => {
+  it("allows an address its maximum, and another stream when one closes", async () => {
     rig = await startRig({ play: "wait", env: { GREENROOM_STREAMS_PER_CLIENT: "2" } });
     const url = await rig.app.listen({ host: "127.0.0.1", port: 0 });
     const first = await open(url);
@@ -36,7 +36,7 @@ describe("event streams and WebSockets", () => {
     await until(async () => (await open(url)).status === 101, { what: "there is room again" });
   });
 
-  it("opens as many as the gateway may have", async () => {
+  it("allows the gateway its maximum", async () => {
     rig = await startRig({ play: "wait", env: { GREENROOM_STREAMS_MAX: "1" } });
     const url = await rig.app.listen({ host: "127.0.0.1", port: 0 });
     expect((await open(url)).status).toBe(101);

@@ -93,7 +93,7 @@ describe("GET /api/session/:id/events", () => {
     expect((await second).events.map(({ data }) => data.state)).toEqual(["ended"]);
   });
 
-  it("is 404 for an unknown session, in the shape of every error", async () => {
+  it("returns 404 for an unknown session, in the shape of every error", async () => {
     const response = await fetch(`${url}/api/session/s_nobody/events`);
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ success: false, error: { code: "not_found" } });

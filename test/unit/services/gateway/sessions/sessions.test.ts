@@ -78,7 +78,7 @@ describe("GET /api/session/:id", () => {
     expect(body.history.at(-1).reason).toBe("the host is gone");
   });
 
-  it("is 404 for an unknown id, and 400 with the reason for an invalid one", async () => {
+  it("returns 404 for an unknown id, and 400 with the reason for an invalid one", async () => {
     const unknown = await rig.get("/api/session/s_nobody");
     expect({ status: unknown.status, code: unknown.body.error.code }).toEqual({
       status: 404,
@@ -155,7 +155,7 @@ describe("POST /api/session/:id/end", () => {
     expect((await rig.post(`/api/session/${id}/end`)).body.endedReason).toBe("cancelled");
   });
 
-  it("is 404 for an unknown session", async () => {
+  it("returns 404 for an unknown session", async () => {
     expect((await rig.post("/api/session/s_nobody/end")).status).toBe(404);
   });
 });
@@ -183,7 +183,7 @@ describe("GET /api/session/:id/logs", () => {
     expect((await rig.get(`/api/session/${id}/logs`)).body.lines).toHaveLength(8);
   });
 
-  it("is 404 for an unknown session", async () => {
+  it("returns 404 for an unknown session", async () => {
     expect((await rig.get("/api/session/s_nobody/logs")).status).toBe(404);
   });
 });

@@ -24,7 +24,7 @@ describe("a gateway with the maximum of pending starts", () => {
     await until(async () => (await start()).status === 202, { what: "another start is accepted" });
   });
 
-  it("still answers repeated requests, and everything else than starts", async () => {
+  it("still answers repeated requests, and all requests that are not starts", async () => {
     rig = await startRig({ play: "ignore", env: { GREENROOM_MAX_PENDING_STARTS: "1" } });
     const key = { "idempotency-key": "again" };
     const { body } = await start({ wait: 0 }, key);

@@ -137,7 +137,7 @@ describe("POST /api/session/start, ready later", () => {
     expect(performance.now() - beganAtMs).toBeLessThan(25_000);
   });
 
-  it("answers at once with starting when the gateway stops", async () => {
+  it("answers at once with the status starting when the gateway stops", async () => {
     await start({ play: "wait" });
     const answer = rig.post(START, { wait: 20_000 });
     await until(() => rig.events()[0], { what: "the request is stored" });

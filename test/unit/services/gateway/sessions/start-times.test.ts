@@ -72,7 +72,7 @@ describe("measureStarts", () => {
     expect(times.estimateMs("echo", full, 4)).toBe(8000);
   });
 
-  it("is shown as a range", () => {
+  it("formats an estimate as a range", () => {
     expect([0, 400, 1000, 1200, 16_000].map(rangeOf)).toEqual(["0-1s", "0-1s", "1-2s", "1-2s", "16-24s"]);
   });
 });

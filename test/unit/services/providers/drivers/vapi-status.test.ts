@@ -189,7 +189,7 @@ describe("endFromHere", () => {
     },
   );
 
-  test("decides nothing by an unknown reason, and trusts a reason of an answered call", () => {
+  test("returns nothing for an unknown reason, and trusts a reason that implies an answer", () => {
     expect(endingFromHere("a reason of next year")).toBeUndefined();
     expect(endingFromHere("assistant-ended-call")).toEqual({
       status: "hungUp",

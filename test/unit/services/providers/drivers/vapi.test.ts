@@ -138,7 +138,7 @@ describe("VAPI provider > launch", () => {
   test.each<[CanDial, string]>([
     ["moved on", "moved on to another attempt"],
     ["made before", "a session has one call"],
-  ])("refuses when the session has %s", async (may, description) => {
+  ])("refuses when canDial answers %s", async (may, description) => {
     const refused = await provider({ canDial: async () => may }).launch(order());
     expect(refused).toMatchObject({ is: "refused", retryable: false });
     expect(refused).toHaveProperty("reason", expect.stringContaining(description));
@@ -161,7 +161,7 @@ describe("VAPI provider > launch", () => {
     expect(vapi.refused()).toBe(1);
   });
 
-  test("is retryable after a 429, and sends nothing before VAPI's Retry-After", async () => {
+  test("returns a retryable refusal after a 429, and sends nothing before VAPI's Retry-After", async () => {
     const busy = { message: "Too Many Requests", statusCode: 429 };
     vapi.next("POST /call", { is: "answer", status: 429, body: busy, headers: { "retry-after": "1" } });
     const calls = provider();
@@ -175,7 +175,7 @@ describe("VAPI provider > launch", () => {
     made();
   });
 
-  test("is retryable when VAPI is unreachable, because nothing was sent", async () => {
+  test("returns a retryable refusal when VAPI is unreachable, because nothing was sent", async () => {
     const gone = await startVapiStandIn();
     const calls = provider({ url: gone.url });
     await gone.close();

@@ -148,7 +148,7 @@ describe("a SIP call", () => {
     expect(phones.dialed).toEqual([]);
   });
 
-  test("is hung up when the session ends while it rings, and does not count as no answer", async () => {
+  test("is hung up when the session ends while it rings, and is not recorded as noAnswer", async () => {
     const { providers, call, dialed, phones, launchWhen, endRequested, when, clock } = await callWorld();
     await providers("c-1");
     await call("s");
@@ -164,7 +164,7 @@ describe("a SIP call", () => {
     expect(await phones.observe("session-s", "phone-s")).toBeUndefined();
   });
 
-  test("does not count as no answer when LiveKit closed the room with the session", async () => {
+  test("is not recorded as noAnswer when LiveKit closed the room with the session", async () => {
     const { providers, call, dialed, phones, launchWhen, endRequested, when } = await callWorld();
     await providers("c-1");
     await call("s");
@@ -381,7 +381,7 @@ describe("a SIP call while LiveKit is unavailable", () => {
     expect(phones.dialed).toHaveLength(1);
   });
 
-  test("goes on, and nothing is decided about it", async () => {
+  test("continues when it was answered before", async () => {
     const { providers, call, dialed, phones, launchWhen, record, clock } = await callWorld();
     await providers("c-1");
     await call("s");

@@ -241,7 +241,7 @@ describe("eventsFor > users", () => {
     expect(decisions.map(typesOf)).toEqual([[], [], [], [], [], []]);
   });
 
-  test("treats users of unknown number as neither gone nor back", () => {
+  test("treats an unknown number of users as neither gone nor back", () => {
     const decisions = looks([here, away, unknown, unknown, away], { launch, record });
     expect(decisions.map(typesOf)).toEqual([[], [], [], [], ["user_left"]]);
     expect(looks([here, unknown, unknown, unknown, unknown], { launch, record }).flatMap(typesOf)).toEqual(
@@ -265,7 +265,7 @@ describe("eventsFor > users", () => {
   });
 });
 
-test("looks often while a launch starts, soon when something is missing, else seldom", () => {
+test("observes often while a launch starts, soon when something is missing, else seldom", () => {
   const memory = firstMemory(0);
   expect(nextLookInMs({ record: aRecord("dispatched"), memory }, 1000, 3000)).toBe(150);
   expect(nextLookInMs({ record: aRecord("joined"), memory }, 20_000, 3000)).toBe(500);

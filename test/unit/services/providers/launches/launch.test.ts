@@ -274,7 +274,7 @@ describe("an instance that takes over a launch", () => {
     expect(await when("s", "ready", 2)).toMatchObject({ failures: 1 });
   });
 
-  test("acquires the launch at once when the first stops in order", async () => {
+  test("takes over the launch at once when the first shuts down", async () => {
     const { providers, request, when, provider, clock, launch } = await providerWorld();
     const first = await providers("c-1");
     provider.first = { is: "ready", users: 1 };

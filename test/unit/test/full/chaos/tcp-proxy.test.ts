@@ -137,7 +137,7 @@ test("keeps an idle connection through a fault", async () => {
   await receives(client, "still here");
 });
 
-test("forwards a close of the server", async () => {
+test("closes the client's connection when the server closes", async () => {
   const client = await connect();
   client.socket.write("bye");
   await receives(client, "bye");

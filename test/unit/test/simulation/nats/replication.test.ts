@@ -7,7 +7,7 @@ import { MINUTE_MS, world } from "../../../../kit/worlds/memory-world.ts";
 
 const slowly = { inFlightMs: [50, 50] } as const;
 
-describe("three replicas", () => {
+describe("an in-memory bus on three replicas", () => {
   test("rejects a write while another is in flight", async () => {
     const { server, connect, outcome } = world(slowly, 1, 3);
     const [one, two] = [connect("one"), connect("two")];
