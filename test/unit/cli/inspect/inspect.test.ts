@@ -1,4 +1,4 @@
-// How `npm run inspect` finds what is meant, and tells a overview of what is stored.
+// `npm run inspect`: the lookup of an id, and the overview of what is stored about it.
 import { describe, expect, test } from "vitest";
 import { findSubject } from "../../../../cli/inspect/find-subject.ts";
 import { sessionOverview, taskOverview } from "../../../../cli/inspect/overview.ts";
@@ -12,7 +12,7 @@ import type { TaskRecord } from "../../../../libs/contracts/tasks/task.ts";
 const TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJub2JvZHkifQ.bm8tc2lnbmF0dXJl";
 const BEGAN_MS = Date.parse("2026-01-31T12:00:00.000Z");
 
-/** What a NATS holds, written down by hand: stream, subject, ms after the beginning, value. */
+/** Content of an invented NATS: stream, subject, ms after the start, value. */
 type Row = [stream: string, subject: string, ms: number, value: unknown];
 
 function nats(rows: readonly Row[]) {
@@ -34,10 +34,10 @@ function nats(rows: readonly Row[]) {
 }
 
 function covers(filter: string, subject: string): boolean {
-  const wanted = filter.split(".");
+  const parts = filter.split(".");
   const tokens = subject.split(".");
-  if (wanted.at(-1) !== ">" && wanted.length !== tokens.length) return false;
-  return wanted.every((part, i) => part === ">" || part === "*" || part === tokens[i]);
+  if (parts.at(-1) !== ">" && parts.length !== tokens.length) return false;
+  return parts.every((part, i) => part === ">" || part === "*" || part === tokens[i]);
 }
 
 const record = (change: Partial<SessionRecord> = {}): SessionRecord => ({
@@ -125,7 +125,7 @@ const life: Row[] = [
 const subject = { kind: "session", tenant: "default", id: "s_abc" } as const;
 const terse = { metadata: false, conversation: false };
 
-describe("an id", () => {
+describe("findSubject", () => {
   const look = nats([
     ["KV_sessions", KEY, 0, {}],
     ["KV_sessions", "$KV.sessions.default.s_abd", 0, {}],
@@ -135,7 +135,7 @@ describe("an id", () => {
     ["KV_sessions", "$KV.sessions.default.t_1-1", 0, {}],
   ]);
 
-  test("that is whole is found, whether its record or only its call is left", async () => {
+  test("finds an id, whether its record or only its call is left", async () => {
     expect(await findSubject(look, "s_abd")).toEqual({
       found: { kind: "session", tenant: "default", id: "s_abd" },
     });
@@ -146,7 +146,7 @@ describe("an id", () => {
     expect(await findSubject(look, "t_1-1")).toMatchObject({ found: { kind: "session" } });
   });
 
-  test("of two tenants is asked for with its tenant", async () => {
+  test("returns every tenant that has the id, unless the tenant is given", async () => {
     const several = await findSubject(look, "s_abc");
     expect(several).toMatchObject({ several: [{ tenant: "default" }, { tenant: "other" }] });
     expect(await findSubject(look, "other.s_abc")).toEqual({
@@ -154,7 +154,7 @@ describe("an id", () => {
     });
   });
 
-  test("may be given in part, if only one begins so", async () => {
+  test("accepts the beginning of an id if it is unique", async () => {
     expect(await findSubject(look, "s_o")).toMatchObject({ found: { id: "s_old" } });
     expect(await findSubject(look, "s_a")).toMatchObject({
       several: [{ id: "s_abc" }, { id: "s_abc" }, { id: "s_abd" }],
@@ -166,8 +166,8 @@ describe("an id", () => {
   });
 });
 
-describe("a session's overview", () => {
-  test("is in the order of what was stored, causes before effects, and of itself only", async () => {
+describe("sessionOverview", () => {
+  test("is in the order of storage, with causes before effects, and of that session only", async () => {
     const { timeline } = await sessionOverview(nats(life), subject, terse);
     expect(timeline.map(({ what }) => what)).toEqual([
       "event: requested",
@@ -176,12 +176,12 @@ describe("a session's overview", () => {
       "event: ready, attempt 1",
       "saved: ready, attempt 1",
       "conversation checkpoint 2, attempt 1: 1 items, 113 bytes, 1 older ones left out",
-      // Its host's clock is hours ahead, so it is told when NATS had it.
+      // The host's clock is hours ahead, so the line is at the time when NATS stored it.
       "log warn: from a clock that is off",
     ]);
   });
 
-  test("says what each revision changed and calls for", async () => {
+  test("shows the changes and the commands of each revision", async () => {
     const { timeline } = await sessionOverview(nats(life), subject, terse);
     const [first, second] = timeline.filter(({ stream }) => stream === "KV_sessions");
     expect(first?.details).toContain("command create room: room session-s_abc");
@@ -191,7 +191,7 @@ describe("a session's overview", () => {
     expect(second?.details).toEqual(['timings {"joinMs":90,"readyMs":120}, identity agent-s_abc-1']);
   });
 
-  test("measures states by NATS's clock, and says what the host measured", async () => {
+  test("measures states by NATS's clock, and includes what the host measured", async () => {
     const overview = await sessionOverview(nats(life), subject, terse);
     expect(overview.steps).toEqual([
       { state: "dispatched", attempt: 1, host: "host-1", lastedMs: 200 },
@@ -203,7 +203,7 @@ describe("a session's overview", () => {
     expect(text).toContain("Now:\n  A room.\n  A host.");
   });
 
-  test("has no tokens in it, and metadata and what was said only where they are asked for", async () => {
+  test("contains no tokens, and metadata and conversation only on demand", async () => {
     const overview = await sessionOverview(nats(life), subject, terse);
     for (const text of [sessionText(overview, undefined, plain), jsonOf(overview, false)]) {
       expect(text).not.toContain("eyJ");
@@ -219,7 +219,7 @@ describe("a session's overview", () => {
     expect(jsonOf(whole, true)).toContain("gold");
   });
 
-  test("tells removals, dead letters, and what nobody can read", async () => {
+  test("shows deletions, dead letters, and unreadable messages", async () => {
     const rows: Row[] = [
       ["KV_sessions", KEY, 10, record()],
       ["KV_sessions", KEY, 20, '{"state":"?"}'],
@@ -250,7 +250,7 @@ describe("a session's overview", () => {
     ]);
   });
 
-  test("says clearly what is gone by age", async () => {
+  test("names what has expired", async () => {
     const call: Row = [
       "CALLS",
       "call.default.20260131.s_abc",
@@ -265,7 +265,7 @@ describe("a session's overview", () => {
   });
 });
 
-describe("a session now", () => {
+describe("readPresentState", () => {
   const host = (change: object) => ({
     ...{
       hostId: "host-1",
@@ -292,7 +292,7 @@ describe("a session now", () => {
     (await readPresentState(nats([["KV_hosts", "$KV.hosts.host-1", 0, host(change)]]), undefined, ready))
       .host;
 
-  test("is in a slot of its host, or that isn't so any more", async () => {
+  test("finds the slot on the session's host, or reports its absence", async () => {
     expect(await on({})).toContain("slot sl is busy with attempt 1, in the agent process st (pid 7)");
     expect(await on({ epoch: 5 })).toContain("was restarted");
     expect(await on({ processes: [] })).toContain("has no slot for the session");
@@ -302,7 +302,7 @@ describe("a session now", () => {
     ).toContain("not on Greenroom's hosts");
   });
 
-  test("has a room, where LiveKit can be asked", async () => {
+  test("finds the room, if LiveKit is available", async () => {
     expect((await readPresentState(nats([]), undefined, ready)).room).toContain("not configured");
     const rooms = {
       list: async () => [{ name: "session-s_abc", createdAtS: 0, participants: 1 }],
@@ -315,8 +315,8 @@ describe("a session now", () => {
   });
 });
 
-describe("a task's overview", () => {
-  test("has its attempts, each with its session", async () => {
+describe("taskOverview", () => {
+  test("contains the task's attempts, each with its session", async () => {
     const task: TaskRecord = {
       ...{
         v: 1,
@@ -364,7 +364,7 @@ describe("a task's overview", () => {
   });
 });
 
-test("durations are told as people say them", () => {
+test("formats durations for people", () => {
   expect([4, 999, 1500, 130_000, 8_000_000].map(durationOf)).toEqual([
     "4 ms",
     "999 ms",
