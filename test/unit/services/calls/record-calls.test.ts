@@ -77,14 +77,14 @@ async function scene({ faults = {}, instances = 1, seed = 1, lateMs }: SceneOpti
     (await outcome(client.streams.read(calls, { subject: "call.>", limit: 100 }))).map(
       ({ message }) => message,
     );
-  return { clock, client, outcome, start, running, save, tell: saveReport, stored, published };
+  return { clock, client, outcome, start, running, save, saveReport, stored, published };
 }
 
 const session = (id: string, rest: Partial<Parameters<typeof anEndedSession>[0]> = {}): EndedSession =>
   anEndedSession({ id, startedAtMs: AT, startMs: 300, talkMs: 60_000, ...rest });
 
 test("records an ended session at once, with its agent's usage, when its report is stored", async () => {
-  const { clock, save, tell: saveReport, stored } = await scene();
+  const { clock, save, saveReport, stored } = await scene();
   const record = session("a");
   await saveReport(reportsOf(record)[0]!);
   await save(record);
@@ -95,7 +95,7 @@ test("records an ended session at once, with its agent's usage, when its report 
 });
 
 test("waits for a report, and stores the call once", async () => {
-  const { clock, save, tell: saveReport, stored, published } = await scene();
+  const { clock, save, saveReport, stored, published } = await scene();
   const record = session("a");
   await save(record);
   await clock.advance(2000);
@@ -108,7 +108,7 @@ test("waits for a report, and stores the call once", async () => {
 });
 
 test("adds a late report to the stored call", async () => {
-  const { clock, save, tell: saveReport, stored } = await scene();
+  const { clock, save, saveReport, stored } = await scene();
   const record = session("a");
   await save(record);
   await clock.advance(6000);
@@ -119,7 +119,7 @@ test("adds a late report to the stored call", async () => {
 });
 
 test("corrects a call over which a delayed older one was stored", async () => {
-  const { clock, save, tell: saveReport, stored } = await scene({ lateMs: 8000 });
+  const { clock, save, saveReport, stored } = await scene({ lateMs: 8000 });
   const record = session("a");
   await save(record);
   await clock.advance(11_000);
@@ -134,7 +134,7 @@ test("corrects a call over which a delayed older one was stored", async () => {
 });
 
 test("ignores a report days after the session's end", async () => {
-  const { clock, save, tell: saveReport, stored } = await scene();
+  const { clock, save, saveReport, stored } = await scene();
   const record = session("a");
   await save(record);
   await clock.advance(3 * 24 * 60 * 60 * 1000);
@@ -145,7 +145,7 @@ test("ignores a report days after the session's end", async () => {
 
 test("accepts reports until METRICS_LOOKBACK_DAYS after the end, and none later", async () => {
   const DAY_MS = 24 * 60 * 60 * 1000;
-  const { clock, save, tell: saveReport, stored } = await scene();
+  const { clock, save, saveReport, stored } = await scene();
   const [early, late] = [session("a"), session("b")];
   for (const record of [early, late]) await save(record);
   const endedMs = 300 + 60_000;
@@ -159,7 +159,7 @@ test("accepts reports until METRICS_LOOKBACK_DAYS after the end, and none later"
 });
 
 test("records no session in progress, and none of its reports", async () => {
-  const { clock, save, tell: saveReport, stored } = await scene();
+  const { clock, save, saveReport, stored } = await scene();
   const record = session("a");
   await save({ ...record, state: "ready" });
   await saveReport({ ...reportsOf(record)[0]!, ended: undefined });
@@ -193,14 +193,7 @@ describe("the calls service with several instances and a faulty bus", () => {
       ambiguous: 0.05,
       hopMs: [1, 5],
     } as const;
-    const {
-      clock,
-      client,
-      outcome,
-      save,
-      tell: saveReport,
-      stored,
-    } = await scene({ faults, instances: 3, seed });
+    const { clock, client, outcome, save, saveReport, stored } = await scene({ faults, instances: 3, seed });
     const records = Array.from({ length: 6 }, (_, n) => session(`s${n}`, { hasFailover: n % 2 === 1 }));
     for (const [n, record] of records.entries()) {
       await save(record);

@@ -29,17 +29,12 @@ describe("WaitQueue", () => {
       freeFor: () => state.free,
     });
     const retried = () => server.stored(sessionEvents).map(({ message }) => message.sessionId);
-    return { clock, server, state, save, waiting: queue, retried };
+    return { clock, server, state, save, queue, retried };
   }
 
   test("retries as many sessions as agents are free, in the order of the stream, not of clocks", async () => {
     const at = (time: string) => [{ state: "requested" as const, at: time, attempt: 1 }];
-    const {
-      clock,
-      state,
-      waiting: queue,
-      retried,
-    } = await scene([
+    const { clock, state, queue, retried } = await scene([
       aSession("third", { queueSeq: 9, history: at("2025-01-01T00:00:00Z") }),
       aSession("first", { queueSeq: 2, history: at("2026-01-01T02:00:00Z") }),
       aSession("second", { queueSeq: 5, history: at("2026-01-01T01:00:00Z") }),
@@ -60,12 +55,7 @@ describe("WaitQueue", () => {
   });
 
   test("retries a failed session after its backoff, not before", async () => {
-    const {
-      clock,
-      state,
-      waiting: queue,
-      retried,
-    } = await scene([aSession("a", { queueSeq: 1, backoffMs: 800 })]);
+    const { clock, state, queue, retried } = await scene([aSession("a", { queueSeq: 1, backoffMs: 800 })]);
     state.free = 1;
     queue.check();
     await clock.advance(700);
@@ -75,7 +65,7 @@ describe("WaitQueue", () => {
   });
 
   test("retries a session once a second at most, and repeats an event that was not stored", async () => {
-    const { clock, server, state, waiting: queue, retried } = await scene([aSession("a", { queueSeq: 1 })]);
+    const { clock, server, state, queue, retried } = await scene([aSession("a", { queueSeq: 1 })]);
     state.free = 1;
     for (let turn = 0; turn < 5; turn++) {
       queue.check();
@@ -91,7 +81,7 @@ describe("WaitQueue", () => {
   });
 
   test("ignores dispatched sessions", async () => {
-    const { clock, state, save, waiting: queue, retried } = await scene([aSession("a", { queueSeq: 1 })]);
+    const { clock, state, save, queue, retried } = await scene([aSession("a", { queueSeq: 1 })]);
     await save(aSession("a", { queueSeq: 1, state: "dispatched", host: "h", hostEpoch: 1 }));
     state.free = 1;
     queue.check();

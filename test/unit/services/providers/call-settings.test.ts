@@ -21,8 +21,8 @@ describe("parseNumbers", () => {
     ["+15550100=", '"+15550100=" does not have the form number=id'],
     ["+0=a", '"+0" is not a number like +15550100'],
     ["+15550100=a, +15550100=b", "+15550100 appears twice"],
-  ])("rejects %j and names the fault", (text, words) => {
-    expect(() => parseNumbers(text)).toThrow(words);
+  ])("rejects %j and names the fault", (text, message) => {
+    expect(() => parseNumbers(text)).toThrow(message);
   });
 });
 

@@ -109,7 +109,7 @@ function fromHost({ attempt, host, epoch }: Sender): SessionInput[] {
     { ...sender, type: "user_left" },
     { ...sender, type: "migrated", reason: "its host drains" },
     { ...sender, type: "provider_declined", reason: "no worker took it", pauseMs: 500 },
-    { ...sender, type: "agent_ended", reason: "it said goodbye", retryable: true },
+    { ...sender, type: "agent_ended", reason: "it left", retryable: true },
     { ...sender, type: "agent_ended", reason: "a bug", error: "a bug", retryable: true },
     { ...sender, type: "agent_ended", reason: "a bug", error: "a bug", retryable: false },
     { ...sender, type: "agent_ended", reason: "403", error: "403", retryable: false, cause: "provider" },

@@ -43,7 +43,7 @@ function conversationOf(history: llm.ChatItem[], keep = true) {
       if (event.type === "conversation") sent.push(event);
     },
   });
-  return { conversation, told: sent };
+  return { conversation, sent };
 }
 
 describe("JobConversation", () => {
@@ -84,7 +84,7 @@ describe("JobConversation", () => {
   });
 
   test("sends the restored history with additions and with the number of omitted items", async () => {
-    const { conversation, told: sent } = conversationOf(HISTORY);
+    const { conversation, sent } = conversationOf(HISTORY);
     const session = newSession([lookup]);
     conversation.restoreInto(session, new voice.Agent({ instructions: "" }));
     conversation.follow(session);
@@ -96,7 +96,7 @@ describe("JobConversation", () => {
   });
 
   test("sends nothing for a file that stores no conversation", async () => {
-    const { conversation, told: sent } = conversationOf([], false);
+    const { conversation, sent } = conversationOf([], false);
     const session = newSession();
     conversation.follow(session);
     session._conversationItemAdded(message("user", "A secret.", Date.now()));
@@ -105,7 +105,7 @@ describe("JobConversation", () => {
   });
 
   test("sends nothing before somebody has spoken", async () => {
-    const { conversation, told: sent } = conversationOf([]);
+    const { conversation, sent } = conversationOf([]);
     const session = newSession();
     conversation.follow(session);
     session._conversationItemAdded(llm.AgentHandoffItem.create({ newAgentId: "receptionist" }));
@@ -127,8 +127,8 @@ describe("JobConversation", () => {
   });
 });
 
-function greetingScene(options: { said?: llm.ChatItem[]; failoverMessage?: string; tts?: boolean } = {}) {
-  const { said: history = HISTORY, failoverMessage = "Sorry.", tts = true } = options;
+function greetingScene(options: { history?: llm.ChatItem[]; failoverMessage?: string; tts?: boolean } = {}) {
+  const { history = HISTORY, failoverMessage = "Sorry.", tts = true } = options;
   const spoken: string[] = [];
   const originals = {
     say: (text: unknown) => {
@@ -198,7 +198,7 @@ describe("ResumeGreeting", () => {
 
   test("lets greetings through in a new conversation, even one with an agent handoff", () => {
     for (const history of [[], HISTORY.slice(0, 1)]) {
-      const { greeting, session, spoken, started } = greetingScene({ said: history });
+      const { greeting, session, spoken, started } = greetingScene({ history });
       greeting.begin(session);
       expect(inEntry(() => greeting.replacesSpeech())).toBe(false);
       started();
@@ -219,7 +219,7 @@ describe("ResumeGreeting", () => {
 describe("ResumeGreeting, after a gap", () => {
   test("replies to the user's last message when it was not answered", () => {
     for (const history of [HISTORY.slice(0, 3), HISTORY.slice(0, 5)]) {
-      const { greeting, session, spoken, started } = greetingScene({ said: history });
+      const { greeting, session, spoken, started } = greetingScene({ history });
       greeting.begin(session);
       started();
       expect(spoken).toEqual(["say Sorry.", "reply"]);

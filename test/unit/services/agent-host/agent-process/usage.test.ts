@@ -25,7 +25,7 @@ function job(slot: string) {
     if (message?.type !== "usage") throw new Error("nothing was sent");
     return message.usage;
   };
-  return { measures: usage, session, told: sent, last };
+  return { usage, session, sent, last };
 }
 
 const metrics = (of: object) => ({ type: "metrics_collected", metrics: { timestamp: 1, label: "l", ...of } });
@@ -47,7 +47,7 @@ const inJob = (slot: string, call: () => void): Promise<void> =>
 
 describe("JobUsage", () => {
   test("adds up latencies, usage and turns, in the shape of the store", () => {
-    const { session, measures: usage, last } = job("a");
+    const { session, usage, last } = job("a");
     session.emit("metrics_collected", llm(300));
     session.emit("metrics_collected", llm(500));
     // A request that was cancelled before its first token has no such time.
@@ -97,7 +97,7 @@ describe("JobUsage", () => {
   });
 
   test("adds up tool calls by name, and those above the limit together", () => {
-    const { session, measures: usage, last } = job("a");
+    const { session, usage, last } = job("a");
     const at = Date.now();
     vi.spyOn(performance, "now").mockReturnValue(1e9);
     for (let n = 0; n < TOOLS_MAX + 3; n++) {
@@ -121,7 +121,7 @@ describe("JobUsage", () => {
   });
 
   test("limits a tool's time by the session's length when the clock jumps", () => {
-    const { session, measures: usage, last } = job("a");
+    const { session, usage, last } = job("a");
     session.emit("function_tools_executed", {
       functionCalls: [{ name: "t", createdAt: 0 }],
       functionCallOutputs: [{ createdAt: 3_600_000, isError: false }],
@@ -146,14 +146,14 @@ describe("JobUsage of several sessions", () => {
     await inJob("two", () => {
       for (const { session } of [one, two]) session.emit("metrics_collected", llm(900));
     });
-    one.measures.finish();
-    two.measures.finish();
+    one.usage.finish();
+    two.usage.finish();
     expect(one.last().llm).toMatchObject({ count: 1, maxMs: 100 });
     expect(two.last().llm).toMatchObject({ count: 1, maxMs: 900 });
   });
 
   test("adds up the sessions of one job", () => {
-    const { measures: usage, session, last } = job("a");
+    const { usage, session, last } = job("a");
     const second = new EventEmitter();
     usage.follow(second as unknown as voice.AgentSession);
     usage.follow(second as unknown as voice.AgentSession);
@@ -166,7 +166,7 @@ describe("JobUsage of several sessions", () => {
 
 describe("JobUsage messages", () => {
   test("sends changes at most every five seconds", () => {
-    const { session, told: sent } = job("a");
+    const { session, sent } = job("a");
     vi.advanceTimersByTime(60_000);
     expect(sent).toHaveLength(0);
     for (let n = 0; n < 100; n++) session.emit("metrics_collected", llm(n));
@@ -179,7 +179,7 @@ describe("JobUsage messages", () => {
   });
 
   test("sends a last message at the end, but none without a session", () => {
-    const { measures: usage, told: sent } = job("a");
+    const { usage, sent } = job("a");
     usage.finish();
     expect(sent).toHaveLength(1);
     const none: ProcessToHost[] = [];

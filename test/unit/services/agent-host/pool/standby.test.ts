@@ -19,7 +19,7 @@ function makeSlots(count: number) {
         process: process,
       }) as unknown as Slot,
   );
-  return { slots, told: received };
+  return { slots, received };
 }
 
 /** A clock with one timer, which fires on demand, and with a settable time. */
@@ -47,7 +47,7 @@ const room = async (slot: string) => ({ room: `standby-${slot}`, token: "t" });
 const allDone = () => new Promise((resolve) => setImmediate(resolve));
 
 test("connects another agent when one is taken while it connects", async () => {
-  const { slots, told: received } = makeSlots(2);
+  const { slots, received } = makeSlots(2);
   const standbyPool = new Standby({
     ...makeClock(),
     log: silentLog,
@@ -67,7 +67,7 @@ test("connects another agent when one is taken while it connects", async () => {
 });
 
 test("pauses after a failure, and goes on even if its timer fires early", async () => {
-  const { slots, told: received } = makeSlots(1);
+  const { slots, received } = makeSlots(1);
   const { clock, fire } = makeClock();
   let isUp = false;
   const standby = standbyThat((slot) => (isUp ? room(slot) : Promise.reject(new Error("no LiveKit"))));

@@ -13,7 +13,7 @@ import { anAssignment } from "../../../../kit/fakes/scripted-processes.ts";
 import { aSession } from "../../../../kit/fixtures/sessions.ts";
 import { world } from "../../../../kit/worlds/memory-world.ts";
 
-const said = (...texts: string[]) => ({
+const messages = (...texts: string[]) => ({
   items: texts.map(
     (text, n): ConversationItem => ({
       id: text,
@@ -51,19 +51,19 @@ describe("ConversationStore", () => {
     const { openStore, session, stored, of, clock } = storeScene();
     await session();
     const host = openStore();
-    for (const count of [1, 2, 3, 4, 5]) host.keep(of(), said(..."abcde".slice(0, count)));
+    for (const count of [1, 2, 3, 4, 5]) host.keep(of(), messages(..."abcde".slice(0, count)));
     await clock.advance(100);
-    expect(stored()).toMatchObject([{ attempt: 1, checkpoint: 2, items: said(..."abcde").items }]);
+    expect(stored()).toMatchObject([{ attempt: 1, checkpoint: 2, items: messages(..."abcde").items }]);
   });
 
   test("returns a conversation only to a recovering session, and only of an earlier attempt", async () => {
     const { openStore, session, of, previousFor, clock, outcome } = storeScene();
     await session();
     const host = openStore();
-    host.keep(of(), said("a"));
+    host.keep(of(), messages("a"));
     await clock.advance(100);
     const next = openStore("other");
-    expect(await outcome(next.previousFor(previousFor(2)))).toEqual({ attempt: 1, ...said("a") });
+    expect(await outcome(next.previousFor(previousFor(2)))).toEqual({ attempt: 1, ...messages("a") });
     expect(await outcome(next.previousFor(previousFor(2, false)))).toBeUndefined();
     expect(await outcome(next.previousFor(previousFor(1)))).toBeUndefined();
   });
@@ -72,37 +72,37 @@ describe("ConversationStore", () => {
     const { openStore, session, stored, of, clock } = storeScene();
     await session();
     const zombie = openStore("zombie");
-    zombie.keep(of(1), said("a"));
+    zombie.keep(of(1), messages("a"));
     await clock.advance(100);
     await session({ attempt: 2 });
     const next = openStore("next");
-    next.keep(of(2), said("a", "b"));
+    next.keep(of(2), messages("a", "b"));
     await clock.advance(100);
-    zombie.keep(of(1), said("a", "x"));
+    zombie.keep(of(1), messages("a", "x"));
     await clock.advance(5000);
-    expect(stored()).toMatchObject([{ attempt: 2, items: said("a", "b").items }]);
-    next.keep(of(2), said("a", "b", "c"));
+    expect(stored()).toMatchObject([{ attempt: 2, items: messages("a", "b").items }]);
+    next.keep(of(2), messages("a", "b", "c"));
     await clock.advance(100);
-    expect(stored()).toMatchObject([{ attempt: 2, items: said("a", "b", "c").items }]);
+    expect(stored()).toMatchObject([{ attempt: 2, items: messages("a", "b", "c").items }]);
   });
 
   test("puts the conversation of an earlier attempt before a restarted one, but not before a continued one", async () => {
     const { openStore, session, stored, of, previousFor, clock, outcome } = storeScene();
     await session();
-    openStore("first").keep(of(1), said("a", "b"));
+    openStore("first").keep(of(1), messages("a", "b"));
     await clock.advance(100);
     await session({ attempt: 2 });
     const restarted = openStore("anew");
-    restarted.keep(of(2), said("c"));
+    restarted.keep(of(2), messages("c"));
     await clock.advance(100);
-    restarted.keep(of(2), said("c", "d"));
+    restarted.keep(of(2), messages("c", "d"));
     await clock.advance(100);
     const ids = () => stored().map(({ attempt, items }) => [attempt, items.map(({ id }) => id).join("")]);
     expect(ids()).toEqual([[2, "abcd"]]);
     await session({ attempt: 3 });
     const continued = openStore("on");
     expect((await outcome(continued.previousFor(previousFor(3))))?.items).toHaveLength(4);
-    continued.keep(of(3), said("b", "c", "d", "e"));
+    continued.keep(of(3), messages("b", "c", "d", "e"));
     await clock.advance(100);
     expect(ids()).toEqual([[3, "bcde"]]);
   });
@@ -110,7 +110,7 @@ describe("ConversationStore", () => {
   test("stores nothing of an attempt that the session has left behind", async () => {
     const { openStore, session, stored, of, clock } = storeScene();
     await session({ attempt: 2 });
-    openStore().keep(of(1), said("a"));
+    openStore().keep(of(1), messages("a"));
     await clock.advance(5000);
     expect(stored()).toEqual([]);
   });
@@ -119,14 +119,14 @@ describe("ConversationStore", () => {
     const { openStore, session, stored, of, bus, clock, outcome } = storeScene();
     await session();
     const host = openStore();
-    host.keep(of(), said("a"));
+    host.keep(of(), messages("a"));
     await clock.advance(100);
     await session({ state: "ended", endedReason: "completed" });
     const entry = await outcome(bus.kv.get(conversations, sessionKey({ tenant: "t", sessionId: "s" })));
     await outcome(
       bus.kv.delete(conversations, sessionKey({ tenant: "t", sessionId: "s" }), entry?.revision ?? 0),
     );
-    host.keep(of(), said("a", "b"));
+    host.keep(of(), messages("a", "b"));
     await clock.advance(5000);
     expect(stored()).toEqual([]);
   });
@@ -135,10 +135,10 @@ describe("ConversationStore", () => {
     const { openStore, session, stored, of, previousFor, clock, outcome } = storeScene();
     await session();
     const host = openStore("host", false);
-    host.keep(of(), said("a"));
+    host.keep(of(), messages("a"));
     await clock.advance(1000);
     expect(stored()).toEqual([]);
-    openStore("other").keep(of(), said("a"));
+    openStore("other").keep(of(), messages("a"));
     await clock.advance(1000);
     expect(stored()).toHaveLength(1);
     expect(await outcome(host.previousFor(previousFor(2)))).toBeUndefined();
@@ -152,7 +152,7 @@ describe("deleteConversations", () => {
     const bus = connect("janitor");
     const view = await outcome(watchSessions(bus, clock));
     const stop = deleteConversations({ bus, clock, log: silentLog }, view);
-    openStore().keep(of(), said("a"));
+    openStore().keep(of(), messages("a"));
     await clock.advance(40_000);
     expect(stored()).toHaveLength(1);
     await session({ state: "ended", endedReason: "completed" });
@@ -164,7 +164,7 @@ describe("deleteConversations", () => {
   test("deletes one that was written before the janitor started, or after the end", async () => {
     const { openStore, session, stored, of, connect, bus: test, clock, outcome } = storeScene();
     await session();
-    openStore().keep(of(), said("a"));
+    openStore().keep(of(), messages("a"));
     await clock.advance(100);
     await session({ state: "ended", endedReason: "completed" });
     const bus = connect("janitor");
@@ -172,7 +172,7 @@ describe("deleteConversations", () => {
     const stop = deleteConversations({ bus, clock, log: silentLog }, view);
     await clock.advance(1000);
     expect(stored()).toEqual([]);
-    const late = { ...said("late"), tenant: "t", sessionId: "s", attempt: 1, checkpoint: 9 };
+    const late = { ...messages("late"), tenant: "t", sessionId: "s", attempt: 1, checkpoint: 9 };
     await outcome(test.kv.update(conversations, late, 0));
     expect(stored()).toHaveLength(1);
     await clock.advance(31_000);

@@ -222,9 +222,9 @@ describe("POST /api/claims/:id/claim", () => {
       { nonce: NONCE },
       await bearer("runner", "other"),
     );
-    const words = (text: string, id: string) => text.replaceAll(id, "<id>");
-    expect(words(reply.body.error.message, ticket.claimId)).toBe(
-      words(unknown.body.error.message, "s_none-1"),
+    const withoutId = (text: string, id: string) => text.replaceAll(id, "<id>");
+    expect(withoutId(reply.body.error.message, ticket.claimId)).toBe(
+      withoutId(unknown.body.error.message, "s_none-1"),
     );
     expect((await stored(ticket.claimId))?.state).toBe("offered");
   });

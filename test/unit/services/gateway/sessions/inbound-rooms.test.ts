@@ -89,7 +89,7 @@ describe("a caller who joins an inbound room", () => {
       sessionId: first?.sessionId ?? "",
       at: "2026-01-01T00:00:00.000Z",
       endedReason: "completed",
-      reason: "they said goodbye",
+      reason: "they hung up",
     });
     await until(async () => (await rig.get(`/api/session/${first?.sessionId}`)).body.state === "ended", {
       what: "it has ended",

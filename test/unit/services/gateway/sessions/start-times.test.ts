@@ -31,7 +31,7 @@ describe("measureStarts", () => {
       const seen = { key: id, record, revision: 1, seenAtMs };
       notify({ key: id, value: record, revision: 1, seen, before: undefined });
     };
-    return { times, see: observe };
+    return { times, observe };
   };
   const idle = { idle: 3, cold: 5, warmUpMs: 2000 };
   const cold = { idle: 0, cold: 5, warmUpMs: 2000 };
@@ -45,7 +45,7 @@ describe("measureStarts", () => {
   });
 
   it("estimates by the median of observed starts, warm and cold apart", () => {
-    const { times, see: observe } = measured();
+    const { times, observe } = measured();
     for (const [index, tookMs] of [40, 60, 9000].entries()) {
       observe(`s${index}`, "requested", 1000);
       observe(`s${index}`, "ready", 1000 + tookMs, { warm: "hot" });
@@ -58,7 +58,7 @@ describe("measureStarts", () => {
   });
 
   it("ignores starts that failed once, and starts whose request was not observed", () => {
-    const { times, see: observe } = measured();
+    const { times, observe } = measured();
     observe("a", "requested", 0);
     observe("a", "ready", 30_000, { warm: "warm", failures: 1 });
     observe("b", "ready", 30_000, { warm: "warm" });
@@ -66,7 +66,7 @@ describe("measureStarts", () => {
   });
 
   it("grows with the position in the queue, at the pace at which agents become free", () => {
-    const { times, see: observe } = measured();
+    const { times, observe } = measured();
     for (let i = 0; i < 5; i++) observe(`s${i}`, "ended", i * 2000);
     expect(times.estimateMs("echo", full, 1)).toBe(2000);
     expect(times.estimateMs("echo", full, 4)).toBe(8000);

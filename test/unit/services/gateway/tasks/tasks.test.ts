@@ -268,14 +268,14 @@ describe("POST /api/tasks/bulk", () => {
       );
       request.on("error", reject);
       request.setHeader("content-type", "application/x-ndjson");
-      const tell = async () => {
+      const sendRequest = async () => {
         for (let n = 0; n < 200; n++) request.write(`${JSON.stringify(aTask({ to: `+155501${n}0` }))}\n`);
         await until(() => got.join("").includes('"index":100,'), {
           what: "results come before the body is over",
         });
         request.end(JSON.stringify(aTask()));
       };
-      tell().catch(reject);
+      sendRequest().catch(reject);
     });
     await ended;
     const lines = linesOf(got.join(""));

@@ -115,7 +115,7 @@ async function scene() {
         const now = launch(id);
         return now !== undefined && is(now) ? now : undefined;
       },
-      { timeoutMs: 20_000, what: () => `the launch is as wanted; it is ${JSON.stringify(launch(id))}` },
+      { timeoutMs: 20_000, what: () => `the launch matches; it is ${JSON.stringify(launch(id))}` },
     );
   return { client, providers, call, record, launch, when, launchWhen };
 }
@@ -318,7 +318,7 @@ describe("a second attempt of a session that had a call", () => {
     const { client, providers, call, when } = await scene();
     const first = await providers("c-1");
     await call("s");
-    await until(() => callRequests() === 1, { timeoutMs: 20_000, what: "VAPI is asked" });
+    await until(() => callRequests() === 1, { timeoutMs: 20_000, what: "VAPI has the request" });
     first.kill();
     await client.streams.publish(sessionEvents, joinDeadlineExceeded("s"));
     await providers("c-2");

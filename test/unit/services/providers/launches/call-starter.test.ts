@@ -74,11 +74,11 @@ describe("a SIP call", () => {
     [480, "Temporarily Unavailable", "noAnswer", "nobody answered: SIP 480 Temporarily Unavailable"],
   ] as const)(
     "expires after SIP %i, like a session whose user never joins",
-    async (sipCode, words, status, reason) => {
+    async (sipCode, phrase, status, reason) => {
       const { providers, call, dialed, when, launchWhen, phones } = await callWorld();
       await providers("c-1");
       await call("s");
-      (await dialed()).finish({ is: "refused", sipCode, reason: `SIP ${sipCode} ${words}` });
+      (await dialed()).finish({ is: "refused", sipCode, reason: `SIP ${sipCode} ${phrase}` });
       const record = await when("s", "ended");
       expect(record).toMatchObject({ endedReason: "expired", fault: "customer" });
       expect(record.history.at(-1)?.reason).toBe(reason);
@@ -219,8 +219,8 @@ describe("a SIP call", () => {
     first.kill();
     await endRequested("s");
     await providers("c-2");
-    const { call: told } = await launchWhen("s", ({ state }) => state === "over");
-    expect(told).toMatchObject({ status: "unknown" });
+    const over = await launchWhen("s", ({ state }) => state === "over");
+    expect(over.call).toMatchObject({ status: "unknown" });
   });
 
   test("is not dialed again after a failover, and goes on with the next agent", async () => {
