@@ -47,8 +47,8 @@ export default defineConfig({
     sequence: { sequencer: SlowestFirst },
     globalSetup: "./test/runner/compile.ts",
     projects: [
-      suite("unit"),
-      suite("architecture"),
+      suite("unit", { testTimeout: 30_000 }),
+      suite("architecture", { testTimeout: 30_000 }),
       suite("simulation", { testTimeout: 300_000 }),
       suite("conformance", onSharedServers()),
       suite("system", onSharedServers()),
