@@ -144,7 +144,7 @@ describe.each(kinds)("stream on %s", (kind, start) => {
     const letters = await eventually(() => deadLettersOn(bus, subject));
     expect(letters).toHaveLength(1);
     expect(letters[0]).toMatchObject({ subject, deliveries: 1 });
-    expect(letters[0]?.reason).toContain("not of its shape");
+    expect(letters[0]?.reason).toContain("is invalid");
     expect(JSON.parse(letters[0]?.payload ?? "")).toEqual({ type: "requested", sessionId: "s" });
     expect(handled).toEqual([]);
     await stop();

@@ -122,7 +122,7 @@ export function checkNothingStuck(world: World): void {
   const deadLettered = new Set<number>();
   for (const { message } of world.server.stored(deadLetters)) {
     if (message.stream === sessionEvents.stream) deadLettered.add(message.sequence ?? 0);
-    if (!/is not (JSON|of its shape)/.test(message.reason))
+    if (!/is (not JSON|invalid)/.test(message.reason))
       world.trace.violation(13, `${message.subject} became a dead letter: ${message.reason}`);
   }
   for (const sequence of unreadable(world)) {
