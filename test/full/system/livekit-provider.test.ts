@@ -30,6 +30,7 @@ beforeAll(async () => {
     agents: [],
     hosts: 0,
     providers: 2,
+    shape: "roles",
     env: {
       GREENROOM_PROVIDERS: `support=livekit:${NAME}, nobody=livekit`,
       GREENROOM_PROVIDER_POLL_MS: "1000",
