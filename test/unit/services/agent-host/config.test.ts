@@ -1,4 +1,4 @@
-// Settings reach their destination: all values differ, so that none can be mistaken for another.
+// The agent host's settings. All values differ, so that none can be mistaken for another.
 import { expect, test } from "vitest";
 import { readConfig } from "../../../../libs/runtime/config.ts";
 import * as agentHost from "../../../../services/agent-host/config.ts";

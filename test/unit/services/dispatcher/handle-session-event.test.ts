@@ -1,5 +1,4 @@
-// The dispatcher's handling of one event: read, decide, persist, act, also when hosts decline, fail or are
-// slow.
+// The dispatcher's handling of one event, also when hosts decline, fail or are slow.
 import { describe, expect, test } from "vitest";
 import { MAX_DELIVERIES } from "../../../../libs/bus/delivery-rules.ts";
 import { sessions } from "../../../../libs/contracts/buckets.ts";

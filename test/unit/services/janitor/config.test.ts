@@ -1,4 +1,4 @@
-// Settings reach their destination: all values differ, so that none can be mistaken for another.
+// The janitor's settings. All values differ, so that none can be mistaken for another.
 import { expect, test } from "vitest";
 import { readConfig } from "../../../../libs/runtime/config.ts";
 import * as janitor from "../../../../services/janitor/config.ts";

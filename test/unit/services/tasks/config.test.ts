@@ -1,4 +1,4 @@
-// Settings reach their destination: all values differ, so that none can be mistaken for another.
+// The tasks service's settings. All values differ, so that none can be mistaken for another.
 import { describe, expect, test } from "vitest";
 import { CALL_SLOTS_MAX } from "../../../../libs/contracts/tasks/task.ts";
 import { ConfigError, readConfig } from "../../../../libs/runtime/config.ts";

@@ -1,5 +1,4 @@
-// The provider `livekit` against a scripted LiveKit: which agent belongs to which session, and what is
-// reported.
+// The provider `livekit` against a scripted LiveKit: which agent belongs to which session.
 import { describe, expect, test } from "vitest";
 import type { LaunchRecord } from "../../../../../libs/contracts/providers/provider.ts";
 import type { AgentDispatch, Created, DispatchJob } from "../../../../../libs/livekit/agent-dispatch.ts";

@@ -1,5 +1,4 @@
-// Sessions whose call VAPI makes: dispatcher and providers services on an in-memory bus, and a stand-in for
-// VAPI.
+// Sessions whose call VAPI makes: both services on an in-memory bus, and a stand-in for VAPI.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";

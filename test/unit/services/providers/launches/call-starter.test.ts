@@ -1,5 +1,4 @@
-// Phone calls into a room with a warm agent: dispatcher and providers services together, with scripted
-// phones.
+// Phone calls into a room with a warm agent: both services together, with scripted phones.
 
 import { describe, expect, test } from "vitest";
 import type { Bus } from "../../../../../libs/bus/bus.ts";

@@ -1,5 +1,4 @@
-// The checks of tasks, phone calls and call records in a chaos run, each against a planted defect: 1, 2, 9,
-// 10, 12, 15.
+// The checks of tasks, phone calls and call records in a chaos run, each against a planted defect.
 import { describe, expect, test } from "vitest";
 import type { Draft } from "../../../../kit/fixtures/chaos-story.ts";
 import { foundIn } from "../../../../kit/fixtures/spoilt-run.ts";

@@ -1,5 +1,4 @@
-// Consumers of a bucket on the in-memory server, in simulated time: what they must see, and what they may
-// miss.
+// Consumers of a bucket on the in-memory server: what they must see, and what they may miss.
 import { describe, expect, test } from "vitest";
 import type { Ack, Bus, Change } from "../../../../../libs/bus/bus.ts";
 import { hosts, pools, sessions } from "../../../../../libs/contracts/buckets.ts";
