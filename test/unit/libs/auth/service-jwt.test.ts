@@ -84,7 +84,7 @@ describe("an HS256 token", () => {
     ["a tenant other than a string", { claims: { tenant: ["acme"] } }, /no valid "tenant"/],
     ["a token without a subject", { claims: { sub: undefined } }, /no "sub"/],
     ["a subject with a line break", { claims: { sub: "a\nb" } }, /"sub"/],
-  ])("is refused with the reason: %s", async (_what, token, message) => {
+  ])("is refused with a reason (%s)", async (_what, token, message) => {
     expect(await refusal(jwts().verify(handmade(token, SECRET)))).toMatch(message);
   });
 

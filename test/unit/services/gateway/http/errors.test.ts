@@ -56,7 +56,7 @@ describe("a request body", () => {
     ["with deep nesting", `{"metadata":{"a":${nested}}}`, /nested too deeply/],
     ["with a reserved room", '{"room":"standby-1"}', /body\.room.*standby-/],
     ["with an agent's identity", '{"userId":"agent-s_1-1"}', /body\.userId.*agent-/],
-  ])("is rejected with 400 and the reason: %s", async (_body, payload, message) => {
+  ])("is rejected with 400 and a reason (%s)", async (_body, payload, message) => {
     expectError(await inject("POST", START, json, payload), "invalid_request", message);
     expect(rig.events()).toEqual([]);
   });
