@@ -138,7 +138,7 @@ describe("a task", () => {
     const args = ["--direct", "--to", "1001", "--profile", "visited", "--provider", "pool"];
     const running = startTool("cli/task/main.ts", args, { NATS_URL: scene.stack.natsUrl });
     const sessionId = await until(
-      async () => running.output().match(/session (direct_\w+) is asked for/)?.[1],
+      async () => running.output().match(/requested session (direct_\w+) with/)?.[1],
       {
         timeoutMs: PATIENCE_MS,
         everyMs: 100,
