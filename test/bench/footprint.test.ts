@@ -27,7 +27,7 @@ describe("bench:footprint", () => {
     const { processes, total, first, second } = JSON.parse(readFileSync(json, "utf8"));
     const names = processes.map(({ name }: { name: string }) => name);
     expect(names).toEqual(
-      expect.arrayContaining(["gateway", "control", "agent-host", "agent process", "nats-server"]),
+      expect.arrayContaining(["gateway", "control", "agent-host", "agents", "nats-server"]),
     );
     for (const figure of [
       total.pssMb,
