@@ -58,9 +58,7 @@ describe("stream setup", () => {
     expect(new Set((await copies(cluster.url)).map(({ replicas }) => replicas))).toEqual(new Set([1]));
 
     const grown = await connectWith(cluster.url, 3);
-    expect(grown.messages.filter((line) => line === "added copies to a stream").length).toBeGreaterThan(
-      5,
-    );
+    expect(grown.messages.filter((line) => line === "added copies to a stream").length).toBeGreaterThan(5);
     await eventually(
       async () => (await copies(cluster.url)).every((one) => one.replicas === 3 && one.isCurrent),
       60_000,
