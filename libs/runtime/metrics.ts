@@ -1,5 +1,6 @@
 // Prometheus metrics of one process.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { type Lag, type LagMeter, startLagMeter } from "./event-loop-lag.ts";
 
 type Labels = Readonly<Record<string, string | number>>;
 
@@ -44,10 +45,39 @@ const UP = ["greenroom_up", "1 for each service that runs in this process.", ["s
 
 export function createMetrics(service: string): Metrics {
   const register = new Registry();
-  collectDefaultMetrics({ register });
+  collectDefaultMetrics({ register, eventLoopMonitoringPrecision: NEVER_MS });
+  for (const name of LAG_METRICS) register.removeSingleMetric(name);
   const metrics = metricsIn(register);
   metrics.gauge(...UP, (set) => set(1, { service }));
-  return metrics;
+  return measuringLag(metrics);
+}
+
+/** The longest interval of a timer. */
+const NEVER_MS = 2 ** 31 - 1;
+/** Their timer would wake every process 100 times a second, whether or not somebody reads them. */
+const LAG_METRICS = ["min", "max", "mean", "stddev", "p50", "p90", "p99"].map(
+  (which) => `nodejs_eventloop_lag_${which}_seconds`,
+);
+
+/** Measures from the first scrape on. */
+function measuringLag(metrics: Metrics): Metrics {
+  let meter: LagMeter | undefined;
+  let lag: Lag | undefined;
+  const gauge = (name: string, help: string, of: (lag: Lag) => number) =>
+    metrics.gauge(`nodejs_eventloop_lag_${name}_seconds`, `${help} since the previous scrape.`, [], (set) => {
+      set(lag === undefined ? 0 : of(lag) / 1000);
+    });
+  gauge("p50", "Median event loop lag", ({ medianMs }) => medianMs);
+  gauge("p99", "99th percentile of the event loop lag", ({ p99Ms }) => p99Ms);
+  gauge("max", "Longest event loop lag", ({ maxMs }) => maxMs);
+  return {
+    ...metrics,
+    text() {
+      meter ??= startLagMeter();
+      lag = meter.read();
+      return metrics.text();
+    },
+  };
 }
 
 function metricsIn(register: Registry): Metrics {

@@ -93,7 +93,7 @@ function watchLag({ clock, log }: ControlDeps): { reason(): string | undefined; 
   let lagMs = 0;
   const look = () => {
     const wasLate = lagMs > MAX_LAG_MS;
-    lagMs = Math.round(meter.read());
+    lagMs = Math.round(meter.read().medianMs);
     if (lagMs > MAX_LAG_MS && !wasLate) log.warn({ lagMs }, "the event loop lags behind");
   };
   const stopLooking = repeat(clock, LAG_EVERY_MS, look, () => {});

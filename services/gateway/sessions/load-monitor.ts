@@ -26,7 +26,7 @@ export function createLoadMonitor({ bus, clock }: { bus: Bus; clock: Clock }): L
     async watch() {
       const lag = startLagMeter();
       const measure = async () => {
-        load = { ...load, eventLoopLagMs: lag.read() };
+        load = { ...load, eventLoopLagMs: lag.read().medianMs };
         const usage = [await bus.admin.usageRatio(sessionEvents), await bus.admin.usageRatio(sessions)];
         load = { ...load, storeUsage: Math.max(...usage) };
       };
