@@ -10,6 +10,8 @@ import type { Clock } from "../../libs/runtime/clock.ts";
 export interface HostLife {
   readonly hostId: string;
   readonly epoch: number;
+  /** Whether a session that has not ended names it. */
+  readonly isBusy?: boolean;
 }
 
 /** Why a host may be lost, and how certain that is. */
@@ -30,6 +32,11 @@ export interface HostFailure {
 /** The interval of pings to a live host. A fleet of any size gets at most 500 pings per second. */
 const PING_MS = 100;
 const PING_MS_PER_HOST = 2;
+/**
+ * The interval of pings to a live host that no session names. Nobody waits for the news of its death: a dispatcher that
+ * assigns a session to it gets no answer and chooses another host.
+ */
+const IDLE_PING_MS = 500;
 /** The pause before a second ping. A dead host never answers the first one, whose time-out would take longer. */
 const SECOND_PING_MS = 150;
 /** The interval of pings to a host that may be gone. The client of a live one reconnects soon after 250 ms. */
@@ -51,10 +58,12 @@ const LOST_PING_MS = 500;
  * providers service observes its agents, and its instances each other.
  */
 export function livesOf(hosts: readonly HostLife[], records: readonly SessionRecord[]): HostLife[] {
-  const lives = new Map(hosts.map(({ hostId, epoch }) => [nameOf({ hostId, epoch }), { hostId, epoch }]));
+  const lives = new Map<string, HostLife>(
+    hosts.map(({ hostId, epoch }) => [nameOf({ hostId, epoch }), { hostId, epoch }]),
+  );
   for (const { state, host: hostId, hostEpoch: epoch } of records) {
     if (state === "ended" || hostId === undefined || epoch === undefined || isProviderHost(hostId)) continue;
-    lives.set(nameOf({ hostId, epoch }), { hostId, epoch });
+    lives.set(nameOf({ hostId, epoch }), { hostId, epoch, isBusy: true });
   }
   return [...lives.values()];
 }
@@ -71,10 +80,12 @@ export interface HostMonitorDeps {
 type Answer = "alive" | "restarted" | "gone" | "silent" | "unknown";
 
 interface Followed {
-  readonly life: HostLife;
+  life: HostLife;
   /** The last failed pings in a row. */
   misses: ("gone" | "silent")[];
   missingSinceMs: number;
+  /** Whether the next ping is due after a pause. */
+  isWaiting: boolean;
   cancel: () => void;
 }
 
@@ -91,8 +102,18 @@ export class HostMonitor {
     const names = new Set(lives.map(nameOf));
     for (const name of [...this.#followed.keys()]) if (!names.has(name)) this.#forget(name);
     for (const life of lives) {
-      if (this.#followed.has(nameOf(life))) continue;
-      const followed: Followed = { life, misses: [], missingSinceMs: 0, cancel: () => {} };
+      const known = this.#followed.get(nameOf(life));
+      if (known !== undefined) {
+        this.#update(known, life);
+        continue;
+      }
+      const followed: Followed = {
+        life,
+        misses: [],
+        missingSinceMs: 0,
+        isWaiting: false,
+        cancel: () => {},
+      };
       this.#followed.set(nameOf(life), followed);
       void this.#ping(followed);
     }
@@ -100,6 +121,13 @@ export class HostMonitor {
 
   stop(): void {
     for (const name of [...this.#followed.keys()]) this.#forget(name);
+  }
+
+  /** A host that gets its first session is pinged at the interval of busy hosts at once. */
+  #update(followed: Followed, life: HostLife): void {
+    const wasIdle = followed.life.isBusy !== true;
+    followed.life = life;
+    if (wasIdle && life.isBusy === true && followed.isWaiting) this.#pingAgain(followed, 0);
   }
 
   #forget(name: string): void {
@@ -118,7 +146,8 @@ export class HostMonitor {
     if (answer === "alive" || wasAway || !bus.isConnected()) {
       if (followed.misses.length > 0) onFailure(followed.life, undefined);
       followed.misses = [];
-      this.#pingAgain(followed, Math.max(PING_MS, PING_MS_PER_HOST * this.#followed.size));
+      const pauseMs = followed.life.isBusy === true ? PING_MS : IDLE_PING_MS;
+      this.#pingAgain(followed, Math.max(pauseMs, PING_MS_PER_HOST * this.#followed.size));
       return;
     }
     if (answer === "unknown") return this.#pingAgain(followed, LOST_PING_MS);
@@ -135,7 +164,12 @@ export class HostMonitor {
   }
 
   #pingAgain(followed: Followed, afterMs: number): void {
-    followed.cancel = this.#deps.clock.after(afterMs, () => void this.#ping(followed));
+    followed.cancel();
+    followed.isWaiting = true;
+    followed.cancel = this.#deps.clock.after(afterMs, () => {
+      followed.isWaiting = false;
+      void this.#ping(followed);
+    });
   }
 
   /** Pings twice. The second ping only counts when it proves that the host is alive or gone. */

@@ -258,11 +258,29 @@ test("decides by the host's silence alone with simulated rooms, which nobody els
   expect(world.probed).toBe(0);
 });
 
-test("pings a lost host less often, and a deleted one no longer", async () => {
+test("pings a host ten times a second while sessions name it, and twice a second otherwise", async () => {
+  const records: SessionRecord[] = [];
+  const { clock, world, lostHosts } = scene(records);
+  const pingsIn = async (ms: number) => {
+    const before = world.pings;
+    await clock.advance(ms);
+    return world.pings - before;
+  };
+  expect(await pingsIn(10_000)).toBeLessThanOrEqual(21);
+  await clock.advance(100);
+  records.push(served("a"));
+  lostHosts.follow();
+  expect(await pingsIn(10)).toBe(1);
+  expect(await pingsIn(10_000)).toBeGreaterThan(80);
+  records.length = 0;
+  lostHosts.follow();
+  expect(await pingsIn(10_000)).toBeLessThanOrEqual(21);
+});
+
+test("pings a deleted host no longer", async () => {
   const { clock, world, lostHosts } = scene([]);
   await clock.advance(10_000);
-  const alive = world.pings;
-  expect(alive).toBeGreaterThan(80);
+  expect(world.pings).toBeGreaterThan(0);
   world.host = "timeout";
   await clock.advance(4000);
   world.stored = undefined;
@@ -280,7 +298,10 @@ test("pings an earlier epoch too, while sessions have it", () => {
     served("c", { state: "ended", host: "x", hostEpoch: 1 }),
     aSession("d", {}),
   ];
-  expect(livesOf([current], records)).toEqual([current, { hostId: "h", epoch: 3 }]);
+  expect(livesOf([current], records)).toEqual([
+    { ...current, isBusy: true },
+    { hostId: "h", epoch: 3, isBusy: true },
+  ]);
 });
 
 test("never pings a provider", () => {
