@@ -32,7 +32,6 @@ export interface ProvidersDeps extends ServiceDeps {
 
 /** The instances share the commands through this queue group. */
 const QUEUE = "providers";
-const TICK_MS = 50;
 const TAKEOVER_MS = 500;
 const SWEEP_CALLS_MS = 1000;
 
@@ -57,7 +56,6 @@ export async function startProviders(deps: ProvidersDeps): Promise<{ stop(): Pro
   );
   const every = (ms: number, doing: string, work: () => Promise<void> | void) =>
     repeat(clock, ms, work, (error) => log.warn({ error, retrying: true }, `failed to ${doing}`));
-  const stopTicking = every(TICK_MS, "look at launches", () => manager.tick());
   const stopBeginning = [
     every(TAKEOVER_MS, "take over launches", () => takeover.takeOver()),
     every(SWEEP_CALLS_MS, "look for sessions that wait for their call", () => calls.sweep()),
@@ -83,7 +81,7 @@ export async function startProviders(deps: ProvidersDeps): Promise<{ stop(): Pro
       await Promise.all([...assigns.map((stop) => stop()), calls.stop()]);
       await waitForRingingCalls({ bus, clock, log, manager }, deps.ringingWaitMs);
       await Promise.all(releases.map((stop) => stop()));
-      stopTicking();
+      manager.stopLooking();
       for (const provider of deps.providers) provider.stop?.();
       await manager.drain();
       await Promise.all([takeover.stop(), stopHints(), liveness.stop()]);

@@ -15,6 +15,7 @@ import { keyOfSubject } from "../codec.ts";
 import type { ReconnectingConnection } from "./connection.ts";
 import { isDeleteMarker } from "./delete-markers.ts";
 import { isNotFound } from "./errors.ts";
+import { SharedInterval } from "./shared-interval.ts";
 
 /** The interval of the server's heartbeats. */
 const HEARTBEAT_MS = 1000;
@@ -68,6 +69,8 @@ export async function openFeed(
   return feed;
 }
 
+const checks = new SharedInterval(CHECK_MS);
+
 class RunningFeed implements Feed {
   readonly ended: Promise<Error | undefined>;
   readonly #link: ReconnectingConnection;
@@ -77,7 +80,7 @@ class RunningFeed implements Feed {
   readonly #end = withResolvers<Error | undefined>();
   readonly #caughtUp = withResolvers<void>();
   readonly #name = new Nuid().next();
-  readonly #checking: NodeJS.Timeout;
+  readonly #stopChecking: () => void;
   readonly #forget: () => void;
   #received = 0;
   /** The newest delivered revision. */
@@ -100,7 +103,7 @@ class RunningFeed implements Feed {
     this.#options = options;
     this.#deliver = deliver;
     this.ended = this.#end.promise;
-    this.#checking = setInterval(() => this.#check(), CHECK_MS);
+    this.#stopChecking = checks.add(() => this.#check());
     // The new server may not know the consumer.
     this.#forget = link.onReconnected(() => this.#finish(new Error("the connection was lost")));
   }
@@ -151,7 +154,7 @@ class RunningFeed implements Feed {
   #finish(reason: Error | undefined): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    clearInterval(this.#checking);
+    this.#stopChecking();
     this.#forget();
     this.#end.resolve(reason);
     // Otherwise the server would remove it later.

@@ -16,6 +16,7 @@ interface Managed {
   failures: number;
 }
 
+const LOOK_MS = 50;
 /** Work in progress per provider at most, so that a slow provider does not delay the others. */
 const MAX_CONCURRENT = 64;
 /** After this time an unconfirmed intent is taken over like any other. */
@@ -29,6 +30,8 @@ export class LaunchManager {
   readonly #working = new Map<string, number>();
   /** The write ids of intents that may or may not be saved, by key. */
   readonly #unconfirmed = new Map<string, string>();
+  #cancelLook: (() => void) | undefined;
+  #isStopping = false;
 
   constructor(deps: LaunchDeps) {
     this.#deps = deps;
@@ -119,8 +122,23 @@ export class LaunchManager {
     return true;
   }
 
-  /** Looks at every launch that is due. */
-  tick(): void {
+  /** Looks at launches no longer, except for work in progress. */
+  stopLooking(): void {
+    this.#isStopping = true;
+    this.#cancelLook?.();
+  }
+
+  /** Looks at every launch that is due, as long as there are launches. */
+  #keepLooking(): void {
+    if (this.#cancelLook !== undefined || this.#isStopping || this.#managed.size === 0) return;
+    this.#cancelLook = this.#deps.clock.after(LOOK_MS, () => {
+      this.#cancelLook = undefined;
+      this.#lookAtDue();
+      this.#keepLooking();
+    });
+  }
+
+  #lookAtDue(): void {
     const now = this.#deps.clock.monotonic();
     for (const managed of this.#managed.values()) {
       if (managed.work !== undefined || !managed.launch.isDue(now)) continue;
@@ -147,6 +165,7 @@ export class LaunchManager {
   #manage(lease: Lease<LaunchRecord>): Managed {
     const managed: Managed = { launch: new Launch(this.#deps, lease), work: undefined, failures: 0 };
     this.#managed.set(launches.keyOf(lease.record), managed);
+    this.#keepLooking();
     return managed;
   }
 

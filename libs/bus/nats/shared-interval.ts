@@ -1,0 +1,25 @@
+// One timer for many periodic checks. A timer for each would wake an idle process dozens of times a second.
+
+export class SharedInterval {
+  readonly #ms: number;
+  readonly #calls = new Set<() => void>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(ms: number) {
+    this.#ms = ms;
+  }
+
+  /** @returns a function that ends the calls */
+  add(call: () => void): () => void {
+    this.#calls.add(call);
+    this.#timer ??= setInterval(() => {
+      for (const each of [...this.#calls]) each();
+    }, this.#ms);
+    return () => {
+      this.#calls.delete(call);
+      if (this.#calls.size > 0) return;
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    };
+  }
+}
