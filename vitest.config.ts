@@ -16,15 +16,18 @@ const suite = (name: string, options: Options = {}) => ({
   },
 });
 
+/** The suites of `npm test` with servers run together, because their tests mostly wait. */
+const withServersGroup = 1;
+let lastGroup = withServersGroup;
 /** Suites with real processes and servers, with time-outs for a noisy machine. They run after the other suites. */
-let lastGroup = 0;
 const withServers = (options: Options = {}): Options => ({
   testTimeout: 120_000,
   hookTimeout: 300_000,
-  // Runs one suite after another, since each has its own number of workers.
-  sequence: { groupOrder: ++lastGroup },
+  sequence: { groupOrder: withServersGroup },
   ...options,
 });
+/** Suites that run alone, one after another. */
+const alone = (): Options => ({ sequence: { groupOrder: ++lastGroup } });
 /** The files of one worker share its NATS and LiveKit servers. */
 const onSharedServers = (options: Options = {}): Options => withServers({ isolate: false, ...options });
 
@@ -54,20 +57,24 @@ export default defineConfig({
       suite("system", onSharedServers()),
       suite("browser", onSharedServers()),
       suite("bench", withServers()),
-      full("conformance", withServers()),
-      full("system", onSharedServers()),
-      full("browser", onSharedServers()),
+      full("conformance", withServers(alone())),
+      full("system", onSharedServers(alone())),
+      full("browser", onSharedServers(alone())),
       full("simulation", {
         include: ["test/full/simulation/**/*.test.ts", "test/simulation/repeat.test.ts"],
         env: { SIM_SCOPE: "full" },
         testTimeout: 300_000,
       }),
       // Long time-outs for minutes of faults on a busy machine.
-      suite("chaos", withServers({ include: ["test/full/chaos/**/*.test.ts"], testTimeout: 900_000 })),
+      suite(
+        "chaos",
+        withServers({ ...alone(), include: ["test/full/chaos/**/*.test.ts"], testTimeout: 900_000 }),
+      ),
       // The same files on three NATS nodes.
       suite(
         "cluster",
         onSharedServers({
+          ...alone(),
           include: ["test/conformance/bus-*.test.ts", "test/{,full/}system/**/*.test.ts"],
           exclude: [...withOwnNats, ...aboutOthers].map((name) => `test/**/system/${name}.test.ts`),
           env: { STACK_NATS_NODES: "3", STACK_SHAPE: "roles" },

@@ -26,4 +26,4 @@ export const node24Suites = ["unit", "system"] as const;
 
 /** The number of test files of a suite that run in parallel. */
 export const workersOf = (suite: string): number =>
-  ({ unit: 2, architecture: 2, simulation: 2, conformance: 2 })[suite] ?? 1;
+  (quickSuites as readonly string[]).includes(suite) ? 2 : 1;

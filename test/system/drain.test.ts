@@ -49,7 +49,7 @@ async function isHeard({ answer, ears }: Call): Promise<void> {
   const identity = `agent-${answer.sessionId}-${attempt}`;
   await until(() => ears.sounds.slice(after).filter(({ from }) => from === identity).length > 20, {
     timeoutMs: PATIENCE_MS,
-    what: `${identity} is heard`,
+    what: () => `${identity} is heard; ${ears.describe()}`,
   });
 }
 

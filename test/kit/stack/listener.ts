@@ -1,6 +1,7 @@
 // A participant that records when each agent was heard. Tests measure the silence of a failover with it.
 import "./quiet-rtc.ts";
 import { AudioStream, type RemoteTrack, Room, RoomEvent, TrackKind } from "@livekit/rtc-node";
+import { messageOf } from "../../../libs/contracts/errors.ts";
 import { startNativeWithoutLogCapture } from "../../../services/agent-host/agent-process/native.ts";
 
 /** A frame of sound from one participant. Times are performance.now() of this process, in ms. */
@@ -24,6 +25,8 @@ export interface Listener {
   others(): string[];
   /** True once LiveKit has removed this participant or closed the room. */
   isOut(): boolean;
+  /** Describes the other participants and their tracks, for the message of a failing test. */
+  describe(): string;
   leave(): Promise<void>;
 }
 
@@ -37,12 +40,16 @@ export async function listenIn(join: { url: string; token: string }): Promise<Li
   const room = new Room();
   const sounds: Sound[] = [];
   const messages: AgentMessage[] = [];
+  const failures: string[] = [];
   room.on(RoomEvent.DataReceived, (payload) => {
     const { type, attempt } = parsed(payload);
     messages.push({ type: String(type), attempt: Number(attempt), atMs: performance.now() });
   });
   room.on(RoomEvent.TrackSubscribed, (track, _publication, participant) => {
-    heardIn(track, participant.identity, sounds);
+    heardIn(track, participant.identity, sounds, failures);
+  });
+  room.on(RoomEvent.TrackSubscriptionFailed, (sid, { identity }, reason) => {
+    failures.push(`subscription to ${sid} of ${identity}: ${reason}`);
   });
   await room.connect(join.url, join.token, { autoSubscribe: true, dynacast: false });
   return {
@@ -50,15 +57,25 @@ export async function listenIn(join: { url: string; token: string }): Promise<Li
     messages,
     others: () => [...room.remoteParticipants.values()].map(({ identity }) => identity),
     isOut: () => !room.isConnected,
+    describe: () => describe(room, sounds, failures),
     leave: () => room.disconnect(),
   };
 }
 
 /** Records the sounds of a track from now on. */
-export function heardIn(track: RemoteTrack, from: string, sounds: Sound[]): void {
+export function heardIn(track: RemoteTrack, from: string, sounds: Sound[], failures: string[] = []): void {
   if (track.kind !== TrackKind.KIND_AUDIO) return;
   // A track fails to open when its agent dies at this moment.
-  recordSounds(track, from, sounds).catch(() => {});
+  recordSounds(track, from, sounds).catch((error) => failures.push(`track of ${from}: ${messageOf(error)}`));
+}
+
+function describe(room: Room, sounds: readonly Sound[], failures: readonly string[]): string {
+  const participants = [...room.remoteParticipants.values()].map(({ identity, trackPublications }) => ({
+    identity,
+    tracks: [...trackPublications.values()].map(({ sid, subscribed, muted }) => ({ sid, subscribed, muted })),
+    sounds: sounds.filter(({ from }) => from === identity).length,
+  }));
+  return JSON.stringify({ connection: room.connectionState, participants, failures });
 }
 
 /** Returns the longest time without any sound between two times, in ms. */
