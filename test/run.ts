@@ -7,7 +7,7 @@ import { livekitServer, natsServer } from "../cli/servers/binary-specs.ts";
 import { messageOf } from "../libs/contracts/errors.ts";
 import { unmountBelow } from "./kit/servers/loop-disk.ts";
 import { ensureTools } from "./kit/servers/tools.ts";
-import { readArguments } from "./runner/arguments.ts";
+import { readArguments, usage } from "./runner/arguments.ts";
 import { TestRun } from "./runner/test-run.ts";
 import { readTimings, recordTimings, timingLines } from "./runner/timings.ts";
 
@@ -15,6 +15,10 @@ process.exit(await main(process.argv.slice(2)));
 
 async function main(argv: readonly string[]): Promise<number> {
   const selected = readArguments(argv);
+  if (selected.showHelp) {
+    console.log(usage);
+    return 0;
+  }
   if (selected.showTimings) {
     console.log(timingLines(readTimings()).join("\n"));
     return 0;

@@ -4,6 +4,17 @@ import { recordSeeds } from "./plants/exposed-by.ts";
 import { runSeed } from "./run.ts";
 import { commandFor, runMany } from "./run-many.ts";
 
+const usage = `npm run sim -- [options]
+
+  --seed N, -s N        runs one world and prints its trace
+  --quiet               prints no trace
+  --from N --count N    runs N worlds (default: 100 from 1) and prints the failing seeds
+  --workers N           number of parallel processes
+  --wrong-clocks        gives each machine a wrong clock
+  --coverage            prints what the worlds covered
+  --plants              finds a seed for each planted bug and records it
+`;
+
 const { values } = parseArgs({
   options: {
     seed: { type: "string", short: "s" },
@@ -14,11 +25,13 @@ const { values } = parseArgs({
     quiet: { type: "boolean", default: false },
     coverage: { type: "boolean", default: false },
     plants: { type: "boolean", default: false },
+    help: { type: "boolean", short: "h", default: false },
   },
 });
 const clocks = values["wrong-clocks"] ? { clocks: "wrong" as const } : {};
 
-if (values.plants) process.exitCode = await showPlants();
+if (values.help) console.log(usage);
+else if (values.plants) process.exitCode = await showPlants();
 else if (values.seed !== undefined) process.exitCode = await showOne(whole(values.seed, "--seed"));
 else process.exitCode = await showMany(whole(values.from, "--from"), whole(values.count ?? "100", "--count"));
 

@@ -33,6 +33,9 @@ const { helper } = require("./lib/helper");
 
 const FILES: Readonly<Record<string, string>> = {
   "lib/helper.ts": "export const helper: string = 'helper';",
+  "lib/worker.ts": `import { parentPort } from "node:worker_threads";
+    import { helper } from "./helper.ts";
+    parentPort!.postMessage(helper satisfies string);`,
   "lib/plain.mjs": "export { helper } from './helper.ts';",
   "node_modules/own-package/package.json": '{ "name": "own-package", "main": "index.js" }',
   "node_modules/own-package/index.js": "module.exports = 'own';",
@@ -44,6 +47,11 @@ const FILES: Readonly<Record<string, string>> = {
     const child = fork(new URL("lib/helper.ts", import.meta.url));
     const code = await new Promise((resolve) => child.once("exit", resolve));
     if (code !== 0) throw new Error("a process that runs TypeScript failed");`,
+  "worker-threads.mts": `${imports("./lib/helper.ts")}${EXPORT}
+    import { Worker } from "node:worker_threads";
+    const worker = new Worker(new URL("lib/worker.ts", import.meta.url));
+    const answer = await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
+    if (answer !== "helper") throw new Error("a worker thread that runs TypeScript failed");`,
   "module.mts": `${imports("./lib/helper.ts")}${TYPED}${EXPORT}`,
   "common.cts": `${imports("./lib/helper")}${TYPED}${EXPORT}`,
   "required.cts": `${REQUIRES}module.exports = defineAgent({ prewarm: ${PREWARM}, entry: async () => {} });`,

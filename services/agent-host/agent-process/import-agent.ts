@@ -1,9 +1,13 @@
 // Imports an agent file: JavaScript as Node does, TypeScript through tsx.
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
+import { setEnvironmentData } from "node:worker_threads";
 
 /** Marks the URLs of a second try. Without it, Node would repeat the failure of the first. */
 export const SECOND_TRY = "?typescript";
+
+/** The key of the environment data that tells worker threads to register tsx. */
+export const LOADS_TYPESCRIPT = "greenroom:typescript";
 
 /**
  * Registers tsx for TypeScript, and for a JavaScript file that Node can't load by itself, e.g. because the file
@@ -26,11 +30,12 @@ export async function importAgent(file: string): Promise<Record<string, unknown>
   }
 }
 
-async function registerTypeScript(): Promise<void> {
+export async function registerTypeScript(): Promise<void> {
   const [esm, cjs] = await Promise.all([import("tsx/esm/api"), import("tsx/cjs/api")]);
   cjs.register();
   esm.register();
-  // Processes that the file forks inherit the loader.
+  // Worker threads and forked processes of the file inherit the loader.
+  setEnvironmentData(LOADS_TYPESCRIPT, true);
   process.execArgv.push("--import", import.meta.resolve("tsx"));
 }
 

@@ -1,6 +1,7 @@
 // The host's end of an agent process: the child process, its channel, and a check that it is alive.
 import { fork } from "node:child_process";
 import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
 import type { Clock } from "../../../libs/runtime/clock.ts";
 import { compiledFile } from "../../../libs/runtime/compiled.ts";
 import type { Log } from "../../../libs/runtime/log.ts";
@@ -31,12 +32,14 @@ const RUST_LOG = "error,livekit::rtc_engine::rtc_session=off";
 /** The last lines of standard error, for the reason of an exit. */
 const LAST_LINES = 5;
 
+const workerLoader = pathToFileURL(compiledFile("services/agent-host/agent-process/worker-loader.ts")).href;
+
 /** Starts agent processes as child processes with this process's environment. */
 export const launchAgentProcess =
   (log: Log): LaunchProcess =>
   (start, listener) => {
     const child = fork(compiledFile("services/agent-host/agent-process/main.ts"), {
-      execArgv: [],
+      execArgv: ["--import", workerLoader],
       env: { RUST_LOG, ...process.env, PROCESS_START: JSON.stringify(start) },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       serialization: "json",

@@ -23,7 +23,7 @@ const columns: readonly [name: string, of: (call: CallRecord) => Cell][] = [
   ["attempts", (call) => call.attemptCount],
   ["failures", (call) => call.failures],
   ["failovers", (call) => call.failovers],
-  ["handoff_reason", (call) => call.failoverReason],
+  ["failover_reason", (call) => call.failoverReason],
   ["to", (call) => call.phoneCall?.to],
   ["call_status", (call) => call.phoneCall?.status],
   ["user_turns", (call) => call.metrics.userTurns],
