@@ -33,8 +33,8 @@ export interface HostFailure {
 const PING_MS = 100;
 const PING_MS_PER_HOST = 2;
 /**
- * The interval of pings to a live host that no session names. Nobody waits for the news of its death: a dispatcher that
- * assigns a session to it gets no answer and chooses another host.
+ * The interval of pings to a live host that no session names. Its death interrupts nobody: a dispatcher
+ * that assigns a session to it gets no answer and chooses another host.
  */
 const IDLE_PING_MS = 500;
 /** The pause before a second ping. A dead host never answers the first one, whose time-out would take longer. */

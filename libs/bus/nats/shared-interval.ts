@@ -1,4 +1,4 @@
-// One timer for many periodic checks. A timer for each would wake an idle process dozens of times a second.
+// A timer that many periodic checks share, so that an idle process wakes once per interval.
 
 export class SharedInterval {
   readonly #ms: number;

@@ -85,7 +85,7 @@ describe("stream setup", () => {
 
   test("rejects five copies on three nodes with the missing resources", async () => {
     const cluster = await startCluster();
-    await expect(connectTo(cluster.url, "r5", 5)).rejects.toThrow(/no 5 nodes.*no suitable peers/);
+    await expect(connectTo(cluster.url, "r5", 5)).rejects.toThrow(/does not have 5 nodes.*no suitable peers/);
   });
 
   test("keeps a process waiting, with a log line, while most nodes are down", async () => {
@@ -100,7 +100,10 @@ describe("stream setup", () => {
       log,
       onLost: () => {},
     });
-    await eventually(() => messages.some((line) => /^JetStream is not ready after \d+ s/.test(line)), 25_000);
+    await eventually(
+      () => messages.some((line) => /^waiting for JetStream: not ready after \d+ s/.test(line)),
+      25_000,
+    );
     await Promise.all([second!.restart(), third!.restart()]);
     const bus = await connecting;
     cleanUps.push(() => bus.close());
