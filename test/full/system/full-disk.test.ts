@@ -120,5 +120,5 @@ function expectRefusal({ status, body }: Answer): void {
   const { code, retryable, message }: Json = body.error;
   expect(retryable).toBe(true);
   expect(["storage_full", "storage_unavailable"]).toContain(code);
-  expect(message).toMatch(/\/healthz says .*disk.* restart/);
+  expect(message).toMatch(/\/healthz shows .*disk.* restart/);
 }
