@@ -1,5 +1,5 @@
 // Privacy services that remove data on the memory bus, in simulated time, and the data left in each store.
-import { createReceiptSigner, type ReceiptConfig } from "../../../libs/auth/receipts.ts";
+import { createReceiptSigner, type ReceiptConfig, type ReceiptSigner } from "../../../libs/auth/receipts.ts";
 import { deletionJobs } from "../../../libs/contracts/buckets.ts";
 import { type DeletionJob, deletionJobKey } from "../../../libs/contracts/privacy/deletion.ts";
 import { allChannels, type Channel, handoffRequests } from "../../../libs/contracts/streams.ts";
@@ -26,6 +26,18 @@ export type ErasureWorld = ReturnType<typeof erasureWorld>;
 export function erasureWorld() {
   const w = world();
   const bus = w.connect("test");
+  const signer = createReceiptSigner(receipts);
+  /** Receipts that another thread is signing, which simulated time does not control. */
+  const signing = new Set<Promise<string>>();
+  const sign: ReceiptSigner["sign"] = async (receipt) => {
+    const signed = signer!.sign(receipt);
+    signing.add(signed);
+    try {
+      return await signed;
+    } finally {
+      signing.delete(signed);
+    }
+  };
   const privacy = async (name: string) => {
     const own = w.connect(name);
     let op = 0;
@@ -33,7 +45,7 @@ export function erasureWorld() {
       startDeletionJobs({
         ...{ bus: own, clock: w.clock, log: silentLog, instance: name, settleMs: 5000 },
         nextWriteId: () => `${name}-${++op}`,
-        signer: createReceiptSigner(receipts),
+        signer: { sign },
       }),
     );
     return { bus: own, stop: () => w.outcome(stop()) };
@@ -55,11 +67,10 @@ export function erasureWorld() {
     job: async (id = "del_1") =>
       (await w.outcome(bus.kv.get(deletionJobs, deletionJobKey("acme", id))))?.value,
     jobs: async () => (await w.outcome(bus.kv.entries(deletionJobs))).map(({ value }) => value),
-    /** Another thread signs, which simulated time does not control. */
     async pass(ms: number) {
       await w.clock.advance(ms);
-      for (let turns = 0; turns < 20; turns++) {
-        await new Promise((resolve) => setTimeout(resolve, 2));
+      while (signing.size > 0) {
+        await Promise.all(signing);
         await w.clock.advance(1);
       }
     },
