@@ -11,7 +11,10 @@ import { choosePort, LOOPBACK, running, type ServerDeps } from "./server-child.t
 /** LiveKit waits for participants to leave. At this point no agents are left. */
 const LIVEKIT_STOP_MS = 2000;
 
-/** Never fails: without LiveKit the API still works, and reports what is missing. */
+/**
+ * Doesn't wait until LiveKit is running, because services load in the meantime and retry their requests. Never fails:
+ * without LiveKit the API still works, and reports what is missing.
+ */
 export async function startLiveKit(
   deps: ServerDeps,
   preferredPort: number,
@@ -43,7 +46,7 @@ export async function startLiveKit(
       stopMs: LIVEKIT_STOP_MS,
     });
     const url = `ws://${LOOPBACK}:${port}`;
-    await running(child, "livekit-server").then(
+    void running(child, "livekit-server").then(
       () => log.info({ url }, "LiveKit is running"),
       (error: unknown) =>
         log.warn(`${messageOf(error)} Retrying; sessions can't start until LiveKit is running.`),
