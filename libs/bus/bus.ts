@@ -121,7 +121,7 @@ export interface Streams {
    * Cost, oldest-first: two requests to any replica if the channel has `allowDirect`, or one request to the leader
    * per message. A replica may lag by some messages.
    * Cost, newest-first: one request per message of the stream, or, with a subject, one pass over all messages on it.
-   * The newest message on a subject alone takes one request.
+   * The pass waits for a replica that lags. The newest message on a subject alone takes one request.
    * @throws GreenroomError storage_unavailable
    */
   read<T>(channel: Channel<T>, options: ReadOptions): Promise<Stored<T>[]>;

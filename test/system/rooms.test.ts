@@ -167,13 +167,16 @@ describe("a session's room", () => {
     const events: RoomEvent[] = [];
     const stopListening = await scene.bus.core.subscribe(roomEvents, (event) => events.push(event));
     const { sessionId, room } = await scene.start({ profile: "quick" });
-    await scene.rooms.delete(room);
-    for (const event of ["room_started", "participant_joined", "room_finished"]) {
-      await until(() => events.some((one) => one.event === event && one.room === room), {
+    const arrives = (event: string) =>
+      until(() => events.some((one) => one.event === event && one.room === room), {
         timeoutMs: PATIENCE_MS,
         what: () => `LiveKit's ${event} arrives; received: ${JSON.stringify(events)}`,
       });
-    }
+    await arrives("room_started");
+    // An agent may be ready before its media connection, at which LiveKit sends this event.
+    await arrives("participant_joined");
+    await scene.rooms.delete(room);
+    await arrives("room_finished");
     await stopListening();
     const session = await scene.ended(sessionId);
     expect(session.endedReason).toBe("completed");

@@ -16,9 +16,10 @@ import { decodeChange, decodeRecord, encode, subjectOfKey } from "../codec.ts";
 import { deleteKey, type Keys, updateKey } from "../compare-and-set.ts";
 import type { DeliveryContext } from "../process-delivery.ts";
 import type { JetStream } from "./connection.ts";
-import { deleteMarkerHeaders } from "./delete-markers.ts";
+import { deleteMarkerHeaders, isDeleteMarker } from "./delete-markers.ts";
 import { consumeDurable } from "./durable.ts";
 import { apiCode, storageError } from "./errors.ts";
+import { storedFrom } from "./read.ts";
 import { readKeys } from "./read-keys.ts";
 import { NatsWatches } from "./watch.ts";
 
@@ -71,17 +72,23 @@ export class NatsKeyValue implements KeyValue {
     return [...found.values()];
   }
 
+  /** Asks the leader for one revision after the other. The client's own method fails when a replica lags. */
   async history<T>(bucket: Bucket<T>, key: string): Promise<Entry<T>[]> {
-    try {
-      const kv = await this.#open(bucket);
-      const found: Entry<T>[] = [];
-      for await (const entry of await kv.history({ key })) {
-        if (entry.operation !== "PUT") continue;
-        found.push(entryOf(bucket, entry));
-      }
-      return found;
-    } catch (error) {
-      throw storageError(`reading the history of ${bucket.name}/${key}`, error);
+    const { link, manager } = this.#jetstream;
+    const doing = `reading the history of ${bucket.name}/${key}`;
+    const subject = subjectOfKey(bucket, key);
+    const found: Entry<T>[] = [];
+    for (let next = 1; ; ) {
+      const from = next;
+      const stored = await link
+        .ask(doing, () => storedFrom(manager, `KV_${bucket.name}`, subject, from), true)
+        .catch((error: unknown) => {
+          throw storageError(doing, error);
+        });
+      if (stored === undefined) return found;
+      const { seq: revision, data: value, header } = stored;
+      if (!isDeleteMarker(header)) found.push(entryOf(bucket, { key, value, revision }));
+      next = revision + 1;
     }
   }
 
@@ -168,7 +175,10 @@ export class NatsKeyValue implements KeyValue {
   }
 }
 
-function entryOf<T>(bucket: Bucket<T>, { key, value, revision }: KvEntry): Entry<T> {
+function entryOf<T>(
+  bucket: Bucket<T>,
+  { key, value, revision }: Pick<KvEntry, "key" | "value" | "revision">,
+): Entry<T> {
   try {
     return { key, value: decodeRecord(bucket, value, key), revision };
   } catch (error) {

@@ -1,11 +1,14 @@
 // Reads the stored messages of a stream, in either order.
-import { DeliverPolicy } from "nats";
+import { DeliverPolicy, type JetStreamManager, type StoredMsg } from "nats";
 import type { Channel } from "../../contracts/streams.ts";
 import type { ReadOptions, Stored } from "../bus.ts";
 import { REQUEST_TIMEOUT_MS } from "../delivery-rules.ts";
 import type { JetStream } from "./connection.ts";
 import { getDirect, type RawMessage } from "./direct-get.ts";
 import { isNotFound } from "./errors.ts";
+
+/** The pause before the next look at a replica that lags. */
+const REPLICA_POLL_MS = 20;
 
 /** @param decode returns undefined for a message that is skipped */
 export function readStream<T>(
@@ -81,9 +84,8 @@ class StreamReader<T> {
 
   /** One request per message: the leader returns the next one on the subject. */
   async #nextFromLeader(subject: string, from: number): Promise<Part> {
-    // The client's types allow only one of these fields at a time.
-    const message = await this.#get({ seq: from, next_by_subj: subject } as { seq: number });
-    return { messages: message === undefined ? [] : [message], hasMore: message !== undefined };
+    const stored = await storedFrom(this.#jetstream.manager, this.#stream, subject, from);
+    return { messages: stored === undefined ? [] : [rawOf(stored)], hasMore: stored !== undefined };
   }
 
   /**
@@ -127,8 +129,29 @@ class StreamReader<T> {
     return found.slice(0, limit);
   }
 
-  /** One pass over all messages on the subject: JetStream cannot read backwards. */
+  /**
+   * Passes over all messages on the subject: JetStream cannot read backwards. The replica that serves the pass may lag,
+   * so the pass is repeated until it contains the message that the leader calls the newest.
+   */
   async #lastOn(subject: string): Promise<Stored<T>[]> {
+    const deadline = performance.now() + REQUEST_TIMEOUT_MS;
+    for (;;) {
+      const newest = await this.#get({ last_by_subj: subject });
+      if (newest === undefined) return [];
+      const passed = await this.#pass(subject);
+      const isComplete = (passed.at(-1)?.sequence ?? 0) >= newest.sequence || newest.sequence < this.#from;
+      if (isComplete || performance.now() > deadline) {
+        const wanted = passed.filter(({ sequence }) => sequence <= this.#to);
+        return wanted
+          .flatMap((raw) => this.#stored(raw))
+          .slice(-this.#options.limit)
+          .reverse();
+      }
+      await new Promise((resolve) => setTimeout(resolve, REPLICA_POLL_MS));
+    }
+  }
+
+  async #pass(subject: string): Promise<RawMessage[]> {
     const consumer = await this.#jetstream.js.consumers.get(this.#stream, {
       filterSubjects: [subject],
       deliver_policy: DeliverPolicy.StartSequence,
@@ -136,13 +159,11 @@ class StreamReader<T> {
     });
     try {
       const { num_pending: pending } = await consumer.info();
-      const found: Stored<T>[] = [];
-      if (pending > 0) {
-        const messages = await consumer.fetch({ max_messages: pending, expires: REQUEST_TIMEOUT_MS });
-        for await (const { seq, subject: at, data } of messages)
-          if (seq <= this.#to) found.push(...this.#stored({ sequence: seq, subject: at, data }));
-      }
-      return found.slice(-this.#options.limit).reverse();
+      const found: RawMessage[] = [];
+      if (pending === 0) return found;
+      const messages = await consumer.fetch({ max_messages: pending, expires: REQUEST_TIMEOUT_MS });
+      for await (const message of messages) found.push(rawOf(message));
+      return found;
     } finally {
       await consumer.delete().catch(() => {});
     }
@@ -150,8 +171,7 @@ class StreamReader<T> {
 
   async #get(query: { seq: number } | { last_by_subj: string }): Promise<RawMessage | undefined> {
     try {
-      const { seq, subject, data } = await this.#jetstream.manager.streams.getMessage(this.#stream, query);
-      return { sequence: seq, subject, data };
+      return rawOf(await this.#jetstream.manager.streams.getMessage(this.#stream, query));
     } catch (error) {
       if (isNotFound(error)) return undefined;
       throw error;
@@ -165,5 +185,26 @@ class StreamReader<T> {
 
   #ask<R>(work: () => Promise<R>): Promise<R> {
     return this.#jetstream.link.ask(`reading ${this.#options.subject ?? this.#stream}`, work, true);
+  }
+}
+
+type StoredMessage = Pick<StoredMsg, "seq" | "subject" | "data">;
+
+const rawOf = ({ seq, subject, data }: StoredMessage): RawMessage => ({ sequence: seq, subject, data });
+
+/** The first message on a subject from a sequence on, as the leader stores it. */
+export async function storedFrom(
+  manager: JetStreamManager,
+  stream: string,
+  subject: string,
+  from: number,
+): Promise<StoredMsg | undefined> {
+  try {
+    // The client's types allow only one of these fields at a time.
+    const query = { seq: from, next_by_subj: subject } as { seq: number };
+    return await manager.streams.getMessage(stream, query);
+  } catch (error) {
+    if (isNotFound(error)) return undefined;
+    throw error;
   }
 }
