@@ -30,6 +30,7 @@ export interface NatsBusOptions {
  */
 export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
   const inboxPrefix = `_INBOX.${options.name.replace(/[^A-Za-z0-9_-]/g, "-")}`;
+  const stopReporting = reportWaiting(options);
   const connection = await connect({
     servers: options.url.split(",").map((server) => server.trim()),
     name: options.name,
@@ -40,7 +41,7 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
     timeout: 2000,
     waitOnFirstConnect: true,
     inboxPrefix,
-  });
+  }).finally(stopReporting);
   const js = connection.jetstream({ timeout: REQUEST_TIMEOUT_MS });
   try {
     await whenReady(() => prepare(connection, options), options.replicas, options.log);
@@ -51,6 +52,19 @@ export async function connectNatsBus(options: NatsBusOptions): Promise<Bus> {
   const link = new ReconnectingConnection(connection, inboxPrefix, options.log);
   const manager = await connection.jetstreamManager({ timeout: REQUEST_TIMEOUT_MS, checkAPI: false });
   return new NatsBus({ link, js, manager, log: options.log }, options.onLost);
+}
+
+const REPORT_EVERY_MS = 5000;
+
+/** Logs a line every 5 s until the returned function is called: the client itself waits silently. */
+function reportWaiting({ url, log }: NatsBusOptions): () => void {
+  const withoutPasswords = url.replace(/\/\/[^/@]*@/g, "//");
+  let seconds = 0;
+  const timer = setInterval(() => {
+    seconds += REPORT_EVERY_MS / 1000;
+    log.warn(`waiting for NATS at ${withoutPasswords}: no connection after ${seconds} s. Is NATS_URL right?`);
+  }, REPORT_EVERY_MS);
+  return () => clearInterval(timer);
 }
 
 async function prepare(connection: NatsConnection, { replicas, log }: NatsBusOptions): Promise<void> {
