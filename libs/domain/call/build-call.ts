@@ -36,7 +36,7 @@ export function buildCall(
   const ordered = [...reports].sort((a, b) => a.attempt - b.attempt);
   const phoneCall = phoneCallOf(record, launches);
   const ready = history.find(({ state }) => state === "ready");
-  const answered = ready !== undefined && wasAnswered(phoneCall);
+  const answered = ready !== undefined && wasAnswered(record.provider, phoneCall);
   const attempts = attemptsOf(record, ordered);
   const first = attempts.find(({ attempt }) => attempt === ready?.attempt);
   const takeovers = takeoversIn(history);
@@ -166,8 +166,14 @@ function phoneCallOf(record: SessionRecord, launches: readonly LaunchRecord[]): 
 
 const UNANSWERED = ["dialing", "ringing", "busy", "noAnswer", "voicemail", "failed", "unknown"];
 
-const wasAnswered = (phoneCall: PhoneCall | undefined): boolean =>
-  phoneCall?.status === undefined || (!UNANSWERED.includes(phoneCall.status) && !phoneCall.unanswered);
+/** A provider that dials reports the progress of each call, so a call without a report was never dialed. */
+const DIALING: readonly (string | undefined)[] = ["sip", "vapi"];
+
+function wasAnswered(provider: string | undefined, phoneCall: PhoneCall | undefined): boolean {
+  if (phoneCall === undefined) return true;
+  if (phoneCall.status === undefined) return !DIALING.includes(provider);
+  return !UNANSWERED.includes(phoneCall.status) && !phoneCall.unanswered;
+}
 
 function outcomeOf(
   { endedReason, fault }: SessionRecord,

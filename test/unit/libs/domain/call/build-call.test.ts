@@ -235,6 +235,12 @@ describe("buildCall, outcome", () => {
     expect(call).toMatchObject({ outcome: "unanswered", answered: false, phoneCall: { unanswered: true } });
   });
 
+  test("never counts a phone call that was not dialed as answered", () => {
+    const call = buildCall(toNumber, [], []);
+    expect(call).toMatchObject({ answered: false, provider: "sip" });
+    expect(call).not.toHaveProperty("answeredAt");
+  });
+
   test("maps an answered phone call to completed", () => {
     const call = buildCall(toNumber, [], [launch({ status: "hungUp", answeredBy: "human" })]);
     expect(call).toMatchObject({ outcome: "completed", answered: true, provider: "sip" });
