@@ -1,6 +1,7 @@
 // `npm start` with real services on real servers, from the start over a session to the end.
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parentOf, programOf } from "../../cli/supervisor/processes.ts";
 import { compiledFile, repositoryRoot } from "../../libs/runtime/compiled.ts";
@@ -87,7 +88,10 @@ describe("npm start", () => {
       expect.arrayContaining([realLocal, compiledFile("services/gateway/main.ts"), agentProcess]),
     );
     expect(programs.filter((program) => !program.startsWith(`${repositoryRoot}dist/`))).toEqual([]);
-    expect(noted.flatMap(({ execArgv }) => execArgv)).toEqual([]);
+    const preloads = noted.flatMap(({ execArgv }) => execArgv).filter((word) => word !== "--import");
+    expect(preloads.filter((url) => !url.startsWith(pathToFileURL(`${repositoryRoot}dist/`).href))).toEqual(
+      [],
+    );
 
     const agentPids = noted.filter(({ program }) => program === agentProcess).map(({ pid }) => pid);
     const compilers = site.pids().filter((pid) => programOf(pid) === "esbuild");

@@ -67,16 +67,19 @@ process.on("message", (message: HostToProcess) => {
 async function load(): Promise<AgentDefinition> {
   try {
     const module = await importAgent(start.file);
-    const missing = (Array.isArray(module.requires) ? module.requires : []).filter(
-      (name) => !process.env[name],
-    );
+    const { requires = [] } = module;
+    if (!Array.isArray(requires))
+      throw new Error("the requires export is invalid: it must be a list of environment variables.");
+    const missing = requires.filter((name) => !process.env[name]);
     if (missing.length > 0) {
-      send({ type: "disabled", reason: `${missing.join(" and ")} must be set for it` });
+      send({ type: "disabled", reason: `${missing.join(" and ")} must be set` });
       return await new Promise<never>(() => {});
     }
     const found = agentIn(module);
     if (found === undefined) {
-      throw new Error("it has no default export made by defineAgent({ prewarm, entry }) of @livekit/agents");
+      throw new Error(
+        "the file has no default export made by defineAgent({ prewarm, entry }) of @livekit/agents",
+      );
     }
     failover = failoverOf(module);
     send({ type: "loaded", pool: poolExportOf(module) });
@@ -86,8 +89,9 @@ async function load(): Promise<AgentDefinition> {
     if (missing !== undefined) {
       send({ type: "disabled", reason: `the package ${missing} is missing; install it with npm` });
     } else {
-      send({ type: "load_failed", error: messageOf(error) });
+      // Logged first, because the host kills this process after the message.
       log.error({ error }, "failed to load the agent file");
+      send({ type: "load_failed", error: messageOf(error) });
     }
     return await new Promise<never>(() => {});
   }

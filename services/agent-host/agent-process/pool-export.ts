@@ -13,8 +13,9 @@ const KEYS = Object.keys(PoolSettings.shape);
  */
 export function poolExportOf(module: Readonly<Record<string, unknown>>): Partial<PoolSettings> {
   const pool = (module.pool ?? {}) as Partial<PoolSettings>;
+  if (typeof pool !== "object") throw new Error("the pool export is invalid: it must be an object.");
   const unknown = Object.keys(pool).filter((key) => !KEYS.includes(key));
   if (unknown.length === 0) return pool;
   const faults = unknown.map((key) => unknownName(key, "pool setting", KEYS, renamedPoolKeys[key]));
-  throw new Error(`its pool export is invalid: ${faults.join(" ")}`);
+  throw new Error(`the pool export is invalid: ${faults.join(" ")}`);
 }

@@ -11,10 +11,14 @@ describe("the pool export of an agent file", () => {
     expect(poolExportOf({})).toEqual({});
   });
 
+  test("is refused if it is not an object", () => {
+    expect(() => poolExportOf({ pool: 3 })).toThrow("the pool export is invalid: it must be an object.");
+  });
+
   test("is refused with the successor of a renamed key", () => {
     const [oldKey = ""] = Object.keys(renamedPoolKeys);
     expect(() => poolExportOf({ pool: { min: 1, [oldKey]: 10 } })).toThrow(
-      `its pool export is invalid: ${oldKey} was renamed to perProcess.`,
+      `the pool export is invalid: ${oldKey} was renamed to perProcess.`,
     );
   });
 
