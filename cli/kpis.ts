@@ -25,11 +25,11 @@ process.exitCode = await main().catch((error: unknown) => {
 });
 
 async function main(): Promise<number> {
-  const options = readArguments();
-  if (options === undefined) {
-    console.error(USAGE);
-    return 2;
+  if (process.argv.includes("--help")) {
+    console.log(USAGE);
+    return 0;
   }
+  const options = readArguments();
   const config = readConfig(commonSettings, process.env);
   const log = createLog("kpis", "warn");
   const bus = await connectNatsBus({
@@ -65,26 +65,26 @@ async function main(): Promise<number> {
   }
 }
 
-/** Undefined if the arguments are invalid. */
-function readArguments(): { days: string[]; tenant: string; check: boolean } | undefined {
-  try {
-    const { values } = parseArgs({
-      options: {
-        day: { type: "string" },
-        days: { type: "string", default: "1" },
-        tenant: { type: "string" },
-        check: { type: "boolean", default: false },
-      },
-    });
-    const lastMs = values.day === undefined ? Date.now() : Date.parse(values.day);
-    const count = Number(values.days);
-    if (Number.isNaN(lastMs) || !Number.isInteger(count) || count < 1 || count > 400) return undefined;
-    const days = Array.from({ length: count }, (_, back) =>
-      dayOf(new Date(lastMs - back * DAY_MS).toISOString()),
-    );
-    const tenant = values.tenant === undefined ? "*" : Tenant.parse(values.tenant);
-    return { days: days.reverse(), tenant, check: values.check };
-  } catch {
-    return undefined;
-  }
+/** @throws Error that names the invalid argument */
+function readArguments(): { days: string[]; tenant: string; check: boolean } {
+  const { values } = parseArgs({
+    options: {
+      day: { type: "string" },
+      days: { type: "string", default: "1" },
+      tenant: { type: "string" },
+      check: { type: "boolean", default: false },
+    },
+  });
+  const lastMs = values.day === undefined ? Date.now() : Date.parse(values.day);
+  if (Number.isNaN(lastMs)) throw new Error(`--day takes a day like 2026-01-31, not "${values.day}".`);
+  const count = Number(values.days);
+  if (!Number.isInteger(count) || count < 1 || count > 400)
+    throw new Error(`--days takes a number from 1 to 400, not "${values.days}".`);
+  const days = Array.from({ length: count }, (_, back) =>
+    dayOf(new Date(lastMs - back * DAY_MS).toISOString()),
+  );
+  const { tenant = "*" } = values;
+  if (tenant !== "*" && !Tenant.safeParse(tenant).success)
+    throw new Error(`--tenant takes the name of a tenant, not "${tenant}".`);
+  return { days: days.reverse(), tenant, check: values.check };
 }

@@ -11,8 +11,13 @@ that npm start created in its data directory (GREENROOM_DATA_DIR).`;
 process.exitCode = await main(process.argv.slice(2), process.env);
 
 async function main([receiptOrFile]: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
-  if (receiptOrFile === undefined) {
+  if (receiptOrFile === undefined || receiptOrFile === "--help") {
     console.error(USAGE);
+    return receiptOrFile === undefined ? 2 : 0;
+  }
+  // A receipt has no slash. Base64url doesn't use it.
+  if (receiptOrFile.includes("/") && !existsSync(receiptOrFile)) {
+    console.error(`There is no file ${receiptOrFile}.`);
     return 2;
   }
   const jws = (existsSync(receiptOrFile) ? readFileSync(receiptOrFile, "utf8") : receiptOrFile).trim();

@@ -22,9 +22,7 @@ export function bannerText(facts: BannerFacts): string {
   const { apiUrl, health } = facts;
   const livekit = facts.isSimulated ? "simulated rooms (LIVEKIT_MOCK_MODE)" : facts.livekitUrl;
   const lines = [
-    health === undefined
-      ? "Greenroom is running but not ready yet. See the log for the reason."
-      : "Greenroom is ready.",
+    headline(health),
     "",
     `  gateway   ${apiUrl}   (API: ${apiUrl}/docs)`,
     ...(facts.moreApiUrls ?? []).map((url) => `            ${url}`),
@@ -41,6 +39,11 @@ export function bannerText(facts: BannerFacts): string {
   return lines.join("\n");
 }
 
+function headline(health: Health | undefined): string {
+  if (health === undefined) return "Greenroom is running but not ready yet. See the log for the reason.";
+  return health.sessions.pool > 0 ? "Greenroom is ready." : "Greenroom is running, but no agent is warm yet.";
+}
+
 function profileLines(health: Health | undefined): string[] {
   const profiles = Object.entries(health?.profiles ?? {});
   if (profiles.length === 0) return [];
@@ -49,7 +52,8 @@ function profileLines(health: Health | undefined): string[] {
     const idle = profile.warm + profile.hot;
     const agents = `${idle} warm agent${idle === 1 ? "" : "s"}${profile.hot > 0 ? ` (${profile.hot} hot)` : ""}`;
     const description = profile.status === "running" ? agents : (profile.error ?? "");
-    return `    ${name.padEnd(width)}  ${profile.status}${description === "" ? "" : `: ${description}`}`;
+    const status = profile.status === "stopped" && profile.error === undefined ? "loading" : profile.status;
+    return `    ${name.padEnd(width)}  ${status}${description === "" ? "" : `: ${description}`}`;
   });
   return ["  Profiles:", ...lines, ""];
 }

@@ -1,5 +1,6 @@
 // The processes of a local Greenroom, in one of two shapes.
 import { parseArgs } from "node:util";
+import { messageOf } from "../../libs/contracts/errors.ts";
 import type { ProcessName, RoleName } from "../../libs/contracts/fleet/pool.ts";
 import { rolesIn } from "../../services/control/config.ts";
 import { serviceMain } from "./fork-service.ts";
@@ -38,20 +39,26 @@ export function localServices(
   ];
 }
 
-/** The shape in the command line. Ends the process if it is invalid. */
+const USAGE = `npm start -- [--shape ${SHAPES.join("|")}]
+  --shape  control (default): one process for all roles; roles: a process for each role
+Settings come from the environment: see docs/reference/settings.md.`;
+
+/** The shape in the command line. Ends the process after --help or an invalid argument. */
 export function shapeIn(args: readonly string[]): Shape {
   try {
     const { values } = parseArgs({
       args: [...args],
-      options: { shape: { type: "string", default: "control" } },
+      options: { shape: { type: "string", default: "control" }, help: { type: "boolean", short: "h" } },
     });
+    if (values.help === true) {
+      console.log(USAGE);
+      process.exit(0);
+    }
     const shape = SHAPES.find((known) => known === values.shape);
     if (shape !== undefined) return shape;
-  } catch {
-    // The usage below lists the shapes.
+    console.error(`--shape takes ${SHAPES.join(" or ")}, not "${values.shape}".\n\n${USAGE}`);
+  } catch (error) {
+    console.error(`${messageOf(error)}\n\n${USAGE}`);
   }
-  console.error(
-    `Usage: [--shape ${SHAPES.join("|")}]. Default: control. With roles, each role has a process of its own.`,
-  );
   process.exit(2);
 }

@@ -9,15 +9,15 @@ import { runThroughApi } from "./run-through-api.ts";
 
 const USAGE = `npm run task -- --to +15550100 --profile sales [options]
 
-    --to <number>        the callee: +15550100, or a SIP user name
-    --profile <name>     the kind of agent
-  --from <number>      the number that the callee sees
-  --provider <name>    pool, livekit, webhook, vapi or sip
-    --metadata <json>    metadata for the agent's job
-    --schedule-at <time> the earliest start, for example 2026-01-31T12:00:00Z
-  --url <address>      the gateway's address; default http://127.0.0.1:8080
-    --direct             one attempt without gateway, queue, limits, calling hours and tasks service. Requests the
-                         session over NATS (NATS_URL) and follows it there. Helps to find out where a call fails.
+  --to <number>         the callee: +15550100, or a SIP user name
+  --profile <name>      the kind of agent
+  --from <number>       the number that the callee sees
+  --provider <name>     pool, livekit, webhook, vapi or sip
+  --metadata <json>     metadata for the agent's job
+  --schedule-at <time>  the earliest start, for example 2026-01-31T12:00:00Z
+  --url <address>       the gateway's address; default http://127.0.0.1:8080
+  --direct              one attempt without gateway, queue, limits, calling hours and tasks service. Requests the
+                        session over NATS (NATS_URL) and follows it there. Helps to find out where a call fails.
 
 Ctrl+C hangs up with --direct. Without it, the task continues.
 Exits with 0 if the call was completed, 1 if it was not, 2 if it could not be created.`;
@@ -27,6 +27,10 @@ const print = (line: string) => console.log(`${new Date().toISOString()}  ${line
 process.exitCode = await main(process.argv.slice(2));
 
 async function main(args: readonly string[]): Promise<number> {
+  if (args.includes("--help")) {
+    console.log(USAGE);
+    return 0;
+  }
   let options: Options;
   let config: TasksConfig;
   try {
@@ -69,6 +73,7 @@ function readOptions(args: readonly string[]): Options {
       direct: { type: "boolean", default: false },
     },
   });
+  if (values.to === undefined) throw new Error("--to is missing.");
   const { to, from, profile, provider, metadata, "schedule-at": scheduleAt, url, direct } = values;
   const parsed = CreateTaskRequest.safeParse({
     to,

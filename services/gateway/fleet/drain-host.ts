@@ -34,7 +34,7 @@ export function drainHostRoutes(app: Routes, gateway: Gateway): void {
       const then = onDeadline === "wait" ? "continue to their end" : `migrate after ${deadlineS} s`;
       return reply.code(202).send({
         ...answer(params.id, state),
-        message: `Host ${params.id} accepts no new sessions. Its ${state.sessions} sessions ${then}.`,
+        message: `Host ${params.id} accepts no new sessions. Running sessions: ${state.sessions}. They ${then}.`,
       });
     },
   );
