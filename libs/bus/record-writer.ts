@@ -23,6 +23,8 @@ export interface RecordWriterOptions<T> extends ServiceDeps {
 }
 
 const RETRY_MS = 500;
+/** The pause after a repeated conflict. A replicated store refuses writes while another one is in flight. */
+const CONFLICT_MS = 50;
 
 export class RecordWriter<T> {
   readonly #options: RecordWriterOptions<T>;
@@ -59,11 +61,15 @@ export class RecordWriter<T> {
   async #writeAll(): Promise<void> {
     const { clock, fields, log, mayRetry = () => true, what } = this.#options;
     const beganAtMs = clock.monotonic();
+    let conflicts = 0;
     while (this.#next !== undefined && !this.#isFenced) {
       const value = this.#next;
       this.#next = undefined;
       try {
-        if (!(await this.#write(value))) this.#next ??= value;
+        const isStored = await this.#write(value);
+        conflicts = isStored ? 0 : conflicts + 1;
+        if (!isStored) this.#next ??= value;
+        if (conflicts > 1) await sleep(clock, CONFLICT_MS);
       } catch (error) {
         // Others may write or delete the record before the next try.
         this.#revision = undefined;

@@ -13,6 +13,7 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
   { seed: 165, found: "a janitor that was cut off gave up a ready agent that it considered not yet joined" },
   { seed: 73, found: "a janitor that was cut off gave up a ready agent that it considered not yet joined" },
   { seed: 11644, found: "an old attempt's checkpoint reappeared after its session had ended" },
+  { seed: 16942, found: "a host repeated a write without a pause while another write was in flight" },
   { seed: 40012, found: "two concurrent releases ended a launch twice" },
   { seed: 40141, found: "an agent that joined between two attempts stayed beside the next one" },
   {

@@ -46,6 +46,19 @@ describe("RecordWriter", () => {
     expect(await stored()).toBe(9);
   });
 
+  it("waits between conflicts that repeat, as while another write is in flight", async () => {
+    const { bus, clock, writer } = scene();
+    let writes = 0;
+    bus.kv.update = async () => {
+      writes += 1;
+      return undefined;
+    };
+    writer.write(() => aHost("h", 1));
+    await clock.advance(1000);
+    expect(writes).toBeGreaterThan(5);
+    expect(writes).toBeLessThan(50);
+  });
+
   it("retries after a failure for as long as it may", async () => {
     const { clock, stored, writer } = scene({ mayRetry: (failingForMs) => failingForMs < 1000 });
     let failures = 0;
