@@ -86,7 +86,16 @@ class SharedFeed {
   constructor(open: (take: Handle) => Promise<Stop>, present: () => Iterable<unknown>) {
     this.#present = present;
     this.opened = open((message) => {
-      for (const { handle } of [...this.#users]) handle(message);
+      const errors: unknown[] = [];
+      for (const { handle } of [...this.#users]) {
+        try {
+          handle(message);
+        } catch (error) {
+          errors.push(error);
+        }
+      }
+      // Thrown after all users have the message: the bus logs it, as for a subscription of one user.
+      if (errors.length > 0) throw errors[0];
     });
   }
 

@@ -54,6 +54,20 @@ describe("sharedBus", () => {
     expect(opened).toEqual(["sessions"]);
   });
 
+  test("delivers a message to all subscribers although the first one throws", async () => {
+    const { clock, outcome, client, bus } = start();
+    const seen: string[] = [];
+    await outcome(
+      bus.core.subscribe(serviceHeartbeats, () => {
+        throw new Error("a bug of one role");
+      }),
+    );
+    await outcome(bus.core.subscribe(serviceHeartbeats, ({ instance }) => seen.push(instance)));
+    client.core.publishTransient(serviceHeartbeats, heartbeat);
+    await clock.advance(100);
+    expect(seen).toEqual(["c"]);
+  });
+
   test("gives a late watcher no deleted key", async () => {
     const { clock, outcome, client, bus, save } = start();
     await outcome(bus.kv.watch(sessions, () => {}));
