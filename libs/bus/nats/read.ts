@@ -1,5 +1,5 @@
 // Reads the stored messages of a stream, in either order.
-import { DeliverPolicy, type JetStreamManager, type StoredMsg } from "nats";
+import { DeliverPolicy, ErrorCode, type JetStreamManager, NatsError, type StoredMsg } from "nats";
 import type { Channel } from "../../contracts/streams.ts";
 import type { ReadOptions, Stored } from "../bus.ts";
 import { REQUEST_TIMEOUT_MS } from "../delivery-rules.ts";
@@ -9,6 +9,8 @@ import { isNotFound } from "./errors.ts";
 
 /** The pause before the next look at a replica that lags. */
 const REPLICA_POLL_MS = 20;
+/** The longest time of a pass over a subject, including repetitions. */
+const PASS_MS = 10_000;
 
 /** @param decode returns undefined for a message that is skipped */
 export function readStream<T>(
@@ -72,6 +74,7 @@ class StreamReader<T> {
 
   async newestFirst(): Promise<Stored<T>[]> {
     const { subject, from, to, limit } = this.#options;
+    if (limit === 0) return [];
     if (subject === undefined) return this.#downFromNewest();
     if (limit === 1 && from === undefined && to === undefined) {
       const newest = await this.#ask(() => this.#get({ last_by_subj: subject }));
@@ -134,24 +137,26 @@ class StreamReader<T> {
    * so the pass is repeated until it contains the message that the leader calls the newest.
    */
   async #lastOn(subject: string): Promise<Stored<T>[]> {
-    const deadline = performance.now() + REQUEST_TIMEOUT_MS;
+    const deadline = performance.now() + PASS_MS;
     for (;;) {
       const newest = await this.#get({ last_by_subj: subject });
-      if (newest === undefined) return [];
-      const passed = await this.#pass(subject);
-      const isComplete = (passed.at(-1)?.sequence ?? 0) >= newest.sequence || newest.sequence < this.#from;
-      if (isComplete || performance.now() > deadline) {
-        const wanted = passed.filter(({ sequence }) => sequence <= this.#to);
-        return wanted
-          .flatMap((raw) => this.#stored(raw))
-          .slice(-this.#options.limit)
-          .reverse();
-      }
+      if (newest === undefined || newest.sequence < this.#from) return [];
+      const target = Math.min(newest.sequence, this.#to);
+      const { reached, found } = await this.#pass(subject, target, deadline);
+      if (reached >= target) return found.slice(-this.#options.limit).reverse();
+      if (performance.now() > deadline) throw NatsError.errorForCode(ErrorCode.Timeout);
       await new Promise((resolve) => setTimeout(resolve, REPLICA_POLL_MS));
     }
   }
 
-  async #pass(subject: string): Promise<RawMessage[]> {
+  /** One pass up to a sequence, or to the end of what the replica has. */
+  async #pass(
+    subject: string,
+    target: number,
+    deadline: number,
+  ): Promise<{ readonly reached: number; readonly found: Stored<T>[] }> {
+    const { limit } = this.#options;
+    const found: Stored<T>[] = [];
     const consumer = await this.#jetstream.js.consumers.get(this.#stream, {
       filterSubjects: [subject],
       deliver_policy: DeliverPolicy.StartSequence,
@@ -159,11 +164,19 @@ class StreamReader<T> {
     });
     try {
       const { num_pending: pending } = await consumer.info();
-      const found: RawMessage[] = [];
-      if (pending === 0) return found;
-      const messages = await consumer.fetch({ max_messages: pending, expires: REQUEST_TIMEOUT_MS });
-      for await (const message of messages) found.push(rawOf(message));
-      return found;
+      if (pending === 0) return { reached: 0, found };
+      let reached = 0;
+      for (let before = -1; reached > before && reached < target && performance.now() < deadline; ) {
+        before = reached;
+        const messages = await consumer.fetch({ max_messages: pending, expires: REQUEST_TIMEOUT_MS });
+        for await (const message of messages) {
+          reached = message.seq;
+          if (reached <= target) found.push(...this.#stored(rawOf(message)));
+          if (found.length > 2 * limit) found.splice(0, found.length - limit);
+          if (reached >= target) break;
+        }
+      }
+      return { reached, found };
     } finally {
       await consumer.delete().catch(() => {});
     }

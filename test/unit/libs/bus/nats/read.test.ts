@@ -45,10 +45,14 @@ describe("readStream, newest first", () => {
     expect(passes()).toBe(3);
   });
 
-  test("passes once if the range begins after the newest message", async () => {
+  test("needs no pass if the range begins after the newest message", async () => {
     const { jetstream, passes } = lagging(3, [[]]);
     expect(await read(jetstream, { limit: 2, from: 7 })).toEqual([]);
-    expect(passes()).toBe(1);
+    expect(passes()).toBe(0);
+  });
+
+  test("returns nothing for a limit of 0", async () => {
+    expect(await read(lagging(3, [[1, 2, 3]]).jetstream, { limit: 0 })).toEqual([]);
   });
 
   test("leaves out what comes after the range", async () => {
