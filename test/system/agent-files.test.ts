@@ -52,6 +52,11 @@ const FILES: Readonly<Record<string, string>> = {
     const worker = new Worker(new URL("lib/worker.ts", import.meta.url));
     const answer = await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
     if (answer !== "helper") throw new Error("a worker thread that runs TypeScript failed");`,
+  // Without "type": "module", a .ts file becomes CommonJS.
+  "requires.ts": `${imports("./lib/helper.ts")}${EXPORT}
+    export const requires = ["A_KEY_THAT_NOBODY_SETS"];`,
+  "requires.mts": `${imports("./lib/helper.ts")}${EXPORT}
+    export const requires = ["A_KEY_THAT_NOBODY_SETS"];`,
   "module.mts": `${imports("./lib/helper.ts")}${TYPED}${EXPORT}`,
   "common.cts": `${imports("./lib/helper")}${TYPED}${EXPORT}`,
   "required.cts": `${REQUIRES}module.exports = defineAgent({ prewarm: ${PREWARM}, entry: async () => {} });`,
@@ -59,7 +64,7 @@ const FILES: Readonly<Record<string, string>> = {
   "module.mjs": `${imports("./lib/plain.mjs")}${EXPORT}`,
   "common.cjs": `${REQUIRES}exports.default = defineAgent({ prewarm: ${PREWARM}, entry: async () => {} });`,
 };
-const AGENTS = Object.keys(FILES).filter((file) => !file.includes("/"));
+const AGENTS = Object.keys(FILES).filter((file) => !file.includes("/") && !file.startsWith("requires"));
 
 let folder: string;
 beforeAll(() => {
@@ -103,5 +108,9 @@ function load(file: string): Promise<ProcessToHost> {
 describe("an agent process", () => {
   test.each(AGENTS)("loads %s, which shares greenroom/agent with the process", async (file) => {
     expect(await load(file)).toMatchObject({ type: "warm", slot: "slot-1" });
+  });
+
+  test.each(["requires.ts", "requires.mts"])("reads the exports of %s besides the agent", async (file) => {
+    expect(await load(file)).toEqual({ type: "disabled", reason: "A_KEY_THAT_NOBODY_SETS must be set" });
   });
 });

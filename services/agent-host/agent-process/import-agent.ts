@@ -19,14 +19,14 @@ export async function importAgent(file: string): Promise<Record<string, unknown>
   const url = pathToFileURL(file).href;
   if (/\.[mc]?ts$/.test(file)) {
     await registerTypeScript();
-    return file.endsWith(".cts") ? requireAgent(file) : await import(url);
+    return file.endsWith(".cts") ? requireAgent(file) : exportsOf(await import(url));
   }
   try {
-    return await import(url);
+    return exportsOf(await import(url));
   } catch (error) {
     if (!mayNeedTypeScript(error)) throw error;
     await registerTypeScript();
-    return await import(`${url}${SECOND_TRY}`);
+    return exportsOf(await import(`${url}${SECOND_TRY}`));
   }
 }
 
@@ -37,6 +37,15 @@ export async function registerTypeScript(): Promise<void> {
   // Worker threads and forked processes of the file inherit the loader.
   setEnvironmentData(LOADS_TYPESCRIPT, true);
   process.execArgv.push("--import", import.meta.resolve("tsx"));
+}
+
+/**
+ * The exports of the file. The import of CommonJS, which TypeScript without "type": "module" becomes, has all of them in
+ * its default export.
+ */
+function exportsOf(module: Record<string, unknown>): Record<string, unknown> {
+  const inner = module.default as Record<string, unknown> | undefined;
+  return inner?.default === undefined ? module : { ...module, ...inner };
 }
 
 /** Uses `require`: a CommonJS file that Node imports through a loader can't require LiveKit's ES modules. */
