@@ -7,14 +7,20 @@ import { livekitServer, natsServer } from "../cli/servers/binary-specs.ts";
 import { messageOf } from "../libs/contracts/errors.ts";
 import { unmountBelow } from "./kit/servers/loop-disk.ts";
 import { ensureTools } from "./kit/servers/tools.ts";
-import { readArguments, usage } from "./runner/arguments.ts";
+import { readArguments, type TestArguments, usage } from "./runner/arguments.ts";
 import { TestRun } from "./runner/test-run.ts";
 import { readTimings, recordTimings, timingLines } from "./runner/timings.ts";
 
 process.exit(await main(process.argv.slice(2)));
 
 async function main(argv: readonly string[]): Promise<number> {
-  const selected = readArguments(argv);
+  let selected: TestArguments;
+  try {
+    selected = readArguments(argv);
+  } catch (error) {
+    console.error(messageOf(error));
+    return 2;
+  }
   if (selected.showHelp) {
     console.log(usage);
     return 0;
