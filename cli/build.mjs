@@ -22,6 +22,8 @@ const FOLDERS = ["libs", "services", "cli", "test/kit/fakes/services"];
 /** Records what compiled dist/, because another version of it makes every output stale. */
 const STAMP = "dist/.compiler";
 const TEMPORARY = "dist/.build-";
+/** A temporary folder that is older belongs to a build that was killed. */
+const LONGEST_BUILD_MS = 600_000;
 const repository = fileURLToPath(new URL("..", import.meta.url));
 
 /** @param {string} source from the repository's root, e.g. "cli/start.ts" */
@@ -63,6 +65,7 @@ async function buildNow(root) {
   }
   const wanted = new Set(sources.map(([file]) => outputOf(file)));
   for (const file of outputs.keys()) if (isLeftOver(file, wanted)) rmSync(join(root, file), { force: true });
+  removeKilledBuilds(root);
   return stale.map(([file]) => file);
 }
 
@@ -70,6 +73,15 @@ const isInput = (file) => !/\.(d\.m?ts|mjs)$/.test(file);
 
 const isLeftOver = (file, wanted) =>
   !wanted.has(file.replace(/\.map$/, "")) && file !== STAMP && !file.startsWith(TEMPORARY);
+
+function removeKilledBuilds(root) {
+  for (const name of readdirSync(join(root, "dist"))) {
+    const folder = join(root, "dist", name);
+    if (!`dist/${name}`.startsWith(TEMPORARY)) continue;
+    const modifiedMs = statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
+    if (modifiedMs < Date.now() - LONGEST_BUILD_MS) rmSync(folder, { recursive: true, force: true });
+  }
+}
 
 /** @returns {[file: string, modifiedMs: number][]} all files of a folder, by their paths from the root */
 function filesIn(root, folder) {
@@ -110,16 +122,24 @@ async function writeOutputs(root, temporary, stale) {
   }
 }
 
-const transform = (esbuild, file, text) =>
-  esbuild.transform(text, {
-    loader: "ts",
-    format: "esm",
-    target: "node20",
-    sourcefile: relative(dirname(outputOf(file)), file),
-    sourcemap: "external",
-    sourcesContent: false,
-    tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } },
-  });
+async function transform(esbuild, file, text) {
+  try {
+    return await esbuild.transform(text, {
+      loader: "ts",
+      format: "esm",
+      target: "node20",
+      logLevel: "silent",
+      sourcefile: relative(dirname(outputOf(file)), file),
+      sourcemap: "external",
+      sourcesContent: false,
+      tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } },
+    });
+  } catch (error) {
+    const [{ location, text: reason } = {}] = error.errors ?? [];
+    if (!location) throw error;
+    throw new Error(`${file}:${location.line}:${location.column}: ${reason}\n${location.lineText}`);
+  }
+}
 
 /** esbuild leaves the paths of imports as they are; an output's imports are outputs too. */
 const importOutputs = (code) =>

@@ -7,7 +7,12 @@ if (source === undefined) {
   console.error("Usage: node cli/run.mjs <file.ts> [arguments]");
   process.exit(2);
 }
-await build();
+try {
+  await build();
+} catch (error) {
+  console.error(`failed to compile: ${error.message}`);
+  process.exit(1);
+}
 const compiled = (file) => new URL(`../${outputOf(file)}`, import.meta.url);
 const { mapStackTraces } = await import(compiled("libs/runtime/stack-traces.ts"));
 mapStackTraces();
