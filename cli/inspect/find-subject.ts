@@ -97,8 +97,13 @@ export async function findSubject(nats: Pick<NatsInspector, "subjects">, given: 
       none: `Nothing found for "${given}": no session or task has an id with this beginning, or its data has expired.`,
     };
   }
-  return candidates.length === 1 ? { found: only } : { several: candidates.slice(0, SHOWN) };
+  // A task and its own attempts are one subject.
+  const isOne = candidates.every((candidate) => candidate === only || isAttemptOf(only, candidate));
+  return isOne ? { found: only } : { several: candidates.slice(0, SHOWN) };
 }
+
+const isAttemptOf = (task: Subject, { kind, tenant, id }: Subject): boolean =>
+  task.kind === "task" && kind === "session" && tenant === task.tenant && id.startsWith(`${task.id}-`);
 
 function distinct(subjects: readonly Subject[]): Subject[] {
   const known = new Map(

@@ -159,6 +159,7 @@ describe("findSubject", () => {
     expect(await findSubject(look, "s_a")).toMatchObject({
       several: [{ id: "s_abc" }, { id: "s_abc" }, { id: "s_abd" }],
     });
+    expect(await findSubject(look, "t_"), "a task and its attempts").toMatchObject({ found: { id: "t_1" } });
     expect(await findSubject(look, "x")).toMatchObject({ none: expect.stringContaining("Nothing found") });
     for (const wrong of ["s *", "a.b.c", ">", "", "s_*"]) {
       expect(await findSubject(look, wrong)).toMatchObject({ none: expect.stringContaining("not an id") });
