@@ -20,6 +20,7 @@ export const regressions: readonly { readonly seed: number; readonly found: stri
     seed: 42738,
     found: "an agent whose dispatch LiveKit had lost stayed while the next one was launched",
   },
+  { seed: 41278, found: "a launch was recorded as ready with an agent that had never been ready" },
   { seed: 60107, found: "a refused launch was ended again and overwritten" },
   { seed: 60114, found: "the KPI builder paused nine times as long as it had waited for the store" },
   {

@@ -206,7 +206,10 @@ function notInRoom(launch: LaunchRecord, { id, jobs }: AgentDispatch): Observati
     return { is: "untaken", reason: "no worker of LiveKit's took the dispatch", ...handle };
   const hasJoined = launch.state === "joined" || launch.state === "ready";
   const ended = jobs.every(({ status }) => status !== "running") ? endOfJob(job, hasJoined) : undefined;
-  return ended ?? { is: "launched", ...handle, ...(job.identity === "" ? {} : { identity: job.identity }) };
+  if (ended !== undefined) return ended;
+  // Another attempt's agent may have served. The job's agent does not replace it in the record: it never did.
+  const identity = hasJoined || job.identity === "" ? {} : { identity: job.identity };
+  return { is: "launched", ...handle, ...identity };
 }
 
 function endOfJob({ status, error }: DispatchJob, hasJoined: boolean): Observation {

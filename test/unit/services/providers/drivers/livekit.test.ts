@@ -265,6 +265,11 @@ describe("LiveKit provider, observing a dispatch without an agent", () => {
     expect(await observe([aJob("a")])).toEqual({ is: "launched", externalId: "AD_1", identity: "a" });
   });
 
+  test("does not take the job's agent for the one that has served", async () => {
+    const ready = aLaunch({ state: "ready", identity: "earlier" });
+    expect(await observe([aJob("a")], ready)).toEqual({ is: "launched", externalId: "AD_1" });
+  });
+
   test("has ended when its job failed, was refused or is done", async () => {
     expect(await observe([aJob("a", { status: "failed", error: "boom" })])).toMatchObject({
       is: "ended",
