@@ -96,7 +96,7 @@ describe("checkProse", () => {
     expect(rulesIn("test/a.test.ts", `describe("${title}", () => {});`)).toEqual([]);
   });
 
-  test("finds a title that states what should be", () => {
+  test("finds a title that states a duty instead of a fact", () => {
     expect(rulesIn("test/a.test.ts", 'test("rejects what it should", () => {});')).toEqual(["title"]);
     expect(rulesIn("test/a.test.ts", 'describe.each([1])("hosts that Should go", () => {});')).toEqual([
       "title",

@@ -103,7 +103,7 @@ function literalsOf(program: Program, lineAt: LineCounter): Piece[] {
   return pieces;
 }
 
-/** `it` of it(…), it.only(…), it.each(…)(…) and it.skipIf(…)(…), but not of it.each(…) alone. */
+/** Returns the name at the root of a call that has a title: `test` of `test(…)`, `test.each(…)(…)` and `test.skipIf(…)(…)`. */
 function calledName({ callee }: CallExpression): string {
   const isCurried = callee.type === "CallExpression" || callee.type === "TaggedTemplateExpression";
   let root: Expression = callee;
