@@ -75,8 +75,8 @@ async function load(): Promise<AgentDefinition> {
       send({ type: "disabled", reason: `${missing.join(" and ")} must be set` });
       return await new Promise<never>(() => {});
     }
-    const found = agentIn(module);
-    if (found === undefined) {
+    const found = module.default;
+    if (!isAgent(found)) {
       throw new Error(
         "the file has no default export made by defineAgent({ prewarm, entry }) of @livekit/agents",
       );
@@ -116,15 +116,6 @@ function missingPackage(error: unknown): string | undefined {
   const { code } = error as { code?: string };
   if (code !== "ERR_MODULE_NOT_FOUND" && code !== "MODULE_NOT_FOUND") return undefined;
   return /^Cannot find (?:package|module) '((?:@[^/']+\/)?[^@./'][^/']*)/.exec(messageOf(error))?.[1];
-}
-
-/** TypeScript compiled to CommonJS puts the default export one level deeper. */
-function agentIn(module: Record<string, unknown>): AgentDefinition | undefined {
-  const outer = module.default as { default?: unknown } | undefined;
-  for (const candidate of [outer, outer?.default]) {
-    if (isAgent(candidate)) return candidate as AgentDefinition;
-  }
-  return undefined;
 }
 
 async function handle(message: HostToProcess): Promise<void> {
